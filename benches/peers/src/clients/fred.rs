@@ -1,0 +1,60 @@
+//! fred 10: one `Client`, Nagle off, reconnecting with exponential backoff as its guide advises.
+
+use std::collections::HashMap;
+
+use ::fred as lib;
+use lib::bytes::Bytes;
+use lib::prelude::{
+    Builder, Client, ClientLike, Config, HashesInterface, KeysInterface, ListInterface, ReconnectPolicy,
+    TcpConfig,
+};
+
+use super::{AsyncClient, SharedGet};
+use crate::Fallible;
+
+/// One client, which is one connection.
+#[derive(Clone)]
+pub struct Async(Client);
+
+impl SharedGet for Async {
+    type Bytes = Vec<u8>;
+
+    async fn connect(addr: &str) -> Fallible<Self> {
+        let client = Builder::from_config(Config::from_url(&format!("redis://{addr}"))?)
+            .with_connection_config(|connection| {
+                connection.tcp = TcpConfig { nodelay: Some(true), ..TcpConfig::default() };
+            })
+            .set_policy(ReconnectPolicy::new_exponential(0, 100, 30_000, 2))
+            .build()?;
+        client.init().await?;
+        Ok(Self(client))
+    }
+
+    async fn get(&mut self, key: &str) -> Fallible<Vec<u8>> {
+        Ok(self.0.get(key).await?)
+    }
+}
+
+impl AsyncClient for Async {
+    type Payload = Bytes;
+
+    async fn set(&mut self, key: &str, value: &Bytes) -> Fallible<()> {
+        Ok(self.0.set(key, value.clone(), None, None, false).await?)
+    }
+
+    async fn pipeline(&mut self, keys: &[String]) -> Fallible<Vec<Vec<u8>>> {
+        let pipeline = self.0.pipeline();
+        for key in keys {
+            let _: () = pipeline.get(key).await?;
+        }
+        Ok(pipeline.all().await?)
+    }
+
+    async fn lrange(&mut self, key: &str) -> Fallible<Vec<Vec<u8>>> {
+        Ok(self.0.lrange(key, 0, -1).await?)
+    }
+
+    async fn hgetall(&mut self, key: &str) -> Fallible<HashMap<String, Vec<u8>>> {
+        Ok(self.0.hgetall(key).await?)
+    }
+}

@@ -1,0 +1,56 @@
+//! rustis 0.27: one multiplexed `Client`. Nagle is off by its defaults' `no_delay`.
+//!
+//! `BulkString` is its `Vec<u8>`: a plain `Vec<u8>` would be decoded as a list of numbers.
+
+use std::collections::HashMap;
+
+use ::rustis as lib;
+use lib::client::{BatchPreparedCommand, Client, IntoConfig};
+use lib::commands::{HashCommands, ListCommands, StringCommands};
+use lib::resp::BulkString;
+
+use super::{AsyncClient, SharedGet};
+use crate::Fallible;
+
+/// One client, which is one connection.
+#[derive(Clone)]
+pub struct Async(Client);
+
+impl SharedGet for Async {
+    type Bytes = BulkString;
+
+    async fn connect(addr: &str) -> Fallible<Self> {
+        let mut config = format!("redis://{addr}").into_config()?;
+        config.no_delay = true;
+        Ok(Self(Client::connect(config).await?))
+    }
+
+    async fn get(&mut self, key: &str) -> Fallible<BulkString> {
+        Ok(self.0.get(key).await?)
+    }
+}
+
+impl AsyncClient for Async {
+    type Payload = BulkString;
+
+    async fn set(&mut self, key: &str, value: &BulkString) -> Fallible<()> {
+        Ok(self.0.set(key, value).await?)
+    }
+
+    async fn pipeline(&mut self, keys: &[String]) -> Fallible<Vec<BulkString>> {
+        let mut pipeline = self.0.create_pipeline();
+        pipeline.reserve(keys.len());
+        for key in keys {
+            pipeline.get::<()>(key).queue();
+        }
+        Ok(pipeline.execute().await?)
+    }
+
+    async fn lrange(&mut self, key: &str) -> Fallible<Vec<BulkString>> {
+        Ok(self.0.lrange(key, 0, -1).await?)
+    }
+
+    async fn hgetall(&mut self, key: &str) -> Fallible<HashMap<String, BulkString>> {
+        Ok(self.0.hgetall(key).await?)
+    }
+}

@@ -1,0 +1,78 @@
+//! A private server for the time of a run: free port, nothing persisted, stopped when dropped.
+//! It knows nothing of what is measured.
+
+use std::net::{TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::thread::sleep;
+use std::time::Duration;
+
+use crate::{Fallible, data};
+
+/// A running server, loaded with the data set.
+pub struct Server {
+    /// `host:port`.
+    pub addr: String,
+    process: Child,
+}
+
+impl Server {
+    /// Starts `program`, or whichever of `redis-server` and `valkey-server` is on PATH; on core
+    /// `core` only, if one is given.
+    ///
+    /// # Errors
+    /// Fails if there is no server or if it does not answer within five seconds.
+    pub fn start(program: Option<&str>, core: Option<usize>) -> Fallible<Self> {
+        let program = match program {
+            Some(path) => PathBuf::from(path),
+            None => on_path(&["redis-server", "valkey-server"])
+                .ok_or("no redis-server or valkey-server on PATH; name one with --server")?,
+        };
+        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        let mut command = on_core(&program.to_string_lossy(), core);
+        command.args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", ""]);
+        command.args(["--appendonly", "no", "--daemonize", "no", "--dir"]).arg(std::env::temp_dir());
+        let process =
+            command.stdout(Stdio::null()).spawn().map_err(|e| format!("{}: {e}", program.display()))?;
+        let mut server = Self { addr: format!("127.0.0.1:{port}"), process };
+        server.wait_until_it_listens()?;
+        data::load(&server.addr)?;
+        Ok(server)
+    }
+
+    fn wait_until_it_listens(&mut self) -> Fallible<()> {
+        for _ in 0..1000 {
+            if TcpStream::connect(&self.addr).is_ok() {
+                return Ok(());
+            }
+            if let Some(status) = self.process.try_wait()? {
+                return Err(format!("the server ended at once: {status}").into());
+            }
+            sleep(Duration::from_millis(5));
+        }
+        Err("the server does not listen after 5 s".into())
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It holds nothing worth saving; that it has ended already is no fault here.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// A command, bound to one core if one is given.
+pub fn on_core(program: &str, core: Option<usize>) -> Command {
+    let Some(core) = core else { return Command::new(program) };
+    let mut command = Command::new("taskset");
+    command.args(["-c", &core.to_string(), program]);
+    command
+}
+
+/// The first of `names` found on PATH.
+pub fn on_path(names: &[&str]) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    let places: Vec<_> = std::env::split_paths(&path).collect();
+    names.iter().find_map(|name| places.iter().map(|place| place.join(name)).find(|file| file.is_file()))
+}

@@ -1,0 +1,342 @@
+//! Arguments: how a Rust value becomes the words of a command.
+//!
+//! Everything that decides the bytes of an argument lives here. This file must not know which command
+//! the words belong to, nor where they are sent.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use std::fmt;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::buffer::Buffer;
+
+/// From this many bytes on, a [`Bytes`] argument is sent from where it lies instead of being copied.
+///
+/// Below it, a copy costs less than one more piece for the kernel to gather.
+pub const SHARED_FROM: usize = 16 * 1024;
+
+/// A value that can stand in a command: one word, several (a slice, a tuple, a map), or none (`None`).
+///
+/// Bytes and text are sent as they are, integers in decimal, floats in the shortest form that reads back
+/// as the same float. There is no form for `bool`, since Redis has none: say the word the command's
+/// grammar wants. `u8` is no argument of its own, so that `&[u8]` and `Vec<u8>` are always one binary word.
+///
+/// ```
+/// use redwire_core::{Cmd, Value};
+///
+/// let cmd: Cmd<Value> = Cmd::new("ZADD").arg("board").arg((1.5, "ann")).arg([(2.0, "bob"), (3.25, "eve")]);
+/// assert_eq!(cmd.words(), ["ZADD", "board", "1.5", "ann", "2", "bob", "3.25", "eve"]);
+/// ```
+///
+/// Types of your own join in by writing what they consist of:
+///
+/// ```
+/// use redwire_core::{Arg, Args};
+///
+/// struct UserKey(u64);
+/// impl Arg for UserKey {
+///     fn write(&self, args: &mut Args) {
+///         args.bulk(format!("user:{}", self.0).as_bytes());
+///     }
+/// }
+/// ```
+pub trait Arg {
+    /// Appends this value's words.
+    fn write(&self, args: &mut Args);
+
+    /// Appends this value under a name, `NAME value`; nothing at all where the value is absent (`None`).
+    fn write_named(&self, name: &str, args: &mut Args) {
+        args.bulk(name.as_bytes());
+        self.write(args);
+    }
+}
+
+/// The words of a command, encoded as they come.
+#[derive(Clone, Default)]
+pub struct Args {
+    encoded: Buffer,
+    count: usize,
+    /// Large values, each with the place in `encoded` before which it stands.
+    shared: Vec<(usize, Bytes)>,
+}
+
+impl Args {
+    /// No words yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Appends one word of any bytes.
+    #[inline]
+    pub fn bulk(&mut self, word: &[u8]) {
+        redwire_resp::write_bulk(&mut self.encoded, word);
+        self.count += 1;
+    }
+
+    /// Appends one word, without copying it when it is large (see [`SHARED_FROM`]).
+    pub fn bytes(&mut self, word: &Bytes) {
+        if word.len() < SHARED_FROM {
+            return self.bulk(word);
+        }
+        redwire_resp::write_bulk_header(&mut self.encoded, word.len());
+        self.shared.push((self.encoded.len(), word.clone()));
+        self.encoded.extend_from_slice(b"\r\n");
+        self.count += 1;
+    }
+
+    /// Appends an integer in decimal.
+    pub fn integer(&mut self, number: i64) {
+        redwire_resp::write_integer(&mut self.encoded, number);
+        self.count += 1;
+    }
+
+    /// Appends a float in its shortest form; `inf`, `-inf` and `nan` as Redis spells them.
+    pub fn float(&mut self, number: f64) {
+        if number.is_finite() {
+            let mut digits = ryu::Buffer::new();
+            let text = digits.format_finite(number);
+            self.bulk(text.strip_suffix(".0").unwrap_or(text).as_bytes());
+        } else if number.is_nan() {
+            self.bulk(b"nan");
+        } else {
+            self.bulk(if number > 0.0 { b"inf" } else { b"-inf" });
+        }
+    }
+
+    /// Appends words that are already encoded as bulk strings.
+    #[inline]
+    pub(crate) fn encoded(&mut self, bulks: &[u8], count: usize) {
+        self.encoded.extend_from_slice(bulks);
+        self.count += count;
+    }
+
+    /// How many words there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.count
+    }
+
+    /// Whether there is no word yet.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// How many bytes the words take on the wire, without the header that counts them.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.encoded.len() + self.shared.iter().map(|(_, value)| value.len()).sum::<usize>()
+    }
+
+    /// The encoded words in order, in pieces: what was copied, and what is shared.
+    pub(crate) fn pieces(&self) -> (&[u8], &[(usize, Bytes)]) {
+        (&self.encoded, &self.shared)
+    }
+
+    /// The words, decoded again, as far as they lie here (a large shared value included).
+    pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        let mut shared = self.shared.iter().peekable();
+        let mut at = 0;
+        std::iter::from_fn(move || {
+            let rest = self.encoded.get(at..).filter(|rest| !rest.is_empty())?;
+            // Written by `bulk` or `bytes` above: `$<len>\r\n`, the body here or shared, `\r\n`.
+            let digits = rest.iter().position(|&byte| byte == b'\r')?;
+            let len = rest[1..digits].iter().fold(0, |len, digit| len * 10 + usize::from(digit - b'0'));
+            let start = at + digits + 2;
+            if let Some((_, value)) = shared.next_if(|(place, _)| *place == start) {
+                at = start + 2;
+                return Some(&value[..]);
+            }
+            at = start + len + 2;
+            Some(&self.encoded[start..start + len])
+        })
+    }
+}
+
+impl fmt::Debug for Args {
+    /// Counts the words and never shows one: any of them may be a secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Args").field("len", &self.count).field("bytes", &self.size()).finish()
+    }
+}
+
+impl Arg for [u8] {
+    #[inline]
+    fn write(&self, args: &mut Args) {
+        args.bulk(self);
+    }
+}
+
+impl<const N: usize> Arg for [u8; N] {
+    #[inline]
+    fn write(&self, args: &mut Args) {
+        args.bulk(self);
+    }
+}
+
+impl Arg for Vec<u8> {
+    #[inline]
+    fn write(&self, args: &mut Args) {
+        args.bulk(self);
+    }
+}
+
+impl Arg for str {
+    #[inline]
+    fn write(&self, args: &mut Args) {
+        args.bulk(self.as_bytes());
+    }
+}
+
+impl Arg for String {
+    #[inline]
+    fn write(&self, args: &mut Args) {
+        args.bulk(self.as_bytes());
+    }
+}
+
+impl Arg for char {
+    fn write(&self, args: &mut Args) {
+        args.bulk(self.encode_utf8(&mut [0; 4]).as_bytes());
+    }
+}
+
+impl Arg for Bytes {
+    #[inline]
+    fn write(&self, args: &mut Args) {
+        args.bytes(self);
+    }
+}
+
+macro_rules! integers {
+    ($($small:ty),* ; $($large:ty),*) => {
+        $(impl Arg for $small {
+            #[inline]
+            fn write(&self, args: &mut Args) {
+                args.integer(i64::from(*self));
+            }
+        })*
+        $(impl Arg for $large {
+            fn write(&self, args: &mut Args) {
+                args.bulk(itoa::Buffer::new().format(*self).as_bytes());
+            }
+        })*
+    };
+}
+integers!(i8, i16, u16, i32, u32, i64; u64, isize, usize, i128, u128);
+
+impl Arg for f64 {
+    fn write(&self, args: &mut Args) {
+        args.float(*self);
+    }
+}
+
+impl Arg for f32 {
+    /// The shortest form of the `f32` itself: `0.1_f32` is `0.1`, not what it becomes as an `f64`.
+    fn write(&self, args: &mut Args) {
+        if self.is_finite() {
+            let mut digits = ryu::Buffer::new();
+            let text = digits.format_finite(*self);
+            args.bulk(text.strip_suffix(".0").unwrap_or(text).as_bytes());
+        } else {
+            args.float(f64::from(*self));
+        }
+    }
+}
+
+impl<T: Arg> Arg for Option<T> {
+    /// `None` is no word at all.
+    fn write(&self, args: &mut Args) {
+        if let Some(value) = self {
+            value.write(args);
+        }
+    }
+
+    fn write_named(&self, name: &str, args: &mut Args) {
+        if let Some(value) = self {
+            value.write_named(name, args);
+        }
+    }
+}
+
+macro_rules! pointers {
+    ($($pointer:ty),*) => {$(
+        impl<T: Arg + ?Sized> Arg for $pointer {
+            #[inline]
+            fn write(&self, args: &mut Args) {
+                (**self).write(args);
+            }
+
+            fn write_named(&self, name: &str, args: &mut Args) {
+                (**self).write_named(name, args);
+            }
+        }
+    )*};
+}
+pointers!(&T, &mut T, Box<T>, Rc<T>, Arc<T>);
+
+impl<T: Arg + ToOwned + ?Sized> Arg for Cow<'_, T> {
+    fn write(&self, args: &mut Args) {
+        (**self).write(args);
+    }
+}
+
+impl<T: Arg> Arg for [T] {
+    fn write(&self, args: &mut Args) {
+        self.iter().for_each(|item| item.write(args));
+    }
+}
+
+impl<T: Arg, const N: usize> Arg for [T; N] {
+    fn write(&self, args: &mut Args) {
+        self.as_slice().write(args);
+    }
+}
+
+macro_rules! sequences {
+    ($($sequence:ident < $($param:ident),* >),*) => {$(
+        impl<T: Arg, $($param),*> Arg for $sequence<T, $($param),*> {
+            fn write(&self, args: &mut Args) {
+                self.iter().for_each(|item| item.write(args));
+            }
+        }
+    )*};
+}
+sequences!(Vec<>, VecDeque<>, BTreeSet<>, HashSet<S>);
+
+impl<K: Arg, V: Arg, S> Arg for HashMap<K, V, S> {
+    fn write(&self, args: &mut Args) {
+        self.iter().for_each(|pair| pair.write(args));
+    }
+}
+
+impl<K: Arg, V: Arg> Arg for BTreeMap<K, V> {
+    fn write(&self, args: &mut Args) {
+        self.iter().for_each(|pair| pair.write(args));
+    }
+}
+
+macro_rules! tuples {
+    ($($name:ident),*) => {
+        impl<$($name: Arg),*> Arg for ($($name,)*) {
+            #[allow(non_snake_case, reason = "the type parameters double as the names of the parts")]
+            fn write(&self, args: &mut Args) {
+                let ($($name,)*) = self;
+                $($name.write(args);)*
+            }
+        }
+    };
+}
+tuples!(A);
+tuples!(A, B);
+tuples!(A, B, C);
+tuples!(A, B, C, D);
+tuples!(A, B, C, D, E);
+tuples!(A, B, C, D, E, F);
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,208 @@
+//! What a driver carries out: one command, or a pipeline of them. Both take the same road.
+//!
+//! This file must not know how the road looks.
+
+use std::borrow::Cow;
+use std::time::{Duration, Instant};
+
+use crate::cmd::{Cmd, Options};
+use crate::error::{Error, Result};
+use crate::facts::Blocking;
+use crate::lane::{self, Lane};
+use crate::outbox::Outbox;
+use crate::pipeline::{Batch, Pipeline, Slots};
+use crate::replies::Replies;
+use crate::reply::Reply;
+
+/// Something that is sent as one request and answered by a known number of replies.
+pub trait Call {
+    /// What the caller gets.
+    type Output;
+
+    /// Which connection it takes.
+    ///
+    /// # Errors
+    /// It cannot be run on a client.
+    fn lane(&self) -> Result<Lane>;
+
+    /// How many replies answer it. With 0 nothing is sent.
+    fn count(&self) -> u32;
+
+    /// How many bytes [`write`](Self::write) will write.
+    fn size(&self) -> usize;
+
+    /// Appends its bytes.
+    fn write(&self, outbox: &mut Outbox);
+
+    /// Turns the replies into what the caller gets.
+    ///
+    /// # Errors
+    /// The server's error, or a reply of another type than expected.
+    fn read(&mut self, replies: Replies) -> Result<Self::Output>;
+
+    /// Whether it may be repeated after its reply was lost.
+    fn may_repeat(&self) -> bool;
+
+    /// Whether an error reply means that nothing of it was executed.
+    fn is_single(&self) -> bool;
+
+    /// What the caller said about it.
+    fn options(&self) -> Options;
+
+    /// Its name in messages.
+    fn name(&self) -> Cow<'static, str>;
+}
+
+impl<R: Reply> Call for Cmd<R> {
+    type Output = R;
+
+    #[inline]
+    fn lane(&self) -> Result<Lane> {
+        lane::of(self)
+    }
+
+    #[inline]
+    fn count(&self) -> u32 {
+        1
+    }
+
+    #[inline]
+    fn size(&self) -> usize {
+        header_size(self.args().len()) + self.args().size()
+    }
+
+    #[inline]
+    fn write(&self, outbox: &mut Outbox) {
+        outbox.command(self.args());
+    }
+
+    #[inline]
+    fn read(&mut self, mut replies: Replies) -> Result<R> {
+        replies.read()
+    }
+
+    fn may_repeat(&self) -> bool {
+        Cmd::may_repeat(self)
+    }
+
+    fn is_single(&self) -> bool {
+        true
+    }
+
+    #[inline]
+    fn options(&self) -> Options {
+        Cmd::options(self)
+    }
+
+    fn name(&self) -> Cow<'static, str> {
+        Cmd::name(self)
+    }
+}
+
+/// The size of `*<words>\r\n`.
+#[inline]
+fn header_size(words: usize) -> usize {
+    let digits = words.checked_ilog10().unwrap_or(0) as usize + 1;
+    digits + 3
+}
+
+/// A pipeline, ready to be sent, with the slots its caller built.
+#[derive(Debug)]
+pub struct Piped<S> {
+    batch: Batch,
+    slots: Option<S>,
+    options: Options,
+}
+
+impl<S: Slots> Piped<S> {
+    /// Lets `build` queue commands.
+    pub fn record(build: impl FnOnce(&Pipeline) -> S) -> Self {
+        let (batch, slots) = Pipeline::record(build);
+        Self { batch, slots: Some(slots), options: Options::default() }
+    }
+}
+
+impl<S: Slots> Call for Piped<S> {
+    type Output = S::Out;
+
+    fn lane(&self) -> Result<Lane> {
+        self.batch.check().map(|()| Lane::Shared)
+    }
+
+    fn count(&self) -> u32 {
+        self.batch.len() as u32
+    }
+
+    fn size(&self) -> usize {
+        self.batch.outbox().len()
+    }
+
+    fn write(&self, outbox: &mut Outbox) {
+        outbox.append(self.batch.outbox());
+    }
+
+    fn read(&mut self, replies: Replies) -> Result<S::Out> {
+        // A call is read once: after an error of a single command it is not tried again (`is_single`).
+        let slots = self.slots.take().ok_or_else(|| Error::usage("the replies of a pipeline are read once"))?;
+        self.batch.finish(replies, slots)
+    }
+
+    fn may_repeat(&self) -> bool {
+        self.options.idempotent || self.batch.may_repeat()
+    }
+
+    fn is_single(&self) -> bool {
+        false
+    }
+
+    fn options(&self) -> Options {
+        self.options
+    }
+
+    fn name(&self) -> Cow<'static, str> {
+        Cow::Borrowed("pipeline")
+    }
+}
+
+/// When a call that starts `now` must have ended. What the server is asked to wait counts on top.
+#[inline]
+#[must_use]
+pub fn deadline(lane: Lane, options: Options, default: Option<Duration>, now: Instant) -> Option<Instant> {
+    let limit = match options.timeout {
+        Some(Duration::ZERO) => return None,
+        Some(limit) => limit,
+        None => default?,
+    };
+    match lane {
+        Lane::Shared | Lane::Exclusive(Blocking::No) => now.checked_add(limit),
+        Lane::Exclusive(Blocking::Upto(wait)) => now.checked_add(limit)?.checked_add(wait),
+        Lane::Exclusive(Blocking::Forever) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::arg::SHARED_FROM;
+
+    #[test]
+    fn the_announced_size_is_the_size() {
+        let large = bytes::Bytes::from(vec![0; SHARED_FROM]);
+        for words in [0, 1, 8, 9, 98, 99, 998, 1000] {
+            let cmd: Cmd<()> = Cmd::new("MSET").arg(vec!["x"; words]).arg(&large);
+            assert_eq!(cmd.size(), cmd.to_bytes().len(), "{words} words");
+        }
+    }
+
+    #[test]
+    fn what_the_server_waits_comes_on_top() {
+        let now = Instant::now();
+        let second = Duration::from_secs(1);
+        let of = |lane, timeout| deadline(lane, Options { timeout, ..Options::default() }, Some(second), now);
+        assert_eq!(of(Lane::Shared, None), Some(now + second));
+        assert_eq!(of(Lane::Shared, Some(2 * second)), Some(now + 2 * second));
+        assert_eq!(of(Lane::Shared, Some(Duration::ZERO)), None);
+        assert_eq!(of(Lane::Exclusive(Blocking::Upto(second)), None), Some(now + 2 * second));
+        assert_eq!(of(Lane::Exclusive(Blocking::Forever), None), None);
+    }
+}

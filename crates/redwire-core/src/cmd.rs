@@ -1,0 +1,187 @@
+//! A command: its encoded words, what is known about it, and the type of its reply.
+//!
+//! A command is written once and sent by any executor ([`Run`](crate::Run)). This file must not know executors.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::marker::PhantomData;
+use std::time::Duration;
+
+use crate::arg::{Arg, Args};
+use crate::facts::{self, Facts};
+use crate::outbox::Outbox;
+
+/// One command that answers with an `R`.
+///
+/// ```
+/// use redwire_core::{Cmd, Value};
+///
+/// let cmd: Cmd<Value> = Cmd::new("CLIENT NO-EVICT").arg("ON");
+/// assert_eq!(cmd.name(), "CLIENT NO-EVICT");
+/// assert_eq!(cmd.to_bytes(), b"*3\r\n$6\r\nCLIENT\r\n$8\r\nNO-EVICT\r\n$2\r\nON\r\n");
+/// ```
+#[must_use = "a command does nothing until it is run"]
+pub struct Cmd<R> {
+    /// `None` where the name came at run time and is looked up when it is asked for.
+    facts: Option<&'static Facts>,
+    args: Args,
+    options: Options,
+    reply: PhantomData<fn() -> R>,
+}
+
+/// What a caller may say about one call, beyond its words.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Options {
+    /// The call may be repeated even if it has been executed already.
+    pub idempotent: bool,
+    /// The deadline of this call, in place of the client's.
+    pub timeout: Option<Duration>,
+    /// How often this call is repeated at most, in place of the client's.
+    pub retries: Option<u32>,
+}
+
+/// A [`Cmd`] of any name, for commands without a method of their own.
+///
+/// Words in the name are sent as words: `cmd("CONFIG GET")` is `CONFIG` with a first argument `GET`.
+pub fn cmd<R>(name: &str) -> Cmd<R> {
+    Cmd::new(name)
+}
+
+impl<R> Cmd<R> {
+    /// A command by its name, such as `GET` or `CONFIG GET`.
+    pub fn new(name: &str) -> Self {
+        let mut args = Args::new();
+        for word in name.split_ascii_whitespace() {
+            args.bulk(word.as_bytes());
+        }
+        Self { facts: None, args, options: Options::default(), reply: PhantomData }
+    }
+
+    /// A command that is known when the program is compiled.
+    #[inline]
+    pub fn of(facts: &'static Facts) -> Self {
+        let mut args = Args::new();
+        args.encoded(facts.wire, usize::from(facts.words));
+        Self { facts: Some(facts), args, options: Options::default(), reply: PhantomData }
+    }
+
+    /// Appends an argument; see [`Arg`] for what it may be.
+    #[inline]
+    pub fn arg(mut self, arg: impl Arg) -> Self {
+        arg.write(&mut self.args);
+        self
+    }
+
+    /// Appends `NAME value` where there is a value.
+    pub fn named(mut self, name: &str, value: impl Arg) -> Self {
+        value.write_named(name, &mut self.args);
+        self
+    }
+
+    /// Appends a word where `condition` holds.
+    pub fn flag(mut self, condition: bool, word: &str) -> Self {
+        if condition {
+            self.args.bulk(word.as_bytes());
+        }
+        self
+    }
+
+    /// Appends how many words `list` has, and then the list: the `numkeys key [key …]` of many commands.
+    pub fn counted(mut self, list: impl Arg) -> Self {
+        let mut words = Args::new();
+        list.write(&mut words);
+        self.args.bulk(itoa::Buffer::new().format(words.len()).as_bytes());
+        list.write(&mut self.args);
+        self
+    }
+
+    /// Declares that running the command twice does no harm, so that it may be repeated when its reply was lost.
+    pub fn idempotent(mut self) -> Self {
+        self.options.idempotent = true;
+        self
+    }
+
+    /// The deadline of this call; default: the client's `timeout`. Zero means none.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.options.timeout = Some(timeout);
+        self
+    }
+
+    /// How often this call is repeated at most when that is safe; default: the client's `retries`.
+    pub fn retries(mut self, retries: u32) -> Self {
+        self.options.retries = Some(retries);
+        self
+    }
+
+    /// The same command, its reply read as another type.
+    pub fn returning<S>(self) -> Cmd<S> {
+        Cmd { facts: self.facts, args: self.args, options: self.options, reply: PhantomData }
+    }
+
+    /// What is known about the command; for one that no server's table names, [`facts::UNKNOWN`].
+    #[inline]
+    #[must_use]
+    pub fn facts(&self) -> &'static Facts {
+        self.facts.unwrap_or_else(|| {
+            let mut words = self.args.iter();
+            let first = words.next().unwrap_or_default();
+            facts::lookup(first, words.next()).unwrap_or(&facts::UNKNOWN)
+        })
+    }
+
+    /// The command's name as the tables spell it, or its first word as it was given.
+    #[must_use]
+    pub fn name(&self) -> Cow<'static, str> {
+        let facts = self.facts();
+        if !std::ptr::eq(facts, &facts::UNKNOWN) {
+            return Cow::Borrowed(facts.name);
+        }
+        let first = self.args.iter().next().unwrap_or_default();
+        Cow::Owned(String::from_utf8_lossy(first).into_owned())
+    }
+
+    /// What the caller said about this call.
+    #[must_use]
+    pub fn options(&self) -> Options {
+        self.options
+    }
+
+    /// The words after encoding, and their number.
+    #[must_use]
+    pub fn args(&self) -> &Args {
+        &self.args
+    }
+
+    /// The words, for people: bytes that are no text are replaced.
+    #[must_use]
+    pub fn words(&self) -> Vec<String> {
+        self.args.iter().map(|word| String::from_utf8_lossy(word).into_owned()).collect()
+    }
+
+    /// The command packed as it goes over the wire, without sending it.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut outbox = Outbox::default();
+        outbox.command(&self.args);
+        outbox.to_bytes()
+    }
+
+    /// Whether repeating the command after a lost reply does no harm: it only reads, or its caller said so.
+    #[must_use]
+    pub fn may_repeat(&self) -> bool {
+        self.options.idempotent || self.facts().is_repeatable()
+    }
+}
+
+impl<R> Clone for Cmd<R> {
+    fn clone(&self) -> Self {
+        Self { facts: self.facts, args: self.args.clone(), options: self.options, reply: PhantomData }
+    }
+}
+
+impl<R> fmt::Debug for Cmd<R> {
+    /// Names the command and hides its arguments: any of them may be a secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cmd").field("name", &self.name()).field("words", &self.args.len()).finish_non_exhaustive()
+    }
+}

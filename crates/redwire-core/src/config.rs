@@ -1,0 +1,302 @@
+//! Everything a client may be told before it connects. Promises that a [`Config`] has been checked as a
+//! whole, never changes, and never prints its password. Must not know how connections are made, nor read
+//! files or the environment.
+//!
+//! The path of an option: [`ConfigBuilder`] holds its setter with the documentation, `options` its name in a
+//! URL, `validate` its allowed values; `url` (beside this module) holds the grammar of URLs.
+
+use std::{fmt, str::FromStr, time::Duration};
+
+use redwire_resp::Limits;
+
+use crate::{backoff::Backoff, secret::Secret};
+
+mod builder;
+pub(crate) mod cast;
+mod error;
+mod options;
+mod retry;
+mod topology;
+mod validate;
+
+pub use builder::ConfigBuilder;
+pub use error::ConfigError;
+pub use retry::RetryPolicy;
+pub use topology::{Endpoint, HostPort, Topology};
+
+pub(crate) use options::{UrlOption, nearest};
+
+/// The checked configuration of a client. Made by [`Config::builder`] or [`Config::from_url`]; read by
+/// getters, each named like the setter in [`ConfigBuilder`] that documents it.
+///
+/// Prints (`Display`) as a URL with every option that differs from its default, and `***` for the password.
+///
+/// ```
+/// # use redwire_core::config::Config;
+/// # use std::time::Duration;
+/// let config = Config::from_url("rediss://ann:s%40crt@db.example/2?timeout=500ms")?;
+/// assert_eq!(config.username(), Some("ann"));
+/// assert_eq!(config.password().unwrap().reveal(), "s@crt");
+/// assert_eq!(config.timeout(), Some(Duration::from_millis(500)));
+/// assert_eq!(config.to_string(), "rediss://ann:***@db.example:6379/2?timeout=500ms");
+/// # Ok::<(), redwire_core::config::ConfigError>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    topology: Topology,
+    tls: bool,
+    db: u32,
+    username: Option<String>,
+    password: Option<Secret>,
+    connect_timeout: Duration,
+    timeout: Option<Duration>,
+    keepalive: bool,
+    keepalive_probes: Keepalive,
+    tcp_user_timeout: Option<Duration>,
+    nodelay: bool,
+    max_connections: usize,
+    client_name: Option<String>,
+    lib_name: Option<String>,
+    lib_version: Option<String>,
+    protocol: Protocol,
+    health_check_interval: Option<Duration>,
+    retry: RetryPolicy,
+    reconnect_backoff: Backoff,
+    read_buffer_size: usize,
+    read_only: bool,
+    max_queued_commands: usize,
+    max_queued_bytes: usize,
+    reply_limits: Limits,
+}
+
+/// Which protocol to ask the server for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Protocol {
+    /// RESP3, falling back to RESP2 where the server has no `HELLO`.
+    #[default]
+    Resp3,
+    /// RESP2, without asking for more.
+    Resp2,
+}
+
+/// When the kernel probes a silent TCP connection, and when it gives it up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Keepalive {
+    /// Silence before the first probe.
+    pub idle: Duration,
+    /// Time between probes.
+    pub interval: Duration,
+    /// Unanswered probes after which the connection is dead.
+    pub count: u32,
+}
+
+impl Config {
+    /// A builder with the defaults: one server at `localhost:6379`.
+    pub fn builder() -> ConfigBuilder {
+        ConfigBuilder::default()
+    }
+
+    /// The configuration that `url` describes, over the defaults. The grammar is told at
+    /// [`ConfigBuilder::url`].
+    ///
+    /// # Errors
+    /// A [`ConfigError`] naming the part of the URL, or the option, that cannot be used.
+    pub fn from_url(url: &str) -> Result<Self, ConfigError> {
+        Self::builder().url(url).build()
+    }
+
+    /// Where the servers are.
+    #[must_use]
+    pub fn topology(&self) -> &Topology {
+        &self.topology
+    }
+
+    /// Whether connections use TLS.
+    #[must_use]
+    pub fn tls(&self) -> bool {
+        self.tls
+    }
+
+    /// The database to select on every connection.
+    #[must_use]
+    pub fn db(&self) -> u32 {
+        self.db
+    }
+
+    /// The name to authenticate with, if not the default user's.
+    #[must_use]
+    pub fn username(&self) -> Option<&str> {
+        self.username.as_deref()
+    }
+
+    /// The password to authenticate with.
+    #[must_use]
+    pub fn password(&self) -> Option<&Secret> {
+        self.password.as_ref()
+    }
+
+    /// The longest a connect with its handshake may take.
+    #[must_use]
+    pub fn connect_timeout(&self) -> Duration {
+        self.connect_timeout
+    }
+
+    /// The overall deadline of one operation; `None`: no deadline.
+    #[must_use]
+    pub fn timeout(&self) -> Option<Duration> {
+        self.timeout
+    }
+
+    /// TCP keepalive; `None`: off.
+    #[must_use]
+    pub fn keepalive(&self) -> Option<Keepalive> {
+        self.keepalive.then_some(self.keepalive_probes)
+    }
+
+    /// How long sent data may stay unacknowledged; `None`: as the system has it.
+    #[must_use]
+    pub fn tcp_user_timeout(&self) -> Option<Duration> {
+        self.tcp_user_timeout
+    }
+
+    /// Whether `TCP_NODELAY` is set.
+    #[must_use]
+    pub fn nodelay(&self) -> bool {
+        self.nodelay
+    }
+
+    /// The most connections a pool opens.
+    #[must_use]
+    pub fn max_connections(&self) -> usize {
+        self.max_connections
+    }
+
+    /// The name for `CLIENT SETNAME`.
+    #[must_use]
+    pub fn client_name(&self) -> Option<&str> {
+        self.client_name.as_deref()
+    }
+
+    /// The name for `CLIENT SETINFO LIB-NAME`; `None`: not sent.
+    #[must_use]
+    pub fn lib_name(&self) -> Option<&str> {
+        self.lib_name.as_deref()
+    }
+
+    /// The version for `CLIENT SETINFO LIB-VER`; `None`: not sent.
+    #[must_use]
+    pub fn lib_version(&self) -> Option<&str> {
+        self.lib_version.as_deref()
+    }
+
+    /// Which protocol to ask for.
+    #[must_use]
+    pub fn protocol(&self) -> Protocol {
+        self.protocol
+    }
+
+    /// The silence after which a connection is pinged before use; `None`: never.
+    #[must_use]
+    pub fn health_check_interval(&self) -> Option<Duration> {
+        self.health_check_interval
+    }
+
+    /// What is tried again, how often and after which pause.
+    #[must_use]
+    pub fn retry(&self) -> &RetryPolicy {
+        &self.retry
+    }
+
+    /// The pause before each attempt to connect again.
+    #[must_use]
+    pub fn reconnect_backoff(&self) -> Backoff {
+        self.reconnect_backoff
+    }
+
+    /// Bytes of a connection's read buffer to begin with.
+    #[must_use]
+    pub fn read_buffer_size(&self) -> usize {
+        self.read_buffer_size
+    }
+
+    /// Whether `READONLY` is sent on connect.
+    #[must_use]
+    pub fn read_only(&self) -> bool {
+        self.read_only
+    }
+
+    /// The most commands that may wait on one connection.
+    #[must_use]
+    pub fn max_queued_commands(&self) -> usize {
+        self.max_queued_commands
+    }
+
+    /// The most encoded bytes that may wait on one connection.
+    #[must_use]
+    pub fn max_queued_bytes(&self) -> usize {
+        self.max_queued_bytes
+    }
+
+    /// What a reply may ask of memory: set by `max_reply_depth`, `max_reply_bulk` and `max_reply_elements`.
+    #[must_use]
+    pub fn reply_limits(&self) -> Limits {
+        self.reply_limits
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            topology: Topology::Single(Endpoint::Tcp(HostPort::new(DEFAULT_HOST, DEFAULT_PORT))),
+            tls: false,
+            db: 0,
+            username: None,
+            password: None,
+            connect_timeout: Duration::from_secs(2),
+            timeout: Some(Duration::from_secs(5)),
+            keepalive: true,
+            keepalive_probes: Keepalive {
+                idle: Duration::from_secs(30),
+                interval: Duration::from_secs(5),
+                count: 3,
+            },
+            tcp_user_timeout: None,
+            nodelay: true,
+            max_connections: 50,
+            client_name: None,
+            lib_name: Some("redwire".to_owned()),
+            lib_version: Some(env!("CARGO_PKG_VERSION").to_owned()),
+            protocol: Protocol::Resp3,
+            health_check_interval: Some(Duration::from_secs(30)),
+            retry: RetryPolicy::default(),
+            reconnect_backoff: RECONNECT_BACKOFF,
+            read_buffer_size: 64 << 10,
+            read_only: false,
+            max_queued_commands: 65_536,
+            max_queued_bytes: 64 << 20,
+            reply_limits: Limits::default(),
+        }
+    }
+}
+
+impl FromStr for Config {
+    type Err = ConfigError;
+
+    fn from_str(url: &str) -> Result<Self, ConfigError> {
+        Self::from_url(url)
+    }
+}
+
+impl fmt::Display for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        crate::url::write(f, self, &options::differing(self))
+    }
+}
+
+pub(crate) const DEFAULT_HOST: &str = "localhost";
+pub(crate) const DEFAULT_PORT: u16 = 6379;
+pub(crate) const DEFAULT_SENTINEL_PORT: u16 = 26379;
+const RECONNECT_BACKOFF: Backoff = Backoff::full_jitter(Duration::from_millis(10), Duration::from_secs(1));
+
+#[cfg(test)]
+mod tests;

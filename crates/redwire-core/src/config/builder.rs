@@ -1,0 +1,333 @@
+//! The setters. Promises that each option has one setter, documented with default, unit and what breaks at
+//! both extremes, and that a URL wins over options given in code whatever the order of calls. Must not know
+//! the grammar of URLs nor what values are allowed.
+
+use std::{path::PathBuf, time::Duration};
+
+use super::{
+    Config, ConfigError, DEFAULT_HOST, DEFAULT_PORT, Endpoint, HostPort, Protocol, RetryPolicy, Topology,
+    options, validate::validate,
+};
+use crate::{backoff::Backoff, secret::Secret, url::Url};
+
+/// Collects options; [`build`](Self::build) checks them all at once.
+///
+/// ```
+/// # use redwire_core::config::Config;
+/// # use std::time::Duration;
+/// let config = Config::builder()
+///     .host("db.example")
+///     .password("secret")
+///     .timeout(Duration::from_secs(1))
+///     .build()?;
+/// assert_eq!(config.to_string(), "redis://:***@db.example:6379?timeout=1s");
+///
+/// let error = Config::builder().connect_timeout(Duration::ZERO).build().unwrap_err();
+/// assert_eq!(error.option(), "connect_timeout");
+/// # Ok::<(), redwire_core::config::ConfigError>(())
+/// ```
+#[derive(Clone, Debug, Default)]
+#[must_use = "a builder does nothing until `build`"]
+pub struct ConfigBuilder {
+    pub(super) config: Config,
+    url: Option<Result<Url, ConfigError>>,
+}
+
+impl ConfigBuilder {
+    /// Takes whatever `url` says; it wins over options given in code, before or after. A second URL replaces
+    /// the first.
+    ///
+    /// | form | servers |
+    /// |---|---|
+    /// | `redis://[[user]:[password]@][host][:port][/db]` | one, at `localhost:6379` unless told |
+    /// | `unix://[user[:password]@]/path/to.sock` | one, behind a Unix socket (also `redis+unix://`) |
+    /// | `redis+sentinel://host[:port],…/service[/db]` | a Sentinel set, port 26379 unless told |
+    /// | `redis+cluster://host[:port],…[/db]` | a Cluster, port 6379 unless told |
+    ///
+    /// `rediss` for `redis` asks for TLS (so does [`tls`](Self::tls): either is enough). `valkey` and
+    /// `valkeys` are the same as `redis` and `rediss`. IPv6 addresses stand in brackets, with a zone as in
+    /// `[fe80::1%25eth0]`. Every part is percent-decoded; a `+` is a plus.
+    ///
+    /// `?name=value&…` sets any option by the name of its setter here, and wins over the rest of the URL.
+    /// Durations are seconds (`0.5`) or have a unit (`500ms`); booleans are true, false, yes, no, 1 or 0;
+    /// sizes may end in KiB, MiB or GiB. The names that redis-py uses for these options are understood too.
+    pub fn url(mut self, url: &str) -> Self {
+        self.url = Some(Url::parse(url));
+        self
+    }
+
+    /// Where the servers are. Default: one server at `localhost:6379`. Replaces what `host`, `port` and
+    /// `path` said.
+    pub fn topology(mut self, topology: Topology) -> Self {
+        self.config.topology = topology;
+        self
+    }
+
+    /// The one server's name or IP address (IPv6 without brackets). Default `localhost`. Replaces a path or
+    /// several nodes.
+    pub fn host(mut self, host: impl Into<String>) -> Self {
+        self.tcp().host = host.into();
+        self
+    }
+
+    /// The one server's port, 1 to 65535. Default 6379. Replaces a path or several nodes.
+    pub fn port(mut self, port: u16) -> Self {
+        self.tcp().port = port;
+        self
+    }
+
+    /// The one server's Unix socket. Default: none, TCP is used. Replaces host and port.
+    pub fn path(self, path: impl Into<PathBuf>) -> Self {
+        self.topology(Topology::Single(Endpoint::Unix(path.into())))
+    }
+
+    /// Whether connections use TLS. Default: false. In a URL, the scheme `rediss` says so; a URL never
+    /// switches off what is switched on here.
+    pub fn tls(mut self, on: bool) -> Self {
+        self.config.tls = on;
+        self
+    }
+
+    /// The database to select. Default 0; servers have 16 unless configured otherwise, and a number they lack
+    /// fails the connect.
+    pub fn db(mut self, db: u32) -> Self {
+        self.config.db = db;
+        self
+    }
+
+    /// The ACL user. Default: none, which is the server's default user. Empty is none.
+    pub fn username(mut self, username: impl Into<String>) -> Self {
+        self.config.username = non_empty(username.into());
+        self
+    }
+
+    /// The password. Default: none. Empty is none.
+    pub fn password(mut self, password: impl Into<Secret>) -> Self {
+        self.config.password = Some(password.into()).filter(|secret| !secret.reveal().is_empty());
+        self
+    }
+
+    /// The longest a connect may take, with name look-up, TLS and handshake. Default 2 s; zero is refused.
+    /// Below the network's round trip times four, no connect succeeds; at a minute, a dead address holds up
+    /// its callers as long.
+    pub fn connect_timeout(mut self, limit: Duration) -> Self {
+        self.config.connect_timeout = limit;
+        self
+    }
+
+    /// The overall deadline of one operation: queue, connect, retries and answer. Default 5 s; zero is none.
+    /// Too short, and a slow command ends with its outcome unknown; none, and a frozen server holds its
+    /// callers for ever.
+    pub fn timeout(mut self, limit: Duration) -> Self {
+        self.config.timeout = non_zero(limit);
+        self
+    }
+
+    /// Whether the kernel probes silent TCP connections. Default true. Off, a peer that vanished without a
+    /// word is noticed only by the next command.
+    pub fn keepalive(mut self, on: bool) -> Self {
+        self.config.keepalive = on;
+        self
+    }
+
+    /// Silence before the first keepalive probe; whole seconds count. Default 30 s, 1 to 32767 s. Short costs
+    /// a packet as often on every idle connection; long lets firewalls forget the connection first.
+    pub fn keepalive_idle(mut self, idle: Duration) -> Self {
+        self.config.keepalive_probes.idle = idle;
+        self
+    }
+
+    /// Time between keepalive probes; whole seconds count. Default 5 s, 1 to 32767 s. Short gives up on a
+    /// brief network fault; long makes a dead peer take `count` times as long to notice.
+    pub fn keepalive_interval(mut self, interval: Duration) -> Self {
+        self.config.keepalive_probes.interval = interval;
+        self
+    }
+
+    /// Unanswered probes after which a connection is dead. Default 3, 1 to 127. At 1 a single lost packet
+    /// kills a connection; at 127 a dead one lives for `127 · interval`.
+    pub fn keepalive_count(mut self, count: u32) -> Self {
+        self.config.keepalive_probes.count = count;
+        self
+    }
+
+    /// How long sent data may stay unacknowledged before the kernel gives the connection up
+    /// (`TCP_USER_TIMEOUT`, where the system has it). Default: none; zero is none; 1 ms to 24 days. Short
+    /// breaks connections on a passing loss; none leaves the system's own limit, often 15 minutes.
+    pub fn tcp_user_timeout(mut self, limit: Duration) -> Self {
+        self.config.tcp_user_timeout = non_zero(limit);
+        self
+    }
+
+    /// Whether small writes are sent at once (`TCP_NODELAY`). Default true. False adds up to 40 ms to single
+    /// commands and saves packets only for callers that write in tiny pieces, which this client does not.
+    pub fn nodelay(mut self, on: bool) -> Self {
+        self.config.nodelay = on;
+        self
+    }
+
+    /// The most connections a pool opens. Default 50, at least 1. Few, and blocking commands wait for one
+    /// another; many, and the server's `maxclients` (10 000) is shared by fewer processes.
+    pub fn max_connections(mut self, most: usize) -> Self {
+        self.config.max_connections = most;
+        self
+    }
+
+    /// The name shown by `CLIENT LIST`. Default: none; empty is none. Printable ASCII without spaces, as
+    /// servers demand.
+    pub fn client_name(mut self, name: impl Into<String>) -> Self {
+        self.config.client_name = non_empty(name.into());
+        self
+    }
+
+    /// The library's name as told to the server. Default `redwire`; empty sends none. Same characters as
+    /// `client_name`.
+    pub fn lib_name(mut self, name: impl Into<String>) -> Self {
+        self.config.lib_name = non_empty(name.into());
+        self
+    }
+
+    /// The library's version as told to the server. Default: this crate's; empty sends none. Same characters
+    /// as `client_name`.
+    pub fn lib_version(mut self, version: impl Into<String>) -> Self {
+        self.config.lib_version = non_empty(version.into());
+        self
+    }
+
+    /// Which protocol to ask for. Default RESP3 with fallback to RESP2. RESP2 for servers or proxies that
+    /// mishandle `HELLO`.
+    pub fn protocol(mut self, protocol: Protocol) -> Self {
+        self.config.protocol = protocol;
+        self
+    }
+
+    /// A connection silent for longer is pinged before use. Default 30 s; zero is never. Short adds a PING to
+    /// nearly every command of a quiet client; never, and the first command after a silent loss fails.
+    pub fn health_check_interval(mut self, interval: Duration) -> Self {
+        self.config.health_check_interval = non_zero(interval);
+        self
+    }
+
+    /// The whole retry policy at once: see [`RetryPolicy`]. The four setters that follow change its parts.
+    pub fn retry(mut self, policy: RetryPolicy) -> Self {
+        self.config.retry = policy;
+        self
+    }
+
+    /// [`RetryPolicy::retries`]: retries after the first try. Default 3.
+    pub fn retries(mut self, retries: u32) -> Self {
+        self.config.retry.retries = retries;
+        self
+    }
+
+    /// [`RetryPolicy::backoff`]: the pause before each retry. Default full jitter, 10 ms → 1 s.
+    pub fn retry_backoff(mut self, backoff: Backoff) -> Self {
+        self.config.retry.backoff = backoff;
+        self
+    }
+
+    /// [`RetryPolicy::on_timeout`]: whether a try that timed out is retried. Default false.
+    pub fn retry_on_timeout(mut self, on: bool) -> Self {
+        self.config.retry.on_timeout = on;
+        self
+    }
+
+    /// [`RetryPolicy::codes`]: the error code words that are retried, in place of the default ones.
+    pub fn retry_on<W: Into<String>>(mut self, codes: impl IntoIterator<Item = W>) -> Self {
+        self.config.retry.codes = codes.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// The pause before each attempt to connect again, for ever. Default full jitter, 10 ms → 1 s; a base
+    /// below 1 ms is refused. Short pauses turn an outage into a storm of connects; a long cap delays the
+    /// recovery by as much.
+    pub fn reconnect_backoff(mut self, backoff: Backoff) -> Self {
+        self.config.reconnect_backoff = backoff;
+        self
+    }
+
+    /// Bytes of a connection's read buffer to begin with; it grows for larger replies. Default 64 KiB, 1 KiB
+    /// to 1 GiB. Small costs more system calls; large costs that much memory for every connection.
+    pub fn read_buffer_size(mut self, bytes: usize) -> Self {
+        self.config.read_buffer_size = bytes;
+        self
+    }
+
+    /// Whether `READONLY` is sent on connect, so that a replica in a Cluster answers reads. Default false.
+    pub fn read_only(mut self, on: bool) -> Self {
+        self.config.read_only = on;
+        self
+    }
+
+    /// The most commands that may wait on one connection, sent or not. Default 65 536, at least 1: a server
+    /// answers that many well within the default deadline, and their bookkeeping is a few MiB. Beyond the
+    /// limit a call gets an error at once. Few, and bursts are refused; millions, and an outage fills memory
+    /// with commands that will time out.
+    pub fn max_queued_commands(mut self, most: usize) -> Self {
+        self.config.max_queued_commands = most;
+        self
+    }
+
+    /// The most encoded bytes that may wait to be written on one connection. Default 64 MiB, at least 1 KiB.
+    /// A command larger than the limit can never be sent; a limit of gigabytes is memory that an outage may
+    /// take.
+    pub fn max_queued_bytes(mut self, bytes: usize) -> Self {
+        self.config.max_queued_bytes = bytes;
+        self
+    }
+
+    /// How many aggregates of a reply may be open at once. Default 64, at least 1. Servers' own commands stay
+    /// below 16, so a small limit fails only modules and scripts; a large one lets a hostile server spend the
+    /// decoder's stack.
+    pub fn max_reply_depth(mut self, levels: u8) -> Self {
+        self.config.reply_limits.depth = levels;
+        self
+    }
+
+    /// The longest string in a reply, in bytes. Default 512 MiB, the servers' own default limit; at least 1
+    /// KiB. Values beyond the limit cannot be read; a huge limit is memory that a hostile server may take.
+    pub fn max_reply_bulk(mut self, bytes: u64) -> Self {
+        self.config.reply_limits.bulk_len = bytes;
+        self
+    }
+
+    /// The most elements of one aggregate in a reply. Default 268 435 456 (2²⁸), at least 1024. A larger
+    /// collection cannot be read whole; a huge limit lets a hostile server keep a connection busy with one
+    /// reply.
+    pub fn max_reply_elements(mut self, most: u64) -> Self {
+        self.config.reply_limits.elements = most;
+        self
+    }
+
+    /// The configuration, checked as a whole.
+    ///
+    /// # Errors
+    /// A [`ConfigError`] naming the first option, or part of the URL, that cannot be used.
+    pub fn build(mut self) -> Result<Config, ConfigError> {
+        let Some(url) = self.url.take() else { return validate(self.config) };
+        let url = url?;
+        let may_quote_password = url.may_quote_password;
+        let built = options::apply_url(self, url).and_then(|builder| validate(builder.config));
+        built.map_err(|error| if may_quote_password { error.masked() } else { error })
+    }
+
+    /// The host and port of the one TCP server, replacing any other topology.
+    pub(super) fn tcp(&mut self) -> &mut HostPort {
+        if !matches!(self.config.topology, Topology::Single(Endpoint::Tcp(_))) {
+            let address = HostPort::new(DEFAULT_HOST, DEFAULT_PORT);
+            self.config.topology = Topology::Single(Endpoint::Tcp(address));
+        }
+        match &mut self.config.topology {
+            Topology::Single(Endpoint::Tcp(address)) => address,
+            _ => unreachable!("set just above"),
+        }
+    }
+}
+
+fn non_empty(text: String) -> Option<String> {
+    Some(text).filter(|text| !text.is_empty())
+}
+
+fn non_zero(duration: Duration) -> Option<Duration> {
+    Some(duration).filter(|duration| !duration.is_zero())
+}

@@ -1,0 +1,62 @@
+//! What may be tried again, how often and after which pause. Promises plain data with production defaults.
+//! Must not know which command is at stake: whether repeating it is *safe* is decided from its outcome and
+//! its facts, elsewhere.
+
+use crate::{backoff::Backoff, config::RECONNECT_BACKOFF};
+
+/// The rule for retrying a command. A command that may already have been executed is repeated only where that
+/// is safe, whatever stands here; and the operation's deadline ends all retrying.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RetryPolicy {
+    /// Retries after the first try. Default 3. At 0 every passing fault reaches the caller; at a huge value
+    /// only the deadline ends retrying, and without a deadline nothing does.
+    pub retries: u32,
+    /// The pause before each retry. Default full jitter, 10 ms → 1 s. Too short, and a struggling server is
+    /// hammered; too long, and the deadline passes while waiting.
+    pub backoff: Backoff,
+    /// Whether a try that timed out is retried. Default false: the deadline usually covers the whole
+    /// operation.
+    pub on_timeout: bool,
+    /// The error code words of a server that mean "later". Default `LOADING`, `TRYAGAIN`, `CLUSTERDOWN`,
+    /// `MASTERDOWN`, `BUSY` and [`MAX_CLIENTS`](Self::MAX_CLIENTS). Empty retries no error reply; a word that
+    /// does not mean "later" (as `WRONGTYPE`) only repeats the error, slowly.
+    pub codes: Vec<String>,
+}
+
+impl RetryPolicy {
+    /// Stands in [`codes`](Self::codes) for the reply `ERR max number of clients reached`, which has no word
+    /// of its own.
+    pub const MAX_CLIENTS: &'static str = "MAXCLIENTS";
+
+    /// Never retries anything.
+    #[must_use]
+    pub fn never() -> Self {
+        Self { retries: 0, backoff: Backoff::none(), on_timeout: false, codes: Vec::new() }
+    }
+
+    /// Whether an error reply with this code word is to be retried. The whole word counts: `BUSYGROUP` is not
+    /// `BUSY`.
+    ///
+    /// ```
+    /// # use redwire_core::config::RetryPolicy;
+    /// let policy = RetryPolicy::default();
+    /// assert!(policy.covers("LOADING"));
+    /// assert!(!policy.covers("WRONGTYPE"));
+    /// ```
+    #[must_use]
+    pub fn covers(&self, code: &str) -> bool {
+        self.codes.iter().any(|word| word == code)
+    }
+}
+
+impl Default for RetryPolicy {
+    fn default() -> Self {
+        let codes = ["LOADING", "TRYAGAIN", "CLUSTERDOWN", "MASTERDOWN", "BUSY", Self::MAX_CLIENTS];
+        Self {
+            retries: 3,
+            backoff: RECONNECT_BACKOFF,
+            on_timeout: false,
+            codes: codes.map(str::to_owned).to_vec(),
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! Promises: the defaults are the documented ones, a URL wins over code in either order, and each limit is
+//! kept.
+
+use std::time::Duration;
+
+use super::*;
+
+#[test]
+fn defaults_are_as_documented() {
+    let config = Config::builder().build().unwrap();
+    assert_eq!(config, Config::default());
+    assert_eq!(config.topology(), &Topology::Single(Endpoint::Tcp(HostPort::new("localhost", 6379))));
+    assert_eq!((config.db(), config.tls(), config.username(), config.password()), (0, false, None, None));
+    assert_eq!(config.connect_timeout(), Duration::from_secs(2));
+    assert_eq!(config.timeout(), Some(Duration::from_secs(5)));
+    let (idle, interval) = (Duration::from_secs(30), Duration::from_secs(5));
+    assert_eq!(config.keepalive(), Some(Keepalive { idle, interval, count: 3 }));
+    assert_eq!((config.tcp_user_timeout(), config.nodelay(), config.max_connections()), (None, true, 50));
+    assert_eq!((config.client_name(), config.lib_name()), (None, Some("redwire")));
+    assert_eq!(config.lib_version(), Some(env!("CARGO_PKG_VERSION")));
+    assert_eq!(config.protocol(), Protocol::Resp3);
+    assert_eq!(config.health_check_interval(), Some(Duration::from_secs(30)));
+    let jitter = Backoff::full_jitter(Duration::from_millis(10), Duration::from_secs(1));
+    assert_eq!((config.retry().retries, config.retry().on_timeout), (3, false));
+    assert_eq!((config.retry().backoff, config.reconnect_backoff()), (jitter, jitter));
+    assert_eq!((config.read_buffer_size(), config.read_only()), (65_536, false));
+    assert_eq!((config.max_queued_commands(), config.max_queued_bytes()), (65_536, 67_108_864));
+    assert_eq!(config.reply_limits(), Limits::default());
+}
+
+#[test]
+fn retry_codes_are_whole_words() {
+    let policy = RetryPolicy::default();
+    for code in ["LOADING", "TRYAGAIN", "CLUSTERDOWN", "MASTERDOWN", "BUSY", RetryPolicy::MAX_CLIENTS] {
+        assert!(policy.covers(code), "{code}");
+        assert!(!RetryPolicy::never().covers(code), "{code}");
+    }
+    for code in ["", "ERR", "BUSYGROUP", "WRONGTYPE", "loading"] {
+        assert!(!policy.covers(code), "{code}");
+    }
+}
+
+#[test]
+fn a_url_wins_whatever_the_order() {
+    let code = |builder: ConfigBuilder| {
+        let builder =
+            builder.host("code").port(1).db(1).username("code").password("code").client_name("code");
+        builder.timeout(Duration::from_secs(1)).retries(9)
+    };
+    let url = "redis://ann:pw@url:2/2?timeout=2&client_name=url";
+    let before = code(Config::builder().url(url)).build().unwrap();
+    let after = code(Config::builder()).url(url).build().unwrap();
+    assert_eq!(before, after);
+    assert_eq!(before.to_string(), "redis://ann:***@url:2/2?timeout=2s&client_name=url&retries=9");
+    assert_eq!(before.password().unwrap().reveal(), "pw");
+}
+
+#[test]
+fn what_a_url_leaves_out_comes_from_code() {
+    let code = || Config::builder().host("code").port(1).db(1).username("ann");
+    let rows = [
+        ("redis://", "redis://ann@code:1/1"),
+        ("redis://url", "redis://ann@url:1/1"),
+        ("redis://:2", "redis://ann@code:2/1"),
+        ("redis://url?db=0", "redis://ann@url:1"),
+        ("unix:///s", "unix://ann@/s?db=1"),
+        ("redis+cluster://url", "redis+cluster://ann@url:6379/1"),
+        ("redis+sentinel://url/m", "redis+sentinel://ann@url:26379/m/1"),
+    ];
+    for (url, printed) in rows {
+        assert_eq!(code().url(url).build().unwrap().to_string(), printed, "{url}");
+    }
+    let over_a_path = Config::builder().path("/s").url("redis://").build().unwrap();
+    assert_eq!(over_a_path.to_string(), "redis://localhost:6379");
+}
+
+#[test]
+fn a_url_never_switches_tls_off() {
+    assert!(Config::builder().tls(true).url("redis://h").build().unwrap().tls());
+    assert!(Config::builder().tls(false).url("rediss://h").build().unwrap().tls());
+    let error = Config::builder().tls(true).url("unix:///s").build().unwrap_err();
+    assert_eq!(error.to_string(), "tls: expected a TCP server, got `a Unix socket`");
+}
+
+#[test]
+fn the_last_url_counts() {
+    let config = Config::builder().url("bad").url("redis://a").build().unwrap();
+    assert_eq!(config.to_string(), "redis://a:6379");
+}
+
+#[test]
+fn the_last_address_counts() {
+    let config = Config::builder().path("/s").host("h").build().unwrap();
+    assert_eq!(config.to_string(), "redis://h:6379");
+    let config = Config::builder().host("h").path("/s").build().unwrap();
+    assert_eq!(config.to_string(), "unix:///s");
+}
+
+#[test]
+fn empty_texts_are_none() {
+    let config = Config::builder().username("").password("").client_name("").lib_name("").lib_version("");
+    let config = config.build().unwrap();
+    assert_eq!((config.username(), config.password(), config.client_name()), (None, None, None));
+    assert_eq!((config.lib_name(), config.lib_version()), (None, None));
+}
+
+#[test]
+fn each_limit_is_kept() {
+    type Set = fn(ConfigBuilder) -> ConfigBuilder;
+    const MS: Duration = Duration::from_millis(1);
+    let year = 31_536_001;
+    assert!(Config::builder().timeout(Duration::from_secs(year - 1)).build().is_ok());
+    let rows: &[(&str, Set)] = &[
+        ("host", |b| b.host("")),
+        ("host", |b| b.host("[::1]")),
+        ("host", |b| b.topology(Topology::Cluster { nodes: vec![("a", 1).into(), ("b c", 1).into()] })),
+        ("port", |b| b.port(0)),
+        ("path", |b| b.path("")),
+        ("nodes", |b| b.topology(Topology::Cluster { nodes: vec![] })),
+        ("service", |b| {
+            b.topology(Topology::Sentinel { nodes: vec![("a", 1).into()], service: String::new() })
+        }),
+        ("db", |b| b.db(1 << 31)),
+        ("connect_timeout", |b| b.connect_timeout(Duration::ZERO)),
+        ("connect_timeout", |b| b.connect_timeout(Duration::MAX)),
+        ("timeout", |b| b.timeout(Duration::from_secs(31_536_001))),
+        ("health_check_interval", |b| b.health_check_interval(Duration::MAX)),
+        ("tcp_user_timeout", |b| b.tcp_user_timeout(MS / 2)),
+        ("tcp_user_timeout", |b| b.tcp_user_timeout(Duration::from_secs(3_000_000))),
+        ("keepalive_idle", |b| b.keepalive_idle(Duration::from_millis(999))),
+        ("keepalive_interval", |b| b.keepalive_interval(Duration::from_secs(32_768))),
+        ("keepalive_count", |b| b.keepalive_count(0)),
+        ("keepalive_count", |b| b.keepalive_count(128)),
+        ("max_connections", |b| b.max_connections(0)),
+        ("max_connections", |b| b.max_connections(usize::MAX)),
+        ("client_name", |b| b.client_name("a b")),
+        ("lib_name", |b| b.lib_name("a\n")),
+        ("lib_version", |b| b.lib_version("é")),
+        ("retry_on", |b| b.retry_on(["LOADING", "oom"])),
+        ("retry_on", |b| b.retry_on([""])),
+        ("retry_backoff", |b| b.retry_backoff(Backoff::linear(2 * MS, MS))),
+        ("retry_backoff", |b| b.retry_backoff(Backoff::constant(Duration::MAX))),
+        ("reconnect_backoff", |b| b.reconnect_backoff(Backoff::none())),
+        ("reconnect_backoff", |b| b.reconnect_backoff(Backoff::full_jitter(MS / 2, MS))),
+        ("read_buffer_size", |b| b.read_buffer_size(1023)),
+        ("read_buffer_size", |b| b.read_buffer_size(usize::MAX)),
+        ("max_queued_commands", |b| b.max_queued_commands(0)),
+        ("max_queued_bytes", |b| b.max_queued_bytes(0)),
+        ("max_reply_depth", |b| b.max_reply_depth(0)),
+        ("max_reply_bulk", |b| b.max_reply_bulk(0)),
+        ("max_reply_elements", |b| b.max_reply_elements(0)),
+    ];
+    for (i, (option, set)) in rows.iter().enumerate() {
+        let error = set(Config::builder()).build().expect_err(option);
+        assert_eq!(error.option(), *option, "row {i}: {error}");
+    }
+}
+
+#[test]
+fn addresses_print_for_people() {
+    assert_eq!(HostPort::new("::1", 1).to_string(), "[::1]:1");
+    assert_eq!(Endpoint::Tcp(("h", 1).into()).to_string(), "h:1");
+    assert_eq!(Endpoint::Unix("/s".into()).to_string(), "/s");
+}

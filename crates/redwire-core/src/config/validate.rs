@@ -1,0 +1,152 @@
+//! Which values are allowed. Promises that a [`Config`] that passed can be used as it stands: no time that
+//! overflows a clock, no text a server refuses, no limit that stops everything. Must not know where a value
+//! came from.
+
+use std::{fmt::Display, ops::RangeInclusive, time::Duration};
+
+use super::{Config, ConfigError, Endpoint, HostPort, Topology, cast::show_duration};
+use crate::backoff::Backoff;
+
+/// `config` itself, or its first fault.
+pub(super) fn validate(config: Config) -> Result<Config, ConfigError> {
+    topology(&config)?;
+    times(&config)?;
+    texts(&config)?;
+    within("db", config.db, 0..=MAX_DB)?;
+    within("max_connections", config.max_connections, 1..=1 << 20)?;
+    within("read_buffer_size", config.read_buffer_size as u64, KIB..=1 << 30)?;
+    at_least("max_queued_commands", config.max_queued_commands as u64, 1)?;
+    at_least("max_queued_bytes", config.max_queued_bytes as u64, KIB)?;
+    let limits = config.reply_limits;
+    at_least("max_reply_depth", u64::from(limits.depth), 1)?;
+    at_least("max_reply_bulk", limits.bulk_len, KIB)?;
+    at_least("max_reply_elements", limits.elements, KIB)?;
+    Ok(config)
+}
+
+fn topology(config: &Config) -> Result<(), ConfigError> {
+    match &config.topology {
+        Topology::Single(Endpoint::Tcp(address)) => host_port(address),
+        Topology::Single(Endpoint::Unix(path)) => {
+            if path.as_os_str().is_empty() || path.as_os_str().as_encoded_bytes().contains(&0) {
+                return Err(ConfigError::new(
+                    "path",
+                    "the path of a Unix socket, without NUL",
+                    path.display(),
+                ));
+            }
+            if config.tls {
+                return Err(ConfigError::new("tls", "a TCP server", "a Unix socket"));
+            }
+            Ok(())
+        }
+        Topology::Sentinel { service, .. } if service.is_empty() => {
+            Err(ConfigError::new("service", "the name of the master", ""))
+        }
+        Topology::Sentinel { nodes, .. } | Topology::Cluster { nodes } => {
+            if nodes.is_empty() {
+                return Err(ConfigError::new("nodes", "at least one host and port", ""));
+            }
+            nodes.iter().try_for_each(host_port)
+        }
+    }
+}
+
+fn host_port(address: &HostPort) -> Result<(), ConfigError> {
+    let banned = |c: char| c.is_control() || c.is_whitespace() || BANNED_IN_HOST.contains(c);
+    if address.host.is_empty() || address.host.contains(banned) {
+        let expected = "a host name or IP address (IPv6 without brackets)";
+        return Err(ConfigError::new("host", expected, address.host.escape_debug()));
+    }
+    within("port", address.port, 1..=u16::MAX)
+}
+
+fn times(config: &Config) -> Result<(), ConfigError> {
+    time("connect_timeout", config.connect_timeout, Duration::from_nanos(1)..=MAX_TIME)?;
+    time("timeout", config.timeout.unwrap_or_default(), Duration::ZERO..=MAX_TIME)?;
+    time(
+        "health_check_interval",
+        config.health_check_interval.unwrap_or_default(),
+        Duration::ZERO..=MAX_TIME,
+    )?;
+    if let Some(limit) = config.tcp_user_timeout {
+        time("tcp_user_timeout", limit, Duration::from_millis(1)..=MAX_USER_TIMEOUT)?;
+    }
+    let probes = config.keepalive_probes;
+    time("keepalive_idle", probes.idle, Duration::from_secs(1)..=MAX_KEEPALIVE)?;
+    time("keepalive_interval", probes.interval, Duration::from_secs(1)..=MAX_KEEPALIVE)?;
+    within("keepalive_count", probes.count, 1..=127)?;
+    backoff("retry_backoff", config.retry.backoff, Duration::ZERO)?;
+    backoff("reconnect_backoff", config.reconnect_backoff, Duration::from_millis(1))
+}
+
+fn backoff(option: &'static str, backoff: Backoff, least: Duration) -> Result<(), ConfigError> {
+    if backoff.base() < least {
+        let expected = format!("a base of at least {}, lest an outage become a storm", show_duration(least));
+        return Err(ConfigError::new(option, expected, backoff));
+    }
+    if backoff.base() > backoff.cap() || backoff.cap() > MAX_TIME {
+        return Err(ConfigError::new(option, "a base up to the cap, and a cap up to a year", backoff));
+    }
+    Ok(())
+}
+
+fn texts(config: &Config) -> Result<(), ConfigError> {
+    let names = [
+        ("client_name", &config.client_name),
+        ("lib_name", &config.lib_name),
+        ("lib_version", &config.lib_version),
+    ];
+    for (option, name) in names {
+        if let Some(name) = name.as_deref().filter(|name| !name.bytes().all(|byte| byte.is_ascii_graphic())) {
+            return Err(ConfigError::new(option, "printable ASCII without spaces", name.escape_debug()));
+        }
+    }
+    let is_code =
+        |word: &str| !word.is_empty() && word.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit());
+    match config.retry.codes.iter().find(|word| !is_code(word)) {
+        Some(word) => {
+            Err(ConfigError::new("retry_on", "error code words as in `LOADING`", word.escape_debug()))
+        }
+        None => Ok(()),
+    }
+}
+
+fn time(option: &'static str, got: Duration, allowed: RangeInclusive<Duration>) -> Result<(), ConfigError> {
+    if allowed.contains(&got) {
+        return Ok(());
+    }
+    let (low, high) = (show_duration(*allowed.start()), show_duration(*allowed.end()));
+    Err(ConfigError::new(option, format!("from {low} to {high}"), show_duration(got)))
+}
+
+fn within<T: PartialOrd + Display>(
+    option: &'static str,
+    got: T,
+    allowed: RangeInclusive<T>,
+) -> Result<(), ConfigError> {
+    if allowed.contains(&got) {
+        return Ok(());
+    }
+    let expected = format!("a number from {} to {}", allowed.start(), allowed.end());
+    Err(ConfigError::new(option, expected, got))
+}
+
+fn at_least(option: &'static str, got: u64, least: u64) -> Result<(), ConfigError> {
+    if got >= least {
+        return Ok(());
+    }
+    Err(ConfigError::new(option, format!("at least {least}"), got))
+}
+
+/// The protocol's numbers are signed, and no server has more.
+const MAX_DB: u32 = i32::MAX as u32;
+/// Added to any clock this stays a time.
+const MAX_TIME: Duration = Duration::from_secs(365 * 24 * 3600);
+/// The largest Linux takes.
+const MAX_KEEPALIVE: Duration = Duration::from_secs(32_767);
+/// The kernel counts milliseconds in a signed 32-bit number.
+const MAX_USER_TIMEOUT: Duration = Duration::from_secs(24 * 24 * 3600);
+const KIB: u64 = 1 << 10;
+/// These would end the host in a URL, or come from one copied in whole.
+const BANNED_IN_HOST: &str = "/?#@[],";

@@ -1,0 +1,430 @@
+//! The one error type: what went wrong, where, and whether the command was executed.
+//!
+//! Everything that names or classifies a failure lives here, the servers' error words included. This file
+//! must not know how a failure is mended: that is [`retry`](crate::retry)'s.
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+
+/// The result of nearly everything in this library.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// A failure, with all that a caller needs to decide what to do about it.
+///
+/// One word wide, cheap to clone, `Send + Sync`. What it prints names the command, the address and the number
+/// of tries as far as they are known, and never shows a password.
+///
+/// ```
+/// use redwire_core::{Error, ErrorKind, Outcome};
+///
+/// let error = Error::from_server(b"WRONGTYPE Operation against a key holding the wrong kind of value");
+/// assert_eq!(error.kind(), ErrorKind::Response);
+/// assert_eq!(error.code(), Some("WRONGTYPE"));
+/// assert_eq!(error.outcome(), Outcome::Rejected);
+/// ```
+#[derive(Clone)]
+pub struct Error(Arc<Inner>);
+
+#[derive(Clone)]
+struct Inner {
+    kind: ErrorKind,
+    outcome: Outcome,
+    /// For a server's error the whole line, whose first word is the code.
+    message: String,
+    command: Option<String>,
+    address: Option<Arc<str>>,
+    tries: u32,
+    source: Option<Arc<dyn std::error::Error + Send + Sync>>,
+}
+
+/// What became of the command when the call failed: the question behind every retry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    /// The server cannot have executed it: not all of it was handed to the kernel.
+    NotSent,
+    /// The server answered with an error instead of executing it.
+    Rejected,
+    /// It was handed over whole, and no reply came: it may have been executed, or may yet be.
+    MaybeExecuted,
+    /// It was executed, and its reply cannot be read as the type that was asked for.
+    Unreadable,
+}
+
+/// What kind of failure it is, from the caller's side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// A URL or an option has a value it cannot have.
+    Config,
+    /// The call cannot be made this way; the message says which way it can.
+    Usage,
+    /// The connection could not be made, or was lost.
+    Connection(ConnectionFault),
+    /// The server does not let this user in, or does not let it do this.
+    Authentication(AuthenticationFault),
+    /// The call's deadline passed.
+    Timeout,
+    /// The peer sent what no Redis server sends; the connection was dropped.
+    Protocol,
+    /// The server answered with an error; [`Error::code`] is its first word.
+    Response,
+    /// The server is there but cannot serve now: it loads its data, or its master is down, or a script runs.
+    Busy,
+    /// The server has as many clients as its `maxclients` allows.
+    MaxClients,
+    /// A write was sent to a replica.
+    ReadOnly,
+    /// A Cluster node told that the key belongs elsewhere, or that the cluster cannot serve it now.
+    Cluster,
+    /// More commands or bytes are waiting than the limits of the configuration allow.
+    QueueFull,
+    /// The reply cannot be turned into the type that was asked for.
+    Decode,
+    /// The client or the connection was closed by its owner.
+    Closed,
+}
+
+/// How a connection failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ConnectionFault {
+    /// Nobody listens at the address.
+    Refused,
+    /// The peer or something between broke it off.
+    Reset,
+    /// The peer closed it.
+    Closed,
+    /// The host name has no address.
+    Dns,
+    /// The TLS session could not be made.
+    Tls,
+    /// It was not ready within the connect timeout.
+    Timeout,
+    /// Any other failure of the network or the operating system; the source tells.
+    Io,
+}
+
+/// Why the server does not let a user in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum AuthenticationFault {
+    /// The user name or the password is wrong.
+    WrongPassword,
+    /// The server wants a password and none was given.
+    PasswordRequired,
+    /// The user may not run this command, or not on these keys or channels.
+    NoPermission,
+}
+
+impl Error {
+    /// A failure of this kind.
+    #[must_use]
+    pub fn new(kind: ErrorKind, outcome: Outcome, message: impl Into<String>) -> Self {
+        Self(Arc::new(Inner {
+            kind,
+            outcome,
+            message: message.into(),
+            command: None,
+            address: None,
+            tries: 1,
+            source: None,
+        }))
+    }
+
+    /// What the server said instead of an answer: `CODE rest of the line`.
+    #[must_use]
+    pub fn from_server(line: &[u8]) -> Self {
+        let message = String::from_utf8_lossy(line).into_owned();
+        Self::new(classify(&message), Outcome::Rejected, message)
+    }
+
+    /// A failure of the operating system while `doing` something with a connection.
+    #[must_use]
+    pub fn from_io(doing: &str, outcome: Outcome, error: io::Error) -> Self {
+        let fault = match error.kind() {
+            io::ErrorKind::ConnectionRefused => ConnectionFault::Refused,
+            io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted | io::ErrorKind::BrokenPipe => {
+                ConnectionFault::Reset
+            }
+            io::ErrorKind::UnexpectedEof => ConnectionFault::Closed,
+            io::ErrorKind::TimedOut => ConnectionFault::Timeout,
+            _ => ConnectionFault::Io,
+        };
+        Self::new(ErrorKind::Connection(fault), outcome, format!("{doing}: {error}")).with_source(error)
+    }
+
+    /// The call cannot be made this way.
+    #[must_use]
+    pub fn usage(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Usage, Outcome::NotSent, message)
+    }
+
+    /// The peer closed the connection.
+    #[must_use]
+    pub fn closed_by_peer(outcome: Outcome) -> Self {
+        Self::new(ErrorKind::Connection(ConnectionFault::Closed), outcome, "the server closed the connection")
+    }
+
+    /// The deadline of a call passed.
+    #[must_use]
+    pub fn timeout(outcome: Outcome) -> Self {
+        Self::new(ErrorKind::Timeout, outcome, "no reply within the deadline")
+    }
+
+    /// Says which command failed.
+    #[must_use]
+    pub fn with_command(mut self, name: &str) -> Self {
+        self.inner().command = Some(name.to_owned());
+        self
+    }
+
+    /// Says at which address.
+    #[must_use]
+    pub fn with_address(mut self, address: &Arc<str>) -> Self {
+        self.inner().address = Some(Arc::clone(address));
+        self
+    }
+
+    /// Says after how many tries.
+    #[must_use]
+    pub fn with_tries(mut self, tries: u32) -> Self {
+        self.inner().tries = tries;
+        self
+    }
+
+    /// The same failure with another outcome.
+    #[must_use]
+    pub fn with_outcome(mut self, outcome: Outcome) -> Self {
+        self.inner().outcome = outcome;
+        self
+    }
+
+    /// Puts what was being done before the message: `SELECT 5: ERR …`. The code stays what it was.
+    #[must_use]
+    pub fn with_context(mut self, doing: &str) -> Self {
+        let inner = self.inner();
+        let cause = Self(Arc::new(inner.clone()));
+        inner.message = format!("{doing}: {}", inner.message);
+        inner.source.get_or_insert_with(|| Arc::new(cause));
+        self
+    }
+
+    /// Chains what lies behind the failure.
+    #[must_use]
+    pub fn with_source(mut self, source: impl std::error::Error + Send + Sync + 'static) -> Self {
+        self.inner().source = Some(Arc::new(source));
+        self
+    }
+
+    fn inner(&mut self) -> &mut Inner {
+        Arc::make_mut(&mut self.0)
+    }
+
+    /// What kind of failure it is.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        self.0.kind
+    }
+
+    /// What became of the command.
+    #[must_use]
+    pub fn outcome(&self) -> Outcome {
+        self.0.outcome
+    }
+
+    /// The first word of a server's error, such as `WRONGTYPE`; `None` where no server spoke.
+    #[must_use]
+    pub fn code(&self) -> Option<&str> {
+        if self.0.outcome != Outcome::Rejected {
+            return None;
+        }
+        let line = self.0.source.as_deref().and_then(<dyn std::error::Error + Send + Sync>::downcast_ref::<Self>);
+        if let Some(code) = line.and_then(Self::code) {
+            return Some(code);
+        }
+        self.0.message.split([' ', '\r', '\n']).next().filter(|word| is_code(word))
+    }
+
+    /// What went wrong, in words, without command, address and tries.
+    #[must_use]
+    pub fn message(&self) -> &str {
+        &self.0.message
+    }
+
+    /// The name of the command that failed, where one was involved.
+    #[must_use]
+    pub fn command(&self) -> Option<&str> {
+        self.0.command.as_deref()
+    }
+
+    /// The address it happened at, `host:port` or a path, where one was involved.
+    #[must_use]
+    pub fn address(&self) -> Option<&str> {
+        self.0.address.as_deref()
+    }
+
+    /// How many times it was tried, the first included.
+    #[must_use]
+    pub fn tries(&self) -> u32 {
+        self.0.tries
+    }
+
+    /// Whether time ran out, while connecting or while waiting for the reply.
+    #[must_use]
+    pub fn is_timeout(&self) -> bool {
+        matches!(self.0.kind, ErrorKind::Timeout | ErrorKind::Connection(ConnectionFault::Timeout))
+    }
+
+    /// Whether the same call may be made again without the risk of executing the command twice, and with some hope.
+    ///
+    /// What may have been executed is not retryable by this measure; a caller who knows the command to be
+    /// harmless when repeated looks at [`outcome`](Self::outcome) instead.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        match self.0.outcome {
+            Outcome::NotSent => !matches!(
+                self.0.kind,
+                ErrorKind::Config | ErrorKind::Usage | ErrorKind::Authentication(_) | ErrorKind::Closed
+            ),
+            Outcome::Rejected => matches!(self.0.kind, ErrorKind::Busy | ErrorKind::MaxClients),
+            Outcome::MaybeExecuted | Outcome::Unreadable => false,
+        }
+    }
+}
+
+/// Servers write codes in capitals; a message without one (some modules, some Lua) has no code.
+fn is_code(word: &str) -> bool {
+    !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_')
+}
+
+/// The kind behind a server's error line. The words are those of Redis 2.8 to 8 and Valkey 7 to 9.
+fn classify(line: &str) -> ErrorKind {
+    let (code, rest) = line.split_once(' ').unwrap_or((line, ""));
+    match code {
+        "WRONGPASS" => ErrorKind::Authentication(AuthenticationFault::WrongPassword),
+        "NOAUTH" => ErrorKind::Authentication(AuthenticationFault::PasswordRequired),
+        "NOPERM" => ErrorKind::Authentication(AuthenticationFault::NoPermission),
+        "LOADING" | "BUSY" | "MASTERDOWN" => ErrorKind::Busy,
+        "READONLY" => ErrorKind::ReadOnly,
+        "MOVED" | "ASK" | "TRYAGAIN" | "CLUSTERDOWN" | "CROSSSLOT" => ErrorKind::Cluster,
+        "ERR" if rest.starts_with("max number of clients") => ErrorKind::MaxClients,
+        // Servers before 6.0 have no code of their own for a wrong password.
+        "ERR" if rest.starts_with("invalid password") || rest.starts_with("AUTH <password> called without") => {
+            ErrorKind::Authentication(AuthenticationFault::WrongPassword)
+        }
+        "ERR" if rest.starts_with("Client sent AUTH") => {
+            ErrorKind::Authentication(AuthenticationFault::WrongPassword)
+        }
+        _ => ErrorKind::Response,
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(command) = &self.0.command {
+            write!(f, "{command}")?;
+        }
+        if let Some(address) = &self.0.address {
+            write!(f, "{}at {address}", if self.0.command.is_some() { " " } else { "" })?;
+        }
+        if self.0.command.is_some() || self.0.address.is_some() {
+            f.write_str(": ")?;
+        }
+        f.write_str(&self.0.message)?;
+        match (self.0.kind, self.0.outcome) {
+            (ErrorKind::Config | ErrorKind::Usage, _) | (_, Outcome::Rejected) => {}
+            (_, Outcome::NotSent) => f.write_str(" (not sent)")?,
+            (_, Outcome::MaybeExecuted) => f.write_str(" (outcome unknown: it may have been executed)")?,
+            (_, Outcome::Unreadable) => f.write_str(" (executed, but the reply cannot be read)")?,
+        }
+        if self.0.tries > 1 {
+            write!(f, " (after {} tries)", self.0.tries)?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Error")
+            .field("kind", &self.0.kind)
+            .field("outcome", &self.0.outcome)
+            .field("message", &self.0.message)
+            .field("command", &self.0.command)
+            .field("address", &self.0.address)
+            .field("tries", &self.0.tries)
+            .field("source", &self.0.source)
+            .finish()
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.0.source.as_deref().map(|source| source as &(dyn std::error::Error + 'static))
+    }
+}
+
+impl From<redwire_resp::ProtocolError> for Error {
+    fn from(error: redwire_resp::ProtocolError) -> Self {
+        Self::new(ErrorKind::Protocol, Outcome::MaybeExecuted, error.to_string()).with_source(error)
+    }
+}
+
+impl From<crate::config::ConfigError> for Error {
+    fn from(error: crate::config::ConfigError) -> Self {
+        Self::new(ErrorKind::Config, Outcome::NotSent, error.to_string()).with_source(error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn server_errors_have_their_code_and_kind() {
+        let table: [(&str, ErrorKind, Option<&str>); 8] = [
+            ("WRONGTYPE Operation", ErrorKind::Response, Some("WRONGTYPE")),
+            ("LOADING Redis is loading", ErrorKind::Busy, Some("LOADING")),
+            ("NOAUTH", ErrorKind::Authentication(AuthenticationFault::PasswordRequired), Some("NOAUTH")),
+            ("ERR max number of clients reached", ErrorKind::MaxClients, Some("ERR")),
+            ("MOVED 1 127.0.0.1:1", ErrorKind::Cluster, Some("MOVED")),
+            ("READONLY You can't write", ErrorKind::ReadOnly, Some("READONLY")),
+            ("ERR invalid password", ErrorKind::Authentication(AuthenticationFault::WrongPassword), Some("ERR")),
+            ("something a script said", ErrorKind::Response, None),
+        ];
+        for (line, kind, code) in table {
+            let error = Error::from_server(line.as_bytes());
+            assert_eq!((error.kind(), error.code()), (kind, code), "{line}");
+        }
+    }
+
+    #[test]
+    fn it_prints_what_was_tried_where_and_how_often() {
+        let error = Error::timeout(Outcome::MaybeExecuted)
+            .with_command("INCR")
+            .with_address(&Arc::from("127.0.0.1:1234"))
+            .with_tries(3);
+        assert_eq!(
+            error.to_string(),
+            "INCR at 127.0.0.1:1234: no reply within the deadline (outcome unknown: it may have been executed) (after 3 tries)"
+        );
+        assert!(error.is_timeout() && !error.is_retryable());
+    }
+
+    #[test]
+    fn context_keeps_the_code_and_chains_the_cause() {
+        let error = Error::from_server(b"ERR DB index is out of range").with_context("SELECT 99");
+        assert_eq!(error.to_string(), "SELECT 99: ERR DB index is out of range");
+        assert_eq!(error.code(), Some("ERR"));
+        assert!(std::error::Error::source(&error).is_some());
+    }
+
+    #[test]
+    fn it_is_one_word_wide_and_can_go_anywhere() {
+        fn anywhere<T: Clone + Send + Sync + 'static>() {}
+        anywhere::<Error>();
+        assert_eq!(size_of::<Error>(), size_of::<usize>());
+        assert_eq!(size_of::<Result<()>>(), size_of::<usize>());
+    }
+}

@@ -1,0 +1,89 @@
+//! How long a command makes its connection wait, read from its own words.
+//!
+//! Promises: a command that may wait is never taken for one that answers at once. Must not know: clocks, deadlines.
+
+use std::time::Duration;
+
+/// Where a command takes the time it may wait, and in which unit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TimeoutArg {
+    /// Which word it is.
+    pub place: TimeoutPlace,
+    /// What a 1 means.
+    pub unit: TimeUnit,
+}
+
+/// Which word of a command is its timeout.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TimeoutPlace {
+    /// The word at this position; the command's name is at 0.
+    Index(u8),
+    /// The last word.
+    Last,
+    /// The word behind `BLOCK`, looked for from this position up to `STREAMS`; without it nothing waits.
+    AfterBlock(u8),
+}
+
+/// The unit of a timeout.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TimeUnit {
+    /// Seconds, perhaps with a fraction.
+    Seconds,
+    /// Milliseconds.
+    Milliseconds,
+}
+
+/// How long a server may wait before it answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Blocking {
+    /// It answers at once.
+    No,
+    /// It waits this long at most.
+    Upto(Duration),
+    /// It waits until something happens.
+    Forever,
+}
+
+impl TimeoutArg {
+    /// Reads the timeout among the words of a command.
+    ///
+    /// A word that can't be read counts as "for ever": servers read more notations than we do (`0x10`), and a
+    /// wrong guess on that side costs a connection of its own, on the other side everybody's.
+    pub(super) fn read<'a, I>(self, mut words: I, zero_is_forever: bool) -> Blocking
+    where
+        I: Iterator<Item = &'a [u8]>,
+    {
+        let word = match self.place {
+            TimeoutPlace::Index(index) => words.nth(usize::from(index)),
+            TimeoutPlace::Last => words.last(),
+            TimeoutPlace::AfterBlock(from) => {
+                let mut options = words.skip(usize::from(from)).skip_while(|word| {
+                    !word.eq_ignore_ascii_case(b"BLOCK") && !word.eq_ignore_ascii_case(b"STREAMS")
+                });
+                match options.next() {
+                    Some(word) if word.eq_ignore_ascii_case(b"BLOCK") => options.next(),
+                    _ => None,
+                }
+            }
+        };
+        // Without the word the server refuses the command, or it was sent without BLOCK.
+        let Some(word) = word else { return Blocking::No };
+        let Some(count) = std::str::from_utf8(word).ok().and_then(|word| word.parse::<f64>().ok()) else {
+            return Blocking::Forever;
+        };
+        let seconds = match self.unit {
+            TimeUnit::Seconds => count,
+            TimeUnit::Milliseconds => count / 1000.0,
+        };
+        if seconds < 0.0 {
+            Blocking::No
+        } else if seconds > 0.0 {
+            Duration::try_from_secs_f64(seconds).map_or(Blocking::Forever, Blocking::Upto)
+        } else if zero_is_forever {
+            Blocking::Forever
+        } else {
+            // MIGRATE: servers take 0 for their default.
+            Blocking::Upto(Duration::from_secs(1))
+        }
+    }
+}

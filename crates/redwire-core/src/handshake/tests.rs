@@ -1,0 +1,102 @@
+//! Conversations with servers of all ages, word by word.
+
+use super::*;
+
+fn config(url: &str) -> Config {
+    Config::from_url(url).expect("a good URL")
+}
+
+/// What is sent first, as `WORD WORD …` a command.
+fn sent(handshake: &mut Handshake) -> Vec<String> {
+    let bytes = handshake.poll_transmit().expect("something to send");
+    let mut reader = bytes.as_slice();
+    let mut commands = Vec::new();
+    while !reader.is_empty() {
+        let mut cursor = redwire_resp::Cursor::new(reader);
+        cursor.skip().unwrap();
+        let (frame, rest) = reader.split_at(cursor.position());
+        commands.push(Reader::read::<Vec<String>>(frame).unwrap().join(" "));
+        reader = rest;
+    }
+    commands
+}
+
+fn answer(handshake: &mut Handshake, replies: &[&str]) -> Result<()> {
+    replies.iter().try_for_each(|reply| handshake.handle_reply(reply.as_bytes()))
+}
+
+const HELLO_REPLY: &str = "%3\r\n$6\r\nserver\r\n$5\r\nredis\r\n$7\r\nversion\r\n$5\r\n7.0.1\r\n$2\r\nid\r\n:9\r\n";
+
+#[test]
+fn everything_goes_out_in_one_write() {
+    let config = config("redis://ann:secret@h/4?client_name=app&lib_name=lib&lib_version=1.2&read_only=yes");
+    let mut handshake = Handshake::new(&config, Protocol::Resp3);
+    assert_eq!(
+        sent(&mut handshake),
+        [
+            "HELLO 3 AUTH ann secret SETNAME app",
+            "CLIENT SETINFO LIB-NAME lib",
+            "CLIENT SETINFO LIB-VER 1.2",
+            "SELECT 4",
+            "READONLY"
+        ]
+    );
+    answer(&mut handshake, &[HELLO_REPLY, "+OK\r\n", "+OK\r\n", "+OK\r\n"]).unwrap();
+    assert_eq!(handshake.poll_done(), None);
+    answer(&mut handshake, &["+OK\r\n"]).unwrap();
+    let session = handshake.poll_done().unwrap();
+    assert_eq!(session, Session { protocol: Protocol::Resp3, version: Some("7.0.1".into()), id: Some(9) });
+}
+
+#[test]
+fn a_server_without_hello_is_spoken_to_in_resp2() {
+    for refusal in ["-ERR unknown command 'HELLO'\r\n", "-NOPROTO unsupported\r\n", "-NOPERM hello\r\n"] {
+        let config = config("redis://:secret@h/4?client_name=app");
+        let mut handshake = Handshake::new(&config, Protocol::Resp3);
+        let first = sent(&mut handshake);
+        assert_eq!(first.len(), 4);
+        answer(&mut handshake, &[refusal, "-NOAUTH\r\n", "-NOAUTH\r\n", "-NOAUTH\r\n"]).unwrap();
+        let second = sent(&mut handshake);
+        assert_eq!(second[..2], ["AUTH secret", "CLIENT SETNAME app"]);
+        assert_eq!(second.last().unwrap(), "SELECT 4");
+        answer(&mut handshake, &["+OK\r\n", "+OK\r\n", "-ERR Unknown subcommand\r\n", "-ERR\r\n", "+OK\r\n"]).unwrap();
+        assert_eq!(handshake.poll_done().unwrap().protocol, Protocol::Resp2);
+    }
+}
+
+#[test]
+fn a_failed_step_is_named_and_nothing_secret_is_said() {
+    let cases = [
+        (0, "-WRONGPASS invalid username-password pair\r\n", "connecting failed at HELLO: WRONGPASS"),
+        (0, "-NOAUTH HELLO must be called\r\n", "connecting failed at HELLO: NOAUTH"),
+        (3, "-ERR DB index is out of range\r\n", "connecting failed at SELECT: ERR DB index"),
+        (0, ":1\r\n", "connecting failed at HELLO: expected a map"),
+        (3, ":1\r\n", "connecting failed at SELECT: expected the status OK"),
+    ];
+    for (step, reply, message) in cases {
+        let mut handshake = Handshake::new(&config("redis://:secret@h/4"), Protocol::Resp3);
+        sent(&mut handshake);
+        let good = [HELLO_REPLY, "+OK\r\n", "+OK\r\n"];
+        answer(&mut handshake, &good[..step]).unwrap();
+        let error = answer(&mut handshake, &[reply]).unwrap_err();
+        assert!(error.to_string().starts_with(message), "{error}");
+        assert!(!format!("{error:?}").contains("secret"));
+    }
+}
+
+#[test]
+fn names_are_not_worth_a_connection() {
+    let config = config("redis://h/?client_name=app&protocol=2");
+    let mut handshake = Handshake::new(&config, config.protocol());
+    assert_eq!(sent(&mut handshake)[0], "CLIENT SETNAME app");
+    answer(&mut handshake, &["-NOPERM no\r\n", "-ERR\r\n", "-NOPERM no\r\n"]).unwrap();
+    assert!(handshake.poll_done().is_some());
+}
+
+#[test]
+fn a_password_with_a_user_name_is_used_on_resp2() {
+    let mut handshake = Handshake::new(&config("redis://ann:pw@h/?protocol=2"), Protocol::Resp2);
+    assert_eq!(sent(&mut handshake)[0], "AUTH ann pw");
+    let error = answer(&mut handshake, &["-ERR invalid password\r\n"]).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Authentication(AuthenticationFault::WrongPassword));
+}

@@ -1,0 +1,43 @@
+//! Every decision of a client for Redis and Valkey, and no waiting.
+//!
+//! Commands and their facts, configuration and URLs, the handshake, the order of requests and replies, retries
+//! and errors. The crate `redwire` adds the waiting, once for tokio and once for threads; users depend on that one.
+//!
+//! # The driving law
+//! The machines in this crate do nothing by themselves. Tell one what happened (`handle_…`) or what you want
+//! (other mutators), then ask its `poll_…` methods until they have nothing more: bytes to send, waiters to wake, the
+//! next deadline. There is no clock, socket, thread, lock or chance in here: time and random numbers are
+//! arguments. So every behaviour can be tested without waiting, and both drivers behave the same.
+
+pub mod backoff;
+pub mod call;
+pub mod config;
+pub mod facts;
+pub mod handshake;
+pub mod inbound;
+pub mod lane;
+pub mod link;
+pub mod outbox;
+pub mod retry;
+pub mod secret;
+pub mod url;
+
+mod arg;
+mod buffer;
+mod cmd;
+mod error;
+mod pipeline;
+mod replies;
+mod reply;
+mod run;
+
+pub use arg::{Arg, Args, SHARED_FROM};
+pub use cmd::{Cmd, Options, cmd};
+pub use error::{AuthenticationFault, ConnectionFault, Error, ErrorKind, Outcome, Result};
+pub use pipeline::{Batch, Pipeline, Slot, Slots, TrySlot};
+pub use redwire_resp::ProtocolError;
+pub use replies::Replies;
+#[cfg(feature = "serde")]
+pub use reply::Struct;
+pub use reply::{Items, Lossy, Reader, Reply, Value};
+pub use run::Run;

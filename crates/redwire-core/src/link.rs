@@ -1,0 +1,394 @@
+//! The order of one connection: requests out, replies back, each to the request that asked for it.
+//!
+//! Replies come in the order of the requests, so a reply belongs to the oldest request that is still owed
+//! one. A caller who gives up leaves its place in that order: the reply is swallowed when it comes, and goes
+//! to nobody. When a connection is lost, each request learns whether the server may have seen it.
+//! This file must not know sockets, commands or what a reply says.
+//!
+//! `W` is whoever waits: a waker in the async driver, nothing in the blocking one.
+
+use std::collections::VecDeque;
+use std::time::Instant;
+
+use bytes::Bytes;
+
+use crate::error::{Error, ErrorKind, Outcome};
+use crate::inbound::Frames;
+use crate::outbox::Outbox;
+use crate::replies::Replies;
+
+/// The requests of one connection, from being queued to being answered.
+///
+/// Mutators: [`submit`](Self::submit), [`abandon`](Self::abandon). What happened: `handle_…`. What now: `poll_…`.
+#[derive(Debug)]
+pub struct Link<W> {
+    outbox: Outbox,
+    /// Positions in the stream of requests: up to where bytes were queued, and handed to the kernel.
+    queued: u64,
+    sent: u64,
+    order: VecDeque<Entry>,
+    slots: Vec<Slot<W>>,
+    free: Vec<u32>,
+    woken: Vec<W>,
+    deadline: Option<Instant>,
+    limits: QueueLimits,
+    /// How many requests the last arrival of replies completed, and how many were submitted since.
+    wave: usize,
+    since_wave: usize,
+}
+
+/// How much may wait in a connection, sent or not.
+#[derive(Clone, Copy, Debug)]
+pub struct QueueLimits {
+    /// Requests without a reply.
+    pub commands: usize,
+    /// Bytes not yet handed to the kernel.
+    pub bytes: usize,
+}
+
+/// A request's claim to its replies. It must be redeemed by [`Link::poll_reply`] or given up by [`Link::abandon`].
+#[derive(Debug)]
+#[must_use = "a ticket that is dropped leaks its place; abandon it"]
+pub struct Ticket(u32);
+
+#[derive(Debug)]
+struct Entry {
+    slot: u32,
+    /// How many replies it is still owed.
+    owed: u32,
+    /// Once this much of the stream is sent, the server may execute it, or a part of it.
+    decisive: u64,
+}
+
+#[derive(Debug)]
+enum Slot<W> {
+    Free,
+    Waiting { waiter: W, replies: Replies, deadline: Option<Instant> },
+    Done(Result<Replies, Error>),
+    Abandoned,
+}
+
+impl<W> Link<W> {
+    /// A connection with nothing under way.
+    #[must_use]
+    pub fn new(limits: QueueLimits) -> Self {
+        Self {
+            outbox: Outbox::default(),
+            queued: 0,
+            sent: 0,
+            order: VecDeque::new(),
+            slots: Vec::new(),
+            free: Vec::new(),
+            woken: Vec::new(),
+            deadline: None,
+            limits,
+            wave: 0,
+            since_wave: 0,
+        }
+    }
+
+    /// Whether no request waits for a reply.
+    #[inline]
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.order.is_empty()
+    }
+
+    /// How many requests wait for replies, given-up ones included.
+    #[must_use]
+    pub fn in_flight(&self) -> usize {
+        self.order.len()
+    }
+
+    /// Queues a request of `count` commands whose bytes `write` appends; its replies, or its failure, are for `waiter`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::QueueFull`]: the limits would be exceeded. A request larger than the byte limit passes when
+    /// nothing else waits to be written, or it never could.
+    #[inline]
+    pub fn submit(
+        &mut self,
+        count: u32,
+        size: usize,
+        write: impl FnOnce(&mut Outbox),
+        waiter: W,
+        deadline: Option<Instant>,
+    ) -> Result<Ticket, Error> {
+        self.check_room(count, size)?;
+        write(&mut self.outbox);
+        let start = self.queued;
+        self.queued += size as u64;
+        // Half a command cannot be executed; of several, the first may be as soon as any byte is out.
+        let decisive = if count == 1 { self.queued } else { start + 1 };
+        let state = Slot::Waiting { waiter, replies: Replies::new(count), deadline };
+        let slot = if let Some(slot) = self.free.pop() {
+            self.slots[slot as usize] = state;
+            slot
+        } else {
+            self.slots.push(state);
+            // The queue limit keeps the number of slots far below 2^32.
+            self.slots.len() as u32 - 1
+        };
+        self.order.push_back(Entry { slot, owed: count, decisive });
+        self.since_wave += 1;
+        if let Some(deadline) = deadline {
+            self.deadline = Some(self.deadline.map_or(deadline, |earliest| earliest.min(deadline)));
+        }
+        Ok(Ticket(slot))
+    }
+
+    #[inline]
+    fn check_room(&self, count: u32, size: usize) -> Result<(), Error> {
+        let waiting = (self.queued - self.sent) as usize;
+        if self.order.len() >= self.limits.commands || (waiting > 0 && waiting + size > self.limits.bytes) {
+            return Err(self.queue_full(count, waiting));
+        }
+        Ok(())
+    }
+
+    #[cold]
+    fn queue_full(&self, count: u32, waiting: usize) -> Error {
+        let message = format!(
+            "the queue is full: {} requests and {waiting} bytes wait, at most {} and {} may ({count} more asked for)",
+            self.order.len(),
+            self.limits.commands,
+            self.limits.bytes
+        );
+        Error::new(ErrorKind::QueueFull, Outcome::NotSent, message)
+    }
+
+    /// Takes all bytes that wait to be written, in exchange for the empty `outbox`; the caller writes them and
+    /// reports each progress to [`handle_sent`](Self::handle_sent).
+    #[inline]
+    pub fn poll_transmit(&mut self, outbox: &mut Outbox) -> bool {
+        debug_assert!(outbox.is_empty(), "what was taken before is not written yet");
+        std::mem::swap(&mut self.outbox, outbox);
+        !outbox.is_empty()
+    }
+
+    /// Whether bytes wait to be written.
+    #[inline]
+    #[must_use]
+    pub fn wants_transmit(&self) -> bool {
+        !self.outbox.is_empty()
+    }
+
+    /// Whether the request that was just submitted is best written at once by whoever submitted it: nobody else is
+    /// under way, and nobody was just now. Under load it is better to wait and write the requests of many together.
+    #[inline]
+    #[must_use]
+    pub fn writes_at_once(&self) -> bool {
+        self.order.len() == 1 && self.wave <= 1
+    }
+
+    /// Whether more requests are likely to come in a moment: of those whose replies came last, not all have asked
+    /// again yet. Writing is worth a short delay then.
+    #[inline]
+    #[must_use]
+    pub fn expects_more(&self) -> bool {
+        self.since_wave < self.wave
+    }
+
+    /// The kernel accepted `n` more bytes.
+    #[inline]
+    pub fn handle_sent(&mut self, n: usize) {
+        self.sent += n as u64;
+    }
+
+    /// Replies arrived: each goes to the oldest request that is owed one. Pushed frames are passed over.
+    ///
+    /// # Errors
+    /// A reply that nobody asked for: the stream is out of step and must not be used any more.
+    #[inline]
+    pub fn handle_frames(&mut self, frames: &mut Frames) -> Result<(), Error> {
+        let before = self.order.len();
+        let result = self.hand_out(frames);
+        (self.wave, self.since_wave) = (before - self.order.len(), 0);
+        result
+    }
+
+    #[inline]
+    fn hand_out(&mut self, frames: &mut Frames) -> Result<(), Error> {
+        let mut bytes = std::mem::take(&mut frames.bytes);
+        let mut start = 0;
+        let mut next = 0;
+        while let Some(&(end, push)) = frames.ends.get(next) {
+            if push {
+                let _ = bytes.split_to(end - start);
+                (start, next) = (end, next + 1);
+                continue;
+            }
+            let Some(entry) = self.order.front_mut() else { return Err(unexpected_reply(&bytes)) };
+            let mut run = 1;
+            while run < entry.owed as usize && frames.ends.get(next + run).is_some_and(|(_, push)| !push) {
+                run += 1;
+            }
+            let end = frames.ends[next + run - 1].0;
+            let piece = bytes.split_to(end - start);
+            (start, next) = (end, next + run);
+            entry.owed -= run as u32;
+            let (slot, done) = (entry.slot, entry.owed == 0);
+            if done {
+                self.order.pop_front();
+            }
+            self.deliver(slot, piece, frames.has_errors, done);
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn deliver(&mut self, slot: u32, piece: Bytes, has_errors: bool, done: bool) {
+        let place = &mut self.slots[slot as usize];
+        match place {
+            Slot::Waiting { replies, .. } => {
+                replies.push(piece, has_errors);
+                if done {
+                    let Slot::Waiting { waiter, replies, .. } = std::mem::replace(place, Slot::Free) else {
+                        return;
+                    };
+                    *place = Slot::Done(Ok(replies));
+                    self.woken.push(waiter);
+                }
+            }
+            Slot::Abandoned if done => self.release(slot),
+            // Failed by its deadline before its last reply came: the rest goes to nobody.
+            Slot::Abandoned | Slot::Done(_) | Slot::Free => {}
+        }
+    }
+
+    #[inline]
+    fn release(&mut self, slot: u32) {
+        self.slots[slot as usize] = Slot::Free;
+        self.free.push(slot);
+    }
+
+    /// The replies of a request, or its failure, once it has either; until then `update` may renew the waiter.
+    ///
+    /// A failed request may still be owed replies: they are swallowed when they come.
+    ///
+    /// # Errors
+    /// Gives the ticket back while the answer is outstanding.
+    #[inline]
+    pub fn poll_reply(
+        &mut self,
+        ticket: Ticket,
+        update: impl FnOnce(&mut W),
+    ) -> Result<Result<Replies, Error>, Ticket> {
+        let place = &mut self.slots[ticket.0 as usize];
+        match place {
+            Slot::Waiting { waiter, .. } => {
+                update(waiter);
+                Err(ticket)
+            }
+            Slot::Done(_) => {
+                let Slot::Done(result) = std::mem::replace(place, Slot::Free) else { return Err(ticket) };
+                self.retire(ticket.0, result.is_err());
+                Ok(result)
+            }
+            // A ticket holds its slot until it is redeemed or abandoned, and there is one ticket for a slot.
+            Slot::Free | Slot::Abandoned => unreachable!("a ticket outlived its slot"),
+        }
+    }
+
+    /// Whether the request still waits for a reply.
+    #[must_use]
+    pub fn is_waiting(&self, ticket: &Ticket) -> bool {
+        matches!(self.slots[ticket.0 as usize], Slot::Waiting { .. })
+    }
+
+    /// Frees the slot, unless replies may still come for it.
+    #[inline]
+    fn retire(&mut self, slot: u32, failed: bool) {
+        if failed && self.order.iter().any(|entry| entry.slot == slot) {
+            self.slots[slot as usize] = Slot::Abandoned;
+        } else {
+            self.release(slot);
+        }
+    }
+
+    /// The caller does not wait any longer. The request keeps its place; its replies will go to nobody.
+    pub fn abandon(&mut self, ticket: Ticket) {
+        match &self.slots[ticket.0 as usize] {
+            Slot::Waiting { .. } => self.slots[ticket.0 as usize] = Slot::Abandoned,
+            Slot::Done(result) => {
+                let failed = result.is_err();
+                self.retire(ticket.0, failed);
+            }
+            Slot::Free | Slot::Abandoned => {}
+        }
+    }
+
+    /// Moves those who can go on to `woken`.
+    #[inline]
+    pub fn poll_woken(&mut self, woken: &mut Vec<W>) {
+        if woken.is_empty() {
+            std::mem::swap(&mut self.woken, woken);
+        } else {
+            woken.append(&mut self.woken);
+        }
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) wants to be called next: no later than the earliest deadline.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.deadline
+    }
+
+    /// Fails the requests whose deadline has passed; `cause` is what is known to keep them waiting.
+    pub fn handle_timeout(&mut self, now: Instant, cause: Option<&Error>) {
+        if self.deadline.is_none_or(|deadline| now < deadline) {
+            return;
+        }
+        let mut earliest: Option<Instant> = None;
+        for entry in &self.order {
+            let place = &mut self.slots[entry.slot as usize];
+            let Slot::Waiting { deadline: Some(deadline), .. } = *place else { continue };
+            if deadline > now {
+                earliest = Some(earliest.map_or(deadline, |earliest| earliest.min(deadline)));
+                continue;
+            }
+            let error = Error::timeout(outcome(entry.decisive, self.sent));
+            let error = cause.map_or(error.clone(), |cause| error.with_source(cause.clone()));
+            fail(place, error, &mut self.woken);
+        }
+        self.deadline = earliest;
+    }
+
+    /// The connection is gone: every request fails with `error`, each with its own outcome, and nothing is left.
+    pub fn handle_lost(&mut self, error: &Error) {
+        let not_sent = error.clone().with_outcome(Outcome::NotSent);
+        let maybe = error.clone().with_outcome(Outcome::MaybeExecuted);
+        while let Some(entry) = self.order.pop_front() {
+            let error = if outcome(entry.decisive, self.sent) == Outcome::NotSent { &not_sent } else { &maybe };
+            let place = &mut self.slots[entry.slot as usize];
+            match place {
+                Slot::Waiting { .. } => fail(place, error.clone(), &mut self.woken),
+                Slot::Abandoned => self.release(entry.slot),
+                Slot::Done(_) | Slot::Free => {}
+            }
+        }
+        self.outbox.clear();
+        self.sent = self.queued;
+        self.deadline = None;
+    }
+}
+
+fn outcome(decisive: u64, sent: u64) -> Outcome {
+    if sent < decisive { Outcome::NotSent } else { Outcome::MaybeExecuted }
+}
+
+fn fail<W>(place: &mut Slot<W>, error: Error, woken: &mut Vec<W>) {
+    if let Slot::Waiting { waiter, .. } = std::mem::replace(place, Slot::Done(Err(error))) {
+        woken.push(waiter);
+    }
+}
+
+#[cold]
+fn unexpected_reply(bytes: &[u8]) -> Error {
+    let shown = String::from_utf8_lossy(&bytes[..bytes.len().min(32)]);
+    let message = format!("expected no reply, since nothing was asked; got {shown:?}");
+    Error::new(ErrorKind::Protocol, Outcome::MaybeExecuted, message)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,174 @@
+//! The order of requests and replies, under everything that can happen between them.
+
+use std::time::Duration;
+
+use redwire_resp::Limits;
+
+use super::*;
+use crate::inbound::Inbound;
+
+fn link() -> Link<u32> {
+    Link::new(QueueLimits { commands: 1000, bytes: 1 << 20 })
+}
+
+fn submit(link: &mut Link<u32>, waiter: u32, count: u32) -> Ticket {
+    link.submit(count, 10, |outbox| outbox.copy(b"0123456789"), waiter, None).unwrap()
+}
+
+fn receive(link: &mut Link<u32>, bytes: &[u8]) -> Result<Vec<u32>, Error> {
+    let mut inbound = Inbound::new(64, Limits::default());
+    let mut frames = Frames::default();
+    inbound.spare().extend_from_slice(bytes);
+    assert!(inbound.poll_frames(&mut frames).unwrap() && inbound.is_empty());
+    link.handle_frames(&mut frames)?;
+    let mut woken = Vec::new();
+    link.poll_woken(&mut woken);
+    Ok(woken)
+}
+
+fn redeem(link: &mut Link<u32>, ticket: Ticket) -> Result<Replies, Error> {
+    link.poll_reply(ticket, |_| {}).unwrap_or_else(|ticket| panic!("{ticket:?} still waits"))
+}
+
+fn send_all(link: &mut Link<u32>) {
+    let mut outbox = Outbox::default();
+    if link.poll_transmit(&mut outbox) {
+        link.handle_sent(outbox.len());
+    }
+}
+
+#[test]
+fn replies_go_to_their_requests_in_order() {
+    let mut link = link();
+    let (a, b, c) = (submit(&mut link, 1, 1), submit(&mut link, 2, 3), submit(&mut link, 3, 1));
+    assert_eq!(receive(&mut link, b":1\r\n:2\r\n>1\r\n+push\r\n").unwrap(), [1]);
+    assert_eq!(receive(&mut link, b":3\r\n:4\r\n:5\r\n").unwrap(), [2, 3]);
+    assert_eq!(redeem(&mut link, c).unwrap().read::<i64>().unwrap(), 5);
+    let mut three = redeem(&mut link, b).unwrap();
+    assert_eq!([three.read::<i64>().unwrap(), three.read_at(2).unwrap(), three.read_at(0).unwrap()], [2, 4, 2]);
+    assert_eq!(redeem(&mut link, a).unwrap().read::<i64>().unwrap(), 1);
+    assert!(link.is_idle());
+}
+
+#[test]
+fn the_reply_of_one_who_left_goes_to_nobody() {
+    let mut link = link();
+    let (a, b) = (submit(&mut link, 1, 2), submit(&mut link, 2, 1));
+    link.abandon(a);
+    let c = submit(&mut link, 3, 1);
+    assert_eq!(receive(&mut link, b":1\r\n:2\r\n:3\r\n:4\r\n").unwrap(), [2, 3]);
+    assert_eq!(redeem(&mut link, b).unwrap().read::<i64>().unwrap(), 3);
+    assert_eq!(redeem(&mut link, c).unwrap().read::<i64>().unwrap(), 4);
+}
+
+#[test]
+fn a_reply_that_nobody_asked_for_breaks_the_connection() {
+    let mut link = link();
+    let a = submit(&mut link, 1, 1);
+    let error = receive(&mut link, b":1\r\n+more\r\n").unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Protocol);
+    assert!(error.to_string().contains("+more"), "{error}");
+    assert_eq!(redeem(&mut link, a).unwrap().read::<i64>().unwrap(), 1);
+}
+
+#[test]
+fn each_request_learns_whether_the_server_may_have_seen_it() {
+    let mut link = link();
+    let all: Vec<_> = [1, 1, 2, 1].into_iter().map(|count| submit(&mut link, 0, count)).collect();
+    let mut outbox = Outbox::default();
+    assert!(link.poll_transmit(&mut outbox));
+    // All of the first, half of the second: a command cut in half cannot run.
+    link.handle_sent(15);
+    link.handle_lost(&Error::closed_by_peer(Outcome::MaybeExecuted));
+    let outcomes: Vec<_> = all.into_iter().map(|ticket| redeem(&mut link, ticket).unwrap_err().outcome()).collect();
+    assert_eq!(outcomes, [Outcome::MaybeExecuted, Outcome::NotSent, Outcome::NotSent, Outcome::NotSent]);
+
+    // Of a pipeline the first command may have run as soon as a byte is out.
+    let pipeline = submit(&mut link, 0, 2);
+    link.poll_transmit(&mut Outbox::default());
+    link.handle_sent(1);
+    link.handle_lost(&Error::closed_by_peer(Outcome::MaybeExecuted));
+    assert_eq!(redeem(&mut link, pipeline).unwrap_err().outcome(), Outcome::MaybeExecuted);
+}
+
+#[test]
+fn a_deadline_fails_one_and_keeps_the_order_of_the_rest() {
+    let mut link = link();
+    let now = Instant::now();
+    let second = Duration::from_secs(1);
+    let at = |link: &mut Link<u32>, waiter, deadline| {
+        link.submit(1, 1, |outbox| outbox.copy(b"x"), waiter, Some(deadline)).unwrap()
+    };
+    let (late, soon) = (at(&mut link, 1, now + 2 * second), at(&mut link, 2, now + second));
+    assert_eq!(link.poll_timeout(), Some(now + second));
+    send_all(&mut link);
+    link.handle_timeout(now + second, None);
+    assert_eq!(link.poll_timeout(), Some(now + 2 * second));
+    let mut woken = Vec::new();
+    link.poll_woken(&mut woken);
+    assert_eq!(woken, [2]);
+    let error = redeem(&mut link, soon).unwrap_err();
+    assert!(error.is_timeout() && error.outcome() == Outcome::MaybeExecuted);
+    assert_eq!(receive(&mut link, b":1\r\n:2\r\n").unwrap(), [1]);
+    assert_eq!(redeem(&mut link, late).unwrap().read::<i64>().unwrap(), 1);
+    assert!(link.is_idle());
+}
+
+#[test]
+fn queues_have_limits() {
+    let mut link: Link<u32> = Link::new(QueueLimits { commands: 3, bytes: 15 });
+    let first = submit(&mut link, 1, 1);
+    let full = |link: &mut Link<u32>| link.submit(1, 10, |_| {}, 2, None).unwrap_err().kind();
+    assert_eq!(full(&mut link), ErrorKind::QueueFull);
+    send_all(&mut link);
+    let more = [submit(&mut link, 2, 1)];
+    send_all(&mut link);
+    let last = submit(&mut link, 3, 1);
+    send_all(&mut link);
+    assert_eq!(full(&mut link), ErrorKind::QueueFull);
+    assert_eq!(receive(&mut link, b":1\r\n:2\r\n:3\r\n").unwrap(), [1, 2, 3]);
+    for ticket in [first, last].into_iter().chain(more) {
+        redeem(&mut link, ticket).unwrap();
+    }
+}
+
+/// Whatever is submitted, abandoned, cut and answered in whatever order: a reply reaches its own request, slots
+/// are neither lost nor mixed up.
+#[test]
+fn random_histories_never_mix_replies_up() {
+    proptest::proptest!(|(steps in proptest::collection::vec((0_u8..6, proptest::num::u16::ANY), 1..200))| {
+        let mut link = link();
+        let mut held: Vec<(Ticket, i64)> = Vec::new();
+        let mut owed: VecDeque<i64> = VecDeque::new();
+        let mut number = 0;
+        for (step, random) in steps {
+            let random = usize::from(random);
+            match step {
+                0 | 1 => {
+                    held.push((submit(&mut link, 0, 1), number));
+                    owed.push_back(number);
+                    number += 1;
+                }
+                2 if !held.is_empty() => link.abandon(held.swap_remove(random % held.len()).0),
+                3 | 4 => if let Some(number) = owed.pop_front() {
+                    receive(&mut link, format!(":{number}\r\n").as_bytes()).unwrap();
+                },
+                5 if !held.is_empty() => {
+                    let (ticket, number) = held.swap_remove(random % held.len());
+                    match link.poll_reply(ticket, |_| {}) {
+                        Ok(replies) => assert_eq!(replies.unwrap().read::<i64>().unwrap(), number),
+                        Err(ticket) => held.push((ticket, number)),
+                    }
+                }
+                _ => {}
+            }
+        }
+        while let Some(number) = owed.pop_front() {
+            receive(&mut link, format!(":{number}\r\n").as_bytes()).unwrap();
+        }
+        for (ticket, number) in held {
+            assert_eq!(redeem(&mut link, ticket).unwrap().read::<i64>().unwrap(), number);
+        }
+        assert!(link.is_idle() && link.free.len() == link.slots.len());
+    });
+}

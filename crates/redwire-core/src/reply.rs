@@ -1,0 +1,286 @@
+//! Replies: how an answer becomes a Rust value, straight from the bytes of its frame.
+//!
+//! Everything that turns RESP into Rust types lives here and below. The same answer gives the same value on
+//! RESP2 and RESP3, though their shapes differ: flat lists and maps, text and numbers. This file must not
+//! know commands or connections.
+
+use bytes::Bytes;
+use redwire_resp::{Cursor, Head, Len};
+
+use crate::error::{Error, ErrorKind, Outcome, Result};
+
+mod collections;
+mod scalars;
+#[cfg(feature = "serde")]
+mod structs;
+mod text;
+mod tuples;
+mod value;
+
+#[cfg(feature = "serde")]
+pub use structs::Struct;
+pub use text::Lossy;
+pub use value::Value;
+
+/// A type that a reply can be read as.
+///
+/// Implemented for `()` (any answer that is no error), `bool`, integers, floats, `String` (strict UTF-8),
+/// [`Lossy`] text, `Vec<u8>` and [`Bytes`] (raw), `Option` (nil), tuples, sequences, sets, maps and arrays of
+/// all these, [`Value`] (anything), and `Result<T, Error>` (an error inside a list). With the feature
+/// `serde`, [`Struct`] reads structs of your own from field-value lists.
+///
+/// ```
+/// use redwire_core::{Reader, Reply};
+///
+/// let from_resp2 = Reader::read::<Vec<(String, i64)>>(b"*4\r\n$1\r\na\r\n$1\r\n1\r\n$1\r\nb\r\n$1\r\n2\r\n")?;
+/// let from_resp3 = Reader::read::<Vec<(String, i64)>>(b"%2\r\n$1\r\na\r\n:1\r\n$1\r\nb\r\n:2\r\n")?;
+/// assert_eq!(from_resp2, from_resp3);
+/// # Ok::<(), redwire_core::Error>(())
+/// ```
+///
+/// A type of your own reads its parts one after the other:
+///
+/// ```
+/// use redwire_core::{Reader, Reply, Result};
+///
+/// struct Point { x: f64, y: f64 }
+/// impl Reply for Point {
+///     fn decode(reader: &mut Reader<'_>) -> Result<Self> {
+///         let (x, y) = Reply::decode(reader)?;
+///         Ok(Self { x, y })
+///     }
+/// }
+/// ```
+pub trait Reply: Sized {
+    /// Reads one value.
+    ///
+    /// # Errors
+    /// The server's error, where the reply is one; else [`ErrorKind::Decode`] with what was expected and what came.
+    fn decode(reader: &mut Reader<'_>) -> Result<Self>;
+
+    /// Reads one item of a list of which `items` tells what is left. A pair takes two where the list is flat.
+    ///
+    /// # Errors
+    /// As [`decode`](Self::decode).
+    #[inline]
+    fn decode_item(reader: &mut Reader<'_>, items: &mut Items) -> Result<Self> {
+        items.take(1, reader)?;
+        Self::decode(reader)
+    }
+}
+
+/// Reads the values of a frame, one after the other.
+#[derive(Debug)]
+pub struct Reader<'a> {
+    cursor: Cursor<'a>,
+    /// The memory the frame lies in, for values that share it.
+    owner: Option<&'a Bytes>,
+    start: usize,
+}
+
+/// How many items of a list are still to be read.
+#[derive(Debug)]
+pub struct Items {
+    left: Option<usize>,
+}
+
+/// A [`Bytes`] value smaller than this is copied, so that it does not keep a whole read buffer alive.
+const SHARED_FROM: usize = 4 * 1024;
+
+/// No list reserves more places than this on the server's word alone.
+const MOST_RESERVED: usize = 1 << 20;
+
+impl<'a> Reader<'a> {
+    #[inline]
+    pub(crate) fn new(owner: &'a Bytes, start: usize) -> Self {
+        Self { cursor: Cursor::new(&owner[start..]), owner: Some(owner), start }
+    }
+
+    /// Reads one value from a whole frame.
+    ///
+    /// # Errors
+    /// As [`Reply::decode`]; malformed bytes are an [`ErrorKind::Protocol`].
+    pub fn read<R: Reply>(frame: &'a [u8]) -> Result<R> {
+        R::decode(&mut Self { cursor: Cursor::new(frame), owner: None, start: 0 })
+    }
+
+    /// How far the reader has come in its memory.
+    #[inline]
+    pub(crate) fn position(&self) -> usize {
+        self.start + self.cursor.position()
+    }
+
+    /// The next value's head; the items of an aggregate follow. A server's error comes as `Err`.
+    ///
+    /// # Errors
+    /// The server's error, or malformed bytes.
+    #[inline]
+    pub fn head(&mut self) -> Result<Head<'a>> {
+        match self.cursor.head() {
+            Ok(Head::Error(line)) => Err(Error::from_server(line)),
+            Ok(head) => Ok(head),
+            Err(error) => Err(malformed(error)),
+        }
+    }
+
+    /// The next value's head, without moving on.
+    ///
+    /// # Errors
+    /// Malformed bytes.
+    #[inline]
+    pub fn peek(&self) -> Result<Head<'a>> {
+        self.cursor.peek().map_err(malformed)
+    }
+
+    /// Passes over one whole value.
+    ///
+    /// # Errors
+    /// Malformed bytes.
+    pub fn skip(&mut self) -> Result<()> {
+        self.cursor.skip().map_err(malformed)
+    }
+
+    /// Opens a list: an array, a set, a push, or a map, whose keys and values count as items each.
+    ///
+    /// # Errors
+    /// The server's error, or another kind of value.
+    #[inline]
+    pub fn items(&mut self) -> Result<Items> {
+        match self.head()? {
+            Head::Array(len) | Head::Set(len) | Head::Push(len) => Ok(Items::new(len, 1)),
+            Head::Map(len) => Ok(Items::new(len, 2)),
+            other => Err(mismatch("a list", &other)),
+        }
+    }
+
+    /// The chunks of a streamed string, whose head was read, put together.
+    pub(crate) fn chunks(&mut self) -> Result<Vec<u8>> {
+        let mut whole = Vec::new();
+        loop {
+            match self.head()? {
+                Head::Chunk([]) => return Ok(whole),
+                Head::Chunk(part) => whole.extend_from_slice(part),
+                other => return Err(mismatch("a part of a streamed string", &other)),
+            }
+        }
+    }
+
+    /// `bytes`, which this reader gave out, as a value that may share its memory.
+    pub(crate) fn share(&self, bytes: &'a [u8]) -> Bytes {
+        match self.owner {
+            Some(owner) if bytes.len() >= SHARED_FROM => owner.slice_ref(bytes),
+            _ => Bytes::copy_from_slice(bytes),
+        }
+    }
+
+    /// The server's error, if the next value is one.
+    pub(crate) fn server_error(&mut self) -> Option<Error> {
+        match self.cursor.head() {
+            Ok(Head::Error(line)) => Some(Error::from_server(line)),
+            _ => None,
+        }
+    }
+}
+
+impl Items {
+    fn new(len: Len, each: usize) -> Self {
+        // The finder bounds lengths, so doubling cannot overflow; saturating says so without a proof.
+        Self { left: if let Len::Known(len) = len { Some(len.saturating_mul(each)) } else { None } }
+    }
+
+    /// How many items are left, where that is known beforehand.
+    #[must_use]
+    pub fn left(&self) -> Option<usize> {
+        self.left
+    }
+
+    /// Whether there is another item. A streamed list's end is consumed.
+    ///
+    /// # Errors
+    /// Malformed bytes.
+    #[inline]
+    pub fn more(&mut self, reader: &mut Reader<'_>) -> Result<bool> {
+        match self.left {
+            Some(left) => Ok(left > 0),
+            None if matches!(reader.peek()?, Head::End) => {
+                self.left = Some(0);
+                reader.head()?;
+                Ok(false)
+            }
+            None => Ok(true),
+        }
+    }
+
+    /// Takes note that `n` items are about to be read.
+    ///
+    /// # Errors
+    /// There are fewer.
+    #[inline]
+    pub fn take(&mut self, n: usize, reader: &Reader<'_>) -> Result<()> {
+        match &mut self.left {
+            Some(left) if *left < n => Err(too_few(n, *left)),
+            Some(left) => {
+                *left -= n;
+                Ok(())
+            }
+            None if matches!(reader.peek()?, Head::End) => Err(too_few(n, 0)),
+            None => Ok(()),
+        }
+    }
+
+    /// How many places to reserve for items that take `each` places in the list.
+    pub(crate) fn reserve(&self, each: usize) -> usize {
+        (self.left.unwrap_or(0) / each).min(MOST_RESERVED)
+    }
+}
+
+#[cold]
+fn malformed(error: redwire_resp::ProtocolError) -> Error {
+    Error::new(ErrorKind::Protocol, Outcome::Unreadable, error.to_string()).with_source(error)
+}
+
+#[cold]
+fn too_few(wanted: usize, left: usize) -> Error {
+    decode_error(&format!("expected {wanted} more items in the list, got {left}"))
+}
+
+#[cold]
+pub(crate) fn decode_error(message: &str) -> Error {
+    Error::new(ErrorKind::Decode, Outcome::Unreadable, message)
+}
+
+/// What was expected, and what came, as far as it can be shown.
+#[cold]
+pub(crate) fn mismatch(expected: &str, got: &Head<'_>) -> Error {
+    decode_error(&format!("expected {expected}, got {}", describe(got)))
+}
+
+fn describe(head: &Head<'_>) -> String {
+    let shown = |bytes: &[u8]| {
+        let text = String::from_utf8_lossy(&bytes[..bytes.len().min(40)]).into_owned();
+        format!("{text:?}{}", if bytes.len() > 40 { " …" } else { "" })
+    };
+    let list = |len: &Len| match len {
+        Len::Known(len) => format!("{len} items"),
+        Len::Streamed => "a stream of items".to_owned(),
+    };
+    match head {
+        Head::Simple(text) => format!("the status {}", shown(text)),
+        Head::Error(text) => format!("the error {}", shown(text)),
+        Head::Bulk(text) | Head::Chunk(text) | Head::Verbatim { text, .. } => format!("the text {}", shown(text)),
+        Head::Integer(number) => format!("the integer {number}"),
+        Head::BigNumber(digits) => format!("the big number {}", shown(digits)),
+        Head::Double(number) => format!("the double {number}"),
+        Head::Boolean(truth) => format!("the boolean {truth}"),
+        Head::Null => "nil (an Option would take it)".to_owned(),
+        Head::Chunks => "a streamed string".to_owned(),
+        Head::Array(len) => format!("an array of {}", list(len)),
+        Head::Set(len) => format!("a set of {}", list(len)),
+        Head::Push(len) => format!("a push of {}", list(len)),
+        Head::Map(len) => format!("a map of {}", list(len)),
+        Head::End => "the end of a list".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,39 @@
+//! What the tests of redwire stand on: real servers ([`Server`]), scripted ones ([`FakeServer`]) and a proxy
+//! that breaks connections on demand ([`Proxy`]).
+//!
+//! Everything runs on threads of its own and blocks, so that async and blocking tests use the same kit.
+//! Nothing here knows the client under test, not even its parser: a kit that shared code with it would
+//! share its mistakes. It is made for tests, so what goes wrong in the arranging panics, with the reason.
+
+mod fake;
+mod halt;
+mod process;
+mod proxy;
+mod resp;
+mod server;
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+pub use fake::{FakeServer, Step, expect, expect_name, push, reply};
+pub use proxy::{Direction, Fault, Proxy};
+pub use server::{Server, ServerBuilder, find_server, servers_from_env, shared};
+
+/// Waits until `happened` returns true, looking every millisecond.
+///
+/// # Panics
+///
+/// If it hasn't happened within `limit`; `what` stands in the message.
+///
+/// ```
+/// # use std::time::Duration;
+/// redwire_testkit::eventually("the sky is up", Duration::from_secs(1), || true);
+/// ```
+#[track_caller]
+pub fn eventually(what: &str, limit: Duration, mut happened: impl FnMut() -> bool) {
+    let end = Instant::now() + limit;
+    while !happened() {
+        assert!(Instant::now() < end, "not within {limit:?}: {what}");
+        thread::sleep(Duration::from_millis(1));
+    }
+}

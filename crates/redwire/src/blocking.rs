@@ -1,0 +1,13 @@
+//! The blocking driver: threads that wait on sockets of the standard library, and no runtime.
+//!
+//! Same names as at the crate's root, without `.await`. It only waits; what to do is decided in `redwire-core`.
+
+mod client;
+mod connection;
+mod lane;
+mod scan;
+mod stream;
+
+pub use client::Client;
+pub use connection::{Connection, OnConnect};
+pub use scan::Scan;

@@ -1,0 +1,173 @@
+//! The blocking client. It only waits: what to do about a failure is decided in `redwire-core`.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Instant;
+
+use redwire_core::call::{self, Call, Piped};
+use redwire_core::config::{Config, ConfigBuilder};
+use redwire_core::retry::{Attempt, Decision};
+use redwire_core::{Arg, Cmd, Pipeline, Reply, Result, Run, Slots, facts};
+
+use super::lane::Lane;
+use super::scan::Scan;
+use crate::scanning::{ScanOptions, Scanning};
+
+/// A client for one server, for any number of threads.
+///
+/// Cheap to clone; clones share their connections, of which there are at most `max_connections` (default 50). Each call
+/// has a connection to itself while it runs. Commands are methods of the families in the
+/// [`prelude`](crate::prelude); any other command runs by [`execute`](Self::execute).
+///
+/// ```no_run
+/// use redwire::prelude::*;
+///
+/// let client = redwire::blocking::Client::connect("redis://localhost")?;
+/// client.set("greeting", "hello")?;
+/// let text: Option<String> = client.get("greeting")?;
+/// # Ok::<(), redwire::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Client {
+    lane: Arc<Lane>,
+}
+
+impl Client {
+    /// Connects to the server that `url` names; the grammar is told at [`ConfigBuilder::url`].
+    ///
+    /// # Errors
+    /// A bad URL, a connection that cannot be made within the connect timeout, or a step of the handshake that failed.
+    pub fn connect(url: &str) -> Result<Self> {
+        Self::open(Config::from_url(url)?)
+    }
+
+    /// Connects as `config` says.
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect).
+    pub fn open(config: Config) -> Result<Self> {
+        let client = Self::lazy(config)?;
+        client.lane.with(None, |_| Ok(()))?;
+        Ok(client)
+    }
+
+    /// A client that connects when it is used first.
+    ///
+    /// # Errors
+    /// A bad URL, or options that this version has no part for.
+    pub fn connect_lazy(url: &str) -> Result<Self> {
+        Self::lazy(Config::from_url(url)?)
+    }
+
+    fn lazy(config: Config) -> Result<Self> {
+        Ok(Self { lane: Arc::new(Lane::new(config)?) })
+    }
+
+    /// Options, one by one: finish with [`ConfigBuilder::build`] and [`open`](Self::open).
+    #[must_use]
+    pub fn builder() -> ConfigBuilder {
+        Config::builder()
+    }
+
+    /// The options this client was made with.
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        self.lane.config()
+    }
+
+    /// Runs any command.
+    ///
+    /// ```no_run
+    /// # let client = redwire::blocking::Client::connect("redis://localhost")?;
+    /// use redwire::cmd;
+    ///
+    /// let bytes: Option<u64> = client.execute(cmd("MEMORY USAGE").arg("key"))?;
+    /// # Ok::<(), redwire::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// The server's error; a connection lost or not to be had; no reply before the deadline; a reply of another type; a
+    /// command that would change the connection for others. [`Error::outcome`](crate::Error::outcome) tells whether it
+    /// was executed.
+    #[inline]
+    pub fn execute<R: Reply>(&self, cmd: Cmd<R>) -> Result<R> {
+        self.call(cmd)
+    }
+
+    /// Sends several commands in one write and gives their replies in the shape that `build` returns.
+    ///
+    /// ```no_run
+    /// # let client = redwire::blocking::Client::connect("redis://localhost")?;
+    /// use redwire::prelude::*;
+    ///
+    /// let (n, names): (i64, Vec<String>) = client.pipeline(|p| (p.incr("n"), p.lrange("names", 0, -1)))?;
+    /// let many: Vec<Option<String>> = client.pipeline(|p| (0..100).map(|i| p.get(i)).collect::<Vec<_>>())?;
+    /// # Ok::<(), redwire::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// The first command that failed, unless its slot takes the error as a value ([`Slot::attempt`](crate::Slot::attempt)).
+    /// The other commands are executed all the same.
+    pub fn pipeline<S: Slots>(&self, build: impl FnOnce(&Pipeline) -> S) -> Result<S::Out> {
+        self.call(Piped::record(build))
+    }
+
+    #[inline]
+    fn call<C: Call>(&self, mut call: C) -> Result<C::Output> {
+        let lane = call.lane()?;
+        if call.count() == 0 {
+            return call.read(redwire_core::Replies::default());
+        }
+        let config = self.lane.config();
+        let deadline = call::deadline(lane, call.options(), config.timeout(), Instant::now());
+        let mut attempt = Attempt::new(deadline);
+        loop {
+            let replies = self.lane.with(deadline, |wire| wire.exchange(&call, deadline));
+            let error = match replies.and_then(|replies| call.read(replies)) {
+                Ok(output) => return Ok(output),
+                Err(error) => error,
+            };
+            match attempt.handle_failure(error, &call, config, Instant::now(), fastrand::u64(..)) {
+                Decision::Retry(pause) => std::thread::sleep(pause),
+                Decision::Fail(error) => return Err(error),
+            }
+        }
+    }
+}
+
+impl Client {
+    /// All keys of the database, a page at a time. [SCAN](https://redis.io/docs/latest/commands/scan/)
+    pub fn scan<T: Reply>(&self, options: ScanOptions) -> Scan<'_, T> {
+        Scan::new(self, Scanning::keys(options))
+    }
+
+    /// The fields of a hash with their values: `T` is a pair. [HSCAN](https://redis.io/docs/latest/commands/hscan/)
+    pub fn hscan<T: Reply>(&self, key: impl Arg, options: ScanOptions) -> Scan<'_, T> {
+        Scan::new(self, Scanning::within(&facts::HSCAN, key, options))
+    }
+
+    /// The members of a set. [SSCAN](https://redis.io/docs/latest/commands/sscan/)
+    pub fn sscan<T: Reply>(&self, key: impl Arg, options: ScanOptions) -> Scan<'_, T> {
+        Scan::new(self, Scanning::within(&facts::SSCAN, key, options))
+    }
+
+    /// The members of a sorted set with their scores: `T` is a pair. [ZSCAN](https://redis.io/docs/latest/commands/zscan/)
+    pub fn zscan<T: Reply>(&self, key: impl Arg, options: ScanOptions) -> Scan<'_, T> {
+        Scan::new(self, Scanning::within(&facts::ZSCAN, key, options))
+    }
+}
+
+impl Run for &Client {
+    type Out<R: Reply> = Result<R>;
+
+    #[inline]
+    fn run<R: Reply>(self, cmd: Cmd<R>) -> Result<R> {
+        self.call(cmd)
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").field("config", self.config()).finish_non_exhaustive()
+    }
+}

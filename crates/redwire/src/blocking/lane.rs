@@ -1,0 +1,124 @@
+//! How callers share connections here: each call has one for itself, and leaves it for the next.
+//!
+//! Knows how many there are and who waits. It must not know what is sent.
+
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use redwire_core::config::{Config, Endpoint, Protocol};
+use redwire_core::{Error, ErrorKind, Outcome, Result};
+
+use super::connection::Wire;
+use crate::wire;
+
+/// Connections to one server, at most `max_connections` of them.
+#[derive(Debug)]
+pub(super) struct Lane {
+    config: Config,
+    endpoint: Endpoint,
+    state: Mutex<State>,
+    freed: Condvar,
+}
+
+#[derive(Debug)]
+struct State {
+    /// Idle connections; the one used last is used first, so that the others may grow old.
+    idle: Vec<Wire>,
+    /// How many there are, idle and in use and being made.
+    count: usize,
+    waiting: usize,
+    /// What the server was found to speak, so that it is not asked again each time.
+    protocol: Protocol,
+}
+
+impl Lane {
+    pub(super) fn new(config: Config) -> Result<Self> {
+        let endpoint = wire::endpoint(&config)?.clone();
+        let state = State { idle: Vec::new(), count: 0, waiting: 0, protocol: config.protocol() };
+        Ok(Self { config, endpoint, state: Mutex::new(state), freed: Condvar::new() })
+    }
+
+    pub(super) fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Lets `work` use a connection: an idle one, a new one, or the next that comes free before `deadline`.
+    #[inline]
+    pub(super) fn with<T>(&self, deadline: Option<Instant>, work: impl FnOnce(&mut Wire) -> Result<T>) -> Result<T> {
+        let mut place = Place { lane: self, wire: self.take(deadline)? };
+        let wire = match &mut place.wire {
+            Some(wire) => wire,
+            empty => empty.insert(self.connect()?),
+        };
+        work(wire)
+    }
+
+    /// An idle connection, or the right to make one.
+    #[inline]
+    fn take(&self, deadline: Option<Instant>) -> Result<Option<Wire>> {
+        let mut state = self.lock();
+        loop {
+            if let Some(wire) = state.idle.pop() {
+                return Ok(Some(wire));
+            }
+            if state.count < self.config.max_connections() {
+                state.count += 1;
+                return Ok(None);
+            }
+            state.waiting += 1;
+            state = self.wait(state, deadline)?;
+        }
+    }
+
+    #[cold]
+    fn wait<'a>(&'a self, state: MutexGuard<'a, State>, deadline: Option<Instant>) -> Result<MutexGuard<'a, State>> {
+        let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        let mut state = match left {
+            None => self.freed.wait(state).unwrap_or_else(PoisonError::into_inner),
+            Some(left) => self.freed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0,
+        };
+        state.waiting -= 1;
+        if left.is_none_or(|left| !left.is_zero()) {
+            return Ok(state);
+        }
+        let most = self.config.max_connections();
+        let message = format!("all {most} connections (`max_connections`) were in use until the deadline");
+        Err(Error::new(ErrorKind::Timeout, Outcome::NotSent, message))
+    }
+
+    #[cold]
+    fn connect(&self) -> Result<Wire> {
+        let protocol = self.lock().protocol;
+        let wire = Wire::connect(&self.endpoint, &self.config, protocol)?;
+        self.lock().protocol = wire.session().protocol;
+        Ok(wire)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // No code of others runs under this lock, and every change to the state is whole.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The place of one connection among those allowed. Given back however its holder ends.
+struct Place<'a> {
+    lane: &'a Lane,
+    wire: Option<Wire>,
+}
+
+impl Drop for Place<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        let mut state = self.lane.lock();
+        match self.wire.take().filter(Wire::is_clean) {
+            Some(wire) => state.idle.push(wire),
+            None => state.count -= 1,
+        }
+        let somebody_waits = state.waiting > 0;
+        drop(state);
+        // Each notification costs a system call.
+        if somebody_waits {
+            self.lane.freed.notify_one();
+        }
+    }
+}

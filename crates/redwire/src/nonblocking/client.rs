@@ -1,0 +1,295 @@
+//! The async client and the future of a call. They only wait: what to do about a failure is decided in `redwire-core`.
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker, ready};
+use std::time::Instant;
+
+use redwire_core::call::{self, Call, Piped};
+use redwire_core::config::{Config, ConfigBuilder};
+use redwire_core::lane::Lane as Way;
+use redwire_core::link::Ticket;
+use redwire_core::outbox::Outbox;
+use redwire_core::retry::{Attempt, Decision};
+use redwire_core::{Arg, Cmd, Pipeline, Replies, Reply, Result, Run, Slots, facts};
+use tokio::time::Sleep;
+
+use super::connection::{Pending, exchange_apart};
+use super::lane::Lane;
+use super::scan::Scan;
+use crate::scanning::{ScanOptions, Scanning};
+
+/// A client for one server, for any number of tasks.
+///
+/// Cheap to clone; clones share one pipelined connection, which comes back by itself when it is lost. Commands are
+/// methods of the families in the [`prelude`](crate::prelude); any other command runs by [`execute`](Self::execute).
+/// Every call is a future that does nothing until it is awaited; dropping it at any moment leaves the connection in
+/// order. A command that waits for data (`BLPOP`) gets a connection of its own, so it holds up nobody.
+///
+/// ```no_run
+/// # async fn example() -> redwire::Result<()> {
+/// use redwire::prelude::*;
+///
+/// let client = redwire::Client::connect("redis://localhost").await?;
+/// client.set("greeting", "hello").await?;
+/// let text: Option<String> = client.get("greeting").await?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Client {
+    lane: Arc<Lane>,
+}
+
+impl Client {
+    /// Connects to the server that `url` names; the grammar is told at [`ConfigBuilder::url`].
+    ///
+    /// # Errors
+    /// A bad URL, a connection that cannot be made within the connect timeout, or a step of the handshake that failed.
+    pub async fn connect(url: &str) -> Result<Self> {
+        Self::open(Config::from_url(url)?).await
+    }
+
+    /// Connects as `config` says.
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect).
+    pub async fn open(config: Config) -> Result<Self> {
+        let client = Self::lazy(config)?;
+        client.lane.connect().await?;
+        Ok(client)
+    }
+
+    /// A client that connects when it is used first.
+    ///
+    /// # Errors
+    /// A bad URL, or options that this version has no part for.
+    pub fn connect_lazy(url: &str) -> Result<Self> {
+        Self::lazy(Config::from_url(url)?)
+    }
+
+    fn lazy(config: Config) -> Result<Self> {
+        Ok(Self { lane: Arc::new(Lane::new(config)?) })
+    }
+
+    /// Options, one by one: finish with [`ConfigBuilder::build`] and [`open`](Self::open).
+    #[must_use]
+    pub fn builder() -> ConfigBuilder {
+        Config::builder()
+    }
+
+    /// The options this client was made with.
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        self.lane.config()
+    }
+
+    /// Runs any command.
+    ///
+    /// ```no_run
+    /// # async fn example(client: redwire::Client) -> redwire::Result<()> {
+    /// use redwire::cmd;
+    ///
+    /// let bytes: Option<u64> = client.execute(cmd("MEMORY USAGE").arg("key")).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// The server's error; a connection lost or not to be had; no reply before the deadline; a reply of another type; a
+    /// command that would change the connection for others. [`Error::outcome`](crate::Error::outcome) tells whether it
+    /// was executed.
+    #[inline]
+    pub fn execute<R: Reply>(&self, cmd: Cmd<R>) -> Request<'_, Cmd<R>> {
+        Request { lane: &self.lane, call: cmd, attempt: None, state: State::Start }
+    }
+
+    /// Sends several commands in one write and gives their replies in the shape that `build` returns.
+    ///
+    /// ```no_run
+    /// # async fn example(client: redwire::Client) -> redwire::Result<()> {
+    /// use redwire::prelude::*;
+    ///
+    /// let (n, names): (i64, Vec<String>) = client.pipeline(|p| (p.incr("n"), p.lrange("names", 0, -1))).await?;
+    /// let many: Vec<Option<String>> = client.pipeline(|p| (0..100).map(|i| p.get(i)).collect::<Vec<_>>()).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// The first command that failed, unless its slot takes the error as a value ([`Slot::attempt`](crate::Slot::attempt)).
+    /// The other commands are executed all the same.
+    pub fn pipeline<S: Slots>(&self, build: impl FnOnce(&Pipeline) -> S) -> Request<'_, Piped<S>> {
+        Request { lane: &self.lane, call: Piped::record(build), attempt: None, state: State::Start }
+    }
+}
+
+impl Client {
+    /// All keys of the database, a page at a time. [SCAN](https://redis.io/docs/latest/commands/scan/)
+    pub fn scan<T: Reply>(&self, options: ScanOptions) -> Scan<'_, T> {
+        Scan::new(self, Scanning::keys(options))
+    }
+
+    /// The fields of a hash with their values: `T` is a pair. [HSCAN](https://redis.io/docs/latest/commands/hscan/)
+    pub fn hscan<T: Reply>(&self, key: impl Arg, options: ScanOptions) -> Scan<'_, T> {
+        Scan::new(self, Scanning::within(&facts::HSCAN, key, options))
+    }
+
+    /// The members of a set. [SSCAN](https://redis.io/docs/latest/commands/sscan/)
+    pub fn sscan<T: Reply>(&self, key: impl Arg, options: ScanOptions) -> Scan<'_, T> {
+        Scan::new(self, Scanning::within(&facts::SSCAN, key, options))
+    }
+
+    /// The members of a sorted set with their scores: `T` is a pair. [ZSCAN](https://redis.io/docs/latest/commands/zscan/)
+    pub fn zscan<T: Reply>(&self, key: impl Arg, options: ScanOptions) -> Scan<'_, T> {
+        Scan::new(self, Scanning::within(&facts::ZSCAN, key, options))
+    }
+}
+
+impl<'c> Run for &'c Client {
+    type Out<R: Reply> = Request<'c, Cmd<R>>;
+
+    #[inline]
+    fn run<R: Reply>(self, cmd: Cmd<R>) -> Request<'c, Cmd<R>> {
+        self.execute(cmd)
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").field("config", self.config()).finish_non_exhaustive()
+    }
+}
+
+/// The future of a call on a [`Client`]. Nothing is sent before it is first polled.
+///
+/// Dropping it gives up the call: what was sent already may still be executed, and its reply goes to nobody.
+#[must_use = "a call does nothing until it is awaited"]
+pub struct Request<'c, C: Call> {
+    lane: &'c Lane,
+    call: C,
+    attempt: Option<Attempt>,
+    state: State,
+}
+
+enum State {
+    Start,
+    Waiting(Ticket),
+    /// On a connection of its own.
+    Apart(Pending<'static, Replies>),
+    Pausing(Pin<Box<Sleep>>),
+    Done,
+}
+
+// Nothing in it is pinned but what is boxed.
+impl<C: Call> Unpin for Request<'_, C> {}
+
+impl<C: Call> Future for Request<'_, C> {
+    type Output = Result<C::Output>;
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        loop {
+            let result = match std::mem::replace(&mut self.state, State::Done) {
+                State::Start => match self.start(cx.waker()) {
+                    Ok(None) => return Poll::Pending,
+                    Ok(Some(replies)) => Ok(replies),
+                    Err(error) => Err(error),
+                },
+                State::Waiting(ticket) => match self.lane.poll_reply(ticket, cx.waker()) {
+                    Ok(result) => result.map_err(|error| error.with_address(self.lane.address())),
+                    Err(ticket) => {
+                        self.state = State::Waiting(ticket);
+                        return Poll::Pending;
+                    }
+                },
+                State::Apart(mut replies) => match replies.as_mut().poll(cx) {
+                    Poll::Ready(result) => result,
+                    Poll::Pending => {
+                        self.state = State::Apart(replies);
+                        return Poll::Pending;
+                    }
+                },
+                State::Pausing(mut sleep) => {
+                    if sleep.as_mut().poll(cx).is_pending() {
+                        self.state = State::Pausing(sleep);
+                        return Poll::Pending;
+                    }
+                    self.state = State::Start;
+                    continue;
+                }
+                State::Done => panic!("a request was polled after it was ready"),
+            };
+            let error = match result.and_then(|replies| self.call.read(replies)) {
+                Ok(output) => return Poll::Ready(Ok(output)),
+                Err(error) => error,
+            };
+            self.state = ready!(self.handle_failure(error))?;
+        }
+    }
+}
+
+impl<C: Call> Request<'_, C> {
+    /// Sends the call on its way. `Some` where there is nothing to send.
+    #[inline]
+    fn start(&mut self, waker: &Waker) -> Result<Option<Replies>> {
+        let way = self.call.lane()?;
+        if self.call.count() == 0 {
+            return Ok(Some(Replies::default()));
+        }
+        let deadline = match &self.attempt {
+            Some(attempt) => attempt.deadline(),
+            None => {
+                let options = self.call.options();
+                let deadline = call::deadline(way, options, self.lane.config().timeout(), Instant::now());
+                self.attempt = Some(Attempt::new(deadline));
+                deadline
+            }
+        };
+        match way {
+            Way::Shared => {
+                self.state = State::Waiting(self.lane.submit(&self.call, waker, deadline)?);
+                Ok(None)
+            }
+            Way::Exclusive(_) => {
+                self.start_apart(deadline);
+                // Polled at once by the caller's loop.
+                waker.wake_by_ref();
+                Ok(None)
+            }
+        }
+    }
+
+    #[cold]
+    fn start_apart(&mut self, deadline: Option<Instant>) {
+        let mut outbox = Outbox::default();
+        self.call.write(&mut outbox);
+        let config = self.lane.config().clone();
+        self.state = State::Apart(exchange_apart(config, outbox.to_bytes(), self.call.count(), deadline));
+    }
+
+    #[cold]
+    fn handle_failure(&mut self, error: crate::Error) -> Poll<Result<State>> {
+        let attempt = self.attempt.get_or_insert_with(|| Attempt::new(None));
+        match attempt.handle_failure(error, &self.call, self.lane.config(), Instant::now(), fastrand::u64(..)) {
+            Decision::Retry(pause) => Poll::Ready(Ok(State::Pausing(Box::pin(tokio::time::sleep(pause))))),
+            Decision::Fail(error) => Poll::Ready(Err(error)),
+        }
+    }
+}
+
+impl<C: Call> Drop for Request<'_, C> {
+    #[inline]
+    fn drop(&mut self) {
+        if let State::Waiting(ticket) = std::mem::replace(&mut self.state, State::Done) {
+            self.lane.abandon(ticket);
+        }
+    }
+}
+
+impl<C: Call> fmt::Debug for Request<'_, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Request").field("call", &self.call.name()).finish_non_exhaustive()
+    }
+}

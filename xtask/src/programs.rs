@@ -1,0 +1,56 @@
+//! The chores that build and run one program each: `demo`, `bench`, `fuzz`.
+//!
+//! Must not know: what these programs do.
+
+use std::process::Command;
+
+use crate::repository::{cargo, root, run, works};
+use crate::servers;
+
+/// `cargo xtask demo`: the walk through the features, on the first server of this machine.
+pub(crate) fn demo(args: &[String]) -> Result<(), String> {
+    let servers = servers::require()?;
+    let server = servers.first().ok_or("no server")?;
+    let mut demo = cargo(&["run", "--quiet", "--release", "-p", "redwire", "--example", "demo", "--"]);
+    run(demo.args(args).env("REDWIRE_SERVER", server))
+}
+
+/// `cargo xtask bench`: side by side with other clients.
+pub(crate) fn bench(args: &[String]) -> Result<(), String> {
+    let servers = servers::require()?;
+    let server = servers.first().ok_or("no server")?;
+    let mut bench = cargo(&["run", "--release", "--manifest-path", "benches/peers/Cargo.toml", "--"]);
+    run(bench.args(args).env("REDWIRE_SERVER", server))
+}
+
+/// `cargo xtask fuzz [SECONDS]`: each fuzz target for so long, 60 seconds by default.
+pub(crate) fn fuzz(args: &[String]) -> Result<(), String> {
+    let seconds: u32 = match args {
+        [] => 60,
+        [seconds] => seconds.parse().map_err(|_| format!("{seconds:?} is no number of seconds"))?,
+        _ => return Err("usage: cargo xtask fuzz [SECONDS]".into()),
+    };
+    // Without a nightly compiler there are no sanitizers, but there is fuzzing.
+    let nightly = works(plain_cargo().args(["+nightly", "--version"]));
+    let fuzz = |args: &[&str]| {
+        let mut command = plain_cargo();
+        command.args(nightly.then_some("+nightly")).arg("fuzz").args(args);
+        command
+    };
+    let output = fuzz(&["list"]).output().map_err(|error| error.to_string())?;
+    if !output.status.success() {
+        return Err("cargo-fuzz is missing: cargo install cargo-fuzz".into());
+    }
+    for target in String::from_utf8_lossy(&output.stdout).lines() {
+        let sanitizer: &[&str] = if nightly { &[] } else { &["--sanitizer", "none"] };
+        run(fuzz(&["run", target]).args(sanitizer).arg("--").arg(format!("-max_total_time={seconds}")))?;
+    }
+    Ok(())
+}
+
+/// The `cargo` on PATH, which alone understands `+nightly`, free of what binds it to the workspace's compiler.
+fn plain_cargo() -> Command {
+    let mut command = Command::new("cargo");
+    command.current_dir(root()).env_remove("RUSTUP_TOOLCHAIN").env_remove("CARGO");
+    command
+}
