@@ -10,6 +10,7 @@ mod limit;
 mod muxfloor;
 mod redis;
 mod redis2;
+mod redwire;
 mod rustis;
 
 use std::collections::HashMap;
@@ -127,6 +128,12 @@ const fn client(
 pub const ALL: &[Client] = &[
     client("limit", Role::Limit, Some(limit::blocking), Some(limit::on_tokio)),
     client("muxfloor", Role::MuxFloor, None, Some(muxfloor::on_tokio)),
+    client(
+        "redwire",
+        Role::Redwire,
+        Some(child::blocking::<redwire::Blocking>),
+        Some(child::on_tokio::<redwire::Async>),
+    ),
     client(
         "redis",
         Role::Peer,

@@ -125,7 +125,7 @@ impl Client {
             let replies = self.lane.with(deadline, |wire| wire.exchange(&call, deadline));
             let error = match replies.and_then(|replies| call.read(replies)) {
                 Ok(output) => return Ok(output),
-                Err(error) => error,
+                Err(error) => error.with_address(self.lane.address()),
             };
             match attempt.handle_failure(error, &call, config, Instant::now(), fastrand::u64(..)) {
                 Decision::Retry(pause) => std::thread::sleep(pause),

@@ -37,7 +37,7 @@ pub(super) struct Wire {
     broken: bool,
 }
 
-/// From this many bytes on, what is sent is written by a thread of its own while this one reads: two peers that
+/// From this many bytes on, what a pipeline sends is written by a thread of its own while this one reads: two peers that
 /// both write and neither reads would wait for each other for ever.
 const WRITE_APART: usize = 1024 * 1024;
 
@@ -77,7 +77,9 @@ impl Wire {
         loop {
             if let Some(bytes) = handshake.poll_transmit() {
                 self.outbox.copy(&bytes);
-                self.write_all(Some(deadline))?;
+                while !self.outbox.is_empty() {
+                    self.write(Some(deadline))?;
+                }
             }
             if let Some(session) = handshake.poll_done() {
                 self.session = session;
@@ -105,13 +107,13 @@ impl Wire {
     pub(super) fn exchange(&mut self, call: &impl Call, deadline: Option<Instant>) -> Result<Replies> {
         let ticket = self.submit(call, deadline)?;
         self.link.poll_transmit(&mut self.outbox);
-        let replies = if self.outbox.len() < WRITE_APART {
+        // A single command is answered after it was read whole, so there is nothing to be read meanwhile.
+        if call.count() == 1 || self.outbox.len() < WRITE_APART {
             self.flush(deadline);
             self.wait(ticket, deadline)
         } else {
             self.exchange_apart(ticket, deadline)
-        };
-        replies.map_err(|error| error.with_address(&self.address))
+        }
     }
 
     #[inline]
@@ -169,21 +171,23 @@ impl Wire {
     /// Writes all that waits to be written, or breaks the wire.
     #[inline]
     fn flush(&mut self, deadline: Option<Instant>) {
-        if let Err(error) = self.write_all(deadline) {
-            self.outbox.clear();
-            self.lose(&error);
+        while !self.outbox.is_empty() {
+            match self.write(deadline) {
+                Ok(written) => self.link.handle_sent(written),
+                Err(error) => {
+                    self.outbox.clear();
+                    self.lose(&error);
+                }
+            }
         }
     }
 
     #[inline]
-    fn write_all(&mut self, deadline: Option<Instant>) -> Result<()> {
-        while !self.outbox.is_empty() {
-            let written = left(deadline).and_then(|limit| self.stream.write(&self.outbox, limit));
-            let written = written.map_err(|error| wire::io_error("writing", error))?;
-            self.outbox.advance(written);
-            self.link.handle_sent(written);
-        }
-        Ok(())
+    fn write(&mut self, deadline: Option<Instant>) -> Result<usize> {
+        let written = left(deadline).and_then(|limit| self.stream.write(&self.outbox, limit));
+        let written = written.map_err(|error| wire::io_error("writing", error))?;
+        self.outbox.advance(written);
+        Ok(written)
     }
 
     /// Waits until `ticket` has its replies or its failure.

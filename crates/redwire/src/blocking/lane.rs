@@ -2,7 +2,7 @@
 //!
 //! Knows how many there are and who waits. It must not know what is sent.
 
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use redwire_core::config::{Config, Endpoint, Protocol};
@@ -16,6 +16,7 @@ use crate::wire;
 pub(super) struct Lane {
     config: Config,
     endpoint: Endpoint,
+    address: Arc<str>,
     state: Mutex<State>,
     freed: Condvar,
 }
@@ -35,7 +36,12 @@ impl Lane {
     pub(super) fn new(config: Config) -> Result<Self> {
         let endpoint = wire::endpoint(&config)?.clone();
         let state = State { idle: Vec::new(), count: 0, waiting: 0, protocol: config.protocol() };
-        Ok(Self { config, endpoint, state: Mutex::new(state), freed: Condvar::new() })
+        let address = wire::address(&endpoint);
+        Ok(Self { config, endpoint, address, state: Mutex::new(state), freed: Condvar::new() })
+    }
+
+    pub(super) fn address(&self) -> &Arc<str> {
+        &self.address
     }
 
     pub(super) fn config(&self) -> &Config {

@@ -198,7 +198,7 @@ impl<C: Call> Future for Request<'_, C> {
                     Err(error) => Err(error),
                 },
                 State::Waiting(ticket) => match self.lane.poll_reply(ticket, cx.waker()) {
-                    Ok(result) => result.map_err(|error| error.with_address(self.lane.address())),
+                    Ok(result) => result,
                     Err(ticket) => {
                         self.state = State::Waiting(ticket);
                         return Poll::Pending;
@@ -272,6 +272,7 @@ impl<C: Call> Request<'_, C> {
     #[cold]
     fn handle_failure(&mut self, error: crate::Error) -> Poll<Result<State>> {
         let attempt = self.attempt.get_or_insert_with(|| Attempt::new(None));
+        let error = error.with_address(self.lane.address());
         match attempt.handle_failure(error, &self.call, self.lane.config(), Instant::now(), fastrand::u64(..)) {
             Decision::Retry(pause) => Poll::Ready(Ok(State::Pausing(Box::pin(tokio::time::sleep(pause))))),
             Decision::Fail(error) => Poll::Ready(Err(error)),

@@ -1,0 +1,77 @@
+//! redwire, the client all this is for: one shared `Client` in each driver.
+
+use std::collections::HashMap;
+
+use ::redwire as lib;
+use lib::{Cmd, Run, facts};
+
+use super::{AsyncClient, BlockingClient, SharedGet};
+use crate::Fallible;
+
+/// One client, which is one connection.
+#[derive(Clone)]
+pub struct Async(lib::Client);
+
+/// One client, used by one thread: one connection.
+pub struct Blocking(lib::blocking::Client);
+
+impl SharedGet for Async {
+    type Bytes = Vec<u8>;
+
+    async fn connect(addr: &str) -> Fallible<Self> {
+        Ok(Self(lib::Client::connect(&format!("redis://{addr}")).await?))
+    }
+
+    async fn get(&mut self, key: &str) -> Fallible<Vec<u8>> {
+        Ok(self.0.execute::<Option<Vec<u8>>>(Cmd::of(&facts::GET).arg(key)).await?.unwrap_or_default())
+    }
+}
+
+impl AsyncClient for Async {
+    type Payload = bytes::Bytes;
+
+    async fn set(&mut self, key: &str, value: &bytes::Bytes) -> Fallible<()> {
+        Ok(self.0.execute(Cmd::of(&facts::SET).arg(key).arg(value)).await?)
+    }
+
+    async fn pipeline(&mut self, keys: &[String]) -> Fallible<Vec<Vec<u8>>> {
+        Ok(self.0.pipeline(|p| keys.iter().map(|key| p.run::<Vec<u8>>(Cmd::of(&facts::GET).arg(key))).collect::<Vec<_>>()).await?)
+    }
+
+    async fn lrange(&mut self, key: &str) -> Fallible<Vec<Vec<u8>>> {
+        Ok(self.0.execute(Cmd::of(&facts::LRANGE).arg(key).arg((0, -1))).await?)
+    }
+
+    async fn hgetall(&mut self, key: &str) -> Fallible<HashMap<String, Vec<u8>>> {
+        Ok(self.0.execute(Cmd::of(&facts::HGETALL).arg(key)).await?)
+    }
+}
+
+impl BlockingClient for Blocking {
+    type Bytes = Vec<u8>;
+    type Payload = bytes::Bytes;
+
+    fn connect(addr: &str) -> Fallible<Self> {
+        Ok(Self(lib::blocking::Client::connect(&format!("redis://{addr}"))?))
+    }
+
+    fn get(&mut self, key: &str) -> Fallible<Vec<u8>> {
+        Ok(self.0.execute::<Option<Vec<u8>>>(Cmd::of(&facts::GET).arg(key))?.unwrap_or_default())
+    }
+
+    fn set(&mut self, key: &str, value: &bytes::Bytes) -> Fallible<()> {
+        Ok(self.0.execute(Cmd::of(&facts::SET).arg(key).arg(value))?)
+    }
+
+    fn pipeline(&mut self, keys: &[String]) -> Fallible<Vec<Vec<u8>>> {
+        Ok(self.0.pipeline(|p| keys.iter().map(|key| p.run::<Vec<u8>>(Cmd::of(&facts::GET).arg(key))).collect::<Vec<_>>())?)
+    }
+
+    fn lrange(&mut self, key: &str) -> Fallible<Vec<Vec<u8>>> {
+        Ok(self.0.execute(Cmd::of(&facts::LRANGE).arg(key).arg((0, -1)))?)
+    }
+
+    fn hgetall(&mut self, key: &str) -> Fallible<HashMap<String, Vec<u8>>> {
+        Ok(self.0.execute(Cmd::of(&facts::HGETALL).arg(key))?)
+    }
+}
