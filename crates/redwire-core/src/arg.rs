@@ -56,11 +56,13 @@ pub trait Arg {
 
 /// The words of a command, encoded as they come.
 #[derive(Clone, Default)]
+#[allow(clippy::box_collection, reason = "it is nearly always absent, and then one word instead of three")]
 pub struct Args {
     encoded: Buffer,
     count: usize,
     /// Large values, each with the place in `encoded` before which it stands.
-    shared: Vec<(usize, Bytes)>,
+    /// Boxed, since nearly no command has one.
+    shared: Option<Box<Vec<(usize, Bytes)>>>,
 }
 
 impl Args {
@@ -83,7 +85,8 @@ impl Args {
             return self.bulk(word);
         }
         redwire_resp::write_bulk_header(&mut self.encoded, word.len());
-        self.shared.push((self.encoded.len(), word.clone()));
+        let place = self.encoded.len();
+        self.shared.get_or_insert_default().push((place, word.clone()));
         self.encoded.extend_from_slice(b"\r\n");
         self.count += 1;
     }
@@ -129,17 +132,18 @@ impl Args {
     /// How many bytes the words take on the wire, without the header that counts them.
     #[must_use]
     pub fn size(&self) -> usize {
-        self.encoded.len() + self.shared.iter().map(|(_, value)| value.len()).sum::<usize>()
+        self.encoded.len() + self.pieces().1.iter().map(|(_, value)| value.len()).sum::<usize>()
     }
 
     /// The encoded words in order, in pieces: what was copied, and what is shared.
+    #[inline]
     pub(crate) fn pieces(&self) -> (&[u8], &[(usize, Bytes)]) {
-        (&self.encoded, &self.shared)
+        (&self.encoded, self.shared.as_deref().map_or(&[], Vec::as_slice))
     }
 
     /// The words, decoded again, as far as they lie here (a large shared value included).
     pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
-        let mut shared = self.shared.iter().peekable();
+        let mut shared = self.pieces().1.iter().peekable();
         let mut at = 0;
         std::iter::from_fn(move || {
             let rest = self.encoded.get(at..).filter(|rest| !rest.is_empty())?;

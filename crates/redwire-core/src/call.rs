@@ -102,8 +102,10 @@ impl<R: Reply> Call for Cmd<R> {
 /// The size of `*<words>\r\n`.
 #[inline]
 fn header_size(words: usize) -> usize {
-    let digits = words.checked_ilog10().unwrap_or(0) as usize + 1;
-    digits + 3
+    if words < 10 {
+        return 4;
+    }
+    words.ilog10() as usize + 4
 }
 
 /// A pipeline, ready to be sent, with the slots its caller built.

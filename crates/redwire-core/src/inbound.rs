@@ -31,6 +31,9 @@ const LEAST_ROOM: usize = 2 * 1024;
 /// a peer merely claims must not cost memory.
 const MOST_RESERVED: usize = 16 * 1024 * 1024;
 
+/// Memory that held more than this is not used for the next replies.
+const MOST_KEPT: usize = 4 * 1024 * 1024;
+
 impl Inbound {
     /// An empty buffer that reads `read_size` bytes at a time and accepts frames within `limits`.
     #[must_use]
@@ -93,6 +96,10 @@ impl Inbound {
             self.finder.reset();
         }
         frames.bytes = self.buffer.split_to(start).freeze();
+        if start > MOST_KEPT {
+            // The memory of an unusually large reply goes with it.
+            self.buffer = BytesMut::from(&self.buffer[..]);
+        }
         Ok(start > 0)
     }
 }

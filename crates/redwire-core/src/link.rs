@@ -63,7 +63,9 @@ struct Entry {
 #[derive(Debug)]
 enum Slot<W> {
     Free,
-    Waiting { waiter: W, replies: Replies, deadline: Option<Instant> },
+    Waiting { waiter: W, deadline: Option<Instant> },
+    /// Some of several replies have come.
+    Gathering { waiter: W, deadline: Option<Instant>, replies: Box<Replies> },
     Done(Result<Replies, Error>),
     Abandoned,
 }
@@ -120,7 +122,7 @@ impl<W> Link<W> {
         self.queued += size as u64;
         // Half a command cannot be executed; of several, the first may be as soon as any byte is out.
         let decisive = if count == 1 { self.queued } else { start + 1 };
-        let state = Slot::Waiting { waiter, replies: Replies::new(count), deadline };
+        let state = Slot::Waiting { waiter, deadline };
         let slot = if let Some(slot) = self.free.pop() {
             self.slots[slot as usize] = state;
             slot
@@ -231,28 +233,42 @@ impl<W> Link<W> {
             if done {
                 self.order.pop_front();
             }
-            self.deliver(slot, piece, frames.has_errors, done);
+            self.deliver(slot, piece, run, frames.has_errors, done);
         }
         Ok(())
     }
 
     #[inline]
-    fn deliver(&mut self, slot: u32, piece: Bytes, has_errors: bool, done: bool) {
+    fn deliver(&mut self, slot: u32, piece: Bytes, count: usize, has_errors: bool, done: bool) {
         let place = &mut self.slots[slot as usize];
         match place {
-            Slot::Waiting { replies, .. } => {
-                replies.push(piece, has_errors);
-                if done {
-                    let Slot::Waiting { waiter, replies, .. } = std::mem::replace(place, Slot::Free) else {
-                        return;
-                    };
-                    *place = Slot::Done(Ok(replies));
+            Slot::Waiting { .. } if done && count == 1 => {
+                let reply = Slot::Done(Ok(Replies::single(piece, has_errors)));
+                if let Slot::Waiting { waiter, .. } = std::mem::replace(place, reply) {
                     self.woken.push(waiter);
                 }
             }
+            Slot::Waiting { .. } | Slot::Gathering { .. } => self.gather(slot, piece, count, has_errors, done),
             Slot::Abandoned if done => self.release(slot),
             // Failed by its deadline before its last reply came: the rest goes to nobody.
             Slot::Abandoned | Slot::Done(_) | Slot::Free => {}
+        }
+    }
+
+    /// Adds `count` replies to those of a request that is owed several.
+    fn gather(&mut self, slot: u32, piece: Bytes, count: usize, has_errors: bool, done: bool) {
+        let place = &mut self.slots[slot as usize];
+        let (waiter, deadline, mut replies) = match std::mem::replace(place, Slot::Free) {
+            Slot::Waiting { waiter, deadline } => (waiter, deadline, Box::default()),
+            Slot::Gathering { waiter, deadline, replies } => (waiter, deadline, replies),
+            Slot::Free | Slot::Done(_) | Slot::Abandoned => return,
+        };
+        replies.push(piece, count, has_errors);
+        if done {
+            *place = Slot::Done(Ok(*replies));
+            self.woken.push(waiter);
+        } else {
+            *place = Slot::Gathering { waiter, deadline, replies };
         }
     }
 
@@ -276,7 +292,7 @@ impl<W> Link<W> {
     ) -> Result<Result<Replies, Error>, Ticket> {
         let place = &mut self.slots[ticket.0 as usize];
         match place {
-            Slot::Waiting { waiter, .. } => {
+            Slot::Waiting { waiter, .. } | Slot::Gathering { waiter, .. } => {
                 update(waiter);
                 Err(ticket)
             }
@@ -293,7 +309,7 @@ impl<W> Link<W> {
     /// Whether the request still waits for a reply.
     #[must_use]
     pub fn is_waiting(&self, ticket: &Ticket) -> bool {
-        matches!(self.slots[ticket.0 as usize], Slot::Waiting { .. })
+        matches!(self.slots[ticket.0 as usize], Slot::Waiting { .. } | Slot::Gathering { .. })
     }
 
     /// Frees the slot, unless replies may still come for it.
@@ -309,7 +325,7 @@ impl<W> Link<W> {
     /// The caller does not wait any longer. The request keeps its place; its replies will go to nobody.
     pub fn abandon(&mut self, ticket: Ticket) {
         match &self.slots[ticket.0 as usize] {
-            Slot::Waiting { .. } => self.slots[ticket.0 as usize] = Slot::Abandoned,
+            Slot::Waiting { .. } | Slot::Gathering { .. } => self.slots[ticket.0 as usize] = Slot::Abandoned,
             Slot::Done(result) => {
                 let failed = result.is_err();
                 self.retire(ticket.0, failed);
@@ -342,7 +358,8 @@ impl<W> Link<W> {
         let mut earliest: Option<Instant> = None;
         for entry in &self.order {
             let place = &mut self.slots[entry.slot as usize];
-            let Slot::Waiting { deadline: Some(deadline), .. } = *place else { continue };
+            let (Slot::Waiting { deadline, .. } | Slot::Gathering { deadline, .. }) = place else { continue };
+            let Some(deadline) = *deadline else { continue };
             if deadline > now {
                 earliest = Some(earliest.map_or(deadline, |earliest| earliest.min(deadline)));
                 continue;
@@ -362,7 +379,7 @@ impl<W> Link<W> {
             let error = if outcome(entry.decisive, self.sent) == Outcome::NotSent { &not_sent } else { &maybe };
             let place = &mut self.slots[entry.slot as usize];
             match place {
-                Slot::Waiting { .. } => fail(place, error.clone(), &mut self.woken),
+                Slot::Waiting { .. } | Slot::Gathering { .. } => fail(place, error.clone(), &mut self.woken),
                 Slot::Abandoned => self.release(entry.slot),
                 Slot::Done(_) | Slot::Free => {}
             }
@@ -378,7 +395,8 @@ fn outcome(decisive: u64, sent: u64) -> Outcome {
 }
 
 fn fail<W>(place: &mut Slot<W>, error: Error, woken: &mut Vec<W>) {
-    if let Slot::Waiting { waiter, .. } = std::mem::replace(place, Slot::Done(Err(error))) {
+    let failed = std::mem::replace(place, Slot::Done(Err(error)));
+    if let Slot::Waiting { waiter, .. } | Slot::Gathering { waiter, .. } = failed {
         woken.push(waiter);
     }
 }

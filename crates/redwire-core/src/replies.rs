@@ -11,29 +11,41 @@ use crate::reply::{Reader, Reply};
 /// The frames that answer one request, in one piece or in several as they arrived.
 #[derive(Clone, Debug, Default)]
 pub struct Replies {
-    first: Bytes,
-    more: Vec<Bytes>,
+    /// The piece that is read now, and the place in it where the next reply begins.
+    piece: Bytes,
+    at: usize,
+    /// All pieces, where there are several: rare, so they do not make every reply larger.
+    all: Option<Box<Pieces>>,
     count: u32,
+    next: u32,
     /// Whether any of the frames may be an error: known when they are found, which saves looking for one.
     has_errors: bool,
-    /// The reply that is read next, and where it begins: the piece, and the place in the piece.
-    next: u32,
-    piece: usize,
-    at: usize,
+}
+
+#[derive(Clone, Debug)]
+struct Pieces {
+    list: Vec<Bytes>,
+    /// Which of them is read now.
+    now: usize,
 }
 
 impl Replies {
-    pub(crate) fn new(count: u32) -> Self {
-        Self { count, ..Self::default() }
+    /// The only reply to a request.
+    #[inline]
+    pub(crate) fn single(piece: Bytes, has_errors: bool) -> Self {
+        Self { piece, at: 0, all: None, count: 1, next: 0, has_errors }
     }
 
-    #[inline]
-    pub(crate) fn push(&mut self, piece: Bytes, has_errors: bool) {
+    pub(crate) fn push(&mut self, piece: Bytes, replies: usize, has_errors: bool) {
+        // The number of replies was asked for as a u32, too.
+        self.count += replies as u32;
         self.has_errors |= has_errors;
-        if self.first.is_empty() {
-            self.first = piece;
+        if self.piece.is_empty() {
+            self.piece = piece;
         } else {
-            self.more.push(piece);
+            let first = &self.piece;
+            let all = self.all.get_or_insert_with(|| Box::new(Pieces { list: vec![first.clone()], now: 0 }));
+            all.list.push(piece);
         }
     }
 
@@ -55,18 +67,14 @@ impl Replies {
     /// The server's error reply, or a reply that cannot be read as `R`.
     #[inline]
     pub fn read<R: Reply>(&mut self) -> Result<R> {
-        let piece = if self.piece == 0 { &self.first } else { &self.more[self.piece - 1] };
-        let mut reader = Reader::new(piece, self.at);
+        let mut reader = Reader::new(&self.piece, self.at);
         let result = R::decode(&mut reader);
         // A reader that failed stands somewhere inside its reply; one that worked stands behind it.
-        self.at = match &result {
+        let end = match &result {
             Ok(_) => reader.position(),
-            Err(_) => self.at + frame_len(&piece[self.at..]),
+            Err(_) => self.at + frame_len(&self.piece[self.at..]),
         };
-        self.next += 1;
-        if self.at == piece.len() {
-            (self.piece, self.at) = (self.piece + 1, 0);
-        }
+        self.advance(end);
         result
     }
 
@@ -74,30 +82,44 @@ impl Replies {
     ///
     /// # Errors
     /// As [`read`](Self::read).
+    #[inline]
     pub fn read_at<R: Reply>(&mut self, index: u32) -> Result<R> {
         debug_assert!(index < self.count, "no such reply");
         if index < self.next {
-            (self.next, self.piece, self.at) = (0, 0, 0);
+            self.rewind();
         }
         while self.next < index {
-            self.skip();
+            self.advance(self.at + frame_len(&self.piece[self.at..]));
         }
         self.read()
     }
 
-    fn skip(&mut self) {
-        let piece = if self.piece == 0 { &self.first } else { &self.more[self.piece - 1] };
-        self.at += frame_len(&piece[self.at..]);
+    #[inline]
+    fn advance(&mut self, end: usize) {
+        self.at = end;
         self.next += 1;
-        if self.at == piece.len() {
-            (self.piece, self.at) = (self.piece + 1, 0);
+        if end == self.piece.len()
+            && let Some(all) = &mut self.all
+        {
+            all.now += 1;
+            self.piece = all.list.get(all.now).cloned().unwrap_or_default();
+            self.at = 0;
+        }
+    }
+
+    #[cold]
+    fn rewind(&mut self) {
+        (self.next, self.at) = (0, 0);
+        if let Some(all) = &mut self.all {
+            all.now = 0;
+            self.piece = all.list[0].clone();
         }
     }
 
     /// The replies that are errors as a whole, each with its number.
     pub fn errors(&self) -> impl Iterator<Item = (u32, Error)> + '_ {
-        let pieces = std::iter::once(&self.first).chain(&self.more).filter(|_| self.has_errors);
-        let frames = pieces.flat_map(|piece| {
+        let pieces = self.all.as_ref().map_or(std::slice::from_ref(&self.piece), |all| &all.list);
+        let frames = pieces.iter().filter(|_| self.has_errors).flat_map(|piece| {
             let mut at = 0;
             std::iter::from_fn(move || {
                 let start = at;

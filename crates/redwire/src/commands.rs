@@ -1,1 +1,42 @@
-//! To come.
+//! Commands as methods, in families: each works on every [`Run`](crate::Run), that is on clients, connections and pipelines
+//! of both drivers.
+//!
+//! The [`prelude`](crate::prelude) brings all of them into scope. Methods bear the commands' names; where the server fixes
+//! the type of a reply so does the method, and where the user's data decide the caller names the type.
+//!
+//! ```no_run
+//! use redwire::prelude::*;
+//!
+//! let client = redwire::blocking::Client::connect("redis://localhost")?;
+//! client.set("n", 41)?;
+//! assert_eq!(client.incr("n")?, 42);
+//! let n: Option<u32> = client.get("n")?;
+//! # Ok::<(), redwire::Error>(())
+//! ```
+
+mod connection;
+mod geo;
+mod hashes;
+mod hyperloglog;
+mod keys;
+mod lists;
+mod publish;
+mod scripting;
+mod server;
+mod sets;
+mod sorted_sets;
+mod strings;
+
+// Each family's trait, and the options of its commands.
+pub use connection::*;
+pub use geo::*;
+pub use hashes::*;
+pub use hyperloglog::*;
+pub use keys::*;
+pub use lists::*;
+pub use publish::*;
+pub use scripting::*;
+pub use server::*;
+pub use sets::*;
+pub use sorted_sets::*;
+pub use strings::*;

@@ -1,1 +1,14 @@
-//! To come.
+//! The command families, for a glob import: `use redwire::prelude::*;`. Nothing else is in here.
+
+pub use crate::commands::ConnectionCommands;
+pub use crate::commands::GeoCommands;
+pub use crate::commands::HashCommands;
+pub use crate::commands::HyperLogLogCommands;
+pub use crate::commands::KeyCommands;
+pub use crate::commands::ListCommands;
+pub use crate::commands::PublishCommands;
+pub use crate::commands::ScriptingCommands;
+pub use crate::commands::ServerCommands;
+pub use crate::commands::SetCommands;
+pub use crate::commands::SortedSetCommands;
+pub use crate::commands::StringCommands;

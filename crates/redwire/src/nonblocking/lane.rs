@@ -276,9 +276,12 @@ impl<'a> Driver<'a> {
         }
         poll_fn(|cx| {
             loop {
-                if let Poll::Ready(read) = reader.poll_read(cx, inbound.spare()) {
-                    let received = self.handle_read(read, &mut inbound, &mut frames);
-                    match received {
+                // Room for the next read is made only when there is something to read: by then the replies before
+                // it have been decoded, and their memory serves again.
+                if reader.poll_ready(cx).is_ready()
+                    && let Poll::Ready(read) = reader.poll_read(cx, inbound.spare())
+                {
+                    match self.handle_read(read, &mut inbound, &mut frames) {
                         Ok(()) => continue,
                         Err(error) => return Poll::Ready(Some(error)),
                     }

@@ -70,6 +70,16 @@ async fn connect_tcp(host: &str, port: u16) -> Result<TcpStream> {
 }
 
 impl Reader {
+    /// Whether there may be something to read; if not, the task is woken when there is.
+    #[inline]
+    pub(super) fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Tcp(half) => half.as_ref().poll_read_ready(cx),
+            #[cfg(unix)]
+            Self::Unix(half) => half.as_ref().poll_read_ready(cx),
+        }
+    }
+
     /// Appends some bytes to `buffer`. `Ok(0)`: the peer has closed.
     #[inline]
     pub(super) fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut BytesMut) -> Poll<io::Result<usize>> {

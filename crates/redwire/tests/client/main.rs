@@ -1,0 +1,16 @@
+//! The client and the connection against real and scripted servers, with both drivers and both protocols.
+
+#![cfg(feature = "tokio")]
+
+#[macro_use]
+#[path = "../common/mod.rs"]
+mod common;
+
+mod calls;
+mod connecting;
+mod connections;
+mod pipelines;
+mod scanning;
+mod sharing;
+mod strangers;
+mod values;

@@ -1,0 +1,4 @@
+//! The typed commands against a real server: one file per family, each test on four clients.
+
+mod harness;
+mod strings;

@@ -1,0 +1,168 @@
+//! Connections that are lost with calls under way: what ran is known, and nothing runs twice (I2). FAULTS 4–7, 20.
+
+use bytes::Bytes;
+use redwire::{ErrorKind, Outcome, Run, Slot, cmd};
+use redwire_testkit::{Direction, Fault, Proxy, Server, eventually};
+
+use crate::common::{Client, LIMIT, Setup, client_line, kill_named, words};
+
+both!(
+    a_lost_reply_is_told_and_the_command_not_repeated,
+    a_lost_pipeline_is_told_and_not_repeated,
+    what_only_reads_is_repeated,
+    a_connection_killed_while_idle_is_invisible,
+    without_a_pause_nothing_runs_twice,
+    an_idle_timeout_of_the_server_is_invisible,
+    half_a_command_is_not_sent,
+    replies_lost_at_random_never_execute_twice,
+);
+
+fn a_lost_reply_is_told_and_the_command_not_repeated(setup: Setup) {
+    let server = Server::start();
+    let proxy = Proxy::start(server.addr());
+    server.command(&["RPUSH", "list", "a", "b", "c"]).unwrap();
+    for fault in [Fault::CutAfter(0), Fault::CutAfter(1), Fault::ResetAfter(0), Fault::ResetAfter(2)] {
+        server.command(&["SET", "n", "0"]).unwrap();
+        let length = server.command(&["LLEN", "list"]).unwrap().parse::<i64>().unwrap();
+        let client = setup.client(&proxy.url(), "");
+        for line in ["INCR n", "LPOP list"] {
+            if length == 0 && line.starts_with('L') {
+                continue;
+            }
+            proxy.set(Direction::ToClient, fault);
+            let error = client.run::<redwire::Value>(line).unwrap_err();
+            assert!(matches!(error.kind(), ErrorKind::Connection(_)), "{line}: {error}");
+            assert_eq!((error.outcome(), error.tries()), (Outcome::MaybeExecuted, 1), "{line}: {error}");
+            assert!(!error.is_retryable() && error.command() == line.split(' ').next(), "{error}");
+        }
+        assert_eq!(server.command(&["GET", "n"]).unwrap(), "1");
+        assert_eq!(server.command(&["LLEN", "list"]).unwrap(), (length - 1).max(0).to_string());
+        assert_eq!(client.run::<i64>("INCR n").unwrap(), 2, "the client goes on");
+    }
+}
+
+fn a_lost_pipeline_is_told_and_not_repeated(setup: Setup) {
+    let server = Server::start();
+    let proxy = Proxy::start(server.addr());
+    let client = setup.client(&proxy.url(), "");
+    // The first reply comes through, the others do not.
+    for bytes in [0, 4, 6] {
+        server.command(&["DEL", "n"]).unwrap();
+        proxy.set(Direction::ToClient, Fault::CutAfter(bytes));
+        let result = client.pipeline(|p| (0..10).map(|_| p.run(words::<i64>("INCR n"))).collect::<Vec<_>>());
+        let error = result.unwrap_err();
+        assert_eq!(error.outcome(), Outcome::MaybeExecuted, "{error}");
+        assert_eq!(server.command(&["GET", "n"]).unwrap(), "10");
+    }
+    proxy.set(Direction::ToClient, Fault::CutAfter(6));
+    let reads = client.pipeline(|p| -> (Slot<i64>, Slot<i64>) { (p.run(words("GET n")), p.run(words("STRLEN n"))) });
+    assert_eq!(reads.unwrap(), (10, 2), "a pipeline that only reads is repeated");
+}
+
+fn what_only_reads_is_repeated(setup: Setup) {
+    let server = Server::start();
+    let proxy = Proxy::start(server.addr());
+    let client = setup.client(&proxy.url(), "");
+    server.command(&["SET", "k", "k=value"]).unwrap();
+    for fault in [Fault::CutAfter(0), Fault::CutAfter(4), Fault::ResetAfter(1)] {
+        proxy.set(Direction::ToClient, fault);
+        assert_eq!(client.run::<String>("GET k").unwrap(), "k=value");
+        proxy.set(Direction::ToClient, fault);
+        let error = client.execute(words::<String>("GET k").retries(0)).unwrap_err();
+        assert_eq!((error.outcome(), error.tries()), (Outcome::MaybeExecuted, 1), "{error}");
+    }
+}
+
+fn a_connection_killed_while_idle_is_invisible(setup: Setup) {
+    let server = Server::start();
+    let client = setup.client(&server.url(), "client_name=idle");
+    for n in 1..=20 {
+        assert_eq!(client.run::<i64>("INCR n").unwrap(), n);
+        let line = client_line(&server, "idle").unwrap();
+        kill_named(&server, "idle");
+        wait_until_noticed(&client, &server, &line);
+    }
+    assert_eq!(server.command(&["GET", "n"]).unwrap(), "20");
+}
+
+/// The async client notices at once, and connects anew. The blocking one looks before its next call.
+fn wait_until_noticed(client: &Client, server: &Server, line: &str) {
+    let id = |line: &str| line.split(' ').next().map(str::to_owned);
+    if matches!(client, Client::Tokio(_)) {
+        let renewed = || client_line(server, "idle").is_some_and(|now| id(&now) != id(line));
+        eventually("the client has connected anew", LIMIT, renewed);
+    }
+}
+
+fn without_a_pause_nothing_runs_twice(setup: Setup) {
+    let server = Server::start();
+    let client = setup.client(&server.url(), "client_name=hurry");
+    let (mut done, mut unknown) = (0, 0);
+    for _ in 0..100 {
+        kill_named(&server, "hurry");
+        match client.run::<i64>("INCR n") {
+            Ok(_) => done += 1,
+            Err(error) => {
+                assert_eq!(error.outcome(), Outcome::MaybeExecuted, "what was not sent is sent again: {error}");
+                unknown += 1;
+            }
+        }
+    }
+    let executed: i64 = server.command(&["GET", "n"]).unwrap().parse().unwrap_or(0);
+    assert!((done..=done + unknown).contains(&executed), "{executed} of {done} done and {unknown} unknown");
+}
+
+fn an_idle_timeout_of_the_server_is_invisible(setup: Setup) {
+    let server = Server::builder().arg("--timeout", "1").start();
+    let client = setup.client(&server.url(), "client_name=idle");
+    assert_eq!(client.run::<i64>("INCR n").unwrap(), 1);
+    let line = client_line(&server, "idle").unwrap();
+    let id = |line: &str| line.split(' ').next().map(str::to_owned);
+    let closed = || client_line(&server, "idle").is_none_or(|now| id(&now) != id(&line));
+    eventually("the server closes the idle connection", LIMIT, closed);
+    wait_until_noticed(&client, &server, &line);
+    assert_eq!(client.run::<i64>("INCR n").unwrap(), 2);
+    assert_eq!(server.command(&["GET", "n"]).unwrap(), "2");
+}
+
+fn half_a_command_is_not_sent(setup: Setup) {
+    let server = Server::start();
+    let proxy = Proxy::start(server.addr());
+    // More than all the buffers between client and server hold.
+    let value = Bytes::from(vec![b'v'; 48 << 20]);
+    let set = || cmd::<()>("SET").arg("k").arg(&value);
+    for fault in [Fault::CutAfter(1), Fault::CutAfter(100), Fault::ResetAfter(65_536), Fault::CutAfter(5_000_000)] {
+        let client = setup.client(&proxy.url(), "timeout=30s");
+        proxy.set(Direction::ToServer, fault);
+        let error = client.execute(set().retries(0)).unwrap_err();
+        assert_eq!(error.outcome(), Outcome::NotSent, "{fault:?}: {error}");
+        assert!(error.is_retryable(), "{error}");
+        assert_eq!(server.command(&["EXISTS", "k"]).unwrap(), "0");
+        proxy.set(Direction::ToServer, fault);
+        client.execute(set()).unwrap();
+        assert_eq!(server.command(&["STRLEN", "k"]).unwrap(), value.len().to_string());
+        server.command(&["DEL", "k"]).unwrap();
+    }
+}
+
+fn replies_lost_at_random_never_execute_twice(setup: Setup) {
+    let server = Server::start();
+    let proxy = Proxy::start(server.addr());
+    let client = setup.client(&proxy.url(), "retry_backoff=none&reconnect_backoff=none");
+    let mut rng = fastrand::Rng::with_seed(5);
+    let (mut done, mut unknown) = (0, 0);
+    for _ in 0..200 {
+        let fault = if rng.bool() { Fault::CutAfter(rng.u64(..30)) } else { Fault::ResetAfter(rng.u64(..30)) };
+        proxy.set(if rng.bool() { Direction::ToClient } else { Direction::ToServer }, fault);
+        for _ in 0..3 {
+            match client.execute(words::<i64>("INCR n")) {
+                Ok(_) => done += 1,
+                Err(error) if error.outcome() == Outcome::MaybeExecuted => unknown += 1,
+                Err(error) => assert_eq!(error.outcome(), Outcome::NotSent, "{error}"),
+            }
+        }
+    }
+    let executed: i64 = server.command(&["GET", "n"]).unwrap().parse().unwrap();
+    assert!((done..=done + unknown).contains(&executed), "{executed} of {done} done and {unknown} unknown");
+    assert!(done > 100 && unknown > 20, "{done} done and {unknown} unknown");
+}

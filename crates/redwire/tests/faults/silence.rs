@@ -1,0 +1,146 @@
+//! Peers that fall silent: every call ends by its deadline, and service returns with the peer (I3, I6). FAULTS 8, 9.
+
+use std::io::Write;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use redwire::{Outcome, Value};
+use redwire_testkit::{Direction, Fault, Proxy, Server, eventually};
+
+use crate::common::{Client, LIMIT, Setup, timed, words};
+
+/// The promise is 50 ms; a test on a loaded machine allows its scheduler 100 more, and prints the worst it saw.
+const GRACE: Duration = Duration::from_millis(150);
+const TIMEOUT: Duration = Duration::from_millis(500);
+
+both!(
+    a_frozen_server_holds_nobody_past_the_deadline,
+    a_frozen_server_holds_no_pipeline_past_the_deadline,
+    a_connection_that_cannot_be_made_holds_nobody_past_the_deadline,
+    a_command_that_waits_cannot_be_held_past_its_deadline,
+    a_black_hole_holds_nobody_past_the_deadline,
+    after_a_lost_reply_nobody_gets_anothers,
+);
+
+/// All calls must have failed for want of time, in time.
+fn check(setup: Setup, what: &str, limit: Duration, calls: Vec<(redwire::Error, Duration)>) {
+    let worst = calls.iter().map(|(_, took)| took.saturating_sub(limit)).max().unwrap();
+    let _ = writeln!(std::io::stderr(), "{what}, {setup:?}: {} calls, {worst:?} past the deadline at worst", calls.len());
+    for (error, took) in calls {
+        assert!(error.is_timeout(), "{error}");
+        assert!(took >= limit - Duration::from_millis(5) && took <= limit + GRACE, "{took:?}: {error}");
+    }
+}
+
+/// Many threads, each with one call begun at a time of its own.
+fn call_from_threads(client: &Client, line: &str, count: u32) -> Vec<(redwire::Error, Duration)> {
+    thread::scope(|scope| {
+        let calls: Vec<_> = (0..count)
+            .map(|i| {
+                scope.spawn(move || {
+                    thread::sleep(Duration::from_millis(u64::from(i) * 7));
+                    let (result, took) = timed(|| client.run::<Value>(line));
+                    (result.unwrap_err(), took)
+                })
+            })
+            .collect();
+        calls.into_iter().map(|call| call.join().unwrap()).collect()
+    })
+}
+
+fn a_frozen_server_holds_nobody_past_the_deadline(setup: Setup) {
+    let server = Server::start();
+    let client = setup.client(&server.url(), "timeout=500ms&max_connections=4");
+    client.run::<()>("SET k v").unwrap();
+    for round in 0..2 {
+        server.freeze();
+        let calls = call_from_threads(&client, if round == 0 { "GET k" } else { "INCR n" }, 20);
+        check(setup, "frozen", TIMEOUT, calls);
+        server.thaw();
+        let thawed = Instant::now();
+        eventually("service returns", LIMIT, || client.run::<String>("GET k").is_ok_and(|value| value == "v"));
+        assert!(thawed.elapsed() < Duration::from_millis(1500), "{:?}", thawed.elapsed());
+    }
+}
+
+fn a_frozen_server_holds_no_pipeline_past_the_deadline(setup: Setup) {
+    use redwire::{Run, cmd};
+    let server = Server::start();
+    let client = setup.client(&server.url(), "timeout=500ms");
+    client.run::<()>("SET k v").unwrap();
+    server.freeze();
+    // Too large for the buffers of the kernel, so that writing waits, too.
+    let value = vec![b'v'; 8 << 20];
+    let call = || client.pipeline(|p| (0..4).map(|_| p.run(cmd::<Value>("SET").arg("k").arg(&value))).collect::<Vec<_>>());
+    let (result, took) = timed(call);
+    check(setup, "a pipeline", TIMEOUT, vec![(result.unwrap_err(), took)]);
+    let (result, took) = timed(|| client.execute(cmd::<Value>("SET").arg("k").arg([&value[..]; 4].concat())));
+    check(setup, "a large value", TIMEOUT, vec![(result.unwrap_err(), took)]);
+    server.thaw();
+    eventually("service returns", LIMIT, || client.run::<String>("PING").is_ok());
+}
+
+fn a_connection_that_cannot_be_made_holds_nobody_past_the_deadline(setup: Setup) {
+    let server = Server::start();
+    server.freeze();
+    for options in ["timeout=500ms&connect_timeout=10s", "timeout=500ms&connect_timeout=100ms"] {
+        let client = setup.lazy(&server.url(), options).unwrap();
+        let (result, took) = timed(|| client.run::<Value>("INCR n"));
+        let error = result.unwrap_err();
+        assert_eq!(error.outcome(), Outcome::NotSent, "{options}: {error}");
+        assert!(error.is_timeout(), "{options}: {error}");
+        assert!(took <= TIMEOUT + GRACE, "{options}: {took:?}");
+    }
+    server.thaw();
+    // What was told not to be sent is never executed.
+    let client = setup.client(&server.url(), "");
+    assert_eq!(client.run::<Option<i64>>("GET n").unwrap(), None);
+}
+
+fn a_command_that_waits_cannot_be_held_past_its_deadline(setup: Setup) {
+    let server = Server::start();
+    let client = setup.client(&server.url(), "timeout=500ms&connect_timeout=10s&max_connections=2");
+    server.freeze();
+    let (result, took) = timed(|| client.execute(words::<Value>("BLPOP list 0.1")));
+    let limit = TIMEOUT + Duration::from_millis(100);
+    assert!(took <= limit + GRACE, "{took:?}: {result:?}");
+    assert!(result.unwrap_err().is_timeout());
+    server.thaw();
+}
+
+fn a_black_hole_holds_nobody_past_the_deadline(setup: Setup) {
+    let server = Server::start();
+    let proxy = Proxy::start(server.addr());
+    let client = setup.client(&proxy.url(), "timeout=500ms&max_connections=4");
+    client.run::<()>("SET k v").unwrap();
+    proxy.set(Direction::ToServer, Fault::Blackhole);
+    check(setup, "a black hole", TIMEOUT, call_from_threads(&client, "GET k", 20));
+    proxy.heal();
+    // What was swallowed never comes: only a new connection helps, and the peer says nothing about the old one.
+    proxy.reset_all();
+    eventually("service returns", Duration::from_millis(1500), || client.run::<String>("GET k").is_ok());
+}
+
+/// FAULTS 46: one reply too few. Whoever misses it has its deadline; calls after it get theirs or none.
+fn after_a_lost_reply_nobody_gets_anothers(setup: Setup) {
+    let server = Server::start();
+    let proxy = Proxy::start(server.addr());
+    let client = setup.client(&proxy.url(), "timeout=100ms");
+    proxy.set(Direction::ToClient, Fault::DropReplies(1));
+    let error = client.run::<i64>("INCR n").unwrap_err();
+    assert!(error.is_timeout(), "{error}");
+    assert_eq!(error.outcome(), Outcome::MaybeExecuted);
+    let end = Instant::now() + Duration::from_millis(1500);
+    let mut healed = false;
+    for i in 0.. {
+        match client.run::<i64>(&format!("ECHO {i}")) {
+            Ok(echo) => assert_eq!(echo, i),
+            Err(error) => assert!(error.is_timeout(), "{error}"),
+        }
+        healed = client.run::<String>("PING").is_ok();
+        if healed || Instant::now() > end {
+            break;
+        }
+    }
+    assert!(healed, "a connection out of step is given up");
+}
