@@ -95,12 +95,16 @@ impl Inbound {
         if broken.is_some() {
             self.finder.reset();
         }
+        if start == 0 {
+            // Even an empty slice would hold on to the memory, which then could not grow in place.
+            return Ok(false);
+        }
         frames.bytes = self.buffer.split_to(start).freeze();
         if start > MOST_KEPT {
             // The memory of an unusually large reply goes with it.
             self.buffer = BytesMut::from(&self.buffer[..]);
         }
-        Ok(start > 0)
+        Ok(true)
     }
 }
 

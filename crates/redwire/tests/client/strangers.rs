@@ -127,8 +127,9 @@ fn whoever_is_no_redis_gets_a_protocol_error(setup: Setup) {
 
 fn a_silent_server_costs_the_connect_timeout(setup: Setup) {
     let limit = Duration::from_millis(300);
-    for step in [Step::Stall, expect_name("HELLO")] {
-        let fake = FakeServer::script([step]);
+    // Silent from the start, or after half of the handshake.
+    for step in [reply(""), reply("%1\r\n+server\r\n+redis\r\n")] {
+        let fake = FakeServer::script([expect_name("HELLO"), step, Step::Stall]);
         let (result, took) = timed(|| setup.connect(&fake.url(), "connect_timeout=300ms"));
         let error = result.unwrap_err();
         assert!(error.is_timeout(), "{error}");

@@ -146,7 +146,8 @@ fn values_stay_with_their_keys_through_all_of_it(setup: Setup) {
     let client = setup.client(&proxy.url(), "timeout=500ms&max_connections=8");
     let end = Instant::now() + Duration::from_secs(2);
     let served = thread::scope(|scope| {
-        let callers: Vec<_> = (0..8).map(|n| scope.spawn(|| call_until(&client, n, end))).collect();
+        let client = &client;
+        let callers: Vec<_> = (0..8).map(|n| scope.spawn(move || call_until(client, n, end))).collect();
         let mut rng = fastrand::Rng::with_seed(3);
         while Instant::now() < end {
             break_something(&proxy, &mut rng);
