@@ -82,7 +82,7 @@ impl<R: Reply> Call for Cmd<R> {
     }
 
     fn may_repeat(&self) -> bool {
-        Cmd::may_repeat(self)
+        Self::may_repeat(self)
     }
 
     fn is_single(&self) -> bool {
@@ -91,11 +91,11 @@ impl<R: Reply> Call for Cmd<R> {
 
     #[inline]
     fn options(&self) -> Options {
-        Cmd::options(self)
+        Self::options(self)
     }
 
     fn name(&self) -> Cow<'static, str> {
-        Cmd::name(self)
+        Self::name(self)
     }
 }
 

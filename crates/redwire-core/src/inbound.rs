@@ -3,8 +3,10 @@
 //! Drivers append what they read; whole frames come out as slices of the same memory. This file must not
 //! know which request a frame belongs to.
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use redwire_resp::{Finder, Limits, ProtocolError};
+
+use crate::paging;
 
 /// The read buffer of a connection.
 #[derive(Debug)]
@@ -45,11 +47,26 @@ impl Inbound {
     /// The buffer to append to, with room for the next read.
     #[inline]
     pub fn spare(&mut self) -> &mut BytesMut {
-        let missing = self.missing();
-        if self.buffer.capacity() - self.buffer.len() < missing.max(LEAST_ROOM) {
-            self.buffer.reserve(missing.min(self.buffer.len().max(MOST_RESERVED)).max(self.read_size));
+        if self.buffer.capacity() - self.buffer.len() < self.missing().max(LEAST_ROOM) {
+            self.make_room();
         }
         &mut self.buffer
+    }
+
+    fn make_room(&mut self) {
+        let missing = self.missing().min(self.buffer.len().max(MOST_RESERVED));
+        if missing > self.read_size {
+            // A large value: moved once, to where the kernel copies the rest of it fast.
+            let mut larger = BytesMut::with_capacity(self.buffer.len() + missing + paging::STEP);
+            move_on(&mut larger);
+            larger.extend_from_slice(&self.buffer);
+            self.buffer = larger;
+        } else {
+            self.buffer.reserve(self.read_size);
+            if self.buffer.is_empty() {
+                move_on(&mut self.buffer);
+            }
+        }
     }
 
     /// How many more bytes the frame that has begun needs at least; 0 where none has begun.
@@ -105,6 +122,14 @@ impl Inbound {
             self.buffer = BytesMut::from(&self.buffer[..]);
         }
         Ok(true)
+    }
+}
+
+/// Moves the beginning of an empty buffer away from where a large reply would be copied to slowly.
+fn move_on(buffer: &mut BytesMut) {
+    if paging::is_misplaced(0, buffer.as_ptr().addr()) && buffer.capacity() > paging::STEP {
+        buffer.resize(paging::STEP, 0);
+        buffer.advance(paging::STEP);
     }
 }
 

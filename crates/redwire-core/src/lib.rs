@@ -26,6 +26,7 @@ mod arg;
 mod buffer;
 mod cmd;
 mod error;
+mod paging;
 mod pipeline;
 mod replies;
 mod reply;

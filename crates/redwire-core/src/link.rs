@@ -2,7 +2,7 @@
 //!
 //! Replies come in the order of the requests, so a reply belongs to the oldest request that is still owed
 //! one. A caller who gives up leaves its place in that order: the reply is swallowed when it comes, and goes
-//! to nobody. When a connection is lost, each request learns whether the server may have seen it.
+//! to nobody; if nothing of its request was taken to be written, nothing ever is. When a connection is lost, each request learns whether the server may have seen it.
 //! This file must not know sockets, commands or what a reply says.
 //!
 //! `W` is whoever waits: a waker in the async driver, nothing in the blocking one.
@@ -12,7 +12,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use crate::error::{Error, ErrorKind, Outcome};
+use crate::error::{ConnectionFault, Error, ErrorKind, Outcome};
 use crate::inbound::Frames;
 use crate::outbox::Outbox;
 use crate::replies::Replies;
@@ -23,9 +23,15 @@ use crate::replies::Replies;
 #[derive(Debug)]
 pub struct Link<W> {
     outbox: Outbox,
-    /// Positions in the stream of requests: up to where bytes were queued, and handed to the kernel.
+    /// Positions in the stream of requests: up to where bytes were queued, taken to be written, and handed to the kernel.
     queued: u64,
+    taken: u64,
     sent: u64,
+    /// Whether requests whose bytes were not taken yet may have been given up.
+    given_up: bool,
+    /// Whether a reply failed to come in time, so that the stream may be out of step.
+    doubtful: bool,
+    probe: Option<Probe>,
     order: VecDeque<Entry>,
     slots: Vec<Slot<W>>,
     free: Vec<u32>,
@@ -58,6 +64,15 @@ struct Entry {
     owed: u32,
     /// Once this much of the stream is sent, the server may execute it, or a part of it.
     decisive: u64,
+    /// Where its bytes end.
+    end: u64,
+}
+
+/// A question to the server whose answer shows whether replies still belong to their requests.
+#[derive(Debug)]
+struct Probe {
+    slot: u32,
+    answer: Vec<u8>,
 }
 
 #[derive(Debug)]
@@ -77,7 +92,11 @@ impl<W> Link<W> {
         Self {
             outbox: Outbox::default(),
             queued: 0,
+            taken: 0,
             sent: 0,
+            given_up: false,
+            doubtful: false,
+            probe: None,
             order: VecDeque::new(),
             slots: Vec::new(),
             free: Vec::new(),
@@ -122,16 +141,8 @@ impl<W> Link<W> {
         self.queued += size as u64;
         // Half a command cannot be executed; of several, the first may be as soon as any byte is out.
         let decisive = if count == 1 { self.queued } else { start + 1 };
-        let state = Slot::Waiting { waiter, deadline };
-        let slot = if let Some(slot) = self.free.pop() {
-            self.slots[slot as usize] = state;
-            slot
-        } else {
-            self.slots.push(state);
-            // The queue limit keeps the number of slots far below 2^32.
-            self.slots.len() as u32 - 1
-        };
-        self.order.push_back(Entry { slot, owed: count, decisive });
+        let slot = self.occupy(Slot::Waiting { waiter, deadline });
+        self.order.push_back(Entry { slot, owed: count, decisive, end: self.queued });
         self.since_wave += 1;
         if let Some(deadline) = deadline {
             self.deadline = Some(self.deadline.map_or(deadline, |earliest| earliest.min(deadline)));
@@ -140,16 +151,35 @@ impl<W> Link<W> {
     }
 
     #[inline]
-    fn check_room(&self, count: u32, size: usize) -> Result<(), Error> {
-        let waiting = (self.queued - self.sent) as usize;
-        if self.order.len() >= self.limits.commands || (waiting > 0 && waiting + size > self.limits.bytes) {
-            return Err(self.queue_full(count, waiting));
+    fn occupy(&mut self, state: Slot<W>) -> u32 {
+        if let Some(slot) = self.free.pop() {
+            self.slots[slot as usize] = state;
+            slot
+        } else {
+            self.slots.push(state);
+            // The queue limit keeps the number of slots far below 2^32.
+            self.slots.len() as u32 - 1
         }
-        Ok(())
+    }
+
+    #[inline]
+    fn check_room(&mut self, count: u32, size: usize) -> Result<(), Error> {
+        if self.has_room(size) {
+            return Ok(());
+        }
+        self.withdraw();
+        if self.has_room(size) { Ok(()) } else { Err(self.queue_full(count)) }
+    }
+
+    #[inline]
+    fn has_room(&self, size: usize) -> bool {
+        let waiting = (self.queued - self.sent) as usize;
+        self.order.len() < self.limits.commands && (waiting == 0 || waiting + size <= self.limits.bytes)
     }
 
     #[cold]
-    fn queue_full(&self, count: u32, waiting: usize) -> Error {
+    fn queue_full(&self, count: u32) -> Error {
+        let waiting = self.queued - self.sent;
         let message = format!(
             "the queue is full: {} requests and {waiting} bytes wait, at most {} and {} may ({count} more asked for)",
             self.order.len(),
@@ -164,15 +194,69 @@ impl<W> Link<W> {
     #[inline]
     pub fn poll_transmit(&mut self, outbox: &mut Outbox) -> bool {
         debug_assert!(outbox.is_empty(), "what was taken before is not written yet");
+        if self.given_up {
+            self.withdraw();
+        }
+        if self.doubtful {
+            self.ask();
+        }
         std::mem::swap(&mut self.outbox, outbox);
+        self.taken = self.queued;
         !outbox.is_empty()
+    }
+
+    /// Takes back the requests that were given up before their bytes were taken: they are never sent.
+    #[cold]
+    fn withdraw(&mut self) {
+        self.given_up = false;
+        let first = self.order.partition_point(|entry| entry.end <= self.taken);
+        let (mut start, mut gone, mut ranges) = (self.taken, 0, Vec::new());
+        for mut entry in self.order.split_off(first) {
+            let size = entry.end - start;
+            let abandoned = match self.slots[entry.slot as usize] {
+                Slot::Waiting { .. } | Slot::Gathering { .. } => {
+                    (entry.decisive, entry.end) = (entry.decisive - gone, entry.end - gone);
+                    start += size;
+                    self.order.push_back(entry);
+                    continue;
+                }
+                Slot::Abandoned => true,
+                Slot::Done(_) | Slot::Free => false,
+            };
+            if abandoned {
+                self.release(entry.slot);
+            }
+            ranges.push((start - self.taken) as usize..(start + size - self.taken) as usize);
+            (start, gone) = (start + size, gone + size);
+        }
+        self.outbox.cut(&ranges);
+        self.queued -= gone;
     }
 
     /// Whether bytes wait to be written.
     #[inline]
     #[must_use]
     pub fn wants_transmit(&self) -> bool {
-        !self.outbox.is_empty()
+        !self.outbox.is_empty() || self.doubtful
+    }
+
+    /// Queues a `PING` with words of its own, unless every reply has come after all.
+    #[cold]
+    fn ask(&mut self) {
+        self.doubtful = false;
+        if self.order.is_empty() || self.probe.is_some() {
+            return;
+        }
+        let words = format!("redwire:in-step:{}", self.queued);
+        let bulk = format!("${}\r\n{words}\r\n", words.len()).into_bytes();
+        let start = self.outbox.len();
+        self.outbox.copy(b"*2\r\n$4\r\nPING\r\n");
+        self.outbox.copy(&bulk);
+        self.queued += (self.outbox.len() - start) as u64;
+        // Nobody waits for it.
+        let slot = self.occupy(Slot::Abandoned);
+        self.order.push_back(Entry { slot, owed: 1, decisive: self.queued, end: self.queued });
+        self.probe = Some(Probe { slot, answer: bulk });
     }
 
     /// Whether the request that was just submitted is best written at once by whoever submitted it: nobody else is
@@ -222,8 +306,17 @@ impl<W> Link<W> {
             }
             let Some(entry) = self.order.front_mut() else { return Err(unexpected_reply(&bytes)) };
             let mut run = 1;
-            while run < entry.owed as usize && frames.ends.get(next + run).is_some_and(|(_, push)| !push) {
-                run += 1;
+            if let Some(probe) = &self.probe {
+                if !probe.is_in_step(entry.slot, &bytes[..end - start]) {
+                    return Err(out_of_step());
+                }
+                if entry.slot == probe.slot {
+                    self.probe = None;
+                }
+            } else {
+                while run < entry.owed as usize && frames.ends.get(next + run).is_some_and(|(_, push)| !push) {
+                    run += 1;
+                }
             }
             let end = frames.ends[next + run - 1].0;
             let piece = bytes.split_to(end - start);
@@ -322,10 +415,14 @@ impl<W> Link<W> {
         }
     }
 
-    /// The caller does not wait any longer. The request keeps its place; its replies will go to nobody.
+    /// The caller does not wait any longer. A request whose bytes were not taken yet is never sent; any other keeps its
+    /// place, and its replies will go to nobody.
     pub fn abandon(&mut self, ticket: Ticket) {
         match &self.slots[ticket.0 as usize] {
-            Slot::Waiting { .. } | Slot::Gathering { .. } => self.slots[ticket.0 as usize] = Slot::Abandoned,
+            Slot::Waiting { .. } | Slot::Gathering { .. } => {
+                self.slots[ticket.0 as usize] = Slot::Abandoned;
+                self.given_up |= self.wants_transmit();
+            }
             Slot::Done(result) => {
                 let failed = result.is_err();
                 self.retire(ticket.0, failed);
@@ -364,8 +461,15 @@ impl<W> Link<W> {
                 earliest = Some(earliest.map_or(deadline, |earliest| earliest.min(deadline)));
                 continue;
             }
-            let error = Error::timeout(outcome(entry.decisive, self.sent));
-            let error = cause.map_or(error.clone(), |cause| error.with_source(cause.clone()));
+            // Bytes that were taken will still be written if the connection lives; the others are withdrawn.
+            let untaken = entry.end > self.taken;
+            self.given_up |= untaken;
+            self.doubtful |= !untaken;
+            let error = Error::timeout(if untaken { Outcome::NotSent } else { Outcome::MaybeExecuted });
+            let error = match cause {
+                Some(cause) => error.with_source(cause.clone()),
+                None => error,
+            };
             fail(place, error, &mut self.woken);
         }
         self.deadline = earliest;
@@ -385,8 +489,16 @@ impl<W> Link<W> {
             }
         }
         self.outbox.clear();
-        self.sent = self.queued;
+        (self.taken, self.sent) = (self.queued, self.queued);
+        (self.given_up, self.doubtful, self.probe) = (false, false, None);
         self.deadline = None;
+    }
+}
+
+impl Probe {
+    /// The answer must come to the probe and to nobody else. A server that refuses it has answered, too.
+    fn is_in_step(&self, slot: u32, frame: &[u8]) -> bool {
+        if slot == self.slot { frame == self.answer || frame[0] == b'-' } else { frame != self.answer }
     }
 }
 
@@ -399,6 +511,12 @@ fn fail<W>(place: &mut Slot<W>, error: Error, woken: &mut Vec<W>) {
     if let Slot::Waiting { waiter, .. } | Slot::Gathering { waiter, .. } = failed {
         woken.push(waiter);
     }
+}
+
+#[cold]
+fn out_of_step() -> Error {
+    let message = "expected replies in the order of the requests; after one that failed to come, they are out of step";
+    Error::new(ErrorKind::Connection(ConnectionFault::Reset), Outcome::MaybeExecuted, message)
 }
 
 #[cold]

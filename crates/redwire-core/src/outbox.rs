@@ -5,10 +5,12 @@
 
 use std::collections::VecDeque;
 use std::io::IoSlice;
+use std::ops::Range;
 
 use bytes::{Buf, Bytes};
 
 use crate::arg::Args;
+use crate::paging;
 
 /// Bytes to be written, in order: the pieces first, then what was copied last.
 #[derive(Debug, Default)]
@@ -19,8 +21,11 @@ pub struct Outbox {
     gone: usize,
 }
 
+/// A value up to this size is copied after all where the kernel would copy it slowly from its place.
+const MOST_COPIED: usize = 2 * 1024 * 1024;
+
 /// A tail that has grown past this is not kept once it is written.
-const KEPT_TAIL: usize = 256 * 1024;
+const KEPT_TAIL: usize = 4 * 1024 * 1024;
 
 impl Outbox {
     /// Appends one command.
@@ -31,7 +36,12 @@ impl Outbox {
         let mut from = 0;
         for (place, value) in shared {
             self.tail.extend_from_slice(&encoded[from..*place]);
-            self.share(value.clone());
+            let before = self.tail.len() - self.gone;
+            if value.len() <= MOST_COPIED && paging::is_misplaced(value.as_ptr().addr(), before) {
+                self.tail.extend_from_slice(value);
+            } else {
+                self.share(value.clone());
+            }
             from = *place;
         }
         self.tail.extend_from_slice(&encoded[from..]);
@@ -63,6 +73,31 @@ impl Outbox {
             }
         }
         self.copy(&other.tail[other.gone..]);
+    }
+
+    /// Takes out the bytes of `ranges`, which are in order and apart, counted from the next byte to write.
+    pub fn cut(&mut self, ranges: &[Range<usize>]) {
+        let tail = Bytes::from(std::mem::take(&mut self.tail)).split_off(self.gone);
+        let pieces = std::mem::take(&mut self.pieces);
+        self.gone = 0;
+        let (mut ranges, mut at) = (ranges.iter().peekable(), 0);
+        for mut piece in pieces.into_iter().chain([tail]) {
+            while !piece.is_empty() {
+                while ranges.next_if(|range| range.end <= at).is_some() {}
+                let (keep, until) = match ranges.peek() {
+                    Some(range) if range.start <= at => (false, range.end),
+                    Some(range) => (true, range.start),
+                    None => (true, usize::MAX),
+                };
+                let part = piece.split_to(piece.len().min(until - at));
+                at += part.len();
+                match keep {
+                    true if part.len() < crate::arg::SHARED_FROM => self.copy(&part),
+                    true => self.share(part),
+                    false => {}
+                }
+            }
+        }
     }
 
     /// How many bytes wait.
@@ -164,6 +199,25 @@ mod tests {
             }
             assert!(written == expected, "in steps of {step}");
         }
+    }
+
+    #[test]
+    fn what_is_cut_out_is_gone_and_the_rest_stays() {
+        let mut outbox = Outbox::default();
+        outbox.copy(b"?0123");
+        outbox.advance(1);
+        outbox.share(Bytes::from(vec![b'v'; SHARED_FROM]));
+        outbox.copy(b"abcdef");
+        let all = outbox.to_bytes();
+        outbox.cut(&[]);
+        assert_eq!(outbox.to_bytes(), all);
+        let ranges = [1..2, 3..3, 3..5, all.len() - 5..all.len() - 3, all.len() - 3..all.len() - 2];
+        outbox.cut(&ranges);
+        let stays = |at: &usize| !ranges.iter().any(|range| range.contains(at));
+        assert_eq!(outbox.to_bytes(), (0..all.len()).filter(stays).map(|at| all[at]).collect::<Vec<_>>());
+        let everything = 0..outbox.len();
+        outbox.cut(std::slice::from_ref(&everything));
+        assert!(outbox.is_empty());
     }
 
     #[test]

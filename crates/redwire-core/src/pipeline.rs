@@ -153,7 +153,10 @@ impl Batch {
             Some(String::from_utf8_lossy(name).into_owned())
         });
         let error = error.with_context(&format!("command {} of {} in the pipeline", index + 1, self.count));
-        name.map_or(error.clone(), |name| error.with_command(&name))
+        match name {
+            Some(name) => error.with_command(&name),
+            None => error,
+        }
     }
 }
 

@@ -118,7 +118,7 @@ impl Replies {
 
     /// The replies that are errors as a whole, each with its number.
     pub fn errors(&self) -> impl Iterator<Item = (u32, Error)> + '_ {
-        let pieces = self.all.as_ref().map_or(std::slice::from_ref(&self.piece), |all| &all.list);
+        let pieces = self.all.as_ref().map_or_else(|| std::slice::from_ref(&self.piece), |all| &all.list);
         let frames = pieces.iter().filter(|_| self.has_errors).flat_map(|piece| {
             let mut at = 0;
             std::iter::from_fn(move || {

@@ -132,6 +132,30 @@ impl<'a> Reader<'a> {
         self.cursor.peek().map_err(malformed)
     }
 
+    /// Whether the next value is nil. Cheaper than [`peek`](Self::peek): it looks at no more than it must.
+    ///
+    /// # Errors
+    /// Malformed bytes.
+    #[inline]
+    pub fn is_null(&self) -> Result<bool> {
+        match self.cursor.remaining() {
+            [b'_', ..] | [b'$' | b'*', b'-', ..] => Ok(true),
+            // An attribute stands before the value.
+            [b'|', ..] => Ok(matches!(self.peek()?, Head::Null)),
+            _ => Ok(false),
+        }
+    }
+
+    /// Whether the next value is an array.
+    #[inline]
+    fn is_array(&self) -> Result<bool> {
+        match self.cursor.remaining() {
+            [b'*', ..] => Ok(true),
+            [b'|', ..] => Ok(matches!(self.peek()?, Head::Array(_))),
+            _ => Ok(false),
+        }
+    }
+
     /// Passes over one whole value.
     ///
     /// # Errors

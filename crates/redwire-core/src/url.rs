@@ -243,7 +243,10 @@ fn parse_node(text: &str) -> Result<(String, Option<u16>), ConfigError> {
     match port.and_then(|port| port.parse().ok()).filter(|port| *port != 0) {
         Some(port) => Ok((host, Some(port))),
         None => {
+            // `redis://user:secret` without a host has its password where a port would stand.
             let got = after.strip_prefix(':').unwrap_or(after);
+            let is_number = got.len() <= 5 && got.bytes().all(|byte| byte.is_ascii_digit());
+            let got = if is_number { got } else { "***" };
             Err(ConfigError::new("URL port", "a number from 1 to 65535", got))
         }
     }

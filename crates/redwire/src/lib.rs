@@ -48,8 +48,8 @@ pub use redwire_core::Struct;
 pub use redwire_core::call::{Call, Piped};
 pub use redwire_core::handshake::Session;
 pub use redwire_core::{
-    Arg, Args, AuthenticationFault, Batch, Cmd, ConnectionFault, Error, ErrorKind, Items, Lossy, Options, Outcome,
-    Pipeline, Reader, Replies, Reply, Result, Run, Slot, Slots, TrySlot, Value, cmd,
+    Arg, Args, AuthenticationFault, Batch, Cmd, ConnectionFault, Error, ErrorKind, Items, Lossy, Options,
+    Outcome, Pipeline, Reader, Replies, Reply, Result, Run, Slot, Slots, TrySlot, Value, cmd,
 };
 pub use redwire_core::{backoff, config, facts, secret};
 pub use scanning::ScanOptions;

@@ -121,7 +121,8 @@ mod tests {
 
     #[test]
     fn pages_follow_the_cursor_until_it_is_zero() {
-        let mut scanning: Scanning<u8> = Scanning::keys(ScanOptions::new().pattern("a*").count(5).kind("hash"));
+        let mut scanning: Scanning<u8> =
+            Scanning::keys(ScanOptions::new().pattern("a*").count(5).kind("hash"));
         let fetch = |scanning: &mut Scanning<u8>| match scanning.poll_item() {
             Page::Fetch(cmd) => cmd.words().join(" "),
             _ => panic!("a page is needed"),

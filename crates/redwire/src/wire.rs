@@ -23,8 +23,12 @@ pub(crate) fn endpoint(config: &Config) -> Result<&Endpoint> {
     }
     match config.topology() {
         Topology::Single(endpoint) => Ok(endpoint),
-        Topology::Sentinel { .. } => Err(Error::usage("Sentinel (`redis+sentinel://`) is not part of this version")),
-        Topology::Cluster { .. } => Err(Error::usage("Cluster (`redis+cluster://`) is not part of this version")),
+        Topology::Sentinel { .. } => {
+            Err(Error::usage("Sentinel (`redis+sentinel://`) is not part of this version"))
+        }
+        Topology::Cluster { .. } => {
+            Err(Error::usage("Cluster (`redis+cluster://`) is not part of this version"))
+        }
     }
 }
 
@@ -40,6 +44,11 @@ pub(crate) fn address(endpoint: &Endpoint) -> Arc<str> {
 pub(crate) fn connect_timeout(config: &Config) -> Error {
     let message = format!("no connection within the connect timeout of {:?}", config.connect_timeout());
     Error::new(ErrorKind::Connection(ConnectionFault::Timeout), Outcome::NotSent, message)
+}
+
+/// The deadline of a call passed before there was a connection for it.
+pub(crate) fn late(cause: Error) -> Error {
+    Error::timeout(Outcome::NotSent).with_source(cause)
 }
 
 pub(crate) fn closed_client() -> Error {

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use ::redwire as lib;
+use lib::prelude::*;
 use lib::{Cmd, Run, facts};
 
 use super::{AsyncClient, BlockingClient, SharedGet};
@@ -23,7 +24,7 @@ impl SharedGet for Async {
     }
 
     async fn get(&mut self, key: &str) -> Fallible<Vec<u8>> {
-        Ok(self.0.execute::<Option<Vec<u8>>>(Cmd::of(&facts::GET).arg(key)).await?.unwrap_or_default())
+        Ok(self.0.get::<Vec<u8>>(key).await?.unwrap_or_default())
     }
 }
 
@@ -31,7 +32,7 @@ impl AsyncClient for Async {
     type Payload = bytes::Bytes;
 
     async fn set(&mut self, key: &str, value: &bytes::Bytes) -> Fallible<()> {
-        Ok(self.0.execute(Cmd::of(&facts::SET).arg(key).arg(value)).await?)
+        Ok(self.0.set(key, value).await?)
     }
 
     async fn pipeline(&mut self, keys: &[String]) -> Fallible<Vec<Vec<u8>>> {
@@ -39,11 +40,11 @@ impl AsyncClient for Async {
     }
 
     async fn lrange(&mut self, key: &str) -> Fallible<Vec<Vec<u8>>> {
-        Ok(self.0.execute(Cmd::of(&facts::LRANGE).arg(key).arg((0, -1))).await?)
+        Ok(self.0.lrange(key, 0, -1).await?)
     }
 
     async fn hgetall(&mut self, key: &str) -> Fallible<HashMap<String, Vec<u8>>> {
-        Ok(self.0.execute(Cmd::of(&facts::HGETALL).arg(key)).await?)
+        Ok(self.0.hgetall(key).await?)
     }
 }
 
@@ -56,11 +57,11 @@ impl BlockingClient for Blocking {
     }
 
     fn get(&mut self, key: &str) -> Fallible<Vec<u8>> {
-        Ok(self.0.execute::<Option<Vec<u8>>>(Cmd::of(&facts::GET).arg(key))?.unwrap_or_default())
+        Ok(self.0.get::<Vec<u8>>(key)?.unwrap_or_default())
     }
 
     fn set(&mut self, key: &str, value: &bytes::Bytes) -> Fallible<()> {
-        Ok(self.0.execute(Cmd::of(&facts::SET).arg(key).arg(value))?)
+        Ok(self.0.set(key, value)?)
     }
 
     fn pipeline(&mut self, keys: &[String]) -> Fallible<Vec<Vec<u8>>> {
@@ -68,10 +69,10 @@ impl BlockingClient for Blocking {
     }
 
     fn lrange(&mut self, key: &str) -> Fallible<Vec<Vec<u8>>> {
-        Ok(self.0.execute(Cmd::of(&facts::LRANGE).arg(key).arg((0, -1)))?)
+        Ok(self.0.lrange(key, 0, -1)?)
     }
 
     fn hgetall(&mut self, key: &str) -> Fallible<HashMap<String, Vec<u8>>> {
-        Ok(self.0.execute(Cmd::of(&facts::HGETALL).arg(key))?)
+        Ok(self.0.hgetall(key)?)
     }
 }

@@ -92,7 +92,7 @@ impl<T: Reply> Reply for Option<T> {
     /// `None` for nil.
     #[inline]
     fn decode(reader: &mut Reader<'_>) -> Result<Self> {
-        if matches!(reader.peek()?, Head::Null) {
+        if reader.is_null()? {
             reader.head()?;
             return Ok(None);
         }

@@ -1,7 +1,5 @@
 //! Replies that are tuples: a list of their own, or so many items of a flat list.
 
-use redwire_resp::Head;
-
 use super::{Items, Reader, Reply, decode_error};
 use crate::error::Result;
 
@@ -21,7 +19,7 @@ macro_rules! tuples {
             /// RESP3 nests pairs (`ZRANGE … WITHSCORES`) where RESP2 lists their parts one after the other.
             #[inline]
             fn decode_item(reader: &mut Reader<'_>, items: &mut Items) -> Result<Self> {
-                if matches!(reader.peek()?, Head::Array(_)) {
+                if reader.is_array()? {
                     items.take(1, reader)?;
                     return Self::decode(reader);
                 }

@@ -109,8 +109,9 @@ const BAD: &[(&str, &str)] = &[
     // hosts and ports
     ("redis://h:0", "URL port: expected a number from 1 to 65535, got `0`"),
     ("redis://h:65536", "URL port: expected a number from 1 to 65535, got `65536`"),
-    ("redis://h:abc", "URL port: expected a number from 1 to 65535, got `abc`"),
-    ("redis://h:+1", "URL port: expected a number from 1 to 65535, got `+1`"),
+    ("redis://h:abc", "URL port: expected a number from 1 to 65535, got `***`"),
+    ("redis://user:secret", "URL port: expected a number from 1 to 65535, got `***`"),
+    ("redis://h:+1", "URL port: expected a number from 1 to 65535, got `***`"),
     ("redis://h:", "URL port: expected a number from 1 to 65535, got ``"),
     ("redis://[::1]7", "URL port: expected a number from 1 to 65535, got `7`"),
     ("redis://::1", "URL host: expected an IPv6 address in brackets, or one `:`, got `::1`"),
@@ -129,7 +130,7 @@ const BAD: &[(&str, &str)] = &[
     ("redis+cluster://a,,b", "URL host: expected NODES, got `a,,b`"),
     ("redis+cluster://a,", "URL host: expected NODES, got `a,`"),
     ("redis+sentinel://:26379/m", "URL host: expected NODES, got `:26379`"),
-    ("redis+sentinel://a,b:x/m", "URL port: expected a number from 1 to 65535, got `x`"),
+    ("redis+sentinel://a,b:x/m", "URL port: expected a number from 1 to 65535, got `***`"),
     (
         "unix://run/r.sock",
         "URL host: expected no host before the path, as in unix:///run/redis.sock, got `run`",

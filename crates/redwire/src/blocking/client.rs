@@ -64,7 +64,6 @@ impl Client {
     }
 
     /// Options, one by one: finish with [`ConfigBuilder::build`] and [`open`](Self::open).
-    #[must_use]
     pub fn builder() -> ConfigBuilder {
         Config::builder()
     }

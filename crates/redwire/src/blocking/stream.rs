@@ -35,10 +35,13 @@ impl Stream {
     /// Connects to `endpoint`, trying each of its addresses, before `deadline`.
     pub(super) fn connect(endpoint: &Endpoint, config: &Config, deadline: Instant) -> Result<Self> {
         let socket = match endpoint {
-            Endpoint::Tcp(address) => Socket::Tcp(connect_tcp(&address.host, address.port, config, deadline)?),
+            Endpoint::Tcp(address) => {
+                Socket::Tcp(connect_tcp(&address.host, address.port, config, deadline)?)
+            }
             #[cfg(unix)]
             Endpoint::Unix(path) => Socket::Unix(
-                UnixStream::connect(path).map_err(|error| Error::from_io("connecting", Outcome::NotSent, error))?,
+                UnixStream::connect(path)
+                    .map_err(|error| Error::from_io("connecting", Outcome::NotSent, error))?,
             ),
             #[cfg(not(unix))]
             Endpoint::Unix(_) => return Err(Error::usage("this system has no Unix sockets")),
@@ -70,19 +73,16 @@ impl Stream {
         }
     }
 
-    /// Reads up to `missing` bytes behind those in `buffer`, without filling its memory first.
-    pub(super) fn read_behind(&mut self, buffer: &mut Vec<u8>, missing: usize, limit: Option<Duration>) -> io::Result<usize> {
-        if differs(self.read_timeout, limit) {
-            // An empty read sets the timeout.
-            self.read(&mut [], limit)?;
-        }
-        let missing = missing as u64;
-        let result = match &self.socket {
-            Socket::Tcp(socket) => socket.take(missing).read_to_end(buffer),
+    /// Reads what is there already. `WouldBlock`: nothing is.
+    pub(super) fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.socket.set_nonblocking(true)?;
+        let read = match &self.socket {
+            Socket::Tcp(socket) => (&*socket).read(buffer),
             #[cfg(unix)]
-            Socket::Unix(socket) => socket.take(missing).read_to_end(buffer),
+            Socket::Unix(socket) => (&*socket).read(buffer),
         };
-        result.map_err(timed_out)
+        self.socket.set_nonblocking(false)?;
+        read
     }
 
     /// Writes some of what waits in `outbox` within `limit`; says how much.
@@ -113,6 +113,14 @@ impl Stream {
 }
 
 impl Socket {
+    fn set_nonblocking(&self, on: bool) -> io::Result<()> {
+        match self {
+            Self::Tcp(socket) => socket.set_nonblocking(on),
+            #[cfg(unix)]
+            Self::Unix(socket) => socket.set_nonblocking(on),
+        }
+    }
+
     fn set_write_timeout(&self, limit: Option<Duration>) -> io::Result<()> {
         match self {
             Self::Tcp(socket) => socket.set_write_timeout(limit),

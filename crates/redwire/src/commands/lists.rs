@@ -107,7 +107,13 @@ pub trait ListCommands: Run {
 
     /// Takes an element from one end of a list, adds it at an end of another, and gives it.
     /// [LMOVE](https://redis.io/docs/latest/commands/lmove/)
-    fn lmove<V: Reply>(self, source: impl Arg, destination: impl Arg, from: End, to: End) -> Self::Out<Option<V>> {
+    fn lmove<V: Reply>(
+        self,
+        source: impl Arg,
+        destination: impl Arg,
+        from: End,
+        to: End,
+    ) -> Self::Out<Option<V>> {
         self.run(Cmd::of(&facts::LMOVE).arg(source).arg(destination).arg(from).arg(to))
     }
 

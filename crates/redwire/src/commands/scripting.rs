@@ -1,8 +1,132 @@
-//! Lua scripts and functions.
+//! Scripts, and libraries of functions.
+//!
+//! `keys` are the keys a script touches and `args` what else it is given: one value, a slice, or `None::<&str>`.
+//! What a script returns decides the type of the reply.
 
-use redwire_core::Run;
+use redwire_core::{Arg, Cmd, Reply, Run, facts};
 
-/// Lua scripts and functions.
-pub trait ScriptingCommands: Run {}
+use super::server::FlushMode;
+
+mod functions;
+
+pub use functions::{EngineStats, Function, FunctionStats, Library, RestorePolicy, RunningFunction};
+
+/// Scripts and functions.
+pub trait ScriptingCommands: Run {
+    /// Runs a script and gives what it returns. [EVAL](https://redis.io/docs/latest/commands/eval/)
+    fn eval<R: Reply>(self, script: impl Arg, keys: impl Arg, args: impl Arg) -> Self::Out<R> {
+        self.run(Cmd::of(&facts::EVAL).arg(script).counted(keys).arg(args))
+    }
+
+    /// As [`eval`](Self::eval), for a script that only reads (Redis 7.0).
+    /// [EVAL_RO](https://redis.io/docs/latest/commands/eval_ro/)
+    fn eval_ro<R: Reply>(self, script: impl Arg, keys: impl Arg, args: impl Arg) -> Self::Out<R> {
+        self.run(Cmd::of(&facts::EVAL_RO).arg(script).counted(keys).arg(args))
+    }
+
+    /// Runs the script of this SHA-1, which the server must have already (`NOSCRIPT`).
+    /// [EVALSHA](https://redis.io/docs/latest/commands/evalsha/)
+    fn evalsha<R: Reply>(self, sha: impl Arg, keys: impl Arg, args: impl Arg) -> Self::Out<R> {
+        self.run(Cmd::of(&facts::EVALSHA).arg(sha).counted(keys).arg(args))
+    }
+
+    /// As [`evalsha`](Self::evalsha), for a script that only reads (Redis 7.0).
+    /// [EVALSHA_RO](https://redis.io/docs/latest/commands/evalsha_ro/)
+    fn evalsha_ro<R: Reply>(self, sha: impl Arg, keys: impl Arg, args: impl Arg) -> Self::Out<R> {
+        self.run(Cmd::of(&facts::EVALSHA_RO).arg(sha).counted(keys).arg(args))
+    }
+
+    /// Gives a script to the server, and its SHA-1 to you. [SCRIPT LOAD](https://redis.io/docs/latest/commands/script-load/)
+    fn script_load(self, script: impl Arg) -> Self::Out<String> {
+        self.run(Cmd::of(&facts::SCRIPT_LOAD).arg(script))
+    }
+
+    /// Whether the server has the script, for each of these SHA-1s.
+    /// [SCRIPT EXISTS](https://redis.io/docs/latest/commands/script-exists/)
+    fn script_exists(self, shas: impl Arg) -> Self::Out<Vec<bool>> {
+        self.run(Cmd::of(&facts::SCRIPT_EXISTS).arg(shas))
+    }
+
+    /// Makes the server forget all scripts. [SCRIPT FLUSH](https://redis.io/docs/latest/commands/script-flush/)
+    fn script_flush(self, mode: FlushMode) -> Self::Out<()> {
+        self.run(Cmd::of(&facts::SCRIPT_FLUSH).arg(mode))
+    }
+
+    /// Ends the script that runs, unless it has written; an error where none runs.
+    /// [SCRIPT KILL](https://redis.io/docs/latest/commands/script-kill/)
+    fn script_kill(self) -> Self::Out<()> {
+        self.run(Cmd::of(&facts::SCRIPT_KILL))
+    }
+
+    /// Calls a function and gives what it returns (Redis 7.0). [FCALL](https://redis.io/docs/latest/commands/fcall/)
+    fn fcall<R: Reply>(self, function: impl Arg, keys: impl Arg, args: impl Arg) -> Self::Out<R> {
+        self.run(Cmd::of(&facts::FCALL).arg(function).counted(keys).arg(args))
+    }
+
+    /// As [`fcall`](Self::fcall), for a function that only reads (Redis 7.0).
+    /// [FCALL_RO](https://redis.io/docs/latest/commands/fcall_ro/)
+    fn fcall_ro<R: Reply>(self, function: impl Arg, keys: impl Arg, args: impl Arg) -> Self::Out<R> {
+        self.run(Cmd::of(&facts::FCALL_RO).arg(function).counted(keys).arg(args))
+    }
+
+    /// Gives a new library to the server, and its name to you (Redis 7.0).
+    /// [FUNCTION LOAD](https://redis.io/docs/latest/commands/function-load/)
+    fn function_load(self, code: impl Arg) -> Self::Out<String> {
+        self.run(Cmd::of(&facts::FUNCTION_LOAD).arg(code))
+    }
+
+    /// As [`function_load`](Self::function_load), over a library of that name (Redis 7.0).
+    /// [FUNCTION LOAD](https://redis.io/docs/latest/commands/function-load/)
+    fn function_load_replace(self, code: impl Arg) -> Self::Out<String> {
+        self.run(Cmd::of(&facts::FUNCTION_LOAD).arg("REPLACE").arg(code))
+    }
+
+    /// The libraries whose names match a glob pattern (Redis 7.0).
+    /// [FUNCTION LIST](https://redis.io/docs/latest/commands/function-list/)
+    fn function_list(self, pattern: impl Arg) -> Self::Out<Vec<Library>> {
+        self.run(Cmd::of(&facts::FUNCTION_LIST).named("LIBRARYNAME", pattern))
+    }
+
+    /// As [`function_list`](Self::function_list), with the code (Redis 7.0).
+    /// [FUNCTION LIST](https://redis.io/docs/latest/commands/function-list/)
+    fn function_list_withcode(self, pattern: impl Arg) -> Self::Out<Vec<Library>> {
+        self.run(Cmd::of(&facts::FUNCTION_LIST).named("LIBRARYNAME", pattern).arg("WITHCODE"))
+    }
+
+    /// Deletes a library; an error where there is none (Redis 7.0).
+    /// [FUNCTION DELETE](https://redis.io/docs/latest/commands/function-delete/)
+    fn function_delete(self, library: impl Arg) -> Self::Out<()> {
+        self.run(Cmd::of(&facts::FUNCTION_DELETE).arg(library))
+    }
+
+    /// Deletes all libraries (Redis 7.0). [FUNCTION FLUSH](https://redis.io/docs/latest/commands/function-flush/)
+    fn function_flush(self, mode: FlushMode) -> Self::Out<()> {
+        self.run(Cmd::of(&facts::FUNCTION_FLUSH).arg(mode))
+    }
+
+    /// All libraries in the server's own format, for [`function_restore`](Self::function_restore) (Redis 7.0).
+    /// [FUNCTION DUMP](https://redis.io/docs/latest/commands/function-dump/)
+    fn function_dump(self) -> Self::Out<Vec<u8>> {
+        self.run(Cmd::of(&facts::FUNCTION_DUMP))
+    }
+
+    /// Makes libraries from what [`function_dump`](Self::function_dump) gave (Redis 7.0).
+    /// [FUNCTION RESTORE](https://redis.io/docs/latest/commands/function-restore/)
+    fn function_restore(self, payload: impl Arg, policy: RestorePolicy) -> Self::Out<()> {
+        self.run(Cmd::of(&facts::FUNCTION_RESTORE).arg(payload).arg(policy))
+    }
+
+    /// Which function runs, and what runs functions (Redis 7.0).
+    /// [FUNCTION STATS](https://redis.io/docs/latest/commands/function-stats/)
+    fn function_stats(self) -> Self::Out<FunctionStats> {
+        self.run(Cmd::of(&facts::FUNCTION_STATS))
+    }
+
+    /// Ends the function that runs, unless it has written; an error where none runs (Redis 7.0).
+    /// [FUNCTION KILL](https://redis.io/docs/latest/commands/function-kill/)
+    fn function_kill(self) -> Self::Out<()> {
+        self.run(Cmd::of(&facts::FUNCTION_KILL))
+    }
+}
 
 impl<T: Run> ScriptingCommands for T {}

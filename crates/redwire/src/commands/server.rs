@@ -1,8 +1,219 @@
-//! The server: information, configuration, persistence, access rights.
+//! The server itself: its data as a whole, settings, users, figures and replication.
 
-use redwire_core::Run;
+use redwire_core::{Arg, Args, Cmd, Reply, Run, facts};
 
-/// The server: information, configuration, persistence, access rights.
-pub trait ServerCommands: Run {}
+mod acl;
+mod answers;
+pub(crate) mod fields;
+
+pub use acl::{AclSelector, AclUser};
+pub use answers::{Info, LatencyEvent, Role, SlowlogEntry};
+
+/// Whether memory is freed before the answer or in the background.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FlushMode {
+    /// Before the answer.
+    Sync,
+    /// In the background.
+    Async,
+}
+
+impl Arg for FlushMode {
+    fn write(&self, args: &mut Args) {
+        args.bulk(match self {
+            Self::Sync => b"SYNC",
+            Self::Async => b"ASYNC",
+        });
+    }
+}
+
+/// The server itself, and its users.
+pub trait ServerCommands: Run {
+    /// A section of what the server tells about itself, such as `server`, `default` or `everything`; several of them since
+    /// Redis 7.0. [INFO](https://redis.io/docs/latest/commands/info/)
+    fn info(self, section: impl Arg) -> Self::Out<Info> {
+        self.run(Cmd::of(&facts::INFO).arg(section))
+    }
+
+    /// The server's clock: seconds since 1970, and microseconds. [TIME](https://redis.io/docs/latest/commands/time/)
+    fn time(self) -> Self::Out<(u64, u32)> {
+        self.run(Cmd::of(&facts::TIME))
+    }
+
+    /// How many keys the database has. [DBSIZE](https://redis.io/docs/latest/commands/dbsize/)
+    fn dbsize(self) -> Self::Out<u64> {
+        self.run(Cmd::of(&facts::DBSIZE))
+    }
+
+    /// Deletes all keys of the database. [FLUSHDB](https://redis.io/docs/latest/commands/flushdb/)
+    fn flushdb(self, mode: FlushMode) -> Self::Out<()> {
+        self.run(Cmd::of(&facts::FLUSHDB).arg(mode))
+    }
+
+    /// Deletes all keys of all databases. [FLUSHALL](https://redis.io/docs/latest/commands/flushall/)
+    fn flushall(self, mode: FlushMode) -> Self::Out<()> {
+        self.run(Cmd::of(&facts::FLUSHALL).arg(mode))
+    }
+
+    /// Swaps two databases for all clients. [SWAPDB](https://redis.io/docs/latest/commands/swapdb/)
+    fn swapdb(self, one: u32, other: u32) -> Self::Out<()> {
+        self.run(Cmd::of(&facts::SWAPDB).arg(one).arg(other))
+    }
+
+    /// The settings whose names match, usually a `HashMap<String, String>`; several patterns since Redis 7.0.
+    /// [CONFIG GET](https://redis.io/docs/latest/commands/config-get/)
+    fn config_get<M: Reply>(self, patterns: impl Arg) -> Self::Out<M> {
+        self.run(Cmd::of(&facts::CONFIG_GET).arg(patterns))
+    }
+
+    /// Changes settings: a pair of name and value, or since Redis 7.0 several.
+    /// [CONFIG SET](https://redis.io/docs/latest/commands/config-set/)
+    fn config_set(self, pairs: impl Arg) -> Self::Out<()> {
+        self.run(Cmd::of(&facts::CONFIG_SET).arg(pairs))
+    }
+
+    /// Sets the figures of INFO back to zero. [CONFIG RESETSTAT](https://redis.io/docs/latest/commands/config-resetstat/)
+    fn config_resetstat(self) -> Self::Out<()> {
+        self.run(Cmd::of(&facts::CONFIG_RESETSTAT))
+    }
+
+    /// Writes the settings into the server's file. [CONFIG REWRITE](https://redis.io/docs/latest/commands/config-rewrite/)
+    fn config_rewrite(self) -> Self::Out<()> {
+        self.run(Cmd::of(&facts::CONFIG_REWRITE))
+    }
+
+    /// How many commands the server has. [COMMAND COUNT](https://redis.io/docs/latest/commands/command-count/)
+    fn command_count(self) -> Self::Out<u64> {
+        self.run(Cmd::of(&facts::COMMAND_COUNT))
+    }
+
+    /// The keys in a whole command, given in words, usually a `Vec<String>`.
+    /// [COMMAND GETKEYS](https://redis.io/docs/latest/commands/command-getkeys/)
+    fn command_getkeys<C: Reply>(self, words: impl Arg) -> Self::Out<C> {
+        self.run(Cmd::of(&facts::COMMAND_GETKEYS).arg(words))
+    }
+
+    /// When the data were saved last, in seconds since 1970. [LASTSAVE](https://redis.io/docs/latest/commands/lastsave/)
+    fn lastsave(self) -> Self::Out<u64> {
+        self.run(Cmd::of(&facts::LASTSAVE))
+    }
+
+    /// Begins to save the data, in the background. [BGSAVE](https://redis.io/docs/latest/commands/bgsave/)
+    fn bgsave(self) -> Self::Out<()> {
+        self.run(Cmd::of(&facts::BGSAVE))
+    }
+
+    /// Begins to write the append-only file anew, in the background.
+    /// [BGREWRITEAOF](https://redis.io/docs/latest/commands/bgrewriteaof/)
+    fn bgrewriteaof(self) -> Self::Out<()> {
+        self.run(Cmd::of(&facts::BGREWRITEAOF))
+    }
+
+    /// Saves the data; the server does nothing else meanwhile. [SAVE](https://redis.io/docs/latest/commands/save/)
+    fn save(self) -> Self::Out<()> {
+        self.run(Cmd::of(&facts::SAVE))
+    }
+
+    /// What the server is to others. [ROLE](https://redis.io/docs/latest/commands/role/)
+    fn role(self) -> Self::Out<Role> {
+        self.run(Cmd::of(&facts::ROLE))
+    }
+
+    /// Makes the server follow another. [REPLICAOF](https://redis.io/docs/latest/commands/replicaof/)
+    fn replicaof(self, host: &str, port: u16) -> Self::Out<()> {
+        self.run(Cmd::of(&facts::REPLICAOF).arg(host).arg(port))
+    }
+
+    /// Makes the server follow nobody. [REPLICAOF](https://redis.io/docs/latest/commands/replicaof/)
+    fn replicaof_no_one(self) -> Self::Out<()> {
+        self.run(Cmd::of(&facts::REPLICAOF).arg("NO").arg("ONE"))
+    }
+
+    /// The latest commands that took long, up to `count`. [SLOWLOG GET](https://redis.io/docs/latest/commands/slowlog-get/)
+    fn slowlog_get(self, count: u64) -> Self::Out<Vec<SlowlogEntry>> {
+        self.run(Cmd::of(&facts::SLOWLOG_GET).arg(count))
+    }
+
+    /// How many commands that took long are kept. [SLOWLOG LEN](https://redis.io/docs/latest/commands/slowlog-len/)
+    fn slowlog_len(self) -> Self::Out<u64> {
+        self.run(Cmd::of(&facts::SLOWLOG_LEN))
+    }
+
+    /// Forgets the commands that took long. [SLOWLOG RESET](https://redis.io/docs/latest/commands/slowlog-reset/)
+    fn slowlog_reset(self) -> Self::Out<()> {
+        self.run(Cmd::of(&facts::SLOWLOG_RESET))
+    }
+
+    /// How many bytes a key takes, estimated; `None` where there is none.
+    /// [MEMORY USAGE](https://redis.io/docs/latest/commands/memory-usage/)
+    fn memory_usage(self, key: impl Arg) -> Self::Out<Option<u64>> {
+        self.run(Cmd::of(&facts::MEMORY_USAGE).arg(key))
+    }
+
+    /// What held the server up, of each kind the latest. [LATENCY LATEST](https://redis.io/docs/latest/commands/latency-latest/)
+    fn latency_latest(self) -> Self::Out<Vec<LatencyEvent>> {
+        self.run(Cmd::of(&facts::LATENCY_LATEST))
+    }
+
+    /// When an event held the server up, in seconds since 1970, and for how many milliseconds.
+    /// [LATENCY HISTORY](https://redis.io/docs/latest/commands/latency-history/)
+    fn latency_history(self, event: &str) -> Self::Out<Vec<(u64, u64)>> {
+        self.run(Cmd::of(&facts::LATENCY_HISTORY).arg(event))
+    }
+
+    /// Forgets all that held the server up, and gives how many kinds there were.
+    /// [LATENCY RESET](https://redis.io/docs/latest/commands/latency-reset/)
+    fn latency_reset(self) -> Self::Out<u64> {
+        self.run(Cmd::of(&facts::LATENCY_RESET))
+    }
+
+    /// The user of the connection that asks. [ACL WHOAMI](https://redis.io/docs/latest/commands/acl-whoami/)
+    fn acl_whoami(self) -> Self::Out<String> {
+        self.run(Cmd::of(&facts::ACL_WHOAMI))
+    }
+
+    /// All users with their rules, as they stand in a server's file. [ACL LIST](https://redis.io/docs/latest/commands/acl-list/)
+    fn acl_list(self) -> Self::Out<Vec<String>> {
+        self.run(Cmd::of(&facts::ACL_LIST))
+    }
+
+    /// The names of all users. [ACL USERS](https://redis.io/docs/latest/commands/acl-users/)
+    fn acl_users(self) -> Self::Out<Vec<String>> {
+        self.run(Cmd::of(&facts::ACL_USERS))
+    }
+
+    /// Makes or changes a user; each rule is a word of its own, such as `on`, `>password` or `+get`.
+    /// [ACL SETUSER](https://redis.io/docs/latest/commands/acl-setuser/)
+    fn acl_setuser(self, user: impl Arg, rules: impl Arg) -> Self::Out<()> {
+        self.run(Cmd::of(&facts::ACL_SETUSER).arg(user).arg(rules))
+    }
+
+    /// Deletes these users and gives how many there were. [ACL DELUSER](https://redis.io/docs/latest/commands/acl-deluser/)
+    fn acl_deluser(self, users: impl Arg) -> Self::Out<u64> {
+        self.run(Cmd::of(&facts::ACL_DELUSER).arg(users))
+    }
+
+    /// What a user may do, `None` where there is no such user.
+    /// [ACL GETUSER](https://redis.io/docs/latest/commands/acl-getuser/)
+    fn acl_getuser(self, user: impl Arg) -> Self::Out<Option<AclUser>> {
+        self.run(Cmd::of(&facts::ACL_GETUSER).arg(user))
+    }
+
+    /// The categories of commands. [ACL CAT](https://redis.io/docs/latest/commands/acl-cat/)
+    fn acl_cat(self) -> Self::Out<Vec<String>> {
+        self.run(Cmd::of(&facts::ACL_CAT))
+    }
+
+    /// The commands of a category. [ACL CAT](https://redis.io/docs/latest/commands/acl-cat/)
+    fn acl_cat_of(self, category: &str) -> Self::Out<Vec<String>> {
+        self.run(Cmd::of(&facts::ACL_CAT).arg(category))
+    }
+
+    /// A random password of so many bits, in hexadecimal digits.
+    /// [ACL GENPASS](https://redis.io/docs/latest/commands/acl-genpass/)
+    fn acl_genpass(self, bits: u32) -> Self::Out<String> {
+        self.run(Cmd::of(&facts::ACL_GENPASS).arg(bits))
+    }
+}
 
 impl<T: Run> ServerCommands for T {}

@@ -60,7 +60,8 @@ pub trait SetCommands: Run {
         self.run(Cmd::of(&facts::SRANDMEMBER).arg(key).arg(count))
     }
 
-    /// Moves `member` from one set to another; whether it was there. [SMOVE](https://redis.io/docs/latest/commands/smove/)
+    /// Moves `member` from one set to another; whether it was there.
+    /// [SMOVE](https://redis.io/docs/latest/commands/smove/)
     fn smove(self, source: impl Arg, destination: impl Arg, member: impl Arg) -> Self::Out<bool> {
         self.run(Cmd::of(&facts::SMOVE).arg(source).arg(destination).arg(member))
     }
@@ -76,7 +77,8 @@ pub trait SetCommands: Run {
         self.run(Cmd::of(&facts::SINTERSTORE).arg(destination).arg(keys))
     }
 
-    /// How many members are in all the sets. From Redis 7.0 on. [SINTERCARD](https://redis.io/docs/latest/commands/sintercard/)
+    /// How many members are in all the sets. From Redis 7.0 on.
+    /// [SINTERCARD](https://redis.io/docs/latest/commands/sintercard/)
     fn sintercard(self, keys: impl Arg) -> Self::Out<u64> {
         self.run(Cmd::of(&facts::SINTERCARD).counted(keys))
     }

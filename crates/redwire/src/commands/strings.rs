@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use redwire_core::{Arg, Cmd, Reply, Run, facts};
+use redwire_core::{Arg, Args, Cmd, Reply, Run, facts};
 
 use super::keys::time::millis;
 
@@ -123,6 +123,14 @@ pub trait StringCommands: Run {
     /// Whether all these keys were set, because there was none of them. [MSETNX](https://redis.io/docs/latest/commands/msetnx/)
     fn mset_nx(self, pairs: impl Arg) -> Self::Out<bool> {
         self.run(Cmd::of(&facts::MSETNX).arg(pairs))
+    }
+
+    /// Whether all these keys (pairs, or a map) were set, as `options` say (Redis 8.4, Valkey 9.1).
+    /// [MSETEX](https://redis.io/docs/latest/commands/msetex/)
+    fn mset_ex(self, pairs: impl Arg, options: SetOptions) -> Self::Out<bool> {
+        let mut words = Args::new();
+        pairs.write(&mut words);
+        self.run(Cmd::of(&facts::MSETEX).arg(words.len() / 2).arg(pairs).arg(options))
     }
 
     /// The longest common subsequence of two values (Redis 7.0). [LCS](https://redis.io/docs/latest/commands/lcs/)

@@ -74,7 +74,6 @@ impl Client {
     }
 
     /// Options, one by one: finish with [`ConfigBuilder::build`] and [`open`](Self::open).
-    #[must_use]
     pub fn builder() -> ConfigBuilder {
         Config::builder()
     }
@@ -273,7 +272,8 @@ impl<C: Call> Request<'_, C> {
     fn handle_failure(&mut self, error: crate::Error) -> Poll<Result<State>> {
         let attempt = self.attempt.get_or_insert_with(|| Attempt::new(None));
         let error = error.with_address(self.lane.address());
-        match attempt.handle_failure(error, &self.call, self.lane.config(), Instant::now(), fastrand::u64(..)) {
+        match attempt.handle_failure(error, &self.call, self.lane.config(), Instant::now(), fastrand::u64(..))
+        {
             Decision::Retry(pause) => Poll::Ready(Ok(State::Pausing(Box::pin(tokio::time::sleep(pause))))),
             Decision::Fail(error) => Poll::Ready(Err(error)),
         }

@@ -198,8 +198,8 @@ impl Connection {
     /// # Errors
     /// The connection is lost, or cannot be made.
     pub async fn send<R: Reply>(&mut self, cmd: &Cmd<R>) -> Result<()> {
-        self.ready().await?;
         let deadline = self.deadline();
+        self.ready(deadline).await?;
         let ticket = self.link.submit(1, cmd.size(), |outbox| cmd.write(outbox), (), deadline)?;
         self.sent.push_back(ticket);
         self.flush(deadline).await
@@ -210,8 +210,8 @@ impl Connection {
     /// # Errors
     /// As [`send`](Self::send).
     pub async fn send_packed(&mut self, commands: &[u8], count: u32) -> Result<()> {
-        self.ready().await?;
         let deadline = self.deadline();
+        self.ready(deadline).await?;
         for index in 0..count {
             // All bytes go with the first of the replies; the others only wait their turn.
             let bytes = if index == 0 { commands } else { &[] };
@@ -274,14 +274,20 @@ impl Connection {
     }
 
     async fn exchange(&mut self, call: &impl Call, deadline: Option<Instant>) -> Result<Replies> {
-        self.ready().await?;
-        let ticket = self.link.submit(call.count(), call.size(), |outbox| call.write(outbox), (), deadline)?;
+        self.ready(deadline).await?;
+        let ticket =
+            self.link.submit(call.count(), call.size(), |outbox| call.write(outbox), (), deadline)?;
         self.wait(ticket, deadline).await
     }
 
     /// Sends what is packed already, connecting first, and waits for its replies.
-    async fn exchange_packed(&mut self, commands: &[u8], count: u32, deadline: Option<Instant>) -> Result<Replies> {
-        self.ready().await?;
+    async fn exchange_packed(
+        &mut self,
+        commands: &[u8],
+        count: u32,
+        deadline: Option<Instant>,
+    ) -> Result<Replies> {
+        self.ready(deadline).await?;
         let ticket = self.link.submit(count, commands.len(), |outbox| outbox.copy(commands), (), deadline)?;
         self.wait(ticket, deadline).await
     }
@@ -292,13 +298,23 @@ impl Connection {
 
     /// Connected first where it never was. A connection that was lost stays so until [`reconnect`](Self::reconnect),
     /// since the state that the caller built up on it is gone.
-    async fn ready(&mut self) -> Result<()> {
+    async fn ready(&mut self, deadline: Option<Instant>) -> Result<()> {
         if let Some(ticket) = self.waiting.take() {
             self.link.abandon(ticket);
         }
         match &self.lost {
             Some(error) => Err(error.clone().with_outcome(Outcome::NotSent)),
-            None if self.wire.is_none() => self.reconnect().await,
+            None if self.wire.is_none() => match deadline {
+                None => self.reconnect().await,
+                Some(deadline) => match timeout_at(deadline.into(), self.reconnect()).await {
+                    Ok(connected) => connected,
+                    Err(_) => {
+                        // Callbacks may have been cut short.
+                        self.disconnect();
+                        Err(Error::timeout(Outcome::NotSent))
+                    }
+                },
+            },
             None => Ok(()),
         }
     }
@@ -351,7 +367,9 @@ impl Connection {
 
     /// Writes and reads, each as far as it goes, until something came in or all is written. Loses nothing when dropped.
     async fn receive(&mut self) -> Result<()> {
-        let Some(wire) = &mut self.wire else { return Err(self.lost.clone().unwrap_or_else(wire::closed_client)) };
+        let Some(wire) = &mut self.wire else {
+            return Err(self.lost.clone().unwrap_or_else(wire::closed_client));
+        };
         let (link, outbox) = (&mut self.link, &mut self.outbox);
         let progress = poll_fn(|cx| {
             if outbox.is_empty() {
@@ -392,7 +410,8 @@ impl<'c> Run for &'c mut Connection {
     type Out<R: Reply> = Exchange<'c, R>;
 
     fn run<R: Reply>(self, cmd: Cmd<R>) -> Exchange<'c, R> {
-        let deadline = call::deadline(lane::on_connection(&cmd), cmd.options(), self.config.timeout(), Instant::now());
+        let deadline =
+            call::deadline(lane::on_connection(&cmd), cmd.options(), self.config.timeout(), Instant::now());
         let replies = match lane::check_connection(&cmd) {
             Ok(()) => self.exchange_boxed(cmd.to_bytes(), deadline),
             Err(error) => Box::pin(std::future::ready(Err(error))),
@@ -414,7 +433,9 @@ impl<R: Reply> Future for Exchange<'_, R> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<R>> {
         let replies = ready!(self.replies.as_mut().poll(cx));
-        Poll::Ready(replies.and_then(|mut replies| replies.read()).map_err(|error| error.with_command(&self.name)))
+        Poll::Ready(
+            replies.and_then(|mut replies| replies.read()).map_err(|error| error.with_command(&self.name)),
+        )
     }
 }
 
@@ -425,7 +446,12 @@ impl<R> fmt::Debug for Exchange<'_, R> {
 }
 
 /// Runs one request on a connection made for it, and closed after it.
-pub(super) fn exchange_apart(config: Config, commands: Vec<u8>, count: u32, deadline: Option<Instant>) -> Pending<'static, Replies> {
+pub(super) fn exchange_apart(
+    config: Config,
+    commands: Vec<u8>,
+    count: u32,
+    deadline: Option<Instant>,
+) -> Pending<'static, Replies> {
     Box::pin(async move {
         let mut connection = Connection::new(config);
         connection.exchange_packed(&commands, count, deadline).await
@@ -434,6 +460,9 @@ pub(super) fn exchange_apart(config: Config, commands: Vec<u8>, count: u32, dead
 
 impl fmt::Debug for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Connection").field("config", &self.config).field("wire", &self.wire).finish_non_exhaustive()
+        f.debug_struct("Connection")
+            .field("config", &self.config)
+            .field("wire", &self.wire)
+            .finish_non_exhaustive()
     }
 }

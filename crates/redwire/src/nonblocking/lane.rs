@@ -100,7 +100,12 @@ impl Lane {
 
     /// Queues `call` for the connection, or writes it at once.
     #[inline]
-    pub(super) fn submit(&self, call: &impl Call, waker: &Waker, deadline: Option<Instant>) -> Result<Ticket> {
+    pub(super) fn submit(
+        &self,
+        call: &impl Call,
+        waker: &Waker,
+        deadline: Option<Instant>,
+    ) -> Result<Ticket> {
         let mut state = self.0.lock();
         if state.phase != Phase::Driven {
             self.start_driving(&mut state)?;
@@ -120,8 +125,9 @@ impl Lane {
         if state.phase == Phase::Closed {
             return Err(wire::closed_client());
         }
-        let runtime = Handle::try_current()
-            .map_err(|error| Error::usage("the async client needs a tokio runtime around it").with_source(error))?;
+        let runtime = Handle::try_current().map_err(|error| {
+            Error::usage("the async client needs a tokio runtime around it").with_source(error)
+        })?;
         state.phase = Phase::Driven;
         runtime.spawn(drive(Arc::clone(&self.0), None));
         Ok(())
@@ -129,7 +135,11 @@ impl Lane {
 
     /// The replies to what was submitted, once they are there.
     #[inline]
-    pub(super) fn poll_reply(&self, ticket: Ticket, waker: &Waker) -> std::result::Result<Result<Replies>, Ticket> {
+    pub(super) fn poll_reply(
+        &self,
+        ticket: Ticket,
+        waker: &Waker,
+    ) -> std::result::Result<Result<Replies>, Ticket> {
         self.0.lock().link.poll_reply(ticket, |waiter| waiter.clone_from(waker))
     }
 
@@ -296,14 +306,23 @@ impl<'a> Driver<'a> {
 
     /// Hands out the replies that came, and wakes those who wait for them.
     #[inline]
-    fn handle_read(&mut self, read: io::Result<usize>, inbound: &mut Inbound, frames: &mut Frames) -> Result<()> {
+    fn handle_read(
+        &mut self,
+        read: io::Result<usize>,
+        inbound: &mut Inbound,
+        frames: &mut Frames,
+    ) -> Result<()> {
         if read.map_err(|error| wire::io_error("reading", error))? == 0 {
             return Err(Error::closed_by_peer(Outcome::MaybeExecuted));
         }
         if inbound.poll_frames(frames)? {
             let mut state = self.shared.lock();
             let result = state.link.handle_frames(frames);
-            state.link.poll_woken(&mut self.woken);
+            match &result {
+                Ok(()) => state.link.poll_woken(&mut self.woken),
+                // Before those who have their replies go on, lest their next calls be written to a bad connection.
+                Err(error) => state.lose(&error.clone().with_address(&self.shared.address), &mut self.woken),
+            }
             drop(state);
             self.woken.drain(..).for_each(Waker::wake);
             result?;
@@ -313,7 +332,11 @@ impl<'a> Driver<'a> {
 
     /// Writes what has gathered, then sleeps. Ready when there is more to do at once, or (`Err`) no more to do at all.
     #[inline]
-    fn poll_write(&mut self, cx: &mut Context<'_>, writer: &Writer) -> Poll<std::result::Result<(), Option<Error>>> {
+    fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        writer: &Writer,
+    ) -> Poll<std::result::Result<(), Option<Error>>> {
         loop {
             if self.outbox.is_empty() && !self.take_outgoing(cx)? {
                 return self.poll_timer(cx).map(Ok);
@@ -339,12 +362,13 @@ impl<'a> Driver<'a> {
 
     /// Takes what waits to be written. Goes to sleep where nothing does; says whether there is anything to do.
     #[inline]
-    fn take_outgoing(&mut self, cx: &mut Context<'_>) -> std::result::Result<bool, Option<Error>> {
+    fn take_outgoing(&mut self, cx: &Context<'_>) -> std::result::Result<bool, Option<Error>> {
         let mut state = self.shared.lock();
         if state.phase == Phase::Closed {
             return Err(None);
         }
-        if state.rest.is_empty() && state.link.expects_more() && state.link.wants_transmit() && !self.yielded {
+        if state.rest.is_empty() && state.link.expects_more() && state.link.wants_transmit() && !self.yielded
+        {
             self.yielded = true;
             return Ok(true);
         }
@@ -438,7 +462,10 @@ impl<'a> Driver<'a> {
     /// Waits until somebody submits something; `None` when the client is closed.
     async fn until_asked(&mut self) -> Option<()> {
         let shared = self.shared;
-        self.meanwhile(poll_fn(|_| if shared.lock().link.is_idle() { Poll::Pending } else { Poll::Ready(()) })).await
+        self.meanwhile(poll_fn(
+            |_| if shared.lock().link.is_idle() { Poll::Pending } else { Poll::Ready(()) },
+        ))
+        .await
     }
 }
 

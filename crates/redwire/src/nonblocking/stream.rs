@@ -4,7 +4,7 @@ use std::io::{self, IoSlice};
 use std::pin::pin;
 use std::task::{Context, Poll};
 
-use bytes::BytesMut;
+use bytes::{BufMut, BytesMut};
 use redwire_core::config::{Config, Endpoint};
 use redwire_core::outbox::Outbox;
 use redwire_core::{ConnectionFault, Error, ErrorKind, Outcome, Result};
@@ -14,6 +14,10 @@ use tokio::net::{TcpStream, tcp};
 use tokio::net::{UnixStream, unix};
 
 use crate::socket;
+
+/// At most this much is read at once, however much room there is: while it is copied the peer sends on, and it is still
+/// in the processor's cache when it is looked at.
+const READ_AT_ONCE: usize = 256 * 1024;
 
 /// The half that reads.
 #[derive(Debug)]
@@ -82,11 +86,15 @@ impl Reader {
 
     /// Appends some bytes to `buffer`. `Ok(0)`: the peer has closed.
     #[inline]
-    pub(super) fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut BytesMut) -> Poll<io::Result<usize>> {
+    pub(super) fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffer: &mut BytesMut,
+    ) -> Poll<io::Result<usize>> {
         match self {
-            Self::Tcp(half) => pin!(half.read_buf(buffer)).poll(cx),
+            Self::Tcp(half) => pin!(half.read_buf(&mut buffer.limit(READ_AT_ONCE))).poll(cx),
             #[cfg(unix)]
-            Self::Unix(half) => pin!(half.read_buf(buffer)).poll(cx),
+            Self::Unix(half) => pin!(half.read_buf(&mut buffer.limit(READ_AT_ONCE))).poll(cx),
         }
     }
 }

@@ -166,7 +166,9 @@ fn a_late_reply_is_nobody_elses(setup: Setup) {
         // Either its own reply, or an honest failure of a connection that is out of step.
         match connection.run::<i64>(&format!("ECHO {i}")) {
             Ok(echo) => assert_eq!(echo, i),
-            Err(error) => assert!(matches!(error.kind(), ErrorKind::Connection(_)) || error.is_timeout(), "{error}"),
+            Err(error) => {
+                assert!(matches!(error.kind(), ErrorKind::Connection(_)) || error.is_timeout(), "{error}")
+            }
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Pipelines of every shape and size, in one piece, without deadlock. REFERENCE U3.
 
 use bytes::Bytes;
-use redwire::{Cmd, ErrorKind, Outcome, Pipeline, Run, Slot, cmd};
+use redwire::{ErrorKind, Outcome, Pipeline, Run, Slot, cmd};
 use redwire_testkit::shared;
 
 use crate::common::{Setup, words};
@@ -34,7 +34,7 @@ fn shapes_of_slots_become_shapes_of_values(setup: Setup) {
             let value: Slot<Option<String>> = run(p, &format!("GET {key}"));
             let list: Vec<Slot<String>> = (0..3).map(|i| run(p, &format!("ECHO {i}"))).collect();
             let none: Option<Slot<i64>> = None;
-            run::<i64>(p, &format!("DEL {key}"));
+            drop(run::<i64>(p, &format!("DEL {key}")));
             (ok, n, (value, list), none, ())
         })
         .unwrap();
@@ -110,7 +110,8 @@ fn many_commands(setup: Setup, url: &str, count: u64) {
 
 fn values_of_all_sizes(setup: Setup) {
     let client = setup.client(&shared().url(), "timeout=60s");
-    let sizes: Vec<usize> = (0..40).map(|i| [0, 1, 15, 16, 4095, 4096, 65_535, 65_536, MIB - 1, MIB][i * 7 % 10]).collect();
+    let sizes: Vec<usize> =
+        (0..40).map(|i| [0, 1, 15, 16, 4095, 4096, 65_535, 65_536, MIB - 1, MIB][i * 7 % 10]).collect();
     let value = |i: usize| Bytes::from(vec![i as u8; sizes[i]]);
     let values: Vec<Bytes> = client
         .pipeline(|p| (0..40).map(|i| p.run(cmd::<Bytes>("ECHO").arg(value(i)))).collect::<Vec<_>>())
@@ -147,7 +148,7 @@ fn refused_commands_fail_the_pipeline_before_it_is_sent(setup: Setup) {
         let error = client
             .pipeline(|p| {
                 drop(run::<()>(p, &format!("SET {key} 1")));
-                drop(p.run(words::<redwire::Value>(line) as Cmd<redwire::Value>));
+                drop(p.run(words::<redwire::Value>(line)));
             })
             .unwrap_err();
         assert_eq!((error.kind(), error.outcome()), (ErrorKind::Usage, Outcome::NotSent), "{line}: {error}");

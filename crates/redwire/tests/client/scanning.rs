@@ -16,12 +16,15 @@ both!(every_stable_key_comes_while_others_come_and_go, collections_are_walked, o
 fn every_stable_key_comes_while_others_come_and_go(setup: Setup) {
     let server = Server::start();
     let client = setup.client(&server.unix_url(), "");
-    client.execute::<()>(cmd("MSET").arg((0..10_000).map(|i| (format!("stable:{i}"), i)).collect::<Vec<_>>())).unwrap();
+    client
+        .execute::<()>(cmd("MSET").arg((0..10_000).map(|i| (format!("stable:{i}"), i)).collect::<Vec<_>>()))
+        .unwrap();
     let done = AtomicBool::new(false);
     thread::scope(|scope| {
         scope.spawn(|| {
             for i in (0..).take_while(|_| !done.load(Ordering::Relaxed)) {
-                let keys: Vec<String> = (0..200).map(|n| format!("passing:{}", (i * 131 + n) % 5000)).collect();
+                let keys: Vec<String> =
+                    (0..200).map(|n| format!("passing:{}", (i * 131 + n) % 5000)).collect();
                 let pairs = keys.iter().map(|key| (key, i)).collect::<Vec<_>>();
                 client.execute::<()>(cmd("MSET").arg(pairs)).unwrap();
                 client.execute::<i64>(cmd("UNLINK").arg(&keys[..150])).unwrap();
@@ -48,15 +51,27 @@ fn collections_are_walked(setup: Setup) {
     client.execute::<i64>(cmd("ZADD").arg(key("z")).arg(scored)).unwrap();
     let (hash, set, sorted) = match &client {
         Client::Blocking(client) => (
-            client.hscan(key("h"), ScanOptions::new()).collect::<redwire::Result<HashMap<String, i64>>>().unwrap(),
+            client
+                .hscan(key("h"), ScanOptions::new())
+                .collect::<redwire::Result<HashMap<String, i64>>>()
+                .unwrap(),
             client.sscan(key("s"), ScanOptions::new()).collect::<redwire::Result<HashSet<i64>>>().unwrap(),
-            client.zscan(key("z"), ScanOptions::new()).collect::<redwire::Result<HashMap<String, i64>>>().unwrap(),
+            client
+                .zscan(key("z"), ScanOptions::new())
+                .collect::<redwire::Result<HashMap<String, i64>>>()
+                .unwrap(),
         ),
         Client::Tokio(client) => runtime().block_on(async {
             (
-                gather(client.hscan::<(String, i64)>(key("h"), ScanOptions::new())).await.into_iter().collect(),
+                gather(client.hscan::<(String, i64)>(key("h"), ScanOptions::new()))
+                    .await
+                    .into_iter()
+                    .collect(),
                 gather(client.sscan::<i64>(key("s"), ScanOptions::new())).await.into_iter().collect(),
-                gather(client.zscan::<(String, i64)>(key("z"), ScanOptions::new())).await.into_iter().collect(),
+                gather(client.zscan::<(String, i64)>(key("z"), ScanOptions::new()))
+                    .await
+                    .into_iter()
+                    .collect(),
             )
         }),
     };

@@ -45,7 +45,10 @@ fn a_reply_of_the_wrong_type_says_so(setup: Setup) {
     assert_eq!((error.command(), error.tries()), (Some("GET"), 1));
     assert!(error.to_string().contains("text"), "{error}");
     let error = client.execute::<i64>(cmd("INCR").arg(&key)).unwrap_err();
-    assert_eq!((error.outcome(), error.code(), error.command()), (Outcome::Rejected, Some("ERR"), Some("INCR")));
+    assert_eq!(
+        (error.outcome(), error.code(), error.command()),
+        (Outcome::Rejected, Some("ERR"), Some("INCR"))
+    );
     assert_eq!(client.execute::<String>(cmd("GET").arg(&key)).unwrap(), "text");
 }
 

@@ -46,24 +46,26 @@ macro_rules! each_client {
 }
 
 /// The address of `server`, for this protocol.
-pub fn url(server: &Server, protocol: u8) -> String {
+pub(crate) fn url(server: &Server, protocol: u8) -> String {
     format!("{}?protocol={protocol}", server.url())
 }
 
 /// Makes key names with a prefix of its own.
-pub fn keys() -> impl Fn(&str) -> String {
+pub(crate) fn keys() -> impl Fn(&str) -> String {
     static CLIENTS: AtomicU32 = AtomicU32::new(0);
     let client = CLIENTS.fetch_add(1, Ordering::Relaxed);
     move |name| format!("test:{client}:{name}")
 }
 
 /// Whether the shared server understands Redis's commands of this version; every Valkey knows those of 7.2.
-pub fn since(major: u32, minor: u32) -> bool {
+pub(crate) fn since(major: u32, minor: u32) -> bool {
     let version = if shared().is_valkey() { (7, 2, 0) } else { shared().version() };
     version >= (major, minor, 0)
 }
 
 /// Whether the shared server has this command.
-pub fn has(command: &str) -> bool {
-    shared().command(&["COMMAND", "INFO", command]).is_ok_and(|info| info.to_ascii_lowercase().contains(&command.to_ascii_lowercase()))
+pub(crate) fn has(command: &str) -> bool {
+    shared()
+        .command(&["COMMAND", "INFO", command])
+        .is_ok_and(|info| info.to_ascii_lowercase().contains(&command.to_ascii_lowercase()))
 }

@@ -1,4 +1,15 @@
 //! The typed commands against a real server: one file per family, each test on four clients.
 
+mod connection;
+mod geo;
 mod harness;
+mod hashes;
+mod hyperloglog;
+mod keys;
+mod lists;
+mod publish;
+mod scripting;
+mod server;
+mod sets;
+mod sorted_sets;
 mod strings;

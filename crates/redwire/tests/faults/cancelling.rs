@@ -93,18 +93,26 @@ impl Caller {
                 }
             }
             1 => {
-                if let Some(status) = self.perhaps(client.execute(cmd::<String>("SET").arg(&key).arg(&tag))).await {
+                if let Some(status) =
+                    self.perhaps(client.execute(cmd::<String>("SET").arg(&key).arg(&tag))).await
+                {
                     assert_eq!(status.unwrap(), "OK");
                 }
             }
             2 => {
-                if let Some(value) = self.perhaps(client.execute(cmd::<Option<String>>("GET").arg(&key))).await {
+                if let Some(value) =
+                    self.perhaps(client.execute(cmd::<Option<String>>("GET").arg(&key))).await
+                {
                     assert!(value.unwrap().is_none_or(|value| value.starts_with(&own)), "{key}");
                 }
             }
             _ => {
                 let call = client.pipeline(|p| -> (Slot<String>, Slot<()>, Slot<String>) {
-                    (p.run(cmd("ECHO").arg(&tag)), p.run(cmd("SET").arg(&key).arg(&tag)), p.run(cmd("GET").arg(&key)))
+                    (
+                        p.run(cmd("ECHO").arg(&tag)),
+                        p.run(cmd("SET").arg(&key).arg(&tag)),
+                        p.run(cmd("GET").arg(&key)),
+                    )
                 });
                 if let Some(replies) = self.perhaps(call).await {
                     assert_eq!(replies.unwrap(), (tag.clone(), (), tag));

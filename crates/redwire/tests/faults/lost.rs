@@ -29,6 +29,8 @@ fn a_lost_reply_is_told_and_the_command_not_repeated(setup: Setup) {
             if length == 0 && line.starts_with('L') {
                 continue;
             }
+            // A new connection's handshake must not meet the fault.
+            client.run::<()>("PING").unwrap();
             proxy.set(Direction::ToClient, fault);
             let error = client.run::<redwire::Value>(line).unwrap_err();
             assert!(matches!(error.kind(), ErrorKind::Connection(_)), "{line}: {error}");
@@ -48,14 +50,17 @@ fn a_lost_pipeline_is_told_and_not_repeated(setup: Setup) {
     // The first reply comes through, the others do not.
     for bytes in [0, 4, 6] {
         server.command(&["DEL", "n"]).unwrap();
+        client.run::<()>("PING").unwrap();
         proxy.set(Direction::ToClient, Fault::CutAfter(bytes));
         let result = client.pipeline(|p| (0..10).map(|_| p.run(words::<i64>("INCR n"))).collect::<Vec<_>>());
         let error = result.unwrap_err();
         assert_eq!(error.outcome(), Outcome::MaybeExecuted, "{error}");
         assert_eq!(server.command(&["GET", "n"]).unwrap(), "10");
     }
+    client.run::<()>("PING").unwrap();
     proxy.set(Direction::ToClient, Fault::CutAfter(6));
-    let reads = client.pipeline(|p| -> (Slot<i64>, Slot<i64>) { (p.run(words("GET n")), p.run(words("STRLEN n"))) });
+    let reads =
+        client.pipeline(|p| -> (Slot<i64>, Slot<i64>) { (p.run(words("GET n")), p.run(words("STRLEN n"))) });
     assert_eq!(reads.unwrap(), (10, 2), "a pipeline that only reads is repeated");
 }
 
@@ -65,6 +70,7 @@ fn what_only_reads_is_repeated(setup: Setup) {
     let client = setup.client(&proxy.url(), "");
     server.command(&["SET", "k", "k=value"]).unwrap();
     for fault in [Fault::CutAfter(0), Fault::CutAfter(4), Fault::ResetAfter(1)] {
+        client.run::<()>("PING").unwrap();
         proxy.set(Direction::ToClient, fault);
         assert_eq!(client.run::<String>("GET k").unwrap(), "k=value");
         proxy.set(Direction::ToClient, fault);
@@ -103,7 +109,11 @@ fn without_a_pause_nothing_runs_twice(setup: Setup) {
         match client.run::<i64>("INCR n") {
             Ok(_) => done += 1,
             Err(error) => {
-                assert_eq!(error.outcome(), Outcome::MaybeExecuted, "what was not sent is sent again: {error}");
+                assert_eq!(
+                    error.outcome(),
+                    Outcome::MaybeExecuted,
+                    "what was not sent is sent again: {error}"
+                );
                 unknown += 1;
             }
         }
@@ -131,7 +141,9 @@ fn half_a_command_is_not_sent(setup: Setup) {
     // More than all the buffers between client and server hold.
     let value = Bytes::from(vec![b'v'; 48 << 20]);
     let set = || cmd::<()>("SET").arg("k").arg(&value);
-    for fault in [Fault::CutAfter(1), Fault::CutAfter(100), Fault::ResetAfter(65_536), Fault::CutAfter(5_000_000)] {
+    // Resets only: a peer that ends in order and swallows the rest may be found out when all is written, and then the
+    // outcome is honestly unknown.
+    for fault in [1, 100, 65_536, 5_000_000].map(Fault::ResetAfter) {
         let client = setup.client(&proxy.url(), "timeout=30s");
         proxy.set(Direction::ToServer, fault);
         let error = client.execute(set().retries(0)).unwrap_err();
@@ -148,11 +160,12 @@ fn half_a_command_is_not_sent(setup: Setup) {
 fn replies_lost_at_random_never_execute_twice(setup: Setup) {
     let server = Server::start();
     let proxy = Proxy::start(server.addr());
-    let client = setup.client(&proxy.url(), "retry_backoff=none&reconnect_backoff=none");
+    let client = setup.client(&proxy.url(), "retry_backoff=none&reconnect_backoff=constant:1ms");
     let mut rng = fastrand::Rng::with_seed(5);
     let (mut done, mut unknown) = (0, 0);
     for _ in 0..200 {
-        let fault = if rng.bool() { Fault::CutAfter(rng.u64(..30)) } else { Fault::ResetAfter(rng.u64(..30)) };
+        let fault =
+            if rng.bool() { Fault::CutAfter(rng.u64(..30)) } else { Fault::ResetAfter(rng.u64(..30)) };
         proxy.set(if rng.bool() { Direction::ToClient } else { Direction::ToServer }, fault);
         for _ in 0..3 {
             match client.execute(words::<i64>("INCR n")) {

@@ -4,13 +4,12 @@ use std::io::Write;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use redwire::{Outcome, Value};
+use bytes::Bytes;
+use redwire::{Outcome, Run, Value, cmd};
 use redwire_testkit::{Direction, Fault, Proxy, Server, eventually};
 
-use crate::common::{Client, LIMIT, Setup, timed, words};
+use crate::common::{Client, GRACE, LIMIT, Setup, timed, words};
 
-/// The promise is 50 ms; a test on a loaded machine allows its scheduler 100 more, and prints the worst it saw.
-const GRACE: Duration = Duration::from_millis(150);
 const TIMEOUT: Duration = Duration::from_millis(500);
 
 both!(
@@ -25,7 +24,11 @@ both!(
 /// All calls must have failed for want of time, in time.
 fn check(setup: Setup, what: &str, limit: Duration, calls: Vec<(redwire::Error, Duration)>) {
     let worst = calls.iter().map(|(_, took)| took.saturating_sub(limit)).max().unwrap();
-    let _ = writeln!(std::io::stderr(), "{what}, {setup:?}: {} calls, {worst:?} past the deadline at worst", calls.len());
+    let _ = writeln!(
+        std::io::stderr(),
+        "{what}, {setup:?}: {} calls, {worst:?} past the deadline at worst",
+        calls.len()
+    );
     for (error, took) in calls {
         assert!(error.is_timeout(), "{error}");
         assert!(took >= limit - Duration::from_millis(5) && took <= limit + GRACE, "{took:?}: {error}");
@@ -58,23 +61,25 @@ fn a_frozen_server_holds_nobody_past_the_deadline(setup: Setup) {
         check(setup, "frozen", TIMEOUT, calls);
         server.thaw();
         let thawed = Instant::now();
-        eventually("service returns", LIMIT, || client.run::<String>("GET k").is_ok_and(|value| value == "v"));
+        eventually("service returns", LIMIT, || {
+            client.run::<String>("GET k").is_ok_and(|value| value == "v")
+        });
         assert!(thawed.elapsed() < Duration::from_millis(1500), "{:?}", thawed.elapsed());
     }
 }
 
 fn a_frozen_server_holds_no_pipeline_past_the_deadline(setup: Setup) {
-    use redwire::{Run, cmd};
     let server = Server::start();
     let client = setup.client(&server.url(), "timeout=500ms");
     client.run::<()>("SET k v").unwrap();
     server.freeze();
     // Too large for the buffers of the kernel, so that writing waits, too.
-    let value = vec![b'v'; 8 << 20];
-    let call = || client.pipeline(|p| (0..4).map(|_| p.run(cmd::<Value>("SET").arg("k").arg(&value))).collect::<Vec<_>>());
+    let (value, large) = (Bytes::from(vec![b'v'; 8 << 20]), Bytes::from(vec![b'v'; 32 << 20]));
+    let set = |value: &Bytes| cmd::<Value>("SET").arg("k").arg(value);
+    let call = || client.pipeline(|p| [(); 4].map(|()| p.run(set(&value))));
     let (result, took) = timed(call);
     check(setup, "a pipeline", TIMEOUT, vec![(result.unwrap_err(), took)]);
-    let (result, took) = timed(|| client.execute(cmd::<Value>("SET").arg("k").arg([&value[..]; 4].concat())));
+    let (result, took) = timed(|| client.execute(set(&large)));
     check(setup, "a large value", TIMEOUT, vec![(result.unwrap_err(), took)]);
     server.thaw();
     eventually("service returns", LIMIT, || client.run::<String>("PING").is_ok());

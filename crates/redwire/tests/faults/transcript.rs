@@ -37,8 +37,8 @@ fn script(protocol: u8) -> Vec<Vec<Step>> {
         expect(&["INCR", "n"]),
         expect(&["GET", "k"]),
         expect(&["LRANGE", "l", "0", "-1"]),
-        reply(format!(":7\r\n{pushed}$1\r\nv\r\n*2\r\n$1\r\na\r\n{pushed}")),
-        reply("$-1\r\n"),
+        reply(format!(":7\r\n{pushed}$1\r\nv\r\n*2\r\n$1\r\na\r\n")),
+        reply(format!("$-1\r\n{pushed}")),
         // A read whose connection is lost is sent again on a new one; a write is not.
         expect(&["GET", "again"]),
         Step::Close,
@@ -75,8 +75,10 @@ fn both_drivers_have_the_same_conversation() {
             let url = fake.url().replace("redis://", "redis://ann:pw@");
             let options = "client_name=me&lib_name=lib&lib_version=1&db=2&retry_backoff=none";
             let client = Setup { driver, protocol }.client(&url, options);
-            let told: Vec<String> =
-                converse(&client).into_iter().map(|line| line.replace(&fake.addr().to_string(), "ADDRESS")).collect();
+            let told: Vec<String> = converse(&client)
+                .into_iter()
+                .map(|line| line.replace(&fake.addr().to_string(), "ADDRESS"))
+                .collect();
             fake.verify();
             let heard: Vec<_> = (0..3).map(|connection| fake.received_on(connection)).collect();
             (told, heard)

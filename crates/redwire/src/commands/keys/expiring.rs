@@ -52,7 +52,9 @@ impl Reply for Ttl {
     fn decode(reader: &mut Reader<'_>) -> Result<Self> {
         Ok(match i64::decode(reader)? {
             -2 => Self::Missing,
-            millis => u64::try_from(millis).map_or(Self::Never, |millis| Self::In(Duration::from_millis(millis))),
+            millis => {
+                u64::try_from(millis).map_or(Self::Never, |millis| Self::In(Duration::from_millis(millis)))
+            }
         })
     }
 }

@@ -10,8 +10,15 @@ pub(crate) fn millis(duration: Duration) -> u64 {
 }
 
 /// A timeout in seconds with milliseconds behind the point; zero, which waits for ever, stays zero.
+///
+/// No timeout is shorter than 2 ms: Redis 6.2 rounds `0.001` down and would wait for ever.
 pub(crate) fn timeout(duration: Duration) -> f64 {
-    if duration.is_zero() { 0.0 } else { millis(duration) as f64 / 1000.0 }
+    if duration.is_zero() { 0.0 } else { millis(duration).max(2) as f64 / 1000.0 }
+}
+
+/// A timeout in milliseconds; zero, which waits for ever, stays zero.
+pub(crate) fn timeout_millis(duration: Duration) -> u64 {
+    if duration.is_zero() { 0 } else { millis(duration) }
 }
 
 /// Milliseconds since 1970, below zero before that.
@@ -34,7 +41,7 @@ mod tests {
         }
         assert_eq!(millis(Duration::MAX), i64::MAX as u64);
         assert_eq!(timeout(Duration::ZERO), 0.0);
-        assert_eq!(timeout(Duration::from_nanos(1)), 0.001);
+        assert_eq!(timeout(Duration::from_nanos(1)), 0.002);
         assert_eq!(timeout(Duration::from_millis(2500)), 2.5);
     }
 

@@ -1,0 +1,25 @@
+//! Reads answers made of names and values, flat lists on RESP2 and maps on RESP3, of which newer servers may know more.
+
+use redwire_core::{Reader, Reply, Result};
+
+/// Hands each name to `each`, which reads the value and returns true, or leaves it alone to be passed over.
+pub(crate) fn fields(
+    reader: &mut Reader<'_>,
+    mut each: impl FnMut(&str, &mut Reader<'_>) -> Result<bool>,
+) -> Result<()> {
+    let mut items = reader.items()?;
+    while items.more(reader)? {
+        items.take(2, reader)?;
+        let name = String::decode(reader)?;
+        if !each(&name, reader)? {
+            reader.skip()?;
+        }
+    }
+    Ok(())
+}
+
+/// Reads a value into its place and says that it was read.
+pub(crate) fn read<T: Reply>(place: &mut T, reader: &mut Reader<'_>) -> Result<bool> {
+    *place = T::decode(reader)?;
+    Ok(true)
+}
