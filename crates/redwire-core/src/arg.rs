@@ -302,15 +302,21 @@ impl<T: Arg, const N: usize> Arg for [T; N] {
 }
 
 macro_rules! sequences {
-    ($($sequence:ident < $($param:ident),* >),*) => {$(
-        impl<T: Arg, $($param),*> Arg for $sequence<T, $($param),*> {
+    ($($sequence:ty),*) => {$(
+        impl<T: Arg> Arg for $sequence {
             fn write(&self, args: &mut Args) {
                 self.iter().for_each(|item| item.write(args));
             }
         }
     )*};
 }
-sequences!(Vec<>, VecDeque<>, BTreeSet<>, HashSet<S>);
+sequences!(Vec<T>, VecDeque<T>, BTreeSet<T>);
+
+impl<T: Arg, S> Arg for HashSet<T, S> {
+    fn write(&self, args: &mut Args) {
+        self.iter().for_each(|item| item.write(args));
+    }
+}
 
 impl<K: Arg, V: Arg, S> Arg for HashMap<K, V, S> {
     fn write(&self, args: &mut Args) {

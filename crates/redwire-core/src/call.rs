@@ -145,7 +145,8 @@ impl<S: Slots> Call for Piped<S> {
 
     fn read(&mut self, replies: Replies) -> Result<S::Out> {
         // A call is read once: after an error of a single command it is not tried again (`is_single`).
-        let slots = self.slots.take().ok_or_else(|| Error::usage("the replies of a pipeline are read once"))?;
+        let slots =
+            self.slots.take().ok_or_else(|| Error::usage("the replies of a pipeline are read once"))?;
         self.batch.finish(replies, slots)
     }
 

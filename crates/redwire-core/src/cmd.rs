@@ -182,6 +182,9 @@ impl<R> Clone for Cmd<R> {
 impl<R> fmt::Debug for Cmd<R> {
     /// Names the command and hides its arguments: any of them may be a secret.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Cmd").field("name", &self.name()).field("words", &self.args.len()).finish_non_exhaustive()
+        f.debug_struct("Cmd")
+            .field("name", &self.name())
+            .field("words", &self.args.len())
+            .finish_non_exhaustive()
     }
 }

@@ -65,7 +65,7 @@ pub enum ErrorKind {
     Authentication(AuthenticationFault),
     /// The call's deadline passed.
     Timeout,
-    /// The peer sent what no Redis server sends; the connection was dropped.
+    /// The peer sent what no Redis server sends. Where replies cannot be told apart any more, the connection was dropped.
     Protocol,
     /// The server answered with an error; [`Error::code`] is its first word.
     Response,
@@ -239,7 +239,8 @@ impl Error {
         if self.0.outcome != Outcome::Rejected {
             return None;
         }
-        let line = self.0.source.as_deref().and_then(<dyn std::error::Error + Send + Sync>::downcast_ref::<Self>);
+        let line =
+            self.0.source.as_deref().and_then(<dyn std::error::Error + Send + Sync>::downcast_ref::<Self>);
         if let Some(code) = line.and_then(Self::code) {
             return Some(code);
         }
@@ -295,7 +296,8 @@ impl Error {
 
 /// Servers write codes in capitals; a message without one (some modules, some Lua) has no code.
 fn is_code(word: &str) -> bool {
-    !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_')
+    !word.is_empty()
+        && word.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_')
 }
 
 /// The kind behind a server's error line. The words are those of Redis 2.8 to 8 and Valkey 7 to 9.
@@ -310,7 +312,9 @@ fn classify(line: &str) -> ErrorKind {
         "MOVED" | "ASK" | "TRYAGAIN" | "CLUSTERDOWN" | "CROSSSLOT" => ErrorKind::Cluster,
         "ERR" if rest.starts_with("max number of clients") => ErrorKind::MaxClients,
         // Servers before 6.0 have no code of their own for a wrong password.
-        "ERR" if rest.starts_with("invalid password") || rest.starts_with("AUTH <password> called without") => {
+        "ERR"
+            if rest.starts_with("invalid password") || rest.starts_with("AUTH <password> called without") =>
+        {
             ErrorKind::Authentication(AuthenticationFault::WrongPassword)
         }
         "ERR" if rest.starts_with("Client sent AUTH") => {
@@ -390,7 +394,11 @@ mod tests {
             ("ERR max number of clients reached", ErrorKind::MaxClients, Some("ERR")),
             ("MOVED 1 127.0.0.1:1", ErrorKind::Cluster, Some("MOVED")),
             ("READONLY You can't write", ErrorKind::ReadOnly, Some("READONLY")),
-            ("ERR invalid password", ErrorKind::Authentication(AuthenticationFault::WrongPassword), Some("ERR")),
+            (
+                "ERR invalid password",
+                ErrorKind::Authentication(AuthenticationFault::WrongPassword),
+                Some("ERR"),
+            ),
             ("something a script said", ErrorKind::Response, None),
         ];
         for (line, kind, code) in table {

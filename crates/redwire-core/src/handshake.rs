@@ -110,7 +110,11 @@ impl Handshake {
             return Ok(());
         }
         let Some(step) = self.steps.pop_front() else {
-            return Err(Error::new(ErrorKind::Protocol, Outcome::NotSent, "the server answered what nobody asked"));
+            return Err(Error::new(
+                ErrorKind::Protocol,
+                Outcome::NotSent,
+                "the server answered what nobody asked",
+            ));
         };
         match (step, Reader::read::<Value>(frame)) {
             (Step::Hello, Ok(answer)) => self.greet(&answer),
@@ -179,9 +183,7 @@ impl Step {
     fn may_fail(self, error: &Error) -> bool {
         match self {
             Self::SetInfo => true,
-            Self::SetName => {
-                error.kind() == ErrorKind::Authentication(AuthenticationFault::NoPermission)
-            }
+            Self::SetName => error.kind() == ErrorKind::Authentication(AuthenticationFault::NoPermission),
             Self::Hello | Self::Auth | Self::Select | Self::ReadOnly => false,
         }
     }

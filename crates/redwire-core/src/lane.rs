@@ -70,7 +70,9 @@ pub fn check_connection<R>(cmd: &Cmd<R>) -> Result<()> {
 #[cold]
 fn refusal<R>(cmd: &Cmd<R>, session: Session) -> Error {
     let advice = match session {
-        Session::Selects => "the database is chosen in the URL (`/2`) or by the option `db`, or on a `Connection`",
+        Session::Selects => {
+            "the database is chosen in the URL (`/2`) or by the option `db`, or on a `Connection`"
+        }
         Session::Authenticates | Session::Greets => "user, password and protocol are options of the client",
         Session::Describes => "the name is set by the option `client_name`, or on a `Connection`",
         Session::Reads => "reading from replicas is the option `read_only`",
@@ -100,7 +102,10 @@ mod tests {
         assert_eq!(lane("GET k").unwrap(), Lane::Shared);
         assert_eq!(lane("XREAD STREAMS s 0").unwrap(), Lane::Shared);
         assert_eq!(lane("NOSUCH.COMMAND x").unwrap(), Lane::Shared);
-        assert_eq!(lane("BLPOP a b 1.5").unwrap(), Lane::Exclusive(Blocking::Upto(Duration::from_millis(1500))));
+        assert_eq!(
+            lane("BLPOP a b 1.5").unwrap(),
+            Lane::Exclusive(Blocking::Upto(Duration::from_millis(1500)))
+        );
         assert_eq!(lane("XREAD BLOCK 0 STREAMS s $").unwrap(), Lane::Exclusive(Blocking::Forever));
     }
 

@@ -17,6 +17,7 @@ pub mod handshake;
 pub mod inbound;
 pub mod lane;
 pub mod link;
+pub mod outage;
 pub mod outbox;
 pub mod retry;
 pub mod secret;

@@ -78,9 +78,16 @@ struct Probe {
 #[derive(Debug)]
 enum Slot<W> {
     Free,
-    Waiting { waiter: W, deadline: Option<Instant> },
+    Waiting {
+        waiter: W,
+        deadline: Option<Instant>,
+    },
     /// Some of several replies have come.
-    Gathering { waiter: W, deadline: Option<Instant>, replies: Box<Replies> },
+    Gathering {
+        waiter: W,
+        deadline: Option<Instant>,
+        replies: Box<Replies>,
+    },
     Done(Result<Replies, Error>),
     Abandoned,
 }
@@ -314,7 +321,8 @@ impl<W> Link<W> {
                     self.probe = None;
                 }
             } else {
-                while run < entry.owed as usize && frames.ends.get(next + run).is_some_and(|(_, push)| !push) {
+                while run < entry.owed as usize && frames.ends.get(next + run).is_some_and(|(_, push)| !push)
+                {
                     run += 1;
                 }
             }
@@ -341,7 +349,9 @@ impl<W> Link<W> {
                     self.woken.push(waiter);
                 }
             }
-            Slot::Waiting { .. } | Slot::Gathering { .. } => self.gather(slot, piece, count, has_errors, done),
+            Slot::Waiting { .. } | Slot::Gathering { .. } => {
+                self.gather(slot, piece, count, has_errors, done)
+            }
             Slot::Abandoned if done => self.release(slot),
             // Failed by its deadline before its last reply came: the rest goes to nobody.
             Slot::Abandoned | Slot::Done(_) | Slot::Free => {}
@@ -480,7 +490,8 @@ impl<W> Link<W> {
         let not_sent = error.clone().with_outcome(Outcome::NotSent);
         let maybe = error.clone().with_outcome(Outcome::MaybeExecuted);
         while let Some(entry) = self.order.pop_front() {
-            let error = if outcome(entry.decisive, self.sent) == Outcome::NotSent { &not_sent } else { &maybe };
+            let error =
+                if outcome(entry.decisive, self.sent) == Outcome::NotSent { &not_sent } else { &maybe };
             let place = &mut self.slots[entry.slot as usize];
             match place {
                 Slot::Waiting { .. } | Slot::Gathering { .. } => fail(place, error.clone(), &mut self.woken),
@@ -515,7 +526,8 @@ fn fail<W>(place: &mut Slot<W>, error: Error, woken: &mut Vec<W>) {
 
 #[cold]
 fn out_of_step() -> Error {
-    let message = "expected replies in the order of the requests; after one that failed to come, they are out of step";
+    let message =
+        "expected replies in the order of the requests; after one that failed to come, they are out of step";
     Error::new(ErrorKind::Connection(ConnectionFault::Reset), Outcome::MaybeExecuted, message)
 }
 

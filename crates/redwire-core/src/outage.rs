@@ -30,13 +30,21 @@ pub enum Turn {
     /// Not before then.
     At(Instant),
     /// Not before then, and no use waiting: time alone will not mend it.
-    Hopeless(Error),
+    Hopeless(Instant, Error),
 }
 
 impl Outage {
     /// An attempt failed; `random` is uniform over all of `u64`.
     pub fn handle_failure(&mut self, error: Error, backoff: Backoff, now: Instant, random: u64) {
-        let (tries, pause) = self.last.as_ref().map_or((1, Duration::ZERO), |last| (last.tries + 1, last.pause));
+        if error.kind() == ErrorKind::Timeout {
+            // A caller in a hurry says nothing about the server: its turn is for the next one.
+            if let Some(last) = &mut self.last {
+                last.next = now;
+            }
+            return;
+        }
+        let (tries, pause) =
+            self.last.as_ref().map_or((1, Duration::ZERO), |last| (last.tries + 1, last.pause));
         let pause = backoff.delay(tries, pause, random);
         self.last = Some(Failure { tries, pause, next: now + pause, error });
     }
@@ -59,7 +67,7 @@ impl Outage {
             last.next = now + backoff.delay(last.tries + 1, last.pause, random);
             return Turn::Now;
         }
-        if heals(&last.error) { Turn::At(last.next) } else { Turn::Hopeless(last.error.clone()) }
+        if heals(&last.error) { Turn::At(last.next) } else { Turn::Hopeless(last.next, last.error.clone()) }
     }
 }
 
@@ -98,10 +106,21 @@ mod tests {
     }
 
     #[test]
+    fn a_turn_that_was_not_used_is_for_the_next() {
+        let (mut outage, now) = failed(ErrorKind::Connection(ConnectionFault::Refused));
+        let later = now + Duration::from_millis(100);
+        assert!(matches!(outage.poll_turn(BACKOFF, later, 0), Turn::Now));
+        outage.handle_failure(Error::timeout(Outcome::NotSent), BACKOFF, later, 0);
+        assert!(matches!(outage.poll_turn(BACKOFF, later, 0), Turn::Now));
+    }
+
+    #[test]
     fn what_time_will_not_mend_is_told_at_once() {
         let wrong = ErrorKind::Authentication(AuthenticationFault::WrongPassword);
         let (mut outage, now) = failed(wrong);
-        assert!(matches!(outage.poll_turn(BACKOFF, now, 0), Turn::Hopeless(error) if error.kind() == wrong));
+        assert!(
+            matches!(outage.poll_turn(BACKOFF, now, 0), Turn::Hopeless(_, error) if error.kind() == wrong)
+        );
         assert!(matches!(outage.poll_turn(BACKOFF, now + Duration::from_secs(1), 0), Turn::Now));
     }
 }

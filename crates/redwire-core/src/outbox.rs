@@ -192,7 +192,8 @@ mod tests {
             while !outbox.is_empty() {
                 let mut slices = [IoSlice::new(&[]); 2];
                 let filled = outbox.slices(&mut slices);
-                let next: Vec<u8> = slices[..filled].iter().flat_map(|slice| slice.to_vec()).take(step).collect();
+                let next: Vec<u8> =
+                    slices[..filled].iter().flat_map(|slice| slice.to_vec()).take(step).collect();
                 assert!(!next.is_empty());
                 outbox.advance(next.len());
                 written.extend(next);

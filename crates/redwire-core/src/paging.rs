@@ -26,9 +26,14 @@ mod tests {
 
     #[test]
     fn only_a_target_just_ahead_is_misplaced() {
-        for (source, target, misplaced) in
-            [(0, 0, false), (0, 1, true), (0, 31, true), (0, 32, false), (16, 8, false), (8, PAGE * 3 + 16, true)]
-        {
+        for (source, target, misplaced) in [
+            (0, 0, false),
+            (0, 1, true),
+            (0, 31, true),
+            (0, 32, false),
+            (16, 8, false),
+            (8, PAGE * 3 + 16, true),
+        ] {
             assert_eq!(is_misplaced(source, target), misplaced, "{source} to {target}");
             assert!(!is_misplaced(source, target + STEP), "{source} to {target} and a step");
         }

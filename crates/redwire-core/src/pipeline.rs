@@ -233,7 +233,9 @@ impl<S: Slots, const N: usize> Slots for [S; N] {
 
     fn fill(self, replies: &mut Replies) -> Result<Self::Out> {
         let values: Vec<_> = self.into_iter().map(|slot| slot.fill(replies)).collect::<Result<_>>()?;
-        values.try_into().map_err(|_| Error::new(ErrorKind::Decode, Outcome::Unreadable, "an array changed its length"))
+        values
+            .try_into()
+            .map_err(|_| Error::new(ErrorKind::Decode, Outcome::Unreadable, "an array changed its length"))
     }
 
     fn keeps_error(&self, index: u32) -> bool {

@@ -127,7 +127,9 @@ impl Replies {
                 Some((piece, start))
             })
         });
-        (0..).zip(frames).filter_map(|(index, (piece, start))| Some((index, Reader::new(piece, start).server_error()?)))
+        (0..)
+            .zip(frames)
+            .filter_map(|(index, (piece, start))| Some((index, Reader::new(piece, start).server_error()?)))
     }
 }
 

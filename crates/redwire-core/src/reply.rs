@@ -291,7 +291,9 @@ fn describe(head: &Head<'_>) -> String {
     match head {
         Head::Simple(text) => format!("the status {}", shown(text)),
         Head::Error(text) => format!("the error {}", shown(text)),
-        Head::Bulk(text) | Head::Chunk(text) | Head::Verbatim { text, .. } => format!("the text {}", shown(text)),
+        Head::Bulk(text) | Head::Chunk(text) | Head::Verbatim { text, .. } => {
+            format!("the text {}", shown(text))
+        }
         Head::Integer(number) => format!("the integer {number}"),
         Head::BigNumber(digits) => format!("the big number {}", shown(digits)),
         Head::Double(number) => format!("the double {number}"),

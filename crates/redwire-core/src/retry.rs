@@ -73,20 +73,15 @@ impl Attempt {
 #[must_use]
 pub fn may_retry(error: &Error, harmless: bool, policy: &RetryPolicy) -> bool {
     match error.outcome() {
-        _ if error.kind() == ErrorKind::Timeout => policy.on_timeout && (harmless || error.outcome() == Outcome::NotSent),
+        _ if error.kind() == ErrorKind::Timeout => {
+            policy.on_timeout && (harmless || error.outcome() == Outcome::NotSent)
+        }
         Outcome::NotSent => error.is_retryable() && error.kind() != ErrorKind::QueueFull,
         Outcome::Rejected if error.kind() == ErrorKind::MaxClients => policy.covers(RetryPolicy::MAX_CLIENTS),
         Outcome::Rejected => error.code().is_some_and(|code| policy.covers(code)),
         Outcome::MaybeExecuted => harmless && matches!(error.kind(), ErrorKind::Connection(_)),
         Outcome::Unreadable => false,
     }
-}
-
-/// Whether a connection that failed with `error` is made again by itself. What time alone will not mend (a wrong
-/// password, no database of that number) is tried again only when somebody asks for the connection.
-#[must_use]
-pub fn reconnects_unasked(error: &Error) -> bool {
-    matches!(error.kind(), ErrorKind::Connection(_) | ErrorKind::Busy | ErrorKind::MaxClients | ErrorKind::Timeout)
 }
 
 #[cfg(test)]
@@ -129,12 +124,16 @@ mod tests {
             let decision = attempt.handle_failure(lost(Outcome::NotSent), &incr, &config, now, 7);
             assert!(matches!(decision, Decision::Retry(_)));
         }
-        let Decision::Fail(error) = attempt.handle_failure(lost(Outcome::NotSent), &incr, &config, now, 7) else {
+        let Decision::Fail(error) = attempt.handle_failure(lost(Outcome::NotSent), &incr, &config, now, 7)
+        else {
             panic!("a third retry");
         };
         assert_eq!((error.tries(), error.command()), (3, Some("INCR")));
         let mut late = Attempt::new(Some(now));
-        assert!(matches!(late.handle_failure(lost(Outcome::NotSent), &incr, &config, now, 7), Decision::Fail(_)));
+        assert!(matches!(
+            late.handle_failure(lost(Outcome::NotSent), &incr, &config, now, 7),
+            Decision::Fail(_)
+        ));
     }
 
     #[test]
@@ -142,7 +141,9 @@ mod tests {
         let config = Config::builder().build().unwrap();
         let set = Cmd::<Value>::new("SET").arg("k").arg("v");
         let now = Instant::now();
-        let decide = |cmd: Cmd<Value>| Attempt::new(None).handle_failure(lost(Outcome::MaybeExecuted), &cmd, &config, now, 7);
+        let decide = |cmd: Cmd<Value>| {
+            Attempt::new(None).handle_failure(lost(Outcome::MaybeExecuted), &cmd, &config, now, 7)
+        };
         assert!(matches!(decide(set.clone()), Decision::Fail(_)));
         assert!(matches!(decide(set.clone().idempotent()), Decision::Retry(_)));
         assert!(matches!(decide(set.idempotent().retries(0)), Decision::Fail(_)));

@@ -23,12 +23,12 @@ fn main() -> Result<()> {
     );
 
     act("Blocking: no runtime, any thread");
-    blocking_tour(&server)?;
+    tour(&server)?;
 
     act("Async: the same names, awaited");
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime starts");
-    runtime.block_on(async_tour(&server))?;
+    runtime.block_on(awaited_tour(&server))?;
 
     act("What goes wrong is told apart");
     mistakes(&server)?;
@@ -68,7 +68,7 @@ macro_rules! step {
     }};
 }
 
-fn blocking_tour(server: &Server) -> Result<()> {
+fn tour(server: &Server) -> Result<()> {
     let client = step!("connect by TCP", Quiet(blocking::Client::connect(&server.url())?)).0;
     step!("set greeting, for an hour", client.set_ex("greeting", "hello", Duration::from_secs(3600))?);
     step!("get greeting as text", client.get::<String>("greeting")?);
@@ -94,7 +94,7 @@ fn blocking_tour(server: &Server) -> Result<()> {
     Ok(())
 }
 
-async fn async_tour(server: &Server) -> Result<()> {
+async fn awaited_tour(server: &Server) -> Result<()> {
     let client = step!("connect", Quiet(redwire::Client::connect(&server.url()).await?)).0;
     step!("get greeting", client.get::<String>("greeting").await?);
     step!("a pipeline gives back its own shape", {
@@ -122,7 +122,8 @@ async fn async_tour(server: &Server) -> Result<()> {
         let _ = tokio::time::timeout(Duration::from_micros(1), client.get::<String>("large")).await;
         client.get::<String>("greeting").await?
     });
-    let mut connection = step!("one connection by hand", Quiet(redwire::Connection::connect(&server.url()).await?)).0;
+    let mut connection =
+        step!("one connection by hand", Quiet(redwire::Connection::connect(&server.url()).await?)).0;
     step!("with a database of its own", {
         connection.select(3).await?;
         connection.dbsize().await?

@@ -7,6 +7,7 @@ mod connection;
 mod lane;
 mod scan;
 mod stream;
+mod wire;
 
 pub use client::Client;
 pub use connection::{Connection, OnConnect};

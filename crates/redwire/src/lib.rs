@@ -38,8 +38,8 @@ pub mod commands;
 mod nonblocking;
 pub mod prelude;
 mod scanning;
+mod setup;
 mod socket;
-mod wire;
 
 #[cfg(feature = "tokio")]
 pub use nonblocking::{Client, Connection, Exchange, OnConnect, Request, Scan};

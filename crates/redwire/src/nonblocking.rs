@@ -5,6 +5,7 @@ mod connection;
 mod lane;
 mod scan;
 mod stream;
+mod wire;
 
 pub use client::{Client, Request};
 pub use connection::{Connection, Exchange, OnConnect};

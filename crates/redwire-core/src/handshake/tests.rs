@@ -25,7 +25,8 @@ fn answer(handshake: &mut Handshake, replies: &[&str]) -> Result<()> {
     replies.iter().try_for_each(|reply| handshake.handle_reply(reply.as_bytes()))
 }
 
-const HELLO_REPLY: &str = "%3\r\n$6\r\nserver\r\n$5\r\nredis\r\n$7\r\nversion\r\n$5\r\n7.0.1\r\n$2\r\nid\r\n:9\r\n";
+const HELLO_REPLY: &str =
+    "%3\r\n$6\r\nserver\r\n$5\r\nredis\r\n$7\r\nversion\r\n$5\r\n7.0.1\r\n$2\r\nid\r\n:9\r\n";
 
 #[test]
 fn everything_goes_out_in_one_write() {
@@ -59,7 +60,8 @@ fn a_server_without_hello_is_spoken_to_in_resp2() {
         let second = sent(&mut handshake);
         assert_eq!(second[..2], ["AUTH secret", "CLIENT SETNAME app"]);
         assert_eq!(second.last().unwrap(), "SELECT 4");
-        answer(&mut handshake, &["+OK\r\n", "+OK\r\n", "-ERR Unknown subcommand\r\n", "-ERR\r\n", "+OK\r\n"]).unwrap();
+        answer(&mut handshake, &["+OK\r\n", "+OK\r\n", "-ERR Unknown subcommand\r\n", "-ERR\r\n", "+OK\r\n"])
+            .unwrap();
         assert_eq!(handshake.poll_done().unwrap().protocol, Protocol::Resp2);
     }
 }

@@ -45,7 +45,10 @@ fn replies_go_to_their_requests_in_order() {
     assert_eq!(receive(&mut link, b":3\r\n:4\r\n:5\r\n").unwrap(), [2, 3]);
     assert_eq!(redeem(&mut link, c).unwrap().read::<i64>().unwrap(), 5);
     let mut three = redeem(&mut link, b).unwrap();
-    assert_eq!([three.read::<i64>().unwrap(), three.read_at(2).unwrap(), three.read_at(0).unwrap()], [2, 4, 2]);
+    assert_eq!(
+        [three.read::<i64>().unwrap(), three.read_at(2).unwrap(), three.read_at(0).unwrap()],
+        [2, 4, 2]
+    );
     assert_eq!(redeem(&mut link, a).unwrap().read::<i64>().unwrap(), 1);
     assert!(link.is_idle());
 }
@@ -80,7 +83,8 @@ fn each_request_learns_whether_the_server_may_have_seen_it() {
     // All of the first, half of the second: a command cut in half cannot run.
     link.handle_sent(15);
     link.handle_lost(&Error::closed_by_peer(Outcome::MaybeExecuted));
-    let outcomes: Vec<_> = all.into_iter().map(|ticket| redeem(&mut link, ticket).unwrap_err().outcome()).collect();
+    let outcomes: Vec<_> =
+        all.into_iter().map(|ticket| redeem(&mut link, ticket).unwrap_err().outcome()).collect();
     assert_eq!(outcomes, [Outcome::MaybeExecuted, Outcome::NotSent, Outcome::NotSent, Outcome::NotSent]);
 
     // Of a pipeline the first command may have run as soon as a byte is out.
@@ -153,7 +157,13 @@ fn what_is_given_up_before_it_was_taken_is_never_sent() {
 
 #[test]
 fn a_reply_that_never_comes_is_found_out() {
-    for (replies, in_step) in [(":1\r\n:2\r\nPROBE", true), (":2\r\nPROBE", false), ("PROBE", false), (":1\r\n:2\r\n-NOPERM no\r\n", true), (":2\r\n:3\r\n:4\r\n", false)] {
+    for (replies, in_step) in [
+        (":1\r\n:2\r\nPROBE", true),
+        (":2\r\nPROBE", false),
+        ("PROBE", false),
+        (":1\r\n:2\r\n-NOPERM no\r\n", true),
+        (":2\r\n:3\r\n:4\r\n", false),
+    ] {
         let mut link = link();
         let now = Instant::now();
         let late = link.submit(1, 1, |outbox| outbox.copy(b"x"), 1, Some(now)).unwrap();

@@ -83,7 +83,8 @@ impl<T: Reply, const N: usize> Reply for [T; N] {
     /// A list of exactly `N`.
     fn decode(reader: &mut Reader<'_>) -> Result<Self> {
         let list = Vec::decode(reader)?;
-        Self::try_from(list)
-            .map_err(|list: Vec<T>| decode_error(&format!("expected a list of {N} items, got {}", list.len())))
+        Self::try_from(list).map_err(|list: Vec<T>| {
+            decode_error(&format!("expected a list of {N} items, got {}", list.len()))
+        })
     }
 }

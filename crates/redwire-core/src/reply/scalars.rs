@@ -13,7 +13,9 @@ impl Reply for () {
             Head::Simple(_) | Head::Integer(_) | Head::Bulk(_) | Head::Null | Head::Boolean(_) => Ok(()),
             Head::Double(_) | Head::BigNumber(_) | Head::Verbatim { .. } => Ok(()),
             Head::Chunks => reader.chunks().map(drop),
-            Head::Array(len) | Head::Set(len) | Head::Push(len) => skip_items(reader, super::Items::new(len, 1)),
+            Head::Array(len) | Head::Set(len) | Head::Push(len) => {
+                skip_items(reader, super::Items::new(len, 1))
+            }
             Head::Map(len) => skip_items(reader, super::Items::new(len, 2)),
             other @ (Head::Chunk(_) | Head::End | Head::Error(_)) => Err(mismatch("a value", &other)),
         }

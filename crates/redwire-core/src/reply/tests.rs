@@ -36,7 +36,11 @@ fn scalars() {
 fn lists_sets_and_maps() {
     both("*2\r\n+a\r\n+b\r\n", "~2\r\n+a\r\n+b\r\n", text(&["a", "b"]));
     both("*2\r\n+a\r\n+b\r\n", "*?\r\n+a\r\n+b\r\n.\r\n", HashSet::from(["a".to_owned(), "b".to_owned()]));
-    both("*4\r\n+a\r\n:1\r\n+b\r\n:2\r\n", "%2\r\n+a\r\n:1\r\n+b\r\n:2\r\n", HashMap::from([("a".to_owned(), 1), ("b".to_owned(), 2)]));
+    both(
+        "*4\r\n+a\r\n:1\r\n+b\r\n:2\r\n",
+        "%2\r\n+a\r\n:1\r\n+b\r\n:2\r\n",
+        HashMap::from([("a".to_owned(), 1), ("b".to_owned(), 2)]),
+    );
     both("*2\r\n+a\r\n:1\r\n", "%?\r\n+a\r\n:1\r\n.\r\n", BTreeMap::from([("a".to_owned(), 1)]));
     both("*2\r\n:1\r\n:2\r\n", "~2\r\n:1\r\n:2\r\n", [1, 2]);
     both("*0\r\n", "%0\r\n", HashMap::<String, String>::new());
@@ -45,7 +49,11 @@ fn lists_sets_and_maps() {
 #[test]
 fn pairs_are_flat_or_nested() {
     let expected = vec![("a".to_owned(), 1.5), ("b".to_owned(), 2.0)];
-    both("*4\r\n+a\r\n$3\r\n1.5\r\n+b\r\n$1\r\n2\r\n", "*2\r\n*2\r\n+a\r\n,1.5\r\n*2\r\n+b\r\n,2\r\n", expected);
+    both(
+        "*4\r\n+a\r\n$3\r\n1.5\r\n+b\r\n$1\r\n2\r\n",
+        "*2\r\n*2\r\n+a\r\n,1.5\r\n*2\r\n+b\r\n,2\r\n",
+        expected,
+    );
     both("*2\r\n+a\r\n+b\r\n", "*1\r\n*2\r\n+a\r\n+b\r\n", [("a".to_owned(), "b".to_owned())]);
     let scan = "*2\r\n$1\r\n7\r\n*2\r\n+x\r\n+y\r\n";
     both(scan, scan, (7_u64, text(&["x", "y"])));

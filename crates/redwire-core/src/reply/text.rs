@@ -23,14 +23,19 @@ impl Deref for Lossy {
 
 /// The bytes of a textual value, handed to `take` with the reader they came from; numbers in their own spelling.
 #[inline]
-fn text<'a, T>(reader: &mut Reader<'a>, expected: &str, take: impl FnOnce(&Reader<'a>, &'a [u8]) -> T) -> Result<T>
+fn text<'a, T>(
+    reader: &mut Reader<'a>,
+    expected: &str,
+    take: impl FnOnce(&Reader<'a>, &'a [u8]) -> T,
+) -> Result<T>
 where
     T: From<Vec<u8>>,
 {
     match reader.head()? {
-        Head::Bulk(bytes) | Head::Simple(bytes) | Head::Verbatim { text: bytes, .. } | Head::BigNumber(bytes) => {
-            Ok(take(reader, bytes))
-        }
+        Head::Bulk(bytes)
+        | Head::Simple(bytes)
+        | Head::Verbatim { text: bytes, .. }
+        | Head::BigNumber(bytes) => Ok(take(reader, bytes)),
         Head::Integer(number) => Ok(itoa::Buffer::new().format(number).as_bytes().to_vec().into()),
         // Shortest form, as RESP2 servers since 7.0 and our own arguments spell it.
         Head::Double(number) if number.is_finite() => {
@@ -67,7 +72,9 @@ impl Reply for String {
     fn decode(reader: &mut Reader<'_>) -> Result<Self> {
         Self::from_utf8(text(reader, "text", |_, bytes| bytes.to_vec())?).map_err(|error| {
             let at = error.utf8_error().valid_up_to();
-            decode_error(&format!("expected text in UTF-8, got other bytes from byte {at} on (Vec<u8> or Lossy would take them)"))
+            decode_error(&format!(
+                "expected text in UTF-8, got other bytes from byte {at} on (Vec<u8> or Lossy would take them)"
+            ))
         })
     }
 }
@@ -75,7 +82,10 @@ impl Reply for String {
 impl Reply for Lossy {
     fn decode(reader: &mut Reader<'_>) -> Result<Self> {
         let bytes = Vec::<u8>::decode(reader)?;
-        Ok(Self(String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())))
+        Ok(Self(
+            String::from_utf8(bytes)
+                .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()),
+        ))
     }
 }
 

@@ -92,7 +92,9 @@ impl Value {
     /// An inner value, where a server's error is a value too.
     fn nested(reader: &mut Reader<'_>, depth: usize) -> Result<Self> {
         let Some(depth) = depth.checked_sub(1) else {
-            return Err(super::decode_error(&format!("expected at most {MOST_DEPTH} levels of nesting, got more")));
+            return Err(super::decode_error(&format!(
+                "expected at most {MOST_DEPTH} levels of nesting, got more"
+            )));
         };
         match reader.peek()? {
             head @ Head::Error(_) => {
@@ -141,7 +143,9 @@ impl PartialEq for Value {
             (Self::Boolean(a), Self::Boolean(b)) => a == b,
             (Self::Verbatim(f, a), Self::Verbatim(g, b)) => (f, a) == (g, b),
             (Self::Error(a), Self::Error(b)) => a.message() == b.message(),
-            (Self::Array(a), Self::Array(b)) | (Self::Set(a), Self::Set(b)) | (Self::Push(a), Self::Push(b)) => a == b,
+            (Self::Array(a), Self::Array(b))
+            | (Self::Set(a), Self::Set(b))
+            | (Self::Push(a), Self::Push(b)) => a == b,
             (Self::Map(a), Self::Map(b)) => a == b,
             _ => false,
         }

@@ -3,14 +3,14 @@
 //! Knows how many there are and who waits. It must not know what is sent.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use redwire_core::config::{Config, Endpoint, Protocol};
-use redwire_core::retry::reconnects_unasked;
+use redwire_core::outage::{Outage, Turn};
 use redwire_core::{Error, ErrorKind, Outcome, Result};
 
-use super::connection::Wire;
-use crate::wire;
+use super::wire::Wire;
+use crate::setup;
 
 /// Connections to one server, at most `max_connections` of them.
 #[derive(Debug)]
@@ -33,25 +33,20 @@ struct State {
     waiting: usize,
     /// What the server was found to speak, so that it is not asked again each time.
     protocol: Protocol,
-    outage: Option<Outage>,
-}
-
-/// Since the last attempt to connect failed, all callers together connect only so often.
-#[derive(Debug)]
-struct Outage {
-    tries: u32,
-    pause: Duration,
-    /// When the next attempt may be made.
-    next: Instant,
-    error: Error,
+    outage: Outage,
 }
 
 impl Lane {
     pub(super) fn new(config: Config) -> Result<Self> {
-        let endpoint = wire::endpoint(&config)?.clone();
-        let state =
-            State { idle: Vec::new(), count: 0, waiting: 0, protocol: config.protocol(), outage: None };
-        let address = wire::address(&endpoint);
+        let endpoint = setup::endpoint(&config)?.clone();
+        let state = State {
+            idle: Vec::new(),
+            count: 0,
+            waiting: 0,
+            protocol: config.protocol(),
+            outage: Outage::default(),
+        };
+        let address = setup::address(&endpoint);
         Ok(Self {
             config,
             endpoint,
@@ -135,44 +130,34 @@ impl Lane {
         match &connected {
             Ok(wire) => {
                 state.protocol = wire.session().protocol;
-                if state.outage.take().is_some() {
+                if state.outage.handle_connected() {
                     self.mended.notify_all();
                 }
             }
-            // A caller in a hurry says nothing about the server: the turn is for the next one.
-            Err(error) if error.kind() == ErrorKind::Timeout => {
-                if let Some(outage) = &mut state.outage {
-                    outage.next = Instant::now();
-                    self.mended.notify_all();
-                }
+            Err(error) => {
+                let backoff = self.config.reconnect_backoff();
+                state.outage.handle_failure(error.clone(), backoff, Instant::now(), fastrand::u64(..));
+                self.mended.notify_all();
             }
-            Err(error) => match &mut state.outage {
-                Some(outage) => outage.error = error.clone(),
-                None => state.outage = Some(Outage::new(error.clone(), &self.config)),
-            },
         }
         connected
     }
 
-    /// Waits until one may connect: at once while nothing is wrong, else after the pause, one caller at a time. What time
-    /// will not mend is told at once.
+    /// Waits until it is this caller's turn to connect.
     fn take_turn(&self, deadline: Option<Instant>) -> Result<Protocol> {
         let mut state = self.lock();
         loop {
             let now = Instant::now();
-            let protocol = state.protocol;
-            let Some(outage) = &mut state.outage else { return Ok(protocol) };
-            if outage.next <= now {
-                outage.postpone(&self.config, now);
-                return Ok(protocol);
-            }
-            if !reconnects_unasked(&outage.error) {
-                return Err(outage.error.clone());
-            }
+            let turn = state.outage.poll_turn(self.config.reconnect_backoff(), now, fastrand::u64(..));
+            let next = match turn {
+                Turn::Now => return Ok(state.protocol),
+                Turn::Hopeless(_, error) => return Err(error),
+                Turn::At(next) => next,
+            };
             if deadline.is_some_and(|deadline| deadline <= now) {
-                return Err(wire::late(outage.error.clone()));
+                return Err(setup::late(state.outage.error()));
             }
-            let until = deadline.map_or(outage.next, |deadline| deadline.min(outage.next));
+            let until = deadline.map_or(next, |deadline| deadline.min(next));
             state = self.mended.wait_timeout(state, until - now).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
@@ -180,21 +165,6 @@ impl Lane {
     fn lock(&self) -> MutexGuard<'_, State> {
         // No code of others runs under this lock, and every change to the state is whole.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Outage {
-    fn new(error: Error, config: &Config) -> Self {
-        let now = Instant::now();
-        let mut outage = Self { tries: 0, pause: Duration::ZERO, next: now, error };
-        outage.postpone(config, now);
-        outage
-    }
-
-    fn postpone(&mut self, config: &Config, now: Instant) {
-        self.tries += 1;
-        self.pause = config.reconnect_backoff().delay(self.tries, self.pause, fastrand::u64(..));
-        self.next = now + self.pause;
     }
 }
 

@@ -1,7 +1,6 @@
-//! One connection for one caller at a time, async.
+//! One connection for one caller at a time, async: the part that users hold by hand.
 //!
-//! A [`Wire`] is a connected socket whose handshake is done; a [`Connection`] is the part that users hold by hand.
-//! Which bytes to send and whose reply has come is decided in `redwire-core`.
+//! It only waits; which bytes to send and whose reply has come is decided in `redwire-core`.
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
@@ -14,69 +13,16 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use redwire_core::call::{self, Call, Piped};
-use redwire_core::config::{Config, Endpoint, Protocol};
-use redwire_core::handshake::{Handshake, Session};
-use redwire_core::inbound::{Frames, Inbound};
+use redwire_core::config::Config;
+use redwire_core::handshake::Session;
 use redwire_core::lane::{self, Lane};
 use redwire_core::link::{Link, Ticket};
 use redwire_core::outbox::Outbox;
 use redwire_core::{Cmd, Error, Outcome, Pipeline, Replies, Reply, Result, Run, Slots, cmd};
 use tokio::time::timeout_at;
 
-use super::stream::{self, Reader, Writer};
-use crate::wire;
-
-/// A connected socket, ready for commands.
-#[derive(Debug)]
-pub(super) struct Wire {
-    pub(super) reader: Reader,
-    pub(super) writer: Writer,
-    pub(super) inbound: Inbound,
-    pub(super) frames: Frames,
-    pub(super) session: Session,
-}
-
-impl Wire {
-    /// Connects and shakes hands within the connect timeout.
-    pub(super) async fn connect(endpoint: &Endpoint, config: &Config, protocol: Protocol) -> Result<Self> {
-        let connecting = async {
-            let (reader, writer) = stream::connect(endpoint, config).await?;
-            let (inbound, frames) = (wire::inbound(config), Frames::default());
-            let wire = Self { reader, writer, inbound, frames, session: Session::default() };
-            wire.shake_hands(Handshake::new(config, protocol)).await
-        };
-        let connected = tokio::time::timeout(config.connect_timeout(), connecting).await;
-        let connected = connected.unwrap_or_else(|_| Err(wire::connect_timeout(config)));
-        connected.map_err(|error| error.with_address(&wire::address(endpoint)).with_outcome(Outcome::NotSent))
-    }
-
-    async fn shake_hands(mut self, mut handshake: Handshake) -> Result<Self> {
-        loop {
-            if let Some(bytes) = handshake.poll_transmit() {
-                let mut outbox = Outbox::default();
-                outbox.copy(&bytes);
-                let flushed = poll_fn(|cx| self.writer.poll_flush(cx, &mut outbox, |_| {})).await;
-                flushed.map_err(|error| wire::io_error("writing", error))?;
-            }
-            if let Some(session) = handshake.poll_done() {
-                self.session = session;
-                return Ok(self);
-            }
-            if self.read_frames().await? {
-                self.frames.replies().try_for_each(|frame| handshake.handle_reply(frame))?;
-            }
-        }
-    }
-
-    /// Reads once; says whether whole frames came. Nothing is lost when the future is dropped.
-    async fn read_frames(&mut self) -> Result<bool> {
-        let read = poll_fn(|cx| self.reader.poll_read(cx, self.inbound.spare())).await;
-        match read.map_err(|error| wire::io_error("reading", error))? {
-            0 => Err(Error::closed_by_peer(Outcome::MaybeExecuted)),
-            _ => Ok(self.inbound.poll_frames(&mut self.frames)?),
-        }
-    }
-}
+use super::wire::Wire;
+use crate::setup;
 
 /// What a [`Connection`] does each time it is connected, after the handshake.
 pub type OnConnect = Arc<dyn for<'c> Fn(&'c mut Connection) -> Pending<'c, ()> + Send + Sync>;
@@ -131,8 +77,8 @@ impl Connection {
     #[must_use]
     pub fn new(config: Config) -> Self {
         Self {
-            address: wire::endpoint(&config).ok().map(wire::address),
-            link: Link::new(wire::queue_limits(&config)),
+            address: setup::endpoint(&config).ok().map(setup::address),
+            link: Link::new(setup::queue_limits(&config)),
             config: Arc::new(config),
             wire: None,
             outbox: Outbox::default(),
@@ -151,7 +97,7 @@ impl Connection {
     pub async fn reconnect(&mut self) -> Result<()> {
         self.disconnect();
         let config = Arc::clone(&self.config);
-        self.wire = Some(Wire::connect(wire::endpoint(&config)?, &config, config.protocol()).await?);
+        self.wire = Some(Wire::connect(setup::endpoint(&config)?, &config, config.protocol()).await?);
         for callback in self.on_connect.clone() {
             if let Err(error) = callback(self).await {
                 self.disconnect();
@@ -168,7 +114,7 @@ impl Connection {
         self.waiting = None;
         self.lost = None;
         self.outbox.clear();
-        self.link = Link::new(wire::queue_limits(&self.config));
+        self.link = Link::new(setup::queue_limits(&self.config));
     }
 
     /// Whether the connection is up, as far as is known without asking the server.
@@ -228,7 +174,8 @@ impl Connection {
     pub async fn read_reply<R: Reply>(&mut self) -> Result<R> {
         let deadline = self.deadline();
         let ticket = self.sent.pop_front().ok_or_else(|| Error::usage("every reply was read already"))?;
-        self.wait(ticket, deadline).await?.read()
+        let replies = self.wait(ticket, deadline).await;
+        replies.and_then(|mut replies| replies.read()).map_err(|error| self.located(error))
     }
 
     /// Whether [`read_reply`](Self::read_reply) would find its reply within `limit`.
@@ -270,7 +217,16 @@ impl Connection {
         }
         let deadline = call::deadline(lane, call.options(), self.config.timeout(), Instant::now());
         let replies = self.exchange(&call, deadline).await;
-        replies.and_then(|replies| call.read(replies)).map_err(|error| error.with_command(&call.name()))
+        let output = replies.and_then(|replies| call.read(replies));
+        output.map_err(|error| self.located(error).with_command(&call.name()))
+    }
+
+    /// Says at which address it happened.
+    fn located(&self, error: Error) -> Error {
+        match &self.address {
+            Some(address) => error.with_address(address),
+            None => error,
+        }
     }
 
     async fn exchange(&mut self, call: &impl Call, deadline: Option<Instant>) -> Result<Replies> {
@@ -368,7 +324,7 @@ impl Connection {
     /// Writes and reads, each as far as it goes, until something came in or all is written. Loses nothing when dropped.
     async fn receive(&mut self) -> Result<()> {
         let Some(wire) = &mut self.wire else {
-            return Err(self.lost.clone().unwrap_or_else(wire::closed_client));
+            return Err(self.lost.clone().unwrap_or_else(setup::closed_client));
         };
         let (link, outbox) = (&mut self.link, &mut self.outbox);
         let progress = poll_fn(|cx| {
@@ -389,7 +345,7 @@ impl Connection {
                 Ok(_) => link.handle_frames(&mut wire.frames),
                 Err(error) => Err(error.into()),
             },
-            Err(error) => Err(wire::io_error("reading or writing", error)),
+            Err(error) => Err(setup::io_error("reading or writing", error)),
         };
         link.poll_woken(&mut self.woken);
         self.woken.clear();
@@ -397,7 +353,7 @@ impl Connection {
     }
 
     fn lose(&mut self, error: Error) -> Error {
-        let error = self.address.iter().fold(error, |error, address| error.with_address(address));
+        let error = self.located(error);
         self.link.handle_lost(&error);
         self.wire = None;
         self.lost = Some(error.clone());
@@ -412,11 +368,12 @@ impl<'c> Run for &'c mut Connection {
     fn run<R: Reply>(self, cmd: Cmd<R>) -> Exchange<'c, R> {
         let deadline =
             call::deadline(lane::on_connection(&cmd), cmd.options(), self.config.timeout(), Instant::now());
+        let address = self.address.clone();
         let replies = match lane::check_connection(&cmd) {
             Ok(()) => self.exchange_boxed(cmd.to_bytes(), deadline),
             Err(error) => Box::pin(std::future::ready(Err(error))),
         };
-        Exchange { replies, name: cmd.name(), reply: PhantomData }
+        Exchange { replies, name: cmd.name(), address, reply: PhantomData }
     }
 }
 
@@ -425,6 +382,7 @@ impl<'c> Run for &'c mut Connection {
 pub struct Exchange<'c, R> {
     replies: Pending<'c, Replies>,
     name: Cow<'static, str>,
+    address: Option<Arc<str>>,
     reply: PhantomData<fn() -> R>,
 }
 
@@ -433,9 +391,10 @@ impl<R: Reply> Future for Exchange<'_, R> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<R>> {
         let replies = ready!(self.replies.as_mut().poll(cx));
-        Poll::Ready(
-            replies.and_then(|mut replies| replies.read()).map_err(|error| error.with_command(&self.name)),
-        )
+        Poll::Ready(replies.and_then(|mut replies| replies.read()).map_err(|error| {
+            let error = error.with_command(&self.name);
+            self.address.iter().fold(error, |error, address| error.with_address(address))
+        }))
     }
 }
 

@@ -15,15 +15,15 @@ use redwire_core::call::Call;
 use redwire_core::config::{Config, Endpoint, Protocol};
 use redwire_core::inbound::{Frames, Inbound};
 use redwire_core::link::{Link, Ticket};
+use redwire_core::outage::{Outage, Turn, heals};
 use redwire_core::outbox::Outbox;
-use redwire_core::retry::reconnects_unasked;
 use redwire_core::{Error, ErrorKind, Outcome, Replies, Result};
 use tokio::runtime::Handle;
 use tokio::time::Sleep;
 
-use super::connection::Wire;
 use super::stream::Writer;
-use crate::wire;
+use super::wire::Wire;
+use crate::setup;
 
 /// The shared connection of a client. Closed when the last handle is dropped.
 #[derive(Debug)]
@@ -65,9 +65,9 @@ enum Phase {
 
 impl Lane {
     pub(super) fn new(config: Config) -> Result<Self> {
-        let endpoint = wire::endpoint(&config)?.clone();
+        let endpoint = setup::endpoint(&config)?.clone();
         let state = State {
-            link: Link::new(wire::queue_limits(&config)),
+            link: Link::new(setup::queue_limits(&config)),
             rest: Outbox::default(),
             writer: None,
             writing: false,
@@ -77,7 +77,7 @@ impl Lane {
             cause: None,
             protocol: config.protocol(),
         };
-        let address = wire::address(&endpoint);
+        let address = setup::address(&endpoint);
         Ok(Self(Arc::new(Shared { config, endpoint, address, state: Mutex::new(state) })))
     }
 
@@ -123,7 +123,7 @@ impl Lane {
     #[cold]
     fn start_driving(&self, state: &mut State) -> Result<()> {
         if state.phase == Phase::Closed {
-            return Err(wire::closed_client());
+            return Err(setup::closed_client());
         }
         let runtime = Handle::try_current().map_err(|error| {
             Error::usage("the async client needs a tokio runtime around it").with_source(error)
@@ -151,7 +151,7 @@ impl Lane {
 
 impl Drop for Lane {
     fn drop(&mut self) {
-        self.0.end(Phase::Closed, &wire::closed_client());
+        self.0.end(Phase::Closed, &setup::closed_client());
     }
 }
 
@@ -220,7 +220,7 @@ async fn drive(shared: Arc<Shared>, mut first: Option<Wire>) {
     let _guard = Guard(&shared);
     let mut driver = Driver::new(&shared);
     let backoff = shared.config.reconnect_backoff();
-    let (mut tries, mut pause) = (0, Duration::ZERO);
+    let mut outage = Outage::default();
     loop {
         let connected = match first.take() {
             Some(wire) => Some(Ok(wire)),
@@ -229,7 +229,7 @@ async fn drive(shared: Arc<Shared>, mut first: Option<Wire>) {
         let error = match connected {
             None => return,
             Some(Ok(wire)) => {
-                (tries, pause) = (0, Duration::ZERO);
+                outage.handle_connected();
                 match driver.run(wire).await {
                     None => return,
                     Some(error) => error,
@@ -237,14 +237,9 @@ async fn drive(shared: Arc<Shared>, mut first: Option<Wire>) {
             }
             Some(Err(error)) => error,
         };
-        let unasked = reconnects_unasked(&error);
-        driver.handle_down(&error, unasked);
-        tries += 1;
-        pause = backoff.delay(tries, pause, fastrand::u64(..));
-        if driver.meanwhile(tokio::time::sleep(pause)).await.is_none() {
-            return;
-        }
-        if !unasked && driver.until_asked().await.is_none() {
+        driver.handle_down(&error);
+        outage.handle_failure(error, backoff, Instant::now(), fastrand::u64(..));
+        if driver.until_turn(&mut outage).await.is_none() {
             return;
         }
     }
@@ -312,7 +307,7 @@ impl<'a> Driver<'a> {
         inbound: &mut Inbound,
         frames: &mut Frames,
     ) -> Result<()> {
-        if read.map_err(|error| wire::io_error("reading", error))? == 0 {
+        if read.map_err(|error| setup::io_error("reading", error))? == 0 {
             return Err(Error::closed_by_peer(Outcome::MaybeExecuted));
         }
         if inbound.poll_frames(frames)? {
@@ -351,7 +346,7 @@ impl<'a> Driver<'a> {
             self.shared.lock().link.handle_sent(sent);
             match flushed {
                 Poll::Ready(Ok(())) => {}
-                Poll::Ready(Err(error)) => return Poll::Ready(Err(Some(wire::io_error("writing", error)))),
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(Some(setup::io_error("writing", error)))),
                 Poll::Pending => {
                     self.sleep(cx)?;
                     return self.poll_timer(cx).map(Ok);
@@ -430,10 +425,10 @@ impl<'a> Driver<'a> {
     }
 
     /// There is no connection, for now. Where waiting will not help, those who wait are told so.
-    fn handle_down(&mut self, error: &Error, may_heal: bool) {
+    fn handle_down(&mut self, error: &Error) {
         let error = error.clone().with_address(&self.shared.address);
         let mut state = self.shared.lock();
-        if state.writer.is_some() || !may_heal {
+        if state.writer.is_some() || !heals(&error) {
             state.lose(&error, &mut self.woken);
         } else {
             state.cause = Some(error);
@@ -441,6 +436,24 @@ impl<'a> Driver<'a> {
         drop(state);
         self.outbox.clear();
         self.woken.drain(..).for_each(Waker::wake);
+    }
+
+    /// Waits until the connection may be tried again, and where waiting alone is no use, until somebody asks for it;
+    /// `None` when the client is closed.
+    async fn until_turn(&mut self, outage: &mut Outage) -> Option<()> {
+        let mut hopeless = false;
+        loop {
+            let backoff = self.shared.config.reconnect_backoff();
+            match outage.poll_turn(backoff, Instant::now(), fastrand::u64(..)) {
+                Turn::Now => break,
+                Turn::At(next) => self.meanwhile(tokio::time::sleep_until(next.into())).await?,
+                Turn::Hopeless(next, _) => {
+                    hopeless = true;
+                    self.meanwhile(tokio::time::sleep_until(next.into())).await?;
+                }
+            }
+        }
+        if hopeless { self.until_asked().await } else { Some(()) }
     }
 
     /// Awaits `future` while deadlines are kept; `None` when the client is closed.

@@ -47,8 +47,12 @@ pub(crate) fn connect_timeout(config: &Config) -> Error {
 }
 
 /// The deadline of a call passed before there was a connection for it.
-pub(crate) fn late(cause: Error) -> Error {
-    Error::timeout(Outcome::NotSent).with_source(cause)
+pub(crate) fn late(cause: Option<&Error>) -> Error {
+    let late = Error::timeout(Outcome::NotSent);
+    match cause {
+        Some(cause) => late.with_source(cause.clone()),
+        None => late,
+    }
 }
 
 pub(crate) fn closed_client() -> Error {
