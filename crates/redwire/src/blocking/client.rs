@@ -47,7 +47,7 @@ impl Client {
     /// As [`connect`](Self::connect).
     pub fn open(config: Config) -> Result<Self> {
         let client = Self::lazy(config)?;
-        client.lane.with(None, |_| Ok(()))?;
+        client.lane.with(Instant::now(), None, |_| Ok(()))?;
         Ok(client)
     }
 
@@ -118,10 +118,11 @@ impl Client {
             return call.read(redwire_core::Replies::default());
         }
         let config = self.lane.config();
-        let deadline = call::deadline(lane, call.options(), config.timeout(), Instant::now());
+        let mut now = Instant::now();
+        let deadline = call::deadline(lane, call.options(), config.timeout(), now);
         let mut attempt = Attempt::new(deadline);
         loop {
-            let replies = self.lane.with(deadline, |wire| wire.exchange(&call, deadline));
+            let replies = self.lane.with(now, deadline, |wire| wire.exchange(&call, deadline));
             let error = match replies.and_then(|replies| call.read(replies)) {
                 Ok(output) => return Ok(output),
                 Err(error) => error.with_address(self.lane.address()),
@@ -130,6 +131,7 @@ impl Client {
                 Decision::Retry(pause) => std::thread::sleep(pause),
                 Decision::Fail(error) => return Err(error),
             }
+            now = Instant::now();
         }
     }
 }

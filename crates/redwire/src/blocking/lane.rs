@@ -27,7 +27,8 @@ pub(super) struct Lane {
 #[derive(Debug)]
 struct State {
     /// Idle connections; the one used last is used first, so that the others may grow old.
-    idle: Vec<Wire>,
+    #[allow(clippy::vec_box, reason = "each moves in and out with every call, and it is large")]
+    idle: Vec<Box<Wire>>,
     /// How many there are, idle and in use and being made.
     count: usize,
     waiting: usize,
@@ -69,11 +70,12 @@ impl Lane {
     #[inline]
     pub(super) fn with<T>(
         &self,
+        now: Instant,
         deadline: Option<Instant>,
         work: impl FnOnce(&mut Wire) -> Result<T>,
     ) -> Result<T> {
         let mut place = Place { lane: self, wire: self.take(deadline)? };
-        if place.wire.as_mut().is_some_and(|wire| !wire.is_fresh()) {
+        if place.wire.as_mut().is_some_and(|wire| !wire.is_fresh(now)) {
             place.wire = None;
         }
         let wire = match &mut place.wire {
@@ -87,7 +89,7 @@ impl Lane {
 
     /// An idle connection, or the right to make one.
     #[inline]
-    fn take(&self, deadline: Option<Instant>) -> Result<Option<Wire>> {
+    fn take(&self, deadline: Option<Instant>) -> Result<Option<Box<Wire>>> {
         let mut state = self.lock();
         loop {
             if let Some(wire) = state.idle.pop() {
@@ -123,9 +125,9 @@ impl Lane {
     }
 
     #[cold]
-    fn connect(&self, deadline: Option<Instant>) -> Result<Wire> {
+    fn connect(&self, deadline: Option<Instant>) -> Result<Box<Wire>> {
         let protocol = self.take_turn(deadline)?;
-        let connected = Wire::connect(&self.endpoint, &self.config, protocol, deadline);
+        let connected = Wire::connect(&self.endpoint, &self.config, protocol, deadline).map(Box::new);
         let mut state = self.lock();
         match &connected {
             Ok(wire) => {
@@ -171,14 +173,14 @@ impl Lane {
 /// The place of one connection among those allowed. Given back however its holder ends.
 struct Place<'a> {
     lane: &'a Lane,
-    wire: Option<Wire>,
+    wire: Option<Box<Wire>>,
 }
 
 impl Drop for Place<'_> {
     #[inline]
     fn drop(&mut self) {
         let mut state = self.lane.lock();
-        match self.wire.take().filter(Wire::is_clean) {
+        match self.wire.take().filter(|wire| wire.is_clean()) {
             Some(wire) => state.idle.push(wire),
             None => state.count -= 1,
         }

@@ -32,6 +32,8 @@ pub(super) struct Wire {
     broken: bool,
     /// When it was used last.
     used: Instant,
+    /// The time when the call under way began, as long as that is as good as now: looking at the clock is not free.
+    clock: Option<Instant>,
 }
 
 /// A wire that was idle for longer is looked at before it is used. Looking costs three system calls.
@@ -40,6 +42,9 @@ const TRUSTED: Duration = Duration::from_micros(100);
 /// From this many bytes on, what a pipeline sends is written by a thread of its own while this one reads: two peers that
 /// both write and neither reads would wait for each other for ever.
 const WRITE_APART: usize = 1024 * 1024;
+
+/// The kernel takes this much from an idle connection without making the writer wait.
+const WRITTEN_AT_ONCE: usize = 16 * 1024;
 
 /// An announced value of which at least this much is missing is read straight into its place.
 const READ_APART: usize = 64 * 1024;
@@ -71,6 +76,7 @@ impl Wire {
                 address: Arc::clone(&address),
                 broken: false,
                 used: Instant::now(),
+                clock: None,
             };
             wire.shake_hands(Handshake::new(config, protocol), deadline)
         });
@@ -119,10 +125,14 @@ impl Wire {
     }
 
     /// Whether it is as good as when it was used last: the peer has neither closed it nor sent what nobody asked for.
-    pub(super) fn is_fresh(&mut self) -> bool {
-        if self.used.elapsed() < TRUSTED {
-            return true;
-        }
+    #[inline]
+    pub(super) fn is_fresh(&mut self, now: Instant) -> bool {
+        self.clock = Some(now);
+        now.saturating_duration_since(self.used) < TRUSTED || self.is_silent()
+    }
+
+    /// Whether there is nothing to be read, or nothing but what the server may push at any time.
+    fn is_silent(&mut self) -> bool {
         match self.stream.try_read(&mut self.scratch) {
             Err(error) => error.kind() == io::ErrorKind::WouldBlock,
             Ok(0) => false,
@@ -134,8 +144,10 @@ impl Wire {
     }
 
     /// Takes note that it is not in use any longer.
+    #[inline]
     pub(super) fn rest(&mut self) {
         self.used = Instant::now();
+        self.clock = None;
     }
 
     /// Sends `call` and waits for its replies. Afterwards the wire may be of no use: see [`is_clean`](Self::is_clean).
@@ -179,7 +191,7 @@ impl Wire {
     /// Writes in another thread while this one reads.
     fn exchange_apart(&mut self, ticket: Ticket, deadline: Option<Instant>) -> Result<Replies> {
         let mut outbox = std::mem::take(&mut self.outbox);
-        let writer = match left(deadline).and_then(|limit| self.stream.writer(limit)) {
+        let writer = match left(deadline, Instant::now()).and_then(|limit| self.stream.writer(limit)) {
             Ok(writer) => writer,
             Err(error) => {
                 self.lose(&setup::io_error("writing", error));
@@ -190,7 +202,10 @@ impl Wire {
             let writing = scope.spawn(move || {
                 let mut sent = 0;
                 while !outbox.is_empty() {
-                    let Ok(written) = left(deadline).and_then(|_| writer.write(&outbox)) else { break };
+                    let Ok(written) = left(deadline, Instant::now()).and_then(|_| writer.write(&outbox))
+                    else {
+                        break;
+                    };
                     outbox.advance(written);
                     sent += written;
                 }
@@ -236,9 +251,13 @@ impl Wire {
 
     #[inline]
     fn write(&mut self, deadline: Option<Instant>) -> Result<usize> {
-        let written = left(deadline).and_then(|limit| self.stream.write(&self.outbox, limit));
+        let now = self.clock.unwrap_or_else(Instant::now);
+        let written = left(deadline, now).and_then(|limit| self.stream.write(&self.outbox, limit));
         let written = written.map_err(|error| setup::io_error("writing", error))?;
         self.outbox.advance(written);
+        if written > WRITTEN_AT_ONCE {
+            self.clock = None;
+        }
         Ok(written)
     }
 
@@ -293,7 +312,8 @@ impl Wire {
 
     #[inline]
     fn read(&mut self, deadline: Option<Instant>) -> Result<()> {
-        let read = left(deadline).and_then(|limit| {
+        let now = self.clock.take().unwrap_or_else(Instant::now);
+        let read = left(deadline, now).and_then(|limit| {
             let missing = self.inbound.missing();
             if missing >= READ_APART {
                 return self.read_apart(missing.min(READ_AT_ONCE), limit);
@@ -330,13 +350,13 @@ impl Wire {
 
 /// What broke the wire: once the deadline has passed it is that, however it showed.
 fn cause(error: Error, deadline: Option<Instant>) -> Error {
-    if left(deadline).is_err() { Error::timeout(Outcome::MaybeExecuted) } else { error }
+    if left(deadline, Instant::now()).is_err() { Error::timeout(Outcome::MaybeExecuted) } else { error }
 }
 
 /// The time that is left; an error when there is none.
 #[inline]
-fn left(deadline: Option<Instant>) -> io::Result<Option<Duration>> {
+fn left(deadline: Option<Instant>, now: Instant) -> io::Result<Option<Duration>> {
     let Some(deadline) = deadline else { return Ok(None) };
-    let left = deadline.saturating_duration_since(Instant::now());
+    let left = deadline.saturating_duration_since(now);
     if left.is_zero() { Err(io::ErrorKind::TimedOut.into()) } else { Ok(Some(left)) }
 }
