@@ -59,8 +59,9 @@ pub(crate) fn version(binary: &Path) -> Option<String> {
 fn resolve(server: &Path) -> Result<PathBuf, String> {
     let missing = || format!("REDWIRE_SERVERS names {}, which is no program", server.display());
     let found = if server.components().count() > 1 {
-        // Tests run in other folders than this one.
-        server.canonicalize().ok()
+        // Tests run in other folders than this one. Links are kept: a server is one program with its check tools, told
+        // apart by the name it is called by.
+        std::path::absolute(server).ok()
     } else {
         find(server)
     };
@@ -194,4 +195,21 @@ fn command(manager: &Manager, sudo: bool, args: &[&str]) -> Command {
 fn is_root() -> bool {
     let id = Command::new("id").arg("-u").output();
     id.is_ok_and(|output| output.stdout.trim_ascii() == b"0")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[cfg(unix)]
+    fn a_link_keeps_the_name_it_is_called_by() {
+        let folder = env::temp_dir().join(format!("redwire-xtask-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let link = folder.join("redis-server-by-another-name");
+        std::os::unix::fs::symlink("/bin/sh", &link).unwrap();
+        assert_eq!(resolve(&link), Ok(link.clone()));
+        assert!(resolve(&folder.join("nothing")).is_err());
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
 }

@@ -123,6 +123,12 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// The next value where it is a short bulk string: see [`Cursor::short_bulk`].
+    #[inline]
+    pub(crate) fn short_bulk(&mut self) -> Option<&'a [u8]> {
+        self.cursor.short_bulk()
+    }
+
     /// The next value's head, without moving on.
     ///
     /// # Errors

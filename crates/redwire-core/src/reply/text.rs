@@ -31,6 +31,9 @@ fn text<'a, T>(
 where
     T: From<Vec<u8>>,
 {
+    if let Some(bytes) = reader.short_bulk() {
+        return Ok(take(reader, bytes));
+    }
     match reader.head()? {
         Head::Bulk(bytes)
         | Head::Simple(bytes)

@@ -145,3 +145,23 @@ fn nesting_without_end_is_an_error() {
 fn heads_stay_small() {
     assert!(size_of::<Result<Head<'_>, ProtocolError>>() <= 3 * size_of::<usize>());
 }
+
+#[test]
+fn a_short_bulk_is_what_head_would_read() {
+    for (bytes, short) in [
+        (&b"$3\r\nabc\r\n:1\r\n"[..], Some(&b"abc"[..])),
+        (b"$0\r\n\r\n", Some(b"")),
+        (b"$-1\r\n", None),
+        (b"$3\r\nab", None),
+        (b"$3\r\nabcde", None),
+        (b"+OK\r\n", None),
+        (b"", None),
+    ] {
+        let (mut cursor, mut twin) = (Cursor::new(bytes), Cursor::new(bytes));
+        assert_eq!(cursor.short_bulk(), short);
+        if let Some(short) = short {
+            assert_eq!(twin.head().unwrap(), Head::Bulk(short));
+        }
+        assert_eq!(cursor.position(), if short.is_some() { twin.position() } else { 0 });
+    }
+}
