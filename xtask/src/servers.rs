@@ -205,11 +205,11 @@ mod tests {
     #[cfg(unix)]
     fn a_link_keeps_the_name_it_is_called_by() {
         let folder = env::temp_dir().join(format!("redwire-xtask-{}", std::process::id()));
-        std::fs::create_dir_all(&folder).unwrap();
+        fs::create_dir_all(&folder).unwrap();
         let link = folder.join("redis-server-by-another-name");
         std::os::unix::fs::symlink("/bin/sh", &link).unwrap();
         assert_eq!(resolve(&link), Ok(link.clone()));
         assert!(resolve(&folder.join("nothing")).is_err());
-        std::fs::remove_dir_all(&folder).unwrap();
+        fs::remove_dir_all(&folder).unwrap();
     }
 }
