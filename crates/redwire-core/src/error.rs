@@ -77,6 +77,8 @@ pub enum ErrorKind {
     ReadOnly,
     /// A Cluster node told that the key belongs elsewhere, or that the cluster cannot serve it now.
     Cluster,
+    /// As many connections as `max_connections` allows are in use.
+    PoolExhausted,
     /// More commands or bytes are waiting than the limits of the configuration allow.
     QueueFull,
     /// The reply cannot be turned into the type that was asked for.

@@ -116,6 +116,19 @@ impl Batch {
         &self.outbox
     }
 
+    /// The commands packed as they go over the wire, without sending them.
+    ///
+    /// ```
+    /// use redwire_core::{Cmd, Pipeline, Run};
+    ///
+    /// let (batch, _) = Pipeline::record(|p| (p.run(Cmd::<()>::new("PING")), p.run(Cmd::<()>::new("PING"))));
+    /// assert_eq!(batch.to_bytes(), b"*1\r\n$4\r\nPING\r\n".repeat(2));
+    /// ```
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        self.outbox.to_bytes()
+    }
+
     /// Whether every command may be repeated without harm.
     #[must_use]
     pub fn may_repeat(&self) -> bool {

@@ -76,7 +76,10 @@ pub fn may_retry(error: &Error, harmless: bool, policy: &RetryPolicy) -> bool {
         _ if error.kind() == ErrorKind::Timeout => {
             policy.on_timeout && (harmless || error.outcome() == Outcome::NotSent)
         }
-        Outcome::NotSent => error.is_retryable() && error.kind() != ErrorKind::QueueFull,
+        // Limits are told at once: who meets one decides whether to wait.
+        Outcome::NotSent => {
+            error.is_retryable() && !matches!(error.kind(), ErrorKind::QueueFull | ErrorKind::PoolExhausted)
+        }
         Outcome::Rejected if error.kind() == ErrorKind::MaxClients => policy.covers(RetryPolicy::MAX_CLIENTS),
         Outcome::Rejected => error.code().is_some_and(|code| policy.covers(code)),
         Outcome::MaybeExecuted => harmless && matches!(error.kind(), ErrorKind::Connection(_)),

@@ -55,6 +55,12 @@ pub(crate) fn late(cause: Option<&Error>) -> Error {
     }
 }
 
+/// There is no connection left for one more call.
+pub(crate) fn exhausted(config: &Config) -> Error {
+    let message = format!("all {} connections (`max_connections`) are in use", config.max_connections());
+    Error::new(ErrorKind::PoolExhausted, Outcome::NotSent, message)
+}
+
 pub(crate) fn closed_client() -> Error {
     Error::new(ErrorKind::Closed, Outcome::NotSent, "the client is closed")
 }

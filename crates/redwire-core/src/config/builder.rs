@@ -166,8 +166,9 @@ impl ConfigBuilder {
         self
     }
 
-    /// The most connections a pool opens. Default 50, at least 1. Few, and blocking commands wait for one
-    /// another; many, and the server's `maxclients` (10 000) is shared by fewer processes.
+    /// The most connections a client opens. Default 50, at least 1. Few, and calls wait for one another (blocking
+    /// client) or are refused (the async client's `BLPOP` and its like, beside its shared connection, which counts as
+    /// one); many, and the server's `maxclients` (10 000) is shared by fewer processes.
     pub fn max_connections(mut self, most: usize) -> Self {
         self.config.max_connections = most;
         self

@@ -5,9 +5,9 @@
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use redwire_core::Result;
 use redwire_core::config::{Config, Endpoint, Protocol};
 use redwire_core::outage::{Outage, Turn};
-use redwire_core::{Error, ErrorKind, Outcome, Result};
 
 use super::wire::Wire;
 use crate::setup;
@@ -119,9 +119,7 @@ impl Lane {
         if left.is_none_or(|left| !left.is_zero()) {
             return Ok(state);
         }
-        let most = self.config.max_connections();
-        let message = format!("all {most} connections (`max_connections`) were in use until the deadline");
-        Err(Error::new(ErrorKind::Timeout, Outcome::NotSent, message))
+        Err(setup::late(Some(&setup::exhausted(&self.config))))
     }
 
     #[cold]

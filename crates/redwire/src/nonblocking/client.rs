@@ -252,7 +252,7 @@ impl<C: Call> Request<'_, C> {
                 Ok(None)
             }
             Way::Exclusive(_) => {
-                self.start_apart(deadline);
+                self.start_apart(deadline)?;
                 // Polled at once by the caller's loop.
                 waker.wake_by_ref();
                 Ok(None)
@@ -261,11 +261,14 @@ impl<C: Call> Request<'_, C> {
     }
 
     #[cold]
-    fn start_apart(&mut self, deadline: Option<Instant>) {
+    fn start_apart(&mut self, deadline: Option<Instant>) -> Result<()> {
+        let place = self.lane.place()?;
         let mut outbox = Outbox::default();
         self.call.write(&mut outbox);
         let config = self.lane.config().clone();
-        self.state = State::Apart(exchange_apart(config, outbox.to_bytes(), self.call.count(), deadline));
+        let count = self.call.count();
+        self.state = State::Apart(exchange_apart(config, place, outbox.to_bytes(), count, deadline));
+        Ok(())
     }
 
     #[cold]

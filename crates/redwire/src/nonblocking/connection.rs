@@ -21,6 +21,7 @@ use redwire_core::outbox::Outbox;
 use redwire_core::{Cmd, Error, Outcome, Pipeline, Replies, Reply, Result, Run, Slots, cmd};
 use tokio::time::timeout_at;
 
+use super::lane::Place;
 use super::wire::Wire;
 use crate::setup;
 
@@ -404,14 +405,16 @@ impl<R> fmt::Debug for Exchange<'_, R> {
     }
 }
 
-/// Runs one request on a connection made for it, and closed after it.
+/// Runs one request on a connection made for it, and closed after it; `place` is given back then.
 pub(super) fn exchange_apart(
     config: Config,
+    place: Place,
     commands: Vec<u8>,
     count: u32,
     deadline: Option<Instant>,
 ) -> Pending<'static, Replies> {
     Box::pin(async move {
+        let _place = place;
         let mut connection = Connection::new(config);
         connection.exchange_packed(&commands, count, deadline).await
     })

@@ -7,6 +7,7 @@
 use std::future::poll_fn;
 use std::io;
 use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
 use std::time::{Duration, Instant};
@@ -35,6 +36,8 @@ struct Shared {
     endpoint: Endpoint,
     address: Arc<str>,
     state: Mutex<State>,
+    /// How many calls have a connection of their own now.
+    apart: AtomicUsize,
 }
 
 #[derive(Debug)]
@@ -78,7 +81,13 @@ impl Lane {
             protocol: config.protocol(),
         };
         let address = setup::address(&endpoint);
-        Ok(Self(Arc::new(Shared { config, endpoint, address, state: Mutex::new(state) })))
+        Ok(Self(Arc::new(Shared {
+            config,
+            endpoint,
+            address,
+            state: Mutex::new(state),
+            apart: AtomicUsize::new(0),
+        })))
     }
 
     #[inline]
@@ -143,9 +152,31 @@ impl Lane {
         self.0.lock().link.poll_reply(ticket, |waiter| waiter.clone_from(waker))
     }
 
+    /// The right to one more connection beside the shared one.
+    pub(super) fn place(&self) -> Result<Place> {
+        let place = Place(Arc::clone(&self.0));
+        // The shared connection counts as one. What is taken beyond the limit is given back by the drop of `place`.
+        let taken = self.0.apart.fetch_add(1, Ordering::Relaxed);
+        if taken + 1 < self.0.config.max_connections() {
+            Ok(place)
+        } else {
+            Err(setup::exhausted(self.config()))
+        }
+    }
+
     /// Gives up waiting; the reply will go to nobody.
     pub(super) fn abandon(&self, ticket: Ticket) {
         self.0.lock().link.abandon(ticket);
+    }
+}
+
+/// The right to a connection beside the shared one; given back when dropped.
+#[derive(Debug)]
+pub(super) struct Place(Arc<Shared>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.apart.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

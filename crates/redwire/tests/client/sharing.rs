@@ -49,6 +49,39 @@ fn a_dropped_client_leaves_no_connection(setup: Setup) {
     }
 }
 
+/// What waits has a connection of its own, and there are only so many; a place comes back when its call ends or is dropped.
+#[test]
+fn calls_that_wait_are_limited() {
+    let server = Server::start();
+    let url = format!("{}?max_connections=3", server.url());
+    runtime().block_on(async {
+        let client = redwire::Client::connect(&url).await.unwrap();
+        let blpop = |client: redwire::Client, key: &'static str| async move {
+            client.execute::<Option<(String, String)>>(cmd("BLPOP").arg(key).arg(0)).await
+        };
+        let first = tokio::spawn(blpop(client.clone(), "first"));
+        let second = tokio::spawn(blpop(client.clone(), "second"));
+        while !server.command(&["INFO", "clients"]).unwrap().contains("blocked_clients:2\r") {
+            tokio::task::yield_now().await;
+        }
+        let error = blpop(client.clone(), "third").await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::PoolExhausted, "{error}");
+        assert_eq!(error.tries(), 1);
+
+        client.execute::<i64>(cmd("RPUSH").arg("first").arg("x")).await.unwrap();
+        assert_eq!(first.await.unwrap().unwrap(), Some(("first".to_owned(), "x".to_owned())));
+        second.abort();
+        assert!(second.await.unwrap_err().is_cancelled());
+        client.execute::<i64>(cmd("RPUSH").arg("third").arg("y")).await.unwrap();
+        for _ in 0..2 {
+            let popped = client
+                .execute::<Option<(String, String)>>(cmd("BLPOP").arg("third").arg("nothing").arg(0.1))
+                .await;
+            popped.unwrap();
+        }
+    });
+}
+
 /// Dropped inside its runtime, also with a call under way.
 #[test]
 fn a_client_dropped_inside_a_runtime_leaves_no_connection() {
