@@ -7,6 +7,8 @@
 //!
 //! `W` is whoever waits: a waker in the async driver, nothing in the blocking one.
 
+mod probe;
+
 use std::collections::VecDeque;
 use std::time::Instant;
 
@@ -16,6 +18,7 @@ use crate::error::{ConnectionFault, Error, ErrorKind, Outcome};
 use crate::inbound::Frames;
 use crate::outbox::Outbox;
 use crate::replies::Replies;
+use probe::Probe;
 
 /// The requests of one connection, from being queued to being answered.
 ///
@@ -66,13 +69,6 @@ struct Entry {
     decisive: u64,
     /// Where its bytes end.
     end: u64,
-}
-
-/// A question to the server whose answer shows whether replies still belong to their requests.
-#[derive(Debug)]
-struct Probe {
-    slot: u32,
-    answer: Vec<u8>,
 }
 
 #[derive(Debug)]
@@ -254,16 +250,14 @@ impl<W> Link<W> {
         if self.order.is_empty() || self.probe.is_some() {
             return;
         }
-        let words = format!("redwire:in-step:{}", self.queued);
-        let bulk = format!("${}\r\n{words}\r\n", words.len()).into_bytes();
-        let start = self.outbox.len();
-        self.outbox.copy(b"*2\r\n$4\r\nPING\r\n");
-        self.outbox.copy(&bulk);
-        self.queued += (self.outbox.len() - start) as u64;
         // Nobody waits for it.
         let slot = self.occupy(Slot::Abandoned);
+        let probe = Probe::new(slot, self.queued);
+        let question = probe.question();
+        self.outbox.copy(&question);
+        self.queued += question.len() as u64;
         self.order.push_back(Entry { slot, owed: 1, decisive: self.queued, end: self.queued });
-        self.probe = Some(Probe { slot, answer: bulk });
+        self.probe = Some(probe);
     }
 
     /// Whether the request that was just submitted is best written at once by whoever submitted it: nobody else is
@@ -317,7 +311,7 @@ impl<W> Link<W> {
                 if !probe.is_in_step(entry.slot, &bytes[..end - start]) {
                     return Err(out_of_step());
                 }
-                if entry.slot == probe.slot {
+                if probe.is_answered_by(entry.slot) {
                     self.probe = None;
                 }
             } else {
@@ -503,13 +497,6 @@ impl<W> Link<W> {
         (self.taken, self.sent) = (self.queued, self.queued);
         (self.given_up, self.doubtful, self.probe) = (false, false, None);
         self.deadline = None;
-    }
-}
-
-impl Probe {
-    /// The answer must come to the probe and to nobody else. A server that refuses it has answered, too.
-    fn is_in_step(&self, slot: u32, frame: &[u8]) -> bool {
-        if slot == self.slot { frame == self.answer || frame[0] == b'-' } else { frame != self.answer }
     }
 }
 
