@@ -40,6 +40,14 @@ pub(crate) fn address(endpoint: &Endpoint) -> Arc<str> {
     }
 }
 
+/// Says at which address `error` happened, where there is one.
+pub(crate) fn located(error: Error, address: Option<&Arc<str>>) -> Error {
+    match address {
+        Some(address) => error.with_address(address),
+        None => error,
+    }
+}
+
 /// The connect timeout passed.
 pub(crate) fn connect_timeout(config: &Config) -> Error {
     let message = format!("no connection within the connect timeout of {:?}", config.connect_timeout());

@@ -145,7 +145,9 @@ impl Connection {
         let deadline = self.deadline();
         let ticket = self.sent.pop_front().ok_or_else(|| Error::usage("every reply was read already"))?;
         let replies = self.wire()?.wait(ticket, deadline);
-        replies.and_then(|mut replies| replies.read()).map_err(|error| self.located(error))
+        replies
+            .and_then(|mut replies| replies.read())
+            .map_err(|error| setup::located(error, self.address.as_ref()))
     }
 
     /// Whether [`read_reply`](Self::read_reply) would find its reply within `limit`.
@@ -183,15 +185,7 @@ impl Connection {
         let deadline = call::deadline(lane, call.options(), self.config.timeout(), Instant::now());
         let replies = self.wire().and_then(|wire| wire.exchange(&call, deadline));
         let output = replies.and_then(|replies| call.read(replies));
-        output.map_err(|error| self.located(error).with_command(&call.name()))
-    }
-
-    /// Says at which address it happened.
-    fn located(&self, error: Error) -> Error {
-        match &self.address {
-            Some(address) => error.with_address(address),
-            None => error,
-        }
+        output.map_err(|error| setup::located(error, self.address.as_ref()).with_command(&call.name()))
     }
 
     fn deadline(&self) -> Option<Instant> {

@@ -176,7 +176,9 @@ impl Connection {
         let deadline = self.deadline();
         let ticket = self.sent.pop_front().ok_or_else(|| Error::usage("every reply was read already"))?;
         let replies = self.wait(ticket, deadline).await;
-        replies.and_then(|mut replies| replies.read()).map_err(|error| self.located(error))
+        replies
+            .and_then(|mut replies| replies.read())
+            .map_err(|error| setup::located(error, self.address.as_ref()))
     }
 
     /// Whether [`read_reply`](Self::read_reply) would find its reply within `limit`.
@@ -219,15 +221,7 @@ impl Connection {
         let deadline = call::deadline(lane, call.options(), self.config.timeout(), Instant::now());
         let replies = self.exchange(&call, deadline).await;
         let output = replies.and_then(|replies| call.read(replies));
-        output.map_err(|error| self.located(error).with_command(&call.name()))
-    }
-
-    /// Says at which address it happened.
-    fn located(&self, error: Error) -> Error {
-        match &self.address {
-            Some(address) => error.with_address(address),
-            None => error,
-        }
+        output.map_err(|error| setup::located(error, self.address.as_ref()).with_command(&call.name()))
     }
 
     async fn exchange(&mut self, call: &impl Call, deadline: Option<Instant>) -> Result<Replies> {
@@ -354,7 +348,7 @@ impl Connection {
     }
 
     fn lose(&mut self, error: Error) -> Error {
-        let error = self.located(error);
+        let error = setup::located(error, self.address.as_ref());
         self.link.handle_lost(&error);
         self.wire = None;
         self.lost = Some(error.clone());
@@ -392,10 +386,11 @@ impl<R: Reply> Future for Exchange<'_, R> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<R>> {
         let replies = ready!(self.replies.as_mut().poll(cx));
-        Poll::Ready(replies.and_then(|mut replies| replies.read()).map_err(|error| {
-            let error = error.with_command(&self.name);
-            self.address.iter().fold(error, |error, address| error.with_address(address))
-        }))
+        Poll::Ready(
+            replies
+                .and_then(|mut replies| replies.read())
+                .map_err(|error| setup::located(error, self.address.as_ref()).with_command(&self.name)),
+        )
     }
 }
 
