@@ -113,14 +113,13 @@ fn header_size(words: usize) -> usize {
 pub struct Piped<S> {
     batch: Batch,
     slots: Option<S>,
-    options: Options,
 }
 
 impl<S: Slots> Piped<S> {
     /// Lets `build` queue commands.
     pub fn record(build: impl FnOnce(&Pipeline) -> S) -> Self {
         let (batch, slots) = Pipeline::record(build);
-        Self { batch, slots: Some(slots), options: Options::default() }
+        Self { batch, slots: Some(slots) }
     }
 }
 
@@ -151,7 +150,7 @@ impl<S: Slots> Call for Piped<S> {
     }
 
     fn may_repeat(&self) -> bool {
-        self.options.idempotent || self.batch.may_repeat()
+        self.batch.may_repeat()
     }
 
     fn is_single(&self) -> bool {
@@ -159,7 +158,7 @@ impl<S: Slots> Call for Piped<S> {
     }
 
     fn options(&self) -> Options {
-        self.options
+        Options::default()
     }
 
     fn name(&self) -> Cow<'static, str> {
