@@ -16,12 +16,14 @@ pub(crate) mod cast;
 mod error;
 mod options;
 mod retry;
+mod tls;
 mod topology;
 mod validate;
 
 pub use builder::ConfigBuilder;
 pub use error::ConfigError;
 pub use retry::RetryPolicy;
+pub use tls::{Ocsp, TlsOptions, TlsSource, Verification};
 pub use topology::{Endpoint, HostPort, Topology};
 
 pub(crate) use options::{UrlOption, nearest};
@@ -45,6 +47,7 @@ pub(crate) use options::{UrlOption, nearest};
 pub struct Config {
     topology: Topology,
     tls: bool,
+    tls_options: TlsOptions,
     db: u32,
     username: Option<String>,
     password: Option<Secret>,
@@ -115,6 +118,12 @@ impl Config {
     #[must_use]
     pub fn tls(&self) -> bool {
         self.tls
+    }
+
+    /// What TLS is to be like, where it is used.
+    #[must_use]
+    pub fn tls_options(&self) -> &TlsOptions {
+        &self.tls_options
     }
 
     /// The database to select on every connection.
@@ -249,6 +258,7 @@ impl Default for Config {
         Self {
             topology: Topology::Single(Endpoint::Tcp(HostPort::new(DEFAULT_HOST, DEFAULT_PORT))),
             tls: false,
+            tls_options: TlsOptions::default(),
             db: 0,
             username: None,
             password: None,
