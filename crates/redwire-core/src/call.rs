@@ -158,7 +158,7 @@ impl<S: Slots> Call for Piped<S> {
     }
 
     fn options(&self) -> Options {
-        Options::default()
+        self.batch.options()
     }
 
     fn name(&self) -> Cow<'static, str> {

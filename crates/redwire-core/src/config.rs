@@ -9,7 +9,12 @@ use std::{fmt, str::FromStr, time::Duration};
 
 use redwire_resp::Limits;
 
-use crate::{backoff::Backoff, secret::Secret};
+use crate::{
+    backoff::Backoff,
+    credentials::{Credentials, Provider},
+    resolve::Resolver,
+    secret::Secret,
+};
 
 mod builder;
 pub(crate) mod cast;
@@ -31,7 +36,9 @@ pub(crate) use options::{UrlOption, nearest};
 /// The checked configuration of a client. Made by [`Config::builder`] or [`Config::from_url`]; read by
 /// getters, each named like the setter in [`ConfigBuilder`] that documents it.
 ///
-/// Prints (`Display`) as a URL with every option that differs from its default, and `***` for the password.
+/// Prints (`Display`) as a URL with every option that differs from its default, and `***` for passwords.
+/// What has no text is left out: certificates and keys given as bytes, a provider of credentials, a
+/// resolver, a configuration of rustls.
 ///
 /// ```
 /// # use redwire_core::config::Config;
@@ -51,6 +58,8 @@ pub struct Config {
     db: u32,
     username: Option<String>,
     password: Option<Secret>,
+    credential_provider: Option<Provider>,
+    resolver: Option<Resolver>,
     connect_timeout: Duration,
     timeout: Option<Duration>,
     keepalive: bool,
@@ -58,12 +67,19 @@ pub struct Config {
     tcp_user_timeout: Option<Duration>,
     nodelay: bool,
     max_connections: usize,
+    pool_timeout: Option<Duration>,
+    min_idle_connections: usize,
+    idle_timeout: Option<Duration>,
+    max_lifetime: Option<Duration>,
+    max_connecting: usize,
     client_name: Option<String>,
     lib_name: Option<String>,
     lib_version: Option<String>,
     protocol: Protocol,
     health_check_interval: Option<Duration>,
     retry: RetryPolicy,
+    retry_budget: u32,
+    idempotent: bool,
     reconnect_backoff: Backoff,
     read_buffer_size: usize,
     read_only: bool,
@@ -108,6 +124,11 @@ impl Config {
         Self::builder().url(url).build()
     }
 
+    /// A builder that begins with all of this; a URL given to it comes on top.
+    pub fn to_builder(&self) -> ConfigBuilder {
+        ConfigBuilder { config: self.clone(), url: None }
+    }
+
     /// Where the servers are.
     #[must_use]
     pub fn topology(&self) -> &Topology {
@@ -142,6 +163,26 @@ impl Config {
     #[must_use]
     pub fn password(&self) -> Option<&Secret> {
         self.password.as_ref()
+    }
+
+    /// The fixed username and password to authenticate with; `None`: neither was given, or a provider is to
+    /// be asked.
+    #[must_use]
+    pub fn static_credentials(&self) -> Option<Credentials> {
+        let password = self.password.clone()?;
+        Some(Credentials::new(self.username().unwrap_or_default(), password))
+    }
+
+    /// Who is asked for credentials at every connect.
+    #[must_use]
+    pub fn credential_provider(&self) -> Option<&Provider> {
+        self.credential_provider.as_ref()
+    }
+
+    /// Who looks names up; `None`: the system.
+    #[must_use]
+    pub fn resolver(&self) -> Option<&Resolver> {
+        self.resolver.as_ref()
     }
 
     /// The longest a connect with its handshake may take.
@@ -180,6 +221,36 @@ impl Config {
         self.max_connections
     }
 
+    /// How long a call waits for a connection; `None`: till its deadline; zero: not at all.
+    #[must_use]
+    pub fn pool_timeout(&self) -> Option<Duration> {
+        self.pool_timeout
+    }
+
+    /// Idle connections a pool keeps ready.
+    #[must_use]
+    pub fn min_idle_connections(&self) -> usize {
+        self.min_idle_connections
+    }
+
+    /// How long a connection may lie idle in a pool; `None`: for ever.
+    #[must_use]
+    pub fn idle_timeout(&self) -> Option<Duration> {
+        self.idle_timeout
+    }
+
+    /// The age at which a pool replaces a connection, before jitter; `None`: never.
+    #[must_use]
+    pub fn max_lifetime(&self) -> Option<Duration> {
+        self.max_lifetime
+    }
+
+    /// The most connects under way at once.
+    #[must_use]
+    pub fn max_connecting(&self) -> usize {
+        self.max_connecting
+    }
+
     /// The name for `CLIENT SETNAME`.
     #[must_use]
     pub fn client_name(&self) -> Option<&str> {
@@ -204,7 +275,7 @@ impl Config {
         self.protocol
     }
 
-    /// The silence after which a connection is pinged before use; `None`: never.
+    /// The silence after which a connection is pinged, and the time it then has to answer; `None`: never.
     #[must_use]
     pub fn health_check_interval(&self) -> Option<Duration> {
         self.health_check_interval
@@ -214,6 +285,18 @@ impl Config {
     #[must_use]
     pub fn retry(&self) -> &RetryPolicy {
         &self.retry
+    }
+
+    /// Retries that 100 calls earn.
+    #[must_use]
+    pub fn retry_budget(&self) -> u32 {
+        self.retry_budget
+    }
+
+    /// Whether every command may be repeated when its reply was lost.
+    #[must_use]
+    pub fn idempotent(&self) -> bool {
+        self.idempotent
     }
 
     /// The pause before each attempt to connect again.
@@ -262,6 +345,8 @@ impl Default for Config {
             db: 0,
             username: None,
             password: None,
+            credential_provider: None,
+            resolver: None,
             connect_timeout: Duration::from_secs(2),
             timeout: Some(Duration::from_secs(5)),
             keepalive: true,
@@ -270,15 +355,22 @@ impl Default for Config {
                 interval: Duration::from_secs(5),
                 count: 3,
             },
-            tcp_user_timeout: None,
+            tcp_user_timeout: Some(Duration::from_secs(15)),
             nodelay: true,
             max_connections: 50,
+            pool_timeout: None,
+            min_idle_connections: 0,
+            idle_timeout: None,
+            max_lifetime: None,
+            max_connecting: 4,
             client_name: None,
             lib_name: Some("redwire".to_owned()),
             lib_version: Some(env!("CARGO_PKG_VERSION").to_owned()),
             protocol: Protocol::Resp3,
-            health_check_interval: Some(Duration::from_secs(30)),
+            health_check_interval: Some(Duration::from_millis(2500)),
             retry: RetryPolicy::default(),
+            retry_budget: 20,
+            idempotent: false,
             reconnect_backoff: RECONNECT_BACKOFF,
             read_buffer_size: 64 << 10,
             read_only: false,

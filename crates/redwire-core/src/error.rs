@@ -103,6 +103,8 @@ pub enum ConnectionFault {
     Tls,
     /// It was not ready within the connect timeout.
     Timeout,
+    /// The peer was silent for twice the health check interval, though it was asked whether it lives.
+    Silent,
     /// Any other failure of the network or the operating system; the source tells.
     Io,
 }
@@ -166,6 +168,13 @@ impl Error {
     #[must_use]
     pub fn closed_by_peer(outcome: Outcome) -> Self {
         Self::new(ErrorKind::Connection(ConnectionFault::Closed), outcome, "the server closed the connection")
+    }
+
+    /// The peer did not even answer the question whether it lives.
+    #[must_use]
+    pub fn silent_peer(outcome: Outcome) -> Self {
+        let message = "the server is silent, and did not answer when it was asked (`health_check_interval`)";
+        Self::new(ErrorKind::Connection(ConnectionFault::Silent), outcome, message)
     }
 
     /// The deadline of a call passed.

@@ -8,17 +8,20 @@
 //! start ── HELLO 3 AUTH … SETNAME …, CLIENT SETINFO, SELECT, READONLY ──> done
 //!   └───── AUTH, CLIENT SETNAME, CLIENT SETINFO, SELECT, READONLY ──────> done   (RESP2, or no HELLO here)
 //! ```
+//! A connection that was used is made as new by a `RESET` ahead of the same words.
 
 use std::collections::VecDeque;
+use std::fmt;
 
 use crate::cmd::Cmd;
 use crate::config::{Config, Protocol};
+use crate::credentials::Credentials;
 use crate::error::{AuthenticationFault, Error, ErrorKind, Outcome, Result};
 use crate::outbox::Outbox;
 use crate::reply::{Reader, Value};
 
-/// The first exchange of a connection. Send what [`poll_transmit`](Self::poll_transmit) gives, hand every reply to
-/// [`handle_reply`](Self::handle_reply), until [`poll_done`](Self::poll_done) gives the session.
+/// The first exchange of a connection. Send what [`poll_transmit`](Self::poll_transmit) gives, hand every
+/// reply to [`handle_reply`](Self::handle_reply), until [`poll_done`](Self::poll_done) gives the session.
 #[derive(Debug)]
 pub struct Handshake {
     outgoing: Outbox,
@@ -44,6 +47,7 @@ pub struct Session {
 /// The steps, in the order they are taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Step {
+    Reset,
     Hello,
     Auth,
     SetName,
@@ -53,28 +57,51 @@ enum Step {
 }
 
 impl Handshake {
-    /// The handshake that `config` asks for, in the words of `protocol`: RESP2 where an earlier connection to the
-    /// same server found that it has nothing else.
+    /// The handshake that `config` asks for, in the words of `protocol`: RESP2 where an earlier connection
+    /// to the same server found that it has nothing else. `credentials` are those of `config`
+    /// ([`static_credentials`](Config::static_credentials)), or what its provider gave.
     #[must_use]
-    pub fn new(config: &Config, protocol: Protocol) -> Self {
-        let mut handshake = Self {
+    pub fn new(config: &Config, credentials: Option<&Credentials>, protocol: Protocol) -> Self {
+        let mut handshake = Self::silent();
+        handshake.introduce(config, credentials, protocol);
+        handshake
+    }
+
+    /// The handshake that makes a used connection as new, whatever was said on it: a `RESET`, then
+    /// everything as in [`new`](Self::new), all in one write, since a reset connection speaks RESP2 and
+    /// belongs to the default user.
+    ///
+    /// A server that has no `RESET` (before 6.2), or a user who may not run it, fails the first step.
+    #[must_use]
+    pub fn again(config: &Config, credentials: Option<&Credentials>, protocol: Protocol) -> Self {
+        let mut handshake = Self::silent();
+        handshake.queue(vec![(Step::Reset, Cmd::new("RESET"))]);
+        handshake.introduce(config, credentials, protocol);
+        handshake
+    }
+
+    /// Nothing to say yet.
+    fn silent() -> Self {
+        Self {
             outgoing: Outbox::default(),
             steps: VecDeque::new(),
             fallback: None,
             ignored: 0,
             session: Session { protocol: Protocol::Resp2, version: None, id: None },
-        };
-        let mut plain = introduction(config);
+        }
+    }
+
+    fn introduce(&mut self, config: &Config, credentials: Option<&Credentials>, protocol: Protocol) {
+        let mut plain = introduction(config, credentials);
         plain.extend(settings(config));
         if protocol == Protocol::Resp2 {
-            handshake.queue(plain);
+            self.queue(plain);
         } else {
-            let mut first = vec![(Step::Hello, hello(config))];
+            let mut first = vec![(Step::Hello, hello(config, credentials))];
             first.extend(settings(config));
-            handshake.queue(first);
-            handshake.fallback = Some(plain);
+            self.queue(first);
+            self.fallback = Some(plain);
         }
-        handshake
     }
 
     fn queue(&mut self, steps: Vec<(Step, Cmd<Value>)>) {
@@ -103,7 +130,8 @@ impl Handshake {
     /// The next reply of the server.
     ///
     /// # Errors
-    /// A step that failed, by name; the connection is of no use then. A reply that none of the steps can have.
+    /// A step that failed, by name; the connection is of no use then. A reply that none of the steps can
+    /// have.
     pub fn handle_reply(&mut self, frame: &[u8]) -> Result<()> {
         if self.ignored > 0 {
             self.ignored -= 1;
@@ -118,12 +146,10 @@ impl Handshake {
         };
         match (step, Reader::read::<Value>(frame)) {
             (Step::Hello, Ok(answer)) => self.greet(&answer),
+            // Any other status is the late answer to something that was asked before.
+            (Step::Reset, Ok(Value::Status(word))) if word != RESET => Err(step.unexpected(&word)),
             (_, Ok(Value::Status(_))) => Ok(()),
-            (_, Ok(other)) => Err(step.failed(Error::new(
-                ErrorKind::Protocol,
-                Outcome::NotSent,
-                format!("expected the status OK, got {other:?}"),
-            ))),
+            (_, Ok(other)) => Err(step.unexpected(&other)),
             (Step::Hello, Err(error)) if self.falls_back(&error) => Ok(()),
             (_, Err(error)) if step.may_fail(&error) => Ok(()),
             (_, Err(error)) => Err(step.failed(error)),
@@ -169,6 +195,7 @@ impl Handshake {
 impl Step {
     fn name(self) -> &'static str {
         match self {
+            Self::Reset => RESET,
             Self::Hello => "HELLO",
             Self::Auth => "AUTH",
             Self::SetName => "CLIENT SETNAME",
@@ -179,13 +206,19 @@ impl Step {
     }
 
     /// Names are for the operator's eyes: a server too old for them, or a user without rights to them, is no
-    /// reason not to connect.
+    /// reason not to connect. One that has too many clients says so to whatever comes first, and closes.
     fn may_fail(self, error: &Error) -> bool {
         match self {
-            Self::SetInfo => true,
+            Self::SetInfo => error.kind() != ErrorKind::MaxClients,
             Self::SetName => error.kind() == ErrorKind::Authentication(AuthenticationFault::NoPermission),
-            Self::Hello | Self::Auth | Self::Select | Self::ReadOnly => false,
+            Self::Reset | Self::Hello | Self::Auth | Self::Select | Self::ReadOnly => false,
         }
+    }
+
+    fn unexpected(self, got: &impl fmt::Debug) -> Error {
+        let expected = if self == Self::Reset { RESET } else { "OK" };
+        let message = format!("expected the status {expected}, got {got:?}");
+        self.failed(Error::new(ErrorKind::Protocol, Outcome::NotSent, message))
     }
 
     fn failed(self, error: Error) -> Error {
@@ -193,10 +226,11 @@ impl Step {
     }
 }
 
-fn hello(config: &Config) -> Cmd<Value> {
+fn hello(config: &Config, credentials: Option<&Credentials>) -> Cmd<Value> {
     let mut cmd = Cmd::new("HELLO").arg(3);
-    if let Some(password) = config.password() {
-        cmd = cmd.arg("AUTH").arg(config.username().unwrap_or("default")).arg(password.reveal());
+    if let Some(credentials) = credentials {
+        let username = credentials.username().unwrap_or("default");
+        cmd = cmd.arg("AUTH").arg(username).arg(credentials.password().reveal());
     }
     if let Some(name) = config.client_name() {
         cmd = cmd.arg("SETNAME").arg(name);
@@ -205,10 +239,10 @@ fn hello(config: &Config) -> Cmd<Value> {
 }
 
 /// What `HELLO` says in one, in the words of RESP2.
-fn introduction(config: &Config) -> Vec<(Step, Cmd<Value>)> {
+fn introduction(config: &Config, credentials: Option<&Credentials>) -> Vec<(Step, Cmd<Value>)> {
     let mut steps = Vec::new();
-    if let Some(password) = config.password() {
-        steps.push((Step::Auth, Cmd::new("AUTH").arg(config.username()).arg(password.reveal())));
+    if let Some(credentials) = credentials {
+        steps.push((Step::Auth, credentials.auth()));
     }
     if let Some(name) = config.client_name() {
         steps.push((Step::SetName, Cmd::new("CLIENT SETNAME").arg(name)));
@@ -231,6 +265,9 @@ fn settings(config: &Config) -> Vec<(Step, Cmd<Value>)> {
     }
     steps
 }
+
+/// The command and its answer.
+const RESET: &str = "RESET";
 
 #[cfg(test)]
 mod tests;

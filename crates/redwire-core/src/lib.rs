@@ -1,6 +1,6 @@
 //! Every decision of a client for Redis and Valkey, and no waiting.
 //!
-//! Commands and their facts, configuration and URLs, the handshake, the order of requests and replies, retries
+//! Commands and their facts, configuration and URLs, the handshake, the order of requests and replies, pools, retries
 //! and errors. The crate `redwire` adds the waiting, once for tokio and once for threads; users depend on that one.
 //!
 //! # The driving law
@@ -8,17 +8,35 @@
 //! (other mutators), then ask its `poll_…` methods until they have nothing more: bytes to send, waiters to wake, the
 //! next deadline. There is no clock, socket, thread, lock or chance in here: time and random numbers are
 //! arguments. So every behaviour can be tested without waiting, and both drivers behave the same.
+//!
+//! | machine | decides |
+//! |---|---|
+//! | [`Link`](link::Link) | whose reply has come, what is sent, whose deadline has passed |
+//! | [`Liveness`](liveness::Liveness) | whether a silent peer is still there |
+//! | [`Handshake`](handshake::Handshake) | what a connection says first |
+//! | [`Dial`](dial::Dial) | which address is tried when |
+//! | [`Outage`](outage::Outage) | when to connect again |
+//! | [`Pool`](pool::Pool) | who may have a connection, make one, or wait |
+//! | [`Dirt`](dirt::Dirt) | what is done to a connection before somebody else has it |
+//! | [`Attempt`](retry::Attempt), [`RetryBudget`](budget::RetryBudget) | whether a failed call is made again |
 
 pub mod backoff;
+pub mod budget;
 pub mod call;
 pub mod config;
+pub mod credentials;
+pub mod dial;
+pub mod dirt;
 pub mod facts;
 pub mod handshake;
 pub mod inbound;
 pub mod lane;
 pub mod link;
+pub mod liveness;
 pub mod outage;
 pub mod outbox;
+pub mod pool;
+pub mod resolve;
 pub mod retry;
 pub mod secret;
 pub mod url;

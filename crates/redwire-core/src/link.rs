@@ -7,15 +7,17 @@
 //!
 //! `W` is whoever waits: a waker in the async driver, nothing in the blocking one.
 
+mod clock;
 mod probe;
 
 use std::collections::VecDeque;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
 use crate::error::{ConnectionFault, Error, ErrorKind, Outcome};
 use crate::inbound::Frames;
+use crate::liveness::Liveness;
 use crate::outbox::Outbox;
 use crate::replies::Replies;
 use probe::Probe;
@@ -34,13 +36,20 @@ pub struct Link<W> {
     given_up: bool,
     /// Whether a reply failed to come in time, so that the stream may be out of step.
     doubtful: bool,
+    /// Whether the peer has been silent for so long that it is asked whether it lives.
+    silent: bool,
     probe: Option<Probe>,
+    liveness: Liveness,
+    /// What was sent at the last tick, if the kernel would take no more then; and how often it has taken more since.
+    stuck: Option<u64>,
+    unstuck: u64,
     order: VecDeque<Entry>,
     slots: Vec<Slot<W>>,
     free: Vec<u32>,
     woken: Vec<W>,
     deadline: Option<Instant>,
     limits: QueueLimits,
+    submitted: u64,
     /// How many requests the last arrival of replies completed, and how many were submitted since.
     wave: usize,
     since_wave: usize,
@@ -89,9 +98,10 @@ enum Slot<W> {
 }
 
 impl<W> Link<W> {
-    /// A connection with nothing under way.
+    /// A connection with nothing under way. Once [connected](Self::handle_connected), a peer that is silent for `interval`
+    /// is asked whether it lives; `None`: never.
     #[must_use]
-    pub fn new(limits: QueueLimits) -> Self {
+    pub fn new(limits: QueueLimits, interval: Option<Duration>) -> Self {
         Self {
             outbox: Outbox::default(),
             queued: 0,
@@ -99,13 +109,18 @@ impl<W> Link<W> {
             sent: 0,
             given_up: false,
             doubtful: false,
+            silent: false,
             probe: None,
+            liveness: Liveness::new(interval),
+            stuck: None,
+            unstuck: 0,
             order: VecDeque::new(),
             slots: Vec::new(),
             free: Vec::new(),
             woken: Vec::new(),
             deadline: None,
             limits,
+            submitted: 0,
             wave: 0,
             since_wave: 0,
         }
@@ -116,6 +131,12 @@ impl<W> Link<W> {
     #[must_use]
     pub fn is_idle(&self) -> bool {
         self.order.is_empty()
+    }
+
+    /// How many requests were submitted in all.
+    #[must_use]
+    pub fn submitted(&self) -> u64 {
+        self.submitted
     }
 
     /// How many requests wait for replies, given-up ones included.
@@ -147,6 +168,7 @@ impl<W> Link<W> {
         let slot = self.occupy(Slot::Waiting { waiter, deadline });
         self.order.push_back(Entry { slot, owed: count, decisive, end: self.queued });
         self.since_wave += 1;
+        self.submitted += 1;
         if let Some(deadline) = deadline {
             self.deadline = Some(self.deadline.map_or(deadline, |earliest| earliest.min(deadline)));
         }
@@ -200,7 +222,7 @@ impl<W> Link<W> {
         if self.given_up {
             self.withdraw();
         }
-        if self.doubtful {
+        if self.doubtful || self.silent {
             self.ask();
         }
         std::mem::swap(&mut self.outbox, outbox);
@@ -240,14 +262,15 @@ impl<W> Link<W> {
     #[inline]
     #[must_use]
     pub fn wants_transmit(&self) -> bool {
-        !self.outbox.is_empty() || self.doubtful
+        !self.outbox.is_empty() || self.doubtful || self.silent
     }
 
-    /// Queues a `PING` with words of its own, unless every reply has come after all.
+    /// Queues a `PING` with words of its own, unless every reply has come after all and the peer is not silent.
     #[cold]
     fn ask(&mut self) {
-        self.doubtful = false;
-        if self.order.is_empty() || self.probe.is_some() {
+        let wanted = self.silent || !self.order.is_empty();
+        (self.doubtful, self.silent) = (false, false);
+        if !wanted || self.probe.is_some() {
             return;
         }
         // Nobody waits for it.
@@ -445,40 +468,6 @@ impl<W> Link<W> {
         }
     }
 
-    /// When [`handle_timeout`](Self::handle_timeout) wants to be called next: no later than the earliest deadline.
-    #[must_use]
-    pub fn poll_timeout(&self) -> Option<Instant> {
-        self.deadline
-    }
-
-    /// Fails the requests whose deadline has passed; `cause` is what is known to keep them waiting.
-    pub fn handle_timeout(&mut self, now: Instant, cause: Option<&Error>) {
-        if self.deadline.is_none_or(|deadline| now < deadline) {
-            return;
-        }
-        let mut earliest: Option<Instant> = None;
-        for entry in &self.order {
-            let place = &mut self.slots[entry.slot as usize];
-            let (Slot::Waiting { deadline, .. } | Slot::Gathering { deadline, .. }) = place else { continue };
-            let Some(deadline) = *deadline else { continue };
-            if deadline > now {
-                earliest = Some(earliest.map_or(deadline, |earliest| earliest.min(deadline)));
-                continue;
-            }
-            // Bytes that were taken will still be written if the connection lives; the others are withdrawn.
-            let untaken = entry.end > self.taken;
-            self.given_up |= untaken;
-            self.doubtful |= !untaken;
-            let error = Error::timeout(if untaken { Outcome::NotSent } else { Outcome::MaybeExecuted });
-            let error = match cause {
-                Some(cause) => error.with_source(cause.clone()),
-                None => error,
-            };
-            fail(place, error, &mut self.woken);
-        }
-        self.deadline = earliest;
-    }
-
     /// The connection is gone: every request fails with `error`, each with its own outcome, and nothing is left.
     pub fn handle_lost(&mut self, error: &Error) {
         let not_sent = error.clone().with_outcome(Outcome::NotSent);
@@ -495,8 +484,9 @@ impl<W> Link<W> {
         }
         self.outbox.clear();
         (self.taken, self.sent) = (self.queued, self.queued);
-        (self.given_up, self.doubtful, self.probe) = (false, false, None);
-        self.deadline = None;
+        (self.given_up, self.doubtful, self.silent, self.probe) = (false, false, false, None);
+        (self.deadline, self.stuck) = (None, None);
+        self.liveness.handle_lost();
     }
 }
 

@@ -6,10 +6,11 @@
 
 use std::cell::RefCell;
 use std::marker::PhantomData;
+use std::time::Duration;
 
 use redwire_resp::{Cursor, Head};
 
-use crate::cmd::Cmd;
+use crate::cmd::{Cmd, Options};
 use crate::error::{Error, ErrorKind, Outcome, Result};
 use crate::lane;
 use crate::outbox::Outbox;
@@ -29,6 +30,7 @@ pub struct Batch {
     outbox: Outbox,
     count: u32,
     harmless: bool,
+    options: Options,
     refused: Option<Error>,
 }
 
@@ -66,6 +68,34 @@ impl Pipeline {
         let pipeline = Self { batch: RefCell::new(Batch { harmless: true, ..Batch::default() }) };
         let slots = build(&pipeline);
         (pipeline.batch.into_inner(), slots)
+    }
+
+    /// Declares that running the whole pipeline twice does no harm, so that it may be repeated when its replies were lost.
+    ///
+    /// ```
+    /// use redwire_core::{Cmd, Pipeline, Run};
+    ///
+    /// let (batch, _) = Pipeline::record(|p| {
+    ///     p.idempotent();
+    ///     p.run(Cmd::<()>::new("SET").arg("k").arg("v"))
+    /// });
+    /// assert!(batch.may_repeat());
+    /// ```
+    pub fn idempotent(&self) -> &Self {
+        self.batch.borrow_mut().options.idempotent = true;
+        self
+    }
+
+    /// The deadline of the whole pipeline; default: the client's `timeout`. Zero means none.
+    pub fn timeout(&self, timeout: Duration) -> &Self {
+        self.batch.borrow_mut().options.timeout = Some(timeout);
+        self
+    }
+
+    /// How often the pipeline is repeated at most when that is safe; default: the client's `retries`.
+    pub fn retries(&self, retries: u32) -> &Self {
+        self.batch.borrow_mut().options.retries = Some(retries);
+        self
     }
 
     /// How many commands are queued.
@@ -132,7 +162,13 @@ impl Batch {
     /// Whether every command may be repeated without harm.
     #[must_use]
     pub fn may_repeat(&self) -> bool {
-        self.harmless
+        self.harmless || self.options.idempotent
+    }
+
+    /// What the caller said about the whole pipeline.
+    #[must_use]
+    pub fn options(&self) -> Options {
+        self.options
     }
 
     /// Whether the pipeline can be sent.

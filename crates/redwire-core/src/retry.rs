@@ -43,6 +43,9 @@ impl Attempt {
     }
 
     /// A try of `call` failed with `error`; `random` is uniform over all of `u64`.
+    ///
+    /// `budget` is asked for the right to one retry ([`RetryBudget`](crate::budget::RetryBudget)), and only if all else
+    /// allows it: an answer of `true` is a retry made.
     pub fn handle_failure(
         &mut self,
         error: Error,
@@ -50,20 +53,25 @@ impl Attempt {
         config: &Config,
         now: Instant,
         random: u64,
+        budget: impl FnOnce() -> bool,
     ) -> Decision {
         let options = call.options();
         let policy = config.retry();
         let retries = options.retries.unwrap_or(policy.retries);
         // Of a pipeline, other commands were executed when one was rejected.
         let whole = error.outcome() != Outcome::Rejected || call.is_single();
-        let worthwhile = whole && self.tries <= retries && may_retry(&error, call.may_repeat(), policy);
+        let harmless = call.may_repeat() || config.idempotent();
+        let worthwhile = whole && self.tries <= retries && may_retry(&error, harmless, policy);
         let pause = policy.backoff.delay(self.tries, self.pause, random);
         let in_time = self.deadline.is_none_or(|deadline| now + pause < deadline);
-        if worthwhile && in_time {
+        let wanted = worthwhile && in_time;
+        if wanted && budget() {
             self.pause = pause;
             self.tries += 1;
             return Decision::Retry(pause);
         }
+        let error =
+            if wanted { error.with_context("not tried again, the retry budget is spent") } else { error };
         let error = if error.command().is_some() { error } else { error.with_command(&call.name()) };
         Decision::Fail(error.with_tries(self.tries))
     }
@@ -88,67 +96,4 @@ pub fn may_retry(error: &Error, harmless: bool, policy: &RetryPolicy) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::cmd::Cmd;
-    use crate::error::ConnectionFault;
-    use crate::reply::Value;
-
-    fn lost(outcome: Outcome) -> Error {
-        Error::new(ErrorKind::Connection(ConnectionFault::Reset), outcome, "reset")
-    }
-
-    #[test]
-    fn what_may_have_run_is_repeated_only_when_harmless() {
-        let table = [
-            (lost(Outcome::NotSent), true, true),
-            (lost(Outcome::MaybeExecuted), false, true),
-            (Error::from_server(b"LOADING"), true, true),
-            (Error::from_server(b"ERR max number of clients reached"), true, true),
-            (Error::from_server(b"WRONGTYPE"), false, false),
-            (Error::timeout(Outcome::NotSent), false, false),
-            (Error::usage("no"), false, false),
-            (lost(Outcome::Unreadable), false, false),
-        ];
-        for (error, as_write, as_read) in table {
-            let policy = RetryPolicy::default();
-            assert_eq!(may_retry(&error, false, &policy), as_write, "{error} of a write");
-            assert_eq!(may_retry(&error, true, &policy), as_read, "{error} of a read");
-        }
-    }
-
-    #[test]
-    fn tries_and_the_deadline_are_limits() {
-        let config = Config::from_url("redis://h/?retries=2").unwrap();
-        let incr = Cmd::<Value>::new("INCR").arg("n");
-        let now = Instant::now();
-        let mut attempt = Attempt::new(Some(now + Duration::from_secs(60)));
-        for _ in 0..2 {
-            let decision = attempt.handle_failure(lost(Outcome::NotSent), &incr, &config, now, 7);
-            assert!(matches!(decision, Decision::Retry(_)));
-        }
-        let Decision::Fail(error) = attempt.handle_failure(lost(Outcome::NotSent), &incr, &config, now, 7)
-        else {
-            panic!("a third retry");
-        };
-        assert_eq!((error.tries(), error.command()), (3, Some("INCR")));
-        let mut late = Attempt::new(Some(now));
-        assert!(matches!(
-            late.handle_failure(lost(Outcome::NotSent), &incr, &config, now, 7),
-            Decision::Fail(_)
-        ));
-    }
-
-    #[test]
-    fn a_caller_may_declare_a_write_harmless() {
-        let config = Config::builder().build().unwrap();
-        let set = Cmd::<Value>::new("SET").arg("k").arg("v");
-        let now = Instant::now();
-        let decide = |cmd: Cmd<Value>| {
-            Attempt::new(None).handle_failure(lost(Outcome::MaybeExecuted), &cmd, &config, now, 7)
-        };
-        assert!(matches!(decide(set.clone()), Decision::Fail(_)));
-        assert!(matches!(decide(set.clone().idempotent()), Decision::Retry(_)));
-        assert!(matches!(decide(set.idempotent().retries(0)), Decision::Fail(_)));
-    }
-}
+mod tests;

@@ -301,7 +301,7 @@ fn parse_query(query: &str) -> Result<Vec<(&'static UrlOption, Secret)>, ConfigE
             return Err(ConfigError::new(option.name, "to stand once in the query", name));
         }
         let value = decode(option.name, value);
-        let value = if option.name == "password" { value.map_err(ConfigError::masked) } else { value };
+        let value = if option.is_secret() { value.map_err(ConfigError::masked) } else { value };
         found.push((option, Secret::new(value?)));
     }
     Ok(found)
@@ -338,8 +338,8 @@ fn encode<'a>(text: &'a str, set: &'static AsciiSet) -> impl fmt::Display + 'a {
 /// Everything but the characters that never mean anything in a URL.
 const PART: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 const PATH: &AsciiSet = &PART.remove(b'/');
-/// Lists and backoffs stay readable.
-const QUERY: &AsciiSet = &PART.remove(b'/').remove(b':').remove(b',');
+/// Lists, backoffs and the mask stay readable.
+const QUERY: &AsciiSet = &PART.remove(b'/').remove(b':').remove(b',').remove(b'*');
 
 #[cfg(test)]
 mod tests;

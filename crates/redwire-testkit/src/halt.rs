@@ -1,7 +1,7 @@
 //! Waiting on sockets in a way that another thread can end.
 //!
-//! The threads of the fake server and of the proxy wait for a socket or for time, and never in a call that
-//! only their peer could end. The sockets are non-blocking; what they carry is not known here.
+//! The threads of the fake server, of the proxy and of the TLS front wait for a socket or for time, and never
+//! in a call that only their peer could end. The sockets are non-blocking; what they carry is not known here.
 
 use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::net::Shutdown;
@@ -34,7 +34,7 @@ impl Halt {
     /// Waits this long. False if the switch was thrown.
     pub(crate) fn sleep(&self, duration: Duration) -> bool {
         duration.is_zero()
-            || matches!(self.wait(None, Some(duration)), Err(error) if error.kind() == ErrorKind::TimedOut)
+            || matches!(self.wait(&[], Some(duration)), Err(error) if error.kind() == ErrorKind::TimedOut)
     }
 
     /// Accepts a connection; `Interrupted` means that the switch was thrown, here and below.
@@ -72,7 +72,7 @@ impl Halt {
         mut act: impl FnMut() -> io::Result<T>,
     ) -> io::Result<T> {
         loop {
-            self.wait(Some((socket, ready)), None)?;
+            self.wait(&[(socket, ready)], None)?;
             match act() {
                 Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
                 result => return result,
@@ -80,15 +80,15 @@ impl Halt {
         }
     }
 
-    /// Ok when the socket is ready, `TimedOut` after `limit`, `Interrupted` once the switch was thrown.
-    fn wait(&self, socket: Option<(&Socket, PollFlags)>, limit: Option<Duration>) -> io::Result<()> {
+    /// Ok when one of the sockets is ready, `TimedOut` after `limit`, `Interrupted` once the switch was thrown.
+    pub(crate) fn wait(&self, sockets: &[(&Socket, PollFlags)], limit: Option<Duration>) -> io::Result<()> {
         let end = limit.map(|limit| Instant::now() + limit);
         loop {
             let left = end.map(|end| end.saturating_duration_since(Instant::now()));
             let left = left
                 .map(|left| Timespec { tv_sec: left.as_secs() as i64, tv_nsec: left.subsec_nanos().into() });
             let mut fds = vec![PollFd::new(&self.watched, PollFlags::IN)];
-            fds.extend(socket.map(|(socket, ready)| PollFd::new(socket, ready)));
+            fds.extend(sockets.iter().map(|&(socket, ready)| PollFd::new(socket, ready)));
             match poll(&mut fds, left.as_ref()) {
                 Err(Errno::INTR) => {}
                 Err(error) => return Err(error.into()),

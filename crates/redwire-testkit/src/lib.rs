@@ -1,5 +1,6 @@
-//! What the tests of redwire stand on: real servers ([`Server`]), scripted ones ([`FakeServer`]) and a proxy
-//! that breaks connections on demand ([`Proxy`]).
+//! What the tests of redwire stand on: real servers ([`Server`]), scripted ones ([`FakeServer`]), a proxy that
+//! breaks connections on demand ([`Proxy`]), and certificates ([`Authority`]) with a front that serves TLS by
+//! them ([`TlsFront`]).
 //!
 //! Everything runs on threads of its own and blocks, so that async and blocking tests use the same kit.
 //! Nothing here knows the client under test, not even its parser: a kit that shared code with it would
@@ -11,6 +12,7 @@ mod process;
 mod proxy;
 mod resp;
 mod server;
+mod tls;
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -18,6 +20,7 @@ use std::time::{Duration, Instant};
 pub use fake::{FakeServer, Step, expect, expect_name, push, reply};
 pub use proxy::{Direction, Fault, Proxy};
 pub use server::{Server, ServerBuilder, find_server, servers_from_env, shared};
+pub use tls::{Authority, Identity, IdentityBuilder, OcspBuilder, Target, TlsFront, TlsFrontBuilder};
 
 /// Waits until `happened` returns true, looking every millisecond.
 ///

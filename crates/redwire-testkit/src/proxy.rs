@@ -60,6 +60,13 @@ pub enum Fault {
     None,
 }
 
+impl Fault {
+    /// [`Fault::Delay`] by anything from nothing to `max`: what shakes the order of events without an outage.
+    pub fn jitter(max: Duration) -> Self {
+        Self::Delay { min: Duration::ZERO, max }
+    }
+}
+
 /// A proxy on a free port of `127.0.0.1`, in front of one server. Dropping it ends its connections and threads.
 ///
 /// ```

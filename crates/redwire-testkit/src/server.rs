@@ -5,10 +5,11 @@
 //! know the client under test.
 
 mod config;
+mod report;
 
 use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -263,16 +264,37 @@ fn launch(binary: &Path, dir: &Path, unix_path: &Path) -> Result<Process, String
 
 /// One command, one reply, over a connection of its own.
 fn ask(unix_path: &Path, password: Option<&str>, words: &[&str]) -> io::Result<Value> {
+    let mut stream = match open(unix_path, password)? {
+        Ok(stream) => stream,
+        Err(refused) => return Ok(refused),
+    };
+    let reply = ask_on(&mut stream, words)?;
+    close(stream);
+    Ok(reply)
+}
+
+/// A connection, logged in if need be; the inner error is the server's reply to a login it refuses.
+fn open(unix_path: &Path, password: Option<&str>) -> io::Result<Result<UnixStream, Value>> {
     let mut stream = UnixStream::connect(unix_path)?;
     stream.set_read_timeout(Some(REPLY_LIMIT))?;
-    if let Some(password) = password {
-        stream.write_all(&resp::command(&["AUTH", password]))?;
-        if let refused @ Value::Error(_) = read_value(&mut stream)? {
-            return Ok(refused);
-        }
+    if let Some(password) = password
+        && let refused @ Value::Error(_) = ask_on(&mut stream, &["AUTH", password])?
+    {
+        return Ok(Err(refused));
     }
+    Ok(Ok(stream))
+}
+
+fn ask_on(stream: &mut UnixStream, words: &[&str]) -> io::Result<Value> {
     stream.write_all(&resp::command(words))?;
-    read_value(&mut stream)
+    read_value(stream)
+}
+
+/// Closes a connection and waits until the server has done so too: it must not be found among the clients later.
+fn close(mut stream: UnixStream) {
+    // What fails here, or comes out of turn, does so because the server has ended the connection already.
+    let _ = stream.shutdown(Shutdown::Write);
+    while matches!(stream.read(&mut [0; 1024]), Ok(1..)) {}
 }
 
 fn read_value(stream: &mut UnixStream) -> io::Result<Value> {

@@ -124,6 +124,18 @@ fn delays_hold_back_what_passes() {
 }
 
 #[test]
+fn jitter_is_a_delay_that_may_be_nothing() {
+    assert_eq!(Fault::jitter(SHORT), Fault::Delay { min: Duration::ZERO, max: SHORT });
+    let proxy = Proxy::seeded(shared().addr(), 7);
+    proxy.set(ToServer, Fault::jitter(SHORT));
+    proxy.set(ToClient, Fault::jitter(SHORT));
+    let mut client = connect(&proxy);
+    for _ in 0..10 {
+        ping(&mut client);
+    }
+}
+
+#[test]
 fn chunks_are_no_bigger_than_told() {
     let (listener, proxy) = listen();
     proxy.set(ToServer, Fault::Chunk(1));

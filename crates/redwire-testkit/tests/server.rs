@@ -107,6 +107,76 @@ fn a_restart_keeps_what_was_to_be_kept() {
 }
 
 #[test]
+fn a_restart_keeps_the_unix_socket_too() {
+    let server = Server::start();
+    let path = server.unix_path().to_owned();
+    let mut old = UnixStream::connect(&path).unwrap();
+    server.restart();
+    assert!(matches!(old.read(&mut [0]), Ok(0) | Err(_)));
+    assert_eq!(server.unix_path(), path);
+    let mut new = UnixStream::connect(&path).unwrap();
+    new.write_all(b"PING\r\n").unwrap();
+    let mut reply = [0; 7];
+    new.read_exact(&mut reply).unwrap();
+    assert_eq!(&reply, b"+PONG\r\n");
+}
+
+#[test]
+fn it_tells_what_it_counts() {
+    for binary in servers_from_env() {
+        let server = Server::builder().binary(&binary).password("pw").start();
+        let before = server.stat("total_connections_received");
+        let stream = TcpStream::connect(server.addr()).unwrap();
+        // The connection of the test and the one that asks.
+        eventually("it is accepted", LIMIT, || server.stat("connected_clients") == 2);
+        assert!(server.stat("total_connections_received") >= before + 2);
+        drop(stream);
+        assert_eq!(server.calls("incr"), 0);
+        server.command(&["INCR", "n"]).unwrap();
+        server.command(&["INCR", "n"]).unwrap();
+        assert_eq!((server.calls("INCR"), server.calls("incr")), (2, 2));
+        let stats = server.info("stats");
+        assert!(stats.contains_key("total_commands_processed") && !stats.contains_key("connected_clients"));
+    }
+}
+
+#[test]
+fn it_lists_and_kills_clients_and_takes_directives() {
+    for binary in servers_from_env() {
+        let server = Server::builder().binary(&binary).start();
+        assert_eq!(
+            server.client_list(),
+            [],
+            "neither the one that asks nor those before are clients of the test"
+        );
+        let mut streams = [(); 2].map(|()| TcpStream::connect(server.addr()).unwrap());
+        for (stream, word) in streams.iter_mut().zip(["a", "b"]) {
+            let command = format!("CLIENT SETNAME {word}\r\n");
+            assert_eq!(ask(stream, command.as_bytes(), 5), b"+OK\r\n");
+        }
+        let clients = server.client_list();
+        let mut names: Vec<_> = clients.iter().map(|client| client["name"].as_str()).collect();
+        names.sort_unstable();
+        assert_eq!(names, ["a", "b"]);
+        let a = clients.iter().find(|client| client["name"] == "a").unwrap();
+        assert_eq!(server.kill_clients(&["ID", &a["id"]]), 1);
+        assert_eq!(streams[0].read(&mut [0]).unwrap(), 0);
+        assert_eq!(ask(&mut streams[1], b"PING\r\n", 7), b"+PONG\r\n");
+        assert_eq!(server.kill_clients(&["TYPE", "normal"]), 1);
+        assert_eq!(streams[1].read(&mut [0]).unwrap(), 0);
+        assert_eq!(server.client_list(), []);
+        server.config_set("maxclients", "77");
+        assert_eq!(server.command(&["CONFIG", "GET", "maxclients"]), Ok("maxclients\n77".to_owned()));
+    }
+}
+
+#[test]
+#[should_panic(expected = "INFO has no such_number")]
+fn a_number_it_does_not_count_is_no_zero() {
+    shared().stat("such_number");
+}
+
+#[test]
 fn nothing_is_left_after_a_drop() {
     let server = Server::start();
     let (dir, addr, pid) = (server.dir().to_owned(), server.addr(), server.pid());

@@ -4,11 +4,16 @@
 
 mod client;
 mod connection;
+mod events;
+mod health;
 mod lane;
+mod pool;
 mod scan;
 mod stream;
 mod wire;
 
 pub use client::Client;
 pub use connection::{Connection, OnConnect};
+pub use events::Events;
+pub use pool::{Lease, Pool};
 pub use scan::Scan;

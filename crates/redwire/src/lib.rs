@@ -19,37 +19,137 @@
 //! # }
 //! ```
 //!
+//! # Parts
+//! [`Client`] is what most programs need. Below it lie [`Connection`], one connection by hand, and [`Pool`], which lends
+//! them out. [`Client::events`] tells what happens to connections. [`blocking`] has the same names without a runtime. Every
+//! option is a method of [`ConfigBuilder`](config::ConfigBuilder), with its default, and a parameter of the URL.
+//!
+//! ```no_run
+//! # async fn example() -> redwire::Result<()> {
+//! use redwire::prelude::*;
+//!
+//! // TLS with the system's certificates is `rediss://`; this has a CA and a client certificate of its own.
+//! let config = redwire::Client::builder()
+//!     .url("rediss://db.example?max_connections=10")
+//!     .tls_ca_file("/etc/redis/ca.pem")
+//!     .tls_cert_file("/etc/redis/client.pem")
+//!     .tls_key_file("/etc/redis/client.key")
+//!     .build()?;
+//! let client = redwire::Client::open(config).await?;
+//!
+//! // A connection for nobody else, until it is dropped: the next user finds it as new.
+//! let mut lease = client.pool().get().await?;
+//! lease.select(2).await?;
+//! lease.set("greeting", "hello").await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! # What it promises
-//! - A reply reaches the call that asked for it, or nobody, whatever is dropped, timed out or lost in between.
-//! - A command is executed at most once, unless it only reads or its caller allowed more ([`Cmd::idempotent`]).
-//!   [`Error::outcome`] tells whether a failed call was executed.
-//! - A call ends by its deadline (`timeout`, default 5 s).
-//! - Every queue has a limit (`max_queued_commands`, `max_queued_bytes`, `max_connections`).
+//! Each promise stands with its bounds by default, and with tests that show it: those of this crate (`tests/…`) run against
+//! real servers, on both drivers where both could break it; those of `redwire-core` without sockets and clocks. I5, on
+//! messages that are lost, comes with publish/subscribe.
+//!
+//! - **I1: A reply reaches the call that asked for it, or nobody**, whatever is dropped, times out or is lost in between. A
+//!   connection on which replies cannot be told apart any more is closed.
+//!   - `tests/faults/cancelling.rs`: `given_up_calls_on_two_workers`, `given_up_calls_on_one_thread`
+//!   - `tests/faults/leases.rs`: `given_up_leases_on_two_workers`, `a_panic_between_sending_and_reading_spoils_nobody`
+//!   - `tests/pools/dirty.rs`: `what_can_be_mended_is_mended_and_the_connection_stays`,
+//!     `what_cannot_be_mended_takes_its_connection_with_it`
+//!   - `tests/faults/silence.rs`: `after_a_lost_reply_nobody_gets_anothers`
+//!   - `tests/faults/step.rs`: `a_reply_too_many_at_once`, `a_reply_too_many_while_idle`
+//!   - `redwire-core/src/link/tests.rs`: `random_histories_never_mix_replies_up`
+//! - **I2: A command is executed at most once**, unless it only reads or its caller allowed more ([`Cmd::idempotent`],
+//!   [`idempotent`](config::ConfigBuilder::idempotent)). [`Error::outcome`] tells what became of a call that failed. One that
+//!   was not handed to the kernel whole was not sent; that is made again, with up to 3 retries.
+//!   - `tests/faults/lost.rs`: `a_lost_reply_is_told_and_the_command_not_repeated`, `half_a_command_is_not_sent`,
+//!     `replies_lost_at_random_never_execute_twice`
+//!   - `tests/faults/repeating.rs`: `a_transaction_whose_reply_is_lost_runs_once`, `what_is_declared_idempotent_is_repeated`
+//!   - `tests/security/traffic.rs`: `a_value_cut_on_its_way_was_not_sent`
+//!   - `redwire-core/src/retry/tests.rs`: `what_may_have_run_is_repeated_only_when_harmless`
+//! - **I3: A call ends by its deadline**, 50 ms later at most: 5 s after it began, or as
+//!   [`timeout`](config::ConfigBuilder::timeout) or [`Cmd::timeout`] say. That covers the queue, the pool, credentials, DNS, all
+//!   addresses, TLS, the handshake, retries and the reply. A command that waits at the server (`BLPOP`) has that time on
+//!   top; one that waits for ever ends when its connection is lost.
+//!   - `tests/faults/silence.rs`: `a_frozen_server_holds_nobody_past_the_deadline`,
+//!     `a_black_hole_holds_nobody_past_the_deadline`, `a_connection_that_cannot_be_made_holds_nobody_past_the_deadline`,
+//!     `a_command_that_waits_cannot_be_held_past_its_deadline`
+//!   - `tests/faults/waiting.rs`: `nil_comes_when_the_server_says_so`
+//!   - `tests/security/stalled.rs`: `a_handshake_that_stalls_ends_with_the_call`
+//! - **I4: Nothing leaks, and every queue has a limit.** No place in a queue or a pool, socket or byte is lost to what is
+//!   cancelled, fails or is dropped. At most 65 536 commands and 64 MiB wait on a connection, a client or pool has 50
+//!   connections (and one more to ask whether the server lives), 256 events wait for a listener, and what a reply announces takes
+//!   no memory before it comes.
+//!   - `redwire-core/src/pool/tests/model.rs`: `nothing_is_lost_nobody_is_overtaken_and_nobody_sleeps_for_ever`
+//!   - `tests/pools/crowds.rs`: `a_thousand_tasks_half_of_them_cancelled_keep_their_order`
+//!   - `tests/pools/conserved.rs`: `a_thousand_failed_handshakes_take_no_place`, `a_thousand_dropped_connects_take_no_place`
+//!   - `tests/pools/forks.rs`: `parent_and_child_go_on_with_connections_of_their_own`
+//!   - `tests/faults/outage.rs`: `a_full_queue_is_told_at_once`
+//!   - `tests/faults/hostile.rs`: `a_claimed_length_takes_no_memory`
+//!   - `tests/faults/waiting.rs`: `a_wait_that_is_dropped_leaves_no_ghost`
+//!   - `tests/client/sharing.rs`: `calls_that_wait_are_limited`, `a_dropped_client_leaves_no_connection`
+//! - **I6: After an outage, service returns by itself**: a server that can be reached again is tried within 1 s, the longest
+//!   pause ([`reconnect_backoff`](config::ConfigBuilder::reconnect_backoff)), or within 3 s where an attempt that nobody
+//!   answers has to end first. A peer that fell silent without a word is found out within 5 s, twice
+//!   [`health_check_interval`](config::ConfigBuilder::health_check_interval), while a call waits on it or the connection is
+//!   shared; one that lies idle in a pool, before it is lent again.
+//!   - `tests/faults/outage.rs`: `service_returns_by_itself`, `values_stay_with_their_keys_through_all_of_it`
+//!   - `tests/faults/lost.rs`: `a_connection_killed_while_idle_is_invisible`
+//!   - `tests/faults/liveness.rs`: `a_frozen_server_is_noticed_by_calls_without_a_deadline`,
+//!     `a_black_hole_is_noticed_by_commands_that_wait`, `silence_is_noticed_while_nobody_calls`,
+//!     `a_slow_reply_is_no_silence`
+//!   - `tests/faults/questions.rs`: `a_connection_that_died_while_idle_is_replaced_unseen`
+//!   - `redwire-core/src/liveness/tests.rs`: `a_dead_peer_is_found_within_two_intervals`
+//! - **I7: During an outage, nobody storms**: all who want a connection of a pool make one attempt in each pause together, and
+//!   so do all who want the shared one. The pauses are random, from nothing up to 10 ms at first and 1 s at last. A pool
+//!   makes at most 4 connections at a time ([`max_connecting`](config::ConfigBuilder::max_connecting)). A wrong password is
+//!   told at once, and tried again only when somebody calls. Retries are at most a fifth of the calls, and 10 a second, once
+//!   5 000 that were saved up are spent ([`retry_budget`](config::ConfigBuilder::retry_budget)).
+//!   - `tests/faults/outage.rs`: `a_dead_server_is_not_stormed`, `a_wrong_password_causes_no_storm`
+//!   - `tests/faults/repeating.rs`: `the_budget_bounds_all_retries_together`
+//!   - `tests/pools/spikes.rs`: `a_server_that_returns_is_not_met_by_all_at_once`
+//!   - `tests/security/refused.rs`: `fifty_workers_with_a_wrong_password_make_no_storm`
+//!   - `redwire-core/src/pool/tests/connecting.rs`: `during_an_outage_one_connects_a_pause_and_the_oldest_keeps_the_time`,
+//!     `so_many_connect_at_a_time_and_no_more`
+//!   - `redwire-core/src/budget.rs`: `an_outage_is_not_amplified`
 //!
 //! # Features
 //! | feature | default | adds |
 //! |---|---|---|
 //! | `tokio` | yes | the async client; without it no runtime is compiled |
+//! | `tls` | yes | TLS (`rediss://`), by rustls |
+//! | `ocsp` | no | verifying the OCSP response that a server staples to its certificate (`tls_ocsp`) |
+//! | `encrypted-keys` | no | TLS client keys with a password (`tls_key_password`) |
+//! | `tracing` | no | the events of connections as events of `tracing`, with the target `redwire` |
 //! | `serde` | no | `Struct`, which reads structs of your own from field-value replies |
 
 pub mod blocking;
 pub mod commands;
+pub mod credentials;
+mod events;
 #[cfg(feature = "tokio")]
 mod nonblocking;
 pub mod prelude;
 mod scanning;
 mod setup;
 mod socket;
+mod target;
+#[cfg(feature = "tls")]
+mod tls;
 
+pub use events::{Event, EventKind};
 #[cfg(feature = "tokio")]
-pub use nonblocking::{Client, Connection, Exchange, OnConnect, Request, Scan};
+pub use nonblocking::{Client, Connection, Events, Exchange, Lease, OnConnect, Pool, Request, Scan};
 #[cfg(feature = "serde")]
 pub use redwire_core::Struct;
 pub use redwire_core::call::{Call, Piped};
 pub use redwire_core::handshake::Session;
+pub use redwire_core::pool::{Closing, Figures, Holder, WaitTimes};
 pub use redwire_core::{
     Arg, Args, AuthenticationFault, Batch, Cmd, ConnectionFault, Error, ErrorKind, Items, Lossy, Options,
     Outcome, Pipeline, Reader, Replies, Reply, Result, Run, Slot, Slots, TrySlot, Value, cmd,
 };
-pub use redwire_core::{backoff, config, facts, secret};
+pub use redwire_core::{backoff, config, facts, resolve, secret};
+#[cfg(feature = "tls")]
+pub use rustls;
 pub use scanning::ScanOptions;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use redwire_core::config::{Config, Endpoint, Topology};
 use redwire_core::inbound::Inbound;
 use redwire_core::link::QueueLimits;
+use redwire_core::pool::PoolLimits;
 use redwire_core::{ConnectionFault, Error, ErrorKind, Outcome, Result};
 
 pub(crate) fn inbound(config: &Config) -> Inbound {
@@ -16,10 +17,22 @@ pub(crate) fn queue_limits(config: &Config) -> QueueLimits {
     QueueLimits { commands: config.max_queued_commands(), bytes: config.max_queued_bytes() }
 }
 
+pub(crate) fn pool_limits(config: &Config) -> PoolLimits {
+    PoolLimits {
+        max: config.max_connections(),
+        min_idle: config.min_idle_connections(),
+        max_connecting: config.max_connecting(),
+        max_waiting: config.max_queued_commands(),
+        idle: config.idle_timeout(),
+        lifetime: config.max_lifetime(),
+        backoff: config.reconnect_backoff(),
+    }
+}
+
 /// The one server that `config` names.
 pub(crate) fn endpoint(config: &Config) -> Result<&Endpoint> {
-    if config.tls() {
-        return Err(Error::usage("TLS (`rediss://`) is not part of this version"));
+    if cfg!(not(feature = "tls")) && config.tls() {
+        return Err(Error::usage("TLS (`rediss://`) needs the feature `tls`, which this program was built without"));
     }
     match config.topology() {
         Topology::Single(endpoint) => Ok(endpoint),
@@ -40,18 +53,11 @@ pub(crate) fn address(endpoint: &Endpoint) -> Arc<str> {
     }
 }
 
-/// Says at which address `error` happened, where there is one.
-pub(crate) fn located(error: Error, address: Option<&Arc<str>>) -> Error {
-    match address {
-        Some(address) => error.with_address(address),
-        None => error,
-    }
-}
-
-/// The connect timeout passed.
-pub(crate) fn connect_timeout(config: &Config) -> Error {
+/// Connecting took too long: for the call that wanted it, or by the connect timeout.
+pub(crate) fn too_slow(config: &Config, for_the_call: bool) -> Error {
     let message = format!("no connection within the connect timeout of {:?}", config.connect_timeout());
-    Error::new(ErrorKind::Connection(ConnectionFault::Timeout), Outcome::NotSent, message)
+    let error = Error::new(ErrorKind::Connection(ConnectionFault::Timeout), Outcome::NotSent, message);
+    if for_the_call { late(Some(&error)) } else { error }
 }
 
 /// The deadline of a call passed before there was a connection for it.
@@ -63,17 +69,21 @@ pub(crate) fn late(cause: Option<&Error>) -> Error {
     }
 }
 
-/// There is no connection left for one more call.
-pub(crate) fn exhausted(config: &Config) -> Error {
-    let message = format!("all {} connections (`max_connections`) are in use", config.max_connections());
-    Error::new(ErrorKind::PoolExhausted, Outcome::NotSent, message)
-}
-
 pub(crate) fn closed_client() -> Error {
     Error::new(ErrorKind::Closed, Outcome::NotSent, "the client is closed")
 }
 
+/// A host name could not be looked up.
+pub(crate) fn unresolved(host: &str, error: io::Error) -> Error {
+    let message = format!("the host name {host:?} has no address: {error}");
+    Error::new(ErrorKind::Connection(ConnectionFault::Dns), Outcome::NotSent, message).with_source(error)
+}
+
 /// A read or a write failed; what became of the commands under way is for the link to say.
 pub(crate) fn io_error(doing: &str, error: io::Error) -> Error {
-    Error::from_io(doing, Outcome::MaybeExecuted, error)
+    // TLS reports its failures through the same door, with more to say.
+    match error.downcast::<Error>() {
+        Ok(error) => error.with_outcome(Outcome::MaybeExecuted),
+        Err(error) => Error::from_io(doing, Outcome::MaybeExecuted, error),
+    }
 }

@@ -20,3 +20,47 @@ pub(crate) fn configure(socket: SockRef<'_>, config: &Config) -> io::Result<()> 
     }
     Ok(())
 }
+
+/// How many bytes wait at a non-blocking socket, one at most; `Ok(0)`: the peer has closed it.
+#[cfg(feature = "tokio")]
+pub(crate) fn peek<'s>(socket: impl Into<SockRef<'s>>) -> io::Result<usize> {
+    socket.into().peek(&mut [std::mem::MaybeUninit::uninit()])
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use std::net::{TcpListener, TcpStream};
+    use std::time::Duration;
+
+    use super::*;
+
+    /// FAULTS 9: a peer that is gone without a trace is noticed by the kernel, too.
+    #[test]
+    fn the_kernel_watches_the_peer_as_told() -> io::Result<()> {
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        let url =
+            "redis://localhost?keepalive_idle=7s&keepalive_interval=2s&keepalive_count=4&tcp_user_timeout=9s";
+        for (url, keepalive, user_timeout) in
+            [(url, true, 9), ("redis://localhost?keepalive=false&tcp_user_timeout=0", false, 0)]
+        {
+            let stream = TcpStream::connect(listener.local_addr()?)?;
+            configure(SockRef::from(&stream), &Config::from_url(url).map_err(io::Error::other)?)?;
+            let socket = SockRef::from(&stream);
+            assert!(socket.tcp_nodelay()?);
+            assert_eq!(socket.keepalive()?, keepalive, "{url}");
+            if keepalive {
+                assert_eq!(socket.tcp_keepalive_time()?, Duration::from_secs(7));
+                assert_eq!(
+                    (socket.tcp_keepalive_interval()?, socket.tcp_keepalive_retries()?),
+                    (Duration::from_secs(2), 4)
+                );
+            }
+            assert_eq!(
+                socket.tcp_user_timeout()?.unwrap_or_default(),
+                Duration::from_secs(user_timeout),
+                "{url}"
+            );
+        }
+        Ok(())
+    }
+}

@@ -8,7 +8,10 @@ use super::{
     Config, ConfigError, DEFAULT_HOST, DEFAULT_PORT, Endpoint, HostPort, Protocol, RetryPolicy, Topology,
     options, validate::validate,
 };
-use crate::{backoff::Backoff, secret::Secret, url::Url};
+use crate::{backoff::Backoff, credentials::Provider, resolve::Resolver, secret::Secret, url::Url};
+
+mod pool;
+mod tls;
 
 /// Collects options; [`build`](Self::build) checks them all at once.
 ///
@@ -30,7 +33,7 @@ use crate::{backoff::Backoff, secret::Secret, url::Url};
 #[must_use = "a builder does nothing until `build`"]
 pub struct ConfigBuilder {
     pub(super) config: Config,
-    url: Option<Result<Url, ConfigError>>,
+    pub(super) url: Option<Result<Url, ConfigError>>,
 }
 
 impl ConfigBuilder {
@@ -107,6 +110,21 @@ impl ConfigBuilder {
         self
     }
 
+    /// Who is asked for a username and password at every connect, in place of a fixed username and
+    /// password; both are an error. Default: none. A slow answer is part of the connect, and its error
+    /// fails the connect.
+    pub fn credential_provider(mut self, provider: impl Into<Provider>) -> Self {
+        self.config.credential_provider = Some(provider.into());
+        self
+    }
+
+    /// Who turns the names of hosts into addresses, at every connect. Default: the system. A slow answer is
+    /// part of the connect; an old one leads to servers that are gone.
+    pub fn resolver(mut self, resolver: impl Into<Resolver>) -> Self {
+        self.config.resolver = Some(resolver.into());
+        self
+    }
+
     /// The longest a connect may take, with name look-up, TLS and handshake. Default 2 s; zero is refused.
     /// Below the network's round trip times four, no connect succeeds; at a minute, a dead address holds up
     /// its callers as long.
@@ -152,7 +170,7 @@ impl ConfigBuilder {
     }
 
     /// How long sent data may stay unacknowledged before the kernel gives the connection up
-    /// (`TCP_USER_TIMEOUT`, where the system has it). Default: none; zero is none; 1 ms to 24 days. Short
+    /// (`TCP_USER_TIMEOUT`, where the system has it). Default 15 s; zero is none; 1 ms to 24 days. Short
     /// breaks connections on a passing loss; none leaves the system's own limit, often 15 minutes.
     pub fn tcp_user_timeout(mut self, limit: Duration) -> Self {
         self.config.tcp_user_timeout = non_zero(limit);
@@ -163,14 +181,6 @@ impl ConfigBuilder {
     /// commands and saves packets only for callers that write in tiny pieces, which this client does not.
     pub fn nodelay(mut self, on: bool) -> Self {
         self.config.nodelay = on;
-        self
-    }
-
-    /// The most connections a client opens. Default 50, at least 1. Few, and calls wait for one another (blocking
-    /// client) or are refused (the async client's `BLPOP` and its like, beside its shared connection, which counts as
-    /// one); many, and the server's `maxclients` (10 000) is shared by fewer processes.
-    pub fn max_connections(mut self, most: usize) -> Self {
-        self.config.max_connections = most;
         self
     }
 
@@ -202,8 +212,10 @@ impl ConfigBuilder {
         self
     }
 
-    /// A connection silent for longer is pinged before use. Default 30 s; zero is never. Short adds a PING to
-    /// nearly every command of a quiet client; never, and the first command after a silent loss fails.
+    /// A connection silent for this long is asked (`PING`), and must answer within as long again: so a dead
+    /// peer is found within twice this, idle or busy. Default 2.5 s, hence 5 s; zero is never; at least 10
+    /// ms. Short costs a PING as often on every quiet connection, and takes a server's pause for its death;
+    /// never, and a silent loss is found only by the deadlines of calls, or by the kernel.
     pub fn health_check_interval(mut self, interval: Duration) -> Self {
         self.config.health_check_interval = non_zero(interval);
         self
@@ -236,6 +248,24 @@ impl ConfigBuilder {
     /// [`RetryPolicy::codes`]: the error code words that are retried, in place of the default ones.
     pub fn retry_on<W: Into<String>>(mut self, codes: impl IntoIterator<Item = W>) -> Self {
         self.config.retry.codes = codes.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Retries that 100 calls earn, so that an outage is not made worse by everybody's retries. Default 20,
+    /// 0 to 1000. On top come 10 a second, and at most 5 000 are saved up. At 0 a busy client retries next
+    /// to nothing; at 1000 each call may be made many times while the server struggles.
+    pub fn retry_budget(mut self, percent: u32) -> Self {
+        self.config.retry_budget = percent;
+        self
+    }
+
+    /// Whether every command of this client may be repeated when its reply was lost, as if each were
+    /// declared [`idempotent`](crate::Cmd::idempotent). Default false. True gives up "executed at most
+    /// once": an `INCR` may count twice, an `RPUSH` append twice, and what the first of two `LPOP`s took is
+    /// lost. Only for clients whose every command may be executed several times, and late. False, and
+    /// callers are told of commands that were maybe executed.
+    pub fn idempotent(mut self, on: bool) -> Self {
+        self.config.idempotent = on;
         self
     }
 

@@ -10,18 +10,26 @@ use crate::{
     url::{Target, Url},
 };
 
+mod tls;
+
 /// One option as a URL knows it.
 pub(crate) struct UrlOption {
     pub(crate) name: &'static str,
     aliases: &'static [&'static str],
     set: Set,
+    is_secret: bool,
     /// The value's text; `None` for what the URL says before the query.
     show: Option<fn(&Config) -> String>,
 }
 
 impl UrlOption {
     pub(crate) fn find(name: &str) -> Option<&'static Self> {
-        OPTIONS.iter().find(|option| option.name == name || option.aliases.contains(&name))
+        all().find(|option| option.name == name || option.aliases.contains(&name))
+    }
+
+    /// Whether its value must not be shown.
+    pub(crate) fn is_secret(&self) -> bool {
+        self.is_secret
     }
 }
 
@@ -33,7 +41,7 @@ impl std::fmt::Debug for UrlOption {
 
 /// The known name most like `name`, if any comes close.
 pub(crate) fn nearest(name: &str) -> Option<&'static str> {
-    let names = OPTIONS.iter().flat_map(|option| option.aliases.iter().chain([&option.name]));
+    let names = all().flat_map(|option| option.aliases.iter().chain([&option.name]));
     let close = names.map(|known| (distance(name, known), *known));
     close.filter(|(steps, known)| *steps <= known.len().div_ceil(3)).min().map(|(_, known)| known)
 }
@@ -59,7 +67,7 @@ pub(super) fn apply_url(mut builder: ConfigBuilder, url: Url) -> Result<ConfigBu
     }
     for (option, value) in url.query {
         builder = (option.set)(builder, value.reveal()).map_err(|expected| {
-            let got = if option.name == "password" { MASK } else { value.reveal() };
+            let got = if option.is_secret { MASK } else { value.reveal() };
             ConfigError::new(option.name, expected, got)
         })?;
     }
@@ -69,9 +77,13 @@ pub(super) fn apply_url(mut builder: ConfigBuilder, url: Url) -> Result<ConfigBu
 /// Name and text of each option that differs from its default and does not stand elsewhere in the URL.
 pub(super) fn differing(config: &Config) -> Vec<(&'static str, String)> {
     let default = Config::default();
-    let shown = OPTIONS.iter().filter_map(|option| Some((option.name, option.show?)));
+    let shown = all().filter_map(|option| Some((option.name, option.show?)));
     let texts = shown.map(|(name, show)| (name, show(config), show(&default)));
     texts.filter(|(_, text, default)| text != default).map(|(name, text, _)| (name, text)).collect()
+}
+
+fn all() -> impl Iterator<Item = &'static UrlOption> {
+    OPTIONS.iter().chain(tls::OPTIONS)
 }
 
 const OPTIONS: &[UrlOption] = &[
@@ -80,7 +92,7 @@ const OPTIONS: &[UrlOption] = &[
     part("path", &["unix_socket_path"], |b, v| if is_unix(&b) { Ok(b.path(v)) } else { Err(ONE_UNIX) }),
     part("db", &[], |b, v| Ok(b.db(integer(v)?))),
     part("username", &[], |b, v| Ok(b.username(v))),
-    part("password", &[], |b, v| Ok(b.password(v))),
+    secret(part("password", &[], |b, v| Ok(b.password(v)))),
     option(
         "connect_timeout",
         &["socket_connect_timeout"],
@@ -130,6 +142,31 @@ const OPTIONS: &[UrlOption] = &[
         |b, v| Ok(b.max_connections(integer(v)?)),
         |c| c.max_connections.to_string(),
     ),
+    option(
+        "pool_timeout",
+        &[],
+        |b, v| Ok(b.pool_timeout(duration(v)?)),
+        |c| c.pool_timeout.map(show_duration).unwrap_or_default(),
+    ),
+    option(
+        "min_idle_connections",
+        &[],
+        |b, v| Ok(b.min_idle_connections(integer(v)?)),
+        |c| c.min_idle_connections.to_string(),
+    ),
+    option(
+        "idle_timeout",
+        &[],
+        |b, v| Ok(b.idle_timeout(duration(v)?)),
+        |c| show_duration(c.idle_timeout.unwrap_or_default()),
+    ),
+    option(
+        "max_lifetime",
+        &[],
+        |b, v| Ok(b.max_lifetime(duration(v)?)),
+        |c| show_duration(c.max_lifetime.unwrap_or_default()),
+    ),
+    option("max_connecting", &[], |b, v| Ok(b.max_connecting(integer(v)?)), |c| c.max_connecting.to_string()),
     option("client_name", &[], |b, v| Ok(b.client_name(v)), |c| c.client_name.clone().unwrap_or_default()),
     option("lib_name", &[], |b, v| Ok(b.lib_name(v)), |c| c.lib_name.clone().unwrap_or_default()),
     option("lib_version", &[], |b, v| Ok(b.lib_version(v)), |c| c.lib_version.clone().unwrap_or_default()),
@@ -149,6 +186,8 @@ const OPTIONS: &[UrlOption] = &[
         |c| c.retry.on_timeout.to_string(),
     ),
     option("retry_on", &["retry_on_error"], |b, v| Ok(b.retry_on(words(v))), |c| c.retry.codes.join(",")),
+    option("retry_budget", &[], |b, v| Ok(b.retry_budget(integer(v)?)), |c| c.retry_budget.to_string()),
+    option("idempotent", &[], |b, v| Ok(b.idempotent(boolean(v)?)), |c| c.idempotent.to_string()),
     option(
         "reconnect_backoff",
         &[],
@@ -203,12 +242,17 @@ const fn option(
     set: Set,
     show: fn(&Config) -> String,
 ) -> UrlOption {
-    UrlOption { name, aliases, set, show: Some(show) }
+    UrlOption { name, aliases, set, is_secret: false, show: Some(show) }
 }
 
 /// An option that also has a place before the query.
 const fn part(name: &'static str, aliases: &'static [&'static str], set: Set) -> UrlOption {
-    UrlOption { name, aliases, set, show: None }
+    UrlOption { name, aliases, set, is_secret: false, show: None }
+}
+
+/// An option whose value is not shown when it is wrong; its text is a mask.
+const fn secret(option: UrlOption) -> UrlOption {
+    UrlOption { is_secret: true, ..option }
 }
 
 fn is_tcp(builder: &ConfigBuilder) -> bool {

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use super::*;
 
+mod tls;
+
 #[test]
 fn defaults_are_as_documented() {
     let config = Config::builder().build().unwrap();
@@ -15,13 +17,22 @@ fn defaults_are_as_documented() {
     assert_eq!(config.timeout(), Some(Duration::from_secs(5)));
     let (idle, interval) = (Duration::from_secs(30), Duration::from_secs(5));
     assert_eq!(config.keepalive(), Some(Keepalive { idle, interval, count: 3 }));
-    assert_eq!((config.tcp_user_timeout(), config.nodelay(), config.max_connections()), (None, true, 50));
+    assert_eq!((config.tcp_user_timeout(), config.nodelay()), (Some(Duration::from_secs(15)), true));
+    assert_eq!(
+        (config.max_connections(), config.min_idle_connections(), config.max_connecting()),
+        (50, 0, 4)
+    );
+    assert_eq!((config.pool_timeout(), config.idle_timeout(), config.max_lifetime()), (None, None, None));
+    assert_eq!((config.static_credentials(), config.credential_provider()), (None, None));
+    assert_eq!(config.resolver(), None);
+    assert_eq!(config.tls_options(), &TlsOptions::default());
     assert_eq!((config.client_name(), config.lib_name()), (None, Some("redwire")));
     assert_eq!(config.lib_version(), Some(env!("CARGO_PKG_VERSION")));
     assert_eq!(config.protocol(), Protocol::Resp3);
-    assert_eq!(config.health_check_interval(), Some(Duration::from_secs(30)));
+    assert_eq!(config.health_check_interval(), Some(Duration::from_millis(2500)));
     let jitter = Backoff::full_jitter(Duration::from_millis(10), Duration::from_secs(1));
     assert_eq!((config.retry().retries, config.retry().on_timeout), (3, false));
+    assert_eq!((config.retry_budget(), config.idempotent()), (20, false));
     assert_eq!((config.retry().backoff, config.reconnect_backoff()), (jitter, jitter));
     assert_eq!((config.read_buffer_size(), config.read_only()), (65_536, false));
     assert_eq!((config.max_queued_commands(), config.max_queued_bytes()), (65_536, 67_108_864));
@@ -105,6 +116,74 @@ fn empty_texts_are_none() {
 }
 
 #[test]
+fn zero_is_none_but_for_the_wait_of_a_pool() {
+    let zero = Duration::ZERO;
+    let config = Config::builder().health_check_interval(zero).tcp_user_timeout(zero);
+    let config = config.idle_timeout(zero).max_lifetime(zero).pool_timeout(zero).build().unwrap();
+    assert_eq!((config.health_check_interval(), config.tcp_user_timeout()), (None, None));
+    assert_eq!((config.idle_timeout(), config.max_lifetime()), (None, None));
+    assert_eq!(config.pool_timeout(), Some(zero));
+}
+
+#[test]
+fn a_builder_made_of_a_configuration_makes_the_same() {
+    let config = Config::from_url("rediss://ann:pw@h/2?timeout=1&tls_ca_file=/ca&pool_timeout=0").unwrap();
+    assert_eq!(config.to_builder().build().unwrap(), config);
+    let other = config.to_builder().db(3).url("redis://i").build().unwrap();
+    assert_eq!((other.db(), other.username(), other.tls()), (3, Some("ann"), true));
+    assert_eq!(other.topology(), &Topology::Single(Endpoint::Tcp(HostPort::new("i", 6379))));
+}
+
+struct Fixed;
+
+impl crate::credentials::CredentialProvider for Fixed {
+    fn credentials(&self) -> crate::Result<Credentials> {
+        Ok(Credentials::new("ann", "token"))
+    }
+}
+
+impl crate::resolve::Resolve for Fixed {
+    fn resolve(&self, _: &str, _: u16) -> std::io::Result<Vec<std::net::SocketAddr>> {
+        Ok(Vec::new())
+    }
+}
+
+#[test]
+fn a_provider_stands_alone() {
+    let provider = Provider::new(Fixed);
+    let builder = || Config::builder().credential_provider(provider.clone());
+    let config = builder().build().unwrap();
+    assert_eq!((config.credential_provider(), config.static_credentials()), (Some(&provider), None));
+    assert_eq!(config.to_string(), "redis://localhost:6379");
+    let both = [
+        (builder().password("hunter2"), "a password"),
+        (builder().username("ann"), "a username"),
+        (builder().url("redis://ann:hunter2@h"), "a password"),
+        (builder().url("redis://h?username=ann"), "a username"),
+    ];
+    for (builder, got) in both {
+        let error = builder.build().unwrap_err();
+        assert_eq!((error.option(), error.got()), ("credential_provider", got));
+    }
+}
+
+#[test]
+fn fixed_credentials_need_a_password() {
+    let of = |url: &str| Config::from_url(url).unwrap().static_credentials();
+    assert_eq!(of("redis://ann@h"), None);
+    assert_eq!(of("redis://:pw@h"), Some(Credentials::default_user("pw")));
+    assert_eq!(of("redis://ann:pw@h"), Some(Credentials::new("ann", "pw")));
+}
+
+#[test]
+fn a_resolver_is_kept() {
+    let resolver = Resolver::new(Fixed);
+    let config = Config::builder().resolver(resolver.clone()).build().unwrap();
+    assert_eq!(config.resolver(), Some(&resolver));
+    assert_ne!(config, Config::builder().resolver(Resolver::new(Fixed)).build().unwrap());
+}
+
+#[test]
 fn each_limit_is_kept() {
     type Set = fn(ConfigBuilder) -> ConfigBuilder;
     const MS: Duration = Duration::from_millis(1);
@@ -125,6 +204,7 @@ fn each_limit_is_kept() {
         ("connect_timeout", |b| b.connect_timeout(Duration::MAX)),
         ("timeout", |b| b.timeout(Duration::from_secs(31_536_001))),
         ("health_check_interval", |b| b.health_check_interval(Duration::MAX)),
+        ("health_check_interval", |b| b.health_check_interval(9 * MS)),
         ("tcp_user_timeout", |b| b.tcp_user_timeout(MS / 2)),
         ("tcp_user_timeout", |b| b.tcp_user_timeout(Duration::from_secs(3_000_000))),
         ("keepalive_idle", |b| b.keepalive_idle(Duration::from_millis(999))),
@@ -133,6 +213,16 @@ fn each_limit_is_kept() {
         ("keepalive_count", |b| b.keepalive_count(128)),
         ("max_connections", |b| b.max_connections(0)),
         ("max_connections", |b| b.max_connections(usize::MAX)),
+        ("pool_timeout", |b| b.pool_timeout(Duration::MAX)),
+        ("min_idle_connections", |b| b.min_idle_connections(51)),
+        ("min_idle_connections", |b| b.max_connections(2).min_idle_connections(3)),
+        ("idle_timeout", |b| b.idle_timeout(9 * MS)),
+        ("idle_timeout", |b| b.idle_timeout(Duration::MAX)),
+        ("max_lifetime", |b| b.max_lifetime(9 * MS)),
+        ("max_lifetime", |b| b.max_lifetime(Duration::MAX)),
+        ("max_connecting", |b| b.max_connecting(0)),
+        ("max_connecting", |b| b.max_connecting(usize::MAX)),
+        ("retry_budget", |b| b.retry_budget(1001)),
         ("client_name", |b| b.client_name("a b")),
         ("lib_name", |b| b.lib_name("a\n")),
         ("lib_version", |b| b.lib_version("é")),

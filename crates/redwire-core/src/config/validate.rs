@@ -7,13 +7,20 @@ use std::{fmt::Display, ops::RangeInclusive, time::Duration};
 use super::{Config, ConfigError, Endpoint, HostPort, Topology, cast::show_duration};
 use crate::backoff::Backoff;
 
+mod tls;
+
 /// `config` itself, or its first fault.
 pub(super) fn validate(config: Config) -> Result<Config, ConfigError> {
     topology(&config)?;
+    tls::validate(&config)?;
+    credentials(&config)?;
     times(&config)?;
     texts(&config)?;
     within("db", config.db, 0..=MAX_DB)?;
     within("max_connections", config.max_connections, 1..=1 << 20)?;
+    within("min_idle_connections", config.min_idle_connections, 0..=config.max_connections)?;
+    within("max_connecting", config.max_connecting, 1..=1 << 20)?;
+    within("retry_budget", config.retry_budget, 0..=1000)?;
     within("read_buffer_size", config.read_buffer_size as u64, KIB..=1 << 30)?;
     at_least("max_queued_commands", config.max_queued_commands as u64, 1)?;
     at_least("max_queued_bytes", config.max_queued_bytes as u64, KIB)?;
@@ -53,22 +60,40 @@ fn topology(config: &Config) -> Result<(), ConfigError> {
 }
 
 fn host_port(address: &HostPort) -> Result<(), ConfigError> {
-    let banned = |c: char| c.is_control() || c.is_whitespace() || BANNED_IN_HOST.contains(c);
-    if address.host.is_empty() || address.host.contains(banned) {
-        let expected = "a host name or IP address (IPv6 without brackets)";
-        return Err(ConfigError::new("host", expected, address.host.escape_debug()));
-    }
+    host("host", &address.host)?;
     within("port", address.port, 1..=u16::MAX)
+}
+
+fn host(option: &'static str, name: &str) -> Result<(), ConfigError> {
+    let banned = |c: char| c.is_control() || c.is_whitespace() || BANNED_IN_HOST.contains(c);
+    if name.is_empty() || name.contains(banned) {
+        let expected = "a host name or IP address (IPv6 without brackets)";
+        return Err(ConfigError::new(option, expected, name.escape_debug()));
+    }
+    Ok(())
+}
+
+fn credentials(config: &Config) -> Result<(), ConfigError> {
+    let beside = match (&config.credential_provider, &config.username, &config.password) {
+        (None, _, _) | (Some(_), None, None) => return Ok(()),
+        (Some(_), _, Some(_)) => "a password",
+        (Some(_), Some(_), None) => "a username",
+    };
+    Err(ConfigError::new("credential_provider", "no username nor password beside it", beside))
 }
 
 fn times(config: &Config) -> Result<(), ConfigError> {
     time("connect_timeout", config.connect_timeout, Duration::from_nanos(1)..=MAX_TIME)?;
     time("timeout", config.timeout.unwrap_or_default(), Duration::ZERO..=MAX_TIME)?;
-    time(
-        "health_check_interval",
-        config.health_check_interval.unwrap_or_default(),
-        Duration::ZERO..=MAX_TIME,
-    )?;
+    time("pool_timeout", config.pool_timeout.unwrap_or_default(), Duration::ZERO..=MAX_TIME)?;
+    let repeated = [
+        ("health_check_interval", config.health_check_interval),
+        ("idle_timeout", config.idle_timeout),
+        ("max_lifetime", config.max_lifetime),
+    ];
+    for (option, interval) in repeated {
+        time(option, interval.unwrap_or(LEAST_REPEATED), LEAST_REPEATED..=MAX_TIME)?;
+    }
     if let Some(limit) = config.tcp_user_timeout {
         time("tcp_user_timeout", limit, Duration::from_millis(1)..=MAX_USER_TIMEOUT)?;
     }
@@ -143,6 +168,8 @@ fn at_least(option: &'static str, got: u64, least: u64) -> Result<(), ConfigErro
 const MAX_DB: u32 = i32::MAX as u32;
 /// Added to any clock this stays a time.
 const MAX_TIME: Duration = Duration::from_secs(365 * 24 * 3600);
+/// What happens again and again must leave time for other things.
+const LEAST_REPEATED: Duration = Duration::from_millis(10);
 /// The largest Linux takes.
 const MAX_KEEPALIVE: Duration = Duration::from_secs(32_767);
 /// The kernel counts milliseconds in a signed 32-bit number.

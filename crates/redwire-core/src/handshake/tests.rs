@@ -6,6 +6,10 @@ fn config(url: &str) -> Config {
     Config::from_url(url).expect("a good URL")
 }
 
+fn first(config: &Config, protocol: Protocol) -> Handshake {
+    Handshake::new(config, config.static_credentials().as_ref(), protocol)
+}
+
 /// What is sent first, as `WORD WORD …` a command.
 fn sent(handshake: &mut Handshake) -> Vec<String> {
     let bytes = handshake.poll_transmit().expect("something to send");
@@ -31,7 +35,7 @@ const HELLO_REPLY: &str =
 #[test]
 fn everything_goes_out_in_one_write() {
     let config = config("redis://ann:secret@h/4?client_name=app&lib_name=lib&lib_version=1.2&read_only=yes");
-    let mut handshake = Handshake::new(&config, Protocol::Resp3);
+    let mut handshake = first(&config, Protocol::Resp3);
     assert_eq!(
         sent(&mut handshake),
         [
@@ -53,9 +57,8 @@ fn everything_goes_out_in_one_write() {
 fn a_server_without_hello_is_spoken_to_in_resp2() {
     for refusal in ["-ERR unknown command 'HELLO'\r\n", "-NOPROTO unsupported\r\n", "-NOPERM hello\r\n"] {
         let config = config("redis://:secret@h/4?client_name=app");
-        let mut handshake = Handshake::new(&config, Protocol::Resp3);
-        let first = sent(&mut handshake);
-        assert_eq!(first.len(), 4);
+        let mut handshake = first(&config, Protocol::Resp3);
+        assert_eq!(sent(&mut handshake).len(), 4);
         answer(&mut handshake, &[refusal, "-NOAUTH\r\n", "-NOAUTH\r\n", "-NOAUTH\r\n"]).unwrap();
         let second = sent(&mut handshake);
         assert_eq!(second[..2], ["AUTH secret", "CLIENT SETNAME app"]);
@@ -76,7 +79,7 @@ fn a_failed_step_is_named_and_nothing_secret_is_said() {
         (3, ":1\r\n", "connecting failed at SELECT: expected the status OK"),
     ];
     for (step, reply, message) in cases {
-        let mut handshake = Handshake::new(&config("redis://:secret@h/4"), Protocol::Resp3);
+        let mut handshake = first(&config("redis://:secret@h/4"), Protocol::Resp3);
         sent(&mut handshake);
         let good = [HELLO_REPLY, "+OK\r\n", "+OK\r\n"];
         answer(&mut handshake, &good[..step]).unwrap();
@@ -89,16 +92,91 @@ fn a_failed_step_is_named_and_nothing_secret_is_said() {
 #[test]
 fn names_are_not_worth_a_connection() {
     let config = config("redis://h/?client_name=app&protocol=2");
-    let mut handshake = Handshake::new(&config, config.protocol());
+    let mut handshake = first(&config, config.protocol());
     assert_eq!(sent(&mut handshake)[0], "CLIENT SETNAME app");
     answer(&mut handshake, &["-NOPERM no\r\n", "-ERR\r\n", "-NOPERM no\r\n"]).unwrap();
     assert!(handshake.poll_done().is_some());
 }
 
+/// It answers whatever comes first, and closes.
+#[test]
+fn too_many_clients_are_told_by_whatever_is_said_first() {
+    for url in
+        ["redis://h/?protocol=2", "redis://h/?protocol=2&client_name=app", "redis://:secret@h/?protocol=2"]
+    {
+        let config = config(url);
+        let mut handshake = first(&config, config.protocol());
+        sent(&mut handshake);
+        let error = answer(&mut handshake, &["-ERR max number of clients reached\r\n"]).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::MaxClients, "{error}");
+    }
+}
+
 #[test]
 fn a_password_with_a_user_name_is_used_on_resp2() {
-    let mut handshake = Handshake::new(&config("redis://ann:pw@h/?protocol=2"), Protocol::Resp2);
+    let mut handshake = first(&config("redis://ann:pw@h/?protocol=2"), Protocol::Resp2);
     assert_eq!(sent(&mut handshake)[0], "AUTH ann pw");
     let error = answer(&mut handshake, &["-ERR invalid password\r\n"]).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Authentication(AuthenticationFault::WrongPassword));
+}
+
+#[test]
+fn credentials_are_those_of_the_caller() {
+    let config = config("redis://h/?lib_name=&lib_version=");
+    let table = [
+        (Some(Credentials::new("ann", "token")), "HELLO 3 AUTH ann token", "AUTH ann token"),
+        (Some(Credentials::default_user("token")), "HELLO 3 AUTH default token", "AUTH token"),
+        (Some(Credentials::new("", "")), "HELLO 3 AUTH default ", "AUTH "),
+    ];
+    for (credentials, resp3, resp2) in table {
+        for (protocol, words) in [(Protocol::Resp3, resp3), (Protocol::Resp2, resp2)] {
+            let mut handshake = Handshake::new(&config, credentials.as_ref(), protocol);
+            assert_eq!(sent(&mut handshake), [words]);
+        }
+    }
+    assert_eq!(sent(&mut Handshake::new(&config, None, Protocol::Resp3)), ["HELLO 3"]);
+}
+
+#[test]
+fn a_used_connection_is_made_as_new_in_one_write() {
+    let config = config("redis://ann:secret@h/4?lib_name=&lib_version=");
+    let credentials = config.static_credentials();
+    let mut handshake = Handshake::again(&config, credentials.as_ref(), Protocol::Resp3);
+    assert_eq!(sent(&mut handshake), ["RESET", "HELLO 3 AUTH ann secret", "SELECT 4"]);
+    answer(&mut handshake, &["+RESET\r\n", HELLO_REPLY]).unwrap();
+    assert_eq!(handshake.poll_done(), None);
+    answer(&mut handshake, &["+OK\r\n"]).unwrap();
+    assert_eq!(handshake.poll_done().unwrap().protocol, Protocol::Resp3);
+
+    let mut handshake = Handshake::again(&config, credentials.as_ref(), Protocol::Resp2);
+    assert_eq!(sent(&mut handshake), ["RESET", "AUTH ann secret", "SELECT 4"]);
+    answer(&mut handshake, &["+RESET\r\n", "+OK\r\n", "+OK\r\n"]).unwrap();
+    assert_eq!(handshake.poll_done().unwrap().protocol, Protocol::Resp2);
+}
+
+#[test]
+fn a_reset_falls_back_like_a_first_handshake() {
+    let config = config("redis://:secret@h/?lib_name=&lib_version=");
+    let mut handshake = Handshake::again(&config, config.static_credentials().as_ref(), Protocol::Resp3);
+    sent(&mut handshake);
+    answer(&mut handshake, &["+RESET\r\n", "-NOPROTO unsupported\r\n"]).unwrap();
+    assert_eq!(sent(&mut handshake), ["AUTH secret"]);
+    answer(&mut handshake, &["+OK\r\n"]).unwrap();
+    assert!(handshake.poll_done().is_some());
+}
+
+#[test]
+fn a_reset_that_fails_is_named() {
+    let cases = [
+        ("-ERR unknown command 'RESET'\r\n", "connecting failed at RESET: ERR unknown command"),
+        ("-NOPERM no\r\n", "connecting failed at RESET: NOPERM"),
+        ("+OK\r\n", "connecting failed at RESET: expected the status RESET, got \"OK\""),
+        (":1\r\n", "connecting failed at RESET: expected the status RESET, got Integer(1)"),
+    ];
+    for (reply, message) in cases {
+        let mut handshake = Handshake::again(&config("redis://h/"), None, Protocol::Resp3);
+        sent(&mut handshake);
+        let error = answer(&mut handshake, &[reply]).unwrap_err();
+        assert!(error.to_string().starts_with(message), "{error}");
+    }
 }

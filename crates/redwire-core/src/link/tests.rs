@@ -8,7 +8,7 @@ use super::*;
 use crate::inbound::Inbound;
 
 fn link() -> Link<u32> {
-    Link::new(QueueLimits { commands: 1000, bytes: 1 << 20 })
+    Link::new(QueueLimits { commands: 1000, bytes: 1 << 20 }, None)
 }
 
 fn submit(link: &mut Link<u32>, waiter: u32, count: u32) -> Ticket {
@@ -106,7 +106,7 @@ fn a_deadline_fails_one_and_keeps_the_order_of_the_rest() {
     let (late, soon) = (at(&mut link, 1, now + 2 * second), at(&mut link, 2, now + second));
     assert_eq!(link.poll_timeout(), Some(now + second));
     send_all(&mut link);
-    link.handle_timeout(now + second, None);
+    link.handle_timeout(now + second, 0, None).unwrap();
     assert_eq!(link.poll_timeout(), Some(now + 2 * second));
     let mut woken = Vec::new();
     link.poll_woken(&mut woken);
@@ -120,7 +120,7 @@ fn a_deadline_fails_one_and_keeps_the_order_of_the_rest() {
 
 #[test]
 fn what_is_given_up_before_it_was_taken_is_never_sent() {
-    let mut link: Link<u32> = Link::new(QueueLimits { commands: 5, bytes: 1 << 20 });
+    let mut link: Link<u32> = Link::new(QueueLimits { commands: 5, bytes: 1 << 20 }, None);
     let now = Instant::now();
     let at = |link: &mut Link<u32>, bytes: &[u8], deadline| {
         link.submit(1, bytes.len(), |outbox| outbox.copy(bytes), 1, deadline).unwrap()
@@ -133,7 +133,7 @@ fn what_is_given_up_before_it_was_taken_is_never_sent() {
     let first = at(&mut link, b"first", None);
     let left = at(&mut link, b"left", None);
     let second = at(&mut link, b"second", None);
-    link.handle_timeout(now, None);
+    link.handle_timeout(now, 0, None).unwrap();
     link.abandon(left);
     // What lies in a writer's hands is written yet; what lies here is not.
     assert_eq!(redeem(&mut link, taken).unwrap_err().outcome(), Outcome::MaybeExecuted);
@@ -170,7 +170,7 @@ fn a_reply_that_never_comes_is_found_out() {
         let other = link.submit(1, 1, |outbox| outbox.copy(b"y"), 2, None).unwrap();
         send_all(&mut link);
         assert!(!link.wants_transmit());
-        link.handle_timeout(now, None);
+        link.handle_timeout(now, 0, None).unwrap();
         assert!(redeem(&mut link, late).unwrap_err().is_timeout());
         assert!(link.wants_transmit());
         let mut outbox = Outbox::default();
@@ -194,7 +194,7 @@ fn a_reply_that_never_comes_is_found_out() {
 
 #[test]
 fn queues_have_limits() {
-    let mut link: Link<u32> = Link::new(QueueLimits { commands: 3, bytes: 15 });
+    let mut link: Link<u32> = Link::new(QueueLimits { commands: 3, bytes: 15 }, None);
     let first = submit(&mut link, 1, 1);
     let full = |link: &mut Link<u32>| link.submit(1, 10, |_| {}, 2, None).unwrap_err().kind();
     assert_eq!(full(&mut link), ErrorKind::QueueFull);
@@ -288,4 +288,76 @@ fn random_histories_send_only_what_is_wanted() {
         }
         assert!(link.is_idle() && link.free.len() == link.slots.len());
     });
+}
+
+const TICK: Duration = Duration::from_secs(1);
+
+/// A connected link whose peer is asked after two ticks of silence at the latest, and what it has to send now.
+fn watched(now: Instant) -> Link<u32> {
+    let mut link = Link::new(QueueLimits { commands: 9, bytes: 1 << 20 }, Some(2 * TICK));
+    assert_eq!(link.poll_timeout(), None, "nothing is watched before it is connected");
+    link.handle_connected(now);
+    link
+}
+
+fn sent(link: &mut Link<u32>) -> Vec<u8> {
+    let mut outbox = Outbox::default();
+    link.poll_transmit(&mut outbox);
+    link.handle_sent(outbox.len());
+    outbox.to_bytes()
+}
+
+#[test]
+fn a_silent_peer_is_asked_and_given_up_when_it_does_not_answer() {
+    let start = Instant::now();
+    let mut link = watched(start);
+    let asked = submit(&mut link, 1, 1);
+    sent(&mut link);
+    link.handle_timeout(start + TICK, 0, None).unwrap();
+    assert!(sent(&mut link).is_empty(), "it has just connected");
+    link.handle_timeout(start + 2 * TICK, 0, None).unwrap();
+    assert!(sent(&mut link).starts_with(b"*2\r\n$4\r\nPING\r\n$"), "asked once");
+    link.handle_timeout(start + 3 * TICK, 0, None).unwrap();
+    assert!(sent(&mut link).is_empty(), "and not again");
+    let error = link.handle_timeout(start + 4 * TICK, 0, None).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Connection(ConnectionFault::Silent));
+    link.handle_lost(&error);
+    assert_eq!(redeem(&mut link, asked).unwrap_err().outcome(), Outcome::MaybeExecuted);
+    assert_eq!(link.poll_timeout(), None, "a connection that is gone is not watched");
+}
+
+#[test]
+fn a_peer_that_sends_or_takes_anything_lives() {
+    let start = Instant::now();
+    let mut link = watched(start);
+    for n in 1..9 {
+        link.handle_timeout(start + n * TICK, u64::from(n), None).unwrap();
+        assert!(sent(&mut link).is_empty());
+    }
+    // Ten bytes that the kernel takes one by one: it was full each time, so the peer has read.
+    let slow = submit(&mut link, 1, 1);
+    let mut outbox = Outbox::default();
+    link.poll_transmit(&mut outbox);
+    for n in 9..18 {
+        link.handle_timeout(start + n * TICK, 8, None).unwrap();
+        link.handle_sent(1);
+    }
+    link.abandon(slow);
+}
+
+#[test]
+fn an_idle_peer_answers_and_is_asked_again_later() {
+    let start = Instant::now();
+    let mut link = watched(start);
+    let mut received = 0;
+    for n in 1..20 {
+        link.handle_timeout(start + n * TICK, received, None).unwrap();
+        let question = sent(&mut link);
+        if let Some(words) = question.strip_prefix(b"*2\r\n$4\r\nPING\r\n") {
+            receive(&mut link, words).unwrap();
+            received += words.len() as u64;
+        }
+        assert!(link.is_idle());
+    }
+    assert!(received > 0);
 }

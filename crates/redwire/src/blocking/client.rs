@@ -1,15 +1,17 @@
 //! The blocking client. It only waits: what to do about a failure is decided in `redwire-core`.
 
 use std::fmt;
-use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use redwire_core::call::{self, Call, Piped};
 use redwire_core::config::{Config, ConfigBuilder};
 use redwire_core::retry::{Attempt, Decision};
 use redwire_core::{Arg, Cmd, Pipeline, Reply, Result, Run, Slots, facts};
 
+use super::connection::OnConnect;
+use super::events::Events;
 use super::lane::Lane;
+use super::pool::Pool;
 use super::scan::Scan;
 use crate::scanning::{ScanOptions, Scanning};
 
@@ -29,7 +31,7 @@ use crate::scanning::{ScanOptions, Scanning};
 /// ```
 #[derive(Clone)]
 pub struct Client {
-    lane: Arc<Lane>,
+    lane: Lane,
 }
 
 impl Client {
@@ -51,6 +53,28 @@ impl Client {
         Ok(client)
     }
 
+    /// As [`open`](Self::open); each connection, now and later, is given to `on_connect` before anybody else uses it.
+    ///
+    /// ```no_run
+    /// # let config = redwire::config::Config::default();
+    /// use std::sync::Arc;
+    ///
+    /// use redwire::blocking::{Client, Connection};
+    /// use redwire::{Run, cmd};
+    ///
+    /// let no_evict = |connection: &mut Connection| connection.run::<()>(cmd("CLIENT NO-EVICT").arg("ON"));
+    /// let client = Client::open_with(config, Arc::new(no_evict))?;
+    /// # Ok::<(), redwire::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect); also what `on_connect` returns.
+    pub fn open_with(config: Config, on_connect: OnConnect) -> Result<Self> {
+        let client = Self::on_pool(&Pool::lazy_with(config, on_connect)?);
+        client.lane.with(Instant::now(), None, |_| Ok(()))?;
+        Ok(client)
+    }
+
     /// A client that connects when it is used first.
     ///
     /// # Errors
@@ -59,8 +83,44 @@ impl Client {
         Self::lazy(Config::from_url(url)?)
     }
 
-    fn lazy(config: Config) -> Result<Self> {
-        Ok(Self { lane: Arc::new(Lane::new(config)?) })
+    /// As [`connect_lazy`](Self::connect_lazy), with a configuration.
+    ///
+    /// # Errors
+    /// Options that this version has no part for.
+    pub fn lazy(config: Config) -> Result<Self> {
+        Ok(Self::on_pool(&Pool::lazy(config)?))
+    }
+
+    /// As [`lazy`](Self::lazy), with [`open_with`](Self::open_with)'s `on_connect`.
+    ///
+    /// # Errors
+    /// As [`lazy`](Self::lazy).
+    pub fn lazy_with(config: Config, on_connect: OnConnect) -> Result<Self> {
+        Ok(Self::on_pool(&Pool::lazy_with(config, on_connect)?))
+    }
+
+    /// A client whose calls borrow from `pool`, which others may use, too.
+    #[must_use]
+    pub fn on_pool(pool: &Pool) -> Self {
+        Self { lane: Lane::new(pool.clone()) }
+    }
+
+    /// Where calls borrow their connections.
+    #[must_use]
+    pub fn pool(&self) -> &Pool {
+        self.lane.pool()
+    }
+
+    /// What happens to the connections of this client, from now on.
+    #[must_use]
+    pub fn events(&self) -> Events {
+        self.pool().events()
+    }
+
+    /// Takes no more calls, from whichever clone, and waits until those under way are answered, but no longer than `limit`. Then
+    /// all connections are closed. Calls that are not answered by then fail. If others use the same pool, it is closed for them, too.
+    pub fn close(&self, limit: Duration) {
+        self.pool().close(limit);
     }
 
     /// Options, one by one: finish with [`ConfigBuilder::build`] and [`open`](Self::open).
@@ -71,7 +131,7 @@ impl Client {
     /// The options this client was made with.
     #[must_use]
     pub fn config(&self) -> &Config {
-        self.lane.config()
+        self.pool().config()
     }
 
     /// Runs any command.
@@ -117,17 +177,18 @@ impl Client {
         if call.count() == 0 {
             return call.read(redwire_core::Replies::default());
         }
-        let config = self.lane.config();
+        let pool = self.pool();
         let mut now = Instant::now();
-        let deadline = call::deadline(lane, call.options(), config.timeout(), now);
+        let deadline = call::deadline(lane, call.options(), pool.config().timeout(), now);
         let mut attempt = Attempt::new(deadline);
         loop {
             let replies = self.lane.with(now, deadline, |wire| wire.exchange(&call, deadline));
             let error = match replies.and_then(|replies| call.read(replies)) {
                 Ok(output) => return Ok(output),
-                Err(error) => error.with_address(self.lane.address()),
+                Err(error) => pool.target().locate(error),
             };
-            match attempt.handle_failure(error, &call, config, Instant::now(), fastrand::u64(..)) {
+            let (late, random) = (Instant::now(), fastrand::u64(..));
+            match attempt.handle_failure(error, &call, pool.config(), late, random, || pool.may_retry()) {
                 Decision::Retry(pause) => std::thread::sleep(pause),
                 Decision::Fail(error) => return Err(error),
             }

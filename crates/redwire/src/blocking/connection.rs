@@ -1,6 +1,9 @@
 //! One connection for one caller at a time, blocking: the part that users hold by hand.
 //!
-//! It keeps what the caller asked for across reconnects. Sending and receiving is the business of its [`Wire`].
+//! It keeps what the caller asked for across reconnects. Sending and receiving is the business of its [`Wire`]; being lent out
+//! again, of [`reuse`].
+
+mod reuse;
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -9,13 +12,17 @@ use std::time::{Duration, Instant};
 
 use redwire_core::call::{self, Call, Piped};
 use redwire_core::config::Config;
+use redwire_core::dirt::{Dirt, Repair};
 use redwire_core::handshake::Session;
 use redwire_core::lane::{self, Lane};
 use redwire_core::link::Ticket;
-use redwire_core::{Cmd, Error, ErrorKind, Outcome, Pipeline, Replies, Reply, Result, Run, Slots, cmd};
+use redwire_core::{Cmd, Error, Pipeline, Replies, Reply, Result, Run, Slots, cmd};
 
+use super::health::Health;
 use super::wire::Wire;
 use crate::setup;
+use crate::target::Target;
+pub(super) use reuse::Unready;
 
 /// What a [`Connection`] does each time it is connected, after the handshake.
 pub type OnConnect = Arc<dyn Fn(&mut Connection) -> Result<()> + Send + Sync>;
@@ -35,12 +42,18 @@ pub type OnConnect = Arc<dyn Fn(&mut Connection) -> Result<()> + Send + Sync>;
 /// # Ok::<(), redwire::Error>(())
 /// ```
 pub struct Connection {
-    config: Arc<Config>,
-    address: Option<Arc<str>>,
+    target: Arc<Target>,
+    health: Arc<Health>,
     wire: Option<Wire>,
     /// Sent by [`send`](Self::send), not yet read by [`read_reply`](Self::read_reply).
     sent: VecDeque<Ticket>,
     on_connect: Vec<OnConnect>,
+    /// While callbacks run: when all of connecting must have ended.
+    limit: Option<Instant>,
+    /// What the next user must not find.
+    dirt: Dirt,
+    /// The process that connected.
+    process: u32,
 }
 
 impl Connection {
@@ -49,20 +62,32 @@ impl Connection {
     /// # Errors
     /// A bad URL, a connection that cannot be made within the connect timeout, or a step of the handshake that failed.
     pub fn connect(url: &str) -> Result<Self> {
-        let mut connection = Self::new(Config::from_url(url)?);
+        let mut connection = Self::new(Config::from_url(url)?)?;
         connection.reconnect()?;
         Ok(connection)
     }
 
     /// A connection that is not connected yet: [`reconnect`](Self::reconnect) does that, and so does the first command.
-    #[must_use]
-    pub fn new(config: Config) -> Self {
+    ///
+    /// # Errors
+    /// Options that this version has no part for.
+    pub fn new(config: Config) -> Result<Self> {
+        let target = Target::new(config)?;
+        let health = Arc::new(Health::new(Arc::clone(&target)));
+        Ok(Self::to(target, health, None))
+    }
+
+    /// A connection to `target` that is not connected yet; `health` tells whether the server lives.
+    pub(super) fn to(target: Arc<Target>, health: Arc<Health>, on_connect: Option<OnConnect>) -> Self {
         Self {
-            address: setup::endpoint(&config).ok().map(setup::address),
-            config: Arc::new(config),
+            health,
             wire: None,
             sent: VecDeque::new(),
-            on_connect: Vec::new(),
+            on_connect: on_connect.into_iter().collect(),
+            limit: None,
+            dirt: Dirt::new(target.config().db()),
+            process: std::process::id(),
+            target,
         }
     }
 
@@ -71,20 +96,38 @@ impl Connection {
     /// # Errors
     /// As [`connect`](Self::connect); also what a callback returns, after which the connection is closed.
     pub fn reconnect(&mut self) -> Result<()> {
+        self.reconnect_by(None)
+    }
+
+    pub(super) fn reconnect_by(&mut self, deadline: Option<Instant>) -> Result<()> {
         self.disconnect();
-        let config = Arc::clone(&self.config);
-        self.wire = Some(Wire::connect(setup::endpoint(&config)?, &config, config.protocol(), None)?);
+        self.wire = Some(Wire::connect(&self.target, Some(&self.health), deadline)?);
+        self.introduce(deadline)
+    }
+
+    /// Runs the callbacks on a connection that is as new.
+    fn introduce(&mut self, deadline: Option<Instant>) -> Result<()> {
+        let db = self.target.config().db();
+        self.dirt = Dirt::new(db);
         for callback in self.on_connect.clone() {
-            if let Err(error) = callback(self) {
+            let limit = std::mem::replace(&mut self.limit, deadline);
+            let called = callback(self);
+            self.limit = limit;
+            if let Err(error) = called {
                 self.disconnect();
                 return Err(error.with_context("a callback run on connecting failed"));
             }
+        }
+        // What callbacks set up is how the connection is meant to be for all its users.
+        if self.dirt.repair(db) == Repair::Reset && !self.dirt.is_bound() {
+            self.dirt = Dirt::new(db);
         }
         Ok(())
     }
 
     /// Closes the connection. Replies that are under way are lost.
     pub fn disconnect(&mut self) {
+        self.leave_parent();
         self.wire = None;
         self.sent.clear();
     }
@@ -117,6 +160,8 @@ impl Connection {
     /// The connection is lost, or cannot be made.
     pub fn send<R: Reply>(&mut self, cmd: &Cmd<R>) -> Result<()> {
         let deadline = self.deadline();
+        self.ready(deadline)?;
+        self.dirt.handle_command(cmd.facts());
         let ticket = self.wire()?.submit(cmd, deadline)?;
         self.sent.push_back(ticket);
         self.wire()?.send(deadline)
@@ -128,6 +173,8 @@ impl Connection {
     /// As [`send`](Self::send).
     pub fn send_packed(&mut self, commands: &[u8], count: u32) -> Result<()> {
         let deadline = self.deadline();
+        self.ready(deadline)?;
+        self.dirt.handle_unknown();
         for index in 0..count {
             // All bytes go with the first of the replies; the others only wait their turn.
             let bytes = if index == 0 { commands } else { &[] };
@@ -143,11 +190,10 @@ impl Connection {
     /// The server's error, a reply that is no `R`, a connection lost, no reply within the timeout; nothing was sent.
     pub fn read_reply<R: Reply>(&mut self) -> Result<R> {
         let deadline = self.deadline();
+        self.leave_parent();
         let ticket = self.sent.pop_front().ok_or_else(|| Error::usage("every reply was read already"))?;
         let replies = self.wire()?.wait(ticket, deadline);
-        replies
-            .and_then(|mut replies| replies.read())
-            .map_err(|error| setup::located(error, self.address.as_ref()))
+        replies.and_then(|mut replies| replies.read()).map_err(|error| self.target.locate(error))
     }
 
     /// Whether [`read_reply`](Self::read_reply) would find its reply within `limit`.
@@ -156,6 +202,7 @@ impl Connection {
     /// The connection is lost.
     pub fn can_read(&mut self, limit: Duration) -> Result<bool> {
         let deadline = Instant::now() + limit;
+        self.leave_parent();
         let Some(ticket) = self.sent.front() else { return Ok(false) };
         self.wire.as_mut().map_or(Ok(false), |wire| wire.wait_until(ticket, deadline))
     }
@@ -165,7 +212,9 @@ impl Connection {
     /// # Errors
     /// The server has no such database, or as for every command.
     pub fn select(&mut self, db: u32) -> Result<()> {
-        self.run(cmd("SELECT").arg(db))
+        self.run::<()>(cmd("SELECT").arg(db))?;
+        self.dirt.handle_selected(db);
+        Ok(())
     }
 
     /// Runs several commands in one write; see [`Client::pipeline`](super::Client::pipeline).
@@ -175,32 +224,56 @@ impl Connection {
     pub fn pipeline<S: Slots>(&mut self, build: impl FnOnce(&Pipeline) -> S) -> Result<S::Out> {
         let call = Piped::record(build);
         call.lane()?;
-        self.call(call, Lane::Shared)
+        self.call(call, Lane::Shared, |_| {})
     }
 
-    fn call<C: Call>(&mut self, mut call: C, lane: Lane) -> Result<C::Output> {
+    /// `note` takes note of what the call does to the connection, once there is one.
+    fn call<C: Call>(&mut self, mut call: C, lane: Lane, note: impl FnOnce(&mut Dirt)) -> Result<C::Output> {
         if call.count() == 0 {
             return call.read(Replies::default());
         }
-        let deadline = call::deadline(lane, call.options(), self.config.timeout(), Instant::now());
-        let replies = self.wire().and_then(|wire| wire.exchange(&call, deadline));
+        let deadline = call::deadline(lane, call.options(), self.target.config().timeout(), Instant::now());
+        let deadline = [deadline, self.limit].into_iter().flatten().min();
+        let replies = self.ready(deadline).and_then(|()| {
+            note(&mut self.dirt);
+            self.wire()?.exchange(&call, deadline)
+        });
         let output = replies.and_then(|replies| call.read(replies));
-        output.map_err(|error| setup::located(error, self.address.as_ref()).with_command(&call.name()))
+        output.map_err(|error| self.target.locate(error).with_command(&call.name()))
     }
 
     fn deadline(&self) -> Option<Instant> {
-        self.config.timeout().map(|limit| Instant::now() + limit)
+        let deadline = self.target.config().timeout().and_then(|limit| Instant::now().checked_add(limit));
+        [deadline, self.limit].into_iter().flatten().min()
     }
 
-    /// The wire; connected first where it never was. One that broke stays broken until [`reconnect`](Self::reconnect),
-    /// since the state that the caller built up on it is gone.
-    fn wire(&mut self) -> Result<&mut Wire> {
-        if self.wire.is_none() {
-            self.reconnect()?;
+    /// Connected first where it never was, and with the newest credentials. One that broke stays broken until
+    /// [`reconnect`](Self::reconnect), since the state that the caller built up on it is gone.
+    fn ready(&mut self, deadline: Option<Instant>) -> Result<()> {
+        self.leave_parent();
+        match &mut self.wire {
+            None => self.reconnect_by(deadline),
+            // In a transaction, or ahead of replies that are to be read first, it would come amiss.
+            Some(wire) if !wire.is_broken() && self.sent.is_empty() && !self.dirt.is_bound() => {
+                wire.renew(deadline)
+            }
+            Some(_) => Ok(()),
         }
-        self.wire
-            .as_mut()
-            .ok_or_else(|| Error::new(ErrorKind::Closed, Outcome::NotSent, "the connection is closed"))
+    }
+
+    fn wire(&mut self) -> Result<&mut Wire> {
+        self.wire.as_mut().ok_or_else(setup::closed_client)
+    }
+
+    /// What a forked child inherits is the parent's: it is dropped, which closes the child's hold on it, and nothing is said.
+    pub(super) fn leave_parent(&mut self) {
+        let process = std::process::id();
+        if self.process != process {
+            self.process = process;
+            self.disown();
+            self.health.disown();
+            self.health = Arc::new(Health::new(Arc::clone(&self.target)));
+        }
     }
 }
 
@@ -210,14 +283,15 @@ impl Run for &mut Connection {
     fn run<R: Reply>(self, cmd: Cmd<R>) -> Result<R> {
         lane::check_connection(&cmd)?;
         let lane = lane::on_connection(&cmd);
-        self.call(cmd, lane)
+        let facts = cmd.facts();
+        self.call(cmd, lane, |dirt| dirt.handle_command(facts))
     }
 }
 
 impl fmt::Debug for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Connection")
-            .field("config", &self.config)
+            .field("config", self.target.config())
             .field("wire", &self.wire)
             .finish_non_exhaustive()
     }

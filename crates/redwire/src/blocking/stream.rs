@@ -1,26 +1,49 @@
-//! Sockets of the blocking driver: TCP and Unix, with timeouts. Knows nothing of what goes through them.
+//! Sockets of the blocking driver: TCP and Unix, in the clear or with TLS, with timeouts. Knows nothing of what goes through
+//! them.
+
+mod dial;
+#[cfg(feature = "tls")]
+mod secure;
 
 use std::io::{self, IoSlice, Read, Write};
-use std::net::{TcpStream, ToSocketAddrs};
+use std::net::{Shutdown, TcpStream};
 #[cfg(unix)]
 use std::os::unix::net::UnixStream;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use redwire_core::config::{Config, Endpoint};
+use bytes::BytesMut;
+use redwire_core::Result;
 use redwire_core::outbox::Outbox;
-use redwire_core::{ConnectionFault, Error, ErrorKind, Outcome, Result};
 
-use crate::socket;
+pub(super) use dial::within;
+#[cfg(feature = "tls")]
+use secure::Secure;
+
+#[cfg(feature = "tls")]
+use crate::setup;
+use crate::target::Target;
 
 /// A connected socket. Reading and writing may go on at the same time, from two threads.
 #[derive(Debug)]
 pub(super) struct Stream {
-    socket: Socket,
+    socket: Arc<Socket>,
+    #[cfg(feature = "tls")]
+    secure: Option<Secure>,
     /// The timeouts that are set, so that they are not set again.
     read_timeout: Option<Duration>,
     write_timeout: Option<Duration>,
 }
 
+/// The writing side of a [`Stream`], for a thread of its own.
+#[derive(Debug)]
+pub(super) struct Writer {
+    socket: Arc<Socket>,
+    #[cfg(feature = "tls")]
+    secure: Option<Secure>,
+}
+
+/// The socket itself, with nothing but bytes going through.
 #[derive(Debug)]
 pub(super) enum Socket {
     Tcp(TcpStream),
@@ -32,41 +55,48 @@ pub(super) enum Socket {
 const SLACK: Duration = Duration::from_millis(20);
 
 impl Stream {
-    /// Connects to `endpoint`, trying each of its addresses, before `deadline`.
-    pub(super) fn connect(endpoint: &Endpoint, config: &Config, deadline: Instant) -> Result<Self> {
-        let socket = match endpoint {
-            Endpoint::Tcp(address) => {
-                Socket::Tcp(connect_tcp(&address.host, address.port, config, deadline)?)
-            }
-            #[cfg(unix)]
-            Endpoint::Unix(path) => Socket::Unix(
-                UnixStream::connect(path)
-                    .map_err(|error| Error::from_io("connecting", Outcome::NotSent, error))?,
-            ),
-            #[cfg(not(unix))]
-            Endpoint::Unix(_) => return Err(Error::usage("this system has no Unix sockets")),
+    /// Connects to `target` before `deadline`, TLS included. What the server says along with the end of the TLS handshake is
+    /// appended to `plain`.
+    #[cfg_attr(not(feature = "tls"), allow(clippy::needless_pass_by_ref_mut, reason = "TLS does"))]
+    pub(super) fn connect(target: &Target, deadline: Instant, plain: &mut BytesMut) -> Result<Self> {
+        let stream = Self {
+            socket: Arc::new(dial::connect(target, deadline)?),
+            #[cfg(feature = "tls")]
+            secure: None,
+            read_timeout: None,
+            write_timeout: None,
         };
-        Ok(Self { socket, read_timeout: None, write_timeout: None })
+        #[cfg(feature = "tls")]
+        if let Some(session) = target.tls_session()? {
+            return secure::shake_hands(stream, session, deadline, plain);
+        }
+        let _ = plain;
+        Ok(stream)
     }
 
-    /// Reads some bytes before `deadline`. `Ok(0)`: the peer has closed.
+    /// The socket, for who may want to end it.
+    pub(super) fn socket(&self) -> &Arc<Socket> {
+        &self.socket
+    }
+
+    /// Whether what comes from the socket is the peer's words as they are, and not their ciphertext.
+    #[inline]
+    pub(super) fn is_plain(&self) -> bool {
+        #[cfg(feature = "tls")]
+        return self.secure.is_none();
+        #[cfg(not(feature = "tls"))]
+        true
+    }
+
+    /// Reads some bytes from the socket within `limit`. `Ok(0)`: the peer has closed.
     #[inline]
     pub(super) fn read(&mut self, buffer: &mut [u8], limit: Option<Duration>) -> io::Result<usize> {
         if differs(self.read_timeout, limit) {
-            match &self.socket {
-                Socket::Tcp(socket) => socket.set_read_timeout(limit),
-                #[cfg(unix)]
-                Socket::Unix(socket) => socket.set_read_timeout(limit),
-            }?;
+            self.socket.set_read_timeout(limit)?;
             self.read_timeout = limit;
         }
         loop {
-            let result = match &self.socket {
-                Socket::Tcp(socket) => (&*socket).read(buffer),
-                #[cfg(unix)]
-                Socket::Unix(socket) => (&*socket).read(buffer),
-            };
-            match result {
+            match self.socket.read(buffer) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 result => return result.map_err(timed_out),
             }
@@ -76,37 +106,80 @@ impl Stream {
     /// Reads what is there already. `WouldBlock`: nothing is.
     pub(super) fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         self.socket.set_nonblocking(true)?;
-        let read = match &self.socket {
-            Socket::Tcp(socket) => (&*socket).read(buffer),
-            #[cfg(unix)]
-            Socket::Unix(socket) => (&*socket).read(buffer),
-        };
+        let read = self.socket.read(buffer);
         self.socket.set_nonblocking(false)?;
         read
     }
 
-    /// Writes some of what waits in `outbox` within `limit`; says how much.
+    /// Appends to `plain` what the peer said by `bytes`, which were read from the socket.
+    #[inline]
+    pub(super) fn decode(&self, bytes: &[u8], plain: &mut BytesMut) -> Result<()> {
+        #[cfg(feature = "tls")]
+        if let Some(secure) = &self.secure {
+            return secure.decrypt(bytes, plain);
+        }
+        plain.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    /// Writes some of what waits in `outbox` within `limit`; says how much of it was handed over.
     #[inline]
     pub(super) fn write(&mut self, outbox: &Outbox, limit: Option<Duration>) -> io::Result<usize> {
         if differs(self.write_timeout, limit) {
             self.socket.set_write_timeout(limit)?;
             self.write_timeout = limit;
         }
+        #[cfg(feature = "tls")]
+        if let Some(secure) = &mut self.secure {
+            return secure.write(&self.socket, outbox);
+        }
         self.socket.write(outbox)
     }
 
-    /// The same socket, for another thread that only writes, each time within `limit`.
-    pub(super) fn writer(&self, limit: Option<Duration>) -> io::Result<Socket> {
-        let socket = match &self.socket {
-            Socket::Tcp(socket) => Socket::Tcp(socket.try_clone()?),
-            #[cfg(unix)]
-            Socket::Unix(socket) => Socket::Unix(socket.try_clone()?),
-        };
-        socket.set_write_timeout(limit)?;
-        Ok(socket)
+    /// The writing side for another thread, each time within `limit`. This side must not write until that one has written
+    /// all, or has failed.
+    pub(super) fn writer(&mut self, limit: Option<Duration>) -> io::Result<Writer> {
+        self.socket.set_write_timeout(limit)?;
+        self.write_timeout = limit;
+        Ok(Writer {
+            socket: Arc::clone(&self.socket),
+            #[cfg(feature = "tls")]
+            secure: self.secure.as_mut().map(Secure::split),
+        })
     }
 
     /// Ends both directions, which also wakes a thread that writes.
+    pub(super) fn shutdown(&self) {
+        self.socket.shutdown();
+    }
+
+    /// Writes all of `bytes` to the socket as they are, before `deadline`.
+    #[cfg(feature = "tls")]
+    fn send(&mut self, mut bytes: &[u8], deadline: Instant) -> Result<()> {
+        while !bytes.is_empty() {
+            let written = left(Some(deadline), Instant::now()).and_then(|limit| {
+                self.socket.set_write_timeout(limit)?;
+                self.socket.write_bytes(bytes)
+            });
+            bytes = &bytes[written.map_err(|error| setup::io_error("writing", error))?..];
+        }
+        self.write_timeout = None;
+        self.socket.set_write_timeout(None).map_err(|error| setup::io_error("writing", error))
+    }
+}
+
+impl Writer {
+    /// Writes some of what waits in `outbox`; says how much of it was handed over.
+    #[cfg_attr(not(feature = "tls"), allow(clippy::needless_pass_by_ref_mut, reason = "TLS does"))]
+    pub(super) fn write(&mut self, outbox: &Outbox) -> io::Result<usize> {
+        #[cfg(feature = "tls")]
+        if let Some(secure) = &mut self.secure {
+            return secure.write(&self.socket, outbox);
+        }
+        self.socket.write(outbox)
+    }
+
+    /// Ends both directions, which also wakes a thread that reads.
     pub(super) fn shutdown(&self) {
         self.socket.shutdown();
     }
@@ -121,6 +194,14 @@ impl Socket {
         }
     }
 
+    fn set_read_timeout(&self, limit: Option<Duration>) -> io::Result<()> {
+        match self {
+            Self::Tcp(socket) => socket.set_read_timeout(limit),
+            #[cfg(unix)]
+            Self::Unix(socket) => socket.set_read_timeout(limit),
+        }
+    }
+
     fn set_write_timeout(&self, limit: Option<Duration>) -> io::Result<()> {
         match self {
             Self::Tcp(socket) => socket.set_write_timeout(limit),
@@ -129,38 +210,66 @@ impl Socket {
         }
     }
 
-    /// Writes some of what waits in `outbox`; says how much.
     #[inline]
-    pub(super) fn write(&self, outbox: &Outbox) -> io::Result<usize> {
-        let result = if let Some(bytes) = outbox.single() {
-            match self {
-                Self::Tcp(socket) => (&*socket).write(bytes),
-                #[cfg(unix)]
-                Self::Unix(socket) => (&*socket).write(bytes),
-            }
-        } else {
-            let mut slices = [IoSlice::new(&[]); 16];
-            let filled = outbox.slices(&mut slices);
-            match self {
-                Self::Tcp(socket) => (&*socket).write_vectored(&slices[..filled]),
-                #[cfg(unix)]
-                Self::Unix(socket) => (&*socket).write_vectored(&slices[..filled]),
-            }
-        };
-        match result {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(0),
-            Ok(0) => Err(io::ErrorKind::WriteZero.into()),
-            result => result.map_err(timed_out),
+    fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(socket) => (&*socket).read(buffer),
+            #[cfg(unix)]
+            Self::Unix(socket) => (&*socket).read(buffer),
         }
     }
 
+    /// Writes some of what waits in `outbox`; says how much.
+    #[inline]
+    fn write(&self, outbox: &Outbox) -> io::Result<usize> {
+        if let Some(bytes) = outbox.single() {
+            return self.write_bytes(bytes);
+        }
+        let mut slices = [IoSlice::new(&[]); 16];
+        let filled = outbox.slices(&mut slices);
+        written(match self {
+            Self::Tcp(socket) => (&*socket).write_vectored(&slices[..filled]),
+            #[cfg(unix)]
+            Self::Unix(socket) => (&*socket).write_vectored(&slices[..filled]),
+        })
+    }
+
+    /// Writes some of `bytes`; says how many.
+    #[inline]
+    fn write_bytes(&self, bytes: &[u8]) -> io::Result<usize> {
+        written(match self {
+            Self::Tcp(socket) => (&*socket).write(bytes),
+            #[cfg(unix)]
+            Self::Unix(socket) => (&*socket).write(bytes),
+        })
+    }
+
+    /// Ends both directions, for whoever uses it.
     pub(super) fn shutdown(&self) {
         // A socket that is no longer connected needs no ending.
         let _ = match self {
-            Self::Tcp(socket) => socket.shutdown(std::net::Shutdown::Both),
+            Self::Tcp(socket) => socket.shutdown(Shutdown::Both),
             #[cfg(unix)]
-            Self::Unix(socket) => socket.shutdown(std::net::Shutdown::Both),
+            Self::Unix(socket) => socket.shutdown(Shutdown::Both),
         };
+    }
+}
+
+/// The time that is left until `deadline`; an error when there is none.
+#[inline]
+pub(super) fn left(deadline: Option<Instant>, now: Instant) -> io::Result<Option<Duration>> {
+    let Some(deadline) = deadline else { return Ok(None) };
+    let left = deadline.saturating_duration_since(now);
+    if left.is_zero() { Err(io::ErrorKind::TimedOut.into()) } else { Ok(Some(left)) }
+}
+
+/// What a write gave. One that was interrupted wrote nothing.
+#[inline]
+fn written(result: io::Result<usize>) -> io::Result<usize> {
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(0),
+        Ok(0) => Err(io::ErrorKind::WriteZero.into()),
+        result => result.map_err(timed_out),
     }
 }
 
@@ -172,33 +281,11 @@ fn differs(set: Option<Duration>, wanted: Option<Duration>) -> bool {
     }
 }
 
-/// Sockets with a timeout report its end as "would block".
+/// Sockets with a timeout report its end as "would block". What they call timed out is the kernel's doing: it gave the peer up.
 fn timed_out(error: io::Error) -> io::Error {
-    if error.kind() == io::ErrorKind::WouldBlock { io::ErrorKind::TimedOut.into() } else { error }
-}
-
-fn connect_tcp(host: &str, port: u16, config: &Config, deadline: Instant) -> Result<TcpStream> {
-    let addresses = (host, port).to_socket_addrs().map_err(|error| {
-        let message = format!("the host name {host:?} has no address: {error}");
-        Error::new(ErrorKind::Connection(ConnectionFault::Dns), Outcome::NotSent, message).with_source(error)
-    })?;
-    let mut failure = None;
-    for address in addresses {
-        let left = deadline.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            failure.get_or_insert_with(|| io::ErrorKind::TimedOut.into());
-            break;
-        }
-        match TcpStream::connect_timeout(&address, left) {
-            Ok(socket) => {
-                return match socket::configure((&socket).into(), config) {
-                    Ok(()) => Ok(socket),
-                    Err(error) => Err(Error::from_io("setting socket options", Outcome::NotSent, error)),
-                };
-            }
-            Err(error) => failure = Some(error),
-        }
+    match error.kind() {
+        io::ErrorKind::WouldBlock => io::ErrorKind::TimedOut.into(),
+        io::ErrorKind::TimedOut if cfg!(unix) => io::Error::new(io::ErrorKind::ConnectionReset, error),
+        _ => error,
     }
-    let failure = failure.unwrap_or_else(|| io::ErrorKind::AddrNotAvailable.into());
-    Err(Error::from_io("connecting", Outcome::NotSent, failure))
 }

@@ -1,25 +1,33 @@
-//! A connected socket with its protocol state, for one caller at a time.
+//! A connected socket and the requests under way on it: connecting, the handshake, sending and waiting.
 //!
-//! It writes, reads and keeps time. Which bytes to send and whose reply has come is decided in `redwire-core`.
+//! It only waits; whose reply has come, and what a failure means for those who wait, is decided in `redwire-core`.
+
+mod apart;
+mod renewal;
 
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use redwire_core::call::Call;
-use redwire_core::config::{Config, Endpoint, Protocol};
 use redwire_core::handshake::{Handshake, Session};
 use redwire_core::inbound::{Frames, Inbound};
 use redwire_core::link::{Link, Ticket};
 use redwire_core::outbox::Outbox;
-use redwire_core::{Error, Outcome, Replies, Result};
+use redwire_core::{Cmd, Error, Outcome, Replies, Result, Value};
 
-use super::stream::Stream;
+use super::health::Health;
+use super::stream::{Socket, Stream, left};
+use crate::events::EventKind;
 use crate::setup;
+use crate::target::Target;
+use apart::{READ_APART, WRITE_APART};
+use renewal::fetch;
 
 /// A connected socket and what is under way on it.
 #[derive(Debug)]
 pub(super) struct Wire {
+    target: Arc<Target>,
     stream: Stream,
     inbound: Inbound,
     frames: Frames,
@@ -28,69 +36,79 @@ pub(super) struct Wire {
     woken: Vec<()>,
     scratch: Box<[u8]>,
     session: Session,
-    address: Arc<str>,
+    /// The version of the credentials it authenticated with.
+    version: u64,
+    /// Not connected yet, or lost.
     broken: bool,
-    /// When it was used last.
+    /// When it was used last, and how much had been asked by then.
     used: Instant,
+    asked: u64,
     /// The time when the call under way began, as long as that is as good as now: looking at the clock is not free.
     clock: Option<Instant>,
+    /// For so long the peer may be silent before `health` is asked whether it lives.
+    patience: Option<Duration>,
+    health: Option<Arc<Health>>,
 }
 
 /// A wire that was idle for longer is looked at before it is used. Looking costs three system calls.
 const TRUSTED: Duration = Duration::from_micros(100);
 
-/// From this many bytes on, what a pipeline sends is written by a thread of its own while this one reads: two peers that
-/// both write and neither reads would wait for each other for ever.
-const WRITE_APART: usize = 1024 * 1024;
-
 /// The kernel takes this much from an idle connection without making the writer wait.
 const WRITTEN_AT_ONCE: usize = 16 * 1024;
 
-/// An announced value of which at least this much is missing is read straight into its place.
-const READ_APART: usize = 64 * 1024;
-
-/// Of such a value at most this much is read at once.
-const READ_AT_ONCE: usize = 256 * 1024;
-
 impl Wire {
-    /// Connects and shakes hands within the connect timeout, and before `call_deadline`.
+    /// Connects and shakes hands within the connect timeout, and before `call_deadline`. While calls wait, `health` is asked
+    /// whether the server lives.
     pub(super) fn connect(
-        endpoint: &Endpoint,
-        config: &Config,
-        protocol: Protocol,
+        target: &Arc<Target>,
+        health: Option<&Arc<Health>>,
         call_deadline: Option<Instant>,
     ) -> Result<Self> {
-        let address = setup::address(endpoint);
+        target.tell(EventKind::Connecting);
+        let config = target.config();
         let own_deadline = Instant::now() + config.connect_timeout();
         let deadline = call_deadline.map_or(own_deadline, |deadline| deadline.min(own_deadline));
-        let connected = Stream::connect(endpoint, config, deadline).and_then(|stream| {
-            let wire = Self {
-                stream,
-                inbound: setup::inbound(config),
-                frames: Frames::default(),
-                link: Link::new(setup::queue_limits(config)),
-                outbox: Outbox::default(),
-                woken: Vec::new(),
-                scratch: vec![0; config.read_buffer_size()].into(),
-                session: Session::default(),
-                address: Arc::clone(&address),
-                broken: false,
-                used: Instant::now(),
-                clock: None,
-            };
-            wire.shake_hands(Handshake::new(config, protocol), deadline)
-        });
-        connected.map_err(|error| {
+        let connected = Self::connect_by(target, health, deadline).map_err(|error| {
             let error = match error.is_timeout() {
                 true if deadline < own_deadline => setup::late(Some(&error)),
-                true => setup::connect_timeout(config).with_source(error),
+                true => setup::too_slow(config, false).with_source(error),
                 false => error,
             };
-            error.with_address(&address).with_outcome(Outcome::NotSent)
-        })
+            target.locate(error).with_outcome(Outcome::NotSent)
+        });
+        target.handle_connected(connected.as_ref().map(|wire| &wire.session));
+        connected
     }
 
-    fn shake_hands(mut self, mut handshake: Handshake, deadline: Instant) -> Result<Self> {
+    fn connect_by(target: &Arc<Target>, health: Option<&Arc<Health>>, deadline: Instant) -> Result<Self> {
+        let config = target.config();
+        let pass = fetch(target, deadline)?;
+        let mut inbound = setup::inbound(config);
+        let mut wire = Self {
+            target: Arc::clone(target),
+            stream: Stream::connect(target, deadline, inbound.spare())?,
+            inbound,
+            frames: Frames::default(),
+            // Whether the peer lives is asked over another connection: this one may wait for as long as it likes.
+            link: Link::new(setup::queue_limits(config), None),
+            outbox: Outbox::default(),
+            woken: Vec::new(),
+            scratch: vec![0; config.read_buffer_size()].into(),
+            session: Session::default(),
+            version: pass.version,
+            broken: true,
+            used: Instant::now(),
+            asked: 0,
+            clock: None,
+            patience: config.health_check_interval().filter(|_| health.is_some()),
+            health: health.cloned(),
+        };
+        wire.shake_hands(Handshake::new(config, pass.credentials.as_ref(), target.protocol()), deadline)?;
+        wire.broken = false;
+        Ok(wire)
+    }
+
+    fn shake_hands(&mut self, mut handshake: Handshake, deadline: Instant) -> Result<()> {
         loop {
             if let Some(bytes) = handshake.poll_transmit() {
                 self.outbox.copy(&bytes);
@@ -100,20 +118,39 @@ impl Wire {
             }
             if let Some(session) = handshake.poll_done() {
                 self.session = session;
-                return Ok(self);
+                return Ok(());
             }
-            self.read(Some(deadline))?;
-            if self.inbound.poll_frames(&mut self.frames)? {
-                self.frames.replies().try_for_each(|frame| handshake.handle_reply(frame))?;
+            if !self.inbound.poll_frames(&mut self.frames)? {
+                self.read(Some(deadline))?;
+                continue;
             }
+            self.frames.replies().try_for_each(|frame| handshake.handle_reply(frame))?;
         }
+    }
+
+    /// Waits for any answer at all: that the server lives. Without one, the wire is lost.
+    pub(super) fn ping(&mut self, deadline: Instant) -> Result<()> {
+        let answer = self.exchange(&Cmd::<Value>::new("PING"), Some(deadline));
+        answer.map(drop).inspect_err(|_| self.lose(&Error::silent_peer(Outcome::NotSent)))
     }
 
     pub(super) fn session(&self) -> &Session {
         &self.session
     }
 
+    /// The version of the credentials it authenticated with.
+    #[inline]
+    pub(super) fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// The socket, for who may want to end it.
+    pub(super) fn socket(&self) -> &Arc<Socket> {
+        self.stream.socket()
+    }
+
     /// Whether the connection was lost.
+    #[inline]
     pub(super) fn is_broken(&self) -> bool {
         self.broken
     }
@@ -127,8 +164,15 @@ impl Wire {
     /// Whether it is as good as when it was used last: the peer has neither closed it nor sent what nobody asked for.
     #[inline]
     pub(super) fn is_fresh(&mut self, now: Instant) -> bool {
+        self.wake(now).is_some()
+    }
+
+    /// Takes note that it is used again; says for how long nobody has, and `None` where it is not as good as it was then.
+    #[inline]
+    pub(super) fn wake(&mut self, now: Instant) -> Option<Duration> {
         self.clock = Some(now);
-        now.saturating_duration_since(self.used) < TRUSTED || self.is_silent()
+        let idle = now.saturating_duration_since(self.used);
+        (idle < TRUSTED || self.is_silent()).then_some(idle)
     }
 
     /// Whether there is nothing to be read, or nothing but what the server may push at any time.
@@ -137,17 +181,33 @@ impl Wire {
             Err(error) => error.kind() == io::ErrorKind::WouldBlock,
             Ok(0) => false,
             Ok(read) => {
-                self.inbound.spare().extend_from_slice(&self.scratch[..read]);
-                self.take_frames().is_ok() && self.is_clean()
+                let decoded = self.stream.decode(&self.scratch[..read], self.inbound.spare());
+                decoded.and_then(|()| self.take_frames()).is_ok() && self.is_clean()
             }
         }
     }
 
-    /// Takes note that it is not in use any longer.
+    /// Takes note that it is not in use any longer; says when that is. Who asked nothing has heard nothing.
     #[inline]
-    pub(super) fn rest(&mut self) {
-        self.used = Instant::now();
+    pub(super) fn rest(&mut self) -> Instant {
+        let now = Instant::now();
+        if self.asked != self.link.submitted() {
+            (self.asked, self.used) = (self.link.submitted(), now);
+        }
         self.clock = None;
+        now
+    }
+
+    /// The peer was found to be gone while nobody used it.
+    #[cold]
+    pub(super) fn give_up(&mut self) {
+        self.lose(&Error::closed_by_peer(Outcome::NotSent));
+    }
+
+    /// It belongs to another process: nobody here is to be told of its end.
+    #[cold]
+    pub(super) fn disown(&mut self) {
+        self.broken = true;
     }
 
     /// Sends `call` and waits for its replies. Afterwards the wire may be of no use: see [`is_clean`](Self::is_clean).
@@ -167,15 +227,22 @@ impl Wire {
     /// Queues `call`; [`send`](Self::send) sends it.
     #[inline]
     pub(super) fn submit(&mut self, call: &impl Call, deadline: Option<Instant>) -> Result<Ticket> {
-        if self.broken {
-            return Err(Error::closed_by_peer(Outcome::NotSent).with_address(&self.address));
-        }
+        self.check()?;
         self.link.submit(call.count(), call.size(), |outbox| call.write(outbox), (), deadline)
     }
 
     /// Queues bytes that are packed already, as a request of one reply.
     pub(super) fn submit_packed(&mut self, bytes: &[u8], deadline: Option<Instant>) -> Result<Ticket> {
+        self.check()?;
         self.link.submit(1, bytes.len(), |outbox| outbox.copy(bytes), (), deadline)
+    }
+
+    #[inline]
+    fn check(&self) -> Result<()> {
+        if self.broken {
+            return Err(self.target.locate(Error::closed_by_peer(Outcome::NotSent)));
+        }
+        Ok(())
     }
 
     /// Sends what is queued.
@@ -183,76 +250,40 @@ impl Wire {
         self.link.poll_transmit(&mut self.outbox);
         self.flush(deadline);
         if self.broken {
-            return Err(Error::closed_by_peer(Outcome::MaybeExecuted).with_address(&self.address));
+            return Err(self.target.locate(Error::closed_by_peer(Outcome::MaybeExecuted)));
         }
         Ok(())
-    }
-
-    /// Writes in another thread while this one reads.
-    fn exchange_apart(&mut self, ticket: Ticket, deadline: Option<Instant>) -> Result<Replies> {
-        let mut outbox = std::mem::take(&mut self.outbox);
-        let writer = match left(deadline, Instant::now()).and_then(|limit| self.stream.writer(limit)) {
-            Ok(writer) => writer,
-            Err(error) => {
-                self.lose(&setup::io_error("writing", error));
-                return self.wait(ticket, deadline);
-            }
-        };
-        std::thread::scope(|scope| {
-            let writing = scope.spawn(move || {
-                let mut sent = 0;
-                while !outbox.is_empty() {
-                    let Ok(written) = left(deadline, Instant::now()).and_then(|_| writer.write(&outbox))
-                    else {
-                        break;
-                    };
-                    outbox.advance(written);
-                    sent += written;
-                }
-                // Wakes the reader: what is not sent whole will not be answered.
-                if !outbox.is_empty() {
-                    writer.shutdown();
-                }
-                sent
-            });
-            let failure = loop {
-                if !self.link.is_waiting(&ticket) {
-                    break None;
-                }
-                if let Err(error) = self.receive(deadline) {
-                    break Some(error);
-                }
-            };
-            if failure.is_some() {
-                self.stream.shutdown();
-            }
-            // The writer runs no code that panics; if it did, nothing is known to be sent.
-            self.link.handle_sent(writing.join().unwrap_or(0));
-            if let Some(error) = failure {
-                self.lose(&cause(error, deadline));
-            }
-        });
-        self.wait(ticket, deadline)
     }
 
     /// Writes all that waits to be written, or breaks the wire.
     #[inline]
     fn flush(&mut self, deadline: Option<Instant>) {
         while !self.outbox.is_empty() {
-            match self.write(deadline) {
-                Ok(written) => self.link.handle_sent(written),
-                Err(error) => {
-                    self.outbox.clear();
-                    self.lose(&cause(error, deadline));
-                }
+            let begin = (self.outbox.len() > WRITTEN_AT_ONCE).then(Instant::now);
+            let written = self.write(deadline).and_then(|written| {
+                self.link.handle_sent(written);
+                if self.has_stalled(begin) { Err(Error::timeout(Outcome::MaybeExecuted)) } else { Ok(()) }
+            });
+            if let Err(error) = written
+                && let Err(error) = self.bear(error, deadline)
+            {
+                self.outbox.clear();
+                self.lose(&cause(error, deadline));
             }
         }
+    }
+
+    /// Whether the kernel took a part of what there was to write, and then waited for the peer in vain.
+    #[inline]
+    fn has_stalled(&self, begin: Option<Instant>) -> bool {
+        !self.outbox.is_empty()
+            && begin.zip(self.patience).is_some_and(|(begin, patience)| begin.elapsed() >= patience)
     }
 
     #[inline]
     fn write(&mut self, deadline: Option<Instant>) -> Result<usize> {
         let now = self.clock.unwrap_or_else(Instant::now);
-        let written = left(deadline, now).and_then(|limit| self.stream.write(&self.outbox, limit));
+        let written = self.limit(deadline, now).and_then(|limit| self.stream.write(&self.outbox, limit));
         let written = written.map_err(|error| setup::io_error("writing", error))?;
         self.outbox.advance(written);
         if written > WRITTEN_AT_ONCE {
@@ -270,10 +301,12 @@ impl Wire {
                 Ok(result) => return result,
                 Err(waiting) => ticket = waiting,
             }
-            match self.receive(deadline) {
-                Err(error) if error.is_timeout() => self.link.handle_timeout(Instant::now(), None),
-                Err(error) => self.lose(&error),
-                Ok(()) => {}
+            let received = match self.receive(deadline) {
+                Err(error) if error.is_timeout() => self.link.handle_timeout(Instant::now(), 0, None),
+                received => received,
+            };
+            if let Err(error) = received {
+                self.lose(&error);
             }
         }
     }
@@ -286,18 +319,20 @@ impl Wire {
                 Err(error) if error.is_timeout() => return Ok(false),
                 Err(error) => {
                     self.lose(&error);
-                    return Err(error.with_address(&self.address));
+                    return Err(self.target.locate(error));
                 }
             }
         }
         Ok(true)
     }
 
-    /// Reads once and hands out what came.
+    /// Reads once and hands out what came, if anything did.
     #[inline]
     fn receive(&mut self, deadline: Option<Instant>) -> Result<()> {
-        self.read(deadline)?;
-        self.take_frames()
+        match self.read(deadline) {
+            Ok(()) => self.take_frames(),
+            Err(error) => self.bear(error, deadline),
+        }
     }
 
     #[inline]
@@ -313,50 +348,80 @@ impl Wire {
     #[inline]
     fn read(&mut self, deadline: Option<Instant>) -> Result<()> {
         let now = self.clock.take().unwrap_or_else(Instant::now);
-        let read = left(deadline, now).and_then(|limit| {
+        let read = self.limit(deadline, now).and_then(|limit| {
             let missing = self.inbound.missing();
-            if missing >= READ_APART {
-                return self.read_apart(missing.min(READ_AT_ONCE), limit);
+            if missing >= READ_APART && self.stream.is_plain() {
+                return self.read_apart(missing, limit).map(|read| (read, true));
             }
-            let read = self.stream.read(&mut self.scratch, limit)?;
-            self.inbound.spare().extend_from_slice(&self.scratch[..read]);
-            Ok(read)
+            self.stream.read(&mut self.scratch, limit).map(|read| (read, false))
         });
         match read {
-            Ok(0) => Err(Error::closed_by_peer(Outcome::MaybeExecuted)),
-            Ok(_) => Ok(()),
+            Ok((0, _)) => Err(Error::closed_by_peer(Outcome::MaybeExecuted)),
+            Ok((_, true)) => Ok(()),
+            Ok((read, false)) => self.stream.decode(&self.scratch[..read], self.inbound.spare()),
             Err(error) => Err(setup::io_error("reading", error)),
         }
     }
 
-    /// Reads straight into the place of a large value. Its memory has to be filled first, a piece at a time so that
-    /// it stays in the processor's cache, which is cheaper than copying it afterwards.
-    fn read_apart(&mut self, missing: usize, limit: Option<Duration>) -> io::Result<usize> {
-        let buffer = self.inbound.spare();
-        let begin = buffer.len();
-        buffer.resize(begin + missing, 0);
-        let read = self.stream.read(&mut buffer[begin..], limit);
-        buffer.truncate(begin + *read.as_ref().unwrap_or(&0));
-        read
+    /// How long one read or write may take: until the deadline, but no longer than the peer may be silent.
+    #[inline]
+    fn limit(&self, deadline: Option<Instant>, now: Instant) -> io::Result<Option<Duration>> {
+        Ok(match (left(deadline, now)?, self.patience) {
+            (Some(left), Some(patience)) => Some(left.min(patience)),
+            (left, patience) => left.or(patience),
+        })
     }
 
+    /// A read or a write failed. If it only got nowhere for a while, and the server is found to live, it may go on.
+    #[cold]
+    fn bear(&mut self, error: Error, deadline: Option<Instant>) -> Result<()> {
+        let interval = self.target.config().health_check_interval();
+        let (Some(interval), Some(health), true) = (interval, &self.health, error.is_timeout()) else {
+            return Err(error);
+        };
+        let Ok(left) = left(deadline, Instant::now()) else { return Err(error) };
+        let checked = health.check(left.map_or(interval, |left| left.min(interval)));
+        match checked {
+            Ok(alive) => {
+                // Silence counts from then on, also if that was somebody else's answer.
+                self.patience = Some(interval.saturating_sub(alive.elapsed()).max(interval / 2));
+                Ok(())
+            }
+            Err(_) if deadline.is_some_and(|deadline| deadline <= Instant::now()) => Err(error),
+            // It may have broken its silence, or closed, just now.
+            Err(dead) => match self.stream.try_read(&mut self.scratch) {
+                Ok(0) => Err(Error::closed_by_peer(Outcome::MaybeExecuted)),
+                Ok(read) => {
+                    self.stream.decode(&self.scratch[..read], self.inbound.spare())?;
+                    self.take_frames()
+                }
+                Err(_) => Err(dead),
+            },
+        }
+    }
+
+    /// Everything under way fails with `error`.
+    #[cold]
     fn lose(&mut self, error: &Error) {
-        self.broken = true;
+        if !self.broken {
+            self.broken = true;
+            self.target.tell(EventKind::Lost(self.target.locate(error.clone())));
+        }
         self.link.handle_lost(error);
         self.link.poll_woken(&mut self.woken);
         self.woken.clear();
     }
 }
 
+impl Drop for Wire {
+    fn drop(&mut self) {
+        if !self.broken {
+            self.target.tell(EventKind::Closed);
+        }
+    }
+}
+
 /// What broke the wire: once the deadline has passed it is that, however it showed.
 fn cause(error: Error, deadline: Option<Instant>) -> Error {
     if left(deadline, Instant::now()).is_err() { Error::timeout(Outcome::MaybeExecuted) } else { error }
-}
-
-/// The time that is left; an error when there is none.
-#[inline]
-fn left(deadline: Option<Instant>, now: Instant) -> io::Result<Option<Duration>> {
-    let Some(deadline) = deadline else { return Ok(None) };
-    let left = deadline.saturating_duration_since(now);
-    if left.is_zero() { Err(io::ErrorKind::TimedOut.into()) } else { Ok(Some(left)) }
 }

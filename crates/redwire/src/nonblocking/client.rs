@@ -4,7 +4,7 @@ use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use redwire_core::call::{self, Call, Piped};
 use redwire_core::config::{Config, ConfigBuilder};
@@ -15,10 +15,13 @@ use redwire_core::retry::{Attempt, Decision};
 use redwire_core::{Arg, Cmd, Pipeline, Replies, Reply, Result, Run, Slots, facts};
 use tokio::time::Sleep;
 
-use super::connection::{Pending, exchange_apart};
+use super::connection::{OnConnect, Pending};
+use super::events::Events;
 use super::lane::Lane;
+use super::pool::Pool;
 use super::scan::Scan;
 use crate::scanning::{ScanOptions, Scanning};
+use crate::target::Target;
 
 /// A client for one server, for any number of tasks.
 ///
@@ -40,6 +43,7 @@ use crate::scanning::{ScanOptions, Scanning};
 #[derive(Clone)]
 pub struct Client {
     lane: Arc<Lane>,
+    pool: Pool,
 }
 
 impl Client {
@@ -61,6 +65,29 @@ impl Client {
         Ok(client)
     }
 
+    /// As [`open`](Self::open); each connection, now and later, is given to `on_connect` before anybody else uses it.
+    ///
+    /// ```no_run
+    /// # async fn example(config: redwire::config::Config) -> redwire::Result<()> {
+    /// use std::sync::Arc;
+    ///
+    /// use redwire::{Client, Run, cmd};
+    ///
+    /// let no_evict: redwire::OnConnect =
+    ///     Arc::new(|connection| Box::pin(connection.run::<()>(cmd("CLIENT NO-EVICT").arg("ON"))));
+    /// let client = Client::open_with(config, no_evict).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect); also what `on_connect` returns.
+    pub async fn open_with(config: Config, on_connect: OnConnect) -> Result<Self> {
+        let client = Self::to(Target::new(config)?, Some(on_connect));
+        client.lane.connect().await?;
+        Ok(client)
+    }
+
     /// A client that connects when it is used first.
     ///
     /// # Errors
@@ -69,8 +96,52 @@ impl Client {
         Self::lazy(Config::from_url(url)?)
     }
 
-    fn lazy(config: Config) -> Result<Self> {
-        Ok(Self { lane: Arc::new(Lane::new(config)?) })
+    /// As [`connect_lazy`](Self::connect_lazy), with a configuration.
+    ///
+    /// # Errors
+    /// Options that this version has no part for.
+    pub fn lazy(config: Config) -> Result<Self> {
+        Ok(Self::to(Target::new(config)?, None))
+    }
+
+    /// As [`lazy`](Self::lazy), with [`open_with`](Self::open_with)'s `on_connect`.
+    ///
+    /// # Errors
+    /// As [`lazy`](Self::lazy).
+    pub fn lazy_with(config: Config, on_connect: OnConnect) -> Result<Self> {
+        Ok(Self::to(Target::new(config)?, Some(on_connect)))
+    }
+
+    fn to(target: Arc<Target>, on_connect: Option<OnConnect>) -> Self {
+        let pool = Pool::beside(Arc::clone(&target), on_connect.clone());
+        Self { lane: Arc::new(Lane::new(target, on_connect)), pool }
+    }
+
+    /// A client whose commands that wait (`BLPOP`) borrow from `pool`, which others may use, too. It has a pipelined connection
+    /// of its own for all other commands, and connects when it is used first.
+    #[must_use]
+    pub fn on_pool(pool: &Pool) -> Self {
+        Self { lane: Arc::new(Lane::new(Arc::clone(pool.target()), pool.callback())), pool: pool.clone() }
+    }
+
+    /// Where commands that wait borrow their connections.
+    #[must_use]
+    pub fn pool(&self) -> &Pool {
+        &self.pool
+    }
+
+    /// What happens to the connections of this client, from now on.
+    #[must_use]
+    pub fn events(&self) -> Events {
+        self.pool.events()
+    }
+
+    /// Takes no more calls, from whichever clone, and waits until those under way are answered, but no longer than `limit`. Then
+    /// all connections are closed. Calls that are not answered by then fail.
+    pub async fn close(&self, limit: Duration) {
+        let now = Instant::now();
+        self.lane.close(now.checked_add(limit).unwrap_or(now)).await;
+        self.pool.close(limit.saturating_sub(now.elapsed())).await;
     }
 
     /// Options, one by one: finish with [`ConfigBuilder::build`] and [`open`](Self::open).
@@ -81,7 +152,7 @@ impl Client {
     /// The options this client was made with.
     #[must_use]
     pub fn config(&self) -> &Config {
-        self.lane.config()
+        self.pool.config()
     }
 
     /// Runs any command.
@@ -101,7 +172,7 @@ impl Client {
     /// was executed.
     #[inline]
     pub fn execute<R: Reply>(&self, cmd: Cmd<R>) -> Request<'_, Cmd<R>> {
-        Request { lane: &self.lane, call: cmd, attempt: None, state: State::Start }
+        Request { client: self, call: cmd, attempt: None, state: State::Start }
     }
 
     /// Sends several commands in one write and gives their replies in the shape that `build` returns.
@@ -120,7 +191,7 @@ impl Client {
     /// The first command that failed, unless its slot takes the error as a value ([`Slot::attempt`](crate::Slot::attempt)).
     /// The other commands are executed all the same.
     pub fn pipeline<S: Slots>(&self, build: impl FnOnce(&Pipeline) -> S) -> Request<'_, Piped<S>> {
-        Request { lane: &self.lane, call: Piped::record(build), attempt: None, state: State::Start }
+        Request { client: self, call: Piped::record(build), attempt: None, state: State::Start }
     }
 }
 
@@ -166,7 +237,7 @@ impl fmt::Debug for Client {
 /// Dropping it gives up the call: what was sent already may still be executed, and its reply goes to nobody.
 #[must_use = "a call does nothing until it is awaited"]
 pub struct Request<'c, C: Call> {
-    lane: &'c Lane,
+    client: &'c Client,
     call: C,
     attempt: Option<Attempt>,
     state: State,
@@ -196,7 +267,7 @@ impl<C: Call> Future for Request<'_, C> {
                     Ok(Some(replies)) => Ok(replies),
                     Err(error) => Err(error),
                 },
-                State::Waiting(ticket) => match self.lane.poll_reply(ticket, cx.waker()) {
+                State::Waiting(ticket) => match self.client.lane.poll_reply(ticket, cx.waker()) {
                     Ok(result) => result,
                     Err(ticket) => {
                         self.state = State::Waiting(ticket);
@@ -241,18 +312,18 @@ impl<C: Call> Request<'_, C> {
             Some(attempt) => attempt.deadline(),
             None => {
                 let options = self.call.options();
-                let deadline = call::deadline(way, options, self.lane.config().timeout(), Instant::now());
+                let deadline = call::deadline(way, options, self.client.config().timeout(), Instant::now());
                 self.attempt = Some(Attempt::new(deadline));
                 deadline
             }
         };
         match way {
             Way::Shared => {
-                self.state = State::Waiting(self.lane.submit(&self.call, waker, deadline)?);
+                self.state = State::Waiting(self.client.lane.submit(&self.call, waker, deadline)?);
                 Ok(None)
             }
             Way::Exclusive(_) => {
-                self.start_apart(deadline)?;
+                self.start_apart(deadline);
                 // Polled at once by the caller's loop.
                 waker.wake_by_ref();
                 Ok(None)
@@ -261,22 +332,21 @@ impl<C: Call> Request<'_, C> {
     }
 
     #[cold]
-    fn start_apart(&mut self, deadline: Option<Instant>) -> Result<()> {
-        let place = self.lane.place()?;
+    fn start_apart(&mut self, deadline: Option<Instant>) {
         let mut outbox = Outbox::default();
         self.call.write(&mut outbox);
-        let config = self.lane.config().clone();
-        let count = self.call.count();
-        self.state = State::Apart(exchange_apart(config, place, outbox.to_bytes(), count, deadline));
-        Ok(())
+        let (pool, commands, count) = (self.client.pool.clone(), outbox.to_bytes(), self.call.count());
+        self.state = State::Apart(Box::pin(async move { pool.exchange(&commands, count, deadline).await }));
     }
 
     #[cold]
     fn handle_failure(&mut self, error: crate::Error) -> Poll<Result<State>> {
         let attempt = self.attempt.get_or_insert_with(|| Attempt::new(None));
-        let error = error.with_address(self.lane.address());
-        match attempt.handle_failure(error, &self.call, self.lane.config(), Instant::now(), fastrand::u64(..))
-        {
+        let target = self.client.pool.target();
+        let within_budget = || target.may_retry(self.client.lane.calls());
+        let (now, random) = (Instant::now(), fastrand::u64(..));
+        let error = target.locate(error);
+        match attempt.handle_failure(error, &self.call, target.config(), now, random, within_budget) {
             Decision::Retry(pause) => Poll::Ready(Ok(State::Pausing(Box::pin(tokio::time::sleep(pause))))),
             Decision::Fail(error) => Poll::Ready(Err(error)),
         }
@@ -287,7 +357,7 @@ impl<C: Call> Drop for Request<'_, C> {
     #[inline]
     fn drop(&mut self) {
         if let State::Waiting(ticket) = std::mem::replace(&mut self.state, State::Done) {
-            self.lane.abandon(ticket);
+            self.client.lane.abandon(ticket);
         }
     }
 }

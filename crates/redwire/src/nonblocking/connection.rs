@@ -1,11 +1,13 @@
 //! One connection for one caller at a time, async: the part that users hold by hand.
 //!
-//! It only waits; which bytes to send and whose reply has come is decided in `redwire-core`.
+//! It keeps what the caller asked for across reconnects. Sending and receiving is in [`exchange`]; being lent out again, in [`reuse`].
+
+mod exchange;
+mod reuse;
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::fmt;
-use std::future::poll_fn;
 use std::marker::PhantomData;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -14,16 +16,21 @@ use std::time::{Duration, Instant};
 
 use redwire_core::call::{self, Call, Piped};
 use redwire_core::config::Config;
+use redwire_core::dirt::{Dirt, Repair};
 use redwire_core::handshake::Session;
 use redwire_core::lane::{self, Lane};
 use redwire_core::link::{Link, Ticket};
 use redwire_core::outbox::Outbox;
-use redwire_core::{Cmd, Error, Outcome, Pipeline, Replies, Reply, Result, Run, Slots, cmd};
+use redwire_core::{Cmd, Error, Pipeline, Replies, Reply, Result, Run, Slots, cmd};
+use tokio::sync::Notify;
 use tokio::time::timeout_at;
 
-use super::lane::Place;
+use super::health::Health;
 use super::wire::Wire;
+use crate::events::EventKind;
 use crate::setup;
+use crate::target::Target;
+pub(super) use reuse::Readiness;
 
 /// What a [`Connection`] does each time it is connected, after the handshake.
 pub type OnConnect = Arc<dyn for<'c> Fn(&'c mut Connection) -> Pending<'c, ()> + Send + Sync>;
@@ -48,8 +55,8 @@ pub(crate) type Pending<'c, T> = Pin<Box<dyn Future<Output = Result<T>> + Send +
 /// # }
 /// ```
 pub struct Connection {
-    config: Arc<Config>,
-    address: Option<Arc<str>>,
+    target: Arc<Target>,
+    health: Arc<Health>,
     wire: Option<Wire>,
     link: Link<()>,
     outbox: Outbox,
@@ -61,6 +68,14 @@ pub struct Connection {
     /// Why the connection was lost, until it is made anew.
     lost: Option<Error>,
     on_connect: Vec<OnConnect>,
+    /// What the next user must not find.
+    dirt: Dirt,
+    /// When something last came from the server.
+    heard: Instant,
+    /// The process that connected.
+    process: u32,
+    /// Tells whoever uses it that its owner ends it.
+    cut: Arc<Notify>,
 }
 
 impl Connection {
@@ -69,26 +84,50 @@ impl Connection {
     /// # Errors
     /// A bad URL, a connection that cannot be made within the connect timeout, or a step of the handshake that failed.
     pub async fn connect(url: &str) -> Result<Self> {
-        let mut connection = Self::new(Config::from_url(url)?);
+        let mut connection = Self::new(Config::from_url(url)?)?;
         connection.reconnect().await?;
         Ok(connection)
     }
 
     /// A connection that is not connected yet: [`reconnect`](Self::reconnect) does that, and so does the first command.
-    #[must_use]
-    pub fn new(config: Config) -> Self {
+    ///
+    /// # Errors
+    /// Options that this version has no part for.
+    pub fn new(config: Config) -> Result<Self> {
+        let target = Target::new(config)?;
+        let health = Arc::new(Health::new(Arc::clone(&target)));
+        Ok(Self::to(target, health))
+    }
+
+    /// A connection to `target` that is not connected yet; `health` tells whether the server lives.
+    pub(super) fn to(target: Arc<Target>, health: Arc<Health>) -> Self {
         Self {
-            address: setup::endpoint(&config).ok().map(setup::address),
-            link: Link::new(setup::queue_limits(&config)),
-            config: Arc::new(config),
+            health,
             wire: None,
+            // Whether its peer lives is asked over another connection: this one may wait for as long as it likes.
+            link: Link::new(setup::queue_limits(target.config()), None),
             outbox: Outbox::default(),
             woken: Vec::new(),
             sent: VecDeque::new(),
             waiting: None,
             lost: None,
             on_connect: Vec::new(),
+            dirt: Dirt::new(target.config().db()),
+            heard: Instant::now(),
+            process: std::process::id(),
+            cut: Arc::default(),
+            target,
         }
+    }
+
+    /// Nobody but who has it ends it from now on.
+    pub(super) fn outlive_pool(&mut self) {
+        self.cut = Arc::default();
+    }
+
+    /// What ends the connection, whoever uses it.
+    pub(super) fn cut(&self) -> &Arc<Notify> {
+        &self.cut
     }
 
     /// Connects, or connects anew; then runs the callbacks of [`on_connect`](Self::on_connect).
@@ -96,26 +135,69 @@ impl Connection {
     /// # Errors
     /// As [`connect`](Self::connect); also what a callback returns, after which the connection is closed.
     pub async fn reconnect(&mut self) -> Result<()> {
+        self.reconnect_by(None).await
+    }
+
+    pub(super) async fn reconnect_by(&mut self, deadline: Option<Instant>) -> Result<()> {
         self.disconnect();
-        let config = Arc::clone(&self.config);
-        self.wire = Some(Wire::connect(setup::endpoint(&config)?, &config, config.protocol()).await?);
+        self.adopt(Wire::connect(&self.target, deadline).await?);
+        self.introduce_by(deadline).await
+    }
+
+    /// Runs the callbacks on a connection that is new, or as new.
+    async fn introduce_by(&mut self, deadline: Option<Instant>) -> Result<()> {
         for callback in self.on_connect.clone() {
-            if let Err(error) = callback(self).await {
+            let called = match deadline {
+                None => callback(self).await,
+                Some(deadline) => match timeout_at(deadline.into(), callback(self)).await {
+                    Ok(called) => called,
+                    Err(_) => Err(setup::late(None)),
+                },
+            };
+            if let Err(error) = called {
                 self.disconnect();
                 return Err(error.with_context("a callback run on connecting failed"));
             }
         }
+        // What callbacks set up is how the connection is meant to be for all its users.
+        let db = self.target.config().db();
+        if self.dirt.repair(db) == Repair::Reset && !self.dirt.is_bound() {
+            self.dirt = Dirt::new(db);
+        }
         Ok(())
+    }
+
+    fn adopt(&mut self, wire: Wire) {
+        self.wire = Some(wire);
+        self.dirt = Dirt::new(self.target.config().db());
+        self.heard = Instant::now();
+        self.process = std::process::id();
+    }
+
+    /// Lets `callback` use `wire` before a client does.
+    pub(super) async fn introduce(target: &Arc<Target>, wire: Wire, callback: &OnConnect) -> Result<Wire> {
+        let health = Arc::new(Health::new(Arc::clone(target)));
+        let mut connection = Self::to(Arc::clone(target), health);
+        connection.adopt(wire);
+        let called = callback(&mut connection).await;
+        called.map_err(|error| error.with_context("a callback run on connecting failed"))?;
+        let clean = connection.is_clean();
+        connection.wire.take().filter(|_| clean).ok_or_else(|| {
+            Error::usage("a callback run on connecting must read all replies and leave the connection up")
+        })
     }
 
     /// Closes the connection. Replies that are under way are lost.
     pub fn disconnect(&mut self) {
-        self.wire = None;
+        self.leave_parent();
+        if self.wire.take().is_some() {
+            self.target.tell(EventKind::Closed);
+        }
         self.sent.clear();
         self.waiting = None;
         self.lost = None;
         self.outbox.clear();
-        self.link = Link::new(setup::queue_limits(&self.config));
+        self.link = Link::new(setup::queue_limits(self.target.config()), None);
     }
 
     /// Whether the connection is up, as far as is known without asking the server.
@@ -147,6 +229,7 @@ impl Connection {
     pub async fn send<R: Reply>(&mut self, cmd: &Cmd<R>) -> Result<()> {
         let deadline = self.deadline();
         self.ready(deadline).await?;
+        self.dirt.handle_command(cmd.facts());
         let ticket = self.link.submit(1, cmd.size(), |outbox| cmd.write(outbox), (), deadline)?;
         self.sent.push_back(ticket);
         self.flush(deadline).await
@@ -159,6 +242,7 @@ impl Connection {
     pub async fn send_packed(&mut self, commands: &[u8], count: u32) -> Result<()> {
         let deadline = self.deadline();
         self.ready(deadline).await?;
+        self.dirt.handle_unknown();
         for index in 0..count {
             // All bytes go with the first of the replies; the others only wait their turn.
             let bytes = if index == 0 { commands } else { &[] };
@@ -176,9 +260,7 @@ impl Connection {
         let deadline = self.deadline();
         let ticket = self.sent.pop_front().ok_or_else(|| Error::usage("every reply was read already"))?;
         let replies = self.wait(ticket, deadline).await;
-        replies
-            .and_then(|mut replies| replies.read())
-            .map_err(|error| setup::located(error, self.address.as_ref()))
+        replies.and_then(|mut replies| replies.read()).map_err(|error| self.target.locate(error))
     }
 
     /// Whether [`read_reply`](Self::read_reply) would find its reply within `limit`.
@@ -189,7 +271,7 @@ impl Connection {
         let deadline = Instant::now() + limit;
         while self.sent.front().is_some_and(|ticket| self.link.is_waiting(ticket)) {
             match timeout_at(deadline.into(), self.receive()).await {
-                Ok(received) => received?,
+                Ok(received) => drop(received?),
                 Err(_) => return Ok(false),
             }
         }
@@ -201,7 +283,9 @@ impl Connection {
     /// # Errors
     /// The server has no such database, or as for every command.
     pub async fn select(&mut self, db: u32) -> Result<()> {
-        self.run(cmd("SELECT").arg(db)).await
+        self.run::<()>(cmd("SELECT").arg(db)).await?;
+        self.dirt.handle_selected(db);
+        Ok(())
     }
 
     /// Runs several commands in one write; see [`Client::pipeline`](crate::Client::pipeline).
@@ -218,142 +302,14 @@ impl Connection {
         if call.count() == 0 {
             return call.read(Replies::default());
         }
-        let deadline = call::deadline(lane, call.options(), self.config.timeout(), Instant::now());
+        let deadline = call::deadline(lane, call.options(), self.target.config().timeout(), Instant::now());
         let replies = self.exchange(&call, deadline).await;
         let output = replies.and_then(|replies| call.read(replies));
-        output.map_err(|error| setup::located(error, self.address.as_ref()).with_command(&call.name()))
-    }
-
-    async fn exchange(&mut self, call: &impl Call, deadline: Option<Instant>) -> Result<Replies> {
-        self.ready(deadline).await?;
-        let ticket =
-            self.link.submit(call.count(), call.size(), |outbox| call.write(outbox), (), deadline)?;
-        self.wait(ticket, deadline).await
-    }
-
-    /// Sends what is packed already, connecting first, and waits for its replies.
-    async fn exchange_packed(
-        &mut self,
-        commands: &[u8],
-        count: u32,
-        deadline: Option<Instant>,
-    ) -> Result<Replies> {
-        self.ready(deadline).await?;
-        let ticket = self.link.submit(count, commands.len(), |outbox| outbox.copy(commands), (), deadline)?;
-        self.wait(ticket, deadline).await
-    }
-
-    fn exchange_boxed(&mut self, command: Vec<u8>, deadline: Option<Instant>) -> Pending<'_, Replies> {
-        Box::pin(async move { self.exchange_packed(&command, 1, deadline).await })
-    }
-
-    /// Connected first where it never was. A connection that was lost stays so until [`reconnect`](Self::reconnect),
-    /// since the state that the caller built up on it is gone.
-    async fn ready(&mut self, deadline: Option<Instant>) -> Result<()> {
-        if let Some(ticket) = self.waiting.take() {
-            self.link.abandon(ticket);
-        }
-        match &self.lost {
-            Some(error) => Err(error.clone().with_outcome(Outcome::NotSent)),
-            None if self.wire.is_none() => match deadline {
-                None => self.reconnect().await,
-                Some(deadline) => match timeout_at(deadline.into(), self.reconnect()).await {
-                    Ok(connected) => connected,
-                    Err(_) => {
-                        // Callbacks may have been cut short.
-                        self.disconnect();
-                        Err(Error::timeout(Outcome::NotSent))
-                    }
-                },
-            },
-            None => Ok(()),
-        }
+        output.map_err(|error| self.target.locate(error).with_command(&call.name()))
     }
 
     fn deadline(&self) -> Option<Instant> {
-        self.config.timeout().map(|limit| Instant::now() + limit)
-    }
-
-    /// Writes all that waits to be written, and hands out what comes meanwhile.
-    async fn flush(&mut self, deadline: Option<Instant>) -> Result<()> {
-        while self.wants_transmit() {
-            match deadline {
-                None => self.receive().await?,
-                Some(deadline) => match timeout_at(deadline.into(), self.receive()).await {
-                    Ok(received) => received?,
-                    Err(_) => return Err(Error::timeout(Outcome::MaybeExecuted)),
-                },
-            }
-        }
-        Ok(())
-    }
-
-    fn wants_transmit(&self) -> bool {
-        !self.outbox.is_empty() || self.link.wants_transmit()
-    }
-
-    /// Waits until `ticket` has its replies or its failure. If the future is dropped, the next call gives the ticket up.
-    async fn wait(&mut self, ticket: Ticket, deadline: Option<Instant>) -> Result<Replies> {
-        let mut ticket = ticket;
-        loop {
-            match self.link.poll_reply(ticket, |()| {}) {
-                Ok(result) => return result,
-                Err(waiting) => self.waiting = Some(waiting),
-            }
-            let received = match deadline {
-                None => self.receive().await,
-                Some(deadline) => match timeout_at(deadline.into(), self.receive()).await {
-                    Ok(received) => received,
-                    Err(_) => {
-                        self.link.handle_timeout(Instant::now(), None);
-                        Ok(())
-                    }
-                },
-            };
-            // Put there just above, and nobody else holds the connection.
-            let Some(waiting) = self.waiting.take() else { return received.map(|()| Replies::default()) };
-            ticket = waiting;
-        }
-    }
-
-    /// Writes and reads, each as far as it goes, until something came in or all is written. Loses nothing when dropped.
-    async fn receive(&mut self) -> Result<()> {
-        let Some(wire) = &mut self.wire else {
-            return Err(self.lost.clone().unwrap_or_else(setup::closed_client));
-        };
-        let (link, outbox) = (&mut self.link, &mut self.outbox);
-        let progress = poll_fn(|cx| {
-            if outbox.is_empty() {
-                link.poll_transmit(outbox);
-            }
-            let had_bytes = !outbox.is_empty();
-            let flushed = wire.writer.poll_flush(cx, outbox, |written| link.handle_sent(written))?;
-            match wire.reader.poll_read(cx, wire.inbound.spare()) {
-                Poll::Pending if had_bytes && flushed.is_ready() => Poll::Ready(Ok(None)),
-                read => read.map_ok(Some),
-            }
-        });
-        let result = match progress.await {
-            Ok(None) => Ok(()),
-            Ok(Some(0)) => Err(Error::closed_by_peer(Outcome::MaybeExecuted)),
-            Ok(Some(_)) => match wire.inbound.poll_frames(&mut wire.frames) {
-                Ok(_) => link.handle_frames(&mut wire.frames),
-                Err(error) => Err(error.into()),
-            },
-            Err(error) => Err(setup::io_error("reading or writing", error)),
-        };
-        link.poll_woken(&mut self.woken);
-        self.woken.clear();
-        result.map_err(|error| self.lose(error))
-    }
-
-    fn lose(&mut self, error: Error) -> Error {
-        let error = setup::located(error, self.address.as_ref());
-        self.link.handle_lost(&error);
-        self.wire = None;
-        self.lost = Some(error.clone());
-        self.outbox.clear();
-        error
+        self.target.config().timeout().and_then(|limit| Instant::now().checked_add(limit))
     }
 }
 
@@ -361,14 +317,18 @@ impl<'c> Run for &'c mut Connection {
     type Out<R: Reply> = Exchange<'c, R>;
 
     fn run<R: Reply>(self, cmd: Cmd<R>) -> Exchange<'c, R> {
-        let deadline =
-            call::deadline(lane::on_connection(&cmd), cmd.options(), self.config.timeout(), Instant::now());
-        let address = self.address.clone();
+        let deadline = call::deadline(
+            lane::on_connection(&cmd),
+            cmd.options(),
+            self.target.config().timeout(),
+            Instant::now(),
+        );
+        let target = Arc::clone(&self.target);
         let replies = match lane::check_connection(&cmd) {
-            Ok(()) => self.exchange_boxed(cmd.to_bytes(), deadline),
+            Ok(()) => self.exchange_boxed(cmd.to_bytes(), cmd.facts(), deadline),
             Err(error) => Box::pin(std::future::ready(Err(error))),
         };
-        Exchange { replies, name: cmd.name(), address, reply: PhantomData }
+        Exchange { replies, name: cmd.name(), target, reply: PhantomData }
     }
 }
 
@@ -377,7 +337,7 @@ impl<'c> Run for &'c mut Connection {
 pub struct Exchange<'c, R> {
     replies: Pending<'c, Replies>,
     name: Cow<'static, str>,
-    address: Option<Arc<str>>,
+    target: Arc<Target>,
     reply: PhantomData<fn() -> R>,
 }
 
@@ -389,7 +349,7 @@ impl<R: Reply> Future for Exchange<'_, R> {
         Poll::Ready(
             replies
                 .and_then(|mut replies| replies.read())
-                .map_err(|error| setup::located(error, self.address.as_ref()).with_command(&self.name)),
+                .map_err(|error| self.target.locate(error).with_command(&self.name)),
         )
     }
 }
@@ -400,25 +360,18 @@ impl<R> fmt::Debug for Exchange<'_, R> {
     }
 }
 
-/// Runs one request on a connection made for it, and closed after it; `place` is given back then.
-pub(super) fn exchange_apart(
-    config: Config,
-    place: Place,
-    commands: Vec<u8>,
-    count: u32,
-    deadline: Option<Instant>,
-) -> Pending<'static, Replies> {
-    Box::pin(async move {
-        let _place = place;
-        let mut connection = Connection::new(config);
-        connection.exchange_packed(&commands, count, deadline).await
-    })
+impl Drop for Connection {
+    fn drop(&mut self) {
+        if self.wire.is_some() {
+            self.leave_parent();
+        }
+    }
 }
 
 impl fmt::Debug for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Connection")
-            .field("config", &self.config)
+            .field("config", self.target.config())
             .field("wire", &self.wire)
             .finish_non_exhaustive()
     }

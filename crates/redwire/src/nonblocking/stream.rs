@@ -1,19 +1,28 @@
-//! Sockets of the async driver: TCP and Unix, reading and writing apart. Knows nothing of what goes through them.
+//! Sockets of the async driver: TCP, TLS and Unix, reading and writing apart. Knows nothing of what goes through them.
 
+use std::future::poll_fn;
 use std::io::{self, IoSlice};
-use std::pin::pin;
+use std::net::{IpAddr, SocketAddr};
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 use bytes::{BufMut, BytesMut};
-use redwire_core::config::{Config, Endpoint};
+use redwire_core::config::{Endpoint, HostPort};
+use redwire_core::dial::Dial;
 use redwire_core::outbox::Outbox;
-use redwire_core::{ConnectionFault, Error, ErrorKind, Outcome, Result};
+use redwire_core::{Error, Outcome, Result};
 use tokio::io::AsyncReadExt;
 use tokio::net::{TcpStream, tcp};
 #[cfg(unix)]
 use tokio::net::{UnixStream, unix};
+use tokio::time::{Sleep, sleep_until};
 
-use crate::socket;
+use crate::target::Target;
+use crate::{setup, socket};
+
+#[cfg(feature = "tls")]
+mod secure;
 
 /// At most this much is read at once, however much room there is: while it is copied the peer sends on, and it is still
 /// in the processor's cache when it is looked at.
@@ -25,6 +34,8 @@ pub(super) enum Reader {
     Tcp(tcp::OwnedReadHalf),
     #[cfg(unix)]
     Unix(unix::OwnedReadHalf),
+    #[cfg(feature = "tls")]
+    Tls(secure::Reader),
 }
 
 /// The half that writes; several tasks may try.
@@ -33,15 +44,23 @@ pub(super) enum Writer {
     Tcp(tcp::OwnedWriteHalf),
     #[cfg(unix)]
     Unix(unix::OwnedWriteHalf),
+    #[cfg(feature = "tls")]
+    Tls(secure::Writer),
 }
 
-/// Connects to `endpoint`, trying each of its addresses in turn.
-pub(super) async fn connect(endpoint: &Endpoint, config: &Config) -> Result<(Reader, Writer)> {
-    match endpoint {
+/// Connects to the server; with TLS where that is asked for.
+pub(super) async fn connect(target: &Target) -> Result<(Reader, Writer)> {
+    match target.endpoint() {
         Endpoint::Tcp(address) => {
-            let stream = connect_tcp(&address.host, address.port).await?;
-            socket::configure((&stream).into(), config)
+            let addresses = resolve(target, address).await?;
+            let stream = dial(Dial::new(addresses)).await?;
+            socket::configure((&stream).into(), target.config())
                 .map_err(|error| Error::from_io("setting socket options", Outcome::NotSent, error))?;
+            #[cfg(feature = "tls")]
+            if let Some(session) = target.tls_session()? {
+                let (reader, writer) = secure::shake_hands(stream, session).await?;
+                return Ok((Reader::Tls(reader), Writer::Tls(writer)));
+            }
             let (reader, writer) = stream.into_split();
             Ok((Reader::Tcp(reader), Writer::Tcp(writer)))
         }
@@ -57,23 +76,89 @@ pub(super) async fn connect(endpoint: &Endpoint, config: &Config) -> Result<(Rea
     }
 }
 
-async fn connect_tcp(host: &str, port: u16) -> Result<TcpStream> {
-    let addresses = tokio::net::lookup_host((host, port)).await.map_err(|error| {
-        let message = format!("the host name {host:?} has no address: {error}");
-        Error::new(ErrorKind::Connection(ConnectionFault::Dns), Outcome::NotSent, message).with_source(error)
-    })?;
-    let mut failure = None;
-    for address in addresses {
-        match TcpStream::connect(address).await {
-            Ok(stream) => return Ok(stream),
-            Err(error) => failure = Some(error),
+/// The addresses of the host, asked for anew each time.
+async fn resolve(target: &Target, HostPort { host, port }: &HostPort) -> Result<Vec<SocketAddr>> {
+    let found = match target.config().resolver() {
+        // Looking up names may block, so it has a thread.
+        Some(resolver) => {
+            let (resolver, host, port) = (resolver.clone(), host.clone(), *port);
+            let looked_up = tokio::task::spawn_blocking(move || resolver.resolve(&host, port)).await;
+            looked_up.unwrap_or_else(|stopped| Err(io::Error::other(stopped)))
         }
-    }
-    let failure = failure.unwrap_or_else(|| io::ErrorKind::AddrNotAvailable.into());
-    Err(Error::from_io("connecting", Outcome::NotSent, failure))
+        None => match host.parse::<IpAddr>() {
+            Ok(address) => return Ok(vec![(address, *port).into()]),
+            Err(_) => tokio::net::lookup_host((host.as_str(), *port)).await.map(Iterator::collect),
+        },
+    };
+    found.map_err(|error| setup::unresolved(host, error))
+}
+
+/// An attempt to connect to one address.
+type Attempt = (SocketAddr, Pin<Box<dyn Future<Output = io::Result<TcpStream>> + Send>>);
+
+/// The first connection that comes up, with as many attempts at a time as `dial` wants.
+async fn dial(mut dial: Dial) -> Result<TcpStream> {
+    let mut attempts: Vec<Attempt> = Vec::new();
+    let mut timer: Option<Pin<Box<Sleep>>> = None;
+    poll_fn(|cx| {
+        loop {
+            while let Some(address) = dial.poll_start(Instant::now()) {
+                attempts.push((address, Box::pin(TcpStream::connect(address))));
+            }
+            let mut failed = false;
+            let mut connected = None;
+            attempts.retain_mut(|(address, attempt)| match attempt.as_mut().poll(cx) {
+                Poll::Pending => true,
+                Poll::Ready(Ok(stream)) => {
+                    connected = Some(stream);
+                    false
+                }
+                Poll::Ready(Err(error)) => {
+                    let error = Error::from_io("connecting", Outcome::NotSent, error);
+                    dial.handle_failure(*address, error, Instant::now());
+                    failed = true;
+                    false
+                }
+            });
+            if let Some(stream) = connected {
+                return Poll::Ready(Ok(stream));
+            }
+            if let Some(error) = dial.poll_failed() {
+                return Poll::Ready(Err(error));
+            }
+            if failed {
+                continue;
+            }
+            let Some(next) = dial.poll_timeout() else { return Poll::Pending };
+            let sleep = timer.get_or_insert_with(|| Box::pin(sleep_until(next.into())));
+            sleep.as_mut().reset(next.into());
+            if sleep.as_mut().poll(cx).is_pending() {
+                return Poll::Pending;
+            }
+        }
+    })
+    .await
 }
 
 impl Reader {
+    /// Whether there is nothing to read: a look at the socket itself, since the runtime may not have noticed yet what came. An
+    /// error where the connection is gone.
+    pub(super) fn is_silent(&self) -> Result<bool> {
+        let peeked = match self {
+            Self::Tcp(half) => socket::peek(half.as_ref()),
+            #[cfg(unix)]
+            Self::Unix(half) => socket::peek(half.as_ref()),
+            #[cfg(feature = "tls")]
+            Self::Tls(reader) => socket::peek(reader.stream()),
+        };
+        match peeked {
+            Ok(0) => Err(Error::closed_by_peer(Outcome::NotSent)),
+            Ok(_) => Ok(false),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(true),
+            Err(error) => Err(setup::io_error("reading", error)),
+        }
+    }
+
     /// Whether there may be something to read; if not, the task is woken when there is.
     #[inline]
     pub(super) fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -81,6 +166,8 @@ impl Reader {
             Self::Tcp(half) => half.as_ref().poll_read_ready(cx),
             #[cfg(unix)]
             Self::Unix(half) => half.as_ref().poll_read_ready(cx),
+            #[cfg(feature = "tls")]
+            Self::Tls(reader) => reader.poll_ready(cx),
         }
     }
 
@@ -95,6 +182,8 @@ impl Reader {
             Self::Tcp(half) => pin!(half.read_buf(&mut buffer.limit(READ_AT_ONCE))).poll(cx),
             #[cfg(unix)]
             Self::Unix(half) => pin!(half.read_buf(&mut buffer.limit(READ_AT_ONCE))).poll(cx),
+            #[cfg(feature = "tls")]
+            Self::Tls(reader) => reader.poll_read(cx, buffer),
         }
     }
 }
@@ -108,6 +197,8 @@ impl Writer {
                 Self::Tcp(half) => half.try_write(bytes),
                 #[cfg(unix)]
                 Self::Unix(half) => half.try_write(bytes),
+                #[cfg(feature = "tls")]
+                Self::Tls(writer) => writer.try_write(outbox),
             }
         } else {
             let mut slices = [IoSlice::new(&[]); 16];
@@ -116,6 +207,8 @@ impl Writer {
                 Self::Tcp(half) => half.try_write_vectored(&slices[..filled]),
                 #[cfg(unix)]
                 Self::Unix(half) => half.try_write_vectored(&slices[..filled]),
+                #[cfg(feature = "tls")]
+                Self::Tls(writer) => writer.try_write(outbox),
             }
         };
         match result {
@@ -130,6 +223,8 @@ impl Writer {
             Self::Tcp(half) => half.as_ref().poll_write_ready(cx),
             #[cfg(unix)]
             Self::Unix(half) => half.as_ref().poll_write_ready(cx),
+            #[cfg(feature = "tls")]
+            Self::Tls(writer) => writer.poll_ready(cx),
         }
     }
 

@@ -3,15 +3,19 @@
 //! It only waits; what is said in the handshake is decided in `redwire-core`.
 
 use std::future::poll_fn;
+use std::time::Instant;
 
-use redwire_core::config::{Config, Endpoint, Protocol};
 use redwire_core::handshake::{Handshake, Session};
 use redwire_core::inbound::{Frames, Inbound};
 use redwire_core::outbox::Outbox;
-use redwire_core::{Error, Outcome, Result};
+use redwire_core::{Cmd, Error, Outcome, Result, Value};
+use tokio::time::timeout_at;
 
 use super::stream::{self, Reader, Writer};
+use crate::credentials::Pass;
+use crate::events::EventKind;
 use crate::setup;
+use crate::target::Target;
 
 /// A connected socket, ready for commands.
 #[derive(Debug)]
@@ -21,24 +25,35 @@ pub(super) struct Wire {
     pub(super) inbound: Inbound,
     pub(super) frames: Frames,
     pub(super) session: Session,
+    /// The version of the credentials it authenticated with.
+    pub(super) version: u64,
 }
 
 impl Wire {
-    /// Connects and shakes hands within the connect timeout.
-    pub(super) async fn connect(endpoint: &Endpoint, config: &Config, protocol: Protocol) -> Result<Self> {
+    /// Connects and shakes hands within the connect timeout, and before `call_deadline`.
+    pub(super) async fn connect(target: &Target, call_deadline: Option<Instant>) -> Result<Self> {
+        target.tell(EventKind::Connecting);
+        let own_deadline = Instant::now() + target.config().connect_timeout();
+        let deadline = call_deadline.map_or(own_deadline, |deadline| deadline.min(own_deadline));
         let connecting = async {
-            let (reader, writer) = stream::connect(endpoint, config).await?;
-            let (inbound, frames) = (setup::inbound(config), Frames::default());
-            let wire = Self { reader, writer, inbound, frames, session: Session::default() };
-            wire.shake_hands(Handshake::new(config, protocol)).await
+            let pass = Pass::fetch(target.config()).await?;
+            let (reader, writer) = stream::connect(target).await?;
+            let (inbound, frames) = (setup::inbound(target.config()), Frames::default());
+            let wire =
+                Self { reader, writer, inbound, frames, session: Session::default(), version: pass.version };
+            wire.shake_hands(Handshake::new(target.config(), pass.credentials.as_ref(), target.protocol()))
+                .await
         };
-        let connected = tokio::time::timeout(config.connect_timeout(), connecting).await;
-        let connected = connected.unwrap_or_else(|_| Err(setup::connect_timeout(config)));
+        let connected = timeout_at(deadline.into(), connecting).await;
+        let connected =
+            connected.unwrap_or_else(|_| Err(setup::too_slow(target.config(), deadline < own_deadline)));
+        let connected = connected.map_err(|error| target.locate(error).with_outcome(Outcome::NotSent));
+        target.handle_connected(connected.as_ref().map(|wire| &wire.session));
         connected
-            .map_err(|error| error.with_address(&setup::address(endpoint)).with_outcome(Outcome::NotSent))
     }
 
-    async fn shake_hands(mut self, mut handshake: Handshake) -> Result<Self> {
+    /// Carries out `handshake`, of which the first bytes may follow commands that were answered.
+    pub(super) async fn shake_hands(mut self, mut handshake: Handshake) -> Result<Self> {
         loop {
             if let Some(bytes) = handshake.poll_transmit() {
                 let mut outbox = Outbox::default();
@@ -63,5 +78,27 @@ impl Wire {
             0 => Err(Error::closed_by_peer(Outcome::MaybeExecuted)),
             _ => Ok(self.inbound.poll_frames(&mut self.frames)?),
         }
+    }
+
+    /// Whether the peer has neither closed it nor sent anything but what servers may push at any time.
+    pub(super) async fn is_silent(&mut self) -> Result<bool> {
+        while !self.reader.is_silent()? {
+            self.read_frames().await?;
+            if self.frames.replies().next().is_some() {
+                return Ok(false);
+            }
+        }
+        Ok(self.inbound.is_empty())
+    }
+
+    /// Asks for a sign of life while nothing else is under way.
+    pub(super) async fn ping(&mut self) -> Result<()> {
+        let mut outbox = Outbox::default();
+        outbox.copy(&Cmd::<Value>::new("PING").to_bytes());
+        let flushed = poll_fn(|cx| self.writer.poll_flush(cx, &mut outbox, |_| {})).await;
+        flushed.map_err(|error| setup::io_error("writing", error))?;
+        // Whatever it answers, it answers.
+        while !(self.read_frames().await? && self.frames.replies().next().is_some()) {}
+        Ok(())
     }
 }

@@ -197,7 +197,6 @@ fn nobody_listens(setup: Setup) {
 
 fn later_parts_are_refused_by_name(setup: Setup) {
     for (url, name) in [
-        ("rediss://127.0.0.1:1", "TLS"),
         ("redis+sentinel://127.0.0.1:1/mymaster", "Sentinel"),
         ("redis+cluster://127.0.0.1:1", "Cluster"),
     ] {

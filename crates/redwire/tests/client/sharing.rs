@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::thread;
 
-use redwire::{Cmd, ErrorKind, Run, Slot, cmd};
+use redwire::{Cmd, ErrorKind, Outcome, Run, Slot, cmd};
 use redwire_testkit::{Server, eventually, shared};
 
 use crate::common::{LIMIT, Setup, client_line, named_clients, runtime};
@@ -53,7 +53,7 @@ fn a_dropped_client_leaves_no_connection(setup: Setup) {
 #[test]
 fn calls_that_wait_are_limited() {
     let server = Server::start();
-    let url = format!("{}?max_connections=3", server.url());
+    let url = format!("{}?max_connections=3&timeout=300ms", server.url());
     runtime().block_on(async {
         let client = redwire::Client::connect(&url).await.unwrap();
         let blpop = |client: redwire::Client, key: &'static str| async move {
@@ -65,8 +65,9 @@ fn calls_that_wait_are_limited() {
             tokio::task::yield_now().await;
         }
         let error = blpop(client.clone(), "third").await.unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::PoolExhausted, "{error}");
-        assert_eq!(error.tries(), 1);
+        assert_eq!((error.kind(), error.outcome()), (ErrorKind::Timeout, Outcome::NotSent), "{error}");
+        let cause = std::error::Error::source(&error).and_then(|cause| cause.downcast_ref::<redwire::Error>());
+        assert_eq!(cause.map(redwire::Error::kind), Some(ErrorKind::PoolExhausted), "{error}");
 
         client.execute::<i64>(cmd("RPUSH").arg("first").arg("x")).await.unwrap();
         assert_eq!(first.await.unwrap().unwrap(), Some(("first".to_owned(), "x".to_owned())));

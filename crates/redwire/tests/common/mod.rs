@@ -4,9 +4,10 @@
 
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
+use redwire::config::{ConfigBuilder, Protocol};
 use redwire::{Cmd, Error, Pipeline, Reply, Result, ScanOptions, Session, Slots, Value, cmd};
 use redwire_testkit::Server;
 use tokio::runtime::Runtime;
@@ -76,6 +77,7 @@ impl Setup {
 
     /// `base` with the protocol and further `options` (`a=1&b=2`) in its query.
     pub(crate) fn url(self, base: &str, options: &str) -> String {
+        pauses();
         let mark = if base.contains('?') { '&' } else { '?' };
         let more = if options.is_empty() { "" } else { "&" };
         format!("{base}{mark}protocol={}{more}{options}", self.protocol)
@@ -111,6 +113,30 @@ impl Setup {
             Driver::Blocking => redwire::blocking::Connection::connect(&url).map(Connection::Blocking),
         };
         connection.unwrap_or_else(|error| panic!("{self:?} to {url}: {error}"))
+    }
+
+    /// As [`connect`](Self::connect), with options that no URL can have.
+    pub(crate) fn open(self, options: ConfigBuilder) -> Result<Client> {
+        let config = options.protocol(self.protocol()).build()?;
+        match self.driver {
+            Driver::Tokio => runtime().block_on(redwire::Client::open(config)).map(Client::Tokio),
+            Driver::Blocking => redwire::blocking::Client::open(config).map(Client::Blocking),
+        }
+    }
+
+    /// As [`open`](Self::open), one connection by hand.
+    pub(crate) fn open_connection(self, options: ConfigBuilder) -> Result<Connection> {
+        let config = options.protocol(self.protocol()).build()?;
+        let mut connection = match self.driver {
+            Driver::Tokio => Connection::Tokio(redwire::Connection::new(config)?),
+            Driver::Blocking => Connection::Blocking(redwire::blocking::Connection::new(config)?),
+        };
+        connection.reconnect()?;
+        Ok(connection)
+    }
+
+    fn protocol(self) -> Protocol {
+        if self.protocol == 2 { Protocol::Resp2 } else { Protocol::Resp3 }
     }
 
     /// A prefix for keys that no other test uses.
@@ -188,6 +214,8 @@ macro_rules! either {
         }
     };
 }
+
+pub(crate) mod pool;
 
 impl Connection {
     pub(crate) fn run<R: Reply>(&mut self, line: &str) -> Result<R> {
@@ -282,6 +310,31 @@ pub(crate) fn timed<T>(work: impl FnOnce() -> T) -> (T, Duration) {
     let start = Instant::now();
     let output = work();
     (output, start.elapsed())
+}
+
+/// For how long the machine stood still since `begin`, as on a host with too many guests: so much later nobody can be blamed for.
+///
+/// A thread that does nothing but sleep is the measure. It begins with the first [`Setup::url`].
+pub(crate) fn stood_still_since(begin: Instant) -> Duration {
+    let pauses = pauses().lock().expect("its holders do not panic");
+    pauses.iter().filter(|(end, _)| *end > begin).map(|(_, pause)| *pause).sum()
+}
+
+/// When the machine went on, and for how long it had stood still.
+fn pauses() -> &'static Mutex<Vec<(Instant, Duration)>> {
+    static PAUSES: OnceLock<Mutex<Vec<(Instant, Duration)>>> = OnceLock::new();
+    PAUSES.get_or_init(|| {
+        std::thread::spawn(|| {
+            const NAP: Duration = Duration::from_millis(5);
+            loop {
+                let (_, took) = timed(|| std::thread::sleep(NAP));
+                if took > 4 * NAP {
+                    pauses().lock().expect("its holders do not panic").push((Instant::now(), took - NAP));
+                }
+            }
+        });
+        Mutex::default()
+    })
 }
 
 /// A client's line in `CLIENT LIST`, found by its name.

@@ -1,0 +1,59 @@
+//! The setters of the pool. Promises the same as its parent: each option is documented with default, unit
+//! and what breaks at both extremes. Must not know how connections are counted.
+
+use std::time::Duration;
+
+use super::non_zero;
+use crate::config::ConfigBuilder;
+
+impl ConfigBuilder {
+    /// The most connections of a client or pool. Default 50, at least 1. The async client's shared connection
+    /// counts as one, but one is always left for commands that wait (`BLPOP`). Another one is made beyond the
+    /// limit while a call waits for long, to ask whether the server lives. Few, and calls wait for one
+    /// another (see [`pool_timeout`](Self::pool_timeout)); many, and the server's `maxclients` (10 000) is
+    /// shared by fewer processes.
+    pub fn max_connections(mut self, most: usize) -> Self {
+        self.config.max_connections = most;
+        self
+    }
+
+    /// How long a call waits for a connection when all are in use. Default: as long as its deadline allows.
+    /// Zero fails at once ([`PoolExhausted`](crate::ErrorKind::PoolExhausted)), so that every burst above
+    /// the limit reaches the callers; longer than the deadline does nothing.
+    pub fn pool_timeout(mut self, limit: Duration) -> Self {
+        self.config.pool_timeout = Some(limit);
+        self
+    }
+
+    /// Idle connections kept ready. Default 0, at most `max_connections`. At 0 the first call after a quiet
+    /// time pays for the connect; many are sockets and memory of the server that nobody uses.
+    pub fn min_idle_connections(mut self, least: usize) -> Self {
+        self.config.min_idle_connections = least;
+        self
+    }
+
+    /// How long a connection may lie idle before it is closed. Default: for ever; zero is for ever; at
+    /// least 10 ms. Stay below the server's own `timeout`, lest it close them first. Short, and most calls
+    /// pay for a connect; for ever, and the connections of the busiest minute stay.
+    pub fn idle_timeout(mut self, limit: Duration) -> Self {
+        self.config.idle_timeout = non_zero(limit);
+        self
+    }
+
+    /// The age at which a connection is replaced, once it is idle; each has its own, by up to 10 % more or
+    /// less, so that they do not all go at once. Default: none; zero is none; at least 10 ms. Short, and
+    /// connecting never ends; none, and a change of DNS or of a balancer is not noticed while the old
+    /// server lives.
+    pub fn max_lifetime(mut self, limit: Duration) -> Self {
+        self.config.max_lifetime = non_zero(limit);
+        self
+    }
+
+    /// The most connections of a pool that are being made at once. Default 4, at least 1. Few, and a client
+    /// is slow to spread over many connections, or stuck behind connects that time out; many, and a server
+    /// that comes back is met by all at once.
+    pub fn max_connecting(mut self, most: usize) -> Self {
+        self.config.max_connecting = most;
+        self
+    }
+}

@@ -1,0 +1,140 @@
+//! The setters of TLS. Promises the same as its parent: each option is documented with its default and what
+//! goes wrong. Must not know how certificates are read or verified.
+//!
+//! All of them ask for TLS to be used at all ([`tls`](ConfigBuilder::tls), or `rediss` in the URL): an
+//! option that would do nothing is an error.
+
+use std::path::PathBuf;
+#[cfg(feature = "tls")]
+use std::sync::Arc;
+
+use crate::config::{ConfigBuilder, Ocsp, TlsSource, Verification};
+use crate::secret::Secret;
+
+impl ConfigBuilder {
+    /// A file of CA certificates (PEM), read at connect and again when it changes. Default: none; empty is
+    /// none. This file, a directory and bytes add up, and stand in place of the system's certificates: a CA
+    /// too few, and connects fail as "unknown CA"; a CA too many, and whoever holds its key can pose as the
+    /// server.
+    pub fn tls_ca_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.config.tls_options.ca_file = some_path(path);
+        self
+    }
+
+    /// A directory of files of CA certificates (PEM), as [`tls_ca_file`](Self::tls_ca_file) for each file
+    /// in it. Default: none; empty is none.
+    pub fn tls_ca_dir(mut self, path: impl Into<PathBuf>) -> Self {
+        self.config.tls_options.ca_dir = some_path(path);
+        self
+    }
+
+    /// CA certificates (PEM) themselves, beside or in place of [`tls_ca_file`](Self::tls_ca_file). Default:
+    /// none. Not to be had in a URL.
+    pub fn tls_ca_bytes(mut self, pem: impl AsRef<[u8]>) -> Self {
+        self.config.tls_options.ca_bytes = Some(pem.as_ref().to_vec());
+        self
+    }
+
+    /// The file of the client's certificate (PEM), followed by those between it and the CA. Default: none;
+    /// empty is none. Needs a key. A server that asks for one (`tls-auth-clients yes`, its default) refuses
+    /// connections without.
+    pub fn tls_cert_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.config.tls_options.cert = some_path(path).map(TlsSource::File);
+        self
+    }
+
+    /// The client's certificate (PEM) itself, in place of [`tls_cert_file`](Self::tls_cert_file). Not to be
+    /// had in a URL.
+    pub fn tls_cert_bytes(mut self, pem: impl AsRef<[u8]>) -> Self {
+        self.config.tls_options.cert = Some(bytes(pem.as_ref()));
+        self
+    }
+
+    /// The file of the private key (PEM) of the client's certificate. Default: none; empty is none. Needs a
+    /// certificate.
+    pub fn tls_key_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.config.tls_options.key = some_path(path).map(TlsSource::File);
+        self
+    }
+
+    /// The private key (PEM) itself, in place of [`tls_key_file`](Self::tls_key_file). Never printed, and
+    /// not to be had in a URL.
+    pub fn tls_key_bytes(mut self, pem: impl AsRef<[u8]>) -> Self {
+        self.config.tls_options.key = Some(bytes(pem.as_ref()));
+        self
+    }
+
+    /// What the private key is encrypted with. Default: none; empty is none. Needs a key, and the feature
+    /// `encrypted-keys` of `redwire`.
+    pub fn tls_key_password(mut self, password: impl Into<Secret>) -> Self {
+        let password = Some(password.into()).filter(|secret| !secret.reveal().is_empty());
+        self.config.tls_options.key_password = password;
+        self
+    }
+
+    /// Whether the server's certificate is verified. Default [`Verification::Required`]; in a URL `none`,
+    /// `optional` or `required`. With `none` anybody between client and server can read and change
+    /// everything.
+    pub fn tls_verification(mut self, verification: Verification) -> Self {
+        self.config.tls_options.verification = verification;
+        self
+    }
+
+    /// Whether the certificate must be for the host that was asked for. Default true. False, and whoever
+    /// has any certificate of the same CA can pose as the server; better name the host in the certificate
+    /// by [`tls_server_name`](Self::tls_server_name).
+    pub fn tls_check_hostname(mut self, on: bool) -> Self {
+        self.config.tls_options.any_host = !on;
+        self
+    }
+
+    /// The name to ask for (SNI) and to look for in the certificate. Default: the host; empty is the
+    /// default. For servers reached by an address or a tunnel.
+    pub fn tls_server_name(mut self, name: impl Into<String>) -> Self {
+        self.config.tls_options.server_name = Some(name.into()).filter(|name| !name.is_empty());
+        self
+    }
+
+    /// Whether the server's proof that its certificate was not revoked is verified. Default [`Ocsp::Off`];
+    /// in a URL `off`, `stapled` or `must_staple`. Off, a revoked certificate is good until it expires;
+    /// with `must_staple`, a server that has no fresh answer of its CA cannot be reached. Needs the feature
+    /// `ocsp` of `redwire`.
+    ///
+    /// redis-py's `ssl_validate_ocsp_stapled=true` is `must_staple`.
+    pub fn tls_ocsp(mut self, ocsp: Ocsp) -> Self {
+        self.config.tls_options.ocsp = ocsp;
+        self
+    }
+
+    /// The file of the certificate (PEM) that must have signed the OCSP answer. Default: none, which is the
+    /// CA or whom it named for that; empty is none. Needs [`tls_ocsp`](Self::tls_ocsp).
+    pub fn tls_ocsp_responder_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.config.tls_options.ocsp_responder = some_path(path).map(TlsSource::File);
+        self
+    }
+
+    /// That certificate (PEM) itself, in place of
+    /// [`tls_ocsp_responder_file`](Self::tls_ocsp_responder_file). Not to be had in a URL.
+    pub fn tls_ocsp_responder_bytes(mut self, pem: impl AsRef<[u8]>) -> Self {
+        self.config.tls_options.ocsp_responder = Some(bytes(pem.as_ref()));
+        self
+    }
+
+    /// A configuration of rustls, used as it stands, in place of all other options of TLS but
+    /// [`tls_server_name`](Self::tls_server_name). Default: none. What it verifies, or fails to, is its
+    /// maker's affair.
+    #[cfg(feature = "tls")]
+    pub fn tls_config(mut self, config: Arc<rustls::ClientConfig>) -> Self {
+        self.config.tls_options.config = Some(config);
+        self
+    }
+}
+
+fn some_path(path: impl Into<PathBuf>) -> Option<PathBuf> {
+    Some(path.into()).filter(|path| !path.as_os_str().is_empty())
+}
+
+/// PEM is ASCII; what is not stands in its comments, or is no PEM and fails when it is read.
+fn bytes(pem: &[u8]) -> TlsSource {
+    TlsSource::Bytes(Secret::new(String::from_utf8_lossy(pem)))
+}

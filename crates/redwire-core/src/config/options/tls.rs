@@ -1,0 +1,118 @@
+//! The rows of TLS. Promises that what can stand in a URL does, and that the password of a key is never
+//! shown. Must not know which of them go together.
+
+use super::{UrlOption, option, secret};
+use crate::config::cast::{Expected, boolean};
+use crate::config::{Config, Ocsp, TlsSource, Verification};
+use crate::secret::MASK;
+
+pub(super) const OPTIONS: &[UrlOption] = &[
+    option(
+        "tls_ca_file",
+        &["ssl_ca_certs"],
+        |b, v| Ok(b.tls_ca_file(v)),
+        |c| show_path(c.tls_options.ca_file.as_ref()),
+    ),
+    option(
+        "tls_ca_dir",
+        &["ssl_ca_path"],
+        |b, v| Ok(b.tls_ca_dir(v)),
+        |c| show_path(c.tls_options.ca_dir.as_ref()),
+    ),
+    option(
+        "tls_cert_file",
+        &["ssl_certfile"],
+        |b, v| Ok(b.tls_cert_file(v)),
+        |c| show_source(c.tls_options.cert.as_ref()),
+    ),
+    option(
+        "tls_key_file",
+        &["ssl_keyfile"],
+        |b, v| Ok(b.tls_key_file(v)),
+        |c| show_source(c.tls_options.key.as_ref()),
+    ),
+    secret(option(
+        "tls_key_password",
+        &["ssl_password"],
+        |b, v| Ok(b.tls_key_password(v)),
+        |c| c.tls_options.key_password.as_ref().map_or("", |_| MASK).to_owned(),
+    )),
+    option(
+        "tls_verification",
+        &["ssl_cert_reqs"],
+        |b, v| Ok(b.tls_verification(verification(v)?)),
+        show_verification,
+    ),
+    option(
+        "tls_check_hostname",
+        &["ssl_check_hostname"],
+        |b, v| Ok(b.tls_check_hostname(boolean(v)?)),
+        |c| (!c.tls_options.any_host).to_string(),
+    ),
+    option(
+        "tls_server_name",
+        &[],
+        |b, v| Ok(b.tls_server_name(v)),
+        |c| c.tls_options.server_name.clone().unwrap_or_default(),
+    ),
+    option("tls_ocsp", &["ssl_validate_ocsp_stapled"], |b, v| Ok(b.tls_ocsp(ocsp(v)?)), show_ocsp),
+    option(
+        "tls_ocsp_responder_file",
+        &[],
+        |b, v| Ok(b.tls_ocsp_responder_file(v)),
+        |c| show_source(c.tls_options.ocsp_responder.as_ref()),
+    ),
+];
+
+fn show_path(path: Option<&std::path::PathBuf>) -> String {
+    path.map(|path| path.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
+/// What is no file has no place in a URL.
+fn show_source(source: Option<&TlsSource>) -> String {
+    match source {
+        Some(TlsSource::File(path)) => show_path(Some(path)),
+        Some(TlsSource::Bytes(_)) | None => String::new(),
+    }
+}
+
+fn verification(text: &str) -> Result<Verification, Expected> {
+    match text {
+        "none" => Ok(Verification::None),
+        "optional" => Ok(Verification::Optional),
+        "required" => Ok(Verification::Required),
+        _ => Err("none, optional or required"),
+    }
+}
+
+fn show_verification(config: &Config) -> String {
+    let word = match config.tls_options.verification {
+        Verification::None => "none",
+        Verification::Optional => "optional",
+        Verification::Required => "required",
+    };
+    word.to_owned()
+}
+
+/// A word of ours, or redis-py's truth value: there an answer that is missing is an error.
+fn ocsp(text: &str) -> Result<Ocsp, Expected> {
+    match text {
+        "off" => Ok(Ocsp::Off),
+        "stapled" => Ok(Ocsp::Stapled),
+        "must_staple" => Ok(Ocsp::MustStaple),
+        _ => match boolean(text) {
+            Ok(true) => Ok(Ocsp::MustStaple),
+            Ok(false) => Ok(Ocsp::Off),
+            Err(_) => Err("off, stapled or must_staple"),
+        },
+    }
+}
+
+fn show_ocsp(config: &Config) -> String {
+    let word = match config.tls_options.ocsp {
+        Ocsp::Off => "off",
+        Ocsp::Stapled => "stapled",
+        Ocsp::MustStaple => "must_staple",
+    };
+    word.to_owned()
+}

@@ -1,0 +1,231 @@
+//! The steps behind the pool's decisions: places taken and left, connections handed over and parted with, and what is told of it.
+//!
+//! Promises that each step leaves the counts right. This file must not know when a step is taken.
+
+use std::panic::Location;
+use std::time::{Duration, Instant};
+
+use super::queue::Next;
+use super::{Closing, Figures, Grant, Holder, Idle, Permit, Place, Pool, State};
+use crate::error::{Error, ErrorKind, Outcome, Result};
+use crate::outage::Turn;
+
+impl<C, W: Clone> Pool<C, W> {
+    /// Everything worth knowing at this moment.
+    #[must_use]
+    pub fn figures(&self) -> Figures {
+        let (size, idle) = (self.size(), self.idle.len());
+        Figures {
+            size,
+            idle,
+            in_use: size - idle - self.connecting,
+            connecting: self.connecting,
+            waiting: self.queue.len(),
+            ..self.counts.clone()
+        }
+    }
+
+    /// Who has the connections in use: the report about those that never come back.
+    pub fn holders(&self) -> impl Iterator<Item = Holder> + '_ {
+        let in_use = self.places.iter().filter(|place| place.state == State::InUse);
+        in_use.map(|place| Holder { location: place.location, since: place.since })
+    }
+
+    /// What keeps those who wait: why the last attempt to connect failed, or else the limit. For one whose deadline passed.
+    #[must_use]
+    pub fn obstacle(&self, now: Instant) -> Error {
+        self.outage.error().cloned().unwrap_or_else(|| self.exhausted(now))
+    }
+
+    #[cold]
+    pub(super) fn exhausted(&self, now: Instant) -> Error {
+        let max = self.limits.max;
+        let mut message = if self.is_exhausted() {
+            format!("all {max} connections (`max_connections`) are in use")
+        } else {
+            format!("{} of {max} connections (`max_connections`) are being made", self.connecting)
+        };
+        let oldest =
+            self.holders().filter(|holder| holder.location.is_some()).min_by_key(|holder| holder.since);
+        if let Some(Holder { location: Some(location), since }) = oldest {
+            let held = now.saturating_duration_since(since);
+            message.push_str(&format!("; one has been held for {held:.1?} by {location}"));
+        }
+        Error::new(ErrorKind::PoolExhausted, Outcome::NotSent, message)
+    }
+
+    pub(super) fn size(&self) -> usize {
+        self.places.len() - self.vacant.len()
+    }
+
+    pub(super) fn is_exhausted(&self) -> bool {
+        self.size() >= self.limits.max
+    }
+
+    /// Whether the limits allow for one more connection to be made now.
+    pub(super) fn may_grow(&self) -> bool {
+        !self.is_exhausted() && self.connecting < self.limits.max_connecting
+    }
+
+    /// Takes a place for a connection to be made.
+    pub(super) fn occupy(&mut self, location: Option<&'static Location<'static>>, now: Instant) -> Permit {
+        self.connecting += 1;
+        let (state, epoch) = (State::Connecting, self.epoch);
+        let place = Place { state, location, since: now, expires: None, epoch };
+        if let Some(index) = self.vacant.pop() {
+            self.places[index as usize] = place;
+            Permit(index)
+        } else {
+            self.places.push(place);
+            // Nobody has as many as 2^32 connections.
+            Permit(self.places.len() as u32 - 1)
+        }
+    }
+
+    pub(super) fn vacate(&mut self, index: u32) {
+        let state = std::mem::replace(&mut self.places[index as usize].state, State::Vacant);
+        debug_assert_ne!(state, State::Vacant, "a place is left once");
+        self.connecting -= usize::from(state == State::Connecting);
+        self.vacant.push(index);
+    }
+
+    pub(super) fn hold(
+        &mut self,
+        permit: &Permit,
+        state: State,
+        location: Option<&'static Location<'static>>,
+        now: Instant,
+    ) {
+        let place = &mut self.places[permit.0 as usize];
+        (place.state, place.location, place.since) = (state, location, now);
+    }
+
+    /// Leaves a place without having tried to connect; during an outage, the turn is for the next.
+    pub(super) fn leave_turn(&mut self, permit: Permit, now: Instant, random: u64) {
+        self.vacate(permit.0);
+        if self.outage.error().is_some() {
+            let unused = Error::timeout(Outcome::NotSent);
+            self.outage.handle_failure(unused, self.limits.backoff, now, random);
+        }
+    }
+
+    /// Gives those who wait what is idle, and lets them connect as far as that is allowed, the oldest first.
+    pub(super) fn serve(&mut self, now: Instant, random: u64) {
+        self.turn = None;
+        while !self.queue.is_empty() {
+            let Some((index, connection)) = self.pop_idle(now) else { break };
+            self.hand_over(Permit(index), connection, now);
+        }
+        while !self.queue.is_empty() && self.may_grow() {
+            match self.outage.poll_turn(self.limits.backoff, now, random) {
+                Turn::Now => {
+                    let Some(next) = self.queue.pop() else { return };
+                    let permit = self.occupy(next.waiter.location, now);
+                    self.answer(next, Ok(Grant::Connect(permit)));
+                }
+                Turn::At(next) => {
+                    self.turn = Some(next);
+                    return self.tell_time();
+                }
+                Turn::Hopeless(_, error) => self.fail_all(&error),
+            }
+        }
+    }
+
+    /// Wakes the oldest who waits, if it sleeps without knowing when the next turn is: it is the one to keep the time.
+    pub(super) fn tell_time(&mut self) {
+        if self.turn.is_some()
+            && let Some(oldest) = self.queue.oldest()
+            && oldest.turn != self.turn
+        {
+            oldest.turn = self.turn;
+            let waiter = oldest.waiter.clone();
+            self.woken.push(waiter);
+        }
+    }
+
+    #[cold]
+    pub(super) fn hand_over(&mut self, permit: Permit, connection: C, now: Instant) {
+        match self.queue.pop() {
+            Some(next) => {
+                self.hold(&permit, State::InUse, next.waiter.location, now);
+                self.answer(next, Ok(Grant::Ready(permit, connection)));
+                self.tell_time();
+            }
+            None => {
+                self.places[permit.0 as usize].state = State::Idle;
+                self.idle.push(Idle { place: permit.0, since: now, connection });
+            }
+        }
+    }
+
+    pub(super) fn answer(&mut self, next: Next<W>, answer: Result<Grant<C>>) {
+        let waiter = self.queue.answer(next, answer);
+        self.woken.push(waiter);
+    }
+
+    pub(super) fn fail_all(&mut self, error: &Error) {
+        while let Some(next) = self.queue.pop() {
+            self.answer(next, Err(error.clone()));
+        }
+        self.turn = None;
+    }
+
+    /// The idle connection that was used last, if it is not too old.
+    #[inline]
+    pub(super) fn pop_idle(&mut self, now: Instant) -> Option<(u32, C)> {
+        loop {
+            let idle = self.idle.pop()?;
+            match self.is_over(&idle, now) {
+                None => return Some((idle.place, idle.connection)),
+                Some(why) => self.retire(idle.place, idle.connection, why),
+            }
+        }
+    }
+
+    #[inline]
+    pub(super) fn is_over(&self, idle: &Idle<C>, now: Instant) -> Option<Closing> {
+        if self.limits.idle.is_some_and(|limit| now.saturating_duration_since(idle.since) >= limit) {
+            return Some(Closing::Idle);
+        }
+        let expires = self.places[idle.place as usize].expires;
+        expires.is_some_and(|expires| expires <= now).then_some(Closing::Lifetime)
+    }
+
+    #[cold]
+    pub(super) fn retire(&mut self, index: u32, connection: C, why: Closing) {
+        self.counts.closed[why as usize] += 1;
+        self.vacate(index);
+        self.retired.push(connection);
+    }
+
+    /// Parts with a connection that came back, for a place that others may wait for.
+    #[cold]
+    pub(super) fn retire_used(&mut self, permit: Permit, connection: C, now: Instant, random: u64) {
+        let why = match &self.places[permit.0 as usize] {
+            _ if self.closed => Closing::Closed,
+            place if place.epoch != self.epoch => Closing::Disconnected,
+            _ => Closing::Lifetime,
+        };
+        self.retire(permit.0, connection, why);
+        self.serve(now, random);
+    }
+}
+
+pub(super) fn closed() -> Error {
+    Error::new(ErrorKind::Closed, Outcome::NotSent, "the pool is closed")
+}
+
+#[cold]
+pub(super) fn queue_full(limit: usize) -> Error {
+    let message = format!("the queue is full: {limit} callers wait for a connection, more may not");
+    Error::new(ErrorKind::QueueFull, Outcome::NotSent, message)
+}
+
+/// `lifetime`, a tenth more or less.
+pub(super) fn jittered(lifetime: Duration, random: u64) -> Duration {
+    let spread = (lifetime / 5).as_nanos().min(u128::from(u64::MAX));
+    // Below the spread, which fits in 64 bits.
+    let more = ((spread * u128::from(random)) >> 64) as u64;
+    (lifetime - lifetime / 10).saturating_add(Duration::from_nanos(more))
+}

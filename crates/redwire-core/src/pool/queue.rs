@@ -1,0 +1,204 @@
+//! Those who wait for a connection, oldest first.
+//!
+//! Promises that each is answered at most once, in the order in which they came, that whoever gave up is passed over,
+//! and that the memory of those who gave up is used again. This file must not know what they wait for.
+
+use std::collections::VecDeque;
+use std::panic::Location;
+use std::time::Instant;
+
+use crate::error::{Error, Result};
+
+/// A waiter's place in the queue. It must be redeemed by [`Pool::poll_claim`](super::Pool::poll_claim) or given up by
+/// [`Pool::give_up`](super::Pool::give_up).
+#[derive(Debug)]
+#[must_use = "a claim that is dropped takes what it was granted with it; give it up"]
+pub struct Claim(u32);
+
+/// A queue for things of type `T`.
+#[derive(Debug)]
+pub(super) struct Queue<T, W> {
+    order: VecDeque<u32>,
+    slots: Vec<Slot<T, W>>,
+    free: Vec<u32>,
+    /// How many in `order` wait no longer.
+    given_up: usize,
+}
+
+#[derive(Debug)]
+enum Slot<T, W> {
+    Free,
+    Waiting(Waiter<W>),
+    GivenUp,
+    /// Since when it had waited, and what came of it.
+    Answered(Instant, Result<T>),
+}
+
+/// Somebody who waits.
+#[derive(Debug)]
+pub(super) struct Waiter<W> {
+    pub(super) waiter: W,
+    pub(super) location: Option<&'static Location<'static>>,
+    pub(super) since: Instant,
+    /// The turn to connect that it knows to keep the time for.
+    pub(super) turn: Option<Instant>,
+}
+
+/// The right to answer one who waited.
+#[derive(Debug)]
+pub(super) struct Next<W> {
+    slot: u32,
+    pub(super) waiter: Waiter<W>,
+}
+
+impl<T, W> Queue<T, W> {
+    pub(super) const fn new() -> Self {
+        Self { order: VecDeque::new(), slots: Vec::new(), free: Vec::new(), given_up: 0 }
+    }
+
+    #[inline]
+    pub(super) fn is_empty(&self) -> bool {
+        self.order.len() == self.given_up
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.order.len() - self.given_up
+    }
+
+    pub(super) fn push_back(&mut self, waiter: Waiter<W>) -> Claim {
+        let slot = self.occupy(waiter);
+        self.order.push_back(slot);
+        Claim(slot)
+    }
+
+    /// For one who had its turn already, and got nothing.
+    pub(super) fn push_front(&mut self, waiter: Waiter<W>) -> Claim {
+        let slot = self.occupy(waiter);
+        self.order.push_front(slot);
+        Claim(slot)
+    }
+
+    fn occupy(&mut self, waiter: Waiter<W>) -> u32 {
+        let waiting = Slot::Waiting(waiter);
+        if let Some(slot) = self.free.pop() {
+            self.slots[slot as usize] = waiting;
+            slot
+        } else {
+            self.slots.push(waiting);
+            // The limit of the queue keeps the number of slots far below 2^32.
+            self.slots.len() as u32 - 1
+        }
+    }
+
+    /// The oldest who waits.
+    pub(super) fn oldest(&mut self) -> Option<&mut Waiter<W>> {
+        let Next { slot, waiter } = self.pop()?;
+        self.order.push_front(slot);
+        self.slots[slot as usize] = Slot::Waiting(waiter);
+        self.waiter(&Claim(slot))
+    }
+
+    /// Takes the oldest out of the queue, to be given an answer.
+    pub(super) fn pop(&mut self) -> Option<Next<W>> {
+        while let Some(slot) = self.order.pop_front() {
+            match std::mem::replace(&mut self.slots[slot as usize], Slot::Free) {
+                Slot::Waiting(waiter) => return Some(Next { slot, waiter }),
+                _ => {
+                    self.given_up -= 1;
+                    self.free.push(slot);
+                }
+            }
+        }
+        None
+    }
+
+    /// Answers who was taken out of the queue; it is to be woken.
+    pub(super) fn answer(&mut self, next: Next<W>, answer: Result<T>) -> W {
+        self.slots[next.slot as usize] = Slot::Answered(next.waiter.since, answer);
+        next.waiter.waiter
+    }
+
+    /// Takes the answer, and since when it was waited for; gives the claim back until there is one.
+    pub(super) fn redeem(&mut self, claim: Claim) -> Result<(Instant, Result<T>), Claim> {
+        let place = &mut self.slots[claim.0 as usize];
+        match place {
+            Slot::Waiting(_) => Err(claim),
+            Slot::Answered(..) => {
+                let Slot::Answered(since, answer) = std::mem::replace(place, Slot::Free) else {
+                    return Err(claim);
+                };
+                self.free.push(claim.0);
+                Ok((since, answer))
+            }
+            // A claim holds its slot until it is redeemed or given up, and there is one claim for a slot.
+            Slot::Free | Slot::GivenUp => unreachable!("a claim outlived its slot"),
+        }
+    }
+
+    /// Who waits with this claim.
+    pub(super) fn waiter(&mut self, claim: &Claim) -> Option<&mut Waiter<W>> {
+        match &mut self.slots[claim.0 as usize] {
+            Slot::Waiting(waiter) => Some(waiter),
+            Slot::Free | Slot::GivenUp | Slot::Answered(..) => None,
+        }
+    }
+
+    /// Whoever has this claim waits no longer. Gives back what was answered already.
+    pub(super) fn give_up(&mut self, claim: Claim) -> Option<Result<T>> {
+        let place = &mut self.slots[claim.0 as usize];
+        match std::mem::replace(place, Slot::GivenUp) {
+            Slot::Answered(_, answer) => {
+                *place = Slot::Free;
+                self.free.push(claim.0);
+                Some(answer)
+            }
+            Slot::Waiting(_) | Slot::GivenUp | Slot::Free => {
+                self.given_up += 1;
+                self.sweep();
+                None
+            }
+        }
+    }
+
+    /// Forgets those who gave up once they are the most: a step or two for each.
+    fn sweep(&mut self) {
+        if self.given_up <= self.order.len() / 2 {
+            return;
+        }
+        let (slots, free) = (&mut self.slots, &mut self.free);
+        self.order.retain(|slot| {
+            let waits = matches!(slots[*slot as usize], Slot::Waiting(_));
+            if !waits {
+                slots[*slot as usize] = Slot::Free;
+                free.push(*slot);
+            }
+            waits
+        });
+        self.given_up = 0;
+    }
+
+    /// Turns every good answer that was not fetched yet into `error`, and gives back what it was.
+    pub(super) fn revoke(&mut self, error: &Error) -> Vec<T> {
+        let mut revoked = Vec::new();
+        for slot in &mut self.slots {
+            if let Slot::Answered(_, answer) = slot
+                && answer.is_ok()
+            {
+                revoked.extend(std::mem::replace(answer, Err(error.clone())));
+            }
+        }
+        revoked
+    }
+}
+
+#[cfg(test)]
+impl<T, W> Queue<T, W> {
+    /// How many slots and places in the order there are.
+    pub(super) fn memory(&self) -> usize {
+        self.slots.len().max(self.order.len())
+    }
+
+    pub(super) fn is_waiting(&self, claim: &Claim) -> bool {
+        matches!(self.slots[claim.0 as usize], Slot::Waiting(_))
+    }
+}

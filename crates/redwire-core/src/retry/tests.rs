@@ -1,0 +1,113 @@
+//! Retries: what is tried again, within which limits, and what is told in the end.
+
+use super::*;
+use crate::cmd::Cmd;
+use crate::error::ConnectionFault;
+use crate::reply::Value;
+
+fn lost(outcome: Outcome) -> Error {
+    Error::new(ErrorKind::Connection(ConnectionFault::Reset), outcome, "reset")
+}
+
+#[test]
+fn what_may_have_run_is_repeated_only_when_harmless() {
+    let table = [
+        (lost(Outcome::NotSent), true, true),
+        (lost(Outcome::MaybeExecuted), false, true),
+        (Error::from_server(b"LOADING"), true, true),
+        (Error::from_server(b"ERR max number of clients reached"), true, true),
+        (Error::from_server(b"WRONGTYPE"), false, false),
+        (Error::timeout(Outcome::NotSent), false, false),
+        (Error::usage("no"), false, false),
+        (lost(Outcome::Unreadable), false, false),
+    ];
+    for (error, as_write, as_read) in table {
+        let policy = RetryPolicy::default();
+        assert_eq!(may_retry(&error, false, &policy), as_write, "{error} of a write");
+        assert_eq!(may_retry(&error, true, &policy), as_read, "{error} of a read");
+    }
+}
+
+#[test]
+fn tries_and_the_deadline_are_limits() {
+    let config = Config::from_url("redis://h/?retries=2").unwrap();
+    let incr = Cmd::<Value>::new("INCR").arg("n");
+    let now = Instant::now();
+    let mut attempt = Attempt::new(Some(now + Duration::from_secs(60)));
+    for _ in 0..2 {
+        let decision = attempt.handle_failure(lost(Outcome::NotSent), &incr, &config, now, 7, || true);
+        assert!(matches!(decision, Decision::Retry(_)));
+    }
+    let Decision::Fail(error) =
+        attempt.handle_failure(lost(Outcome::NotSent), &incr, &config, now, 7, || true)
+    else {
+        panic!("a third retry");
+    };
+    assert_eq!((error.tries(), error.command()), (3, Some("INCR")));
+    let mut late = Attempt::new(Some(now));
+    assert!(matches!(
+        late.handle_failure(lost(Outcome::NotSent), &incr, &config, now, 7, || true),
+        Decision::Fail(_)
+    ));
+}
+
+#[test]
+fn a_spent_budget_ends_the_call_with_its_own_error() {
+    let config = Config::builder().build().unwrap();
+    let get = Cmd::<Value>::new("GET").arg("k");
+    let now = Instant::now();
+    for failure in
+        [lost(Outcome::NotSent), lost(Outcome::MaybeExecuted), Error::from_server(b"LOADING later")]
+    {
+        let decision = Attempt::new(None).handle_failure(failure.clone(), &get, &config, now, 7, || false);
+        let Decision::Fail(error) = decision else { panic!("a retry of {failure}") };
+        assert_eq!(
+            (error.kind(), error.code(), error.outcome(), error.tries()),
+            (failure.kind(), failure.code(), failure.outcome(), 1)
+        );
+        let expected = format!("not tried again, the retry budget is spent: {}", failure.message());
+        assert_eq!(error.message(), expected);
+    }
+}
+
+#[test]
+fn the_budget_is_asked_only_for_retries_that_would_be_made() {
+    let config = Config::builder().build().unwrap();
+    let incr = Cmd::<Value>::new("INCR").arg("n");
+    let now = Instant::now();
+    let table = [
+        (lost(Outcome::MaybeExecuted), incr.clone(), None),
+        (lost(Outcome::NotSent), incr.clone().retries(0), None),
+        (lost(Outcome::NotSent), incr, Some(now)),
+    ];
+    for (error, cmd, deadline) in table {
+        let mut attempt = Attempt::new(deadline);
+        let unasked = || -> bool { panic!("asked") };
+        let decision = attempt.handle_failure(error, &cmd, &config, now, 7, unasked);
+        assert!(matches!(decision, Decision::Fail(error) if error.message() == "reset"));
+    }
+}
+
+#[test]
+fn a_caller_may_declare_a_write_harmless() {
+    let config = Config::builder().build().unwrap();
+    let set = Cmd::<Value>::new("SET").arg("k").arg("v");
+    let now = Instant::now();
+    let decide = |cmd: Cmd<Value>| {
+        Attempt::new(None).handle_failure(lost(Outcome::MaybeExecuted), &cmd, &config, now, 7, || true)
+    };
+    assert!(matches!(decide(set.clone()), Decision::Fail(_)));
+    assert!(matches!(decide(set.clone().idempotent()), Decision::Retry(_)));
+    assert!(matches!(decide(set.idempotent().retries(0)), Decision::Fail(_)));
+}
+
+#[test]
+fn a_client_may_declare_all_its_writes_harmless() {
+    let incr = Cmd::<Value>::new("INCR").arg("n");
+    for (url, repeated) in [("redis://h?idempotent=yes", true), ("redis://h?idempotent=no", false)] {
+        let config = Config::from_url(url).unwrap();
+        let error = lost(Outcome::MaybeExecuted);
+        let decision = Attempt::new(None).handle_failure(error, &incr, &config, Instant::now(), 7, || true);
+        assert_eq!(matches!(decision, Decision::Retry(_)), repeated, "{url}");
+    }
+}

@@ -1,0 +1,146 @@
+//! A connection that goes from one user to the next: whether it may, and what is done about it. What a user left behind is known
+//! to the core's `Dirt`. This file must not know pools.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use redwire_core::dirt::Repair;
+use redwire_core::pool::Closing;
+use redwire_core::{Cmd, Error, Outcome, Result, Value};
+
+use super::{Connection, OnConnect};
+use crate::blocking::stream::Socket;
+use crate::blocking::wire::Wire;
+use crate::credentials;
+
+/// Why a connection cannot be used again.
+#[derive(Debug)]
+pub(in crate::blocking) enum Unready {
+    /// It was lost while nobody used it, or its last user left it in a state that cannot be mended.
+    Gone(Closing),
+    /// The server refuses what makes it ready: another would fare no better.
+    Refused(Error),
+}
+
+impl Connection {
+    /// Its wire, for one call of a user who leaves nothing behind.
+    #[inline]
+    pub(in crate::blocking) fn wire_mut(&mut self) -> Option<&mut Wire> {
+        self.wire.as_mut()
+    }
+
+    /// The socket, for who may want to end it.
+    pub(in crate::blocking) fn socket(&self) -> Option<&Arc<Socket>> {
+        self.wire.as_ref().map(Wire::socket)
+    }
+
+    /// Whether nothing is under way and nobody left anything, so that the next user may find it as new. If not: why.
+    #[inline]
+    pub(in crate::blocking) fn check_clean(&self) -> Result<(), Closing> {
+        match &self.wire {
+            None => Err(Closing::Lost),
+            Some(wire) if wire.is_broken() => Err(Closing::Lost),
+            Some(wire) if wire.is_clean() && self.sent.is_empty() && !self.is_spoilt() => Ok(()),
+            Some(_) => Err(Closing::Dirty),
+        }
+    }
+
+    #[inline]
+    fn is_spoilt(&self) -> bool {
+        self.dirt.repair(self.target.config().db()) == Repair::Drop
+    }
+
+    /// Takes note that it is not in use any longer; says when that is.
+    #[inline]
+    pub(in crate::blocking) fn rest(&mut self) -> Instant {
+        self.wire.as_mut().map_or_else(Instant::now, Wire::rest)
+    }
+
+    /// Leaves the next user the callback of the pool, whatever this one did to it.
+    pub(in crate::blocking) fn restore(&mut self, on_connect: Option<&OnConnect>) {
+        self.on_connect.clear();
+        self.on_connect.extend(on_connect.cloned());
+    }
+
+    /// It belongs to another process, of which this one is a child: closes this one's hold on it, and says nothing.
+    #[cold]
+    pub(in crate::blocking) fn disown(&mut self) {
+        if let Some(mut wire) = self.wire.take() {
+            wire.disown();
+        }
+        self.sent.clear();
+    }
+
+    /// Makes it as new for a user who wants `db`, before `deadline`. Where nothing was left behind and it was used lately, that
+    /// takes no round trip.
+    #[inline]
+    pub(in crate::blocking) fn prepare(
+        &mut self,
+        db: u32,
+        now: Instant,
+        deadline: Option<Instant>,
+    ) -> Result<(), Unready> {
+        let config = self.target.config();
+        let Some(wire) = &mut self.wire else { return Err(Unready::Gone(Closing::Lost)) };
+        let Some(idle) = wire.wake(now) else {
+            wire.give_up();
+            return Err(Unready::Gone(Closing::Lost));
+        };
+        let unsure = config.health_check_interval().is_some_and(|interval| idle > interval);
+        let repair = self.dirt.repair(db);
+        if repair == Repair::None && !unsure && wire.version() == credentials::version(config) {
+            return Ok(());
+        }
+        self.mend(repair, db, deadline)
+    }
+
+    #[cold]
+    fn mend(&mut self, repair: Repair, db: u32, deadline: Option<Instant>) -> Result<(), Unready> {
+        let config = self.target.config();
+        let now = Instant::now();
+        // Without either limit a server that fell silent would hold this up for ever.
+        let limit = config.health_check_interval().unwrap_or_else(|| config.connect_timeout());
+        let limit = now.checked_add(limit).into_iter().chain(deadline).min().unwrap_or(now);
+        let mended = match repair {
+            Repair::Drop => return Err(Unready::Gone(Closing::Dirty)),
+            Repair::Reset => self.reset(limit),
+            Repair::None | Repair::Select => self.refresh(repair, limit),
+        };
+        let mended = mended.and_then(|()| match self.dirt.repair(db) {
+            Repair::Select => self.choose(db, limit),
+            _ => Ok(()),
+        });
+        mended.map_err(|error| match error.outcome() {
+            Outcome::Rejected => Unready::Refused(self.target.locate(error)),
+            _ => Unready::Gone(Closing::Lost),
+        })
+    }
+
+    /// Presents credentials that changed, or else finds out whether the server still lives, unless what follows shows that.
+    fn refresh(&mut self, repair: Repair, limit: Instant) -> Result<()> {
+        let Some(wire) = &mut self.wire else { return Err(gone()) };
+        if wire.version() != credentials::version(self.target.config()) {
+            return wire.renew(Some(limit));
+        }
+        if repair == Repair::None { wire.ping(limit) } else { Ok(()) }
+    }
+
+    /// `RESET`, and another handshake, in one write.
+    fn reset(&mut self, limit: Instant) -> Result<()> {
+        let Some(wire) = &mut self.wire else { return Err(gone()) };
+        wire.reset(limit).map_err(|error| error.with_outcome(Outcome::NotSent))?;
+        self.introduce(Some(limit))
+    }
+
+    /// Chooses the database that a user wants.
+    fn choose(&mut self, db: u32, limit: Instant) -> Result<()> {
+        let Some(wire) = &mut self.wire else { return Err(gone()) };
+        wire.exchange(&Cmd::<Value>::new("SELECT").arg(db), Some(limit))?.read::<()>()?;
+        self.dirt.handle_selected(db);
+        Ok(())
+    }
+}
+
+fn gone() -> Error {
+    Error::closed_by_peer(Outcome::NotSent)
+}

@@ -1,0 +1,373 @@
+//! Connections that are lent out, blocking. Who gets which, and when, is decided in `redwire-core`; this file connects, and
+//! [`process`] waits.
+
+mod lease;
+mod place;
+mod process;
+mod upkeep;
+
+use std::fmt;
+use std::panic::Location;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use redwire_core::config::Config;
+use redwire_core::pool::{Claim, Closing, Figures, Grant, Holder, Permit, WhenExhausted};
+use redwire_core::{Error, Outcome, Result};
+
+use super::connection::{Connection, OnConnect, Unready};
+use super::events::Events;
+use crate::target::Target;
+pub use lease::Lease;
+pub(super) use place::Place;
+use process::{Patience, Process};
+
+/// Connections to one server, at most `max_connections` of them, each lent to one user at a time.
+///
+/// Cheap to clone; clones are the same pool. Those who wait get their turn in the order they came. A connection that comes
+/// back is as new for the next user: in its database, in no transaction, or it is closed. Most programs want a
+/// [`Client`](super::Client), which has a pool inside.
+///
+/// A child process that inherits a pool opens connections of its own, and leaves those of its parent alone.
+///
+/// ```no_run
+/// use redwire::prelude::*;
+///
+/// let pool = redwire::blocking::Pool::connect("redis://localhost?max_connections=10")?;
+/// let mut lease = pool.get()?;
+/// lease.set("greeting", "hello")?;
+/// drop(lease);
+/// println!("{} of {} idle", pool.figures().idle, pool.figures().size);
+/// # Ok::<(), redwire::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Pool(Arc<Shared>);
+
+/// What the handles of a pool share.
+pub(super) struct Shared {
+    target: Arc<Target>,
+    on_connect: Option<OnConnect>,
+    /// The database of those who come.
+    db: AtomicU32,
+    /// How many of the calls were retries.
+    retries: AtomicU64,
+    /// What the process that made the pool has of it; its children follow.
+    process: Process,
+    this: Weak<Self>,
+}
+
+impl Pool {
+    /// Connects to the server that `url` names; the grammar is told at
+    /// [`ConfigBuilder::url`](crate::config::ConfigBuilder::url).
+    ///
+    /// # Errors
+    /// A bad URL, a connection that cannot be made within the connect timeout, or a step of the handshake that failed.
+    pub fn connect(url: &str) -> Result<Self> {
+        Self::open(Config::from_url(url)?)
+    }
+
+    /// Connects as `config` says.
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect).
+    pub fn open(config: Config) -> Result<Self> {
+        let pool = Self::lazy(config)?;
+        drop(pool.get()?);
+        Ok(pool)
+    }
+
+    /// As [`open`](Self::open); each connection, now and later, is given to `on_connect` before anybody else uses it.
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect); also what `on_connect` returns.
+    pub fn open_with(config: Config, on_connect: OnConnect) -> Result<Self> {
+        let pool = Self::lazy_with(config, on_connect)?;
+        drop(pool.get()?);
+        Ok(pool)
+    }
+
+    /// A pool that connects when it is used first.
+    ///
+    /// # Errors
+    /// A bad URL, or options that this version has no part for.
+    pub fn connect_lazy(url: &str) -> Result<Self> {
+        Self::lazy(Config::from_url(url)?)
+    }
+
+    /// As [`connect_lazy`](Self::connect_lazy), with a configuration.
+    ///
+    /// # Errors
+    /// Options that this version has no part for.
+    pub fn lazy(config: Config) -> Result<Self> {
+        Ok(Self::to(Target::new(config)?, None))
+    }
+
+    /// As [`lazy`](Self::lazy), with [`open_with`](Self::open_with)'s `on_connect`.
+    ///
+    /// # Errors
+    /// As [`lazy`](Self::lazy).
+    pub fn lazy_with(config: Config, on_connect: OnConnect) -> Result<Self> {
+        Ok(Self::to(Target::new(config)?, Some(on_connect)))
+    }
+
+    pub(super) fn to(target: Arc<Target>, on_connect: Option<OnConnect>) -> Self {
+        Self(Arc::new_cyclic(|this| Shared {
+            db: AtomicU32::new(target.config().db()),
+            on_connect,
+            retries: AtomicU64::new(0),
+            process: Process::new(&target),
+            this: this.clone(),
+            target,
+        }))
+    }
+
+    pub(super) fn target(&self) -> &Arc<Target> {
+        &self.0.target
+    }
+
+    /// The options this pool was made with.
+    #[inline]
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        self.0.target.config()
+    }
+
+    /// Borrows a connection: an idle one, a new one, or the next that comes back. Waits for it until `pool_timeout`, or for as
+    /// long as `timeout` allows.
+    ///
+    /// # Errors
+    /// [`PoolExhausted`](crate::ErrorKind::PoolExhausted) or a timeout when none came back in time; an error of connecting; the
+    /// pool is closed.
+    #[track_caller]
+    pub fn get(&self) -> Result<Lease> {
+        let now = Instant::now();
+        self.lease(Location::caller(), now, self.config().timeout().and_then(|limit| now.checked_add(limit)))
+    }
+
+    /// As [`get`](Self::get), but waits and connects no longer than `limit`, in place of `timeout`; `pool_timeout` holds as well.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    #[track_caller]
+    pub fn get_within(&self, limit: Duration) -> Result<Lease> {
+        let now = Instant::now();
+        self.lease(Location::caller(), now, now.checked_add(limit))
+    }
+
+    fn lease(
+        &self,
+        location: &'static Location<'static>,
+        now: Instant,
+        until: Option<Instant>,
+    ) -> Result<Lease> {
+        let place = self.0.lend(Some(location), now, until)?;
+        place.keep().map(|(permit, connection)| Lease::new(self, permit, connection))
+    }
+
+    /// Borrows a connection for one call of a client, who gives it back at once and leaves nothing behind.
+    #[inline]
+    pub(super) fn lend(&self, now: Instant, deadline: Option<Instant>) -> Result<Place<'_>> {
+        self.0.lend(None, now, deadline)
+    }
+
+    /// Whether the budget allows for a retry.
+    pub(super) fn may_retry(&self) -> bool {
+        let retries = self.0.retries.load(Ordering::Relaxed);
+        let calls = self.0.process().calls().saturating_sub(retries);
+        let may = self.target().may_retry(calls);
+        self.0.retries.fetch_add(u64::from(may), Ordering::Relaxed);
+        may
+    }
+
+    /// A connection to the same server that does not belong to the pool, not connected yet.
+    #[must_use]
+    pub fn connection(&self) -> Connection {
+        self.0.new_connection(self.0.process())
+    }
+
+    /// Whether `lease` comes from this pool.
+    #[must_use]
+    pub fn owns(&self, lease: &Lease) -> bool {
+        lease.is_from(self)
+    }
+
+    /// Chooses the database of all who borrow from now on, in place of `db`. Whether it exists is told to the next of them.
+    pub fn select(&self, db: u32) {
+        self.0.db.store(db, Ordering::Relaxed);
+    }
+
+    /// Closes all connections: those that are idle now, those in use when they come back.
+    pub fn disconnect(&self) {
+        self.0.process().change(|state| state.machine.reset());
+    }
+
+    /// Closes the connections that nobody uses.
+    pub fn disconnect_idle(&self) {
+        self.0.process().change(|state| state.machine.clear_idle(Closing::Disconnected));
+    }
+
+    /// What the pool is doing, and has done so far.
+    #[must_use]
+    pub fn figures(&self) -> Figures {
+        self.0.process().change(|state| state.machine.figures())
+    }
+
+    /// Who has connections: where in the program each was asked for, and since when. One that is held for long may have been
+    /// forgotten.
+    #[must_use]
+    pub fn holders(&self) -> Vec<Holder> {
+        self.0.process().change(|state| state.machine.holders().collect())
+    }
+
+    /// What happens to the connections of this pool, from now on.
+    #[must_use]
+    pub fn events(&self) -> Events {
+        Events::new(self.target().events().listen())
+    }
+
+    /// Lends no more connections, fails those who wait, and waits until all are back, but no longer than `limit`. Those that are
+    /// not are ended: whoever uses one sees it closed. Says how many that were.
+    pub fn close(&self, limit: Duration) -> usize {
+        let process = self.0.process();
+        process.change(|state| state.machine.close());
+        process.drain(Instant::now().checked_add(limit));
+        process.cut()
+    }
+
+    /// Lends no more connections, fails those who wait, and ends those in use.
+    pub fn close_now(&self) {
+        self.close(Duration::ZERO);
+    }
+
+    /// Whether the pool was closed.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.0.process().change(|state| state.machine.is_closed())
+    }
+}
+
+impl Shared {
+    /// What this process has of the pool.
+    #[inline]
+    fn process(&self) -> &Process {
+        self.process.current(&self.target)
+    }
+
+    fn new_connection(&self, process: &Process) -> Connection {
+        Connection::to(Arc::clone(&self.target), process.health(), self.on_connect.clone())
+    }
+
+    /// Lends a connection that is as new.
+    #[inline]
+    fn lend(
+        &self,
+        location: Option<&'static Location<'static>>,
+        now: Instant,
+        deadline: Option<Instant>,
+    ) -> Result<Place<'_>> {
+        let process = self.process();
+        if let Some((permit, connection)) = process.take_idle(location, now) {
+            let mut place = Place::new(process, permit, Some(connection));
+            match place.prepare(self.db.load(Ordering::Relaxed), now, deadline) {
+                Ok(()) => return Ok(place),
+                Err(unready) => self.part_with(place, unready)?,
+            }
+        }
+        self.lend_next(process, location, deadline)
+    }
+
+    /// Lends one that has to be made, or waited for.
+    #[cold]
+    fn lend_next<'p>(
+        &'p self,
+        process: &'p Process,
+        location: Option<&'static Location<'static>>,
+        deadline: Option<Instant>,
+    ) -> Result<Place<'p>> {
+        let patience = Patience::new(self.target.config(), deadline);
+        let mut claim = None;
+        loop {
+            patience.check(process)?;
+            let grant = match claim.take() {
+                None => process.acquire(location, &patience)?,
+                Some(claim) => process.wait(claim, &patience)?,
+            };
+            let (mut place, new) = match grant {
+                Grant::Ready(permit, connection) => (Place::new(process, permit, Some(connection)), false),
+                Grant::Connect(permit) => match self.make(process, permit, deadline, patience.exhausted)? {
+                    Made::Connection(place) => (place, true),
+                    Made::Queued(again) => {
+                        claim = Some(again);
+                        continue;
+                    }
+                },
+            };
+            match place.prepare(self.db.load(Ordering::Relaxed), Instant::now(), deadline) {
+                Ok(()) => return Ok(place),
+                Err(unready) => self.part_with(place, unready)?,
+            }
+            // One that dies as soon as it is made is a failure to connect: another is for the next try, after a pause.
+            if new {
+                return Err(self.target.locate(Error::closed_by_peer(Outcome::NotSent)));
+            }
+        }
+    }
+
+    #[cold]
+    fn part_with(&self, place: Place<'_>, unready: Unready) -> Result<()> {
+        match unready {
+            Unready::Gone(why) => place.close(why),
+            Unready::Refused(error) => {
+                place.close(Closing::Dirty);
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes the connection that `permit` allows.
+    fn make<'p>(
+        &'p self,
+        process: &'p Process,
+        permit: Permit,
+        deadline: Option<Instant>,
+        exhausted: WhenExhausted,
+    ) -> Result<Made<'p>> {
+        process.look_after(self);
+        let place = Place::new(process, permit, None);
+        let mut connection = Box::new(self.new_connection(process));
+        let connected = connection.reconnect_by(deadline);
+        let permit = place.leave();
+        let (now, random) = (Instant::now(), fastrand::u64(..));
+        match connected {
+            Ok(()) => {
+                process.change(|state| {
+                    state.machine.handle_connected(&permit, now, random);
+                    state.register(&connection);
+                });
+                Ok(Made::Connection(Place::new(process, permit, Some(connection))))
+            }
+            Err(error) => {
+                let waiter = (exhausted == WhenExhausted::Wait).then(thread::current);
+                process
+                    .change(|state| state.machine.handle_connect_failed(permit, error, waiter, now, random))
+                    .map(Made::Queued)
+            }
+        }
+    }
+}
+
+/// What came of the permission to connect.
+enum Made<'p> {
+    Connection(Place<'p>),
+    /// The server takes no more connections: the next that comes back will do.
+    Queued(Claim),
+}
+
+impl fmt::Debug for Pool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pool").field("config", self.config()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,77 @@
+//! The place of one connection among those allowed. It is given back however its holder ends, also by a panic.
+
+use std::time::Instant;
+
+use redwire_core::Result;
+use redwire_core::pool::{Closing, Permit};
+
+use super::process::Process;
+use crate::blocking::connection::{Connection, Unready};
+use crate::blocking::wire::Wire;
+use crate::setup;
+
+/// A permit of the pool with the connection it stands for, or is to.
+pub(in crate::blocking) struct Place<'p> {
+    process: &'p Process,
+    /// There until it is given back.
+    permit: Option<Permit>,
+    connection: Option<Box<Connection>>,
+}
+
+impl<'p> Place<'p> {
+    #[inline]
+    pub(super) fn new(process: &'p Process, permit: Permit, connection: Option<Box<Connection>>) -> Self {
+        Self { process, permit: Some(permit), connection }
+    }
+
+    /// What a call of a client uses.
+    #[inline]
+    pub(in crate::blocking) fn wire(&mut self) -> Result<&mut Wire> {
+        self.connection.as_mut().and_then(|connection| connection.wire_mut()).ok_or_else(setup::closed_client)
+    }
+
+    /// Makes the connection as new for a user who wants `db`.
+    #[inline]
+    pub(super) fn prepare(
+        &mut self,
+        db: u32,
+        now: Instant,
+        deadline: Option<Instant>,
+    ) -> Result<(), Unready> {
+        match &mut self.connection {
+            Some(connection) => connection.prepare(db, now, deadline),
+            None => Err(Unready::Gone(Closing::Lost)),
+        }
+    }
+
+    /// Gives back the place, without the connection.
+    pub(super) fn close(mut self, why: Closing) {
+        self.connection = None;
+        if let Some(permit) = self.permit.take() {
+            self.process.discard(permit, why);
+        }
+    }
+
+    /// The permit alone, for who tells the accounts what came of it.
+    pub(super) fn leave(mut self) -> Permit {
+        // Taken by `close` and the end only.
+        let Some(permit) = self.permit.take() else { unreachable!("a place has its permit until its end") };
+        permit
+    }
+
+    /// Permit and connection, for who keeps them.
+    pub(super) fn keep(mut self) -> Result<(Permit, Box<Connection>)> {
+        self.permit.take().zip(self.connection.take()).ok_or_else(setup::closed_client)
+    }
+}
+
+impl Drop for Place<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        match (self.permit.take(), self.connection.take()) {
+            (Some(permit), Some(connection)) => self.process.give_back(permit, connection),
+            (Some(permit), None) => self.process.discard(permit, Closing::Disconnected),
+            (None, _) => {}
+        }
+    }
+}

@@ -1,0 +1,294 @@
+//! What one process has of a pool: the accounts, the connections, and those who wait for one.
+//!
+//! A child inherits the accounts of its parent, and perhaps the lock around them in the hands of a thread that it has not. So
+//! it never waits for that lock, and has accounts of its own. This file must not know what connections are used for.
+
+use std::panic::Location;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::thread::{self, Thread};
+use std::time::Instant;
+
+use redwire_core::config::Config;
+use redwire_core::pool::{self, Acquired, Claim, Closing, Grant, Permit, WhenExhausted};
+use redwire_core::{Error, Result};
+
+use super::Shared;
+use super::upkeep::Upkeep;
+use crate::blocking::connection::Connection;
+use crate::blocking::health::Health;
+use crate::blocking::stream::Socket;
+use crate::setup;
+use crate::target::Target;
+
+/// The core's accounting, of boxed connections and sleeping threads.
+type Machine = pool::Pool<Box<Connection>, Thread>;
+
+/// What one process has of a pool.
+pub(in crate::blocking) struct Process {
+    id: u32,
+    health: Arc<Health>,
+    state: Mutex<State>,
+    /// Tells those who close the pool that all connections are back.
+    drained: Condvar,
+    upkeep: OnceLock<Option<Upkeep>>,
+    /// What this process has, where the one above is its parent.
+    child: OnceLock<Box<Self>>,
+}
+
+pub(super) struct State {
+    pub(super) machine: Machine,
+    /// How many calls and leases there were.
+    calls: u64,
+    /// To end connections that are in use.
+    sockets: Vec<Weak<Socket>>,
+}
+
+impl Process {
+    pub(super) fn new(target: &Arc<Target>) -> Self {
+        let machine = Machine::new(setup::pool_limits(target.config()));
+        Self {
+            id: std::process::id(),
+            health: Arc::new(Health::new(Arc::clone(target))),
+            state: Mutex::new(State { machine, calls: 0, sockets: Vec::new() }),
+            drained: Condvar::new(),
+            upkeep: OnceLock::new(),
+            child: OnceLock::new(),
+        }
+    }
+
+    /// What the process that runs this has, beginning with the process that made the pool.
+    #[inline]
+    pub(super) fn current(&self, target: &Arc<Target>) -> &Self {
+        let mut process = self;
+        while let Some(child) = process.child.get() {
+            process = child;
+        }
+        if process.id == std::process::id() { process } else { process.fork(target) }
+    }
+
+    #[cold]
+    fn fork(&self, target: &Arc<Target>) -> &Self {
+        self.child.get_or_init(|| {
+            self.disown();
+            Box::new(Self::new(target))
+        })
+    }
+
+    /// Closes this process's hold on what belongs to its parent, as far as that is not in anybody's hands.
+    fn disown(&self) {
+        self.health.disown();
+        let Ok(mut state) = self.state.try_lock() else { return };
+        state.machine.reset();
+        while let Some(mut connection) = state.machine.poll_retired() {
+            connection.disown();
+        }
+    }
+
+    pub(super) fn id(&self) -> u32 {
+        self.id
+    }
+
+    pub(super) fn health(&self) -> Arc<Health> {
+        Arc::clone(&self.health)
+    }
+
+    pub(super) fn calls(&self) -> u64 {
+        self.lock().calls
+    }
+
+    #[inline]
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // No code of others runs under this lock, and every change to the state is whole.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes the accounts, and does what follows from that: whoever can go on is woken, and what is not needed any more closed.
+    #[inline]
+    pub(super) fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+        let (mut woken, mut retired) = (Vec::new(), Vec::new());
+        let mut state = self.lock();
+        let output = change(&mut state);
+        state.machine.poll_woken(&mut woken);
+        while let Some(connection) = state.machine.poll_retired() {
+            retired.push(connection);
+        }
+        let drained = state.machine.is_drained();
+        drop(state);
+        if drained {
+            self.drained.notify_all();
+        }
+        woken.into_iter().for_each(|thread| thread.unpark());
+        output
+    }
+
+    /// The connection that was used last, if nobody is before this caller.
+    #[inline]
+    pub(super) fn take_idle(
+        &self,
+        location: Option<&'static Location<'static>>,
+        now: Instant,
+    ) -> Option<(Permit, Box<Connection>)> {
+        let mut state = self.lock();
+        state.calls += 1;
+        state.machine.take_idle(location, now)
+    }
+
+    /// A connection or the right to make one, as soon as there is either.
+    pub(super) fn acquire(
+        &self,
+        location: Option<&'static Location<'static>>,
+        patience: &Patience,
+    ) -> Result<Grant<Box<Connection>>> {
+        let (now, random, thread) = (Instant::now(), fastrand::u64(..), thread::current());
+        match self.change(|state| state.machine.acquire(location, patience.exhausted, thread, now, random))? {
+            Acquired::Ready(permit, connection) => Ok(Grant::Ready(permit, connection)),
+            Acquired::Connect(permit) => Ok(Grant::Connect(permit)),
+            Acquired::Queued(claim) => self.wait(claim, patience),
+        }
+    }
+
+    /// Waits until `claim` is answered. Whoever waits also keeps the time for all who do.
+    pub(super) fn wait(&self, claim: Claim, patience: &Patience) -> Result<Grant<Box<Connection>>> {
+        let mut claim = claim;
+        loop {
+            let (now, random) = (Instant::now(), fastrand::u64(..));
+            let (polled, turn) = self.change(|State { machine, .. }| {
+                if machine.poll_timeout().is_some_and(|due| due <= now) {
+                    machine.handle_timeout(now, random);
+                }
+                let polled = match machine.poll_claim(claim, now, |_| {}) {
+                    Err(claim) if patience.is_over(now) => {
+                        let error = patience.end(machine.obstacle(now));
+                        machine.give_up(claim, now, random);
+                        Ok(Err(error))
+                    }
+                    polled => polled,
+                };
+                (polled, machine.poll_timeout())
+            });
+            match polled {
+                Ok(answer) => return answer,
+                Err(waiting) => claim = waiting,
+            }
+            match patience.until.into_iter().chain(turn).min() {
+                None => thread::park(),
+                Some(until) => thread::park_timeout(until.saturating_duration_since(now)),
+            }
+        }
+    }
+
+    /// Takes back a connection, which goes to the next in good order or not at all.
+    #[inline]
+    pub(super) fn give_back(&self, permit: Permit, mut connection: Box<Connection>) {
+        match connection.check_clean() {
+            Ok(()) => {
+                let now = connection.rest();
+                let put_back = self.lock().machine.put_back(permit, connection, now);
+                if let Err((permit, connection)) = put_back {
+                    self.release(permit, connection, now);
+                }
+            }
+            Err(why) => {
+                drop(connection);
+                self.discard(permit, why);
+            }
+        }
+    }
+
+    #[cold]
+    fn release(&self, permit: Permit, connection: Box<Connection>, now: Instant) {
+        self.change(|state| state.machine.release(permit, connection, now, fastrand::u64(..)));
+    }
+
+    /// Takes back a place alone.
+    #[cold]
+    pub(super) fn discard(&self, permit: Permit, why: Closing) {
+        let (now, random) = (Instant::now(), fastrand::u64(..));
+        self.change(|state| state.machine.discard(permit, why, now, random));
+        if let Some(Some(upkeep)) = self.upkeep.get() {
+            upkeep.wake();
+        }
+    }
+
+    /// From the first connection on, somebody looks after the pool, if there is anything to do.
+    pub(super) fn look_after(&self, shared: &Shared) {
+        self.upkeep.get_or_init(|| Upkeep::start(shared));
+    }
+
+    /// Waits until all connections are back, in a pool that was closed.
+    pub(super) fn drain(&self, deadline: Option<Instant>) {
+        let mut state = self.lock();
+        while !state.machine.is_drained() {
+            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+            state = match left {
+                None => self.drained.wait(state).unwrap_or_else(PoisonError::into_inner),
+                Some(left) if left.is_zero() => return,
+                Some(left) => {
+                    self.drained.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0
+                }
+            };
+        }
+    }
+
+    /// Ends the connections that are in use; says how many that are.
+    pub(super) fn cut(&self) -> usize {
+        let mut state = self.lock();
+        let sockets = std::mem::take(&mut state.sockets);
+        let in_use = state.machine.figures().in_use;
+        drop(state);
+        sockets.iter().filter_map(Weak::upgrade).for_each(|socket| socket.shutdown());
+        in_use
+    }
+}
+
+impl State {
+    /// Takes note of a new connection, for [`Process::cut`].
+    pub(super) fn register(&mut self, connection: &Connection) {
+        self.sockets.retain(|socket| socket.strong_count() > 0);
+        self.sockets.extend(connection.socket().map(Arc::downgrade));
+    }
+
+    /// The connection belongs to the pool no longer.
+    pub(super) fn forget(&mut self, connection: &Connection) {
+        let socket = connection.socket().map(Arc::downgrade);
+        self.sockets.retain(|other| socket.as_ref().is_none_or(|socket| !socket.ptr_eq(other)));
+    }
+}
+
+/// How long somebody waits for a connection.
+pub(super) struct Patience {
+    until: Option<Instant>,
+    /// Whether it ends with the call's deadline, or before.
+    with_deadline: bool,
+    pub(super) exhausted: WhenExhausted,
+}
+
+impl Patience {
+    pub(super) fn new(config: &Config, deadline: Option<Instant>) -> Self {
+        match config.pool_timeout() {
+            // Without patience the core refuses at once; who waits then waits for the server, until the deadline.
+            Some(limit) if limit.is_zero() => {
+                Self { until: deadline, with_deadline: true, exhausted: WhenExhausted::Fail }
+            }
+            limit => {
+                let own = limit.and_then(|limit| Instant::now().checked_add(limit));
+                let until = own.into_iter().chain(deadline).min();
+                Self { until, with_deadline: until == deadline, exhausted: WhenExhausted::Wait }
+            }
+        }
+    }
+
+    /// Fails once it is over.
+    pub(super) fn check(&self, process: &Process) -> Result<()> {
+        let now = Instant::now();
+        if self.is_over(now) { Err(self.end(process.lock().machine.obstacle(now))) } else { Ok(()) }
+    }
+
+    fn is_over(&self, now: Instant) -> bool {
+        self.until.is_some_and(|until| until <= now)
+    }
+
+    fn end(&self, obstacle: Error) -> Error {
+        if self.with_deadline { setup::late(Some(&obstacle)) } else { obstacle }
+    }
+}

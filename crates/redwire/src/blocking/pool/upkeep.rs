@@ -1,0 +1,108 @@
+//! What a pool does while nobody asks: it keeps some connections warm, and closes those that are too old or idle for too long. Only
+//! pools that are told to do any of that have a thread for it.
+
+use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use redwire_core::pool::WhenExhausted;
+
+use super::{Made, Shared};
+
+/// The thread that looks after a pool. It ends with the pool.
+pub(super) struct Upkeep {
+    process: u32,
+    bell: Arc<Bell>,
+}
+
+/// Wakes the thread.
+#[derive(Default)]
+struct Bell {
+    rung: Mutex<bool>,
+    ringing: Condvar,
+}
+
+/// At least this often is looked, since what is due may come to be so at any time.
+const LOOK: Duration = Duration::from_millis(100);
+
+impl Upkeep {
+    /// Looks after the pool from now on, if it is told to do anything by itself.
+    pub(super) fn start(shared: &Shared) -> Option<Self> {
+        let config = shared.target.config();
+        let timed = config.idle_timeout().is_some() || config.max_lifetime().is_some();
+        if !timed && config.min_idle_connections() == 0 {
+            return None;
+        }
+        let (pool, bell) = (shared.this.clone(), Arc::new(Bell::default()));
+        let work = {
+            let bell = Arc::clone(&bell);
+            move || look_after(&pool, &bell)
+        };
+        let thread = thread::Builder::new().name("redwire-pool".to_owned()).spawn(work);
+        // Without it the pool works all the same, and is less tidy.
+        thread.ok().map(|_| Self { process: std::process::id(), bell })
+    }
+
+    /// Something changed that may be for the thread to see to.
+    pub(super) fn wake(&self) {
+        self.bell.ring();
+    }
+}
+
+impl Drop for Upkeep {
+    fn drop(&mut self) {
+        // A child process has not inherited the thread.
+        if self.process == std::process::id() {
+            self.bell.ring();
+        }
+    }
+}
+
+impl Bell {
+    fn ring(&self) {
+        *self.rung.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.ringing.notify_one();
+    }
+
+    /// Sleeps until it rings, but no longer than `limit`.
+    fn wait(&self, limit: Duration) {
+        let rung = self.rung.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = self.ringing.wait_timeout_while(rung, limit, |rung| !*rung);
+        *waited.unwrap_or_else(PoisonError::into_inner).0 = false;
+    }
+}
+
+fn look_after(pool: &Weak<Shared>, bell: &Bell) {
+    while let Some(shared) = pool.upgrade() {
+        let Some(next) = shared.tidy_up() else { return };
+        drop(shared);
+        bell.wait(next.map_or(LOOK, |next| next.saturating_duration_since(Instant::now()).min(LOOK)));
+    }
+}
+
+impl Shared {
+    /// Does what is due. Says when to look again, if that is known; `None` when the pool is closed.
+    fn tidy_up(&self) -> Option<Option<Instant>> {
+        let process = self.process();
+        loop {
+            let (now, random) = (Instant::now(), fastrand::u64(..));
+            let (permit, next, closed) = process.change(|state| {
+                state.machine.handle_timeout(now, random);
+                let permit = state.machine.poll_warm(now, random);
+                (permit, state.machine.poll_timeout(), state.machine.is_closed())
+            });
+            match permit {
+                _ if closed => return None,
+                None => return Some(next),
+                // Given back at once, to lie idle. One that fails is told by the accounts, which say when to try again.
+                Some(permit) => match self.make(process, permit, None, WhenExhausted::Fail) {
+                    Ok(Made::Connection(place)) => drop(place),
+                    Ok(Made::Queued(claim)) => {
+                        process.change(|state| state.machine.give_up(claim, now, random));
+                    }
+                    Err(_) => {}
+                },
+            }
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! How a socket comes to be connected: the look-up of the name, and attempts at its addresses, all before a deadline.
+//!
+//! Which address is tried when is decided in `redwire-core`. What cannot be interrupted runs on a thread of its own, which may
+//! outlive the call that started it, but not for long: what it brings then is dropped.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Instant;
+
+use redwire_core::config::{Config, Endpoint};
+use redwire_core::dial::Dial;
+use redwire_core::{Error, Outcome, Result};
+
+use super::{Socket, left};
+use crate::setup;
+use crate::socket;
+use crate::target::Target;
+
+/// Connects to `target` before `deadline`.
+pub(super) fn connect(target: &Target, deadline: Instant) -> Result<Socket> {
+    match target.endpoint() {
+        Endpoint::Tcp(address) => {
+            let config = target.config();
+            let addresses = resolve(&address.host, address.port, config, deadline)?;
+            let stream = connect_tcp(addresses, deadline)?;
+            socket::configure((&stream).into(), config)
+                .map_err(|error| Error::from_io("setting socket options", Outcome::NotSent, error))?;
+            Ok(Socket::Tcp(stream))
+        }
+        #[cfg(unix)]
+        Endpoint::Unix(path) => connect_unix(path, deadline)
+            .map(Socket::Unix)
+            .map_err(|error| Error::from_io("connecting", Outcome::NotSent, error)),
+        #[cfg(not(unix))]
+        Endpoint::Unix(_) => Err(Error::usage("this system has no Unix sockets")),
+    }
+}
+
+/// The addresses of `host`, looked up anew. An address stands for itself.
+fn resolve(host: &str, port: u16, config: &Config, deadline: Instant) -> Result<Vec<SocketAddr>> {
+    if let Ok(address) = host.parse::<IpAddr>() {
+        return Ok(vec![SocketAddr::new(address, port)]);
+    }
+    let (name, resolver) = (host.to_owned(), config.resolver().cloned());
+    let found = within(deadline, move || match resolver {
+        Some(resolver) => resolver.resolve(&name, port),
+        None => (name.as_str(), port).to_socket_addrs().map(Iterator::collect),
+    });
+    found.and_then(|found| found).map_err(|error| {
+        if error.kind() == io::ErrorKind::TimedOut {
+            return Error::from_io("looking up the host name", Outcome::NotSent, error);
+        }
+        setup::unresolved(host, error)
+    })
+}
+
+/// Does `work`, which cannot be told to hurry, on a thread, and waits for it until `deadline`. The thread goes on to the end
+/// of its work.
+pub(in crate::blocking) fn within<T: Send + 'static>(
+    deadline: Instant,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> io::Result<T> {
+    let (sender, receiver) = mpsc::sync_channel(1);
+    thread::Builder::new().name("redwire-connect".to_owned()).spawn(move || sender.send(work()))?;
+    match receiver.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+        Ok(done) => Ok(done),
+        Err(mpsc::RecvTimeoutError::Timeout) => Err(io::ErrorKind::TimedOut.into()),
+        Err(mpsc::RecvTimeoutError::Disconnected) => {
+            Err(io::Error::other("the thread that was to do it panicked"))
+        }
+    }
+}
+
+/// Tries `addresses` as [`Dial`] says. Each attempt has a thread, unless it is alone and none will follow: as long as a host
+/// has one address, there is no thread at all.
+fn connect_tcp(addresses: Vec<SocketAddr>, deadline: Instant) -> Result<TcpStream> {
+    let mut dial = Dial::new(addresses);
+    let (sender, receiver) = mpsc::channel();
+    let mut under_way = 0;
+    loop {
+        let now = Instant::now();
+        while let Some(address) = dial.poll_start(now) {
+            if under_way == 0 && dial.poll_timeout().is_none() {
+                match attempt(address, deadline) {
+                    Ok(stream) => return Ok(stream),
+                    Err(error) => dial.handle_failure(address, error, Instant::now()),
+                }
+            } else {
+                let sender = sender.clone();
+                let attempt = move || sender.send((address, attempt(address, deadline)));
+                match thread::Builder::new().name("redwire-connect".to_owned()).spawn(attempt) {
+                    Ok(_) => under_way += 1,
+                    Err(error) => {
+                        let error = Error::from_io("starting a thread", Outcome::NotSent, error);
+                        dial.handle_failure(address, error, now);
+                    }
+                }
+            }
+        }
+        if let Some(error) = dial.poll_failed() {
+            return Err(error);
+        }
+        let until = dial.poll_timeout().map_or(deadline, |next| next.min(deadline));
+        match receiver.recv_timeout(until.saturating_duration_since(now)) {
+            Ok((_, Ok(stream))) => return Ok(stream),
+            Ok((address, Err(error))) => {
+                under_way -= 1;
+                dial.handle_failure(address, error, Instant::now());
+            }
+            Err(_) => {
+                left(Some(deadline), Instant::now())
+                    .map_err(|error| Error::from_io("connecting", Outcome::NotSent, error))?;
+            }
+        }
+    }
+}
+
+fn attempt(address: SocketAddr, deadline: Instant) -> Result<TcpStream> {
+    let limit = deadline.saturating_duration_since(Instant::now());
+    let connected = match limit.is_zero() {
+        true => Err(io::ErrorKind::TimedOut.into()),
+        false => TcpStream::connect_timeout(&address, limit),
+    };
+    connected.map_err(|error| Error::from_io("connecting", Outcome::NotSent, error))
+}
+
+/// A Unix socket is connected at once, or its listener has as many callers waiting as it allows. The kernel tells nobody
+/// when that changes, but makes them wait without limit: so it is asked again and again instead.
+#[cfg(unix)]
+fn connect_unix(path: &std::path::Path, deadline: Instant) -> io::Result<std::os::unix::net::UnixStream> {
+    use socket2::{Domain, SockAddr, Socket, Type};
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    let address = SockAddr::unix(path)?;
+    socket.set_nonblocking(true)?;
+    loop {
+        match socket.connect(&address) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                left(Some(deadline), Instant::now())?;
+                thread::sleep(BETWEEN_TRIES);
+            }
+            Err(error) => return Err(error),
+            Ok(()) => break,
+        }
+    }
+    socket.set_nonblocking(false)?;
+    Ok(socket.into())
+}
+
+#[cfg(unix)]
+const BETWEEN_TRIES: std::time::Duration = std::time::Duration::from_millis(5);

@@ -1,0 +1,65 @@
+//! Who a connection is to the server: credentials, which may change while it lives, and the handshake that makes a used connection
+//! as new.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use redwire_core::handshake::Handshake;
+use redwire_core::{Outcome, Result, Value};
+
+use super::Wire;
+use crate::blocking::stream::within;
+use crate::credentials::{self, Pass};
+use crate::events::EventKind;
+use crate::setup;
+use crate::target::Target;
+
+impl Wire {
+    /// Makes it as new, whatever was said on it before. After a failure it is of no use.
+    pub(in crate::blocking) fn reset(&mut self, deadline: Instant) -> Result<()> {
+        let reset = fetch(&self.target, deadline).and_then(|pass| {
+            self.version = pass.version;
+            let (config, protocol) = (self.target.config(), self.target.protocol());
+            let handshake = Handshake::again(config, pass.credentials.as_ref(), protocol);
+            self.shake_hands(handshake, deadline)
+        });
+        reset.inspect_err(|error| self.lose(error))
+    }
+
+    /// Presents credentials that have changed. Where the server refuses them, the connection goes on as who it was.
+    #[inline]
+    pub(in crate::blocking) fn renew(&mut self, deadline: Option<Instant>) -> Result<()> {
+        let version = credentials::version(self.target.config());
+        if version == self.version { Ok(()) } else { self.authenticate(version, deadline) }
+    }
+
+    #[cold]
+    fn authenticate(&mut self, version: u64, deadline: Option<Instant>) -> Result<()> {
+        // Without a deadline of its own, a call is not held up for ever by this.
+        let deadline = deadline.unwrap_or_else(|| Instant::now() + self.target.config().connect_timeout());
+        self.version = version;
+        let refused = match fetch(&self.target, deadline) {
+            Ok(Pass { credentials: None, .. }) => return Ok(()),
+            Ok(Pass { credentials: Some(credentials), version }) => {
+                self.version = version;
+                let replies = self.exchange(&credentials.auth(), Some(deadline));
+                replies.map_err(|error| error.with_outcome(Outcome::NotSent))?.read::<Value>().err()
+            }
+            Err(error) => Some(error),
+        };
+        if let Some(error) = refused {
+            self.target.tell(EventKind::Refused(self.target.locate(error)));
+        }
+        Ok(())
+    }
+}
+
+/// The credentials to present. A provider may take its time, but not more than there is.
+pub(super) fn fetch(target: &Arc<Target>, deadline: Instant) -> Result<Pass> {
+    if target.config().credential_provider().is_none() {
+        return Pass::get(target.config());
+    }
+    let target = Arc::clone(target);
+    let fetched = within(deadline, move || Pass::get(target.config()));
+    fetched.map_err(|error| setup::io_error("asking for credentials", error)).and_then(|pass| pass)
+}

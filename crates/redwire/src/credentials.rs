@@ -1,0 +1,146 @@
+//! Credentials of connections: asking for them, and a provider whose credentials the program changes itself. It must not know how
+//! they are presented.
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use redwire_core::Result;
+use redwire_core::config::Config;
+pub use redwire_core::credentials::{CredentialFuture, CredentialProvider, Credentials, Provider};
+
+/// What a connection authenticates with, and which version of it that is.
+#[derive(Debug)]
+pub(crate) struct Pass {
+    pub(crate) credentials: Option<Credentials>,
+    pub(crate) version: u64,
+}
+
+impl Pass {
+    /// Asks the provider, who may block; without one, the configuration knows.
+    pub(crate) fn get(config: &Config) -> Result<Self> {
+        let Some(provider) = config.credential_provider() else { return Ok(Self::fixed(config)) };
+        // Looked at first: credentials that change while they are asked for are asked for once more.
+        let version = provider.version();
+        Ok(Self { credentials: Some(provider.credentials()?), version })
+    }
+
+    /// As [`get`](Self::get), of a provider who must not block.
+    #[cfg(feature = "tokio")]
+    pub(crate) async fn fetch(config: &Config) -> Result<Self> {
+        let Some(provider) = config.credential_provider() else { return Ok(Self::fixed(config)) };
+        let version = provider.version();
+        Ok(Self { credentials: Some(provider.credentials_future().await?), version })
+    }
+
+    fn fixed(config: &Config) -> Self {
+        Self { credentials: config.static_credentials(), version: 0 }
+    }
+}
+
+/// The newest version of the credentials; 0 without a provider.
+#[inline]
+pub(crate) fn version(config: &Config) -> u64 {
+    config.credential_provider().map_or(0, |provider| provider.version())
+}
+
+/// Credentials that the program replaces while connections live: each then authenticates anew between two replies, and no
+/// call fails. Clones share the same credentials.
+///
+/// ```
+/// use redwire::config::Config;
+/// use redwire::credentials::{Credentials, RotatingCredentials};
+///
+/// let token = RotatingCredentials::new(Credentials::new("service", "token 1"));
+/// let config = Config::builder().host("db.example").credential_provider(token.clone()).build()?;
+/// // Later, in whatever task or thread renews the token:
+/// token.rotate(Credentials::new("service", "token 2"));
+/// # Ok::<(), redwire::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct RotatingCredentials(Arc<Rotating>);
+
+struct Rotating {
+    version: AtomicU64,
+    state: Mutex<State>,
+}
+
+struct State {
+    credentials: Credentials,
+    listeners: Vec<Weak<dyn Fn() + Send + Sync>>,
+}
+
+impl RotatingCredentials {
+    /// Begins with `credentials`.
+    #[must_use]
+    pub fn new(credentials: Credentials) -> Self {
+        let state = State { credentials, listeners: Vec::new() };
+        Self(Arc::new(Rotating { version: AtomicU64::new(1), state: Mutex::new(state) }))
+    }
+
+    /// Replaces the credentials, for connections that live and those to come. The server should know the new ones by now, and go
+    /// on knowing the old ones for a moment.
+    pub fn rotate(&self, credentials: Credentials) {
+        let mut state = self.lock();
+        state.credentials = credentials;
+        self.0.version.fetch_add(1, Ordering::Release);
+        state.listeners.retain(|listener| listener.strong_count() > 0);
+        let listeners: Vec<_> = state.listeners.iter().filter_map(Weak::upgrade).collect();
+        drop(state);
+        listeners.iter().for_each(|listener| listener());
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl CredentialProvider for RotatingCredentials {
+    fn credentials(&self) -> Result<Credentials> {
+        Ok(self.lock().credentials.clone())
+    }
+
+    fn version(&self) -> u64 {
+        self.0.version.load(Ordering::Acquire)
+    }
+
+    fn on_change(&self, notify: Weak<dyn Fn() + Send + Sync>) {
+        self.lock().listeners.push(notify);
+    }
+}
+
+impl fmt::Debug for RotatingCredentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RotatingCredentials").field("version", &self.version()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicUsize;
+
+    use super::*;
+
+    #[test]
+    fn a_rotation_is_told_and_changes_what_is_given() {
+        let rotating = RotatingCredentials::new(Credentials::new("ann", "one"));
+        let config = Config::builder().credential_provider(rotating.clone()).build().unwrap();
+        let told = Arc::new(AtomicUsize::new(0));
+        let listener: Arc<dyn Fn() + Send + Sync> = {
+            let told = Arc::clone(&told);
+            Arc::new(move || {
+                told.fetch_add(1, Ordering::Relaxed);
+            })
+        };
+        rotating.on_change(Arc::downgrade(&listener));
+        let before = Pass::get(&config).unwrap();
+        rotating.rotate(Credentials::new("ann", "two"));
+        let after = Pass::get(&config).unwrap();
+        assert_eq!(after.credentials, Some(Credentials::new("ann", "two")));
+        assert!(after.version != before.version && after.version == version(&config));
+        drop(listener);
+        rotating.rotate(Credentials::new("ann", "three"));
+        assert_eq!(told.load(Ordering::Relaxed), 1, "one who is gone is not told");
+        assert!(!format!("{rotating:?} {after:?}").contains("two"));
+    }
+}

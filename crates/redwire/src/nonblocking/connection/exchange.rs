@@ -1,0 +1,237 @@
+//! Sending and receiving on a connection of one caller. It only waits; which bytes to send and whose reply has come is decided in
+//! `redwire-core`.
+
+use std::future::poll_fn;
+use std::io;
+use std::pin::pin;
+use std::task::Poll;
+use std::time::Instant;
+
+use redwire_core::call::Call;
+use redwire_core::facts::Facts;
+use redwire_core::link::Ticket;
+use redwire_core::{Error, Outcome, Replies, Result};
+use tokio::time::timeout_at;
+
+use super::{Connection, Pending};
+use crate::credentials::{self, Pass};
+use crate::events::EventKind;
+use crate::setup;
+
+impl Connection {
+    pub(super) async fn exchange(&mut self, call: &impl Call, deadline: Option<Instant>) -> Result<Replies> {
+        self.ready(deadline).await?;
+        let ticket =
+            self.link.submit(call.count(), call.size(), |outbox| call.write(outbox), (), deadline)?;
+        self.wait(ticket, deadline).await
+    }
+
+    /// Sends what is packed already, connecting first, and waits for its replies.
+    pub(in crate::nonblocking) async fn exchange_packed(
+        &mut self,
+        commands: &[u8],
+        count: u32,
+        deadline: Option<Instant>,
+    ) -> Result<Replies> {
+        self.ready(deadline).await?;
+        self.transact(commands, count, deadline).await
+    }
+
+    pub(super) fn exchange_boxed(
+        &mut self,
+        command: Vec<u8>,
+        facts: &'static Facts,
+        deadline: Option<Instant>,
+    ) -> Pending<'_, Replies> {
+        Box::pin(async move {
+            self.ready(deadline).await?;
+            self.dirt.handle_command(facts);
+            self.transact(&command, 1, deadline).await
+        })
+    }
+
+    async fn transact(&mut self, commands: &[u8], count: u32, deadline: Option<Instant>) -> Result<Replies> {
+        let ticket = self.link.submit(count, commands.len(), |outbox| outbox.copy(commands), (), deadline)?;
+        self.wait(ticket, deadline).await
+    }
+
+    /// Connected first where it never was, and with the newest credentials. A connection that was lost stays so until
+    /// [`reconnect`](Self::reconnect), since the state that the caller built up on it is gone.
+    pub(super) async fn ready(&mut self, deadline: Option<Instant>) -> Result<()> {
+        if let Some(ticket) = self.waiting.take() {
+            self.link.abandon(ticket);
+        }
+        self.leave_parent();
+        if self.wire.is_some() && pin!(self.cut.notified()).enable() {
+            return Err(self.lose(setup::closed_client()));
+        }
+        if let Some(error) = &self.lost {
+            return Err(error.clone().with_outcome(Outcome::NotSent));
+        }
+        match &self.wire {
+            None => self.reconnect_by(deadline).await,
+            // In a transaction, or ahead of replies that are to be read first, it would come amiss.
+            Some(wire)
+                if wire.version != credentials::version(self.target.config())
+                    && self.sent.is_empty()
+                    && !self.dirt.is_bound() =>
+            {
+                self.authenticate(deadline).await
+            }
+            Some(_) => Ok(()),
+        }
+    }
+
+    /// What a forked child inherits is the parent's. Not even dropping it would leave the parent alone: that ends the stream
+    /// both have, and tells the parent's runtime to forget it.
+    pub(super) fn leave_parent(&mut self) {
+        if self.process != std::process::id() {
+            self.process = std::process::id();
+            std::mem::forget(self.wire.take());
+            self.disconnect();
+        }
+    }
+
+    /// Presents new credentials. Where the server refuses them, the connection goes on with the old ones.
+    pub(super) async fn authenticate(&mut self, deadline: Option<Instant>) -> Result<()> {
+        let config = self.target.config();
+        // Without a deadline of its own, a call is not held up for ever by this.
+        let deadline = deadline.unwrap_or_else(|| Instant::now() + config.connect_timeout());
+        let version = credentials::version(config);
+        let fetched = timeout_at(deadline.into(), Pass::fetch(config)).await;
+        let fetched = fetched.map_err(|_| Error::timeout(Outcome::NotSent))?;
+        let Some(wire) = &mut self.wire else { return Ok(()) };
+        // One change is answered once, whatever comes of it.
+        wire.version = fetched.as_ref().map_or(version, |pass| pass.version);
+        let refused = match fetched.map(|pass| pass.credentials) {
+            Ok(None) => return Ok(()),
+            Ok(Some(credentials)) => {
+                let replies = self.transact(&credentials.auth().to_bytes(), 1, Some(deadline)).await;
+                // Nothing of the call itself was sent yet.
+                replies.map_err(|error| error.with_outcome(Outcome::NotSent))?.read::<()>().err()
+            }
+            Err(error) => Some(error),
+        };
+        if let Some(error) = refused {
+            self.target.tell(EventKind::Refused(self.target.locate(error)));
+        }
+        Ok(())
+    }
+
+    /// Writes all that waits to be written, and hands out what comes meanwhile.
+    pub(super) async fn flush(&mut self, deadline: Option<Instant>) -> Result<()> {
+        while self.wants_transmit() {
+            match deadline {
+                None => drop(self.receive().await?),
+                Some(deadline) => match timeout_at(deadline.into(), self.receive()).await {
+                    Ok(received) => drop(received?),
+                    Err(_) => return Err(Error::timeout(Outcome::MaybeExecuted)),
+                },
+            }
+        }
+        Ok(())
+    }
+
+    fn wants_transmit(&self) -> bool {
+        !self.outbox.is_empty() || self.link.wants_transmit()
+    }
+
+    /// Waits until `ticket` has its replies or its failure. If the future is dropped, the next call gives the ticket up.
+    pub(super) async fn wait(&mut self, ticket: Ticket, deadline: Option<Instant>) -> Result<Replies> {
+        let interval = self.target.config().health_check_interval();
+        self.heard = Instant::now();
+        let mut ticket = ticket;
+        loop {
+            match self.link.poll_reply(ticket, |()| {}) {
+                Ok(result) => return result,
+                Err(waiting) => self.waiting = Some(waiting),
+            }
+            let check = interval.and_then(|interval| self.heard.checked_add(interval));
+            let next = [deadline, check].into_iter().flatten().min();
+            let received = match next {
+                None => self.receive().await,
+                Some(next) => match timeout_at(next.into(), self.receive()).await {
+                    Ok(received) => received,
+                    Err(_) => self.handle_silence(deadline).await,
+                },
+            };
+            if let Ok(true) = received {
+                self.heard = Instant::now();
+            }
+            // Put there just above, and nobody else holds the connection.
+            let Some(waiting) = self.waiting.take() else { return received.map(|_| Replies::default()) };
+            ticket = waiting;
+        }
+    }
+
+    /// Nothing came for a while: the deadline has passed, or it is time to ask whether the server lives.
+    async fn handle_silence(&mut self, deadline: Option<Instant>) -> Result<bool> {
+        let now = Instant::now();
+        if deadline.is_some_and(|deadline| deadline <= now) {
+            self.link.handle_timeout(now, 0, None)?;
+            return Ok(false);
+        }
+        let Some(interval) = self.target.config().health_check_interval() else { return Ok(false) };
+        let left = deadline.map_or(interval, |deadline| interval.min(deadline - now));
+        match self.health.check(left).await {
+            // An answer to somebody else may be older than this silence is to seem.
+            Ok(alive) => {
+                self.heard = alive;
+                Ok(false)
+            }
+            // The deadline comes first: it is told by the link.
+            Err(_) if left < interval => Ok(false),
+            Err(error) => Err(self.lose(error)),
+        }
+    }
+
+    /// Writes and reads, each as far as it goes, until something came in (`true`) or all is written. Loses nothing when
+    /// dropped.
+    pub(super) async fn receive(&mut self) -> Result<bool> {
+        let Some(wire) = &mut self.wire else {
+            return Err(self.lost.clone().unwrap_or_else(setup::closed_client));
+        };
+        let (link, outbox) = (&mut self.link, &mut self.outbox);
+        let cut = self.cut.notified();
+        let progress = async {
+            let mut cut = pin!(cut);
+            poll_fn(|cx| {
+                if outbox.is_empty() {
+                    link.poll_transmit(outbox);
+                }
+                let had_bytes = !outbox.is_empty();
+                let flushed = wire.writer.poll_flush(cx, outbox, |written| link.handle_sent(written))?;
+                match wire.reader.poll_read(cx, wire.inbound.spare()) {
+                    Poll::Pending if had_bytes && flushed.is_ready() => Poll::Ready(Ok(None)),
+                    Poll::Pending if cut.as_mut().poll(cx).is_ready() => {
+                        Poll::Ready(Err(io::Error::other(setup::closed_client())))
+                    }
+                    read => read.map_ok(Some),
+                }
+            })
+            .await
+        };
+        let result = match progress.await {
+            Ok(None) => Ok(false),
+            Ok(Some(0)) => Err(Error::closed_by_peer(Outcome::MaybeExecuted)),
+            Ok(Some(_)) => match wire.inbound.poll_frames(&mut wire.frames) {
+                Ok(_) => link.handle_frames(&mut wire.frames).map(|()| true),
+                Err(error) => Err(error.into()),
+            },
+            Err(error) => Err(setup::io_error("reading or writing", error)),
+        };
+        link.poll_woken(&mut self.woken);
+        self.woken.clear();
+        result.map_err(|error| self.lose(error))
+    }
+
+    pub(super) fn lose(&mut self, error: Error) -> Error {
+        let error = self.target.locate(error);
+        self.link.handle_lost(&error);
+        self.wire = None;
+        self.target.tell(EventKind::Lost(error.clone()));
+        self.lost = Some(error.clone());
+        self.outbox.clear();
+        error
+    }
+}

@@ -1,0 +1,130 @@
+//! A connection that goes from one user to the next: whether it may, and what is done about it. What a user left behind is known
+//! to the core's `Dirt`. This file must not know pools.
+
+use std::time::Instant;
+
+use redwire_core::dirt::{Dirt, Repair};
+use redwire_core::handshake::Handshake;
+use redwire_core::{Cmd, Error, Outcome, Result, Value};
+use tokio::time::timeout_at;
+
+use super::{Connection, OnConnect};
+use crate::credentials::{self, Pass};
+use crate::setup;
+
+/// Whether a connection can be used again.
+#[derive(Debug)]
+pub(in crate::nonblocking) enum Readiness {
+    Ready,
+    /// It was lost while nobody used it.
+    Lost,
+    /// Its last user left it in a state that could not be mended.
+    Dirty,
+    /// The server refuses what makes it ready: another would fare no better.
+    Refused(Error),
+}
+
+impl Connection {
+    /// Whether nothing is under way and nobody left anything, so that the next user may find it as new.
+    pub(in crate::nonblocking) fn is_clean(&self) -> bool {
+        let quiet = self.sent.is_empty() && self.waiting.is_none() && self.outbox.is_empty();
+        quiet
+            && self.link.is_idle()
+            && !self.link.wants_transmit()
+            && self.lost.is_none()
+            && self.wire.as_ref().is_some_and(|wire| wire.inbound.is_empty())
+            && self.dirt.repair(self.target.config().db()) != Repair::Drop
+    }
+
+    /// Whether it was lost.
+    pub(in crate::nonblocking) fn is_lost(&self) -> bool {
+        self.wire.is_none()
+    }
+
+    /// Leaves the next user the callback of the pool, whatever this one did to it.
+    pub(in crate::nonblocking) fn restore(&mut self, on_connect: Option<&OnConnect>) {
+        self.on_connect.clear();
+        self.on_connect.extend(on_connect.cloned());
+    }
+
+    /// Makes it as new for a user who wants `db`, before `deadline`. Where nothing was left behind and it was used lately, that
+    /// takes no round trip.
+    pub(in crate::nonblocking) async fn renew(&mut self, db: u32, deadline: Option<Instant>) -> Readiness {
+        let interval = self.target.config().health_check_interval();
+        let limit = interval.and_then(|interval| Instant::now().checked_add(interval));
+        let limit = [limit, deadline].into_iter().flatten().min();
+        let renewing = self.mend(db);
+        let mended = match limit {
+            None => renewing.await,
+            Some(limit) => {
+                timeout_at(limit.into(), renewing).await.unwrap_or_else(|_| Err(setup::late(None)))
+            }
+        };
+        match mended {
+            Ok(true) => Readiness::Ready,
+            Ok(false) => Readiness::Dirty,
+            Err(error) if error.outcome() == Outcome::Rejected => Readiness::Refused(error),
+            Err(error) => {
+                // What a call met with is told already.
+                if self.lost.is_none() {
+                    self.lose(error);
+                }
+                Readiness::Lost
+            }
+        }
+    }
+
+    /// Says whether it could be mended; an error where it was lost.
+    async fn mend(&mut self, db: u32) -> Result<bool> {
+        let config = self.target.config();
+        let idle = self.heard.elapsed();
+        // While it is looked at it lies here: one that was left in the middle of that is lost.
+        let Some(mut wire) = self.wire.take() else { return Err(lost()) };
+        if !wire.is_silent().await? {
+            return Ok(false);
+        }
+        let outdated = wire.version != credentials::version(config);
+        let repair = self.dirt.repair(db);
+        let unsure = config.health_check_interval().is_some_and(|interval| idle > interval);
+        if repair == Repair::None && !outdated && unsure {
+            wire.ping().await?;
+        }
+        self.wire = Some(wire);
+        match repair {
+            Repair::Drop => return Ok(false),
+            Repair::Reset => self.reset().await?,
+            Repair::None | Repair::Select if outdated => self.authenticate(None).await?,
+            Repair::None | Repair::Select => {}
+        }
+        if self.dirt.repair(db) == Repair::Select {
+            self.choose(db).await?;
+        }
+        self.heard = Instant::now();
+        Ok(true)
+    }
+
+    /// Chooses the database that a user wants.
+    async fn choose(&mut self, db: u32) -> Result<()> {
+        let select = Cmd::<Value>::new("SELECT").arg(db);
+        self.exchange_packed(&select.to_bytes(), 1, None).await?.read::<()>()?;
+        self.dirt.handle_selected(db);
+        Ok(())
+    }
+
+    /// `RESET`, and another handshake, in one write.
+    async fn reset(&mut self) -> Result<()> {
+        let pass = Pass::fetch(self.target.config()).await?;
+        let again = Handshake::again(self.target.config(), pass.credentials.as_ref(), self.target.protocol());
+        let Some(wire) = self.wire.take() else { return Err(lost()) };
+        // Where it cannot be reset, another can still be made.
+        let mut wire = wire.shake_hands(again).await.map_err(|error| error.with_outcome(Outcome::NotSent))?;
+        wire.version = pass.version;
+        self.wire = Some(wire);
+        self.dirt = Dirt::new(self.target.config().db());
+        self.introduce_by(None).await
+    }
+}
+
+fn lost() -> Error {
+    Error::closed_by_peer(Outcome::NotSent)
+}

@@ -1,0 +1,71 @@
+//! Whether the server of a connection that waits still lives. The connection itself cannot tell: a command that waits holds up
+//! the question, too. So it is asked over another one, by one caller for all. What counts as dead is decided here for both
+//! callers and pools: silence, and nothing else.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use redwire_core::{Error, Outcome, Result};
+use tokio::sync::Mutex;
+use tokio::time::timeout;
+
+use super::wire::Wire;
+use crate::target::Target;
+
+/// Asks a server whether it lives, over a connection of its own, beyond the limit of a pool; made when somebody first asks.
+pub(super) struct Health {
+    target: Arc<Target>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    wire: Option<Wire>,
+    /// When the server was last known to live.
+    alive: Option<Instant>,
+}
+
+impl Health {
+    pub(super) fn new(target: Arc<Target>) -> Self {
+        Self { target, state: Mutex::default() }
+    }
+
+    /// When the server was last known to live. Fails if it does not answer within `limit`; an answer that is younger than half of
+    /// that will do.
+    pub(super) async fn check(&self, limit: Duration) -> Result<Instant> {
+        let asking = async {
+            let mut state = self.state.lock().await;
+            if let Some(alive) = state.alive.filter(|alive| alive.elapsed() < limit / 2) {
+                return Ok(alive);
+            }
+            let asked = self.ask(&mut state, limit).await.map(|()| Instant::now());
+            state.alive = asked.as_ref().ok().copied();
+            asked
+        };
+        timeout(limit, asking).await.unwrap_or_else(|_| Err(Error::silent_peer(Outcome::MaybeExecuted)))
+    }
+
+    async fn ask(&self, state: &mut State, limit: Duration) -> Result<()> {
+        // Taken out: a question that is given up leaves no connection that owes an answer.
+        if let Some(mut wire) = state.wire.take()
+            && wire.ping().await.is_ok()
+        {
+            state.wire = Some(wire);
+            return Ok(());
+        }
+        // Shaking hands is proof enough; so is whatever else the server, or its machine, answers.
+        match Wire::connect(&self.target, Instant::now().checked_add(limit)).await {
+            Ok(wire) => state.wire = Some(wire),
+            Err(error) if error.is_timeout() => return Err(Error::silent_peer(Outcome::MaybeExecuted)),
+            Err(_) => {}
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Health {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Health").field("target", &self.target).finish_non_exhaustive()
+    }
+}

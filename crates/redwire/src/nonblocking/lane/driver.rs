@@ -1,0 +1,313 @@
+//! The task behind a shared connection: it reads, hands out replies, writes what has gathered, and makes the connection anew when
+//! it is lost. It only waits; see the parent.
+
+use std::future::poll_fn;
+use std::io;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker, ready};
+use std::time::{Duration, Instant};
+
+use redwire_core::inbound::{Frames, Inbound};
+use redwire_core::outage::{Outage, Turn, heals};
+use redwire_core::outbox::Outbox;
+use redwire_core::{Error, ErrorKind, Outcome, Result};
+use tokio::time::Sleep;
+
+use super::{Phase, Shared, State, rotation};
+use crate::credentials;
+use crate::events::EventKind;
+use crate::nonblocking::stream::Writer;
+use crate::nonblocking::wire::Wire;
+use crate::setup;
+
+/// Keeps the connection up until the client is closed.
+pub(super) async fn drive(shared: Arc<Shared>, mut first: Option<Wire>) {
+    let _guard = Guard(&shared);
+    let mut driver = Driver::new(&shared);
+    let backoff = shared.target.config().reconnect_backoff();
+    let mut outage = Outage::default();
+    loop {
+        let connected = match first.take() {
+            Some(wire) => Some(Ok(wire)),
+            None => driver.meanwhile(shared.connect()).await,
+        };
+        let error = match connected {
+            None => return,
+            Some(Ok(wire)) => {
+                outage.handle_connected();
+                let Some(error) = driver.run(wire).await else { return };
+                // Whoever learns of it and calls again must not meet the lost connection.
+                driver.handle_down(&error);
+                shared.target.tell(EventKind::Lost(shared.target.locate(error.clone())));
+                error
+            }
+            Some(Err(error)) => {
+                driver.handle_down(&error);
+                error
+            }
+        };
+        outage.handle_failure(error, backoff, Instant::now(), fastrand::u64(..));
+        if driver.until_turn(&mut outage).await.is_none() {
+            return;
+        }
+    }
+}
+
+/// Tells callers when the driver ends without being asked to: its runtime was shut down.
+struct Guard<'a>(&'a Shared);
+
+impl Drop for Guard<'_> {
+    fn drop(&mut self) {
+        let message = "the runtime that drove the connection has ended";
+        self.0.end(Phase::Undriven, &Error::new(ErrorKind::Closed, Outcome::NotSent, message));
+    }
+}
+
+/// The task behind a lane: what it holds between two polls.
+struct Driver<'a> {
+    shared: &'a Arc<Shared>,
+    outbox: Outbox,
+    woken: Vec<Waker>,
+    timer: Pin<Box<Sleep>>,
+    yielded: bool,
+    /// How many bytes have come in.
+    received: u64,
+}
+
+impl<'a> Driver<'a> {
+    fn new(shared: &'a Arc<Shared>) -> Self {
+        let timer = Box::pin(tokio::time::sleep(Duration::ZERO));
+        Self { shared, outbox: Outbox::default(), woken: Vec::new(), timer, yielded: false, received: 0 }
+    }
+
+    /// Drives `wire` until it is lost; `None` when the client is closed.
+    async fn run(&mut self, wire: Wire) -> Option<Error> {
+        let Wire { mut reader, writer, mut inbound, mut frames, version, .. } = wire;
+        let writer = Arc::new(writer);
+        {
+            let mut state = self.shared.lock();
+            state.writer = Some(Arc::clone(&writer));
+            state.cause = None;
+            state.link.handle_connected(Instant::now());
+        }
+        // They may have changed since the connection asked for them.
+        if version != credentials::version(self.shared.target.config()) {
+            rotation::handle_change(self.shared);
+        }
+        poll_fn(|cx| {
+            loop {
+                // Room for the next read is made only when there is something to read: by then the replies before
+                // it have been decoded, and their memory serves again.
+                if reader.poll_ready(cx).is_ready()
+                    && let Poll::Ready(read) = reader.poll_read(cx, inbound.spare())
+                {
+                    match self.handle_read(read, &mut inbound, &mut frames) {
+                        Ok(()) => continue,
+                        Err(error) => return Poll::Ready(Some(error)),
+                    }
+                }
+                if let Err(error) = ready!(self.poll_write(cx, &writer)) {
+                    return Poll::Ready(error);
+                }
+            }
+        })
+        .await
+    }
+
+    /// Hands out the replies that came, and wakes those who wait for them.
+    #[inline]
+    fn handle_read(
+        &mut self,
+        read: io::Result<usize>,
+        inbound: &mut Inbound,
+        frames: &mut Frames,
+    ) -> Result<()> {
+        let read = read.map_err(|error| setup::io_error("reading", error))?;
+        if read == 0 {
+            return Err(Error::closed_by_peer(Outcome::MaybeExecuted));
+        }
+        self.received += read as u64;
+        if inbound.poll_frames(frames)? {
+            let mut state = self.shared.lock();
+            let result = state.link.handle_frames(frames);
+            match &result {
+                Ok(()) => state.link.poll_woken(&mut self.woken),
+                // Before those who have their replies go on, lest their next calls be written to a bad connection.
+                Err(error) => state.lose(&self.shared.target.locate(error.clone()), &mut self.woken),
+            }
+            drop(state);
+            self.woken.drain(..).for_each(Waker::wake);
+            result?;
+        }
+        Ok(())
+    }
+
+    /// Writes what has gathered, then sleeps. Ready when there is more to do at once, or (`Err`) no more to do at all.
+    #[inline]
+    fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        writer: &Writer,
+    ) -> Poll<std::result::Result<(), Option<Error>>> {
+        loop {
+            if self.outbox.is_empty() && !self.take_outgoing(cx)? {
+                return self.poll_timer(cx).map(|late| late.map_err(Some));
+            }
+            if self.outbox.is_empty() {
+                // Others are about to ask, too: let them, and write all in one.
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            let mut sent = 0;
+            let flushed = writer.poll_flush(cx, &mut self.outbox, |written| sent += written);
+            self.shared.lock().link.handle_sent(sent);
+            match flushed {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(Some(setup::io_error("writing", error)))),
+                Poll::Pending => {
+                    self.sleep(cx)?;
+                    return self.poll_timer(cx).map(|late| late.map_err(Some));
+                }
+            }
+        }
+    }
+
+    /// Takes what waits to be written. Goes to sleep where nothing does; says whether there is anything to do.
+    #[inline]
+    fn take_outgoing(&mut self, cx: &Context<'_>) -> std::result::Result<bool, Option<Error>> {
+        let mut state = self.shared.lock();
+        if state.phase == Phase::Closed {
+            return Err(None);
+        }
+        if state.rest.is_empty() && state.link.expects_more() && state.link.wants_transmit() && !self.yielded
+        {
+            self.yielded = true;
+            return Ok(true);
+        }
+        self.yielded = false;
+        if state.rest.is_empty() {
+            state.link.poll_transmit(&mut self.outbox);
+        } else {
+            std::mem::swap(&mut state.rest, &mut self.outbox);
+        }
+        state.writing = !self.outbox.is_empty();
+        if !state.writing {
+            state.register(cx);
+        }
+        Ok(state.writing)
+    }
+
+    fn sleep(&self, cx: &Context<'_>) -> std::result::Result<(), Option<Error>> {
+        let mut state = self.shared.lock();
+        state.register(cx);
+        if state.phase == Phase::Closed { Err(None) } else { Ok(()) }
+    }
+
+    /// Sets the timer to the next deadline, and fails what is late. Ready when something was late; an error when the peer is
+    /// dead.
+    fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        let mut late = false;
+        loop {
+            let mut state = self.shared.lock();
+            let next = state.link.poll_timeout();
+            // A timer that goes off too early is only set again: it need not be moved for every request.
+            if let (Some(next), armed) = (next, state.armed)
+                && armed.is_none_or(|armed| next < armed)
+            {
+                state.armed = Some(next);
+                drop(state);
+                self.timer.as_mut().reset(next.into());
+                state = self.shared.lock();
+            }
+            if state.armed.is_none() {
+                break;
+            }
+            drop(state);
+            if self.timer.as_mut().poll(cx).is_pending() {
+                break;
+            }
+            late = true;
+            self.handle_timer()?;
+        }
+        if late { Poll::Ready(Ok(())) } else { Poll::Pending }
+    }
+
+    fn handle_timer(&mut self) -> Result<()> {
+        let mut state = self.shared.lock();
+        let State { link, cause, armed, .. } = &mut *state;
+        *armed = None;
+        let alive = link.handle_timeout(Instant::now(), self.received, cause.as_ref());
+        link.poll_woken(&mut self.woken);
+        drop(state);
+        self.woken.drain(..).for_each(Waker::wake);
+        alive
+    }
+
+    /// There is no connection, for now. Where waiting will not help, those who wait are told so.
+    fn handle_down(&mut self, error: &Error) {
+        let error = self.shared.target.locate(error.clone());
+        let mut state = self.shared.lock();
+        if state.writer.is_some() || !heals(&error) {
+            state.lose(&error, &mut self.woken);
+        } else {
+            state.cause = Some(error);
+        }
+        drop(state);
+        self.outbox.clear();
+        self.woken.drain(..).for_each(Waker::wake);
+    }
+
+    /// Waits until the connection may be tried again, and where waiting alone is no use, until somebody asks for it;
+    /// `None` when the client is closed.
+    async fn until_turn(&mut self, outage: &mut Outage) -> Option<()> {
+        let mut hopeless = false;
+        loop {
+            let backoff = self.shared.target.config().reconnect_backoff();
+            match outage.poll_turn(backoff, Instant::now(), fastrand::u64(..)) {
+                Turn::Now => break,
+                Turn::At(next) => self.meanwhile(tokio::time::sleep_until(next.into())).await?,
+                Turn::Hopeless(next, _) => {
+                    hopeless = true;
+                    self.meanwhile(tokio::time::sleep_until(next.into())).await?;
+                }
+            }
+        }
+        if hopeless { self.until_asked().await } else { Some(()) }
+    }
+
+    /// Awaits `future` while deadlines are kept; `None` when the client is closed.
+    async fn meanwhile<T>(&mut self, future: impl Future<Output = T>) -> Option<T> {
+        let mut future = pin!(future);
+        poll_fn(|cx| {
+            if self.sleep(cx).is_err() {
+                return Poll::Ready(None);
+            }
+            if let Poll::Ready(output) = future.as_mut().poll(cx) {
+                return Poll::Ready(Some(output));
+            }
+            while self.poll_timer(cx).is_ready() {}
+            Poll::Pending
+        })
+        .await
+    }
+
+    /// Waits until somebody submits something; `None` when the client is closed.
+    async fn until_asked(&mut self) -> Option<()> {
+        let shared = self.shared;
+        self.meanwhile(poll_fn(
+            |_| if shared.lock().link.is_idle() { Poll::Pending } else { Poll::Ready(()) },
+        ))
+        .await
+    }
+}
+
+impl State {
+    /// The driver sleeps; whoever has work for it wakes it.
+    #[inline]
+    fn register(&mut self, cx: &Context<'_>) {
+        if !self.driver.as_ref().is_some_and(|driver| driver.will_wake(cx.waker())) {
+            self.driver = Some(cx.waker().clone());
+        }
+    }
+}

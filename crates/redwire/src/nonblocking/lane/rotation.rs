@@ -1,0 +1,76 @@
+//! New credentials on a connection that lives: an `AUTH` takes its place among the requests, so nobody waits for it and no call
+//! fails. It must not know where credentials come from.
+
+use std::fmt;
+use std::sync::Arc;
+use std::task::Waker;
+use std::time::Instant;
+
+use redwire_core::ErrorKind;
+
+use super::Shared;
+use crate::credentials::{self, Pass};
+use crate::events::EventKind;
+
+/// Listens to the provider of a client's credentials for as long as it lives.
+pub(super) struct Rotation {
+    _listener: Arc<dyn Fn() + Send + Sync>,
+}
+
+impl Rotation {
+    /// `None` where credentials are part of the configuration.
+    pub(super) fn watch(shared: &Arc<Shared>) -> Option<Self> {
+        let provider = shared.target.config().credential_provider()?;
+        let shared = Arc::downgrade(shared);
+        let listener: Arc<dyn Fn() + Send + Sync> = Arc::new(move || {
+            if let Some(shared) = shared.upgrade() {
+                handle_change(&shared);
+            }
+        });
+        provider.on_change(Arc::downgrade(&listener));
+        Some(Self { _listener: listener })
+    }
+}
+
+/// There are new credentials. A connection that is made from now on asks for them by itself.
+pub(super) fn handle_change(shared: &Arc<Shared>) {
+    let state = shared.lock();
+    let runtime = state.runtime.clone().filter(|_| state.writer.is_some() && !state.is_inherited());
+    drop(state);
+    if let Some(runtime) = runtime {
+        runtime.spawn(reauthenticate(Arc::clone(shared)));
+    }
+}
+
+/// Presents the credentials, until they are the newest. Several changes may do so at the same time, and whoever asked earlier
+/// be answered later: so each looks again once it is done.
+async fn reauthenticate(shared: Arc<Shared>) {
+    let config = shared.target.config();
+    loop {
+        let pass = match Pass::fetch(config).await {
+            Ok(pass) => pass,
+            Err(error) => return shared.target.tell(EventKind::Refused(shared.target.locate(error))),
+        };
+        let Some(credentials) = pass.credentials else { return };
+        let deadline = config.timeout().and_then(|limit| Instant::now().checked_add(limit));
+        let answer = match shared.submit(&credentials.auth(), Waker::noop(), deadline) {
+            Ok(ticket) => shared.wait(ticket).await.and_then(|mut replies| replies.read::<()>()),
+            Err(error) => Err(error),
+        };
+        match answer {
+            Ok(()) => {}
+            // The next connection, if there is to be one, asks for itself.
+            Err(error) if matches!(error.kind(), ErrorKind::Connection(_) | ErrorKind::Closed) => return,
+            Err(error) => shared.target.tell(EventKind::Refused(shared.target.locate(error))),
+        }
+        if pass.version == credentials::version(config) {
+            return;
+        }
+    }
+}
+
+impl fmt::Debug for Rotation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Rotation")
+    }
+}

@@ -1,0 +1,289 @@
+//! Connections that are lent out, async: the face. Who gets which, and when, is decided in `redwire-core`; [`lending`] waits and connects.
+
+mod lease;
+mod lending;
+mod upkeep;
+
+use std::fmt;
+use std::panic::Location;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, Weak};
+use std::task::Waker;
+use std::time::{Duration, Instant};
+
+use redwire_core::Result;
+use redwire_core::config::Config;
+use redwire_core::pool::{self, Closing, Figures, Holder, PoolLimits};
+use tokio::sync::Notify;
+
+use super::connection::{Connection, OnConnect};
+use super::events::Events;
+use super::health::Health;
+use crate::setup;
+use crate::target::Target;
+pub use lease::Lease;
+
+/// The core's accounting, of boxed connections and sleeping tasks.
+type Machine = pool::Pool<Box<Connection>, Waker>;
+
+/// Connections to one server, at most `max_connections` of them, each lent to one user at a time.
+///
+/// Cheap to clone; clones are the same pool. Those who wait get their turn in the order they came. A connection that comes
+/// back is as new for the next user: in its database, in no transaction, or it is closed. Most programs want a
+/// [`Client`](crate::Client), which has a pool inside.
+///
+/// ```no_run
+/// # async fn example() -> redwire::Result<()> {
+/// use redwire::prelude::*;
+///
+/// let pool = redwire::Pool::connect("redis://localhost?max_connections=10").await?;
+/// let mut lease = pool.get().await?;
+/// lease.set("greeting", "hello").await?;
+/// drop(lease);
+/// println!("{} of {} idle", pool.figures().idle, pool.figures().size);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Pool(Arc<Shared>);
+
+struct Shared {
+    target: Arc<Target>,
+    health: Arc<Health>,
+    on_connect: Option<OnConnect>,
+    /// The database of those who come.
+    db: AtomicU32,
+    state: Mutex<State>,
+    /// Tells those who close the pool, and those who keep it, that a connection was closed.
+    changed: Notify,
+}
+
+struct State {
+    machine: Machine,
+    limits: PoolLimits,
+    /// Whose connections these are.
+    process: u32,
+    /// Whether a task keeps the pool warm and young.
+    kept: bool,
+    /// What ends the connections there are, and some that are gone.
+    cuts: Vec<Weak<Notify>>,
+}
+
+impl Pool {
+    /// Connects to the server that `url` names; the grammar is told at
+    /// [`ConfigBuilder::url`](crate::config::ConfigBuilder::url).
+    ///
+    /// # Errors
+    /// A bad URL, a connection that cannot be made within the connect timeout, or a step of the handshake that failed.
+    pub async fn connect(url: &str) -> Result<Self> {
+        Self::open(Config::from_url(url)?).await
+    }
+
+    /// Connects as `config` says.
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect).
+    pub async fn open(config: Config) -> Result<Self> {
+        let pool = Self::lazy(config)?;
+        drop(pool.get().await?);
+        Ok(pool)
+    }
+
+    /// As [`open`](Self::open); each connection, now and later, is given to `on_connect` before anybody else uses it.
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect); also what `on_connect` returns.
+    pub async fn open_with(config: Config, on_connect: OnConnect) -> Result<Self> {
+        let pool = Self::lazy_with(config, on_connect)?;
+        drop(pool.get().await?);
+        Ok(pool)
+    }
+
+    /// A pool that connects when it is used first.
+    ///
+    /// # Errors
+    /// A bad URL, or options that this version has no part for.
+    pub fn connect_lazy(url: &str) -> Result<Self> {
+        Self::lazy(Config::from_url(url)?)
+    }
+
+    /// As [`connect_lazy`](Self::connect_lazy), with a configuration.
+    ///
+    /// # Errors
+    /// Options that this version has no part for.
+    pub fn lazy(config: Config) -> Result<Self> {
+        Ok(Self::to(Target::new(config)?, None))
+    }
+
+    /// As [`lazy`](Self::lazy), with [`open_with`](Self::open_with)'s `on_connect`.
+    ///
+    /// # Errors
+    /// As [`lazy`](Self::lazy).
+    pub fn lazy_with(config: Config, on_connect: OnConnect) -> Result<Self> {
+        Ok(Self::to(Target::new(config)?, Some(on_connect)))
+    }
+
+    fn to(target: Arc<Target>, on_connect: Option<OnConnect>) -> Self {
+        let limits = setup::pool_limits(target.config());
+        Self::limited(target, on_connect, limits)
+    }
+
+    /// The pool of a client, whose shared connection counts as one.
+    pub(super) fn beside(target: Arc<Target>, on_connect: Option<OnConnect>) -> Self {
+        let mut limits = setup::pool_limits(target.config());
+        limits.max = (limits.max - 1).max(1);
+        Self::limited(target, on_connect, limits)
+    }
+
+    fn limited(target: Arc<Target>, on_connect: Option<OnConnect>, limits: PoolLimits) -> Self {
+        let state = State {
+            machine: Machine::new(limits),
+            limits,
+            process: std::process::id(),
+            kept: false,
+            cuts: Vec::new(),
+        };
+        Self(Arc::new(Shared {
+            health: Arc::new(Health::new(Arc::clone(&target))),
+            db: AtomicU32::new(target.config().db()),
+            on_connect,
+            state: Mutex::new(state),
+            changed: Notify::new(),
+            target,
+        }))
+    }
+
+    pub(super) fn target(&self) -> &Arc<Target> {
+        &self.0.target
+    }
+
+    /// What each new connection is given to first.
+    pub(super) fn callback(&self) -> Option<OnConnect> {
+        self.0.on_connect.clone()
+    }
+
+    /// The options this pool was made with.
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        self.0.target.config()
+    }
+
+    /// Borrows a connection: an idle one, a new one, or the next that comes back. Waits for it until `pool_timeout`, or for as
+    /// long as `timeout` allows. Dropping the future gives up the place in the queue.
+    ///
+    /// # Errors
+    /// [`PoolExhausted`](crate::ErrorKind::PoolExhausted) or a timeout when none came back in time; an error of connecting; the
+    /// pool is closed.
+    #[track_caller]
+    pub fn get(&self) -> impl Future<Output = Result<Lease>> + Send + '_ {
+        let deadline = self.config().timeout().and_then(|limit| Instant::now().checked_add(limit));
+        self.lease(Some(Location::caller()), deadline)
+    }
+
+    /// As [`get`](Self::get), but waits and connects no longer than `limit`, in place of `timeout`; `pool_timeout` holds as well.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    #[track_caller]
+    pub fn get_within(&self, limit: Duration) -> impl Future<Output = Result<Lease>> + Send + '_ {
+        self.lease(Some(Location::caller()), Instant::now().checked_add(limit))
+    }
+
+    /// A connection to the same server that does not belong to the pool, not connected yet.
+    #[must_use]
+    pub fn connection(&self) -> Connection {
+        self.new_connection()
+    }
+
+    /// Whether `lease` comes from this pool.
+    #[must_use]
+    pub fn owns(&self, lease: &Lease) -> bool {
+        lease.is_from(self)
+    }
+
+    /// Chooses the database of all who borrow from now on, in place of `db`. Whether it exists is told to the next of them.
+    pub fn select(&self, db: u32) {
+        self.0.db.store(db, Ordering::Relaxed);
+    }
+
+    /// Closes all connections: those that are idle now, those in use when they come back.
+    pub fn disconnect(&self) {
+        self.with(|machine| machine.reset());
+    }
+
+    /// Closes the connections that nobody uses.
+    pub fn disconnect_idle(&self) {
+        self.with(|machine| machine.clear_idle(Closing::Disconnected));
+    }
+
+    /// What the pool is doing, and has done so far.
+    #[must_use]
+    pub fn figures(&self) -> Figures {
+        self.with(|machine| machine.figures())
+    }
+
+    /// Who has connections: where in the program each was asked for, and since when. One that is held for long may have been
+    /// forgotten.
+    ///
+    /// ```no_run
+    /// # fn example(pool: redwire::Pool) {
+    /// for holder in pool.holders() {
+    ///     if let Some(location) = holder.location {
+    ///         println!("held for {:?} by {location}", holder.since.elapsed());
+    ///     }
+    /// }
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn holders(&self) -> Vec<Holder> {
+        self.with(|machine| machine.holders().collect())
+    }
+
+    /// What happens to the connections of this pool, from now on.
+    #[must_use]
+    pub fn events(&self) -> Events {
+        Events::new(self.target().events().listen())
+    }
+
+    /// Lends no more connections, fails those who wait, and waits until all are back, but no longer than `limit`. Those that are
+    /// not are ended: whoever uses one sees it closed. Says how many that were.
+    pub async fn close(&self, limit: Duration) -> usize {
+        self.with(|machine| machine.close());
+        let drained = async {
+            loop {
+                let changed = self.0.changed.notified();
+                if self.with(|machine| machine.is_drained()) {
+                    return;
+                }
+                changed.await;
+            }
+        };
+        let _ = tokio::time::timeout(limit, drained).await;
+        let left = self.figures().in_use;
+        self.cut();
+        left
+    }
+
+    /// Lends no more connections, fails those who wait, and ends those in use.
+    pub fn close_now(&self) {
+        self.with(|machine| machine.close());
+        self.cut();
+    }
+
+    fn cut(&self) {
+        let cuts = std::mem::take(&mut self.lock().cuts);
+        cuts.iter().filter_map(Weak::upgrade).for_each(|cut| cut.notify_one());
+    }
+
+    /// Whether the pool was closed.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.with(|machine| machine.is_closed())
+    }
+}
+
+impl fmt::Debug for Pool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pool").field("config", self.config()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,99 @@
+//! A connection on loan. It goes back when it is dropped, however that comes about.
+
+use std::ops::{Deref, DerefMut};
+use std::time::Instant;
+
+use redwire_core::pool::{Closing, Permit};
+
+use super::Pool;
+use crate::nonblocking::connection::Connection;
+
+/// A [`Connection`] borrowed from a [`Pool`], which gets it back when this is dropped.
+///
+/// Every command family works on it. State such as the database or a transaction is the borrower's own, and is gone for the
+/// next one. A connection that was lost stays so until [`reconnect`](Connection::reconnect); the pool does not lend it again.
+#[derive(Debug)]
+#[must_use = "a lease that is not used keeps others waiting"]
+pub struct Lease {
+    pool: Pool,
+    /// There until it is given back.
+    held: Option<(Permit, Box<Connection>)>,
+    process: u32,
+}
+
+impl Lease {
+    pub(super) fn new(pool: &Pool, permit: Permit, connection: Box<Connection>) -> Self {
+        Self { pool: pool.clone(), held: Some((permit, connection)), process: std::process::id() }
+    }
+
+    pub(super) fn is_from(&self, pool: &Pool) -> bool {
+        std::sync::Arc::ptr_eq(&self.pool.0, &pool.0)
+    }
+
+    /// Closes the connection instead of giving it back.
+    pub fn discard(self) {
+        self.close(Closing::Disconnected);
+    }
+
+    /// Takes the connection out of the pool, which may make another in its place.
+    #[must_use]
+    pub fn detach(mut self) -> Connection {
+        let Some((permit, mut connection)) = self.held.take() else { unreachable!("{GIVEN_BACK}") };
+        connection.outlive_pool();
+        self.part_with(permit, Closing::Disconnected);
+        *connection
+    }
+
+    pub(super) fn close(mut self, why: Closing) {
+        if let Some((permit, mut connection)) = self.held.take() {
+            connection.disconnect();
+            self.part_with(permit, why);
+        }
+    }
+
+    fn part_with(&self, permit: Permit, why: Closing) {
+        // The permit of a parent process means nothing to the accounts of its child.
+        if self.process == std::process::id() {
+            self.pool.with(|machine| machine.discard(permit, why, Instant::now(), fastrand::u64(..)));
+            self.pool.0.changed.notify_waiters();
+        }
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        let Some((permit, mut connection)) = self.held.take() else { return };
+        if self.process == std::process::id() && connection.is_clean() {
+            let (now, random) = (Instant::now(), fastrand::u64(..));
+            connection.restore(self.pool.0.on_connect.as_ref());
+            self.pool.with(|machine| machine.release(permit, connection, now, random));
+            return;
+        }
+        let why = if connection.is_lost() { Closing::Lost } else { Closing::Dirty };
+        connection.disconnect();
+        self.part_with(permit, why);
+    }
+}
+
+/// Only the end of a lease takes its connection away.
+const GIVEN_BACK: &str = "a lease has its connection until its end";
+
+impl Deref for Lease {
+    type Target = Connection;
+
+    fn deref(&self) -> &Connection {
+        match &self.held {
+            Some((_, connection)) => connection,
+            None => unreachable!("{GIVEN_BACK}"),
+        }
+    }
+}
+
+impl DerefMut for Lease {
+    fn deref_mut(&mut self) -> &mut Connection {
+        match &mut self.held {
+            Some((_, connection)) => connection,
+            None => unreachable!("{GIVEN_BACK}"),
+        }
+    }
+}
