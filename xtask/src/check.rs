@@ -9,8 +9,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
-use crate::repository::{cargo, root, run, works};
+use crate::repository::{cargo, root, run, run_quietly, works};
 use crate::servers;
+
+/// Sets of features that have to compile, besides all of them: none, and each that others could lean on unseen.
+const FEATURES: [&str; 3] = ["", "tokio", "tls"];
 
 /// Runs them; the arguments go to `cargo test`.
 ///
@@ -32,12 +35,9 @@ pub(crate) fn all(args: &[String]) -> Result<(), String> {
         println!("\n== {}", name(server));
         if index == 0 {
             step(run(runner.command(&["--workspace", "--all-features"], args).env("REDWIRE_SERVER", server)));
-            if runner == Runner::Nextest && args.is_empty() {
-                // nextest runs no examples from documentation.
-                let mut docs = cargo(&["test", "--quiet", "--doc", "--workspace", "--all-features"]);
-                step(run(docs.env("REDWIRE_SERVER", server)));
+            if args.is_empty() {
+                others(runner, server).into_iter().for_each(&mut step);
             }
-            step(run(&mut cargo(&["check", "--quiet", "-p", "redwire", "--lib", "--no-default-features"])));
         } else if has_integration_tests() {
             let only = ["-p", "redwire", "--all-features", "--test", "*"];
             step(run(runner.command(&only, args).env("REDWIRE_SERVER", server)));
@@ -47,6 +47,39 @@ pub(crate) fn all(args: &[String]) -> Result<(), String> {
     let seconds = begin.elapsed().as_secs();
     println!("\n{steps} test runs, {} failed, in {seconds} s, with {}", failures.len(), names.join(", "));
     if failures.is_empty() { Ok(()) } else { Err(failures.join("\n")) }
+}
+
+/// What `cargo test` with all features leaves out.
+fn others(runner: Runner, server: &Path) -> Vec<Result<(), String>> {
+    let mut done = Vec::new();
+    if runner == Runner::Nextest {
+        // nextest runs no examples from documentation.
+        let mut docs = cargo(&["test", "--quiet", "--doc", "--workspace", "--all-features"]);
+        done.push(run(docs.env("REDWIRE_SERVER", server)));
+    }
+    for features in FEATURES {
+        let words = ["check", "--quiet", "-p", "redwire", "--lib", "--no-default-features", "--features"];
+        done.push(run(cargo(&words).arg(features)));
+    }
+    // What is said of options whose feature is missing.
+    done.push(run(&mut cargo(&["test", "--quiet", "-p", "redwire", "--lib"])));
+    for example in examples() {
+        let words = ["run", "--quiet", "-p", "redwire", "--all-features", "--example", &example];
+        done.push(run_quietly(cargo(&words).env("REDWIRE_SERVER", server)));
+    }
+    done
+}
+
+/// The examples of the product: whoever reads them must find them working.
+fn examples() -> Vec<String> {
+    let files = fs::read_dir(root().join("crates/redwire/examples")).into_iter().flatten().flatten();
+    let mut names: Vec<String> = files
+        .map(|file| file.path())
+        .filter(|path| path.extension() == Some(OsStr::new("rs")) || path.join("main.rs").is_file())
+        .filter_map(|path| Some(path.file_stem()?.to_str()?.to_owned()))
+        .collect();
+    names.sort_unstable();
+    names
 }
 
 /// What runs tests.

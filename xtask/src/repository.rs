@@ -29,6 +29,20 @@ pub(crate) fn run(command: &mut Command) -> Result<(), String> {
     }
 }
 
+/// As [`run`], but what the program prints is only shown if it fails.
+pub(crate) fn run_quietly(command: &mut Command) -> Result<(), String> {
+    let line = line(command);
+    println!("$ {line}");
+    match command.output() {
+        Ok(output) if output.status.success() => Ok(()),
+        Ok(output) => {
+            println!("{}", String::from_utf8_lossy(&[output.stdout, output.stderr].concat()));
+            Err(format!("`{line}` failed ({})", output.status))
+        }
+        Err(error) => Err(format!("`{line}` can't be run: {error}")),
+    }
+}
+
 /// Whether a program runs and succeeds; its output is thrown away.
 pub(crate) fn works(command: &mut Command) -> bool {
     command.output().is_ok_and(|output| output.status.success())

@@ -8,10 +8,18 @@
 mod common;
 
 mod cancelling;
+mod closing;
 mod hostile;
+mod large;
+mod leases;
+mod liveness;
 mod lost;
 mod outage;
+mod pause;
 mod pieces;
+mod questions;
+mod repeating;
 mod silence;
 mod step;
 mod transcript;
+mod waiting;

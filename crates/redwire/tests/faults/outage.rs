@@ -4,16 +4,18 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use redwire::{AuthenticationFault, Error, ErrorKind, Outcome, Value};
+use bytes::Bytes;
+use redwire::{AuthenticationFault, Error, ErrorKind, Outcome, Value, cmd};
 use redwire_testkit::{Direction, Fault, Proxy, Server, eventually};
 
-use crate::common::{Client, Driver, GRACE, LIMIT, Setup, runtime, timed, words};
+use crate::common::{Client, Driver, GRACE, LIMIT, Setup, runtime, stood_still_since, timed, words};
 
 both!(
     calls_during_an_outage_end_by_their_deadline_and_never_run,
     service_returns_by_itself,
     a_dead_server_is_not_stormed,
     a_wrong_password_causes_no_storm,
+    an_outage_under_load_leaves_the_count_exact,
     values_stay_with_their_keys_through_all_of_it,
 );
 
@@ -83,6 +85,47 @@ fn service_returns_by_itself(setup: Setup) {
         eventually("service returns", LIMIT, || client.run::<Value>("PING").is_ok());
         assert!(restarted.elapsed() < Duration::from_millis(1500), "{:?}", restarted.elapsed());
     }
+}
+
+/// Calls go on all through an outage: what they say became of them adds up.
+fn an_outage_under_load_leaves_the_count_exact(setup: Setup) {
+    let server = Server::start();
+    let proxy = Proxy::start(server.addr());
+    let client = setup.client(&proxy.url(), "timeout=200ms&max_connections=8&reconnect_backoff=constant:5ms");
+    let end = Instant::now() + Duration::from_millis(1500);
+    let tallies = thread::scope(|scope| {
+        let callers: Vec<_> = (0..8).map(|_| scope.spawn(|| count_until(&client, end))).collect();
+        for _ in 0..3 {
+            thread::sleep(Duration::from_millis(200));
+            proxy.set(Direction::ToServer, Fault::Refuse);
+            proxy.reset_all();
+            thread::sleep(Duration::from_millis(250));
+            proxy.heal();
+        }
+        callers.into_iter().map(|caller| caller.join().unwrap()).collect::<Vec<_>>()
+    });
+    let [done, unknown, not_sent] = [0, 1, 2].map(|i| tallies.iter().map(|tally| tally[i]).sum::<i64>());
+    eventually("service returns", LIMIT, || client.run::<Value>("PING").is_ok());
+    let executed: i64 = server.command(&["GET", "n"]).unwrap().parse().unwrap();
+    assert!((done..=done + unknown).contains(&executed), "{executed} of {done} done and {unknown} unknown");
+    assert!(done > 100 && not_sent > 0, "{done} done, {unknown} unknown, {not_sent} not sent");
+}
+
+/// So many `INCR`s were done, may have been, and were not.
+fn count_until(client: &Client, end: Instant) -> [i64; 3] {
+    let mut tally = [0; 3];
+    while Instant::now() < end {
+        let begun = Instant::now();
+        let (result, took) = timed(|| client.run::<i64>("INCR n"));
+        assert!(took <= Duration::from_millis(200) + GRACE + stood_still_since(begun), "{took:?}");
+        match result.map_err(|error| error.outcome()) {
+            Ok(_) => tally[0] += 1,
+            Err(Outcome::MaybeExecuted) => tally[1] += 1,
+            Err(Outcome::NotSent) => tally[2] += 1,
+            Err(outcome) => panic!("{outcome:?}"),
+        }
+    }
+    tally
 }
 
 /// New connections at the proxy while `seconds` pass with eight threads calling.
@@ -231,5 +274,47 @@ fn a_full_queue_is_told_at_once() {
             }
             assert!(client.execute(words::<Value>("PING")).await.is_ok());
         });
+    }
+}
+
+/// FAULTS 49: so has what waits to be written, in bytes.
+#[test]
+fn a_full_queue_of_bytes_is_told_at_once() {
+    let server = Server::start();
+    for protocol in [3, 2] {
+        let setup = Setup { driver: Driver::Tokio, protocol };
+        let options = "timeout=500ms&max_queued_bytes=1000000&reconnect_backoff=constant:10ms";
+        let Client::Tokio(client) = setup.client(&server.url(), options) else {
+            panic!("the async client was asked for")
+        };
+        server.kill();
+        let value = Bytes::from(vec![b'v'; 300_000]);
+        runtime().block_on(async {
+            // Notices that there is no connection, and waits for one.
+            let _ = client.execute(words::<Value>("PING").timeout(Duration::from_millis(50))).await;
+            let begun = Instant::now();
+            let calls: Vec<_> = (0..10)
+                .map(|_| {
+                    let (client, set) = (client.clone(), cmd::<Value>("SET").arg("k").arg(&value));
+                    tokio::spawn(async move { (client.execute(set).await.unwrap_err(), begun.elapsed()) })
+                })
+                .collect();
+            let (mut full, mut late) = (0, 0);
+            for call in calls {
+                let (error, took) = call.await.unwrap();
+                assert_eq!(error.outcome(), Outcome::NotSent, "{error}");
+                assert!(took <= Duration::from_millis(500) + GRACE, "{took:?}: {error}");
+                match error.kind() {
+                    ErrorKind::QueueFull => full += usize::from(took < GRACE),
+                    _ => late += usize::from(error.is_timeout()),
+                }
+            }
+            assert_eq!((full, late), (7, 3), "three fit");
+        });
+        server.restart();
+        eventually("service returns", LIMIT, || {
+            runtime().block_on(client.execute(words::<Value>("PING"))).is_ok()
+        });
+        assert_eq!(server.command(&["EXISTS", "k"]).unwrap(), "0");
     }
 }

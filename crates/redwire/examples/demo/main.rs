@@ -1,8 +1,10 @@
 //! A walk through the features, on a private server, with both drivers: `cargo xtask demo`.
 //!
-//! Each step says what it does, shows the answer and how long it took. Nothing outside is touched: the server is
+//! Each step says what it does, shows the answer and how long it took. Nothing outside is touched: the servers are
 //! started for the walk and stopped after it.
 #![allow(clippy::print_stdout, reason = "a program for the terminal: printing is its work")]
+
+mod outages;
 
 use std::collections::HashMap;
 use std::fmt::Debug;
@@ -33,7 +35,10 @@ fn main() -> Result<()> {
     act("What goes wrong is told apart");
     mistakes(&server)?;
 
-    println!("\nThe server is stopped; nothing is left behind.");
+    act("A server is killed, restarted, frozen and thawed under load");
+    outages::show()?;
+
+    println!("\nThe servers are stopped; nothing is left behind.");
     Ok(())
 }
 

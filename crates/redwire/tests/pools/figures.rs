@@ -1,0 +1,196 @@
+//! What a pool tells of itself at each step, and who has its connections (I4). REFERENCE P3.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use redwire::{Closing, Value};
+use redwire_testkit::{FakeServer, Server, Step, eventually, shared};
+
+use crate::common::pool::Pool;
+use crate::common::{Connection, LIMIT, Setup, kill_named, runtime};
+
+both!(
+    every_step_is_counted,
+    each_reason_of_closing_is_counted,
+    waits_are_measured,
+    holders_are_named_by_file_and_line,
+    calls_of_clients_hold_nothing_for_long,
+);
+
+/// Size, idle, in use, connecting, waiting.
+#[track_caller]
+fn check(pool: &Pool, now: [usize; 5], created: u64) {
+    let figures = pool.figures();
+    let found = [figures.size, figures.idle, figures.in_use, figures.connecting, figures.waiting];
+    assert_eq!((found, figures.created), (now, created), "{figures:?}");
+}
+
+fn every_step_is_counted(setup: Setup) {
+    let pool = setup.pool(&shared().url(), "max_connections=2&timeout=30s");
+    check(&pool, [0, 0, 0, 0, 0], 0);
+    let first = pool.get().unwrap();
+    check(&pool, [1, 0, 1, 0, 0], 1);
+    let second = pool.get().unwrap();
+    check(&pool, [2, 0, 2, 0, 0], 2);
+    thread::scope(|scope| {
+        let third = scope.spawn(|| pool.get().unwrap());
+        eventually("it waits", LIMIT, || pool.figures().waiting == 1);
+        check(&pool, [2, 0, 2, 0, 1], 2);
+        drop(first);
+        let third = third.join().unwrap();
+        check(&pool, [2, 0, 2, 0, 0], 2);
+        drop(second);
+        check(&pool, [2, 1, 1, 0, 0], 2);
+        drop(third);
+    });
+    check(&pool, [2, 2, 0, 0, 0], 2);
+    pool.disconnect_idle();
+    check(&pool, [0, 0, 0, 0, 0], 2);
+    assert_eq!(pool.figures().waits.count(), 1);
+
+    // A connection that is being made, and one that cannot be.
+    let silent = FakeServer::script([Step::Stall]);
+    let pool = setup.pool(&silent.url(), "connect_timeout=300ms");
+    thread::scope(|scope| {
+        let connecting = scope.spawn(|| pool.get_within(Duration::from_millis(200)).unwrap_err());
+        eventually("it connects", LIMIT, || pool.figures().connecting == 1);
+        check(&pool, [1, 0, 0, 1, 0], 0);
+        assert!(connecting.join().unwrap().is_timeout());
+    });
+    check(&pool, [0, 0, 0, 0, 0], 0);
+    assert_eq!(pool.figures().failed, 1);
+}
+
+/// A reason, a pool to show it on, and what brings it about once.
+type Reason = (Closing, &'static str, fn(&Pool, &Server));
+
+const REASONS: &[Reason] = &[
+    (Closing::Idle, "idle_timeout=50ms&", |pool, _| {
+        drop(pool.get().unwrap());
+        eventually("it was idle for too long", LIMIT, || pool.figures().size == 0);
+    }),
+    (Closing::Lifetime, "max_lifetime=50ms&", |pool, _| {
+        let (held, begin) = (pool.get().unwrap(), Instant::now());
+        eventually("its time is over", LIMIT, || begin.elapsed() > Duration::from_millis(60));
+        drop(held);
+    }),
+    (Closing::Dirty, "", |pool, _| pool.get().unwrap().send("ECHO unread").unwrap()),
+    (Closing::Lost, "", |pool, server| {
+        let mut held = pool.get().unwrap();
+        assert_eq!(kill_named(server, "reasons"), 1);
+        assert!(held.run::<Value>("PING").is_err());
+    }),
+    (Closing::Disconnected, "", |pool, _| pool.get().unwrap().discard()),
+    (Closing::Closed, "", |pool, _| {
+        drop(pool.get().unwrap());
+        pool.close_now();
+    }),
+];
+
+fn each_reason_of_closing_is_counted(setup: Setup) {
+    let server = Server::start();
+    for (reason, options, act) in REASONS {
+        let pool = setup.pool(&server.url(), &format!("{options}client_name=reasons"));
+        act(&pool, &server);
+        let figures = pool.figures();
+        for why in Closing::ALL {
+            assert_eq!(figures.closed(why), u64::from(why == *reason), "{reason:?}: {figures:?}");
+        }
+        assert_eq!((figures.size, figures.created), (0, 1), "{reason:?}: {figures:?}");
+    }
+    // Lost while nobody has it, it is counted when somebody would.
+    let pool = setup.pool(&server.url(), "client_name=reasons");
+    drop(pool.get().unwrap());
+    assert_eq!(kill_named(&server, "reasons"), 1);
+    drop(pool.get().unwrap());
+    assert_eq!((pool.figures().closed(Closing::Lost), pool.figures().created), (1, 2));
+}
+
+fn waits_are_measured(setup: Setup) {
+    let pool = setup.pool(&shared().url(), "max_connections=1&timeout=30s");
+    drop(pool.get().unwrap());
+    assert_eq!((pool.figures().waits.count(), pool.figures().waits.longest()), (0, Duration::ZERO));
+    let hold = Duration::from_millis(40);
+    for _ in 0..4 {
+        let held = pool.get().unwrap();
+        thread::scope(|scope| {
+            let waiting = scope.spawn(|| drop(pool.get().unwrap()));
+            eventually("it waits", LIMIT, || pool.figures().waiting == 1);
+            thread::sleep(hold);
+            drop(held);
+            waiting.join().unwrap();
+        });
+    }
+    let waits = pool.figures().waits;
+    assert_eq!(waits.count(), 4);
+    assert!(waits.longest() >= hold && waits.longest() < LIMIT, "{waits:?}");
+    assert!(waits.quantile(0.5) >= hold, "{waits:?}");
+    assert_eq!(waits.buckets().map(|(_, count)| count).sum::<u64>(), 4);
+    let short = waits.buckets().filter(|(below, _)| below.is_some_and(|below| below <= hold));
+    assert_eq!(short.map(|(_, count)| count).sum::<u64>(), 0, "{waits:?}");
+}
+
+fn holders_are_named_by_file_and_line(setup: Setup) {
+    let pool = setup.pool(&shared().url(), "");
+    assert!(pool.holders().is_empty());
+    let begin = Instant::now();
+    let (first, line) = (pool.get().unwrap(), line!());
+    let (second, next_line) = (pool.get_within(LIMIT).unwrap(), line!());
+    let mut holders = pool.holders();
+    holders.sort_by_key(|holder| holder.since);
+    let found: Vec<_> = holders
+        .iter()
+        .map(|holder| {
+            let location = holder.location.expect("it is tracked");
+            assert!(holder.since >= begin && holder.since <= Instant::now());
+            (location.file().rsplit('/').next().unwrap(), location.line())
+        })
+        .collect();
+    assert_eq!(found, [("figures.rs", line), ("figures.rs", next_line)]);
+    drop(first);
+    assert_eq!(pool.holders().len(), 1);
+    // Taken out of the pool, it is nobody's any more.
+    let detached: Connection = second.detach();
+    assert!(pool.holders().is_empty());
+    drop(detached);
+}
+
+fn calls_of_clients_hold_nothing_for_long(setup: Setup) {
+    let client = setup.client(&shared().url(), "");
+    let pool = Pool::of(&client);
+    let list = setup.key("popped");
+    thread::scope(|scope| {
+        let popping = scope.spawn(|| client.run::<(String, String)>(&format!("BLPOP {list} 0")));
+        eventually("it holds one", LIMIT, || pool.holders().len() == 1);
+        assert_eq!(pool.holders()[0].location, None, "no place in the program");
+        client.run::<i64>(&format!("RPUSH {list} x")).unwrap();
+        assert_eq!(popping.join().unwrap().unwrap().1, "x");
+    });
+    assert!(pool.holders().is_empty());
+}
+
+/// Each future remembers where it was made, not where it was awaited.
+#[test]
+fn a_task_is_known_by_where_it_asked() {
+    let url = shared().url();
+    runtime().block_on(async {
+        let pool = redwire::Pool::connect(&url).await.unwrap();
+        let (lease, line) = (pool.get(), line!());
+        let lease = tokio::spawn({
+            let pool = pool.clone();
+            async move { pool.get_within(LIMIT).await.map(|lease| (lease, line!())) }
+        })
+        .await
+        .unwrap()
+        .map(|spawned| (spawned, lease));
+        let ((spawned, spawned_line), lease) = lease.unwrap();
+        let own = lease.await.unwrap();
+        let mut lines: Vec<u32> =
+            pool.holders().iter().map(|holder| holder.location.unwrap().line()).collect();
+        lines.sort_unstable();
+        let mut expected = [line, spawned_line];
+        expected.sort_unstable();
+        assert_eq!(lines, expected);
+        drop((own, spawned));
+    });
+}

@@ -1,0 +1,136 @@
+//! What a pool does while nobody asks: some connections stay ready, and those that are old or unused go (I6). REFERENCE P1.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use redwire::Closing;
+use redwire_testkit::{Server, eventually, shared};
+
+use crate::common::{GRACE, LIMIT, Setup, kill_named, named_clients, timed};
+
+both!(
+    some_connections_are_kept_ready,
+    connections_kept_ready_return_after_an_outage,
+    unused_connections_are_closed,
+    connections_that_grow_old_are_replaced_one_by_one,
+    a_connection_too_old_is_not_lent_again,
+    upkeep_ends_with_its_pool,
+);
+
+/// The connections with this name, as the server knows them.
+fn ids(server: &Server, name: &str) -> BTreeSet<u64> {
+    let named = server.client_list().into_iter().filter(|client| client["name"] == name);
+    named.map(|client| client["id"].parse().unwrap()).collect()
+}
+
+fn some_connections_are_kept_ready(setup: Setup) {
+    let server = Server::start();
+    let pool = setup.open_pool(&server.url(), "min_idle_connections=3&client_name=warm").unwrap();
+    eventually("three are ready", LIMIT, || pool.figures().idle == 3);
+    assert_eq!(named_clients(&server, "warm"), 3);
+    // One that is taken is made up for; those given back stay.
+    let held = pool.get().unwrap();
+    eventually("three are ready", LIMIT, || pool.figures().idle == 3);
+    drop(held);
+    assert_eq!(pool.figures().idle, 4);
+    drop([pool.get().unwrap(), pool.get().unwrap(), pool.get().unwrap()]);
+    assert_eq!(pool.figures().created, 4, "they were ready");
+    // Whoever finds a dead one gets another, and they are made up for.
+    let before = ids(&server, "warm");
+    assert_eq!(kill_named(&server, "warm"), 4);
+    let mut leases: Vec<_> = (0..4).map(|_| pool.get().unwrap()).collect();
+    assert!(leases.iter_mut().all(|lease| lease.run::<String>("PING").unwrap() == "PONG"));
+    drop(leases);
+    eventually("three others are ready", LIMIT, || {
+        let now = ids(&server, "warm");
+        now.len() >= 3 && now.is_disjoint(&before) && pool.figures().idle >= 3
+    });
+}
+
+fn connections_kept_ready_return_after_an_outage(setup: Setup) {
+    let server = Server::start();
+    let options = "min_idle_connections=2&client_name=warm&timeout=300ms";
+    let pool = setup.open_pool(&server.url(), options).unwrap();
+    eventually("two are ready", LIMIT, || pool.figures().idle == 2);
+    server.kill();
+    assert!(pool.run::<String>("PING").is_err());
+    eventually("they are found dead", LIMIT, || pool.figures().size == pool.figures().connecting);
+    server.restart();
+    // Nobody asks for them.
+    eventually("two are ready", LIMIT, || pool.figures().idle == 2);
+    assert_eq!(named_clients(&server, "warm"), 2);
+}
+
+fn unused_connections_are_closed(setup: Setup) {
+    let limit = Duration::from_millis(200);
+    let server = Server::start();
+    let pool = setup.pool(&server.url(), "idle_timeout=200ms&client_name=unused");
+    let mut kept = pool.get().unwrap();
+    drop([pool.get().unwrap(), pool.get().unwrap()]);
+    let ((), took) = timed(|| {
+        eventually("both are closed", LIMIT, || pool.figures().closed(Closing::Idle) == 2);
+    });
+    assert!(took <= limit + GRACE, "{took:?}");
+    assert!(took >= limit / 2, "{took:?}");
+    eventually("the server knows", LIMIT, || named_clients(&server, "unused") == 1);
+    assert_eq!(kept.run::<String>("PING").unwrap(), "PONG", "one in use is not idle");
+}
+
+/// Made together, they end between 0.9 and 1.1 times the limit, in no order.
+fn connections_that_grow_old_are_replaced_one_by_one(setup: Setup) {
+    const COUNT: usize = 20;
+    let server = Server::start();
+    let begin = Instant::now();
+    let pool = setup.pool(&server.url(), "max_lifetime=1s&client_name=old&max_connecting=20");
+    let held: Vec<_> = (0..COUNT).map(|_| pool.get().unwrap()).collect();
+    let made = Instant::now();
+    let all = ids(&server, "old");
+    assert_eq!(all.len(), COUNT);
+    drop(held);
+    let (mut left, mut ended) = (all, Vec::new());
+    eventually("all have ended", LIMIT, || {
+        let now = ids(&server, "old");
+        if now.len() < left.len() {
+            assert!(begin.elapsed() >= Duration::from_millis(900), "{:?}", begin.elapsed());
+            ended.extend(left.difference(&now).copied());
+            left = now;
+        }
+        left.is_empty()
+    });
+    assert!(made.elapsed() <= Duration::from_millis(1100) + GRACE, "{:?}", made.elapsed());
+    assert!(!ended.is_sorted(), "in the order they were made, without any chance: {ended:?}");
+    assert_eq!(pool.figures().closed(Closing::Lifetime), COUNT as u64);
+}
+
+fn a_connection_too_old_is_not_lent_again(setup: Setup) {
+    let pool = setup.pool(&shared().url(), "max_lifetime=100ms&max_connections=1");
+    let begin = Instant::now();
+    let mut lease = pool.get().unwrap();
+    let first = lease.id();
+    eventually("its time is over", LIMIT, || begin.elapsed() > Duration::from_millis(250));
+    assert_eq!(lease.id(), first, "whoever has it may keep it");
+    drop(lease);
+    assert_ne!(pool.get().unwrap().id(), first);
+    assert!(pool.figures().closed(Closing::Lifetime) >= 1);
+}
+
+fn upkeep_ends_with_its_pool(setup: Setup) {
+    let server = Server::start();
+    let pool = setup.open_pool(&server.url(), "min_idle_connections=2&client_name=gone").unwrap();
+    eventually("two are ready", LIMIT, || pool.figures().idle == 2);
+    let other = pool.clone();
+    drop(pool);
+    assert_eq!(other.run::<String>("PING").unwrap(), "PONG");
+    drop(other);
+    eventually("nothing is left", LIMIT, || named_clients(&server, "gone") == 0);
+    // A pool that was closed is not kept warm either.
+    let pool = setup.open_pool(&server.url(), "min_idle_connections=2&client_name=gone").unwrap();
+    eventually("two are ready", LIMIT, || {
+        let figures = pool.figures();
+        figures.idle >= 2 && figures.connecting == 0
+    });
+    pool.close_now();
+    let closed = pool.figures().created;
+    eventually("nothing is left", LIMIT, || named_clients(&server, "gone") == 0);
+    assert_eq!(pool.figures().created, closed);
+}
