@@ -32,7 +32,9 @@ pub(crate) fn pool_limits(config: &Config) -> PoolLimits {
 /// The one server that `config` names.
 pub(crate) fn endpoint(config: &Config) -> Result<&Endpoint> {
     if cfg!(not(feature = "tls")) && config.tls() {
-        return Err(Error::usage("TLS (`rediss://`) needs the feature `tls`, which this program was built without"));
+        return Err(Error::usage(
+            "TLS (`rediss://`) needs the feature `tls`, which this program was built without",
+        ));
     }
     match config.topology() {
         Topology::Single(endpoint) => Ok(endpoint),

@@ -196,10 +196,9 @@ fn nobody_listens(setup: Setup) {
 }
 
 fn later_parts_are_refused_by_name(setup: Setup) {
-    for (url, name) in [
-        ("redis+sentinel://127.0.0.1:1/mymaster", "Sentinel"),
-        ("redis+cluster://127.0.0.1:1", "Cluster"),
-    ] {
+    for (url, name) in
+        [("redis+sentinel://127.0.0.1:1/mymaster", "Sentinel"), ("redis+cluster://127.0.0.1:1", "Cluster")]
+    {
         for error in [setup.connect(url, "").unwrap_err(), setup.lazy(url, "").unwrap_err()] {
             assert_eq!(error.kind(), ErrorKind::Usage, "{error}");
             assert!(error.to_string().contains(name), "{error}");

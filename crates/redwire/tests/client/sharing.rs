@@ -66,7 +66,8 @@ fn calls_that_wait_are_limited() {
         }
         let error = blpop(client.clone(), "third").await.unwrap_err();
         assert_eq!((error.kind(), error.outcome()), (ErrorKind::Timeout, Outcome::NotSent), "{error}");
-        let cause = std::error::Error::source(&error).and_then(|cause| cause.downcast_ref::<redwire::Error>());
+        let cause =
+            std::error::Error::source(&error).and_then(|cause| cause.downcast_ref::<redwire::Error>());
         assert_eq!(cause.map(redwire::Error::kind), Some(ErrorKind::PoolExhausted), "{error}");
 
         client.execute::<i64>(cmd("RPUSH").arg("first").arg("x")).await.unwrap();

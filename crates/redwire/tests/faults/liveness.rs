@@ -12,10 +12,10 @@ use crate::closing::warm;
 use crate::common::{Client, GRACE, LIMIT, Setup, runtime, stood_still_since, timed, words};
 use crate::questions::{losses, tokio};
 
-const INTERVAL: Duration = Duration::from_millis(200);
+const INTERVAL: Duration = Duration::from_millis(400);
 
 /// No call ends by a deadline.
-const ENDLESS: &str = "timeout=0&health_check_interval=200ms&connect_timeout=10s&max_connections=64";
+const ENDLESS: &str = "timeout=0&health_check_interval=400ms&connect_timeout=10s&max_connections=64";
 
 both!(
     a_frozen_server_is_noticed_by_calls_without_a_deadline,
@@ -165,7 +165,7 @@ fn silence_ends_waits(setup: Setup, peer: &Peer) {
 fn an_answer_to_somebody_else_counts_from_when_it_came(setup: Setup) {
     let interval = Duration::from_millis(800);
     let peer = Peer::to_freeze();
-    let client = setup.client(&peer.url(), &ENDLESS.replace("200ms", "800ms"));
+    let client = setup.client(&peer.url(), &ENDLESS.replace("400ms", "800ms"));
     thread::scope(|scope| {
         let wait = |line: &'static str| {
             let client = &client;

@@ -303,7 +303,7 @@ fn new_runtime() -> Runtime {
 
 /// The runtime of the parent lives on; the child, which has none of its threads, makes another.
 #[test]
-fn async_parent_and_child_go_on_with_connections_of_their_own() {
+fn parent_and_child_with_runtimes_go_on_with_connections_of_their_own() {
     for protocol in [3, 2] {
         let (server, runtime) = (Server::start(), new_runtime());
         let mut inherited = runtime.block_on(InheritedByTasks::new(&server, protocol)).unwrap();

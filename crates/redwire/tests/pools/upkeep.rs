@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use redwire::Closing;
 use redwire_testkit::{Server, eventually, shared};
 
-use crate::common::{GRACE, LIMIT, Setup, kill_named, named_clients, timed};
+use crate::common::{LIMIT, Setup, kill_named, named_clients, timed};
 
 both!(
     some_connections_are_kept_ready,
@@ -16,6 +16,9 @@ both!(
     a_connection_too_old_is_not_lent_again,
     upkeep_ends_with_its_pool,
 );
+
+/// What a busy machine may add where no call waits.
+const SLACK: Duration = Duration::from_millis(500);
 
 /// The connections with this name, as the server knows them.
 fn ids(server: &Server, name: &str) -> BTreeSet<u64> {
@@ -70,7 +73,7 @@ fn unused_connections_are_closed(setup: Setup) {
     let ((), took) = timed(|| {
         eventually("both are closed", LIMIT, || pool.figures().closed(Closing::Idle) == 2);
     });
-    assert!(took <= limit + GRACE, "{took:?}");
+    assert!(took <= limit + SLACK, "{took:?}");
     assert!(took >= limit / 2, "{took:?}");
     eventually("the server knows", LIMIT, || named_clients(&server, "unused") == 1);
     assert_eq!(kept.run::<String>("PING").unwrap(), "PONG", "one in use is not idle");
@@ -81,23 +84,29 @@ fn connections_that_grow_old_are_replaced_one_by_one(setup: Setup) {
     const COUNT: usize = 20;
     let server = Server::start();
     let begin = Instant::now();
-    let pool = setup.pool(&server.url(), "max_lifetime=1s&client_name=old&max_connecting=20");
+    let pool = setup.pool(&server.url(), "max_lifetime=2s&client_name=old");
     let held: Vec<_> = (0..COUNT).map(|_| pool.get().unwrap()).collect();
     let made = Instant::now();
     let all = ids(&server, "old");
     assert_eq!(all.len(), COUNT);
     drop(held);
     let (mut left, mut ended) = (all, Vec::new());
+    let mut closed = 0;
     eventually("all have ended", LIMIT, || {
+        // The server is asked only when there is news.
+        let before = std::mem::replace(&mut closed, pool.figures().closed(Closing::Lifetime));
+        if before == closed && closed < COUNT as u64 {
+            return false;
+        }
         let now = ids(&server, "old");
         if now.len() < left.len() {
-            assert!(begin.elapsed() >= Duration::from_millis(900), "{:?}", begin.elapsed());
+            assert!(begin.elapsed() >= Duration::from_millis(1800), "{:?}", begin.elapsed());
             ended.extend(left.difference(&now).copied());
             left = now;
         }
         left.is_empty()
     });
-    assert!(made.elapsed() <= Duration::from_millis(1100) + GRACE, "{:?}", made.elapsed());
+    assert!(made.elapsed() <= Duration::from_millis(2200) + SLACK, "{:?}", made.elapsed());
     assert!(!ended.is_sorted(), "in the order they were made, without any chance: {ended:?}");
     assert_eq!(pool.figures().closed(Closing::Lifetime), COUNT as u64);
 }
