@@ -1,0 +1,98 @@
+//! From the command line to a client of either driver.
+
+use redwire::config::{Config, Topology, Verification};
+use redwire::{Cmd, Reply, Result};
+
+use crate::args::Global;
+
+/// The configuration that the command line asks for, of one of its URLs. What the URL says wins.
+pub(crate) fn config(global: &Global, url: &str) -> Result<Config> {
+    let mut builder = Config::builder().url(url).client_name("redwire-cli");
+    if let Some(user) = &global.user {
+        builder = builder.username(user);
+    }
+    if let Some(password) = &global.password {
+        builder = builder.password(password.as_str());
+    }
+    if let Some(db) = global.db {
+        builder = builder.db(db);
+    }
+    if let Some(timeout) = global.timeout {
+        builder = builder.timeout(timeout);
+    }
+    if global.tls {
+        builder = builder.tls(true);
+    }
+    if let Some(file) = &global.tls_ca_file {
+        builder = builder.tls_ca_file(file);
+    }
+    if let Some(file) = &global.tls_cert_file {
+        builder = builder.tls_cert_file(file);
+    }
+    if let Some(file) = &global.tls_key_file {
+        builder = builder.tls_key_file(file);
+    }
+    if let Some(name) = &global.tls_server_name {
+        builder = builder.tls_server_name(name);
+    }
+    if global.tls_insecure {
+        builder = builder.tls_verification(Verification::None);
+    }
+    Ok(builder.build()?)
+}
+
+/// The first server that the command line names, for what concerns one server.
+pub(crate) fn first_url(global: &Global) -> &str {
+    global.url.first().map_or("redis://127.0.0.1:6379", String::as_str)
+}
+
+/// Where a configuration leads, in short: `host:port`, or the path of a socket.
+pub(crate) fn place(config: &Config) -> String {
+    match config.topology() {
+        Topology::Single(endpoint) => endpoint.to_string(),
+        Topology::Sentinel { service, .. } => service.clone(),
+        Topology::Cluster { nodes } => nodes.iter().map(ToString::to_string).collect::<Vec<_>>().join(","),
+    }
+}
+
+/// A client of either driver, for tasks.
+#[derive(Clone, Debug)]
+pub(crate) enum Client {
+    Tokio(redwire::Client),
+    Blocking(redwire::blocking::Client),
+}
+
+impl Client {
+    pub(crate) fn config(&self) -> &Config {
+        match self {
+            Self::Tokio(client) => client.config(),
+            Self::Blocking(client) => client.config(),
+        }
+    }
+
+    /// A client that connects when it is first used.
+    pub(crate) async fn lazy(config: Config, blocking: bool) -> Result<Self> {
+        if !blocking {
+            return redwire::Client::lazy(config).map(Self::Tokio);
+        }
+        apart(move || redwire::blocking::Client::lazy(config)).await.map(Self::Blocking)
+    }
+
+    pub(crate) async fn execute<R: Reply + Send + 'static>(&self, cmd: Cmd<R>) -> Result<R> {
+        match self {
+            Self::Tokio(client) => client.execute(cmd).await,
+            Self::Blocking(client) => {
+                let client = client.clone();
+                apart(move || client.execute(cmd)).await
+            }
+        }
+    }
+}
+
+/// Runs what blocks on a thread where that is allowed.
+pub(crate) async fn apart<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(stopped) => std::panic::resume_unwind(stopped.into_panic()),
+    }
+}

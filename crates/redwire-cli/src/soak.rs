@@ -1,0 +1,151 @@
+//! `redwire soak`: the failover drill. Tasks write, count and read without a pause worth the name while somebody breaks things; in the end
+//! everything is read back and held against what the calls were told.
+
+mod ledger;
+mod report;
+mod stalls;
+mod tally;
+mod worker;
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use redwire::{Cmd, Error, Outcome, Result, cmd};
+
+use crate::args::{Global, Soak};
+use crate::caller::{self, Caller};
+use crate::connect;
+use crate::output::{Failure, Output, Verdict};
+use crate::progress::Progress;
+use report::Report;
+use tally::{Drill, Service, Tally};
+use worker::{List, Worker};
+
+/// How long the drill tries to read everything back, and to begin at all.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Between two looks at whether the drill is over, and two attempts where nothing else sets the pace.
+const TICK: Duration = Duration::from_millis(100);
+
+pub(crate) async fn run(global: &Global, soak: &Soak, output: &Output) -> Result<Verdict, Failure> {
+    let config = connect::config(global, connect::first_url(global))?.to_builder().timeout(soak.deadline);
+    // Each task may have one connection that waits and one that calls.
+    let config = config.max_connections(2 * soak.tasks as usize + 1).build().map_err(Error::from)?;
+    let address = connect::place(&config);
+    let client = Caller::lazy(config, global.blocking).await?;
+    let connects = client.count_connects();
+    // Nobody else has keys like these, whatever the seed: what is found in them is of this run.
+    let prefix = format!("{}:{:08x}", soak.prefix, fastrand::u32(..));
+    let drill = Arc::new(Drill::begin());
+    let workers = workers(&client, &drill, soak, &prefix);
+    prepare(&workers).await.map_err(|error| hopeless(&address, &error))?;
+
+    let began = Instant::now();
+    *drill.service() = Service::new(began);
+    let running: Vec<_> = workers.into_iter().map(|worker| client.spawn(worked(worker))).collect();
+    let interrupted = wait(&drill, began, soak.seconds).await;
+    drill.stop();
+    let mut workers = Vec::new();
+    for worker in running {
+        workers.push(caller::joined(worker).await?);
+    }
+    let ended = Instant::now();
+    drill.service().note(ended);
+
+    let unread = account(&mut workers).await.err();
+    clean(&client, &workers).await;
+    let mut tally = Tally::new();
+    workers.into_iter().for_each(|worker| tally.add(worker.into_tally()));
+    let report = Report {
+        began,
+        ended,
+        tally: &tally,
+        service: drill.service().clone(),
+        connects: connects.load(Ordering::Relaxed),
+    };
+    if interrupted {
+        output.note("interrupted: this is what there was until then");
+    }
+    report.write(output, unread.as_ref())
+}
+
+/// The tasks: each feeds the next.
+fn workers(client: &Caller, drill: &Arc<Drill>, soak: &Soak, prefix: &str) -> Vec<Worker> {
+    let tasks = soak.tasks as usize;
+    let inboxes: Vec<_> = (0..tasks).map(|task| List::new(format!("{prefix}:{task}:inbox"))).collect();
+    let seed = soak.seed.unwrap_or_else(|| fastrand::u64(..));
+    let worker = |task: usize| {
+        let lists = (inboxes[task].clone(), inboxes[(task + 1) % tasks].clone());
+        let seed = seed.wrapping_add(task as u64);
+        Worker::new(client.clone(), Arc::clone(drill), soak.deadline, (task, seed), prefix, lists)
+    };
+    (0..tasks).map(worker).collect()
+}
+
+async fn worked(mut worker: Worker) -> Worker {
+    worker.run().await;
+    worker
+}
+
+/// Has every counter where it begins, trying for a while: things may be breaking already.
+async fn prepare(workers: &[Worker]) -> Result<()> {
+    let end = Instant::now() + PATIENCE;
+    for worker in workers {
+        while let Err(error) = worker.prepare().await {
+            let hopeless = !error.is_retryable() && error.outcome() != Outcome::MaybeExecuted;
+            if hopeless || Instant::now() > end {
+                return Err(error);
+            }
+            tokio::time::sleep(TICK).await;
+        }
+    }
+    Ok(())
+}
+
+/// Reads everything back, trying for a while: the server may be about to come back.
+async fn account(workers: &mut [Worker]) -> Result<()> {
+    let end = Instant::now() + PATIENCE;
+    for worker in workers {
+        while let Err(error) = worker.account().await {
+            if Instant::now() > end {
+                return Err(error);
+            }
+            tokio::time::sleep(TICK).await;
+        }
+    }
+    Ok(())
+}
+
+/// Leaves nothing behind, as far as that can be had.
+async fn clean(client: &Caller, workers: &[Worker]) {
+    for worker in workers {
+        let cmd: Cmd<u64> = cmd("DEL").arg(worker.keys());
+        let _ = client.execute(cmd.idempotent()).await;
+    }
+}
+
+/// Waits until the time is over, and says whether that was cut short.
+async fn wait(drill: &Drill, began: Instant, limit: Duration) -> bool {
+    let progress = Progress::of_time(limit);
+    let end = began + limit;
+    let mut interrupted = std::pin::pin!(tokio::signal::ctrl_c());
+    loop {
+        let now = Instant::now();
+        let (acknowledged, errors) = drill.progress();
+        progress.at_time(now - began, format!("{acknowledged} acknowledged, {errors} errors"));
+        if now >= end {
+            return false;
+        }
+        tokio::select! {
+            () = tokio::time::sleep(TICK.min(end - now)) => {}
+            _ = interrupted.as_mut() => return true,
+        }
+    }
+}
+
+fn hopeless(address: &str, error: &Error) -> Failure {
+    let advice =
+        "a drill begins with a server that works; `redwire doctor` tells what is wrong with this one";
+    Failure::new(&format!("preparing the drill at {address}"), format_args!("{error}; {advice}"))
+}

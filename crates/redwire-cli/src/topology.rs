@@ -1,0 +1,231 @@
+//! `redwire topology`: who is master and who replica, how far each is, and who can be reached from here.
+//!
+//! Promises to show one server and the servers that it names itself. Must not guess: what a server does not tell is left out.
+
+mod watch;
+
+use std::time::{Duration, Instant};
+
+use redwire::config::{Config, Endpoint, Topology as Servers};
+use redwire::{Result, Value, cmd};
+use serde_json::{Value as Json, json};
+
+use crate::args::{Global, Topology};
+use crate::connect;
+use crate::doctor::network::word;
+use crate::doctor::reach::{Reached, neighbours, reach};
+use crate::info::Info;
+use crate::output::{BAD, DIM, Failure, GOOD, Output, Verdict};
+use crate::session::Session;
+use watch::{Eye, View};
+
+/// How long another server may take to take a connection.
+const REACH: Duration = Duration::from_secs(2);
+
+/// What was seen at one moment: the server that was asked, then those it names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Picture {
+    pub(crate) servers: Vec<Row>,
+}
+
+/// One server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Row {
+    pub(crate) address: String,
+    pub(crate) role: String,
+    /// `online`, `up`, or what keeps it from that; of the one that was asked, its version.
+    pub(crate) state: String,
+    pub(crate) offset: Option<u64>,
+    /// Bytes of the stream that it has not got yet.
+    pub(crate) behind: Option<u64>,
+    /// Seconds since it was last heard of.
+    pub(crate) lag: Option<u64>,
+    /// `open`, or how connecting failed.
+    pub(crate) from_here: &'static str,
+    /// Whether replication works, as far as this one is concerned.
+    pub(crate) sound: bool,
+}
+
+pub(crate) async fn run(global: &Global, topology: &Topology, output: &Output) -> Result<Verdict, Failure> {
+    if topology.watch {
+        return watch(global, output).await;
+    }
+    let mut pictures = Vec::new();
+    for url in &global.url {
+        let (config, address) = single(global, url)?;
+        let mut session = Session::open(config, global.blocking).await?;
+        let picture = Picture::take(&mut session, &address).await?;
+        print(&picture, output);
+        pictures.push(picture);
+    }
+    output.json(&to_json(&pictures));
+    Ok(verdict(&pictures))
+}
+
+/// One server, until somebody ends it.
+async fn watch(global: &Global, output: &Output) -> Result<Verdict, Failure> {
+    let [url] = global.url.as_slice() else {
+        return Err(Failure::new("--watch", "one server at a time: give one --url"));
+    };
+    let (config, address) = single(global, url)?;
+    let mut eye = Eye::new(config, address, global.blocking);
+    if output.is_terminal() {
+        let last = watch::on_terminal(&mut eye).await?.picture;
+        return Ok(verdict(last.as_slice()));
+    }
+    let mut view = View::new(Instant::now());
+    tokio::select! {
+        // First, so that the signal is listened for from the beginning.
+        biased;
+        _ = tokio::signal::ctrl_c() => {}
+        () = write_changes(&mut eye, &mut view, output) => {}
+    }
+    Ok(verdict(view.picture.as_slice()))
+}
+
+/// Writes the first picture, and each that differs from the one before.
+async fn write_changes(eye: &mut Eye, view: &mut View, output: &Output) {
+    let mut ticks = tokio::time::interval(watch::TICK);
+    loop {
+        ticks.tick().await;
+        let first = view.picture.is_none();
+        let seen = eye.look().await;
+        let failed = seen.is_err();
+        let changes = view.handle(seen, Instant::now());
+        if changes.is_empty() && (failed || !first) {
+            continue;
+        }
+        for change in &changes {
+            output.note(change);
+        }
+        if let (Some(picture), false) = (&view.picture, failed) {
+            print(picture, output);
+            output.json(&to_json(std::slice::from_ref(picture)));
+        }
+    }
+}
+
+fn print(picture: &Picture, output: &Output) {
+    for (index, row) in picture.servers.iter().enumerate() {
+        output.line(line(row, index > 0));
+    }
+}
+
+fn verdict(pictures: &[Picture]) -> Verdict {
+    if pictures.iter().all(Picture::is_sound) { Verdict::Good } else { Verdict::Bad }
+}
+
+fn to_json(pictures: &[Picture]) -> Json {
+    let servers: Vec<Json> = pictures.iter().flat_map(|picture| &picture.servers).map(Row::to_json).collect();
+    let word = if verdict(pictures) == Verdict::Good { "good" } else { "bad" };
+    json!({ "verdict": word, "servers": servers })
+}
+
+/// The configuration and the address of one server.
+pub(crate) fn single(global: &Global, url: &str) -> Result<(Config, String), Failure> {
+    let config = connect::config(global, url)?;
+    match config.topology() {
+        Servers::Single(endpoint @ (Endpoint::Tcp(_) | Endpoint::Unix(_))) => {
+            let address = endpoint.to_string();
+            Ok((config, address))
+        }
+        _ => Err(Failure::new(
+            "the URL",
+            "this version shows single servers and their replicas: give `redis://HOST:PORT`",
+        )),
+    }
+}
+
+impl Picture {
+    /// Asks one server, and tries whether those that it names can be reached.
+    pub(crate) async fn take(session: &mut Session, address: &str) -> Result<Self> {
+        let info = Info::of(session).await?;
+        // Of a replica, ROLE tells how its link is while it is not up.
+        let link = match session.call(cmd("ROLE")).await {
+            Ok(Value::Array(told)) => told.get(3).and_then(Value::as_str).map(str::to_owned),
+            _ => None,
+        };
+        let offset = info.offset();
+        let mut servers = vec![Row {
+            address: address.to_owned(),
+            role: if info.is_cluster() {
+                format!("{} of a cluster", info.role())
+            } else {
+                info.role().to_owned()
+            },
+            state: info.server(),
+            offset,
+            behind: None,
+            lag: None,
+            from_here: "open",
+            sound: true,
+        }];
+        let reached = reach(neighbours(&info), REACH).await;
+        servers.extend(reached.into_iter().map(|server| row(server, offset, link.as_deref())));
+        Ok(Self { servers })
+    }
+
+    pub(crate) fn is_sound(&self) -> bool {
+        self.servers.iter().all(|row| row.sound)
+    }
+}
+
+fn row(server: Reached, offset: Option<u64>, link: Option<&str>) -> Row {
+    let Reached { role, peer, result } = server;
+    let sound = matches!(peer.state.as_str(), "online" | "up");
+    let state = match link {
+        Some(link) if role == "master" && !sound => format!("link {} ({link})", peer.state),
+        _ if role == "master" => format!("link {}", peer.state),
+        _ => peer.state.clone(),
+    };
+    Row {
+        address: format!("{}:{}", peer.host, peer.port),
+        role: role.to_owned(),
+        state,
+        offset: peer.offset,
+        behind: offset.zip(peer.offset).map(|(ours, theirs)| ours.saturating_sub(theirs)),
+        lag: peer.lag,
+        from_here: result.as_ref().map_or_else(word, |_| "open"),
+        sound,
+    }
+}
+
+impl Row {
+    fn to_json(&self) -> Json {
+        json!({
+            "address": self.address, "role": self.role, "state": self.state, "offset": self.offset,
+            "behind": self.behind, "lag_seconds": self.lag, "from_here": self.from_here, "sound": self.sound,
+        })
+    }
+
+    /// What is told of it beside its address, role and state.
+    pub(crate) fn rest(&self) -> String {
+        let mut parts = Vec::new();
+        if let Some(offset) = self.offset {
+            parts.push(format!("offset {offset}"));
+        }
+        if let Some(behind) = self.behind {
+            parts.push(format!("{behind} bytes behind"));
+        }
+        if let Some(lag) = self.lag {
+            parts.push(format!("heard of {lag} s ago"));
+        }
+        parts.push(match self.from_here {
+            "open" => "reachable from here".to_owned(),
+            why => format!("from here: {why}"),
+        });
+        parts.join(", ")
+    }
+}
+
+fn line(row: &Row, indented: bool) -> String {
+    let style = if row.sound { GOOD } else { BAD };
+    let branch = if indented { "└ " } else { "" };
+    format!(
+        "{branch}{:<8} {:<22} {style}{}{style:#}  {DIM}{}{DIM:#}",
+        row.role,
+        row.address,
+        row.state,
+        row.rest()
+    )
+}
