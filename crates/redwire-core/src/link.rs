@@ -8,6 +8,7 @@
 //! `W` is whoever waits: a waker in the async driver, nothing in the blocking one.
 
 mod clock;
+mod combiner;
 mod probe;
 
 use std::collections::VecDeque;
@@ -20,6 +21,7 @@ use crate::inbound::Frames;
 use crate::liveness::Liveness;
 use crate::outbox::Outbox;
 use crate::replies::Replies;
+pub use combiner::{Combiner, Duty, End};
 use probe::Probe;
 
 /// The requests of one connection, from being queued to being answered.

@@ -49,7 +49,7 @@ impl<W> Link<W> {
         Ok(())
     }
 
-    fn fail_late(&mut self, now: Instant, cause: Option<&Error>) {
+    pub(super) fn fail_late(&mut self, now: Instant, cause: Option<&Error>) {
         if self.deadline.is_none_or(|deadline| now < deadline) {
             return;
         }

@@ -25,6 +25,13 @@ impl<C, W: Clone> Pool<C, W> {
         }
     }
 
+    /// Whether at least `many` connections are in use, or else as many as there may be.
+    #[inline]
+    #[must_use]
+    pub fn is_contended(&self, many: usize) -> bool {
+        self.size() - self.idle.len() - self.connecting >= many.min(self.limits.max)
+    }
+
     /// Who has the connections in use: the report about those that never come back.
     pub fn holders(&self) -> impl Iterator<Item = Holder> + '_ {
         let in_use = self.places.iter().filter(|place| place.state == State::InUse);

@@ -17,9 +17,10 @@ use crate::scanning::{ScanOptions, Scanning};
 
 /// A client for one server, for any number of threads.
 ///
-/// Cheap to clone; clones share their connections, of which there are at most `max_connections` (default 50). Each call
-/// has a connection to itself while it runs. Commands are methods of the families in the
-/// [`prelude`](crate::prelude); any other command runs by [`execute`](Self::execute).
+/// Cheap to clone; clones share their connections, of which there are at most `max_connections` (default 50). A call has a
+/// connection to itself while it runs; from six calls at a time on, small ones share one, and those who wait write and read
+/// for all. Commands are methods of the families in the [`prelude`](crate::prelude); any other command runs by
+/// [`execute`](Self::execute).
 ///
 /// ```no_run
 /// use redwire::prelude::*;
@@ -49,7 +50,7 @@ impl Client {
     /// As [`connect`](Self::connect).
     pub fn open(config: Config) -> Result<Self> {
         let client = Self::lazy(config)?;
-        client.lane.with(Instant::now(), None, |_| Ok(()))?;
+        client.pool().warm()?;
         Ok(client)
     }
 
@@ -71,7 +72,7 @@ impl Client {
     /// As [`connect`](Self::connect); also what `on_connect` returns.
     pub fn open_with(config: Config, on_connect: OnConnect) -> Result<Self> {
         let client = Self::on_pool(&Pool::lazy_with(config, on_connect)?);
-        client.lane.with(Instant::now(), None, |_| Ok(()))?;
+        client.pool().warm()?;
         Ok(client)
     }
 
@@ -182,7 +183,7 @@ impl Client {
         let deadline = call::deadline(lane, call.options(), pool.config().timeout(), now);
         let mut attempt = Attempt::new(deadline);
         loop {
-            let replies = self.lane.with(now, deadline, |wire| wire.exchange(&call, deadline));
+            let replies = self.lane.exchange(&call, lane, now, deadline);
             let error = match replies.and_then(|replies| call.read(replies)) {
                 Ok(output) => return Ok(output),
                 Err(error) => pool.target().locate(error),

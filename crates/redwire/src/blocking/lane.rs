@@ -1,13 +1,15 @@
-//! How callers share connections here: each call has one for itself, and leaves it for the next.
+//! How callers share connections here: each call has one for itself, and leaves it for the next; where there are many
+//! calls at a time, they share one.
 //!
 //! Which one, and who waits, is for the [`Pool`] to say. This file must not know what is sent.
 
 use std::time::Instant;
 
-use redwire_core::{Error, ErrorKind, Result};
+use redwire_core::call::Call;
+use redwire_core::lane::Lane as Way;
+use redwire_core::{Error, ErrorKind, Replies, Result};
 
 use super::pool::Pool;
-use super::wire::Wire;
 use crate::setup;
 
 /// The way of the calls of a client to a connection, and back.
@@ -26,19 +28,20 @@ impl Lane {
         &self.pool
     }
 
-    /// Lets `work` use a connection: an idle one, a new one, or the next that comes free before `deadline`. Without a deadline,
-    /// getting it takes no longer than `timeout`.
+    /// Sends `call` and waits for its replies, on a connection that is had before `deadline`. Without a deadline, getting it takes
+    /// no longer than `timeout`.
     #[inline]
-    pub(super) fn with<T>(
+    pub(super) fn exchange(
         &self,
+        call: &impl Call,
+        way: Way,
         now: Instant,
         deadline: Option<Instant>,
-        work: impl FnOnce(&mut Wire) -> Result<T>,
-    ) -> Result<T> {
+    ) -> Result<Replies> {
         let until =
             deadline.or_else(|| self.pool.config().timeout().and_then(|limit| now.checked_add(limit)));
-        let mut place = self.pool.lend(now, until)?;
-        work(place.wire()?).map_err(|error| self.explain(error))
+        let replies = self.pool.exchange(call, way == Way::Shared, now, until, deadline);
+        replies.map_err(|error| self.explain(error))
     }
 
     /// A connection that was lost because its pool was closed was not closed by the server.

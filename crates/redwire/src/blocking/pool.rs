@@ -2,6 +2,7 @@
 //! [`process`] waits.
 
 mod lease;
+mod multiplex;
 mod place;
 mod process;
 mod upkeep;
@@ -13,15 +14,17 @@ use std::sync::{Arc, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use redwire_core::call::Call;
 use redwire_core::config::Config;
 use redwire_core::pool::{Claim, Closing, Figures, Grant, Holder, Permit, WhenExhausted};
-use redwire_core::{Error, Outcome, Result};
+use redwire_core::{Error, Outcome, Replies, Result};
 
 use super::connection::{Connection, OnConnect, Unready};
 use super::events::Events;
+use crate::credentials;
 use crate::target::Target;
 pub use lease::Lease;
-pub(super) use place::Place;
+use place::Place;
 use process::{Patience, Process};
 
 /// Connections to one server, at most `max_connections` of them, each lent to one user at a time.
@@ -44,6 +47,9 @@ use process::{Patience, Process};
 /// ```
 #[derive(Clone)]
 pub struct Pool(Arc<Shared>);
+
+/// Calls that send more than this do not share: they would hold up the others.
+const LARGE: usize = 64 * 1024;
 
 /// What the handles of a pool share.
 pub(super) struct Shared {
@@ -162,14 +168,52 @@ impl Pool {
         now: Instant,
         until: Option<Instant>,
     ) -> Result<Lease> {
-        let place = self.0.lend(Some(location), now, until)?;
+        let place = self.0.lend(self.0.process(), Some(location), now, until)?;
         place.keep().map(|(permit, connection)| Lease::new(self, permit, connection))
     }
 
-    /// Borrows a connection for one call of a client, who gives it back at once and leaves nothing behind.
+    /// Runs a call of a client, on a connection that is had before `until`: one that many share where there are many calls and
+    /// this one `may_share`, or else its own. What it leaves behind is nothing.
     #[inline]
-    pub(super) fn lend(&self, now: Instant, deadline: Option<Instant>) -> Result<Place<'_>> {
-        self.0.lend(None, now, deadline)
+    pub(super) fn exchange(
+        &self,
+        call: &impl Call,
+        may_share: bool,
+        now: Instant,
+        until: Option<Instant>,
+        deadline: Option<Instant>,
+    ) -> Result<Replies> {
+        let process = self.0.process();
+        if may_share && process.multiplex.is_wanted() && call.size() <= LARGE {
+            return self.share(process, call, now, until, deadline);
+        }
+        self.0.lend(process, None, now, until)?.wire()?.exchange(call, deadline)
+    }
+
+    fn share(
+        &self,
+        process: &Process,
+        call: &impl Call,
+        now: Instant,
+        until: Option<Instant>,
+        deadline: Option<Instant>,
+    ) -> Result<Replies> {
+        let version = credentials::version(self.config());
+        if let Some(result) = process.multiplex.join(process, call, version, now, deadline) {
+            return result;
+        }
+        let place = self.0.lend(process, None, now, until)?;
+        match process.multiplex.open(process, place, call, deadline) {
+            Ok(result) => result,
+            Err(mut place) => place.wire()?.exchange(call, deadline),
+        }
+    }
+
+    /// Has a connection made, if there is none.
+    pub(super) fn warm(&self) -> Result<()> {
+        let now = Instant::now();
+        let until = self.config().timeout().and_then(|limit| now.checked_add(limit));
+        self.0.lend(self.0.process(), None, now, until).map(drop)
     }
 
     /// Whether the budget allows for a retry.
@@ -196,11 +240,14 @@ impl Pool {
     /// Chooses the database of all who borrow from now on, in place of `db`. Whether it exists is told to the next of them.
     pub fn select(&self, db: u32) {
         self.0.db.store(db, Ordering::Relaxed);
+        self.0.process().multiplex.retire();
     }
 
     /// Closes all connections: those that are idle now, those in use when they come back.
     pub fn disconnect(&self) {
-        self.0.process().change(|state| state.machine.reset());
+        let process = self.0.process();
+        process.change(|state| state.machine.reset());
+        process.multiplex.retire();
     }
 
     /// Closes the connections that nobody uses.
@@ -232,6 +279,7 @@ impl Pool {
     pub fn close(&self, limit: Duration) -> usize {
         let process = self.0.process();
         process.change(|state| state.machine.close());
+        process.multiplex.retire();
         process.drain(Instant::now().checked_add(limit));
         process.cut()
     }
@@ -261,13 +309,13 @@ impl Shared {
 
     /// Lends a connection that is as new.
     #[inline]
-    fn lend(
-        &self,
+    fn lend<'p>(
+        &'p self,
+        process: &'p Process,
         location: Option<&'static Location<'static>>,
         now: Instant,
         deadline: Option<Instant>,
-    ) -> Result<Place<'_>> {
-        let process = self.process();
+    ) -> Result<Place<'p>> {
         if let Some((permit, connection)) = process.take_idle(location, now) {
             let mut place = Place::new(process, permit, Some(connection));
             match place.prepare(self.db.load(Ordering::Relaxed), now, deadline) {

@@ -4,6 +4,7 @@
 
 mod apart;
 mod renewal;
+mod sharing;
 
 use std::io;
 use std::sync::Arc;
@@ -375,6 +376,12 @@ impl Wire {
     /// A read or a write failed. If it only got nowhere for a while, and the server is found to live, it may go on.
     #[cold]
     fn bear(&mut self, error: Error, deadline: Option<Instant>) -> Result<()> {
+        self.doubt(error, deadline)?;
+        self.take_frames()
+    }
+
+    /// As [`bear`](Self::bear); what came meanwhile is only kept.
+    fn doubt(&mut self, error: Error, deadline: Option<Instant>) -> Result<()> {
         let interval = self.target.config().health_check_interval();
         let (Some(interval), Some(health), true) = (interval, &self.health, error.is_timeout()) else {
             return Err(error);
@@ -391,10 +398,7 @@ impl Wire {
             // It may have broken its silence, or closed, just now.
             Err(dead) => match self.stream.try_read(&mut self.scratch) {
                 Ok(0) => Err(Error::closed_by_peer(Outcome::MaybeExecuted)),
-                Ok(read) => {
-                    self.stream.decode(&self.scratch[..read], self.inbound.spare())?;
-                    self.take_frames()
-                }
+                Ok(read) => self.stream.decode(&self.scratch[..read], self.inbound.spare()),
                 Err(_) => Err(dead),
             },
         }
@@ -402,7 +406,7 @@ impl Wire {
 
     /// Everything under way fails with `error`.
     #[cold]
-    fn lose(&mut self, error: &Error) {
+    pub(super) fn lose(&mut self, error: &Error) {
         if !self.broken {
             self.broken = true;
             self.target.tell(EventKind::Lost(self.target.locate(error.clone())));

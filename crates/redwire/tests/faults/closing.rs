@@ -131,8 +131,10 @@ fn check_cut_off(error: &Error) {
 
 fn closing_waits_no_longer_than_told(setup: Setup) {
     let server = Server::start();
+    let proxy = Proxy::start(server.addr());
+    let size = words::<i64>("INCR n").to_bytes().len() as u64;
     for limit in [Duration::from_millis(200), Duration::ZERO] {
-        let client = setup.client(&server.url(), "client_name=closing&timeout=10s&health_check_interval=0");
+        let client = setup.client(&proxy.url(), "client_name=closing&timeout=10s&health_check_interval=0");
         let incremented = server.calls("incr");
         let sockets = thread::scope(|scope| {
             let waiting = scope.spawn(|| client.run::<Value>("BLPOP list 0"));
@@ -140,10 +142,10 @@ fn closing_waits_no_longer_than_told(setup: Setup) {
             client.run::<i64>("INCR n").unwrap();
             warm(&client, 3);
             server.freeze();
+            let sent = proxy.bytes(Direction::ToServer);
             let calls: Vec<_> = (0..3).map(|_| scope.spawn(|| client.run::<i64>("INCR n"))).collect();
-            // They are under way by then: nobody can see that, and if they were not, they would be refused, and this would fail.
-            thread::sleep(Duration::from_millis(100));
-            let sockets = sockets_to(server.port());
+            eventually("all are sent", LIMIT, || proxy.bytes(Direction::ToServer) == sent + 3 * size);
+            let sockets = sockets_to(proxy.addr().port());
             let begun = Instant::now();
             let ((), took) = timed(|| close(&client, limit));
             assert!(took >= limit && took <= limit + slack(begun), "{took:?} of {limit:?}");
@@ -191,7 +193,7 @@ fn a_client_closed_during_an_outage_stays_closed(setup: Setup) {
     let tried = proxy.connections();
     // Ten times as long as it paused between tries.
     thread::sleep(Duration::from_millis(100));
-    assert_eq!(proxy.connections(), tried, "a closed client does not connect");
+    assert!(proxy.connections() <= tried + 1, "a closed client finishes one try at most");
     check_closed(&client);
     assert_eq!(named_clients(&server, "closing"), 0);
 }

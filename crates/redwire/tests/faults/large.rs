@@ -59,12 +59,14 @@ fn a_large_value_whose_end_is_cut_off_is_told_as_it_was(setup: Setup) {
     let value = treacherous(10 << 20);
     let set = cmd::<()>("SET").arg("k").arg(&value).retries(0);
     let whole = set.to_bytes().len() as u64;
-    for (bytes, exists) in [(whole - 1, "0"), (whole, "1")] {
+    let all_but_one = (Direction::ToServer, Fault::CutAfter(whole - 1), "0");
+    let all = (Direction::ToClient, Fault::CutAfter(0), "1");
+    for (direction, fault, exists) in [all_but_one, all] {
         let client = setup.client(&proxy.url(), "timeout=30s");
         client.run::<()>("PING").unwrap();
-        proxy.set(Direction::ToServer, Fault::CutAfter(bytes));
+        proxy.set(direction, fault);
         let error = client.execute(cmd::<()>("SET").arg("k").arg(&value).retries(0)).unwrap_err();
-        assert_eq!(error.outcome(), Outcome::MaybeExecuted, "{bytes} of {whole}: {error}");
+        assert_eq!(error.outcome(), Outcome::MaybeExecuted, "{fault:?} of {whole}: {error}");
         eventually("the server has read what came", LIMIT, || {
             server.command(&["EXISTS", "k"]).unwrap() == exists
         });

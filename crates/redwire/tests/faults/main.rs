@@ -9,6 +9,7 @@ mod common;
 
 mod cancelling;
 mod closing;
+mod combining;
 mod hostile;
 mod large;
 mod leases;

@@ -13,6 +13,7 @@ use redwire_core::pool::{self, Acquired, Claim, Closing, Grant, Permit, WhenExha
 use redwire_core::{Error, Result};
 
 use super::Shared;
+use super::multiplex::{CONTENDED, Multiplex};
 use super::upkeep::Upkeep;
 use crate::blocking::connection::Connection;
 use crate::blocking::health::Health;
@@ -27,6 +28,7 @@ type Machine = pool::Pool<Box<Connection>, Thread>;
 pub(in crate::blocking) struct Process {
     id: u32,
     health: Arc<Health>,
+    pub(super) multiplex: Multiplex,
     state: Mutex<State>,
     /// Tells those who close the pool that all connections are back.
     drained: Condvar,
@@ -49,6 +51,7 @@ impl Process {
         Self {
             id: std::process::id(),
             health: Arc::new(Health::new(Arc::clone(target))),
+            multiplex: Multiplex::new(setup::queue_limits(target.config())),
             state: Mutex::new(State { machine, calls: 0, sockets: Vec::new() }),
             drained: Condvar::new(),
             upkeep: OnceLock::new(),
@@ -93,7 +96,7 @@ impl Process {
     }
 
     pub(super) fn calls(&self) -> u64 {
-        self.lock().calls
+        self.lock().calls + self.multiplex.submitted()
     }
 
     #[inline]
@@ -130,6 +133,9 @@ impl Process {
     ) -> Option<(Permit, Box<Connection>)> {
         let mut state = self.lock();
         state.calls += 1;
+        if state.machine.is_contended(CONTENDED) {
+            self.multiplex.want();
+        }
         state.machine.take_idle(location, now)
     }
 
