@@ -89,6 +89,14 @@ impl Dirt {
         self.spoilt = true;
     }
 
+    /// What was done so far is how the connection is meant to be for all its users, unless it holds for one of them only, or cannot
+    /// be mended.
+    pub fn settle(&mut self, db: u32) {
+        if self.repair(db) == Repair::Reset && !self.is_bound() {
+            *self = Self::new(db);
+        }
+    }
+
     /// The database `db` was selected.
     pub fn handle_selected(&mut self, db: u32) {
         self.db = Some(db);
@@ -153,6 +161,20 @@ mod tests {
             let names: Vec<_> = commands.iter().map(|facts| facts.name).collect();
             assert_eq!(after(commands), *repair, "{names:?}");
         }
+    }
+
+    #[test]
+    fn what_is_settled_is_no_dirt() {
+        let settled = |commands: &[&'static Facts]| {
+            let mut dirt = Dirt::new(0);
+            commands.iter().for_each(|facts| dirt.handle_command(facts));
+            dirt.settle(0);
+            dirt.repair(0)
+        };
+        assert_eq!(settled(&[&facts::CLIENT_SETNAME]), Repair::None);
+        assert_eq!(settled(&[&facts::CLIENT_SETNAME, &facts::WATCH]), Repair::Reset);
+        assert_eq!(settled(&[&facts::SELECT]), Repair::Select);
+        assert_eq!(settled(&[&facts::SUBSCRIBE]), Repair::Drop);
     }
 
     /// `MULTI; SELECT 0; DISCARD` leaves the database what it was, so a `SELECT` is never believed before it is answered.

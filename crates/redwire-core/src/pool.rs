@@ -13,6 +13,7 @@
 
 mod figures;
 mod limits;
+mod patience;
 mod places;
 mod queue;
 
@@ -24,6 +25,7 @@ use crate::outage::{Outage, Turn, heals};
 
 pub use figures::{Closing, Figures, Holder, WaitTimes};
 pub use limits::PoolLimits;
+pub use patience::Patience;
 use places::{closed, jittered, queue_full};
 pub use queue::Claim;
 use queue::{Queue, Waiter};

@@ -10,8 +10,20 @@ mod scan;
 mod stream;
 mod wire;
 
+use std::time::Instant;
+
+use tokio::time::timeout_at;
+
 pub use client::{Client, Request};
 pub use connection::{Connection, Exchange, OnConnect};
 pub use events::Events;
 pub use pool::{Lease, Pool};
 pub use scan::Scan;
+
+/// What `future` gives before `deadline`, where there is one; `None` where that comes first.
+async fn before<T>(deadline: Option<Instant>, future: impl Future<Output = T>) -> Option<T> {
+    match deadline {
+        None => Some(future.await),
+        Some(deadline) => timeout_at(deadline.into(), future).await.ok(),
+    }
+}

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use redwire_core::call::{self, Call, Piped};
 use redwire_core::config::Config;
-use redwire_core::dirt::{Dirt, Repair};
+use redwire_core::dirt::Dirt;
 use redwire_core::handshake::Session;
 use redwire_core::lane::{self, Lane};
 use redwire_core::link::Ticket;
@@ -118,10 +118,7 @@ impl Connection {
                 return Err(error.with_context("a callback run on connecting failed"));
             }
         }
-        // What callbacks set up is how the connection is meant to be for all its users.
-        if self.dirt.repair(db) == Repair::Reset && !self.dirt.is_bound() {
-            self.dirt = Dirt::new(db);
-        }
+        self.dirt.settle(db);
         Ok(())
     }
 

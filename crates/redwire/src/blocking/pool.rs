@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use redwire_core::call::Call;
 use redwire_core::config::Config;
-use redwire_core::pool::{Claim, Closing, Figures, Grant, Holder, Permit, WhenExhausted};
+use redwire_core::pool::{Claim, Closing, Figures, Grant, Holder, Patience, Permit, WhenExhausted};
 use redwire_core::{Error, Outcome, Replies, Result};
 
 use super::connection::{Connection, OnConnect, Unready};
@@ -25,7 +25,7 @@ use crate::credentials;
 use crate::target::Target;
 pub use lease::Lease;
 use place::Place;
-use process::{Patience, Process};
+use process::Process;
 
 /// Connections to one server, at most `max_connections` of them, each lent to one user at a time.
 ///
@@ -334,17 +334,17 @@ impl Shared {
         location: Option<&'static Location<'static>>,
         deadline: Option<Instant>,
     ) -> Result<Place<'p>> {
-        let patience = Patience::new(self.target.config(), deadline);
+        let patience = Patience::new(self.target.config(), deadline, Instant::now());
         let mut claim = None;
         loop {
-            patience.check(process)?;
+            process.check(&patience)?;
             let grant = match claim.take() {
                 None => process.acquire(location, &patience)?,
                 Some(claim) => process.wait(claim, &patience)?,
             };
             let (mut place, new) = match grant {
                 Grant::Ready(permit, connection) => (Place::new(process, permit, Some(connection)), false),
-                Grant::Connect(permit) => match self.make(process, permit, deadline, patience.exhausted)? {
+                Grant::Connect(permit) => match self.make(process, permit, deadline, patience.exhausted())? {
                     Made::Connection(place) => (place, true),
                     Made::Queued(again) => {
                         claim = Some(again);

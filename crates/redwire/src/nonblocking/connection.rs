@@ -16,15 +16,15 @@ use std::time::{Duration, Instant};
 
 use redwire_core::call::{self, Call, Piped};
 use redwire_core::config::Config;
-use redwire_core::dirt::{Dirt, Repair};
+use redwire_core::dirt::Dirt;
 use redwire_core::handshake::Session;
 use redwire_core::lane::{self, Lane};
 use redwire_core::link::{Link, Ticket};
 use redwire_core::outbox::Outbox;
 use redwire_core::{Cmd, Error, Pipeline, Replies, Reply, Result, Run, Slots, cmd};
 use tokio::sync::Notify;
-use tokio::time::timeout_at;
 
+use super::before;
 use super::health::Health;
 use super::wire::Wire;
 use crate::events::EventKind;
@@ -147,23 +147,13 @@ impl Connection {
     /// Runs the callbacks on a connection that is new, or as new.
     async fn introduce_by(&mut self, deadline: Option<Instant>) -> Result<()> {
         for callback in self.on_connect.clone() {
-            let called = match deadline {
-                None => callback(self).await,
-                Some(deadline) => match timeout_at(deadline.into(), callback(self)).await {
-                    Ok(called) => called,
-                    Err(_) => Err(setup::late(None)),
-                },
-            };
-            if let Err(error) = called {
+            let called = before(deadline, callback(self)).await;
+            if let Err(error) = called.unwrap_or_else(|| Err(setup::late(None))) {
                 self.disconnect();
                 return Err(error.with_context("a callback run on connecting failed"));
             }
         }
-        // What callbacks set up is how the connection is meant to be for all its users.
-        let db = self.target.config().db();
-        if self.dirt.repair(db) == Repair::Reset && !self.dirt.is_bound() {
-            self.dirt = Dirt::new(db);
-        }
+        self.dirt.settle(self.target.config().db());
         Ok(())
     }
 
@@ -270,9 +260,9 @@ impl Connection {
     pub async fn can_read(&mut self, limit: Duration) -> Result<bool> {
         let deadline = Instant::now() + limit;
         while self.sent.front().is_some_and(|ticket| self.link.is_waiting(ticket)) {
-            match timeout_at(deadline.into(), self.receive()).await {
-                Ok(received) => drop(received?),
-                Err(_) => return Ok(false),
+            match before(Some(deadline), self.receive()).await {
+                Some(received) => drop(received?),
+                None => return Ok(false),
             }
         }
         Ok(!self.sent.is_empty())

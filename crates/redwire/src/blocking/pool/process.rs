@@ -8,9 +8,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::thread::{self, Thread};
 use std::time::Instant;
 
-use redwire_core::config::Config;
-use redwire_core::pool::{self, Acquired, Claim, Closing, Grant, Permit, WhenExhausted};
-use redwire_core::{Error, Result};
+use redwire_core::Result;
+use redwire_core::pool::{self, Acquired, Claim, Closing, Grant, Patience, Permit};
 
 use super::Shared;
 use super::multiplex::{CONTENDED, Multiplex};
@@ -139,6 +138,12 @@ impl Process {
         state.machine.take_idle(location, now)
     }
 
+    /// Fails once `patience` is over.
+    pub(super) fn check(&self, patience: &Patience) -> Result<()> {
+        let now = Instant::now();
+        if patience.is_over(now) { Err(patience.end(self.lock().machine.obstacle(now))) } else { Ok(()) }
+    }
+
     /// A connection or the right to make one, as soon as there is either.
     pub(super) fn acquire(
         &self,
@@ -146,7 +151,9 @@ impl Process {
         patience: &Patience,
     ) -> Result<Grant<Box<Connection>>> {
         let (now, random, thread) = (Instant::now(), fastrand::u64(..), thread::current());
-        match self.change(|state| state.machine.acquire(location, patience.exhausted, thread, now, random))? {
+        match self
+            .change(|state| state.machine.acquire(location, patience.exhausted(), thread, now, random))?
+        {
             Acquired::Ready(permit, connection) => Ok(Grant::Ready(permit, connection)),
             Acquired::Connect(permit) => Ok(Grant::Connect(permit)),
             Acquired::Queued(claim) => self.wait(claim, patience),
@@ -176,7 +183,7 @@ impl Process {
                 Ok(answer) => return answer,
                 Err(waiting) => claim = waiting,
             }
-            match patience.until.into_iter().chain(turn).min() {
+            match patience.until().into_iter().chain(turn).min() {
                 None => thread::park(),
                 Some(until) => thread::park_timeout(until.saturating_duration_since(now)),
             }
@@ -258,43 +265,5 @@ impl State {
     pub(super) fn forget(&mut self, connection: &Connection) {
         let socket = connection.socket().map(Arc::downgrade);
         self.sockets.retain(|other| socket.as_ref().is_none_or(|socket| !socket.ptr_eq(other)));
-    }
-}
-
-/// How long somebody waits for a connection.
-pub(super) struct Patience {
-    until: Option<Instant>,
-    /// Whether it ends with the call's deadline, or before.
-    with_deadline: bool,
-    pub(super) exhausted: WhenExhausted,
-}
-
-impl Patience {
-    pub(super) fn new(config: &Config, deadline: Option<Instant>) -> Self {
-        match config.pool_timeout() {
-            // Without patience the core refuses at once; who waits then waits for the server, until the deadline.
-            Some(limit) if limit.is_zero() => {
-                Self { until: deadline, with_deadline: true, exhausted: WhenExhausted::Fail }
-            }
-            limit => {
-                let own = limit.and_then(|limit| Instant::now().checked_add(limit));
-                let until = own.into_iter().chain(deadline).min();
-                Self { until, with_deadline: until == deadline, exhausted: WhenExhausted::Wait }
-            }
-        }
-    }
-
-    /// Fails once it is over.
-    pub(super) fn check(&self, process: &Process) -> Result<()> {
-        let now = Instant::now();
-        if self.is_over(now) { Err(self.end(process.lock().machine.obstacle(now))) } else { Ok(()) }
-    }
-
-    fn is_over(&self, now: Instant) -> bool {
-        self.until.is_some_and(|until| until <= now)
-    }
-
-    fn end(&self, obstacle: Error) -> Error {
-        if self.with_deadline { setup::late(Some(&obstacle)) } else { obstacle }
     }
 }

@@ -11,11 +11,11 @@ use redwire_core::call::Call;
 use redwire_core::facts::Facts;
 use redwire_core::link::Ticket;
 use redwire_core::{Error, Outcome, Replies, Result};
-use tokio::time::timeout_at;
 
 use super::{Connection, Pending};
 use crate::credentials::{self, Pass};
 use crate::events::EventKind;
+use crate::nonblocking::before;
 use crate::setup;
 
 impl Connection {
@@ -98,8 +98,8 @@ impl Connection {
         // Without a deadline of its own, a call is not held up for ever by this.
         let deadline = deadline.unwrap_or_else(|| Instant::now() + config.connect_timeout());
         let version = credentials::version(config);
-        let fetched = timeout_at(deadline.into(), Pass::fetch(config)).await;
-        let fetched = fetched.map_err(|_| Error::timeout(Outcome::NotSent))?;
+        let fetched = before(Some(deadline), Pass::fetch(config)).await;
+        let fetched = fetched.ok_or_else(|| Error::timeout(Outcome::NotSent))?;
         let Some(wire) = &mut self.wire else { return Ok(()) };
         // One change is answered once, whatever comes of it.
         wire.version = fetched.as_ref().map_or(version, |pass| pass.version);
@@ -121,13 +121,8 @@ impl Connection {
     /// Writes all that waits to be written, and hands out what comes meanwhile.
     pub(super) async fn flush(&mut self, deadline: Option<Instant>) -> Result<()> {
         while self.wants_transmit() {
-            match deadline {
-                None => drop(self.receive().await?),
-                Some(deadline) => match timeout_at(deadline.into(), self.receive()).await {
-                    Ok(received) => drop(received?),
-                    Err(_) => return Err(Error::timeout(Outcome::MaybeExecuted)),
-                },
-            }
+            let received = before(deadline, self.receive()).await;
+            received.unwrap_or_else(|| Err(Error::timeout(Outcome::MaybeExecuted)))?;
         }
         Ok(())
     }
@@ -148,12 +143,9 @@ impl Connection {
             }
             let check = interval.and_then(|interval| self.heard.checked_add(interval));
             let next = [deadline, check].into_iter().flatten().min();
-            let received = match next {
-                None => self.receive().await,
-                Some(next) => match timeout_at(next.into(), self.receive()).await {
-                    Ok(received) => received,
-                    Err(_) => self.handle_silence(deadline).await,
-                },
+            let received = match before(next, self.receive()).await {
+                Some(received) => received,
+                None => self.handle_silence(deadline).await,
             };
             if let Ok(true) = received {
                 self.heard = Instant::now();

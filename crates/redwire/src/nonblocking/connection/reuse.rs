@@ -6,10 +6,10 @@ use std::time::Instant;
 use redwire_core::dirt::{Dirt, Repair};
 use redwire_core::handshake::Handshake;
 use redwire_core::{Cmd, Error, Outcome, Result, Value};
-use tokio::time::timeout_at;
 
 use super::{Connection, OnConnect};
 use crate::credentials::{self, Pass};
+use crate::nonblocking::before;
 use crate::setup;
 
 /// Whether a connection can be used again.
@@ -53,14 +53,8 @@ impl Connection {
         let interval = self.target.config().health_check_interval();
         let limit = interval.and_then(|interval| Instant::now().checked_add(interval));
         let limit = [limit, deadline].into_iter().flatten().min();
-        let renewing = self.mend(db);
-        let mended = match limit {
-            None => renewing.await,
-            Some(limit) => {
-                timeout_at(limit.into(), renewing).await.unwrap_or_else(|_| Err(setup::late(None)))
-            }
-        };
-        match mended {
+        let mended = before(limit, self.mend(db)).await;
+        match mended.unwrap_or_else(|| Err(setup::late(None))) {
             Ok(true) => Readiness::Ready,
             Ok(false) => Readiness::Dirty,
             Err(error) if error.outcome() == Outcome::Rejected => Readiness::Refused(error),

@@ -7,13 +7,12 @@ use std::sync::{Arc, MutexGuard, PoisonError};
 use std::task::{Poll, Waker};
 use std::time::Instant;
 
-use redwire_core::config::Config;
-use redwire_core::pool::{Acquired, Claim, Closing, Grant, Permit, WhenExhausted};
+use redwire_core::pool::{Acquired, Claim, Closing, Grant, Patience, Permit, WhenExhausted};
 use redwire_core::{Error, Outcome, Replies, Result};
-use tokio::time::timeout_at;
 
 use super::{Lease, Machine, Pool, State, upkeep};
 use crate::events::EventKind;
+use crate::nonblocking::before;
 use crate::nonblocking::connection::{Connection, Readiness};
 use crate::setup;
 
@@ -60,11 +59,11 @@ impl Pool {
         deadline: Option<Instant>,
     ) -> Result<Lease> {
         upkeep::start(self);
-        let patience = Patience::new(self.config(), deadline);
+        let patience = Patience::new(self.config(), deadline, Instant::now());
         let mut claim = None;
         loop {
             let grant = match claim.take() {
-                None => match self.acquire(location, patience.exhausted)? {
+                None => match self.acquire(location, patience.exhausted())? {
                     Acquired::Ready(permit, connection) => Grant::Ready(permit, connection),
                     Acquired::Connect(permit) => Grant::Connect(permit),
                     Acquired::Queued(claim) => self.wait(claim, &patience).await?,
@@ -119,21 +118,16 @@ impl Pool {
         let mut waiting = Waiting { pool: self, claim: Some(claim) };
         loop {
             let turn = self.with(|machine| machine.poll_timeout());
-            let until = [patience.until, turn].into_iter().flatten().min();
+            let until = [patience.until(), turn].into_iter().flatten().min();
             let answer = poll_fn(|cx| waiting.poll(cx.waker()));
-            match until {
-                None => return answer.await,
-                Some(until) => match timeout_at(until.into(), answer).await {
-                    Ok(answer) => return answer,
-                    Err(_) => {
-                        let now = Instant::now();
-                        if patience.until.is_some_and(|until| until <= now) {
-                            return Err(patience.end(self.with(|machine| machine.obstacle(now))));
-                        }
-                        self.with(|machine| machine.handle_timeout(now, fastrand::u64(..)));
-                    }
-                },
+            if let Some(answer) = before(until, answer).await {
+                return answer;
             }
+            let now = Instant::now();
+            if patience.is_over(now) {
+                return Err(patience.end(self.with(|machine| machine.obstacle(now))));
+            }
+            self.with(|machine| machine.handle_timeout(now, fastrand::u64(..)));
         }
     }
 
@@ -180,32 +174,6 @@ pub(super) enum Made {
     Lease(Lease),
     /// The server takes no more connections: the next that comes back will do.
     Queued(Claim),
-}
-
-/// How long somebody waits for a connection.
-struct Patience {
-    until: Option<Instant>,
-    /// Whether it ends with the call's deadline, or before.
-    with_deadline: bool,
-    exhausted: WhenExhausted,
-}
-
-impl Patience {
-    fn new(config: &Config, deadline: Option<Instant>) -> Self {
-        let own = config.pool_timeout().and_then(|limit| Instant::now().checked_add(limit));
-        let until = [own, deadline].into_iter().flatten().min();
-        let at_once = config.pool_timeout().is_some_and(|limit| limit.is_zero());
-        let exhausted = if at_once { WhenExhausted::Fail } else { WhenExhausted::Wait };
-        // Without patience the core refuses at once; who waits then waits for the server, until the deadline.
-        if at_once {
-            return Self { until: deadline, with_deadline: true, exhausted };
-        }
-        Self { until, with_deadline: until == deadline, exhausted }
-    }
-
-    fn end(&self, cause: Error) -> Error {
-        if self.with_deadline { setup::late(Some(&cause)) } else { cause }
-    }
 }
 
 /// A place in the queue, given up when dropped.

@@ -1,0 +1,88 @@
+//! How long somebody waits for a connection, and what is said when that is over. It must not know clocks.
+
+use std::time::Instant;
+
+use super::WhenExhausted;
+use crate::config::Config;
+use crate::error::{Error, Outcome};
+
+/// The patience of one caller: until the deadline of its call, or less if `pool_timeout` says so.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    until: Option<Instant>,
+    /// Whether it ends with the call's deadline, or before.
+    with_deadline: bool,
+    exhausted: WhenExhausted,
+}
+
+impl Patience {
+    /// Of a caller who comes `now`, and whose call must have ended by `deadline`.
+    #[must_use]
+    pub fn new(config: &Config, deadline: Option<Instant>, now: Instant) -> Self {
+        match config.pool_timeout() {
+            // Without patience the pool refuses at once; who waits then waits for the server, until the deadline.
+            Some(limit) if limit.is_zero() => {
+                Self { until: deadline, with_deadline: true, exhausted: WhenExhausted::Fail }
+            }
+            limit => {
+                let own = limit.and_then(|limit| now.checked_add(limit));
+                let until = own.into_iter().chain(deadline).min();
+                Self { until, with_deadline: until == deadline, exhausted: WhenExhausted::Wait }
+            }
+        }
+    }
+
+    /// When it ends; `None`: never.
+    #[must_use]
+    pub fn until(&self) -> Option<Instant> {
+        self.until
+    }
+
+    /// What the pool does for this caller when all connections are in use.
+    #[must_use]
+    pub fn exhausted(&self) -> WhenExhausted {
+        self.exhausted
+    }
+
+    /// Whether it has ended.
+    #[must_use]
+    pub fn is_over(&self, now: Instant) -> bool {
+        self.until.is_some_and(|until| until <= now)
+    }
+
+    /// What to tell whose patience has ended, because of `obstacle`.
+    #[must_use]
+    pub fn end(&self, obstacle: Error) -> Error {
+        if self.with_deadline { Error::timeout(Outcome::NotSent).with_source(obstacle) } else { obstacle }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::error::ErrorKind;
+
+    #[test]
+    fn the_pools_own_limit_or_the_deadline_ends_it_whichever_is_first() {
+        let now = Instant::now();
+        let second = Duration::from_secs(1);
+        let obstacle = || Error::new(ErrorKind::PoolExhausted, Outcome::NotSent, "all in use");
+        for (options, until, exhausted, told) in [
+            ("", 5, WhenExhausted::Wait, ErrorKind::Timeout),
+            ("pool_timeout=2", 2, WhenExhausted::Wait, ErrorKind::PoolExhausted),
+            ("pool_timeout=9", 5, WhenExhausted::Wait, ErrorKind::Timeout),
+            ("pool_timeout=0", 5, WhenExhausted::Fail, ErrorKind::Timeout),
+        ] {
+            let config = Config::from_url(&format!("redis://h?{options}")).unwrap();
+            let patience = Patience::new(&config, Some(now + 5 * second), now);
+            assert_eq!(patience.until(), Some(now + until * second), "{options}");
+            assert_eq!(patience.exhausted(), exhausted, "{options}");
+            assert_eq!(patience.end(obstacle()).kind(), told, "{options}");
+            assert!(!patience.is_over(now) && patience.is_over(now + until * second));
+        }
+        let config = Config::from_url("redis://h").unwrap();
+        assert!(!Patience::new(&config, None, now).is_over(now + 1000 * second));
+    }
+}
