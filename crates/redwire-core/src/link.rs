@@ -38,6 +38,8 @@ pub struct Link<W> {
     given_up: bool,
     /// Whether a reply failed to come in time, so that the stream may be out of step.
     doubtful: bool,
+    /// Whether a reply failed to come in time, and none has come since.
+    missed: bool,
     /// Whether the peer has been silent for so long that it is asked whether it lives.
     silent: bool,
     probe: Option<Probe>,
@@ -111,6 +113,7 @@ impl<W> Link<W> {
             sent: 0,
             given_up: false,
             doubtful: false,
+            missed: false,
             silent: false,
             probe: None,
             liveness: Liveness::new(interval),
@@ -314,6 +317,7 @@ impl<W> Link<W> {
     #[inline]
     pub fn handle_frames(&mut self, frames: &mut Frames) -> Result<(), Error> {
         let before = self.order.len();
+        self.missed = false;
         let result = self.hand_out(frames);
         (self.wave, self.since_wave) = (before - self.order.len(), 0);
         result
@@ -486,7 +490,8 @@ impl<W> Link<W> {
         }
         self.outbox.clear();
         (self.taken, self.sent) = (self.queued, self.queued);
-        (self.given_up, self.doubtful, self.silent, self.probe) = (false, false, false, None);
+        (self.given_up, self.doubtful, self.missed) = (false, false, false);
+        (self.silent, self.probe) = (false, None);
         (self.deadline, self.stuck) = (None, None);
         self.liveness.handle_lost();
     }

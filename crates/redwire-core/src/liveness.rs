@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 /// ```text
 ///  tick:  1      2      3      4
 ///  ───────┼──────┼──────┼──────┼─▶
-///   ▲ last byte   Ask           Dead
+///   ▲ last byte   Ask   Doubt   Dead
 /// ```
 ///
 /// A connection that is idle but alive is asked once per interval: the answer breaks the silence.
@@ -28,7 +28,7 @@ use std::time::{Duration, Instant};
 /// while let Some(tick) = liveness.poll_timeout().filter(|_| verdicts.len() < 4) {
 ///     verdicts.push(liveness.handle_timeout(tick, 17)); // 17 bytes, and no more
 /// }
-/// assert_eq!(verdicts, [Verdict::Fine, Verdict::Ask, Verdict::Fine, Verdict::Dead]);
+/// assert_eq!(verdicts, [Verdict::Fine, Verdict::Ask, Verdict::Doubt, Verdict::Dead]);
 /// ```
 #[derive(Debug)]
 pub struct Liveness {
@@ -49,6 +49,9 @@ pub enum Verdict {
     Fine,
     /// Nothing came for a while: send something that must be answered.
     Ask,
+    /// Half of the time for the answer is over: what is known of the peer from elsewhere would help. See
+    /// [`handle_alive`](Liveness::handle_alive).
+    Doubt,
     /// Nothing came in spite of the question: give the connection up.
     Dead,
 }
@@ -100,11 +103,16 @@ impl Liveness {
             1 => Verdict::Ask,
             DEAD_AFTER.. if stood_still => {
                 self.quiet = DEAD_AFTER - 1;
-                Verdict::Fine
+                Verdict::Doubt
             }
             DEAD_AFTER.. => Verdict::Dead,
-            _ => Verdict::Fine,
+            _ => Verdict::Doubt,
         }
+    }
+
+    /// The peer is known to live, though nothing came: the answer to the question gets another interval.
+    pub fn handle_alive(&mut self) {
+        self.quiet = self.quiet.min(1);
     }
 
     fn set_timer(&mut self, now: Instant) {

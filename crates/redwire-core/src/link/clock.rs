@@ -4,7 +4,7 @@
 
 use std::time::Instant;
 
-use super::{Link, Slot, fail};
+use super::{Link, Slot, Ticket, fail};
 use crate::error::{Error, Outcome};
 use crate::liveness::Verdict;
 
@@ -24,7 +24,8 @@ impl<W> Link<W> {
     }
 
     /// Fails the requests whose deadline has passed; `cause` is what is known to keep them waiting. `received` is how many
-    /// bytes have come in all, as far as the driver counts them.
+    /// bytes have come in all, as far as the driver counts them. Says whether it would help to know from elsewhere that the
+    /// peer lives: see [`handle_alive`](Self::handle_alive).
     ///
     /// # Errors
     /// The peer has been silent for too long, though it was asked: the connection is dead.
@@ -33,10 +34,10 @@ impl<W> Link<W> {
         now: Instant,
         received: u64,
         cause: Option<&Error>,
-    ) -> Result<(), Error> {
+    ) -> Result<bool, Error> {
         self.fail_late(now, cause);
         if self.liveness.poll_timeout().is_none_or(|tick| now < tick) {
-            return Ok(());
+            return Ok(false);
         }
         // A kernel that was full and has taken more has heard from the peer.
         self.unstuck += u64::from(self.stuck.is_some_and(|stuck| self.sent > stuck));
@@ -44,9 +45,24 @@ impl<W> Link<W> {
         match self.liveness.handle_timeout(now, received.wrapping_add(self.unstuck)) {
             Verdict::Fine => {}
             Verdict::Ask => self.silent = true,
+            Verdict::Doubt => return Ok(self.bears_silence()),
             Verdict::Dead => return Err(Error::silent_peer(Outcome::MaybeExecuted)),
         }
-        Ok(())
+        Ok(false)
+    }
+
+    /// The peer was found to live by other means, so that what it is asked here may just take its time: a large request that
+    /// is still on its way, or one that the server holds back.
+    pub fn handle_alive(&mut self) {
+        if self.bears_silence() {
+            self.liveness.handle_alive();
+        }
+    }
+
+    /// Whether silence may have a good reason: somebody waits, and nobody has waited in vain. Otherwise a connection that is
+    /// cut off while its server lives would be kept for ever.
+    fn bears_silence(&self) -> bool {
+        !self.missed && (0..self.slots.len()).any(|slot| self.is_waiting(&Ticket(slot as u32)))
     }
 
     pub(super) fn fail_late(&mut self, now: Instant, cause: Option<&Error>) {
@@ -66,6 +82,7 @@ impl<W> Link<W> {
             let untaken = entry.end > self.taken;
             self.given_up |= untaken;
             self.doubtful |= !untaken;
+            self.missed |= !untaken;
             let error = Error::timeout(if untaken { Outcome::NotSent } else { Outcome::MaybeExecuted });
             let error = match cause {
                 Some(cause) => error.with_source(cause.clone()),

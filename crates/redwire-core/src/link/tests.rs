@@ -326,6 +326,38 @@ fn a_silent_peer_is_asked_and_given_up_when_it_does_not_answer() {
     assert_eq!(link.poll_timeout(), None, "a connection that is gone is not watched");
 }
 
+/// As long as somebody waits who has not waited in vain.
+#[test]
+fn silence_is_borne_while_the_peer_is_known_to_live_and_there_is_hope() {
+    let start = Instant::now();
+    let mut link = watched(start);
+    let deadline = Some(start + 12 * TICK);
+    let ticket = link.submit(1, 1, |outbox| outbox.copy(b"x"), 1, deadline).unwrap();
+    sent(&mut link);
+    let mut doubts = 0;
+    let dead = (1..).find(|n| match link.handle_timeout(start + *n * TICK, 0, None) {
+        Ok(doubt) => {
+            doubts += u32::from(doubt);
+            if doubt {
+                link.handle_alive();
+            }
+            sent(&mut link);
+            false
+        }
+        Err(_) => true,
+    });
+    // Asked at every tick from the third on, until the deadline has passed; from then on there is no hope.
+    assert_eq!((doubts, dead), (9, Some(13)));
+    link.abandon(ticket);
+    // Nobody waits at all.
+    let mut link = watched(start);
+    for n in 1..4 {
+        assert!(!link.handle_timeout(start + n * TICK, 0, None).unwrap());
+        link.handle_alive();
+    }
+    link.handle_timeout(start + 4 * TICK, 0, None).unwrap_err();
+}
+
 #[test]
 fn a_peer_that_sends_or_takes_anything_lives() {
     let start = Instant::now();

@@ -1,6 +1,6 @@
 //! Liveness: what ticks find, in time, late, and across connections.
 
-use super::Verdict::{Ask, Dead, Fine};
+use super::Verdict::{Ask, Dead, Doubt, Fine};
 use super::*;
 
 const INTERVAL: Duration = Duration::from_secs(2);
@@ -25,12 +25,12 @@ fn verdicts(liveness: &mut Liveness, progress: &[u64]) -> Vec<Verdict> {
 #[test]
 fn silence_is_asked_once_and_then_death() {
     let table: [(&[u64], &[Verdict]); 6] = [
-        (&[5, 5, 5, 5], &[Fine, Ask, Fine, Dead]),
-        (&[5, 6, 6, 6, 6], &[Fine, Fine, Ask, Fine, Dead]),
+        (&[5, 5, 5, 5], &[Fine, Ask, Doubt, Dead]),
+        (&[5, 6, 6, 6, 6], &[Fine, Fine, Ask, Doubt, Dead]),
         // Idle and alive: the answer comes before the next tick.
         (&[5, 5, 6, 6, 7, 7, 8], &[Fine, Ask, Fine, Ask, Fine, Ask, Fine]),
         // The answer takes nearly an interval.
-        (&[5, 5, 5, 6, 6], &[Fine, Ask, Fine, Fine, Ask]),
+        (&[5, 5, 5, 6, 6], &[Fine, Ask, Doubt, Fine, Ask]),
         (&[1, 2, 3, 4, 5], &[Fine; 5]),
         // A counter that wraps differs, too.
         (&[u64::MAX, 0, 0], &[Fine, Fine, Ask]),
@@ -79,27 +79,27 @@ fn a_suspended_process_keeps_its_connections() {
 #[test]
 fn a_dead_peer_is_found_after_a_suspension_too() {
     let (mut liveness, start) = connected();
-    assert_eq!(verdicts(&mut liveness, &[5, 5, 5]), [Fine, Ask, Fine]);
-    assert_eq!(liveness.handle_timeout(start + Duration::from_secs(3_600), 5), Fine);
+    assert_eq!(verdicts(&mut liveness, &[5, 5, 5]), [Fine, Ask, Doubt]);
+    assert_eq!(liveness.handle_timeout(start + Duration::from_secs(3_600), 5), Doubt);
     assert_eq!(verdicts(&mut liveness, &[5]), [Dead]);
 }
 
 #[test]
 fn a_little_late_is_in_time() {
     let (mut liveness, now) = connected();
-    assert_eq!(verdicts(&mut liveness, &[5, 5, 5]), [Fine, Ask, Fine]);
+    assert_eq!(verdicts(&mut liveness, &[5, 5, 5]), [Fine, Ask, Doubt]);
     assert_eq!(liveness.handle_timeout(now + TICK * 4 + TICK / 2, 5), Dead);
 }
 
 #[test]
 fn each_connection_starts_anew() {
     let (mut liveness, now) = connected();
-    assert_eq!(verdicts(&mut liveness, &[5, 5, 5]), [Fine, Ask, Fine]);
+    assert_eq!(verdicts(&mut liveness, &[5, 5, 5]), [Fine, Ask, Doubt]);
     liveness.handle_lost();
     assert_eq!(liveness.poll_timeout(), None);
     assert_eq!(liveness.handle_timeout(now + INTERVAL * 9, 5), Fine);
     liveness.handle_connected(now + INTERVAL * 10);
-    assert_eq!(verdicts(&mut liveness, &[5, 5, 5, 5]), [Fine, Ask, Fine, Dead]);
+    assert_eq!(verdicts(&mut liveness, &[5, 5, 5, 5]), [Fine, Ask, Doubt, Dead]);
 }
 
 #[test]

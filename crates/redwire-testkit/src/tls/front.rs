@@ -184,6 +184,13 @@ impl TlsFrontBuilder<'_> {
         self
     }
 
+    /// Says this before the handshake is over, as a server may that needs to know nothing of its client: a client finds it in
+    /// the same bytes that end the handshake for it. Default: nothing.
+    pub fn greet(mut self, words: &str) -> Self {
+        self.options.greeting = words.to_owned();
+        self
+    }
+
     /// Starts the front.
     ///
     /// # Panics
@@ -267,6 +274,7 @@ struct Options {
     clients: Option<CertificateDer<'static>>,
     ocsp: Vec<u8>,
     only_tls12: bool,
+    greeting: String,
 }
 
 impl Options {
@@ -288,7 +296,9 @@ impl Options {
         };
         let chain = vec![identity.cert_der.clone()];
         let config = builder.with_single_cert_with_ocsp(chain, identity.key_der.clone_key(), ocsp);
-        Arc::new(config.expect("the key is the certificate's"))
+        let mut config = config.expect("the key is the certificate's");
+        config.send_half_rtt_data = !self.greeting.is_empty();
+        Arc::new(config)
     }
 }
 

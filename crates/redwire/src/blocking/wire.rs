@@ -303,7 +303,9 @@ impl Wire {
                 Err(waiting) => ticket = waiting,
             }
             let received = match self.receive(deadline) {
-                Err(error) if error.is_timeout() => self.link.handle_timeout(Instant::now(), 0, None),
+                Err(error) if error.is_timeout() => {
+                    self.link.handle_timeout(Instant::now(), 0, None).map(drop)
+                }
                 received => received,
             };
             if let Err(error) = received {

@@ -113,15 +113,15 @@ impl Client {
     }
 
     fn to(target: Arc<Target>, on_connect: Option<OnConnect>) -> Self {
-        let pool = Pool::beside(Arc::clone(&target), on_connect.clone());
-        Self { lane: Arc::new(Lane::new(target, on_connect)), pool }
+        let pool = Pool::beside(target, on_connect);
+        Self { lane: Arc::new(Lane::new(&pool)), pool }
     }
 
     /// A client whose commands that wait (`BLPOP`) borrow from `pool`, which others may use, too. It has a pipelined connection
     /// of its own for all other commands, and connects when it is used first.
     #[must_use]
     pub fn on_pool(pool: &Pool) -> Self {
-        Self { lane: Arc::new(Lane::new(Arc::clone(pool.target()), pool.callback())), pool: pool.clone() }
+        Self { lane: Arc::new(Lane::new(pool)), pool: pool.clone() }
     }
 
     /// Where commands that wait borrow their connections.

@@ -1,6 +1,6 @@
 //! Whether the server of a connection that waits still lives. The connection itself cannot tell: a command that waits holds up
-//! the question, too. So it is asked over another one, by one caller for all. What counts as dead is decided here for both
-//! callers and pools: silence, and nothing else.
+//! the question, too. So it is asked over another one, by one caller for all. What counts as dead is decided here for callers,
+//! pools and shared connections: silence, and nothing else.
 
 use std::fmt;
 use std::sync::Arc;

@@ -20,6 +20,8 @@ use tokio::runtime::Handle;
 use tokio::time::timeout_at;
 
 use super::connection::{Connection, OnConnect};
+use super::health::Health;
+use super::pool::Pool;
 use super::stream::Writer;
 use super::wire::Wire;
 use crate::events::EventKind;
@@ -37,6 +39,7 @@ pub(super) struct Lane {
 
 struct Shared {
     target: Arc<Target>,
+    health: Arc<Health>,
     on_connect: Option<OnConnect>,
     state: Mutex<State>,
 }
@@ -78,7 +81,9 @@ impl Phase {
 }
 
 impl Lane {
-    pub(super) fn new(target: Arc<Target>, on_connect: Option<OnConnect>) -> Self {
+    /// As what `pool` has, beside it.
+    pub(super) fn new(pool: &Pool) -> Self {
+        let (target, health, on_connect) = pool.parts();
         let state = State {
             link: Link::new(setup::queue_limits(target.config()), target.config().health_check_interval()),
             rest: Outbox::default(),
@@ -91,7 +96,7 @@ impl Lane {
             runtime: None,
             process: std::process::id(),
         };
-        let shared = Arc::new(Shared { target, on_connect, state: Mutex::new(state) });
+        let shared = Arc::new(Shared { target, health, on_connect, state: Mutex::new(state) });
         let rotation = Rotation::watch(&shared);
         Self { shared, _rotation: rotation }
     }

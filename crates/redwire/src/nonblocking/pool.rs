@@ -157,9 +157,9 @@ impl Pool {
         &self.0.target
     }
 
-    /// What each new connection is given to first.
-    pub(super) fn callback(&self) -> Option<OnConnect> {
-        self.0.on_connect.clone()
+    /// What a shared connection beside the pool has in common with it.
+    pub(super) fn parts(&self) -> (Arc<Target>, Arc<Health>, Option<OnConnect>) {
+        (Arc::clone(&self.0.target), Arc::clone(&self.0.health), self.0.on_connect.clone())
     }
 
     /// The options this pool was made with.

@@ -48,8 +48,10 @@ pub(super) enum Writer {
     Tls(secure::Writer),
 }
 
-/// Connects to the server; with TLS where that is asked for.
-pub(super) async fn connect(target: &Target) -> Result<(Reader, Writer)> {
+/// Connects to the server; with TLS where that is asked for. What the server says along with the end of the TLS handshake is
+/// appended to `plain`.
+#[cfg_attr(not(feature = "tls"), allow(clippy::needless_pass_by_ref_mut, reason = "TLS does"))]
+pub(super) async fn connect(target: &Target, plain: &mut BytesMut) -> Result<(Reader, Writer)> {
     match target.endpoint() {
         Endpoint::Tcp(address) => {
             let addresses = resolve(target, address).await?;
@@ -58,9 +60,10 @@ pub(super) async fn connect(target: &Target) -> Result<(Reader, Writer)> {
                 .map_err(|error| Error::from_io("setting socket options", Outcome::NotSent, error))?;
             #[cfg(feature = "tls")]
             if let Some(session) = target.tls_session()? {
-                let (reader, writer) = secure::shake_hands(stream, session).await?;
+                let (reader, writer) = secure::shake_hands(stream, session, plain).await?;
                 return Ok((Reader::Tls(reader), Writer::Tls(writer)));
             }
+            let _ = plain;
             let (reader, writer) = stream.into_split();
             Ok((Reader::Tcp(reader), Writer::Tcp(writer)))
         }

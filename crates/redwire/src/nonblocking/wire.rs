@@ -37,8 +37,8 @@ impl Wire {
         let deadline = call_deadline.map_or(own_deadline, |deadline| deadline.min(own_deadline));
         let connecting = async {
             let pass = Pass::fetch(target.config()).await?;
-            let (reader, writer) = stream::connect(target).await?;
-            let (inbound, frames) = (setup::inbound(target.config()), Frames::default());
+            let (mut inbound, frames) = (setup::inbound(target.config()), Frames::default());
+            let (reader, writer) = stream::connect(target, inbound.spare()).await?;
             let wire =
                 Self { reader, writer, inbound, frames, session: Session::default(), version: pass.version };
             wire.shake_hands(Handshake::new(target.config(), pass.credentials.as_ref(), target.protocol()))
@@ -65,18 +65,24 @@ impl Wire {
                 self.session = session;
                 return Ok(self);
             }
-            if self.read_frames().await? {
-                self.frames.replies().try_for_each(|frame| handshake.handle_reply(frame))?;
+            while !self.inbound.poll_frames(&mut self.frames)? {
+                self.read().await?;
             }
+            self.frames.replies().try_for_each(|frame| handshake.handle_reply(frame))?;
         }
     }
 
     /// Reads once; says whether whole frames came. Nothing is lost when the future is dropped.
     async fn read_frames(&mut self) -> Result<bool> {
+        self.read().await?;
+        Ok(self.inbound.poll_frames(&mut self.frames)?)
+    }
+
+    async fn read(&mut self) -> Result<()> {
         let read = poll_fn(|cx| self.reader.poll_read(cx, self.inbound.spare())).await;
         match read.map_err(|error| setup::io_error("reading", error))? {
             0 => Err(Error::closed_by_peer(Outcome::MaybeExecuted)),
-            _ => Ok(self.inbound.poll_frames(&mut self.frames)?),
+            _ => Ok(()),
         }
     }
 

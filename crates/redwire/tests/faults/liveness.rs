@@ -26,6 +26,8 @@ both!(
     a_peer_that_takes_no_more_bytes_is_noticed,
     a_slow_reply_is_no_silence,
     a_slow_request_is_no_silence,
+    a_request_that_the_kernel_holds_is_no_silence,
+    a_request_that_the_server_holds_back_is_no_silence,
 );
 
 /// A server, reached through a proxy where that is to fail.
@@ -245,6 +247,66 @@ fn a_slow_request_is_no_silence(setup: Setup) {
     set.unwrap_or_else(|error| panic!("after {took:?}: {error}"));
     assert!(took > Duration::from_millis(1500), "{took:?} is no time");
     assert_eq!(lost().len(), 0);
+}
+
+/// As much of a request as the kernel takes at once, and then several intervals until the peer has it all.
+fn a_request_that_the_kernel_holds_is_no_silence(setup: Setup) {
+    let server = Server::start();
+    let proxy = Proxy::start(server.addr());
+    let value = Bytes::from(vec![b'v'; 10_000_000]);
+    let client = setup.client(&proxy.url(), "timeout=20s&health_check_interval=100ms");
+    client.run::<()>("PING").unwrap();
+    let mut lost = losses(&client);
+    let pause = Duration::from_millis(4);
+    proxy.set(Direction::ToServer, Fault::Delay { min: pause, max: pause });
+    let (set, took) = timed(|| client.execute(cmd::<()>("SET").arg("k").arg(&value).retries(0)));
+    set.unwrap_or_else(|error| panic!("after {took:?}: {error}"));
+    assert!(took > Duration::from_millis(400), "{took:?} is no time");
+    assert_eq!(lost().len(), 0);
+}
+
+/// A server that lives, and answers others, and not this one for now.
+fn a_request_that_the_server_holds_back_is_no_silence(setup: Setup) {
+    let server = Server::start();
+    let interval = Duration::from_millis(200);
+    let client = setup.client(&server.url(), "timeout=0&health_check_interval=200ms");
+    client.run::<()>("PING").unwrap();
+    let mut lost = losses(&client);
+    if server.command(&["CLIENT", "PAUSE", "1500", "WRITE"]).is_err() {
+        // Servers before 6.2 hold back all, or nothing.
+        return;
+    }
+    let (counted, took) = timed(|| client.execute(words::<i64>("INCR n").retries(0)));
+    assert_eq!(counted.unwrap(), 1);
+    assert!(took > 3 * interval, "{took:?}");
+    assert_eq!(lost().len(), 0);
+}
+
+/// A connection of which nothing comes, though its server lives as far as anybody can see, is kept no longer than somebody
+/// has hope for it.
+#[test]
+fn a_connection_cut_off_from_a_server_that_lives_is_given_up() {
+    let (old, new) = (Server::start(), Server::start());
+    let proxy = Proxy::start(old.addr());
+    let (client, inner) = tokio(&proxy.url(), "timeout=1s&health_check_interval=200ms&retries=0");
+    client.run::<()>("PING").unwrap();
+    let mut events = inner.events();
+    proxy.retarget(new.addr());
+    old.freeze();
+    let error = client.run::<i64>("INCR n").unwrap_err();
+    assert!(error.is_timeout(), "borne as long as there is hope: {error}");
+    let lost = runtime().block_on(async {
+        loop {
+            let event = tokio::time::timeout(LIMIT, events.next()).await;
+            if let EventKind::Lost(error) = event.expect("it is given up").expect("the client is there").kind
+            {
+                return error;
+            }
+        }
+    });
+    old.thaw();
+    check_silent(&lost);
+    eventually("service returns", LIMIT, || client.run::<i64>("INCR n").is_ok_and(|n| n == 1));
 }
 
 /// Nobody calls, and still a shared connection is found to be dead.

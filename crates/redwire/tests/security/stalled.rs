@@ -4,10 +4,10 @@
 use std::time::{Duration, Instant};
 
 use redwire::{ConnectionFault, ErrorKind, Outcome, Value};
-use redwire_testkit::{Direction, Fault, Proxy, eventually};
+use redwire_testkit::{Authority, Direction, Fault, Proxy, TlsFront, eventually, shared};
 
 use crate::common::{GRACE, LIMIT, Setup, timed};
-use crate::site::Site;
+use crate::site::{Site, at};
 
 const LONG: Duration = Duration::from_millis(300);
 
@@ -15,6 +15,7 @@ both!(
     a_handshake_that_stalls_ends_with_the_connect_timeout,
     a_handshake_that_stalls_ends_with_the_call,
     a_handshake_cut_anywhere_is_an_error,
+    what_comes_with_the_end_of_the_handshake_is_heard,
 );
 
 fn a_handshake_that_stalls_ends_with_the_connect_timeout(setup: Setup) {
@@ -79,4 +80,19 @@ fn a_handshake_cut_anywhere_is_an_error(setup: Setup) {
         }
     }
     assert_eq!(setup.open(options()).unwrap().run::<String>("PING").unwrap(), "PONG");
+}
+
+/// A server that has no room says so at once, and hangs up.
+fn what_comes_with_the_end_of_the_handshake_is_heard(setup: Setup) {
+    let authority = Authority::new();
+    for tls12 in [false, true] {
+        let identity = authority.server();
+        let mut front = TlsFront::builder(&identity).greet("-ERR max number of clients reached\r\n");
+        if tls12 {
+            front = front.only_tls12();
+        }
+        let front = front.start(shared());
+        let error = setup.open(at(front.address().port()).tls_ca_file(authority.pem_file())).unwrap_err();
+        assert_eq!((error.kind(), error.outcome()), (ErrorKind::MaxClients, Outcome::NotSent), "{error}");
+    }
 }

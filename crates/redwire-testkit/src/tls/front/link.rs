@@ -26,7 +26,8 @@ pub(super) fn run(shared: &Shared, client: &Socket) {
         return shared.halt.drain(client);
     }
     let Ok(server) = shared.target.connect() else { return };
-    let tls = ServerConnection::new(shared.config()).expect("the configuration is sound");
+    let mut tls = ServerConnection::new(shared.config()).expect("the configuration is sound");
+    tls.writer().write_all(shared.options.greeting.as_bytes()).expect("rustls holds a few words");
     let mut link = Link {
         shared,
         tls,

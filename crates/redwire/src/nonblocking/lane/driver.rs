@@ -70,6 +70,8 @@ struct Driver<'a> {
     outbox: Outbox,
     woken: Vec<Waker>,
     timer: Pin<Box<Sleep>>,
+    /// The question, over another connection, whether the server lives.
+    asking: Option<Pin<Box<dyn Future<Output = bool> + Send>>>,
     yielded: bool,
     /// How many bytes have come in.
     received: u64,
@@ -78,7 +80,15 @@ struct Driver<'a> {
 impl<'a> Driver<'a> {
     fn new(shared: &'a Arc<Shared>) -> Self {
         let timer = Box::pin(tokio::time::sleep(Duration::ZERO));
-        Self { shared, outbox: Outbox::default(), woken: Vec::new(), timer, yielded: false, received: 0 }
+        Self {
+            shared,
+            outbox: Outbox::default(),
+            woken: Vec::new(),
+            timer,
+            asking: None,
+            yielded: false,
+            received: 0,
+        }
     }
 
     /// Drives `wire` until it is lost; `None` when the client is closed.
@@ -209,6 +219,14 @@ impl<'a> Driver<'a> {
     fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
         let mut late = false;
         loop {
+            if let Some(asking) = &mut self.asking
+                && let Poll::Ready(alive) = asking.as_mut().poll(cx)
+            {
+                self.asking = None;
+                if alive {
+                    self.shared.lock().link.handle_alive();
+                }
+            }
             let mut state = self.shared.lock();
             let next = state.link.poll_timeout();
             // A timer that goes off too early is only set again: it need not be moved for every request.
@@ -237,11 +255,23 @@ impl<'a> Driver<'a> {
         let mut state = self.shared.lock();
         let State { link, cause, armed, .. } = &mut *state;
         *armed = None;
-        let alive = link.handle_timeout(Instant::now(), self.received, cause.as_ref());
+        let verdict = link.handle_timeout(Instant::now(), self.received, cause.as_ref());
         link.poll_woken(&mut self.woken);
         drop(state);
         self.woken.drain(..).for_each(Waker::wake);
-        alive
+        if verdict? {
+            self.ask();
+        }
+        Ok(())
+    }
+
+    #[cold]
+    fn ask(&mut self) {
+        if let Some(interval) = self.shared.target.config().health_check_interval() {
+            let health = Arc::clone(&self.shared.health);
+            // What is found later is of no use.
+            self.asking = Some(Box::pin(async move { health.check(interval / 2).await.is_ok() }));
+        }
     }
 
     /// There is no connection, for now. Where waiting will not help, those who wait are told so.
@@ -255,6 +285,7 @@ impl<'a> Driver<'a> {
         }
         drop(state);
         self.outbox.clear();
+        self.asking = None;
         self.woken.drain(..).for_each(Waker::wake);
     }
 

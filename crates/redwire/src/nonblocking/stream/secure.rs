@@ -33,13 +33,16 @@ pub(crate) struct Writer {
 }
 
 /// Makes `stream` secure.
-pub(super) async fn shake_hands(stream: TcpStream, session: Session) -> Result<(Reader, Writer)> {
+pub(super) async fn shake_hands(
+    stream: TcpStream,
+    session: Session,
+    plain: &mut BytesMut,
+) -> Result<(Reader, Writer)> {
     let session = Arc::new(session);
     let (half, other) = stream.into_split();
     let mut reader =
         Reader { half, session: Arc::clone(&session), cipher: vec![0; READ_AT_ONCE].into_boxed_slice() };
     let writer = Writer { half: other, session, outgoing: Mutex::default() };
-    let mut early = BytesMut::new();
     loop {
         let mut bytes = Vec::new();
         writer.session.poll_transmit(&mut bytes);
@@ -48,10 +51,10 @@ pub(super) async fn shake_hands(stream: TcpStream, session: Session) -> Result<(
             return Ok((reader, writer));
         }
         let read = poll_fn(|cx| reader.poll_cipher(cx)).await;
-        match read.map_err(|error| setup::io_error("reading", error))? {
-            0 => return Err(Error::closed_by_peer(Outcome::NotSent)),
+        match read.map_err(|error| setup::io_error("reading in the TLS handshake", error))? {
+            0 => return Err(closed()),
             read => {
-                let decrypted = reader.session.decrypt(&reader.cipher[..read], &mut early);
+                let decrypted = reader.session.decrypt(&reader.cipher[..read], plain);
                 if let Err(error) = decrypted {
                     // The alert that tells the server why.
                     let mut alert = Vec::new();
@@ -62,6 +65,11 @@ pub(super) async fn shake_hands(stream: TcpStream, session: Session) -> Result<(
             }
         }
     }
+}
+
+#[cold]
+fn closed() -> Error {
+    Error::closed_by_peer(Outcome::NotSent).with_context("in the TLS handshake")
 }
 
 impl Reader {
