@@ -206,10 +206,11 @@ impl Step {
     }
 
     /// Names are for the operator's eyes: a server too old for them, or a user without rights to them, is no
-    /// reason not to connect. One that has too many clients says so to whatever comes first, and closes.
+    /// reason not to connect. One that has too many clients, or lets in none from elsewhere (protected mode), says so to
+    /// whatever comes first, and closes.
     fn may_fail(self, error: &Error) -> bool {
         match self {
-            Self::SetInfo => error.kind() != ErrorKind::MaxClients,
+            Self::SetInfo => error.kind() != ErrorKind::MaxClients && error.code() != Some("DENIED"),
             Self::SetName => error.kind() == ErrorKind::Authentication(AuthenticationFault::NoPermission),
             Self::Reset | Self::Hello | Self::Auth | Self::Select | Self::ReadOnly => false,
         }

@@ -100,15 +100,20 @@ fn names_are_not_worth_a_connection() {
 
 /// It answers whatever comes first, and closes.
 #[test]
-fn too_many_clients_are_told_by_whatever_is_said_first() {
+fn a_server_that_lets_nobody_in_is_heard_at_whatever_is_said_first() {
     for url in
         ["redis://h/?protocol=2", "redis://h/?protocol=2&client_name=app", "redis://:secret@h/?protocol=2"]
     {
-        let config = config(url);
-        let mut handshake = first(&config, config.protocol());
-        sent(&mut handshake);
-        let error = answer(&mut handshake, &["-ERR max number of clients reached\r\n"]).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::MaxClients, "{error}");
+        for (line, kind) in [
+            ("-ERR max number of clients reached\r\n", ErrorKind::MaxClients),
+            ("-DENIED Redis is running in protected mode\r\n", ErrorKind::Response),
+        ] {
+            let config = config(url);
+            let mut handshake = first(&config, config.protocol());
+            sent(&mut handshake);
+            let error = answer(&mut handshake, &[line]).unwrap_err();
+            assert_eq!(error.kind(), kind, "{error}");
+        }
     }
 }
 
