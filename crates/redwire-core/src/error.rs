@@ -75,6 +75,8 @@ pub enum ErrorKind {
     MaxClients,
     /// A write was sent to a replica.
     ReadOnly,
+    /// The sentinels did not lead to a master.
+    Sentinel(SentinelFault),
     /// A Cluster node told that the key belongs elsewhere, or that the cluster cannot serve it now.
     Cluster,
     /// As many connections as `max_connections` allows are in use.
@@ -107,6 +109,20 @@ pub enum ConnectionFault {
     Silent,
     /// Any other failure of the network or the operating system; the source tells.
     Io,
+}
+
+/// Why sentinels did not lead to a master. The message names each of them, and why.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum SentinelFault {
+    /// None of them answered.
+    Unreachable,
+    /// Those that answered know no such service.
+    UnknownService,
+    /// None told a master that can be believed: it is down and no other was chosen yet, or they see too few others.
+    NoMaster,
+    /// The server they told is no master, or no longer.
+    NotMaster,
 }
 
 /// Why the server does not let a user in.

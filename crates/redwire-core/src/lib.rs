@@ -15,6 +15,7 @@
 //! | [`Liveness`](liveness::Liveness) | whether a silent peer is still there |
 //! | [`Handshake`](handshake::Handshake) | what a connection says first |
 //! | [`Dial`](dial::Dial) | which address is tried when |
+//! | [`Discovery`](sentinel::Discovery) | which sentinel is asked for a master, and believed |
 //! | [`Outage`](outage::Outage) | when to connect again |
 //! | [`Pool`](pool::Pool) | who may have a connection, make one, or wait |
 //! | [`Dirt`](dirt::Dirt) | what is done to a connection before somebody else has it |
@@ -39,6 +40,7 @@ pub mod pool;
 pub mod resolve;
 pub mod retry;
 pub mod secret;
+pub mod sentinel;
 pub mod url;
 
 mod arg;
@@ -53,7 +55,7 @@ mod run;
 
 pub use arg::{Arg, Args, SHARED_FROM};
 pub use cmd::{Cmd, Options, cmd};
-pub use error::{AuthenticationFault, ConnectionFault, Error, ErrorKind, Outcome, Result};
+pub use error::{AuthenticationFault, ConnectionFault, Error, ErrorKind, Outcome, Result, SentinelFault};
 pub use pipeline::{Batch, Pipeline, Slot, Slots, TrySlot};
 pub use redwire_resp::ProtocolError;
 pub use replies::Replies;

@@ -6,7 +6,7 @@
 use std::time::{Duration, Instant};
 
 use crate::backoff::Backoff;
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, SentinelFault};
 
 /// What is known of the attempts to connect since the last that worked.
 #[derive(Debug, Default)]
@@ -77,7 +77,7 @@ pub fn heals(error: &Error) -> bool {
     matches!(
         error.kind(),
         ErrorKind::Connection(_) | ErrorKind::Busy | ErrorKind::MaxClients | ErrorKind::Timeout
-    )
+    ) || matches!(error.kind(), ErrorKind::Sentinel(fault) if fault != SentinelFault::UnknownService)
 }
 
 #[cfg(test)]

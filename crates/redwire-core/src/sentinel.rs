@@ -1,0 +1,296 @@
+//! Whom to ask for the master of a service, and whom to believe.
+//!
+//! Sentinels are asked in turn, each a short while after the one before, until one tells a master that can be believed; the
+//! one that did is asked first the next time. Refused is one that does not know the service, thinks that its master is down,
+//! knows too few others to be part of a majority, or tells an older configuration than was seen before. When none is left,
+//! one error says of each why. This file must not know sockets, names or clocks: time comes in as an argument.
+//!
+//! What sentinels answer and how it is to be understood:
+//! [Guidelines for Redis clients with support for Sentinel](https://redis.io/docs/latest/develop/reference/sentinel-clients/).
+
+mod instance;
+mod news;
+
+use std::collections::VecDeque;
+use std::fmt::{self, Write};
+use std::time::{Duration, Instant};
+
+use crate::cmd::Cmd;
+use crate::config::HostPort;
+use crate::error::{Error, ErrorKind, Outcome, Result, SentinelFault};
+use crate::pipeline::{Pipeline, Slot};
+use crate::{Run, facts};
+pub use instance::Instance;
+pub use news::News;
+
+/// What is known about the sentinels of one service, from one discovery to the next.
+///
+/// Those that the configuration names are kept for ever; those that others have told of, for as long as somebody tells of them.
+#[derive(Clone, Debug, Default)]
+pub struct Sentinels {
+    seeds: Vec<HostPort>,
+    /// Whom to ask, in this order.
+    order: Vec<HostPort>,
+    /// The newest configuration that anybody told.
+    epoch: u64,
+}
+
+impl Sentinels {
+    /// Those that the configuration names.
+    #[must_use]
+    pub fn new(seeds: Vec<HostPort>) -> Self {
+        Self { order: seeds.clone(), seeds, epoch: 0 }
+    }
+
+    /// All that are known, in the order in which they are asked.
+    #[must_use]
+    pub fn addresses(&self) -> &[HostPort] {
+        &self.order
+    }
+
+    /// A discovery has found the master: its witness is asked first from now on, and those it told of are asked, too.
+    pub fn handle_found(&mut self, found: &Found) {
+        self.epoch = self.epoch.max(found.epoch);
+        self.order.retain(|known| self.seeds.contains(known) || found.sentinels.contains(known));
+        for told in &found.sentinels {
+            if !self.order.contains(told) {
+                self.order.push(told.clone());
+            }
+        }
+        self.order.retain(|known| *known != found.witness);
+        self.order.insert(0, found.witness.clone());
+    }
+
+    /// What `witness` told turned out to be wrong: it is asked last from now on.
+    pub fn handle_distrusted(&mut self, witness: &HostPort) {
+        if let Some(place) = self.order.iter().position(|known| known == witness) {
+            let witness = self.order.remove(place);
+            self.order.push(witness);
+        }
+    }
+}
+
+/// What one sentinel answers to a [`question`].
+#[derive(Clone, Debug, Default)]
+pub struct Answer {
+    /// The master, if it knows the service.
+    pub master: Option<Instance>,
+    /// The other sentinels it knows.
+    pub sentinels: Vec<Instance>,
+    /// The replicas it knows.
+    pub replicas: Vec<Instance>,
+}
+
+/// The places of an [`Answer`]'s parts.
+pub type Question = (Slot<Option<Instance>>, Slot<Vec<Instance>>, Slot<Vec<Instance>>);
+
+/// What each sentinel is asked, in one write.
+pub fn question(p: &Pipeline, service: &str) -> Question {
+    (
+        p.run(Cmd::of(&facts::SENTINEL_MASTER).arg(service)),
+        p.run(Cmd::of(&facts::SENTINEL_SENTINELS).arg(service)),
+        p.run(Cmd::of(&facts::SENTINEL_REPLICAS).arg(service)),
+    )
+}
+
+impl From<(Option<Instance>, Vec<Instance>, Vec<Instance>)> for Answer {
+    fn from((master, sentinels, replicas): (Option<Instance>, Vec<Instance>, Vec<Instance>)) -> Self {
+        Self { master, sentinels, replicas }
+    }
+}
+
+/// What a discovery has found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// The master.
+    pub master: HostPort,
+    /// The replicas that can be used: up, and in touch with the master.
+    pub replicas: Vec<HostPort>,
+    /// Who told.
+    pub witness: HostPort,
+    /// The others that it knows.
+    pub sentinels: Vec<HostPort>,
+    /// The number of the configuration: it grows with each failover.
+    pub epoch: u64,
+}
+
+/// One round of asking.
+///
+/// Ask whom [`poll_ask`](Self::poll_ask) gives, hand over what came of it, until [`poll_found`](Self::poll_found) has an answer;
+/// then drop this, and the questions under way with it.
+#[derive(Debug)]
+pub struct Discovery {
+    service: String,
+    min_other_sentinels: u32,
+    epoch: u64,
+    waiting: VecDeque<HostPort>,
+    under_way: Vec<HostPort>,
+    refused: Vec<(HostPort, Refusal)>,
+    /// The newest of the configurations that are older than what was seen before.
+    stale: Option<Found>,
+    found: Option<Found>,
+    /// When the next may be asked; at once if there is no such time.
+    next: Option<Instant>,
+}
+
+/// Why a sentinel is not believed.
+#[derive(Debug)]
+enum Refusal {
+    Failed(Error),
+    Unknown,
+    Down(String),
+    Alone(u32),
+    Stale(u64),
+}
+
+impl Discovery {
+    /// How long a sentinel is alone before the next one is asked beside it.
+    pub const DELAY: Duration = Duration::from_millis(200);
+
+    /// Asks `sentinels` for the master of `service`. One that knows of fewer than `min_other_sentinels` others is not
+    /// believed: it may be cut off from them, with a master that they have replaced.
+    #[must_use]
+    pub fn new(service: &str, sentinels: &Sentinels, min_other_sentinels: u32) -> Self {
+        Self {
+            service: service.to_owned(),
+            min_other_sentinels,
+            epoch: sentinels.epoch,
+            waiting: sentinels.order.iter().cloned().collect(),
+            under_way: Vec::new(),
+            refused: Vec::new(),
+            stale: None,
+            found: None,
+            next: None,
+        }
+    }
+
+    /// The next sentinel to ask, if it is time to: the first at once, another [`DELAY`](Self::DELAY) after the one before, or
+    /// at once when all that were asked are refused.
+    pub fn poll_ask(&mut self, now: Instant) -> Option<HostPort> {
+        if self.found.is_some() || self.next.is_some_and(|next| now < next) {
+            return None;
+        }
+        let sentinel = self.waiting.pop_front()?;
+        self.under_way.push(sentinel.clone());
+        self.next = Some(now + Self::DELAY);
+        Some(sentinel)
+    }
+
+    /// When [`poll_ask`](Self::poll_ask) has another, once it has none now.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.next.filter(|_| !self.waiting.is_empty() && self.found.is_none())
+    }
+
+    /// What became of asking `sentinel`.
+    pub fn handle_answer(&mut self, sentinel: &HostPort, answer: Result<Answer>, now: Instant) {
+        let Some(place) = self.under_way.iter().position(|other| other == sentinel) else { return };
+        let sentinel = self.under_way.remove(place);
+        match self.judge(&sentinel, answer) {
+            Ok(found) if found.epoch >= self.epoch => self.found = Some(found),
+            Ok(older) => {
+                self.refused.push((sentinel, Refusal::Stale(older.epoch)));
+                if self.stale.as_ref().is_none_or(|stale| stale.epoch < older.epoch) {
+                    self.stale = Some(older);
+                }
+            }
+            Err(refusal) => self.refused.push((sentinel, refusal)),
+        }
+        if self.under_way.is_empty() {
+            self.next = Some(now);
+        }
+    }
+
+    fn judge(&self, sentinel: &HostPort, answer: Result<Answer>) -> Result<Found, Refusal> {
+        let answer = match answer {
+            Ok(answer) => answer,
+            // Older ones say "master", newer ones may say otherwise.
+            Err(error) if error.outcome() == Outcome::Rejected && error.message().contains("No such ") => {
+                return Err(Refusal::Unknown);
+            }
+            Err(error) => return Err(Refusal::Failed(error)),
+        };
+        let master = answer.master.ok_or(Refusal::Unknown)?;
+        if master.is_down() {
+            return Err(Refusal::Down(master.flags().to_owned()));
+        }
+        if master.other_sentinels() < self.min_other_sentinels {
+            return Err(Refusal::Alone(master.other_sentinels()));
+        }
+        let usable = |replica: &&Instance| !replica.is_down() && replica.is_linked();
+        Ok(Found {
+            master: master.address().map_err(Refusal::Failed)?,
+            replicas: answer.replicas.iter().filter(usable).flat_map(Instance::address).collect(),
+            sentinels: answer.sentinels.iter().flat_map(Instance::address).collect(),
+            witness: sentinel.clone(),
+            epoch: master.config_epoch(),
+        })
+    }
+
+    /// The master, or why nobody tells it, once that is certain.
+    ///
+    /// An older configuration than was seen before is believed only when nobody has another: the sentinels were set up anew.
+    ///
+    /// # Errors
+    /// - [`SentinelFault::UnknownService`]: every sentinel that answered knows no such service.
+    /// - [`SentinelFault::Unreachable`]: none answered.
+    /// - [`SentinelFault::NoMaster`]: none told a master that can be believed.
+    pub fn poll_found(&mut self) -> Option<Result<Found>> {
+        if let Some(found) = self.found.take() {
+            return Some(Ok(found));
+        }
+        if !self.waiting.is_empty() || !self.under_way.is_empty() {
+            return None;
+        }
+        Some(self.stale.take().ok_or_else(|| self.failure()))
+    }
+
+    fn failure(&self) -> Error {
+        let answered = || self.refused.iter().filter(|(_, refusal)| !matches!(refusal, Refusal::Failed(_)));
+        let fault = if answered().next().is_none() {
+            SentinelFault::Unreachable
+        } else if answered().all(|(_, refusal)| matches!(refusal, Refusal::Unknown)) {
+            SentinelFault::UnknownService
+        } else {
+            SentinelFault::NoMaster
+        };
+        let told = match fault {
+            SentinelFault::Unreachable => "can be asked for",
+            SentinelFault::UnknownService => "knows",
+            _ => "tells",
+        };
+        let mut message =
+            format!("none of {} sentinels {told} the master of {:?}", self.refused.len(), self.service);
+        for (n, (sentinel, refusal)) in self.refused.iter().enumerate() {
+            let between = if n == 0 { ": " } else { "; " };
+            // Writing to a string cannot fail.
+            let _ = write!(message, "{between}{sentinel} ({refusal})");
+        }
+        let error = Error::new(ErrorKind::Sentinel(fault), Outcome::NotSent, message);
+        let cause = self.refused.iter().find_map(|(_, refusal)| match refusal {
+            Refusal::Failed(cause) => Some(cause.clone()),
+            _ => None,
+        });
+        match cause {
+            Some(cause) => error.with_source(cause),
+            None => error,
+        }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Failed(error) => f.write_str(error.message()),
+            Self::Unknown => f.write_str("knows no such service"),
+            Self::Down(flags) => write!(f, "thinks it is down: {flags}"),
+            Self::Alone(others) => {
+                write!(f, "knows of {others} other sentinels, too few for `min_other_sentinels`")
+            }
+            Self::Stale(epoch) => write!(f, "tells the old configuration {epoch}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

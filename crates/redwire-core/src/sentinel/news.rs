@@ -1,0 +1,49 @@
+//! What sentinels publish when something happens to a service. It must not know how it was received.
+//!
+//! The channels and their words:
+//! [Sentinel Pub/Sub](https://redis.io/docs/latest/operate/oss_and_stack/management/sentinel/#pubsub-messages).
+
+use crate::config::HostPort;
+
+/// Something that concerns the clients of a service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum News {
+    /// The service has another master.
+    Switched {
+        /// The new one.
+        master: HostPort,
+    },
+    /// A replica came, went down or came back.
+    Replicas,
+}
+
+impl News {
+    /// The channels to listen to.
+    pub const CHANNELS: [&str; 5] = ["+switch-master", "+slave", "+sdown", "-sdown", "+convert-to-slave"];
+
+    /// What a message means for `service`; `None` if it is of no concern to it.
+    ///
+    /// ```
+    /// use redwire_core::sentinel::News;
+    ///
+    /// let words = "mymaster 10.0.0.1 6379 10.0.0.2 6380";
+    /// let Some(News::Switched { master }) = News::parse("mymaster", "+switch-master", words) else { panic!() };
+    /// assert_eq!(master.to_string(), "10.0.0.2:6380");
+    /// assert_eq!(News::parse("another", "+switch-master", words), None);
+    /// let words = "slave 10.0.0.3:6379 10.0.0.3 6379 @ mymaster 10.0.0.1 6379";
+    /// assert_eq!(News::parse("mymaster", "+slave", words), Some(News::Replicas));
+    /// ```
+    #[must_use]
+    pub fn parse(service: &str, channel: &str, message: &str) -> Option<Self> {
+        let words: Vec<&str> = message.split(' ').collect();
+        match (channel, words.as_slice()) {
+            ("+switch-master", [name, _, _, host, port]) if *name == service => {
+                Some(Self::Switched { master: HostPort::new(*host, port.parse().ok()?) })
+            }
+            ("+switch-master", _) => None,
+            // A server of a kind, its name and address, and whose it is.
+            (_, ["slave", _, _, _, "@", name, ..]) if *name == service => Some(Self::Replicas),
+            _ => None,
+        }
+    }
+}

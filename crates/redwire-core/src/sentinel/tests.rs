@@ -1,0 +1,191 @@
+//! Discovery, by cases that any implementation could run (`spec/cases/sentinel.json`), and what is learnt from one to the next.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use super::*;
+use crate::error::ConnectionFault;
+
+/// The file tells its own grammar.
+#[derive(Deserialize)]
+struct Cases {
+    cases: Vec<Case>,
+}
+
+#[derive(Deserialize)]
+struct Case {
+    name: String,
+    sentinels: Vec<String>,
+    #[serde(default)]
+    min_other_sentinels: u32,
+    #[serde(default)]
+    known_epoch: u64,
+    steps: Vec<Step>,
+    result: Outcomes,
+}
+
+/// What happens, and whom the discovery asks then.
+#[derive(Deserialize)]
+struct Step {
+    at_ms: u64,
+    from: Option<String>,
+    answer: Option<Told>,
+    asks: Vec<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Told {
+    Master(BTreeMap<String, String>),
+    All {
+        master: BTreeMap<String, String>,
+        sentinels: Vec<BTreeMap<String, String>>,
+        replicas: Vec<BTreeMap<String, String>>,
+    },
+    Null,
+    Error(String),
+    Unreachable(String),
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Outcomes {
+    Found {
+        master: String,
+        witness: String,
+        #[serde(default)]
+        replicas: Vec<String>,
+        #[serde(default)]
+        sentinels: Vec<String>,
+    },
+    Error {
+        fault: String,
+        says: Vec<String>,
+    },
+}
+
+fn address(text: &str) -> HostPort {
+    let (host, port) = text.rsplit_once(':').expect("host:port");
+    HostPort::new(host, port.parse().expect("a port"))
+}
+
+fn instances(list: Vec<BTreeMap<String, String>>) -> Vec<Instance> {
+    list.into_iter().map(|fields| fields.into_iter().collect()).collect()
+}
+
+impl Told {
+    fn into_answer(self) -> Result<Answer> {
+        match self {
+            Self::Master(fields) => {
+                Ok(Answer { master: Some(fields.into_iter().collect()), ..Answer::default() })
+            }
+            Self::All { master, sentinels, replicas } => Ok(Answer {
+                master: Some(master.into_iter().collect()),
+                sentinels: instances(sentinels),
+                replicas: instances(replicas),
+            }),
+            Self::Null => Ok(Answer::default()),
+            Self::Error(line) => Err(Error::from_server(line.as_bytes())),
+            Self::Unreachable(why) => {
+                Err(Error::new(ErrorKind::Connection(ConnectionFault::Refused), Outcome::NotSent, why))
+            }
+        }
+    }
+}
+
+#[test]
+fn the_cases_hold() {
+    let cases: Cases = serde_json::from_str(include_str!("../../../../spec/cases/sentinel.json")).unwrap();
+    for case in cases.cases {
+        run(case);
+    }
+}
+
+fn run(case: Case) {
+    let name = case.name;
+    let seeds = case.sentinels.iter().map(|text| address(text)).collect();
+    let sentinels = Sentinels { epoch: case.known_epoch, ..Sentinels::new(seeds) };
+    let mut discovery = Discovery::new("mymaster", &sentinels, case.min_other_sentinels);
+    let start = Instant::now();
+    let steps = case.steps.len();
+    for (n, step) in case.steps.into_iter().enumerate() {
+        let now = start + Duration::from_millis(step.at_ms);
+        if let (Some(from), Some(told)) = (step.from, step.answer) {
+            discovery.handle_answer(&address(&from), told.into_answer(), now);
+        }
+        let mut asks = Vec::new();
+        while let Some(sentinel) = discovery.poll_ask(now) {
+            asks.push(sentinel.to_string());
+        }
+        assert_eq!(asks, step.asks, "{name}, step {n}");
+        if n + 1 < steps {
+            assert!(discovery.poll_found().is_none(), "{name}, step {n}: too early");
+            assert!(discovery.poll_timeout().is_none_or(|next| next > now), "{name}, step {n}");
+        }
+    }
+    let result = discovery.poll_found().unwrap_or_else(|| panic!("{name}: nothing is certain"));
+    match (result, case.result) {
+        (Ok(found), Outcomes::Found { master, witness, replicas, sentinels }) => {
+            let all = |list: &[HostPort]| list.iter().map(ToString::to_string).collect::<Vec<_>>();
+            assert_eq!((found.master.to_string(), found.witness.to_string()), (master, witness), "{name}");
+            assert_eq!((all(&found.replicas), all(&found.sentinels)), (replicas, sentinels), "{name}");
+        }
+        (Err(error), Outcomes::Error { fault, says }) => {
+            assert_eq!(format!("{:?}", error.kind()), format!("Sentinel({fault})"), "{name}: {error}");
+            assert_eq!(error.outcome(), Outcome::NotSent, "{name}");
+            for words in says {
+                assert!(error.to_string().contains(&words), "{name}: {error}\nlacks {words:?}");
+            }
+        }
+        (Ok(found), Outcomes::Error { .. }) => panic!("{name}: found {found:?}"),
+        (Err(error), Outcomes::Found { .. }) => panic!("{name}: {error}"),
+    }
+}
+
+fn found(witness: &str, sentinels: &[&str], epoch: u64) -> Found {
+    Found {
+        master: address("m:1"),
+        replicas: Vec::new(),
+        witness: address(witness),
+        sentinels: sentinels.iter().map(|text| address(text)).collect(),
+        epoch,
+    }
+}
+
+fn order(sentinels: &Sentinels) -> Vec<String> {
+    sentinels.addresses().iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn the_witness_is_asked_first_and_those_it_told_of_are_kept() {
+    let mut sentinels = Sentinels::new(vec![address("a:1"), address("b:1")]);
+    sentinels.handle_found(&found("b:1", &["c:1", "d:1"], 1));
+    assert_eq!(order(&sentinels), ["b:1", "a:1", "c:1", "d:1"]);
+    // One that nobody tells of any more is forgotten, unless the configuration names it.
+    sentinels.handle_found(&found("c:1", &["a:1", "b:1"], 1));
+    assert_eq!(order(&sentinels), ["c:1", "b:1", "a:1"]);
+    sentinels.handle_distrusted(&address("c:1"));
+    assert_eq!(order(&sentinels), ["b:1", "a:1", "c:1"]);
+}
+
+#[test]
+fn an_older_configuration_is_believed_only_if_nobody_has_another() {
+    let mut sentinels = Sentinels::new(vec![address("a:1"), address("b:1")]);
+    sentinels.handle_found(&found("a:1", &[], 7));
+    let now = Instant::now();
+    let told = |epoch: &str| {
+        let fields = [("ip", "m"), ("port", "1"), ("flags", "master"), ("config-epoch", epoch)];
+        let master = fields.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        Ok(Answer { master: Some(master), ..Answer::default() })
+    };
+    for (second, believed) in [("7", 7), ("9", 9), ("5", 6)] {
+        let mut discovery = Discovery::new("s", &sentinels, 0);
+        assert!(discovery.poll_ask(now).is_some());
+        discovery.handle_answer(&address("a:1"), told("6"), now);
+        assert!(discovery.poll_found().is_none());
+        assert_eq!(discovery.poll_ask(now), Some(address("b:1")));
+        discovery.handle_answer(&address("b:1"), told(second), now);
+        assert_eq!(discovery.poll_found().unwrap().unwrap().epoch, believed);
+    }
+}
