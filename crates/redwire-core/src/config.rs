@@ -21,6 +21,7 @@ pub(crate) mod cast;
 mod error;
 mod options;
 mod retry;
+mod sentinel;
 mod tls;
 mod topology;
 mod validate;
@@ -28,6 +29,7 @@ mod validate;
 pub use builder::ConfigBuilder;
 pub use error::ConfigError;
 pub use retry::RetryPolicy;
+pub use sentinel::{ReadFrom, SentinelOptions};
 pub use tls::{Ocsp, TlsOptions, TlsSource, Verification};
 pub use topology::{Endpoint, HostPort, Topology};
 
@@ -55,6 +57,7 @@ pub struct Config {
     topology: Topology,
     tls: bool,
     tls_options: TlsOptions,
+    sentinel: SentinelOptions,
     db: u32,
     username: Option<String>,
     password: Option<Secret>,
@@ -342,6 +345,7 @@ impl Default for Config {
             topology: Topology::Single(Endpoint::Tcp(HostPort::new(DEFAULT_HOST, DEFAULT_PORT))),
             tls: false,
             tls_options: TlsOptions::default(),
+            sentinel: SentinelOptions::default(),
             db: 0,
             username: None,
             password: None,

@@ -5,18 +5,19 @@
 //! be passed over is decided here. This file must not know how bytes travel.
 //!
 //! ```text
-//! start ── HELLO 3 AUTH … SETNAME …, CLIENT SETINFO, SELECT, READONLY ──> done
-//!   └───── AUTH, CLIENT SETNAME, CLIENT SETINFO, SELECT, READONLY ──────> done   (RESP2, or no HELLO here)
+//! start ── HELLO 3 AUTH … SETNAME …, CLIENT SETINFO, SELECT, READONLY, ROLE ──> done
+//!   └───── AUTH, CLIENT SETNAME, CLIENT SETINFO, SELECT, READONLY, ROLE ──────> done   (RESP2, or no HELLO here)
 //! ```
+//! `ROLE` is asked where sentinels have told which server it is.
 //! A connection that was used is made as new by a `RESET` ahead of the same words.
 
 use std::collections::VecDeque;
 use std::fmt;
 
 use crate::cmd::Cmd;
-use crate::config::{Config, Protocol};
+use crate::config::{Config, Protocol, ReadFrom, Topology};
 use crate::credentials::Credentials;
-use crate::error::{AuthenticationFault, Error, ErrorKind, Outcome, Result};
+use crate::error::{AuthenticationFault, Error, ErrorKind, Outcome, Result, SentinelFault};
 use crate::outbox::Outbox;
 use crate::reply::{Reader, Value};
 
@@ -31,6 +32,15 @@ pub struct Handshake {
     /// Replies to come that no longer matter.
     ignored: usize,
     session: Session,
+    /// What the server must be, where sentinels have told of it.
+    role: Option<Role>,
+}
+
+/// What a server is to the others of its service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Role {
+    Master,
+    Replica,
 }
 
 /// What the handshake found out about the server.
@@ -54,6 +64,7 @@ enum Step {
     SetInfo,
     Select,
     ReadOnly,
+    Role,
 }
 
 impl Handshake {
@@ -88,10 +99,12 @@ impl Handshake {
             fallback: None,
             ignored: 0,
             session: Session { protocol: Protocol::Resp2, version: None, id: None },
+            role: None,
         }
     }
 
     fn introduce(&mut self, config: &Config, credentials: Option<&Credentials>, protocol: Protocol) {
+        self.role = role(config);
         let mut plain = introduction(config, credentials);
         plain.extend(settings(config));
         if protocol == Protocol::Resp2 {
@@ -146,6 +159,7 @@ impl Handshake {
         };
         match (step, Reader::read::<Value>(frame)) {
             (Step::Hello, Ok(answer)) => self.greet(&answer),
+            (Step::Role, Ok(answer)) => self.verify(role_word(&answer)),
             // Any other status is the late answer to something that was asked before.
             (Step::Reset, Ok(Value::Status(word))) if word != RESET => Err(step.unexpected(&word)),
             (_, Ok(Value::Status(_))) => Ok(()),
@@ -185,10 +199,44 @@ impl Handshake {
             match name.as_str() {
                 Some("version") => self.session.version = value.as_str().map(str::to_owned),
                 Some("id") => self.session.id = value.as_i64(),
+                Some("role") => self.verify(value.as_str())?,
                 _ => {}
             }
         }
         Ok(())
+    }
+
+    /// Whether the server is what it was said to be: who told may have been behind, or the server is just being demoted.
+    fn verify(&self, word: Option<&str>) -> Result<()> {
+        let is = match word {
+            Some("master") => Role::Master,
+            _ => Role::Replica,
+        };
+        match self.role {
+            Some(role) if role != is => {
+                let message = format!("expected {role:?}, got {:?}", word.unwrap_or_default());
+                let kind = ErrorKind::Sentinel(SentinelFault::NotMaster);
+                Err(Step::Role.failed(Error::new(kind, Outcome::NotSent, message)))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The first word of an answer to `ROLE`.
+fn role_word(answer: &Value) -> Option<&str> {
+    match answer {
+        Value::Array(items) => items.first().and_then(Value::as_str),
+        _ => None,
+    }
+}
+
+/// What the server must be, where `config` leaves it to sentinels to say where it is.
+fn role(config: &Config) -> Option<Role> {
+    match (config.topology(), config.sentinel_options().read_from) {
+        (Topology::Sentinel { .. }, ReadFrom::Master) => Some(Role::Master),
+        (Topology::Sentinel { .. }, ReadFrom::Replica) => Some(Role::Replica),
+        _ => None,
     }
 }
 
@@ -202,6 +250,7 @@ impl Step {
             Self::SetInfo => "CLIENT SETINFO",
             Self::Select => "SELECT",
             Self::ReadOnly => "READONLY",
+            Self::Role => "ROLE",
         }
     }
 
@@ -211,7 +260,10 @@ impl Step {
     fn may_fail(self, error: &Error) -> bool {
         match self {
             Self::SetInfo => error.kind() != ErrorKind::MaxClients && error.code() != Some("DENIED"),
-            Self::SetName => error.kind() == ErrorKind::Authentication(AuthenticationFault::NoPermission),
+            // A user who may not ask: writing to a replica will tell.
+            Self::SetName | Self::Role => {
+                error.kind() == ErrorKind::Authentication(AuthenticationFault::NoPermission)
+            }
             Self::Reset | Self::Hello | Self::Auth | Self::Select | Self::ReadOnly => false,
         }
     }
@@ -263,6 +315,9 @@ fn settings(config: &Config) -> Vec<(Step, Cmd<Value>)> {
     }
     if config.read_only() {
         steps.push((Step::ReadOnly, Cmd::new("READONLY")));
+    }
+    if role(config).is_some() {
+        steps.push((Step::Role, Cmd::new("ROLE")));
     }
     steps
 }

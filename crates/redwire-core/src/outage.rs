@@ -74,10 +74,11 @@ impl Outage {
 /// Whether time alone may mend what went wrong: not a wrong password, nor a database that is not there.
 #[must_use]
 pub fn heals(error: &Error) -> bool {
-    matches!(
-        error.kind(),
-        ErrorKind::Connection(_) | ErrorKind::Busy | ErrorKind::MaxClients | ErrorKind::Timeout
-    ) || matches!(error.kind(), ErrorKind::Sentinel(fault) if fault != SentinelFault::UnknownService)
+    match error.kind() {
+        ErrorKind::Connection(_) | ErrorKind::Busy | ErrorKind::MaxClients | ErrorKind::Timeout => true,
+        ErrorKind::Sentinel(fault) => fault != SentinelFault::UnknownService,
+        _ => false,
+    }
 }
 
 #[cfg(test)]

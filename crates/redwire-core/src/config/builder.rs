@@ -11,6 +11,7 @@ use super::{
 use crate::{backoff::Backoff, credentials::Provider, resolve::Resolver, secret::Secret, url::Url};
 
 mod pool;
+mod sentinel;
 mod tls;
 
 /// Collects options; [`build`](Self::build) checks them all at once.

@@ -10,6 +10,7 @@ use crate::{
     url::{Target, Url},
 };
 
+mod sentinel;
 mod tls;
 
 /// One option as a URL knows it.
@@ -83,7 +84,7 @@ pub(super) fn differing(config: &Config) -> Vec<(&'static str, String)> {
 }
 
 fn all() -> impl Iterator<Item = &'static UrlOption> {
-    OPTIONS.iter().chain(tls::OPTIONS)
+    OPTIONS.iter().chain(tls::OPTIONS).chain(sentinel::OPTIONS)
 }
 
 const OPTIONS: &[UrlOption] = &[

@@ -252,3 +252,31 @@ fn addresses_print_for_people() {
     assert_eq!(Endpoint::Tcp(("h", 1).into()).to_string(), "h:1");
     assert_eq!(Endpoint::Unix("/s".into()).to_string(), "/s");
 }
+
+#[test]
+fn options_of_sentinels_are_read_kept_and_never_in_vain() {
+    let url = "rediss+sentinel://ann:pw@a,b:1/m?sentinel_username=watch&sentinel_password=word&sentinel_tls=no\
+               &sentinel_timeout=100ms&min_other_sentinels=1&read_from=replica";
+    let config = Config::from_url(url).unwrap();
+    let options = config.sentinel_options();
+    assert_eq!(options.timeout, Duration::from_millis(100));
+    assert_eq!((options.min_other_sentinels, options.read_from), (1, ReadFrom::Replica));
+    assert_eq!(
+        config.to_string(),
+        url.replace("pw@a,", "***@a:26379,").replace("=word", "=***").replace("no&", "false&")
+    );
+    let sentinel = config.for_sentinel(("s", 5).into());
+    assert_eq!((sentinel.tls(), sentinel.username(), sentinel.db()), (false, Some("watch"), 0));
+    assert_eq!(sentinel.password().unwrap().reveal(), "word");
+    assert_eq!((sentinel.connect_timeout(), sentinel.timeout()), (options.timeout, Some(options.timeout)));
+    for (url, option) in [
+        ("redis://h?sentinel_password=x", "sentinel_password"),
+        ("redis://h?read_from=replica", "read_from"),
+        ("redis+cluster://h?min_other_sentinels=1", "min_other_sentinels"),
+        ("redis+sentinel://h/m?sentinel_username=x", "sentinel_username"),
+        ("redis+sentinel://h/m?sentinel_timeout=0", "sentinel_timeout"),
+        ("redis+sentinel://h/m?read_from=slave", "read_from"),
+    ] {
+        assert_eq!(Config::from_url(url).unwrap_err().option(), option, "{url}");
+    }
+}

@@ -4,7 +4,7 @@
 
 use std::{fmt::Display, ops::RangeInclusive, time::Duration};
 
-use super::{Config, ConfigError, Endpoint, HostPort, Topology, cast::show_duration};
+use super::{Config, ConfigError, Endpoint, HostPort, SentinelOptions, Topology, cast::show_duration};
 use crate::backoff::Backoff;
 
 mod tls;
@@ -12,6 +12,7 @@ mod tls;
 /// `config` itself, or its first fault.
 pub(super) fn validate(config: Config) -> Result<Config, ConfigError> {
     topology(&config)?;
+    sentinel(&config)?;
     tls::validate(&config)?;
     credentials(&config)?;
     times(&config)?;
@@ -57,6 +58,27 @@ fn topology(config: &Config) -> Result<(), ConfigError> {
             nodes.iter().try_for_each(host_port)
         }
     }
+}
+
+/// None of the options is given in vain.
+fn sentinel(config: &Config) -> Result<(), ConfigError> {
+    let (options, default) = (&config.sentinel, SentinelOptions::default());
+    let differs = [
+        ("sentinel_username", options.username.is_some()),
+        ("sentinel_password", options.password.is_some()),
+        ("sentinel_tls", options.tls.is_some()),
+        ("sentinel_timeout", options.timeout != default.timeout),
+        ("min_other_sentinels", options.min_other_sentinels != default.min_other_sentinels),
+        ("read_from", options.read_from != default.read_from),
+    ];
+    let first = differs.iter().find(|(_, differs)| *differs);
+    if let (Some((option, _)), false) = (first, matches!(config.topology, Topology::Sentinel { .. })) {
+        return Err(ConfigError::new(option, "a Sentinel set to go with it (`redis+sentinel://`)", "none"));
+    }
+    if options.username.is_some() && options.password.is_none() {
+        return Err(ConfigError::new("sentinel_username", "a `sentinel_password` beside it", "none"));
+    }
+    time("sentinel_timeout", options.timeout, Duration::from_millis(1)..=MAX_TIME)
 }
 
 fn host_port(address: &HostPort) -> Result<(), ConfigError> {

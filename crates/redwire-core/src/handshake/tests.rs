@@ -185,3 +185,35 @@ fn a_reset_that_fails_is_named() {
         assert!(error.to_string().starts_with(message), "{error}");
     }
 }
+
+/// Both what HELLO tells and what ROLE answers count.
+#[test]
+fn a_server_that_sentinels_told_of_must_be_what_they_said() {
+    let hello = |role: &str| format!("%1\r\n$4\r\nrole\r\n${}\r\n{role}\r\n", role.len());
+    let role = |word: &str| format!("*1\r\n${}\r\n{word}\r\n", word.len());
+    let ok = "+OK\r\n".to_owned();
+    for (read_from, told, answered, good) in [
+        ("master", "master", "master", true),
+        ("master", "replica", "master", false),
+        ("master", "master", "slave", false),
+        ("replica", "replica", "slave", true),
+        ("replica", "master", "master", false),
+    ] {
+        let config = config(&format!("redis+sentinel://h/m?read_from={read_from}&lib_version="));
+        let mut handshake = first(&config, Protocol::Resp3);
+        assert_eq!(sent(&mut handshake).last().map(String::as_str), Some("ROLE"));
+        let replies = [hello(told), ok.clone(), role(answered)];
+        let result = replies.iter().try_for_each(|reply| handshake.handle_reply(reply.as_bytes()));
+        assert_eq!(result.is_ok() && handshake.poll_done().is_some(), good, "{told} {answered}: {result:?}");
+        if let Err(error) = result {
+            assert_eq!(error.kind(), ErrorKind::Sentinel(SentinelFault::NotMaster), "{error}");
+            assert!(crate::outage::heals(&error));
+        }
+    }
+    // Who may not ask goes on.
+    let config = config("redis+sentinel://h/m?protocol=2&lib_name=&lib_version=");
+    let mut handshake = first(&config, Protocol::Resp2);
+    assert_eq!(sent(&mut handshake), ["ROLE"]);
+    handshake.handle_reply(b"-NOPERM this user has no permissions to run the 'role' command\r\n").unwrap();
+    assert!(handshake.poll_done().is_some());
+}

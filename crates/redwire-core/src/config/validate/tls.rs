@@ -8,7 +8,7 @@ use crate::secret::MASK;
 pub(super) fn validate(config: &Config) -> Result<(), ConfigError> {
     let options = &config.tls_options;
     let given = given(options);
-    if let Some(option) = given.first().filter(|_| !config.tls) {
+    if let Some(option) = given.first().filter(|_| !config.tls && config.sentinel.tls != Some(true)) {
         return Err(ConfigError::new(option, "TLS to go with it (`rediss://` or `tls`)", "no TLS"));
     }
     #[cfg(feature = "tls")]

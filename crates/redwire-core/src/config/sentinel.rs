@@ -1,0 +1,78 @@
+//! How a Sentinel set is asked, and which of its servers a client uses. Promises plain data. Must not know how sentinels are
+//! reached.
+
+use std::time::Duration;
+
+use super::{Config, Endpoint, HostPort, RetryPolicy, Topology};
+use crate::secret::Secret;
+
+/// What holds for sentinels, apart from the servers they watch; each is documented at its setter in
+/// [`ConfigBuilder`](super::ConfigBuilder).
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SentinelOptions {
+    /// The user to authenticate as.
+    pub username: Option<String>,
+    /// The password to authenticate with.
+    pub password: Option<Secret>,
+    /// Whether sentinels are spoken to by TLS; `None`: as the servers are.
+    pub tls: Option<bool>,
+    /// How long one may take to connect and to answer.
+    pub timeout: Duration,
+    /// How many other sentinels one must know of to be believed.
+    pub min_other_sentinels: u32,
+    /// Which servers the client uses.
+    pub read_from: ReadFrom,
+}
+
+/// Which servers of a service a client uses.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ReadFrom {
+    /// The master.
+    #[default]
+    Master,
+    /// The replicas in turn, and the master while there is none.
+    ReplicaPreferred,
+    /// The replicas in turn, and nobody else.
+    Replica,
+}
+
+impl Default for SentinelOptions {
+    fn default() -> Self {
+        Self {
+            username: None,
+            password: None,
+            tls: None,
+            timeout: Duration::from_secs(1),
+            min_other_sentinels: 0,
+            read_from: ReadFrom::Master,
+        }
+    }
+}
+
+impl Config {
+    /// What holds for the sentinels that are asked, where there are any.
+    #[must_use]
+    pub fn sentinel_options(&self) -> &SentinelOptions {
+        &self.sentinel
+    }
+
+    /// This configuration for a connection to the sentinel at `address`.
+    #[must_use]
+    pub fn for_sentinel(&self, address: HostPort) -> Self {
+        let options = &self.sentinel;
+        Self {
+            topology: Topology::Single(Endpoint::Tcp(address)),
+            tls: options.tls.unwrap_or(self.tls),
+            username: options.username.clone(),
+            password: options.password.clone(),
+            credential_provider: None,
+            db: 0,
+            read_only: false,
+            connect_timeout: options.timeout,
+            timeout: Some(options.timeout),
+            retry: RetryPolicy::never(),
+            ..self.clone()
+        }
+    }
+}
