@@ -123,6 +123,8 @@ pub enum SentinelFault {
     NoMaster,
     /// The server they told is no master, or no longer.
     NotMaster,
+    /// They told no replica that can be used, and a replica was asked for.
+    NoReplica,
 }
 
 /// Why the server does not let a user in.
@@ -318,6 +320,17 @@ impl Error {
             Outcome::Rejected => matches!(self.0.kind, ErrorKind::Busy | ErrorKind::MaxClients),
             Outcome::MaybeExecuted | Outcome::Unreadable => false,
         }
+    }
+}
+
+impl Error {
+    /// Whether the server refused because it is a replica, or has just become one.
+    #[must_use]
+    pub fn is_demotion(&self) -> bool {
+        // Those that wait are sent away with these words when their server becomes a replica; a user's CLIENT UNBLOCK has others.
+        let unblocked =
+            || self.code() == Some("UNBLOCKED") && self.0.message.contains("instance state changed");
+        self.0.outcome == Outcome::Rejected && (self.0.kind == ErrorKind::ReadOnly || unblocked())
     }
 }
 

@@ -7,7 +7,7 @@
 use std::time::{Duration, Instant};
 
 use crate::call::Call;
-use crate::config::{Config, RetryPolicy};
+use crate::config::{Config, RetryPolicy, Topology};
 use crate::error::{Error, ErrorKind, Outcome};
 
 /// One call, through all its tries.
@@ -61,7 +61,8 @@ impl Attempt {
         // Of a pipeline, other commands were executed when one was rejected.
         let whole = error.outcome() != Outcome::Rejected || call.is_single();
         let harmless = call.may_repeat() || config.idempotent();
-        let worthwhile = whole && self.tries <= retries && may_retry(&error, harmless, policy);
+        let moved = error.is_demotion() && matches!(config.topology(), Topology::Sentinel { .. });
+        let worthwhile = whole && self.tries <= retries && (moved || may_retry(&error, harmless, policy));
         let pause = policy.backoff.delay(self.tries, self.pause, random);
         let in_time = self.deadline.is_none_or(|deadline| now + pause < deadline);
         let wanted = worthwhile && in_time;

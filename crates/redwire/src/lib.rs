@@ -131,6 +131,7 @@ mod events;
 mod nonblocking;
 pub mod prelude;
 mod scanning;
+mod service;
 mod setup;
 mod socket;
 mod target;
@@ -147,7 +148,7 @@ pub use redwire_core::handshake::Session;
 pub use redwire_core::pool::{Closing, Figures, Holder, WaitTimes};
 pub use redwire_core::{
     Arg, Args, AuthenticationFault, Batch, Cmd, ConnectionFault, Error, ErrorKind, Items, Lossy, Options,
-    Outcome, Pipeline, Reader, Replies, Reply, Result, Run, Slot, Slots, TrySlot, Value, cmd,
+    Outcome, Pipeline, Reader, Replies, Reply, Result, Run, SentinelFault, Slot, Slots, TrySlot, Value, cmd,
 };
 pub use redwire_core::{backoff, config, facts, resolve, secret};
 #[cfg(feature = "tls")]

@@ -7,6 +7,7 @@ mod health;
 mod lane;
 mod pool;
 mod scan;
+mod sentinel;
 mod stream;
 mod wire;
 

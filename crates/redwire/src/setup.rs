@@ -39,10 +39,23 @@ pub(crate) fn endpoint(config: &Config) -> Result<&Endpoint> {
     match config.topology() {
         Topology::Single(endpoint) => Ok(endpoint),
         Topology::Sentinel { .. } => {
-            Err(Error::usage("Sentinel (`redis+sentinel://`) is not part of this version"))
+            Err(Error::usage("one server was expected, not a service that sentinels watch"))
         }
         Topology::Cluster { .. } => {
             Err(Error::usage("Cluster (`redis+cluster://`) is not part of this version"))
+        }
+    }
+}
+
+/// The host whose certificate is expected at first, where there is TLS.
+#[cfg(feature = "tls")]
+pub(crate) fn tls_host(config: &Config) -> Option<&str> {
+    match config.topology() {
+        _ if !config.tls() => None,
+        Topology::Single(Endpoint::Tcp(address)) => Some(&address.host),
+        Topology::Single(Endpoint::Unix(_)) => None,
+        Topology::Sentinel { nodes, .. } | Topology::Cluster { nodes } => {
+            nodes.first().map(|node| node.host.as_str())
         }
     }
 }
@@ -73,6 +86,12 @@ pub(crate) fn late(cause: Option<&Error>) -> Error {
 
 pub(crate) fn closed_client() -> Error {
     Error::new(ErrorKind::Closed, Outcome::NotSent, "the client is closed")
+}
+
+/// The connection was let go because its server is master no longer.
+pub(crate) fn left_master() -> Error {
+    let message = "the connection was given up, since the service has another master";
+    Error::new(ErrorKind::Connection(ConnectionFault::Reset), Outcome::MaybeExecuted, message)
 }
 
 /// A host name could not be looked up.

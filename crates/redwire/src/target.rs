@@ -1,5 +1,6 @@
-//! One server, and what all connections of a client to it have in common: how it is reached, what it was found to speak, who
-//! listens to their lives, and how many retries are left. It must not know how either driver waits.
+//! One server, or one service whose servers sentinels tell, and what all connections of a client to it have in common: how it is
+//! reached, what it was found to speak, who listens to their lives, and how many retries are left. It must not know how either
+//! driver waits.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,6 +12,7 @@ use redwire_core::handshake::Session;
 use redwire_core::{Error, Result};
 
 use crate::events::{EventKind, Hub};
+use crate::service::Service;
 use crate::setup;
 #[cfg(feature = "tls")]
 use crate::tls;
@@ -19,8 +21,7 @@ use crate::tls;
 #[derive(Debug)]
 pub(crate) struct Target {
     config: Config,
-    endpoint: Endpoint,
-    address: Arc<str>,
+    route: Route,
     #[cfg(feature = "tls")]
     tls: Option<tls::Connector>,
     /// Whether the server was found to speak nothing but RESP2, so that it is not asked again each time.
@@ -29,19 +30,37 @@ pub(crate) struct Target {
     budget: Mutex<RetryBudget>,
 }
 
+/// Where connections lead.
+#[derive(Debug)]
+enum Route {
+    Server { endpoint: Endpoint, address: Arc<str> },
+    Service(Box<Service>),
+}
+
+/// Where the next connection leads.
+pub(crate) enum Lead<'t> {
+    /// To this server.
+    Server(Endpoint),
+    /// Where the sentinels say.
+    Ask(&'t Service),
+}
+
 impl Target {
     pub(crate) fn new(config: Config) -> Result<Arc<Self>> {
-        let endpoint = setup::endpoint(&config)?.clone();
+        let route = match Service::of(&config) {
+            Some(service) => Route::Service(Box::new(service)),
+            None => {
+                let endpoint = setup::endpoint(&config)?.clone();
+                Route::Server { address: setup::address(&endpoint), endpoint }
+            }
+        };
         Ok(Arc::new(Self {
             #[cfg(feature = "tls")]
-            tls: match &endpoint {
-                Endpoint::Tcp(address) if config.tls() => {
-                    Some(tls::Connector::new(config.tls_options(), &address.host)?)
-                }
-                _ => None,
+            tls: match setup::tls_host(&config) {
+                Some(host) => Some(tls::Connector::new(config.tls_options(), host)?),
+                None => None,
             },
-            address: setup::address(&endpoint),
-            endpoint,
+            route,
             is_plain: AtomicBool::new(config.protocol() == Protocol::Resp2),
             events: Hub::default(),
             budget: Mutex::new(RetryBudget::new(config.retry_budget())),
@@ -54,8 +73,39 @@ impl Target {
         &self.config
     }
 
-    pub(crate) fn endpoint(&self) -> &Endpoint {
-        &self.endpoint
+    /// Whom to connect to, or to ask.
+    pub(crate) fn lead(&self) -> Lead<'_> {
+        match &self.route {
+            Route::Server { endpoint, .. } => Lead::Server(endpoint.clone()),
+            Route::Service(service) => match service.master() {
+                Some(master) => Lead::Server(Endpoint::Tcp(master)),
+                None => Lead::Ask(service),
+            },
+        }
+    }
+
+    /// The service whose servers sentinels tell; `None` where it is one server.
+    pub(crate) fn service(&self) -> Option<&Service> {
+        match &self.route {
+            Route::Server { .. } => None,
+            Route::Service(service) => Some(service),
+        }
+    }
+
+    /// An attempt to connect to `endpoint` begins.
+    pub(crate) fn handle_connecting(&self, endpoint: &Endpoint) {
+        if let Some(service) = self.service() {
+            service.handle_connecting(setup::address(endpoint));
+        }
+        self.tell(EventKind::Connecting);
+    }
+
+    /// Where connections lead now, for messages. Of a service without a server it is its name.
+    fn address(&self) -> Arc<str> {
+        match &self.route {
+            Route::Server { address, .. } => Arc::clone(address),
+            Route::Service(service) => service.address(),
+        }
     }
 
     pub(crate) fn events(&self) -> &Hub {
@@ -67,19 +117,31 @@ impl Target {
         if self.is_plain.load(Ordering::Relaxed) { Protocol::Resp2 } else { Protocol::Resp3 }
     }
 
-    /// What TLS says on a new connection; `None` where there is no TLS.
+    /// What TLS says on a new connection to `host`; `None` where there is no TLS.
     #[cfg(feature = "tls")]
-    pub(crate) fn tls_session(&self) -> Result<Option<tls::Session>> {
-        self.tls.as_ref().map(tls::Connector::session).transpose()
+    pub(crate) fn tls_session(&self, host: &str) -> Result<Option<tls::Session>> {
+        let Some(connector) = &self.tls else { return Ok(None) };
+        match self.route {
+            Route::Server { .. } => connector.session().map(Some),
+            Route::Service(_) => connector.session_for(host).map(Some),
+        }
     }
 
     /// Tells listeners what happened to a connection.
     pub(crate) fn tell(&self, kind: EventKind) {
-        self.events.tell(kind, &self.address);
+        if let (EventKind::Lost(_), Some(service)) = (&kind, self.service()) {
+            service.doubt();
+        }
+        self.events.tell(kind, &self.address());
     }
 
     /// An attempt to connect ended.
     pub(crate) fn handle_connected(&self, result: Result<&Session, &Error>) {
+        match (self.service(), &result) {
+            (None, _) => {}
+            (Some(service), Ok(_)) => service.handle_connected(),
+            (Some(service), Err(error)) => service.handle_failed(error),
+        }
         match result {
             Ok(session) => {
                 self.is_plain.store(session.protocol == Protocol::Resp2, Ordering::Relaxed);
@@ -94,8 +156,16 @@ impl Target {
         self.budget.lock().unwrap_or_else(PoisonError::into_inner).poll_retry(calls, Instant::now())
     }
 
+    /// A call failed: where that means that the master is none any more, everybody leaves it.
+    pub(crate) fn handle_failure(&self, error: &Error) {
+        if let Some(service) = self.service().filter(|service| service.is_demotion(error)) {
+            service.doubt();
+            service.switch();
+        }
+    }
+
     /// Says that `error` happened here.
     pub(crate) fn locate(&self, error: Error) -> Error {
-        error.with_address(&self.address)
+        error.with_address(&self.address())
     }
 }

@@ -48,10 +48,7 @@ impl Connector {
     ///
     /// Options that contradict each other are an error, and so is a host that can stand in no certificate.
     pub(crate) fn new(options: &TlsOptions, host: &str) -> Result<Self> {
-        let name = options.server_name.as_deref().unwrap_or(host);
-        let name = ServerName::try_from(name.to_owned()).map_err(|error| {
-            refused(format!("TLS: {name:?} is neither a host name nor an IP address")).with_source(error)
-        })?;
+        let name = server_name(options.server_name.as_deref().unwrap_or(host))?;
         check(options)?;
         Ok(Self { options: options.clone(), name, built: Mutex::new(None) })
     }
@@ -63,6 +60,15 @@ impl Connector {
     /// replaced perhaps, what was read before goes on to serve.
     pub(crate) fn session(&self) -> Result<Session> {
         Session::new(self.config()?, self.name.clone())
+    }
+
+    /// As [`session`](Self::session), for a connection to another host, unless the options name one.
+    pub(crate) fn session_for(&self, host: &str) -> Result<Session> {
+        let name = match &self.options.server_name {
+            Some(_) => self.name.clone(),
+            None => server_name(host)?,
+        };
+        Session::new(self.config()?, name)
     }
 
     fn config(&self) -> Result<Arc<ClientConfig>> {
@@ -86,6 +92,12 @@ impl Connector {
             (Err(error), None) => Err(error),
         }
     }
+}
+
+fn server_name(name: &str) -> Result<ServerName<'static>> {
+    ServerName::try_from(name.to_owned()).map_err(|error| {
+        refused(format!("TLS: {name:?} is neither a host name nor an IP address")).with_source(error)
+    })
 }
 
 /// Refuses what cannot be meant, before any connection is tried.

@@ -188,6 +188,7 @@ impl Client {
                 Ok(output) => return Ok(output),
                 Err(error) => pool.target().locate(error),
             };
+            pool.target().handle_failure(&error);
             let (late, random) = (Instant::now(), fastrand::u64(..));
             match attempt.handle_failure(error, &call, pool.config(), late, random, || pool.may_retry()) {
                 Decision::Retry(pause) => std::thread::sleep(pause),

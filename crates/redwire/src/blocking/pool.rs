@@ -22,6 +22,7 @@ use redwire_core::{Error, Outcome, Replies, Result};
 use super::connection::{Connection, OnConnect, Unready};
 use super::events::Events;
 use crate::credentials;
+use crate::service::Follower;
 use crate::target::Target;
 pub use lease::Lease;
 use place::Place;
@@ -119,14 +120,19 @@ impl Pool {
     }
 
     pub(super) fn to(target: Arc<Target>, on_connect: Option<OnConnect>) -> Self {
-        Self(Arc::new_cyclic(|this| Shared {
+        let shared = Arc::new_cyclic(|this| Shared {
             db: AtomicU32::new(target.config().db()),
             on_connect,
             retries: AtomicU64::new(0),
             process: Process::new(&target),
             this: this.clone(),
             target,
-        }))
+        });
+        if let Some(service) = shared.target.service() {
+            let follower: Weak<Shared> = Arc::downgrade(&shared);
+            service.follow(follower);
+        }
+        Self(shared)
     }
 
     pub(super) fn target(&self) -> &Arc<Target> {
@@ -412,6 +418,16 @@ enum Made<'p> {
     Connection(Place<'p>),
     /// The server takes no more connections: the next that comes back will do.
     Queued(Claim),
+}
+
+impl Follower for Shared {
+    fn leave(self: Arc<Self>) {
+        Pool(self).disconnect();
+    }
+
+    fn cut(self: Arc<Self>) {
+        self.process().cut();
+    }
 }
 
 impl fmt::Debug for Pool {

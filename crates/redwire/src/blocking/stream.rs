@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use redwire_core::Result;
+use redwire_core::config::Endpoint;
 use redwire_core::outbox::Outbox;
 
 pub(super) use dial::within;
@@ -55,22 +56,29 @@ pub(super) enum Socket {
 const SLACK: Duration = Duration::from_millis(20);
 
 impl Stream {
-    /// Connects to `target` before `deadline`, TLS included. What the server says along with the end of the TLS handshake is
+    /// Connects to `endpoint` before `deadline`, TLS included. What the server says along with the end of the TLS handshake is
     /// appended to `plain`.
     #[cfg_attr(not(feature = "tls"), allow(clippy::needless_pass_by_ref_mut, reason = "TLS does"))]
-    pub(super) fn connect(target: &Target, deadline: Instant, plain: &mut BytesMut) -> Result<Self> {
+    pub(super) fn connect(
+        target: &Target,
+        endpoint: &Endpoint,
+        deadline: Instant,
+        plain: &mut BytesMut,
+    ) -> Result<Self> {
         let stream = Self {
-            socket: Arc::new(dial::connect(target, deadline)?),
+            socket: Arc::new(dial::connect(endpoint, target.config(), deadline)?),
             #[cfg(feature = "tls")]
             secure: None,
             read_timeout: None,
             write_timeout: None,
         };
         #[cfg(feature = "tls")]
-        if let Some(session) = target.tls_session()? {
+        if let Endpoint::Tcp(address) = endpoint
+            && let Some(session) = target.tls_session(&address.host)?
+        {
             return secure::shake_hands(stream, session, deadline, plain);
         }
-        let _ = plain;
+        let _ = (plain, target);
         Ok(stream)
     }
 

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use redwire_core::call::Call;
+use redwire_core::config::Endpoint;
 use redwire_core::handshake::{Handshake, Session};
 use redwire_core::inbound::{Frames, Inbound};
 use redwire_core::link::{Link, Ticket};
@@ -18,10 +19,11 @@ use redwire_core::outbox::Outbox;
 use redwire_core::{Cmd, Error, Outcome, Replies, Result, Value};
 
 use super::health::Health;
+use super::sentinel::discover;
 use super::stream::{Socket, Stream, left};
 use crate::events::EventKind;
 use crate::setup;
-use crate::target::Target;
+use crate::target::{Lead, Target};
 use apart::{READ_APART, WRITE_APART};
 use renewal::fetch;
 
@@ -65,7 +67,6 @@ impl Wire {
         health: Option<&Arc<Health>>,
         call_deadline: Option<Instant>,
     ) -> Result<Self> {
-        target.tell(EventKind::Connecting);
         let config = target.config();
         let own_deadline = Instant::now() + config.connect_timeout();
         let deadline = call_deadline.map_or(own_deadline, |deadline| deadline.min(own_deadline));
@@ -83,11 +84,16 @@ impl Wire {
 
     fn connect_by(target: &Arc<Target>, health: Option<&Arc<Health>>, deadline: Instant) -> Result<Self> {
         let config = target.config();
+        let endpoint = match target.lead() {
+            Lead::Server(endpoint) => endpoint,
+            Lead::Ask(service) => Endpoint::Tcp(discover(service, config, deadline)?),
+        };
+        target.handle_connecting(&endpoint);
         let pass = fetch(target, deadline)?;
         let mut inbound = setup::inbound(config);
         let mut wire = Self {
             target: Arc::clone(target),
-            stream: Stream::connect(target, deadline, inbound.spare())?,
+            stream: Stream::connect(target, &endpoint, deadline, inbound.spare())?,
             inbound,
             frames: Frames::default(),
             // Whether the peer lives is asked over another connection: this one may wait for as long as it likes.

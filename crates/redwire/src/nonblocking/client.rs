@@ -345,6 +345,7 @@ impl<C: Call> Request<'_, C> {
         let target = self.client.pool.target();
         let within_budget = || target.may_retry(self.client.lane.calls());
         let (now, random) = (Instant::now(), fastrand::u64(..));
+        target.handle_failure(&error);
         let error = target.locate(error);
         match attempt.handle_failure(error, &self.call, target.config(), now, random, within_budget) {
             Decision::Retry(pause) => Poll::Ready(Ok(State::Pausing(Box::pin(tokio::time::sleep(pause))))),

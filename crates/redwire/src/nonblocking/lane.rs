@@ -8,7 +8,7 @@ mod driver;
 mod rotation;
 
 use std::future::poll_fn;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Poll, Waker};
 use std::time::Instant;
 
@@ -25,6 +25,7 @@ use super::pool::Pool;
 use super::stream::Writer;
 use super::wire::Wire;
 use crate::events::EventKind;
+use crate::service::Follower;
 use crate::setup;
 use crate::target::Target;
 use rotation::Rotation;
@@ -98,6 +99,10 @@ impl Lane {
         };
         let shared = Arc::new(Shared { target, health, on_connect, state: Mutex::new(state) });
         let rotation = Rotation::watch(&shared);
+        if let Some(service) = shared.target.service() {
+            let follower: Weak<Shared> = Arc::downgrade(&shared);
+            service.follow(follower);
+        }
         Self { shared, _rotation: rotation }
     }
 
@@ -232,6 +237,22 @@ impl Shared {
             self.target.tell(EventKind::Closed);
         }
     }
+}
+
+impl Follower for Shared {
+    /// Lets go of the connection. The driver makes the next.
+    fn leave(self: Arc<Self>) {
+        let mut woken = Vec::new();
+        let mut state = self.lock();
+        if state.writer.is_some() && !state.is_inherited() {
+            state.lose(&self.target.locate(setup::left_master()), &mut woken);
+            woken.extend(state.driver.take());
+        }
+        drop(state);
+        woken.into_iter().for_each(Waker::wake);
+    }
+
+    fn cut(self: Arc<Self>) {}
 }
 
 impl State {

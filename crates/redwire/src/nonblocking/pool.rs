@@ -19,6 +19,7 @@ use tokio::sync::Notify;
 use super::connection::{Connection, OnConnect};
 use super::events::Events;
 use super::health::Health;
+use crate::service::Follower;
 use crate::setup;
 use crate::target::Target;
 pub use lease::Lease;
@@ -143,14 +144,19 @@ impl Pool {
             kept: false,
             cuts: Vec::new(),
         };
-        Self(Arc::new(Shared {
+        let shared = Arc::new(Shared {
             health: Arc::new(Health::new(Arc::clone(&target))),
             db: AtomicU32::new(target.config().db()),
             on_connect,
             state: Mutex::new(state),
             changed: Notify::new(),
             target,
-        }))
+        });
+        if let Some(service) = shared.target.service() {
+            let follower: Weak<Shared> = Arc::downgrade(&shared);
+            service.follow(follower);
+        }
+        Self(shared)
     }
 
     pub(super) fn target(&self) -> &Arc<Target> {
@@ -279,6 +285,16 @@ impl Pool {
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.with(|machine| machine.is_closed())
+    }
+}
+
+impl Follower for Shared {
+    fn leave(self: Arc<Self>) {
+        Pool(self).disconnect();
+    }
+
+    fn cut(self: Arc<Self>) {
+        Pool(self).cut();
     }
 }
 

@@ -51,15 +51,19 @@ pub(super) enum Writer {
 /// Connects to the server; with TLS where that is asked for. What the server says along with the end of the TLS handshake is
 /// appended to `plain`.
 #[cfg_attr(not(feature = "tls"), allow(clippy::needless_pass_by_ref_mut, reason = "TLS does"))]
-pub(super) async fn connect(target: &Target, plain: &mut BytesMut) -> Result<(Reader, Writer)> {
-    match target.endpoint() {
+pub(super) async fn connect(
+    target: &Target,
+    endpoint: &Endpoint,
+    plain: &mut BytesMut,
+) -> Result<(Reader, Writer)> {
+    match endpoint {
         Endpoint::Tcp(address) => {
             let addresses = resolve(target, address).await?;
             let stream = dial(Dial::new(addresses)).await?;
             socket::configure((&stream).into(), target.config())
                 .map_err(|error| Error::from_io("setting socket options", Outcome::NotSent, error))?;
             #[cfg(feature = "tls")]
-            if let Some(session) = target.tls_session()? {
+            if let Some(session) = target.tls_session(&address.host)? {
                 let (reader, writer) = secure::shake_hands(stream, session, plain).await?;
                 return Ok((Reader::Tls(reader), Writer::Tls(writer)));
             }

@@ -5,17 +5,18 @@
 use std::future::poll_fn;
 use std::time::Instant;
 
+use redwire_core::config::Endpoint;
 use redwire_core::handshake::{Handshake, Session};
 use redwire_core::inbound::{Frames, Inbound};
 use redwire_core::outbox::Outbox;
 use redwire_core::{Cmd, Error, Outcome, Result, Value};
 use tokio::time::timeout_at;
 
+use super::sentinel::discover;
 use super::stream::{self, Reader, Writer};
 use crate::credentials::Pass;
-use crate::events::EventKind;
 use crate::setup;
-use crate::target::Target;
+use crate::target::{Lead, Target};
 
 /// A connected socket, ready for commands.
 #[derive(Debug)]
@@ -32,13 +33,17 @@ pub(super) struct Wire {
 impl Wire {
     /// Connects and shakes hands within the connect timeout, and before `call_deadline`.
     pub(super) async fn connect(target: &Target, call_deadline: Option<Instant>) -> Result<Self> {
-        target.tell(EventKind::Connecting);
         let own_deadline = Instant::now() + target.config().connect_timeout();
         let deadline = call_deadline.map_or(own_deadline, |deadline| deadline.min(own_deadline));
         let connecting = async {
+            let endpoint = match target.lead() {
+                Lead::Server(endpoint) => endpoint,
+                Lead::Ask(service) => Endpoint::Tcp(discover(service, target.config()).await?),
+            };
+            target.handle_connecting(&endpoint);
             let pass = Pass::fetch(target.config()).await?;
             let (mut inbound, frames) = (setup::inbound(target.config()), Frames::default());
-            let (reader, writer) = stream::connect(target, inbound.spare()).await?;
+            let (reader, writer) = stream::connect(target, &endpoint, inbound.spare()).await?;
             let wire =
                 Self { reader, writer, inbound, frames, session: Session::default(), version: pass.version };
             wire.shake_hands(Handshake::new(target.config(), pass.credentials.as_ref(), target.protocol()))

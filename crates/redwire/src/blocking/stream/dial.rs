@@ -16,13 +16,11 @@ use redwire_core::{Error, Outcome, Result};
 use super::{Socket, left};
 use crate::setup;
 use crate::socket;
-use crate::target::Target;
 
-/// Connects to `target` before `deadline`.
-pub(super) fn connect(target: &Target, deadline: Instant) -> Result<Socket> {
-    match target.endpoint() {
+/// Connects to `endpoint` before `deadline`.
+pub(super) fn connect(endpoint: &Endpoint, config: &Config, deadline: Instant) -> Result<Socket> {
+    match endpoint {
         Endpoint::Tcp(address) => {
-            let config = target.config();
             let addresses = resolve(&address.host, address.port, config, deadline)?;
             let stream = connect_tcp(addresses, deadline)?;
             socket::configure((&stream).into(), config)

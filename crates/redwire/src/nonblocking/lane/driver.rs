@@ -140,6 +140,8 @@ impl<'a> Driver<'a> {
         self.received += read as u64;
         if inbound.poll_frames(frames)? {
             let mut state = self.shared.lock();
+            // What comes on a connection that was let go is for nobody.
+            state.check_connected().map_err(|cause| cause.unwrap_or_else(setup::closed_client))?;
             let result = state.link.handle_frames(frames);
             match &result {
                 Ok(()) => state.link.poll_woken(&mut self.woken),
@@ -171,7 +173,10 @@ impl<'a> Driver<'a> {
             }
             let mut sent = 0;
             let flushed = writer.poll_flush(cx, &mut self.outbox, |written| sent += written);
-            self.shared.lock().link.handle_sent(sent);
+            let mut state = self.shared.lock();
+            state.check_connected()?;
+            state.link.handle_sent(sent);
+            drop(state);
             match flushed {
                 Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(Some(setup::io_error("writing", error)))),
@@ -187,9 +192,7 @@ impl<'a> Driver<'a> {
     #[inline]
     fn take_outgoing(&mut self, cx: &Context<'_>) -> std::result::Result<bool, Option<Error>> {
         let mut state = self.shared.lock();
-        if state.phase == Phase::Closed {
-            return Err(None);
-        }
+        state.check_connected()?;
         if state.rest.is_empty() && state.link.expects_more() && state.link.wants_transmit() && !self.yielded
         {
             self.yielded = true;
@@ -211,7 +214,7 @@ impl<'a> Driver<'a> {
     fn sleep(&self, cx: &Context<'_>) -> std::result::Result<(), Option<Error>> {
         let mut state = self.shared.lock();
         state.register(cx);
-        if state.phase == Phase::Closed { Err(None) } else { Ok(()) }
+        state.check_connected()
     }
 
     /// Sets the timer to the next deadline, and fails what is late. Ready when something was late; an error when the peer is
@@ -311,9 +314,12 @@ impl<'a> Driver<'a> {
     async fn meanwhile<T>(&mut self, future: impl Future<Output = T>) -> Option<T> {
         let mut future = pin!(future);
         poll_fn(|cx| {
-            if self.sleep(cx).is_err() {
+            let mut state = self.shared.lock();
+            state.register(cx);
+            if state.phase == Phase::Closed {
                 return Poll::Ready(None);
             }
+            drop(state);
             if let Poll::Ready(output) = future.as_mut().poll(cx) {
                 return Poll::Ready(Some(output));
             }
@@ -334,6 +340,16 @@ impl<'a> Driver<'a> {
 }
 
 impl State {
+    /// Fails where the connection that is driven was let go (`Some`), or there will be none any more.
+    #[inline]
+    fn check_connected(&self) -> std::result::Result<(), Option<Error>> {
+        match (self.phase, &self.writer) {
+            (Phase::Closed, _) => Err(None),
+            (_, None) => Err(Some(self.cause.clone().unwrap_or_else(setup::left_master))),
+            (_, Some(_)) => Ok(()),
+        }
+    }
+
     /// The driver sleeps; whoever has work for it wakes it.
     #[inline]
     fn register(&mut self, cx: &Context<'_>) {
