@@ -18,3 +18,4 @@ pub use connection::{Connection, OnConnect};
 pub use events::Events;
 pub use pool::{Lease, Pool};
 pub use scan::Scan;
+pub use sentinel::Sentinel;

@@ -140,12 +140,15 @@ mod tls;
 
 pub use events::{Event, EventKind};
 #[cfg(feature = "tokio")]
-pub use nonblocking::{Client, Connection, Events, Exchange, Lease, OnConnect, Pool, Request, Scan};
+pub use nonblocking::{
+    Client, Connection, Events, Exchange, Lease, OnConnect, Pool, Request, Scan, Sentinel,
+};
 #[cfg(feature = "serde")]
 pub use redwire_core::Struct;
 pub use redwire_core::call::{Call, Piped};
 pub use redwire_core::handshake::Session;
 pub use redwire_core::pool::{Closing, Figures, Holder, WaitTimes};
+pub use redwire_core::sentinel::Instance;
 pub use redwire_core::{
     Arg, Args, AuthenticationFault, Batch, Cmd, ConnectionFault, Error, ErrorKind, Items, Lossy, Options,
     Outcome, Pipeline, Reader, Replies, Reply, Result, Run, SentinelFault, Slot, Slots, TrySlot, Value, cmd,

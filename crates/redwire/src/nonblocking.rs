@@ -20,6 +20,7 @@ pub use connection::{Connection, Exchange, OnConnect};
 pub use events::Events;
 pub use pool::{Lease, Pool};
 pub use scan::Scan;
+pub use sentinel::Sentinel;
 
 /// What `future` gives before `deadline`, where there is one; `None` where that comes first.
 async fn before<T>(deadline: Option<Instant>, future: impl Future<Output = T>) -> Option<T> {

@@ -8,6 +8,7 @@ pub use crate::commands::KeyCommands;
 pub use crate::commands::ListCommands;
 pub use crate::commands::PublishCommands;
 pub use crate::commands::ScriptingCommands;
+pub use crate::commands::SentinelCommands;
 pub use crate::commands::ServerCommands;
 pub use crate::commands::SetCommands;
 pub use crate::commands::SortedSetCommands;

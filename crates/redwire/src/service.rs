@@ -89,6 +89,11 @@ impl Service {
         Discovery::new(&self.name, &self.lock().sentinels, self.min_other_sentinels)
     }
 
+    /// Takes note of what sentinels told somebody who does not connect.
+    pub(crate) fn handle_asked(&self, found: &Found) {
+        self.lock().sentinels.handle_found(found);
+    }
+
     /// Takes note of what a discovery has found, and chooses the server to connect to.
     ///
     /// # Errors

@@ -88,6 +88,11 @@ pub(crate) fn closed_client() -> Error {
     Error::new(ErrorKind::Closed, Outcome::NotSent, "the client is closed")
 }
 
+/// Sentinels are wanted, and there are none.
+pub(crate) fn no_service() -> Error {
+    Error::usage("a service that sentinels watch was expected (`redis+sentinel://host,…/service`)")
+}
+
 /// The connection was let go because its server is master no longer.
 pub(crate) fn left_master() -> Error {
     let message = "the connection was given up, since the service has another master";

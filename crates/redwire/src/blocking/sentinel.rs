@@ -1,20 +1,145 @@
-//! Asking sentinels where the servers of a service are. Whom to ask when, and whom to believe, is decided in `redwire-core`.
+//! Sentinels: asking them where the servers of a service are, and the part that users hold by hand. Whom to ask when, and whom to
+//! believe, is decided in `redwire-core`.
 
-use std::sync::mpsc;
+use std::fmt;
+use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Instant;
 
-use redwire_core::config::{Config, HostPort};
-use redwire_core::sentinel::{Answer, question};
-use redwire_core::{Error, Outcome, Result};
+use redwire_core::config::{Config, HostPort, ReadFrom};
+use redwire_core::sentinel::{Answer, Found, question};
+use redwire_core::{Cmd, Error, Outcome, Reply, Result, Run};
 
+use super::client::Client;
 use super::connection::Connection;
 use super::stream::left;
 use crate::service::Service;
+use crate::setup;
 
-/// The server of `service` to connect to, found before `deadline`. Each question has a thread, which may outlive the call, but
-/// not for longer than a sentinel may take.
+/// The sentinels that watch a service.
+///
+/// Most programs need no more than a [`Client`] of `redis+sentinel://…`, which follows the master by itself. This is for asking
+/// and telling sentinels by hand, and for clients of the replicas.
+///
+/// ```no_run
+/// use redwire::config::ReadFrom;
+/// use redwire::prelude::*;
+///
+/// let sentinel = redwire::blocking::Sentinel::new("redis+sentinel://a,b,c/mymaster".parse()?)?;
+/// println!("the master is {}", sentinel.discover_master()?);
+/// let master = sentinel.client(ReadFrom::Master)?;
+/// let replicas = sentinel.client(ReadFrom::ReplicaPreferred)?;
+/// master.set("greeting", "hello")?;
+/// let text: Option<String> = replicas.get("greeting")?;
+/// # Ok::<(), redwire::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Sentinel {
+    config: Config,
+    service: Arc<Service>,
+}
+
+impl Sentinel {
+    /// The sentinels and the service that `config` names. Asks nobody yet.
+    ///
+    /// # Errors
+    /// [`Usage`](crate::ErrorKind::Usage): it names servers themselves.
+    pub fn new(config: Config) -> Result<Self> {
+        let service = Service::of(&config).ok_or_else(setup::no_service)?;
+        Ok(Self { config, service: Arc::new(service) })
+    }
+
+    /// The sentinels that are known, in the order in which they are asked: those that the configuration names, and those that
+    /// they told of.
+    #[must_use]
+    pub fn addresses(&self) -> Vec<HostPort> {
+        self.service.sentinels()
+    }
+
+    /// Where the master is, by the first sentinel that can be believed.
+    ///
+    /// # Errors
+    /// [`Sentinel`](crate::ErrorKind::Sentinel): none tells one; the message names each, and why.
+    pub fn discover_master(&self) -> Result<HostPort> {
+        self.discover().map(|found| found.master)
+    }
+
+    /// Where the replicas are that are up and in touch with the master, by the first sentinel that can be believed.
+    ///
+    /// # Errors
+    /// As [`discover_master`](Self::discover_master).
+    pub fn discover_replicas(&self) -> Result<Vec<HostPort>> {
+        self.discover().map(|found| found.replicas)
+    }
+
+    fn discover(&self) -> Result<Found> {
+        // Each question has a limit of its own, and there are so many.
+        let limit = self.config.sentinel_options().timeout * (self.addresses().len() as u32 + 1);
+        let found = ask_in_turn(&self.service, &self.config, Instant::now() + limit)?;
+        self.service.handle_asked(&found);
+        Ok(found)
+    }
+
+    /// A client of the master, or of replicas, which follows them; it connects when it is used first.
+    ///
+    /// # Errors
+    /// Options that this version has no part for.
+    pub fn client(&self, servers: ReadFrom) -> Result<Client> {
+        Client::lazy(self.config.to_builder().read_from(servers).build()?)
+    }
+
+    /// A connection to one sentinel, not connected yet. It takes the
+    /// [`SentinelCommands`](crate::commands::SentinelCommands).
+    ///
+    /// # Errors
+    /// Options that this version has no part for.
+    pub fn connection(&self, sentinel: HostPort) -> Result<Connection> {
+        Connection::new(self.config.for_sentinel(sentinel))
+    }
+
+    /// Runs a command on the first sentinel that can be reached.
+    ///
+    /// # Errors
+    /// What that one answers; that none can be reached.
+    pub fn execute<R: Reply>(&self, cmd: Cmd<R>) -> Result<R> {
+        let mut last = setup::no_service();
+        for sentinel in self.addresses() {
+            let mut connection = self.connection(sentinel)?;
+            match connection.reconnect() {
+                Ok(()) => return connection.run(cmd),
+                Err(error) => last = error,
+            }
+        }
+        Err(last)
+    }
+
+    /// Runs a command on every sentinel that is known, one after the other, and tells what each answered.
+    pub fn execute_all<R: Reply>(&self, cmd: &Cmd<R>) -> Vec<(HostPort, Result<R>)> {
+        let on = |sentinel: HostPort| {
+            let answer = self.connection(sentinel.clone()).and_then(|mut connection| {
+                connection.send(cmd)?;
+                connection.read_reply()
+            });
+            (sentinel, answer)
+        };
+        self.addresses().into_iter().map(on).collect()
+    }
+}
+
+impl fmt::Debug for Sentinel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sentinel").field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
+/// The server of `service` to connect to, found before `deadline`.
 pub(super) fn discover(service: &Service, config: &Config, deadline: Instant) -> Result<HostPort> {
+    service.handle_found(ask_in_turn(service, config, deadline)?)
+}
+
+/// Asks as many sentinels at a time as the discovery wants. Each question has a thread, which may outlive the call, but not for
+/// longer than a sentinel may take.
+fn ask_in_turn(service: &Service, config: &Config, deadline: Instant) -> Result<Found> {
     let mut discovery = service.discovery();
     let (sender, receiver) = mpsc::channel();
     loop {
@@ -30,7 +155,7 @@ pub(super) fn discover(service: &Service, config: &Config, deadline: Instant) ->
             }
         }
         if let Some(found) = discovery.poll_found() {
-            return service.handle_found(found?);
+            return found;
         }
         let until = discovery.poll_timeout().map_or(deadline, |next| next.min(deadline));
         match receiver.recv_timeout(until.saturating_duration_since(now)) {

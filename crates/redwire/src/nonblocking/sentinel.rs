@@ -1,64 +1,191 @@
-//! Asking sentinels where the servers of a service are. Whom to ask when, and whom to believe, is decided in `redwire-core`.
+//! Sentinels: asking them where the servers of a service are, and the part that users hold by hand. Whom to ask when, and whom to
+//! believe, is decided in `redwire-core`.
 
+use std::fmt;
 use std::future::poll_fn;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Instant;
 
-use redwire_core::Result;
-use redwire_core::config::{Config, HostPort};
-use redwire_core::sentinel::{Answer, question};
+use redwire_core::config::{Config, HostPort, ReadFrom};
+use redwire_core::sentinel::{Answer, Found, question};
+use redwire_core::{Cmd, Error, Reply, Result, Run};
 use tokio::time::{Sleep, sleep_until};
 
-use super::connection::Connection;
+use super::client::Client;
+use super::connection::{Connection, Pending};
 use crate::service::Service;
+use crate::setup;
+
+/// The sentinels that watch a service.
+///
+/// Most programs need no more than a [`Client`] of `redis+sentinel://…`, which follows the master by itself. This is for asking
+/// and telling sentinels by hand, and for clients of the replicas.
+///
+/// ```no_run
+/// # async fn example() -> redwire::Result<()> {
+/// use redwire::config::ReadFrom;
+/// use redwire::prelude::*;
+///
+/// let sentinel = redwire::Sentinel::new("redis+sentinel://a,b,c/mymaster".parse()?)?;
+/// println!("the master is {}", sentinel.discover_master().await?);
+/// let master = sentinel.client(ReadFrom::Master)?;
+/// let replicas = sentinel.client(ReadFrom::ReplicaPreferred)?;
+/// master.set("greeting", "hello").await?;
+/// let text: Option<String> = replicas.get("greeting").await?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Sentinel {
+    config: Config,
+    service: Arc<Service>,
+}
+
+impl Sentinel {
+    /// The sentinels and the service that `config` names. Asks nobody yet.
+    ///
+    /// # Errors
+    /// [`Usage`](crate::ErrorKind::Usage): it names servers themselves.
+    pub fn new(config: Config) -> Result<Self> {
+        let service = Service::of(&config).ok_or_else(setup::no_service)?;
+        Ok(Self { config, service: Arc::new(service) })
+    }
+
+    /// The sentinels that are known, in the order in which they are asked: those that the configuration names, and those that
+    /// they told of.
+    #[must_use]
+    pub fn addresses(&self) -> Vec<HostPort> {
+        self.service.sentinels()
+    }
+
+    /// Where the master is, by the first sentinel that can be believed.
+    ///
+    /// # Errors
+    /// [`Sentinel`](crate::ErrorKind::Sentinel): none tells one; the message names each, and why.
+    pub async fn discover_master(&self) -> Result<HostPort> {
+        self.discover().await.map(|found| found.master)
+    }
+
+    /// Where the replicas are that are up and in touch with the master, by the first sentinel that can be believed.
+    ///
+    /// # Errors
+    /// As [`discover_master`](Self::discover_master).
+    pub async fn discover_replicas(&self) -> Result<Vec<HostPort>> {
+        self.discover().await.map(|found| found.replicas)
+    }
+
+    async fn discover(&self) -> Result<Found> {
+        let found = ask_in_turn(&self.service, &self.config).await?;
+        self.service.handle_asked(&found);
+        Ok(found)
+    }
+
+    /// A client of the master, or of replicas, which follows them; it connects when it is used first.
+    ///
+    /// # Errors
+    /// Options that this version has no part for.
+    pub fn client(&self, servers: ReadFrom) -> Result<Client> {
+        Client::lazy(self.config.to_builder().read_from(servers).build()?)
+    }
+
+    /// A connection to one sentinel, not connected yet. It takes the
+    /// [`SentinelCommands`](crate::commands::SentinelCommands).
+    ///
+    /// # Errors
+    /// Options that this version has no part for.
+    pub fn connection(&self, sentinel: HostPort) -> Result<Connection> {
+        Connection::new(self.config.for_sentinel(sentinel))
+    }
+
+    /// Runs a command on the first sentinel that can be reached.
+    ///
+    /// # Errors
+    /// What that one answers; that none can be reached.
+    pub async fn execute<R: Reply>(&self, cmd: Cmd<R>) -> Result<R> {
+        let mut last = setup::no_service();
+        for sentinel in self.addresses() {
+            let mut connection = self.connection(sentinel)?;
+            match connection.reconnect().await {
+                Ok(()) => return connection.run(cmd).await,
+                Err(error) => last = error,
+            }
+        }
+        Err(last)
+    }
+
+    /// Runs a command on every sentinel that is known, one after the other, and tells what each answered.
+    pub async fn execute_all<R: Reply>(&self, cmd: &Cmd<R>) -> Vec<(HostPort, Result<R>)> {
+        let mut answers = Vec::new();
+        for sentinel in self.addresses() {
+            let answer = match self.connection(sentinel.clone()) {
+                Ok(mut connection) => execute_on(&mut connection, cmd).await,
+                Err(error) => Err(error),
+            };
+            answers.push((sentinel, answer));
+        }
+        answers
+    }
+}
+
+async fn execute_on<R: Reply>(connection: &mut Connection, cmd: &Cmd<R>) -> Result<R> {
+    connection.send(cmd).await?;
+    connection.read_reply().await
+}
+
+impl fmt::Debug for Sentinel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sentinel").field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
+/// The server of `service` to connect to. Boxed, since asking is connecting, too.
+pub(super) fn discover<'s>(service: &'s Service, config: &'s Config) -> Pending<'s, HostPort> {
+    Box::pin(async move { service.handle_found(ask_in_turn(service, config).await?) })
+}
 
 /// A question under way.
 type Asked = (HostPort, Pin<Box<dyn Future<Output = Result<Answer>> + Send>>);
 
-/// The server of `service` to connect to. Boxed, since asking is connecting, too.
-pub(super) fn discover<'s>(
-    service: &'s Service,
-    config: &'s Config,
-) -> Pin<Box<dyn Future<Output = Result<HostPort>> + Send + 's>> {
-    Box::pin(async move {
-        let mut discovery = service.discovery();
-        let mut asked: Vec<Asked> = Vec::new();
-        let mut timer: Option<Pin<Box<Sleep>>> = None;
-        let found = poll_fn(|cx| {
-            loop {
-                while let Some(sentinel) = discovery.poll_ask(Instant::now()) {
-                    let asking = ask(config.for_sentinel(sentinel.clone()), service.name().to_owned());
-                    asked.push((sentinel, Box::pin(asking)));
-                }
-                let mut answered = false;
-                asked.retain_mut(|(sentinel, asking)| match asking.as_mut().poll(cx) {
-                    Poll::Pending => true,
-                    Poll::Ready(answer) => {
-                        discovery.handle_answer(sentinel, answer, Instant::now());
-                        answered = true;
-                        false
-                    }
-                });
-                if let Some(found) = discovery.poll_found() {
-                    return Poll::Ready(found);
-                }
-                if answered {
-                    continue;
-                }
-                let Some(next) = discovery.poll_timeout() else { return Poll::Pending };
-                let sleep = timer.get_or_insert_with(|| Box::pin(sleep_until(next.into())));
-                sleep.as_mut().reset(next.into());
-                if sleep.as_mut().poll(cx).is_pending() {
-                    return Poll::Pending;
-                }
+/// Asks as many sentinels at a time as the discovery wants.
+async fn ask_in_turn(service: &Service, config: &Config) -> Result<Found> {
+    let mut discovery = service.discovery();
+    let mut asked: Vec<Asked> = Vec::new();
+    let mut timer: Option<Pin<Box<Sleep>>> = None;
+    poll_fn(|cx| {
+        loop {
+            while let Some(sentinel) = discovery.poll_ask(Instant::now()) {
+                let asking = ask(config.for_sentinel(sentinel.clone()), service.name().to_owned());
+                asked.push((sentinel, Box::pin(asking)));
             }
-        });
-        service.handle_found(found.await?)
+            let mut answered = false;
+            asked.retain_mut(|(sentinel, asking)| match asking.as_mut().poll(cx) {
+                Poll::Pending => true,
+                Poll::Ready(answer) => {
+                    discovery.handle_answer(sentinel, answer, Instant::now());
+                    answered = true;
+                    false
+                }
+            });
+            if let Some(found) = discovery.poll_found() {
+                return Poll::Ready(found);
+            }
+            if answered {
+                continue;
+            }
+            let Some(next) = discovery.poll_timeout() else { return Poll::Pending };
+            let sleep = timer.get_or_insert_with(|| Box::pin(sleep_until(next.into())));
+            sleep.as_mut().reset(next.into());
+            if sleep.as_mut().poll(cx).is_pending() {
+                return Poll::Pending;
+            }
+        }
     })
+    .await
 }
 
-async fn ask(config: Config, service: String) -> Result<Answer> {
+async fn ask(config: Config, service: String) -> Result<Answer, Error> {
     let mut sentinel = Connection::new(config)?;
     sentinel.pipeline(|p| question(p, &service)).await.map(Answer::from)
 }

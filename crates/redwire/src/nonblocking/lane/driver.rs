@@ -37,6 +37,9 @@ pub(super) async fn drive(shared: Arc<Shared>, mut first: Option<Wire>) {
             Some(Ok(wire)) => {
                 outage.handle_connected();
                 let Some(error) = driver.run(wire).await else { return };
+                if shared.lock().phase == Phase::Closed {
+                    return;
+                }
                 // Whoever learns of it and calls again must not meet the lost connection.
                 driver.handle_down(&error);
                 shared.target.tell(EventKind::Lost(shared.target.locate(error.clone())));
