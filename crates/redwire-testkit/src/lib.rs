@@ -8,9 +8,11 @@
 
 mod fake;
 mod halt;
+mod node;
 mod process;
 mod proxy;
 mod resp;
+mod sentinels;
 mod server;
 mod tls;
 
@@ -18,8 +20,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 pub use fake::{FakeServer, Step, expect, expect_name, push, reply};
+pub use node::Node;
 pub use proxy::{Direction, Fault, Proxy};
-pub use server::{Server, ServerBuilder, find_server, servers_from_env, shared};
+pub use sentinels::{SentinelSet, SentinelSetBuilder, Switch, SwitchEvents};
+pub use server::{Server, ServerBuilder, find_server, has_tls, servers_from_env, shared};
 pub use tls::{Authority, Identity, IdentityBuilder, OcspBuilder, Target, TlsFront, TlsFrontBuilder};
 
 /// Waits until `happened` returns true, looking every millisecond.

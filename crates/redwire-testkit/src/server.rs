@@ -13,14 +13,16 @@ use std::net::{Ipv4Addr, Shutdown, SocketAddr};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-pub use self::config::{ServerBuilder, find_server, servers_from_env};
-use self::config::{free_port, url_escape};
+pub(crate) use self::config::{BUS, free_port, quoted};
+use self::config::{Kind, url_escape};
+pub use self::config::{ServerBuilder, find_server, has_tls, servers_from_env};
 use crate::process::Process;
 use crate::resp::{self, Frames, Value};
 
@@ -50,7 +52,10 @@ pub struct Server {
     process: Mutex<Option<Process>>,
     binary: PathBuf,
     password: Option<String>,
+    kind: Kind,
+    tls: bool,
     port: u16,
+    frozen: AtomicBool,
     unix_path: PathBuf,
     about: OnceLock<About>,
     dir: TempDir,
@@ -94,10 +99,15 @@ impl Server {
         self.port
     }
 
-    /// `redis://127.0.0.1:PORT`, with the password if there is one.
+    /// `redis://127.0.0.1:PORT`, or `rediss://…` if it speaks TLS; with the password if there is one.
     pub fn url(&self) -> String {
-        let login = self.password.as_ref().map_or_else(String::new, |word| format!(":{}@", url_escape(word)));
-        format!("redis://{login}127.0.0.1:{}", self.port)
+        let scheme = if self.tls { "rediss" } else { "redis" };
+        format!("{scheme}://{}127.0.0.1:{}", login(self.password.as_deref()), self.port)
+    }
+
+    /// The password of its default user.
+    pub fn password(&self) -> Option<&str> {
+        self.password.as_deref()
     }
 
     /// The path of its Unix socket.
@@ -138,10 +148,33 @@ impl Server {
     ///
     /// The text of an error reply, or what went wrong with the connection.
     pub fn command(&self, words: &[&str]) -> Result<String, String> {
-        let failed = |error: io::Error| format!("{words:?} on {}: {error}", self.unix_path.display());
-        match ask(&self.unix_path, self.password.as_deref(), words).map_err(failed)? {
-            Value::Error(text) => Err(String::from_utf8_lossy(&text).into_owned()),
-            reply => Ok(reply.print()),
+        self.ask(0, words).map(|reply| reply.print())
+    }
+
+    /// As [`command`](Self::command), for words that need not be text and replies that need a closer look, in one
+    /// of its databases.
+    pub(crate) fn ask(&self, db: u32, words: &[impl AsRef<[u8]>]) -> Result<Value, String> {
+        let asked = open(&self.unix_path, self.password.as_deref()).and_then(|opened| {
+            let mut stream = match opened {
+                Ok(stream) => stream,
+                Err(refused) => return Ok(refused),
+            };
+            if db != 0
+                && let refused @ Value::Error(_) = ask_on(&mut stream, &["SELECT", &db.to_string()])?
+            {
+                return Ok(refused);
+            }
+            let reply = ask_on(&mut stream, words)?;
+            close(stream);
+            Ok(reply)
+        });
+        match asked {
+            Ok(Value::Error(text)) => Err(String::from_utf8_lossy(&text).into_owned()),
+            Ok(reply) => Ok(reply),
+            Err(error) => {
+                let words: Vec<_> = words.iter().map(|word| String::from_utf8_lossy(word.as_ref())).collect();
+                Err(format!("{words:?} on {}: {error}", self.unix_path.display()))
+            }
         }
     }
 
@@ -153,6 +186,7 @@ impl Server {
     #[track_caller]
     pub fn freeze(&self) {
         self.running(Process::freeze);
+        self.frozen.store(true, Ordering::SeqCst);
     }
 
     /// Lets the process run on after [`freeze`](Self::freeze) (SIGCONT).
@@ -162,6 +196,7 @@ impl Server {
     /// If it isn't running.
     #[track_caller]
     pub fn thaw(&self) {
+        self.frozen.store(false, Ordering::SeqCst);
         self.running(Process::thaw);
     }
 
@@ -179,7 +214,8 @@ impl Server {
     pub fn restart(&self) {
         let mut process = self.process();
         drop(process.take());
-        match launch(&self.binary, self.dir(), &self.unix_path) {
+        self.frozen.store(false, Ordering::SeqCst);
+        match launch(&self.binary, self.kind, self.dir(), &self.unix_path) {
             Ok(started) => *process = Some(started),
             Err(reason) => panic!("restart of {}: {reason}", self.binary.display()),
         }
@@ -188,6 +224,11 @@ impl Server {
     /// The process id, 0 when it was killed. A restart changes it.
     pub fn pid(&self) -> u32 {
         self.process().as_ref().map_or(0, Process::id)
+    }
+
+    /// Whether it runs: it is neither killed nor frozen, nor has it ended by itself.
+    pub fn is_up(&self) -> bool {
+        !self.frozen.load(Ordering::SeqCst) && self.process().as_mut().is_some_and(Process::is_alive)
     }
 
     #[track_caller]
@@ -214,12 +255,14 @@ fn start(builder: &ServerBuilder) -> Result<Server, String> {
     let binary = builder.find_binary()?;
     let dir = tempfile::Builder::new().prefix("redwire-").tempdir().map_err(|error| error.to_string())?;
     let unix_path = dir.path().join("redis.sock");
-    let mut tried = 0;
+    builder.write_pems(dir.path()).map_err(|error| error.to_string())?;
+    let ports_tried = if builder.port.is_some() { 1 } else { PORTS_TRIED };
+    let mut tried = 1;
     loop {
-        let port = free_port()?;
+        let port = builder.free_port()?;
         let config = builder.config(port, &unix_path, dir.path());
         fs::write(dir.path().join("redis.conf"), config).map_err(|error| error.to_string())?;
-        match launch(&binary, dir.path(), &unix_path) {
+        match launch(&binary, builder.kind, dir.path(), &unix_path) {
             Ok(process) => {
                 let process = Mutex::new(Some(process));
                 let password = builder.password.clone();
@@ -227,29 +270,33 @@ fn start(builder: &ServerBuilder) -> Result<Server, String> {
                     process,
                     binary,
                     password,
+                    kind: builder.kind,
+                    tls: builder.tls.is_some(),
                     port,
+                    frozen: AtomicBool::new(false),
                     unix_path,
                     about: OnceLock::new(),
                     dir,
                 });
             }
-            Err(reason) if tried < PORTS_TRIED && reason.contains("Address already in use") => tried += 1,
+            Err(reason) if tried < ports_tried && reason.contains("Address already in use") => tried += 1,
             Err(reason) => return Err(format!("{} didn't start: {reason}", binary.display())),
         }
     }
 }
 
 /// Starts the process with the configuration in `dir` and waits until it answers.
-fn launch(binary: &Path, dir: &Path, unix_path: &Path) -> Result<Process, String> {
+fn launch(binary: &Path, kind: Kind, dir: &Path, unix_path: &Path) -> Result<Process, String> {
     let log = File::create(dir.join("redis.log")).map_err(|error| error.to_string())?;
     // A socket left by a killed server would refuse; the new one makes its own.
     let _ = fs::remove_file(unix_path);
-    let mut process = Process::start(binary, &["redis.conf"], dir, log).map_err(|error| error.to_string())?;
+    let args: &[&str] = if kind == Kind::Sentinel { &["redis.conf", "--sentinel"] } else { &["redis.conf"] };
+    let mut process = Process::start(binary, args, dir, log).map_err(|error| error.to_string())?;
     let end = Instant::now() + START_LIMIT;
     loop {
         // Any reply to PING will do, -NOAUTH is one; only while LOADING it isn't up yet.
         let loading = |reply: &Value| matches!(reply, Value::Error(text) if text.starts_with(b"LOADING"));
-        if ask(unix_path, None, &["PING"]).is_ok_and(|reply| !loading(&reply)) {
+        if ping(unix_path).is_ok_and(|reply| !loading(&reply)) {
             return Ok(process);
         }
         if !process.is_alive() {
@@ -262,15 +309,17 @@ fn launch(binary: &Path, dir: &Path, unix_path: &Path) -> Result<Process, String
     }
 }
 
-/// One command, one reply, over a connection of its own.
-fn ask(unix_path: &Path, password: Option<&str>, words: &[&str]) -> io::Result<Value> {
-    let mut stream = match open(unix_path, password)? {
-        Ok(stream) => stream,
-        Err(refused) => return Ok(refused),
-    };
-    let reply = ask_on(&mut stream, words)?;
+fn ping(unix_path: &Path) -> io::Result<Value> {
+    let mut stream = UnixStream::connect(unix_path)?;
+    stream.set_read_timeout(Some(REPLY_LIMIT))?;
+    let reply = ask_on(&mut stream, &["PING"])?;
     close(stream);
     Ok(reply)
+}
+
+/// The part of a URL that carries a password.
+pub(crate) fn login(password: Option<&str>) -> String {
+    password.map_or_else(String::new, |word| format!(":{}@", url_escape(word)))
 }
 
 /// A connection, logged in if need be; the inner error is the server's reply to a login it refuses.
@@ -285,7 +334,7 @@ fn open(unix_path: &Path, password: Option<&str>) -> io::Result<Result<UnixStrea
     Ok(Ok(stream))
 }
 
-fn ask_on(stream: &mut UnixStream, words: &[&str]) -> io::Result<Value> {
+fn ask_on(stream: &mut UnixStream, words: &[impl AsRef<[u8]>]) -> io::Result<Value> {
     stream.write_all(&resp::command(words))?;
     read_value(stream)
 }

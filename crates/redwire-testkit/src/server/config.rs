@@ -3,24 +3,54 @@
 //! It starts nothing itself.
 
 use std::env;
+use std::fs;
+use std::io;
 use std::net::{Ipv4Addr, TcpListener};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU16, Ordering};
 
 use super::Server;
+use crate::tls::{Authority, Identity};
 
 /// The ports servers are given. They lie below the range systems take for outgoing connections: there, a
 /// client that connects to a dead server's port again and again would in the end meet itself, and a cluster
 /// bus, 10,000 above the port, would not fit.
-const PORTS: std::ops::Range<u16> = 12_000..32_000;
+const PORTS: Range<u16> = 12_000..32_000;
+
+/// The ports nodes of a cluster are given, so that their bus lies below that range too.
+const CLUSTER_PORTS: Range<u16> = 12_000..22_000;
+
+/// How far above a node's port its cluster bus is.
+pub(crate) const BUS: u16 = 10_000;
 
 /// What a [`Server`] is started with. Made by [`Server::builder`].
 #[derive(Debug, Clone, Default)]
 #[must_use]
 pub struct ServerBuilder {
     pub(super) password: Option<String>,
+    pub(super) port: Option<u16>,
+    pub(super) kind: Kind,
+    pub(super) tls: Option<Pems>,
     binary: Option<PathBuf>,
     lines: Vec<String>,
+}
+
+/// What a server is to be.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Kind {
+    #[default]
+    Plain,
+    Sentinel,
+    Node,
+}
+
+/// A server's own certificate and key, and the authority it trusts.
+#[derive(Debug, Clone)]
+pub(super) struct Pems {
+    cert: String,
+    key: String,
+    authority: String,
 }
 
 impl ServerBuilder {
@@ -52,6 +82,37 @@ impl ServerBuilder {
         self
     }
 
+    /// Speaks TLS by itself, on its port and to other servers, with a certificate that this authority issues. It
+    /// asks clients for none. Default: it doesn't; to test with binaries built without it ([`has_tls`]) put a
+    /// [`TlsFront`](crate::TlsFront) before the server.
+    ///
+    /// # Panics
+    ///
+    /// As [`Authority::server`].
+    pub fn tls(mut self, authority: &Authority) -> Self {
+        let Identity { cert_pem, key_pem, .. } = authority.server();
+        self.tls = Some(Pems { cert: cert_pem, key: key_pem, authority: authority.pem().to_owned() });
+        self
+    }
+
+    /// A port chosen by the caller; no other is tried.
+    pub(crate) fn port(mut self, port: u16) -> Self {
+        self.port = Some(port);
+        self
+    }
+
+    /// Makes it a Sentinel.
+    pub(crate) fn sentinel(mut self) -> Self {
+        self.kind = Kind::Sentinel;
+        self
+    }
+
+    /// Makes it a node of a cluster.
+    pub(crate) fn node(mut self) -> Self {
+        self.kind = Kind::Node;
+        self
+    }
+
     /// Starts the server; returns when it answers, in some tens of milliseconds.
     ///
     /// # Panics
@@ -78,14 +139,41 @@ impl ServerBuilder {
         })
     }
 
+    /// A port to try next.
+    pub(super) fn free_port(&self) -> Result<u16, String> {
+        match (self.port, self.kind) {
+            (Some(port), _) => Ok(port),
+            (None, Kind::Plain | Kind::Sentinel) => free_port(),
+            (None, Kind::Node) => free_node_port(),
+        }
+    }
+
+    /// Writes the files of certificates that the configuration names.
+    pub(super) fn write_pems(&self, dir: &Path) -> io::Result<()> {
+        let Some(pems) = &self.tls else { return Ok(()) };
+        fs::write(dir.join("cert.pem"), &pems.cert)?;
+        fs::write(dir.join("key.pem"), &pems.key)?;
+        fs::write(dir.join("ca.pem"), &pems.authority)
+    }
+
     /// The text of the configuration file.
     pub(super) fn config(&self, port: u16, unix_path: &Path, dir: &Path) -> String {
         let mut text = format!(
-            "port {port}\nbind 127.0.0.1\nunixsocket {}\ndir {}\n\
+            "bind 127.0.0.1\nunixsocket {}\ndir {}\n\
              save \"\"\nappendonly no\ndaemonize no\nloglevel notice\nlogfile \"\"\n",
             quoted(&unix_path.to_string_lossy()),
             quoted(&dir.to_string_lossy()),
         );
+        text.push_str(&match self.tls {
+            None => format!("port {port}\n"),
+            Some(_) => format!(
+                "port 0\ntls-port {port}\ntls-cert-file cert.pem\ntls-key-file key.pem\n\
+                 tls-ca-cert-file ca.pem\ntls-auth-clients no\ntls-replication yes\ntls-cluster yes\n"
+            ),
+        });
+        if self.kind == Kind::Node {
+            text.push_str("cluster-enabled yes\ncluster-config-file nodes.conf\n");
+        }
         for line in &self.lines {
             text.push_str(line);
             text.push('\n');
@@ -110,15 +198,36 @@ pub fn servers_from_env() -> Vec<PathBuf> {
     }
 }
 
-/// A port on which nobody listens now. The first one is at random, so that test processes seldom meet.
-pub(super) fn free_port() -> Result<u16, String> {
+/// Whether a program was built with TLS, so that [`ServerBuilder::tls`] works.
+pub fn has_tls(binary: &Path) -> bool {
+    // Without TLS the name is unknown, even to switch it off.
+    Server::builder().binary(binary).arg("tls-port", "0").start_or_err().is_ok()
+}
+
+/// A port on which nobody listens now.
+pub(crate) fn free_port() -> Result<u16, String> {
     static NEXT: AtomicU16 = AtomicU16::new(0);
+    next_port(&NEXT, PORTS, is_free)
+}
+
+/// As [`free_port`], with a free port for the bus.
+fn free_node_port() -> Result<u16, String> {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    next_port(&NEXT, CLUSTER_PORTS, |port| is_free(port) && is_free(port + BUS))
+}
+
+fn is_free(port: u16) -> bool {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok()
+}
+
+/// The first one is at random, so that test processes seldom meet.
+fn next_port(next: &AtomicU16, ports: Range<u16>, fits: impl Fn(u16) -> bool) -> Result<u16, String> {
     // Fails if another thread was quicker, and then that one's choice is as good.
-    let _ = NEXT.compare_exchange(0, fastrand::u16(PORTS), Ordering::Relaxed, Ordering::Relaxed);
-    for _ in PORTS {
-        let port = NEXT.fetch_add(1, Ordering::Relaxed);
-        let port = PORTS.start + port % (PORTS.end - PORTS.start);
-        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+    let _ = next.compare_exchange(0, fastrand::u16(ports.clone()), Ordering::Relaxed, Ordering::Relaxed);
+    for _ in ports.clone() {
+        let port = next.fetch_add(1, Ordering::Relaxed);
+        let port = ports.start + port % (ports.end - ports.start);
+        if fits(port) {
             return Ok(port);
         }
     }
@@ -126,7 +235,7 @@ pub(super) fn free_port() -> Result<u16, String> {
 }
 
 /// A password as it stands in a URL.
-pub(super) fn url_escape(text: &str) -> String {
+pub(crate) fn url_escape(text: &str) -> String {
     let escape = |byte: u8| match byte {
         b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => char::from(byte).to_string(),
         _ => format!("%{byte:02X}"),
@@ -135,7 +244,7 @@ pub(super) fn url_escape(text: &str) -> String {
 }
 
 /// A value of the configuration file that holds together whatever is in it.
-fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     let escape = |byte: u8| match byte {
         b'"' | b'\\' => format!("\\{}", char::from(byte)),
         b' '..=b'~' => char::from(byte).to_string(),
