@@ -1,0 +1,85 @@
+//! Sentinels by hand, and their commands, against a real set with passwords of its own.
+
+use std::collections::HashMap;
+
+use redwire::config::{Config, ReadFrom};
+use redwire::prelude::*;
+use redwire::{ErrorKind, cmd};
+use redwire_testkit::SentinelSet;
+
+use crate::common::runtime;
+
+/// Written once for both drivers: `$wait` awaits, or does not.
+macro_rules! scenario {
+    ($sentinel:ident, $set:ident, $wait:ident) => {{
+        let master = $wait!($sentinel.discover_master()).unwrap();
+        assert_eq!(master.to_string(), $set.master().to_string());
+        let replicas = $wait!($sentinel.discover_replicas()).unwrap();
+        assert_eq!(replicas.len(), 2);
+        assert_eq!($sentinel.addresses().len(), 3, "{:?}", $sentinel.addresses());
+
+        let client = $sentinel.client(ReadFrom::Master).unwrap();
+        $wait!(client.set("k", "v")).unwrap();
+        assert_eq!($wait!(client.wait(2, std::time::Duration::from_secs(5))).is_ok(), true);
+        let reader = $sentinel.client(ReadFrom::Replica).unwrap();
+        assert_eq!($wait!(reader.get::<String>("k")).unwrap().as_deref(), Some("v"));
+
+        let mut connection = $sentinel.connection($sentinel.addresses()[0].clone()).unwrap();
+        let masters = $wait!(connection.sentinel_masters()).unwrap();
+        assert_eq!((masters.len(), masters[0].name()), (1, "mymaster"));
+        let master = $wait!(connection.sentinel_master("mymaster")).unwrap();
+        assert_eq!((master.quorum(), master.other_sentinels(), master.is_down()), (2, 2, false));
+        assert_eq!($wait!(connection.sentinel_replicas("mymaster")).unwrap().len(), 2);
+        assert_eq!($wait!(connection.sentinel_sentinels("mymaster")).unwrap().len(), 2);
+        let told = $wait!(connection.sentinel_get_master_addr_by_name("mymaster")).unwrap().unwrap();
+        assert_eq!(told.0, master.address().unwrap());
+        assert_eq!($wait!(connection.sentinel_get_master_addr_by_name("other")).unwrap(), None);
+        assert!($wait!(connection.sentinel_ckquorum("mymaster")).unwrap().starts_with("OK 3 usable"));
+        $wait!(connection.sentinel_set("mymaster", [("parallel-syncs", 2)])).unwrap();
+        let master = $wait!(connection.sentinel_master("mymaster")).unwrap();
+        assert_eq!(master.field("parallel-syncs"), Some("2"));
+        $wait!(connection.sentinel_flushconfig()).unwrap();
+        assert_eq!($wait!(connection.sentinel_myid()).unwrap().len(), 40);
+        let settings: HashMap<String, String> = $wait!(connection.sentinel_config_get("*")).unwrap();
+        assert!(!settings.is_empty());
+        $wait!(connection.sentinel_monitor("another", "127.0.0.1", 1, 1)).unwrap();
+        assert_eq!($wait!(connection.sentinel_masters()).unwrap().len(), 2);
+        $wait!(connection.sentinel_remove("another")).unwrap();
+
+        let ids = $wait!($sentinel.execute_all(&cmd::<String>("SENTINEL MYID")));
+        assert_eq!(ids.len(), 3);
+        assert!(ids.iter().all(|(_, id)| id.as_ref().is_ok_and(|id| id.len() == 40)));
+        assert_eq!($wait!($sentinel.execute(cmd::<String>("PING"))).unwrap(), "PONG");
+        let error = $wait!($sentinel.execute(cmd::<()>("SENTINEL FAILOVER").arg("other"))).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Response, "{error}");
+    }};
+}
+
+#[test]
+fn sentinels_are_asked_and_told() {
+    let set = SentinelSet::builder().password("data").sentinel_password("watch").start();
+    for protocol in [3, 2] {
+        let url = format!("{}?sentinel_password=watch&protocol={protocol}", set.url());
+        macro_rules! now {
+            ($value:expr) => {
+                $value
+            };
+        }
+        let sentinel = redwire::blocking::Sentinel::new(url.parse().unwrap()).unwrap();
+        scenario!(sentinel, set, now);
+        macro_rules! awaited {
+            ($value:expr) => {
+                $value.await
+            };
+        }
+        runtime().block_on(async {
+            let sentinel = redwire::Sentinel::new(url.parse().unwrap()).unwrap();
+            scenario!(sentinel, set, awaited);
+        });
+    }
+    let wrong = redwire::blocking::Sentinel::new(set.url().parse::<Config>().unwrap()).unwrap();
+    let error = wrong.discover_master().unwrap_err();
+    assert!(error.to_string().contains("NOAUTH"), "{error}");
+    let error = redwire::Sentinel::new(Config::default()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Usage, "{error}");
+}

@@ -1,0 +1,141 @@
+//! Whom clients believe, and what they say when there is nobody to believe. FAULTS 28–30.
+
+use std::time::Duration;
+
+use redwire::{ErrorKind, Outcome, SentinelFault};
+use redwire_testkit::{Direction, Fault, Proxy, Server, eventually, shared};
+
+use crate::common::{LIMIT, Setup, timed};
+use crate::fake::{FakeSentinel, View, url};
+
+both!(
+    the_master_is_found_and_used,
+    a_sentinel_that_is_silent_is_overtaken,
+    a_replica_that_poses_as_master_is_refused,
+    an_unknown_service_is_told_apart_from_sentinels_that_cannot_be_reached,
+    a_sentinel_that_is_alone_or_sees_the_master_down_is_not_believed,
+    a_sentinel_with_an_old_view_is_not_believed,
+    a_master_that_was_demoted_is_left_unnoticed,
+);
+
+/// A master and a replica that follows it.
+fn pair() -> (Server, Server) {
+    let (master, replica) = (Server::start(), Server::start());
+    follow(&replica, &master);
+    (master, replica)
+}
+
+fn follow(replica: &Server, master: &Server) {
+    replica.command(&["REPLICAOF", "127.0.0.1", &master.port().to_string()]).unwrap();
+    eventually("it follows", LIMIT, || {
+        replica.command(&["ROLE"]).unwrap().lines().any(|line| line == "connected")
+    });
+}
+
+fn the_master_is_found_and_used(setup: Setup) {
+    let sentinel = FakeSentinel::telling(View::of(shared().addr()));
+    let key = setup.key("sentinel");
+    let client = setup.client(&url(&[sentinel.addr()]), "max_connections=3");
+    client.run::<()>(&format!("SET {key} v")).unwrap();
+    assert_eq!(client.run::<String>(&format!("GET {key}")).unwrap(), "v");
+    assert_eq!(sentinel.asked(), 1, "one answer is enough while the connection is up");
+}
+
+fn a_sentinel_that_is_silent_is_overtaken(setup: Setup) {
+    let sentinel = FakeSentinel::telling(View::of(shared().addr()));
+    let hole = Proxy::start(sentinel.addr());
+    hole.set(Direction::ToServer, Fault::Blackhole);
+    hole.set(Direction::ToClient, Fault::Blackhole);
+    let url = url(&[hole.addr(), sentinel.addr()]);
+    let (client, took) = timed(|| setup.client(&url, "sentinel_timeout=10s&connect_timeout=10s"));
+    assert_eq!(client.run::<String>("PING").unwrap(), "PONG");
+    assert!(took < Duration::from_secs(5), "nobody waited for the silent one: {took:?}");
+}
+
+fn a_replica_that_poses_as_master_is_refused(setup: Setup) {
+    let (master, replica) = pair();
+    let liar = FakeSentinel::telling(View::of(replica.addr()));
+    let honest = FakeSentinel::telling(View::of(master.addr()));
+    let client = setup.lazy(&url(&[liar.addr(), honest.addr()]), "timeout=10s&retries=20").unwrap();
+    client.run::<()>("SET k v").unwrap();
+    assert_eq!(master.command(&["GET", "k"]).unwrap(), "v");
+    // The liar alone leads nowhere, and that is said.
+    let error = setup.connect(&url(&[liar.addr()]), "").unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Sentinel(SentinelFault::NotMaster), "{error}");
+    assert_eq!(error.outcome(), Outcome::NotSent, "{error}");
+}
+
+fn an_unknown_service_is_told_apart_from_sentinels_that_cannot_be_reached(setup: Setup) {
+    let sentinel = FakeSentinel::telling(View { master: None, ..View::of(shared().addr()) });
+    let gone = Proxy::start(sentinel.addr());
+    let unreachable = gone.addr();
+    drop(gone);
+    for (sentinels, fault, words) in [
+        (vec![sentinel.addr(), unreachable], SentinelFault::UnknownService, "knows no such service"),
+        (vec![unreachable], SentinelFault::Unreachable, "refused"),
+    ] {
+        let error = setup.connect(&url(&sentinels), "").unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Sentinel(fault), "{error}");
+        assert_eq!(error.outcome(), Outcome::NotSent, "{error}");
+        assert!(error.to_string().contains("\"mymaster\"") && error.to_string().contains(words), "{error}");
+        assert!(
+            sentinels.iter().all(|sentinel| error.to_string().contains(&sentinel.to_string())),
+            "{error}"
+        );
+    }
+}
+
+fn a_sentinel_that_is_alone_or_sees_the_master_down_is_not_believed(setup: Setup) {
+    let good = View::of(shared().addr());
+    let other = Server::start();
+    let alone = FakeSentinel::telling(View { others: 0, ..View::of(other.addr()) });
+    let blind = FakeSentinel::telling(View { flags: "master,s_down,disconnected", ..View::of(other.addr()) });
+    let sound = FakeSentinel::telling(good);
+    let sentinels = [alone.addr(), blind.addr(), sound.addr()];
+    let client = setup.client(&url(&sentinels), "min_other_sentinels=1&client_name=careful");
+    assert_eq!(client.run::<String>("PING").unwrap(), "PONG");
+    assert_eq!(crate::common::named_clients(&other, "careful"), 0);
+    let error = setup.connect(&url(&sentinels[..2]), "min_other_sentinels=1").unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Sentinel(SentinelFault::NoMaster), "{error}");
+    for words in ["min_other_sentinels", "thinks it is down: master,s_down,disconnected"] {
+        assert!(error.to_string().contains(words), "{error}");
+    }
+}
+
+fn a_sentinel_with_an_old_view_is_not_believed(setup: Setup) {
+    let (old, new) = (Server::start(), Server::start());
+    let first = FakeSentinel::telling(View { epoch: 7, ..View::of(old.addr()) });
+    let second = FakeSentinel::telling(View { epoch: 7, ..View::of(old.addr()) });
+    let client = setup.client(&url(&[first.addr(), second.addr()]), "timeout=10s");
+    client.run::<()>("SET where old").unwrap();
+    // The second one has heard of a failover, and the first, which is asked first, has not.
+    second.tell(View { epoch: 8, ..View::of(new.addr()) });
+    new.command(&["SET", "where", "new"]).unwrap();
+    old.kill();
+    first.tell(View { flags: "master,s_down", epoch: 7, ..View::of(old.addr()) });
+    eventually("it is followed", LIMIT, || {
+        client.run::<String>("GET where").is_ok_and(|where_| where_ == "new")
+    });
+    // From then on the old view is not believed, whatever it says of the master.
+    old.restart();
+    first.tell(View { epoch: 7, ..View::of(old.addr()) });
+    new.kill_clients(&["TYPE", "normal"]);
+    for _ in 0..3 {
+        assert_eq!(client.run::<String>("GET where").unwrap(), "new");
+        new.kill_clients(&["TYPE", "normal"]);
+    }
+}
+
+/// Nobody tells the client. The first write that the former master refuses is made again where it belongs.
+fn a_master_that_was_demoted_is_left_unnoticed(setup: Setup) {
+    let (old, new) = pair();
+    let sentinel = FakeSentinel::telling(View::of(old.addr()));
+    let client = setup.client(&url(&[sentinel.addr()]), "client_name=follower&timeout=10s");
+    assert_eq!(client.run::<i64>("INCR n").unwrap(), 1);
+    new.command(&["REPLICAOF", "NO", "ONE"]).unwrap();
+    sentinel.tell(View { epoch: 2, ..View::of(new.addr()) });
+    follow(&old, &new);
+    assert_eq!(client.run::<i64>("INCR n").unwrap(), 2);
+    assert_eq!(new.command(&["GET", "n"]).unwrap(), "2");
+    eventually("the former master is left", LIMIT, || crate::common::named_clients(&old, "follower") == 0);
+}

@@ -1,0 +1,103 @@
+//! Sentinels that tell what a test has them tell, before real servers. They check nothing.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+
+use redwire_testkit::FakeServer;
+
+/// What a fake sentinel tells; it may be changed while it runs.
+#[derive(Clone, Debug)]
+pub(crate) struct View {
+    pub(crate) master: Option<SocketAddr>,
+    pub(crate) flags: &'static str,
+    pub(crate) epoch: u32,
+    pub(crate) others: u32,
+    pub(crate) replicas: Vec<SocketAddr>,
+}
+
+impl View {
+    pub(crate) fn of(master: SocketAddr) -> Self {
+        Self { master: Some(master), flags: "master", epoch: 1, others: 2, replicas: Vec::new() }
+    }
+}
+
+/// A sentinel for the service `mymaster`.
+pub(crate) struct FakeSentinel {
+    server: FakeServer,
+    view: Arc<Mutex<View>>,
+}
+
+impl FakeSentinel {
+    pub(crate) fn telling(view: View) -> Self {
+        let view = Arc::new(Mutex::new(view));
+        let server = FakeServer::answering({
+            let view = Arc::clone(&view);
+            move |words| answer(&view.lock().unwrap(), words)
+        });
+        Self { server, view }
+    }
+
+    pub(crate) fn tell(&self, view: View) {
+        *self.view.lock().unwrap() = view;
+    }
+
+    pub(crate) fn addr(&self) -> SocketAddr {
+        self.server.addr()
+    }
+
+    /// How often it was asked for the master.
+    pub(crate) fn asked(&self) -> usize {
+        let is_question = |words: &&Vec<Vec<u8>>| words.get(1).is_some_and(|word| word == b"MASTER");
+        self.server.received().iter().filter(is_question).count()
+    }
+}
+
+/// A URL of the service, by these sentinels.
+pub(crate) fn url(sentinels: &[SocketAddr]) -> String {
+    let hosts: Vec<_> = sentinels.iter().map(ToString::to_string).collect();
+    format!("redis+sentinel://{}/mymaster", hosts.join(","))
+}
+
+fn answer(view: &View, words: &[Vec<u8>]) -> Vec<u8> {
+    let words: Vec<_> = words.iter().map(|word| String::from_utf8_lossy(word)).collect();
+    let words: Vec<_> = words.iter().map(AsRef::as_ref).collect();
+    match words.as_slice() {
+        ["HELLO", ..] => b"-ERR unknown command 'HELLO'\r\n".to_vec(),
+        ["SENTINEL", "MASTER", "mymaster"] => match view.master {
+            None => b"-ERR No such master with that name\r\n".to_vec(),
+            Some(master) => fields(&[
+                ("name", "mymaster"),
+                ("ip", &master.ip().to_string()),
+                ("port", &master.port().to_string()),
+                ("flags", view.flags),
+                ("config-epoch", &view.epoch.to_string()),
+                ("num-other-sentinels", &view.others.to_string()),
+            ]),
+        },
+        ["SENTINEL", "MASTER" | "SENTINELS" | "REPLICAS", other] if *other != "mymaster" => {
+            b"-ERR No such master with that name\r\n".to_vec()
+        }
+        ["SENTINEL", "SENTINELS", _] => b"*0\r\n".to_vec(),
+        ["SENTINEL", "REPLICAS", _] => {
+            let mut reply = format!("*{}\r\n", view.replicas.len()).into_bytes();
+            for replica in &view.replicas {
+                reply.extend(fields(&[
+                    ("ip", &replica.ip().to_string()),
+                    ("port", &replica.port().to_string()),
+                    ("flags", "slave"),
+                    ("master-link-status", "ok"),
+                ]));
+            }
+            reply
+        }
+        _ => b"+OK\r\n".to_vec(),
+    }
+}
+
+fn fields(pairs: &[(&str, &str)]) -> Vec<u8> {
+    let mut reply = format!("*{}\r\n", pairs.len() * 2);
+    for (name, value) in pairs {
+        reply += &format!("${}\r\n{name}\r\n${}\r\n{value}\r\n", name.len(), value.len());
+    }
+    reply.into_bytes()
+}
