@@ -20,7 +20,9 @@ both!(
 
 /// A master and a replica that follows it.
 fn pair() -> (Server, Server) {
-    let (master, replica) = (Server::start(), Server::start());
+    // Replicas are not kept waiting for others.
+    let start = || Server::builder().arg("repl-diskless-sync-delay", "0").start();
+    let (master, replica) = (start(), start());
     follow(&replica, &master);
     (master, replica)
 }
@@ -132,6 +134,7 @@ fn a_master_that_was_demoted_is_left_unnoticed(setup: Setup) {
     let sentinel = FakeSentinel::telling(View::of(old.addr()));
     let client = setup.client(&url(&[sentinel.addr()]), "client_name=follower&timeout=10s");
     assert_eq!(client.run::<i64>("INCR n").unwrap(), 1);
+    eventually("the replica has it", LIMIT, || new.command(&["GET", "n"]).unwrap() == "1");
     new.command(&["REPLICAOF", "NO", "ONE"]).unwrap();
     sentinel.tell(View { epoch: 2, ..View::of(new.addr()) });
     follow(&old, &new);
