@@ -37,6 +37,7 @@ pub mod liveness;
 pub mod outage;
 pub mod outbox;
 pub mod pool;
+pub mod pubsub;
 pub mod resolve;
 pub mod retry;
 pub mod secret;

@@ -1,0 +1,406 @@
+//! Publish/subscribe as desired state: who wants to hear what, and what the server must be told so that they do.
+//!
+//! Subscriptions are wishes, which outlive connections. Names that several want are asked for once, and given up when the last has
+//! left. Promises that a message reaches everybody who wants it and nobody else, in order, and that every hole is told at its
+//! place: [`Gap`](Item::Gap) after a connection that was lost, [`Lagged`](Item::Lagged) where messages were dropped. What waits
+//! for a subscriber is bounded ([`SubscribeOptions`]). This file holds the wishes; [`wire`] what was said on the connection.
+//! Neither must know sockets or clocks.
+//!
+//! `W` is whoever waits: a waker in the async driver, a thread in the blocking one.
+
+mod audience;
+mod frame;
+mod inbox;
+mod item;
+mod options;
+mod wire;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+use crate::arg::{Arg, Args};
+use crate::backoff::Backoff;
+use crate::error::{Error, ErrorKind, Outcome, Result};
+use crate::liveness::Liveness;
+use crate::outage::{Outage, Turn, heals};
+use audience::{Audience, End};
+pub use item::{Item, Kind, Message};
+pub use options::{Overflow, SubscribeOptions};
+use wire::{Name, Question, Wire};
+
+/// All subscriptions of one connection.
+///
+/// What somebody wants: [`subscribe`](Self::subscribe), [`add`](Self::add), [`remove`](Self::remove),
+/// [`unsubscribe`](Self::unsubscribe), [`close`](Self::close). What happened: `handle_…`. What now: `poll_…`,
+/// [`wants_read`](Self::wants_read), [`wants_transmit`](Self::wants_transmit). Every change is followed by
+/// [`poll_woken`](Self::poll_woken).
+#[derive(Debug)]
+pub struct PubSub<W> {
+    /// By kind: what is wanted or was asked for.
+    names: [BTreeMap<Bytes, Name>; 3],
+    /// Names of which the server may have to be told something.
+    changed: BTreeSet<(Kind, Bytes)>,
+    audience: Audience<W>,
+    is_closed: bool,
+    is_connected: bool,
+    /// What the server has to answer, oldest first.
+    asked: VecDeque<Question>,
+    /// Whether a `PING` is to be sent, and whether one is not answered yet.
+    wants_ping: bool,
+    pinged: bool,
+    /// When something last came.
+    heard: Option<Instant>,
+    /// Since when the connection was not always read, until what comes is known to be newer.
+    behind: Option<Instant>,
+    liveness: Liveness,
+    /// Ticks at which nothing came because nothing was read.
+    excused: u64,
+    outage: Outage,
+    backoff: Backoff,
+}
+
+/// A subscription. Redeemed by [`PubSub::unsubscribe`].
+#[derive(Debug)]
+#[must_use = "a subscription that is dropped goes on for ever; unsubscribe it"]
+pub struct SubscriptionId(u32);
+
+/// Whether a connection is to be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Connect {
+    /// There is one, or nobody needs one.
+    Idle,
+    /// Now; then [`PubSub::handle_connected`] or [`PubSub::handle_failed`].
+    Now,
+    /// Not before then.
+    At(Instant),
+}
+
+impl<W> PubSub<W> {
+    /// Nothing is wanted yet. A peer that is silent for `interval` is asked whether it lives (`None`: never); a connection that
+    /// was lost is made anew after the pauses of `backoff`.
+    #[must_use]
+    pub fn new(interval: Option<Duration>, backoff: Backoff) -> Self {
+        Self {
+            names: Default::default(),
+            changed: BTreeSet::new(),
+            audience: Audience::new(),
+            is_closed: false,
+            is_connected: false,
+            asked: VecDeque::new(),
+            wants_ping: false,
+            pinged: false,
+            heard: None,
+            behind: None,
+            liveness: Liveness::new(interval),
+            excused: 0,
+            outage: Outage::default(),
+            backoff,
+        }
+    }
+
+    /// Somebody wants to hear of `names`. [`poll_confirmed`](Self::poll_confirmed) tells when the server has agreed.
+    ///
+    /// # Errors
+    /// [`Closed`](ErrorKind::Closed) after [`close`](Self::close).
+    pub fn subscribe(
+        &mut self,
+        kind: Kind,
+        names: impl Arg,
+        options: SubscribeOptions,
+    ) -> Result<SubscriptionId> {
+        if self.is_closed {
+            return Err(closed());
+        }
+        let id = SubscriptionId(self.audience.admit(kind, options));
+        self.add(&id, names);
+        Ok(id)
+    }
+
+    /// The subscription is to hear of `names`, too; as after [`subscribe`](Self::subscribe).
+    pub fn add(&mut self, id: &SubscriptionId, names: impl Arg) {
+        let Some(subscriber) = self.audience.get(id.0) else { return };
+        if !matches!(subscriber.end, End::Open) {
+            return;
+        }
+        let kind = subscriber.kind;
+        subscriber.refused = None;
+        let added: BTreeSet<Bytes> = words(names).difference(&subscriber.names).cloned().collect();
+        subscriber.names.extend(added.iter().cloned());
+        subscriber.pending.get_or_insert_default().extend(added.iter().cloned());
+        for name in added {
+            self.want(id.0, kind, name);
+        }
+        self.handle_held();
+        self.settle(id.0);
+    }
+
+    /// The subscription is not to hear of `names` any longer. What has come already stays.
+    pub fn remove(&mut self, id: &SubscriptionId, names: impl Arg) {
+        let Some(subscriber) = self.audience.get(id.0) else { return };
+        let removed: BTreeSet<Bytes> = words(names).intersection(&subscriber.names).cloned().collect();
+        for name in &removed {
+            self.audience.confirm(id.0, name, Item::Unsubscribed);
+        }
+        self.handle_held();
+        self.take_back(id.0, &removed);
+        self.settle(id.0);
+    }
+
+    /// The subscription ends, and what waits for it is forgotten.
+    pub fn unsubscribe(&mut self, id: SubscriptionId) {
+        let names = self.audience.get(id.0).map(|subscriber| std::mem::take(&mut subscriber.names));
+        self.take_back(id.0, &names.unwrap_or_default());
+        self.disown(id.0);
+        self.audience.dismiss(id.0);
+        self.handle_taken();
+    }
+
+    /// Nobody is to hear anything any more, but for what has come already.
+    pub fn close(&mut self) {
+        self.is_closed = true;
+        self.end_all(&closed(), || End::Ended);
+        self.handle_down();
+    }
+
+    /// Whether [`close`](Self::close) was called.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.is_closed
+    }
+
+    /// Whether all names are confirmed that were asked for last. Until then `update` may renew the waiter.
+    ///
+    /// # Errors
+    /// The server refused a name: all that were asked for with it are taken back. A connection that cannot be made, and waiting
+    /// will not help.
+    pub fn poll_confirmed(
+        &mut self,
+        id: &SubscriptionId,
+        update: impl FnOnce(&mut Option<W>),
+    ) -> Poll<Result<()>> {
+        let Some(subscriber) = self.audience.get(id.0) else { return Poll::Ready(Err(closed())) };
+        if let Some(error) = subscriber.refused.take() {
+            return Poll::Ready(Err(error));
+        }
+        match &subscriber.end {
+            End::Open => {}
+            End::Failed(error) => return Poll::Ready(Err(error.clone())),
+            End::Ended => return Poll::Ready(Err(closed())),
+        }
+        if subscriber.pending.is_none() {
+            return Poll::Ready(Ok(()));
+        }
+        update(&mut subscriber.waiter);
+        Poll::Pending
+    }
+
+    /// Nobody waits for the names any longer that were asked for last: those that are not confirmed are taken back. Gives the
+    /// error of one who waited until the deadline.
+    pub fn give_up(&mut self, id: &SubscriptionId) -> Error {
+        let late = Error::timeout(Outcome::NotSent);
+        let late = match self.outage.error() {
+            Some(cause) => late.with_source(cause.clone()),
+            None if !self.wants_read() => late.with_source(Error::usage(
+                "a subscription of the same connection does not take what waits for it, so nothing is read",
+            )),
+            None => late,
+        };
+        if let Some(pending) = self.audience.get(id.0).and_then(|subscriber| subscriber.pending.take()) {
+            self.disown(id.0);
+            self.take_back(id.0, &pending);
+            self.settle(id.0);
+        }
+        late
+    }
+
+    /// The next item; `None` once there will be no more. Until there is one, `update` may renew the waiter.
+    #[inline]
+    pub fn poll_item(
+        &mut self,
+        id: &SubscriptionId,
+        update: impl FnOnce(&mut Option<W>),
+    ) -> Poll<Option<Item>> {
+        if let Some(item) = self.audience.take(id.0) {
+            self.handle_taken();
+            return Poll::Ready(Some(item));
+        }
+        let Some(subscriber) = self.audience.get(id.0) else { return Poll::Ready(None) };
+        match std::mem::replace(&mut subscriber.end, End::Ended) {
+            End::Failed(error) => Poll::Ready(Some(Item::Failed(error))),
+            End::Ended => Poll::Ready(None),
+            End::Open => {
+                subscriber.end = End::Open;
+                update(&mut subscriber.waiter);
+                Poll::Pending
+            }
+        }
+    }
+
+    /// Moves those who can go on to `woken`.
+    pub fn poll_woken(&mut self, woken: &mut Vec<W>) {
+        woken.append(&mut self.audience.woken);
+    }
+
+    /// One of those who wait, to be called to a duty that whoever had it has left.
+    pub fn poll_successor(&mut self) -> Option<W> {
+        self.audience.successor()
+    }
+
+    /// Whether the connection is to be read: not while a subscriber that wants no message dropped has no room.
+    #[inline]
+    #[must_use]
+    pub fn wants_read(&self) -> bool {
+        !self.audience.holds()
+    }
+
+    /// Whether there is a connection.
+    #[must_use]
+    pub fn is_connected(&self) -> bool {
+        self.is_connected
+    }
+
+    /// Whether a connection is to be made now; `random` is uniform over all of `u64`.
+    pub fn poll_connect(&mut self, now: Instant, random: u64) -> Connect {
+        if self.is_connected || self.is_closed || !self.is_wanted() {
+            return Connect::Idle;
+        }
+        match self.outage.poll_turn(self.backoff, now, random) {
+            Turn::Now => Connect::Now,
+            Turn::At(next) => Connect::At(next),
+            Turn::Hopeless(next, error) => {
+                for id in self.audience.ids() {
+                    self.refuse(id, &error);
+                }
+                if self.is_wanted() { Connect::At(next) } else { Connect::Idle }
+            }
+        }
+    }
+
+    /// A connection could not be made. Where time alone will not mend that, all subscriptions fail.
+    pub fn handle_failed(&mut self, error: Error, now: Instant, random: u64) {
+        if !heals(&error) {
+            self.end_all(&error, || End::Failed(error.clone()));
+        }
+        self.outage.handle_failure(error, self.backoff, now, random);
+    }
+
+    /// The connection was lost, whatever the reason: it will be made anew, for as long as anybody wants anything.
+    pub fn handle_lost(&mut self, error: Error, now: Instant, random: u64) {
+        self.handle_down();
+        self.outage.handle_failure(error, self.backoff, now, random);
+    }
+
+    /// Whether anybody wants anything.
+    fn is_wanted(&self) -> bool {
+        self.names.iter().flat_map(BTreeMap::values).any(|name| !name.wanted_by.is_empty())
+    }
+
+    /// A subscriber has taken something, or left.
+    #[inline]
+    fn handle_taken(&mut self) {
+        // What comes after a pause may be old: only the answer to a question that is asked now is known to be new.
+        if self.audience.poll_resumed() {
+            self.wants_ping |= self.behind.is_some();
+        }
+    }
+
+    fn want(&mut self, id: u32, kind: Kind, text: Bytes) {
+        let name = self.names[kind as usize].entry(text.clone()).or_default();
+        name.wanted_by.push(id);
+        if name.wire == Wire::Up {
+            self.audience.confirm(id, &text, Item::Subscribed);
+        } else if let Some(subscriber) = self.audience.get(id) {
+            subscriber.missing += 1;
+        }
+        self.changed.insert((kind, text));
+    }
+
+    /// The subscriber does not want `names` any more.
+    fn take_back(&mut self, id: u32, names: &BTreeSet<Bytes>) {
+        let Some(subscriber) = self.audience.get(id) else { return };
+        for text in names {
+            subscriber.names.remove(text);
+            if let Some(pending) = &mut subscriber.pending {
+                pending.remove(text);
+            }
+            let table = &mut self.names[subscriber.kind as usize];
+            let Some(name) = table.get_mut(text) else { continue };
+            name.wanted_by.retain(|other| *other != id);
+            if name.wire != Wire::Up {
+                subscriber.missing -= 1;
+            }
+            let key = (subscriber.kind, text.clone());
+            if name.wanted_by.is_empty() && name.wire == Wire::Absent {
+                table.remove(text);
+                self.changed.remove(&key);
+            } else {
+                self.changed.insert(key);
+            }
+        }
+    }
+
+    /// Looks whether all names of a subscriber are confirmed by now: then whoever waits for that goes on, and a hole has ended.
+    fn settle(&mut self, id: u32) {
+        let (to, is_connected) = (self.heard, self.is_connected);
+        let Some(subscriber) = self.audience.get(id) else { return };
+        if subscriber.missing > 0 {
+            return;
+        }
+        let is_confirmed = subscriber.pending.take().is_some();
+        if let (Some(hole), Some(to), true) = (subscriber.hole, to, is_connected) {
+            subscriber.hole = None;
+            subscriber.inbox.handle_gap(hole.from, to);
+        }
+        if is_confirmed || !subscriber.inbox.is_empty() {
+            self.audience.wake(id);
+        }
+    }
+
+    /// What was asked for last is taken back because of `error`, which whoever waits for it gets.
+    fn refuse(&mut self, id: u32, error: &Error) {
+        let Some(subscriber) = self.audience.get(id) else { return };
+        let Some(pending) = subscriber.pending.take() else { return };
+        subscriber.refused = Some(error.clone());
+        self.audience.wake(id);
+        self.take_back(id, &pending);
+        self.settle(id);
+    }
+
+    /// The subscription ends for good.
+    fn end(&mut self, id: u32, error: &Error, end: End) {
+        let Some(subscriber) = self.audience.get(id) else { return };
+        if !matches!(subscriber.end, End::Open) {
+            return;
+        }
+        if subscriber.pending.take().is_some() {
+            subscriber.refused = Some(error.clone());
+        }
+        (subscriber.end, subscriber.hole) = (end, None);
+        let names = std::mem::take(&mut subscriber.names);
+        self.audience.wake(id);
+        self.take_back(id, &names);
+    }
+
+    fn end_all(&mut self, error: &Error, end: impl Fn() -> End) {
+        for id in self.audience.ids() {
+            self.end(id, error, end());
+        }
+    }
+}
+
+fn words(names: impl Arg) -> BTreeSet<Bytes> {
+    let mut words = Args::new();
+    names.write(&mut words);
+    words.iter().map(Bytes::copy_from_slice).collect()
+}
+
+fn closed() -> Error {
+    Error::new(ErrorKind::Closed, Outcome::NotSent, "the subscriptions were closed by their owner")
+}
+
+#[cfg(test)]
+mod tests;

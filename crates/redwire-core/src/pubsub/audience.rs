@@ -1,0 +1,174 @@
+//! Those who subscribed: what each wants, what waits for it, and who is woken. This file must not know what the server was told.
+
+use std::collections::BTreeSet;
+use std::time::Instant;
+
+use bytes::Bytes;
+
+use super::inbox::Inbox;
+use super::item::{Item, Kind};
+use super::options::SubscribeOptions;
+use crate::error::Error;
+
+#[derive(Debug)]
+pub(super) struct Audience<W> {
+    list: Vec<Option<Box<Subscriber<W>>>>,
+    free: Vec<u32>,
+    pub(super) woken: Vec<W>,
+    /// How many want that nothing is read.
+    holding: usize,
+    /// Whether reading was held up, and is not any more.
+    resumed: bool,
+}
+
+#[derive(Debug)]
+pub(super) struct Subscriber<W> {
+    pub(super) kind: Kind,
+    pub(super) names: BTreeSet<Bytes>,
+    /// How many of them the server has not confirmed on this connection.
+    pub(super) missing: usize,
+    /// The names that were asked for last, until all are confirmed.
+    pub(super) pending: Option<BTreeSet<Bytes>>,
+    /// Why they were not.
+    pub(super) refused: Option<Error>,
+    pub(super) inbox: Inbox,
+    pub(super) hole: Option<Hole>,
+    pub(super) end: End,
+    pub(super) waiter: Option<W>,
+}
+
+/// A time in which messages may have been missed, and which has not ended yet.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Hole {
+    pub(super) from: Instant,
+    /// Whether it was told already, since a message came before the last of the names was confirmed.
+    pub(super) told: bool,
+}
+
+#[derive(Debug)]
+pub(super) enum End {
+    Open,
+    Failed(Error),
+    Ended,
+}
+
+impl<W> Audience<W> {
+    pub(super) fn new() -> Self {
+        Self { list: Vec::new(), free: Vec::new(), woken: Vec::new(), holding: 0, resumed: false }
+    }
+
+    pub(super) fn admit(&mut self, kind: Kind, options: SubscribeOptions) -> u32 {
+        let subscriber = Box::new(Subscriber {
+            kind,
+            names: BTreeSet::new(),
+            missing: 0,
+            pending: None,
+            refused: None,
+            inbox: Inbox::new(options),
+            hole: None,
+            end: End::Open,
+            waiter: None,
+        });
+        let id = self.free.pop().unwrap_or_else(|| {
+            self.list.push(None);
+            // Each takes memory of its own, long before there are 2^32.
+            self.list.len() as u32 - 1
+        });
+        self.list[id as usize] = Some(subscriber);
+        id
+    }
+
+    pub(super) fn dismiss(&mut self, id: u32) {
+        if let Some(subscriber) = self.list[id as usize].take() {
+            self.free.push(id);
+            self.handle_held(subscriber.inbox.holds(), false);
+        }
+    }
+
+    #[inline]
+    pub(super) fn get(&mut self, id: u32) -> Option<&mut Subscriber<W>> {
+        self.list[id as usize].as_deref_mut()
+    }
+
+    pub(super) fn ids(&self) -> std::ops::Range<u32> {
+        0..self.list.len() as u32
+    }
+
+    /// Whether a subscriber that wants no message dropped has no room.
+    #[inline]
+    pub(super) fn holds(&self) -> bool {
+        self.holding > 0
+    }
+
+    /// Whether reading has begun again since this was last asked.
+    pub(super) fn poll_resumed(&mut self) -> bool {
+        std::mem::take(&mut self.resumed)
+    }
+
+    /// Adds something of `size` bytes to what waits for a subscriber. What comes while a hole is open may come after what was
+    /// missed: so that is told first, and lasts until `now` at least.
+    #[inline]
+    pub(super) fn tell(&mut self, id: u32, item: Item, size: usize, now: Option<Instant>) {
+        let Some(subscriber) = self.list[id as usize].as_deref_mut() else { return };
+        if let (Some(hole), Some(now)) = (&mut subscriber.hole, now)
+            && !hole.told
+        {
+            hole.told = true;
+            subscriber.inbox.handle_gap(hole.from, now);
+        }
+        let held = subscriber.inbox.holds();
+        subscriber.inbox.push(item, size);
+        let holds = subscriber.inbox.holds();
+        self.woken.extend(subscriber.waiter.take());
+        self.handle_held(held, holds);
+    }
+
+    /// A confirmation, where the subscriber wants to be told.
+    pub(super) fn confirm(&mut self, id: u32, name: &Bytes, confirmation: fn(Bytes) -> Item) {
+        if self.get(id).is_some_and(|subscriber| subscriber.inbox.tells_confirmations()) {
+            self.tell(id, confirmation(name.clone()), name.len(), None);
+        }
+    }
+
+    /// Takes the next item that waits for a subscriber.
+    #[inline]
+    pub(super) fn take(&mut self, id: u32) -> Option<Item> {
+        let inbox = &mut self.get(id)?.inbox;
+        let held = inbox.holds();
+        let item = inbox.pop();
+        let holds = inbox.holds();
+        self.handle_held(held, holds);
+        item
+    }
+
+    pub(super) fn wake(&mut self, id: u32) {
+        let waiter = self.get(id).and_then(|subscriber| subscriber.waiter.take());
+        self.woken.extend(waiter);
+    }
+
+    /// One of those who wait.
+    pub(super) fn successor(&mut self) -> Option<W> {
+        self.list.iter_mut().flatten().find_map(|subscriber| subscriber.waiter.take())
+    }
+
+    /// A subscriber's wish that nothing is read has changed from `before` to `after`.
+    #[inline]
+    fn handle_held(&mut self, before: bool, after: bool) {
+        match (before, after) {
+            (false, true) => self.holding += 1,
+            (true, false) => {
+                self.holding -= 1;
+                self.resumed |= self.holding == 0;
+            }
+            _ => {}
+        }
+    }
+}
+
+impl<W> Subscriber<W> {
+    /// From now on messages may be missing, and have been since `from`.
+    pub(super) fn open_hole(&mut self, from: Instant) {
+        let from = self.hole.map_or(from, |hole| hole.from.min(from));
+        self.hole = Some(Hole { from, told: false });
+    }
+}

@@ -1,0 +1,1 @@
+//! The limits of what waits for a subscriber.

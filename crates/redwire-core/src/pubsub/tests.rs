@@ -1,0 +1,1 @@
+//! Subscriptions without sockets and clocks.
