@@ -105,30 +105,38 @@ impl<W> PubSub<W> {
     /// Somebody wants to hear of `names`. [`poll_confirmed`](Self::poll_confirmed) tells when the server has agreed.
     ///
     /// # Errors
-    /// [`Closed`](ErrorKind::Closed) after [`close`](Self::close).
+    /// No names; [`Closed`](ErrorKind::Closed) after [`close`](Self::close).
     pub fn subscribe(
         &mut self,
         kind: Kind,
         names: impl Arg,
         options: SubscribeOptions,
     ) -> Result<SubscriptionId> {
+        let names = words(names);
         if self.is_closed {
             return Err(closed());
         }
+        if names.is_empty() {
+            return Err(Error::usage("a subscription needs a name to begin with"));
+        }
         let id = SubscriptionId(self.audience.admit(kind, options));
-        self.add(&id, names);
+        self.ask_for(&id, &names);
         Ok(id)
     }
 
     /// The subscription is to hear of `names`, too; as after [`subscribe`](Self::subscribe).
     pub fn add(&mut self, id: &SubscriptionId, names: impl Arg) {
+        self.ask_for(id, &words(names));
+    }
+
+    fn ask_for(&mut self, id: &SubscriptionId, names: &BTreeSet<Bytes>) {
         let Some(subscriber) = self.audience.get(id.0) else { return };
         if !matches!(subscriber.end, End::Open) {
             return;
         }
         let kind = subscriber.kind;
         subscriber.refused = None;
-        let added: BTreeSet<Bytes> = words(names).difference(&subscriber.names).cloned().collect();
+        let added: BTreeSet<Bytes> = names.difference(&subscriber.names).cloned().collect();
         subscriber.names.extend(added.iter().cloned());
         subscriber.pending.get_or_insert_default().extend(added.iter().cloned());
         for name in added {
@@ -140,8 +148,9 @@ impl<W> PubSub<W> {
 
     /// The subscription is not to hear of `names` any longer. What has come already stays.
     pub fn remove(&mut self, id: &SubscriptionId, names: impl Arg) {
+        let names = words(names);
         let Some(subscriber) = self.audience.get(id.0) else { return };
-        let removed: BTreeSet<Bytes> = words(names).intersection(&subscriber.names).cloned().collect();
+        let removed: BTreeSet<Bytes> = names.intersection(&subscriber.names).cloned().collect();
         for name in &removed {
             self.audience.confirm(id.0, name, Item::Unsubscribed);
         }
@@ -286,6 +295,12 @@ impl<W> PubSub<W> {
             self.end_all(&error, || End::Failed(error.clone()));
         }
         self.outage.handle_failure(error, self.backoff, now, random);
+    }
+
+    /// There is nobody any more who drives the connection: it is gone, and all subscriptions fail. New ones may be made.
+    pub fn handle_undriven(&mut self, error: &Error) {
+        self.end_all(error, || End::Failed(error.clone()));
+        self.handle_down();
     }
 
     /// The connection was lost, whatever the reason: it will be made anew, for as long as anybody wants anything.

@@ -141,13 +141,14 @@ mod tls;
 pub use events::{Event, EventKind};
 #[cfg(feature = "tokio")]
 pub use nonblocking::{
-    Client, Connection, Events, Exchange, Lease, OnConnect, Pool, Request, Scan, Sentinel,
+    Client, Connection, Events, Exchange, Handler, Lease, OnConnect, Pool, PubSub, Request, Scan, Sentinel, Subscription,
 };
 #[cfg(feature = "serde")]
 pub use redwire_core::Struct;
 pub use redwire_core::call::{Call, Piped};
 pub use redwire_core::handshake::Session;
 pub use redwire_core::pool::{Closing, Figures, Holder, WaitTimes};
+pub use redwire_core::pubsub::{Item, Kind, Message, Overflow, SubscribeOptions};
 pub use redwire_core::sentinel::Instance;
 pub use redwire_core::{
     Arg, Args, AuthenticationFault, Batch, Cmd, ConnectionFault, Error, ErrorKind, Items, Lossy, Options,

@@ -6,6 +6,7 @@ mod events;
 mod health;
 mod lane;
 mod pool;
+mod pubsub;
 mod scan;
 mod sentinel;
 mod stream;
@@ -19,6 +20,7 @@ pub use client::{Client, Request};
 pub use connection::{Connection, Exchange, OnConnect};
 pub use events::Events;
 pub use pool::{Lease, Pool};
+pub use pubsub::{Handler, PubSub, Subscription};
 pub use scan::Scan;
 pub use sentinel::Sentinel;
 

@@ -195,6 +195,9 @@ impl<W> PubSub<W> {
     /// What no server says to subscribers, or an answer to nothing that was asked: the connection must not be used any more. So
     /// with a server that cannot confirm now what it did before.
     pub fn handle_frames(&mut self, frames: &mut Frames, now: Instant) -> Result<()> {
+        if !self.is_connected {
+            return Ok(());
+        }
         let before = self.heard.replace(now);
         let bytes = std::mem::take(&mut frames.bytes);
         let mut start = 0;

@@ -19,6 +19,7 @@ use super::connection::{OnConnect, Pending};
 use super::events::Events;
 use super::lane::Lane;
 use super::pool::Pool;
+use super::pubsub::PubSub;
 use super::scan::Scan;
 use crate::scanning::{ScanOptions, Scanning};
 use crate::target::Target;
@@ -44,6 +45,7 @@ use crate::target::Target;
 pub struct Client {
     lane: Arc<Lane>,
     pool: Pool,
+    pub(super) pubsub: PubSub,
 }
 
 impl Client {
@@ -113,15 +115,16 @@ impl Client {
     }
 
     fn to(target: Arc<Target>, on_connect: Option<OnConnect>) -> Self {
-        let pool = Pool::beside(target, on_connect);
-        Self { lane: Arc::new(Lane::new(&pool)), pool }
+        Self::on_pool(&Pool::beside(target, on_connect))
     }
 
     /// A client whose commands that wait (`BLPOP`) borrow from `pool`, which others may use, too. It has a pipelined connection
     /// of its own for all other commands, and connects when it is used first.
     #[must_use]
     pub fn on_pool(pool: &Pool) -> Self {
-        Self { lane: Arc::new(Lane::new(pool)), pool: pool.clone() }
+        let (target, _, on_connect) = pool.parts();
+        let pubsub = PubSub::to(target, on_connect);
+        Self { lane: Arc::new(Lane::new(pool)), pool: pool.clone(), pubsub }
     }
 
     /// Where commands that wait borrow their connections.
@@ -140,6 +143,7 @@ impl Client {
     /// all connections are closed. Calls that are not answered by then fail.
     pub async fn close(&self, limit: Duration) {
         let now = Instant::now();
+        self.pubsub.close();
         self.lane.close(now.checked_add(limit).unwrap_or(now)).await;
         self.pool.close(limit.saturating_sub(now.elapsed())).await;
     }

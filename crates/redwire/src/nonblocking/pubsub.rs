@@ -1,0 +1,507 @@
+//! Publish/subscribe for tasks: one connection, any number of subscriptions, and one task behind them.
+//!
+//! The task in [`driver`] reads, writes and connects. What the server is told, who hears what and what is missing where is decided in
+//! `redwire-core`.
+
+mod driver;
+mod handler;
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use futures_core::Stream;
+use redwire_core::config::Config;
+use redwire_core::pubsub::{self, Item, Kind, SubscribeOptions, SubscriptionId};
+use redwire_core::{Arg, Error, Result};
+use tokio::runtime::Handle;
+
+use super::before;
+use super::client::Client;
+use super::connection::{Connection, OnConnect};
+use super::wire::Wire;
+use crate::events::EventKind;
+use crate::target::Target;
+pub use handler::Handler;
+
+/// The core's part, with tasks that wait.
+type Machine = pubsub::PubSub<Waker>;
+
+/// A subscriber takes so many items at a time: fewer turns at the lock, while few wait where no limit counts them.
+const TAKEN_AT_ONCE: usize = 64;
+
+/// One connection that hears what is published, for any number of subscriptions.
+///
+/// Cheap to clone; clones share the connection. It is made for the first subscription at the latest, and made anew whenever it is
+/// lost, for as long as anybody wants to hear anything. It is closed when the last clone and the last subscription are dropped.
+/// A client has one inside: [`Client::pubsub`].
+///
+/// ```no_run
+/// # async fn example() -> redwire::Result<()> {
+/// use redwire::{Item, PubSub};
+///
+/// let pubsub = PubSub::connect("redis://localhost").await?;
+/// let mut news = pubsub.subscribe(["news", "sport"]).await?;
+/// while let Some(item) = news.next().await {
+///     match item {
+///         Item::Message(message) => println!("{}: {}", message.channel_text(), message.text()?),
+///         Item::Gap { from, to } => println!("messages of {:?} may be missing", to - from),
+///         Item::Lagged(count) => println!("{count} messages were dropped, since nobody took them"),
+///         Item::Failed(error) => return Err(error),
+///         _ => {}
+///     }
+/// }
+/// # Ok(())
+/// # }
+/// ```
+///
+/// New credentials are presented when the connection is made anew, not before: in RESP2 a subscribed connection cannot.
+///
+/// A child process that inherits it makes a connection of its own; subscriptions of the parent fail in the child.
+#[derive(Clone)]
+pub struct PubSub(Arc<Owner>);
+
+/// Ends the connection when nobody needs it any more.
+struct Owner(Arc<Shared>);
+
+/// What one process has of a [`PubSub`].
+struct Shared {
+    target: Arc<Target>,
+    on_connect: Option<OnConnect>,
+    process: u32,
+    state: Mutex<State>,
+    /// What this process has, where the one above is its parent.
+    child: OnceLock<Arc<Self>>,
+}
+
+struct State {
+    machine: Machine,
+    is_driven: bool,
+    /// Whether the driver hears when something can be read.
+    reads: bool,
+    /// The driver, while it sleeps.
+    driver: Option<Waker>,
+}
+
+impl PubSub {
+    /// Connects to the server that `url` names; the grammar is told at
+    /// [`ConfigBuilder::url`](crate::config::ConfigBuilder::url).
+    ///
+    /// # Errors
+    /// A bad URL, a connection that cannot be made within the connect timeout, or a step of the handshake that failed.
+    pub async fn connect(url: &str) -> Result<Self> {
+        Self::open(Config::from_url(url)?).await
+    }
+
+    /// Connects as `config` says.
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect).
+    pub async fn open(config: Config) -> Result<Self> {
+        let pubsub = Self::lazy(config)?;
+        let shared = pubsub.shared();
+        let wire = shared.connect().await?;
+        Shared::drive(shared, &mut shared.lock(), Some(wire))?;
+        Ok(pubsub)
+    }
+
+    /// One that connects for its first subscription.
+    ///
+    /// # Errors
+    /// A bad URL, or options that this version has no part for.
+    pub fn connect_lazy(url: &str) -> Result<Self> {
+        Self::lazy(Config::from_url(url)?)
+    }
+
+    /// As [`connect_lazy`](Self::connect_lazy), with a configuration.
+    ///
+    /// # Errors
+    /// Options that this version has no part for.
+    pub fn lazy(config: Config) -> Result<Self> {
+        Ok(Self::to(Target::new(config)?, None))
+    }
+
+    pub(super) fn to(target: Arc<Target>, on_connect: Option<OnConnect>) -> Self {
+        Self(Arc::new(Owner(Shared::new(target, on_connect))))
+    }
+
+    /// The options it was made with.
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        self.0.0.target.config()
+    }
+
+    /// Hears what is published on these channels from now on. Ready once the server has confirmed them all.
+    /// [SUBSCRIBE](https://redis.io/docs/latest/commands/subscribe/)
+    ///
+    /// # Errors
+    /// A channel that the user may not listen to, and then none is subscribed to; no confirmation within the
+    /// [`timeout`](crate::config::ConfigBuilder::timeout); no names; it was closed.
+    pub async fn subscribe(&self, channels: impl Arg) -> Result<Subscription> {
+        self.listen(Kind::Channel, channels, SubscribeOptions::new()).await
+    }
+
+    /// As [`subscribe`](Self::subscribe), with limits and policies of your own.
+    ///
+    /// # Errors
+    /// As [`subscribe`](Self::subscribe).
+    pub async fn subscribe_with(
+        &self,
+        channels: impl Arg,
+        options: SubscribeOptions,
+    ) -> Result<Subscription> {
+        self.listen(Kind::Channel, channels, options).await
+    }
+
+    /// Hears what is published on all channels that match these glob patterns.
+    /// [PSUBSCRIBE](https://redis.io/docs/latest/commands/psubscribe/)
+    ///
+    /// # Errors
+    /// As [`subscribe`](Self::subscribe).
+    pub async fn psubscribe(&self, patterns: impl Arg) -> Result<Subscription> {
+        self.listen(Kind::Pattern, patterns, SubscribeOptions::new()).await
+    }
+
+    /// As [`psubscribe`](Self::psubscribe), with limits and policies of your own.
+    ///
+    /// # Errors
+    /// As [`subscribe`](Self::subscribe).
+    pub async fn psubscribe_with(
+        &self,
+        patterns: impl Arg,
+        options: SubscribeOptions,
+    ) -> Result<Subscription> {
+        self.listen(Kind::Pattern, patterns, options).await
+    }
+
+    /// Hears what is published by `SPUBLISH` on these shard channels (Redis 7.0).
+    /// [SSUBSCRIBE](https://redis.io/docs/latest/commands/ssubscribe/)
+    ///
+    /// # Errors
+    /// As [`subscribe`](Self::subscribe).
+    pub async fn ssubscribe(&self, channels: impl Arg) -> Result<Subscription> {
+        self.listen(Kind::Shard, channels, SubscribeOptions::new()).await
+    }
+
+    /// As [`ssubscribe`](Self::ssubscribe), with limits and policies of your own.
+    ///
+    /// # Errors
+    /// As [`subscribe`](Self::subscribe).
+    pub async fn ssubscribe_with(
+        &self,
+        channels: impl Arg,
+        options: SubscribeOptions,
+    ) -> Result<Subscription> {
+        self.listen(Kind::Shard, channels, options).await
+    }
+
+    async fn listen(&self, kind: Kind, names: impl Arg, options: SubscribeOptions) -> Result<Subscription> {
+        let shared = Arc::clone(self.shared());
+        let id = shared.demand(|machine| machine.subscribe(kind, names, options))??;
+        let owner = self.clone();
+        let subscription = Subscription { shared, id: Some(id), taken: VecDeque::new(), _owner: owner };
+        subscription.confirm().await?;
+        Ok(subscription)
+    }
+
+    /// Ends all subscriptions, whoever has them, and closes the connection. What has come already may still be taken.
+    pub fn close(&self) {
+        self.shared().close();
+    }
+
+    fn shared(&self) -> &Arc<Shared> {
+        Shared::current(&self.0.0)
+    }
+}
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        // A child that made none has nothing to close.
+        if let Some(shared) = Shared::latest(&self.0).filter(|shared| shared.is_current()) {
+            shared.close();
+        }
+    }
+}
+
+impl Shared {
+    fn new(target: Arc<Target>, on_connect: Option<OnConnect>) -> Arc<Self> {
+        let config = target.config();
+        let machine = Machine::new(config.health_check_interval(), config.reconnect_backoff());
+        let state = Mutex::new(State { machine, is_driven: false, reads: true, driver: None });
+        Arc::new(Self { target, on_connect, process: std::process::id(), state, child: OnceLock::new() })
+    }
+
+    fn latest(first: &Arc<Self>) -> Option<&Arc<Self>> {
+        std::iter::successors(Some(first), |shared| shared.child.get()).last()
+    }
+
+    /// What the process that runs this has, beginning with the process that made the [`PubSub`].
+    fn current(first: &Arc<Self>) -> &Arc<Self> {
+        let shared = Self::latest(first).unwrap_or(first);
+        if shared.is_current() {
+            return shared;
+        }
+        shared.child.get_or_init(|| Self::new(Arc::clone(&shared.target), shared.on_connect.clone()))
+    }
+
+    /// Whether this is the process that runs. A child leaves all of its parent alone.
+    fn is_current(&self) -> bool {
+        self.process == std::process::id()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Every change to the state is whole.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn connect(&self) -> Result<Wire> {
+        let wire = Wire::connect(&self.target, None).await?;
+        match &self.on_connect {
+            None => Ok(wire),
+            Some(callback) => Connection::introduce(&self.target, wire, callback).await,
+        }
+    }
+
+    /// Has the connection driven by a task of the runtime that is around; `first` is a wire that is connected already.
+    fn drive(shared: &Arc<Self>, state: &mut State, first: Option<Wire>) -> Result<()> {
+        let runtime = Handle::try_current().map_err(|error| {
+            Error::usage("the async client needs a tokio runtime around it").with_source(error)
+        })?;
+        state.is_driven = true;
+        runtime.spawn(driver::drive(Arc::clone(shared), first));
+        Ok(())
+    }
+
+    /// Changes what is wanted, and has it driven.
+    fn demand<T>(self: &Arc<Self>, change: impl FnOnce(&mut Machine) -> T) -> Result<T> {
+        let mut state = self.lock();
+        if !state.is_driven && !state.machine.is_closed() {
+            Self::drive(self, &mut state, None)?;
+        }
+        drop(state);
+        Ok(self.with(change))
+    }
+
+    /// Changes the machine, and wakes those who can go on and the driver.
+    fn with<T>(&self, change: impl FnOnce(&mut Machine) -> T) -> T {
+        let mut woken = Vec::new();
+        let mut state = self.lock();
+        let output = change(&mut state.machine);
+        state.machine.poll_woken(&mut woken);
+        woken.extend(state.driver.take());
+        drop(state);
+        woken.into_iter().for_each(Waker::wake);
+        output
+    }
+
+    fn close(&self) {
+        let was_connected = self.with(|machine| {
+            let was_connected = machine.is_connected();
+            machine.close();
+            was_connected
+        });
+        if was_connected {
+            self.target.tell(EventKind::Closed);
+        }
+    }
+}
+
+impl State {
+    /// Whether something was taken and the driver, which sleeps, has to do something about it.
+    #[inline]
+    fn wants_driver(&self) -> bool {
+        self.machine.wants_transmit() || (!self.reads && self.machine.wants_read())
+    }
+}
+
+/// What one subscriber hears, as a stream that ends when its [`PubSub`] or client is closed, or with an [`Item::Failed`]; a lost
+/// connection does not end it.
+///
+/// A `Stream`; [`next`](Self::next) serves where no stream library is at hand. Dropping it unsubscribes from what nobody else wants.
+#[must_use = "a subscription that is dropped hears nothing"]
+pub struct Subscription {
+    shared: Arc<Shared>,
+    /// Until it was told that it belongs to another process.
+    id: Option<SubscriptionId>,
+    /// Taken from those that wait, and not given yet.
+    taken: VecDeque<Item>,
+    _owner: PubSub,
+}
+
+impl Subscription {
+    /// The next item; `None` at the end. Nothing is lost when the future is dropped.
+    pub async fn next(&mut self) -> Option<Item> {
+        poll_fn(|cx| self.poll(cx)).await
+    }
+
+    /// The next item, if one comes within `limit`. `None` also at the end.
+    pub async fn next_within(&mut self, limit: Duration) -> Option<Item> {
+        tokio::time::timeout(limit, self.next()).await.ok().flatten()
+    }
+
+    /// Hears of these names, too: channels or patterns, as what was subscribed to before. Ready once the server has confirmed them.
+    /// If the future is dropped, those that are not confirmed are taken back.
+    ///
+    /// # Errors
+    /// As [`PubSub::subscribe`]; the subscription is then as it was before.
+    pub async fn add(&mut self, names: impl Arg) -> Result<()> {
+        let Some(id) = self.id() else { return Err(inherited()) };
+        self.shared.demand(|machine| machine.add(id, names))?;
+        self.confirm().await
+    }
+
+    /// Does not hear of these names any more. What has come already stays.
+    pub fn remove(&mut self, names: impl Arg) {
+        if let Some(id) = self.id() {
+            self.shared.with(|machine| machine.remove(id, names));
+        }
+    }
+
+    /// Starts a task that calls `handler` for each item, until the subscription ends or the [`Handler`] is dropped.
+    ///
+    /// # Errors
+    /// There is no tokio runtime around.
+    pub fn each(self, handler: impl FnMut(Item) + Send + 'static) -> Result<Handler> {
+        Handler::start(self, handler)
+    }
+
+    /// Waits until what was asked for last is confirmed.
+    async fn confirm(&self) -> Result<()> {
+        let Some(id) = self.id() else { return Err(inherited()) };
+        let limit = self.shared.target.config().timeout();
+        let deadline = limit.and_then(|limit| Instant::now().checked_add(limit));
+        let pending = Unconfirmed { shared: &self.shared, id };
+        let confirmed =
+            poll_fn(|cx| self.shared.lock().machine.poll_confirmed(id, |waiter| register(waiter, cx)));
+        let confirmed = match before(deadline, confirmed).await {
+            Some(confirmed) => confirmed,
+            None => Err(self.shared.with(|machine| machine.give_up(id))),
+        };
+        drop(pending);
+        confirmed.map_err(|error| self.shared.target.locate(error))
+    }
+
+    #[inline]
+    fn poll(&mut self, cx: &Context<'_>) -> Poll<Option<Item>> {
+        if let Some(item) = self.taken.pop_front() {
+            return Poll::Ready(Some(item));
+        }
+        let id = match &self.id {
+            Some(id) if self.shared.is_current() => id,
+            _ => return Poll::Ready(self.id.take().map(|_| Item::Failed(inherited()))),
+        };
+        let mut state = self.shared.lock();
+        let first = state.machine.poll_item(id, |waiter| register(waiter, cx));
+        if let Poll::Ready(Some(Item::Message(_))) = first {
+            while self.taken.len() + 1 < TAKEN_AT_ONCE
+                && let Poll::Ready(Some(item)) = state.machine.poll_item(id, |_| {})
+            {
+                self.taken.push_back(item);
+            }
+        }
+        let driver = if state.wants_driver() { state.driver.take() } else { None };
+        drop(state);
+        if let Some(driver) = driver {
+            driver.wake();
+        }
+        first
+    }
+
+    /// What it is known by, in the process that made it.
+    fn id(&self) -> Option<&SubscriptionId> {
+        self.id.as_ref().filter(|_| self.shared.is_current())
+    }
+}
+
+/// Names that somebody waits for: whoever stops waiting does not want them.
+struct Unconfirmed<'s> {
+    shared: &'s Shared,
+    id: &'s SubscriptionId,
+}
+
+impl Drop for Unconfirmed<'_> {
+    fn drop(&mut self) {
+        // Does nothing to what is confirmed.
+        self.shared.with(|machine| machine.give_up(self.id));
+    }
+}
+
+#[inline]
+fn register(waiter: &mut Option<Waker>, cx: &Context<'_>) {
+    match waiter {
+        Some(waiter) => waiter.clone_from(cx.waker()),
+        None => *waiter = Some(cx.waker().clone()),
+    }
+}
+
+fn inherited() -> Error {
+    Error::usage("the subscription belongs to the parent of this process; subscribe in this one")
+}
+
+impl Stream for Subscription {
+    type Item = Item;
+
+    #[inline]
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Item>> {
+        self.get_mut().poll(cx)
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        if self.id().is_some()
+            && let Some(id) = self.id.take()
+        {
+            self.shared.with(|machine| machine.unsubscribe(id));
+        }
+    }
+}
+
+impl Client {
+    /// Where this client hears what is published: one connection for all subscriptions of all its clones, made when it is needed
+    /// first and closed with the client.
+    #[must_use]
+    pub fn pubsub(&self) -> PubSub {
+        self.pubsub.clone()
+    }
+
+    /// As [`PubSub::subscribe`].
+    ///
+    /// # Errors
+    /// As [`PubSub::subscribe`].
+    pub async fn subscribe(&self, channels: impl Arg) -> Result<Subscription> {
+        self.pubsub.subscribe(channels).await
+    }
+
+    /// As [`PubSub::psubscribe`].
+    ///
+    /// # Errors
+    /// As [`PubSub::subscribe`].
+    pub async fn psubscribe(&self, patterns: impl Arg) -> Result<Subscription> {
+        self.pubsub.psubscribe(patterns).await
+    }
+
+    /// As [`PubSub::ssubscribe`].
+    ///
+    /// # Errors
+    /// As [`PubSub::subscribe`].
+    pub async fn ssubscribe(&self, channels: impl Arg) -> Result<Subscription> {
+        self.pubsub.ssubscribe(channels).await
+    }
+}
+
+impl fmt::Debug for PubSub {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PubSub").field("config", self.config()).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Subscription {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Subscription").field("id", &self.id).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,256 @@
+//! The task behind a [`PubSub`](super::PubSub): it reads for all subscriptions, tells the server what they want, and makes the
+//! connection anew when it is lost. It only waits; see the parent.
+
+use std::future::poll_fn;
+use std::io;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use redwire_core::inbound::{Frames, Inbound};
+use redwire_core::outbox::Outbox;
+use redwire_core::pubsub::Connect;
+use redwire_core::{Error, ErrorKind, Outcome, Result};
+use tokio::time::Sleep;
+
+use super::{Shared, State};
+use crate::events::EventKind;
+use crate::nonblocking::stream::Writer;
+use crate::nonblocking::wire::Wire;
+use crate::setup;
+
+/// Keeps the connection up while somebody wants to hear something, until all is closed.
+pub(super) async fn drive(shared: Arc<Shared>, mut first: Option<Wire>) {
+    let _guard = Guard(&shared);
+    let mut driver = Driver::new(&shared);
+    loop {
+        let connected = match first.take() {
+            Some(wire) => Some(Ok(wire)),
+            None if driver.until_wanted().await.is_none() => return,
+            None => driver.unless_closed(shared.connect()).await,
+        };
+        let now = Instant::now();
+        match connected {
+            None => return,
+            Some(Ok(wire)) => {
+                let Some(error) = driver.run(wire).await else { return };
+                let error = shared.target.locate(error);
+                shared.target.tell(EventKind::Lost(error.clone()));
+                driver.outbox.clear();
+                shared.with(|machine| machine.handle_lost(error, Instant::now(), fastrand::u64(..)));
+            }
+            Some(Err(error)) => {
+                let error = shared.target.locate(error);
+                shared.with(|machine| machine.handle_failed(error, now, fastrand::u64(..)));
+            }
+        }
+    }
+}
+
+/// Tells subscribers when the driver ends without being asked to: its runtime was shut down.
+struct Guard<'a>(&'a Shared);
+
+impl Drop for Guard<'_> {
+    fn drop(&mut self) {
+        if self.0.is_current() {
+            let message = "the runtime that drove the connection has ended";
+            let error = Error::new(ErrorKind::Closed, Outcome::NotSent, message);
+            self.0.lock().is_driven = false;
+            self.0.with(|machine| machine.handle_undriven(&error));
+        }
+    }
+}
+
+/// What the task holds between two polls.
+struct Driver<'a> {
+    shared: &'a Shared,
+    outbox: Outbox,
+    woken: Vec<Waker>,
+    timer: Pin<Box<Sleep>>,
+    /// When the timer goes off.
+    armed: Option<Instant>,
+    /// Whether the connection is to be read.
+    reads: bool,
+    /// How many bytes have come in.
+    received: u64,
+}
+
+impl<'a> Driver<'a> {
+    fn new(shared: &'a Shared) -> Self {
+        let timer = Box::pin(tokio::time::sleep(Duration::ZERO));
+        Self {
+            shared,
+            outbox: Outbox::default(),
+            woken: Vec::new(),
+            timer,
+            armed: None,
+            reads: true,
+            received: 0,
+        }
+    }
+
+    /// Waits until a connection is to be made; `None` when all is closed.
+    async fn until_wanted(&mut self) -> Option<()> {
+        poll_fn(|cx| {
+            loop {
+                let mut state = self.shared.lock();
+                if state.machine.is_closed() {
+                    return Poll::Ready(None);
+                }
+                let next = match state.machine.poll_connect(Instant::now(), fastrand::u64(..)) {
+                    Connect::Now => return Poll::Ready(Some(())),
+                    Connect::At(next) => Some(next),
+                    Connect::Idle => None,
+                };
+                state.register(cx);
+                state.machine.poll_woken(&mut self.woken);
+                drop(state);
+                self.woken.drain(..).for_each(Waker::wake);
+                if self.poll_timer(cx, next).is_pending() {
+                    return Poll::Pending;
+                }
+            }
+        })
+        .await
+    }
+
+    /// Awaits `future`; `None` when all is closed before.
+    async fn unless_closed<T>(&mut self, future: impl Future<Output = T>) -> Option<T> {
+        let mut future = pin!(future);
+        poll_fn(|cx| {
+            let mut state = self.shared.lock();
+            if state.machine.is_closed() {
+                return Poll::Ready(None);
+            }
+            state.register(cx);
+            drop(state);
+            future.as_mut().poll(cx).map(Some)
+        })
+        .await
+    }
+
+    /// Drives `wire` until it is lost; `None` when all is closed.
+    async fn run(&mut self, wire: Wire) -> Option<Error> {
+        let Wire { mut reader, writer, mut inbound, mut frames, .. } = wire;
+        {
+            let mut state = self.shared.lock();
+            if state.machine.is_closed() {
+                return None;
+            }
+            state.machine.handle_connected(Instant::now());
+            self.reads = state.machine.wants_read();
+            state.machine.poll_woken(&mut self.woken);
+        }
+        self.woken.drain(..).for_each(Waker::wake);
+        poll_fn(|cx| {
+            loop {
+                if self.reads
+                    && reader.poll_ready(cx).is_ready()
+                    && let Poll::Ready(read) = reader.poll_read(cx, inbound.spare())
+                {
+                    match self.handle_read(read, &mut inbound, &mut frames) {
+                        Ok(()) => continue,
+                        Err(error) => return Poll::Ready(Some(error)),
+                    }
+                }
+                match self.poll_write(cx, &writer) {
+                    Poll::Pending => return Poll::Pending,
+                    Poll::Ready(Ok(())) => {}
+                    Poll::Ready(Err(error)) => return Poll::Ready(error),
+                }
+            }
+        })
+        .await
+    }
+
+    /// Hands out what came, and wakes those who wait for it.
+    #[inline]
+    fn handle_read(
+        &mut self,
+        read: io::Result<usize>,
+        inbound: &mut Inbound,
+        frames: &mut Frames,
+    ) -> Result<()> {
+        let read = read.map_err(|error| setup::io_error("reading", error))?;
+        if read == 0 {
+            return Err(Error::closed_by_peer(Outcome::MaybeExecuted));
+        }
+        self.received += read as u64;
+        if !inbound.poll_frames(frames)? {
+            return Ok(());
+        }
+        let mut state = self.shared.lock();
+        let result = state.machine.handle_frames(frames, Instant::now());
+        self.reads = state.machine.wants_read();
+        state.machine.poll_woken(&mut self.woken);
+        drop(state);
+        self.woken.drain(..).for_each(Waker::wake);
+        result
+    }
+
+    /// Writes what the server is to be told, then sleeps. Ready when there is more to do at once, or (`Err`) no more to do at all.
+    #[inline]
+    fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        writer: &Writer,
+    ) -> Poll<std::result::Result<(), Option<Error>>> {
+        loop {
+            let mut state = self.shared.lock();
+            if state.machine.is_closed() {
+                return Poll::Ready(Err(None));
+            }
+            if self.outbox.is_empty() {
+                state.machine.poll_transmit(&mut self.outbox);
+            }
+            let idle = self.outbox.is_empty();
+            if !self.reads && state.machine.wants_read() {
+                self.reads = true;
+                return Poll::Ready(Ok(()));
+            }
+            state.reads = self.reads;
+            state.register(cx);
+            let next = state.machine.poll_timeout();
+            drop(state);
+            if !idle {
+                match writer.poll_flush(cx, &mut self.outbox, |_| {}) {
+                    Poll::Ready(Ok(())) => continue,
+                    Poll::Ready(Err(error)) => {
+                        return Poll::Ready(Err(Some(setup::io_error("writing", error))));
+                    }
+                    Poll::Pending => {}
+                }
+            }
+            if self.poll_timer(cx, next).is_pending() {
+                return Poll::Pending;
+            }
+            let handled = self.shared.lock().machine.handle_timeout(Instant::now(), self.received);
+            return Poll::Ready(handled.map_err(Some));
+        }
+    }
+
+    /// Ready at `next`.
+    fn poll_timer(&mut self, cx: &mut Context<'_>, next: Option<Instant>) -> Poll<()> {
+        let Some(next) = next else { return Poll::Pending };
+        if self.armed != Some(next) {
+            self.timer.as_mut().reset(next.into());
+            self.armed = Some(next);
+        }
+        let ready = self.timer.as_mut().poll(cx);
+        if ready.is_ready() {
+            self.armed = None;
+        }
+        ready
+    }
+}
+
+impl State {
+    /// The driver sleeps; whoever has work for it wakes it.
+    #[inline]
+    fn register(&mut self, cx: &Context<'_>) {
+        if !self.driver.as_ref().is_some_and(|driver| driver.will_wake(cx.waker())) {
+            self.driver = Some(cx.waker().clone());
+        }
+    }
+}
