@@ -117,6 +117,22 @@ impl Args {
         self.count += count;
     }
 
+    /// Appends the words of `other` behind its first `bytes`, which hold `words` of them.
+    pub(crate) fn rest_of(&mut self, other: &Self, bytes: usize, words: usize) {
+        let (encoded, shared) = other.pieces();
+        let moved = |place: usize| place - bytes + self.encoded.len();
+        let shared: Vec<_> = shared
+            .iter()
+            .filter(|(place, _)| *place > bytes)
+            .map(|(place, value)| (moved(*place), value.clone()))
+            .collect();
+        if !shared.is_empty() {
+            self.shared.get_or_insert_default().extend(shared);
+        }
+        self.encoded.extend_from_slice(&encoded[bytes..]);
+        self.count += other.count - words;
+    }
+
     /// How many words there are.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -165,6 +181,13 @@ impl fmt::Debug for Args {
     /// Counts the words and never shows one: any of them may be a secret.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Args").field("len", &self.count).field("bytes", &self.size()).finish()
+    }
+}
+
+impl Arg for Args {
+    /// All of the words.
+    fn write(&self, args: &mut Args) {
+        args.rest_of(self, 0, 0);
     }
 }
 

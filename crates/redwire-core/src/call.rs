@@ -49,6 +49,13 @@ pub trait Call {
     /// What the caller said about it.
     fn options(&self) -> Options;
 
+    /// It failed with `error`: whether it can be asked in another way, and is changed to that. What the server has may not
+    /// run a second time.
+    fn revise(&mut self, error: &Error) -> bool {
+        let _ = error;
+        false
+    }
+
     /// Its name in messages.
     fn name(&self) -> Cow<'static, str>;
 }
@@ -78,7 +85,7 @@ impl<R: Reply> Call for Cmd<R> {
 
     #[inline]
     fn read(&mut self, mut replies: Replies) -> Result<R> {
-        replies.read()
+        replies.read().map_err(|error| error.in_reply_to(self.facts()))
     }
 
     fn may_repeat(&self) -> bool {
@@ -92,6 +99,10 @@ impl<R: Reply> Call for Cmd<R> {
     #[inline]
     fn options(&self) -> Options {
         Self::options(self)
+    }
+
+    fn revise(&mut self, error: &Error) -> bool {
+        error.is_missing_script() && self.spell_out_script()
     }
 
     fn name(&self) -> Cow<'static, str> {

@@ -10,6 +10,7 @@ use std::time::Duration;
 use crate::arg::{Arg, Args};
 use crate::facts::{self, Facts};
 use crate::outbox::Outbox;
+use crate::script::Script;
 
 /// One command that answers with an `R`.
 ///
@@ -26,6 +27,8 @@ pub struct Cmd<R> {
     facts: Option<&'static Facts>,
     args: Args,
     options: Options,
+    /// The script that it names by its SHA-1.
+    script: Option<Script>,
     reply: PhantomData<fn() -> R>,
 }
 
@@ -54,7 +57,7 @@ impl<R> Cmd<R> {
         for word in name.split_ascii_whitespace() {
             args.bulk(word.as_bytes());
         }
-        Self { facts: None, args, options: Options::default(), reply: PhantomData }
+        Self { facts: None, args, options: Options::default(), script: None, reply: PhantomData }
     }
 
     /// A command that is known when the program is compiled.
@@ -62,7 +65,7 @@ impl<R> Cmd<R> {
     pub fn of(facts: &'static Facts) -> Self {
         let mut args = Args::new();
         args.encoded(facts.wire, usize::from(facts.words));
-        Self { facts: Some(facts), args, options: Options::default(), reply: PhantomData }
+        Self { facts: Some(facts), args, options: Options::default(), script: None, reply: PhantomData }
     }
 
     /// Appends an argument; see [`Arg`] for what it may be.
@@ -115,7 +118,29 @@ impl<R> Cmd<R> {
 
     /// The same command, its reply read as another type.
     pub fn returning<S>(self) -> Cmd<S> {
-        Cmd { facts: self.facts, args: self.args, options: self.options, reply: PhantomData }
+        let Self { facts, args, options, script, .. } = self;
+        Cmd { facts, args, options, script, reply: PhantomData }
+    }
+
+    /// Says which script the command names by its SHA-1.
+    pub(crate) fn naming(mut self, script: Script) -> Self {
+        self.script = Some(script);
+        self
+    }
+
+    /// The script that the command names by its SHA-1.
+    #[inline]
+    pub(crate) fn script(&self) -> Option<&Script> {
+        self.script.as_ref()
+    }
+
+    /// Puts the source of its script in place of the SHA-1. Whether there was one to put.
+    #[cold]
+    pub(crate) fn spell_out_script(&mut self) -> bool {
+        let Some(script) = self.script.take() else { return false };
+        let (facts, args) = script.spell_out(&self.args);
+        (self.facts, self.args) = (Some(facts), args);
+        true
     }
 
     /// What is known about the command; for one that no server's table names, [`facts::UNKNOWN`].
@@ -175,7 +200,14 @@ impl<R> Cmd<R> {
 
 impl<R> Clone for Cmd<R> {
     fn clone(&self) -> Self {
-        Self { facts: self.facts, args: self.args.clone(), options: self.options, reply: PhantomData }
+        let Self { facts, args, options, script, .. } = self;
+        Self {
+            facts: *facts,
+            args: args.clone(),
+            options: *options,
+            script: script.clone(),
+            reply: PhantomData,
+        }
     }
 }
 

@@ -7,6 +7,8 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 
+use crate::facts::Facts;
+
 /// The result of nearly everything in this library.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -45,7 +47,8 @@ pub enum Outcome {
     NotSent,
     /// The server answered with an error instead of executing it.
     Rejected,
-    /// It was handed over whole, and no reply came: it may have been executed, or may yet be.
+    /// It was handed over whole, and no reply came: it may have been executed, or may yet be. Or it is a script, which may have
+    /// written before it failed.
     MaybeExecuted,
     /// It was executed, and its reply cannot be read as the type that was asked for.
     Unreadable,
@@ -239,6 +242,29 @@ impl Error {
         self
     }
 
+    /// The same failure, as the answer to a command of these facts: a script that may write may have done so before it failed.
+    #[must_use]
+    pub fn in_reply_to(self, facts: &Facts) -> Self {
+        if self.outcome() != Outcome::Rejected || !facts.may_run_in_part() || self.is_refusal() {
+            return self;
+        }
+        self.with_outcome(Outcome::MaybeExecuted)
+    }
+
+    /// Whether the server has no script of the SHA-1 that it was given.
+    pub(crate) fn is_missing_script(&self) -> bool {
+        self.outcome() == Outcome::Rejected && self.message().starts_with("NOSCRIPT No matching script")
+    }
+
+    /// Whether the server said this before it began to run a script, as far as its words tell.
+    fn is_refusal(&self) -> bool {
+        let (line, within) = (self.message(), ["Error running script", " script: "]);
+        if within.iter().any(|words| line.contains(words)) {
+            return false;
+        }
+        self.kind() != ErrorKind::Response || REFUSALS.iter().any(|words| line.starts_with(words))
+    }
+
     /// Chains what lies behind the failure.
     #[must_use]
     pub fn with_source(mut self, source: impl std::error::Error + Send + Sync + 'static) -> Self {
@@ -265,7 +291,7 @@ impl Error {
     /// The first word of a server's error, such as `WRONGTYPE`; `None` where no server spoke.
     #[must_use]
     pub fn code(&self) -> Option<&str> {
-        if self.0.outcome != Outcome::Rejected {
+        if !self.is_from_server() {
             return None;
         }
         let line =
@@ -274,6 +300,23 @@ impl Error {
             return Some(code);
         }
         self.0.message.split([' ', '\r', '\n']).next().filter(|word| is_code(word))
+    }
+
+    /// Whether it is an answer: instead of executing the command, or of a script that ran.
+    fn is_from_server(&self) -> bool {
+        match self.0.outcome {
+            Outcome::Rejected => true,
+            Outcome::MaybeExecuted => matches!(
+                self.0.kind,
+                ErrorKind::Response
+                    | ErrorKind::Authentication(_)
+                    | ErrorKind::Busy
+                    | ErrorKind::Cluster
+                    | ErrorKind::MaxClients
+                    | ErrorKind::ReadOnly
+            ),
+            Outcome::NotSent | Outcome::Unreadable => false,
+        }
     }
 
     /// What went wrong, in words, without command, address and tries.
@@ -333,6 +376,17 @@ impl Error {
         self.0.outcome == Outcome::Rejected && (self.0.kind == ErrorKind::ReadOnly || unblocked())
     }
 }
+
+/// What servers say to a script or function that they do not begin to run.
+const REFUSALS: [&str; 7] = [
+    "NOSCRIPT No matching script",
+    "ERR Bad number of keys",
+    "ERR Error compiling script",
+    "ERR Function not found",
+    "ERR Number of keys",
+    "ERR unknown command",
+    "ERR wrong number of arguments",
+];
 
 /// Servers write codes in capitals; a message without one (some modules, some Lua) has no code.
 fn is_code(word: &str) -> bool {

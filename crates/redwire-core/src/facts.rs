@@ -119,6 +119,11 @@ impl Facts {
         self.repeatable
     }
 
+    /// Whether an error may be the answer to one that did something all the same: a script or a function, unless it only reads.
+    pub fn may_run_in_part(&self) -> bool {
+        matches!(self.name, "EVAL" | "EVALSHA" | "FCALL")
+    }
+
     /// Whether it may make its connection wait. `XREAD` and `XREADGROUP` say so even where `BLOCK` is not given:
     /// [`Facts::blocks`] looks at the words.
     pub fn is_blocking(&self) -> bool {

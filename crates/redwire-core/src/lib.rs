@@ -53,6 +53,7 @@ mod pipeline;
 mod replies;
 mod reply;
 mod run;
+mod script;
 
 pub use arg::{Arg, Args, SHARED_FROM};
 pub use cmd::{Cmd, Options, cmd};
@@ -64,3 +65,4 @@ pub use replies::Replies;
 pub use reply::Struct;
 pub use reply::{Items, Lossy, Reader, Reply, Value};
 pub use run::Run;
+pub use script::{Invocation, Script};

@@ -5,6 +5,7 @@
 //! commands are sent.
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::marker::PhantomData;
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use redwire_resp::{Cursor, Head};
 
 use crate::cmd::{Cmd, Options};
 use crate::error::{Error, ErrorKind, Outcome, Result};
+use crate::facts;
 use crate::lane;
 use crate::outbox::Outbox;
 use crate::replies::Replies;
@@ -32,6 +34,8 @@ pub struct Batch {
     harmless: bool,
     options: Options,
     refused: Option<Error>,
+    /// The SHA-1s of the scripts whose source is in it.
+    scripts: BTreeSet<String>,
 }
 
 /// The place of one reply: stands for an `R` until the pipeline has run.
@@ -115,8 +119,11 @@ impl Run for &Pipeline {
     type Out<R: Reply> = Slot<R>;
 
     #[inline]
-    fn run<R: Reply>(self, cmd: Cmd<R>) -> Slot<R> {
+    fn run<R: Reply>(self, mut cmd: Cmd<R>) -> Slot<R> {
         let mut batch = self.batch.borrow_mut();
+        if cmd.script().is_some_and(|script| batch.scripts.insert(script.sha().to_owned())) {
+            cmd.spell_out_script();
+        }
         if let Err(error) = lane::check_pipeline(&cmd) {
             batch.refused.get_or_insert(error);
         }
@@ -201,6 +208,11 @@ impl Batch {
             let Ok(Head::Bulk(name)) = cursor.head() else { return None };
             Some(String::from_utf8_lossy(name).into_owned())
         });
+        let facts = name.as_ref().and_then(|name| facts::lookup(name.as_bytes(), None));
+        let error = match facts {
+            Some(facts) => error.in_reply_to(facts),
+            None => error,
+        };
         let error = error.with_context(&format!("command {} of {} in the pipeline", index + 1, self.count));
         match name {
             Some(name) => error.with_command(&name),

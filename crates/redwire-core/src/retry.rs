@@ -23,6 +23,8 @@ pub struct Attempt {
 pub enum Decision {
     /// Wait this long, then try again.
     Retry(Duration),
+    /// Try again at once: the call was changed to another way of asking.
+    Again,
     /// Give the caller this error.
     Fail(Error),
 }
@@ -45,16 +47,19 @@ impl Attempt {
     /// A try of `call` failed with `error`; `random` is uniform over all of `u64`.
     ///
     /// `budget` is asked for the right to one retry ([`RetryBudget`](crate::budget::RetryBudget)), and only if all else
-    /// allows it: an answer of `true` is a retry made.
+    /// allows it: an answer of `true` is a retry made. A call that is asked in another way is no retry.
     pub fn handle_failure(
         &mut self,
         error: Error,
-        call: &impl Call,
+        call: &mut impl Call,
         config: &Config,
         now: Instant,
         random: u64,
         budget: impl FnOnce() -> bool,
     ) -> Decision {
+        if call.revise(&error) {
+            return Decision::Again;
+        }
         let options = call.options();
         let policy = config.retry();
         let retries = options.retries.unwrap_or(policy.retries);

@@ -151,8 +151,7 @@ pub use redwire_core::pool::{Closing, Figures, Holder, WaitTimes};
 pub use redwire_core::pubsub::{Item, Kind, Message, Overflow, SubscribeOptions};
 pub use redwire_core::sentinel::Instance;
 pub use redwire_core::{
-    Arg, Args, AuthenticationFault, Batch, Cmd, ConnectionFault, Error, ErrorKind, Items, Lossy, Options,
-    Outcome, Pipeline, Reader, Replies, Reply, Result, Run, SentinelFault, Slot, Slots, TrySlot, Value, cmd,
+    Arg, Args, AuthenticationFault, Batch, Cmd, ConnectionFault, Error, ErrorKind, Invocation, Items, Lossy, Options, Outcome, Pipeline, Reader, Replies, Reply, Result, Run, Script, SentinelFault, Slot, Slots, TrySlot, Value, cmd,
 };
 pub use redwire_core::{backoff, config, facts, resolve, secret};
 #[cfg(feature = "tls")]

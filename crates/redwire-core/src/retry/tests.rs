@@ -3,7 +3,9 @@
 use super::*;
 use crate::cmd::Cmd;
 use crate::error::ConnectionFault;
+use crate::facts;
 use crate::reply::Value;
+use crate::script::Script;
 
 fn lost(outcome: Outcome) -> Error {
     Error::new(ErrorKind::Connection(ConnectionFault::Reset), outcome, "reset")
@@ -31,22 +33,22 @@ fn what_may_have_run_is_repeated_only_when_harmless() {
 #[test]
 fn tries_and_the_deadline_are_limits() {
     let config = Config::from_url("redis://h/?retries=2").unwrap();
-    let incr = Cmd::<Value>::new("INCR").arg("n");
+    let mut incr = Cmd::<Value>::new("INCR").arg("n");
     let now = Instant::now();
     let mut attempt = Attempt::new(Some(now + Duration::from_secs(60)));
     for _ in 0..2 {
-        let decision = attempt.handle_failure(lost(Outcome::NotSent), &incr, &config, now, 7, || true);
+        let decision = attempt.handle_failure(lost(Outcome::NotSent), &mut incr, &config, now, 7, || true);
         assert!(matches!(decision, Decision::Retry(_)));
     }
     let Decision::Fail(error) =
-        attempt.handle_failure(lost(Outcome::NotSent), &incr, &config, now, 7, || true)
+        attempt.handle_failure(lost(Outcome::NotSent), &mut incr, &config, now, 7, || true)
     else {
         panic!("a third retry");
     };
     assert_eq!((error.tries(), error.command()), (3, Some("INCR")));
     let mut late = Attempt::new(Some(now));
     assert!(matches!(
-        late.handle_failure(lost(Outcome::NotSent), &incr, &config, now, 7, || true),
+        late.handle_failure(lost(Outcome::NotSent), &mut incr, &config, now, 7, || true),
         Decision::Fail(_)
     ));
 }
@@ -54,12 +56,13 @@ fn tries_and_the_deadline_are_limits() {
 #[test]
 fn a_spent_budget_ends_the_call_with_its_own_error() {
     let config = Config::builder().build().unwrap();
-    let get = Cmd::<Value>::new("GET").arg("k");
+    let mut get = Cmd::<Value>::new("GET").arg("k");
     let now = Instant::now();
     for failure in
         [lost(Outcome::NotSent), lost(Outcome::MaybeExecuted), Error::from_server(b"LOADING later")]
     {
-        let decision = Attempt::new(None).handle_failure(failure.clone(), &get, &config, now, 7, || false);
+        let decision =
+            Attempt::new(None).handle_failure(failure.clone(), &mut get, &config, now, 7, || false);
         let Decision::Fail(error) = decision else { panic!("a retry of {failure}") };
         assert_eq!(
             (error.kind(), error.code(), error.outcome(), error.tries()),
@@ -80,10 +83,10 @@ fn the_budget_is_asked_only_for_retries_that_would_be_made() {
         (lost(Outcome::NotSent), incr.clone().retries(0), None),
         (lost(Outcome::NotSent), incr, Some(now)),
     ];
-    for (error, cmd, deadline) in table {
+    for (error, mut cmd, deadline) in table {
         let mut attempt = Attempt::new(deadline);
         let unasked = || -> bool { panic!("asked") };
-        let decision = attempt.handle_failure(error, &cmd, &config, now, 7, unasked);
+        let decision = attempt.handle_failure(error, &mut cmd, &config, now, 7, unasked);
         assert!(matches!(decision, Decision::Fail(error) if error.message() == "reset"));
     }
 }
@@ -93,8 +96,8 @@ fn a_caller_may_declare_a_write_harmless() {
     let config = Config::builder().build().unwrap();
     let set = Cmd::<Value>::new("SET").arg("k").arg("v");
     let now = Instant::now();
-    let decide = |cmd: Cmd<Value>| {
-        Attempt::new(None).handle_failure(lost(Outcome::MaybeExecuted), &cmd, &config, now, 7, || true)
+    let decide = |mut cmd: Cmd<Value>| {
+        Attempt::new(None).handle_failure(lost(Outcome::MaybeExecuted), &mut cmd, &config, now, 7, || true)
     };
     assert!(matches!(decide(set.clone()), Decision::Fail(_)));
     assert!(matches!(decide(set.clone().idempotent()), Decision::Retry(_)));
@@ -103,11 +106,54 @@ fn a_caller_may_declare_a_write_harmless() {
 
 #[test]
 fn a_client_may_declare_all_its_writes_harmless() {
-    let incr = Cmd::<Value>::new("INCR").arg("n");
+    let mut incr = Cmd::<Value>::new("INCR").arg("n");
     for (url, repeated) in [("redis://h?idempotent=yes", true), ("redis://h?idempotent=no", false)] {
         let config = Config::from_url(url).unwrap();
         let error = lost(Outcome::MaybeExecuted);
-        let decision = Attempt::new(None).handle_failure(error, &incr, &config, Instant::now(), 7, || true);
+        let decision =
+            Attempt::new(None).handle_failure(error, &mut incr, &config, Instant::now(), 7, || true);
         assert_eq!(matches!(decision, Decision::Retry(_)), repeated, "{url}");
+    }
+}
+
+#[test]
+fn another_way_of_asking_is_no_retry() {
+    let config = Config::from_url("redis://h?retries=0").unwrap();
+    let mut call: Cmd<Value> = Script::new("return 1").key("k").cmd();
+    let missing = || Error::from_server(b"NOSCRIPT No matching script. Please use EVAL.");
+    let now = Instant::now();
+    let mut attempt = Attempt::new(Some(now));
+    let unasked = || -> bool { panic!("asked") };
+    let decision = attempt.handle_failure(missing(), &mut call, &config, now, 7, unasked);
+    assert!(matches!(decision, Decision::Again), "{decision:?}");
+    assert_eq!(call.name(), "EVAL");
+    let Decision::Fail(error) = attempt.handle_failure(missing(), &mut call, &config, now, 7, unasked) else {
+        panic!("a second time");
+    };
+    assert_eq!((error.tries(), error.command(), error.code()), (1, Some("EVAL"), Some("NOSCRIPT")));
+}
+
+#[test]
+fn a_script_that_failed_may_have_run() {
+    let script = [&facts::EVAL, &facts::EVALSHA, &facts::FCALL];
+    let table = [
+        ("ERR no", Outcome::MaybeExecuted),
+        ("LOADING it loads", Outcome::Rejected),
+        ("NOSCRIPT No matching script. Please use EVAL.", Outcome::Rejected),
+        ("ERR unknown command 'EVAL_RO'", Outcome::Rejected),
+        ("BUSY script: f, on @user_function:1.", Outcome::MaybeExecuted),
+        ("ERR Error running script (call to f_1): @user_script:1: LOADING", Outcome::MaybeExecuted),
+    ];
+    let policy =
+        RetryPolicy { codes: vec!["ERR".into(), "LOADING".into(), "BUSY".into()], ..RetryPolicy::default() };
+    for (line, outcome) in table {
+        for facts in script {
+            let error = Error::from_server(line.as_bytes()).in_reply_to(facts);
+            assert_eq!((error.outcome(), error.code()), (outcome, line.split(' ').next()), "{line}");
+            assert!(outcome == Outcome::Rejected || !may_retry(&error, true, &policy), "{line}");
+        }
+        for facts in [&facts::EVAL_RO, &facts::FCALL_RO, &facts::INCR] {
+            assert_eq!(Error::from_server(line.as_bytes()).in_reply_to(facts).outcome(), Outcome::Rejected);
+        }
     }
 }

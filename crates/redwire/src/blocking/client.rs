@@ -190,8 +190,9 @@ impl Client {
             };
             pool.target().handle_failure(&error);
             let (late, random) = (Instant::now(), fastrand::u64(..));
-            match attempt.handle_failure(error, &call, pool.config(), late, random, || pool.may_retry()) {
+            match attempt.handle_failure(error, &mut call, pool.config(), late, random, || pool.may_retry()) {
                 Decision::Retry(pause) => std::thread::sleep(pause),
+                Decision::Again => {}
                 Decision::Fail(error) => return Err(error),
             }
             now = Instant::now();

@@ -231,12 +231,17 @@ impl Connection {
         }
         let deadline = call::deadline(lane, call.options(), self.target.config().timeout(), Instant::now());
         let deadline = [deadline, self.limit].into_iter().flatten().min();
-        let replies = self.ready(deadline).and_then(|()| {
-            note(&mut self.dirt);
-            self.wire()?.exchange(&call, deadline)
-        });
-        let output = replies.and_then(|replies| call.read(replies));
+        let ready = self.ready(deadline).map(|()| note(&mut self.dirt));
+        let mut output = ready.and_then(|()| self.exchange(&mut call, deadline));
+        if output.as_ref().is_err_and(|error| call.revise(error)) {
+            output = self.exchange(&mut call, deadline);
+        }
         output.map_err(|error| self.target.locate(error).with_command(&call.name()))
+    }
+
+    fn exchange<C: Call>(&mut self, call: &mut C, deadline: Option<Instant>) -> Result<C::Output> {
+        let replies = self.wire()?.exchange(call, deadline)?;
+        call.read(replies)
     }
 
     fn deadline(&self) -> Option<Instant> {

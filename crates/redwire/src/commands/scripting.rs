@@ -3,7 +3,7 @@
 //! `keys` are the keys a script touches and `args` what else it is given: one value, a slice, or `None::<&str>`.
 //! What a script returns decides the type of the reply.
 
-use redwire_core::{Arg, Cmd, Reply, Run, facts};
+use redwire_core::{Arg, Cmd, Invocation, Reply, Run, facts};
 
 use super::server::FlushMode;
 
@@ -13,6 +13,24 @@ pub use functions::{EngineStats, Function, FunctionStats, Library, RestorePolicy
 
 /// Scripts and functions.
 pub trait ScriptingCommands: Run {
+    /// Calls a [`Script`](redwire_core::Script): by its SHA-1, and with its source where the server does not have it.
+    ///
+    /// ```no_run
+    /// # fn example(client: &redwire::blocking::Client) -> redwire::Result<()> {
+    /// use redwire::Script;
+    /// use redwire::prelude::*;
+    ///
+    /// let add = Script::new("return redis.call('INCRBY', KEYS[1], ARGV[1])");
+    /// let n: i64 = client.invoke(add.key("n").arg(5))?;
+    /// // In a pipeline the source is sent once.
+    /// let (a, b): (i64, i64) = client.pipeline(|p| (p.invoke(add.key("a").arg(1)), p.invoke(add.key("b").arg(2))))?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    fn invoke<R: Reply>(self, call: impl Into<Invocation>) -> Self::Out<R> {
+        self.run(call.into().cmd())
+    }
+
     /// Runs a script and gives what it returns. [EVAL](https://redis.io/docs/latest/commands/eval/)
     fn eval<R: Reply>(self, script: impl Arg, keys: impl Arg, args: impl Arg) -> Self::Out<R> {
         self.run(Cmd::of(&facts::EVAL).arg(script).counted(keys).arg(args))

@@ -351,8 +351,9 @@ impl<C: Call> Request<'_, C> {
         let (now, random) = (Instant::now(), fastrand::u64(..));
         target.handle_failure(&error);
         let error = target.locate(error);
-        match attempt.handle_failure(error, &self.call, target.config(), now, random, within_budget) {
+        match attempt.handle_failure(error, &mut self.call, target.config(), now, random, within_budget) {
             Decision::Retry(pause) => Poll::Ready(Ok(State::Pausing(Box::pin(tokio::time::sleep(pause))))),
+            Decision::Again => Poll::Ready(Ok(State::Start)),
             Decision::Fail(error) => Poll::Ready(Err(error)),
         }
     }

@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 use redwire_core::call::{self, Call, Piped};
 use redwire_core::config::Config;
 use redwire_core::dirt::Dirt;
+use redwire_core::facts::Facts;
 use redwire_core::handshake::Session;
 use redwire_core::lane::{self, Lane};
 use redwire_core::link::{Link, Ticket};
@@ -313,12 +314,12 @@ impl<'c> Run for &'c mut Connection {
             self.target.config().timeout(),
             Instant::now(),
         );
-        let target = Arc::clone(&self.target);
+        let (name, facts, target) = (cmd.name(), cmd.facts(), Arc::clone(&self.target));
         let replies = match lane::check_connection(&cmd) {
-            Ok(()) => self.exchange_boxed(cmd.to_bytes(), cmd.facts(), deadline),
+            Ok(()) => self.exchange_boxed(cmd.returning(), deadline),
             Err(error) => Box::pin(std::future::ready(Err(error))),
         };
-        Exchange { replies, name: cmd.name(), target, reply: PhantomData }
+        Exchange { replies, name, facts, target, reply: PhantomData }
     }
 }
 
@@ -327,6 +328,7 @@ impl<'c> Run for &'c mut Connection {
 pub struct Exchange<'c, R> {
     replies: Pending<'c, Replies>,
     name: Cow<'static, str>,
+    facts: &'static Facts,
     target: Arc<Target>,
     reply: PhantomData<fn() -> R>,
 }
@@ -339,7 +341,7 @@ impl<R: Reply> Future for Exchange<'_, R> {
         Poll::Ready(
             replies
                 .and_then(|mut replies| replies.read())
-                .map_err(|error| self.target.locate(error).with_command(&self.name)),
+                .map_err(|error| self.target.locate(error.in_reply_to(self.facts)).with_command(&self.name)),
         )
     }
 }

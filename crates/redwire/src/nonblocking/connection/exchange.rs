@@ -8,9 +8,8 @@ use std::task::Poll;
 use std::time::Instant;
 
 use redwire_core::call::Call;
-use redwire_core::facts::Facts;
 use redwire_core::link::Ticket;
-use redwire_core::{Error, Outcome, Replies, Result};
+use redwire_core::{Cmd, Error, Outcome, Replies, Result, Value};
 
 use super::{Connection, Pending};
 use crate::credentials::{self, Pass};
@@ -39,14 +38,17 @@ impl Connection {
 
     pub(super) fn exchange_boxed(
         &mut self,
-        command: Vec<u8>,
-        facts: &'static Facts,
+        mut cmd: Cmd<Value>,
         deadline: Option<Instant>,
     ) -> Pending<'_, Replies> {
         Box::pin(async move {
             self.ready(deadline).await?;
-            self.dirt.handle_command(facts);
-            self.transact(&command, 1, deadline).await
+            self.dirt.handle_command(cmd.facts());
+            let replies = self.transact(&cmd.to_bytes(), 1, deadline).await?;
+            if replies.errors().any(|(_, error)| cmd.revise(&error)) {
+                return self.transact(&cmd.to_bytes(), 1, deadline).await;
+            }
+            Ok(replies)
         })
     }
 
