@@ -338,11 +338,10 @@ impl<R: Reply> Future for Exchange<'_, R> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<R>> {
         let replies = ready!(self.replies.as_mut().poll(cx));
-        Poll::Ready(
-            replies
-                .and_then(|mut replies| replies.read())
-                .map_err(|error| self.target.locate(error.in_reply_to(self.facts)).with_command(&self.name)),
-        )
+        Poll::Ready(replies.and_then(|mut replies| replies.read()).map_err(|error| {
+            let error = self.target.locate(error.in_reply_to(self.facts));
+            if error.command().is_some() { error } else { error.with_command(&self.name) }
+        }))
     }
 }
 

@@ -45,10 +45,14 @@ impl Connection {
             self.ready(deadline).await?;
             self.dirt.handle_command(cmd.facts());
             let replies = self.transact(&cmd.to_bytes(), 1, deadline).await?;
-            if replies.errors().any(|(_, error)| cmd.revise(&error)) {
-                return self.transact(&cmd.to_bytes(), 1, deadline).await;
+            if !replies.errors().any(|(_, error)| cmd.revise(&error)) {
+                return Ok(replies);
             }
-            Ok(replies)
+            let replies = self.transact(&cmd.to_bytes(), 1, deadline).await.and_then(|replies| {
+                let error = replies.errors().next();
+                error.map_or(Ok(replies), |(_, error)| Err(error.in_reply_to(cmd.facts())))
+            });
+            replies.map_err(|error| error.with_command(&cmd.name()))
         })
     }
 
