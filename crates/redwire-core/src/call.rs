@@ -6,6 +6,7 @@ use std::borrow::Cow;
 use std::time::{Duration, Instant};
 
 use crate::cmd::{Cmd, Options};
+use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::facts::Blocking;
 use crate::lane::{self, Lane};
@@ -58,6 +59,11 @@ pub trait Call {
 
     /// Its name in messages.
     fn name(&self) -> Cow<'static, str>;
+
+    /// The names of its commands, one for each reply.
+    fn commands(&self) -> Vec<Cow<'static, str>> {
+        vec![self.name()]
+    }
 }
 
 impl<R: Reply> Call for Cmd<R> {
@@ -175,6 +181,24 @@ impl<S: Slots> Call for Piped<S> {
     fn name(&self) -> Cow<'static, str> {
         Cow::Borrowed("pipeline")
     }
+
+    fn commands(&self) -> Vec<Cow<'static, str>> {
+        self.batch.names()
+    }
+}
+
+/// Turns the replies into what the caller of `call` gets, by way of the callbacks that `config` has for its commands.
+///
+/// # Errors
+/// As [`Call::read`]; also what a callback returns.
+#[inline]
+pub fn read<C: Call>(call: &mut C, replies: Replies, config: &Config) -> Result<C::Output> {
+    let callbacks = config.response_callbacks();
+    if callbacks.is_empty() {
+        return call.read(replies);
+    }
+    let replies = callbacks.apply(&call.commands(), replies)?;
+    call.read(replies)
 }
 
 /// When a call that starts `now` must have ended. What the server is asked to wait counts on top.

@@ -157,12 +157,10 @@ impl<R> Cmd<R> {
     /// The command's name as the tables spell it, or its first word as it was given.
     #[must_use]
     pub fn name(&self) -> Cow<'static, str> {
-        let facts = self.facts();
-        if !std::ptr::eq(facts, &facts::UNKNOWN) {
-            return Cow::Borrowed(facts.name);
+        match self.facts {
+            Some(facts) => Cow::Borrowed(facts.name),
+            None => name(self.args.iter()),
         }
-        let first = self.args.iter().next().unwrap_or_default();
-        Cow::Owned(String::from_utf8_lossy(first).into_owned())
     }
 
     /// What the caller said about this call.
@@ -195,6 +193,15 @@ impl<R> Cmd<R> {
     #[must_use]
     pub fn may_repeat(&self) -> bool {
         self.options.idempotent || self.facts().is_repeatable()
+    }
+}
+
+/// The name of the command of these words, as [`Cmd::name`] gives it.
+pub(crate) fn name<'a>(mut words: impl Iterator<Item = &'a [u8]>) -> Cow<'static, str> {
+    let first = words.next().unwrap_or_default();
+    match facts::lookup(first, words.next()) {
+        Some(facts) => Cow::Borrowed(facts.name),
+        None => Cow::Owned(String::from_utf8_lossy(first).into_owned()),
     }
 }
 

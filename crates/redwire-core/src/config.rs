@@ -11,6 +11,7 @@ use redwire_resp::Limits;
 
 use crate::{
     backoff::Backoff,
+    callbacks::ResponseCallbacks,
     credentials::{Credentials, Provider},
     resolve::Resolver,
     secret::Secret,
@@ -40,7 +41,7 @@ pub(crate) use options::{UrlOption, nearest};
 ///
 /// Prints (`Display`) as a URL with every option that differs from its default, and `***` for passwords.
 /// What has no text is left out: certificates and keys given as bytes, a provider of credentials, a
-/// resolver, a configuration of rustls.
+/// resolver, callbacks, a configuration of rustls.
 ///
 /// ```
 /// # use redwire_core::config::Config;
@@ -63,6 +64,7 @@ pub struct Config {
     password: Option<Secret>,
     credential_provider: Option<Provider>,
     resolver: Option<Resolver>,
+    response_callbacks: ResponseCallbacks,
     connect_timeout: Duration,
     timeout: Option<Duration>,
     keepalive: bool,
@@ -186,6 +188,13 @@ impl Config {
     #[must_use]
     pub fn resolver(&self) -> Option<&Resolver> {
         self.resolver.as_ref()
+    }
+
+    /// What becomes of the replies to certain commands.
+    #[inline]
+    #[must_use]
+    pub fn response_callbacks(&self) -> &ResponseCallbacks {
+        &self.response_callbacks
     }
 
     /// The longest a connect with its handshake may take.
@@ -351,6 +360,7 @@ impl Default for Config {
             password: None,
             credential_provider: None,
             resolver: None,
+            response_callbacks: ResponseCallbacks::default(),
             connect_timeout: Duration::from_secs(2),
             timeout: Some(Duration::from_secs(5)),
             keepalive: true,

@@ -24,6 +24,7 @@
 pub mod backoff;
 pub mod budget;
 pub mod call;
+pub mod callbacks;
 pub mod config;
 pub mod credentials;
 pub mod dial;

@@ -4,12 +4,13 @@
 //! caller built of the slots (a tuple, a list) turns into the same shape of values. This file must not know how the
 //! commands are sent.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::marker::PhantomData;
 use std::time::Duration;
 
-use redwire_resp::{Cursor, Head};
+use redwire_resp::{Cursor, Head, Len};
 
 use crate::cmd::{Cmd, Options};
 use crate::error::{Error, ErrorKind, Outcome, Result};
@@ -184,6 +185,24 @@ impl Batch {
     /// A command in it cannot stand in a pipeline.
     pub fn check(&self) -> Result<()> {
         self.refused.clone().map_or(Ok(()), Err)
+    }
+
+    /// The names of the commands.
+    pub(crate) fn names(&self) -> Vec<Cow<'static, str>> {
+        let packed = self.outbox.to_bytes();
+        let mut cursor = Cursor::new(&packed);
+        let names = std::iter::from_fn(|| {
+            // Written here as arrays of bulk strings.
+            let Ok(Head::Array(Len::Known(words))) = cursor.head() else { return None };
+            let words: Vec<_> = std::iter::from_fn(|| match cursor.head() {
+                Ok(Head::Bulk(word)) => Some(word),
+                _ => None,
+            })
+            .take(words)
+            .collect();
+            Some(crate::cmd::name(words.into_iter()))
+        });
+        names.collect()
     }
 
     /// The values of `slots`, from the replies to this batch.

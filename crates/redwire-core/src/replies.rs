@@ -2,6 +2,8 @@
 //!
 //! Finds the n-th reply and hands it to a [`Reader`]. It must not know connections.
 
+use std::ops::Range;
+
 use bytes::Bytes;
 use redwire_resp::Cursor;
 
@@ -118,18 +120,34 @@ impl Replies {
 
     /// The replies that are errors as a whole, each with its number.
     pub fn errors(&self) -> impl Iterator<Item = (u32, Error)> + '_ {
+        let frames = self.has_errors.then(|| self.frames()).into_iter().flatten();
+        (0..).zip(frames).filter_map(|(index, (piece, range))| {
+            Some((index, Reader::new(piece, range.start).server_error()?))
+        })
+    }
+
+    /// The same replies, each but the errors as `convert` makes it of its number and frame.
+    pub(crate) fn map(&self, mut convert: impl FnMut(usize, Bytes) -> Result<Bytes>) -> Result<Self> {
+        let mut converted = Self::default();
+        for (index, (piece, range)) in self.frames().enumerate() {
+            let is_error = Reader::new(piece, range.start).server_error().is_some();
+            let frame = piece.slice(range);
+            converted.push(if is_error { frame } else { convert(index, frame)? }, 1, is_error);
+        }
+        Ok(converted)
+    }
+
+    /// Where each reply lies.
+    fn frames(&self) -> impl Iterator<Item = (&Bytes, Range<usize>)> {
         let pieces = self.all.as_ref().map_or_else(|| std::slice::from_ref(&self.piece), |all| &all.list);
-        let frames = pieces.iter().filter(|_| self.has_errors).flat_map(|piece| {
+        pieces.iter().flat_map(|piece| {
             let mut at = 0;
             std::iter::from_fn(move || {
                 let start = at;
                 at += frame_len(piece.get(at..).filter(|rest| !rest.is_empty())?);
-                Some((piece, start))
+                Some((piece, start..at))
             })
-        });
-        (0..)
-            .zip(frames)
-            .filter_map(|(index, (piece, start))| Some((index, Reader::new(piece, start).server_error()?)))
+        })
     }
 }
 

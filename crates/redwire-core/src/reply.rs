@@ -10,6 +10,7 @@ use redwire_resp::{Cursor, Head, Len};
 use crate::error::{Error, ErrorKind, Outcome, Result};
 
 mod collections;
+mod encode;
 mod scalars;
 #[cfg(feature = "serde")]
 mod structs;

@@ -146,6 +146,7 @@ pub use nonblocking::{
 #[cfg(feature = "serde")]
 pub use redwire_core::Struct;
 pub use redwire_core::call::{Call, Piped};
+pub use redwire_core::callbacks::ResponseCallbacks;
 pub use redwire_core::handshake::Session;
 pub use redwire_core::pool::{Closing, Figures, Holder, WaitTimes};
 pub use redwire_core::pubsub::{Item, Kind, Message, Overflow, SubscribeOptions};

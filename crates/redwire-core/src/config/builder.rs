@@ -2,13 +2,15 @@
 //! both extremes, and that a URL wins over options given in code whatever the order of calls. Must not know
 //! the grammar of URLs nor what values are allowed.
 
-use std::{path::PathBuf, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use super::{
     Config, ConfigError, DEFAULT_HOST, DEFAULT_PORT, Endpoint, HostPort, Protocol, RetryPolicy, Topology,
     options, validate::validate,
 };
-use crate::{backoff::Backoff, credentials::Provider, resolve::Resolver, secret::Secret, url::Url};
+use crate::{
+    Error, Value, backoff::Backoff, credentials::Provider, resolve::Resolver, secret::Secret, url::Url,
+};
 
 mod pool;
 mod sentinel;
@@ -123,6 +125,33 @@ impl ConfigBuilder {
     /// part of the connect; an old one leads to servers that are gone.
     pub fn resolver(mut self, resolver: impl Into<Resolver>) -> Self {
         self.config.resolver = Some(resolver.into());
+        self
+    }
+
+    /// What becomes of the replies to `command`, for all who use this configuration: each is read as a [`Value`], and the type that
+    /// a caller asked for is read from what `callback` makes of it. Default: none; a second one for the same command replaces the
+    /// first. It is a command's or a subcommand's name (`CLIENT LIST`); a module's, by its first word.
+    ///
+    /// The value has the form of the protocol: what is a map on RESP3 is a flat list on RESP2. Errors of the server do not
+    /// come here, nor do replies that are read apart from their commands
+    /// (`Connection::read_reply`). An error of the callback is a
+    /// [`Decode`](crate::ErrorKind::Decode), of a command that was executed. It runs where the reply is awaited: a slow one holds
+    /// up its caller, and nobody else.
+    ///
+    /// ```
+    /// # use redwire_core::config::Config;
+    /// use redwire_core::Value;
+    ///
+    /// let upper = |value: Value| Ok(value.as_str().map_or(Value::Null, |text| Value::Status(text.to_uppercase())));
+    /// let config = Config::builder().response_callback("GET", upper).build()?;
+    /// # Ok::<(), redwire_core::config::ConfigError>(())
+    /// ```
+    pub fn response_callback(
+        mut self,
+        command: &str,
+        callback: impl Fn(Value) -> Result<Value, Error> + Send + Sync + 'static,
+    ) -> Self {
+        self.config.response_callbacks.set(command, Arc::new(callback));
         self
     }
 

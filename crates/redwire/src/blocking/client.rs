@@ -184,7 +184,7 @@ impl Client {
         let mut attempt = Attempt::new(deadline);
         loop {
             let replies = self.lane.exchange(&call, lane, now, deadline);
-            let error = match replies.and_then(|replies| call.read(replies)) {
+            let error = match replies.and_then(|replies| call::read(&mut call, replies, pool.config())) {
                 Ok(output) => return Ok(output),
                 Err(error) => pool.target().locate(error),
             };

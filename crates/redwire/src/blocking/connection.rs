@@ -241,7 +241,7 @@ impl Connection {
 
     fn exchange<C: Call>(&mut self, call: &mut C, deadline: Option<Instant>) -> Result<C::Output> {
         let replies = self.wire()?.exchange(call, deadline)?;
-        call.read(replies)
+        call::read(call, replies, self.target.config())
     }
 
     fn deadline(&self) -> Option<Instant> {

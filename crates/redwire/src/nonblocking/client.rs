@@ -295,7 +295,9 @@ impl<C: Call> Future for Request<'_, C> {
                 }
                 State::Done => panic!("a request was polled after it was ready"),
             };
-            let error = match result.and_then(|replies| self.call.read(replies)) {
+            let client = self.client;
+            let error = match result.and_then(|replies| call::read(&mut self.call, replies, client.config()))
+            {
                 Ok(output) => return Poll::Ready(Ok(output)),
                 Err(error) => error,
             };

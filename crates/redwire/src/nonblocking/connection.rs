@@ -295,7 +295,7 @@ impl Connection {
         }
         let deadline = call::deadline(lane, call.options(), self.target.config().timeout(), Instant::now());
         let replies = self.exchange(&call, deadline).await;
-        let output = replies.and_then(|replies| call.read(replies));
+        let output = replies.and_then(|replies| call::read(&mut call, replies, self.target.config()));
         output.map_err(|error| self.target.locate(error).with_command(&call.name()))
     }
 
@@ -338,6 +338,8 @@ impl<R: Reply> Future for Exchange<'_, R> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<R>> {
         let replies = ready!(self.replies.as_mut().poll(cx));
+        let callbacks = self.target.config().response_callbacks();
+        let replies = replies.and_then(|replies| callbacks.apply(std::slice::from_ref(&self.name), replies));
         Poll::Ready(replies.and_then(|mut replies| replies.read()).map_err(|error| {
             let error = self.target.locate(error.in_reply_to(self.facts));
             if error.command().is_some() { error } else { error.with_command(&self.name) }
