@@ -32,6 +32,9 @@ pub trait Call {
     /// How many bytes [`write`](Self::write) will write.
     fn size(&self) -> usize;
 
+    /// Whether nothing of it is executed before all of it is sent.
+    fn is_whole(&self) -> bool;
+
     /// Appends its bytes.
     fn write(&self, outbox: &mut Outbox);
 
@@ -82,6 +85,11 @@ impl<R: Reply> Call for Cmd<R> {
     #[inline]
     fn size(&self) -> usize {
         header_size(self.args().len()) + self.args().size()
+    }
+
+    #[inline]
+    fn is_whole(&self) -> bool {
+        true
     }
 
     #[inline]
@@ -153,6 +161,10 @@ impl<S: Slots> Call for Piped<S> {
 
     fn size(&self) -> usize {
         self.batch.outbox().len()
+    }
+
+    fn is_whole(&self) -> bool {
+        self.batch.len() == 1
     }
 
     fn write(&self, outbox: &mut Outbox) {

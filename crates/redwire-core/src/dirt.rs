@@ -102,6 +102,12 @@ impl Dirt {
         self.db = Some(db);
     }
 
+    /// Whether a transaction is open.
+    #[must_use]
+    pub fn in_transaction(&self) -> bool {
+        self.transaction
+    }
+
     /// Whether a transaction is open, or keys are watched: what it says holds for this connection only.
     #[must_use]
     pub fn is_bound(&self) -> bool {

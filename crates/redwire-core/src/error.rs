@@ -86,6 +86,8 @@ pub enum ErrorKind {
     PoolExhausted,
     /// More commands or bytes are waiting than the limits of the configuration allow.
     QueueFull,
+    /// A transaction was not executed: somebody else changed the keys it watches, or the connection that watched them was lost.
+    Aborted,
     /// The reply cannot be turned into the type that was asked for.
     Decode,
     /// The client or the connection was closed by its owner.
@@ -211,6 +213,12 @@ impl Error {
         self
     }
 
+    /// Says which command failed, unless that is known already.
+    #[must_use]
+    pub fn or_command(self, name: &str) -> Self {
+        if self.0.command.is_some() { self } else { self.with_command(name) }
+    }
+
     /// Says at which address.
     #[must_use]
     pub fn with_address(mut self, address: &Arc<str>) -> Self {
@@ -319,6 +327,11 @@ impl Error {
         }
     }
 
+    /// Whether `EXEC` gave up the transaction, so that none is open any more.
+    pub(crate) fn is_aborted_exec(&self) -> bool {
+        self.code() == Some("EXECABORT")
+    }
+
     /// What went wrong, in words, without command, address and tries.
     #[must_use]
     pub fn message(&self) -> &str {
@@ -360,7 +373,9 @@ impl Error {
                 self.0.kind,
                 ErrorKind::Config | ErrorKind::Usage | ErrorKind::Authentication(_) | ErrorKind::Closed
             ),
-            Outcome::Rejected => matches!(self.0.kind, ErrorKind::Busy | ErrorKind::MaxClients),
+            Outcome::Rejected => {
+                matches!(self.0.kind, ErrorKind::Busy | ErrorKind::MaxClients | ErrorKind::Aborted)
+            }
             Outcome::MaybeExecuted | Outcome::Unreadable => false,
         }
     }

@@ -48,7 +48,7 @@ pub(crate) fn check_pipeline<R>(cmd: &Cmd<R>) -> Result<()> {
     match of(cmd)? {
         Lane::Shared => Ok(()),
         Lane::Exclusive(_) => {
-            let message = "a command that waits cannot stand in a pipeline: it would hold up all that share the connection";
+            let message = "a command that waits can stand neither in a pipeline, where it would hold up all that share the connection, nor in a transaction, where it would not wait";
             Err(Error::usage(message).with_command(&cmd.name()))
         }
     }

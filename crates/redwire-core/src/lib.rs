@@ -20,6 +20,7 @@
 //! | [`Pool`](pool::Pool) | who may have a connection, make one, or wait |
 //! | [`Dirt`](dirt::Dirt) | what is done to a connection before somebody else has it |
 //! | [`Attempt`](retry::Attempt), [`RetryBudget`](budget::RetryBudget) | whether a failed call is made again |
+//! | [`Tries`](transaction::Tries) | whether an aborted transaction is tried again |
 
 pub mod backoff;
 pub mod budget;
@@ -43,6 +44,7 @@ pub mod resolve;
 pub mod retry;
 pub mod secret;
 pub mod sentinel;
+pub mod transaction;
 pub mod url;
 
 mod arg;
@@ -67,3 +69,4 @@ pub use reply::Struct;
 pub use reply::{Items, Lossy, Reader, Reply, Value};
 pub use run::Run;
 pub use script::{Invocation, Script};
+pub use transaction::{Atomic, TransactionOptions};

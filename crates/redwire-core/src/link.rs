@@ -150,7 +150,8 @@ impl<W> Link<W> {
         self.order.len()
     }
 
-    /// Queues a request of `count` commands whose bytes `write` appends; its replies, or its failure, are for `waiter`.
+    /// Queues a request of `count` commands whose bytes `write` appends; its replies, or its failure, are for `waiter`. `whole`:
+    /// nothing of it is executed before all of it is sent.
     ///
     /// # Errors
     /// [`ErrorKind::QueueFull`]: the limits would be exceeded. A request larger than the byte limit passes when
@@ -160,6 +161,7 @@ impl<W> Link<W> {
         &mut self,
         count: u32,
         size: usize,
+        whole: bool,
         write: impl FnOnce(&mut Outbox),
         waiter: W,
         deadline: Option<Instant>,
@@ -168,8 +170,8 @@ impl<W> Link<W> {
         write(&mut self.outbox);
         let start = self.queued;
         self.queued += size as u64;
-        // Half a command cannot be executed; of several, the first may be as soon as any byte is out.
-        let decisive = if count == 1 { self.queued } else { start + 1 };
+        // Half a command cannot be executed, nor half a transaction; of several commands, the first may be as soon as any byte is out.
+        let decisive = if whole { self.queued } else { start + 1 };
         let slot = self.occupy(Slot::Waiting { waiter, deadline });
         self.order.push_back(Entry { slot, owed: count, decisive, end: self.queued });
         self.since_wave += 1;

@@ -210,16 +210,21 @@ impl Batch {
     /// # Errors
     /// The first command that failed, in the order of the commands, whether its slot was kept or dropped; not
     /// those whose slot takes its error as a value ([`Slot::attempt`]). All other commands were executed all the same.
-    pub fn finish<S: Slots>(&self, mut replies: Replies, slots: S) -> Result<S::Out> {
+    pub fn finish<S: Slots>(&self, replies: Replies, slots: S) -> Result<S::Out> {
+        self.finish_as("pipeline", replies, slots)
+    }
+
+    /// As [`finish`](Self::finish), where the batch is the `whole` of a transaction, for one.
+    pub(crate) fn finish_as<S: Slots>(&self, whole: &str, mut replies: Replies, slots: S) -> Result<S::Out> {
         if let Some((index, error)) = replies.errors().find(|(index, _)| !slots.keeps_error(*index)) {
-            return Err(self.numbered(index, error));
+            return Err(self.numbered(whole, index, error));
         }
         slots.fill(&mut replies)
     }
 
-    /// Says which of the commands failed.
+    /// Says which of the commands of the `whole` failed.
     #[cold]
-    fn numbered(&self, index: u32, error: Error) -> Error {
+    pub(crate) fn numbered(&self, whole: &str, index: u32, error: Error) -> Error {
         let packed = self.outbox.to_bytes();
         let mut cursor = Cursor::new(&packed);
         let name = (0..index).try_for_each(|_| cursor.skip()).ok().and_then(|()| {
@@ -232,7 +237,7 @@ impl Batch {
             Some(facts) => error.in_reply_to(facts),
             None => error,
         };
-        let error = error.with_context(&format!("command {} of {} in the pipeline", index + 1, self.count));
+        let error = error.with_context(&format!("command {} of {} in the {whole}", index + 1, self.count));
         match name {
             Some(name) => error.with_command(&name),
             None => error,

@@ -5,10 +5,10 @@
 use std::ops::Range;
 
 use bytes::Bytes;
-use redwire_resp::Cursor;
+use redwire_resp::{Cursor, Head, Len};
 
 use crate::error::{Error, Result};
-use crate::reply::{Reader, Reply};
+use crate::reply::{Reader, Reply, mismatch};
 
 /// The frames that answer one request, in one piece or in several as they arrived.
 #[derive(Clone, Debug, Default)]
@@ -86,6 +86,31 @@ impl Replies {
     /// As [`read`](Self::read).
     #[inline]
     pub fn read_at<R: Reply>(&mut self, index: u32) -> Result<R> {
+        self.seek(index);
+        self.read()
+    }
+
+    /// Opens reply number `index`, a list: its items as replies of their own, in the same memory. `None` where it is nil.
+    ///
+    /// # Errors
+    /// The server's error reply, or a reply that is no list.
+    pub(crate) fn open_at(&mut self, index: u32) -> Result<Option<Self>> {
+        self.seek(index);
+        let mut reader = Reader::new(&self.piece, self.at);
+        let count = match reader.head()? {
+            Head::Null => return Ok(None),
+            // A list that is there whole has no more items than bytes, and the limit of those is far below 2^32.
+            Head::Array(Len::Known(len)) => len as u32,
+            other => return Err(mismatch("a list", &other)),
+        };
+        let end = self.at + frame_len(&self.piece[self.at..]);
+        let piece = self.piece.slice(reader.position()..end);
+        // Errors among the items were not looked for when the list was found.
+        Ok(Some(Self { piece, at: 0, all: None, count, next: 0, has_errors: true }))
+    }
+
+    #[inline]
+    fn seek(&mut self, index: u32) {
         debug_assert!(index < self.count, "no such reply");
         if index < self.next {
             self.rewind();
@@ -93,7 +118,6 @@ impl Replies {
         while self.next < index {
             self.advance(self.at + frame_len(&self.piece[self.at..]));
         }
-        self.read()
     }
 
     #[inline]

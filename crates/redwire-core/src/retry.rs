@@ -78,8 +78,7 @@ impl Attempt {
         }
         let error =
             if wanted { error.with_context("not tried again, the retry budget is spent") } else { error };
-        let error = if error.command().is_some() { error } else { error.with_command(&call.name()) };
-        Decision::Fail(error.with_tries(self.tries))
+        Decision::Fail(error.or_command(&call.name()).with_tries(self.tries))
     }
 }
 

@@ -11,6 +11,7 @@ mod pool;
 mod scan;
 mod sentinel;
 mod stream;
+mod transaction;
 mod wire;
 
 pub use client::Client;
@@ -19,3 +20,4 @@ pub use events::Events;
 pub use pool::{Lease, Pool};
 pub use scan::Scan;
 pub use sentinel::Sentinel;
+pub use transaction::Transaction;

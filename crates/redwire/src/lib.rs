@@ -141,7 +141,8 @@ mod tls;
 pub use events::{Event, EventKind};
 #[cfg(feature = "tokio")]
 pub use nonblocking::{
-    Client, Connection, Events, Exchange, Handler, Lease, OnConnect, Pool, PubSub, Request, Scan, Sentinel, Subscription,
+    Client, Connection, Events, Exchange, Handler, Lease, OnConnect, Pool, PubSub, Request, Scan, Sentinel,
+    Subscription, Transaction,
 };
 #[cfg(feature = "serde")]
 pub use redwire_core::Struct;
@@ -152,7 +153,9 @@ pub use redwire_core::pool::{Closing, Figures, Holder, WaitTimes};
 pub use redwire_core::pubsub::{Item, Kind, Message, Overflow, SubscribeOptions};
 pub use redwire_core::sentinel::Instance;
 pub use redwire_core::{
-    Arg, Args, AuthenticationFault, Batch, Cmd, ConnectionFault, Error, ErrorKind, Invocation, Items, Lossy, Options, Outcome, Pipeline, Reader, Replies, Reply, Result, Run, Script, SentinelFault, Slot, Slots, TrySlot, Value, cmd,
+    Arg, Args, Atomic, AuthenticationFault, Batch, Cmd, ConnectionFault, Error, ErrorKind, Invocation, Items,
+    Lossy, Options, Outcome, Pipeline, Reader, Replies, Reply, Result, Run, Script, SentinelFault, Slot,
+    Slots, TransactionOptions, TrySlot, Value, cmd,
 };
 pub use redwire_core::{backoff, config, facts, resolve, secret};
 #[cfg(feature = "tls")]

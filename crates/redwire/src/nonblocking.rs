@@ -10,6 +10,7 @@ mod pubsub;
 mod scan;
 mod sentinel;
 mod stream;
+mod transaction;
 mod wire;
 
 use std::time::Instant;
@@ -23,6 +24,7 @@ pub use pool::{Lease, Pool};
 pub use pubsub::{Handler, PubSub, Subscription};
 pub use scan::Scan;
 pub use sentinel::Sentinel;
+pub use transaction::Transaction;
 
 /// What `future` gives before `deadline`, where there is one; `None` where that comes first.
 async fn before<T>(deadline: Option<Instant>, future: impl Future<Output = T>) -> Option<T> {

@@ -79,11 +79,12 @@ impl<W: Clone> Combiner<W> {
         &mut self,
         count: u32,
         size: usize,
+        whole: bool,
         write: impl FnOnce(&mut Outbox),
         waiter: W,
         deadline: Option<Instant>,
     ) -> Result<Ticket, Error> {
-        let ticket = self.link.submit(count, size, write, waiter, deadline)?;
+        let ticket = self.link.submit(count, size, whole, write, waiter, deadline)?;
         self.peak = self.peak.max(self.link.in_flight());
         Ok(ticket)
     }

@@ -12,7 +12,7 @@ fn link() -> Link<u32> {
 }
 
 fn submit(link: &mut Link<u32>, waiter: u32, count: u32) -> Ticket {
-    link.submit(count, 10, |outbox| outbox.copy(b"0123456789"), waiter, None).unwrap()
+    link.submit(count, 10, count == 1, |outbox| outbox.copy(b"0123456789"), waiter, None).unwrap()
 }
 
 fn receive(link: &mut Link<u32>, bytes: &[u8]) -> Result<Vec<u32>, Error> {
@@ -101,7 +101,7 @@ fn a_deadline_fails_one_and_keeps_the_order_of_the_rest() {
     let now = Instant::now();
     let second = Duration::from_secs(1);
     let at = |link: &mut Link<u32>, waiter, deadline| {
-        link.submit(1, 1, |outbox| outbox.copy(b"x"), waiter, Some(deadline)).unwrap()
+        link.submit(1, 1, true, |outbox| outbox.copy(b"x"), waiter, Some(deadline)).unwrap()
     };
     let (late, soon) = (at(&mut link, 1, now + 2 * second), at(&mut link, 2, now + second));
     assert_eq!(link.poll_timeout(), Some(now + second));
@@ -123,7 +123,7 @@ fn what_is_given_up_before_it_was_taken_is_never_sent() {
     let mut link: Link<u32> = Link::new(QueueLimits { commands: 5, bytes: 1 << 20 }, None);
     let now = Instant::now();
     let at = |link: &mut Link<u32>, bytes: &[u8], deadline| {
-        link.submit(1, bytes.len(), |outbox| outbox.copy(bytes), 1, deadline).unwrap()
+        link.submit(1, bytes.len(), true, |outbox| outbox.copy(bytes), 1, deadline).unwrap()
     };
     let taken = at(&mut link, b"taken", Some(now));
     let mut outbox = Outbox::default();
@@ -166,8 +166,8 @@ fn a_reply_that_never_comes_is_found_out() {
     ] {
         let mut link = link();
         let now = Instant::now();
-        let late = link.submit(1, 1, |outbox| outbox.copy(b"x"), 1, Some(now)).unwrap();
-        let other = link.submit(1, 1, |outbox| outbox.copy(b"y"), 2, None).unwrap();
+        let late = link.submit(1, 1, true, |outbox| outbox.copy(b"x"), 1, Some(now)).unwrap();
+        let other = link.submit(1, 1, true, |outbox| outbox.copy(b"y"), 2, None).unwrap();
         send_all(&mut link);
         assert!(!link.wants_transmit());
         link.handle_timeout(now, 0, None).unwrap();
@@ -196,7 +196,7 @@ fn a_reply_that_never_comes_is_found_out() {
 fn queues_have_limits() {
     let mut link: Link<u32> = Link::new(QueueLimits { commands: 3, bytes: 15 }, None);
     let first = submit(&mut link, 1, 1);
-    let full = |link: &mut Link<u32>| link.submit(1, 10, |_| {}, 2, None).unwrap_err().kind();
+    let full = |link: &mut Link<u32>| link.submit(1, 10, true, |_| {}, 2, None).unwrap_err().kind();
     assert_eq!(full(&mut link), ErrorKind::QueueFull);
     send_all(&mut link);
     let more = [submit(&mut link, 2, 1)];
@@ -263,7 +263,7 @@ fn random_histories_send_only_what_is_wanted() {
             if step < 3 {
                 let bytes = format!("<{number}:{}>", "x".repeat(if random < 100 { 70_000 } else { random % 50 }));
                 let write = |outbox: &mut Outbox| outbox.share(Bytes::from(bytes.clone()));
-                held.push((link.submit(1, bytes.len(), write, 0, None).unwrap(), bytes.clone()));
+                held.push((link.submit(1, bytes.len(), true, write, 0, None).unwrap(), bytes.clone()));
                 wanted.push(bytes);
             } else if step == 3 && !held.is_empty() {
                 let (ticket, bytes) = held.swap_remove(random % held.len());
@@ -332,7 +332,7 @@ fn silence_is_borne_while_the_peer_is_known_to_live_and_there_is_hope() {
     let start = Instant::now();
     let mut link = watched(start);
     let deadline = Some(start + 12 * TICK);
-    let ticket = link.submit(1, 1, |outbox| outbox.copy(b"x"), 1, deadline).unwrap();
+    let ticket = link.submit(1, 1, true, |outbox| outbox.copy(b"x"), 1, deadline).unwrap();
     sent(&mut link);
     let mut doubts = 0;
     let dead = (1..).find(|n| match link.handle_timeout(start + *n * TICK, 0, None) {

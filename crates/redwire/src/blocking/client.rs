@@ -173,7 +173,7 @@ impl Client {
     }
 
     #[inline]
-    fn call<C: Call>(&self, mut call: C) -> Result<C::Output> {
+    pub(super) fn call<C: Call>(&self, mut call: C) -> Result<C::Output> {
         let lane = call.lane()?;
         if call.count() == 0 {
             return call.read(redwire_core::Replies::default());

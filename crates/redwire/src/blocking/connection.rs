@@ -3,6 +3,7 @@
 //! It keeps what the caller asked for across reconnects. Sending and receiving is the business of its [`Wire`]; being lent out
 //! again, of [`reuse`].
 
+mod atomic;
 mod reuse;
 
 use std::collections::VecDeque;
@@ -224,6 +225,10 @@ impl Connection {
         self.call(call, Lane::Shared, |_| {})
     }
 
+    pub(super) fn target(&self) -> &Arc<Target> {
+        &self.target
+    }
+
     /// `note` takes note of what the call does to the connection, once there is one.
     fn call<C: Call>(&mut self, mut call: C, lane: Lane, note: impl FnOnce(&mut Dirt)) -> Result<C::Output> {
         if call.count() == 0 {
@@ -232,14 +237,14 @@ impl Connection {
         let deadline = call::deadline(lane, call.options(), self.target.config().timeout(), Instant::now());
         let deadline = [deadline, self.limit].into_iter().flatten().min();
         let ready = self.ready(deadline).map(|()| note(&mut self.dirt));
-        let mut output = ready.and_then(|()| self.exchange(&mut call, deadline));
+        let mut output = ready.and_then(|()| self.try_call(&mut call, deadline));
         if output.as_ref().is_err_and(|error| call.revise(error)) {
-            output = self.exchange(&mut call, deadline);
+            output = self.try_call(&mut call, deadline);
         }
         output.map_err(|error| self.target.locate(error).with_command(&call.name()))
     }
 
-    fn exchange<C: Call>(&mut self, call: &mut C, deadline: Option<Instant>) -> Result<C::Output> {
+    fn try_call<C: Call>(&mut self, call: &mut C, deadline: Option<Instant>) -> Result<C::Output> {
         let replies = self.wire()?.exchange(call, deadline)?;
         call::read(call, replies, self.target.config())
     }

@@ -155,7 +155,11 @@ impl Pool {
     #[track_caller]
     pub fn get(&self) -> Result<Lease> {
         let now = Instant::now();
-        self.lease(Location::caller(), now, self.config().timeout().and_then(|limit| now.checked_add(limit)))
+        self.lease(
+            Some(Location::caller()),
+            now,
+            self.config().timeout().and_then(|limit| now.checked_add(limit)),
+        )
     }
 
     /// As [`get`](Self::get), but waits and connects no longer than `limit`, in place of `timeout`; `pool_timeout` holds as well.
@@ -165,16 +169,16 @@ impl Pool {
     #[track_caller]
     pub fn get_within(&self, limit: Duration) -> Result<Lease> {
         let now = Instant::now();
-        self.lease(Location::caller(), now, now.checked_add(limit))
+        self.lease(Some(Location::caller()), now, now.checked_add(limit))
     }
 
-    fn lease(
+    pub(super) fn lease(
         &self,
-        location: &'static Location<'static>,
+        location: Option<&'static Location<'static>>,
         now: Instant,
         until: Option<Instant>,
     ) -> Result<Lease> {
-        let place = self.0.lend(self.0.process(), Some(location), now, until)?;
+        let place = self.0.lend(self.0.process(), location, now, until)?;
         place.keep().map(|(permit, connection)| Lease::new(self, permit, connection))
     }
 

@@ -235,13 +235,20 @@ impl Wire {
     #[inline]
     pub(super) fn submit(&mut self, call: &impl Call, deadline: Option<Instant>) -> Result<Ticket> {
         self.check()?;
-        self.link.submit(call.count(), call.size(), |outbox| call.write(outbox), (), deadline)
+        self.link.submit(
+            call.count(),
+            call.size(),
+            call.is_whole(),
+            |outbox| call.write(outbox),
+            (),
+            deadline,
+        )
     }
 
     /// Queues bytes that are packed already, as a request of one reply.
     pub(super) fn submit_packed(&mut self, bytes: &[u8], deadline: Option<Instant>) -> Result<Ticket> {
         self.check()?;
-        self.link.submit(1, bytes.len(), |outbox| outbox.copy(bytes), (), deadline)
+        self.link.submit(1, bytes.len(), true, |outbox| outbox.copy(bytes), (), deadline)
     }
 
     #[inline]

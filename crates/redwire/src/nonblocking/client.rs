@@ -176,7 +176,7 @@ impl Client {
     /// was executed.
     #[inline]
     pub fn execute<R: Reply>(&self, cmd: Cmd<R>) -> Request<'_, Cmd<R>> {
-        Request { client: self, call: cmd, attempt: None, state: State::Start }
+        self.request(cmd)
     }
 
     /// Sends several commands in one write and gives their replies in the shape that `build` returns.
@@ -195,7 +195,17 @@ impl Client {
     /// The first command that failed, unless its slot takes the error as a value ([`Slot::attempt`](crate::Slot::attempt)).
     /// The other commands are executed all the same.
     pub fn pipeline<S: Slots>(&self, build: impl FnOnce(&Pipeline) -> S) -> Request<'_, Piped<S>> {
-        Request { client: self, call: Piped::record(build), attempt: None, state: State::Start }
+        self.request(Piped::record(build))
+    }
+
+    #[inline]
+    pub(super) fn request<C: Call>(&self, call: C) -> Request<'_, C> {
+        Request { client: self, call, attempt: None, state: State::Start }
+    }
+
+    /// Whether the budget allows for a retry.
+    pub(super) fn may_retry(&self) -> bool {
+        self.pool.target().may_retry(self.lane.calls())
     }
 }
 
@@ -348,12 +358,13 @@ impl<C: Call> Request<'_, C> {
     #[cold]
     fn handle_failure(&mut self, error: crate::Error) -> Poll<Result<State>> {
         let attempt = self.attempt.get_or_insert_with(|| Attempt::new(None));
-        let target = self.client.pool.target();
-        let within_budget = || target.may_retry(self.client.lane.calls());
+        let (client, target) = (self.client, self.client.pool.target());
         let (now, random) = (Instant::now(), fastrand::u64(..));
         target.handle_failure(&error);
         let error = target.locate(error);
-        match attempt.handle_failure(error, &mut self.call, target.config(), now, random, within_budget) {
+        match attempt
+            .handle_failure(error, &mut self.call, target.config(), now, random, || client.may_retry())
+        {
             Decision::Retry(pause) => Poll::Ready(Ok(State::Pausing(Box::pin(tokio::time::sleep(pause))))),
             Decision::Again => Poll::Ready(Ok(State::Start)),
             Decision::Fail(error) => Poll::Ready(Err(error)),

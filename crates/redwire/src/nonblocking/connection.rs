@@ -221,7 +221,7 @@ impl Connection {
         let deadline = self.deadline();
         self.ready(deadline).await?;
         self.dirt.handle_command(cmd.facts());
-        let ticket = self.link.submit(1, cmd.size(), |outbox| cmd.write(outbox), (), deadline)?;
+        let ticket = self.link.submit(1, cmd.size(), true, |outbox| cmd.write(outbox), (), deadline)?;
         self.sent.push_back(ticket);
         self.flush(deadline).await
     }
@@ -237,7 +237,7 @@ impl Connection {
         for index in 0..count {
             // All bytes go with the first of the replies; the others only wait their turn.
             let bytes = if index == 0 { commands } else { &[] };
-            let ticket = self.link.submit(1, bytes.len(), |outbox| outbox.copy(bytes), (), deadline)?;
+            let ticket = self.link.submit(1, bytes.len(), true, |outbox| outbox.copy(bytes), (), deadline)?;
             self.sent.push_back(ticket);
         }
         self.flush(deadline).await
@@ -289,6 +289,10 @@ impl Connection {
         self.call(call, Lane::Shared).await
     }
 
+    pub(super) fn target(&self) -> &Arc<Target> {
+        &self.target
+    }
+
     async fn call<C: Call>(&mut self, mut call: C, lane: Lane) -> Result<C::Output> {
         if call.count() == 0 {
             return call.read(Replies::default());
@@ -319,7 +323,7 @@ impl<'c> Run for &'c mut Connection {
             Ok(()) => self.exchange_boxed(cmd.returning(), deadline),
             Err(error) => Box::pin(std::future::ready(Err(error))),
         };
-        Exchange { replies, name, facts, target, reply: PhantomData }
+        Exchange::new(replies, name, facts, target)
     }
 }
 
@@ -331,6 +335,17 @@ pub struct Exchange<'c, R> {
     facts: &'static Facts,
     target: Arc<Target>,
     reply: PhantomData<fn() -> R>,
+}
+
+impl<'c, R> Exchange<'c, R> {
+    pub(super) fn new(
+        replies: Pending<'c, Replies>,
+        name: Cow<'static, str>,
+        facts: &'static Facts,
+        target: Arc<Target>,
+    ) -> Self {
+        Self { replies, name, facts, target, reply: PhantomData }
+    }
 }
 
 impl<R: Reply> Future for Exchange<'_, R> {

@@ -184,7 +184,8 @@ impl Shared {
             state.drive(self, None)?;
         }
         let write = |outbox: &mut Outbox| call.write(outbox);
-        let ticket = state.link.submit(call.count(), call.size(), write, waker.clone(), deadline)?;
+        let ticket =
+            state.link.submit(call.count(), call.size(), call.is_whole(), write, waker.clone(), deadline)?;
         let driver = if state.write_at_once(deadline) { None } else { state.driver.take() };
         drop(state);
         if let Some(driver) = driver {

@@ -217,7 +217,9 @@ fn a_lost_reply_is_not_repeated(setup: Setup) {
     let count = counter();
     let missing = b"-NOSCRIPT No matching script. Please use EVAL.\r\n".len() as u64;
     // The reply to EVALSHA is lost, then that to EVAL behind it.
-    for (runs, forget, bytes) in [(1, false, 0), (2, false, 2), (3, true, missing + 1), (4, true, missing + 2)] {
+    for (runs, forget, bytes) in
+        [(1, false, 0), (2, false, 2), (3, true, missing + 1), (4, true, missing + 2)]
+    {
         if forget {
             server.command(&["SCRIPT", "FLUSH"]).unwrap();
         } else {

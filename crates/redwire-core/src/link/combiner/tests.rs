@@ -14,7 +14,7 @@ fn combiner() -> Combiner<u32> {
 }
 
 fn submit(combiner: &mut Combiner<u32>, waiter: u32, deadline: Option<Instant>) -> Ticket {
-    combiner.submit(1, BYTES.len(), |outbox| outbox.copy(BYTES), waiter, deadline).unwrap()
+    combiner.submit(1, BYTES.len(), true, |outbox| outbox.copy(BYTES), waiter, deadline).unwrap()
 }
 
 fn woken(combiner: &mut Combiner<u32>) -> Vec<u32> {

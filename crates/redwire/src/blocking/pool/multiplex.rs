@@ -152,7 +152,8 @@ impl Multiplex {
     ) -> Result<Replies> {
         let me = thread::current();
         let write = |outbox: &mut Outbox| call.write(outbox);
-        let submitted = state.combiner.submit(call.count(), call.size(), write, me.clone(), deadline);
+        let submitted =
+            state.combiner.submit(call.count(), call.size(), call.is_whole(), write, me.clone(), deadline);
         let mut ticket = match submitted {
             Ok(ticket) => ticket,
             Err(error) => {

@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use redwire_core::call::Call;
 use redwire_core::link::Ticket;
-use redwire_core::{Cmd, Error, Outcome, Replies, Result, Value};
+use redwire_core::{Cmd, Error, Outcome, Replies, Result, Value, transaction};
 
 use super::{Connection, Pending};
 use crate::credentials::{self, Pass};
@@ -18,11 +18,57 @@ use crate::nonblocking::before;
 use crate::setup;
 
 impl Connection {
-    pub(super) async fn exchange(&mut self, call: &impl Call, deadline: Option<Instant>) -> Result<Replies> {
+    pub(in crate::nonblocking) async fn exchange(
+        &mut self,
+        call: &impl Call,
+        deadline: Option<Instant>,
+    ) -> Result<Replies> {
         self.ready(deadline).await?;
-        let ticket =
-            self.link.submit(call.count(), call.size(), |outbox| call.write(outbox), (), deadline)?;
+        let ticket = self.link.submit(
+            call.count(),
+            call.size(),
+            call.is_whole(),
+            |outbox| call.write(outbox),
+            (),
+            deadline,
+        )?;
         self.wait(ticket, deadline).await
+    }
+
+    /// As [`exchange`](Self::exchange), of a transaction, for which keys are `watched` or not.
+    pub(in crate::nonblocking) async fn exchange_atomic(
+        &mut self,
+        call: &impl Call,
+        watched: bool,
+        deadline: Option<Instant>,
+    ) -> Result<Replies> {
+        self.ready(deadline).await?;
+        transaction::check_start(&self.dirt, watched)?;
+        let replies = self.exchange(call, deadline).await?;
+        transaction::settle(&mut self.dirt, &replies);
+        Ok(replies)
+    }
+
+    /// As [`exchange`](Self::exchange), with `first` in the same write, which must succeed.
+    pub(in crate::nonblocking) async fn exchange_after(
+        &mut self,
+        first: Option<&Cmd<()>>,
+        call: &impl Call,
+        deadline: Option<Instant>,
+    ) -> Result<Replies> {
+        let Some(first) = first else { return self.exchange(call, deadline).await };
+        self.ready(deadline).await?;
+        self.dirt.handle_command(first.facts());
+        let ticket = self.link.submit(1, first.size(), true, |outbox| first.write(outbox), (), deadline)?;
+        // Where this ends early, the reply that nobody reads closes the connection.
+        self.sent.push_back(ticket);
+        let replies = self.exchange(call, deadline).await;
+        let first = match self.sent.pop_back() {
+            Some(ticket) => self.wait(ticket, deadline).await.and_then(|mut replies| replies.read()),
+            None => Ok(()),
+        };
+        let replies = replies?;
+        first.map(|()| replies)
     }
 
     /// Sends what is packed already, connecting first, and waits for its replies.
@@ -36,7 +82,7 @@ impl Connection {
         self.transact(commands, count, deadline).await
     }
 
-    pub(super) fn exchange_boxed(
+    pub(in crate::nonblocking) fn exchange_boxed(
         &mut self,
         mut cmd: Cmd<Value>,
         deadline: Option<Instant>,
@@ -57,7 +103,8 @@ impl Connection {
     }
 
     async fn transact(&mut self, commands: &[u8], count: u32, deadline: Option<Instant>) -> Result<Replies> {
-        let ticket = self.link.submit(count, commands.len(), |outbox| outbox.copy(commands), (), deadline)?;
+        let ticket =
+            self.link.submit(count, commands.len(), true, |outbox| outbox.copy(commands), (), deadline)?;
         self.wait(ticket, deadline).await
     }
 

@@ -53,7 +53,7 @@ impl Pool {
     }
 
     /// Lends a connection that is as new.
-    pub(super) async fn lease(
+    pub(in crate::nonblocking) async fn lease(
         &self,
         location: Option<&'static Location<'static>>,
         deadline: Option<Instant>,

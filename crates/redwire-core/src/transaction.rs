@@ -1,0 +1,305 @@
+//! Transactions: `MULTI`, commands and `EXEC` in one write, and how often an optimistic one is tried.
+//!
+//! What a transaction came to is read here, straight from the reply to `EXEC`. This file must not know connections, and is given
+//! the time and chance.
+
+use std::borrow::Cow;
+use std::time::{Duration, Instant};
+
+use crate::backoff::Backoff;
+use crate::call::Call;
+use crate::cmd::{Cmd, Options};
+use crate::config::Config;
+use crate::dirt::Dirt;
+use crate::error::{Error, ErrorKind, Outcome, Result};
+use crate::facts::{self, Session};
+use crate::lane::Lane;
+use crate::outbox::Outbox;
+use crate::pipeline::{Batch, Pipeline, Slots};
+use crate::replies::Replies;
+use crate::retry::{self, Decision};
+
+const MULTI: &[u8] = b"*1\r\n$5\r\nMULTI\r\n";
+const EXEC: &[u8] = b"*1\r\n$4\r\nEXEC\r\n";
+
+/// A pipeline that is executed whole or not at all, ready to be sent, with the slots its caller built.
+#[derive(Debug)]
+pub struct Atomic<S> {
+    batch: Batch,
+    slots: Option<S>,
+    /// Whether keys are watched, so that even without a command there is something to find out.
+    watched: bool,
+    /// Whether the server refused it whole.
+    refused: bool,
+}
+
+impl<S: Slots> Atomic<S> {
+    /// Lets `build` queue commands.
+    pub fn record(build: impl FnOnce(&Pipeline) -> S) -> Self {
+        let (batch, slots) = Pipeline::record(build);
+        Self { batch, slots: Some(slots), watched: false, refused: false }
+    }
+
+    /// As [`record`](Self::record), for a connection that watches keys.
+    pub fn record_watched(build: impl FnOnce(&Pipeline) -> S) -> Self {
+        Self { watched: true, ..Self::record(build) }
+    }
+
+    /// Finds the replies to the commands in the reply to `EXEC`.
+    fn open(&mut self, replies: &mut Replies) -> Result<Replies> {
+        let last = self.count() - 1;
+        if let Some((index, error)) = replies.errors().next() {
+            return Err(match index {
+                0 if replies.errors().count() == replies.len() => self.refuse(error.with_command("MULTI")),
+                0 => unguarded(error),
+                _ if index == last => {
+                    self.refuse(error.with_context("EXEC was refused, nothing was executed"))
+                }
+                _ => {
+                    let error = self.batch.numbered("transaction", index - 1, error);
+                    self.refuse(error.with_context("nothing was executed"))
+                }
+            });
+        }
+        let Some(executed) = replies.open_at(last)? else { return Err(self.refuse(changed())) };
+        if executed.len() == self.batch.len() {
+            return Ok(executed);
+        }
+        let message =
+            format!("expected {} replies in that to EXEC, got {}", self.batch.len(), executed.len());
+        Err(Error::new(ErrorKind::Protocol, Outcome::Unreadable, message))
+    }
+
+    fn refuse(&mut self, error: Error) -> Error {
+        self.refused = true;
+        error
+    }
+}
+
+/// The watched keys were changed.
+fn changed() -> Error {
+    Error::new(
+        ErrorKind::Aborted,
+        Outcome::Rejected,
+        "aborted, a watched key was changed: nothing was executed",
+    )
+}
+
+/// `MULTI` was refused, and the commands behind it were on their way already.
+#[cold]
+fn unguarded(error: Error) -> Error {
+    let doing = "MULTI was refused, so that commands behind it were executed one by one";
+    error.with_context(doing).with_outcome(Outcome::MaybeExecuted).with_command("MULTI")
+}
+
+impl<S: Slots> Call for Atomic<S> {
+    type Output = S::Out;
+
+    fn lane(&self) -> Result<Lane> {
+        self.batch.check().map(|()| Lane::Shared)
+    }
+
+    fn count(&self) -> u32 {
+        if self.batch.is_empty() && !self.watched { 0 } else { self.batch.len() as u32 + 2 }
+    }
+
+    fn size(&self) -> usize {
+        MULTI.len() + self.batch.outbox().len() + EXEC.len()
+    }
+
+    fn is_whole(&self) -> bool {
+        true
+    }
+
+    fn write(&self, outbox: &mut Outbox) {
+        outbox.copy(MULTI);
+        outbox.append(self.batch.outbox());
+        outbox.copy(EXEC);
+    }
+
+    fn read(&mut self, mut replies: Replies) -> Result<S::Out> {
+        let executed = if replies.is_empty() { replies } else { self.open(&mut replies)? };
+        // A call is read once, but for one that was refused whole.
+        let slots = self.slots.take();
+        let slots = slots.ok_or_else(|| Error::usage("the replies of a transaction are read once"))?;
+        self.batch.finish_as("transaction", executed, slots)
+    }
+
+    fn may_repeat(&self) -> bool {
+        self.batch.may_repeat()
+    }
+
+    fn is_single(&self) -> bool {
+        self.refused
+    }
+
+    fn options(&self) -> Options {
+        self.batch.options()
+    }
+
+    fn name(&self) -> Cow<'static, str> {
+        Cow::Borrowed("transaction")
+    }
+}
+
+/// Takes note in `dirt` of what a transaction that was answered by `replies` has left of its connection: no watched keys, and no
+/// open transaction, unless not even `EXEC` was to be had.
+pub fn settle(dirt: &mut Dirt, replies: &Replies) {
+    let last = replies.len().saturating_sub(1) as u32;
+    let stuck = replies.errors().any(|(index, error)| index == last && !error.is_aborted_exec());
+    dirt.handle_command(if stuck { &facts::MULTI } else { &facts::EXEC });
+}
+
+/// Whether a connection may begin a transaction, one that `watched` keys for it or not.
+///
+/// # Errors
+/// [`ErrorKind::Usage`]: one is open already. [`ErrorKind::Aborted`]: it is not the connection that watches, since that was lost.
+pub fn check_start(dirt: &Dirt, watched: bool) -> Result<()> {
+    if dirt.in_transaction() {
+        return Err(Error::usage("a transaction is open on this connection already (MULTI)"));
+    }
+    if watched && !dirt.is_bound() {
+        let message = "aborted, the connection that watched the keys is gone";
+        return Err(Error::new(ErrorKind::Aborted, Outcome::NotSent, message));
+    }
+    Ok(())
+}
+
+/// Whether `cmd` can be run between watching keys and committing.
+///
+/// # Errors
+/// [`ErrorKind::Usage`]: it would change what the connection watches, or the connection itself.
+pub fn check_command<R>(cmd: &Cmd<R>) -> Result<()> {
+    if cmd.facts().session == Session::None {
+        return Ok(());
+    }
+    let message = "a transaction cannot run it: keys are watched by `watch`, `commit` executes, and the connection stays as it is";
+    Err(Error::usage(message).with_command(&cmd.name()))
+}
+
+/// What a failure before or in `EXEC` means to a transaction: an abort where it may begin again without harm, else itself.
+///
+/// `harmless`: what failed may be repeated even if it was executed.
+#[must_use]
+pub fn interrupted(error: Error, harmless: bool, config: &Config) -> Error {
+    let lost = matches!(error.kind(), ErrorKind::Connection(_));
+    if !lost || !retry::may_retry(&error, harmless || config.idempotent(), config.retry()) {
+        return error;
+    }
+    let message = format!("aborted, the connection was lost: {}", error.message());
+    Error::new(ErrorKind::Aborted, Outcome::NotSent, message).with_source(error)
+}
+
+/// How often an optimistic transaction is tried, and for how long.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use redwire_core::TransactionOptions;
+/// use redwire_core::backoff::Backoff;
+///
+/// let options = TransactionOptions::new().tries(5).backoff(Backoff::constant(Duration::from_millis(10)));
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct TransactionOptions {
+    tries: Option<u32>,
+    backoff: Backoff,
+    timeout: Option<Duration>,
+}
+
+impl TransactionOptions {
+    /// As many tries as there is time for, which is the client's `timeout`.
+    #[must_use]
+    pub fn new() -> Self {
+        let backoff = Backoff::full_jitter(Duration::from_millis(1), Duration::from_millis(50));
+        Self { tries: None, backoff, timeout: None }
+    }
+
+    /// How often it is tried at most, the first time included; default: until the deadline. With 1, the first change by somebody else
+    /// is told; where there is much contention, a small number fails often.
+    #[must_use]
+    pub fn tries(mut self, tries: u32) -> Self {
+        self.tries = Some(tries);
+        self
+    }
+
+    /// The pauses between tries; default: full jitter, from 1 ms to 50 ms. Without any, contenders get in each other's way; with
+    /// long ones, the deadline comes sooner than success.
+    #[must_use]
+    pub fn backoff(mut self, backoff: Backoff) -> Self {
+        self.backoff = backoff;
+        self
+    }
+
+    /// The deadline of all tries together; default: the client's `timeout`. Zero means none. It ends calls and tries, not the
+    /// closure's own work.
+    #[must_use]
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = Some(timeout);
+        self
+    }
+}
+
+impl Default for TransactionOptions {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// An optimistic transaction, through all its tries.
+#[derive(Clone, Debug)]
+pub struct Tries {
+    options: TransactionOptions,
+    deadline: Option<Instant>,
+    made: u32,
+    pause: Duration,
+}
+
+impl Tries {
+    /// The first try of a transaction that begins `now`.
+    #[must_use]
+    pub fn new(options: TransactionOptions, config: &Config, now: Instant) -> Self {
+        let limit = options.timeout.or_else(|| config.timeout()).filter(|limit| !limit.is_zero());
+        let deadline = limit.and_then(|limit| now.checked_add(limit));
+        Self { options, deadline, made: 1, pause: Duration::ZERO }
+    }
+
+    /// When the last try must have ended.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Instant> {
+        self.deadline
+    }
+
+    /// A try ended with `error`; `random` is uniform over all of `u64`. Only aborts are tried again.
+    ///
+    /// `budget` is asked for the right to one retry where a connection was lost: contention alone is no reason to hold back.
+    pub fn handle_end(
+        &mut self,
+        error: Error,
+        now: Instant,
+        random: u64,
+        budget: impl FnOnce() -> bool,
+    ) -> Decision {
+        if error.kind() != ErrorKind::Aborted {
+            return Decision::Fail(error);
+        }
+        let pause = self.options.backoff.delay(self.made, self.pause, random);
+        let reason = if self.options.tries.is_some_and(|tries| self.made >= tries) {
+            Some("too many tries")
+        } else if self.deadline.is_some_and(|deadline| now + pause >= deadline) {
+            Some("no time for another try")
+        } else if error.outcome() == Outcome::NotSent && !budget() {
+            Some("not tried again, the retry budget is spent")
+        } else {
+            None
+        };
+        if let Some(reason) = reason {
+            return Decision::Fail(error.with_context(reason).with_tries(self.made));
+        }
+        (self.made, self.pause) = (self.made + 1, pause);
+        Decision::Retry(pause)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,71 @@
+//! Transactions on a connection of one caller: what is sent together, and what is left of the connection afterwards. What that is,
+//! is known to the core.
+
+use std::time::Instant;
+
+use redwire_core::call::Call;
+use redwire_core::{Cmd, Replies, Result, transaction};
+
+use super::Connection;
+
+impl Connection {
+    /// Sends `call` and waits for its replies.
+    pub(in crate::blocking) fn exchange(
+        &mut self,
+        call: &impl Call,
+        deadline: Option<Instant>,
+    ) -> Result<Replies> {
+        self.ready(deadline)?;
+        self.wire()?.exchange(call, deadline)
+    }
+
+    /// As [`exchange`](Self::exchange), of a command that may change the connection.
+    pub(in crate::blocking) fn exchange_noted<R>(
+        &mut self,
+        cmd: &Cmd<R>,
+        deadline: Option<Instant>,
+    ) -> Result<Replies>
+    where
+        Cmd<R>: Call,
+    {
+        self.ready(deadline)?;
+        self.dirt.handle_command(cmd.facts());
+        self.wire()?.exchange(cmd, deadline)
+    }
+
+    /// As [`exchange`](Self::exchange), of a transaction, for which keys are `watched` or not.
+    pub(in crate::blocking) fn exchange_atomic(
+        &mut self,
+        call: &impl Call,
+        watched: bool,
+        deadline: Option<Instant>,
+    ) -> Result<Replies> {
+        self.ready(deadline)?;
+        transaction::check_start(&self.dirt, watched)?;
+        let replies = self.wire()?.exchange(call, deadline)?;
+        transaction::settle(&mut self.dirt, &replies);
+        Ok(replies)
+    }
+
+    /// As [`exchange`](Self::exchange), with `first` in the same write, which must succeed.
+    pub(in crate::blocking) fn exchange_after(
+        &mut self,
+        first: Option<&Cmd<()>>,
+        call: &impl Call,
+        deadline: Option<Instant>,
+    ) -> Result<Replies> {
+        let Some(first) = first else { return self.exchange(call, deadline) };
+        self.ready(deadline)?;
+        self.dirt.handle_command(first.facts());
+        let wire = self.wire()?;
+        let ticket = wire.submit(first, deadline)?;
+        let replies = wire.exchange(call, deadline);
+        if replies.is_err() {
+            // A call that was refused for its size has sent nothing, not even what came first. A wire that broke says so below.
+            wire.send(deadline).ok();
+        }
+        let first = wire.wait(ticket, deadline).and_then(|mut replies| replies.read::<()>());
+        let replies = replies?;
+        first.map(|()| replies)
+    }
+}

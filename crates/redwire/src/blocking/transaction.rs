@@ -1,0 +1,233 @@
+//! Transactions, blocking: whole pipelines or nothing, and keys that are watched meanwhile. What came of one, and whether it is tried
+//! again, is decided in `redwire-core`.
+
+use std::thread;
+use std::time::Instant;
+
+use redwire_core::call::{self, Call, Piped};
+use redwire_core::lane::{self, Lane as Way};
+use redwire_core::retry::{Attempt, Decision};
+use redwire_core::transaction::{self, Tries};
+use redwire_core::{
+    Arg, Atomic, Cmd, Error, Pipeline, Replies, Reply, Result, Run, Slots, TransactionOptions, facts,
+};
+
+use super::client::Client;
+use super::connection::Connection;
+use super::pool::Lease;
+
+impl Client {
+    /// Executes several commands as one: all of them or none, and nobody's in between (`MULTI` … `EXEC`, in one write).
+    ///
+    /// ```no_run
+    /// # let client = redwire::blocking::Client::connect("redis://localhost")?;
+    /// use redwire::prelude::*;
+    ///
+    /// let (visits, last): (i64, Option<String>) = client.atomic(|p| (p.incr("visits"), p.get("last")))?;
+    /// # Ok::<(), redwire::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// A command that the server refuses to queue: the error names it, and nothing was executed. The first command that failed when
+    /// it was executed, unless its slot takes the error as a value ([`Slot::attempt`](crate::Slot::attempt)): as a server undoes
+    /// nothing, the others are executed all the same. Lost before `EXEC` was sent whole, nothing was executed, and it is tried
+    /// again; lost later, its [outcome](crate::Error::outcome) is unknown.
+    pub fn atomic<S: Slots>(&self, build: impl FnOnce(&Pipeline) -> S) -> Result<S::Out> {
+        self.call(Atomic::record(build))
+    }
+
+    /// Reads keys, decides, and writes if nobody else has changed those keys meanwhile; otherwise tries again.
+    ///
+    /// `work` has a connection for itself that watches `keys`. It reads on it, and hands the commands that write to
+    /// [`commit`](Transaction::commit), at most once. It is called again for each try, so it is to do nothing else that matters;
+    /// what it returns in the end is returned here. If it returns without a commit, nothing is executed. It is called again only
+    /// when it returns an error of the kind [`Aborted`](crate::ErrorKind::Aborted): that of a commit, if a watched key was changed,
+    /// and of any call if the connection was lost before `EXEC` was sent. An `EXEC` is never sent on another connection than
+    /// that which watched.
+    ///
+    /// ```no_run
+    /// # let client = redwire::blocking::Client::connect("redis://localhost")?;
+    /// use redwire::prelude::*;
+    ///
+    /// // What is left, or `None` where there is none to sell.
+    /// let left: Option<i64> = client
+    ///     .transaction("stock", |mut tx| {
+    ///         let stock: i64 = tx.get::<Option<i64>>("stock")?.unwrap_or_default();
+    ///         if stock == 0 {
+    ///             return Ok(None);
+    ///         }
+    ///         tx.commit(|p| Some(p.decr("stock")))
+    ///     })
+    ///     ?;
+    /// # Ok::<(), redwire::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// What `work` returns; [`Aborted`](crate::ErrorKind::Aborted) when the deadline, the client's `timeout`, leaves no time for
+    /// another try; no connection to be had. Nothing was executed, unless the [outcome](crate::Error::outcome) says it may have been.
+    pub fn transaction<T>(&self, keys: impl Arg, work: impl FnMut(Transaction) -> Result<T>) -> Result<T> {
+        self.transaction_with(TransactionOptions::new(), keys, work)
+    }
+
+    /// As [`transaction`](Self::transaction), with a number of tries, pauses and a deadline of its own.
+    ///
+    /// # Errors
+    /// As [`transaction`](Self::transaction).
+    pub fn transaction_with<T>(
+        &self,
+        options: TransactionOptions,
+        keys: impl Arg,
+        mut work: impl FnMut(Transaction) -> Result<T>,
+    ) -> Result<T> {
+        let mut watch = Cmd::of(&facts::WATCH).arg(keys).idempotent();
+        let mut tries = Tries::new(options, self.config(), Instant::now());
+        loop {
+            let lease = self.lease_again(&mut watch, tries.deadline())?;
+            let error = match work(Transaction::new(lease, &watch, tries.deadline())) {
+                Ok(output) => return Ok(output),
+                Err(error) => error,
+            };
+            match tries.handle_end(error, Instant::now(), fastrand::u64(..), || self.pool().may_retry()) {
+                Decision::Retry(pause) => thread::sleep(pause),
+                Decision::Again => {}
+                Decision::Fail(error) => return Err(error),
+            }
+        }
+    }
+
+    /// A connection for `cmd`, tried for as often as for a call.
+    fn lease_again(&self, cmd: &mut Cmd<()>, deadline: Option<Instant>) -> Result<Lease> {
+        let (pool, mut attempt) = (self.pool(), Attempt::new(deadline));
+        loop {
+            let error = match pool.lease(None, Instant::now(), deadline) {
+                Ok(lease) => return Ok(lease),
+                Err(error) => error,
+            };
+            let (now, random) = (Instant::now(), fastrand::u64(..));
+            match attempt.handle_failure(error, cmd, self.config(), now, random, || self.pool().may_retry()) {
+                Decision::Retry(pause) => thread::sleep(pause),
+                Decision::Again => {}
+                Decision::Fail(error) => return Err(error),
+            }
+        }
+    }
+}
+
+impl Connection {
+    /// Executes several commands as one; see [`Client::atomic`]. If keys are watched on this connection (`WATCH`) and one was
+    /// changed, nothing is executed.
+    ///
+    /// # Errors
+    /// As [`Client::atomic`]; [`Aborted`](crate::ErrorKind::Aborted) where a watched key was changed; a transaction is open already.
+    pub fn atomic<S: Slots>(&mut self, build: impl FnOnce(&Pipeline) -> S) -> Result<S::Out> {
+        let mut call = Atomic::record(build);
+        call.lane()?;
+        if call.count() == 0 {
+            return call.read(Replies::default());
+        }
+        let default = self.target().config().timeout();
+        let deadline = call::deadline(Way::Shared, call.options(), default, Instant::now());
+        let replies = self.exchange_atomic(&call, false, deadline);
+        let output = replies.and_then(|replies| call.read(replies));
+        output.map_err(|error| self.target().locate(error.or_command(&call.name())))
+    }
+}
+
+/// One try of [`Client::transaction`]: a connection that watches keys, until [`commit`](Self::commit).
+///
+/// Every command family works on it; `MULTI` and the like are done by its own methods. A command that runs on it is executed at
+/// once, and again in the next try: meant are those that read. One that changes a watched key makes the commit fail.
+///
+/// Dropped without a commit, it executes nothing, and the next user finds its connection as new.
+#[derive(Debug)]
+#[must_use = "a transaction that is dropped executes nothing"]
+pub struct Transaction {
+    lease: Lease,
+    /// Sent with the next command.
+    watch: Option<Cmd<()>>,
+    watched: bool,
+    deadline: Option<Instant>,
+}
+
+impl Transaction {
+    fn new(lease: Lease, watch: &Cmd<()>, deadline: Option<Instant>) -> Self {
+        let watch = (watch.args().len() > 1).then(|| watch.clone());
+        Self { lease, watch, watched: false, deadline }
+    }
+
+    /// Watches more keys, from the next command on, with which that is sent. What was read of them before is not covered.
+    pub fn watch(&mut self, keys: impl Arg) {
+        let watch = self.watch.take().unwrap_or_else(|| Cmd::of(&facts::WATCH).idempotent());
+        self.watch = Some(watch.arg(keys));
+    }
+
+    /// Runs several commands in one write, and at once; see [`Client::pipeline`].
+    ///
+    /// # Errors
+    /// As [`Client::pipeline`].
+    pub fn pipeline<S: Slots>(&mut self, build: impl FnOnce(&Pipeline) -> S) -> Result<S::Out> {
+        let mut call = Piped::record(build);
+        call.lane()?;
+        if call.count() == 0 {
+            return call.read(Replies::default());
+        }
+        let output = self.exchange(&call, Way::Shared).and_then(|replies| call.read(replies));
+        output.map_err(|error| self.explain(error, &call))
+    }
+
+    /// Executes what `build` queues, all of it or none, if no watched key was changed: `MULTI` … `EXEC`.
+    ///
+    /// Without commands it finds out whether what was read belongs together.
+    ///
+    /// # Errors
+    /// [`Aborted`](crate::ErrorKind::Aborted): a watched key was changed, or the connection was lost before; return it, and
+    /// [`Client::transaction`] tries again. Otherwise as [`Client::atomic`].
+    pub fn commit<S: Slots>(mut self, build: impl FnOnce(&Pipeline) -> S) -> Result<S::Out> {
+        let mut call = Atomic::record_watched(build);
+        call.lane()?;
+        let output = self.execute(&call).and_then(|replies| call.read(replies));
+        output.map_err(|error| self.explain(error, &call))
+    }
+
+    fn execute(&mut self, call: &impl Call) -> Result<Replies> {
+        if let Some(watch) = &self.watch {
+            // Not in the same write: without it, EXEC must not be sent.
+            let deadline = self.deadline_of(watch, Way::Shared);
+            self.lease.exchange_noted(watch, deadline)?.read::<()>()?;
+            self.watched = true;
+        }
+        let deadline = self.deadline_of(call, Way::Shared);
+        self.lease.exchange_atomic(call, self.watched, deadline)
+    }
+
+    fn exchange(&mut self, call: &impl Call, way: Way) -> Result<Replies> {
+        let deadline = self.deadline_of(call, way);
+        let replies = self.lease.exchange_after(self.watch.as_ref(), call, deadline)?;
+        self.watched |= self.watch.take().is_some();
+        Ok(replies)
+    }
+
+    /// When `call` must have ended: no later than the transaction.
+    fn deadline_of(&self, call: &impl Call, way: Way) -> Option<Instant> {
+        let default = self.lease.target().config().timeout();
+        let own = call::deadline(way, call.options(), default, Instant::now());
+        [own, self.deadline].into_iter().flatten().min()
+    }
+
+    fn explain(&self, error: Error, call: &impl Call) -> Error {
+        let target = self.lease.target();
+        let error = transaction::interrupted(error, call.may_repeat(), target.config());
+        target.locate(error.or_command(&call.name()))
+    }
+}
+
+impl Run for &mut Transaction {
+    type Out<R: Reply> = Result<R>;
+
+    fn run<R: Reply>(self, mut cmd: Cmd<R>) -> Result<R> {
+        transaction::check_command(&cmd)?;
+        let way = lane::on_connection(&cmd);
+        let output = self.exchange(&cmd, way).and_then(|replies| Call::read(&mut cmd, replies));
+        output.map_err(|error| self.explain(error, &cmd))
+    }
+}

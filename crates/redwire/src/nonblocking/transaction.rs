@@ -1,0 +1,248 @@
+//! Transactions, async: whole pipelines or nothing, and keys that are watched meanwhile. What came of one, and whether it is tried
+//! again, is decided in `redwire-core`.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use redwire_core::call::{self, Call, Piped};
+use redwire_core::lane::{self, Lane as Way};
+use redwire_core::retry::{Attempt, Decision};
+use redwire_core::transaction::{self, Tries};
+use redwire_core::{
+    Arg, Atomic, Cmd, Error, Pipeline, Replies, Reply, Result, Run, Slots, TransactionOptions, facts,
+};
+
+use super::client::{Client, Request};
+use super::connection::{Connection, Exchange};
+use super::pool::Lease;
+
+impl Client {
+    /// Executes several commands as one: all of them or none, and nobody's in between (`MULTI` … `EXEC`, in one write).
+    ///
+    /// ```no_run
+    /// # async fn example(client: redwire::Client) -> redwire::Result<()> {
+    /// use redwire::prelude::*;
+    ///
+    /// let (visits, last): (i64, Option<String>) = client.atomic(|p| (p.incr("visits"), p.get("last"))).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// A command that the server refuses to queue: the error names it, and nothing was executed. The first command that failed when
+    /// it was executed, unless its slot takes the error as a value ([`Slot::attempt`](crate::Slot::attempt)): as a server undoes
+    /// nothing, the others are executed all the same. Lost before `EXEC` was sent whole, nothing was executed, and it is tried
+    /// again; lost later, its [outcome](crate::Error::outcome) is unknown.
+    pub fn atomic<S: Slots>(&self, build: impl FnOnce(&Pipeline) -> S) -> Request<'_, Atomic<S>> {
+        self.request(Atomic::record(build))
+    }
+
+    /// Reads keys, decides, and writes if nobody else has changed those keys meanwhile; otherwise tries again.
+    ///
+    /// `work` has a connection for itself that watches `keys`. It reads on it, and hands the commands that write to
+    /// [`commit`](Transaction::commit), at most once. It is called again for each try, so it is to do nothing else that matters;
+    /// what it returns in the end is returned here. If it returns without a commit, nothing is executed. It is called again only
+    /// when it returns an error of the kind [`Aborted`](crate::ErrorKind::Aborted): that of a commit, if a watched key was changed,
+    /// and of any call if the connection was lost before `EXEC` was sent. An `EXEC` is never sent on another connection than
+    /// that which watched.
+    ///
+    /// ```no_run
+    /// # async fn example(client: redwire::Client) -> redwire::Result<()> {
+    /// use redwire::prelude::*;
+    ///
+    /// // What is left, or `None` where there is none to sell.
+    /// let left: Option<i64> = client
+    ///     .transaction("stock", async |mut tx| {
+    ///         let stock: i64 = tx.get::<Option<i64>>("stock").await?.unwrap_or_default();
+    ///         if stock == 0 {
+    ///             return Ok(None);
+    ///         }
+    ///         tx.commit(|p| Some(p.decr("stock"))).await
+    ///     })
+    ///     .await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// What `work` returns; [`Aborted`](crate::ErrorKind::Aborted) when the deadline, the client's `timeout`, leaves no time for
+    /// another try; no connection to be had. Nothing was executed, unless the [outcome](crate::Error::outcome) says it may have been.
+    pub async fn transaction<T, F>(&self, keys: impl Arg, work: impl FnMut(Transaction) -> F) -> Result<T>
+    where
+        F: Future<Output = Result<T>>,
+    {
+        self.transaction_with(TransactionOptions::new(), keys, work).await
+    }
+
+    /// As [`transaction`](Self::transaction), with a number of tries, pauses and a deadline of its own.
+    ///
+    /// # Errors
+    /// As [`transaction`](Self::transaction).
+    pub async fn transaction_with<T, F>(
+        &self,
+        options: TransactionOptions,
+        keys: impl Arg,
+        mut work: impl FnMut(Transaction) -> F,
+    ) -> Result<T>
+    where
+        F: Future<Output = Result<T>>,
+    {
+        let mut watch = Cmd::of(&facts::WATCH).arg(keys).idempotent();
+        let mut tries = Tries::new(options, self.config(), Instant::now());
+        loop {
+            let lease = self.lease_again(&mut watch, tries.deadline()).await?;
+            let error = match work(Transaction::new(lease, &watch, tries.deadline())).await {
+                Ok(output) => return Ok(output),
+                Err(error) => error,
+            };
+            match tries.handle_end(error, Instant::now(), fastrand::u64(..), || self.may_retry()) {
+                Decision::Retry(pause) => tokio::time::sleep(pause).await,
+                Decision::Again => {}
+                Decision::Fail(error) => return Err(error),
+            }
+        }
+    }
+
+    /// A connection for `cmd`, tried for as often as for a call.
+    async fn lease_again(&self, cmd: &mut Cmd<()>, deadline: Option<Instant>) -> Result<Lease> {
+        let (pool, mut attempt) = (self.pool(), Attempt::new(deadline));
+        loop {
+            let error = match pool.lease(None, deadline).await {
+                Ok(lease) => return Ok(lease),
+                Err(error) => error,
+            };
+            let (now, random) = (Instant::now(), fastrand::u64(..));
+            match attempt.handle_failure(error, cmd, self.config(), now, random, || self.may_retry()) {
+                Decision::Retry(pause) => tokio::time::sleep(pause).await,
+                Decision::Again => {}
+                Decision::Fail(error) => return Err(error),
+            }
+        }
+    }
+}
+
+impl Connection {
+    /// Executes several commands as one; see [`Client::atomic`]. If keys are watched on this connection (`WATCH`) and one was
+    /// changed, nothing is executed.
+    ///
+    /// # Errors
+    /// As [`Client::atomic`]; [`Aborted`](crate::ErrorKind::Aborted) where a watched key was changed; a transaction is open already.
+    pub async fn atomic<S: Slots + Send>(&mut self, build: impl FnOnce(&Pipeline) -> S) -> Result<S::Out> {
+        let mut call = Atomic::record(build);
+        call.lane()?;
+        if call.count() == 0 {
+            return call.read(Replies::default());
+        }
+        let default = self.target().config().timeout();
+        let deadline = call::deadline(Way::Shared, call.options(), default, Instant::now());
+        let replies = self.exchange_atomic(&call, false, deadline).await;
+        let output = replies.and_then(|replies| call.read(replies));
+        output.map_err(|error| self.target().locate(error.or_command(&call.name())))
+    }
+}
+
+/// One try of [`Client::transaction`]: a connection that watches keys, until [`commit`](Self::commit).
+///
+/// Every command family works on it; `MULTI` and the like are done by its own methods. A command that runs on it is executed at
+/// once, and again in the next try: meant are those that read. One that changes a watched key makes the commit fail.
+///
+/// Dropped without a commit, it executes nothing, and the next user finds its connection as new.
+#[derive(Debug)]
+#[must_use = "a transaction that is dropped executes nothing"]
+pub struct Transaction {
+    lease: Lease,
+    /// Sent with the next command.
+    watch: Option<Cmd<()>>,
+    watched: bool,
+    deadline: Option<Instant>,
+}
+
+impl Transaction {
+    fn new(lease: Lease, watch: &Cmd<()>, deadline: Option<Instant>) -> Self {
+        let watch = (watch.args().len() > 1).then(|| watch.clone());
+        Self { lease, watch, watched: false, deadline }
+    }
+
+    /// Watches more keys, from the next command on, with which that is sent. What was read of them before is not covered.
+    pub fn watch(&mut self, keys: impl Arg) {
+        let watch = self.watch.take().unwrap_or_else(|| Cmd::of(&facts::WATCH).idempotent());
+        self.watch = Some(watch.arg(keys));
+    }
+
+    /// Runs several commands in one write, and at once; see [`Client::pipeline`].
+    ///
+    /// # Errors
+    /// As [`Client::pipeline`].
+    pub async fn pipeline<S: Slots + Send>(&mut self, build: impl FnOnce(&Pipeline) -> S) -> Result<S::Out> {
+        let mut call = Piped::record(build);
+        call.lane()?;
+        if call.count() == 0 {
+            return call.read(Replies::default());
+        }
+        let output = self.exchange(&call, Way::Shared).await.and_then(|replies| call.read(replies));
+        output.map_err(|error| self.explain(error, &call))
+    }
+
+    /// Executes what `build` queues, all of it or none, if no watched key was changed: `MULTI` … `EXEC`.
+    ///
+    /// Without commands it finds out whether what was read belongs together.
+    ///
+    /// # Errors
+    /// [`Aborted`](crate::ErrorKind::Aborted): a watched key was changed, or the connection was lost before; return it, and
+    /// [`Client::transaction`] tries again. Otherwise as [`Client::atomic`].
+    pub async fn commit<S: Slots + Send>(mut self, build: impl FnOnce(&Pipeline) -> S) -> Result<S::Out> {
+        let mut call = Atomic::record_watched(build);
+        call.lane()?;
+        let output = self.execute(&call).await.and_then(|replies| call.read(replies));
+        output.map_err(|error| self.explain(error, &call))
+    }
+
+    async fn execute(&mut self, call: &impl Call) -> Result<Replies> {
+        if let Some(watch) = &self.watch {
+            // Not in the same write: without it, EXEC must not be sent.
+            let deadline = self.deadline_of(watch, Way::Shared);
+            let watching = self.lease.exchange_boxed(watch.clone().returning(), deadline);
+            watching.await?.read::<()>()?;
+            self.watched = true;
+        }
+        let deadline = self.deadline_of(call, Way::Shared);
+        self.lease.exchange_atomic(call, self.watched, deadline).await
+    }
+
+    async fn exchange(&mut self, call: &impl Call, way: Way) -> Result<Replies> {
+        let deadline = self.deadline_of(call, way);
+        let replies = self.lease.exchange_after(self.watch.as_ref(), call, deadline).await?;
+        self.watched |= self.watch.take().is_some();
+        Ok(replies)
+    }
+
+    /// When `call` must have ended: no later than the transaction.
+    fn deadline_of(&self, call: &impl Call, way: Way) -> Option<Instant> {
+        let default = self.lease.target().config().timeout();
+        let own = call::deadline(way, call.options(), default, Instant::now());
+        [own, self.deadline].into_iter().flatten().min()
+    }
+
+    fn explain(&self, error: Error, call: &impl Call) -> Error {
+        let target = self.lease.target();
+        let error = transaction::interrupted(error, call.may_repeat(), target.config());
+        target.locate(error.or_command(&call.name()))
+    }
+}
+
+impl<'t> Run for &'t mut Transaction {
+    type Out<R: Reply> = Exchange<'t, R>;
+
+    fn run<R: Reply>(self, cmd: Cmd<R>) -> Exchange<'t, R> {
+        let (name, facts, target) = (cmd.name(), cmd.facts(), Arc::clone(self.lease.target()));
+        let checked = transaction::check_command(&cmd);
+        // What is boxed need not know the type of the reply.
+        let cmd = cmd.returning::<()>();
+        let replies = Box::pin(async move {
+            checked?;
+            let replies = self.exchange(&cmd, lane::on_connection(&cmd)).await;
+            replies.map_err(|error| self.explain(error, &cmd))
+        });
+        Exchange::new(replies, name, facts, target)
+    }
+}
