@@ -27,8 +27,8 @@ pub(crate) struct Service {
 
 struct State {
     sentinels: Sentinels,
-    /// What was found last, until it is doubted.
-    believed: Option<Found>,
+    /// The master that was found last, until it is doubted.
+    master: Option<HostPort>,
     /// Where the newest connection leads, for messages; the name before there is any.
     address: Arc<str>,
     /// Who told of the servers that were tried last.
@@ -46,7 +46,7 @@ impl Service {
         let options = config.sentinel_options();
         let state = State {
             sentinels: Sentinels::new(nodes.clone()),
-            believed: None,
+            master: None,
             address: service.as_str().into(),
             witness: None,
             turn: 0,
@@ -77,12 +77,7 @@ impl Service {
 
     /// The master, while it is believed to be known. Replicas come and go, and are asked for each time.
     pub(crate) fn master(&self) -> Option<HostPort> {
-        let state = self.lock();
-        state
-            .believed
-            .as_ref()
-            .filter(|_| self.read_from == ReadFrom::Master)
-            .map(|found| found.master.clone())
+        self.lock().master.clone().filter(|_| self.read_from == ReadFrom::Master)
     }
 
     pub(crate) fn discovery(&self) -> Discovery {
@@ -112,18 +107,16 @@ impl Service {
                 replicas[state.turn % replicas.len()].clone()
             }
         };
-        state.believed = Some(found);
+        state.master = Some(found.master);
         Ok(chosen)
     }
 
-    /// Whether the service was found to have another master than was believed.
-    pub(crate) fn handle_switched(&self, master: &HostPort) -> bool {
+    /// Somebody tells that `master` is the master: says whether connections lead elsewhere.
+    pub(crate) fn handle_switched(&self, master: HostPort) -> bool {
         let mut state = self.lock();
-        let known = state.believed.as_ref().is_some_and(|found| found.master == *master);
-        if !known {
-            state.believed = None;
-        }
-        !known
+        let is_other = *state.address != *master.to_string();
+        state.master = Some(master);
+        is_other && self.read_from == ReadFrom::Master
     }
 
     /// An attempt to connect to `address` begins.
@@ -144,7 +137,7 @@ impl Service {
     /// A connection could not be made.
     pub(crate) fn handle_failed(&self, error: &Error) {
         let mut state = self.lock();
-        state.believed = None;
+        state.master = None;
         state.failed += 1;
         if error.kind() == ErrorKind::Sentinel(SentinelFault::NotMaster)
             && let Some(witness) = state.witness.take()
@@ -155,7 +148,7 @@ impl Service {
 
     /// The master may be another by now: sentinels are asked before anybody connects again.
     pub(crate) fn doubt(&self) {
-        self.lock().believed = None;
+        self.lock().master = None;
     }
 
     /// Has `follower` told of each [`switch`](Self::switch), for as long as it is there.
