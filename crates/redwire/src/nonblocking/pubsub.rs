@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::future::poll_fn;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
@@ -25,6 +25,7 @@ use super::client::Client;
 use super::connection::{Connection, OnConnect};
 use super::wire::Wire;
 use crate::events::EventKind;
+use crate::service::Follower;
 use crate::target::Target;
 pub use handler::Handler;
 
@@ -83,6 +84,8 @@ struct State {
     is_driven: bool,
     /// Whether the driver hears when something can be read.
     reads: bool,
+    /// Whether the connection is to be given up, since the service has another master.
+    left: bool,
     /// The driver, while it sleeps.
     driver: Option<Waker>,
 }
@@ -231,8 +234,14 @@ impl Shared {
     fn new(target: Arc<Target>, on_connect: Option<OnConnect>) -> Arc<Self> {
         let config = target.config();
         let machine = Machine::new(config.health_check_interval(), config.reconnect_backoff());
-        let state = Mutex::new(State { machine, is_driven: false, reads: true, driver: None });
-        Arc::new(Self { target, on_connect, process: std::process::id(), state, child: OnceLock::new() })
+        let state = Mutex::new(State { machine, is_driven: false, reads: true, left: false, driver: None });
+        let shared =
+            Arc::new(Self { target, on_connect, process: std::process::id(), state, child: OnceLock::new() });
+        if let Some(service) = shared.target.service() {
+            let follower: Weak<Self> = Arc::downgrade(&shared);
+            service.follow(follower);
+        }
+        shared
     }
 
     fn latest(first: &Arc<Self>) -> Option<&Arc<Self>> {
@@ -308,6 +317,21 @@ impl Shared {
             self.target.tell(EventKind::Closed);
         }
     }
+}
+
+impl Follower for Shared {
+    /// Lets go of the connection. The driver makes the next, and tells what may be missing.
+    fn leave(self: Arc<Self>) {
+        if self.is_current() {
+            let mut state = self.lock();
+            state.left = true;
+            let driver = state.driver.take();
+            drop(state);
+            driver.into_iter().for_each(Waker::wake);
+        }
+    }
+
+    fn cut(self: Arc<Self>) {}
 }
 
 impl State {

@@ -138,6 +138,7 @@ impl<'a> Driver<'a> {
             if state.machine.is_closed() {
                 return None;
             }
+            state.left = false;
             state.machine.handle_connected(Instant::now());
             self.reads = state.machine.wants_read();
             state.machine.poll_woken(&mut self.woken);
@@ -200,6 +201,9 @@ impl<'a> Driver<'a> {
             let mut state = self.shared.lock();
             if state.machine.is_closed() {
                 return Poll::Ready(Err(None));
+            }
+            if std::mem::take(&mut state.left) {
+                return Poll::Ready(Err(Some(setup::left_master())));
             }
             if self.outbox.is_empty() {
                 state.machine.poll_transmit(&mut self.outbox);
