@@ -1,4 +1,5 @@
-//! What the tests of redwire stand on: real servers ([`Server`]), scripted ones ([`FakeServer`]), a proxy that
+//! What the tests of redwire stand on: real servers ([`Server`]), alone, watched by sentinels ([`SentinelSet`]) or
+//! as a cluster ([`ClusterSet`]), scripted ones ([`FakeServer`]), a proxy that
 //! breaks connections on demand ([`Proxy`]), and certificates ([`Authority`]) with a front that serves TLS by
 //! them ([`TlsFront`]).
 //!
@@ -6,6 +7,7 @@
 //! Nothing here knows the client under test, not even its parser: a kit that shared code with it would
 //! share its mistakes. It is made for tests, so what goes wrong in the arranging panics, with the reason.
 
+mod cluster;
 mod fake;
 mod halt;
 mod node;
@@ -14,11 +16,13 @@ mod proxy;
 mod resp;
 mod sentinels;
 mod server;
+mod set;
 mod tls;
 
 use std::thread;
 use std::time::{Duration, Instant};
 
+pub use cluster::{ClusterSet, ClusterSetBuilder, SlotMove, slot};
 pub use fake::{FakeServer, Step, expect, expect_name, push, reply};
 pub use node::Node;
 pub use proxy::{Direction, Fault, Proxy};

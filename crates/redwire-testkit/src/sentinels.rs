@@ -1,4 +1,4 @@
-//! A master, its replicas, and the sentinels that watch them, in a few seconds.
+//! A master, its replicas, and the sentinels that watch them, in less than a second.
 //!
 //! The sentinels are told of each other and of the replicas beforehand, and started last, so that they agree as
 //! soon as they run; by themselves they would take some ten seconds. From then on nobody helps them: what they
@@ -10,25 +10,21 @@ mod events;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 pub use self::builder::SentinelSetBuilder;
 pub use self::events::{Switch, SwitchEvents};
 use crate::resp::Value;
 use crate::server::login;
+use crate::set::{LIMIT, PERIOD, wait_settled};
 use crate::{Node, Server};
-
-/// How long anything may take that sentinels do, on a machine under load.
-const LIMIT: Duration = Duration::from_secs(60);
-
-/// How often they are asked meanwhile.
-const PERIOD: Duration = Duration::from_millis(20);
 
 /// One master, its replicas and their sentinels, each a [`Server`] of its own. Dropping it ends them all.
 ///
 /// The first node is the master at the start. A node that is down for a second is taken for dead. How long
 /// sentinels take for the rest is in their nature: they tell each other of a new master within two seconds, and
-/// send a former master, alive or back, after the new one within about ten ([`rejoin`](Self::rejoin) is quicker).
+/// send a former master, alive or back, after the new one within about ten ([`rejoin`](Self::rejoin) is quicker,
+/// or [`hasty`](SentinelSetBuilder::hasty)).
 ///
 /// ```
 /// # if redwire_testkit::find_server().is_none() { return }
@@ -46,7 +42,7 @@ pub struct SentinelSet {
 }
 
 impl SentinelSet {
-    /// Starts a master, two replicas and three sentinels, and returns when all agree, in two or three seconds.
+    /// Starts a master, two replicas and three sentinels, and returns when all agree, in less than a second.
     ///
     /// # Panics
     ///
@@ -127,7 +123,8 @@ impl SentinelSet {
     }
 
     /// Has the sentinels promote a replica (`SENTINEL FAILOVER`), and returns their first word of it. The other
-    /// sentinels may follow a moment later, and the former master after ten seconds.
+    /// sentinels may follow a moment later, and the former master after ten seconds; one failover after another
+    /// wants [`wait_settled`](Self::wait_settled) in between.
     ///
     /// # Panics
     ///
@@ -248,16 +245,6 @@ impl SentinelSet {
             true => Ok(()),
             false => Err(format!("the sentinel at {port} is to see {replicas:?}, not {listed:?}")),
         }
-    }
-}
-
-/// Asks until nothing is missing.
-#[track_caller]
-pub(crate) fn wait_settled(settled: impl Fn() -> Result<(), String>) {
-    let end = Instant::now() + LIMIT;
-    while let Err(reason) = settled() {
-        assert!(Instant::now() < end, "not settled within {LIMIT:?}: {reason}");
-        thread::sleep(PERIOD);
     }
 }
 

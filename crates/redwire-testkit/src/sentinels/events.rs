@@ -13,9 +13,9 @@ use std::time::{Duration, Instant};
 
 use socket2::Socket;
 
-use super::{LIMIT, PERIOD};
 use crate::halt::Halt;
 use crate::resp::{self, Frames, Value};
+use crate::set::{LIMIT, PERIOD};
 use crate::{Server, eventually};
 
 /// A sentinel's word that there is a new master (`+switch-master`).
