@@ -236,7 +236,8 @@ impl ClusterSet {
     }
 
     /// Waits until all that are up agree: who is there, who owns which slot, who follows whom, that every slot has
-    /// an owner that is up, and that nodes killed or frozen are dead; and the replicas are in sync.
+    /// an owner that is up, and that nodes killed or frozen are dead; and the replicas are in sync, and shown to
+    /// clients.
     ///
     /// # Panics
     ///
@@ -259,8 +260,14 @@ impl ClusterSet {
         }
         let down: Vec<_> =
             self.current().filter(|member| !up.iter().any(|other| other.id == member.id)).collect();
+        let serves = |seen: &&Seen| {
+            let primary = |other: &&Seen| seen.primary.as_ref().unwrap_or(&seen.id) == &other.id;
+            selves.iter().find(primary).is_some_and(|primary| !primary.slots.is_empty())
+        };
+        let shown: Vec<_> = selves.iter().filter(serves).map(|seen| seen.id.as_str()).collect();
         for (member, view) in up.iter().zip(&views) {
             member.is_sound()?;
+            member.shows(&shown)?;
             let agreed = view.agrees(&selves, down.iter().map(|member| member.id.as_str()));
             agreed.map_err(|reason| format!("node {} sees {reason}", member.index))?;
         }
@@ -319,6 +326,15 @@ impl Member {
         let sound = state.contains("cluster_state:ok")
             && (link.contains("role:master") || link.contains("master_link_status:up"));
         if sound { Ok(()) } else { Err(format!("node {} is not in order:\n{state}\n{link}", self.index)) }
+    }
+
+    /// Whether it tells clients of these nodes.
+    fn shows(&self, ids: &[&str]) -> Result<(), String> {
+        let said = self.node.command(&["CLUSTER", "SLOTS"])?;
+        match ids.iter().find(|&&id| !said.contains(id)) {
+            Some(id) => Err(format!("node {} doesn't show {id}:\n{said}", self.index)),
+            None => Ok(()),
+        }
     }
 
     #[track_caller]

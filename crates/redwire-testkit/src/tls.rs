@@ -97,7 +97,7 @@ impl Authority {
     ///
     /// As [`IdentityBuilder::issue`].
     pub fn server(&self) -> Identity {
-        self.identity(&["localhost", "127.0.0.1", "::1"]).issue()
+        self.local().issue()
     }
 
     /// Issues a sound client certificate.
@@ -117,6 +117,11 @@ impl Authority {
     /// If a name isn't ASCII.
     pub fn identity(&self, names: &[&str]) -> IdentityBuilder<'_> {
         IdentityBuilder::new(&self.issuer, names)
+    }
+
+    /// To issue another certificate for this machine.
+    pub(crate) fn local(&self) -> IdentityBuilder<'_> {
+        self.identity(&["localhost", "127.0.0.1", "::1"])
     }
 
     /// To make an OCSP response for the certificate with this one's number. It need not have been signed by this

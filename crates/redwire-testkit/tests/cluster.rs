@@ -94,7 +94,9 @@ fn keys_move_one_at_a_time() {
         let ask = format!("ASK {slot} {}", set.node(to).addr());
         assert_eq!((get("{tag}1"), get("{tag}2")), (Err(ask.clone()), Ok("v".to_owned())));
         let both = set.node(from).command(&["MGET", "{tag}1", "{tag}2"]).unwrap_err();
-        assert!(both.starts_with("TRYAGAIN"), "{both}");
+        // Before Redis 7.0 that is for the other node to say.
+        let old = set.node(from).version() < (7, 0, 0);
+        assert!(both.starts_with(if old { "ASK" } else { "TRYAGAIN" }), "{both}");
         assert!(moving.move_one_key() && moving.move_one_key() && !moving.move_one_key());
         assert_eq!(get("{tag}2"), Err(ask));
         moving.end_move();

@@ -76,7 +76,7 @@ fn a_failover_is_told_by_all_sentinels() {
 #[test]
 fn another_takes_over_from_a_killed_master_which_comes_back_as_a_replica() {
     for builder in each() {
-        let set = builder.start();
+        let set = builder.hasty().start();
         let events = set.switch_events();
         set.nodes()[0].kill();
         let new = another_than(&set, 0);
@@ -135,7 +135,7 @@ fn passwords_and_users_of_both_kinds_hold() {
 #[test]
 fn through_proxies_everybody_can_be_cut_off() {
     for builder in each() {
-        let set = builder.proxied().start();
+        let set = builder.proxied().hasty().start();
         let master = &set.nodes()[0];
         assert_eq!(set.master(), master.proxy().addr());
         assert_ne!(set.master(), master.addr());
@@ -168,6 +168,19 @@ fn a_set_with_tls_speaks_nothing_else() {
         }
         let switch = set.failover();
         assert_ne!(switch.to, set.nodes()[0].address());
+    }
+}
+
+#[test]
+fn hasty_sentinels_send_a_former_master_after_the_new_one() {
+    for builder in each() {
+        let set = builder.hasty().start();
+        for _ in 0..3 {
+            let old = set.master_index();
+            set.failover();
+            set.wait_settled();
+            assert!(set.replicas().contains(&old));
+        }
     }
 }
 

@@ -31,7 +31,9 @@ pub struct ClusterSetBuilder {
 impl Default for ClusterSetBuilder {
     fn default() -> Self {
         // Replicas ask for all data as soon as they are there, and get it at once.
-        let server = Server::builder().node().arg("repl-diskless-sync-delay", "0");
+        // One that has had nothing from its primary, be it a ping, is shown to no client.
+        let server = Server::builder().node();
+        let server = server.arg("repl-diskless-sync-delay", "0").arg("repl-ping-replica-period", "1");
         let builder = Self {
             server,
             primaries: 3,

@@ -11,7 +11,7 @@ pub(super) struct View {
 /// How it sees one node, itself perhaps.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Seen {
-    id: String,
+    pub(super) id: String,
     address: String,
     flags: Vec<String>,
     /// The id of the node it follows, if it is a replica.

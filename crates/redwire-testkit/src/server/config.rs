@@ -90,7 +90,8 @@ impl ServerBuilder {
     ///
     /// As [`Authority::server`].
     pub fn tls(mut self, authority: &Authority) -> Self {
-        let Identity { cert_pem, key_pem, .. } = authority.server();
+        // The bus of a cluster asks for a client's certificate, whatever the port for clients does.
+        let Identity { cert_pem, key_pem, .. } = authority.local().peer().issue();
         self.tls = Some(Pems { cert: cert_pem, key: key_pem, authority: authority.pem().to_owned() });
         self
     }

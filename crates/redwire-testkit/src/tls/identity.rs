@@ -102,6 +102,12 @@ impl<'a> IdentityBuilder<'a> {
         self.usage(ExtendedKeyUsagePurpose::ClientAuth)
     }
 
+    /// For a server that is the client of other servers, too.
+    pub fn peer(mut self) -> Self {
+        self.params.extended_key_usages.push(ExtendedKeyUsagePurpose::ClientAuth);
+        self
+    }
+
     /// For a delegate that signs OCSP responses for the authority, in place of a server.
     pub fn ocsp_responder(self) -> Self {
         self.usage(ExtendedKeyUsagePurpose::OcspSigning)
