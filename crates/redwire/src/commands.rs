@@ -26,6 +26,7 @@ mod sentinel;
 mod server;
 mod sets;
 mod sorted_sets;
+mod streams;
 mod strings;
 
 // Each family's trait, and the options of its commands.
@@ -41,4 +42,5 @@ pub use sentinel::*;
 pub use server::*;
 pub use sets::*;
 pub use sorted_sets::*;
+pub use streams::*;
 pub use strings::*;

@@ -12,4 +12,5 @@ pub use crate::commands::SentinelCommands;
 pub use crate::commands::ServerCommands;
 pub use crate::commands::SetCommands;
 pub use crate::commands::SortedSetCommands;
+pub use crate::commands::StreamCommands;
 pub use crate::commands::StringCommands;

@@ -1,0 +1,301 @@
+//! Streams, and groups of consumers that share one.
+//!
+//! An entry that a group has delivered stays pending until it is acknowledged, so whoever takes over what a dead consumer left
+//! behind sees each entry at least once. Must not know how a wait is carried out: `BLOCK` is a word like others here.
+
+use std::time::Duration;
+
+use redwire_core::{Arg, Cmd, Reply, Run, facts};
+
+use super::keys::time::timeout_millis;
+
+mod entries;
+mod id;
+mod info;
+mod options;
+
+pub use entries::{AutoClaimed, Claimed, Entry, PendingEntry, PendingSummary};
+pub use id::StreamId;
+pub use info::{
+    ConsumerDetails, ConsumerInfo, ConsumerPending, GroupDetails, GroupInfo, GroupPending, StreamDetails,
+    StreamInfo,
+};
+pub use options::{
+    Trim, XaddOptions, XclaimOptions, XgroupOptions, XpendingOptions, XreadOptions, XreadgroupOptions,
+    XsetidOptions,
+};
+
+/// Streams.
+///
+/// The fields of an entry are read as `T`: a map, a list of pairs, or a type of your own. Where a method takes an ID, it takes
+/// a [`StreamId`] or one of the servers' own words, which stand there as constants.
+///
+/// ```
+/// use std::collections::HashMap;
+///
+/// use redwire::commands::{StreamId, XgroupOptions, XreadgroupOptions};
+/// use redwire::prelude::*;
+/// # let (batch, _) = redwire::Pipeline::record(|client| {
+///
+/// client.xgroup_create("jobs", "workers", StreamId::MIN, XgroupOptions::new().mkstream());
+/// client.xadd("jobs", [("kind", "mail"), ("to", "ann")]);
+/// let options = XreadgroupOptions::new().count(10);
+/// client.xreadgroup::<String, HashMap<String, String>>("workers", "one", "jobs", StreamId::UNDELIVERED, options);
+/// # });
+/// ```
+pub trait StreamCommands: Run {
+    /// Appends an entry of these fields and values, and gives the ID that the server chose.
+    /// [XADD](https://redis.io/docs/latest/commands/xadd/)
+    fn xadd(self, key: impl Arg, fields: impl Arg) -> Self::Out<StreamId> {
+        self.run(Cmd::of(&facts::XADD).arg(key).arg(StreamId::AUTO).arg(fields))
+    }
+
+    /// As [`xadd`](Self::xadd) with options; `None` where the stream does not exist and was not to be made.
+    /// [XADD](https://redis.io/docs/latest/commands/xadd/)
+    fn xadd_with(self, key: impl Arg, options: XaddOptions, fields: impl Arg) -> Self::Out<Option<StreamId>> {
+        self.run(Cmd::of(&facts::XADD).arg(key).arg(options).arg(fields))
+    }
+
+    /// How many entries there are. [XLEN](https://redis.io/docs/latest/commands/xlen/)
+    fn xlen(self, key: impl Arg) -> Self::Out<u64> {
+        self.run(Cmd::of(&facts::XLEN).arg(key))
+    }
+
+    /// The entries from `start` to `end`, both included; see [`StreamId::exclusive`] to leave one out.
+    /// [XRANGE](https://redis.io/docs/latest/commands/xrange/)
+    fn xrange<T: Reply>(self, key: impl Arg, start: impl Arg, end: impl Arg) -> Self::Out<Vec<Entry<T>>> {
+        self.run(Cmd::of(&facts::XRANGE).arg(key).arg(start).arg(end))
+    }
+
+    /// The first `count` of them at most. [XRANGE](https://redis.io/docs/latest/commands/xrange/)
+    fn xrange_count<T: Reply>(
+        self,
+        key: impl Arg,
+        start: impl Arg,
+        end: impl Arg,
+        count: u64,
+    ) -> Self::Out<Vec<Entry<T>>> {
+        self.run(Cmd::of(&facts::XRANGE).arg(key).arg(start).arg(end).named("COUNT", count))
+    }
+
+    /// The entries from `end` back to `start`, both included: the newest first.
+    /// [XREVRANGE](https://redis.io/docs/latest/commands/xrevrange/)
+    fn xrevrange<T: Reply>(self, key: impl Arg, end: impl Arg, start: impl Arg) -> Self::Out<Vec<Entry<T>>> {
+        self.run(Cmd::of(&facts::XREVRANGE).arg(key).arg(end).arg(start))
+    }
+
+    /// The newest `count` of them at most. [XREVRANGE](https://redis.io/docs/latest/commands/xrevrange/)
+    fn xrevrange_count<T: Reply>(
+        self,
+        key: impl Arg,
+        end: impl Arg,
+        start: impl Arg,
+        count: u64,
+    ) -> Self::Out<Vec<Entry<T>>> {
+        self.run(Cmd::of(&facts::XREVRANGE).arg(key).arg(end).arg(start).named("COUNT", count))
+    }
+
+    /// The entries after `ids`, one ID for each of `keys`, of those streams that have any; `None` if none has, or none came
+    /// within the wait.
+    ///
+    /// It changes nothing: a reply that is lost can be asked for again, from the last ID that was seen. Asked from
+    /// [`StreamId::LATEST`] it cannot: entries that come between two calls are missed. Read the last ID once, and go on from
+    /// what came. [XREAD](https://redis.io/docs/latest/commands/xread/)
+    fn xread<K: Reply, T: Reply>(
+        self,
+        keys: impl Arg,
+        ids: impl Arg,
+        options: XreadOptions,
+    ) -> Self::Out<Option<Vec<(K, Vec<Entry<T>>)>>> {
+        self.run(Cmd::of(&facts::XREAD).arg(options).arg("STREAMS").arg(keys).arg(ids))
+    }
+
+    /// Entries for `consumer` of `group`, from each of `keys`: with [`StreamId::UNDELIVERED`] such as nobody got yet, with an ID
+    /// those after it that this consumer got and did not acknowledge. `None` if there is nothing new.
+    ///
+    /// What was delivered is pending until [`xack`](Self::xack). If the reply is lost, or the call is given up just as entries
+    /// come, they are pending for this consumer all the same: it finds them by reading from [`StreamId::MIN`], anyone else by
+    /// [`xautoclaim`](Self::xautoclaim). With [`noack`](XreadgroupOptions::noack) they are gone.
+    /// [XREADGROUP](https://redis.io/docs/latest/commands/xreadgroup/)
+    fn xreadgroup<K: Reply, T: Reply>(
+        self,
+        group: impl Arg,
+        consumer: impl Arg,
+        keys: impl Arg,
+        ids: impl Arg,
+        options: XreadgroupOptions,
+    ) -> Self::Out<Option<Vec<(K, Vec<Entry<T>>)>>> {
+        let cmd = Cmd::of(&facts::XREADGROUP).arg("GROUP").arg(group).arg(consumer);
+        self.run(cmd.arg(options).arg("STREAMS").arg(keys).arg(ids))
+    }
+
+    /// Takes entries off the list of what is pending, and gives how many were on it.
+    /// [XACK](https://redis.io/docs/latest/commands/xack/)
+    fn xack(self, key: impl Arg, group: impl Arg, ids: impl Arg) -> Self::Out<u64> {
+        self.run(Cmd::of(&facts::XACK).arg(key).arg(group).arg(ids))
+    }
+
+    /// Deletes entries and gives how many there were. In groups they stay pending.
+    /// [XDEL](https://redis.io/docs/latest/commands/xdel/)
+    fn xdel(self, key: impl Arg, ids: impl Arg) -> Self::Out<u64> {
+        self.run(Cmd::of(&facts::XDEL).arg(key).arg(ids))
+    }
+
+    /// Deletes the oldest entries and gives how many they were. [XTRIM](https://redis.io/docs/latest/commands/xtrim/)
+    fn xtrim(self, key: impl Arg, trim: Trim) -> Self::Out<u64> {
+        self.run(Cmd::of(&facts::XTRIM).arg(key).arg(trim))
+    }
+
+    /// Sets the last ID of a stream. [XSETID](https://redis.io/docs/latest/commands/xsetid/)
+    fn xsetid(self, key: impl Arg, id: impl Arg, options: XsetidOptions) -> Self::Out<()> {
+        self.run(Cmd::of(&facts::XSETID).arg(key).arg(id).arg(options))
+    }
+
+    /// Makes a group that begins after `id`: [`StreamId::MIN`] for all entries, [`StreamId::LATEST`] for those to come. The
+    /// server's error `BUSYGROUP` says that it exists. [XGROUP CREATE](https://redis.io/docs/latest/commands/xgroup-create/)
+    fn xgroup_create(
+        self,
+        key: impl Arg,
+        group: impl Arg,
+        id: impl Arg,
+        options: XgroupOptions,
+    ) -> Self::Out<()> {
+        self.run(Cmd::of(&facts::XGROUP_CREATE).arg(key).arg(group).arg(id).arg(options))
+    }
+
+    /// Lets a group go on after `id`; `entries_read` is how many entries count as read by then (Redis 7.0).
+    /// [XGROUP SETID](https://redis.io/docs/latest/commands/xgroup-setid/)
+    fn xgroup_setid(
+        self,
+        key: impl Arg,
+        group: impl Arg,
+        id: impl Arg,
+        entries_read: Option<u64>,
+    ) -> Self::Out<()> {
+        let cmd = Cmd::of(&facts::XGROUP_SETID).arg(key).arg(group).arg(id);
+        self.run(cmd.named("ENTRIESREAD", entries_read))
+    }
+
+    /// Deletes a group with all that is pending; whether there was one.
+    /// [XGROUP DESTROY](https://redis.io/docs/latest/commands/xgroup-destroy/)
+    fn xgroup_destroy(self, key: impl Arg, group: impl Arg) -> Self::Out<bool> {
+        self.run(Cmd::of(&facts::XGROUP_DESTROY).arg(key).arg(group))
+    }
+
+    /// Makes a consumer, which reading does by itself; whether there was none.
+    /// [XGROUP CREATECONSUMER](https://redis.io/docs/latest/commands/xgroup-createconsumer/)
+    fn xgroup_createconsumer(self, key: impl Arg, group: impl Arg, consumer: impl Arg) -> Self::Out<bool> {
+        self.run(Cmd::of(&facts::XGROUP_CREATECONSUMER).arg(key).arg(group).arg(consumer))
+    }
+
+    /// Deletes a consumer and gives how many entries were pending for it. **Those are lost to the group**: have them claimed
+    /// before. [XGROUP DELCONSUMER](https://redis.io/docs/latest/commands/xgroup-delconsumer/)
+    fn xgroup_delconsumer(self, key: impl Arg, group: impl Arg, consumer: impl Arg) -> Self::Out<u64> {
+        self.run(Cmd::of(&facts::XGROUP_DELCONSUMER).arg(key).arg(group).arg(consumer))
+    }
+
+    /// What is pending in a group, in short. [XPENDING](https://redis.io/docs/latest/commands/xpending/)
+    fn xpending(self, key: impl Arg, group: impl Arg) -> Self::Out<PendingSummary> {
+        self.run(Cmd::of(&facts::XPENDING).arg(key).arg(group))
+    }
+
+    /// Up to `count` pending entries from `start` to `end`, both included.
+    /// [XPENDING](https://redis.io/docs/latest/commands/xpending/)
+    fn xpending_range(
+        self,
+        key: impl Arg,
+        group: impl Arg,
+        start: impl Arg,
+        end: impl Arg,
+        count: u64,
+        options: XpendingOptions,
+    ) -> Self::Out<Vec<PendingEntry>> {
+        let cmd = Cmd::of(&facts::XPENDING).arg(key).arg(group).arg(options.idle_words());
+        self.run(cmd.arg(start).arg(end).arg(count).arg(options.consumer))
+    }
+
+    /// Makes `consumer` the one for whom these entries are pending, if they have been for `min_idle`, and gives them.
+    /// [XCLAIM](https://redis.io/docs/latest/commands/xclaim/)
+    fn xclaim<T: Reply>(
+        self,
+        key: impl Arg,
+        group: impl Arg,
+        consumer: impl Arg,
+        min_idle: Duration,
+        ids: impl Arg,
+        options: XclaimOptions,
+    ) -> Self::Out<Claimed<T>> {
+        let cmd = Cmd::of(&facts::XCLAIM).arg(key).arg(group).arg(consumer);
+        self.run(cmd.arg(timeout_millis(min_idle)).arg(ids).arg(options))
+    }
+
+    /// As [`xclaim`](Self::xclaim), with the IDs alone; it does not count as a delivery.
+    /// [XCLAIM](https://redis.io/docs/latest/commands/xclaim/)
+    fn xclaim_justid(
+        self,
+        key: impl Arg,
+        group: impl Arg,
+        consumer: impl Arg,
+        min_idle: Duration,
+        ids: impl Arg,
+        options: XclaimOptions,
+    ) -> Self::Out<Vec<StreamId>> {
+        let cmd = Cmd::of(&facts::XCLAIM).arg(key).arg(group).arg(consumer);
+        self.run(cmd.arg(timeout_millis(min_idle)).arg(ids).arg(options).arg("JUSTID"))
+    }
+
+    /// Looks at up to ten times `count` pending entries from `start` on, and makes `consumer` the one for whom up to `count` of
+    /// them are pending: those that have been for `min_idle`, which is how long a consumer may work on one. It gives them, and
+    /// where to go on; [`StreamId::MIN`] there means that the end was reached.
+    /// [XAUTOCLAIM](https://redis.io/docs/latest/commands/xautoclaim/)
+    fn xautoclaim<T: Reply>(
+        self,
+        key: impl Arg,
+        group: impl Arg,
+        consumer: impl Arg,
+        min_idle: Duration,
+        start: impl Arg,
+        count: u64,
+    ) -> Self::Out<AutoClaimed<Entry<T>>> {
+        let cmd = Cmd::of(&facts::XAUTOCLAIM).arg(key).arg(group).arg(consumer);
+        self.run(cmd.arg(timeout_millis(min_idle)).arg(start).named("COUNT", count))
+    }
+
+    /// As [`xautoclaim`](Self::xautoclaim), with the IDs alone; it does not count as a delivery.
+    /// [XAUTOCLAIM](https://redis.io/docs/latest/commands/xautoclaim/)
+    fn xautoclaim_justid(
+        self,
+        key: impl Arg,
+        group: impl Arg,
+        consumer: impl Arg,
+        min_idle: Duration,
+        start: impl Arg,
+        count: u64,
+    ) -> Self::Out<AutoClaimed<StreamId>> {
+        let cmd = Cmd::of(&facts::XAUTOCLAIM).arg(key).arg(group).arg(consumer);
+        self.run(cmd.arg(timeout_millis(min_idle)).arg(start).named("COUNT", count).arg("JUSTID"))
+    }
+
+    /// What the server knows about a stream. [XINFO STREAM](https://redis.io/docs/latest/commands/xinfo-stream/)
+    fn xinfo_stream<T: Reply>(self, key: impl Arg) -> Self::Out<StreamInfo<T>> {
+        self.run(Cmd::of(&facts::XINFO_STREAM).arg(key))
+    }
+
+    /// All of it: up to `count` entries, groups with up to so many pending entries, and their consumers; 0 for no limit.
+    /// [XINFO STREAM](https://redis.io/docs/latest/commands/xinfo-stream/)
+    fn xinfo_stream_full<T: Reply>(self, key: impl Arg, count: u64) -> Self::Out<StreamDetails<T>> {
+        self.run(Cmd::of(&facts::XINFO_STREAM).arg(key).arg("FULL").named("COUNT", count))
+    }
+
+    /// The groups of a stream. [XINFO GROUPS](https://redis.io/docs/latest/commands/xinfo-groups/)
+    fn xinfo_groups(self, key: impl Arg) -> Self::Out<Vec<GroupInfo>> {
+        self.run(Cmd::of(&facts::XINFO_GROUPS).arg(key))
+    }
+
+    /// The consumers of a group. [XINFO CONSUMERS](https://redis.io/docs/latest/commands/xinfo-consumers/)
+    fn xinfo_consumers(self, key: impl Arg, group: impl Arg) -> Self::Out<Vec<ConsumerInfo>> {
+        self.run(Cmd::of(&facts::XINFO_CONSUMERS).arg(key).arg(group))
+    }
+}
+
+impl<T: Run> StreamCommands for T {}

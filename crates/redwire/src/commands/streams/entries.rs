@@ -1,0 +1,195 @@
+//! Entries, those that are pending, and those that were claimed. Servers leave out what was deleted in ways of their own: here
+//! it is the same for all.
+
+use std::ops::Deref;
+use std::time::Duration;
+
+use redwire_core::{Items, Lossy, Reader, Reply, Result, Value};
+
+use super::StreamId;
+
+/// An entry of a stream.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Entry<T> {
+    /// Its ID.
+    pub id: StreamId,
+    /// Its fields and values. An entry that was deleted while it was pending has none: that is `None` for an `Option`, and for
+    /// other types as if they were empty.
+    pub fields: T,
+}
+
+impl<T: Reply> Reply for Entry<T> {
+    fn decode(reader: &mut Reader<'_>) -> Result<Self> {
+        let mut items = reader.items()?;
+        let id = StreamId::decode_item(reader, &mut items)?;
+        items.take(1, reader)?;
+        let fields = if reader.is_null()? { absent(reader)? } else { T::decode(reader)? };
+        skip_rest(reader, &mut items)?;
+        Ok(Self { id, fields })
+    }
+}
+
+/// What nil is to a `T`: nil, or else nothing.
+fn absent<T: Reply>(reader: &mut Reader<'_>) -> Result<T> {
+    reader.skip()?;
+    Reader::read(b"_\r\n").or_else(|_| Reader::read(b"*0\r\n"))
+}
+
+/// What was claimed: a slice of [`Entry`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Claimed<T>(Vec<Entry<T>>);
+
+impl<T> Deref for Claimed<T> {
+    type Target = [Entry<T>];
+
+    fn deref(&self) -> &[Entry<T>] {
+        &self.0
+    }
+}
+
+impl<T> IntoIterator for Claimed<T> {
+    type Item = Entry<T>;
+    type IntoIter = std::vec::IntoIter<Entry<T>>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
+    }
+}
+
+impl<T: Reply> Reply for Claimed<T> {
+    fn decode(reader: &mut Reader<'_>) -> Result<Self> {
+        present(reader).map(Self)
+    }
+}
+
+/// What was claimed among the entries that somebody left pending; `E` is an [`Entry`] or its [`StreamId`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct AutoClaimed<E> {
+    /// Where to go on looking; [`StreamId::MIN`] when all were looked at.
+    pub next: StreamId,
+    /// What is pending for the caller now.
+    pub entries: Vec<E>,
+    /// What is pending no longer, because it was deleted from the stream (Redis 7.0; before, it stays pending for the caller and
+    /// is not told).
+    pub deleted: Vec<StreamId>,
+}
+
+impl<E: Reply> Reply for AutoClaimed<E> {
+    fn decode(reader: &mut Reader<'_>) -> Result<Self> {
+        let mut items = reader.items()?;
+        let next = StreamId::decode_item(reader, &mut items)?;
+        items.take(1, reader)?;
+        let entries = present(reader)?;
+        let deleted = if items.more(reader)? { Vec::decode_item(reader, &mut items)? } else { Vec::new() };
+        skip_rest(reader, &mut items)?;
+        Ok(Self { next, entries, deleted })
+    }
+}
+
+/// The items of a list that are not nil: Redis 6.2 has nil in place of an entry that was deleted.
+fn present<E: Reply>(reader: &mut Reader<'_>) -> Result<Vec<E>> {
+    Vec::<Option<E>>::decode(reader).map(|list| list.into_iter().flatten().collect())
+}
+
+/// What is pending in a group, in short.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PendingSummary {
+    /// How many entries.
+    pub count: u64,
+    /// The first of them.
+    pub first: Option<StreamId>,
+    /// The last of them.
+    pub last: Option<StreamId>,
+    /// The consumers that have any, and how many.
+    pub consumers: Vec<(String, u64)>,
+}
+
+impl Reply for PendingSummary {
+    fn decode(reader: &mut Reader<'_>) -> Result<Self> {
+        let mut items = reader.items()?;
+        let summary = Self {
+            count: u64::decode_item(reader, &mut items)?,
+            first: Option::decode_item(reader, &mut items)?,
+            last: Option::decode_item(reader, &mut items)?,
+            consumers: Option::<Vec<(Lossy, u64)>>::decode_item(reader, &mut items)?
+                .unwrap_or_default()
+                .into_iter()
+                .map(|(name, count)| (name.0, count))
+                .collect(),
+        };
+        skip_rest(reader, &mut items)?;
+        Ok(summary)
+    }
+}
+
+/// An entry that was delivered and not acknowledged.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PendingEntry {
+    /// Its ID.
+    pub id: StreamId,
+    /// For whom it is pending.
+    pub consumer: String,
+    /// How long ago it was delivered last.
+    pub idle: Duration,
+    /// How often it was delivered.
+    pub deliveries: u64,
+}
+
+impl Reply for PendingEntry {
+    fn decode(reader: &mut Reader<'_>) -> Result<Self> {
+        let mut items = reader.items()?;
+        let entry = Self {
+            id: StreamId::decode_item(reader, &mut items)?,
+            consumer: Lossy::decode_item(reader, &mut items)?.0,
+            idle: Duration::from_millis(u64::decode_item(reader, &mut items)?),
+            deliveries: u64::decode_item(reader, &mut items)?,
+        };
+        skip_rest(reader, &mut items)?;
+        Ok(entry)
+    }
+}
+
+/// Newer servers append to their lists.
+pub(super) fn skip_rest(reader: &mut Reader<'_>, items: &mut Items) -> Result<()> {
+    while items.more(reader)? {
+        Value::decode_item(reader, items)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use super::*;
+
+    #[test]
+    fn an_entry_that_was_deleted_has_no_fields() {
+        for nil in ["*-1\r\n", "$-1\r\n", "_\r\n"] {
+            let frame = format!("*2\r\n$3\r\n1-2\r\n{nil}");
+            let entry: Entry<Option<Vec<String>>> = Reader::read(frame.as_bytes()).unwrap();
+            assert_eq!((entry.id, entry.fields), (StreamId::new(1, 2), None));
+            let entry: Entry<HashMap<String, String>> = Reader::read(frame.as_bytes()).unwrap();
+            assert!(entry.fields.is_empty());
+        }
+    }
+
+    #[test]
+    fn what_a_newer_server_appends_is_passed_over() {
+        let frame = b"*4\r\n$3\r\n1-2\r\n*2\r\n$1\r\na\r\n$1\r\nb\r\n:7\r\n:1\r\n";
+        let entry: Entry<Vec<(String, String)>> = Reader::read(frame).unwrap();
+        assert_eq!(entry.fields, [("a".to_owned(), "b".to_owned())]);
+    }
+
+    #[test]
+    fn old_servers_claim_nil_for_what_was_deleted() {
+        let frame = b"*2\r\n$3\r\n0-0\r\n*2\r\n*-1\r\n*2\r\n$3\r\n1-2\r\n*0\r\n";
+        let claimed: AutoClaimed<Entry<Vec<String>>> = Reader::read(frame).unwrap();
+        assert_eq!(claimed.entries.len(), 1);
+        assert!(claimed.deleted.is_empty());
+    }
+}

@@ -1,0 +1,379 @@
+//! What may be said about adding, reading, trimming and claiming.
+
+use std::time::{Duration, SystemTime};
+
+use redwire_core::{Arg, Args};
+
+use super::StreamId;
+use crate::commands::keys::time::{timeout_millis, unix_millis};
+
+/// How much of a stream is kept.
+///
+/// ```
+/// use redwire::commands::{Trim, XaddOptions};
+/// use redwire::prelude::*;
+/// # let (batch, _) = redwire::Pipeline::record(|client| {
+///
+/// // About a million entries, and no more than that by a page of the server's.
+/// client.xadd_with("log", XaddOptions::new().trim(Trim::maxlen(1_000_000).approximate()), ("line", "…"));
+/// # });
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct Trim {
+    keep: Keep,
+    approximate: bool,
+    limit: Option<u64>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Keep {
+    Newest(u64),
+    From(StreamId),
+}
+
+impl Trim {
+    /// The newest `count` entries stay.
+    #[must_use]
+    pub fn maxlen(count: u64) -> Self {
+        Self { keep: Keep::Newest(count), approximate: false, limit: None }
+    }
+
+    /// Entries from `id` on stay.
+    #[must_use]
+    pub fn minid(id: StreamId) -> Self {
+        Self { keep: Keep::From(id), approximate: false, limit: None }
+    }
+
+    /// Some more may stay, which is cheaper for the server (`~`).
+    #[must_use]
+    pub fn approximate(mut self) -> Self {
+        self.approximate = true;
+        self
+    }
+
+    /// As [`approximate`](Self::approximate), and no more than `count` entries are deleted at a time; 0 for any number. The
+    /// servers' default is a hundred of their pages.
+    #[must_use]
+    pub fn limit(mut self, count: u64) -> Self {
+        self.approximate = true;
+        self.limit = Some(count);
+        self
+    }
+}
+
+impl Arg for Trim {
+    fn write(&self, args: &mut Args) {
+        let mark = if self.approximate { "~" } else { "=" };
+        match self.keep {
+            Keep::Newest(count) => ("MAXLEN", mark, count).write(args),
+            Keep::From(id) => ("MINID", mark, id).write(args),
+        }
+        self.limit.write_named("LIMIT", args);
+    }
+}
+
+/// How an entry is added.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct XaddOptions {
+    nomkstream: bool,
+    trim: Option<Trim>,
+    id: Option<StreamId>,
+}
+
+impl XaddOptions {
+    /// With an ID that the server chooses, to a stream that is made if need be.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Only to a stream that exists.
+    #[must_use]
+    pub fn nomkstream(mut self) -> Self {
+        self.nomkstream = true;
+        self
+    }
+
+    /// Deletes old entries, too.
+    #[must_use]
+    pub fn trim(mut self, trim: Trim) -> Self {
+        self.trim = Some(trim);
+        self
+    }
+
+    /// With this ID, which must be greater than all before. With it, adding the same twice is refused, so a caller in doubt
+    /// may try again.
+    #[must_use]
+    pub fn id(mut self, id: StreamId) -> Self {
+        self.id = Some(id);
+        self
+    }
+}
+
+impl Arg for XaddOptions {
+    /// The words before the fields.
+    fn write(&self, args: &mut Args) {
+        (self.nomkstream.then_some("NOMKSTREAM"), self.trim).write(args);
+        match self.id {
+            Some(id) => id.write(args),
+            None => StreamId::AUTO.write(args),
+        }
+    }
+}
+
+/// How streams are read.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct XreadOptions {
+    count: Option<u64>,
+    block: Option<Duration>,
+}
+
+impl XreadOptions {
+    /// All there is, without waiting.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Up to so many entries of each stream.
+    #[must_use]
+    pub fn count(mut self, count: u64) -> Self {
+        self.count = Some(count);
+        self
+    }
+
+    /// Waits for entries if there are none; zero for ever. The call has a connection to itself meanwhile, and this time on top
+    /// of its deadline.
+    #[must_use]
+    pub fn block(mut self, wait: Duration) -> Self {
+        self.block = Some(wait);
+        self
+    }
+}
+
+impl Arg for XreadOptions {
+    fn write(&self, args: &mut Args) {
+        self.count.write_named("COUNT", args);
+        self.block.map(timeout_millis).write_named("BLOCK", args);
+    }
+}
+
+/// How a consumer of a group reads.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct XreadgroupOptions {
+    read: XreadOptions,
+    noack: bool,
+}
+
+impl XreadgroupOptions {
+    /// All there is, without waiting.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Up to so many entries of each stream.
+    #[must_use]
+    pub fn count(mut self, count: u64) -> Self {
+        self.read = self.read.count(count);
+        self
+    }
+
+    /// Waits for entries if there are none; zero for ever. The call has a connection to itself meanwhile, and this time on top
+    /// of its deadline.
+    #[must_use]
+    pub fn block(mut self, wait: Duration) -> Self {
+        self.read = self.read.block(wait);
+        self
+    }
+
+    /// What is delivered counts as acknowledged: entries whose reply is lost are lost.
+    #[must_use]
+    pub fn noack(mut self) -> Self {
+        self.noack = true;
+        self
+    }
+}
+
+impl Arg for XreadgroupOptions {
+    fn write(&self, args: &mut Args) {
+        (self.read, self.noack.then_some("NOACK")).write(args);
+    }
+}
+
+/// How a group is made.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct XgroupOptions {
+    mkstream: bool,
+    entries_read: Option<u64>,
+}
+
+impl XgroupOptions {
+    /// Of a stream that exists.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Makes the stream if need be.
+    #[must_use]
+    pub fn mkstream(mut self) -> Self {
+        self.mkstream = true;
+        self
+    }
+
+    /// So many entries count as read already, from which the server tells how far the group is behind (Redis 7.0).
+    #[must_use]
+    pub fn entries_read(mut self, count: u64) -> Self {
+        self.entries_read = Some(count);
+        self
+    }
+}
+
+impl Arg for XgroupOptions {
+    fn write(&self, args: &mut Args) {
+        self.mkstream.then_some("MKSTREAM").write(args);
+        self.entries_read.write_named("ENTRIESREAD", args);
+    }
+}
+
+/// What else is set with the last ID of a stream.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct XsetidOptions {
+    entries_added: Option<u64>,
+    max_deleted_id: Option<StreamId>,
+}
+
+impl XsetidOptions {
+    /// Nothing.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// How many entries were ever added (Redis 7.0).
+    #[must_use]
+    pub fn entries_added(mut self, count: u64) -> Self {
+        self.entries_added = Some(count);
+        self
+    }
+
+    /// The greatest ID that was ever deleted (Redis 7.0).
+    #[must_use]
+    pub fn max_deleted_id(mut self, id: StreamId) -> Self {
+        self.max_deleted_id = Some(id);
+        self
+    }
+}
+
+impl Arg for XsetidOptions {
+    fn write(&self, args: &mut Args) {
+        self.entries_added.write_named("ENTRIESADDED", args);
+        self.max_deleted_id.write_named("MAXDELETEDID", args);
+    }
+}
+
+/// Which pending entries are told.
+#[derive(Clone, Debug, Default)]
+pub struct XpendingOptions {
+    idle: Option<Duration>,
+    pub(super) consumer: Option<Vec<u8>>,
+}
+
+impl XpendingOptions {
+    /// All of them.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Those delivered at least so long ago.
+    #[must_use]
+    pub fn idle(mut self, idle: Duration) -> Self {
+        self.idle = Some(idle);
+        self
+    }
+
+    /// Those of this consumer.
+    #[must_use]
+    pub fn consumer(mut self, consumer: impl AsRef<[u8]>) -> Self {
+        self.consumer = Some(consumer.as_ref().to_vec());
+        self
+    }
+
+    /// The words before the range.
+    pub(super) fn idle_words(&self) -> Option<(&'static str, u64)> {
+        self.idle.map(|idle| ("IDLE", timeout_millis(idle)))
+    }
+}
+
+/// How entries are claimed.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct XclaimOptions {
+    idle: Option<Idle>,
+    deliveries: Option<u64>,
+    force: bool,
+    last_id: Option<StreamId>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Idle {
+    For(Duration),
+    Since(SystemTime),
+}
+
+impl XclaimOptions {
+    /// As if they were delivered now.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// As if they were delivered so long ago.
+    #[must_use]
+    pub fn idle(mut self, idle: Duration) -> Self {
+        self.idle = Some(Idle::For(idle));
+        self
+    }
+
+    /// As if they were delivered at this moment.
+    #[must_use]
+    pub fn time(mut self, time: SystemTime) -> Self {
+        self.idle = Some(Idle::Since(time));
+        self
+    }
+
+    /// As if they were delivered so often; otherwise this counts as one more delivery.
+    #[must_use]
+    pub fn retrycount(mut self, deliveries: u64) -> Self {
+        self.deliveries = Some(deliveries);
+        self
+    }
+
+    /// Also such as were pending for nobody, if they are in the stream.
+    #[must_use]
+    pub fn force(mut self) -> Self {
+        self.force = true;
+        self
+    }
+
+    /// Sets the group's last delivered ID, if this is greater.
+    #[must_use]
+    pub fn lastid(mut self, id: StreamId) -> Self {
+        self.last_id = Some(id);
+        self
+    }
+}
+
+impl Arg for XclaimOptions {
+    fn write(&self, args: &mut Args) {
+        match self.idle {
+            Some(Idle::For(idle)) => timeout_millis(idle).write_named("IDLE", args),
+            Some(Idle::Since(time)) => unix_millis(time).write_named("TIME", args),
+            None => {}
+        }
+        self.deliveries.write_named("RETRYCOUNT", args);
+        self.force.then_some("FORCE").write(args);
+        self.last_id.write_named("LASTID", args);
+    }
+}
