@@ -1,6 +1,7 @@
 //! The blocking client. It only waits: what to do about a failure is decided in `redwire-core`.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use redwire_core::call::{self, Call, Piped};
@@ -11,6 +12,7 @@ use redwire_core::{Arg, Cmd, Pipeline, Reply, Result, Run, Slots, facts};
 use super::connection::OnConnect;
 use super::events::Events;
 use super::lane::Lane;
+use super::monitor::Monitor;
 use super::pool::Pool;
 use super::scan::Scan;
 use crate::scanning::{ScanOptions, Scanning};
@@ -116,6 +118,15 @@ impl Client {
     #[must_use]
     pub fn events(&self) -> Events {
         self.pool().events()
+    }
+
+    /// Shows every command that the server executes, over a connection of its own that the end of this client does not end; see
+    /// [`Monitor`].
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect); also the server's, if this user may not listen.
+    pub fn monitor(&self) -> Result<Monitor> {
+        Monitor::to(Arc::clone(self.pool().target()))
     }
 
     /// Takes no more calls, from whichever clone, and waits until those under way are answered, but no longer than `limit`. Then

@@ -18,6 +18,7 @@ use tokio::time::Sleep;
 use super::connection::{OnConnect, Pending};
 use super::events::Events;
 use super::lane::Lane;
+use super::monitor::Monitor;
 use super::pool::Pool;
 use super::pubsub::PubSub;
 use super::scan::Scan;
@@ -137,6 +138,15 @@ impl Client {
     #[must_use]
     pub fn events(&self) -> Events {
         self.pool.events()
+    }
+
+    /// Shows every command that the server executes, over a connection of its own that the end of this client does not end; see
+    /// [`Monitor`].
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect); also the server's, if this user may not listen.
+    pub async fn monitor(&self) -> Result<Monitor> {
+        Monitor::to(Arc::clone(self.pool.target())).await
     }
 
     /// Takes no more calls, from whichever clone, and waits until those under way are answered, but no longer than `limit`. Then

@@ -17,6 +17,15 @@ impl Wire {
         Ok((writer, Arc::clone(self.stream.socket()), self.version))
     }
 
+    /// Writes bytes whose answer comes unasked for, as far as the link knows.
+    pub(in crate::blocking) fn say(&mut self, bytes: &[u8], deadline: Option<Instant>) -> Result<()> {
+        self.outbox.copy(bytes);
+        while !self.outbox.is_empty() {
+            self.write(deadline)?;
+        }
+        Ok(())
+    }
+
     /// Reads once before `deadline`, and gives what came whole.
     #[inline]
     pub(in crate::blocking) fn receive_frames(

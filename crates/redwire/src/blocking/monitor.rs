@@ -1,0 +1,159 @@
+//! MONITOR, for a thread that listens. It only waits; what a line says, and whether the server still lives, is decided in
+//! `redwire-core`.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use redwire_core::config::Config;
+use redwire_core::monitor::{Feed, MonitorEntry};
+use redwire_core::{Error, Outcome, Result};
+
+use super::wire::Wire;
+use crate::target::Target;
+
+/// Every command that a server executes, as an iterator that waits for the next one, over a connection of its own.
+///
+/// A line that cannot be read is an error of the kind [`Decode`](crate::ErrorKind::Decode) that shows it, and the next entry
+/// comes all the same. Any other error ends the iterator: the connection is lost, or the server has been silent for twice
+/// [`health_check_interval`](crate::config::ConfigBuilder::health_check_interval), though it was asked. It is not made anew,
+/// since nobody could tell what was missed meanwhile; who wants to go on begins again. Dropping it closes the connection.
+///
+/// **It costs the server a lot**: all it does is written to each listener, and kept in its memory for one that does not read.
+/// Commands of administrators, and those that would show a secret, are not shown or say `(redacted)`.
+///
+/// ```no_run
+/// # let client = redwire::blocking::Client::connect("redis://localhost")?;
+/// for entry in client.monitor()? {
+///     let entry = entry?;
+///     println!("{:?} in {}: {}", entry.client, entry.db, entry.command[0].escape_ascii());
+/// }
+/// # Ok::<(), redwire::Error>(())
+/// ```
+pub struct Monitor {
+    target: Arc<Target>,
+    wire: Option<Wire>,
+    feed: Feed,
+    /// The process that connected.
+    process: u32,
+}
+
+impl Monitor {
+    /// Listens to the server that `url` names.
+    ///
+    /// # Errors
+    /// A bad URL, a connection that cannot be made, or no answer in time; the server's error, if this user may not listen.
+    pub fn connect(url: &str) -> Result<Self> {
+        Self::open(Config::from_url(url)?)
+    }
+
+    /// Listens as `config` says.
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect).
+    pub fn open(config: Config) -> Result<Self> {
+        Self::to(Target::new(config)?)
+    }
+
+    pub(super) fn to(target: Arc<Target>) -> Result<Self> {
+        let config = target.config();
+        let deadline = config.timeout().and_then(|limit| Instant::now().checked_add(limit));
+        let wire = Wire::connect(&target, None, deadline)?;
+        let mut feed = Feed::new(config.health_check_interval(), fastrand::u64(..));
+        feed.handle_connected(Instant::now());
+        let mut monitor = Self { target, wire: Some(wire), feed, process: std::process::id() };
+        while !monitor.feed.is_listening() {
+            let received = monitor.receive(deadline).and_then(|heard| match heard {
+                false if is_over(deadline) => Err(Error::timeout(Outcome::MaybeExecuted)),
+                _ => Ok(()),
+            });
+            received.map_err(|error| monitor.lose(error).with_command("MONITOR"))?;
+        }
+        Ok(monitor)
+    }
+
+    /// The next entry, if one comes within `limit`.
+    pub fn next_within(&mut self, limit: Duration) -> Option<Result<MonitorEntry>> {
+        self.next_by(Instant::now().checked_add(limit))
+    }
+
+    fn next_by(&mut self, deadline: Option<Instant>) -> Option<Result<MonitorEntry>> {
+        self.leave_parent();
+        loop {
+            if let Some(entry) = self.feed.poll_entry() {
+                return Some(entry.map_err(|error| self.target.locate(error)));
+            }
+            self.wire.as_ref()?;
+            match self.receive(deadline) {
+                Ok(false) if is_over(deadline) => return None,
+                Ok(_) => {}
+                Err(error) => return Some(Err(self.lose(error))),
+            }
+        }
+    }
+
+    /// Writes what is to be written, and reads once; says whether anything came before `deadline` and before the time for a
+    /// question.
+    fn receive(&mut self, deadline: Option<Instant>) -> Result<bool> {
+        let Some(wire) = &mut self.wire else { return Ok(false) };
+        let tick = self.feed.poll_timeout();
+        while let Some(bytes) = self.feed.poll_transmit() {
+            wire.say(&bytes, tick.or(deadline))?;
+        }
+        // What has come already is taken even by those who would not wait, or come late.
+        let soon = Instant::now() + LEAST_WAIT;
+        let until = [deadline, tick].into_iter().flatten().min().map(|until| until.max(soon));
+        match wire.receive_frames(until) {
+            Ok(Some(frames)) => self.feed.handle_frames(frames).map(|()| true),
+            Ok(None) => Ok(true),
+            Err(error) if error.is_timeout() => {
+                self.feed.handle_timeout(Instant::now())?;
+                Ok(false)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn lose(&mut self, error: Error) -> Error {
+        if let Some(mut wire) = self.wire.take() {
+            wire.lose(&error);
+        }
+        self.target.locate(error)
+    }
+
+    /// What a forked child inherits is the parent's: it is dropped, and nothing is said.
+    fn leave_parent(&mut self) {
+        if self.process != std::process::id()
+            && let Some(mut wire) = self.wire.take()
+        {
+            wire.disown();
+        }
+    }
+}
+
+/// A read that may not wait at all would read nothing.
+const LEAST_WAIT: Duration = Duration::from_millis(1);
+
+fn is_over(deadline: Option<Instant>) -> bool {
+    deadline.is_some_and(|deadline| deadline <= Instant::now())
+}
+
+impl Iterator for Monitor {
+    type Item = Result<MonitorEntry>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.next_by(None)
+    }
+}
+
+impl Drop for Monitor {
+    fn drop(&mut self) {
+        self.leave_parent();
+    }
+}
+
+impl fmt::Debug for Monitor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Monitor").field("wire", &self.wire).finish_non_exhaustive()
+    }
+}

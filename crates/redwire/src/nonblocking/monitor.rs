@@ -1,0 +1,177 @@
+//! MONITOR, for a task that listens. It only waits; what a line says, and whether the server still lives, is decided in
+//! `redwire-core`.
+
+use std::fmt;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+
+use futures_core::Stream;
+use redwire_core::config::Config;
+use redwire_core::monitor::{Feed, MonitorEntry};
+use redwire_core::outbox::Outbox;
+use redwire_core::{Error, Outcome, Result};
+use tokio::time::{Sleep, sleep_until};
+
+use super::before;
+use super::wire::Wire;
+use crate::events::EventKind;
+use crate::setup;
+use crate::target::Target;
+
+/// Every command that a server executes, as a stream of entries, over a connection of its own.
+///
+/// A line that cannot be read is an error of the kind [`Decode`](crate::ErrorKind::Decode) that shows it, and the next entry
+/// comes all the same. Any other error ends the stream: the connection is lost, or the server has been silent for twice
+/// [`health_check_interval`](crate::config::ConfigBuilder::health_check_interval), though it was asked. It is not made anew,
+/// since nobody could tell what was missed meanwhile; who wants to go on begins again. Dropping it closes the connection.
+///
+/// **It costs the server a lot**: all it does is written to each listener, and kept in its memory for one that does not read.
+/// Commands of administrators, and those that would show a secret, are not shown or say `(redacted)`.
+///
+/// ```no_run
+/// # async fn example(client: redwire::Client) -> redwire::Result<()> {
+/// let mut monitor = client.monitor().await?;
+/// while let Some(entry) = monitor.next().await {
+///     let entry = entry?;
+///     println!("{:?} in {}: {}", entry.client, entry.db, entry.command[0].escape_ascii());
+/// }
+/// # Ok(())
+/// # }
+/// ```
+pub struct Monitor {
+    target: Arc<Target>,
+    wire: Option<Wire>,
+    feed: Feed,
+    outbox: Outbox,
+    timer: Option<Pin<Box<Sleep>>>,
+    /// The process that connected.
+    process: u32,
+}
+
+impl Monitor {
+    /// Listens to the server that `url` names.
+    ///
+    /// # Errors
+    /// A bad URL, a connection that cannot be made, or no answer in time; the server's error, if this user may not listen.
+    pub async fn connect(url: &str) -> Result<Self> {
+        Self::open(Config::from_url(url)?).await
+    }
+
+    /// Listens as `config` says.
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect).
+    pub async fn open(config: Config) -> Result<Self> {
+        Self::to(Target::new(config)?).await
+    }
+
+    pub(super) async fn to(target: Arc<Target>) -> Result<Self> {
+        let config = target.config();
+        let deadline = config.timeout().and_then(|limit| Instant::now().checked_add(limit));
+        let wire = Wire::connect(&target, deadline).await?;
+        let mut feed = Feed::new(config.health_check_interval(), fastrand::u64(..));
+        feed.handle_connected(Instant::now());
+        let process = std::process::id();
+        let mut monitor =
+            Self { target, wire: Some(wire), feed, outbox: Outbox::default(), timer: None, process };
+        while !monitor.feed.is_listening() {
+            let received = before(deadline, poll_fn(|cx| monitor.poll_receive(cx))).await;
+            received
+                .unwrap_or_else(|| Err(Error::timeout(Outcome::MaybeExecuted)))
+                .map_err(|error| monitor.target.locate(error).with_command("MONITOR"))?;
+        }
+        Ok(monitor)
+    }
+
+    /// The next entry; `None` after the connection was lost. Loses nothing when dropped.
+    pub async fn next(&mut self) -> Option<Result<MonitorEntry>> {
+        poll_fn(|cx| self.poll_entry(cx)).await
+    }
+
+    /// The next entry, if one comes within `limit`.
+    pub async fn next_within(&mut self, limit: Duration) -> Option<Result<MonitorEntry>> {
+        before(Instant::now().checked_add(limit), self.next()).await.flatten()
+    }
+
+    fn poll_entry(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<MonitorEntry>>> {
+        self.leave_parent();
+        loop {
+            if let Some(entry) = self.feed.poll_entry() {
+                return Poll::Ready(Some(entry.map_err(|error| self.target.locate(error))));
+            }
+            if self.wire.is_none() {
+                return Poll::Ready(None);
+            }
+            if let Err(error) = ready!(self.poll_receive(cx)) {
+                let error = self.target.locate(error);
+                self.wire = None;
+                self.target.tell(EventKind::Lost(error.clone()));
+                return Poll::Ready(Some(Err(error)));
+            }
+        }
+    }
+
+    /// Writes what is to be written, and reads once; or the time for a question has come.
+    fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        let Some(wire) = &mut self.wire else { return Poll::Ready(Err(setup::closed_client())) };
+        while let Some(bytes) = self.feed.poll_transmit() {
+            self.outbox.copy(&bytes);
+        }
+        if let Poll::Ready(Err(error)) = wire.writer.poll_flush(cx, &mut self.outbox, |_| {}) {
+            return Poll::Ready(Err(setup::io_error("writing", error)));
+        }
+        match wire.reader.poll_read(cx, wire.inbound.spare()) {
+            Poll::Ready(Ok(0)) => Poll::Ready(Err(Error::closed_by_peer(Outcome::MaybeExecuted))),
+            Poll::Ready(Ok(_)) => Poll::Ready(match wire.inbound.poll_frames(&mut wire.frames) {
+                Ok(true) => self.feed.handle_frames(&wire.frames),
+                Ok(false) => Ok(()),
+                Err(error) => Err(error.into()),
+            }),
+            Poll::Ready(Err(error)) => Poll::Ready(Err(setup::io_error("reading", error))),
+            Poll::Pending => self.poll_tick(cx),
+        }
+    }
+
+    fn poll_tick(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        let Some(tick) = self.feed.poll_timeout() else { return Poll::Pending };
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(tick.into())));
+        if timer.deadline() != tick.into() {
+            timer.as_mut().reset(tick.into());
+        }
+        ready!(timer.as_mut().poll(cx));
+        Poll::Ready(self.feed.handle_timeout(Instant::now()))
+    }
+
+    /// What a forked child inherits is the parent's: dropping it would end the stream for both.
+    fn leave_parent(&mut self) {
+        if self.process != std::process::id() {
+            std::mem::forget(self.wire.take());
+        }
+    }
+}
+
+impl Stream for Monitor {
+    type Item = Result<MonitorEntry>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.poll_entry(cx)
+    }
+}
+
+impl Drop for Monitor {
+    fn drop(&mut self) {
+        self.leave_parent();
+        if self.wire.take().is_some() {
+            self.target.tell(EventKind::Closed);
+        }
+    }
+}
+
+impl fmt::Debug for Monitor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Monitor").field("wire", &self.wire).finish_non_exhaustive()
+    }
+}
