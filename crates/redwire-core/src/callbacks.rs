@@ -10,8 +10,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::cmd::Cmd;
 use crate::error::{Error, ErrorKind, Outcome, Result};
+use crate::facts;
 use crate::replies::Replies;
 use crate::reply::{Reader, Value};
 
@@ -23,7 +23,9 @@ type Callback = dyn Fn(Value) -> Result<Value> + Send + Sync;
 
 impl ResponseCallbacks {
     pub(crate) fn set(&mut self, command: &str, callback: Arc<Callback>) {
-        self.0.insert(Cmd::<()>::new(command).name().to_ascii_uppercase(), callback);
+        let mut words = command.split_ascii_whitespace().map(str::as_bytes);
+        let known = words.next().and_then(|first| facts::lookup(first, words.next()));
+        self.0.insert(known.map_or(command, |facts| facts.name).to_ascii_uppercase(), callback);
     }
 
     /// Whether there is none.
@@ -95,6 +97,7 @@ impl fmt::Debug for ResponseCallbacks {
 mod tests {
     use super::*;
     use crate::call::{self, Call, Piped};
+    use crate::cmd::Cmd;
     use crate::config::{Config, ConfigBuilder};
     use crate::pipeline::Slot;
     use crate::run::Run;

@@ -60,11 +60,15 @@ impl<R> Cmd<R> {
         Self { facts: None, args, options: Options::default(), script: None, reply: PhantomData }
     }
 
-    /// A command that is known when the program is compiled.
+    /// A command that is known when the program is compiled: one of the table, or of [facts](Facts::new) of your own.
     #[inline]
     pub fn of(facts: &'static Facts) -> Self {
         let mut args = Args::new();
-        args.encoded(facts.wire, usize::from(facts.words));
+        match facts.words {
+            // The words of a user's facts were not packed beforehand.
+            0 => facts.name.split_ascii_whitespace().for_each(|word| args.bulk(word.as_bytes())),
+            words => args.encoded(facts.wire, usize::from(words)),
+        }
         Self { facts: Some(facts), args, options: Options::default(), script: None, reply: PhantomData }
     }
 

@@ -25,9 +25,9 @@ use std::fmt;
 pub struct Facts {
     /// The name in upper case; a subcommand bears its container's name first: `CLIENT SETINFO`.
     pub name: &'static str,
-    /// The name as bulk strings, ready to be sent: `$3\r\nGET\r\n`, or two bulks for a subcommand.
+    /// The name as bulk strings, ready to be sent: `$3\r\nGET\r\n`, or two bulks for a subcommand. Empty: it is made of the name.
     pub wire: &'static [u8],
-    /// How many bulks [`wire`](Self::wire) holds: 1, or 2 for a subcommand.
+    /// How many bulks [`wire`](Self::wire) holds: 1, or 2 for a subcommand; 0 where it is empty.
     pub words: u8,
     /// How many words the whole command has, name included; a negative number means "at least".
     pub arity: i16,
@@ -52,21 +52,7 @@ pub struct Facts {
 }
 
 /// What is assumed of a command that no table names, such as a module's: it writes, and must not be repeated.
-pub static UNKNOWN: Facts = Facts {
-    name: "",
-    wire: b"",
-    words: 0,
-    arity: -1,
-    flags: Flags::WRITE,
-    keys: &[],
-    request_policy: RequestPolicy::Default,
-    response_policy: ResponsePolicy::Default,
-    session: Session::None,
-    timeout: None,
-    repeatable: false,
-    group: "",
-    since: "",
-};
+pub static UNKNOWN: Facts = Facts::new("");
 
 /// The facts of a command, by its first word and, if there is one, its second, in any letter case.
 ///
@@ -102,6 +88,60 @@ pub fn all() -> &'static [&'static Facts] {
 }
 
 impl Facts {
+    /// The facts of a command that no table names, such as a module's: it writes, must not be repeated, and nobody knows its keys,
+    /// unless more is said. Other fields are set by name: `Facts { timeout: …, ..Facts::new("…") }`.
+    ///
+    /// ```
+    /// use redwire_core::facts::{Facts, KeySpec};
+    /// use redwire_core::{Arg, Cmd, Run};
+    ///
+    /// static BF_ADD: Facts = Facts::new("BF.ADD").with_keys(&[KeySpec::at(1)]);
+    /// static BF_EXISTS: Facts = Facts::new("BF.EXISTS").with_keys(&[KeySpec::at(1)]).read_only();
+    ///
+    /// trait BloomCommands: Run {
+    ///     fn bf_add(self, key: impl Arg, item: impl Arg) -> Self::Out<bool> {
+    ///         self.run(Cmd::of(&BF_ADD).arg(key).arg(item))
+    ///     }
+    ///     /// It only reads, so it is repeated when its reply was lost.
+    ///     fn bf_exists(self, key: impl Arg, item: impl Arg) -> Self::Out<bool> {
+    ///         self.run(Cmd::of(&BF_EXISTS).arg(key).arg(item))
+    ///     }
+    /// }
+    /// impl<T: Run> BloomCommands for T {}
+    /// ```
+    pub const fn new(name: &'static str) -> Self {
+        Self {
+            name,
+            wire: b"",
+            words: 0,
+            arity: -1,
+            flags: Flags::WRITE,
+            keys: &[],
+            request_policy: RequestPolicy::Default,
+            response_policy: ResponsePolicy::Default,
+            session: Session::None,
+            timeout: None,
+            repeatable: false,
+            group: "",
+            since: "",
+        }
+    }
+
+    /// Says that the command only reads: it is repeated when its reply was lost, and a replica may answer it.
+    #[must_use]
+    pub const fn read_only(mut self) -> Self {
+        self.flags = Flags::READONLY;
+        self.repeatable = true;
+        self
+    }
+
+    /// Says where the keys are.
+    #[must_use]
+    pub const fn with_keys(mut self, keys: &'static [KeySpec]) -> Self {
+        self.keys = keys;
+        self
+    }
+
     /// Whether a command of this many words (name included) has an allowed length.
     pub fn accepts(&self, words: usize) -> bool {
         let wanted = usize::from(self.arity.unsigned_abs());

@@ -20,6 +20,22 @@ pub struct KeySpec {
     pub channel: bool,
 }
 
+impl KeySpec {
+    /// One key, at this position, which the command may change.
+    #[must_use]
+    pub const fn at(position: u16) -> Self {
+        let find = FindKeys::Range { last: 0, step: 1, limit: 0 };
+        Self { begin: BeginSearch::Index(position), find, write: true, channel: false }
+    }
+
+    /// As many keys as the word at this position says, right behind it.
+    #[must_use]
+    pub const fn counted_at(position: u16) -> Self {
+        let find = FindKeys::KeyNum { index: 0, first: 1, step: 1 };
+        Self { begin: BeginSearch::Index(position), find, write: true, channel: false }
+    }
+}
+
 /// Where a key rule begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BeginSearch {

@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use super::*;
+use crate::cmd::Cmd;
+use crate::reply::Value;
 
 fn words(command: &str) -> Vec<&[u8]> {
     command.split(' ').map(str::as_bytes).collect()
@@ -100,6 +102,25 @@ fn words_against_the_grammar_give_fewer_keys() {
             assert!(facts.keys(words).all(|(position, _)| position < len), "{}", facts.name);
         }
     }
+}
+
+#[test]
+fn a_module_says_what_its_commands_do() {
+    static GET: Facts = Facts::new("SKETCH.GET").with_keys(&[KeySpec::at(1)]).read_only();
+    static MERGE: Facts =
+        Facts::new("Sketch.Debug merge").with_keys(&[KeySpec::at(2), KeySpec::counted_at(3)]);
+    let get: Cmd<Value> = Cmd::of(&GET).arg("k");
+    let merge: Cmd<Value> = Cmd::of(&MERGE).arg("to").arg(2).arg(["a", "b"]).arg("c");
+    assert_eq!(get.to_bytes(), Cmd::<Value>::new("SKETCH.GET").arg("k").to_bytes());
+    assert_eq!(merge.words(), ["Sketch.Debug", "merge", "to", "2", "a", "b", "c"]);
+    assert_eq!((&*get.name(), &*merge.name()), ("SKETCH.GET", "Sketch.Debug merge"));
+    assert!(get.may_repeat() && GET.is_read_only() && !merge.may_repeat() && !MERGE.is_read_only());
+    let keys = |cmd: &Cmd<Value>| {
+        let words: Vec<_> = cmd.args().iter().collect();
+        cmd.facts().keys(words.into_iter()).map(|(position, _)| position).collect::<Vec<_>>()
+    };
+    assert_eq!((keys(&get), keys(&merge)), (vec![1], vec![2, 4, 5]));
+    assert!(!UNKNOWN.is_repeatable() && UNKNOWN.flags.contains(Flags::WRITE));
 }
 
 #[test]
