@@ -8,4 +8,5 @@
 mod common;
 
 mod callbacks;
+mod extension;
 mod scripts;
