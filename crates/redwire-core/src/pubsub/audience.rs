@@ -141,6 +141,12 @@ impl<W> Audience<W> {
         item
     }
 
+    /// Whether nobody is there, and nothing of those who were.
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.free.len() == self.list.len() && !self.holds()
+    }
+
     pub(super) fn wake(&mut self, id: u32) {
         let waiter = self.get(id).and_then(|subscriber| subscriber.waiter.take());
         self.woken.extend(waiter);
