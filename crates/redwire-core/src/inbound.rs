@@ -155,6 +155,26 @@ impl Frames {
             (!push).then_some(frame)
         })
     }
+
+    /// The frames that the server pushed unasked, one by one.
+    pub fn pushes(&self) -> impl Iterator<Item = &[u8]> {
+        let mut start = 0;
+        self.ends.iter().filter_map(move |&(end, push)| {
+            let frame = &self.bytes[start..end];
+            start = end;
+            push.then_some(frame)
+        })
+    }
+
+    /// Takes messages as pushed, which RESP2 does not tell from replies: for a connection that asks nothing but `PING` once it has
+    /// subscribed.
+    pub fn mark_messages(&mut self) {
+        let mut start = 0;
+        for (end, push) in &mut self.ends {
+            *push |= self.bytes[start..*end].starts_with(b"*3\r\n$7\r\nmessage\r\n");
+            start = *end;
+        }
+    }
 }
 
 #[cfg(test)]

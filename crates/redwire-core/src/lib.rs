@@ -20,11 +20,13 @@
 //! | [`Outage`](outage::Outage) | when to connect again |
 //! | [`Pool`](pool::Pool) | who may have a connection, make one, or wait |
 //! | [`Dirt`](dirt::Dirt) | what is done to a connection before somebody else has it |
+//! | [`Store`](cache::Store) | what a client-side cache keeps, who reads, and who waits for that |
 //! | [`Attempt`](retry::Attempt), [`RetryBudget`](budget::RetryBudget) | whether a failed call is made again |
 //! | [`Tries`](transaction::Tries) | whether an aborted transaction is tried again |
 
 pub mod backoff;
 pub mod budget;
+pub mod cache;
 pub mod call;
 pub mod callbacks;
 pub mod config;

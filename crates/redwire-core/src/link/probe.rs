@@ -25,7 +25,9 @@ impl Probe {
     /// Whether `frame`, which came for `slot`, may have come there: the answer belongs to the probe and to nobody
     /// else. A server that refuses it has answered, too.
     pub(super) fn is_in_step(&self, slot: u32, frame: &[u8]) -> bool {
-        if slot == self.slot { frame == self.answer || frame[0] == b'-' } else { frame != self.answer }
+        // To a subscriber on RESP2 the answer is a pair.
+        let answer = frame.strip_prefix(b"*2\r\n$4\r\npong\r\n").unwrap_or(frame);
+        if slot == self.slot { answer == self.answer || frame[0] == b'-' } else { answer != self.answer }
     }
 
     /// Whether the request at `slot` is this one.

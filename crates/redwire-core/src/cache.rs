@@ -1,0 +1,405 @@
+//! What a client-side cache keeps, and for how long: replies to reads, until the server says that a key has changed.
+//!
+//! Promises that nothing is kept that was read before a change of its keys was announced, that what is announced is gone before the
+//! announcement is done with, that nothing at all is kept while nobody would announce anything, and that callers who want the same
+//! share one request. This file must not know connections, threads or tasks; `W` is whoever waits.
+//!
+//! # How the races are closed
+//! A read that is under way is a *flight*. It is registered before it is sent, by the words of its command and under each of its
+//! keys. An announcement takes everything out that stands under its key, flights included: those who wait for such a flight get its
+//! reply, which was right when it was read, but it is not kept, and nobody joins it any more. The same happens to all flights
+//! when the connection that announces is lost. So it does not matter in which order a reply and an announcement arrive, nor whether they
+//! come over one connection (RESP3) or over two (RESP2).
+
+mod announcement;
+mod fetch;
+mod options;
+mod suitable;
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::time::Instant;
+
+use bytes::Bytes;
+
+use crate::cmd::Cmd;
+use crate::replies::Replies;
+use announcement::Announcement;
+pub use fetch::Fetch;
+pub use options::{CacheFigures, CacheMode, CacheOptions, announcements, connection_id, tracking};
+pub use suitable::{Suitable, suitable};
+
+/// So many callers wait for the reads of others at most; those beyond ask the server themselves.
+const MOST_WAITING: usize = 65_536;
+
+/// What an entry takes beside its words and its reply, and each of its keys, in bytes: places in the tables, and what
+/// the allocator adds. Measured, and rounded up.
+const ENTRY: usize = 320;
+const KEY: usize = 160;
+
+/// Replies by the words of their commands, and the reads that are under way.
+///
+/// Mutators: [`lookup`](Self::lookup), [`abandon`](Self::abandon). What happened: `handle_…`. What now: `poll_…`.
+#[derive(Debug)]
+pub struct Store<W> {
+    options: CacheOptions,
+    /// Whether changes are announced now.
+    live: bool,
+    entries: HashMap<Bytes, Entry>,
+    /// Each key with the words of a command that has it.
+    index: BTreeSet<(Bytes, Bytes)>,
+    /// What is kept, in the order in which it is looked at when room is needed; with some that is gone.
+    queue: VecDeque<(Bytes, u64)>,
+    flights: HashMap<u64, Flying<W>>,
+    /// What those who waited get, until they ask for it.
+    answers: HashMap<u64, Option<Replies>>,
+    waiting: usize,
+    woken: Vec<W>,
+    /// The last number given: to a flight, a wait, or a reply that is kept.
+    last: u64,
+    figures: CacheFigures,
+}
+
+#[derive(Debug)]
+struct Entry {
+    keys: Vec<Bytes>,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    /// It is being read, by this flight.
+    Flying(u64),
+    Kept(Kept),
+}
+
+#[derive(Debug)]
+struct Kept {
+    frame: Bytes,
+    until: Option<Instant>,
+    /// Whether it served since it was last looked at for room.
+    used: bool,
+    number: u64,
+}
+
+#[derive(Debug)]
+struct Flying<W> {
+    words: Bytes,
+    begun: Instant,
+    waiters: HashMap<u64, W>,
+}
+
+/// What a caller who wants to read does.
+#[derive(Debug)]
+pub enum Lookup {
+    /// Nothing: here is the reply.
+    Hit(Replies),
+    /// Read it over the tracked connection, then [`Store::handle_fetched`] or [`Store::handle_failed`].
+    Fetch(Flight),
+    /// Wait until woken, then [`Store::poll_wait`].
+    Wait(Wait),
+    /// Ask the server as if there were no cache.
+    Pass,
+}
+
+/// The right to read for all who want the same.
+#[derive(Debug)]
+#[must_use = "others wait for it; report it as fetched or failed"]
+pub struct Flight(u64);
+
+/// A place among those who wait for a flight. It must be redeemed by [`Store::poll_wait`] or given up by [`Store::abandon`].
+#[derive(Debug)]
+#[must_use = "a wait that is dropped leaks its place; abandon it"]
+pub struct Wait {
+    flight: u64,
+    number: u64,
+}
+
+impl<W> Store<W> {
+    /// An empty cache, which keeps nothing before [`handle_up`](Self::handle_up).
+    #[must_use]
+    pub fn new(options: CacheOptions) -> Self {
+        Self {
+            options,
+            live: false,
+            entries: HashMap::new(),
+            index: BTreeSet::new(),
+            queue: VecDeque::new(),
+            flights: HashMap::new(),
+            answers: HashMap::new(),
+            waiting: 0,
+            woken: Vec::new(),
+            last: 0,
+            figures: CacheFigures::default(),
+        }
+    }
+
+    /// What it did so far, and holds now.
+    #[must_use]
+    pub fn figures(&self) -> CacheFigures {
+        self.figures
+    }
+
+    /// Whether changes are announced now.
+    #[must_use]
+    pub fn is_live(&self) -> bool {
+        self.live
+    }
+
+    /// What to do about `cmd`, which is [suitable](Suitable::Read); `waiter` is made where its caller has to wait.
+    #[inline]
+    pub fn lookup<R>(&mut self, cmd: &Cmd<R>, now: Instant, waiter: impl FnOnce() -> W) -> Lookup {
+        let (words, large) = cmd.args().pieces();
+        if !self.live || !large.is_empty() {
+            self.figures.passed += 1;
+            return Lookup::Pass;
+        }
+        match self.entries.get_mut(words) {
+            Some(Entry { state: State::Kept(kept), .. }) if kept.until.is_none_or(|until| now < until) => {
+                kept.used = true;
+                self.figures.hits += 1;
+                return Lookup::Hit(Replies::single(kept.frame.clone(), false));
+            }
+            Some(Entry { state: State::Flying(flight), .. }) => {
+                let flight = *flight;
+                return self.join(flight, waiter());
+            }
+            Some(_) => {
+                let words = Bytes::copy_from_slice(words);
+                self.remove(&words);
+            }
+            None => {}
+        }
+        self.begin(cmd, now)
+    }
+
+    fn join(&mut self, flight: u64, waiter: W) -> Lookup {
+        let number = self.number();
+        match self.flights.get_mut(&flight) {
+            Some(flying) if self.waiting < MOST_WAITING => {
+                flying.waiters.insert(number, waiter);
+                self.waiting += 1;
+                self.figures.joined += 1;
+                Lookup::Wait(Wait { flight, number })
+            }
+            _ => {
+                self.figures.passed += 1;
+                Lookup::Pass
+            }
+        }
+    }
+
+    fn begin<R>(&mut self, cmd: &Cmd<R>, now: Instant) -> Lookup {
+        let words = Bytes::copy_from_slice(cmd.args().pieces().0);
+        let list: Vec<&[u8]> = cmd.args().iter().collect();
+        let keys: Vec<Bytes> =
+            cmd.facts().keys(list.into_iter()).map(|(_, key)| Bytes::copy_from_slice(key)).collect();
+        if keys.is_empty() || !keys.iter().all(|key| self.options.announces(key)) {
+            self.figures.passed += 1;
+            return Lookup::Pass;
+        }
+        self.figures.misses += 1;
+        let flight = self.number();
+        self.index.extend(keys.iter().map(|key| (key.clone(), words.clone())));
+        self.entries.insert(words.clone(), Entry { keys, state: State::Flying(flight) });
+        self.flights.insert(flight, Flying { words, begun: now, waiters: HashMap::new() });
+        Lookup::Fetch(Flight(flight))
+    }
+
+    fn number(&mut self) -> u64 {
+        self.last += 1;
+        self.last
+    }
+
+    /// The read was answered by `replies`, which is one reply: those who wait get it, and it is kept if it may be.
+    pub fn handle_fetched(&mut self, flight: Flight, replies: &Replies) {
+        let Some(flying) = self.land(&flight, Some(replies)) else { return };
+        let Some(frame) = replies.frame(0) else { return self.drop_flight(&flying.words, &flight) };
+        let Some(entry) = self.entries.get_mut(&flying.words) else { return };
+        if !matches!(entry.state, State::Flying(number) if number == flight.0) {
+            return;
+        }
+        let cost = cost(&flying.words, &frame, &entry.keys);
+        if matches!(frame.first(), Some(b'-' | b'!')) || cost > self.options.max_bytes {
+            self.remove(&flying.words);
+            return;
+        }
+        let until = self.options.ttl.and_then(|ttl| flying.begun.checked_add(ttl));
+        // Copied: as it lies it holds on to all that came in the same read.
+        let frame = Bytes::copy_from_slice(&frame);
+        entry.state = State::Kept(Kept { frame, until, used: false, number: flight.0 });
+        self.queue.push_back((flying.words, flight.0));
+        self.figures.bytes += cost;
+        self.figures.entries += 1;
+        self.make_room();
+    }
+
+    /// The read came to nothing, or its caller gave up: those who wait look again.
+    pub fn handle_failed(&mut self, flight: Flight) {
+        if let Some(flying) = self.land(&flight, None) {
+            self.drop_flight(&flying.words, &flight);
+        }
+    }
+
+    /// Ends a flight for those who wait for it.
+    fn land(&mut self, flight: &Flight, replies: Option<&Replies>) -> Option<Flying<W>> {
+        let mut flying = self.flights.remove(&flight.0)?;
+        for (number, waiter) in flying.waiters.drain() {
+            self.answers.insert(number, replies.cloned());
+            self.woken.push(waiter);
+        }
+        Some(flying)
+    }
+
+    /// Takes out the entry of a flight, unless another has its place.
+    fn drop_flight(&mut self, words: &Bytes, flight: &Flight) {
+        let entry = self.entries.get(words);
+        if entry.is_some_and(|entry| matches!(entry.state, State::Flying(number) if number == flight.0)) {
+            self.remove(words);
+        }
+    }
+
+    /// What a caller waited for, once it is there; `None` where it has to look again. Until then `update` may renew the waiter.
+    ///
+    /// # Errors
+    /// Gives the wait back while there is nothing yet.
+    pub fn poll_wait(&mut self, wait: Wait, update: impl FnOnce(&mut W)) -> Result<Option<Replies>, Wait> {
+        if let Some(answer) = self.answers.remove(&wait.number) {
+            self.waiting -= 1;
+            return Ok(answer);
+        }
+        if let Some(waiter) = self.flights.get_mut(&wait.flight).and_then(|f| f.waiters.get_mut(&wait.number))
+        {
+            update(waiter);
+        }
+        Err(wait)
+    }
+
+    /// The caller does not wait any longer.
+    pub fn abandon(&mut self, wait: Wait) {
+        let flying = self.flights.get_mut(&wait.flight);
+        let waited = flying.is_some_and(|flying| flying.waiters.remove(&wait.number).is_some());
+        let answered = self.answers.remove(&wait.number).is_some();
+        self.waiting -= usize::from(waited || answered);
+    }
+
+    /// Moves those who can go on to `woken`.
+    pub fn poll_woken(&mut self, woken: &mut Vec<W>) {
+        woken.append(&mut self.woken);
+    }
+
+    /// Changes are announced from now on.
+    pub fn handle_up(&mut self) {
+        self.live = true;
+    }
+
+    /// Changes are not announced any more: nothing that is kept can be trusted, nor anything that is being read.
+    pub fn handle_down(&mut self) {
+        if std::mem::take(&mut self.live) {
+            self.clear();
+            self.figures.flushes += 1;
+        }
+    }
+
+    /// The server pushed `frame`, or sent it as a message. Says whether it goes on announcing.
+    pub fn handle_push(&mut self, frame: &[u8]) -> bool {
+        match Announcement::parse(frame) {
+            Announcement::Changed(keys) => {
+                for key in keys {
+                    self.figures.invalidations += 1;
+                    self.forget(key);
+                }
+                true
+            }
+            Announcement::Everything => {
+                self.clear();
+                self.figures.flushes += 1;
+                true
+            }
+            Announcement::Over => {
+                self.handle_down();
+                false
+            }
+            Announcement::Other => true,
+        }
+    }
+
+    /// The caller's own `cmd` was executed, or may have been: what it may have changed is gone before the caller goes on.
+    pub fn handle_written<R>(&mut self, cmd: &Cmd<R>) {
+        match suitable(cmd.facts()) {
+            Suitable::Read | Suitable::Neither => {}
+            Suitable::Change => {
+                let list: Vec<&[u8]> = cmd.args().iter().collect();
+                cmd.facts().keys(list.into_iter()).for_each(|(_, key)| self.forget(key));
+            }
+            Suitable::ChangeAll => self.clear(),
+        }
+    }
+
+    /// Forgets all that is kept, and keeps nothing of what is being read.
+    pub fn clear(&mut self) {
+        self.entries.clear();
+        self.index.clear();
+        self.queue.clear();
+        (self.figures.bytes, self.figures.entries) = (0, 0);
+    }
+
+    /// Takes out all that has this key.
+    fn forget(&mut self, key: &[u8]) {
+        if self.index.is_empty() {
+            return;
+        }
+        let first = (Bytes::copy_from_slice(key), Bytes::new());
+        while let Some((_, words)) = self.index.range(&first..).next().filter(|(of, _)| *of == first.0) {
+            let words = words.clone();
+            self.remove(&words);
+        }
+    }
+
+    fn remove(&mut self, words: &Bytes) {
+        let Some(entry) = self.entries.remove(words) else { return };
+        if let State::Kept(kept) = &entry.state {
+            self.figures.bytes -= cost(words, &kept.frame, &entry.keys);
+            self.figures.entries -= 1;
+        }
+        for key in entry.keys {
+            self.index.remove(&(key, words.clone()));
+        }
+        // What is gone stays in the queue until it is met there; it must not outgrow what is kept.
+        if self.queue.len() > 2 * self.figures.entries + 64 {
+            let entries = &self.entries;
+            self.queue.retain(|(words, number)| is_kept(entries, words, *number));
+        }
+    }
+
+    /// Takes out what served least lately, as far as one bit tells: what has served since it was last looked at is passed over
+    /// once.
+    fn make_room(&mut self) {
+        while self.figures.bytes > self.options.max_bytes {
+            let Some((words, number)) = self.queue.pop_front() else { return };
+            match self.entries.get_mut(&words).map(|entry| &mut entry.state) {
+                Some(State::Kept(kept)) if kept.number == number && kept.used => {
+                    kept.used = false;
+                    self.queue.push_back((words, number));
+                }
+                Some(State::Kept(kept)) if kept.number == number => {
+                    self.remove(&words);
+                    self.figures.evictions += 1;
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+fn is_kept(entries: &HashMap<Bytes, Entry>, words: &Bytes, number: u64) -> bool {
+    let state = entries.get(words).map(|entry| &entry.state);
+    matches!(state, Some(State::Kept(kept)) if kept.number == number)
+}
+
+/// How many bytes an entry takes.
+fn cost(words: &Bytes, frame: &Bytes, keys: &[Bytes]) -> usize {
+    ENTRY + words.len() + frame.len() + keys.iter().map(|key| KEY + key.len()).sum::<usize>()
+}
+
+#[cfg(test)]
+mod tests;
