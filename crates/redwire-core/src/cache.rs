@@ -292,12 +292,15 @@ impl<W> Store<W> {
         self.live = true;
     }
 
-    /// Changes are not announced any more: nothing that is kept can be trusted, nor anything that is being read.
-    pub fn handle_down(&mut self) {
-        if std::mem::take(&mut self.live) {
+    /// Changes are not announced any more: nothing that is kept can be trusted, nor anything that is being read. Says whether they
+    /// were announced until now.
+    pub fn handle_down(&mut self) -> bool {
+        let was_live = std::mem::take(&mut self.live);
+        if was_live {
             self.clear();
             self.figures.flushes += 1;
         }
+        was_live
     }
 
     /// The server pushed `frame`, or sent it as a message. Says whether it goes on announcing.

@@ -34,6 +34,9 @@ pub enum EventKind {
     Lost(Error),
     /// New credentials could not be had, or the server refused them, on a connection that lives: it goes on as who it was.
     Refused(Error),
+    /// Nobody announces changes to a client-side cache any longer, or the server refuses to: it is empty, and keeps nothing until
+    /// that has changed.
+    Untracked(Error),
     /// The connection was closed by this side, on purpose.
     Closed,
     /// So many events before this one were dropped: at most 256 wait for a listener.
@@ -183,6 +186,7 @@ fn trace(kind: &EventKind, address: &str) {
         EventKind::Refused(error) => {
             tracing::error!(target: "redwire", address, %error, "new credentials refused");
         }
+        EventKind::Untracked(error) => tracing::warn!(target: "redwire", address, %error, "cache emptied"),
         EventKind::Closed => tracing::debug!(target: "redwire", address, "closed"),
         EventKind::Missed(_) => {}
     }

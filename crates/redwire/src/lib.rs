@@ -140,9 +140,13 @@ mod tls;
 
 pub use events::{Event, EventKind};
 #[cfg(feature = "tokio")]
-pub use nonblocking::{Client, Connection, Events, Exchange, Handler, Lease, Monitor, OnConnect, Pool, PubSub, Request, Scan, Sentinel, Subscription, Transaction};
+pub use nonblocking::{
+    Cache, CacheRequest, Client, Connection, Events, Exchange, Handler, Lease, Monitor, OnConnect, Pool,
+    PubSub, Request, Scan, Sentinel, Subscription, Transaction,
+};
 #[cfg(feature = "serde")]
 pub use redwire_core::Struct;
+pub use redwire_core::cache::{CacheFigures, CacheMode, CacheOptions};
 pub use redwire_core::call::{Call, Piped};
 pub use redwire_core::callbacks::ResponseCallbacks;
 pub use redwire_core::handshake::Session;

@@ -1,5 +1,6 @@
 //! The async driver, on tokio. It only waits; what to do is decided in `redwire-core`.
 
+mod cache;
 mod client;
 mod connection;
 mod events;
@@ -18,6 +19,7 @@ use std::time::Instant;
 
 use tokio::time::timeout_at;
 
+pub use cache::{Cache, CacheRequest};
 pub use client::{Client, Request};
 pub use connection::{Connection, Exchange, OnConnect};
 pub use events::Events;

@@ -47,6 +47,11 @@ where
         self.cmd.size() + if self.opt_in { CACHING.len() } else { 0 }
     }
 
+    /// The word that it is to be tracked does nothing alone.
+    fn is_whole(&self) -> bool {
+        true
+    }
+
     fn write(&self, outbox: &mut Outbox) {
         if self.opt_in {
             outbox.copy(CACHING);

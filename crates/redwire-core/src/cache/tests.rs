@@ -11,7 +11,7 @@ use crate::reply::Value;
 /// The replies of one request, as a link hands them out.
 fn replies(bytes: &[u8], count: u32) -> Replies {
     let mut link = Link::new(QueueLimits { commands: 9, bytes: 9 }, None);
-    let ticket = link.submit(count, 1, |outbox| outbox.copy(b"?"), (), None).unwrap();
+    let ticket = link.submit(count, 1, false, |outbox| outbox.copy(b"?"), (), None).unwrap();
     let (mut inbound, mut frames) = (Inbound::new(64, redwire_resp::Limits::default()), Frames::default());
     inbound.spare().extend_from_slice(bytes);
     inbound.poll_frames(&mut frames).unwrap();

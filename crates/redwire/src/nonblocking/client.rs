@@ -327,6 +327,11 @@ impl<C: Call> Future for Request<'_, C> {
 }
 
 impl<C: Call> Request<'_, C> {
+    /// What is asked.
+    pub(super) fn call(&self) -> &C {
+        &self.call
+    }
+
     /// Sends the call on its way. `Some` where there is nothing to send.
     #[inline]
     fn start(&mut self, waker: &Waker) -> Result<Option<Replies>> {

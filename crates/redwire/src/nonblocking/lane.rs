@@ -19,6 +19,7 @@ use redwire_core::{Cmd, Error, ErrorKind, Outcome, Replies, Result, Value};
 use tokio::runtime::Handle;
 use tokio::time::timeout_at;
 
+use super::cache::Watch;
 use super::connection::{Connection, OnConnect};
 use super::health::Health;
 use super::pool::Pool;
@@ -42,6 +43,8 @@ struct Shared {
     target: Arc<Target>,
     health: Arc<Health>,
     on_connect: Option<OnConnect>,
+    /// Who hears what the server says unasked, and whether the connection is up: a client-side cache.
+    watch: Option<Watch>,
     state: Mutex<State>,
 }
 
@@ -60,6 +63,10 @@ struct State {
     phase: Phase,
     /// Why there is no connection at the moment.
     cause: Option<Error>,
+    /// Why the connection is to be given up and made anew.
+    cut: Option<Error>,
+    /// Whether somebody would use the connection if it were up.
+    asked: bool,
     /// Where the driver runs, and the process that is.
     runtime: Option<Handle>,
     process: u32,
@@ -84,7 +91,12 @@ impl Phase {
 impl Lane {
     /// As what `pool` has, beside it.
     pub(super) fn new(pool: &Pool) -> Self {
-        let (target, health, on_connect) = pool.parts();
+        Self::watched(pool, pool.parts().2, None)
+    }
+
+    /// As [`new`](Self::new); `on_connect` comes in place of the pool's, and `watch` hears what the server says unasked.
+    pub(super) fn watched(pool: &Pool, on_connect: Option<OnConnect>, watch: Option<Watch>) -> Self {
+        let (target, health, _) = pool.parts();
         let state = State {
             link: Link::new(setup::queue_limits(target.config()), target.config().health_check_interval()),
             rest: Outbox::default(),
@@ -94,15 +106,18 @@ impl Lane {
             armed: None,
             phase: Phase::Undriven,
             cause: None,
+            cut: None,
+            asked: false,
             runtime: None,
             process: std::process::id(),
         };
-        let shared = Arc::new(Shared { target, health, on_connect, state: Mutex::new(state) });
-        let rotation = Rotation::watch(&shared);
+        let shared = Arc::new(Shared { target, health, on_connect, watch, state: Mutex::new(state) });
         if let Some(service) = shared.target.service() {
             let follower: Weak<Shared> = Arc::downgrade(&shared);
             service.follow(follower);
         }
+        // Once it listens, a connection can do nothing else.
+        let rotation = if shared.listens() { None } else { Rotation::watch(&shared) };
         Self { shared, _rotation: rotation }
     }
 
@@ -110,6 +125,28 @@ impl Lane {
     pub(super) async fn connect(&self) -> Result<()> {
         let wire = self.shared.connect().await?;
         self.shared.lock().drive(&self.shared, Some(wire))
+    }
+
+    /// Has the connection tried again, if there is none and nothing is being done about it.
+    pub(super) fn ask(&self) {
+        let mut state = self.shared.lock();
+        if state.phase != Phase::Driven || state.is_inherited() {
+            // Without a runtime, or once closed, there is nothing to be done.
+            let _ = state.drive(&self.shared, None);
+        } else if state.writer.is_none() && !std::mem::replace(&mut state.asked, true) {
+            let driver = state.driver.take();
+            drop(state);
+            driver.into_iter().for_each(Waker::wake);
+        }
+    }
+
+    /// Has the connection given up because of `error`, and made anew.
+    pub(super) fn cut(&self, error: Error) {
+        let mut state = self.shared.lock();
+        state.cut = Some(error);
+        let driver = state.driver.take();
+        drop(state);
+        driver.into_iter().for_each(Waker::wake);
     }
 
     /// How many calls were submitted in all.
@@ -136,6 +173,12 @@ impl Lane {
         waker: &Waker,
     ) -> std::result::Result<Result<Replies>, Ticket> {
         self.shared.poll_reply(ticket, waker)
+    }
+
+    /// Submits `call` and waits for its replies.
+    pub(super) async fn exchange(&self, call: &impl Call, deadline: Option<Instant>) -> Result<Replies> {
+        let ticket = self.shared.submit(call, Waker::noop(), deadline)?;
+        self.shared.wait(ticket).await
     }
 
     /// Gives up waiting; the reply will go to nobody.
@@ -199,21 +242,22 @@ impl Shared {
         self.lock().link.poll_reply(ticket, |waiter| waiter.clone_from(waker))
     }
 
-    /// Waits for the replies to what was submitted.
+    /// Whether the connection does nothing but hear messages.
+    fn listens(&self) -> bool {
+        matches!(self.watch, Some(Watch::Redirect(_)))
+    }
+
+    /// Waits for the replies to what was submitted. If the future is dropped, they will go to nobody.
     async fn wait(&self, ticket: Ticket) -> Result<Replies> {
-        let mut waiting = Some(ticket);
-        poll_fn(|cx| match waiting.take().map(|ticket| self.poll_reply(ticket, cx.waker())) {
-            Some(Ok(result)) => Poll::Ready(result),
-            Some(Err(ticket)) => {
-                waiting = Some(ticket);
-                Poll::Pending
-            }
-            None => Poll::Ready(Err(setup::closed_client())),
-        })
-        .await
+        let mut waiting = Waiting { shared: self, ticket: Some(ticket) };
+        poll_fn(|cx| waiting.poll(cx.waker())).await
     }
 
     async fn connect(&self) -> Result<Wire> {
+        {
+            let mut state = self.lock();
+            (state.cut, state.asked) = (None, false);
+        }
         let wire = Wire::connect(&self.target, None).await?;
         match &self.on_connect {
             None => Ok(wire),
@@ -233,6 +277,9 @@ impl Shared {
         state.lose(error, &mut woken);
         woken.extend(state.driver.take());
         drop(state);
+        if let Some(watch) = &self.watch {
+            watch.handle_end(phase == Phase::Closed, error);
+        }
         woken.into_iter().for_each(Waker::wake);
         if was_connected {
             self.target.tell(EventKind::Closed);
@@ -254,6 +301,33 @@ impl Follower for Shared {
     }
 
     fn cut(self: Arc<Self>) {}
+}
+
+/// Somebody who waits for the replies to what was submitted.
+struct Waiting<'a> {
+    shared: &'a Shared,
+    ticket: Option<Ticket>,
+}
+
+impl Waiting<'_> {
+    fn poll(&mut self, waker: &Waker) -> Poll<Result<Replies>> {
+        match self.ticket.take().map(|ticket| self.shared.poll_reply(ticket, waker)) {
+            Some(Ok(result)) => Poll::Ready(result),
+            Some(Err(ticket)) => {
+                self.ticket = Some(ticket);
+                Poll::Pending
+            }
+            None => Poll::Ready(Err(setup::closed_client())),
+        }
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        if let Some(ticket) = self.ticket.take() {
+            self.shared.lock().link.abandon(ticket);
+        }
+    }
 }
 
 impl State {

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
+use redwire::Value;
 use redwire::commands::{
     Entry, StreamId, Trim, XaddOptions, XclaimOptions, XgroupOptions, XpendingOptions, XreadOptions,
     XreadgroupOptions, XsetidOptions,
 };
 use redwire::prelude::*;
-use redwire::Value;
 
 use crate::each_client;
 use crate::harness::since;

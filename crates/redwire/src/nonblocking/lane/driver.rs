@@ -106,8 +106,11 @@ impl<'a> Driver<'a> {
             state.cause = None;
             state.link.handle_connected(Instant::now());
         }
+        if let Some(watch) = &self.shared.watch {
+            watch.handle_up();
+        }
         // They may have changed since the connection asked for them.
-        if version != credentials::version(self.shared.target.config()) {
+        if version != credentials::version(self.shared.target.config()) && !self.shared.listens() {
             rotation::handle_change(self.shared);
         }
         poll_fn(|cx| {
@@ -144,6 +147,10 @@ impl<'a> Driver<'a> {
         }
         self.received += read as u64;
         if inbound.poll_frames(frames)? {
+            if let Some(watch) = &self.shared.watch {
+                // Before replies are handed out: what came ahead of one must count for whoever reads it.
+                watch.handle_frames(frames)?;
+            }
             let mut state = self.shared.lock();
             // What comes on a connection that was let go is for nobody.
             state.check_connected().map_err(|cause| cause.unwrap_or_else(setup::closed_client))?;
@@ -198,6 +205,9 @@ impl<'a> Driver<'a> {
     fn take_outgoing(&mut self, cx: &Context<'_>) -> std::result::Result<bool, Option<Error>> {
         let mut state = self.shared.lock();
         state.check_connected()?;
+        if let Some(error) = state.cut.take() {
+            return Err(Some(error));
+        }
         if state.rest.is_empty() && state.link.expects_more() && state.link.wants_transmit() && !self.yielded
         {
             self.yielded = true;
@@ -285,6 +295,9 @@ impl<'a> Driver<'a> {
     /// There is no connection, for now. Where waiting will not help, those who wait are told so.
     fn handle_down(&mut self, error: &Error) {
         let error = self.shared.target.locate(error.clone());
+        if let Some(watch) = &self.shared.watch {
+            watch.handle_down(&error);
+        }
         let mut state = self.shared.lock();
         if state.writer.is_some() || !heals(&error) {
             state.lose(&error, &mut self.woken);
@@ -334,12 +347,13 @@ impl<'a> Driver<'a> {
         .await
     }
 
-    /// Waits until somebody submits something; `None` when the client is closed.
+    /// Waits until somebody submits something, or would; `None` when the client is closed.
     async fn until_asked(&mut self) -> Option<()> {
         let shared = self.shared;
-        self.meanwhile(poll_fn(
-            |_| if shared.lock().link.is_idle() { Poll::Pending } else { Poll::Ready(()) },
-        ))
+        self.meanwhile(poll_fn(|_| {
+            let state = shared.lock();
+            if state.link.is_idle() && !state.asked { Poll::Pending } else { Poll::Ready(()) }
+        }))
         .await
     }
 }

@@ -1,0 +1,412 @@
+//! A client-side cache, async. It only waits; what is kept, who reads, and what a change means is decided in `redwire-core`.
+
+mod tracking;
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use redwire_core::cache::{
+    CacheFigures, CacheOptions, Fetch, Flight, Lookup, Store, Suitable, Wait, suitable,
+};
+use redwire_core::call::{self, Call};
+use redwire_core::lane::Lane as Way;
+use redwire_core::link::Ticket;
+use redwire_core::{Cmd, Error, ErrorKind, Outcome, Replies, Reply, Result, Run, Value, retry};
+use tokio::time::{Sleep, sleep_until};
+
+use super::client::{Client, Request};
+use super::lane::Lane;
+use tracking::Tracking;
+pub(super) use tracking::Watch;
+
+/// A client-side cache: reads are served from memory until the server says that their keys have changed.
+///
+/// Made by [`Client::cached`]; cheap to clone, and clones share what is kept. Every command works on it: reads whose answer depends on
+/// nothing but their keys (`GET`, `MGET`, `HGETALL`, `LRANGE`, …) are served from memory, or asked for once, however many want
+/// them; all others go to the client. That there is no such key is remembered, too; errors are not.
+///
+/// # What can be relied on
+/// - What the server announced is gone before anything that it said later is told, and a reply that was under way when a change
+///   of its key was announced is given to those who asked, but not kept.
+/// - When the connection that announces is lost, everything is forgotten at once, and nothing is kept until changes are announced
+///   again; meanwhile reads go to the server. [`EventKind::Untracked`](crate::EventKind::Untracked) tells.
+/// - After a write through the cache, the keys that it names are forgotten before the call returns. What a script or a module's
+///   command changes without naming it is forgotten when the server announces it.
+/// - After [`sync`](Self::sync), every write that was acknowledged to whomever before it began is seen.
+///
+/// Without `sync`, an answer may be as old as an announcement takes to arrive: as a rule, less than a round trip. While a silent
+/// connection is not known to be dead, it may be older: by twice
+/// [`health_check_interval`](crate::config::ConfigBuilder::health_check_interval) (5 s by default), and never by more than
+/// [`CacheOptions::ttl`]. Two kinds of change are not announced when they happen: that a key has expired is announced when the
+/// server removes it, which it may do a little late; and `SWAPDB` by somebody else is not announced at all.
+///
+/// # Connections
+/// A cache has a connection of its own, beside those of the client, which reads and hears of changes; on RESP2 it is two, one that
+/// reads, and one that hears. They are closed when the last handle is dropped. In a forked child there is no cache: its calls go
+/// to the server.
+///
+/// ```no_run
+/// # async fn example(client: redwire::Client) -> redwire::Result<()> {
+/// use redwire::CacheOptions;
+/// use redwire::prelude::*;
+///
+/// let cache = client.cached(CacheOptions::default()).await?;
+/// let first: Option<String> = cache.get("greeting").await?; // asks the server
+/// let again: Option<String> = cache.get("greeting").await?; // does not
+/// println!("{} of {} served from memory", cache.figures().hits, cache.figures().hits + cache.figures().misses);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Cache {
+    inner: Arc<Inner>,
+    opted_in: bool,
+}
+
+struct Inner {
+    client: Client,
+    lane: Arc<Lane>,
+    tracking: Arc<Tracking>,
+    /// The process that hears of changes.
+    process: u32,
+}
+
+impl Client {
+    /// A cache beside this client, connected and ready.
+    ///
+    /// ```no_run
+    /// # async fn example(client: redwire::Client) -> redwire::Result<()> {
+    /// use std::time::Duration;
+    ///
+    /// use redwire::CacheOptions;
+    /// use redwire::prelude::*;
+    ///
+    /// let options = CacheOptions::default().max_bytes(256 << 20).ttl(Duration::from_secs(60)).broadcast(["user:"]);
+    /// let cache = client.cached(options).await?;
+    /// let name: Option<String> = cache.hget("user:17", "name").await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// A connection that cannot be made; a server that announces no changes: one that is older than Redis 6, or whose user may not
+    /// say `CLIENT TRACKING`.
+    pub async fn cached(&self, options: CacheOptions) -> Result<Cache> {
+        let (tracking, lane) = Tracking::new(self.pool(), options);
+        lane.connect().await?;
+        let inner = Inner { client: self.clone(), lane, tracking, process: std::process::id() };
+        Ok(Cache { inner: Arc::new(inner), opted_in: false })
+    }
+}
+
+impl Cache {
+    /// The same cache, for reads that are to be cached in [`CacheMode::OptIn`](crate::CacheMode::OptIn). In other modes it makes no
+    /// difference.
+    ///
+    /// ```no_run
+    /// # async fn example(client: redwire::Client) -> redwire::Result<()> {
+    /// use redwire::CacheOptions;
+    /// use redwire::prelude::*;
+    ///
+    /// let cache = client.cached(CacheOptions::default().opt_in()).await?;
+    /// let kept: Option<String> = cache.opted_in().get("settings").await?;
+    /// let not: Option<String> = cache.get("seen once").await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn opted_in(&self) -> Self {
+        Self { inner: Arc::clone(&self.inner), opted_in: true }
+    }
+
+    /// Waits until everything is known that the server has announced: one round trip to it. Whoever reads afterwards sees every
+    /// write that was acknowledged before, to whomever.
+    ///
+    /// While nobody announces changes there is nothing to wait for, since nothing is kept.
+    ///
+    /// # Errors
+    /// No answer within the timeout; a queue that is full.
+    pub async fn sync(&self) -> Result<()> {
+        let Inner { client, lane, tracking, .. } = &*self.inner;
+        if self.is_foreign() || !tracking.lock().is_live() {
+            return Ok(());
+        }
+        let deadline = client.config().timeout().and_then(|limit| Instant::now().checked_add(limit));
+        match tracking.listener(lane).exchange(&Cmd::<Value>::new("PING"), deadline).await {
+            Ok(_) => Ok(()),
+            // It may be told here before it is told to the cache, which must not serve what it has.
+            Err(error) if matches!(error.kind(), ErrorKind::Connection(_) | ErrorKind::Closed) => {
+                tracking.change(Store::clear);
+                Ok(())
+            }
+            Err(error) => Err(client.pool().target().locate(error)),
+        }
+    }
+
+    /// Forgets everything.
+    pub fn clear(&self) {
+        if !self.is_foreign() {
+            self.inner.tracking.change(Store::clear);
+        }
+    }
+
+    /// What the cache did so far, and holds now.
+    #[must_use]
+    pub fn figures(&self) -> CacheFigures {
+        if self.is_foreign() { CacheFigures::default() } else { self.inner.tracking.lock().figures() }
+    }
+
+    /// Whether changes are announced now, so that anything is kept.
+    #[must_use]
+    pub fn is_tracking(&self) -> bool {
+        !self.is_foreign() && self.inner.tracking.lock().is_live()
+    }
+
+    /// The options it was made with.
+    #[must_use]
+    pub fn options(&self) -> &CacheOptions {
+        self.inner.tracking.options()
+    }
+
+    /// The client it was made from, for reads that must not be cached.
+    #[must_use]
+    pub fn client(&self) -> &Client {
+        &self.inner.client
+    }
+
+    /// Runs any command; see [`Client::execute`].
+    ///
+    /// # Errors
+    /// As [`Client::execute`].
+    pub fn execute<R: Reply>(&self, cmd: Cmd<R>) -> CacheRequest<'_, R> {
+        CacheRequest { cache: self, begun: None, state: State::Start(cmd) }
+    }
+
+    /// Whether this process is a child of the one that made the cache: it hears of no changes, and its locks may be held by
+    /// threads that are not there.
+    #[inline]
+    fn is_foreign(&self) -> bool {
+        self.inner.process != std::process::id()
+    }
+}
+
+impl<'c> Run for &'c Cache {
+    type Out<R: Reply> = CacheRequest<'c, R>;
+
+    #[inline]
+    fn run<R: Reply>(self, cmd: Cmd<R>) -> CacheRequest<'c, R> {
+        self.execute(cmd)
+    }
+}
+
+impl fmt::Debug for Cache {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cache").field("options", self.options()).finish_non_exhaustive()
+    }
+}
+
+/// The future of a call on a [`Cache`]. Nothing happens before it is first polled; dropping it gives up the call, and if others wait
+/// for what it reads, one of them takes over.
+#[must_use = "a call does nothing until it is awaited"]
+pub struct CacheRequest<'c, R: Reply> {
+    cache: &'c Cache,
+    /// When it was first looked for.
+    begun: Option<Instant>,
+    state: State<'c, R>,
+}
+
+enum State<'c, R: Reply> {
+    Start(Cmd<R>),
+    /// It reads for all who want the same.
+    Fetching(Cmd<R>, Ticket, Flight),
+    /// Another does.
+    Waiting(Cmd<R>, Wait, Option<Pin<Box<Sleep>>>),
+    /// On its way as if there were no cache.
+    Plain(Request<'c, Cmd<R>>),
+    Done,
+}
+
+// Nothing in it is pinned but what is boxed.
+impl<R: Reply> Unpin for CacheRequest<'_, R> {}
+
+impl<R: Reply> Future for CacheRequest<'_, R> {
+    type Output = Result<R>;
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<R>> {
+        loop {
+            let step = match std::mem::replace(&mut self.state, State::Done) {
+                State::Start(cmd) => self.start(cmd, cx),
+                State::Fetching(cmd, ticket, flight) => self.poll_fetch(cmd, ticket, flight, cx),
+                State::Waiting(cmd, wait, timer) => self.poll_wait(cmd, wait, timer, cx),
+                State::Plain(request) => self.poll_plain(request, cx),
+                State::Done => panic!("a request was polled after it was ready"),
+            };
+            match step {
+                Step::Ready(result) => return Poll::Ready(result),
+                Step::Pending(state) => {
+                    self.state = state;
+                    return Poll::Pending;
+                }
+                Step::On(state) => self.state = state,
+            }
+        }
+    }
+}
+
+/// What came of a poll of one state.
+enum Step<'c, R: Reply> {
+    Ready(Result<R>),
+    Pending(State<'c, R>),
+    /// Another state is to be polled at once.
+    On(State<'c, R>),
+}
+
+impl<'c, R: Reply> CacheRequest<'c, R> {
+    #[inline]
+    fn start(&mut self, cmd: Cmd<R>, cx: &Context<'_>) -> Step<'c, R> {
+        let cache = self.cache;
+        let reads = suitable(cmd.facts()) == Suitable::Read;
+        if !reads || !cache.options().covers(cache.opted_in) || cache.is_foreign() {
+            return self.plain(cmd);
+        }
+        let now = Instant::now();
+        self.begun.get_or_insert(now);
+        let found = cache.inner.tracking.lock().lookup(&cmd, now, || cx.waker().clone());
+        match found {
+            Lookup::Hit(mut replies) => {
+                Step::Ready(replies.read().map_err(|error| self.explain(error, &cmd)))
+            }
+            Lookup::Fetch(flight) => self.fetch(cmd, flight, cx),
+            Lookup::Wait(wait) => Step::On(State::Waiting(cmd, wait, None)),
+            Lookup::Pass => {
+                if !cache.is_tracking() {
+                    cache.inner.lane.ask();
+                }
+                self.plain(cmd)
+            }
+        }
+    }
+
+    fn fetch(&mut self, cmd: Cmd<R>, flight: Flight, cx: &Context<'_>) -> Step<'c, R> {
+        let Inner { lane, tracking, .. } = &*self.cache.inner;
+        let fetch = Fetch::new(&cmd, tracking.options());
+        match lane.submit(&fetch, cx.waker(), self.deadline(&cmd)) {
+            Ok(ticket) => Step::Pending(State::Fetching(cmd, ticket, flight)),
+            Err(_) => {
+                tracking.change(|store| store.handle_failed(flight));
+                self.plain(cmd)
+            }
+        }
+    }
+
+    fn poll_fetch(&mut self, cmd: Cmd<R>, ticket: Ticket, flight: Flight, cx: &Context<'_>) -> Step<'c, R> {
+        let Inner { lane, tracking, .. } = &*self.cache.inner;
+        let result = match lane.poll_reply(ticket, cx.waker()) {
+            Ok(result) => result,
+            Err(ticket) => return Step::Pending(State::Fetching(cmd, ticket, flight)),
+        };
+        match result.and_then(|replies| Fetch::new(&cmd, tracking.options()).read(replies)) {
+            Ok(replies) => {
+                tracking.change(|store| store.handle_fetched(flight, &replies));
+                self.read(cmd, replies)
+            }
+            Err(error) => {
+                tracking.change(|store| store.handle_failed(flight));
+                if error.is_timeout() { Step::Ready(Err(self.explain(error, &cmd))) } else { self.plain(cmd) }
+            }
+        }
+    }
+
+    fn poll_wait(
+        &mut self,
+        cmd: Cmd<R>,
+        wait: Wait,
+        mut timer: Option<Pin<Box<Sleep>>>,
+        cx: &mut Context<'_>,
+    ) -> Step<'c, R> {
+        let tracking = &self.cache.inner.tracking;
+        let polled = tracking.lock().poll_wait(wait, |waiter| waiter.clone_from(cx.waker()));
+        let wait = match polled {
+            Ok(Some(replies)) => return self.read(cmd, replies),
+            Ok(None) => return Step::On(State::Start(cmd)),
+            Err(wait) => wait,
+        };
+        if timer.is_none() {
+            timer = self.deadline(&cmd).map(|deadline| Box::pin(sleep_until(deadline.into())));
+        }
+        if let Some(timer) = &mut timer
+            && timer.as_mut().poll(cx).is_ready()
+        {
+            tracking.lock().abandon(wait);
+            return Step::Ready(Err(self.explain(Error::timeout(Outcome::NotSent), &cmd)));
+        }
+        Step::Pending(State::Waiting(cmd, wait, timer))
+    }
+
+    fn poll_plain(&mut self, mut request: Request<'c, Cmd<R>>, cx: &mut Context<'_>) -> Step<'c, R> {
+        match Pin::new(&mut request).poll(cx) {
+            Poll::Pending => Step::Pending(State::Plain(request)),
+            Poll::Ready(result) => {
+                let writes = suitable(request.call().facts());
+                if matches!(writes, Suitable::Change | Suitable::ChangeAll) && !self.cache.is_foreign() {
+                    self.cache.inner.tracking.change(|store| store.handle_written(request.call()));
+                }
+                Step::Ready(result)
+            }
+        }
+    }
+
+    /// What the reply says. Where trying again may help, that is for the client to do.
+    fn read(&self, cmd: Cmd<R>, mut replies: Replies) -> Step<'c, R> {
+        match replies.read() {
+            Err(error) if retry::may_retry(&error, true, self.cache.client().config().retry()) => {
+                self.plain(cmd)
+            }
+            result => Step::Ready(result.map_err(|error| self.explain(error, &cmd))),
+        }
+    }
+
+    /// Over the client, with the time that is left.
+    fn plain(&self, cmd: Cmd<R>) -> Step<'c, R> {
+        let deadline = if self.begun.is_some() { self.deadline(&cmd) } else { None };
+        let cmd = match deadline.map(|deadline| deadline.saturating_duration_since(Instant::now())) {
+            // No time at all would mean no limit.
+            Some(left) => cmd.timeout(left.max(std::time::Duration::from_micros(1))),
+            None => cmd,
+        };
+        Step::On(State::Plain(self.cache.client().execute(cmd)))
+    }
+
+    fn deadline(&self, cmd: &Cmd<R>) -> Option<Instant> {
+        call::deadline(Way::Shared, cmd.options(), self.cache.client().config().timeout(), self.begun?)
+    }
+
+    #[cold]
+    fn explain(&self, error: Error, cmd: &Cmd<R>) -> Error {
+        self.cache.client().pool().target().locate(error).with_command(&cmd.name())
+    }
+}
+
+impl<R: Reply> Drop for CacheRequest<'_, R> {
+    fn drop(&mut self) {
+        let Inner { lane, tracking, .. } = &*self.cache.inner;
+        match std::mem::replace(&mut self.state, State::Done) {
+            State::Fetching(_, ticket, flight) => {
+                lane.abandon(ticket);
+                tracking.change(|store| store.handle_failed(flight));
+            }
+            State::Waiting(_, wait, _) => tracking.lock().abandon(wait),
+            State::Start(_) | State::Plain(_) | State::Done => {}
+        }
+    }
+}
+
+impl<R: Reply> fmt::Debug for CacheRequest<'_, R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CacheRequest").finish_non_exhaustive()
+    }
+}
