@@ -24,7 +24,7 @@ use bytes::Bytes;
 use crate::cmd::Cmd;
 use crate::replies::Replies;
 use announcement::Announcement;
-pub use fetch::Fetch;
+pub use fetch::{Fetch, is_for_client};
 pub use options::{CacheFigures, CacheMode, CacheOptions, announcements, connection_id, tracking};
 pub use suitable::{Suitable, suitable};
 

@@ -2,6 +2,7 @@
 //!
 //! Same names as at the crate's root, without `.await`. It only waits; what to do is decided in `redwire-core`.
 
+mod cache;
 mod client;
 mod connection;
 mod events;
@@ -15,6 +16,7 @@ mod stream;
 mod transaction;
 mod wire;
 
+pub use cache::Cache;
 pub use client::Client;
 pub use connection::{Connection, OnConnect};
 pub use events::Events;

@@ -5,10 +5,12 @@ use std::borrow::Cow;
 use super::{CacheMode, CacheOptions};
 use crate::call::Call;
 use crate::cmd::{Cmd, Options};
-use crate::error::{Error, Result};
+use crate::config::RetryPolicy;
+use crate::error::{Error, Outcome, Result};
 use crate::lane::Lane;
 use crate::outbox::Outbox;
 use crate::replies::Replies;
+use crate::retry::may_retry;
 
 /// `CLIENT CACHING YES`, which holds for the next command only.
 const CACHING: &[u8] = b"*3\r\n$6\r\nCLIENT\r\n$7\r\nCACHING\r\n$3\r\nYES\r\n";
@@ -62,7 +64,8 @@ where
     /// Only the reply to the command; a refusal to track it is an error.
     fn read(&mut self, mut replies: Replies) -> Result<Replies> {
         if self.opt_in {
-            replies.read::<()>()?;
+            // It was read all the same, but nobody would announce a change of it.
+            replies.read::<()>().map_err(|error| error.with_outcome(Outcome::NotSent))?;
         }
         let frame = replies.frame(self.count() as usize - 1);
         let frame = frame.ok_or_else(|| Error::usage("a reply was read before it was there"))?;
@@ -83,5 +86,14 @@ where
 
     fn name(&self) -> Cow<'static, str> {
         Call::name(self.cmd)
+    }
+}
+
+/// Whether a read over the tracked connection that ended in `error` is for the client to ask again, as if there were no cache.
+#[must_use]
+pub fn is_for_client(error: &Error, policy: &RetryPolicy) -> bool {
+    match error.outcome() {
+        Outcome::NotSent | Outcome::MaybeExecuted => !error.is_timeout(),
+        Outcome::Rejected | Outcome::Unreadable => may_retry(error, true, policy),
     }
 }

@@ -26,6 +26,7 @@ use crate::setup;
 use crate::target::{Lead, Target};
 use apart::{READ_APART, WRITE_APART};
 use renewal::fetch;
+pub(super) use sharing::Outgoing;
 
 /// A connected socket and what is under way on it.
 #[derive(Debug)]

@@ -9,12 +9,12 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use redwire_core::cache::{
-    CacheFigures, CacheOptions, Fetch, Flight, Lookup, Store, Suitable, Wait, suitable,
+    CacheFigures, CacheOptions, Fetch, Flight, Lookup, Store, Suitable, Wait, is_for_client, suitable,
 };
 use redwire_core::call::{self, Call};
 use redwire_core::lane::Lane as Way;
 use redwire_core::link::Ticket;
-use redwire_core::{Cmd, Error, ErrorKind, Outcome, Replies, Reply, Result, Run, Value, retry};
+use redwire_core::{Cmd, Error, ErrorKind, Outcome, Replies, Reply, Result, Run, Value};
 use tokio::time::{Sleep, sleep_until};
 
 use super::client::{Client, Request};
@@ -316,7 +316,7 @@ impl<'c, R: Reply> CacheRequest<'c, R> {
             }
             Err(error) => {
                 tracking.change(|store| store.handle_failed(flight));
-                if error.is_timeout() { Step::Ready(Err(self.explain(error, &cmd))) } else { self.plain(cmd) }
+                self.fail(cmd, error)
             }
         }
     }
@@ -360,14 +360,24 @@ impl<'c, R: Reply> CacheRequest<'c, R> {
         }
     }
 
-    /// What the reply says. Where trying again may help, that is for the client to do.
+    /// What the reply says.
     fn read(&self, cmd: Cmd<R>, mut replies: Replies) -> Step<'c, R> {
         match replies.read() {
             Err(error) if retry::may_retry(&error, true, self.cache.client().config().retry()) => {
                 self.plain(cmd)
             }
             result => Step::Ready(result.map_err(|error| self.explain(error, &cmd))),
+            Ok(output) => Step::Ready(Ok(output)),
+            Err(error) => self.fail(cmd, error),
         }
+    }
+
+    #[cold]
+    fn fail(&self, cmd: Cmd<R>, error: Error) -> Step<'c, R> {
+        if is_for_client(&error, self.cache.client().config().retry()) {
+            return self.plain(cmd);
+        }
+        Step::Ready(Err(self.explain(error, &cmd)))
     }
 
     /// Over the client, with the time that is left.

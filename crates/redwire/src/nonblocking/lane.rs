@@ -278,7 +278,7 @@ impl Shared {
         woken.extend(state.driver.take());
         drop(state);
         if let Some(watch) = &self.watch {
-            watch.handle_end(phase == Phase::Closed, error);
+            watch.handle_down(phase == Phase::Closed, error);
         }
         woken.into_iter().for_each(Waker::wake);
         if was_connected {

@@ -18,7 +18,8 @@ use redwire_core::{Error, Outcome, Replies, Result};
 use super::place::Place;
 use super::process::Process;
 use crate::blocking::connection::Connection;
-use crate::blocking::stream::{Socket, Writer};
+use crate::blocking::stream::Socket;
+use crate::blocking::wire::Outgoing;
 use crate::setup;
 
 /// From so many connections in use on, calls share one. Below that one for each is as fast, and keeps calls out of each other's
@@ -58,11 +59,6 @@ struct Session {
     until: Instant,
     /// The version of the credentials it authenticated with.
     version: u64,
-}
-
-struct Outgoing {
-    writer: Writer,
-    outbox: Outbox,
 }
 
 impl Multiplex {
@@ -130,11 +126,10 @@ impl Multiplex {
             return Err(place);
         }
         let opened = place.wire().and_then(|wire| wire.split(STALL));
-        let opened = opened.and_then(|(writer, socket, version)| {
+        let opened = opened.and_then(|(outgoing, socket, version)| {
             let (permit, connection) = place.keep()?;
-            let outgoing = Some(Outgoing { writer, outbox: Outbox::default() });
             let until = Instant::now() + RIDE;
-            Ok(Session { permit, socket, connection: Some(connection), outgoing, until, version })
+            Ok(Session { permit, socket, connection: Some(connection), outgoing: Some(outgoing), until, version })
         });
         Ok(opened.and_then(|session| {
             state.session = Some(session);
@@ -297,24 +292,6 @@ impl Multiplex {
                 process.discard(permit, Closing::Dirty);
             }
         }
-    }
-}
-
-impl Outgoing {
-    /// Writes until all is written or the kernel takes no more for a while; says how much that was.
-    fn write(&mut self) -> (usize, Result<()>) {
-        let mut sent = 0;
-        while !self.outbox.is_empty() {
-            match self.writer.write(&self.outbox) {
-                Ok(written) => {
-                    self.outbox.advance(written);
-                    sent += written;
-                }
-                Err(error) if error.kind() == std::io::ErrorKind::TimedOut => break,
-                Err(error) => return (sent, Err(setup::io_error("writing", error))),
-            }
-        }
-        (sent, Ok(()))
     }
 }
 

@@ -5,16 +5,48 @@ use std::time::{Duration, Instant};
 
 use redwire_core::Result;
 use redwire_core::inbound::Frames;
+use redwire_core::outbox::Outbox;
 
 use super::Wire;
 use crate::blocking::stream::{Socket, Writer};
 use crate::setup;
 
+/// The writing side of a wire, with what the kernel has not taken yet.
+#[derive(Debug)]
+pub(in crate::blocking) struct Outgoing {
+    writer: Writer,
+    pub(in crate::blocking) outbox: Outbox,
+}
+
+impl Outgoing {
+    /// Writes until all is written or the kernel takes no more for a while; says how much that was.
+    pub(in crate::blocking) fn write(&mut self) -> (usize, Result<()>) {
+        let mut sent = 0;
+        while !self.outbox.is_empty() {
+            match self.writer.write(&self.outbox) {
+                Ok(written) => {
+                    self.outbox.advance(written);
+                    sent += written;
+                }
+                Err(error) if error.kind() == std::io::ErrorKind::TimedOut => break,
+                Err(error) => return (sent, Err(setup::io_error("writing", error))),
+            }
+        }
+        (sent, Ok(()))
+    }
+}
+
 impl Wire {
     /// The writing side, for others, each write within `limit`; the socket, to end it; and the version of the credentials.
-    pub(in crate::blocking) fn split(&mut self, limit: Duration) -> Result<(Writer, Arc<Socket>, u64)> {
+    pub(in crate::blocking) fn split(&mut self, limit: Duration) -> Result<(Outgoing, Arc<Socket>, u64)> {
         let writer = self.stream.writer(Some(limit)).map_err(|error| setup::io_error("writing", error))?;
-        Ok((writer, Arc::clone(self.stream.socket()), self.version))
+        let outgoing = Outgoing { writer, outbox: Outbox::default() };
+        Ok((outgoing, Arc::clone(self.stream.socket()), self.version))
+    }
+
+    /// Whether the peer lives is found out by who uses it, and not by asking elsewhere.
+    pub(in crate::blocking) fn bear_silence(&mut self) {
+        (self.patience, self.health) = (None, None);
     }
 
     /// Writes bytes whose answer comes unasked for, as far as the link knows.

@@ -129,8 +129,9 @@ impl Tracking {
         Ok(id.load(Ordering::Relaxed))
     }
 
-    fn handle_down(&self, error: &Error) {
-        if self.change(Store::handle_down) {
+    /// Nothing is announced from now on; nobody needs to be told if that is on purpose.
+    fn handle_down(&self, closed: bool, error: &Error) {
+        if self.change(Store::handle_down) && !closed {
             self.tell(error);
         }
     }
@@ -142,7 +143,7 @@ impl Tracking {
 
     /// What announces is gone: so must be what is tracked, since nobody would hear of it.
     fn handle_redirect_lost(&self, error: &Error) {
-        self.handle_down(error);
+        self.handle_down(false, error);
         if let Some(tracked) = self.tracked.get().and_then(Weak::upgrade) {
             tracked.cut(error.clone());
         }
@@ -162,26 +163,19 @@ impl Watch {
         }
     }
 
-    /// The connection was lost, or could not be made.
-    pub(in crate::nonblocking) fn handle_down(&self, error: &Error) {
+    /// The connection was lost, could not be made, or was `closed` on purpose.
+    pub(in crate::nonblocking) fn handle_down(&self, closed: bool, error: &Error) {
         match self {
             Self::Tracked(tracking) => {
-                tracking.handle_down(error);
+                tracking.handle_down(closed, error);
                 tracking.redirect_to(None);
             }
+            // Who listens is closed only by who is tracked, and has nothing to tell him.
             Self::Redirect(tracking) => {
-                if let Some(tracking) = tracking.upgrade() {
+                if let Some(tracking) = tracking.upgrade().filter(|_| !closed) {
                     tracking.handle_redirect_lost(error);
                 }
             }
-        }
-    }
-
-    /// Nobody drives the connection any longer; it may have been closed on purpose.
-    pub(in crate::nonblocking) fn handle_end(&self, closed: bool, error: &Error) {
-        // Who listens is closed only by who is tracked, and has nothing to tell him.
-        if !closed || matches!(self, Self::Tracked(_)) {
-            self.handle_down(error);
         }
     }
 

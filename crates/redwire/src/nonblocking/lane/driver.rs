@@ -296,7 +296,7 @@ impl<'a> Driver<'a> {
     fn handle_down(&mut self, error: &Error) {
         let error = self.shared.target.locate(error.clone());
         if let Some(watch) = &self.shared.watch {
-            watch.handle_down(&error);
+            watch.handle_down(false, &error);
         }
         let mut state = self.shared.lock();
         if state.writer.is_some() || !heals(&error) {

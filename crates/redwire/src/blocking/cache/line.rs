@@ -1,0 +1,349 @@
+//! A connection that one thread reads, for whoever keeps what comes over it: it lives while nobody calls, and hears at any time. Callers
+//! write for themselves and sleep until the thread has their reply. Whose reply has come, whether the peer lives and when to try
+//! again is decided in `redwire-core`.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, Thread};
+use std::time::{Duration, Instant};
+
+use redwire_core::call::Call;
+use redwire_core::link::{Link, Ticket};
+use redwire_core::outage::{Outage, Turn};
+use redwire_core::outbox::Outbox;
+use redwire_core::{Error, Outcome, Replies, Result};
+
+use super::tracking::Watch;
+use crate::blocking::connection::Connection;
+use crate::blocking::pool::Pool;
+use crate::blocking::stream::Socket;
+use crate::blocking::wire::Outgoing;
+use crate::setup;
+
+/// What is done on each new connection before it is used, before a deadline.
+pub(super) type SetUp = Box<dyn Fn(&mut Connection, Instant) -> Result<()> + Send + Sync>;
+
+/// The longest time that a writer waits for the kernel to take anything, before it leaves the rest to the thread.
+const STALL: Duration = Duration::from_millis(20);
+
+/// A connection with its thread. Closed when it is dropped.
+#[derive(Debug)]
+pub(super) struct Line {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    pool: Pool,
+    set_up: SetUp,
+    watch: Watch,
+    state: Mutex<State>,
+    process: u32,
+}
+
+struct State {
+    link: Link<Thread>,
+    /// There while connected; the writing side is away while somebody writes.
+    socket: Option<Arc<Socket>>,
+    outgoing: Option<Outgoing>,
+    /// Which connection it is, so that the writing side comes back to its own.
+    number: u64,
+    /// How often anything has come.
+    received: u64,
+    thread: Option<Thread>,
+    /// Why the connection is to be given up and made anew.
+    cut: Option<Error>,
+    /// Whether somebody would use the connection if it were up.
+    asked: bool,
+    closed: bool,
+}
+
+impl Line {
+    /// A connection beside those of `pool`, not connected yet.
+    pub(super) fn new(pool: &Pool, set_up: SetUp, watch: Watch) -> Self {
+        let config = pool.config();
+        let state = State {
+            link: Link::new(setup::queue_limits(config), config.health_check_interval()),
+            socket: None,
+            outgoing: None,
+            number: 0,
+            received: 0,
+            thread: None,
+            cut: None,
+            asked: false,
+            closed: false,
+        };
+        let (pool, state, process) = (pool.clone(), Mutex::new(state), std::process::id());
+        Self { shared: Arc::new(Shared { pool, set_up, watch, state, process }) }
+    }
+
+    /// Connects now, so that a failure is told at once, and from then on whenever the connection is lost.
+    pub(super) fn connect(&self) -> Result<()> {
+        let first = self.shared.connect()?;
+        let shared = Arc::clone(&self.shared);
+        let spawned = thread::Builder::new().name("redwire-cache".into()).spawn(move || shared.drive(first));
+        spawned.map_err(|error| Error::from_io("starting a thread", Outcome::NotSent, error))?;
+        Ok(())
+    }
+
+    /// Sends `call` and waits for its replies. It does not wait for a connection.
+    pub(super) fn exchange(&self, call: &impl Call, deadline: Option<Instant>) -> Result<Replies> {
+        let shared = &*self.shared;
+        let mut state = shared.lock();
+        if state.socket.is_none() {
+            return Err(Error::closed_by_peer(Outcome::NotSent));
+        }
+        let write = |outbox: &mut Outbox| call.write(outbox);
+        let ticket = state.link.submit(call.count(), call.size(), write, thread::current(), deadline)?;
+        shared.flush(state);
+        shared.wait(ticket, deadline)
+    }
+
+    /// Has the connection tried again, if there is none and nothing is being done about it.
+    pub(super) fn ask(&self) {
+        let mut state = self.shared.lock();
+        if state.socket.is_none() && !std::mem::replace(&mut state.asked, true) {
+            state.unpark();
+        }
+    }
+
+    /// Has the connection given up because of `error`, and made anew.
+    pub(super) fn cut(&self, error: Error) {
+        let mut state = self.shared.lock();
+        state.cut = Some(error);
+        state.shutdown();
+    }
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        // What a forked child inherits is the parent's, and its locks may be held by threads that are not there.
+        if self.shared.process == std::process::id() {
+            let mut state = self.shared.lock();
+            state.closed = true;
+            state.shutdown();
+            state.unpark();
+        }
+    }
+}
+
+impl State {
+    fn shutdown(&self) {
+        if let Some(socket) = &self.socket {
+            socket.shutdown();
+        }
+    }
+
+    fn unpark(&self) {
+        if let Some(thread) = &self.thread {
+            thread.unpark();
+        }
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // No code of others runs under this lock, and every change to the state is whole.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn connect(&self) -> Result<Connection> {
+        {
+            let mut state = self.lock();
+            (state.cut, state.asked) = (None, false);
+        }
+        let deadline = Instant::now() + self.pool.config().connect_timeout();
+        let mut connection = self.pool.connection();
+        connection.reconnect_by(Some(deadline))?;
+        (self.set_up)(&mut connection, deadline)?;
+        Ok(connection)
+    }
+
+    /// What the thread does: keeps the connection up until it is closed.
+    fn drive(&self, first: Connection) {
+        self.lock().thread = Some(thread::current());
+        let backoff = self.pool.config().reconnect_backoff();
+        let (mut outage, mut next) = (Outage::default(), Some(Ok(first)));
+        loop {
+            let error = match next.take().unwrap_or_else(|| self.connect()) {
+                Ok(mut connection) => {
+                    outage.handle_connected();
+                    let error = self.run(&mut connection);
+                    self.handle_down(&error);
+                    if let Some(wire) = connection.wire_mut()
+                        && !self.lock().closed
+                    {
+                        wire.lose(&error);
+                    }
+                    error
+                }
+                Err(error) => {
+                    self.handle_down(&error);
+                    error
+                }
+            };
+            outage.handle_failure(error, backoff, Instant::now(), fastrand::u64(..));
+            if self.until_turn(&mut outage).is_none() {
+                return;
+            }
+        }
+    }
+
+    /// Reads, and hands out what comes, until the connection is lost; says why.
+    fn run(&self, connection: &mut Connection) -> Error {
+        let Some(wire) = connection.wire_mut() else { return setup::closed_client() };
+        wire.bear_silence();
+        let (outgoing, socket, _) = match wire.split(STALL) {
+            Ok(parts) => parts,
+            Err(error) => return error,
+        };
+        {
+            let mut state = self.lock();
+            state.number += 1;
+            (state.outgoing, state.socket) = (Some(outgoing), Some(socket));
+            state.link.handle_connected(Instant::now());
+        }
+        self.watch.handle_up();
+        loop {
+            let mut state = self.lock();
+            if state.closed {
+                return setup::closed_client();
+            }
+            if let Some(error) = state.cut.take() {
+                return error;
+            }
+            let deadline = state.link.poll_timeout();
+            self.flush(state);
+            let read = match wire.receive_frames(deadline) {
+                Err(error) if !error.is_timeout() => Err(error),
+                Err(_) => self.change(|state| state.link.handle_timeout(Instant::now(), state.received, None)),
+                Ok(None) => self.change(|state| {
+                    state.received += 1;
+                    Ok(false)
+                }),
+                Ok(Some(frames)) => {
+                    // Before replies are handed out: what came ahead of one must count for whoever reads it.
+                    self.watch.handle_frames(frames).and_then(|()| {
+                        self.change(|state| {
+                            state.received += 1;
+                            state.link.handle_frames(frames).map(|()| false)
+                        })
+                    })
+                }
+            };
+            if let Err(error) = read {
+                return error;
+            }
+        }
+    }
+
+    /// Changes the state, and wakes those who can go on.
+    fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+        let (mut state, mut woken) = (self.lock(), Vec::new());
+        let output = change(&mut state);
+        state.link.poll_woken(&mut woken);
+        drop(state);
+        woken.into_iter().for_each(|thread| thread.unpark());
+        output
+    }
+
+    /// Writes what waits to be written, unless somebody else is at it, who will see it.
+    fn flush<'s>(&'s self, mut state: MutexGuard<'s, State>) {
+        while let Some(mut outgoing) = state.outgoing.take() {
+            let number = state.number;
+            if outgoing.outbox.is_empty() {
+                state.link.poll_transmit(&mut outgoing.outbox);
+            }
+            if outgoing.outbox.is_empty() {
+                state.outgoing = Some(outgoing);
+                return;
+            }
+            drop(state);
+            let (sent, result) = outgoing.write();
+            state = self.lock();
+            if state.number != number || state.socket.is_none() {
+                return;
+            }
+            state.link.handle_sent(sent);
+            let stalled = !outgoing.outbox.is_empty();
+            state.outgoing = Some(outgoing);
+            if result.is_err() {
+                // The thread finds out.
+                state.shutdown();
+            }
+            if result.is_err() || stalled {
+                return;
+            }
+        }
+    }
+
+    fn wait(&self, mut ticket: Ticket, deadline: Option<Instant>) -> Result<Replies> {
+        loop {
+            let now = Instant::now();
+            let polled = self.change(|state| {
+                if deadline.is_some_and(|deadline| deadline <= now)
+                    && state.link.handle_timeout(now, state.received, None).is_err()
+                {
+                    state.shutdown();
+                }
+                state.link.poll_reply(ticket, |_| {})
+            });
+            match polled {
+                Ok(result) => return result,
+                Err(waiting) => ticket = waiting,
+            }
+            match deadline {
+                None => thread::park(),
+                Some(deadline) => thread::park_timeout(deadline.saturating_duration_since(now)),
+            }
+        }
+    }
+
+    /// There is no connection, for now.
+    fn handle_down(&self, error: &Error) {
+        let (error, closed) = (self.pool.target().locate(error.clone()), self.lock().closed);
+        self.watch.handle_down(closed, &error);
+        self.change(|state| {
+            state.link.handle_lost(&error);
+            (state.socket, state.outgoing) = (None, None);
+        });
+    }
+
+    /// Waits until the connection may be tried again, and where waiting alone is no use, until somebody asks for it; `None` once it
+    /// is closed.
+    fn until_turn(&self, outage: &mut Outage) -> Option<()> {
+        let backoff = self.pool.config().reconnect_backoff();
+        let mut hopeless = false;
+        loop {
+            let (now, random) = (Instant::now(), fastrand::u64(..));
+            let next = match outage.poll_turn(backoff, now, random) {
+                Turn::Now => break,
+                Turn::At(next) => next,
+                Turn::Hopeless(next, _) => {
+                    hopeless = true;
+                    next
+                }
+            };
+            if self.lock().closed {
+                return None;
+            }
+            thread::park_timeout(next.saturating_duration_since(now));
+        }
+        loop {
+            let state = self.lock();
+            if state.closed {
+                return None;
+            }
+            if !hopeless || state.asked {
+                return Some(());
+            }
+            drop(state);
+            thread::park();
+        }
+    }
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared").field("pool", &self.pool).finish_non_exhaustive()
+    }
+}
