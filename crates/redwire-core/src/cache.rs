@@ -17,6 +17,7 @@ mod options;
 mod suitable;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -38,7 +39,7 @@ const KEY: usize = 160;
 
 /// Replies by the words of their commands, and the reads that are under way.
 ///
-/// Mutators: [`lookup`](Self::lookup), [`abandon`](Self::abandon). What happened: `handle_…`. What now: `poll_…`.
+/// What is kept is had by [`hit`](Self::hit), from any number of threads at a time. Mutators: [`lookup`](Self::lookup), [`abandon`](Self::abandon). What happened: `handle_…`. What now: `poll_…`.
 #[derive(Debug)]
 pub struct Store<W> {
     options: CacheOptions,
@@ -56,6 +57,7 @@ pub struct Store<W> {
     woken: Vec<W>,
     /// The last number given: to a flight, a wait, or a reply that is kept.
     last: u64,
+    hits: AtomicU64,
     figures: CacheFigures,
 }
 
@@ -77,7 +79,7 @@ struct Kept {
     frame: Bytes,
     until: Option<Instant>,
     /// Whether it served since it was last looked at for room.
-    used: bool,
+    used: AtomicBool,
     number: u64,
 }
 
@@ -129,6 +131,7 @@ impl<W> Store<W> {
             waiting: 0,
             woken: Vec::new(),
             last: 0,
+            hits: AtomicU64::new(0),
             figures: CacheFigures::default(),
         }
     }
@@ -136,7 +139,7 @@ impl<W> Store<W> {
     /// What it did so far, and holds now.
     #[must_use]
     pub fn figures(&self) -> CacheFigures {
-        self.figures
+        CacheFigures { hits: self.hits.load(Ordering::Relaxed), ..self.figures }
     }
 
     /// Whether changes are announced now.
@@ -145,25 +148,35 @@ impl<W> Store<W> {
         self.live
     }
 
-    /// What to do about `cmd`, which is [suitable](Suitable::Read); `waiter` is made where its caller has to wait.
+    /// What is kept as the reply to `cmd`, which is [suitable](Suitable::Read).
     #[inline]
+    pub fn hit<R>(&self, cmd: &Cmd<R>, now: Instant) -> Option<Replies> {
+        let (words, large) = cmd.args().pieces();
+        let State::Kept(kept) = &self.entries.get(words)?.state else { return None };
+        if !large.is_empty() || kept.until.is_some_and(|until| until <= now) {
+            return None;
+        }
+        kept.used.store(true, Ordering::Relaxed);
+        self.hits.fetch_add(1, Ordering::Relaxed);
+        Some(Replies::single(kept.frame.clone(), false))
+    }
+
+    /// What to do about `cmd`, which is [suitable](Suitable::Read); `waiter` is made where its caller has to wait.
     pub fn lookup<R>(&mut self, cmd: &Cmd<R>, now: Instant, waiter: impl FnOnce() -> W) -> Lookup {
         let (words, large) = cmd.args().pieces();
         if !self.live || !large.is_empty() {
             self.figures.passed += 1;
             return Lookup::Pass;
         }
-        match self.entries.get_mut(words) {
-            Some(Entry { state: State::Kept(kept), .. }) if kept.until.is_none_or(|until| now < until) => {
-                kept.used = true;
-                self.figures.hits += 1;
-                return Lookup::Hit(Replies::single(kept.frame.clone(), false));
-            }
-            Some(Entry { state: State::Flying(flight), .. }) => {
+        if let Some(replies) = self.hit(cmd, now) {
+            return Lookup::Hit(replies);
+        }
+        match self.entries.get(words).map(|entry| &entry.state) {
+            Some(State::Flying(flight)) => {
                 let flight = *flight;
                 return self.join(flight, waiter());
             }
-            Some(_) => {
+            Some(State::Kept(_)) => {
                 let words = Bytes::copy_from_slice(words);
                 self.remove(&words);
             }
@@ -226,7 +239,7 @@ impl<W> Store<W> {
         let until = self.options.ttl.and_then(|ttl| flying.begun.checked_add(ttl));
         // Copied: as it lies it holds on to all that came in the same read.
         let frame = Bytes::copy_from_slice(&frame);
-        entry.state = State::Kept(Kept { frame, until, used: false, number: flight.0 });
+        entry.state = State::Kept(Kept { frame, until, used: AtomicBool::new(false), number: flight.0 });
         self.queue.push_back((flying.words, flight.0));
         self.figures.bytes += cost;
         self.figures.entries += 1;
@@ -379,16 +392,17 @@ impl<W> Store<W> {
     fn make_room(&mut self) {
         while self.figures.bytes > self.options.max_bytes {
             let Some((words, number)) = self.queue.pop_front() else { return };
-            match self.entries.get_mut(&words).map(|entry| &mut entry.state) {
-                Some(State::Kept(kept)) if kept.number == number && kept.used => {
-                    kept.used = false;
-                    self.queue.push_back((words, number));
-                }
-                Some(State::Kept(kept)) if kept.number == number => {
-                    self.remove(&words);
-                    self.figures.evictions += 1;
-                }
-                _ => {}
+            let Some(State::Kept(kept)) = self.entries.get(&words).map(|entry| &entry.state) else {
+                continue;
+            };
+            if kept.number != number {
+                continue;
+            }
+            if kept.used.swap(false, Ordering::Relaxed) {
+                self.queue.push_back((words, number));
+            } else {
+                self.remove(&words);
+                self.figures.evictions += 1;
             }
         }
     }

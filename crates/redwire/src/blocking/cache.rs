@@ -104,7 +104,7 @@ impl Cache {
     /// No answer within the timeout; a queue that is full.
     pub fn sync(&self) -> Result<()> {
         let Inner { client, line, tracking, .. } = &*self.inner;
-        if self.is_foreign() || !tracking.lock().is_live() {
+        if self.is_foreign() || !tracking.read().is_live() {
             return Ok(());
         }
         let deadline = client.config().timeout().and_then(|limit| Instant::now().checked_add(limit));
@@ -129,13 +129,13 @@ impl Cache {
     /// What the cache did so far, and holds now.
     #[must_use]
     pub fn figures(&self) -> CacheFigures {
-        if self.is_foreign() { CacheFigures::default() } else { self.inner.tracking.lock().figures() }
+        if self.is_foreign() { CacheFigures::default() } else { self.inner.tracking.read().figures() }
     }
 
     /// Whether changes are announced now, so that anything is kept.
     #[must_use]
     pub fn is_tracking(&self) -> bool {
-        !self.is_foreign() && self.inner.tracking.lock().is_live()
+        !self.is_foreign() && self.inner.tracking.read().is_live()
     }
 
     /// The options it was made with.
@@ -175,7 +175,11 @@ impl Cache {
         let mut now = Instant::now();
         let mut deadline = None;
         loop {
-            let found = tracking.lock().lookup(&cmd, now, thread::current);
+            let kept = tracking.read().hit(&cmd, now);
+            let found = match kept {
+                Some(replies) => Lookup::Hit(replies),
+                None => tracking.lock().lookup(&cmd, now, thread::current),
+            };
             if let Lookup::Hit(mut replies) = found {
                 return replies.read().map_err(|error| self.explain(error, &cmd));
             }
@@ -208,7 +212,9 @@ impl Cache {
                 }
             };
             return match replies.and_then(|mut replies| replies.read()) {
-                Err(error) if is_for_client(&error, self.client().config().retry()) => self.plain(cmd, deadline),
+                Err(error) if is_for_client(&error, self.client().config().retry()) => {
+                    self.plain(cmd, deadline)
+                }
                 result => result.map_err(|error| self.explain(error, &cmd)),
             };
         }

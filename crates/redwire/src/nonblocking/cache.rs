@@ -97,6 +97,9 @@ impl Client {
     pub async fn cached(&self, options: CacheOptions) -> Result<Cache> {
         let (tracking, lane) = Tracking::new(self.pool(), options);
         lane.connect().await?;
+        // Answered by the task that drives the connection: from then on replies are kept.
+        let deadline = Instant::now() + self.config().connect_timeout();
+        lane.exchange(&Cmd::<Value>::new("PING"), Some(deadline)).await?;
         let inner = Inner { client: self.clone(), lane, tracking, process: std::process::id() };
         Ok(Cache { inner: Arc::new(inner), opted_in: false })
     }
@@ -131,7 +134,7 @@ impl Cache {
     /// No answer within the timeout; a queue that is full.
     pub async fn sync(&self) -> Result<()> {
         let Inner { client, lane, tracking, .. } = &*self.inner;
-        if self.is_foreign() || !tracking.lock().is_live() {
+        if self.is_foreign() || !tracking.read().is_live() {
             return Ok(());
         }
         let deadline = client.config().timeout().and_then(|limit| Instant::now().checked_add(limit));
@@ -156,13 +159,13 @@ impl Cache {
     /// What the cache did so far, and holds now.
     #[must_use]
     pub fn figures(&self) -> CacheFigures {
-        if self.is_foreign() { CacheFigures::default() } else { self.inner.tracking.lock().figures() }
+        if self.is_foreign() { CacheFigures::default() } else { self.inner.tracking.read().figures() }
     }
 
     /// Whether changes are announced now, so that anything is kept.
     #[must_use]
     pub fn is_tracking(&self) -> bool {
-        !self.is_foreign() && self.inner.tracking.lock().is_live()
+        !self.is_foreign() && self.inner.tracking.read().is_live()
     }
 
     /// The options it was made with.
@@ -275,7 +278,11 @@ impl<'c, R: Reply> CacheRequest<'c, R> {
         }
         let now = Instant::now();
         self.begun.get_or_insert(now);
-        let found = cache.inner.tracking.lock().lookup(&cmd, now, || cx.waker().clone());
+        let kept = cache.inner.tracking.read().hit(&cmd, now);
+        let found = match kept {
+            Some(replies) => Lookup::Hit(replies),
+            None => cache.inner.tracking.lock().lookup(&cmd, now, || cx.waker().clone()),
+        };
         match found {
             Lookup::Hit(mut replies) => {
                 Step::Ready(replies.read().map_err(|error| self.explain(error, &cmd)))

@@ -10,3 +10,4 @@ mod common;
 mod callbacks;
 mod extension;
 mod scripts;
+mod cache;

@@ -78,11 +78,15 @@ impl Line {
 
     /// Connects now, so that a failure is told at once, and from then on whenever the connection is lost.
     pub(super) fn connect(&self) -> Result<()> {
-        let first = self.shared.connect()?;
+        let mut first = self.shared.connect()?;
+        self.shared.adopt(&mut first)?;
         let shared = Arc::clone(&self.shared);
         let spawned = thread::Builder::new().name("redwire-cache".into()).spawn(move || shared.drive(first));
-        spawned.map_err(|error| Error::from_io("starting a thread", Outcome::NotSent, error))?;
-        Ok(())
+        spawned.map(drop).map_err(|error| {
+            let error = Error::from_io("starting a thread", Outcome::NotSent, error);
+            self.shared.handle_down(&error);
+            error
+        })
     }
 
     /// Sends `call` and waits for its replies. It does not wait for a connection.
@@ -158,51 +162,57 @@ impl Shared {
         Ok(connection)
     }
 
-    /// What the thread does: keeps the connection up until it is closed.
-    fn drive(&self, first: Connection) {
+    /// What the thread does: keeps the connection up until it is closed; `connection` is up already.
+    fn drive(&self, mut connection: Connection) {
         self.lock().thread = Some(thread::current());
         let backoff = self.pool.config().reconnect_backoff();
-        let (mut outage, mut next) = (Outage::default(), Some(Ok(first)));
+        let mut outage = Outage::default();
         loop {
-            let error = match next.take().unwrap_or_else(|| self.connect()) {
-                Ok(mut connection) => {
-                    outage.handle_connected();
-                    let error = self.run(&mut connection);
-                    self.handle_down(&error);
-                    if let Some(wire) = connection.wire_mut()
-                        && !self.lock().closed
-                    {
-                        wire.lose(&error);
-                    }
-                    error
-                }
-                Err(error) => {
-                    self.handle_down(&error);
-                    error
-                }
-            };
-            outage.handle_failure(error, backoff, Instant::now(), fastrand::u64(..));
-            if self.until_turn(&mut outage).is_none() {
-                return;
+            let mut error = self.run(&mut connection);
+            // Whoever learns of it and calls again must not meet the lost connection.
+            self.handle_down(&error);
+            if let Some(wire) = connection.wire_mut()
+                && !self.lock().closed
+            {
+                wire.lose(&error);
             }
+            loop {
+                outage.handle_failure(error, backoff, Instant::now(), fastrand::u64(..));
+                if self.until_turn(&mut outage).is_none() {
+                    return;
+                }
+                match self.connect().and_then(|mut next| self.adopt(&mut next).map(|()| next)) {
+                    Ok(next) => {
+                        connection = next;
+                        break;
+                    }
+                    Err(failed) => {
+                        self.handle_down(&failed);
+                        error = failed;
+                    }
+                }
+            }
+            outage.handle_connected();
         }
+    }
+
+    /// Lets callers use `connection` from now on.
+    fn adopt(&self, connection: &mut Connection) -> Result<()> {
+        let wire = connection.wire_mut().ok_or_else(setup::closed_client)?;
+        wire.bear_silence();
+        let (outgoing, socket, _) = wire.split(STALL)?;
+        let mut state = self.lock();
+        state.number += 1;
+        (state.outgoing, state.socket) = (Some(outgoing), Some(socket));
+        state.link.handle_connected(Instant::now());
+        drop(state);
+        self.watch.handle_up();
+        Ok(())
     }
 
     /// Reads, and hands out what comes, until the connection is lost; says why.
     fn run(&self, connection: &mut Connection) -> Error {
         let Some(wire) = connection.wire_mut() else { return setup::closed_client() };
-        wire.bear_silence();
-        let (outgoing, socket, _) = match wire.split(STALL) {
-            Ok(parts) => parts,
-            Err(error) => return error,
-        };
-        {
-            let mut state = self.lock();
-            state.number += 1;
-            (state.outgoing, state.socket) = (Some(outgoing), Some(socket));
-            state.link.handle_connected(Instant::now());
-        }
-        self.watch.handle_up();
         loop {
             let mut state = self.lock();
             if state.closed {
@@ -215,7 +225,9 @@ impl Shared {
             self.flush(state);
             let read = match wire.receive_frames(deadline) {
                 Err(error) if !error.is_timeout() => Err(error),
-                Err(_) => self.change(|state| state.link.handle_timeout(Instant::now(), state.received, None)),
+                Err(_) => {
+                    self.change(|state| state.link.handle_timeout(Instant::now(), state.received, None))
+                }
                 Ok(None) => self.change(|state| {
                     state.received += 1;
                     Ok(false)

@@ -3,7 +3,7 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak};
 use std::thread::Thread;
 use std::time::Instant;
 
@@ -23,7 +23,8 @@ use crate::target::Target;
 pub(super) struct Tracking {
     target: Arc<Target>,
     options: CacheOptions,
-    store: Mutex<Store<Thread>>,
+    /// Those who only take what is kept do not wait for each other, nor hold up what is announced for long.
+    store: RwLock<Store<Thread>>,
     /// The connection that is tracked.
     tracked: OnceLock<Weak<Line>>,
     /// The one that hears the announcements, where it is another. It lives no longer than the tracked one is connected.
@@ -43,7 +44,7 @@ impl Tracking {
     pub(super) fn connect(pool: &Pool, options: CacheOptions) -> Result<(Arc<Self>, Arc<Line>)> {
         let this = Arc::new(Self {
             target: Arc::clone(pool.target()),
-            store: Mutex::new(Store::new(options.clone())),
+            store: RwLock::new(Store::new(options.clone())),
             options,
             tracked: OnceLock::new(),
             redirect: Mutex::new(None),
@@ -64,9 +65,14 @@ impl Tracking {
         &self.options
     }
 
-    pub(super) fn lock(&self) -> MutexGuard<'_, Store<Thread>> {
+    #[inline]
+    pub(super) fn read(&self) -> RwLockReadGuard<'_, Store<Thread>> {
         // No code of others runs under this lock, and every change to the store is whole.
-        self.store.lock().unwrap_or_else(PoisonError::into_inner)
+        self.store.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn lock(&self) -> RwLockWriteGuard<'_, Store<Thread>> {
+        self.store.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Changes the store, and wakes those who can go on.
@@ -96,7 +102,8 @@ impl Tracking {
     fn set_up(self: &Arc<Self>, pool: &Pool, connection: &mut Connection, deadline: Instant) -> Result<()> {
         let pushes = connection.session().is_some_and(|session| session.protocol == Protocol::Resp3);
         let redirect = if pushes { Ok(None) } else { self.listen(pool).map(Some) };
-        let done = redirect.and_then(|redirect| ask(connection, &tracking(&self.options, redirect), deadline));
+        let done =
+            redirect.and_then(|redirect| ask(connection, &tracking(&self.options, redirect), deadline));
         done.map_err(|error| error.with_context("the changes of what is cached cannot be announced"))
     }
 

@@ -129,7 +129,14 @@ impl Multiplex {
         let opened = opened.and_then(|(outgoing, socket, version)| {
             let (permit, connection) = place.keep()?;
             let until = Instant::now() + RIDE;
-            Ok(Session { permit, socket, connection: Some(connection), outgoing: Some(outgoing), until, version })
+            Ok(Session {
+                permit,
+                socket,
+                connection: Some(connection),
+                outgoing: Some(outgoing),
+                until,
+                version,
+            })
         });
         Ok(opened.and_then(|session| {
             state.session = Some(session);

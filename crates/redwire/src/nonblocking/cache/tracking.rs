@@ -3,7 +3,7 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak};
 use std::task::Waker;
 use std::time::Instant;
 
@@ -24,7 +24,8 @@ use crate::target::Target;
 pub(in crate::nonblocking) struct Tracking {
     target: Arc<Target>,
     options: CacheOptions,
-    store: Mutex<Store<Waker>>,
+    /// Those who only take what is kept do not wait for each other, nor hold up what is announced for long.
+    store: RwLock<Store<Waker>>,
     /// The connection that is tracked.
     tracked: OnceLock<Weak<Lane>>,
     /// The one that hears the announcements, where it is another. It lives no longer than the tracked one is connected.
@@ -44,7 +45,7 @@ impl Tracking {
     pub(super) fn new(pool: &Pool, options: CacheOptions) -> (Arc<Self>, Arc<Lane>) {
         let this = Arc::new(Self {
             target: Arc::clone(pool.target()),
-            store: Mutex::new(Store::new(options.clone())),
+            store: RwLock::new(Store::new(options.clone())),
             options,
             tracked: OnceLock::new(),
             redirect: Mutex::new(None),
@@ -67,9 +68,14 @@ impl Tracking {
         &self.options
     }
 
-    pub(super) fn lock(&self) -> MutexGuard<'_, Store<Waker>> {
+    #[inline]
+    pub(super) fn read(&self) -> RwLockReadGuard<'_, Store<Waker>> {
         // No code of others runs under this lock, and every change to the store is whole.
-        self.store.lock().unwrap_or_else(PoisonError::into_inner)
+        self.store.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn lock(&self) -> RwLockWriteGuard<'_, Store<Waker>> {
+        self.store.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Changes the store, and wakes those who can go on.

@@ -1,0 +1,136 @@
+//! A cache whose connections are killed at any moment: it is never older than what was known before (FAULTS 54).
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use redwire::CacheOptions;
+use redwire_testkit::{Direction, Fault, Proxy, Server, eventually};
+
+use super::{Cache, executed, set, trackers};
+use crate::common::{LIMIT, Setup};
+
+both!(
+    whichever_connection_is_killed_everything_is_forgotten,
+    what_was_acknowledged_is_seen_through_kills,
+    a_reader_never_goes_backwards,
+);
+
+fn kill(server: &Server, id: &str) {
+    // It may be gone by now.
+    let _ = server.command(&["CLIENT", "KILL", "ID", id]);
+}
+
+fn whichever_connection_is_killed_everything_is_forgotten(setup: Setup) {
+    let server = Server::start();
+    let cache =
+        Cache::new(&setup.client(&server.url(), "reconnect_backoff=constant:5ms"), CacheOptions::default());
+    let victims = if setup.protocol == 3 { 1 } else { 2 };
+    for round in 0..10 {
+        eventually("changes are announced again", LIMIT, || {
+            cache.is_tracking() && trackers(&server).len() == victims
+        });
+        set(&server, "k", 2 * round);
+        cache.sync().unwrap();
+        assert_eq!(cache.get("k"), Some(2 * round));
+        let flushes = cache.figures().flushes;
+        kill(&server, &trackers(&server)[round as usize % victims]);
+        set(&server, "k", 2 * round + 1);
+        cache.sync().unwrap();
+        assert_eq!(cache.get("k"), Some(2 * round + 1));
+        eventually("the loss is noticed", LIMIT, || cache.figures().flushes > flushes);
+    }
+    eventually("changes are announced again", LIMIT, || cache.is_tracking());
+    cache.get("k");
+    let asked = executed(&server, "get");
+    assert_eq!(cache.get("k"), Some(19));
+    assert_eq!(executed(&server, "get"), asked, "and replies are kept again");
+}
+
+/// One writer counts up, readers ask for nothing less than what it was told when they began.
+fn what_was_acknowledged_is_seen_through_kills(setup: Setup) {
+    let server = Server::start();
+    let proxy = Proxy::start(server.addr());
+    let options = "reconnect_backoff=constant:2ms&timeout=20s";
+    let cache = Cache::new(&setup.client(&proxy.url(), options), CacheOptions::default());
+    for direction in [Direction::ToServer, Direction::ToClient] {
+        proxy.set(direction, Fault::jitter(Duration::from_millis(2)));
+    }
+    let writer = setup.client(&server.url(), "");
+    let (acknowledged, over) = (AtomicU64::new(0), AtomicBool::new(false));
+    writer.run::<()>("SET n 0").unwrap();
+    thread::scope(|scope| {
+        for reader in 0..3 {
+            let (cache, acknowledged, over) = (cache.clone(), &acknowledged, &over);
+            scope.spawn(move || {
+                let words = ["GET n", "MGET n", "GETRANGE n 0 -1"][reader];
+                while !over.load(Ordering::Relaxed) {
+                    let known = acknowledged.load(Ordering::SeqCst);
+                    cache.sync().unwrap();
+                    for _ in 0..3 {
+                        let seen: u64 = match reader {
+                            1 => cache.run::<(u64,)>(words).unwrap().0,
+                            _ => cache.run(words).unwrap(),
+                        };
+                        assert!(seen >= known, "{words} gave {seen}, and {known} was acknowledged before");
+                    }
+                }
+            });
+        }
+        scope.spawn(|| {
+            let begin = Instant::now();
+            while cache.figures().flushes < 15 || begin.elapsed() < Duration::from_secs(1) {
+                assert!(begin.elapsed() < 3 * LIMIT, "{:?}", cache.figures());
+                thread::sleep(Duration::from_millis(pause(begin)));
+                match (trackers(&server), begin.elapsed().as_micros() % 4) {
+                    (_, 0) => proxy.reset_all(),
+                    (ids, random) if !ids.is_empty() => kill(&server, &ids[random as usize % ids.len()]),
+                    _ => {}
+                }
+            }
+            over.store(true, Ordering::Relaxed);
+        });
+        while !over.load(Ordering::Relaxed) {
+            let value: u64 = writer.run("INCR n").unwrap();
+            acknowledged.store(value, Ordering::SeqCst);
+            thread::sleep(Duration::from_millis(2));
+        }
+    });
+    assert!(cache.figures().hits > 20, "nothing was served: {:?}", cache.figures());
+}
+
+/// Some milliseconds: those digits of the clock that nobody controls are as good as chance.
+fn pause(begin: Instant) -> u64 {
+    10 + begin.elapsed().as_nanos() as u64 / 100 % 40
+}
+
+/// Without `sync`, and while the connections live, nobody sees an older value after a newer one.
+fn a_reader_never_goes_backwards(setup: Setup) {
+    let server = Server::start();
+    let proxy = Proxy::start(server.addr());
+    let cache = Cache::new(&setup.client(&proxy.url(), "timeout=20s"), CacheOptions::default());
+    for direction in [Direction::ToServer, Direction::ToClient] {
+        proxy.set(direction, Fault::jitter(Duration::from_millis(2)));
+    }
+    let (writer, over) = (setup.client(&server.url(), ""), AtomicBool::new(false));
+    writer.run::<()>("SET n 0").unwrap();
+    thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| {
+                let mut last = 0;
+                while !over.load(Ordering::Relaxed) {
+                    let seen = cache.get("n").unwrap();
+                    assert!(seen >= last, "{seen} came after {last}");
+                    last = seen;
+                }
+            });
+        }
+        let begin = Instant::now();
+        while cache.figures().invalidations < 50 && begin.elapsed() < 3 * LIMIT {
+            writer.run::<u64>("INCR n").unwrap();
+            thread::sleep(Duration::from_millis(1));
+        }
+        over.store(true, Ordering::Relaxed);
+    });
+    assert!(cache.figures().hits > 20 && cache.figures().invalidations >= 50, "{:?}", cache.figures());
+}

@@ -1,0 +1,63 @@
+//! A server that announces no changes: told when the cache is made, and made do with later.
+
+use redwire::{CacheOptions, ErrorKind};
+use redwire_testkit::{Server, eventually};
+
+use super::{Cache, set, trackers};
+use crate::common::{LIMIT, Setup, shown};
+
+both!(a_server_that_refuses_is_told_at_once, a_server_that_refuses_later_is_made_do_with);
+
+fn rights(server: &Server, rights: &str) {
+    let words: Vec<&str> = ["ACL", "SETUSER", "reader", "on", ">pw", "~*", "&*", "+@all"]
+        .into_iter()
+        .chain(rights.split(' ').filter(|word| !word.is_empty()))
+        .collect();
+    server.command(&words).unwrap();
+}
+
+fn url(server: &Server) -> String {
+    server.url().replace("redis://", "redis://reader:pw@")
+}
+
+fn a_server_that_refuses_is_told_at_once(setup: Setup) {
+    let server = Server::start();
+    rights(&server, "-client|tracking");
+    let client = setup.client(&url(&server), "");
+    let error = Cache::connect(&client, CacheOptions::default()).unwrap_err();
+    assert_eq!(
+        error.kind(),
+        ErrorKind::Authentication(redwire::AuthenticationFault::NoPermission),
+        "{error}"
+    );
+    assert!(shown(&error).contains("what is cached cannot be announced"), "{error}");
+    eventually("nothing is left of it", LIMIT, || trackers(&server).is_empty());
+}
+
+fn a_server_that_refuses_later_is_made_do_with(setup: Setup) {
+    let server = Server::start();
+    rights(&server, "");
+    let client = setup.client(&url(&server), "reconnect_backoff=constant:5ms");
+    let cache = Cache::new(&client, CacheOptions::default());
+    set(&server, "k", 1);
+    assert_eq!(cache.get("k"), Some(1));
+    rights(&server, "-client|tracking");
+    for id in trackers(&server) {
+        server.command(&["CLIENT", "KILL", "ID", &id]).unwrap();
+    }
+    eventually("the loss is noticed", LIMIT, || !cache.is_tracking());
+    let passed = cache.figures().passed;
+    for value in 2..10 {
+        set(&server, "k", value);
+        assert_eq!(cache.get("k"), Some(value), "reads go to the server");
+    }
+    assert_eq!(cache.figures().passed, passed + 8);
+    assert_eq!(cache.figures().entries, 0);
+    rights(&server, "+client|tracking");
+    eventually("it is tried again because somebody reads", LIMIT, || {
+        cache.get("k");
+        cache.is_tracking()
+    });
+    assert_eq!((cache.get("k"), cache.get("k")), (Some(9), Some(9)));
+    assert!(cache.figures().hits > 0);
+}
