@@ -92,6 +92,8 @@ pub enum ErrorKind {
     Decode,
     /// The client or the connection was closed by its owner.
     Closed,
+    /// A lock could not be had, or is not held any more.
+    Lock(LockFault),
 }
 
 /// How a connection failed.
@@ -142,6 +144,18 @@ pub enum AuthenticationFault {
     PasswordRequired,
     /// The user may not run this command, or not on these keys or channels.
     NoPermission,
+}
+
+/// What is wrong with a lock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum LockFault {
+    /// Somebody else held it for as long as the caller was ready to wait.
+    NotAcquired,
+    /// The server says that it is not ours any more: it ran out, was taken away, or was released before.
+    NotOwned,
+    /// By our own clock it has run out without an extension that was confirmed: somebody else may hold it by now.
+    Lost,
 }
 
 impl Error {
@@ -373,9 +387,13 @@ impl Error {
                 self.0.kind,
                 ErrorKind::Config | ErrorKind::Usage | ErrorKind::Authentication(_) | ErrorKind::Closed
             ),
-            Outcome::Rejected => {
-                matches!(self.0.kind, ErrorKind::Busy | ErrorKind::MaxClients | ErrorKind::Aborted)
-            }
+            Outcome::Rejected => matches!(
+                self.0.kind,
+                ErrorKind::Busy
+                    | ErrorKind::MaxClients
+                    | ErrorKind::Aborted
+                    | ErrorKind::Lock(LockFault::NotAcquired)
+            ),
             Outcome::MaybeExecuted | Outcome::Unreadable => false,
         }
     }

@@ -21,6 +21,7 @@
 //! | [`Pool`](pool::Pool) | who may have a connection, make one, or wait |
 //! | [`Dirt`](dirt::Dirt) | what is done to a connection before somebody else has it |
 //! | [`Store`](cache::Store) | what a client-side cache keeps, who reads, and who waits for that |
+//! | [`Acquire`](lock::Acquire), [`Hold`](lock::Hold) | how a lock is had, kept and lost |
 //! | [`Attempt`](retry::Attempt), [`RetryBudget`](budget::RetryBudget) | whether a failed call is made again |
 //! | [`Tries`](transaction::Tries) | whether an aborted transaction is tried again |
 
@@ -39,6 +40,7 @@ pub mod inbound;
 pub mod lane;
 pub mod link;
 pub mod liveness;
+pub mod lock;
 pub mod monitor;
 pub mod outage;
 pub mod outbox;
@@ -64,7 +66,9 @@ mod script;
 
 pub use arg::{Arg, Args, SHARED_FROM};
 pub use cmd::{Cmd, Options, cmd};
-pub use error::{AuthenticationFault, ConnectionFault, Error, ErrorKind, Outcome, Result, SentinelFault};
+pub use error::{
+    AuthenticationFault, ConnectionFault, Error, ErrorKind, LockFault, Outcome, Result, SentinelFault,
+};
 pub use pipeline::{Batch, Pipeline, Slot, Slots, TrySlot};
 pub use redwire_resp::ProtocolError;
 pub use replies::Replies;

@@ -127,6 +127,7 @@ pub mod blocking;
 pub mod commands;
 pub mod credentials;
 mod events;
+mod locking;
 #[cfg(feature = "tokio")]
 mod nonblocking;
 pub mod prelude;
@@ -141,8 +142,8 @@ mod tls;
 pub use events::{Event, EventKind};
 #[cfg(feature = "tokio")]
 pub use nonblocking::{
-    Cache, CacheRequest, Client, Connection, Events, Exchange, Handler, Lease, Monitor, OnConnect, Pool,
-    PubSub, Request, Scan, Sentinel, Subscription, Transaction,
+    Cache, CacheRequest, Client, Connection, Events, Exchange, Handler, Lease, Lock, LockGuard, Monitor,
+    OnConnect, Pool, PubSub, Request, Scan, Sentinel, Subscription, Transaction,
 };
 #[cfg(feature = "serde")]
 pub use redwire_core::Struct;
@@ -156,8 +157,8 @@ pub use redwire_core::pubsub::{Item, Kind, Message, Overflow, SubscribeOptions};
 pub use redwire_core::sentinel::Instance;
 pub use redwire_core::{
     Arg, Args, Atomic, AuthenticationFault, Batch, Cmd, ConnectionFault, Error, ErrorKind, Invocation, Items,
-    Lossy, Options, Outcome, Pipeline, Reader, Replies, Reply, Result, Run, Script, SentinelFault, Slot,
-    Slots, TransactionOptions, TrySlot, Value, cmd,
+    LockFault, Lossy, Options, Outcome, Pipeline, Reader, Replies, Reply, Result, Run, Script, SentinelFault,
+    Slot, Slots, TransactionOptions, TrySlot, Value, cmd,
 };
 pub use redwire_core::{backoff, config, facts, resolve, secret};
 #[cfg(feature = "tls")]

@@ -12,6 +12,7 @@ use redwire_core::{Arg, Cmd, Pipeline, Reply, Result, Run, Slots, facts};
 use super::connection::OnConnect;
 use super::events::Events;
 use super::lane::Lane;
+use super::lock::Lock;
 use super::monitor::Monitor;
 use super::pool::Pool;
 use super::scan::Scan;
@@ -208,6 +209,20 @@ impl Client {
             }
             now = Instant::now();
         }
+    }
+
+    /// The lock of this name, with its defaults, to be told how long it lasts and to be acquired. Its docs say what a lock of a server
+    /// guarantees, and what not.
+    ///
+    /// ```no_run
+    /// # let client = redwire::blocking::Client::connect("redis://localhost")?;
+    /// let guard = client.lock("jobs:nightly").acquire()?;
+    /// guard.release()?;
+    /// # Ok::<(), redwire::Error>(())
+    /// ```
+    #[must_use]
+    pub fn lock(&self, name: impl AsRef<[u8]>) -> Lock {
+        Lock::new(self, name)
     }
 }
 

@@ -298,7 +298,7 @@ impl<'c, R: Reply> CacheRequest<'c, R> {
         }
     }
 
-    fn fetch(&mut self, cmd: Cmd<R>, flight: Flight, cx: &Context<'_>) -> Step<'c, R> {
+    fn fetch(&self, cmd: Cmd<R>, flight: Flight, cx: &Context<'_>) -> Step<'c, R> {
         let Inner { lane, tracking, .. } = &*self.cache.inner;
         let fetch = Fetch::new(&cmd, tracking.options());
         match lane.submit(&fetch, cx.waker(), self.deadline(&cmd)) {
@@ -310,7 +310,7 @@ impl<'c, R: Reply> CacheRequest<'c, R> {
         }
     }
 
-    fn poll_fetch(&mut self, cmd: Cmd<R>, ticket: Ticket, flight: Flight, cx: &Context<'_>) -> Step<'c, R> {
+    fn poll_fetch(&self, cmd: Cmd<R>, ticket: Ticket, flight: Flight, cx: &Context<'_>) -> Step<'c, R> {
         let Inner { lane, tracking, .. } = &*self.cache.inner;
         let result = match lane.poll_reply(ticket, cx.waker()) {
             Ok(result) => result,
@@ -329,7 +329,7 @@ impl<'c, R: Reply> CacheRequest<'c, R> {
     }
 
     fn poll_wait(
-        &mut self,
+        &self,
         cmd: Cmd<R>,
         wait: Wait,
         mut timer: Option<Pin<Box<Sleep>>>,
@@ -354,7 +354,7 @@ impl<'c, R: Reply> CacheRequest<'c, R> {
         Step::Pending(State::Waiting(cmd, wait, timer))
     }
 
-    fn poll_plain(&mut self, mut request: Request<'c, Cmd<R>>, cx: &mut Context<'_>) -> Step<'c, R> {
+    fn poll_plain(&self, mut request: Request<'c, Cmd<R>>, cx: &mut Context<'_>) -> Step<'c, R> {
         match Pin::new(&mut request).poll(cx) {
             Poll::Pending => Step::Pending(State::Plain(request)),
             Poll::Ready(result) => {
@@ -370,10 +370,6 @@ impl<'c, R: Reply> CacheRequest<'c, R> {
     /// What the reply says.
     fn read(&self, cmd: Cmd<R>, mut replies: Replies) -> Step<'c, R> {
         match replies.read() {
-            Err(error) if retry::may_retry(&error, true, self.cache.client().config().retry()) => {
-                self.plain(cmd)
-            }
-            result => Step::Ready(result.map_err(|error| self.explain(error, &cmd))),
             Ok(output) => Step::Ready(Ok(output)),
             Err(error) => self.fail(cmd, error),
         }

@@ -18,6 +18,7 @@ use tokio::time::Sleep;
 use super::connection::{OnConnect, Pending};
 use super::events::Events;
 use super::lane::Lane;
+use super::lock::Lock;
 use super::monitor::Monitor;
 use super::pool::Pool;
 use super::pubsub::PubSub;
@@ -216,6 +217,21 @@ impl Client {
     /// Whether the budget allows for a retry.
     pub(super) fn may_retry(&self) -> bool {
         self.pool.target().may_retry(self.lane.calls())
+    }
+
+    /// The lock of this name, with its defaults, to be told how long it lasts and to be acquired. Its docs say what a lock of a server
+    /// guarantees, and what not.
+    ///
+    /// ```no_run
+    /// # async fn example(client: redwire::Client) -> redwire::Result<()> {
+    /// let guard = client.lock("jobs:nightly").acquire().await?;
+    /// guard.release().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn lock(&self, name: impl AsRef<[u8]>) -> Lock {
+        Lock::new(self, name)
     }
 }
 

@@ -7,7 +7,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod cache;
 mod callbacks;
 mod extension;
 mod scripts;
-mod cache;

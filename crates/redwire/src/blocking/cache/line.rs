@@ -97,7 +97,14 @@ impl Line {
             return Err(Error::closed_by_peer(Outcome::NotSent));
         }
         let write = |outbox: &mut Outbox| call.write(outbox);
-        let ticket = state.link.submit(call.count(), call.size(), write, thread::current(), deadline)?;
+        let ticket = state.link.submit(
+            call.count(),
+            call.size(),
+            call.is_whole(),
+            write,
+            thread::current(),
+            deadline,
+        )?;
         shared.flush(state);
         shared.wait(ticket, deadline)
     }

@@ -1,0 +1,122 @@
+//! Locks at a server: who asks for one when, how long it is certainly held, and when it must be taken for lost.
+//!
+//! A lock is a key that holds the token of its holder and expires, as other clients know it. Whatever may be repeated after a
+//! lost reply is harmless when repeated: a token is recognised by the scripts of [`Claim`]. [`Acquire`] gets a lock, [`Hold`]
+//! keeps it. Time and chance come in as arguments; this file must not know connections.
+
+mod acquire;
+mod claim;
+mod hold;
+
+use std::time::Duration;
+
+pub use acquire::{Acquire, Asked, Step};
+pub use claim::{Claim, Found};
+pub use hold::{Extension, Hold, Keep};
+
+use crate::cmd::Cmd;
+use crate::error::{Error, ErrorKind, LockFault, Outcome};
+use crate::facts;
+
+/// How a lock is to be had and kept.
+#[derive(Clone, Debug)]
+pub struct LockOptions {
+    /// The key.
+    pub name: Vec<u8>,
+    /// How long it is held without being extended.
+    pub ttl: Duration,
+    /// For how long somebody else may keep it before the attempt is given up.
+    pub wait: Wait,
+    /// How often is asked while it is held by somebody else, unless a wake-up comes.
+    pub retry_interval: Duration,
+    /// Whether it is extended again and again while it is held.
+    pub auto_extend: bool,
+    /// The token of the holder; `None` for one at random.
+    pub token: Option<String>,
+}
+
+/// For how long somebody else may keep a lock before the attempt is given up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wait {
+    /// As long as the lock lasts without being extended: by then that of a dead holder is free.
+    Ttl,
+    /// So long.
+    Upto(Duration),
+    /// Without end.
+    Forever,
+}
+
+impl LockOptions {
+    /// The defaults: 30 s, as long a wait, and 10 questions a second.
+    #[must_use]
+    pub fn new(name: impl AsRef<[u8]>) -> Self {
+        Self {
+            name: name.as_ref().to_vec(),
+            ttl: Duration::from_secs(30),
+            wait: Wait::Ttl,
+            retry_interval: Duration::from_millis(100),
+            auto_extend: false,
+            token: None,
+        }
+    }
+
+    /// The same, but nobody else is waited for.
+    #[must_use]
+    pub fn at_once(&self) -> Self {
+        Self { wait: Wait::Upto(Duration::ZERO), ..self.clone() }
+    }
+
+    /// The wait in time; `None` for one without end.
+    fn patience(&self) -> Option<Duration> {
+        match self.wait {
+            Wait::Ttl => Some(self.ttl),
+            Wait::Upto(wait) => Some(wait),
+            Wait::Forever => None,
+        }
+    }
+}
+
+/// Whether a waiter may borrow a connection to be woken over it, when `in_use` of `max` connections are lent.
+///
+/// Half of them is left to others, the holder that is to release the lock among them; the other waiters ask from time to time.
+#[must_use]
+pub fn may_listen(in_use: usize, max: usize) -> bool {
+    in_use < max.div_ceil(2)
+}
+
+/// What a holder is told, whose lock was released now, or was gone before.
+///
+/// # Errors
+/// [`LockFault::NotOwned`].
+pub fn released(owned: bool) -> crate::Result<()> {
+    if owned { Ok(()) } else { Err(failure(LockFault::NotOwned)) }
+}
+
+/// A lock's failure in words.
+fn failure(fault: LockFault) -> Error {
+    let message = match fault {
+        LockFault::NotAcquired => {
+            "the lock is held by somebody else, and was for as long as there was time to wait"
+        }
+        LockFault::NotOwned => {
+            "the lock is not ours any more: it ran out, was taken away, or was released before"
+        }
+        LockFault::Lost => {
+            "the lock has run out: it was not extended in time, or no extension was confirmed, so that somebody else may hold it"
+        }
+    };
+    Error::new(ErrorKind::Lock(fault), Outcome::Rejected, message)
+}
+
+/// Whether anybody holds the lock `name`.
+pub fn locked(name: &[u8]) -> Cmd<bool> {
+    Cmd::of(&facts::EXISTS).arg(name)
+}
+
+/// In the unit of the servers; less than the least of it counts as that.
+fn milliseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX).max(1)
+}
+
+#[cfg(test)]
+mod tests;

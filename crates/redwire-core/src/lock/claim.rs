@@ -1,0 +1,145 @@
+//! What is said to the server about a lock: its keys, and scripts that look and act in one step.
+//!
+//! Every script does no harm when it is run again: whose reply was lost may ask once more, and is told the same. This file must
+//! not know who asks when.
+
+use std::time::Duration;
+
+use super::milliseconds;
+use crate::cmd::Cmd;
+use crate::facts;
+use crate::reply::Value;
+
+/// Takes the lock, if it is free or ours already: `{1, fence}`. Otherwise `{0, how long it will last}`.
+///
+/// Keys: the lock, the fencing number, the wake-up, the note that this token's lock was released. Arguments: token, ttl. An element
+/// that was to wake somebody is taken away, since there is nothing to be had any more, and so is the note.
+const ACQUIRE: &str = "\
+local holder = redis.call('GET', KEYS[1])
+if not holder then
+  redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+  redis.call('DEL', KEYS[3], KEYS[4])
+  return {1, redis.call('INCR', KEYS[2])}
+end
+local left = redis.call('PTTL', KEYS[1])
+if holder ~= ARGV[1] then return {0, left} end
+if left >= 0 and left < tonumber(ARGV[2]) then redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
+return {1, tonumber(redis.call('GET', KEYS[2]) or 0)}";
+
+/// Makes the lock last from now on for the ttl at least, if it is ours. It never shortens, so that one which is late undoes nothing.
+///
+/// Key: the lock. Arguments: token, ttl.
+const EXTEND: &str = "\
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+local left = redis.call('PTTL', KEYS[1])
+if left >= 0 and left < tonumber(ARGV[2]) then redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
+return 1";
+
+/// Frees the lock, if it is ours, and wakes one who waits, if it is free. Says whether it was ours.
+///
+/// Keys: the lock, the wake-up, the note that this token's lock was released. Arguments: token, how long the note is kept. The
+/// wake-up list has one element at most, for a second.
+const RELEASE: &str = "\
+local holder = redis.call('GET', KEYS[1])
+local ours = holder == ARGV[1]
+if ours then
+  redis.call('DEL', KEYS[1])
+  redis.call('SET', KEYS[3], 1, 'PX', ARGV[2])
+end
+if ours or not holder then
+  redis.call('DEL', KEYS[2])
+  redis.call('RPUSH', KEYS[2], 1)
+  redis.call('PEXPIRE', KEYS[2], 1000)
+end
+return (ours or redis.call('EXISTS', KEYS[3]) == 1) and 1 or 0";
+
+/// The fencing number and how long the lock will last (-1: for ever), if it is ours.
+///
+/// Keys: the lock, the fencing number. Argument: token.
+const FIND: &str = "\
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return false end
+return {tonumber(redis.call('GET', KEYS[2]) or 0), redis.call('PTTL', KEYS[1])}";
+
+/// The least time for which is noted that a token's lock was released, in case it is asked again.
+const NOTE: Duration = Duration::from_secs(10);
+
+/// What one would-be holder has to do with a lock.
+#[derive(Clone, Debug)]
+pub struct Claim {
+    name: Vec<u8>,
+    token: String,
+}
+
+/// What [`Claim::find`] finds: the fencing number, and for how many milliseconds the lock will last, below zero for ever.
+pub type Found = Option<(u64, i64)>;
+
+impl Claim {
+    /// The claim of `token` to the lock `name`.
+    #[must_use]
+    pub fn new(name: &[u8], token: String) -> Self {
+        Self { name: name.to_vec(), token }
+    }
+
+    /// The lock's key.
+    #[must_use]
+    pub fn name(&self) -> &[u8] {
+        &self.name
+    }
+
+    /// Who claims it.
+    #[must_use]
+    pub fn token(&self) -> &str {
+        &self.token
+    }
+
+    /// Asks for the lock: `(true, fencing number)`, or `(false, how long it will last)`.
+    pub(super) fn acquire(&self, ttl: Duration) -> Cmd<(bool, i64)> {
+        let cmd = Cmd::of(&facts::EVAL).arg(ACQUIRE).arg(4).arg(&self.name);
+        let cmd = cmd.arg(self.key("fence")).arg(self.key("wake")).arg(self.released());
+        cmd.arg(&self.token).arg(milliseconds(ttl)).idempotent()
+    }
+
+    /// Waits for a wake-up.
+    pub(super) fn listen(&self, limit: Duration) -> Cmd<Value> {
+        Cmd::of(&facts::BLPOP).arg(self.key("wake")).arg(milliseconds(limit) as f64 / 1000.0)
+    }
+
+    /// Extends it; says whether it was ours.
+    pub(super) fn extend(&self, ttl: Duration) -> Cmd<bool> {
+        let cmd = Cmd::of(&facts::EVAL).arg(EXTEND).arg(1).arg(&self.name);
+        cmd.arg(&self.token).arg(milliseconds(ttl)).idempotent()
+    }
+
+    /// Frees it; says whether it was ours. `timeout` is the longest that a call may take.
+    pub fn release(&self, timeout: Option<Duration>) -> Cmd<bool> {
+        let note = timeout.unwrap_or(NOTE).max(NOTE);
+        let cmd = Cmd::of(&facts::EVAL).arg(RELEASE).arg(3).arg(&self.name);
+        let cmd = cmd.arg(self.key("wake")).arg(self.released());
+        cmd.arg(&self.token).arg(milliseconds(note)).idempotent()
+    }
+
+    /// Frees it on behalf of somebody who does not want to know, and does not wait longer than `limit`.
+    pub fn abandon(&self, limit: Duration) -> Cmd<bool> {
+        self.release(Some(limit)).timeout(limit.max(Duration::from_millis(1)))
+    }
+
+    /// Looks whether it is ours.
+    pub fn find(&self) -> Cmd<Found> {
+        let cmd = Cmd::of(&facts::EVAL).arg(FIND).arg(2).arg(&self.name);
+        cmd.arg(self.key("fence")).arg(&self.token).idempotent()
+    }
+
+    fn released(&self) -> Vec<u8> {
+        self.key(&format!("released:{}", self.token))
+    }
+
+    /// A key beside the lock's, in the same slot of a cluster.
+    ///
+    /// The name is the hash tag, or has one. Where it can be neither, since it is empty or has a `}` too many, the key lies in
+    /// another slot, and a cluster refuses the scripts.
+    fn key(&self, what: &str) -> Vec<u8> {
+        let braces = self.name.is_empty() || self.name.contains(&b'}');
+        let (open, close): (&[u8], &[u8]) = if braces { (b"", b":") } else { (b"{", b"}:") };
+        [open, &self.name, close, what.as_bytes()].concat()
+    }
+}

@@ -1,0 +1,186 @@
+//! Random histories: holders that ask, extend and release at a server, whose requests and replies are late or lost. Whoever may
+//! believe that he holds the lock does hold it, and nobody else.
+
+use std::collections::HashSet;
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+use super::*;
+
+/// What the scripts do, on one key.
+#[derive(Default)]
+struct Server {
+    lock: Option<(String, Instant)>,
+    fence: u64,
+    released: HashSet<String>,
+}
+
+impl Server {
+    /// Runs a command; the two numbers of its reply, where it has less, the first.
+    fn run<R>(&mut self, cmd: &Cmd<R>, now: Instant) -> (i64, i64) {
+        let words = cmd.words();
+        let keys: usize = words[2].parse().unwrap();
+        let (token, time) = (&words[3 + keys], words.get(4 + keys).map_or(0, |time| time.parse().unwrap()));
+        self.lock.take_if(|(_, until)| *until <= now);
+        let until = now + Duration::from_millis(time);
+        match (&mut self.lock, keys) {
+            (None, 4) => {
+                self.lock = Some((token.clone(), until));
+                self.released.remove(token);
+                self.fence += 1;
+                (1, self.fence as i64)
+            }
+            (Some((holder, end)), 4 | 1) if holder == token => {
+                *end = until.max(*end);
+                (1, self.fence as i64)
+            }
+            (Some((_, end)), 4) => (0, end.duration_since(now).as_millis() as i64),
+            (Some((holder, _)), 3) if holder == token => {
+                self.lock = None;
+                self.released.insert(token.clone());
+                (1, 0)
+            }
+            (_, 3) => (i64::from(self.released.contains(token)), 0),
+            _ => (0, 0),
+        }
+    }
+}
+
+enum Holder {
+    Idle,
+    Asking(Acquire),
+    Holding(Hold),
+}
+
+struct World {
+    server: Server,
+    now: Instant,
+    holders: Vec<Holder>,
+    /// Requests that were given up by those who sent them, and arrive some day.
+    late: Vec<Cmd<bool>>,
+    tokens: u32,
+    fence: u64,
+}
+
+impl World {
+    /// Sends a request, of which this becomes: it arrives after `there`, and the reply `back` later; or one of them does not.
+    fn send<R>(&mut self, cmd: Cmd<R>, fate: u8, there: u64, back: u64) -> Result<(i64, i64)> {
+        self.now += Duration::from_millis(there);
+        let cmd: Cmd<bool> = cmd.returning();
+        let lost = match fate {
+            0 => {
+                self.late.push(cmd.clone());
+                true
+            }
+            1 => true,
+            _ => false,
+        };
+        if lost {
+            self.now += 50 * MS;
+            return Err(Error::timeout(Outcome::MaybeExecuted));
+        }
+        let reply = self.server.run(&cmd, self.now);
+        self.now += Duration::from_millis(back);
+        if fate == 2 { Err(Error::timeout(Outcome::MaybeExecuted)) } else { Ok(reply) }
+    }
+
+    fn step(&mut self, who: usize, act: u8, fate: u8, there: u64, back: u64) {
+        let holder = std::mem::replace(&mut self.holders[who], Holder::Idle);
+        self.holders[who] = match holder {
+            Holder::Idle => {
+                self.tokens += 1;
+                let options = LockOptions { wait: Wait::Forever, auto_extend: who == 0, ..options() };
+                Holder::Asking(Acquire::new(&options, self.tokens.to_string(), Some(50 * MS), self.now))
+            }
+            Holder::Asking(attempt) if act == 0 => {
+                if attempt.leaves_traces() {
+                    let _ = self.send(attempt.claim().abandon(MS), fate, there, back);
+                }
+                Holder::Idle
+            }
+            Holder::Asking(attempt) => self.ask(attempt, fate, there, back),
+            Holder::Holding(hold) if act == 0 => {
+                let owned = self.server.lock.as_ref().is_some_and(|(token, _)| token == hold.claim().token());
+                if let Ok((told, _)) = self.send(hold.claim().release(None), fate, 0, back) {
+                    assert_eq!(told == 1, owned);
+                }
+                Holder::Idle
+            }
+            Holder::Holding(mut hold) => {
+                let extension = match hold.poll_keep(self.now, None) {
+                    Keep::Extend(cmd, extension) => Some((cmd, extension)),
+                    _ if act == 1 => hold.extend(Duration::from_millis(100 + there * 4), self.now).ok(),
+                    _ => None,
+                };
+                if let Some((cmd, extension)) = extension {
+                    let answer = self.send(cmd, fate, there, back).map(|(owned, _)| owned == 1);
+                    let _ = hold.handle_extended(extension, answer, self.now);
+                }
+                Holder::Holding(hold)
+            }
+        };
+    }
+
+    fn ask(&mut self, mut attempt: Acquire, fate: u8, there: u64, back: u64) -> Holder {
+        match attempt.poll_step(self.now, there << 50, fate > 4) {
+            Step::Ask(cmd) => {
+                let answer = self.send(cmd, fate, there, back).map(|(ours, number)| (ours == 1, number));
+                match attempt.handle_answer(answer, self.now).expect("there is no end to the wait") {
+                    Some((fence, hold)) => {
+                        assert!(fence > self.fence, "{fence} after {}", self.fence);
+                        self.fence = fence;
+                        return Holder::Holding(hold);
+                    }
+                    None => return Holder::Asking(attempt),
+                }
+            }
+            Step::Listen(_) => attempt.handle_heard(fate > 5),
+            // Nobody has to be punctual.
+            Step::Pause(pause) => self.now += pause.min(Duration::from_millis(back)),
+        }
+        Holder::Asking(attempt)
+    }
+
+    /// Whoever may believe it does hold the lock.
+    fn check(&mut self) {
+        let now = self.now;
+        let mut believers = 0;
+        for holder in &mut self.holders {
+            let Holder::Holding(hold) = holder else { continue };
+            if hold.is_lost(now) {
+                *holder = Holder::Idle;
+                continue;
+            }
+            believers += 1;
+            let (token, until) = self.server.lock.as_ref().expect("it is held");
+            assert!(token == hold.claim().token() && *until > now);
+            assert!(hold.until().expect("it has an end") <= *until, "ours ends no later than the server's");
+        }
+        assert!(believers <= 1);
+    }
+}
+
+proptest! {
+    #[test]
+    fn whoever_may_believe_it_holds_the_lock(
+        steps in vec((0_usize..3, 0_u8..6, 0_u8..12, 0_u64..40, 0_u64..40), 1..300)
+    ) {
+        let mut world = World {
+            server: Server::default(),
+            now: Instant::now(),
+            holders: (0..3).map(|_| Holder::Idle).collect(),
+            late: Vec::new(),
+            tokens: 0,
+            fence: 0,
+        };
+        for (who, act, fate, there, back) in steps {
+            world.step(who, act, fate, there, back);
+            if there % 5 == 0 && !world.late.is_empty() {
+                let cmd = world.late.swap_remove(back as usize % world.late.len());
+                world.server.run(&cmd, world.now);
+            }
+            world.check();
+        }
+    }
+}

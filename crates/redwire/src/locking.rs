@@ -1,0 +1,69 @@
+//! What both drivers have of a lock that is held, and tokens nobody else has. Must not know how to wait.
+
+use std::collections::hash_map::RandomState;
+use std::fmt;
+use std::hash::BuildHasher;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use redwire_core::lock::{Claim, Hold};
+
+/// 128 bits that no other holder has, in hexadecimal digits.
+///
+/// The keys of the standard library's hasher come from the operating system's chance. The number of the process is among what is
+/// hashed, since a forked child has its parent's keys.
+pub(crate) fn new_token() -> String {
+    let (keys, process) = (RandomState::new(), std::process::id());
+    format!("{:016x}{:016x}", keys.hash_one((process, 0)), keys.hash_one((process, 1)))
+}
+
+/// A lock that is held, or was.
+pub(crate) struct Held {
+    claim: Claim,
+    fence: u64,
+    hold: Mutex<Hold>,
+    /// Whose it is: a forked child inherits the guard, but not the lock.
+    process: u32,
+}
+
+impl Held {
+    pub(crate) fn new(fence: u64, hold: Hold) -> Self {
+        let claim = hold.claim().clone();
+        Self { claim, fence, hold: Mutex::new(hold), process: std::process::id() }
+    }
+
+    pub(crate) fn claim(&self) -> &Claim {
+        &self.claim
+    }
+
+    pub(crate) fn fence(&self) -> u64 {
+        self.fence
+    }
+
+    pub(crate) fn hold(&self) -> MutexGuard<'_, Hold> {
+        // No code of others runs under this lock, and every change to the state is whole.
+        self.hold.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether this process acquired it.
+    pub(crate) fn is_ours(&self) -> bool {
+        self.process == std::process::id()
+    }
+}
+
+impl fmt::Debug for Held {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = String::from_utf8_lossy(self.claim.name());
+        f.debug_struct("Held").field("name", &name).field("fence", &self.fence).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_differ() {
+        let tokens: std::collections::HashSet<_> = (0..1_000).map(|_| new_token()).collect();
+        assert!(tokens.len() == 1_000 && tokens.iter().all(|token| token.len() == 32));
+    }
+}
