@@ -3,18 +3,22 @@
 //! Every script does no harm when it is run again: whose reply was lost may ask once more, and is told the same. This file must
 //! not know who asks when.
 
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use super::milliseconds;
 use crate::cmd::Cmd;
 use crate::facts;
 use crate::reply::Value;
+use crate::script::Script;
 
 /// Takes the lock, if it is free or ours already: `{1, fence}`. Otherwise `{0, how long it will last}`.
 ///
 /// Keys: the lock, the fencing number, the wake-up, the note that this token's lock was released. Arguments: token, ttl. An element
 /// that was to wake somebody is taken away, since there is nothing to be had any more, and so is the note.
-const ACQUIRE: &str = "\
+static ACQUIRE: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        "\
 local holder = redis.call('GET', KEYS[1])
 if not holder then
   redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
@@ -24,22 +28,30 @@ end
 local left = redis.call('PTTL', KEYS[1])
 if holder ~= ARGV[1] then return {0, left} end
 if left >= 0 and left < tonumber(ARGV[2]) then redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
-return {1, tonumber(redis.call('GET', KEYS[2]) or 0)}";
+return {1, tonumber(redis.call('GET', KEYS[2]) or 0)}",
+    )
+});
 
 /// Makes the lock last from now on for the ttl at least, if it is ours. It never shortens, so that one which is late undoes nothing.
 ///
 /// Key: the lock. Arguments: token, ttl.
-const EXTEND: &str = "\
+static EXTEND: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        "\
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 local left = redis.call('PTTL', KEYS[1])
 if left >= 0 and left < tonumber(ARGV[2]) then redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
-return 1";
+return 1",
+    )
+});
 
 /// Frees the lock, if it is ours, and wakes one who waits, if it is free. Says whether it was ours.
 ///
 /// Keys: the lock, the wake-up, the note that this token's lock was released. Arguments: token, how long the note is kept. The
 /// wake-up list has one element at most, for a second.
-const RELEASE: &str = "\
+static RELEASE: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        "\
 local holder = redis.call('GET', KEYS[1])
 local ours = holder == ARGV[1]
 if ours then
@@ -51,14 +63,20 @@ if ours or not holder then
   redis.call('RPUSH', KEYS[2], 1)
   redis.call('PEXPIRE', KEYS[2], 1000)
 end
-return (ours or redis.call('EXISTS', KEYS[3]) == 1) and 1 or 0";
+return (ours or redis.call('EXISTS', KEYS[3]) == 1) and 1 or 0",
+    )
+});
 
 /// The fencing number and how long the lock will last (-1: for ever), if it is ours.
 ///
 /// Keys: the lock, the fencing number. Argument: token.
-const FIND: &str = "\
+static FIND: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        "\
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return false end
-return {tonumber(redis.call('GET', KEYS[2]) or 0), redis.call('PTTL', KEYS[1])}";
+return {tonumber(redis.call('GET', KEYS[2]) or 0), redis.call('PTTL', KEYS[1])}",
+    )
+});
 
 /// The least time for which is noted that a token's lock was released, in case it is asked again.
 const NOTE: Duration = Duration::from_secs(10);
@@ -94,9 +112,8 @@ impl Claim {
 
     /// Asks for the lock: `(true, fencing number)`, or `(false, how long it will last)`.
     pub(super) fn acquire(&self, ttl: Duration) -> Cmd<(bool, i64)> {
-        let cmd = Cmd::of(&facts::EVAL).arg(ACQUIRE).arg(4).arg(&self.name);
-        let cmd = cmd.arg(self.key("fence")).arg(self.key("wake")).arg(self.released());
-        cmd.arg(&self.token).arg(milliseconds(ttl)).idempotent()
+        let call = ACQUIRE.key(&self.name).key(self.key("fence")).key(self.key("wake")).key(self.released());
+        call.arg(&self.token).arg(milliseconds(ttl)).cmd().idempotent()
     }
 
     /// Waits for a wake-up.
@@ -106,16 +123,14 @@ impl Claim {
 
     /// Extends it; says whether it was ours.
     pub(super) fn extend(&self, ttl: Duration) -> Cmd<bool> {
-        let cmd = Cmd::of(&facts::EVAL).arg(EXTEND).arg(1).arg(&self.name);
-        cmd.arg(&self.token).arg(milliseconds(ttl)).idempotent()
+        EXTEND.key(&self.name).arg(&self.token).arg(milliseconds(ttl)).cmd().idempotent()
     }
 
     /// Frees it; says whether it was ours. `timeout` is the longest that a call may take.
     pub fn release(&self, timeout: Option<Duration>) -> Cmd<bool> {
         let note = timeout.unwrap_or(NOTE).max(NOTE);
-        let cmd = Cmd::of(&facts::EVAL).arg(RELEASE).arg(3).arg(&self.name);
-        let cmd = cmd.arg(self.key("wake")).arg(self.released());
-        cmd.arg(&self.token).arg(milliseconds(note)).idempotent()
+        let call = RELEASE.key(&self.name).key(self.key("wake")).key(self.released());
+        call.arg(&self.token).arg(milliseconds(note)).cmd().idempotent()
     }
 
     /// Frees it on behalf of somebody who does not want to know, and does not wait longer than `limit`.
@@ -125,8 +140,7 @@ impl Claim {
 
     /// Looks whether it is ours.
     pub fn find(&self) -> Cmd<Found> {
-        let cmd = Cmd::of(&facts::EVAL).arg(FIND).arg(2).arg(&self.name);
-        cmd.arg(self.key("fence")).arg(&self.token).idempotent()
+        FIND.key(&self.name).key(self.key("fence")).arg(&self.token).cmd().idempotent()
     }
 
     fn released(&self) -> Vec<u8> {

@@ -42,7 +42,7 @@ fn paused(step: Step) -> Duration {
 fn a_waiter_listens_no_longer_than_the_others_lock_and_its_own_time() {
     let now = Instant::now();
     let mut lock = acquire(&options(), 50, now);
-    let question = "EVAL 4 l {l}:fence {l}:wake {l}:released:t t 300";
+    let question = "EVALSHA 4 l {l}:fence {l}:wake {l}:released:t t 300";
     assert_eq!(asked(lock.poll_step(now, 0, true)), (question.into(), Some(50 * MS)));
     assert!(lock.leaves_traces());
     assert!(lock.handle_answer(Ok((false, 20_000)), now).unwrap().is_none());
