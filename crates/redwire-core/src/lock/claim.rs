@@ -16,67 +16,23 @@ use crate::script::Script;
 ///
 /// Keys: the lock, the fencing number, the wake-up, the note that this token's lock was released. Arguments: token, ttl. An element
 /// that was to wake somebody is taken away, since there is nothing to be had any more, and so is the note.
-static ACQUIRE: LazyLock<Script> = LazyLock::new(|| {
-    Script::new(
-        "\
-local holder = redis.call('GET', KEYS[1])
-if not holder then
-  redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
-  redis.call('DEL', KEYS[3], KEYS[4])
-  return {1, redis.call('INCR', KEYS[2])}
-end
-local left = redis.call('PTTL', KEYS[1])
-if holder ~= ARGV[1] then return {0, left} end
-if left >= 0 and left < tonumber(ARGV[2]) then redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
-return {1, tonumber(redis.call('GET', KEYS[2]) or 0)}",
-    )
-});
+static ACQUIRE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("acquire.lua")));
 
 /// Makes the lock last from now on for the ttl at least, if it is ours. It never shortens, so that one which is late undoes nothing.
 ///
 /// Key: the lock. Arguments: token, ttl.
-static EXTEND: LazyLock<Script> = LazyLock::new(|| {
-    Script::new(
-        "\
-if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
-local left = redis.call('PTTL', KEYS[1])
-if left >= 0 and left < tonumber(ARGV[2]) then redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
-return 1",
-    )
-});
+static EXTEND: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("extend.lua")));
 
 /// Frees the lock, if it is ours, and wakes one who waits, if it is free. Says whether it was ours.
 ///
 /// Keys: the lock, the wake-up, the note that this token's lock was released. Arguments: token, how long the note is kept. The
 /// wake-up list has one element at most, for a second.
-static RELEASE: LazyLock<Script> = LazyLock::new(|| {
-    Script::new(
-        "\
-local holder = redis.call('GET', KEYS[1])
-local ours = holder == ARGV[1]
-if ours then
-  redis.call('DEL', KEYS[1])
-  redis.call('SET', KEYS[3], 1, 'PX', ARGV[2])
-end
-if ours or not holder then
-  redis.call('DEL', KEYS[2])
-  redis.call('RPUSH', KEYS[2], 1)
-  redis.call('PEXPIRE', KEYS[2], 1000)
-end
-return (ours or redis.call('EXISTS', KEYS[3]) == 1) and 1 or 0",
-    )
-});
+static RELEASE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("release.lua")));
 
 /// The fencing number and how long the lock will last (-1: for ever), if it is ours.
 ///
 /// Keys: the lock, the fencing number. Argument: token.
-static FIND: LazyLock<Script> = LazyLock::new(|| {
-    Script::new(
-        "\
-if redis.call('GET', KEYS[1]) ~= ARGV[1] then return false end
-return {tonumber(redis.call('GET', KEYS[2]) or 0), redis.call('PTTL', KEYS[1])}",
-    )
-});
+static FIND: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("find.lua")));
 
 /// The least time for which is noted that a token's lock was released, in case it is asked again.
 const NOTE: Duration = Duration::from_secs(10);

@@ -11,3 +11,4 @@ mod cache;
 mod callbacks;
 mod extension;
 mod scripts;
+mod locks;
