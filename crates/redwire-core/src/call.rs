@@ -5,6 +5,7 @@
 use std::borrow::Cow;
 use std::time::{Duration, Instant};
 
+use crate::callbacks::ResponseCallbacks;
 use crate::cmd::{Cmd, Options};
 use crate::config::Config;
 use crate::error::{Error, Result};
@@ -62,6 +63,15 @@ pub trait Call {
 
     /// Its name in messages.
     fn name(&self) -> Cow<'static, str>;
+
+    /// As [`read`](Self::read), of what `callbacks` make of the replies.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read); also what a callback returns.
+    fn read_through(&mut self, callbacks: &ResponseCallbacks, replies: Replies) -> Result<Self::Output> {
+        let replies = callbacks.apply(&self.commands(), replies)?;
+        self.read(replies)
+    }
 
     /// The names of its commands, one for each reply.
     fn commands(&self) -> Vec<Cow<'static, str>> {
@@ -209,8 +219,7 @@ pub fn read<C: Call>(call: &mut C, replies: Replies, config: &Config) -> Result<
     if callbacks.is_empty() {
         return call.read(replies);
     }
-    let replies = callbacks.apply(&call.commands(), replies)?;
-    call.read(replies)
+    call.read_through(callbacks, replies)
 }
 
 /// When a call that starts `now` must have ended. What the server is asked to wait counts on top.

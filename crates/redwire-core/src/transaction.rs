@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::backoff::Backoff;
 use crate::call::Call;
+use crate::callbacks::ResponseCallbacks;
 use crate::cmd::{Cmd, Options};
 use crate::config::Config;
 use crate::dirt::Dirt;
@@ -70,6 +71,14 @@ impl<S: Slots> Atomic<S> {
         Err(Error::new(ErrorKind::Protocol, Outcome::Unreadable, message))
     }
 
+    /// What the replies to the commands say.
+    fn finish(&mut self, executed: Replies) -> Result<S::Out> {
+        // A call is read once, but for one that was refused whole.
+        let slots = self.slots.take();
+        let slots = slots.ok_or_else(|| Error::usage("the replies of a transaction are read once"))?;
+        self.batch.finish_as("transaction", executed, slots)
+    }
+
     fn refuse(&mut self, error: Error) -> Error {
         self.refused = true;
         error
@@ -119,10 +128,13 @@ impl<S: Slots> Call for Atomic<S> {
 
     fn read(&mut self, mut replies: Replies) -> Result<S::Out> {
         let executed = if replies.is_empty() { replies } else { self.open(&mut replies)? };
-        // A call is read once, but for one that was refused whole.
-        let slots = self.slots.take();
-        let slots = slots.ok_or_else(|| Error::usage("the replies of a transaction are read once"))?;
-        self.batch.finish_as("transaction", executed, slots)
+        self.finish(executed)
+    }
+
+    fn read_through(&mut self, callbacks: &ResponseCallbacks, mut replies: Replies) -> Result<S::Out> {
+        let executed = if replies.is_empty() { replies } else { self.open(&mut replies)? };
+        let executed = callbacks.apply(&self.batch.names(), executed)?;
+        self.finish(executed)
     }
 
     fn may_repeat(&self) -> bool {

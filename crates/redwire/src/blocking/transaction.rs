@@ -128,7 +128,7 @@ impl Connection {
         let default = self.target().config().timeout();
         let deadline = call::deadline(Way::Shared, call.options(), default, Instant::now());
         let replies = self.exchange_atomic(&call, false, deadline);
-        let output = replies.and_then(|replies| call.read(replies));
+        let output = replies.and_then(|replies| call::read(&mut call, replies, self.target().config()));
         output.map_err(|error| self.target().locate(error.or_command(&call.name())))
     }
 }
@@ -171,7 +171,8 @@ impl Transaction {
         if call.count() == 0 {
             return call.read(Replies::default());
         }
-        let output = self.exchange(&call, Way::Shared).and_then(|replies| call.read(replies));
+        let replies = self.exchange(&call, Way::Shared);
+        let output = replies.and_then(|replies| call::read(&mut call, replies, self.lease.target().config()));
         output.map_err(|error| self.explain(error, &call))
     }
 
@@ -185,7 +186,8 @@ impl Transaction {
     pub fn commit<S: Slots>(mut self, build: impl FnOnce(&Pipeline) -> S) -> Result<S::Out> {
         let mut call = Atomic::record_watched(build);
         call.lane()?;
-        let output = self.execute(&call).and_then(|replies| call.read(replies));
+        let replies = self.execute(&call);
+        let output = replies.and_then(|replies| call::read(&mut call, replies, self.lease.target().config()));
         output.map_err(|error| self.explain(error, &call))
     }
 
@@ -227,7 +229,8 @@ impl Run for &mut Transaction {
     fn run<R: Reply>(self, mut cmd: Cmd<R>) -> Result<R> {
         transaction::check_command(&cmd)?;
         let way = lane::on_connection(&cmd);
-        let output = self.exchange(&cmd, way).and_then(|replies| Call::read(&mut cmd, replies));
+        let replies = self.exchange(&cmd, way);
+        let output = replies.and_then(|replies| call::read(&mut cmd, replies, self.lease.target().config()));
         output.map_err(|error| self.explain(error, &cmd))
     }
 }

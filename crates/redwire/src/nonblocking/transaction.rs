@@ -136,7 +136,7 @@ impl Connection {
         let default = self.target().config().timeout();
         let deadline = call::deadline(Way::Shared, call.options(), default, Instant::now());
         let replies = self.exchange_atomic(&call, false, deadline).await;
-        let output = replies.and_then(|replies| call.read(replies));
+        let output = replies.and_then(|replies| call::read(&mut call, replies, self.target().config()));
         output.map_err(|error| self.target().locate(error.or_command(&call.name())))
     }
 }
@@ -179,7 +179,8 @@ impl Transaction {
         if call.count() == 0 {
             return call.read(Replies::default());
         }
-        let output = self.exchange(&call, Way::Shared).await.and_then(|replies| call.read(replies));
+        let replies = self.exchange(&call, Way::Shared).await;
+        let output = replies.and_then(|replies| call::read(&mut call, replies, self.lease.target().config()));
         output.map_err(|error| self.explain(error, &call))
     }
 
@@ -193,7 +194,8 @@ impl Transaction {
     pub async fn commit<S: Slots + Send>(mut self, build: impl FnOnce(&Pipeline) -> S) -> Result<S::Out> {
         let mut call = Atomic::record_watched(build);
         call.lane()?;
-        let output = self.execute(&call).await.and_then(|replies| call.read(replies));
+        let replies = self.execute(&call).await;
+        let output = replies.and_then(|replies| call::read(&mut call, replies, self.lease.target().config()));
         output.map_err(|error| self.explain(error, &call))
     }
 

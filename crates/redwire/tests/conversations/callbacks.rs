@@ -8,7 +8,7 @@ use redwire::{Cmd, Error, ErrorKind, Outcome, Result, Run, Slot, Value};
 use redwire_testkit::{Direction, Fault, Proxy, Server};
 
 use crate::common::pool::Pool;
-use crate::common::{Setup, words};
+use crate::common::{Client, Setup, runtime, words};
 
 both!(
     a_callback_serves_all_who_use_the_configuration,
@@ -54,12 +54,40 @@ fn a_callback_serves_all_who_use_the_configuration(setup: Setup) {
     let expected = ("VALUE".to_owned(), 5, "VALUE".to_owned());
     assert_eq!(client.pipeline(build).unwrap(), expected);
     assert_eq!(connection.pipeline(build).unwrap(), expected);
+    // Also in a transaction, whose replies come in one.
+    assert_eq!(atomic(&client, build).unwrap(), expected);
+    assert_eq!(watched(&client, build).unwrap(), expected);
     // Others are left alone, and so are replies that are read apart from their commands.
     assert_eq!(client.run::<String>("GETRANGE k 0 -1").unwrap(), "value");
     assert_eq!(client.run::<(String, String)>("BLPOP list 1").unwrap().1, "value");
     assert_eq!(setup.client(&server.url(), "").run::<String>("GET k").unwrap(), "value");
     connection.send("GET k").unwrap();
     assert_eq!(connection.read_reply::<String>().unwrap(), "value");
+}
+
+/// Of either driver.
+fn atomic<S: redwire::Slots>(client: &Client, build: impl FnOnce(&redwire::Pipeline) -> S) -> Result<S::Out> {
+    match client {
+        Client::Tokio(client) => runtime().block_on(client.atomic(build)),
+        Client::Blocking(client) => client.atomic(build),
+    }
+}
+
+/// As [`atomic`], with a key that is watched and read first.
+fn watched<S: redwire::Slots + Send>(
+    client: &Client,
+    build: impl Fn(&redwire::Pipeline) -> S,
+) -> Result<S::Out> {
+    match client {
+        Client::Tokio(client) => runtime().block_on(client.transaction(["k"], async |mut tx| {
+            assert_eq!(tx.run(words::<String>("GET k")).await?, "VALUE");
+            tx.commit(&build).await
+        })),
+        Client::Blocking(client) => client.transaction(["k"], |mut tx| {
+            assert_eq!(tx.run(words::<String>("GET k"))?, "VALUE");
+            tx.commit(&build)
+        }),
+    }
 }
 
 fn the_caller_still_chooses_the_type(setup: Setup) {

@@ -10,5 +10,5 @@ mod common;
 mod cache;
 mod callbacks;
 mod extension;
-mod scripts;
 mod locks;
+mod scripts;

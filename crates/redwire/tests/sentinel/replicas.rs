@@ -25,10 +25,9 @@ fn servers(names: &[&str]) -> Vec<Server> {
 /// Whom one connection after the other leads to.
 fn names(client: &Client, servers: &[Server], count: usize) -> Vec<String> {
     let ask = |_| {
-        servers
-            .iter()
-            .filter(|server| server.pid() != 0)
-            .for_each(|server| drop(server.kill_clients(&["TYPE", "normal"])));
+        servers.iter().filter(|server| server.pid() != 0).for_each(|server| {
+            server.kill_clients(&["TYPE", "normal"]);
+        });
         client.run::<String>("GET name").unwrap()
     };
     (0..count).map(ask).collect()
