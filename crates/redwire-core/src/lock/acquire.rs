@@ -27,7 +27,7 @@ pub struct Acquire {
     timeout: Option<Duration>,
     /// When somebody else need not be waited for any longer.
     until: Option<Instant>,
-    /// When no call may go on any longer: one was given its time, however short the wait.
+    /// When no call may go on any longer: the last question, asked when the wait is over, has its time like any other.
     limit: Option<Instant>,
     next: Next,
     /// When the question was asked that is under way.
@@ -67,7 +67,6 @@ impl Acquire {
     #[must_use]
     pub fn new(options: &LockOptions, token: String, timeout: Option<Duration>, now: Instant) -> Self {
         let until = options.patience().and_then(|wait| now.checked_add(wait));
-        let first = timeout.and_then(|timeout| now.checked_add(timeout));
         Self {
             claim: Claim::new(&options.name, token),
             ttl: options.ttl,
@@ -75,7 +74,7 @@ impl Acquire {
             retry_interval: options.retry_interval.clamp(LEAST, MOST),
             timeout,
             until,
-            limit: until.zip(first).map(|(until, first)| until.max(first)),
+            limit: until.zip(timeout).and_then(|(until, timeout)| until.checked_add(timeout)),
             next: Next::Ask,
             sent: now,
             doubtful: false,
@@ -151,7 +150,7 @@ impl Acquire {
     fn handle_failure(&mut self, error: Error, now: Instant) -> Result<()> {
         self.doubtful |= !matches!(error.outcome(), Outcome::NotSent | Outcome::Rejected);
         let next = now + self.retry_interval;
-        let in_time = self.limit.is_none_or(|limit| next < limit);
+        let in_time = self.until.is_none_or(|until| next < until);
         if !in_time || !outage::heals(&error) {
             return Err(error);
         }

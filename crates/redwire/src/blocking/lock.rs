@@ -110,8 +110,8 @@ impl Lock {
         self
     }
 
-    /// Waits until the lock is free, and takes it. Ends after [`wait`](Self::wait) or the client's
-    /// [`timeout`](crate::config::ConfigBuilder::timeout), whichever is longer.
+    /// Waits until the lock is free, and takes it. Ends after [`wait`](Self::wait), or, where the server does not answer, by the
+    /// client's [`timeout`](crate::config::ConfigBuilder::timeout) after that.
     ///
     /// A lost reply or connection is no reason to give up before: the lock is recognised by its token when it is asked for again. While
     /// it waits, an attempt borrows a connection of the client's pool, over which it is woken, as long as less than half of them are
