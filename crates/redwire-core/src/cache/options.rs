@@ -129,7 +129,6 @@ impl CacheOptions {
 /// What a connection says to have changes announced: to itself, or to the connection with the id `redirect`.
 ///
 /// `NOLOOP` would change nothing: it is about the connection's own writes, and a cache only reads over its own.
-#[must_use]
 pub fn tracking(options: &CacheOptions, redirect: Option<i64>) -> Cmd<()> {
     let cmd = Cmd::new("CLIENT TRACKING ON").named("REDIRECT", redirect);
     match &options.mode {
@@ -142,13 +141,11 @@ pub fn tracking(options: &CacheOptions, redirect: Option<i64>) -> Cmd<()> {
 }
 
 /// What a connection says to be known by its id, and then to hear what is announced: on RESP2, where nothing is pushed.
-#[must_use]
 pub fn connection_id() -> Cmd<i64> {
     Cmd::new("CLIENT ID")
 }
 
 /// See [`connection_id`].
-#[must_use]
 pub fn announcements<R>() -> Cmd<R> {
     Cmd::new("SUBSCRIBE").arg(CHANNEL)
 }

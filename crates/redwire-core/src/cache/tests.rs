@@ -1,3 +1,5 @@
+//! What the cache keeps, table by table; histories in any order are in [`model`].
+
 mod model;
 
 use std::time::Duration;
