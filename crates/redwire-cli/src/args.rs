@@ -91,6 +91,12 @@ pub(crate) enum Command {
     #[command(override_usage = "redwire exec [OPTIONS] [NAME [ARG]...]")]
     #[command(after_help = "Options of redwire stand before the command's name: redwire exec --json GET key")]
     Exec(Exec),
+    /// Shows every command that a server executes, as it does.
+    ///
+    /// Each has a line as the server writes it: time, database, client, words. With `--json` each is an object; a word that is no text
+    /// is an object there, with its bytes in hexadecimal digits. It costs the server a lot. Ends when it is interrupted, or when the
+    /// connection is lost, which is exit status 2: what was missed by then nobody can tell.
+    Monitor(Monitor),
     /// Puts a load on a server and measures throughput, latency and what the client costs.
     ///
     /// Each task makes a call, waits for the reply, and makes the next. With `--rate` calls are begun at that rate whether or not earlier ones
@@ -139,6 +145,13 @@ pub(crate) struct Ping {
     /// Seconds between probes.
     #[arg(short, long, value_name = "SECONDS", default_value = "1", value_parser = seconds)]
     pub(crate) interval: Duration,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Monitor {
+    /// Ends after so many; without it when it is interrupted.
+    #[arg(short = 'n', long, value_name = "N")]
+    pub(crate) count: Option<u64>,
 }
 
 #[derive(Debug, clap::Args)]

@@ -6,7 +6,7 @@
 mod hand;
 mod hints;
 mod prompt;
-mod reply;
+pub(crate) mod reply;
 mod words;
 
 use std::io::{self, IsTerminal};

@@ -10,6 +10,7 @@ mod connect;
 mod doctor;
 mod exec;
 mod info;
+mod monitor;
 mod output;
 mod ping;
 mod progress;
@@ -45,6 +46,7 @@ async fn run(args: &Args, output: &Output) -> Result<Verdict, Failure> {
     match &args.command {
         Command::Ping(ping) => ping::run(&args.global, ping, output).await,
         Command::Exec(exec) => exec::run(&args.global, exec, output).await,
+        Command::Monitor(monitor) => monitor::run(&args.global, monitor, output).await,
         Command::Bench(bench) => bench::run(&args.global, bench, output).await,
         Command::Soak(soak) => soak::run(&args.global, soak, output).await,
         Command::Doctor => doctor::run(&args.global, output).await,

@@ -72,7 +72,7 @@ fn digits(number: usize) -> usize {
 }
 
 /// Bytes between double quotes, as they can be typed again.
-fn write_quoted(out: &mut String, bytes: &[u8]) {
+pub(crate) fn write_quoted(out: &mut String, bytes: &[u8]) {
     out.push('"');
     for byte in bytes {
         match byte {
@@ -169,7 +169,7 @@ pub(crate) fn error_json(error: &Error) -> Json {
     json!({ "type": "error", "code": error.code(), "value": error.message() })
 }
 
-fn hexadecimal(bytes: &[u8]) -> String {
+pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

@@ -139,8 +139,8 @@ pub trait ListCommands: Run {
         self.run(Cmd::of(&facts::LMPOP).counted(keys).arg(from).named("COUNT", count))
     }
 
-    /// As [`lmpop`](Self::lmpop), waiting for an element if all lists are empty; `None` after `wait` (Redis 7.0).
-    /// [BLMPOP](https://redis.io/docs/latest/commands/blmpop/)
+    /// As [`lmpop`](Self::lmpop), waiting for an element if all lists are empty; `None` after `wait` (Redis 7.0). Elements may be
+    /// lost as with [`blpop`](Self::blpop), all of one call together. [BLMPOP](https://redis.io/docs/latest/commands/blmpop/)
     fn blmpop<K: Reply, C: Reply>(
         self,
         wait: Duration,
@@ -152,18 +152,24 @@ pub trait ListCommands: Run {
     }
 
     /// The first element of the first of `keys` that has one, with the list's name, waiting for it if need be; `None`
-    /// after `wait`. [BLPOP](https://redis.io/docs/latest/commands/blpop/)
+    /// after `wait`.
+    ///
+    /// **An element may be lost.** If the connection breaks, the call is dropped or its deadline passes just as the server hands
+    /// an element over, that element is out of its list and reaches nobody; the call is not repeated. The server is told by
+    /// closing the connection at once, so what is added later than a moment after the call ended stays in the list. Where
+    /// nothing may be lost, take [`blmove`](Self::blmove), which keeps a copy, or a stream with a group of consumers
+    /// ([`xreadgroup`](super::StreamCommands::xreadgroup)). [BLPOP](https://redis.io/docs/latest/commands/blpop/)
     fn blpop<K: Reply, V: Reply>(self, keys: impl Arg, wait: Duration) -> Self::Out<Option<(K, V)>> {
         self.run(Cmd::of(&facts::BLPOP).arg(keys).arg(timeout(wait)))
     }
 
-    /// As [`blpop`](Self::blpop), from the tail. [BRPOP](https://redis.io/docs/latest/commands/brpop/)
+    /// As [`blpop`](Self::blpop), from the tail; what is lost there is lost here. [BRPOP](https://redis.io/docs/latest/commands/brpop/)
     fn brpop<K: Reply, V: Reply>(self, keys: impl Arg, wait: Duration) -> Self::Out<Option<(K, V)>> {
         self.run(Cmd::of(&facts::BRPOP).arg(keys).arg(timeout(wait)))
     }
 
-    /// As [`lmove`](Self::lmove), waiting for an element if there is none; `None` after `wait`.
-    /// [BLMOVE](https://redis.io/docs/latest/commands/blmove/)
+    /// As [`lmove`](Self::lmove), waiting for an element if there is none; `None` after `wait`. Where the reply is lost, the
+    /// element is in `destination` all the same. [BLMOVE](https://redis.io/docs/latest/commands/blmove/)
     fn blmove<V: Reply>(
         self,
         source: impl Arg,

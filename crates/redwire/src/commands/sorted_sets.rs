@@ -286,13 +286,13 @@ pub trait SortedSetCommands: Run {
     }
 
     /// Removes the member with the lowest score from the first set that has any, and waits for one; `None` after `wait`.
-    /// [BZPOPMIN](https://redis.io/docs/latest/commands/bzpopmin/)
+    /// It may be lost as with [`blpop`](super::ListCommands::blpop). [BZPOPMIN](https://redis.io/docs/latest/commands/bzpopmin/)
     fn bzpopmin<K: Reply, M: Reply>(self, keys: impl Arg, wait: Duration) -> Self::Out<Option<(K, M, f64)>> {
         self.run(Cmd::of(&facts::BZPOPMIN).arg(keys).arg(timeout(wait)))
     }
 
     /// Removes the member with the highest score from the first set that has any, and waits for one; `None` after `wait`.
-    /// [BZPOPMAX](https://redis.io/docs/latest/commands/bzpopmax/)
+    /// It may be lost as with [`blpop`](super::ListCommands::blpop). [BZPOPMAX](https://redis.io/docs/latest/commands/bzpopmax/)
     fn bzpopmax<K: Reply, M: Reply>(self, keys: impl Arg, wait: Duration) -> Self::Out<Option<(K, M, f64)>> {
         self.run(Cmd::of(&facts::BZPOPMAX).arg(keys).arg(timeout(wait)))
     }
@@ -309,8 +309,8 @@ pub trait SortedSetCommands: Run {
         self.run(Cmd::of(&facts::ZMPOP).counted(keys).arg("MAX").named("COUNT", count))
     }
 
-    /// As [`zmpop_min`](Self::zmpop_min), and waits where all are empty; `None` after `wait`. From Redis 7.0 on.
-    /// [BZMPOP](https://redis.io/docs/latest/commands/bzmpop/)
+    /// As [`zmpop_min`](Self::zmpop_min), and waits where all are empty; `None` after `wait`. From Redis 7.0 on. They may be
+    /// lost as with [`blpop`](super::ListCommands::blpop). [BZMPOP](https://redis.io/docs/latest/commands/bzmpop/)
     fn bzmpop_min<K: Reply, C: Reply>(
         self,
         wait: Duration,
@@ -320,8 +320,8 @@ pub trait SortedSetCommands: Run {
         self.run(Cmd::of(&facts::BZMPOP).arg(timeout(wait)).counted(keys).arg("MIN").named("COUNT", count))
     }
 
-    /// As [`zmpop_max`](Self::zmpop_max), and waits where all are empty; `None` after `wait`. From Redis 7.0 on.
-    /// [BZMPOP](https://redis.io/docs/latest/commands/bzmpop/)
+    /// As [`zmpop_max`](Self::zmpop_max), and waits where all are empty; `None` after `wait`. From Redis 7.0 on. They may be
+    /// lost as with [`blpop`](super::ListCommands::blpop). [BZMPOP](https://redis.io/docs/latest/commands/bzmpop/)
     fn bzmpop_max<K: Reply, C: Reply>(
         self,
         wait: Duration,

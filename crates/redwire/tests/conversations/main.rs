@@ -12,3 +12,5 @@ mod callbacks;
 mod extension;
 mod locks;
 mod scripts;
+mod monitor;
+mod streams;
