@@ -15,6 +15,7 @@ use super::lane::Lane;
 use super::lock::Lock;
 use super::monitor::Monitor;
 use super::pool::Pool;
+use super::pubsub::PubSub;
 use super::scan::Scan;
 use crate::scanning::{ScanOptions, Scanning};
 
@@ -36,6 +37,7 @@ use crate::scanning::{ScanOptions, Scanning};
 #[derive(Clone)]
 pub struct Client {
     lane: Lane,
+    pub(super) pubsub: PubSub,
 }
 
 impl Client {
@@ -106,7 +108,7 @@ impl Client {
     /// A client whose calls borrow from `pool`, which others may use, too.
     #[must_use]
     pub fn on_pool(pool: &Pool) -> Self {
-        Self { lane: Lane::new(pool.clone()) }
+        Self { lane: Lane::new(pool.clone()), pubsub: pool.pubsub() }
     }
 
     /// Where calls borrow their connections.
@@ -133,6 +135,7 @@ impl Client {
     /// Takes no more calls, from whichever clone, and waits until those under way are answered, but no longer than `limit`. Then
     /// all connections are closed. Calls that are not answered by then fail. If others use the same pool, it is closed for them, too.
     pub fn close(&self, limit: Duration) {
+        self.pubsub.close();
         self.pool().close(limit);
     }
 

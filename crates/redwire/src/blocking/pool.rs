@@ -21,6 +21,7 @@ use redwire_core::{Error, Outcome, Replies, Result};
 
 use super::connection::{Connection, OnConnect, Unready};
 use super::events::Events;
+use super::pubsub::PubSub;
 use crate::credentials;
 use crate::service::Follower;
 use crate::target::Target;
@@ -239,6 +240,11 @@ impl Pool {
     #[must_use]
     pub fn connection(&self) -> Connection {
         self.0.new_connection(self.0.process())
+    }
+
+    /// Subscriptions at the same server, which do not belong to the pool.
+    pub(super) fn pubsub(&self) -> PubSub {
+        PubSub::to(Arc::clone(self.target()), self.0.on_connect.clone())
     }
 
     /// Whether `lease` comes from this pool.

@@ -216,6 +216,7 @@ macro_rules! either {
 }
 
 pub(crate) mod pool;
+pub(crate) mod pubsub;
 
 impl Connection {
     pub(crate) fn run<R: Reply>(&mut self, line: &str) -> Result<R> {

@@ -14,3 +14,5 @@ mod locks;
 mod scripts;
 mod monitor;
 mod streams;
+mod pubsub;
+mod pubsub_faults;

@@ -1,14 +1,15 @@
 //! A wire for many: it only carries bytes, and whose they are is known elsewhere.
 
+use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use redwire_core::Result;
 use redwire_core::inbound::Frames;
 use redwire_core::outbox::Outbox;
+use redwire_core::{Error, Outcome, Result};
 
 use super::Wire;
-use crate::blocking::stream::{Socket, Writer};
+use crate::blocking::stream::{Socket, Writer, left};
 use crate::setup;
 
 /// The writing side of a wire, with what the kernel has not taken yet.
@@ -68,5 +69,28 @@ impl Wire {
             self.doubt(error, deadline)?;
         }
         Ok(self.inbound.poll_frames(&mut self.frames)?.then_some(&mut self.frames))
+    }
+
+    /// Reads once before `deadline`, or once it has passed what is there already, and gives what came whole. What silence means is
+    /// for others to say.
+    pub(in crate::blocking) fn listen(&mut self, deadline: Option<Instant>) -> Result<Option<&mut Frames>> {
+        let read = match left(deadline, Instant::now()) {
+            Ok(_) => self.read(deadline),
+            Err(_) => self.read_at_once(),
+        };
+        match read {
+            Err(error) if error.is_timeout() => return Ok(None),
+            read => read?,
+        }
+        Ok(self.inbound.poll_frames(&mut self.frames)?.then_some(&mut self.frames))
+    }
+
+    fn read_at_once(&mut self) -> Result<()> {
+        match self.stream.try_read(&mut self.scratch) {
+            Ok(0) => Err(Error::closed_by_peer(Outcome::MaybeExecuted)),
+            Ok(read) => self.stream.decode(&self.scratch[..read], self.inbound.spare()),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
+            Err(error) => Err(setup::io_error("reading", error)),
+        }
     }
 }

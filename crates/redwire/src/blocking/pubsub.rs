@@ -1,0 +1,306 @@
+//! Publish/subscribe for threads: one connection, any number of subscriptions, and no thread of its own.
+//!
+//! Whoever waits for an item reads for all; see [`process`]. What the server is told, who hears what and what is missing where is
+//! decided in `redwire-core`.
+
+mod handler;
+mod process;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use redwire_core::config::Config;
+use redwire_core::pubsub::{Item, Kind, SubscribeOptions, SubscriptionId};
+use redwire_core::{Arg, Error, Result};
+
+use super::client::Client;
+use super::connection::OnConnect;
+use crate::target::Target;
+pub use handler::Handler;
+use process::Process;
+
+/// One connection that hears what is published, for any number of subscriptions.
+///
+/// Cheap to clone; clones share the connection. It is made for the first subscription at the latest, made anew when it is lost,
+/// and closed when the last clone and the last subscription are dropped. A client has one inside: [`Client::pubsub`].
+///
+/// There is no thread behind it: whoever waits for an item reads for all subscriptions. While nobody waits, nothing is read and
+/// nothing is reconnected; what comes then waits in the kernel and at the server, up to the server's own limit
+/// (`client-output-buffer-limit pubsub`). Only connecting is done on a thread, which ends with the attempt, so that a short wait
+/// is enough to have it done.
+///
+/// ```no_run
+/// use redwire::Item;
+/// use redwire::blocking::PubSub;
+///
+/// let pubsub = PubSub::connect("redis://localhost")?;
+/// for item in pubsub.subscribe(["news", "sport"])? {
+///     match item {
+///         Item::Message(message) => println!("{}: {}", message.channel_text(), message.text()?),
+///         Item::Gap { from, to } => println!("messages of {:?} may be missing", to - from),
+///         Item::Failed(error) => return Err(error),
+///         _ => {}
+///     }
+/// }
+/// # Ok::<(), redwire::Error>(())
+/// ```
+///
+/// New credentials are presented when the connection is made anew, not before.
+///
+/// A child process that inherits it makes a connection of its own; subscriptions of the parent fail in the child.
+#[derive(Clone)]
+pub struct PubSub(Arc<Process>);
+
+impl PubSub {
+    /// Connects to the server that `url` names; the grammar is told at
+    /// [`ConfigBuilder::url`](crate::config::ConfigBuilder::url).
+    ///
+    /// # Errors
+    /// A bad URL, a connection that cannot be made within the connect timeout, or a step of the handshake that failed.
+    pub fn connect(url: &str) -> Result<Self> {
+        Self::open(Config::from_url(url)?)
+    }
+
+    /// Connects as `config` says.
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect).
+    pub fn open(config: Config) -> Result<Self> {
+        let pubsub = Self::lazy(config)?;
+        pubsub.0.open()?;
+        Ok(pubsub)
+    }
+
+    /// One that connects for its first subscription.
+    ///
+    /// # Errors
+    /// A bad URL, or options that this version has no part for.
+    pub fn connect_lazy(url: &str) -> Result<Self> {
+        Self::lazy(Config::from_url(url)?)
+    }
+
+    /// As [`connect_lazy`](Self::connect_lazy), with a configuration.
+    ///
+    /// # Errors
+    /// Options that this version has no part for.
+    pub fn lazy(config: Config) -> Result<Self> {
+        Ok(Self::to(Target::new(config)?, None))
+    }
+
+    pub(super) fn to(target: Arc<Target>, on_connect: Option<OnConnect>) -> Self {
+        Self(Process::new(target, on_connect))
+    }
+
+    /// The options it was made with.
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        self.0.config()
+    }
+
+    /// Hears what is published on these channels from now on. Returns once the server has confirmed them all.
+    /// [SUBSCRIBE](https://redis.io/docs/latest/commands/subscribe/)
+    ///
+    /// # Errors
+    /// A channel that the user may not listen to, and then none is subscribed to; no confirmation within the
+    /// [`timeout`](crate::config::ConfigBuilder::timeout); no names; it was closed.
+    pub fn subscribe(&self, channels: impl Arg) -> Result<Subscription> {
+        self.subscribe_with(channels, SubscribeOptions::new())
+    }
+
+    /// As [`subscribe`](Self::subscribe), with limits and policies of your own.
+    ///
+    /// # Errors
+    /// As [`subscribe`](Self::subscribe).
+    pub fn subscribe_with(&self, channels: impl Arg, options: SubscribeOptions) -> Result<Subscription> {
+        self.listen(Kind::Channel, channels, options)
+    }
+
+    /// Hears what is published on all channels that match these glob patterns.
+    /// [PSUBSCRIBE](https://redis.io/docs/latest/commands/psubscribe/)
+    ///
+    /// # Errors
+    /// As [`subscribe`](Self::subscribe).
+    pub fn psubscribe(&self, patterns: impl Arg) -> Result<Subscription> {
+        self.psubscribe_with(patterns, SubscribeOptions::new())
+    }
+
+    /// As [`psubscribe`](Self::psubscribe), with limits and policies of your own.
+    ///
+    /// # Errors
+    /// As [`subscribe`](Self::subscribe).
+    pub fn psubscribe_with(&self, patterns: impl Arg, options: SubscribeOptions) -> Result<Subscription> {
+        self.listen(Kind::Pattern, patterns, options)
+    }
+
+    /// Hears what is published by `SPUBLISH` on these shard channels. Since Redis 7.0.
+    /// [SSUBSCRIBE](https://redis.io/docs/latest/commands/ssubscribe/)
+    ///
+    /// # Errors
+    /// As [`subscribe`](Self::subscribe).
+    pub fn ssubscribe(&self, channels: impl Arg) -> Result<Subscription> {
+        self.ssubscribe_with(channels, SubscribeOptions::new())
+    }
+
+    /// As [`ssubscribe`](Self::ssubscribe), with limits and policies of your own.
+    ///
+    /// # Errors
+    /// As [`subscribe`](Self::subscribe).
+    pub fn ssubscribe_with(&self, channels: impl Arg, options: SubscribeOptions) -> Result<Subscription> {
+        self.listen(Kind::Shard, channels, options)
+    }
+
+    fn listen(&self, kind: Kind, names: impl Arg, options: SubscribeOptions) -> Result<Subscription> {
+        let process = Process::current(&self.0);
+        let id = process.change(|machine| machine.subscribe(kind, names, options))?;
+        let subscription = Subscription { process: Arc::clone(process), id: Some(id) };
+        subscription.confirm()?;
+        Ok(subscription)
+    }
+
+    /// Ends all subscriptions, whoever has them, and closes the connection. What has come already may still be taken.
+    pub fn close(&self) {
+        Process::current(&self.0).close();
+    }
+}
+
+/// What one subscriber hears, as an iterator that waits for the next item. It ends when its [`PubSub`] or client is closed, or
+/// with an [`Item::Failed`]; a lost connection does not end it.
+///
+/// Dropping it unsubscribes from what nobody else wants.
+#[must_use = "a subscription that is dropped hears nothing"]
+pub struct Subscription {
+    process: Arc<Process>,
+    /// Until it was told that it belongs to another process.
+    id: Option<SubscriptionId>,
+}
+
+impl Subscription {
+    /// The next item, if one comes within `limit`. `None` also at the end.
+    pub fn next_within(&mut self, limit: Duration) -> Option<Item> {
+        self.poll(Instant::now().checked_add(limit)).flatten()
+    }
+
+    /// Hears of these names, too. Returns once the server has confirmed them.
+    ///
+    /// # Errors
+    /// As [`PubSub::subscribe`]; the subscription is then as it was before.
+    pub fn add(&mut self, names: impl Arg) -> Result<()> {
+        let Some(id) = self.id() else { return Err(inherited()) };
+        self.process.change(|machine| machine.add(id, names));
+        self.confirm()
+    }
+
+    /// Does not hear of these names any more. What has come already stays.
+    pub fn remove(&mut self, names: impl Arg) {
+        if let Some(id) = self.id() {
+            self.process.change(|machine| machine.remove(id, names));
+        }
+    }
+
+    /// Starts a thread that calls `handler` for each item, until the subscription ends or the [`Handler`] is dropped.
+    ///
+    /// # Errors
+    /// The system denies another thread.
+    pub fn each(self, handler: impl FnMut(Item) + Send + 'static) -> Result<Handler> {
+        Handler::start(self, handler)
+    }
+
+    /// Waits for the confirmation of what was asked for last.
+    fn confirm(&self) -> Result<()> {
+        let Some(id) = self.id() else { return Err(inherited()) };
+        let process = &self.process;
+        let deadline = process.config().timeout().and_then(|limit| Instant::now().checked_add(limit));
+        let confirmed =
+            process.wait(deadline, |machine, me| machine.poll_confirmed(id, |waiter| *waiter = me.cloned()));
+        let confirmed = confirmed.unwrap_or_else(|| Err(process.change(|machine| machine.give_up(id))));
+        confirmed.map_err(|error| process.locate(error))
+    }
+
+    /// The next item, or the end of it; `None` if neither comes before `deadline`.
+    fn poll(&mut self, deadline: Option<Instant>) -> Option<Option<Item>> {
+        let Some(id) = self.id() else { return Some(self.id.take().map(|_| Item::Failed(inherited()))) };
+        self.process.wait(deadline, |machine, me| machine.poll_item(id, |waiter| *waiter = me.cloned()))
+    }
+
+    /// What it is known by, in the process that made it.
+    fn id(&self) -> Option<&SubscriptionId> {
+        self.id.as_ref().filter(|_| self.process.is_current())
+    }
+}
+
+impl Iterator for Subscription {
+    type Item = Item;
+
+    #[inline]
+    fn next(&mut self) -> Option<Item> {
+        self.poll(None).flatten()
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        if let Some(id) = self.id.take()
+            && self.process.is_current()
+        {
+            self.process.change(|machine| machine.unsubscribe(id));
+        }
+    }
+}
+
+fn inherited() -> Error {
+    Error::usage("the subscription belongs to the parent of this process; subscribe in this one")
+}
+
+impl Client {
+    /// Where this client hears what is published: one connection for all subscriptions of all its clones, made when it is needed
+    /// first and closed with the client.
+    #[must_use]
+    pub fn pubsub(&self) -> PubSub {
+        self.pubsub.clone()
+    }
+
+    /// As [`PubSub::subscribe`].
+    ///
+    /// ```no_run
+    /// # let client = redwire::blocking::Client::connect("redis://localhost")?;
+    /// for item in client.subscribe("news")? {
+    ///     println!("{item:?}");
+    /// }
+    /// # Ok::<(), redwire::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`PubSub::subscribe`].
+    pub fn subscribe(&self, channels: impl Arg) -> Result<Subscription> {
+        self.pubsub.subscribe(channels)
+    }
+
+    /// As [`PubSub::psubscribe`].
+    ///
+    /// # Errors
+    /// As [`PubSub::subscribe`].
+    pub fn psubscribe(&self, patterns: impl Arg) -> Result<Subscription> {
+        self.pubsub.psubscribe(patterns)
+    }
+
+    /// As [`PubSub::ssubscribe`].
+    ///
+    /// # Errors
+    /// As [`PubSub::subscribe`].
+    pub fn ssubscribe(&self, channels: impl Arg) -> Result<Subscription> {
+        self.pubsub.ssubscribe(channels)
+    }
+}
+
+impl fmt::Debug for PubSub {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PubSub").field("config", self.config()).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Subscription {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Subscription").field("id", &self.id).finish_non_exhaustive()
+    }
+}
