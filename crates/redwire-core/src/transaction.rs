@@ -189,6 +189,17 @@ pub fn check_command<R>(cmd: &Cmd<R>) -> Result<()> {
     Err(Error::usage(message).with_command(&cmd.name()))
 }
 
+/// When a call that must end by `own` has to have ended in a transaction that must by `whole`.
+///
+/// # Errors
+/// That was before `now`, so that it is not sent.
+pub fn deadline(own: Option<Instant>, whole: Option<Instant>, now: Instant) -> Result<Option<Instant>> {
+    if whole.is_some_and(|deadline| deadline <= now) {
+        return Err(Error::timeout(Outcome::NotSent));
+    }
+    Ok([own, whole].into_iter().flatten().min())
+}
+
 /// What a failure before or in `EXEC` means to a transaction: an abort where it may begin again without harm, else itself.
 ///
 /// `harmless`: what failed may be repeated even if it was executed.

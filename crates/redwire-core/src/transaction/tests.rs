@@ -210,6 +210,20 @@ fn a_lost_connection_is_an_abort_where_nothing_may_have_run() {
 }
 
 #[test]
+fn a_call_ends_no_later_than_its_transaction() {
+    let now = Instant::now();
+    let [soon, later] = [1, 2].map(|seconds| Some(now + Duration::from_secs(seconds)));
+    for (own, whole, expected) in
+        [(soon, later, soon), (later, soon, soon), (None, soon, soon), (soon, None, soon)]
+    {
+        assert_eq!(deadline(own, whole, now).unwrap(), expected);
+    }
+    assert_eq!(deadline(None, None, now).unwrap(), None);
+    let late = deadline(later, soon, now + Duration::from_secs(1)).unwrap_err();
+    assert!(late.is_timeout() && late.outcome() == Outcome::NotSent);
+}
+
+#[test]
 fn tries_end_by_number_deadline_or_budget_and_only_aborts_are_tried_again() {
     let (config, now) = (Config::builder().build().unwrap(), Instant::now());
     let second = Duration::from_secs(1);

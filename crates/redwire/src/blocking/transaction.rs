@@ -52,7 +52,7 @@ impl Client {
     /// // What is left, or `None` where there is none to sell.
     /// let left: Option<i64> = client
     ///     .transaction("stock", |mut tx| {
-    ///         let stock: i64 = tx.get::<Option<i64>>("stock")?.unwrap_or_default();
+    ///         let stock: i64 = tx.get::<i64>("stock")?.unwrap_or_default();
     ///         if stock == 0 {
     ///             return Ok(None);
     ///         }
@@ -64,7 +64,7 @@ impl Client {
     ///
     /// # Errors
     /// What `work` returns; [`Aborted`](crate::ErrorKind::Aborted) when the deadline, the client's `timeout`, leaves no time for
-    /// another try; no connection to be had. Nothing was executed, unless the [outcome](crate::Error::outcome) says it may have been.
+    /// another try, or a timeout when it comes in the middle of one; no connection to be had. Nothing was executed, unless the [outcome](crate::Error::outcome) says it may have been.
     pub fn transaction<T>(&self, keys: impl Arg, work: impl FnMut(Transaction) -> Result<T>) -> Result<T> {
         self.transaction_with(TransactionOptions::new(), keys, work)
     }
@@ -194,26 +194,25 @@ impl Transaction {
     fn execute(&mut self, call: &impl Call) -> Result<Replies> {
         if let Some(watch) = &self.watch {
             // Not in the same write: without it, EXEC must not be sent.
-            let deadline = self.deadline_of(watch, Way::Shared);
+            let deadline = self.deadline_of(watch, Way::Shared)?;
             self.lease.exchange_noted(watch, deadline)?.read::<()>()?;
             self.watched = true;
         }
-        let deadline = self.deadline_of(call, Way::Shared);
+        let deadline = self.deadline_of(call, Way::Shared)?;
         self.lease.exchange_atomic(call, self.watched, deadline)
     }
 
     fn exchange(&mut self, call: &impl Call, way: Way) -> Result<Replies> {
-        let deadline = self.deadline_of(call, way);
+        let deadline = self.deadline_of(call, way)?;
         let replies = self.lease.exchange_after(self.watch.as_ref(), call, deadline)?;
         self.watched |= self.watch.take().is_some();
         Ok(replies)
     }
 
     /// When `call` must have ended: no later than the transaction.
-    fn deadline_of(&self, call: &impl Call, way: Way) -> Option<Instant> {
-        let default = self.lease.target().config().timeout();
-        let own = call::deadline(way, call.options(), default, Instant::now());
-        [own, self.deadline].into_iter().flatten().min()
+    fn deadline_of(&self, call: &impl Call, way: Way) -> Result<Option<Instant>> {
+        let (default, now) = (self.lease.target().config().timeout(), Instant::now());
+        transaction::deadline(call::deadline(way, call.options(), default, now), self.deadline, now)
     }
 
     fn explain(&self, error: Error, call: &impl Call) -> Error {

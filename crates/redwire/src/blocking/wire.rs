@@ -183,6 +183,11 @@ impl Wire {
         (idle < TRUSTED || self.is_silent()).then_some(idle)
     }
 
+    /// It is used at some later time than [`wake`](Self::wake) was told.
+    pub(super) fn forget_time(&mut self) {
+        self.clock = None;
+    }
+
     /// Whether there is nothing to be read, or nothing but what the server may push at any time.
     fn is_silent(&mut self) -> bool {
         match self.stream.try_read(&mut self.scratch) {

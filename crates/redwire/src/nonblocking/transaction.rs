@@ -53,7 +53,7 @@ impl Client {
     /// // What is left, or `None` where there is none to sell.
     /// let left: Option<i64> = client
     ///     .transaction("stock", async |mut tx| {
-    ///         let stock: i64 = tx.get::<Option<i64>>("stock").await?.unwrap_or_default();
+    ///         let stock: i64 = tx.get::<i64>("stock").await?.unwrap_or_default();
     ///         if stock == 0 {
     ///             return Ok(None);
     ///         }
@@ -66,7 +66,7 @@ impl Client {
     ///
     /// # Errors
     /// What `work` returns; [`Aborted`](crate::ErrorKind::Aborted) when the deadline, the client's `timeout`, leaves no time for
-    /// another try; no connection to be had. Nothing was executed, unless the [outcome](crate::Error::outcome) says it may have been.
+    /// another try, or a timeout when it comes in the middle of one; no connection to be had. Nothing was executed, unless the [outcome](crate::Error::outcome) says it may have been.
     pub async fn transaction<T, F>(&self, keys: impl Arg, work: impl FnMut(Transaction) -> F) -> Result<T>
     where
         F: Future<Output = Result<T>>,
@@ -204,25 +204,26 @@ impl Transaction {
             // Not in the same write: without it, EXEC must not be sent.
             let deadline = self.deadline_of(watch, Way::Shared);
             let watching = self.lease.exchange_boxed(watch.clone().returning(), deadline);
+            let deadline = self.deadline_of(watch, Way::Shared)?;
+            let watching = self.lease.exchange_boxed(watch.to_bytes(), watch.facts(), deadline);
             watching.await?.read::<()>()?;
             self.watched = true;
         }
-        let deadline = self.deadline_of(call, Way::Shared);
+        let deadline = self.deadline_of(call, Way::Shared)?;
         self.lease.exchange_atomic(call, self.watched, deadline).await
     }
 
     async fn exchange(&mut self, call: &impl Call, way: Way) -> Result<Replies> {
-        let deadline = self.deadline_of(call, way);
+        let deadline = self.deadline_of(call, way)?;
         let replies = self.lease.exchange_after(self.watch.as_ref(), call, deadline).await?;
         self.watched |= self.watch.take().is_some();
         Ok(replies)
     }
 
     /// When `call` must have ended: no later than the transaction.
-    fn deadline_of(&self, call: &impl Call, way: Way) -> Option<Instant> {
-        let default = self.lease.target().config().timeout();
-        let own = call::deadline(way, call.options(), default, Instant::now());
-        [own, self.deadline].into_iter().flatten().min()
+    fn deadline_of(&self, call: &impl Call, way: Way) -> Result<Option<Instant>> {
+        let (default, now) = (self.lease.target().config().timeout(), Instant::now());
+        transaction::deadline(call::deadline(way, call.options(), default, now), self.deadline, now)
     }
 
     fn explain(&self, error: Error, call: &impl Call) -> Error {

@@ -16,3 +16,5 @@ mod monitor;
 mod streams;
 mod pubsub;
 mod pubsub_faults;
+mod transactions;
+mod watched;

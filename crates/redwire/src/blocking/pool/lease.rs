@@ -22,7 +22,10 @@ pub struct Lease {
 }
 
 impl Lease {
-    pub(super) fn new(pool: &Pool, permit: Permit, connection: Box<Connection>) -> Self {
+    pub(super) fn new(pool: &Pool, permit: Permit, mut connection: Box<Connection>) -> Self {
+        if let Some(wire) = connection.wire_mut() {
+            wire.forget_time();
+        }
         Self { pool: pool.clone(), held: Some((permit, connection)), process: std::process::id() }
     }
 
