@@ -138,12 +138,13 @@ mod socket;
 mod target;
 #[cfg(feature = "tls")]
 mod tls;
+mod window;
 
 pub use events::{Event, EventKind};
 #[cfg(feature = "tokio")]
 pub use nonblocking::{
     Cache, CacheRequest, Client, Connection, Events, Exchange, Handler, Lease, Lock, LockGuard, Monitor,
-    OnConnect, Pool, PubSub, Request, Scan, Sentinel, Subscription, Transaction,
+    OnConnect, Pool, PubSub, Request, RunAll, Scan, Sentinel, Subscription, Transaction,
 };
 #[cfg(feature = "serde")]
 pub use redwire_core::Struct;
@@ -164,3 +165,4 @@ pub use redwire_core::{backoff, config, facts, resolve, secret};
 #[cfg(feature = "tls")]
 pub use rustls;
 pub use scanning::ScanOptions;
+pub use window::Window;

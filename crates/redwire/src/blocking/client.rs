@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 
 use redwire_core::call::{self, Call, Piped};
 use redwire_core::config::{Config, ConfigBuilder};
+use redwire_core::lane::Lane as Way;
 use redwire_core::retry::{Attempt, Decision};
-use redwire_core::{Arg, Cmd, Pipeline, Reply, Result, Run, Slots, facts};
+use redwire_core::{Arg, Cmd, Error, Pipeline, Reply, Result, Run, Slots, facts};
 
 use super::connection::OnConnect;
 use super::events::Events;
@@ -194,23 +195,39 @@ impl Client {
             return call.read(redwire_core::Replies::default());
         }
         let pool = self.pool();
-        let mut now = Instant::now();
+        let now = Instant::now();
         let deadline = call::deadline(lane, call.options(), pool.config().timeout(), now);
-        let mut attempt = Attempt::new(deadline);
+        let replies = self.lane.exchange(&call, lane, now, deadline);
+        match replies.and_then(|replies| call::read(&mut call, replies, pool.config())) {
+            Ok(output) => Ok(output),
+            Err(error) => self.call_again(call, lane, Attempt::new(deadline), error),
+        }
+    }
+
+    /// Goes on after the first try of `call` failed.
+    #[cold]
+    pub(super) fn call_again<C: Call>(
+        &self,
+        mut call: C,
+        lane: Way,
+        mut attempt: Attempt,
+        mut error: Error,
+    ) -> Result<C::Output> {
+        let (pool, deadline) = (self.pool(), attempt.deadline());
         loop {
-            let replies = self.lane.exchange(&call, lane, now, deadline);
-            let error = match replies.and_then(|replies| call::read(&mut call, replies, pool.config())) {
-                Ok(output) => return Ok(output),
-                Err(error) => pool.target().locate(error),
-            };
+            let (now, random) = (Instant::now(), fastrand::u64(..));
+            error = pool.target().locate(error);
             pool.target().handle_failure(&error);
-            let (late, random) = (Instant::now(), fastrand::u64(..));
-            match attempt.handle_failure(error, &mut call, pool.config(), late, random, || pool.may_retry()) {
+            match attempt.handle_failure(error, &mut call, pool.config(), now, random, || pool.may_retry()) {
                 Decision::Retry(pause) => std::thread::sleep(pause),
                 Decision::Again => {}
                 Decision::Fail(error) => return Err(error),
             }
-            now = Instant::now();
+            let replies = self.lane.exchange(&call, lane, Instant::now(), deadline);
+            match replies.and_then(|replies| call::read(&mut call, replies, pool.config())) {
+                Ok(output) => return Ok(output),
+                Err(failure) => error = failure,
+            }
         }
     }
 

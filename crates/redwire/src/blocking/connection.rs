@@ -3,7 +3,7 @@
 //! It keeps what the caller asked for across reconnects. Sending and receiving is the business of its [`Wire`]; being lent out
 //! again, of [`reuse`].
 
-mod atomic;
+mod grouped;
 mod reuse;
 
 use std::collections::VecDeque;

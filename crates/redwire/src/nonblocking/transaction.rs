@@ -202,10 +202,8 @@ impl Transaction {
     async fn execute(&mut self, call: &impl Call) -> Result<Replies> {
         if let Some(watch) = &self.watch {
             // Not in the same write: without it, EXEC must not be sent.
-            let deadline = self.deadline_of(watch, Way::Shared);
-            let watching = self.lease.exchange_boxed(watch.clone().returning(), deadline);
             let deadline = self.deadline_of(watch, Way::Shared)?;
-            let watching = self.lease.exchange_boxed(watch.to_bytes(), watch.facts(), deadline);
+            let watching = self.lease.exchange_boxed(watch.clone().returning(), deadline);
             watching.await?.read::<()>()?;
             self.watched = true;
         }

@@ -165,7 +165,9 @@ fn every_hole_is_covered_while_the_connection_is_killed(setup: Setup) {
     let server = Server::start();
     let pubsub = setup.pubsub(&server.url(), "client_name=listener");
     let subscription = pubsub.subscribe(&["count"]);
-    let account = account_for(&server, subscription, 20, || drop(kill_named(&server, "listener")));
+    let account = account_for(&server, subscription, 20, || {
+        kill_named(&server, "listener");
+    });
     assert!(account.gaps >= 10 && account.heard > 500, "{account:?}");
     assert!(account.missing > 0, "nothing was lost, so nothing was tested: {account:?}");
     assert!((10..=account.gaps).contains(&account.reconnected), "{account:?}");

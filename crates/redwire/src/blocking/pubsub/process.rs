@@ -10,13 +10,13 @@ use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
 use redwire_core::config::Config;
-use redwire_core::outbox::Outbox;
 use redwire_core::pubsub::{self, Connect};
 use redwire_core::{Error, Outcome, Result};
 
 use crate::blocking::connection::{Connection, OnConnect};
 use crate::blocking::health::Health;
-use crate::blocking::stream::{Socket, Writer};
+use crate::blocking::stream::Socket;
+use crate::blocking::wire::Outgoing;
 use crate::setup;
 use crate::target::Target;
 
@@ -52,11 +52,6 @@ struct Link {
     outgoing: Option<Outgoing>,
     /// Why it is of no use any more.
     failed: Option<Error>,
-}
-
-struct Outgoing {
-    writer: Writer,
-    outbox: Outbox,
 }
 
 /// The longest time that a writer waits for the kernel to take anything.
@@ -248,13 +243,14 @@ impl Process {
                 return state;
             }
             wake(state);
-            let written = outgoing.write();
+            let (_, written) = outgoing.write();
+            let is_empty = outgoing.outbox.is_empty();
             state = self.lock();
             if let Some(link) = &mut state.link {
                 link.outgoing = Some(outgoing);
                 match written {
-                    Ok(true) => continue,
-                    Ok(false) => {}
+                    Ok(()) if is_empty => continue,
+                    Ok(()) => {}
                     Err(error) => link.fail(error),
                 }
             }
@@ -295,7 +291,7 @@ impl Process {
     fn handle_connected(&self, mut connection: Box<Connection>) {
         let parts = connection.wire_mut().ok_or_else(setup::closed_client);
         let parts = parts.and_then(|wire| wire.split(STALL));
-        let (writer, socket, _) = match parts {
+        let (outgoing, socket, _) = match parts {
             Ok(parts) => parts,
             Err(error) => return self.handle_failed(error),
         };
@@ -306,8 +302,8 @@ impl Process {
             return;
         }
         state.machine.handle_connected(Instant::now());
-        let outgoing = Some(Outgoing { writer, outbox: Outbox::default() });
-        state.link = Some(Link { socket, connection: Some(connection), outgoing, failed: None });
+        state.link =
+            Some(Link { socket, connection: Some(connection), outgoing: Some(outgoing), failed: None });
         let state = self.flush(state);
         leave(state);
     }
@@ -365,20 +361,6 @@ impl Link {
     /// Whether the kernel has not taken all there was to write.
     fn is_stalled(&self) -> bool {
         self.outgoing.as_ref().is_some_and(|outgoing| !outgoing.outbox.is_empty())
-    }
-}
-
-impl Outgoing {
-    /// Writes until all is written; whether it is, or the kernel takes no more for a while.
-    fn write(&mut self) -> Result<bool> {
-        while !self.outbox.is_empty() {
-            match self.writer.write(&self.outbox) {
-                Ok(written) => self.outbox.advance(written),
-                Err(error) if error.kind() == std::io::ErrorKind::TimedOut => return Ok(false),
-                Err(error) => return Err(setup::io_error("writing", error)),
-            }
-        }
-        Ok(true)
     }
 }
 

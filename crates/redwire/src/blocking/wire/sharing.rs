@@ -29,7 +29,7 @@ impl Outgoing {
                     self.outbox.advance(written);
                     sent += written;
                 }
-                Err(error) if error.kind() == std::io::ErrorKind::TimedOut => break,
+                Err(error) if error.kind() == io::ErrorKind::TimedOut => break,
                 Err(error) => return (sent, Err(setup::io_error("writing", error))),
             }
         }

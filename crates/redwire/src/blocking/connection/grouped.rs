@@ -1,10 +1,11 @@
-//! Transactions on a connection of one caller: what is sent together, and what is left of the connection afterwards. What that is,
-//! is known to the core.
+//! A connection of one caller as transactions and very many commands use it: what is sent together, and what is left of the
+//! connection afterwards. What that is, is known to the core.
 
 use std::time::Instant;
 
 use redwire_core::call::Call;
-use redwire_core::{Cmd, Replies, Result, transaction};
+use redwire_core::link::Ticket;
+use redwire_core::{Cmd, Error, Outcome, Replies, Result, transaction};
 
 use super::Connection;
 
@@ -67,5 +68,31 @@ impl Connection {
         let first = wire.wait(ticket, deadline).and_then(|mut replies| replies.read::<()>());
         let replies = replies?;
         first.map(|()| replies)
+    }
+
+    /// Queues `call`; [`send_queued`](Self::send_queued) sends it, and [`take`](Self::take) waits for it.
+    pub(in crate::blocking) fn queue(&mut self, call: &impl Call) -> Result<Ticket> {
+        self.ready(self.deadline())?;
+        // What it may take counts from when somebody waits for it.
+        self.wire()?.submit(call, None)
+    }
+
+    /// Sends what is queued. If that fails, each of those who wait for it is told.
+    pub(in crate::blocking) fn send_queued(&mut self) {
+        let deadline = self.deadline();
+        if let Some(wire) = &mut self.wire {
+            wire.send(deadline).ok();
+        }
+    }
+
+    /// Waits for the replies to what was sent. Where they do not come in time, the connection is lost.
+    pub(in crate::blocking) fn take(&mut self, ticket: Ticket, deadline: Option<Instant>) -> Result<Replies> {
+        let wire = self.wire()?;
+        if let Some(deadline) = deadline
+            && let Ok(false) = wire.wait_until(&ticket, deadline)
+        {
+            wire.lose(&Error::timeout(Outcome::MaybeExecuted));
+        }
+        wire.wait(ticket, deadline)
     }
 }
