@@ -16,5 +16,6 @@ mod pubsub;
 mod pubsub_faults;
 mod scripts;
 mod streams;
+mod million;
 mod transactions;
 mod watched;
