@@ -5,22 +5,22 @@
 
 mod driver;
 mod handler;
+mod subscription;
 
-use std::collections::VecDeque;
 use std::fmt;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::task::Waker;
 
-use futures_core::Stream;
 use redwire_core::config::Config;
-use redwire_core::pubsub::{self, Item, Kind, SubscribeOptions, SubscriptionId};
+use redwire_core::pubsub::{self, Kind, SubscribeOptions};
 use redwire_core::{Arg, Error, Result};
 use tokio::runtime::Handle;
 
-use super::before;
 use super::client::Client;
 use super::connection::{Connection, OnConnect};
 use super::wire::Wire;
@@ -28,12 +28,10 @@ use crate::events::EventKind;
 use crate::service::Follower;
 use crate::target::Target;
 pub use handler::Handler;
+pub use subscription::Subscription;
 
 /// The core's part, with tasks that wait.
 type Machine = pubsub::PubSub<Waker>;
-
-/// A subscriber takes so many items at a time: fewer turns at the lock, while few wait where no limit counts them.
-const TAKEN_AT_ONCE: usize = 64;
 
 /// One connection that hears what is published, for any number of subscriptions.
 ///
@@ -205,10 +203,7 @@ impl PubSub {
     async fn listen(&self, kind: Kind, names: impl Arg, options: SubscribeOptions) -> Result<Subscription> {
         let shared = Arc::clone(self.shared());
         let id = shared.demand(|machine| machine.subscribe(kind, names, options))??;
-        let owner = self.clone();
-        let subscription = Subscription { shared, id: Some(id), taken: VecDeque::new(), _owner: owner };
-        subscription.confirm().await?;
-        Ok(subscription)
+        Subscription::confirmed(self.clone(), shared, id).await
     }
 
     /// Ends all subscriptions, whoever has them, and closes the connection. What has come already may still be taken.
@@ -342,149 +337,6 @@ impl State {
     }
 }
 
-/// What one subscriber hears, as a stream that ends when its [`PubSub`] or client is closed, or with an [`Item::Failed`]; a lost
-/// connection does not end it.
-///
-/// A `Stream`; [`next`](Self::next) serves where no stream library is at hand. Dropping it unsubscribes from what nobody else wants.
-#[must_use = "a subscription that is dropped hears nothing"]
-pub struct Subscription {
-    shared: Arc<Shared>,
-    /// Until it was told that it belongs to another process.
-    id: Option<SubscriptionId>,
-    /// Taken from those that wait, and not given yet.
-    taken: VecDeque<Item>,
-    _owner: PubSub,
-}
-
-impl Subscription {
-    /// The next item; `None` at the end. Nothing is lost when the future is dropped.
-    pub async fn next(&mut self) -> Option<Item> {
-        poll_fn(|cx| self.poll(cx)).await
-    }
-
-    /// The next item, if one comes within `limit`. `None` also at the end.
-    pub async fn next_within(&mut self, limit: Duration) -> Option<Item> {
-        tokio::time::timeout(limit, self.next()).await.ok().flatten()
-    }
-
-    /// Hears of these names, too: channels or patterns, as what was subscribed to before. Ready once the server has confirmed them.
-    /// If the future is dropped, those that are not confirmed are taken back.
-    ///
-    /// # Errors
-    /// As [`PubSub::subscribe`]; the subscription is then as it was before.
-    pub async fn add(&mut self, names: impl Arg) -> Result<()> {
-        let Some(id) = self.id() else { return Err(inherited()) };
-        self.shared.demand(|machine| machine.add(id, names))?;
-        self.confirm().await
-    }
-
-    /// Does not hear of these names any more. What has come already stays.
-    pub fn remove(&mut self, names: impl Arg) {
-        if let Some(id) = self.id() {
-            self.shared.with(|machine| machine.remove(id, names));
-        }
-    }
-
-    /// Starts a task that calls `handler` for each item, until the subscription ends or the [`Handler`] is dropped.
-    ///
-    /// # Errors
-    /// There is no tokio runtime around.
-    pub fn each(self, handler: impl FnMut(Item) + Send + 'static) -> Result<Handler> {
-        Handler::start(self, handler)
-    }
-
-    /// Waits until what was asked for last is confirmed.
-    async fn confirm(&self) -> Result<()> {
-        let Some(id) = self.id() else { return Err(inherited()) };
-        let limit = self.shared.target.config().timeout();
-        let deadline = limit.and_then(|limit| Instant::now().checked_add(limit));
-        let pending = Unconfirmed { shared: &self.shared, id };
-        let confirmed =
-            poll_fn(|cx| self.shared.lock().machine.poll_confirmed(id, |waiter| register(waiter, cx)));
-        let confirmed = match before(deadline, confirmed).await {
-            Some(confirmed) => confirmed,
-            None => Err(self.shared.with(|machine| machine.give_up(id))),
-        };
-        drop(pending);
-        confirmed.map_err(|error| self.shared.target.locate(error))
-    }
-
-    #[inline]
-    fn poll(&mut self, cx: &Context<'_>) -> Poll<Option<Item>> {
-        if let Some(item) = self.taken.pop_front() {
-            return Poll::Ready(Some(item));
-        }
-        let id = match &self.id {
-            Some(id) if self.shared.is_current() => id,
-            _ => return Poll::Ready(self.id.take().map(|_| Item::Failed(inherited()))),
-        };
-        let mut state = self.shared.lock();
-        let first = state.machine.poll_item(id, |waiter| register(waiter, cx));
-        if let Poll::Ready(Some(Item::Message(_))) = first {
-            while self.taken.len() + 1 < TAKEN_AT_ONCE
-                && let Poll::Ready(Some(item)) = state.machine.poll_item(id, |_| {})
-            {
-                self.taken.push_back(item);
-            }
-        }
-        let driver = if state.wants_driver() { state.driver.take() } else { None };
-        drop(state);
-        if let Some(driver) = driver {
-            driver.wake();
-        }
-        first
-    }
-
-    /// What it is known by, in the process that made it.
-    fn id(&self) -> Option<&SubscriptionId> {
-        self.id.as_ref().filter(|_| self.shared.is_current())
-    }
-}
-
-/// Names that somebody waits for: whoever stops waiting does not want them.
-struct Unconfirmed<'s> {
-    shared: &'s Shared,
-    id: &'s SubscriptionId,
-}
-
-impl Drop for Unconfirmed<'_> {
-    fn drop(&mut self) {
-        // Does nothing to what is confirmed.
-        self.shared.with(|machine| machine.give_up(self.id));
-    }
-}
-
-#[inline]
-fn register(waiter: &mut Option<Waker>, cx: &Context<'_>) {
-    match waiter {
-        Some(waiter) => waiter.clone_from(cx.waker()),
-        None => *waiter = Some(cx.waker().clone()),
-    }
-}
-
-fn inherited() -> Error {
-    Error::usage("the subscription belongs to the parent of this process; subscribe in this one")
-}
-
-impl Stream for Subscription {
-    type Item = Item;
-
-    #[inline]
-    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Item>> {
-        self.get_mut().poll(cx)
-    }
-}
-
-impl Drop for Subscription {
-    fn drop(&mut self) {
-        if self.id().is_some()
-            && let Some(id) = self.id.take()
-        {
-            self.shared.with(|machine| machine.unsubscribe(id));
-        }
-    }
-}
-
 impl Client {
     /// Where this client hears what is published: one connection for all subscriptions of all its clones, made when it is needed
     /// first and closed with the client.
@@ -521,11 +373,5 @@ impl Client {
 impl fmt::Debug for PubSub {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PubSub").field("config", self.config()).finish_non_exhaustive()
-    }
-}
-
-impl fmt::Debug for Subscription {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Subscription").field("id", &self.id).finish_non_exhaustive()
     }
 }

@@ -53,12 +53,18 @@ struct Guard<'a>(&'a Shared);
 
 impl Drop for Guard<'_> {
     fn drop(&mut self) {
-        if self.0.is_current() {
-            let message = "the runtime that drove the connection has ended";
-            let error = Error::new(ErrorKind::Closed, Outcome::NotSent, message);
-            self.0.lock().is_driven = false;
-            self.0.with(|machine| machine.handle_undriven(&error));
+        if !self.0.is_current() {
+            return;
         }
+        let message = "the runtime that drove the connection has ended";
+        let error = Error::new(ErrorKind::Closed, Outcome::NotSent, message);
+        let mut woken = Vec::new();
+        let mut state = self.0.lock();
+        (state.is_driven, state.driver) = (false, None);
+        state.machine.handle_undriven(&error);
+        state.machine.poll_woken(&mut woken);
+        drop(state);
+        woken.into_iter().for_each(Waker::wake);
     }
 }
 
@@ -116,7 +122,7 @@ impl<'a> Driver<'a> {
     }
 
     /// Awaits `future`; `None` when all is closed before.
-    async fn unless_closed<T>(&mut self, future: impl Future<Output = T>) -> Option<T> {
+    async fn unless_closed<T>(&self, future: impl Future<Output = T>) -> Option<T> {
         let mut future = pin!(future);
         poll_fn(|cx| {
             let mut state = self.shared.lock();
