@@ -19,3 +19,4 @@ mod streams;
 mod million;
 mod transactions;
 mod watched;
+mod subscribing_tasks;

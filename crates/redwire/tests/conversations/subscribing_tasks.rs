@@ -1,0 +1,166 @@
+//! Subscriptions of tasks, which can do what threads cannot: be dropped at any moment, and lose their runtime. And of a process
+//! that forks.
+
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use fork::{Fork, fork, waitpid};
+use futures_core::Stream;
+use redwire::prelude::*;
+use redwire::{Client, ErrorKind, Item, PubSub, Subscription};
+use redwire_testkit::{Server, eventually};
+use tokio::runtime::{Builder, Runtime};
+use tokio::time::timeout;
+
+use crate::common::LIMIT;
+
+fn one_thread() -> Runtime {
+    Builder::new_current_thread().enable_all().build().unwrap()
+}
+
+fn channels(server: &Server) -> String {
+    server.command(&["PUBSUB", "CHANNELS"]).unwrap()
+}
+
+/// The next item, which must come soon and be a message.
+async fn text(subscription: &mut Subscription) -> String {
+    match timeout(LIMIT, subscription.next()).await.expect("nothing comes") {
+        Some(Item::Message(message)) => message.text().unwrap().to_owned(),
+        other => panic!("expected a message; got {other:?}"),
+    }
+}
+
+#[test]
+fn a_subscription_is_a_stream_that_may_go_anywhere() {
+    fn check<T: Stream<Item = Item> + Send + Sync + Unpin + 'static>() {}
+    check::<Subscription>();
+}
+
+/// Whenever somebody stops waiting, nothing is left of it, and others are not disturbed.
+#[test]
+fn one_who_stops_waiting_leaves_nothing() {
+    for protocol in [2, 3] {
+        let server = Server::start();
+        let url = format!("{}?protocol={protocol}", server.url());
+        let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        runtime.block_on(async {
+            let pubsub = PubSub::connect(&url).await.unwrap();
+            let mut keeper = pubsub.subscribe("kept").await.unwrap();
+            let mut left = 0;
+            for round in 0..500_u64 {
+                let patience = Duration::from_micros(round);
+                left += u32::from(timeout(patience, pubsub.subscribe([round, 1000])).await.is_err());
+                left += u32::from(timeout(patience, keeper.add(round)).await.is_err());
+                keeper.remove(round);
+            }
+            assert!(left > 0, "nobody was in a hurry");
+            eventually("all names are left but one", LIMIT, || channels(&server).trim() == "kept");
+            let client = Client::connect(&url).await.unwrap();
+            assert_eq!(client.publish("kept", "still there").await.unwrap(), 1);
+            assert_eq!(text(&mut keeper).await, "still there");
+        });
+    }
+}
+
+#[test]
+fn names_that_were_being_added_are_taken_back() {
+    let server = Server::start();
+    one_thread().block_on(async {
+        let client = Client::connect(&server.url()).await.unwrap();
+        let mut subscription = client.subscribe("one").await.unwrap();
+        {
+            let mut adding = pin!(subscription.add(["one", "two"]));
+            // The task behind it cannot run meanwhile.
+            assert!(adding.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        }
+        // What comes later is confirmed later.
+        drop(client.subscribe("three").await.unwrap());
+        assert_eq!(client.publish("two", "x").await.unwrap(), 0);
+        client.publish("one", "y").await.unwrap();
+        assert_eq!(text(&mut subscription).await, "y");
+    });
+}
+
+#[test]
+fn a_runtime_that_ends_is_told_and_another_may_take_over() {
+    let server = Server::start();
+    let first = one_thread();
+    let (pubsub, mut subscription) = first.block_on(async {
+        let pubsub = PubSub::connect(&server.url()).await.unwrap();
+        let subscription = pubsub.subscribe("news").await.unwrap();
+        (pubsub, subscription)
+    });
+    drop(first);
+    one_thread().block_on(async {
+        let failed = subscription.next().await;
+        assert!(matches!(failed, Some(Item::Failed(error)) if error.kind() == ErrorKind::Closed));
+        assert!(subscription.next().await.is_none());
+        let mut again = pubsub.subscribe("news").await.unwrap();
+        let client = Client::connect(&server.url()).await.unwrap();
+        assert_eq!(client.publish("news", "good").await.unwrap(), 1);
+        assert_eq!(text(&mut again).await, "good");
+    });
+    // Without any runtime, it is told which is missing.
+    let error = pin!(pubsub.subscribe("more")).poll(&mut Context::from_waker(Waker::noop()));
+    assert!(matches!(error, Poll::Ready(Err(error)) if error.kind() == ErrorKind::Usage));
+}
+
+/// A task that never lets go of what comes would keep others of its thread from running.
+#[test]
+fn a_flood_keeps_nobody_from_running() {
+    let server = Server::start();
+    one_thread().block_on(async {
+        let client = Client::connect(&server.url()).await.unwrap();
+        let subscription = client.subscribe("flood").await.unwrap();
+        let mut subscription = pin!(subscription);
+        let publisher = client.clone();
+        let flood = tokio::spawn(async move {
+            for _ in 0..200 {
+                publisher
+                    .pipeline(|p| (0..100).map(|n| p.publish("flood", n)).collect::<Vec<_>>())
+                    .await
+                    .unwrap();
+            }
+        });
+        let (mut heard, begin) = (0, Instant::now());
+        while heard < 20_000 {
+            let item = timeout(LIMIT, poll_fn(|cx| subscription.as_mut().poll_next(cx))).await;
+            assert!(matches!(item, Ok(Some(Item::Message(_)))), "{item:?}");
+            heard += 1;
+            assert!(begin.elapsed() < 6 * LIMIT);
+        }
+        flood.await.unwrap();
+    });
+}
+
+/// The child leaves the parent's connection alone, is told that the subscription is not its own, and may have another.
+#[test]
+fn a_child_has_a_connection_of_its_own() {
+    let server = Server::start();
+    let runtime = one_thread();
+    let (client, mut subscription) = runtime.block_on(async {
+        let client = Client::connect(&server.url()).await.unwrap();
+        let subscription = client.subscribe("news").await.unwrap();
+        (client, subscription)
+    });
+    match fork().unwrap() {
+        Fork::Child => {
+            let works = one_thread().block_on(async {
+                let inherited = subscription.next().await;
+                let told = matches!(inherited, Some(Item::Failed(error)) if error.kind() == ErrorKind::Usage);
+                drop(subscription);
+                let mut own = client.subscribe("child").await.unwrap();
+                let heard = client.publish("child", "mine").await.unwrap();
+                told && heard == 1 && text(&mut own).await == "mine"
+            });
+            std::process::exit(i32::from(!works));
+        }
+        Fork::Parent(child) => assert_eq!(waitpid(child).unwrap(), 0),
+    }
+    runtime.block_on(async {
+        assert_eq!(client.publish("news", "of the parent").await.unwrap(), 1);
+        assert_eq!(text(&mut subscription).await, "of the parent");
+    });
+}
