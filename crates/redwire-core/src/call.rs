@@ -216,9 +216,13 @@ impl<S: Slots> Call for Piped<S> {
 #[inline]
 pub fn read<C: Call>(call: &mut C, replies: Replies, config: &Config) -> Result<C::Output> {
     let callbacks = config.response_callbacks();
-    if callbacks.is_empty() {
-        return call.read(replies);
-    }
+    if callbacks.is_empty() { call.read(replies) } else { read_through(call, callbacks, replies) }
+}
+
+/// Out of the way of those who have no callbacks.
+#[cold]
+#[inline(never)]
+fn read_through<C: Call>(call: &mut C, callbacks: &ResponseCallbacks, replies: Replies) -> Result<C::Output> {
     call.read_through(callbacks, replies)
 }
 

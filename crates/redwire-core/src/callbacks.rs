@@ -173,7 +173,7 @@ mod tests {
     fn configurations_are_equal_by_their_callbacks() {
         let one = config(|b| b.response_callback("GET", doubled));
         assert_eq!(one, one.to_builder().build().unwrap());
-        assert_ne!(one, config(|b| b.response_callback("GET", |value| Ok(value))));
+        assert_ne!(one, config(|b| b.response_callback("GET", Ok)));
         assert_eq!(format!("{:?}", one.response_callbacks()), r#"{"GET"}"#);
     }
 }

@@ -39,7 +39,8 @@ fn main() -> Result<()> {
     assert_eq!((sold, tables, chairs), (15, Some(5), Some(0)));
 
     // All at once, without looking first: the value of one command and the error of another.
-    let (sold, wrong) = shop.atomic(|p| (p.incr_by("sold", sold.into()), p.lpush("stock:table", 1).attempt()))?;
+    let (sold, wrong) =
+        shop.atomic(|p| (p.incr_by("sold", sold.into()), p.lpush("stock:table", 1).attempt()))?;
     println!("sold in all: {sold}; what came of nonsense: {}", wrong.expect_err("a number is no list"));
     Ok(())
 }
