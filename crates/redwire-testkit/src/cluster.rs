@@ -43,6 +43,8 @@ const SLOTS: u16 = 16_384;
 #[derive(Debug)]
 pub struct ClusterSet {
     members: Mutex<Vec<Member>>,
+    /// Held by whoever adds a node: its number must not become another's meanwhile.
+    adding: Mutex<()>,
     builder: ClusterSetBuilder,
 }
 
@@ -186,17 +188,13 @@ impl ClusterSet {
     /// If it doesn't start, or isn't known within a minute.
     #[track_caller]
     pub fn add_node(&self) -> usize {
-        // Not locked meanwhile: what others ask of the set should not wait.
-        let node = self.builder.node().unwrap_or_else(|reason| panic!("{reason}"));
-        let id = node.command(&["CLUSTER", "MYID"]).unwrap_or_else(|reason| panic!("{reason}"));
+        let _adding = self.adding.lock().unwrap_or_else(PoisonError::into_inner);
         let known = self.up();
-        let index = {
-            let mut members = self.members();
-            let index = members.len();
-            members.push(Member { index, node: Arc::new(node), id, forgotten: false });
-            index
-        };
-        let member = self.member(index);
+        let index = self.members().len();
+        let node = self.builder.node(index).unwrap_or_else(|reason| panic!("{reason}"));
+        let id = node.command(&["CLUSTER", "MYID"]).unwrap_or_else(|reason| panic!("{reason}"));
+        let member = Member { index, node: Arc::new(node), id, forgotten: false };
+        self.members().push(member.clone());
         known.iter().for_each(|other| other.meet(&member));
         self.wait_settled();
         index

@@ -81,6 +81,23 @@ fn a_frozen_server_is_silent_until_thawed() {
 }
 
 #[test]
+fn it_is_up_unless_killed_or_frozen_or_ended() {
+    let server = Server::start();
+    assert!(server.is_up());
+    server.freeze();
+    assert!(!server.is_up());
+    server.thaw();
+    assert!(server.is_up());
+    server.freeze();
+    server.kill();
+    assert!(!server.is_up());
+    server.restart();
+    assert!(server.is_up());
+    assert!(server.command(&["SHUTDOWN", "NOSAVE"]).is_err());
+    eventually("it has ended", LIMIT, || !server.is_up());
+}
+
+#[test]
 fn it_comes_back_on_the_same_port_even_from_frozen() {
     let server = Server::start();
     let (port, pid) = (server.port(), server.pid());

@@ -6,7 +6,9 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use redwire_testkit::{Authority, FakeServer, Identity, Server, Target, TlsFront, eventually, shared};
+use redwire_testkit::{
+    Authority, FakeServer, Identity, Server, Target, TlsFront, eventually, has_tls, servers_from_env, shared,
+};
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::ring;
@@ -62,6 +64,20 @@ fn large_values_pass_both_ways_at_once() {
         assert!(Instant::now() < end, "stuck after {sent} sent and {received} received");
         sent += ready(client.write(&all[sent..]));
         received += ready(client.read(&mut chunk));
+    }
+}
+
+#[test]
+fn a_server_speaks_tls_by_itself_if_its_binary_can() {
+    let (authority, stranger) = (Authority::new(), Authority::new());
+    for binary in servers_from_env().into_iter().filter(|binary| has_tls(binary)) {
+        let server = Server::builder().binary(binary).tls(&authority).start();
+        assert_eq!(server.url(), format!("rediss://127.0.0.1:{}", server.port()));
+        assert_eq!(server.command(&["ECHO", "in clear"]), Ok("in clear".to_owned()));
+        ping(&mut connect_to(server.addr(), &trusting(&authority)).unwrap()).unwrap();
+        assert!(connect_to(server.addr(), &trusting(&stranger)).is_err());
+        server.restart();
+        ping(&mut connect_to(server.addr(), &trusting(&authority)).unwrap()).unwrap();
     }
 }
 

@@ -3,7 +3,6 @@
 //! Afterwards it is needed for nodes that are added. It decides nothing about slots but who has which at first.
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -24,8 +23,6 @@ pub struct ClusterSetBuilder {
     zones: Vec<String>,
     pub(super) tls: bool,
     pub(super) databases: u32,
-    /// How many nodes were started, by all clones: their names and zones go by it.
-    started: Arc<AtomicUsize>,
 }
 
 impl Default for ClusterSetBuilder {
@@ -43,7 +40,6 @@ impl Default for ClusterSetBuilder {
             zones: Vec::new(),
             tls: false,
             databases: 1,
-            started: Arc::default(),
         };
         builder.node_timeout(Duration::from_millis(1500))
     }
@@ -140,26 +136,21 @@ impl ClusterSetBuilder {
     /// As [`ClusterSet::start`].
     #[track_caller]
     pub fn start(&self) -> ClusterSet {
-        let builder = Self { started: Arc::default(), ..self.clone() };
-        let set = builder.launch().unwrap_or_else(|reason| panic!("{reason}"));
+        let set = self.launch().unwrap_or_else(|reason| panic!("{reason}"));
         set.wait_settled();
         set
     }
 
-    fn launch(self) -> Result<ClusterSet, String> {
+    fn launch(&self) -> Result<ClusterSet, String> {
         let count = self.primaries * (1 + self.replicas);
-        let numbers = self.started.fetch_add(count, Ordering::Relaxed)..count;
-        let nodes = all(numbers.map(|index| {
-            let builder = &self;
-            move || builder.node_with(index)
-        }))?;
+        let nodes = all((0..count).map(|index| move || self.node(index)))?;
         let member = |(index, node): (usize, Node)| {
             let id = node.command(&["CLUSTER", "MYID"])?;
             Ok(Member { index, node: Arc::new(node), id, forgotten: false })
         };
         let members = nodes.into_iter().enumerate().map(member).collect::<Result<Vec<_>, String>>()?;
         self.form(&members);
-        Ok(ClusterSet { members: Mutex::new(members), builder: self })
+        Ok(ClusterSet { members: Mutex::new(members), adding: Mutex::new(()), builder: self.clone() })
     }
 
     /// Shares out the slots, makes all known to each other, and has the replicas follow.
@@ -188,12 +179,8 @@ impl ClusterSetBuilder {
         }
     }
 
-    /// Starts one node more, unknown to the others.
-    pub(super) fn node(&self) -> Result<Node, String> {
-        self.node_with(self.started.fetch_add(1, Ordering::Relaxed))
-    }
-
-    fn node_with(&self, index: usize) -> Result<Node, String> {
+    /// Starts one node, unknown to the others; its name and zone go by its number.
+    pub(super) fn node(&self, index: usize) -> Result<Node, String> {
         let host = self.host_names.then(|| format!("node-{index}.redwire.test"));
         let mut server = self.server.clone();
         if let Some(host) = &host {

@@ -51,8 +51,9 @@ impl ClusterSet {
     /// If a node refuses.
     #[track_caller]
     pub fn move_slot(&self, slot: u16, to: usize) {
-        if self.owner(slot) != to {
-            self.begin_move(slot, to).end_move();
+        let from = self.owner(slot);
+        if from != to {
+            self.begin(slot, from, to).end_move();
         }
     }
 
@@ -63,7 +64,12 @@ impl ClusterSet {
     /// If a node refuses, as the owner itself does.
     #[track_caller]
     pub fn begin_move(&self, slot: u16, to: usize) -> SlotMove<'_> {
-        let (from, to) = (self.member(self.owner(slot)), self.member(to));
+        self.begin(slot, self.owner(slot), to)
+    }
+
+    #[track_caller]
+    fn begin(&self, slot: u16, from: usize, to: usize) -> SlotMove<'_> {
+        let (from, to) = (self.member(from), self.member(to));
         to.demand(&["CLUSTER", "SETSLOT", &slot.to_string(), "IMPORTING", &from.id]);
         from.demand(&["CLUSTER", "SETSLOT", &slot.to_string(), "MIGRATING", &to.id]);
         SlotMove { set: self, slot, from, to }
