@@ -28,7 +28,7 @@ const SLOTS: u16 = 16_384;
 ///
 /// Nodes are numbered as they were started, primaries first, whatever their parts are later. They are killed,
 /// frozen and restarted by themselves: `set.node(0).kill()`. One that is silent for a second and a half is taken
-/// for dead, and a replica of it takes over in another one or two. Nothing is saved: a primary that is restarted
+/// for dead, even if it is the machine that stalls, and a replica of it takes over in another one or two. Nothing is saved: a primary that is restarted
 /// before that is empty, as then are its replicas.
 ///
 /// ```
@@ -58,7 +58,7 @@ struct Member {
 }
 
 impl ClusterSet {
-    /// Starts three primaries with a replica each, and returns when all agree, in about three seconds.
+    /// Starts three primaries with a replica each, and returns when all agree, in two or three seconds.
     ///
     /// # Panics
     ///
@@ -68,7 +68,7 @@ impl ClusterSet {
         Self::builder().start()
     }
 
-    /// To start a cluster with a password, TLS, host names, proxies, directives, other numbers or another binary.
+    /// To start a cluster with a password, TLS, host names, proxies, other numbers or another binary.
     pub fn builder() -> ClusterSetBuilder {
         ClusterSetBuilder::default()
     }
