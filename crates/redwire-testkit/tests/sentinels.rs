@@ -106,8 +106,10 @@ fn another_takes_over_from_a_frozen_master_with_two_sentinels_of_three() {
     set.sentinels()[2].restart();
     set.wait_settled();
     assert_eq!(set.master_index(), new);
-    // It comes back with what it knew, and has to be told. The listener has found it again.
-    eventually("the third says so too", LIMIT, || events.seen().iter().any(|seen| seen.sentinel == 2));
+    // It came back with what it knew, and was told. It is listened to again.
+    let switch = set.failover();
+    let third = || events.seen().iter().any(|seen| (seen.sentinel, seen.to) == (2, switch.to));
+    eventually("the third says so too", LIMIT, third);
 }
 
 #[test]

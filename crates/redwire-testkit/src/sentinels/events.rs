@@ -34,6 +34,8 @@ pub struct Switch {
 
 /// What the sentinels of a set have said of new masters since this was made by
 /// [`SentinelSet::switch_events`](crate::SentinelSet::switch_events). Dropping it ends its threads.
+///
+/// One that is restarted is listened to again some milliseconds later: what it says before is missed.
 #[derive(Debug)]
 pub struct SwitchEvents {
     shared: Arc<Shared>,
