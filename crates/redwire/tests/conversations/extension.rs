@@ -11,11 +11,11 @@ use serde_json::json;
 
 use crate::common::{Client, Connection, Setup, runtime, timed};
 
-#[allow(dead_code, clippy::print_stdout, reason = "an example, which is run from here, too")]
+#[allow(dead_code, reason = "an example, which is run from here, too")]
 #[path = "../../examples/json.rs"]
 mod json_documents;
 
-#[allow(dead_code, clippy::print_stdout, reason = "an example, which is run from here, too")]
+#[allow(dead_code, reason = "an example, which is run from here, too")]
 #[path = "../../examples/module_commands.rs"]
 mod tallies;
 
