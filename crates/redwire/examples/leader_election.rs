@@ -54,7 +54,7 @@ impl Candidate {
 
 /// Whether the write was accepted.
 async fn write(client: &Client, name: &str, fence: u64) -> Result<bool> {
-    client.invoke(&Script::new(WRITE).key("resource").arg(fence).arg(name)).await
+    client.invoke(Script::new(WRITE).key("resource").arg(fence).arg(name)).await
 }
 
 /// Waits for the next election, and tells of all that happens until then.
