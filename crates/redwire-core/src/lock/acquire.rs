@@ -104,11 +104,11 @@ impl Acquire {
                     return Step::Listen(self.timed(self.claim.listen(limit), now));
                 }
                 self.next = Next::Ask;
-                Step::Pause(between_half_and_all(limit, random))
+                Step::Pause(between_half_and_all(limit.min(DEAF), random))
             }
             Next::Pause => {
                 self.next = Next::Ask;
-                Step::Pause(between_half_and_all(self.turn(None, now), random))
+                Step::Pause(between_half_and_all(self.turn(None, now).min(DEAF), random))
             }
             Next::Ask | Next::Answer | Next::Listen | Next::Done => {
                 (self.next, self.sent) = (Next::Answer, now);
@@ -149,7 +149,7 @@ impl Acquire {
 
     fn handle_failure(&mut self, error: Error, now: Instant) -> Result<()> {
         self.doubtful |= !matches!(error.outcome(), Outcome::NotSent | Outcome::Rejected);
-        let next = now + self.retry_interval;
+        let next = now + self.retry_interval.min(DEAF);
         let in_time = self.until.is_none_or(|until| next < until);
         if !in_time || !outage::heals(&error) {
             return Err(error);
@@ -187,6 +187,9 @@ impl Acquire {
 
 /// The least time to wait: 0 would be for ever to the server, and a storm to us.
 const LEAST: Duration = Duration::from_millis(1);
+
+/// The most, while no wake-up can be heard.
+const DEAF: Duration = Duration::from_secs(1);
 
 /// The most: whoever waits for longer has other things to do.
 const MOST: Duration = Duration::from_secs(3_600);

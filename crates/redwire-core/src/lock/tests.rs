@@ -70,6 +70,24 @@ fn a_waiter_listens_no_longer_than_the_others_lock_and_its_own_time() {
 }
 
 #[test]
+fn who_cannot_be_woken_asks_once_a_second_at_least() {
+    let now = Instant::now();
+    let patient = LockOptions { retry_interval: Duration::MAX, wait: Wait::Forever, ..options() };
+    let mut lock = acquire(&patient, 50, now);
+    asked(lock.poll_step(now, 0, true));
+    lock.handle_answer(Ok((false, -1)), now).unwrap();
+    assert_eq!(listened(lock.poll_step(now, 0, true)).0, "BLPOP {l}:wake 3600");
+    lock.handle_heard(false);
+    assert_eq!(paused(lock.poll_step(now, u64::MAX, true)), 1_000 * MS);
+    asked(lock.poll_step(now, 0, true));
+    lock.handle_answer(Ok((false, -1)), now).unwrap();
+    assert_eq!(paused(lock.poll_step(now, 0, false)), 500 * MS);
+    asked(lock.poll_step(now, 0, true));
+    lock.handle_answer(Err(lost_reply()), now).unwrap();
+    assert_eq!(paused(lock.poll_step(now, u64::MAX, true)), 1_000 * MS);
+}
+
+#[test]
 fn one_that_does_not_wait_has_the_time_of_a_call() {
     let now = Instant::now();
     let mut lock = acquire(&options().at_once(), 50, now);

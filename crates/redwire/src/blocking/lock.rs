@@ -84,7 +84,7 @@ impl Lock {
     /// How often a waiter asks whether the lock is free; default: 100 ms, from 1 ms to an hour.
     ///
     /// A release by this library wakes one of those who wait, so it matters only for locks that other clients release or that run
-    /// out. Shorter loads the server, longer leaves such a lock free for a while.
+    /// out. Shorter loads the server, longer leaves such a lock free for a while. Who cannot be woken asks once a second at least.
     #[must_use]
     pub fn retry_interval(mut self, interval: Duration) -> Self {
         self.options.retry_interval = interval;
