@@ -20,7 +20,8 @@ use crate::target::Target;
 /// since nobody could tell what was missed meanwhile; who wants to go on begins again. Dropping it closes the connection.
 ///
 /// **It costs the server a lot**: all it does is written to each listener, and kept in its memory for one that does not read.
-/// Commands of administrators, and those that would show a secret, are not shown or say `(redacted)`.
+/// Commands of administrators, and those that would show a secret, are not shown or say `(redacted)`. Valkey 8 does not mark the
+/// quotes and backslashes in words: lines with such are errors there, or have other words.
 ///
 /// ```no_run
 /// # let client = redwire::blocking::Client::connect("redis://localhost")?;
@@ -32,7 +33,7 @@ use crate::target::Target;
 /// ```
 pub struct Monitor {
     target: Arc<Target>,
-    wire: Option<Wire>,
+    wire: Option<Box<Wire>>,
     feed: Feed,
     /// The process that connected.
     process: u32,
@@ -58,7 +59,7 @@ impl Monitor {
     pub(super) fn to(target: Arc<Target>) -> Result<Self> {
         let config = target.config();
         let deadline = config.timeout().and_then(|limit| Instant::now().checked_add(limit));
-        let wire = Wire::connect(&target, None, deadline)?;
+        let wire = Box::new(Wire::connect(&target, None, deadline)?);
         let mut feed = Feed::new(config.health_check_interval(), fastrand::u64(..));
         feed.handle_connected(Instant::now());
         let mut monitor = Self { target, wire: Some(wire), feed, process: std::process::id() };

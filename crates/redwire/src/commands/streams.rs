@@ -14,7 +14,7 @@ mod id;
 mod info;
 mod options;
 
-pub use entries::{AutoClaimed, Claimed, Entry, PendingEntry, PendingSummary};
+pub use entries::{AutoClaimed, Claimed, Entry, PendingEntry, PendingSummary, StreamsRead};
 pub use id::StreamId;
 pub use info::{
     ConsumerDetails, ConsumerInfo, ConsumerPending, GroupDetails, GroupInfo, GroupPending, StreamDetails,
@@ -106,7 +106,7 @@ pub trait StreamCommands: Run {
         keys: impl Arg,
         ids: impl Arg,
         options: XreadOptions,
-    ) -> Self::Out<Option<Vec<(K, Vec<Entry<T>>)>>> {
+    ) -> Self::Out<Option<StreamsRead<K, T>>> {
         self.run(Cmd::of(&facts::XREAD).arg(options).arg("STREAMS").arg(keys).arg(ids))
     }
 
@@ -124,7 +124,7 @@ pub trait StreamCommands: Run {
         keys: impl Arg,
         ids: impl Arg,
         options: XreadgroupOptions,
-    ) -> Self::Out<Option<Vec<(K, Vec<Entry<T>>)>>> {
+    ) -> Self::Out<Option<StreamsRead<K, T>>> {
         let cmd = Cmd::of(&facts::XREADGROUP).arg("GROUP").arg(group).arg(consumer);
         self.run(cmd.arg(options).arg("STREAMS").arg(keys).arg(ids))
     }

@@ -29,7 +29,8 @@ use crate::target::Target;
 /// since nobody could tell what was missed meanwhile; who wants to go on begins again. Dropping it closes the connection.
 ///
 /// **It costs the server a lot**: all it does is written to each listener, and kept in its memory for one that does not read.
-/// Commands of administrators, and those that would show a secret, are not shown or say `(redacted)`.
+/// Commands of administrators, and those that would show a secret, are not shown or say `(redacted)`. Valkey 8 does not mark the
+/// quotes and backslashes in words: lines with such are errors there, or have other words.
 ///
 /// ```no_run
 /// # async fn example(client: redwire::Client) -> redwire::Result<()> {

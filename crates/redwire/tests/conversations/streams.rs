@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use redwire::commands::{Entry, StreamId, XgroupOptions, XreadOptions, XreadgroupOptions};
+use redwire::commands::{Entry, StreamId, StreamsRead, XgroupOptions, XreadOptions, XreadgroupOptions};
 use redwire::prelude::*;
 use redwire::{Cmd, Reply, Result, Run};
 use redwire_testkit::{Server, eventually};
@@ -104,11 +104,11 @@ fn finish(client: On<'_>, entries: Vec<Entry<Fields>>, done: &Mutex<BTreeSet<u64
     Ok(())
 }
 
-fn read(client: &Client, wait: Duration) -> Result<Option<Vec<(String, Vec<Entry<Fields>>)>>> {
+fn read(client: &Client, wait: Duration) -> Result<Option<StreamsRead<String, Fields>>> {
     On(client).xread("log", StreamId::LATEST, XreadOptions::new().block(wait))
 }
 
-fn read_group(client: &Client, wait: Duration) -> Result<Option<Vec<(String, Vec<Entry<Fields>>)>>> {
+fn read_group(client: &Client, wait: Duration) -> Result<Option<StreamsRead<String, Fields>>> {
     On(client).xreadgroup("g", "c", "log", StreamId::UNDELIVERED, XreadgroupOptions::new().block(wait))
 }
 

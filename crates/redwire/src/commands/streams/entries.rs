@@ -30,6 +30,9 @@ impl<T: Reply> Reply for Entry<T> {
     }
 }
 
+/// What was read: the streams that had anything, each with its entries.
+pub type StreamsRead<K, T> = Vec<(K, Vec<Entry<T>>)>;
+
 /// What nil is to a `T`: nil, or else nothing.
 fn absent<T: Reply>(reader: &mut Reader<'_>) -> Result<T> {
     reader.skip()?;
