@@ -44,7 +44,7 @@ use crate::target::Target;
 /// ```
 pub struct Monitor {
     target: Arc<Target>,
-    wire: Option<Wire>,
+    wire: Option<Box<Wire>>,
     feed: Feed,
     outbox: Outbox,
     timer: Option<Pin<Box<Sleep>>>,
@@ -72,7 +72,7 @@ impl Monitor {
     pub(super) async fn to(target: Arc<Target>) -> Result<Self> {
         let config = target.config();
         let deadline = config.timeout().and_then(|limit| Instant::now().checked_add(limit));
-        let wire = Wire::connect(&target, deadline).await?;
+        let wire = Box::new(Wire::connect(&target, deadline).await?);
         let mut feed = Feed::new(config.health_check_interval(), fastrand::u64(..));
         feed.handle_connected(Instant::now());
         let process = std::process::id();
