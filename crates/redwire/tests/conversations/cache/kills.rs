@@ -14,11 +14,43 @@ both!(
     whichever_connection_is_killed_everything_is_forgotten,
     what_was_acknowledged_is_seen_through_kills,
     a_reader_never_goes_backwards,
+    an_idle_cache_stays_as_it_is,
+    a_silent_server_is_not_trusted,
 );
 
 fn kill(server: &Server, id: &str) {
     // It may be gone by now.
     let _ = server.command(&["CLIENT", "KILL", "ID", id]);
+}
+
+/// Nothing happens for longer than silence is borne: both connections ask for a sign of life, and get it.
+fn an_idle_cache_stays_as_it_is(setup: Setup) {
+    let server = Server::start();
+    let options = CacheOptions::default();
+    let cache = Cache::new(&setup.client(&server.url(), "health_check_interval=2s"), options);
+    set(&server, "k", 1);
+    assert_eq!(cache.get("k"), Some(1));
+    let asked = executed(&server, "ping");
+    let connections = trackers(&server).len() as u64;
+    eventually("each was asked twice", LIMIT, || executed(&server, "ping") >= asked + 2 * connections);
+    assert_eq!((cache.get("k"), cache.figures().flushes, cache.figures().hits), (Some(1), 0, 1));
+}
+
+/// Nobody says that a connection is gone: what is kept is forgotten all the same.
+fn a_silent_server_is_not_trusted(setup: Setup) {
+    let server = Server::start();
+    let cache = Cache::new(
+        &setup.client(&server.url(), "health_check_interval=400ms&reconnect_backoff=constant:5ms"),
+        CacheOptions::default(),
+    );
+    set(&server, "k", 1);
+    assert_eq!(cache.get("k"), Some(1));
+    server.freeze();
+    eventually("the silence is noticed", LIMIT, || !cache.is_tracking());
+    assert_eq!(cache.figures().entries, 0);
+    server.thaw();
+    eventually("changes are announced again", LIMIT, || cache.is_tracking());
+    assert_eq!((cache.get("k"), cache.figures().flushes > 0), (Some(1), true));
 }
 
 fn whichever_connection_is_killed_everything_is_forgotten(setup: Setup) {

@@ -1,6 +1,6 @@
 //! A server that announces no changes: told when the cache is made, and made do with later.
 
-use redwire::{CacheOptions, ErrorKind};
+use redwire::{CacheOptions, ErrorKind, EventKind};
 use redwire_testkit::{Server, eventually};
 
 use super::{Cache, set, trackers};
@@ -38,6 +38,7 @@ fn a_server_that_refuses_later_is_made_do_with(setup: Setup) {
     let server = Server::start();
     rights(&server, "");
     let client = setup.client(&url(&server), "reconnect_backoff=constant:5ms");
+    let mut events = client.events();
     let cache = Cache::new(&client, CacheOptions::default());
     set(&server, "k", 1);
     assert_eq!(cache.get("k"), Some(1));
@@ -46,6 +47,15 @@ fn a_server_that_refuses_later_is_made_do_with(setup: Setup) {
         server.command(&["CLIENT", "KILL", "ID", &id]).unwrap();
     }
     eventually("the loss is noticed", LIMIT, || !cache.is_tracking());
+    // The loss, and then the refusal.
+    for refused in [false, true] {
+        let told = std::iter::from_fn(|| events.next_within(LIMIT)).find_map(|event| match event.kind {
+            EventKind::Untracked(error) => Some(error),
+            _ => None,
+        });
+        let kind = told.expect("it is told").kind();
+        assert_eq!(matches!(kind, ErrorKind::Authentication(_)), refused, "{kind:?}");
+    }
     let passed = cache.figures().passed;
     for value in 2..10 {
         set(&server, "k", value);
