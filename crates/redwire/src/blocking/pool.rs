@@ -319,6 +319,10 @@ impl Shared {
         self.process.current(&self.target)
     }
 
+    fn target(&self) -> &Arc<Target> {
+        &self.target
+    }
+
     fn new_connection(&self, process: &Process) -> Connection {
         Connection::to(Arc::clone(&self.target), process.health(), self.on_connect.clone())
     }

@@ -1,6 +1,8 @@
 //! Sentinels: asking them where the servers of a service are, and the part that users hold by hand. Whom to ask when, and whom to
 //! believe, is decided in `redwire-core`.
 
+mod watch;
+
 use std::fmt;
 use std::sync::{Arc, mpsc};
 use std::thread;
@@ -15,6 +17,7 @@ use super::connection::Connection;
 use super::stream::left;
 use crate::service::Service;
 use crate::setup;
+pub(super) use watch::Watch;
 
 /// The sentinels that watch a service.
 ///

@@ -228,7 +228,12 @@ impl Run for &mut Transaction {
     fn run<R: Reply>(self, mut cmd: Cmd<R>) -> Result<R> {
         transaction::check_command(&cmd)?;
         let way = lane::on_connection(&cmd);
-        let replies = self.exchange(&cmd, way);
+        let mut replies = self.exchange(&cmd, way);
+        if let Ok(first) = &replies
+            && first.errors().any(|(_, error)| cmd.revise(&error))
+        {
+            replies = self.exchange(&cmd, way);
+        }
         let output = replies.and_then(|replies| call::read(&mut cmd, replies, self.lease.target().config()));
         output.map_err(|error| self.explain(error, &cmd))
     }

@@ -238,10 +238,16 @@ impl<'t> Run for &'t mut Transaction {
         let (name, facts, target) = (cmd.name(), cmd.facts(), Arc::clone(self.lease.target()));
         let checked = transaction::check_command(&cmd);
         // What is boxed need not know the type of the reply.
-        let cmd = cmd.returning::<()>();
+        let mut cmd = cmd.returning::<()>();
         let replies = Box::pin(async move {
             checked?;
-            let replies = self.exchange(&cmd, lane::on_connection(&cmd)).await;
+            let way = lane::on_connection(&cmd);
+            let mut replies = self.exchange(&cmd, way).await;
+            if let Ok(first) = &replies
+                && first.errors().any(|(_, error)| cmd.revise(&error))
+            {
+                replies = self.exchange(&cmd, way).await;
+            }
             replies.map_err(|error| self.explain(error, &cmd))
         });
         Exchange::new(replies, name, facts, target)

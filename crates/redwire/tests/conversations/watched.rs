@@ -36,6 +36,7 @@ both!(
     what_would_change_the_connection_is_refused,
     a_refused_watch_executes_nothing,
     it_takes_three_writes,
+    a_script_that_the_server_lacks_runs_in_it,
 );
 
 /// One try, of either driver.
@@ -524,4 +525,28 @@ fn it_can_be_spawned() {
             .await
     });
     assert_eq!(runtime().block_on(task).unwrap().unwrap(), Some(70));
+}
+
+/// Alone and among what is committed.
+fn a_script_that_the_server_lacks_runs_in_it(setup: Setup) {
+    use redwire::Script;
+    use redwire::prelude::*;
+    let server = Server::start();
+    let client = setup.client(&server.url(), "");
+    let script = Script::new("return redis.call('INCRBY', KEYS[1], ARGV[1])");
+    for round in 1..=2 {
+        server.command(&["SCRIPT", "FLUSH"]).unwrap();
+        let n: i64 = match &client {
+            Client::Tokio(client) => runtime().block_on(client.transaction(["n"], async |mut tx| {
+                let other: i64 = tx.invoke(script.key("other").arg(2)).await?;
+                tx.commit(|p| p.invoke(script.key("n").arg(other))).await
+            })),
+            Client::Blocking(client) => client.transaction(["n"], |mut tx| {
+                let other: i64 = tx.invoke(script.key("other").arg(2))?;
+                tx.commit(|p| p.invoke(script.key("n").arg(other)))
+            }),
+        }
+        .unwrap();
+        assert_eq!(n, if round == 1 { 2 } else { 6 });
+    }
 }

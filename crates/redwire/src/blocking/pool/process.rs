@@ -16,6 +16,7 @@ use super::multiplex::{CONTENDED, Multiplex};
 use super::upkeep::Upkeep;
 use crate::blocking::connection::Connection;
 use crate::blocking::health::Health;
+use crate::blocking::sentinel::Watch;
 use crate::blocking::stream::Socket;
 use crate::setup;
 use crate::target::Target;
@@ -32,6 +33,7 @@ pub(in crate::blocking) struct Process {
     /// Tells those who close the pool that all connections are back.
     drained: Condvar,
     upkeep: OnceLock<Option<Upkeep>>,
+    watch: OnceLock<Option<Watch>>,
     /// What this process has, where the one above is its parent.
     child: OnceLock<Box<Self>>,
 }
@@ -54,6 +56,7 @@ impl Process {
             state: Mutex::new(State { machine, calls: 0, sockets: Vec::new() }),
             drained: Condvar::new(),
             upkeep: OnceLock::new(),
+            watch: OnceLock::new(),
             child: OnceLock::new(),
         }
     }
@@ -226,6 +229,7 @@ impl Process {
     /// From the first connection on, somebody looks after the pool, if there is anything to do.
     pub(super) fn look_after(&self, shared: &Shared) {
         self.upkeep.get_or_init(|| Upkeep::start(shared));
+        self.watch.get_or_init(|| Watch::start(shared.target()));
     }
 
     /// Waits until all connections are back, in a pool that was closed.
