@@ -11,6 +11,7 @@ use redwire_testkit::{Direction, Fault, Proxy, Server, eventually};
 use crate::common::{Client, Driver, GRACE, LIMIT, Setup, runtime, stood_still_since, timed};
 
 mod guard;
+mod processes;
 
 use guard::Lock;
 
