@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 use redwire::{Error, ErrorKind, LockFault, Outcome, Result};
 use redwire_testkit::{Direction, Fault, Proxy, Server, eventually};
 
-use crate::common::{Client, Driver, GRACE, LIMIT, Setup, runtime, stood_still_since, timed};
+use crate::common::{Client, GRACE, LIMIT, Setup, stood_still_since, timed};
 
+mod dropped;
 mod guard;
 mod processes;
 
@@ -426,77 +427,5 @@ fn who_waits_survives_an_outage(setup: Setup) {
         // Nothing was saved.
         server.restart();
         assert_eq!(waiting.join().unwrap().unwrap().fence(), 1);
-    });
-}
-
-fn tokio(server: &Server, options: &str) -> redwire::Client {
-    let setup = Setup { driver: Driver::Tokio, protocol: 3 };
-    match setup.client(&server.url(), options) {
-        Client::Tokio(client) => client,
-        Client::Blocking(_) => panic!("the async client was asked for"),
-    }
-}
-
-/// An attempt that is dropped while it waits leaves neither a lock nor somebody who waits.
-#[test]
-fn an_attempt_that_is_dropped_leaves_nothing() {
-    let server = Server::start();
-    let client = tokio(&server, "");
-    let lock = client.lock("l").ttl(LONG).retry_interval(LONG);
-    for _ in 0..10 {
-        let guard = runtime().block_on(lock.acquire()).unwrap();
-        let waiting = runtime().spawn({
-            let lock = lock.clone();
-            async move { lock.acquire().await }
-        });
-        eventually("it waits", LIMIT, || blocked(&server) == 1);
-        waiting.abort();
-        let dropped = Instant::now();
-        eventually("nobody waits", LIMIT, || blocked(&server) == 0);
-        let (took, slack) = (dropped.elapsed(), GRACE + stood_still_since(dropped));
-        assert!(took < 100 * MS + slack, "{took:?}");
-        assert!(runtime().block_on(guard.owned()).unwrap(), "whose it is keeps it");
-        runtime().block_on(guard.release()).unwrap();
-    }
-    assert_eq!(say(&server, "EXISTS l"), "0");
-}
-
-/// Attempts that are dropped at any moment, the one in which they are answered included: the lock is free soon after.
-#[test]
-fn attempts_that_are_dropped_at_random_give_back_what_they_got() {
-    let server = Server::start();
-    let client = tokio(&server, "");
-    let mut rng = fastrand::Rng::with_seed(45);
-    let mut had = 0;
-    for _ in 0..300 {
-        let limit = Duration::from_micros(rng.u64(..600));
-        let lock = client.lock("l").ttl(LONG);
-        let got = runtime().block_on(async { tokio::time::timeout(limit, lock.acquire()).await });
-        if let Ok(guard) = got {
-            had += 1;
-            runtime().block_on(guard.unwrap().release()).unwrap();
-        }
-        eventually("it is free", LIMIT, || say(&server, "EXISTS l") == "0");
-    }
-    assert!(had < 300, "some were dropped");
-    let figures = client.pool().figures();
-    assert_eq!((figures.in_use, figures.waiting), (0, 0), "{figures:?}");
-}
-
-/// The future of the loss belongs to whoever wants it, and ends with the guard.
-#[test]
-fn a_loss_can_be_awaited_elsewhere() {
-    let server = Server::start();
-    let client = tokio(&server, "");
-    runtime().block_on(async {
-        let guard = client.lock("l").ttl(200 * MS).acquire().await.unwrap();
-        let watching = tokio::spawn(guard.lost());
-        watching.await.unwrap();
-        assert!(guard.is_lost());
-        drop(guard);
-        let guard = client.lock("l").acquire().await.unwrap();
-        let watching = tokio::spawn(guard.lost());
-        guard.release().await.unwrap();
-        tokio::time::timeout(LIMIT, watching).await.expect("there is nothing more to lose").unwrap();
     });
 }
