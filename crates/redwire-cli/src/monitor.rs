@@ -3,7 +3,7 @@
 //! Promises that a line which cannot be read is told in its place, that it ends when the connection is lost, and that nothing a
 //! client sends can steer the terminal. Must not know how lines travel.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use redwire::config::Config;
 use redwire::{Error, ErrorKind, MonitorClient, MonitorEntry, Result};
@@ -96,8 +96,7 @@ impl Listener {
 
 /// `1339518083.107412 [0 127.0.0.1:60866] "SET" "k" "\x00"`, as the server writes it.
 fn to_line(entry: &MonitorEntry) -> String {
-    let since = entry.time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    let mut line = format!("{DIM}{}.{:06}{DIM:#}", since.as_secs(), since.subsec_micros());
+    let mut line = format!("{DIM}{}.{:06}{DIM:#}", entry.time.as_secs(), entry.time.subsec_micros());
     line.push_str(&format!(" {DIM}[{} {}]{DIM:#}", entry.db, printable(&shown(&entry.client))));
     for (index, word) in entry.command.iter().enumerate() {
         line.push(' ');
@@ -134,8 +133,7 @@ fn client_json(client: &MonitorClient) -> Json {
 }
 
 fn to_json(entry: &MonitorEntry) -> Json {
-    let since = entry.time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    let micros = u64::try_from(since.as_micros()).unwrap_or(u64::MAX);
+    let micros = u64::try_from(entry.time.as_micros()).unwrap_or(u64::MAX);
     let words = entry.command.iter().map(|word| match std::str::from_utf8(word) {
         Ok(text) => json!(text),
         Err(_) => json!({ "bytes": hexadecimal(word) }),

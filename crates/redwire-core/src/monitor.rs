@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use crate::cmd::Cmd;
 use crate::error::{Error, Outcome, Result};
@@ -19,8 +19,8 @@ mod line;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct MonitorEntry {
-    /// When, to the microsecond, by the server's clock.
-    pub time: SystemTime,
+    /// When, by the server's clock: the time since 1970, to the microsecond. Added to `UNIX_EPOCH` it is a `SystemTime`.
+    pub time: Duration,
     /// In which database.
     pub db: u32,
     /// Who sent it.

@@ -1,7 +1,7 @@
 //! One line of `MONITOR`: `1339518083.107412 [0 127.0.0.1:60866] "SET" "k" "\x00"`. The servers' escapes are undone here, each of
 //! them and no others.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use super::{MonitorClient, MonitorEntry};
 
@@ -30,13 +30,12 @@ fn number(digits: &[u8]) -> Option<u64> {
 }
 
 /// Seconds since 1970, and microseconds in six digits.
-fn moment(text: &[u8]) -> Option<SystemTime> {
+fn moment(text: &[u8]) -> Option<Duration> {
     let (seconds, micros) = split_once(text, b".")?;
     if micros.len() != 6 {
         return None;
     }
-    let since = Duration::from_secs(number(seconds)?).checked_add(Duration::from_micros(number(micros)?))?;
-    SystemTime::UNIX_EPOCH.checked_add(since)
+    Duration::from_secs(number(seconds)?).checked_add(Duration::from_micros(number(micros)?))
 }
 
 fn who(client: &[u8]) -> MonitorClient {

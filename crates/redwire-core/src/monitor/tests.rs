@@ -60,7 +60,7 @@ fn every_byte_comes_back() {
     let entry = line::parse(&line("15 127.0.0.1:60866", &words)).expect("a line");
     assert_eq!(entry.command, words);
     assert_eq!(entry.db, 15);
-    assert_eq!(entry.time, SystemTime::UNIX_EPOCH + Duration::from_micros(1_339_518_083_107_412));
+    assert_eq!(entry.time, Duration::from_micros(1_339_518_083_107_412));
 }
 
 #[test]
@@ -108,7 +108,6 @@ fn what_no_server_writes_is_an_error_that_shows_it_and_the_next_line_is_read() {
         "1 [0 lua] \"GET\"",
         "-1.000001 [0 lua] \"GET\"",
         "18446744073709551616.000001 [0 lua] \"GET\"",
-        "18446744073709551615.000001 [0 lua] \"GET\"",
         "1.000001 [0] \"GET\"",
         "1.000001 [x lua] \"GET\"",
         "1.000001 [4294967296 lua] \"GET\"",
