@@ -1,6 +1,7 @@
 //! Lists, and waiting for their elements.
 //!
-//! Commands that wait take a `Duration`, in milliseconds rounded up, zero for ever, and keep no other call waiting.
+//! Commands that wait take a `Duration`, in milliseconds rounded up, zero for ever, and keep no other call waiting, as long as
+//! there are connections: each has one of the client's `max_connections` to itself meanwhile.
 
 use std::time::Duration;
 
@@ -13,6 +14,10 @@ mod options;
 pub use options::{End, LposOptions};
 
 /// Lists.
+///
+/// A command that waits has one of the client's `max_connections` (default 50) to itself, and more of them wait for a connection
+/// first. On the async client one of those is shared by all other calls; on the blocking one any call needs one that is free, so
+/// leave some.
 pub trait ListCommands: Run {
     /// Adds one value or several at the head and gives the new length. The last value given becomes the first of the list.
     /// [LPUSH](https://redis.io/docs/latest/commands/lpush/)
