@@ -34,8 +34,8 @@ const MOST_WAITING: usize = 65_536;
 
 /// What an entry takes beside its words and its reply, and each of its keys, in bytes: places in the tables, and what
 /// the allocator adds. Measured, and rounded up.
-const ENTRY: usize = 320;
-const KEY: usize = 160;
+const ENTRY: usize = 400;
+const KEY: usize = 180;
 
 /// Replies by the words of their commands, and the reads that are under way.
 ///

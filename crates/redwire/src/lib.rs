@@ -130,6 +130,7 @@ mod events;
 mod locking;
 #[cfg(feature = "tokio")]
 mod nonblocking;
+mod owner;
 pub mod prelude;
 mod scanning;
 mod service;

@@ -46,8 +46,6 @@ struct Inner {
     client: Client,
     line: Arc<Line>,
     tracking: Arc<Tracking>,
-    /// The process that hears of changes.
-    process: u32,
 }
 
 impl Client {
@@ -71,7 +69,7 @@ impl Client {
     /// say `CLIENT TRACKING`.
     pub fn cached(&self, options: CacheOptions) -> Result<Cache> {
         let (tracking, line) = Tracking::connect(self.pool(), options)?;
-        let inner = Inner { client: self.clone(), line, tracking, process: std::process::id() };
+        let inner = Inner { client: self.clone(), line, tracking };
         Ok(Cache { inner: Arc::new(inner), opted_in: false })
     }
 }
@@ -104,7 +102,7 @@ impl Cache {
     /// No answer within the timeout; a queue that is full.
     pub fn sync(&self) -> Result<()> {
         let Inner { client, line, tracking, .. } = &*self.inner;
-        if self.is_foreign() || !tracking.read().is_live() {
+        if tracking.is_foreign() || !tracking.read().is_live() {
             return Ok(());
         }
         let deadline = client.config().timeout().and_then(|limit| Instant::now().checked_add(limit));
@@ -121,7 +119,7 @@ impl Cache {
 
     /// Forgets everything.
     pub fn clear(&self) {
-        if !self.is_foreign() {
+        if !self.inner.tracking.is_foreign() {
             self.inner.tracking.change(Store::clear);
         }
     }
@@ -129,13 +127,17 @@ impl Cache {
     /// What the cache did so far, and holds now.
     #[must_use]
     pub fn figures(&self) -> CacheFigures {
-        if self.is_foreign() { CacheFigures::default() } else { self.inner.tracking.read().figures() }
+        if self.inner.tracking.is_foreign() {
+            CacheFigures::default()
+        } else {
+            self.inner.tracking.read().figures()
+        }
     }
 
     /// Whether changes are announced now, so that anything is kept.
     #[must_use]
     pub fn is_tracking(&self) -> bool {
-        !self.is_foreign() && self.inner.tracking.read().is_live()
+        !self.inner.tracking.is_foreign() && self.inner.tracking.read().is_live()
     }
 
     /// The options it was made with.
@@ -155,18 +157,14 @@ impl Cache {
     /// # Errors
     /// As [`Client::execute`].
     pub fn execute<R: Reply>(&self, cmd: Cmd<R>) -> Result<R> {
-        let kind = suitable(cmd.facts());
-        if self.is_foreign() {
-            return self.client().execute(cmd);
-        }
-        match kind {
+        match suitable(cmd.facts()) {
             Suitable::Read if self.options().covers(self.opted_in) => self.read(cmd),
-            Suitable::Change | Suitable::ChangeAll => {
+            Suitable::Change | Suitable::ChangeAll if !self.inner.tracking.is_foreign() => {
                 let result = self.client().execute(cmd.clone());
                 self.inner.tracking.change(|store| store.handle_written(&cmd));
                 result
             }
-            Suitable::Read | Suitable::Neither => self.client().execute(cmd),
+            _ => self.client().execute(cmd),
         }
     }
 
@@ -175,9 +173,9 @@ impl Cache {
         let mut now = Instant::now();
         let mut deadline = None;
         loop {
-            let kept = tracking.read().hit(&cmd, now);
-            let found = match kept {
+            let found = match tracking.hit(&cmd, now) {
                 Some(replies) => Lookup::Hit(replies),
+                None if tracking.is_foreign() => return self.client().execute(cmd),
                 None => tracking.lock().lookup(&cmd, now, thread::current),
             };
             if let Lookup::Hit(mut replies) = found {
@@ -252,13 +250,6 @@ impl Cache {
     #[cold]
     fn explain<R>(&self, error: Error, cmd: &Cmd<R>) -> Error {
         self.client().pool().target().locate(error).with_command(&cmd.name())
-    }
-
-    /// Whether this process is a child of the one that made the cache: it hears of no changes, and its locks may be held by
-    /// threads that are not there.
-    #[inline]
-    fn is_foreign(&self) -> bool {
-        self.inner.process != std::process::id()
     }
 }
 

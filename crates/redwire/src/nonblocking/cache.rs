@@ -70,8 +70,6 @@ struct Inner {
     client: Client,
     lane: Arc<Lane>,
     tracking: Arc<Tracking>,
-    /// The process that hears of changes.
-    process: u32,
 }
 
 impl Client {
@@ -100,7 +98,7 @@ impl Client {
         // Answered by the task that drives the connection: from then on replies are kept.
         let deadline = Instant::now() + self.config().connect_timeout();
         lane.exchange(&Cmd::<Value>::new("PING"), Some(deadline)).await?;
-        let inner = Inner { client: self.clone(), lane, tracking, process: std::process::id() };
+        let inner = Inner { client: self.clone(), lane, tracking };
         Ok(Cache { inner: Arc::new(inner), opted_in: false })
     }
 }
@@ -134,7 +132,7 @@ impl Cache {
     /// No answer within the timeout; a queue that is full.
     pub async fn sync(&self) -> Result<()> {
         let Inner { client, lane, tracking, .. } = &*self.inner;
-        if self.is_foreign() || !tracking.read().is_live() {
+        if tracking.is_foreign() || !tracking.read().is_live() {
             return Ok(());
         }
         let deadline = client.config().timeout().and_then(|limit| Instant::now().checked_add(limit));
@@ -151,7 +149,7 @@ impl Cache {
 
     /// Forgets everything.
     pub fn clear(&self) {
-        if !self.is_foreign() {
+        if !self.inner.tracking.is_foreign() {
             self.inner.tracking.change(Store::clear);
         }
     }
@@ -159,13 +157,17 @@ impl Cache {
     /// What the cache did so far, and holds now.
     #[must_use]
     pub fn figures(&self) -> CacheFigures {
-        if self.is_foreign() { CacheFigures::default() } else { self.inner.tracking.read().figures() }
+        if self.inner.tracking.is_foreign() {
+            CacheFigures::default()
+        } else {
+            self.inner.tracking.read().figures()
+        }
     }
 
     /// Whether changes are announced now, so that anything is kept.
     #[must_use]
     pub fn is_tracking(&self) -> bool {
-        !self.is_foreign() && self.inner.tracking.read().is_live()
+        !self.inner.tracking.is_foreign() && self.inner.tracking.read().is_live()
     }
 
     /// The options it was made with.
@@ -186,13 +188,6 @@ impl Cache {
     /// As [`Client::execute`].
     pub fn execute<R: Reply>(&self, cmd: Cmd<R>) -> CacheRequest<'_, R> {
         CacheRequest { cache: self, begun: None, state: State::Start(cmd) }
-    }
-
-    /// Whether this process is a child of the one that made the cache: it hears of no changes, and its locks may be held by
-    /// threads that are not there.
-    #[inline]
-    fn is_foreign(&self) -> bool {
-        self.inner.process != std::process::id()
     }
 }
 
@@ -272,16 +267,16 @@ impl<'c, R: Reply> CacheRequest<'c, R> {
     #[inline]
     fn start(&mut self, cmd: Cmd<R>, cx: &Context<'_>) -> Step<'c, R> {
         let cache = self.cache;
-        let reads = suitable(cmd.facts()) == Suitable::Read;
-        if !reads || !cache.options().covers(cache.opted_in) || cache.is_foreign() {
+        let tracking = &cache.inner.tracking;
+        if suitable(cmd.facts()) != Suitable::Read || !tracking.options().covers(cache.opted_in) {
             return self.plain(cmd);
         }
         let now = Instant::now();
         self.begun.get_or_insert(now);
-        let kept = cache.inner.tracking.read().hit(&cmd, now);
-        let found = match kept {
+        let found = match tracking.hit(&cmd, now) {
             Some(replies) => Lookup::Hit(replies),
-            None => cache.inner.tracking.lock().lookup(&cmd, now, || cx.waker().clone()),
+            None if tracking.is_foreign() => return self.plain(cmd),
+            None => tracking.lock().lookup(&cmd, now, || cx.waker().clone()),
         };
         match found {
             Lookup::Hit(mut replies) => {
@@ -359,7 +354,9 @@ impl<'c, R: Reply> CacheRequest<'c, R> {
             Poll::Pending => Step::Pending(State::Plain(request)),
             Poll::Ready(result) => {
                 let writes = suitable(request.call().facts());
-                if matches!(writes, Suitable::Change | Suitable::ChangeAll) && !self.cache.is_foreign() {
+                if matches!(writes, Suitable::Change | Suitable::ChangeAll)
+                    && !self.cache.inner.tracking.is_foreign()
+                {
                     self.cache.inner.tracking.change(|store| store.handle_written(request.call()));
                 }
                 Step::Ready(result)

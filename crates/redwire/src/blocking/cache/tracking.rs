@@ -10,12 +10,13 @@ use std::time::Instant;
 use redwire_core::cache::{CacheOptions, Store, announcements, connection_id, tracking};
 use redwire_core::config::Protocol;
 use redwire_core::inbound::Frames;
-use redwire_core::{Cmd, ConnectionFault, Error, ErrorKind, Outcome, Reply, Result, Value};
+use redwire_core::{Cmd, ConnectionFault, Error, ErrorKind, Outcome, Replies, Reply, Result, Value};
 
 use super::line::{Line, SetUp};
 use crate::blocking::connection::Connection;
 use crate::blocking::pool::Pool;
 use crate::events::EventKind;
+use crate::owner::Owner;
 use crate::setup;
 use crate::target::Target;
 
@@ -25,6 +26,8 @@ pub(super) struct Tracking {
     options: CacheOptions,
     /// Those who only take what is kept do not wait for each other, nor hold up what is announced for long.
     store: RwLock<Store<Thread>>,
+    /// The process that hears of changes.
+    owner: Owner,
     /// The connection that is tracked.
     tracked: OnceLock<Weak<Line>>,
     /// The one that hears the announcements, where it is another. It lives no longer than the tracked one is connected.
@@ -46,6 +49,7 @@ impl Tracking {
             target: Arc::clone(pool.target()),
             store: RwLock::new(Store::new(options.clone())),
             options,
+            owner: Owner::new(),
             tracked: OnceLock::new(),
             redirect: Mutex::new(None),
         });
@@ -65,7 +69,25 @@ impl Tracking {
         &self.options
     }
 
+    /// Whether this process is a child of the one that made the cache: it hears of no changes, and the lock may be held by a thread
+    /// that is not there.
+    pub(super) fn is_foreign(&self) -> bool {
+        self.owner.is_other()
+    }
+
+    /// What is kept as the reply to `cmd`.
     #[inline]
+    pub(super) fn hit<R>(&self, cmd: &Cmd<R>, now: Instant) -> Option<Replies> {
+        if self.owner.is_other_at(now) {
+            return None;
+        }
+        match self.store.try_read() {
+            Ok(store) => store.hit(cmd, now),
+            Err(_) if self.is_foreign() => None,
+            Err(_) => self.read().hit(cmd, now),
+        }
+    }
+
     pub(super) fn read(&self) -> RwLockReadGuard<'_, Store<Thread>> {
         // No code of others runs under this lock, and every change to the store is whole.
         self.store.read().unwrap_or_else(PoisonError::into_inner)

@@ -17,6 +17,7 @@ use crate::nonblocking::before;
 use crate::nonblocking::connection::{Connection, OnConnect};
 use crate::nonblocking::lane::Lane;
 use crate::nonblocking::pool::Pool;
+use crate::owner::Owner;
 use crate::setup;
 use crate::target::Target;
 
@@ -26,6 +27,8 @@ pub(in crate::nonblocking) struct Tracking {
     options: CacheOptions,
     /// Those who only take what is kept do not wait for each other, nor hold up what is announced for long.
     store: RwLock<Store<Waker>>,
+    /// The process that hears of changes.
+    owner: Owner,
     /// The connection that is tracked.
     tracked: OnceLock<Weak<Lane>>,
     /// The one that hears the announcements, where it is another. It lives no longer than the tracked one is connected.
@@ -47,6 +50,7 @@ impl Tracking {
             target: Arc::clone(pool.target()),
             store: RwLock::new(Store::new(options.clone())),
             options,
+            owner: Owner::new(),
             tracked: OnceLock::new(),
             redirect: Mutex::new(None),
         });
@@ -68,7 +72,25 @@ impl Tracking {
         &self.options
     }
 
+    /// Whether this process is a child of the one that made the cache: it hears of no changes, and the lock may be held by a thread
+    /// that is not there.
+    pub(super) fn is_foreign(&self) -> bool {
+        self.owner.is_other()
+    }
+
+    /// What is kept as the reply to `cmd`.
     #[inline]
+    pub(super) fn hit<R>(&self, cmd: &Cmd<R>, now: Instant) -> Option<Replies> {
+        if self.owner.is_other_at(now) {
+            return None;
+        }
+        match self.store.try_read() {
+            Ok(store) => store.hit(cmd, now),
+            Err(_) if self.is_foreign() => None,
+            Err(_) => self.read().hit(cmd, now),
+        }
+    }
+
     pub(super) fn read(&self) -> RwLockReadGuard<'_, Store<Waker>> {
         // No code of others runs under this lock, and every change to the store is whole.
         self.store.read().unwrap_or_else(PoisonError::into_inner)
