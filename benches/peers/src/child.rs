@@ -8,6 +8,7 @@ use tokio::runtime::{Builder, Runtime};
 use crate::Fallible;
 use crate::clients::{AsyncClient, BlockingClient, SharedGet};
 use crate::data::{self, BIG, BIG_LEN, BIG_WRITTEN, HASH, KEYS, LIST, VALUE_LEN};
+use crate::feed::Feed;
 use crate::meter::{Budget, Laps, Measured, Stage, Tally};
 use crate::workload::Kind;
 
@@ -27,6 +28,11 @@ pub struct Job {
 /// # Errors
 /// Fails if the client does, or if a reply is wrong.
 pub fn blocking<C: BlockingClient>(job: &Job) -> Fallible<Measured> {
+    if job.kind == Kind::Messages {
+        let mut feed = Feed::connect(job)?;
+        C::listen(&job.addr, &mut feed)?;
+        return Ok(feed.finish());
+    }
     let mut client = C::connect(&job.addr)?;
     let inputs = Inputs::<C::Payload>::new(job.kind);
     let mut laps = Laps::new(job.budget);
@@ -99,6 +105,11 @@ async fn one_task<C: SharedGet>(
 }
 
 async fn one_loop<C: AsyncClient>(job: Job) -> Fallible<Measured> {
+    if job.kind == Kind::Messages {
+        let mut feed = Feed::connect(&job)?;
+        C::listen(&job.addr, &mut feed).await?;
+        return Ok(feed.finish());
+    }
     let mut client = C::connect(&job.addr).await?;
     let inputs = Inputs::<C::Payload>::new(job.kind);
     let mut laps = Laps::new(job.budget);
@@ -146,6 +157,7 @@ fn call_blocking<C: BlockingClient>(
         Kind::Hash => data::check_hash(&client.hgetall(HASH)?),
         Kind::BigGet => data::check(BIG, &client.get(BIG)?, BIG_LEN),
         Kind::BigSet => client.set(BIG_WRITTEN, &inputs.value),
+        Kind::Messages => unreachable!("messages are listened for, not called for"),
     }
 }
 
@@ -159,5 +171,6 @@ async fn call<C: AsyncClient>(client: &mut C, kind: Kind, inputs: &Inputs<C::Pay
         Kind::Hash => data::check_hash(&client.hgetall(HASH).await?),
         Kind::BigGet => data::check(BIG, &client.get(BIG).await?, BIG_LEN),
         Kind::BigSet => client.set(BIG_WRITTEN, &inputs.value).await,
+        Kind::Messages => unreachable!("messages are listened for, not called for"),
     }
 }

@@ -11,6 +11,7 @@ mod bench;
 mod child;
 mod clients;
 mod data;
+mod feed;
 mod figures;
 mod instructions;
 mod meter;

@@ -40,6 +40,8 @@ pub enum Kind {
     BigGet,
     /// SET of the large value.
     BigSet,
+    /// Hearing a batch of messages.
+    Messages,
 }
 
 /// How a client waits.
@@ -95,6 +97,7 @@ impl Kind {
     pub const fn ops_per_call(self) -> u64 {
         match self {
             Self::Pipeline(gets) => gets as u64,
+            Self::Messages => crate::feed::BATCH as u64,
             _ => 1,
         }
     }
@@ -170,4 +173,5 @@ pub const ALL: &[Workload] = &[
     row("W5.h", "HGETALL of 1 000 fields into a HashMap", Kind::Hash, &[best(2.0)], &[]),
     row("W6.g", "GET of 1 MiB", Kind::BigGet, &[limit(0.9)], &[]),
     row("W6.s", "SET of 1 MiB", Kind::BigSet, &[limit(0.9)], &[]),
+    row("W8.p", "one subscriber, per message of 100 B", Kind::Messages, &[best(1.5)], &[]),
 ];

@@ -5,12 +5,13 @@ use std::collections::HashMap;
 use ::fred as lib;
 use lib::bytes::Bytes;
 use lib::prelude::{
-    Builder, Client, ClientLike, Config, HashesInterface, KeysInterface, ListInterface, ReconnectPolicy,
-    TcpConfig,
+    Builder, Client, ClientLike, Config, EventInterface, HashesInterface, KeysInterface, ListInterface,
+    PubsubInterface, ReconnectPolicy, TcpConfig,
 };
 
 use super::{AsyncClient, SharedGet};
 use crate::Fallible;
+use crate::feed::{BATCH, CHANNEL, Feed};
 
 /// One client, which is one connection.
 #[derive(Clone)]
@@ -24,6 +25,8 @@ impl SharedGet for Async {
             .with_connection_config(|connection| {
                 connection.tcp = TcpConfig { nodelay: Some(true), ..TcpConfig::default() };
             })
+            // Fewer than a batch, and it would drop messages.
+            .with_performance_config(|performance| performance.broadcast_channel_capacity = 2 * BATCH)
             .set_policy(ReconnectPolicy::new_exponential(0, 100, 30_000, 2))
             .build()?;
         client.init().await?;
@@ -56,5 +59,17 @@ impl AsyncClient for Async {
 
     async fn hgetall(&mut self, key: &str) -> Fallible<HashMap<String, Vec<u8>>> {
         Ok(self.0.hgetall(key).await?)
+    }
+
+    async fn listen(addr: &str, feed: &mut Feed) -> Fallible<()> {
+        let Self(client) = Self::connect(addr).await?;
+        let mut news = client.message_rx();
+        client.subscribe(CHANNEL).await?;
+        let mut goes_on = feed.publish()?;
+        while goes_on {
+            let payload = news.recv().await?.value;
+            goes_on = feed.hear(payload.as_bytes().ok_or("a payload that is no bytes")?)?;
+        }
+        Ok(())
     }
 }

@@ -12,6 +12,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use crate::Fallible;
 use crate::child::{Job, runtime};
 use crate::data::{self, BIG, BIG_LEN, BIG_WRITTEN, HASH, HASH_LEN, KEYS, LIST, LIST_LEN, VALUE_LEN};
+use crate::feed::{BATCH, CHANNEL, Feed};
 use crate::meter::{Budget, Laps, Measured};
 use crate::workload::Kind;
 
@@ -20,6 +21,9 @@ use crate::workload::Kind;
 /// # Errors
 /// Fails if the connection does, or if the replies have another length than they must.
 pub fn blocking(job: &Job) -> Fallible<Measured> {
+    if job.kind == Kind::Messages {
+        return listen(job);
+    }
     let plan = Plan::new(job.kind);
     let mut server = TcpStream::connect(&job.addr)?;
     server.set_nodelay(true)?;
@@ -42,6 +46,9 @@ pub fn blocking(job: &Job) -> Fallible<Measured> {
 /// As [`blocking`].
 pub fn on_tokio(job: &Job) -> Fallible<Measured> {
     let job = job.clone();
+    if job.kind == Kind::Messages {
+        return runtime(0)?.block_on(async { tokio::spawn(listen_on_tokio(job)).await? });
+    }
     runtime(job.kind.workers())?.block_on(async { tokio::spawn(one_loop(job)).await? })
 }
 
@@ -65,6 +72,54 @@ async fn one_loop(job: Job) -> Fallible<Measured> {
     Ok(plan.per_request(laps.finish()))
 }
 
+/// Listens on the calling thread.
+fn listen(job: &Job) -> Fallible<Measured> {
+    let mut feed = Feed::connect(job)?;
+    let mut server = TcpStream::connect(&job.addr)?;
+    let (subscribe, confirmation, batch_len) = subscription();
+    server.write_all(&subscribe)?;
+    server.read_exact(&mut vec![0; confirmation])?;
+    let mut buffer = vec![0; BUFFER_LEN];
+    while feed.publish()? {
+        let mut left = batch_len;
+        while left > 0 {
+            left = rest(left, server.read(&mut buffer)?)?;
+        }
+    }
+    Ok(feed.finish())
+}
+
+/// As [`listen`], on tokio.
+async fn listen_on_tokio(job: Job) -> Fallible<Measured> {
+    let mut feed = Feed::connect(&job)?;
+    let mut server = tokio::net::TcpStream::connect(&job.addr).await?;
+    let (subscribe, confirmation, batch_len) = subscription();
+    server.write_all(&subscribe).await?;
+    server.read_exact(&mut vec![0; confirmation]).await?;
+    let mut buffer = vec![0; BUFFER_LEN];
+    while feed.publish()? {
+        let mut left = batch_len;
+        while left > 0 {
+            left = rest(left, server.read(&mut buffer).await?)?;
+        }
+    }
+    Ok(feed.finish())
+}
+
+/// The request, the length of its reply, and that of a batch of messages.
+fn subscription() -> (Vec<u8>, usize, usize) {
+    let subscribe = request(&[b"SUBSCRIBE", CHANNEL.as_bytes()]);
+    let confirmation = format!("*3\r\n$9\r\nsubscribe\r\n${}\r\n{CHANNEL}\r\n:1\r\n", CHANNEL.len());
+    let message = request(&[b"message", CHANNEL.as_bytes(), &data::value("", VALUE_LEN)]);
+    (subscribe, confirmation.len(), message.len() * BATCH)
+}
+
+/// How many bytes of a batch are still to come after a read of `n`.
+fn rest(left: usize, n: usize) -> Fallible<usize> {
+    let rest = left.checked_sub(n).filter(|_| n > 0);
+    rest.ok_or_else(|| format!("wrong messages: {n} bytes with {left} to come").into())
+}
+
 /// What goes out and how much comes back.
 struct Plan {
     /// Sent in turn, one per lap.
@@ -81,6 +136,7 @@ impl Plan {
     fn new(kind: Kind) -> Self {
         let value = |len| data::value(BIG_WRITTEN, len);
         let (requests, reply) = match kind {
+            Kind::Messages => unreachable!("messages are listened for, not asked for"),
             Kind::Get => (get_batches(1), get_replies(1)),
             Kind::Tasks { tasks, .. } => (get_batches(tasks), get_replies(tasks)),
             Kind::Pipeline(gets) => (get_batches(gets), get_replies(gets)),

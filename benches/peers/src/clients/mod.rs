@@ -19,6 +19,7 @@ use std::ops::Deref;
 
 use crate::Fallible;
 use crate::child::{self, Job};
+use crate::feed::Feed;
 use crate::meter::Measured;
 use crate::workload::{Kind, Mode};
 
@@ -47,6 +48,9 @@ pub trait AsyncClient: SharedGet {
     fn lrange(&mut self, key: &str) -> impl Future<Output = Fallible<Vec<Self::Bytes>>> + Send;
     /// HGETALL.
     fn hgetall(&mut self, key: &str) -> impl Future<Output = Fallible<HashMap<String, Self::Bytes>>> + Send;
+    /// Subscribes, on a connection of its own, to the channel of `feed`, has it publish, and lets it hear each payload
+    /// until it says that it is over.
+    fn listen(addr: &str, feed: &mut Feed) -> impl Future<Output = Fallible<()>> + Send;
 }
 
 /// A client that waits on the calling thread. Names as in the traits above.
@@ -68,6 +72,8 @@ pub trait BlockingClient: Sized {
     fn lrange(&mut self, key: &str) -> Fallible<Vec<Self::Bytes>>;
     /// HGETALL.
     fn hgetall(&mut self, key: &str) -> Fallible<HashMap<String, Self::Bytes>>;
+    /// As in [`AsyncClient`].
+    fn listen(addr: &str, feed: &mut Feed) -> Fallible<()>;
 }
 
 /// What a client is measured for.

@@ -3,12 +3,14 @@
 use std::collections::HashMap;
 
 use ::redis as lib;
+use futures_util::StreamExt;
 use lib::aio::MultiplexedConnection;
 use lib::io::tcp::TcpSettings;
 use lib::{AsyncCommands, Client, Commands, Connection, IntoConnectionInfo, Pipeline};
 
 use super::{AsyncClient, BlockingClient, SharedGet};
 use crate::Fallible;
+use crate::feed::{CHANNEL, Feed};
 
 /// One multiplexed connection.
 #[derive(Clone)]
@@ -60,6 +62,18 @@ impl AsyncClient for Async {
     async fn hgetall(&mut self, key: &str) -> Fallible<HashMap<String, Vec<u8>>> {
         Ok(self.0.hgetall(key).await?)
     }
+
+    async fn listen(addr: &str, feed: &mut Feed) -> Fallible<()> {
+        let mut news = client(addr)?.get_async_pubsub().await?;
+        news.subscribe(CHANNEL).await?;
+        let mut news = news.into_on_message();
+        let mut goes_on = feed.publish()?;
+        while goes_on {
+            let message = news.next().await.ok_or("the subscription ended")?;
+            goes_on = feed.hear(message.get_payload_bytes())?;
+        }
+        Ok(())
+    }
 }
 
 impl BlockingClient for Blocking {
@@ -88,5 +102,16 @@ impl BlockingClient for Blocking {
 
     fn hgetall(&mut self, key: &str) -> Fallible<HashMap<String, Vec<u8>>> {
         Ok(self.0.hgetall(key)?)
+    }
+
+    fn listen(addr: &str, feed: &mut Feed) -> Fallible<()> {
+        let mut connection = client(addr)?.get_connection()?;
+        let mut news = connection.as_pubsub();
+        news.subscribe(CHANNEL)?;
+        let mut goes_on = feed.publish()?;
+        while goes_on {
+            goes_on = feed.hear(news.get_message()?.get_payload_bytes())?;
+        }
+        Ok(())
     }
 }

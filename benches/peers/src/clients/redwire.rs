@@ -4,10 +4,11 @@ use std::collections::HashMap;
 
 use ::redwire as lib;
 use lib::prelude::*;
-use lib::{Cmd, Run, facts};
+use lib::{Cmd, Item, Run, facts};
 
 use super::{AsyncClient, BlockingClient, SharedGet};
 use crate::Fallible;
+use crate::feed::{CHANNEL, Feed};
 
 /// One client, which is one connection.
 #[derive(Clone)]
@@ -46,6 +47,17 @@ impl AsyncClient for Async {
     async fn hgetall(&mut self, key: &str) -> Fallible<HashMap<String, Vec<u8>>> {
         Ok(self.0.hgetall(key).await?)
     }
+
+    async fn listen(addr: &str, feed: &mut Feed) -> Fallible<()> {
+        let pubsub = lib::PubSub::connect(&format!("redis://{addr}")).await?;
+        let mut news = pubsub.subscribe(CHANNEL).await?;
+        let mut goes_on = feed.publish()?;
+        while goes_on {
+            let Some(Item::Message(message)) = news.next().await else { return Err("no message".into()) };
+            goes_on = feed.hear(&message.payload)?;
+        }
+        Ok(())
+    }
 }
 
 impl BlockingClient for Blocking {
@@ -74,5 +86,16 @@ impl BlockingClient for Blocking {
 
     fn hgetall(&mut self, key: &str) -> Fallible<HashMap<String, Vec<u8>>> {
         Ok(self.0.hgetall(key)?)
+    }
+
+    fn listen(addr: &str, feed: &mut Feed) -> Fallible<()> {
+        let pubsub = lib::blocking::PubSub::connect(&format!("redis://{addr}"))?;
+        let mut news = pubsub.subscribe(CHANNEL)?;
+        let mut goes_on = feed.publish()?;
+        while goes_on {
+            let Some(Item::Message(message)) = news.next() else { return Err("no message".into()) };
+            goes_on = feed.hear(&message.payload)?;
+        }
+        Ok(())
     }
 }

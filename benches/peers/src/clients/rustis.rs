@@ -5,12 +5,14 @@
 use std::collections::HashMap;
 
 use ::rustis as lib;
+use futures_util::StreamExt;
 use lib::client::{BatchPreparedCommand, Client, IntoConfig};
-use lib::commands::{HashCommands, ListCommands, StringCommands};
+use lib::commands::{HashCommands, ListCommands, PubSubCommands, StringCommands};
 use lib::resp::BulkString;
 
 use super::{AsyncClient, SharedGet};
 use crate::Fallible;
+use crate::feed::{CHANNEL, Feed};
 
 /// One client, which is one connection.
 #[derive(Clone)]
@@ -52,5 +54,16 @@ impl AsyncClient for Async {
 
     async fn hgetall(&mut self, key: &str) -> Fallible<HashMap<String, BulkString>> {
         Ok(self.0.hgetall(key).await?)
+    }
+
+    async fn listen(addr: &str, feed: &mut Feed) -> Fallible<()> {
+        let Self(client) = Self::connect(addr).await?;
+        let mut news = client.subscribe(CHANNEL).await?;
+        let mut goes_on = feed.publish()?;
+        while goes_on {
+            let message = news.next().await.ok_or("the subscription ended")??;
+            goes_on = feed.hear(message.payload())?;
+        }
+        Ok(())
     }
 }
