@@ -19,6 +19,7 @@
 //! | [`Discovery`](sentinel::Discovery) | which sentinel is asked for a master, and believed |
 //! | [`Outage`](outage::Outage) | when to connect again |
 //! | [`Pool`](pool::Pool) | who may have a connection, make one, or wait |
+//! | [`PubSub`](pubsub::PubSub) | who hears what is published, and what the server is told for that |
 //! | [`Dirt`](dirt::Dirt) | what is done to a connection before somebody else has it |
 //! | [`Store`](cache::Store) | what a client-side cache keeps, who reads, and who waits for that |
 //! | [`Acquire`](lock::Acquire), [`Hold`](lock::Hold) | how a lock is had, kept and lost |

@@ -3,7 +3,7 @@
 //! Subscriptions are wishes, which outlive connections. Names that several want are asked for once, and given up when the last has
 //! left. Promises that a message reaches everybody who wants it and nobody else, in order, and that every hole is told at its
 //! place: [`Gap`](Item::Gap) after a connection that was lost, [`Lagged`](Item::Lagged) where messages were dropped. What waits
-//! for a subscriber is bounded ([`SubscribeOptions`]). This file holds the wishes; [`wire`] what was said on the connection.
+//! for a subscriber is bounded ([`SubscribeOptions`]). This file holds the wishes, `wire.rs` what was said on the connection.
 //! Neither must know sockets or clocks.
 //!
 //! `W` is whoever waits: a waker in the async driver, a thread in the blocking one.

@@ -21,8 +21,9 @@
 //!
 //! # Parts
 //! [`Client`] is what most programs need. Below it lie [`Connection`], one connection by hand, and [`Pool`], which lends
-//! them out. [`Client::events`] tells what happens to connections. [`blocking`] has the same names without a runtime. Every
-//! option is a method of [`ConfigBuilder`](config::ConfigBuilder), with its default, and a parameter of the URL.
+//! them out. [`Client::events`] tells what happens to connections. What is published is heard by [`Client::subscribe`], or by a
+//! [`PubSub`] of your own. [`blocking`] has the same names without a runtime. Every option is a method of
+//! [`ConfigBuilder`](config::ConfigBuilder), with its default, and a parameter of the URL.
 //!
 //! ```no_run
 //! # async fn example() -> redwire::Result<()> {
@@ -47,8 +48,7 @@
 //!
 //! # What it promises
 //! Each promise stands with its bounds by default, and with tests that show it: those of this crate (`tests/…`) run against
-//! real servers, on both drivers where both could break it; those of `redwire-core` without sockets and clocks. I5, on
-//! messages that are lost, comes with publish/subscribe.
+//! real servers, on both drivers where both could break it; those of `redwire-core` without sockets and clocks.
 //!
 //! - **I1: A reply reaches the call that asked for it, or nobody**, whatever is dropped, times out or is lost in between. A
 //!   connection on which replies cannot be told apart any more is closed.
@@ -78,8 +78,8 @@
 //!   - `tests/security/stalled.rs`: `a_handshake_that_stalls_ends_with_the_call`
 //! - **I4: Nothing leaks, and every queue has a limit.** No place in a queue or a pool, socket or byte is lost to what is
 //!   cancelled, fails or is dropped. At most 65 536 commands and 64 MiB wait on a connection, a client or pool has 50
-//!   connections (and one more to ask whether the server lives), 256 events wait for a listener, and what a reply announces takes
-//!   no memory before it comes.
+//!   connections (and one more to ask whether the server lives), 256 events wait for a listener and 4096 messages of 16 MiB for a
+//!   subscription ([`SubscribeOptions`]), and what a reply announces takes no memory before it comes.
 //!   - `redwire-core/src/pool/tests/model.rs`: `nothing_is_lost_nobody_is_overtaken_and_nobody_sleeps_for_ever`
 //!   - `tests/pools/crowds.rs`: `a_thousand_tasks_half_of_them_cancelled_keep_their_order`
 //!   - `tests/pools/conserved.rs`: `a_thousand_failed_handshakes_take_no_place`, `a_thousand_dropped_connects_take_no_place`
@@ -88,6 +88,14 @@
 //!   - `tests/faults/hostile.rs`: `a_claimed_length_takes_no_memory`
 //!   - `tests/faults/waiting.rs`: `a_wait_that_is_dropped_leaves_no_ghost`
 //!   - `tests/client/sharing.rs`: `calls_that_wait_are_limited`, `a_dropped_client_leaves_no_connection`
+//! - **I5: Every possible loss of messages is announced**, where it happened in their order: [`Item::Gap`] with its times, after a
+//!   connection that was lost and before the next message; [`Item::Lagged`] with its count, where a full buffer dropped some.
+//!   What stands between two messages without either is nothing.
+//!   - `tests/conversations/pubsub_faults.rs`: `every_hole_is_covered_while_the_connection_is_killed`,
+//!     `every_hole_is_covered_while_the_network_cuts`, `a_frozen_server_is_found_out_and_the_gap_told`,
+//!     `a_server_that_drops_a_slow_subscriber_is_told_of`, `the_oldest_are_dropped_and_counted`,
+//!     `the_newest_are_dropped_and_counted`
+//!   - `redwire-core/src/pubsub/tests/model.rs`: `no_message_goes_astray_and_none_is_missing_unsaid`
 //! - **I6: After an outage, service returns by itself**: a server that can be reached again is tried within 1 s, the longest
 //!   pause ([`reconnect_backoff`](config::ConfigBuilder::reconnect_backoff)), or within 3 s where an attempt that nobody
 //!   answers has to end first. A peer that fell silent without a word is found out within 5 s, twice
