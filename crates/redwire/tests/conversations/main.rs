@@ -17,6 +17,8 @@ mod pubsub;
 mod pubsub_faults;
 mod scripts;
 mod streams;
+mod pubsub_forks;
+mod pubsub_limits;
 mod subscribing_tasks;
 mod transactions;
 mod watched;
