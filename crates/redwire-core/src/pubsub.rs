@@ -51,6 +51,8 @@ pub struct PubSub<W> {
     /// Whether a `PING` is to be sent, and whether one is not answered yet.
     wants_ping: bool,
     pinged: bool,
+    /// Why new credentials were refused, until that is told.
+    refused: Option<Error>,
     /// When something last came.
     heard: Option<Instant>,
     /// Since when the connection was not always read, until what comes is known to be newer.
@@ -93,6 +95,7 @@ impl<W> PubSub<W> {
             asked: VecDeque::new(),
             wants_ping: false,
             pinged: false,
+            refused: None,
             heard: None,
             behind: None,
             liveness: Liveness::new(interval),

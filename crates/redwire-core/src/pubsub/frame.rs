@@ -18,8 +18,8 @@ pub(super) enum Frame<'a> {
     },
     Subscribed(Kind, &'a [u8]),
     Unsubscribed(Kind, &'a [u8]),
-    /// The answer to `PING`.
-    Pong,
+    /// The answer to a command that is about no names, as to `PING`.
+    Answer,
     /// An error, which answers the oldest command.
     Error(&'a [u8]),
     /// A push about something else.
@@ -32,7 +32,7 @@ pub(super) fn read(bytes: &[u8], push: bool) -> Result<Frame<'_>> {
     let head = match cursor.head()? {
         Head::Array(Len::Known(len)) | Head::Push(Len::Known(len)) => Some(len),
         Head::Error(line) => return Ok(Frame::Error(line)),
-        Head::Simple(_) | Head::Bulk(_) => return Ok(Frame::Pong),
+        Head::Simple(_) | Head::Bulk(_) => return Ok(Frame::Answer),
         _ => None,
     };
     let words =
@@ -47,7 +47,7 @@ pub(super) fn read(bytes: &[u8], push: bool) -> Result<Frame<'_>> {
         Some((3, b"unsubscribe")) => text(&mut cursor)?.map(|name| Frame::Unsubscribed(Kind::Channel, name)),
         Some((3, b"punsubscribe")) => text(&mut cursor)?.map(|name| Frame::Unsubscribed(Kind::Pattern, name)),
         Some((3, b"sunsubscribe")) => text(&mut cursor)?.map(|name| Frame::Unsubscribed(Kind::Shard, name)),
-        Some((2, b"pong")) => Some(Frame::Pong),
+        Some((2, b"pong")) => Some(Frame::Answer),
         _ => None,
     };
     match frame {
@@ -106,7 +106,7 @@ mod tests {
             ),
             (b"3\r\n$10\r\nssubscribe\r\n$1\r\nc\r\n:1\r\n", Frame::Subscribed(Kind::Shard, b"c")),
             (b"3\r\n$11\r\nunsubscribe\r\n$1\r\nc\r\n:0\r\n", Frame::Unsubscribed(Kind::Channel, b"c")),
-            (b"2\r\n$4\r\npong\r\n$0\r\n\r\n", Frame::Pong),
+            (b"2\r\n$4\r\npong\r\n$0\r\n\r\n", Frame::Answer),
         ];
         for (body, expected) in table {
             assert_eq!(read(&[b"*", body].concat(), false).unwrap(), expected);
@@ -120,7 +120,7 @@ mod tests {
         assert_eq!(read(invalidated, true).unwrap(), Frame::Other);
         assert_eq!(read(b">1\r\n*0\r\n", true).unwrap(), Frame::Other);
         assert_eq!(read(b"-NOPERM no\r\n", false).unwrap(), Frame::Error(b"NOPERM no"));
-        assert_eq!(read(b"+PONG\r\n", false).unwrap(), Frame::Pong);
+        assert_eq!(read(b"+PONG\r\n", false).unwrap(), Frame::Answer);
         for odd in [&b":1\r\n"[..], b"*0\r\n", b"*2\r\n$1\r\na\r\n$1\r\nb\r\n", b"_\r\n"] {
             assert_eq!(read(odd, false).unwrap_err().kind(), ErrorKind::Protocol);
         }

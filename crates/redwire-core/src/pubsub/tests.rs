@@ -453,6 +453,24 @@ fn silence_is_no_death_while_nothing_is_read_and_a_gap_begins_where_reading_stop
 }
 
 #[test]
+fn new_credentials_are_presented_among_the_rest() {
+    let mut scene = Scene::connected('>');
+    let id = scene.subscribe(Kind::Channel, "a");
+    scene.machine.poll_transmit(&mut scene.outbox);
+    let auth = crate::credentials::Credentials::new("ann", "new").auth();
+    scene.machine.present(&auth, &mut scene.outbox);
+    scene.machine.present(&auth, &mut scene.outbox);
+    assert_eq!(scene.sent(), ["SUBSCRIBE a", "AUTH ann new", "AUTH ann new"]);
+    scene.receive(&["subscribe", "a", "1"]);
+    scene.frames(b"+OK\r\n").unwrap();
+    assert!(scene.machine.poll_refused().is_none());
+    scene.frames(b"-WRONGPASS no\r\n").unwrap();
+    assert_eq!(scene.machine.poll_refused().unwrap().code(), Some("WRONGPASS"));
+    assert!(scene.machine.poll_refused().is_none());
+    assert!(matches!(scene.confirmed(&id), Poll::Ready(Ok(()))), "it goes on as who it was");
+}
+
+#[test]
 fn many_names_take_few_commands() {
     let mut scene = Scene::connected('>');
     let names: Vec<_> = (0..2500).map(|number| number.to_string()).collect();

@@ -10,11 +10,14 @@ use super::PubSub;
 use super::audience::End;
 use super::frame::{self, Frame};
 use super::item::{Item, Kind, Message};
+use crate::call::Call;
+use crate::cmd::Cmd;
 use crate::error::{ConnectionFault, Error, ErrorKind, Outcome, Result};
 use crate::inbound::Frames;
 use crate::liveness::Verdict;
 use crate::outage::heals;
 use crate::outbox::Outbox;
+use crate::reply::Value;
 
 /// A command names no more than this, so that the server never works long on one.
 const MOST_NAMES: usize = 1000;
@@ -45,6 +48,7 @@ pub(super) enum Wire {
 #[derive(Debug)]
 pub(super) enum Question {
     Ping,
+    Auth,
     Names {
         batch: Batch,
         /// In the order of the answers.
@@ -99,6 +103,7 @@ impl<W> PubSub<W> {
         self.is_connected = false;
         (self.wants_ping, self.pinged) = (false, false);
         self.asked.clear();
+        self.refused = None;
         self.changed.clear();
         self.liveness.handle_lost();
         let (behind, heard) = (self.behind.take(), self.heard.take());
@@ -160,6 +165,20 @@ impl<W> PubSub<W> {
         !outbox.is_empty()
     }
 
+    /// Presents new credentials by `auth`, appended to what is to be sent. Only where RESP3 is spoken: in RESP2 a subscribed
+    /// connection does not take the command.
+    pub fn present(&mut self, auth: &Cmd<Value>, outbox: &mut Outbox) {
+        if self.is_connected {
+            auth.write(outbox);
+            self.asked.push_back(Question::Auth);
+        }
+    }
+
+    /// Why the server refused the credentials that were presented last: the connection goes on as who it was.
+    pub fn poll_refused(&mut self) -> Option<Error> {
+        self.refused.take()
+    }
+
     /// What the server is to be told of a name, if anything.
     fn batch(&mut self, kind: Kind, text: &Bytes) -> Option<Batch> {
         let name = self.names[kind as usize].get(text)?;
@@ -210,7 +229,7 @@ impl<W> PubSub<W> {
                 Frame::Unsubscribed(kind, name) => {
                     self.handle_unsubscribed(kind, name, before.unwrap_or(now));
                 }
-                Frame::Pong => self.handle_pong()?,
+                Frame::Answer => self.handle_answer()?,
                 Frame::Error(line) => self.handle_error(&Error::from_server(line))?,
                 Frame::Other => {}
             }
@@ -330,11 +349,13 @@ impl<W> PubSub<W> {
         true
     }
 
-    fn handle_pong(&mut self) -> Result<()> {
-        if !matches!(self.asked.front(), Some(Question::Ping)) {
-            return Err(out_of_step());
+    /// An answer to what is no wish.
+    fn handle_answer(&mut self) -> Result<()> {
+        match self.asked.pop_front() {
+            Some(Question::Auth) => return Ok(()),
+            Some(Question::Ping) => {}
+            Some(Question::Names { .. }) | None => return Err(out_of_step()),
         }
-        self.asked.pop_front();
         self.pinged = false;
         if !self.wants_ping && !self.audience.holds() {
             self.behind = None;
@@ -348,7 +369,11 @@ impl<W> PubSub<W> {
         match self.asked.front() {
             None => Err(error.clone().with_outcome(Outcome::MaybeExecuted)),
             // Whatever it answers, it answers.
-            Some(Question::Ping) => self.handle_pong(),
+            Some(Question::Ping) => self.handle_answer(),
+            Some(Question::Auth) => {
+                self.refused = Some(error.clone().with_command("AUTH"));
+                self.handle_answer()
+            }
             Some(Question::Names { .. }) => {
                 let Some(Question::Names { batch, names }) = self.asked.pop_front() else { return Ok(()) };
                 self.handle_refused(batch, &names, &error.clone().with_command(batch.verb()))

@@ -53,7 +53,7 @@ type Machine = pubsub::PubSub<Waker>;
 /// # }
 /// ```
 ///
-/// New credentials are presented when the connection is made anew, not before: in RESP2 a subscribed connection cannot.
+/// New credentials are presented at once in RESP3. In RESP2 a subscribed connection cannot; there they are when it is made anew.
 ///
 /// A child process that inherits it makes a connection of its own; subscriptions of the parent fail in the child.
 #[derive(Clone)]

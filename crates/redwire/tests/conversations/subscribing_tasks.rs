@@ -8,13 +8,15 @@ use std::time::Instant;
 
 use fork::{Fork, fork, waitpid};
 use futures_core::Stream;
+use redwire::config::Protocol;
+use redwire::credentials::{Credentials, RotatingCredentials};
 use redwire::prelude::*;
 use redwire::{Client, ErrorKind, Item, PubSub, Subscription};
 use redwire_testkit::{Server, eventually};
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::timeout;
 
-use crate::common::LIMIT;
+use crate::common::{LIMIT, client_line};
 
 fn one_thread() -> Runtime {
     Builder::new_current_thread().enable_all().build().unwrap()
@@ -119,6 +121,38 @@ fn a_runtime_that_ends_is_told_and_another_may_take_over() {
     // Without any runtime, it is told which is missing.
     let error = pin!(pubsub.subscribe("more")).poll(&mut Context::from_waker(Waker::noop()));
     assert!(matches!(error, Poll::Ready(Err(error)) if error.kind() == ErrorKind::Usage));
+}
+
+/// A subscribed connection takes a new user in RESP3, and loses nothing by it; in RESP2 it stays who it was.
+#[test]
+fn new_credentials_are_presented_on_the_connection_that_lives() {
+    let server = Server::start();
+    for name in ["ann", "bob"] {
+        server.command(&["ACL", "SETUSER", name, "on", ">secret", "~*", "&*", "+@all"]).unwrap();
+    }
+    for (protocol, expected) in [(Protocol::Resp3, "bob"), (Protocol::Resp2, "ann")] {
+        let credentials = RotatingCredentials::new(Credentials::new("ann", "secret"));
+        let config = Client::builder().url(&format!("{}?client_name=listener", server.url()));
+        let config = config.protocol(protocol).credential_provider(credentials.clone());
+        one_thread().block_on(async {
+            let pubsub = PubSub::open(config.build().unwrap()).await.unwrap();
+            let mut subscription = pubsub.subscribe("news").await.unwrap();
+            credentials.rotate(Credentials::new("bob", "secret"));
+            credentials.rotate(Credentials::new("bob", "wrong"));
+            credentials.rotate(Credentials::new("bob", "secret"));
+            let (begin, mut names) = (Instant::now(), 0);
+            let is_known = || client_line(&server, "listener").unwrap().contains(&format!("user={expected}"));
+            while names < 20 || !is_known() {
+                subscription.add(names).await.unwrap();
+                names += 1;
+                assert!(begin.elapsed() < LIMIT, "it is another user");
+            }
+            assert!(is_known());
+            server.command(&["PUBLISH", "news", "still there"]).unwrap();
+            assert_eq!(text(&mut subscription).await, "still there");
+        });
+        eventually("it has gone", LIMIT, || client_line(&server, "listener").is_none());
+    }
 }
 
 /// A task that never lets go of what comes would keep others of its thread from running.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
+use redwire_core::config::Protocol;
 use redwire_core::inbound::{Frames, Inbound};
 use redwire_core::outbox::Outbox;
 use redwire_core::pubsub::Connect;
@@ -15,6 +16,7 @@ use redwire_core::{Error, ErrorKind, Outcome, Result};
 use tokio::time::Sleep;
 
 use super::{Shared, State};
+use crate::credentials::{self, Pass};
 use crate::events::EventKind;
 use crate::nonblocking::stream::Writer;
 use crate::nonblocking::wire::Wire;
@@ -23,12 +25,13 @@ use crate::setup;
 /// Keeps the connection up while somebody wants to hear something, until all is closed.
 pub(super) async fn drive(shared: Arc<Shared>, mut first: Option<Wire>) {
     let _guard = Guard(&shared);
+    let _listener = listen(&shared);
     let mut driver = Driver::new(&shared);
     loop {
         let connected = match first.take() {
             Some(wire) => Some(Ok(wire)),
             None if driver.until_wanted().await.is_none() => return,
-            None => driver.unless_closed(shared.connect()).await,
+            None => unless_closed(&shared, shared.connect()).await,
         };
         let now = Instant::now();
         match connected {
@@ -46,6 +49,21 @@ pub(super) async fn drive(shared: Arc<Shared>, mut first: Option<Wire>) {
             }
         }
     }
+}
+
+/// Awaits `future`; `None` when all is closed before.
+async fn unless_closed<T>(shared: &Shared, future: impl Future<Output = T>) -> Option<T> {
+    let mut future = pin!(future);
+    poll_fn(|cx| {
+        let mut state = shared.lock();
+        if state.machine.is_closed() {
+            return Poll::Ready(None);
+        }
+        state.register(cx);
+        drop(state);
+        future.as_mut().poll(cx).map(Some)
+    })
+    .await
 }
 
 /// Tells subscribers when the driver ends without being asked to: its runtime was shut down.
@@ -68,6 +86,19 @@ impl Drop for Guard<'_> {
     }
 }
 
+/// Wakes the driver when there are new credentials, for as long as what it gives is kept.
+fn listen(shared: &Arc<Shared>) -> Option<Arc<dyn Fn() + Send + Sync>> {
+    let provider = shared.target.config().credential_provider()?;
+    let shared = Arc::downgrade(shared);
+    let listener: Arc<dyn Fn() + Send + Sync> = Arc::new(move || {
+        if let Some(shared) = shared.upgrade().filter(|shared| shared.is_current()) {
+            shared.with(|_| {});
+        }
+    });
+    provider.on_change(Arc::downgrade(&listener));
+    Some(listener)
+}
+
 /// What the task holds between two polls.
 struct Driver<'a> {
     shared: &'a Shared,
@@ -80,6 +111,9 @@ struct Driver<'a> {
     reads: bool,
     /// How many bytes have come in.
     received: u64,
+    /// The version of the credentials that were presented, where a live connection takes others.
+    version: Option<u64>,
+    renewal: Option<Pin<Box<dyn Future<Output = Result<Pass>> + Send>>>,
 }
 
 impl<'a> Driver<'a> {
@@ -93,6 +127,8 @@ impl<'a> Driver<'a> {
             armed: None,
             reads: true,
             received: 0,
+            version: None,
+            renewal: None,
         }
     }
 
@@ -121,24 +157,12 @@ impl<'a> Driver<'a> {
         .await
     }
 
-    /// Awaits `future`; `None` when all is closed before.
-    async fn unless_closed<T>(&self, future: impl Future<Output = T>) -> Option<T> {
-        let mut future = pin!(future);
-        poll_fn(|cx| {
-            let mut state = self.shared.lock();
-            if state.machine.is_closed() {
-                return Poll::Ready(None);
-            }
-            state.register(cx);
-            drop(state);
-            future.as_mut().poll(cx).map(Some)
-        })
-        .await
-    }
-
     /// Drives `wire` until it is lost; `None` when all is closed.
     async fn run(&mut self, wire: Wire) -> Option<Error> {
-        let Wire { mut reader, writer, mut inbound, mut frames, .. } = wire;
+        let Wire { mut reader, writer, mut inbound, mut frames, session, version } = wire;
+        let renews = self.shared.target.config().credential_provider().is_some();
+        self.version = (renews && session.protocol == Protocol::Resp3).then_some(version);
+        self.renewal = None;
         {
             let mut state = self.shared.lock();
             if state.machine.is_closed() {
@@ -161,6 +185,7 @@ impl<'a> Driver<'a> {
                         Err(error) => return Poll::Ready(Some(error)),
                     }
                 }
+                self.poll_renewal(cx);
                 match self.poll_write(cx, &writer) {
                     Poll::Pending => return Poll::Pending,
                     Poll::Ready(Ok(())) => {}
@@ -190,10 +215,42 @@ impl<'a> Driver<'a> {
         let mut state = self.shared.lock();
         let result = state.machine.handle_frames(frames, Instant::now());
         self.reads = state.machine.wants_read();
+        let refused = state.machine.poll_refused();
         state.machine.poll_woken(&mut self.woken);
         drop(state);
         self.woken.drain(..).for_each(Waker::wake);
+        if let Some(error) = refused {
+            self.tell_refused(error);
+        }
         result
+    }
+
+    /// Presents credentials that have changed while the connection lives.
+    #[inline]
+    fn poll_renewal(&mut self, cx: &mut Context<'_>) {
+        let Some(presented) = self.version else { return };
+        let target = &self.shared.target;
+        let version = credentials::version(target.config());
+        if self.renewal.is_none() && version != presented {
+            self.version = Some(version);
+            let target = Arc::clone(target);
+            self.renewal = Some(Box::pin(async move { Pass::fetch(target.config()).await }));
+        }
+        let Some(renewal) = &mut self.renewal else { return };
+        let Poll::Ready(pass) = renewal.as_mut().poll(cx) else { return };
+        self.renewal = None;
+        match pass {
+            Ok(Pass { credentials: Some(credentials), .. }) => {
+                self.shared.lock().machine.present(&credentials.auth(), &mut self.outbox);
+            }
+            Ok(_) => {}
+            Err(error) => self.tell_refused(error),
+        }
+    }
+
+    fn tell_refused(&self, error: Error) {
+        let target = &self.shared.target;
+        target.tell(EventKind::Refused(target.locate(error)));
     }
 
     /// Writes what the server is to be told, then sleeps. Ready when there is more to do at once, or (`Err`) no more to do at all.
