@@ -87,7 +87,7 @@ impl<R: Reply, I: Iterator<Item = Cmd<R>>> RunAll<'_, R, I> {
             && let Some(cmd) = self.commands.next()
         {
             self.wave.handle_sent(cmd.size());
-            let start = self.start(&cmd);
+            let start = self.start(&cmd, !queued);
             queued |= matches!(start, Start::Sent(_));
             let failed = matches!(start, Start::Failed(_));
             self.under_way.push_back((cmd, start));
@@ -100,15 +100,15 @@ impl<R: Reply, I: Iterator<Item = Cmd<R>>> RunAll<'_, R, I> {
         }
     }
 
-    fn start(&mut self, cmd: &Cmd<R>) -> Start {
+    fn start(&mut self, cmd: &Cmd<R>, first: bool) -> Start {
         match lane::of(cmd) {
-            Ok(Way::Shared) => self.queue(cmd).map_or_else(Start::Failed, Start::Sent),
+            Ok(Way::Shared) => self.queue(cmd, first).map_or_else(Start::Failed, Start::Sent),
             Ok(Way::Exclusive(_)) => Start::Apart,
             Err(error) => Start::Failed(error),
         }
     }
 
-    fn queue(&mut self, cmd: &Cmd<R>) -> Result<Ticket> {
+    fn queue(&mut self, cmd: &Cmd<R>, first: bool) -> Result<Ticket> {
         let lease = match &mut self.lease {
             Some(lease) => lease,
             None => {
@@ -117,7 +117,7 @@ impl<R: Reply, I: Iterator<Item = Cmd<R>>> RunAll<'_, R, I> {
                 self.lease.insert(pool.lease(None, now, until)?)
             }
         };
-        lease.queue(cmd)
+        lease.queue(cmd, first)
     }
 
     /// The replies to a command whose turn has come.

@@ -70,9 +70,12 @@ impl Connection {
         first.map(|()| replies)
     }
 
-    /// Queues `call`; [`send_queued`](Self::send_queued) sends it, and [`take`](Self::take) waits for it.
-    pub(in crate::blocking) fn queue(&mut self, call: &impl Call) -> Result<Ticket> {
-        self.ready(self.deadline())?;
+    /// Queues `call`, which may be the first of a wave; [`send_queued`](Self::send_queued) sends it, and [`take`](Self::take) waits
+    /// for it.
+    pub(in crate::blocking) fn queue(&mut self, call: &impl Call, first: bool) -> Result<Ticket> {
+        if first {
+            self.ready(self.deadline())?;
+        }
         // What it may take counts from when somebody waits for it.
         self.wire()?.submit(call, None)
     }
