@@ -39,7 +39,7 @@ struct State {
     connecting: bool,
     /// How many sleep until they are called.
     asleep: usize,
-    /// How many bytes, or reads at least, have come in.
+    /// How many reads gave anything.
     received: u64,
 }
 

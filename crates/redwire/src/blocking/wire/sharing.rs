@@ -71,25 +71,29 @@ impl Wire {
         Ok(self.inbound.poll_frames(&mut self.frames)?.then_some(&mut self.frames))
     }
 
-    /// Reads once before `deadline`, or once it has passed what is there already, and gives what came whole. What silence means is
-    /// for others to say.
+    /// Reads once before `deadline`, or once it has passed what is there already; if anything came, gives what came whole. What
+    /// silence means is for others to say.
     pub(in crate::blocking) fn listen(&mut self, deadline: Option<Instant>) -> Result<Option<&mut Frames>> {
         let read = match left(deadline, Instant::now()) {
-            Ok(_) => self.read(deadline),
+            Ok(_) => self.read(deadline).map(|()| true),
             Err(_) => self.read_at_once(),
         };
         match read {
+            Ok(true) => {}
+            Ok(false) => return Ok(None),
             Err(error) if error.is_timeout() => return Ok(None),
-            read => read?,
+            Err(error) => return Err(error),
         }
-        Ok(self.inbound.poll_frames(&mut self.frames)?.then_some(&mut self.frames))
+        self.inbound.poll_frames(&mut self.frames)?;
+        Ok(Some(&mut self.frames))
     }
 
-    fn read_at_once(&mut self) -> Result<()> {
+    /// Reads what is there already, if anything is.
+    fn read_at_once(&mut self) -> Result<bool> {
         match self.stream.try_read(&mut self.scratch) {
             Ok(0) => Err(Error::closed_by_peer(Outcome::MaybeExecuted)),
-            Ok(read) => self.stream.decode(&self.scratch[..read], self.inbound.spare()),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
+            Ok(read) => self.stream.decode(&self.scratch[..read], self.inbound.spare()).map(|()| true),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
             Err(error) => Err(setup::io_error("reading", error)),
         }
     }
