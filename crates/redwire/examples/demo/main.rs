@@ -4,6 +4,8 @@
 //! started for the walk and stopped after it.
 #![allow(clippy::print_stdout, reason = "a program for the terminal: printing is its work")]
 
+mod conversations;
+mod failover;
 mod outages;
 
 use std::collections::HashMap;
@@ -32,11 +34,17 @@ fn main() -> Result<()> {
         tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime starts");
     runtime.block_on(awaited_tour(&server))?;
 
+    act("Conversations: more than a request and its reply");
+    runtime.block_on(conversations::all(&server))?;
+
     act("What goes wrong is told apart");
     mistakes(&server)?;
 
     act("A server is killed, restarted, frozen and thawed under load");
     outages::show()?;
+
+    act("Sentinels replace a master under load");
+    failover::show()?;
 
     println!("\nThe servers are stopped; nothing is left behind.");
     Ok(())
