@@ -22,7 +22,9 @@
 //! # Parts
 //! [`Client`] is what most programs need. Below it lie [`Connection`], one connection by hand, and [`Pool`], which lends
 //! them out. [`Client::events`] tells what happens to connections. What is published is heard by [`Client::subscribe`], or by a
-//! [`PubSub`] of your own. [`blocking`] has the same names without a runtime. Every option is a method of
+//! [`PubSub`] of your own; [`Client::transaction`], [`Client::lock`], [`Client::cached`] and [`Client::monitor`] are
+//! conversations, too. A client of `redis+sentinel://…` follows the master that sentinels tell, and [`Sentinel`] is the part by
+//! hand. [`blocking`] has the same names without a runtime. Every option is a method of
 //! [`ConfigBuilder`](config::ConfigBuilder), with its default, and a parameter of the URL.
 //!
 //! ```no_run
@@ -66,6 +68,11 @@
 //!     `replies_lost_at_random_never_execute_twice`
 //!   - `tests/faults/repeating.rs`: `a_transaction_whose_reply_is_lost_runs_once`, `what_is_declared_idempotent_is_repeated`
 //!   - `tests/security/traffic.rs`: `a_value_cut_on_its_way_was_not_sent`
+//!   - `tests/conversations/transactions.rs`: `a_lost_reply_is_told_and_not_repeated`, `half_of_it_was_not_sent`
+//!   - `tests/conversations/watched.rs`: `killed_connections_lose_no_count_and_run_nothing_elsewhere`
+//!   - `tests/conversations/scripts.rs`: `a_lost_reply_is_not_repeated`, `an_error_of_a_script_tells_that_it_may_have_written`
+//!   - `tests/conversations/locks.rs`: `an_acquisition_whose_reply_is_lost_is_recognised`
+//!   - `tests/sentinel/failover.rs`: `a_master_that_is_killed_is_replaced`
 //!   - `redwire-core/src/retry/tests.rs`: `what_may_have_run_is_repeated_only_when_harmless`
 //! - **I3: A call ends by its deadline**, 50 ms later at most: 5 s after it began, or as
 //!   [`timeout`](config::ConfigBuilder::timeout) or [`Cmd::timeout`] say. That covers the queue, the pool, credentials, DNS, all
@@ -90,12 +97,16 @@
 //!   - `tests/client/sharing.rs`: `calls_that_wait_are_limited`, `a_dropped_client_leaves_no_connection`
 //! - **I5: Every possible loss of messages is announced**, where it happened in their order: [`Item::Gap`] with its times, after a
 //!   connection that was lost and before the next message; [`Item::Lagged`] with its count, where a full buffer dropped some.
-//!   What stands between two messages without either is nothing.
+//!   What stands between two messages without either is nothing. A cache forgets all it has when the connection that announces
+//!   changes is lost.
 //!   - `tests/conversations/pubsub_faults.rs`: `every_hole_is_covered_while_the_connection_is_killed`,
 //!     `every_hole_is_covered_while_the_network_cuts`, `a_frozen_server_is_found_out_and_the_gap_told`,
 //!     `a_server_that_drops_a_slow_subscriber_is_told_of`, `the_oldest_are_dropped_and_counted`,
 //!     `the_newest_are_dropped_and_counted`
 //!   - `redwire-core/src/pubsub/tests/model.rs`: `no_message_goes_astray_and_none_is_missing_unsaid`
+//!   - `tests/conversations/cache/kills.rs`: `what_was_acknowledged_is_seen_through_kills`,
+//!     `whichever_connection_is_killed_everything_is_forgotten`
+//!   - `redwire-core/src/cache/tests/model.rs`: `nothing_old_serves_nobody_is_forgotten_and_nothing_leaks`
 //! - **I6: After an outage, service returns by itself**: a server that can be reached again is tried within 1 s, the longest
 //!   pause ([`reconnect_backoff`](config::ConfigBuilder::reconnect_backoff)), or within 3 s where an attempt that nobody
 //!   answers has to end first. A peer that fell silent without a word is found out within 5 s, twice
@@ -107,6 +118,8 @@
 //!     `a_black_hole_is_noticed_by_commands_that_wait`, `silence_is_noticed_while_nobody_calls`,
 //!     `a_slow_reply_is_no_silence`
 //!   - `tests/faults/questions.rs`: `a_connection_that_died_while_idle_is_replaced_unseen`
+//!   - `tests/sentinel/failover.rs`: `a_failover_on_purpose_is_followed`,
+//!     `a_master_that_is_frozen_is_replaced_and_not_gone_back_to`
 //!   - `redwire-core/src/liveness/tests.rs`: `a_dead_peer_is_found_within_two_intervals`
 //! - **I7: During an outage, nobody storms**: all who want a connection of a pool make one attempt in each pause together, and
 //!   so do all who want the shared one. The pauses are random, from nothing up to 10 ms at first and 1 s at last. A pool
