@@ -125,6 +125,12 @@ pub(crate) enum Command {
     ///
     /// Asks one server, and shows those it names. Exit status 1 if a link between them is down.
     Topology(Topology),
+    /// Shows what is published, as it comes, until it is interrupted.
+    ///
+    /// A connection that is lost is made anew, and the time in which messages may have been missed is told in its place. With `--json`,
+    /// each line is an object with the field `item`: `message`, `gap`, `lagged`, `reconnected`, `subscribed`, `unsubscribed` or `failed`.
+    /// Exit status 1 if the server ends it, as with a channel that is not allowed any more.
+    Subscribe(Subscribe),
     /// Writes the completions for a shell.
     Completions {
         /// Which shell.
@@ -152,6 +158,19 @@ pub(crate) struct Monitor {
     /// Ends after so many; without it when it is interrupted.
     #[arg(short = 'n', long, value_name = "N")]
     pub(crate) count: Option<u64>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Subscribe {
+    /// The names are glob patterns of channels.
+    #[arg(short, long, conflicts_with = "shards")]
+    pub(crate) patterns: bool,
+    /// The names are shard channels, for SPUBLISH (Redis 7.0).
+    #[arg(short, long)]
+    pub(crate) shards: bool,
+    /// What to listen to.
+    #[arg(required = true, value_name = "NAME")]
+    pub(crate) names: Vec<OsString>,
 }
 
 #[derive(Debug, clap::Args)]

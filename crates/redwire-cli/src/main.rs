@@ -16,6 +16,7 @@ mod ping;
 mod progress;
 mod session;
 mod soak;
+mod subscribe;
 mod topology;
 
 use std::process::ExitCode;
@@ -49,6 +50,7 @@ async fn run(args: &Args, output: &Output) -> Result<Verdict, Failure> {
         Command::Monitor(monitor) => monitor::run(&args.global, monitor, output).await,
         Command::Bench(bench) => bench::run(&args.global, bench, output).await,
         Command::Soak(soak) => soak::run(&args.global, soak, output).await,
+        Command::Subscribe(subscribe) => subscribe::run(&args.global, subscribe, output).await,
         Command::Doctor => doctor::run(&args.global, output).await,
         Command::Topology(topology) => topology::run(&args.global, topology, output).await,
         Command::Completions { shell } => {
