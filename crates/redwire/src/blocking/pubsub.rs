@@ -46,7 +46,7 @@ use process::Process;
 /// # Ok::<(), redwire::Error>(())
 /// ```
 ///
-/// New credentials are presented when the connection is made anew, not before.
+/// New credentials are presented by whoever waits, in RESP3. In RESP2 a subscribed connection cannot; there they are when it is made anew.
 ///
 /// A child process that inherits it makes a connection of its own; subscriptions of the parent fail in the child.
 #[derive(Clone)]

@@ -25,7 +25,7 @@ use crate::events::EventKind;
 use crate::setup;
 use crate::target::{Lead, Target};
 use apart::{READ_APART, WRITE_APART};
-use renewal::fetch;
+pub(super) use renewal::fetch;
 pub(super) use sharing::Outgoing;
 
 /// A connected socket and what is under way on it.

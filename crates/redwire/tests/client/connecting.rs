@@ -196,13 +196,10 @@ fn nobody_listens(setup: Setup) {
 }
 
 fn later_parts_are_refused_by_name(setup: Setup) {
-    for (url, name) in
-        [("redis+sentinel://127.0.0.1:1/mymaster", "Sentinel"), ("redis+cluster://127.0.0.1:1", "Cluster")]
-    {
-        for error in [setup.connect(url, "").unwrap_err(), setup.lazy(url, "").unwrap_err()] {
-            assert_eq!(error.kind(), ErrorKind::Usage, "{error}");
-            assert!(error.to_string().contains(name), "{error}");
-        }
+    let url = "redis+cluster://127.0.0.1:1";
+    for error in [setup.connect(url, "").unwrap_err(), setup.lazy(url, "").unwrap_err()] {
+        assert_eq!(error.kind(), ErrorKind::Usage, "{error}");
+        assert!(error.to_string().contains("Cluster"), "{error}");
     }
     for url in ["http://127.0.0.1", "127.0.0.1:6390", "", "redis://127.0.0.1:99999"] {
         assert_eq!(setup.connect(url, "").unwrap_err().kind(), ErrorKind::Config, "{url}");

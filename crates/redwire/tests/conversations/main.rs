@@ -20,5 +20,6 @@ mod pubsub_limits;
 mod scripts;
 mod streams;
 mod subscribing_tasks;
+mod subscribing_threads;
 mod transactions;
 mod watched;

@@ -4,19 +4,22 @@
 //! for all, and on leaving calls another to it. What is said and heard is decided in the core's `PubSub`. A child of the
 //! process never waits for its lock, which a thread may hold that the child has not.
 
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::task::Poll;
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
-use redwire_core::config::Config;
+use redwire_core::config::{Config, Protocol};
 use redwire_core::pubsub::{self, Connect};
 use redwire_core::{Error, Outcome, Result};
 
 use crate::blocking::connection::{Connection, OnConnect};
 use crate::blocking::health::Health;
 use crate::blocking::stream::Socket;
-use crate::blocking::wire::Outgoing;
+use crate::blocking::wire::{Outgoing, fetch};
+use crate::credentials::{self, Pass};
+use crate::events::EventKind;
+use crate::service::Follower;
 use crate::setup;
 use crate::target::Target;
 
@@ -52,6 +55,8 @@ struct Link {
     outgoing: Option<Outgoing>,
     /// Why it is of no use any more.
     failed: Option<Error>,
+    /// The version of the credentials that were presented, where a live connection takes others.
+    version: Option<u64>,
 }
 
 /// The longest time that a writer waits for the kernel to take anything.
@@ -63,7 +68,12 @@ impl Process {
         let machine = Machine::new(config.health_check_interval(), config.reconnect_backoff());
         let state = State { machine, link: None, connecting: false, asleep: 0, received: 0 };
         let (id, state) = (std::process::id(), Mutex::new(state));
-        Arc::new(Self { id, target, on_connect, state, child: OnceLock::new() })
+        let process = Arc::new(Self { id, target, on_connect, state, child: OnceLock::new() });
+        if let Some(service) = process.target.service() {
+            let follower: Weak<Self> = Arc::downgrade(&process);
+            service.follow(follower);
+        }
+        process
     }
 
     /// What the process that runs this has, beginning with the process that made the `PubSub`.
@@ -165,6 +175,7 @@ impl Process {
     ) -> MutexGuard<'s, State> {
         let now = Instant::now();
         state.handle_timeout(now);
+        state = self.renew(state, now);
         state = self.flush(state);
         // What the kernel did not take is offered again.
         let stalled = state.link.as_ref().is_some_and(Link::is_stalled).then_some(now + STALL);
@@ -181,6 +192,35 @@ impl Process {
             }
         }
         self.sleep(state, until)
+    }
+
+    /// Presents credentials that have changed while the connection lives.
+    fn renew<'s>(&'s self, mut state: MutexGuard<'s, State>, now: Instant) -> MutexGuard<'s, State> {
+        let version = credentials::version(self.config());
+        match &mut state.link {
+            Some(Link { version: Some(presented), outgoing: Some(_), .. }) if *presented != version => {
+                *presented = version;
+            }
+            _ => return state,
+        }
+        wake(state);
+        let fetched = fetch(&self.target, now + self.config().connect_timeout());
+        let mut state = self.lock();
+        let State { machine, link, .. } = &mut *state;
+        match (fetched, link) {
+            (Ok(Pass { credentials: Some(credentials), .. }), Some(link)) => match &mut link.outgoing {
+                Some(outgoing) => machine.present(&credentials.auth(), &mut outgoing.outbox),
+                // Somebody writes: at the next turn.
+                None => link.version = Some(version.wrapping_sub(1)),
+            },
+            (Ok(_), _) => {}
+            (Err(error), _) => self.tell_refused(error),
+        }
+        state
+    }
+
+    fn tell_refused(&self, error: Error) {
+        self.target.tell(EventKind::Refused(self.target.locate(error)));
     }
 
     /// Sleeps until called, or until then.
@@ -217,6 +257,9 @@ impl Process {
                 machine.handle_frames(frames, Instant::now())
             }
         });
+        if let Some(error) = machine.poll_refused() {
+            self.tell_refused(error);
+        }
         if let Some(link) = link {
             link.connection = Some(connection);
             if let Err(error) = handled {
@@ -291,10 +334,13 @@ impl Process {
     fn handle_connected(&self, mut connection: Box<Connection>) {
         let parts = connection.wire_mut().ok_or_else(setup::closed_client);
         let parts = parts.and_then(|wire| wire.split(STALL));
-        let (outgoing, socket, _) = match parts {
+        let (outgoing, socket, version) = match parts {
             Ok(parts) => parts,
             Err(error) => return self.handle_failed(error),
         };
+        let renews = self.config().credential_provider().is_some()
+            && connection.session().is_some_and(|session| session.protocol == Protocol::Resp3);
+        let version = renews.then_some(version);
         let mut state = self.lock();
         state.connecting = false;
         if state.machine.is_closed() || state.link.is_some() {
@@ -302,8 +348,8 @@ impl Process {
             return;
         }
         state.machine.handle_connected(Instant::now());
-        state.link =
-            Some(Link { socket, connection: Some(connection), outgoing: Some(outgoing), failed: None });
+        let (connection, outgoing) = (Some(connection), Some(outgoing));
+        state.link = Some(Link { socket, connection, outgoing, failed: None, version });
         let state = self.flush(state);
         leave(state);
     }
@@ -315,6 +361,22 @@ impl Process {
         state.machine.handle_failed(error, Instant::now(), fastrand::u64(..));
         leave(state);
     }
+}
+
+impl Follower for Process {
+    /// Lets go of the connection. Whoever waits makes the next, and is told what may be missing.
+    fn leave(self: Arc<Self>) {
+        if self.is_current() {
+            let mut state = self.lock();
+            if let Some(link) = &mut state.link {
+                link.fail(setup::left_master());
+            }
+            state.settle();
+            leave(state);
+        }
+    }
+
+    fn cut(self: Arc<Self>) {}
 }
 
 impl State {

@@ -55,7 +55,7 @@ impl Wire {
 }
 
 /// The credentials to present. A provider may take its time, but not more than there is.
-pub(super) fn fetch(target: &Arc<Target>, deadline: Instant) -> Result<Pass> {
+pub(in crate::blocking) fn fetch(target: &Arc<Target>, deadline: Instant) -> Result<Pass> {
     if target.config().credential_provider().is_none() {
         return Pass::get(target.config());
     }
