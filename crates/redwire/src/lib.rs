@@ -160,6 +160,7 @@ mod socket;
 mod target;
 #[cfg(feature = "tls")]
 mod tls;
+mod tracking;
 mod window;
 
 pub use events::{Event, EventKind};

@@ -141,7 +141,7 @@ impl Lane {
     }
 
     /// Has the connection given up because of `error`, and made anew.
-    pub(super) fn cut(&self, error: Error) {
+    pub(super) fn give_up(&self, error: Error) {
         let mut state = self.shared.lock();
         state.cut = Some(error);
         let driver = state.driver.take();

@@ -13,12 +13,12 @@ use redwire_core::outage::{Outage, Turn};
 use redwire_core::outbox::Outbox;
 use redwire_core::{Error, Outcome, Replies, Result};
 
-use super::tracking::Watch;
 use crate::blocking::connection::Connection;
 use crate::blocking::pool::Pool;
 use crate::blocking::stream::Socket;
 use crate::blocking::wire::Outgoing;
 use crate::setup;
+use crate::tracking::Watch;
 
 /// What is done on each new connection before it is used, before a deadline.
 pub(super) type SetUp = Box<dyn Fn(&mut Connection, Instant) -> Result<()> + Send + Sync>;
@@ -35,7 +35,7 @@ pub(super) struct Line {
 struct Shared {
     pool: Pool,
     set_up: SetUp,
-    watch: Watch,
+    watch: Watch<Line>,
     state: Mutex<State>,
     process: u32,
 }
@@ -59,7 +59,7 @@ struct State {
 
 impl Line {
     /// A connection beside those of `pool`, not connected yet.
-    pub(super) fn new(pool: &Pool, set_up: SetUp, watch: Watch) -> Self {
+    pub(super) fn new(pool: &Pool, set_up: SetUp, watch: Watch<Self>) -> Self {
         let config = pool.config();
         let state = State {
             link: Link::new(setup::queue_limits(config), config.health_check_interval()),
@@ -118,7 +118,7 @@ impl Line {
     }
 
     /// Has the connection given up because of `error`, and made anew.
-    pub(super) fn cut(&self, error: Error) {
+    pub(super) fn give_up(&self, error: Error) {
         let mut state = self.shared.lock();
         state.cut = Some(error);
         state.shutdown();

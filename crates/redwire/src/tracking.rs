@@ -1,0 +1,195 @@
+//! The connections of a cache, of either driver: the one that is tracked, over which it reads, and on RESP2 a second one, which hears
+//! the announcements. What those mean is decided in `redwire-core`. It must not know how either driver waits.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak};
+use std::time::Instant;
+
+use redwire_core::cache::{CacheOptions, Store};
+use redwire_core::inbound::Frames;
+use redwire_core::{Cmd, ConnectionFault, Error, ErrorKind, Outcome, Replies, Result};
+
+use crate::events::EventKind;
+use crate::owner::Owner;
+use crate::target::Target;
+
+/// A connection that a cache reads over, or hears announcements by.
+pub(crate) trait Line {
+    /// Who waits for what somebody else fetches.
+    type Waiter;
+
+    fn wake(waiter: Self::Waiter);
+
+    /// Has the connection given up because of `error`, and made anew.
+    fn cut(&self, error: Error);
+}
+
+/// What a cache keeps, and who announces changes to it.
+pub(crate) struct Tracking<L: Line> {
+    target: Arc<Target>,
+    options: CacheOptions,
+    /// Those who only take what is kept do not wait for each other, nor hold up what is announced for long.
+    store: RwLock<Store<L::Waiter>>,
+    /// The process that hears of changes.
+    owner: Owner,
+    /// The connection that is tracked.
+    tracked: OnceLock<Weak<L>>,
+    /// The one that hears the announcements, where it is another. It lives no longer than the tracked one is connected.
+    redirect: Mutex<Option<Arc<L>>>,
+}
+
+/// Who hears what a connection has to say, and whether it is up.
+pub(crate) enum Watch<L: Line> {
+    /// The connection is the tracked one.
+    Tracked(Arc<Tracking<L>>),
+    /// The connection hears the announcements for another.
+    Redirect(Weak<Tracking<L>>),
+}
+
+impl<L: Line> Tracking<L> {
+    /// A cache for `target`, of which nothing is connected yet.
+    pub(crate) fn of(target: &Arc<Target>, options: CacheOptions) -> Arc<Self> {
+        Arc::new(Self {
+            target: Arc::clone(target),
+            store: RwLock::new(Store::new(options.clone())),
+            options,
+            owner: Owner::new(),
+            tracked: OnceLock::new(),
+            redirect: Mutex::new(None),
+        })
+    }
+
+    /// `line` is the tracked connection.
+    pub(crate) fn track(&self, line: &Arc<L>) {
+        // Said once, by who made both.
+        let _ = self.tracked.set(Arc::downgrade(line));
+    }
+
+    pub(crate) fn options(&self) -> &CacheOptions {
+        &self.options
+    }
+
+    /// Whether this process is a child of the one that made the cache: it hears of no changes, and the lock may be held by a thread
+    /// that is not there.
+    pub(crate) fn is_foreign(&self) -> bool {
+        self.owner.is_other()
+    }
+
+    /// What is kept as the reply to `cmd`.
+    #[inline]
+    pub(crate) fn hit<R>(&self, cmd: &Cmd<R>, now: Instant) -> Option<Replies> {
+        if self.owner.is_other_at(now) {
+            return None;
+        }
+        match self.store.try_read() {
+            Ok(store) => store.hit(cmd, now),
+            Err(_) if self.is_foreign() => None,
+            Err(_) => self.read().hit(cmd, now),
+        }
+    }
+
+    pub(crate) fn read(&self) -> RwLockReadGuard<'_, Store<L::Waiter>> {
+        // No code of others runs under this lock, and every change to the store is whole.
+        self.store.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn lock(&self) -> RwLockWriteGuard<'_, Store<L::Waiter>> {
+        self.store.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes the store, and wakes those who can go on.
+    pub(crate) fn change<T>(&self, change: impl FnOnce(&mut Store<L::Waiter>) -> T) -> T {
+        let (mut store, mut woken) = (self.lock(), Vec::new());
+        let output = change(&mut store);
+        store.poll_woken(&mut woken);
+        drop(store);
+        woken.into_iter().for_each(L::wake);
+        output
+    }
+
+    /// What hears the announcements.
+    pub(crate) fn listener(&self, tracked: &Arc<L>) -> Arc<L> {
+        let redirect = self.redirect.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(redirect.as_ref().unwrap_or(tracked))
+    }
+
+    pub(crate) fn redirect_to(&self, line: Option<Arc<L>>) {
+        let mut redirect = self.redirect.lock().unwrap_or_else(PoisonError::into_inner);
+        let former = std::mem::replace(&mut *redirect, line);
+        drop(redirect);
+        drop(former);
+    }
+
+    /// Nothing is announced from now on; nobody needs to be told if that is on purpose.
+    fn handle_down(&self, closed: bool, error: &Error) {
+        if self.change(Store::handle_down) && !closed {
+            self.tell(error);
+        }
+    }
+
+    /// Tells whoever listens why nothing is kept.
+    pub(crate) fn tell(&self, error: &Error) {
+        self.target.tell(EventKind::Untracked(self.target.locate(error.clone())));
+    }
+
+    /// What announces is gone: so must be what is tracked, since nobody would hear of it.
+    fn handle_redirect_lost(&self, error: &Error) {
+        self.handle_down(false, error);
+        if let Some(tracked) = self.tracked.get().and_then(Weak::upgrade) {
+            tracked.cut(error.clone());
+        }
+    }
+}
+
+impl<L: Line> Watch<L> {
+    /// The connection is up, and set up.
+    pub(crate) fn handle_up(&self) {
+        if let Self::Tracked(tracking) = self {
+            tracking.change(Store::handle_up);
+        }
+    }
+
+    /// The connection was lost, could not be made, or was `closed` on purpose.
+    pub(crate) fn handle_down(&self, closed: bool, error: &Error) {
+        match self {
+            Self::Tracked(tracking) => {
+                tracking.handle_down(closed, error);
+                tracking.redirect_to(None);
+            }
+            // Who listens is closed only by who is tracked, and has nothing to tell him.
+            Self::Redirect(tracking) => {
+                if let Some(tracking) = tracking.upgrade().filter(|_| !closed) {
+                    tracking.handle_redirect_lost(error);
+                }
+            }
+        }
+    }
+
+    /// These came in: what the server said unasked is for the cache.
+    pub(crate) fn handle_frames(&self, frames: &mut Frames) -> Result<()> {
+        let upgraded;
+        let tracking = match self {
+            Self::Tracked(tracking) => tracking,
+            Self::Redirect(tracking) => {
+                frames.mark_messages();
+                upgraded = tracking.upgrade();
+                let Some(tracking) = &upgraded else { return Ok(()) };
+                tracking
+            }
+        };
+        if frames.pushes().next().is_none() {
+            return Ok(());
+        }
+        if tracking.change(|store| frames.pushes().all(|frame| store.handle_push(frame))) {
+            return Ok(());
+        }
+        let message = "expected to hear of changes for a cache; the server has stopped announcing them";
+        Err(Error::new(ErrorKind::Connection(ConnectionFault::Reset), Outcome::MaybeExecuted, message))
+    }
+}
+
+impl<L: Line> fmt::Debug for Tracking<L> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tracking").field("options", &self.options).finish_non_exhaustive()
+    }
+}
