@@ -80,8 +80,8 @@ pub enum ErrorKind {
     ReadOnly,
     /// The sentinels did not lead to a master.
     Sentinel(SentinelFault),
-    /// A Cluster node told that the key belongs elsewhere, or that the cluster cannot serve it now.
-    Cluster,
+    /// The cluster cannot serve the command, or not here, or not now.
+    Cluster(ClusterFault),
     /// As many connections as `max_connections` allows are in use.
     PoolExhausted,
     /// More commands or bytes are waiting than the limits of the configuration allow.
@@ -132,6 +132,32 @@ pub enum SentinelFault {
     NotMaster,
     /// They told no replica that can be used, and a replica was asked for.
     NoReplica,
+}
+
+/// Why a cluster did not serve a command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ClusterFault {
+    /// The slot belongs to another node.
+    Moved,
+    /// The slot is on its way to another node, which is to be asked for this key.
+    Ask,
+    /// Some of the keys are on their way to another node: later they will be together again.
+    TryAgain,
+    /// The cluster does not serve, as the node sees it: slots have no node, or it is cut off from the others.
+    Down,
+    /// The keys are in several slots, and the command can only be run within one.
+    CrossSlot,
+    /// No node is known for the slot.
+    NotCovered,
+    /// None of the nodes that were asked for the map answered.
+    Unreachable,
+    /// The servers that answered are no cluster.
+    NotACluster,
+    /// None told a map that can be believed; the message names each of them, and why.
+    NoMap,
+    /// The nodes sent the command to and fro.
+    TooManyRedirects,
 }
 
 /// Why the server does not let a user in.
@@ -324,6 +350,16 @@ impl Error {
         self.0.message.split([' ', '\r', '\n']).next().filter(|word| is_code(word))
     }
 
+    /// The line that a server said instead of executing the command, whatever was put before it.
+    pub(crate) fn server_line(&self) -> Option<&str> {
+        let line =
+            self.0.source.as_deref().and_then(<dyn std::error::Error + Send + Sync>::downcast_ref::<Self>);
+        if let Some(line) = line.and_then(Self::server_line) {
+            return Some(line);
+        }
+        (self.0.outcome == Outcome::Rejected).then_some(&*self.0.message)
+    }
+
     /// Whether it is an answer: instead of executing the command, or of a script that ran.
     fn is_from_server(&self) -> bool {
         match self.0.outcome {
@@ -333,7 +369,7 @@ impl Error {
                 ErrorKind::Response
                     | ErrorKind::Authentication(_)
                     | ErrorKind::Busy
-                    | ErrorKind::Cluster
+                    | ErrorKind::Cluster(_)
                     | ErrorKind::MaxClients
                     | ErrorKind::ReadOnly
             ),
@@ -385,12 +421,17 @@ impl Error {
         match self.0.outcome {
             Outcome::NotSent => !matches!(
                 self.0.kind,
-                ErrorKind::Config | ErrorKind::Usage | ErrorKind::Authentication(_) | ErrorKind::Closed
+                ErrorKind::Config
+                    | ErrorKind::Usage
+                    | ErrorKind::Authentication(_)
+                    | ErrorKind::Closed
+                    | ErrorKind::Cluster(ClusterFault::CrossSlot | ClusterFault::NotACluster)
             ),
             Outcome::Rejected => matches!(
                 self.0.kind,
                 ErrorKind::Busy
                     | ErrorKind::MaxClients
+                    | ErrorKind::Cluster(ClusterFault::TryAgain | ClusterFault::Down)
                     | ErrorKind::Aborted
                     | ErrorKind::Lock(LockFault::NotAcquired)
             ),
@@ -436,7 +477,12 @@ fn classify(line: &str) -> ErrorKind {
         "NOPERM" => ErrorKind::Authentication(AuthenticationFault::NoPermission),
         "LOADING" | "BUSY" | "MASTERDOWN" => ErrorKind::Busy,
         "READONLY" => ErrorKind::ReadOnly,
-        "MOVED" | "ASK" | "TRYAGAIN" | "CLUSTERDOWN" | "CROSSSLOT" => ErrorKind::Cluster,
+        "MOVED" => ErrorKind::Cluster(ClusterFault::Moved),
+        "ASK" => ErrorKind::Cluster(ClusterFault::Ask),
+        "TRYAGAIN" => ErrorKind::Cluster(ClusterFault::TryAgain),
+        "CLUSTERDOWN" => ErrorKind::Cluster(ClusterFault::Down),
+        "CROSSSLOT" => ErrorKind::Cluster(ClusterFault::CrossSlot),
+        "ERR" if rest.contains("cluster support disabled") => ErrorKind::Cluster(ClusterFault::NotACluster),
         "ERR" if rest.starts_with("max number of clients") => ErrorKind::MaxClients,
         // Servers before 6.0 have no code of their own for a wrong password.
         "ERR"
@@ -519,7 +565,7 @@ mod tests {
             ("LOADING Redis is loading", ErrorKind::Busy, Some("LOADING")),
             ("NOAUTH", ErrorKind::Authentication(AuthenticationFault::PasswordRequired), Some("NOAUTH")),
             ("ERR max number of clients reached", ErrorKind::MaxClients, Some("ERR")),
-            ("MOVED 1 127.0.0.1:1", ErrorKind::Cluster, Some("MOVED")),
+            ("MOVED 1 127.0.0.1:1", ErrorKind::Cluster(ClusterFault::Moved), Some("MOVED")),
             ("READONLY You can't write", ErrorKind::ReadOnly, Some("READONLY")),
             (
                 "ERR invalid password",

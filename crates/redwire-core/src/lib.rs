@@ -24,6 +24,8 @@
 //! | [`Store`](cache::Store) | what a client-side cache keeps, who reads, and who waits for that |
 //! | [`Acquire`](lock::Acquire), [`Hold`](lock::Hold) | how a lock is had, kept and lost |
 //! | [`Attempt`](retry::Attempt), [`RetryBudget`](budget::RetryBudget) | whether a failed call is made again |
+//! | [`Topology`](cluster::Topology), [`Refresh`](cluster::Refresh) | who serves which slot of a cluster, and who is asked for that |
+//! | [`Route`](cluster::Route), [`Scatter`](cluster::Scatter) | where a command or its parts go in a cluster, and go next |
 //! | [`Tries`](transaction::Tries) | whether an aborted transaction is tried again |
 
 pub mod backoff;
@@ -31,6 +33,7 @@ pub mod budget;
 pub mod cache;
 pub mod call;
 pub mod callbacks;
+pub mod cluster;
 pub mod config;
 pub mod credentials;
 pub mod dial;
@@ -68,7 +71,8 @@ mod script;
 pub use arg::{Arg, Args, SHARED_FROM};
 pub use cmd::{Cmd, Options, cmd};
 pub use error::{
-    AuthenticationFault, ConnectionFault, Error, ErrorKind, LockFault, Outcome, Result, SentinelFault,
+    AuthenticationFault, ClusterFault, ConnectionFault, Error, ErrorKind, LockFault, Outcome, Result,
+    SentinelFault,
 };
 pub use pipeline::{Batch, Pipeline, Slot, Slots, TrySlot};
 pub use redwire_resp::ProtocolError;

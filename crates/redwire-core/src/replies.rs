@@ -178,6 +178,22 @@ impl Replies {
         Ok(converted)
     }
 
+    /// The same replies without the first.
+    pub(crate) fn without_first(&self) -> Self {
+        let mut rest = Self::default();
+        for (piece, range) in self.frames().skip(1) {
+            rest.push(piece.slice(range), 1, self.has_errors);
+        }
+        rest
+    }
+
+    /// The replies of which these are the frames, one each.
+    pub(crate) fn of(frames: impl IntoIterator<Item = Bytes>) -> Self {
+        let mut replies = Self::default();
+        frames.into_iter().for_each(|frame| replies.push(frame, 1, true));
+        replies
+    }
+
     /// Where each reply lies.
     fn frames(&self) -> impl Iterator<Item = (&Bytes, Range<usize>)> {
         let pieces = self.all.as_ref().map_or_else(|| std::slice::from_ref(&self.piece), |all| &all.list);

@@ -182,7 +182,7 @@ fn writes(layer: &mut Layer, written: Result<Value>, role: &str) {
         )),
         (ErrorKind::Busy, _) => layer.found(busy(&error)),
         // The rights have a layer of their own, and the cluster.
-        (ErrorKind::Authentication(_) | ErrorKind::Cluster, _) => {}
+        (ErrorKind::Authentication(_) | ErrorKind::Cluster(_), _) => {}
         _ => layer.found(Finding::warning(
             format!("A trial write to this {role} failed: {}", sentence(error.message())),
             "The server said so; its log may say more.",

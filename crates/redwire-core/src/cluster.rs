@@ -1,0 +1,40 @@
+//! Which node of a cluster serves a key, how that is learnt, and what is done when it has changed.
+//!
+//! Drivers hold one [`Topology`] per client. It gives out the [`Map`], an immutable snapshot that is swapped whole, is told what
+//! nodes say about it, and says when to ask them again ([`Refresh`]). A command or pipeline that has one slot goes its way by a
+//! [`Route`]; one that concerns several nodes is taken apart and put together by a [`Scatter`]. Nothing in here must know sockets
+//! or clocks: time and random numbers come in as arguments.
+//!
+//! What nodes answer and how it is to be understood:
+//! [the cluster specification](https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/),
+//! [`CLUSTER SHARDS`](https://valkey.io/commands/cluster-shards/), [`CLUSTER SLOTS`](https://valkey.io/commands/cluster-slots/).
+
+mod asking;
+mod combine;
+mod map;
+mod options;
+mod plan;
+mod redirect;
+mod refresh;
+mod remap;
+mod route;
+mod scatter;
+mod slot;
+mod told;
+mod topology;
+
+pub use asking::Asking;
+pub use map::{Health, Map, Node, Shard};
+pub use options::ClusterOptions;
+pub use plan::{Part, Plan};
+pub use redirect::{Redirect, RedirectKind};
+pub use refresh::{Answer, Ask, Found, Question, Refresh, question};
+pub use remap::Remap;
+pub use route::{News, Route, Rules, Step, Then};
+pub use scatter::{Bundle, Scatter};
+pub use slot::{SLOTS, slot, slot_of};
+pub use told::Source;
+pub use topology::Topology;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,44 @@
+//! How a cluster is asked and followed. Promises plain data with production defaults.
+
+use std::time::Duration;
+
+use super::{Remap, Source};
+
+/// What holds for a cluster as a whole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ClusterOptions {
+    /// Where nodes are reached that announce another address. Default: where they say.
+    pub remap: Remap,
+    /// Which command tells the map. Default [`Source::Slots`], which all servers have.
+    pub source: Source,
+    /// Whether a map is refused that has slots without a node. Default true. When false, commands for those slots wait for a node
+    /// until their deadline, and all others go on.
+    pub require_full_coverage: bool,
+    /// Redirections after which the map is asked for anew. Default 5. At 1 each does so, as often as
+    /// [`refresh_pause`](Self::refresh_pause) allows; at 0 none does, and slots that moved are learnt one by one.
+    pub refresh_after_moved: u32,
+    /// The least time from one refresh to the next; up to a quarter of it is added at random. Default 1 s. Too short, and many
+    /// clients together keep a cluster busy that has trouble already; too long, and a replica that took over is found late.
+    pub refresh_pause: Duration,
+    /// How old the map may become without a reason to refresh it; up to a quarter of it is added at random. Default 60 s. `None`:
+    /// as old as it likes, and nodes that were added are met only by redirection.
+    pub refresh_interval: Option<Duration>,
+    /// How many redirections one command follows. Default 16; from the fourth on with pauses. At 0 every slot that moved is an
+    /// error; at a huge value only the deadline ends a command that nodes send to and fro.
+    pub max_redirects: u32,
+}
+
+impl Default for ClusterOptions {
+    fn default() -> Self {
+        Self {
+            remap: Remap::default(),
+            source: Source::Slots,
+            require_full_coverage: true,
+            refresh_after_moved: 5,
+            refresh_pause: Duration::from_secs(1),
+            refresh_interval: Some(Duration::from_secs(60)),
+            max_redirects: 16,
+        }
+    }
+}

@@ -1,0 +1,317 @@
+//! Whom to ask for the map, and whom to believe.
+//!
+//! A client that has a map believes one node that tells of the same cluster, as complete and as new as what was seen before; nodes
+//! and seeds are asked in turn until one does. A client without a map asks several at once, and believes two that agree. Where
+//! nobody is beyond doubt, the larger party decides which cluster it is, and in it one that thinks the cluster works and has seen
+//! the newest configuration. This file must not know sockets, names or clocks: time and chance come in as arguments.
+
+use std::collections::VecDeque;
+use std::fmt::{self, Write};
+use std::time::{Duration, Instant};
+
+use super::told::{Hearing, Source};
+use super::{ClusterOptions, Map};
+use crate::cmd::Cmd;
+use crate::config::HostPort;
+use crate::error::{ClusterFault, Error, ErrorKind, Outcome, Result};
+use crate::pipeline::{Pipeline, Slot, TrySlot};
+use crate::reply::Value;
+use crate::{Run, facts};
+
+/// What one node answers to a [`question`].
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// The map.
+    pub map: Value,
+    /// `CLUSTER INFO`; empty where it is not permitted.
+    pub info: String,
+}
+
+/// The places of an [`Answer`]'s parts.
+pub type Question = (Slot<Value>, TrySlot<String>);
+
+/// What each node is asked, in one write.
+pub fn question(p: &Pipeline, source: Source) -> Question {
+    let map = match source {
+        Source::Slots => &facts::CLUSTER_SLOTS,
+        Source::Shards => &facts::CLUSTER_SHARDS,
+    };
+    (p.run(Cmd::of(map)), p.run(Cmd::of(&facts::CLUSTER_INFO)).attempt())
+}
+
+impl From<(Value, Result<String>)> for Answer {
+    fn from((map, info): (Value, Result<String>)) -> Self {
+        Self { map, info: info.unwrap_or_default() }
+    }
+}
+
+/// A node to ask, and by which command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ask {
+    /// Whom.
+    pub node: HostPort,
+    /// What.
+    pub source: Source,
+}
+
+/// What a refresh has found.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// The map.
+    pub map: Map,
+    /// Who told.
+    pub witness: HostPort,
+    /// The command that it answered.
+    pub source: Source,
+}
+
+/// One round of asking.
+///
+/// Ask whom [`poll_ask`](Self::poll_ask) gives, hand over what came of it, until [`poll_found`](Self::poll_found) has an answer;
+/// then drop this, and the questions under way with it.
+#[derive(Debug)]
+pub struct Refresh {
+    known: Map,
+    options: ClusterOptions,
+    tls: bool,
+    waiting: VecDeque<Ask>,
+    under_way: Vec<Ask>,
+    refused: Vec<(HostPort, Refusal)>,
+    heard: Vec<Witness>,
+    /// When the next may be asked; at once if there is no such time.
+    next: Option<Instant>,
+    /// When no more is waited for those that have not answered yet.
+    grace: Option<Instant>,
+}
+
+/// A map that can be used, and what speaks for it.
+#[derive(Debug)]
+struct Witness {
+    found: Found,
+    /// Whether it thinks that the cluster works.
+    works: bool,
+}
+
+/// Why a node is not believed.
+#[derive(Debug)]
+enum Refusal {
+    Failed(Error),
+    Incomplete(String),
+}
+
+impl Refresh {
+    /// How long a node is alone before the next one is asked beside it, and how long slow ones are waited for once one has answered.
+    pub const DELAY: Duration = Duration::from_millis(200);
+
+    /// How many a client without a map asks at once; and after so many answers it is decided which to believe.
+    pub const WITNESSES: usize = 3;
+
+    /// Asks for what has become of `known`, the nodes in it and the `seeds` in turn, in an order by `random`, which is uniform
+    /// over all of `u64`.
+    #[must_use]
+    pub fn new(known: &Map, seeds: &[HostPort], options: &ClusterOptions, tls: bool, random: u64) -> Self {
+        let nodes = known.nodes().filter(|node| node.is_online()).map(|node| node.address.clone());
+        let (nodes, seeds) = (shuffled(nodes.collect(), random), shuffled(seeds.to_vec(), random));
+        let mut order = Vec::new();
+        let longer = nodes.len().max(seeds.len());
+        // A seed soon, and for ever: when all addresses have changed, its name still leads to one of them.
+        for (nth, place) in [&nodes, &seeds].into_iter().cycle().zip((0..longer).flat_map(|n| [n, n])) {
+            if let Some(node) = nth.get(place).filter(|node| !order.contains(*node)) {
+                order.push(node.clone());
+            }
+        }
+        let source = options.source;
+        Self {
+            known: known.clone(),
+            options: options.clone(),
+            tls,
+            waiting: order.into_iter().map(|node| Ask { node, source }).collect(),
+            under_way: Vec::new(),
+            refused: Vec::new(),
+            heard: Vec::new(),
+            next: None,
+            grace: None,
+        }
+    }
+
+    /// The next node to ask, if it is time to.
+    pub fn poll_ask(&mut self, now: Instant) -> Option<Ask> {
+        if self.is_decided(now) || self.next.is_some_and(|next| now < next) {
+            return None;
+        }
+        let ask = self.waiting.pop_front()?;
+        self.under_way.push(ask.clone());
+        // Without a map several are asked at once.
+        let at_once =
+            self.is_first() && self.under_way.len() + self.refused.len() + self.heard.len() < Self::WITNESSES;
+        self.next = (!at_once).then_some(now + Self::DELAY);
+        Some(ask)
+    }
+
+    /// When [`poll_ask`](Self::poll_ask) or [`poll_found`](Self::poll_found) has something, if no answer comes before.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let next = self.next.filter(|_| !self.waiting.is_empty());
+        next.into_iter().chain(self.grace).min()
+    }
+
+    /// What became of asking.
+    pub fn handle_answer(&mut self, ask: &Ask, answer: Result<Answer>, now: Instant) {
+        let Some(place) = self.under_way.iter().position(|other| other == ask) else { return };
+        let Ask { node, source } = self.under_way.remove(place);
+        match self.judge(&node, source, answer) {
+            Ok(witness) => {
+                self.heard.push(witness);
+                self.grace.get_or_insert(now + Self::DELAY);
+            }
+            Err(Refusal::Failed(error)) if source == Source::Shards && is_unknown(&error) => {
+                self.waiting.push_front(Ask { node, source: Source::Slots });
+                self.next = None;
+            }
+            Err(refusal) => self.refused.push((node, refusal)),
+        }
+        if self.under_way.is_empty() {
+            self.next = None;
+        }
+    }
+
+    fn judge(&self, node: &HostPort, source: Source, answer: Result<Answer>) -> Result<Witness, Refusal> {
+        let answer = answer.map_err(Refusal::Failed)?;
+        let hearing = Hearing { asked: node, tls: self.tls, remap: &self.options.remap };
+        let map = hearing.read(source, &answer.map).map_err(Refusal::Failed)?;
+        if map.covered() == 0 || (self.options.require_full_coverage && !map.is_complete()) {
+            return Err(Refusal::Incomplete(missing(&map)));
+        }
+        let info = |name: &str| {
+            let mut lines = answer.info.lines().filter_map(|line| line.split_once(':'));
+            lines.find(|(field, _)| *field == name).map(|(_, value)| value.trim())
+        };
+        let epoch = info("cluster_current_epoch").and_then(|epoch| epoch.parse().ok()).unwrap_or_default();
+        let works = info("cluster_state").is_none_or(|state| state == "ok");
+        Ok(Witness { found: Found { map: map.with_epoch(epoch), witness: node.clone(), source }, works })
+    }
+
+    fn is_first(&self) -> bool {
+        self.known.shards().is_empty()
+    }
+
+    /// Whether this one needs no other beside it.
+    fn is_beyond_doubt(&self, witness: &Witness) -> bool {
+        let map = &witness.found.map;
+        witness.works && map.epoch() >= self.known.epoch() && map.is_related(&self.known)
+    }
+
+    /// Whether it is certain by now who is believed.
+    fn is_decided(&self, now: Instant) -> bool {
+        let agreed = |witness: &Witness| {
+            let same = self.heard.iter().filter(|other| other.found.map.agrees(&witness.found.map));
+            witness.works && same.count() >= 2
+        };
+        let sound = |witness: &Witness| match self.is_first() {
+            true => agreed(witness),
+            false => self.is_beyond_doubt(witness),
+        };
+        let exhausted = self.waiting.is_empty() && self.under_way.is_empty();
+        let late =
+            self.grace.is_some_and(|grace| grace <= now) && (self.is_first() || self.waiting.is_empty());
+        self.heard.len() >= Self::WITNESSES || exhausted || late || self.heard.iter().any(sound)
+    }
+
+    /// The map, or why nobody tells one, once that is certain.
+    ///
+    /// # Errors
+    /// - [`ClusterFault::NotACluster`]: every server that answered is none.
+    /// - [`ClusterFault::Unreachable`]: none answered.
+    /// - [`ClusterFault::NoMap`]: none told a map that can be used.
+    pub fn poll_found(&mut self, now: Instant) -> Option<Result<Found>> {
+        if !self.is_decided(now) {
+            return None;
+        }
+        let best = (0..self.heard.len()).max_by_key(|place| {
+            // Of equals the first that answered.
+            (self.weight(&self.heard[*place]), std::cmp::Reverse(*place))
+        });
+        Some(best.map_or_else(|| Err(self.failure()), |place| Ok(self.heard[place].found.clone())))
+    }
+
+    /// What speaks for a witness, the strongest first.
+    fn weight(&self, witness: &Witness) -> (bool, usize, bool, bool, u64, usize, usize) {
+        let map = &witness.found.map;
+        let party = self.heard.iter().filter(|other| other.found.map.is_related(map)).count();
+        let agreed = self.heard.iter().filter(|other| other.found.map.agrees(map)).count();
+        let related = map.is_related(&self.known);
+        (self.is_beyond_doubt(witness), party, related, witness.works, map.epoch(), agreed, map.covered())
+    }
+
+    #[cold]
+    fn failure(&self) -> Error {
+        let failed = || self.refused.iter().filter_map(|(_, refusal)| refusal.error());
+        let none_is =
+            |kind: ClusterFault| failed().filter(|error| error.kind() == ErrorKind::Cluster(kind)).count();
+        let answered = |error: &Error| matches!(error.outcome(), Outcome::Rejected | Outcome::Unreadable);
+        let answers = self.refused.len() - failed().filter(|error| !answered(error)).count();
+        let (fault, told) = match answers {
+            0 => (ClusterFault::Unreachable, "can be asked for the map of the cluster"),
+            all if all == none_is(ClusterFault::NotACluster) => {
+                (ClusterFault::NotACluster, "is part of a cluster")
+            }
+            _ => (ClusterFault::NoMap, "tells a map of the cluster that can be used"),
+        };
+        let mut message = format!("none of {} nodes {told}", self.refused.len());
+        for (n, (node, refusal)) in self.refused.iter().enumerate() {
+            let between = if n == 0 { ": " } else { "; " };
+            // Writing to a string cannot fail.
+            let _ = write!(message, "{between}{node} ({refusal})");
+        }
+        let error = Error::new(ErrorKind::Cluster(fault), Outcome::NotSent, message);
+        match failed().next() {
+            Some(cause) => error.with_source(cause.clone()),
+            None => error,
+        }
+    }
+}
+
+impl Refusal {
+    fn error(&self) -> Option<&Error> {
+        if let Self::Failed(error) = self { Some(error) } else { None }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Failed(error) => f.write_str(error.message()),
+            Self::Incomplete(missing) => write!(f, "knows no node for the slots {missing}"),
+        }
+    }
+}
+
+/// Whether the server said that it has no such command, or not for this user.
+fn is_unknown(error: &Error) -> bool {
+    let unknown = error.code() == Some("ERR") && error.message().to_ascii_lowercase().contains("unknown");
+    error.outcome() == Outcome::Rejected && (unknown || error.code() == Some("NOPERM"))
+}
+
+/// The slots without a node, for people.
+fn missing(map: &Map) -> String {
+    let mut ranges: Vec<_> =
+        map.missing().map(|range| format!("{}-{}", range.start(), range.end())).collect();
+    if ranges.len() > 4 {
+        let more = ranges.len() - 4;
+        ranges.truncate(4);
+        ranges.push(format!("and {more} more ranges"));
+    }
+    ranges.join(", ")
+}
+
+/// In an order by chance: Fisher and Yates, with numbers by xorshift.
+fn shuffled(mut nodes: Vec<HostPort>, random: u64) -> Vec<HostPort> {
+    let mut state = random | 1;
+    for last in (1..nodes.len()).rev() {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        nodes.swap(last, (state % (last as u64 + 1)) as usize);
+    }
+    nodes
+}

@@ -1,0 +1,285 @@
+//! One command's way through a cluster: to which node it goes, and where next when that node did not serve it.
+//!
+//! What a node rejects it has not executed, so it is sent on, or again later, until the deadline; what may have been executed is
+//! for [`retry`](crate::retry) to decide, as everywhere. This file must not know sockets or clocks.
+
+use std::time::{Duration, Instant};
+
+use super::{ClusterOptions, Map, Redirect, RedirectKind};
+use crate::call::Call;
+use crate::config::{Config, HostPort};
+use crate::error::{ClusterFault, Error, ErrorKind, Outcome, Result};
+use crate::retry::{Attempt, Decision};
+
+/// Redirections that are followed without a pause; from then on nodes contradict each other.
+const AT_ONCE: u32 = 3;
+
+/// One call whose keys are in one slot, or that has none, through all its tries.
+#[derive(Clone, Debug)]
+pub struct Route {
+    slot: Option<u16>,
+    attempt: Attempt,
+    sent: u32,
+    redirects: u32,
+    waits: u32,
+    pause: Duration,
+    /// The node that could not be reached last: any other of its shard knows more.
+    lost: Option<HostPort>,
+}
+
+/// What holds for every try.
+#[derive(Clone, Copy, Debug)]
+pub struct Rules<'a> {
+    /// The configuration of the client.
+    pub config: &'a Config,
+    /// What holds for the cluster.
+    pub cluster: &'a ClusterOptions,
+}
+
+/// What follows from a failed try.
+#[derive(Debug)]
+pub struct Step {
+    /// What becomes of the call.
+    pub then: Then,
+    /// What the [`Topology`](super::Topology) is to be told.
+    pub news: Option<News>,
+}
+
+/// What becomes of a call after a failed try.
+#[derive(Debug)]
+pub enum Then {
+    /// Send it to this node, known or not.
+    Send {
+        /// Where.
+        to: HostPort,
+        /// Whether `ASKING` goes before it, in the same write.
+        asking: bool,
+        /// Whether it must not be the connection that it came from: behind it is another node than was meant.
+        fresh: bool,
+        /// How long to wait before.
+        after: Duration,
+    },
+    /// Send it to the same node at once, in the same way: the call was changed to another way of asking.
+    Again,
+    /// Wait this long, then let [`Route::target`] choose.
+    Retry(Duration),
+    /// Give the caller this error.
+    Fail(Error),
+}
+
+/// What a failed try tells about the cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum News {
+    /// The slot is served by another node.
+    Moved {
+        /// Which.
+        slot: u16,
+        /// By whom.
+        to: HostPort,
+    },
+    /// The map may be wrong.
+    Doubt,
+}
+
+impl Route {
+    /// A call of `slot`, or without one, that must end by `deadline`.
+    #[must_use]
+    pub fn new(slot: Option<u16>, deadline: Option<Instant>) -> Self {
+        let attempt = Attempt::new(deadline);
+        Self { slot, attempt, sent: 0, redirects: 0, waits: 0, pause: Duration::ZERO, lost: None }
+    }
+
+    /// When the call must have ended.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Instant> {
+        self.attempt.deadline()
+    }
+
+    /// The slot.
+    #[must_use]
+    pub fn slot(&self) -> Option<u16> {
+        self.slot
+    }
+
+    /// The node to send to: the primary of the slot, or any primary. `random` is uniform over all of `u64`.
+    ///
+    /// Where that one could not be reached at the last try, a replica of it: one that has taken over serves the call, and any
+    /// other knows who did.
+    ///
+    /// # Errors
+    /// [`ClusterFault::NotCovered`], for [`handle_failure`](Self::handle_failure): nobody is known for the slot.
+    pub fn target(&self, map: &Map, random: u64) -> Result<HostPort> {
+        let lost = self.lost.as_ref();
+        let shard = match self.slot {
+            Some(slot) => map.shard(slot),
+            None => {
+                let reached = || {
+                    let primaries = map.shards().iter().filter(|shard| shard.primary.is_online());
+                    primaries.filter(|shard| Some(&shard.primary.address) != lost)
+                };
+                pick(reached(), random).or_else(|| pick(map.shards().iter(), random))
+            }
+        };
+        let shard = shard.ok_or_else(|| uncovered(self.slot))?;
+        if Some(&shard.primary.address) != lost {
+            return Ok(shard.primary.address.clone());
+        }
+        let replica = pick(shard.replicas.iter().filter(|node| node.is_online()), random);
+        Ok(replica.unwrap_or(&shard.primary).address.clone())
+    }
+
+    /// A try of `call` at `from` failed with `error`; `from` is `None` where it found no node. The rest is as for
+    /// [`Attempt::handle_failure`].
+    #[allow(clippy::too_many_arguments, reason = "time, chance and budget are arguments by law")]
+    pub fn handle_failure(
+        &mut self,
+        error: Error,
+        from: Option<&HostPort>,
+        call: &mut impl Call,
+        rules: Rules<'_>,
+        now: Instant,
+        random: u64,
+        budget: impl FnOnce() -> bool,
+    ) -> Step {
+        self.sent += 1;
+        let whole = error.outcome() != Outcome::Rejected || call.is_single();
+        let retries = call.options().retries.unwrap_or(rules.config.retry().retries);
+        let redirect = from.filter(|_| whole && error.outcome() == Outcome::Rejected);
+        let redirect = redirect.and_then(|from| Redirect::parse(&error, from, &rules.cluster.remap));
+        let mut step = match (redirect, from) {
+            (Some(redirect), Some(from)) => self.redirect(redirect, error, from, rules, retries, now, random),
+            _ if whole && is_passing(&error, rules.config) => {
+                let news = casts_doubt(&error).then_some(News::Doubt);
+                Step { then: self.wait(error, rules, retries, now, random), news }
+            }
+            _ => self.retry(error, from, call, rules, now, random, budget),
+        };
+        if let Then::Fail(error) = step.then {
+            step.then = Then::Fail(error.or_command(&call.name()).with_tries(self.sent));
+        }
+        step
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "time and chance are arguments by law")]
+    fn redirect(
+        &mut self,
+        redirect: Redirect,
+        error: Error,
+        from: &HostPort,
+        rules: Rules<'_>,
+        retries: u32,
+        now: Instant,
+        random: u64,
+    ) -> Step {
+        let Redirect { kind, slot, to } = redirect;
+        let Some(to) = to else {
+            return Step { then: self.wait(error, rules, retries, now, random), news: Some(News::Doubt) };
+        };
+        let moved = kind == RedirectKind::Moved;
+        let news = moved.then(|| News::Moved { slot, to: to.clone() });
+        self.redirects += 1;
+        if self.redirects > rules.cluster.max_redirects {
+            return Step { then: Then::Fail(to_and_fro(error)), news };
+        }
+        if self.lost.as_ref() == Some(&to) {
+            // A replica that has not taken over yet: soon it or another one will.
+            self.redirects -= 1;
+            return Step { then: self.wait(error, rules, retries, now, random), news: Some(News::Doubt) };
+        }
+        let fresh = to == *from && moved;
+        let after = match self.redirects.checked_sub(AT_ONCE) {
+            Some(nth @ 1..) => self.delay(nth, rules, random),
+            // To itself: it may take a moment until there is the right node behind the address.
+            _ if fresh => self.delay(self.redirects, rules, random),
+            _ => Duration::ZERO,
+        };
+        let in_time = self.deadline().is_none_or(|deadline| now + after < deadline);
+        let then = match in_time {
+            true => Then::Send { to, asking: kind == RedirectKind::Ask, fresh, after },
+            false => Then::Fail(error),
+        };
+        Step { then, news }
+    }
+
+    /// Rejected, or not sent, for a reason that passes: till the deadline, or `retries` times if there is none.
+    /// That is no retry that a budget counts: pauses grow, and one call ends by its deadline.
+    fn wait(&mut self, error: Error, rules: Rules<'_>, retries: u32, now: Instant, random: u64) -> Then {
+        self.waits += 1;
+        let after = self.delay(self.waits, rules, random);
+        let in_time = match self.deadline() {
+            Some(deadline) => retries > 0 && now + after < deadline,
+            None => self.waits <= retries,
+        };
+        if in_time { Then::Retry(after) } else { Then::Fail(error) }
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "time, chance and budget are arguments by law")]
+    fn retry(
+        &mut self,
+        error: Error,
+        from: Option<&HostPort>,
+        call: &mut impl Call,
+        rules: Rules<'_>,
+        now: Instant,
+        random: u64,
+        budget: impl FnOnce() -> bool,
+    ) -> Step {
+        let broken = matches!(error.kind(), ErrorKind::Connection(_));
+        if broken {
+            self.lost = from.cloned();
+        }
+        let news = broken.then_some(News::Doubt);
+        let then = match self.attempt.handle_failure(error, call, rules.config, now, random, budget) {
+            Decision::Again => Then::Again,
+            Decision::Retry(after) => Then::Retry(after),
+            Decision::Fail(error) => Then::Fail(error),
+        };
+        Step { then, news }
+    }
+
+    fn delay(&mut self, nth: u32, rules: Rules<'_>, random: u64) -> Duration {
+        self.pause = rules.config.retry().backoff.delay(nth, self.pause, random);
+        self.pause
+    }
+}
+
+/// Whether the cluster will serve this later: nothing was executed, and the policy calls such an error one that means "later".
+fn is_passing(error: &Error, config: &Config) -> bool {
+    match (error.outcome(), error.kind()) {
+        (Outcome::NotSent, ErrorKind::Cluster(fault)) => fault == ClusterFault::NotCovered,
+        (Outcome::Rejected, _) if error.is_demotion() => true,
+        (
+            Outcome::Rejected,
+            ErrorKind::Busy | ErrorKind::Cluster(ClusterFault::TryAgain | ClusterFault::Down),
+        ) => error.code().is_some_and(|code| config.retry().covers(code)),
+        _ => false,
+    }
+}
+
+/// Whether the error says that the map may be wrong.
+fn casts_doubt(error: &Error) -> bool {
+    !matches!(error.kind(), ErrorKind::Cluster(ClusterFault::TryAgain)) && error.code() != Some("BUSY")
+}
+
+/// One of them by chance.
+pub(super) fn pick<T>(mut all: impl Iterator<Item = T> + Clone, random: u64) -> Option<T> {
+    let count = all.clone().count() as u64;
+    // No list of nodes is longer than a `usize` tells.
+    all.nth(random.checked_rem(count)? as usize)
+}
+
+#[cold]
+pub(super) fn uncovered(slot: Option<u16>) -> Error {
+    let message = match slot {
+        Some(slot) => format!("no node of the cluster is known to serve slot {slot}"),
+        None => "no node of the cluster is known".to_owned(),
+    };
+    Error::new(ErrorKind::Cluster(ClusterFault::NotCovered), Outcome::NotSent, message)
+}
+
+#[cold]
+fn to_and_fro(error: Error) -> Error {
+    let message = format!("sent to and fro more than `max_redirects` allows, at last: {}", error.message());
+    Error::new(ErrorKind::Cluster(ClusterFault::TooManyRedirects), Outcome::Rejected, message)
+        .with_source(error)
+}

@@ -1,0 +1,465 @@
+//! A command or a pipeline that concerns several nodes: taken apart by node, sent all at once, put together again in order.
+//!
+//! Promises that only what was not executed is sent again, and that commands on one key are executed in the order they were queued
+//! in: those behind one that waits for its redirection wait with it, and one that was rejected while a later one on its key was
+//! executed is not sent again. This file must not know sockets or clocks.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::time::Instant;
+
+use bytes::Bytes;
+use redwire_resp::{Cursor, Head, Len};
+
+use super::Map;
+use super::asking::ASKING;
+use super::combine::{Answered, combine};
+use super::plan::{Part, Plan};
+use super::route::{News, Route, Rules, Then, uncovered};
+use crate::call::Call;
+use crate::cmd::{Cmd, Options};
+use crate::config::HostPort;
+use crate::error::{Error, Outcome, Result};
+use crate::facts::Facts;
+use crate::lane::Lane;
+use crate::outbox::Outbox;
+use crate::pipeline::Batch;
+use crate::replies::Replies;
+use crate::reply::{Reader, Value};
+
+/// The commands of one call, each with its parts.
+///
+/// Send the [bundles](Self::poll_send), hand over what came of each, wait until [`poll_timeout`](Self::poll_timeout) or a reply, and
+/// begin again, until [`poll_results`](Self::poll_results) has them.
+#[derive(Debug)]
+pub struct Scatter {
+    commands: Vec<Command>,
+    deadline: Option<Instant>,
+    options: Options,
+}
+
+#[derive(Debug)]
+struct Command {
+    facts: &'static Facts,
+    parts: Option<Vec<Part>>,
+    shares: Vec<Share>,
+}
+
+/// What one node gets of a command.
+#[derive(Debug)]
+struct Share {
+    cmd: Cmd<Value>,
+    route: Route,
+    /// The node that it is for, whatever the map says.
+    node: Option<HostPort>,
+    keys: Vec<Vec<u8>>,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    /// It goes there, or where its route says, not before a moment if there is one.
+    Waiting { way: Option<Way>, until: Option<Instant> },
+    /// It is under way.
+    Sent(Way),
+    /// It is certain what came of it.
+    Done(Answered),
+}
+
+/// How a share goes to its node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Way {
+    to: HostPort,
+    asking: bool,
+    fresh: bool,
+}
+
+/// What one node is sent in one write: a [`Call`] that is made once, and read as the replies it got.
+#[derive(Debug)]
+pub struct Bundle {
+    to: HostPort,
+    fresh: bool,
+    outbox: Outbox,
+    /// Commands that go along, `ASKING` included.
+    count: u32,
+    /// Which share of which command, and at which place its reply is.
+    shares: Vec<(usize, usize, usize)>,
+    options: Options,
+}
+
+impl Bundle {
+    /// Where it goes.
+    #[must_use]
+    pub fn to(&self) -> &HostPort {
+        &self.to
+    }
+
+    /// Whether it must not go over the connection that is open to that address: behind it is another node than was meant.
+    #[must_use]
+    pub fn fresh(&self) -> bool {
+        self.fresh
+    }
+}
+
+impl Scatter {
+    /// A single command, which concerns several nodes. It must end by `deadline`.
+    ///
+    /// # Errors
+    /// As [`Plan::of`]; and [`ClusterFault::NotCovered`](crate::ClusterFault::NotCovered): it goes to all nodes, and none is known.
+    pub fn of_command<R>(cmd: &Cmd<R>, map: &Map, deadline: Option<Instant>) -> Result<Self> {
+        let mut scatter = Self { commands: Vec::new(), deadline, options: cmd.options() };
+        scatter.push(cmd.clone().returning(), map)?;
+        Ok(scatter)
+    }
+
+    /// The commands of a pipeline. It must end by `deadline`.
+    ///
+    /// # Errors
+    /// A command that cannot stand in a pipeline; or as [`Plan::of`], naming the command. Then nothing is sent.
+    pub fn of_batch(batch: &Batch, map: &Map, deadline: Option<Instant>) -> Result<Self> {
+        batch.check()?;
+        let mut scatter =
+            Self { commands: Vec::with_capacity(batch.len()), deadline, options: batch.options() };
+        let packed = batch.to_bytes();
+        let mut cursor = Cursor::new(&packed);
+        // Written by this library as arrays of bulk strings.
+        while let Ok(Head::Array(Len::Known(words))) = cursor.head() {
+            let mut cmd = Cmd::<Value>::new("");
+            for _ in 0..words {
+                let Ok(Head::Bulk(word)) = cursor.head() else { break };
+                cmd = cmd.arg(word);
+            }
+            let (nth, all) = (scatter.commands.len() + 1, batch.len());
+            let context =
+                |error: Error| error.with_context(&format!("command {nth} of {all} in the pipeline"));
+            scatter.push(cmd, map).map_err(context)?;
+        }
+        Ok(scatter)
+    }
+
+    fn push(&mut self, cmd: Cmd<Value>, map: &Map) -> Result<()> {
+        let (facts, options, deadline) = (cmd.facts(), self.options, self.deadline);
+        let share = |mut cmd: Cmd<Value>, slot, node| {
+            if options.idempotent {
+                cmd = cmd.idempotent();
+            }
+            if let Some(retries) = options.retries {
+                cmd = cmd.retries(retries);
+            }
+            let words: Vec<_> = cmd.args().iter().collect();
+            let keys = facts.keys(words.into_iter()).map(|(_, key)| key.to_vec()).collect();
+            let state = State::Waiting { way: None, until: None };
+            Share { cmd, route: Route::new(slot, deadline), node, keys, state }
+        };
+        let mut parts = None;
+        let shares = match Plan::of(facts, cmd.args())? {
+            Plan::Any => vec![share(cmd, None, None)],
+            Plan::Slot(slot) => vec![share(cmd, Some(slot), None)],
+            Plan::Primaries => map.first_slots().map(|slot| share(cmd.clone(), Some(slot), None)).collect(),
+            Plan::Nodes => {
+                let nodes = map.nodes().filter(|node| node.is_online());
+                nodes.map(|node| share(cmd.clone(), None, Some(node.address.clone()))).collect()
+            }
+            Plan::Parts(list) => {
+                let of = |part: &Part| share(Cmd::new("").arg(&part.args), Some(part.slot), None);
+                let shares = list.iter().map(of).collect();
+                parts = Some(list);
+                shares
+            }
+        };
+        // Of a cluster that nobody knows yet, no part is all.
+        if shares.is_empty() {
+            return Err(uncovered(None).with_command(facts.name));
+        }
+        self.commands.push(Command { facts, parts, shares });
+        Ok(())
+    }
+
+    /// What is to be sent now, at most one bundle for each node and kind of connection. `random` gives numbers uniform over all of
+    /// `u64`; `news` takes what is to be told to the [`Topology`](super::Topology).
+    pub fn poll_send(
+        &mut self,
+        map: &Map,
+        rules: Rules<'_>,
+        now: Instant,
+        random: &mut impl FnMut() -> u64,
+        news: &mut Vec<News>,
+    ) -> Vec<Bundle> {
+        let mut bundles: Vec<Bundle> = Vec::new();
+        let mut places: HashMap<(HostPort, bool), usize> = HashMap::new();
+        // Of every key that somebody before is concerned with: the bundle it goes with, or that others must wait.
+        let mut claims: HashMap<Vec<u8>, Option<usize>> = HashMap::new();
+        let options = self.options;
+        for (nth, command) in self.commands.iter_mut().enumerate() {
+            for (part, share) in command.shares.iter_mut().enumerate() {
+                if matches!(share.state, State::Done(_)) {
+                    continue;
+                }
+                let way = share.ready(map, rules, now, random, news);
+                let place = way.map(|way| {
+                    let place = *places.entry((way.to.clone(), way.fresh)).or_insert_with(|| {
+                        bundles.push(Bundle::new(&way, options));
+                        bundles.len() - 1
+                    });
+                    (way, place)
+                });
+                let free = |place: usize| {
+                    share.keys.iter().all(|key| claims.get(key).is_none_or(|c| *c == Some(place)))
+                };
+                let taken = place.filter(|(_, place)| free(*place));
+                let claim = taken.as_ref().map(|(_, place)| *place);
+                if !matches!(share.state, State::Done(_)) {
+                    claims.extend(share.keys.iter().map(|key| (key.clone(), claim)));
+                }
+                if let Some((way, place)) = taken {
+                    bundles[place].push(nth, part, &share.cmd, way.asking);
+                    share.state = State::Sent(way);
+                }
+            }
+        }
+        bundles.retain(|bundle| bundle.count > 0);
+        bundles
+    }
+
+    /// When [`poll_send`](Self::poll_send) has something, if no reply comes before.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let shares = self.commands.iter().flat_map(|command| &command.shares);
+        shares
+            .filter_map(|share| match share.state {
+                State::Waiting { until, .. } => until,
+                _ => None,
+            })
+            .min()
+    }
+
+    /// What came of a bundle. `news` takes what is to be told to the [`Topology`](super::Topology); the rest is as for
+    /// [`Route::handle_failure`].
+    #[allow(clippy::too_many_arguments, reason = "time, chance and budget are arguments by law")]
+    pub fn handle_replies(
+        &mut self,
+        bundle: &Bundle,
+        replies: Result<Replies>,
+        rules: Rules<'_>,
+        now: Instant,
+        random: &mut impl FnMut() -> u64,
+        budget: &mut impl FnMut() -> bool,
+        news: &mut Vec<News>,
+    ) {
+        let answers: Vec<Result<Bytes>> = match replies {
+            Ok(replies) => split(&replies, bundle),
+            Err(error) => vec![Err(error); bundle.shares.len()],
+        };
+        for (at, (nth, part, _)) in bundle.shares.iter().enumerate() {
+            let facts = self.commands[*nth].facts;
+            let node = Some(bundle.to.clone());
+            let error = match &answers[at] {
+                Ok(frame) => {
+                    let done = Answered { node, frame: Ok(frame.clone()) };
+                    self.commands[*nth].shares[*part].state = State::Done(done);
+                    continue;
+                }
+                Err(error) => error.clone().in_reply_to(facts),
+            };
+            let overtaken = self.is_overtaken(bundle, &answers, at);
+            let share = &mut self.commands[*nth].shares[*part];
+            if overtaken && error.outcome() != Outcome::MaybeExecuted {
+                let why = "not sent again, a later command on the same key was executed";
+                let frame = Err(error.with_context(why));
+                share.state = State::Done(Answered { node, frame });
+            } else {
+                share.fail(error, Some(&bundle.to), rules, now, random(), budget, news);
+            }
+        }
+    }
+
+    /// Whether a later command of the bundle on one of the keys of share number `at` was executed, and the order of the two matters.
+    fn is_overtaken(&self, bundle: &Bundle, answers: &[Result<Bytes>], at: usize) -> bool {
+        let of = |at: usize| {
+            let (nth, part, _) = bundle.shares[at];
+            (self.commands[nth].facts, &self.commands[nth].shares[part].keys)
+        };
+        let (facts, keys) = of(at);
+        (at + 1..answers.len()).any(|later| {
+            let executed = match &answers[later] {
+                Ok(_) => true,
+                Err(error) => matches!(error.outcome(), Outcome::MaybeExecuted | Outcome::Unreadable),
+            };
+            let (other, others) = of(later);
+            let matters = !(facts.is_read_only() && other.is_read_only());
+            executed && matters && keys.iter().any(|key| others.contains(key))
+        })
+    }
+
+    /// The reply to each command, in order, or why there is none; once all are certain.
+    pub fn poll_results(&mut self) -> Option<Vec<Result<Bytes>>> {
+        let done = |share: &Share| matches!(share.state, State::Done(_));
+        if !self.commands.iter().all(|command| command.shares.iter().all(done)) {
+            return None;
+        }
+        let commands = std::mem::take(&mut self.commands).into_iter();
+        Some(commands.map(Command::finish).collect())
+    }
+
+    /// The results as the replies to the call, for its [`read`](Call::read).
+    ///
+    /// # Errors
+    /// The first command that failed otherwise than by a server's error, which is a reply.
+    pub fn into_replies(results: Vec<Result<Bytes>>) -> Result<Replies> {
+        let count = results.len();
+        let frames = results.into_iter().enumerate().map(|(nth, result)| {
+            result.or_else(|error| match error.server_line() {
+                Some(line) if count > 1 => {
+                    Ok(Bytes::from(format!("-{}\r\n", line.replace(['\r', '\n'], " "))))
+                }
+                _ if count > 1 => {
+                    Err(error.with_context(&format!("command {} of {count} in the pipeline", nth + 1)))
+                }
+                _ => Err(error),
+            })
+        });
+        Ok(Replies::of(frames.collect::<Result<Vec<_>>>()?))
+    }
+}
+
+/// The frame that answers each share of the bundle.
+fn split(replies: &Replies, bundle: &Bundle) -> Vec<Result<Bytes>> {
+    let shares = bundle.shares.iter().map(|(_, _, place)| {
+        let Some(frame) = replies.frame(*place) else {
+            return Err(Error::closed_by_peer(Outcome::MaybeExecuted));
+        };
+        match Reader::new(&frame, 0).server_error() {
+            Some(error) => Err(error),
+            None => Ok(frame),
+        }
+    });
+    shares.collect()
+}
+
+impl Command {
+    fn finish(self) -> Result<Bytes> {
+        let answers = self.shares.into_iter().filter_map(|share| match share.state {
+            State::Done(answered) => Some(answered),
+            _ => None,
+        });
+        combine(self.facts, self.parts.as_deref(), answers.collect())
+    }
+}
+
+impl Share {
+    /// The way it goes now, if it is to go.
+    fn ready(
+        &mut self,
+        map: &Map,
+        rules: Rules<'_>,
+        now: Instant,
+        random: &mut impl FnMut() -> u64,
+        news: &mut Vec<News>,
+    ) -> Option<Way> {
+        let State::Waiting { way, until } = &self.state else { return None };
+        if until.is_some_and(|until| now < until) {
+            return None;
+        }
+        if let Some(way) = way {
+            return Some(way.clone());
+        }
+        let target = match &self.node {
+            Some(node) => Ok(node.clone()),
+            None => self.route.target(map, random()),
+        };
+        match target {
+            Ok(to) => Some(Way { to, asking: false, fresh: false }),
+            Err(error) => {
+                self.fail(error, None, rules, now, random(), &mut || false, news);
+                None
+            }
+        }
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "time, chance and budget are arguments by law")]
+    fn fail(
+        &mut self,
+        error: Error,
+        from: Option<&HostPort>,
+        rules: Rules<'_>,
+        now: Instant,
+        random: u64,
+        budget: &mut impl FnMut() -> bool,
+        news: &mut Vec<News>,
+    ) {
+        let step = self.route.handle_failure(error, from, &mut self.cmd, rules, now, random, budget);
+        if let Some(told) = step.news.filter(|told| !news.contains(told)) {
+            news.push(told);
+        }
+        let waiting = |way, after| State::Waiting { way, until: now.checked_add(after) };
+        self.state = match (step.then, &self.state) {
+            (Then::Send { to, asking, fresh, after }, _) => waiting(Some(Way { to, asking, fresh }), after),
+            (Then::Again, State::Sent(way)) => State::Waiting { way: Some(way.clone()), until: None },
+            (Then::Again, _) => State::Waiting { way: None, until: None },
+            (Then::Retry(after), _) => waiting(None, after),
+            (Then::Fail(error), _) => State::Done(Answered { node: from.cloned(), frame: Err(error) }),
+        };
+    }
+}
+
+impl Bundle {
+    fn new(way: &Way, options: Options) -> Self {
+        let Way { to, fresh, .. } = way.clone();
+        Self { to, fresh, outbox: Outbox::default(), count: 0, shares: Vec::new(), options }
+    }
+
+    fn push(&mut self, nth: usize, part: usize, cmd: &Cmd<Value>, asking: bool) {
+        if asking {
+            self.outbox.copy(ASKING);
+            self.count += 1;
+        }
+        self.outbox.command(cmd.args());
+        self.shares.push((nth, part, self.count as usize));
+        self.count += 1;
+    }
+}
+
+impl Call for Bundle {
+    type Output = Replies;
+
+    fn lane(&self) -> Result<Lane> {
+        Ok(Lane::Shared)
+    }
+
+    fn count(&self) -> u32 {
+        self.count
+    }
+
+    fn size(&self) -> usize {
+        self.outbox.len()
+    }
+
+    fn is_whole(&self) -> bool {
+        self.count == 1
+    }
+
+    fn write(&self, outbox: &mut Outbox) {
+        outbox.append(&self.outbox);
+    }
+
+    fn read(&mut self, replies: Replies) -> Result<Replies> {
+        Ok(replies)
+    }
+
+    /// Never as a whole: each command is decided by itself.
+    fn may_repeat(&self) -> bool {
+        false
+    }
+
+    fn is_single(&self) -> bool {
+        false
+    }
+
+    fn options(&self) -> Options {
+        self.options
+    }
+
+    fn name(&self) -> Cow<'static, str> {
+        Cow::Borrowed("pipeline")
+    }
+}

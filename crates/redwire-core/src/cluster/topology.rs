@@ -1,0 +1,125 @@
+//! The map of one client: what it is now, and when it is asked for anew.
+//!
+//! Promises that at most one refresh is under way, and that one begins at most once in the pause that the options tell, whatever
+//! happens. A redirection is served at once all the same: it changes the map by itself. This file must not know who waits for what.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::refresh::{Found, Refresh};
+use super::route::News;
+use super::{ClusterOptions, Map};
+use crate::config::HostPort;
+use crate::error::Result;
+
+/// The map and when to refresh it. Drivers share one among all callers, and hold a copy of [`map`](Self::map) for those in a hurry.
+#[derive(Debug)]
+pub struct Topology {
+    map: Arc<Map>,
+    seeds: Vec<HostPort>,
+    options: ClusterOptions,
+    tls: bool,
+    /// Redirections since the last refresh began.
+    moved: u32,
+    /// Whether there is a reason to ask.
+    wanted: bool,
+    under_way: bool,
+    /// No refresh begins before.
+    earliest: Instant,
+    /// The map is too old then.
+    stale: Option<Instant>,
+}
+
+impl Topology {
+    /// Knows nothing but the `seeds`, which it keeps for ever, and wants to be refreshed at once. `tls` is whether nodes are spoken to by TLS.
+    #[must_use]
+    pub fn new(seeds: Vec<HostPort>, options: ClusterOptions, tls: bool, now: Instant) -> Self {
+        Self {
+            map: Arc::new(Map::default()),
+            seeds,
+            options,
+            tls,
+            moved: 0,
+            wanted: true,
+            under_way: false,
+            earliest: now,
+            stale: None,
+        }
+    }
+
+    /// The map as it is now.
+    #[must_use]
+    pub fn map(&self) -> &Arc<Map> {
+        &self.map
+    }
+
+    /// What holds for the cluster.
+    #[must_use]
+    pub fn options(&self) -> &ClusterOptions {
+        &self.options
+    }
+
+    /// Something was learnt from a failed try. Whether that changed the map.
+    pub fn handle_news(&mut self, news: &News) -> bool {
+        match news {
+            News::Doubt => {
+                self.wanted = true;
+                false
+            }
+            News::Moved { slot, to } => {
+                self.moved = self.moved.saturating_add(1);
+                let after = self.options.refresh_after_moved;
+                self.wanted |= after > 0 && self.moved >= after;
+                let Some(map) = self.map.moved(*slot, to) else { return false };
+                self.map = Arc::new(map);
+                true
+            }
+        }
+    }
+
+    /// Somebody wants a refresh.
+    pub fn handle_wanted(&mut self) {
+        self.wanted = true;
+    }
+
+    /// The refresh that is to begin now, if there is one; `random` is uniform over all of `u64`. Its end is to be told.
+    pub fn poll_refresh(&mut self, now: Instant, random: u64) -> Option<Refresh> {
+        if self.poll_timeout()? > now {
+            return None;
+        }
+        (self.under_way, self.wanted, self.moved, self.stale) = (true, false, 0, None);
+        self.earliest = now + jittered(self.options.refresh_pause, random);
+        Some(Refresh::new(&self.map, &self.seeds, &self.options, self.tls, random))
+    }
+
+    /// When [`poll_refresh`](Self::poll_refresh) has one, unless something happens before. A time that has passed is now.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        if self.under_way {
+            return None;
+        }
+        if self.wanted { Some(self.earliest) } else { self.stale.map(|stale| stale.max(self.earliest)) }
+    }
+
+    /// The refresh has ended, or was given up. Whether that changed the map.
+    ///
+    /// One that failed is made again after the pause.
+    pub fn handle_refreshed(&mut self, result: Result<Found>, now: Instant, random: u64) -> bool {
+        self.under_way = false;
+        let Ok(found) = result else {
+            self.wanted = true;
+            return false;
+        };
+        self.options.source = found.source;
+        self.stale = self.options.refresh_interval.map(|interval| now + jittered(interval, random));
+        // Redirections of the meantime may be newer than the answer: whoever meets the old owner again is sent on again.
+        self.map = Arc::new(found.map);
+        true
+    }
+}
+
+/// The time, and up to a quarter of it more.
+fn jittered(time: Duration, random: u64) -> Duration {
+    let share = (random >> 32) as u32;
+    time.saturating_add((time / 4).mul_f64(f64::from(share) / f64::from(u32::MAX)))
+}
