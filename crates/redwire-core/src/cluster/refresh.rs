@@ -112,10 +112,15 @@ impl Refresh {
     pub fn new(known: &Map, seeds: &[HostPort], options: &ClusterOptions, tls: bool, random: u64) -> Self {
         let nodes = known.nodes().filter(|node| node.is_online()).map(|node| node.address.clone());
         let (nodes, seeds) = (shuffled(nodes.collect(), random), shuffled(seeds.to_vec(), random));
+        Self::of(known, &nodes, &seeds, options, tls)
+    }
+
+    /// As [`new`](Self::new), in this order.
+    fn of(known: &Map, nodes: &[HostPort], seeds: &[HostPort], options: &ClusterOptions, tls: bool) -> Self {
         let mut order = Vec::new();
         let longer = nodes.len().max(seeds.len());
         // A seed soon, and for ever: when all addresses have changed, its name still leads to one of them.
-        for (nth, place) in [&nodes, &seeds].into_iter().cycle().zip((0..longer).flat_map(|n| [n, n])) {
+        for (nth, place) in [nodes, seeds].into_iter().cycle().zip((0..longer).flat_map(|n| [n, n])) {
             if let Some(node) = nth.get(place).filter(|node| !order.contains(*node)) {
                 order.push(node.clone());
             }
@@ -141,6 +146,9 @@ impl Refresh {
         }
         let ask = self.waiting.pop_front()?;
         self.under_way.push(ask.clone());
+        if !self.heard.is_empty() {
+            self.grace = Some(now + Self::DELAY);
+        }
         // Without a map several are asked at once.
         let at_once =
             self.is_first() && self.under_way.len() + self.refused.len() + self.heard.len() < Self::WITNESSES;
@@ -152,7 +160,8 @@ impl Refresh {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
         let next = self.next.filter(|_| !self.waiting.is_empty());
-        next.into_iter().chain(self.grace).min()
+        let grace = self.grace.filter(|_| self.is_first() || self.waiting.is_empty());
+        next.into_iter().chain(grace).min()
     }
 
     /// What became of asking.
@@ -315,3 +324,6 @@ fn shuffled(mut nodes: Vec<HostPort>, random: u64) -> Vec<HostPort> {
     }
     nodes
 }
+
+#[cfg(test)]
+mod tests;

@@ -142,6 +142,9 @@ impl Route {
         budget: impl FnOnce() -> bool,
     ) -> Step {
         self.sent += 1;
+        if matches!(error.kind(), ErrorKind::Connection(_)) {
+            self.lost = from.cloned();
+        }
         let whole = error.outcome() != Outcome::Rejected || call.is_single();
         let retries = call.options().retries.unwrap_or(rules.config.retry().retries);
         let redirect = from.filter(|_| whole && error.outcome() == Outcome::Rejected);
@@ -152,7 +155,7 @@ impl Route {
                 let news = casts_doubt(&error).then_some(News::Doubt);
                 Step { then: self.wait(error, rules, retries, now, random), news }
             }
-            _ => self.retry(error, from, call, rules, now, random, budget),
+            _ => self.retry(error, call, rules, now, random, budget),
         };
         if let Then::Fail(error) = step.then {
             step.then = Then::Fail(error.or_command(&call.name()).with_tries(self.sent));
@@ -182,8 +185,9 @@ impl Route {
             return Step { then: Then::Fail(to_and_fro(error)), news };
         }
         if self.lost.as_ref() == Some(&to) {
-            // A replica that has not taken over yet: soon it or another one will.
+            // A replica that has not taken over: soon it may, or the primary is back.
             self.redirects -= 1;
+            self.lost = None;
             return Step { then: self.wait(error, rules, retries, now, random), news: Some(News::Doubt) };
         }
         let fresh = to == *from && moved;
@@ -213,22 +217,16 @@ impl Route {
         if in_time { Then::Retry(after) } else { Then::Fail(error) }
     }
 
-    #[allow(clippy::too_many_arguments, reason = "time, chance and budget are arguments by law")]
     fn retry(
         &mut self,
         error: Error,
-        from: Option<&HostPort>,
         call: &mut impl Call,
         rules: Rules<'_>,
         now: Instant,
         random: u64,
         budget: impl FnOnce() -> bool,
     ) -> Step {
-        let broken = matches!(error.kind(), ErrorKind::Connection(_));
-        if broken {
-            self.lost = from.cloned();
-        }
-        let news = broken.then_some(News::Doubt);
+        let news = matches!(error.kind(), ErrorKind::Connection(_)).then_some(News::Doubt);
         let then = match self.attempt.handle_failure(error, call, rules.config, now, random, budget) {
             Decision::Again => Then::Again,
             Decision::Retry(after) => Then::Retry(after),
@@ -243,9 +241,11 @@ impl Route {
     }
 }
 
-/// Whether the cluster will serve this later: nothing was executed, and the policy calls such an error one that means "later".
+/// Whether the cluster will serve this later: nothing was executed, and a failover mends it, or the policy calls such an error one
+/// that means "later".
 fn is_passing(error: &Error, config: &Config) -> bool {
     match (error.outcome(), error.kind()) {
+        (Outcome::NotSent, ErrorKind::Connection(_)) => true,
         (Outcome::NotSent, ErrorKind::Cluster(fault)) => fault == ClusterFault::NotCovered,
         (Outcome::Rejected, _) if error.is_demotion() => true,
         (
