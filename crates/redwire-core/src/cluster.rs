@@ -10,6 +10,7 @@
 //! [`CLUSTER SHARDS`](https://valkey.io/commands/cluster-shards/), [`CLUSTER SLOTS`](https://valkey.io/commands/cluster-slots/).
 
 mod asking;
+mod bundle;
 mod combine;
 mod map;
 mod options;
@@ -24,6 +25,7 @@ mod told;
 mod topology;
 
 pub use asking::Asking;
+pub use bundle::Bundle;
 pub use map::{Health, Map, Node, Shard};
 pub use options::ClusterOptions;
 pub use plan::{Part, Plan};
@@ -31,7 +33,7 @@ pub use redirect::{Redirect, RedirectKind};
 pub use refresh::{Answer, Ask, Found, Question, Refresh, question};
 pub use remap::Remap;
 pub use route::{News, Route, Rules, Step, Then};
-pub use scatter::{Bundle, Scatter};
+pub use scatter::Scatter;
 pub use slot::{SLOTS, slot, slot_of};
 pub use told::Source;
 pub use topology::Topology;

@@ -99,6 +99,9 @@ struct Layout<'a> {
     tail: &'a [&'a [u8]],
 }
 
+/// A key with what belongs to it, and its place among all keys.
+type Group<'a> = (usize, &'a [&'a [u8]]);
+
 impl<'a> Layout<'a> {
     fn of(facts: &Facts, words: &'a [&'a [u8]]) -> Option<Self> {
         let [spec] = facts.keys else { return None };
@@ -126,7 +129,7 @@ impl<'a> Layout<'a> {
 
     fn parts(self) -> Vec<Part> {
         // In the order in which the slots come up first, so that the same command is always taken apart alike.
-        let mut parts: Vec<(u16, Vec<(usize, &[&[u8]])>)> = Vec::new();
+        let mut parts: Vec<(u16, Vec<Group<'_>>)> = Vec::new();
         let mut place_of = std::collections::HashMap::new();
         for (place, group) in self.keys.clone().enumerate() {
             let slot = slot(group[0]);
@@ -139,7 +142,7 @@ impl<'a> Layout<'a> {
         parts.into_iter().map(|(slot, keys)| self.part(slot, &keys)).collect()
     }
 
-    fn part(&self, slot: u16, keys: &[(usize, &[&[u8]])]) -> Part {
+    fn part(&self, slot: u16, keys: &[Group<'_>]) -> Part {
         let mut args = Args::new();
         for (place, word) in self.head.iter().enumerate() {
             match self.count {

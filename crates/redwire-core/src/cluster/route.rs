@@ -27,13 +27,15 @@ pub struct Route {
     lost: Option<HostPort>,
 }
 
-/// What holds for every try.
+/// What holds for a try: configuration and time.
 #[derive(Clone, Copy, Debug)]
 pub struct Rules<'a> {
     /// The configuration of the client.
     pub config: &'a Config,
     /// What holds for the cluster.
     pub cluster: &'a ClusterOptions,
+    /// The time.
+    pub now: Instant,
 }
 
 /// What follows from a failed try.
@@ -130,14 +132,12 @@ impl Route {
 
     /// A try of `call` at `from` failed with `error`; `from` is `None` where it found no node. The rest is as for
     /// [`Attempt::handle_failure`].
-    #[allow(clippy::too_many_arguments, reason = "time, chance and budget are arguments by law")]
     pub fn handle_failure(
         &mut self,
         error: Error,
         from: Option<&HostPort>,
         call: &mut impl Call,
         rules: Rules<'_>,
-        now: Instant,
         random: u64,
         budget: impl FnOnce() -> bool,
     ) -> Step {
@@ -146,16 +146,16 @@ impl Route {
             self.lost = from.cloned();
         }
         let whole = error.outcome() != Outcome::Rejected || call.is_single();
-        let retries = call.options().retries.unwrap_or(rules.config.retry().retries);
+        let retries = call.options().retries.unwrap_or_else(|| rules.config.retry().retries);
         let redirect = from.filter(|_| whole && error.outcome() == Outcome::Rejected);
         let redirect = redirect.and_then(|from| Redirect::parse(&error, from, &rules.cluster.remap));
         let mut step = match (redirect, from) {
-            (Some(redirect), Some(from)) => self.redirect(redirect, error, from, rules, retries, now, random),
+            (Some(redirect), Some(from)) => self.redirect(redirect, error, from, rules, retries, random),
             _ if whole && is_passing(&error, rules.config) => {
                 let news = casts_doubt(&error).then_some(News::Doubt);
-                Step { then: self.wait(error, rules, retries, now, random), news }
+                Step { then: self.wait(error, rules, retries, random), news }
             }
-            _ => self.retry(error, call, rules, now, random, budget),
+            _ => self.retry(error, call, rules, random, budget),
         };
         if let Then::Fail(error) = step.then {
             step.then = Then::Fail(error.or_command(&call.name()).with_tries(self.sent));
@@ -163,7 +163,6 @@ impl Route {
         step
     }
 
-    #[allow(clippy::too_many_arguments, reason = "time and chance are arguments by law")]
     fn redirect(
         &mut self,
         redirect: Redirect,
@@ -171,12 +170,11 @@ impl Route {
         from: &HostPort,
         rules: Rules<'_>,
         retries: u32,
-        now: Instant,
         random: u64,
     ) -> Step {
         let Redirect { kind, slot, to } = redirect;
         let Some(to) = to else {
-            return Step { then: self.wait(error, rules, retries, now, random), news: Some(News::Doubt) };
+            return Step { then: self.wait(error, rules, retries, random), news: Some(News::Doubt) };
         };
         let moved = kind == RedirectKind::Moved;
         let news = moved.then(|| News::Moved { slot, to: to.clone() });
@@ -188,7 +186,7 @@ impl Route {
             // A replica that has not taken over: soon it may, or the primary is back.
             self.redirects -= 1;
             self.lost = None;
-            return Step { then: self.wait(error, rules, retries, now, random), news: Some(News::Doubt) };
+            return Step { then: self.wait(error, rules, retries, random), news };
         }
         let fresh = to == *from && moved;
         let after = match self.redirects.checked_sub(AT_ONCE) {
@@ -197,7 +195,7 @@ impl Route {
             _ if fresh => self.delay(self.redirects, rules, random),
             _ => Duration::ZERO,
         };
-        let in_time = self.deadline().is_none_or(|deadline| now + after < deadline);
+        let in_time = self.deadline().is_none_or(|deadline| rules.now + after < deadline);
         let then = match in_time {
             true => Then::Send { to, asking: kind == RedirectKind::Ask, fresh, after },
             false => Then::Fail(error),
@@ -207,11 +205,11 @@ impl Route {
 
     /// Rejected, or not sent, for a reason that passes: till the deadline, or `retries` times if there is none.
     /// That is no retry that a budget counts: pauses grow, and one call ends by its deadline.
-    fn wait(&mut self, error: Error, rules: Rules<'_>, retries: u32, now: Instant, random: u64) -> Then {
+    fn wait(&mut self, error: Error, rules: Rules<'_>, retries: u32, random: u64) -> Then {
         self.waits += 1;
         let after = self.delay(self.waits, rules, random);
         let in_time = match self.deadline() {
-            Some(deadline) => retries > 0 && now + after < deadline,
+            Some(deadline) => retries > 0 && rules.now + after < deadline,
             None => self.waits <= retries,
         };
         if in_time { Then::Retry(after) } else { Then::Fail(error) }
@@ -222,12 +220,11 @@ impl Route {
         error: Error,
         call: &mut impl Call,
         rules: Rules<'_>,
-        now: Instant,
         random: u64,
         budget: impl FnOnce() -> bool,
     ) -> Step {
         let news = matches!(error.kind(), ErrorKind::Connection(_)).then_some(News::Doubt);
-        let then = match self.attempt.handle_failure(error, call, rules.config, now, random, budget) {
+        let then = match self.attempt.handle_failure(error, call, rules.config, rules.now, random, budget) {
             Decision::Again => Then::Again,
             Decision::Retry(after) => Then::Retry(after),
             Decision::Fail(error) => Then::Fail(error),

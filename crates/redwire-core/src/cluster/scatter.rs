@@ -4,7 +4,6 @@
 //! in: those behind one that waits for its redirection wait with it, and one that was rejected while a later one on its key was
 //! executed is not sent again. This file must not know sockets or clocks.
 
-use std::borrow::Cow;
 use std::collections::HashMap;
 use std::time::Instant;
 
@@ -12,17 +11,14 @@ use bytes::Bytes;
 use redwire_resp::{Cursor, Head, Len};
 
 use super::Map;
-use super::asking::ASKING;
+use super::bundle::{Bundle, Way};
 use super::combine::{Answered, combine};
 use super::plan::{Part, Plan};
 use super::route::{News, Route, Rules, Then, uncovered};
-use crate::call::Call;
 use crate::cmd::{Cmd, Options};
 use crate::config::HostPort;
 use crate::error::{Error, Outcome, Result};
 use crate::facts::Facts;
-use crate::lane::Lane;
-use crate::outbox::Outbox;
 use crate::pipeline::Batch;
 use crate::replies::Replies;
 use crate::reply::{Reader, Value};
@@ -64,41 +60,6 @@ enum State {
     Sent(Way),
     /// It is certain what came of it.
     Done(Answered),
-}
-
-/// How a share goes to its node.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Way {
-    to: HostPort,
-    asking: bool,
-    fresh: bool,
-}
-
-/// What one node is sent in one write: a [`Call`] that is made once, and read as the replies it got.
-#[derive(Debug)]
-pub struct Bundle {
-    to: HostPort,
-    fresh: bool,
-    outbox: Outbox,
-    /// Commands that go along, `ASKING` included.
-    count: u32,
-    /// Which share of which command, and at which place its reply is.
-    shares: Vec<(usize, usize, usize)>,
-    options: Options,
-}
-
-impl Bundle {
-    /// Where it goes.
-    #[must_use]
-    pub fn to(&self) -> &HostPort {
-        &self.to
-    }
-
-    /// Whether it must not go over the connection that is open to that address: behind it is another node than was meant.
-    #[must_use]
-    pub fn fresh(&self) -> bool {
-        self.fresh
-    }
 }
 
 impl Scatter {
@@ -181,7 +142,6 @@ impl Scatter {
         &mut self,
         map: &Map,
         rules: Rules<'_>,
-        now: Instant,
         random: &mut impl FnMut() -> u64,
         news: &mut Vec<News>,
     ) -> Vec<Bundle> {
@@ -195,7 +155,7 @@ impl Scatter {
                 if matches!(share.state, State::Done(_)) {
                     continue;
                 }
-                let way = share.ready(map, rules, now, random, news);
+                let way = share.ready(map, rules, random, news);
                 let place = way.map(|way| {
                     let place = *places.entry((way.to.clone(), way.fresh)).or_insert_with(|| {
                         bundles.push(Bundle::new(&way, options));
@@ -217,17 +177,18 @@ impl Scatter {
                 }
             }
         }
-        bundles.retain(|bundle| bundle.count > 0);
+        bundles.retain(|bundle| !bundle.shares.is_empty());
         bundles
     }
 
     /// When [`poll_send`](Self::poll_send) has something, if no reply comes before.
     #[must_use]
-    pub fn poll_timeout(&self) -> Option<Instant> {
+    pub fn poll_timeout(&self, now: Instant) -> Option<Instant> {
         let shares = self.commands.iter().flat_map(|command| &command.shares);
         shares
             .filter_map(|share| match share.state {
-                State::Waiting { until, .. } => until,
+                // One whose time has come waits for another that is before it.
+                State::Waiting { until, .. } => until.filter(|until| *until > now),
                 _ => None,
             })
             .min()
@@ -235,13 +196,11 @@ impl Scatter {
 
     /// What came of a bundle. `news` takes what is to be told to the [`Topology`](super::Topology); the rest is as for
     /// [`Route::handle_failure`].
-    #[allow(clippy::too_many_arguments, reason = "time, chance and budget are arguments by law")]
     pub fn handle_replies(
         &mut self,
         bundle: &Bundle,
         replies: Result<Replies>,
         rules: Rules<'_>,
-        now: Instant,
         random: &mut impl FnMut() -> u64,
         budget: &mut impl FnMut() -> bool,
         news: &mut Vec<News>,
@@ -252,7 +211,7 @@ impl Scatter {
         };
         for (at, (nth, part, _)) in bundle.shares.iter().enumerate() {
             let facts = self.commands[*nth].facts;
-            let node = Some(bundle.to.clone());
+            let node = Some(bundle.to().clone());
             let error = match &answers[at] {
                 Ok(frame) => {
                     let done = Answered { node, frame: Ok(frame.clone()) };
@@ -263,12 +222,12 @@ impl Scatter {
             };
             let overtaken = self.is_overtaken(bundle, &answers, at);
             let share = &mut self.commands[*nth].shares[*part];
-            if overtaken && error.outcome() != Outcome::MaybeExecuted {
+            if overtaken {
                 let why = "not sent again, a later command on the same key was executed";
                 let frame = Err(error.with_context(why));
                 share.state = State::Done(Answered { node, frame });
             } else {
-                share.fail(error, Some(&bundle.to), rules, now, random(), budget, news);
+                share.fail(error, Some(bundle.to()), rules, random(), budget, news);
             }
         }
     }
@@ -352,12 +311,11 @@ impl Share {
         &mut self,
         map: &Map,
         rules: Rules<'_>,
-        now: Instant,
         random: &mut impl FnMut() -> u64,
         news: &mut Vec<News>,
     ) -> Option<Way> {
         let State::Waiting { way, until } = &self.state else { return None };
-        if until.is_some_and(|until| now < until) {
+        if until.is_some_and(|until| rules.now < until) {
             return None;
         }
         if let Some(way) = way {
@@ -370,28 +328,26 @@ impl Share {
         match target {
             Ok(to) => Some(Way { to, asking: false, fresh: false }),
             Err(error) => {
-                self.fail(error, None, rules, now, random(), &mut || false, news);
+                self.fail(error, None, rules, random(), &mut || false, news);
                 None
             }
         }
     }
 
-    #[allow(clippy::too_many_arguments, reason = "time, chance and budget are arguments by law")]
     fn fail(
         &mut self,
         error: Error,
         from: Option<&HostPort>,
         rules: Rules<'_>,
-        now: Instant,
         random: u64,
         budget: &mut impl FnMut() -> bool,
         news: &mut Vec<News>,
     ) {
-        let step = self.route.handle_failure(error, from, &mut self.cmd, rules, now, random, budget);
+        let step = self.route.handle_failure(error, from, &mut self.cmd, rules, random, budget);
         if let Some(told) = step.news.filter(|told| !news.contains(told)) {
             news.push(told);
         }
-        let waiting = |way, after| State::Waiting { way, until: now.checked_add(after) };
+        let waiting = |way, after| State::Waiting { way, until: rules.now.checked_add(after) };
         self.state = match (step.then, &self.state) {
             (Then::Send { to, asking, fresh, after }, _) => waiting(Some(Way { to, asking, fresh }), after),
             (Then::Again, State::Sent(way)) => State::Waiting { way: Some(way.clone()), until: None },
@@ -399,67 +355,5 @@ impl Share {
             (Then::Retry(after), _) => waiting(None, after),
             (Then::Fail(error), _) => State::Done(Answered { node: from.cloned(), frame: Err(error) }),
         };
-    }
-}
-
-impl Bundle {
-    fn new(way: &Way, options: Options) -> Self {
-        let Way { to, fresh, .. } = way.clone();
-        Self { to, fresh, outbox: Outbox::default(), count: 0, shares: Vec::new(), options }
-    }
-
-    fn push(&mut self, nth: usize, part: usize, cmd: &Cmd<Value>, asking: bool) {
-        if asking {
-            self.outbox.copy(ASKING);
-            self.count += 1;
-        }
-        self.outbox.command(cmd.args());
-        self.shares.push((nth, part, self.count as usize));
-        self.count += 1;
-    }
-}
-
-impl Call for Bundle {
-    type Output = Replies;
-
-    fn lane(&self) -> Result<Lane> {
-        Ok(Lane::Shared)
-    }
-
-    fn count(&self) -> u32 {
-        self.count
-    }
-
-    fn size(&self) -> usize {
-        self.outbox.len()
-    }
-
-    fn is_whole(&self) -> bool {
-        self.count == 1
-    }
-
-    fn write(&self, outbox: &mut Outbox) {
-        outbox.append(&self.outbox);
-    }
-
-    fn read(&mut self, replies: Replies) -> Result<Replies> {
-        Ok(replies)
-    }
-
-    /// Never as a whole: each command is decided by itself.
-    fn may_repeat(&self) -> bool {
-        false
-    }
-
-    fn is_single(&self) -> bool {
-        false
-    }
-
-    fn options(&self) -> Options {
-        self.options
-    }
-
-    fn name(&self) -> Cow<'static, str> {
-        Cow::Borrowed("pipeline")
     }
 }

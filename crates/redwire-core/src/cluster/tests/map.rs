@@ -9,6 +9,11 @@ use super::super::told::{Hearing, Source};
 use super::super::{Health, Map};
 use super::{address, remap, reply};
 
+/// First slot, last slot, primary, replicas.
+type Range = (u16, u16, String, Vec<String>);
+/// Address, name, host name, zone, health.
+type Known = (String, String, Option<String>, Option<String>, String);
+
 #[derive(Deserialize)]
 struct Cases {
     cases: Vec<Case>,
@@ -26,17 +31,15 @@ struct Case {
     shards: Option<Json>,
     #[serde(default)]
     moved: Vec<(u16, String)>,
-    /// First slot, last slot, primary, replicas.
-    ranges: Option<Vec<(u16, u16, String, Vec<String>)>>,
-    /// Address, name, host name, zone, health.
+    ranges: Option<Vec<Range>>,
     #[serde(default)]
-    nodes: Vec<(String, String, Option<String>, Option<String>, String)>,
+    nodes: Vec<Known>,
     #[serde(default)]
     complete: bool,
     error: Option<String>,
 }
 
-pub(in crate::cluster) fn ranges(map: &Map) -> Vec<(u16, u16, String, Vec<String>)> {
+pub(in crate::cluster) fn ranges(map: &Map) -> Vec<Range> {
     let served = map.ranges().filter_map(|(range, shard)| Some((range, shard?)));
     served
         .map(|(range, shard)| {

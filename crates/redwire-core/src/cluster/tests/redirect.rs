@@ -112,7 +112,6 @@ fn run(map: &Map, case: Case) {
     let max_redirects = case.max_redirects.unwrap_or(defaults.max_redirects);
     let cluster = ClusterOptions { remap: remap(&case.remap), max_redirects, ..defaults };
     let config = config();
-    let rules = Rules { config: &config, cluster: &cluster };
     let words: Vec<_> = cmd.args().iter().collect();
     let slot = slot_of(cmd.facts(), words.into_iter()).unwrap();
     let deadline = case.deadline_ms.map(|ms| start + Duration::from_millis(ms));
@@ -124,8 +123,9 @@ fn run(map: &Map, case: Case) {
             (.., why) => broken(&why.expect("a failure"), Outcome::MaybeExecuted),
         };
         let now = start + Duration::from_millis(step.at_ms);
+        let rules = Rules { config: &config, cluster: &cluster, now };
         let from = address(&step.from);
-        let Step { then, news } = route.handle_failure(error, Some(&from), &mut cmd, rules, now, 0, || true);
+        let Step { then, news } = route.handle_failure(error, Some(&from), &mut cmd, rules, 0, || true);
         let wanted = step.news.map(|news| match news {
             Learnt::Moved(slot, to) => News::Moved { slot, to: address(&to) },
             Learnt::Doubt => News::Doubt,
@@ -156,12 +156,12 @@ fn run(map: &Map, case: Case) {
 #[test]
 fn a_slot_without_a_node_is_waited_for() {
     let (config, cluster) = (config(), ClusterOptions::default());
-    let rules = Rules { config: &config, cluster: &cluster };
     let now = Instant::now();
+    let rules = Rules { config: &config, cluster: &cluster, now };
     let mut route = Route::new(Some(5), Some(now + Duration::from_secs(1)));
     let error = route.target(&Map::default(), 0).unwrap_err();
     assert!(error.to_string().contains("slot 5"), "{error}");
-    let step = route.handle_failure(error, None, &mut command("GET x"), rules, now, 0, || false);
+    let step = route.handle_failure(error, None, &mut command("GET x"), rules, 0, || false);
     assert!(matches!(step.then, Then::Retry(_)), "{step:?}");
     assert_eq!(step.news, Some(News::Doubt));
 }
@@ -169,15 +169,15 @@ fn a_slot_without_a_node_is_waited_for() {
 #[test]
 fn what_is_sent_once_again_is_taken_from_the_budget_but_what_waits_is_not() {
     let (config, cluster) = (config(), ClusterOptions::default());
-    let rules = Rules { config: &config, cluster: &cluster };
     let (now, from) = (Instant::now(), address("a:1"));
+    let rules = Rules { config: &config, cluster: &cluster, now };
     let mut cmd = command("GET x");
     let mut route = Route::new(Some(5), Some(now + Duration::from_secs(1)));
     let lost = broken("reset", Outcome::MaybeExecuted);
-    let step = route.handle_failure(lost, Some(&from), &mut cmd, rules, now, 0, || false);
+    let step = route.handle_failure(lost, Some(&from), &mut cmd, rules, 0, || false);
     assert!(matches!(step.then, Then::Fail(error) if error.to_string().contains("budget is spent")));
     let down = Error::from_server(b"CLUSTERDOWN Hash slot not served");
-    let step = route.handle_failure(down, Some(&from), &mut cmd, rules, now, 0, || false);
+    let step = route.handle_failure(down, Some(&from), &mut cmd, rules, 0, || false);
     assert!(matches!(step.then, Then::Retry(_)));
 }
 

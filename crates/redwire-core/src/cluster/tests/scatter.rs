@@ -1,1 +1,435 @@
-//! Redirections.
+//! Pipelines over several nodes: random histories, in which slots move and connections break, against one server.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use proptest::prelude::*;
+use redwire_resp::{Cursor, Head, Len};
+
+use super::super::{Bundle, ClusterOptions, Map, News, Rules, Scatter, slot};
+use super::address;
+use super::redirect::{config, map};
+use crate::call::Call;
+use crate::cmd::Cmd;
+use crate::config::HostPort;
+use crate::error::{Error, Outcome, Result};
+use crate::outbox::Outbox;
+use crate::pipeline::{Batch, Pipeline};
+use crate::replies::Replies;
+use crate::reply::{Reader, Value};
+use crate::run::Run;
+
+const NODES: [&str; 3] = ["a:1", "b:1", "c:1"];
+const TAGS: [&str; 4] = ["t0", "t1", "t2", "t3"];
+
+/// Numbers that follow from a seed.
+struct Dice(u64);
+
+impl Dice {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.0 >> 16
+    }
+
+    fn below(&mut self, n: usize) -> usize {
+        (self.next() % n as u64) as usize
+    }
+}
+
+/// The data of one server.
+type Store = BTreeMap<String, String>;
+
+fn execute(store: &mut Store, words: &[String]) -> Value {
+    let value = |store: &Store, key: &String| {
+        store.get(key).map_or(Value::Null, |value| Value::Bytes(value.clone().into()))
+    };
+    match words[0].as_str() {
+        "APPEND" => {
+            let text = store.entry(words[1].clone()).or_default();
+            text.push_str(&words[2]);
+            Value::Integer(text.len() as i64)
+        }
+        "GET" => value(store, &words[1]),
+        "MGET" => Value::Array(words[1..].iter().map(|key| value(store, key)).collect()),
+        "MSET" => {
+            for pair in words[1..].chunks(2) {
+                store.insert(pair[0].clone(), pair[1].clone());
+            }
+            Value::Status("OK".to_owned())
+        }
+        "DEL" => Value::Integer(words[1..].iter().filter(|key| store.remove(*key).is_some()).count() as i64),
+        other => panic!("{other}"),
+    }
+}
+
+fn keys(words: &[String]) -> Vec<String> {
+    match words[0].as_str() {
+        "MSET" => words[1..].iter().step_by(2).cloned().collect(),
+        "APPEND" => vec![words[1].clone()],
+        _ => words[1..].to_vec(),
+    }
+}
+
+/// Servers that keep the rules of the cluster specification, while slots move.
+struct Cluster {
+    stores: HashMap<HostPort, Store>,
+    owners: BTreeMap<u16, HostPort>,
+    moving: BTreeMap<u16, HostPort>,
+}
+
+impl Cluster {
+    fn new(map: &Map) -> Self {
+        let slots = TAGS.iter().map(|tag| slot(tag.as_bytes()));
+        Self {
+            stores: NODES.iter().map(|node| (address(node), Store::new())).collect(),
+            owners: slots.map(|slot| (slot, map.primary(slot).unwrap().clone())).collect(),
+            moving: BTreeMap::new(),
+        }
+    }
+
+    /// A slot begins to move, a key of it moves, or it has moved.
+    fn stir(&mut self, dice: &mut Dice) {
+        let slot = slot(TAGS[dice.below(TAGS.len())].as_bytes());
+        let owner = self.owners[&slot].clone();
+        let Some(to) = self.moving.get(&slot).cloned() else {
+            // Never back: one that asks for a key where it was on its way to long ago finds another than it left.
+            let at = NODES.iter().position(|node| address(node) == owner).unwrap();
+            if let Some(to) = NODES.get(at + 1) {
+                self.moving.insert(slot, address(to));
+            }
+            return;
+        };
+        let of_slot = |key: &&String| self::slot(key.as_bytes()) == slot;
+        let left: Vec<_> = self.stores[&owner].keys().filter(of_slot).cloned().collect();
+        match left.get(dice.below(left.len() + 1)) {
+            Some(key) => self.carry(&owner, &to, key),
+            None => {
+                left.iter().for_each(|key| self.carry(&owner, &to, key));
+                self.moving.remove(&slot);
+                self.owners.insert(slot, to);
+            }
+        }
+    }
+
+    fn carry(&mut self, from: &HostPort, to: &HostPort, key: &String) {
+        let value = self.stores.get_mut(from).unwrap().remove(key).unwrap();
+        self.stores.get_mut(to).unwrap().insert(key.clone(), value);
+    }
+
+    fn serve(&mut self, at: &HostPort, asking: bool, words: &[String]) -> Bytes {
+        let keys = keys(words);
+        let slot = slot(keys[0].as_bytes());
+        assert!(keys.iter().all(|key| self::slot(key.as_bytes()) == slot), "across slots: {words:?}");
+        let (owner, moving) = (&self.owners[&slot], self.moving.get(&slot));
+        let missing = keys.iter().filter(|key| !self.stores[at].contains_key(*key)).count();
+        let refusal = if owner == at {
+            match moving {
+                Some(_) if missing > 0 && missing < keys.len() => Some("-TRYAGAIN later\r\n".to_owned()),
+                Some(to) if missing > 0 => Some(format!("-ASK {slot} {to}\r\n")),
+                _ => None,
+            }
+        } else if asking && moving == Some(at) {
+            (keys.len() > 1 && missing > 0).then(|| "-TRYAGAIN later\r\n".to_owned())
+        } else {
+            Some(format!("-MOVED {slot} {owner}\r\n"))
+        };
+        match refusal {
+            Some(line) => Bytes::from(line),
+            None => execute(self.stores.get_mut(at).unwrap(), words).to_frame().into(),
+        }
+    }
+
+    /// Serves a bundle, or its beginning before the connection breaks.
+    fn take(&mut self, bundle: &Bundle, breaks: bool, dice: &mut Dice) -> Result<Replies> {
+        let commands = commands(bundle);
+        assert_eq!(commands.len(), bundle.count() as usize);
+        let until = if breaks { dice.below(commands.len() + 1) } else { commands.len() };
+        let (mut asking, mut frames) = (false, Vec::new());
+        for words in &commands[..until] {
+            if dice.below(3) == 0 {
+                self.stir(dice);
+            }
+            frames.push(match words[0].as_str() {
+                "ASKING" => Bytes::from_static(b"+OK\r\n"),
+                _ => self.serve(bundle.to(), asking, words),
+            });
+            asking = words[0] == "ASKING";
+        }
+        if breaks { Err(Error::closed_by_peer(Outcome::MaybeExecuted)) } else { Ok(Replies::of(frames)) }
+    }
+
+    fn all(&self) -> Store {
+        self.stores.values().flatten().map(|(key, value)| (key.clone(), value.clone())).collect()
+    }
+}
+
+fn commands(bundle: &Bundle) -> Vec<Vec<String>> {
+    let mut outbox = Outbox::default();
+    bundle.write(&mut outbox);
+    let packed = outbox.to_bytes();
+    let mut cursor = Cursor::new(&packed);
+    let mut commands = Vec::new();
+    while let Ok(Head::Array(Len::Known(words))) = cursor.head() {
+        let word = |cursor: &mut Cursor<'_>| match cursor.head() {
+            Ok(Head::Bulk(word)) => String::from_utf8(word.to_vec()).unwrap(),
+            other => panic!("{other:?}"),
+        };
+        commands.push((0..words).map(|_| word(&mut cursor)).collect());
+    }
+    commands
+}
+
+fn batch(lines: &[Vec<String>]) -> Batch {
+    let queue = |p: &Pipeline| {
+        for words in lines {
+            drop(p.run(words.iter().fold(Cmd::<Value>::new(""), Cmd::arg)));
+        }
+    };
+    Pipeline::record(queue).0
+}
+
+/// A pipeline of any length: commands of one key, of two keys in a slot, and of keys in all slots.
+fn lines(dice: &mut Dice) -> Vec<Vec<String>> {
+    let line = |nth: usize, dice: &mut Dice| {
+        let tag = TAGS[dice.below(TAGS.len())];
+        let key = |dice: &mut Dice| format!("{{{tag}}}{}", dice.below(2));
+        let token = format!("<{nth}>");
+        let of_all = |value: Option<&str>| {
+            let pair =
+                |tag: &&str| [Some(format!("{{{tag}}}0")), value.map(str::to_owned)].into_iter().flatten();
+            TAGS.iter().flat_map(pair).collect::<Vec<_>>()
+        };
+        let (name, rest) = match dice.below(10) {
+            0..4 => ("APPEND", vec![key(dice), token]),
+            4..6 => ("GET", vec![key(dice)]),
+            6 => ("MSET", vec![format!("{{{tag}}}0"), token.clone(), format!("{{{tag}}}1"), token]),
+            7 => ("MSET", of_all(Some(&token))),
+            8 => ("MGET", of_all(None)),
+            _ => ("DEL", of_all(None)),
+        };
+        [vec![name.to_owned()], rest].concat()
+    };
+    (0..1 + dice.below(30)).map(|nth| line(nth, dice)).collect()
+}
+
+/// What came of a pipeline while slots moved, and what the servers have then.
+fn play(lines: &[Vec<String>], breaks: bool, dice: &mut Dice) -> (Vec<Result<Bytes>>, Store) {
+    let mut map =
+        map(&serde_json::json!([[0, 8191, ["a", 1]], [8192, 12287, ["b", 1]], [12288, 16383, ["c", 1]]]));
+    let mut cluster = Cluster::new(&map);
+    let (config, options) = (config(), ClusterOptions { max_redirects: 1_000, ..ClusterOptions::default() });
+    let mut now = Instant::now();
+    let deadline = Some(now + Duration::from_secs(3_600));
+    let mut scatter = Scatter::of_batch(&batch(lines), &map, deadline).unwrap();
+    let mut news = Vec::new();
+    for round in 0.. {
+        assert!(round < 3_000, "it does not end");
+        let rules = Rules { config: &config, cluster: &options, now };
+        let mut bundles = scatter.poll_send(&map, rules, &mut || dice.next(), &mut news);
+        let nodes: BTreeSet<_> =
+            bundles.iter().map(|bundle| (bundle.to().to_string(), bundle.fresh())).collect();
+        assert_eq!(nodes.len(), bundles.len(), "one write for each node");
+        if bundles.is_empty() {
+            if let Some(results) = scatter.poll_results() {
+                return (results, cluster.all());
+            }
+            now = now.max(scatter.poll_timeout(now).expect("something to wait for"));
+            cluster.stir(dice);
+        }
+        while !bundles.is_empty() {
+            let bundle = bundles.swap_remove(dice.below(bundles.len()));
+            let broken = breaks && dice.below(6) == 0;
+            let replies = cluster.take(&bundle, broken, dice);
+            let mut random = Dice(dice.next());
+            let mut next = || random.next();
+            scatter.handle_replies(&bundle, replies, rules, &mut next, &mut || true, &mut news);
+        }
+        for told in news.drain(..) {
+            if let News::Moved { slot, to } = told {
+                map = map.moved(slot, &to).unwrap_or(map);
+            }
+        }
+    }
+    unreachable!()
+}
+
+/// Of a history: what was executed is what one server would have done in the same order; what failed was not executed, unless it
+/// says that it may have been.
+fn check(lines: &[Vec<String>], results: &[Result<Bytes>], stored: &Store) -> Result<(), TestCaseError> {
+    let (mut model, mut unsure) = (Store::new(), BTreeSet::new());
+    for (words, result) in lines.iter().zip(results) {
+        let keys = keys(words);
+        match result {
+            Ok(frame) => {
+                let wanted = execute(&mut model, words);
+                if keys.iter().all(|key| !unsure.contains(key)) {
+                    prop_assert_eq!(Reader::read::<Value>(frame).unwrap(), wanted, "{:?}", words);
+                }
+            }
+            Err(error) if error.outcome() == Outcome::MaybeExecuted => unsure.extend(keys),
+            Err(error) => prop_assert!(error.message().contains("later command"), "{} of {:?}", error, words),
+        }
+    }
+    for key in TAGS.iter().flat_map(|tag| [format!("{{{tag}}}0"), format!("{{{tag}}}1")]) {
+        if !unsure.contains(&key) {
+            prop_assert_eq!(stored.get(&key), model.get(&key), "{}", key);
+        }
+        // Tokens grow in the order in which they were queued, so none was executed twice or after a later one.
+        let text = stored.get(&key).cloned().unwrap_or_default();
+        let tokens: Vec<u32> = text.split(['<', '>']).filter_map(|token| token.parse().ok()).collect();
+        prop_assert!(tokens.windows(2).all(|pair| pair[0] < pair[1]), "{}: {}", key, text);
+    }
+    Ok(())
+}
+
+proptest! {
+    #[test]
+    fn while_slots_move_a_pipeline_does_what_one_server_does(seed in any::<u64>()) {
+        let mut dice = Dice(seed);
+        let lines = lines(&mut dice);
+        let (results, stored) = play(&lines, false, &mut dice);
+        check(&lines, &results, &stored)?;
+    }
+
+    #[test]
+    fn and_nothing_is_executed_twice_when_connections_break(seed in any::<u64>()) {
+        let mut dice = Dice(seed);
+        let lines = lines(&mut dice);
+        let (results, stored) = play(&lines, true, &mut dice);
+        check(&lines, &results, &stored)?;
+    }
+}
+
+/// A pipeline by hand, over the nodes a (slots up to 8191) and b.
+struct Hand {
+    map: Map,
+    scatter: Scatter,
+    now: Instant,
+}
+
+impl Hand {
+    fn new(lines: &[&str]) -> Self {
+        let map = map(&serde_json::json!([
+            [0, 8191, ["a", 1, "a1"]],
+            [8192, 16383, ["b", 1, "b1"], ["c", 1, "b2"]]
+        ]));
+        let lines: Vec<_> = lines.iter().map(|line| line.split(' ').map(str::to_owned).collect()).collect();
+        let now = Instant::now();
+        let deadline = Some(now + Duration::from_secs(5));
+        Self { scatter: Scatter::of_batch(&batch(&lines), &map, deadline).unwrap(), map, now }
+    }
+
+    /// What goes where now.
+    fn send(&mut self) -> Vec<Bundle> {
+        let (config, options) = (config(), ClusterOptions::default());
+        let rules = Rules { config: &config, cluster: &options, now: self.now };
+        self.scatter.poll_send(&self.map, rules, &mut || 0, &mut Vec::new())
+    }
+
+    fn answer(&mut self, bundle: &Bundle, frames: &[&'static str]) -> Vec<News> {
+        let (config, options) = (config(), ClusterOptions::default());
+        let rules = Rules { config: &config, cluster: &options, now: self.now };
+        let replies = Replies::of(frames.iter().map(|frame| Bytes::from_static(frame.as_bytes())));
+        let mut news = Vec::new();
+        let (mut random, mut budget) = (|| 0, || true);
+        self.scatter.handle_replies(bundle, Ok(replies), rules, &mut random, &mut budget, &mut news);
+        news
+    }
+}
+
+fn shown(bundles: &[Bundle]) -> Vec<(String, Vec<String>)> {
+    let line = |bundle: &Bundle| commands(bundle).iter().map(|words| words.join(" ")).collect();
+    bundles.iter().map(|bundle| (bundle.to().to_string(), line(bundle))).collect()
+}
+
+fn of(node: &str, lines: &[&str]) -> (String, Vec<String>) {
+    (node.to_owned(), lines.iter().map(|&line| line.to_owned()).collect())
+}
+
+#[test]
+fn each_node_gets_its_part_in_one_write_and_replies_are_in_order() {
+    let mut hand = Hand::new(&["SET foo 1", "SET bar 2", "MGET bar foo", "DBSIZE", "GET foo"]);
+    let bundles = hand.send();
+    let b = ["SET foo 1", "MGET foo", "DBSIZE", "GET foo"];
+    assert_eq!(shown(&bundles), [of("b:1", &b), of("a:1", &["SET bar 2", "MGET bar", "DBSIZE"])]);
+    assert!(hand.send().is_empty() && hand.scatter.poll_results().is_none());
+    hand.answer(&bundles[1], &["+OK\r\n", "*1\r\n$1\r\n2\r\n", ":4\r\n"]);
+    hand.answer(&bundles[0], &["+OK\r\n", "*1\r\n$1\r\n1\r\n", ":3\r\n", "-WRONGTYPE no\r\n"]);
+    let results = hand.scatter.poll_results().unwrap();
+    let mut replies = Scatter::into_replies(results).unwrap();
+    assert_eq!(
+        replies.errors().map(|(nth, error)| (nth, error.to_string())).collect::<Vec<_>>(),
+        [(4, "WRONGTYPE no".to_owned())]
+    );
+    replies.read::<()>().unwrap();
+    replies.read::<()>().unwrap();
+    assert_eq!(replies.read::<Vec<i64>>().unwrap(), [2, 1]);
+    assert_eq!(replies.read::<i64>().unwrap(), 7);
+}
+
+#[test]
+fn only_what_was_rejected_is_sent_again_and_what_is_behind_it_waits() {
+    let mut hand = Hand::new(&["INCR foo", "INCR bar", "INCR foo"]);
+    let bundles = hand.send();
+    assert_eq!(shown(&bundles), [of("b:1", &["INCR foo", "INCR foo"]), of("a:1", &["INCR bar"])]);
+    let news = hand.answer(&bundles[0], &["-ASK 12182 d:1\r\n", "-TRYAGAIN later\r\n"]);
+    assert!(news.is_empty(), "{news:?}");
+    hand.answer(&bundles[1], &[":1\r\n"]);
+    // The second INCR is paused, the first goes on; then the second.
+    let bundles = hand.send();
+    assert_eq!(shown(&bundles), [of("d:1", &["ASKING", "INCR foo"])]);
+    hand.answer(&bundles[0], &["+OK\r\n", ":1\r\n"]);
+    assert!(hand.send().is_empty());
+    hand.now = hand.scatter.poll_timeout(hand.now).unwrap();
+    let bundles = hand.send();
+    assert_eq!(shown(&bundles), [of("b:1", &["INCR foo"])]);
+    hand.answer(&bundles[0], &[":2\r\n"]);
+    assert!(hand.scatter.poll_results().unwrap().iter().all(Result::is_ok));
+}
+
+#[test]
+fn a_later_command_on_the_key_does_not_overtake_one_that_is_paused() {
+    let mut hand = Hand::new(&["INCR foo", "INCR foo"]);
+    let bundles = hand.send();
+    hand.answer(&bundles[0], &["-TRYAGAIN later\r\n", "-ASK 12182 d:1\r\n"]);
+    assert!(hand.send().is_empty());
+}
+
+#[test]
+fn what_a_later_command_has_overtaken_is_not_sent_again() {
+    let mut hand = Hand::new(&["INCR foo", "INCR foo", "GET foo"]);
+    let bundles = hand.send();
+    hand.answer(&bundles[0], &["-TRYAGAIN later\r\n", ":1\r\n", "$1\r\n1\r\n"]);
+    assert!(hand.send().is_empty());
+    let results = hand.scatter.poll_results().unwrap();
+    let error = results[0].as_ref().unwrap_err();
+    assert!(error.to_string().contains("a later command on the same key was executed"), "{error}");
+    assert_eq!((error.outcome(), error.code()), (Outcome::Rejected, Some("TRYAGAIN")));
+    assert!(results[1].is_ok() && results[2].is_ok());
+}
+
+#[test]
+fn reads_may_overtake_each_other() {
+    let mut hand = Hand::new(&["GET foo", "GET foo"]);
+    let bundles = hand.send();
+    hand.answer(&bundles[0], &["-TRYAGAIN later\r\n", "$1\r\n1\r\n"]);
+    hand.now = hand.scatter.poll_timeout(hand.now).unwrap();
+    assert_eq!(shown(&hand.send()), [of("b:1", &["GET foo"])]);
+}
+
+#[test]
+fn nothing_is_sent_of_what_cannot_be_sent_whole() {
+    let now = Instant::now();
+    let of = |line: &str, map: &Map| {
+        let lines = [vec!["PING".to_owned()], line.split(' ').map(str::to_owned).collect()];
+        Scatter::of_batch(&batch(&lines), map, Some(now)).unwrap_err().to_string()
+    };
+    let known = Hand::new(&["PING"]).map;
+    assert!(
+        of("RENAME foo bar", &known)
+            .contains("command 2 of 2 in the pipeline: the keys are in several slots")
+    );
+    assert!(of("BLPOP foo 0", &known).contains("a command that waits"));
+    assert!(of("FLUSHALL", &Map::default()).contains("no node of the cluster is known"));
+}

@@ -1,0 +1,112 @@
+//! What one node is sent in one write: commands that go the same way, with `ASKING` before those that need it.
+//!
+//! This file must not know what becomes of the replies.
+
+use std::borrow::Cow;
+
+use super::asking::ASKING;
+use crate::call::Call;
+use crate::cmd::{Cmd, Options};
+use crate::config::HostPort;
+use crate::error::Result;
+use crate::lane::Lane;
+use crate::outbox::Outbox;
+use crate::replies::Replies;
+use crate::reply::Value;
+
+/// How a share goes to its node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Way {
+    pub(super) to: HostPort,
+    pub(super) asking: bool,
+    pub(super) fresh: bool,
+}
+
+/// What one node is sent in one write: a [`Call`] that is made once, and read as the replies it got.
+#[derive(Debug)]
+pub struct Bundle {
+    to: HostPort,
+    fresh: bool,
+    outbox: Outbox,
+    /// Commands that go along, `ASKING` included.
+    count: u32,
+    /// Which share of which command, and at which place its reply is.
+    pub(super) shares: Vec<(usize, usize, usize)>,
+    options: Options,
+}
+
+impl Bundle {
+    /// Where it goes.
+    #[must_use]
+    pub fn to(&self) -> &HostPort {
+        &self.to
+    }
+
+    /// Whether it must not go over the connection that is open to that address: behind it is another node than was meant.
+    #[must_use]
+    pub fn fresh(&self) -> bool {
+        self.fresh
+    }
+}
+
+impl Bundle {
+    pub(super) fn new(way: &Way, options: Options) -> Self {
+        let Way { to, fresh, .. } = way.clone();
+        Self { to, fresh, outbox: Outbox::default(), count: 0, shares: Vec::new(), options }
+    }
+
+    pub(super) fn push(&mut self, nth: usize, part: usize, cmd: &Cmd<Value>, asking: bool) {
+        if asking {
+            self.outbox.copy(ASKING);
+            self.count += 1;
+        }
+        self.outbox.command(cmd.args());
+        self.shares.push((nth, part, self.count as usize));
+        self.count += 1;
+    }
+}
+
+impl Call for Bundle {
+    type Output = Replies;
+
+    fn lane(&self) -> Result<Lane> {
+        Ok(Lane::Shared)
+    }
+
+    fn count(&self) -> u32 {
+        self.count
+    }
+
+    fn size(&self) -> usize {
+        self.outbox.len()
+    }
+
+    fn is_whole(&self) -> bool {
+        self.count == 1
+    }
+
+    fn write(&self, outbox: &mut Outbox) {
+        outbox.append(&self.outbox);
+    }
+
+    fn read(&mut self, replies: Replies) -> Result<Replies> {
+        Ok(replies)
+    }
+
+    /// Never as a whole: each command is decided by itself.
+    fn may_repeat(&self) -> bool {
+        false
+    }
+
+    fn is_single(&self) -> bool {
+        false
+    }
+
+    fn options(&self) -> Options {
+        self.options
+    }
+
+    fn name(&self) -> Cow<'static, str> {
+        Cow::Borrowed("pipeline")
+    }
+}
