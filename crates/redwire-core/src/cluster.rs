@@ -5,6 +5,15 @@
 //! [`Route`]; one that concerns several nodes is taken apart and put together by a [`Scatter`]. Nothing in here must know sockets
 //! or clocks: time and random numbers come in as arguments.
 //!
+//! # How a driver uses it
+//! - Whenever [`Topology::poll_refresh`] gives a [`Refresh`], one task asks whom [`Refresh::poll_ask`] says (a connection of its own,
+//!   [`question`], [`Answer::from`]) until [`Refresh::poll_found`], and hands the end to [`Topology::handle_refreshed`]. No request
+//!   waits for that, but for the first map.
+//! - [`Plan::of`] tells whether a command has one slot. With one or none: [`Route::target`], send it there, and on an error do what
+//!   [`Route::handle_failure`] says, in an [`Asking`] where it says so. Otherwise, and for pipelines: [`Scatter`], whose
+//!   [`Bundle`]s are calls of their own, all under way at once. Transactions and scripts have a [`Route`], too.
+//! - The [`News`] of both go to [`Topology::handle_news`].
+//!
 //! What nodes answer and how it is to be understood:
 //! [the cluster specification](https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/),
 //! [`CLUSTER SHARDS`](https://valkey.io/commands/cluster-shards/), [`CLUSTER SLOTS`](https://valkey.io/commands/cluster-slots/).

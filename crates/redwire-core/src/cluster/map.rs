@@ -207,18 +207,15 @@ impl Map {
 
     /// Whether both have the same primary for every slot.
     pub(super) fn agrees(&self, other: &Self) -> bool {
-        // Runs break where either owner changes, so each pair of owners is compared once per run.
-        let pairs = || self.owners.iter().zip(&other.owners);
         let mut last = None;
-        pairs().all(|(one, two)| {
-            if last.replace((one, two)) == Some((one, two)) {
-                return true;
-            }
-            let address = |map: &Self, owner: u16| {
-                map.shards.get(usize::from(owner)).map(|s| s.primary.address.clone())
-            };
-            address(self, *one) == address(other, *two)
+        self.owners.iter().zip(&other.owners).all(|(one, two)| {
+            // Slots lie in runs: each pair of owners is compared once for its run.
+            last.replace((one, two)) == Some((one, two)) || self.address_of(*one) == other.address_of(*two)
         })
+    }
+
+    fn address_of(&self, owner: u16) -> Option<&HostPort> {
+        self.shards.get(usize::from(owner)).map(|shard| &shard.primary.address)
     }
 
     /// Whether both tell of the same cluster: at least one node is in both, by its name or its address.

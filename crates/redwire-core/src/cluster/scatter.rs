@@ -260,7 +260,7 @@ impl Scatter {
         Some(commands.map(Command::finish).collect())
     }
 
-    /// The results as the replies to the call, for its [`read`](Call::read).
+    /// The results as the replies to the call, for its [`read`](crate::call::Call::read).
     ///
     /// # Errors
     /// The first command that failed otherwise than by a server's error, which is a reply.

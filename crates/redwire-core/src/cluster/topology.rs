@@ -101,7 +101,7 @@ impl Topology {
         if self.wanted { Some(self.earliest) } else { self.stale.map(|stale| stale.max(self.earliest)) }
     }
 
-    /// The refresh has ended, or was given up. Whether that changed the map.
+    /// The refresh has ended, or was given up (then with any error). Whether there is a new map.
     ///
     /// One that failed is made again after the pause.
     pub fn handle_refreshed(&mut self, result: Result<Found>, now: Instant, random: u64) -> bool {

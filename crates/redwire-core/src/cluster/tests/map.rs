@@ -2,12 +2,14 @@
 
 use std::collections::HashMap;
 
+use proptest::prelude::*;
 use serde::Deserialize;
 use serde_json::Value as Json;
 
 use super::super::told::{Hearing, Source};
 use super::super::{Health, Map};
 use super::{address, remap, reply};
+use crate::reply::Value;
 
 /// First slot, last slot, primary, replicas.
 type Range = (u16, u16, String, Vec<String>);
@@ -122,4 +124,36 @@ fn a_thousand_redirections_make_the_map_they_tell() {
         assert_eq!(map.primary(slot), model.get(&slot), "{slot}");
     }
     assert_eq!((map.covered(), map.shards().len()), (model.len(), 5));
+}
+
+/// Any reply, often near to one that tells a map.
+fn anything() -> impl Strategy<Value = Value> {
+    let words = [
+        "", "?", "a", "slots", "nodes", "id", "port", "tls-port", "endpoint", "role", "master", "health",
+        "fail",
+    ];
+    let word = prop::sample::select(words.to_vec()).prop_map(|word| Value::Bytes(word.into()));
+    let number = prop_oneof![0..9_i64, 16_380..16_390_i64, any::<i64>()].prop_map(Value::Integer);
+    prop_oneof![Just(Value::Null), word, number].prop_recursive(5, 64, 6, |inner| {
+        let list = prop::collection::vec(inner.clone(), 0..6).prop_map(Value::Array);
+        let map = prop::collection::vec((inner.clone(), inner), 0..6).prop_map(Value::Map);
+        prop_oneof![3 => list, 1 => map]
+    })
+}
+
+proptest! {
+    #[test]
+    fn any_reply_is_a_map_or_an_error(told in anything(), first in 0..16_384_i64, more in 0..16_384_i64) {
+        let (asked, remap) = (address("a:1"), super::super::Remap::default());
+        let hearing = Hearing { asked: &asked, tls: false, remap: &remap };
+        let row = Value::Array(vec![Value::Integer(first), Value::Integer(more), told.clone(), told.clone()]);
+        for reply in [told, Value::Array(vec![row])] {
+            for source in [Source::Slots, Source::Shards] {
+                let Ok(map) = hearing.read(source, &reply) else { continue };
+                let missing: usize = map.missing().map(|range| range.count()).sum();
+                prop_assert_eq!(map.covered() + missing, 16_384);
+                prop_assert!(map.agrees(&map.clone()));
+            }
+        }
+    }
 }

@@ -3,17 +3,27 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
+use proptest::prelude::*;
 use serde::Deserialize;
 use serde_json::Value as Json;
 
 use super::super::told::{Hearing, Source};
-use super::super::{ClusterOptions, Found, Map, News, Remap, Route, Rules, Step, Then, Topology, slot_of};
+use super::super::{
+    Asking, ClusterOptions, Found, Map, News, Redirect, Remap, Route, Rules, Step, Then, Topology, slot_of,
+};
 use super::{address, remap, reply};
 use crate::backoff::Backoff;
+use crate::call::Call;
 use crate::cmd::Cmd;
 use crate::config::{Config, RetryPolicy};
 use crate::error::{ConnectionFault, Error, ErrorKind, Outcome};
+use crate::outbox::Outbox;
+use crate::pipeline::Pipeline;
+use crate::replies::Replies;
 use crate::reply::Value;
+use crate::run::Run;
+use crate::transaction::Atomic;
 
 #[derive(Deserialize)]
 struct Cases {
@@ -179,6 +189,42 @@ fn what_is_sent_once_again_is_taken_from_the_budget_but_what_waits_is_not() {
     let down = Error::from_server(b"CLUSTERDOWN Hash slot not served");
     let step = route.handle_failure(down, Some(&from), &mut cmd, rules, 0, || false);
     assert!(matches!(step.then, Then::Retry(_)));
+}
+
+#[test]
+fn a_transaction_that_was_redirected_goes_on_whole() {
+    let (config, cluster) = (config(), ClusterOptions::default());
+    let (now, from) = (Instant::now(), address("a:1"));
+    let rules = Rules { config: &config, cluster: &cluster, now };
+    let replies = |frames: &[&'static str]| {
+        Replies::of(frames.iter().map(|frame| Bytes::from_static(frame.as_bytes())))
+    };
+    let queue = |p: &Pipeline| (p.run(command("GET foo")), p.run(command("GET foo")));
+    let mut transaction = Atomic::record(queue);
+    let mut route = Route::new(Some(12_182), Some(now + Duration::from_secs(1)));
+    let abort = "-EXECABORT Transaction discarded because of previous errors.\r\n";
+    let refused = replies(&["+OK\r\n", "-ASK 12182 b:1\r\n", "-ASK 12182 b:1\r\n", abort]);
+    let error = transaction.read(refused).unwrap_err();
+    let step = route.handle_failure(error, Some(&from), &mut transaction, rules, 0, || false);
+    assert!(matches!(&step.then, Then::Send { to, asking: true, .. } if *to == address("b:1")), "{step:?}");
+    let mut asking = Asking(&mut transaction);
+    let (mut outbox, count) = (Outbox::default(), asking.count());
+    asking.write(&mut outbox);
+    assert!(outbox.to_bytes().starts_with(b"*1\r\n$6\r\nASKING\r\n*1\r\n$5\r\nMULTI\r\n"));
+    assert_eq!((outbox.len(), count), (asking.size(), 5));
+    let done = replies(&["+OK\r\n", "+OK\r\n", "+QUEUED\r\n", "+QUEUED\r\n", "*2\r\n:1\r\n:2\r\n"]);
+    assert_eq!(asking.read(done).unwrap(), (Value::Integer(1), Value::Integer(2)));
+}
+
+proptest! {
+    #[test]
+    fn any_line_is_a_redirection_or_none(word in "MOVED|ASK", rest in "[ 0-9a-z:.?\\[\\]-]{0,24}") {
+        let error = Error::from_server(format!("{word} {rest}").as_bytes());
+        let redirect = Redirect::parse(&error, &address("a:1"), &Remap::default());
+        if let Some(to) = redirect.and_then(|redirect| redirect.to) {
+            prop_assert!(to.port != 0 && !to.host.is_empty(), "{to}");
+        }
+    }
 }
 
 fn topology(options: ClusterOptions) -> (Topology, Instant) {
