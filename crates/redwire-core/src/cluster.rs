@@ -12,6 +12,8 @@
 //! - [`Plan::of`] tells whether a command has one slot. With one or none: [`Route::target`], send it there, and on an error do what
 //!   [`Route::handle_failure`] says, in an [`Asking`] where it says so. Otherwise, and for pipelines: [`Scatter`], whose
 //!   [`Bundle`]s are calls of their own, all under way at once. Transactions and scripts have a [`Route`], too.
+//! - For a command that only reads, [`Readers::choose`] may name another node of the shard first; when that one fails, the route goes
+//!   on to the primary.
 //! - The [`News`] of both go to [`Topology::handle_news`].
 //!
 //! What nodes answer and how it is to be understood:
@@ -24,6 +26,7 @@ mod combine;
 mod map;
 mod options;
 mod plan;
+mod reads;
 mod redirect;
 mod refresh;
 mod remap;
@@ -38,6 +41,7 @@ pub use bundle::Bundle;
 pub use map::{Health, Map, Node, Shard};
 pub use options::ClusterOptions;
 pub use plan::{Part, Plan};
+pub use reads::{ReadStrategy, Readers};
 pub use redirect::{Redirect, RedirectKind};
 pub use refresh::{Answer, Ask, Found, Question, Refresh, question};
 pub use remap::Remap;

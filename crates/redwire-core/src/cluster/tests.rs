@@ -7,6 +7,7 @@ use crate::reply::Value;
 
 pub(super) mod map;
 mod plan;
+mod reads;
 mod redirect;
 mod scatter;
 mod slot;
