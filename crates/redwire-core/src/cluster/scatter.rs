@@ -32,6 +32,8 @@ pub struct Scatter {
     commands: Vec<Command>,
     deadline: Option<Instant>,
     options: Options,
+    /// Chooses the node of all commands without a slot: one for all, so that they keep their order.
+    anywhere: Option<u64>,
 }
 
 #[derive(Debug)]
@@ -68,7 +70,7 @@ impl Scatter {
     /// # Errors
     /// As [`Plan::of`]; and [`ClusterFault::NotCovered`](crate::ClusterFault::NotCovered): it goes to all nodes, and none is known.
     pub fn of_command<R>(cmd: &Cmd<R>, map: &Map, deadline: Option<Instant>) -> Result<Self> {
-        let mut scatter = Self { commands: Vec::new(), deadline, options: cmd.options() };
+        let mut scatter = Self { commands: Vec::new(), deadline, options: cmd.options(), anywhere: None };
         scatter.push(cmd.clone().returning(), map)?;
         Ok(scatter)
     }
@@ -79,8 +81,12 @@ impl Scatter {
     /// A command that cannot stand in a pipeline; or as [`Plan::of`], naming the command. Then nothing is sent.
     pub fn of_batch(batch: &Batch, map: &Map, deadline: Option<Instant>) -> Result<Self> {
         batch.check()?;
-        let mut scatter =
-            Self { commands: Vec::with_capacity(batch.len()), deadline, options: batch.options() };
+        let mut scatter = Self {
+            commands: Vec::with_capacity(batch.len()),
+            deadline,
+            options: batch.options(),
+            anywhere: None,
+        };
         let packed = batch.to_bytes();
         let mut cursor = Cursor::new(&packed);
         // Written by this library as arrays of bulk strings.
@@ -150,12 +156,13 @@ impl Scatter {
         // Of every key that somebody before is concerned with: the bundle it goes with, or that others must wait.
         let mut claims: HashMap<Vec<u8>, Option<usize>> = HashMap::new();
         let options = self.options;
+        let anywhere = *self.anywhere.get_or_insert_with(&mut *random);
         for (nth, command) in self.commands.iter_mut().enumerate() {
             for (part, share) in command.shares.iter_mut().enumerate() {
                 if matches!(share.state, State::Done(_)) {
                     continue;
                 }
-                let way = share.ready(map, rules, random, news);
+                let way = share.ready(map, rules, anywhere, random, news);
                 let place = way.map(|way| {
                     let place = *places.entry((way.to.clone(), way.fresh)).or_insert_with(|| {
                         bundles.push(Bundle::new(&way, options));
@@ -311,6 +318,7 @@ impl Share {
         &mut self,
         map: &Map,
         rules: Rules<'_>,
+        anywhere: u64,
         random: &mut impl FnMut() -> u64,
         news: &mut Vec<News>,
     ) -> Option<Way> {
@@ -323,7 +331,10 @@ impl Share {
         }
         let target = match &self.node {
             Some(node) => Ok(node.clone()),
-            None => self.route.target(map, random()),
+            None => {
+                let chance = if self.route.slot().is_some() { random() } else { anywhere };
+                self.route.target(map, chance)
+            }
         };
         match target {
             Ok(to) => Some(Way { to, asking: false, fresh: false }),

@@ -433,3 +433,22 @@ fn nothing_is_sent_of_what_cannot_be_sent_whole() {
     assert!(of("BLPOP foo 0", &known).contains("a command that waits"));
     assert!(of("FLUSHALL", &Map::default()).contains("no node of the cluster is known"));
 }
+
+#[test]
+fn commands_without_a_slot_keep_their_order_on_one_node() {
+    let map = Hand::new(&[]).map;
+    let lines: Vec<_> =
+        (0..9).map(|n| vec!["PUBLISH".to_owned(), "news".to_owned(), n.to_string()]).collect();
+    let (config, options, now) = (config(), ClusterOptions::default(), Instant::now());
+    let rules = Rules { config: &config, cluster: &options, now };
+    let mut nodes = BTreeSet::new();
+    for seed in 0..40 {
+        let mut dice = Dice(seed * 99);
+        let mut scatter = Scatter::of_batch(&batch(&lines), &map, None).unwrap();
+        let bundles = scatter.poll_send(&map, rules, &mut || dice.next(), &mut Vec::new());
+        assert_eq!(bundles.len(), 1);
+        assert_eq!(commands(&bundles[0]), lines);
+        nodes.insert(bundles[0].to().host.clone());
+    }
+    assert_eq!(nodes.len(), 2, "not always the same node");
+}
