@@ -180,9 +180,9 @@ pub use redwire_core::pool::{Closing, Figures, Holder, WaitTimes};
 pub use redwire_core::pubsub::{Item, Kind, Message, Overflow, SubscribeOptions};
 pub use redwire_core::sentinel::Instance;
 pub use redwire_core::{
-    Arg, Args, Atomic, AuthenticationFault, Batch, Cmd, ConnectionFault, Error, ErrorKind, Invocation, Items,
-    LockFault, Lossy, Options, Outcome, Pipeline, Reader, Replies, Reply, Result, Run, Script, SentinelFault,
-    Slot, Slots, TransactionOptions, TrySlot, Value, cmd,
+    Arg, Args, Atomic, AuthenticationFault, Batch, ClusterFault, Cmd, ConnectionFault, Error, ErrorKind,
+    Invocation, Items, LockFault, Lossy, Options, Outcome, Pipeline, Reader, Replies, Reply, Result, Run,
+    Script, SentinelFault, Slot, Slots, TransactionOptions, TrySlot, Value, cmd,
 };
 pub use redwire_core::{backoff, config, facts, resolve, secret};
 #[cfg(feature = "tls")]
