@@ -7,10 +7,10 @@ use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use redwire::config::Config;
-use redwire::{Cmd, Error, EventKind, Outcome, Pipeline, Reply, Result, Run, Slots, cmd};
+use redwire::{Cmd, EventKind, Item, Pipeline, Reply, Result, Slots, Subscription, blocking};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
@@ -19,6 +19,23 @@ use crate::output::Failure;
 
 #[derive(Clone, Debug)]
 pub(crate) struct Caller(Client);
+
+/// A subscription of either driver.
+#[derive(Debug)]
+pub(crate) enum Hearing {
+    Tokio(Subscription),
+    Blocking(blocking::Subscription),
+}
+
+impl Hearing {
+    /// The next item, if one comes within `limit`.
+    pub(crate) async fn next_within(&mut self, limit: Duration) -> Option<Item> {
+        match self {
+            Self::Tokio(subscription) => subscription.next_within(limit).await,
+            Self::Blocking(subscription) => subscription.next_within(limit),
+        }
+    }
+}
 
 /// The result of work that was spawned.
 pub(crate) type Spawned<T> = oneshot::Receiver<T>;
@@ -43,31 +60,19 @@ impl Caller {
         }
     }
 
-    /// Runs `commands` in a MULTI on a connection of its own, all of it within `limit`. `None` where the server ran nothing of it.
-    pub(crate) async fn transaction<R: Reply>(
-        &self,
-        commands: Vec<Cmd<()>>,
-        limit: Duration,
-    ) -> Result<Option<R>> {
-        let end = Instant::now() + limit;
-        let queued = [cmd("MULTI")].into_iter().chain(commands);
-        // What fails before EXEC was not executed, whatever became of the words.
-        let unsent = |error: Error| error.with_outcome(Outcome::NotSent);
+    /// As a pipeline, but all of it or none.
+    pub(crate) async fn atomic<S: Slots>(&self, build: impl FnOnce(&Pipeline) -> S) -> Result<S::Out> {
         match &self.0 {
-            Client::Tokio(client) => {
-                let mut lease = client.pool().get_within(left(end).map_err(unsent)?).await?;
-                for cmd in queued {
-                    (&mut *lease).run(cmd.timeout(left(end).map_err(unsent)?)).await.map_err(unsent)?;
-                }
-                (&mut *lease).run(cmd("EXEC").timeout(left(end).map_err(unsent)?)).await
-            }
-            Client::Blocking(client) => {
-                let mut lease = client.pool().get_within(left(end).map_err(unsent)?)?;
-                for cmd in queued {
-                    (&mut *lease).run(cmd.timeout(left(end).map_err(unsent)?)).map_err(unsent)?;
-                }
-                (&mut *lease).run(cmd("EXEC").timeout(left(end).map_err(unsent)?))
-            }
+            Client::Tokio(client) => client.atomic(build).await,
+            Client::Blocking(client) => client.atomic(build),
+        }
+    }
+
+    /// Hears what is published on `channel`.
+    pub(crate) async fn subscribe(&self, channel: &str) -> Result<Hearing> {
+        match &self.0 {
+            Client::Tokio(client) => client.subscribe(channel).await.map(Hearing::Tokio),
+            Client::Blocking(client) => client.subscribe(channel).map(Hearing::Blocking),
         }
     }
 
@@ -117,10 +122,4 @@ impl Caller {
 /// What spawned work gives, once it is done.
 pub(crate) async fn joined<T>(spawned: Spawned<T>) -> Result<T, Failure> {
     spawned.await.map_err(|_| Failure::new("a task", "it stopped by a bug in this program; please report it"))
-}
-
-/// The time until `end`; never zero, which would stand for no limit.
-fn left(end: Instant) -> Result<Duration> {
-    let left = end.saturating_duration_since(Instant::now());
-    if left.is_zero() { Err(Error::timeout(Outcome::NotSent)) } else { Ok(left) }
 }

@@ -1,7 +1,9 @@
-//! `redwire soak`: the failover drill. Tasks write, count and read without a pause worth the name while somebody breaks things; in the end
-//! everything is read back and held against what the calls were told.
+//! `redwire soak`: the failover drill. Tasks write, count, read and publish without a pause worth the name while somebody breaks things; in
+//! the end everything is read back and held against what the calls were told.
 
+mod broadcast;
 mod ledger;
+mod listener;
 mod report;
 mod stalls;
 mod tally;
@@ -14,10 +16,11 @@ use std::time::{Duration, Instant};
 use redwire::{Cmd, Error, Outcome, Result, cmd};
 
 use crate::args::{Global, Soak};
-use crate::caller::{self, Caller};
+use crate::caller::{self, Caller, Spawned};
 use crate::connect;
 use crate::output::{Failure, Output, Verdict};
 use crate::progress::Progress;
+use listener::Listener;
 use report::Report;
 use tally::{Drill, Service, Tally};
 use worker::{List, Worker};
@@ -43,6 +46,7 @@ pub(crate) async fn run(global: &Global, soak: &Soak, output: &Output) -> Result
 
     let began = Instant::now();
     *drill.service() = Service::new(began);
+    let listening: Vec<_> = workers.iter().map(|worker| listen(&client, &drill, soak, worker)).collect();
     let running: Vec<_> = workers.into_iter().map(|worker| client.spawn(worked(worker))).collect();
     let interrupted = wait(&drill, began, soak.seconds).await;
     drill.stop();
@@ -55,7 +59,11 @@ pub(crate) async fn run(global: &Global, soak: &Soak, output: &Output) -> Result
 
     let unread = account(&mut workers).await.err();
     clean(&client, &workers).await;
+    drill.end();
     let mut tally = Tally::new();
+    for listener in listening {
+        tally.add(caller::joined(listener).await?);
+    }
     workers.into_iter().for_each(|worker| tally.add(worker.into_tally()));
     let report = Report {
         began,
@@ -83,6 +91,12 @@ fn workers(client: &Caller, drill: &Arc<Drill>, soak: &Soak, prefix: &str) -> Ve
     (0..tasks).map(worker).collect()
 }
 
+/// Has somebody hear what `worker` publishes.
+fn listen(client: &Caller, drill: &Arc<Drill>, soak: &Soak, worker: &Worker) -> Spawned<Tally> {
+    let channel = worker.channel().clone();
+    client.spawn(Listener::new(client.clone(), Arc::clone(drill), soak.deadline, channel).run())
+}
+
 async fn worked(mut worker: Worker) -> Worker {
     worker.run().await;
     worker
@@ -103,16 +117,21 @@ async fn prepare(workers: &[Worker]) -> Result<()> {
     Ok(())
 }
 
-/// Reads everything back, trying for a while: the server may be about to come back.
+/// Reads everything back, trying for a while, as the server may be about to come back; then hears all out.
 async fn account(workers: &mut [Worker]) -> Result<()> {
     let end = Instant::now() + PATIENCE;
-    for worker in workers {
+    for worker in workers.iter_mut() {
         while let Err(error) = worker.account().await {
             if Instant::now() > end {
                 return Err(error);
             }
             tokio::time::sleep(TICK).await;
         }
+    }
+    // Longer than it takes to find a silent connection dead.
+    let end = Instant::now() + PATIENCE;
+    for worker in workers {
+        worker.hear_out(end).await;
     }
     Ok(())
 }

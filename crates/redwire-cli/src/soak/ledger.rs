@@ -35,6 +35,8 @@ pub(super) struct Findings {
     pub(super) duplicated: u64,
     /// Acknowledged writes that are gone.
     pub(super) lost: u64,
+    /// Messages that were published, not heard, and not announced as missing.
+    pub(super) unannounced: u64,
 }
 
 impl Findings {
@@ -42,6 +44,7 @@ impl Findings {
         self.mismatched += other.mismatched;
         self.duplicated += other.duplicated;
         self.lost += other.lost;
+        self.unannounced += other.unannounced;
     }
 }
 

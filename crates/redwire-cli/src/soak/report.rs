@@ -51,8 +51,7 @@ impl Report<'_> {
             violation("mismatched", found.mismatched, "replies that belong to another request"),
             violation("duplicated", found.duplicated, "writes executed more often than they were made"),
             violation("overrun", self.tally.overrun, "calls that ended more than 50 ms after their deadline"),
-            // Publish/subscribe has no part in the drill yet.
-            violation("unannounced_loss", 0, "messages lost without a word"),
+            violation("unannounced_loss", found.unannounced, "published messages missing without a word"),
         ]
     }
 

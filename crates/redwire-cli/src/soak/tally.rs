@@ -22,6 +22,7 @@ pub(super) const GAP: Duration = Duration::from_millis(200);
 pub(super) struct Drill {
     pub(super) stalls: Stalls,
     stopped: AtomicBool,
+    over: AtomicBool,
     acknowledged: AtomicU64,
     errors: AtomicU64,
     service: Mutex<Service>,
@@ -56,6 +57,7 @@ impl Drill {
         Self {
             stalls: Stalls::watch(),
             stopped: AtomicBool::new(false),
+            over: AtomicBool::new(false),
             acknowledged: AtomicU64::new(0),
             errors: AtomicU64::new(0),
             service: Mutex::new(Service::new(Instant::now())),
@@ -68,6 +70,15 @@ impl Drill {
 
     pub(super) fn is_stopped(&self) -> bool {
         self.stopped.load(Ordering::Relaxed)
+    }
+
+    /// Nothing is published any more, and what is to be heard was heard.
+    pub(super) fn end(&self) {
+        self.over.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        self.over.load(Ordering::Relaxed)
     }
 
     /// How many calls were acknowledged so far, and how many failed.
@@ -167,13 +178,17 @@ impl Tally {
         }
     }
 
-    /// Whether calls ended late, and nothing is decided on them yet.
-    pub(super) fn has_late(&self) -> bool {
-        !self.late.is_empty()
+    /// Decides on all late calls.
+    pub(super) async fn judge_all(&mut self, drill: &Drill) {
+        if !self.late.is_empty() {
+            // The last ones are told from stalls only once those are known.
+            tokio::time::sleep(Stalls::LAG).await;
+        }
+        self.judge(drill, None);
     }
 
     /// Decides on the late calls that ended before `until`; on all where there is no such time.
-    pub(super) fn judge(&mut self, drill: &Drill, until: Option<Instant>) {
+    fn judge(&mut self, drill: &Drill, until: Option<Instant>) {
         let due = |late: &Late| until.is_none_or(|until| late.to < until);
         let overruns = |late: &Late| late.overruns(drill.stalls.within(late.from, late.to));
         self.overrun += self.late.iter().filter(|late| due(late) && overruns(late)).count() as u64;

@@ -9,7 +9,7 @@ use redwire::prelude::*;
 use redwire::{Cmd, Pipeline, Result, TrySlot, cmd};
 
 use super::ledger::{self, Counter, Fate, Pile, Register};
-use super::stalls::Stalls;
+use super::listener::Channel;
 use super::tally::{Drill, Limit, Tally};
 use crate::caller::Caller;
 
@@ -24,6 +24,9 @@ const WAIT: Duration = Duration::from_millis(20);
 
 /// How long a task pauses between calls at most: this is a drill, and not a load.
 const PAUSE_MS: u64 = 5;
+
+/// In the end, how long a message may be on its way before another one is sent after it.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// A list with its books, which two tasks may share.
 #[derive(Clone, Debug)]
@@ -64,6 +67,8 @@ pub(super) struct Worker {
     inbox: List,
     /// The inbox of another task.
     outbox: List,
+    /// Where this task publishes.
+    channel: Channel,
     nonce: u64,
     tally: Tally,
 }
@@ -91,6 +96,7 @@ impl Worker {
             stack: List::new(key("stack")),
             inbox,
             outbox,
+            channel: Channel::new(key("channel")),
             nonce: 0,
             tally: Tally::new(),
         }
@@ -101,6 +107,11 @@ impl Worker {
         let keys =
             self.registers.iter().map(|(key, _)| key).chain(self.counts.iter().map(|count| &count.key));
         keys.chain([&self.stack.key, &self.inbox.key]).map(String::as_str).collect()
+    }
+
+    /// Where this task publishes.
+    pub(super) fn channel(&self) -> &Channel {
+        &self.channel
     }
 
     pub(super) fn into_tally(self) -> Tally {
@@ -119,7 +130,7 @@ impl Worker {
     /// Works until the drill is stopped.
     pub(super) async fn run(&mut self) {
         while !self.drill.is_stopped() {
-            match self.rng.u8(..9) {
+            match self.rng.u8(..10) {
                 0 | 1 => self.write_and_read().await,
                 2 => self.count().await,
                 3 => self.push_or_pop().await,
@@ -127,16 +138,13 @@ impl Worker {
                 5 => self.pipeline().await,
                 6 => self.read_all().await,
                 7 => self.wait_for_element().await,
+                8 => self.publish().await,
                 _ => self.feed().await,
             }
             let pause = Duration::from_millis(self.rng.u64(..=PAUSE_MS));
             tokio::time::sleep(pause).await;
         }
-        if self.tally.has_late() {
-            // The last ones are told from stalls only once those are known.
-            tokio::time::sleep(Stalls::LAG).await;
-        }
-        self.tally.judge(&self.drill, None);
+        self.tally.judge_all(&self.drill).await;
     }
 
     /// Makes a call, and notes how it went.
@@ -248,19 +256,26 @@ impl Worker {
         self.check_taken(&list, newest, taken.map(|taken| taken.map(|(_, value)| value)));
     }
 
-    /// Counts two counters up together: their replies lie in one.
+    /// Counts two counters up together: both or none.
     async fn transact(&mut self) {
-        let words = [1, 2].map(|place: usize| cmd::<()>("INCR").arg(&self.counts[place].key));
-        let call = self.caller.transaction::<Vec<i64>>(words.into(), self.deadline);
-        let counted = Self::call(&mut self.tally, &self.drill, Limit::of(self.deadline), call).await;
-        let fate = if matches!(counted, Ok(None)) { Fate::NotExecuted } else { Fate::of(&counted) };
-        let values = counted.ok().flatten().unwrap_or_default();
-        if fate == Fate::Executed && values.len() != 2 {
-            self.tally.findings.mismatched += 1;
+        let [one, other] = [1, 2].map(|place: usize| self.counts[place].key.as_str());
+        let call = self.caller.atomic(|p| (p.incr(one).attempt(), p.incr(other).attempt()));
+        let began = Instant::now();
+        let (one, other) = call.await.unwrap_or_else(|error| (Err(error.clone()), Err(error)));
+        let error = [&one, &other].into_iter().find_map(|counted| counted.as_ref().err());
+        self.tally.note(&self.drill, began, Limit::of(self.deadline), error);
+        for (place, counted) in [(1, one), (2, other)] {
+            self.check_count(place, Fate::of(&counted), counted.ok());
         }
-        for place in [1, 2] {
-            self.check_count(place, fate, values.get(place - 1).copied());
-        }
+    }
+
+    async fn publish(&mut self) {
+        let channel = self.channel.clone();
+        let message = channel.book().issue();
+        let cmd =
+            cmd::<u64>("PUBLISH").arg(&channel.name).arg(ledger::value(&channel.name, message));
+        let published = self.execute(cmd, Duration::ZERO).await;
+        channel.book().settle(message, Fate::of(&published), &mut self.tally.findings);
     }
 
     /// Several calls in one write, each with a reply that only it can have.
@@ -302,6 +317,22 @@ impl Worker {
         for (place, value) in values.into_iter().enumerate().take(REGISTERS) {
             self.check_register(place, Ok(value));
         }
+    }
+
+    /// Publishes until all is heard that is to be heard: as the next message shows, or an announcement, or silence until `end`.
+    pub(super) async fn hear_out(&mut self, end: Instant) {
+        loop {
+            self.publish().await;
+            let next = end.min(Instant::now() + PATIENCE);
+            while !self.channel.book().is_complete() && Instant::now() < next {
+                tokio::time::sleep(Duration::from_millis(PAUSE_MS)).await;
+            }
+            if self.channel.book().is_complete() || Instant::now() >= end {
+                break;
+            }
+        }
+        self.channel.book().close(&mut self.tally.findings);
+        self.tally.judge_all(&self.drill).await;
     }
 
     /// Reads back all that this task wrote, once nobody writes any more, and accounts for it.

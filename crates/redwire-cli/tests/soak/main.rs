@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use redwire_testkit::{Proxy, Server, eventually};
+use redwire_testkit::{Proxy, SentinelSet, Server, eventually};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value as Json;
 
@@ -187,6 +187,40 @@ fn replies_that_are_swapped_are_found() {
         let ended = Drill::start(&tamper.url(), blocking, "--json --seconds 1.5").end();
         let json = ended.json(1);
         assert!(number(&json, "/violations/mismatched") > 0, "{json}");
+    }
+}
+
+#[test]
+fn a_message_that_is_swallowed_is_found() {
+    for blocking in [false, true] {
+        for protocol in [2, 3] {
+            let server = Server::start();
+            let tamper = Tamper::start(server.addr(), Trick::Swallow);
+            let url = format!("{}?protocol={protocol}", tamper.url());
+            let json = Drill::start(&url, blocking, "--json --seconds 1").end().json(1);
+            let expected = serde_json::json!({
+                "mismatched": 0, "duplicated": 0, "overrun": 0, "unannounced_loss": 1,
+            });
+            assert_eq!(json["violations"], expected, "{json}");
+        }
+    }
+}
+
+/// All of it goes on with the new master, and a subscription tells what it may have missed.
+#[test]
+fn a_failover_breaks_no_promise() {
+    for blocking in [false, true] {
+        let set = SentinelSet::builder().hasty().start();
+        let drill = Drill::start(&set.url(), blocking, "--json --seconds 8");
+        let master = &set.nodes()[set.master_index()];
+        under_way(master);
+        set.failover();
+        let json = drill.end().json(0);
+        assert_no_violation(&json);
+        assert!(number(&json, "/acknowledged") > 500, "{json}");
+        assert!(number(&json, "/connects") > 2, "{json}");
+        let left = set.nodes()[set.master_index()].command(&["DBSIZE"]);
+        assert_eq!(left.as_deref(), Ok("0"), "it leaves nothing behind, at the new master");
     }
 }
 

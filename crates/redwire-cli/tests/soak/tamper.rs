@@ -1,8 +1,8 @@
-//! A proxy that breaks what no client can notice by itself: it repeats requests, or swaps replies. It takes requests one by one, so that it
-//! knows which reply belongs to which.
+//! A proxy that breaks what no client can notice by itself: it repeats requests, swaps replies, or swallows a message. It takes requests one
+//! by one, so that it knows which reply belongs to which; where somebody subscribes, it passes on what comes.
 
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::thread;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -11,6 +11,8 @@ pub(crate) enum Trick {
     Duplicate,
     /// Swaps the replies of two requests that read and came together.
     Swap,
+    /// Keeps the tenth message on each connection for itself.
+    Swallow,
 }
 
 /// Runs until the test program ends.
@@ -46,6 +48,11 @@ fn pass(mut client: TcpStream, mut server: TcpStream, trick: Trick) -> std::io::
         while let Some(request) = requests.take() {
             asked.push(request);
         }
+        if asked.iter().any(|request| name(request) == "SUBSCRIBE") {
+            server.write_all(&asked.concat())?;
+            server.write_all(&requests.0)?;
+            return relay(client, server, replies, trick);
+        }
         let mut answers = Vec::new();
         for request in &asked {
             let name = name(request);
@@ -69,7 +76,30 @@ fn pass(mut client: TcpStream, mut server: TcpStream, trick: Trick) -> std::io::
     }
 }
 
-/// The name of a command.
+/// Passes on bytes one way and frames the other.
+fn relay(client: TcpStream, mut server: TcpStream, mut frames: Stream, trick: Trick) -> std::io::Result<()> {
+    let (mut from, mut to, mut client) = (client.try_clone()?, server.try_clone()?, client);
+    thread::spawn(move || {
+        // The end of either side ends both.
+        let _ = std::io::copy(&mut from, &mut to);
+        to.shutdown(Shutdown::Both)
+    });
+    let mut messages = 0;
+    loop {
+        let frame = match frames.next(&mut server) {
+            Ok(frame) => frame,
+            Err(_) => return client.shutdown(Shutdown::Both),
+        };
+        messages += usize::from(name(&frame) == "MESSAGE");
+        if trick == Trick::Swallow && messages == 10 {
+            messages += 1;
+        } else {
+            client.write_all(&frame)?;
+        }
+    }
+}
+
+/// The name of a command, or the kind of a push.
 fn name(request: &[u8]) -> String {
     let name = request.split(|byte| *byte == b'\n').nth(2).unwrap_or_default();
     String::from_utf8_lossy(name).trim_end().to_uppercase()

@@ -3,7 +3,7 @@
 use super::*;
 
 fn findings(mismatched: u64, duplicated: u64, lost: u64) -> Findings {
-    Findings { mismatched, duplicated, lost }
+    Findings { mismatched, duplicated, lost, unannounced: 0 }
 }
 
 #[test]

@@ -1,0 +1,184 @@
+//! What a subscriber must hear, by what the publisher was told and what was announced: the book of one channel.
+//!
+//! It judges by order. There is one publisher, who waits for each answer before the next message. So whatever was acknowledged and
+//! has a lower number than what is heard now was heard before, or it was lost; and a loss is to be announced before the next message.
+//! This file must not know clients.
+
+use std::collections::BTreeSet;
+
+use super::ledger::{Fate, Findings};
+
+/// So many messages that were heard are remembered, the newest, to tell one that is heard twice.
+const REMEMBERED: usize = 1024;
+
+/// The book of a channel; all is numbered from 1.
+#[derive(Debug)]
+pub(super) struct Broadcast {
+    next: u64,
+    /// Up to here messages may be missing: nobody had subscribed yet, or a loss was announced.
+    excused: u64,
+    /// Published without an answer so far, or for good, and not heard.
+    possible: BTreeSet<u64>,
+    /// Acknowledged, and not heard.
+    owed: BTreeSet<u64>,
+    heard: BTreeSet<u64>,
+}
+
+impl Default for Broadcast {
+    fn default() -> Self {
+        let (possible, owed, heard) = Default::default();
+        Self { next: 0, excused: u64::MAX, possible, owed, heard }
+    }
+}
+
+impl Broadcast {
+    /// The number of the next message.
+    pub(super) fn issue(&mut self) -> u64 {
+        self.next += 1;
+        self.possible.insert(self.next);
+        self.next
+    }
+
+    pub(super) fn settle(&mut self, message: u64, fate: Fate, findings: &mut Findings) {
+        match fate {
+            // It may have been heard before its publisher was told.
+            Fate::Executed => {
+                if self.possible.remove(&message) && message > self.excused {
+                    self.owed.insert(message);
+                }
+            }
+            Fate::NotExecuted => {
+                findings.duplicated += u64::from(!self.possible.remove(&message));
+            }
+            Fate::Unknown => {}
+        }
+    }
+
+    /// From the next message on, all is to be heard, until [`ended`](Self::ended). What was published before may be missing: at the
+    /// beginning of a subscription, and when a loss is announced.
+    pub(super) fn announced(&mut self) {
+        self.excused = self.next;
+        self.owed.clear();
+    }
+
+    /// The subscription has ended, and said so.
+    pub(super) fn ended(&mut self) {
+        self.announced();
+        self.excused = u64::MAX;
+    }
+
+    pub(super) fn heard(&mut self, message: u64, findings: &mut Findings) {
+        if message > self.next {
+            findings.mismatched += 1;
+            return;
+        }
+        findings.duplicated += u64::from(!self.heard.insert(message));
+        if self.heard.len() > REMEMBERED {
+            self.heard.pop_first();
+        }
+        self.possible.remove(&message);
+        let later = self.owed.split_off(&message);
+        findings.unannounced += std::mem::replace(&mut self.owed, later).len() as u64;
+        self.owed.remove(&message);
+    }
+
+    /// Whether all that is to be heard was heard.
+    pub(super) fn is_complete(&self) -> bool {
+        self.owed.is_empty()
+    }
+
+    /// Nothing is heard any more.
+    pub(super) fn close(&mut self, findings: &mut Findings) {
+        findings.unannounced += std::mem::take(&mut self.owed).len() as u64;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A book in which messages of these fates were published to a subscriber.
+    fn published(fates: &[Fate]) -> (Broadcast, Findings) {
+        let (mut book, mut found) = (Broadcast::default(), Findings::default());
+        book.announced();
+        publish(&mut book, fates, &mut found);
+        (book, found)
+    }
+
+    fn publish(book: &mut Broadcast, fates: &[Fate], found: &mut Findings) {
+        for fate in fates {
+            let message = book.issue();
+            book.settle(message, *fate, found);
+        }
+    }
+
+    fn unannounced(count: u64) -> Findings {
+        Findings { unannounced: count, ..Findings::default() }
+    }
+
+    #[test]
+    fn a_hole_without_a_word_is_found() {
+        let (mut book, mut found) = published(&[Fate::Executed; 5]);
+        for message in [1, 4, 5] {
+            book.heard(message, &mut found);
+        }
+        assert_eq!((found, book.is_complete()), (unannounced(2), true));
+    }
+
+    #[test]
+    fn an_announcement_covers_what_was_published_before_it() {
+        let (mut book, mut found) = published(&[Fate::Executed; 3]);
+        book.heard(1, &mut found);
+        let under_way = book.issue();
+        book.announced();
+        book.settle(under_way, Fate::Executed, &mut found);
+        publish(&mut book, &[Fate::Executed; 2], &mut found);
+        book.heard(3, &mut found);
+        book.heard(6, &mut found);
+        assert_eq!(found, unannounced(1), "5 came after it, and 2 and 4 did not");
+    }
+
+    #[test]
+    fn what_is_not_known_to_be_published_may_come_whenever_it_likes() {
+        let (mut book, mut found) = published(&[Fate::Executed, Fate::Unknown, Fate::Unknown, Fate::Executed]);
+        for message in [1, 4, 2] {
+            book.heard(message, &mut found);
+        }
+        book.close(&mut found);
+        assert_eq!(found, Findings::default());
+    }
+
+    #[test]
+    fn what_is_missing_in_the_end_is_lost() {
+        let (mut book, mut found) = published(&[Fate::Executed; 3]);
+        book.heard(1, &mut found);
+        assert!(!book.is_complete());
+        book.close(&mut found);
+        assert_eq!(found, unannounced(2));
+    }
+
+    #[test]
+    fn without_a_subscription_nothing_is_owed() {
+        let (mut book, mut found) = (Broadcast::default(), Findings::default());
+        publish(&mut book, &[Fate::Executed; 2], &mut found);
+        book.announced();
+        publish(&mut book, &[Fate::Executed], &mut found);
+        book.ended();
+        publish(&mut book, &[Fate::Executed], &mut found);
+        assert!(book.is_complete());
+        assert_eq!(found, Findings::default());
+    }
+
+    #[test]
+    fn messages_that_nobody_sent_or_that_come_twice_are_found() {
+        let (mut book, mut found) = published(&[Fate::Executed, Fate::NotExecuted]);
+        book.heard(1, &mut found);
+        book.heard(1, &mut found);
+        book.heard(3, &mut found);
+        assert_eq!(found, Findings { mismatched: 1, duplicated: 1, ..Findings::default() });
+        let message = book.issue();
+        book.heard(message, &mut found);
+        book.settle(message, Fate::NotExecuted, &mut found);
+        assert_eq!(found.duplicated, 2, "heard, though it was told that it was not sent");
+    }
+}
