@@ -33,13 +33,15 @@ pub struct Sentinels {
     order: Vec<HostPort>,
     /// The newest configuration that anybody told.
     epoch: u64,
+    /// The master in that.
+    master: Option<HostPort>,
 }
 
 impl Sentinels {
     /// Those that the configuration names.
     #[must_use]
     pub fn new(seeds: Vec<HostPort>) -> Self {
-        Self { order: seeds.clone(), seeds, epoch: 0 }
+        Self { order: seeds.clone(), seeds, epoch: 0, master: None }
     }
 
     /// All that are known, in the order in which they are asked.
@@ -50,7 +52,10 @@ impl Sentinels {
 
     /// A discovery has found the master: its witness is asked first from now on, and those it told of are asked, too.
     pub fn handle_found(&mut self, found: &Found) {
-        self.epoch = self.epoch.max(found.epoch);
+        if found.epoch >= self.epoch {
+            self.epoch = found.epoch;
+            self.master = Some(found.master.clone());
+        }
         self.order.retain(|known| self.seeds.contains(known) || found.sentinels.contains(known));
         for told in &found.sentinels {
             if !self.order.contains(told) {
@@ -59,6 +64,27 @@ impl Sentinels {
         }
         self.order.retain(|known| *known != found.witness);
         self.order.insert(0, found.witness.clone());
+    }
+
+    /// A sentinel says that there is another master. Whoever tells of the one known so far has not heard of it yet, and is behind:
+    /// each switch has a configuration of its own.
+    pub fn handle_switched(&mut self, master: &HostPort) {
+        if self.master.as_ref() != Some(master) {
+            self.epoch += u64::from(self.master.is_some());
+            self.master = Some(master.clone());
+        }
+    }
+
+    /// The master that was told of cannot be connected to.
+    pub fn handle_failed(&mut self) {
+        self.master = None;
+    }
+
+    /// Where the master is, by `found` and by what was told since it was asked for.
+    #[must_use]
+    pub fn newest_master(&self, found: &Found) -> HostPort {
+        let newer = self.master.as_ref().filter(|_| found.epoch < self.epoch);
+        newer.unwrap_or(&found.master).clone()
     }
 
     /// What `witness` told turned out to be wrong: it is asked last from now on.

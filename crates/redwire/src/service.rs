@@ -84,9 +84,12 @@ impl Service {
         Discovery::new(&self.name, &self.lock().sentinels, self.min_other_sentinels)
     }
 
-    /// Takes note of what sentinels told somebody who does not connect.
-    pub(crate) fn handle_asked(&self, found: &Found) {
-        self.lock().sentinels.handle_found(found);
+    /// Takes note of what sentinels told somebody who does not connect, and says where the master is.
+    pub(crate) fn handle_asked(&self, found: &Found) -> HostPort {
+        let mut state = self.lock();
+        let master = state.sentinels.newest_master(found);
+        state.sentinels.handle_found(found);
+        master
     }
 
     /// Takes note of what a discovery has found, and chooses the server to connect to.
@@ -95,26 +98,29 @@ impl Service {
     /// There is no replica, and nothing else will do.
     pub(crate) fn handle_found(&self, found: Found) -> Result<HostPort> {
         let mut state = self.lock();
+        let master = state.sentinels.newest_master(&found);
         state.sentinels.handle_found(&found);
         state.witness = Some(found.witness.clone());
         let replicas = &found.replicas;
         let chosen = match self.read_from {
-            ReadFrom::Master => found.master.clone(),
-            ReadFrom::ReplicaPreferred if state.failed >= replicas.len() => found.master.clone(),
+            ReadFrom::Master => master.clone(),
+            ReadFrom::ReplicaPreferred if state.failed >= replicas.len() => master.clone(),
             _ if replicas.is_empty() => return Err(no_replica(&self.name)),
             _ => {
                 state.turn = state.turn.wrapping_add(1);
                 replicas[state.turn % replicas.len()].clone()
             }
         };
-        state.master = Some(found.master);
+        state.master = Some(master);
         Ok(chosen)
     }
 
     /// Somebody tells that `master` is the master: says whether connections lead elsewhere.
     pub(crate) fn handle_switched(&self, master: HostPort) -> bool {
         let mut state = self.lock();
-        let is_other = *state.address != *master.to_string();
+        // Before the first attempt to connect, the address is the service's name, and nobody has anything to leave.
+        let is_other = *state.address != *master.to_string() && *state.address != *self.name;
+        state.sentinels.handle_switched(&master);
         state.master = Some(master);
         is_other && self.read_from == ReadFrom::Master
     }
@@ -138,6 +144,7 @@ impl Service {
     pub(crate) fn handle_failed(&self, error: &Error) {
         let mut state = self.lock();
         state.master = None;
+        state.sentinels.handle_failed();
         state.failed += 1;
         if error.kind() == ErrorKind::Sentinel(SentinelFault::NotMaster)
             && let Some(witness) = state.witness.take()

@@ -170,6 +170,27 @@ fn the_witness_is_asked_first_and_those_it_told_of_are_kept() {
 }
 
 #[test]
+fn news_of_another_master_outdate_what_was_known() {
+    let mut sentinels = Sentinels::new(vec![address("a:1"), address("b:1")]);
+    let old = found("a:1", &[], 7);
+    sentinels.handle_found(&old);
+    for _ in 0..3 {
+        // Each sentinel tells of it.
+        sentinels.handle_switched(&address("n:1"));
+        assert_eq!(sentinels.epoch, 8);
+    }
+    assert_eq!(sentinels.newest_master(&old), address("n:1"));
+    let new = Found { master: address("n:1"), ..found("b:1", &[], 8) };
+    assert_eq!(sentinels.newest_master(&new), address("n:1"));
+    sentinels.handle_found(&new);
+    sentinels.handle_switched(&address("n:1"));
+    assert_eq!(sentinels.epoch, 8, "nothing new");
+    // One that cannot be connected to is forgotten: then nobody knows better than who was asked.
+    sentinels.handle_failed();
+    assert_eq!(sentinels.newest_master(&old), address("m:1"));
+}
+
+#[test]
 fn an_older_configuration_is_believed_only_if_nobody_has_another() {
     let mut sentinels = Sentinels::new(vec![address("a:1"), address("b:1")]);
     sentinels.handle_found(&found("a:1", &[], 7));

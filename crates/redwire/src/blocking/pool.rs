@@ -436,11 +436,12 @@ enum Made<'p> {
 
 impl Follower for Shared {
     fn leave(self: Arc<Self>) {
+        self.process().change(|state| state.leave());
         Pool(self).disconnect();
     }
 
     fn cut(self: Arc<Self>) {
-        self.process().cut();
+        self.process().cut_left();
     }
 }
 

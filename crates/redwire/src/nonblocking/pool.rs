@@ -68,6 +68,8 @@ struct State {
     kept: bool,
     /// What ends the connections there are, and some that are gone.
     cuts: Vec<Weak<Notify>>,
+    /// Of those that are to come back and be closed, as their server was left.
+    left: Vec<Weak<Notify>>,
 }
 
 impl Pool {
@@ -143,6 +145,7 @@ impl Pool {
             process: std::process::id(),
             kept: false,
             cuts: Vec::new(),
+            left: Vec::new(),
         };
         let shared = Arc::new(Shared {
             health: Arc::new(Health::new(Arc::clone(&target))),
@@ -277,7 +280,10 @@ impl Pool {
     }
 
     fn cut(&self) {
-        let cuts = std::mem::take(&mut self.lock().cuts);
+        let mut state = self.lock();
+        let mut cuts = std::mem::take(&mut state.cuts);
+        cuts.append(&mut state.left);
+        drop(state);
         cuts.iter().filter_map(Weak::upgrade).for_each(|cut| cut.notify_one());
     }
 
@@ -290,11 +296,18 @@ impl Pool {
 
 impl Follower for Shared {
     fn leave(self: Arc<Self>) {
-        Pool(self).disconnect();
+        let pool = Pool(self);
+        let mut state = pool.lock();
+        let mut cuts = std::mem::take(&mut state.cuts);
+        state.left.retain(|cut| cut.strong_count() > 0);
+        state.left.append(&mut cuts);
+        drop(state);
+        pool.disconnect();
     }
 
     fn cut(self: Arc<Self>) {
-        Pool(self).cut();
+        let left = std::mem::take(&mut Pool(self).lock().left);
+        left.iter().filter_map(Weak::upgrade).for_each(|cut| cut.notify_one());
     }
 }
 

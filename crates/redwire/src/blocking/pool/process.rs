@@ -44,6 +44,8 @@ pub(super) struct State {
     calls: u64,
     /// To end connections that are in use.
     sockets: Vec<Weak<Socket>>,
+    /// Of those that are to come back and be closed, as their server was left.
+    left: Vec<Weak<Socket>>,
 }
 
 impl Process {
@@ -53,7 +55,7 @@ impl Process {
             id: std::process::id(),
             health: Arc::new(Health::new(Arc::clone(target))),
             multiplex: Multiplex::new(setup::queue_limits(target.config())),
-            state: Mutex::new(State { machine, calls: 0, sockets: Vec::new() }),
+            state: Mutex::new(State { machine, calls: 0, sockets: Vec::new(), left: Vec::new() }),
             drained: Condvar::new(),
             upkeep: OnceLock::new(),
             watch: OnceLock::new(),
@@ -250,11 +252,18 @@ impl Process {
     /// Ends the connections that are in use; says how many that are.
     pub(super) fn cut(&self) -> usize {
         let mut state = self.lock();
-        let sockets = std::mem::take(&mut state.sockets);
+        let mut sockets = std::mem::take(&mut state.sockets);
+        sockets.append(&mut state.left);
         let in_use = state.machine.figures().in_use;
         drop(state);
         sockets.iter().filter_map(Weak::upgrade).for_each(|socket| socket.shutdown());
         in_use
+    }
+
+    /// Ends those in use of the connections that were there at the last [`State::leave`].
+    pub(super) fn cut_left(&self) {
+        let left = std::mem::take(&mut self.lock().left);
+        left.iter().filter_map(Weak::upgrade).for_each(|socket| socket.shutdown());
     }
 }
 
@@ -265,9 +274,17 @@ impl State {
         self.sockets.extend(connection.socket().map(Arc::downgrade));
     }
 
+    /// The server of all connections there are is left.
+    pub(super) fn leave(&mut self) {
+        self.left.retain(|socket| socket.strong_count() > 0);
+        self.left.append(&mut self.sockets);
+    }
+
     /// The connection belongs to the pool no longer.
     pub(super) fn forget(&mut self, connection: &Connection) {
         let socket = connection.socket().map(Arc::downgrade);
-        self.sockets.retain(|other| socket.as_ref().is_none_or(|socket| !socket.ptr_eq(other)));
+        let is_another = |other: &Weak<Socket>| socket.as_ref().is_none_or(|socket| !socket.ptr_eq(other));
+        self.sockets.retain(is_another);
+        self.left.retain(is_another);
     }
 }

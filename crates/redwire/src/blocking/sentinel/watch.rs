@@ -98,7 +98,7 @@ fn look(target: &Target) {
     let Some(service) = target.service() else { return };
     let deadline = Instant::now() + target.config().connect_timeout();
     if let Ok(found) = ask_in_turn(service, target.config(), deadline) {
-        follow(service, found.master);
+        follow(service, service.handle_asked(&found));
     }
 }
 

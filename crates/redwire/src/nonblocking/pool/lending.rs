@@ -228,6 +228,7 @@ impl State {
         let machine = Machine::new(self.limits);
         std::mem::forget(std::mem::replace(&mut self.machine, machine));
         self.cuts.clear();
+        self.left.clear();
         (self.process, self.kept) = (std::process::id(), false);
     }
 }

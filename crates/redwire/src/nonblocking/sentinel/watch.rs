@@ -54,7 +54,7 @@ async fn listen(target: Arc<Target>, sentinel: HostPort) {
             if std::mem::take(&mut missed)
                 && let Ok(found) = ask_in_turn(service, target.config()).await
             {
-                follow(service, found.master).await;
+                follow(service, service.handle_asked(&found)).await;
             }
             match news.next().await {
                 Some(Item::Message(message)) => {
