@@ -35,13 +35,15 @@ pub struct Sentinels {
     epoch: u64,
     /// The master in that.
     master: Option<HostPort>,
+    /// Whether that is from news, which tell no number: it is guessed.
+    guessed: bool,
 }
 
 impl Sentinels {
     /// Those that the configuration names.
     #[must_use]
     pub fn new(seeds: Vec<HostPort>) -> Self {
-        Self { order: seeds.clone(), seeds, epoch: 0, master: None }
+        Self { order: seeds.clone(), seeds, epoch: 0, master: None, guessed: false }
     }
 
     /// All that are known, in the order in which they are asked.
@@ -52,10 +54,12 @@ impl Sentinels {
 
     /// A discovery has found the master: its witness is asked first from now on, and those it told of are asked, too.
     pub fn handle_found(&mut self, found: &Found) {
-        if found.epoch >= self.epoch {
-            self.epoch = found.epoch;
+        let confirmed = self.guessed && self.master.as_ref() == Some(&found.master);
+        if confirmed || found.epoch > self.epoch {
+            (self.epoch, self.guessed) = (found.epoch, false);
             self.master = Some(found.master.clone());
         }
+        self.master.get_or_insert_with(|| found.master.clone());
         self.order.retain(|known| self.seeds.contains(known) || found.sentinels.contains(known));
         for told in &found.sentinels {
             if !self.order.contains(told) {
@@ -70,20 +74,23 @@ impl Sentinels {
     /// each switch has a configuration of its own.
     pub fn handle_switched(&mut self, master: &HostPort) {
         if self.master.as_ref() != Some(master) {
-            self.epoch += u64::from(self.master.is_some());
+            self.guessed = self.master.is_some();
+            self.epoch += u64::from(self.guessed);
             self.master = Some(master.clone());
         }
     }
 
     /// The master that was told of cannot be connected to.
     pub fn handle_failed(&mut self) {
-        self.master = None;
+        (self.master, self.guessed) = (None, false);
     }
 
-    /// Where the master is, by `found` and by what was told since it was asked for.
+    /// Where the master is, by `found` and by what was told since it was asked for. A sentinel that leads a failover tells the
+    /// former master with the number of the new configuration, until it is done: of two masters in one, the one known so far counts.
     #[must_use]
     pub fn newest_master(&self, found: &Found) -> HostPort {
-        let newer = self.master.as_ref().filter(|_| found.epoch < self.epoch);
+        let behind = found.epoch == self.epoch || (self.guessed && found.epoch < self.epoch);
+        let newer = self.master.as_ref().filter(|_| behind);
         newer.unwrap_or(&found.master).clone()
     }
 

@@ -140,7 +140,8 @@ mod tests {
 
     #[test]
     fn what_is_not_known_to_be_published_may_come_whenever_it_likes() {
-        let (mut book, mut found) = published(&[Fate::Executed, Fate::Unknown, Fate::Unknown, Fate::Executed]);
+        let (mut book, mut found) =
+            published(&[Fate::Executed, Fate::Unknown, Fate::Unknown, Fate::Executed]);
         for message in [1, 4, 2] {
             book.heard(message, &mut found);
         }

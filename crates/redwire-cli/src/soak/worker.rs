@@ -272,8 +272,7 @@ impl Worker {
     async fn publish(&mut self) {
         let channel = self.channel.clone();
         let message = channel.book().issue();
-        let cmd =
-            cmd::<u64>("PUBLISH").arg(&channel.name).arg(ledger::value(&channel.name, message));
+        let cmd = cmd::<u64>("PUBLISH").arg(&channel.name).arg(ledger::value(&channel.name, message));
         let published = self.execute(cmd, Duration::ZERO).await;
         channel.book().settle(message, Fate::of(&published), &mut self.tally.findings);
     }

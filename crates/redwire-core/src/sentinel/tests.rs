@@ -180,6 +180,10 @@ fn news_of_another_master_outdate_what_was_known() {
         assert_eq!(sentinels.epoch, 8);
     }
     assert_eq!(sentinels.newest_master(&old), address("n:1"));
+    // Who leads the failover has the new number first, and the new master last.
+    let leader = found("c:1", &[], 8);
+    sentinels.handle_found(&leader);
+    assert_eq!(sentinels.newest_master(&leader), address("n:1"));
     let new = Found { master: address("n:1"), ..found("b:1", &[], 8) };
     assert_eq!(sentinels.newest_master(&new), address("n:1"));
     sentinels.handle_found(&new);
