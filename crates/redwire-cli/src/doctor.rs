@@ -11,6 +11,7 @@ pub(crate) mod network;
 pub(crate) mod reach;
 mod report;
 mod rights;
+mod sentinels;
 mod server;
 mod settings;
 mod tls;
@@ -29,7 +30,7 @@ use crate::output::{Failure, Output, Verdict};
 use crate::session::Session;
 use report::{Finding, Layer, Report};
 
-/// All layers, from the lowest. Each needs those before it, up to `handshake`.
+/// All layers, from the lowest. Each needs those before it, up to `handshake`. A service has one more, `sentinels`, after `url`.
 const LAYERS: [&str; 11] =
     ["url", "dns", "tcp", "tls", "handshake", "acl", "select", "latency", "server", "settings", "topology"];
 
@@ -85,7 +86,8 @@ fn bare(url: &str) -> String {
 }
 
 async fn examine(global: &Global, url: &str, report: &mut Report<'_>) {
-    let Some((config, endpoint)) = understand(global, url, report) else { return };
+    let Some(config) = understand(global, url, report) else { return };
+    let Some(endpoint) = find(global, &config, report).await else { return };
     let limit = config.connect_timeout();
     let (layer, addresses) = network::dns(&endpoint, limit).await;
     let unknown = layer.is_bad();
@@ -109,22 +111,20 @@ async fn examine(global: &Global, url: &str, report: &mut Report<'_>) {
 }
 
 /// The layer of the URL.
-fn understand(global: &Global, url: &str, report: &mut Report<'_>) -> Option<(Config, Endpoint)> {
+fn understand(global: &Global, url: &str, report: &mut Report<'_>) -> Option<Config> {
     let begun = Instant::now();
     let mut layer = Layer::new("url");
     let parsed = connect::config(global, url);
     layer.took(begun.elapsed());
     let found = match parsed {
-        Ok(config) => match config.topology().clone() {
-            Topology::Single(endpoint) => Some((config, endpoint)),
-            _ => {
-                layer.found(Finding::bad(
-                    "This URL names a whole set of servers, and this version examines one at a time.",
-                    "Give the URL of each server: `redis://HOST:PORT`, or `rediss://` for TLS.",
-                ));
-                None
-            }
-        },
+        Ok(config) if matches!(config.topology(), Topology::Cluster { .. }) => {
+            layer.found(Finding::bad(
+                "This URL names a cluster, and this version examines one server at a time.",
+                "Give the URL of each server: `redis://HOST:PORT`, or `rediss://` for TLS.",
+            ));
+            None
+        }
+        Ok(config) => Some(config),
         Err(error) => {
             layer.found(Finding::bad(
                 format!("The URL or an option makes no sense: {}", tls::sentence(error.message())),
@@ -133,21 +133,42 @@ fn understand(global: &Global, url: &str, report: &mut Report<'_>) -> Option<(Co
             None
         }
     };
-    if let Some((config, endpoint)) = &found {
-        layer.summary(format!("{} with {}", endpoint, if config.tls() { "TLS" } else { "no TLS" }));
-        layer.detail("endpoint", endpoint.to_string());
+    if let Some(config) = &found {
+        let place = match crate::sentinels::service(config) {
+            Some((nodes, service)) => format!("{service:?}, watched by {} sentinels,", nodes.len()),
+            None => connect::place(config),
+        };
+        layer.summary(format!("{place} with {}", if config.tls() { "TLS" } else { "no TLS" }));
+        layer.detail("endpoint", connect::place(config));
         layer.detail("tls", config.tls());
         layer.detail("db", config.db());
-        in_the_clear(&mut layer, config, endpoint);
+        in_the_clear(&mut layer, config);
     }
     report.push(layer);
     found
 }
 
+/// The server to examine: of a service, the master, by a layer of its own.
+async fn find(global: &Global, config: &Config, report: &mut Report<'_>) -> Option<Endpoint> {
+    match config.topology() {
+        Topology::Single(endpoint) => Some(endpoint.clone()),
+        Topology::Sentinel { service, .. } => {
+            let (layer, master) = sentinels::examine(config, service, global.blocking).await;
+            report.push(layer);
+            master.map(Endpoint::Tcp)
+        }
+        Topology::Cluster { .. } => None,
+    }
+}
+
 /// Warns of passwords that anybody on the way can read.
-fn in_the_clear(layer: &mut Layer, config: &Config, endpoint: &Endpoint) {
-    let Endpoint::Tcp(address) = endpoint else { return };
-    let at_home = address.host == "localhost" || address.host.starts_with("127.") || address.host == "::1";
+fn in_the_clear(layer: &mut Layer, config: &Config) {
+    let is_home = |host: &str| host == "localhost" || host.starts_with("127.") || host == "::1";
+    let at_home = match config.topology() {
+        Topology::Single(Endpoint::Tcp(address)) => is_home(&address.host),
+        Topology::Sentinel { nodes, .. } => nodes.iter().all(|sentinel| is_home(&sentinel.host)),
+        _ => true,
+    };
     let trusting = config.tls() && config.tls_options().verification == Verification::None;
     if config.password().is_some() && !at_home && (!config.tls() || trusting) {
         layer.found(Finding::warning(

@@ -14,6 +14,7 @@ mod monitor;
 mod output;
 mod ping;
 mod progress;
+mod sentinels;
 mod session;
 mod soak;
 mod subscribe;

@@ -1,7 +1,7 @@
 //! One connection of either driver, for one user at a time: what asks a server questions of its own.
 
 use redwire::config::Config;
-use redwire::{Cmd, Connection, Result, Value, blocking};
+use redwire::{Cmd, Connection, Reply, Result, Value, blocking};
 
 use crate::connect::apart;
 
@@ -29,6 +29,11 @@ impl Session {
     }
 
     pub(crate) async fn call(&mut self, cmd: Cmd<Value>) -> Result<Value> {
+        self.ask(cmd).await
+    }
+
+    /// As [`call`](Self::call), for a reply of a type.
+    pub(crate) async fn ask<R: Reply + Send + 'static>(&mut self, cmd: Cmd<R>) -> Result<R> {
         use redwire::Run;
         match self {
             Self::Tokio(connection) => connection.run(cmd).await,

@@ -1,13 +1,13 @@
 //! `redwire topology`: who is master and who replica, how far each is, and who can be reached from here.
 //!
-//! Promises to show one server and the servers that it names itself. Must not guess: what a server does not tell is left out.
+//! Promises to show one server and the servers that it names itself; of a service, its sentinels and its master. Must not guess: what a server does not tell is left out.
 
 mod watch;
 
 use std::time::{Duration, Instant};
 
-use redwire::config::{Config, Endpoint, Topology as Servers};
-use redwire::{Result, Value, cmd};
+use redwire::config::{Config, Endpoint, HostPort, Topology as Servers};
+use redwire::{Error, Instance, Result, Value, cmd};
 use serde_json::{Value as Json, json};
 
 use crate::args::{Global, Topology};
@@ -16,6 +16,7 @@ use crate::doctor::network::word;
 use crate::doctor::reach::{Reached, neighbours, reach};
 use crate::info::Info;
 use crate::output::{BAD, DIM, Failure, GOOD, Output, Verdict};
+use crate::sentinels::{self, Told, Witness};
 use crate::session::Session;
 use watch::{Eye, View};
 
@@ -52,9 +53,8 @@ pub(crate) async fn run(global: &Global, topology: &Topology, output: &Output) -
     }
     let mut pictures = Vec::new();
     for url in &global.url {
-        let (config, address) = single(global, url)?;
-        let mut session = Session::open(config, global.blocking).await?;
-        let picture = Picture::take(&mut session, &address).await?;
+        let (config, address) = asked(global, url)?;
+        let picture = Eye::new(config, address, global.blocking).look().await?;
         print(&picture, output);
         pictures.push(picture);
     }
@@ -67,7 +67,7 @@ async fn watch(global: &Global, output: &Output) -> Result<Verdict, Failure> {
     let [url] = global.url.as_slice() else {
         return Err(Failure::new("--watch", "one server at a time: give one --url"));
     };
-    let (config, address) = single(global, url)?;
+    let (config, address) = asked(global, url)?;
     let mut eye = Eye::new(config, address, global.blocking);
     if output.is_terminal() {
         let last = watch::on_terminal(&mut eye).await?.picture;
@@ -106,8 +106,9 @@ async fn write_changes(eye: &mut Eye, view: &mut View, output: &Output) {
 }
 
 fn print(picture: &Picture, output: &Output) {
+    let first = picture.servers.iter().position(|row| row.role != SENTINEL);
     for (index, row) in picture.servers.iter().enumerate() {
-        output.line(line(row, index > 0));
+        output.line(line(row, first.is_some_and(|first| index > first)));
     }
 }
 
@@ -121,17 +122,21 @@ fn to_json(pictures: &[Picture]) -> Json {
     json!({ "verdict": word, "servers": servers })
 }
 
-/// The configuration and the address of one server.
-pub(crate) fn single(global: &Global, url: &str) -> Result<(Config, String), Failure> {
+/// The configuration and the address of one server, or the name of a service.
+fn asked(global: &Global, url: &str) -> Result<(Config, String), Failure> {
     let config = connect::config(global, url)?;
     match config.topology() {
         Servers::Single(endpoint @ (Endpoint::Tcp(_) | Endpoint::Unix(_))) => {
             let address = endpoint.to_string();
             Ok((config, address))
         }
+        Servers::Sentinel { service, .. } => {
+            let service = service.clone();
+            Ok((config, service))
+        }
         _ => Err(Failure::new(
             "the URL",
-            "this version shows single servers and their replicas: give `redis://HOST:PORT`",
+            "this version shows no clusters: give `redis://HOST:PORT`, or `redis+sentinel://HOST:PORT/SERVICE`",
         )),
     }
 }
@@ -165,9 +170,83 @@ impl Picture {
         Ok(Self { servers })
     }
 
+    /// Asks the sentinels of a service, then the master that they tell.
+    ///
+    /// # Errors
+    /// None of the sentinels can be asked.
+    pub(crate) async fn of_service(config: &Config, service: &str, blocking: bool) -> Result<Self> {
+        let witnesses = sentinels::ask_all(config, blocking).await;
+        let believed = sentinels::believed(&witnesses);
+        let mut servers: Vec<Row> =
+            witnesses.iter().map(|witness| sentinel_row(witness, believed.as_ref())).collect();
+        let address = believed.map_or_else(|| service.to_owned(), |master| master.to_string());
+        let picture = match Session::open(config.clone(), blocking).await {
+            Ok(mut session) => Self::take(&mut session, &address).await,
+            Err(error) => Err(error),
+        };
+        match picture {
+            Ok(master) => servers.extend(master.servers),
+            Err(error) if sentinels::answers(&witnesses).next().is_none() => return Err(error),
+            Err(error) => servers.push(unreached(address, &error)),
+        }
+        let known = sentinels::answers(&witnesses).flat_map(|told| &told.replicas);
+        for replica in known.filter(|replica| replica.is_down()) {
+            if let Ok(address) = replica.address().map(|address| address.to_string())
+                && servers.iter().all(|row| row.address != address)
+            {
+                servers.push(missing(address, replica.flags()));
+            }
+        }
+        Ok(Self { servers })
+    }
+
     pub(crate) fn is_sound(&self) -> bool {
         self.servers.iter().all(|row| row.sound)
     }
+}
+
+/// The role of sentinels, which hold no data.
+const SENTINEL: &str = "sentinel";
+
+fn sentinel_row(witness: &Witness, believed: Option<&HostPort>) -> Row {
+    let master = witness.master();
+    let state = match (&witness.told, &master) {
+        (Err(error), _) => error.message().to_owned(),
+        (Ok(_), None) => "knows no such service".to_owned(),
+        (Ok(told), Some(master)) => {
+            let down = told.master.as_ref().is_ok_and(Instance::is_down);
+            format!("tells {master}{}", if down { ", and that it is down" } else { "" })
+        }
+    };
+    let settled = |told: &Told| told.quorum.is_ok() && told.master.as_ref().is_ok_and(|at| !at.is_down());
+    let agrees = master.is_some() && master.as_ref() == believed;
+    Row {
+        address: witness.address.to_string(),
+        role: SENTINEL.to_owned(),
+        state,
+        offset: None,
+        behind: None,
+        lag: None,
+        from_here: witness.from_here(),
+        sound: agrees && witness.told.as_ref().is_ok_and(settled),
+    }
+}
+
+/// The master, of which only the sentinels tell.
+fn unreached(address: String, error: &Error) -> Row {
+    let from_here = sentinels::word(error);
+    Row { from_here, ..silent(address, "master", error.message()) }
+}
+
+/// A replica that only the sentinels tell of, and that they take for dead.
+fn missing(address: String, flags: &str) -> Row {
+    silent(address, "replica", flags)
+}
+
+fn silent(address: String, role: &str, state: &str) -> Row {
+    let (offset, behind, lag) = (None, None, None);
+    let (role, state) = (role.to_owned(), state.to_owned());
+    Row { address, role, state, offset, behind, lag, from_here: "not tried", sound: false }
 }
 
 fn row(server: Reached, offset: Option<u64>, link: Option<&str>) -> Row {

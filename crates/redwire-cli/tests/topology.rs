@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use redwire_testkit::{Server, eventually};
+use redwire_testkit::{SentinelSet, Server, eventually};
 use rexpect::process::WaitStatus;
 use serde_json::Value as Json;
 
@@ -81,6 +81,71 @@ fn a_link_that_is_down() {
     assert_eq!((code, &json["verdict"]), (Some(1), &"bad".into()));
     assert_eq!(json["servers"][1]["from_here"], "refused");
     assert!(json["servers"][1]["state"].as_str().unwrap().starts_with("link down (connect"), "{json}");
+}
+
+#[test]
+fn a_service_with_its_sentinels() {
+    let set = SentinelSet::start();
+    for options in [&[][..], &["--blocking"]] {
+        let (code, json) = once(&set.url(), options);
+        assert_eq!((code, &json["verdict"]), (Some(0), &"good".into()), "{json}");
+        let servers = json["servers"].as_array().unwrap();
+        let roles: Vec<_> = servers.iter().map(|server| server["role"].as_str().unwrap()).collect();
+        assert_eq!(roles, ["sentinel", "sentinel", "sentinel", "master", "replica", "replica"]);
+        let master = set.master().to_string();
+        assert_eq!(
+            (&servers[0]["state"], &servers[3]["address"]),
+            (&format!("tells {master}").into(), &master.into())
+        );
+        assert!(servers[4]["behind"].is_u64() && servers[4]["lag_seconds"].is_u64(), "{json}");
+    }
+    let output = topology(&set.url(), &["--color", "never"]).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        text.starts_with("sentinel") && text.contains("\nmaster") && text.contains("└ replica"),
+        "{text}"
+    );
+    let gone = &set.sentinels()[2];
+    gone.kill();
+    let (code, json) = once(&set.url(), &[]);
+    let row =
+        json["servers"].as_array().unwrap().iter().find(|row| row["address"] == gone.addr().to_string());
+    let row = row.expect("it is told of");
+    assert_eq!(
+        (code, &row["from_here"], &row["sound"]),
+        (Some(1), &"refused".into(), &false.into()),
+        "{json}"
+    );
+}
+
+#[test]
+fn a_replica_that_only_the_sentinels_tell_of() {
+    let set = SentinelSet::start();
+    let gone = &set.nodes()[set.replicas()[0]];
+    gone.kill();
+    eventually("it is taken for dead", Duration::from_secs(20), || {
+        let (_, json) = once(&set.url(), &[]);
+        json["servers"].as_array().is_some_and(|servers| {
+            servers.iter().any(|row| {
+                row["address"] == gone.addr().to_string()
+                    && row["state"].as_str().is_some_and(|state| state.contains("s_down"))
+                    && row["sound"] == false
+            })
+        })
+    });
+}
+
+#[test]
+fn watching_follows_a_failover() {
+    let set = SentinelSet::builder().hasty().start();
+    let mut command = topology(&set.url(), &["--json", "--watch"]);
+    let mut running = Running(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap());
+    let mut lines = BufReader::new(running.0.stdout.take().unwrap()).lines();
+    let mut next = || serde_json::from_str::<Json>(&lines.next().unwrap().unwrap()).unwrap();
+    assert_eq!(next()["verdict"], "good");
+    set.failover();
+    let master = format!("tells {}", set.master());
+    while next()["servers"][0]["state"] != master.as_str() {}
 }
 
 #[test]

@@ -19,6 +19,7 @@ use redwire::config::Config;
 
 use super::{Picture, Row};
 use crate::output::Failure;
+use crate::sentinels;
 use crate::session::Session;
 
 /// How often it is looked at.
@@ -45,6 +46,10 @@ impl Eye {
     }
 
     pub(super) async fn look(&mut self) -> Result<Picture> {
+        // Whom to ask may change each time.
+        if sentinels::service(&self.config).is_some() {
+            return Picture::of_service(&self.config, &self.address, self.blocking).await;
+        }
         let mut session = match self.session.take() {
             Some(session) => session,
             None => Session::open(self.config.clone(), self.blocking).await?,

@@ -27,9 +27,7 @@ fn an_option_that_does_not_exist_is_named() {
 
 #[test]
 fn a_set_of_servers_is_not_examined_as_one() {
-    doctor("redis+sentinel://localhost:26379/main", &[])
-        .says("url", "bad", &["each server"])
-        .skips_from("dns");
+    doctor("redis+cluster://localhost:26379", &[]).says("url", "bad", &["each server"]).skips_from("dns");
 }
 
 #[test]

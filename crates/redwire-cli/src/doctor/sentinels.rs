@@ -1,0 +1,102 @@
+//! The layer of the sentinels: whether each can be reached, knows the service and agrees with the others, and whether they are
+//! enough to agree on a failover.
+
+use std::time::Instant;
+
+use redwire::config::{Config, HostPort};
+use redwire::{ConnectionFault, Error, ErrorKind};
+use serde_json::{Value as Json, json};
+
+use super::report::{Finding, Layer};
+use super::tls::sentence;
+use crate::sentinels::{self, Told, Witness};
+
+/// What they tell, and where the master is by most of them.
+pub(crate) async fn examine(config: &Config, service: &str, blocking: bool) -> (Layer, Option<HostPort>) {
+    let begun = Instant::now();
+    let mut layer = Layer::new("sentinels");
+    let witnesses = sentinels::ask_all(config, blocking).await;
+    layer.took(begun.elapsed());
+    let master = sentinels::believed(&witnesses);
+    layer.detail("service", service);
+    layer.detail("master", master.as_ref().map(ToString::to_string));
+    layer.detail("sentinels", witnesses.iter().map(to_json).collect::<Vec<Json>>());
+    let answered = sentinels::answers(&witnesses).count();
+    if let Some(master) = &master {
+        let agreeing = witnesses.iter().filter(|witness| witness.master().as_ref() == Some(master)).count();
+        let count = witnesses.len();
+        layer.summary(format!("{agreeing} of {count} sentinels tell that {service:?} is at {master}"));
+    }
+    for witness in &witnesses {
+        match &witness.told {
+            Err(error) => layer.found(unasked(&witness.address, error, answered == 0)),
+            Ok(told) => told_by(&mut layer, service, witness, told, master.as_ref()),
+        }
+    }
+    (layer, master)
+}
+
+fn to_json(witness: &Witness) -> Json {
+    let quorum = witness.told.as_ref().ok().map(|told| told.quorum.is_ok());
+    let ms = witness.told.as_ref().ok().map(|told| told.took.as_secs_f64() * 1e3);
+    json!({
+        "address": witness.address.to_string(), "from_here": witness.from_here(), "ms": ms,
+        "master": witness.master().map(|master| master.to_string()), "quorum": quorum,
+    })
+}
+
+/// One that could not be asked; `all`: as nobody could.
+fn unasked(address: &HostPort, error: &Error, all: bool) -> Finding {
+    let meaning = format!("The sentinel {address} cannot be asked: {}", sentence(error.message()));
+    let advice = match error.kind() {
+        ErrorKind::Authentication(_) => {
+            "Sentinels have a password of their own, or none: `sentinel_password` (and `sentinel_username`) in the URL's query."
+        }
+        ErrorKind::Connection(ConnectionFault::Tls) => {
+            "Sentinels speak TLS or not, apart from the servers: `sentinel_tls` in the URL's query."
+        }
+        _ => {
+            "Is it running, is the port right (26379 unless told), and does it listen on this address (`bind`)?"
+        }
+    };
+    if all { Finding::bad(meaning, advice) } else { Finding::warning(meaning, advice) }
+}
+
+fn told_by(layer: &mut Layer, service: &str, witness: &Witness, told: &Told, believed: Option<&HostPort>) {
+    let address = &witness.address;
+    let master = match &told.master {
+        Ok(master) => master,
+        Err(_) => {
+            let meaning = format!("The sentinel {address} knows no service {service:?}.");
+            let watched = match told.services.is_empty() {
+                true => "It watches none (`sentinel monitor`).".to_owned(),
+                false => format!("It watches: {}.", told.services.join(", ")),
+            };
+            let advice =
+                format!("Check the name in the URL, `redis+sentinel://HOST:PORT/SERVICE`. {watched}");
+            let finding = if believed.is_none() { Finding::bad } else { Finding::warning };
+            return layer.found(finding(meaning, advice));
+        }
+    };
+    if let (Some(theirs), Some(believed)) = (witness.master(), believed)
+        && theirs != *believed
+    {
+        layer.found(Finding::warning(
+            format!("The sentinel {address} tells that the master is {theirs}, most others {believed}."),
+            "During a failover this passes within seconds. If it stays, the sentinel is cut off from the others, or was set up for \
+             another set.",
+        ));
+    }
+    if master.is_down() {
+        layer.found(Finding::warning(
+            format!("The sentinel {address} thinks that the master is down: {}.", master.flags()),
+            "Look whether the master runs, and whether the sentinel can reach it.",
+        ));
+    }
+    if let Err(error) = &told.quorum {
+        layer.found(Finding::warning(
+            format!("The sentinel {address} says that no failover is possible: {}", sentence(error.message())),
+            "Bring back the sentinels that are down; more than half of all, and as many as the quorum, must be up.",
+        ));
+    }
+}

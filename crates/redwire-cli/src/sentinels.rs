@@ -1,0 +1,125 @@
+//! What the sentinels of a service tell, each for itself.
+//!
+//! Promises to ask those that the URL names and those that they tell of, at the same time. Must not judge what they say.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use redwire::config::{Config, HostPort, Topology};
+use redwire::{ConnectionFault, Error, ErrorKind, Instance, Result, cmd};
+use tokio::task::JoinSet;
+
+use crate::session::Session;
+
+/// One sentinel, and what it told.
+#[derive(Debug)]
+pub(crate) struct Witness {
+    pub(crate) address: HostPort,
+    pub(crate) told: Result<Told>,
+}
+
+/// What a sentinel that can be asked tells of a service.
+#[derive(Debug)]
+pub(crate) struct Told {
+    /// An error where it knows no such service.
+    pub(crate) master: Result<Instance>,
+    pub(crate) replicas: Vec<Instance>,
+    /// The other sentinels.
+    pub(crate) others: Vec<Instance>,
+    /// Whether enough sentinels are up to agree on a failover, in its words.
+    pub(crate) quorum: Result<String>,
+    /// All services that it watches.
+    pub(crate) services: Vec<String>,
+    id: String,
+    pub(crate) took: Duration,
+}
+
+impl Witness {
+    /// Where it says that the master is.
+    pub(crate) fn master(&self) -> Option<HostPort> {
+        self.told.as_ref().ok()?.master.as_ref().ok()?.address().ok()
+    }
+
+    /// `open`, or how connecting failed, in a word.
+    pub(crate) fn from_here(&self) -> &'static str {
+        self.told.as_ref().map_or_else(word, |_| "open")
+    }
+}
+
+/// How a connection failed, in a word.
+pub(crate) fn word(error: &Error) -> &'static str {
+    match error.kind() {
+        ErrorKind::Connection(ConnectionFault::Refused) => "refused",
+        _ if error.is_timeout() => "silent",
+        _ => "failed",
+    }
+}
+
+/// The service that `config` names.
+pub(crate) fn service(config: &Config) -> Option<(&[HostPort], &str)> {
+    match config.topology() {
+        Topology::Sentinel { nodes, service } => Some((nodes, service)),
+        _ => None,
+    }
+}
+
+/// Asks all sentinels of the service that `config` names; none where it names servers themselves.
+pub(crate) async fn ask_all(config: &Config, blocking: bool) -> Vec<Witness> {
+    let Some((seeds, service)) = service(config) else { return Vec::new() };
+    let mut witnesses = ask_each(config, blocking, service, seeds.to_vec()).await;
+    let told: Vec<Instance> = answers(&witnesses).flat_map(|told| told.others.iter().cloned()).collect();
+    let mut others = Vec::new();
+    for other in told {
+        // One may have several addresses.
+        let is_known = answers(&witnesses).any(|told| other.field("runid") == Some(&told.id));
+        let Ok(address) = other.address() else { continue };
+        if !is_known && !others.contains(&address) && witnesses.iter().all(|known| known.address != address) {
+            others.push(address);
+        }
+    }
+    witnesses.extend(ask_each(config, blocking, service, others).await);
+    witnesses
+}
+
+/// What those told that could be asked.
+pub(crate) fn answers(witnesses: &[Witness]) -> impl Iterator<Item = &Told> {
+    witnesses.iter().filter_map(|witness| witness.told.as_ref().ok())
+}
+
+/// Where most of them say that the master is.
+pub(crate) fn believed(witnesses: &[Witness]) -> Option<HostPort> {
+    let mut votes = BTreeMap::<String, (usize, HostPort)>::new();
+    for address in witnesses.iter().filter_map(Witness::master) {
+        votes.entry(address.to_string()).or_insert((0, address)).0 += 1;
+    }
+    votes.into_values().max_by_key(|(count, _)| *count).map(|(_, address)| address)
+}
+
+async fn ask_each(config: &Config, blocking: bool, service: &str, sentinels: Vec<HostPort>) -> Vec<Witness> {
+    let mut questions = JoinSet::new();
+    for (index, address) in sentinels.into_iter().enumerate() {
+        let (config, service) = (config.for_sentinel(address.clone()), service.to_owned());
+        questions.spawn(async move {
+            let told = ask(config, blocking, &service).await;
+            (index, Witness { address, told })
+        });
+    }
+    let mut witnesses = questions.join_all().await;
+    witnesses.sort_by_key(|(index, _)| *index);
+    witnesses.into_iter().map(|(_, witness)| witness).collect()
+}
+
+async fn ask(config: Config, blocking: bool, service: &str) -> Result<Told> {
+    let begun = Instant::now();
+    let mut sentinel = Session::open(config, blocking).await?;
+    // The first that needs a password, where one is wanted.
+    let masters: Vec<Instance> = sentinel.ask(cmd("SENTINEL MASTERS")).await?;
+    let master = sentinel.ask(cmd("SENTINEL MASTER").arg(service)).await;
+    let replicas = sentinel.ask(cmd("SENTINEL REPLICAS").arg(service)).await.unwrap_or_default();
+    let others = sentinel.ask(cmd("SENTINEL SENTINELS").arg(service)).await.unwrap_or_default();
+    let quorum = sentinel.ask(cmd("SENTINEL CKQUORUM").arg(service)).await;
+    // Before 6.2 they do not tell.
+    let id = sentinel.ask(cmd("SENTINEL MYID")).await.unwrap_or_default();
+    let services = masters.iter().map(|master| master.name().to_owned()).collect();
+    Ok(Told { master, replicas, others, quorum, services, id, took: begun.elapsed() })
+}
