@@ -104,12 +104,12 @@ pub(crate) enum Command {
     ///
     /// Exit status: 0 if every call was answered, 1 if some failed, 2 if the server could not be had.
     Bench(Bench),
-    /// Writes, counts and reads while you break things, and accounts for every call: the failover drill.
+    /// Writes, counts, reads and publishes while you break things, and accounts for every call: the failover drill.
     ///
     /// Restart the server, freeze it, fail it over, cut the network, while this runs. Calls may fail meanwhile; what must never happen is a
     /// violation: a reply that belongs to another request (mismatched), a write executed twice (duplicated), a call that ends more than 50 ms
-    /// after its deadline (overrun). Writes that the server acknowledged and lost are reported, but are no violation: they are the price of
-    /// asynchronous replication. Publish/subscribe has no part in the drill yet: `unannounced_loss` is 0.
+    /// after its deadline (overrun), a message that was published, not heard, and not announced as missing (unannounced_loss). Writes that the server acknowledged and lost are reported, but are no violation: they are the price of
+    /// asynchronous replication.
     ///
     /// Time in which the machine did not let this program run is taken off before a call counts as an overrun.
     ///
@@ -117,13 +117,14 @@ pub(crate) enum Command {
     Soak(Soak),
     /// Finds out what is wrong with a connection: each layer apart, with what it means and what to try.
     ///
-    /// Looks at the URL, DNS, TCP, TLS, the handshake with its password, the user's rights, the database, latency, the server,
+    /// Looks at the URL, the sentinels if it names a service, DNS, TCP, TLS, the handshake with its password, the user's rights, the database, latency, the server,
     /// timeouts that do not fit together, and whether the servers that it names can be reached from here. Changes nothing. Exit
     /// status 1 if a layer is bad; warnings leave it 0.
     Doctor,
     /// Shows who is master and who replica, how far each is, and who can be reached from here.
     ///
-    /// Asks one server, and shows those it names. Exit status 1 if a link between them is down.
+    /// Asks one server, and shows those it names; of a service (`redis+sentinel://…`), what each of its sentinels tells, then the
+    /// master. Exit status 1 if a link between them is down, or a sentinel, or one that tells otherwise than most.
     Topology(Topology),
     /// Shows what is published, as it comes, until it is interrupted.
     ///

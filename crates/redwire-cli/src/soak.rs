@@ -50,28 +50,19 @@ pub(crate) async fn run(global: &Global, soak: &Soak, output: &Output) -> Result
     let running: Vec<_> = workers.into_iter().map(|worker| client.spawn(worked(worker))).collect();
     let interrupted = wait(&drill, began, soak.seconds).await;
     drill.stop();
-    let mut workers = Vec::new();
-    for worker in running {
-        workers.push(caller::joined(worker).await?);
-    }
+    let mut workers = all(running).await?;
     let ended = Instant::now();
     drill.service().note(ended);
+    // What is read and heard out afterwards serves nobody.
+    let service = drill.service().clone();
 
     let unread = account(&mut workers).await.err();
     clean(&client, &workers).await;
     drill.end();
     let mut tally = Tally::new();
-    for listener in listening {
-        tally.add(caller::joined(listener).await?);
-    }
+    all(listening).await?.into_iter().for_each(|heard| tally.add(heard));
     workers.into_iter().for_each(|worker| tally.add(worker.into_tally()));
-    let report = Report {
-        began,
-        ended,
-        tally: &tally,
-        service: drill.service().clone(),
-        connects: connects.load(Ordering::Relaxed),
-    };
+    let report = Report { began, ended, tally: &tally, service, connects: connects.load(Ordering::Relaxed) };
     if interrupted {
         output.note("interrupted: this is what there was until then");
     }
@@ -95,6 +86,14 @@ fn workers(client: &Caller, drill: &Arc<Drill>, soak: &Soak, prefix: &str) -> Ve
 fn listen(client: &Caller, drill: &Arc<Drill>, soak: &Soak, worker: &Worker) -> Spawned<Tally> {
     let channel = worker.channel().clone();
     client.spawn(Listener::new(client.clone(), Arc::clone(drill), soak.deadline, channel).run())
+}
+
+async fn all<T>(spawned: Vec<Spawned<T>>) -> Result<Vec<T>, Failure> {
+    let mut done = Vec::new();
+    for one in spawned {
+        done.push(caller::joined(one).await?);
+    }
+    Ok(done)
 }
 
 async fn worked(mut worker: Worker) -> Worker {

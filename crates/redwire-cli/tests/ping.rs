@@ -4,7 +4,7 @@ use std::net::TcpListener;
 use std::process::{Command, Output};
 use std::time::Duration;
 
-use redwire_testkit::{Server, eventually, shared};
+use redwire_testkit::{SentinelSet, Server, eventually, shared};
 use serde_json::Value as Json;
 
 fn redwire(words: &[&str]) -> Command {
@@ -27,6 +27,20 @@ fn told(output: Output) -> (String, String, i32) {
 fn nowhere() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     format!("redis://127.0.0.1:{}", listener.local_addr().unwrap().port())
+}
+
+#[test]
+fn a_service_is_probed_at_its_master() {
+    let set = SentinelSet::start();
+    let url = set.url();
+    for options in [&["--json"][..], &["--json", "--blocking"]] {
+        let words = [&["ping", "-c", "2", "-i", "0", "--url", &url], options].concat();
+        let (out, err, code) = run(&words);
+        let json: Json = serde_json::from_str(&out).unwrap();
+        assert_eq!((code, &json["probes"], &json["lost"]), (0, &2.into(), &0.into()), "{json} {err}");
+    }
+    let (out, err, code) = run(&["exec", "--url", &url, "ROLE"]);
+    assert!(code == 0 && out.contains("master"), "{out} {err}");
 }
 
 #[test]
