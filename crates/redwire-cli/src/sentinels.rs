@@ -41,7 +41,7 @@ impl Witness {
     }
 
     /// `open`, or how connecting failed, in a word.
-    pub(crate) fn from_here(&self) -> &'static str {
+    pub(crate) fn reached(&self) -> &'static str {
         self.told.as_ref().map_or_else(word, |_| "open")
     }
 }

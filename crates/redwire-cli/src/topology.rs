@@ -227,7 +227,7 @@ fn sentinel_row(witness: &Witness, believed: Option<&HostPort>) -> Row {
         offset: None,
         behind: None,
         lag: None,
-        from_here: witness.from_here(),
+        from_here: witness.reached(),
         sound: agrees && witness.told.as_ref().is_ok_and(settled),
     }
 }

@@ -40,7 +40,7 @@ fn to_json(witness: &Witness) -> Json {
     let quorum = witness.told.as_ref().ok().map(|told| told.quorum.is_ok());
     let ms = witness.told.as_ref().ok().map(|told| told.took.as_secs_f64() * 1e3);
     json!({
-        "address": witness.address.to_string(), "from_here": witness.from_here(), "ms": ms,
+        "address": witness.address.to_string(), "from_here": witness.reached(), "ms": ms,
         "master": witness.master().map(|master| master.to_string()), "quorum": quorum,
     })
 }
@@ -62,21 +62,21 @@ fn unasked(address: &HostPort, error: &Error, all: bool) -> Finding {
     if all { Finding::bad(meaning, advice) } else { Finding::warning(meaning, advice) }
 }
 
+/// One that does not know the service; `all`: as nobody does.
+fn unknown(address: &HostPort, service: &str, watched: &[String], all: bool) -> Finding {
+    let meaning = format!("The sentinel {address} knows no service {service:?}.");
+    let watched = match watched {
+        [] => "It watches none (`sentinel monitor`).".to_owned(),
+        names => format!("It watches: {}.", names.join(", ")),
+    };
+    let advice = format!("Check the name in the URL, `redis+sentinel://HOST:PORT/SERVICE`. {watched}");
+    if all { Finding::bad(meaning, advice) } else { Finding::warning(meaning, advice) }
+}
+
 fn told_by(layer: &mut Layer, service: &str, witness: &Witness, told: &Told, believed: Option<&HostPort>) {
     let address = &witness.address;
-    let master = match &told.master {
-        Ok(master) => master,
-        Err(_) => {
-            let meaning = format!("The sentinel {address} knows no service {service:?}.");
-            let watched = match told.services.is_empty() {
-                true => "It watches none (`sentinel monitor`).".to_owned(),
-                false => format!("It watches: {}.", told.services.join(", ")),
-            };
-            let advice =
-                format!("Check the name in the URL, `redis+sentinel://HOST:PORT/SERVICE`. {watched}");
-            let finding = if believed.is_none() { Finding::bad } else { Finding::warning };
-            return layer.found(finding(meaning, advice));
-        }
+    let Ok(master) = &told.master else {
+        return layer.found(unknown(address, service, &told.services, believed.is_none()));
     };
     if let (Some(theirs), Some(believed)) = (witness.master(), believed)
         && theirs != *believed

@@ -86,10 +86,7 @@ fn relay(client: TcpStream, mut server: TcpStream, mut frames: Stream, trick: Tr
     });
     let mut messages = 0;
     loop {
-        let frame = match frames.next(&mut server) {
-            Ok(frame) => frame,
-            Err(_) => return client.shutdown(Shutdown::Both),
-        };
+        let Ok(frame) = frames.next(&mut server) else { return client.shutdown(Shutdown::Both) };
         messages += usize::from(name(&frame) == "MESSAGE");
         if trick == Trick::Swallow && messages == 10 {
             messages += 1;
