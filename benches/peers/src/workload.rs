@@ -173,5 +173,5 @@ pub const ALL: &[Workload] = &[
     row("W5.h", "HGETALL of 1 000 fields into a HashMap", Kind::Hash, &[best(2.0)], &[]),
     row("W6.g", "GET of 1 MiB", Kind::BigGet, &[limit(0.9)], &[]),
     row("W6.s", "SET of 1 MiB", Kind::BigSet, &[limit(0.9)], &[]),
-    row("W8.p", "one subscriber, per message of 100 B", Kind::Messages, &[best(1.5)], &[]),
+    row("W8.p", "one subscriber, per message of 100 B", Kind::Messages, &[best(3.0)], &[]),
 ];
