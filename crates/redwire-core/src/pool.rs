@@ -442,6 +442,14 @@ impl<C, W: Clone> Pool<C, W> {
         self.clear_idle(Closing::Disconnected);
     }
 
+    /// Connections lead to another server from now on: all there are are closed as by [`reset`](Self::reset), and what was known of
+    /// an outage is known of the former one, so that those who wait may connect at once.
+    pub fn handle_moved(&mut self, now: Instant, random: u64) {
+        self.reset();
+        (self.outage, self.failed_at) = (Outage::default(), None);
+        self.serve(now, random);
+    }
+
     /// Closes the pool for good: nobody gets a connection any more, and all who wait fail. Those in use are closed when they
     /// come back; then the pool [is drained](Self::is_drained).
     pub fn close(&mut self) {

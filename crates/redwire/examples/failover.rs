@@ -1,7 +1,7 @@
 //! A client of a service that sentinels watch, through failovers: how soon after a promotion it writes again.
 //!
-//! `cargo run --release -p redwire --example failover [ROUNDS]` starts a master, two replicas and three sentinels for itself, has the sentinels
-//! promote a replica so many times (default 1), and prints for both drivers how long after the first sentinel's word
+//! `cargo run --release -p redwire --example failover [ROUNDS] [kill|freeze]` starts a master, two replicas and three sentinels for itself, has the sentinels
+//! promote a replica so many times (default 1), because they are told to or because the master was killed or frozen, and prints for both drivers how long after the first sentinel's word
 //! (`+switch-master`) the new master had a write of theirs.
 #![allow(clippy::print_stdout, reason = "a program for the terminal: printing is its work")]
 
@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use redwire::prelude::*;
 use redwire::{Result, blocking};
-use redwire_testkit::{Node, SentinelSet};
+use redwire_testkit::{Node, SentinelSet, Switch};
 
 /// The pause between two writes: what is measured is no finer.
 const PAUSE: Duration = Duration::from_millis(1);
@@ -22,6 +22,7 @@ const COUNTERS: [&str; 2] = ["async", "blocking"];
 
 fn main() -> Result<()> {
     let rounds = std::env::args().nth(1).and_then(|word| word.parse().ok()).unwrap_or(1);
+    let how = std::env::args().nth(2).unwrap_or_default();
     let set = SentinelSet::start();
     let over = Arc::new(AtomicBool::new(false));
     write_async(&set.url(), &over)?;
@@ -30,13 +31,22 @@ fn main() -> Result<()> {
     for round in 1..=rounds {
         wait_for_writes(&set.nodes()[set.master_index()]);
         let old = set.master_index();
-        let switch = set.failover();
+        let switch = match how.as_str() {
+            "kill" => lose(&set, || set.nodes()[old].kill()),
+            "freeze" => lose(&set, || set.nodes()[old].freeze()),
+            _ => set.failover(),
+        };
         let master = set.nodes().iter().find(|node| node.address() == switch.to).expect("a node of the set");
         let found = first_writes(master);
         for ((name, found), times) in COUNTERS.iter().zip(found).zip(&mut times) {
             let took = found.saturating_duration_since(switch.at);
             println!("{round}: {} is master; {name}: it has a write after {took:.1?}", switch.to);
             times.push(took);
+        }
+        match how.as_str() {
+            "kill" => set.nodes()[old].restart(),
+            "freeze" => set.nodes()[old].thaw(),
+            _ => {}
         }
         // The sentinels would do so themselves, some ten seconds later.
         set.rejoin(old);
@@ -52,6 +62,13 @@ fn main() -> Result<()> {
         );
     }
     Ok(())
+}
+
+/// The sentinels find out by themselves, and say so.
+fn lose(set: &SentinelSet, happens: impl FnOnce()) -> Switch {
+    let events = set.switch_events();
+    happens();
+    events.wait(Duration::from_secs(60))
 }
 
 fn write_async(url: &str, over: &Arc<AtomicBool>) -> Result<()> {

@@ -436,8 +436,9 @@ enum Made<'p> {
 
 impl Follower for Shared {
     fn leave(self: Arc<Self>) {
-        self.process().change(|state| state.leave());
-        Pool(self).disconnect();
+        let process = self.process();
+        process.change(|state| state.leave(Instant::now(), fastrand::u64(..)));
+        process.multiplex.retire();
     }
 
     fn cut(self: Arc<Self>) {

@@ -63,6 +63,8 @@ struct State {
     phase: Phase,
     /// Why there is no connection at the moment.
     cause: Option<Error>,
+    /// Whether the next leads to another server than the one that could not be connected to.
+    moved: bool,
     /// Why the connection is to be given up and made anew.
     cut: Option<Error>,
     /// Whether somebody would use the connection if it were up.
@@ -106,6 +108,7 @@ impl Lane {
             armed: None,
             phase: Phase::Undriven,
             cause: None,
+            moved: false,
             cut: None,
             asked: false,
             runtime: None,
@@ -292,8 +295,12 @@ impl Follower for Shared {
     fn leave(self: Arc<Self>) {
         let mut woken = Vec::new();
         let mut state = self.lock();
-        if state.writer.is_some() && !state.is_inherited() {
-            state.lose(&self.target.locate(setup::left_master()), &mut woken);
+        if !state.is_inherited() {
+            if state.writer.is_some() {
+                state.lose(&self.target.locate(setup::left_master()), &mut woken);
+            } else {
+                state.moved = true;
+            }
             woken.extend(state.driver.take());
         }
         drop(state);

@@ -302,7 +302,7 @@ impl Follower for Shared {
         state.left.retain(|cut| cut.strong_count() > 0);
         state.left.append(&mut cuts);
         drop(state);
-        pool.disconnect();
+        pool.with(|machine| machine.handle_moved(Instant::now(), fastrand::u64(..)));
     }
 
     fn cut(self: Arc<Self>) {

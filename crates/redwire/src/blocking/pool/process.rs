@@ -275,9 +275,10 @@ impl State {
     }
 
     /// The server of all connections there are is left.
-    pub(super) fn leave(&mut self) {
+    pub(super) fn leave(&mut self, now: Instant, random: u64) {
         self.left.retain(|socket| socket.strong_count() > 0);
         self.left.append(&mut self.sockets);
+        self.machine.handle_moved(now, random);
     }
 
     /// The connection belongs to the pool no longer.

@@ -31,12 +31,16 @@ pub(super) async fn drive(shared: Arc<Shared>, mut first: Option<Wire>) {
     let mut outage = Outage::default();
     loop {
         let connected = match first.take() {
-            Some(wire) => Some(Ok(wire)),
-            None => driver.meanwhile(shared.connect()).await,
+            Some(wire) => Some(Some(Ok(wire))),
+            None => driver.unless_moved(shared.connect()).await,
         };
         let error = match connected {
             None => return,
-            Some(Ok(wire)) => {
+            Some(None) => {
+                outage = Outage::default();
+                continue;
+            }
+            Some(Some(Ok(wire))) => {
                 outage.handle_connected();
                 let Some(error) = driver.run(wire).await else { return };
                 if shared.lock().phase == Phase::Closed {
@@ -47,7 +51,7 @@ pub(super) async fn drive(shared: Arc<Shared>, mut first: Option<Wire>) {
                 shared.target.tell(EventKind::Lost(shared.target.locate(error.clone())));
                 error
             }
-            Some(Err(error)) => {
+            Some(Some(Err(error))) => {
                 driver.handle_down(&error);
                 error
             }
@@ -103,7 +107,7 @@ impl<'a> Driver<'a> {
         {
             let mut state = self.shared.lock();
             state.writer = Some(Arc::clone(&writer));
-            state.cause = None;
+            (state.cause, state.moved) = (None, false);
             state.link.handle_connected(Instant::now());
         }
         if let Some(watch) = &self.shared.watch {
@@ -318,7 +322,11 @@ impl<'a> Driver<'a> {
             let backoff = self.shared.target.config().reconnect_backoff();
             match outage.poll_turn(backoff, Instant::now(), fastrand::u64(..)) {
                 Turn::Now => break,
-                Turn::At(next) => self.meanwhile(tokio::time::sleep_until(next.into())).await?,
+                Turn::At(next) => {
+                    if self.unless_moved(tokio::time::sleep_until(next.into())).await?.is_none() {
+                        *outage = Outage::default();
+                    }
+                }
                 Turn::Hopeless(next, _) => {
                     hopeless = true;
                     self.meanwhile(tokio::time::sleep_until(next.into())).await?;
@@ -344,6 +352,19 @@ impl<'a> Driver<'a> {
             while self.poll_timer(cx).is_ready() {}
             Poll::Pending
         })
+        .await
+    }
+
+    /// Awaits `future` as [`meanwhile`](Self::meanwhile) does; `Some(None)` when connections lead to another server before.
+    async fn unless_moved<T>(&mut self, future: impl Future<Output = T>) -> Option<Option<T>> {
+        let shared = self.shared;
+        let mut future = pin!(future);
+        self.meanwhile(poll_fn(|cx| {
+            if std::mem::take(&mut shared.lock().moved) {
+                return Poll::Ready(None);
+            }
+            future.as_mut().poll(cx).map(Some)
+        }))
         .await
     }
 
