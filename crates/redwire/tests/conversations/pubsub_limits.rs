@@ -97,17 +97,18 @@ fn whoever_waits_for_its_consumer_loses_nothing(setup: Setup) {
     let mut slow = pubsub.subscribe_with(&["count"], SubscribeOptions::default().buffer_messages(10));
     let mut marks = pubsub.subscribe(&["mark"]);
     let client = blocking::Client::connect(&server.unix_url()).unwrap();
-    for number in 0..1000 {
+    // More than one read brings.
+    for number in 0..4000 {
         client.execute(cmd::<i64>("PUBLISH").arg("count").arg(number)).unwrap();
     }
     client.execute(cmd::<i64>("PUBLISH").arg("mark").arg("all")).unwrap();
     // Nothing is read while one is full; nor is the silence that this causes taken for the server's death.
     assert!(marks.next_within(Duration::from_millis(500)).is_none());
     let mut account = Account::default();
-    for _ in 0..1000 {
+    for _ in 0..4000 {
         account.take(&slow.next().unwrap());
     }
-    assert_eq!((account.heard, account.missing, account.gaps), (1000, 0, 0));
+    assert_eq!((account.heard, account.missing, account.gaps), (4000, 0, 0));
     assert_eq!(marks.text(), "all");
 }
 
