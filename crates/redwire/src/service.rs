@@ -3,10 +3,15 @@
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
 
 use redwire_core::config::{Config, HostPort, ReadFrom, Topology};
-use redwire_core::sentinel::{Discovery, Found, Sentinels};
+use redwire_core::pubsub::Message;
+use redwire_core::sentinel::{Discovery, Found, News, Sentinels};
 use redwire_core::{Error, ErrorKind, Outcome, Result, SentinelFault};
+
+/// A former master has so long to send away those who wait at it. Then they are cut off.
+pub(crate) const SENT_AWAY: Duration = Duration::from_millis(500);
 
 /// Who has connections to the servers of a service.
 pub(crate) trait Follower: Send + Sync {
@@ -123,6 +128,18 @@ impl Service {
         state.sentinels.handle_switched(&master);
         state.master = Some(master);
         is_other && self.read_from == ReadFrom::Master
+    }
+
+    /// A sentinel published `message`: says which master it names, if it is about that.
+    pub(crate) fn handle_message(&self, message: &Message) -> Option<HostPort> {
+        let text = String::from_utf8_lossy(&message.payload);
+        match News::parse(&self.name, &message.channel_text(), &text)? {
+            News::Switched { master } => Some(master),
+            News::Replicas => {
+                self.doubt();
+                None
+            }
+        }
     }
 
     /// An attempt to connect to `address` begins.

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak};
 use std::time::Instant;
 
-use redwire_core::cache::{CacheOptions, Store};
+use redwire_core::cache::{CacheFigures, CacheOptions, Store};
 use redwire_core::inbound::Frames;
 use redwire_core::{Cmd, ConnectionFault, Error, ErrorKind, Outcome, Replies, Result};
 
@@ -88,7 +88,36 @@ impl<L: Line> Tracking<L> {
         }
     }
 
-    pub(crate) fn read(&self) -> RwLockReadGuard<'_, Store<L::Waiter>> {
+    /// Whether changes are announced now, so that anything is kept.
+    pub(crate) fn is_live(&self) -> bool {
+        !self.is_foreign() && self.read().is_live()
+    }
+
+    pub(crate) fn figures(&self) -> CacheFigures {
+        if self.is_foreign() { CacheFigures::default() } else { self.read().figures() }
+    }
+
+    /// Forgets everything.
+    pub(crate) fn clear(&self) {
+        if !self.is_foreign() {
+            self.change(Store::clear);
+        }
+    }
+
+    /// The question whether all announcements have come was `answered` by all who know, or not.
+    pub(crate) fn handle_synced(&self, answered: Result<Replies>) -> Result<()> {
+        match answered {
+            Ok(_) => Ok(()),
+            // It may be told here before it is told to the cache, which must not serve what it has.
+            Err(error) if matches!(error.kind(), ErrorKind::Connection(_) | ErrorKind::Closed) => {
+                self.change(Store::clear);
+                Ok(())
+            }
+            Err(error) => Err(self.target.locate(error)),
+        }
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Store<L::Waiter>> {
         // No code of others runs under this lock, and every change to the store is whole.
         self.store.read().unwrap_or_else(PoisonError::into_inner)
     }

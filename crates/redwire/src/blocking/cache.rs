@@ -9,11 +9,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use redwire_core::cache::{
-    CacheFigures, CacheOptions, Fetch, Lookup, Store, Suitable, Wait, is_for_client, suitable,
+    CacheFigures, CacheOptions, Fetch, Lookup, Suitable, Wait, is_for_client, suitable,
 };
 use redwire_core::call::{self, Call};
 use redwire_core::lane::Lane as Way;
-use redwire_core::{Cmd, Error, ErrorKind, Outcome, Replies, Reply, Result, Run, Value};
+use redwire_core::{Cmd, Error, Outcome, Replies, Reply, Result, Run, Value};
 
 use super::client::Client;
 use line::Line;
@@ -102,7 +102,7 @@ impl Cache {
     /// No answer within the timeout; a queue that is full.
     pub fn sync(&self) -> Result<()> {
         let Inner { client, line, tracking, .. } = &*self.inner;
-        if tracking.is_foreign() || !tracking.read().is_live() {
+        if !tracking.is_live() {
             return Ok(());
         }
         let deadline = client.config().timeout().and_then(|limit| Instant::now().checked_add(limit));
@@ -113,38 +113,24 @@ impl Cache {
         if answered.is_ok() && !Arc::ptr_eq(&listener, line) {
             answered = listener.exchange(&question, deadline);
         }
-        match answered {
-            Ok(_) => Ok(()),
-            // It may be told here before it is told to the cache, which must not serve what it has.
-            Err(error) if matches!(error.kind(), ErrorKind::Connection(_) | ErrorKind::Closed) => {
-                tracking.change(Store::clear);
-                Ok(())
-            }
-            Err(error) => Err(client.pool().target().locate(error)),
-        }
+        tracking.handle_synced(answered)
     }
 
     /// Forgets everything.
     pub fn clear(&self) {
-        if !self.inner.tracking.is_foreign() {
-            self.inner.tracking.change(Store::clear);
-        }
+        self.inner.tracking.clear();
     }
 
     /// What the cache did so far, and holds now.
     #[must_use]
     pub fn figures(&self) -> CacheFigures {
-        if self.inner.tracking.is_foreign() {
-            CacheFigures::default()
-        } else {
-            self.inner.tracking.read().figures()
-        }
+        self.inner.tracking.figures()
     }
 
     /// Whether changes are announced now, so that anything is kept.
     #[must_use]
     pub fn is_tracking(&self) -> bool {
-        !self.inner.tracking.is_foreign() && self.inner.tracking.read().is_live()
+        self.inner.tracking.is_live()
     }
 
     /// The options it was made with.
@@ -175,7 +161,7 @@ impl Cache {
         }
     }
 
-    fn read<R: Reply>(&self, cmd: Cmd<R>) -> Result<R> {
+    fn read<R: Reply>(&self, mut cmd: Cmd<R>) -> Result<R> {
         let Inner { line, tracking, .. } = &*self.inner;
         let mut now = Instant::now();
         let mut deadline = None;
@@ -185,8 +171,9 @@ impl Cache {
                 None if tracking.is_foreign() => return self.client().execute(cmd),
                 None => tracking.lock().lookup(&cmd, now, thread::current),
             };
-            if let Lookup::Hit(mut replies) = found {
-                return replies.read().map_err(|error| self.explain(error, &cmd));
+            if let Lookup::Hit(replies) = found {
+                let output = call::read(&mut cmd, replies, self.client().config());
+                return output.map_err(|error| self.explain(error, &cmd));
             }
             let deadline = *deadline.get_or_insert_with(|| {
                 call::deadline(Way::Shared, cmd.options(), self.client().config().timeout(), now)
@@ -216,7 +203,8 @@ impl Cache {
                     return self.plain(cmd, deadline);
                 }
             };
-            return match replies.and_then(|mut replies| replies.read()) {
+            let output = replies.and_then(|replies| call::read(&mut cmd, replies, self.client().config()));
+            return match output {
                 Err(error) if is_for_client(&error, self.client().config().retry()) => {
                     self.plain(cmd, deadline)
                 }

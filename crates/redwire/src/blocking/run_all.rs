@@ -147,7 +147,7 @@ impl<R: Reply, I: Iterator<Item = Cmd<R>>> Iterator for RunAll<'_, R, I> {
             Start::Failed(error) => Err(error),
             Start::Sent(ticket) => self.take(ticket, &attempt),
         };
-        let result = replies.and_then(|replies| Call::read(&mut cmd, replies));
+        let result = replies.and_then(|replies| call::read(&mut cmd, replies, self.client.config()));
         Some(result.or_else(|error| self.client.call_again(cmd, Way::Shared, attempt, error)))
     }
 }

@@ -9,12 +9,12 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use redwire_core::cache::{
-    CacheFigures, CacheOptions, Fetch, Flight, Lookup, Store, Suitable, Wait, is_for_client, suitable,
+    CacheFigures, CacheOptions, Fetch, Flight, Lookup, Suitable, Wait, is_for_client, suitable,
 };
 use redwire_core::call::{self, Call};
 use redwire_core::lane::Lane as Way;
 use redwire_core::link::Ticket;
-use redwire_core::{Cmd, Error, ErrorKind, Outcome, Replies, Reply, Result, Run, Value};
+use redwire_core::{Cmd, Error, Outcome, Replies, Reply, Result, Run, Value};
 use tokio::time::{Sleep, sleep_until};
 
 use super::client::{Client, Request};
@@ -132,7 +132,7 @@ impl Cache {
     /// No answer within the timeout; a queue that is full.
     pub async fn sync(&self) -> Result<()> {
         let Inner { client, lane, tracking, .. } = &*self.inner;
-        if tracking.is_foreign() || !tracking.read().is_live() {
+        if !tracking.is_live() {
             return Ok(());
         }
         let deadline = client.config().timeout().and_then(|limit| Instant::now().checked_add(limit));
@@ -143,38 +143,24 @@ impl Cache {
         if answered.is_ok() && !Arc::ptr_eq(&listener, lane) {
             answered = listener.exchange(&question, deadline).await;
         }
-        match answered {
-            Ok(_) => Ok(()),
-            // It may be told here before it is told to the cache, which must not serve what it has.
-            Err(error) if matches!(error.kind(), ErrorKind::Connection(_) | ErrorKind::Closed) => {
-                tracking.change(Store::clear);
-                Ok(())
-            }
-            Err(error) => Err(client.pool().target().locate(error)),
-        }
+        tracking.handle_synced(answered)
     }
 
     /// Forgets everything.
     pub fn clear(&self) {
-        if !self.inner.tracking.is_foreign() {
-            self.inner.tracking.change(Store::clear);
-        }
+        self.inner.tracking.clear();
     }
 
     /// What the cache did so far, and holds now.
     #[must_use]
     pub fn figures(&self) -> CacheFigures {
-        if self.inner.tracking.is_foreign() {
-            CacheFigures::default()
-        } else {
-            self.inner.tracking.read().figures()
-        }
+        self.inner.tracking.figures()
     }
 
     /// Whether changes are announced now, so that anything is kept.
     #[must_use]
     pub fn is_tracking(&self) -> bool {
-        !self.inner.tracking.is_foreign() && self.inner.tracking.read().is_live()
+        self.inner.tracking.is_live()
     }
 
     /// The options it was made with.
@@ -272,7 +258,7 @@ enum Step<'c, R: Reply> {
 
 impl<'c, R: Reply> CacheRequest<'c, R> {
     #[inline]
-    fn start(&mut self, cmd: Cmd<R>, cx: &Context<'_>) -> Step<'c, R> {
+    fn start(&mut self, mut cmd: Cmd<R>, cx: &Context<'_>) -> Step<'c, R> {
         let cache = self.cache;
         let tracking = &cache.inner.tracking;
         if suitable(cmd.facts()) != Suitable::Read || !tracking.options().covers(cache.opted_in) {
@@ -286,8 +272,9 @@ impl<'c, R: Reply> CacheRequest<'c, R> {
             None => tracking.lock().lookup(&cmd, now, || cx.waker().clone()),
         };
         match found {
-            Lookup::Hit(mut replies) => {
-                Step::Ready(replies.read().map_err(|error| self.explain(error, &cmd)))
+            Lookup::Hit(replies) => {
+                let output = call::read(&mut cmd, replies, cache.client().config());
+                Step::Ready(output.map_err(|error| self.explain(error, &cmd)))
             }
             Lookup::Fetch(flight) => self.fetch(cmd, flight, cx),
             Lookup::Wait(wait) => Step::On(State::Waiting(cmd, wait, None)),
@@ -372,8 +359,8 @@ impl<'c, R: Reply> CacheRequest<'c, R> {
     }
 
     /// What the reply says.
-    fn read(&self, cmd: Cmd<R>, mut replies: Replies) -> Step<'c, R> {
-        match replies.read() {
+    fn read(&self, mut cmd: Cmd<R>, replies: Replies) -> Step<'c, R> {
+        match call::read(&mut cmd, replies, self.cache.client().config()) {
             Ok(output) => Step::Ready(Ok(output)),
             Err(error) => self.fail(cmd, error),
         }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use redwire::config::{Config, ConfigBuilder};
-use redwire::{Cmd, Error, ErrorKind, Outcome, Result, Run, Slot, Value};
+use redwire::{CacheOptions, Cmd, Error, ErrorKind, Outcome, Result, Run, Slot, Value};
 use redwire_testkit::{Direction, Fault, Proxy, Server};
 
 use crate::common::pool::Pool;
@@ -16,6 +16,7 @@ both!(
     a_callback_that_fails_says_that_the_command_was_executed,
     errors_of_the_server_pass_by,
     a_repeated_call_is_converted_once,
+    a_cache_and_very_many_commands_convert_too,
 );
 
 /// `text` in capitals.
@@ -158,4 +159,34 @@ fn a_repeated_call_is_converted_once(setup: Setup) {
     proxy.set(Direction::ToClient, Fault::CutAfter(3));
     assert_eq!(client.execute(Cmd::<String>::new("GET").arg("k")).unwrap(), "VALUE");
     assert_eq!(asked.load(Ordering::Relaxed), 1);
+}
+
+/// Whether a read comes from memory or not, it is converted.
+fn a_cache_and_very_many_commands_convert_too(setup: Setup) {
+    let server = Server::start();
+    server.command(&["SET", "k", "value"]).unwrap();
+    let client = setup.open(options(&server.url())).unwrap();
+    let gets = || (0..3).map(|_| words::<String>("GET k"));
+    let (cached, many, hits) = match &client {
+        Client::Tokio(client) => runtime().block_on(async {
+            let cache = client.cached(CacheOptions::default()).await.unwrap();
+            let mut cached = Vec::new();
+            for cmd in gets() {
+                cached.push(cache.execute(cmd).await.unwrap());
+            }
+            let (mut many, mut results) = (Vec::new(), client.run_all(gets()));
+            while let Some(result) = results.next().await {
+                many.push(result.unwrap());
+            }
+            (cached, many, cache.figures().hits)
+        }),
+        Client::Blocking(client) => {
+            let cache = client.cached(CacheOptions::default()).unwrap();
+            let cached: Vec<_> = gets().map(|cmd| cache.execute(cmd).unwrap()).collect();
+            let many = client.run_all(gets()).map(Result::unwrap).collect();
+            (cached, many, cache.figures().hits)
+        }
+    };
+    assert_eq!((cached, many), (vec!["VALUE".to_owned(); 3], vec!["VALUE".to_owned(); 3]));
+    assert_eq!(hits, 2, "from memory");
 }

@@ -13,7 +13,7 @@ use redwire_core::sentinel::News;
 
 use super::ask_in_turn;
 use crate::blocking::pubsub::{PubSub, Subscription};
-use crate::service::Service;
+use crate::service::{SENT_AWAY, Service};
 use crate::target::Target;
 
 /// The threads that listen, one for each sentinel, for as long as this is kept.
@@ -21,9 +21,6 @@ pub(in crate::blocking) struct Watch {
     process: u32,
     ears: Vec<PubSub>,
 }
-
-/// A former master has so long to send away those who wait at it. Then they are cut off.
-const SENT_AWAY: Duration = Duration::from_millis(500);
 
 /// A sentinel that refuses is asked again no more often than that.
 const PAUSE: Duration = Duration::from_secs(5);
@@ -79,11 +76,8 @@ fn listen(target: &Weak<Target>, pubsub: &PubSub) -> Option<()> {
         let service = target.service()?;
         match item {
             Item::Message(message) => {
-                let text = String::from_utf8_lossy(&message.payload);
-                match News::parse(service.name(), &message.channel_text(), &text) {
-                    Some(News::Switched { master }) => follow(service, master),
-                    Some(News::Replicas) => service.doubt(),
-                    None => {}
+                if let Some(master) = service.handle_message(&message) {
+                    follow(service, master);
                 }
             }
             Item::Gap { .. } | Item::Lagged(_) => look(&target),

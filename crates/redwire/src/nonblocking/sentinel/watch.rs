@@ -11,7 +11,7 @@ use tokio::task::AbortHandle;
 
 use super::ask_in_turn;
 use crate::nonblocking::pubsub::PubSub;
-use crate::service::Service;
+use crate::service::{SENT_AWAY, Service};
 use crate::target::Target;
 
 /// The tasks that listen, one for each sentinel, for as long as this is kept.
@@ -19,9 +19,6 @@ use crate::target::Target;
 pub(in crate::nonblocking) struct Watch {
     tasks: Vec<AbortHandle>,
 }
-
-/// A former master has so long to send away those who wait at it. Then they are cut off.
-const SENT_AWAY: Duration = Duration::from_millis(500);
 
 impl Watch {
     /// Listens to all sentinels that the configuration of `target` names, where there are any.
@@ -58,11 +55,8 @@ async fn listen(target: Arc<Target>, sentinel: HostPort) {
             }
             match news.next().await {
                 Some(Item::Message(message)) => {
-                    let text = String::from_utf8_lossy(&message.payload);
-                    match News::parse(service.name(), &message.channel_text(), &text) {
-                        Some(News::Switched { master }) => follow(service, master).await,
-                        Some(News::Replicas) => service.doubt(),
-                        None => {}
+                    if let Some(master) = service.handle_message(&message) {
+                        follow(service, master).await;
                     }
                 }
                 Some(Item::Gap { .. } | Item::Lagged(_)) => missed = true,
