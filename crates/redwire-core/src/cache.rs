@@ -226,7 +226,7 @@ impl<W> Store<W> {
     /// The read was answered by `replies`, which is one reply: those who wait get it, and it is kept if it may be.
     pub fn handle_fetched(&mut self, flight: Flight, replies: &Replies) {
         let Some(flying) = self.land(&flight, Some(replies)) else { return };
-        let Some(frame) = replies.frame(0) else { return self.drop_flight(&flying.words, &flight) };
+        let Some(frame) = replies.each().next() else { return self.drop_flight(&flying.words, &flight) };
         let Some(entry) = self.entries.get_mut(&flying.words) else { return };
         if !matches!(entry.state, State::Flying(number) if number == flight.0) {
             return;

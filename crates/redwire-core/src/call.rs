@@ -6,6 +6,7 @@ use std::borrow::Cow;
 use std::time::{Duration, Instant};
 
 use crate::callbacks::ResponseCallbacks;
+use crate::cluster::{Map, Scatter, Spread};
 use crate::cmd::{Cmd, Options};
 use crate::config::Config;
 use crate::error::{Error, Result};
@@ -58,6 +59,28 @@ pub trait Call {
     /// run a second time.
     fn revise(&mut self, error: &Error) -> bool {
         let _ = error;
+        false
+    }
+
+    /// How many nodes of a cluster it concerns.
+    ///
+    /// # Errors
+    /// Its keys have several slots, and it cannot be taken apart.
+    fn spread(&self) -> Result<Spread> {
+        Ok(Spread::One(None))
+    }
+
+    /// In parts, where it may concern several. Its replies are to be [read](Self::read) as if one node had given them.
+    ///
+    /// # Errors
+    /// As [`Scatter::of_batch`].
+    fn scatter(&self, map: &Map, deadline: Option<Instant>) -> Result<Scatter> {
+        let _ = (map, deadline);
+        Err(Error::usage("it goes to one node only"))
+    }
+
+    /// Whether a replica may answer it.
+    fn is_read_only(&self) -> bool {
         false
     }
 
@@ -129,6 +152,20 @@ impl<R: Reply> Call for Cmd<R> {
         error.is_missing_script() && self.spell_out_script()
     }
 
+    #[inline]
+    fn spread(&self) -> Result<Spread> {
+        Spread::of(self)
+    }
+
+    fn scatter(&self, map: &Map, deadline: Option<Instant>) -> Result<Scatter> {
+        Scatter::of_command(self, map, deadline)
+    }
+
+    #[inline]
+    fn is_read_only(&self) -> bool {
+        self.facts().is_read_only()
+    }
+
     fn name(&self) -> Cow<'static, str> {
         Self::name(self)
     }
@@ -198,6 +235,14 @@ impl<S: Slots> Call for Piped<S> {
 
     fn options(&self) -> Options {
         self.batch.options()
+    }
+
+    fn spread(&self) -> Result<Spread> {
+        Ok(Spread::Several)
+    }
+
+    fn scatter(&self, map: &Map, deadline: Option<Instant>) -> Result<Scatter> {
+        Scatter::of_batch(&self.batch, map, deadline)
     }
 
     fn name(&self) -> Cow<'static, str> {

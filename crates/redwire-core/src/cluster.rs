@@ -40,7 +40,7 @@ pub use asking::Asking;
 pub use bundle::Bundle;
 pub use map::{Health, Map, Node, Shard};
 pub use options::ClusterOptions;
-pub use plan::{Part, Plan};
+pub use plan::{Part, Plan, Spread};
 pub use reads::{ReadStrategy, Readers};
 pub use redirect::{Redirect, RedirectKind};
 pub use refresh::{Answer, Ask, Found, Question, Refresh, question};

@@ -12,6 +12,7 @@ use redwire_resp::Limits;
 use crate::{
     backoff::Backoff,
     callbacks::ResponseCallbacks,
+    cluster::ClusterOptions,
     credentials::{Credentials, Provider},
     resolve::Resolver,
     secret::Secret,
@@ -19,6 +20,7 @@ use crate::{
 
 mod builder;
 pub(crate) mod cast;
+mod cluster;
 mod error;
 mod options;
 mod retry;
@@ -59,6 +61,7 @@ pub struct Config {
     tls: bool,
     tls_options: TlsOptions,
     sentinel: SentinelOptions,
+    cluster: ClusterOptions,
     db: u32,
     username: Option<String>,
     password: Option<Secret>,
@@ -355,6 +358,7 @@ impl Default for Config {
             tls: false,
             tls_options: TlsOptions::default(),
             sentinel: SentinelOptions::default(),
+            cluster: ClusterOptions::default(),
             db: 0,
             username: None,
             password: None,

@@ -189,20 +189,25 @@ impl Batch {
 
     /// The names of the commands.
     pub(crate) fn names(&self) -> Vec<Cow<'static, str>> {
+        let mut names = Vec::with_capacity(self.len());
+        self.for_each(|words| names.push(crate::cmd::name(words.iter().copied())));
+        names
+    }
+
+    /// Shows the words of every command, in order.
+    pub(crate) fn for_each(&self, mut see: impl FnMut(&[&[u8]])) {
         let packed = self.outbox.to_bytes();
         let mut cursor = Cursor::new(&packed);
-        let names = std::iter::from_fn(|| {
-            // Written here as arrays of bulk strings.
-            let Ok(Head::Array(Len::Known(words))) = cursor.head() else { return None };
-            let words: Vec<_> = std::iter::from_fn(|| match cursor.head() {
-                Ok(Head::Bulk(word)) => Some(word),
-                _ => None,
-            })
-            .take(words)
-            .collect();
-            Some(crate::cmd::name(words.into_iter()))
-        });
-        names.collect()
+        let mut words = Vec::new();
+        // Written here as arrays of bulk strings.
+        while let Ok(Head::Array(Len::Known(count))) = cursor.head() {
+            words.clear();
+            for _ in 0..count {
+                let Ok(Head::Bulk(word)) = cursor.head() else { break };
+                words.push(word);
+            }
+            see(&words);
+        }
     }
 
     /// The values of `slots`, from the replies to this batch.

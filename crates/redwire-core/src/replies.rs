@@ -51,21 +51,9 @@ impl Replies {
         }
     }
 
-    /// The frame of reply number `index`, from 0, as it lies in the read buffer.
-    pub(crate) fn frame(&self, index: usize) -> Option<Bytes> {
-        let pieces = self.all.as_ref().map_or_else(|| std::slice::from_ref(&self.piece), |all| &all.list);
-        let mut left = index;
-        for piece in pieces {
-            let mut at = 0;
-            while at < piece.len() {
-                let len = frame_len(&piece[at..]);
-                if left == 0 {
-                    return Some(piece.slice(at..at + len));
-                }
-                (left, at) = (left - 1, at + len);
-            }
-        }
-        None
+    /// The frames of all replies, in order, as they lie in the read buffer.
+    pub(crate) fn each(&self) -> impl Iterator<Item = Bytes> + '_ {
+        self.frames().map(|(piece, range)| piece.slice(range))
     }
 
     /// How many replies there are.

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use crate::backoff::Backoff;
 use crate::call::Call;
 use crate::callbacks::ResponseCallbacks;
+use crate::cluster::Spread;
 use crate::cmd::{Cmd, Options};
 use crate::config::Config;
 use crate::dirt::Dirt;
@@ -147,6 +148,10 @@ impl<S: Slots> Call for Atomic<S> {
 
     fn options(&self) -> Options {
         self.batch.options()
+    }
+
+    fn spread(&self) -> Result<Spread> {
+        Spread::of_whole(&self.batch)
     }
 
     fn name(&self) -> Cow<'static, str> {

@@ -67,7 +67,7 @@ where
             // It was read all the same, but nobody would announce a change of it.
             replies.read::<()>().map_err(|error| error.with_outcome(Outcome::NotSent))?;
         }
-        let frame = replies.frame(self.count() as usize - 1);
+        let frame = replies.each().nth(self.count() as usize - 1);
         let frame = frame.ok_or_else(|| Error::usage("a reply was read before it was there"))?;
         Ok(Replies::single(frame, true))
     }

@@ -4,6 +4,7 @@
 
 use std::borrow::Cow;
 
+use super::Spread;
 use crate::call::Call;
 use crate::cmd::Options;
 use crate::error::{Error, Result};
@@ -74,6 +75,10 @@ impl<C: Call> Call for Asking<'_, C> {
 
     fn revise(&mut self, error: &Error) -> bool {
         self.0.revise(error)
+    }
+
+    fn spread(&self) -> Result<Spread> {
+        self.0.spread()
     }
 
     fn name(&self) -> Cow<'static, str> {

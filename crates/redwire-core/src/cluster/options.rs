@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Remap, Source};
+use super::{ReadStrategy, Remap, Source};
 
 /// What holds for a cluster as a whole.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,6 +27,10 @@ pub struct ClusterOptions {
     /// How many redirections one command follows. Default 16; from the fourth on with pauses. At 0 every slot that moved is an
     /// error; at a huge value only the deadline ends a command that nodes send to and fro.
     pub max_redirects: u32,
+    /// Who answers commands that only read. Default [`ReadStrategy::Primary`].
+    pub read_strategy: ReadStrategy,
+    /// The zone of this client, for [`ReadStrategy::SameZone`]. Default: none.
+    pub zone: Option<String>,
 }
 
 impl Default for ClusterOptions {
@@ -39,6 +43,8 @@ impl Default for ClusterOptions {
             refresh_pause: Duration::from_secs(1),
             refresh_interval: Some(Duration::from_secs(60)),
             max_redirects: 16,
+            read_strategy: ReadStrategy::Primary,
+            zone: None,
         }
     }
 }

@@ -6,7 +6,9 @@ use super::slot::cross_slot;
 use super::{slot, slot_of};
 use crate::arg::Args;
 use crate::error::{Error, Result};
-use crate::facts::{self, BeginSearch, Facts, FindKeys, RequestPolicy, ResponsePolicy};
+use crate::cmd::Cmd;
+use crate::facts::{self, BeginSearch, Facts, FindKeys, KeySpec, RequestPolicy, ResponsePolicy};
+use crate::pipeline::Batch;
 
 /// Where a command goes.
 #[derive(Clone, Debug)]
@@ -21,6 +23,54 @@ pub enum Plan {
     Nodes,
     /// In parts, each to the node of its slot.
     Parts(Vec<Part>),
+}
+
+/// How many nodes a call concerns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Spread {
+    /// One: that of this slot, or any primary where there is none.
+    One(Option<u16>),
+    /// Perhaps several: it is for a [`Scatter`](super::Scatter).
+    Several,
+}
+
+impl Spread {
+    /// How many nodes `cmd` concerns.
+    ///
+    /// # Errors
+    /// As [`Plan::of`].
+    #[inline]
+    pub fn of<R>(cmd: &Cmd<R>) -> Result<Self> {
+        let facts = cmd.facts();
+        // Most commands have one key, and it need not be looked for.
+        if let [KeySpec { begin: BeginSearch::Index(place), find: FindKeys::Range { last: 0, .. }, .. }] = facts.keys
+            && let Some(key) = cmd.args().iter().nth(usize::from(*place))
+        {
+            return Ok(Self::One(Some(slot(key))));
+        }
+        Ok(match Plan::of(facts, cmd.args())? {
+            Plan::Any => Self::One(None),
+            Plan::Slot(slot) => Self::One(Some(slot)),
+            Plan::Primaries | Plan::Nodes | Plan::Parts(_) => Self::Several,
+        })
+    }
+
+    /// The one slot of all commands of a batch, which must not be taken apart.
+    ///
+    /// # Errors
+    /// Their keys have several.
+    pub(crate) fn of_whole(batch: &Batch) -> Result<Self> {
+        let mut keys: Vec<Vec<u8>> = Vec::new();
+        batch.for_each(|words| {
+            let facts = facts::lookup(words[0], words.get(1).copied()).unwrap_or(&facts::UNKNOWN);
+            keys.extend(facts.keys(words.iter().copied()).map(|(_, key)| key.to_vec()));
+        });
+        let Some(first) = keys.first().map(|key| slot(key)) else { return Ok(Self::One(None)) };
+        if keys.iter().all(|key| slot(key) == first) {
+            return Ok(Self::One(Some(first)));
+        }
+        Err(cross_slot(keys.iter().map(Vec::as_slice)).with_command("transaction"))
+    }
 }
 
 /// The part of a command for the keys of one slot.

@@ -8,7 +8,6 @@ use std::collections::HashMap;
 use std::time::Instant;
 
 use bytes::Bytes;
-use redwire_resp::{Cursor, Head, Len};
 
 use super::Map;
 use super::bundle::{Bundle, Way};
@@ -87,21 +86,17 @@ impl Scatter {
             options: batch.options(),
             anywhere: None,
         };
-        let packed = batch.to_bytes();
-        let mut cursor = Cursor::new(&packed);
-        // Written by this library as arrays of bulk strings.
-        while let Ok(Head::Array(Len::Known(words))) = cursor.head() {
-            let mut cmd = Cmd::<Value>::new("");
-            for _ in 0..words {
-                let Ok(Head::Bulk(word)) = cursor.head() else { break };
-                cmd = cmd.arg(word);
+        let mut pushed = Ok(());
+        batch.for_each(|words| {
+            if pushed.is_ok() {
+                let cmd = words.iter().fold(Cmd::<Value>::new(""), |cmd, word| cmd.arg(*word));
+                pushed = scatter.push(cmd, map).map_err(|error| {
+                    let (nth, all) = (scatter.commands.len() + 1, batch.len());
+                    error.with_context(&format!("command {nth} of {all} in the pipeline"))
+                });
             }
-            let (nth, all) = (scatter.commands.len() + 1, batch.len());
-            let context =
-                |error: Error| error.with_context(&format!("command {nth} of {all} in the pipeline"));
-            scatter.push(cmd, map).map_err(context)?;
-        }
-        Ok(scatter)
+        });
+        pushed.map(|()| scatter)
     }
 
     fn push(&mut self, cmd: Cmd<Value>, map: &Map) -> Result<()> {
@@ -290,8 +285,10 @@ impl Scatter {
 
 /// The frame that answers each share of the bundle.
 fn split(replies: &Replies, bundle: &Bundle) -> Vec<Result<Bytes>> {
+    let mut frames = replies.each().enumerate();
+    // Those between are the answers to ASKING.
     let shares = bundle.shares.iter().map(|(_, _, place)| {
-        let Some(frame) = replies.frame(*place) else {
+        let Some((_, frame)) = frames.find(|(nth, _)| nth == place) else {
             return Err(Error::closed_by_peer(Outcome::MaybeExecuted));
         };
         match Reader::new(&frame, 0).server_error() {

@@ -101,6 +101,12 @@ impl Topology {
         if self.wanted { Some(self.earliest) } else { self.stale.map(|stale| stale.max(self.earliest)) }
     }
 
+    /// When the map is too old, if it ever is, and nobody asks for a new one before.
+    #[must_use]
+    pub fn stale(&self) -> Option<Instant> {
+        self.stale
+    }
+
     /// The refresh has ended, or was given up (then with any error). Whether there is a new map.
     ///
     /// One that failed is made again after the pause.

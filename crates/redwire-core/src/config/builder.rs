@@ -12,6 +12,7 @@ use crate::{
     Error, Value, backoff::Backoff, credentials::Provider, resolve::Resolver, secret::Secret, url::Url,
 };
 
+mod cluster;
 mod pool;
 mod sentinel;
 mod tls;

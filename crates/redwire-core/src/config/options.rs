@@ -10,6 +10,7 @@ use crate::{
     url::{Target, Url},
 };
 
+mod cluster;
 mod sentinel;
 mod tls;
 
@@ -84,7 +85,7 @@ pub(super) fn differing(config: &Config) -> Vec<(&'static str, String)> {
 }
 
 fn all() -> impl Iterator<Item = &'static UrlOption> {
-    OPTIONS.iter().chain(tls::OPTIONS).chain(sentinel::OPTIONS)
+    OPTIONS.iter().chain(tls::OPTIONS).chain(sentinel::OPTIONS).chain(cluster::OPTIONS)
 }
 
 const OPTIONS: &[UrlOption] = &[

@@ -6,6 +6,7 @@ use std::{fmt::Display, ops::RangeInclusive, time::Duration};
 
 use super::{Config, ConfigError, Endpoint, HostPort, SentinelOptions, Topology, cast::show_duration};
 use crate::backoff::Backoff;
+use crate::cluster::{ClusterOptions, ReadStrategy};
 
 mod tls;
 
@@ -13,6 +14,7 @@ mod tls;
 pub(super) fn validate(config: Config) -> Result<Config, ConfigError> {
     topology(&config)?;
     sentinel(&config)?;
+    cluster(&config)?;
     tls::validate(&config)?;
     credentials(&config)?;
     times(&config)?;
@@ -79,6 +81,36 @@ fn sentinel(config: &Config) -> Result<(), ConfigError> {
         return Err(ConfigError::new("sentinel_username", "a `sentinel_password` beside it", "none"));
     }
     time("sentinel_timeout", options.timeout, Duration::from_millis(1)..=MAX_TIME)
+}
+
+/// None of the options is given in vain.
+fn cluster(config: &Config) -> Result<(), ConfigError> {
+    let (options, default) = (&config.cluster, ClusterOptions::default());
+    let differs = [
+        ("remap", options.remap != default.remap),
+        ("map_source", options.source != default.source),
+        ("require_full_coverage", options.require_full_coverage != default.require_full_coverage),
+        ("refresh_after_moved", options.refresh_after_moved != default.refresh_after_moved),
+        ("refresh_pause", options.refresh_pause != default.refresh_pause),
+        ("refresh_interval", options.refresh_interval != default.refresh_interval),
+        ("max_redirects", options.max_redirects != default.max_redirects),
+        ("read_strategy", options.read_strategy != default.read_strategy),
+        ("zone", options.zone != default.zone),
+    ];
+    let first = differs.iter().find(|(_, differs)| *differs);
+    if let (Some((option, _)), false) = (first, matches!(config.topology, Topology::Cluster { .. })) {
+        return Err(ConfigError::new(option, "a Cluster to go with it (`redis+cluster://`)", "none"));
+    }
+    if options.read_strategy == ReadStrategy::SameZone && options.zone.is_none() {
+        return Err(ConfigError::new("read_strategy", "a `zone` beside `same_zone`", "none"));
+    }
+    if options.zone.is_some() && options.read_strategy != ReadStrategy::SameZone {
+        return Err(ConfigError::new("zone", "`read_strategy=same_zone` to go with it", "another"));
+    }
+    if let Some(interval) = options.refresh_interval {
+        time("refresh_interval", interval, LEAST_REPEATED..=MAX_TIME)?;
+    }
+    time("refresh_pause", options.refresh_pause, LEAST_REPEATED..=MAX_TIME)
 }
 
 fn host_port(address: &HostPort) -> Result<(), ConfigError> {

@@ -1,0 +1,35 @@
+//! How a cluster is followed, as options. Promises plain data. Must not know how nodes are reached.
+
+use super::{Config, Endpoint, HostPort, RetryPolicy, Topology};
+use crate::cluster::{ClusterOptions, ReadStrategy};
+
+impl Config {
+    /// What holds for the cluster, where there is one.
+    #[must_use]
+    pub fn cluster_options(&self) -> &ClusterOptions {
+        &self.cluster
+    }
+
+    /// This configuration for connections to the node at `address`. Where replicas answer reads, `READONLY` is sent to every node:
+    /// each may become one.
+    #[must_use]
+    pub fn for_node(&self, address: HostPort) -> Self {
+        Self {
+            topology: Topology::Single(Endpoint::Tcp(address)),
+            read_only: self.read_only || self.cluster.read_strategy != ReadStrategy::Primary,
+            cluster: ClusterOptions::default(),
+            ..self.clone()
+        }
+    }
+
+    /// As [`for_node`](Self::for_node), for the connection over which the node is asked for the map.
+    #[must_use]
+    pub fn for_map(&self, address: HostPort) -> Self {
+        Self {
+            read_only: false,
+            timeout: Some(self.connect_timeout),
+            retry: RetryPolicy::never(),
+            ..self.for_node(address)
+        }
+    }
+}

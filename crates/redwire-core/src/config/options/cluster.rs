@@ -1,0 +1,85 @@
+//! The rows of Cluster.
+
+use super::{UrlOption, option};
+use crate::cluster::{ReadStrategy, Source};
+use crate::config::cast::{Expected, boolean, duration, integer, show_duration};
+
+pub(super) const OPTIONS: &[UrlOption] = &[
+    option(
+        "map_source",
+        &[],
+        |b, v| Ok(b.map_source(source(v)?)),
+        |c| match c.cluster.source {
+            Source::Slots => "slots".to_owned(),
+            Source::Shards => "shards".to_owned(),
+        },
+    ),
+    option(
+        "require_full_coverage",
+        &[],
+        |b, v| Ok(b.require_full_coverage(boolean(v)?)),
+        |c| c.cluster.require_full_coverage.to_string(),
+    ),
+    option(
+        "refresh_after_moved",
+        &["reinitialize_steps"],
+        |b, v| Ok(b.refresh_after_moved(integer(v)?)),
+        |c| c.cluster.refresh_after_moved.to_string(),
+    ),
+    option(
+        "refresh_pause",
+        &[],
+        |b, v| Ok(b.refresh_pause(duration(v)?)),
+        |c| show_duration(c.cluster.refresh_pause),
+    ),
+    option(
+        "refresh_interval",
+        &[],
+        |b, v| Ok(b.refresh_interval(duration(v)?)),
+        |c| show_duration(c.cluster.refresh_interval.unwrap_or_default()),
+    ),
+    option(
+        "max_redirects",
+        &[],
+        |b, v| Ok(b.max_redirects(integer(v)?)),
+        |c| c.cluster.max_redirects.to_string(),
+    ),
+    option(
+        "read_strategy",
+        &["load_balancing_strategy"],
+        |b, v| Ok(b.read_strategy(strategy(v)?)),
+        |c| show_strategy(c.cluster.read_strategy).to_owned(),
+    ),
+    option("zone", &[], |b, v| Ok(b.zone(v)), |c| c.cluster.zone.clone().unwrap_or_default()),
+];
+
+fn source(text: &str) -> Result<Source, Expected> {
+    match text {
+        "slots" => Ok(Source::Slots),
+        "shards" => Ok(Source::Shards),
+        _ => Err("slots or shards"),
+    }
+}
+
+const STRATEGIES: [ReadStrategy; 5] = [
+    ReadStrategy::Primary,
+    ReadStrategy::RoundRobin,
+    ReadStrategy::ReplicaPreferred,
+    ReadStrategy::LowestLatency,
+    ReadStrategy::SameZone,
+];
+
+fn strategy(text: &str) -> Result<ReadStrategy, Expected> {
+    let found = STRATEGIES.into_iter().find(|strategy| show_strategy(*strategy) == text);
+    found.ok_or("primary, round_robin, replica_preferred, lowest_latency or same_zone")
+}
+
+fn show_strategy(strategy: ReadStrategy) -> &'static str {
+    match strategy {
+        ReadStrategy::Primary => "primary",
+        ReadStrategy::RoundRobin => "round_robin",
+        ReadStrategy::ReplicaPreferred => "replica_preferred",
+        ReadStrategy::LowestLatency => "lowest_latency",
+        ReadStrategy::SameZone => "same_zone",
+    }
+}
