@@ -22,6 +22,7 @@
 
 mod asking;
 mod bundle;
+mod choice;
 mod combine;
 mod map;
 mod options;
@@ -38,6 +39,7 @@ mod topology;
 
 pub use asking::Asking;
 pub use bundle::Bundle;
+pub use choice::NodeChoice;
 pub use map::{Health, Map, Node, Shard};
 pub use options::ClusterOptions;
 pub use plan::{Part, Plan, Spread};

@@ -6,7 +6,7 @@
 use std::time::{Duration, Instant};
 
 use crate::backoff::Backoff;
-use crate::error::{Error, ErrorKind, SentinelFault};
+use crate::error::{ClusterFault, Error, ErrorKind, SentinelFault};
 
 /// What is known of the attempts to connect since the last that worked.
 #[derive(Debug, Default)]
@@ -77,6 +77,12 @@ pub fn heals(error: &Error) -> bool {
     match error.kind() {
         ErrorKind::Connection(_) | ErrorKind::Busy | ErrorKind::MaxClients | ErrorKind::Timeout => true,
         ErrorKind::Sentinel(fault) => fault != SentinelFault::UnknownService,
+        // Why nobody tells the map is told by the first who did not.
+        ErrorKind::Cluster(ClusterFault::Unreachable | ClusterFault::NoMap) => {
+            let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<Error>());
+            cause.is_none_or(heals)
+        }
+        ErrorKind::Cluster(fault) => fault != ClusterFault::NotACluster,
         _ => false,
     }
 }

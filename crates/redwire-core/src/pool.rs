@@ -211,7 +211,10 @@ impl<C, W: Clone> Pool<C, W> {
         if self.queue.is_empty() && self.may_grow() {
             match self.outage.poll_turn(self.limits.backoff, now, random) {
                 Turn::Now => return Ok(Acquired::Connect(self.occupy(location, now))),
-                Turn::At(next) => self.turn = Some(next),
+                Turn::At(next) => match self.outage.error().filter(|_| self.limits.fail_fast) {
+                    Some(error) => return Err(error.clone()),
+                    None => self.turn = Some(next),
+                },
                 Turn::Hopeless(_, error) => return Err(error),
             }
         } else if exhausted == WhenExhausted::Fail && self.is_exhausted() {
@@ -356,7 +359,8 @@ impl<C, W: Clone> Pool<C, W> {
             self.outage.handle_failure(error.clone(), self.limits.backoff, now, random);
             self.failed_at = if in_a_hurry { self.failed_at } else { Some(now) };
         }
-        if !heals(&error) {
+        let tells_all = self.limits.fail_fast && !in_a_hurry && error.kind() != ErrorKind::MaxClients;
+        if !heals(&error) || tells_all {
             self.fail_all(&error);
             return Err(error);
         }

@@ -149,6 +149,7 @@ pub mod commands;
 pub mod credentials;
 mod events;
 mod locking;
+mod members;
 #[cfg(feature = "tokio")]
 mod nonblocking;
 mod owner;
@@ -166,8 +167,8 @@ mod window;
 pub use events::{Event, EventKind};
 #[cfg(feature = "tokio")]
 pub use nonblocking::{
-    Cache, CacheRequest, Client, Connection, Events, Exchange, Handler, Lease, Lock, LockGuard, Monitor,
-    OnConnect, Pool, PubSub, Request, RunAll, Scan, Sentinel, Subscription, Transaction,
+    Cache, CacheRequest, Client, Cluster, Connection, Events, Exchange, Handler, Lease, Lock, LockGuard,
+    Monitor, OnConnect, Pool, PubSub, Request, RunAll, Scan, Sentinel, Subscription, Transaction,
 };
 #[cfg(feature = "serde")]
 pub use redwire_core::Struct;
@@ -184,6 +185,12 @@ pub use redwire_core::{
     Invocation, Items, LockFault, Lossy, Options, Outcome, Pipeline, Reader, Replies, Reply, Result, Run,
     Script, SentinelFault, Slot, Slots, TransactionOptions, TrySlot, Value, cmd,
 };
+/// What is known of a cluster: the map, its nodes, and which of them are meant.
+pub mod cluster {
+    pub use redwire_core::cluster::{
+        ClusterOptions, Health, Map, Node, NodeChoice, ReadStrategy, Remap, SLOTS, Shard, Source, slot,
+    };
+}
 pub use redwire_core::{backoff, config, facts, resolve, secret};
 #[cfg(feature = "tls")]
 pub use rustls;

@@ -2,6 +2,7 @@
 
 mod cache;
 mod client;
+mod cluster;
 mod connection;
 mod events;
 mod health;
@@ -23,6 +24,7 @@ use tokio::time::timeout_at;
 
 pub use cache::{Cache, CacheRequest};
 pub use client::{Client, Request};
+pub use cluster::Cluster;
 pub use connection::{Connection, Exchange, OnConnect};
 pub use events::Events;
 pub use lock::{Lock, LockGuard};

@@ -26,25 +26,18 @@ pub(crate) fn pool_limits(config: &Config) -> PoolLimits {
         idle: config.idle_timeout(),
         lifetime: config.max_lifetime(),
         backoff: config.reconnect_backoff(),
+        fail_fast: config.has_alternatives(),
     }
 }
 
-/// The one server that `config` names.
-pub(crate) fn endpoint(config: &Config) -> Result<&Endpoint> {
+/// Whether this program was built with all that `config` asks for.
+pub(crate) fn check_features(config: &Config) -> Result<()> {
     if cfg!(not(feature = "tls")) && config.tls() {
         return Err(Error::usage(
             "TLS (`rediss://`) needs the feature `tls`, which this program was built without",
         ));
     }
-    match config.topology() {
-        Topology::Single(endpoint) => Ok(endpoint),
-        Topology::Sentinel { .. } => {
-            Err(Error::usage("one server was expected, not a service that sentinels watch"))
-        }
-        Topology::Cluster { .. } => {
-            Err(Error::usage("Cluster (`redis+cluster://`) is not part of this version"))
-        }
-    }
+    Ok(())
 }
 
 /// The host whose certificate is expected at first, where there is TLS.
@@ -86,6 +79,11 @@ pub(crate) fn late(cause: Option<&Error>) -> Error {
 
 pub(crate) fn closed_client() -> Error {
     Error::new(ErrorKind::Closed, Outcome::NotSent, "the client is closed")
+}
+
+/// A cluster is wanted, and there is none.
+pub(crate) fn no_cluster() -> Error {
+    Error::usage("a cluster was expected (`redis+cluster://host,…`)")
 }
 
 /// Sentinels are wanted, and there are none.

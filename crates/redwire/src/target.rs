@@ -1,4 +1,4 @@
-//! One server, or one service whose servers sentinels tell, and what all connections of a client to it have in common: how it is
+//! One server, one service whose servers sentinels tell, or one cluster, and what all connections of a client to it have in common: how it is
 //! reached, what it was found to speak, who listens to their lives, and how many retries are left. It must not know how either
 //! driver waits.
 
@@ -7,11 +7,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use redwire_core::budget::RetryBudget;
-use redwire_core::config::{Config, Endpoint, Protocol};
+use redwire_core::config::{Config, Endpoint, HostPort, Protocol, Topology};
 use redwire_core::handshake::Session;
 use redwire_core::{Error, Result};
 
 use crate::events::{EventKind, Hub};
+use crate::members::Atlas;
 use crate::service::Service;
 use crate::setup;
 #[cfg(feature = "tls")]
@@ -23,18 +24,23 @@ pub(crate) struct Target {
     config: Config,
     route: Route,
     #[cfg(feature = "tls")]
-    tls: Option<tls::Connector>,
+    tls: Option<Arc<tls::Connector>>,
     /// Whether the server was found to speak nothing but RESP2, so that it is not asked again each time.
     is_plain: AtomicBool,
-    events: Hub,
+    events: Arc<Hub>,
     budget: Mutex<RetryBudget>,
 }
 
 /// Where connections lead.
 #[derive(Debug)]
 enum Route {
-    Server { endpoint: Endpoint, address: Arc<str> },
+    Server {
+        endpoint: Endpoint,
+        address: Arc<str>,
+    },
     Service(Box<Service>),
+    /// To any node.
+    Cluster(Arc<Atlas>),
 }
 
 /// Where the next connection leads.
@@ -47,22 +53,42 @@ pub(crate) enum Lead<'t> {
 
 impl Target {
     pub(crate) fn new(config: Config) -> Result<Arc<Self>> {
-        let route = match Service::of(&config) {
-            Some(service) => Route::Service(Box::new(service)),
-            None => {
-                let endpoint = setup::endpoint(&config)?.clone();
-                Route::Server { address: setup::address(&endpoint), endpoint }
+        Self::telling(config, Arc::default())
+    }
+
+    /// One node of this cluster. What happens to its connections is told here, too.
+    pub(crate) fn node(&self, address: &HostPort) -> Arc<Self> {
+        let endpoint = Endpoint::Tcp(address.clone());
+        Arc::new(Self {
+            route: Route::Server { address: setup::address(&endpoint), endpoint },
+            #[cfg(feature = "tls")]
+            tls: self.tls.clone(),
+            is_plain: AtomicBool::new(self.is_plain.load(Ordering::Relaxed)),
+            events: Arc::clone(&self.events),
+            budget: Mutex::new(RetryBudget::new(self.config.retry_budget())),
+            config: self.config.for_node(address.clone()),
+        })
+    }
+
+    fn telling(config: Config, events: Arc<Hub>) -> Result<Arc<Self>> {
+        setup::check_features(&config)?;
+        let route = match (config.topology(), Service::of(&config), Atlas::of(&config)) {
+            (_, Some(service), _) => Route::Service(Box::new(service)),
+            (_, _, Some(atlas)) => Route::Cluster(Arc::new(atlas)),
+            (Topology::Single(endpoint), ..) => {
+                Route::Server { address: setup::address(endpoint), endpoint: endpoint.clone() }
             }
+            _ => return Err(Error::usage("a server, a service or a cluster was expected")),
         };
         Ok(Arc::new(Self {
             #[cfg(feature = "tls")]
             tls: match setup::tls_host(&config) {
-                Some(host) => Some(tls::Connector::new(config.tls_options(), host)?),
+                Some(host) => Some(Arc::new(tls::Connector::new(config.tls_options(), host)?)),
                 None => None,
             },
             route,
             is_plain: AtomicBool::new(config.protocol() == Protocol::Resp2),
-            events: Hub::default(),
+            events,
             budget: Mutex::new(RetryBudget::new(config.retry_budget())),
             config,
         }))
@@ -77,6 +103,7 @@ impl Target {
     pub(crate) fn lead(&self) -> Lead<'_> {
         match &self.route {
             Route::Server { endpoint, .. } => Lead::Server(endpoint.clone()),
+            Route::Cluster(atlas) => Lead::Server(Endpoint::Tcp(atlas.any())),
             Route::Service(service) => match service.master() {
                 Some(master) => Lead::Server(Endpoint::Tcp(master)),
                 None => Lead::Ask(service),
@@ -87,15 +114,25 @@ impl Target {
     /// The service whose servers sentinels tell; `None` where it is one server.
     pub(crate) fn service(&self) -> Option<&Service> {
         match &self.route {
-            Route::Server { .. } => None,
             Route::Service(service) => Some(service),
+            Route::Server { .. } | Route::Cluster(_) => None,
+        }
+    }
+
+    /// The cluster whose map all connections share; `None` where there is none.
+    pub(crate) fn atlas(&self) -> Option<&Arc<Atlas>> {
+        match &self.route {
+            Route::Cluster(atlas) => Some(atlas),
+            Route::Server { .. } | Route::Service(_) => None,
         }
     }
 
     /// An attempt to connect to `endpoint` begins.
     pub(crate) fn handle_connecting(&self, endpoint: &Endpoint) {
-        if let Some(service) = self.service() {
-            service.handle_connecting(setup::address(endpoint));
+        match &self.route {
+            Route::Server { .. } => {}
+            Route::Service(service) => service.handle_connecting(setup::address(endpoint)),
+            Route::Cluster(atlas) => atlas.handle_connecting(setup::address(endpoint)),
         }
         self.tell(EventKind::Connecting);
     }
@@ -105,6 +142,7 @@ impl Target {
         match &self.route {
             Route::Server { address, .. } => Arc::clone(address),
             Route::Service(service) => service.address(),
+            Route::Cluster(atlas) => atlas.address(),
         }
     }
 
@@ -121,10 +159,7 @@ impl Target {
     #[cfg(feature = "tls")]
     pub(crate) fn tls_session(&self, host: &str) -> Result<Option<tls::Session>> {
         let Some(connector) = &self.tls else { return Ok(None) };
-        match self.route {
-            Route::Server { .. } => connector.session().map(Some),
-            Route::Service(_) => connector.session_for(host).map(Some),
-        }
+        connector.session_for(host).map(Some)
     }
 
     /// Tells listeners what happened to a connection.

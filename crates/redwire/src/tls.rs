@@ -53,16 +53,11 @@ impl Connector {
         Ok(Self { options: options.clone(), name, built: Mutex::new(None) })
     }
 
-    /// A session for one connection, with certificates and keys as their files have them now: it asks the
-    /// file system whether they changed, and reads them if so.
+    /// A session for one connection to `host`, unless the options name another, with certificates and keys as their files have them
+    /// now: it asks the file system whether they changed, and reads them if so.
     ///
     /// A file that cannot be read or makes no sense is an error the first time; later, when it is being
     /// replaced perhaps, what was read before goes on to serve.
-    pub(crate) fn session(&self) -> Result<Session> {
-        Session::new(self.config()?, self.name.clone())
-    }
-
-    /// As [`session`](Self::session), for a connection to another host, unless the options name one.
     pub(crate) fn session_for(&self, host: &str) -> Result<Session> {
         let name = match &self.options.server_name {
             Some(_) => self.name.clone(),

@@ -139,11 +139,18 @@ impl Map {
         &self.shards
     }
 
+    /// The place among the [`shards`](Self::shards) of the one that serves `slot`.
+    #[inline]
+    #[must_use]
+    pub fn place(&self, slot: u16) -> Option<usize> {
+        self.owners.get(usize::from(slot)).filter(|owner| **owner != NOBODY).map(|owner| usize::from(*owner))
+    }
+
     /// The shard that serves `slot`.
     #[inline]
     #[must_use]
     pub fn shard(&self, slot: u16) -> Option<&Arc<Shard>> {
-        self.shards.get(usize::from(*self.owners.get(usize::from(slot))?))
+        self.shards.get(self.place(slot)?)
     }
 
     /// Where `slot` is written.

@@ -5,8 +5,8 @@
 use super::slot::cross_slot;
 use super::{slot, slot_of};
 use crate::arg::Args;
-use crate::error::{Error, Result};
 use crate::cmd::Cmd;
+use crate::error::{Error, Result};
 use crate::facts::{self, BeginSearch, Facts, FindKeys, KeySpec, RequestPolicy, ResponsePolicy};
 use crate::pipeline::Batch;
 
@@ -43,7 +43,8 @@ impl Spread {
     pub fn of<R>(cmd: &Cmd<R>) -> Result<Self> {
         let facts = cmd.facts();
         // Most commands have one key, and it need not be looked for.
-        if let [KeySpec { begin: BeginSearch::Index(place), find: FindKeys::Range { last: 0, .. }, .. }] = facts.keys
+        if let [KeySpec { begin: BeginSearch::Index(place), find: FindKeys::Range { last: 0, .. }, .. }] =
+            facts.keys
             && let Some(key) = cmd.args().iter().nth(usize::from(*place))
         {
             return Ok(Self::One(Some(slot(key))));

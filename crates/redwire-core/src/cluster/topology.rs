@@ -101,6 +101,18 @@ impl Topology {
         if self.wanted { Some(self.earliest) } else { self.stale.map(|stale| stale.max(self.earliest)) }
     }
 
+    /// Whether a refresh has begun and not ended.
+    #[must_use]
+    pub fn is_under_way(&self) -> bool {
+        self.under_way
+    }
+
+    /// Whether there is a reason to ask, now or after the pause.
+    #[must_use]
+    pub fn is_wanted(&self) -> bool {
+        self.wanted
+    }
+
     /// When the map is too old, if it ever is, and nobody asks for a new one before.
     #[must_use]
     pub fn stale(&self) -> Option<Instant> {

@@ -18,8 +18,15 @@ impl Config {
             topology: Topology::Single(Endpoint::Tcp(address)),
             read_only: self.read_only || self.cluster.read_strategy != ReadStrategy::Primary,
             cluster: ClusterOptions::default(),
+            has_alternatives: true,
             ..self.clone()
         }
+    }
+
+    /// Whether calls may go to another server while this one cannot be reached, so that nobody is to wait for it.
+    #[must_use]
+    pub fn has_alternatives(&self) -> bool {
+        self.has_alternatives
     }
 
     /// As [`for_node`](Self::for_node), for the connection over which the node is asked for the map.

@@ -26,6 +26,9 @@ pub struct PoolLimits {
     pub lifetime: Option<Duration>,
     /// The pause before each attempt to connect while the server is away, for all callers together.
     pub backoff: Backoff,
+    /// Whether nobody waits for a server that cannot be reached: whoever needs a new connection is told at once why the last attempt
+    /// failed, as for a node of a cluster, where others may know more. Default false: they wait for their deadline.
+    pub fail_fast: bool,
 }
 
 impl PoolLimits {
@@ -46,6 +49,7 @@ impl Default for PoolLimits {
             idle: None,
             lifetime: None,
             backoff: Backoff::full_jitter(Duration::from_millis(10), Duration::from_secs(1)),
+            fail_fast: false,
         }
     }
 }

@@ -11,6 +11,7 @@ mod model;
 
 const PAUSE: Duration = Duration::from_millis(100);
 const LIMITS: PoolLimits = PoolLimits {
+    fail_fast: false,
     max: 3,
     min_idle: 0,
     max_connecting: 3,

@@ -7,7 +7,8 @@ use std::task::{Context, Poll, Waker, ready};
 use std::time::{Duration, Instant};
 
 use redwire_core::call::{self, Call, Piped};
-use redwire_core::config::{Config, ConfigBuilder};
+use redwire_core::cluster::{Asking, Spread};
+use redwire_core::config::{Config, ConfigBuilder, HostPort};
 use redwire_core::lane::Lane as Way;
 use redwire_core::link::Ticket;
 use redwire_core::outbox::Outbox;
@@ -15,6 +16,7 @@ use redwire_core::retry::{Attempt, Decision};
 use redwire_core::{Arg, Cmd, Pipeline, Replies, Reply, Result, Run, Slots, facts};
 use tokio::time::Sleep;
 
+use super::cluster::Nodes;
 use super::connection::{OnConnect, Pending};
 use super::events::Events;
 use super::lane::Lane;
@@ -23,6 +25,7 @@ use super::monitor::Monitor;
 use super::pool::Pool;
 use super::pubsub::PubSub;
 use super::scan::Scan;
+use crate::members::Passage;
 use crate::scanning::{ScanOptions, Scanning};
 use crate::target::Target;
 
@@ -48,6 +51,8 @@ pub struct Client {
     lane: Arc<Lane>,
     pool: Pool,
     pub(super) pubsub: PubSub,
+    /// Where commands go, if there are several servers.
+    pub(super) cluster: Option<Nodes>,
 }
 
 impl Client {
@@ -65,7 +70,7 @@ impl Client {
     /// As [`connect`](Self::connect).
     pub async fn open(config: Config) -> Result<Self> {
         let client = Self::lazy(config)?;
-        client.lane.connect().await?;
+        client.connect_now().await?;
         Ok(client)
     }
 
@@ -88,8 +93,15 @@ impl Client {
     /// As [`connect`](Self::connect); also what `on_connect` returns.
     pub async fn open_with(config: Config, on_connect: OnConnect) -> Result<Self> {
         let client = Self::to(Target::new(config)?, Some(on_connect));
-        client.lane.connect().await?;
+        client.connect_now().await?;
         Ok(client)
+    }
+
+    async fn connect_now(&self) -> Result<()> {
+        match &self.cluster {
+            Some(cluster) => cluster.connect().await,
+            None => self.lane.connect().await,
+        }
     }
 
     /// A client that connects when it is used first.
@@ -125,8 +137,32 @@ impl Client {
     #[must_use]
     pub fn on_pool(pool: &Pool) -> Self {
         let (target, _, on_connect) = pool.parts();
+        let cluster = Nodes::of(&target, on_connect.as_ref());
         let pubsub = PubSub::to(target, on_connect);
-        Self { lane: Arc::new(Lane::new(pool)), pool: pool.clone(), pubsub }
+        Self { lane: Arc::new(Lane::new(pool)), pool: pool.clone(), pubsub, cluster }
+    }
+
+    /// The client of one node of the cluster that `target` leads to.
+    pub(super) fn of_node(target: &Target, address: &HostPort, on_connect: Option<OnConnect>) -> Self {
+        Self::to(target.node(address), on_connect)
+    }
+
+    /// Connects in the background.
+    pub(super) fn warm(&self) {
+        self.lane.ask();
+    }
+
+    /// Gives up all connections, and what is under way on them.
+    pub(super) fn leave(&self) {
+        self.lane.leave();
+        self.pool.leave();
+        self.pubsub.leave();
+    }
+
+    /// Sends `call` over the shared connection, and waits for its replies.
+    pub(super) async fn exchange(&self, call: &impl Call, deadline: Option<Instant>) -> Result<Replies> {
+        let replies = self.lane.exchange(call, deadline).await;
+        replies.map_err(|error| self.pool.target().locate(error))
     }
 
     /// Where commands that wait borrow their connections.
@@ -155,6 +191,9 @@ impl Client {
     pub async fn close(&self, limit: Duration) {
         let now = Instant::now();
         self.pubsub.close();
+        if let Some(cluster) = &self.cluster {
+            cluster.close(limit).await;
+        }
         self.lane.close(now.checked_add(limit).unwrap_or(now)).await;
         self.pool.close(limit.saturating_sub(now.elapsed())).await;
     }
@@ -211,12 +250,15 @@ impl Client {
 
     #[inline]
     pub(super) fn request<C: Call>(&self, call: C) -> Request<'_, C> {
-        Request { client: self, call, attempt: None, state: State::Start }
+        Request { client: self, call, attempt: None, state: State::Start, passage: Passage::new() }
     }
 
     /// Whether the budget allows for a retry.
     pub(super) fn may_retry(&self) -> bool {
-        self.pool.target().may_retry(self.lane.calls())
+        match &self.cluster {
+            Some(cluster) => cluster.may_retry(),
+            None => self.pool.target().may_retry(self.lane.calls()),
+        }
     }
 
     /// The lock of this name, with its defaults, to be told how long it lasts and to be acquired. Its docs say what a lock of a server
@@ -281,6 +323,8 @@ pub struct Request<'c, C: Call> {
     call: C,
     attempt: Option<Attempt>,
     state: State,
+    /// Its way through the cluster, where there is one.
+    passage: Passage<Client>,
 }
 
 enum State {
@@ -288,6 +332,10 @@ enum State {
     Waiting(Ticket),
     /// On a connection of its own.
     Apart(Pending<'static, Replies>),
+    /// In parts, at several nodes.
+    Scattered(Pending<'static, Replies>),
+    /// Nothing is known of the cluster yet.
+    Learning(Pending<'static, ()>),
     Pausing(Pin<Box<Sleep>>),
     Done,
 }
@@ -307,7 +355,7 @@ impl<C: Call> Future for Request<'_, C> {
                     Ok(Some(replies)) => Ok(replies),
                     Err(error) => Err(error),
                 },
-                State::Waiting(ticket) => match self.client.lane.poll_reply(ticket, cx.waker()) {
+                State::Waiting(ticket) => match self.lane().poll_reply(ticket, cx.waker()) {
                     Ok(result) => result,
                     Err(ticket) => {
                         self.state = State::Waiting(ticket);
@@ -321,6 +369,25 @@ impl<C: Call> Future for Request<'_, C> {
                         return Poll::Pending;
                     }
                 },
+                State::Scattered(mut replies) => {
+                    let Poll::Ready(result) = replies.as_mut().poll(cx) else {
+                        self.state = State::Scattered(replies);
+                        return Poll::Pending;
+                    };
+                    let config = self.client.config();
+                    return Poll::Ready(
+                        result.and_then(|replies| call::read(&mut self.call, replies, config)),
+                    );
+                }
+                State::Learning(mut learning) => {
+                    let Poll::Ready(result) = learning.as_mut().poll(cx) else {
+                        self.state = State::Learning(learning);
+                        return Poll::Pending;
+                    };
+                    result.map_err(|error| error.or_command(&self.call.name()))?;
+                    self.state = State::Start;
+                    continue;
+                }
                 State::Pausing(mut sleep) => {
                     if sleep.as_mut().poll(cx).is_pending() {
                         self.state = State::Pausing(sleep);
@@ -332,8 +399,11 @@ impl<C: Call> Future for Request<'_, C> {
                 State::Done => panic!("a request was polled after it was ready"),
             };
             let client = self.client;
-            let error = match result.and_then(|replies| call::read(&mut self.call, replies, client.config()))
-            {
+            let asking = self.passage.asking();
+            let error = match result.and_then(|replies| match asking {
+                false => call::read(&mut self.call, replies, client.config()),
+                true => read_asked(&mut self.call, replies, client.config()),
+            }) {
                 Ok(output) => return Poll::Ready(Ok(output)),
                 Err(error) => error,
             };
@@ -364,25 +434,65 @@ impl<C: Call> Request<'_, C> {
                 deadline
             }
         };
+        if self.client.cluster.is_some() && !self.board(deadline)? {
+            waker.wake_by_ref();
+            return Ok(None);
+        }
         match way {
-            Way::Shared => {
-                self.state = State::Waiting(self.client.lane.submit(&self.call, waker, deadline)?);
-                Ok(None)
+            Way::Shared if self.passage.asking() => {
+                let asking = Asking(&mut self.call);
+                let lane = self.passage.member().map_or(&self.client.lane, |member| &member.client.lane);
+                self.state = State::Waiting(lane.submit(&asking, waker, deadline)?);
             }
+            Way::Shared => self.state = State::Waiting(self.lane().submit(&self.call, waker, deadline)?),
             Way::Exclusive(_) => {
                 self.start_apart(deadline);
                 // Polled at once by the caller's loop.
                 waker.wake_by_ref();
-                Ok(None)
             }
         }
+        Ok(None)
+    }
+
+    /// The shared connection of the server that the call goes to.
+    #[inline]
+    fn lane(&self) -> &Lane {
+        self.passage.member().map_or(&self.client.lane, |member| &member.client.lane)
+    }
+
+    /// Chooses the node of the cluster that the call goes to; or lets it wait for the first map or for several nodes, and then says
+    /// that there is nothing to send.
+    #[inline(never)]
+    fn board(&mut self, deadline: Option<Instant>) -> Result<bool> {
+        let client = self.client;
+        let Some(cluster) = &client.cluster else { return Ok(true) };
+        let (members, now) = (cluster.members(), Instant::now());
+        let view = members.view();
+        if !view.is_known() {
+            let cluster = cluster.clone();
+            self.state = State::Learning(Box::pin(async move { cluster.learn(deadline, true).await }));
+            return Ok(false);
+        }
+        if view.is_stale(now) {
+            cluster.follow()?;
+        }
+        let Spread::One(slot) = self.call.spread()? else {
+            let scatter = self.call.scatter(&view.map, deadline)?;
+            self.state = State::Scattered(Box::pin(cluster.clone().scatter(scatter, deadline)));
+            return Ok(false);
+        };
+        self.passage.board(members, slot, self.call.is_read_only(), now).map(|()| true)
     }
 
     #[cold]
     fn start_apart(&mut self, deadline: Option<Instant>) {
-        let mut outbox = Outbox::default();
-        self.call.write(&mut outbox);
-        let (pool, commands, count) = (self.client.pool.clone(), outbox.to_bytes(), self.call.count());
+        let (mut outbox, asking) = (Outbox::default(), Asking(&mut self.call));
+        let count = match self.passage.asking() {
+            true => (asking.write(&mut outbox), asking.count()).1,
+            false => (asking.0.write(&mut outbox), asking.0.count()).1,
+        };
+        let pool = self.passage.member().map_or(&self.client.pool, |member| &member.client.pool).clone();
+        let commands = outbox.to_bytes();
         self.state = State::Apart(Box::pin(async move { pool.exchange(&commands, count, deadline).await }));
     }
 
@@ -390,12 +500,23 @@ impl<C: Call> Request<'_, C> {
     fn handle_failure(&mut self, error: crate::Error) -> Poll<Result<State>> {
         let attempt = self.attempt.get_or_insert_with(|| Attempt::new(None));
         let (client, target) = (self.client, self.client.pool.target());
-        let (now, random) = (Instant::now(), fastrand::u64(..));
-        target.handle_failure(&error);
-        let error = target.locate(error);
-        match attempt
-            .handle_failure(error, &mut self.call, target.config(), now, random, || client.may_retry())
-        {
+        let budget = || client.may_retry();
+        let decision = if let Some(cluster) = &client.cluster {
+            let error = match self.passage.member() {
+                Some(member) => member.client.pool.target().locate(error),
+                None => error,
+            };
+            let deadline = attempt.deadline();
+            let decision =
+                self.passage.handle_failure(cluster.members(), error, &mut self.call, deadline, budget);
+            cluster.follow()?;
+            decision
+        } else {
+            target.handle_failure(&error);
+            let (error, now, random) = (target.locate(error), Instant::now(), fastrand::u64(..));
+            attempt.handle_failure(error, &mut self.call, target.config(), now, random, budget)
+        };
+        match decision {
             Decision::Retry(pause) => Poll::Ready(Ok(State::Pausing(Box::pin(tokio::time::sleep(pause))))),
             Decision::Again => Poll::Ready(Ok(State::Start)),
             Decision::Fail(error) => Poll::Ready(Err(error)),
@@ -407,7 +528,7 @@ impl<C: Call> Drop for Request<'_, C> {
     #[inline]
     fn drop(&mut self) {
         if let State::Waiting(ticket) = std::mem::replace(&mut self.state, State::Done) {
-            self.client.lane.abandon(ticket);
+            self.lane().abandon(ticket);
         }
     }
 }
@@ -416,4 +537,11 @@ impl<C: Call> fmt::Debug for Request<'_, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Request").field("call", &self.call.name()).finish_non_exhaustive()
     }
+}
+
+/// What comes back behind the answer to `ASKING`.
+#[cold]
+#[inline(never)]
+fn read_asked<C: Call>(call: &mut C, replies: Replies, config: &Config) -> Result<C::Output> {
+    call::read(&mut Asking(call), replies, config)
 }

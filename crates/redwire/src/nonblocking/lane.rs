@@ -63,6 +63,8 @@ struct State {
     phase: Phase,
     /// Why there is no connection at the moment.
     cause: Option<Error>,
+    /// Whether the last attempt to connect has failed.
+    down: bool,
     /// Whether the next leads to another server than the one that could not be connected to.
     moved: bool,
     /// Why the connection is to be given up and made anew.
@@ -108,6 +110,7 @@ impl Lane {
             armed: None,
             phase: Phase::Undriven,
             cause: None,
+            down: false,
             moved: false,
             cut: None,
             asked: false,
@@ -150,6 +153,11 @@ impl Lane {
         let driver = state.driver.take();
         drop(state);
         driver.into_iter().for_each(Waker::wake);
+    }
+
+    /// Lets go of the connection, and of what is under way on it.
+    pub(super) fn leave(&self) {
+        Follower::leave(Arc::clone(&self.shared));
     }
 
     /// How many calls were submitted in all.
@@ -228,6 +236,9 @@ impl Shared {
         // Asking for the process is a system call: once for all that is written together is enough.
         if state.phase != Phase::Driven || (!state.link.wants_transmit() && state.is_inherited()) {
             state.drive(self, None)?;
+        }
+        if state.down && self.target.config().has_alternatives() {
+            return Err(state.refuse());
         }
         let write = |outbox: &mut Outbox| call.write(outbox);
         let ticket =
@@ -391,6 +402,14 @@ impl State {
         }
         let in_time = deadline.is_none_or(|deadline| self.armed.is_some_and(|armed| armed <= deadline));
         self.rest.is_empty() && in_time
+    }
+
+    /// Nobody waits for this server: says why not, and has it tried again.
+    #[cold]
+    fn refuse(&mut self) -> Error {
+        self.asked = true;
+        self.driver.take().into_iter().for_each(Waker::wake);
+        self.cause.clone().unwrap_or_else(setup::left_master).with_outcome(Outcome::NotSent)
     }
 
     /// The connection is gone, and with it all that was under way.

@@ -279,6 +279,12 @@ impl Pool {
         self.cut();
     }
 
+    /// Lets go of all connections, also of those in use.
+    pub(super) fn leave(&self) {
+        Follower::leave(Arc::clone(&self.0));
+        Follower::cut(Arc::clone(&self.0));
+    }
+
     fn cut(&self) {
         let mut state = self.lock();
         let mut cuts = std::mem::take(&mut state.cuts);

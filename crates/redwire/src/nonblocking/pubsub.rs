@@ -206,6 +206,11 @@ impl PubSub {
         self.shared().close();
     }
 
+    /// Lets go of the connection, which is made anew if anybody wants to hear anything.
+    pub(super) fn leave(&self) {
+        Follower::leave(Arc::clone(self.shared()));
+    }
+
     fn shared(&self) -> &Arc<Shared> {
         Shared::current(&self.0.0)
     }

@@ -9,11 +9,18 @@ mod peer;
 use bytes::{Bytes, BytesMut};
 use redwire_core::config::{TlsOptions, TlsSource, Verification};
 use redwire_core::outbox::Outbox;
-use redwire_core::{ConnectionFault, Error, ErrorKind, Outcome};
+use redwire_core::{ConnectionFault, Error, ErrorKind, Outcome, Result};
 use redwire_testkit::{Authority, Identity};
 
-use super::{Connector, Outgoing};
+use super::{Connector, Outgoing, Session};
 use peer::{Setup, connect, connect_again, trusting};
+
+impl Connector {
+    /// A session with the host that the connector was made for.
+    fn session(&self) -> Result<Session> {
+        Session::new(self.config()?, self.name.clone())
+    }
+}
 
 /// `options` with a certificate for the client.
 fn showing(mut options: TlsOptions, identity: &Identity) -> TlsOptions {

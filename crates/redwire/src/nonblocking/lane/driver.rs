@@ -107,7 +107,7 @@ impl<'a> Driver<'a> {
         {
             let mut state = self.shared.lock();
             state.writer = Some(Arc::clone(&writer));
-            (state.cause, state.moved) = (None, false);
+            (state.cause, state.down, state.moved) = (None, false, false);
             state.link.handle_connected(Instant::now());
         }
         if let Some(watch) = &self.shared.watch {
@@ -303,7 +303,9 @@ impl<'a> Driver<'a> {
             watch.handle_down(false, &error);
         }
         let mut state = self.shared.lock();
-        if state.writer.is_some() || !heals(&error) {
+        state.down = state.writer.is_none();
+        let nobody_waits = !heals(&error) || (state.down && self.shared.target.config().has_alternatives());
+        if state.writer.is_some() || nobody_waits {
             state.lose(&error, &mut self.woken);
         } else {
             state.cause = Some(error);

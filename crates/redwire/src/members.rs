@@ -1,0 +1,247 @@
+//! A cluster as the connections of one client see it: the map and who asks for it, who has connections to which node, and a call's
+//! way from node to node. What that way is, is decided in `redwire-core`; this file must not know how either driver waits.
+
+mod atlas;
+mod passage;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use arc_swap::{ArcSwap, Guard};
+use redwire_core::cluster::{Found, Map, News, ReadStrategy, Readers, Rules};
+use redwire_core::config::{Config, HostPort};
+use redwire_core::{Error, ErrorKind, Result};
+
+pub(crate) use atlas::{Atlas, Work};
+pub(crate) use passage::Passage;
+
+/// A node that serves no more as a primary has so long to answer what is under way. Then that is given up.
+pub(crate) const LEFT: Duration = Duration::from_millis(500);
+
+/// Who has connections to which node. `C` is a client of one node, of either driver.
+pub(crate) struct Members<C> {
+    config: Config,
+    atlas: Arc<Atlas>,
+    make: Box<dyn Fn(&HostPort) -> C + Send + Sync>,
+    view: ArcSwap<View<C>>,
+    /// All to whom there may be connections: who stands in the map, and who was met by redirection since it was told last.
+    known: Mutex<HashMap<HostPort, Arc<Member<C>>>>,
+    default: Mutex<Option<HostPort>>,
+    /// Who answers what only reads; `None` where primaries do.
+    readers: Option<Mutex<Readers>>,
+    calls: AtomicU64,
+}
+
+/// One node.
+pub(crate) struct Member<C> {
+    pub(crate) address: HostPort,
+    pub(crate) client: C,
+}
+
+/// The map with the members it names: a snapshot, swapped whole.
+pub(crate) struct View<C> {
+    pub(crate) map: Arc<Map>,
+    /// In the order of the map's shards.
+    primaries: Vec<Arc<Member<C>>>,
+    /// Where commands without a key go, if that was chosen.
+    default: Option<Arc<Member<C>>>,
+    /// The map is too old then.
+    stale: Option<Instant>,
+}
+
+impl<C> Members<C> {
+    /// Nobody is known yet. `make` gives a client for a node, not connected yet.
+    pub(crate) fn new(
+        config: &Config,
+        atlas: Arc<Atlas>,
+        make: impl Fn(&HostPort) -> C + Send + Sync + 'static,
+    ) -> Self {
+        let options = config.cluster_options();
+        let readers = Readers::new(options.read_strategy, options.zone.clone());
+        let view = View { map: atlas.map(), primaries: Vec::new(), default: None, stale: None };
+        Self {
+            config: config.clone(),
+            atlas,
+            make: Box::new(make),
+            view: ArcSwap::from_pointee(view),
+            known: Mutex::new(HashMap::new()),
+            default: Mutex::new(None),
+            readers: (options.read_strategy != ReadStrategy::Primary).then(|| Mutex::new(readers)),
+            calls: AtomicU64::new(0),
+        }
+    }
+
+    pub(crate) fn atlas(&self) -> &Atlas {
+        &self.atlas
+    }
+
+    pub(crate) fn view(&self) -> Guard<Arc<View<C>>> {
+        self.view.load()
+    }
+
+    /// What holds for a try that is made `now`.
+    pub(crate) fn rules(&self, now: Instant) -> Rules<'_> {
+        Rules { config: &self.config, cluster: self.config.cluster_options(), now }
+    }
+
+    pub(crate) fn map(&self) -> Arc<Map> {
+        Arc::clone(&self.view().map)
+    }
+
+    /// Those who take writes.
+    pub(crate) fn primaries(&self) -> Vec<Arc<Member<C>>> {
+        self.view().primaries.clone()
+    }
+
+    /// Where commands without a key go, if that was chosen.
+    pub(crate) fn default_node(&self) -> Option<HostPort> {
+        self.default.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn set_default(&self, node: Option<HostPort>) {
+        *self.default.lock().unwrap_or_else(PoisonError::into_inner) = node;
+        self.publish();
+    }
+
+    /// A call begins.
+    #[inline]
+    pub(crate) fn handle_call(&self) {
+        self.calls.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many calls were made in all.
+    pub(crate) fn calls(&self) -> u64 {
+        self.calls.load(Ordering::Relaxed)
+    }
+
+    fn known(&self) -> MutexGuard<'_, HashMap<HostPort, Arc<Member<C>>>> {
+        // Every change is whole.
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// All to whom there may be connections.
+    pub(crate) fn all(&self) -> Vec<Arc<Member<C>>> {
+        self.known().values().cloned().collect()
+    }
+
+    /// The node at `address`, whether the map names it or not.
+    pub(crate) fn member(&self, address: &HostPort) -> Arc<Member<C>> {
+        self.admit(&mut self.known(), address)
+    }
+
+    fn admit(&self, known: &mut HashMap<HostPort, Arc<Member<C>>>, address: &HostPort) -> Arc<Member<C>> {
+        if let Some(member) = known.get(address) {
+            return Arc::clone(member);
+        }
+        let member = Arc::new(Member { address: address.clone(), client: (self.make)(address) });
+        known.insert(address.clone(), Arc::clone(&member));
+        member
+    }
+
+    /// As [`member`](Self::member), over connections that are made from now on: behind those there are is another node.
+    pub(crate) fn renewed(&self, address: &HostPort) -> Arc<Member<C>> {
+        self.known().remove(address);
+        self.publish();
+        self.member(address)
+    }
+
+    /// Something was learnt from failed tries.
+    pub(crate) fn handle_news(&self, news: &[News]) {
+        if self.atlas.handle_news(news) {
+            self.publish();
+        }
+    }
+
+    /// A refresh has ended. Gives those who served as primaries until now, and do not any more.
+    pub(crate) fn handle_refreshed(&self, result: Result<Found>, now: Instant) -> Vec<Arc<Member<C>>> {
+        let before = self.view.load_full();
+        self.atlas.handle_refreshed(result, now);
+        let map = self.publish();
+        self.known().retain(|address, _| map.node(address).is_some());
+        if let Some(readers) = &self.readers {
+            let mut readers = readers.lock().unwrap_or_else(PoisonError::into_inner);
+            readers.retain(|address| map.node(address).is_some());
+        }
+        before.primaries.iter().filter(|member| !map.is_primary(&member.address)).cloned().collect()
+    }
+
+    /// Nobody is known any more, for ever.
+    pub(crate) fn close(&self) -> Vec<Arc<Member<C>>> {
+        self.atlas.close();
+        self.publish();
+        self.known().drain().map(|(_, member)| member).collect()
+    }
+
+    /// Puts the newest map in place of the one there is.
+    fn publish(&self) -> Arc<Map> {
+        let mut known = self.known();
+        let (map, stale) = self.atlas.newest();
+        let shards = map.shards().iter();
+        let primaries = shards.map(|shard| self.admit(&mut known, &shard.primary.address)).collect();
+        let default = self.default_node().filter(|address| map.node(address).is_some());
+        let default = default.map(|address| self.admit(&mut known, &address));
+        self.view.store(Arc::new(View { map: Arc::clone(&map), primaries, default, stale }));
+        map
+    }
+
+    /// Who of those who serve `slot` is to answer a command that only reads; `None` where it is the primary's.
+    fn reader(&self, map: &Map, slot: u16, now: Instant) -> Option<Arc<Member<C>>> {
+        let readers = self.readers.as_ref()?;
+        let shard = map.shard(slot)?;
+        let mut readers = readers.lock().unwrap_or_else(PoisonError::into_inner);
+        let address = readers.choose(shard, now);
+        drop(readers);
+        (*address != shard.primary.address).then(|| self.member(address))
+    }
+
+    /// `address` failed with `error`: it answers no reads for a while, if that is a reason.
+    fn handle_reader_failure(&self, address: &HostPort, error: &Error, now: Instant) {
+        let Some(readers) = &self.readers else { return };
+        if matches!(error.kind(), ErrorKind::Connection(_) | ErrorKind::Busy | ErrorKind::Cluster(_)) {
+            readers.lock().unwrap_or_else(PoisonError::into_inner).handle_failure(address, now);
+        }
+    }
+}
+
+impl<C> View<C> {
+    /// Whether anything is known of the cluster.
+    pub(crate) fn is_known(&self) -> bool {
+        !self.primaries.is_empty()
+    }
+
+    /// Whether it is time to ask for the map again, though nothing happened.
+    #[inline]
+    pub(crate) fn is_stale(&self, now: Instant) -> bool {
+        self.stale.is_some_and(|stale| stale <= now)
+    }
+
+    /// Who serves `slot`, or any primary.
+    #[inline]
+    fn primary(&self, slot: Option<u16>) -> Option<&Arc<Member<C>>> {
+        match slot {
+            Some(slot) => self.primaries.get(self.map.place(slot)?),
+            None => self.default.as_ref().or_else(|| {
+                let online = |member: &&Arc<Member<C>>| {
+                    self.map.node(&member.address).is_some_and(|node| node.is_online())
+                };
+                let online: Vec<_> = self.primaries.iter().filter(online).collect();
+                online.get(fastrand::usize(..online.len().max(1))).copied().or_else(|| self.primaries.first())
+            }),
+        }
+    }
+}
+
+impl<C> fmt::Debug for Members<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Members").field("atlas", &self.atlas).finish_non_exhaustive()
+    }
+}
+
+impl<C> fmt::Debug for Member<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Member").field("address", &self.address).finish_non_exhaustive()
+    }
+}

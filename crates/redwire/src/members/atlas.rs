@@ -1,0 +1,186 @@
+//! The map that all connections of a client share, and whoever asks for it anew. It must not know connections.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use redwire_core::cluster::{Found, Map, News, Refresh, Topology};
+use redwire_core::config::{self, Config, HostPort};
+use redwire_core::outage::heals;
+use redwire_core::{Error, Result};
+
+/// The map of one client.
+pub(crate) struct Atlas {
+    seeds: Vec<HostPort>,
+    state: Mutex<State>,
+}
+
+struct State {
+    topology: Topology,
+    /// Whether somebody takes care of refreshes.
+    followed: bool,
+    closed: bool,
+    /// How many refreshes have ended, and why the last failed, if it did.
+    ended: u64,
+    failure: Option<Error>,
+    /// Where the newest connection to just any node leads, for messages.
+    address: Arc<str>,
+}
+
+/// What whoever takes care of refreshes does now.
+pub(crate) enum Work {
+    /// Carry this out, and tell its end.
+    Ask(Box<Refresh>),
+    /// Wait, and ask again what to do.
+    Until(Instant),
+    /// Nothing more, until somebody is wanted again.
+    Nothing,
+}
+
+impl Atlas {
+    /// That of the cluster which `config` names; `None` where it names none.
+    pub(crate) fn of(config: &Config) -> Option<Self> {
+        let config::Topology::Cluster { nodes } = config.topology() else { return None };
+        let options = config.cluster_options().clone();
+        let state = State {
+            topology: Topology::new(nodes.clone(), options, config.tls(), Instant::now()),
+            followed: false,
+            closed: false,
+            ended: 0,
+            failure: None,
+            address: "the cluster".into(),
+        };
+        Some(Self { seeds: nodes.clone(), state: Mutex::new(state) })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // No code of others runs under this lock, and every change to the state is whole.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn map(&self) -> Arc<Map> {
+        Arc::clone(self.lock().topology.map())
+    }
+
+    /// The map, and when it is too old.
+    pub(super) fn newest(&self) -> (Arc<Map>, Option<Instant>) {
+        let state = self.lock();
+        if state.closed {
+            Default::default()
+        } else {
+            (Arc::clone(state.topology.map()), state.topology.stale())
+        }
+    }
+
+    /// Any node, by chance, for connections that need none in particular.
+    pub(crate) fn any(&self) -> HostPort {
+        let map = self.map();
+        let online: Vec<_> = map.nodes().filter(|node| node.is_online()).collect();
+        match online.len() {
+            0 => self.seeds[fastrand::usize(..self.seeds.len())].clone(),
+            count => online[fastrand::usize(..count)].address.clone(),
+        }
+    }
+
+    /// A connection to `address` is about to be made, to just any node.
+    pub(crate) fn handle_connecting(&self, address: Arc<str>) {
+        self.lock().address = address;
+    }
+
+    pub(crate) fn address(&self) -> Arc<str> {
+        Arc::clone(&self.lock().address)
+    }
+
+    /// Takes note of what was learnt from failed tries. Whether that changed the map.
+    pub(crate) fn handle_news(&self, news: &[News]) -> bool {
+        let mut state = self.lock();
+        news.iter().filter(|news| state.topology.handle_news(news)).count() > 0
+    }
+
+    /// Somebody wants a refresh. Says how many will have [ended](Self::ended) with the next that begins from now on.
+    pub(crate) fn want(&self) -> u64 {
+        let mut state = self.lock();
+        state.topology.handle_wanted();
+        state.ended + if state.topology.is_under_way() { 2 } else { 1 }
+    }
+
+    /// Whether somebody is to take care of refreshes from now on: there is a reason, and nobody does.
+    pub(crate) fn poll_follower(&self, now: Instant) -> bool {
+        let mut state = self.lock();
+        let wanted = !state.followed && !state.closed && state.has_reason(now);
+        state.followed |= wanted;
+        wanted
+    }
+
+    /// What whoever takes care of refreshes does now.
+    pub(crate) fn poll_work(&self, now: Instant) -> Work {
+        let mut state = self.lock();
+        if state.closed {
+            return Work::Nothing;
+        }
+        if let Some(refresh) = state.topology.poll_refresh(now, fastrand::u64(..)) {
+            return Work::Ask(Box::new(refresh));
+        }
+        match state.topology.poll_timeout() {
+            Some(until) if state.has_reason(now) => Work::Until(until),
+            _ => {
+                state.followed = false;
+                Work::Nothing
+            }
+        }
+    }
+
+    /// A refresh has ended.
+    pub(crate) fn handle_refreshed(&self, result: Result<Found>, now: Instant) {
+        let mut state = self.lock();
+        state.ended += 1;
+        state.failure = result.as_ref().err().cloned();
+        state.topology.handle_refreshed(result, now, fastrand::u64(..));
+    }
+
+    /// Whoever took care of refreshes is gone.
+    pub(crate) fn handle_deserted(&self) {
+        let mut state = self.lock();
+        if std::mem::take(&mut state.followed) {
+            let gone = Error::usage("nobody is there to ask for the map of the cluster");
+            state.topology.handle_refreshed(Err(gone), Instant::now(), fastrand::u64(..));
+        }
+    }
+
+    /// Nobody asks for the map any more.
+    pub(super) fn close(&self) {
+        self.lock().closed = true;
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.lock().closed
+    }
+
+    /// How many refreshes have ended.
+    pub(crate) fn ended(&self) -> u64 {
+        self.lock().ended
+    }
+
+    /// Why the last refresh failed, if it did.
+    pub(crate) fn failure(&self) -> Option<Error> {
+        self.lock().failure.clone()
+    }
+
+    /// Why the last refresh failed, if time alone will not mend that.
+    pub(crate) fn hopeless(&self) -> Option<Error> {
+        self.failure().filter(|error| !heals(error))
+    }
+}
+
+impl State {
+    /// Whether there is more reason to ask for the map than that it grows old one day.
+    fn has_reason(&self, now: Instant) -> bool {
+        self.topology.is_wanted() || self.topology.poll_timeout().is_some_and(|next| next <= now)
+    }
+}
+
+impl fmt::Debug for Atlas {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Atlas").field("seeds", &self.seeds).finish_non_exhaustive()
+    }
+}

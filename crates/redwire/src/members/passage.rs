@@ -1,0 +1,139 @@
+//! One call's way from node to node. It must not know what is sent, or how it is waited for.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use redwire_core::call::Call;
+use redwire_core::cluster::{Route, Then};
+use redwire_core::config::HostPort;
+use redwire_core::retry::Decision;
+use redwire_core::{Error, Result};
+
+use super::{Member, Members};
+
+/// One call that goes to one node: where it is, and where it goes next. Before its first failure it is but a member.
+pub(crate) struct Passage<C> {
+    slot: Option<u16>,
+    /// Where it was sent last.
+    member: Option<Arc<Member<C>>>,
+    /// Whether `ASKING` went before it.
+    asking: bool,
+    course: Option<Box<Course>>,
+}
+
+/// A passage that met with difficulties.
+struct Course {
+    route: Route,
+    /// Where it goes next, if that is known.
+    way: Option<Way>,
+}
+
+struct Way {
+    to: HostPort,
+    asking: bool,
+    fresh: bool,
+}
+
+impl<C> Passage<C> {
+    pub(crate) fn new() -> Self {
+        Self { slot: None, member: None, asking: false, course: None }
+    }
+
+    /// Where it was sent last.
+    #[inline]
+    pub(crate) fn member(&self) -> Option<&Arc<Member<C>>> {
+        self.member.as_ref()
+    }
+
+    /// Whether `ASKING` goes before it.
+    #[inline]
+    pub(crate) fn asking(&self) -> bool {
+        self.asking
+    }
+
+    /// Chooses the [`member`](Self::member) that a call of `slot` is sent to now. `reads` is whether a replica may answer it.
+    ///
+    /// # Errors
+    /// Nobody is known for the slot; for [`handle_failure`](Self::handle_failure).
+    #[inline]
+    pub(crate) fn board(
+        &mut self,
+        members: &Members<C>,
+        slot: Option<u16>,
+        reads: bool,
+        now: Instant,
+    ) -> Result<()> {
+        self.member = None;
+        if self.course.is_some() {
+            return self.board_again(members);
+        }
+        self.slot = slot;
+        members.handle_call();
+        let view = members.view();
+        let reader = match slot {
+            Some(slot) if reads => members.reader(&view.map, slot, now),
+            _ => None,
+        };
+        let Some(member) = reader.or_else(|| view.primary(slot).cloned()) else {
+            // Without a node there is a reason.
+            Route::new(slot, None).target(&view.map, 0)?;
+            return Err(Error::usage("no node of the cluster is known"));
+        };
+        self.member = Some(member);
+        Ok(())
+    }
+
+    #[cold]
+    fn board_again(&mut self, members: &Members<C>) -> Result<()> {
+        let Some(course) = &mut self.course else { return Err(Error::usage("it has not begun yet")) };
+        let (member, asking) = match &mut course.way {
+            Some(way) => match std::mem::take(&mut way.fresh) {
+                true => (members.renewed(&way.to), way.asking),
+                false => (members.member(&way.to), way.asking),
+            },
+            None => {
+                let to = course.route.target(&members.view().map, fastrand::u64(..))?;
+                (members.member(&to), false)
+            }
+        };
+        (self.member, self.asking) = (Some(member), asking);
+        Ok(())
+    }
+
+    /// A try of `call`, which must end by `deadline`, failed with `error`. `budget` is asked for the right to one retry.
+    #[cold]
+    pub(crate) fn handle_failure(
+        &mut self,
+        members: &Members<C>,
+        error: Error,
+        call: &mut impl Call,
+        deadline: Option<Instant>,
+        budget: impl FnOnce() -> bool,
+    ) -> Decision {
+        let now = Instant::now();
+        let slot = self.slot;
+        let course = self
+            .course
+            .get_or_insert_with(|| Box::new(Course { route: Route::new(slot, deadline), way: None }));
+        let from = self.member.as_ref().map(|member| &member.address);
+        if let Some(from) = from {
+            members.handle_reader_failure(from, &error, now);
+        }
+        let rules = members.rules(now);
+        let step = course.route.handle_failure(error, from, call, rules, fastrand::u64(..), budget);
+        members.handle_news(step.news.as_slice());
+        let (way, after) = match step.then {
+            Then::Send { to, asking, fresh, after } => (Some(Way { to, asking, fresh }), after),
+            Then::Again => {
+                if let (None, Some(from)) = (&course.way, from) {
+                    course.way = Some(Way { to: from.clone(), asking: false, fresh: false });
+                }
+                return Decision::Again;
+            }
+            Then::Retry(after) => (None, after),
+            Then::Fail(error) => return Decision::Fail(error),
+        };
+        course.way = way;
+        if after.is_zero() { Decision::Again } else { Decision::Retry(after) }
+    }
+}

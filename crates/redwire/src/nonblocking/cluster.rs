@@ -1,0 +1,141 @@
+//! Cluster by hand, async: the map, the nodes, and commands for nodes of one's own choice.
+
+mod nodes;
+mod refresh;
+mod scatter;
+
+use std::sync::Arc;
+
+use redwire_core::cluster::{Map, NodeChoice};
+use redwire_core::config::{Config, HostPort};
+use redwire_core::pool::Figures;
+use redwire_core::{Cmd, Reply, Result};
+
+use super::client::Client;
+pub(super) use nodes::Nodes;
+
+/// A cluster and its nodes, for those who want to know which is which; most programs need nothing but its [`Client`].
+///
+/// Cheap to clone; clones, and the client, share all connections.
+///
+/// ```no_run
+/// # async fn example() -> redwire::Result<()> {
+/// use redwire::cluster::NodeChoice;
+/// use redwire::prelude::*;
+/// use redwire::{Cluster, cmd};
+///
+/// let cluster = Cluster::connect("redis+cluster://node1,node2").await?;
+/// cluster.client().set("greeting", "hello").await?;
+/// for (node, memory) in cluster.execute_on(NodeChoice::Primaries, &cmd::<String>("INFO").arg("memory")).await {
+///     println!("{node}: {} bytes of text", memory?.len());
+/// }
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Cluster {
+    client: Client,
+    nodes: Nodes,
+}
+
+impl Cluster {
+    /// Learns the map of the cluster that `url` names; the grammar is told at
+    /// [`ConfigBuilder::url`](crate::config::ConfigBuilder::url).
+    ///
+    /// # Errors
+    /// As [`Client::connect`]; a URL of something else.
+    pub async fn connect(url: &str) -> Result<Self> {
+        Self::open(Config::from_url(url)?).await
+    }
+
+    /// As [`connect`](Self::connect), as `config` says.
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect).
+    pub async fn open(config: Config) -> Result<Self> {
+        let client = Client::open(config).await?;
+        client.cluster().ok_or_else(crate::setup::no_cluster)
+    }
+
+    /// The client of the cluster, which finds the node for each command by itself.
+    #[must_use]
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// Who serves what, as far as is known: a snapshot.
+    #[must_use]
+    pub fn map(&self) -> Arc<Map> {
+        self.nodes.members().map()
+    }
+
+    /// Asks for the map now, whatever the reason; but no more often than
+    /// [`refresh_pause`](crate::config::ConfigBuilder::refresh_pause) allows, so it may wait for that.
+    ///
+    /// # Errors
+    /// Nobody tells a map that can be used.
+    pub async fn refresh(&self) -> Result<Arc<Map>> {
+        self.nodes.refresh().await?;
+        Ok(self.map())
+    }
+
+    /// A client of one node, whether the map names it or not. What that node does not serve is an error, which names the node
+    /// that does.
+    #[must_use]
+    pub fn node(&self, address: &HostPort) -> Client {
+        self.nodes.members().member(address).client.clone()
+    }
+
+    /// A client of each of these nodes, with the address.
+    #[must_use]
+    pub fn nodes(&self, choice: NodeChoice) -> Vec<(HostPort, Client)> {
+        let chosen = choice.among(&self.map(), fastrand::u64(..));
+        chosen.into_iter().map(|address| (address.clone(), self.node(&address))).collect()
+    }
+
+    /// Runs a command at each of these nodes, at all of them at once, and tells what each answered.
+    pub async fn execute_on<R: Reply>(&self, choice: NodeChoice, cmd: &Cmd<R>) -> Vec<(HostPort, Result<R>)> {
+        let nodes = self.nodes(choice);
+        let mut calls: Vec<_> = nodes.iter().map(|(_, node)| (node.execute(cmd.clone()), None)).collect();
+        std::future::poll_fn(|cx| {
+            let mut pending = false;
+            for (call, answer) in calls.iter_mut().filter(|(_, answer)| answer.is_none()) {
+                match std::pin::Pin::new(call).poll(cx) {
+                    std::task::Poll::Ready(result) => *answer = Some(result),
+                    std::task::Poll::Pending => pending = true,
+                }
+            }
+            if pending { std::task::Poll::Pending } else { std::task::Poll::Ready(()) }
+        })
+        .await;
+        let answers: Vec<_> = calls.into_iter().filter_map(|(_, answer)| answer).collect();
+        nodes.into_iter().map(|(address, _)| address).zip(answers).collect()
+    }
+
+    /// Where commands without a key go that concern one node: there while the map names it, else to any primary, as by default.
+    pub fn set_default_node(&self, node: Option<HostPort>) {
+        self.nodes.members().set_default(node);
+    }
+
+    /// Where commands without a key go, if that was chosen.
+    #[must_use]
+    pub fn default_node(&self) -> Option<HostPort> {
+        self.nodes.members().default_node()
+    }
+
+    /// What the connections are doing that are lent to callers, node by node.
+    #[must_use]
+    pub fn figures(&self) -> Vec<(HostPort, Figures)> {
+        let members = self.nodes.members().all();
+        members.iter().map(|member| (member.address.clone(), member.client.pool().figures())).collect()
+    }
+}
+
+impl Client {
+    /// The cluster, by hand; `None` where this is a client of something else.
+    #[must_use]
+    pub fn cluster(&self) -> Option<Cluster> {
+        let nodes = self.cluster.clone()?;
+        Some(Cluster { client: self.clone(), nodes })
+    }
+}

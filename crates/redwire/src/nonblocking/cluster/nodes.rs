@@ -1,0 +1,145 @@
+//! The nodes of a cluster as a client has them: a client for each, and the task that asks for the map.
+
+use std::fmt;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use redwire_core::cluster::News;
+use redwire_core::config::HostPort;
+use redwire_core::{Error, Result};
+use tokio::runtime::Handle;
+use tokio::sync::Notify;
+
+use super::refresh;
+use crate::members::Members;
+use crate::nonblocking::before;
+use crate::nonblocking::client::Client;
+use crate::nonblocking::connection::OnConnect;
+use crate::setup;
+use crate::target::Target;
+
+/// All clones are the same.
+#[derive(Clone)]
+pub(in crate::nonblocking) struct Nodes(Arc<Shared>);
+
+pub(super) struct Shared {
+    pub(super) target: Arc<Target>,
+    pub(super) members: Members<Client>,
+    /// Tells of every refresh that has ended.
+    pub(super) refreshed: Notify,
+}
+
+impl Nodes {
+    /// The cluster that `target` leads to; `None` where it is none.
+    pub(in crate::nonblocking) fn of(target: &Arc<Target>, on_connect: Option<&OnConnect>) -> Option<Self> {
+        let atlas = Arc::clone(target.atlas()?);
+        let (on_connect, own) = (on_connect.cloned(), Arc::clone(target));
+        let make = move |address: &HostPort| Client::of_node(&own, address, on_connect.clone());
+        let members = Members::new(target.config(), atlas, make);
+        Some(Self(Arc::new(Shared { target: Arc::clone(target), members, refreshed: Notify::new() })))
+    }
+
+    /// Whether the budget allows for a retry.
+    pub(in crate::nonblocking) fn may_retry(&self) -> bool {
+        self.0.target.may_retry(self.members().calls())
+    }
+
+    pub(in crate::nonblocking) fn members(&self) -> &Members<Client> {
+        &self.0.members
+    }
+
+    /// Asks for the first map, and has the primaries connected to.
+    pub(in crate::nonblocking) async fn connect(&self) -> Result<()> {
+        self.learn(None, false).await?;
+        for member in self.members().primaries() {
+            member.client.warm();
+        }
+        Ok(())
+    }
+
+    /// Waits for the first map, until `deadline`; if not `patient`, until the refresh has failed that is made next.
+    ///
+    /// # Errors
+    /// Nobody tells a map.
+    pub(in crate::nonblocking) async fn learn(&self, deadline: Option<Instant>, patient: bool) -> Result<()> {
+        let atlas = self.members().atlas();
+        let ended = atlas.ended();
+        loop {
+            let mut refreshed = pin!(self.0.refreshed.notified());
+            refreshed.as_mut().enable();
+            if self.members().view().is_known() {
+                return Ok(());
+            }
+            if atlas.is_closed() {
+                return Err(setup::closed_client());
+            }
+            let failure = if patient { atlas.hopeless() } else { atlas.failure() };
+            if let Some(failure) = failure.filter(|_| patient || atlas.ended() > ended) {
+                return Err(failure);
+            }
+            self.follow()?;
+            before(deadline, refreshed).await.ok_or_else(|| setup::late(atlas.failure().as_ref()))?;
+        }
+    }
+
+    /// Asks for the map, and waits for the answer.
+    ///
+    /// # Errors
+    /// Nobody tells one; or not within the client's `timeout`.
+    pub(in crate::nonblocking) async fn refresh(&self) -> Result<()> {
+        let atlas = self.members().atlas();
+        let deadline = self.0.target.config().timeout().and_then(|limit| Instant::now().checked_add(limit));
+        let goal = atlas.want();
+        loop {
+            let mut refreshed = pin!(self.0.refreshed.notified());
+            refreshed.as_mut().enable();
+            if atlas.is_closed() {
+                return Err(setup::closed_client());
+            }
+            if atlas.ended() >= goal {
+                return atlas.failure().map_or(Ok(()), Err);
+            }
+            self.follow()?;
+            before(deadline, refreshed).await.ok_or_else(|| setup::late(atlas.failure().as_ref()))?;
+        }
+    }
+
+    /// Takes note of what was learnt from failed tries.
+    pub(in crate::nonblocking) fn handle_news(&self, news: &[News]) {
+        self.members().handle_news(news);
+        // Without a runtime nobody is there who waits for it.
+        let _ = self.follow();
+    }
+
+    /// Has the map asked for, if there is a reason and nobody does.
+    pub(in crate::nonblocking) fn follow(&self) -> Result<()> {
+        let atlas = self.members().atlas();
+        if !atlas.poll_follower(Instant::now()) {
+            return Ok(());
+        }
+        let runtime = Handle::try_current().map_err(|error| {
+            atlas.handle_deserted();
+            Error::usage("the async client needs a tokio runtime around it").with_source(error)
+        })?;
+        runtime.spawn(refresh::follow(Arc::downgrade(&self.0)));
+        Ok(())
+    }
+
+    /// Takes no more calls, and waits until those under way are answered, but no longer than `limit`.
+    pub(in crate::nonblocking) async fn close(&self, limit: Duration) {
+        let start = Instant::now();
+        let members = self.members().close();
+        self.0.refreshed.notify_waiters();
+        for member in members {
+            // Boxed, since a node's client could be a cluster's, for all that the compiler knows.
+            Box::pin(member.client.close(limit.saturating_sub(start.elapsed()))).await;
+        }
+    }
+}
+
+impl fmt::Debug for Nodes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Nodes").field("members", &self.0.members).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,101 @@
+//! The task that asks nodes for the map. It must not know whom to ask, when, or whom to believe.
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::{Arc, Weak};
+use std::task::Poll;
+use std::time::Instant;
+
+use redwire_core::Result;
+use redwire_core::cluster::{Answer, Ask, Found, Refresh, question};
+use redwire_core::config::Config;
+use tokio::time::{Sleep, sleep_until};
+
+use super::nodes::Shared;
+use crate::members::{LEFT, Member, Work};
+use crate::nonblocking::client::Client;
+use crate::nonblocking::connection::Connection;
+
+/// Whoever takes care of refreshes. If it is dropped in the middle, somebody else may.
+struct Following(Weak<Shared>);
+
+impl Drop for Following {
+    fn drop(&mut self) {
+        if let Some(shared) = self.0.upgrade() {
+            shared.members.atlas().handle_deserted();
+        }
+    }
+}
+
+/// Asks for the map, for as long as there is a reason, and anybody who wants it.
+pub(super) async fn follow(shared: Weak<Shared>) {
+    let following = Following(shared);
+    while let Some(shared) = following.0.upgrade() {
+        let work = shared.members.atlas().poll_work(Instant::now());
+        let config = shared.target.config().clone();
+        drop(shared);
+        match work {
+            Work::Nothing => return,
+            Work::Until(time) => sleep_until(time.into()).await,
+            Work::Ask(refresh) => {
+                let found = ask_in_turn(*refresh, &config).await;
+                let Some(shared) = following.0.upgrade() else { return };
+                let left = shared.members.handle_refreshed(found, Instant::now());
+                shared.refreshed.notify_waiters();
+                if !left.is_empty() {
+                    tokio::spawn(leave(left));
+                }
+            }
+        }
+    }
+}
+
+/// Ends what is still under way at nodes that were primaries: what they execute now, nobody keeps.
+async fn leave(members: Vec<Arc<Member<Client>>>) {
+    tokio::time::sleep(LEFT).await;
+    members.iter().for_each(|member| member.client.leave());
+}
+
+/// A question under way.
+type Asked = (Ask, Pin<Box<dyn Future<Output = Result<Answer>> + Send>>);
+
+/// Asks as many nodes at a time as the refresh wants.
+async fn ask_in_turn(mut refresh: Refresh, config: &Config) -> Result<Found> {
+    let mut asked: Vec<Asked> = Vec::new();
+    let mut timer: Option<Pin<Box<Sleep>>> = None;
+    poll_fn(|cx| {
+        loop {
+            let now = Instant::now();
+            while let Some(next) = refresh.poll_ask(now) {
+                asked.push((next.clone(), Box::pin(ask(config.for_map(next.node.clone()), next))));
+            }
+            let mut answered = false;
+            asked.retain_mut(|(whom, asking)| match asking.as_mut().poll(cx) {
+                Poll::Pending => true,
+                Poll::Ready(answer) => {
+                    refresh.handle_answer(whom, answer, now);
+                    answered = true;
+                    false
+                }
+            });
+            if let Some(found) = refresh.poll_found(now) {
+                return Poll::Ready(found);
+            }
+            if answered {
+                continue;
+            }
+            let Some(next) = refresh.poll_timeout() else { return Poll::Pending };
+            let sleep = timer.get_or_insert_with(|| Box::pin(sleep_until(next.into())));
+            sleep.as_mut().reset(next.into());
+            if sleep.as_mut().poll(cx).is_pending() {
+                return Poll::Pending;
+            }
+        }
+    })
+    .await
+}
+
+async fn ask(config: Config, ask: Ask) -> Result<Answer> {
+    let mut node = Connection::new(config)?;
+    node.pipeline(|p| question(p, ask.source)).await.map(Answer::from)
+}

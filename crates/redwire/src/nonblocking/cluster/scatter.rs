@@ -1,0 +1,74 @@
+//! A call that concerns several nodes: all are sent their parts at once. What goes where, and what is sent again, is decided in
+//! `redwire-core`.
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::Poll;
+use std::time::Instant;
+
+use redwire_core::cluster::{Bundle, Scatter};
+use redwire_core::{Replies, Result};
+use tokio::time::{Sleep, sleep_until};
+
+use super::Nodes;
+
+/// A part under way.
+type Sent = Pin<Box<dyn Future<Output = (Bundle, Result<Replies>)> + Send>>;
+
+impl Nodes {
+    /// Carries out `scatter`, which must end by `deadline`.
+    pub(in crate::nonblocking) async fn scatter(
+        self,
+        mut scatter: Scatter,
+        deadline: Option<Instant>,
+    ) -> Result<Replies> {
+        let mut under_way: Vec<Sent> = Vec::new();
+        let mut timer: Option<Pin<Box<Sleep>>> = None;
+        let members = self.members();
+        let (mut random, mut budget) = (|| fastrand::u64(..), || self.may_retry());
+        members.handle_call();
+        poll_fn(|cx| {
+            loop {
+                let (now, mut news) = (Instant::now(), Vec::new());
+                let map = members.map();
+                let bundles = scatter.poll_send(&map, members.rules(now), &mut random, &mut news);
+                under_way.extend(bundles.into_iter().map(|bundle| self.send(bundle, deadline)));
+                let mut answered = false;
+                under_way.retain_mut(|sent| match sent.as_mut().poll(cx) {
+                    Poll::Pending => true,
+                    Poll::Ready((bundle, replies)) => {
+                        let rules = members.rules(Instant::now());
+                        scatter.handle_replies(&bundle, replies, rules, &mut random, &mut budget, &mut news);
+                        answered = true;
+                        false
+                    }
+                });
+                if !news.is_empty() {
+                    self.handle_news(&news);
+                }
+                if let Some(results) = scatter.poll_results() {
+                    return Poll::Ready(Scatter::into_replies(results));
+                }
+                if answered {
+                    continue;
+                }
+                let Some(next) = scatter.poll_timeout(Instant::now()) else { return Poll::Pending };
+                let sleep = timer.get_or_insert_with(|| Box::pin(sleep_until(next.into())));
+                sleep.as_mut().reset(next.into());
+                if sleep.as_mut().poll(cx).is_pending() {
+                    return Poll::Pending;
+                }
+            }
+        })
+        .await
+    }
+
+    fn send(&self, bundle: Bundle, deadline: Option<Instant>) -> Sent {
+        let members = self.members();
+        let member = if bundle.fresh() { members.renewed(bundle.to()) } else { members.member(bundle.to()) };
+        Box::pin(async move {
+            let replies = member.client.exchange(&bundle, deadline).await;
+            (bundle, replies)
+        })
+    }
+}
