@@ -18,6 +18,8 @@ pub(crate) struct Passage<C> {
     member: Option<Arc<Member<C>>>,
     /// Whether `ASKING` went before it.
     asking: bool,
+    /// Whether it has a connection for itself and sends several commands over it.
+    stays: bool,
     course: Option<Box<Course>>,
 }
 
@@ -36,13 +38,23 @@ struct Way {
 
 impl<C> Passage<C> {
     pub(crate) fn new() -> Self {
-        Self { slot: None, member: None, asking: false, course: None }
+        Self { slot: None, member: None, asking: false, stays: false, course: None }
+    }
+
+    /// One that has a connection for itself and sends several commands over it.
+    pub(crate) fn staying() -> Self {
+        Self { stays: true, ..Self::new() }
     }
 
     /// Where it was sent last.
     #[inline]
     pub(crate) fn member(&self) -> Option<&Arc<Member<C>>> {
         self.member.as_ref()
+    }
+
+    /// The slot that was asked for.
+    pub(crate) fn slot(&self) -> Option<u16> {
+        self.slot
     }
 
     /// Whether `ASKING` goes before it.
@@ -112,9 +124,12 @@ impl<C> Passage<C> {
     ) -> Decision {
         let now = Instant::now();
         let slot = self.slot;
-        let course = self
-            .course
-            .get_or_insert_with(|| Box::new(Course { route: Route::new(slot, deadline), way: None }));
+        let stays = self.stays;
+        let course = self.course.get_or_insert_with(|| {
+            let route = Route::new(slot, deadline);
+            let route = if stays { route.waiting_for_migrations() } else { route };
+            Box::new(Course { route, way: None })
+        });
         let from = self.member.as_ref().map(|member| &member.address);
         if let Some(from) = from {
             members.handle_reader_failure(from, &error, now);
