@@ -20,6 +20,8 @@ pub(crate) struct Passage<C> {
     asking: bool,
     /// Whether it has a connection for itself and sends several commands over it.
     stays: bool,
+    /// When it was sent, if that matters.
+    since: Option<Instant>,
     course: Option<Box<Course>>,
 }
 
@@ -38,7 +40,7 @@ struct Way {
 
 impl<C> Passage<C> {
     pub(crate) fn new() -> Self {
-        Self { slot: None, member: None, asking: false, stays: false, course: None }
+        Self { slot: None, member: None, asking: false, stays: false, since: None, course: None }
     }
 
     /// One that has a connection for itself and sends several commands over it.
@@ -80,6 +82,7 @@ impl<C> Passage<C> {
             return self.board_again(members);
         }
         self.slot = slot;
+        self.since = (reads && members.measures()).then_some(now);
         members.handle_call();
         let view = members.view();
         let reader = match slot {
@@ -112,6 +115,20 @@ impl<C> Passage<C> {
         Ok(())
     }
 
+    /// Whether it matters how long the answer took.
+    #[inline]
+    pub(crate) fn is_timed(&self) -> bool {
+        self.since.is_some()
+    }
+
+    /// The call was answered.
+    #[cold]
+    pub(crate) fn handle_success(&mut self, members: &Members<C>) {
+        if let (Some(since), Some(member)) = (self.since.take(), &self.member) {
+            members.handle_latency(&member.address, since.elapsed());
+        }
+    }
+
     /// A try of `call`, which must end by `deadline`, failed with `error`. `budget` is asked for the right to one retry.
     #[cold]
     pub(crate) fn handle_failure(
@@ -124,6 +141,7 @@ impl<C> Passage<C> {
     ) -> Decision {
         let now = Instant::now();
         let slot = self.slot;
+        self.since = None;
         let stays = self.stays;
         let course = self.course.get_or_insert_with(|| {
             let route = Route::new(slot, deadline);

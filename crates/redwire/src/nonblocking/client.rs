@@ -404,6 +404,12 @@ impl<C: Call> Future for Request<'_, C> {
                 false => call::read(&mut self.call, replies, client.config()),
                 true => read_asked(&mut self.call, replies, client.config()),
             }) {
+                Ok(output) if self.passage.is_timed() => {
+                    if let Some(nodes) = &client.cluster {
+                        self.passage.handle_success(nodes.members());
+                    }
+                    return Poll::Ready(Ok(output));
+                }
                 Ok(output) => return Poll::Ready(Ok(output)),
                 Err(error) => error,
             };
