@@ -161,8 +161,7 @@ impl<C> Members<C> {
         self.atlas.handle_refreshed(result, now);
         let map = self.publish();
         self.known().retain(|address, _| map.node(address).is_some());
-        if let Some(readers) = &self.readers {
-            let mut readers = readers.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(mut readers) = self.readers() {
             readers.retain(|address| map.node(address).is_some());
         }
         before.primaries.iter().filter(|member| !map.is_primary(&member.address)).cloned().collect()
@@ -189,19 +188,51 @@ impl<C> Members<C> {
 
     /// Who of those who serve `slot` is to answer a command that only reads; `None` where it is the primary's.
     fn reader(&self, map: &Map, slot: u16, now: Instant) -> Option<Arc<Member<C>>> {
-        let readers = self.readers.as_ref()?;
         let shard = map.shard(slot)?;
-        let mut readers = readers.lock().unwrap_or_else(PoisonError::into_inner);
-        let address = readers.choose(shard, now);
-        drop(readers);
+        let address = self.readers()?.choose(shard, now);
         (*address != shard.primary.address).then(|| self.member(address))
+    }
+
+    /// Whether a read is timed.
+    fn measures(&self) -> bool {
+        self.readers
+            .as_ref()
+            .is_some_and(|_| self.config.cluster_options().read_strategy == ReadStrategy::LowestLatency)
+    }
+
+    /// The node at `address` answered a read after this time.
+    fn handle_latency(&self, address: &HostPort, latency: Duration) {
+        if let Some(mut readers) = self.readers() {
+            readers.handle_latency(address, latency);
+        }
+    }
+
+    /// Those that are to be asked (`INFO server`) in which zone they are.
+    pub(crate) fn zoneless(&self) -> Vec<Arc<Member<C>>> {
+        let Some(readers) = self.readers() else { return Vec::new() };
+        let map = self.map();
+        let wanted: Vec<_> = map.nodes().filter(|node| readers.wants_zone(node)).collect();
+        drop(readers);
+        wanted.into_iter().map(|node| self.member(&node.address)).collect()
+    }
+
+    /// The node at `address` answered `INFO server`.
+    pub(crate) fn handle_info(&self, address: &HostPort, info: &str) {
+        if let Some(mut readers) = self.readers() {
+            readers.handle_info(address, info);
+        }
+    }
+
+    fn readers(&self) -> Option<MutexGuard<'_, Readers>> {
+        let readers = self.readers.as_ref()?;
+        Some(readers.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// `address` failed with `error`: it answers no reads for a while, if that is a reason.
     fn handle_reader_failure(&self, address: &HostPort, error: &Error, now: Instant) {
-        let Some(readers) = &self.readers else { return };
+        let Some(mut readers) = self.readers() else { return };
         if matches!(error.kind(), ErrorKind::Connection(_) | ErrorKind::Busy | ErrorKind::Cluster(_)) {
-            readers.lock().unwrap_or_else(PoisonError::into_inner).handle_failure(address, now);
+            readers.handle_failure(address, now);
         }
     }
 }

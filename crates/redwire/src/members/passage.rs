@@ -18,6 +18,10 @@ pub(crate) struct Passage<C> {
     member: Option<Arc<Member<C>>>,
     /// Whether `ASKING` went before it.
     asking: bool,
+    /// Whether it has a connection for itself and sends several commands over it.
+    stays: bool,
+    /// When it was sent, if that matters.
+    since: Option<Instant>,
     course: Option<Box<Course>>,
 }
 
@@ -36,13 +40,23 @@ struct Way {
 
 impl<C> Passage<C> {
     pub(crate) fn new() -> Self {
-        Self { slot: None, member: None, asking: false, course: None }
+        Self { slot: None, member: None, asking: false, stays: false, since: None, course: None }
+    }
+
+    /// One that has a connection for itself and sends several commands over it.
+    pub(crate) fn staying() -> Self {
+        Self { stays: true, ..Self::new() }
     }
 
     /// Where it was sent last.
     #[inline]
     pub(crate) fn member(&self) -> Option<&Arc<Member<C>>> {
         self.member.as_ref()
+    }
+
+    /// The slot that was asked for.
+    pub(crate) fn slot(&self) -> Option<u16> {
+        self.slot
     }
 
     /// Whether `ASKING` goes before it.
@@ -68,6 +82,7 @@ impl<C> Passage<C> {
             return self.board_again(members);
         }
         self.slot = slot;
+        self.since = (reads && members.measures()).then_some(now);
         members.handle_call();
         let view = members.view();
         let reader = match slot {
@@ -100,6 +115,20 @@ impl<C> Passage<C> {
         Ok(())
     }
 
+    /// Whether it matters how long the answer took.
+    #[inline]
+    pub(crate) fn is_timed(&self) -> bool {
+        self.since.is_some()
+    }
+
+    /// The call was answered.
+    #[cold]
+    pub(crate) fn handle_success(&mut self, members: &Members<C>) {
+        if let (Some(since), Some(member)) = (self.since.take(), &self.member) {
+            members.handle_latency(&member.address, since.elapsed());
+        }
+    }
+
     /// A try of `call`, which must end by `deadline`, failed with `error`. `budget` is asked for the right to one retry.
     #[cold]
     pub(crate) fn handle_failure(
@@ -112,9 +141,13 @@ impl<C> Passage<C> {
     ) -> Decision {
         let now = Instant::now();
         let slot = self.slot;
-        let course = self
-            .course
-            .get_or_insert_with(|| Box::new(Course { route: Route::new(slot, deadline), way: None }));
+        self.since = None;
+        let stays = self.stays;
+        let course = self.course.get_or_insert_with(|| {
+            let route = Route::new(slot, deadline);
+            let route = if stays { route.waiting_for_migrations() } else { route };
+            Box::new(Course { route, way: None })
+        });
         let from = self.member.as_ref().map(|member| &member.address);
         if let Some(from) = from {
             members.handle_reader_failure(from, &error, now);

@@ -411,6 +411,12 @@ impl<C: Call> Future for Request<'_, C> {
                 false => call::read(&mut self.call, replies, client.config()),
                 true => read_asked(&mut self.call, replies, client.config()),
             }) {
+                Ok(output) if self.passage.is_timed() => {
+                    if let Some(nodes) = &client.cluster {
+                        self.passage.handle_success(nodes.members());
+                    }
+                    return Poll::Ready(Ok(output));
+                }
                 Ok(output) => return Poll::Ready(Ok(output)),
                 Err(error) => error,
             };
@@ -508,16 +514,8 @@ impl<C: Call> Request<'_, C> {
         let attempt = self.attempt.get_or_insert_with(|| Attempt::new(None));
         let (client, target) = (self.client, self.client.pool.target());
         let budget = || client.may_retry();
-        let decision = if let Some(cluster) = &client.cluster {
-            let error = match self.passage.member() {
-                Some(member) => member.client.pool.target().locate(error),
-                None => error,
-            };
-            let deadline = attempt.deadline();
-            let decision =
-                self.passage.handle_failure(cluster.members(), error, &mut self.call, deadline, budget);
-            cluster.follow()?;
-            decision
+        let decision = if let Some(nodes) = &client.cluster {
+            nodes.handle_failure(&mut self.passage, error, &mut self.call, attempt.deadline())?
         } else {
             target.handle_failure(&error);
             let (error, now, random) = (target.locate(error), Instant::now(), fastrand::u64(..));

@@ -6,9 +6,9 @@ use std::sync::{Arc, Weak};
 use std::task::Poll;
 use std::time::Instant;
 
-use redwire_core::Result;
 use redwire_core::cluster::{Answer, Ask, Found, Refresh, question};
 use redwire_core::config::Config;
+use redwire_core::{Cmd, Result, facts};
 use tokio::time::{Sleep, sleep_until};
 
 use super::nodes::Shared;
@@ -42,6 +42,10 @@ pub(super) async fn follow(shared: Weak<Shared>) {
                 let Some(shared) = following.0.upgrade() else { return };
                 let left = shared.members.handle_refreshed(found, Instant::now());
                 shared.refreshed.notify_waiters();
+                let zoneless = shared.members.zoneless();
+                if !zoneless.is_empty() {
+                    tokio::spawn(ask_for_zones(zoneless, Arc::downgrade(&shared)));
+                }
                 if !left.is_empty() {
                     tokio::spawn(leave(left));
                 }
@@ -54,6 +58,18 @@ pub(super) async fn follow(shared: Weak<Shared>) {
 async fn leave(members: Vec<Arc<Member<Client>>>) {
     tokio::time::sleep(LEFT).await;
     members.iter().for_each(|member| member.client.leave());
+}
+
+/// Asks nodes in which zone they are.
+async fn ask_for_zones(nodes: Vec<Arc<Member<Client>>>, shared: Weak<Shared>) {
+    for node in nodes {
+        let info = node.client.execute(Cmd::<String>::of(&facts::INFO).arg("server")).await;
+        let Some(shared) = shared.upgrade() else { return };
+        // One that cannot be asked now is asked after the next refresh.
+        if let Ok(info) = info {
+            shared.members.handle_info(&node.address, &info);
+        }
+    }
 }
 
 /// A question under way.
