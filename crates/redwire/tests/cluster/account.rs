@@ -8,7 +8,6 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use redwire::{Error, Outcome, Result, cmd};
-use redwire_testkit::eventually;
 
 use crate::common::Client;
 
@@ -112,10 +111,17 @@ impl Account {
     /// Waits until every counter was counted up once more, from now on.
     #[track_caller]
     pub(crate) fn wait_for_all(&self, limit: Duration) -> Duration {
-        let counts = || self.counters.iter().map(|counter| counter.acknowledged.load(Ordering::Relaxed));
-        let (begin, before) = (Instant::now(), counts().collect::<Vec<_>>());
-        eventually("all count", limit, || counts().zip(&before).all(|(now, before)| now > *before));
-        begin.elapsed()
+        let count = |counter: &Counter| counter.acknowledged.load(Ordering::Relaxed);
+        let (begin, before) = (Instant::now(), self.counters.iter().map(count).collect::<Vec<_>>());
+        loop {
+            let waiting = self.counters.iter().zip(&before).filter(|(now, before)| count(now) == **before);
+            let keys: Vec<_> = waiting.map(|(counter, _)| &counter.key).collect();
+            if keys.is_empty() {
+                return begin.elapsed();
+            }
+            assert!(begin.elapsed() < limit, "not counted within {limit:?}: {keys:?}\n{}", self.failed().1);
+            thread::sleep(Duration::from_millis(1));
+        }
     }
 
     /// Compares with the servers. `lossless` is whether they kept what they acknowledged: replicas follow after the fact.

@@ -27,6 +27,8 @@ fn counts_are_right_while_slots_move_and_replicas_take_over(setup: Setup) {
                 let to = primaries.iter().copied().find(|node| *node != from).unwrap();
                 set.move_slot(slot, to);
             }
+            // A replica takes over what it has heard that its primary has, no more.
+            set.wait_settled();
             let primary = set.primaries()[round % 3];
             set.failover(set.replica_of(primary));
             slowest = slowest.max(account.wait_for_all(LIMIT));
