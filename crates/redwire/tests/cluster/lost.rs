@@ -7,7 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use redwire::{ClusterFault, ErrorKind, Outcome, Value};
-use redwire_testkit::{ClusterSet, eventually};
+use redwire_testkit::{ClusterSet, Direction, Fault, eventually};
 
 use crate::account::{Account, Stop};
 use crate::common::{Client, GRACE, LIMIT, Setup, stood_still_since, timed, words};
@@ -17,6 +17,7 @@ each!(
     a_killed_primary_is_replaced,
     a_frozen_primary_holds_up_nobody_else_and_comes_back_as_a_replica,
     without_anybody_to_take_over_calls_wait_for_their_deadline,
+    a_node_that_nobody_reaches_is_not_stormed,
 );
 
 /// What the nodes need to find out and to choose another, by their own settings, on a busy machine.
@@ -148,4 +149,32 @@ fn without_anybody_to_take_over_calls_wait_for_their_deadline(setup: Setup) {
         // The one that came back has lost everything. Calls that failed were not executed.
         assert_eq!((counted.0.unwrap(), counted.1.unwrap() > 1), (1, true));
     });
+}
+
+/// The nodes see each other, so that nobody takes over.
+fn a_node_that_nobody_reaches_is_not_stormed(setup: Setup) {
+    const OUTAGE: Duration = Duration::from_secs(3);
+    let set = ClusterSet::builder().replicas(0).proxied().start();
+    let client = setup.client(&set.url(), "timeout=500ms");
+    let account = Account::new((0..60).map(|n| format!("count:{n}")));
+    account.during(&client, 30, Duration::from_millis(1), || {
+        account.wait_for_all(LIMIT);
+        let met = || [0, 1, 2].map(|node| set.node(node).proxy().connections());
+        let before = met();
+        set.node(0).proxy().set(Direction::ToServer, Fault::Refuse);
+        set.node(0).proxy().reset_all();
+        thread::sleep(OUTAGE);
+        let now = met();
+        set.node(0).proxy().heal();
+        let (took, asked) = (account.wait_for_all(LIMIT), [0, 1, 2].map(|node| now[node] - before[node]));
+        println!(
+            "{setup:?}: {asked:?} connections to the three nodes in {OUTAGE:?}; all count {took:?} later"
+        );
+        // Full jitter up to a second, from 10 ms on, by those who share connections and by the pool; a question for the map a second.
+        assert!(asked[0] <= 60, "{asked:?}");
+        assert!(asked[1] <= 20 && asked[2] <= 20, "{asked:?}");
+        assert!(took <= HEALED, "{took:?}");
+    });
+    check_kinds(&account);
+    account.check(&client, true);
 }

@@ -10,7 +10,7 @@ use redwire::{ClusterFault, ErrorKind, Outcome, Run, Script, Slot, Value, cmd};
 use redwire_testkit::{ClusterSet, eventually, slot};
 
 use crate::account::{Account, Stop};
-use crate::common::{Client, LIMIT, Setup, timed, words};
+use crate::common::{Client, LIMIT, Setup, runtime, timed, words};
 use crate::{calls, keys_of};
 
 both!(
@@ -19,7 +19,7 @@ both!(
     pipelines_and_transactions_lose_and_double_nothing_while_their_slots_move,
 );
 
-each!(a_thousand_slots_move_under_two_hundred_callers);
+each!(a_thousand_slots_move_under_two_hundred_callers, whoever_waits_goes_along_with_the_slot);
 
 /// FAULTS 32.
 fn a_thousand_slots_move_under_two_hundred_callers(setup: Setup) {
@@ -147,7 +147,8 @@ fn pipelines_and_transactions_lose_and_double_nothing_while_their_slots_move(set
     let client = setup.client(&set.url(), "timeout=10s");
     let keys: Vec<String> = (0..3).flat_map(|node| keys_of(&set, node, "k", 4)).collect();
     let slots: Vec<u16> = keys.iter().map(slot).collect();
-    let (stop, pipelines, transactions) = (AtomicBool::new(false), AtomicI64::new(0), AtomicI64::new(0));
+    let stop = AtomicBool::new(false);
+    let (pipelines, transactions, watched) = (AtomicI64::new(0), AtomicI64::new(0), AtomicI64::new(0));
     let running = || !stop.load(Ordering::Relaxed);
     thread::scope(|scope| {
         let _stop = Stop(&stop);
@@ -167,6 +168,14 @@ fn pipelines_and_transactions_lose_and_double_nothing_while_their_slots_move(set
                 }
             }
         });
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while running() {
+                    keys.iter().for_each(|key| count_watched(&client, format!("{{{key}}}w")));
+                    watched.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        }
         for nth in 0..MOVES {
             let slot = slots[nth % slots.len()];
             let moving = set.begin_move(slot, (set.owner(slot) + 1) % 3);
@@ -176,13 +185,15 @@ fn pipelines_and_transactions_lose_and_double_nothing_while_their_slots_move(set
             moving.end_move();
         }
     });
-    let (pipelines, transactions) = (pipelines.into_inner(), transactions.into_inner());
-    assert!(pipelines > 20 && transactions > 20, "{pipelines} pipelines and {transactions} transactions");
+    let done = [pipelines, transactions, watched].map(AtomicI64::into_inner);
+    println!("{setup:?}: {done:?} pipelines, transactions and watched ones of {} keys", keys.len());
+    assert!(done.iter().all(|done| *done > 10), "{done:?}");
+    let [pipelines, transactions, watched] = done;
     for key in &keys {
         assert_eq!(client.execute::<i64>(cmd("GET").arg(key)).unwrap(), pipelines * 3, "{key}");
-        for name in ["a", "b"] {
+        for (name, expected) in [("a", transactions), ("b", transactions), ("w", watched)] {
             let counted = client.execute::<i64>(cmd("GET").arg(format!("{{{key}}}{name}"))).unwrap();
-            assert_eq!(counted, transactions, "{key}{name}");
+            assert_eq!(counted, expected, "{key}{name}");
         }
     }
 }
@@ -196,4 +207,41 @@ fn pipeline(client: &Client, keys: &[String], nth: i64) {
         let turn = (place / keys.len()) as i64;
         assert_eq!(*count, nth * 3 + turn + 1, "{} in {counts:?}", keys[place % keys.len()]);
     }
+}
+
+/// Reads the key, and writes one more if nobody else did meanwhile.
+#[track_caller]
+fn count_watched(client: &Client, key: String) {
+    let next = |count: Option<i64>| count.unwrap_or_default() + 1;
+    let done: redwire::Result<()> = match client {
+        Client::Tokio(client) => runtime().block_on(client.transaction([&key], async |mut tx| {
+            let count = next(tx.get(&key).await?);
+            tx.commit(|p| p.set(&key, count)).await
+        })),
+        Client::Blocking(client) => client.transaction([&key], |mut tx| {
+            let count = next(tx.get(&key)?);
+            tx.commit(|p| p.set(&key, count))
+        }),
+    };
+    done.unwrap();
+}
+
+fn whoever_waits_goes_along_with_the_slot(setup: Setup) {
+    let set = ClusterSet::start();
+    let client = setup.client(&set.url(), "");
+    let waiting = |node: usize| move |set: &ClusterSet| set.node(node).stat("blocked_clients") == 1;
+    let from = set.owner(slot("list"));
+    let to = (from + 1) % 3;
+    let next = set.replica_of(to);
+    thread::scope(|scope| {
+        let wait = scope.spawn(|| client.run::<(String, String)>("BLPOP list 30"));
+        eventually("it waits", LIMIT, || waiting(from)(&set));
+        set.move_slot(slot("list"), to);
+        eventually("it waits at the new owner", LIMIT, || waiting(to)(&set));
+        set.wait_settled();
+        set.failover(next);
+        eventually("it waits at the one that took over", LIMIT, || waiting(next)(&set));
+        client.run::<i64>("RPUSH list x").unwrap();
+        assert_eq!(wait.join().unwrap().unwrap(), ("list".to_owned(), "x".to_owned()));
+    });
 }
