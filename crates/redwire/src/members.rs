@@ -16,7 +16,9 @@ use redwire_core::config::{Config, HostPort};
 use redwire_core::{Error, ErrorKind, Result};
 
 pub(crate) use atlas::{Atlas, Work};
-pub(crate) use passage::Passage;
+pub(crate) use passage::{Departure, Passage};
+
+use crate::setup;
 
 /// A node that serves no more as a primary has so long to answer what is under way. Then that is given up.
 pub(crate) const LEFT: Duration = Duration::from_millis(500);
@@ -148,6 +150,19 @@ impl<C> Members<C> {
         self.member(address)
     }
 
+    /// What somebody hears who waits for the first map, and came when so many refreshes had [ended](Atlas::ended). If not `patient`,
+    /// it is waited for no longer than until the next refresh has failed.
+    pub(crate) fn poll_learnt(&self, ended: u64, patient: bool) -> Option<Result<()>> {
+        if self.view().is_known() {
+            return Some(Ok(()));
+        }
+        if self.atlas.is_closed() {
+            return Some(Err(setup::closed_client()));
+        }
+        let failure = if patient { self.atlas.hopeless() } else { self.atlas.failure() };
+        failure.filter(|_| patient || self.atlas.ended() > ended).map(Err)
+    }
+
     /// Something was learnt from failed tries.
     pub(crate) fn handle_news(&self, news: &[News]) {
         if self.atlas.handle_news(news) {
@@ -165,6 +180,13 @@ impl<C> Members<C> {
             readers.retain(|address| map.node(address).is_some());
         }
         before.primaries.iter().filter(|member| !map.is_primary(&member.address)).cloned().collect()
+    }
+
+    /// This process is a child of the one that has all this: it leaves its members, if it can do so without waiting for others.
+    pub(crate) fn disown(&self, leave: impl Fn(&C)) {
+        if let Ok(known) = self.known.try_lock() {
+            known.values().for_each(|member| leave(&member.client));
+        }
     }
 
     /// Nobody is known any more, for ever.

@@ -29,7 +29,7 @@ impl<T: Reply> Iterator for Scan<'_, T> {
         loop {
             match self.scanning.poll_item() {
                 Page::Item(item) => return Some(Ok(item)),
-                Page::Done => return None,
+                Page::Done | Page::FetchAt(..) | Page::Ask(_) => return None,
                 Page::Fetch(cmd) => match self.client.execute(cmd) {
                     Ok(page) => self.scanning.handle_page(page),
                     Err(error) => return Some(Err(error)),

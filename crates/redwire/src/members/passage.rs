@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use redwire_core::call::Call;
-use redwire_core::cluster::{Route, Then};
+use redwire_core::cluster::{Route, Scatter, Spread, Then};
 use redwire_core::config::HostPort;
 use redwire_core::retry::Decision;
 use redwire_core::{Error, Result};
@@ -30,6 +30,16 @@ struct Course {
     route: Route,
     /// Where it goes next, if that is known.
     way: Option<Way>,
+}
+
+/// How a try begins.
+pub(crate) enum Departure {
+    /// The [member](Passage::member) is chosen that the call is sent to.
+    Aboard,
+    /// Nothing is known of the cluster yet: the call waits for that, and begins again.
+    Waits,
+    /// The call goes to several nodes.
+    Several(Scatter),
 }
 
 struct Way {
@@ -63,6 +73,28 @@ impl<C> Passage<C> {
     #[inline]
     pub(crate) fn asking(&self) -> bool {
         self.asking
+    }
+
+    /// Begins a try of `call`, which must end by `deadline`.
+    ///
+    /// # Errors
+    /// As [`board`](Self::board); the keys have several slots, and it cannot be taken apart.
+    #[inline]
+    pub(crate) fn depart(
+        &mut self,
+        members: &Members<C>,
+        call: &impl Call,
+        deadline: Option<Instant>,
+        now: Instant,
+    ) -> Result<Departure> {
+        let view = members.view();
+        if !view.is_known() {
+            return Ok(Departure::Waits);
+        }
+        let Spread::One(slot) = call.spread()? else {
+            return call.scatter(&view.map, deadline).map(Departure::Several);
+        };
+        self.board(members, slot, call.is_read_only(), now).map(|()| Departure::Aboard)
     }
 
     /// Chooses the [`member`](Self::member) that a call of `slot` is sent to now. `reads` is whether a replica may answer it.

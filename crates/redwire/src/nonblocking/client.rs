@@ -7,7 +7,7 @@ use std::task::{Context, Poll, Waker, ready};
 use std::time::{Duration, Instant};
 
 use redwire_core::call::{self, Call, Piped};
-use redwire_core::cluster::{Asking, Spread};
+use redwire_core::cluster::Asking;
 use redwire_core::config::{Config, ConfigBuilder, HostPort};
 use redwire_core::lane::Lane as Way;
 use redwire_core::link::Ticket;
@@ -25,7 +25,7 @@ use super::monitor::Monitor;
 use super::pool::Pool;
 use super::pubsub::PubSub;
 use super::scan::Scan;
-use crate::members::Passage;
+use crate::members::{Departure, Passage};
 use crate::scanning::{ScanOptions, Scanning};
 use crate::target::Target;
 
@@ -285,9 +285,13 @@ impl Client {
 }
 
 impl Client {
-    /// All keys of the database, a page at a time. [SCAN](https://redis.io/docs/latest/commands/scan/)
+    /// All keys of the database, a page at a time; in a cluster, those of all nodes. [SCAN](https://redis.io/docs/latest/commands/scan/)
     pub fn scan<T: Reply>(&self, options: ScanOptions) -> Scan<'_, T> {
-        Scan::new(self, Scanning::keys(options))
+        let scanning = match &self.cluster {
+            Some(_) => Scanning::cluster(options, self.config().cluster_options()),
+            None => Scanning::keys(options),
+        };
+        Scan::new(self, scanning)
     }
 
     /// The fields of a hash with their values: `T` is a pair. [HSCAN](https://redis.io/docs/latest/commands/hscan/)
@@ -480,21 +484,20 @@ impl<C: Call> Request<'_, C> {
         let client = self.client;
         let Some(cluster) = &client.cluster else { return Ok(true) };
         let (members, now) = (cluster.members(), Instant::now());
-        let view = members.view();
-        if !view.is_known() {
-            let cluster = cluster.clone();
-            self.state = State::Learning(Box::pin(async move { cluster.learn(deadline, true).await }));
-            return Ok(false);
-        }
-        if view.is_stale(now) {
+        if members.view().is_stale(now) {
             cluster.follow()?;
         }
-        let Spread::One(slot) = self.call.spread()? else {
-            let scatter = self.call.scatter(&view.map, deadline)?;
-            self.state = State::Scattered(Box::pin(cluster.clone().scatter(scatter, deadline)));
-            return Ok(false);
-        };
-        self.passage.board(members, slot, self.call.is_read_only(), now).map(|()| true)
+        let cluster = cluster.clone();
+        match self.passage.depart(members, &self.call, deadline, now)? {
+            Departure::Aboard => return Ok(true),
+            Departure::Waits => {
+                self.state = State::Learning(Box::pin(async move { cluster.learn(deadline, true).await }));
+            }
+            Departure::Several(scatter) => {
+                self.state = State::Scattered(Box::pin(cluster.scatter(scatter, deadline)));
+            }
+        }
+        Ok(false)
     }
 
     #[cold]

@@ -70,15 +70,8 @@ impl Nodes {
         loop {
             let mut refreshed = pin!(self.0.refreshed.notified());
             refreshed.as_mut().enable();
-            if self.members().view().is_known() {
-                return Ok(());
-            }
-            if atlas.is_closed() {
-                return Err(setup::closed_client());
-            }
-            let failure = if patient { atlas.hopeless() } else { atlas.failure() };
-            if let Some(failure) = failure.filter(|_| patient || atlas.ended() > ended) {
-                return Err(failure);
+            if let Some(learnt) = self.members().poll_learnt(ended, patient) {
+                return learnt;
             }
             self.follow()?;
             before(deadline, refreshed).await.ok_or_else(|| setup::late(atlas.failure().as_ref()))?;
@@ -96,11 +89,8 @@ impl Nodes {
         loop {
             let mut refreshed = pin!(self.0.refreshed.notified());
             refreshed.as_mut().enable();
-            if atlas.is_closed() {
-                return Err(setup::closed_client());
-            }
-            if atlas.ended() >= goal {
-                return atlas.failure().map_or(Ok(()), Err);
+            if let Some(refreshed) = atlas.poll_refreshed(goal) {
+                return refreshed;
             }
             self.follow()?;
             before(deadline, refreshed).await.ok_or_else(|| setup::late(atlas.failure().as_ref()))?;

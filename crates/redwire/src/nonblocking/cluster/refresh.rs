@@ -29,13 +29,17 @@ impl Drop for Following {
 
 /// Asks for the map, for as long as there is a reason, and anybody who wants it.
 pub(super) async fn follow(shared: Weak<Shared>) {
-    let following = Following(shared);
+    let mut following = Following(shared);
     while let Some(shared) = following.0.upgrade() {
         let work = shared.members.atlas().poll_work(Instant::now());
         let config = shared.target.config().clone();
         drop(shared);
         match work {
-            Work::Nothing => return,
+            Work::Nothing => {
+                // By now somebody else may do it, who has not left.
+                following.0 = Weak::new();
+                return;
+            }
             Work::Until(time) => sleep_until(time.into()).await,
             Work::Ask(refresh) => {
                 let found = ask_in_turn(*refresh, &config).await;
