@@ -115,7 +115,7 @@ fn what_cannot_be_taken_apart_is_refused(client: &Client) {
 fn pipelines_and_transactions_find_their_nodes(setup: Setup) {
     let set = ClusterSet::builder().replicas(0).start();
     let upper =
-        |value: Value| Ok(value.as_str().map_or(value.clone(), |text| Value::Status(text.to_uppercase())));
+        |value: Value| Ok(value.as_str().map_or(Value::Null, |text| Value::Status(text.to_uppercase())));
     let options = Config::from_url(&setup.url(&set.url(), "")).unwrap().to_builder();
     let client = setup.open(options.response_callback("GET", upper)).unwrap();
 
@@ -186,7 +186,7 @@ fn what_waits_and_what_lasts_finds_its_node(setup: Setup) {
     });
     for n in 0..6 {
         let id: String = client.run(&format!("XADD stream:{n} * f {n}")).unwrap();
-        let read: Vec<(String, Vec<(String, Vec<String>)>)> =
+        let read: Vec<(String, [(String, Vec<String>); 1])> =
             client.run(&format!("XREAD BLOCK 1000 STREAMS stream:{n} 0")).unwrap();
         assert_eq!(read[0].1, [(id, vec!["f".to_owned(), n.to_string()])]);
         locked(&client, &format!("lock:{n}"));

@@ -8,11 +8,14 @@ use redwire_testkit::FakeServer;
 /// What a fake node says: a map, and an answer to each command of callers. It may be changed while it runs.
 pub(crate) struct Script {
     /// From, to, and the nodes as they are announced; the primary first.
-    pub(crate) map: Vec<(u16, u16, Vec<(String, u16)>)>,
+    pub(crate) map: Vec<(u16, u16, Nodes)>,
     pub(crate) epoch: u32,
     /// The bytes that answer the words of a command that is not the client's own.
     pub(crate) answer: Box<Answer>,
 }
+
+/// Hosts and ports.
+type Nodes = Vec<(String, u16)>;
 
 type Answer = dyn FnMut(&[&str]) -> String + Send;
 
@@ -93,7 +96,7 @@ fn said(script: &mut Script, words: &[&str]) -> String {
     }
 }
 
-fn row((from, to, nodes): &(u16, u16, Vec<(String, u16)>)) -> String {
+fn row((from, to, nodes): &(u16, u16, Nodes)) -> String {
     let node = |(host, port): &(String, u16)| {
         // A name by the port, so that it is the same under each address.
         format!("*3\r\n{}:{port}\r\n{}", bulk(host), bulk(&format!("{port:040}")))

@@ -2,6 +2,7 @@
 //! I3, I6, I7). FAULTS 32–41, REFERENCE K1–K8, K10.
 
 #![cfg(feature = "tokio")]
+#![allow(clippy::print_stdout, reason = "figures are for who looks at them (`--no-capture`)")]
 
 #[macro_use]
 #[path = "../common/mod.rs"]
@@ -36,7 +37,9 @@ mod moving;
 mod readers;
 mod soak;
 
-use redwire::{Pipeline, Result, Slots};
+use std::time::Duration;
+
+use redwire::{Error, ErrorKind, Pipeline, Result, Slots, Value};
 use redwire_testkit::ClusterSet;
 
 use crate::common::{Client, runtime};
@@ -50,12 +53,28 @@ impl Client {
     }
 
     /// Closes it for good.
-    pub(crate) fn shut(&self, limit: std::time::Duration) {
+    pub(crate) fn shut(&self, limit: Duration) {
         match self {
             Self::Tokio(client) => runtime().block_on(client.close(limit)),
             Self::Blocking(client) => client.close(limit),
         }
     }
+}
+
+/// What a call ends in that must end within `limit`, and nobody serves. It ends in a timeout if the deadline happens to fall into a
+/// try; then another call has to tell.
+#[track_caller]
+pub(crate) fn refused(client: &Client, line: &str, limit: Duration) -> Error {
+    for _ in 0..20 {
+        let call = || client.execute(common::words::<Value>(line).timeout(limit));
+        let (result, took) = common::timed(call);
+        let error = result.expect_err(line);
+        assert!(took < limit + common::GRACE, "{line}: {took:?} {error}");
+        if error.kind() != ErrorKind::Timeout {
+            return error;
+        }
+    }
+    panic!("{line} ends in timeouts only");
 }
 
 /// Says something to one node.

@@ -5,8 +5,8 @@ use std::panic::resume_unwind;
 use std::thread;
 use std::time::Instant;
 
+use redwire_core::call::Call;
 use redwire_core::cluster::{Bundle, Scatter};
-use redwire_core::lane::Lane as Way;
 use redwire_core::{Replies, Result};
 
 use super::Nodes;
@@ -42,7 +42,7 @@ impl Nodes {
     fn send(&self, bundle: &Bundle, deadline: Option<Instant>) -> Result<Replies> {
         let members = self.members();
         let member = if bundle.fresh() { members.renewed(bundle.to()) } else { members.member(bundle.to()) };
-        let replies = member.client.exchange(bundle, Way::Shared, Instant::now(), deadline);
+        let replies = member.client.exchange(bundle, bundle.lane()?, Instant::now(), deadline);
         replies.map_err(|error| member.client.pool().target().locate(error))
     }
 }
