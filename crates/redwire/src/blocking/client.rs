@@ -289,9 +289,13 @@ impl Client {
 }
 
 impl Client {
-    /// All keys of the database, a page at a time. [SCAN](https://redis.io/docs/latest/commands/scan/)
+    /// All keys of the database, a page at a time; in a cluster, those of all nodes. [SCAN](https://redis.io/docs/latest/commands/scan/)
     pub fn scan<T: Reply>(&self, options: ScanOptions) -> Scan<'_, T> {
-        Scan::new(self, Scanning::keys(options))
+        let scanning = match &self.cluster {
+            Some(_) => Scanning::cluster(options, self.config().cluster_options()),
+            None => Scanning::keys(options),
+        };
+        Scan::new(self, scanning)
     }
 
     /// The fields of a hash with their values: `T` is a pair. [HSCAN](https://redis.io/docs/latest/commands/hscan/)

@@ -63,7 +63,13 @@ impl Nodes {
             self.follow();
         }
         match passage.depart(members, call, deadline, now) {
-            Ok(Departure::Aboard) => Ok(exchange(call, passage, way, now, deadline)),
+            Ok(Departure::Aboard) => {
+                let output = exchange(call, passage, way, now, deadline);
+                if passage.is_timed() && output.is_ok() {
+                    passage.handle_success(members);
+                }
+                Ok(output)
+            }
             Ok(Departure::Several(scatter)) => {
                 let replies = self.scatter(scatter, deadline)?;
                 call::read(call, replies, self.config()).map(Ok)

@@ -2,11 +2,11 @@
 
 use std::sync::{Arc, Weak, mpsc};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use redwire_core::cluster::{Answer, Ask, Found, Refresh, question};
 use redwire_core::config::Config;
-use redwire_core::{Error, Outcome, Result};
+use redwire_core::{Cmd, Error, Outcome, Result, facts};
 
 use super::nodes::Shared;
 use crate::blocking::client::Client;
@@ -47,6 +47,9 @@ pub(super) fn follow(shared: Weak<Shared>) {
                 if !left.is_empty() {
                     leave(left);
                 }
+                for member in shared.members.zoneless() {
+                    ask_for_zone(&shared, &member);
+                }
             }
         }
     }
@@ -61,6 +64,18 @@ fn leave(members: Vec<Arc<Member<Client>>>) {
     // Without it, calls at such a node end by their deadlines.
     let _ = thread::Builder::new().name("redwire-leave".to_owned()).spawn(work);
 }
+
+/// Asks a node in which zone it is.
+fn ask_for_zone(shared: &Shared, node: &Member<Client>) {
+    let info = node.client.execute(Cmd::<String>::of(&facts::INFO).arg("server").timeout(ZONE).retries(0));
+    // One that cannot be asked now is asked after the next refresh.
+    if let Ok(info) = info {
+        shared.members.handle_info(&node.address, &info);
+    }
+}
+
+/// How long a node may take to say where it is, so that the map is not kept waiting.
+const ZONE: Duration = Duration::from_millis(200);
 
 /// A question under way. However its thread ends, it is answered.
 struct Asked {
