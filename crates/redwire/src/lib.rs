@@ -148,6 +148,7 @@ pub mod blocking;
 pub mod commands;
 pub mod credentials;
 mod events;
+mod grip;
 mod locking;
 #[cfg(feature = "tokio")]
 mod nonblocking;

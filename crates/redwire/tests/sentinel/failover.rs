@@ -11,7 +11,7 @@ use redwire_testkit::{SentinelSet, eventually};
 use crate::common::{Client, Driver, Setup, named_clients, words};
 
 /// What sentinels need, by their own settings, on a busy machine.
-const FAILOVER: Duration = Duration::from_secs(30);
+pub(crate) const FAILOVER: Duration = Duration::from_secs(30);
 
 const WORKERS: usize = 4;
 
@@ -82,7 +82,7 @@ fn under_load(setup: Setup, set: &SentinelSet, replace: impl FnOnce() -> usize) 
     account.check(&client);
 }
 
-fn each(scenario: impl Fn(Setup, &SentinelSet)) {
+pub(crate) fn each(scenario: impl Fn(Setup, &SentinelSet)) {
     // One set for both drivers: the servers' part is the same, and takes its time.
     for setup in [Setup::ALL[0], Setup { driver: Driver::Blocking, protocol: 2 }] {
         let set = SentinelSet::start();

@@ -30,6 +30,14 @@ impl<'p> Place<'p> {
         self.connection.as_mut().and_then(|connection| connection.wire_mut()).ok_or_else(setup::closed_client)
     }
 
+    /// A call begins, which may wait at the server or not.
+    #[inline]
+    pub(super) fn handle_call(&self, waits: bool) {
+        if let Some(connection) = &self.connection {
+            connection.grip().handle_call(waits);
+        }
+    }
+
     /// Makes the connection as new for a user who wants `db`.
     #[inline]
     pub(super) fn prepare(
