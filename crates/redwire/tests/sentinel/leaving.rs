@@ -11,7 +11,7 @@ use redwire_testkit::{Server, eventually};
 use crate::common::pool::Pool;
 use crate::common::{Client, LIMIT, Setup, named_clients, runtime, stood_still_since, words};
 use crate::discovery::pair;
-use crate::failover::{FAILOVER, each};
+use crate::failover::{Ends, FAILOVER, each};
 use crate::fake::{FakeSentinel, View, url};
 
 both!(what_one_connection_finds_out_moves_all);
@@ -28,6 +28,7 @@ fn writes_go_to_the_new_master_within_a_second_and_no_more_to_the_old_one() {
         let old = &set.nodes()[set.master_index()];
         let written = || old.command(&["GET", "n"]).unwrap();
         thread::scope(|scope| {
+            let _ends = Ends(&stop);
             for _ in 0..4 {
                 scope.spawn(|| {
                     while !stop.load(Ordering::Relaxed) {
@@ -50,7 +51,6 @@ fn writes_go_to_the_new_master_within_a_second_and_no_more_to_the_old_one() {
             counts(200);
             assert!(old.command(&["ROLE"]).unwrap().starts_with("master"), "it is none too soon");
             assert_eq!(written(), last);
-            stop.store(true, Ordering::Relaxed);
         });
     });
 }
