@@ -149,6 +149,7 @@ mod cells;
 pub mod commands;
 pub mod credentials;
 mod events;
+mod grip;
 mod locking;
 mod members;
 #[cfg(feature = "tokio")]
