@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Instant;
 
+use redwire_core::call::Call;
 use redwire_core::cluster::{Bundle, Scatter};
-use redwire_core::lane::Lane as Way;
 use redwire_core::{Replies, Result};
 
 use super::Nodes;
@@ -56,7 +56,7 @@ impl Nodes {
         let replies = if sent.len() > 1 { Lane::exchange_all(calls, deadline) } else { None };
         let replies = replies.unwrap_or_else(|| {
             at_once(&sent, |(member, bundle)| {
-                member.client.lane.exchange(*bundle, Way::Shared, Instant::now(), deadline)
+                member.client.lane.exchange(*bundle, bundle.lane()?, Instant::now(), deadline)
             })
         });
         let located = |((member, _), replies): (&(Arc<Member<Client>>, &Bundle), Result<Replies>)| {
