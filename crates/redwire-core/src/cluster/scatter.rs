@@ -252,6 +252,14 @@ impl Scatter {
         })
     }
 
+    /// Nothing is sent any more: what waits for that fails with `error`.
+    pub fn handle_closed(&mut self, error: &Error) {
+        let shares = self.commands.iter_mut().flat_map(|command| &mut command.shares);
+        for share in shares.filter(|share| matches!(share.state, State::Waiting { .. })) {
+            share.state = State::Done(Answered { node: None, frame: Err(error.clone()) });
+        }
+    }
+
     /// The reply to each command, in order, or why there is none; once all are certain.
     pub fn poll_results(&mut self) -> Option<Vec<Result<Bytes>>> {
         let done = |share: &Share| matches!(share.state, State::Done(_));

@@ -19,7 +19,7 @@ impl Nodes {
         members.handle_call();
         loop {
             let (now, mut news) = (Instant::now(), Vec::new());
-            let bundles = scatter.poll_send(&members.map(), members.rules(now), &mut random, &mut news);
+            let bundles = members.poll_send(&mut scatter, now, &mut random, &mut news);
             let answers = at_once(&bundles, |bundle| self.send(bundle, deadline));
             for (bundle, replies) in bundles.iter().zip(answers) {
                 let rules = members.rules(Instant::now());
