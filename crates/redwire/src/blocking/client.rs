@@ -39,7 +39,7 @@ use crate::target::Target;
 /// ```
 #[derive(Clone)]
 pub struct Client {
-    lane: Lane,
+    pub(super) lane: Lane,
     pub(super) pubsub: PubSub,
     /// Where commands go, if there are several servers.
     pub(super) cluster: Option<Nodes>,
@@ -133,18 +133,6 @@ impl Client {
     pub(super) fn leave(&self) {
         self.pool().leave();
         self.pubsub.leave();
-    }
-
-    /// Sends `call`, and waits for its replies.
-    #[inline]
-    pub(super) fn exchange(
-        &self,
-        call: &impl Call,
-        way: Way,
-        now: Instant,
-        deadline: Option<Instant>,
-    ) -> Result<Replies> {
-        self.lane.exchange(call, way, now, deadline)
     }
 
     /// Where calls borrow their connections.

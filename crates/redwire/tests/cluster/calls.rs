@@ -197,8 +197,8 @@ fn what_waits_and_what_lasts_finds_its_node(setup: Setup) {
     });
     for n in 0..6 {
         let id: String = client.run(&format!("XADD stream:{n} * f {n}")).unwrap();
-        let read: Vec<(String, [(String, Vec<String>); 1])> =
-            client.run(&format!("XREAD BLOCK 1000 STREAMS stream:{n} 0")).unwrap();
+        type Stream = (String, [(String, Vec<String>); 1]);
+        let read: Vec<Stream> = client.run(&format!("XREAD BLOCK 1000 STREAMS stream:{n} 0")).unwrap();
         assert_eq!(read[0].1, [(id, vec!["f".to_owned(), n.to_string()])]);
         locked(&client, &format!("lock:{n}"));
     }

@@ -65,7 +65,7 @@ impl Nodes {
         match passage.depart(members, call, deadline, now) {
             Ok(Departure::Aboard) => {
                 let output = exchange(call, passage, way, now, deadline);
-                if passage.is_timed() && output.is_ok() {
+                if output.is_ok() && passage.is_timed() {
                     passage.handle_success(members);
                 }
                 Ok(output)
@@ -116,9 +116,9 @@ fn exchange<C: Call>(
     let client = &member.client;
     if passage.asking() {
         let mut asking = Asking(call);
-        let replies = client.exchange(&asking, way, now, deadline)?;
+        let replies = client.lane.exchange(&asking, way, now, deadline)?;
         return call::read(&mut asking, replies, client.config());
     }
-    let replies = client.exchange(call, way, now, deadline)?;
+    let replies = client.lane.exchange(call, way, now, deadline)?;
     call::read(call, replies, client.config())
 }
