@@ -155,6 +155,7 @@ mod cells;
 pub mod commands;
 pub mod credentials;
 mod events;
+mod grip;
 mod locking;
 mod members;
 #[cfg(feature = "tokio")]

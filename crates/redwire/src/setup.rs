@@ -95,9 +95,15 @@ pub(crate) fn no_service() -> Error {
 
 /// The connection was let go because its server is master no longer.
 pub(crate) fn left_master() -> Error {
-    let message = "the connection was given up, since the service has another master";
-    Error::new(ErrorKind::Connection(ConnectionFault::Reset), Outcome::MaybeExecuted, message)
+    Error::new(ErrorKind::Connection(ConnectionFault::Reset), Outcome::MaybeExecuted, LEFT_MASTER)
 }
+
+/// Whether `error` is that.
+pub(crate) fn is_left_master(error: &Error) -> bool {
+    error.message() == LEFT_MASTER
+}
+
+const LEFT_MASTER: &str = "the connection was given up, since the service has another master";
 
 /// A host name could not be looked up.
 pub(crate) fn unresolved(host: &str, error: io::Error) -> Error {

@@ -166,7 +166,7 @@ impl PubSub {
 
     /// Lets go of the connection.
     pub(super) fn leave(&self) {
-        Follower::leave(Arc::clone(Process::current(&self.0)));
+        Follower::leave(Arc::clone(Process::current(&self.0)), None);
     }
 }
 

@@ -8,10 +8,10 @@ mod handler;
 mod subscription;
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::Waker;
 
-use redwire_core::config::Config;
+use redwire_core::config::{Config, Endpoint};
 use redwire_core::pubsub::{self, Kind, SubscribeOptions};
 use redwire_core::{Arg, Error, Result};
 use tokio::runtime::Handle;
@@ -208,7 +208,7 @@ impl PubSub {
 
     /// Lets go of the connection, which is made anew if anybody wants to hear anything.
     pub(super) fn leave(&self) {
-        Follower::leave(Arc::clone(self.shared()));
+        Follower::leave(Arc::clone(self.shared()), None);
     }
 
     fn shared(&self) -> &Arc<Shared> {
@@ -232,10 +232,7 @@ impl Shared {
         let state = Mutex::new(State { machine, is_driven: false, reads: true, left: false, driver: None });
         let shared =
             Arc::new(Self { target, on_connect, process: std::process::id(), state, child: OnceLock::new() });
-        if let Some(service) = shared.target.service() {
-            let follower: Weak<Self> = Arc::downgrade(&shared);
-            service.follow(follower);
-        }
+        shared.target.follow(&shared);
         shared
     }
 
@@ -263,7 +260,7 @@ impl Shared {
     }
 
     async fn connect(&self) -> Result<Wire> {
-        let wire = Wire::connect(&self.target, None).await?;
+        let wire = Wire::connect(&self.target, None, None).await?;
         match &self.on_connect {
             None => Ok(wire),
             Some(callback) => Connection::introduce(&self.target, wire, callback).await,
@@ -316,7 +313,7 @@ impl Shared {
 
 impl Follower for Shared {
     /// Lets go of the connection. The driver makes the next, and tells what may be missing.
-    fn leave(self: Arc<Self>) {
+    fn leave(self: Arc<Self>, _: Option<&Endpoint>) {
         if self.is_current() {
             let mut state = self.lock();
             state.left = true;
@@ -325,8 +322,6 @@ impl Follower for Shared {
             driver.into_iter().for_each(Waker::wake);
         }
     }
-
-    fn cut(self: Arc<Self>) {}
 }
 
 impl State {

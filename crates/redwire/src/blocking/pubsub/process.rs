@@ -4,12 +4,12 @@
 //! for all, and on leaving calls another to it. What is said and heard is decided in the core's `PubSub`. A child of the
 //! process never waits for its lock, which a thread may hold that the child has not.
 
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::Poll;
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
-use redwire_core::config::{Config, Protocol};
+use redwire_core::config::{Config, Endpoint, Protocol};
 use redwire_core::pubsub::{self, Connect};
 use redwire_core::{Error, Outcome, Result};
 
@@ -69,10 +69,7 @@ impl Process {
         let state = State { machine, link: None, connecting: false, asleep: 0, received: 0 };
         let (id, state) = (std::process::id(), Mutex::new(state));
         let process = Arc::new(Self { id, target, on_connect, state, child: OnceLock::new() });
-        if let Some(service) = process.target.service() {
-            let follower: Weak<Self> = Arc::downgrade(&process);
-            service.follow(follower);
-        }
+        process.target.follow(&process);
         process
     }
 
@@ -365,7 +362,7 @@ impl Process {
 
 impl Follower for Process {
     /// Lets go of the connection. Whoever waits makes the next, and is told what may be missing.
-    fn leave(self: Arc<Self>) {
+    fn leave(self: Arc<Self>, _: Option<&Endpoint>) {
         if self.is_current() {
             let mut state = self.lock();
             if let Some(link) = &mut state.link {
@@ -375,8 +372,6 @@ impl Follower for Process {
             leave(state);
         }
     }
-
-    fn cut(self: Arc<Self>) {}
 }
 
 impl State {
