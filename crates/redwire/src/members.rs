@@ -15,7 +15,7 @@ use redwire_core::cluster::{Found, Map, News, ReadStrategy, Readers, Rules};
 use redwire_core::config::{Config, HostPort};
 use redwire_core::{Error, ErrorKind, Result};
 
-pub(crate) use atlas::{Atlas, Work};
+pub(crate) use atlas::{Atlas, Listener, Work};
 pub(crate) use passage::Passage;
 
 /// A node that serves no more as a primary has so long to answer what is under way. Then that is given up.

@@ -1,7 +1,7 @@
 //! The map that all connections of a client share, and whoever asks for it anew. It must not know connections.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Instant;
 
 use redwire_core::cluster::{Found, Map, News, Refresh, Topology};
@@ -13,7 +13,12 @@ use redwire_core::{Error, Result};
 pub(crate) struct Atlas {
     seeds: Vec<HostPort>,
     state: Mutex<State>,
+    /// Those who want to know of every new map.
+    listeners: Mutex<Vec<Weak<Listener>>>,
 }
+
+/// Called for every new map, and must not take long.
+pub(crate) type Listener = dyn Fn() + Send + Sync;
 
 struct State {
     topology: Topology,
@@ -50,7 +55,7 @@ impl Atlas {
             failure: None,
             address: "the cluster".into(),
         };
-        Some(Self { seeds: nodes.clone(), state: Mutex::new(state) })
+        Some(Self { seeds: nodes.clone(), state: Mutex::new(state), listeners: Mutex::default() })
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -94,7 +99,26 @@ impl Atlas {
     /// Takes note of what was learnt from failed tries. Whether that changed the map.
     pub(crate) fn handle_news(&self, news: &[News]) -> bool {
         let mut state = self.lock();
-        news.iter().filter(|news| state.topology.handle_news(news)).count() > 0
+        let changed = news.iter().filter(|news| state.topology.handle_news(news)).count() > 0;
+        drop(state);
+        if changed {
+            self.tell();
+        }
+        changed
+    }
+
+    /// Has `listener` called for every new map, for as long as it is kept.
+    pub(crate) fn listen(&self, listener: Weak<Listener>) {
+        let mut listeners = self.listeners.lock().unwrap_or_else(PoisonError::into_inner);
+        listeners.retain(|listener| listener.strong_count() > 0);
+        listeners.push(listener);
+    }
+
+    /// Tells of a new map.
+    fn tell(&self) {
+        let listeners = self.listeners.lock().unwrap_or_else(PoisonError::into_inner);
+        let listeners: Vec<_> = listeners.iter().filter_map(Weak::upgrade).collect();
+        listeners.iter().for_each(|listener| listener());
     }
 
     /// Somebody wants a refresh. Says how many will have [ended](Self::ended) with the next that begins from now on.
@@ -136,6 +160,8 @@ impl Atlas {
         state.ended += 1;
         state.failure = result.as_ref().err().cloned();
         state.topology.handle_refreshed(result, now, fastrand::u64(..));
+        drop(state);
+        self.tell();
     }
 
     /// Whoever took care of refreshes is gone.

@@ -10,7 +10,7 @@ use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
 use redwire_core::config::{Config, Protocol};
-use redwire_core::pubsub::{self, Connect};
+use redwire_core::pubsub::{self, Connect, LineId};
 use redwire_core::{Error, Outcome, Result};
 
 use crate::blocking::connection::{Connection, OnConnect};
@@ -157,7 +157,7 @@ impl Process {
                 break;
             }
         }
-        if state.machine.wants_transmit() {
+        if state.machine.wants_transmit(LineId::MAIN) {
             state = self.flush(state);
         }
         leave(state);
@@ -181,12 +181,12 @@ impl Process {
         let stalled = state.link.as_ref().is_some_and(Link::is_stalled).then_some(now + STALL);
         let mut until = deadline.into_iter().chain(stalled).min();
         if state.reads() {
-            let tick = state.machine.poll_timeout();
+            let tick = state.machine.poll_timeout(LineId::MAIN);
             return self.read(state, until.into_iter().chain(tick).min());
         }
         if state.link.is_none() && !state.connecting {
-            match state.machine.poll_connect(now, fastrand::u64(..)) {
-                Connect::Idle => {}
+            match state.machine.poll_connect(LineId::MAIN, now, fastrand::u64(..)) {
+                Connect::Idle | Connect::Done => {}
                 Connect::Now => state = self.connect(state),
                 Connect::At(next) => until = until.into_iter().chain([next]).min(),
             }
@@ -209,7 +209,7 @@ impl Process {
         let State { machine, link, .. } = &mut *state;
         match (fetched, link) {
             (Ok(Pass { credentials: Some(credentials), .. }), Some(link)) => match &mut link.outgoing {
-                Some(outgoing) => machine.present(&credentials.auth(), &mut outgoing.outbox),
+                Some(outgoing) => machine.present(LineId::MAIN, &credentials.auth(), &mut outgoing.outbox),
                 // Somebody writes: at the next turn.
                 None => link.version = Some(version.wrapping_sub(1)),
             },
@@ -254,10 +254,10 @@ impl Process {
             None => Ok(()),
             Some(frames) => {
                 *received += 1;
-                machine.handle_frames(frames, Instant::now())
+                machine.handle_frames(LineId::MAIN, frames, Instant::now())
             }
         });
-        if let Some(error) = machine.poll_refused() {
+        if let Some(error) = machine.poll_refused(LineId::MAIN) {
             self.tell_refused(error);
         }
         if let Some(link) = link {
@@ -279,7 +279,7 @@ impl Process {
             }
             let Some(mut outgoing) = link.outgoing.take() else { return state };
             if outgoing.outbox.is_empty() {
-                machine.poll_transmit(&mut outgoing.outbox);
+                machine.poll_transmit(LineId::MAIN, &mut outgoing.outbox);
             }
             if outgoing.outbox.is_empty() {
                 link.outgoing = Some(outgoing);
@@ -318,7 +318,7 @@ impl Process {
         if let Err(error) = thread::Builder::new().name("redwire-connect".to_owned()).spawn(connect) {
             state.connecting = false;
             let error = Error::from_io("starting a thread", Outcome::NotSent, error);
-            state.machine.handle_failed(error, Instant::now(), fastrand::u64(..));
+            state.machine.handle_failed(LineId::MAIN, error, Instant::now(), fastrand::u64(..));
         }
         state
     }
@@ -347,7 +347,7 @@ impl Process {
             drop(state);
             return;
         }
-        state.machine.handle_connected(Instant::now());
+        state.machine.handle_connected(LineId::MAIN, Instant::now());
         let (connection, outgoing) = (Some(connection), Some(outgoing));
         state.link = Some(Link { socket, connection, outgoing, failed: None, version });
         let state = self.flush(state);
@@ -358,7 +358,7 @@ impl Process {
     fn handle_failed(&self, error: Error) {
         let mut state = self.lock();
         state.connecting = false;
-        state.machine.handle_failed(error, Instant::now(), fastrand::u64(..));
+        state.machine.handle_failed(LineId::MAIN, error, Instant::now(), fastrand::u64(..));
         leave(state);
     }
 }
@@ -387,8 +387,8 @@ impl State {
     }
 
     fn handle_timeout(&mut self, now: Instant) {
-        if self.machine.poll_timeout().is_some_and(|due| due <= now)
-            && let Err(error) = self.machine.handle_timeout(now, self.received)
+        if self.machine.poll_timeout(LineId::MAIN).is_some_and(|due| due <= now)
+            && let Err(error) = self.machine.handle_timeout(LineId::MAIN, now, self.received)
             && let Some(link) = &mut self.link
         {
             link.fail(error);
@@ -404,7 +404,7 @@ impl State {
             return;
         };
         if !self.machine.is_closed() {
-            self.machine.handle_lost(error.clone(), Instant::now(), fastrand::u64(..));
+            self.machine.handle_lost(LineId::MAIN, error.clone(), Instant::now(), fastrand::u64(..));
             if let Some(wire) = connection.wire_mut() {
                 wire.lose(error);
             }
