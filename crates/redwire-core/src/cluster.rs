@@ -14,12 +14,14 @@
 //!   [`Bundle`]s are calls of their own, all under way at once. Transactions and scripts have a [`Route`], too.
 //! - For a command that only reads, [`Readers::choose`] may name another node of the shard first; when that one fails, the route goes
 //!   on to the primary.
-//! - The [`News`] of both go to [`Topology::handle_news`].
+//! - All keys: a [`Walk`] says which node is asked what, and survives what becomes of the cluster meanwhile.
+//! - The [`News`] of all go to [`Topology::handle_news`].
 //!
 //! What nodes answer and how it is to be understood:
 //! [the cluster specification](https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/),
 //! [`CLUSTER SHARDS`](https://valkey.io/commands/cluster-shards/), [`CLUSTER SLOTS`](https://valkey.io/commands/cluster-slots/).
 
+mod account;
 mod asking;
 mod bundle;
 mod choice;
@@ -36,6 +38,7 @@ mod scatter;
 mod slot;
 mod told;
 mod topology;
+mod walk;
 
 pub use asking::Asking;
 pub use bundle::Bundle;
@@ -52,6 +55,7 @@ pub use scatter::Scatter;
 pub use slot::{SLOTS, slot, slot_of};
 pub use told::Source;
 pub use topology::Topology;
+pub use walk::{Walk, WalkStep};
 
 #[cfg(test)]
 mod tests;

@@ -13,7 +13,7 @@ use crate::cluster::Spread;
 use crate::cmd::{Cmd, Options};
 use crate::config::Config;
 use crate::dirt::Dirt;
-use crate::error::{Error, ErrorKind, Outcome, Result};
+use crate::error::{ClusterFault, Error, ErrorKind, Outcome, Result};
 use crate::facts::{self, Session};
 use crate::lane::Lane;
 use crate::outbox::Outbox;
@@ -216,6 +216,34 @@ pub fn interrupted(error: Error, harmless: bool, config: &Config) -> Error {
     }
     let message = format!("aborted, the connection was lost: {}", error.message());
     Error::new(ErrorKind::Aborted, Outcome::NotSent, message).with_source(error)
+}
+
+/// Whether `call` may run in a transaction on keys of `home`; `None`: wherever it is.
+///
+/// # Errors
+/// [`ClusterFault::CrossSlot`]: its keys have another slot, or several.
+pub fn check_slot(call: &impl Call, home: Option<u16>) -> Result<()> {
+    let Some(home) = home else { return Ok(()) };
+    let Spread::One(Some(slot)) = call.spread()? else { return Ok(()) };
+    if slot == home {
+        return Ok(());
+    }
+    let message = format!("its keys are in slot {slot}, and the transaction watches keys of slot {home}");
+    let fault = ErrorKind::Cluster(ClusterFault::CrossSlot);
+    Err(Error::new(fault, Outcome::NotSent, message).with_command(&call.name()))
+}
+
+/// Whether `error`, of a try that executed nothing, says that the node of a cluster does not serve the keys, or not now: the next
+/// try may go elsewhere.
+#[must_use]
+pub fn is_misplaced(error: &Error) -> bool {
+    let elsewhere = matches!(
+        error.kind(),
+        ErrorKind::Cluster(
+            ClusterFault::Moved | ClusterFault::Ask | ClusterFault::TryAgain | ClusterFault::Down
+        )
+    );
+    error.outcome() == Outcome::Rejected && (elsewhere || error.is_demotion())
 }
 
 /// How often an optimistic transaction is tried, and for how long.

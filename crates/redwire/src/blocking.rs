@@ -4,6 +4,7 @@
 
 mod cache;
 mod client;
+mod cluster;
 mod connection;
 mod events;
 mod health;
@@ -21,6 +22,7 @@ mod wire;
 
 pub use cache::Cache;
 pub use client::Client;
+pub use cluster::Cluster;
 pub use connection::{Connection, OnConnect};
 pub use events::Events;
 pub use lock::{Lock, LockGuard};

@@ -16,7 +16,9 @@ use redwire_core::config::{Config, HostPort};
 use redwire_core::{Error, ErrorKind, Result};
 
 pub(crate) use atlas::{Atlas, Listener, Work};
-pub(crate) use passage::Passage;
+pub(crate) use passage::{Departure, Passage};
+
+use crate::setup;
 
 /// A node that serves no more as a primary has so long to answer what is under way. Then that is given up.
 pub(crate) const LEFT: Duration = Duration::from_millis(500);
@@ -92,6 +94,7 @@ impl<C> Members<C> {
     }
 
     /// Those who take writes.
+    #[cfg(feature = "tokio")]
     pub(crate) fn primaries(&self) -> Vec<Arc<Member<C>>> {
         self.view().primaries.clone()
     }
@@ -148,6 +151,19 @@ impl<C> Members<C> {
         self.member(address)
     }
 
+    /// What somebody hears who waits for the first map, and came when so many refreshes had [ended](Atlas::ended). If not `patient`,
+    /// it is waited for no longer than until the next refresh has failed.
+    pub(crate) fn poll_learnt(&self, ended: u64, patient: bool) -> Option<Result<()>> {
+        if self.view().is_known() {
+            return Some(Ok(()));
+        }
+        if self.atlas.is_closed() {
+            return Some(Err(setup::closed_client()));
+        }
+        let failure = if patient { self.atlas.hopeless() } else { self.atlas.failure() };
+        failure.filter(|_| patient || self.atlas.ended() > ended).map(Err)
+    }
+
     /// Something was learnt from failed tries.
     pub(crate) fn handle_news(&self, news: &[News]) {
         if self.atlas.handle_news(news) {
@@ -161,11 +177,17 @@ impl<C> Members<C> {
         self.atlas.handle_refreshed(result, now);
         let map = self.publish();
         self.known().retain(|address, _| map.node(address).is_some());
-        if let Some(readers) = &self.readers {
-            let mut readers = readers.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(mut readers) = self.readers() {
             readers.retain(|address| map.node(address).is_some());
         }
         before.primaries.iter().filter(|member| !map.is_primary(&member.address)).cloned().collect()
+    }
+
+    /// This process is a child of the one that has all this: it leaves its members, if it can do so without waiting for others.
+    pub(crate) fn disown(&self, leave: impl Fn(&C)) {
+        if let Ok(known) = self.known.try_lock() {
+            known.values().for_each(|member| leave(&member.client));
+        }
     }
 
     /// Nobody is known any more, for ever.
@@ -189,19 +211,51 @@ impl<C> Members<C> {
 
     /// Who of those who serve `slot` is to answer a command that only reads; `None` where it is the primary's.
     fn reader(&self, map: &Map, slot: u16, now: Instant) -> Option<Arc<Member<C>>> {
-        let readers = self.readers.as_ref()?;
         let shard = map.shard(slot)?;
-        let mut readers = readers.lock().unwrap_or_else(PoisonError::into_inner);
-        let address = readers.choose(shard, now);
-        drop(readers);
+        let address = self.readers()?.choose(shard, now);
         (*address != shard.primary.address).then(|| self.member(address))
+    }
+
+    /// Whether a read is timed.
+    fn measures(&self) -> bool {
+        self.readers
+            .as_ref()
+            .is_some_and(|_| self.config.cluster_options().read_strategy == ReadStrategy::LowestLatency)
+    }
+
+    /// The node at `address` answered a read after this time.
+    fn handle_latency(&self, address: &HostPort, latency: Duration) {
+        if let Some(mut readers) = self.readers() {
+            readers.handle_latency(address, latency);
+        }
+    }
+
+    /// Those that are to be asked (`INFO server`) in which zone they are.
+    pub(crate) fn zoneless(&self) -> Vec<Arc<Member<C>>> {
+        let Some(readers) = self.readers() else { return Vec::new() };
+        let map = self.map();
+        let wanted: Vec<_> = map.nodes().filter(|node| readers.wants_zone(node)).collect();
+        drop(readers);
+        wanted.into_iter().map(|node| self.member(&node.address)).collect()
+    }
+
+    /// The node at `address` answered `INFO server`.
+    pub(crate) fn handle_info(&self, address: &HostPort, info: &str) {
+        if let Some(mut readers) = self.readers() {
+            readers.handle_info(address, info);
+        }
+    }
+
+    fn readers(&self) -> Option<MutexGuard<'_, Readers>> {
+        let readers = self.readers.as_ref()?;
+        Some(readers.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// `address` failed with `error`: it answers no reads for a while, if that is a reason.
     fn handle_reader_failure(&self, address: &HostPort, error: &Error, now: Instant) {
-        let Some(readers) = &self.readers else { return };
+        let Some(mut readers) = self.readers() else { return };
         if matches!(error.kind(), ErrorKind::Connection(_) | ErrorKind::Busy | ErrorKind::Cluster(_)) {
-            readers.lock().unwrap_or_else(PoisonError::into_inner).handle_failure(address, now);
+            readers.handle_failure(address, now);
         }
     }
 }

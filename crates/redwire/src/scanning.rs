@@ -1,10 +1,12 @@
-//! Walking a collection by cursor: SCAN, HSCAN, SSCAN, ZSCAN. Holds the cursor and the page that was fetched last, and
-//! must not know how pages are fetched.
+//! Walking a collection by cursor: SCAN, HSCAN, SSCAN, ZSCAN; and all keys of a cluster, node after node. Holds the cursor and the
+//! page that was fetched last, and must not know how pages are fetched.
 
 use std::collections::VecDeque;
 
+use redwire_core::cluster::{ClusterOptions, Map, Walk, WalkStep};
+use redwire_core::config::HostPort;
 use redwire_core::facts::{self, Facts};
-use redwire_core::{Arg, Cmd};
+use redwire_core::{Arg, Cmd, Result};
 
 /// What to look for while scanning.
 ///
@@ -62,6 +64,8 @@ pub(crate) struct Scanning<T> {
     cursor: Vec<u8>,
     page: VecDeque<T>,
     last: bool,
+    /// The way from node to node, in a cluster.
+    walk: Option<Box<Walk>>,
 }
 
 /// What comes next.
@@ -70,6 +74,10 @@ pub(crate) enum Page<T> {
     Item(T),
     /// Another page must be fetched by this command.
     Fetch(Cmd<Fetched<T>>),
+    /// Another page must be fetched from this node of the cluster.
+    FetchAt(HostPort, Cmd<Fetched<T>>),
+    /// This node of the cluster must be asked the walk's question.
+    Ask(HostPort),
     /// There is nothing more.
     Done,
 }
@@ -77,6 +85,16 @@ pub(crate) enum Page<T> {
 impl<T> Scanning<T> {
     pub(crate) fn keys(options: ScanOptions) -> Self {
         Self::new(&facts::SCAN, None, options)
+    }
+
+    /// The keys of a whole cluster.
+    pub(crate) fn cluster(options: ScanOptions, cluster: &ClusterOptions) -> Self {
+        Self { walk: Some(Box::new(Walk::new(cluster))), ..Self::keys(options) }
+    }
+
+    /// The way from node to node, in a cluster.
+    pub(crate) fn walk(&mut self) -> Option<&mut Walk> {
+        self.walk.as_deref_mut()
     }
 
     pub(crate) fn within(facts: &'static Facts, key: impl Arg, options: ScanOptions) -> Self {
@@ -87,29 +105,45 @@ impl<T> Scanning<T> {
     }
 
     fn new(facts: &'static Facts, key: Option<Vec<u8>>, options: ScanOptions) -> Self {
-        Self { facts, key, options, cursor: b"0".to_vec(), page: VecDeque::new(), last: false }
+        Self { facts, key, options, cursor: b"0".to_vec(), page: VecDeque::new(), last: false, walk: None }
     }
 
     pub(crate) fn poll_item(&mut self) -> Page<T> {
         match self.page.pop_front() {
             Some(item) => Page::Item(item),
             None if self.last => Page::Done,
-            None => Page::Fetch(self.fetch()),
+            None => Page::Fetch(self.fetch(&self.cursor)),
         }
     }
 
+    /// As [`poll_item`](Self::poll_item), in a cluster of this map.
+    ///
+    /// # Errors
+    /// Nobody is known for a slot; for the [`walk`](Self::walk).
+    pub(crate) fn poll_item_in(&mut self, map: &Map) -> Result<Page<T>> {
+        let (None, Some(walk)) = (self.page.front(), &mut self.walk) else { return Ok(self.poll_item()) };
+        Ok(match walk.poll_step(map)? {
+            WalkStep::Ask(node) => Page::Ask(node),
+            WalkStep::Page { node, cursor } => Page::FetchAt(node, self.fetch(&cursor)),
+            WalkStep::Done => Page::Done,
+        })
+    }
+
     /// A cursor stays good when its page was lost on the way, so fetching may be repeated.
-    fn fetch(&self) -> Cmd<Fetched<T>> {
+    fn fetch(&self, cursor: &[u8]) -> Cmd<Fetched<T>> {
         Cmd::of(self.facts)
             .arg(&self.key)
-            .arg(&self.cursor)
+            .arg(cursor)
             .named("MATCH", &self.options.pattern)
             .named("COUNT", self.options.count)
             .named("TYPE", &self.options.kind)
     }
 
     pub(crate) fn handle_page(&mut self, (cursor, items): Fetched<T>) {
-        self.last = cursor == b"0";
+        match &mut self.walk {
+            Some(walk) => walk.handle_page(&cursor),
+            None => self.last = cursor == b"0",
+        }
         self.cursor = cursor;
         self.page.extend(items);
     }

@@ -58,9 +58,24 @@ impl Readers {
         *mean = (*mean * 7 + latency) / 8;
     }
 
-    /// The node told its zone, where the map does not.
-    pub fn handle_zone(&mut self, node: &HostPort, zone: &str) {
-        self.zones.insert(node.clone(), zone.to_owned());
+    /// Whether latencies are of interest.
+    #[must_use]
+    pub fn measures(&self) -> bool {
+        self.strategy == ReadStrategy::LowestLatency
+    }
+
+    /// Whether the node is to be asked (`INFO server`) for its zone, which neither the map nor itself has told yet.
+    #[must_use]
+    pub fn wants_zone(&self, node: &Node) -> bool {
+        self.strategy == ReadStrategy::SameZone
+            && node.zone.is_none()
+            && !self.zones.contains_key(&node.address)
+    }
+
+    /// The node answered `INFO server`. Where it tells no zone, it has none.
+    pub fn handle_info(&mut self, node: &HostPort, info: &str) {
+        let zone = info.lines().find_map(|line| line.strip_prefix("availability_zone:"));
+        self.zones.insert(node.clone(), zone.unwrap_or_default().trim().to_owned());
     }
 
     /// The node could not be reached, or has no data to answer from.

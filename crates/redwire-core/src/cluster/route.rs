@@ -23,6 +23,8 @@ pub struct Route {
     redirects: u32,
     waits: u32,
     pause: Duration,
+    /// Whether it may go to a node that does not own the slot yet.
+    may_ask: bool,
     /// The node that could not be reached last: any other of its shard knows more.
     lost: Option<HostPort>,
 }
@@ -88,7 +90,22 @@ impl Route {
     #[must_use]
     pub fn new(slot: Option<u16>, deadline: Option<Instant>) -> Self {
         let attempt = Attempt::new(deadline);
-        Self { slot, attempt, sent: 0, redirects: 0, waits: 0, pause: Duration::ZERO, lost: None }
+        Self {
+            slot,
+            attempt,
+            sent: 0,
+            redirects: 0,
+            waits: 0,
+            pause: Duration::ZERO,
+            may_ask: true,
+            lost: None,
+        }
+    }
+
+    /// One that has several commands to send, and cannot have `ASKING` before each: while its slot is on its way, it waits.
+    #[must_use]
+    pub fn waiting_for_migrations(self) -> Self {
+        Self { may_ask: false, ..self }
     }
 
     /// When the call must have ended.
@@ -173,6 +190,9 @@ impl Route {
         random: u64,
     ) -> Step {
         let Redirect { kind, slot, to } = redirect;
+        if kind == RedirectKind::Ask && !self.may_ask {
+            return Step { then: self.wait(error, rules, retries, random), news: None };
+        }
         let Some(to) = to else {
             return Step { then: self.wait(error, rules, retries, random), news: Some(News::Doubt) };
         };

@@ -183,14 +183,14 @@ impl Scatter {
         bundles
     }
 
-    /// When [`poll_send`](Self::poll_send) has something, if no reply comes before.
+    /// When [`poll_send`](Self::poll_send) has something, if no reply comes before. `now` is the time it was last called with.
     #[must_use]
     pub fn poll_timeout(&self, now: Instant) -> Option<Instant> {
         let shares = self.commands.iter().flat_map(|command| &command.shares);
         shares
             .filter_map(|share| match share.state {
                 // One whose time has come waits for another that is before it.
-                State::Waiting { until, .. } => until.filter(|until| *until > now),
+                State::Waiting { until, .. } => until.filter(|until| *until >= now),
                 _ => None,
             })
             .min()

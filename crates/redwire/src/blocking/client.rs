@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use redwire_core::call::{self, Call, Piped};
-use redwire_core::config::{Config, ConfigBuilder};
+use redwire_core::config::{Config, ConfigBuilder, HostPort};
 use redwire_core::lane::Lane as Way;
 use redwire_core::retry::{Attempt, Decision};
-use redwire_core::{Arg, Cmd, Error, Pipeline, Reply, Result, Run, Slots, facts};
+use redwire_core::{Arg, Cmd, Error, Pipeline, Replies, Reply, Result, Run, Slots, facts};
 
+use super::cluster::Nodes;
 use super::connection::OnConnect;
 use super::events::Events;
 use super::lane::Lane;
@@ -19,6 +20,7 @@ use super::pool::Pool;
 use super::pubsub::PubSub;
 use super::scan::Scan;
 use crate::scanning::{ScanOptions, Scanning};
+use crate::target::Target;
 
 /// A client for one server, for any number of threads.
 ///
@@ -39,6 +41,8 @@ use crate::scanning::{ScanOptions, Scanning};
 pub struct Client {
     lane: Lane,
     pub(super) pubsub: PubSub,
+    /// Where commands go, if there are several servers.
+    pub(super) cluster: Option<Nodes>,
 }
 
 impl Client {
@@ -56,7 +60,7 @@ impl Client {
     /// As [`connect`](Self::connect).
     pub fn open(config: Config) -> Result<Self> {
         let client = Self::lazy(config)?;
-        client.pool().warm()?;
+        client.connect_now()?;
         Ok(client)
     }
 
@@ -78,8 +82,15 @@ impl Client {
     /// As [`connect`](Self::connect); also what `on_connect` returns.
     pub fn open_with(config: Config, on_connect: OnConnect) -> Result<Self> {
         let client = Self::on_pool(&Pool::lazy_with(config, on_connect)?);
-        client.pool().warm()?;
+        client.connect_now()?;
         Ok(client)
+    }
+
+    fn connect_now(&self) -> Result<()> {
+        match &self.cluster {
+            Some(nodes) => nodes.connect(),
+            None => self.pool().warm(),
+        }
     }
 
     /// A client that connects when it is used first.
@@ -109,7 +120,31 @@ impl Client {
     /// A client whose calls borrow from `pool`, which others may use, too.
     #[must_use]
     pub fn on_pool(pool: &Pool) -> Self {
-        Self { lane: Lane::new(pool.clone()), pubsub: pool.pubsub() }
+        let cluster = Nodes::of(pool.target(), pool.on_connect());
+        Self { lane: Lane::new(pool.clone()), pubsub: pool.pubsub(), cluster }
+    }
+
+    /// The client of one node of the cluster that `target` leads to.
+    pub(super) fn of_node(target: &Target, address: &HostPort, on_connect: Option<OnConnect>) -> Self {
+        Self::on_pool(&Pool::to(target.node(address), on_connect))
+    }
+
+    /// Gives up all connections, and what is under way on them.
+    pub(super) fn leave(&self) {
+        self.pool().leave();
+        self.pubsub.leave();
+    }
+
+    /// Sends `call`, and waits for its replies.
+    #[inline]
+    pub(super) fn exchange(
+        &self,
+        call: &impl Call,
+        way: Way,
+        now: Instant,
+        deadline: Option<Instant>,
+    ) -> Result<Replies> {
+        self.lane.exchange(call, way, now, deadline)
     }
 
     /// Where calls borrow their connections.
@@ -136,8 +171,12 @@ impl Client {
     /// Takes no more calls, from whichever clone, and waits until those under way are answered, but no longer than `limit`. Then
     /// all connections are closed. Calls that are not answered by then fail. If others use the same pool, it is closed for them, too.
     pub fn close(&self, limit: Duration) {
+        let start = Instant::now();
         self.pubsub.close();
-        self.pool().close(limit);
+        if let Some(nodes) = &self.cluster {
+            nodes.close(limit);
+        }
+        self.pool().close(limit.saturating_sub(start.elapsed()));
     }
 
     /// Options, one by one: finish with [`ConfigBuilder::build`] and [`open`](Self::open).
@@ -192,11 +231,14 @@ impl Client {
     pub(super) fn call<C: Call>(&self, mut call: C) -> Result<C::Output> {
         let lane = call.lane()?;
         if call.count() == 0 {
-            return call.read(redwire_core::Replies::default());
+            return call.read(Replies::default());
         }
         let pool = self.pool();
         let now = Instant::now();
         let deadline = call::deadline(lane, call.options(), pool.config().timeout(), now);
+        if let Some(nodes) = &self.cluster {
+            return nodes.call(call, lane, now, deadline);
+        }
         let replies = self.lane.exchange(&call, lane, now, deadline);
         match replies.and_then(|replies| call::read(&mut call, replies, pool.config())) {
             Ok(output) => Ok(output),
@@ -247,9 +289,13 @@ impl Client {
 }
 
 impl Client {
-    /// All keys of the database, a page at a time. [SCAN](https://redis.io/docs/latest/commands/scan/)
+    /// All keys of the database, a page at a time; in a cluster, those of all nodes. [SCAN](https://redis.io/docs/latest/commands/scan/)
     pub fn scan<T: Reply>(&self, options: ScanOptions) -> Scan<'_, T> {
-        Scan::new(self, Scanning::keys(options))
+        let scanning = match &self.cluster {
+            Some(_) => Scanning::cluster(options, self.config().cluster_options()),
+            None => Scanning::keys(options),
+        };
+        Scan::new(self, scanning)
     }
 
     /// The fields of a hash with their values: `T` is a pair. [HSCAN](https://redis.io/docs/latest/commands/hscan/)

@@ -6,11 +6,19 @@
 use std::time::Instant;
 
 use redwire_core::call::Call;
+use redwire_core::config::Config;
 use redwire_core::lane::Lane as Way;
 use redwire_core::{Error, ErrorKind, Replies, Result};
 
 use super::pool::Pool;
 use crate::setup;
+
+/// Until when a call that begins `now`, and must end by `deadline`, waits for what it needs to be sent. Without a deadline it is
+/// held up by that for no longer than `timeout`.
+#[inline]
+pub(super) fn until(config: &Config, now: Instant, deadline: Option<Instant>) -> Option<Instant> {
+    deadline.or_else(|| config.timeout().and_then(|limit| now.checked_add(limit)))
+}
 
 /// The way of the calls of a client to a connection, and back.
 #[derive(Clone, Debug)]
@@ -28,8 +36,7 @@ impl Lane {
         &self.pool
     }
 
-    /// Sends `call` and waits for its replies, on a connection that is had before `deadline`. Without a deadline, getting it takes
-    /// no longer than `timeout`.
+    /// Sends `call` and waits for its replies, on a connection that is had [`until`] then.
     #[inline]
     pub(super) fn exchange(
         &self,
@@ -38,8 +45,7 @@ impl Lane {
         now: Instant,
         deadline: Option<Instant>,
     ) -> Result<Replies> {
-        let until =
-            deadline.or_else(|| self.pool.config().timeout().and_then(|limit| now.checked_add(limit)));
+        let until = until(self.pool.config(), now, deadline);
         let replies = self.pool.exchange(call, way == Way::Shared, now, until, deadline);
         replies.map_err(|error| self.explain(error))
     }

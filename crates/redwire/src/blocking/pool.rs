@@ -227,6 +227,17 @@ impl Pool {
         self.0.lend(self.0.process(), None, now, until).map(drop)
     }
 
+    /// Lets go of all connections, also of those in use.
+    pub(super) fn leave(&self) {
+        Follower::leave(Arc::clone(&self.0));
+        Follower::cut(Arc::clone(&self.0));
+    }
+
+    /// This process is a child of the one that made the connections: it leaves those alone.
+    pub(super) fn disown(&self) {
+        self.0.process();
+    }
+
     /// Whether the budget allows for a retry.
     pub(super) fn may_retry(&self) -> bool {
         let retries = self.0.retries.load(Ordering::Relaxed);
@@ -240,6 +251,10 @@ impl Pool {
     #[must_use]
     pub fn connection(&self) -> Connection {
         self.0.new_connection(self.0.process())
+    }
+
+    pub(super) fn on_connect(&self) -> Option<&OnConnect> {
+        self.0.on_connect.as_ref()
     }
 
     /// Subscriptions at the same server, which do not belong to the pool.

@@ -16,6 +16,7 @@ use redwire_core::{Arg, Error, Result};
 
 use super::client::Client;
 use super::connection::OnConnect;
+use crate::service::Follower;
 use crate::target::Target;
 pub use handler::Handler;
 use process::Process;
@@ -161,6 +162,11 @@ impl PubSub {
     /// Ends all subscriptions, whoever has them, and closes the connection. What has come already may still be taken.
     pub fn close(&self) {
         Process::current(&self.0).close();
+    }
+
+    /// Lets go of the connection.
+    pub(super) fn leave(&self) {
+        Follower::leave(Arc::clone(Process::current(&self.0)));
     }
 }
 

@@ -1,19 +1,23 @@
-//! Very many commands, as an iterator of results: written in waves on one connection, and so many of them are under way as the
-//! window allows.
+//! Very many commands, as an iterator of results: written in waves on one connection to each server, and so many of them are under way
+//! as the window allows.
 
 use std::collections::VecDeque;
 use std::fmt;
 use std::iter::Fuse;
+use std::sync::Arc;
 use std::time::Instant;
 
 use redwire_core::call::{self, Call};
-use redwire_core::lane::{self, Lane as Way};
+use redwire_core::cluster::Spread;
+use redwire_core::lane::{self as ways, Lane as Way};
 use redwire_core::link::Ticket;
 use redwire_core::retry::Attempt;
 use redwire_core::{Cmd, Error, Replies, Reply, Result};
 
 use super::client::Client;
+use super::lane;
 use super::pool::Lease;
+use crate::members::{Member, Passage};
 use crate::window::{Wave, Window};
 
 impl Client {
@@ -22,8 +26,8 @@ impl Client {
     /// They are sent without waiting for one another; see [`run_all_within`](Self::run_all_within) for how many at a time. Each is a
     /// call of its own, with its own result, deadline and retries, and meant for commands that do not build on each other: one that is
     /// tried again after a lost connection may run after those that follow it. Nothing is sent before the first result is
-    /// asked for; dropping the iterator gives up what is under way, with the connection that it has for itself. The time of a
-    /// command counts from when its result is asked for.
+    /// asked for; dropping the iterator gives up what is under way, with the connection that it has for itself: in a cluster one to
+    /// each node that it needs. The time of a command counts from when its result is asked for.
     ///
     /// ```no_run
     /// # let client = redwire::blocking::Client::connect("redis://localhost")?;
@@ -49,7 +53,13 @@ impl Client {
         commands: I,
     ) -> RunAll<'_, R, I::IntoIter> {
         let commands = commands.into_iter().fuse();
-        RunAll { client: self, commands, wave: Wave::new(window), under_way: VecDeque::new(), lease: None }
+        RunAll {
+            client: self,
+            commands,
+            wave: Wave::new(window),
+            under_way: VecDeque::new(),
+            lines: Vec::new(),
+        }
     }
 }
 
@@ -60,71 +70,116 @@ pub struct RunAll<'c, R, I> {
     commands: Fuse<I>,
     wave: Wave,
     under_way: VecDeque<(Cmd<R>, Start)>,
-    lease: Option<Lease>,
+    lines: Vec<Line>,
+}
+
+/// The connection to one server.
+struct Line {
+    /// Which node of a cluster that is.
+    member: Option<Arc<Member<Client>>>,
+    lease: Lease,
+    /// How many commands are under way on it, and whether some of them wait to be sent.
+    under_way: usize,
+    queued: bool,
 }
 
 /// How far a command has come.
 enum Start {
-    /// On its way on the lease.
-    Sent(Ticket),
-    /// It waits at the server, and goes when its turn comes, on a connection of its own.
+    /// On its way, on the line of the member that its passage has come to.
+    Sent(Ticket, Passage<Client>),
+    /// It goes when its turn comes, by itself: it waits at the server, or concerns several nodes.
     Apart,
-    Failed(Error),
+    Failed(Error, Passage<Client>),
 }
 
 impl<R: Reply, I: Iterator<Item = Cmd<R>>> RunAll<'_, R, I> {
     /// Sends the next wave, if there is room for one.
     fn fill(&mut self) {
-        if self.lease.as_ref().is_some_and(|lease| !lease.is_connected()) {
-            // What was under way on it is told first.
-            if self.under_way.iter().any(|(_, start)| matches!(start, Start::Sent(_))) {
-                return;
-            }
-            self.lease = None;
+        // What was under way on a lost connection is told first.
+        if self.lines.iter().any(|line| line.under_way > 0 && !line.lease.is_connected()) {
+            return;
         }
-        let mut queued = false;
+        self.lines.retain(|line| line.lease.is_connected());
         while self.wave.has_room()
             && let Some(cmd) = self.commands.next()
         {
             self.wave.handle_sent(cmd.size());
-            let start = self.start(&cmd, !queued);
-            queued |= matches!(start, Start::Sent(_));
-            let failed = matches!(start, Start::Failed(_));
+            let start = self.start(&cmd);
+            let failed = matches!(start, Start::Failed(..));
             self.under_way.push_back((cmd, start));
             if failed {
                 break;
             }
         }
-        if let Some(lease) = self.lease.as_mut().filter(|_| queued) {
-            lease.send_queued();
+        for line in self.lines.iter_mut().filter(|line| line.queued) {
+            line.lease.send_queued();
+            line.queued = false;
         }
     }
 
-    fn start(&mut self, cmd: &Cmd<R>, first: bool) -> Start {
-        match lane::of(cmd) {
-            Ok(Way::Shared) => self.queue(cmd, first).map_or_else(Start::Failed, Start::Sent),
-            Ok(Way::Exclusive(_)) => Start::Apart,
-            Err(error) => Start::Failed(error),
+    fn start(&mut self, cmd: &Cmd<R>) -> Start {
+        let mut passage = Passage::new();
+        let queued = match ways::of(cmd).and_then(|way| Ok((way, self.board(cmd, &mut passage)?))) {
+            Ok((Way::Shared, true)) => self.queue(cmd, &passage),
+            Ok(_) => return Start::Apart,
+            Err(error) => Err(error),
+        };
+        match queued {
+            Ok(ticket) => Start::Sent(ticket, passage),
+            Err(error) => Start::Failed(error, passage),
         }
     }
 
-    fn queue(&mut self, cmd: &Cmd<R>, first: bool) -> Result<Ticket> {
-        let lease = match &mut self.lease {
-            Some(lease) => lease,
+    /// Chooses the server that `cmd` goes to. Says whether it is one.
+    fn board(&self, cmd: &Cmd<R>, passage: &mut Passage<Client>) -> Result<bool> {
+        let Some(nodes) = &self.client.cluster else { return Ok(true) };
+        let Spread::One(slot) = Call::spread(cmd)? else { return Ok(false) };
+        let now = Instant::now();
+        nodes.learn(lane::until(self.client.config(), now, None), true)?;
+        passage.board(nodes.members(), slot, Call::is_read_only(cmd), now).map(|()| true)
+    }
+
+    fn queue(&mut self, cmd: &Cmd<R>, passage: &Passage<Client>) -> Result<Ticket> {
+        let place = match self.lines.iter().position(|line| line.leads_to(passage)) {
+            Some(place) => place,
             None => {
-                let (pool, now) = (self.client.pool(), Instant::now());
-                let until = pool.config().timeout().and_then(|limit| now.checked_add(limit));
-                self.lease.insert(pool.lease(None, now, until)?)
+                let client = passage.member().map_or(self.client, |member| &member.client);
+                let now = Instant::now();
+                let lease = client.pool().lease(None, now, lane::until(client.config(), now, None))?;
+                let member = passage.member().cloned();
+                self.lines.push(Line { member, lease, under_way: 0, queued: false });
+                self.lines.len() - 1
             }
         };
-        lease.queue(cmd, first)
+        let line = &mut self.lines[place];
+        let ticket = line.lease.queue(cmd, !line.queued)?;
+        (line.under_way, line.queued) = (line.under_way + 1, true);
+        Ok(ticket)
     }
 
     /// The replies to a command whose turn has come.
-    fn take(&mut self, ticket: Ticket, attempt: &Attempt) -> Result<Replies> {
-        match &mut self.lease {
-            Some(lease) => lease.take(ticket, attempt.deadline()),
-            None => unreachable!("a lease is kept while anything is under way on it"),
+    fn take(
+        &mut self,
+        ticket: Ticket,
+        passage: &Passage<Client>,
+        deadline: Option<Instant>,
+    ) -> Result<Replies> {
+        match self.lines.iter_mut().find(|line| line.leads_to(passage)) {
+            Some(line) => {
+                line.under_way -= 1;
+                line.lease.take(ticket, deadline)
+            }
+            None => unreachable!("a line is kept while anything is under way on it"),
+        }
+    }
+}
+
+impl Line {
+    /// Whether it leads to the member that `passage` has come to.
+    fn leads_to(&self, passage: &Passage<Client>) -> bool {
+        match (&self.member, passage.member()) {
+            (Some(own), Some(member)) => Arc::ptr_eq(own, member),
+            (own, member) => own.is_none() && member.is_none(),
         }
     }
 }
@@ -135,20 +190,22 @@ impl<R: Reply, I: Iterator<Item = Cmd<R>>> Iterator for RunAll<'_, R, I> {
     fn next(&mut self) -> Option<Result<R>> {
         self.fill();
         let Some((mut cmd, start)) = self.under_way.pop_front() else {
-            self.lease = None;
+            self.lines.clear();
             return None;
         };
         self.wave.handle_taken(cmd.size());
         let default = self.client.config().timeout();
         let deadline = call::deadline(Way::Shared, Call::options(&cmd), default, Instant::now());
-        let attempt = Attempt::new(deadline);
-        let replies = match start {
+        let (replies, passage) = match start {
             Start::Apart => return Some(self.client.call(cmd)),
-            Start::Failed(error) => Err(error),
-            Start::Sent(ticket) => self.take(ticket, &attempt),
+            Start::Failed(error, passage) => (Err(error), passage),
+            Start::Sent(ticket, passage) => (self.take(ticket, &passage, deadline), passage),
         };
         let result = replies.and_then(|replies| call::read(&mut cmd, replies, self.client.config()));
-        Some(result.or_else(|error| self.client.call_again(cmd, Way::Shared, attempt, error)))
+        Some(result.or_else(|error| match &self.client.cluster {
+            Some(nodes) => nodes.call_again(cmd, passage, Way::Shared, deadline, error),
+            None => self.client.call_again(cmd, Way::Shared, Attempt::new(deadline), error),
+        }))
     }
 }
 

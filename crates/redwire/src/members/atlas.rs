@@ -1,20 +1,30 @@
 //! The map that all connections of a client share, and whoever asks for it anew. It must not know connections.
+//!
+//! A forked child has neither the tasks and threads of its parent nor its locks, which one of those may hold: it begins with the
+//! seeds.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Instant;
 
-use redwire_core::cluster::{Found, Map, News, Refresh, Topology};
+use redwire_core::cluster::{ClusterOptions, Found, Map, News, Refresh, Topology};
 use redwire_core::config::{self, Config, HostPort};
 use redwire_core::outage::heals;
 use redwire_core::{Error, Result};
 
+use crate::setup;
+
 /// The map of one client.
 pub(crate) struct Atlas {
     seeds: Vec<HostPort>,
+    options: ClusterOptions,
+    tls: bool,
     state: Mutex<State>,
     /// Those who want to know of every new map.
     listeners: Mutex<Vec<Weak<Listener>>>,
+    /// The process that made it, and what a child of that has in its place.
+    process: u32,
+    child: OnceLock<Box<Self>>,
 }
 
 /// Called for every new map, and must not take long.
@@ -46,21 +56,38 @@ impl Atlas {
     /// That of the cluster which `config` names; `None` where it names none.
     pub(crate) fn of(config: &Config) -> Option<Self> {
         let config::Topology::Cluster { nodes } = config.topology() else { return None };
-        let options = config.cluster_options().clone();
+        Some(Self::new(nodes.clone(), config.cluster_options().clone(), config.tls()))
+    }
+
+    fn new(seeds: Vec<HostPort>, options: ClusterOptions, tls: bool) -> Self {
         let state = State {
-            topology: Topology::new(nodes.clone(), options, config.tls(), Instant::now()),
+            topology: Topology::new(seeds.clone(), options.clone(), tls, Instant::now()),
             followed: false,
             closed: false,
             ended: 0,
             failure: None,
             address: "the cluster".into(),
         };
-        Some(Self { seeds: nodes.clone(), state: Mutex::new(state), listeners: Mutex::default() })
+        let (process, child) = (std::process::id(), OnceLock::new());
+        Self { seeds, options, tls, state: Mutex::new(state), listeners: Mutex::default(), process, child }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
         // No code of others runs under this lock, and every change to the state is whole.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.current().state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What the process that runs this has.
+    fn current(&self) -> &Self {
+        let mut atlas = self;
+        while let Some(child) = atlas.child.get() {
+            atlas = child;
+        }
+        if atlas.process == std::process::id() {
+            return atlas;
+        }
+        let begin = || Box::new(Self::new(self.seeds.clone(), self.options.clone(), self.tls));
+        atlas.child.get_or_init(begin)
     }
 
     pub(crate) fn map(&self) -> Arc<Map> {
@@ -109,16 +136,19 @@ impl Atlas {
 
     /// Has `listener` called for every new map, for as long as it is kept.
     pub(crate) fn listen(&self, listener: Weak<Listener>) {
-        let mut listeners = self.listeners.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut listeners = self.listeners();
         listeners.retain(|listener| listener.strong_count() > 0);
         listeners.push(listener);
     }
 
     /// Tells of a new map.
     fn tell(&self) {
-        let listeners = self.listeners.lock().unwrap_or_else(PoisonError::into_inner);
-        let listeners: Vec<_> = listeners.iter().filter_map(Weak::upgrade).collect();
+        let listeners: Vec<_> = self.listeners().iter().filter_map(Weak::upgrade).collect();
         listeners.iter().for_each(|listener| listener());
+    }
+
+    fn listeners(&self) -> MutexGuard<'_, Vec<Weak<Listener>>> {
+        self.current().listeners.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Somebody wants a refresh. Says how many will have [ended](Self::ended) with the next that begins from now on.
@@ -178,7 +208,7 @@ impl Atlas {
         self.lock().closed = true;
     }
 
-    pub(crate) fn is_closed(&self) -> bool {
+    pub(super) fn is_closed(&self) -> bool {
         self.lock().closed
     }
 
@@ -187,13 +217,24 @@ impl Atlas {
         self.lock().ended
     }
 
+    /// What somebody hears who waits for the refresh that is the `goal`th to end.
+    pub(crate) fn poll_refreshed(&self, goal: u64) -> Option<Result<()>> {
+        let state = self.lock();
+        match &state.failure {
+            _ if state.closed => Some(Err(setup::closed_client())),
+            _ if state.ended < goal => None,
+            Some(failure) => Some(Err(failure.clone())),
+            None => Some(Ok(())),
+        }
+    }
+
     /// Why the last refresh failed, if it did.
     pub(crate) fn failure(&self) -> Option<Error> {
         self.lock().failure.clone()
     }
 
     /// Why the last refresh failed, if time alone will not mend that.
-    pub(crate) fn hopeless(&self) -> Option<Error> {
+    pub(super) fn hopeless(&self) -> Option<Error> {
         self.failure().filter(|error| !heals(error))
     }
 }

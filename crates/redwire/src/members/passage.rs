@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use redwire_core::call::Call;
-use redwire_core::cluster::{Route, Then};
+use redwire_core::cluster::{Route, Scatter, Spread, Then};
 use redwire_core::config::HostPort;
 use redwire_core::retry::Decision;
 use redwire_core::{Error, Result};
@@ -18,6 +18,10 @@ pub(crate) struct Passage<C> {
     member: Option<Arc<Member<C>>>,
     /// Whether `ASKING` went before it.
     asking: bool,
+    /// Whether it has a connection for itself and sends several commands over it.
+    stays: bool,
+    /// When it was sent, if that matters.
+    since: Option<Instant>,
     course: Option<Box<Course>>,
 }
 
@@ -28,6 +32,16 @@ struct Course {
     way: Option<Way>,
 }
 
+/// How a try begins.
+pub(crate) enum Departure {
+    /// The [member](Passage::member) is chosen that the call is sent to.
+    Aboard,
+    /// Nothing is known of the cluster yet: the call waits for that, and begins again.
+    Waits,
+    /// The call goes to several nodes.
+    Several(Scatter),
+}
+
 struct Way {
     to: HostPort,
     asking: bool,
@@ -36,7 +50,12 @@ struct Way {
 
 impl<C> Passage<C> {
     pub(crate) fn new() -> Self {
-        Self { slot: None, member: None, asking: false, course: None }
+        Self { slot: None, member: None, asking: false, stays: false, since: None, course: None }
+    }
+
+    /// One that has a connection for itself and sends several commands over it.
+    pub(crate) fn staying() -> Self {
+        Self { stays: true, ..Self::new() }
     }
 
     /// Where it was sent last.
@@ -45,10 +64,37 @@ impl<C> Passage<C> {
         self.member.as_ref()
     }
 
+    /// The slot that was asked for.
+    pub(crate) fn slot(&self) -> Option<u16> {
+        self.slot
+    }
+
     /// Whether `ASKING` goes before it.
     #[inline]
     pub(crate) fn asking(&self) -> bool {
         self.asking
+    }
+
+    /// Begins a try of `call`, which must end by `deadline`.
+    ///
+    /// # Errors
+    /// As [`board`](Self::board); the keys have several slots, and it cannot be taken apart.
+    #[inline]
+    pub(crate) fn depart(
+        &mut self,
+        members: &Members<C>,
+        call: &impl Call,
+        deadline: Option<Instant>,
+        now: Instant,
+    ) -> Result<Departure> {
+        let view = members.view();
+        if !view.is_known() {
+            return Ok(Departure::Waits);
+        }
+        let Spread::One(slot) = call.spread()? else {
+            return call.scatter(&view.map, deadline).map(Departure::Several);
+        };
+        self.board(members, slot, call.is_read_only(), now).map(|()| Departure::Aboard)
     }
 
     /// Chooses the [`member`](Self::member) that a call of `slot` is sent to now. `reads` is whether a replica may answer it.
@@ -68,6 +114,7 @@ impl<C> Passage<C> {
             return self.board_again(members);
         }
         self.slot = slot;
+        self.since = (reads && members.measures()).then_some(now);
         members.handle_call();
         let view = members.view();
         let reader = match slot {
@@ -100,6 +147,20 @@ impl<C> Passage<C> {
         Ok(())
     }
 
+    /// Whether it matters how long the answer took.
+    #[inline]
+    pub(crate) fn is_timed(&self) -> bool {
+        self.since.is_some()
+    }
+
+    /// The call was answered.
+    #[cold]
+    pub(crate) fn handle_success(&mut self, members: &Members<C>) {
+        if let (Some(since), Some(member)) = (self.since.take(), &self.member) {
+            members.handle_latency(&member.address, since.elapsed());
+        }
+    }
+
     /// A try of `call`, which must end by `deadline`, failed with `error`. `budget` is asked for the right to one retry.
     #[cold]
     pub(crate) fn handle_failure(
@@ -112,9 +173,13 @@ impl<C> Passage<C> {
     ) -> Decision {
         let now = Instant::now();
         let slot = self.slot;
-        let course = self
-            .course
-            .get_or_insert_with(|| Box::new(Course { route: Route::new(slot, deadline), way: None }));
+        self.since = None;
+        let stays = self.stays;
+        let course = self.course.get_or_insert_with(|| {
+            let route = Route::new(slot, deadline);
+            let route = if stays { route.waiting_for_migrations() } else { route };
+            Box::new(Course { route, way: None })
+        });
         let from = self.member.as_ref().map(|member| &member.address);
         if let Some(from) = from {
             members.handle_reader_failure(from, &error, now);

@@ -7,7 +7,7 @@ use std::task::{Context, Poll, Waker, ready};
 use std::time::{Duration, Instant};
 
 use redwire_core::call::{self, Call, Piped};
-use redwire_core::cluster::{Asking, Spread};
+use redwire_core::cluster::Asking;
 use redwire_core::config::{Config, ConfigBuilder, HostPort};
 use redwire_core::lane::Lane as Way;
 use redwire_core::link::Ticket;
@@ -25,7 +25,7 @@ use super::monitor::Monitor;
 use super::pool::Pool;
 use super::pubsub::PubSub;
 use super::scan::Scan;
-use crate::members::Passage;
+use crate::members::{Departure, Passage};
 use crate::scanning::{ScanOptions, Scanning};
 use crate::target::Target;
 
@@ -278,9 +278,13 @@ impl Client {
 }
 
 impl Client {
-    /// All keys of the database, a page at a time. [SCAN](https://redis.io/docs/latest/commands/scan/)
+    /// All keys of the database, a page at a time; in a cluster, those of all nodes. [SCAN](https://redis.io/docs/latest/commands/scan/)
     pub fn scan<T: Reply>(&self, options: ScanOptions) -> Scan<'_, T> {
-        Scan::new(self, Scanning::keys(options))
+        let scanning = match &self.cluster {
+            Some(_) => Scanning::cluster(options, self.config().cluster_options()),
+            None => Scanning::keys(options),
+        };
+        Scan::new(self, scanning)
     }
 
     /// The fields of a hash with their values: `T` is a pair. [HSCAN](https://redis.io/docs/latest/commands/hscan/)
@@ -404,6 +408,12 @@ impl<C: Call> Future for Request<'_, C> {
                 false => call::read(&mut self.call, replies, client.config()),
                 true => read_asked(&mut self.call, replies, client.config()),
             }) {
+                Ok(output) if self.passage.is_timed() => {
+                    if let Some(nodes) = &client.cluster {
+                        self.passage.handle_success(nodes.members());
+                    }
+                    return Poll::Ready(Ok(output));
+                }
                 Ok(output) => return Poll::Ready(Ok(output)),
                 Err(error) => error,
             };
@@ -467,21 +477,20 @@ impl<C: Call> Request<'_, C> {
         let client = self.client;
         let Some(cluster) = &client.cluster else { return Ok(true) };
         let (members, now) = (cluster.members(), Instant::now());
-        let view = members.view();
-        if !view.is_known() {
-            let cluster = cluster.clone();
-            self.state = State::Learning(Box::pin(async move { cluster.learn(deadline, true).await }));
-            return Ok(false);
-        }
-        if view.is_stale(now) {
+        if members.view().is_stale(now) {
             cluster.follow()?;
         }
-        let Spread::One(slot) = self.call.spread()? else {
-            let scatter = self.call.scatter(&view.map, deadline)?;
-            self.state = State::Scattered(Box::pin(cluster.clone().scatter(scatter, deadline)));
-            return Ok(false);
-        };
-        self.passage.board(members, slot, self.call.is_read_only(), now).map(|()| true)
+        let cluster = cluster.clone();
+        match self.passage.depart(members, &self.call, deadline, now)? {
+            Departure::Aboard => return Ok(true),
+            Departure::Waits => {
+                self.state = State::Learning(Box::pin(async move { cluster.learn(deadline, true).await }));
+            }
+            Departure::Several(scatter) => {
+                self.state = State::Scattered(Box::pin(cluster.scatter(scatter, deadline)));
+            }
+        }
+        Ok(false)
     }
 
     #[cold]
@@ -501,16 +510,8 @@ impl<C: Call> Request<'_, C> {
         let attempt = self.attempt.get_or_insert_with(|| Attempt::new(None));
         let (client, target) = (self.client, self.client.pool.target());
         let budget = || client.may_retry();
-        let decision = if let Some(cluster) = &client.cluster {
-            let error = match self.passage.member() {
-                Some(member) => member.client.pool.target().locate(error),
-                None => error,
-            };
-            let deadline = attempt.deadline();
-            let decision =
-                self.passage.handle_failure(cluster.members(), error, &mut self.call, deadline, budget);
-            cluster.follow()?;
-            decision
+        let decision = if let Some(nodes) = &client.cluster {
+            nodes.handle_failure(&mut self.passage, error, &mut self.call, attempt.deadline())?
         } else {
             target.handle_failure(&error);
             let (error, now, random) = (target.locate(error), Instant::now(), fastrand::u64(..));

@@ -1,29 +1,49 @@
-//! The SCAN family as a stream.
+//! The SCAN family as a stream. Where the next page is, and what is done when a node of a cluster does not give it, is decided in
+//! `redwire-core`.
 
+use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Instant;
 
 use futures_core::Stream;
-use redwire_core::{Cmd, Reply, Result};
+use redwire_core::call;
+use redwire_core::cluster::{Then, Walk};
+use redwire_core::{Cmd, Error, Replies, Reply, Result, Value, facts};
+use tokio::time::Sleep;
 
 use super::client::{Client, Request};
+use super::cluster::Nodes;
+use super::connection::Pending;
 use crate::scanning::{Fetched, Page, Scanning};
 
 /// The items of a collection, fetched a page at a time; made by [`Client::scan`] and its kin.
 ///
 /// A `Stream`; [`next`](Self::next) serves where no stream library is at hand. Every item that is there from beginning to end is given at
 /// least once; one may come twice. After an error the next call asks for the same page again.
-#[derive(Debug)]
+///
+/// In a cluster, [`Client::scan`] gives the keys of all nodes, while slots move and replicas take over, too.
 #[must_use = "a stream does nothing until it is polled"]
 pub struct Scan<'c, T: Reply> {
     client: &'c Client,
     scanning: Scanning<T>,
-    fetching: Option<Request<'c, Cmd<Fetched<T>>>>,
+    fetching: Option<Fetching<'c, T>>,
+    /// In a cluster, when the page that is asked for must be there.
+    deadline: Option<Instant>,
+}
+
+/// What is waited for.
+enum Fetching<'c, T: Reply> {
+    Page(Request<'c, Cmd<Fetched<T>>>),
+    PageAt(Pending<'static, Replies>),
+    Answer(Pending<'static, (String, Result<String>)>),
+    Map(Pending<'c, ()>),
+    Pause(Pin<Box<Sleep>>),
 }
 
 impl<'c, T: Reply> Scan<'c, T> {
     pub(crate) fn new(client: &'c Client, scanning: Scanning<T>) -> Self {
-        Self { client, scanning, fetching: None }
+        Self { client, scanning, fetching: None, deadline: None }
     }
 
     /// The next item; `None` when there is nothing more. Nothing is lost when the future is dropped.
@@ -36,6 +56,77 @@ impl<'c, T: Reply> Scan<'c, T> {
     {
         std::future::poll_fn(|cx| Pin::new(&mut *self).poll_next(cx)).await
     }
+
+    /// What is to be done for the next item; nothing before the map is there.
+    fn poll_item(&mut self) -> Result<Option<Page<T>>> {
+        let Some(nodes) = self.nodes() else { return Ok(Some(self.scanning.poll_item())) };
+        if !nodes.members().view().is_known() {
+            let deadline = self.deadline();
+            self.fetching = Some(Fetching::Map(Box::pin(nodes.learn(deadline, true))));
+            return Ok(None);
+        }
+        self.scanning.poll_item_in(&nodes.members().map()).map(Some)
+    }
+
+    /// The nodes, where keys of a whole cluster are wanted.
+    fn nodes(&mut self) -> Option<&'c Nodes> {
+        self.client.cluster.as_ref().filter(|_| self.scanning.walk().is_some())
+    }
+
+    fn deadline(&mut self) -> Option<Instant> {
+        let limit = self.client.config().timeout();
+        self.deadline = self.deadline.or_else(|| Instant::now().checked_add(limit?));
+        self.deadline
+    }
+
+    /// What was waited for is there.
+    fn poll_fetching(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        let Some(fetching) = &mut self.fetching else { return Poll::Ready(Ok(())) };
+        let fetched = match fetching {
+            Fetching::Page(request) => {
+                ready!(Pin::new(request).poll(cx)).map(|page| self.scanning.handle_page(page))
+            }
+            Fetching::PageAt(replies) => {
+                let page = ready!(replies.as_mut().poll(cx)).and_then(|replies| {
+                    call::read(&mut Cmd::of(&facts::SCAN), replies, self.client.config())
+                });
+                page.map(|page| {
+                    self.deadline = None;
+                    self.scanning.handle_page(page);
+                })
+            }
+            Fetching::Answer(answer) => ready!(answer.as_mut().poll(cx))
+                .and_then(|answer| self.scanning.walk().map_or(Ok(()), |walk| walk.handle_answer(answer))),
+            Fetching::Map(map) => ready!(map.as_mut().poll(cx)),
+            Fetching::Pause(pause) => {
+                ready!(pause.as_mut().poll(cx));
+                Ok(())
+            }
+        };
+        self.fetching = None;
+        Poll::Ready(fetched)
+    }
+
+    /// The node of the cluster that was to be asked did not answer, or there was none.
+    fn handle_failure(&mut self, error: Error) -> Result<()> {
+        let Some(nodes) = self.nodes() else { return Err(error) };
+        let (deadline, now, random) = (self.deadline(), Instant::now(), fastrand::u64(..));
+        let Some(walk) = self.scanning.walk() else { return Err(error) };
+        let rules = nodes.members().rules(now);
+        let step = walk.handle_failure(error, rules, deadline, random, || nodes.may_retry());
+        nodes.handle_news(step.news.as_slice());
+        match step.then {
+            Then::Retry(pause) => {
+                self.fetching = Some(Fetching::Pause(Box::pin(tokio::time::sleep(pause))));
+                Ok(())
+            }
+            Then::Fail(error) => {
+                self.deadline = None;
+                Err(error)
+            }
+            Then::Send { .. } | Then::Again => Ok(()),
+        }
+    }
 }
 
 // Items are moved in and out, never pinned.
@@ -47,19 +138,36 @@ impl<T: Reply> Stream for Scan<'_, T> {
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<T>>> {
         let this = self.get_mut();
         loop {
-            if let Some(fetching) = &mut this.fetching {
-                let fetched = ready!(Pin::new(fetching).poll(cx));
-                this.fetching = None;
-                match fetched {
-                    Ok(page) => this.scanning.handle_page(page),
-                    Err(error) => return Poll::Ready(Some(Err(error))),
+            let page = ready!(this.poll_fetching(cx)).and_then(|()| this.poll_item());
+            let member = |node| this.client.cluster.as_ref().map(|nodes| nodes.members().member(node));
+            match page {
+                Ok(None) => {}
+                Ok(Some(Page::Item(item))) => return Poll::Ready(Some(Ok(item))),
+                Ok(Some(Page::Done)) => return Poll::Ready(None),
+                Ok(Some(Page::Fetch(cmd))) => this.fetching = Some(Fetching::Page(this.client.execute(cmd))),
+                Ok(Some(Page::FetchAt(node, cmd))) => {
+                    let Some(member) = member(&node) else { return Poll::Ready(None) };
+                    let (cmd, deadline) = (cmd.returning::<Value>(), this.deadline());
+                    let page = async move { member.client.exchange(&cmd, deadline).await };
+                    this.fetching = Some(Fetching::PageAt(Box::pin(page)));
+                }
+                Ok(Some(Page::Ask(node))) => {
+                    let Some(member) = member(&node) else { return Poll::Ready(None) };
+                    let answer = async move { member.client.pipeline(Walk::question).await };
+                    this.fetching = Some(Fetching::Answer(Box::pin(answer)));
+                }
+                Err(error) => {
+                    if let Err(error) = this.handle_failure(error) {
+                        return Poll::Ready(Some(Err(error)));
+                    }
                 }
             }
-            match this.scanning.poll_item() {
-                Page::Item(item) => return Poll::Ready(Some(Ok(item))),
-                Page::Done => return Poll::Ready(None),
-                Page::Fetch(cmd) => this.fetching = Some(this.client.execute(cmd)),
-            }
         }
+    }
+}
+
+impl<T: Reply> fmt::Debug for Scan<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Scan").field("client", &self.client).finish_non_exhaustive()
     }
 }

@@ -15,6 +15,7 @@ use redwire_core::{
 use super::client::{Client, Request};
 use super::connection::{Connection, Exchange};
 use super::pool::Lease;
+use crate::members::Passage;
 
 impl Client {
     /// Executes several commands as one: all of them or none, and nobody's in between (`MULTI` … `EXEC`, in one write).
@@ -89,13 +90,23 @@ impl Client {
     {
         let mut watch = Cmd::of(&facts::WATCH).arg(keys).idempotent();
         let mut tries = Tries::new(options, self.config(), Instant::now());
+        let mut passage = Passage::staying();
         loop {
-            let lease = self.lease_again(&mut watch, tries.deadline()).await?;
-            let error = match work(Transaction::new(lease, &watch, tries.deadline())).await {
+            let lease = self.lease_again(&mut watch, &mut passage, tries.deadline()).await?;
+            let error = match work(Transaction::new(lease, &watch, passage.slot(), tries.deadline())).await {
                 Ok(output) => return Ok(output),
                 Err(error) => error,
             };
-            match tries.handle_end(error, Instant::now(), fastrand::u64(..), || self.may_retry()) {
+            let decision = match &self.cluster {
+                Some(nodes) if transaction::is_misplaced(&error) => {
+                    nodes.handle_failure(&mut passage, error, &mut watch, tries.deadline())?
+                }
+                _ => {
+                    passage = Passage::staying();
+                    tries.handle_end(error, Instant::now(), fastrand::u64(..), || self.may_retry())
+                }
+            };
+            match decision {
                 Decision::Retry(pause) => tokio::time::sleep(pause).await,
                 Decision::Again => {}
                 Decision::Fail(error) => return Err(error),
@@ -104,20 +115,45 @@ impl Client {
     }
 
     /// A connection for `cmd`, tried for as often as for a call.
-    async fn lease_again(&self, cmd: &mut Cmd<()>, deadline: Option<Instant>) -> Result<Lease> {
-        let (pool, mut attempt) = (self.pool(), Attempt::new(deadline));
+    async fn lease_again(
+        &self,
+        cmd: &mut Cmd<()>,
+        passage: &mut Passage<Self>,
+        deadline: Option<Instant>,
+    ) -> Result<Lease> {
+        let mut attempt = Attempt::new(deadline);
         loop {
-            let error = match pool.lease(None, deadline).await {
+            let error = match self.lease_for(cmd, passage, deadline).await {
                 Ok(lease) => return Ok(lease),
                 Err(error) => error,
             };
             let (now, random) = (Instant::now(), fastrand::u64(..));
-            match attempt.handle_failure(error, cmd, self.config(), now, random, || self.may_retry()) {
+            let decision = match &self.cluster {
+                Some(nodes) => nodes.handle_failure(passage, error, cmd, deadline)?,
+                None => attempt.handle_failure(error, cmd, self.config(), now, random, || self.may_retry()),
+            };
+            match decision {
                 Decision::Retry(pause) => tokio::time::sleep(pause).await,
                 Decision::Again => {}
                 Decision::Fail(error) => return Err(error),
             }
         }
+    }
+}
+
+impl Client {
+    /// A connection to the server that `cmd` goes to.
+    async fn lease_for(
+        &self,
+        cmd: &Cmd<()>,
+        passage: &mut Passage<Self>,
+        deadline: Option<Instant>,
+    ) -> Result<Lease> {
+        let Some(nodes) = &self.cluster else { return self.pool().lease(None, deadline).await };
+        nodes.learn(deadline, true).await?;
+        passage.depart(nodes.members(), cmd, deadline, Instant::now())?;
+        let pool = passage.member().map_or_else(|| self.pool(), |member| member.client.pool()).clone();
+        pool.lease(None, deadline).await
     }
 }
 
@@ -154,13 +190,15 @@ pub struct Transaction {
     /// Sent with the next command.
     watch: Option<Cmd<()>>,
     watched: bool,
+    /// In a cluster, the slot of what is watched.
+    slot: Option<u16>,
     deadline: Option<Instant>,
 }
 
 impl Transaction {
-    fn new(lease: Lease, watch: &Cmd<()>, deadline: Option<Instant>) -> Self {
+    fn new(lease: Lease, watch: &Cmd<()>, slot: Option<u16>, deadline: Option<Instant>) -> Self {
         let watch = (watch.args().len() > 1).then(|| watch.clone());
-        Self { lease, watch, watched: false, deadline }
+        Self { lease, watch, watched: false, slot, deadline }
     }
 
     /// Watches more keys, from the next command on, with which that is sent. What was read of them before is not covered.
@@ -194,6 +232,7 @@ impl Transaction {
     pub async fn commit<S: Slots + Send>(mut self, build: impl FnOnce(&Pipeline) -> S) -> Result<S::Out> {
         let mut call = Atomic::record_watched(build);
         call.lane()?;
+        transaction::check_slot(&call, self.slot)?;
         let replies = self.execute(&call).await;
         let output = replies.and_then(|replies| call::read(&mut call, replies, self.lease.target().config()));
         output.map_err(|error| self.explain(error, &call))
@@ -236,7 +275,8 @@ impl<'t> Run for &'t mut Transaction {
 
     fn run<R: Reply>(self, cmd: Cmd<R>) -> Exchange<'t, R> {
         let (name, facts, target) = (cmd.name(), cmd.facts(), Arc::clone(self.lease.target()));
-        let checked = transaction::check_command(&cmd);
+        let checked =
+            transaction::check_command(&cmd).and_then(|()| transaction::check_slot(&cmd, self.slot));
         // What is boxed need not know the type of the reply.
         let mut cmd = cmd.returning::<()>();
         let replies = Box::pin(async move {

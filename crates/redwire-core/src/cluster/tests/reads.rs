@@ -73,6 +73,6 @@ fn the_fastest_of_late_is_chosen_and_zones_are_learnt() {
     readers.retain(|node| node.host != "a");
     assert_eq!(chosen(&mut readers, 2, now), ["a", "a"]);
     let mut readers = Readers::new(ReadStrategy::SameZone, Some("us".to_owned()));
-    readers.handle_zone(&address("c:1"), "us");
+    readers.handle_info(&address("c:1"), &format!("# Server\r\navailability_zone:{}\r\n", "us"));
     assert_eq!(chosen(&mut readers, 2, now), ["c", "c"]);
 }

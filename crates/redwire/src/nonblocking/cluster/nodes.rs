@@ -5,14 +5,16 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use redwire_core::call::Call;
 use redwire_core::cluster::News;
 use redwire_core::config::HostPort;
+use redwire_core::retry::Decision;
 use redwire_core::{Error, Result};
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
 use super::refresh;
-use crate::members::Members;
+use crate::members::{Members, Passage};
 use crate::nonblocking::before;
 use crate::nonblocking::client::Client;
 use crate::nonblocking::connection::OnConnect;
@@ -68,15 +70,8 @@ impl Nodes {
         loop {
             let mut refreshed = pin!(self.0.refreshed.notified());
             refreshed.as_mut().enable();
-            if self.members().view().is_known() {
-                return Ok(());
-            }
-            if atlas.is_closed() {
-                return Err(setup::closed_client());
-            }
-            let failure = if patient { atlas.hopeless() } else { atlas.failure() };
-            if let Some(failure) = failure.filter(|_| patient || atlas.ended() > ended) {
-                return Err(failure);
+            if let Some(learnt) = self.members().poll_learnt(ended, patient) {
+                return learnt;
             }
             self.follow()?;
             before(deadline, refreshed).await.ok_or_else(|| setup::late(atlas.failure().as_ref()))?;
@@ -94,11 +89,8 @@ impl Nodes {
         loop {
             let mut refreshed = pin!(self.0.refreshed.notified());
             refreshed.as_mut().enable();
-            if atlas.is_closed() {
-                return Err(setup::closed_client());
-            }
-            if atlas.ended() >= goal {
-                return atlas.failure().map_or(Ok(()), Err);
+            if let Some(refreshed) = atlas.poll_refreshed(goal) {
+                return refreshed;
             }
             self.follow()?;
             before(deadline, refreshed).await.ok_or_else(|| setup::late(atlas.failure().as_ref()))?;
@@ -110,6 +102,27 @@ impl Nodes {
         self.members().handle_news(news);
         // Without a runtime nobody is there who waits for it.
         let _ = self.follow();
+    }
+
+    /// A try of `call`, which must end by `deadline`, failed on its `passage` with `error`.
+    ///
+    /// # Errors
+    /// There is no runtime around.
+    #[cold]
+    pub(in crate::nonblocking) fn handle_failure(
+        &self,
+        passage: &mut Passage<Client>,
+        error: Error,
+        call: &mut impl Call,
+        deadline: Option<Instant>,
+    ) -> Result<Decision> {
+        let error = match passage.member() {
+            Some(member) => member.client.pool().target().locate(error),
+            None => error,
+        };
+        let decision = passage.handle_failure(self.members(), error, call, deadline, || self.may_retry());
+        self.follow()?;
+        Ok(decision)
     }
 
     /// Has the map asked for, if there is a reason and nobody does.

@@ -6,9 +6,9 @@ use std::sync::{Arc, Weak};
 use std::task::Poll;
 use std::time::Instant;
 
-use redwire_core::Result;
 use redwire_core::cluster::{Answer, Ask, Found, Refresh, question};
 use redwire_core::config::Config;
+use redwire_core::{Cmd, Result, facts};
 use tokio::time::{Sleep, sleep_until};
 
 use super::nodes::Shared;
@@ -29,19 +29,27 @@ impl Drop for Following {
 
 /// Asks for the map, for as long as there is a reason, and anybody who wants it.
 pub(super) async fn follow(shared: Weak<Shared>) {
-    let following = Following(shared);
+    let mut following = Following(shared);
     while let Some(shared) = following.0.upgrade() {
         let work = shared.members.atlas().poll_work(Instant::now());
         let config = shared.target.config().clone();
         drop(shared);
         match work {
-            Work::Nothing => return,
+            Work::Nothing => {
+                // By now somebody else may do it, who has not left.
+                following.0 = Weak::new();
+                return;
+            }
             Work::Until(time) => sleep_until(time.into()).await,
             Work::Ask(refresh) => {
                 let found = ask_in_turn(*refresh, &config).await;
                 let Some(shared) = following.0.upgrade() else { return };
                 let left = shared.members.handle_refreshed(found, Instant::now());
                 shared.refreshed.notify_waiters();
+                let zoneless = shared.members.zoneless();
+                if !zoneless.is_empty() {
+                    tokio::spawn(ask_for_zones(zoneless, Arc::downgrade(&shared)));
+                }
                 if !left.is_empty() {
                     tokio::spawn(leave(left));
                 }
@@ -54,6 +62,18 @@ pub(super) async fn follow(shared: Weak<Shared>) {
 async fn leave(members: Vec<Arc<Member<Client>>>) {
     tokio::time::sleep(LEFT).await;
     members.iter().for_each(|member| member.client.leave());
+}
+
+/// Asks nodes in which zone they are.
+async fn ask_for_zones(nodes: Vec<Arc<Member<Client>>>, shared: Weak<Shared>) {
+    for node in nodes {
+        let info = node.client.execute(Cmd::<String>::of(&facts::INFO).arg("server")).await;
+        let Some(shared) = shared.upgrade() else { return };
+        // One that cannot be asked now is asked after the next refresh.
+        if let Ok(info) = info {
+            shared.members.handle_info(&node.address, &info);
+        }
+    }
 }
 
 /// A question under way.

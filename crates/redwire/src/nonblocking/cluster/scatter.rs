@@ -52,7 +52,7 @@ impl Nodes {
                 if answered {
                     continue;
                 }
-                let Some(next) = scatter.poll_timeout(Instant::now()) else { return Poll::Pending };
+                let Some(next) = scatter.poll_timeout(now) else { return Poll::Pending };
                 let sleep = timer.get_or_insert_with(|| Box::pin(sleep_until(next.into())));
                 sleep.as_mut().reset(next.into());
                 if sleep.as_mut().poll(cx).is_pending() {

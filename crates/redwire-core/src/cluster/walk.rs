@@ -1,0 +1,389 @@
+//! All keys of a cluster by `SCAN`, node after node, while slots move and nodes fail.
+//!
+//! Promises that every key that is there from beginning to end is in a page at least once; it may be in several. A cursor is one
+//! node's, so the walk goes by slots: it takes a node that has slots not covered yet, walks that one whole, and asks it before and
+//! after what it says of itself. What counts is its own word, never the map, which only tells whom to ask. This file must not know
+//! sockets or clocks, nor what is in a page.
+//!
+//! # When a slot is covered
+//! `SCAN` gives what its node has from the first page to the last. So of a slot that the node owned at both ends, nothing is missing,
+//! but for what came in meanwhile and what had gone before.
+//! - Nothing came in if the slot was never another's. Whoever is given a slot takes a new configuration epoch, unless it has the
+//!   highest already; so who got the slot had a higher one than this node, and this node takes a new one when the slot comes back. If
+//!   the epoch is the same at both ends, no slot left and came back (seen so of Redis 6.2 and 7.0 and Valkey 9.1).
+//! - What had gone is with the node to which the slot is moving, key by key, at the end (`[7->-id]`). Keys go that way only, so that
+//!   node is walked from the start after this one has ended: the slot is *owed* by it. It may pass it on in the same way.
+//! - A mark at the beginning that is gone, while the slot is still owned, was taken back: keys may have returned behind the cursor,
+//!   and the slot stays open.
+//! - The node must be the same run of the same process: another one has other cursors. So a walk that was interrupted goes on where
+//!   it was if the node still is that one, and the end tells what it was worth.
+//!
+//! One thing no node tells: a migration that begins and is taken back, without the slot changing hands, all between the two
+//! questions of one walk through its node. Keys that came back so may be missing.
+//!
+//! # When it ends
+//! A walk through a node settles every slot that stayed with it, whatever others do. So once slots rest, marks of migrations
+//! that never end included, what is left takes at most two walks through each node: one through every owner, one through every target;
+//! and two more where source and target contradict each other. Slots that change hands faster than a node is walked keep it going for
+//! as long as they do.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::account::{Account, Hold};
+use super::route::{Route, Rules, Step, Then, uncovered};
+use super::{ClusterOptions, Map, Remap, SLOTS};
+use crate::cmd::Cmd;
+use crate::config::HostPort;
+use crate::error::{ClusterFault, Error, ErrorKind, Outcome, Result};
+use crate::pipeline::{Pipeline, Slot, TrySlot};
+use crate::reply::Value;
+use crate::{Run, facts};
+
+/// One walk over the keys of a whole cluster.
+///
+/// Do what [`poll_step`](Self::poll_step) says, hand over what came of it, whatever failed to
+/// [`handle_failure`](Self::handle_failure), and begin again, until it is done. A step that was given up (its future dropped) is
+/// told again.
+///
+/// ```
+/// use redwire_core::cluster::{ClusterOptions, Map, Walk, WalkStep};
+/// use redwire_core::config::HostPort;
+///
+/// let node = HostPort::new("10.0.0.1", 6379);
+/// let map = Map::default().moved(42, &node).expect("a change");
+/// let mut options = ClusterOptions::default();
+/// options.require_full_coverage = false;
+/// let mut walk = Walk::new(&options);
+/// let says = || ("aa 10.0.0.1:6379@16379 myself,master - 0 0 1 connected 42".to_owned(), Ok("run_id:x".to_owned()));
+///
+/// assert_eq!(walk.poll_step(&map)?, WalkStep::Ask(node.clone()));
+/// walk.handle_answer(says())?;
+/// assert_eq!(walk.poll_step(&map)?, WalkStep::Page { node: node.clone(), cursor: b"0".to_vec() });
+/// walk.handle_page(b"0");
+/// assert_eq!(walk.poll_step(&map)?, WalkStep::Ask(node));
+/// walk.handle_answer(says())?;
+/// assert_eq!(walk.poll_step(&map)?, WalkStep::Done);
+/// # Ok::<(), redwire_core::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Walk {
+    /// Of every slot.
+    fates: Vec<Fate>,
+    /// Debts that their target knew nothing of: when the source says the same again, so be it.
+    disputed: BTreeMap<u16, Arc<Debt>>,
+    visit: Option<Visit>,
+    /// Walks through nodes that failed: they go on at their cursor if the node still is what it was.
+    suspended: Vec<Visit>,
+    /// Nodes that were of no use when asked last: others come first.
+    shunned: Vec<HostPort>,
+    /// The tries to get the next page.
+    route: Option<Route>,
+    remap: Remap,
+    require_full_coverage: bool,
+}
+
+/// What is to be done next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WalkStep {
+    /// Ask this node the [`question`](Walk::question), and [hand over](Walk::handle_answer) the answer. The node may be one that the
+    /// map does not have.
+    Ask(HostPort),
+    /// Send `SCAN` with this cursor to this node, give out what is in the page, and [hand over](Walk::handle_page) the next cursor.
+    Page {
+        /// Where.
+        node: HostPort,
+        /// The cursor.
+        cursor: Vec<u8>,
+    },
+    /// All keys were given out.
+    Done,
+}
+
+/// How far a slot is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Fate {
+    /// Its keys are to be looked for at its owner.
+    Open,
+    /// Those that were not given out yet are at another node.
+    Owed(Arc<Debt>),
+    Covered,
+}
+
+/// By whom a slot is owed: the target of a migration, and its source, each by its id.
+#[derive(Debug, PartialEq, Eq)]
+struct Debt {
+    source: String,
+    target: String,
+    /// Where the source said that the target is.
+    address: Option<HostPort>,
+}
+
+/// The walk through one node.
+#[derive(Debug)]
+struct Visit {
+    node: HostPort,
+    /// What it said of itself at the beginning.
+    begin: Option<Account>,
+    cursor: Vec<u8>,
+    /// Whether the last page came.
+    walked: bool,
+    /// Whether it is to be asked what it says of itself.
+    asks: bool,
+}
+
+impl Walk {
+    /// From the beginning. Of the options, [`remap`](ClusterOptions::remap) and
+    /// [`require_full_coverage`](ClusterOptions::require_full_coverage) matter: without the latter, slots that nobody serves are left out.
+    #[must_use]
+    pub fn new(options: &ClusterOptions) -> Self {
+        Self {
+            fates: vec![Fate::Open; usize::from(SLOTS)],
+            disputed: BTreeMap::new(),
+            visit: None,
+            suspended: Vec::new(),
+            shunned: Vec::new(),
+            route: None,
+            remap: options.remap.clone(),
+            require_full_coverage: options.require_full_coverage,
+        }
+    }
+
+    /// What a node is asked about itself, in one write: `CLUSTER NODES`, which must be permitted, and `INFO server`. Where the latter
+    /// is not, a server that starts anew with the same data between two pages is found out only if a call failed meanwhile.
+    pub fn question(p: &Pipeline) -> (Slot<String>, TrySlot<String>) {
+        (p.run(Cmd::of(&facts::CLUSTER_NODES)), p.run(Cmd::of(&facts::INFO).arg("server")).attempt())
+    }
+
+    /// How many of the 16384 slots are covered.
+    #[must_use]
+    pub fn covered(&self) -> usize {
+        self.fates.iter().filter(|fate| **fate == Fate::Covered).count()
+    }
+
+    /// What is to be done next, by the newest map.
+    ///
+    /// # Errors
+    /// [`ClusterFault::NotCovered`], for [`handle_failure`](Self::handle_failure): nobody is known for a slot.
+    pub fn poll_step(&mut self, map: &Map) -> Result<WalkStep> {
+        if self.visit.is_none() {
+            let Some(node) = self.choose(map)? else { return Ok(WalkStep::Done) };
+            let known = self.suspended.iter().position(|visit| visit.node == node);
+            let known = known.map(|place| Visit { asks: true, ..self.suspended.swap_remove(place) });
+            self.visit = Some(known.unwrap_or_else(|| Visit::new(node)));
+        }
+        Ok(match &self.visit {
+            Some(visit) if visit.asks => WalkStep::Ask(visit.node.clone()),
+            Some(visit) => WalkStep::Page { node: visit.node.clone(), cursor: visit.cursor.clone() },
+            None => WalkStep::Done,
+        })
+    }
+
+    /// The page came; behind it is this cursor.
+    pub fn handle_page(&mut self, cursor: &[u8]) {
+        let Some(visit) = self.visit.as_mut().filter(|visit| !visit.asks) else { return };
+        visit.cursor = cursor.to_vec();
+        visit.walked = cursor == b"0";
+        visit.asks = visit.walked;
+        self.route = None;
+    }
+
+    /// The node answered the [`question`](Self::question).
+    ///
+    /// # Errors
+    /// For [`handle_failure`](Self::handle_failure): [`ErrorKind::Decode`], it is no node of a cluster; or
+    /// [`ClusterFault::NotCovered`], it has nothing of what is looked for, so the map is wrong.
+    pub fn handle_answer(&mut self, (nodes, info): (String, Result<String>)) -> Result<()> {
+        let Some(mut visit) = self.visit.take_if(|visit| visit.asks) else { return Ok(()) };
+        let account = match Account::read(&nodes, &info.unwrap_or_default(), &visit.node, &self.remap) {
+            Ok(account) => account,
+            Err(error) => {
+                self.shunned.push(visit.node);
+                return Err(error);
+            }
+        };
+        match visit.begin.take() {
+            Some(begin) if visit.walked => self.settle(&begin, &account),
+            // It was suspended.
+            Some(begin) if begin.is_same_run(&account) && !account.run.is_empty() => {
+                self.visit = Some(Visit { begin: Some(begin), asks: false, ..visit });
+            }
+            _ => return self.begin(visit, account),
+        }
+        Ok(())
+    }
+
+    /// A step failed, or there was none. A page must come by `deadline`, whatever is asked and tried until then; the rest is as for
+    /// [`Route::handle_failure`].
+    ///
+    /// What follows is [`Then::Retry`], after which the newest map is to be handed to [`poll_step`](Self::poll_step), or
+    /// [`Then::Fail`]. After that the walk may be continued, with another deadline: nothing is left out.
+    pub fn handle_failure(
+        &mut self,
+        error: Error,
+        rules: Rules<'_>,
+        deadline: Option<Instant>,
+        random: u64,
+        budget: impl FnOnce() -> bool,
+    ) -> Step {
+        let from = self.visit.as_ref().map(|visit| visit.node.clone());
+        if let Some(visit) = self.visit.take() {
+            self.shunned.push(visit.node.clone());
+            self.suspended.extend(Some(visit).filter(|visit| visit.begin.is_some()));
+        }
+        let route = self.route.get_or_insert_with(|| Route::new(None, deadline));
+        let mut call = Cmd::<Value>::of(&facts::SCAN);
+        let mut step = route.handle_failure(error, from.as_ref(), &mut call, rules, random, budget);
+        step.then = match step.then {
+            // No node has the cursors of another.
+            Then::Send { after, .. } => Then::Retry(after),
+            Then::Again => Then::Retry(Duration::ZERO),
+            then => then,
+        };
+        if matches!(step.then, Then::Fail(_)) {
+            self.route = None;
+            self.reopen(|_| true);
+        }
+        step
+    }
+
+    /// The node to walk through, if there is anything left: owners of open slots first, so that a target is walked once for all.
+    fn choose(&mut self, map: &Map) -> Result<Option<HostPort>> {
+        if map.covered() == 0 {
+            return Err(uncovered(None));
+        }
+        let next = self.candidate(map).or_else(|| {
+            self.shunned.clear();
+            self.candidate(map)
+        });
+        let left = self.fates.iter().position(|fate| *fate != Fate::Covered);
+        match left {
+            Some(slot) if next.is_none() && self.require_full_coverage => Err(uncovered(Some(slot as u16))),
+            _ => Ok(next),
+        }
+    }
+
+    fn candidate(&self, map: &Map) -> Option<HostPort> {
+        let is_free = |node: &&HostPort| !self.shunned.contains(*node);
+        let mut owners = (0..SLOTS).zip(&self.fates).filter_map(|(slot, fate)| match fate {
+            Fate::Open => map.primary(slot),
+            _ => None,
+        });
+        let mut targets = self.fates.iter().filter_map(|fate| match fate {
+            Fate::Owed(debt) => debt.place(map),
+            _ => None,
+        });
+        owners.find(is_free).or_else(|| targets.find(is_free)).cloned()
+    }
+
+    /// The node said what it is, and is to be walked through if it has anything to do with what is left.
+    fn begin(&mut self, visit: Visit, account: Account) -> Result<()> {
+        let disputed = &mut self.disputed;
+        let mut contradicted = false;
+        for (slot, fate) in (0..SLOTS).zip(&mut self.fates) {
+            let Some(debt) = fate.debt_of(&account.id).cloned() else { continue };
+            // Taken back, or passed on, or the mark was lost: whoever owns the slot knows.
+            if !debt.is_met(account.hold(slot)) && disputed.insert(slot, Arc::clone(&debt)) != Some(debt) {
+                *fate = Fate::Open;
+                contradicted = true;
+            }
+        }
+        let concerned = (0..SLOTS).zip(&self.fates).any(|(slot, fate)| match fate {
+            Fate::Open => account.hold(slot) == Hold::Owns,
+            fate => fate.debt_of(&account.id).is_some(),
+        });
+        if concerned {
+            self.visit = Some(Visit { begin: Some(account), asks: false, ..Visit::new(visit.node) });
+            return Ok(());
+        }
+        let error = stale(&visit.node);
+        self.shunned.push(visit.node);
+        if contradicted { Ok(()) } else { Err(error) }
+    }
+
+    /// The node was walked through from its first account to the second.
+    fn settle(&mut self, begin: &Account, end: &Account) {
+        if !begin.is_same_run(end) {
+            return self.reopen(|debt| debt.target == begin.id);
+        }
+        let mut debts: Vec<Arc<Debt>> = Vec::new();
+        for slot in 0..SLOTS {
+            let fate = &self.fates[usize::from(slot)];
+            let owed = fate.debt_of(&begin.id);
+            let hold = begin.hold(slot);
+            let is_whole = match hold {
+                Hold::Owns => begin.epoch == end.epoch,
+                hold => owed.is_some_and(|debt| debt.is_met(hold) || self.disputed.get(&slot) == Some(debt)),
+            };
+            let stayed = hold == end.hold(slot) && is_whole;
+            self.fates[usize::from(slot)] = match (begin.leaving(slot), end.leaving(slot)) {
+                _ if *fate == Fate::Covered => continue,
+                (None, None) if stayed => Fate::Covered,
+                (before, Some(to)) if stayed && before.is_none_or(|before| before == to) => {
+                    let known = debts.iter().find(|debt| debt.target == to).cloned();
+                    Fate::Owed(known.unwrap_or_else(|| {
+                        debts.push(Arc::new(Debt::new(end, to)));
+                        Arc::clone(&debts[debts.len() - 1])
+                    }))
+                }
+                _ if owed.is_some() => Fate::Open,
+                _ => continue,
+            };
+        }
+        // What is owed was not there yet when they began.
+        self.suspended.retain(|visit| {
+            visit.begin.as_ref().is_some_and(|begin| debts.iter().all(|debt| debt.target != begin.id))
+        });
+    }
+
+    /// Looks for owed slots at their owners again.
+    fn reopen(&mut self, which: impl Fn(&Debt) -> bool) {
+        for fate in &mut self.fates {
+            if matches!(fate, Fate::Owed(debt) if which(debt)) {
+                *fate = Fate::Open;
+            }
+        }
+    }
+}
+
+impl Fate {
+    /// The debt, if it is this node that owes the slot.
+    fn debt_of(&self, id: &str) -> Option<&Arc<Debt>> {
+        match self {
+            Self::Owed(debt) if debt.target == id => Some(debt),
+            _ => None,
+        }
+    }
+}
+
+impl Debt {
+    fn new(source: &Account, target: &str) -> Self {
+        let address = source.address(target).cloned();
+        Self { source: source.id.clone(), target: target.to_owned(), address }
+    }
+
+    /// Whether the target has to do with the slot what the source says.
+    fn is_met(&self, hold: Hold<'_>) -> bool {
+        hold == Hold::Owns || hold == Hold::From(&self.source)
+    }
+
+    /// Where the target is: by the map, which knows by which of its addresses nodes are reached; or by its source, since a node
+    /// without slots may not be in the map.
+    fn place<'a>(&'a self, map: &'a Map) -> Option<&'a HostPort> {
+        let known = map.nodes().find(|node| node.id == self.target);
+        known.map(|node| &node.address).or(self.address.as_ref())
+    }
+}
+
+impl Visit {
+    fn new(node: HostPort) -> Self {
+        Self { node, begin: None, cursor: b"0".to_vec(), walked: false, asks: true }
+    }
+}
+
+#[cold]
+fn stale(node: &HostPort) -> Error {
+    let message = format!("{node} has none of the slots that it is known for");
+    Error::new(ErrorKind::Cluster(ClusterFault::NotCovered), Outcome::NotSent, message)
+}

@@ -1,0 +1,134 @@
+//! Cluster by hand, blocking: the map, the nodes, and commands for nodes of one's own choice.
+
+mod calls;
+mod nodes;
+mod refresh;
+mod scatter;
+
+use std::sync::Arc;
+
+use redwire_core::cluster::{Map, NodeChoice};
+use redwire_core::config::{Config, HostPort};
+use redwire_core::pool::Figures;
+use redwire_core::{Cmd, Reply, Result};
+
+use super::client::Client;
+pub(super) use nodes::Nodes;
+use scatter::at_once;
+
+/// A cluster and its nodes, for those who want to know which is which; most programs need nothing but its [`Client`].
+///
+/// Cheap to clone; clones, and the client, share all connections.
+///
+/// ```no_run
+/// use redwire::blocking::Cluster;
+/// use redwire::cluster::NodeChoice;
+/// use redwire::prelude::*;
+/// use redwire::cmd;
+///
+/// let cluster = Cluster::connect("redis+cluster://node1,node2")?;
+/// cluster.client().set("greeting", "hello")?;
+/// for (node, memory) in cluster.execute_on(NodeChoice::Primaries, &cmd::<String>("INFO").arg("memory")) {
+///     println!("{node}: {} bytes of text", memory?.len());
+/// }
+/// # Ok::<(), redwire::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Cluster {
+    client: Client,
+    nodes: Nodes,
+}
+
+impl Cluster {
+    /// Learns the map of the cluster that `url` names; the grammar is told at
+    /// [`ConfigBuilder::url`](crate::config::ConfigBuilder::url).
+    ///
+    /// # Errors
+    /// As [`Client::connect`]; a URL of something else.
+    pub fn connect(url: &str) -> Result<Self> {
+        Self::open(Config::from_url(url)?)
+    }
+
+    /// As [`connect`](Self::connect), as `config` says.
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect).
+    pub fn open(config: Config) -> Result<Self> {
+        let client = Client::open(config)?;
+        client.cluster().ok_or_else(crate::setup::no_cluster)
+    }
+
+    /// The client of the cluster, which finds the node for each command by itself.
+    #[must_use]
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// Who serves what, as far as is known: a snapshot.
+    #[must_use]
+    pub fn map(&self) -> Arc<Map> {
+        self.nodes.members().map()
+    }
+
+    /// Asks for the map now, whatever the reason; but no more often than
+    /// [`refresh_pause`](crate::config::ConfigBuilder::refresh_pause) allows, so it may wait for that.
+    ///
+    /// # Errors
+    /// Nobody tells a map that can be used.
+    pub fn refresh(&self) -> Result<Arc<Map>> {
+        self.nodes.refresh()?;
+        Ok(self.map())
+    }
+
+    /// A client of one node, whether the map names it or not. What that node does not serve is an error, which names the node
+    /// that does.
+    #[must_use]
+    pub fn node(&self, address: &HostPort) -> Client {
+        self.nodes.members().member(address).client.clone()
+    }
+
+    /// A client of each of these nodes, with the address.
+    #[must_use]
+    pub fn nodes(&self, choice: NodeChoice) -> Vec<(HostPort, Client)> {
+        let chosen = choice.among(&self.map(), fastrand::u64(..));
+        chosen.into_iter().map(|address| (address.clone(), self.node(&address))).collect()
+    }
+
+    /// Runs a command at each of these nodes, at all of them at once, and tells what each answered.
+    pub fn execute_on<R: Reply + Send>(
+        &self,
+        choice: NodeChoice,
+        cmd: &Cmd<R>,
+    ) -> Vec<(HostPort, Result<R>)> {
+        let nodes = self.nodes(choice);
+        let answers = at_once(&nodes, |(_, node)| node.execute(cmd.clone()));
+        nodes.into_iter().map(|(address, _)| address).zip(answers).collect()
+    }
+
+    /// Where commands without a key go that concern one node: there while the map names it, else to any primary, as by default.
+    pub fn set_default_node(&self, node: Option<HostPort>) {
+        self.nodes.members().set_default(node);
+    }
+
+    /// Where commands without a key go, if that was chosen.
+    #[must_use]
+    pub fn default_node(&self) -> Option<HostPort> {
+        self.nodes.members().default_node()
+    }
+
+    /// What the connections are doing that are lent to callers, node by node.
+    #[must_use]
+    pub fn figures(&self) -> Vec<(HostPort, Figures)> {
+        let members = self.nodes.members().all();
+        members.iter().map(|member| (member.address.clone(), member.client.pool().figures())).collect()
+    }
+}
+
+impl Client {
+    /// The cluster, by hand; `None` where this is a client of something else.
+    #[must_use]
+    pub fn cluster(&self) -> Option<Cluster> {
+        let nodes = self.cluster.clone()?;
+        Some(Cluster { client: self.clone(), nodes })
+    }
+}

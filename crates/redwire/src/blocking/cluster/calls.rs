@@ -1,0 +1,124 @@
+//! A call's way through a cluster, until it is answered. Where it goes, and what a failure means, is decided in `redwire-core`.
+
+use std::time::Instant;
+
+use redwire_core::call::{self, Call};
+use redwire_core::cluster::Asking;
+use redwire_core::lane::Lane as Way;
+use redwire_core::retry::Decision;
+use redwire_core::{Error, Result};
+
+use super::Nodes;
+use crate::blocking::client::Client;
+use crate::blocking::lane;
+use crate::members::{Departure, Passage};
+use crate::setup;
+
+impl Nodes {
+    /// Carries out `call`, which must end by `deadline`.
+    pub(in crate::blocking) fn call<C: Call>(
+        &self,
+        mut call: C,
+        way: Way,
+        now: Instant,
+        deadline: Option<Instant>,
+    ) -> Result<C::Output> {
+        let mut passage = Passage::new();
+        match self.try_call(&mut call, &mut passage, way, now, deadline)? {
+            Ok(output) => Ok(output),
+            Err(error) => self.call_again(call, passage, way, deadline, error),
+        }
+    }
+
+    /// Goes on after the first try of `call` failed on its `passage`.
+    #[cold]
+    pub(in crate::blocking) fn call_again<C: Call>(
+        &self,
+        mut call: C,
+        mut passage: Passage<Client>,
+        way: Way,
+        deadline: Option<Instant>,
+        mut error: Error,
+    ) -> Result<C::Output> {
+        loop {
+            self.bear(&mut passage, error, &mut call, deadline)?;
+            match self.try_call(&mut call, &mut passage, way, Instant::now(), deadline)? {
+                Ok(output) => return Ok(output),
+                Err(failure) => error = failure,
+            }
+        }
+    }
+
+    /// One try. What fails inside may be tried again.
+    fn try_call<C: Call>(
+        &self,
+        call: &mut C,
+        passage: &mut Passage<Client>,
+        way: Way,
+        now: Instant,
+        deadline: Option<Instant>,
+    ) -> Result<Result<C::Output>> {
+        let members = self.members();
+        if members.view().is_stale(now) {
+            self.follow();
+        }
+        match passage.depart(members, call, deadline, now) {
+            Ok(Departure::Aboard) => {
+                let output = exchange(call, passage, way, now, deadline);
+                if passage.is_timed() && output.is_ok() {
+                    passage.handle_success(members);
+                }
+                Ok(output)
+            }
+            Ok(Departure::Several(scatter)) => {
+                let replies = self.scatter(scatter, deadline)?;
+                call::read(call, replies, self.config()).map(Ok)
+            }
+            Ok(Departure::Waits) => {
+                let until = lane::until(self.config(), now, deadline);
+                self.learn(until, true).map_err(|error| error.or_command(&call.name()))?;
+                self.try_call(call, passage, way, Instant::now(), deadline)
+            }
+            Err(error) => Ok(Err(error)),
+        }
+    }
+
+    /// After a failed try: waits until the next.
+    ///
+    /// # Errors
+    /// There is none.
+    #[cold]
+    fn bear(
+        &self,
+        passage: &mut Passage<Client>,
+        error: Error,
+        call: &mut impl Call,
+        deadline: Option<Instant>,
+    ) -> Result<()> {
+        match self.handle_failure(passage, error, call, deadline) {
+            Decision::Retry(pause) => std::thread::sleep(pause),
+            Decision::Again => {}
+            Decision::Fail(error) => return Err(error),
+        }
+        Ok(())
+    }
+}
+
+/// Sends `call` to the member that its passage has come to, and waits for its replies.
+fn exchange<C: Call>(
+    call: &mut C,
+    passage: &Passage<Client>,
+    way: Way,
+    now: Instant,
+    deadline: Option<Instant>,
+) -> Result<C::Output> {
+    let Some(member) = passage.member() else { return Err(setup::closed_client()) };
+    let client = &member.client;
+    if passage.asking() {
+        let mut asking = Asking(call);
+        let replies = client.exchange(&asking, way, now, deadline)?;
+        return call::read(&mut asking, replies, client.config());
+    }
+    let replies = client.exchange(call, way, now, deadline)?;
+    call::read(call, replies, client.config())
+}

@@ -1,0 +1,223 @@
+//! The nodes of a cluster as a client has them: a client for each, and the thread that asks for the map.
+//!
+//! A forked child has neither that thread nor the locks of its parent: it has nodes of its own, and leaves the parent's alone.
+
+use std::fmt;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use redwire_core::call::Call;
+use redwire_core::cluster::News;
+use redwire_core::config::{Config, HostPort};
+use redwire_core::retry::Decision;
+use redwire_core::{Error, Outcome, Result};
+
+use super::refresh;
+use crate::blocking::client::Client;
+use crate::blocking::connection::OnConnect;
+use crate::members::{Members, Passage};
+use crate::setup;
+use crate::target::Target;
+
+/// All clones are the same.
+#[derive(Clone)]
+pub(in crate::blocking) struct Nodes(Arc<Shared>);
+
+/// What one process has of a cluster.
+pub(super) struct Shared {
+    pub(super) target: Arc<Target>,
+    on_connect: Option<OnConnect>,
+    pub(super) members: Members<Client>,
+    /// Held for a moment by those who are about to wait, and by whoever calls them.
+    waiting: Mutex<()>,
+    /// Tells of every refresh that has ended.
+    refreshed: Condvar,
+    process: u32,
+    /// What this process has, where the one above is its parent.
+    child: OnceLock<Arc<Self>>,
+}
+
+impl Nodes {
+    /// The cluster that `target` leads to; `None` where it is none.
+    pub(in crate::blocking) fn of(target: &Arc<Target>, on_connect: Option<&OnConnect>) -> Option<Self> {
+        Shared::of(target, on_connect).map(Self)
+    }
+
+    /// What this process has.
+    #[inline]
+    fn current(&self) -> &Arc<Shared> {
+        let mut shared = &self.0;
+        while let Some(child) = shared.child.get() {
+            shared = child;
+        }
+        if shared.process == std::process::id() { shared } else { shared.fork() }
+    }
+
+    /// Whether the budget allows for a retry.
+    pub(in crate::blocking) fn may_retry(&self) -> bool {
+        let shared = self.current();
+        shared.target.may_retry(shared.members.calls())
+    }
+
+    pub(in crate::blocking) fn config(&self) -> &Config {
+        self.0.target.config()
+    }
+
+    #[inline]
+    pub(in crate::blocking) fn members(&self) -> &Members<Client> {
+        &self.current().members
+    }
+
+    /// Asks for the first map. Connections are made when they are asked for.
+    pub(in crate::blocking) fn connect(&self) -> Result<()> {
+        self.learn(None, false)
+    }
+
+    /// Waits for the first map, until `deadline`; if not `patient`, until the refresh has failed that is made next.
+    ///
+    /// # Errors
+    /// Nobody tells a map.
+    pub(in crate::blocking) fn learn(&self, deadline: Option<Instant>, patient: bool) -> Result<()> {
+        let shared = self.current();
+        if shared.members.view().is_known() {
+            return Ok(());
+        }
+        let ended = shared.members.atlas().ended();
+        shared.wait(deadline, || shared.members.poll_learnt(ended, patient))
+    }
+
+    /// Asks for the map, and waits for the answer.
+    ///
+    /// # Errors
+    /// Nobody tells one; or not within the client's `timeout`.
+    pub(in crate::blocking) fn refresh(&self) -> Result<()> {
+        let shared = self.current();
+        let atlas = shared.members.atlas();
+        let deadline = shared.target.config().timeout().and_then(|limit| Instant::now().checked_add(limit));
+        let goal = atlas.want();
+        shared.wait(deadline, || atlas.poll_refreshed(goal))
+    }
+
+    /// Takes note of what was learnt from failed tries.
+    pub(in crate::blocking) fn handle_news(&self, news: &[News]) {
+        self.members().handle_news(news);
+        self.follow();
+    }
+
+    /// A try of `call`, which must end by `deadline`, failed on its `passage` with `error`.
+    #[cold]
+    pub(in crate::blocking) fn handle_failure(
+        &self,
+        passage: &mut Passage<Client>,
+        error: Error,
+        call: &mut impl Call,
+        deadline: Option<Instant>,
+    ) -> Decision {
+        let error = match passage.member() {
+            Some(member) => member.client.pool().target().locate(error),
+            None => error,
+        };
+        let decision = passage.handle_failure(self.members(), error, call, deadline, || self.may_retry());
+        self.follow();
+        decision
+    }
+
+    /// Has the map asked for, if there is a reason and nobody does.
+    pub(in crate::blocking) fn follow(&self) {
+        // Where there can be no thread, nobody is held up by that who does not wait for it.
+        let _ = self.current().follow();
+    }
+
+    /// Takes no more calls, and waits until those under way are answered, but no longer than `limit`.
+    pub(in crate::blocking) fn close(&self, limit: Duration) {
+        let (start, shared) = (Instant::now(), self.current());
+        let members = shared.members.close();
+        shared.tell();
+        for member in members {
+            member.client.close(limit.saturating_sub(start.elapsed()));
+        }
+    }
+}
+
+impl Shared {
+    fn of(target: &Arc<Target>, on_connect: Option<&OnConnect>) -> Option<Arc<Self>> {
+        let atlas = Arc::clone(target.atlas()?);
+        let (connecting, own) = (on_connect.cloned(), Arc::clone(target));
+        let make = move |address: &HostPort| Client::of_node(&own, address, connecting.clone());
+        Some(Arc::new(Self {
+            target: Arc::clone(target),
+            on_connect: on_connect.cloned(),
+            members: Members::new(target.config(), atlas, make),
+            waiting: Mutex::new(()),
+            refreshed: Condvar::new(),
+            process: std::process::id(),
+            child: OnceLock::new(),
+        }))
+    }
+
+    #[cold]
+    fn fork(self: &Arc<Self>) -> &Arc<Self> {
+        self.child.get_or_init(|| {
+            self.members.disown(|member| member.pool().disown());
+            // It was one before the fork, too.
+            Self::of(&self.target, self.on_connect.as_ref()).unwrap_or_else(|| Arc::clone(self))
+        })
+    }
+
+    /// Waits for refreshes until `poll` has heard what it wants, but no longer than `deadline`.
+    fn wait(
+        self: &Arc<Self>,
+        deadline: Option<Instant>,
+        poll: impl Fn() -> Option<Result<()>>,
+    ) -> Result<()> {
+        let mut waiting = self.lock();
+        loop {
+            if let Some(heard) = poll() {
+                return heard;
+            }
+            self.follow()?;
+            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+            waiting = match left {
+                None => self.refreshed.wait(waiting).unwrap_or_else(PoisonError::into_inner),
+                Some(Duration::ZERO) => {
+                    return Err(setup::late(self.members.atlas().failure().as_ref()));
+                }
+                Some(left) => {
+                    self.refreshed.wait_timeout(waiting, left).unwrap_or_else(PoisonError::into_inner).0
+                }
+            };
+        }
+    }
+
+    /// Calls those who wait.
+    pub(super) fn tell(&self) {
+        drop(self.lock());
+        self.refreshed.notify_all();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, ()> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Has the map asked for, if there is a reason and nobody does.
+    fn follow(self: &Arc<Self>) -> Result<()> {
+        let atlas = self.members.atlas();
+        if !atlas.poll_follower(Instant::now()) {
+            return Ok(());
+        }
+        let shared = Arc::downgrade(self);
+        let started =
+            thread::Builder::new().name("redwire-map".to_owned()).spawn(move || refresh::follow(shared));
+        started.map(drop).map_err(|error| {
+            atlas.handle_deserted();
+            Error::from_io("starting a thread", Outcome::NotSent, error)
+        })
+    }
+}
+
+impl fmt::Debug for Nodes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Nodes").field("members", &self.0.members).finish_non_exhaustive()
+    }
+}

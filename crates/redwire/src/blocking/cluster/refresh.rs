@@ -1,0 +1,126 @@
+//! The thread that asks nodes for the map. It must not know whom to ask, when, or whom to believe.
+
+use std::sync::{Arc, Weak, mpsc};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use redwire_core::cluster::{Answer, Ask, Found, Refresh, question};
+use redwire_core::config::Config;
+use redwire_core::{Cmd, Error, Outcome, Result, facts};
+
+use super::nodes::Shared;
+use crate::blocking::client::Client;
+use crate::blocking::connection::Connection;
+use crate::members::{LEFT, Member, Work};
+
+/// Whoever takes care of refreshes. If it ends in the middle, somebody else may.
+struct Following(Weak<Shared>);
+
+impl Drop for Following {
+    fn drop(&mut self) {
+        if let Some(shared) = self.0.upgrade() {
+            shared.members.atlas().handle_deserted();
+            shared.tell();
+        }
+    }
+}
+
+/// Asks for the map, for as long as there is a reason, and anybody who wants it.
+pub(super) fn follow(shared: Weak<Shared>) {
+    let mut following = Following(shared);
+    while let Some(shared) = following.0.upgrade() {
+        let work = shared.members.atlas().poll_work(Instant::now());
+        let config = shared.target.config().clone();
+        drop(shared);
+        match work {
+            Work::Nothing => {
+                // By now somebody else may do it, who has not left.
+                following.0 = Weak::new();
+                return;
+            }
+            Work::Until(time) => thread::sleep(time.saturating_duration_since(Instant::now())),
+            Work::Ask(refresh) => {
+                let found = ask_in_turn(*refresh, &config);
+                let Some(shared) = following.0.upgrade() else { return };
+                let left = shared.members.handle_refreshed(found, Instant::now());
+                shared.tell();
+                if !left.is_empty() {
+                    leave(left);
+                }
+                for member in shared.members.zoneless() {
+                    ask_for_zone(&shared, &member);
+                }
+            }
+        }
+    }
+}
+
+/// Ends what is still under way at nodes that were primaries: what they execute now, nobody keeps.
+fn leave(members: Vec<Arc<Member<Client>>>) {
+    let work = move || {
+        thread::sleep(LEFT);
+        members.iter().for_each(|member| member.client.leave());
+    };
+    // Without it, calls at such a node end by their deadlines.
+    let _ = thread::Builder::new().name("redwire-leave".to_owned()).spawn(work);
+}
+
+/// Asks a node in which zone it is.
+fn ask_for_zone(shared: &Shared, node: &Member<Client>) {
+    let info = node.client.execute(Cmd::<String>::of(&facts::INFO).arg("server").timeout(ZONE).retries(0));
+    // One that cannot be asked now is asked after the next refresh.
+    if let Ok(info) = info {
+        shared.members.handle_info(&node.address, &info);
+    }
+}
+
+/// How long a node may take to say where it is, so that the map is not kept waiting.
+const ZONE: Duration = Duration::from_millis(200);
+
+/// A question under way. However its thread ends, it is answered.
+struct Asked {
+    ask: Ask,
+    answer: Option<Result<Answer>>,
+    tell: mpsc::Sender<(Ask, Result<Answer>)>,
+}
+
+impl Asked {
+    fn ask(mut self, config: Config) {
+        let connection = Connection::new(config);
+        let answer = connection.and_then(|mut node| node.pipeline(|p| question(p, self.ask.source)));
+        self.answer = Some(answer.map(Answer::from));
+    }
+}
+
+impl Drop for Asked {
+    fn drop(&mut self) {
+        let answer = self.answer.take().unwrap_or_else(|| Err(Error::closed_by_peer(Outcome::NotSent)));
+        // Whoever asked may have heard enough by then.
+        let _ = self.tell.send((self.ask.clone(), answer));
+    }
+}
+
+/// Asks as many nodes at a time as the refresh wants. Each question has a thread, which may outlive the refresh, but not for longer
+/// than a node may take.
+fn ask_in_turn(mut refresh: Refresh, config: &Config) -> Result<Found> {
+    let (tell, answers) = mpsc::channel();
+    loop {
+        let now = Instant::now();
+        while let Some(next) = refresh.poll_ask(now) {
+            let config = config.for_map(next.node.clone());
+            let asked = Asked { ask: next, answer: None, tell: tell.clone() };
+            // Without a thread it is answered by being dropped.
+            let _ = thread::Builder::new().name("redwire-map".to_owned()).spawn(move || asked.ask(config));
+        }
+        if let Some(found) = refresh.poll_found(now) {
+            return found;
+        }
+        let answer = match refresh.poll_timeout() {
+            Some(until) => answers.recv_timeout(until.saturating_duration_since(now)).ok(),
+            None => answers.recv().ok(),
+        };
+        if let Some((asked, answer)) = answer {
+            refresh.handle_answer(&asked, answer, Instant::now());
+        }
+    }
+}
