@@ -238,12 +238,17 @@ impl<W> PubSub<W> {
     }
 
     /// Why there is no connection for what a subscriber wants, or none that would take it.
-    fn trouble(&self, id: &SubscriptionId) -> Option<Error> {
+    fn trouble(&mut self, id: &SubscriptionId) -> Option<Error> {
         let failed = |(line, this): (&LineId, &Line)| {
             this.outage.error().filter(|_| self.dependents(*line).contains(&id.0)).cloned()
         };
-        let refused = || self.homes.as_ref().and_then(Homes::error).cloned();
-        self.lines.iter().find_map(failed).or_else(refused)
+        if let Some(error) = self.lines.iter().find_map(failed) {
+            return Some(error);
+        }
+        let (homes, subscriber) = (self.homes.as_ref()?, self.audience.get(id.0)?);
+        let table = &self.names[subscriber.kind as usize];
+        let sent_away = |name: &Bytes| table.get(name).is_some_and(|name| name.strikes > 0);
+        homes.error().filter(|_| subscriber.names.iter().any(sent_away)).cloned()
     }
 
     /// A subscriber has taken something, or left.

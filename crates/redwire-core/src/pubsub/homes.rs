@@ -2,9 +2,10 @@
 //!
 //! Every shard channel that somebody wants has a *home*: the line to the primary of its slot, by the map. What is told on a line
 //! obeys the same rules as everywhere; here is only what moves a name from one line to another.
-//! - The server leaves the name out by itself, since the slot has moved; or the connection is lost. Then nobody hears it, a hole is
-//!   open for those who want it, and it goes to where the map leads. That may be the node that it comes from: it will say who has
-//!   the slot.
+//! - The connection is lost. Then nobody hears the name, a hole is open for those who want it, and it goes to where the map leads.
+//! - The server leaves the name out by itself. If the slot has moved, it is asked once more, and says who has it. But if a replica has
+//!   taken over, the node accepts the name as the replica that it is now, and does not hear what is published before the new primary
+//!   knows of it: the name is left again at once, and waits for a map that was asked for anew.
 //! - The node redirects. A `MOVED` goes to the map, and the name where that leads then: a few times at once, then with growing
 //!   pauses, since nodes contradict each other. An `ASK` is not followed: a node that takes a slot over does not hear what is
 //!   published in it before it has it. It counts as one more reason to ask again later, as `CLUSTERDOWN`, `LOADING` and their like.
@@ -51,7 +52,7 @@ pub(super) struct Homes {
 /// What a name waits for.
 #[derive(Clone, Copy, Debug)]
 enum Wait {
-    /// A map that has somebody for it.
+    /// A map that has somebody for it, or that was asked for anew.
     Map,
     /// The map, which is told at this moment where it is.
     Told,
@@ -76,7 +77,7 @@ impl Homes {
     }
 
     pub(super) fn error(&self) -> Option<&Error> {
-        self.error.as_ref().filter(|_| !self.waiting.is_empty())
+        self.error.as_ref()
     }
 
     /// The node to hear `text` from.
@@ -145,11 +146,17 @@ impl<W> PubSub<W> {
         let backoff = self.backoff;
         let Some(homes) = &mut self.homes else { return };
         let is_new = !Arc::ptr_eq(&homes.map, map);
-        homes.map = Arc::clone(map);
+        let before = std::mem::replace(&mut homes.map, Arc::clone(map));
         let mut due = Vec::new();
         for (text, wait) in &mut homes.waiting {
             let strikes = self.names[Kind::Shard as usize].get(text).map_or(0, |name| name.strikes);
-            if wait.is_over(is_new, strikes, backoff, now, random) {
+            // A redirection changes the map, but for other slots it tells nothing.
+            let shards = (before.shard(slot(text)), map.shard(slot(text)));
+            let is_told = match shards {
+                (Some(before), Some(after)) => !Arc::ptr_eq(before, after),
+                _ => is_new,
+            };
+            if wait.is_over(is_told, strikes, backoff, now, random) {
                 due.push(text.clone());
             }
         }
@@ -212,6 +219,44 @@ impl<W> PubSub<W> {
         }
     }
 
+    /// A server has left a name out that is wanted: by itself, unless it is an answer. Whether the name has nowhere to go for now.
+    pub(super) fn handle_left(&mut self, line: LineId, kind: Kind, text: &Bytes, is_answer: bool) -> bool {
+        let (Some(homes), Kind::Shard) = (&mut self.homes, kind) else { return false };
+        let Some(name) = self.names[kind as usize].get_mut(text) else { return false };
+        let is_over = name.left_by.take() == Some(line);
+        if !is_answer {
+            homes.doubt();
+            name.left_by = Some(line);
+            return false;
+        }
+        if is_over {
+            name.line = None;
+            homes.waiting.insert(text.clone(), Wait::Map);
+        }
+        is_over
+    }
+
+    /// Whether a node accepts what it has left out by itself just now: so it is a replica by now, and the name is left again.
+    pub(super) fn is_replica_now(&mut self, line: LineId, kind: Kind, text: &[u8]) -> bool {
+        let table = &mut self.names[kind as usize];
+        let Some((key, name)) = table.get_key_value(text) else { return false };
+        if name.left_by != Some(line) || name.wanted_by.is_empty() {
+            return false;
+        }
+        let (key, wanted_by) = (key.clone(), name.wanted_by.clone());
+        if let Some(name) = table.get_mut(text) {
+            (name.wire, name.leaves) = (Wire::Up, true);
+        }
+        // They miss it again as soon as it is left; meanwhile their hole stays open.
+        for id in wanted_by {
+            if let Some(subscriber) = self.audience.get(id) {
+                subscriber.missing -= 1;
+            }
+        }
+        self.handle_changed(kind, key);
+        true
+    }
+
     /// Whether a shard channel waits for a line, so that there is none to find.
     pub(super) fn is_waiting(&self, kind: Kind, text: &[u8]) -> bool {
         kind == Kind::Shard && self.homes.as_ref().is_some_and(|homes| homes.waiting.contains_key(text))
@@ -272,9 +317,9 @@ impl<W> PubSub<W> {
 
 impl Wait {
     /// Whether it is over; a pause begins when this is first asked.
-    fn is_over(&mut self, is_new: bool, strikes: u32, backoff: Backoff, now: Instant, random: u64) -> bool {
+    fn is_over(&mut self, is_told: bool, strikes: u32, backoff: Backoff, now: Instant, random: u64) -> bool {
         match self {
-            Self::Map => is_new,
+            Self::Map => is_told,
             Self::Told => true,
             Self::Pause(Some(end)) => *end <= now,
             Self::Pause(end) => {

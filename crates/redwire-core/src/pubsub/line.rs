@@ -193,7 +193,8 @@ impl<W> PubSub<W> {
     }
 
     /// Whether anybody wants anything of the line.
-    fn is_wanted(&self, line: LineId) -> bool {
+    #[must_use]
+    pub fn is_wanted(&self, line: LineId) -> bool {
         let mut names = self.names.iter().flat_map(|table| table.values());
         names.any(|name| name.line == Some(line) && !name.wanted_by.is_empty())
     }

@@ -37,6 +37,8 @@ pub(super) struct Name {
     pub(super) line: Option<LineId>,
     /// Whether it is to be left here, though it is wanted: another node has it now.
     pub(super) leaves: bool,
+    /// The line whose node has left it out by itself, until it is known who serves it now.
+    pub(super) left_by: Option<LineId>,
     /// How often it was sent away since it was last confirmed.
     pub(super) strikes: u32,
 }
@@ -113,7 +115,7 @@ impl<W> PubSub<W> {
     /// There is no connection: nobody is subscribed to anything on it, and who was misses messages.
     pub(super) fn handle_down(&mut self, line: LineId) {
         let Some(this) = self.lines.get_mut(&line) else { return };
-        this.is_connected = false;
+        (this.is_connected, this.touched) = (false, true);
         (this.wants_ping, this.pinged) = (false, false);
         this.asked.clear();
         this.refused = None;
@@ -322,7 +324,9 @@ impl<W> PubSub<W> {
             return Err(out_of_step());
         }
         this.outage.handle_connected();
-        self.handle_up(kind, text);
+        if !self.is_replica_now(line, kind, text) {
+            self.handle_up(kind, text);
+        }
         Ok(())
     }
 
@@ -331,7 +335,7 @@ impl<W> PubSub<W> {
         let Some((key, name)) = self.names[kind as usize].get_key_value(text) else { return };
         let (key, wanted_by) = (key.clone(), name.wanted_by.clone());
         if let Some(name) = self.names[kind as usize].get_mut(text) {
-            (name.wire, name.alone, name.strikes) = (Wire::Up, false, 0);
+            (name.wire, name.alone, name.left_by, name.strikes) = (Wire::Up, false, None, 0);
         }
         for &id in &wanted_by {
             if let Some(subscriber) = self.audience.get(id) {
@@ -369,10 +373,9 @@ impl<W> PubSub<W> {
             }
             self.audience.confirm(id, &key, Item::Unsubscribed);
         }
-        if let (Some(homes), false) = (&mut self.homes, is_answer) {
-            homes.doubt();
+        if !self.handle_left(line, kind, &key, is_answer) {
+            self.find_line(kind, &key);
         }
-        self.find_line(kind, &key);
     }
 
     /// An answer to what is no wish.
