@@ -145,6 +145,7 @@
 //! | `serde` | no | `Struct`, which reads structs of your own from field-value replies |
 
 pub mod blocking;
+mod cells;
 pub mod commands;
 pub mod credentials;
 mod events;

@@ -94,6 +94,7 @@ impl<C> Members<C> {
     }
 
     /// Those who take writes.
+    #[cfg(feature = "tokio")]
     pub(crate) fn primaries(&self) -> Vec<Arc<Member<C>>> {
         self.view().primaries.clone()
     }

@@ -6,7 +6,7 @@ use super::{CacheMode, CacheOptions};
 use crate::call::Call;
 use crate::cmd::{Cmd, Options};
 use crate::config::RetryPolicy;
-use crate::error::{Error, Outcome, Result};
+use crate::error::{Error, ErrorKind, Outcome, Result};
 use crate::lane::Lane;
 use crate::outbox::Outbox;
 use crate::replies::Replies;
@@ -94,6 +94,8 @@ where
 pub fn is_for_client(error: &Error, policy: &RetryPolicy) -> bool {
     match error.outcome() {
         Outcome::NotSent | Outcome::MaybeExecuted => !error.is_timeout(),
+        // A node of a cluster that does not serve the key: the client finds the one that does.
+        Outcome::Rejected if matches!(error.kind(), ErrorKind::Cluster(_)) => true,
         Outcome::Rejected | Outcome::Unreadable => may_retry(error, true, policy),
     }
 }

@@ -73,6 +73,24 @@ pub struct CacheFigures {
     pub bytes: usize,
 }
 
+impl CacheFigures {
+    /// Of two caches together.
+    #[must_use]
+    pub fn plus(self, other: &Self) -> Self {
+        Self {
+            hits: self.hits + other.hits,
+            misses: self.misses + other.misses,
+            joined: self.joined + other.joined,
+            passed: self.passed + other.passed,
+            invalidations: self.invalidations + other.invalidations,
+            evictions: self.evictions + other.evictions,
+            flushes: self.flushes + other.flushes,
+            entries: self.entries + other.entries,
+            bytes: self.bytes + other.bytes,
+        }
+    }
+}
+
 impl Default for CacheOptions {
     fn default() -> Self {
         Self { mode: CacheMode::Default, max_bytes: 64 << 20, ttl: Some(Duration::from_secs(300)) }

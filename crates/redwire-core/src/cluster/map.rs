@@ -221,6 +221,21 @@ impl Map {
         })
     }
 
+    /// The primaries that serve a slot by this map, and not by `next`.
+    #[must_use]
+    pub fn losers<'m>(&'m self, next: &Self) -> Vec<&'m HostPort> {
+        let (mut losers, mut last) = (Vec::new(), None);
+        for (one, two) in self.owners.iter().zip(&next.owners) {
+            // As above.
+            if last.replace((one, two)) == Some((one, two)) {
+                continue;
+            }
+            let (before, after) = (self.address_of(*one), next.address_of(*two));
+            losers.extend(before.filter(|_| before != after).filter(|loser| !losers.contains(loser)));
+        }
+        losers
+    }
+
     fn address_of(&self, owner: u16) -> Option<&HostPort> {
         self.shards.get(usize::from(owner)).map(|shard| &shard.primary.address)
     }

@@ -53,7 +53,8 @@ use crate::{Run, facts};
 ///
 /// let node = HostPort::new("10.0.0.1", 6379);
 /// let map = Map::default().moved(42, &node).expect("a change");
-/// let options = ClusterOptions { require_full_coverage: false, ..ClusterOptions::default() };
+/// let mut options = ClusterOptions::default();
+/// options.require_full_coverage = false;
 /// let mut walk = Walk::new(&options);
 /// let says = || ("aa 10.0.0.1:6379@16379 myself,master - 0 0 1 connected 42".to_owned(), Ok("run_id:x".to_owned()));
 ///

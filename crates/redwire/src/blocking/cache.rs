@@ -16,6 +16,8 @@ use redwire_core::lane::Lane as Way;
 use redwire_core::{Cmd, Error, Outcome, Replies, Reply, Result, Run, Value};
 
 use super::client::Client;
+use super::cluster::Nodes;
+use crate::cells::{Cell, Cells};
 use line::Line;
 use tracking::Tracking;
 
@@ -44,8 +46,7 @@ pub struct Cache {
 
 struct Inner {
     client: Client,
-    line: Arc<Line>,
-    tracking: Arc<Tracking>,
+    cells: Cells<Line>,
 }
 
 impl Client {
@@ -68,9 +69,17 @@ impl Client {
     /// A connection that cannot be made; a server that announces no changes: one that is older than Redis 6, or whose user may not
     /// say `CLIENT TRACKING`.
     pub fn cached(&self, options: CacheOptions) -> Result<Cache> {
-        let (tracking, line) = Tracking::connect(self.pool(), options)?;
-        let inner = Inner { client: self.clone(), line, tracking };
-        Ok(Cache { inner: Arc::new(inner), opted_in: false })
+        let cells = match &self.cluster {
+            None => Cells::of_server(options.clone(), Tracking::beside(self.pool(), options)),
+            Some(nodes) => {
+                nodes.learn(Instant::now().checked_add(self.config().connect_timeout()), true)?;
+                let cells = Cells::of_cluster(options.clone());
+                cells.fill(nodes.members(), |node| Tracking::beside(node.pool(), options.clone()));
+                cells
+            }
+        };
+        cells.all().iter().try_for_each(|cell| cell.line.connect())?;
+        Ok(Cache { inner: Arc::new(Inner { client: self.clone(), cells }), opted_in: false })
     }
 }
 
@@ -101,42 +110,32 @@ impl Cache {
     /// # Errors
     /// No answer within the timeout; a queue that is full.
     pub fn sync(&self) -> Result<()> {
-        let Inner { client, line, tracking, .. } = &*self.inner;
-        if !tracking.is_live() {
-            return Ok(());
-        }
-        let deadline = client.config().timeout().and_then(|limit| Instant::now().checked_add(limit));
-        let question = Cmd::<Value>::new("PING");
-        // What was written while the tracked connection was gone already, nobody has announced.
-        let mut answered = line.exchange(&question, deadline);
-        let listener = tracking.listener(line);
-        if answered.is_ok() && !Arc::ptr_eq(&listener, line) {
-            answered = listener.exchange(&question, deadline);
-        }
-        tracking.handle_synced(answered)
+        let limit = self.client().config().timeout();
+        let deadline = limit.and_then(|limit| Instant::now().checked_add(limit));
+        self.inner.cells.all().iter().try_for_each(|cell| cell.sync(deadline))
     }
 
     /// Forgets everything.
     pub fn clear(&self) {
-        self.inner.tracking.clear();
+        self.inner.cells.clear();
     }
 
     /// What the cache did so far, and holds now.
     #[must_use]
     pub fn figures(&self) -> CacheFigures {
-        self.inner.tracking.figures()
+        self.inner.cells.figures()
     }
 
     /// Whether changes are announced now, so that anything is kept.
     #[must_use]
     pub fn is_tracking(&self) -> bool {
-        self.inner.tracking.is_live()
+        self.inner.cells.are_live()
     }
 
     /// The options it was made with.
     #[must_use]
     pub fn options(&self) -> &CacheOptions {
-        self.inner.tracking.options()
+        self.inner.cells.options()
     }
 
     /// The client it was made from, for reads that must not be cached.
@@ -151,18 +150,33 @@ impl Cache {
     /// As [`Client::execute`].
     pub fn execute<R: Reply>(&self, cmd: Cmd<R>) -> Result<R> {
         match suitable(cmd.facts()) {
-            Suitable::Read if self.options().covers(self.opted_in) => self.read(cmd),
-            Suitable::Change | Suitable::ChangeAll if !self.inner.tracking.is_foreign() => {
+            Suitable::Read if self.options().covers(self.opted_in) => match self.find(&cmd) {
+                Some(cell) => self.read(&cell, cmd),
+                None => self.client().execute(cmd),
+            },
+            Suitable::Change | Suitable::ChangeAll => {
                 let result = self.client().execute(cmd.clone());
-                self.inner.tracking.change(|store| store.handle_written(&cmd));
+                self.inner.cells.handle_written(&cmd);
                 result
             }
             _ => self.client().execute(cmd),
         }
     }
 
-    fn read<R: Reply>(&self, mut cmd: Cmd<R>) -> Result<R> {
-        let Inner { line, tracking, .. } = &*self.inner;
+    /// Where the answer to `cmd` is kept.
+    #[inline]
+    fn find<R: Reply>(&self, cmd: &Cmd<R>) -> Option<Arc<Cell<Line>>> {
+        let Inner { client, cells } = &*self.inner;
+        let members = client.cluster.as_ref().map(Nodes::members);
+        cells.find(cmd, members, |node: &Client| {
+            let cell = Tracking::beside(node.pool(), cells.options().clone());
+            cell.line.connect_beside();
+            cell
+        })
+    }
+
+    fn read<R: Reply>(&self, cell: &Cell<Line>, mut cmd: Cmd<R>) -> Result<R> {
+        let Cell { line, tracking } = cell;
         let mut now = Instant::now();
         let mut deadline = None;
         loop {
@@ -188,7 +202,7 @@ impl Cache {
                     });
                     fetched
                 }
-                Lookup::Wait(wait) => match self.wait(wait, deadline) {
+                Lookup::Wait(wait) => match cell.wait(wait, deadline) {
                     Ok(None) => {
                         now = Instant::now();
                         continue;
@@ -197,7 +211,7 @@ impl Cache {
                     Err(error) => Err(error),
                 },
                 Lookup::Hit(_) | Lookup::Pass => {
-                    if !self.is_tracking() {
+                    if !tracking.is_live() {
                         line.ask();
                     }
                     return self.plain(cmd, deadline);
@@ -210,25 +224,6 @@ impl Cache {
                 }
                 result => result.map_err(|error| self.explain(error, &cmd)),
             };
-        }
-    }
-
-    /// Waits for what another reads; `None` where it came to nothing.
-    fn wait(&self, mut wait: Wait, deadline: Option<Instant>) -> Result<Option<Replies>> {
-        let tracking = &self.inner.tracking;
-        loop {
-            wait = match tracking.lock().poll_wait(wait, |_| {}) {
-                Ok(answer) => return Ok(answer),
-                Err(wait) => wait,
-            };
-            match deadline.map(|deadline| deadline.saturating_duration_since(Instant::now())) {
-                None => thread::park(),
-                Some(Duration::ZERO) => {
-                    tracking.lock().abandon(wait);
-                    return Err(Error::timeout(Outcome::NotSent));
-                }
-                Some(left) => thread::park_timeout(left),
-            }
         }
     }
 
@@ -245,6 +240,43 @@ impl Cache {
     #[cold]
     fn explain<R>(&self, error: Error, cmd: &Cmd<R>) -> Error {
         self.client().pool().target().locate(error).with_command(&cmd.name())
+    }
+}
+
+impl Cell<Line> {
+    /// Waits until everything is known that the server has announced.
+    fn sync(&self, deadline: Option<Instant>) -> Result<()> {
+        let Self { line, tracking } = self;
+        if !tracking.is_live() {
+            return Ok(());
+        }
+        let question = Cmd::<Value>::new("PING");
+        // What was written while the tracked connection was gone already, nobody has announced.
+        let mut answered = line.exchange(&question, deadline);
+        let listener = tracking.listener(line);
+        if answered.is_ok() && !Arc::ptr_eq(&listener, line) {
+            answered = listener.exchange(&question, deadline);
+        }
+        tracking.handle_synced(answered)
+    }
+
+    /// Waits for what another reads; `None` where it came to nothing.
+    fn wait(&self, mut wait: Wait, deadline: Option<Instant>) -> Result<Option<Replies>> {
+        let tracking = &self.tracking;
+        loop {
+            wait = match tracking.lock().poll_wait(wait, |_| {}) {
+                Ok(answer) => return Ok(answer),
+                Err(wait) => wait,
+            };
+            match deadline.map(|deadline| deadline.saturating_duration_since(Instant::now())) {
+                None => thread::park(),
+                Some(Duration::ZERO) => {
+                    tracking.lock().abandon(wait);
+                    return Err(Error::timeout(Outcome::NotSent));
+                }
+                Some(left) => thread::park_timeout(left),
+            }
+        }
     }
 }
 

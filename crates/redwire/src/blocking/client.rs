@@ -39,7 +39,7 @@ use crate::target::Target;
 /// ```
 #[derive(Clone)]
 pub struct Client {
-    lane: Lane,
+    pub(super) lane: Lane,
     pub(super) pubsub: PubSub,
     /// Where commands go, if there are several servers.
     pub(super) cluster: Option<Nodes>,
@@ -133,18 +133,6 @@ impl Client {
     pub(super) fn leave(&self) {
         self.pool().leave();
         self.pubsub.leave();
-    }
-
-    /// Sends `call`, and waits for its replies.
-    #[inline]
-    pub(super) fn exchange(
-        &self,
-        call: &impl Call,
-        way: Way,
-        now: Instant,
-        deadline: Option<Instant>,
-    ) -> Result<Replies> {
-        self.lane.exchange(call, way, now, deadline)
     }
 
     /// Where calls borrow their connections.
@@ -289,9 +277,13 @@ impl Client {
 }
 
 impl Client {
-    /// All keys of the database, a page at a time. [SCAN](https://redis.io/docs/latest/commands/scan/)
+    /// All keys of the database, a page at a time; in a cluster, those of all nodes. [SCAN](https://redis.io/docs/latest/commands/scan/)
     pub fn scan<T: Reply>(&self, options: ScanOptions) -> Scan<'_, T> {
-        Scan::new(self, Scanning::keys(options))
+        let scanning = match &self.cluster {
+            Some(_) => Scanning::cluster(options, self.config().cluster_options()),
+            None => Scanning::keys(options),
+        };
+        Scan::new(self, scanning)
     }
 
     /// The fields of a hash with their values: `T` is a pair. [HSCAN](https://redis.io/docs/latest/commands/hscan/)

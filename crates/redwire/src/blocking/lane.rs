@@ -10,7 +10,7 @@ use redwire_core::config::Config;
 use redwire_core::lane::Lane as Way;
 use redwire_core::{Error, ErrorKind, Replies, Result};
 
-use super::pool::Pool;
+use super::pool::{Place, Pool};
 use crate::setup;
 
 /// Until when a call that begins `now`, and must end by `deadline`, waits for what it needs to be sent. Without a deadline it is
@@ -48,6 +48,24 @@ impl Lane {
         let until = until(self.pool.config(), now, deadline);
         let replies = self.pool.exchange(call, way == Way::Shared, now, until, deadline);
         replies.map_err(|error| self.explain(error))
+    }
+
+    /// As [`exchange`](Self::exchange), of several calls at once, each on the lane beside it: all are sent before the first is waited for.
+    /// `None` where one of them would have to wait to be sent; then none is.
+    pub(super) fn exchange_all<'l>(
+        calls: impl Iterator<Item = (&'l Self, &'l (impl Call + 'l))> + Clone,
+        deadline: Option<Instant>,
+    ) -> Option<Vec<Result<Replies>>> {
+        let now = Instant::now();
+        let places: Vec<Place<'_>> =
+            calls.clone().map(|(lane, call)| lane.pool.take_idle(call, now)).collect::<Option<_>>()?;
+        let sent: Vec<_> = (calls.clone().zip(places))
+            .map(|((_, call), mut place)| (place.send(call, deadline), place))
+            .collect();
+        let replies = sent.into_iter().map(|(ticket, place)| place.wait(ticket?, deadline));
+        let explained =
+            replies.zip(calls).map(|(replies, (lane, _))| replies.map_err(|error| lane.explain(error)));
+        Some(explained.collect())
     }
 
     /// A connection that was lost because its pool was closed was not closed by the server.

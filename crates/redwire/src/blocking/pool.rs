@@ -22,11 +22,12 @@ use redwire_core::{Error, Outcome, Replies, Result};
 use super::connection::{Connection, OnConnect, Unready};
 use super::events::Events;
 use super::pubsub::PubSub;
+use super::wire::WRITTEN_AT_ONCE;
 use crate::credentials;
 use crate::service::Follower;
 use crate::target::Target;
 pub use lease::Lease;
-use place::Place;
+pub(super) use place::Place;
 use process::Process;
 
 /// Connections to one server, at most `max_connections` of them, each lent to one user at a time.
@@ -218,6 +219,15 @@ impl Pool {
             Ok(result) => result,
             Err(mut place) => place.wire()?.exchange(call, deadline),
         }
+    }
+
+    /// An idle connection on which `call` is sent without waiting for anything, if there is one.
+    pub(super) fn take_idle(&self, call: &impl Call, now: Instant) -> Option<Place<'_>> {
+        let process = self.0.process();
+        let fits = call.size() <= WRITTEN_AT_ONCE;
+        let (permit, connection) = fits.then(|| process.take_idle(None, now))??;
+        let mut place = Place::new(process, permit, Some(connection));
+        place.is_ready(self.0.db.load(Ordering::Relaxed), now).then_some(place)
     }
 
     /// Has a connection made, if there is none.

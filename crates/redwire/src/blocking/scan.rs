@@ -1,40 +1,129 @@
-//! The SCAN family as an iterator.
+//! The SCAN family as an iterator. Where the next page is, and what is done when a node of a cluster does not give it, is decided in
+//! `redwire-core`.
 
-use redwire_core::{Reply, Result};
+use std::fmt;
+use std::sync::Arc;
+use std::thread;
+use std::time::Instant;
+
+use redwire_core::cluster::{Then, Walk};
+use redwire_core::config::HostPort;
+use redwire_core::{Error, Reply, Result};
 
 use super::client::Client;
+use super::cluster::Nodes;
+use crate::members::Member;
 use crate::scanning::{Page, Scanning};
 
 /// The items of a collection, fetched a page at a time; made by [`Client::scan`] and its kin.
 ///
 /// Every item that is there from beginning to end is given at least once; one may come twice. After an error the next
 /// call asks for the same page again.
-#[derive(Debug)]
+///
+/// In a cluster, [`Client::scan`] gives the keys of all nodes, while slots move and replicas take over, too.
 #[must_use = "an iterator does nothing until it is asked for items"]
 pub struct Scan<'c, T> {
     client: &'c Client,
     scanning: Scanning<T>,
+    /// In a cluster, when the page that is asked for must be there.
+    deadline: Option<Instant>,
 }
 
-impl<'c, T> Scan<'c, T> {
+impl<'c, T: Reply> Scan<'c, T> {
     pub(crate) fn new(client: &'c Client, scanning: Scanning<T>) -> Self {
-        Self { client, scanning }
+        Self { client, scanning, deadline: None }
     }
+
+    /// The next item of a whole cluster.
+    fn next_in(&mut self, nodes: &Nodes) -> Option<Result<T>> {
+        loop {
+            let limit = self.client.config().timeout();
+            let deadline = self.deadline.or_else(|| Instant::now().checked_add(limit?));
+            self.deadline = deadline;
+            match self.step(nodes) {
+                Ok(Step::Item(item)) => return Some(Ok(item)),
+                Ok(Step::Done) => return None,
+                Ok(Step::On) => {}
+                Err(error) => {
+                    if let Err(error) = self.bear(nodes, error) {
+                        self.deadline = None;
+                        return Some(Err(error));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Does what is to be done for the next item of a whole cluster.
+    fn step(&mut self, nodes: &Nodes) -> Result<Step<T>> {
+        nodes.learn(self.deadline, true)?;
+        match self.scanning.poll_item_in(&nodes.members().map())? {
+            Page::Item(item) => return Ok(Step::Item(item)),
+            Page::Done => return Ok(Step::Done),
+            Page::Fetch(cmd) => self.scanning.handle_page(self.client.execute(cmd)?),
+            Page::FetchAt(node, cmd) => {
+                let page = self.member(nodes, &node).client.execute(cmd.retries(0))?;
+                self.scanning.handle_page(page);
+                self.deadline = None;
+            }
+            Page::Ask(node) => {
+                let answer = self.member(nodes, &node).client.pipeline(Walk::question)?;
+                self.scanning.walk().map_or(Ok(()), |walk| walk.handle_answer(answer))?;
+            }
+        }
+        Ok(Step::On)
+    }
+
+    fn member(&self, nodes: &Nodes, node: &HostPort) -> Arc<Member<Client>> {
+        nodes.members().member(node)
+    }
+
+    /// The node of the cluster that was to be asked did not answer, or there was none.
+    fn bear(&mut self, nodes: &Nodes, error: Error) -> Result<()> {
+        let Some(walk) = self.scanning.walk() else { return Err(error) };
+        let (rules, random) = (nodes.members().rules(Instant::now()), fastrand::u64(..));
+        let step = walk.handle_failure(error, rules, self.deadline, random, || nodes.may_retry());
+        nodes.handle_news(step.news.as_slice());
+        match step.then {
+            Then::Retry(pause) => thread::sleep(pause),
+            Then::Fail(error) => return Err(error),
+            Then::Send { .. } | Then::Again => {}
+        }
+        Ok(())
+    }
+}
+
+/// What came of a step through a cluster.
+enum Step<T> {
+    Item(T),
+    Done,
+    On,
 }
 
 impl<T: Reply> Iterator for Scan<'_, T> {
     type Item = Result<T>;
 
     fn next(&mut self) -> Option<Result<T>> {
+        if let Some(nodes) = &self.client.cluster
+            && self.scanning.walk().is_some()
+        {
+            return self.next_in(nodes);
+        }
         loop {
             match self.scanning.poll_item() {
                 Page::Item(item) => return Some(Ok(item)),
-                Page::Done | Page::FetchAt(..) | Page::Ask(_) => return None,
                 Page::Fetch(cmd) => match self.client.execute(cmd) {
                     Ok(page) => self.scanning.handle_page(page),
                     Err(error) => return Some(Err(error)),
                 },
+                Page::Done | Page::FetchAt(..) | Page::Ask(_) => return None,
             }
         }
+    }
+}
+
+impl<T> fmt::Debug for Scan<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Scan").field("client", &self.client).finish_non_exhaustive()
     }
 }

@@ -15,6 +15,7 @@ use redwire_core::{
 use super::client::Client;
 use super::connection::Connection;
 use super::pool::Lease;
+use crate::members::Passage;
 
 impl Client {
     /// Executes several commands as one: all of them or none, and nobody's in between (`MULTI` … `EXEC`, in one write).
@@ -81,13 +82,23 @@ impl Client {
     ) -> Result<T> {
         let mut watch = Cmd::of(&facts::WATCH).arg(keys).idempotent();
         let mut tries = Tries::new(options, self.config(), Instant::now());
+        let mut passage = Passage::staying();
         loop {
-            let lease = self.lease_again(&mut watch, tries.deadline())?;
-            let error = match work(Transaction::new(lease, &watch, tries.deadline())) {
+            let lease = self.lease_again(&mut watch, &mut passage, tries.deadline())?;
+            let error = match work(Transaction::new(lease, &watch, passage.slot(), tries.deadline())) {
                 Ok(output) => return Ok(output),
                 Err(error) => error,
             };
-            match tries.handle_end(error, Instant::now(), fastrand::u64(..), || self.pool().may_retry()) {
+            let decision = match &self.cluster {
+                Some(nodes) if transaction::is_misplaced(&error) => {
+                    nodes.handle_failure(&mut passage, error, &mut watch, tries.deadline())
+                }
+                _ => {
+                    passage = Passage::staying();
+                    tries.handle_end(error, Instant::now(), fastrand::u64(..), || self.may_retry())
+                }
+            };
+            match decision {
                 Decision::Retry(pause) => thread::sleep(pause),
                 Decision::Again => {}
                 Decision::Fail(error) => return Err(error),
@@ -96,19 +107,50 @@ impl Client {
     }
 
     /// A connection for `cmd`, tried for as often as for a call.
-    fn lease_again(&self, cmd: &mut Cmd<()>, deadline: Option<Instant>) -> Result<Lease> {
-        let (pool, mut attempt) = (self.pool(), Attempt::new(deadline));
+    fn lease_again(
+        &self,
+        cmd: &mut Cmd<()>,
+        passage: &mut Passage<Self>,
+        deadline: Option<Instant>,
+    ) -> Result<Lease> {
+        let mut attempt = Attempt::new(deadline);
         loop {
-            let error = match pool.lease(None, Instant::now(), deadline) {
+            let error = match self.lease_for(cmd, passage, deadline) {
                 Ok(lease) => return Ok(lease),
                 Err(error) => error,
             };
             let (now, random) = (Instant::now(), fastrand::u64(..));
-            match attempt.handle_failure(error, cmd, self.config(), now, random, || self.pool().may_retry()) {
+            let decision = match &self.cluster {
+                Some(nodes) => nodes.handle_failure(passage, error, cmd, deadline),
+                None => attempt.handle_failure(error, cmd, self.config(), now, random, || self.may_retry()),
+            };
+            match decision {
                 Decision::Retry(pause) => thread::sleep(pause),
                 Decision::Again => {}
                 Decision::Fail(error) => return Err(error),
             }
+        }
+    }
+
+    /// A connection to the server that `cmd` goes to.
+    fn lease_for(
+        &self,
+        cmd: &Cmd<()>,
+        passage: &mut Passage<Self>,
+        deadline: Option<Instant>,
+    ) -> Result<Lease> {
+        let Some(nodes) = &self.cluster else { return self.pool().lease(None, Instant::now(), deadline) };
+        nodes.learn(deadline, true)?;
+        let now = Instant::now();
+        passage.depart(nodes.members(), cmd, deadline, now)?;
+        let pool = passage.member().map_or_else(|| self.pool(), |member| member.client.pool());
+        pool.lease(None, now, deadline)
+    }
+
+    fn may_retry(&self) -> bool {
+        match &self.cluster {
+            Some(nodes) => nodes.may_retry(),
+            None => self.pool().may_retry(),
         }
     }
 }
@@ -146,13 +188,15 @@ pub struct Transaction {
     /// Sent with the next command.
     watch: Option<Cmd<()>>,
     watched: bool,
+    /// In a cluster, the slot of what is watched.
+    slot: Option<u16>,
     deadline: Option<Instant>,
 }
 
 impl Transaction {
-    fn new(lease: Lease, watch: &Cmd<()>, deadline: Option<Instant>) -> Self {
+    fn new(lease: Lease, watch: &Cmd<()>, slot: Option<u16>, deadline: Option<Instant>) -> Self {
         let watch = (watch.args().len() > 1).then(|| watch.clone());
-        Self { lease, watch, watched: false, deadline }
+        Self { lease, watch, watched: false, slot, deadline }
     }
 
     /// Watches more keys, from the next command on, with which that is sent. What was read of them before is not covered.
@@ -186,6 +230,7 @@ impl Transaction {
     pub fn commit<S: Slots>(mut self, build: impl FnOnce(&Pipeline) -> S) -> Result<S::Out> {
         let mut call = Atomic::record_watched(build);
         call.lane()?;
+        transaction::check_slot(&call, self.slot)?;
         let replies = self.execute(&call);
         let output = replies.and_then(|replies| call::read(&mut call, replies, self.lease.target().config()));
         output.map_err(|error| self.explain(error, &call))
@@ -227,6 +272,7 @@ impl Run for &mut Transaction {
 
     fn run<R: Reply>(self, mut cmd: Cmd<R>) -> Result<R> {
         transaction::check_command(&cmd)?;
+        transaction::check_slot(&cmd, self.slot)?;
         let way = lane::on_connection(&cmd);
         let mut replies = self.exchange(&cmd, way);
         if let Ok(first) = &replies

@@ -58,7 +58,7 @@ pub(super) struct Wire {
 const TRUSTED: Duration = Duration::from_micros(100);
 
 /// The kernel takes this much from an idle connection without making the writer wait.
-const WRITTEN_AT_ONCE: usize = 16 * 1024;
+pub(super) const WRITTEN_AT_ONCE: usize = 16 * 1024;
 
 impl Wire {
     /// Connects and shakes hands within the connect timeout, and before `call_deadline`. While calls wait, `health` is asked

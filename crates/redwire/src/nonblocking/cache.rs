@@ -18,7 +18,9 @@ use redwire_core::{Cmd, Error, Outcome, Replies, Reply, Result, Run, Value};
 use tokio::time::{Sleep, sleep_until};
 
 use super::client::{Client, Request};
+use super::cluster::Nodes;
 use super::lane::Lane;
+use crate::cells::{Cell, Cells};
 use tracking::Tracking;
 pub(super) use tracking::Watch;
 
@@ -48,6 +50,13 @@ pub(super) use tracking::Watch;
 /// reads, and one that hears. They are closed when the last handle is dropped. In a forked child there is no cache: its calls go
 /// to the server.
 ///
+/// # In a cluster
+/// Each node that takes writes has such connections, and memory, of its own: [`CacheOptions::max_bytes`] is for each. Reads of keys in
+/// several slots are not kept. What a node kept is forgotten when it loses a slot. That a slot moved is noticed by the first
+/// call that meets it; while nothing but memory is asked, by the next refresh of the map, after
+/// [`refresh_interval`](crate::config::ConfigBuilder::refresh_interval) (60 s) at the latest, and only then does
+/// [`sync`](Self::sync) know of what was written where the slot is now.
+///
 /// ```no_run
 /// # async fn example(client: redwire::Client) -> redwire::Result<()> {
 /// use redwire::CacheOptions;
@@ -68,8 +77,7 @@ pub struct Cache {
 
 struct Inner {
     client: Client,
-    lane: Arc<Lane>,
-    tracking: Arc<Tracking>,
+    cells: Cells<Lane>,
 }
 
 impl Client {
@@ -93,13 +101,22 @@ impl Client {
     /// A connection that cannot be made; a server that announces no changes: one that is older than Redis 6, or whose user may not
     /// say `CLIENT TRACKING`.
     pub async fn cached(&self, options: CacheOptions) -> Result<Cache> {
-        let (tracking, lane) = Tracking::new(self.pool(), options);
-        lane.connect().await?;
-        // Answered by the task that drives the connection: from then on replies are kept.
         let deadline = Instant::now() + self.config().connect_timeout();
-        lane.exchange(&Cmd::<Value>::new("PING"), Some(deadline)).await?;
-        let inner = Inner { client: self.clone(), lane, tracking };
-        Ok(Cache { inner: Arc::new(inner), opted_in: false })
+        let cells = match &self.cluster {
+            None => Cells::of_server(options.clone(), Tracking::beside(self.pool(), options)),
+            Some(nodes) => {
+                nodes.learn(Some(deadline), true).await?;
+                let cells = Cells::of_cluster(options.clone());
+                cells.fill(nodes.members(), |node| Tracking::beside(node.pool(), options.clone()));
+                cells
+            }
+        };
+        for cell in cells.all() {
+            cell.line.connect().await?;
+            // Answered by the task that drives the connection: from then on replies are kept.
+            cell.line.exchange(&Cmd::<Value>::new("PING"), Some(deadline)).await?;
+        }
+        Ok(Cache { inner: Arc::new(Inner { client: self.clone(), cells }), opted_in: false })
     }
 }
 
@@ -131,42 +148,35 @@ impl Cache {
     /// # Errors
     /// No answer within the timeout; a queue that is full.
     pub async fn sync(&self) -> Result<()> {
-        let Inner { client, lane, tracking, .. } = &*self.inner;
-        if !tracking.is_live() {
-            return Ok(());
+        let limit = self.client().config().timeout();
+        let deadline = limit.and_then(|limit| Instant::now().checked_add(limit));
+        for cell in self.inner.cells.all() {
+            cell.sync(deadline).await?;
         }
-        let deadline = client.config().timeout().and_then(|limit| Instant::now().checked_add(limit));
-        let question = Cmd::<Value>::new("PING");
-        // What was written while the tracked connection was gone already, nobody has announced.
-        let mut answered = lane.exchange(&question, deadline).await;
-        let listener = tracking.listener(lane);
-        if answered.is_ok() && !Arc::ptr_eq(&listener, lane) {
-            answered = listener.exchange(&question, deadline).await;
-        }
-        tracking.handle_synced(answered)
+        Ok(())
     }
 
     /// Forgets everything.
     pub fn clear(&self) {
-        self.inner.tracking.clear();
+        self.inner.cells.clear();
     }
 
     /// What the cache did so far, and holds now.
     #[must_use]
     pub fn figures(&self) -> CacheFigures {
-        self.inner.tracking.figures()
+        self.inner.cells.figures()
     }
 
     /// Whether changes are announced now, so that anything is kept.
     #[must_use]
     pub fn is_tracking(&self) -> bool {
-        self.inner.tracking.is_live()
+        self.inner.cells.are_live()
     }
 
     /// The options it was made with.
     #[must_use]
     pub fn options(&self) -> &CacheOptions {
-        self.inner.tracking.options()
+        self.inner.cells.options()
     }
 
     /// The client it was made from, for reads that must not be cached.
@@ -180,7 +190,39 @@ impl Cache {
     /// # Errors
     /// As [`Client::execute`].
     pub fn execute<R: Reply>(&self, cmd: Cmd<R>) -> CacheRequest<'_, R> {
-        CacheRequest { cache: self, begun: None, state: State::Start(cmd) }
+        CacheRequest { cache: self, cell: None, begun: None, state: State::Start(cmd) }
+    }
+}
+
+impl Cache {
+    /// Where the answer to `cmd` is kept.
+    #[inline]
+    fn find<R: Reply>(&self, cmd: &Cmd<R>) -> Option<Arc<Cell<Lane>>> {
+        let Inner { client, cells } = &*self.inner;
+        let members = client.cluster.as_ref().map(Nodes::members);
+        cells.find(cmd, members, |node: &Client| {
+            let cell = Tracking::beside(node.pool(), cells.options().clone());
+            cell.line.ask();
+            cell
+        })
+    }
+}
+
+impl Cell<Lane> {
+    /// Waits until everything is known that the server has announced.
+    async fn sync(&self, deadline: Option<Instant>) -> Result<()> {
+        let Self { line, tracking } = self;
+        if !tracking.is_live() {
+            return Ok(());
+        }
+        let question = Cmd::<Value>::new("PING");
+        // What was written while the tracked connection was gone already, nobody has announced.
+        let mut answered = line.exchange(&question, deadline).await;
+        let listener = tracking.listener(line);
+        if answered.is_ok() && !Arc::ptr_eq(&listener, line) {
+            answered = listener.exchange(&question, deadline).await;
+        }
+        tracking.handle_synced(answered)
     }
 }
 
@@ -204,6 +246,8 @@ impl fmt::Debug for Cache {
 #[must_use = "a call does nothing until it is awaited"]
 pub struct CacheRequest<'c, R: Reply> {
     cache: &'c Cache,
+    /// Where what it reads is kept.
+    cell: Option<Arc<Cell<Lane>>>,
     /// When it was first looked for.
     begun: Option<Instant>,
     state: State<'c, R>,
@@ -260,10 +304,11 @@ impl<'c, R: Reply> CacheRequest<'c, R> {
     #[inline]
     fn start(&mut self, mut cmd: Cmd<R>, cx: &Context<'_>) -> Step<'c, R> {
         let cache = self.cache;
-        let tracking = &cache.inner.tracking;
-        if suitable(cmd.facts()) != Suitable::Read || !tracking.options().covers(cache.opted_in) {
+        if suitable(cmd.facts()) != Suitable::Read || !cache.options().covers(cache.opted_in) {
             return self.plain(cmd);
         }
+        let Some(cell) = cache.find(&cmd) else { return self.plain(cmd) };
+        let Cell { line, tracking } = &**self.cell.insert(cell);
         let now = Instant::now();
         self.begun.get_or_insert(now);
         let found = match tracking.hit(&cmd, now) {
@@ -279,8 +324,8 @@ impl<'c, R: Reply> CacheRequest<'c, R> {
             Lookup::Fetch(flight) => self.fetch(cmd, flight, cx),
             Lookup::Wait(wait) => Step::On(State::Waiting(cmd, wait, None)),
             Lookup::Pass => {
-                if !cache.is_tracking() {
-                    cache.inner.lane.ask();
+                if !tracking.is_live() {
+                    line.ask();
                 }
                 self.plain(cmd)
             }
@@ -288,9 +333,9 @@ impl<'c, R: Reply> CacheRequest<'c, R> {
     }
 
     fn fetch(&self, cmd: Cmd<R>, flight: Flight, cx: &Context<'_>) -> Step<'c, R> {
-        let Inner { lane, tracking, .. } = &*self.cache.inner;
+        let Some(Cell { line, tracking }) = self.cell.as_deref() else { return self.plain(cmd) };
         let fetch = Fetch::new(&cmd, tracking.options());
-        match lane.submit(&fetch, cx.waker(), self.deadline(&cmd)) {
+        match line.submit(&fetch, cx.waker(), self.deadline(&cmd)) {
             Ok(ticket) => Step::Pending(State::Fetching(cmd, ticket, flight)),
             Err(_) => {
                 tracking.change(|store| store.handle_failed(flight));
@@ -300,8 +345,8 @@ impl<'c, R: Reply> CacheRequest<'c, R> {
     }
 
     fn poll_fetch(&self, cmd: Cmd<R>, ticket: Ticket, flight: Flight, cx: &Context<'_>) -> Step<'c, R> {
-        let Inner { lane, tracking, .. } = &*self.cache.inner;
-        let result = match lane.poll_reply(ticket, cx.waker()) {
+        let Some(Cell { line, tracking }) = self.cell.as_deref() else { return self.plain(cmd) };
+        let result = match line.poll_reply(ticket, cx.waker()) {
             Ok(result) => result,
             Err(ticket) => return Step::Pending(State::Fetching(cmd, ticket, flight)),
         };
@@ -324,7 +369,7 @@ impl<'c, R: Reply> CacheRequest<'c, R> {
         mut timer: Option<Pin<Box<Sleep>>>,
         cx: &mut Context<'_>,
     ) -> Step<'c, R> {
-        let tracking = &self.cache.inner.tracking;
+        let Some(Cell { tracking, .. }) = self.cell.as_deref() else { return self.plain(cmd) };
         let polled = tracking.lock().poll_wait(wait, |waiter| waiter.clone_from(cx.waker()));
         let wait = match polled {
             Ok(Some(replies)) => return self.read(cmd, replies),
@@ -348,10 +393,8 @@ impl<'c, R: Reply> CacheRequest<'c, R> {
             Poll::Pending => Step::Pending(State::Plain(request)),
             Poll::Ready(result) => {
                 let writes = suitable(request.call().facts());
-                if matches!(writes, Suitable::Change | Suitable::ChangeAll)
-                    && !self.cache.inner.tracking.is_foreign()
-                {
-                    self.cache.inner.tracking.change(|store| store.handle_written(request.call()));
+                if matches!(writes, Suitable::Change | Suitable::ChangeAll) {
+                    self.cache.inner.cells.handle_written(request.call());
                 }
                 Step::Ready(result)
             }
@@ -397,10 +440,10 @@ impl<'c, R: Reply> CacheRequest<'c, R> {
 
 impl<R: Reply> Drop for CacheRequest<'_, R> {
     fn drop(&mut self) {
-        let Inner { lane, tracking, .. } = &*self.cache.inner;
+        let Some(Cell { line, tracking }) = self.cell.as_deref() else { return };
         match std::mem::replace(&mut self.state, State::Done) {
             State::Fetching(_, ticket, flight) => {
-                lane.abandon(ticket);
+                line.abandon(ticket);
                 tracking.change(|store| store.handle_failed(flight));
             }
             State::Waiting(_, wait, _) => tracking.lock().abandon(wait),

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use redwire_core::call::{self, Call, Piped};
-use redwire_core::cluster::Spread;
 use redwire_core::lane::{self, Lane as Way};
 use redwire_core::retry::{Attempt, Decision};
 use redwire_core::transaction::{self, Tries};
@@ -152,11 +151,7 @@ impl Client {
     ) -> Result<Lease> {
         let Some(nodes) = &self.cluster else { return self.pool().lease(None, deadline).await };
         nodes.learn(deadline, true).await?;
-        let slot = match cmd.spread()? {
-            Spread::One(slot) => slot,
-            Spread::Several => None,
-        };
-        passage.board(nodes.members(), slot, false, Instant::now())?;
+        passage.depart(nodes.members(), cmd, deadline, Instant::now())?;
         let pool = passage.member().map_or_else(|| self.pool(), |member| member.client.pool()).clone();
         pool.lease(None, deadline).await
     }

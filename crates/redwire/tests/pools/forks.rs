@@ -10,9 +10,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use fork::{Fork, fork, waitpid_nohang};
+use redwire::cluster::NodeChoice;
 use redwire::config::Config;
+use redwire::prelude::*;
 use redwire::{Result, Run, blocking, cmd};
-use redwire_testkit::{Server, eventually};
+use redwire_testkit::{ClusterSet, Server, eventually, slot};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::runtime::{Builder, Runtime};
 
@@ -250,6 +252,53 @@ fn generations_do_not_meet() {
     let others = child.finish();
     assert!(others.len() == 2 && !others.contains(&own), "{others:?}");
     assert_eq!(id(), own);
+}
+
+/// The ids of connections at the nodes of a cluster; each node counts for itself.
+fn ids_at_nodes(cluster: &blocking::Cluster) -> BTreeSet<u64> {
+    let ids = cluster.execute_on(NodeChoice::Primaries, &cmd::<u64>("CLIENT ID"));
+    ids.into_iter().map(|(node, id)| u64::from(node.port) << 32 | id.unwrap()).collect()
+}
+
+/// Forked while a thread of the parent asks for the map of a cluster, which a child has not, and others wait for it: the child asks
+/// itself, and calls find their nodes there, too, while slots move.
+#[test]
+fn a_child_follows_a_cluster_by_itself() {
+    let set = ClusterSet::builder().primaries(3).replicas(0).start();
+    let url = format!("{}?refresh_pause=20ms", set.url());
+    let cluster = blocking::Cluster::connect(&url).unwrap();
+    let client = cluster.client();
+    let (before, done) = (ids_at_nodes(&cluster), AtomicBool::new(false));
+    thread::scope(|scope| {
+        let _end = End(&done);
+        scope.spawn(|| {
+            while !done.load(Ordering::Relaxed) {
+                cluster.refresh().unwrap();
+            }
+        });
+        for round in 0..10 {
+            let moving = slot(&format!("{round}:7"));
+            let child = Child::start(|| {
+                for number in 0..30 {
+                    let key = format!("{round}:{number}");
+                    client.set(&key, number).unwrap();
+                    assert_eq!(client.get::<i64>(&key).unwrap(), Some(number));
+                }
+                let keys: Vec<_> = (0..30).map(|number| format!("{round}:{number}")).collect();
+                let values: Vec<Option<i64>> = client.mget(&keys).unwrap();
+                assert_eq!(values, (0..30).map(Some).collect::<Vec<_>>());
+                cluster.refresh().unwrap();
+                let ids = ids_at_nodes(&cluster);
+                client.close(Duration::ZERO);
+                report(&ids)
+            });
+            set.move_slot(moving, (set.owner(moving) + 1) % 3);
+            let of_child = child.finish();
+            assert!(of_child.len() == 3 && of_child.is_disjoint(&before), "{of_child:?} and {before:?}");
+            assert_eq!(client.get::<i64>(format!("{round}:7")).unwrap(), Some(7));
+        }
+    });
+    assert_eq!(ids_at_nodes(&cluster), before, "the parent keeps what it had");
 }
 
 /// What a process with a runtime has before it forks.

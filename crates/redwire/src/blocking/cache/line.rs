@@ -80,6 +80,16 @@ impl Line {
     pub(super) fn connect(&self) -> Result<()> {
         let mut first = self.shared.connect()?;
         self.shared.adopt(&mut first)?;
+        self.start(Some(first))
+    }
+
+    /// As [`connect`](Self::connect), while nobody waits for it.
+    pub(super) fn connect_beside(&self) {
+        // Without a thread nothing is kept.
+        let _ = self.start(None);
+    }
+
+    fn start(&self, first: Option<Connection>) -> Result<()> {
         let shared = Arc::clone(&self.shared);
         let spawned = thread::Builder::new().name("redwire-cache".into()).spawn(move || shared.drive(first));
         spawned.map(drop).map_err(|error| {
@@ -169,13 +179,24 @@ impl Shared {
         Ok(connection)
     }
 
-    /// What the thread does: keeps the connection up until it is closed; `connection` is up already.
-    fn drive(&self, mut connection: Connection) {
+    /// What the thread does: keeps the connection up until it is closed; `first` is up already.
+    fn drive(&self, first: Option<Connection>) {
         self.lock().thread = Some(thread::current());
         let backoff = self.pool.config().reconnect_backoff();
         let mut outage = Outage::default();
+        let mut next = match first {
+            Some(first) => Ok(first),
+            None => self.connect().and_then(|mut first| self.adopt(&mut first).map(|()| first)),
+        };
+        let mut connection = self.pool.connection();
         loop {
-            let mut error = self.run(&mut connection);
+            let mut error = match std::mem::replace(&mut next, Err(setup::closed_client())) {
+                Ok(up) => {
+                    connection = up;
+                    self.run(&mut connection)
+                }
+                Err(error) => error,
+            };
             // Whoever learns of it and calls again must not meet the lost connection.
             self.handle_down(&error);
             if let Some(wire) = connection.wire_mut()
@@ -188,9 +209,9 @@ impl Shared {
                 if self.until_turn(&mut outage).is_none() {
                     return;
                 }
-                match self.connect().and_then(|mut next| self.adopt(&mut next).map(|()| next)) {
-                    Ok(next) => {
-                        connection = next;
+                match self.connect().and_then(|mut up| self.adopt(&mut up).map(|()| up)) {
+                    Ok(up) => {
+                        next = Ok(up);
                         break;
                     }
                     Err(failed) => {

@@ -13,6 +13,7 @@ use redwire_core::{Cmd, Error, Reply, Result, Value};
 use super::line::{Line, SetUp};
 use crate::blocking::connection::Connection;
 use crate::blocking::pool::Pool;
+use crate::cells::Cell;
 use crate::setup;
 use crate::tracking::{self as shared, Watch};
 
@@ -31,8 +32,8 @@ impl shared::Line for Line {
 }
 
 impl Tracking {
-    /// A cache beside `pool`, and its tracked connection.
-    pub(super) fn connect(pool: &Pool, options: CacheOptions) -> Result<(Arc<Self>, Arc<Line>)> {
+    /// A cache beside `pool`, and its tracked connection, which is not connected yet.
+    pub(super) fn beside(pool: &Pool, options: CacheOptions) -> Cell<Line> {
         let this = Self::of(pool.target(), options);
         let (tracking, beside) = (Arc::downgrade(&this), pool.clone());
         let set_up: SetUp = Box::new(move |connection, deadline| {
@@ -42,8 +43,7 @@ impl Tracking {
         });
         let line = Arc::new(Line::new(pool, set_up, Watch::Tracked(Arc::clone(&this))));
         this.track(&line);
-        line.connect()?;
-        Ok((this, line))
+        Cell { line, tracking: this }
     }
 
     /// Has the changes of what `connection` will read announced.

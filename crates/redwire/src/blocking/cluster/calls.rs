@@ -63,7 +63,13 @@ impl Nodes {
             self.follow();
         }
         match passage.depart(members, call, deadline, now) {
-            Ok(Departure::Aboard) => Ok(exchange(call, passage, way, now, deadline)),
+            Ok(Departure::Aboard) => {
+                let output = exchange(call, passage, way, now, deadline);
+                if output.is_ok() && passage.is_timed() {
+                    passage.handle_success(members);
+                }
+                Ok(output)
+            }
             Ok(Departure::Several(scatter)) => {
                 let replies = self.scatter(scatter, deadline)?;
                 call::read(call, replies, self.config()).map(Ok)
@@ -110,9 +116,9 @@ fn exchange<C: Call>(
     let client = &member.client;
     if passage.asking() {
         let mut asking = Asking(call);
-        let replies = client.exchange(&asking, way, now, deadline)?;
+        let replies = client.lane.exchange(&asking, way, now, deadline)?;
         return call::read(&mut asking, replies, client.config());
     }
-    let replies = client.exchange(call, way, now, deadline)?;
+    let replies = client.lane.exchange(call, way, now, deadline)?;
     call::read(call, replies, client.config())
 }

@@ -2,11 +2,11 @@
 
 use std::sync::{Arc, Weak, mpsc};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use redwire_core::cluster::{Answer, Ask, Found, Refresh, question};
 use redwire_core::config::Config;
-use redwire_core::{Error, Outcome, Result};
+use redwire_core::{Cmd, Error, Outcome, Result, facts};
 
 use super::nodes::Shared;
 use crate::blocking::client::Client;
@@ -44,23 +44,57 @@ pub(super) fn follow(shared: Weak<Shared>) {
                 let Some(shared) = following.0.upgrade() else { return };
                 let left = shared.members.handle_refreshed(found, Instant::now());
                 shared.tell();
+                let zoneless = shared.members.zoneless();
+                if !zoneless.is_empty() {
+                    let shared = Arc::downgrade(&shared);
+                    beside(move || ask_for_zones(zoneless, &shared));
+                }
                 if !left.is_empty() {
-                    leave(left);
+                    beside(move || leave(left));
+                }
+                for member in shared.members.zoneless() {
+                    ask_for_zone(&shared, &member);
                 }
             }
         }
     }
 }
 
+/// Does `work` in a thread of its own, or drops it where there can be none: then calls at a node that was left end by their
+/// deadlines, and zones are asked for after the next refresh.
+fn beside(work: impl FnOnce() + Send + 'static) {
+    let _ = thread::Builder::new().name("redwire-map".to_owned()).spawn(work);
+}
+
 /// Ends what is still under way at nodes that were primaries: what they execute now, nobody keeps.
 fn leave(members: Vec<Arc<Member<Client>>>) {
-    let work = move || {
-        thread::sleep(LEFT);
-        members.iter().for_each(|member| member.client.leave());
-    };
-    // Without it, calls at such a node end by their deadlines.
-    let _ = thread::Builder::new().name("redwire-leave".to_owned()).spawn(work);
+    thread::sleep(LEFT);
+    members.iter().for_each(|member| member.client.leave());
 }
+
+/// Asks nodes in which zone they are.
+fn ask_for_zones(nodes: Vec<Arc<Member<Client>>>, shared: &Weak<Shared>) {
+    for node in nodes {
+        let info = node.client.execute(Cmd::<String>::of(&facts::INFO).arg("server"));
+        let Some(shared) = shared.upgrade() else { return };
+        // One that cannot be asked now is asked after the next refresh.
+        if let Ok(info) = info {
+            shared.members.handle_info(&node.address, &info);
+        }
+    }
+}
+
+/// Asks a node in which zone it is.
+fn ask_for_zone(shared: &Shared, node: &Member<Client>) {
+    let info = node.client.execute(Cmd::<String>::of(&facts::INFO).arg("server").timeout(ZONE).retries(0));
+    // One that cannot be asked now is asked after the next refresh.
+    if let Ok(info) = info {
+        shared.members.handle_info(&node.address, &info);
+    }
+}
+
+/// How long a node may take to say where it is, so that the map is not kept waiting.
+const ZONE: Duration = Duration::from_millis(200);
 
 /// A question under way. However its thread ends, it is answered.
 struct Asked {
@@ -95,7 +129,7 @@ fn ask_in_turn(mut refresh: Refresh, config: &Config) -> Result<Found> {
             let config = config.for_map(next.node.clone());
             let asked = Asked { ask: next, answer: None, tell: tell.clone() };
             // Without a thread it is answered by being dropped.
-            let _ = thread::Builder::new().name("redwire-map".to_owned()).spawn(move || asked.ask(config));
+            beside(move || asked.ask(config));
         }
         if let Some(found) = refresh.poll_found(now) {
             return found;

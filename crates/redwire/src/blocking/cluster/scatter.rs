@@ -2,6 +2,7 @@
 //! `redwire-core`.
 
 use std::panic::resume_unwind;
+use std::sync::Arc;
 use std::thread;
 use std::time::Instant;
 
@@ -10,6 +11,9 @@ use redwire_core::lane::Lane as Way;
 use redwire_core::{Replies, Result};
 
 use super::Nodes;
+use crate::blocking::client::Client;
+use crate::blocking::lane::Lane;
+use crate::members::Member;
 
 impl Nodes {
     /// Carries out `scatter`, which must end by `deadline`.
@@ -20,7 +24,7 @@ impl Nodes {
         loop {
             let (now, mut news) = (Instant::now(), Vec::new());
             let bundles = scatter.poll_send(&members.map(), members.rules(now), &mut random, &mut news);
-            let answers = at_once(&bundles, |bundle| self.send(bundle, deadline));
+            let answers = self.exchange_all(&bundles, deadline);
             for (bundle, replies) in bundles.iter().zip(answers) {
                 let rules = members.rules(Instant::now());
                 scatter.handle_replies(bundle, replies, rules, &mut random, &mut budget, &mut news);
@@ -39,11 +43,26 @@ impl Nodes {
         }
     }
 
-    fn send(&self, bundle: &Bundle, deadline: Option<Instant>) -> Result<Replies> {
+    /// Sends all bundles at once, each to its node, and waits for the replies to each.
+    fn exchange_all(&self, bundles: &[Bundle], deadline: Option<Instant>) -> Vec<Result<Replies>> {
         let members = self.members();
-        let member = if bundle.fresh() { members.renewed(bundle.to()) } else { members.member(bundle.to()) };
-        let replies = member.client.exchange(bundle, Way::Shared, Instant::now(), deadline);
-        replies.map_err(|error| member.client.pool().target().locate(error))
+        let member_for = |bundle: &Bundle| match bundle.fresh() {
+            true => members.renewed(bundle.to()),
+            false => members.member(bundle.to()),
+        };
+        let sent: Vec<_> = bundles.iter().map(|bundle| (member_for(bundle), bundle)).collect();
+        let calls = sent.iter().map(|(member, bundle)| (&member.client.lane, *bundle));
+        // Threads take longer to start than small calls to be answered.
+        let replies = if sent.len() > 1 { Lane::exchange_all(calls, deadline) } else { None };
+        let replies = replies.unwrap_or_else(|| {
+            at_once(&sent, |(member, bundle)| {
+                member.client.lane.exchange(*bundle, Way::Shared, Instant::now(), deadline)
+            })
+        });
+        let located = |((member, _), replies): (&(Arc<Member<Client>>, &Bundle), Result<Replies>)| {
+            replies.map_err(|error| member.client.pool().target().locate(error))
+        };
+        sent.iter().zip(replies).map(located).collect()
     }
 }
 

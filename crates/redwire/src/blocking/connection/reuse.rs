@@ -2,7 +2,7 @@
 //! to the core's `Dirt`. This file must not know pools.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use redwire_core::dirt::Repair;
 use redwire_core::pool::Closing;
@@ -71,6 +71,20 @@ impl Connection {
         self.sent.clear();
     }
 
+    /// Whether it is as new for a user who wants `db`, as far as is known without a round trip.
+    pub(in crate::blocking) fn is_ready(&mut self, db: u32, now: Instant) -> bool {
+        let Some(idle) = self.wire.as_mut().and_then(|wire| wire.wake(now)) else { return false };
+        self.is_as_new(db, idle)
+    }
+
+    #[inline]
+    fn is_as_new(&self, db: u32, idle: Duration) -> bool {
+        let config = self.target.config();
+        let unsure = config.health_check_interval().is_some_and(|interval| idle > interval);
+        let version = self.wire.as_ref().map(Wire::version);
+        self.dirt.repair(db) == Repair::None && !unsure && version == Some(credentials::version(config))
+    }
+
     /// Makes it as new for a user who wants `db`, before `deadline`. Where nothing was left behind and it was used lately, that
     /// takes no round trip.
     #[inline]
@@ -80,18 +94,15 @@ impl Connection {
         now: Instant,
         deadline: Option<Instant>,
     ) -> Result<(), Unready> {
-        let config = self.target.config();
         let Some(wire) = &mut self.wire else { return Err(Unready::Gone(Closing::Lost)) };
         let Some(idle) = wire.wake(now) else {
             wire.give_up();
             return Err(Unready::Gone(Closing::Lost));
         };
-        let unsure = config.health_check_interval().is_some_and(|interval| idle > interval);
-        let repair = self.dirt.repair(db);
-        if repair == Repair::None && !unsure && wire.version() == credentials::version(config) {
+        if self.is_as_new(db, idle) {
             return Ok(());
         }
-        self.mend(repair, db, deadline)
+        self.mend(self.dirt.repair(db), db, deadline)
     }
 
     #[cold]

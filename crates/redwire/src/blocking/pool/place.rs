@@ -2,8 +2,10 @@
 
 use std::time::Instant;
 
-use redwire_core::Result;
+use redwire_core::call::Call;
+use redwire_core::link::Ticket;
 use redwire_core::pool::{Closing, Permit};
+use redwire_core::{Replies, Result};
 
 use super::process::Process;
 use crate::blocking::connection::{Connection, Unready};
@@ -28,6 +30,30 @@ impl<'p> Place<'p> {
     #[inline]
     pub(in crate::blocking) fn wire(&mut self) -> Result<&mut Wire> {
         self.connection.as_mut().and_then(|connection| connection.wire_mut()).ok_or_else(setup::closed_client)
+    }
+
+    /// Whether the connection is as new for a user who wants `db`, as far as is known without a round trip.
+    pub(super) fn is_ready(&mut self, db: u32, now: Instant) -> bool {
+        self.connection.as_mut().is_some_and(|connection| connection.is_ready(db, now))
+    }
+
+    /// Sends `call`, for whose replies somebody [waits](Self::wait) later. If it cannot be sent, they are told.
+    pub(in crate::blocking) fn send(
+        &mut self,
+        call: &impl Call,
+        deadline: Option<Instant>,
+    ) -> Result<Ticket> {
+        let wire = self.wire()?;
+        let ticket = wire.submit(call, deadline)?;
+        wire.send(deadline).ok();
+        Ok(ticket)
+    }
+
+    /// Waits for the replies to what was sent, and gives the connection back.
+    pub(in crate::blocking) fn wait(mut self, ticket: Ticket, deadline: Option<Instant>) -> Result<Replies> {
+        let wire = self.wire()?;
+        wire.forget_time();
+        wire.wait(ticket, deadline)
     }
 
     /// Makes the connection as new for a user who wants `db`.

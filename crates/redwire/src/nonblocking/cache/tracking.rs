@@ -10,6 +10,7 @@ use redwire_core::cache::{CacheOptions, announcements, connection_id, tracking};
 use redwire_core::config::Protocol;
 use redwire_core::{Cmd, Error, Replies, Result, Value};
 
+use crate::cells::Cell;
 use crate::nonblocking::before;
 use crate::nonblocking::connection::{Connection, OnConnect};
 use crate::nonblocking::lane::Lane;
@@ -34,7 +35,7 @@ impl shared::Line for Lane {
 
 impl Tracking {
     /// A cache beside `pool`, and its tracked connection, which is not connected yet.
-    pub(super) fn new(pool: &Pool, options: CacheOptions) -> (Arc<Self>, Arc<Lane>) {
+    pub(super) fn beside(pool: &Pool, options: CacheOptions) -> Cell<Lane> {
         let this = Self::of(pool.target(), options);
         let (tracking, beside) = (Arc::downgrade(&this), pool.clone());
         let on_connect: OnConnect = Arc::new(move |connection| {
@@ -47,7 +48,7 @@ impl Tracking {
         let lane = Lane::watched(pool, Some(on_connect), Some(Watch::Tracked(Arc::clone(&this))));
         let lane = Arc::new(lane);
         this.track(&lane);
-        (this, lane)
+        Cell { line: lane, tracking: this }
     }
 
     /// Has the changes of what `connection` will read announced.
