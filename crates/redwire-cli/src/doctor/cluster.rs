@@ -56,7 +56,7 @@ fn seed(layer: &mut Layer, witness: &Witness, told: Option<&Told>) {
     let address = &witness.address;
     let found = if told.is_some() { Finding::warning } else { Finding::bad };
     match (&witness.told, told) {
-        (Err(error), _) if error.kind() == ErrorKind::Response => layer.found(found(
+        (Err(error), _) if answers_otherwise(error) => layer.found(found(
             format!("The server {address}, which the URL names, is no node of a cluster: {}", sentence(error.message())),
             "A server by itself is `redis://HOST:PORT`. A node of a cluster has `cluster-enabled yes` in its configuration.".to_owned(),
         )),
@@ -70,6 +70,11 @@ fn seed(layer: &mut Layer, witness: &Witness, told: Option<&Told>) {
         )),
         (Ok(_), _) => {}
     }
+}
+
+/// Whether it answered, and let us in, though not as nodes of clusters do.
+fn answers_otherwise(error: &Error) -> bool {
+    error.code().is_some() && !matches!(error.kind(), ErrorKind::Authentication(_) | ErrorKind::Busy)
 }
 
 /// Whether the others know the one that told this.
