@@ -34,6 +34,8 @@ pub struct Handshake {
     session: Session,
     /// What the server must be, where sentinels have told of it.
     role: Option<Role>,
+    /// Whether the server is a node of a cluster.
+    in_cluster: bool,
 }
 
 /// What a server is to the others of its service.
@@ -100,11 +102,13 @@ impl Handshake {
             ignored: 0,
             session: Session { protocol: Protocol::Resp2, version: None, id: None },
             role: None,
+            in_cluster: false,
         }
     }
 
     fn introduce(&mut self, config: &Config, credentials: Option<&Credentials>, protocol: Protocol) {
         self.role = role(config);
+        self.in_cluster = config.has_alternatives();
         let mut plain = introduction(config, credentials);
         plain.extend(settings(config));
         if protocol == Protocol::Resp2 {
@@ -166,6 +170,9 @@ impl Handshake {
             (_, Ok(other)) => Err(step.unexpected(&other)),
             (Step::Hello, Err(error)) if self.falls_back(&error) => Ok(()),
             (_, Err(error)) if step.may_fail(&error) => Ok(()),
+            (Step::Select, Err(error)) if self.in_cluster => {
+                Err(step.failed(error.with_context(FEW_DATABASES)))
+            }
             (_, Err(error)) => Err(step.failed(error)),
         }
     }
@@ -324,6 +331,9 @@ fn settings(config: &Config) -> Vec<(Step, Cmd<Value>)> {
 
 /// The command and its answer.
 const RESET: &str = "RESET";
+
+const FEW_DATABASES: &str =
+    "a cluster has the database 0 only, or from Valkey 9 on as many as its `cluster-databases` says";
 
 #[cfg(test)]
 mod tests;

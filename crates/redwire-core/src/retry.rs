@@ -7,8 +7,8 @@
 use std::time::{Duration, Instant};
 
 use crate::call::Call;
-use crate::config::{Config, RetryPolicy, Topology};
-use crate::error::{Error, ErrorKind, Outcome};
+use crate::config::{Config, Endpoint, RetryPolicy, Topology};
+use crate::error::{ClusterFault, Error, ErrorKind, Outcome};
 
 /// One call, through all its tries.
 #[derive(Clone, Debug)]
@@ -78,7 +78,23 @@ impl Attempt {
         }
         let error =
             if wanted { error.with_context("not tried again, the retry budget is spent") } else { error };
-        Decision::Fail(error.or_command(&call.name()).with_tries(self.tries))
+        Decision::Fail(advised(error, config).or_command(&call.name()).with_tries(self.tries))
+    }
+}
+
+/// Says which URL follows the cluster, where one server was taken for the only one and is a node of it.
+fn advised(error: Error, config: &Config) -> Error {
+    match (error.kind(), config.topology()) {
+        (
+            ErrorKind::Cluster(ClusterFault::Moved | ClusterFault::Ask),
+            Topology::Single(Endpoint::Tcp(address)),
+        ) if !config.has_alternatives() => {
+            let tls = if config.tls() { "s" } else { "" };
+            error.with_context(&format!(
+                "the server is a node of a cluster, which a client of `redis{tls}+cluster://{address}` follows"
+            ))
+        }
+        _ => error,
     }
 }
 

@@ -9,7 +9,7 @@ use crate::call::Call;
 use crate::cmd::{Cmd, Options};
 use crate::config::HostPort;
 use crate::error::Result;
-use crate::lane::Lane;
+use crate::lane::{self, Lane};
 use crate::outbox::Outbox;
 use crate::replies::Replies;
 use crate::reply::Value;
@@ -33,6 +33,7 @@ pub struct Bundle {
     /// Which share of which command, and at which place its reply is.
     pub(super) shares: Vec<(usize, usize, usize)>,
     options: Options,
+    lane: Lane,
 }
 
 impl Bundle {
@@ -52,13 +53,24 @@ impl Bundle {
 impl Bundle {
     pub(super) fn new(way: &Way, options: Options) -> Self {
         let Way { to, fresh, .. } = way.clone();
-        Self { to, fresh, outbox: Outbox::default(), count: 0, shares: Vec::new(), options }
+        Self {
+            to,
+            fresh,
+            outbox: Outbox::default(),
+            count: 0,
+            shares: Vec::new(),
+            options,
+            lane: Lane::Shared,
+        }
     }
 
     pub(super) fn push(&mut self, nth: usize, part: usize, cmd: &Cmd<Value>, asking: bool) {
         if asking {
             self.outbox.copy(ASKING);
             self.count += 1;
+        }
+        if let waiting @ Lane::Exclusive(_) = lane::on_connection(cmd) {
+            self.lane = waiting;
         }
         self.outbox.command(cmd.args());
         self.shares.push((nth, part, self.count as usize));
@@ -69,8 +81,9 @@ impl Bundle {
 impl Call for Bundle {
     type Output = Replies;
 
+    /// A connection of its own where the node may hold the reply back (`WAIT`).
     fn lane(&self) -> Result<Lane> {
-        Ok(Lane::Shared)
+        Ok(self.lane)
     }
 
     fn count(&self) -> u32 {

@@ -169,6 +169,10 @@ impl Route {
         let mut step = match (redirect, from) {
             (Some(redirect), Some(from)) => self.redirect(redirect, error, from, rules, retries, random),
             _ if whole && is_passing(&error, rules.config) => {
+                if error.kind() == ErrorKind::Cluster(ClusterFault::TryAgain) {
+                    // It was sent here rightly, and will be again: a slot on its way is no contradiction.
+                    self.redirects = 0;
+                }
                 let news = casts_doubt(&error).then_some(News::Doubt);
                 Step { then: self.wait(error, rules, retries, random), news }
             }

@@ -1,6 +1,7 @@
 //! Conversations with servers of all ages, word by word.
 
 use super::*;
+use crate::config::HostPort;
 
 fn config(url: &str) -> Config {
     Config::from_url(url).expect("a good URL")
@@ -86,6 +87,19 @@ fn a_failed_step_is_named_and_nothing_secret_is_said() {
         let error = answer(&mut handshake, &[reply]).unwrap_err();
         assert!(error.to_string().starts_with(message), "{error}");
         assert!(!format!("{error:?}").contains("secret"));
+    }
+}
+
+#[test]
+fn whoever_wants_a_database_that_a_cluster_has_not_is_told_which_it_has() {
+    let config = config("redis+cluster://h/4?protocol=2").for_node(HostPort::new("h", 6379));
+    let mut handshake = first(&config, config.protocol());
+    assert_eq!(sent(&mut handshake).last().unwrap(), "SELECT 4");
+    let refusal = "-ERR SELECT is not allowed in cluster mode\r\n";
+    let error = answer(&mut handshake, &["+OK\r\n", "+OK\r\n", refusal]).unwrap_err();
+    for words in ["connecting failed at SELECT", "the database 0 only", "`cluster-databases`", "not allowed"]
+    {
+        assert!(error.to_string().contains(words), "{error}");
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::cmd::Cmd;
+use crate::config::HostPort;
 use crate::error::ConnectionFault;
 use crate::facts;
 use crate::reply::Value;
@@ -51,6 +52,28 @@ fn tries_and_the_deadline_are_limits() {
         late.handle_failure(lost(Outcome::NotSent), &mut incr, &config, now, 7, || true),
         Decision::Fail(_)
     ));
+}
+
+#[test]
+fn whoever_knows_one_node_of_a_cluster_only_is_told_what_to_use() {
+    let failed = |config: &Config| {
+        let mut get = Cmd::<Value>::new("GET").arg("k");
+        let moved = Error::from_server(b"MOVED 7629 h:7001");
+        match Attempt::new(None).handle_failure(moved, &mut get, config, Instant::now(), 7, || true) {
+            Decision::Fail(error) => error,
+            other => panic!("{other:?}"),
+        }
+    };
+    for (url, advice) in
+        [("redis://h:7000", "`redis+cluster://h:7000`"), ("rediss://h", "`rediss+cluster://h:6379`")]
+    {
+        let error = failed(&Config::from_url(url).unwrap());
+        assert!(error.to_string().contains(advice), "{error}");
+        assert_eq!((error.code(), error.outcome()), (Some("MOVED"), Outcome::Rejected));
+    }
+    // The client of one node that was taken from a cluster on purpose.
+    let node = Config::from_url("redis+cluster://h:7000").unwrap().for_node(HostPort::new("h", 7000));
+    assert!(!failed(&node).to_string().contains("cluster://"));
 }
 
 #[test]

@@ -159,9 +159,16 @@ impl Client {
         self.pubsub.leave();
     }
 
-    /// Sends `call` over the shared connection, and waits for its replies.
+    /// Sends `call` over the shared connection, or one of its own if it waits, and waits for its replies.
     pub(super) async fn exchange(&self, call: &impl Call, deadline: Option<Instant>) -> Result<Replies> {
-        let replies = self.lane.exchange(call, deadline).await;
+        let replies = match call.lane()? {
+            Way::Shared => self.lane.exchange(call, deadline).await,
+            Way::Exclusive(_) => {
+                let mut outbox = Outbox::default();
+                call.write(&mut outbox);
+                self.pool.exchange(&outbox.to_bytes(), call.count(), deadline).await
+            }
+        };
         replies.map_err(|error| self.pool.target().locate(error))
     }
 

@@ -277,7 +277,7 @@ fn a_child_follows_a_cluster_by_itself() {
             }
         });
         for round in 0..10 {
-            let moving = slot(&format!("{round}:7"));
+            let moving = slot(format!("{round}:7"));
             let child = Child::start(|| {
                 for number in 0..30 {
                     let key = format!("{round}:{number}");

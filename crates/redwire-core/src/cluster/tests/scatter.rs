@@ -14,6 +14,8 @@ use crate::call::Call;
 use crate::cmd::Cmd;
 use crate::config::HostPort;
 use crate::error::{Error, Outcome, Result};
+use crate::facts::Blocking;
+use crate::lane::Lane;
 use crate::outbox::Outbox;
 use crate::pipeline::{Batch, Pipeline};
 use crate::replies::Replies;
@@ -432,6 +434,21 @@ fn nothing_is_sent_of_what_cannot_be_sent_whole() {
     );
     assert!(of("BLPOP foo 0", &known).contains("a command that waits"));
     assert!(of("FLUSHALL", &Map::default()).contains("no node of the cluster is known"));
+}
+
+#[test]
+fn what_waits_at_several_nodes_holds_up_nobody_else() {
+    let hand = Hand::new(&[]);
+    let (config, options, now) = (config(), ClusterOptions::default(), Instant::now());
+    let rules = Rules { config: &config, cluster: &options, now };
+    let lanes = |cmd: Cmd<Value>| {
+        let mut scatter = Scatter::of_command(&cmd, &hand.map, None).unwrap();
+        let bundles = scatter.poll_send(&hand.map, rules, &mut || 0, &mut Vec::new());
+        bundles.iter().map(|bundle| bundle.lane().unwrap()).collect::<Vec<_>>()
+    };
+    let waits = Lane::Exclusive(Blocking::Upto(Duration::from_millis(700)));
+    assert_eq!(lanes(Cmd::new("WAIT").arg(1).arg(700)), [waits, waits]);
+    assert_eq!(lanes(Cmd::new("DBSIZE")), [Lane::Shared, Lane::Shared]);
 }
 
 #[test]

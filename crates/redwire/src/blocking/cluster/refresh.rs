@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Weak, mpsc};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use redwire_core::cluster::{Answer, Ask, Found, Refresh, question};
 use redwire_core::config::Config;
@@ -52,9 +52,6 @@ pub(super) fn follow(shared: Weak<Shared>) {
                 if !left.is_empty() {
                     beside(move || leave(left));
                 }
-                for member in shared.members.zoneless() {
-                    ask_for_zone(&shared, &member);
-                }
             }
         }
     }
@@ -83,18 +80,6 @@ fn ask_for_zones(nodes: Vec<Arc<Member<Client>>>, shared: &Weak<Shared>) {
         }
     }
 }
-
-/// Asks a node in which zone it is.
-fn ask_for_zone(shared: &Shared, node: &Member<Client>) {
-    let info = node.client.execute(Cmd::<String>::of(&facts::INFO).arg("server").timeout(ZONE).retries(0));
-    // One that cannot be asked now is asked after the next refresh.
-    if let Ok(info) = info {
-        shared.members.handle_info(&node.address, &info);
-    }
-}
-
-/// How long a node may take to say where it is, so that the map is not kept waiting.
-const ZONE: Duration = Duration::from_millis(200);
 
 /// A question under way. However its thread ends, it is answered.
 struct Asked {

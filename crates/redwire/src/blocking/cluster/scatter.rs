@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Instant;
 
+use redwire_core::call::Call;
 use redwire_core::cluster::{Bundle, Scatter};
 use redwire_core::lane::Lane as Way;
 use redwire_core::{Replies, Result};
@@ -53,10 +54,11 @@ impl Nodes {
         let sent: Vec<_> = bundles.iter().map(|bundle| (member_for(bundle), bundle)).collect();
         let calls = sent.iter().map(|(member, bundle)| (&member.client.lane, *bundle));
         // Threads take longer to start than small calls to be answered.
-        let replies = if sent.len() > 1 { Lane::exchange_all(calls, deadline) } else { None };
+        let quick = sent.len() > 1 && bundles.iter().all(|bundle| matches!(bundle.lane(), Ok(Way::Shared)));
+        let replies = if quick { Lane::exchange_all(calls, deadline) } else { None };
         let replies = replies.unwrap_or_else(|| {
             at_once(&sent, |(member, bundle)| {
-                member.client.lane.exchange(*bundle, Way::Shared, Instant::now(), deadline)
+                member.client.lane.exchange(*bundle, bundle.lane()?, Instant::now(), deadline)
             })
         });
         let located = |((member, _), replies): (&(Arc<Member<Client>>, &Bundle), Result<Replies>)| {
