@@ -3,9 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
-#[cfg(feature = "tls")]
-use redwire_core::config::Topology;
-use redwire_core::config::{Config, Endpoint};
+use redwire_core::config::{Config, Endpoint, Topology};
 use redwire_core::inbound::Inbound;
 use redwire_core::link::QueueLimits;
 use redwire_core::pool::PoolLimits;
