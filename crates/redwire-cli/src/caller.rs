@@ -14,6 +14,7 @@ use redwire::{Cmd, EventKind, Item, Pipeline, Reply, Result, Slots, Subscription
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
+use crate::clusters;
 use crate::connect::Client;
 use crate::output::Failure;
 
@@ -44,6 +45,11 @@ impl Caller {
     /// A caller that connects when it calls first.
     pub(crate) async fn lazy(config: Config, blocking: bool) -> Result<Self> {
         Client::lazy(config, blocking).await.map(Self)
+    }
+
+    /// Whether its calls go to the nodes of a cluster.
+    pub(crate) fn is_of_cluster(&self) -> bool {
+        clusters::seeds(self.0.config()).is_some()
     }
 
     pub(crate) async fn execute<R: Reply>(&self, cmd: Cmd<R>) -> Result<R> {

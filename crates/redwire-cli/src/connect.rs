@@ -55,6 +55,14 @@ pub(crate) fn place(config: &Config) -> String {
     }
 }
 
+/// The servers to try, one after another, where one is as good as another: of a cluster, each node that the URL names.
+pub(crate) fn servers(config: &Config) -> Vec<Config> {
+    match config.topology() {
+        Topology::Cluster { nodes } => nodes.iter().map(|node| config.for_node(node.clone())).collect(),
+        Topology::Single(_) | Topology::Sentinel { .. } => vec![config.clone()],
+    }
+}
+
 /// A client of either driver, for tasks.
 #[derive(Clone, Debug)]
 pub(crate) enum Client {
@@ -76,6 +84,14 @@ impl Client {
             return redwire::Client::lazy(config).map(Self::Tokio);
         }
         apart(move || redwire::blocking::Client::lazy(config)).await.map(Self::Blocking)
+    }
+
+    /// A client that is connected; of a cluster, one that knows the map.
+    pub(crate) async fn open(config: Config, blocking: bool) -> Result<Self> {
+        if !blocking {
+            return redwire::Client::open(config).await.map(Self::Tokio);
+        }
+        apart(move || redwire::blocking::Client::open(config)).await.map(Self::Blocking)
     }
 
     pub(crate) async fn execute<R: Reply + Send + 'static>(&self, cmd: Cmd<R>) -> Result<R> {

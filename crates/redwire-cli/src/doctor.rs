@@ -4,6 +4,7 @@
 //! skipped. The layers are in files of their own; here is their order.
 
 mod certificate;
+mod cluster;
 mod handshake;
 mod inspect;
 mod latency;
@@ -30,7 +31,8 @@ use crate::output::{Failure, Output, Verdict};
 use crate::session::Session;
 use report::{Finding, Layer, Report};
 
-/// All layers, from the lowest. Each needs those before it, up to `handshake`. A service has one more, `sentinels`, after `url`.
+/// All layers, from the lowest. Each needs those before it, up to `handshake`. After `url`, a service has one more, `sentinels`, and a
+/// cluster `cluster`.
 const LAYERS: [&str; 11] =
     ["url", "dns", "tcp", "tls", "handshake", "acl", "select", "latency", "server", "settings", "topology"];
 
@@ -87,7 +89,7 @@ fn bare(url: &str) -> String {
 
 async fn examine(global: &Global, url: &str, report: &mut Report<'_>) {
     let Some(config) = understand(global, url, report) else { return };
-    let Some(endpoint) = find(global, &config, report).await else { return };
+    let Some((config, endpoint)) = find(global, &config, report).await else { return };
     let limit = config.connect_timeout();
     let (layer, addresses) = network::dns(&endpoint, limit).await;
     let unknown = layer.is_bad();
@@ -117,13 +119,6 @@ fn understand(global: &Global, url: &str, report: &mut Report<'_>) -> Option<Con
     let parsed = connect::config(global, url);
     layer.took(begun.elapsed());
     let found = match parsed {
-        Ok(config) if matches!(config.topology(), Topology::Cluster { .. }) => {
-            layer.found(Finding::bad(
-                "This URL names a cluster, and this version examines one server at a time.",
-                "Give the URL of each server: `redis://HOST:PORT`, or `rediss://` for TLS.",
-            ));
-            None
-        }
         Ok(config) => Some(config),
         Err(error) => {
             layer.found(Finding::bad(
@@ -134,9 +129,12 @@ fn understand(global: &Global, url: &str, report: &mut Report<'_>) -> Option<Con
         }
     };
     if let Some(config) = &found {
-        let place = match crate::sentinels::service(config) {
-            Some((nodes, service)) => format!("{service:?}, watched by {} sentinels,", nodes.len()),
-            None => connect::place(config),
+        let place = match config.topology() {
+            Topology::Sentinel { nodes, service } => {
+                format!("{service:?}, watched by {} sentinels,", nodes.len())
+            }
+            Topology::Cluster { nodes } => format!("a cluster, by {} of its nodes,", nodes.len()),
+            Topology::Single(_) => connect::place(config),
         };
         layer.summary(format!("{place} with {}", if config.tls() { "TLS" } else { "no TLS" }));
         layer.detail("endpoint", connect::place(config));
@@ -148,16 +146,20 @@ fn understand(global: &Global, url: &str, report: &mut Report<'_>) -> Option<Con
     found
 }
 
-/// The server to examine: of a service, the master, by a layer of its own.
-async fn find(global: &Global, config: &Config, report: &mut Report<'_>) -> Option<Endpoint> {
+/// The server to examine, and how to reach it: of a service, the master, and of a cluster, a node, by a layer of its own.
+async fn find(global: &Global, config: &Config, report: &mut Report<'_>) -> Option<(Config, Endpoint)> {
     match config.topology() {
-        Topology::Single(endpoint) => Some(endpoint.clone()),
+        Topology::Single(endpoint) => Some((config.clone(), endpoint.clone())),
         Topology::Sentinel { service, .. } => {
             let (layer, master) = sentinels::examine(config, service, global.blocking).await;
             report.push(layer);
-            master.map(Endpoint::Tcp)
+            master.map(|master| (config.clone(), Endpoint::Tcp(master)))
         }
-        Topology::Cluster { .. } => None,
+        Topology::Cluster { nodes } => {
+            let (layer, node) = cluster::examine(config, nodes, global.blocking).await;
+            report.push(layer);
+            node.map(|node| (config.for_node(node.clone()), Endpoint::Tcp(node)))
+        }
     }
 }
 
@@ -166,8 +168,10 @@ fn in_the_clear(layer: &mut Layer, config: &Config) {
     let is_home = |host: &str| host == "localhost" || host.starts_with("127.") || host == "::1";
     let at_home = match config.topology() {
         Topology::Single(Endpoint::Tcp(address)) => is_home(&address.host),
-        Topology::Sentinel { nodes, .. } => nodes.iter().all(|sentinel| is_home(&sentinel.host)),
-        _ => true,
+        Topology::Sentinel { nodes, .. } | Topology::Cluster { nodes } => {
+            nodes.iter().all(|node| is_home(&node.host))
+        }
+        Topology::Single(Endpoint::Unix(_)) => true,
     };
     let trusting = config.tls() && config.tls_options().verification == Verification::None;
     if config.password().is_some() && !at_home && (!config.tls() || trusting) {
@@ -257,6 +261,9 @@ async fn inside(mut session: Session, config: &Config, report: &mut Report<'_>) 
     report.push(layer);
     report.push(settings::examine(config, &directives));
     match info {
+        Ok(_) if config.has_alternatives() => {
+            report.push(Layer::skipped("topology", "the layer `cluster` has it"));
+        }
         Ok(info) => {
             report.push(reach::examine(&mut session, &info, config.connect_timeout().min(REACH)).await)
         }

@@ -6,6 +6,7 @@
 mod args;
 mod bench;
 mod caller;
+mod clusters;
 mod connect;
 mod doctor;
 mod exec;

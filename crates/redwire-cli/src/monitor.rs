@@ -23,8 +23,7 @@ pub(crate) async fn run(
     output: &Output,
 ) -> std::result::Result<Verdict, Failure> {
     let config = connect::config(global, connect::first_url(global))?;
-    let place = connect::place(&config);
-    let mut listener = Listener::open(config, global.blocking).await?;
+    let (mut listener, place) = Listener::any(&config, global.blocking).await?;
     if output.is_terminal() {
         output.note(format_args!("{DIM}listening to {place}, until Ctrl-C{DIM:#}"));
     }
@@ -61,6 +60,19 @@ enum Listener {
 }
 
 impl Listener {
+    /// To the first server that can be had, with its address: of a cluster, any node shows only what it does itself.
+    async fn any(config: &Config, blocking: bool) -> Result<(Self, String)> {
+        let mut failed = None;
+        for server in connect::servers(config) {
+            let place = connect::place(&server);
+            match Self::open(server, blocking).await {
+                Ok(listener) => return Ok((listener, place)),
+                Err(error) => failed = Some(error),
+            }
+        }
+        Err(failed.unwrap_or_else(|| Error::usage("the URL names no server")))
+    }
+
     async fn open(config: Config, blocking: bool) -> Result<Self> {
         if !blocking {
             return redwire::Monitor::open(config).await.map(Self::Tokio);

@@ -1,12 +1,14 @@
 //! `redwire topology`: who is master and who replica, how far each is, and who can be reached from here.
 //!
-//! Promises to show one server and the servers that it names itself; of a service, its sentinels and its master. Must not guess: what a server does not tell is left out.
+//! Promises to show one server and the servers that it names itself; of a service, its sentinels and its master; of a cluster, all its
+//! nodes. Must not guess: what a server does not tell is left out.
 
+mod cluster;
 mod watch;
 
 use std::time::{Duration, Instant};
 
-use redwire::config::{Config, Endpoint, HostPort, Topology as Servers};
+use redwire::config::{Config, HostPort};
 use redwire::{Error, Instance, Result, Value, cmd};
 use serde_json::{Value as Json, json};
 
@@ -18,15 +20,19 @@ use crate::info::Info;
 use crate::output::{BAD, DIM, Failure, GOOD, Output, Verdict};
 use crate::sentinels::{self, Told, Witness};
 use crate::session::Session;
+use cluster::Membership;
+pub(crate) use cluster::Whole;
 use watch::{Eye, View};
 
 /// How long another server may take to take a connection.
 const REACH: Duration = Duration::from_secs(2);
 
 /// What was seen at one moment: the server that was asked, then those it names.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Picture {
     pub(crate) servers: Vec<Row>,
+    /// Of a cluster, what it is as a whole.
+    pub(crate) cluster: Option<Whole>,
 }
 
 /// One server.
@@ -45,6 +51,8 @@ pub(crate) struct Row {
     pub(crate) from_here: &'static str,
     /// Whether replication works, as far as this one is concerned.
     pub(crate) sound: bool,
+    /// Of a node of a cluster, what it is there.
+    pub(crate) member: Option<Membership>,
 }
 
 pub(crate) async fn run(global: &Global, topology: &Topology, output: &Output) -> Result<Verdict, Failure> {
@@ -106,9 +114,17 @@ async fn write_changes(eye: &mut Eye, view: &mut View, output: &Output) {
 }
 
 fn print(picture: &Picture, output: &Output) {
+    if let Some(whole) = &picture.cluster {
+        let style = if whole.is_sound() { GOOD } else { BAD };
+        output.line(format_args!("{style}cluster{style:#}  {whole}"));
+    }
     let first = picture.servers.iter().position(|row| row.role != SENTINEL);
     for (index, row) in picture.servers.iter().enumerate() {
-        output.line(line(row, first.is_some_and(|first| index > first)));
+        let follows = match &row.member {
+            Some(member) => member.primary.is_some(),
+            None => picture.cluster.is_none() && first.is_some_and(|first| index > first),
+        };
+        output.line(line(row, follows));
     }
 }
 
@@ -118,33 +134,32 @@ fn verdict(pictures: &[Picture]) -> Verdict {
 
 fn to_json(pictures: &[Picture]) -> Json {
     let servers: Vec<Json> = pictures.iter().flat_map(|picture| &picture.servers).map(Row::to_json).collect();
+    let clusters: Vec<Json> =
+        pictures.iter().filter_map(|picture| picture.cluster.as_ref()).map(Whole::to_json).collect();
     let word = if verdict(pictures) == Verdict::Good { "good" } else { "bad" };
-    json!({ "verdict": word, "servers": servers })
+    let mut json = json!({ "verdict": word, "servers": servers });
+    if !clusters.is_empty() {
+        json["clusters"] = clusters.into();
+    }
+    json
 }
 
 /// The configuration and the address of one server, or the name of a service.
 fn asked(global: &Global, url: &str) -> Result<(Config, String), Failure> {
     let config = connect::config(global, url)?;
-    match config.topology() {
-        Servers::Single(endpoint @ (Endpoint::Tcp(_) | Endpoint::Unix(_))) => {
-            let address = endpoint.to_string();
-            Ok((config, address))
-        }
-        Servers::Sentinel { service, .. } => {
-            let service = service.clone();
-            Ok((config, service))
-        }
-        _ => Err(Failure::new(
-            "the URL",
-            "this version shows no clusters: give `redis://HOST:PORT`, or `redis+sentinel://HOST:PORT/SERVICE`",
-        )),
-    }
+    let place = connect::place(&config);
+    Ok((config, place))
 }
 
 impl Picture {
     /// Asks one server, and tries whether those that it names can be reached.
     pub(crate) async fn take(session: &mut Session, address: &str) -> Result<Self> {
         let info = Info::of(session).await?;
+        Ok(Self::with(session, address, &info).await)
+    }
+
+    /// As [`take`](Self::take), of a server that told this of itself.
+    async fn with(session: &mut Session, address: &str, info: &Info) -> Self {
         // Of a replica, ROLE tells how its link is while it is not up.
         let link = match session.call(cmd("ROLE")).await {
             Ok(Value::Array(told)) => told.get(3).and_then(Value::as_str).map(str::to_owned),
@@ -164,10 +179,11 @@ impl Picture {
             lag: None,
             from_here: "open",
             sound: true,
+            member: None,
         }];
-        let reached = reach(neighbours(&info), REACH).await;
+        let reached = reach(neighbours(info), REACH).await;
         servers.extend(reached.into_iter().map(|server| row(server, offset, link.as_deref())));
-        Ok(Self { servers })
+        Self { servers, cluster: None }
     }
 
     /// Asks the sentinels of a service, then the master that they tell.
@@ -197,11 +213,11 @@ impl Picture {
                 servers.push(missing(address, replica.flags()));
             }
         }
-        Ok(Self { servers })
+        Ok(Self { servers, cluster: None })
     }
 
     pub(crate) fn is_sound(&self) -> bool {
-        self.servers.iter().all(|row| row.sound)
+        self.servers.iter().all(|row| row.sound) && self.cluster.as_ref().is_none_or(Whole::is_sound)
     }
 }
 
@@ -234,6 +250,7 @@ fn sentinel_row(witness: &Witness, believed: Option<&HostPort>) -> Row {
         lag: None,
         from_here: witness.reached(),
         sound: agrees && witness.told.as_ref().is_ok_and(settled),
+        member: None,
     }
 }
 
@@ -251,7 +268,7 @@ fn missing(address: String, flags: &str) -> Row {
 fn silent(address: String, role: &str, state: &str) -> Row {
     let (offset, behind, lag) = (None, None, None);
     let (role, state) = (role.to_owned(), state.to_owned());
-    Row { address, role, state, offset, behind, lag, from_here: "not tried", sound: false }
+    Row { address, role, state, offset, behind, lag, from_here: "not tried", sound: false, member: None }
 }
 
 fn row(server: Reached, offset: Option<u64>, link: Option<&str>) -> Row {
@@ -271,20 +288,25 @@ fn row(server: Reached, offset: Option<u64>, link: Option<&str>) -> Row {
         lag: peer.lag,
         from_here: result.as_ref().map_or_else(word, |_| "open"),
         sound,
+        member: None,
     }
 }
 
 impl Row {
     fn to_json(&self) -> Json {
-        json!({
+        let mut json = json!({
             "address": self.address, "role": self.role, "state": self.state, "offset": self.offset,
             "behind": self.behind, "lag_seconds": self.lag, "from_here": self.from_here, "sound": self.sound,
-        })
+        });
+        if let Some(member) = &self.member {
+            member.add_to(&mut json);
+        }
+        json
     }
 
     /// What is told of it beside its address, role and state.
     pub(crate) fn rest(&self) -> String {
-        let mut parts = Vec::new();
+        let mut parts = self.member.as_ref().map(Membership::describe).unwrap_or_default();
         if let Some(offset) = self.offset {
             parts.push(format!("offset {offset}"));
         }

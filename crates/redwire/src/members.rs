@@ -15,7 +15,7 @@ use redwire_core::cluster::{Bundle, Found, Map, News, ReadStrategy, Readers, Rul
 use redwire_core::config::{Config, HostPort};
 use redwire_core::{Error, ErrorKind, Result};
 
-pub(crate) use atlas::{Atlas, Work};
+pub(crate) use atlas::{Atlas, Listener, Work};
 pub(crate) use passage::{Departure, Passage};
 
 use crate::setup;

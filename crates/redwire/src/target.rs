@@ -223,8 +223,11 @@ impl Target {
         }
     }
 
-    /// Says that `error` happened here.
+    /// Says that `error` happened here, unless it is known at which node of a cluster.
     pub(crate) fn locate(&self, error: Error) -> Error {
+        if self.atlas().is_some() && error.address().is_some() {
+            return error;
+        }
         error.with_address(&self.address())
     }
 }

@@ -10,6 +10,7 @@ use tokio::task::JoinSet;
 
 use super::network::{reaches, word};
 use super::report::{Finding, Layer};
+use crate::clusters::Node;
 use crate::info::{Info, Peer};
 use crate::session::Session;
 
@@ -91,20 +92,16 @@ async fn cluster(session: &mut Session) -> Vec<(&'static str, Peer)> {
     text.as_str().unwrap_or_default().lines().filter_map(node).collect()
 }
 
-/// Reads `ID IP:PORT@BUS[,HOST] FLAGS …`, of others than the node that answers.
+/// Of others than the node that answers.
 fn node(line: &str) -> Option<(&'static str, Peer)> {
-    let mut words = line.split(' ');
-    let (_, address, flags) = (words.next()?, words.next()?, words.next()?);
-    if flags.split(',').any(|flag| matches!(flag, "myself" | "noaddr" | "handshake")) {
+    let node = Node::read(line, "")?;
+    if ["myself", "noaddr", "handshake"].iter().any(|flag| node.is(flag)) {
         return None;
     }
-    let (address, names) = address.split_once(',').unwrap_or((address, ""));
-    let (ip, port) = address.split_once('@').map_or(address, |(address, _)| address).rsplit_once(':')?;
-    let name = names.split(',').next().filter(|name| !name.is_empty() && !name.contains('='));
-    let role = if flags.contains("slave") { "replica" } else { "master" };
-    let host = name.unwrap_or(ip).to_owned();
-    let state = if flags.contains("fail") { "failed" } else { "online" };
-    Some((role, Peer { host, port: port.parse().ok()?, state: state.to_owned(), offset: None, lag: None }))
+    let role = if node.primary.is_some() { "replica" } else { "master" };
+    let state = if node.is("fail") || node.is("fail?") { "failed" } else { "online" };
+    let (host, port) = (node.host_name.unwrap_or(node.address.host), node.address.port);
+    Some((role, Peer { host, port, state: state.to_owned(), offset: None, lag: None }))
 }
 
 /// Tries all at the same time; they come back in their order.
@@ -133,7 +130,7 @@ mod tests {
             ("a 10.0.0.1:7000@17000 myself,master - 0 0 1 connected 0-5460", None),
             ("b 10.0.0.2:7000@17000 master - 0 0 2 connected", Some(("master", "10.0.0.2", 7000, "online"))),
             (
-                "c ::1:7000@17000,db.example,shard-id=x slave,fail a 0 0 2",
+                "c ::1:7000@17000,db.example,shard-id=x slave,fail a 0 0 2 connected",
                 Some(("replica", "db.example", 7000, "failed")),
             ),
             ("d :0@0 master,noaddr - 0 0 0 disconnected", None),

@@ -1,17 +1,18 @@
-//! One connection for commands of every kind, those included that change the connection or answer for ever.
+//! One connection for commands of every kind, those included that change the connection or answer for ever; of a cluster, a client.
 //!
 //! Promises that what one command did to the connection holds for the next, and that it is told when a new connection had to be
-//! made. Must not know where commands come from, nor how replies are printed.
+//! made; and that in a cluster each command goes where it belongs, and none that would change a connection. Must not know where
+//! commands come from, nor how replies are printed.
 
 use std::pin::pin;
 use std::time::Duration;
 
-use redwire::config::{Config, Protocol};
+use redwire::config::{Config, Protocol, Topology};
 use redwire::facts::{self, Facts, Session as Effect};
-use redwire::{Cmd, Error, Outcome, Result, Value};
+use redwire::{ClusterFault, Cmd, Error, ErrorKind, Outcome, Result, Value};
 use tokio::signal::ctrl_c;
 
-use crate::connect::{self, apart};
+use crate::connect::{self, Client, apart};
 use crate::output::{Failure, Output};
 use crate::session::Session;
 
@@ -32,7 +33,9 @@ pub(crate) enum Answer {
 pub(crate) struct Hand {
     config: Config,
     blocking: bool,
-    /// None until the next command where the connection was lost or given up.
+    /// Of a cluster: it finds the node of each command.
+    cluster: Option<Client>,
+    /// None until the next command where the connection was lost or given up; in a cluster it is there to listen only.
     session: Option<Session>,
     db: u32,
     /// A database that was chosen in a transaction, and holds once that is executed.
@@ -53,12 +56,16 @@ const PATIENCE: Duration = Duration::from_millis(200);
 
 impl Hand {
     pub(crate) async fn open(config: Config, blocking: bool) -> Result<Self> {
-        let session = Session::open(config.clone(), blocking).await?;
+        let (cluster, session) = match config.topology() {
+            Topology::Cluster { .. } => (Some(Client::open(config.clone(), blocking).await?), None),
+            _ => (None, Some(Session::open(config.clone(), blocking).await?)),
+        };
         Ok(Self {
             db: config.db(),
             config,
             blocking,
-            session: Some(session),
+            cluster,
+            session,
             db_to_be: None,
             in_transaction: false,
             is_other_user: false,
@@ -67,11 +74,16 @@ impl Hand {
 
     /// Where commands go and in what state, as redis-cli's prompt tells it.
     pub(crate) fn describe(&self) -> String {
-        let mut text = connect::place(&self.config);
+        let mut text = match self.config.topology() {
+            Topology::Cluster { nodes } => nodes.first().map_or_else(String::new, ToString::to_string),
+            _ => connect::place(&self.config),
+        };
         if self.db > 0 {
             text.push_str(&format!("[{}]", self.db));
         }
-        if self.session.is_none() {
+        if self.cluster.is_some() {
+            text.push_str("(cluster)");
+        } else if self.session.is_none() {
             text.push_str("(not connected)");
         }
         if self.in_transaction {
@@ -98,9 +110,13 @@ impl Hand {
         if let Some(advice) = refusal(facts, self.in_transaction) {
             return Ok(Answer::Refused(Error::usage(advice)));
         }
+        let listens = matches!(facts.session, Effect::Subscribes | Effect::Monitors);
+        if let Some(cluster) = self.cluster.as_ref().filter(|_| !listens) {
+            return spread(cluster, cmd).await;
+        }
         self.connect(output).await?;
         let result = match facts.session {
-            Effect::Subscribes | Effect::Monitors => self.listen(&cmd, facts, heard).await?,
+            _ if listens => self.listen(&cmd, facts, heard).await?,
             _ => self.call(cmd.clone()).await,
         };
         match result {
@@ -128,6 +144,9 @@ impl Hand {
         }
         let config = self.config.to_builder().db(self.db).build().map_err(Error::from)?;
         self.session = Some(Session::open(config, self.blocking).await?);
+        if self.cluster.is_some() {
+            return Ok(());
+        }
         let user =
             if std::mem::take(&mut self.is_other_user) { ", as the user of the command line" } else { "" };
         output.note(format_args!("connected anew{user}"));
@@ -214,6 +233,25 @@ impl Hand {
             Effect::Quits => self.give_up(),
             _ => {}
         }
+    }
+}
+
+/// Runs a command in a cluster, where its keys or its facts lead it.
+///
+/// # Errors
+/// Nobody who would have to answer can be had.
+async fn spread(cluster: &Client, cmd: Cmd<Value>) -> Result<Answer, Failure> {
+    let result = tokio::select! {
+        result = cluster.execute(cmd) => result,
+        _ = ctrl_c() => return Ok(Answer::Interrupted),
+    };
+    match result {
+        Ok(value) => Ok(Answer::Reply(value)),
+        Err(error) => match error.kind() {
+            ErrorKind::Usage | ErrorKind::Cluster(ClusterFault::CrossSlot) => Ok(Answer::Refused(error)),
+            _ if error.outcome() == Outcome::Rejected => Ok(Answer::Refused(error)),
+            _ => Err(error.into()),
+        },
     }
 }
 

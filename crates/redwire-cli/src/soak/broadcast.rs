@@ -2,6 +2,8 @@
 //!
 //! It judges by order. There is one publisher, who waits for each answer before the next message. So whatever was acknowledged and
 //! has a lower number than what is heard now was heard before, or it was lost; and a loss is to be announced before the next message.
+//! In a cluster publisher and subscriber may be at different nodes, and what one tells the other may come late, in another order, or
+//! never; no client can know. There nothing is owed, and after an announcement, which may mean another node, nothing is heard twice.
 //! This file must not know clients.
 
 use std::collections::BTreeSet;
@@ -22,16 +24,23 @@ pub(super) struct Broadcast {
     /// Acknowledged, and not heard.
     owed: BTreeSet<u64>,
     heard: BTreeSet<u64>,
+    /// Whether messages are passed on from node to node.
+    relayed: bool,
 }
 
 impl Default for Broadcast {
     fn default() -> Self {
         let (possible, owed, heard) = Default::default();
-        Self { next: 0, excused: u64::MAX, possible, owed, heard }
+        Self { next: 0, excused: u64::MAX, possible, owed, heard, relayed: false }
     }
 }
 
 impl Broadcast {
+    /// Of a cluster.
+    pub(super) fn relayed() -> Self {
+        Self { relayed: true, ..Self::default() }
+    }
+
     /// The number of the next message.
     pub(super) fn issue(&mut self) -> u64 {
         self.next += 1;
@@ -43,7 +52,7 @@ impl Broadcast {
         match fate {
             // It may have been heard before its publisher was told.
             Fate::Executed => {
-                if self.possible.remove(&message) && message > self.excused {
+                if self.possible.remove(&message) && message > self.excused && !self.relayed {
                     self.owed.insert(message);
                 }
             }
@@ -59,6 +68,9 @@ impl Broadcast {
     pub(super) fn announced(&mut self) {
         self.excused = self.next;
         self.owed.clear();
+        if self.relayed {
+            self.heard.clear();
+        }
     }
 
     /// The subscription has ended, and said so.
@@ -168,6 +180,22 @@ mod tests {
         publish(&mut book, &[Fate::Executed], &mut found);
         assert!(book.is_complete());
         assert_eq!(found, Findings::default());
+    }
+
+    #[test]
+    fn nodes_that_pass_messages_on_owe_nothing_and_invent_nothing() {
+        let (mut book, mut found) = (Broadcast::relayed(), Findings::default());
+        book.announced();
+        publish(&mut book, &[Fate::Executed; 3], &mut found);
+        book.heard(3, &mut found);
+        book.heard(1, &mut found);
+        assert_eq!((found, book.is_complete()), (Findings::default(), true));
+        book.heard(1, &mut found);
+        assert_eq!(found.duplicated, 1);
+        book.announced();
+        book.heard(3, &mut found);
+        book.heard(4, &mut found);
+        assert_eq!((found.duplicated, found.mismatched), (1, 1));
     }
 
     #[test]

@@ -19,8 +19,10 @@ pub(super) struct Channel {
 }
 
 impl Channel {
-    pub(super) fn new(name: String) -> Self {
-        Self { name, book: Arc::default() }
+    /// One that publisher and subscriber may have from different nodes, if `relayed`.
+    pub(super) fn new(name: String, relayed: bool) -> Self {
+        let book = if relayed { Broadcast::relayed() } else { Broadcast::default() };
+        Self { name, book: Arc::new(Mutex::new(book)) }
     }
 
     pub(super) fn book(&self) -> MutexGuard<'_, Broadcast> {

@@ -84,8 +84,13 @@ impl Worker {
         (inbox, outbox): (List, List),
     ) -> Self {
         let key = |name: &str| format!("{prefix}:{task}:{name}");
-        let count =
-            |place| Count { key: key(&format!("counter{place}")), counter: Counter::new(task * 3 + place) };
+        let count = |place| {
+            // Those that are counted together must be in one slot of a cluster.
+            let key =
+                if place == 0 { key("counter0") } else { format!("{prefix}:{{{task}}}:counter{place}") };
+            Count { key, counter: Counter::new(task * 3 + place) }
+        };
+        let relayed = caller.is_of_cluster();
         Self {
             caller,
             drill,
@@ -96,7 +101,7 @@ impl Worker {
             stack: List::new(key("stack")),
             inbox,
             outbox,
-            channel: Channel::new(key("channel")),
+            channel: Channel::new(key("channel"), relayed),
             nonce: 0,
             tally: Tally::new(),
         }

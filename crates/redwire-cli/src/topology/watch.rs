@@ -2,7 +2,7 @@
 //!
 //! On a terminal it is drawn in place, until q, Esc or Ctrl-C; elsewhere, and with `--json`, it is written anew whenever
 //! something changed. A server that cannot be reached is shown as it was, and asked again. What is not a change: offsets
-//! and lags, which move all the time.
+//! and lags, which move all the time, and epochs, which count what is told anyway.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
@@ -15,11 +15,11 @@ use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::Line;
 use ratatui::widgets::{Paragraph, Row as Cells, Table};
 use redwire::Result;
-use redwire::config::Config;
+use redwire::config::{Config, Endpoint, Topology};
 
-use super::{Picture, Row};
+use super::{Picture, Row, cluster};
+use crate::info::Info;
 use crate::output::Failure;
-use crate::sentinels;
 use crate::session::Session;
 
 /// How often it is looked at.
@@ -47,14 +47,27 @@ impl Eye {
 
     pub(super) async fn look(&mut self) -> Result<Picture> {
         // Whom to ask may change each time.
-        if sentinels::service(&self.config).is_some() {
-            return Picture::of_service(&self.config, &self.address, self.blocking).await;
-        }
+        let own = match self.config.topology() {
+            Topology::Sentinel { service, .. } => {
+                return Picture::of_service(&self.config, service, self.blocking).await;
+            }
+            Topology::Cluster { nodes } => {
+                return Picture::of_cluster(&self.config, nodes, self.blocking).await;
+            }
+            Topology::Single(Endpoint::Tcp(address)) => Some(address),
+            Topology::Single(Endpoint::Unix(_)) => None,
+        };
         let mut session = match self.session.take() {
             Some(session) => session,
             None => Session::open(self.config.clone(), self.blocking).await?,
         };
-        let picture = Picture::take(&mut session, &self.address).await?;
+        let info = Info::of(&mut session).await?;
+        let picture = match own {
+            Some(own) if info.is_cluster() => {
+                Picture::of_cluster(&self.config, std::slice::from_ref(own), self.blocking).await?
+            }
+            _ => Picture::with(&mut session, &self.address, &info).await,
+        };
         self.session = Some(session);
         Ok(picture)
     }
@@ -133,14 +146,21 @@ impl View {
     fn heading(&self) -> Paragraph<'_> {
         match &self.trouble {
             Some(trouble) => Paragraph::new(trouble.as_str()).style(Style::new().fg(Color::Red)),
-            None => Paragraph::new("q ends; what changed is marked")
-                .style(Style::new().add_modifier(Modifier::DIM)),
+            None => {
+                let whole = self.picture.as_ref().and_then(|picture| picture.cluster.as_ref());
+                let whole = whole.map(|whole| format!("{whole}\n")).unwrap_or_default();
+                Paragraph::new(format!("{whole}q ends; what changed is marked"))
+                    .style(Style::new().add_modifier(Modifier::DIM))
+            }
         }
     }
 
     fn row(&self, row: &Row) -> Cells<'static> {
         let number = |number: Option<u64>| number.map(|number| number.to_string()).unwrap_or_default();
         let lag = row.lag.map(|lag| format!("{lag} s ago")).unwrap_or_default();
+        let count =
+            row.member.as_ref().map(|member| cluster::count(&member.slots)).filter(|count| *count > 0);
+        let state = count.map_or_else(|| row.state.clone(), |count| format!("{}, {count} slots", row.state));
         let mut style = Style::new();
         if !row.sound {
             style = style.fg(Color::Red);
@@ -151,7 +171,7 @@ impl View {
         Cells::new([
             row.role.clone(),
             row.address.clone(),
-            row.state.clone(),
+            state,
             number(row.offset),
             number(row.behind),
             lag,
@@ -176,6 +196,7 @@ fn differences(before: &Picture, after: &Picture) -> Vec<(String, String)> {
             }
         }
     }
+    found.extend(cluster::moves(before, after));
     let gone = before.servers.iter().filter(|was| after.servers.iter().all(|row| row.address != was.address));
     found.extend(gone.map(|was| (was.address.clone(), format!("gone, was a {}", was.role))));
     found
@@ -240,8 +261,9 @@ mod tests {
             lag: None,
             from_here: "open",
             sound: true,
+            member: None,
         });
-        Picture { servers: servers.collect() }
+        Picture { servers: servers.collect(), cluster: None }
     }
 
     #[test]

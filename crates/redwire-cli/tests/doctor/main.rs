@@ -1,5 +1,6 @@
 //! `redwire doctor` against set-ups that are broken, each in its own way: it has to say which.
 
+mod cluster;
 mod network;
 mod sentinels;
 mod server;
@@ -34,10 +35,13 @@ fn doctor(url: &str, options: &[&str]) -> Report {
     assert_eq!(text.lines().count(), 1, "{text}");
     let report = Report { code: output.status.code(), json: serde_json::from_str(&text).unwrap() };
     let names: Vec<&str> = report.layers().iter().map(|layer| layer["name"].as_str().unwrap()).collect();
-    let (of_service, of_server): (Vec<&str>, Vec<&str>) =
-        names.into_iter().partition(|name| *name == "sentinels");
+    let (of_many, of_server): (Vec<&str>, Vec<&str>) =
+        names.into_iter().partition(|name| ["sentinels", "cluster"].contains(name));
     assert_eq!(of_server, LAYERS);
-    assert_eq!(of_service.len(), usize::from(url.contains("+sentinel://")), "{:#}", report.json);
+    let kinds = [("+sentinel://", "sentinels"), ("+cluster://", "cluster")];
+    let expected: Vec<&str> =
+        kinds.into_iter().filter(|(kind, _)| url.contains(kind)).map(|(_, name)| name).collect();
+    assert_eq!(of_many, expected, "{:#}", report.json);
     for layer in report.layers() {
         let verdict = layer["verdict"].as_str().unwrap();
         assert!(["good", "warning", "bad", "skipped"].contains(&verdict), "{layer}");

@@ -1,5 +1,6 @@
 //! `redwire soak` as an operator uses it: it runs, things break, and it tells what it saw.
 
+mod cluster;
 mod tamper;
 
 use std::process::{Child, Command, Stdio};

@@ -246,10 +246,7 @@ impl Scatter {
         };
         let (facts, keys) = of(at);
         (at + 1..answers.len()).any(|later| {
-            let executed = match &answers[later] {
-                Ok(_) => true,
-                Err(error) => matches!(error.outcome(), Outcome::MaybeExecuted | Outcome::Unreadable),
-            };
+            let executed = may_have_been_executed(&answers[later]);
             let (other, others) = of(later);
             let matters = !(facts.is_read_only() && other.is_read_only());
             executed && matters && keys.iter().any(|key| others.contains(key))
@@ -277,21 +274,32 @@ impl Scatter {
     /// The results as the replies to the call, for its [`read`](crate::call::Call::read).
     ///
     /// # Errors
-    /// The first command that failed otherwise than by a server's error, which is a reply.
+    /// The first command that failed otherwise than by a server's error, which is a reply. It stands for all of them then: where another one
+    /// was executed, or may have been, its outcome says so.
     pub fn into_replies(results: Vec<Result<Bytes>>) -> Result<Replies> {
         let count = results.len();
+        let executed = results.iter().any(may_have_been_executed);
         let frames = results.into_iter().enumerate().map(|(nth, result)| {
             result.or_else(|error| match error.server_line() {
                 Some(line) if count > 1 => {
                     Ok(Bytes::from(format!("-{}\r\n", line.replace(['\r', '\n'], " "))))
                 }
                 _ if count > 1 => {
-                    Err(error.with_context(&format!("command {} of {count} in the pipeline", nth + 1)))
+                    let error =
+                        error.with_context(&format!("command {} of {count} in the pipeline", nth + 1));
+                    Err(if executed { error.with_outcome(Outcome::MaybeExecuted) } else { error })
                 }
                 _ => Err(error),
             })
         });
         Ok(Replies::of(frames.collect::<Result<Vec<_>>>()?))
+    }
+}
+
+fn may_have_been_executed(result: &Result<Bytes>) -> bool {
+    match result {
+        Ok(_) => true,
+        Err(error) => matches!(error.outcome(), Outcome::MaybeExecuted | Outcome::Unreadable),
     }
 }
 

@@ -4,6 +4,7 @@
 //! started for the walk and stopped after it.
 #![allow(clippy::print_stdout, reason = "a program for the terminal: printing is its work")]
 
+mod cluster;
 mod conversations;
 mod failover;
 mod outages;
@@ -45,6 +46,9 @@ fn main() -> Result<()> {
 
     act("Sentinels replace a master under load");
     failover::show()?;
+
+    act("A cluster moves slots and loses a primary under load");
+    cluster::show()?;
 
     println!("\nThe servers are stopped; nothing is left behind.");
     Ok(())

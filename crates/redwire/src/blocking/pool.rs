@@ -19,6 +19,7 @@ use redwire_core::config::{Config, Endpoint};
 use redwire_core::pool::{Claim, Closing, Figures, Grant, Holder, Patience, Permit, WhenExhausted};
 use redwire_core::{Error, Outcome, Replies, Result};
 
+use super::cluster::Nodes;
 use super::connection::{Connection, OnConnect, Unready};
 use super::events::Events;
 use super::pubsub::PubSub;
@@ -268,8 +269,8 @@ impl Pool {
     }
 
     /// Subscriptions at the same server, which do not belong to the pool.
-    pub(super) fn pubsub(&self) -> PubSub {
-        PubSub::to(Arc::clone(self.target()), self.0.on_connect.clone())
+    pub(super) fn pubsub(&self, nodes: Option<Nodes>) -> PubSub {
+        PubSub::to(Arc::clone(self.target()), self.0.on_connect.clone(), nodes)
     }
 
     /// Whether `lease` comes from this pool.

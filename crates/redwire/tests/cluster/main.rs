@@ -1,5 +1,5 @@
 //! Clusters of real servers: what a client of many nodes does while all is well, while slots move, and while nodes are lost (I1, I2,
-//! I3, I6, I7). FAULTS 32–41, REFERENCE K1–K8, K10.
+//! I3, I6, I7). FAULTS 32–42, REFERENCE K1–K10.
 
 #![cfg(feature = "tokio")]
 #![allow(clippy::print_stdout, reason = "figures are for who looks at them (`--no-capture`)")]
@@ -35,6 +35,7 @@ mod fake;
 mod lies;
 mod lost;
 mod moving;
+mod pubsub;
 mod readers;
 mod soak;
 

@@ -371,6 +371,21 @@ fn each_node_gets_its_part_in_one_write_and_replies_are_in_order() {
 }
 
 #[test]
+fn a_failure_that_stands_for_all_tells_that_others_were_executed() {
+    let failed = |outcome| Err(Error::timeout(outcome));
+    let done = || Ok(Bytes::from_static(b":1\r\n"));
+    for (results, expected) in [
+        (vec![failed(Outcome::NotSent), done()], Outcome::MaybeExecuted),
+        (vec![done(), failed(Outcome::Rejected)], Outcome::MaybeExecuted),
+        (vec![failed(Outcome::NotSent), failed(Outcome::MaybeExecuted)], Outcome::MaybeExecuted),
+        (vec![failed(Outcome::NotSent), failed(Outcome::NotSent)], Outcome::NotSent),
+        (vec![failed(Outcome::NotSent)], Outcome::NotSent),
+    ] {
+        assert_eq!(Scatter::into_replies(results).unwrap_err().outcome(), expected);
+    }
+}
+
+#[test]
 fn only_what_was_rejected_is_sent_again_and_what_is_behind_it_waits() {
     let mut hand = Hand::new(&["INCR foo", "INCR bar", "INCR foo"]);
     let bundles = hand.send();

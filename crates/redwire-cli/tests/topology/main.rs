@@ -1,5 +1,7 @@
 //! `redwire topology`: a master and its replica, seen from either side, once and while it changes.
 
+mod cluster;
+
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
