@@ -25,7 +25,7 @@ const FAILOVER: Duration = Duration::from_secs(30);
 
 /// How long after the cluster is well again the last caller may have to wait: a pause between questions for the map, one between
 /// connects, and some for the machine.
-const HEALED: Duration = Duration::from_secs(4);
+const HEALED: Duration = Duration::from_secs(6);
 
 fn a_killed_primary_is_replaced(setup: Setup) {
     let set = ClusterSet::start();
