@@ -9,6 +9,7 @@ use crate::error::{AuthenticationFault, ConnectionFault};
 use crate::inbound::{Frames, Inbound};
 use crate::outbox::Outbox;
 
+mod homes;
 mod model;
 
 const SECOND: Duration = Duration::from_secs(1);

@@ -50,6 +50,18 @@ use process::Process;
 /// # Ok::<(), redwire::Error>(())
 /// ```
 ///
+/// # In a cluster
+/// Channels and patterns are heard over one connection to any node: nodes pass on to each other what `PUBLISH` sends to one of them.
+/// When that node dies, the connection is made anew to another. Shard channels are heard from the nodes that serve their slots, one
+/// connection for each such node, and follow their slots: when one moves, or a replica takes over, a [`Gap`](crate::Item::Gap) stands
+/// where messages may be missing, and only for those whose channels it concerns. A slot that moves is followed at once; a replica
+/// that takes over when the map has it, within `refresh_pause`. A subscription may have channels of any slots; their messages are in
+/// order by channel. A slot that nobody serves for now is waited for until the `timeout`.
+///
+/// There each connection has a thread, and one more tells them the map: what comes is read even if nobody waits, up to the limits of
+/// the subscriptions. They end when the last clone and the last subscription are dropped.
+///
+/// # Credentials and forks
 /// New credentials are presented by whoever waits, in RESP3. In RESP2 a subscribed connection cannot; there they are when it is made anew.
 ///
 /// A child process that inherits it makes a connection of its own; subscriptions of the parent fail in the child.
@@ -146,7 +158,7 @@ impl PubSub {
         self.listen(Kind::Pattern, patterns, options)
     }
 
-    /// Hears what is published by `SPUBLISH` on these shard channels. Since Redis 7.0.
+    /// Hears what is published by `SPUBLISH` on these shard channels (Redis 7.0); in a cluster, whichever nodes serve them.
     /// [SSUBSCRIBE](https://redis.io/docs/latest/commands/ssubscribe/)
     ///
     /// # Errors
@@ -282,13 +294,13 @@ fn inherited() -> Error {
 
 impl Client {
     /// Where this client hears what is published: one connection for all subscriptions of all its clones, made when it is needed
-    /// first and closed with the client.
+    /// first and closed with the client. In a cluster to any node, and more of them for [shard channels](PubSub#in-a-cluster).
     #[must_use]
     pub fn pubsub(&self) -> PubSub {
         self.pubsub.clone()
     }
 
-    /// As [`PubSub::subscribe`].
+    /// As [`PubSub::subscribe`]; in a cluster from any node.
     ///
     /// ```no_run
     /// # let client = redwire::blocking::Client::connect("redis://localhost")?;
@@ -312,7 +324,7 @@ impl Client {
         self.pubsub.psubscribe(patterns)
     }
 
-    /// As [`PubSub::ssubscribe`].
+    /// As [`PubSub::ssubscribe`]; in a cluster from the nodes that serve the slots of these channels, wherever those move.
     ///
     /// # Errors
     /// As [`PubSub::subscribe`].

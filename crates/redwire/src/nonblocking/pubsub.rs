@@ -57,6 +57,15 @@ type Machine = pubsub::PubSub<Waker>;
 /// # }
 /// ```
 ///
+/// # In a cluster
+/// Channels and patterns are heard over one connection to any node: nodes pass on to each other what `PUBLISH` sends to one of them.
+/// When that node dies, the connection is made anew to another. Shard channels are heard from the nodes that serve their slots, one
+/// connection for each such node, and follow their slots: when one moves, or a replica takes over, a [`Gap`](crate::Item::Gap) stands
+/// where messages may be missing, and only for those whose channels it concerns. A slot that moves is followed at once; a replica
+/// that takes over when the map has it, within `refresh_pause`. A subscription may have channels of any slots; their messages are in
+/// order by channel. A slot that nobody serves for now is waited for until the `timeout`.
+///
+/// # Credentials and forks
 /// New credentials are presented at once in RESP3. In RESP2 a subscribed connection cannot; there they are when it is made anew.
 ///
 /// A child process that inherits it makes a connection of its own; subscriptions of the parent fail in the child.
@@ -192,7 +201,7 @@ impl PubSub {
         self.listen(Kind::Pattern, patterns, options).await
     }
 
-    /// Hears what is published by `SPUBLISH` on these shard channels (Redis 7.0).
+    /// Hears what is published by `SPUBLISH` on these shard channels (Redis 7.0); in a cluster, whichever nodes serve them.
     /// [SSUBSCRIBE](https://redis.io/docs/latest/commands/ssubscribe/)
     ///
     /// # Errors
@@ -383,13 +392,13 @@ fn runtime() -> Result<Handle> {
 
 impl Client {
     /// Where this client hears what is published: one connection for all subscriptions of all its clones, made when it is needed
-    /// first and closed with the client.
+    /// first and closed with the client. In a cluster to any node, and more of them for [shard channels](PubSub#in-a-cluster).
     #[must_use]
     pub fn pubsub(&self) -> PubSub {
         self.pubsub.clone()
     }
 
-    /// As [`PubSub::subscribe`].
+    /// As [`PubSub::subscribe`]; in a cluster from any node.
     ///
     /// # Errors
     /// As [`PubSub::subscribe`].
@@ -405,7 +414,23 @@ impl Client {
         self.pubsub.psubscribe(patterns).await
     }
 
-    /// As [`PubSub::ssubscribe`].
+    /// As [`PubSub::ssubscribe`]; in a cluster from the nodes that serve the slots of these channels, wherever those move.
+    ///
+    /// ```no_run
+    /// # async fn example(client: redwire::Client) -> redwire::Result<()> {
+    /// use redwire::Item;
+    ///
+    /// let mut orders = client.ssubscribe(["orders:{eu}", "orders:{us}"]).await?;
+    /// while let Some(item) = orders.next().await {
+    ///     match item {
+    ///         Item::Message(message) => println!("{}: {}", message.channel_text(), message.text()?),
+    ///         Item::Gap { .. } => println!("a slot has moved, or a node was lost: look what was missed"),
+    ///         _ => {}
+    ///     }
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// As [`PubSub::subscribe`].

@@ -256,6 +256,8 @@ fn every_hole_is_announced_while_slots_move_and_primaries_change(setup: Setup) {
                 set.move_slot(slot, other(&set, slot));
             }
             hears();
+            // A replica that is not in sync would not take over.
+            set.wait_settled();
             let primary = set.owner(slot);
             let replica = set.replica_of(primary);
             set.node(primary).kill();
