@@ -28,6 +28,7 @@ macro_rules! each {
 
 mod account;
 mod by_hand;
+mod cache;
 mod calls;
 mod changes;
 mod connecting;
@@ -37,6 +38,7 @@ mod lost;
 mod moving;
 mod pubsub;
 mod readers;
+mod scan;
 mod soak;
 
 use std::time::{Duration, Instant};
