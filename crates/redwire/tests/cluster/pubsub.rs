@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use redwire::Run;
 use redwire::prelude::*;
 use redwire::{Error, Item, Outcome, Result, SubscribeOptions, cmd};
 use redwire_testkit::{ClusterSet, eventually, slot};
@@ -209,13 +210,16 @@ impl Account {
 
 /// Counts on a shard channel, a number a millisecond, until told to stop. What may have been published is not published again.
 ///
-/// Each is published together with a write: a former primary would publish it as the replica that it is now, and what comes by way
-/// of another node comes in any order.
+/// Each is published together with a write, so that only a primary does: a former one would publish it as the replica that it is
+/// now, and what comes by way of another node comes in any order. The write has no key, which could be where its slot is not.
 fn count(url: &str, channel: &str, reached: &AtomicU64, done: &AtomicBool) {
     let Client::Tokio(client) = Setup::ALL[0].client(url, "") else { unreachable!("it is the first") };
     let mut number = 1_u64;
     while !done.load(Ordering::Relaxed) {
-        let publish = client.atomic(|p| (p.set(channel, number), p.spublish(channel, number)));
+        let publish = client.atomic(|p| {
+            let flushed = p.run(cmd::<()>("FUNCTION FLUSH"));
+            (flushed, p.spublish(channel, number))
+        });
         match runtime().block_on(publish) {
             Err(error) if is_certain(&error) => continue,
             Ok(_) | Err(_) => {}
