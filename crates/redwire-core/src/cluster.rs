@@ -26,6 +26,7 @@ mod asking;
 mod bundle;
 mod choice;
 mod combine;
+mod lost;
 mod map;
 mod options;
 mod plan;

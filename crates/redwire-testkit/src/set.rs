@@ -25,9 +25,15 @@ pub(crate) fn all<T: Send>(
 /// Asks until nothing is missing; what is, is in the error.
 #[track_caller]
 pub(crate) fn wait_settled(settled: impl Fn() -> Result<(), String>) {
+    wait_every(PERIOD, settled);
+}
+
+/// As [`wait_settled`], asking so often.
+#[track_caller]
+pub(crate) fn wait_every(period: Duration, settled: impl Fn() -> Result<(), String>) {
     let end = Instant::now() + LIMIT;
     while let Err(reason) = settled() {
         assert!(Instant::now() < end, "not settled within {LIMIT:?}: {reason}");
-        thread::sleep(PERIOD);
+        thread::sleep(period);
     }
 }

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use arc_swap::{ArcSwap, Guard};
 use redwire_core::cluster::{Bundle, Found, Map, News, ReadStrategy, Readers, Rules, Scatter};
 use redwire_core::config::{Config, HostPort};
-use redwire_core::{Error, ErrorKind, Result};
+use redwire_core::{Error, ErrorKind, Result, Value};
 
 pub(crate) use atlas::{Atlas, Listener, Work};
 pub(crate) use passage::{Departure, Passage};
@@ -22,6 +22,9 @@ use crate::setup;
 
 /// A node that serves no more as a primary has so long to answer what is under way. Then that is given up.
 pub(crate) const LEFT: Duration = Duration::from_millis(500);
+
+/// How long a replica may take to say whether it has taken over. The next is asked then.
+pub(crate) const PROBE: Duration = Duration::from_millis(200);
 
 /// Who has connections to which node. `C` is a client of one node, of either driver.
 pub(crate) struct Members<C> {
@@ -197,7 +200,30 @@ impl<C> Members<C> {
         if let Some(mut readers) = self.readers() {
             readers.retain(|address| map.node(address).is_some());
         }
-        before.primaries.iter().filter(|member| !map.is_primary(&member.address)).cloned().collect()
+        let left = before.primaries.iter().filter(|member| !map.is_primary(&member.address)).cloned();
+        let left: Vec<_> = left.collect();
+        if !left.is_empty() {
+            self.atlas.handle_switched();
+        }
+        left
+    }
+
+    /// A try at the node at `address` failed with `error`.
+    pub(crate) fn handle_failure(&self, address: &HostPort, error: &Error) {
+        let now = Instant::now();
+        self.handle_reader_failure(address, error, now);
+        if matches!(error.kind(), ErrorKind::Connection(_)) {
+            self.atlas.handle_lost(address, now);
+        }
+    }
+
+    /// A node was asked for its role. Whether it has taken over from its primary.
+    pub(crate) fn handle_probed(&self, node: &HostPort, role: &Value) -> bool {
+        let switched = self.atlas.handle_probed(node, role);
+        if switched {
+            self.publish();
+        }
+        switched
     }
 
     /// This process is a child of the one that has all this: it leaves its members, if it can do so without waiting for others.

@@ -6,11 +6,13 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::lost::{self, Lost};
 use super::refresh::{Found, Refresh};
 use super::route::News;
-use super::{ClusterOptions, Map};
+use super::{ClusterOptions, Map, Shard};
 use crate::config::HostPort;
 use crate::error::Result;
+use crate::reply::Value;
 
 /// The map and when to refresh it. Drivers share one among all callers, and hold a copy of [`map`](Self::map) for those in a hurry.
 #[derive(Debug)]
@@ -24,6 +26,7 @@ pub struct Topology {
     /// Whether there is a reason to ask.
     wanted: bool,
     under_way: bool,
+    lost: Lost,
     /// No refresh begins before.
     earliest: Instant,
     /// The map is too old then.
@@ -42,6 +45,7 @@ impl Topology {
             moved: 0,
             wanted: true,
             under_way: false,
+            lost: Lost::default(),
             earliest: now,
             stale: None,
         }
@@ -75,6 +79,41 @@ impl Topology {
                 true
             }
         }
+    }
+
+    /// A call could not reach `node`.
+    pub fn handle_lost(&mut self, node: &HostPort, now: Instant) {
+        if self.map.is_primary(node) {
+            self.lost.handle_lost(node, now);
+        }
+    }
+
+    /// Whether there are primaries of which a replica is to be [asked](Self::poll_probe) whether it has taken over.
+    #[must_use]
+    pub fn is_probing(&self) -> bool {
+        !self.lost.is_empty()
+    }
+
+    /// The replica of a lost primary that is to be asked for its role (`ROLE`) now; `random` is uniform over all of `u64`.
+    pub fn poll_probe(&mut self, now: Instant, random: u64) -> Option<HostPort> {
+        self.lost.poll_question(&self.map, now, random)
+    }
+
+    /// When [`poll_probe`](Self::poll_probe) has somebody again.
+    #[must_use]
+    pub fn poll_probe_timeout(&self) -> Option<Instant> {
+        self.lost.poll_timeout()
+    }
+
+    /// The replica has answered. Whether it has taken over, so that there is a new map.
+    pub fn handle_probed(&mut self, replica: &HostPort, role: &Value) -> bool {
+        let follows = |shard: &Shard| shard.replicas.iter().any(|node| node.address == *replica);
+        let served = self.map.ranges().find(|(_, shard)| shard.is_some_and(|shard| follows(shard)));
+        let slot = served.map(|(slots, _)| *slots.start()).filter(|_| lost::is_primary(role));
+        let Some(map) = slot.and_then(|slot| self.map.moved(slot, replica)) else { return false };
+        self.map = Arc::new(map);
+        self.wanted = true;
+        true
     }
 
     /// Somebody wants a refresh.

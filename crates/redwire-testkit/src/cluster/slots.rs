@@ -2,8 +2,11 @@
 //!
 //! By the same commands as the servers' own tools. Which node is to have what is the caller's affair.
 
+use std::time::Duration;
+
 use super::{ClusterSet, Member, SLOTS};
 use crate::resp::Value;
+use crate::set::wait_every;
 
 /// How many keys go at once when a whole slot does.
 const KEYS: &str = "100";
@@ -76,6 +79,23 @@ impl ClusterSet {
     }
 }
 
+impl ClusterSet {
+    /// Waits until all have heard of the newest epoch. Whoever is given a slot takes the next one by itself: two that take the same
+    /// contradict each other, and over that a slot may be lost.
+    fn wait_for_epoch(&self) {
+        // It is told at once.
+        wait_every(Duration::from_millis(1), || {
+            let epoch = |member: &Member| {
+                let info = member.node.command(&["CLUSTER", "INFO"])?;
+                let line = info.lines().find(|line| line.starts_with("cluster_current_epoch:"));
+                Ok(line.unwrap_or_default().trim().to_owned())
+            };
+            let epochs = self.up().iter().map(epoch).collect::<Result<Vec<_>, String>>()?;
+            if epochs.iter().all(|epoch| *epoch == epochs[0]) { Ok(()) } else { Err(format!("{epochs:?}")) }
+        });
+    }
+}
+
 impl SlotMove<'_> {
     /// The slot.
     pub fn slot(&self) -> u16 {
@@ -126,6 +146,7 @@ impl SlotMove<'_> {
                 self.migrate(db, &keys);
             }
         }
+        self.set.wait_for_epoch();
         // The new owner first: else the old one would redirect to a node that redirects back.
         let (slot, ids) = (self.slot.to_string(), [&self.to.id, &self.from.id]);
         let words = ["CLUSTER", "SETSLOT", &slot, "NODE", &self.to.id];

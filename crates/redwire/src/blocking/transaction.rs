@@ -2,7 +2,7 @@
 //! again, is decided in `redwire-core`.
 
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use redwire_core::call::{self, Call, Piped};
 use redwire_core::lane::{self, Lane as Way};
@@ -99,7 +99,7 @@ impl Client {
                 }
             };
             match decision {
-                Decision::Retry(pause) => thread::sleep(pause),
+                Decision::Retry(pause) => self.pause(pause),
                 Decision::Again => {}
                 Decision::Fail(error) => return Err(error),
             }
@@ -125,7 +125,7 @@ impl Client {
                 None => attempt.handle_failure(error, cmd, self.config(), now, random, || self.may_retry()),
             };
             match decision {
-                Decision::Retry(pause) => thread::sleep(pause),
+                Decision::Retry(pause) => self.pause(pause),
                 Decision::Again => {}
                 Decision::Fail(error) => return Err(error),
             }
@@ -145,6 +145,14 @@ impl Client {
         passage.depart(nodes.members(), cmd, deadline, now)?;
         let pool = passage.member().map_or_else(|| self.pool(), |member| member.client.pool());
         pool.lease(None, now, deadline)
+    }
+
+    /// Pauses before another try.
+    fn pause(&self, pause: Duration) {
+        match &self.cluster {
+            Some(nodes) => nodes.pause(pause),
+            None => thread::sleep(pause),
+        }
     }
 
     fn may_retry(&self) -> bool {

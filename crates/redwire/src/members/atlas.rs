@@ -10,7 +10,7 @@ use std::time::Instant;
 use redwire_core::cluster::{ClusterOptions, Found, Map, News, Refresh, Topology};
 use redwire_core::config::{self, Config, HostPort};
 use redwire_core::outage::heals;
-use redwire_core::{Error, Result};
+use redwire_core::{Error, Result, Value};
 
 use crate::setup;
 
@@ -38,6 +38,8 @@ struct State {
     /// How many refreshes have ended, and why the last failed, if it did.
     ended: u64,
     failure: Option<Error>,
+    /// How often another primary was found for slots.
+    switches: u64,
     /// Where the newest connection to just any node leads, for messages.
     address: Arc<str>,
 }
@@ -46,6 +48,8 @@ struct State {
 pub(crate) enum Work {
     /// Carry this out, and tell its end.
     Ask(Box<Refresh>),
+    /// Ask this node for its role (`ROLE`), and tell the answer.
+    Probe(HostPort),
     /// Wait, and ask again what to do.
     Until(Instant),
     /// Nothing more, until somebody is wanted again.
@@ -66,6 +70,7 @@ impl Atlas {
             closed: false,
             ended: 0,
             failure: None,
+            switches: 0,
             address: "the cluster".into(),
         };
         let (process, child) = (std::process::id(), OnceLock::new());
@@ -175,13 +180,45 @@ impl Atlas {
         if let Some(refresh) = state.topology.poll_refresh(now, fastrand::u64(..)) {
             return Work::Ask(Box::new(refresh));
         }
-        match state.topology.poll_timeout() {
-            Some(until) if state.has_reason(now) => Work::Until(until),
-            _ => {
+        if let Some(replica) = state.topology.poll_probe(now, fastrand::u64(..)) {
+            return Work::Probe(replica);
+        }
+        let refresh = state.topology.poll_timeout().filter(|_| state.topology.is_wanted());
+        let probe = state.topology.poll_probe_timeout();
+        match refresh.into_iter().chain(probe).min() {
+            Some(until) => Work::Until(until),
+            None => {
                 state.followed = false;
                 Work::Nothing
             }
         }
+    }
+
+    /// A call could not reach the node at `address`.
+    pub(super) fn handle_lost(&self, address: &HostPort, now: Instant) {
+        self.lock().topology.handle_lost(address, now);
+    }
+
+    /// A node was asked for its role. Whether it has taken over.
+    pub(super) fn handle_probed(&self, node: &HostPort, role: &Value) -> bool {
+        let mut state = self.lock();
+        let changed = state.topology.handle_probed(node, role);
+        state.switches += u64::from(changed);
+        drop(state);
+        if changed {
+            self.tell();
+        }
+        changed
+    }
+
+    /// Slots have another primary.
+    pub(super) fn handle_switched(&self) {
+        self.lock().switches += 1;
+    }
+
+    /// How often slots were found to have another primary. Whoever waits for one need not wait any longer when this grows.
+    pub(crate) fn switches(&self) -> u64 {
+        self.lock().switches
     }
 
     /// A refresh has ended.
@@ -242,7 +279,9 @@ impl Atlas {
 impl State {
     /// Whether there is more reason to ask for the map than that it grows old one day.
     fn has_reason(&self, now: Instant) -> bool {
-        self.topology.is_wanted() || self.topology.poll_timeout().is_some_and(|next| next <= now)
+        self.topology.is_wanted()
+            || self.topology.is_probing()
+            || self.topology.poll_timeout().is_some_and(|next| next <= now)
     }
 }
 

@@ -182,7 +182,7 @@ impl<C> Passage<C> {
         });
         let from = self.member.as_ref().map(|member| &member.address);
         if let Some(from) = from {
-            members.handle_reader_failure(from, &error, now);
+            members.handle_failure(from, &error);
         }
         let rules = members.rules(now);
         let step = course.route.handle_failure(error, from, call, rules, fastrand::u64(..), budget);

@@ -152,6 +152,14 @@ impl Client {
         self.lane.ask();
     }
 
+    /// Pauses before another try.
+    pub(super) async fn pause(&self, pause: Duration) {
+        match &self.cluster {
+            Some(nodes) => nodes.pause(pause).await,
+            None => tokio::time::sleep(pause).await,
+        }
+    }
+
     /// Gives up all connections, and what is under way on them.
     pub(super) fn leave(&self) {
         self.lane.leave();
@@ -345,7 +353,7 @@ enum State {
     Apart(Pending<'static, Replies>),
     /// In parts, at several nodes.
     Scattered(Pending<'static, Replies>),
-    /// Nothing is known of the cluster yet.
+    /// Nothing is known of the cluster yet, or it is hoped to change.
     Learning(Pending<'static, ()>),
     Pausing(Pin<Box<Sleep>>),
     Done,
@@ -525,7 +533,16 @@ impl<C: Call> Request<'_, C> {
             attempt.handle_failure(error, &mut self.call, target.config(), now, random, budget)
         };
         match decision {
-            Decision::Retry(pause) => Poll::Ready(Ok(State::Pausing(Box::pin(tokio::time::sleep(pause))))),
+            Decision::Retry(pause) => Poll::Ready(Ok(match &client.cluster {
+                Some(nodes) => {
+                    let nodes = nodes.clone();
+                    State::Learning(Box::pin(async move {
+                        nodes.pause(pause).await;
+                        Ok(())
+                    }))
+                }
+                None => State::Pausing(Box::pin(tokio::time::sleep(pause))),
+            })),
             Decision::Again => Poll::Ready(Ok(State::Start)),
             Decision::Fail(error) => Poll::Ready(Err(error)),
         }

@@ -107,7 +107,7 @@ impl Client {
                 }
             };
             match decision {
-                Decision::Retry(pause) => tokio::time::sleep(pause).await,
+                Decision::Retry(pause) => self.pause(pause).await,
                 Decision::Again => {}
                 Decision::Fail(error) => return Err(error),
             }
@@ -133,7 +133,7 @@ impl Client {
                 None => attempt.handle_failure(error, cmd, self.config(), now, random, || self.may_retry()),
             };
             match decision {
-                Decision::Retry(pause) => tokio::time::sleep(pause).await,
+                Decision::Retry(pause) => self.pause(pause).await,
                 Decision::Again => {}
                 Decision::Fail(error) => return Err(error),
             }

@@ -10,7 +10,7 @@ use redwire::CacheOptions;
 use redwire_testkit::{Server, eventually};
 
 pub(super) use crate::common::cache::Cache;
-use crate::common::{Client, LIMIT, Setup, runtime};
+use crate::common::{LIMIT, Setup};
 
 both!(
     a_read_serves_until_somebody_changes_its_key,

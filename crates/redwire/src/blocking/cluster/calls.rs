@@ -96,7 +96,7 @@ impl Nodes {
         deadline: Option<Instant>,
     ) -> Result<()> {
         match self.handle_failure(passage, error, call, deadline) {
-            Decision::Retry(pause) => std::thread::sleep(pause),
+            Decision::Retry(pause) => self.pause(pause),
             Decision::Again => {}
             Decision::Fail(error) => return Err(error),
         }

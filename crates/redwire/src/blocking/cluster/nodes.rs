@@ -125,6 +125,15 @@ impl Nodes {
         decision
     }
 
+    /// Pauses a call before its next try: for so long, or until slots have another primary.
+    pub(in crate::blocking) fn pause(&self, pause: Duration) {
+        let shared = self.current();
+        let atlas = shared.members.atlas();
+        let before = atlas.switches();
+        // That nothing came of it in time is the rule.
+        let _ = shared.wait(Some(Instant::now() + pause), || (atlas.switches() != before).then_some(Ok(())));
+    }
+
     /// Has the map asked for, if there is a reason and nobody does.
     pub(in crate::blocking) fn follow(&self) {
         // Where there can be no thread, nobody is held up by that who does not wait for it.

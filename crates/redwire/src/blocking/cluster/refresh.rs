@@ -5,13 +5,13 @@ use std::thread;
 use std::time::Instant;
 
 use redwire_core::cluster::{Answer, Ask, Found, Refresh, question};
-use redwire_core::config::Config;
-use redwire_core::{Cmd, Error, Outcome, Result, facts};
+use redwire_core::config::{Config, HostPort};
+use redwire_core::{Cmd, Error, Outcome, Result, Value, facts};
 
 use super::nodes::Shared;
 use crate::blocking::client::Client;
 use crate::blocking::connection::Connection;
-use crate::members::{LEFT, Member, Work};
+use crate::members::{LEFT, Member, PROBE, Work};
 
 /// Whoever takes care of refreshes. If it ends in the middle, somebody else may.
 struct Following(Weak<Shared>);
@@ -39,6 +39,7 @@ pub(super) fn follow(shared: Weak<Shared>) {
                 return;
             }
             Work::Until(time) => thread::sleep(time.saturating_duration_since(Instant::now())),
+            Work::Probe(node) => probe(&following.0, &node),
             Work::Ask(refresh) => {
                 let found = ask_in_turn(*refresh, &config);
                 let Some(shared) = following.0.upgrade() else { return };
@@ -61,6 +62,17 @@ pub(super) fn follow(shared: Weak<Shared>) {
 /// deadlines, and zones are asked for after the next refresh.
 fn beside(work: impl FnOnce() + Send + 'static) {
     let _ = thread::Builder::new().name("redwire-map".to_owned()).spawn(work);
+}
+
+/// Asks a replica of a primary that cannot be reached whether it has taken over.
+fn probe(shared: &Weak<Shared>, node: &HostPort) {
+    let Some(member) = shared.upgrade().map(|shared| shared.members.member(node)) else { return };
+    let role = member.client.execute(Cmd::<Value>::of(&facts::ROLE).timeout(PROBE).retries(0));
+    if let (Ok(role), Some(shared)) = (role, shared.upgrade())
+        && shared.members.handle_probed(node, &role)
+    {
+        shared.tell();
+    }
 }
 
 /// Ends what is still under way at nodes that were primaries: what they execute now, nobody keeps.

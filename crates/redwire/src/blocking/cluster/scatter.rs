@@ -62,7 +62,10 @@ impl Nodes {
             })
         });
         let located = |((member, _), replies): (&(Arc<Member<Client>>, &Bundle), Result<Replies>)| {
-            replies.map_err(|error| member.client.pool().target().locate(error))
+            replies.map_err(|error| {
+                members.handle_failure(&member.address, &error);
+                member.client.pool().target().locate(error)
+            })
         };
         sent.iter().zip(replies).map(located).collect()
     }

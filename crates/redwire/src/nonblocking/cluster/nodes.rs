@@ -125,6 +125,21 @@ impl Nodes {
         Ok(decision)
     }
 
+    /// Pauses a call before its next try: for so long, or until slots have another primary.
+    pub(in crate::nonblocking) async fn pause(&self, pause: Duration) {
+        let (atlas, until) = (self.members().atlas(), Instant::now() + pause);
+        let before = atlas.switches();
+        loop {
+            let mut refreshed = pin!(self.0.refreshed.notified());
+            refreshed.as_mut().enable();
+            if atlas.switches() != before
+                || crate::nonblocking::before(Some(until), refreshed).await.is_none()
+            {
+                return;
+            }
+        }
+    }
+
     /// Has the map asked for, if there is a reason and nobody does.
     pub(in crate::nonblocking) fn follow(&self) -> Result<()> {
         let atlas = self.members().atlas();

@@ -7,12 +7,12 @@ use std::task::Poll;
 use std::time::Instant;
 
 use redwire_core::cluster::{Answer, Ask, Found, Refresh, question};
-use redwire_core::config::Config;
-use redwire_core::{Cmd, Result, facts};
+use redwire_core::config::{Config, HostPort};
+use redwire_core::{Cmd, Result, Value, facts};
 use tokio::time::{Sleep, sleep_until};
 
 use super::nodes::Shared;
-use crate::members::{LEFT, Member, Work};
+use crate::members::{LEFT, Member, PROBE, Work};
 use crate::nonblocking::client::Client;
 use crate::nonblocking::connection::Connection;
 
@@ -41,6 +41,7 @@ pub(super) async fn follow(shared: Weak<Shared>) {
                 return;
             }
             Work::Until(time) => sleep_until(time.into()).await,
+            Work::Probe(node) => probe(&following.0, &node).await,
             Work::Ask(refresh) => {
                 let found = ask_in_turn(*refresh, &config).await;
                 let Some(shared) = following.0.upgrade() else { return };
@@ -55,6 +56,17 @@ pub(super) async fn follow(shared: Weak<Shared>) {
                 }
             }
         }
+    }
+}
+
+/// Asks a replica of a primary that cannot be reached whether it has taken over.
+async fn probe(shared: &Weak<Shared>, node: &HostPort) {
+    let Some(member) = shared.upgrade().map(|shared| shared.members.member(node)) else { return };
+    let role = member.client.execute(Cmd::<Value>::of(&facts::ROLE).timeout(PROBE).retries(0)).await;
+    if let (Ok(role), Some(shared)) = (role, shared.upgrade())
+        && shared.members.handle_probed(node, &role)
+    {
+        shared.refreshed.notify_waiters();
     }
 }
 

@@ -65,8 +65,12 @@ impl Nodes {
     fn send(&self, bundle: Bundle, deadline: Option<Instant>) -> Sent {
         let members = self.members();
         let member = if bundle.fresh() { members.renewed(bundle.to()) } else { members.member(bundle.to()) };
+        let nodes = self.clone();
         Box::pin(async move {
             let replies = member.client.exchange(&bundle, deadline).await;
+            if let Err(error) = &replies {
+                nodes.members().handle_failure(&member.address, error);
+            }
             (bundle, replies)
         })
     }
