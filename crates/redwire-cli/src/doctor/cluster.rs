@@ -130,7 +130,7 @@ fn works(layer: &mut Layer, witnesses: &[Witness]) {
 
 /// The nodes that the others have given up.
 fn down(layer: &mut Layer, told: &Told) {
-    let gone: Vec<_> = told.nodes.iter().filter(|node| node.is("fail")).map(|node| described(node)).collect();
+    let gone: Vec<_> = told.nodes.iter().filter(|node| node.is("fail")).map(described).collect();
     if !gone.is_empty() {
         layer.found(Finding::warning(
             format!("The cluster takes {} for dead.", gone.join(", ")),

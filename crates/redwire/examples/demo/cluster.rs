@@ -120,7 +120,7 @@ impl Figures {
                 let (name, values) = line.trim_end().split_once(':')?;
                 let value = values
                     .split(',')
-                    .find_map(|value| value.strip_prefix("count=").or(value.strip_prefix("calls=")));
+                    .find_map(|value| value.strip_prefix("count=").or_else(|| value.strip_prefix("calls=")));
                 fields.contains(&name).then(|| value?.parse::<u64>().ok()).flatten()
             };
             info.lines().filter_map(count).sum()
