@@ -206,7 +206,7 @@ impl Picture {
             Err(error) => servers.push(unreached(address, &error)),
         }
         let known = sentinels::answers(&witnesses).flat_map(|told| &told.replicas);
-        for replica in known.filter(|replica| replica.is_down()) {
+        for replica in known.filter(|replica| !is_well(replica)) {
             if let Ok(address) = replica.address().map(|address| address.to_string())
                 && servers.iter().all(|row| row.address != address)
             {
@@ -221,6 +221,11 @@ impl Picture {
     }
 }
 
+/// Whether a sentinel sees nothing wrong with it.
+fn is_well(instance: &Instance) -> bool {
+    !instance.is_down() && instance.is_reached()
+}
+
 /// The role of sentinels, which hold no data.
 const SENTINEL: &str = "sentinel";
 
@@ -230,11 +235,11 @@ fn sentinel_row(witness: &Witness, believed: Option<&HostPort>) -> Row {
         (Err(error), _) => error.message().to_owned(),
         (Ok(_), None) => "knows no such service".to_owned(),
         (Ok(told), Some(master)) => {
-            let down = told.master.as_ref().is_ok_and(Instance::is_down);
+            let down = told.master.as_ref().is_ok_and(|at| !is_well(at));
             format!("tells {master}{}", if down { ", and that it is down" } else { "" })
         }
     };
-    let settled = |told: &Told| told.quorum.is_ok() && told.master.as_ref().is_ok_and(|at| !at.is_down());
+    let settled = |told: &Told| told.quorum.is_ok() && told.master.as_ref().is_ok_and(is_well);
     let agrees = master.is_some() && master.as_ref() == believed;
     Row {
         address: witness.address.to_string(),

@@ -3,35 +3,38 @@
 //! Subscriptions are wishes, which outlive connections. Names that several want are asked for once, and given up when the last has
 //! left. Promises that a message reaches everybody who wants it and nobody else, in order, and that every hole is told at its
 //! place: [`Gap`](Item::Gap) after a connection that was lost, [`Lagged`](Item::Lagged) where messages were dropped. What waits
-//! for a subscriber is bounded ([`SubscribeOptions`]). This file holds the wishes, `wire.rs` what was said on the connection.
-//! Neither must know sockets or clocks.
+//! for a subscriber is bounded ([`SubscribeOptions`]). This file holds the wishes, `line.rs` the connections behind them, `wire.rs`
+//! what was said on each, and `homes.rs` which node of a cluster a shard channel is heard from. None must know sockets or clocks.
 //!
 //! `W` is whoever waits: a waker in the async driver, a thread in the blocking one.
 
 mod audience;
 mod frame;
+mod homes;
 mod inbox;
 mod item;
+mod line;
 mod options;
 mod wire;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::task::Poll;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 
 use crate::arg::{Arg, Args};
 use crate::backoff::Backoff;
 use crate::error::{Error, ErrorKind, Outcome, Result};
-use crate::liveness::Liveness;
-use crate::outage::{Outage, Turn, heals};
 use audience::{Audience, End};
+use homes::Homes;
 pub use item::{Item, Kind, Message};
+use line::Line;
+pub use line::{Connect, LineId};
 pub use options::{Overflow, SubscribeOptions};
-use wire::{Name, Question, Wire};
+use wire::{Name, Wire};
 
-/// All subscriptions of one connection.
+/// All subscriptions of one connection; in a cluster, of [several](Self::in_cluster).
 ///
 /// What somebody wants: [`subscribe`](Self::subscribe), [`add`](Self::add), [`remove`](Self::remove),
 /// [`unsubscribe`](Self::unsubscribe), [`close`](Self::close). What happened: `handle_…`. What now: `poll_…`,
@@ -41,26 +44,12 @@ use wire::{Name, Question, Wire};
 pub struct PubSub<W> {
     /// By kind: what is wanted or was asked for.
     names: [BTreeMap<Bytes, Name>; 3],
-    /// Names of which the server may have to be told something.
-    changed: BTreeSet<(Kind, Bytes)>,
     audience: Audience<W>,
     is_closed: bool,
-    is_connected: bool,
-    /// What the server has to answer, oldest first.
-    asked: VecDeque<Question>,
-    /// Whether a `PING` is to be sent, and whether one is not answered yet.
-    wants_ping: bool,
-    pinged: bool,
-    /// Why new credentials were refused, until that is told.
-    refused: Option<Error>,
-    /// When something last came.
-    heard: Option<Instant>,
-    /// Since when the connection was not always read, until what comes is known to be newer.
-    behind: Option<Instant>,
-    liveness: Liveness,
-    /// Ticks at which nothing came because nothing was read.
-    excused: u64,
-    outage: Outage,
+    lines: BTreeMap<LineId, Line>,
+    /// Where shard channels are heard from, in a cluster.
+    homes: Option<Homes>,
+    interval: Option<Duration>,
     backoff: Backoff,
 }
 
@@ -69,18 +58,6 @@ pub struct PubSub<W> {
 #[must_use = "a subscription that is dropped goes on for ever; unsubscribe it"]
 pub struct SubscriptionId(u32);
 
-/// Whether a connection is to be made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[must_use]
-pub enum Connect {
-    /// There is one, or nobody needs one.
-    Idle,
-    /// Now; then [`PubSub::handle_connected`] or [`PubSub::handle_failed`].
-    Now,
-    /// Not before then.
-    At(Instant),
-}
-
 impl<W> PubSub<W> {
     /// Nothing is wanted yet. A peer that is silent for `interval` is asked whether it lives (`None`: never); a connection that
     /// was lost is made anew after the pauses of `backoff`.
@@ -88,19 +65,11 @@ impl<W> PubSub<W> {
     pub fn new(interval: Option<Duration>, backoff: Backoff) -> Self {
         Self {
             names: Default::default(),
-            changed: BTreeSet::new(),
             audience: Audience::new(),
             is_closed: false,
-            is_connected: false,
-            asked: VecDeque::new(),
-            wants_ping: false,
-            pinged: false,
-            refused: None,
-            heard: None,
-            behind: None,
-            liveness: Liveness::new(interval),
-            excused: 0,
-            outage: Outage::default(),
+            lines: BTreeMap::from([(LineId::MAIN, Line::new(None, interval))]),
+            homes: None,
+            interval,
             backoff,
         }
     }
@@ -174,8 +143,7 @@ impl<W> PubSub<W> {
     /// Nobody is to hear anything any more, but for what has come already.
     pub fn close(&mut self) {
         self.is_closed = true;
-        self.end_all(&closed(), || End::Ended);
-        self.handle_down();
+        self.close_lines();
     }
 
     /// Whether [`close`](Self::close) was called.
@@ -214,8 +182,8 @@ impl<W> PubSub<W> {
     /// error of one who waited until the deadline.
     pub fn give_up(&mut self, id: &SubscriptionId) -> Error {
         let late = Error::timeout(Outcome::NotSent);
-        let late = match self.outage.error() {
-            Some(cause) => late.with_source(cause.clone()),
+        let late = match self.trouble(id) {
+            Some(cause) => late.with_source(cause),
             None if !self.wants_read() => late.with_source(Error::usage(
                 "a subscription of the same connection does not take what waits for it, so nothing is read",
             )),
@@ -269,52 +237,18 @@ impl<W> PubSub<W> {
         !self.audience.holds()
     }
 
-    /// Whether there is a connection.
-    #[must_use]
-    pub fn is_connected(&self) -> bool {
-        self.is_connected
-    }
-
-    /// Whether a connection is to be made now; `random` is uniform over all of `u64`.
-    pub fn poll_connect(&mut self, now: Instant, random: u64) -> Connect {
-        if self.is_connected || self.is_closed || !self.is_wanted() {
-            return Connect::Idle;
+    /// Why there is no connection for what a subscriber wants, or none that would take it.
+    fn trouble(&mut self, id: &SubscriptionId) -> Option<Error> {
+        let failed = |(line, this): (&LineId, &Line)| {
+            this.outage.error().filter(|_| self.dependents(*line).contains(&id.0)).cloned()
+        };
+        if let Some(error) = self.lines.iter().find_map(failed) {
+            return Some(error);
         }
-        match self.outage.poll_turn(self.backoff, now, random) {
-            Turn::Now => Connect::Now,
-            Turn::At(next) => Connect::At(next),
-            Turn::Hopeless(next, error) => {
-                for id in self.audience.ids() {
-                    self.refuse(id, &error);
-                }
-                if self.is_wanted() { Connect::At(next) } else { Connect::Idle }
-            }
-        }
-    }
-
-    /// A connection could not be made. Where time alone will not mend that, all subscriptions fail.
-    pub fn handle_failed(&mut self, error: Error, now: Instant, random: u64) {
-        if !heals(&error) {
-            self.end_all(&error, || End::Failed(error.clone()));
-        }
-        self.outage.handle_failure(error, self.backoff, now, random);
-    }
-
-    /// There is nobody any more who drives the connection: it is gone, and all subscriptions fail. New ones may be made.
-    pub fn handle_undriven(&mut self, error: &Error) {
-        self.end_all(error, || End::Failed(error.clone()));
-        self.handle_down();
-    }
-
-    /// The connection was lost, whatever the reason: it will be made anew, for as long as anybody wants anything.
-    pub fn handle_lost(&mut self, error: Error, now: Instant, random: u64) {
-        self.handle_down();
-        self.outage.handle_failure(error, self.backoff, now, random);
-    }
-
-    /// Whether anybody wants anything.
-    fn is_wanted(&self) -> bool {
-        self.names.iter().flat_map(BTreeMap::values).any(|name| !name.wanted_by.is_empty())
+        let (homes, subscriber) = (self.homes.as_ref()?, self.audience.get(id.0)?);
+        let table = &self.names[subscriber.kind as usize];
+        let sent_away = |name: &Bytes| table.get(name).is_some_and(|name| name.strikes > 0);
+        homes.error().filter(|_| subscriber.names.iter().any(sent_away)).cloned()
     }
 
     /// A subscriber has taken something, or left.
@@ -322,19 +256,45 @@ impl<W> PubSub<W> {
     fn handle_taken(&mut self) {
         // What comes after a pause may be old: only the answer to a question that is asked now is known to be new.
         if self.audience.poll_resumed() {
-            self.wants_ping |= self.behind.is_some();
+            for line in self.lines.values_mut() {
+                line.wants_ping |= line.behind.is_some();
+                line.touched = true;
+            }
         }
     }
 
     fn want(&mut self, id: u32, kind: Kind, text: Bytes) {
         let name = self.names[kind as usize].entry(text.clone()).or_default();
         name.wanted_by.push(id);
+        let is_settled = name.line.is_some();
         if name.wire == Wire::Up {
             self.audience.confirm(id, &text, Item::Subscribed);
         } else if let Some(subscriber) = self.audience.get(id) {
             subscriber.missing += 1;
         }
-        self.changed.insert((kind, text));
+        match is_settled || self.is_waiting(kind, &text) {
+            true => self.handle_changed(kind, text),
+            false => self.find_line(kind, &text),
+        }
+    }
+
+    /// The server may have to be told something of a name.
+    fn handle_changed(&mut self, kind: Kind, text: Bytes) {
+        let line = self.names[kind as usize].get(&text).and_then(|name| name.line);
+        if let Some(line) = line.and_then(|line| self.lines.get_mut(&line)) {
+            line.handle_changed(kind, text);
+        }
+    }
+
+    /// A name of which no server knows is to be asked for.
+    fn find_line(&mut self, kind: Kind, text: &Bytes) {
+        if kind == Kind::Shard && self.homes.is_some() {
+            return self.settle_in(text);
+        }
+        if let Some(name) = self.names[kind as usize].get_mut(text) {
+            name.line = Some(LineId::MAIN);
+        }
+        self.handle_changed(kind, text.clone());
     }
 
     /// The subscriber does not want `names` any more.
@@ -351,27 +311,34 @@ impl<W> PubSub<W> {
             if name.wire != Wire::Up {
                 subscriber.missing -= 1;
             }
+            let line = name.line.and_then(|line| self.lines.get_mut(&line));
             let key = (subscriber.kind, text.clone());
             if name.wanted_by.is_empty() && name.wire == Wire::Absent {
                 table.remove(text);
-                self.changed.remove(&key);
-            } else {
-                self.changed.insert(key);
+                if let Some(line) = line {
+                    line.changed.remove(&key);
+                }
+                if let (Some(homes), Kind::Shard) = (&mut self.homes, subscriber.kind) {
+                    homes.forget(text);
+                }
+            } else if let Some(line) = line {
+                line.handle_changed(key.0, key.1);
             }
         }
     }
 
     /// Looks whether all names of a subscriber are confirmed by now: then whoever waits for that goes on, and a hole has ended.
     fn settle(&mut self, id: u32) {
-        let (to, is_connected) = (self.heard, self.is_connected);
+        let up = self.lines.values().filter(|line| line.is_connected);
+        let to = up.filter_map(|line| line.heard).max();
         let Some(subscriber) = self.audience.get(id) else { return };
         if subscriber.missing > 0 {
             return;
         }
         let is_confirmed = subscriber.pending.take().is_some();
-        if let (Some(hole), Some(to), true) = (subscriber.hole, to, is_connected) {
+        if let (Some(hole), Some(to)) = (subscriber.hole, to) {
             subscriber.hole = None;
-            subscriber.inbox.handle_gap(hole.from, to);
+            subscriber.inbox.handle_gap(hole.from, to.max(hole.from));
         }
         if is_confirmed || !subscriber.inbox.is_empty() {
             self.audience.wake(id);

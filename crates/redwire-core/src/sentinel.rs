@@ -1,9 +1,9 @@
 //! Whom to ask for the master of a service, and whom to believe.
 //!
 //! Sentinels are asked in turn, each a short while after the one before, until one tells a master that can be believed; the
-//! one that did is asked first the next time. Refused is one that does not know the service, thinks that its master is down,
-//! knows too few others to be part of a majority, or tells an older configuration than was seen before. When none is left,
-//! one error says of each why. This file must not know sockets, names or clocks: time comes in as an argument.
+//! one that did is asked first the next time. Refused is one that does not know the service, thinks that its master is down, or
+//! knows too few others to be part of a majority; one error says of each why. One that tells an older configuration than was
+//! seen before, or has no connection to the master, is believed when nobody knows better. This file must not know sockets, names or clocks: time comes in as an argument.
 //!
 //! What sentinels answer and how it is to be understood:
 //! [Guidelines for Redis clients with support for Sentinel](https://redis.io/docs/latest/develop/reference/sentinel-clients/).
@@ -159,8 +159,8 @@ pub struct Discovery {
     waiting: VecDeque<HostPort>,
     under_way: Vec<HostPort>,
     refused: Vec<(HostPort, Refusal)>,
-    /// The newest of the configurations that are older than what was seen before.
-    stale: Option<Found>,
+    /// The newest of what was told by those who may not know best.
+    fallback: Option<Found>,
     found: Option<Found>,
     /// When the next may be asked; at once if there is no such time.
     next: Option<Instant>,
@@ -173,7 +173,6 @@ enum Refusal {
     Unknown,
     Down(String),
     Alone(u32),
-    Stale(u64),
 }
 
 impl Discovery {
@@ -191,7 +190,7 @@ impl Discovery {
             waiting: sentinels.order.iter().cloned().collect(),
             under_way: Vec::new(),
             refused: Vec::new(),
-            stale: None,
+            fallback: None,
             found: None,
             next: None,
         }
@@ -220,11 +219,10 @@ impl Discovery {
         let Some(place) = self.under_way.iter().position(|other| other == sentinel) else { return };
         let sentinel = self.under_way.remove(place);
         match self.judge(&sentinel, answer) {
-            Ok(found) if found.epoch >= self.epoch => self.found = Some(found),
-            Ok(older) => {
-                self.refused.push((sentinel, Refusal::Stale(older.epoch)));
-                if self.stale.as_ref().is_none_or(|stale| stale.epoch < older.epoch) {
-                    self.stale = Some(older);
+            Ok((found, true)) if found.epoch >= self.epoch => self.found = Some(found),
+            Ok((doubtful, _)) => {
+                if self.fallback.as_ref().is_none_or(|other| other.epoch < doubtful.epoch) {
+                    self.fallback = Some(doubtful);
                 }
             }
             Err(refusal) => self.refused.push((sentinel, refusal)),
@@ -234,7 +232,8 @@ impl Discovery {
         }
     }
 
-    fn judge(&self, sentinel: &HostPort, answer: Result<Answer>) -> Result<Found, Refusal> {
+    /// What `sentinel` tells, and whether it is in touch with that master.
+    fn judge(&self, sentinel: &HostPort, answer: Result<Answer>) -> Result<(Found, bool), Refusal> {
         let answer = match answer {
             Ok(answer) => answer,
             // Older ones say "master", newer ones may say otherwise.
@@ -250,19 +249,21 @@ impl Discovery {
         if master.other_sentinels() < self.min_other_sentinels {
             return Err(Refusal::Alone(master.other_sentinels()));
         }
-        let usable = |replica: &&Instance| !replica.is_down() && replica.is_linked();
-        Ok(Found {
+        let usable = |replica: &&Instance| !replica.is_down() && replica.is_reached() && replica.is_linked();
+        let found = Found {
             master: master.address().map_err(Refusal::Failed)?,
             replicas: answer.replicas.iter().filter(usable).flat_map(Instance::address).collect(),
             sentinels: answer.sentinels.iter().flat_map(Instance::address).collect(),
             witness: sentinel.clone(),
             epoch: master.config_epoch(),
-        })
+        };
+        Ok((found, master.is_reached()))
     }
 
     /// The master, or why nobody tells it, once that is certain.
     ///
-    /// An older configuration than was seen before is believed only when nobody has another: the sentinels were set up anew.
+    /// An older configuration than was seen before is believed only when nobody has another: the sentinels were set up anew. So is
+    /// one who has no connection to the master: that is so for moments after each failover, and before a dead one is taken for dead.
     ///
     /// # Errors
     /// - [`SentinelFault::UnknownService`]: every sentinel that answered knows no such service.
@@ -275,7 +276,7 @@ impl Discovery {
         if !self.waiting.is_empty() || !self.under_way.is_empty() {
             return None;
         }
-        Some(self.stale.take().ok_or_else(|| self.failure()))
+        Some(self.fallback.take().ok_or_else(|| self.failure()))
     }
 
     fn failure(&self) -> Error {
@@ -320,7 +321,6 @@ impl fmt::Display for Refusal {
             Self::Alone(others) => {
                 write!(f, "knows of {others} other sentinels, too few for `min_other_sentinels`")
             }
-            Self::Stale(epoch) => write!(f, "tells the old configuration {epoch}"),
         }
     }
 }

@@ -73,6 +73,8 @@
 //!   - `tests/conversations/scripts.rs`: `a_lost_reply_is_not_repeated`, `an_error_of_a_script_tells_that_it_may_have_written`
 //!   - `tests/conversations/locks.rs`: `an_acquisition_whose_reply_is_lost_is_recognised`
 //!   - `tests/sentinel/failover.rs`: `a_master_that_is_killed_is_replaced`
+//!   - `tests/cluster/moving.rs`: `pipelines_and_transactions_lose_and_double_nothing_while_their_slots_move`
+//!   - `tests/cluster/soak.rs`: `counts_are_right_while_slots_move_and_replicas_take_over`
 //!   - `redwire-core/src/retry/tests.rs`: `what_may_have_run_is_repeated_only_when_harmless`
 //! - **I3: A call ends by its deadline**, 50 ms later at most: 5 s after it began, or as
 //!   [`timeout`](config::ConfigBuilder::timeout) or [`Cmd::timeout`] say. That covers the queue, the pool, credentials, DNS, all
@@ -120,6 +122,8 @@
 //!   - `tests/faults/questions.rs`: `a_connection_that_died_while_idle_is_replaced_unseen`
 //!   - `tests/sentinel/failover.rs`: `a_failover_on_purpose_is_followed`,
 //!     `a_master_that_is_frozen_is_replaced_and_not_gone_back_to`
+//!   - `tests/cluster/lost.rs`: `a_killed_primary_is_replaced`,
+//!     `a_frozen_primary_holds_up_nobody_else_and_comes_back_as_a_replica`
 //!   - `redwire-core/src/liveness/tests.rs`: `a_dead_peer_is_found_within_two_intervals`
 //! - **I7: During an outage, nobody storms**: all who want a connection of a pool make one attempt in each pause together, and
 //!   so do all who want the shared one. The pauses are random, from nothing up to 10 ms at first and 1 s at last. A pool
@@ -130,6 +134,8 @@
 //!   - `tests/faults/repeating.rs`: `the_budget_bounds_all_retries_together`
 //!   - `tests/pools/spikes.rs`: `a_server_that_returns_is_not_met_by_all_at_once`
 //!   - `tests/security/refused.rs`: `fifty_workers_with_a_wrong_password_make_no_storm`
+//!   - `tests/cluster/lost.rs`: `a_node_that_nobody_reaches_is_not_stormed`
+//!   - `tests/cluster/moving.rs`: `a_thousand_slots_move_under_two_hundred_callers`
 //!   - `redwire-core/src/pool/tests/connecting.rs`: `during_an_outage_one_connects_a_pause_and_the_oldest_keeps_the_time`,
 //!     `so_many_connect_at_a_time_and_no_more`
 //!   - `redwire-core/src/budget.rs`: `an_outage_is_not_amplified`
@@ -149,6 +155,7 @@ mod cells;
 pub mod commands;
 pub mod credentials;
 mod events;
+mod grip;
 mod locking;
 mod members;
 #[cfg(feature = "tokio")]

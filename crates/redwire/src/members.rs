@@ -11,11 +11,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwap, Guard};
-use redwire_core::cluster::{Found, Map, News, ReadStrategy, Readers, Rules};
+use redwire_core::cluster::{Bundle, Found, Map, News, ReadStrategy, Readers, Rules, Scatter};
 use redwire_core::config::{Config, HostPort};
 use redwire_core::{Error, ErrorKind, Result};
 
-pub(crate) use atlas::{Atlas, Work};
+pub(crate) use atlas::{Atlas, Listener, Work};
 pub(crate) use passage::{Departure, Passage};
 
 use crate::setup;
@@ -140,7 +140,10 @@ impl<C> Members<C> {
             return Arc::clone(member);
         }
         let member = Arc::new(Member { address: address.clone(), client: (self.make)(address) });
-        known.insert(address.clone(), Arc::clone(&member));
+        // Of a closed client nobody would close it later: it goes with the call that wanted it.
+        if !self.atlas.is_closed() {
+            known.insert(address.clone(), Arc::clone(&member));
+        }
         member
     }
 
@@ -162,6 +165,20 @@ impl<C> Members<C> {
         }
         let failure = if patient { self.atlas.hopeless() } else { self.atlas.failure() };
         failure.filter(|_| patient || self.atlas.ended() > ended).map(Err)
+    }
+
+    /// What of `scatter` is to be sent now; the rest is as for [`Scatter::poll_send`].
+    pub(crate) fn poll_send(
+        &self,
+        scatter: &mut Scatter,
+        now: Instant,
+        random: &mut impl FnMut() -> u64,
+        news: &mut Vec<News>,
+    ) -> Vec<Bundle> {
+        if self.atlas.is_closed() {
+            scatter.handle_closed(&setup::closed_client());
+        }
+        scatter.poll_send(&self.map(), self.rules(now), random, news)
     }
 
     /// Something was learnt from failed tries.

@@ -18,6 +18,9 @@ mod stream;
 mod transaction;
 mod wire;
 
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::Poll;
 use std::time::Instant;
 
 use tokio::time::timeout_at;
@@ -42,4 +45,14 @@ async fn before<T>(deadline: Option<Instant>, future: impl Future<Output = T>) -
         None => Some(future.await),
         Some(deadline) => timeout_at(deadline.into(), future).await.ok(),
     }
+}
+
+/// What `work` gives, or `None` if `end` is ready first.
+async fn unless<T>(end: impl Future<Output = ()>, work: impl Future<Output = T>) -> Option<T> {
+    let (mut end, mut work) = (pin!(end), pin!(work));
+    poll_fn(|cx| match work.as_mut().poll(cx) {
+        Poll::Ready(output) => Poll::Ready(Some(output)),
+        Poll::Pending => end.as_mut().poll(cx).map(|()| None),
+    })
+    .await
 }

@@ -5,21 +5,36 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use redwire_core::config::{Config, HostPort, ReadFrom, Topology};
+use redwire_core::config::{Config, Endpoint, HostPort, ReadFrom, Topology};
 use redwire_core::pubsub::Message;
 use redwire_core::sentinel::{Discovery, Found, News, Sentinels};
 use redwire_core::{Error, ErrorKind, Outcome, Result, SentinelFault};
 
+use crate::setup;
+
 /// A former master has so long to send away those who wait at it. Then they are cut off.
 pub(crate) const SENT_AWAY: Duration = Duration::from_millis(500);
 
+/// A sentinel that does not let itself be listened to is tried again after so long. One that is only down is connected to as any
+/// server is; this is for one that refuses, and others tell meanwhile.
+pub(crate) const DEAF: Duration = Duration::from_secs(5);
+
 /// Who has connections to the servers of a service.
 pub(crate) trait Follower: Send + Sync {
-    /// The service has another master: no call begins on the connections there are.
-    fn leave(self: Arc<Self>);
+    /// The service has another master, `next` where that is known: no call begins on the connections there are to others.
+    fn leave(self: Arc<Self>, next: Option<&Endpoint>);
 
-    /// Ends the connections that are still in use.
-    fn cut(self: Arc<Self>);
+    /// Ends the connections that were left and are still in use, but for those who wait at the server.
+    fn cut_calls(self: Arc<Self>) {}
+
+    /// Ends those, too.
+    fn cut(self: Arc<Self>) {}
+}
+
+/// Who listens to the sentinels of a service, for as long as it is kept.
+pub(crate) trait Watch: Send {
+    /// Whether it still does: its runtime may have ended, or this process be a child of the one that does.
+    fn is_alive(&self) -> bool;
 }
 
 /// One service.
@@ -28,12 +43,18 @@ pub(crate) struct Service {
     min_other_sentinels: u32,
     read_from: ReadFrom,
     state: Mutex<State>,
+    /// Held while everybody leaves a master, so that no connection to the next is up before all to the former were left.
+    turn: Mutex<()>,
+    watch: Mutex<Option<Box<dyn Watch>>>,
 }
 
 struct State {
     sentinels: Sentinels,
-    /// The master that was found last, until it is doubted.
+    /// The master that was told of last, and whether it may be another by now.
     master: Option<HostPort>,
+    doubted: bool,
+    /// The master that connections lead to: whoever leads to another is to leave it.
+    followed: Option<HostPort>,
     /// Where the newest connection leads, for messages; the name before there is any.
     address: Arc<str>,
     /// Who told of the servers that were tried last.
@@ -52,6 +73,8 @@ impl Service {
         let state = State {
             sentinels: Sentinels::new(nodes.clone()),
             master: None,
+            doubted: false,
+            followed: None,
             address: service.as_str().into(),
             witness: None,
             turn: 0,
@@ -63,6 +86,8 @@ impl Service {
             min_other_sentinels: options.min_other_sentinels,
             read_from: options.read_from,
             state: Mutex::new(state),
+            turn: Mutex::new(()),
+            watch: Mutex::new(None),
         })
     }
 
@@ -82,7 +107,8 @@ impl Service {
 
     /// The master, while it is believed to be known. Replicas come and go, and are asked for each time.
     pub(crate) fn master(&self) -> Option<HostPort> {
-        self.lock().master.clone().filter(|_| self.read_from == ReadFrom::Master)
+        let state = self.lock();
+        state.master.clone().filter(|_| !state.doubted && self.read_from == ReadFrom::Master)
     }
 
     pub(crate) fn discovery(&self) -> Discovery {
@@ -116,29 +142,30 @@ impl Service {
                 replicas[state.turn % replicas.len()].clone()
             }
         };
-        state.master = Some(master);
+        (state.master, state.doubted) = (Some(master), false);
         Ok(chosen)
     }
 
-    /// Somebody tells that `master` is the master: says whether connections lead elsewhere.
+    /// A sentinel says that `master` is the master. If it is another than before, everybody leaves the former one: calls are cut off at
+    /// once. Those who wait at it are to be [cut](Self::cut) after [`SENT_AWAY`] if this says so.
+    #[must_use]
     pub(crate) fn handle_switched(&self, master: HostPort) -> bool {
+        let _turn = self.turn();
         let mut state = self.lock();
-        // Before the first attempt to connect, the address is the service's name, and nobody has anything to leave.
-        let is_other = *state.address != *master.to_string() && *state.address != *self.name;
         state.sentinels.handle_switched(&master);
-        state.master = Some(master);
-        is_other && self.read_from == ReadFrom::Master
+        (state.master, state.doubted) = (Some(master.clone()), false);
+        let moved = state.moves_to(&master);
+        drop(state);
+        self.move_over(moved, master)
     }
 
-    /// A sentinel published `message`: says which master it names, if it is about that.
+    /// A sentinel published `message`: says which master it names, if it is about that. Replicas that come and go are no news here:
+    /// they are asked for at each connect.
     pub(crate) fn handle_message(&self, message: &Message) -> Option<HostPort> {
         let text = String::from_utf8_lossy(&message.payload);
         match News::parse(&self.name, &message.channel_text(), &text)? {
             News::Switched { master } => Some(master),
-            News::Replicas => {
-                self.doubt();
-                None
-            }
+            News::Replicas => None,
         }
     }
 
@@ -152,15 +179,34 @@ impl Service {
         Arc::clone(&self.lock().address)
     }
 
-    /// A connection is up.
-    pub(crate) fn handle_connected(&self) {
-        self.lock().failed = 0;
+    /// A connection to `address` is up, which has said itself that it plays its part. What a sentinel's word of another master means
+    /// for all connections, this means, too; see [`handle_switched`](Self::handle_switched).
+    ///
+    /// # Errors
+    /// Sentinels told of another while it was being made.
+    pub(crate) fn handle_connected(&self, address: &HostPort) -> Result<bool> {
+        let _turn = self.turn();
+        let mut state = self.lock();
+        state.failed = 0;
+        if self.read_from != ReadFrom::Master {
+            return Ok(false);
+        }
+        if state.master.as_ref().is_some_and(|master| master != address) {
+            return Err(setup::left_master());
+        }
+        let moved = state.moves_to(address);
+        drop(state);
+        Ok(self.move_over(moved, address.clone()))
     }
 
-    /// A connection could not be made.
-    pub(crate) fn handle_failed(&self, error: &Error) {
+    /// A connection could not be made, to `tried` if it came so far.
+    pub(crate) fn handle_failed(&self, tried: Option<&HostPort>, error: &Error) {
         let mut state = self.lock();
-        state.master = None;
+        if self.read_from == ReadFrom::Master && tried.is_some() && state.master.as_ref() != tried {
+            // Sentinels have told of another since.
+            return;
+        }
+        state.doubted = true;
         state.sentinels.handle_failed();
         state.failed += 1;
         if error.kind() == ErrorKind::Sentinel(SentinelFault::NotMaster)
@@ -170,24 +216,44 @@ impl Service {
         }
     }
 
-    /// The master may be another by now: sentinels are asked before anybody connects again.
-    pub(crate) fn doubt(&self) {
-        self.lock().master = None;
+    /// A connection was lost because of `error`: the master may be another by now, and sentinels are asked before anybody connects
+    /// again. Unless it was left for a master of which they have just told.
+    pub(crate) fn handle_lost(&self, error: &Error) {
+        if !setup::is_left_master(error) {
+            self.doubt();
+        }
     }
 
-    /// Has `follower` told of each [`switch`](Self::switch), for as long as it is there.
+    fn doubt(&self) {
+        self.lock().doubted = true;
+    }
+
+    /// Has `follower` told of each other master, for as long as it is there.
     pub(crate) fn follow(&self, follower: Weak<dyn Follower>) {
         let mut state = self.lock();
         state.followers.retain(|follower| follower.strong_count() > 0);
         state.followers.push(follower);
     }
 
-    /// Has everybody leave the server that was master.
-    pub(crate) fn switch(&self) {
-        self.followers().into_iter().for_each(Follower::leave);
+    fn turn(&self) -> MutexGuard<'_, ()> {
+        self.turn.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Ends what connections to it are still in use: it had time to send them away itself.
+    fn move_over(&self, moved: bool, master: HostPort) -> bool {
+        let moved = moved && self.read_from == ReadFrom::Master;
+        if moved {
+            self.leave(Some(&Endpoint::Tcp(master)));
+            self.followers().into_iter().for_each(Follower::cut_calls);
+        }
+        moved
+    }
+
+    /// Has everybody leave the server that was master. What is under way at it may end.
+    fn leave(&self, next: Option<&Endpoint>) {
+        self.followers().into_iter().for_each(|follower| follower.leave(next));
+    }
+
+    /// Cuts off those who wait at a former master: it had time to send them away itself.
     pub(crate) fn cut(&self) {
         self.followers().into_iter().for_each(Follower::cut);
     }
@@ -196,9 +262,41 @@ impl Service {
         self.lock().followers.iter().filter_map(Weak::upgrade).collect()
     }
 
-    /// Whether an answer of `kind` means that the server is no master any more.
-    pub(crate) fn is_demotion(&self, error: &Error) -> bool {
+    /// Keeps what `start` gives, unless somebody listens to the sentinels already, or nobody follows the master.
+    pub(crate) fn watch(&self, start: impl FnOnce() -> Box<dyn Watch>) {
+        // Whoever holds the lock does the same, here or in a parent process that this one is a child of.
+        let Ok(mut watch) = self.watch.try_lock() else { return };
+        if !self.followers().is_empty() && !watch.as_ref().is_some_and(|watch| watch.is_alive()) {
+            *watch = Some(start());
+        }
+    }
+
+    /// Nobody follows the master any longer.
+    pub(crate) fn end_watch(&self) {
+        if let Ok(mut watch) = self.watch.try_lock() {
+            *watch = None;
+        }
+    }
+
+    /// The server answered with `error`: where that means that it is no master any more, everybody leaves it. It lives, and answers
+    /// those under way itself.
+    pub(crate) fn handle_failure(&self, error: &Error) {
+        if self.is_demotion(error) {
+            self.doubt();
+            self.leave(None);
+        }
+    }
+
+    fn is_demotion(&self, error: &Error) -> bool {
         self.read_from == ReadFrom::Master && error.is_demotion()
+    }
+}
+
+impl State {
+    /// Whether connections lead to another master than `master`, to which they lead from now on.
+    fn moves_to(&mut self, master: &HostPort) -> bool {
+        let former = self.followed.replace(master.clone());
+        former.is_some() && former != self.followed
     }
 }
 

@@ -3,12 +3,11 @@
 use std::io;
 use std::sync::Arc;
 
-#[cfg(feature = "tls")]
-use redwire_core::config::Topology;
-use redwire_core::config::{Config, Endpoint};
+use redwire_core::config::{Config, Endpoint, Topology};
 use redwire_core::inbound::Inbound;
 use redwire_core::link::QueueLimits;
 use redwire_core::pool::PoolLimits;
+use redwire_core::pubsub::PubSub;
 use redwire_core::{ConnectionFault, Error, ErrorKind, Outcome, Result};
 
 pub(crate) fn inbound(config: &Config) -> Inbound {
@@ -95,9 +94,15 @@ pub(crate) fn no_service() -> Error {
 
 /// The connection was let go because its server is master no longer.
 pub(crate) fn left_master() -> Error {
-    let message = "the connection was given up, since the service has another master";
-    Error::new(ErrorKind::Connection(ConnectionFault::Reset), Outcome::MaybeExecuted, message)
+    Error::new(ErrorKind::Connection(ConnectionFault::Reset), Outcome::MaybeExecuted, LEFT_MASTER)
 }
+
+/// Whether `error` is that.
+pub(crate) fn is_left_master(error: &Error) -> bool {
+    error.message() == LEFT_MASTER
+}
+
+const LEFT_MASTER: &str = "the connection was given up, since the service has another master";
 
 /// A host name could not be looked up.
 pub(crate) fn unresolved(host: &str, error: io::Error) -> Error {
@@ -111,5 +116,14 @@ pub(crate) fn io_error(doing: &str, error: io::Error) -> Error {
     match error.downcast::<Error>() {
         Ok(error) => error.with_outcome(Outcome::MaybeExecuted),
         Err(error) => Error::from_io(doing, Outcome::MaybeExecuted, error),
+    }
+}
+
+/// Nobody subscribes to anything yet, by the options of `config`.
+pub(crate) fn subscriptions<W>(config: &Config) -> PubSub<W> {
+    let machine = PubSub::new(config.health_check_interval(), config.reconnect_backoff());
+    match config.topology() {
+        Topology::Cluster { .. } => machine.in_cluster(config.cluster_options().remap.clone()),
+        _ => machine,
     }
 }

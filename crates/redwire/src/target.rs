@@ -3,7 +3,7 @@
 //! driver waits.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Instant;
 
 use redwire_core::budget::RetryBudget;
@@ -13,7 +13,7 @@ use redwire_core::{Error, Result};
 
 use crate::events::{EventKind, Hub};
 use crate::members::Atlas;
-use crate::service::Service;
+use crate::service::{Follower, Service};
 use crate::setup;
 #[cfg(feature = "tls")]
 use crate::tls;
@@ -127,6 +127,14 @@ impl Target {
         }
     }
 
+    /// Has `follower` told of each other master, for as long as it is there.
+    pub(crate) fn follow<F: Follower + 'static>(&self, follower: &Arc<F>) {
+        if let Some(service) = self.service() {
+            let follower: Weak<F> = Arc::downgrade(follower);
+            service.follow(follower);
+        }
+    }
+
     /// An attempt to connect to `endpoint` begins.
     pub(crate) fn handle_connecting(&self, endpoint: &Endpoint) {
         match &self.route {
@@ -164,26 +172,43 @@ impl Target {
 
     /// Tells listeners what happened to a connection.
     pub(crate) fn tell(&self, kind: EventKind) {
-        if let (EventKind::Lost(_), Some(service)) = (&kind, self.service()) {
-            service.doubt();
+        if let (EventKind::Lost(error), Some(service)) = (&kind, self.service()) {
+            service.handle_lost(error);
         }
         self.events.tell(kind, &self.address());
     }
 
-    /// An attempt to connect ended.
-    pub(crate) fn handle_connected(&self, result: Result<&Session, &Error>) {
-        match (self.service(), &result) {
-            (None, _) => {}
-            (Some(service), Ok(_)) => service.handle_connected(),
-            (Some(service), Err(error)) => service.handle_failed(error),
+    /// A connection to `endpoint` is up. Says whether those who wait at a former master are to be cut off.
+    ///
+    /// # Errors
+    /// It is of no use; see [`Service::handle_connected`].
+    pub(crate) fn handle_connected(&self, endpoint: &Endpoint, session: &Session) -> Result<bool> {
+        let moved = match (self.service(), endpoint) {
+            (Some(service), Endpoint::Tcp(address)) => service.handle_connected(address)?,
+            _ => false,
+        };
+        self.is_plain.store(session.protocol == Protocol::Resp2, Ordering::Relaxed);
+        self.tell(EventKind::Ready(session.clone()));
+        Ok(moved)
+    }
+
+    /// No more connections are made for those who followed the master.
+    pub(crate) fn handle_closed(&self) {
+        if let Some(service) = self.service() {
+            service.end_watch();
         }
-        match result {
-            Ok(session) => {
-                self.is_plain.store(session.protocol == Protocol::Resp2, Ordering::Relaxed);
-                self.tell(EventKind::Ready(session.clone()));
-            }
-            Err(error) => self.tell(EventKind::Failed(error.clone())),
+    }
+
+    /// A connection could not be made, to `tried` if it came so far.
+    pub(crate) fn handle_unconnected(&self, tried: Option<&Endpoint>, error: &Error) {
+        if let Some(service) = self.service() {
+            let tried = tried.and_then(|endpoint| match endpoint {
+                Endpoint::Tcp(address) => Some(address),
+                Endpoint::Unix(_) => None,
+            });
+            service.handle_failed(tried, error);
         }
+        self.tell(EventKind::Failed(error.clone()));
     }
 
     /// Whether a retry is within the budget; `calls` were made in all so far.
@@ -191,16 +216,18 @@ impl Target {
         self.budget.lock().unwrap_or_else(PoisonError::into_inner).poll_retry(calls, Instant::now())
     }
 
-    /// A call failed: where that means that the master is none any more, everybody leaves it.
+    /// A call failed.
     pub(crate) fn handle_failure(&self, error: &Error) {
-        if let Some(service) = self.service().filter(|service| service.is_demotion(error)) {
-            service.doubt();
-            service.switch();
+        if let Some(service) = self.service() {
+            service.handle_failure(error);
         }
     }
 
-    /// Says that `error` happened here.
+    /// Says that `error` happened here, unless it is known at which node of a cluster.
     pub(crate) fn locate(&self, error: Error) -> Error {
+        if self.atlas().is_some() && error.address().is_some() {
+            return error;
+        }
         error.with_address(&self.address())
     }
 }

@@ -87,7 +87,7 @@ fn told_by(layer: &mut Layer, service: &str, witness: &Witness, told: &Told, bel
              another set.",
         ));
     }
-    if master.is_down() {
+    if master.is_down() || !master.is_reached() {
         layer.found(Finding::warning(
             format!("The sentinel {address} thinks that the master is down: {}.", master.flags()),
             "Look whether the master runs, and whether the sentinel can reach it.",

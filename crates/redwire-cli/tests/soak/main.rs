@@ -226,6 +226,70 @@ fn a_failover_breaks_no_promise() {
     }
 }
 
+/// Runs a drill against a set while `happens` does something to it, and gives what the drill saw.
+fn drill_with(blocking: bool, seconds: u32, happens: impl FnOnce(&SentinelSet)) -> Json {
+    let set = SentinelSet::builder().hasty().start();
+    // Calls fail within the outage: whatever is under way, none waits until it is over.
+    let drill = Drill::start(&set.url(), blocking, &format!("--json --deadline 0.5 --seconds {seconds}"));
+    under_way(&set.nodes()[set.master_index()]);
+    happens(&set);
+    let json = drill.end().json(0);
+    assert_no_violation(&json);
+    json
+}
+
+/// Waits until the sentinels have another master, and clients write to it.
+fn replaced(set: &SentinelSet, old: usize) {
+    eventually("there is another master", LIMIT, || set.master_index() != old);
+    let master = &set.nodes()[set.master_index()];
+    let written = || master.stat("total_commands_processed");
+    let before = written();
+    eventually("the drill goes on there", LIMIT, || written() > before + 500);
+}
+
+#[test]
+fn a_master_that_is_killed_breaks_no_promise() {
+    for blocking in [false, true] {
+        let json = drill_with(blocking, 9, |set| {
+            let old = set.master_index();
+            set.nodes()[old].kill();
+            replaced(set, old);
+            set.nodes()[old].restart();
+        });
+        assert!(number(&json, "/longest_gap_ms") >= 900, "down for a second is dead: {json}");
+    }
+}
+
+/// Frozen until it is replaced, it goes on as a master for a while, with the connections it had.
+#[test]
+fn a_master_that_comes_back_breaks_no_promise() {
+    for blocking in [false, true] {
+        let json = drill_with(blocking, 10, |set| {
+            let old = set.master_index();
+            set.nodes()[old].freeze();
+            replaced(set, old);
+            set.nodes()[old].thaw();
+        });
+        assert!(number(&json, "/longest_gap_ms") >= 900, "silent for a second is dead: {json}");
+        assert!(number(&json, "/maybe_executed") > 0, "what was under way is in doubt: {json}");
+    }
+}
+
+/// Whoever is connected needs no sentinel.
+#[test]
+fn sentinels_that_die_one_by_one_break_no_promise() {
+    for blocking in [false, true] {
+        let json = drill_with(blocking, 4, |set| {
+            for sentinel in set.sentinels() {
+                sentinel.kill();
+                thread::sleep(Duration::from_millis(300));
+            }
+        });
+        assert_eq!(number(&json, "/calls"), number(&json, "/acknowledged"), "{json}");
+        assert_eq!(number(&json, "/lost_by_server"), 0, "{json}");
+    }
+}
+
 #[test]
 fn an_interrupted_drill_tells_what_it_saw() {
     for blocking in [false, true] {

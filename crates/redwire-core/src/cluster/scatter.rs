@@ -165,11 +165,16 @@ impl Scatter {
                     });
                     (way, place)
                 });
+                let ready = place.is_some();
                 let free = |place: usize| {
                     share.keys.iter().all(|key| claims.get(key).is_none_or(|c| *c == Some(place)))
                 };
                 let taken = place.filter(|(_, place)| free(*place));
                 let claim = taken.as_ref().map(|(_, place)| *place);
+                if let (true, State::Waiting { until, .. }) = (ready, &mut share.state) {
+                    // Its time has come: now it waits for another that is before it, if it does not go.
+                    *until = None;
+                }
                 if !matches!(share.state, State::Done(_)) {
                     claims.extend(share.keys.iter().map(|key| (key.clone(), claim)));
                 }
@@ -183,14 +188,13 @@ impl Scatter {
         bundles
     }
 
-    /// When [`poll_send`](Self::poll_send) has something, if no reply comes before. `now` is the time it was last called with.
+    /// When [`poll_send`](Self::poll_send) has something, if no reply comes before. A time that has passed is now.
     #[must_use]
-    pub fn poll_timeout(&self, now: Instant) -> Option<Instant> {
+    pub fn poll_timeout(&self) -> Option<Instant> {
         let shares = self.commands.iter().flat_map(|command| &command.shares);
         shares
             .filter_map(|share| match share.state {
-                // One whose time has come waits for another that is before it.
-                State::Waiting { until, .. } => until.filter(|until| *until >= now),
+                State::Waiting { until, .. } => until,
                 _ => None,
             })
             .min()
@@ -247,6 +251,14 @@ impl Scatter {
             let matters = !(facts.is_read_only() && other.is_read_only());
             executed && matters && keys.iter().any(|key| others.contains(key))
         })
+    }
+
+    /// Nothing is sent any more: what waits for that fails with `error`.
+    pub fn handle_closed(&mut self, error: &Error) {
+        let shares = self.commands.iter_mut().flat_map(|command| &mut command.shares);
+        for share in shares.filter(|share| matches!(share.state, State::Waiting { .. })) {
+            share.state = State::Done(Answered { node: None, frame: Err(error.clone()) });
+        }
     }
 
     /// The reply to each command, in order, or why there is none; once all are certain.

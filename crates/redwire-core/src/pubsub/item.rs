@@ -32,7 +32,7 @@ pub enum Item {
     /// So many messages (and confirmations, where they are asked for) were dropped here, since the buffer was full.
     Lagged(u64),
     /// Messages that were published in this time may be missing here, since there was no connection, or the server did not
-    /// count us among its subscribers. All that came before is complete up to `from`, by this machine's clock and less the
+    /// count us among its subscribers, as while the slot of a shard channel moves. All that came before is complete up to `from`, by this machine's clock and less the
     /// time that bytes travel.
     Gap {
         /// When the connection last gave a sign of life.

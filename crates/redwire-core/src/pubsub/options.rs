@@ -5,7 +5,8 @@
 pub enum Overflow {
     /// Nothing is dropped here: the connection is not read until half of the buffer is free again. The server then holds what it
     /// sends, until its own limit (`client-output-buffer-limit pubsub`) is reached and it drops the connection; a
-    /// [`Gap`](super::Item::Gap) tells of that. All subscriptions of the same connection wait, too.
+    /// [`Gap`](super::Item::Gap) tells of that. All subscriptions of the same connection wait, too; in a cluster those of all
+    /// connections of the client.
     #[default]
     Wait,
     /// The oldest message that waits makes room; [`Lagged`](super::Item::Lagged) stands in its place.

@@ -1,4 +1,4 @@
-//! What was said on the connection of the subscriptions: what the server was asked, what it has confirmed, and what it is to be
+//! What was said on a connection of the subscriptions: what the server was asked, what it has confirmed, and what it is to be
 //! asked next. This file must not know sockets or clocks.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -10,6 +10,7 @@ use super::PubSub;
 use super::audience::End;
 use super::frame::{self, Frame};
 use super::item::{Item, Kind, Message};
+use super::line::{Line, LineId};
 use crate::call::Call;
 use crate::cmd::Cmd;
 use crate::error::{ConnectionFault, Error, ErrorKind, Outcome, Result};
@@ -32,6 +33,14 @@ pub(super) struct Name {
     pub(super) wanted_by: Vec<u32>,
     /// Whether it is asked for by itself, since the server refused it together with others.
     alone: bool,
+    /// Where it is asked for; `None` while nobody is known for it.
+    pub(super) line: Option<LineId>,
+    /// Whether it is to be left here, though it is wanted: another node has it now.
+    pub(super) leaves: bool,
+    /// The line whose node has left it out by itself, until it is known who serves it now.
+    pub(super) left_by: Option<LineId>,
+    /// How often it was sent away since it was last confirmed.
+    pub(super) strikes: u32,
 }
 
 /// What the server knows of a name.
@@ -60,7 +69,9 @@ pub(super) enum Question {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Batch {
     leaves: bool,
-    kind: Kind,
+    pub(super) kind: Kind,
+    /// In a cluster the slot of all its names: a node takes no others together.
+    slot: Option<u16>,
     /// The subscriber for which alone it is sent, and which alone fails when it is refused.
     owner: Option<u32>,
 }
@@ -80,17 +91,20 @@ impl Batch {
 
 impl<W> PubSub<W> {
     /// There is a connection, on which nothing was said yet.
-    pub fn handle_connected(&mut self, now: Instant) {
-        self.handle_down();
-        self.is_connected = true;
-        self.heard = Some(now);
-        self.liveness.handle_connected(now);
+    pub fn handle_connected(&mut self, line: LineId, now: Instant) {
+        self.handle_down(line);
+        let dependents = self.dependents(line);
+        let Some(this) = self.lines.get_mut(&line) else { return };
+        (this.is_connected, this.heard) = (true, Some(now));
+        let again = std::mem::replace(&mut this.was_connected, true);
+        this.liveness.handle_connected(now);
         for kind in Kind::ALL {
-            self.changed.extend(self.names[kind as usize].keys().map(|name| (kind, name.clone())));
+            let names = self.names[kind as usize].iter().filter(|(_, name)| name.line == Some(line));
+            this.changed.extend(names.map(|(name, _)| (kind, name.clone())));
         }
-        for id in self.audience.ids() {
+        for id in dependents {
             let Some(subscriber) = self.audience.get(id) else { continue };
-            if subscriber.hole.is_some() {
+            if subscriber.hole.is_some() && again {
                 subscriber.inbox.handle_reconnected();
                 self.audience.wake(id);
             }
@@ -98,18 +112,22 @@ impl<W> PubSub<W> {
         self.handle_held();
     }
 
-    /// There is no connection: nobody is subscribed to anything, and who was misses messages.
-    pub(super) fn handle_down(&mut self) {
-        self.is_connected = false;
-        (self.wants_ping, self.pinged) = (false, false);
-        self.asked.clear();
-        self.refused = None;
-        self.changed.clear();
-        self.liveness.handle_lost();
-        let (behind, heard) = (self.behind.take(), self.heard.take());
+    /// There is no connection: nobody is subscribed to anything on it, and who was misses messages.
+    pub(super) fn handle_down(&mut self, line: LineId) {
+        let Some(this) = self.lines.get_mut(&line) else { return };
+        (this.is_connected, this.touched) = (false, true);
+        (this.wants_ping, this.pinged) = (false, false);
+        this.asked.clear();
+        this.refused = None;
+        this.changed.clear();
+        this.liveness.handle_lost();
+        let (behind, heard) = (this.behind.take(), this.heard.take());
         let since = behind.or(heard);
         for table in &mut self.names {
             table.retain(|_, name| {
+                if name.line != Some(line) {
+                    return true;
+                }
                 if let (Wire::Up, Some(since)) = (name.wire, since) {
                     for &id in &name.wanted_by {
                         let Some(subscriber) = self.audience.get(id) else { continue };
@@ -117,7 +135,7 @@ impl<W> PubSub<W> {
                         subscriber.open_hole(since);
                     }
                 }
-                (name.wire, name.alone) = (Wire::Absent, false);
+                (name.wire, name.alone, name.leaves) = (Wire::Absent, false, false);
                 !name.wanted_by.is_empty()
             });
         }
@@ -134,56 +152,79 @@ impl<W> PubSub<W> {
     /// Whether something is to be sent.
     #[inline]
     #[must_use]
-    pub fn wants_transmit(&self) -> bool {
-        self.is_connected && (!self.changed.is_empty() || (self.wants_ping && !self.pinged))
+    pub fn wants_transmit(&self, line: LineId) -> bool {
+        self.lines.get(&line).is_some_and(|line| {
+            line.is_connected && (!line.changed.is_empty() || (line.wants_ping && !line.pinged))
+        })
     }
 
     /// Appends what is to be sent; says whether there was anything. Names are gathered into few commands.
-    pub fn poll_transmit(&mut self, outbox: &mut Outbox) -> bool {
-        if !self.wants_transmit() {
+    pub fn poll_transmit(&mut self, line: LineId, outbox: &mut Outbox) -> bool {
+        if !self.wants_transmit(line) {
             return false;
         }
+        let changed = self.lines.get_mut(&line).map(|line| std::mem::take(&mut line.changed));
         let mut batches: BTreeMap<Batch, Vec<Bytes>> = BTreeMap::new();
-        for (kind, text) in std::mem::take(&mut self.changed) {
+        let mut apart = Vec::new();
+        for (kind, text) in changed.unwrap_or_default() {
             let Some(batch) = self.batch(kind, &text) else { continue };
+            if batch.leaves {
+                self.handle_leaving(line, kind, &text);
+            }
             let Some(name) = self.names[kind as usize].get_mut(&text) else { continue };
             name.wire = if batch.leaves { Wire::Leaving } else { Wire::Asked };
             if name.alone {
-                self.ask(batch, &[text], outbox);
+                apart.push((batch, vec![text]));
             } else {
                 batches.entry(batch).or_default().push(text);
             }
         }
-        for (batch, names) in batches {
-            names.chunks(MOST_NAMES).for_each(|names| self.ask(batch, names, outbox));
+        let Some(this) = self.lines.get_mut(&line) else { return false };
+        for (batch, names) in apart.into_iter().chain(batches) {
+            names.chunks(MOST_NAMES).for_each(|names| this.ask(batch, names, outbox));
         }
-        if self.wants_ping && !self.pinged {
-            (self.wants_ping, self.pinged) = (false, true);
-            self.asked.push_back(Question::Ping);
+        if this.wants_ping && !this.pinged {
+            (this.wants_ping, this.pinged) = (false, true);
+            this.asked.push_back(Question::Ping);
             outbox.copy(b"*1\r\n$4\r\nPING\r\n");
         }
         !outbox.is_empty()
     }
 
+    /// A name is left. Whoever wants it all the same, elsewhere, misses messages from now on.
+    fn handle_leaving(&mut self, line: LineId, kind: Kind, text: &Bytes) {
+        let since = self.lines.get(&line).and_then(Line::complete_until);
+        let Some(name) = self.names[kind as usize].get_mut(text) else { return };
+        name.leaves = false;
+        for &id in &name.wanted_by {
+            let (Some(subscriber), Some(since)) = (self.audience.get(id), since) else { continue };
+            subscriber.missing += 1;
+            subscriber.open_hole(since);
+        }
+    }
+
     /// Presents new credentials by `auth`, appended to what is to be sent. Only where RESP3 is spoken: in RESP2 a subscribed
     /// connection does not take the command.
-    pub fn present(&mut self, auth: &Cmd<Value>, outbox: &mut Outbox) {
-        if self.is_connected {
+    pub fn present(&mut self, line: LineId, auth: &Cmd<Value>, outbox: &mut Outbox) {
+        if let Some(line) = self.lines.get_mut(&line).filter(|line| line.is_connected) {
             auth.write(outbox);
-            self.asked.push_back(Question::Auth);
+            line.asked.push_back(Question::Auth);
         }
     }
 
     /// Why the server refused the credentials that were presented last: the connection goes on as who it was.
-    pub fn poll_refused(&mut self) -> Option<Error> {
-        self.refused.take()
+    pub fn poll_refused(&mut self, line: LineId) -> Option<Error> {
+        self.lines.get_mut(&line)?.refused.take()
     }
 
     /// What the server is to be told of a name, if anything.
     fn batch(&mut self, kind: Kind, text: &Bytes) -> Option<Batch> {
+        let slot = self.slot_of(kind, text);
         let name = self.names[kind as usize].get(text)?;
         match name.wire {
-            Wire::Up if name.wanted_by.is_empty() => Some(Batch { leaves: true, kind, owner: None }),
+            Wire::Up if name.wanted_by.is_empty() || name.leaves => {
+                Some(Batch { leaves: true, kind, slot, owner: None })
+            }
             Wire::Absent => {
                 // Somebody who has been promised it does not fail with what others ask for.
                 let mut owner = Some(*name.wanted_by.first()?);
@@ -193,19 +234,10 @@ impl<W> PubSub<W> {
                         owner = None;
                     }
                 }
-                Some(Batch { leaves: false, kind, owner })
+                Some(Batch { leaves: false, kind, slot, owner })
             }
             Wire::Up | Wire::Asked | Wire::Leaving => None,
         }
-    }
-
-    fn ask(&mut self, batch: Batch, names: &[Bytes], outbox: &mut Outbox) {
-        let mut command = Vec::new();
-        redwire_resp::write_array_header(&mut command, names.len() + 1);
-        redwire_resp::write_bulk(&mut command, batch.verb().as_bytes());
-        names.iter().for_each(|name| redwire_resp::write_bulk(&mut command, name));
-        outbox.copy(&command);
-        self.asked.push_back(Question::Names { batch, names: names.iter().cloned().collect() });
     }
 
     /// Something came: messages go to those who want them, answers to those who asked.
@@ -213,24 +245,22 @@ impl<W> PubSub<W> {
     /// # Errors
     /// What no server says to subscribers, or an answer to nothing that was asked: the connection must not be used any more. So
     /// with a server that cannot confirm now what it did before.
-    pub fn handle_frames(&mut self, frames: &mut Frames, now: Instant) -> Result<()> {
-        if !self.is_connected {
-            return Ok(());
-        }
-        let before = self.heard.replace(now);
+    pub fn handle_frames(&mut self, line: LineId, frames: &mut Frames, now: Instant) -> Result<()> {
+        let Some(this) = self.lines.get_mut(&line).filter(|line| line.is_connected) else { return Ok(()) };
+        let before = this.heard.replace(now);
         let bytes = std::mem::take(&mut frames.bytes);
         let mut start = 0;
         for &(end, push) in &frames.ends {
             match frame::read(&bytes[start..end], push)? {
                 Frame::Message { kind, name, channel, payload } => {
-                    self.deliver(kind, name, channel, payload, &bytes, now);
+                    self.deliver(line, (kind, name), channel, payload, &bytes, now);
                 }
-                Frame::Subscribed(kind, name) => self.handle_subscribed(kind, name)?,
+                Frame::Subscribed(kind, name) => self.handle_subscribed(line, kind, name)?,
                 Frame::Unsubscribed(kind, name) => {
-                    self.handle_unsubscribed(kind, name, before.unwrap_or(now));
+                    self.handle_unsubscribed(line, kind, name, before.unwrap_or(now));
                 }
-                Frame::Answer => self.handle_answer()?,
-                Frame::Error(line) => self.handle_error(&Error::from_server(line))?,
+                Frame::Answer => self.handle_answer(line)?,
+                Frame::Error(text) => self.handle_error(line, &Error::from_server(text))?,
                 Frame::Other => {}
             }
             start = end;
@@ -242,14 +272,16 @@ impl<W> PubSub<W> {
     /// Nothing is read while a subscriber has no room: what comes afterwards may be old.
     #[inline]
     pub(super) fn handle_held(&mut self) {
-        if self.audience.holds() && self.behind.is_none() {
-            self.behind = self.heard;
+        if self.audience.holds() {
+            for line in self.lines.values_mut().filter(|line| line.behind.is_none()) {
+                line.behind = line.heard;
+            }
         }
     }
 
     /// What was asked for `id` alone goes on for whoever else wants it: those who asked have left, or ask for something else.
     pub(super) fn disown(&mut self, id: u32) {
-        for question in &mut self.asked {
+        for question in self.lines.values_mut().flat_map(|line| &mut line.asked) {
             if let Question::Names { batch, .. } = question
                 && batch.owner == Some(id)
             {
@@ -261,8 +293,8 @@ impl<W> PubSub<W> {
     #[inline]
     fn deliver(
         &mut self,
-        kind: Kind,
-        name: &[u8],
+        line: LineId,
+        (kind, name): (Kind, &[u8]),
         channel: &[u8],
         payload: &[u8],
         owner: &Bytes,
@@ -270,6 +302,9 @@ impl<W> PubSub<W> {
     ) {
         let Some((key, name)) = self.names[kind as usize].get_key_value(name) else { return };
         let Some((last, others)) = name.wanted_by.split_last() else { return };
+        if name.line != Some(line) {
+            return;
+        }
         let size = channel.len() + payload.len();
         let share = |bytes: &[u8]| {
             if bytes.len() >= SHARED_FROM { owner.slice_ref(bytes) } else { Bytes::copy_from_slice(bytes) }
@@ -283,12 +318,15 @@ impl<W> PubSub<W> {
         self.audience.tell(*last, Item::Message(message), size, Some(now));
     }
 
-    fn handle_subscribed(&mut self, kind: Kind, text: &[u8]) -> Result<()> {
-        if !self.is_answered(false, kind, text) {
+    fn handle_subscribed(&mut self, line: LineId, kind: Kind, text: &[u8]) -> Result<()> {
+        let Some(this) = self.lines.get_mut(&line) else { return Ok(()) };
+        if !this.is_answered(false, kind, text) {
             return Err(out_of_step());
         }
-        self.outage.handle_connected();
-        self.handle_up(kind, text);
+        this.outage.handle_connected();
+        if !self.is_replica_now(line, kind, text) {
+            self.handle_up(kind, text);
+        }
         Ok(())
     }
 
@@ -297,7 +335,7 @@ impl<W> PubSub<W> {
         let Some((key, name)) = self.names[kind as usize].get_key_value(text) else { return };
         let (key, wanted_by) = (key.clone(), name.wanted_by.clone());
         if let Some(name) = self.names[kind as usize].get_mut(text) {
-            (name.wire, name.alone) = (Wire::Up, false);
+            (name.wire, name.alone, name.left_by, name.strikes) = (Wire::Up, false, None, 0);
         }
         for &id in &wanted_by {
             if let Some(subscriber) = self.audience.get(id) {
@@ -307,16 +345,18 @@ impl<W> PubSub<W> {
             self.settle(id);
         }
         if wanted_by.is_empty() {
-            self.changed.insert((kind, key));
+            self.handle_changed(kind, key);
         }
     }
 
     /// The server has left a name out: because it was told so, or on its own account, as when a shard moves away.
-    fn handle_unsubscribed(&mut self, kind: Kind, text: &[u8], before: Instant) {
-        self.is_answered(true, kind, text);
+    fn handle_unsubscribed(&mut self, line: LineId, kind: Kind, text: &[u8], before: Instant) {
+        let Some(this) = self.lines.get_mut(&line) else { return };
+        let is_answer = this.is_answered(true, kind, text);
+        let since = this.behind.unwrap_or(before);
         let Some((key, name)) = self.names[kind as usize].get_key_value(text) else { return };
         let (key, was, wanted_by) = (key.clone(), name.wire, name.wanted_by.clone());
-        if !matches!(was, Wire::Up | Wire::Leaving) {
+        if !matches!(was, Wire::Up | Wire::Leaving) || name.line != Some(line) {
             return;
         }
         if wanted_by.is_empty() {
@@ -324,70 +364,86 @@ impl<W> PubSub<W> {
             return;
         }
         if let Some(name) = self.names[kind as usize].get_mut(&key) {
-            name.wire = Wire::Absent;
+            (name.wire, name.leaves) = (Wire::Absent, false);
         }
         for id in wanted_by.into_iter().filter(|_| was == Wire::Up) {
             if let Some(subscriber) = self.audience.get(id) {
                 subscriber.missing += 1;
-                subscriber.open_hole(self.behind.unwrap_or(before));
+                subscriber.open_hole(since);
             }
             self.audience.confirm(id, &key, Item::Unsubscribed);
         }
-        self.changed.insert((kind, key));
-    }
-
-    /// Whether this answers the oldest question; if so, it is answered.
-    fn is_answered(&mut self, leaves: bool, kind: Kind, text: &[u8]) -> bool {
-        let Some(Question::Names { batch, names }) = self.asked.front_mut() else { return false };
-        if batch.leaves != leaves || batch.kind != kind || names.front().is_none_or(|name| name != text) {
-            return false;
+        if !self.handle_left(line, kind, &key, is_answer) {
+            self.find_line(kind, &key);
         }
-        names.pop_front();
-        if names.is_empty() {
-            self.asked.pop_front();
-        }
-        true
     }
 
     /// An answer to what is no wish.
-    fn handle_answer(&mut self) -> Result<()> {
-        match self.asked.pop_front() {
+    fn handle_answer(&mut self, line: LineId) -> Result<()> {
+        let Some(this) = self.lines.get_mut(&line) else { return Ok(()) };
+        match this.asked.pop_front() {
             Some(Question::Auth) => return Ok(()),
             Some(Question::Ping) => {}
             Some(Question::Names { .. }) | None => return Err(out_of_step()),
         }
-        self.pinged = false;
-        if !self.wants_ping && !self.audience.holds() {
-            self.behind = None;
+        this.pinged = false;
+        if !this.wants_ping && !self.audience.holds() {
+            this.behind = None;
         }
-        self.outage.handle_connected();
+        this.outage.handle_connected();
         Ok(())
     }
 
     /// The server refused the oldest command as a whole.
-    fn handle_error(&mut self, error: &Error) -> Result<()> {
-        match self.asked.front() {
+    fn handle_error(&mut self, line: LineId, error: &Error) -> Result<()> {
+        let stale = self.redirection(line, error);
+        let Some(this) = self.lines.get_mut(&line) else { return Ok(()) };
+        let slot = match this.asked.front() {
+            Some(Question::Names { batch, .. }) => batch.slot,
+            _ => None,
+        };
+        match this.asked.front() {
+            // It answers a command to leave names which the server had left out by itself by then, as it had told.
+            _ if stale.is_some_and(|redirect| Some(redirect.slot) != slot) => Ok(()),
             None => Err(error.clone().with_outcome(Outcome::MaybeExecuted)),
             // Whatever it answers, it answers.
-            Some(Question::Ping) => self.handle_answer(),
+            Some(Question::Ping) => self.handle_answer(line),
             Some(Question::Auth) => {
-                self.refused = Some(error.clone().with_command("AUTH"));
-                self.handle_answer()
+                this.refused = Some(error.clone().with_command("AUTH"));
+                self.handle_answer(line)
             }
             Some(Question::Names { .. }) => {
-                let Some(Question::Names { batch, names }) = self.asked.pop_front() else { return Ok(()) };
-                self.handle_refused(batch, &names, &error.clone().with_command(batch.verb()))
+                let Some(Question::Names { batch, names }) = this.asked.pop_front() else { return Ok(()) };
+                let names = Vec::from(names);
+                let error = error.clone().with_command(batch.verb());
+                let error = match &this.node {
+                    Some(node) => error.with_address(&node.to_string().into()),
+                    None => error,
+                };
+                self.handle_refused(line, batch, &names, &error)
             }
         }
     }
 
-    fn handle_refused(&mut self, batch: Batch, names: &VecDeque<Bytes>, error: &Error) -> Result<()> {
+    fn handle_refused(&mut self, line: LineId, batch: Batch, names: &[Bytes], error: &Error) -> Result<()> {
+        if batch.leaves && self.redirection(line, error).is_some() {
+            let now = self.lines.get(&line).and_then(Line::complete_until);
+            for (text, now) in names.iter().zip(std::iter::repeat(now).flatten()) {
+                self.handle_unsubscribed(line, batch.kind, text, now);
+            }
+            return Ok(());
+        }
         if batch.leaves {
             // What cannot be left stays; where nobody wants it, nobody hears it.
             for text in names {
                 self.handle_up(batch.kind, text);
-                self.changed.remove(&(batch.kind, text.clone()));
+                if let Some(line) = self.lines.get_mut(&line) {
+                    line.changed.remove(&(batch.kind, text.clone()));
+                }
             }
+            return Ok(());
+        }
+        if self.handle_turned_away(line, batch, names, error) {
             return Ok(());
         }
         if batch.owner.is_none() && heals(error) {
@@ -401,7 +457,7 @@ impl<W> PubSub<W> {
             if name.wanted_by.is_empty() {
                 table.remove(text);
             } else {
-                self.changed.insert((batch.kind, text.clone()));
+                self.handle_changed(batch.kind, text.clone());
             }
         }
         match batch.owner {
@@ -427,28 +483,53 @@ impl<W> PubSub<W> {
 
     /// When [`handle_timeout`](Self::handle_timeout) wants to be called next.
     #[must_use]
-    pub fn poll_timeout(&self) -> Option<Instant> {
-        self.liveness.poll_timeout()
+    pub fn poll_timeout(&self, line: LineId) -> Option<Instant> {
+        self.lines.get(&line)?.liveness.poll_timeout()
     }
 
     /// Asks a silent peer whether it lives; `received` is how many bytes have come in all, as far as the driver counts them.
     ///
     /// # Errors
     /// The peer has been silent for too long, though it was asked: the connection is dead.
-    pub fn handle_timeout(&mut self, now: Instant, received: u64) -> Result<()> {
-        if self.liveness.poll_timeout().is_none_or(|tick| now < tick) {
+    pub fn handle_timeout(&mut self, line: LineId, now: Instant, received: u64) -> Result<()> {
+        let Some(this) = self.lines.get_mut(&line) else { return Ok(()) };
+        if this.liveness.poll_timeout().is_none_or(|tick| now < tick) {
             return Ok(());
         }
         // Nothing comes where nothing is read.
-        self.excused += u64::from(self.audience.holds());
-        match self.liveness.handle_timeout(now, received.wrapping_add(self.excused)) {
+        this.excused += u64::from(self.audience.holds());
+        match this.liveness.handle_timeout(now, received.wrapping_add(this.excused)) {
             Verdict::Fine | Verdict::Doubt => Ok(()),
             Verdict::Ask => {
-                self.wants_ping = true;
+                this.wants_ping = true;
                 Ok(())
             }
             Verdict::Dead => Err(Error::silent_peer(Outcome::MaybeExecuted)),
         }
+    }
+}
+
+impl Line {
+    fn ask(&mut self, batch: Batch, names: &[Bytes], outbox: &mut Outbox) {
+        let mut command = Vec::new();
+        redwire_resp::write_array_header(&mut command, names.len() + 1);
+        redwire_resp::write_bulk(&mut command, batch.verb().as_bytes());
+        names.iter().for_each(|name| redwire_resp::write_bulk(&mut command, name));
+        outbox.copy(&command);
+        self.asked.push_back(Question::Names { batch, names: names.iter().cloned().collect() });
+    }
+
+    /// Whether this answers the oldest question; if so, it is answered.
+    fn is_answered(&mut self, leaves: bool, kind: Kind, text: &[u8]) -> bool {
+        let Some(Question::Names { batch, names }) = self.asked.front_mut() else { return false };
+        if batch.leaves != leaves || batch.kind != kind || names.front().is_none_or(|name| name != text) {
+            return false;
+        }
+        names.pop_front();
+        if names.is_empty() {
+            self.asked.pop_front();
+        }
+        true
     }
 }
 

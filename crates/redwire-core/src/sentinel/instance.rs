@@ -64,10 +64,16 @@ impl Instance {
         self.field("flags").unwrap_or_default()
     }
 
-    /// Whether the sentinel thinks that it is down, or has no connection to it.
+    /// Whether the sentinel thinks that it is down.
     #[must_use]
     pub fn is_down(&self) -> bool {
-        self.flags().split(',').any(|flag| matches!(flag, "s_down" | "o_down" | "disconnected"))
+        self.flags().split(',').any(|flag| matches!(flag, "s_down" | "o_down"))
+    }
+
+    /// Whether the sentinel has a connection to it.
+    #[must_use]
+    pub fn is_reached(&self) -> bool {
+        self.flags().split(',').all(|flag| flag != "disconnected")
     }
 
     /// Whether a replica is in touch with its master.

@@ -175,7 +175,15 @@ impl ClusterSetBuilder {
         for member in &members[self.primaries..] {
             let primary = &members[member.index % self.primaries];
             let words = ["CLUSTER", "REPLICATE", &primary.id];
-            eventually("a replica knows its primary", LIMIT, || member.node.command(&words).is_ok());
+            let mut tries = 0;
+            eventually("a replica knows its primary", LIMIT, || {
+                tries += 1;
+                // On a machine that stands still for the time-out of the nodes, an introduction is forgotten.
+                if tries % 2_000 == 0 {
+                    member.meet(primary);
+                }
+                member.node.command(&words).is_ok()
+            });
         }
     }
 

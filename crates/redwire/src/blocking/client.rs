@@ -121,7 +121,7 @@ impl Client {
     #[must_use]
     pub fn on_pool(pool: &Pool) -> Self {
         let cluster = Nodes::of(pool.target(), pool.on_connect());
-        Self { lane: Lane::new(pool.clone()), pubsub: pool.pubsub(), cluster }
+        Self { lane: Lane::new(pool.clone()), pubsub: pool.pubsub(cluster.clone()), cluster }
     }
 
     /// The client of one node of the cluster that `target` leads to.

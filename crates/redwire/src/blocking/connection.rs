@@ -20,7 +20,9 @@ use redwire_core::link::Ticket;
 use redwire_core::{Cmd, Error, Pipeline, Replies, Reply, Result, Run, Slots, cmd};
 
 use super::health::Health;
+use super::stream::Plug;
 use super::wire::Wire;
+use crate::grip::Grip;
 use crate::setup;
 use crate::target::Target;
 pub(super) use reuse::Unready;
@@ -46,6 +48,8 @@ pub struct Connection {
     target: Arc<Target>,
     health: Arc<Health>,
     wire: Option<Wire>,
+    /// What whoever lends it may end it by.
+    grip: Arc<Grip<Plug>>,
     /// Sent by [`send`](Self::send), not yet read by [`read_reply`](Self::read_reply).
     sent: VecDeque<Ticket>,
     on_connect: Vec<OnConnect>,
@@ -83,6 +87,7 @@ impl Connection {
         Self {
             health,
             wire: None,
+            grip: Arc::default(),
             sent: VecDeque::new(),
             on_connect: on_connect.into_iter().collect(),
             limit: None,
@@ -102,7 +107,7 @@ impl Connection {
 
     pub(super) fn reconnect_by(&mut self, deadline: Option<Instant>) -> Result<()> {
         self.disconnect();
-        self.wire = Some(Wire::connect(&self.target, Some(&self.health), deadline)?);
+        self.wire = Some(Wire::connect(&self.target, Some(&self.health), Some(&self.grip), deadline)?);
         self.introduce(deadline)
     }
 
@@ -160,6 +165,7 @@ impl Connection {
         let deadline = self.deadline();
         self.ready(deadline)?;
         self.dirt.handle_command(cmd.facts());
+        self.grip.handle_call(lane::on_connection(cmd) != Lane::Shared);
         let ticket = self.wire()?.submit(cmd, deadline)?;
         self.sent.push_back(ticket);
         self.wire()?.send(deadline)
@@ -173,6 +179,7 @@ impl Connection {
         let deadline = self.deadline();
         self.ready(deadline)?;
         self.dirt.handle_unknown();
+        self.grip.handle_call(false);
         for index in 0..count {
             // All bytes go with the first of the replies; the others only wait their turn.
             let bytes = if index == 0 { commands } else { &[] };
@@ -236,6 +243,7 @@ impl Connection {
         }
         let deadline = call::deadline(lane, call.options(), self.target.config().timeout(), Instant::now());
         let deadline = [deadline, self.limit].into_iter().flatten().min();
+        self.grip.handle_call(lane != Lane::Shared);
         let ready = self.ready(deadline).map(|()| note(&mut self.dirt));
         let mut output = ready.and_then(|()| self.try_call(&mut call, deadline));
         if output.as_ref().is_err_and(|error| call.revise(error)) {

@@ -6,14 +6,19 @@ use std::fmt;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use redwire_core::config::Endpoint;
 use redwire_core::{Error, Outcome, Result};
 
+use super::stream::Plug;
 use super::wire::Wire;
+use crate::grip::{End, Grip};
+use crate::service::Follower;
 use crate::target::Target;
 
 /// Asks a server whether it lives, over a connection of its own, beyond the limit of a pool; made when somebody first asks.
 pub(super) struct Health {
     target: Arc<Target>,
+    grip: Arc<Grip<Plug>>,
     state: Mutex<State>,
     /// Tells those who wait for an answer that nobody asks any longer.
     asked: Condvar,
@@ -23,13 +28,15 @@ pub(super) struct Health {
 struct State {
     wire: Option<Wire>,
     asking: bool,
+    /// Whether the server that is asked was left meanwhile.
+    left: bool,
     /// What was found last, and when.
     found: Option<(Instant, Result<()>)>,
 }
 
 impl Health {
     pub(super) fn new(target: Arc<Target>) -> Self {
-        Self { target, state: Mutex::default(), asked: Condvar::new() }
+        Self { target, grip: Arc::default(), state: Mutex::default(), asked: Condvar::new() }
     }
 
     /// When the server was last known to live. Fails if it does not answer within `limit`; an answer that is younger than half of
@@ -60,6 +67,9 @@ impl Health {
         let now = Instant::now();
         state.found = proven.then(|| (now, found.clone()));
         (state.wire, state.asking) = (wire, false);
+        if std::mem::take(&mut state.left) {
+            (state.wire, state.found) = (None, None);
+        }
         drop(state);
         self.asked.notify_all();
         found.map(|()| now)
@@ -79,7 +89,7 @@ impl Health {
             }
         }
         // Shaking hands is proof enough; so is whatever else the server, or its machine, answers.
-        match Wire::connect(&self.target, None, Some(deadline)) {
+        match Wire::connect(&self.target, None, Some(&self.grip), Some(deadline)) {
             Ok(wire) => (Some(wire), Ok(())),
             Err(error) if error.is_timeout() => (None, Err(silence())),
             Err(_) => (None, Ok(())),
@@ -99,6 +109,18 @@ impl Health {
     fn lock(&self) -> MutexGuard<'_, State> {
         // No code of others runs under this lock, and every change to the state is whole.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Follower for Health {
+    /// The former master is of no interest any more: what it says, or does not, is no sign of the next.
+    fn leave(self: Arc<Self>, _: Option<&Endpoint>) {
+        // Held for moments only, but in a child by a thread that is not there.
+        if let Ok(mut state) = self.state.try_lock() {
+            (state.wire, state.found, state.left) = (None, None, state.asking);
+            // Whoever waits there learns of it by other means.
+            self.grip.means().end();
+        }
     }
 }
 

@@ -59,7 +59,7 @@ impl Monitor {
     pub(super) fn to(target: Arc<Target>) -> Result<Self> {
         let config = target.config();
         let deadline = config.timeout().and_then(|limit| Instant::now().checked_add(limit));
-        let wire = Box::new(Wire::connect(&target, None, deadline)?);
+        let wire = Box::new(Wire::connect(&target, None, None, deadline)?);
         let mut feed = Feed::new(config.health_check_interval(), fastrand::u64(..));
         feed.handle_connected(Instant::now());
         let mut monitor = Self { target, wire: Some(wire), feed, process: std::process::id() };

@@ -15,10 +15,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use redwire_core::call::Call;
-use redwire_core::config::Config;
+use redwire_core::config::{Config, Endpoint};
 use redwire_core::pool::{Claim, Closing, Figures, Grant, Holder, Patience, Permit, WhenExhausted};
 use redwire_core::{Error, Outcome, Replies, Result};
 
+use super::cluster::Nodes;
 use super::connection::{Connection, OnConnect, Unready};
 use super::events::Events;
 use super::pubsub::PubSub;
@@ -130,10 +131,7 @@ impl Pool {
             this: this.clone(),
             target,
         });
-        if let Some(service) = shared.target.service() {
-            let follower: Weak<Shared> = Arc::downgrade(&shared);
-            service.follow(follower);
-        }
+        shared.target.follow(&shared);
         Self(shared)
     }
 
@@ -199,7 +197,9 @@ impl Pool {
         if may_share && process.multiplex.is_wanted() && call.size() <= LARGE {
             return self.share(process, call, now, until, deadline);
         }
-        self.0.lend(process, None, now, until)?.wire()?.exchange(call, deadline)
+        let mut place = self.0.lend(process, None, now, until)?;
+        place.handle_call(!may_share);
+        place.wire()?.exchange(call, deadline)
     }
 
     fn share(
@@ -215,6 +215,7 @@ impl Pool {
             return result;
         }
         let place = self.0.lend(process, None, now, until)?;
+        place.handle_call(false);
         match process.multiplex.open(process, place, call, deadline) {
             Ok(result) => result,
             Err(mut place) => place.wire()?.exchange(call, deadline),
@@ -239,7 +240,7 @@ impl Pool {
 
     /// Lets go of all connections, also of those in use.
     pub(super) fn leave(&self) {
-        Follower::leave(Arc::clone(&self.0));
+        Follower::leave(Arc::clone(&self.0), None);
         Follower::cut(Arc::clone(&self.0));
     }
 
@@ -268,8 +269,8 @@ impl Pool {
     }
 
     /// Subscriptions at the same server, which do not belong to the pool.
-    pub(super) fn pubsub(&self) -> PubSub {
-        PubSub::to(Arc::clone(self.target()), self.0.on_connect.clone())
+    pub(super) fn pubsub(&self, nodes: Option<Nodes>) -> PubSub {
+        PubSub::to(Arc::clone(self.target()), self.0.on_connect.clone(), nodes)
     }
 
     /// Whether `lease` comes from this pool.
@@ -322,6 +323,7 @@ impl Pool {
         process.change(|state| state.machine.close());
         process.multiplex.retire();
         process.drain(Instant::now().checked_add(limit));
+        self.target().handle_closed();
         process.cut()
     }
 
@@ -342,10 +344,6 @@ impl Shared {
     #[inline]
     fn process(&self) -> &Process {
         self.process.current(&self.target)
-    }
-
-    fn target(&self) -> &Arc<Target> {
-        &self.target
     }
 
     fn new_connection(&self, process: &Process) -> Connection {
@@ -431,6 +429,8 @@ impl Shared {
         process.look_after(self);
         let place = Place::new(process, permit, None);
         let mut connection = Box::new(self.new_connection(process));
+        // Also while it is being made, it may be ended.
+        process.change(|state| state.grips.add(connection.grip()));
         let connected = connection.reconnect_by(deadline);
         let permit = place.leave();
         let (now, random) = (Instant::now(), fastrand::u64(..));
@@ -438,7 +438,6 @@ impl Shared {
             Ok(()) => {
                 process.change(|state| {
                     state.machine.handle_connected(&permit, now, random);
-                    state.register(&connection);
                 });
                 Ok(Made::Connection(Place::new(process, permit, Some(connection))))
             }
@@ -460,14 +459,21 @@ enum Made<'p> {
 }
 
 impl Follower for Shared {
-    fn leave(self: Arc<Self>) {
+    fn leave(self: Arc<Self>, next: Option<&Endpoint>) {
         let process = self.process();
-        process.change(|state| state.leave(Instant::now(), fastrand::u64(..)));
+        process.change(|state| {
+            state.grips.leave(next);
+            state.machine.handle_moved(Instant::now(), fastrand::u64(..));
+        });
         process.multiplex.retire();
     }
 
+    fn cut_calls(self: Arc<Self>) {
+        self.process().change(|state| state.grips.end_calls_left());
+    }
+
     fn cut(self: Arc<Self>) {
-        self.process().cut_left();
+        self.process().change(|state| state.grips.end_left());
     }
 }
 

@@ -1,9 +1,11 @@
 //! Publish/subscribe for threads: one connection, any number of subscriptions, and no thread of its own.
 //!
-//! Whoever waits for an item reads for all; see [`process`]. What the server is told, who hears what and what is missing where is
+//! Whoever waits for an item reads for all; see [`process`]. In a cluster there are several connections, each with a thread; see
+//! [`homes`]. What the server is told, who hears what and what is missing where is
 //! decided in `redwire-core`.
 
 mod handler;
+mod homes;
 mod process;
 
 use std::fmt;
@@ -15,6 +17,7 @@ use redwire_core::pubsub::{Item, Kind, SubscribeOptions, SubscriptionId};
 use redwire_core::{Arg, Error, Result};
 
 use super::client::Client;
+use super::cluster::Nodes;
 use super::connection::OnConnect;
 use crate::service::Follower;
 use crate::target::Target;
@@ -47,11 +50,26 @@ use process::Process;
 /// # Ok::<(), redwire::Error>(())
 /// ```
 ///
+/// # In a cluster
+/// Channels and patterns are heard over one connection to any node: nodes pass on to each other what `PUBLISH` sends to one of them.
+/// When that node dies, the connection is made anew to another. Shard channels are heard from the nodes that serve their slots, one
+/// connection for each such node, and follow their slots: when one moves, or a replica takes over, a [`Gap`](crate::Item::Gap) stands
+/// where messages may be missing, and only for those whose channels it concerns. A slot that moves is followed at once; a replica
+/// that takes over when the map has it, within `refresh_pause`. A subscription may have channels of any slots; their messages are in
+/// order by channel. A slot that nobody serves for now is waited for until the `timeout`.
+///
+/// There each connection has a thread, and one more tells them the map: what comes is read even if nobody waits, up to the limits of
+/// the subscriptions. They end when the last clone and the last subscription are dropped.
+///
+/// # Credentials and forks
 /// New credentials are presented by whoever waits, in RESP3. In RESP2 a subscribed connection cannot; there they are when it is made anew.
 ///
 /// A child process that inherits it makes a connection of its own; subscriptions of the parent fail in the child.
 #[derive(Clone)]
-pub struct PubSub(Arc<Process>);
+pub struct PubSub(Arc<Owner>);
+
+/// Ends the threads, where there are any, when nobody needs them any more.
+struct Owner(Arc<Process>);
 
 impl PubSub {
     /// Connects to the server that `url` names; the grammar is told at
@@ -69,7 +87,7 @@ impl PubSub {
     /// As [`connect`](Self::connect).
     pub fn open(config: Config) -> Result<Self> {
         let pubsub = Self::lazy(config)?;
-        pubsub.0.open()?;
+        pubsub.process().open()?;
         Ok(pubsub)
     }
 
@@ -86,17 +104,23 @@ impl PubSub {
     /// # Errors
     /// Options that this version has no part for.
     pub fn lazy(config: Config) -> Result<Self> {
-        Ok(Self::to(Target::new(config)?, None))
+        let target = Target::new(config)?;
+        let nodes = Nodes::of(&target, None);
+        Ok(Self::to(target, None, nodes))
     }
 
-    pub(super) fn to(target: Arc<Target>, on_connect: Option<OnConnect>) -> Self {
-        Self(Process::new(target, on_connect))
+    pub(super) fn to(target: Arc<Target>, on_connect: Option<OnConnect>, nodes: Option<Nodes>) -> Self {
+        Self(Arc::new(Owner(Process::new(target, on_connect, nodes))))
+    }
+
+    fn process(&self) -> &Arc<Process> {
+        Process::current(&self.0.0)
     }
 
     /// The options it was made with.
     #[must_use]
     pub fn config(&self) -> &Config {
-        self.0.config()
+        self.0.0.config()
     }
 
     /// Hears what is published on these channels from now on. Returns once the server has confirmed them all.
@@ -134,7 +158,7 @@ impl PubSub {
         self.listen(Kind::Pattern, patterns, options)
     }
 
-    /// Hears what is published by `SPUBLISH` on these shard channels. Since Redis 7.0.
+    /// Hears what is published by `SPUBLISH` on these shard channels (Redis 7.0); in a cluster, whichever nodes serve them.
     /// [SSUBSCRIBE](https://redis.io/docs/latest/commands/ssubscribe/)
     ///
     /// # Errors
@@ -152,21 +176,30 @@ impl PubSub {
     }
 
     fn listen(&self, kind: Kind, names: impl Arg, options: SubscribeOptions) -> Result<Subscription> {
-        let process = Process::current(&self.0);
-        let id = process.change(|machine| machine.subscribe(kind, names, options))?;
-        let subscription = Subscription { process: Arc::clone(process), id: Some(id) };
+        let process = self.process();
+        let id = process.demand(|machine| machine.subscribe(kind, names, options))?;
+        let subscription = Subscription { process: Arc::clone(process), id: Some(id), _owner: self.clone() };
         subscription.confirm()?;
         Ok(subscription)
     }
 
     /// Ends all subscriptions, whoever has them, and closes the connection. What has come already may still be taken.
     pub fn close(&self) {
-        Process::current(&self.0).close();
+        self.process().close();
     }
 
     /// Lets go of the connection.
     pub(super) fn leave(&self) {
-        Follower::leave(Arc::clone(Process::current(&self.0)));
+        Follower::leave(Arc::clone(self.process()), None);
+    }
+}
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        // A child that made none has nothing to close.
+        if let Some(process) = Process::latest(&self.0).filter(|process| process.is_current()) {
+            process.dismiss();
+        }
     }
 }
 
@@ -179,6 +212,7 @@ pub struct Subscription {
     process: Arc<Process>,
     /// Until it was told that it belongs to another process.
     id: Option<SubscriptionId>,
+    _owner: PubSub,
 }
 
 impl Subscription {
@@ -193,7 +227,7 @@ impl Subscription {
     /// As [`PubSub::subscribe`]; the subscription is then as it was before.
     pub fn add(&mut self, names: impl Arg) -> Result<()> {
         let Some(id) = self.id() else { return Err(inherited()) };
-        self.process.change(|machine| machine.add(id, names));
+        self.process.demand(|machine| machine.add(id, names));
         self.confirm()
     }
 
@@ -260,13 +294,13 @@ fn inherited() -> Error {
 
 impl Client {
     /// Where this client hears what is published: one connection for all subscriptions of all its clones, made when it is needed
-    /// first and closed with the client.
+    /// first and closed with the client. In a cluster to any node, and more of them for [shard channels](PubSub#in-a-cluster).
     #[must_use]
     pub fn pubsub(&self) -> PubSub {
         self.pubsub.clone()
     }
 
-    /// As [`PubSub::subscribe`].
+    /// As [`PubSub::subscribe`]; in a cluster from any node.
     ///
     /// ```no_run
     /// # let client = redwire::blocking::Client::connect("redis://localhost")?;
@@ -290,7 +324,7 @@ impl Client {
         self.pubsub.psubscribe(patterns)
     }
 
-    /// As [`PubSub::ssubscribe`].
+    /// As [`PubSub::ssubscribe`]; in a cluster from the nodes that serve the slots of these channels, wherever those move.
     ///
     /// # Errors
     /// As [`PubSub::subscribe`].

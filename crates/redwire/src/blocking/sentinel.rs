@@ -17,7 +17,7 @@ use super::connection::Connection;
 use super::stream::left;
 use crate::service::Service;
 use crate::setup;
-pub(super) use watch::Watch;
+pub(super) use watch::{cut_later, watch};
 
 /// The sentinels that watch a service.
 ///

@@ -9,7 +9,7 @@ use std::io::{self, IoSlice, Read, Write};
 use std::net::{Shutdown, TcpStream};
 #[cfg(unix)]
 use std::os::unix::net::UnixStream;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
@@ -21,6 +21,7 @@ pub(super) use dial::within;
 #[cfg(feature = "tls")]
 use secure::Secure;
 
+use crate::grip::End;
 #[cfg(feature = "tls")]
 use crate::setup;
 use crate::target::Target;
@@ -52,16 +53,38 @@ pub(super) enum Socket {
     Unix(UnixStream),
 }
 
+/// What ends a connection: the socket that it has now.
+#[derive(Debug, Default)]
+pub(super) struct Plug(Mutex<Weak<Socket>>);
+
+impl Plug {
+    fn set(&self, socket: &Arc<Socket>) {
+        *self.lock() = Arc::downgrade(socket);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Weak<Socket>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl End for Plug {
+    fn end(&self) {
+        let socket = self.lock().upgrade();
+        socket.inspect(|socket| socket.shutdown());
+    }
+}
+
 /// A timeout is set anew only when it would be off by more than this: each setting costs a system call.
 const SLACK: Duration = Duration::from_millis(20);
 
 impl Stream {
-    /// Connects to `endpoint` before `deadline`, TLS included. What the server says along with the end of the TLS handshake is
+    /// Connects to `endpoint` before `deadline`, TLS included, from the first byte on to be ended by `plug`. What the server says along with the end of the TLS handshake is
     /// appended to `plain`.
     #[cfg_attr(not(feature = "tls"), allow(clippy::needless_pass_by_ref_mut, reason = "TLS does"))]
     pub(super) fn connect(
         target: &Target,
         endpoint: &Endpoint,
+        plug: Option<&Plug>,
         deadline: Instant,
         plain: &mut BytesMut,
     ) -> Result<Self> {
@@ -72,6 +95,9 @@ impl Stream {
             read_timeout: None,
             write_timeout: None,
         };
+        if let Some(plug) = plug {
+            plug.set(&stream.socket);
+        }
         #[cfg(feature = "tls")]
         if let Endpoint::Tcp(address) = endpoint
             && let Some(session) = target.tls_session(&address.host)?

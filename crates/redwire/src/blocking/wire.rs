@@ -19,9 +19,10 @@ use redwire_core::outbox::Outbox;
 use redwire_core::{Cmd, Error, Outcome, Replies, Result, Value};
 
 use super::health::Health;
-use super::sentinel::discover;
-use super::stream::{Socket, Stream, left};
+use super::sentinel::{self, discover};
+use super::stream::{Plug, Stream, left};
 use crate::events::EventKind;
+use crate::grip::Grip;
 use crate::setup;
 use crate::target::{Lead, Target};
 use apart::{READ_APART, WRITE_APART};
@@ -33,6 +34,8 @@ pub(super) use sharing::Outgoing;
 pub(super) struct Wire {
     target: Arc<Target>,
     stream: Stream,
+    /// What whoever may end it knows of it.
+    grip: Option<Arc<Grip<Plug>>>,
     inbound: Inbound,
     frames: Frames,
     link: Link<()>,
@@ -62,16 +65,29 @@ pub(super) const WRITTEN_AT_ONCE: usize = 16 * 1024;
 
 impl Wire {
     /// Connects and shakes hands within the connect timeout, and before `call_deadline`. While calls wait, `health` is asked
-    /// whether the server lives.
+    /// whether the server lives. By `grip` it may be ended, from the first byte on.
     pub(super) fn connect(
         target: &Arc<Target>,
         health: Option<&Arc<Health>>,
+        grip: Option<&Arc<Grip<Plug>>>,
         call_deadline: Option<Instant>,
     ) -> Result<Self> {
+        sentinel::watch(target);
         let config = target.config();
         let own_deadline = Instant::now() + config.connect_timeout();
         let deadline = call_deadline.map_or(own_deadline, |deadline| deadline.min(own_deadline));
-        let connected = Self::connect_by(target, health, deadline).map_err(|error| {
+        let endpoint = match target.lead() {
+            Lead::Server(endpoint) => Ok(endpoint),
+            Lead::Ask(service) => discover(service, config, deadline).map(Endpoint::Tcp),
+        };
+        let tried = endpoint.as_ref().ok().cloned();
+        let connected = endpoint.and_then(|endpoint| {
+            let mut wire = Self::connect_to(target, &endpoint, grip, deadline)?;
+            wire.patience = config.health_check_interval().filter(|_| health.is_some());
+            wire.health = health.cloned();
+            Ok(wire)
+        });
+        let connected = connected.map_err(|error| {
             let error = match error.is_timeout() {
                 true if deadline < own_deadline => setup::late(Some(&error)),
                 true => setup::too_slow(config, false).with_source(error),
@@ -79,22 +95,27 @@ impl Wire {
             };
             target.locate(error).with_outcome(Outcome::NotSent)
         });
-        target.handle_connected(connected.as_ref().map(|wire| &wire.session));
-        connected
+        connected.inspect_err(|error| target.handle_unconnected(tried.as_ref(), error))
     }
 
-    fn connect_by(target: &Arc<Target>, health: Option<&Arc<Health>>, deadline: Instant) -> Result<Self> {
+    fn connect_to(
+        target: &Arc<Target>,
+        endpoint: &Endpoint,
+        grip: Option<&Arc<Grip<Plug>>>,
+        deadline: Instant,
+    ) -> Result<Self> {
         let config = target.config();
-        let endpoint = match target.lead() {
-            Lead::Server(endpoint) => endpoint,
-            Lead::Ask(service) => Endpoint::Tcp(discover(service, config, deadline)?),
-        };
-        target.handle_connecting(&endpoint);
+        if let Some(grip) = grip {
+            grip.handle_connecting(endpoint);
+        }
+        target.handle_connecting(endpoint);
         let pass = fetch(target, deadline)?;
         let mut inbound = setup::inbound(config);
+        let plug = grip.map(|grip| grip.means());
         let mut wire = Self {
             target: Arc::clone(target),
-            stream: Stream::connect(target, &endpoint, deadline, inbound.spare())?,
+            stream: Stream::connect(target, endpoint, plug, deadline, inbound.spare())?,
+            grip: grip.cloned(),
             inbound,
             frames: Frames::default(),
             // Whether the peer lives is asked over another connection: this one may wait for as long as it likes.
@@ -108,10 +129,13 @@ impl Wire {
             used: Instant::now(),
             asked: 0,
             clock: None,
-            patience: config.health_check_interval().filter(|_| health.is_some()),
-            health: health.cloned(),
+            patience: None,
+            health: None,
         };
         wire.shake_hands(Handshake::new(config, pass.credentials.as_ref(), target.protocol()), deadline)?;
+        if target.handle_connected(endpoint, &wire.session)? {
+            sentinel::cut_later(target);
+        }
         wire.broken = false;
         Ok(wire)
     }
@@ -150,11 +174,6 @@ impl Wire {
     #[inline]
     pub(super) fn version(&self) -> u64 {
         self.version
-    }
-
-    /// The socket, for who may want to end it.
-    pub(super) fn socket(&self) -> &Arc<Socket> {
-        self.stream.socket()
     }
 
     /// Whether the connection was lost.
@@ -378,11 +397,18 @@ impl Wire {
             self.stream.read(&mut self.scratch, limit).map(|read| (read, false))
         });
         match read {
-            Ok((0, _)) => Err(Error::closed_by_peer(Outcome::MaybeExecuted)),
+            Ok((0, _)) => Err(self.ended()),
             Ok((_, true)) => Ok(()),
             Ok((read, false)) => self.stream.decode(&self.scratch[..read], self.inbound.spare()),
             Err(error) => Err(setup::io_error("reading", error)),
         }
+    }
+
+    /// Nothing more will come.
+    #[cold]
+    fn ended(&self) -> Error {
+        let cause = self.grip.as_ref().and_then(|grip| grip.cause());
+        cause.unwrap_or_else(|| Error::closed_by_peer(Outcome::MaybeExecuted))
     }
 
     /// How long one read or write may take: until the deadline, but no longer than the peer may be silent.

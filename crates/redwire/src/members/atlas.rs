@@ -4,7 +4,7 @@
 //! seeds.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Instant;
 
 use redwire_core::cluster::{ClusterOptions, Found, Map, News, Refresh, Topology};
@@ -20,10 +20,15 @@ pub(crate) struct Atlas {
     options: ClusterOptions,
     tls: bool,
     state: Mutex<State>,
+    /// Those who want to know of every new map.
+    listeners: Mutex<Vec<Weak<Listener>>>,
     /// The process that made it, and what a child of that has in its place.
     process: u32,
     child: OnceLock<Box<Self>>,
 }
+
+/// Called for every new map, and must not take long.
+pub(crate) type Listener = dyn Fn() + Send + Sync;
 
 struct State {
     topology: Topology,
@@ -64,7 +69,7 @@ impl Atlas {
             address: "the cluster".into(),
         };
         let (process, child) = (std::process::id(), OnceLock::new());
-        Self { seeds, options, tls, state: Mutex::new(state), process, child }
+        Self { seeds, options, tls, state: Mutex::new(state), listeners: Mutex::default(), process, child }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -121,7 +126,29 @@ impl Atlas {
     /// Takes note of what was learnt from failed tries. Whether that changed the map.
     pub(crate) fn handle_news(&self, news: &[News]) -> bool {
         let mut state = self.lock();
-        news.iter().filter(|news| state.topology.handle_news(news)).count() > 0
+        let changed = news.iter().filter(|news| state.topology.handle_news(news)).count() > 0;
+        drop(state);
+        if changed {
+            self.tell();
+        }
+        changed
+    }
+
+    /// Has `listener` called for every new map, for as long as it is kept.
+    pub(crate) fn listen(&self, listener: Weak<Listener>) {
+        let mut listeners = self.listeners();
+        listeners.retain(|listener| listener.strong_count() > 0);
+        listeners.push(listener);
+    }
+
+    /// Tells of a new map.
+    fn tell(&self) {
+        let listeners: Vec<_> = self.listeners().iter().filter_map(Weak::upgrade).collect();
+        listeners.iter().for_each(|listener| listener());
+    }
+
+    fn listeners(&self) -> MutexGuard<'_, Vec<Weak<Listener>>> {
+        self.current().listeners.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Somebody wants a refresh. Says how many will have [ended](Self::ended) with the next that begins from now on.
@@ -163,6 +190,8 @@ impl Atlas {
         state.ended += 1;
         state.failure = result.as_ref().err().cloned();
         state.topology.handle_refreshed(result, now, fastrand::u64(..));
+        drop(state);
+        self.tell();
     }
 
     /// Whoever took care of refreshes is gone.

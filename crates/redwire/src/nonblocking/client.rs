@@ -138,7 +138,7 @@ impl Client {
     pub fn on_pool(pool: &Pool) -> Self {
         let (target, _, on_connect) = pool.parts();
         let cluster = Nodes::of(&target, on_connect.as_ref());
-        let pubsub = PubSub::to(target, on_connect);
+        let pubsub = PubSub::to(target, on_connect, cluster.clone());
         Self { lane: Arc::new(Lane::new(pool)), pool: pool.clone(), pubsub, cluster }
     }
 

@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::fmt;
 use std::marker::PhantomData;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
@@ -22,13 +22,14 @@ use redwire_core::handshake::Session;
 use redwire_core::lane::{self, Lane};
 use redwire_core::link::{Link, Ticket};
 use redwire_core::outbox::Outbox;
-use redwire_core::{Cmd, Error, Pipeline, Replies, Reply, Result, Run, Slots, cmd};
+use redwire_core::{Cmd, Error, Outcome, Pipeline, Replies, Reply, Result, Run, Slots, cmd};
 use tokio::sync::Notify;
 
-use super::before;
 use super::health::Health;
 use super::wire::Wire;
+use super::{before, unless};
 use crate::events::EventKind;
+use crate::grip::{End, Grip};
 use crate::setup;
 use crate::target::Target;
 pub(super) use reuse::Readiness;
@@ -76,7 +77,7 @@ pub struct Connection {
     /// The process that connected.
     process: u32,
     /// Tells whoever uses it that its owner ends it.
-    cut: Arc<Notify>,
+    grip: Arc<Grip<Notify>>,
 }
 
 impl Connection {
@@ -116,19 +117,19 @@ impl Connection {
             dirt: Dirt::new(target.config().db()),
             heard: Instant::now(),
             process: std::process::id(),
-            cut: Arc::default(),
+            grip: Arc::default(),
             target,
         }
     }
 
     /// Nobody but who has it ends it from now on.
     pub(super) fn outlive_pool(&mut self) {
-        self.cut = Arc::default();
+        self.grip = Arc::default();
     }
 
     /// What ends the connection, whoever uses it.
-    pub(super) fn cut(&self) -> &Arc<Notify> {
-        &self.cut
+    pub(super) fn grip(&self) -> &Arc<Grip<Notify>> {
+        &self.grip
     }
 
     /// Connects, or connects anew; then runs the callbacks of [`on_connect`](Self::on_connect).
@@ -141,7 +142,16 @@ impl Connection {
 
     pub(super) async fn reconnect_by(&mut self, deadline: Option<Instant>) -> Result<()> {
         self.disconnect();
-        self.adopt(Wire::connect(&self.target, deadline).await?);
+        // What ended the former one is no concern of this one.
+        pin!(self.grip.means().notified()).enable();
+        let connect = Wire::connect(&self.target, Some(&self.grip), deadline);
+        let Some(connected) = unless(self.grip.means().notified(), connect).await else {
+            let cause = self.grip.cause().unwrap_or_else(setup::closed_client);
+            let error = self.target.locate(cause).with_outcome(Outcome::NotSent);
+            self.target.tell(EventKind::Failed(error.clone()));
+            return Err(error);
+        };
+        self.adopt(connected?);
         self.introduce_by(deadline).await
     }
 
@@ -221,6 +231,7 @@ impl Connection {
         let deadline = self.deadline();
         self.ready(deadline).await?;
         self.dirt.handle_command(cmd.facts());
+        self.grip.handle_call(lane::on_connection(cmd) != Lane::Shared);
         let ticket = self.link.submit(1, cmd.size(), true, |outbox| cmd.write(outbox), (), deadline)?;
         self.sent.push_back(ticket);
         self.flush(deadline).await
@@ -234,6 +245,7 @@ impl Connection {
         let deadline = self.deadline();
         self.ready(deadline).await?;
         self.dirt.handle_unknown();
+        self.grip.handle_call(false);
         for index in 0..count {
             // All bytes go with the first of the replies; the others only wait their turn.
             let bytes = if index == 0 { commands } else { &[] };
@@ -298,6 +310,7 @@ impl Connection {
             return call.read(Replies::default());
         }
         let deadline = call::deadline(lane, call.options(), self.target.config().timeout(), Instant::now());
+        self.grip.handle_call(lane != Lane::Shared);
         let replies = self.exchange(&call, deadline).await;
         let output = replies.and_then(|replies| call::read(&mut call, replies, self.target.config()));
         output.map_err(|error| self.target.locate(error).with_command(&call.name()))
@@ -312,12 +325,9 @@ impl<'c> Run for &'c mut Connection {
     type Out<R: Reply> = Exchange<'c, R>;
 
     fn run<R: Reply>(self, cmd: Cmd<R>) -> Exchange<'c, R> {
-        let deadline = call::deadline(
-            lane::on_connection(&cmd),
-            cmd.options(),
-            self.target.config().timeout(),
-            Instant::now(),
-        );
+        let lane = lane::on_connection(&cmd);
+        self.grip.handle_call(lane != Lane::Shared);
+        let deadline = call::deadline(lane, cmd.options(), self.target.config().timeout(), Instant::now());
         let (name, facts, target) = (cmd.name(), cmd.facts(), Arc::clone(&self.target));
         let replies = match lane::check_connection(&cmd) {
             Ok(()) => self.exchange_boxed(cmd.returning(), deadline),
@@ -365,6 +375,12 @@ impl<R: Reply> Future for Exchange<'_, R> {
 impl<R> fmt::Debug for Exchange<'_, R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Exchange").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl End for Notify {
+    fn end(&self) {
+        self.notify_one();
     }
 }
 

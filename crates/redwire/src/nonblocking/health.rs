@@ -6,17 +6,22 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use redwire_core::config::Endpoint;
 use redwire_core::{Error, Outcome, Result};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Notify};
 use tokio::time::timeout;
 
+use super::unless;
 use super::wire::Wire;
+use crate::service::Follower;
 use crate::target::Target;
 
 /// Asks a server whether it lives, over a connection of its own, beyond the limit of a pool; made when somebody first asks.
 pub(super) struct Health {
     target: Arc<Target>,
     state: Mutex<State>,
+    /// Tells whoever asks that the server was left.
+    left: Notify,
 }
 
 #[derive(Default)]
@@ -28,7 +33,7 @@ struct State {
 
 impl Health {
     pub(super) fn new(target: Arc<Target>) -> Self {
-        Self { target, state: Mutex::default() }
+        Self { target, state: Mutex::default(), left: Notify::new() }
     }
 
     /// When the server was last known to live. Fails if it does not answer within `limit`; an answer that is younger than half of
@@ -39,7 +44,11 @@ impl Health {
             if let Some(alive) = state.alive.filter(|alive| alive.elapsed() < limit / 2) {
                 return Ok(alive);
             }
-            let asked = self.ask(&mut state, limit).await.map(|()| Instant::now());
+            let Some(asked) = unless(self.left.notified(), self.ask(&mut state, limit)).await else {
+                // Whoever waits there learns of it by other means.
+                return Ok(Instant::now());
+            };
+            let asked = asked.map(|()| Instant::now());
             state.alive = asked.as_ref().ok().copied();
             asked
         };
@@ -55,12 +64,22 @@ impl Health {
             return Ok(());
         }
         // Shaking hands is proof enough; so is whatever else the server, or its machine, answers.
-        match Wire::connect(&self.target, Instant::now().checked_add(limit)).await {
+        match Wire::connect(&self.target, None, Instant::now().checked_add(limit)).await {
             Ok(wire) => state.wire = Some(wire),
             Err(error) if error.is_timeout() => return Err(Error::silent_peer(Outcome::MaybeExecuted)),
             Err(_) => {}
         }
         Ok(())
+    }
+}
+
+impl Follower for Health {
+    /// The former master is of no interest any more: what it says, or does not, is no sign of the next.
+    fn leave(self: Arc<Self>, _: Option<&Endpoint>) {
+        match self.state.try_lock() {
+            Ok(mut state) => *state = State::default(),
+            Err(_) => self.left.notify_waiters(),
+        }
     }
 }
 

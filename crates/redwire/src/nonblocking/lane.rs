@@ -8,11 +8,12 @@ mod driver;
 mod rotation;
 
 use std::future::poll_fn;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Waker};
 use std::time::Instant;
 
 use redwire_core::call::Call;
+use redwire_core::config::Endpoint;
 use redwire_core::link::{Link, Ticket};
 use redwire_core::outbox::Outbox;
 use redwire_core::{Cmd, Error, ErrorKind, Outcome, Replies, Result, Value};
@@ -118,10 +119,7 @@ impl Lane {
             process: std::process::id(),
         };
         let shared = Arc::new(Shared { target, health, on_connect, watch, state: Mutex::new(state) });
-        if let Some(service) = shared.target.service() {
-            let follower: Weak<Shared> = Arc::downgrade(&shared);
-            service.follow(follower);
-        }
+        shared.target.follow(&shared);
         // Once it listens, a connection can do nothing else.
         let rotation = if shared.listens() { None } else { Rotation::watch(&shared) };
         Self { shared, _rotation: rotation }
@@ -157,7 +155,7 @@ impl Lane {
 
     /// Lets go of the connection, and of what is under way on it.
     pub(super) fn leave(&self) {
-        Follower::leave(Arc::clone(&self.shared));
+        Follower::leave(Arc::clone(&self.shared), None);
     }
 
     /// How many calls were submitted in all.
@@ -272,7 +270,7 @@ impl Shared {
             let mut state = self.lock();
             (state.cut, state.asked) = (None, false);
         }
-        let wire = Wire::connect(&self.target, None).await?;
+        let wire = Wire::connect(&self.target, None, None).await?;
         match &self.on_connect {
             None => Ok(wire),
             Some(callback) => Connection::introduce(&self.target, wire, callback).await,
@@ -303,7 +301,7 @@ impl Shared {
 
 impl Follower for Shared {
     /// Lets go of the connection. The driver makes the next.
-    fn leave(self: Arc<Self>) {
+    fn leave(self: Arc<Self>, _: Option<&Endpoint>) {
         let mut woken = Vec::new();
         let mut state = self.lock();
         if !state.is_inherited() {
@@ -317,8 +315,6 @@ impl Follower for Shared {
         drop(state);
         woken.into_iter().for_each(Waker::wake);
     }
-
-    fn cut(self: Arc<Self>) {}
 }
 
 /// Somebody who waits for the replies to what was submitted.

@@ -72,7 +72,7 @@ impl Monitor {
     pub(super) async fn to(target: Arc<Target>) -> Result<Self> {
         let config = target.config();
         let deadline = config.timeout().and_then(|limit| Instant::now().checked_add(limit));
-        let wire = Box::new(Wire::connect(&target, deadline).await?);
+        let wire = Box::new(Wire::connect(&target, None, deadline).await?);
         let mut feed = Feed::new(config.health_check_interval(), fastrand::u64(..));
         feed.handle_connected(Instant::now());
         let process = std::process::id();

@@ -7,18 +7,19 @@ mod upkeep;
 use std::fmt;
 use std::panic::Location;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Mutex};
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use redwire_core::Result;
-use redwire_core::config::Config;
+use redwire_core::config::{Config, Endpoint};
 use redwire_core::pool::{self, Closing, Figures, Holder, PoolLimits};
 use tokio::sync::Notify;
 
 use super::connection::{Connection, OnConnect};
 use super::events::Events;
 use super::health::Health;
+use crate::grip::Grips;
 use crate::service::Follower;
 use crate::setup;
 use crate::target::Target;
@@ -66,10 +67,8 @@ struct State {
     process: u32,
     /// Whether a task keeps the pool warm and young.
     kept: bool,
-    /// What ends the connections there are, and some that are gone.
-    cuts: Vec<Weak<Notify>>,
-    /// Of those that are to come back and be closed, as their server was left.
-    left: Vec<Weak<Notify>>,
+    /// The connections that may be in use.
+    grips: Grips<Notify>,
 }
 
 impl Pool {
@@ -144,8 +143,7 @@ impl Pool {
             limits,
             process: std::process::id(),
             kept: false,
-            cuts: Vec::new(),
-            left: Vec::new(),
+            grips: Grips::default(),
         };
         let shared = Arc::new(Shared {
             health: Arc::new(Health::new(Arc::clone(&target))),
@@ -155,10 +153,8 @@ impl Pool {
             changed: Notify::new(),
             target,
         });
-        if let Some(service) = shared.target.service() {
-            let follower: Weak<Shared> = Arc::downgrade(&shared);
-            service.follow(follower);
-        }
+        shared.target.follow(&shared);
+        shared.target.follow(&shared.health);
         Self(shared)
     }
 
@@ -281,16 +277,13 @@ impl Pool {
 
     /// Lets go of all connections, also of those in use.
     pub(super) fn leave(&self) {
-        Follower::leave(Arc::clone(&self.0));
+        Follower::leave(Arc::clone(&self.0), None);
         Follower::cut(Arc::clone(&self.0));
     }
 
     fn cut(&self) {
-        let mut state = self.lock();
-        let mut cuts = std::mem::take(&mut state.cuts);
-        cuts.append(&mut state.left);
-        drop(state);
-        cuts.iter().filter_map(Weak::upgrade).for_each(|cut| cut.notify_one());
+        self.lock().grips.end();
+        self.target().handle_closed();
     }
 
     /// Whether the pool was closed.
@@ -301,19 +294,18 @@ impl Pool {
 }
 
 impl Follower for Shared {
-    fn leave(self: Arc<Self>) {
+    fn leave(self: Arc<Self>, next: Option<&Endpoint>) {
         let pool = Pool(self);
-        let mut state = pool.lock();
-        let mut cuts = std::mem::take(&mut state.cuts);
-        state.left.retain(|cut| cut.strong_count() > 0);
-        state.left.append(&mut cuts);
-        drop(state);
+        pool.lock().grips.leave(next);
         pool.with(|machine| machine.handle_moved(Instant::now(), fastrand::u64(..)));
     }
 
+    fn cut_calls(self: Arc<Self>) {
+        Pool(self).lock().grips.end_calls_left();
+    }
+
     fn cut(self: Arc<Self>) {
-        let left = std::mem::take(&mut Pool(self).lock().left);
-        left.iter().filter_map(Weak::upgrade).for_each(|cut| cut.notify_one());
+        Pool(self).lock().grips.end_left();
     }
 }
 

@@ -1,26 +1,30 @@
 //! Publish/subscribe for tasks: one connection, any number of subscriptions, and one task behind them.
 //!
-//! The task in [`driver`] reads, writes and connects. What the server is told, who hears what and what is missing where is decided in
+//! The task in [`driver`] reads, writes and connects. In a cluster there is one more of them for each node from which shard channels
+//! are heard, and one in [`homes`] that has these made, and tells the map. What the server is told, who hears what and what is missing where is decided in
 //! `redwire-core`.
 
 mod driver;
 mod handler;
+mod homes;
 mod subscription;
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::Waker;
 
-use redwire_core::config::Config;
-use redwire_core::pubsub::{self, Kind, SubscribeOptions};
+use redwire_core::config::{Config, Endpoint, HostPort};
+use redwire_core::pubsub::{self, Kind, LineId, SubscribeOptions};
 use redwire_core::{Arg, Error, Result};
 use tokio::runtime::Handle;
 
 use super::client::Client;
+use super::cluster::Nodes;
 use super::connection::{Connection, OnConnect};
 use super::wire::Wire;
 use crate::events::EventKind;
 use crate::service::Follower;
+use crate::setup;
 use crate::target::Target;
 pub use handler::Handler;
 pub use subscription::Subscription;
@@ -53,6 +57,15 @@ type Machine = pubsub::PubSub<Waker>;
 /// # }
 /// ```
 ///
+/// # In a cluster
+/// Channels and patterns are heard over one connection to any node: nodes pass on to each other what `PUBLISH` sends to one of them.
+/// When that node dies, the connection is made anew to another. Shard channels are heard from the nodes that serve their slots, one
+/// connection for each such node, and follow their slots: when one moves, or a replica takes over, a [`Gap`](crate::Item::Gap) stands
+/// where messages may be missing, and only for those whose channels it concerns. A slot that moves is followed at once; a replica
+/// that takes over when the map has it, within `refresh_pause`. A subscription may have channels of any slots; their messages are in
+/// order by channel. A slot that nobody serves for now is waited for until the `timeout`.
+///
+/// # Credentials and forks
 /// New credentials are presented at once in RESP3. In RESP2 a subscribed connection cannot; there they are when it is made anew.
 ///
 /// A child process that inherits it makes a connection of its own; subscriptions of the parent fail in the child.
@@ -66,6 +79,8 @@ struct Owner(Arc<Shared>);
 struct Shared {
     target: Arc<Target>,
     on_connect: Option<OnConnect>,
+    /// The cluster, where it is one.
+    nodes: Option<Nodes>,
     process: u32,
     state: Mutex<State>,
     /// What this process has, where the one above is its parent.
@@ -74,11 +89,21 @@ struct Shared {
 
 struct State {
     machine: Machine,
-    is_driven: bool,
-    /// Whether the driver hears when something can be read.
-    reads: bool,
+    /// Those who drive connections.
+    seats: Vec<Seat>,
     /// Whether the connection is to be given up, since the service has another master.
     left: bool,
+    /// Whether somebody tends the homes of shard channels.
+    is_tended: bool,
+    /// Who does, while it sleeps.
+    tender: Option<Waker>,
+}
+
+/// Whoever drives a connection.
+struct Seat {
+    line: LineId,
+    /// Whether the driver hears when something can be read.
+    reads: bool,
     /// The driver, while it sleeps.
     driver: Option<Waker>,
 }
@@ -100,8 +125,8 @@ impl PubSub {
     pub async fn open(config: Config) -> Result<Self> {
         let pubsub = Self::lazy(config)?;
         let shared = pubsub.shared();
-        let wire = shared.connect().await?;
-        Shared::drive(shared, &mut shared.lock(), Some(wire))?;
+        let wire = shared.connect(&shared.target).await?;
+        Shared::drive(shared, &mut shared.lock(), LineId::MAIN, None, Some(wire))?;
         Ok(pubsub)
     }
 
@@ -118,11 +143,13 @@ impl PubSub {
     /// # Errors
     /// Options that this version has no part for.
     pub fn lazy(config: Config) -> Result<Self> {
-        Ok(Self::to(Target::new(config)?, None))
+        let target = Target::new(config)?;
+        let nodes = Nodes::of(&target, None);
+        Ok(Self::to(target, None, nodes))
     }
 
-    pub(super) fn to(target: Arc<Target>, on_connect: Option<OnConnect>) -> Self {
-        Self(Arc::new(Owner(Shared::new(target, on_connect))))
+    pub(super) fn to(target: Arc<Target>, on_connect: Option<OnConnect>, nodes: Option<Nodes>) -> Self {
+        Self(Arc::new(Owner(Shared::new(target, on_connect, nodes))))
     }
 
     /// The options it was made with.
@@ -174,7 +201,7 @@ impl PubSub {
         self.listen(Kind::Pattern, patterns, options).await
     }
 
-    /// Hears what is published by `SPUBLISH` on these shard channels (Redis 7.0).
+    /// Hears what is published by `SPUBLISH` on these shard channels (Redis 7.0); in a cluster, whichever nodes serve them.
     /// [SSUBSCRIBE](https://redis.io/docs/latest/commands/ssubscribe/)
     ///
     /// # Errors
@@ -208,7 +235,7 @@ impl PubSub {
 
     /// Lets go of the connection, which is made anew if anybody wants to hear anything.
     pub(super) fn leave(&self) {
-        Follower::leave(Arc::clone(self.shared()));
+        Follower::leave(Arc::clone(self.shared()), None);
     }
 
     fn shared(&self) -> &Arc<Shared> {
@@ -226,16 +253,12 @@ impl Drop for Owner {
 }
 
 impl Shared {
-    fn new(target: Arc<Target>, on_connect: Option<OnConnect>) -> Arc<Self> {
-        let config = target.config();
-        let machine = Machine::new(config.health_check_interval(), config.reconnect_backoff());
-        let state = Mutex::new(State { machine, is_driven: false, reads: true, left: false, driver: None });
-        let shared =
-            Arc::new(Self { target, on_connect, process: std::process::id(), state, child: OnceLock::new() });
-        if let Some(service) = shared.target.service() {
-            let follower: Weak<Self> = Arc::downgrade(&shared);
-            service.follow(follower);
-        }
+    fn new(target: Arc<Target>, on_connect: Option<OnConnect>, nodes: Option<Nodes>) -> Arc<Self> {
+        let machine = setup::subscriptions(target.config());
+        let state = State { machine, seats: Vec::new(), left: false, is_tended: false, tender: None };
+        let (process, state) = (std::process::id(), Mutex::new(state));
+        let shared = Arc::new(Self { target, on_connect, nodes, process, state, child: OnceLock::new() });
+        shared.target.follow(&shared);
         shared
     }
 
@@ -249,7 +272,9 @@ impl Shared {
         if shared.is_current() {
             return shared;
         }
-        shared.child.get_or_init(|| Self::new(Arc::clone(&shared.target), shared.on_connect.clone()))
+        shared.child.get_or_init(|| {
+            Self::new(Arc::clone(&shared.target), shared.on_connect.clone(), shared.nodes.clone())
+        })
     }
 
     /// Whether this is the process that runs. A child leaves all of its parent alone.
@@ -262,41 +287,54 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn connect(&self) -> Result<Wire> {
-        let wire = Wire::connect(&self.target, None).await?;
+    async fn connect(&self, target: &Arc<Target>) -> Result<Wire> {
+        let wire = Wire::connect(target, None, None).await?;
         match &self.on_connect {
             None => Ok(wire),
-            Some(callback) => Connection::introduce(&self.target, wire, callback).await,
+            Some(callback) => Connection::introduce(target, wire, callback).await,
         }
     }
 
-    /// Has the connection driven by a task of the runtime that is around; `first` is a wire that is connected already.
-    fn drive(shared: &Arc<Self>, state: &mut State, first: Option<Wire>) -> Result<()> {
-        let runtime = Handle::try_current().map_err(|error| {
-            Error::usage("the async client needs a tokio runtime around it").with_source(error)
-        })?;
-        state.is_driven = true;
-        runtime.spawn(driver::drive(Arc::clone(shared), first));
+    /// Has a connection driven by a task of the runtime that is around: the one to `node`, or that of [`LineId::MAIN`]. `first` is a
+    /// wire that is connected already.
+    fn drive(
+        shared: &Arc<Self>,
+        state: &mut State,
+        line: LineId,
+        node: Option<&HostPort>,
+        first: Option<Wire>,
+    ) -> Result<()> {
+        let runtime = runtime()?;
+        let target = node.map_or_else(|| Arc::clone(&shared.target), |node| shared.target.node(node));
+        state.seats.push(Seat { line, reads: true, driver: None });
+        runtime.spawn(driver::drive(Arc::clone(shared), line, target, first));
         Ok(())
     }
 
     /// Changes what is wanted, and has it driven.
     fn demand<T>(self: &Arc<Self>, change: impl FnOnce(&mut Machine) -> T) -> Result<T> {
         let mut state = self.lock();
-        if !state.is_driven && !state.machine.is_closed() {
-            Self::drive(self, &mut state, None)?;
+        if !state.machine.is_closed() {
+            if !state.seats.iter().any(|seat| seat.line == LineId::MAIN) {
+                Self::drive(self, &mut state, LineId::MAIN, None, None)?;
+            }
+            if let (Some(nodes), false) = (&self.nodes, state.is_tended) {
+                runtime()?.spawn(homes::tend(Arc::clone(self), nodes.clone()));
+                state.is_tended = true;
+            }
         }
         drop(state);
         Ok(self.with(change))
     }
 
-    /// Changes the machine, and wakes those who can go on and the driver.
+    /// Changes the machine, and wakes those who can go on, and all who drive and tend.
     fn with<T>(&self, change: impl FnOnce(&mut Machine) -> T) -> T {
         let mut woken = Vec::new();
         let mut state = self.lock();
         let output = change(&mut state.machine);
         state.machine.poll_woken(&mut woken);
-        woken.extend(state.driver.take());
+        woken.extend(state.seats.iter_mut().filter_map(|seat| seat.driver.take()));
+        woken.extend(state.tender.take());
         drop(state);
         woken.into_iter().for_each(Waker::wake);
         output
@@ -304,7 +342,7 @@ impl Shared {
 
     fn close(&self) {
         let was_connected = self.with(|machine| {
-            let was_connected = machine.is_connected();
+            let was_connected = machine.is_connected(LineId::MAIN);
             machine.close();
             was_connected
         });
@@ -316,36 +354,51 @@ impl Shared {
 
 impl Follower for Shared {
     /// Lets go of the connection. The driver makes the next, and tells what may be missing.
-    fn leave(self: Arc<Self>) {
+    fn leave(self: Arc<Self>, _: Option<&Endpoint>) {
         if self.is_current() {
             let mut state = self.lock();
             state.left = true;
-            let driver = state.driver.take();
+            let driver = state.seat(LineId::MAIN).and_then(|seat| seat.driver.take());
             drop(state);
             driver.into_iter().for_each(Waker::wake);
         }
     }
-
-    fn cut(self: Arc<Self>) {}
 }
 
 impl State {
-    /// Whether something was taken and the driver, which sleeps, has to do something about it.
-    #[inline]
-    fn wants_driver(&self) -> bool {
-        self.machine.wants_transmit() || (!self.reads && self.machine.wants_read())
+    fn seat(&mut self, line: LineId) -> Option<&mut Seat> {
+        self.seats.iter_mut().find(|seat| seat.line == line)
     }
+
+    /// Those who can go on; and those who drive or tend, sleep, and have to do something about what has changed.
+    #[inline]
+    fn poll_woken(&mut self, woken: &mut Vec<Waker>) {
+        self.machine.poll_woken(woken);
+        for seat in &mut self.seats {
+            if self.machine.poll_touched(seat.line) || (!seat.reads && self.machine.wants_read()) {
+                woken.extend(seat.driver.take());
+            }
+        }
+        if self.machine.wants_home() {
+            woken.extend(self.tender.take());
+        }
+    }
+}
+
+fn runtime() -> Result<Handle> {
+    Handle::try_current()
+        .map_err(|error| Error::usage("the async client needs a tokio runtime around it").with_source(error))
 }
 
 impl Client {
     /// Where this client hears what is published: one connection for all subscriptions of all its clones, made when it is needed
-    /// first and closed with the client.
+    /// first and closed with the client. In a cluster to any node, and more of them for [shard channels](PubSub#in-a-cluster).
     #[must_use]
     pub fn pubsub(&self) -> PubSub {
         self.pubsub.clone()
     }
 
-    /// As [`PubSub::subscribe`].
+    /// As [`PubSub::subscribe`]; in a cluster from any node.
     ///
     /// # Errors
     /// As [`PubSub::subscribe`].
@@ -361,7 +414,23 @@ impl Client {
         self.pubsub.psubscribe(patterns).await
     }
 
-    /// As [`PubSub::ssubscribe`].
+    /// As [`PubSub::ssubscribe`]; in a cluster from the nodes that serve the slots of these channels, wherever those move.
+    ///
+    /// ```no_run
+    /// # async fn example(client: redwire::Client) -> redwire::Result<()> {
+    /// use redwire::Item;
+    ///
+    /// let mut orders = client.ssubscribe(["orders:{eu}", "orders:{us}"]).await?;
+    /// while let Some(item) = orders.next().await {
+    ///     match item {
+    ///         Item::Message(message) => println!("{}: {}", message.channel_text(), message.text()?),
+    ///         Item::Gap { .. } => println!("a slot has moved, or a node was lost: look what was missed"),
+    ///         _ => {}
+    ///     }
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// As [`PubSub::subscribe`].

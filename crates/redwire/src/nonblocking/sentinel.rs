@@ -19,7 +19,7 @@ use super::client::Client;
 use super::connection::{Connection, Pending};
 use crate::service::Service;
 use crate::setup;
-pub(super) use watch::Watch;
+pub(super) use watch::{cut_later, watch};
 
 /// The sentinels that watch a service.
 ///

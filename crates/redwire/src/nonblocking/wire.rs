@@ -3,6 +3,7 @@
 //! It only waits; what is said in the handshake is decided in `redwire-core`.
 
 use std::future::poll_fn;
+use std::sync::Arc;
 use std::time::Instant;
 
 use redwire_core::config::Endpoint;
@@ -10,11 +11,13 @@ use redwire_core::handshake::{Handshake, Session};
 use redwire_core::inbound::{Frames, Inbound};
 use redwire_core::outbox::Outbox;
 use redwire_core::{Cmd, Error, Outcome, Result, Value};
+use tokio::sync::Notify;
 use tokio::time::timeout_at;
 
-use super::sentinel::discover;
+use super::sentinel::{self, discover};
 use super::stream::{self, Reader, Writer};
 use crate::credentials::Pass;
+use crate::grip::Grip;
 use crate::setup;
 use crate::target::{Lead, Target};
 
@@ -31,30 +34,48 @@ pub(super) struct Wire {
 }
 
 impl Wire {
-    /// Connects and shakes hands within the connect timeout, and before `call_deadline`.
-    pub(super) async fn connect(target: &Target, call_deadline: Option<Instant>) -> Result<Self> {
+    /// Connects and shakes hands within the connect timeout, and before `call_deadline`. Where it leads is told to `grip`.
+    pub(super) async fn connect(
+        target: &Arc<Target>,
+        grip: Option<&Grip<Notify>>,
+        call_deadline: Option<Instant>,
+    ) -> Result<Self> {
+        sentinel::watch(target);
         let own_deadline = Instant::now() + target.config().connect_timeout();
         let deadline = call_deadline.map_or(own_deadline, |deadline| deadline.min(own_deadline));
-        let connecting = async {
-            let endpoint = match target.lead() {
-                Lead::Server(endpoint) => endpoint,
-                Lead::Ask(service) => Endpoint::Tcp(discover(service, target.config()).await?),
-            };
-            target.handle_connecting(&endpoint);
-            let pass = Pass::fetch(target.config()).await?;
-            let (mut inbound, frames) = (setup::inbound(target.config()), Frames::default());
-            let (reader, writer) = stream::connect(target, &endpoint, inbound.spare()).await?;
-            let wire =
-                Self { reader, writer, inbound, frames, session: Session::default(), version: pass.version };
-            wire.shake_hands(Handshake::new(target.config(), pass.credentials.as_ref(), target.protocol()))
-                .await
-        };
-        let connected = timeout_at(deadline.into(), connecting).await;
+        let mut tried = None;
+        let connected = timeout_at(deadline.into(), Self::connect_to(target, grip, &mut tried)).await;
         let connected =
             connected.unwrap_or_else(|_| Err(setup::too_slow(target.config(), deadline < own_deadline)));
         let connected = connected.map_err(|error| target.locate(error).with_outcome(Outcome::NotSent));
-        target.handle_connected(connected.as_ref().map(|wire| &wire.session));
-        connected
+        connected.inspect_err(|error| target.handle_unconnected(tried.as_ref(), error))
+    }
+
+    async fn connect_to(
+        target: &Arc<Target>,
+        grip: Option<&Grip<Notify>>,
+        tried: &mut Option<Endpoint>,
+    ) -> Result<Self> {
+        let endpoint = match target.lead() {
+            Lead::Server(endpoint) => endpoint,
+            Lead::Ask(service) => Endpoint::Tcp(discover(service, target.config()).await?),
+        };
+        let endpoint = tried.insert(endpoint);
+        if let Some(grip) = grip {
+            grip.handle_connecting(endpoint);
+        }
+        target.handle_connecting(endpoint);
+        let pass = Pass::fetch(target.config()).await?;
+        let (mut inbound, frames) = (setup::inbound(target.config()), Frames::default());
+        let (reader, writer) = stream::connect(target, endpoint, inbound.spare()).await?;
+        let wire =
+            Self { reader, writer, inbound, frames, session: Session::default(), version: pass.version };
+        let handshake = Handshake::new(target.config(), pass.credentials.as_ref(), target.protocol());
+        let wire = wire.shake_hands(handshake).await?;
+        if target.handle_connected(endpoint, &wire.session)? {
+            sentinel::cut_later(target);
+        }
+        Ok(wire)
     }
 
     /// Carries out `handshake`, of which the first bytes may follow commands that were answered.

@@ -145,6 +145,17 @@ fn pipelines_and_transactions_find_their_nodes(setup: Setup) {
     assert_eq!((error.code(), error.outcome()), (Some("WRONGTYPE"), Outcome::Rejected), "{error}");
     assert_eq!(client.run::<i64>("EXISTS b c").unwrap(), 2);
 
+    // More than either side takes before the other reads.
+    let large = "x".repeat(10_000);
+    let lengths: Vec<usize> = client
+        .pipeline(|p| {
+            (0..1000).for_each(|n| drop(p.set(format!("large:{n}"), &large)));
+            (0..1000).map(|n| p.run(cmd("GET").arg(format!("large:{n}")))).collect::<Vec<Slot<String>>>()
+        })
+        .map(|values| values.iter().map(String::len).collect())
+        .unwrap();
+    assert_eq!(lengths, vec![large.len(); 1000]);
+
     let (one, two): (i64, i64) = client.atomic(|p| (p.incr("{t}1"), p.incr_by("{t}2", 7))).unwrap();
     assert_eq!((one, two), (1, 7));
     let error = client.atomic(|p| (p.incr("{t}1"), p.incr("other"))).unwrap_err();

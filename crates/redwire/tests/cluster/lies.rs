@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
 use std::time::Duration;
 
 use redwire::prelude::*;
 use redwire::{ClusterFault, ErrorKind, Outcome, Value};
 use redwire_testkit::eventually;
 
-use crate::common::{LIMIT, Setup};
+use crate::common::{LIMIT, Setup, timed};
 use crate::fake::{FakeNode, url};
 use crate::refused;
 
@@ -20,6 +21,7 @@ both!(
     to_and_fro_has_an_end,
     a_slot_that_nobody_serves_holds_up_nobody_else,
     a_seed_of_another_cluster_is_outvoted,
+    a_closed_client_ends_calls_that_are_to_be_made_again,
 );
 
 /// Two nodes with half of the slots each, and what the first says to commands is for the test to choose.
@@ -199,4 +201,32 @@ fn a_seed_of_another_cluster_is_outvoted(setup: Setup) {
         asked() > before + 20
     });
     assert_eq!(other.asked("GET"), 1);
+}
+
+/// Each of them would go on for as long as it may.
+fn a_closed_client_ends_calls_that_are_to_be_made_again(setup: Setup) {
+    let (one, two) = two();
+    let client = setup.client(&seeds(&[&one, &two]), "timeout=30s");
+    for node in [&one, &two] {
+        node.answer(|_| "-CLUSTERDOWN The cluster is down\r\n".to_owned());
+    }
+    thread::scope(|scope| {
+        let calls = ["GET k", "MGET k a", "BLPOP k 1", "DBSIZE"].map(|line| {
+            let client = &client;
+            scope.spawn(move || (line, client.run::<Value>(line).unwrap_err()))
+        });
+        eventually("all have failed", LIMIT, || {
+            ["GET", "MGET", "BLPOP", "DBSIZE"].iter().all(|name| one.asked(name) > 1)
+        });
+        let ((), took) = timed(|| client.shut(Duration::from_millis(100)));
+        assert!(took < Duration::from_secs(1), "{took:?}");
+        for call in calls {
+            let ((line, error), took) = timed(|| call.join().unwrap());
+            assert_eq!(error.kind(), ErrorKind::Closed, "{line}: {error}");
+            assert!(took < Duration::from_secs(3), "{line}: {took:?}");
+        }
+    });
+    let met = one.connections() + two.connections();
+    assert!(client.run::<Value>("GET k").is_err());
+    assert_eq!(one.connections() + two.connections(), met);
 }

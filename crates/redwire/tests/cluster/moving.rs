@@ -15,15 +15,19 @@ use crate::{calls, keys_of, refused};
 
 both!(
     a_key_on_its_way_is_found_even_at_a_node_nobody_told_of,
-    keys_apart_are_waited_for_until_they_are_together,
     pipelines_and_transactions_lose_and_double_nothing_while_their_slots_move,
 );
 
-each!(a_thousand_slots_move_under_two_hundred_callers, whoever_waits_goes_along_with_the_slot);
+each!(
+    a_thousand_slots_move_under_two_hundred_callers,
+    keys_apart_are_waited_for_until_they_are_together,
+    whoever_waits_goes_along_with_the_slot,
+);
 
-/// FAULTS 32.
+/// FAULTS 32. Servers before Redis 7.0 do not count questions for the map by themselves: there it shows only that every call is right.
 fn a_thousand_slots_move_under_two_hundred_callers(setup: Setup) {
-    let set = ClusterSet::builder().replicas(0).start();
+    // So many callers take the machine, and nodes are not to take each other for dead.
+    let set = ClusterSet::builder().replicas(0).node_timeout(Duration::from_secs(10)).start();
     let client = setup.client(&set.url(), "client_name=mover");
     let account = Account::new((0..1000).map(|n| format!("count:{n}")));
     account.during(&client, 200, Duration::from_millis(20), || {
@@ -97,7 +101,9 @@ fn keys_apart_are_waited_for_until_they_are_together(setup: Setup) {
     // Half is there; and what is nowhere yet makes the one node send to the other, which wants to be asked again.
     for line in ["MGET {t}1 {t}2", "MGET {t}1 {t}none"] {
         let error = refused(&client, line, Duration::from_millis(700));
-        assert_eq!(error.kind(), ErrorKind::Cluster(ClusterFault::TryAgain), "{line}: {error}");
+        // One node sends it to the other, which wants it later; the deadline may come after either.
+        let faults = [ClusterFault::TryAgain, ClusterFault::Ask].map(ErrorKind::Cluster);
+        assert!(faults.contains(&error.kind()), "{line}: {error}");
         assert_eq!(error.outcome(), Outcome::Rejected, "{line}: {error}");
         assert!(error.tries() > 2, "{line}: {error}");
         let (error, took) = timed(|| client.execute(words::<Value>(line).retries(0)).unwrap_err());
@@ -226,7 +232,8 @@ fn count_watched(client: &Client, key: String) {
 }
 
 fn whoever_waits_goes_along_with_the_slot(setup: Setup) {
-    let set = ClusterSet::start();
+    // Nobody is to take over unasked because the machine stands still.
+    let set = ClusterSet::builder().arg("cluster-replica-no-failover", "yes").start();
     let client = setup.client(&set.url(), "");
     let waiting = |node: usize| move |set: &ClusterSet| set.node(node).stat("blocked_clients") == 1;
     let from = set.owner(slot("list"));

@@ -215,6 +215,7 @@ macro_rules! either {
     };
 }
 
+pub(crate) mod cache;
 pub(crate) mod pool;
 pub(crate) mod pubsub;
 

@@ -193,6 +193,10 @@ impl Lease {
         either!(self, lease => lease.select(db))
     }
 
+    pub(crate) fn reconnect(&mut self) -> Result<()> {
+        either!(self, lease => lease.reconnect())
+    }
+
     pub(crate) fn is_connected(&self) -> bool {
         same!(self, lease => lease.is_connected())
     }

@@ -6,10 +6,11 @@ mod refused;
 use std::thread;
 use std::time::Duration;
 
-use redwire::{CacheFigures, CacheOptions, Cmd, Reply, Result};
+use redwire::CacheOptions;
 use redwire_testkit::{Server, eventually};
 
-use crate::common::{Client, LIMIT, Setup, runtime, words};
+pub(super) use crate::common::cache::Cache;
+use crate::common::{Client, LIMIT, Setup, runtime};
 
 both!(
     a_read_serves_until_somebody_changes_its_key,
@@ -23,76 +24,6 @@ both!(
     an_emptied_database_empties_the_cache,
     a_dropped_cache_leaves_no_connection,
 );
-
-/// A cache of either driver.
-#[derive(Clone, Debug)]
-pub(super) enum Cache {
-    Tokio(redwire::Cache),
-    Blocking(redwire::blocking::Cache),
-}
-
-/// The same call on either.
-macro_rules! either {
-    ($self:ident, $cache:ident => $call:expr) => {
-        match $self {
-            Self::Tokio($cache) => $call,
-            Self::Blocking($cache) => $call,
-        }
-    };
-}
-
-impl Cache {
-    pub(super) fn connect(client: &Client, options: CacheOptions) -> Result<Self> {
-        match client {
-            Client::Tokio(client) => runtime().block_on(client.cached(options)).map(Self::Tokio),
-            Client::Blocking(client) => client.cached(options).map(Self::Blocking),
-        }
-    }
-
-    #[track_caller]
-    pub(super) fn new(client: &Client, options: CacheOptions) -> Self {
-        Self::connect(client, options).unwrap_or_else(|error| panic!("{client:?}: {error}"))
-    }
-
-    pub(super) fn execute<R: Reply>(&self, cmd: Cmd<R>) -> Result<R> {
-        match self {
-            Self::Tokio(cache) => runtime().block_on(cache.execute(cmd)),
-            Self::Blocking(cache) => cache.execute(cmd),
-        }
-    }
-
-    /// Runs a command given as `WORD WORD …`.
-    pub(super) fn run<R: Reply>(&self, line: &str) -> Result<R> {
-        self.execute(words(line))
-    }
-
-    #[track_caller]
-    pub(super) fn get(&self, key: &str) -> Option<u64> {
-        self.run(&format!("GET {key}")).unwrap()
-    }
-
-    pub(super) fn sync(&self) -> Result<()> {
-        match self {
-            Self::Tokio(cache) => runtime().block_on(cache.sync()),
-            Self::Blocking(cache) => cache.sync(),
-        }
-    }
-
-    pub(super) fn figures(&self) -> CacheFigures {
-        either!(self, cache => cache.figures())
-    }
-
-    pub(super) fn is_tracking(&self) -> bool {
-        either!(self, cache => cache.is_tracking())
-    }
-
-    fn opted_in(&self) -> Self {
-        match self {
-            Self::Tokio(cache) => Self::Tokio(cache.opted_in()),
-            Self::Blocking(cache) => Self::Blocking(cache.opted_in()),
-        }
-    }
-}
 
 /// How often the server has executed a command.
 fn executed(server: &Server, command: &str) -> u64 {

@@ -19,7 +19,7 @@ both!(
 );
 
 /// A master and a replica that follows it.
-fn pair() -> (Server, Server) {
+pub(crate) fn pair() -> (Server, Server) {
     // Replicas are not kept waiting for others.
     let start = || Server::builder().arg("repl-diskless-sync-delay", "0").start();
     let (master, replica) = (start(), start());

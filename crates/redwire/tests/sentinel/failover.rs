@@ -11,7 +11,7 @@ use redwire_testkit::{SentinelSet, eventually};
 use crate::common::{Client, Driver, Setup, named_clients, words};
 
 /// What sentinels need, by their own settings, on a busy machine.
-const FAILOVER: Duration = Duration::from_secs(30);
+pub(crate) const FAILOVER: Duration = Duration::from_secs(30);
 
 const WORKERS: usize = 4;
 
@@ -55,11 +55,21 @@ impl Account {
     }
 }
 
+/// Ends those who go on until they are told, also where a test fails: it waits for them.
+pub(crate) struct Ends<'a>(pub(crate) &'a AtomicBool);
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// Runs `replace` under load, which says which node was master.
 fn under_load(setup: Setup, set: &SentinelSet, replace: impl FnOnce() -> usize) {
     let client = setup.client(&set.url(), "client_name=counter&timeout=5s");
     let account = Account::default();
     thread::scope(|scope| {
+        let _ends = Ends(&account.stop);
         for worker in 0..WORKERS {
             let (account, client) = (&account, &client);
             scope.spawn(move || account.count(client, worker));
@@ -77,12 +87,11 @@ fn under_load(setup: Setup, set: &SentinelSet, replace: impl FnOnce() -> usize) 
                 && named_clients(master, "counter") > 0
         });
         assert!(begin.elapsed() < FAILOVER);
-        account.stop.store(true, Ordering::Relaxed);
     });
     account.check(&client);
 }
 
-fn each(scenario: impl Fn(Setup, &SentinelSet)) {
+pub(crate) fn each(scenario: impl Fn(Setup, &SentinelSet)) {
     // One set for both drivers: the servers' part is the same, and takes its time.
     for setup in [Setup::ALL[0], Setup { driver: Driver::Blocking, protocol: 2 }] {
         let set = SentinelSet::start();

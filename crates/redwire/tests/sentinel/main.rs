@@ -10,4 +10,6 @@ mod by_hand;
 mod discovery;
 mod failover;
 mod fake;
+mod leaving;
 mod replicas;
+mod secured;

@@ -236,7 +236,7 @@ fn play(lines: &[Vec<String>], breaks: bool, dice: &mut Dice) -> (Vec<Result<Byt
             if let Some(results) = scatter.poll_results() {
                 return (results, cluster.all());
             }
-            now = now.max(scatter.poll_timeout(now).expect("something to wait for"));
+            now = now.max(scatter.poll_timeout().expect("something to wait for"));
             cluster.stir(dice);
         }
         while !bundles.is_empty() {
@@ -398,7 +398,7 @@ fn only_what_was_rejected_is_sent_again_and_what_is_behind_it_waits() {
     assert_eq!(shown(&bundles), [of("d:1", &["ASKING", "INCR foo"])]);
     hand.answer(&bundles[0], &["+OK\r\n", ":1\r\n"]);
     assert!(hand.send().is_empty());
-    hand.now = hand.scatter.poll_timeout(hand.now).unwrap();
+    hand.now = hand.scatter.poll_timeout().unwrap();
     let bundles = hand.send();
     assert_eq!(shown(&bundles), [of("b:1", &["INCR foo"])]);
     hand.answer(&bundles[0], &[":2\r\n"]);
@@ -431,7 +431,7 @@ fn reads_may_overtake_each_other() {
     let mut hand = Hand::new(&["GET foo", "GET foo"]);
     let bundles = hand.send();
     hand.answer(&bundles[0], &["-TRYAGAIN later\r\n", "$1\r\n1\r\n"]);
-    hand.now = hand.scatter.poll_timeout(hand.now).unwrap();
+    hand.now = hand.scatter.poll_timeout().unwrap();
     assert_eq!(shown(&hand.send()), [of("b:1", &["GET foo"])]);
 }
 

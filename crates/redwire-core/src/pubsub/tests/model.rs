@@ -255,7 +255,7 @@ impl World {
     }
 
     fn receive(&mut self, count: usize) {
-        if !self.scene.machine.is_connected() || !self.scene.machine.wants_read() {
+        if !self.scene.machine.is_connected(LineId::MAIN) || !self.scene.machine.wants_read() {
             return;
         }
         let count = count.min(self.server.frames.len());
@@ -270,8 +270,8 @@ impl World {
     }
 
     fn connect(&mut self) {
-        if self.scene.machine.poll_connect(self.scene.now, 0) == Connect::Now {
-            self.scene.machine.handle_connected(self.scene.now);
+        if self.scene.machine.poll_connect(LineId::MAIN, self.scene.now, 0) == Connect::Now {
+            self.scene.machine.handle_connected(LineId::MAIN, self.scene.now);
         }
     }
 
@@ -314,13 +314,13 @@ impl World {
             }
             Step::Take(which, items) if count > 0 => self.take(which % count, usize::from(items)),
             Step::Publish { sharded, name } => {
-                let connected = self.scene.machine.is_connected();
+                let connected = self.scene.machine.is_connected(LineId::MAIN);
                 self.server.publish(protocol, connected, sharded, NAMES[name]);
             }
             Step::Transmit => self.transmit(),
             Step::Serve => self.server.serve(protocol),
             Step::Receive(frames) => self.receive(usize::from(frames)),
-            Step::Lose if self.scene.machine.is_connected() => {
+            Step::Lose if self.scene.machine.is_connected(LineId::MAIN) => {
                 self.server.hang_up();
                 self.scene.lose();
             }
@@ -329,9 +329,9 @@ impl World {
                 let wrong = ErrorKind::Authentication(AuthenticationFault::WrongPassword);
                 let away = ErrorKind::Connection(ConnectionFault::Refused);
                 let kind = if matches!(step, Step::WrongPassword) { wrong } else { away };
-                if self.scene.machine.poll_connect(self.scene.now, 0) == Connect::Now {
+                if self.scene.machine.poll_connect(LineId::MAIN, self.scene.now, 0) == Connect::Now {
                     let error = Error::new(kind, Outcome::NotSent, "no");
-                    self.scene.machine.handle_failed(error, self.scene.now, 0);
+                    self.scene.machine.handle_failed(LineId::MAIN, error, self.scene.now, 0);
                 }
             }
             // Without a connection nobody is subscribed.
@@ -365,7 +365,7 @@ impl World {
         self.server.forbidden.clear();
         self.settle();
         let protocol = self.scene.protocol;
-        let connected = self.scene.machine.is_connected();
+        let connected = self.scene.machine.is_connected(LineId::MAIN);
         for (sharded, name) in NAMES.iter().flat_map(|name| [(false, *name), (true, *name)]) {
             self.server.publish(protocol, connected, sharded, name);
             self.settle();
@@ -382,8 +382,8 @@ impl World {
         self.settle();
         assert!(self.server.subscribed.is_empty());
         let machine = &self.scene.machine;
-        assert!(machine.names.iter().all(BTreeMap::is_empty) && machine.changed.is_empty());
-        assert!(machine.asked.is_empty() && machine.audience.is_empty());
+        assert!(machine.names.iter().all(BTreeMap::is_empty) && machine.audience.is_empty());
+        assert!(machine.lines.values().all(|line| line.asked.is_empty() && line.changed.is_empty()));
     }
 }
 

@@ -8,6 +8,7 @@ use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
 use redwire_core::call::Call;
+use redwire_core::config::Endpoint;
 use redwire_core::link::{Link, Ticket};
 use redwire_core::outage::{Outage, Turn};
 use redwire_core::outbox::Outbox;
@@ -17,6 +18,7 @@ use crate::blocking::connection::Connection;
 use crate::blocking::pool::Pool;
 use crate::blocking::stream::Socket;
 use crate::blocking::wire::Outgoing;
+use crate::service::Follower;
 use crate::setup;
 use crate::tracking::Watch;
 
@@ -54,6 +56,8 @@ struct State {
     cut: Option<Error>,
     /// Whether somebody would use the connection if it were up.
     asked: bool,
+    /// Whether the next leads to another server than the one that could not be connected to.
+    moved: bool,
     closed: bool,
 }
 
@@ -70,10 +74,13 @@ impl Line {
             thread: None,
             cut: None,
             asked: false,
+            moved: false,
             closed: false,
         };
         let (pool, state, process) = (pool.clone(), Mutex::new(state), std::process::id());
-        Self { shared: Arc::new(Shared { pool, set_up, watch, state, process }) }
+        let shared = Arc::new(Shared { pool, set_up, watch, state, process });
+        shared.pool.target().follow(&shared);
+        Self { shared }
     }
 
     /// Connects now, so that a failure is told at once, and from then on whenever the connection is lost.
@@ -170,7 +177,7 @@ impl Shared {
     fn connect(&self) -> Result<Connection> {
         {
             let mut state = self.lock();
-            (state.cut, state.asked) = (None, false);
+            (state.cut, state.asked, state.moved) = (None, false, false);
         }
         let deadline = Instant::now() + self.pool.config().connect_timeout();
         let mut connection = self.pool.connection();
@@ -231,6 +238,7 @@ impl Shared {
         let (outgoing, socket, _) = wire.split(STALL)?;
         let mut state = self.lock();
         state.number += 1;
+        state.moved = false;
         (state.outgoing, state.socket) = (Some(outgoing), Some(socket));
         state.link.handle_connected(Instant::now());
         drop(state);
@@ -363,9 +371,15 @@ impl Shared {
                     next
                 }
             };
-            if self.lock().closed {
+            let mut state = self.lock();
+            if state.closed {
                 return None;
             }
+            if std::mem::take(&mut state.moved) {
+                *outage = Outage::default();
+                continue;
+            }
+            drop(state);
             thread::park_timeout(next.saturating_duration_since(now));
         }
         loop {
@@ -373,11 +387,26 @@ impl Shared {
             if state.closed {
                 return None;
             }
-            if !hopeless || state.asked {
+            if !hopeless || state.asked || state.moved {
                 return Some(());
             }
             drop(state);
             thread::park();
+        }
+    }
+}
+
+impl Follower for Shared {
+    /// Lets go of the connection. The thread makes the next; what was kept until then is forgotten.
+    fn leave(self: Arc<Self>, _: Option<&Endpoint>) {
+        if self.process == std::process::id() {
+            let mut state = self.lock();
+            state.moved = state.socket.is_none();
+            if !state.moved {
+                state.cut = Some(setup::left_master());
+            }
+            state.shutdown();
+            state.unpark();
         }
     }
 }

@@ -16,7 +16,7 @@ use redwire_core::{Error, Outcome, Result};
 use super::refresh;
 use crate::blocking::client::Client;
 use crate::blocking::connection::OnConnect;
-use crate::members::{Members, Passage};
+use crate::members::{Atlas, Members, Passage};
 use crate::setup;
 use crate::target::Target;
 
@@ -27,6 +27,7 @@ pub(in crate::blocking) struct Nodes(Arc<Shared>);
 /// What one process has of a cluster.
 pub(super) struct Shared {
     pub(super) target: Arc<Target>,
+    atlas: Arc<Atlas>,
     on_connect: Option<OnConnect>,
     pub(super) members: Members<Client>,
     /// Held for a moment by those who are about to wait, and by whoever calls them.
@@ -41,7 +42,8 @@ pub(super) struct Shared {
 impl Nodes {
     /// The cluster that `target` leads to; `None` where it is none.
     pub(in crate::blocking) fn of(target: &Arc<Target>, on_connect: Option<&OnConnect>) -> Option<Self> {
-        Shared::of(target, on_connect).map(Self)
+        let atlas = Arc::clone(target.atlas()?);
+        Some(Self(Shared::new(target, atlas, on_connect)))
     }
 
     /// What this process has.
@@ -141,27 +143,26 @@ impl Nodes {
 }
 
 impl Shared {
-    fn of(target: &Arc<Target>, on_connect: Option<&OnConnect>) -> Option<Arc<Self>> {
-        let atlas = Arc::clone(target.atlas()?);
+    fn new(target: &Arc<Target>, atlas: Arc<Atlas>, on_connect: Option<&OnConnect>) -> Arc<Self> {
         let (connecting, own) = (on_connect.cloned(), Arc::clone(target));
         let make = move |address: &HostPort| Client::of_node(&own, address, connecting.clone());
-        Some(Arc::new(Self {
+        Arc::new(Self {
             target: Arc::clone(target),
             on_connect: on_connect.cloned(),
-            members: Members::new(target.config(), atlas, make),
+            members: Members::new(target.config(), Arc::clone(&atlas), make),
+            atlas,
             waiting: Mutex::new(()),
             refreshed: Condvar::new(),
             process: std::process::id(),
             child: OnceLock::new(),
-        }))
+        })
     }
 
     #[cold]
-    fn fork(self: &Arc<Self>) -> &Arc<Self> {
+    fn fork(&self) -> &Arc<Self> {
         self.child.get_or_init(|| {
             self.members.disown(|member| member.pool().disown());
-            // It was one before the fork, too.
-            Self::of(&self.target, self.on_connect.as_ref()).unwrap_or_else(|| Arc::clone(self))
+            Self::new(&self.target, Arc::clone(&self.atlas), self.on_connect.as_ref())
         })
     }
 

@@ -24,7 +24,7 @@ impl Nodes {
         members.handle_call();
         loop {
             let (now, mut news) = (Instant::now(), Vec::new());
-            let bundles = scatter.poll_send(&members.map(), members.rules(now), &mut random, &mut news);
+            let bundles = members.poll_send(&mut scatter, now, &mut random, &mut news);
             let answers = self.exchange_all(&bundles, deadline);
             for (bundle, replies) in bundles.iter().zip(answers) {
                 let rules = members.rules(Instant::now());
@@ -37,7 +37,7 @@ impl Nodes {
                 return Scatter::into_replies(results);
             }
             if bundles.is_empty()
-                && let Some(next) = scatter.poll_timeout(now)
+                && let Some(next) = scatter.poll_timeout()
             {
                 thread::sleep(next.saturating_duration_since(Instant::now()));
             }

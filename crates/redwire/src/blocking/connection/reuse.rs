@@ -9,9 +9,10 @@ use redwire_core::pool::Closing;
 use redwire_core::{Cmd, Error, Outcome, Result, Value};
 
 use super::{Connection, OnConnect};
-use crate::blocking::stream::Socket;
+use crate::blocking::stream::Plug;
 use crate::blocking::wire::Wire;
 use crate::credentials;
+use crate::grip::Grip;
 
 /// Why a connection cannot be used again.
 #[derive(Debug)]
@@ -29,9 +30,10 @@ impl Connection {
         self.wire.as_mut()
     }
 
-    /// The socket, for who may want to end it.
-    pub(in crate::blocking) fn socket(&self) -> Option<&Arc<Socket>> {
-        self.wire.as_ref().map(Wire::socket)
+    /// What ends the connection, whoever uses it.
+    #[inline]
+    pub(in crate::blocking) fn grip(&self) -> &Arc<Grip<Plug>> {
+        &self.grip
     }
 
     /// Whether nothing is under way and nobody left anything, so that the next user may find it as new. If not: why.

@@ -43,6 +43,7 @@ impl<'p> Place<'p> {
         call: &impl Call,
         deadline: Option<Instant>,
     ) -> Result<Ticket> {
+        self.handle_call(false);
         let wire = self.wire()?;
         let ticket = wire.submit(call, deadline)?;
         wire.send(deadline).ok();
@@ -54,6 +55,14 @@ impl<'p> Place<'p> {
         let wire = self.wire()?;
         wire.forget_time();
         wire.wait(ticket, deadline)
+    }
+
+    /// A call begins, which may wait at the server or not.
+    #[inline]
+    pub(super) fn handle_call(&self, waits: bool) {
+        if let Some(connection) = &self.connection {
+            connection.grip().handle_call(waits);
+        }
     }
 
     /// Makes the connection as new for a user who wants `db`.

@@ -4,7 +4,7 @@
 //! it never waits for that lock, and has accounts of its own. This file must not know what connections are used for.
 
 use std::panic::Location;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::{self, Thread};
 use std::time::Instant;
 
@@ -16,8 +16,8 @@ use super::multiplex::{CONTENDED, Multiplex};
 use super::upkeep::Upkeep;
 use crate::blocking::connection::Connection;
 use crate::blocking::health::Health;
-use crate::blocking::sentinel::Watch;
-use crate::blocking::stream::Socket;
+use crate::blocking::stream::Plug;
+use crate::grip::Grips;
 use crate::setup;
 use crate::target::Target;
 
@@ -33,7 +33,6 @@ pub(in crate::blocking) struct Process {
     /// Tells those who close the pool that all connections are back.
     drained: Condvar,
     upkeep: OnceLock<Option<Upkeep>>,
-    watch: OnceLock<Option<Watch>>,
     /// What this process has, where the one above is its parent.
     child: OnceLock<Box<Self>>,
 }
@@ -42,23 +41,22 @@ pub(super) struct State {
     pub(super) machine: Machine,
     /// How many calls and leases there were.
     calls: u64,
-    /// To end connections that are in use.
-    sockets: Vec<Weak<Socket>>,
-    /// Of those that are to come back and be closed, as their server was left.
-    left: Vec<Weak<Socket>>,
+    /// The connections that may be in use.
+    pub(super) grips: Grips<Plug>,
 }
 
 impl Process {
     pub(super) fn new(target: &Arc<Target>) -> Self {
         let machine = Machine::new(setup::pool_limits(target.config()));
+        let health = Arc::new(Health::new(Arc::clone(target)));
+        target.follow(&health);
         Self {
             id: std::process::id(),
-            health: Arc::new(Health::new(Arc::clone(target))),
+            health,
             multiplex: Multiplex::new(setup::queue_limits(target.config())),
-            state: Mutex::new(State { machine, calls: 0, sockets: Vec::new(), left: Vec::new() }),
+            state: Mutex::new(State { machine, calls: 0, grips: Grips::default() }),
             drained: Condvar::new(),
             upkeep: OnceLock::new(),
-            watch: OnceLock::new(),
             child: OnceLock::new(),
         }
     }
@@ -231,7 +229,6 @@ impl Process {
     /// From the first connection on, somebody looks after the pool, if there is anything to do.
     pub(super) fn look_after(&self, shared: &Shared) {
         self.upkeep.get_or_init(|| Upkeep::start(shared));
-        self.watch.get_or_init(|| Watch::start(shared.target()));
     }
 
     /// Waits until all connections are back, in a pool that was closed.
@@ -251,41 +248,8 @@ impl Process {
 
     /// Ends the connections that are in use; says how many that are.
     pub(super) fn cut(&self) -> usize {
-        let mut state = self.lock();
-        let mut sockets = std::mem::take(&mut state.sockets);
-        sockets.append(&mut state.left);
-        let in_use = state.machine.figures().in_use;
-        drop(state);
-        sockets.iter().filter_map(Weak::upgrade).for_each(|socket| socket.shutdown());
-        in_use
-    }
-
-    /// Ends those in use of the connections that were there at the last [`State::leave`].
-    pub(super) fn cut_left(&self) {
-        let left = std::mem::take(&mut self.lock().left);
-        left.iter().filter_map(Weak::upgrade).for_each(|socket| socket.shutdown());
-    }
-}
-
-impl State {
-    /// Takes note of a new connection, for [`Process::cut`].
-    pub(super) fn register(&mut self, connection: &Connection) {
-        self.sockets.retain(|socket| socket.strong_count() > 0);
-        self.sockets.extend(connection.socket().map(Arc::downgrade));
-    }
-
-    /// The server of all connections there are is left.
-    pub(super) fn leave(&mut self, now: Instant, random: u64) {
-        self.left.retain(|socket| socket.strong_count() > 0);
-        self.left.append(&mut self.sockets);
-        self.machine.handle_moved(now, random);
-    }
-
-    /// The connection belongs to the pool no longer.
-    pub(super) fn forget(&mut self, connection: &Connection) {
-        let socket = connection.socket().map(Arc::downgrade);
-        let is_another = |other: &Weak<Socket>| socket.as_ref().is_none_or(|socket| !socket.ptr_eq(other));
-        self.sockets.retain(is_another);
-        self.left.retain(is_another);
+        let state = self.lock();
+        state.grips.end();
+        state.machine.figures().in_use
     }
 }

@@ -1,18 +1,20 @@
 //! What one process has of a [`PubSub`](super::PubSub): the wishes, the connection, and those who wait.
 //!
 //! There are three duties, each with one holder at most: to read, to write, and to connect. Whoever waits takes what is vacant, does it
-//! for all, and on leaving calls another to it. What is said and heard is decided in the core's `PubSub`. A child of the
+//! for all, and on leaving calls another to it. In a cluster each connection has a thread that has its duties for good ([`homes`]).
+//! What is said and heard is decided in the core's `PubSub`. A child of the
 //! process never waits for its lock, which a thread may hold that the child has not.
 
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::Poll;
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
-use redwire_core::config::{Config, Protocol};
-use redwire_core::pubsub::{self, Connect};
+use redwire_core::config::{Config, Endpoint, Protocol};
+use redwire_core::pubsub::{self, Connect, LineId};
 use redwire_core::{Error, Outcome, Result};
 
+use crate::blocking::cluster::Nodes;
 use crate::blocking::connection::{Connection, OnConnect};
 use crate::blocking::health::Health;
 use crate::blocking::stream::Socket;
@@ -28,22 +30,37 @@ pub(super) type Machine = pubsub::PubSub<Thread>;
 /// What one process has of a [`PubSub`](super::PubSub).
 pub(super) struct Process {
     id: u32,
-    target: Arc<Target>,
+    pub(super) target: Arc<Target>,
     on_connect: Option<OnConnect>,
+    /// The cluster, where it is one.
+    pub(super) nodes: Option<Nodes>,
     state: Mutex<State>,
     /// What this process has, where the one above is its parent.
     child: OnceLock<Arc<Self>>,
 }
 
-struct State {
-    machine: Machine,
+pub(super) struct State {
+    pub(super) machine: Machine,
+    desks: Vec<Desk>,
+    /// How many sleep until they are called.
+    asleep: usize,
+    /// Whether there is a thread that tends the homes of shard channels; and the thread, while it sleeps.
+    pub(super) is_tended: bool,
+    pub(super) tender: Option<Thread>,
+}
+
+/// Where the duties of one connection lie.
+struct Desk {
+    line: LineId,
+    target: Arc<Target>,
     link: Option<Link>,
     /// Whether somebody makes a connection.
     connecting: bool,
-    /// How many sleep until they are called.
-    asleep: usize,
     /// How many reads gave anything.
     received: u64,
+    /// Whether there is a thread that has all duties for good; and the thread, while it sleeps.
+    is_served: bool,
+    server: Option<Thread>,
 }
 
 /// A connection. It is let go when nobody has any part of it.
@@ -63,29 +80,29 @@ struct Link {
 const STALL: Duration = Duration::from_millis(20);
 
 impl Process {
-    pub(super) fn new(target: Arc<Target>, on_connect: Option<OnConnect>) -> Arc<Self> {
-        let config = target.config();
-        let machine = Machine::new(config.health_check_interval(), config.reconnect_backoff());
-        let state = State { machine, link: None, connecting: false, asleep: 0, received: 0 };
+    pub(super) fn new(target: Arc<Target>, on_connect: Option<OnConnect>, nodes: Option<Nodes>) -> Arc<Self> {
+        let machine = setup::subscriptions(target.config());
+        let desks = vec![Desk::new(LineId::MAIN, Arc::clone(&target))];
+        let state = State { machine, desks, asleep: 0, is_tended: false, tender: None };
         let (id, state) = (std::process::id(), Mutex::new(state));
-        let process = Arc::new(Self { id, target, on_connect, state, child: OnceLock::new() });
-        if let Some(service) = process.target.service() {
-            let follower: Weak<Self> = Arc::downgrade(&process);
-            service.follow(follower);
-        }
+        let process = Arc::new(Self { id, target, on_connect, nodes, state, child: OnceLock::new() });
+        process.target.follow(&process);
         process
+    }
+
+    pub(super) fn latest(first: &Arc<Self>) -> Option<&Arc<Self>> {
+        std::iter::successors(Some(first), |process| process.child.get()).last()
     }
 
     /// What the process that runs this has, beginning with the process that made the `PubSub`.
     pub(super) fn current(first: &Arc<Self>) -> &Arc<Self> {
-        let mut process = first;
-        while let Some(child) = process.child.get() {
-            process = child;
-        }
+        let process = Self::latest(first).unwrap_or(first);
         if process.is_current() {
             return process;
         }
-        process.child.get_or_init(|| Self::new(Arc::clone(&process.target), process.on_connect.clone()))
+        process.child.get_or_init(|| {
+            Self::new(Arc::clone(&process.target), process.on_connect.clone(), process.nodes.clone())
+        })
     }
 
     /// Whether this is the process that runs.
@@ -101,36 +118,51 @@ impl Process {
         self.target.locate(error)
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         // No code of others runs under this lock, and every change to the state is whole.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Connects, if there is no connection.
     pub(super) fn open(&self) -> Result<()> {
-        let connection = self.make()?;
-        self.handle_connected(connection);
+        let connection = self.make(&self.target)?;
+        self.handle_connected(LineId::MAIN, connection);
         Ok(())
     }
 
-    /// Changes the wishes, and has the server told.
-    pub(super) fn change<T>(&self, change: impl FnOnce(&mut Machine) -> T) -> T {
-        let mut state = self.lock();
-        let output = change(&mut state.machine);
-        let state = self.flush(state);
-        leave(state);
+    /// As [`change`](Self::change), where somebody is to be there who has it carried out.
+    pub(super) fn demand<T>(self: &Arc<Self>, change: impl FnOnce(&mut Machine) -> T) -> T {
+        let output = self.change(change);
+        if self.nodes.is_some() {
+            self.hire();
+        }
         output
     }
 
-    /// Ends all subscriptions and the connection.
+    /// Changes the wishes, and has the servers told.
+    pub(super) fn change<T>(&self, change: impl FnOnce(&mut Machine) -> T) -> T {
+        let mut state = self.lock();
+        let output = change(&mut state.machine);
+        leave(self.flush_all(state));
+        output
+    }
+
+    /// Ends all subscriptions and the connections.
     pub(super) fn close(&self) {
         let mut state = self.lock();
         state.machine.close();
-        if let Some(link) = &mut state.link {
+        for link in state.desks.iter_mut().filter_map(|desk| desk.link.as_mut()) {
             link.fail(setup::closed_client());
         }
         state.settle();
         leave(state);
+    }
+
+    /// Nobody needs it any more: where there are threads, they end.
+    pub(super) fn dismiss(&self) {
+        if self.nodes.is_some() {
+            self.close();
+        }
     }
 
     /// Waits until `poll` is ready, but no longer than `deadline`, and does meanwhile what there is to do. `poll` is told who waits.
@@ -150,54 +182,67 @@ impl Process {
             }
             // Even without any time, what has come already is read.
             let late = deadline.is_some_and(|deadline| deadline <= Instant::now());
-            state = self.work(state, deadline);
+            state = match self.nodes {
+                None => self.work(state, LineId::MAIN, deadline),
+                Some(_) => self.sleep(state, None, deadline),
+            };
             if late {
                 // Nobody waits here any longer.
                 polled = poll(&mut state.machine, None);
                 break;
             }
         }
-        if state.machine.wants_transmit() {
-            state = self.flush(state);
-        }
-        leave(state);
+        leave(self.flush_all(state));
         match polled {
             Poll::Ready(output) => Some(output),
             Poll::Pending => None,
         }
     }
 
-    /// Does what there is to do, or sleeps where others do it.
-    fn work<'s>(
+    /// Does what there is to do for a connection, or sleeps where others do it.
+    pub(super) fn work<'s>(
         self: &'s Arc<Self>,
         mut state: MutexGuard<'s, State>,
+        line: LineId,
         deadline: Option<Instant>,
     ) -> MutexGuard<'s, State> {
         let now = Instant::now();
-        state.handle_timeout(now);
-        state = self.renew(state, now);
-        state = self.flush(state);
+        state.handle_timeout(line, now);
+        state = self.renew(state, line, now);
+        state = self.flush(state, line);
+        let Some(desk) = state.desk(line) else { return state };
         // What the kernel did not take is offered again.
-        let stalled = state.link.as_ref().is_some_and(Link::is_stalled).then_some(now + STALL);
+        let stalled = desk.link.as_ref().is_some_and(Link::is_stalled).then_some(now + STALL);
+        let (is_served, is_vacant) = (desk.is_served, desk.is_vacant());
         let mut until = deadline.into_iter().chain(stalled).min();
-        if state.reads() {
-            let tick = state.machine.poll_timeout();
-            return self.read(state, until.into_iter().chain(tick).min());
+        if state.reads(line) {
+            let tick = state.machine.poll_timeout(line);
+            return self.read(state, line, until.into_iter().chain(tick).min());
         }
-        if state.link.is_none() && !state.connecting {
-            match state.machine.poll_connect(now, fastrand::u64(..)) {
+        if is_vacant {
+            match state.machine.poll_connect(line, now, fastrand::u64(..)) {
                 Connect::Idle => {}
-                Connect::Now => state = self.connect(state),
+                Connect::Now if is_served => return self.connect_here(state, line),
+                Connect::Now => state = self.connect(state, line),
                 Connect::At(next) => until = until.into_iter().chain([next]).min(),
+                Connect::Done => {
+                    state.desks.retain(|desk| desk.line != line);
+                    return state;
+                }
             }
         }
-        self.sleep(state, until)
+        self.sleep(state, is_served.then_some(line), until)
     }
 
     /// Presents credentials that have changed while the connection lives.
-    fn renew<'s>(&'s self, mut state: MutexGuard<'s, State>, now: Instant) -> MutexGuard<'s, State> {
+    fn renew<'s>(
+        &'s self,
+        mut state: MutexGuard<'s, State>,
+        line: LineId,
+        now: Instant,
+    ) -> MutexGuard<'s, State> {
         let version = credentials::version(self.config());
-        match &mut state.link {
+        match state.link(line) {
             Some(Link { version: Some(presented), outgoing: Some(_), .. }) if *presented != version => {
                 *presented = version;
             }
@@ -206,10 +251,10 @@ impl Process {
         wake(state);
         let fetched = fetch(&self.target, now + self.config().connect_timeout());
         let mut state = self.lock();
-        let State { machine, link, .. } = &mut *state;
-        match (fetched, link) {
+        let State { machine, desks, .. } = &mut *state;
+        match (fetched, link_of(desks, line)) {
             (Ok(Pass { credentials: Some(credentials), .. }), Some(link)) => match &mut link.outgoing {
-                Some(outgoing) => machine.present(&credentials.auth(), &mut outgoing.outbox),
+                Some(outgoing) => machine.present(line, &credentials.auth(), &mut outgoing.outbox),
                 // Somebody writes: at the next turn.
                 None => link.version = Some(version.wrapping_sub(1)),
             },
@@ -223,13 +268,17 @@ impl Process {
         self.target.tell(EventKind::Refused(self.target.locate(error)));
     }
 
-    /// Sleeps until called, or until then.
+    /// Sleeps until called, or until then; at the desk of a connection, if it is served.
     fn sleep<'s>(
         &'s self,
         mut state: MutexGuard<'s, State>,
+        desk: Option<LineId>,
         until: Option<Instant>,
     ) -> MutexGuard<'s, State> {
         state.asleep += 1;
+        if let Some(desk) = desk.and_then(|line| state.desk(line)) {
+            desk.server = Some(thread::current());
+        }
         wake(state);
         match until {
             None => thread::park(),
@@ -237,30 +286,39 @@ impl Process {
         }
         let mut state = self.lock();
         state.asleep -= 1;
+        if let Some(desk) = desk.and_then(|line| state.desk(line)) {
+            desk.server = None;
+        }
         state
     }
 
     /// Reads once, for all.
-    fn read<'s>(&'s self, mut state: MutexGuard<'s, State>, until: Option<Instant>) -> MutexGuard<'s, State> {
-        let Some(mut connection) = state.link.as_mut().and_then(|link| link.connection.take()) else {
+    fn read<'s>(
+        &'s self,
+        mut state: MutexGuard<'s, State>,
+        line: LineId,
+        until: Option<Instant>,
+    ) -> MutexGuard<'s, State> {
+        let Some(mut connection) = state.link(line).and_then(|link| link.connection.take()) else {
             return state;
         };
         wake(state);
         let wire = connection.wire_mut().ok_or_else(setup::closed_client);
         let read = wire.and_then(|wire| wire.listen(until));
         let mut state = self.lock();
-        let State { machine, link, received, .. } = &mut *state;
+        let State { machine, desks, .. } = &mut *state;
+        let Some(desk) = desks.iter_mut().find(|desk| desk.line == line) else { return state };
         let handled = read.and_then(|frames| match frames {
             None => Ok(()),
             Some(frames) => {
-                *received += 1;
-                machine.handle_frames(frames, Instant::now())
+                desk.received += 1;
+                machine.handle_frames(line, frames, Instant::now())
             }
         });
-        if let Some(error) = machine.poll_refused() {
+        if let Some(error) = machine.poll_refused(line) {
             self.tell_refused(error);
         }
-        if let Some(link) = link {
+        if let Some(link) = &mut desk.link {
             link.connection = Some(connection);
             if let Err(error) = handled {
                 link.fail(error);
@@ -270,16 +328,28 @@ impl Process {
         state
     }
 
+    /// Writes what any server is to be told.
+    fn flush_all<'s>(&'s self, mut state: MutexGuard<'s, State>) -> MutexGuard<'s, State> {
+        for at in 0.. {
+            let Some(line) = state.desks.get(at).map(|desk| desk.line) else { break };
+            if state.machine.wants_transmit(line) {
+                state = self.flush(state, line);
+            }
+        }
+        state
+    }
+
     /// Writes what the server is to be told, unless somebody does already.
-    fn flush<'s>(&'s self, mut state: MutexGuard<'s, State>) -> MutexGuard<'s, State> {
+    fn flush<'s>(&'s self, mut state: MutexGuard<'s, State>, line: LineId) -> MutexGuard<'s, State> {
         loop {
-            let State { machine, link: Some(link), .. } = &mut *state else { return state };
+            let State { machine, desks, .. } = &mut *state;
+            let Some(link) = link_of(desks, line) else { return state };
             if link.failed.is_some() {
                 return state;
             }
             let Some(mut outgoing) = link.outgoing.take() else { return state };
             if outgoing.outbox.is_empty() {
-                machine.poll_transmit(&mut outgoing.outbox);
+                machine.poll_transmit(line, &mut outgoing.outbox);
             }
             if outgoing.outbox.is_empty() {
                 link.outgoing = Some(outgoing);
@@ -289,7 +359,7 @@ impl Process {
             let (_, written) = outgoing.write();
             let is_empty = outgoing.outbox.is_empty();
             state = self.lock();
-            if let Some(link) = &mut state.link {
+            if let Some(link) = state.link(line) {
                 link.outgoing = Some(outgoing);
                 match written {
                     Ok(()) if is_empty => continue,
@@ -303,114 +373,199 @@ impl Process {
     }
 
     /// Has a thread make a connection: whoever waits may not have the time.
-    fn connect<'s>(self: &'s Arc<Self>, mut state: MutexGuard<'s, State>) -> MutexGuard<'s, State> {
-        state.connecting = true;
+    fn connect<'s>(
+        self: &'s Arc<Self>,
+        mut state: MutexGuard<'s, State>,
+        line: LineId,
+    ) -> MutexGuard<'s, State> {
+        let Some(desk) = state.desk(line) else { return state };
+        desk.connecting = true;
+        let target = Arc::clone(&desk.target);
         let process = Arc::clone(self);
-        let connect = move || {
-            let turn = Turn(&process);
-            let made = turn.0.make();
-            std::mem::forget(turn);
-            match made {
-                Ok(connection) => process.handle_connected(connection),
-                Err(error) => process.handle_failed(error),
-            }
-        };
+        let connect = move || process.attempt(line, &target);
         if let Err(error) = thread::Builder::new().name("redwire-connect".to_owned()).spawn(connect) {
-            state.connecting = false;
+            if let Some(desk) = state.desk(line) {
+                desk.connecting = false;
+            }
             let error = Error::from_io("starting a thread", Outcome::NotSent, error);
-            state.machine.handle_failed(error, Instant::now(), fastrand::u64(..));
+            state.machine.handle_failed(line, error, Instant::now(), fastrand::u64(..));
         }
         state
     }
 
-    fn make(&self) -> Result<Box<Connection>> {
-        let health = Arc::new(Health::new(Arc::clone(&self.target)));
-        let mut connection =
-            Box::new(Connection::to(Arc::clone(&self.target), health, self.on_connect.clone()));
+    /// Makes a connection on the thread that serves it.
+    fn connect_here<'s>(&'s self, mut state: MutexGuard<'s, State>, line: LineId) -> MutexGuard<'s, State> {
+        let Some(desk) = state.desk(line) else { return state };
+        desk.connecting = true;
+        let target = Arc::clone(&desk.target);
+        wake(state);
+        self.attempt(line, &target);
+        self.lock()
+    }
+
+    fn attempt(&self, line: LineId, target: &Arc<Target>) {
+        let turn = Turn(self, line);
+        let made = self.make(target);
+        std::mem::forget(turn);
+        match made {
+            Ok(connection) => self.handle_connected(line, connection),
+            Err(error) => self.handle_failed(line, error),
+        }
+    }
+
+    fn make(&self, target: &Arc<Target>) -> Result<Box<Connection>> {
+        let health = Arc::new(Health::new(Arc::clone(target)));
+        let mut connection = Box::new(Connection::to(Arc::clone(target), health, self.on_connect.clone()));
         connection.reconnect()?;
         Ok(connection)
     }
 
-    fn handle_connected(&self, mut connection: Box<Connection>) {
+    fn handle_connected(&self, line: LineId, mut connection: Box<Connection>) {
         let parts = connection.wire_mut().ok_or_else(setup::closed_client);
         let parts = parts.and_then(|wire| wire.split(STALL));
         let (outgoing, socket, version) = match parts {
             Ok(parts) => parts,
-            Err(error) => return self.handle_failed(error),
+            Err(error) => return self.handle_failed(line, error),
         };
         let renews = self.config().credential_provider().is_some()
             && connection.session().is_some_and(|session| session.protocol == Protocol::Resp3);
         let version = renews.then_some(version);
         let mut state = self.lock();
-        state.connecting = false;
-        if state.machine.is_closed() || state.link.is_some() {
+        let State { machine, desks, .. } = &mut *state;
+        let Some(desk) = desks.iter_mut().find(|desk| desk.line == line) else { return };
+        desk.connecting = false;
+        if machine.is_closed() || desk.link.is_some() {
             drop(state);
             return;
         }
-        state.machine.handle_connected(Instant::now());
+        machine.handle_connected(line, Instant::now());
         let (connection, outgoing) = (Some(connection), Some(outgoing));
-        state.link = Some(Link { socket, connection, outgoing, failed: None, version });
-        let state = self.flush(state);
+        desk.link = Some(Link { socket, connection, outgoing, failed: None, version });
+        let state = self.flush(state, line);
         leave(state);
     }
 
     #[cold]
-    fn handle_failed(&self, error: Error) {
+    fn handle_failed(&self, line: LineId, error: Error) {
         let mut state = self.lock();
-        state.connecting = false;
-        state.machine.handle_failed(error, Instant::now(), fastrand::u64(..));
+        let Some(desk) = state.desk(line) else { return };
+        desk.connecting = false;
+        let error = desk.target.locate(error);
+        state.machine.handle_failed(line, error, Instant::now(), fastrand::u64(..));
         leave(state);
     }
 }
 
 impl Follower for Process {
     /// Lets go of the connection. Whoever waits makes the next, and is told what may be missing.
-    fn leave(self: Arc<Self>) {
+    fn leave(self: Arc<Self>, _: Option<&Endpoint>) {
         if self.is_current() {
             let mut state = self.lock();
-            if let Some(link) = &mut state.link {
+            if let Some(link) = state.link(LineId::MAIN) {
                 link.fail(setup::left_master());
             }
             state.settle();
             leave(state);
         }
     }
-
-    fn cut(self: Arc<Self>) {}
 }
 
-impl State {
-    /// Whether there is something to read, and nobody who does.
-    fn reads(&self) -> bool {
-        let idle = |link: &Link| link.connection.is_some() && link.failed.is_none();
-        self.machine.wants_read() && self.link.as_ref().is_some_and(idle)
+impl Desk {
+    fn new(line: LineId, target: Arc<Target>) -> Self {
+        Self { line, target, link: None, connecting: false, received: 0, is_served: false, server: None }
     }
 
-    fn handle_timeout(&mut self, now: Instant) {
-        if self.machine.poll_timeout().is_some_and(|due| due <= now)
-            && let Err(error) = self.machine.handle_timeout(now, self.received)
-            && let Some(link) = &mut self.link
-        {
-            link.fail(error);
-            self.settle();
-        }
+    /// Whether there is something to read, and nobody who does.
+    fn is_unread(&self) -> bool {
+        self.link.as_ref().is_some_and(|link| link.connection.is_some() && link.failed.is_none())
+    }
+
+    /// Whether there is no connection, and nobody who makes one.
+    fn is_vacant(&self) -> bool {
+        self.link.is_none() && !self.connecting
     }
 
     /// Lets a connection go that has failed, once nobody has any part of it.
-    fn settle(&mut self) {
+    fn settle(&mut self, machine: &mut Machine) {
         let Some(link) = &mut self.link else { return };
         let (Some(error), Some(connection), Some(_)) = (&link.failed, &mut link.connection, &link.outgoing)
         else {
             return;
         };
-        if !self.machine.is_closed() {
-            self.machine.handle_lost(error.clone(), Instant::now(), fastrand::u64(..));
+        if !machine.is_closed() {
+            machine.handle_lost(self.line, error.clone(), Instant::now(), fastrand::u64(..));
             if let Some(wire) = connection.wire_mut() {
                 wire.lose(error);
             }
         }
         self.link = None;
     }
+}
+
+impl State {
+    fn desk(&mut self, line: LineId) -> Option<&mut Desk> {
+        self.desks.iter_mut().find(|desk| desk.line == line)
+    }
+
+    fn link(&mut self, line: LineId) -> Option<&mut Link> {
+        link_of(&mut self.desks, line)
+    }
+
+    /// From now on a thread has all duties of this connection; `target` is where it leads, if it is a new one. False if one has.
+    pub(super) fn engage(&mut self, line: LineId, target: Option<Arc<Target>>) -> bool {
+        self.desks.extend(target.map(|target| Desk::new(line, target)));
+        self.desk(line).is_some_and(|desk| !std::mem::replace(&mut desk.is_served, true))
+    }
+
+    /// Whether the connection still has a desk.
+    pub(super) fn has_desk(&self, line: LineId) -> bool {
+        self.desks.iter().any(|desk| desk.line == line)
+    }
+
+    /// Whether the connection to any node is wanted, and has no thread.
+    pub(super) fn wants_server(&self) -> bool {
+        self.desks.iter().any(|desk| desk.line == LineId::MAIN && !desk.is_served)
+            && self.machine.is_wanted(LineId::MAIN)
+    }
+
+    /// Whether there is something to read, and nobody who does.
+    fn reads(&self, line: LineId) -> bool {
+        self.machine.wants_read() && self.desks.iter().any(|desk| desk.line == line && desk.is_unread())
+    }
+
+    fn handle_timeout(&mut self, line: LineId, now: Instant) {
+        let Some(desk) = self.desks.iter_mut().find(|desk| desk.line == line) else { return };
+        if self.machine.poll_timeout(line).is_some_and(|due| due <= now)
+            && let Err(error) = self.machine.handle_timeout(line, now, desk.received)
+            && let Some(link) = &mut desk.link
+        {
+            link.fail(error);
+            self.settle();
+        }
+    }
+
+    /// Lets connections go that have failed, once nobody has any part of them.
+    fn settle(&mut self) {
+        self.desks.iter_mut().for_each(|desk| desk.settle(&mut self.machine));
+    }
+
+    /// Those who serve or tend, sleep, and have to do something about what has changed.
+    fn poll_servers(&mut self, woken: &mut Vec<Thread>) {
+        let Self { machine, desks, .. } = self;
+        let closed = machine.is_closed();
+        for desk in desks.iter_mut().filter(|desk| desk.server.is_some()) {
+            if machine.poll_touched(desk.line) || (machine.wants_read() && desk.is_unread()) || closed {
+                woken.extend(desk.server.take());
+            }
+        }
+        if self.tender.is_some() && (closed || self.machine.wants_home() || self.wants_server()) {
+            woken.extend(self.tender.take());
+        }
+    }
+}
+
+fn link_of(desks: &mut [Desk], line: LineId) -> Option<&mut Link> {
+    desks.iter_mut().find(|desk| desk.line == line)?.link.as_mut()
 }
 
 impl Link {
@@ -427,12 +582,12 @@ impl Link {
 }
 
 /// The right to connect. Should a callback panic, it goes to another.
-struct Turn<'a>(&'a Process);
+struct Turn<'a>(&'a Process, LineId);
 
 impl Drop for Turn<'_> {
     #[cold]
     fn drop(&mut self) {
-        self.0.handle_failed(Error::closed_by_peer(Outcome::NotSent));
+        self.0.handle_failed(self.1, Error::closed_by_peer(Outcome::NotSent));
     }
 }
 
@@ -443,16 +598,19 @@ impl Drop for Process {
         }
         // A child drops what its parent goes on with: that is not closed, and nothing is said.
         let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
-        if let Some(connection) = state.link.as_mut().and_then(|link| link.connection.as_mut()) {
-            connection.disown();
+        for link in state.desks.iter_mut().filter_map(|desk| desk.link.as_mut()) {
+            if let Some(connection) = &mut link.connection {
+                connection.disown();
+            }
         }
     }
 }
 
 /// Leaves the duties to another who waits, and wakes those who can go on.
 #[inline]
-fn leave(mut state: MutexGuard<'_, State>) {
-    let vacant = state.asleep > 0 && (state.reads() || (state.link.is_none() && !state.connecting));
+pub(super) fn leave(mut state: MutexGuard<'_, State>) {
+    let vacant = |desk: &Desk| desk.line == LineId::MAIN && !desk.is_served && desk.is_vacant();
+    let vacant = state.asleep > 0 && (state.reads(LineId::MAIN) || state.desks.iter().any(vacant));
     let successor = if vacant { state.machine.poll_successor() } else { None };
     wake(state);
     successor.inspect(Thread::unpark);
@@ -460,9 +618,10 @@ fn leave(mut state: MutexGuard<'_, State>) {
 
 /// Wakes those who can go on.
 #[inline]
-fn wake(mut state: MutexGuard<'_, State>) {
+pub(super) fn wake(mut state: MutexGuard<'_, State>) {
     let mut woken = Vec::new();
     state.machine.poll_woken(&mut woken);
+    state.poll_servers(&mut woken);
     drop(state);
     woken.into_iter().for_each(|thread| thread.unpark());
 }

@@ -30,8 +30,7 @@ impl Nodes {
         poll_fn(|cx| {
             loop {
                 let (now, mut news) = (Instant::now(), Vec::new());
-                let map = members.map();
-                let bundles = scatter.poll_send(&map, members.rules(now), &mut random, &mut news);
+                let bundles = members.poll_send(&mut scatter, now, &mut random, &mut news);
                 under_way.extend(bundles.into_iter().map(|bundle| self.send(bundle, deadline)));
                 let mut answered = false;
                 under_way.retain_mut(|sent| match sent.as_mut().poll(cx) {
@@ -52,7 +51,7 @@ impl Nodes {
                 if answered {
                     continue;
                 }
-                let Some(next) = scatter.poll_timeout(now) else { return Poll::Pending };
+                let Some(next) = scatter.poll_timeout() else { return Poll::Pending };
                 let sleep = timer.get_or_insert_with(|| Box::pin(sleep_until(next.into())));
                 sleep.as_mut().reset(next.into());
                 if sleep.as_mut().poll(cx).is_pending() {

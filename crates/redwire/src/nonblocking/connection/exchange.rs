@@ -115,8 +115,9 @@ impl Connection {
             self.link.abandon(ticket);
         }
         self.leave_parent();
-        if self.wire.is_some() && pin!(self.cut.notified()).enable() {
-            return Err(self.lose(setup::closed_client()));
+        if self.wire.is_some() && pin!(self.grip.means().notified()).enable() {
+            let cause = self.grip.cause().unwrap_or_else(setup::closed_client);
+            return Err(self.lose(cause).with_outcome(Outcome::NotSent));
         }
         if let Some(error) = &self.lost {
             return Err(error.clone().with_outcome(Outcome::NotSent));
@@ -237,7 +238,7 @@ impl Connection {
             return Err(self.lost.clone().unwrap_or_else(setup::closed_client));
         };
         let (link, outbox) = (&mut self.link, &mut self.outbox);
-        let cut = self.cut.notified();
+        let cut = self.grip.means().notified();
         let progress = async {
             let mut cut = pin!(cut);
             poll_fn(|cx| {
@@ -249,7 +250,8 @@ impl Connection {
                 match wire.reader.poll_read(cx, wire.inbound.spare()) {
                     Poll::Pending if had_bytes && flushed.is_ready() => Poll::Ready(Ok(None)),
                     Poll::Pending if cut.as_mut().poll(cx).is_ready() => {
-                        Poll::Ready(Err(io::Error::other(setup::closed_client())))
+                        let cause = self.grip.cause().unwrap_or_else(setup::closed_client);
+                        Poll::Ready(Err(io::Error::other(cause)))
                     }
                     read => read.map_ok(Some),
                 }

@@ -17,7 +17,6 @@ use tokio::time::Sleep;
 use super::{Phase, Shared, State, rotation};
 use crate::credentials;
 use crate::events::EventKind;
-use crate::nonblocking::sentinel::Watch;
 use crate::nonblocking::stream::Writer;
 use crate::nonblocking::wire::Wire;
 use crate::setup;
@@ -25,7 +24,6 @@ use crate::setup;
 /// Keeps the connection up until the client is closed.
 pub(super) async fn drive(shared: Arc<Shared>, mut first: Option<Wire>) {
     let _guard = Guard(&shared);
-    let _watch = Watch::start(&shared.target);
     let mut driver = Driver::new(&shared);
     let backoff = shared.target.config().reconnect_backoff();
     let mut outage = Outage::default();

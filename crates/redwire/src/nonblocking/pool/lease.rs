@@ -23,6 +23,7 @@ pub struct Lease {
 
 impl Lease {
     pub(super) fn new(pool: &Pool, permit: Permit, connection: Box<Connection>) -> Self {
+        connection.grip().handle_call(false);
         Self { pool: pool.clone(), held: Some((permit, connection)), process: std::process::id() }
     }
 

@@ -12,6 +12,7 @@ use redwire_core::{Error, Outcome, Replies, Result};
 
 use super::{Lease, Machine, Pool, State, upkeep};
 use crate::events::EventKind;
+use crate::grip::Grips;
 use crate::nonblocking::before;
 use crate::nonblocking::connection::{Connection, Readiness};
 use crate::setup;
@@ -135,16 +136,14 @@ impl Pool {
     pub(super) async fn make(&self, permit: Permit, deadline: Option<Instant>) -> Result<Made> {
         let mut place = Place { pool: self, permit: Some(permit) };
         let mut connection = Box::new(self.new_connection());
+        // Also while it is being made, it may be ended.
+        self.lock().grips.add(connection.grip());
         let connected = connection.reconnect_by(deadline).await;
         let Some(permit) = place.permit.take() else { return Err(setup::closed_client()) };
         let (now, random) = (Instant::now(), fastrand::u64(..));
         match connected {
             Ok(()) => {
                 self.with(|machine| machine.handle_connected(&permit, now, random));
-                let mut state = self.lock();
-                state.cuts.retain(|cut| cut.strong_count() > 0);
-                state.cuts.push(Arc::downgrade(connection.cut()));
-                drop(state);
                 Ok(Made::Lease(Lease::new(self, permit, connection)))
             }
             Err(error) => {
@@ -155,7 +154,7 @@ impl Pool {
         }
     }
 
-    /// Runs one request on a connection that it has for itself. Getting that takes no longer than `timeout`, however long the
+    /// Runs one request on a connection that it has for itself, as it waits at the server. Getting that takes no longer than `timeout`, however long the
     /// reply may.
     pub(in crate::nonblocking) async fn exchange(
         &self,
@@ -165,6 +164,7 @@ impl Pool {
     ) -> Result<Replies> {
         let soon = self.config().timeout().and_then(|limit| Instant::now().checked_add(limit));
         let mut lease = self.lease(None, deadline.or(soon)).await?;
+        lease.grip().handle_call(true);
         lease.exchange_packed(commands, count, deadline).await
     }
 }
@@ -227,8 +227,7 @@ impl State {
     fn leave_parent(&mut self) {
         let machine = Machine::new(self.limits);
         std::mem::forget(std::mem::replace(&mut self.machine, machine));
-        self.cuts.clear();
-        self.left.clear();
+        self.grips = Grips::default();
         (self.process, self.kept) = (std::process::id(), false);
     }
 }

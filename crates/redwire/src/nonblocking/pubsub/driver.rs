@@ -1,4 +1,4 @@
-//! The task behind a [`PubSub`](super::PubSub): it reads for all subscriptions, tells the server what they want, and makes the
+//! The task behind a connection of a [`PubSub`](super::PubSub): it reads for all subscriptions, tells the server what they want, and makes the
 //! connection anew when it is lost. It only waits; see the parent.
 
 use std::future::poll_fn;
@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use redwire_core::config::Protocol;
 use redwire_core::inbound::{Frames, Inbound};
 use redwire_core::outbox::Outbox;
-use redwire_core::pubsub::Connect;
+use redwire_core::pubsub::{Connect, LineId};
 use redwire_core::{Error, ErrorKind, Outcome, Result};
 use tokio::time::Sleep;
 
@@ -21,45 +21,51 @@ use crate::events::EventKind;
 use crate::nonblocking::stream::Writer;
 use crate::nonblocking::wire::Wire;
 use crate::setup;
+use crate::target::Target;
 
 /// Keeps the connection up while somebody wants to hear something, until all is closed.
-pub(super) async fn drive(shared: Arc<Shared>, mut first: Option<Wire>) {
-    let _guard = Guard(&shared);
+pub(super) async fn drive(shared: Arc<Shared>, line: LineId, target: Arc<Target>, mut first: Option<Wire>) {
+    let _guard = Guard(&shared, line);
     let _listener = listen(&shared);
-    let mut driver = Driver::new(&shared);
+    let mut driver = Driver::new(&shared, line, &target);
     loop {
         let connected = match first.take() {
             Some(wire) => Some(Ok(wire)),
             None if driver.until_wanted().await.is_none() => return,
-            None => unless_closed(&shared, shared.connect()).await,
+            None => unless_closed(&shared, line, shared.connect(&target)).await,
         };
         let now = Instant::now();
         match connected {
             None => return,
             Some(Ok(wire)) => {
-                let Some(error) = driver.run(wire).await else { return };
-                let error = shared.target.locate(error);
-                shared.target.tell(EventKind::Lost(error.clone()));
+                let Some(error) = driver.run(wire).await else {
+                    if line != LineId::MAIN {
+                        target.tell(EventKind::Closed);
+                    }
+                    return;
+                };
+                let error = target.locate(error);
+                target.tell(EventKind::Lost(error.clone()));
                 driver.outbox.clear();
-                shared.with(|machine| machine.handle_lost(error, Instant::now(), fastrand::u64(..)));
+                shared.with(|machine| machine.handle_lost(line, error, Instant::now(), fastrand::u64(..)));
             }
             Some(Err(error)) => {
-                let error = shared.target.locate(error);
-                shared.with(|machine| machine.handle_failed(error, now, fastrand::u64(..)));
+                let error = target.locate(error);
+                shared.with(|machine| machine.handle_failed(line, error, now, fastrand::u64(..)));
             }
         }
     }
 }
 
 /// Awaits `future`; `None` when all is closed before.
-async fn unless_closed<T>(shared: &Shared, future: impl Future<Output = T>) -> Option<T> {
+async fn unless_closed<T>(shared: &Shared, line: LineId, future: impl Future<Output = T>) -> Option<T> {
     let mut future = pin!(future);
     poll_fn(|cx| {
         let mut state = shared.lock();
         if state.machine.is_closed() {
             return Poll::Ready(None);
         }
-        state.register(cx);
+        state.register(line, cx);
         drop(state);
         future.as_mut().poll(cx).map(Some)
     })
@@ -67,7 +73,7 @@ async fn unless_closed<T>(shared: &Shared, future: impl Future<Output = T>) -> O
 }
 
 /// Tells subscribers when the driver ends without being asked to: its runtime was shut down.
-struct Guard<'a>(&'a Shared);
+struct Guard<'a>(&'a Shared, LineId);
 
 impl Drop for Guard<'_> {
     fn drop(&mut self) {
@@ -78,9 +84,9 @@ impl Drop for Guard<'_> {
         let error = Error::new(ErrorKind::Closed, Outcome::NotSent, message);
         let mut woken = Vec::new();
         let mut state = self.0.lock();
-        (state.is_driven, state.driver) = (false, None);
-        state.machine.handle_undriven(&error);
-        state.machine.poll_woken(&mut woken);
+        state.seats.retain(|seat| seat.line != self.1);
+        state.machine.handle_undriven(self.1, &error);
+        state.poll_woken(&mut woken);
         drop(state);
         woken.into_iter().for_each(Waker::wake);
     }
@@ -102,6 +108,8 @@ fn listen(shared: &Arc<Shared>) -> Option<Arc<dyn Fn() + Send + Sync>> {
 /// What the task holds between two polls.
 struct Driver<'a> {
     shared: &'a Shared,
+    line: LineId,
+    target: &'a Arc<Target>,
     outbox: Outbox,
     woken: Vec<Waker>,
     timer: Pin<Box<Sleep>>,
@@ -117,10 +125,12 @@ struct Driver<'a> {
 }
 
 impl<'a> Driver<'a> {
-    fn new(shared: &'a Shared) -> Self {
+    fn new(shared: &'a Shared, line: LineId, target: &'a Arc<Target>) -> Self {
         let timer = Box::pin(tokio::time::sleep(Duration::ZERO));
         Self {
             shared,
+            line,
+            target,
             outbox: Outbox::default(),
             woken: Vec::new(),
             timer,
@@ -132,7 +142,7 @@ impl<'a> Driver<'a> {
         }
     }
 
-    /// Waits until a connection is to be made; `None` when all is closed.
+    /// Waits until a connection is to be made; `None` when all is closed, or none will be needed any more.
     async fn until_wanted(&mut self) -> Option<()> {
         poll_fn(|cx| {
             loop {
@@ -140,13 +150,14 @@ impl<'a> Driver<'a> {
                 if state.machine.is_closed() {
                     return Poll::Ready(None);
                 }
-                let next = match state.machine.poll_connect(Instant::now(), fastrand::u64(..)) {
+                let next = match state.machine.poll_connect(self.line, Instant::now(), fastrand::u64(..)) {
                     Connect::Now => return Poll::Ready(Some(())),
                     Connect::At(next) => Some(next),
                     Connect::Idle => None,
+                    Connect::Done => return Poll::Ready(None),
                 };
-                state.register(cx);
-                state.machine.poll_woken(&mut self.woken);
+                state.poll_woken(&mut self.woken);
+                state.register(self.line, cx);
                 drop(state);
                 self.woken.drain(..).for_each(Waker::wake);
                 if self.poll_timer(cx, next).is_pending() {
@@ -160,7 +171,7 @@ impl<'a> Driver<'a> {
     /// Drives `wire` until it is lost; `None` when all is closed.
     async fn run(&mut self, wire: Wire) -> Option<Error> {
         let Wire { mut reader, writer, mut inbound, mut frames, session, version } = wire;
-        let renews = self.shared.target.config().credential_provider().is_some();
+        let renews = self.target.config().credential_provider().is_some();
         self.version = (renews && session.protocol == Protocol::Resp3).then_some(version);
         self.renewal = None;
         {
@@ -168,10 +179,12 @@ impl<'a> Driver<'a> {
             if state.machine.is_closed() {
                 return None;
             }
-            state.left = false;
-            state.machine.handle_connected(Instant::now());
+            if self.line == LineId::MAIN {
+                state.left = false;
+            }
+            state.machine.handle_connected(self.line, Instant::now());
             self.reads = state.machine.wants_read();
-            state.machine.poll_woken(&mut self.woken);
+            state.poll_woken(&mut self.woken);
         }
         self.woken.drain(..).for_each(Waker::wake);
         poll_fn(|cx| {
@@ -213,10 +226,10 @@ impl<'a> Driver<'a> {
             return Ok(());
         }
         let mut state = self.shared.lock();
-        let result = state.machine.handle_frames(frames, Instant::now());
+        let result = state.machine.handle_frames(self.line, frames, Instant::now());
         self.reads = state.machine.wants_read();
-        let refused = state.machine.poll_refused();
-        state.machine.poll_woken(&mut self.woken);
+        let refused = state.machine.poll_refused(self.line);
+        state.poll_woken(&mut self.woken);
         drop(state);
         self.woken.drain(..).for_each(Waker::wake);
         if let Some(error) = refused {
@@ -229,7 +242,7 @@ impl<'a> Driver<'a> {
     #[inline]
     fn poll_renewal(&mut self, cx: &mut Context<'_>) {
         let Some(presented) = self.version else { return };
-        let target = &self.shared.target;
+        let target = self.target;
         let version = credentials::version(target.config());
         if self.renewal.is_none() && version != presented {
             self.version = Some(version);
@@ -241,7 +254,7 @@ impl<'a> Driver<'a> {
         self.renewal = None;
         match pass {
             Ok(Pass { credentials: Some(credentials), .. }) => {
-                self.shared.lock().machine.present(&credentials.auth(), &mut self.outbox);
+                self.shared.lock().machine.present(self.line, &credentials.auth(), &mut self.outbox);
             }
             Ok(_) => {}
             Err(error) => self.tell_refused(error),
@@ -249,7 +262,7 @@ impl<'a> Driver<'a> {
     }
 
     fn tell_refused(&self, error: Error) {
-        let target = &self.shared.target;
+        let target = self.target;
         target.tell(EventKind::Refused(target.locate(error)));
     }
 
@@ -265,20 +278,22 @@ impl<'a> Driver<'a> {
             if state.machine.is_closed() {
                 return Poll::Ready(Err(None));
             }
-            if std::mem::take(&mut state.left) {
+            if self.line == LineId::MAIN && std::mem::take(&mut state.left) {
                 return Poll::Ready(Err(Some(setup::left_master())));
             }
             if self.outbox.is_empty() {
-                state.machine.poll_transmit(&mut self.outbox);
+                state.machine.poll_transmit(self.line, &mut self.outbox);
             }
             let idle = self.outbox.is_empty();
             if !self.reads && state.machine.wants_read() {
                 self.reads = true;
                 return Poll::Ready(Ok(()));
             }
-            state.reads = self.reads;
-            state.register(cx);
-            let next = state.machine.poll_timeout();
+            if let Some(seat) = state.seat(self.line) {
+                seat.reads = self.reads;
+            }
+            state.register(self.line, cx);
+            let next = state.machine.poll_timeout(self.line);
             drop(state);
             if !idle {
                 match writer.poll_flush(cx, &mut self.outbox, |_| {}) {
@@ -292,7 +307,7 @@ impl<'a> Driver<'a> {
             if self.poll_timer(cx, next).is_pending() {
                 return Poll::Pending;
             }
-            let handled = self.shared.lock().machine.handle_timeout(Instant::now(), self.received);
+            let handled = self.shared.lock().machine.handle_timeout(self.line, Instant::now(), self.received);
             return Poll::Ready(handled.map_err(Some));
         }
     }
@@ -315,9 +330,11 @@ impl<'a> Driver<'a> {
 impl State {
     /// The driver sleeps; whoever has work for it wakes it.
     #[inline]
-    fn register(&mut self, cx: &Context<'_>) {
-        if !self.driver.as_ref().is_some_and(|driver| driver.will_wake(cx.waker())) {
-            self.driver = Some(cx.waker().clone());
+    fn register(&mut self, line: LineId, cx: &Context<'_>) {
+        if let Some(seat) = self.seat(line)
+            && !seat.driver.as_ref().is_some_and(|driver| driver.will_wake(cx.waker()))
+        {
+            seat.driver = Some(cx.waker().clone());
         }
     }
 }

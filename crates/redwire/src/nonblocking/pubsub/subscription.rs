@@ -111,11 +111,10 @@ impl Subscription {
                 self.taken.push_back(item);
             }
         }
-        let driver = if state.wants_driver() { state.driver.take() } else { None };
+        let mut woken = Vec::new();
+        state.poll_woken(&mut woken);
         drop(state);
-        if let Some(driver) = driver {
-            driver.wake();
-        }
+        woken.into_iter().for_each(Waker::wake);
         first
     }
 

@@ -1,8 +1,7 @@
 //! Listening to sentinels: a client hears of another master as soon as one of them does, and not only when it finds the old one
 //! gone. It must not know what that means for connections.
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Weak};
 
 use redwire_core::config::HostPort;
 use redwire_core::pubsub::Item;
@@ -11,69 +10,99 @@ use tokio::task::AbortHandle;
 
 use super::ask_in_turn;
 use crate::nonblocking::pubsub::PubSub;
-use crate::service::{SENT_AWAY, Service};
+use crate::service::{self, DEAF, SENT_AWAY};
 use crate::target::Target;
 
 /// The tasks that listen, one for each sentinel, for as long as this is kept.
-#[derive(Debug, Default)]
-pub(in crate::nonblocking) struct Watch {
+struct Ears {
+    process: u32,
     tasks: Vec<AbortHandle>,
 }
 
-impl Watch {
-    /// Listens to all sentinels that the configuration of `target` names, where there are any.
-    pub(in crate::nonblocking) fn start(target: &Arc<Target>) -> Self {
-        let sentinels = target.service().map(Service::sentinels).unwrap_or_default();
-        let listen = |sentinel| tokio::spawn(listen(Arc::clone(target), sentinel)).abort_handle();
-        Self { tasks: sentinels.into_iter().map(listen).collect() }
-    }
-}
-
-impl Drop for Watch {
-    fn drop(&mut self) {
-        self.tasks.iter().for_each(AbortHandle::abort);
-    }
-}
-
-async fn listen(target: Arc<Target>, sentinel: HostPort) {
+/// Has the sentinels listened to that `target` asks, if it asks any and that is not done yet.
+pub(in crate::nonblocking) fn watch(target: &Arc<Target>) {
     let Some(service) = target.service() else { return };
-    let Ok(pubsub) = PubSub::lazy(target.config().for_sentinel(sentinel)) else { return };
-    let mut pause = target.config().sentinel_options().timeout;
-    loop {
-        let Ok(mut news) = pubsub.subscribe(News::CHANNELS).await else {
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(LONGEST_PAUSE);
-            continue;
-        };
-        // What happened before, or while there was no connection, was not heard.
-        let mut missed = true;
-        loop {
-            if std::mem::take(&mut missed)
-                && let Ok(found) = ask_in_turn(service, target.config()).await
-            {
-                follow(service, service.handle_asked(&found)).await;
-            }
-            match news.next().await {
-                Some(Item::Message(message)) => {
-                    if let Some(master) = service.handle_message(&message) {
-                        follow(service, master).await;
-                    }
-                }
-                Some(Item::Gap { .. } | Item::Lagged(_)) => missed = true,
-                Some(Item::Failed(_)) | None => break,
-                Some(_) => {}
-            }
+    service.watch(|| {
+        let listen = |sentinel| tokio::spawn(listen(Arc::downgrade(target), sentinel)).abort_handle();
+        let tasks = service.sentinels().into_iter().map(listen).collect();
+        Box::new(Ears { process: std::process::id(), tasks })
+    });
+}
+
+impl service::Watch for Ears {
+    fn is_alive(&self) -> bool {
+        self.process == std::process::id() && !self.tasks.iter().any(AbortHandle::is_finished)
+    }
+}
+
+impl Drop for Ears {
+    fn drop(&mut self) {
+        let tasks = std::mem::take(&mut self.tasks);
+        if self.process == std::process::id() {
+            tasks.iter().for_each(AbortHandle::abort);
+        } else {
+            // They are the parent's, and so is what they hold.
+            std::mem::forget(tasks);
         }
     }
 }
 
-/// A sentinel that refuses is asked again no more often than that.
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
-
-async fn follow(service: &Service, master: HostPort) {
-    if service.handle_switched(master) {
-        service.switch();
-        tokio::time::sleep(SENT_AWAY).await;
-        service.cut();
+/// Listens for as long as somebody wants to know.
+async fn listen(target: Weak<Target>, sentinel: HostPort) {
+    let Some(config) = target.upgrade().map(|target| target.config().for_sentinel(sentinel)) else { return };
+    let Ok(pubsub) = PubSub::lazy(config) else { return };
+    loop {
+        if hear(&target, &pubsub).await.is_none() {
+            return;
+        }
+        tokio::time::sleep(DEAF).await;
     }
+}
+
+/// Listens until that fails; `None` when nobody wants to know any more.
+async fn hear(target: &Weak<Target>, pubsub: &PubSub) -> Option<()> {
+    let Ok(mut news) = pubsub.subscribe(News::CHANNELS).await else { return Some(()) };
+    // What happened before, or while there was no connection, was not heard.
+    look(&target.upgrade()?).await;
+    loop {
+        let item = news.next().await?;
+        let target = target.upgrade()?;
+        match item {
+            Item::Message(message) => {
+                if let Some(master) = target.service()?.handle_message(&message) {
+                    follow(&target, master);
+                }
+            }
+            Item::Gap { .. } | Item::Lagged(_) => look(&target).await,
+            Item::Failed(_) => return Some(()),
+            _ => {}
+        }
+    }
+}
+
+/// Asks who is master.
+async fn look(target: &Arc<Target>) {
+    let Some(service) = target.service() else { return };
+    if let Ok(found) = ask_in_turn(service, target.config()).await {
+        follow(target, service.handle_asked(&found));
+    }
+}
+
+fn follow(target: &Arc<Target>, master: HostPort) {
+    if target.service().is_some_and(|service| service.handle_switched(master)) {
+        cut_later(target);
+    }
+}
+
+/// Cuts off those who wait at a former master, after some time in which it may send them away itself.
+pub(in crate::nonblocking) fn cut_later(target: &Arc<Target>) {
+    let target = Arc::downgrade(target);
+    tokio::spawn(async move {
+        tokio::time::sleep(SENT_AWAY).await;
+        if let Some(target) = target.upgrade()
+            && let Some(service) = target.service()
+        {
+            service.cut();
+        }
+    });
 }

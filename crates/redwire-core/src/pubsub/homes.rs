@@ -1,0 +1,332 @@
+//! Shard channels in a cluster: which node each is to be heard from, and how it follows its slot.
+//!
+//! Every shard channel that somebody wants has a *home*: the line to the primary of its slot, by the map. What is told on a line
+//! obeys the same rules as everywhere; here is only what moves a name from one line to another.
+//! - The connection is lost. Then nobody hears the name, a hole is open for those who want it, and it goes to where the map leads.
+//! - The server leaves the name out by itself. If the slot has moved, it is asked once more, and says who has it. But if a replica has
+//!   taken over, the node accepts the name as the replica that it is now, and does not hear what is published before the new primary
+//!   knows of it: the name is left again at once, and waits for a map that was asked for anew.
+//! - The node redirects. A `MOVED` goes to the map, and the name where that leads then: a few times at once, then with growing
+//!   pauses, since nodes contradict each other. An `ASK` is not followed: a node that takes a slot over does not hear what is
+//!   published in it before it has it. It counts as one more reason to ask again later, as `CLUSTERDOWN`, `LOADING` and their like.
+//! - A new map has another primary for the slot, as when a primary was cut off from the rest and does not know it. What is heard
+//!   from it is left, and then wanted there.
+//!
+//! A name is on one line at a time, and asked for on the next when the last can tell nothing more of it: so no message comes twice
+//! or late. This file must not know connections.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+use super::line::{Line, LineId};
+use super::wire::{Batch, Wire};
+use super::{Kind, PubSub};
+use crate::backoff::Backoff;
+use crate::cluster::{Map, News, Redirect, RedirectKind, Remap, slot};
+use crate::config::HostPort;
+use crate::error::Error;
+use crate::outage::heals;
+
+/// Redirections that are followed without a pause; from then on nodes contradict each other.
+const AT_ONCE: u32 = 3;
+
+#[derive(Debug)]
+pub(super) struct Homes {
+    map: Arc<Map>,
+    remap: Remap,
+    lines: HashMap<HostPort, LineId>,
+    last: u32,
+    /// Lines that nobody drives yet.
+    begun: Vec<(LineId, HostPort)>,
+    /// What was learnt about the cluster, and not told yet.
+    news: Vec<News>,
+    /// Names that somebody wants and that are on no line.
+    waiting: BTreeMap<Bytes, Wait>,
+    /// Why the last of them was sent away.
+    error: Option<Error>,
+}
+
+/// What a name waits for.
+#[derive(Clone, Copy, Debug)]
+enum Wait {
+    /// A map that has somebody for it, or that was asked for anew.
+    Map,
+    /// The map, which is told at this moment where it is.
+    Told,
+    /// The end of a pause, once that has begun.
+    Pause(Option<Instant>),
+}
+
+impl Homes {
+    pub(super) fn doubt(&mut self) {
+        if !self.news.contains(&News::Doubt) {
+            self.news.push(News::Doubt);
+        }
+    }
+
+    pub(super) fn handle_ended(&mut self, node: &HostPort) {
+        self.lines.remove(node);
+        self.begun.retain(|(_, begun)| begun != node);
+    }
+
+    pub(super) fn forget(&mut self, text: &Bytes) {
+        self.waiting.remove(text);
+    }
+
+    pub(super) fn error(&self) -> Option<&Error> {
+        self.error.as_ref()
+    }
+
+    /// The node to hear `text` from.
+    fn home(&self, text: &[u8]) -> Option<&HostPort> {
+        self.map.primary(slot(text))
+    }
+}
+
+impl<W> PubSub<W> {
+    /// As [`new`](Self::new), for a cluster with this remap: shard channels are heard from the nodes that serve them.
+    ///
+    /// [`LineId::MAIN`] leads to any node, and serves all other names. Whenever something has changed, [`poll_line`](Self::poll_line)
+    /// tells of new lines, each of which is driven as the first is until [`Connect::Done`](super::Connect::Done);
+    /// [`poll_news`](Self::poll_news) of what there is to know about the cluster. Every new map is told by
+    /// [`handle_map`](Self::handle_map), and the same once more at [`poll_home_timeout`](Self::poll_home_timeout).
+    #[must_use]
+    pub fn in_cluster(mut self, remap: Remap) -> Self {
+        self.homes = Some(Homes {
+            map: Arc::default(),
+            remap,
+            lines: HashMap::new(),
+            last: LineId::MAIN.0,
+            begun: Vec::new(),
+            news: Vec::new(),
+            waiting: BTreeMap::new(),
+            error: None,
+        });
+        self
+    }
+
+    /// A line that is to be driven from now on, and the node it leads to.
+    pub fn poll_line(&mut self) -> Option<(LineId, HostPort)> {
+        self.homes.as_mut()?.begun.pop()
+    }
+
+    /// Moves what was learnt about the cluster to `news`.
+    pub fn poll_news(&mut self, news: &mut Vec<News>) {
+        if let Some(homes) = &mut self.homes {
+            news.append(&mut homes.news);
+        }
+    }
+
+    /// Whether [`poll_line`](Self::poll_line), [`poll_news`](Self::poll_news) or [`handle_map`](Self::handle_map) have something to do.
+    #[inline]
+    #[must_use]
+    pub fn wants_home(&self) -> bool {
+        let fresh = |wait: &Wait| matches!(wait, Wait::Told | Wait::Pause(None));
+        self.homes.as_ref().is_some_and(|homes| {
+            !homes.begun.is_empty() || !homes.news.is_empty() || homes.waiting.values().any(fresh)
+        })
+    }
+
+    /// When [`handle_map`](Self::handle_map) wants to be called next, even with the same map.
+    #[must_use]
+    pub fn poll_home_timeout(&self) -> Option<Instant> {
+        let waits = self.homes.as_ref()?.waiting.values();
+        let ends = waits.filter_map(|wait| match wait {
+            Wait::Pause(end) => *end,
+            Wait::Map | Wait::Told => None,
+        });
+        ends.min()
+    }
+
+    /// This is who serves what: names go where it leads.
+    pub fn handle_map(&mut self, map: &Arc<Map>, now: Instant, random: u64) {
+        let backoff = self.backoff;
+        let Some(homes) = &mut self.homes else { return };
+        let is_new = !Arc::ptr_eq(&homes.map, map);
+        let before = std::mem::replace(&mut homes.map, Arc::clone(map));
+        let mut due = Vec::new();
+        for (text, wait) in &mut homes.waiting {
+            let strikes = self.names[Kind::Shard as usize].get(text).map_or(0, |name| name.strikes);
+            // A redirection changes the map, but for other slots it tells nothing.
+            let shards = (before.shard(slot(text)), map.shard(slot(text)));
+            let is_told = match shards {
+                (Some(before), Some(after)) => !Arc::ptr_eq(before, after),
+                _ => is_new,
+            };
+            if wait.is_over(is_told, strikes, backoff, now, random) {
+                due.push(text.clone());
+            }
+        }
+        due.iter().for_each(|text| self.settle_in(text));
+        if is_new {
+            self.move_house();
+        }
+    }
+
+    /// A new map: names that were on their way are sent elsewhere, and those that are heard from a node that does not serve them any
+    /// more are left there.
+    fn move_house(&mut self) {
+        let (Some(homes), table) = (&self.homes, &mut self.names[Kind::Shard as usize]) else { return };
+        let mut moving = Vec::new();
+        for (text, name) in table {
+            let (Some(line), Some(home)) = (name.line, homes.home(text)) else { continue };
+            if homes.lines.get(home) == Some(&line) {
+                name.leaves = false;
+                continue;
+            }
+            match name.wire {
+                Wire::Absent => moving.push(text.clone()),
+                Wire::Up => {
+                    name.leaves = true;
+                    if let Some(line) = self.lines.get_mut(&line) {
+                        line.handle_changed(Kind::Shard, text.clone());
+                    }
+                }
+                // The answer tells.
+                Wire::Asked | Wire::Leaving => {}
+            }
+        }
+        moving.iter().for_each(|text| self.settle_in(text));
+    }
+
+    /// Puts a name that the server does not know on the line it belongs to, to be asked for there.
+    pub(super) fn settle_in(&mut self, text: &Bytes) {
+        let Some(homes) = &mut self.homes else { return };
+        let Some(name) = self.names[Kind::Shard as usize].get_mut(text) else { return };
+        let key = (Kind::Shard, text.clone());
+        if let Some(line) = name.line.take().and_then(|line| self.lines.get_mut(&line)) {
+            line.changed.remove(&key);
+        }
+        let Some(home) = homes.home(text).cloned() else {
+            homes.waiting.insert(text.clone(), Wait::Map);
+            return homes.doubt();
+        };
+        homes.waiting.remove(text);
+        let line = *homes.lines.entry(home.clone()).or_insert_with(|| {
+            // Each takes a connection, long before there are 2^32.
+            homes.last += 1;
+            let line = LineId(homes.last);
+            homes.begun.push((line, home.clone()));
+            self.lines.insert(line, Line::new(Some(home), self.interval));
+            line
+        });
+        name.line = Some(line);
+        if let Some(line) = self.lines.get_mut(&line) {
+            line.handle_changed(key.0, key.1);
+        }
+    }
+
+    /// A server has left a name out that is wanted: by itself, unless it is an answer. Whether the name has nowhere to go for now.
+    pub(super) fn handle_left(&mut self, line: LineId, kind: Kind, text: &Bytes, is_answer: bool) -> bool {
+        let (Some(homes), Kind::Shard) = (&mut self.homes, kind) else { return false };
+        let Some(name) = self.names[kind as usize].get_mut(text) else { return false };
+        let is_over = name.left_by.take() == Some(line);
+        if !is_answer {
+            homes.doubt();
+            name.left_by = Some(line);
+            return false;
+        }
+        if is_over {
+            name.line = None;
+            homes.waiting.insert(text.clone(), Wait::Map);
+        }
+        is_over
+    }
+
+    /// Whether a node accepts what it has left out by itself just now: so it is a replica by now, and the name is left again.
+    pub(super) fn is_replica_now(&mut self, line: LineId, kind: Kind, text: &[u8]) -> bool {
+        let table = &mut self.names[kind as usize];
+        let Some((key, name)) = table.get_key_value(text) else { return false };
+        if name.left_by != Some(line) || name.wanted_by.is_empty() {
+            return false;
+        }
+        let (key, wanted_by) = (key.clone(), name.wanted_by.clone());
+        if let Some(name) = table.get_mut(text) {
+            (name.wire, name.leaves) = (Wire::Up, true);
+        }
+        // They miss it again as soon as it is left; meanwhile their hole stays open.
+        for id in wanted_by {
+            if let Some(subscriber) = self.audience.get(id) {
+                subscriber.missing -= 1;
+            }
+        }
+        self.handle_changed(kind, key);
+        true
+    }
+
+    /// Whether a shard channel waits for a line, so that there is none to find.
+    pub(super) fn is_waiting(&self, kind: Kind, text: &[u8]) -> bool {
+        kind == Kind::Shard && self.homes.as_ref().is_some_and(|homes| homes.waiting.contains_key(text))
+    }
+
+    /// The slot that `name` has, where that matters.
+    pub(super) fn slot_of(&self, kind: Kind, name: &[u8]) -> Option<u16> {
+        (kind == Kind::Shard && self.homes.is_some()).then(|| slot(name))
+    }
+
+    /// The redirection that `error` is.
+    pub(super) fn redirection(&self, line: LineId, error: &Error) -> Option<Redirect> {
+        let homes = self.homes.as_ref()?;
+        let node = self.lines.get(&line)?.node.as_ref()?;
+        Redirect::parse(error, node, &homes.remap)
+    }
+
+    /// The node did not take these names, for a reason that says something of the cluster, and nothing of the names: they go where
+    /// they belong. False where it is another reason.
+    pub(super) fn handle_turned_away(
+        &mut self,
+        line: LineId,
+        batch: Batch,
+        names: &[Bytes],
+        error: &Error,
+    ) -> bool {
+        let redirect = self.redirection(line, error);
+        let passes = heals(error) || error.is_demotion();
+        let Some(homes) = self.homes.as_mut().filter(|_| batch.kind == Kind::Shard && passes) else {
+            return false;
+        };
+        let moved = match redirect {
+            Some(Redirect { kind: RedirectKind::Moved, slot, to: Some(to) }) => {
+                homes.news.push(News::Moved { slot, to });
+                true
+            }
+            _ => {
+                homes.doubt();
+                false
+            }
+        };
+        homes.error = Some(error.clone());
+        let table = &mut self.names[Kind::Shard as usize];
+        for text in names {
+            let Some(name) = table.get_mut(text) else { continue };
+            (name.wire, name.line) = (Wire::Absent, None);
+            if name.wanted_by.is_empty() {
+                table.remove(text);
+                continue;
+            }
+            name.strikes += 1;
+            let wait = if moved && name.strikes <= AT_ONCE { Wait::Told } else { Wait::Pause(None) };
+            homes.waiting.insert(text.clone(), wait);
+        }
+        true
+    }
+}
+
+impl Wait {
+    /// Whether it is over; a pause begins when this is first asked.
+    fn is_over(&mut self, is_told: bool, strikes: u32, backoff: Backoff, now: Instant, random: u64) -> bool {
+        match self {
+            Self::Map => is_told,
+            Self::Told => true,
+            Self::Pause(Some(end)) => *end <= now,
+            Self::Pause(end) => {
+                let pause = backoff.delay(strikes, Duration::ZERO, random);
+                *end = Some(now + pause);
+                pause.is_zero()
+            }
+        }
+    }
+}

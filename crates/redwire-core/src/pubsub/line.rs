@@ -1,0 +1,210 @@
+//! The connections behind the wishes: one, or in a cluster one to any node and one to each node that serves shard channels that
+//! somebody wants. When each is made, and made anew. This file must not know what is said on them, or who serves what.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+use super::audience::End;
+use super::wire::Question;
+use super::{Kind, PubSub, closed};
+use crate::config::HostPort;
+use crate::error::Error;
+use crate::liveness::Liveness;
+use crate::outage::{Outage, Turn, heals};
+
+/// One of the connections of a [`PubSub`], from its first attempt on, however often it is lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LineId(pub(super) u32);
+
+impl LineId {
+    /// The connection to the server, or to any node of a cluster. There from the beginning.
+    pub const MAIN: Self = Self(0);
+}
+
+/// Whether a connection is to be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Connect {
+    /// There is one, or nobody needs one.
+    Idle,
+    /// Now; then [`PubSub::handle_connected`] or [`PubSub::handle_failed`].
+    Now,
+    /// Not before then.
+    At(Instant),
+    /// Never again: nobody needs this node any more, and the line is gone.
+    Done,
+}
+
+#[derive(Debug)]
+pub(super) struct Line {
+    /// The node of a cluster that it leads to; `None` for [`LineId::MAIN`].
+    pub(super) node: Option<HostPort>,
+    /// Whether there may be more to do since its driver was last asked to look.
+    pub(super) touched: bool,
+    /// Names of which the server may have to be told something.
+    pub(super) changed: BTreeSet<(Kind, Bytes)>,
+    pub(super) is_connected: bool,
+    /// Whether it ever was.
+    pub(super) was_connected: bool,
+    /// What the server has to answer, oldest first.
+    pub(super) asked: VecDeque<Question>,
+    /// Whether a `PING` is to be sent, and whether one is not answered yet.
+    pub(super) wants_ping: bool,
+    pub(super) pinged: bool,
+    /// Why new credentials were refused, until that is told.
+    pub(super) refused: Option<Error>,
+    /// When something last came.
+    pub(super) heard: Option<Instant>,
+    /// Since when the connection was not always read, until what comes is known to be newer.
+    pub(super) behind: Option<Instant>,
+    pub(super) liveness: Liveness,
+    /// Ticks at which nothing came because nothing was read.
+    pub(super) excused: u64,
+    pub(super) outage: Outage,
+}
+
+impl Line {
+    pub(super) fn new(node: Option<HostPort>, interval: Option<Duration>) -> Self {
+        Self {
+            node,
+            touched: false,
+            changed: BTreeSet::new(),
+            is_connected: false,
+            was_connected: false,
+            asked: VecDeque::new(),
+            wants_ping: false,
+            pinged: false,
+            refused: None,
+            heard: None,
+            behind: None,
+            liveness: Liveness::new(interval),
+            excused: 0,
+            outage: Outage::default(),
+        }
+    }
+
+    /// The server may have to be told something of a name.
+    pub(super) fn handle_changed(&mut self, kind: Kind, name: Bytes) {
+        self.touched = true;
+        self.changed.insert((kind, name));
+    }
+
+    /// Since when messages may have been missed, if they are from now on.
+    pub(super) fn complete_until(&self) -> Option<Instant> {
+        self.behind.or(self.heard)
+    }
+}
+
+impl<W> PubSub<W> {
+    /// Whether there is a connection.
+    #[must_use]
+    pub fn is_connected(&self, line: LineId) -> bool {
+        self.lines.get(&line).is_some_and(|line| line.is_connected)
+    }
+
+    /// Whether there may be more to do on a line since this was last asked.
+    #[inline]
+    pub fn poll_touched(&mut self, line: LineId) -> bool {
+        self.lines.get_mut(&line).is_some_and(|line| std::mem::take(&mut line.touched))
+    }
+
+    /// Whether a connection is to be made now; `random` is uniform over all of `u64`.
+    pub fn poll_connect(&mut self, line: LineId, now: Instant, random: u64) -> Connect {
+        let is_wanted = self.is_wanted(line);
+        let Some(this) = self.lines.get_mut(&line) else { return Connect::Done };
+        if this.is_connected || self.is_closed {
+            return Connect::Idle;
+        }
+        if !is_wanted {
+            return self.end_line(line);
+        }
+        match this.outage.poll_turn(self.backoff, now, random) {
+            Turn::Now => Connect::Now,
+            Turn::At(next) => Connect::At(next),
+            Turn::Hopeless(next, error) => {
+                for id in self.dependents(line) {
+                    self.refuse(id, &error);
+                }
+                if self.is_wanted(line) { Connect::At(next) } else { self.end_line(line) }
+            }
+        }
+    }
+
+    /// Nobody wants anything of the line: one to a node has had its day.
+    fn end_line(&mut self, line: LineId) -> Connect {
+        if line == LineId::MAIN {
+            return Connect::Idle;
+        }
+        if let Some(node) = self.lines.remove(&line).and_then(|line| line.node)
+            && let Some(homes) = &mut self.homes
+        {
+            homes.handle_ended(&node);
+        }
+        Connect::Done
+    }
+
+    /// A connection could not be made. Where time alone will not mend that, all subscriptions fail that depend on it.
+    pub fn handle_failed(&mut self, line: LineId, error: Error, now: Instant, random: u64) {
+        if !heals(&error) {
+            for id in self.dependents(line) {
+                self.end(id, &error, End::Failed(error.clone()));
+            }
+        }
+        self.handle_outage(line, error, now, random);
+    }
+
+    /// The connection was lost, whatever the reason: it will be made anew, for as long as anybody wants anything.
+    pub fn handle_lost(&mut self, line: LineId, error: Error, now: Instant, random: u64) {
+        self.handle_down(line);
+        self.handle_outage(line, error, now, random);
+    }
+
+    fn handle_outage(&mut self, line: LineId, error: Error, now: Instant, random: u64) {
+        if let Some(homes) = &mut self.homes {
+            homes.doubt();
+        }
+        if let Some(line) = self.lines.get_mut(&line) {
+            line.outage.handle_failure(error, self.backoff, now, random);
+        }
+    }
+
+    /// There is nobody any more who drives the connections: they are gone, and all subscriptions fail. New ones may be made. A line
+    /// that has [ended](Connect::Done) is none any more.
+    pub fn handle_undriven(&mut self, line: LineId, error: &Error) {
+        if self.lines.contains_key(&line) {
+            self.end_all(error, || End::Failed(error.clone()));
+            self.handle_down(line);
+            let _ = self.end_line(line);
+        }
+    }
+
+    /// There is nobody any more who tends the homes of shard channels: all subscriptions fail.
+    pub fn handle_deserted(&mut self, error: &Error) {
+        self.end_all(error, || End::Failed(error.clone()));
+    }
+
+    pub(super) fn close_lines(&mut self) {
+        self.end_all(&closed(), || End::Ended);
+        for line in self.lines.keys().copied().collect::<Vec<_>>() {
+            self.handle_down(line);
+        }
+    }
+
+    /// Whether anybody wants anything of the line.
+    #[must_use]
+    pub fn is_wanted(&self, line: LineId) -> bool {
+        let mut names = self.names.iter().flat_map(|table| table.values());
+        names.any(|name| name.line == Some(line) && !name.wanted_by.is_empty())
+    }
+
+    /// Those who hear nothing, or not all, without this line.
+    pub(super) fn dependents(&self, line: LineId) -> BTreeSet<u32> {
+        if self.homes.is_none() {
+            return self.audience.ids().collect();
+        }
+        let names = self.names.iter().flat_map(|table| table.values());
+        names.filter(|name| name.line == Some(line)).flat_map(|name| name.wanted_by.iter().copied()).collect()
+    }
+}

@@ -1,0 +1,134 @@
+//! The threads of subscriptions in a cluster: one for each connection, which reads, writes and connects for all; and one that brings
+//! shard channels to the nodes that serve them.
+//!
+//! Without them, whoever waits could hear but one node at a time. Where each channel belongs is decided in `redwire-core`.
+
+use std::sync::{Arc, MutexGuard};
+use std::thread;
+use std::time::Instant;
+
+use redwire_core::pubsub::LineId;
+use redwire_core::{Error, ErrorKind, Outcome};
+
+use super::process::{Process, State, leave, wake};
+use crate::blocking::cluster::Nodes;
+use crate::members::Listener;
+use crate::target::Target;
+
+impl Process {
+    /// Sees to it that there is a thread that tends to everything else.
+    pub(super) fn hire(self: &Arc<Self>) {
+        let (Some(nodes), mut state) = (self.nodes.clone(), self.lock()) else { return };
+        if state.is_tended || state.machine.is_closed() {
+            return leave(state);
+        }
+        state.is_tended = true;
+        drop(state);
+        let process = Arc::clone(self);
+        let tend = move || {
+            let _guard = Guard(&process);
+            process.tend(&nodes);
+        };
+        if let Err(error) = thread::Builder::new().name("redwire-homes".to_owned()).spawn(tend) {
+            self.desert(&Error::from_io("starting a thread", Outcome::NotSent, error));
+        }
+    }
+
+    /// Tells the map and what there is to know about it, and has threads drive the connections that are wanted, until all is closed.
+    fn tend(self: &Arc<Self>, nodes: &Nodes) {
+        let _listener = self.listen(nodes);
+        let mut news = Vec::new();
+        loop {
+            let mut state = self.lock();
+            if state.machine.is_closed() {
+                return;
+            }
+            state.machine.poll_news(&mut news);
+            if !news.is_empty() {
+                drop(state);
+                nodes.handle_news(&news);
+                news.clear();
+                continue;
+            }
+            let map = nodes.members().atlas().map();
+            state.machine.handle_map(&map, Instant::now(), fastrand::u64(..));
+            while let Some((line, node)) = state.machine.poll_line() {
+                state = self.engage(state, line, Some(self.target.node(&node)));
+            }
+            if state.wants_server() {
+                state = self.engage(state, LineId::MAIN, None);
+            }
+            if state.machine.wants_home() {
+                wake(state);
+                continue;
+            }
+            let until = state.machine.poll_home_timeout();
+            state.tender = Some(thread::current());
+            wake(state);
+            match until {
+                None => thread::park(),
+                Some(until) => thread::park_timeout(until.saturating_duration_since(Instant::now())),
+            }
+        }
+    }
+
+    /// Has a thread drive this connection, to `target` if it is a new one.
+    fn engage<'s>(
+        self: &'s Arc<Self>,
+        mut state: MutexGuard<'s, State>,
+        line: LineId,
+        target: Option<Arc<Target>>,
+    ) -> MutexGuard<'s, State> {
+        if !state.engage(line, target) {
+            return state;
+        }
+        let process = Arc::clone(self);
+        let serve = move || process.serve(line);
+        if let Err(error) = thread::Builder::new().name("redwire-pubsub".to_owned()).spawn(serve) {
+            drop(state);
+            self.desert(&Error::from_io("starting a thread", Outcome::NotSent, error));
+            state = self.lock();
+        }
+        state
+    }
+
+    /// Drives one connection, until nobody needs it any more.
+    fn serve(self: &Arc<Self>, line: LineId) {
+        let mut state = self.lock();
+        while state.has_desk(line) && !state.machine.is_closed() {
+            state = self.work(state, line, None);
+        }
+        leave(state);
+    }
+
+    /// Calls the thread for every new map, for as long as what it gives is kept.
+    fn listen(self: &Arc<Self>, nodes: &Nodes) -> Arc<Listener> {
+        let process = Arc::downgrade(self);
+        let listener: Arc<Listener> = Arc::new(move || {
+            if let Some(process) = process.upgrade().filter(|process| process.is_current()) {
+                let tender = process.lock().tender.take();
+                tender.inspect(thread::Thread::unpark);
+            }
+        });
+        nodes.members().atlas().listen(Arc::downgrade(&listener));
+        listener
+    }
+
+    /// There is no thread for what has to be done: all subscriptions fail.
+    fn desert(&self, error: &Error) {
+        let mut state = self.lock();
+        (state.is_tended, state.tender) = (false, None);
+        state.machine.handle_deserted(error);
+        leave(state);
+    }
+}
+
+/// Tells subscribers when the thread ends without being asked to: somebody's code panicked on it.
+struct Guard<'a>(&'a Process);
+
+impl Drop for Guard<'_> {
+    fn drop(&mut self) {
+        let message = "the thread that tended the subscriptions has ended";
+        self.0.desert(&Error::new(ErrorKind::Closed, Outcome::NotSent, message));
+    }
+}

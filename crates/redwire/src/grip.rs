@@ -1,0 +1,125 @@
+//! How the owner of connections ends those that others use: all of them, or those to a server that was left. It must not know how
+//! either driver waits.
+//!
+//! A former master that lives sends away those who wait at it, and then it is certain that nothing was executed. So they have some
+//! time for that; whoever does not wait there is cut off at once.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use redwire_core::Error;
+use redwire_core::config::Endpoint;
+
+use crate::setup;
+
+/// What ends a connection, whoever uses it.
+pub(crate) trait End {
+    fn end(&self);
+}
+
+/// One connection, as whoever may end it knows it. It stays the same when the connection is made anew.
+#[derive(Debug, Default)]
+pub(crate) struct Grip<E> {
+    means: E,
+    /// Where it leads, or is to.
+    address: Mutex<Option<Endpoint>>,
+    /// Whether what was called last waits at the server.
+    waits: AtomicBool,
+    /// Whether the server was left.
+    left: AtomicBool,
+    /// Whether the connection was ended for that.
+    ended: AtomicBool,
+}
+
+impl<E: End> Grip<E> {
+    /// What ends the connection.
+    #[inline]
+    pub(crate) fn means(&self) -> &E {
+        &self.means
+    }
+
+    /// The connection is being made, or made anew.
+    pub(crate) fn handle_connecting(&self, endpoint: &Endpoint) {
+        *self.address() = Some(endpoint.clone());
+        self.left.store(false, Ordering::Relaxed);
+        self.ended.store(false, Ordering::Relaxed);
+    }
+
+    fn address(&self) -> MutexGuard<'_, Option<Endpoint>> {
+        self.address.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A call begins, which may wait at the server or not.
+    #[inline]
+    pub(crate) fn handle_call(&self, waits: bool) {
+        self.waits.store(waits, Ordering::Relaxed);
+    }
+
+    /// Why the connection was ended, if that was because its server was left.
+    pub(crate) fn cause(&self) -> Option<Error> {
+        self.ended.load(Ordering::Acquire).then(setup::left_master)
+    }
+
+    /// Everybody goes to `next`, where that is known, and leaves any other server.
+    fn leave(&self, next: Option<&Endpoint>) {
+        if next.is_none() || self.address().as_ref() != next {
+            self.left.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Ends the connection if it leads to a server that was left, also where somebody waits at it if that is `wanted`.
+    fn end_left(&self, wanted: bool) {
+        let waits = self.waits.load(Ordering::Relaxed);
+        if self.left.load(Ordering::Relaxed) && (wanted || !waits) {
+            self.ended.store(true, Ordering::Release);
+            self.means.end();
+        }
+    }
+}
+
+/// The connections of one owner.
+#[derive(Debug)]
+pub(crate) struct Grips<E>(Vec<Weak<Grip<E>>>);
+
+impl<E: End> Grips<E> {
+    /// Takes note of a new connection, and forgets those that are gone.
+    pub(crate) fn add(&mut self, grip: &Arc<Grip<E>>) {
+        self.0.retain(|grip| grip.strong_count() > 0);
+        self.0.push(Arc::downgrade(grip));
+    }
+
+    /// It belongs to this owner no longer.
+    pub(crate) fn forget(&mut self, grip: &Arc<Grip<E>>) {
+        self.0.retain(|other| !std::ptr::eq(other.as_ptr(), Arc::as_ptr(grip)));
+    }
+
+    /// Everybody goes to `next`, where that is known, and leaves any other server.
+    pub(crate) fn leave(&self, next: Option<&Endpoint>) {
+        self.here().for_each(|grip| grip.leave(next));
+    }
+
+    /// Ends those to a server that was left, but for those who wait at it.
+    pub(crate) fn end_calls_left(&self) {
+        self.here().for_each(|grip| grip.end_left(false));
+    }
+
+    /// Ends all to a server that was left.
+    pub(crate) fn end_left(&self) {
+        self.here().for_each(|grip| grip.end_left(true));
+    }
+
+    /// Ends all there are.
+    pub(crate) fn end(&self) {
+        self.here().for_each(|grip| grip.means.end());
+    }
+
+    fn here(&self) -> impl Iterator<Item = Arc<Grip<E>>> + '_ {
+        self.0.iter().filter_map(Weak::upgrade)
+    }
+}
+
+impl<E> Default for Grips<E> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}

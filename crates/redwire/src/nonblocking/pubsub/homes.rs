@@ -1,0 +1,92 @@
+//! The task that brings shard channels to the nodes of a cluster that serve them. Where each belongs is decided in `redwire-core`.
+
+use std::future::poll_fn;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Poll, Waker};
+use std::time::{Duration, Instant};
+
+use redwire_core::{Error, ErrorKind, Outcome};
+
+use super::Shared;
+use crate::members::Listener;
+use crate::nonblocking::cluster::Nodes;
+
+/// Tells the map and what there is to know about it, and has connections driven to the nodes that are wanted, until all is closed.
+pub(super) async fn tend(shared: Arc<Shared>, nodes: Nodes) {
+    let _guard = Guard(&shared);
+    let _listener = listen(&shared, &nodes);
+    let mut timer = pin!(tokio::time::sleep(Duration::ZERO));
+    let (mut news, mut woken) = (Vec::new(), Vec::new());
+    poll_fn(|cx| {
+        loop {
+            let mut state = shared.lock();
+            if state.machine.is_closed() {
+                return Poll::Ready(());
+            }
+            state.machine.poll_news(&mut news);
+            if !news.is_empty() {
+                drop(state);
+                nodes.handle_news(&news);
+                news.clear();
+                continue;
+            }
+            let now = Instant::now();
+            state.machine.handle_map(&nodes.members().atlas().map(), now, fastrand::u64(..));
+            while let Some((line, node)) = state.machine.poll_line() {
+                if Shared::drive(&shared, &mut state, line, Some(&node), None).is_err() {
+                    // This is a task of a runtime.
+                    return Poll::Ready(());
+                }
+            }
+            state.poll_woken(&mut woken);
+            let again = state.machine.wants_home();
+            state.tender = Some(cx.waker().clone());
+            let next = state.machine.poll_home_timeout();
+            drop(state);
+            woken.drain(..).for_each(Waker::wake);
+            if again {
+                continue;
+            }
+            let Some(next) = next else { return Poll::Pending };
+            timer.as_mut().reset(next.into());
+            if timer.as_mut().poll(cx).is_pending() {
+                return Poll::Pending;
+            }
+        }
+    })
+    .await;
+}
+
+/// Wakes the task for every new map, for as long as what it gives is kept.
+fn listen(shared: &Arc<Shared>, nodes: &Nodes) -> Arc<Listener> {
+    let shared = Arc::downgrade(shared);
+    let listener: Arc<Listener> = Arc::new(move || {
+        if let Some(shared) = shared.upgrade().filter(|shared| shared.is_current()) {
+            let tender = shared.lock().tender.take();
+            tender.into_iter().for_each(Waker::wake);
+        }
+    });
+    nodes.members().atlas().listen(Arc::downgrade(&listener));
+    listener
+}
+
+/// Tells subscribers when the task ends without being asked to: its runtime was shut down.
+struct Guard<'a>(&'a Shared);
+
+impl Drop for Guard<'_> {
+    fn drop(&mut self) {
+        if !self.0.is_current() {
+            return;
+        }
+        let message = "the runtime that drove the connections has ended";
+        let error = Error::new(ErrorKind::Closed, Outcome::NotSent, message);
+        let mut woken = Vec::new();
+        let mut state = self.0.lock();
+        (state.is_tended, state.tender) = (false, None);
+        state.machine.handle_deserted(&error);
+        state.poll_woken(&mut woken);
+        drop(state);
+        woken.into_iter().for_each(Waker::wake);
+    }
+}

@@ -1,0 +1,94 @@
+//! SCAN over a whole cluster: every key that is there from beginning to end comes up, also while slots move and primaries are lost.
+
+use std::collections::BTreeSet;
+use std::thread;
+
+use redwire::{ErrorKind, ScanOptions};
+use redwire_testkit::{ClusterSet, eventually, slot};
+
+use crate::common::{Client, LIMIT, Setup};
+
+both!(all_keys_of_all_nodes_come_up);
+
+each!(none_is_missed_while_slots_move, none_is_missed_when_a_primary_is_lost, a_cluster_that_is_gone_is_told);
+
+const KEYS: usize = 600;
+
+fn filled(setup: Setup, set: &ClusterSet, options: &str) -> Client {
+    let client = setup.client(&set.url(), options);
+    for n in 0..KEYS {
+        client.run::<()>(&format!("SET key:{n} {n}")).unwrap();
+    }
+    client
+}
+
+fn scanned(client: &Client, options: ScanOptions) -> BTreeSet<String> {
+    client.scan::<String>(options).unwrap().into_iter().collect()
+}
+
+/// All that are to come up.
+fn stable() -> BTreeSet<String> {
+    (0..KEYS).map(|n| format!("key:{n}")).collect()
+}
+
+fn all_keys_of_all_nodes_come_up(setup: Setup) {
+    let set = ClusterSet::builder().replicas(0).start();
+    let client = filled(setup, &set, "");
+    client.run::<()>("HSET {h}ash f v g w").unwrap();
+    let mut all = stable();
+    all.insert("{h}ash".to_owned());
+    assert_eq!(scanned(&client, ScanOptions::new()), all);
+    assert_eq!(scanned(&client, ScanOptions::new().kind("hash")), BTreeSet::from(["{h}ash".to_owned()]));
+    let tens = scanned(&client, ScanOptions::new().pattern("key:1?").count(7));
+    assert_eq!(tens, (10..20).map(|n| format!("key:{n}")).collect());
+    // One that has not met the cluster yet.
+    let late = setup.lazy(&set.url(), "").unwrap();
+    assert_eq!(scanned(&late, ScanOptions::new().count(1000)), all);
+}
+
+fn none_is_missed_while_slots_move(setup: Setup) {
+    let set = ClusterSet::builder().replicas(0).start();
+    let client = filled(setup, &set, "refresh_pause=100ms");
+    thread::scope(|scope| {
+        let moving = scope.spawn(|| {
+            for n in 0..60 {
+                let slot = slot(format!("key:{n}"));
+                set.move_slot(slot, (set.owner(slot) + 1) % 3);
+            }
+        });
+        let mut rounds = 0;
+        while !moving.is_finished() || rounds == 0 {
+            let missing: Vec<_> =
+                stable().difference(&scanned(&client, ScanOptions::new().count(20))).cloned().collect();
+            assert!(missing.is_empty(), "{setup:?}, round {rounds}: {missing:?}");
+            rounds += 1;
+        }
+        moving.join().unwrap();
+        println!("{setup:?}: {rounds} rounds");
+    });
+}
+
+fn none_is_missed_when_a_primary_is_lost(setup: Setup) {
+    let set = ClusterSet::start();
+    let client = filled(setup, &set, "timeout=30s");
+    for node in 0..3 {
+        // What was written is at the replicas.
+        let replica = set.node(set.replica_of(node));
+        let size = |node: usize| set.node(node).command(&["DBSIZE"]).unwrap();
+        eventually("the replica has all", LIMIT, || replica.command(&["DBSIZE"]).unwrap() == size(node));
+    }
+    let next = set.replica_of(0);
+    set.node(0).kill();
+    assert_eq!(scanned(&client, ScanOptions::new().count(20)), stable());
+    set.wait_promoted(next);
+    assert_eq!(scanned(&client, ScanOptions::new()), stable());
+}
+
+fn a_cluster_that_is_gone_is_told(setup: Setup) {
+    let set = ClusterSet::builder().replicas(0).start();
+    let client = filled(setup, &set, "timeout=1s");
+    (0..3).for_each(|node| set.node(node).kill());
+    let error = client.scan::<String>(ScanOptions::new()).unwrap_err();
+    let expected = matches!(error.kind(), ErrorKind::Connection(_) | ErrorKind::Timeout);
+    assert!(expected, "{error}");
+}

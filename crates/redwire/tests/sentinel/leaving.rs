@@ -1,0 +1,199 @@
+//! What becomes of each kind of connection when its master is one no longer: shared and lent, calling and waiting, listening and
+//! caching (I2, I6). The former master goes on as a master for some ten seconds, or is frozen: it does nothing about it. FAULTS 28, 31.
+
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use redwire::{CacheOptions, Outcome};
+use redwire_testkit::{Server, eventually};
+
+use crate::common::pool::Pool;
+use crate::common::{Client, LIMIT, Setup, named_clients, runtime, stood_still_since, words};
+use crate::discovery::pair;
+use crate::failover::{Ends, FAILOVER, each};
+use crate::fake::{FakeSentinel, View, url};
+
+both!(what_one_connection_finds_out_moves_all);
+
+/// Half of the time that those have who wait at a former master.
+const AT_ONCE: Duration = Duration::from_millis(250);
+
+/// FAULTS 28: back within a second, and from then on no write goes to the former master.
+#[test]
+fn writes_go_to_the_new_master_within_a_second_and_no_more_to_the_old_one() {
+    each(|setup, set| {
+        let client = setup.client(&set.url(), "client_name=writer&timeout=5s");
+        let (stop, count) = (AtomicBool::new(false), AtomicI64::new(0));
+        let old = &set.nodes()[set.master_index()];
+        let written = || old.command(&["GET", "n"]).unwrap();
+        thread::scope(|scope| {
+            let _ends = Ends(&stop);
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    while !stop.load(Ordering::Relaxed) {
+                        let done = client.run::<i64>("INCR n").is_ok();
+                        count.fetch_add(done.into(), Ordering::Relaxed);
+                    }
+                });
+            }
+            let counts = |more: i64| {
+                let before = count.load(Ordering::Relaxed);
+                eventually("they count", LIMIT, || count.load(Ordering::Relaxed) > before + more);
+            };
+            counts(100);
+            let switch = set.failover();
+            eventually("the former master is left", LIMIT, || named_clients(old, "writer") == 0);
+            counts(1);
+            let took = switch.at.elapsed().saturating_sub(stood_still_since(switch.at));
+            assert!(took < Duration::from_secs(1), "{setup:?}: {took:?}");
+            let last = written();
+            counts(200);
+            assert!(old.command(&["ROLE"]).unwrap().starts_with("master"), "it is none too soon");
+            assert_eq!(written(), last);
+        });
+    });
+}
+
+/// The former master is frozen: calls are cut off as soon as there is another, and whoever waits there a little later.
+#[test]
+fn calls_are_cut_off_at_once_and_those_who_wait_a_little_later() {
+    each(|setup, set| {
+        let client = setup.client(&set.url(), "timeout=60s&retries=0&health_check_interval=60s");
+        let pool = Pool::of(&client);
+        let mut lease = pool.get().unwrap();
+        lease.run::<()>("SET k v").unwrap();
+        let mut busy = pool.get().unwrap();
+        let old = &set.nodes()[set.master_index()];
+        thread::scope(|scope| {
+            let ends = |line: &'static str| {
+                let client = &client;
+                move || (client.run::<Option<i64>>(line).unwrap_err(), Instant::now())
+            };
+            let waiting = scope.spawn(ends("BLPOP list 30"));
+            eventually("it waits", LIMIT, || old.stat("blocked_clients") == 1);
+            // This leaves a connection that the next call has at once.
+            client.run::<()>("SET k w").unwrap();
+            let events = set.switch_events();
+            old.freeze();
+            let calling = scope.spawn(ends("INCR n"));
+            let lent = scope.spawn(move || (busy.run::<Option<i64>>("INCR n").unwrap_err(), Instant::now()));
+            let switch = events.wait(FAILOVER);
+            for call in [calling, lent] {
+                let (error, end) = call.join().unwrap();
+                let took = end.saturating_duration_since(switch.at);
+                assert!(took < AT_ONCE + stood_still_since(switch.at), "{setup:?}: {took:?} {error}");
+                assert_eq!(error.outcome(), Outcome::MaybeExecuted, "{error}");
+                assert!(error.to_string().contains("another master"), "{error}");
+            }
+            let (error, end) = waiting.join().unwrap();
+            let took = end.saturating_duration_since(switch.at);
+            assert!(took > AT_ONCE, "{setup:?}: {took:?} {error}");
+            assert_eq!(error.outcome(), Outcome::MaybeExecuted, "{error}");
+            assert!(error.to_string().contains("another master"), "{error}");
+        });
+        // One that is lent and idle is ended, too, and made anew when its user says so.
+        let error = lease.run::<i64>("INCR n").unwrap_err();
+        assert_eq!(error.outcome(), Outcome::NotSent, "{error}");
+        lease.reconnect().unwrap();
+        lease.run::<i64>("INCR n").unwrap();
+        old.thaw();
+    });
+}
+
+/// One is lost, asks, and finds another master. The sentinels say nothing by themselves, and the former master lives.
+fn what_one_connection_finds_out_moves_all(setup: Setup) {
+    let (old, new) = pair();
+    let sentinel = FakeSentinel::telling(View::of(old.addr()));
+    let client = setup.client(&url(&[sentinel.addr()]), "client_name=member&timeout=10s&retries=20");
+    let pool = Pool::of(&client);
+    let mut lease = pool.get().unwrap();
+    assert_eq!(lease.run::<i64>("INCR n").unwrap(), 1);
+    thread::scope(|scope| {
+        let waiting = scope.spawn(|| client.run::<Option<i64>>("BLPOP list 30"));
+        eventually("it waits", LIMIT, || old.stat("blocked_clients") == 1);
+        assert_eq!(client.run::<i64>("INCR n").unwrap(), 2);
+        lease.id();
+        eventually("the replica has it", LIMIT, || new.command(&["GET", "n"]).unwrap() == "2");
+        new.command(&["REPLICAOF", "NO", "ONE"]).unwrap();
+        sentinel.tell(View { epoch: 2, ..View::of(new.addr()) });
+        // Neither the lent one, nor the one that waits.
+        kill_those_who_last_ran(&old, "incr");
+        eventually("it goes on at the new master", LIMIT, || client.run::<i64>("INCR n").is_ok());
+        assert_ne!(new.command(&["GET", "n"]).unwrap(), "2");
+        let error = waiting.join().unwrap().unwrap_err();
+        assert_eq!(error.outcome(), Outcome::MaybeExecuted, "{error}");
+    });
+    assert_eq!(lease.run::<i64>("INCR n").unwrap_err().outcome(), Outcome::NotSent);
+    eventually("the former master is left", LIMIT, || named_clients(&old, "member") == 0);
+}
+
+fn kill_those_who_last_ran(server: &Server, command: &str) {
+    let list = server.command(&["CLIENT", "LIST"]).unwrap();
+    let lines: Vec<_> = list.lines().filter(|line| line.contains(&format!(" cmd={command} "))).collect();
+    assert_eq!(lines.len(), 1, "{list}");
+    let id = lines[0].split(' ').find_map(|word| word.strip_prefix("id=")).unwrap();
+    server.command(&["CLIENT", "KILL", "ID", id]).unwrap();
+}
+
+/// Nobody announces changes of the new master's data over a connection to the former one.
+#[test]
+fn a_cache_serves_what_the_new_master_has() {
+    each(|setup, set| {
+        let client = setup.client(&set.url(), "timeout=5s&retries=20");
+        client.run::<()>("SET k old").unwrap();
+        let get = cache(&client);
+        assert_eq!(get(), "old");
+        let switch = set.failover();
+        let master = set.nodes().iter().find(|node| node.address() == switch.to).unwrap();
+        master.command(&["SET", "k", "new"]).unwrap();
+        // The former master becomes a replica after ten seconds, and then has what the new one has.
+        eventually("the new value is served", Duration::from_secs(5), || get() == "new");
+        master.command(&["SET", "k", "newer"]).unwrap();
+        eventually("the newer value is served", Duration::from_secs(2), || get() == "newer");
+    });
+}
+
+/// Reads `k` by a client-side cache.
+fn cache(client: &Client) -> Box<dyn Fn() -> String + '_> {
+    let read = || words::<String>("GET k");
+    match client {
+        Client::Tokio(client) => {
+            let cache = runtime().block_on(client.cached(CacheOptions::default())).unwrap();
+            Box::new(move || runtime().block_on(cache.execute(read())).unwrap_or_default())
+        }
+        Client::Blocking(client) => {
+            let cache = client.cached(CacheOptions::default()).unwrap();
+            Box::new(move || cache.execute(read()).unwrap_or_default())
+        }
+    }
+}
+
+/// One for all its connections, and none for a client that is gone.
+#[test]
+fn a_client_listens_once_to_each_sentinel() {
+    each(|setup, set| {
+        let client = setup.client(&set.url(), "client_name=listener&timeout=5s");
+        let get = cache(&client);
+        let pool = Pool::of(&client);
+        let leases = [pool.get().unwrap(), pool.get().unwrap()];
+        client.run::<()>("SET k v").unwrap();
+        assert_eq!(get(), "v");
+        let listening = || -> Vec<usize> {
+            let subscribed = |sentinel: &Server| {
+                let list = sentinel.command(&["CLIENT", "LIST"]).unwrap();
+                let is_ours = |line: &&str| line.contains(" name=listener ") && line.contains(" sub=5 ");
+                list.lines().filter(is_ours).count()
+            };
+            set.sentinels().iter().map(subscribed).collect()
+        };
+        eventually("each is listened to", LIMIT, || listening() == [1, 1, 1]);
+        set.failover();
+        eventually("it goes on", LIMIT, || client.run::<()>("SET k w").is_ok() && get() == "w");
+        assert_eq!(listening(), [1, 1, 1]);
+        drop((leases, get));
+        pool.close(Duration::from_secs(1));
+        eventually("none is listened to", LIMIT, || listening() == [0, 0, 0]);
+        client.close();
+    });
+}
