@@ -26,11 +26,6 @@ fn an_option_that_does_not_exist_is_named() {
 }
 
 #[test]
-fn a_set_of_servers_is_not_examined_as_one() {
-    doctor("redis+cluster://localhost:26379", &[]).says("url", "bad", &["each server"]).skips_from("dns");
-}
-
-#[test]
 fn a_host_name_that_nobody_knows() {
     // RFC 6761: names below `invalid` exist nowhere.
     let report = doctor("redis://nobody.invalid", &[]);
