@@ -24,7 +24,7 @@
 //! them out. [`Client::events`] tells what happens to connections. What is published is heard by [`Client::subscribe`], or by a
 //! [`PubSub`] of your own; [`Client::transaction`], [`Client::lock`], [`Client::cached`] and [`Client::monitor`] are
 //! conversations, too. A client of `redis+sentinel://…` follows the master that sentinels tell, and [`Sentinel`] is the part by
-//! hand. [`blocking`] has the same names without a runtime. Every option is a method of
+//! hand; one of `redis+cluster://…` finds the node for each command, and [`Cluster`] is the part by hand. [`blocking`] has the same names without a runtime. Every option is a method of
 //! [`ConfigBuilder`](config::ConfigBuilder), with its default, and a parameter of the URL.
 //!
 //! ```no_run

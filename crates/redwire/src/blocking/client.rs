@@ -22,7 +22,8 @@ use super::scan::Scan;
 use crate::scanning::{ScanOptions, Scanning};
 use crate::target::Target;
 
-/// A client for one server, for any number of threads.
+/// A client for one server, one service that sentinels watch, or one cluster, for any number of threads. What a cluster means to it is told
+/// at the async [`Client`](crate::Client).
 ///
 /// Cheap to clone; clones share their connections, of which there are at most `max_connections` (default 50). A call has a
 /// connection to itself while it runs; from six calls at a time on, small ones share one, and those who wait write and read

@@ -29,12 +29,19 @@ use crate::members::{Departure, Passage};
 use crate::scanning::{ScanOptions, Scanning};
 use crate::target::Target;
 
-/// A client for one server, for any number of tasks.
+/// A client for one server, one service that sentinels watch, or one cluster, for any number of tasks.
 ///
-/// Cheap to clone; clones share one pipelined connection, which comes back by itself when it is lost. Commands are
+/// Cheap to clone; clones share one pipelined connection, in a cluster one to each node, which comes back by itself when it is lost. Commands are
 /// methods of the families in the [`prelude`](crate::prelude); any other command runs by [`execute`](Self::execute).
 /// Every call is a future that does nothing until it is awaited; dropping it at any moment leaves the connection in
 /// order. A command that waits for data (`BLPOP`) gets a connection of its own, so it holds up nobody.
+///
+/// # In a cluster
+/// A command goes to the primary that serves its keys, or, if it only reads, to a replica by
+/// [`read_strategy`](crate::config::ConfigBuilder::read_strategy); one without keys goes to any primary, or to all nodes that it concerns
+/// (`DBSIZE`, `FLUSHALL`), and keys of several slots are asked for at all their nodes at once where the answers can be put together (`MGET`,
+/// `DEL`). Then some nodes may have executed their part when another failed, which the error's [outcome](crate::Error::outcome)
+/// tells. [`pool`](Self::pool) and [`monitor`](Self::monitor) are of any node; [`cluster`](Self::cluster) gives each.
 ///
 /// ```no_run
 /// # async fn example() -> redwire::Result<()> {
