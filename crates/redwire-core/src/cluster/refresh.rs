@@ -232,6 +232,7 @@ impl Refresh {
     /// - [`ClusterFault::NotACluster`]: every server that answered is none.
     /// - [`ClusterFault::Unreachable`]: none answered.
     /// - [`ClusterFault::NoMap`]: none told a map that can be used.
+    /// - [`ErrorKind::Authentication`]: all refused for the same reason.
     pub fn poll_found(&mut self, now: Instant) -> Option<Result<Found>> {
         if !self.is_decided(now) {
             return None;
@@ -272,7 +273,16 @@ impl Refresh {
             // Writing to a string cannot fail.
             let _ = write!(message, "{between}{node} ({refusal})");
         }
-        let error = Error::new(ErrorKind::Cluster(fault), Outcome::NotSent, message);
+        // Where all say that this is nobody they know, that is what is wrong.
+        let kind = match failed().next().map(Error::kind) {
+            Some(kind @ ErrorKind::Authentication(_))
+                if failed().filter(|error| error.kind() == kind).count() == self.refused.len() =>
+            {
+                kind
+            }
+            _ => ErrorKind::Cluster(fault),
+        };
+        let error = Error::new(kind, Outcome::NotSent, message);
         match failed().next() {
             Some(cause) => error.with_source(cause.clone()),
             None => error,

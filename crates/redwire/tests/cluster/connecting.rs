@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use redwire::config::{Config, HostPort};
 use redwire::prelude::*;
-use redwire::{ClusterFault, ErrorKind, Outcome, Value};
+use redwire::{AuthenticationFault, ClusterFault, ErrorKind, Outcome, Value};
 use redwire_testkit::{Authority, ClusterSet, Proxy, Server, eventually, has_tls, shared, slot};
 
 use crate::common::{LIMIT, Setup, shown, timed};
@@ -74,6 +74,8 @@ fn a_password_is_needed_by_all_and_a_wrong_one_makes_no_storm(setup: Setup) {
     let before = met();
     let (error, took) = timed(|| setup.connect(&wrong, "").unwrap_err());
     assert_eq!(error.outcome(), Outcome::NotSent, "{error}");
+    let wrong_password = ErrorKind::Authentication(AuthenticationFault::WrongPassword);
+    assert_eq!(error.kind(), wrong_password, "{error}");
     assert!(error.to_string().contains("WRONGPASS"), "{error}");
     assert!(took < Duration::from_secs(1), "{took:?}");
     let client = setup.lazy(&wrong, "").unwrap();
