@@ -24,7 +24,7 @@ peers list                               workloads and clients
 --markdown           tables in Markdown
 --smoke              each once for 0.05 s, to see that all works
 --mode blocking|async   run, count: how to wait               (the first that the client has)
---addr HOST:PORT        run, count: a loaded server           (starts a private one)
+--addr HOST:PORT,…      run, count: a loaded server, or the nodes of a cluster (starts private ones)
 --ops N                 count: how many operations";
 
 /// Which cores server and client run on.

@@ -1,4 +1,4 @@
-//! The parent: starts a server, measures every client in children of its own, interleaved, and has
+//! The parent: starts servers, measures every client in children of its own, interleaved, and has
 //! the tables printed. It connects to nothing itself.
 
 use std::process::Command;
@@ -6,6 +6,7 @@ use std::process::Command;
 use crate::Fallible;
 use crate::args::{Options, Pin};
 use crate::clients::Client;
+use crate::cluster::Cluster;
 use crate::figures::Figures;
 use crate::report;
 use crate::server::{Server, on_core};
@@ -30,17 +31,26 @@ pub struct Row {
 pub fn run(options: &Options) -> Fallible<()> {
     let pinned = Server::start(options.server.as_deref(), (options.pin != Pin::Free).then_some(0))?;
     let free = Server::start(options.server.as_deref(), None)?;
+    let wanted = options.workloads.iter().any(|workload| matches!(workload.kind, Kind::Cluster { .. }));
+    let cluster = match wanted {
+        true => Some(Cluster::start(options.server.as_deref(), (options.pin != Pin::Free).then_some(0))?),
+        false => None,
+    };
     report::heading(options);
     let mut failures = 0;
     for workload in &options.workloads {
         // Two worker threads and a server need more than one core, whatever is asked for the others.
         let pin = if workload.kind.workers() > 0 { Pin::Free } else { options.pin };
-        let server = if pin == Pin::Free { &free } else { &pinned };
+        let addr = match (workload.kind, &cluster) {
+            (Kind::Cluster { .. }, Some(cluster)) => &cluster.addr,
+            _ if pin == Pin::Free => &free.addr,
+            _ => &pinned.addr,
+        };
         let mut rows = rows(options, workload.kind);
         for round in 0..options.rounds {
             report::progress(&format!("{} round {}/{}", workload.name, round + 1, options.rounds));
             for row in rows.iter_mut().filter(|row| row.failure.is_none()) {
-                match measure(options, workload, row, pin, &server.addr) {
+                match measure(options, workload, row, pin, addr) {
                     Ok(figures) => row.rounds.push(figures),
                     Err(error) => row.failure = Some(error.to_string()),
                 }

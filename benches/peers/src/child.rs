@@ -15,7 +15,7 @@ use crate::workload::Kind;
 /// What a child is told to do.
 #[derive(Clone, Debug)]
 pub struct Job {
-    /// `host:port` of the loaded server.
+    /// `host:port` of the loaded server; of each node, with commas between, where the workload is a cluster's.
     pub addr: String,
     /// What a call does.
     pub kind: Kind,
@@ -54,6 +54,17 @@ pub fn on_tokio<C: AsyncClient>(job: &Job) -> Fallible<Measured> {
     }
     let job = job.clone();
     runtime(0)?.block_on(async { tokio::spawn(one_loop::<C>(job)).await? })
+}
+
+/// Measures GETs by many tasks on clones of one client of a cluster.
+///
+/// # Errors
+/// As [`blocking`].
+pub fn on_cluster<C: SharedGet>(job: &Job) -> Fallible<Measured> {
+    let Kind::Cluster { tasks } = job.kind else {
+        return Err("a client of a cluster is measured for nothing else".into());
+    };
+    shared::<C>(job, tasks, 0)
 }
 
 /// Measures GETs by many tasks on clones of one client.
@@ -158,6 +169,7 @@ fn call_blocking<C: BlockingClient>(
         Kind::BigGet => data::check(BIG, &client.get(BIG)?, BIG_LEN),
         Kind::BigSet => client.set(BIG_WRITTEN, &inputs.value),
         Kind::Messages => unreachable!("messages are listened for, not called for"),
+        Kind::Cluster { .. } => unreachable!("clients of clusters are measured by `on_cluster`"),
     }
 }
 
@@ -172,5 +184,6 @@ async fn call<C: AsyncClient>(client: &mut C, kind: Kind, inputs: &Inputs<C::Pay
         Kind::BigGet => data::check(BIG, &client.get(BIG).await?, BIG_LEN),
         Kind::BigSet => client.set(BIG_WRITTEN, &inputs.value).await,
         Kind::Messages => unreachable!("messages are listened for, not called for"),
+        Kind::Cluster { .. } => unreachable!("clients of clusters are measured by `on_cluster`"),
     }
 }

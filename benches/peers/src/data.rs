@@ -9,7 +9,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::ops::Deref;
 
-use crate::Fallible;
+use crate::{Fallible, share};
 
 /// Number of keys that GET and the pipelines go round.
 pub const KEYS: usize = 1024;
@@ -66,18 +66,9 @@ pub fn encode<T: AsRef<[u8]>>(parts: impl ExactSizeIterator<Item = T>) -> Vec<u8
 /// Fails if the server cannot be reached or refuses a command.
 pub fn load(addr: &str) -> Fallible<()> {
     let mut server = TcpStream::connect(addr)?;
-    let mut command = |parts: Vec<Vec<u8>>| -> Fallible<()> {
-        server.write_all(&encode(parts.iter()))?;
-        let mut reply = [0; 256];
-        let n = server.read(&mut reply)?;
-        if n == 0 || reply[0] == b'-' {
-            return Err(format!("loading: {}", String::from_utf8_lossy(&reply[..n])).into());
-        }
-        Ok(())
-    };
+    let mut command = |parts: Vec<Vec<u8>>| ask(&mut server, &parts).map(drop);
     for key in keys() {
-        let value = value(&key, VALUE_LEN);
-        command(vec![b"SET".to_vec(), key.into_bytes(), value])?;
+        command(set(key))?;
     }
     command(vec![b"SET".to_vec(), BIG.into(), value(BIG, BIG_LEN)])?;
     let mut list = vec![b"RPUSH".to_vec(), LIST.into()];
@@ -86,6 +77,32 @@ pub fn load(addr: &str) -> Fallible<()> {
     let mut hash = vec![b"HSET".to_vec(), HASH.into()];
     hash.extend((0..HASH_LEN).flat_map(|i| [name(i).into_bytes(), value(&name(i), VALUE_LEN)]));
     command(hash)
+}
+
+/// Loads the ordinary keys into the nodes of an empty cluster, each into the one that has its slot.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_shares(addrs: &[String]) -> Fallible<()> {
+    let mut nodes = addrs.iter().map(TcpStream::connect).collect::<Result<Vec<_>, _>>()?;
+    keys().into_iter().try_for_each(|key| ask(&mut nodes[share::owner(&key)], &set(key)).map(drop))
+}
+
+fn set(key: String) -> Vec<Vec<u8>> {
+    let value = value(&key, VALUE_LEN);
+    vec![b"SET".to_vec(), key.into_bytes(), value]
+}
+
+/// Sends one command. Gives the beginning of its reply: whatever one read brings.
+///
+/// # Errors
+/// Fails if the server is gone, and with its own words if it refuses.
+pub fn ask(server: &mut TcpStream, parts: &[impl AsRef<[u8]>]) -> Fallible<String> {
+    server.write_all(&encode(parts.iter()))?;
+    let mut reply = [0; 4096];
+    let n = server.read(&mut reply)?;
+    let told = String::from_utf8_lossy(&reply[..n]).into_owned();
+    if n == 0 || reply[0] == b'-' { Err(format!("the server said: {told:?}").into()) } else { Ok(told) }
 }
 
 /// Checks one value read under `key`.

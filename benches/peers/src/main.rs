@@ -10,6 +10,7 @@ mod args;
 mod bench;
 mod child;
 mod clients;
+mod cluster;
 mod data;
 mod feed;
 mod figures;
@@ -17,6 +18,7 @@ mod instructions;
 mod meter;
 mod report;
 mod server;
+mod share;
 mod usage;
 mod workload;
 
@@ -26,9 +28,11 @@ use std::time::Duration;
 
 use args::Options;
 use child::Job;
+use cluster::Cluster;
 use figures::Figures;
 use meter::Budget;
 use server::Server;
+use workload::Kind;
 
 #[global_allocator]
 static ALLOCATOR: alloc::Counting = alloc::Counting;
@@ -83,12 +87,20 @@ fn one(options: &Options, workload: &str, client: &str, budget: Budget) -> Falli
     let modes = kind.modes().iter().filter(|&&mode| options.mode.is_none_or(|wanted| wanted == mode));
     let run = modes.filter_map(|&mode| client.runner(kind, mode)).next();
     let run = run.ok_or_else(|| format!("{} has no {workload} in this mode", client.name))?;
-    let private = match &options.addr {
-        Some(_) => None,
-        None => Some(Server::start(options.server.as_deref(), None)?),
+    let program = options.server.as_deref();
+    // What is started here lives until the measurement is over.
+    let (server, cluster);
+    let addr = match (&options.addr, kind) {
+        (Some(addr), _) => addr.clone(),
+        (None, Kind::Cluster { .. }) => {
+            cluster = Cluster::start(program, None)?;
+            cluster.addr.clone()
+        }
+        (None, _) => {
+            server = Server::start(program, None)?;
+            server.addr.clone()
+        }
     };
-    let addr = private.as_ref().map(|server| &server.addr).or(options.addr.as_ref());
-    let addr = addr.expect("an address is given or a server started").clone();
     let budget = match budget {
         Budget::Calls(ops) => Budget::Calls(ops / kind.ops_per_call()),
         time => time,

@@ -41,12 +41,9 @@ pub fn workload(workload: &Workload, rows: &[Row], pin: Pin, markdown: bool) {
         Pin::Free => "not pinned",
     };
     let mark = if markdown { "### " } else { "" };
-    println!(
-        "{mark}{}: {}; {cores}; redwire is to reach {}\n",
-        workload.name,
-        workload.title,
-        told.join(", ")
-    );
+    let goal =
+        if told.is_empty() { String::new() } else { format!("; redwire is to reach {}", told.join(", ")) };
+    println!("{mark}{}: {}; {cores}{goal}\n", workload.name, workload.title);
     let (unit, factor) = workload.kind.unit();
     let titles = [
         "client", unit, "x limit", "x best", "target", "cpu us", "(user)", "allocs", "p50 us", "p99 us",

@@ -1,8 +1,8 @@
 //! A private server for the time of a run: free port, nothing persisted, stopped when dropped.
-//! It knows nothing of what is measured.
+//! It knows nothing of what is measured, nor of clusters.
 
 use std::net::{TcpListener, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::Duration;
@@ -23,20 +23,35 @@ impl Server {
     /// # Errors
     /// Fails if there is no server or if it does not answer within five seconds.
     pub fn start(program: Option<&str>, core: Option<usize>) -> Fallible<Self> {
+        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        let server = Self::launch(program, core, port, &std::env::temp_dir(), &[])?;
+        data::load(&server.addr)?;
+        Ok(server)
+    }
+
+    /// As [`start`](Self::start), but empty, on this port, in this folder and with further arguments.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub fn launch(
+        program: Option<&str>,
+        core: Option<usize>,
+        port: u16,
+        folder: &Path,
+        further: &[&str],
+    ) -> Fallible<Self> {
         let program = match program {
             Some(path) => PathBuf::from(path),
             None => on_path(&["redis-server", "valkey-server"])
                 .ok_or("no redis-server or valkey-server on PATH; name one with --server")?,
         };
-        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
         let mut command = on_core(&program.to_string_lossy(), core);
         command.args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", ""]);
-        command.args(["--appendonly", "no", "--daemonize", "no", "--dir"]).arg(std::env::temp_dir());
+        command.args(["--appendonly", "no", "--daemonize", "no", "--dir"]).arg(folder).args(further);
         let process =
             command.stdout(Stdio::null()).spawn().map_err(|e| format!("{}: {e}", program.display()))?;
         let mut server = Self { addr: format!("127.0.0.1:{port}"), process };
         server.wait_until_it_listens()?;
-        data::load(&server.addr)?;
         Ok(server)
     }
 

@@ -30,6 +30,11 @@ pub enum Kind {
         /// Worker threads; 0 is the current-thread runtime.
         workers: usize,
     },
+    /// GET by many tasks on one client of a cluster, on the current-thread runtime.
+    Cluster {
+        /// How many tasks.
+        tasks: usize,
+    },
     /// So many GETs in one pipeline.
     Pipeline(usize),
     /// LRANGE of the whole list.
@@ -88,7 +93,7 @@ impl Kind {
     pub const fn modes(self) -> &'static [Mode] {
         match self {
             Self::Get | Self::Set => &[Mode::Blocking],
-            Self::Tasks { .. } => &[Mode::Async],
+            Self::Tasks { .. } | Self::Cluster { .. } => &[Mode::Async],
             _ => &[Mode::Blocking, Mode::Async],
         }
     }
@@ -173,5 +178,14 @@ pub const ALL: &[Workload] = &[
     row("W5.h", "HGETALL of 1 000 fields into a HashMap", Kind::Hash, &[best(2.0)], &[]),
     row("W6.g", "GET of 1 MiB", Kind::BigGet, &[limit(0.9)], &[]),
     row("W6.s", "SET of 1 MiB", Kind::BigSet, &[limit(0.9)], &[]),
+    row("W7.1", "GET from a cluster of three, 1 task", Kind::Cluster { tasks: 1 }, &[], &[]),
+    row("W7.64", "GET from a cluster of three, 64 tasks, one client", Kind::Cluster { tasks: 64 }, &[], &[]),
+    row(
+        "W7.256",
+        "GET from a cluster of three, 256 tasks, one client",
+        Kind::Cluster { tasks: 256 },
+        &[best(3.0)],
+        &[best(1.8)],
+    ),
     row("W8.p", "one subscriber, per message of 100 B", Kind::Messages, &[best(3.0)], &[]),
 ];

@@ -162,11 +162,8 @@ impl Args {
         let mut shared = self.pieces().1.iter().peekable();
         let mut at = 0;
         std::iter::from_fn(move || {
-            let rest = self.encoded.get(at..).filter(|rest| !rest.is_empty())?;
-            // Written by `bulk` or `bytes` above: `$<len>\r\n`, the body here or shared, `\r\n`.
-            let digits = rest.iter().position(|&byte| byte == b'\r')?;
-            let len = rest[1..digits].iter().fold(0, |len, digit| len * 10 + usize::from(digit - b'0'));
-            let start = at + digits + 2;
+            let (len, header_len) = header(self.encoded.get(at..)?)?;
+            let start = at + header_len;
             if let Some((_, value)) = shared.next_if(|(place, _)| *place == start) {
                 at = start + 2;
                 return Some(&value[..]);
@@ -174,6 +171,35 @@ impl Args {
             at = start + len + 2;
             Some(&self.encoded[start..start + len])
         })
+    }
+
+    /// The word at this place, from 0: that of [`iter`](Self::iter), found sooner.
+    #[inline]
+    pub(crate) fn word(&self, place: usize) -> Option<&[u8]> {
+        if self.shared.is_some() {
+            return self.iter().nth(place);
+        }
+        let mut rest = &self.encoded[..];
+        for _ in 0..place {
+            let (len, header_len) = header(rest)?;
+            rest = rest.get(header_len + len + 2..)?;
+        }
+        let (len, header_len) = header(rest)?;
+        rest.get(header_len..header_len + len)
+    }
+}
+
+/// What is announced at the start of an encoded word, `$<len>\r\n` as `bulk` and `bytes` write it: the length of its body, which is
+/// here or shared, and where that begins.
+#[inline]
+fn header(encoded: &[u8]) -> Option<(usize, usize)> {
+    let (mut len, mut at) = (0, 1);
+    loop {
+        match encoded.get(at)? {
+            b'\r' => return Some((len, at + 2)),
+            digit => len = len * 10 + usize::from(digit - b'0'),
+        }
+        at += 1;
     }
 }
 

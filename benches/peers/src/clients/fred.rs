@@ -17,20 +17,42 @@ use crate::feed::{BATCH, CHANNEL, Feed};
 #[derive(Clone)]
 pub struct Async(Client);
 
+async fn client(url: &str) -> Fallible<Client> {
+    let client = Builder::from_config(Config::from_url(url)?)
+        .with_connection_config(|connection| {
+            connection.tcp = TcpConfig { nodelay: Some(true), ..TcpConfig::default() };
+        })
+        // Fewer than a batch, and it would drop messages.
+        .with_performance_config(|performance| performance.broadcast_channel_capacity = 2 * BATCH)
+        .set_policy(ReconnectPolicy::new_exponential(0, 100, 30_000, 2))
+        .build()?;
+    client.init().await?;
+    Ok(client)
+}
+
 impl SharedGet for Async {
     type Bytes = Vec<u8>;
 
     async fn connect(addr: &str) -> Fallible<Self> {
-        let client = Builder::from_config(Config::from_url(&format!("redis://{addr}"))?)
-            .with_connection_config(|connection| {
-                connection.tcp = TcpConfig { nodelay: Some(true), ..TcpConfig::default() };
-            })
-            // Fewer than a batch, and it would drop messages.
-            .with_performance_config(|performance| performance.broadcast_channel_capacity = 2 * BATCH)
-            .set_policy(ReconnectPolicy::new_exponential(0, 100, 30_000, 2))
-            .build()?;
-        client.init().await?;
-        Ok(Self(client))
+        Ok(Self(client(&format!("redis://{addr}")).await?))
+    }
+
+    async fn get(&mut self, key: &str) -> Fallible<Vec<u8>> {
+        Ok(self.0.get(key).await?)
+    }
+}
+
+/// One client of a cluster, which is a connection to each node.
+#[derive(Clone)]
+pub struct Cluster(Client);
+
+impl SharedGet for Cluster {
+    type Bytes = Vec<u8>;
+
+    async fn connect(addr: &str) -> Fallible<Self> {
+        let (first, others) = addr.split_once(',').ok_or("a cluster of one node")?;
+        let others = others.replace(',', "&node=");
+        Ok(Self(client(&format!("redis-cluster://{first}?node={others}")).await?))
     }
 
     async fn get(&mut self, key: &str) -> Fallible<Vec<u8>> {

@@ -2,7 +2,9 @@
 //! No client can be faster; it decodes nothing and has nothing to share.
 //!
 //! Where a workload has N tasks, one call here is N requests in one write, then reading until the
-//! bytes of N replies have come.
+//! bytes of N replies have come. From a cluster, the same with each of its nodes: see `cluster`.
+
+pub mod cluster;
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -137,6 +139,7 @@ impl Plan {
         let value = |len| data::value(BIG_WRITTEN, len);
         let (requests, reply) = match kind {
             Kind::Messages => unreachable!("messages are listened for, not asked for"),
+            Kind::Cluster { .. } => unreachable!("clusters are measured by `cluster::on_tokio`"),
             Kind::Get => (get_batches(1), get_replies(1)),
             Kind::Tasks { tasks, .. } => (get_batches(tasks), get_replies(tasks)),
             Kind::Pipeline(gets) => (get_batches(gets), get_replies(gets)),

@@ -2,7 +2,7 @@
 //! Nothing here knows how a call is timed.
 //!
 //! To add a client: write `clients/<name>.rs` with a type `Async` and, if it can block, a type
-//! `Blocking`, implementing the traits below; add it to the
+//! `Blocking`, implementing the traits below, and a type `Cluster` with [`SharedGet`], if it knows clusters; add it to the
 //! `mod` lines and one line to [`ALL`].
 
 mod fred;
@@ -29,7 +29,7 @@ pub trait SharedGet: Clone + Send + Sync + Sized + 'static {
     /// fast way.
     type Bytes: Deref<Target = [u8]> + Send;
 
-    /// Connects to `host:port`, with Nagle's algorithm off.
+    /// Connects to `host:port`, or to a cluster of these nodes, `host:port,host:port,…`, with Nagle's algorithm off.
     fn connect(addr: &str) -> impl Future<Output = Fallible<Self>> + Send;
     /// GET.
     fn get(&mut self, key: &str) -> impl Future<Output = Fallible<Self::Bytes>> + Send;
@@ -81,7 +81,7 @@ pub trait BlockingClient: Sized {
 pub enum Role {
     /// No client: the byte-counting loop.
     Limit,
-    /// No client: the least multiplexer. It has no more than GETs by tasks.
+    /// No client: the least multiplexer. It has no more than GETs by tasks, from one server or a cluster.
     MuxFloor,
     /// Another client.
     Peer,
@@ -100,18 +100,21 @@ pub struct Client {
     pub role: Role,
     blocking: Option<Runner>,
     on_tokio: Option<Runner>,
+    on_cluster: Option<Runner>,
 }
 
 impl Client {
     /// How to measure it, if it has this workload in this mode.
     pub fn runner(&self, kind: Kind, mode: Mode) -> Option<Runner> {
-        let only_tasks = self.role == Role::MuxFloor;
-        if !kind.modes().contains(&mode) || only_tasks && !matches!(kind, Kind::Tasks { .. }) {
+        if !kind.modes().contains(&mode) {
             return None;
         }
-        match mode {
-            Mode::Blocking => self.blocking,
-            Mode::Async => self.on_tokio,
+        match (kind, mode) {
+            (Kind::Cluster { .. }, _) => self.on_cluster,
+            (Kind::Tasks { .. }, _) => self.on_tokio,
+            _ if self.role == Role::MuxFloor => None,
+            (_, Mode::Blocking) => self.blocking,
+            (_, Mode::Async) => self.on_tokio,
         }
     }
 }
@@ -126,32 +129,60 @@ const fn client(
     role: Role,
     blocking: Option<Runner>,
     on_tokio: Option<Runner>,
+    on_cluster: Option<Runner>,
 ) -> Client {
-    Client { name, role, blocking, on_tokio }
+    Client { name, role, blocking, on_tokio, on_cluster }
 }
 
 /// All clients, in the order of the report.
 pub const ALL: &[Client] = &[
-    client("limit", Role::Limit, Some(limit::blocking), Some(limit::on_tokio)),
-    client("muxfloor", Role::MuxFloor, None, Some(muxfloor::on_tokio)),
+    client(
+        "limit",
+        Role::Limit,
+        Some(limit::blocking),
+        Some(limit::on_tokio),
+        Some(limit::cluster::on_tokio),
+    ),
+    client(
+        "muxfloor",
+        Role::MuxFloor,
+        None,
+        Some(muxfloor::on_tokio),
+        Some(child::on_cluster::<muxfloor::Cluster>),
+    ),
     client(
         "redwire",
         Role::Redwire,
         Some(child::blocking::<redwire::Blocking>),
         Some(child::on_tokio::<redwire::Async>),
+        Some(child::on_cluster::<redwire::Cluster>),
     ),
     client(
         "redis",
         Role::Peer,
         Some(child::blocking::<redis::Blocking>),
         Some(child::on_tokio::<redis::Async>),
+        Some(child::on_cluster::<redis::Cluster>),
     ),
     client(
         "redis2",
         Role::Peer,
         Some(child::blocking::<redis2::Blocking>),
         Some(child::on_tokio::<redis2::Async>),
+        Some(child::on_cluster::<redis2::Cluster>),
     ),
-    client("fred", Role::Peer, None, Some(child::on_tokio::<fred::Async>)),
-    client("rustis", Role::Peer, None, Some(child::on_tokio::<rustis::Async>)),
+    client(
+        "fred",
+        Role::Peer,
+        None,
+        Some(child::on_tokio::<fred::Async>),
+        Some(child::on_cluster::<fred::Cluster>),
+    ),
+    client(
+        "rustis",
+        Role::Peer,
+        None,
+        Some(child::on_tokio::<rustis::Async>),
+        Some(child::on_cluster::<rustis::Cluster>),
+    ),
 ];

@@ -13,10 +13,10 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
 use super::SharedGet;
-use crate::Fallible;
 use crate::child::{self, Job};
 use crate::meter::Measured;
 use crate::workload::Kind;
+use crate::{Fallible, share};
 
 /// Measures the floor.
 ///
@@ -75,6 +75,26 @@ impl SharedGet for Async {
             }
         })
         .await)
+    }
+}
+
+/// A connection to each node of a cluster, which share out the slots evenly and never change that.
+#[derive(Clone)]
+pub struct Cluster(Vec<Async>);
+
+impl SharedGet for Cluster {
+    type Bytes = Vec<u8>;
+
+    async fn connect(addr: &str) -> Fallible<Self> {
+        let mut nodes = Vec::new();
+        for addr in addr.split(',') {
+            nodes.push(Async::connect(addr).await?);
+        }
+        Ok(Self(nodes))
+    }
+
+    async fn get(&mut self, key: &str) -> Fallible<Vec<u8>> {
+        self.0[share::owner(key)].get(key).await
     }
 }
 

@@ -1,10 +1,12 @@
-//! redis-rs 1.x: `Connection` to block, `MultiplexedConnection` on tokio, Nagle off.
+//! redis-rs 1.x: `Connection` to block, `MultiplexedConnection` and `ClusterConnection` on tokio, Nagle off.
 
 use std::collections::HashMap;
 
 use ::redis as lib;
 use futures_util::StreamExt;
 use lib::aio::MultiplexedConnection;
+use lib::cluster::ClusterClientBuilder;
+use lib::cluster_async::ClusterConnection;
 use lib::io::tcp::TcpSettings;
 use lib::{AsyncCommands, Client, Commands, Connection, IntoConnectionInfo, Pipeline};
 
@@ -37,6 +39,24 @@ impl SharedGet for Async {
 
     async fn connect(addr: &str) -> Fallible<Self> {
         Ok(Self(client(addr)?.get_multiplexed_async_connection().await?))
+    }
+
+    async fn get(&mut self, key: &str) -> Fallible<Vec<u8>> {
+        Ok(self.0.get(key).await?)
+    }
+}
+
+/// One client of a cluster, which is a multiplexed connection to each node.
+#[derive(Clone)]
+pub struct Cluster(ClusterConnection);
+
+impl SharedGet for Cluster {
+    type Bytes = Vec<u8>;
+
+    async fn connect(addr: &str) -> Fallible<Self> {
+        let nodes = addr.split(',').map(|addr| format!("redis://{addr}"));
+        let builder = ClusterClientBuilder::new(nodes).tcp_settings(TcpSettings::default().set_nodelay(true));
+        Ok(Self(builder.build()?.get_async_connection().await?))
     }
 
     async fn get(&mut self, key: &str) -> Fallible<Vec<u8>> {

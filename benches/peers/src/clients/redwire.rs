@@ -29,6 +29,22 @@ impl SharedGet for Async {
     }
 }
 
+/// One client of a cluster, which is a connection to each node.
+#[derive(Clone)]
+pub struct Cluster(lib::Client);
+
+impl SharedGet for Cluster {
+    type Bytes = Vec<u8>;
+
+    async fn connect(addr: &str) -> Fallible<Self> {
+        Ok(Self(lib::Client::connect(&format!("redis+cluster://{addr}")).await?))
+    }
+
+    async fn get(&mut self, key: &str) -> Fallible<Vec<u8>> {
+        Ok(self.0.get::<Vec<u8>>(key).await?.unwrap_or_default())
+    }
+}
+
 impl AsyncClient for Async {
     type Payload = bytes::Bytes;
 
@@ -37,7 +53,12 @@ impl AsyncClient for Async {
     }
 
     async fn pipeline(&mut self, keys: &[String]) -> Fallible<Vec<Vec<u8>>> {
-        Ok(self.0.pipeline(|p| keys.iter().map(|key| p.run::<Vec<u8>>(Cmd::of(&facts::GET).arg(key))).collect::<Vec<_>>()).await?)
+        Ok(self
+            .0
+            .pipeline(|p| {
+                keys.iter().map(|key| p.run::<Vec<u8>>(Cmd::of(&facts::GET).arg(key))).collect::<Vec<_>>()
+            })
+            .await?)
     }
 
     async fn lrange(&mut self, key: &str) -> Fallible<Vec<Vec<u8>>> {
@@ -77,7 +98,9 @@ impl BlockingClient for Blocking {
     }
 
     fn pipeline(&mut self, keys: &[String]) -> Fallible<Vec<Vec<u8>>> {
-        Ok(self.0.pipeline(|p| keys.iter().map(|key| p.run::<Vec<u8>>(Cmd::of(&facts::GET).arg(key))).collect::<Vec<_>>())?)
+        Ok(self.0.pipeline(|p| {
+            keys.iter().map(|key| p.run::<Vec<u8>>(Cmd::of(&facts::GET).arg(key))).collect::<Vec<_>>()
+        })?)
     }
 
     fn lrange(&mut self, key: &str) -> Fallible<Vec<Vec<u8>>> {

@@ -18,13 +18,33 @@ use crate::feed::{CHANNEL, Feed};
 #[derive(Clone)]
 pub struct Async(Client);
 
+async fn client(url: &str) -> Fallible<Client> {
+    let mut config = url.into_config()?;
+    config.no_delay = true;
+    Ok(Client::connect(config).await?)
+}
+
 impl SharedGet for Async {
     type Bytes = BulkString;
 
     async fn connect(addr: &str) -> Fallible<Self> {
-        let mut config = format!("redis://{addr}").into_config()?;
-        config.no_delay = true;
-        Ok(Self(Client::connect(config).await?))
+        Ok(Self(client(&format!("redis://{addr}")).await?))
+    }
+
+    async fn get(&mut self, key: &str) -> Fallible<BulkString> {
+        Ok(self.0.get(key).await?)
+    }
+}
+
+/// One client of a cluster, which is a connection to each node.
+#[derive(Clone)]
+pub struct Cluster(Client);
+
+impl SharedGet for Cluster {
+    type Bytes = BulkString;
+
+    async fn connect(addr: &str) -> Fallible<Self> {
+        Ok(Self(client(&format!("redis+cluster://{addr}")).await?))
     }
 
     async fn get(&mut self, key: &str) -> Fallible<BulkString> {

@@ -7,7 +7,15 @@ fn words(value: impl Arg) -> Vec<String> {
     value.write(&mut args);
     let words: Vec<_> = args.iter().map(|word| String::from_utf8_lossy(word).into_owned()).collect();
     assert_eq!(words.len(), args.len());
+    assert_found_apart(&args);
     words
+}
+
+/// Each word is found by its place, too.
+fn assert_found_apart(args: &Args) {
+    let apart: Vec<_> = (0..args.len()).map_while(|place| args.word(place)).collect();
+    assert_eq!(apart, args.iter().collect::<Vec<_>>());
+    assert_eq!(args.word(args.len()), None);
 }
 
 #[test]
@@ -42,6 +50,7 @@ fn a_large_value_is_shared_and_still_in_its_place() {
     assert_eq!(args.pieces().1[0].1.as_ptr(), large.as_ptr());
     let words: Vec<_> = args.iter().collect();
     assert_eq!(words, [&b"SET"[..], &large, b"KEEPTTL"]);
+    assert_found_apart(&args);
     assert_eq!(args.size(), "$3\r\nSET\r\n$16384\r\n\r\n$7\r\nKEEPTTL\r\n".len() + SHARED_FROM);
 }
 

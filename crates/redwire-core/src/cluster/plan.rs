@@ -45,7 +45,7 @@ impl Spread {
         // Most commands have one key, and it need not be looked for.
         if let [KeySpec { begin: BeginSearch::Index(place), find: FindKeys::Range { last: 0, .. }, .. }] =
             facts.keys
-            && let Some(key) = cmd.args().iter().nth(usize::from(*place))
+            && let Some(key) = cmd.args().word(usize::from(*place))
         {
             return Ok(Self::One(Some(slot(key))));
         }

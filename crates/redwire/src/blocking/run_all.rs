@@ -136,7 +136,9 @@ impl<R: Reply, I: Iterator<Item = Cmd<R>>> RunAll<'_, R, I> {
         let Spread::One(slot) = Call::spread(cmd)? else { return Ok(false) };
         let now = Instant::now();
         nodes.learn(lane::until(self.client.config(), now, None), true)?;
-        passage.board(nodes.members(), slot, Call::is_read_only(cmd), now).map(|()| true)
+        passage
+            .board(nodes.members(), &nodes.members().view(), slot, Call::is_read_only(cmd), now)
+            .map(|()| true)
     }
 
     fn queue(&mut self, cmd: &Cmd<R>, passage: &Passage<Client>) -> Result<Ticket> {

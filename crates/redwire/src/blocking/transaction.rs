@@ -142,7 +142,7 @@ impl Client {
         let Some(nodes) = &self.cluster else { return self.pool().lease(None, Instant::now(), deadline) };
         nodes.learn(deadline, true)?;
         let now = Instant::now();
-        passage.depart(nodes.members(), cmd, deadline, now)?;
+        passage.depart(nodes.members(), &nodes.members().view(), cmd, deadline, now)?;
         let pool = passage.member().map_or_else(|| self.pool(), |member| member.client.pool());
         pool.lease(None, now, deadline)
     }

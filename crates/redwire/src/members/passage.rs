@@ -9,7 +9,7 @@ use redwire_core::config::HostPort;
 use redwire_core::retry::Decision;
 use redwire_core::{Error, Result};
 
-use super::{Member, Members};
+use super::{Member, Members, View};
 
 /// One call that goes to one node: where it is, and where it goes next. Before its first failure it is but a member.
 pub(crate) struct Passage<C> {
@@ -75,7 +75,7 @@ impl<C> Passage<C> {
         self.asking
     }
 
-    /// Begins a try of `call`, which must end by `deadline`.
+    /// Begins a try of `call`, which must end by `deadline`, by what this `view` tells.
     ///
     /// # Errors
     /// As [`board`](Self::board); the keys have several slots, and it cannot be taken apart.
@@ -83,18 +83,18 @@ impl<C> Passage<C> {
     pub(crate) fn depart(
         &mut self,
         members: &Members<C>,
+        view: &View<C>,
         call: &impl Call,
         deadline: Option<Instant>,
         now: Instant,
     ) -> Result<Departure> {
-        let view = members.view();
         if !view.is_known() {
             return Ok(Departure::Waits);
         }
         let Spread::One(slot) = call.spread()? else {
             return call.scatter(&view.map, deadline).map(Departure::Several);
         };
-        self.board(members, slot, call.is_read_only(), now).map(|()| Departure::Aboard)
+        self.board(members, view, slot, call.is_read_only(), now).map(|()| Departure::Aboard)
     }
 
     /// Chooses the [`member`](Self::member) that a call of `slot` is sent to now. `reads` is whether a replica may answer it.
@@ -105,6 +105,7 @@ impl<C> Passage<C> {
     pub(crate) fn board(
         &mut self,
         members: &Members<C>,
+        view: &View<C>,
         slot: Option<u16>,
         reads: bool,
         now: Instant,
@@ -116,7 +117,6 @@ impl<C> Passage<C> {
         self.slot = slot;
         self.since = (reads && members.measures()).then_some(now);
         members.handle_call();
-        let view = members.view();
         let reader = match slot {
             Some(slot) if reads => members.reader(&view.map, slot, now),
             _ => None,

@@ -457,16 +457,16 @@ impl<C: Call> Request<'_, C> {
         if self.call.count() == 0 {
             return Ok(Some(Replies::default()));
         }
-        let deadline = match &self.attempt {
-            Some(attempt) => attempt.deadline(),
+        let (deadline, now) = match &self.attempt {
+            Some(attempt) => (attempt.deadline(), None),
             None => {
-                let options = self.call.options();
-                let deadline = call::deadline(way, options, self.client.config().timeout(), Instant::now());
+                let (options, now) = (self.call.options(), Instant::now());
+                let deadline = call::deadline(way, options, self.client.config().timeout(), now);
                 self.attempt = Some(Attempt::new(deadline));
-                deadline
+                (deadline, Some(now))
             }
         };
-        if self.client.cluster.is_some() && !self.board(deadline)? {
+        if self.client.cluster.is_some() && !self.board(deadline, now.unwrap_or_else(Instant::now))? {
             waker.wake_by_ref();
             return Ok(None);
         }
@@ -495,21 +495,21 @@ impl<C: Call> Request<'_, C> {
     /// Chooses the node of the cluster that the call goes to; or lets it wait for the first map or for several nodes, and then says
     /// that there is nothing to send.
     #[inline(never)]
-    fn board(&mut self, deadline: Option<Instant>) -> Result<bool> {
+    fn board(&mut self, deadline: Option<Instant>, now: Instant) -> Result<bool> {
         let client = self.client;
         let Some(cluster) = &client.cluster else { return Ok(true) };
-        let (members, now) = (cluster.members(), Instant::now());
-        if members.view().is_stale(now) {
+        let (members, view) = (cluster.members(), cluster.members().view());
+        if view.is_stale(now) {
             cluster.follow()?;
         }
-        let cluster = cluster.clone();
-        match self.passage.depart(members, &self.call, deadline, now)? {
+        match self.passage.depart(members, &view, &self.call, deadline, now)? {
             Departure::Aboard => return Ok(true),
             Departure::Waits => {
+                let cluster = cluster.clone();
                 self.state = State::Learning(Box::pin(async move { cluster.learn(deadline, true).await }));
             }
             Departure::Several(scatter) => {
-                self.state = State::Scattered(Box::pin(cluster.scatter(scatter, deadline)));
+                self.state = State::Scattered(Box::pin(cluster.clone().scatter(scatter, deadline)));
             }
         }
         Ok(false)

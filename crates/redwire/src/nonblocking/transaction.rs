@@ -151,7 +151,7 @@ impl Client {
     ) -> Result<Lease> {
         let Some(nodes) = &self.cluster else { return self.pool().lease(None, deadline).await };
         nodes.learn(deadline, true).await?;
-        passage.depart(nodes.members(), cmd, deadline, Instant::now())?;
+        passage.depart(nodes.members(), &nodes.members().view(), cmd, deadline, Instant::now())?;
         let pool = passage.member().map_or_else(|| self.pool(), |member| member.client.pool()).clone();
         pool.lease(None, deadline).await
     }

@@ -59,10 +59,14 @@ impl Nodes {
         deadline: Option<Instant>,
     ) -> Result<Result<C::Output>> {
         let members = self.members();
-        if members.view().is_stale(now) {
+        let view = members.view();
+        if view.is_stale(now) {
             self.follow();
         }
-        match passage.depart(members, call, deadline, now) {
+        let departure = passage.depart(members, &view, call, deadline, now);
+        // It is for a moment, not for an exchange.
+        drop(view);
+        match departure {
             Ok(Departure::Aboard) => {
                 let output = exchange(call, passage, way, now, deadline);
                 if output.is_ok() && passage.is_timed() {
