@@ -1,23 +1,19 @@
-//! The async client and the future of a call. They only wait: what to do about a failure is decided in `redwire-core`.
+//! The async client; [`request`] is the future of a call. They only wait: what to do about a failure is decided in `redwire-core`.
+
+mod request;
 
 use std::fmt;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker, ready};
 use std::time::{Duration, Instant};
 
-use redwire_core::call::{self, Call, Piped};
-use redwire_core::cluster::Asking;
+use redwire_core::call::{Call, Piped};
 use redwire_core::config::{Config, ConfigBuilder, HostPort};
 use redwire_core::lane::Lane as Way;
-use redwire_core::link::Ticket;
 use redwire_core::outbox::Outbox;
-use redwire_core::retry::{Attempt, Decision};
 use redwire_core::{Arg, Cmd, Pipeline, Replies, Reply, Result, Run, Slots, facts};
-use tokio::time::Sleep;
 
 use super::cluster::Nodes;
-use super::connection::{OnConnect, Pending};
+use super::connection::OnConnect;
 use super::events::Events;
 use super::lane::Lane;
 use super::lock::Lock;
@@ -25,9 +21,9 @@ use super::monitor::Monitor;
 use super::pool::Pool;
 use super::pubsub::PubSub;
 use super::scan::Scan;
-use crate::members::{Departure, Passage};
 use crate::scanning::{ScanOptions, Scanning};
 use crate::target::Target;
+pub use request::Request;
 
 /// A client for one server, one service that sentinels watch, or one cluster, for any number of tasks.
 ///
@@ -272,7 +268,7 @@ impl Client {
 
     #[inline]
     pub(super) fn request<C: Call>(&self, call: C) -> Request<'_, C> {
-        Request { client: self, call, attempt: None, state: State::Start, passage: Passage::new() }
+        Request::new(self, call)
     }
 
     /// Whether the budget allows for a retry.
@@ -338,242 +334,4 @@ impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Client").field("config", self.config()).finish_non_exhaustive()
     }
-}
-
-/// The future of a call on a [`Client`]. Nothing is sent before it is first polled.
-///
-/// Dropping it gives up the call: what was sent already may still be executed, and its reply goes to nobody.
-#[must_use = "a call does nothing until it is awaited"]
-pub struct Request<'c, C: Call> {
-    client: &'c Client,
-    call: C,
-    attempt: Option<Attempt>,
-    state: State,
-    /// Its way through the cluster, where there is one.
-    passage: Passage<Client>,
-}
-
-enum State {
-    Start,
-    Waiting(Ticket),
-    /// On a connection of its own.
-    Apart(Pending<'static, Replies>),
-    /// In parts, at several nodes.
-    Scattered(Pending<'static, Replies>),
-    /// Nothing is known of the cluster yet, or it is hoped to change.
-    Learning(Pending<'static, ()>),
-    Pausing(Pin<Box<Sleep>>),
-    Done,
-}
-
-// Nothing in it is pinned but what is boxed.
-impl<C: Call> Unpin for Request<'_, C> {}
-
-impl<C: Call> Future for Request<'_, C> {
-    type Output = Result<C::Output>;
-
-    #[inline]
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        loop {
-            let result = match std::mem::replace(&mut self.state, State::Done) {
-                State::Start => match self.start(cx.waker()) {
-                    Ok(None) => return Poll::Pending,
-                    Ok(Some(replies)) => Ok(replies),
-                    Err(error) => Err(error),
-                },
-                State::Waiting(ticket) => match self.lane().poll_reply(ticket, cx.waker()) {
-                    Ok(result) => result,
-                    Err(ticket) => {
-                        self.state = State::Waiting(ticket);
-                        return Poll::Pending;
-                    }
-                },
-                State::Apart(mut replies) => match replies.as_mut().poll(cx) {
-                    Poll::Ready(result) => result,
-                    Poll::Pending => {
-                        self.state = State::Apart(replies);
-                        return Poll::Pending;
-                    }
-                },
-                State::Scattered(mut replies) => {
-                    let Poll::Ready(result) = replies.as_mut().poll(cx) else {
-                        self.state = State::Scattered(replies);
-                        return Poll::Pending;
-                    };
-                    let config = self.client.config();
-                    return Poll::Ready(
-                        result.and_then(|replies| call::read(&mut self.call, replies, config)),
-                    );
-                }
-                State::Learning(mut learning) => {
-                    let Poll::Ready(result) = learning.as_mut().poll(cx) else {
-                        self.state = State::Learning(learning);
-                        return Poll::Pending;
-                    };
-                    result.map_err(|error| error.or_command(&self.call.name()))?;
-                    self.state = State::Start;
-                    continue;
-                }
-                State::Pausing(mut sleep) => {
-                    if sleep.as_mut().poll(cx).is_pending() {
-                        self.state = State::Pausing(sleep);
-                        return Poll::Pending;
-                    }
-                    self.state = State::Start;
-                    continue;
-                }
-                State::Done => panic!("a request was polled after it was ready"),
-            };
-            let client = self.client;
-            let asking = self.passage.asking();
-            let error = match result.and_then(|replies| match asking {
-                false => call::read(&mut self.call, replies, client.config()),
-                true => read_asked(&mut self.call, replies, client.config()),
-            }) {
-                Ok(output) if self.passage.is_timed() => {
-                    if let Some(nodes) = &client.cluster {
-                        self.passage.handle_success(nodes.members());
-                    }
-                    return Poll::Ready(Ok(output));
-                }
-                Ok(output) => return Poll::Ready(Ok(output)),
-                Err(error) => error,
-            };
-            self.state = ready!(self.handle_failure(error))?;
-        }
-    }
-}
-
-impl<C: Call> Request<'_, C> {
-    /// What is asked.
-    pub(super) fn call(&self) -> &C {
-        &self.call
-    }
-
-    /// Sends the call on its way. `Some` where there is nothing to send.
-    #[inline]
-    fn start(&mut self, waker: &Waker) -> Result<Option<Replies>> {
-        let way = self.call.lane()?;
-        if self.call.count() == 0 {
-            return Ok(Some(Replies::default()));
-        }
-        let (deadline, now) = match &self.attempt {
-            Some(attempt) => (attempt.deadline(), None),
-            None => {
-                let (options, now) = (self.call.options(), Instant::now());
-                let deadline = call::deadline(way, options, self.client.config().timeout(), now);
-                self.attempt = Some(Attempt::new(deadline));
-                (deadline, Some(now))
-            }
-        };
-        if self.client.cluster.is_some() && !self.board(deadline, now.unwrap_or_else(Instant::now))? {
-            waker.wake_by_ref();
-            return Ok(None);
-        }
-        match way {
-            Way::Shared if self.passage.asking() => {
-                let asking = Asking(&mut self.call);
-                let lane = self.passage.member().map_or(&self.client.lane, |member| &member.client.lane);
-                self.state = State::Waiting(lane.submit(&asking, waker, deadline)?);
-            }
-            Way::Shared => self.state = State::Waiting(self.lane().submit(&self.call, waker, deadline)?),
-            Way::Exclusive(_) => {
-                self.start_apart(deadline);
-                // Polled at once by the caller's loop.
-                waker.wake_by_ref();
-            }
-        }
-        Ok(None)
-    }
-
-    /// The shared connection of the server that the call goes to.
-    #[inline]
-    fn lane(&self) -> &Lane {
-        self.passage.member().map_or(&self.client.lane, |member| &member.client.lane)
-    }
-
-    /// Chooses the node of the cluster that the call goes to; or lets it wait for the first map or for several nodes, and then says
-    /// that there is nothing to send.
-    #[inline(never)]
-    fn board(&mut self, deadline: Option<Instant>, now: Instant) -> Result<bool> {
-        let client = self.client;
-        let Some(cluster) = &client.cluster else { return Ok(true) };
-        let (members, view) = (cluster.members(), cluster.members().view());
-        if view.is_stale(now) {
-            cluster.follow()?;
-        }
-        match self.passage.depart(members, &view, &self.call, deadline, now)? {
-            Departure::Aboard => return Ok(true),
-            Departure::Waits => {
-                let cluster = cluster.clone();
-                self.state = State::Learning(Box::pin(async move { cluster.learn(deadline, true).await }));
-            }
-            Departure::Several(scatter) => {
-                self.state = State::Scattered(Box::pin(cluster.clone().scatter(scatter, deadline)));
-            }
-        }
-        Ok(false)
-    }
-
-    #[cold]
-    fn start_apart(&mut self, deadline: Option<Instant>) {
-        let (mut outbox, asking) = (Outbox::default(), Asking(&mut self.call));
-        let count = match self.passage.asking() {
-            true => (asking.write(&mut outbox), asking.count()).1,
-            false => (asking.0.write(&mut outbox), asking.0.count()).1,
-        };
-        let pool = self.passage.member().map_or(&self.client.pool, |member| &member.client.pool).clone();
-        let commands = outbox.to_bytes();
-        self.state = State::Apart(Box::pin(async move { pool.exchange(&commands, count, deadline).await }));
-    }
-
-    #[cold]
-    fn handle_failure(&mut self, error: crate::Error) -> Poll<Result<State>> {
-        let attempt = self.attempt.get_or_insert_with(|| Attempt::new(None));
-        let (client, target) = (self.client, self.client.pool.target());
-        let budget = || client.may_retry();
-        let decision = if let Some(nodes) = &client.cluster {
-            nodes.handle_failure(&mut self.passage, error, &mut self.call, attempt.deadline())?
-        } else {
-            target.handle_failure(&error);
-            let (error, now, random) = (target.locate(error), Instant::now(), fastrand::u64(..));
-            attempt.handle_failure(error, &mut self.call, target.config(), now, random, budget)
-        };
-        match decision {
-            Decision::Retry(pause) => Poll::Ready(Ok(match &client.cluster {
-                Some(nodes) => {
-                    let nodes = nodes.clone();
-                    State::Learning(Box::pin(async move {
-                        nodes.pause(pause).await;
-                        Ok(())
-                    }))
-                }
-                None => State::Pausing(Box::pin(tokio::time::sleep(pause))),
-            })),
-            Decision::Again => Poll::Ready(Ok(State::Start)),
-            Decision::Fail(error) => Poll::Ready(Err(error)),
-        }
-    }
-}
-
-impl<C: Call> Drop for Request<'_, C> {
-    #[inline]
-    fn drop(&mut self) {
-        if let State::Waiting(ticket) = std::mem::replace(&mut self.state, State::Done) {
-            self.lane().abandon(ticket);
-        }
-    }
-}
-
-impl<C: Call> fmt::Debug for Request<'_, C> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Request").field("call", &self.call.name()).finish_non_exhaustive()
-    }
-}
-
-/// What comes back behind the answer to `ASKING`.
-#[cold]
-#[inline(never)]
-fn read_asked<C: Call>(call: &mut C, replies: Replies, config: &Config) -> Result<C::Output> {
-    call::read(&mut Asking(call), replies, config)
 }
