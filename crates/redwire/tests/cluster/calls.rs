@@ -12,11 +12,9 @@ use redwire_testkit::{ClusterSet, eventually, slot};
 use crate::common::{Client, LIMIT, Setup, runtime, timed, words};
 use crate::say;
 
-both!(
-    commands_find_their_nodes,
-    pipelines_and_transactions_find_their_nodes,
-    what_waits_and_what_lasts_finds_its_node,
-);
+both!(commands_find_their_nodes);
+
+each!(pipelines_and_transactions_find_their_nodes, what_waits_and_what_lasts_finds_its_node);
 
 fn commands_find_their_nodes(setup: Setup) {
     let set = ClusterSet::start();

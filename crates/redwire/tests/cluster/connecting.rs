@@ -13,13 +13,15 @@ use redwire_testkit::{Authority, ClusterSet, Proxy, Server, eventually, has_tls,
 use crate::common::{LIMIT, Setup, shown, timed};
 use crate::{in_time, keys_of, named};
 
-both!(
-    seeds_that_lead_nowhere_are_told_one_by_one,
+both!(seeds_that_lead_nowhere_are_told_one_by_one);
+
+each!(
     a_password_is_needed_by_all_and_a_wrong_one_makes_no_storm,
     a_closed_client_leaves_nothing_behind,
+    tls_and_proxies_change_nothing,
+    announced_names_are_remapped,
+    databases_are_there_or_refused,
 );
-
-each!(tls_and_proxies_change_nothing, announced_names_are_remapped, databases_are_there_or_refused,);
 
 /// Where nobody listens.
 fn nowhere() -> SocketAddr {

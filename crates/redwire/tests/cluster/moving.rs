@@ -13,12 +13,9 @@ use crate::account::{Account, Stop};
 use crate::common::{Client, LIMIT, Setup, runtime, timed, words};
 use crate::{calls, keys_of, refused};
 
-both!(
+each!(
     a_key_on_its_way_is_found_even_at_a_node_nobody_told_of,
     pipelines_and_transactions_lose_and_double_nothing_while_their_slots_move,
-);
-
-each!(
     a_thousand_slots_move_under_two_hundred_callers,
     keys_apart_are_waited_for_until_they_are_together,
     whoever_waits_goes_along_with_the_slot,

@@ -14,9 +14,10 @@ use redwire_testkit::{ClusterSet, eventually, slot};
 use crate::common::pubsub::{PubSub, Subscription, Way};
 use crate::common::{Client, LIMIT, Setup, named_clients, runtime};
 
-both!(
+both!(a_shard_channel_follows_its_slot);
+
+each!(
     shard_channels_of_all_slots_are_heard_over_one_connection_per_node,
-    a_shard_channel_follows_its_slot,
     a_shard_channel_is_subscribed_to_while_its_slot_is_on_its_way,
     shard_channels_follow_when_a_primary_dies,
     every_hole_is_announced_while_slots_move_and_primaries_change,

@@ -8,9 +8,12 @@ use redwire_testkit::{ClusterSet, eventually, slot};
 
 use crate::common::{Client, LIMIT, Setup};
 
-both!(all_keys_of_all_nodes_come_up);
-
-each!(none_is_missed_while_slots_move, none_is_missed_when_a_primary_is_lost, a_cluster_that_is_gone_is_told);
+each!(
+    all_keys_of_all_nodes_come_up,
+    none_is_missed_while_slots_move,
+    none_is_missed_when_a_primary_is_lost,
+    a_cluster_that_is_gone_is_told
+);
 
 const KEYS: usize = 600;
 
