@@ -100,6 +100,13 @@ impl Runner {
             Self::Nextest => cargo(&["nextest", "run", "--no-fail-fast", "--no-tests=pass"]),
         };
         command.args(which).args(args);
+        // Most tests wait, for servers or for time to pass: half as many again as there are cores keep those busy.
+        let threads = (std::thread::available_parallelism().map_or(2, usize::from) * 3 / 2).to_string();
+        for name in ["NEXTEST_TEST_THREADS", "RUST_TEST_THREADS"] {
+            if std::env::var_os(name).is_none() {
+                command.env(name, &threads);
+            }
+        }
         command
     }
 }

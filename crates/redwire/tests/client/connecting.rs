@@ -22,7 +22,7 @@ both!(
     what_does_not_let_in_is_told,
     errors_and_debug_never_show_the_password,
     nobody_listens,
-    later_parts_are_refused_by_name,
+    what_is_no_url_is_refused,
 );
 
 fn every_form_of_url_reaches_its_server(setup: Setup) {
@@ -195,12 +195,7 @@ fn nobody_listens(setup: Setup) {
     assert!(error.to_string().contains("no-such-host.invalid"), "{error}");
 }
 
-fn later_parts_are_refused_by_name(setup: Setup) {
-    let url = "redis+cluster://127.0.0.1:1";
-    for error in [setup.connect(url, "").unwrap_err(), setup.lazy(url, "").unwrap_err()] {
-        assert_eq!(error.kind(), ErrorKind::Usage, "{error}");
-        assert!(error.to_string().contains("Cluster"), "{error}");
-    }
+fn what_is_no_url_is_refused(setup: Setup) {
     for url in ["http://127.0.0.1", "127.0.0.1:6390", "", "redis://127.0.0.1:99999"] {
         assert_eq!(setup.connect(url, "").unwrap_err().kind(), ErrorKind::Config, "{url}");
     }
