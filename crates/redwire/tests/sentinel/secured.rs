@@ -21,6 +21,9 @@ fn a_set_with_tls_and_two_passwords_is_followed() {
         let options = format!("{trust}&sentinel_password=watch&client_name=secure");
         let client = setup.client(&set.url(), &options);
         client.run::<()>("SET k v").unwrap();
+        // Whoever is promoted is to have it.
+        let has = |node: &redwire_testkit::Node| node.command(&["GET", "k"]).as_deref() == Ok("v");
+        eventually("all have it", LIMIT, || set.nodes().iter().all(|node| has(node)));
 
         // Without one of the passwords, or the authority, there is no way in, and it is said where.
         for (options, words) in [
@@ -49,7 +52,6 @@ fn a_set_with_tls_and_two_passwords_is_followed() {
         let url = setup.url(&set.url(), &options);
         let sentinel = redwire::blocking::Sentinel::new(Config::from_url(&url).unwrap()).unwrap();
         let replica = sentinel.client(ReadFrom::Replica).unwrap();
-        // One that is given another master may be empty for a moment.
         eventually("a replica has it", LIMIT, || {
             let read: Option<String> = redwire::prelude::StringCommands::get(&replica, "k").unwrap();
             read.as_deref() == Some("v")
