@@ -22,8 +22,9 @@ fn a_set_with_tls_and_two_passwords_is_followed() {
         let client = setup.client(&set.url(), &options);
         client.run::<()>("SET k v").unwrap();
         // Whoever is promoted is to have it.
-        let has = |node: &redwire_testkit::Node| node.command(&["GET", "k"]).as_deref() == Ok("v");
-        eventually("all have it", LIMIT, || set.nodes().iter().all(|node| has(node)));
+        eventually("all have it", LIMIT, || {
+            set.nodes().iter().all(|node| node.command(&["GET", "k"]).as_deref() == Ok("v"))
+        });
 
         // Without one of the passwords, or the authority, there is no way in, and it is said where.
         for (options, words) in [
