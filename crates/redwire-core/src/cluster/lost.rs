@@ -42,16 +42,16 @@ impl Lost {
         self.nodes.retain(|(node, since)| {
             map.is_primary(node) && now.saturating_duration_since(*since) < Self::KEPT
         });
-        if self.next.is_some_and(|next| now < next) {
+        if self.nodes.is_empty() || self.next.is_some_and(|next| now < next) {
             return None;
         }
+        // Also where there is nobody to ask: a new map may have somebody, and until then nobody looks again at once.
+        let share = f64::from((random >> 32) as u32) / f64::from(u32::MAX);
+        self.next = Some(now + Self::PAUSE + (Self::PAUSE / 2).mul_f64(share));
         let shards = map.shards().iter();
         let lost = shards.filter(|shard| self.nodes.iter().any(|(node, _)| *node == shard.primary.address));
         let replicas: Vec<_> = lost.flat_map(|shard| &shard.replicas).collect();
-        let chosen = pick(replicas.into_iter(), random)?;
-        let share = f64::from((random >> 32) as u32) / f64::from(u32::MAX);
-        self.next = Some(now + Self::PAUSE + (Self::PAUSE / 2).mul_f64(share));
-        Some(chosen.address.clone())
+        Some(pick(replicas.into_iter(), random)?.address.clone())
     }
 
     /// When [`poll_question`](Self::poll_question) has one again.
@@ -95,6 +95,22 @@ mod tests {
         assert!((35..=60).contains(&asked.count()));
         assert_eq!(lost.poll_question(&map, start + Lost::KEPT, 0), None);
         assert!(lost.is_empty());
+    }
+
+    #[test]
+    fn a_primary_without_a_replica_is_looked_at_with_the_same_pauses() {
+        let (mut lost, start) = (Lost::default(), Instant::now());
+        let map = Map::default().moved(7, &address("alone:1")).unwrap();
+        lost.handle_lost(&address("alone:1"), start);
+        let mut now = start;
+        for _ in 0..20 {
+            assert_eq!(lost.poll_question(&map, now, 0), None);
+            let next = lost.poll_timeout().expect("it is lost still");
+            assert!(next >= now + Lost::PAUSE, "{:?} after {:?}", next - start, now - start);
+            now = next;
+        }
+        assert_eq!(lost.poll_question(&map, start + Lost::KEPT, 0), None);
+        assert_eq!(lost.poll_timeout(), None);
     }
 
     #[test]

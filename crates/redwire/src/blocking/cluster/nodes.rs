@@ -127,11 +127,13 @@ impl Nodes {
 
     /// Pauses a call before its next try: for so long, or until slots have another primary.
     pub(in crate::blocking) fn pause(&self, pause: Duration) {
-        let shared = self.current();
+        let (shared, until) = (self.current(), Instant::now() + pause);
         let atlas = shared.members.atlas();
         let before = atlas.switches();
-        // That nothing came of it in time is the rule.
-        let _ = shared.wait(Some(Instant::now() + pause), || (atlas.switches() != before).then_some(Ok(())));
+        if shared.wait(Some(until), || (atlas.switches() != before).then_some(Ok(()))).is_err() {
+            // The time is over, as a rule; or nobody could be started who asks for the map, which is no reason to hurry.
+            thread::sleep(until.saturating_duration_since(Instant::now()));
+        }
     }
 
     /// Has the map asked for, if there is a reason and nobody does.
