@@ -150,10 +150,12 @@ impl<C> Members<C> {
         member
     }
 
-    /// As [`member`](Self::member), over connections that are made from now on: behind those there are is another node.
-    pub(crate) fn renewed(&self, address: &HostPort) -> Arc<Member<C>> {
-        self.known().remove(address);
-        self.publish();
+    /// As [`member`](Self::member); if `fresh`, over connections that are made from now on: behind those there are is another node.
+    pub(crate) fn reach(&self, address: &HostPort, fresh: bool) -> Arc<Member<C>> {
+        if fresh {
+            self.known().remove(address);
+            self.publish();
+        }
         self.member(address)
     }
 
@@ -261,9 +263,7 @@ impl<C> Members<C> {
 
     /// Whether a read is timed.
     fn measures(&self) -> bool {
-        self.readers
-            .as_ref()
-            .is_some_and(|_| self.config.cluster_options().read_strategy == ReadStrategy::LowestLatency)
+        self.config.cluster_options().read_strategy == ReadStrategy::LowestLatency
     }
 
     /// The node at `address` answered a read after this time.
@@ -321,11 +321,10 @@ impl<C> View<C> {
         match slot {
             Some(slot) => self.primaries.get(self.map.place(slot)?),
             None => self.default.as_ref().or_else(|| {
-                let online = |member: &&Arc<Member<C>>| {
-                    self.map.node(&member.address).is_some_and(|node| node.is_online())
-                };
-                let online: Vec<_> = self.primaries.iter().filter(online).collect();
-                online.get(fastrand::usize(..online.len().max(1))).copied().or_else(|| self.primaries.first())
+                let with_shards = self.primaries.iter().zip(self.map.shards());
+                let online = with_shards.filter(|(_, shard)| shard.primary.is_online());
+                let nth = fastrand::usize(..online.clone().count().max(1));
+                online.map(|(member, _)| member).nth(nth).or_else(|| self.primaries.first())
             }),
         }
     }

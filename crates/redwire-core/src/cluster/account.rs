@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::told::address;
+use super::told::{address, info_field};
 use super::{Remap, SLOTS};
 use crate::config::HostPort;
 use crate::error::{Error, ErrorKind, Outcome, Result};
@@ -44,11 +44,11 @@ impl Account {
             let at = address(name.unwrap_or(line.host), line.port.filter(|port| *port != 0)?, asked, remap)?;
             Some((line.id.to_owned(), at))
         });
-        let run = info.lines().find_map(|line| line.strip_prefix("run_id:")).unwrap_or_default();
+        let run = info_field(info, "run_id").unwrap_or_default();
         let mut account = Self {
             id: own.id.to_owned(),
             epoch: own.epoch,
-            run: run.trim().to_owned(),
+            run: run.to_owned(),
             owns: vec![false; usize::from(SLOTS)],
             leaving: BTreeMap::new(),
             arriving: BTreeMap::new(),

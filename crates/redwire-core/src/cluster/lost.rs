@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::Map;
 use super::route::pick;
+use super::topology::jittered;
 use crate::config::HostPort;
 use crate::reply::Value;
 
@@ -20,7 +21,7 @@ pub(super) struct Lost {
 }
 
 impl Lost {
-    /// The pause between two questions; up to half of it more is added at random.
+    /// The pause between two questions; up to a quarter of it more is added at random.
     const PAUSE: Duration = Duration::from_millis(50);
 
     /// A primary of which no call complains for so long is not asked for any more.
@@ -46,8 +47,7 @@ impl Lost {
             return None;
         }
         // Also where there is nobody to ask: a new map may have somebody, and until then nobody looks again at once.
-        let share = f64::from((random >> 32) as u32) / f64::from(u32::MAX);
-        self.next = Some(now + Self::PAUSE + (Self::PAUSE / 2).mul_f64(share));
+        self.next = Some(now + jittered(Self::PAUSE, random));
         let shards = map.shards().iter();
         let lost = shards.filter(|shard| self.nodes.iter().any(|(node, _)| *node == shard.primary.address));
         let replicas: Vec<_> = lost.flat_map(|shard| &shard.replicas).collect();

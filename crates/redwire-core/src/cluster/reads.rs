@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
+use super::told::info_field;
 use super::{Node, Shard};
 use crate::config::HostPort;
 
@@ -58,12 +59,6 @@ impl Readers {
         *mean = (*mean * 7 + latency) / 8;
     }
 
-    /// Whether latencies are of interest.
-    #[must_use]
-    pub fn measures(&self) -> bool {
-        self.strategy == ReadStrategy::LowestLatency
-    }
-
     /// Whether the node is to be asked (`INFO server`) for its zone, which neither the map nor itself has told yet.
     #[must_use]
     pub fn wants_zone(&self, node: &Node) -> bool {
@@ -74,8 +69,8 @@ impl Readers {
 
     /// The node answered `INFO server`. Where it tells no zone, it has none.
     pub fn handle_info(&mut self, node: &HostPort, info: &str) {
-        let zone = info.lines().find_map(|line| line.strip_prefix("availability_zone:"));
-        self.zones.insert(node.clone(), zone.unwrap_or_default().trim().to_owned());
+        let zone = info_field(info, "availability_zone").unwrap_or_default();
+        self.zones.insert(node.clone(), zone.to_owned());
     }
 
     /// The node could not be reached, or has no data to answer from.

@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use std::fmt::{self, Write};
 use std::time::{Duration, Instant};
 
-use super::told::{Hearing, Source};
+use super::told::{Hearing, Source, info_field};
 use super::{ClusterOptions, Map};
 use crate::cmd::Cmd;
 use crate::config::HostPort;
@@ -191,10 +191,7 @@ impl Refresh {
         if map.covered() == 0 || (self.options.require_full_coverage && !map.is_complete()) {
             return Err(Refusal::Incomplete(missing(&map)));
         }
-        let info = |name: &str| {
-            let mut lines = answer.info.lines().filter_map(|line| line.split_once(':'));
-            lines.find(|(field, _)| *field == name).map(|(_, value)| value.trim())
-        };
+        let info = |name| info_field(&answer.info, name);
         let epoch = info("cluster_current_epoch").and_then(|epoch| epoch.parse().ok()).unwrap_or_default();
         let works = info("cluster_state").is_none_or(|state| state == "ok");
         Ok(Witness { found: Found { map: map.with_epoch(epoch), witness: node.clone(), source }, works })

@@ -129,6 +129,11 @@ pub(super) fn address(host: &str, port: u16, asked: &HostPort, remap: &Remap) ->
     Some(remap.apply(HostPort::new(host, port)))
 }
 
+/// A field of what `INFO` or `CLUSTER INFO` tells.
+pub(super) fn info_field<'a>(info: &'a str, name: &str) -> Option<&'a str> {
+    info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim)
+}
+
 fn list(value: &Value) -> Option<&[Value]> {
     match value {
         Value::Array(items) | Value::Set(items) | Value::Push(items) => Some(items),

@@ -176,7 +176,7 @@ impl Topology {
 }
 
 /// The time, and up to a quarter of it more.
-fn jittered(time: Duration, random: u64) -> Duration {
+pub(super) fn jittered(time: Duration, random: u64) -> Duration {
     let share = (random >> 32) as u32;
     time.saturating_add((time / 4).mul_f64(f64::from(share) / f64::from(u32::MAX)))
 }

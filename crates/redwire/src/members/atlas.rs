@@ -7,7 +7,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Instant;
 
-use redwire_core::cluster::{ClusterOptions, Found, Map, News, Refresh, Topology};
+use redwire_core::cluster::{ClusterOptions, Found, Map, News, NodeChoice, Refresh, Topology};
 use redwire_core::config::{self, Config, HostPort};
 use redwire_core::outage::heals;
 use redwire_core::{Error, Result, Value};
@@ -111,12 +111,8 @@ impl Atlas {
 
     /// Any node, by chance, for connections that need none in particular.
     pub(crate) fn any(&self) -> HostPort {
-        let map = self.map();
-        let online: Vec<_> = map.nodes().filter(|node| node.is_online()).collect();
-        match online.len() {
-            0 => self.seeds[fastrand::usize(..self.seeds.len())].clone(),
-            count => online[fastrand::usize(..count)].address.clone(),
-        }
+        let known = NodeChoice::Random.among(&self.map(), fastrand::u64(..)).pop();
+        known.unwrap_or_else(|| self.seeds[fastrand::usize(..self.seeds.len())].clone())
     }
 
     /// A connection to `address` is about to be made, to just any node.

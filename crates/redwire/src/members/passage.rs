@@ -134,10 +134,7 @@ impl<C> Passage<C> {
     fn board_again(&mut self, members: &Members<C>) -> Result<()> {
         let Some(course) = &mut self.course else { return Err(Error::usage("it has not begun yet")) };
         let (member, asking) = match &mut course.way {
-            Some(way) => match std::mem::take(&mut way.fresh) {
-                true => (members.renewed(&way.to), way.asking),
-                false => (members.member(&way.to), way.asking),
-            },
+            Some(way) => (members.reach(&way.to, std::mem::take(&mut way.fresh)), way.asking),
             None => {
                 let to = course.route.target(&members.view().map, fastrand::u64(..))?;
                 (members.member(&to), false)

@@ -47,10 +47,7 @@ impl Nodes {
     /// Sends all bundles at once, each to its node, and waits for the replies to each.
     fn exchange_all(&self, bundles: &[Bundle], deadline: Option<Instant>) -> Vec<Result<Replies>> {
         let members = self.members();
-        let member_for = |bundle: &Bundle| match bundle.fresh() {
-            true => members.renewed(bundle.to()),
-            false => members.member(bundle.to()),
-        };
+        let member_for = |bundle: &Bundle| members.reach(bundle.to(), bundle.fresh());
         let sent: Vec<_> = bundles.iter().map(|bundle| (member_for(bundle), bundle)).collect();
         let calls = sent.iter().map(|(member, bundle)| (&member.client.lane, *bundle));
         // Threads take longer to start than small calls to be answered.

@@ -63,8 +63,7 @@ impl Nodes {
     }
 
     fn send(&self, bundle: Bundle, deadline: Option<Instant>) -> Sent {
-        let members = self.members();
-        let member = if bundle.fresh() { members.renewed(bundle.to()) } else { members.member(bundle.to()) };
+        let member = self.members().reach(bundle.to(), bundle.fresh());
         let nodes = self.clone();
         Box::pin(async move {
             let replies = member.client.exchange(&bundle, deadline).await;
