@@ -6,6 +6,8 @@ mod dial;
 mod secure;
 
 use std::io::{self, IoSlice, Read, Write};
+#[cfg(unix)]
+use std::mem::MaybeUninit;
 use std::net::{Shutdown, TcpStream};
 #[cfg(unix)]
 use std::os::unix::net::UnixStream;
@@ -16,6 +18,8 @@ use bytes::BytesMut;
 use redwire_core::Result;
 use redwire_core::config::Endpoint;
 use redwire_core::outbox::Outbox;
+#[cfg(unix)]
+use socket2::SockRef;
 
 pub(super) use dial::within;
 #[cfg(feature = "tls")]
@@ -139,10 +143,7 @@ impl Stream {
 
     /// Reads what is there already. `WouldBlock`: nothing is.
     pub(super) fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.socket.set_nonblocking(true)?;
-        let read = self.socket.read(buffer);
-        self.socket.set_nonblocking(false)?;
-        read
+        self.socket.try_read(buffer)
     }
 
     /// Appends to `plain` what the peer said by `bytes`, which were read from the socket.
@@ -220,14 +221,6 @@ impl Writer {
 }
 
 impl Socket {
-    fn set_nonblocking(&self, on: bool) -> io::Result<()> {
-        match self {
-            Self::Tcp(socket) => socket.set_nonblocking(on),
-            #[cfg(unix)]
-            Self::Unix(socket) => socket.set_nonblocking(on),
-        }
-    }
-
     fn set_read_timeout(&self, limit: Option<Duration>) -> io::Result<()> {
         match self {
             Self::Tcp(socket) => socket.set_read_timeout(limit),
@@ -242,6 +235,30 @@ impl Socket {
             #[cfg(unix)]
             Self::Unix(socket) => socket.set_write_timeout(limit),
         }
+    }
+
+    /// Nothing to read, which is nearly always so, costs one system call. The socket itself stays blocking, so another
+    /// thread may write meanwhile.
+    #[cfg(unix)]
+    fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        let socket = match self {
+            Self::Tcp(socket) => SockRef::from(socket),
+            Self::Unix(socket) => SockRef::from(socket),
+        };
+        match socket.recv_with_flags(&mut [MaybeUninit::uninit()], libc::MSG_PEEK | libc::MSG_DONTWAIT)? {
+            0 => Ok(0),
+            // There is something, and only this thread reads: it does not wait.
+            _ => self.read(buffer),
+        }
+    }
+
+    #[cfg(not(unix))]
+    fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        let Self::Tcp(socket) = self;
+        socket.set_nonblocking(true)?;
+        let read = self.read(buffer);
+        socket.set_nonblocking(false)?;
+        read
     }
 
     #[inline]

@@ -57,9 +57,6 @@ pub(super) struct Wire {
     health: Option<Arc<Health>>,
 }
 
-/// A wire that was idle for longer is looked at before it is used. Looking costs three system calls.
-const TRUSTED: Duration = Duration::from_micros(100);
-
 /// The kernel takes this much from an idle connection without making the writer wait.
 pub(super) const WRITTEN_AT_ONCE: usize = 16 * 1024;
 
@@ -199,7 +196,7 @@ impl Wire {
     pub(super) fn wake(&mut self, now: Instant) -> Option<Duration> {
         self.clock = Some(now);
         let idle = now.saturating_duration_since(self.used);
-        (idle < TRUSTED || self.is_silent()).then_some(idle)
+        self.is_silent().then_some(idle)
     }
 
     /// It is used at some later time than [`wake`](Self::wake) was told.
