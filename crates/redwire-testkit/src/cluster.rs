@@ -26,10 +26,10 @@ const SLOTS: u16 = 16_384;
 
 /// A running cluster, each node a [`Server`](crate::Server) of its own. Dropping it ends them all.
 ///
-/// Nodes are numbered as they were started, primaries first, whatever their parts are later. They are killed,
-/// frozen and restarted by themselves: `set.node(0).kill()`. One that is silent for a second and a half is taken
-/// for dead, even if it is the machine that stalls, and a replica of it takes over in another one or two. Nothing is saved: a primary that is restarted
-/// before that is empty, as then are its replicas.
+/// Nodes are numbered as they were started, primaries first, whatever their parts are later. One that is silent for
+/// a second and a half is taken for dead, even if it is the machine that stalls; so no replica takes over by itself
+/// until [`kill`](Self::kill) or [`freeze`](Self::freeze) allows it, which it then does within two or three seconds.
+/// Nothing is saved: a primary that is restarted before that is empty, as then are its replicas.
 ///
 /// ```
 /// # if redwire_testkit::find_server().is_none() { return }
@@ -167,6 +167,37 @@ impl ClusterSet {
             assert!(Instant::now() < end, "node {replica} didn't take over within {LIMIT:?}");
         }
         Instant::now()
+    }
+
+    /// Kills a node, and lets its replica take over if it has one: not before all are settled, since a replica that is
+    /// not in sync would never take over. `set.node(0).kill()` lets none.
+    ///
+    /// # Panics
+    ///
+    /// If they aren't settled within a minute.
+    #[track_caller]
+    pub fn kill(&self, index: usize) {
+        self.let_replicas_take_over();
+        self.node(index).kill();
+    }
+
+    /// As [`kill`](Self::kill), but the node only stops until it is thawed.
+    ///
+    /// # Panics
+    ///
+    /// As [`kill`](Self::kill).
+    #[track_caller]
+    pub fn freeze(&self, index: usize) {
+        self.let_replicas_take_over();
+        self.node(index).freeze();
+    }
+
+    #[track_caller]
+    fn let_replicas_take_over(&self) {
+        self.wait_settled();
+        for member in self.up() {
+            member.demand(&["CONFIG", "SET", "cluster-replica-no-failover", "no"]);
+        }
     }
 
     /// Waits until a node says that it is a primary, and returns when it did, to the millisecond: after a primary

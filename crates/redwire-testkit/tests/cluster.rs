@@ -138,7 +138,7 @@ fn a_replica_takes_over_from_a_killed_primary_which_comes_back_as_its_replica() 
         let slot = fill(&set, 1);
         let (old, new) = (set.owner(slot), set.replica_of(set.owner(slot)));
         eventually("the replica has the key", LIMIT, || count(&set, new, slot) == "1");
-        set.node(old).kill();
+        set.kill(old);
         set.wait_promoted(new);
         set.wait_settled();
         assert_eq!((set.owner(slot), count(&set, new, slot), set.primaries().len()), (new, "1".into(), 3));
@@ -152,7 +152,7 @@ fn a_replica_takes_over_from_a_killed_primary_which_comes_back_as_its_replica() 
 fn a_replica_takes_over_from_a_frozen_primary() {
     let set = ClusterSet::start();
     let new = set.replica_of(2);
-    set.node(2).freeze();
+    set.freeze(2);
     set.wait_settled();
     assert_eq!(set.owner(16383), new);
     set.node(2).thaw();
@@ -220,7 +220,7 @@ fn through_proxies_clients_can_be_cut_off_while_the_cluster_is_well() {
         assert_eq!(set.owner(8000), 1);
         set.node(1).proxy().heal();
         set.node(1).proxy().reset_all();
-        set.node(1).kill();
+        set.kill(1);
         set.wait_settled();
         set.node(1).restart();
         set.wait_settled();

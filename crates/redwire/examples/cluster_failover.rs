@@ -33,8 +33,8 @@ fn main() -> Result<()> {
         wait_for_writes(&set.node(old));
         let next = set.replica_of(old);
         let promoted = match how.as_str() {
-            "kill" => lose(&set, next, || set.node(old).kill()),
-            "freeze" => lose(&set, next, || set.node(old).freeze()),
+            "kill" => lose(&set, next, || set.kill(old)),
+            "freeze" => lose(&set, next, || set.freeze(old)),
             _ => set.failover(next),
         };
         for ((name, found), times) in COUNTERS.iter().zip(first_writes(&set.node(next))).zip(&mut times) {

@@ -59,11 +59,11 @@ fn primaries_that_are_killed_or_frozen_break_no_promise() {
         under_way(&set);
         move_slots(&set, 1, 2);
         let heir = set.replica_of(0);
-        set.node(0).kill();
+        set.kill(0);
         set.wait_promoted(heir);
         move_slots(&set, heir, 2);
         let heir = set.replica_of(1);
-        set.node(1).freeze();
+        set.freeze(1);
         set.wait_promoted(heir);
         set.node(1).thaw();
         move_slots(&set, 2, heir);

@@ -31,6 +31,8 @@ impl Default for ClusterSetBuilder {
         // One that has had nothing from its primary, be it a ping, is shown to no client.
         let server = Server::builder().node();
         let server = server.arg("repl-diskless-sync-delay", "0").arg("repl-ping-replica-period", "1");
+        // Lest one takes over because the machine stalled.
+        let server = server.arg("cluster-replica-no-failover", "yes");
         let builder = Self {
             server,
             primaries: 3,

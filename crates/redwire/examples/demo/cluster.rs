@@ -35,7 +35,7 @@ pub(crate) fn show() -> Result<()> {
         before.report(&set);
 
         let (before, heir) = (Figures::of(&set), set.replica_of(0));
-        set.node(0).kill();
+        set.kill(0);
         let promoted = set.wait_promoted(heir);
         println!("\n  a primary is killed: its replica takes over by itself");
         report(&callers, Some(promoted));

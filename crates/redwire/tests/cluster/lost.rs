@@ -33,8 +33,9 @@ fn a_killed_primary_is_replaced(setup: Setup) {
     let account = Account::new((0..60).map(|n| format!("count:{n}")));
     account.during(&client, 6, Duration::from_millis(2), || {
         eventually("they count", LIMIT, || account.done() > 500);
-        let (next, begin) = (set.replica_of(0), Instant::now());
-        set.node(0).kill();
+        let next = set.replica_of(0);
+        set.kill(0);
+        let begin = Instant::now();
         let promoted = set.wait_promoted(next);
         let all = account.wait_for_all(FAILOVER);
         let healed = promoted.elapsed();
@@ -74,7 +75,7 @@ fn a_frozen_primary_holds_up_nobody_else_and_comes_back_as_a_replica(setup: Setu
         let before = latencies(&client, &others, || thread::sleep(Duration::from_secs(1)));
         let during = latencies(&client, &others, || {
             let next = set.replica_of(0);
-            set.node(0).freeze();
+            set.freeze(0);
             let promoted = set.wait_promoted(next);
             account.wait_for_all(FAILOVER);
             println!("{setup:?}: all count {:?} after another primary was there", promoted.elapsed());

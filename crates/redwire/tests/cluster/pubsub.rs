@@ -164,7 +164,7 @@ fn shard_channels_follow_when_a_primary_dies(setup: Setup) {
     let mut all = shards(&client, &names).unwrap();
     let primary = set.owner(slot(&names[0]));
     let replica = set.replica_of(primary);
-    set.node(primary).kill();
+    set.kill(primary);
     set.wait_promoted(replica);
     for name in names.iter().filter(|name| set.owner(slot(name)) == replica) {
         publish_until_heard(&publisher, name, name);
@@ -261,11 +261,10 @@ fn every_hole_is_announced_while_slots_move_and_primaries_change(setup: Setup) {
                 set.move_slot(slot, other(&set, slot));
             }
             hears();
-            // A replica that is not in sync would not take over.
             set.wait_settled();
             let primary = set.owner(slot);
             let replica = set.replica_of(primary);
-            set.node(primary).kill();
+            set.kill(primary);
             set.wait_promoted(replica);
             hears();
             calm.store(true, Ordering::Relaxed);

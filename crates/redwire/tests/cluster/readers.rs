@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use redwire_testkit::{ClusterSet, ClusterSetBuilder, eventually};
+use redwire_testkit::{ClusterSet, eventually};
 
 use crate::common::{Client, LIMIT, Setup, timed};
 use crate::connecting::knows;
@@ -13,11 +13,6 @@ each!(
     a_replica_that_is_lost_is_passed_over,
     those_of_the_own_zone_answer,
 );
-
-/// No replica is to take over because the machine stands still.
-fn steady() -> ClusterSetBuilder {
-    ClusterSet::builder().arg("cluster-replica-no-failover", "yes")
-}
 
 /// How many GETs each node executed that `work` made.
 fn reads(set: &ClusterSet, work: impl FnOnce()) -> BTreeMap<usize, i64> {
@@ -46,7 +41,7 @@ fn read(client: &Client, count: usize) {
 
 fn replicas_answer_reads_as_the_strategy_says(setup: Setup) {
     const COUNT: usize = 60;
-    let set = steady().start();
+    let set = ClusterSet::start();
     fill(&set, &setup.client(&set.url(), ""), COUNT);
     let of = |strategy: &str| {
         let client = setup.client(&set.url(), &format!("read_strategy={strategy}"));
@@ -70,7 +65,7 @@ fn replicas_answer_reads_as_the_strategy_says(setup: Setup) {
 
 fn a_replica_that_is_lost_is_passed_over(setup: Setup) {
     const COUNT: usize = 30;
-    let set = steady().start();
+    let set = ClusterSet::start();
     let client = setup.client(&set.url(), "read_strategy=replica_preferred");
     fill(&set, &client, COUNT);
     read(&client, COUNT);
@@ -100,7 +95,7 @@ fn those_of_the_own_zone_answer(setup: Setup) {
         return;
     }
     const COUNT: usize = 60;
-    let set = steady().zones(&["a", "b"]).start();
+    let set = ClusterSet::builder().zones(&["a", "b"]).start();
     fill(&set, &setup.client(&set.url(), ""), COUNT);
     for (zone, near) in [("a", [0, 2, 4]), ("b", [1, 3, 5])] {
         let client = setup.client(&set.url(), &format!("read_strategy=same_zone&zone={zone}"));

@@ -84,7 +84,7 @@ fn none_is_missed_when_a_primary_is_lost(setup: Setup) {
         eventually("the replica has all", LIMIT, || replica.command(&["DBSIZE"]).unwrap() == size(node));
     }
     let next = set.replica_of(0);
-    set.node(0).kill();
+    set.kill(0);
     assert_eq!(scanned(&client, ScanOptions::new().count(20)), stable());
     set.wait_promoted(next);
     assert_eq!(scanned(&client, ScanOptions::new()), stable());
