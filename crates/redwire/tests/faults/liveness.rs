@@ -254,14 +254,15 @@ fn a_request_that_the_kernel_holds_is_no_silence(setup: Setup) {
     let server = Server::start();
     let proxy = Proxy::start(server.addr());
     let value = Bytes::from(vec![b'v'; 10_000_000]);
-    let client = setup.client(&proxy.url(), "timeout=20s&health_check_interval=100ms");
+    // The server is asked over another connection meanwhile, and has to answer within that on a busy machine.
+    let client = setup.client(&proxy.url(), "timeout=20s&health_check_interval=400ms");
     client.run::<()>("PING").unwrap();
     let mut lost = losses(&client);
-    let pause = Duration::from_millis(4);
+    let pause = Duration::from_millis(14);
     proxy.set(Direction::ToServer, Fault::Delay { min: pause, max: pause });
     let (set, took) = timed(|| client.execute(cmd::<()>("SET").arg("k").arg(&value).retries(0)));
     set.unwrap_or_else(|error| panic!("after {took:?}: {error}"));
-    assert!(took > Duration::from_millis(400), "{took:?} is no time");
+    assert!(took > Duration::from_millis(1600), "{took:?} is no time");
     assert_eq!(lost().len(), 0);
 }
 

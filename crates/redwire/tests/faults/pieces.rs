@@ -15,7 +15,7 @@ fn everything_works_byte_by_byte(setup: Setup) {
     let proxy = Proxy::start(shared().addr());
     proxy.set(Direction::ToServer, Fault::Chunk(1));
     proxy.set(Direction::ToClient, Fault::Chunk(1));
-    let client = setup.client(&proxy.url(), "timeout=60s&connect_timeout=30s");
+    let client = setup.client(&proxy.url(), "timeout=60s&connect_timeout=30s&health_check_interval=30s");
     let key = setup.key("pieces");
     let value: Bytes = (0..100 * 1024).map(|i| (i % 251) as u8).collect::<Vec<u8>>().into();
     client.execute::<()>(cmd("SET").arg(&key).arg(&value)).unwrap();

@@ -169,18 +169,18 @@ fn a_late_answer_counts_if_it_comes_within_the_interval() {
 #[test]
 fn questions_are_few() {
     let server = Server::start();
-    let (client, _) = tokio(&server.url(), "health_check_interval=100ms");
+    let (client, _) = tokio(&server.url(), "health_check_interval=300ms");
     let start = Instant::now();
-    eventually("an idle connection is asked", LIMIT, || server.calls("ping") >= 5);
-    let intervals = start.elapsed().as_millis() / 100;
+    eventually("an idle connection is asked", LIMIT, || server.calls("ping") >= 3);
+    let intervals = start.elapsed().as_millis() / 300;
     assert!(u128::from(server.calls("ping").unsigned_abs()) <= intervals + 1, "in {intervals} intervals");
 
     server.command(&["CONFIG", "RESETSTAT"]).unwrap();
-    let end = Instant::now() + Duration::from_millis(500);
+    let end = Instant::now() + Duration::from_millis(1200);
     let mut longest = Duration::ZERO;
     while Instant::now() < end {
         longest = longest.max(timed(|| client.run::<i64>("INCR n").unwrap()).1);
     }
     let asked = server.calls("ping");
-    assert!(asked <= 1 || longest > Duration::from_millis(40), "{asked} of a busy one, {longest:?} at most");
+    assert!(asked <= 1 || longest > Duration::from_millis(120), "{asked} of a busy one, {longest:?} at most");
 }
