@@ -55,6 +55,12 @@ impl<E: End> Grip<E> {
         self.waits.store(waits, Ordering::Relaxed);
     }
 
+    /// Whether what was called last waits at the server.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn waits(&self) -> bool {
+        self.waits.load(Ordering::Relaxed)
+    }
+
     /// Why the connection was ended, if that was because its server was left.
     pub(crate) fn cause(&self) -> Option<Error> {
         self.ended.load(Ordering::Acquire).then(setup::left_master)

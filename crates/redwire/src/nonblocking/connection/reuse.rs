@@ -1,7 +1,7 @@
 //! A connection that goes from one user to the next: whether it may, and what is done about it. What a user left behind is known
 //! to the core's `Dirt`. This file must not know pools.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use redwire_core::dirt::{Dirt, Repair};
 use redwire_core::handshake::Handshake;
@@ -11,6 +11,10 @@ use super::{Connection, OnConnect};
 use crate::credentials::{self, Pass};
 use crate::nonblocking::before;
 use crate::setup;
+
+/// For so long the reply to a call that was given up is waited for. Without it, each call that is given up would cost a
+/// connection; and with more, a server that has fallen silent would keep the places of a pool taken.
+const SWALLOW: Duration = Duration::from_millis(50);
 
 /// Whether a connection can be used again.
 #[derive(Debug)]
@@ -34,6 +38,23 @@ impl Connection {
             && self.lost.is_none()
             && self.wire.as_ref().is_some_and(|wire| wire.inbound.is_empty())
             && self.dirt.repair(self.target.config().db()) != Repair::Drop
+    }
+
+    /// Whether the reply to a call that was given up is all that keeps it from being clean, and is to be expected soon.
+    pub(in crate::nonblocking) fn owes_a_reply(&self) -> bool {
+        let only_that = self.sent.is_empty() && self.lost.is_none() && self.wire.is_some();
+        only_that && !self.grip.waits() && self.dirt.repair(self.target.config().db()) != Repair::Drop
+    }
+
+    /// Waits for that reply, for the time that another connection would take to be made, and says whether it is clean now.
+    pub(in crate::nonblocking) async fn swallow(&mut self) -> bool {
+        if let Some(ticket) = self.waiting.take() {
+            self.link.abandon(ticket);
+        }
+        let swallowed =
+            async { while !self.is_clean() && self.receive().await.is_ok() && !self.is_lost() {} };
+        before(Instant::now().checked_add(SWALLOW), swallowed).await;
+        self.is_clean()
     }
 
     /// Whether it was lost.

@@ -4,6 +4,7 @@ use std::ops::{Deref, DerefMut};
 use std::time::Instant;
 
 use redwire_core::pool::{Closing, Permit};
+use tokio::runtime::Handle;
 
 use super::Pool;
 use crate::nonblocking::connection::Connection;
@@ -19,12 +20,15 @@ pub struct Lease {
     /// There until it is given back.
     held: Option<(Permit, Box<Connection>)>,
     process: u32,
+    /// Whether its replies were waited for already.
+    swallowed: bool,
 }
 
 impl Lease {
     pub(super) fn new(pool: &Pool, permit: Permit, connection: Box<Connection>) -> Self {
         connection.grip().handle_call(false);
-        Self { pool: pool.clone(), held: Some((permit, connection)), process: std::process::id() }
+        let held = Some((permit, connection));
+        Self { pool: pool.clone(), held, process: std::process::id(), swallowed: false }
     }
 
     pub(super) fn is_from(&self, pool: &Pool) -> bool {
@@ -52,6 +56,17 @@ impl Lease {
         }
     }
 
+    /// Has the reply to a call that was given up read by a task, which then gives the connection back.
+    fn give_back_later(&mut self, runtime: &Handle) {
+        let held = self.held.take();
+        let mut lease = Self { pool: self.pool.clone(), held, process: self.process, swallowed: true };
+        drop(runtime.spawn(async move {
+            if let Some((_, connection)) = &mut lease.held {
+                connection.swallow().await;
+            }
+        }));
+    }
+
     fn part_with(&self, permit: Permit, why: Closing) {
         // The permit of a parent process means nothing to the accounts of its child.
         if self.process == std::process::id() {
@@ -63,8 +78,18 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
+        let own = self.process == std::process::id();
+        let Some((_, connection)) = &self.held else { return };
+        if own
+            && !self.swallowed
+            && !connection.is_clean()
+            && connection.owes_a_reply()
+            && let Ok(runtime) = Handle::try_current()
+        {
+            return self.give_back_later(&runtime);
+        }
         let Some((permit, mut connection)) = self.held.take() else { return };
-        if self.process == std::process::id() && connection.is_clean() {
+        if own && connection.is_clean() {
             let (now, random) = (Instant::now(), fastrand::u64(..));
             connection.restore(self.pool.0.on_connect.as_ref());
             self.pool.with(|machine| machine.release(permit, connection, now, random));
