@@ -89,8 +89,10 @@ pub type CredentialFuture<'a> = Pin<Box<dyn Future<Output = Result<Credentials>>
 /// ```
 pub trait CredentialProvider: Send + Sync {
     /// Asked by the blocking driver at every connect, and after each change of [`version`](Self::version).
-    /// May block: it is asked on a thread of its own, and an answer that comes after the connect's deadline
-    /// is dropped.
+    /// May block: it is asked on a thread of its own, and connections of a client that are made at the same
+    /// time share one question and its answer. One that takes longer than the connect's deadline goes on by
+    /// itself; after the connect timeout it is asked once more, but not a third time. A panic is a connect
+    /// that failed.
     ///
     /// # Errors
     /// Whatever keeps the provider from answering: the connect fails with it. A connection that lives goes

@@ -10,9 +10,11 @@ use std::sync::Arc;
 
 /// Turns the name of a host into addresses, in place of the system's look-up.
 ///
-/// It is asked anew at every connect: nothing is cached here. It may block: both drivers call it on a thread where
-/// that is allowed. The connect deadline covers it; an answer that comes too late is dropped. The addresses are tried
-/// in the order given, the families in turn; an empty answer fails like a name that does not exist.
+/// It is asked anew at every connect, and nothing is cached here; connections of a client that are made at the same time
+/// share one look-up of a name, and its answer. An address in place of a name is not looked up. It may block: both
+/// drivers call it on a thread of its own. The connect deadline covers it; one that takes longer goes on by itself, and
+/// after the connect timeout one more is begun, but no third. A panic is an attempt that failed. The addresses are
+/// tried in the order given, the families in turn; an empty answer fails like a name that does not exist.
 ///
 /// # Errors
 /// Whatever it fails with becomes the source of a connection error of the kind

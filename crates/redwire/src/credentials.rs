@@ -9,31 +9,34 @@ use redwire_core::Result;
 use redwire_core::config::Config;
 pub use redwire_core::credentials::{CredentialFuture, CredentialProvider, Credentials, Provider};
 
+#[cfg(feature = "tokio")]
+use crate::lookups::{PROVIDER, catch, catch_future};
+
 /// What a connection authenticates with, and which version of it that is.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Pass {
     pub(crate) credentials: Option<Credentials>,
     pub(crate) version: u64,
 }
 
 impl Pass {
-    /// Asks the provider, who may block; without one, the configuration knows.
-    pub(crate) fn get(config: &Config) -> Result<Self> {
-        let Some(provider) = config.credential_provider() else { return Ok(Self::fixed(config)) };
+    /// Asks the provider, who may block.
+    pub(crate) fn ask(provider: &Provider) -> Result<Self> {
         // Looked at first: credentials that change while they are asked for are asked for once more.
         let version = provider.version();
         Ok(Self { credentials: Some(provider.credentials()?), version })
     }
 
-    /// As [`get`](Self::get), of a provider who must not block.
+    /// Asks a provider who must not block; without one, the configuration knows. Its panic is an error.
     #[cfg(feature = "tokio")]
     pub(crate) async fn fetch(config: &Config) -> Result<Self> {
         let Some(provider) = config.credential_provider() else { return Ok(Self::fixed(config)) };
-        let version = provider.version();
-        Ok(Self { credentials: Some(provider.credentials_future().await?), version })
+        let (version, asked) = catch(PROVIDER, || (provider.version(), provider.credentials_future()))?;
+        Ok(Self { credentials: Some(catch_future(PROVIDER, asked).await?), version })
     }
 
-    fn fixed(config: &Config) -> Self {
+    /// What is configured, where there is no provider.
+    pub(crate) fn fixed(config: &Config) -> Self {
         Self { credentials: config.static_credentials(), version: 0 }
     }
 }
@@ -105,7 +108,12 @@ impl CredentialProvider for RotatingCredentials {
     }
 
     fn on_change(&self, notify: Weak<dyn Fn() + Send + Sync>) {
-        self.lock().listeners.push(notify);
+        let listeners = &mut self.lock().listeners;
+        // Of clients that are gone, each time as many again as there were: so many clients may come and go.
+        if listeners.len() == listeners.capacity() {
+            listeners.retain(|listener| listener.strong_count() > 0);
+        }
+        listeners.push(notify);
     }
 }
 
@@ -122,6 +130,20 @@ mod tests {
     use super::*;
 
     #[test]
+    fn clients_that_are_gone_are_forgotten() {
+        let rotating = RotatingCredentials::new(Credentials::new("ann", "one"));
+        let lasting: Arc<dyn Fn() + Send + Sync> = Arc::new(|| ());
+        rotating.on_change(Arc::downgrade(&lasting));
+        for _ in 0..100_000 {
+            let passing: Arc<dyn Fn() + Send + Sync> = Arc::new(|| ());
+            rotating.on_change(Arc::downgrade(&passing));
+        }
+        let state = rotating.lock();
+        assert!(state.listeners.capacity() < 100, "{}", state.listeners.capacity());
+        assert!(state.listeners.iter().any(|listener| listener.strong_count() > 0));
+    }
+
+    #[test]
     fn a_rotation_is_told_and_changes_what_is_given() {
         let rotating = RotatingCredentials::new(Credentials::new("ann", "one"));
         let config = Config::builder().credential_provider(rotating.clone()).build().unwrap();
@@ -133,9 +155,10 @@ mod tests {
             })
         };
         rotating.on_change(Arc::downgrade(&listener));
-        let before = Pass::get(&config).unwrap();
+        let provider = config.credential_provider().unwrap();
+        let before = Pass::ask(provider).unwrap();
         rotating.rotate(Credentials::new("ann", "two"));
-        let after = Pass::get(&config).unwrap();
+        let after = Pass::ask(provider).unwrap();
         assert_eq!(after.credentials, Some(Credentials::new("ann", "two")));
         assert!(after.version != before.version && after.version == version(&config));
         drop(listener);

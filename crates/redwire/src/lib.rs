@@ -157,6 +157,7 @@ pub mod credentials;
 mod events;
 mod grip;
 mod locking;
+mod lookups;
 mod members;
 #[cfg(feature = "tokio")]
 mod nonblocking;

@@ -10,6 +10,7 @@ use redwire_core::pubsub::Message;
 use redwire_core::sentinel::{Discovery, Found, News, Sentinels};
 use redwire_core::{Error, ErrorKind, Outcome, Result, SentinelFault};
 
+use crate::lookups::Lookups;
 use crate::setup;
 
 /// A former master has so long to send away those who wait at it. Then they are cut off.
@@ -43,6 +44,7 @@ pub(crate) struct Service {
     min_other_sentinels: u32,
     read_from: ReadFrom,
     state: Mutex<State>,
+    lookups: Arc<Lookups>,
     /// Held while everybody leaves a master, so that no connection to the next is up before all to the former were left.
     turn: Mutex<()>,
     watch: Mutex<Option<Box<dyn Watch>>>,
@@ -86,6 +88,7 @@ impl Service {
             min_other_sentinels: options.min_other_sentinels,
             read_from: options.read_from,
             state: Mutex::new(state),
+            lookups: Arc::default(),
             turn: Mutex::new(()),
             watch: Mutex::new(None),
         })
@@ -94,6 +97,11 @@ impl Service {
     fn lock(&self) -> MutexGuard<'_, State> {
         // No code of others runs under this lock, and every change to the state is whole.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is being looked up for connections to the sentinels.
+    pub(crate) fn lookups(&self) -> &Arc<Lookups> {
+        &self.lookups
     }
 
     pub(crate) fn name(&self) -> &str {

@@ -12,6 +12,7 @@ use redwire_core::handshake::Session;
 use redwire_core::{Error, Result};
 
 use crate::events::{EventKind, Hub};
+use crate::lookups::Lookups;
 use crate::members::Atlas;
 use crate::service::{Follower, Service};
 use crate::setup;
@@ -28,6 +29,7 @@ pub(crate) struct Target {
     /// Whether the server was found to speak nothing but RESP2, so that it is not asked again each time.
     is_plain: AtomicBool,
     events: Arc<Hub>,
+    lookups: Arc<Lookups>,
     budget: Mutex<RetryBudget>,
 }
 
@@ -53,7 +55,7 @@ pub(crate) enum Lead<'t> {
 
 impl Target {
     pub(crate) fn new(config: Config) -> Result<Arc<Self>> {
-        Self::telling(config, Arc::default())
+        Self::with_lookups(config, Arc::default())
     }
 
     /// One node of this cluster. What happens to its connections is told here, too.
@@ -65,12 +67,14 @@ impl Target {
             tls: self.tls.clone(),
             is_plain: AtomicBool::new(self.is_plain.load(Ordering::Relaxed)),
             events: Arc::clone(&self.events),
+            lookups: Arc::clone(&self.lookups),
             budget: Mutex::new(RetryBudget::new(self.config.retry_budget())),
             config: self.config.for_node(address.clone()),
         })
     }
 
-    fn telling(config: Config, events: Arc<Hub>) -> Result<Arc<Self>> {
+    /// As [`new`](Self::new), sharing what is looked up.
+    pub(crate) fn with_lookups(config: Config, lookups: Arc<Lookups>) -> Result<Arc<Self>> {
         setup::check_features(&config)?;
         let route = match (config.topology(), Service::of(&config), Atlas::of(&config)) {
             (_, Some(service), _) => Route::Service(Box::new(service)),
@@ -88,7 +92,8 @@ impl Target {
             },
             route,
             is_plain: AtomicBool::new(config.protocol() == Protocol::Resp2),
-            events,
+            events: Arc::default(),
+            lookups,
             budget: Mutex::new(RetryBudget::new(config.retry_budget())),
             config,
         }))
@@ -156,6 +161,11 @@ impl Target {
 
     pub(crate) fn events(&self) -> &Hub {
         &self.events
+    }
+
+    /// What is being looked up for the connections.
+    pub(crate) fn lookups(&self) -> &Lookups {
+        &self.lookups
     }
 
     /// The protocol to begin with.

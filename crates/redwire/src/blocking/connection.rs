@@ -23,11 +23,13 @@ use super::health::Health;
 use super::stream::Plug;
 use super::wire::Wire;
 use crate::grip::Grip;
+use crate::lookups::{CALLBACK, Lookups, catch};
 use crate::setup;
 use crate::target::Target;
 pub(super) use reuse::Unready;
 
-/// What a [`Connection`] does each time it is connected, after the handshake.
+/// What a [`Connection`] does each time it is connected, after the handshake. What it runs on the connection ends by the deadline
+/// of the connect; a callback that panics is a connect that failed.
 pub type OnConnect = Arc<dyn Fn(&mut Connection) -> Result<()> + Send + Sync>;
 
 /// One connection by hand, for one caller at a time: state such as the database is the caller's own.
@@ -77,7 +79,12 @@ impl Connection {
     /// # Errors
     /// Options that this version has no part for.
     pub fn new(config: Config) -> Result<Self> {
-        let target = Target::new(config)?;
+        Self::with_lookups(config, Arc::default())
+    }
+
+    /// As [`new`](Self::new), sharing what is looked up.
+    pub(super) fn with_lookups(config: Config, lookups: Arc<Lookups>) -> Result<Self> {
+        let target = Target::with_lookups(config, lookups)?;
         let health = Arc::new(Health::new(Arc::clone(&target)));
         Ok(Self::to(target, health, None))
     }
@@ -117,7 +124,7 @@ impl Connection {
         self.dirt = Dirt::new(db);
         for callback in self.on_connect.clone() {
             let limit = std::mem::replace(&mut self.limit, deadline);
-            let called = callback(self);
+            let called = catch(CALLBACK, || callback(self)).and_then(|called| called);
             self.limit = limit;
             if let Err(error) = called {
                 self.disconnect();

@@ -15,6 +15,7 @@ use redwire_core::{Cmd, Error, Outcome, Reply, Result, Run};
 use super::client::Client;
 use super::connection::Connection;
 use super::stream::left;
+use crate::lookups::Lookups;
 use crate::service::Service;
 use crate::setup;
 pub(super) use watch::{cut_later, watch};
@@ -149,9 +150,9 @@ fn ask_in_turn(service: &Service, config: &Config, deadline: Instant) -> Result<
         let now = Instant::now();
         while let Some(sentinel) = discovery.poll_ask(now) {
             let (config, name) = (config.for_sentinel(sentinel.clone()), service.name().to_owned());
-            let (sender, asked) = (sender.clone(), sentinel.clone());
-            // Whoever asked may be gone by then.
-            let asking = move || drop(sender.send((asked, ask(config, &name))));
+            let (sender, asked, lookups) = (sender.clone(), sentinel.clone(), Arc::clone(service.lookups()));
+            // The caller may be gone by then.
+            let asking = move || drop(sender.send((asked, ask(config, lookups, &name))));
             if let Err(error) = thread::Builder::new().name("redwire-sentinel".to_owned()).spawn(asking) {
                 let error = Error::from_io("starting a thread", Outcome::NotSent, error);
                 discovery.handle_answer(&sentinel, Err(error), now);
@@ -171,7 +172,7 @@ fn ask_in_turn(service: &Service, config: &Config, deadline: Instant) -> Result<
     }
 }
 
-fn ask(config: Config, service: &str) -> Result<Answer> {
-    let mut sentinel = Connection::new(config)?;
+fn ask(config: Config, lookups: Arc<Lookups>, service: &str) -> Result<Answer> {
+    let mut sentinel = Connection::with_lookups(config, lookups)?;
     sentinel.pipeline(|p| question(p, service)).map(Answer::from)
 }

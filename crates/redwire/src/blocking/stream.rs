@@ -21,7 +21,6 @@ use redwire_core::outbox::Outbox;
 #[cfg(unix)]
 use socket2::SockRef;
 
-pub(super) use dial::within;
 #[cfg(feature = "tls")]
 use secure::Secure;
 
@@ -93,7 +92,7 @@ impl Stream {
         plain: &mut BytesMut,
     ) -> Result<Self> {
         let stream = Self {
-            socket: Arc::new(dial::connect(endpoint, target.config(), deadline)?),
+            socket: Arc::new(dial::connect(endpoint, target, deadline)?),
             #[cfg(feature = "tls")]
             secure: None,
             read_timeout: None,

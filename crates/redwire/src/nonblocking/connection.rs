@@ -30,11 +30,13 @@ use super::wire::Wire;
 use super::{before, unless};
 use crate::events::EventKind;
 use crate::grip::{End, Grip};
+use crate::lookups::{CALLBACK, Lookups, catch, catch_future};
 use crate::setup;
 use crate::target::Target;
 pub(super) use reuse::Readiness;
 
-/// What a [`Connection`] does each time it is connected, after the handshake.
+/// What a [`Connection`] does each time it is connected, after the handshake. It may take as long as a connect may; one that takes
+/// longer, or panics, is a connect that failed.
 pub type OnConnect = Arc<dyn for<'c> Fn(&'c mut Connection) -> Pending<'c, ()> + Send + Sync>;
 
 /// A boxed future of a result.
@@ -96,7 +98,12 @@ impl Connection {
     /// # Errors
     /// Options that this version has no part for.
     pub fn new(config: Config) -> Result<Self> {
-        let target = Target::new(config)?;
+        Self::with_lookups(config, Arc::default())
+    }
+
+    /// As [`new`](Self::new), sharing what is looked up.
+    pub(super) fn with_lookups(config: Config, lookups: Arc<Lookups>) -> Result<Self> {
+        let target = Target::with_lookups(config, lookups)?;
         let health = Arc::new(Health::new(Arc::clone(&target)));
         Ok(Self::to(target, health))
     }
@@ -158,14 +165,26 @@ impl Connection {
     /// Runs the callbacks on a connection that is new, or as new.
     async fn introduce_by(&mut self, deadline: Option<Instant>) -> Result<()> {
         for callback in self.on_connect.clone() {
-            let called = before(deadline, callback(self)).await;
-            if let Err(error) = called.unwrap_or_else(|| Err(setup::late(None))) {
+            if let Err(error) = self.call_back(&callback, deadline).await {
                 self.disconnect();
-                return Err(error.with_context("a callback run on connecting failed"));
+                return Err(error);
             }
         }
         self.dirt.settle(self.target.config().db());
         Ok(())
+    }
+
+    /// Runs `callback` before `deadline`, and for no longer than a connect may take.
+    async fn call_back(&mut self, callback: &OnConnect, deadline: Option<Instant>) -> Result<()> {
+        let target = Arc::clone(&self.target);
+        let limit = Instant::now().checked_add(target.config().connect_timeout());
+        let until = [deadline, limit].into_iter().flatten().min();
+        let called = match catch(CALLBACK, || callback(self)) {
+            Ok(called) => before(until, catch_future(CALLBACK, called)).await,
+            Err(panicked) => Some(Err(panicked)),
+        };
+        let called = called.unwrap_or_else(|| Err(setup::too_slow(target.config(), until == deadline)));
+        called.map_err(|error| error.with_context("a callback run on connecting failed"))
     }
 
     fn adopt(&mut self, wire: Wire) {
@@ -180,8 +199,7 @@ impl Connection {
         let health = Arc::new(Health::new(Arc::clone(target)));
         let mut connection = Self::to(Arc::clone(target), health);
         connection.adopt(wire);
-        let called = callback(&mut connection).await;
-        called.map_err(|error| error.with_context("a callback run on connecting failed"))?;
+        connection.call_back(callback, None).await?;
         let clean = connection.is_clean();
         connection.wire.take().filter(|_| clean).ok_or_else(|| {
             Error::usage("a callback run on connecting must read all replies and leave the connection up")

@@ -17,6 +17,7 @@ use tokio::time::{Sleep, sleep_until};
 
 use super::client::Client;
 use super::connection::{Connection, Pending};
+use crate::lookups::Lookups;
 use crate::service::Service;
 use crate::setup;
 pub(super) use watch::{cut_later, watch};
@@ -159,7 +160,8 @@ async fn ask_in_turn(service: &Service, config: &Config) -> Result<Found> {
     poll_fn(|cx| {
         loop {
             while let Some(sentinel) = discovery.poll_ask(Instant::now()) {
-                let asking = ask(config.for_sentinel(sentinel.clone()), service.name().to_owned());
+                let (config, name) = (config.for_sentinel(sentinel.clone()), service.name().to_owned());
+                let asking = ask(config, Arc::clone(service.lookups()), name);
                 asked.push((sentinel, Box::pin(asking)));
             }
             let mut answered = false;
@@ -188,7 +190,7 @@ async fn ask_in_turn(service: &Service, config: &Config) -> Result<Found> {
     .await
 }
 
-async fn ask(config: Config, service: String) -> Result<Answer, Error> {
-    let mut sentinel = Connection::new(config)?;
+async fn ask(config: Config, lookups: Arc<Lookups>, service: String) -> Result<Answer, Error> {
+    let mut sentinel = Connection::with_lookups(config, lookups)?;
     sentinel.pipeline(|p| question(p, &service)).await.map(Answer::from)
 }

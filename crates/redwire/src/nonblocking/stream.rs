@@ -2,7 +2,7 @@
 
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 use std::time::Instant;
@@ -19,7 +19,7 @@ use tokio::net::{UnixStream, unix};
 use tokio::time::{Sleep, sleep_until};
 
 use crate::target::Target;
-use crate::{setup, socket};
+use crate::{lookups, setup, socket};
 
 #[cfg(feature = "tls")]
 mod secure;
@@ -83,21 +83,12 @@ pub(super) async fn connect(
     }
 }
 
-/// The addresses of the host, asked for anew each time.
-async fn resolve(target: &Target, HostPort { host, port }: &HostPort) -> Result<Vec<SocketAddr>> {
-    let found = match target.config().resolver() {
-        // Looking up names may block, so it has a thread.
-        Some(resolver) => {
-            let (resolver, host, port) = (resolver.clone(), host.clone(), *port);
-            let looked_up = tokio::task::spawn_blocking(move || resolver.resolve(&host, port)).await;
-            looked_up.unwrap_or_else(|stopped| Err(io::Error::other(stopped)))
-        }
-        None => match host.parse::<IpAddr>() {
-            Ok(address) => return Ok(vec![(address, *port).into()]),
-            Err(_) => tokio::net::lookup_host((host.as_str(), *port)).await.map(Iterator::collect),
-        },
-    };
-    found.map_err(|error| setup::unresolved(host, error))
+/// The addresses of the host, looked up anew. An address stands for itself.
+async fn resolve(target: &Target, address: &HostPort) -> Result<Vec<SocketAddr>> {
+    match lookups::literal(address) {
+        Some(literal) => Ok(vec![literal]),
+        None => target.lookups().addresses(address, target.config()).answered().await,
+    }
 }
 
 /// An attempt to connect to one address.

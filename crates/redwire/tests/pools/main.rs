@@ -16,6 +16,8 @@ mod events;
 mod figures;
 mod forks;
 mod lending;
+mod lookups;
 mod owners;
 mod spikes;
 mod upkeep;
+mod user_code;

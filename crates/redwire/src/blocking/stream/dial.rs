@@ -1,29 +1,29 @@
 //! How a socket comes to be connected: the look-up of the name, and attempts at its addresses, all before a deadline.
 //!
-//! Which address is tried when is decided in `redwire-core`. What cannot be interrupted runs on a thread of its own, which may
-//! outlive the call that started it, but not for long: what it brings then is dropped.
+//! Which address is tried when is decided in `redwire-core`. An attempt that cannot be interrupted runs on a thread of its
+//! own, which may outlive the call that started it, but not its deadline: what it brings then is dropped.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs};
+use std::net::{SocketAddr, TcpStream};
 use std::sync::mpsc;
 use std::thread;
 use std::time::Instant;
 
-use redwire_core::config::{Config, Endpoint};
+use redwire_core::config::{Endpoint, HostPort};
 use redwire_core::dial::Dial;
 use redwire_core::{Error, Outcome, Result};
 
 use super::{Socket, left};
-use crate::setup;
-use crate::socket;
+use crate::target::Target;
+use crate::{lookups, socket};
 
 /// Connects to `endpoint` before `deadline`.
-pub(super) fn connect(endpoint: &Endpoint, config: &Config, deadline: Instant) -> Result<Socket> {
+pub(super) fn connect(endpoint: &Endpoint, target: &Target, deadline: Instant) -> Result<Socket> {
     match endpoint {
         Endpoint::Tcp(address) => {
-            let addresses = resolve(&address.host, address.port, config, deadline)?;
+            let addresses = resolve(target, address, deadline)?;
             let stream = connect_tcp(addresses, deadline)?;
-            socket::configure((&stream).into(), config)
+            socket::configure((&stream).into(), target.config())
                 .map_err(|error| Error::from_io("setting socket options", Outcome::NotSent, error))?;
             Ok(Socket::Tcp(stream))
         }
@@ -36,39 +36,15 @@ pub(super) fn connect(endpoint: &Endpoint, config: &Config, deadline: Instant) -
     }
 }
 
-/// The addresses of `host`, looked up anew. An address stands for itself.
-fn resolve(host: &str, port: u16, config: &Config, deadline: Instant) -> Result<Vec<SocketAddr>> {
-    if let Ok(address) = host.parse::<IpAddr>() {
-        return Ok(vec![SocketAddr::new(address, port)]);
+/// The addresses of the host, looked up anew. An address stands for itself.
+fn resolve(target: &Target, address: &HostPort, deadline: Instant) -> Result<Vec<SocketAddr>> {
+    if let Some(literal) = lookups::literal(address) {
+        return Ok(vec![literal]);
     }
-    let (name, resolver) = (host.to_owned(), config.resolver().cloned());
-    let found = within(deadline, move || match resolver {
-        Some(resolver) => resolver.resolve(&name, port),
-        None => (name.as_str(), port).to_socket_addrs().map(Iterator::collect),
-    });
-    found.and_then(|found| found).map_err(|error| {
-        if error.kind() == io::ErrorKind::TimedOut {
-            return Error::from_io("looking up the host name", Outcome::NotSent, error);
-        }
-        setup::unresolved(host, error)
-    })
-}
-
-/// Does `work`, which cannot be told to hurry, on a thread, and waits for it until `deadline`. The thread goes on to the end
-/// of its work.
-pub(in crate::blocking) fn within<T: Send + 'static>(
-    deadline: Instant,
-    work: impl FnOnce() -> T + Send + 'static,
-) -> io::Result<T> {
-    let (sender, receiver) = mpsc::sync_channel(1);
-    thread::Builder::new().name("redwire-connect".to_owned()).spawn(move || sender.send(work()))?;
-    match receiver.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
-        Ok(done) => Ok(done),
-        Err(mpsc::RecvTimeoutError::Timeout) => Err(io::ErrorKind::TimedOut.into()),
-        Err(mpsc::RecvTimeoutError::Disconnected) => {
-            Err(io::Error::other("the thread that was to do it panicked"))
-        }
-    }
+    let found = target.lookups().addresses(address, target.config()).wait(deadline);
+    let late =
+        || Error::from_io("looking up the host name", Outcome::NotSent, io::ErrorKind::TimedOut.into());
+    found.unwrap_or_else(|| Err(late()))
 }
 
 /// Tries `addresses` as [`Dial`] says. Each attempt has a thread, unless it is alone and none will follow: as long as a host

@@ -1,6 +1,7 @@
 //! Who a connection is to the server: credentials, which may change while it lives, and the handshake that makes a used connection
 //! as new.
 
+use std::io;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -8,7 +9,6 @@ use redwire_core::handshake::Handshake;
 use redwire_core::{Outcome, Result, Value};
 
 use super::Wire;
-use crate::blocking::stream::within;
 use crate::credentials::{self, Pass};
 use crate::events::EventKind;
 use crate::setup;
@@ -56,10 +56,9 @@ impl Wire {
 
 /// The credentials to present. A provider may take its time, but not more than there is.
 pub(in crate::blocking) fn fetch(target: &Arc<Target>, deadline: Instant) -> Result<Pass> {
-    if target.config().credential_provider().is_none() {
-        return Pass::get(target.config());
-    }
-    let target = Arc::clone(target);
-    let fetched = within(deadline, move || Pass::get(target.config()));
-    fetched.map_err(|error| setup::io_error("asking for credentials", error)).and_then(|pass| pass)
+    let config = target.config();
+    let Some(provider) = config.credential_provider() else { return Ok(Pass::fixed(config)) };
+    let pass = target.lookups().pass(provider, config).wait(deadline);
+    let late = || setup::io_error("asking for credentials", io::ErrorKind::TimedOut.into());
+    pass.unwrap_or_else(|| Err(late()))
 }
