@@ -10,6 +10,7 @@
 
 mod instance;
 mod news;
+mod readers;
 
 use std::collections::VecDeque;
 use std::fmt::{self, Write};
@@ -22,6 +23,7 @@ use crate::pipeline::{Pipeline, Slot};
 use crate::{Run, facts};
 pub use instance::Instance;
 pub use news::News;
+pub use readers::Readers;
 
 /// What is known about the sentinels of one service, from one discovery to the next.
 ///

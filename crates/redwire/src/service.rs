@@ -3,11 +3,11 @@
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use redwire_core::config::{Config, Endpoint, HostPort, ReadFrom, Topology};
 use redwire_core::pubsub::Message;
-use redwire_core::sentinel::{Discovery, Found, News, Sentinels};
+use redwire_core::sentinel::{Discovery, Found, News, Readers, Sentinels};
 use redwire_core::{Error, ErrorKind, Outcome, Result, SentinelFault};
 
 use crate::lookups::Lookups;
@@ -59,11 +59,12 @@ struct State {
     followed: Option<HostPort>,
     /// Where the newest connection leads, for messages; the name before there is any.
     address: Arc<str>,
+    /// The server that connections were to lead to last.
+    chosen: Option<HostPort>,
     /// Who told of the servers that were tried last.
     witness: Option<HostPort>,
-    /// Which replica is next, and how many could not be connected to since the last that could.
-    turn: usize,
-    failed: usize,
+    /// Which replicas answer a client that reads from them.
+    readers: Readers,
     followers: Vec<Weak<dyn Follower>>,
 }
 
@@ -78,9 +79,9 @@ impl Service {
             doubted: false,
             followed: None,
             address: service.as_str().into(),
+            chosen: None,
             witness: None,
-            turn: 0,
-            failed: 0,
+            readers: Readers::default(),
             followers: Vec::new(),
         };
         Some(Self {
@@ -140,17 +141,11 @@ impl Service {
         let master = state.sentinels.newest_master(&found);
         state.sentinels.handle_found(&found);
         state.witness = Some(found.witness.clone());
-        let replicas = &found.replicas;
-        let chosen = match self.read_from {
-            ReadFrom::Master => master.clone(),
-            ReadFrom::ReplicaPreferred if state.failed >= replicas.len() => master.clone(),
-            _ if replicas.is_empty() => return Err(no_replica(&self.name)),
-            _ => {
-                state.turn = state.turn.wrapping_add(1);
-                replicas[state.turn % replicas.len()].clone()
-            }
-        };
+        let found = Found { master: master.clone(), ..found };
+        let chosen = state.readers.choose(&found, self.read_from, Instant::now());
+        let chosen = chosen.ok_or_else(|| no_replica(&self.name))?;
         (state.master, state.doubted) = (Some(master), false);
+        state.chosen = Some(chosen.clone());
         Ok(chosen)
     }
 
@@ -195,7 +190,6 @@ impl Service {
     pub(crate) fn handle_connected(&self, address: &HostPort) -> Result<bool> {
         let _turn = self.turn();
         let mut state = self.lock();
-        state.failed = 0;
         if self.read_from != ReadFrom::Master {
             return Ok(false);
         }
@@ -216,7 +210,9 @@ impl Service {
         }
         state.doubted = true;
         state.sentinels.handle_failed();
-        state.failed += 1;
+        if let Some(tried) = tried.filter(|_| self.read_from != ReadFrom::Master) {
+            state.readers.handle_unfit(tried, Instant::now());
+        }
         if error.kind() == ErrorKind::Sentinel(SentinelFault::NotMaster)
             && let Some(witness) = state.witness.take()
         {
@@ -292,7 +288,20 @@ impl Service {
         if self.is_demotion(error) {
             self.doubt();
             self.leave(None);
+        } else if self.read_from != ReadFrom::Master && error.kind() == ErrorKind::Busy {
+            self.handle_unfit();
         }
+    }
+
+    /// A replica has no data to answer from: another does, or the master. Which of several it was that said so is not told;
+    /// the one that was connected to last is passed over first, and the next if that was another.
+    fn handle_unfit(&self) {
+        let mut state = self.lock();
+        if let Some(replica) = state.chosen.clone() {
+            state.readers.handle_unfit(&replica, Instant::now());
+        }
+        drop(state);
+        self.leave(None);
     }
 
     fn is_demotion(&self, error: &Error) -> bool {

@@ -1,7 +1,7 @@
 //! Clients of replicas: in turn, the new ones too, and the master where there is none.
 
 use redwire::{ErrorKind, SentinelFault};
-use redwire_testkit::{Server, eventually};
+use redwire_testkit::{FakeServer, Server, eventually};
 
 use crate::common::{Client, LIMIT, Setup};
 use crate::fake::{FakeSentinel, View, url};
@@ -10,6 +10,7 @@ both!(
     replicas_are_used_in_turn_and_new_ones_too,
     the_master_stands_in_where_there_is_no_replica,
     replicas_that_are_gone_are_passed_over,
+    a_replica_without_data_is_passed_over,
 );
 
 /// Servers that say which they are.
@@ -81,4 +82,45 @@ fn replicas_that_are_gone_are_passed_over(setup: Setup) {
             false
         }
     });
+}
+
+/// A replica that answers everything but `GET`, for which it has no data.
+fn without_data(why: &'static str) -> FakeServer {
+    FakeServer::answering(move |words| match words[0].to_ascii_uppercase().as_slice() {
+        b"GET" => format!("-{why}\r\n").into_bytes(),
+        b"HELLO" => b"-ERR unknown command 'HELLO'\r\n".to_vec(),
+        b"ROLE" => b"*5\r\n$5\r\nslave\r\n$1\r\nh\r\n:1\r\n$9\r\nconnected\r\n:0\r\n".to_vec(),
+        b"PING" => b"+PONG\r\n".to_vec(),
+        _ => b"+OK\r\n".to_vec(),
+    })
+}
+
+/// It loads, or has lost its master: others answer at once, and no call fails.
+fn a_replica_without_data_is_passed_over(setup: Setup) {
+    let servers = servers(&["master", "one"]);
+    for why in [
+        "LOADING Redis is loading the dataset in memory",
+        "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.",
+    ] {
+        let empty = without_data(why);
+        let view = |replicas| View { replicas, ..View::of(servers[0].addr()) };
+        for (replicas, who) in
+            [(vec![empty.addr()], "master"), (vec![empty.addr(), servers[1].addr()], "one")]
+        {
+            let sentinel = FakeSentinel::telling(view(replicas));
+            let client = setup.client(&url(&[sentinel.addr()]), "read_from=replica_preferred");
+            for _ in 0..20 {
+                let name = client.run::<String>("GET name").unwrap();
+                assert!(name == who || (name == "master" && who == "one"), "{name}");
+            }
+            // Eight callers at a time, some of them on connections of their own.
+            std::thread::scope(|scope| {
+                for _ in 0..8 {
+                    scope.spawn(|| (0..20).for_each(|_| drop(client.run::<String>("GET name").unwrap())));
+                }
+            });
+        }
+        let asked = empty.received().iter().filter(|words| words[0] == b"GET").count();
+        assert!(asked < 60, "{asked} of 720 calls were tried where there is no data");
+    }
 }

@@ -1,0 +1,93 @@
+//! Which server of a service answers a client that reads from its replicas.
+//!
+//! Promises a replica that is not known to be unfit, or the master where the client allows that. This file must not know
+//! connections; time is an argument.
+
+use std::time::{Duration, Instant};
+
+use super::Found;
+use crate::config::{HostPort, ReadFrom};
+
+/// The replicas of a service, in turn. One that could not be connected to, or had no data to answer from, is passed over for
+/// [`REST`](Self::REST).
+#[derive(Debug, Default)]
+pub struct Readers {
+    turn: usize,
+    /// Those that are passed over, and until when; the one that failed first comes first.
+    resting: Vec<(HostPort, Instant)>,
+}
+
+impl Readers {
+    /// How long a replica is passed over that was of no use.
+    pub const REST: Duration = Duration::from_secs(1);
+
+    /// The server to connect to. `None`: there is no replica, and the master is not wanted.
+    pub fn choose(&mut self, found: &Found, read_from: ReadFrom, now: Instant) -> Option<HostPort> {
+        self.resting.retain(|(_, until)| now < *until);
+        let rests = |replica: &&HostPort| self.resting.iter().any(|(other, _)| other == *replica);
+        let fit: Vec<&HostPort> = found.replicas.iter().filter(|replica| !rests(replica)).collect();
+        self.turn = self.turn.wrapping_add(1);
+        match read_from {
+            ReadFrom::Master => Some(found.master.clone()),
+            _ if !fit.is_empty() => Some(fit[self.turn % fit.len()].clone()),
+            ReadFrom::ReplicaPreferred => Some(found.master.clone()),
+            // Nothing else will do than one of those that were of no use.
+            ReadFrom::Replica if found.replicas.is_empty() => None,
+            ReadFrom::Replica => Some(found.replicas[self.turn % found.replicas.len()].clone()),
+        }
+    }
+
+    /// This replica could not be connected to, or said that it has no data to answer from (it loads, or has lost its
+    /// master).
+    pub fn handle_unfit(&mut self, replica: &HostPort, now: Instant) {
+        self.resting.retain(|(other, _)| other != replica);
+        self.resting.push((replica.clone(), now + Self::REST));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(replicas: &[&str]) -> Found {
+        let at = |name: &&str| HostPort::new(*name, 1);
+        Found {
+            master: at(&"m"),
+            replicas: replicas.iter().map(at).collect(),
+            witness: at(&"s"),
+            sentinels: Vec::new(),
+            epoch: 1,
+        }
+    }
+
+    fn chosen(readers: &mut Readers, found: &Found, read_from: ReadFrom, now: Instant) -> Vec<String> {
+        let next = |_| readers.choose(found, read_from, now).map(|server| server.host);
+        let mut chosen: Vec<String> = (0..8).map_while(next).collect();
+        chosen.sort_unstable();
+        chosen.dedup();
+        chosen
+    }
+
+    #[test]
+    fn an_unfit_replica_is_passed_over_for_its_rest() {
+        let (mut readers, now) = (Readers::default(), Instant::now());
+        let two = found(&["a", "b"]);
+        let preferred = ReadFrom::ReplicaPreferred;
+        assert_eq!(chosen(&mut readers, &two, preferred, now), ["a", "b"]);
+        readers.handle_unfit(&two.replicas[0], now);
+        assert_eq!(chosen(&mut readers, &two, preferred, now), ["b"]);
+        readers.handle_unfit(&two.replicas[1], now);
+        assert_eq!(chosen(&mut readers, &two, preferred, now), ["m"]);
+        assert_eq!(chosen(&mut readers, &two, ReadFrom::Replica, now), ["a", "b"]);
+        assert_eq!(chosen(&mut readers, &two, preferred, now + Readers::REST), ["a", "b"]);
+    }
+
+    #[test]
+    fn without_replicas_the_master_answers_where_it_may() {
+        let (mut readers, now) = (Readers::default(), Instant::now());
+        let none = found(&[]);
+        assert_eq!(chosen(&mut readers, &none, ReadFrom::ReplicaPreferred, now), ["m"]);
+        assert_eq!(chosen(&mut readers, &none, ReadFrom::Replica, now), [""; 0]);
+        assert_eq!(chosen(&mut readers, &found(&["a"]), ReadFrom::Master, now), ["m"]);
+    }
+}
