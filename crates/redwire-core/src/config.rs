@@ -175,10 +175,14 @@ impl Config {
     }
 
     /// The fixed username and password to authenticate with; `None`: neither was given, or a provider is to
-    /// be asked.
+    /// be asked. A username alone goes with the empty password, lest its connections be the default user's.
     #[must_use]
     pub fn static_credentials(&self) -> Option<Credentials> {
-        let password = self.password.clone()?;
+        let password = match (&self.username, &self.password) {
+            (None, None) => return None,
+            (_, Some(password)) => password.clone(),
+            (Some(_), None) => Secret::new(""),
+        };
         Some(Credentials::new(self.username().unwrap_or_default(), password))
     }
 

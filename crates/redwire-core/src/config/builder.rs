@@ -102,13 +102,15 @@ impl ConfigBuilder {
         self
     }
 
-    /// The ACL user. Default: none, which is the server's default user. Empty is none.
+    /// The ACL user. Default: none, which is the server's default user. Empty is none. Without a password it
+    /// authenticates with the empty one, which servers take for a user that is `nopass`, and no other.
     pub fn username(mut self, username: impl Into<String>) -> Self {
         self.config.username = non_empty(username.into());
         self
     }
 
-    /// The password. Default: none. Empty is none.
+    /// The password. Default: none. Empty is none: with a [`username`](Self::username) the empty password is
+    /// presented, without one nothing is.
     pub fn password(mut self, password: impl Into<Secret>) -> Self {
         self.config.password = Some(password.into()).filter(|secret| !secret.reveal().is_empty());
         self

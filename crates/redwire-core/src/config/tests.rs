@@ -168,11 +168,48 @@ fn a_provider_stands_alone() {
 }
 
 #[test]
-fn fixed_credentials_need_a_password() {
-    let of = |url: &str| Config::from_url(url).unwrap().static_credentials();
-    assert_eq!(of("redis://ann@h"), None);
-    assert_eq!(of("redis://:pw@h"), Some(Credentials::default_user("pw")));
-    assert_eq!(of("redis://ann:pw@h"), Some(Credentials::new("ann", "pw")));
+fn a_user_without_a_password_is_that_user_with_the_empty_one() {
+    let of = |config: &Config| config.static_credentials();
+    let parsed = |url: &str| Config::from_url(url).unwrap();
+    for url in ["redis://h", "redis://@h", "redis://:@h", "redis://h?username=&password="] {
+        assert_eq!(of(&parsed(url)), None, "{url}");
+    }
+    assert_eq!(of(&parsed("redis://:pw@h")), Some(Credentials::default_user("pw")));
+    assert_eq!(of(&parsed("redis://ann:pw@h")), Some(Credentials::new("ann", "pw")));
+    let empty = Some(Credentials::new("ann", ""));
+    for url in [
+        "redis://ann@h",
+        "redis://ann:@h",
+        "rediss://ann@h",
+        "redis://h?username=ann",
+        "redis://h?username=ann&password=",
+        "redis://ann:@h?password=",
+        "unix://ann@/r.sock",
+        "unix://ann:@/r.sock",
+        "redis+sentinel://ann@h/m",
+        "redis+cluster://ann:@h",
+    ] {
+        let config = parsed(url);
+        assert_eq!(of(&config), empty, "{url}");
+        let again = parsed(&config.to_string());
+        assert_eq!((of(&again), again.to_string()), (empty.clone(), config.to_string()), "{url}");
+        assert_eq!(of(&config.for_node(("n", 1).into())), empty, "{url}");
+        assert_eq!(of(&config.for_map(("n", 1).into())), empty, "{url}");
+        assert_eq!(of(&config.to_builder().build().unwrap()), empty, "{url}");
+    }
+    for builder in [Config::builder().username("ann"), Config::builder().password("").username("ann")] {
+        assert_eq!(of(&builder.build().unwrap()), empty);
+    }
+    // So at the sentinels, who have users of their own.
+    for url in
+        ["redis+sentinel://bob:pw@h/m?sentinel_username=ann", "redis+sentinel://h/m?sentinel_username=ann"]
+    {
+        let config = parsed(url);
+        assert_eq!(of(&config.for_sentinel(("s", 1).into())), empty, "{url}");
+        assert_eq!(parsed(&config.to_string()).to_string(), config.to_string());
+    }
+    let nobody = parsed("redis+sentinel://ann:pw@h/m?sentinel_password=");
+    assert_eq!(of(&nobody.for_sentinel(("s", 1).into())), None);
 }
 
 #[test]
@@ -273,7 +310,7 @@ fn options_of_sentinels_are_read_kept_and_never_in_vain() {
         ("redis://h?sentinel_password=x", "sentinel_password"),
         ("redis://h?read_from=replica", "read_from"),
         ("redis+cluster://h?min_other_sentinels=1", "min_other_sentinels"),
-        ("redis+sentinel://h/m?sentinel_username=x", "sentinel_username"),
+        ("redis://h?sentinel_username=x", "sentinel_username"),
         ("redis+sentinel://h/m?sentinel_timeout=0", "sentinel_timeout"),
         ("redis+sentinel://h/m?read_from=slave", "read_from"),
     ] {

@@ -77,9 +77,6 @@ fn sentinel(config: &Config) -> Result<(), ConfigError> {
     if let (Some((option, _)), false) = (first, matches!(config.topology, Topology::Sentinel { .. })) {
         return Err(ConfigError::new(option, "a Sentinel set to go with it (`redis+sentinel://`)", "none"));
     }
-    if options.username.is_some() && options.password.is_none() {
-        return Err(ConfigError::new("sentinel_username", "a `sentinel_password` beside it", "none"));
-    }
     time("sentinel_timeout", options.timeout, Duration::from_millis(1)..=MAX_TIME)
 }
 

@@ -145,6 +145,7 @@ fn credentials_are_those_of_the_caller() {
     let table = [
         (Some(Credentials::new("ann", "token")), "HELLO 3 AUTH ann token", "AUTH ann token"),
         (Some(Credentials::default_user("token")), "HELLO 3 AUTH default token", "AUTH token"),
+        (Some(Credentials::new("ann", "")), "HELLO 3 AUTH ann ", "AUTH ann "),
         (Some(Credentials::new("", "")), "HELLO 3 AUTH default ", "AUTH "),
     ];
     for (credentials, resp3, resp2) in table {

@@ -18,6 +18,7 @@ const PASSWORD: &str = "s3cr3t:@/ word";
 
 both!(
     a_fixed_user_comes_in_by_tcp_unix_socket_and_tls,
+    a_user_without_a_password_is_that_user,
     a_provider_is_asked_at_every_connect,
     the_error_of_a_provider_is_the_error_of_the_connect,
     a_slow_provider_is_part_of_the_connect,
@@ -56,6 +57,37 @@ fn a_fixed_user_comes_in_by_tcp_unix_socket_and_tls(setup: Setup) {
     // A fixed user and somebody to ask contradict each other.
     let both = at(&server).username("ann").credential_provider(RotatingCredentials::new(ann()));
     assert_eq!(setup.open(both).unwrap_err().kind(), ErrorKind::Config);
+}
+
+/// The default user may do everything here, so whoever forgets a password must not become it.
+fn a_user_without_a_password_is_that_user(setup: Setup) {
+    let rights = "~* +@read +@connection +acl|whoami";
+    let server = Server::builder()
+        .acl_line(&format!("user reader on nopass {rights}"))
+        .acl_line(&format!("user guarded on >pw {rights}"))
+        .start();
+    let (tcp, unix) = (format!("127.0.0.1:{}", server.port()), server.unix_path().display().to_string());
+    let of_url = |url: String| Config::builder().url(&url);
+    let asked = RotatingCredentials::new(Credentials::new("reader", ""));
+    for options in [
+        of_url(format!("redis://reader@{tcp}")),
+        of_url(format!("redis://reader:@{tcp}")),
+        of_url(format!("redis://{tcp}?username=reader")),
+        of_url(format!("unix://reader@{unix}")),
+        at(&server).username("reader"),
+        at(&server).username("reader").password(""),
+        at(&server).credential_provider(asked),
+    ] {
+        let client = setup.open(options.clone()).unwrap();
+        assert_eq!(client.run::<String>("ACL WHOAMI").unwrap(), "reader", "{options:?}");
+        assert_eq!(client.run::<()>("SET k v").unwrap_err().code(), Some("NOPERM"), "{options:?}");
+        let mut connection = setup.open_connection(options).unwrap();
+        assert_eq!(connection.run::<String>("ACL WHOAMI").unwrap(), "reader");
+    }
+    let error = setup.open(at(&server).username("guarded")).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Authentication(AuthenticationFault::WrongPassword), "{error}");
+    let nobody = setup.open(of_url(format!("redis://:@{tcp}"))).unwrap();
+    assert_eq!(nobody.run::<String>("ACL WHOAMI").unwrap(), "default");
 }
 
 fn ann() -> Credentials {

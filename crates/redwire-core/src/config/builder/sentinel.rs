@@ -11,7 +11,8 @@ use crate::secret::Secret;
 use super::non_empty;
 
 impl ConfigBuilder {
-    /// The ACL user at the sentinels. Default: none, which is their default user. Empty is none.
+    /// The ACL user at the sentinels. Default: none, which is their default user. Empty is none. Without a
+    /// password it authenticates with the empty one, as [`username`](Self::username) does.
     pub fn sentinel_username(mut self, username: impl Into<String>) -> Self {
         self.config.sentinel.username = non_empty(username.into());
         self
