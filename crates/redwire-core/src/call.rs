@@ -132,7 +132,7 @@ impl<R: Reply> Call for Cmd<R> {
 
     #[inline]
     fn read(&mut self, mut replies: Replies) -> Result<R> {
-        replies.read().map_err(|error| error.in_reply_to(self.facts()))
+        replies.read().map_err(|error| self.failed(error))
     }
 
     fn may_repeat(&self) -> bool {

@@ -8,9 +8,11 @@ use std::marker::PhantomData;
 use std::time::Duration;
 
 use crate::arg::{Arg, Args};
+use crate::error::Error;
 use crate::facts::{self, Facts};
 use crate::outbox::Outbox;
 use crate::script::Script;
+use crate::secret::{self, Secret};
 
 /// One command that answers with an `R`.
 ///
@@ -191,6 +193,20 @@ impl<R> Cmd<R> {
         let mut outbox = Outbox::default();
         outbox.command(&self.args);
         outbox.to_bytes()
+    }
+
+    /// The same failure, as the answer to this command: a script may have written before it failed, and what the server quotes of
+    /// the command's secrets ([`secret::among`]) is taken out.
+    #[cold]
+    #[must_use]
+    pub fn failed(&self, error: Error) -> Error {
+        error.in_reply_to(self.facts()).without(&self.secrets())
+    }
+
+    /// The secrets among its words.
+    #[must_use]
+    pub fn secrets(&self) -> Vec<Secret> {
+        secret::among(self.args.iter())
     }
 
     /// Whether repeating the command after a lost reply does no harm: it only reads, or its caller said so.

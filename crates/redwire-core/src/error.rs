@@ -8,6 +8,7 @@ use std::io;
 use std::sync::Arc;
 
 use crate::facts::Facts;
+use crate::secret::{self, Secret};
 
 /// The result of nearly everything in this library.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -199,11 +200,41 @@ impl Error {
         }))
     }
 
-    /// What the server said instead of an answer: `CODE rest of the line`.
+    /// What the server said instead of an answer: `CODE rest of the line`, without the arguments that servers quote of a command that
+    /// they do not know: they may be secret.
     #[must_use]
     pub fn from_server(line: &[u8]) -> Self {
         let message = String::from_utf8_lossy(line).into_owned();
-        Self::new(classify(&message), Outcome::Rejected, message)
+        Self::new(classify(&message), Outcome::Rejected, secret::unquoted(message))
+    }
+
+    /// The same failure without what it quotes of `secrets`, in its causes, too. Kind and code stay what they were.
+    #[must_use]
+    pub fn without(mut self, secrets: &[Secret]) -> Self {
+        if secrets.is_empty() {
+            return self;
+        }
+        let inner = self.inner();
+        inner.message = match inner.message.split_once(' ') {
+            Some((code, rest))
+                if is_code(code)
+                    && !secrets.iter().any(|secret| secret.reveal().eq_ignore_ascii_case(code)) =>
+            {
+                format!("{code} {}", secret::mask(rest, secrets))
+            }
+            _ => secret::mask(&inner.message, secrets),
+        };
+        if let Some(source) = inner.source.take() {
+            inner.source = match source.downcast_ref::<Self>() {
+                Some(cause) => Some(Arc::new(cause.clone().without(secrets))),
+                // Of another library's error nothing but the whole can be taken out.
+                None => Some(source).filter(|source| {
+                    let shown = format!("{source} {source:?}");
+                    secret::mask(&shown, secrets) == shown
+                }),
+            };
+        }
+        self
     }
 
     /// A failure of the operating system while `doing` something with a connection.

@@ -1,14 +1,15 @@
 //! What a connection says first: `HELLO` with `AUTH` and the client's name, the library's name, the database.
 //!
-//! All of it goes out in one write. A server that has no `HELLO` (or a user who may not run it) gets a second
-//! round in the words of RESP2, and the answer to the first is forgotten. Every step and every error that may
-//! be passed over is decided here. This file must not know how bytes travel.
+//! All of it goes out in one write. A server that has no `HELLO`, or none for this user, says so in words of its own: whatever it
+//! says, unless it is about the password or about serving anybody now, it gets a second round in the words of RESP2, and the answer
+//! to the first is forgotten. Every step and every error that may be passed over is decided here, and what the server quotes of the
+//! password is taken out of its errors. This file must not know how bytes travel.
 //!
 //! ```text
 //! start ── HELLO 3 AUTH … SETNAME …, CLIENT SETINFO, SELECT, READONLY, ROLE ──> done
 //!   └───── AUTH, CLIENT SETNAME, CLIENT SETINFO, SELECT, READONLY, ROLE ──────> done   (RESP2, or no HELLO here)
 //! ```
-//! `ROLE` is asked where sentinels have told which server it is.
+//! `ROLE` is asked where sentinels have told which server it is, and `INFO replication` where it is not to be had.
 //! A connection that was used is made as new by a `RESET` ahead of the same words.
 
 use std::collections::VecDeque;
@@ -17,9 +18,10 @@ use std::fmt;
 use crate::cmd::Cmd;
 use crate::config::{Config, Protocol, ReadFrom, Topology};
 use crate::credentials::Credentials;
-use crate::error::{AuthenticationFault, Error, ErrorKind, Outcome, Result, SentinelFault};
+use crate::error::{AuthenticationFault, ConnectionFault, Error, ErrorKind, Outcome, Result, SentinelFault};
 use crate::outbox::Outbox;
 use crate::reply::{Reader, Value};
+use crate::secret::Secret;
 
 /// The first exchange of a connection. Send what [`poll_transmit`](Self::poll_transmit) gives, hand every
 /// reply to [`handle_reply`](Self::handle_reply), until [`poll_done`](Self::poll_done) gives the session.
@@ -34,8 +36,16 @@ pub struct Handshake {
     session: Session,
     /// What the server must be, where sentinels have told of it.
     role: Option<Role>,
+    /// Whether it said that it is that.
+    verified: bool,
     /// Whether the server is a node of a cluster.
     in_cluster: bool,
+    /// What no error may show.
+    secrets: Vec<Secret>,
+    /// Whether `HELLO` was sent, whether the server has said anything, and whether that was that it has no `HELLO`.
+    offered: bool,
+    answered: bool,
+    refused: bool,
 }
 
 /// What a server is to the others of its service.
@@ -67,6 +77,8 @@ enum Step {
     Select,
     ReadOnly,
     Role,
+    /// `INFO replication`, where there is no `ROLE`.
+    Info,
 }
 
 impl Handshake {
@@ -102,13 +114,19 @@ impl Handshake {
             ignored: 0,
             session: Session { protocol: Protocol::Resp2, version: None, id: None },
             role: None,
+            verified: false,
             in_cluster: false,
+            secrets: Vec::new(),
+            offered: false,
+            answered: false,
+            refused: false,
         }
     }
 
     fn introduce(&mut self, config: &Config, credentials: Option<&Credentials>, protocol: Protocol) {
         self.role = role(config);
         self.in_cluster = config.has_alternatives();
+        self.secrets.extend(credentials.map(|credentials| credentials.password().clone()));
         let mut plain = introduction(config, credentials);
         plain.extend(settings(config));
         if protocol == Protocol::Resp2 {
@@ -117,7 +135,7 @@ impl Handshake {
             let mut first = vec![(Step::Hello, hello(config, credentials))];
             first.extend(settings(config));
             self.queue(first);
-            self.fallback = Some(plain);
+            (self.fallback, self.offered) = (Some(plain), true);
         }
     }
 
@@ -150,6 +168,7 @@ impl Handshake {
     /// A step that failed, by name; the connection is of no use then. A reply that none of the steps can
     /// have.
     pub fn handle_reply(&mut self, frame: &[u8]) -> Result<()> {
+        self.answered = true;
         if self.ignored > 0 {
             self.ignored -= 1;
             return Ok(());
@@ -161,33 +180,63 @@ impl Handshake {
                 "the server answered what nobody asked",
             ));
         };
-        match (step, Reader::read::<Value>(frame)) {
-            (Step::Hello, Ok(answer)) => self.greet(&answer),
-            (Step::Role, Ok(answer)) => self.verify(role_word(&answer)),
+        let result = match Reader::read::<Value>(frame) {
+            Ok(answer) => self.handle_answer(step, &answer),
+            Err(error) => self.handle_refusal(step, error),
+        };
+        result.map_err(|error| error.without(&self.secrets))
+    }
+
+    /// The exchange ended early, by an error of the connection or of this. Gives what to tell of it, without secrets.
+    #[must_use]
+    pub fn handle_failed(&self, error: Error) -> Error {
+        let error = match is_lost(&error) && self.offered && !self.answered {
+            true => error.with_context(CLOSED),
+            false => error,
+        };
+        error.without(&self.secrets)
+    }
+
+    /// The protocol in whose words the same server is to be connected to anew, at once, after `error`: it refused `HELLO` and closed.
+    #[must_use]
+    pub fn poll_again(&self, error: &Error) -> Option<Protocol> {
+        (self.refused && is_lost(error)).then_some(Protocol::Resp2)
+    }
+
+    fn handle_answer(&mut self, step: Step, answer: &Value) -> Result<()> {
+        match (step, answer) {
+            (Step::Hello, _) => self.greet(answer),
+            (Step::Role, _) => match role_word(answer) {
+                Some(word) => self.verify(word),
+                None => self.ask_info(),
+            },
+            (Step::Info, _) => info_word(answer).map_or(Ok(()), |word| self.verify(word)),
+            (Step::SetName | Step::SetInfo, _) => Ok(()),
             // Any other status is the late answer to something that was asked before.
-            (Step::Reset, Ok(Value::Status(word))) if word != RESET => Err(step.unexpected(&word)),
-            (_, Ok(Value::Status(_))) => Ok(()),
-            (_, Ok(other)) => Err(step.unexpected(&other)),
-            (Step::Hello, Err(error)) if self.falls_back(&error) => Ok(()),
-            (_, Err(error)) if step.may_fail(&error) => Ok(()),
-            (Step::Select, Err(error)) if self.in_cluster => {
-                Err(step.failed(error.with_context(FEW_DATABASES)))
-            }
-            (_, Err(error)) => Err(step.failed(error)),
+            (Step::Reset, Value::Status(word)) if word != RESET => Err(step.unexpected(word)),
+            (_, Value::Status(_)) => Ok(()),
+            (_, other) => Err(step.unexpected(other)),
         }
     }
 
-    /// Turns to RESP2 where the server's answer to `HELLO` means that it has no such command for us.
-    fn falls_back(&mut self, error: &Error) -> bool {
-        let has_no_hello = match error.code() {
-            Some("NOPROTO" | "NOPERM") => true,
-            Some("ERR") => error.message().to_ascii_lowercase().contains("unknown command"),
-            _ => false,
-        };
-        if !has_no_hello {
-            return false;
+    fn handle_refusal(&mut self, step: Step, error: Error) -> Result<()> {
+        match step {
+            Step::Hello if !is_about_us(&error, !self.secrets.is_empty()) && self.fall_back() => Ok(()),
+            Step::Role if !is_about_us(&error, false) => self.ask_info(),
+            // Writing to a replica will tell.
+            Step::Info if !is_about_us(&error, false) => Ok(()),
+            // Names are for the operator's eyes: to be without them is no reason not to connect.
+            Step::SetName if !turns_away(&error) && !wants_password(&error) => Ok(()),
+            Step::SetInfo if !turns_away(&error) => Ok(()),
+            Step::Select if self.in_cluster => Err(step.failed(error.with_context(FEW_DATABASES))),
+            _ => Err(step.failed(error)),
         }
+    }
+
+    /// Turns to RESP2, as the server has no `HELLO` for us. Says whether that is still to be tried.
+    fn fall_back(&mut self) -> bool {
         let Some(plain) = self.fallback.take() else { return false };
+        self.refused = true;
         // What was sent along with HELLO may have failed for want of AUTH: it is all said again.
         self.ignored = self.steps.len();
         self.steps.clear();
@@ -195,39 +244,109 @@ impl Handshake {
         true
     }
 
-    /// Reads what `HELLO` tells. A proxy may tell less than a server, and still speak RESP3.
+    /// Reads what `HELLO` tells. A proxy may tell less than a server, and as the flat list that a map is in RESP2. Whoever tells nothing
+    /// of the kind has no `HELLO`.
     fn greet(&mut self, answer: &Value) -> Result<()> {
-        let Value::Map(fields) = answer else {
-            let message = format!("expected a map in answer to HELLO, got {answer:?}");
-            return Err(Step::Hello.failed(Error::new(ErrorKind::Protocol, Outcome::NotSent, message)));
+        let (fields, spoken) = match answer {
+            Value::Map(fields) => {
+                (fields.iter().map(|(name, value)| (name, value)).collect(), Protocol::Resp3)
+            }
+            Value::Array(items) => {
+                let (pairs, _) = items.as_chunks();
+                let pairs: Vec<_> = pairs.iter().map(|[name, value]| (name, value)).collect();
+                (pairs, Protocol::Resp2)
+            }
+            Value::Status(_) | Value::Null if self.fall_back() => return Ok(()),
+            _ => {
+                let message = format!("expected a map in answer to HELLO, got {answer:?}");
+                return Err(Step::Hello.failed(Error::new(ErrorKind::Protocol, Outcome::NotSent, message)));
+            }
         };
-        self.session.protocol = Protocol::Resp3;
+        let is_greeting = |name: &Value| {
+            matches!(name.as_str(), Some("server" | "version" | "proto" | "id" | "mode" | "role"))
+        };
+        if spoken == Protocol::Resp2 && !fields.iter().any(|(name, _)| is_greeting(name)) && self.fall_back()
+        {
+            return Ok(());
+        }
+        self.session.protocol = spoken;
         for (name, value) in fields {
             match name.as_str() {
+                Some("proto") => match number(value) {
+                    Some(2) => self.session.protocol = Protocol::Resp2,
+                    Some(3) => self.session.protocol = Protocol::Resp3,
+                    _ => {}
+                },
                 Some("version") => self.session.version = value.as_str().map(str::to_owned),
-                Some("id") => self.session.id = value.as_i64(),
-                Some("role") => self.verify(value.as_str())?,
+                Some("id") => self.session.id = number(value),
+                Some("role") => value.as_str().map_or(Ok(()), |word| self.verify(word))?,
                 _ => {}
             }
         }
         Ok(())
     }
 
+    /// Asks in another way what the server is, unless `HELLO` has told.
+    fn ask_info(&mut self) -> Result<()> {
+        if self.verified {
+            return Ok(());
+        }
+        self.queue(vec![(Step::Info, Cmd::new("INFO replication"))]);
+        Ok(())
+    }
+
     /// Whether the server is what it was said to be: who told may have been behind, or the server is just being demoted.
-    fn verify(&self, word: Option<&str>) -> Result<()> {
+    fn verify(&mut self, word: &str) -> Result<()> {
+        // Others take writes, as the active replicas of KeyDB do.
         let is = match word {
-            Some("master") => Role::Master,
-            _ => Role::Replica,
+            "slave" | "replica" | "sentinel" => Role::Replica,
+            _ => Role::Master,
         };
         match self.role {
             Some(role) if role != is => {
-                let message = format!("expected {role:?}, got {:?}", word.unwrap_or_default());
+                let message = format!("expected {role:?}, got {word:?}");
                 let kind = ErrorKind::Sentinel(SentinelFault::NotMaster);
                 Err(Step::Role.failed(Error::new(kind, Outcome::NotSent, message)))
             }
-            _ => Ok(()),
+            _ => {
+                self.verified = true;
+                Ok(())
+            }
         }
     }
+}
+
+/// Whether a refusal is about who we are, or about serving anybody now, and not about the command: another would be refused as well.
+/// Some front ends want a password before they look for one in the command; where there is a `password` in it, that says nothing.
+fn is_about_us(error: &Error, password: bool) -> bool {
+    match error.kind() {
+        ErrorKind::Authentication(AuthenticationFault::WrongPassword) | ErrorKind::Busy => true,
+        _ => turns_away(error) || (wants_password(error) && !password),
+    }
+}
+
+/// Whether the server has too many clients, or lets in none from elsewhere (protected mode): it says so to whatever comes first, and
+/// closes.
+fn turns_away(error: &Error) -> bool {
+    error.kind() == ErrorKind::MaxClients || error.code() == Some("DENIED")
+}
+
+fn wants_password(error: &Error) -> bool {
+    error.kind() == ErrorKind::Authentication(AuthenticationFault::PasswordRequired)
+}
+
+fn is_lost(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::Connection(ConnectionFault::Closed | ConnectionFault::Reset))
+}
+
+/// A number, which some proxies write as text.
+fn number(value: &Value) -> Option<i64> {
+    value.as_i64().or_else(|| value.as_str()?.parse().ok())
+}
+
+/// What `INFO replication` says that the server is.
+fn info_word(answer: &Value) -> Option<&str> {
+    answer.as_str()?.lines().find_map(|line| line.strip_prefix("role:"))
 }
 
 /// The first word of an answer to `ROLE`.
@@ -258,20 +377,7 @@ impl Step {
             Self::Select => "SELECT",
             Self::ReadOnly => "READONLY",
             Self::Role => "ROLE",
-        }
-    }
-
-    /// Names are for the operator's eyes: a server too old for them, or a user without rights to them, is no
-    /// reason not to connect. One that has too many clients, or lets in none from elsewhere (protected mode), says so to
-    /// whatever comes first, and closes.
-    fn may_fail(self, error: &Error) -> bool {
-        match self {
-            Self::SetInfo => error.kind() != ErrorKind::MaxClients && error.code() != Some("DENIED"),
-            // A user who may not ask: writing to a replica will tell.
-            Self::SetName | Self::Role => {
-                error.kind() == ErrorKind::Authentication(AuthenticationFault::NoPermission)
-            }
-            Self::Reset | Self::Hello | Self::Auth | Self::Select | Self::ReadOnly => false,
+            Self::Info => "INFO replication",
         }
     }
 
@@ -331,6 +437,9 @@ fn settings(config: &Config) -> Vec<(Step, Cmd<Value>)> {
 
 /// The command and its answer.
 const RESET: &str = "RESET";
+
+/// Where a server is gone as soon as it is greeted.
+const CLOSED: &str = "it closed before it answered HELLO, as servers and proxies do that know RESP2 only (`protocol=2` if it is one)";
 
 const FEW_DATABASES: &str =
     "a cluster has the database 0 only, or from Valkey 9 on as many as its `cluster-databases` says";

@@ -20,6 +20,7 @@ use crate::outbox::Outbox;
 use crate::replies::Replies;
 use crate::reply::Reply;
 use crate::run::Run;
+use crate::secret::{self, Secret};
 
 /// Collects commands. Every command family works on `&Pipeline`; each call gives a [`Slot`].
 #[derive(Debug, Default)]
@@ -221,10 +222,21 @@ impl Batch {
 
     /// As [`finish`](Self::finish), where the batch is the `whole` of a transaction, for one.
     pub(crate) fn finish_as<S: Slots>(&self, whole: &str, mut replies: Replies, slots: S) -> Result<S::Out> {
-        if let Some((index, error)) = replies.errors().find(|(index, _)| !slots.keeps_error(*index)) {
-            return Err(self.numbered(whole, index, error));
+        if replies.errors().next().is_some() {
+            replies = replies.without(&self.secrets());
+            if let Some((index, error)) = replies.errors().find(|(index, _)| !slots.keeps_error(*index)) {
+                return Err(self.numbered(whole, index, error));
+            }
         }
         slots.fill(&mut replies)
+    }
+
+    /// The secrets among the words of all commands.
+    #[cold]
+    pub(crate) fn secrets(&self) -> Vec<Secret> {
+        let mut secrets = Vec::new();
+        self.for_each(|words| secrets.extend(secret::among(words.iter().copied())));
+        secrets
     }
 
     /// Says which of the commands of the `whole` failed.

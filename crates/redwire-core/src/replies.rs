@@ -9,6 +9,7 @@ use redwire_resp::{Cursor, Head, Len};
 
 use crate::error::{Error, Result};
 use crate::reply::{Reader, Reply, mismatch};
+use crate::secret::Secret;
 
 /// The frames that answer one request, in one piece or in several as they arrived.
 #[derive(Clone, Debug, Default)]
@@ -166,6 +167,18 @@ impl Replies {
         Ok(converted)
     }
 
+    /// The same replies, without what the errors among them quote of `secrets`.
+    #[must_use]
+    pub fn without(self, secrets: &[Secret]) -> Self {
+        if secrets.is_empty() || !self.has_errors {
+            return self;
+        }
+        Self::of(self.frames().map(|(piece, range)| match Reader::new(piece, range.start).server_error() {
+            Some(error) => error_frame(error.without(secrets).message()),
+            None => piece.slice(range),
+        }))
+    }
+
     /// The same replies without the first.
     pub(crate) fn without_first(&self) -> Self {
         let mut rest = Self::default();
@@ -194,6 +207,11 @@ impl Replies {
             })
         })
     }
+}
+
+/// The frame of an error of one line.
+pub(crate) fn error_frame(line: &str) -> Bytes {
+    Bytes::from(format!("-{}\r\n", line.replace(['\r', '\n'], " ")))
 }
 
 /// The length of the frame at the front. The frames were found whole, so there is one.

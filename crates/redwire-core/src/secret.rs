@@ -1,7 +1,16 @@
 //! A text that is never printed. Promises that `Debug` and `Display` show `***`, whatever is inside, so a
 //! password cannot reach a log by way of a struct that contains it. Must not know what the text is used for.
+//!
+//! Servers and proxies quote what they refuse. Beside this: which words of a command are secrets (`words`), and how they are taken
+//! out of what a peer says (`mask`).
+
+mod mask;
+mod words;
 
 use std::fmt;
+
+pub(crate) use mask::{mask, unquoted};
+pub use words::{among, among_packed, remember};
 
 /// A password or another text that must not be shown. `Debug` and `Display` print `***`;
 /// [`reveal`](Self::reveal) is the only way to the text.

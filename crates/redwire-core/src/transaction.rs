@@ -51,6 +51,7 @@ impl<S: Slots> Atomic<S> {
     fn open(&mut self, replies: &mut Replies) -> Result<Replies> {
         let last = self.count() - 1;
         if let Some((index, error)) = replies.errors().next() {
+            let error = error.without(&self.batch.secrets());
             return Err(match index {
                 0 if replies.errors().count() == replies.len() => self.refuse(error.with_command("MULTI")),
                 0 => unguarded(error),

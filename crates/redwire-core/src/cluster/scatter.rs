@@ -19,7 +19,7 @@ use crate::config::HostPort;
 use crate::error::{Error, Outcome, Result};
 use crate::facts::Facts;
 use crate::pipeline::Batch;
-use crate::replies::Replies;
+use crate::replies::{Replies, error_frame};
 use crate::reply::{Reader, Value};
 
 /// The commands of one call, each with its parts.
@@ -224,7 +224,10 @@ impl Scatter {
                     self.commands[*nth].shares[*part].state = State::Done(done);
                     continue;
                 }
-                Err(error) => error.clone().in_reply_to(facts),
+                Err(error) => {
+                    let secrets = self.commands[*nth].shares[*part].cmd.secrets();
+                    error.clone().in_reply_to(facts).without(&secrets)
+                }
             };
             let overtaken = self.is_overtaken(bundle, &answers, at);
             let share = &mut self.commands[*nth].shares[*part];
@@ -281,9 +284,7 @@ impl Scatter {
         let executed = results.iter().any(may_have_been_executed);
         let frames = results.into_iter().enumerate().map(|(nth, result)| {
             result.or_else(|error| match error.server_line() {
-                Some(line) if count > 1 => {
-                    Ok(Bytes::from(format!("-{}\r\n", line.replace(['\r', '\n'], " "))))
-                }
+                Some(line) if count > 1 => Ok(error_frame(line)),
                 _ if count > 1 => {
                     let error =
                         error.with_context(&format!("command {} of {count} in the pipeline", nth + 1));

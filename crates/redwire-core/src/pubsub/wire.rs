@@ -19,6 +19,7 @@ use crate::liveness::Verdict;
 use crate::outage::heals;
 use crate::outbox::Outbox;
 use crate::reply::Value;
+use crate::secret::Secret;
 
 /// A command names no more than this, so that the server never works long on one.
 const MOST_NAMES: usize = 1000;
@@ -57,7 +58,8 @@ pub(super) enum Wire {
 #[derive(Debug)]
 pub(super) enum Question {
     Ping,
-    Auth,
+    /// With the secrets that were presented.
+    Auth(Vec<Secret>),
     Names {
         batch: Batch,
         /// In the order of the answers.
@@ -208,7 +210,7 @@ impl<W> PubSub<W> {
     pub fn present(&mut self, line: LineId, auth: &Cmd<Value>, outbox: &mut Outbox) {
         if let Some(line) = self.lines.get_mut(&line).filter(|line| line.is_connected) {
             auth.write(outbox);
-            line.asked.push_back(Question::Auth);
+            line.asked.push_back(Question::Auth(auth.secrets()));
         }
     }
 
@@ -382,7 +384,7 @@ impl<W> PubSub<W> {
     fn handle_answer(&mut self, line: LineId) -> Result<()> {
         let Some(this) = self.lines.get_mut(&line) else { return Ok(()) };
         match this.asked.pop_front() {
-            Some(Question::Auth) => return Ok(()),
+            Some(Question::Auth(_)) => return Ok(()),
             Some(Question::Ping) => {}
             Some(Question::Names { .. }) | None => return Err(out_of_step()),
         }
@@ -408,8 +410,8 @@ impl<W> PubSub<W> {
             None => Err(error.clone().with_outcome(Outcome::MaybeExecuted)),
             // Whatever it answers, it answers.
             Some(Question::Ping) => self.handle_answer(line),
-            Some(Question::Auth) => {
-                this.refused = Some(error.clone().with_command("AUTH"));
+            Some(Question::Auth(secrets)) => {
+                this.refused = Some(error.clone().without(secrets).with_command("AUTH"));
                 self.handle_answer(line)
             }
             Some(Question::Names { .. }) => {

@@ -17,6 +17,7 @@ use redwire_core::dirt::Dirt;
 use redwire_core::handshake::Session;
 use redwire_core::lane::{self, Lane};
 use redwire_core::link::Ticket;
+use redwire_core::secret::{self, Secret};
 use redwire_core::{Cmd, Error, Pipeline, Replies, Reply, Result, Run, Slots, cmd};
 
 use super::health::Health;
@@ -54,6 +55,8 @@ pub struct Connection {
     grip: Arc<Grip<Plug>>,
     /// Sent by [`send`](Self::send), not yet read by [`read_reply`](Self::read_reply).
     sent: VecDeque<Ticket>,
+    /// The newest secrets among that: no error may show them.
+    secrets: Vec<Secret>,
     on_connect: Vec<OnConnect>,
     /// While callbacks run: when all of connecting must have ended.
     limit: Option<Instant>,
@@ -96,6 +99,7 @@ impl Connection {
             wire: None,
             grip: Arc::default(),
             sent: VecDeque::new(),
+            secrets: Vec::new(),
             on_connect: on_connect.into_iter().collect(),
             limit: None,
             dirt: Dirt::new(target.config().db()),
@@ -172,6 +176,7 @@ impl Connection {
         let deadline = self.deadline();
         self.ready(deadline)?;
         self.dirt.handle_command(cmd.facts());
+        secret::remember(&mut self.secrets, cmd.secrets());
         self.grip.handle_call(lane::on_connection(cmd) != Lane::Shared);
         let ticket = self.wire()?.submit(cmd, deadline)?;
         self.sent.push_back(ticket);
@@ -186,6 +191,7 @@ impl Connection {
         let deadline = self.deadline();
         self.ready(deadline)?;
         self.dirt.handle_unknown();
+        secret::remember(&mut self.secrets, secret::among_packed(commands));
         self.grip.handle_call(false);
         for index in 0..count {
             // All bytes go with the first of the replies; the others only wait their turn.
@@ -205,7 +211,8 @@ impl Connection {
         self.leave_parent();
         let ticket = self.sent.pop_front().ok_or_else(|| Error::usage("every reply was read already"))?;
         let replies = self.wire()?.wait(ticket, deadline);
-        replies.and_then(|mut replies| replies.read()).map_err(|error| self.target.locate(error))
+        let reply = replies.and_then(|replies| replies.without(&self.secrets).read());
+        reply.map_err(|error| self.target.locate(error.without(&self.secrets)))
     }
 
     /// Whether [`read_reply`](Self::read_reply) would find its reply within `limit`.

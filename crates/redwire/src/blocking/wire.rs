@@ -107,9 +107,34 @@ impl Wire {
         }
         target.handle_connecting(endpoint);
         let pass = fetch(target, deadline)?;
+        let mut protocol = target.protocol();
+        let mut wire = loop {
+            let mut wire = Self::open(target, endpoint, grip, deadline)?;
+            wire.version = pass.version;
+            let mut handshake = Handshake::new(config, pass.credentials.as_ref(), protocol);
+            match wire.shake_hands(&mut handshake, deadline) {
+                Ok(()) => break wire,
+                Err(error) => protocol = handshake.poll_again(&error).ok_or(error)?,
+            }
+        };
+        if target.handle_connected(endpoint, &wire.session)? {
+            sentinel::cut_later(target);
+        }
+        wire.broken = false;
+        Ok(wire)
+    }
+
+    /// A socket that is connected, and on which nothing was said yet.
+    fn open(
+        target: &Arc<Target>,
+        endpoint: &Endpoint,
+        grip: Option<&Arc<Grip<Plug>>>,
+        deadline: Instant,
+    ) -> Result<Self> {
+        let config = target.config();
         let mut inbound = setup::inbound(config);
         let plug = grip.map(|grip| grip.means());
-        let mut wire = Self {
+        Ok(Self {
             target: Arc::clone(target),
             stream: Stream::connect(target, endpoint, plug, deadline, inbound.spare())?,
             grip: grip.cloned(),
@@ -121,23 +146,21 @@ impl Wire {
             woken: Vec::new(),
             scratch: vec![0; config.read_buffer_size()].into(),
             session: Session::default(),
-            version: pass.version,
+            version: 0,
             broken: true,
             used: Instant::now(),
             asked: 0,
             clock: None,
             patience: None,
             health: None,
-        };
-        wire.shake_hands(Handshake::new(config, pass.credentials.as_ref(), target.protocol()), deadline)?;
-        if target.handle_connected(endpoint, &wire.session)? {
-            sentinel::cut_later(target);
-        }
-        wire.broken = false;
-        Ok(wire)
+        })
     }
 
-    fn shake_hands(&mut self, mut handshake: Handshake, deadline: Instant) -> Result<()> {
+    fn shake_hands(&mut self, handshake: &mut Handshake, deadline: Instant) -> Result<()> {
+        self.converse(handshake, deadline).map_err(|error| handshake.handle_failed(error))
+    }
+
+    fn converse(&mut self, handshake: &mut Handshake, deadline: Instant) -> Result<()> {
         loop {
             if let Some(bytes) = handshake.poll_transmit() {
                 self.outbox.copy(&bytes);

@@ -22,6 +22,7 @@ use redwire_core::handshake::Session;
 use redwire_core::lane::{self, Lane};
 use redwire_core::link::{Link, Ticket};
 use redwire_core::outbox::Outbox;
+use redwire_core::secret::{self, Secret};
 use redwire_core::{Cmd, Error, Outcome, Pipeline, Replies, Reply, Result, Run, Slots, cmd};
 use tokio::sync::Notify;
 
@@ -67,6 +68,8 @@ pub struct Connection {
     woken: Vec<()>,
     /// Sent by [`send`](Self::send), not yet read by [`read_reply`](Self::read_reply).
     sent: VecDeque<Ticket>,
+    /// The newest secrets among that: no error may show them.
+    secrets: Vec<Secret>,
     /// The ticket of a call that waits; of one that was dropped, once the next begins.
     waiting: Option<Ticket>,
     /// Why the connection was lost, until it is made anew.
@@ -118,6 +121,7 @@ impl Connection {
             outbox: Outbox::default(),
             woken: Vec::new(),
             sent: VecDeque::new(),
+            secrets: Vec::new(),
             waiting: None,
             lost: None,
             on_connect: Vec::new(),
@@ -249,6 +253,7 @@ impl Connection {
         let deadline = self.deadline();
         self.ready(deadline).await?;
         self.dirt.handle_command(cmd.facts());
+        secret::remember(&mut self.secrets, cmd.secrets());
         self.grip.handle_call(lane::on_connection(cmd) != Lane::Shared);
         let ticket = self.link.submit(1, cmd.size(), true, |outbox| cmd.write(outbox), (), deadline)?;
         self.sent.push_back(ticket);
@@ -263,6 +268,7 @@ impl Connection {
         let deadline = self.deadline();
         self.ready(deadline).await?;
         self.dirt.handle_unknown();
+        secret::remember(&mut self.secrets, secret::among_packed(commands));
         self.grip.handle_call(false);
         for index in 0..count {
             // All bytes go with the first of the replies; the others only wait their turn.
@@ -281,7 +287,8 @@ impl Connection {
         let deadline = self.deadline();
         let ticket = self.sent.pop_front().ok_or_else(|| Error::usage("every reply was read already"))?;
         let replies = self.wait(ticket, deadline).await;
-        replies.and_then(|mut replies| replies.read()).map_err(|error| self.target.locate(error))
+        let reply = replies.and_then(|replies| replies.without(&self.secrets).read());
+        reply.map_err(|error| self.target.locate(error.without(&self.secrets)))
     }
 
     /// Whether [`read_reply`](Self::read_reply) would find its reply within `limit`.
@@ -347,11 +354,12 @@ impl<'c> Run for &'c mut Connection {
         self.grip.handle_call(lane != Lane::Shared);
         let deadline = call::deadline(lane, cmd.options(), self.target.config().timeout(), Instant::now());
         let (name, facts, target) = (cmd.name(), cmd.facts(), Arc::clone(&self.target));
+        let secrets = cmd.secrets();
         let replies = match lane::check_connection(&cmd) {
             Ok(()) => self.exchange_boxed(cmd.returning(), deadline),
             Err(error) => Box::pin(std::future::ready(Err(error))),
         };
-        Exchange::new(replies, name, facts, target)
+        Exchange::new(replies, name, facts, secrets, target)
     }
 }
 
@@ -361,6 +369,7 @@ pub struct Exchange<'c, R> {
     replies: Pending<'c, Replies>,
     name: Cow<'static, str>,
     facts: &'static Facts,
+    secrets: Vec<Secret>,
     target: Arc<Target>,
     reply: PhantomData<fn() -> R>,
 }
@@ -370,9 +379,10 @@ impl<'c, R> Exchange<'c, R> {
         replies: Pending<'c, Replies>,
         name: Cow<'static, str>,
         facts: &'static Facts,
+        secrets: Vec<Secret>,
         target: Arc<Target>,
     ) -> Self {
-        Self { replies, name, facts, target, reply: PhantomData }
+        Self { replies, name, facts, secrets, target, reply: PhantomData }
     }
 }
 
@@ -384,7 +394,7 @@ impl<R: Reply> Future for Exchange<'_, R> {
         let callbacks = self.target.config().response_callbacks();
         let replies = replies.and_then(|replies| callbacks.apply(std::slice::from_ref(&self.name), replies));
         Poll::Ready(replies.and_then(|mut replies| replies.read()).map_err(|error| {
-            let error = self.target.locate(error.in_reply_to(self.facts));
+            let error = self.target.locate(error.in_reply_to(self.facts).without(&self.secrets));
             if error.command().is_some() { error } else { error.with_command(&self.name) }
         }))
     }

@@ -275,6 +275,7 @@ impl<'t> Run for &'t mut Transaction {
 
     fn run<R: Reply>(self, cmd: Cmd<R>) -> Exchange<'t, R> {
         let (name, facts, target) = (cmd.name(), cmd.facts(), Arc::clone(self.lease.target()));
+        let secrets = cmd.secrets();
         let checked =
             transaction::check_command(&cmd).and_then(|()| transaction::check_slot(&cmd, self.slot));
         // What is boxed need not know the type of the reply.
@@ -290,6 +291,6 @@ impl<'t> Run for &'t mut Transaction {
             }
             replies.map_err(|error| self.explain(error, &cmd))
         });
-        Exchange::new(replies, name, facts, target)
+        Exchange::new(replies, name, facts, secrets, target)
     }
 }

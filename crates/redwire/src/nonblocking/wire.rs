@@ -66,12 +66,18 @@ impl Wire {
         }
         target.handle_connecting(endpoint);
         let pass = Pass::fetch(target.config()).await?;
-        let (mut inbound, frames) = (setup::inbound(target.config()), Frames::default());
-        let (reader, writer) = stream::connect(target, endpoint, inbound.spare()).await?;
-        let wire =
-            Self { reader, writer, inbound, frames, session: Session::default(), version: pass.version };
-        let handshake = Handshake::new(target.config(), pass.credentials.as_ref(), target.protocol());
-        let wire = wire.shake_hands(handshake).await?;
+        let mut protocol = target.protocol();
+        let wire = loop {
+            let (mut inbound, frames) = (setup::inbound(target.config()), Frames::default());
+            let (reader, writer) = stream::connect(target, endpoint, inbound.spare()).await?;
+            let wire =
+                Self { reader, writer, inbound, frames, session: Session::default(), version: pass.version };
+            let mut handshake = Handshake::new(target.config(), pass.credentials.as_ref(), protocol);
+            match wire.shake_hands(&mut handshake).await {
+                Ok(wire) => break wire,
+                Err(error) => protocol = handshake.poll_again(&error).ok_or(error)?,
+            }
+        };
         if target.handle_connected(endpoint, &wire.session)? {
             sentinel::cut_later(target);
         }
@@ -79,7 +85,11 @@ impl Wire {
     }
 
     /// Carries out `handshake`, of which the first bytes may follow commands that were answered.
-    pub(super) async fn shake_hands(mut self, mut handshake: Handshake) -> Result<Self> {
+    pub(super) async fn shake_hands(self, handshake: &mut Handshake) -> Result<Self> {
+        self.converse(handshake).await.map_err(|error| handshake.handle_failed(error))
+    }
+
+    async fn converse(mut self, handshake: &mut Handshake) -> Result<Self> {
         loop {
             if let Some(bytes) = handshake.poll_transmit() {
                 let mut outbox = Outbox::default();

@@ -1,8 +1,9 @@
-//! Servers that are old, that allow little, or that are no Redis at all. FAULTS 25, 47.
+//! Servers that are old, that allow little, or that are no Redis at all. FAULTS 25, 47, 63, 64.
 
 use std::time::Duration;
 
-use redwire::{ErrorKind, Outcome};
+use redwire::config::Protocol;
+use redwire::{AuthenticationFault, ErrorKind, Outcome};
 use redwire_testkit::{FakeServer, Server, Step, expect, expect_name, reply, shared};
 
 use crate::common::{Driver, GRACE, LIMIT, Setup, timed};
@@ -31,6 +32,9 @@ on_both_drivers!(
     a_server_without_hello_is_spoken_to_in_resp2,
     the_fallback_is_remembered,
     refused_names_are_passed_over,
+    any_refusal_of_hello_leads_to_resp2,
+    a_list_for_a_map_is_read_and_its_protocol_believed,
+    who_refuses_hello_and_closes_is_connected_to_anew,
     a_server_that_closes_on_hello_is_told_of,
     whoever_is_no_redis_gets_a_protocol_error,
     a_silent_server_costs_the_connect_timeout,
@@ -88,15 +92,119 @@ fn refused_names_are_passed_over(setup: Setup) {
     fake.verify();
 }
 
+/// What front ends say to HELLO, and to CLIENT and whatever else they do not have.
+const REFUSALS: [&str; 18] = [
+    "-ERR unknown command 'HELLO'\r\n",
+    "-ERR unknown command `HELLO`, with args beginning with: `3`, \r\n",
+    "-ERR Unknown command\r\n",
+    "-ERR command not found\r\n",
+    "-ERR unsupported command\r\n",
+    "-unsupported command 'hello'\r\n",
+    "-ERR unknown or unsupported command 'hello'\r\n",
+    "-ERR handle request, command 'HELLO' is not allowed\r\n",
+    "-ERR Command is not available: 'HELLO'. See the documentation\r\n",
+    "-ERR command 'HELLO' not support for your account\r\n",
+    "-ERR wrong number of arguments for 'hello' command\r\n",
+    "-ERR syntax error\r\n",
+    "-ERR Syntax error in HELLO option 'AUTH'\r\n",
+    "-ERR invalid command\r\n",
+    "-NOPROTO unsupported protocol version\r\n",
+    "-NOPERM this user has no permissions to run the 'hello' command\r\n",
+    "+OK\r\n",
+    "$-1\r\n",
+];
+
+/// A front end that says `hello` to HELLO and `refusal` to CLIENT, lets in by AUTH with `pw`, and knows little else.
+fn front_end(hello: &'static str, refusal: &'static str) -> FakeServer {
+    FakeServer::answering(move |words| {
+        let words: Vec<_> = words.iter().map(|word| String::from_utf8_lossy(word)).collect();
+        let words: Vec<_> = words.iter().map(AsRef::as_ref).collect();
+        let answer = match words.as_slice() {
+            ["HELLO", ..] => hello,
+            ["AUTH", "pw"] => "+OK\r\n",
+            ["AUTH", ..] => "-ERR invalid password\r\n",
+            ["GET", _] => "$1\r\nv\r\n",
+            _ => refusal,
+        };
+        answer.as_bytes().to_vec()
+    })
+}
+
+fn any_refusal_of_hello_leads_to_resp2(setup: Setup) {
+    for refusal in REFUSALS {
+        let fake = front_end(refusal, refusal);
+        let with_password = fake.url().replace("redis://", "redis://:pw@");
+        for url in [fake.url(), with_password] {
+            let mut connection = setup.connection(&url, "client_name=me");
+            assert_eq!(connection.run::<String>("GET k").unwrap(), "v", "{refusal}");
+            assert_eq!(connection.session().unwrap().protocol, Protocol::Resp2, "{refusal}");
+        }
+        assert_eq!(fake.connections(), 2, "{refusal}");
+        let wrong = fake.url().replace("redis://", "redis://:wrong@");
+        let error = setup.connect(&wrong, "").unwrap_err();
+        let kind = ErrorKind::Authentication(AuthenticationFault::WrongPassword);
+        assert_eq!(error.kind(), kind, "{refusal}: {error}");
+    }
+    // One that wants a password before it looks for one in the command.
+    let fake = front_end("-NOAUTH Authentication required.\r\n", "-NOAUTH Authentication required.\r\n");
+    let client = setup.client(&fake.url().replace("redis://", "redis://:pw@"), "");
+    assert_eq!(client.run::<String>("GET k").unwrap(), "v");
+    let error = setup.connect(&fake.url(), "").unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Authentication(AuthenticationFault::PasswordRequired), "{error}");
+    // Not so where nobody is let in.
+    for (refusal, words) in [
+        ("-ERR max number of clients reached\r\n", "max number"),
+        ("-DENIED Redis is running in protected mode\r\n", "protected mode"),
+        ("-LOADING Redis is loading the dataset in memory\r\n", "LOADING"),
+    ] {
+        let fake = front_end(refusal, refusal);
+        let error = setup.connect(&fake.url(), "connect_timeout=1s").unwrap_err();
+        assert!(error.to_string().contains(words), "{error}");
+        assert!(fake.received().iter().all(|words| words[0] != b"AUTH"));
+    }
+}
+
+fn a_list_for_a_map_is_read_and_its_protocol_believed(setup: Setup) {
+    for (hello, protocol) in [
+        ("*4\r\n$6\r\nserver\r\n$5\r\nredis\r\n$5\r\nproto\r\n:2\r\n", Protocol::Resp2),
+        ("*4\r\n$7\r\nversion\r\n$3\r\n7.0\r\n$5\r\nproto\r\n$1\r\n2\r\n", Protocol::Resp2),
+        ("%2\r\n$6\r\nserver\r\n$5\r\nredis\r\n$5\r\nproto\r\n:2\r\n", Protocol::Resp2),
+        ("%2\r\n$6\r\nserver\r\n$5\r\nredis\r\n$5\r\nproto\r\n:3\r\n", Protocol::Resp3),
+    ] {
+        let fake = front_end(hello, "-ERR unknown command\r\n");
+        let mut connection = setup.connection(&fake.url(), "");
+        assert_eq!(connection.run::<String>("GET k").unwrap(), "v", "{hello}");
+        assert_eq!(connection.session().unwrap().protocol, protocol, "{hello}");
+    }
+}
+
+fn who_refuses_hello_and_closes_is_connected_to_anew(setup: Setup) {
+    let first = || vec![expect_name("HELLO"), reply("-ERR command not found\r\n"), Step::Close];
+    let second =
+        || vec![expect(&["AUTH", "pw"]), reply("+OK\r\n"), expect(&["GET", "k"]), reply("$1\r\nv\r\n")];
+    let fake = FakeServer::scripts([first(), second()]);
+    let url = fake.url().replace("redis://", "redis://:pw@");
+    let client = setup.client(&url, "lib_name=&lib_version=");
+    assert_eq!(client.run::<String>("GET k").unwrap(), "v");
+    fake.verify();
+}
+
+/// As proxies do that know RESP2 only; in the words of RESP2 they serve.
 fn a_server_that_closes_on_hello_is_told_of(setup: Setup) {
-    let fake = FakeServer::script([expect_name("HELLO"), Step::Close]);
-    let (result, took) = timed(|| setup.connect(&fake.url(), "connect_timeout=1s"));
-    let error = result.unwrap_err();
-    assert!(matches!(error.kind(), ErrorKind::Connection(_)), "{error}");
-    assert_eq!(error.outcome(), Outcome::NotSent);
-    assert!(error.to_string().contains("closed"), "{error}");
-    assert!(took < Duration::from_secs(1), "{took:?}");
-    assert_eq!(fake.problems(), Vec::<String>::new());
+    for end in [Step::Close, Step::Reset] {
+        let fake = FakeServer::script([expect_name("HELLO"), end]);
+        let (result, took) = timed(|| setup.connect(&fake.url(), "connect_timeout=1s"));
+        let error = result.unwrap_err();
+        assert!(matches!(error.kind(), ErrorKind::Connection(_)), "{error}");
+        assert_eq!(error.outcome(), Outcome::NotSent);
+        assert!(error.to_string().contains("closed before it answered HELLO"), "{error}");
+        assert!(error.to_string().contains("`protocol=2`"), "{error}");
+        assert!(took < Duration::from_secs(1), "{took:?}");
+        assert_eq!(fake.problems(), Vec::<String>::new());
+    }
+    let fake = FakeServer::script([expect(&["GET", "k"]), reply("$1\r\nv\r\n")]);
+    let client = Setup { protocol: 2, ..setup }.client(&fake.url(), "lib_name=&lib_version=");
+    assert_eq!(client.run::<String>("GET k").unwrap(), "v");
 }
 
 fn whoever_is_no_redis_gets_a_protocol_error(setup: Setup) {

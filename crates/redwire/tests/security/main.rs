@@ -10,6 +10,7 @@ mod credentials;
 mod identity;
 #[cfg(feature = "ocsp")]
 mod ocsp;
+mod quoting;
 mod refused;
 mod renewal;
 mod rotation;

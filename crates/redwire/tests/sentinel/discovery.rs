@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use redwire::{ErrorKind, Outcome, SentinelFault};
-use redwire_testkit::{Direction, Fault, Proxy, Server, eventually, shared};
+use redwire_testkit::{Direction, FakeServer, Fault, Proxy, Server, eventually, shared};
 
 use crate::common::{LIMIT, Setup, timed};
 use crate::fake::{FakeSentinel, View, url};
@@ -12,6 +12,7 @@ both!(
     the_master_is_found_and_used,
     a_sentinel_that_is_silent_is_overtaken,
     a_replica_that_poses_as_master_is_refused,
+    a_server_says_what_it_is_in_other_words,
     an_unknown_service_is_told_apart_from_sentinels_that_cannot_be_reached,
     a_sentinel_that_is_alone_or_sees_the_master_down_is_not_believed,
     a_sentinel_with_an_old_view_is_not_believed,
@@ -65,6 +66,42 @@ fn a_replica_that_poses_as_master_is_refused(setup: Setup) {
     let error = setup.connect(&url(&[liar.addr()]), "").unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Sentinel(SentinelFault::NotMaster), "{error}");
     assert_eq!(error.outcome(), Outcome::NotSent, "{error}");
+}
+
+/// A front end has no ROLE, or the server takes writes by another name.
+fn a_server_says_what_it_is_in_other_words(setup: Setup) {
+    let answering = |role: &'static str, info: &'static str| {
+        FakeServer::answering(move |words| {
+            let text = |text: &str| format!("${}\r\n{text}\r\n", text.len()).into_bytes();
+            match (words[0].as_slice(), role) {
+                (b"ROLE", "") => b"-ERR unknown command 'ROLE'\r\n".to_vec(),
+                (b"ROLE", _) => [b"*1\r\n".to_vec(), text(role)].concat(),
+                (b"INFO", _) if info.is_empty() => b"-ERR unknown command 'INFO'\r\n".to_vec(),
+                (b"INFO", _) => text(&format!("# Replication\r\nrole:{info}\r\n")),
+                (b"GET", _) => text("v"),
+                _ => b"-ERR unknown command\r\n".to_vec(),
+            }
+        })
+    };
+    for (role, info, good) in [
+        ("", "master", true),
+        ("", "active-replica", true),
+        ("", "slave", false),
+        // Then a write will tell.
+        ("", "", true),
+        ("active-replica", "", true),
+        ("slave", "", false),
+    ] {
+        let server = answering(role, info);
+        let sentinel = FakeSentinel::telling(View::of(server.addr()));
+        let result = setup.connect(&url(&[sentinel.addr()]), "connect_timeout=2s");
+        if good {
+            assert_eq!(result.unwrap().run::<String>("GET k").unwrap(), "v", "{role} {info}");
+        } else {
+            let error = result.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Sentinel(SentinelFault::NotMaster), "{error}");
+        }
+    }
 }
 
 fn an_unknown_service_is_told_apart_from_sentinels_that_cannot_be_reached(setup: Setup) {

@@ -20,8 +20,8 @@ impl Wire {
         let reset = fetch(&self.target, deadline).and_then(|pass| {
             self.version = pass.version;
             let (config, protocol) = (self.target.config(), self.target.protocol());
-            let handshake = Handshake::again(config, pass.credentials.as_ref(), protocol);
-            self.shake_hands(handshake, deadline)
+            let mut handshake = Handshake::again(config, pass.credentials.as_ref(), protocol);
+            self.shake_hands(&mut handshake, deadline)
         });
         reset.inspect_err(|error| self.lose(error))
     }
@@ -42,8 +42,10 @@ impl Wire {
             Ok(Pass { credentials: None, .. }) => return Ok(()),
             Ok(Pass { credentials: Some(credentials), version }) => {
                 self.version = version;
-                let replies = self.exchange(&credentials.auth(), Some(deadline));
-                replies.map_err(|error| error.with_outcome(Outcome::NotSent))?.read::<Value>().err()
+                let auth = credentials.auth();
+                let replies = self.exchange(&auth, Some(deadline));
+                let mut replies = replies.map_err(|error| error.with_outcome(Outcome::NotSent))?;
+                replies.read::<Value>().err().map(|error| auth.failed(error))
             }
             Err(error) => Some(error),
         };

@@ -96,7 +96,7 @@ impl Connection {
             }
             let replies = self.transact(&cmd.to_bytes(), 1, deadline).await.and_then(|replies| {
                 let error = replies.errors().next();
-                error.map_or(Ok(replies), |(_, error)| Err(error.in_reply_to(cmd.facts())))
+                error.map_or(Ok(replies), |(_, error)| Err(cmd.failed(error)))
             });
             replies.map_err(|error| error.with_command(&cmd.name()))
         })
@@ -160,9 +160,11 @@ impl Connection {
         let refused = match fetched.map(|pass| pass.credentials) {
             Ok(None) => return Ok(()),
             Ok(Some(credentials)) => {
-                let replies = self.transact(&credentials.auth().to_bytes(), 1, Some(deadline)).await;
+                let auth = credentials.auth();
+                let replies = self.transact(&auth.to_bytes(), 1, Some(deadline)).await;
                 // Nothing of the call itself was sent yet.
-                replies.map_err(|error| error.with_outcome(Outcome::NotSent))?.read::<()>().err()
+                let mut replies = replies.map_err(|error| error.with_outcome(Outcome::NotSent))?;
+                replies.read::<()>().err().map(|error| auth.failed(error))
             }
             Err(error) => Some(error),
         };

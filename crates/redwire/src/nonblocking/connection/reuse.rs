@@ -129,10 +129,12 @@ impl Connection {
     /// `RESET`, and another handshake, in one write.
     async fn reset(&mut self) -> Result<()> {
         let pass = Pass::fetch(self.target.config()).await?;
-        let again = Handshake::again(self.target.config(), pass.credentials.as_ref(), self.target.protocol());
+        let mut again =
+            Handshake::again(self.target.config(), pass.credentials.as_ref(), self.target.protocol());
         let Some(wire) = self.wire.take() else { return Err(lost()) };
         // Where it cannot be reset, another can still be made.
-        let mut wire = wire.shake_hands(again).await.map_err(|error| error.with_outcome(Outcome::NotSent))?;
+        let mut wire =
+            wire.shake_hands(&mut again).await.map_err(|error| error.with_outcome(Outcome::NotSent))?;
         wire.version = pass.version;
         self.wire = Some(wire);
         self.dirt = Dirt::new(self.target.config().db());

@@ -53,7 +53,8 @@ async fn reauthenticate(shared: Arc<Shared>) {
         };
         let Some(credentials) = pass.credentials else { return };
         let deadline = config.timeout().and_then(|limit| Instant::now().checked_add(limit));
-        let answer = match shared.submit(&credentials.auth(), Waker::noop(), deadline) {
+        let auth = credentials.auth();
+        let answer = match shared.submit(&auth, Waker::noop(), deadline) {
             Ok(ticket) => shared.wait(ticket).await.and_then(|mut replies| replies.read::<()>()),
             Err(error) => Err(error),
         };
@@ -61,7 +62,7 @@ async fn reauthenticate(shared: Arc<Shared>) {
             Ok(()) => {}
             // The next connection, if there is to be one, asks for itself.
             Err(error) if matches!(error.kind(), ErrorKind::Connection(_) | ErrorKind::Closed) => return,
-            Err(error) => shared.target.tell(EventKind::Refused(shared.target.locate(error))),
+            Err(error) => shared.target.tell(EventKind::Refused(shared.target.locate(auth.failed(error)))),
         }
         if pass.version == credentials::version(config) {
             return;
