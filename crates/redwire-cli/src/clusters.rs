@@ -203,36 +203,78 @@ async fn ask(config: &Config, address: &HostPort, blocking: bool) -> Result<Told
     // Most clusters have one database, and what is asked for concerns none.
     let config = config.for_map(address.clone()).to_builder().db(0).build()?;
     let mut node = Session::open(config, blocking).await?;
-    let nodes = node.call(cmd("CLUSTER NODES")).await?;
-    let state = node.call(cmd("CLUSTER INFO")).await?;
+    // Whatever is refused, costs its own answer, as long as one of them tells the nodes.
+    let nodes = node.call(cmd("CLUSTER NODES")).await;
     let slots = node.call(cmd("CLUSTER SLOTS")).await.unwrap_or(Value::Null);
+    let nodes = match nodes {
+        Err(error) if error.code().is_none() || matches!(slots, Value::Null) => return Err(error),
+        Err(_) => {
+            let own = node.ask::<String>(cmd("CLUSTER MYID")).await.unwrap_or_default();
+            of_slots(&slots, &address.host, &own)
+        }
+        Ok(told) => {
+            let lines = told.as_str().unwrap_or_default().lines();
+            let mut nodes: Vec<_> = lines.filter_map(|line| Node::read(line, &address.host)).collect();
+            settle(&mut nodes, &endpoints(&slots, &address.host));
+            nodes
+        }
+    };
+    let state = node.call(cmd("CLUSTER INFO")).await.unwrap_or(Value::Null);
     let info = Info::of(&mut node).await.unwrap_or_default();
-    let lines = nodes.as_str().unwrap_or_default().lines();
-    let mut nodes: Vec<_> = lines.filter_map(|line| Node::read(line, &address.host)).collect();
-    settle(&mut nodes, &endpoints(&slots, &address.host));
     let state = Info::parse(state.as_str().unwrap_or_default());
     Ok(Told { nodes, state, info, took: begun.elapsed() })
 }
 
 /// Where clients are sent, by the ids of the nodes: from `CLUSTER SLOTS`, as the host `asked` tells it.
 fn endpoints(slots: &Value, asked: &str) -> BTreeMap<String, HostPort> {
-    let list = |value: &Value| match value {
-        Value::Array(items) => items.clone(),
-        _ => Vec::new(),
+    let nodes = list(slots).iter().flat_map(|row| list(row).iter().skip(2));
+    nodes.filter_map(|node| endpoint(node, asked)).collect()
+}
+
+fn endpoint(node: &Value, asked: &str) -> Option<(String, HostPort)> {
+    let [host, port, id, ..] = list(node) else { return None };
+    let host = match host.as_str() {
+        Some("?") => return None,
+        None | Some("") => asked,
+        Some(host) => host,
     };
-    let entry = |node: &Value| match list(node).as_slice() {
-        [host, port, id, ..] => {
-            let host = match host.as_str() {
-                Some("?") => return None,
-                None | Some("") => asked,
-                Some(host) => host,
-            };
-            let port = port.as_i64().and_then(|port| u16::try_from(port).ok())?;
-            Some((id.as_str()?.to_owned(), HostPort::new(host, port)))
+    let port = port.as_i64().and_then(|port| u16::try_from(port).ok())?;
+    Some((id.as_str()?.to_owned(), HostPort::new(host, port)))
+}
+
+/// The nodes that `CLUSTER SLOTS` tells, for a user who may not ask for more; `own` is the id of the one that was asked.
+fn of_slots(slots: &Value, asked: &str, own: &str) -> Vec<Node> {
+    let mut nodes: Vec<Node> = Vec::new();
+    for row in list(slots) {
+        let [first, last, members @ ..] = list(row) else { continue };
+        let slot = |bound: &Value| bound.as_i64().and_then(|slot| u16::try_from(slot).ok());
+        let primary = members.first().and_then(|node| endpoint(node, asked)).map(|(id, _)| id);
+        for (nth, node) in members.iter().enumerate() {
+            let Some((id, address)) = endpoint(node, asked) else { continue };
+            let slots = slot(first).zip(slot(last)).filter(|_| nth == 0);
+            let place = nodes.iter().position(|node| node.id == id).unwrap_or_else(|| {
+                let role = if nth == 0 { "master" } else { "slave" };
+                let flags = ["myself", role].into_iter().skip(usize::from(id != own)).map(str::to_owned);
+                nodes.push(Node {
+                    id: id.clone(),
+                    address,
+                    host_name: None,
+                    flags: flags.collect(),
+                    primary: primary.clone().filter(|_| nth > 0),
+                    epoch: 0,
+                    slots: Vec::new(),
+                    leaving: Vec::new(),
+                });
+                nodes.len() - 1
+            });
+            nodes[place].slots.extend(slots.map(|(first, last)| first..=last));
         }
-        _ => None,
-    };
-    list(slots).iter().flat_map(|row| list(row).into_iter().skip(2)).filter_map(|node| entry(&node)).collect()
+    }
+    nodes
+}
+
+fn list(value: &Value) -> &[Value] {
+    if let Value::Array(items) = value { items } else { &[] }
 }
 
 /// Gives nodes the addresses under which clients know them. Those that no client is told of go by names if others do.
@@ -284,6 +326,31 @@ mod tests {
         }
         let odd = node("a h:1@2 master - 0 0 3 connected 5-4 16384 x").expect("it is a line");
         assert_eq!(odd.slots, []);
+    }
+
+    #[test]
+    fn slots_tell_the_nodes_where_nothing_else_does() {
+        let node = |host: &str, id: &str| {
+            let text = |text: &str| Value::Status(text.to_owned());
+            Value::Array(vec![text(host), Value::Integer(7000), text(id)])
+        };
+        let row = |first, last, nodes: Vec<Value>| {
+            Value::Array([vec![Value::Integer(first), Value::Integer(last)], nodes].concat())
+        };
+        let slots = Value::Array(vec![
+            row(0, 5, vec![node("", "a"), node("h", "b")]),
+            row(9, 9, vec![node("", "a")]),
+            row(6, 8, vec![node("?", "c"), node("k", "d")]),
+            Value::Null,
+        ]);
+        let nodes = of_slots(&slots, "asked", "a");
+        let ids: Vec<_> = nodes.iter().map(|node| node.id.as_str()).collect();
+        assert_eq!(ids, ["a", "b", "d"]);
+        assert_eq!(nodes[0].slots, [0..=5, 9..=9]);
+        assert_eq!(nodes[0].address, HostPort::new("asked", 7000));
+        assert!(nodes[0].is("myself") && nodes[0].is("master") && !nodes[1].is("myself"));
+        assert_eq!((nodes[1].primary.as_deref(), nodes[1].slots.len()), (Some("a"), 0));
+        assert!(nodes[2].is("slave") && nodes[2].slots.is_empty(), "where its primary is, nobody says");
     }
 
     #[test]

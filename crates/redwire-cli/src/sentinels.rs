@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use redwire::config::{Config, HostPort, Topology};
-use redwire::{ConnectionFault, Error, ErrorKind, Instance, Result, cmd};
+use redwire::{AuthenticationFault, ConnectionFault, Error, ErrorKind, Instance, Result, cmd};
 use tokio::task::JoinSet;
 
 use crate::session::Session;
@@ -21,7 +21,7 @@ pub(crate) struct Witness {
 /// What a sentinel that can be asked tells of a service.
 #[derive(Debug)]
 pub(crate) struct Told {
-    /// An error where it knows no such service.
+    /// An error where it knows no such service, or refuses to tell.
     pub(crate) master: Result<Instance>,
     pub(crate) replicas: Vec<Instance>,
     /// The other sentinels.
@@ -32,6 +32,13 @@ pub(crate) struct Told {
     pub(crate) services: Vec<String>,
     id: String,
     pub(crate) took: Duration,
+}
+
+impl Told {
+    /// What it says of a failover that is not possible. One that does not answer that question says nothing.
+    pub(crate) fn lacks_quorum(&self) -> Option<&Error> {
+        self.quorum.as_ref().err().filter(|error| error.code() == Some("NOQUORUM"))
+    }
 }
 
 impl Witness {
@@ -112,10 +119,23 @@ async fn ask_each(config: &Config, blocking: bool, service: &str, sentinels: Vec
 async fn ask(config: Config, blocking: bool, service: &str) -> Result<Told> {
     let begun = Instant::now();
     let mut sentinel = Session::open(config, blocking).await?;
-    // The first that needs a password, where one is wanted.
-    let masters: Vec<Instance> = sentinel.ask(cmd("SENTINEL MASTERS")).await?;
-    let master = sentinel.ask(cmd("SENTINEL MASTER").arg(service)).await;
-    let replicas = sentinel.ask(cmd("SENTINEL REPLICAS").arg(service)).await.unwrap_or_default();
+    // The first that needs a password, where one is wanted. Whatever else is refused, costs its own answer.
+    let masters = match sentinel.ask::<Vec<Instance>>(cmd("SENTINEL MASTERS")).await {
+        Err(error) if error.kind() == WANTS_PASSWORD || error.code().is_none() => return Err(error),
+        masters => masters.unwrap_or_default(),
+    };
+    let master = match sentinel.ask(cmd("SENTINEL MASTER").arg(service)).await {
+        Err(error) if !is_unknown(&error) => {
+            let asked = cmd::<Option<(String, String)>>("SENTINEL GET-MASTER-ADDR-BY-NAME").arg(service);
+            let address = sentinel.ask(asked).await.ok().flatten();
+            address.map(|(host, port)| located(host, port)).ok_or(error)
+        }
+        master => master,
+    };
+    let replicas = match sentinel.ask(cmd("SENTINEL REPLICAS").arg(service)).await {
+        Ok(replicas) => replicas,
+        Err(_) => sentinel.ask(cmd("SENTINEL SLAVES").arg(service)).await.unwrap_or_default(),
+    };
     let others = sentinel.ask(cmd("SENTINEL SENTINELS").arg(service)).await.unwrap_or_default();
     let quorum = sentinel.ask(cmd("SENTINEL CKQUORUM").arg(service)).await;
     // Before 6.2 they do not tell.
@@ -123,3 +143,15 @@ async fn ask(config: Config, blocking: bool, service: &str) -> Result<Told> {
     let services = masters.iter().map(|master| master.name().to_owned()).collect();
     Ok(Told { master, replicas, others, quorum, services, id, took: begun.elapsed() })
 }
+
+/// Whether it says that it knows no such service, in place of refusing to tell.
+pub(crate) fn is_unknown(error: &Error) -> bool {
+    error.message().contains("No such ")
+}
+
+/// A server of which nothing is known but where it is.
+fn located(host: String, port: String) -> Instance {
+    [("ip".to_owned(), host), ("port".to_owned(), port)].into_iter().collect()
+}
+
+const WANTS_PASSWORD: ErrorKind = ErrorKind::Authentication(AuthenticationFault::PasswordRequired);

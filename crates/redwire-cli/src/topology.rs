@@ -233,13 +233,16 @@ fn sentinel_row(witness: &Witness, believed: Option<&HostPort>) -> Row {
     let master = witness.master();
     let state = match (&witness.told, &master) {
         (Err(error), _) => error.message().to_owned(),
-        (Ok(_), None) => "knows no such service".to_owned(),
+        (Ok(told), None) => match &told.master {
+            Err(error) if !sentinels::is_unknown(error) => error.message().to_owned(),
+            _ => "knows no such service".to_owned(),
+        },
         (Ok(told), Some(master)) => {
             let down = told.master.as_ref().is_ok_and(|at| !is_well(at));
             format!("tells {master}{}", if down { ", and that it is down" } else { "" })
         }
     };
-    let settled = |told: &Told| told.quorum.is_ok() && told.master.as_ref().is_ok_and(is_well);
+    let settled = |told: &Told| told.lacks_quorum().is_none() && told.master.as_ref().is_ok_and(is_well);
     let agrees = master.is_some() && master.as_ref() == believed;
     Row {
         address: witness.address.to_string(),

@@ -10,19 +10,19 @@
 
 mod instance;
 mod news;
+mod question;
 mod readers;
 
 use std::collections::VecDeque;
 use std::fmt::{self, Write};
 use std::time::{Duration, Instant};
 
-use crate::cmd::Cmd;
 use crate::config::HostPort;
 use crate::error::{Error, ErrorKind, Outcome, Result, SentinelFault};
-use crate::pipeline::{Pipeline, Slot};
-use crate::{Run, facts};
 pub use instance::Instance;
 pub use news::News;
+use question::is_unknown_service;
+pub use question::{Answer, OtherWords, Question, Told, other_words, question};
 pub use readers::Readers;
 
 /// What is known about the sentinels of one service, from one discovery to the next.
@@ -102,35 +102,6 @@ impl Sentinels {
             let witness = self.order.remove(place);
             self.order.push(witness);
         }
-    }
-}
-
-/// What one sentinel answers to a [`question`].
-#[derive(Clone, Debug, Default)]
-pub struct Answer {
-    /// The master, if it knows the service.
-    pub master: Option<Instance>,
-    /// The other sentinels it knows.
-    pub sentinels: Vec<Instance>,
-    /// The replicas it knows.
-    pub replicas: Vec<Instance>,
-}
-
-/// The places of an [`Answer`]'s parts.
-pub type Question = (Slot<Option<Instance>>, Slot<Vec<Instance>>, Slot<Vec<Instance>>);
-
-/// What each sentinel is asked, in one write.
-pub fn question(p: &Pipeline, service: &str) -> Question {
-    (
-        p.run(Cmd::of(&facts::SENTINEL_MASTER).arg(service)),
-        p.run(Cmd::of(&facts::SENTINEL_SENTINELS).arg(service)),
-        p.run(Cmd::of(&facts::SENTINEL_REPLICAS).arg(service)),
-    )
-}
-
-impl From<(Option<Instance>, Vec<Instance>, Vec<Instance>)> for Answer {
-    fn from((master, sentinels, replicas): (Option<Instance>, Vec<Instance>, Vec<Instance>)) -> Self {
-        Self { master, sentinels, replicas }
     }
 }
 
@@ -238,10 +209,7 @@ impl Discovery {
     fn judge(&self, sentinel: &HostPort, answer: Result<Answer>) -> Result<(Found, bool), Refusal> {
         let answer = match answer {
             Ok(answer) => answer,
-            // Older ones say "master", newer ones may say otherwise.
-            Err(error) if error.outcome() == Outcome::Rejected && error.message().contains("No such ") => {
-                return Err(Refusal::Unknown);
-            }
+            Err(error) if is_unknown_service(&error) => return Err(Refusal::Unknown),
             Err(error) => return Err(Refusal::Failed(error)),
         };
         let master = answer.master.ok_or(Refusal::Unknown)?;

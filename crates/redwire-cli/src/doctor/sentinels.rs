@@ -37,7 +37,10 @@ pub(crate) async fn examine(config: &Config, service: &str, blocking: bool) -> (
 }
 
 fn to_json(witness: &Witness) -> Json {
-    let quorum = witness.told.as_ref().ok().map(|told| told.quorum.is_ok());
+    let quorum = witness.told.as_ref().ok().and_then(|told| match &told.quorum {
+        Err(_) if told.lacks_quorum().is_none() => None,
+        quorum => Some(quorum.is_ok()),
+    });
     let ms = witness.told.as_ref().ok().map(|told| told.took.as_secs_f64() * 1e3);
     json!({
         "address": witness.address.to_string(), "from_here": witness.reached(), "ms": ms,
@@ -73,10 +76,22 @@ fn unknown(address: &HostPort, service: &str, watched: &[String], all: bool) -> 
     if all { Finding::bad(meaning, advice) } else { Finding::warning(meaning, advice) }
 }
 
+/// One that refuses to tell; `all`: as everybody does.
+fn silent(address: &HostPort, error: &Error, all: bool) -> Finding {
+    let meaning = format!("The sentinel {address} refuses to tell the master: {}", sentence(error.message()));
+    let advice = "Its user needs `+sentinel|get-master-addr-by-name`, and should have `+sentinel|master`, `+sentinel|sentinels` and \
+                  `+sentinel|replicas`.";
+    if all { Finding::bad(meaning, advice) } else { Finding::warning(meaning, advice) }
+}
+
 fn told_by(layer: &mut Layer, service: &str, witness: &Witness, told: &Told, believed: Option<&HostPort>) {
     let address = &witness.address;
-    let Ok(master) = &told.master else {
-        return layer.found(unknown(address, service, &told.services, believed.is_none()));
+    let master = match &told.master {
+        Ok(master) => master,
+        Err(error) if sentinels::is_unknown(error) => {
+            return layer.found(unknown(address, service, &told.services, believed.is_none()));
+        }
+        Err(error) => return layer.found(silent(address, error, believed.is_none())),
     };
     if let (Some(theirs), Some(believed)) = (witness.master(), believed)
         && theirs != *believed
@@ -93,7 +108,7 @@ fn told_by(layer: &mut Layer, service: &str, witness: &Witness, told: &Told, bel
             "Look whether the master runs, and whether the sentinel can reach it.",
         ));
     }
-    if let Err(error) = &told.quorum {
+    if let Some(error) = told.lacks_quorum() {
         layer.found(Finding::warning(
             format!("The sentinel {address} says that no failover is possible: {}", sentence(error.message())),
             "Bring back the sentinels that are down; more than half of all, and as many as the quorum, must be up.",

@@ -23,6 +23,17 @@ fn all_is_well() {
         assert_eq!((&server["role"], &server["takes_writes"]), (&"master".into(), &true.into()));
         assert_eq!(report.layer("tcp")["detail"]["addresses"][0]["address"], told["master"]);
     }
+    // A user who may only ask where the master is.
+    let rights = "ACL SETUSER few on nopass &* -@all +auth +hello +ping +sentinel|get-master-addr-by-name";
+    let words: Vec<_> = rights.split(' ').collect();
+    set.sentinels().iter().for_each(|sentinel| assert_eq!(sentinel.command(&words).unwrap(), "OK"));
+    let report = doctor(&format!("{}?sentinel_username=few", set.url()), &[]);
+    let told = &report.layer("sentinels")["detail"];
+    assert_eq!(
+        (&report.json["verdict"], &told["master"]),
+        (&"good".into(), &set.master().to_string().into())
+    );
+    assert_eq!(told["sentinels"][0]["quorum"], serde_json::Value::Null, "{told}");
 }
 
 #[test]

@@ -13,7 +13,7 @@ use super::told::{Hearing, Source, info_field};
 use super::{ClusterOptions, Map};
 use crate::cmd::Cmd;
 use crate::config::HostPort;
-use crate::error::{ClusterFault, Error, ErrorKind, Outcome, Result};
+use crate::error::{AuthenticationFault, ClusterFault, Error, ErrorKind, Outcome, Result};
 use crate::pipeline::{Pipeline, Slot, TrySlot};
 use crate::reply::Value;
 use crate::{Run, facts};
@@ -173,7 +173,7 @@ impl Refresh {
                 self.heard.push(witness);
                 self.grace.get_or_insert(now + Self::DELAY);
             }
-            Err(Refusal::Failed(error)) if source == Source::Shards && is_unknown(&error) => {
+            Err(Refusal::Failed(error)) if source == Source::Shards && is_refused(&error) => {
                 self.waiting.push_front(Ask { node, source: Source::Slots });
                 self.next = None;
             }
@@ -302,10 +302,13 @@ impl fmt::Display for Refusal {
     }
 }
 
-/// Whether the server said that it has no such command, or not for this user.
-fn is_unknown(error: &Error) -> bool {
-    let unknown = error.code() == Some("ERR") && error.message().to_ascii_lowercase().contains("unknown");
-    error.outcome() == Outcome::Rejected && (unknown || error.code() == Some("NOPERM"))
+/// Whether the server said, in whatever words, that it has no such command, or not for this user.
+fn is_refused(error: &Error) -> bool {
+    let unfit = matches!(
+        error.kind(),
+        ErrorKind::Response | ErrorKind::Authentication(AuthenticationFault::NoPermission)
+    );
+    error.outcome() == Outcome::Rejected && unfit
 }
 
 /// The slots without a node, for people.

@@ -26,6 +26,18 @@ pub struct Instance {
 }
 
 impl Instance {
+    /// A server of which nothing is known but where it is.
+    pub(super) fn at(address: &HostPort) -> Self {
+        let HostPort { host, port } = address;
+        [("ip".to_owned(), host.clone()), ("port".to_owned(), port.to_string())].into_iter().collect()
+    }
+
+    /// The same master, watched by so many other sentinels unless it says by how many.
+    pub(super) fn with_other_sentinels(mut self, count: usize) -> Self {
+        self.fields.entry(OTHER_SENTINELS.to_owned()).or_insert_with(|| count.to_string());
+        self
+    }
+
     /// A field by the name the sentinel gives it, such as `last-ok-ping-reply`.
     #[must_use]
     pub fn field(&self, name: &str) -> Option<&str> {
@@ -85,7 +97,7 @@ impl Instance {
     /// How many other sentinels watch a master.
     #[must_use]
     pub fn other_sentinels(&self) -> u32 {
-        self.number("num-other-sentinels")
+        self.number(OTHER_SENTINELS)
     }
 
     /// How many sentinels must agree that a master is down.
@@ -116,3 +128,5 @@ impl Reply for Instance {
         Reply::decode(reader).map(|fields| Self { fields })
     }
 }
+
+const OTHER_SENTINELS: &str = "num-other-sentinels";

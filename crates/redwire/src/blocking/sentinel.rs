@@ -9,7 +9,7 @@ use std::thread;
 use std::time::Instant;
 
 use redwire_core::config::{Config, HostPort, ReadFrom};
-use redwire_core::sentinel::{Answer, Found, question};
+use redwire_core::sentinel::{Answer, Found, Told, other_words, question};
 use redwire_core::{Cmd, Error, Outcome, Reply, Result, Run};
 
 use super::client::Client;
@@ -174,5 +174,10 @@ fn ask_in_turn(service: &Service, config: &Config, deadline: Instant) -> Result<
 
 fn ask(config: Config, lookups: Arc<Lookups>, service: &str) -> Result<Answer> {
     let mut sentinel = Connection::with_lookups(config, lookups)?;
-    sentinel.pipeline(|p| question(p, service)).map(Answer::from)
+    let told = Told::from(sentinel.pipeline(|p| question(p, service))?);
+    let others = match told.wants_other_words() {
+        true => Some(sentinel.pipeline(|p| other_words(p, service))?),
+        false => None,
+    };
+    told.into_answer(others)
 }

@@ -11,7 +11,7 @@ use std::task::Poll;
 use std::time::Instant;
 
 use redwire_core::config::{Config, HostPort, ReadFrom};
-use redwire_core::sentinel::{Answer, Found, question};
+use redwire_core::sentinel::{Answer, Found, Told, other_words, question};
 use redwire_core::{Cmd, Error, Reply, Result, Run};
 use tokio::time::{Sleep, sleep_until};
 
@@ -192,5 +192,10 @@ async fn ask_in_turn(service: &Service, config: &Config) -> Result<Found> {
 
 async fn ask(config: Config, lookups: Arc<Lookups>, service: String) -> Result<Answer, Error> {
     let mut sentinel = Connection::with_lookups(config, lookups)?;
-    sentinel.pipeline(|p| question(p, &service)).await.map(Answer::from)
+    let told = Told::from(sentinel.pipeline(|p| question(p, &service)).await?);
+    let others = match told.wants_other_words() {
+        true => Some(sentinel.pipeline(|p| other_words(p, &service)).await?),
+        false => None,
+    };
+    told.into_answer(others)
 }

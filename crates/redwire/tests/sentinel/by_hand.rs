@@ -7,7 +7,7 @@ use redwire::prelude::*;
 use redwire::{ErrorKind, cmd};
 use redwire_testkit::SentinelSet;
 
-use crate::common::{LIMIT, runtime};
+use crate::common::{LIMIT, Setup, runtime};
 
 /// Written once for both drivers: `$wait` awaits, or does not.
 macro_rules! scenario {
@@ -84,9 +84,35 @@ fn sentinels_are_asked_and_told() {
             scenario!(sentinel, set, awaited);
         });
     }
+    users_with_few_rights_find_the_master(&set);
     let wrong = redwire::blocking::Sentinel::new(set.url().parse::<Config>().unwrap()).unwrap();
     let error = wrong.discover_master().unwrap_err();
     assert!(error.to_string().contains("NOAUTH"), "{error}");
     let error = redwire::Sentinel::new(Config::default()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Usage, "{error}");
+}
+
+/// Users of the sentinels that have no password and may ask a part of what there is.
+fn users_with_few_rights_find_the_master(set: &SentinelSet) {
+    for rights in [
+        "+sentinel|get-master-addr-by-name",
+        "+sentinel|get-master-addr-by-name +sentinel|sentinels +subscribe",
+        "+sentinel|master +sentinel|slaves",
+        "+sentinel|get-master-addr-by-name +sentinel|replicas",
+    ] {
+        for sentinel in set.sentinels() {
+            let rule = format!("ACL SETUSER few reset on nopass &* -@all +auth +hello +ping {rights}");
+            let words: Vec<_> = rule.split(' ').collect();
+            assert_eq!(sentinel.command(&words).unwrap(), "OK", "{rights}");
+        }
+        for setup in Setup::ALL {
+            let client = setup.client(&set.url(), "sentinel_username=few");
+            client.run::<()>("SET few v").unwrap();
+        }
+        let config: Config = format!("{}?sentinel_username=few", set.url()).parse().unwrap();
+        let sentinel = redwire::blocking::Sentinel::new(config).unwrap();
+        let replicas = sentinel.discover_replicas().unwrap();
+        let told = rights.contains("slaves") || rights.contains("replicas");
+        assert_eq!(replicas.len(), if told { 2 } else { 0 }, "{rights}");
+    }
 }

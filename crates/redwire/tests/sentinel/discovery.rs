@@ -13,6 +13,7 @@ both!(
     a_sentinel_that_is_silent_is_overtaken,
     a_replica_that_poses_as_master_is_refused,
     a_server_says_what_it_is_in_other_words,
+    a_sentinel_that_refuses_a_part_is_asked_in_other_words,
     an_unknown_service_is_told_apart_from_sentinels_that_cannot_be_reached,
     a_sentinel_that_is_alone_or_sees_the_master_down_is_not_believed,
     a_sentinel_with_an_old_view_is_not_believed,
@@ -101,6 +102,52 @@ fn a_server_says_what_it_is_in_other_words(setup: Setup) {
             let error = result.unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Sentinel(SentinelFault::NotMaster), "{error}");
         }
+    }
+}
+
+/// Discovery services of providers know a part, and users may be allowed a part. FAULTS 62.
+fn a_sentinel_that_refuses_a_part_is_asked_in_other_words(setup: Setup) {
+    const ADDRESS: &str = "GET-MASTER-ADDR-BY-NAME";
+    let (master, replica) = pair();
+    let sentinel = FakeSentinel::telling(View::of(master.addr()));
+    let at = url(&[sentinel.addr()]);
+    for refusal in [
+        "ERR unknown command",
+        "ERR Unknown sentinel subcommand",
+        "ERR command not found",
+        "NOPERM this user has no permissions to run the command",
+    ] {
+        let view =
+            |refuses| View { refuses, refusal, replicas: vec![replica.addr()], ..View::of(master.addr()) };
+        for (refuses, tells_replicas) in [
+            (&["REPLICAS"][..], true),
+            (&["SLAVES"], true),
+            (&["SENTINELS"], true),
+            (&[ADDRESS], true),
+            (&["REPLICAS", "SLAVES"], false),
+            (&["MASTER"], true),
+            (&["MASTER", "SENTINELS", "REPLICAS"], true),
+            (&["MASTER", "SENTINELS", "REPLICAS", "SLAVES"], false),
+            (&["SENTINELS", "REPLICAS", "SLAVES", ADDRESS], false),
+        ] {
+            sentinel.tell(view(refuses));
+            let client = setup.client(&at, "");
+            client.run::<()>("SET k v").unwrap_or_else(|error| panic!("{refuses:?}: {error}"));
+            let reader = setup.connect(&at, "read_from=replica");
+            assert_eq!(reader.is_ok(), tells_replicas, "{refuses:?}: {reader:?}");
+            assert!(setup.connect(&at, "read_from=replica_preferred").is_ok(), "{refuses:?}");
+        }
+        sentinel.tell(view(&["MASTER", ADDRESS]));
+        let error = setup.connect(&at, "").unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Sentinel(SentinelFault::Unreachable), "{error}");
+        assert!(error.to_string().contains(refusal), "{error}");
+        // It says of how many others it knows by naming them.
+        sentinel.tell(view(&["MASTER"]));
+        let error = setup.connect(&at, "min_other_sentinels=1").unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Sentinel(SentinelFault::NoMaster), "{error}");
+        sentinel.tell(View { master: None, ..view(&["MASTER"]) });
+        let error = setup.connect(&at, "").unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Sentinel(SentinelFault::UnknownService), "{error}");
     }
 }
 

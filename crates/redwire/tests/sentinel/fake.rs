@@ -13,11 +13,22 @@ pub(crate) struct View {
     pub(crate) epoch: u32,
     pub(crate) others: u32,
     pub(crate) replicas: Vec<SocketAddr>,
+    /// What follows SENTINEL where it refuses the question, and what it says then.
+    pub(crate) refuses: &'static [&'static str],
+    pub(crate) refusal: &'static str,
 }
 
 impl View {
     pub(crate) fn of(master: SocketAddr) -> Self {
-        Self { master: Some(master), flags: "master", epoch: 1, others: 2, replicas: Vec::new() }
+        Self {
+            master: Some(master),
+            flags: "master",
+            epoch: 1,
+            others: 2,
+            replicas: Vec::new(),
+            refuses: &[],
+            refusal: "",
+        }
     }
 }
 
@@ -63,6 +74,18 @@ fn answer(view: &View, words: &[Vec<u8>]) -> Vec<u8> {
     let words: Vec<_> = words.iter().map(AsRef::as_ref).collect();
     match words.as_slice() {
         ["HELLO", ..] => b"-ERR unknown command 'HELLO'\r\n".to_vec(),
+        ["SENTINEL", question, ..] if view.refuses.contains(question) => {
+            format!("-{}\r\n", view.refusal).into_bytes()
+        }
+        ["SENTINEL", "GET-MASTER-ADDR-BY-NAME", service] => {
+            match view.master.filter(|_| *service == "mymaster") {
+                None => b"*-1\r\n".to_vec(),
+                Some(master) => {
+                    let (host, port) = (master.ip().to_string(), master.port().to_string());
+                    format!("*2\r\n${}\r\n{host}\r\n${}\r\n{port}\r\n", host.len(), port.len()).into_bytes()
+                }
+            }
+        }
         ["SENTINEL", "MASTER", "mymaster"] => match view.master {
             None => b"-ERR No such master with that name\r\n".to_vec(),
             Some(master) => fields(&[
@@ -74,11 +97,11 @@ fn answer(view: &View, words: &[Vec<u8>]) -> Vec<u8> {
                 ("num-other-sentinels", &view.others.to_string()),
             ]),
         },
-        ["SENTINEL", "MASTER" | "SENTINELS" | "REPLICAS", other] if *other != "mymaster" => {
+        ["SENTINEL", "MASTER" | "SENTINELS" | "REPLICAS" | "SLAVES", other] if *other != "mymaster" => {
             b"-ERR No such master with that name\r\n".to_vec()
         }
         ["SENTINEL", "SENTINELS", _] => b"*0\r\n".to_vec(),
-        ["SENTINEL", "REPLICAS", _] => {
+        ["SENTINEL", "REPLICAS" | "SLAVES", _] => {
             let mut reply = format!("*{}\r\n", view.replicas.len()).into_bytes();
             for replica in &view.replicas {
                 reply.extend(fields(&[
