@@ -5,12 +5,14 @@
 use std::borrow::Cow;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
+
 use crate::callbacks::ResponseCallbacks;
 use crate::cluster::{Map, Scatter, Spread};
 use crate::cmd::{Cmd, Options};
 use crate::config::Config;
-use crate::error::{Error, Result};
-use crate::facts::Blocking;
+use crate::error::{ConnectionFault, Error, ErrorKind, Outcome, Result};
+use crate::facts::{Blocking, Session};
 use crate::lane::{self, Lane};
 use crate::outbox::Outbox;
 use crate::pipeline::{Batch, Pipeline, Slots};
@@ -59,6 +61,11 @@ pub trait Call {
     /// run a second time.
     fn revise(&mut self, error: &Error) -> bool {
         let _ = error;
+        false
+    }
+
+    /// Whether the end of the connection is what answers it if it succeeds, so that it is never sent again.
+    fn ends_connection(&self) -> bool {
         false
     }
 
@@ -150,6 +157,11 @@ impl<R: Reply> Call for Cmd<R> {
 
     fn revise(&mut self, error: &Error) -> bool {
         error.is_missing_script() && self.spell_out_script()
+    }
+
+    fn ends_connection(&self) -> bool {
+        // What calls it off is answered.
+        self.facts().session == Session::Ends && lane::on_connection(self) != Lane::Shared
     }
 
     #[inline]
@@ -254,6 +266,20 @@ impl<S: Slots> Call for Piped<S> {
     }
 }
 
+/// The replies to `call` where `error`, the loss of its connection, is the only answer it has: a server that goes down says nothing.
+///
+/// # Errors
+/// `error` itself, where it is none.
+#[cold]
+pub fn ended(call: &impl Call, error: Error) -> Result<Replies> {
+    let lost =
+        matches!(error.kind(), ErrorKind::Connection(ConnectionFault::Closed | ConnectionFault::Reset));
+    if lost && error.outcome() == Outcome::MaybeExecuted && call.ends_connection() {
+        return Ok(Replies::single(Bytes::from_static(b"+OK\r\n"), false));
+    }
+    Err(error)
+}
+
 /// Turns the replies into what the caller of `call` gets, by way of the callbacks that `config` has for its commands.
 ///
 /// # Errors
@@ -291,14 +317,46 @@ pub fn deadline(lane: Lane, options: Options, default: Option<Duration>, now: In
 mod tests {
     use super::*;
     use crate::arg::SHARED_FROM;
+    use crate::reply::Value;
+    use crate::run::Run;
 
     #[test]
     fn the_announced_size_is_the_size() {
-        let large = bytes::Bytes::from(vec![0; SHARED_FROM]);
+        let large = Bytes::from(vec![0; SHARED_FROM]);
         for words in [0, 1, 8, 9, 98, 99, 998, 1000] {
             let cmd: Cmd<()> = Cmd::new("MSET").arg(vec!["x"; words]).arg(&large);
             assert_eq!(cmd.size(), cmd.to_bytes().len(), "{words} words");
         }
+    }
+
+    #[test]
+    fn a_loss_answers_what_ends_the_connection_and_nothing_else() {
+        let lost = |fault| Error::new(ErrorKind::Connection(fault), Outcome::MaybeExecuted, "lost");
+        let cmd = |line: &str| line.split(' ').fold(Cmd::<Value>::new(""), Cmd::arg);
+        for (line, ends) in [
+            ("SHUTDOWN", true),
+            ("shutdown nosave", true),
+            ("SHUTDOWN SAVE NOW FORCE", true),
+            ("SHUTDOWN ABORT", false),
+            ("GET SHUTDOWN", false),
+            ("INCR n", false),
+        ] {
+            for fault in [ConnectionFault::Closed, ConnectionFault::Reset] {
+                let result = ended(&cmd(line), lost(fault));
+                assert_eq!(result.is_ok(), ends, "{line}");
+                if let Ok(mut replies) = result {
+                    replies.read::<()>().unwrap();
+                }
+            }
+            // Not sent, or unsure whether it is gone.
+            assert!(ended(&cmd(line), lost(ConnectionFault::Closed).with_outcome(Outcome::NotSent)).is_err());
+            assert!(ended(&cmd(line), lost(ConnectionFault::Silent)).is_err());
+            assert!(ended(&cmd(line), Error::timeout(Outcome::MaybeExecuted)).is_err());
+            assert!(
+                ended(&cmd(line), Error::from_server(b"ERR Errors trying to SHUTDOWN. Check logs.")).is_err()
+            );
+        }
+        assert!(Pipeline::record(|p| p.run(cmd("SHUTDOWN"))).0.check().is_err());
     }
 
     #[test]

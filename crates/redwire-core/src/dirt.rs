@@ -79,6 +79,7 @@ impl Dirt {
             | Session::Monitors
             | Session::Replies
             | Session::Quits
+            | Session::Ends
             | Session::Replicates
             | Session::Debugs => self.spoilt = true,
         }

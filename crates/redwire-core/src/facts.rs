@@ -367,6 +367,9 @@ pub enum Session {
     Resets,
     /// Closes the connection: `QUIT`.
     Quits,
+    /// Ends the server, and its connections with it: `SHUTDOWN`. Where it is called off, servers are not ready for what comes next on the
+    /// same connection (Redis 7.0 falls over it).
+    Ends,
     /// Turns the connection into a replica's: `SYNC`, `PSYNC`, `REPLCONF`, …
     Replicates,
     /// Debugs scripts on this connection: `SCRIPT DEBUG`.

@@ -24,9 +24,15 @@ pub enum Lane {
 pub fn of<R>(cmd: &Cmd<R>) -> Result<Lane> {
     let facts = cmd.facts();
     if facts.session != Session::None {
-        return Err(refusal(cmd, facts.session));
+        return apart(cmd, facts.session);
     }
     Ok(if facts.timeout.is_none() { Lane::Shared } else { on_connection(cmd) })
+}
+
+/// The lane of what changes its connection, if it has any.
+#[cold]
+fn apart<R>(cmd: &Cmd<R>, session: Session) -> Result<Lane> {
+    if session == Session::Ends { Ok(on_connection(cmd)) } else { Err(refusal(cmd, session)) }
 }
 
 /// The lane of `cmd` where the connection is the caller's own already: it only tells how long the server may wait.
@@ -107,6 +113,8 @@ mod tests {
             Lane::Exclusive(Blocking::Upto(Duration::from_millis(1500)))
         );
         assert_eq!(lane("XREAD BLOCK 0 STREAMS s $").unwrap(), Lane::Exclusive(Blocking::Forever));
+        assert!(matches!(lane("SHUTDOWN NOSAVE").unwrap(), Lane::Exclusive(Blocking::Upto(_))));
+        assert_eq!(lane("SHUTDOWN ABORT").unwrap(), Lane::Shared);
     }
 
     #[test]

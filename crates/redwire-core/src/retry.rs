@@ -62,7 +62,7 @@ impl Attempt {
         }
         let options = call.options();
         let policy = config.retry();
-        let retries = options.retries.unwrap_or(policy.retries);
+        let retries = if call.ends_connection() { 0 } else { options.retries.unwrap_or(policy.retries) };
         // Of a pipeline, other commands were executed when one was rejected.
         let whole = error.outcome() != Outcome::Rejected || call.is_single();
         let harmless = call.may_repeat() || config.idempotent();

@@ -28,6 +28,7 @@ pub(super) fn session(name: &str) -> &'static str {
         "READONLY" | "READWRITE" => "Reads",
         "RESET" => "Resets",
         "QUIT" => "Quits",
+        "SHUTDOWN" => "Ends",
         "SYNC" | "PSYNC" | "REPLCONF" | "CLUSTER SYNCSLOTS" => "Replicates",
         "SCRIPT DEBUG" => "Debugs",
         _ => "None",
@@ -36,7 +37,8 @@ pub(super) fn session(name: &str) -> &'static str {
 
 /// Where a command that waits takes its timeout: a place and a unit.
 ///
-/// `MIGRATE` is not flagged as blocking, since it holds up the whole server; its caller waits all the same.
+/// `MIGRATE` is not flagged as blocking, since it holds up the whole server; its caller waits all the same. Nor is `SHUTDOWN`, which waits
+/// for replicas that lag.
 pub(super) fn timeout(name: &str) -> Option<(&'static str, &'static str)> {
     Some(match name {
         "BLPOP" | "BRPOP" | "BRPOPLPUSH" | "BLMOVE" | "BZPOPMIN" | "BZPOPMAX" => ("Last", "Seconds"),
@@ -46,6 +48,7 @@ pub(super) fn timeout(name: &str) -> Option<(&'static str, &'static str)> {
         // Behind GROUP and its two names, which may be any word.
         "XREADGROUP" => ("AfterBlock(4)", "Milliseconds"),
         "MIGRATE" => ("Index(5)", "Milliseconds"),
+        "SHUTDOWN" => ("Shutdown", "Seconds"),
         _ => return None,
     })
 }

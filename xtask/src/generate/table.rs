@@ -201,7 +201,8 @@ mod tests {
         let spec = Spec::read(&crate::repository::root()).expect("the spec is committed");
         for (name, command) in &spec.commands {
             let blocking = command.flags.iter().any(|flag| flag == "blocking");
-            assert_eq!(blocking || name == "MIGRATE", hand::timeout(name).is_some(), "{name}");
+            let waits = blocking || matches!(name.as_str(), "MIGRATE" | "SHUTDOWN");
+            assert_eq!(waits, hand::timeout(name).is_some(), "{name}");
         }
     }
 

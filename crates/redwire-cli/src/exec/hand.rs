@@ -230,7 +230,7 @@ impl Hand {
                 (self.db, self.in_transaction, self.db_to_be, self.is_other_user) = (0, false, None, true);
             }
             Effect::Authenticates | Effect::Greets => self.is_other_user = true,
-            Effect::Quits => self.give_up(),
+            Effect::Quits | Effect::Ends => self.give_up(),
             _ => {}
         }
     }

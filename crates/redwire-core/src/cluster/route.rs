@@ -163,7 +163,10 @@ impl Route {
             self.lost = from.cloned();
         }
         let whole = error.outcome() != Outcome::Rejected || call.is_single();
-        let retries = call.options().retries.unwrap_or_else(|| rules.config.retry().retries);
+        let retries = match call.ends_connection() {
+            true => 0,
+            false => call.options().retries.unwrap_or_else(|| rules.config.retry().retries),
+        };
         let redirect = from.filter(|_| whole && error.outcome() == Outcome::Rejected);
         let redirect = redirect.and_then(|from| Redirect::parse(&error, from, &rules.cluster.remap));
         let mut step = match (redirect, from) {

@@ -22,6 +22,8 @@ pub enum TimeoutPlace {
     Last,
     /// The word behind `BLOCK`, looked for from this position up to `STREAMS`; without it nothing waits.
     AfterBlock(u8),
+    /// None: it is the server's `shutdown-timeout`, whose default is assumed. With `ABORT` nothing waits.
+    Shutdown,
 }
 
 /// The unit of a timeout.
@@ -65,6 +67,12 @@ impl TimeoutArg {
                     _ => None,
                 }
             }
+            TimeoutPlace::Shutdown => {
+                return match words.any(|word| word.eq_ignore_ascii_case(b"ABORT")) {
+                    true => Blocking::No,
+                    false => Blocking::Upto(SHUTDOWN_TIMEOUT),
+                };
+            }
         };
         // Without the word the server refuses the command, or it was sent without BLOCK.
         let Some(word) = word else { return Blocking::No };
@@ -87,3 +95,6 @@ impl TimeoutArg {
         }
     }
 }
+
+/// For so long servers wait for replicas that lag before they go down, unless configured otherwise (since 7.0).
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);

@@ -139,6 +139,9 @@ fn timeouts_are_read_from_the_words() {
     assert_eq!(blocks("XREADGROUP GROUP BLOCK 5 STREAMS a >"), Blocking::No);
     assert_eq!(blocks("XREADGROUP GROUP g c BLOCK 0 STREAMS a >"), Blocking::Forever);
     assert_eq!(blocks("MIGRATE h 1 k 0 0"), seconds(1.0));
+    assert_eq!(blocks("SHUTDOWN"), seconds(10.0));
+    assert_eq!(blocks("shutdown NOSAVE"), seconds(10.0));
+    assert_eq!(blocks("SHUTDOWN abort"), Blocking::No);
 }
 
 #[test]

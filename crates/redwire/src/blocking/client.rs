@@ -189,6 +189,9 @@ impl Client {
     /// # Ok::<(), redwire::Error>(())
     /// ```
     ///
+    /// `SHUTDOWN` has no answer but the end of its connection, which is taken for `OK`; it is sent once, on a connection of its own, and
+    /// may take the time that the server gives its replicas (10 s by default) on top of the deadline. It cannot stand in a pipeline.
+    ///
     /// # Errors
     /// The server's error; a connection lost or not to be had; no reply before the deadline; a reply of another type; a
     /// command that would change the connection for others. [`Error::outcome`](crate::Error::outcome) tells whether it
@@ -247,7 +250,10 @@ impl Client {
         let (pool, deadline) = (self.pool(), attempt.deadline());
         loop {
             let (now, random) = (Instant::now(), fastrand::u64(..));
-            error = pool.target().locate(error);
+            error = match call::ended(&call, error) {
+                Ok(replies) => return call::read(&mut call, replies, pool.config()),
+                Err(error) => pool.target().locate(error),
+            };
             pool.target().handle_failure(&error);
             match attempt.handle_failure(error, &mut call, pool.config(), now, random, || pool.may_retry()) {
                 Decision::Retry(pause) => std::thread::sleep(pause),

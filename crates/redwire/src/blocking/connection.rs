@@ -246,6 +246,12 @@ impl Connection {
         self.call(call, Lane::Shared, |_| {})
     }
 
+    /// Nobody else is to use it.
+    #[cold]
+    pub(super) fn spoil(&mut self) {
+        self.dirt.handle_unknown();
+    }
+
     pub(super) fn target(&self) -> &Arc<Target> {
         &self.target
     }
@@ -267,7 +273,7 @@ impl Connection {
     }
 
     fn try_call<C: Call>(&mut self, call: &mut C, deadline: Option<Instant>) -> Result<C::Output> {
-        let replies = self.wire()?.exchange(call, deadline)?;
+        let replies = self.wire()?.exchange(call, deadline).or_else(|error| call::ended(call, error))?;
         call::read(call, replies, self.target.config())
     }
 

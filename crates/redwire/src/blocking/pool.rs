@@ -199,6 +199,9 @@ impl Pool {
         }
         let mut place = self.0.lend(process, None, now, until)?;
         place.handle_call(!may_share);
+        if !may_share && call.ends_connection() {
+            place.spoil();
+        }
         place.wire()?.exchange(call, deadline)
     }
 

@@ -177,7 +177,8 @@ impl Client {
             Way::Exclusive(_) => {
                 let mut outbox = Outbox::default();
                 call.write(&mut outbox);
-                self.pool.exchange(&outbox.to_bytes(), call.count(), deadline).await
+                let ends = call.ends_connection();
+                self.pool.exchange(&outbox.to_bytes(), call.count(), ends, deadline).await
             }
         };
         replies.map_err(|error| self.pool.target().locate(error))
@@ -237,6 +238,9 @@ impl Client {
     /// # Ok(())
     /// # }
     /// ```
+    ///
+    /// `SHUTDOWN` has no answer but the end of its connection, which is taken for `OK`; it is sent once, on a connection of its own, and
+    /// may take the time that the server gives its replicas (10 s by default) on top of the deadline. It cannot stand in a pipeline.
     ///
     /// # Errors
     /// The server's error; a connection lost or not to be had; no reply before the deadline; a reply of another type; a

@@ -326,6 +326,12 @@ impl Connection {
         self.call(call, Lane::Shared).await
     }
 
+    /// Nobody else is to use it.
+    #[cold]
+    pub(super) fn spoil(&mut self) {
+        self.dirt.handle_unknown();
+    }
+
     pub(super) fn target(&self) -> &Arc<Target> {
         &self.target
     }

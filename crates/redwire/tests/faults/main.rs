@@ -20,6 +20,7 @@ mod pause;
 mod pieces;
 mod questions;
 mod repeating;
+mod shutdown;
 mod silence;
 mod step;
 mod transcript;

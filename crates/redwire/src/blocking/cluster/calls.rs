@@ -41,7 +41,10 @@ impl Nodes {
         mut error: Error,
     ) -> Result<C::Output> {
         loop {
-            self.bear(&mut passage, error, &mut call, deadline)?;
+            match call::ended(&call, error) {
+                Ok(replies) => return call::read(&mut call, replies, self.config()),
+                Err(error) => self.bear(&mut passage, error, &mut call, deadline)?,
+            }
             match self.try_call(&mut call, &mut passage, way, Instant::now(), deadline)? {
                 Ok(output) => return Ok(output),
                 Err(failure) => error = failure,

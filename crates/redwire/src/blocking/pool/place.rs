@@ -65,6 +65,12 @@ impl<'p> Place<'p> {
         }
     }
 
+    /// Nobody else is to use the connection.
+    #[cold]
+    pub(super) fn spoil(&mut self) {
+        self.connection.iter_mut().for_each(|connection| connection.spoil());
+    }
+
     /// Makes the connection as new for a user who wants `db`.
     #[inline]
     pub(super) fn prepare(

@@ -119,6 +119,12 @@ impl<C: Call> Future for Request<'_, C> {
                 Ok(output) => return Poll::Ready(Ok(output)),
                 Err(error) => error,
             };
+            let error = match call::ended(&self.call, error) {
+                Ok(replies) => {
+                    return Poll::Ready(call::read(&mut self.call, replies, client.config()));
+                }
+                Err(error) => error,
+            };
             self.state = self.handle_failure(error)?;
         }
     }
@@ -211,8 +217,9 @@ impl<'c, C: Call> Request<'c, C> {
             false => (asking.0.write(&mut outbox), asking.0.count()).1,
         };
         let pool = self.passage.member().map_or(&self.client.pool, |member| &member.client.pool).clone();
-        let commands = outbox.to_bytes();
-        self.state = State::Apart(Box::pin(async move { pool.exchange(&commands, count, deadline).await }));
+        let (commands, ends) = (outbox.to_bytes(), self.call.ends_connection());
+        self.state =
+            State::Apart(Box::pin(async move { pool.exchange(&commands, count, ends, deadline).await }));
     }
 
     #[cold]

@@ -7,7 +7,7 @@ use std::pin::pin;
 use std::task::Poll;
 use std::time::Instant;
 
-use redwire_core::call::Call;
+use redwire_core::call::{self, Call};
 use redwire_core::link::Ticket;
 use redwire_core::{Cmd, Error, Outcome, Replies, Result, Value, transaction};
 
@@ -90,7 +90,8 @@ impl Connection {
         Box::pin(async move {
             self.ready(deadline).await?;
             self.dirt.handle_command(cmd.facts());
-            let replies = self.transact(&cmd.to_bytes(), 1, deadline).await?;
+            let replies = self.transact(&cmd.to_bytes(), 1, deadline).await;
+            let replies = replies.or_else(|error| call::ended(&cmd, error))?;
             if !replies.errors().any(|(_, error)| cmd.revise(&error)) {
                 return Ok(replies);
             }

@@ -154,17 +154,21 @@ impl Pool {
         }
     }
 
-    /// Runs one request on a connection that it has for itself, as it waits at the server. Getting that takes no longer than `timeout`, however long the
-    /// reply may.
+    /// Runs one request on a connection that it has for itself, as it waits at the server, and for good if it `ends` that. Getting it
+    /// takes no longer than `timeout`, however long the reply may.
     pub(in crate::nonblocking) async fn exchange(
         &self,
         commands: &[u8],
         count: u32,
+        ends: bool,
         deadline: Option<Instant>,
     ) -> Result<Replies> {
         let soon = self.config().timeout().and_then(|limit| Instant::now().checked_add(limit));
         let mut lease = self.lease(None, deadline.or(soon)).await?;
         lease.grip().handle_call(true);
+        if ends {
+            lease.spoil();
+        }
         lease.exchange_packed(commands, count, deadline).await
     }
 }
