@@ -15,7 +15,7 @@ use crate::error::{ConnectionFault, Error, ErrorKind, Outcome, Result};
 use crate::facts::{Blocking, Session};
 use crate::lane::{self, Lane};
 use crate::outbox::Outbox;
-use crate::pipeline::{Batch, Pipeline, Slots};
+use crate::pipeline::{self, Batch, Pipeline, Slots};
 use crate::replies::Replies;
 use crate::reply::Reply;
 
@@ -93,6 +93,15 @@ pub trait Call {
 
     /// Its name in messages.
     fn name(&self) -> Cow<'static, str>;
+
+    /// It failed with `error` for good: the replies there are, to be [read](Self::read), where it can do
+    /// without the others.
+    ///
+    /// # Errors
+    /// It cannot.
+    fn replies_despite(&self, error: Error) -> Result<Replies> {
+        Err(error)
+    }
 
     /// As [`read`](Self::read), of what `callbacks` make of the replies.
     ///
@@ -261,6 +270,23 @@ impl<S: Slots> Call for Piped<S> {
         Cow::Borrowed("pipeline")
     }
 
+    fn replies_despite(&self, mut error: Error) -> Result<Replies> {
+        let mut replies = error.take_answered();
+        // What cannot be sent, or was read already, has failed as a whole.
+        let Some(slots) = self.slots.as_ref().filter(|_| self.batch.check().is_ok()) else {
+            return Err(error);
+        };
+        let attempted = pipeline::attempted(slots);
+        let answered = replies.len();
+        if (answered..self.batch.len()).any(|index| attempted.binary_search(&(index as u32)).is_err()) {
+            return Err(error);
+        }
+        for name in &self.batch.names()[answered..] {
+            replies.push_missing(error.clone().with_command(name));
+        }
+        Ok(replies)
+    }
+
     fn commands(&self) -> Vec<Cow<'static, str>> {
         self.batch.names()
     }
@@ -288,6 +314,17 @@ pub fn ended(call: &impl Call, error: Error) -> Result<Replies> {
 pub fn read<C: Call>(call: &mut C, replies: Replies, config: &Config) -> Result<C::Output> {
     let callbacks = config.response_callbacks();
     if callbacks.is_empty() { call.read(replies) } else { read_through(call, callbacks, replies) }
+}
+
+/// What the caller of `call` gets, which failed with `error` for good: where it can do without some replies,
+/// those there are.
+///
+/// # Errors
+/// As [`read`]; else `error`.
+#[cold]
+pub fn fail<C: Call>(call: &mut C, error: Error, config: &Config) -> Result<C::Output> {
+    let replies = call.replies_despite(error)?;
+    read(call, replies, config)
 }
 
 /// Out of the way of those who have no callbacks.

@@ -8,6 +8,7 @@ use std::io;
 use std::sync::Arc;
 
 use crate::facts::Facts;
+use crate::replies::Replies;
 use crate::secret::{self, Secret};
 
 /// The result of nearly everything in this library.
@@ -39,6 +40,8 @@ struct Inner {
     address: Option<Arc<str>>,
     tries: u32,
     source: Option<Arc<dyn std::error::Error + Send + Sync>>,
+    /// The replies to the first commands of a request that failed then.
+    answered: Option<Arc<Replies>>,
 }
 
 /// What became of the command when the call failed: the question behind every retry.
@@ -197,6 +200,7 @@ impl Error {
             address: None,
             tries: 1,
             source: None,
+            answered: None,
         }))
     }
 
@@ -315,7 +319,7 @@ impl Error {
     #[must_use]
     pub fn with_context(mut self, doing: &str) -> Self {
         let inner = self.inner();
-        let cause = Self(Arc::new(inner.clone()));
+        let cause = Self(Arc::new(Inner { answered: None, ..inner.clone() }));
         inner.message = format!("{doing}: {}", inner.message);
         inner.source.get_or_insert_with(|| Arc::new(cause));
         self
@@ -349,6 +353,25 @@ impl Error {
     pub fn with_source(mut self, source: impl std::error::Error + Send + Sync + 'static) -> Self {
         self.inner().source = Some(Arc::new(source));
         self
+    }
+
+    /// This failure in the place of `other`: with its outcome, and the replies that came before it.
+    #[must_use]
+    pub fn in_place_of(self, mut other: Self) -> Self {
+        let outcome = other.outcome();
+        self.with_outcome(outcome).with_answered(other.take_answered())
+    }
+
+    /// Keeps the replies that came to the first commands of the request before it failed.
+    pub(crate) fn with_answered(mut self, replies: Replies) -> Self {
+        self.inner().answered = Some(Arc::new(replies));
+        self
+    }
+
+    /// Takes out the replies that came before the failure; none where there are none.
+    pub(crate) fn take_answered(&mut self) -> Replies {
+        let answered = if self.0.answered.is_some() { self.inner().answered.take() } else { None };
+        answered.map(Arc::unwrap_or_clone).unwrap_or_default()
     }
 
     fn inner(&mut self) -> &mut Inner {

@@ -503,11 +503,15 @@ fn outcome(decisive: u64, sent: u64) -> Outcome {
     if sent < decisive { Outcome::NotSent } else { Outcome::MaybeExecuted }
 }
 
+/// The request fails with `error`, which keeps the replies that came before.
 fn fail<W>(place: &mut Slot<W>, error: Error, woken: &mut Vec<W>) {
-    let failed = std::mem::replace(place, Slot::Done(Err(error)));
-    if let Slot::Waiting { waiter, .. } | Slot::Gathering { waiter, .. } = failed {
-        woken.push(waiter);
-    }
+    let (waiter, error) = match std::mem::replace(place, Slot::Free) {
+        Slot::Waiting { waiter, .. } => (Some(waiter), error),
+        Slot::Gathering { waiter, replies, .. } => (Some(waiter), error.with_answered(*replies)),
+        Slot::Done(_) | Slot::Free | Slot::Abandoned => (None, error),
+    };
+    *place = Slot::Done(Err(error));
+    woken.extend(waiter);
 }
 
 #[cold]

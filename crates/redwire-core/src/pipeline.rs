@@ -6,7 +6,6 @@
 
 use std::borrow::Cow;
 use std::cell::RefCell;
-use std::collections::BTreeSet;
 use std::marker::PhantomData;
 use std::time::Duration;
 
@@ -18,8 +17,9 @@ use crate::facts;
 use crate::lane;
 use crate::outbox::Outbox;
 use crate::replies::Replies;
-use crate::reply::Reply;
+use crate::reply::{Reply, Value};
 use crate::run::Run;
+use crate::script::{Script, Sources};
 use crate::secret::{self, Secret};
 
 /// Collects commands. Every command family works on `&Pipeline`; each call gives a [`Slot`].
@@ -36,8 +36,10 @@ pub struct Batch {
     harmless: bool,
     options: Options,
     refused: Option<Error>,
-    /// The SHA-1s of the scripts whose source is in it.
-    scripts: BTreeSet<String>,
+    /// The scripts that the server has by then.
+    sources: Sources,
+    /// Which commands call which scripts, in order.
+    scripts: Vec<(u32, Script)>,
 }
 
 /// The place of one reply: stands for an `R` until the pipeline has run.
@@ -63,8 +65,8 @@ pub trait Slots {
     /// A reply that cannot be read as its slot's type.
     fn fill(self, replies: &mut Replies) -> Result<Self::Out>;
 
-    /// Whether the error of command number `index` is to be kept as a value.
-    fn keeps_error(&self, index: u32) -> bool;
+    /// Adds the numbers of the commands whose error is to be kept as a value.
+    fn add_attempted(&self, attempted: &mut Vec<u32>);
 }
 
 impl Pipeline {
@@ -123,8 +125,8 @@ impl Run for &Pipeline {
     #[inline]
     fn run<R: Reply>(self, mut cmd: Cmd<R>) -> Slot<R> {
         let mut batch = self.batch.borrow_mut();
-        if cmd.script().is_some_and(|script| batch.scripts.insert(script.sha().to_owned())) {
-            cmd.spell_out_script();
+        if cmd.script().is_some() || !batch.sources.is_empty() {
+            batch.call_script(&mut cmd);
         }
         if let Err(error) = lane::check_pipeline(&cmd) {
             batch.refused.get_or_insert(error);
@@ -137,6 +139,31 @@ impl Run for &Pipeline {
 }
 
 impl Batch {
+    /// Gives `cmd`, the next command, the source of its script where the server may not have it.
+    #[cold]
+    fn call_script<R>(&mut self, cmd: &mut Cmd<R>) {
+        let script = cmd.script().cloned();
+        if script.as_ref().is_some_and(|script| !self.sources.has(script)) {
+            cmd.spell_out_script();
+        }
+        self.sources.handle_sent(cmd.facts(), script.as_ref());
+        self.scripts.extend(script.map(|script| (self.count, script)));
+    }
+
+    /// The commands, each as one of its own that names its script by its SHA-1.
+    pub(crate) fn commands(&self) -> Vec<Cmd<Value>> {
+        let mut commands = Vec::with_capacity(self.len());
+        let mut scripts = self.scripts.iter().peekable();
+        self.for_each(|words| {
+            let script = scripts.next_if(|(index, _)| *index as usize == commands.len());
+            commands.push(match script {
+                Some((_, script)) => script.named(&words[2..]),
+                None => words.iter().fold(Cmd::new(""), |cmd, word| cmd.arg(*word)),
+            });
+        });
+        commands
+    }
+
     /// How many commands there are.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -224,7 +251,12 @@ impl Batch {
     pub(crate) fn finish_as<S: Slots>(&self, whole: &str, mut replies: Replies, slots: S) -> Result<S::Out> {
         if replies.errors().next().is_some() {
             replies = replies.without(&self.secrets());
-            if let Some((index, error)) = replies.errors().find(|(index, _)| !slots.keeps_error(*index)) {
+            let attempted = attempted(&slots);
+            let first = replies.errors().find(|(index, _)| attempted.binary_search(index).is_err());
+            if let Some((index, error)) = first {
+                // It stands for all of them.
+                let unsure = error.outcome() == Outcome::NotSent && replies.may_have_been_executed();
+                let error = if unsure { error.with_outcome(Outcome::MaybeExecuted) } else { error };
                 return Err(self.numbered(whole, index, error));
             }
         }
@@ -262,9 +294,23 @@ impl Batch {
     }
 }
 
+/// The numbers of the commands whose error is kept as a value, in order.
+pub(crate) fn attempted(slots: &impl Slots) -> Vec<u32> {
+    let mut attempted = Vec::new();
+    slots.add_attempted(&mut attempted);
+    attempted.sort_unstable();
+    attempted
+}
+
 impl<R> Slot<R> {
     /// Takes this command's error as a value: `Result<R>` stands where `R` would, and the other commands' values
     /// are still given out.
+    ///
+    /// That is whatever error its command ends in: what the server says, a reply that cannot be read, and
+    /// also that no reply came, since its node of a cluster could not be reached, or the connection was lost
+    /// after the first replies. Each has its own [outcome](crate::Error::outcome). A transaction is executed
+    /// whole or not at all, so there only errors of commands that were executed are values. Commands that
+    /// cannot stand in a pipeline fail it before it is sent.
     ///
     /// ```
     /// use redwire_core::{Cmd, Pipeline, Run, Slots, Value};
@@ -289,9 +335,7 @@ impl<R: Reply> Slots for Slot<R> {
         replies.read_at(self.index)
     }
 
-    fn keeps_error(&self, _index: u32) -> bool {
-        false
-    }
+    fn add_attempted(&self, _attempted: &mut Vec<u32>) {}
 }
 
 impl<R: Reply> Slots for TrySlot<R> {
@@ -301,8 +345,8 @@ impl<R: Reply> Slots for TrySlot<R> {
         Ok(self.0.fill(replies))
     }
 
-    fn keeps_error(&self, index: u32) -> bool {
-        self.0.index == index
+    fn add_attempted(&self, attempted: &mut Vec<u32>) {
+        attempted.push(self.0.index);
     }
 }
 
@@ -313,8 +357,8 @@ impl<S: Slots> Slots for Vec<S> {
         self.into_iter().map(|slot| slot.fill(replies)).collect()
     }
 
-    fn keeps_error(&self, index: u32) -> bool {
-        self.iter().any(|slot| slot.keeps_error(index))
+    fn add_attempted(&self, attempted: &mut Vec<u32>) {
+        self.iter().for_each(|slot| slot.add_attempted(attempted));
     }
 }
 
@@ -325,8 +369,8 @@ impl<S: Slots> Slots for Option<S> {
         self.map(|slot| slot.fill(replies)).transpose()
     }
 
-    fn keeps_error(&self, index: u32) -> bool {
-        self.as_ref().is_some_and(|slot| slot.keeps_error(index))
+    fn add_attempted(&self, attempted: &mut Vec<u32>) {
+        self.iter().for_each(|slot| slot.add_attempted(attempted));
     }
 }
 
@@ -340,8 +384,8 @@ impl<S: Slots, const N: usize> Slots for [S; N] {
             .map_err(|_| Error::new(ErrorKind::Decode, Outcome::Unreadable, "an array changed its length"))
     }
 
-    fn keeps_error(&self, index: u32) -> bool {
-        self.iter().any(|slot| slot.keeps_error(index))
+    fn add_attempted(&self, attempted: &mut Vec<u32>) {
+        self.iter().for_each(|slot| slot.add_attempted(attempted));
     }
 }
 
@@ -357,9 +401,9 @@ macro_rules! tuples {
             }
 
             #[allow(non_snake_case, reason = "the type parameters double as the names of the parts")]
-            fn keeps_error(&self, _index: u32) -> bool {
+            fn add_attempted(&self, _attempted: &mut Vec<u32>) {
                 let ($($name,)*) = self;
-                false $(|| $name.keeps_error(_index))*
+                $($name.add_attempted(_attempted);)*
             }
         }
     };

@@ -7,7 +7,7 @@ use std::ops::Range;
 use bytes::Bytes;
 use redwire_resp::{Cursor, Head, Len};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Outcome, Result};
 use crate::reply::{Reader, Reply, mismatch};
 use crate::secret::Secret;
 
@@ -30,7 +30,13 @@ struct Pieces {
     list: Vec<Bytes>,
     /// Which of them is read now.
     now: usize,
+    /// The commands without a reply, and why there is none; in order.
+    missing: Vec<(u32, Error)>,
 }
+
+/// Stands in the place of a reply that is missing. Why it is missing stands beside the frames, where no
+/// server can write.
+const MISSING: &[u8] = b"-ERR there is no reply to this command\r\n";
 
 impl Replies {
     /// The only reply to a request.
@@ -46,10 +52,37 @@ impl Replies {
         if self.piece.is_empty() {
             self.piece = piece;
         } else {
-            let first = &self.piece;
-            let all = self.all.get_or_insert_with(|| Box::new(Pieces { list: vec![first.clone()], now: 0 }));
-            all.list.push(piece);
+            self.pieces().list.push(piece);
         }
+    }
+
+    fn pieces(&mut self) -> &mut Pieces {
+        let first = &self.piece;
+        self.all.get_or_insert_with(|| {
+            Box::new(Pieces { list: vec![first.clone()], now: 0, missing: Vec::new() })
+        })
+    }
+
+    /// Adds a command that has no reply, for this reason: who reads its reply gets the error.
+    pub(crate) fn push_missing(&mut self, error: Error) {
+        let index = self.count;
+        self.push(Bytes::from_static(MISSING), 1, true);
+        self.pieces().missing.push((index, error));
+    }
+
+    /// Why command number `index` has no reply.
+    fn missing(&self, index: u32) -> Option<&Error> {
+        let missing = &self.all.as_ref()?.missing;
+        let place = missing.binary_search_by_key(&index, |(index, _)| *index).ok()?;
+        Some(&missing[place].1)
+    }
+
+    /// Whether any of the commands was executed, or may have been.
+    pub(crate) fn may_have_been_executed(&self) -> bool {
+        let executed =
+            |error: &Error| matches!(error.outcome(), Outcome::MaybeExecuted | Outcome::Unreadable);
+        let mut failed = 0;
+        self.errors().inspect(|_| failed += 1).any(|(_, error)| executed(&error)) || failed < self.len()
     }
 
     /// The frames of all replies, in order, as they lie in the read buffer.
@@ -89,9 +122,12 @@ impl Replies {
     /// Reads reply number `index`, from 0. Going forward is cheap; going back starts again from the front.
     ///
     /// # Errors
-    /// As [`read`](Self::read).
+    /// As [`read`](Self::read); or why there is no reply.
     #[inline]
     pub fn read_at<R: Reply>(&mut self, index: u32) -> Result<R> {
+        if let Some(error) = self.missing(index) {
+            return Err(error.clone());
+        }
         self.seek(index);
         self.read()
     }
@@ -148,11 +184,12 @@ impl Replies {
         }
     }
 
-    /// The replies that are errors as a whole, each with its number.
+    /// The replies that are errors as a whole or missing, each with its number.
     pub fn errors(&self) -> impl Iterator<Item = (u32, Error)> + '_ {
         let frames = self.has_errors.then(|| self.frames()).into_iter().flatten();
         (0..).zip(frames).filter_map(|(index, (piece, range))| {
-            Some((index, Reader::new(piece, range.start).server_error()?))
+            let error = Reader::new(piece, range.start).server_error()?;
+            Some((index, self.missing(index).cloned().unwrap_or(error)))
         })
     }
 
@@ -162,7 +199,10 @@ impl Replies {
         for (index, (piece, range)) in self.frames().enumerate() {
             let is_error = Reader::new(piece, range.start).server_error().is_some();
             let frame = piece.slice(range);
-            converted.push(if is_error { frame } else { convert(index, frame)? }, 1, is_error);
+            match self.missing(index as u32) {
+                Some(error) => converted.push_missing(error.clone()),
+                None => converted.push(if is_error { frame } else { convert(index, frame)? }, 1, is_error),
+            }
         }
         Ok(converted)
     }
@@ -173,10 +213,15 @@ impl Replies {
         if secrets.is_empty() || !self.has_errors {
             return self;
         }
-        Self::of(self.frames().map(|(piece, range)| match Reader::new(piece, range.start).server_error() {
-            Some(error) => error_frame(error.without(secrets).message()),
-            None => piece.slice(range),
-        }))
+        let mut replies = Self::default();
+        for (index, (piece, range)) in self.frames().enumerate() {
+            match (self.missing(index as u32), Reader::new(piece, range.start).server_error()) {
+                (Some(missing), _) => replies.push_missing(missing.clone().without(secrets)),
+                (None, Some(error)) => replies.push(error_frame(error.without(secrets).message()), 1, true),
+                (None, None) => replies.push(piece.slice(range), 1, false),
+            }
+        }
+        replies
     }
 
     /// The same replies without the first.
@@ -192,6 +237,18 @@ impl Replies {
     pub(crate) fn of(frames: impl IntoIterator<Item = Bytes>) -> Self {
         let mut replies = Self::default();
         frames.into_iter().for_each(|frame| replies.push(frame, 1, true));
+        replies
+    }
+
+    /// The replies to commands of which each has one, or a reason why there is none.
+    pub(crate) fn of_results(results: impl IntoIterator<Item = Result<Bytes>>) -> Self {
+        let mut replies = Self::default();
+        for result in results {
+            match result {
+                Ok(frame) => replies.push(frame, 1, true),
+                Err(error) => replies.push_missing(error),
+            }
+        }
         replies
     }
 

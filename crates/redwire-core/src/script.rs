@@ -3,6 +3,7 @@
 //! Everything that decides the words of such a call lives here. This file must not know how they are sent, nor when they
 //! are sent anew: that is [`retry`](crate::retry)'s.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -14,9 +15,12 @@ use crate::facts::{self, Facts};
 
 /// A script in Lua, with its SHA-1. Cheap to clone.
 ///
-/// Its calls name it by its SHA-1 (`EVALSHA`). A server that does not have it yet, or not any more, is given the source at
-/// once (`EVAL`), which it keeps: the caller sees nothing of it. In a pipeline or a transaction, which are one write, the first
-/// call of a script has the source and those after it have not.
+/// Its calls name it by its SHA-1 (`EVALSHA`). A server that does not have it yet, or not any more, is given
+/// the source at once (`EVAL`), which it keeps: the caller sees nothing of it. In a pipeline or a
+/// transaction, which are one write, the first call of a script has the source and those after it have not;
+/// it comes again behind a `SCRIPT FLUSH`, and after so many other scripts that the server may have forgotten
+/// this one. In a pipeline over a cluster each node is given the source before its first use (`SCRIPT LOAD`),
+/// or with each use (`EVAL`) where the user may not load scripts.
 ///
 /// Whatever carries commands runs it, by `invoke`:
 ///
@@ -90,13 +94,23 @@ impl Script {
         Invocation::from(self).arg(arg)
     }
 
+    /// A call of it by its SHA-1, with these words behind.
+    pub(crate) fn named<R>(&self, rest: &[&[u8]]) -> Cmd<R> {
+        let cmd = Cmd::of(self.facts().0).arg(self.sha());
+        rest.iter().fold(cmd, |cmd, word| cmd.arg(*word)).naming(self.clone())
+    }
+
+    /// What is known of a call by SHA-1, and of one with the source.
+    fn facts(&self) -> (&'static Facts, &'static Facts) {
+        match self.0.read_only {
+            true => (&facts::EVALSHA_RO, &facts::EVAL_RO),
+            false => (&facts::EVALSHA, &facts::EVAL),
+        }
+    }
+
     /// The words of `args`, a call by SHA-1, with the source in its place.
     pub(crate) fn spell_out(&self, args: &Args) -> (&'static Facts, Args) {
-        let (named, whole) = if self.0.read_only {
-            (&facts::EVALSHA_RO, &facts::EVAL_RO)
-        } else {
-            (&facts::EVALSHA, &facts::EVAL)
-        };
+        let (named, whole) = self.facts();
         let mut words = Args::new();
         words.encoded(whole.wire, usize::from(whole.words));
         words.bytes(&self.0.source);
@@ -155,9 +169,53 @@ impl Invocation {
     /// let cmd: Cmd<Vec<String>> = slow.key("list").cmd().timeout(Duration::from_secs(20));
     /// ```
     pub fn cmd<R>(&self) -> Cmd<R> {
-        let facts = if self.script.0.read_only { &facts::EVALSHA_RO } else { &facts::EVALSHA };
-        let cmd = Cmd::of(facts).arg(self.script.sha()).arg(self.keys.len()).arg(&self.keys).arg(&self.args);
+        let cmd = Cmd::of(self.script.facts().0)
+            .arg(self.script.sha())
+            .arg(self.keys.len())
+            .arg(&self.keys)
+            .arg(&self.args);
         cmd.naming(self.script.clone())
+    }
+}
+
+/// The scripts that a server has while it executes one write, since their sources were in it.
+///
+/// From Redis 7.4 and Valkey 8 on, servers keep no more than the 500 scripts used last of those that came by
+/// `EVAL`, so after [`KEPT`] of them none counts any more. What other clients send meanwhile is not seen
+/// here.
+#[derive(Debug, Default)]
+pub(crate) struct Sources {
+    given: BTreeSet<String>,
+    /// How many calls had a source, since there was none.
+    evaluated: usize,
+}
+
+/// After so many sources the first is given again: somewhat less than servers keep.
+const KEPT: usize = 400;
+
+impl Sources {
+    /// Whether there is none.
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.given.is_empty()
+    }
+
+    /// Whether the server has `script`.
+    pub(crate) fn has(&self, script: &Script) -> bool {
+        self.given.contains(script.sha())
+    }
+
+    /// A command of these facts goes next, a call of `script` if it is one.
+    pub(crate) fn handle_sent(&mut self, facts: &Facts, script: Option<&Script>) {
+        match facts.name {
+            "EVAL" | "EVAL_RO" if self.evaluated < KEPT => self.evaluated += 1,
+            "EVAL" | "EVAL_RO" => *self = Self { evaluated: 1, ..Self::default() },
+            // Functions are kept elsewhere, and have no sources that could be sent instead: `FUNCTION FLUSH`
+            // changes nothing here.
+            "SCRIPT FLUSH" => *self = Self::default(),
+            _ => {}
+        }
+        self.given.extend(script.map(|script| script.sha().to_owned()));
     }
 }
 
@@ -180,7 +238,7 @@ mod tests {
     use crate::arg::SHARED_FROM;
     use crate::call::Call;
     use crate::error::Error;
-    use crate::pipeline::Pipeline;
+    use crate::pipeline::{Batch, Pipeline};
     use crate::reply::Value;
     use crate::run::Run;
 
@@ -237,5 +295,58 @@ mod tests {
         let whole = [of("EVAL", "return 1"), of("EVAL", "return 2")];
         let named = [of("EVALSHA", one.sha()), of("EVALSHA_RO", one.sha()), of("EVALSHA", two.sha())];
         assert_eq!(batch.to_bytes(), [whole.concat(), named.concat()].concat());
+    }
+
+    /// Runs a batch at a server that keeps `kept` scripts, those used last; says how many sources it was
+    /// given.
+    fn serve(batch: &Batch, kept: usize) -> usize {
+        let (mut scripts, mut sources) = (Vec::new(), 0);
+        batch.for_each(|words| {
+            let sha = match words[0] {
+                b"EVAL" => Script::new(words[1]).sha().to_owned(),
+                b"EVALSHA" => String::from_utf8(words[1].to_vec()).unwrap(),
+                b"SCRIPT" => return scripts.clear(),
+                _ => return,
+            };
+            sources += usize::from(words[0] == b"EVAL");
+            let known = scripts.iter().position(|known| *known == sha);
+            assert!(known.is_some() || words[0] == b"EVAL", "NOSCRIPT");
+            known.map(|place| scripts.remove(place));
+            scripts.push(sha);
+            if scripts.len() > kept {
+                scripts.remove(0);
+            }
+        });
+        sources
+    }
+
+    #[test]
+    fn in_one_write_the_source_comes_again_where_a_server_may_have_forgotten_it() {
+        let scripts: Vec<_> = (0..700).map(|n| Script::new(format!("return {n}"))).collect();
+        let call = |p: &Pipeline, script: &Script| drop(p.run(Invocation::from(script).cmd::<Value>()));
+        // All of them, and again, as in the worst case.
+        let all = |p: &Pipeline| scripts.iter().chain(&scripts).for_each(|script| call(p, script));
+        assert_eq!(serve(&Pipeline::record(all).0, 500), 1400);
+        // As many as any server keeps: hardly more than once.
+        let few =
+            |p: &Pipeline| (0..5).for_each(|_| scripts[..300].iter().for_each(|script| call(p, script)));
+        assert_eq!(serve(&Pipeline::record(few).0, 500), 300);
+        // The same behind those that came whole, and where all were forgotten.
+        let whole = |p: &Pipeline| {
+            for n in 0..600 {
+                call(p, &scripts[0]);
+                drop(p.run(Cmd::<Value>::new("EVAL").arg(format!("return {{{n}}}")).arg(0)));
+                call(p, &scripts[1]);
+            }
+        };
+        assert_eq!(serve(&Pipeline::record(whole).0, 500), 600 + 2 * 2);
+        let flushed = |p: &Pipeline| {
+            for words in ["PING", "SCRIPT FLUSH", "script flush sync", "FUNCTION FLUSH"] {
+                call(p, &scripts[0]);
+                drop(p.run(words.split(' ').fold(Cmd::<Value>::new(""), Cmd::arg)));
+            }
+            call(p, &scripts[0]);
+        };
+        assert_eq!(serve(&Pipeline::record(flushed).0, 500), 3);
     }
 }

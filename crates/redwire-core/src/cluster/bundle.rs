@@ -1,14 +1,17 @@
-//! What one node is sent in one write: commands that go the same way, with `ASKING` before those that need it.
+//! What one node is sent in one write: commands that go the same way, with what they need before them, which
+//! is `ASKING` or the source of a script.
 //!
 //! This file must not know what becomes of the replies.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 
 use super::asking::ASKING;
 use crate::call::Call;
 use crate::cmd::{Cmd, Options};
 use crate::config::HostPort;
 use crate::error::Result;
+use crate::facts;
 use crate::lane::{self, Lane};
 use crate::outbox::Outbox;
 use crate::replies::Replies;
@@ -28,8 +31,10 @@ pub struct Bundle {
     to: HostPort,
     fresh: bool,
     outbox: Outbox,
-    /// Commands that go along, `ASKING` included.
+    /// Commands that go along, `ASKING` and `SCRIPT LOAD` included.
     count: u32,
+    /// The scripts that the node has by then, by their SHA-1.
+    scripts: BTreeSet<String>,
     /// Which share of which command, and at which place its reply is.
     pub(super) shares: Vec<(usize, usize, usize)>,
     options: Options,
@@ -58,6 +63,7 @@ impl Bundle {
             fresh,
             outbox: Outbox::default(),
             count: 0,
+            scripts: BTreeSet::new(),
             shares: Vec::new(),
             options,
             lane: Lane::Shared,
@@ -65,6 +71,7 @@ impl Bundle {
     }
 
     pub(super) fn push(&mut self, nth: usize, part: usize, cmd: &Cmd<Value>, asking: bool) {
+        self.load_script(cmd);
         if asking {
             self.outbox.copy(ASKING);
             self.count += 1;
@@ -75,6 +82,20 @@ impl Bundle {
         self.outbox.command(cmd.args());
         self.shares.push((nth, part, self.count as usize));
         self.count += 1;
+    }
+
+    /// Sends the source of the script that `cmd` names before its first use. A first use that had the source
+    /// in it could be redirected, as its slot is served elsewhere; then those after it would not find the
+    /// script.
+    fn load_script(&mut self, cmd: &Cmd<Value>) {
+        if let Some(script) = cmd.script().filter(|script| !self.scripts.contains(script.sha())) {
+            self.outbox.command(Cmd::<Value>::of(&facts::SCRIPT_LOAD).arg(script.source()).args());
+            self.count += 1;
+            self.scripts.insert(script.sha().to_owned());
+        }
+        if cmd.facts().name == facts::SCRIPT_FLUSH.name {
+            self.scripts.clear();
+        }
     }
 }
 
@@ -94,8 +115,9 @@ impl Call for Bundle {
         self.outbox.len()
     }
 
+    /// What goes before a command does nothing by itself.
     fn is_whole(&self) -> bool {
-        self.count == 1
+        self.shares.len() == 1
     }
 
     fn write(&self, outbox: &mut Outbox) {

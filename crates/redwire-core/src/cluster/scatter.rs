@@ -1,8 +1,9 @@
 //! A command or a pipeline that concerns several nodes: taken apart by node, sent all at once, put together again in order.
 //!
-//! Promises that only what was not executed is sent again, and that commands on one key are executed in the order they were queued
-//! in: those behind one that waits for its redirection wait with it, and one that was rejected while a later one on its key was
-//! executed is not sent again. This file must not know sockets or clocks.
+//! Promises that only what was not executed is sent again, and that commands on one key are executed in the
+//! order they were queued in: those behind one that waits for its redirection wait with it, and one that was
+//! rejected while a later one on its key may have been executed is not sent again. This file must not know
+//! sockets or clocks.
 
 use std::collections::HashMap;
 use std::time::Instant;
@@ -19,16 +20,18 @@ use crate::config::HostPort;
 use crate::error::{Error, Outcome, Result};
 use crate::facts::Facts;
 use crate::pipeline::Batch;
-use crate::replies::{Replies, error_frame};
+use crate::replies::Replies;
 use crate::reply::{Reader, Value};
 
 /// The commands of one call, each with its parts.
 ///
 /// Send the [bundles](Self::poll_send), hand over what came of each, wait until [`poll_timeout`](Self::poll_timeout) or a reply, and
-/// begin again, until [`poll_results`](Self::poll_results) has them.
+/// begin again, until [`poll_replies`](Self::poll_replies) has them.
 #[derive(Debug)]
 pub struct Scatter {
     commands: Vec<Command>,
+    /// Whether it is a pipeline, of which each command has its own result.
+    piped: bool,
     deadline: Option<Instant>,
     options: Options,
     /// Chooses the node of all commands without a slot: one for all, so that they keep their order.
@@ -69,7 +72,8 @@ impl Scatter {
     /// # Errors
     /// As [`Plan::of`]; and [`ClusterFault::NotCovered`](crate::ClusterFault::NotCovered): it goes to all nodes, and none is known.
     pub fn of_command<R>(cmd: &Cmd<R>, map: &Map, deadline: Option<Instant>) -> Result<Self> {
-        let mut scatter = Self { commands: Vec::new(), deadline, options: cmd.options(), anywhere: None };
+        let (commands, options) = (Vec::new(), cmd.options());
+        let mut scatter = Self { commands, piped: false, deadline, options, anywhere: None };
         scatter.push(cmd.clone().returning(), map)?;
         Ok(scatter)
     }
@@ -82,21 +86,18 @@ impl Scatter {
         batch.check()?;
         let mut scatter = Self {
             commands: Vec::with_capacity(batch.len()),
+            piped: true,
             deadline,
             options: batch.options(),
             anywhere: None,
         };
-        let mut pushed = Ok(());
-        batch.for_each(|words| {
-            if pushed.is_ok() {
-                let cmd = words.iter().fold(Cmd::<Value>::new(""), |cmd, word| cmd.arg(*word));
-                pushed = scatter.push(cmd, map).map_err(|error| {
-                    let (nth, all) = (scatter.commands.len() + 1, batch.len());
-                    error.with_context(&format!("command {nth} of {all} in the pipeline"))
-                });
-            }
-        });
-        pushed.map(|()| scatter)
+        for cmd in batch.commands() {
+            scatter.push(cmd, map).map_err(|error| {
+                let (nth, all) = (scatter.commands.len() + 1, batch.len());
+                error.with_context(&format!("command {nth} of {all} in the pipeline"))
+            })?;
+        }
+        Ok(scatter)
     }
 
     fn push(&mut self, cmd: Cmd<Value>, map: &Map) -> Result<()> {
@@ -212,8 +213,9 @@ impl Scatter {
         news: &mut Vec<News>,
     ) {
         let answers: Vec<Result<Bytes>> = match replies {
-            Ok(replies) => split(&replies, bundle),
-            Err(error) => vec![Err(error); bundle.shares.len()],
+            Ok(replies) => split(&replies, bundle, &Error::closed_by_peer(Outcome::MaybeExecuted)),
+            // Those that were answered before it failed have their replies.
+            Err(mut error) => split(&error.take_answered(), bundle, &error),
         };
         for (at, (nth, part, _)) in bundle.shares.iter().enumerate() {
             let facts = self.commands[*nth].facts;
@@ -229,19 +231,19 @@ impl Scatter {
                     error.clone().in_reply_to(facts).without(&secrets)
                 }
             };
-            let overtaken = self.is_overtaken(bundle, &answers, at);
+            let overtaken = self.is_overtaken(bundle, &answers, at).then(|| error.clone());
             let share = &mut self.commands[*nth].shares[*part];
-            if overtaken {
-                let why = "not sent again, a later command on the same key was executed";
-                let frame = Err(error.with_context(why));
+            share.fail(error, Some(bundle.to()), rules, random(), budget, news);
+            if let (Some(error), State::Waiting { .. }) = (overtaken, &share.state) {
+                let why = "not sent again, a later command on the same key may have been executed";
+                let frame = Err(error.with_context(why).or_command(facts.name));
                 share.state = State::Done(Answered { node, frame });
-            } else {
-                share.fail(error, Some(bundle.to()), rules, random(), budget, news);
             }
         }
     }
 
-    /// Whether a later command of the bundle on one of the keys of share number `at` was executed, and the order of the two matters.
+    /// Whether a later command of the bundle on one of the keys of share number `at` may have been executed,
+    /// and the order of the two matters.
     fn is_overtaken(&self, bundle: &Bundle, answers: &[Result<Bytes>], at: usize) -> bool {
         let of = |at: usize| {
             let (nth, part, _) = bundle.shares[at];
@@ -264,36 +266,21 @@ impl Scatter {
         }
     }
 
-    /// The reply to each command, in order, or why there is none; once all are certain.
-    pub fn poll_results(&mut self) -> Option<Vec<Result<Bytes>>> {
+    /// The replies to the call, for its [`read`](crate::call::Call::read), once all are certain. Of a
+    /// pipeline, each command has its reply, or the reason why there is none.
+    ///
+    /// # Errors
+    /// Why a single command failed.
+    pub fn poll_replies(&mut self) -> Option<Result<Replies>> {
         let done = |share: &Share| matches!(share.state, State::Done(_));
         if !self.commands.iter().all(|command| command.shares.iter().all(done)) {
             return None;
         }
-        let commands = std::mem::take(&mut self.commands).into_iter();
-        Some(commands.map(Command::finish).collect())
-    }
-
-    /// The results as the replies to the call, for its [`read`](crate::call::Call::read).
-    ///
-    /// # Errors
-    /// The first command that failed otherwise than by a server's error, which is a reply. It stands for all of them then: where another one
-    /// was executed, or may have been, its outcome says so.
-    pub fn into_replies(results: Vec<Result<Bytes>>) -> Result<Replies> {
-        let count = results.len();
-        let executed = results.iter().any(may_have_been_executed);
-        let frames = results.into_iter().enumerate().map(|(nth, result)| {
-            result.or_else(|error| match error.server_line() {
-                Some(line) if count > 1 => Ok(error_frame(line)),
-                _ if count > 1 => {
-                    let error =
-                        error.with_context(&format!("command {} of {count} in the pipeline", nth + 1));
-                    Err(if executed { error.with_outcome(Outcome::MaybeExecuted) } else { error })
-                }
-                _ => Err(error),
-            })
-        });
-        Ok(Replies::of(frames.collect::<Result<Vec<_>>>()?))
+        let results = std::mem::take(&mut self.commands).into_iter().map(Command::finish);
+        Some(match self.piped {
+            true => Ok(Replies::of_results(results)),
+            false => results.collect::<Result<Vec<_>>>().map(Replies::of),
+        })
     }
 }
 
@@ -304,13 +291,13 @@ fn may_have_been_executed(result: &Result<Bytes>) -> bool {
     }
 }
 
-/// The frame that answers each share of the bundle.
-fn split(replies: &Replies, bundle: &Bundle) -> Vec<Result<Bytes>> {
+/// The frame that answers each share of the bundle; `missing` where there is none.
+fn split(replies: &Replies, bundle: &Bundle, missing: &Error) -> Vec<Result<Bytes>> {
     let mut frames = replies.each().enumerate();
-    // Those between are the answers to ASKING.
+    // Those between are the answers to ASKING and SCRIPT LOAD.
     let shares = bundle.shares.iter().map(|(_, _, place)| {
         let Some((_, frame)) = frames.find(|(nth, _)| nth == place) else {
-            return Err(Error::closed_by_peer(Outcome::MaybeExecuted));
+            return Err(missing.clone());
         };
         match Reader::new(&frame, 0).server_error() {
             Some(error) => Err(error),

@@ -393,3 +393,34 @@ fn an_idle_peer_answers_and_is_asked_again_later() {
     }
     assert!(received > 0);
 }
+
+#[test]
+fn who_is_owed_several_keeps_those_that_came_before_a_failure() {
+    let now = Instant::now();
+    for late in [false, true] {
+        let mut link = link();
+        let write = |outbox: &mut Outbox| outbox.copy(b"0123456789");
+        let deadline = now + Duration::from_secs(1);
+        let first = link.submit(3, 10, false, write, 1, Some(deadline)).unwrap();
+        let second = submit(&mut link, 2, 2);
+        send_all(&mut link);
+        assert!(receive(&mut link, b":1\r\n-ERR no\r\n").unwrap().is_empty());
+        match late {
+            true => drop(link.handle_timeout(deadline, 0, None)),
+            false => link.handle_lost(&Error::closed_by_peer(Outcome::MaybeExecuted)),
+        }
+        let mut error = redeem(&mut link, first).unwrap_err();
+        assert_eq!((error.is_timeout(), error.outcome()), (late, Outcome::MaybeExecuted));
+        let mut answered = error.clone().with_context("on the way").take_answered();
+        assert_eq!((answered.len(), answered.read::<i64>().unwrap()), (2, 1));
+        assert_eq!(error.take_answered().errors().count(), 1);
+        assert!(error.take_answered().is_empty(), "they are taken once");
+        if late {
+            // The third goes to nobody, and those behind it to whoever asked.
+            assert_eq!(receive(&mut link, b":3\r\n:4\r\n:5\r\n").unwrap(), [1, 2]);
+            assert_eq!(redeem(&mut link, second).unwrap().len(), 2);
+        } else {
+            assert!(redeem(&mut link, second).unwrap_err().take_answered().is_empty());
+        }
+    }
+}

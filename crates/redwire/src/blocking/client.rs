@@ -258,7 +258,7 @@ impl Client {
             match attempt.handle_failure(error, &mut call, pool.config(), now, random, || pool.may_retry()) {
                 Decision::Retry(pause) => std::thread::sleep(pause),
                 Decision::Again => {}
-                Decision::Fail(error) => return Err(error),
+                Decision::Fail(error) => return call::fail(&mut call, error, pool.config()),
             }
             let replies = self.lane.exchange(&call, lane, Instant::now(), deadline);
             match replies.and_then(|replies| call::read(&mut call, replies, pool.config())) {

@@ -14,7 +14,7 @@ use redwire_core::{Cmd, Reply, Result};
 
 use super::client::Client;
 pub(super) use nodes::Nodes;
-use scatter::at_once;
+pub(super) use scatter::at_once;
 
 /// A cluster and its nodes, for those who want to know which is which; most programs need nothing but its [`Client`].
 ///

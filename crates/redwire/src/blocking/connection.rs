@@ -269,7 +269,10 @@ impl Connection {
         if output.as_ref().is_err_and(|error| call.revise(error)) {
             output = self.try_call(&mut call, deadline);
         }
-        output.map_err(|error| self.target.locate(error).with_command(&call.name()))
+        output.or_else(|error| {
+            let error = self.target.locate(error).with_command(&call.name());
+            call::fail(&mut call, error, self.target.config())
+        })
     }
 
     fn try_call<C: Call>(&mut self, call: &mut C, deadline: Option<Instant>) -> Result<C::Output> {

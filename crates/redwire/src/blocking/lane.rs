@@ -3,13 +3,16 @@
 //!
 //! Which one, and who waits, is for the [`Pool`] to say. This file must not know what is sent.
 
-use std::time::Instant;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use redwire_core::call::Call;
 use redwire_core::config::Config;
 use redwire_core::lane::Lane as Way;
+use redwire_core::link::Ticket;
 use redwire_core::{Error, ErrorKind, Replies, Result};
 
+use super::cluster::at_once;
 use super::pool::{Place, Pool};
 use crate::setup;
 
@@ -19,6 +22,10 @@ use crate::setup;
 pub(super) fn until(config: &Config, now: Instant, deadline: Option<Instant>) -> Option<Instant> {
     deadline.or_else(|| config.timeout().and_then(|limit| now.checked_add(limit)))
 }
+
+/// One of several calls is waited for so long by itself. Then each is, by a thread of its own: a server that
+/// is silent must not keep the replies of others from being read.
+const PROMPT: Duration = Duration::from_millis(10);
 
 /// The way of the calls of a client to a connection, and back.
 #[derive(Clone, Debug)]
@@ -62,7 +69,7 @@ impl Lane {
         let sent: Vec<_> = (calls.clone().zip(places))
             .map(|((_, call), mut place)| (place.send(call, deadline), place))
             .collect();
-        let replies = sent.into_iter().map(|(ticket, place)| place.wait(ticket?, deadline));
+        let replies = wait_for_all(sent, deadline).into_iter();
         let explained =
             replies.zip(calls).map(|(replies, (lane, _))| replies.map_err(|error| lane.explain(error)));
         Some(explained.collect())
@@ -72,8 +79,28 @@ impl Lane {
     #[cold]
     fn explain(&self, error: Error) -> Error {
         if matches!(error.kind(), ErrorKind::Connection(_)) && self.pool.is_closed() {
-            return setup::closed_client().with_outcome(error.outcome());
+            return setup::closed_client().in_place_of(error);
         }
         error
     }
+}
+
+/// Waits for the replies to what was sent over each place.
+fn wait_for_all(
+    mut sent: Vec<(Result<Ticket>, Place<'_>)>,
+    deadline: Option<Instant>,
+) -> Vec<Result<Replies>> {
+    let prompt = Instant::now() + PROMPT;
+    let wait = |(ticket, place): (Result<Ticket>, Place<'_>)| place.wait(ticket?, deadline);
+    let is_answered = |(ticket, place): &mut (Result<Ticket>, Place<'_>)| {
+        ticket.as_ref().map_or(true, |ticket| place.is_answered(ticket, prompt))
+    };
+    if sent.iter_mut().all(is_answered) {
+        return sent.into_iter().map(wait).collect();
+    }
+    let sent: Vec<_> = sent.into_iter().map(|sent| Mutex::new(Some(sent))).collect();
+    at_once(&sent, |sent| {
+        let sent = sent.lock().unwrap_or_else(PoisonError::into_inner).take();
+        sent.map_or_else(|| Err(setup::closed_client()), wait)
+    })
 }

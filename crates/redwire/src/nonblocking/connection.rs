@@ -344,7 +344,10 @@ impl Connection {
         self.grip.handle_call(lane != Lane::Shared);
         let replies = self.exchange(&call, deadline).await;
         let output = replies.and_then(|replies| call::read(&mut call, replies, self.target.config()));
-        output.map_err(|error| self.target.locate(error).with_command(&call.name()))
+        output.or_else(|error| {
+            let error = self.target.locate(error).with_command(&call.name());
+            call::fail(&mut call, error, self.target.config())
+        })
     }
 
     fn deadline(&self) -> Option<Instant> {

@@ -36,6 +36,7 @@ mod fake;
 mod lies;
 mod lost;
 mod moving;
+mod pipelines;
 mod pubsub;
 mod readers;
 mod scan;

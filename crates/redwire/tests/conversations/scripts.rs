@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use redwire::commands::FlushMode;
 use redwire::prelude::*;
-use redwire::{Cmd, Error, ErrorKind, Invocation, Outcome, Reply, Result, Script, Slot};
+use redwire::{Cmd, Error, ErrorKind, Invocation, Outcome, Pipeline, Reply, Result, Run, Script, Slot};
 use redwire_testkit::{Direction, FakeServer, Fault, Proxy, Server, shared};
 
 use crate::common::{Client, Connection, GRACE, Setup, runtime, stood_still_since, timed};
@@ -17,6 +17,7 @@ both!(
     a_restarted_server_is_given_the_script,
     a_connection_by_hand_gives_it_too,
     a_pipeline_has_the_source_once,
+    a_script_that_vanishes_within_one_write_is_given_again,
     giving_the_source_is_no_retry,
     keys_and_arguments_of_any_bytes,
     an_error_of_a_script_tells_that_it_may_have_written,
@@ -155,6 +156,53 @@ fn a_pipeline_has_the_source_once(setup: Setup) {
 }
 
 /// A server that forgets each script at once: the call ends with its error, without a retry or a pause.
+/// FAULTS 82.
+fn a_script_that_vanishes_within_one_write_is_given_again(setup: Setup) {
+    const MANY: usize = 700;
+    let server = Server::start();
+    let client = setup.client(&server.url(), "");
+    let count = counter();
+    let flushed = |p: &Pipeline| -> (Slot<i64>, Slot<()>, Slot<i64>, Slot<i64>) {
+        let call = || p.invoke(count.key("n").arg(1));
+        (call(), p.script_flush(FlushMode::Sync), call(), call())
+    };
+    assert_eq!(client.pipeline(flushed).unwrap(), (1, (), 2, 3));
+    assert_eq!(client.atomic(flushed).unwrap(), (4, (), 5, 6));
+    assert_eq!(setup.connection(&server.url(), "").pipeline(flushed).unwrap(), (7, (), 8, 9));
+    if has_functions() {
+        let functions = |p: &Pipeline| -> (Slot<i64>, Slot<()>, Slot<i64>) {
+            let flush = Cmd::new("FUNCTION FLUSH").arg("SYNC");
+            (p.invoke(count.key("n").arg(1)), p.run(flush), p.invoke(count.key("n").arg(1)))
+        };
+        let before = server.calls("eval");
+        assert_eq!(client.pipeline(functions).unwrap(), (10, (), 11));
+        assert_eq!(server.calls("eval"), before + 1, "scripts are no functions");
+    }
+    // More scripts than servers keep (500 from Redis 7.4 and Valkey 8 on), each twice.
+    let scripts: Vec<_> =
+        (0..MANY).map(|n| Script::new(format!("return {n} + redis.call('INCR', KEYS[1])"))).collect();
+    let twice = |p: &Pipeline, prefix: &str| -> Vec<Slot<usize>> {
+        let call = |(nth, script): (usize, &Script)| p.invoke(script.key(format!("{prefix}:{nth}")));
+        scripts.iter().chain(&scripts).enumerate().map(call).collect()
+    };
+    let right = |sums: Vec<usize>| sums.into_iter().enumerate().all(|(nth, sum)| sum == nth % MANY + 1);
+    assert!(right(client.pipeline(|p| twice(p, "pipeline")).unwrap()));
+    assert!(right(client.atomic(|p| twice(p, "atomic")).unwrap()));
+    let calls = scripts.iter().chain(&scripts).enumerate();
+    let calls: Vec<_> = calls.map(|(nth, script)| script.key(format!("all:{nth}")).cmd::<usize>()).collect();
+    let sums = match &client {
+        Client::Tokio(client) => runtime().block_on(async {
+            let (mut results, mut sums) = (client.run_all(calls), Vec::new());
+            while let Some(result) = results.next().await {
+                sums.push(result.unwrap());
+            }
+            sums
+        }),
+        Client::Blocking(client) => client.run_all(calls).map(Result::unwrap).collect(),
+    };
+    assert!(right(sums));
+}
+
 fn giving_the_source_is_no_retry(setup: Setup) {
     let fake = FakeServer::answering(|words| match &words[0][..] {
         b"HELLO" => b"%1\r\n+server\r\n+redis\r\n".to_vec(),

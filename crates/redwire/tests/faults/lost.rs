@@ -1,14 +1,15 @@
 //! Connections that are lost with calls under way: what ran is known, and nothing runs twice (I2). FAULTS 4–7, 20.
 
 use bytes::Bytes;
-use redwire::{ErrorKind, Outcome, Run, Slot, cmd};
-use redwire_testkit::{Direction, Fault, Proxy, Server, eventually};
+use redwire::{ErrorKind, Outcome, Pipeline, Run, Slot, TrySlot, cmd};
+use redwire_testkit::{Direction, FakeServer, Fault, Proxy, Server, eventually};
 
-use crate::common::{Client, LIMIT, Setup, client_line, kill_named, words};
+use crate::common::{Client, LIMIT, Setup, client_line, kill_named, timed, words};
 
 both!(
     a_lost_reply_is_told_and_the_command_not_repeated,
     a_lost_pipeline_is_told_and_not_repeated,
+    what_came_before_a_loss_or_the_deadline_is_given_out,
     what_only_reads_is_repeated,
     a_connection_killed_while_idle_is_invisible,
     without_a_pause_nothing_runs_twice,
@@ -62,6 +63,65 @@ fn a_lost_pipeline_is_told_and_not_repeated(setup: Setup) {
     let reads =
         client.pipeline(|p| -> (Slot<i64>, Slot<i64>) { (p.run(words("GET n")), p.run(words("STRLEN n"))) });
     assert_eq!(reads.unwrap(), (10, 2), "a pipeline that only reads is repeated");
+}
+
+/// FAULTS 116, of one server: by slots that take their errors.
+fn what_came_before_a_loss_or_the_deadline_is_given_out(setup: Setup) {
+    let server = Server::start();
+    let proxy = Proxy::start(server.addr());
+    let client = setup.client(&proxy.url(), "");
+    let mut connection = setup.connection(&proxy.url(), "");
+    let count =
+        |p: &Pipeline| (0..5).map(|_| p.run(words::<i64>("INCR n")).attempt()).collect::<Vec<TrySlot<_>>>();
+    for (by_hand, bytes) in [(false, 0), (false, 4), (false, 9), (true, 0), (true, 9)] {
+        server.command(&["DEL", "n"]).unwrap();
+        if by_hand {
+            connection.reconnect().unwrap();
+        } else {
+            client.run::<()>("PING").unwrap();
+        }
+        proxy.set(Direction::ToClient, Fault::CutAfter(bytes));
+        let counted = if by_hand { connection.pipeline(count) } else { client.pipeline(count) }.unwrap();
+        let whole = bytes as usize / 4;
+        for (nth, result) in counted.iter().enumerate() {
+            match result {
+                Ok(n) => assert!(nth < whole && *n == nth as i64 + 1, "{nth}: {n}"),
+                Err(error) => {
+                    assert!(
+                        nth >= whole && matches!(error.kind(), ErrorKind::Connection(_)),
+                        "{nth}: {error}"
+                    );
+                    assert_eq!((error.outcome(), error.command()), (Outcome::MaybeExecuted, Some("INCR")));
+                }
+            }
+        }
+        assert_eq!(server.command(&["GET", "n"]).unwrap(), "5", "once each");
+        assert_eq!(client.run::<i64>("INCR n").unwrap(), 6, "the client goes on");
+    }
+    // One that waits for the third in vain; what a server says cannot pass for a reply that did not come.
+    let fake = FakeServer::answering(|words| match words[0].as_slice() {
+        b"ONE" => b":1\r\n".to_vec(),
+        b"TWO" => b"-ERR there is no reply to this command\r\n".to_vec(),
+        b"THREE" | b"FOUR" => Vec::new(),
+        b"HELLO" => b"-ERR unknown command 'HELLO'\r\n".to_vec(),
+        _ => b"+OK\r\n".to_vec(),
+    });
+    let limit = std::time::Duration::from_millis(300);
+    let client = setup.client(&fake.url(), "");
+    let ask = |p: &Pipeline| {
+        p.timeout(limit);
+        ["ONE", "TWO", "THREE", "FOUR"].map(|line| p.run(words::<i64>(line)))
+    };
+    let (asked, took) = timed(|| client.pipeline(|p| ask(p).map(Slot::attempt)));
+    assert!(took >= limit, "{took:?}");
+    let [one, two, three, four] = asked.unwrap();
+    assert_eq!((one.unwrap(), two.unwrap_err().outcome()), (1, Outcome::Rejected));
+    for (error, name) in [(three.unwrap_err(), "THREE"), (four.unwrap_err(), "FOUR")] {
+        assert_eq!((error.kind(), error.outcome()), (ErrorKind::Timeout, Outcome::MaybeExecuted), "{error}");
+        assert_eq!(error.command(), Some(name), "{error}");
+    }
+    let error = client.pipeline(|p| ask(p)).unwrap_err();
+    assert_eq!((error.kind(), error.outcome()), (ErrorKind::Timeout, Outcome::MaybeExecuted), "{error}");
 }
 
 fn what_only_reads_is_repeated(setup: Setup) {

@@ -1,6 +1,6 @@
 //! Pipelines over several nodes: random histories, in which slots move and connections break, against one server.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -17,10 +17,11 @@ use crate::error::{Error, Outcome, Result};
 use crate::facts::Blocking;
 use crate::lane::Lane;
 use crate::outbox::Outbox;
-use crate::pipeline::{Batch, Pipeline};
+use crate::pipeline::{Batch, Pipeline, Slot};
 use crate::replies::Replies;
 use crate::reply::{Reader, Value};
 use crate::run::Run;
+use crate::script::{Invocation, Script};
 
 const NODES: [&str; 3] = ["a:1", "b:1", "c:1"];
 const TAGS: [&str; 4] = ["t0", "t1", "t2", "t3"];
@@ -47,7 +48,7 @@ fn execute(store: &mut Store, words: &[String]) -> Value {
         store.get(key).map_or(Value::Null, |value| Value::Bytes(value.clone().into()))
     };
     match words[0].as_str() {
-        "APPEND" => {
+        "APPEND" | "INVOKE" => {
             let text = store.entry(words[1].clone()).or_default();
             text.push_str(&words[2]);
             Value::Integer(text.len() as i64)
@@ -68,7 +69,7 @@ fn execute(store: &mut Store, words: &[String]) -> Value {
 fn keys(words: &[String]) -> Vec<String> {
     match words[0].as_str() {
         "MSET" => words[1..].iter().step_by(2).cloned().collect(),
-        "APPEND" => vec![words[1].clone()],
+        "APPEND" | "INVOKE" => vec![words[1].clone()],
         _ => words[1..].to_vec(),
     }
 }
@@ -76,6 +77,8 @@ fn keys(words: &[String]) -> Vec<String> {
 /// Servers that keep the rules of the cluster specification, while slots move.
 struct Cluster {
     stores: HashMap<HostPort, Store>,
+    /// Who has the script.
+    scripts: HashSet<HostPort>,
     owners: BTreeMap<u16, HostPort>,
     moving: BTreeMap<u16, HostPort>,
 }
@@ -85,6 +88,7 @@ impl Cluster {
         let slots = TAGS.iter().map(|tag| slot(tag.as_bytes()));
         Self {
             stores: NODES.iter().map(|node| (address(node), Store::new())).collect(),
+            scripts: HashSet::new(),
             owners: slots.map(|slot| (slot, map.primary(slot).unwrap().clone())).collect(),
             moving: BTreeMap::new(),
         }
@@ -120,12 +124,41 @@ impl Cluster {
     }
 
     fn serve(&mut self, at: &HostPort, asking: bool, words: &[String]) -> Bytes {
+        let sha = appending().sha().to_owned();
+        match words[0].as_str() {
+            "SCRIPT" => {
+                self.scripts.insert(at.clone());
+                return Bytes::from(format!("+{sha}\r\n"));
+            }
+            "EVAL" | "EVALSHA" => {
+                let call = ["INVOKE".to_owned(), words[3].clone(), words[4].clone()];
+                if let Some(refusal) = self.refuse(at, asking, &call) {
+                    return Bytes::from(refusal);
+                }
+                if words[0] == "EVAL" {
+                    self.scripts.insert(at.clone());
+                }
+                if !self.scripts.contains(at) {
+                    return Bytes::from_static(b"-NOSCRIPT No matching script. Please use EVAL.\r\n");
+                }
+                return self.serve(at, asking, &call);
+            }
+            _ => {}
+        }
+        match self.refuse(at, asking, words) {
+            Some(line) => Bytes::from(line),
+            None => execute(self.stores.get_mut(at).unwrap(), words).to_frame().into(),
+        }
+    }
+
+    /// What a node says that does not serve the keys.
+    fn refuse(&self, at: &HostPort, asking: bool, words: &[String]) -> Option<String> {
         let keys = keys(words);
         let slot = slot(keys[0].as_bytes());
         assert!(keys.iter().all(|key| self::slot(key.as_bytes()) == slot), "across slots: {words:?}");
         let (owner, moving) = (&self.owners[&slot], self.moving.get(&slot));
         let missing = keys.iter().filter(|key| !self.stores[at].contains_key(*key)).count();
-        let refusal = if owner == at {
+        if owner == at {
             match moving {
                 Some(_) if missing > 0 && missing < keys.len() => Some("-TRYAGAIN later\r\n".to_owned()),
                 Some(to) if missing > 0 => Some(format!("-ASK {slot} {to}\r\n")),
@@ -135,14 +168,10 @@ impl Cluster {
             (keys.len() > 1 && missing > 0).then(|| "-TRYAGAIN later\r\n".to_owned())
         } else {
             Some(format!("-MOVED {slot} {owner}\r\n"))
-        };
-        match refusal {
-            Some(line) => Bytes::from(line),
-            None => execute(self.stores.get_mut(at).unwrap(), words).to_frame().into(),
         }
     }
 
-    /// Serves a bundle, or its beginning before the connection breaks.
+    /// Serves a bundle, or its beginning before the connection breaks: then the first replies may have come.
     fn take(&mut self, bundle: &Bundle, breaks: bool, dice: &mut Dice) -> Result<Replies> {
         let commands = commands(bundle);
         assert_eq!(commands.len(), bundle.count() as usize);
@@ -158,7 +187,12 @@ impl Cluster {
             });
             asking = words[0] == "ASKING";
         }
-        if breaks { Err(Error::closed_by_peer(Outcome::MaybeExecuted)) } else { Ok(Replies::of(frames)) }
+        if breaks {
+            frames.truncate(dice.below(frames.len() + 1));
+            let error = Error::closed_by_peer(Outcome::MaybeExecuted);
+            return Err(error.with_answered(Replies::of(frames)));
+        }
+        Ok(Replies::of(frames))
     }
 
     fn all(&self) -> Store {
@@ -182,10 +216,18 @@ fn commands(bundle: &Bundle) -> Vec<Vec<String>> {
     commands
 }
 
+/// A script that does what APPEND does.
+fn appending() -> Script {
+    Script::new("return redis.call('APPEND', KEYS[1], ARGV[1])")
+}
+
 fn batch(lines: &[Vec<String>]) -> Batch {
     let queue = |p: &Pipeline| {
         for words in lines {
-            drop(p.run(words.iter().fold(Cmd::<Value>::new(""), Cmd::arg)));
+            drop(p.run(match words[0].as_str() {
+                "INVOKE" => appending().key(&words[1]).arg(&words[2]).cmd(),
+                _ => words.iter().fold(Cmd::<Value>::new(""), Cmd::arg),
+            }));
         }
     };
     Pipeline::record(queue).0
@@ -202,8 +244,9 @@ fn lines(dice: &mut Dice) -> Vec<Vec<String>> {
                 |tag: &&str| [Some(format!("{{{tag}}}0")), value.map(str::to_owned)].into_iter().flatten();
             TAGS.iter().flat_map(pair).collect::<Vec<_>>()
         };
-        let (name, rest) = match dice.below(10) {
+        let (name, rest) = match dice.below(13) {
             0..4 => ("APPEND", vec![key(dice), token]),
+            10.. => ("INVOKE", vec![key(dice), token]),
             4..6 => ("GET", vec![key(dice)]),
             6 => ("MSET", vec![format!("{{{tag}}}0"), token.clone(), format!("{{{tag}}}1"), token]),
             7 => ("MSET", of_all(Some(&token))),
@@ -213,6 +256,11 @@ fn lines(dice: &mut Dice) -> Vec<Vec<String>> {
         [vec![name.to_owned()], rest].concat()
     };
     (0..1 + dice.below(30)).map(|nth| line(nth, dice)).collect()
+}
+
+fn results(replies: &Replies) -> Vec<Result<Bytes>> {
+    let mut errors: BTreeMap<_, _> = replies.errors().collect();
+    (0..).zip(replies.each()).map(|(nth, frame)| errors.remove(&nth).map_or(Ok(frame), Err)).collect()
 }
 
 /// What came of a pipeline while slots moved, and what the servers have then.
@@ -233,8 +281,8 @@ fn play(lines: &[Vec<String>], breaks: bool, dice: &mut Dice) -> (Vec<Result<Byt
             bundles.iter().map(|bundle| (bundle.to().to_string(), bundle.fresh())).collect();
         assert_eq!(nodes.len(), bundles.len(), "one write for each node");
         if bundles.is_empty() {
-            if let Some(results) = scatter.poll_results() {
-                return (results, cluster.all());
+            if let Some(replies) = scatter.poll_replies() {
+                return (results(&replies.unwrap()), cluster.all());
             }
             now = now.max(scatter.poll_timeout().expect("something to wait for"));
             cluster.stir(dice);
@@ -270,7 +318,10 @@ fn check(lines: &[Vec<String>], results: &[Result<Bytes>], stored: &Store) -> Re
                 }
             }
             Err(error) if error.outcome() == Outcome::MaybeExecuted => unsure.extend(keys),
-            Err(error) => prop_assert!(error.message().contains("later command"), "{} of {:?}", error, words),
+            Err(error) => {
+                prop_assert!(error.message().contains("later command"), "{} of {:?}", error, words);
+                prop_assert_ne!(error.code(), Some("NOSCRIPT"), "the source goes before its use: {}", error);
+            }
         }
     }
     for key in TAGS.iter().flat_map(|tag| [format!("{{{tag}}}0"), format!("{{{tag}}}1")]) {
@@ -317,9 +368,19 @@ impl Hand {
             [8192, 16383, ["b", 1, "b1"], ["c", 1, "b2"]]
         ]));
         let lines: Vec<_> = lines.iter().map(|line| line.split(' ').map(str::to_owned).collect()).collect();
+        Self::of(map, &batch(&lines))
+    }
+
+    /// One that calls a script.
+    fn calling(calls: &[Invocation]) -> Self {
+        let queue = |p: &Pipeline| calls.iter().for_each(|call| drop(p.run(call.cmd::<Value>())));
+        Self::of(Self::new(&[]).map, &Pipeline::record(queue).0)
+    }
+
+    fn of(map: Map, batch: &Batch) -> Self {
         let now = Instant::now();
         let deadline = Some(now + Duration::from_secs(5));
-        Self { scatter: Scatter::of_batch(&batch(&lines), &map, deadline).unwrap(), map, now }
+        Self { scatter: Scatter::of_batch(batch, &map, deadline).unwrap(), map, now }
     }
 
     /// What goes where now.
@@ -327,6 +388,20 @@ impl Hand {
         let (config, options) = (config(), ClusterOptions::default());
         let rules = Rules { config: &config, cluster: &options, now: self.now };
         self.scatter.poll_send(&self.map, rules, &mut || 0, &mut Vec::new())
+    }
+
+    /// The connection is lost behind these replies.
+    fn lose(&mut self, bundle: &Bundle, frames: &[&'static str]) {
+        let (config, options) = (config(), ClusterOptions::default());
+        let rules = Rules { config: &config, cluster: &options, now: self.now };
+        let replies = Replies::of(frames.iter().map(|frame| Bytes::from_static(frame.as_bytes())));
+        let error = Error::closed_by_peer(Outcome::MaybeExecuted).with_answered(replies);
+        let (mut random, mut budget) = (|| 0, || true);
+        self.scatter.handle_replies(bundle, Err(error), rules, &mut random, &mut budget, &mut Vec::new());
+    }
+
+    fn results(&mut self) -> Vec<Result<Bytes>> {
+        results(&self.scatter.poll_replies().unwrap().unwrap())
     }
 
     fn answer(&mut self, bundle: &Bundle, frames: &[&'static str]) -> Vec<News> {
@@ -355,14 +430,13 @@ fn each_node_gets_its_part_in_one_write_and_replies_are_in_order() {
     let bundles = hand.send();
     let b = ["SET foo 1", "MGET foo", "DBSIZE", "GET foo"];
     assert_eq!(shown(&bundles), [of("b:1", &b), of("a:1", &["SET bar 2", "MGET bar", "DBSIZE"])]);
-    assert!(hand.send().is_empty() && hand.scatter.poll_results().is_none());
+    assert!(hand.send().is_empty() && hand.scatter.poll_replies().is_none());
     hand.answer(&bundles[1], &["+OK\r\n", "*1\r\n$1\r\n2\r\n", ":4\r\n"]);
     hand.answer(&bundles[0], &["+OK\r\n", "*1\r\n$1\r\n1\r\n", ":3\r\n", "-WRONGTYPE no\r\n"]);
-    let results = hand.scatter.poll_results().unwrap();
-    let mut replies = Scatter::into_replies(results).unwrap();
+    let mut replies = hand.scatter.poll_replies().unwrap().unwrap();
     assert_eq!(
         replies.errors().map(|(nth, error)| (nth, error.to_string())).collect::<Vec<_>>(),
-        [(4, "WRONGTYPE no".to_owned())]
+        [(4, "GET: WRONGTYPE no".to_owned())]
     );
     replies.read::<()>().unwrap();
     replies.read::<()>().unwrap();
@@ -370,18 +444,65 @@ fn each_node_gets_its_part_in_one_write_and_replies_are_in_order() {
     assert_eq!(replies.read::<i64>().unwrap(), 7);
 }
 
+/// A pipeline of commands of which some have no reply, read as its caller does: each slot by itself, or the
+/// first for all.
 #[test]
-fn a_failure_that_stands_for_all_tells_that_others_were_executed() {
+fn a_slot_has_its_own_error_and_one_that_stands_for_all_tells_that_others_were_executed() {
     let failed = |outcome| Err(Error::timeout(outcome));
     let done = || Ok(Bytes::from_static(b":1\r\n"));
+    // What a server says is never taken for a reply that is missing.
+    let said = || Ok(Bytes::from_static(b"-ERR there is no reply to this command\r\n"));
     for (results, expected) in [
         (vec![failed(Outcome::NotSent), done()], Outcome::MaybeExecuted),
         (vec![done(), failed(Outcome::NotSent)], Outcome::MaybeExecuted),
         (vec![failed(Outcome::NotSent), failed(Outcome::MaybeExecuted)], Outcome::MaybeExecuted),
         (vec![failed(Outcome::NotSent), failed(Outcome::NotSent)], Outcome::NotSent),
+        (vec![failed(Outcome::NotSent), said()], Outcome::NotSent),
+        (vec![said(), failed(Outcome::NotSent)], Outcome::Rejected),
         (vec![failed(Outcome::NotSent)], Outcome::NotSent),
     ] {
-        assert_eq!(Scatter::into_replies(results).unwrap_err().outcome(), expected);
+        let replies = || Replies::of_results(results.clone());
+        let record =
+            || Pipeline::record(|p| results.iter().map(|_| p.run(Cmd::<i64>::new("INCR"))).collect());
+        let (batch, slots): (_, Vec<Slot<i64>>) = record();
+        let error = batch.finish(replies(), slots).unwrap_err();
+        assert_eq!((error.outcome(), error.command()), (expected, Some("INCR")), "{results:?}");
+        assert_eq!(batch.finish(replies(), ()).unwrap_err().outcome(), expected, "dropped slots count, too");
+        let (batch, slots): (_, Vec<Slot<i64>>) = record();
+        let each: Vec<_> = slots.into_iter().map(Slot::attempt).collect();
+        for (value, result) in batch.finish(replies(), each).unwrap().into_iter().zip(&results) {
+            match (value, result) {
+                (Ok(1), Ok(frame)) => assert_eq!(&frame[..], b":1\r\n"),
+                (Err(error), Ok(_)) => assert_eq!(error.outcome(), Outcome::Rejected),
+                (Err(error), Err(own)) => {
+                    assert_eq!((error.kind(), error.outcome()), (own.kind(), own.outcome()));
+                }
+                (value, result) => panic!("{value:?} of {result:?}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn what_came_before_a_connection_was_lost_is_kept() {
+    let mut hand = Hand::new(&["INCR foo", "INCR bar", "INCR {foo}2", "GET {foo}3", "INCR foo"]);
+    let bundles = hand.send();
+    assert_eq!(shown(&bundles)[0], of("b:1", &["INCR foo", "INCR {foo}2", "GET {foo}3", "INCR foo"]));
+    hand.lose(&bundles[0], &[":7\r\n"]);
+    hand.answer(&bundles[1], &[":3\r\n"]);
+    // What only reads is asked for again.
+    hand.now = hand.scatter.poll_timeout().unwrap();
+    let bundles = hand.send();
+    assert_eq!(bundles.iter().flat_map(commands).collect::<Vec<_>>(), [["GET", "{foo}3"]]);
+    hand.answer(&bundles[0], &["$1\r\nx\r\n"]);
+    let results = hand.results();
+    let frames: Vec<_> = results.iter().map(|result| result.as_deref().ok()).collect();
+    let expected: [Option<&[u8]>; 5] = [Some(b":7\r\n"), Some(b":3\r\n"), None, Some(b"$1\r\nx\r\n"), None];
+    assert_eq!(frames, expected);
+    for lost in [2, 4] {
+        let error = results[lost].as_ref().unwrap_err();
+        assert_eq!((error.outcome(), error.command()), (Outcome::MaybeExecuted, Some("INCR")), "{error}");
+        assert_eq!(error.message(), "the server closed the connection", "it would not be sent again anyway");
     }
 }
 
@@ -402,7 +523,7 @@ fn only_what_was_rejected_is_sent_again_and_what_is_behind_it_waits() {
     let bundles = hand.send();
     assert_eq!(shown(&bundles), [of("b:1", &["INCR foo"])]);
     hand.answer(&bundles[0], &[":2\r\n"]);
-    assert!(hand.scatter.poll_results().unwrap().iter().all(Result::is_ok));
+    assert!(hand.results().iter().all(Result::is_ok));
 }
 
 #[test]
@@ -419,9 +540,9 @@ fn what_a_later_command_has_overtaken_is_not_sent_again() {
     let bundles = hand.send();
     hand.answer(&bundles[0], &["-TRYAGAIN later\r\n", ":1\r\n", "$1\r\n1\r\n"]);
     assert!(hand.send().is_empty());
-    let results = hand.scatter.poll_results().unwrap();
+    let results = hand.results();
     let error = results[0].as_ref().unwrap_err();
-    assert!(error.to_string().contains("a later command on the same key was executed"), "{error}");
+    assert!(error.to_string().contains("a later command on the same key may have been executed"), "{error}");
     assert_eq!((error.outcome(), error.code()), (Outcome::Rejected, Some("TRYAGAIN")));
     assert!(results[1].is_ok() && results[2].is_ok());
 }
@@ -483,4 +604,50 @@ fn commands_without_a_slot_keep_their_order_on_one_node() {
         nodes.insert(bundles[0].to().host.clone());
     }
     assert_eq!(nodes.len(), 2, "not always the same node");
+}
+
+#[test]
+fn each_node_has_a_script_before_its_first_use() {
+    let script = Script::new("return 1").read_only();
+    let (load, sha) = ("SCRIPT LOAD return 1", script.sha().to_owned());
+    let named = |key: &str| format!("EVALSHA_RO {sha} 1 {key}");
+    let mut hand = Hand::calling(&["foo", "bar", "{foo}2", "baz"].map(|key| script.key(key)));
+    let bundles = hand.send();
+    let [one, two] = &bundles[..] else { panic!("{:?}", shown(&bundles)) };
+    let calls: Vec<_> = [one, two].map(|bundle| shown(std::slice::from_ref(bundle))[0].1.clone()).into();
+    assert_eq!(calls[0], [load.to_owned(), named("foo"), named("{foo}2")]);
+    assert_eq!(calls[1], [load.to_owned(), named("bar"), named("baz")]);
+    // The slot of the first has moved: what is behind it is not held up, and the other node gets the source,
+    // too.
+    hand.answer(one, &["+sha\r\n", "-MOVED 12182 d:1\r\n", ":1\r\n"]);
+    let bundles = hand.send();
+    assert_eq!(shown(&bundles), [of("d:1", &[load, &named("foo")])]);
+    hand.answer(&bundles[0], &["+sha\r\n", ":1\r\n"]);
+    // Who may not load scripts has them run whole.
+    let missing = "-NOSCRIPT No matching script. Please use EVAL.\r\n";
+    hand.answer(two, &["-NOPERM no\r\n", missing, missing]);
+    let bundles = hand.send();
+    assert_eq!(shown(&bundles), [of("a:1", &["EVAL_RO return 1 1 bar", "EVAL_RO return 1 1 baz"])]);
+    hand.answer(&bundles[0], &[":1\r\n", ":1\r\n"]);
+    assert!(hand.results().iter().all(Result::is_ok));
+}
+
+#[test]
+fn a_script_is_loaded_again_where_all_were_forgotten() {
+    let script = Script::new("return 1");
+    let queue = |p: &Pipeline| {
+        for flush in [false, true, false] {
+            match flush {
+                true => drop(p.run(Cmd::<Value>::new("SCRIPT FLUSH"))),
+                false => [(); 2].into_iter().for_each(|()| drop(p.run(script.key("foo").cmd::<Value>()))),
+            }
+        }
+    };
+    let bundles = Hand::of(Hand::new(&[]).map, &Pipeline::record(queue).0).send();
+    let names =
+        |bundle: &Bundle| commands(bundle).into_iter().map(|words| words[..2].join(" ")).collect::<Vec<_>>();
+    let (load, call) = ("SCRIPT LOAD".to_owned(), format!("EVALSHA {}", script.sha()));
+    let expected = [&load, &call, &call, &"SCRIPT FLUSH".to_owned(), &load, &call, &call];
+    assert_eq!(names(&bundles[0]).iter().collect::<Vec<_>>(), expected);
+    assert_eq!(names(&bundles[1]), ["SCRIPT FLUSH"]);
 }

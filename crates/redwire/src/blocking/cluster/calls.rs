@@ -24,9 +24,10 @@ impl Nodes {
         deadline: Option<Instant>,
     ) -> Result<C::Output> {
         let mut passage = Passage::new();
-        match self.try_call(&mut call, &mut passage, way, now, deadline)? {
-            Ok(output) => Ok(output),
-            Err(error) => self.call_again(call, passage, way, deadline, error),
+        match self.try_call(&mut call, &mut passage, way, now, deadline) {
+            Ok(Ok(output)) => Ok(output),
+            Ok(Err(error)) => self.call_again(call, passage, way, deadline, error),
+            Err(error) => call::fail(&mut call, error, self.config()),
         }
     }
 

@@ -33,8 +33,8 @@ impl Nodes {
             if !news.is_empty() {
                 self.handle_news(&news);
             }
-            if let Some(results) = scatter.poll_results() {
-                return Scatter::into_replies(results);
+            if let Some(replies) = scatter.poll_replies() {
+                return replies;
             }
             if bundles.is_empty()
                 && let Some(next) = scatter.poll_timeout()
@@ -69,7 +69,7 @@ impl Nodes {
 }
 
 /// Does `work` with each of `items`, all at once: with the first on this thread, with each other on one of its own.
-pub(super) fn at_once<T: Sync, A: Send>(items: &[T], work: impl Fn(&T) -> A + Sync) -> Vec<A> {
+pub(in crate::blocking) fn at_once<T: Sync, A: Send>(items: &[T], work: impl Fn(&T) -> A + Sync) -> Vec<A> {
     let Some((first, others)) = items.split_first() else { return Vec::new() };
     let work = &work;
     thread::scope(|scope| {

@@ -50,6 +50,13 @@ impl<'p> Place<'p> {
         Ok(ticket)
     }
 
+    /// Whether the replies to what was sent, or its failure, are there by `limit`.
+    pub(in crate::blocking) fn is_answered(&mut self, ticket: &Ticket, limit: Instant) -> bool {
+        let Ok(wire) = self.wire() else { return true };
+        wire.forget_time();
+        !matches!(wire.wait_until(ticket, limit), Ok(false))
+    }
+
     /// Waits for the replies to what was sent, and gives the connection back.
     pub(in crate::blocking) fn wait(mut self, ticket: Ticket, deadline: Option<Instant>) -> Result<Replies> {
         let wire = self.wire()?;

@@ -90,7 +90,9 @@ impl<C: Call> Future for Request<'_, C> {
                         self.state = State::Learning(learning);
                         return Poll::Pending;
                     };
-                    result.map_err(|error| error.or_command(&self.call.name()))?;
+                    if let Err(error) = result {
+                        return Poll::Ready(self.fail(error));
+                    }
                     self.state = State::Start;
                     continue;
                 }
@@ -125,7 +127,10 @@ impl<C: Call> Future for Request<'_, C> {
                 }
                 Err(error) => error,
             };
-            self.state = self.handle_failure(error)?;
+            self.state = match self.handle_failure(error) {
+                Ok(state) => state,
+                Err(error) => return Poll::Ready(self.fail(error)),
+            };
         }
     }
 }
@@ -220,6 +225,13 @@ impl<'c, C: Call> Request<'c, C> {
         let (commands, ends) = (outbox.to_bytes(), self.call.ends_connection());
         self.state =
             State::Apart(Box::pin(async move { pool.exchange(&commands, count, ends, deadline).await }));
+    }
+
+    /// There is no other try.
+    #[cold]
+    fn fail(&mut self, error: Error) -> Result<C::Output> {
+        let error = error.or_command(&self.call.name());
+        call::fail(&mut self.call, error, self.client.config())
     }
 
     #[cold]

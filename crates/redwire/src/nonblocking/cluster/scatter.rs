@@ -45,8 +45,8 @@ impl Nodes {
                 if !news.is_empty() {
                     self.handle_news(&news);
                 }
-                if let Some(results) = scatter.poll_results() {
-                    return Poll::Ready(Scatter::into_replies(results));
+                if let Some(replies) = scatter.poll_replies() {
+                    return Poll::Ready(replies);
                 }
                 if answered {
                     continue;
