@@ -12,8 +12,13 @@ pub struct ClusterOptions {
     pub remap: Remap,
     /// Which command tells the map. Default [`Source::Slots`], which all servers have.
     pub source: Source,
-    /// Whether a map is refused that has slots without a node. Default true. When false, commands for those slots wait for a node
-    /// until their deadline, and all others go on.
+    /// Whether slots without a node matter as they do to the nodes. Default true: a map with such slots is
+    /// refused while its node does not serve because of them, and used where it serves the others all the
+    /// same (`cluster-require-full-coverage no`). When false, it is used in either case. Commands for those
+    /// slots wait for a node until their deadline, and fail with
+    /// [`NotCovered`](crate::ClusterFault::NotCovered) or [`Down`](crate::ClusterFault::Down); all others go
+    /// on. A scan of the whole cluster gives out the keys of the others and then ends in that error, unless
+    /// this is false.
     pub require_full_coverage: bool,
     /// Redirections after which the map is asked for anew. Default 5. At 1 each does so, as often as
     /// [`refresh_pause`](Self::refresh_pause) allows; at 0 none does, and slots that moved are learnt one by one.

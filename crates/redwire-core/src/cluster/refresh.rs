@@ -188,12 +188,16 @@ impl Refresh {
         let answer = answer.map_err(Refusal::Failed)?;
         let hearing = Hearing { asked: node, tls: self.tls, remap: &self.options.remap };
         let map = hearing.read(source, &answer.map).map_err(Refusal::Failed)?;
-        if map.covered() == 0 || (self.options.require_full_coverage && !map.is_complete()) {
+        let info = |name| info_field(&answer.info, name);
+        let state = info("cluster_state");
+        // With slots missing, a node says so only if it serves the others all the same
+        // (`cluster-require-full-coverage no`).
+        let is_enough = map.is_complete() || !self.options.require_full_coverage || state == Some("ok");
+        if map.covered() == 0 || !is_enough {
             return Err(Refusal::Incomplete(missing(&map)));
         }
-        let info = |name| info_field(&answer.info, name);
         let epoch = info("cluster_current_epoch").and_then(|epoch| epoch.parse().ok()).unwrap_or_default();
-        let works = info("cluster_state").is_none_or(|state| state == "ok");
+        let works = state.is_none_or(|state| state == "ok");
         Ok(Witness { found: Found { map: map.with_epoch(epoch), witness: node.clone(), source }, works })
     }
 

@@ -1,20 +1,21 @@
 //! Pipelines over a cluster: what the nodes in good order answered is given out though another fails, and
-//! every node has the scripts that it is to run (I2, I3). FAULTS 76, 82, 116.
+//! every node has the scripts that it is to run (I2, I3). FAULTS 71, 76, 82, 116.
 
 use std::time::Duration;
 
 use redwire::prelude::*;
-use redwire::{Cmd, ErrorKind, Outcome, Reply, Result, Run, Script, Slot, TrySlot, cmd};
-use redwire_testkit::{ClusterSet, Direction, Fault, slot};
+use redwire::{ClusterFault, Cmd, ErrorKind, Outcome, Reply, Result, Run, Script, Slot, TrySlot, Value, cmd};
+use redwire_testkit::{ClusterSet, Direction, Fault, eventually, slot};
 
-use crate::common::{Client, Setup, runtime, timed, words};
-use crate::{in_time, keys_of, say};
+use crate::common::{Client, LIMIT, Setup, runtime, timed, words};
+use crate::{in_time, keys_of, refused, say};
 
 each!(
     each_slot_has_its_own_value_or_error_while_a_node_fails,
     what_came_before_a_node_was_lost_is_given_out,
     every_node_has_the_scripts_that_it_runs,
     a_script_goes_with_its_slot_and_keeps_the_order_of_its_key,
+    a_slot_without_an_owner_concerns_its_own_keys_only,
 );
 
 /// How long a call may take that meets a node which fails.
@@ -260,5 +261,49 @@ fn a_script_goes_with_its_slot_and_keeps_the_order_of_its_key(setup: Setup) {
     for key in &keys {
         let text: String = client.run(&format!("GET {key}")).unwrap();
         assert_eq!(text.trim_end_matches('d'), "abc".repeat(5), "{key}");
+    }
+}
+
+/// FAULTS 71.
+fn a_slot_without_an_owner_concerns_its_own_keys_only(setup: Setup) {
+    let set = ClusterSet::builder().replicas(0).arg("cluster-require-full-coverage", "no").start();
+    let (lost, others) = ("lost", (0..30).map(|n| format!("k:{n}")).collect::<Vec<_>>());
+    let gone = slot(lost);
+    assert!(others.iter().all(|key| slot(key) != gone));
+    let running = setup.client(&set.url(), "refresh_interval=1s");
+    assert_eq!(running.run::<Value>(&format!("GET {lost}")).unwrap(), Value::Null);
+    for node in 0..3 {
+        say(&set, node, &format!("CLUSTER DELSLOTS {gone}"));
+    }
+    let ok = |node: usize| say(&set, node, "CLUSTER INFO").contains("cluster_state:ok");
+    eventually("the nodes serve the others", LIMIT, || (0..3).all(ok));
+    let new = setup.client(&set.url(), "");
+    for client in [&new, &running] {
+        for key in &others {
+            client.run::<()>(&format!("SET {key} {key}")).unwrap();
+        }
+        assert_eq!(client.run::<usize>("DBSIZE").unwrap(), others.len());
+        for line in ["GET lost", "SET lost y", "MGET lost k:1 k:2", "MSET lost y k:1 k:1"] {
+            let error = refused(client, line, SHORT);
+            let uncovered =
+                matches!(error.kind(), ErrorKind::Cluster(ClusterFault::NotCovered | ClusterFault::Down));
+            assert!(uncovered, "{line}: {error}");
+        }
+        let (read, took) = timed(|| {
+            client.pipeline(|p| {
+                p.timeout(SHORT);
+                let others: Vec<_> = others.iter().map(|key| p.get::<String>(key)).collect();
+                (p.get::<Value>(lost).attempt(), others)
+            })
+        });
+        in_time(took, SHORT);
+        let (missing, read) = read.unwrap();
+        assert!(matches!(missing.unwrap_err().kind(), ErrorKind::Cluster(_) | ErrorKind::Timeout));
+        assert!(read.into_iter().map(Option::unwrap).eq(others.iter().cloned()));
+    }
+    say(&set, 0, &format!("CLUSTER ADDSLOTS {gone}"));
+    set.wait_settled();
+    for client in [&new, &running] {
+        client.run::<()>(&format!("SET {lost} z")).unwrap();
     }
 }
