@@ -3,9 +3,10 @@
 use std::collections::hash_map::RandomState;
 use std::fmt;
 use std::hash::BuildHasher;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 
-use redwire_core::lock::{Claim, Hold};
+use redwire_core::lock::{Claim, Hold, LockOptions};
 
 /// 128 bits that no other holder has, in hexadecimal digits.
 ///
@@ -14,6 +15,20 @@ use redwire_core::lock::{Claim, Hold};
 pub(crate) fn new_token() -> String {
     let (keys, process) = (RandomState::new(), std::process::id());
     format!("{:016x}{:016x}", keys.hash_one((process, 0)), keys.hash_one((process, 1)))
+}
+
+/// The claim of a new attempt to get a lock, or to take charge of one, with the holder's token or one of its own.
+pub(crate) fn new_claim(options: &LockOptions, token: Option<String>) -> Claim {
+    Claim::new(&options.name, token.unwrap_or_else(new_token), new_attempt())
+}
+
+/// The next attempt of this process: who counts, and its number.
+fn new_attempt() -> String {
+    static KEYS: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+    static ATTEMPTS: AtomicU64 = AtomicU64::new(0);
+    // A forked child counts on its own.
+    let process = KEYS.hash_one(std::process::id());
+    format!("{process:016x}{:016x}", ATTEMPTS.fetch_add(1, Ordering::Relaxed))
 }
 
 /// A lock that is held, or was.
@@ -60,6 +75,12 @@ impl fmt::Debug for Held {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn attempts_are_in_order() {
+        let attempts: Vec<_> = (0..1_000).map(|_| new_attempt()).collect();
+        assert!(attempts.is_sorted_by(|one, next| one < next && one[..16] == next[..16]));
+    }
 
     #[test]
     fn tokens_differ() {

@@ -63,12 +63,12 @@ pub enum Step {
 }
 
 impl Acquire {
-    /// An attempt that begins `now`, of the holder `token`. A call may take `timeout`.
+    /// An attempt that begins `now`, with its `claim` to the lock. A call may take `timeout`.
     #[must_use]
-    pub fn new(options: &LockOptions, token: String, timeout: Option<Duration>, now: Instant) -> Self {
+    pub fn new(options: &LockOptions, claim: Claim, timeout: Option<Duration>, now: Instant) -> Self {
         let until = options.patience().and_then(|wait| now.checked_add(wait));
         Self {
-            claim: Claim::new(&options.name, token),
+            claim,
             ttl: options.ttl,
             auto_extend: options.auto_extend,
             retry_interval: options.retry_interval.clamp(LEAST, MOST),

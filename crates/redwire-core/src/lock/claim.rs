@@ -14,25 +14,41 @@ use crate::script::Script;
 
 /// Takes the lock, if it is free or ours already: `{1, fence}`. Otherwise `{0, how long it will last}`.
 ///
-/// Keys: the lock, the fencing number, the wake-up, the note that this token's lock was released. Arguments: token, ttl. An element
-/// that was to wake somebody is taken away, since there is nothing to be had any more, and so is the note.
+/// Keys: the lock, the fencing number, the wake-up, the note that this token's lock was released, the attempt
+/// that took the lock. Arguments: token, ttl, attempt. An element that was to wake a waiter is taken away, since
+/// there is nothing to be had any more, and so is the note.
+///
+/// An attempt begins with the 16 characters of the process that counts them; an earlier one of the same process
+/// is late, and changes nothing about a lock that is held.
+///
+/// The fencing number is the server's clock in microseconds, or one more than the last where that is higher: so
+/// it grows even where the counter was lost. It stays the same for an attempt that asks again. Lua's numbers hold
+/// it exactly until the year 2255. Redis before 7.0 can be set to send scripts to its replicas whole; one that
+/// reads the clock must ask for its effects to be sent instead (`replicate_commands`).
 static ACQUIRE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("acquire.lua")));
 
 /// Makes the lock last from now on for the ttl at least, if it is ours. It never shortens, so that one which is late undoes nothing.
 ///
-/// Key: the lock. Arguments: token, ttl.
+/// Keys: the lock, the attempt that took it. Arguments: token, ttl.
 static EXTEND: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("extend.lua")));
 
 /// Frees the lock, if it is ours, and wakes one who waits, if it is free. Says whether it was ours.
 ///
-/// Keys: the lock, the wake-up, the note that this token's lock was released. Arguments: token, how long the note is kept. The
-/// wake-up list has one element at most, for a second.
+/// Keys: the lock, the wake-up, the note that this token's lock was released, the attempt that took the lock.
+/// Arguments: token, how long the note is kept, attempt. The wake-up list has one element at most, for a second.
+/// A lock that the same token has acquired again since is not freed: a release may arrive late, of a guard that
+/// was dropped or over a slow connection.
 static RELEASE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("release.lua")));
 
 /// The fencing number and how long the lock will last (-1: for ever), if it is ours.
 ///
 /// Keys: the lock, the fencing number. Argument: token.
 static FIND: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("find.lua")));
+
+/// As [`FIND`], and from now on the lock is this attempt's to release.
+///
+/// Keys: the lock, the fencing number, the attempt that took the lock. Arguments: token, attempt.
+static TAKE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("take.lua")));
 
 /// The least time for which is noted that a token's lock was released, in case it is asked again.
 const NOTE: Duration = Duration::from_secs(10);
@@ -42,16 +58,18 @@ const NOTE: Duration = Duration::from_secs(10);
 pub struct Claim {
     name: Vec<u8>,
     token: String,
+    attempt: String,
 }
 
-/// What [`Claim::find`] finds: the fencing number, and for how many milliseconds the lock will last, below zero for ever.
+/// What [`Claim::find`] and [`Claim::take`] find: the fencing number, and for how many milliseconds the lock will last, below zero for ever.
 pub type Found = Option<(u64, i64)>;
 
 impl Claim {
-    /// The claim of `token` to the lock `name`.
+    /// The claim of `token` to the lock `name`. `attempt` is like no other: 16 characters that are the same for
+    /// all attempts of one process, then a number of fixed width that grows with each of them.
     #[must_use]
-    pub fn new(name: &[u8], token: String) -> Self {
-        Self { name: name.to_vec(), token }
+    pub fn new(name: &[u8], token: String, attempt: String) -> Self {
+        Self { name: name.to_vec(), token, attempt }
     }
 
     /// The lock's key.
@@ -69,7 +87,8 @@ impl Claim {
     /// Asks for the lock: `(true, fencing number)`, or `(false, how long it will last)`.
     pub(super) fn acquire(&self, ttl: Duration) -> Cmd<(bool, i64)> {
         let call = ACQUIRE.key(&self.name).key(self.key("fence")).key(self.key("wake")).key(self.released());
-        call.arg(&self.token).arg(milliseconds(ttl)).cmd().idempotent()
+        let call = call.key(self.key("attempt")).arg(&self.token).arg(milliseconds(ttl));
+        call.arg(&self.attempt).cmd().idempotent()
     }
 
     /// Waits for a wake-up.
@@ -79,14 +98,16 @@ impl Claim {
 
     /// Extends it; says whether it was ours.
     pub(super) fn extend(&self, ttl: Duration) -> Cmd<bool> {
-        EXTEND.key(&self.name).arg(&self.token).arg(milliseconds(ttl)).cmd().idempotent()
+        let call = EXTEND.key(&self.name).key(self.key("attempt"));
+        call.arg(&self.token).arg(milliseconds(ttl)).cmd().idempotent()
     }
 
     /// Frees it; says whether it was ours. `timeout` is the longest that a call may take.
     pub fn release(&self, timeout: Option<Duration>) -> Cmd<bool> {
         let note = timeout.unwrap_or(NOTE).max(NOTE);
         let call = RELEASE.key(&self.name).key(self.key("wake")).key(self.released());
-        call.arg(&self.token).arg(milliseconds(note)).cmd().idempotent()
+        let call = call.key(self.key("attempt")).arg(&self.token).arg(milliseconds(note));
+        call.arg(&self.attempt).cmd().idempotent()
     }
 
     /// Frees it on behalf of somebody who does not want to know, and does not wait longer than `limit`.
@@ -97,6 +118,12 @@ impl Claim {
     /// Looks whether it is ours.
     pub fn find(&self) -> Cmd<Found> {
         FIND.key(&self.name).key(self.key("fence")).arg(&self.token).cmd().idempotent()
+    }
+
+    /// Takes charge of it, if its token has it: then it is this attempt's to release.
+    pub fn take(&self) -> Cmd<Found> {
+        let call = TAKE.key(&self.name).key(self.key("fence")).key(self.key("attempt"));
+        call.arg(&self.token).arg(&self.attempt).cmd().idempotent()
     }
 
     fn released(&self) -> Vec<u8> {

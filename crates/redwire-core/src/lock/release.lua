@@ -1,7 +1,9 @@
 local holder = redis.call('GET', KEYS[1])
 local ours = holder == ARGV[1]
+local attempt = ours and redis.call('GET', KEYS[4])
+if attempt and attempt ~= ARGV[3] then return 1 end
 if ours then
-  redis.call('DEL', KEYS[1])
+  redis.call('DEL', KEYS[1], KEYS[4])
   redis.call('SET', KEYS[3], 1, 'PX', ARGV[2])
 end
 if ours or not holder then

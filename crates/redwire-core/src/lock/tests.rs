@@ -13,8 +13,12 @@ fn options() -> LockOptions {
     LockOptions { ttl: 300 * MS, retry_interval: 100 * MS, ..LockOptions::new("l") }
 }
 
+fn claim(name: &str) -> Claim {
+    Claim::new(name.as_bytes(), "t".into(), "a".into())
+}
+
 fn acquire(options: &LockOptions, timeout: u32, now: Instant) -> Acquire {
-    Acquire::new(options, "t".into(), Some(timeout * MS), now)
+    Acquire::new(options, claim("l"), Some(timeout * MS), now)
 }
 
 fn lost_reply() -> Error {
@@ -42,7 +46,7 @@ fn paused(step: Step) -> Duration {
 fn a_waiter_listens_no_longer_than_the_others_lock_and_its_own_time() {
     let now = Instant::now();
     let mut lock = acquire(&options(), 50, now);
-    let question = "EVALSHA 4 l {l}:fence {l}:wake {l}:released:t t 300";
+    let question = "EVALSHA 5 l {l}:fence {l}:wake {l}:released:t {l}:attempt t 300 a";
     assert_eq!(asked(lock.poll_step(now, 0, true)), (question.into(), Some(50 * MS)));
     assert!(lock.leaves_traces());
     assert!(lock.handle_answer(Ok((false, 20_000)), now).unwrap().is_none());
@@ -149,13 +153,13 @@ fn an_answer_that_took_longer_than_the_lock_lasts_gives_no_lock() {
 }
 
 fn hold(auto_extend: bool, now: Instant) -> Hold {
-    Hold::new(Claim::new(b"l", "t".into()), 300 * MS, auto_extend, now, Some(300 * MS))
+    Hold::new(claim("l"), 300 * MS, auto_extend, now, Some(300 * MS))
 }
 
 /// The extension that is due, and how long it may take.
 fn extension(keep: Keep) -> (Extension, Option<Duration>) {
     let Keep::Extend(cmd, extension) = keep else { panic!("an extension was due, not {keep:?}") };
-    assert_eq!(cmd.words()[2..].join(" "), "1 l t 300");
+    assert_eq!(cmd.words()[2..].join(" "), "2 l {l}:attempt t 300");
     (extension, cmd.options().timeout)
 }
 
@@ -217,7 +221,7 @@ fn an_extension_never_shortens() {
 
 #[test]
 fn a_lock_that_is_found_lasts_as_long_as_it_did() {
-    let (now, claim) = (Instant::now(), Claim::new(b"l", "t".into()));
+    let (now, claim) = (Instant::now(), claim("l"));
     let found = |found| Hold::found(&options(), claim.clone(), found, now);
     let (fence, hold) = found(Some((5, 120))).unwrap();
     assert_eq!((fence, hold.until()), (5, Some(now + 120 * MS)));
@@ -233,7 +237,7 @@ fn all_keys_lie_in_the_slot_of_the_name() {
     for (name, beside) in
         [("l", "{l}:wake"), ("{a}l", "{a}l:wake"), ("a{b", "{a{b}:wake"), ("a}b", "a}b:wake")]
     {
-        let cmd = Claim::new(name.as_bytes(), "t".into()).listen(MS);
+        let cmd = claim(name).listen(MS);
         assert_eq!(cmd.words()[1], beside);
     }
 }

@@ -40,16 +40,23 @@ use crate::locking::{self, Held};
 ///   know before it runs again. So look at [`is_lost`](LockGuard::is_lost) or await [`lost`](LockGuard::lost), which go by the
 ///   holder's own clock and count from before the request was sent: as long as clocks run at the same rate, they tell of the loss
 ///   no later than the lock runs out at the server. A machine that is suspended may stop its clock.
-/// - Between that look and what is done next, time passes, too. Where it must not go wrong, give [`fence`](LockGuard::fence) along
-///   with each write, and let the resource refuse a number below the highest it has seen. The number grows with each acquisition,
-///   for as long as the server keeps it.
+/// - Between that look and what is done next, time passes, too. Where it must not go wrong, give
+///   [`fence`](LockGuard::fence) along with each write, and let the resource refuse a number below the
+///   highest it has seen. The number grows with each acquisition: it is the server's clock in microseconds, or
+///   one more than the last number where that is higher. So it also grows after a failover that lost writes, or
+///   `FLUSHALL`, as long as the clock of the server that answers then is not behind the former one's.
 /// - It is not fair: of those who wait, whoever asks first after a release has it. It is not reentrant, but by [`token`](Self::token).
 ///
 /// # At the server
 /// The key has the name and holds the token, with an expiry, as other clients do it (redis-py's `Lock` among them): they and this
-/// one exclude each other. Beside it lie `{name}:fence`, the counter, which stays; `{name}:wake`, a list of one element
-/// at most, for a second after a release; and `{name}:released:TOKEN`, for some seconds, so that a release whose reply was lost
-/// can be asked again. They are in the slot of the name, unless it has a `}` and no hash tag: such a lock a Cluster refuses.
+/// one exclude each other. Beside it lie
+/// - `{name}:fence`, the last fencing number, which stays;
+/// - `{name}:wake`, a list of one element at most, for a second after a release;
+/// - `{name}:attempt`, which acquisition took the lock, for as long as it is held, so that a release of an
+///   earlier one that arrives late frees nothing;
+/// - `{name}:released:TOKEN`, for some seconds, so that a release whose reply was lost can be asked again.
+///
+/// They are in the slot of the name, unless it has a `}` and no hash tag: such a lock a Cluster refuses.
 #[derive(Clone, Debug)]
 pub struct Lock {
     client: Client,
@@ -103,8 +110,11 @@ impl Lock {
         self
     }
 
-    /// The token that stands for the holder; default: 128 random bits for each acquisition. Whoever gives the same token holds the
-    /// same lock, so it must be nobody else's.
+    /// The token that stands for the holder; default: 128 random bits for each acquisition. Whoever gives the
+    /// same token holds the same lock, so it must be nobody else's.
+    ///
+    /// Where a token acquires a lock that it holds already, the guard of the last acquisition frees it. The end
+    /// of an earlier guard, or its release that arrives late, leaves the lock as it is.
     #[must_use]
     pub fn token(mut self, token: impl Into<String>) -> Self {
         self.options.token = Some(token.into());
@@ -142,9 +152,9 @@ impl Lock {
     /// # Errors
     /// [`NotOwned`](LockFault::NotOwned) if that token does not hold it; otherwise as any call.
     pub async fn reattach(&self, token: &str) -> Result<LockGuard> {
-        let claim = Claim::new(&self.options.name, token.to_owned());
+        let claim = locking::new_claim(&self.options, Some(token.to_owned()));
         let sent = Instant::now();
-        let found = self.client.execute(claim.find()).await?;
+        let found = self.client.execute(claim.take()).await?;
         let (fence, hold) = Hold::found(&self.options, claim, found, sent)?;
         Ok(self.guard(fence, hold, Handle::current()))
     }
@@ -159,8 +169,8 @@ impl Lock {
 
     async fn attempt(&self, options: &LockOptions) -> Result<LockGuard> {
         let client = &self.client;
-        let token = options.token.clone().unwrap_or_else(locking::new_token);
-        let acquire = Acquire::new(options, token, client.config().timeout(), Instant::now());
+        let claim = locking::new_claim(options, options.token.clone());
+        let acquire = Acquire::new(options, claim, client.config().timeout(), Instant::now());
         let mut attempt = Attempt { client, acquire, runtime: Handle::current() };
         loop {
             let acquire = &mut attempt.acquire;
@@ -252,7 +262,8 @@ impl LockGuard {
         self.shared.held.claim().token()
     }
 
-    /// The fencing number: it grows with every acquisition of this lock by anybody who uses this library.
+    /// The fencing number: it grows with every acquisition of this lock by anybody who uses this library. It is
+    /// about the server's time in microseconds, and below 2^53.
     #[must_use]
     pub fn fence(&self) -> u64 {
         self.shared.held.fence()

@@ -12,6 +12,8 @@ use super::*;
 #[derive(Default)]
 struct Server {
     lock: Option<(String, Instant)>,
+    /// Whose the lock is to release.
+    attempt: String,
     fence: u64,
     released: HashSet<String>,
 }
@@ -21,31 +23,45 @@ impl Server {
     fn run<R>(&mut self, cmd: &Cmd<R>, now: Instant) -> (i64, i64) {
         let words = cmd.words();
         let keys: usize = words[2].parse().unwrap();
-        let (token, time) = (&words[3 + keys], words.get(4 + keys).map_or(0, |time| time.parse().unwrap()));
+        let (token, time) = (&words[3 + keys], words[4 + keys].parse().unwrap());
+        let attempt = words.get(5 + keys);
         self.lock.take_if(|(_, until)| *until <= now);
         let until = now + Duration::from_millis(time);
         match (&mut self.lock, keys) {
-            (None, 4) => {
-                self.lock = Some((token.clone(), until));
-                self.released.remove(token);
-                self.fence += 1;
-                (1, self.fence as i64)
+            (Some((holder, end)), ACQUIRE) if holder != token => {
+                (0, end.duration_since(now).as_millis() as i64)
             }
-            (Some((holder, end)), 4 | 1) if holder == token => {
+            (Some(_), ACQUIRE) if self.attempt > *attempt.unwrap() => (1, self.fence as i64),
+            (lock, ACQUIRE) => {
+                let (attempt, is_free) = (attempt.unwrap(), lock.is_none());
+                self.fence += u64::from(is_free || self.attempt != *attempt);
+                self.attempt.clone_from(attempt);
+                self.released.remove(token);
+                let (_, end) = lock.get_or_insert((token.clone(), until));
                 *end = until.max(*end);
                 (1, self.fence as i64)
             }
-            (Some((_, end)), 4) => (0, end.duration_since(now).as_millis() as i64),
-            (Some((holder, _)), 3) if holder == token => {
-                self.lock = None;
-                self.released.insert(token.clone());
+            (Some((holder, end)), EXTEND) if holder == token => {
+                *end = until.max(*end);
                 (1, 0)
             }
-            (_, 3) => (i64::from(self.released.contains(token)), 0),
+            (Some((holder, _)), RELEASE) if holder == token => {
+                if self.attempt == *attempt.unwrap() {
+                    self.lock = None;
+                    self.released.insert(token.clone());
+                }
+                (1, 0)
+            }
+            (_, RELEASE) => (i64::from(self.released.contains(token)), 0),
             _ => (0, 0),
         }
     }
 }
+
+/// The scripts by the number of their keys.
+const ACQUIRE: usize = 5;
+const EXTEND: usize = 2;
+const RELEASE: usize = 4;
 
 enum Holder {
     Idle,
@@ -59,7 +75,7 @@ struct World {
     holders: Vec<Holder>,
     /// Requests that were given up by those who sent them, and arrive some day.
     late: Vec<Cmd<bool>>,
-    tokens: u32,
+    attempts: u32,
     fence: u64,
 }
 
@@ -89,9 +105,11 @@ impl World {
         let holder = std::mem::replace(&mut self.holders[who], Holder::Idle);
         self.holders[who] = match holder {
             Holder::Idle => {
-                self.tokens += 1;
+                self.attempts += 1;
                 let options = LockOptions { wait: Wait::Forever, auto_extend: who == 0, ..options() };
-                Holder::Asking(Acquire::new(&options, self.tokens.to_string(), Some(50 * MS), self.now))
+                // Always the same token: what an earlier hold has under way must not end a later one.
+                let claim = Claim::new(b"l", who.to_string(), format!("{:016}{:04}", 0, self.attempts));
+                Holder::Asking(Acquire::new(&options, claim, Some(50 * MS), self.now))
             }
             Holder::Asking(attempt) if act == 0 => {
                 if attempt.leaves_traces() {
@@ -171,7 +189,7 @@ proptest! {
             now: Instant::now(),
             holders: (0..3).map(|_| Holder::Idle).collect(),
             late: Vec::new(),
-            tokens: 0,
+            attempts: 0,
             fence: 0,
         };
         for (who, act, fate, there, back) in steps {

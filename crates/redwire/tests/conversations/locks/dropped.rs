@@ -92,3 +92,49 @@ fn a_loss_can_be_awaited_elsewhere() {
         tokio::time::timeout(LIMIT, watching).await.expect("there is nothing more to lose").unwrap();
     });
 }
+
+/// The last holder's release, or what an attempt leaves that was given up, is under way when the same token acquires the lock.
+#[test]
+fn what_is_dropped_frees_nothing_that_its_token_holds_anew() {
+    let server = Server::start();
+    let several = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let one = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    for runtime in [one, several] {
+        runtime.block_on(async {
+            let client = redwire::Client::connect(&server.url()).await.unwrap();
+            let lock = client.lock("l").token("mine").ttl(LONG);
+            let mut fence = 0;
+            for round in 0..200 {
+                let next = if round % 2 == 0 {
+                    lock.clone()
+                } else {
+                    client.clone().lock("l").token("mine").ttl(LONG)
+                };
+                match round % 5 {
+                    0 | 1 => drop(lock.acquire().await.unwrap()),
+                    2 => given_up(lock.acquire().await.unwrap().release()).await,
+                    3 => given_up(lock.acquire()).await,
+                    _ => {
+                        let token = lock.acquire().await.unwrap().detach();
+                        drop(lock.reattach(&token).await.unwrap());
+                    }
+                }
+                let guard = next.acquire().await.unwrap();
+                assert!(guard.fence() > fence, "round {round}");
+                fence = guard.fence();
+                // Time for whatever is late.
+                tokio::time::sleep(2 * MS).await;
+                let other = client.lock("l").try_acquire().await.unwrap();
+                assert!(other.is_none() && guard.owned().await.unwrap(), "round {round}: it is not held");
+                guard.release().await.unwrap();
+                assert!(!lock.locked().await.unwrap(), "round {round}: it is not released");
+            }
+        });
+    }
+}
+
+/// Begins, and goes no further.
+async fn given_up(future: impl Future) {
+    let mut future = pin!(future);
+    poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx).is_pending())).await;
+}
