@@ -330,7 +330,7 @@ impl<W> PubSub<W> {
     /// Looks whether all names of a subscriber are confirmed by now: then whoever waits for that goes on, and a hole has ended.
     fn settle(&mut self, id: u32) {
         let up = self.lines.values().filter(|line| line.is_connected);
-        let to = up.filter_map(|line| line.heard).max();
+        let to = up.filter_map(|line| line.read).max();
         let Some(subscriber) = self.audience.get(id) else { return };
         if subscriber.missing > 0 {
             return;

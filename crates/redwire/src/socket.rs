@@ -27,6 +27,25 @@ pub(crate) fn peek<'s>(socket: impl Into<SockRef<'s>>) -> io::Result<usize> {
     socket.into().peek(&mut [std::mem::MaybeUninit::uninit()])
 }
 
+/// As [`peek`], at a socket that is not non-blocking: `WouldBlock` where nothing waits.
+///
+/// The socket stays as it is: were it made non-blocking for the look, a thread that writes to it meanwhile would fail.
+#[cfg(unix)]
+pub(crate) fn peek_at_once<'s>(socket: impl Into<SockRef<'s>>) -> io::Result<usize> {
+    let flags = libc::MSG_PEEK | libc::MSG_DONTWAIT;
+    socket.into().recv_with_flags(&mut [std::mem::MaybeUninit::uninit()], flags)
+}
+
+/// As [`peek`], at a socket that is not non-blocking: `WouldBlock` where nothing waits.
+#[cfg(not(unix))]
+pub(crate) fn peek_at_once<'s>(socket: impl Into<SockRef<'s>>) -> io::Result<usize> {
+    let socket = socket.into();
+    socket.set_nonblocking(true)?;
+    let peeked = socket.peek(&mut [std::mem::MaybeUninit::uninit()]);
+    socket.set_nonblocking(false)?;
+    peeked
+}
+
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
     use std::net::{TcpListener, TcpStream};

@@ -31,11 +31,15 @@ pub enum Item {
     Message(Message),
     /// So many messages (and confirmations, where they are asked for) were dropped here, since the buffer was full.
     Lagged(u64),
-    /// Messages that were published in this time may be missing here, since there was no connection, or the server did not
-    /// count us among its subscribers, as while the slot of a shard channel moves. All that came before is complete up to `from`, by this machine's clock and less the
-    /// time that bytes travel.
+    /// Messages that were published in this time may be missing here, since there was no connection, or the server
+    /// did not count us among its subscribers, as while the slot of a shard channel moves. All that was published
+    /// before `from` came before, by this machine's clock and less the time that bytes travel.
+    ///
+    /// That holds for a subscriber that reads late, too, and that the server drops at its output buffer limit: then
+    /// `from` is the last time at which nothing more was to be read, which may be long before the messages that
+    /// were read last.
     Gap {
-        /// When the connection last gave a sign of life.
+        /// Up to when all is known to have come.
         from: Instant,
         /// When the server had confirmed the names again.
         to: Instant,

@@ -50,14 +50,19 @@ pub(super) struct Line {
     pub(super) was_connected: bool,
     /// What the server has to answer, oldest first.
     pub(super) asked: VecDeque<Question>,
-    /// Whether a `PING` is to be sent, and whether one is not answered yet.
+    /// Whether a `PING` is to be sent.
     pub(super) wants_ping: bool,
-    pub(super) pinged: bool,
+    /// A time before the `PING` was sent that is not answered yet.
+    pub(super) pinged: Option<Instant>,
     /// Why new credentials were refused, until that is told.
     pub(super) refused: Option<Error>,
-    /// When something last came.
+    /// When something was last read. It may have come long before that.
+    pub(super) read: Option<Instant>,
+    /// When there was last nothing to be read: all that had come by then was heard.
     pub(super) heard: Option<Instant>,
-    /// Since when the connection was not always read, until what comes is known to be newer.
+    /// How many bytes were read since then, or since the last `PING` was sent.
+    pub(super) burst: usize,
+    /// Until when all is known to be heard, where the server may have more to send than there is to be read.
     pub(super) behind: Option<Instant>,
     pub(super) liveness: Liveness,
     /// Ticks at which nothing came because nothing was read.
@@ -75,9 +80,11 @@ impl Line {
             was_connected: false,
             asked: VecDeque::new(),
             wants_ping: false,
-            pinged: false,
+            pinged: None,
             refused: None,
+            read: None,
             heard: None,
+            burst: 0,
             behind: None,
             liveness: Liveness::new(interval),
             excused: 0,

@@ -63,9 +63,21 @@ impl Scene {
         self.machine.handle_frames(LineId::MAIN, &mut frames, self.now)
     }
 
+    /// Reads a frame, and finds no other behind it.
     fn receive(&mut self, words: &[&str]) {
         let frame = frame(self.protocol, words);
         self.frames(&frame).unwrap();
+        if self.machine.wants_read() {
+            self.machine.handle_quiet(LineId::MAIN, self.now);
+        }
+    }
+
+    /// Loses the connection and has all names of it confirmed on another.
+    fn come_back(&mut self, names: &str) {
+        self.lose();
+        self.machine.handle_connected(LineId::MAIN, self.now);
+        self.sent();
+        names.split(' ').for_each(|name| self.receive(&["subscribe", name, "1"]));
     }
 
     fn lose(&mut self) {
@@ -454,11 +466,73 @@ fn silence_is_no_death_while_nothing_is_read_and_a_gap_begins_where_reading_stop
     assert_eq!(scene.sent(), ["PING"]);
     scene.now += SECOND;
     scene.frames(b"+PONG\r\n").unwrap();
-    scene.lose();
-    scene.machine.handle_connected(LineId::MAIN, scene.now);
-    scene.sent();
-    scene.receive(&["subscribe", "a", "1"]);
+    scene.machine.handle_quiet(LineId::MAIN, scene.now);
+    scene.come_back("a");
     assert_eq!(scene.items(&id, start), ["reconnected", "gap 11-11"]);
+}
+
+/// A subscriber that reads late reads old bytes, and the end of the connection right behind them.
+#[test]
+fn a_gap_begins_where_there_was_last_nothing_to_read() {
+    for protocol in ['*', '>'] {
+        let mut scene = Scene::connected(protocol);
+        let start = scene.now;
+        let id = scene.subscribed("a");
+        scene.now += SECOND;
+        scene.receive(&["message", "a", "1"]);
+        scene.now += 4 * SECOND;
+        scene.frames(&frame(protocol, &["message", "a", "2"])).unwrap();
+        scene.come_back("a");
+        assert_eq!(scene.items(&id, start), ["a=1", "a=2", "reconnected", "gap 1-5"]);
+        // A look that found nothing counts, too, and an older one changes nothing.
+        scene.now += SECOND;
+        scene.machine.handle_quiet(LineId::MAIN, scene.now);
+        scene.machine.handle_quiet(LineId::MAIN, start);
+        scene.now += SECOND;
+        scene.come_back("a");
+        assert_eq!(scene.items(&id, start), ["reconnected", "gap 6-7"]);
+    }
+}
+
+/// Where much is read at a time, the server may have had more to send than it could, and has dropped what came then.
+#[test]
+fn after_much_at_a_time_only_an_answer_tells_that_it_was_all() {
+    let payload = "x".repeat(6_000);
+    for (protocol, answer) in [('*', &b"*2\r\n$4\r\npong\r\n$0\r\n\r\n"[..]), ('>', b"+PONG\r\n")] {
+        let mut scene = Scene::connected(protocol);
+        let start = scene.now;
+        let id = scene.subscribed("a");
+        let message = frame(protocol, &["message", "a", &payload]);
+        let read = |scene: &mut Scene, count| {
+            scene.now += SECOND;
+            for _ in 0..count {
+                scene.frames(&message).unwrap();
+            }
+            scene.machine.handle_quiet(LineId::MAIN, scene.now);
+            scene.items(&id, start);
+            scene.sent()
+        };
+        assert!(read(&mut scene, 2).is_empty() && read(&mut scene, 2).is_empty(), "little at a time");
+        assert_eq!(read(&mut scene, 3), ["PING"]);
+        assert!(read(&mut scene, 1).is_empty(), "it is asked once");
+        scene.come_back("a");
+        assert_eq!(scene.items(&id, start), ["reconnected", "gap 2-4"]);
+        // Once it has answered, all that came before the question is known to be heard; and there may be more behind it.
+        assert_eq!(read(&mut scene, 3), ["PING"]);
+        assert!(read(&mut scene, 3).is_empty(), "one question at a time");
+        scene.now += SECOND;
+        scene.frames(answer).unwrap();
+        assert_eq!(scene.sent(), ["PING"]);
+        scene.come_back("a");
+        assert_eq!(scene.items(&id, start), ["reconnected", "gap 5-7"]);
+        assert_eq!(read(&mut scene, 3), ["PING"]);
+        scene.now += SECOND;
+        scene.frames(answer).unwrap();
+        scene.machine.handle_quiet(LineId::MAIN, scene.now);
+        scene.now += SECOND;
+        scene.come_back("a");
+        assert_eq!(scene.items(&id, start), ["reconnected", "gap 9-10"]);
+    }
 }
 
 #[test]

@@ -27,6 +27,10 @@ const MOST_NAMES: usize = 1000;
 /// A payload smaller than this is copied, so that it does not keep a whole read buffer alive.
 const SHARED_FROM: usize = 4 * 1024;
 
+/// After so many bytes without a pause the server may have more to send than what has come, in a buffer that has a limit. Less
+/// than this fits into the buffers of any socket.
+const BURST: usize = 16 * 1024;
+
 /// A name that somebody wants, or that the server was told of.
 #[derive(Debug, Default)]
 pub(super) struct Name {
@@ -97,7 +101,7 @@ impl<W> PubSub<W> {
         self.handle_down(line);
         let dependents = self.dependents(line);
         let Some(this) = self.lines.get_mut(&line) else { return };
-        (this.is_connected, this.heard) = (true, Some(now));
+        (this.is_connected, this.read, this.heard) = (true, Some(now), Some(now));
         let again = std::mem::replace(&mut this.was_connected, true);
         this.liveness.handle_connected(now);
         for kind in Kind::ALL {
@@ -118,7 +122,7 @@ impl<W> PubSub<W> {
     pub(super) fn handle_down(&mut self, line: LineId) {
         let Some(this) = self.lines.get_mut(&line) else { return };
         (this.is_connected, this.touched) = (false, true);
-        (this.wants_ping, this.pinged) = (false, false);
+        (this.wants_ping, this.pinged, this.burst) = (false, None, 0);
         this.asked.clear();
         this.refused = None;
         this.changed.clear();
@@ -156,7 +160,7 @@ impl<W> PubSub<W> {
     #[must_use]
     pub fn wants_transmit(&self, line: LineId) -> bool {
         self.lines.get(&line).is_some_and(|line| {
-            line.is_connected && (!line.changed.is_empty() || (line.wants_ping && !line.pinged))
+            line.is_connected && (!line.changed.is_empty() || (line.wants_ping && line.pinged.is_none()))
         })
     }
 
@@ -185,8 +189,8 @@ impl<W> PubSub<W> {
         for (batch, names) in apart.into_iter().chain(batches) {
             names.chunks(MOST_NAMES).for_each(|names| this.ask(batch, names, outbox));
         }
-        if this.wants_ping && !this.pinged {
-            (this.wants_ping, this.pinged) = (false, true);
+        if this.wants_ping && this.pinged.is_none() {
+            (this.wants_ping, this.pinged, this.burst) = (false, this.read, 0);
             this.asked.push_back(Question::Ping);
             outbox.copy(b"*1\r\n$4\r\nPING\r\n");
         }
@@ -249,7 +253,8 @@ impl<W> PubSub<W> {
     /// with a server that cannot confirm now what it did before.
     pub fn handle_frames(&mut self, line: LineId, frames: &mut Frames, now: Instant) -> Result<()> {
         let Some(this) = self.lines.get_mut(&line).filter(|line| line.is_connected) else { return Ok(()) };
-        let before = this.heard.replace(now);
+        this.read = Some(now);
+        let before = this.heard;
         let bytes = std::mem::take(&mut frames.bytes);
         let mut start = 0;
         for &(end, push) in &frames.ends {
@@ -268,7 +273,20 @@ impl<W> PubSub<W> {
             start = end;
         }
         self.handle_held();
+        if let Some(this) = self.lines.get_mut(&line) {
+            this.handle_burst(bytes.len());
+        }
         Ok(())
+    }
+
+    /// At the time `at` there was nothing to be read, and there is nothing unread that had come by then.
+    ///
+    /// What is read later may have come at any time since: a subscriber may be slow, its thread busy, the process suspended. So
+    /// a gap begins here, and not where something was last read.
+    pub fn handle_quiet(&mut self, line: LineId, at: Instant) {
+        if let Some(this) = self.lines.get_mut(&line) {
+            (this.heard, this.burst) = (this.heard.max(Some(at)), 0);
+        }
     }
 
     /// Nothing is read while a subscriber has no room: what comes afterwards may be old.
@@ -388,9 +406,13 @@ impl<W> PubSub<W> {
             Some(Question::Ping) => {}
             Some(Question::Names { .. }) | None => return Err(out_of_step()),
         }
-        this.pinged = false;
+        // What the server said before it answered is read by now.
+        let known = this.pinged.take();
+        this.heard = this.heard.max(known);
         if !this.wants_ping && !self.audience.holds() {
             this.behind = None;
+        } else if this.behind.is_some() {
+            this.behind = this.behind.max(known);
         }
         this.outage.handle_connected();
         Ok(())
@@ -512,6 +534,16 @@ impl<W> PubSub<W> {
 }
 
 impl Line {
+    /// So many bytes were read at a time. Where there is much, only the answer to a question tells that it is all.
+    #[inline]
+    fn handle_burst(&mut self, bytes: usize) {
+        self.burst += bytes;
+        if self.burst >= BURST {
+            (self.burst, self.wants_ping, self.touched) = (0, true, true);
+            self.behind = self.behind.or(self.heard);
+        }
+    }
+
     fn ask(&mut self, batch: Batch, names: &[Bytes], outbox: &mut Outbox) {
         let mut command = Vec::new();
         redwire_resp::write_array_header(&mut command, names.len() + 1);

@@ -6,8 +6,6 @@ mod dial;
 mod secure;
 
 use std::io::{self, IoSlice, Read, Write};
-#[cfg(unix)]
-use std::mem::MaybeUninit;
 use std::net::{Shutdown, TcpStream};
 #[cfg(unix)]
 use std::os::unix::net::UnixStream;
@@ -18,8 +16,6 @@ use bytes::BytesMut;
 use redwire_core::Result;
 use redwire_core::config::Endpoint;
 use redwire_core::outbox::Outbox;
-#[cfg(unix)]
-use socket2::SockRef;
 
 #[cfg(feature = "tls")]
 use secure::Secure;
@@ -27,6 +23,7 @@ use secure::Secure;
 use crate::grip::End;
 #[cfg(feature = "tls")]
 use crate::setup;
+use crate::socket;
 use crate::target::Target;
 
 /// A connected socket. Reading and writing may go on at the same time, from two threads.
@@ -142,7 +139,25 @@ impl Stream {
 
     /// Reads what is there already. `WouldBlock`: nothing is.
     pub(super) fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.socket.try_read(buffer)
+        match self.has_unread()? {
+            true => self.socket.read(buffer),
+            false => Err(io::ErrorKind::WouldBlock.into()),
+        }
+    }
+
+    /// Whether something is there to be read, the end of the stream included. One system call.
+    #[inline]
+    pub(super) fn has_unread(&self) -> io::Result<bool> {
+        let peeked = match &*self.socket {
+            Socket::Tcp(socket) => socket::peek_at_once(socket),
+            #[cfg(unix)]
+            Socket::Unix(socket) => socket::peek_at_once(socket),
+        };
+        match peeked {
+            Ok(_) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// Appends to `plain` what the peer said by `bytes`, which were read from the socket.
@@ -234,30 +249,6 @@ impl Socket {
             #[cfg(unix)]
             Self::Unix(socket) => socket.set_write_timeout(limit),
         }
-    }
-
-    /// Nothing to read, which is nearly always so, costs one system call. The socket itself stays blocking, so another
-    /// thread may write meanwhile.
-    #[cfg(unix)]
-    fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        let socket = match self {
-            Self::Tcp(socket) => SockRef::from(socket),
-            Self::Unix(socket) => SockRef::from(socket),
-        };
-        match socket.recv_with_flags(&mut [MaybeUninit::uninit()], libc::MSG_PEEK | libc::MSG_DONTWAIT)? {
-            0 => Ok(0),
-            // There is something, and only this thread reads: it does not wait.
-            _ => self.read(buffer),
-        }
-    }
-
-    #[cfg(not(unix))]
-    fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        let Self::Tcp(socket) = self;
-        socket.set_nonblocking(true)?;
-        let read = self.read(buffer);
-        socket.set_nonblocking(false)?;
-        read
     }
 
     #[inline]

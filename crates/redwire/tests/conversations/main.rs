@@ -16,6 +16,7 @@ mod monitor;
 mod pubsub;
 mod pubsub_faults;
 mod pubsub_forks;
+mod pubsub_late;
 mod pubsub_limits;
 mod scripts;
 mod streams;

@@ -112,7 +112,9 @@ impl Town {
         let mut frames = Frames::default();
         inbound.spare().extend_from_slice(bytes);
         assert!(inbound.poll_frames(&mut frames).unwrap());
-        self.machine.handle_frames(self.lines[&port], &mut frames, self.now)
+        let handled = self.machine.handle_frames(self.lines[&port], &mut frames, self.now);
+        self.machine.handle_quiet(self.lines[&port], self.now);
+        handled
     }
 
     fn items(&mut self, id: &SubscriptionId) -> Vec<String> {

@@ -1,7 +1,7 @@
 //! Everything in any order, against a server in memory and listeners who count.
 //!
 //! Messages of each channel are numbered. A listener must get them in order, and where numbers are missing, a gap or a lag must
-//! stand between.
+//! stand between. A gap covers the times at which they were published, however late the connection is read.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -55,6 +55,8 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
+type Published = BTreeMap<(bool, &'static str), Vec<Instant>>;
+
 /// A server with one connection.
 #[derive(Default)]
 struct Server {
@@ -63,8 +65,8 @@ struct Server {
     /// On their way to it, and from it.
     commands: VecDeque<String>,
     frames: VecDeque<Vec<u8>>,
-    /// How many messages were published, by channel; shard channels are apart.
-    published: BTreeMap<(bool, &'static str), u64>,
+    /// When messages were published, by channel; shard channels are apart.
+    published: Published,
 }
 
 impl Server {
@@ -102,10 +104,16 @@ impl Server {
         }
     }
 
-    fn publish(&mut self, protocol: char, connected: bool, sharded: bool, name: &'static str) {
-        let number = self.published.entry((sharded, name)).or_default();
-        *number += 1;
-        let number = number.to_string();
+    fn publish(
+        &mut self,
+        protocol: char,
+        connected: bool,
+        (sharded, name): (bool, &'static str),
+        now: Instant,
+    ) {
+        let published = self.published.entry((sharded, name)).or_default();
+        published.push(now);
+        let number = published.len().to_string();
         if !connected {
             return;
         }
@@ -147,8 +155,9 @@ struct Promise {
     /// The last that came, and the last that may come.
     last: u64,
     most: Option<u64>,
-    /// Whether a gap or a lag stands before the next.
-    excused: bool,
+    /// What stands before the next: gaps, and whether any number of messages was dropped here.
+    gaps: Vec<(Instant, Instant)>,
+    lagged: bool,
 }
 
 impl Listener {
@@ -156,29 +165,36 @@ impl Listener {
         self.kind == Kind::Shard
     }
 
-    fn hear(&mut self, item: Option<Item>) {
+    fn hear(&mut self, item: Option<Item>, published: &Published) {
+        let sharded = self.sharded();
         match item {
             Some(Item::Message(message)) => {
                 let number: u64 = message.payload_as().unwrap();
-                let promise = self.channels.get_mut(&*message.channel_text()).expect("never wanted");
+                let channel = &*message.channel_text();
+                let (&name, promise) =
+                    self.channels.iter_mut().find(|(name, _)| **name == channel).expect("never wanted");
                 assert!(number > promise.last, "{number} after {}", promise.last);
                 promise.last = number;
                 assert!(promise.most.is_none_or(|most| number <= most), "published after it was not wanted");
                 if let Some(next) = &mut promise.next
                     && number >= *next
                 {
-                    assert!(number == *next || promise.excused, "{number} in place of {next}");
+                    for missing in (*next..number).filter(|_| !promise.lagged) {
+                        let at = published[&(sharded, name)][missing as usize - 1];
+                        let told = promise.gaps.iter().any(|&(from, to)| from <= at && at <= to);
+                        assert!(told, "{number} in place of {missing} of {at:?}: {promise:?}");
+                    }
                     *next = number + 1;
                 }
-                promise.excused = false;
+                (promise.gaps, promise.lagged) = (Vec::new(), false);
             }
             Some(Item::Lagged(count)) => {
                 assert!(count > 0 && self.overflow != Overflow::Wait);
-                self.channels.values_mut().for_each(|promise| promise.excused = true);
+                self.channels.values_mut().for_each(|promise| promise.lagged = true);
             }
             Some(Item::Gap { from, to }) => {
                 assert!(from <= to);
-                self.channels.values_mut().for_each(|promise| promise.excused = true);
+                self.channels.values_mut().for_each(|promise| promise.gaps.push((from, to)));
             }
             Some(Item::Reconnected) => {}
             Some(Item::Failed(_)) => self.ended = true,
@@ -196,7 +212,7 @@ struct World {
 
 impl World {
     fn published(&self, sharded: bool, name: &'static str) -> u64 {
-        self.server.published.get(&(sharded, name)).copied().unwrap_or_default()
+        self.server.published.get(&(sharded, name)).map_or(0, |published| published.len() as u64)
     }
 
     fn want(&mut self, at: usize, names: u8) {
@@ -248,7 +264,7 @@ impl World {
             let listener = &mut self.listeners[at];
             match self.scene.machine.poll_item(&listener.id, |_| {}) {
                 Poll::Ready(None) if listener.ended => return,
-                Poll::Ready(item) => listener.hear(item),
+                Poll::Ready(item) => listener.hear(item, &self.server.published),
                 Poll::Pending => return,
             }
         }
@@ -262,6 +278,9 @@ impl World {
         let bytes = self.server.frames.drain(..count).flatten().collect::<Vec<_>>();
         if !bytes.is_empty() {
             self.scene.frames(&bytes).expect("the server speaks sense");
+        }
+        if self.server.frames.is_empty() && self.scene.machine.wants_read() {
+            self.scene.machine.handle_quiet(LineId::MAIN, self.scene.now);
         }
     }
 
@@ -315,7 +334,7 @@ impl World {
             Step::Take(which, items) if count > 0 => self.take(which % count, usize::from(items)),
             Step::Publish { sharded, name } => {
                 let connected = self.scene.machine.is_connected(LineId::MAIN);
-                self.server.publish(protocol, connected, sharded, NAMES[name]);
+                self.server.publish(protocol, connected, (sharded, NAMES[name]), self.scene.now);
             }
             Step::Transmit => self.transmit(),
             Step::Serve => self.server.serve(protocol),
@@ -367,12 +386,12 @@ impl World {
         let protocol = self.scene.protocol;
         let connected = self.scene.machine.is_connected(LineId::MAIN);
         for (sharded, name) in NAMES.iter().flat_map(|name| [(false, *name), (true, *name)]) {
-            self.server.publish(protocol, connected, sharded, name);
+            self.server.publish(protocol, connected, (sharded, name), self.scene.now);
             self.settle();
         }
         for listener in self.listeners.iter().filter(|listener| !listener.ended) {
             for (name, promise) in listener.channels.iter().filter(|(_, promise)| promise.wanted) {
-                let number = self.server.published[&(listener.sharded(), *name)];
+                let number = self.published(listener.sharded(), name);
                 assert_eq!(promise.next, Some(number + 1), "{name} of {:?}", listener.kind);
             }
         }

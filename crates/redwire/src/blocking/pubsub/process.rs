@@ -74,6 +74,9 @@ struct Link {
     failed: Option<Error>,
     /// The version of the credentials that were presented, where a live connection takes others.
     version: Option<u64>,
+    /// When something came for which a thread waited, until there is no more to be read. What was there before a
+    /// thread looked for it may have come at any time.
+    came: Option<Instant>,
 }
 
 /// The longest time that a writer waits for the kernel to take anything.
@@ -304,15 +307,26 @@ impl Process {
         };
         wake(state);
         let wire = connection.wire_mut().ok_or_else(setup::closed_client);
-        let read = wire.and_then(|wire| wire.listen(until));
+        let mut waits = false;
+        let read = wire.and_then(|wire| {
+            waits = !wire.has_unread()?;
+            wire.listen(until)
+        });
+        let now = Instant::now();
         let mut state = self.lock();
         let State { machine, desks, .. } = &mut *state;
         let Some(desk) = desks.iter_mut().find(|desk| desk.line == line) else { return state };
+        if let Some(came) = desk.link.as_mut().and_then(|link| link.came.take_if(|_| waits)) {
+            machine.handle_quiet(line, came);
+        }
         let handled = read.and_then(|frames| match frames {
             None => Ok(()),
             Some(frames) => {
                 desk.received += 1;
-                machine.handle_frames(line, frames, Instant::now())
+                if let Some(link) = desk.link.as_mut().filter(|_| waits) {
+                    link.came = Some(now);
+                }
+                machine.handle_frames(line, frames, now)
             }
         });
         if let Some(error) = machine.poll_refused(line) {
@@ -440,7 +454,7 @@ impl Process {
         }
         machine.handle_connected(line, Instant::now());
         let (connection, outgoing) = (Some(connection), Some(outgoing));
-        desk.link = Some(Link { socket, connection, outgoing, failed: None, version });
+        desk.link = Some(Link { socket, connection, outgoing, failed: None, version, came: None });
         let state = self.flush(state, line);
         leave(state);
     }

@@ -88,6 +88,11 @@ impl Wire {
         Ok(Some(&mut self.frames))
     }
 
+    /// Whether something waits at the socket, its end included.
+    pub(in crate::blocking) fn has_unread(&self) -> Result<bool> {
+        self.stream.has_unread().map_err(|error| setup::io_error("reading", error))
+    }
+
     /// Reads what is there already, if anything is.
     fn read_at_once(&mut self) -> Result<bool> {
         match self.stream.try_read(&mut self.scratch) {

@@ -117,6 +117,8 @@ struct Driver<'a> {
     armed: Option<Instant>,
     /// Whether the connection is to be read.
     reads: bool,
+    /// When it began to read what it reads now; what came before that it has read once there is no more.
+    began: Option<Instant>,
     /// How many bytes have come in.
     received: u64,
     /// The version of the credentials that were presented, where a live connection takes others.
@@ -136,6 +138,7 @@ impl<'a> Driver<'a> {
             timer,
             armed: None,
             reads: true,
+            began: None,
             received: 0,
             version: None,
             renewal: None,
@@ -173,7 +176,7 @@ impl<'a> Driver<'a> {
         let Wire { mut reader, writer, mut inbound, mut frames, session, version } = wire;
         let renews = self.target.config().credential_provider().is_some();
         self.version = (renews && session.protocol == Protocol::Resp3).then_some(version);
-        self.renewal = None;
+        (self.renewal, self.began) = (None, None);
         {
             let mut state = self.shared.lock();
             if state.machine.is_closed() {
@@ -189,10 +192,12 @@ impl<'a> Driver<'a> {
         self.woken.drain(..).for_each(Waker::wake);
         poll_fn(|cx| {
             loop {
+                let now = Instant::now();
                 if self.reads
                     && reader.poll_ready(cx).is_ready()
                     && let Poll::Ready(read) = reader.poll_read(cx, inbound.spare())
                 {
+                    self.began.get_or_insert(now);
                     match self.handle_read(read, &mut inbound, &mut frames) {
                         Ok(()) => continue,
                         Err(error) => return Poll::Ready(Some(error)),
@@ -280,6 +285,9 @@ impl<'a> Driver<'a> {
             }
             if self.line == LineId::MAIN && std::mem::take(&mut state.left) {
                 return Poll::Ready(Err(Some(setup::left_master())));
+            }
+            if let (true, Some(began)) = (self.reads, self.began.take()) {
+                state.machine.handle_quiet(self.line, began);
             }
             if self.outbox.is_empty() {
                 state.machine.poll_transmit(self.line, &mut self.outbox);
