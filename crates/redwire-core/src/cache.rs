@@ -15,6 +15,7 @@ mod announcement;
 mod fetch;
 mod options;
 mod suitable;
+mod synced;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -28,6 +29,7 @@ use announcement::Announcement;
 pub use fetch::{Fetch, is_for_client};
 pub use options::{CacheFigures, CacheMode, CacheOptions, announcements, connection_id, tracking};
 pub use suitable::{Suitable, suitable};
+pub use synced::{demoted, is_demoted, sync_question, wants_master};
 
 /// So many callers wait for the reads of others at most; those beyond ask the server themselves.
 const MOST_WAITING: usize = 65_536;
@@ -45,6 +47,10 @@ pub struct Store<W> {
     options: CacheOptions,
     /// Whether changes are announced now.
     live: bool,
+    /// Whether they are announced over a connection of their own.
+    apart: bool,
+    /// All that was announced before this number was given is known.
+    settled: u64,
     entries: HashMap<Bytes, Entry>,
     /// Each key with the words of a command that has it.
     index: BTreeSet<(Bytes, Bytes)>,
@@ -81,12 +87,17 @@ struct Kept {
     /// Whether it served since it was last looked at for room.
     used: AtomicBool,
     number: u64,
+    /// In doubt, unless that is settled.
+    doubted: u64,
 }
 
 #[derive(Debug)]
 struct Flying<W> {
     words: Bytes,
+    keys: Vec<Bytes>,
     begun: Instant,
+    /// In doubt, unless that is settled.
+    doubted: u64,
     waiters: HashMap<u64, W>,
 }
 
@@ -99,9 +110,15 @@ pub enum Lookup {
     Fetch(Flight),
     /// Wait until woken, then [`Store::poll_wait`].
     Wait(Wait),
+    /// Ask the connection that announces (`PING`), then [`Store::handle_settled`], and look again.
+    Settle(Mark),
     /// Ask the server as if there were no cache.
     Pass,
 }
+
+/// A moment up to which announcements are to be known.
+#[derive(Clone, Copy, Debug)]
+pub struct Mark(u64);
 
 /// The right to read for all who want the same.
 #[derive(Debug)]
@@ -123,6 +140,8 @@ impl<W> Store<W> {
         Self {
             options,
             live: false,
+            apart: false,
+            settled: 0,
             entries: HashMap::new(),
             index: BTreeSet::new(),
             queue: VecDeque::new(),
@@ -153,7 +172,7 @@ impl<W> Store<W> {
     pub fn hit<R>(&self, cmd: &Cmd<R>, now: Instant) -> Option<Replies> {
         let (words, large) = cmd.args().pieces();
         let State::Kept(kept) = &self.entries.get(words)?.state else { return None };
-        if !large.is_empty() || kept.until.is_some_and(|until| until <= now) {
+        if !large.is_empty() || kept.until.is_some_and(|until| until <= now) || kept.doubted > self.settled {
             return None;
         }
         kept.used.store(true, Ordering::Relaxed);
@@ -174,8 +193,13 @@ impl<W> Store<W> {
         match self.entries.get(words).map(|entry| &entry.state) {
             Some(State::Flying(flight)) => {
                 let flight = *flight;
-                return self.join(flight, waiter());
+                if self.flights.get(&flight).is_none_or(|flying| flying.doubted <= self.settled) {
+                    return self.join(flight, waiter());
+                }
+                let words = Bytes::copy_from_slice(words);
+                self.remove(&words);
             }
+            Some(State::Kept(kept)) if kept.doubted > self.settled => return Lookup::Settle(Mark(self.last)),
             Some(State::Kept(_)) => {
                 let words = Bytes::copy_from_slice(words);
                 self.remove(&words);
@@ -213,8 +237,8 @@ impl<W> Store<W> {
         self.figures.misses += 1;
         let flight = self.number();
         self.index.extend(keys.iter().map(|key| (key.clone(), words.clone())));
-        self.entries.insert(words.clone(), Entry { keys, state: State::Flying(flight) });
-        self.flights.insert(flight, Flying { words, begun: now, waiters: HashMap::new() });
+        self.entries.insert(words.clone(), Entry { keys: keys.clone(), state: State::Flying(flight) });
+        self.flights.insert(flight, Flying { words, keys, begun: now, doubted: 0, waiters: HashMap::new() });
         Lookup::Fetch(Flight(flight))
     }
 
@@ -226,6 +250,9 @@ impl<W> Store<W> {
     /// The read was answered by `replies`, which is one reply: those who wait get it, and it is kept if it may be.
     pub fn handle_fetched(&mut self, flight: Flight, replies: &Replies) {
         let Some(flying) = self.land(&flight, Some(replies)) else { return };
+        if self.apart {
+            self.doubt(&flying.keys);
+        }
         let Some(frame) = replies.each().next() else { return self.drop_flight(&flying.words, &flight) };
         let Some(entry) = self.entries.get_mut(&flying.words) else { return };
         if !matches!(entry.state, State::Flying(number) if number == flight.0) {
@@ -239,11 +266,40 @@ impl<W> Store<W> {
         let until = self.options.ttl.and_then(|ttl| flying.begun.checked_add(ttl));
         // Copied: as it lies it holds on to all that came in the same read.
         let frame = Bytes::copy_from_slice(&frame);
-        entry.state = State::Kept(Kept { frame, until, used: AtomicBool::new(false), number: flight.0 });
+        let used = AtomicBool::new(false);
+        entry.state = State::Kept(Kept { frame, until, used, number: flight.0, doubted: flying.doubted });
         self.queue.push_back((flying.words, flight.0));
         self.figures.bytes += cost;
         self.figures.entries += 1;
         self.make_room();
+    }
+
+    /// These keys were read: what else was, or is being read of them may be older.
+    fn doubt(&mut self, keys: &[Bytes]) {
+        let mark = self.number();
+        for key in keys {
+            let first = (key.clone(), Bytes::new());
+            for (_, words) in self.index.range(&first..).take_while(|(of, _)| of == key) {
+                match self.entries.get_mut(words).map(|entry| &mut entry.state) {
+                    Some(State::Kept(kept)) => kept.doubted = mark,
+                    // Requests are not always sent in the order of their numbers.
+                    Some(State::Flying(flight)) => {
+                        if let Some(flying) = self.flights.get_mut(flight) {
+                            flying.doubted = mark;
+                        }
+                    }
+                    None => {}
+                }
+            }
+        }
+    }
+
+    /// All is known that was announced before `mark`; or, if not `known`, nobody can tell, and nothing is kept.
+    pub fn handle_settled(&mut self, mark: Mark, known: bool) {
+        self.settled = self.settled.max(mark.0);
+        if !known {
+            self.clear();
+        }
     }
 
     /// The read came to nothing, or its caller gave up: those who wait look again.
@@ -300,9 +356,9 @@ impl<W> Store<W> {
         woken.append(&mut self.woken);
     }
 
-    /// Changes are announced from now on.
-    pub fn handle_up(&mut self) {
-        self.live = true;
+    /// Changes are announced from now on; over a connection of their own, if `apart`.
+    pub fn handle_up(&mut self, apart: bool) {
+        (self.live, self.apart) = (true, apart);
     }
 
     /// Changes are not announced any more: nothing that is kept can be trusted, nor anything that is being read. Says whether they

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak};
 use std::time::Instant;
 
-use redwire_core::cache::{CacheFigures, CacheOptions, Store};
+use redwire_core::cache::{CacheFigures, CacheOptions, Store, demoted, is_demoted};
 use redwire_core::inbound::Frames;
 use redwire_core::{Cmd, ConnectionFault, Error, ErrorKind, Outcome, Replies, Result};
 
@@ -104,14 +104,22 @@ impl<L: Line> Tracking<L> {
         }
     }
 
-    /// The question whether all announcements have come was `answered` by all who know, or not.
-    pub(crate) fn handle_synced(&self, answered: Result<Replies>) -> Result<()> {
-        match answered {
-            Ok(_) => Ok(()),
+    /// The question whether all announcements have come was answered by the tracked connection, or not. Whether that leads to
+    /// a former master: then all is forgotten, and another connection is made.
+    pub(crate) fn handle_asked(&self, answered: Result<Replies>) -> Result<bool> {
+        match answered.map(is_demoted) {
+            Ok(false) => Ok(false),
+            Ok(true) => {
+                self.change(Store::clear);
+                if let Some(tracked) = self.tracked.get().and_then(Weak::upgrade) {
+                    tracked.cut(demoted());
+                }
+                Ok(true)
+            }
             // It may be told here before it is told to the cache, which must not serve what it has.
             Err(error) if matches!(error.kind(), ErrorKind::Connection(_) | ErrorKind::Closed) => {
                 self.change(Store::clear);
-                Ok(())
+                Ok(false)
             }
             Err(error) => Err(self.target.locate(error)),
         }
@@ -174,7 +182,8 @@ impl<L: Line> Watch<L> {
     /// The connection is up, and set up.
     pub(crate) fn handle_up(&self) {
         if let Self::Tracked(tracking) = self {
-            tracking.change(Store::handle_up);
+            let apart = tracking.redirect.lock().unwrap_or_else(PoisonError::into_inner).is_some();
+            tracking.change(|store| store.handle_up(apart));
         }
     }
 

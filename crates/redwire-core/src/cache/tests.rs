@@ -37,7 +37,7 @@ struct Cache {
 impl Cache {
     fn new(options: CacheOptions) -> Self {
         let mut store = Store::new(options);
-        store.handle_up();
+        store.handle_up(false);
         Self { store, now: Instant::now() }
     }
 
@@ -79,7 +79,7 @@ impl Cache {
                 self.store.abandon(wait);
                 None
             }
-            Lookup::Pass => None,
+            Lookup::Settle(_) | Lookup::Pass => None,
         }
     }
 }
@@ -120,6 +120,36 @@ fn what_was_read_before_a_change_is_answered_and_not_kept() {
     assert_eq!(cache.hit::<i64>(&get("k")), Some(2));
 }
 
+/// On RESP2 a reply may come before the announcement of a change that it shows.
+#[test]
+fn what_other_commands_kept_is_in_doubt_until_what_announces_has_answered() {
+    let mut cache = Cache::new(CacheOptions::default());
+    cache.store.handle_up(true);
+    let (other, both) = (Cmd::of(&facts::STRLEN).arg("a"), Cmd::of(&facts::MGET).arg(["a", "b"]));
+    cache.keep(&get("a"), b":1\r\n");
+    cache.keep(&get("c"), b":3\r\n");
+    let (slow, second) = (cache.fetch(&other), cache.fetch(&both));
+    // Another of its keys has changed: it is not kept, and may show a change of this one, too.
+    cache.store.handle_push(&announced("b"));
+    cache.store.handle_fetched(second, &replies(b"*2\r\n:2\r\n:2\r\n", 1));
+    assert_eq!(cache.hit::<i64>(&get("c")), Some(3), "it has none of these keys");
+    let Lookup::Settle(mark) = cache.lookup(&get("a")) else { panic!("it may be older") };
+    // What is under way is answered, and nobody else waits for it.
+    let again = cache.fetch(&other);
+    cache.store.handle_fetched(slow, &replies(b":1\r\n", 1));
+    cache.store.handle_fetched(again, &replies(b":2\r\n", 1));
+    cache.store.handle_settled(mark, true);
+    let Lookup::Settle(mark) = cache.lookup(&get("a")) else { panic!("it was read again since") };
+    cache.store.handle_settled(mark, true);
+    assert_eq!(cache.hit::<i64>(&other), Some(2));
+    assert_eq!(cache.hit::<i64>(&get("a")), Some(1), "no change was announced");
+    // Where nobody answers, nothing is kept.
+    cache.keep(&both, b"*2\r\n:1\r\n:2\r\n");
+    let Lookup::Settle(mark) = cache.lookup(&get("a")) else { panic!("it may be older") };
+    cache.store.handle_settled(mark, false);
+    assert_eq!((cache.hit::<i64>(&get("a")), cache.store.figures().entries), (None, 0));
+}
+
 #[test]
 fn without_announcements_nothing_is_kept() {
     let mut cache = Cache::new(CacheOptions::default());
@@ -127,7 +157,7 @@ fn without_announcements_nothing_is_kept() {
     let flight = cache.fetch(&get("b"));
     cache.store.handle_down();
     assert!(matches!(cache.lookup(&get("a")), Lookup::Pass));
-    cache.store.handle_up();
+    cache.store.handle_up(false);
     cache.store.handle_fetched(flight, &replies(b":1\r\n", 1));
     assert_eq!(cache.hit::<i64>(&get("a")), None);
     assert_eq!(cache.hit::<i64>(&get("b")), None, "it was read over the connection that is lost");

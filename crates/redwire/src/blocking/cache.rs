@@ -9,11 +9,13 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use redwire_core::cache::{
-    CacheFigures, CacheOptions, Fetch, Lookup, Suitable, Wait, is_for_client, suitable,
+    CacheFigures, CacheOptions, Fetch, Lookup, Suitable, Wait, is_for_client, suitable, sync_question,
+    wants_master,
 };
 use redwire_core::call::{self, Call};
+use redwire_core::cluster::News;
 use redwire_core::lane::Lane as Way;
-use redwire_core::{Cmd, Error, Outcome, Replies, Reply, Result, Run, Value};
+use redwire_core::{Cmd, Error, Outcome, Replies, Reply, Result, Run};
 
 use super::client::Client;
 use super::cluster::Nodes;
@@ -112,7 +114,21 @@ impl Cache {
     pub fn sync(&self) -> Result<()> {
         let limit = self.client().config().timeout();
         let deadline = limit.and_then(|limit| Instant::now().checked_add(limit));
-        self.inner.cells.all().iter().try_for_each(|cell| cell.sync(deadline))
+        let wants_master = wants_master(self.client().config());
+        let mut cells = self.cells();
+        loop {
+            for cell in &cells {
+                if cell.sync(deadline, wants_master)? {
+                    self.doubt();
+                }
+            }
+            let asked = std::mem::replace(&mut cells, self.cells());
+            // Others may have taken over meanwhile, and have kept something.
+            cells.retain(|cell| !asked.iter().any(|asked| Arc::ptr_eq(asked, cell)));
+            if cells.is_empty() {
+                return Ok(());
+            }
+        }
     }
 
     /// Forgets everything.
@@ -166,13 +182,30 @@ impl Cache {
     /// Where the answer to `cmd` is kept.
     #[inline]
     fn find<R: Reply>(&self, cmd: &Cmd<R>) -> Option<Arc<Cell<Line>>> {
-        let Inner { client, cells } = &*self.inner;
-        let members = client.cluster.as_ref().map(Nodes::members);
-        cells.find(cmd, members, |node: &Client| {
-            let cell = Tracking::beside(node.pool(), cells.options().clone());
-            cell.line.connect_beside();
-            cell
-        })
+        let members = self.client().cluster.as_ref().map(Nodes::members);
+        self.inner.cells.find(cmd, members, |node| self.make(node))
+    }
+
+    /// All that keep something, by the newest map.
+    fn cells(&self) -> Vec<Arc<Cell<Line>>> {
+        match &self.client().cluster {
+            Some(nodes) => self.inner.cells.fill(nodes.members(), |node| self.make(node)),
+            None => self.inner.cells.all(),
+        }
+    }
+
+    fn make(&self, node: &Client) -> Cell<Line> {
+        let cell = Tracking::beside(node.pool(), self.options().clone());
+        cell.line.connect_beside();
+        cell
+    }
+
+    /// A node is no primary any more: has the map asked for.
+    fn doubt(&self) {
+        if let Some(nodes) = &self.client().cluster {
+            nodes.members().handle_news(&[News::Doubt]);
+            nodes.follow();
+        }
     }
 
     fn read<R: Reply>(&self, cell: &Cell<Line>, mut cmd: Cmd<R>) -> Result<R> {
@@ -210,6 +243,13 @@ impl Cache {
                     Ok(Some(replies)) => Ok(replies),
                     Err(error) => Err(error),
                 },
+                Lookup::Settle(mark) => {
+                    let listener = tracking.listener(line);
+                    let known = listener.exchange(&sync_question(false), deadline).is_ok();
+                    tracking.change(|store| store.handle_settled(mark, known));
+                    now = Instant::now();
+                    continue;
+                }
                 Lookup::Hit(_) | Lookup::Pass => {
                     if !tracking.is_live() {
                         line.ask();
@@ -244,20 +284,19 @@ impl Cache {
 }
 
 impl Cell<Line> {
-    /// Waits until everything is known that the server has announced.
-    fn sync(&self, deadline: Option<Instant>) -> Result<()> {
+    /// Waits until everything is known that the server has announced. Whether it is a former master.
+    fn sync(&self, deadline: Option<Instant>, wants_master: bool) -> Result<bool> {
         let Self { line, tracking } = self;
         if !tracking.is_live() {
-            return Ok(());
+            return Ok(false);
         }
-        let question = Cmd::<Value>::new("PING");
         // What was written while the tracked connection was gone already, nobody has announced.
-        let mut answered = line.exchange(&question, deadline);
+        let is_demoted = tracking.handle_asked(line.exchange(&sync_question(wants_master), deadline))?;
         let listener = tracking.listener(line);
-        if answered.is_ok() && !Arc::ptr_eq(&listener, line) {
-            answered = listener.exchange(&question, deadline);
+        if !is_demoted && !Arc::ptr_eq(&listener, line) {
+            tracking.handle_asked(listener.exchange(&sync_question(false), deadline))?;
         }
-        tracking.handle_synced(answered)
+        Ok(is_demoted)
     }
 
     /// Waits for what another reads; `None` where it came to nothing.

@@ -9,9 +9,11 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use redwire_core::cache::{
-    CacheFigures, CacheOptions, Fetch, Flight, Lookup, Suitable, Wait, is_for_client, suitable,
+    CacheFigures, CacheOptions, Fetch, Flight, Lookup, Mark, Suitable, Wait, is_for_client, suitable,
+    sync_question, wants_master,
 };
 use redwire_core::call::{self, Call};
+use redwire_core::cluster::News;
 use redwire_core::lane::Lane as Way;
 use redwire_core::link::Ticket;
 use redwire_core::{Cmd, Error, Outcome, Replies, Reply, Result, Run, Value};
@@ -32,7 +34,12 @@ pub(super) use tracking::Watch;
 ///
 /// # What can be relied on
 /// - What the server announced is gone before anything that it said later is told, and a reply that was under way when a change
-///   of its key was announced is given to those who asked, but not kept.
+///   of its key was announced is given to those who asked, but not kept. So no reader sees something older than it saw before. On
+///   RESP2, where announcements come over a connection of their own, that holds for each key, by whichever commands it is read
+///   through the cache: after one has asked the server, what others have kept of its keys is served once the connection that
+///   announces has answered (`PING`). What is kept of *another* key may there be older, by as long as its announcement is under way.
+/// - Reads that are never kept (scripts, keys of several slots, and what the mode leaves out) go over the client's connection,
+///   and may be ahead of what is kept, by as long as an announcement is under way, or until [`sync`](Self::sync).
 /// - When the connection that announces is lost, everything is forgotten at once, and nothing is kept until changes are announced
 ///   again; meanwhile reads go to the server. [`EventKind::Untracked`](crate::EventKind::Untracked) tells.
 /// - After a write through the cache, the keys that it names are forgotten before the call returns. What a script or a module's
@@ -56,6 +63,10 @@ pub(super) use tracking::Watch;
 /// call that meets it; while nothing but memory is asked, by the next refresh of the map, after
 /// [`refresh_interval`](crate::config::ConfigBuilder::refresh_interval) (60 s) at the latest, and only then does
 /// [`sync`](Self::sync) know of what was written where the slot is now.
+///
+/// A replica that took over is noticed by `sync`, which asks each node for its role: what a former primary kept is forgotten. A
+/// primary that is cut off from the others does not know that it was replaced; it is believed until it learns of that, or stops
+/// to answer, which is after the cluster's node timeout. With sentinels it is the same.
 ///
 /// ```no_run
 /// # async fn example(client: redwire::Client) -> redwire::Result<()> {
@@ -150,10 +161,21 @@ impl Cache {
     pub async fn sync(&self) -> Result<()> {
         let limit = self.client().config().timeout();
         let deadline = limit.and_then(|limit| Instant::now().checked_add(limit));
-        for cell in self.inner.cells.all() {
-            cell.sync(deadline).await?;
+        let wants_master = wants_master(self.client().config());
+        let mut cells = self.cells();
+        loop {
+            for cell in &cells {
+                if cell.sync(deadline, wants_master).await? {
+                    self.doubt();
+                }
+            }
+            let asked = std::mem::replace(&mut cells, self.cells());
+            // Others may have taken over meanwhile, and have kept something.
+            cells.retain(|cell| !asked.iter().any(|asked| Arc::ptr_eq(asked, cell)));
+            if cells.is_empty() {
+                return Ok(());
+            }
         }
-        Ok(())
     }
 
     /// Forgets everything.
@@ -198,31 +220,49 @@ impl Cache {
     /// Where the answer to `cmd` is kept.
     #[inline]
     fn find<R: Reply>(&self, cmd: &Cmd<R>) -> Option<Arc<Cell<Lane>>> {
-        let Inner { client, cells } = &*self.inner;
-        let members = client.cluster.as_ref().map(Nodes::members);
-        cells.find(cmd, members, |node: &Client| {
-            let cell = Tracking::beside(node.pool(), cells.options().clone());
-            cell.line.ask();
-            cell
-        })
+        let members = self.client().cluster.as_ref().map(Nodes::members);
+        self.inner.cells.find(cmd, members, |node| self.make(node))
+    }
+
+    /// All that keep something, by the newest map.
+    fn cells(&self) -> Vec<Arc<Cell<Lane>>> {
+        match &self.client().cluster {
+            Some(nodes) => self.inner.cells.fill(nodes.members(), |node| self.make(node)),
+            None => self.inner.cells.all(),
+        }
+    }
+
+    fn make(&self, node: &Client) -> Cell<Lane> {
+        let cell = Tracking::beside(node.pool(), self.options().clone());
+        cell.line.ask();
+        cell
+    }
+
+    /// A node is no primary any more: has the map asked for.
+    fn doubt(&self) {
+        if let Some(nodes) = &self.client().cluster {
+            nodes.members().handle_news(&[News::Doubt]);
+            // Nobody to ask for it is told to those who need it.
+            let _ = nodes.follow();
+        }
     }
 }
 
 impl Cell<Lane> {
-    /// Waits until everything is known that the server has announced.
-    async fn sync(&self, deadline: Option<Instant>) -> Result<()> {
+    /// Waits until everything is known that the server has announced. Whether it is a former master.
+    async fn sync(&self, deadline: Option<Instant>, wants_master: bool) -> Result<bool> {
         let Self { line, tracking } = self;
         if !tracking.is_live() {
-            return Ok(());
+            return Ok(false);
         }
-        let question = Cmd::<Value>::new("PING");
         // What was written while the tracked connection was gone already, nobody has announced.
-        let mut answered = line.exchange(&question, deadline).await;
+        let is_demoted =
+            tracking.handle_asked(line.exchange(&sync_question(wants_master), deadline).await)?;
         let listener = tracking.listener(line);
-        if answered.is_ok() && !Arc::ptr_eq(&listener, line) {
-            answered = listener.exchange(&question, deadline).await;
+        if !is_demoted && !Arc::ptr_eq(&listener, line) {
+            tracking.handle_asked(listener.exchange(&sync_question(false), deadline).await)?;
         }
-        tracking.handle_synced(answered)
+        Ok(is_demoted)
     }
 }
 
@@ -257,6 +297,8 @@ enum State<'c, R: Reply> {
     Start(Cmd<R>),
     /// It reads for all who want the same.
     Fetching(Cmd<R>, Ticket, Flight),
+    /// It waits until all is known that was announced before.
+    Settling(Cmd<R>, Arc<Lane>, Ticket, Mark),
     /// Another does.
     Waiting(Cmd<R>, Wait, Option<Pin<Box<Sleep>>>),
     /// On its way as if there were no cache.
@@ -276,6 +318,9 @@ impl<R: Reply> Future for CacheRequest<'_, R> {
             let step = match std::mem::replace(&mut self.state, State::Done) {
                 State::Start(cmd) => self.start(cmd, cx),
                 State::Fetching(cmd, ticket, flight) => self.poll_fetch(cmd, ticket, flight, cx),
+                State::Settling(cmd, listener, ticket, mark) => {
+                    self.poll_settled(cmd, listener, ticket, mark, cx)
+                }
                 State::Waiting(cmd, wait, timer) => self.poll_wait(cmd, wait, timer, cx),
                 State::Plain(request) => self.poll_plain(request, cx),
                 State::Done => panic!("a request was polled after it was ready"),
@@ -323,6 +368,7 @@ impl<'c, R: Reply> CacheRequest<'c, R> {
             }
             Lookup::Fetch(flight) => self.fetch(cmd, flight, cx),
             Lookup::Wait(wait) => Step::On(State::Waiting(cmd, wait, None)),
+            Lookup::Settle(mark) => self.settle(cmd, mark, cx),
             Lookup::Pass => {
                 if !tracking.is_live() {
                     line.ask();
@@ -360,6 +406,37 @@ impl<'c, R: Reply> CacheRequest<'c, R> {
                 self.fail(cmd, error)
             }
         }
+    }
+
+    /// Asks what announces, so that what is kept is known to be in order.
+    fn settle(&self, cmd: Cmd<R>, mark: Mark, cx: &Context<'_>) -> Step<'c, R> {
+        let Some(Cell { line, tracking }) = self.cell.as_deref() else { return self.plain(cmd) };
+        let listener = tracking.listener(line);
+        match listener.submit(&sync_question(false), cx.waker(), self.deadline(&cmd)) {
+            Ok(ticket) => Step::Pending(State::Settling(cmd, listener, ticket, mark)),
+            Err(_) => {
+                tracking.change(|store| store.handle_settled(mark, false));
+                Step::On(State::Start(cmd))
+            }
+        }
+    }
+
+    fn poll_settled(
+        &self,
+        cmd: Cmd<R>,
+        listener: Arc<Lane>,
+        ticket: Ticket,
+        mark: Mark,
+        cx: &Context<'_>,
+    ) -> Step<'c, R> {
+        let known = match listener.poll_reply(ticket, cx.waker()) {
+            Ok(answer) => answer.is_ok(),
+            Err(ticket) => return Step::Pending(State::Settling(cmd, listener, ticket, mark)),
+        };
+        if let Some(Cell { tracking, .. }) = self.cell.as_deref() {
+            tracking.change(|store| store.handle_settled(mark, known));
+        }
+        Step::On(State::Start(cmd))
     }
 
     fn poll_wait(
@@ -446,6 +523,7 @@ impl<R: Reply> Drop for CacheRequest<'_, R> {
                 line.abandon(ticket);
                 tracking.change(|store| store.handle_failed(flight));
             }
+            State::Settling(_, listener, ticket, _) => listener.abandon(ticket),
             State::Waiting(_, wait, _) => tracking.lock().abandon(wait),
             State::Start(_) | State::Plain(_) | State::Done => {}
         }

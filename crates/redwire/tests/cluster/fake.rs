@@ -84,6 +84,7 @@ pub(crate) fn url(seeds: &[SocketAddr]) -> String {
 fn said(script: &mut Script, words: &[&str]) -> String {
     match words {
         ["HELLO", ..] => "-ERR unknown command 'HELLO'\r\n".to_owned(),
+        ["CLIENT", "ID"] => ":7\r\n".to_owned(),
         ["CLIENT", ..] | ["READONLY" | "ASKING"] => "+OK\r\n".to_owned(),
         ["CLUSTER", "INFO"] => {
             bulk(&format!("cluster_state:ok\r\ncluster_current_epoch:{}\r\n", script.epoch))

@@ -1,5 +1,5 @@
-//! Histories in any order against a server in a few lines, which knows what is true. Replies and announcements come over two lines that
-//! know nothing of each other, as on RESP2; one line, as on RESP3, is a special case of that.
+//! Histories in any order against a server in a few lines, which knows what is true. Announcements come in the order of the replies, as
+//! on RESP3, or over a line of their own, as on RESP2. No reader ever sees less of a key than any reader saw before.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -15,11 +15,12 @@ const COMMANDS: [&[usize]; 5] = [&[0], &[1], &[2], &[0, 1], &[1, 2]];
 enum Step {
     /// Somebody reads.
     Read(usize),
-    /// The server executes the oldest request.
-    Execute,
-    /// The oldest reply, or announcement, arrives.
-    Reply,
+    /// The server executes a request: those who read send them in any order.
+    Execute(usize),
+    /// A reply, the oldest announcement, or the oldest answer of what announces, arrives.
+    Reply(usize),
     Announcement,
+    Settle,
     /// A reader gives up.
     GiveUp(usize),
     Abandon(usize),
@@ -35,9 +36,10 @@ enum Step {
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         8 => (0..COMMANDS.len()).prop_map(Step::Read),
-        6 => Just(Step::Execute),
-        6 => Just(Step::Reply),
+        6 => any::<usize>().prop_map(Step::Execute),
+        6 => any::<usize>().prop_map(Step::Reply),
         4 => Just(Step::Announcement),
+        3 => Just(Step::Settle),
         1 => any::<usize>().prop_map(Step::GiveUp),
         1 => any::<usize>().prop_map(Step::Abandon),
         2 => any::<usize>().prop_map(Step::Poll),
@@ -52,6 +54,10 @@ fn step() -> impl Strategy<Value = Step> {
 struct Request {
     flight: Flight,
     command: usize,
+    /// What its reader has seen before.
+    floor: [i64; 3],
+    /// How many changes were announced when the server executed it.
+    announced: usize,
 }
 
 /// What is said to have changed: keys, each with the version that was written, or all.
@@ -66,15 +72,20 @@ struct World {
     requests: VecDeque<Request>,
     replies: VecDeque<(Request, Replies)>,
     announcements: VecDeque<Change>,
+    /// How many there were so far.
+    announced: usize,
+    /// Whether they have a line of their own, and what is asked over that: by whom, and how many changes were announced before.
+    apart: bool,
+    questions: VecDeque<(Mark, usize, usize)>,
     /// Requests whose connection was lost, or whose caller gave up: their replies come to nobody.
     stranded: Vec<Request>,
     waits: Vec<(Wait, usize, [i64; 3])>,
-    /// What the cache's user must see at least.
+    /// What the cache's users must see at least: what was announced, or what one of them has seen.
     floor: [i64; 3],
 }
 
 impl World {
-    fn new() -> Self {
+    fn new(apart: bool) -> Self {
         let mut cache = Cache::new(CacheOptions::default().max_bytes(4 * (ENTRY + KEY)));
         cache.store.handle_down();
         Self {
@@ -85,6 +96,9 @@ impl World {
             requests: VecDeque::new(),
             replies: VecDeque::new(),
             announcements: VecDeque::new(),
+            announced: 0,
+            apart,
+            questions: VecDeque::new(),
             stranded: Vec::new(),
             waits: Vec::new(),
             floor: [0; 3],
@@ -95,10 +109,37 @@ impl World {
         Cmd::of(&facts::MGET).arg(COMMANDS[command].iter().map(|key| KEYS[*key]).collect::<Vec<_>>())
     }
 
-    fn check(&self, command: usize, replies: &mut Replies, floor: &[i64; 3]) {
+    fn check(&mut self, command: usize, replies: &mut Replies, floor: &[i64; 3]) {
         let seen: Vec<i64> = replies.read().unwrap();
         for (key, seen) in COMMANDS[command].iter().zip(seen) {
             assert!(seen >= floor[*key], "{command} gave {seen} where {} was known", floor[*key]);
+            self.floor[*key] = self.floor[*key].max(seen);
+        }
+    }
+
+    fn arrived(&self) -> usize {
+        self.announced - self.announcements.len()
+    }
+
+    /// A reply has come: to callers who may take them in any order.
+    fn fetch(&mut self, index: usize) {
+        let Some(index) = index.checked_rem(self.replies.len()) else { return };
+        if !self.apart && self.replies[index].0.announced > self.arrived() {
+            return;
+        }
+        let Some((request, mut replies)) = self.replies.remove(index) else { return };
+        self.cache.store.handle_fetched(request.flight, &replies);
+        self.check(request.command, &mut replies, &request.floor);
+    }
+
+    /// What announces has answered, behind what it announced before.
+    fn settle(&mut self) {
+        let arrived = self.arrived();
+        if self.questions.front().is_some_and(|(_, announced, _)| *announced <= arrived)
+            && let Some((mark, _, command)) = self.questions.pop_front()
+        {
+            self.cache.store.handle_settled(mark, true);
+            self.read(command);
         }
     }
 
@@ -106,7 +147,7 @@ impl World {
         match self.cache.lookup(&Self::cmd(command)) {
             Lookup::Hit(mut replies) => {
                 assert!(self.connected, "nothing serves while nothing is announced");
-                self.check(command, &mut replies.clone(), &self.floor);
+                self.check(command, &mut replies.clone(), &self.floor.clone());
                 // What is old must be about to be announced.
                 let seen: Vec<i64> = replies.read().unwrap();
                 for (key, seen) in COMMANDS[command].iter().zip(seen) {
@@ -114,14 +155,22 @@ impl World {
                     assert!(seen == self.versions[*key] || coming, "{} is stale for ever", KEYS[*key]);
                 }
             }
-            Lookup::Fetch(flight) => self.requests.push_back(Request { flight, command }),
+            Lookup::Fetch(flight) => {
+                self.requests.push_back(Request { flight, command, floor: self.floor, announced: 0 });
+            }
             Lookup::Wait(wait) => self.waits.push((wait, command, self.floor)),
+            Lookup::Settle(mark) => {
+                assert!(self.apart);
+                self.questions.push_back((mark, self.announced, command));
+            }
             Lookup::Pass => assert!(!self.connected),
         }
     }
 
-    fn execute(&mut self) {
-        let Some(request) = self.requests.pop_front() else { return };
+    fn execute(&mut self, index: usize) {
+        let Some(index) = index.checked_rem(self.requests.len()) else { return };
+        let Some(mut request) = self.requests.remove(index) else { return };
+        request.announced = self.announced;
         let mut frame = format!("*{}\r\n", COMMANDS[request.command].len());
         for key in COMMANDS[request.command] {
             self.remembered[*key] = true;
@@ -140,6 +189,7 @@ impl World {
         }
         if self.connected && !change.is_empty() {
             self.announcements.push_back(change);
+            self.announced += 1;
         }
     }
 
@@ -169,12 +219,9 @@ impl World {
     fn step(&mut self, step: Step) {
         match step {
             Step::Read(command) => self.read(command),
-            Step::Execute => self.execute(),
-            Step::Reply => {
-                if let Some((request, replies)) = self.replies.pop_front() {
-                    self.cache.store.handle_fetched(request.flight, &replies);
-                }
-            }
+            Step::Execute(index) => self.execute(index),
+            Step::Reply(index) => self.fetch(index),
+            Step::Settle => self.settle(),
             Step::Announcement => self.announce(),
             Step::GiveUp(index) => {
                 if !self.stranded.is_empty() {
@@ -205,10 +252,13 @@ impl World {
                 self.stranded.extend(self.requests.drain(..));
                 self.stranded.extend(self.replies.drain(..).map(|(request, _)| request));
                 self.cache.store.handle_down();
+                for (mark, ..) in std::mem::take(&mut self.questions) {
+                    self.cache.store.handle_settled(mark, false);
+                }
             }
             Step::Connect => {
                 self.connected = true;
-                self.cache.store.handle_up();
+                self.cache.store.handle_up(self.apart);
             }
         }
     }
@@ -216,10 +266,13 @@ impl World {
     /// Nothing is under way, and nothing is left of what was.
     fn end(mut self) {
         for _ in 0..self.requests.len() {
-            self.execute();
+            self.execute(0);
         }
-        for (request, replies) in std::mem::take(&mut self.replies) {
-            self.cache.store.handle_fetched(request.flight, &replies);
+        while !self.announcements.is_empty() {
+            self.announce();
+        }
+        while !self.replies.is_empty() {
+            self.fetch(0);
         }
         for request in std::mem::take(&mut self.stranded) {
             self.cache.store.handle_failed(request.flight);
@@ -250,8 +303,8 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn nothing_old_serves_nobody_is_forgotten_and_nothing_leaks(steps in vec(step(), 1..250)) {
-        let mut world = World::new();
+    fn nothing_old_serves_nobody_is_forgotten_and_nothing_leaks(steps in vec(step(), 1..250), apart in any::<bool>()) {
+        let mut world = World::new(apart);
         for step in steps {
             world.step(step);
         }

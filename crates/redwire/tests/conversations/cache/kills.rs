@@ -14,6 +14,7 @@ both!(
     whichever_connection_is_killed_everything_is_forgotten,
     what_was_acknowledged_is_seen_through_kills,
     a_reader_never_goes_backwards,
+    a_reader_never_goes_backwards_by_another_command,
     an_idle_cache_stays_as_it_is,
     a_silent_server_is_not_trusted,
 );
@@ -165,4 +166,41 @@ fn a_reader_never_goes_backwards(setup: Setup) {
         over.store(true, Ordering::Relaxed);
     });
     assert!(cache.figures().hits > 20 && cache.figures().invalidations >= 50, "{:?}", cache.figures());
+}
+
+/// The writer counts in two keys, one after the other. What asks the server is not ahead of what is kept; on RESP2, where
+/// announcements have a connection of their own, that is promised for each key.
+fn a_reader_never_goes_backwards_by_another_command(setup: Setup) {
+    let server = Server::start();
+    let cache = Cache::new(&setup.client(&server.url(), "timeout=20s"), CacheOptions::default());
+    let (writer, over) = (setup.client(&server.url(), ""), AtomicBool::new(false));
+    writer.run::<()>("MSET first 0 second 0").unwrap();
+    thread::scope(|scope| {
+        for reader in 0..3 {
+            let (cache, over) = (&cache, &over);
+            scope.spawn(move || {
+                for end in (20 + reader..).step_by(3) {
+                    // New each time.
+                    let asked: u64 = cache.run(&format!("GETRANGE second 0 {end}")).unwrap();
+                    let kept = (cache.get("second").unwrap(), cache.get("first").unwrap());
+                    assert!(kept.0 >= asked, "{kept:?} came after {asked}");
+                    assert!(setup.protocol == 2 || kept.1 >= asked, "{kept:?} came after {asked}");
+                    if over.load(Ordering::Relaxed) {
+                        break;
+                    }
+                }
+            });
+        }
+        let begin = Instant::now();
+        for value in 1_u64.. {
+            writer.run::<()>(&format!("SET first {value}")).unwrap();
+            writer.run::<()>(&format!("SET second {value}")).unwrap();
+            let is_enough = cache.figures().hits > 200 && begin.elapsed() > Duration::from_millis(300);
+            if is_enough || begin.elapsed() > LIMIT {
+                break;
+            }
+        }
+        over.store(true, Ordering::Relaxed);
+    });
+    assert!(cache.figures().hits > 200, "{:?}", cache.figures());
 }
