@@ -122,16 +122,22 @@ impl Stream {
         true
     }
 
-    /// Reads some bytes from the socket within `limit`. `Ok(0)`: the peer has closed.
+    /// Reads some bytes from the socket within `limit`, which counts from `begin` on. `Ok(0)`: the peer has closed.
     #[inline]
-    pub(super) fn read(&mut self, buffer: &mut [u8], limit: Option<Duration>) -> io::Result<usize> {
-        if differs(self.read_timeout, limit) {
-            self.socket.set_read_timeout(limit)?;
-            self.read_timeout = limit;
-        }
+    pub(super) fn read(
+        &mut self,
+        buffer: &mut [u8],
+        limit: Option<Duration>,
+        begin: Instant,
+    ) -> io::Result<usize> {
+        let mut wait = limit;
         loop {
+            if differs(self.read_timeout, wait) {
+                self.socket.set_read_timeout(wait)?;
+                self.read_timeout = wait;
+            }
             match self.socket.read(buffer) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => wait = rest(limit, begin)?,
                 result => return result.map_err(timed_out),
             }
         }
@@ -171,13 +177,30 @@ impl Stream {
         Ok(())
     }
 
-    /// Writes some of what waits in `outbox` within `limit`; says how much of it was handed over.
+    /// Writes some of what waits in `outbox` within `limit`, which counts from `begin` on; says how much was handed over.
     #[inline]
-    pub(super) fn write(&mut self, outbox: &Outbox, limit: Option<Duration>) -> io::Result<usize> {
-        if differs(self.write_timeout, limit) {
-            self.socket.set_write_timeout(limit)?;
-            self.write_timeout = limit;
+    pub(super) fn write(
+        &mut self,
+        outbox: &Outbox,
+        limit: Option<Duration>,
+        begin: Instant,
+    ) -> io::Result<usize> {
+        let mut wait = limit;
+        loop {
+            if differs(self.write_timeout, wait) {
+                self.socket.set_write_timeout(wait)?;
+                self.write_timeout = wait;
+            }
+            match self.write_once(outbox)? {
+                // A signal came, or not yet a whole record of TLS went.
+                0 => wait = rest(limit, begin)?,
+                written => return Ok(written),
+            }
         }
+    }
+
+    #[inline]
+    fn write_once(&mut self, outbox: &Outbox) -> io::Result<usize> {
         #[cfg(feature = "tls")]
         if let Some(secure) = &mut self.secure {
             return secure.write(&self.socket, outbox);
@@ -218,7 +241,7 @@ impl Stream {
 }
 
 impl Writer {
-    /// Writes some of what waits in `outbox`; says how much of it was handed over.
+    /// Writes some of what waits in `outbox`; says how much of it was handed over, which is 0 where a signal came first.
     #[cfg_attr(not(feature = "tls"), allow(clippy::needless_pass_by_ref_mut, reason = "TLS does"))]
     pub(super) fn write(&mut self, outbox: &Outbox) -> io::Result<usize> {
         #[cfg(feature = "tls")]
@@ -304,7 +327,13 @@ pub(super) fn left(deadline: Option<Instant>, now: Instant) -> io::Result<Option
     if left.is_zero() { Err(io::ErrorKind::TimedOut.into()) } else { Ok(Some(left)) }
 }
 
-/// What a write gave. One that was interrupted wrote nothing.
+/// What is left of `limit` after a signal interrupted the wait that began at `begin`: kernels do not count on by themselves.
+#[cold]
+fn rest(limit: Option<Duration>, begin: Instant) -> io::Result<Option<Duration>> {
+    left(limit.and_then(|limit| begin.checked_add(limit)), Instant::now())
+}
+
+/// What a write gave. One that a signal interrupted wrote nothing.
 #[inline]
 fn written(result: io::Result<usize>) -> io::Result<usize> {
     match result {

@@ -342,7 +342,7 @@ impl Wire {
     #[inline]
     fn write(&mut self, deadline: Option<Instant>) -> Result<usize> {
         let now = self.clock.unwrap_or_else(Instant::now);
-        let written = self.limit(deadline, now).and_then(|limit| self.stream.write(&self.outbox, limit));
+        let written = self.limit(deadline, now).and_then(|limit| self.stream.write(&self.outbox, limit, now));
         let written = written.map_err(|error| setup::io_error("writing", error))?;
         self.outbox.advance(written);
         if written > WRITTEN_AT_ONCE {
@@ -412,9 +412,9 @@ impl Wire {
         let read = self.limit(deadline, now).and_then(|limit| {
             let missing = self.inbound.missing();
             if missing >= READ_APART && self.stream.is_plain() {
-                return self.read_apart(missing, limit).map(|read| (read, true));
+                return self.read_apart(missing, limit, now).map(|read| (read, true));
             }
-            self.stream.read(&mut self.scratch, limit).map(|read| (read, false))
+            self.stream.read(&mut self.scratch, limit, now).map(|read| (read, false))
         });
         match read {
             Ok((0, _)) => Err(self.ended()),

@@ -21,6 +21,7 @@ mod pieces;
 mod questions;
 mod repeating;
 mod shutdown;
+mod signals;
 mod silence;
 mod step;
 mod transcript;

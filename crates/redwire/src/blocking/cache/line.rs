@@ -257,8 +257,10 @@ impl Shared {
             if let Some(error) = state.cut.take() {
                 return error;
             }
-            let deadline = state.link.poll_timeout();
-            self.flush(state);
+            let tick = state.link.poll_timeout();
+            // What the kernel did not take is offered again.
+            let again = if self.flush(state) { None } else { Some(Instant::now() + STALL) };
+            let deadline = tick.into_iter().chain(again).min();
             let read = match wire.receive_frames(deadline) {
                 Err(error) if !error.is_timeout() => Err(error),
                 Err(_) => {
@@ -294,8 +296,8 @@ impl Shared {
         output
     }
 
-    /// Writes what waits to be written, unless somebody else is at it, who will see it.
-    fn flush<'s>(&'s self, mut state: MutexGuard<'s, State>) {
+    /// Writes what waits to be written, unless another thread is at it, which will see it. False where the kernel took only a part.
+    fn flush<'s>(&'s self, mut state: MutexGuard<'s, State>) -> bool {
         while let Some(mut outgoing) = state.outgoing.take() {
             let number = state.number;
             if outgoing.outbox.is_empty() {
@@ -303,13 +305,13 @@ impl Shared {
             }
             if outgoing.outbox.is_empty() {
                 state.outgoing = Some(outgoing);
-                return;
+                return true;
             }
             drop(state);
             let (sent, result) = outgoing.write();
             state = self.lock();
             if state.number != number || state.socket.is_none() {
-                return;
+                return true;
             }
             state.link.handle_sent(sent);
             let stalled = !outgoing.outbox.is_empty();
@@ -319,9 +321,10 @@ impl Shared {
                 state.shutdown();
             }
             if result.is_err() || stalled {
-                return;
+                return !stalled;
             }
         }
+        true
     }
 
     fn wait(&self, mut ticket: Ticket, deadline: Option<Instant>) -> Result<Replies> {

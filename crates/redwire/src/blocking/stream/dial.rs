@@ -110,7 +110,7 @@ fn connect_unix(path: &std::path::Path, deadline: Instant) -> io::Result<std::os
     socket.set_nonblocking(true)?;
     loop {
         match socket.connect(&address) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {
                 left(Some(deadline), Instant::now())?;
                 thread::sleep(BETWEEN_TRIES);
             }

@@ -38,7 +38,8 @@ pub(super) fn shake_hands(
             stream.secure = Some(Secure { session: Arc::new(session), outgoing: Outgoing::default() });
             return Ok(stream);
         }
-        let read = left(Some(deadline), Instant::now()).and_then(|limit| stream.read(&mut cipher, limit));
+        let now = Instant::now();
+        let read = left(Some(deadline), now).and_then(|limit| stream.read(&mut cipher, limit, now));
         match read.map_err(|error| setup::io_error("reading in the TLS handshake", error))? {
             0 => return Err(closed()),
             read => {

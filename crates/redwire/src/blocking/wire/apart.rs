@@ -59,11 +59,16 @@ impl Wire {
 
     /// Reads some of the `missing` bytes of a large value straight into their place. Their memory has to be filled first, a
     /// piece at a time so that it stays in the processor's cache, which is cheaper than copying them afterwards.
-    pub(super) fn read_apart(&mut self, missing: usize, limit: Option<Duration>) -> io::Result<usize> {
+    pub(super) fn read_apart(
+        &mut self,
+        missing: usize,
+        limit: Option<Duration>,
+        now: Instant,
+    ) -> io::Result<usize> {
         let buffer = self.inbound.spare();
         let begin = buffer.len();
         buffer.resize(begin + missing.min(READ_AT_ONCE), 0);
-        let read = self.stream.read(&mut buffer[begin..], limit);
+        let read = self.stream.read(&mut buffer[begin..], limit, now);
         buffer.truncate(begin + *read.as_ref().unwrap_or(&0));
         read
     }

@@ -16,14 +16,22 @@ use crate::setup;
 #[derive(Debug)]
 pub(in crate::blocking) struct Outgoing {
     writer: Writer,
+    /// For so long one write waits for the kernel.
+    limit: Duration,
     pub(in crate::blocking) outbox: Outbox,
 }
 
 impl Outgoing {
-    /// Writes until all is written or the kernel takes no more for a while; says how much that was.
+    /// Writes until all is written, or until the kernel takes no more, or only bit by bit, for a while; says how much that was.
+    /// Whoever writes for others looks at its own deadline in between.
     pub(in crate::blocking) fn write(&mut self) -> (usize, Result<()>) {
-        let mut sent = 0;
+        let (mut sent, mut begin) = (0, None);
         while !self.outbox.is_empty() {
+            if let Some(begin) = begin
+                && Instant::now() >= begin + self.limit
+            {
+                break;
+            }
             match self.writer.write(&self.outbox) {
                 Ok(written) => {
                     self.outbox.advance(written);
@@ -31,6 +39,9 @@ impl Outgoing {
                 }
                 Err(error) if error.kind() == io::ErrorKind::TimedOut => break,
                 Err(error) => return (sent, Err(setup::io_error("writing", error))),
+            }
+            if !self.outbox.is_empty() {
+                begin = begin.or_else(|| Some(Instant::now()));
             }
         }
         (sent, Ok(()))
@@ -41,7 +52,7 @@ impl Wire {
     /// The writing side, for others, each write within `limit`; the socket, to end it; and the version of the credentials.
     pub(in crate::blocking) fn split(&mut self, limit: Duration) -> Result<(Outgoing, Arc<Socket>, u64)> {
         let writer = self.stream.writer(Some(limit)).map_err(|error| setup::io_error("writing", error))?;
-        let outgoing = Outgoing { writer, outbox: Outbox::default() };
+        let outgoing = Outgoing { writer, limit, outbox: Outbox::default() };
         Ok((outgoing, Arc::clone(self.stream.socket()), self.version))
     }
 
