@@ -334,19 +334,19 @@ fn read_through<C: Call>(call: &mut C, callbacks: &ResponseCallbacks, replies: R
     call.read_through(callbacks, replies)
 }
 
-/// When a call that starts `now` must have ended. What the server is asked to wait counts on top.
+/// When a call that starts `now` must have ended. What the server is asked to wait counts on top; where it is to wait for
+/// ever, the `default` limit does not apply, and one of the call's own does.
 #[inline]
 #[must_use]
 pub fn deadline(lane: Lane, options: Options, default: Option<Duration>, now: Instant) -> Option<Instant> {
-    let limit = match options.timeout {
-        Some(Duration::ZERO) => return None,
-        Some(limit) => limit,
-        None => default?,
+    let limit = match (options.timeout, lane) {
+        (Some(Duration::ZERO), _) | (None, Lane::Exclusive(Blocking::Forever)) => return None,
+        (Some(own), _) => own,
+        (None, _) => default?,
     };
     match lane {
-        Lane::Shared | Lane::Exclusive(Blocking::No) => now.checked_add(limit),
         Lane::Exclusive(Blocking::Upto(wait)) => now.checked_add(limit)?.checked_add(wait),
-        Lane::Exclusive(Blocking::Forever) => None,
+        Lane::Shared | Lane::Exclusive(Blocking::No | Blocking::Forever) => now.checked_add(limit),
     }
 }
 
@@ -405,6 +405,11 @@ mod tests {
         assert_eq!(of(Lane::Shared, Some(2 * second)), Some(now + 2 * second));
         assert_eq!(of(Lane::Shared, Some(Duration::ZERO)), None);
         assert_eq!(of(Lane::Exclusive(Blocking::Upto(second)), None), Some(now + 2 * second));
+        assert_eq!(of(Lane::Exclusive(Blocking::Upto(second)), Some(2 * second)), Some(now + 3 * second));
         assert_eq!(of(Lane::Exclusive(Blocking::Forever), None), None);
+        assert_eq!(of(Lane::Exclusive(Blocking::Forever), Some(second)), Some(now + second));
+        assert_eq!(of(Lane::Exclusive(Blocking::Forever), Some(Duration::ZERO)), None);
+        assert_eq!(of(Lane::Shared, Some(Duration::MAX)), None);
+        assert_eq!(of(Lane::Exclusive(Blocking::Upto(second)), Some(Duration::MAX)), None);
     }
 }

@@ -40,11 +40,14 @@ pub enum TimeUnit {
 pub enum Blocking {
     /// It answers at once.
     No,
-    /// It waits this long at most.
+    /// It waits this long at most, which is a year or less.
     Upto(Duration),
-    /// It waits until something happens.
+    /// It waits until something happens, or for longer than a year.
     Forever,
 }
+
+/// Who asks a server to wait for longer than this means "for ever".
+const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 
 impl TimeoutArg {
     /// Reads the timeout among the words of a command.
@@ -86,7 +89,10 @@ impl TimeoutArg {
         if seconds < 0.0 {
             Blocking::No
         } else if seconds > 0.0 {
-            Duration::try_from_secs_f64(seconds).map_or(Blocking::Forever, Blocking::Upto)
+            match Duration::try_from_secs_f64(seconds) {
+                Ok(wait) if wait <= LONGEST => Blocking::Upto(wait),
+                _ => Blocking::Forever,
+            }
         } else if zero_is_forever {
             Blocking::Forever
         } else {

@@ -132,6 +132,12 @@ fn timeouts_are_read_from_the_words() {
     assert_eq!(blocks("BLPOP a 0x10"), Blocking::Forever);
     assert_eq!(blocks("BLPOP a -1"), Blocking::No);
     assert_eq!(blocks("BLPOP a 1e300"), Blocking::Forever);
+    assert_eq!(blocks("BLPOP a 31536000"), seconds(31_536_000.0));
+    assert_eq!(blocks("BLPOP a 31536001"), Blocking::Forever);
+    assert_eq!(blocks("BLPOP a 99999999999"), Blocking::Forever);
+    assert_eq!(blocks("BLPOP a nan"), Blocking::Forever);
+    assert_eq!(blocks("BLPOP a inf"), Blocking::Forever);
+    assert_eq!(blocks("WAIT 1 31536000001"), Blocking::Forever);
     assert_eq!(blocks("BZMPOP 2 1 a MIN"), seconds(2.0));
     assert_eq!(blocks("WAIT 1 250"), seconds(0.25));
     assert_eq!(blocks("XREAD STREAMS BLOCK 0"), Blocking::No);

@@ -221,8 +221,12 @@ pub(crate) mod pubsub;
 
 impl Connection {
     pub(crate) fn run<R: Reply>(&mut self, line: &str) -> Result<R> {
+        self.execute(words(line))
+    }
+
+    pub(crate) fn execute<R: Reply>(&mut self, cmd: Cmd<R>) -> Result<R> {
         use redwire::Run;
-        either!(self, connection => connection.run(words::<R>(line)))
+        either!(self, connection => connection.run(cmd))
     }
 
     pub(crate) fn pipeline<S: Slots + Send>(&mut self, build: impl FnOnce(&Pipeline) -> S) -> Result<S::Out> {

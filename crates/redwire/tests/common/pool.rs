@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use redwire::config::{Config, ConfigBuilder};
-use redwire::{Event, Figures, Holder, Pipeline, Reply, Result, Run, Slots, Value};
+use redwire::{Cmd, Event, Figures, Holder, Pipeline, Reply, Result, Run, Slots, Value};
 
 use super::{Client, Connection, Driver, Setup, runtime, words};
 
@@ -164,7 +164,11 @@ pub(crate) enum Lease {
 
 impl Lease {
     pub(crate) fn run<R: Reply>(&mut self, line: &str) -> Result<R> {
-        either!(self, lease => lease.run(words::<R>(line)))
+        self.execute(words(line))
+    }
+
+    pub(crate) fn execute<R: Reply>(&mut self, cmd: Cmd<R>) -> Result<R> {
+        either!(self, lease => lease.run(cmd))
     }
 
     /// By which the server knows the connection.

@@ -9,7 +9,7 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::mpsc;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use redwire::blocking::{Client, Connection, Monitor, Pool, PubSub};
@@ -22,10 +22,13 @@ use rustix::process::{Pid, Signal, kill_process};
 use socket2::{Domain, SockAddr, Socket, Type};
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::common::{GRACE, LIMIT, runtime, stood_still_since, timed};
+use crate::common::{LIMIT, runtime, timed};
 
 /// How often the thread that waits is interrupted.
 const EACH: Duration = Duration::from_millis(20);
+
+/// Where a signal has the wait begin anew, it never ends: so this may be as much as the busiest machine wants.
+const SLACK: Duration = Duration::from_secs(3);
 
 /// What each of the calls may take.
 const DEADLINE: Duration = Duration::from_millis(400);
@@ -75,7 +78,6 @@ fn case<T>(name: &'static str, call: impl FnOnce() -> Result<T> + Send + 'static
 
 /// Runs all `cases` at a time: each waits, and ends within `limit`.
 fn end_within(limit: Duration, cases: Vec<Case>) {
-    let begun = Instant::now();
     let took: Vec<_> = thread::scope(|scope| {
         let running: Vec<_> = cases
             .into_iter()
@@ -83,9 +85,8 @@ fn end_within(limit: Duration, cases: Vec<Case>) {
             .collect();
         running.into_iter().map(|case| case.join().expect("it does not panic")).collect()
     });
-    let slack = GRACE + stood_still_since(begun);
     for (name, (error, took)) in took {
-        assert!(took < limit + slack, "{name} ended after {took:?}: {error:?}");
+        assert!(took < limit + SLACK, "{name} ended after {took:?}: {error:?}");
         assert!(took > DEADLINE / 2, "{name} did not wait: {took:?}, {error:?}");
     }
 }

@@ -6,9 +6,10 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use redwire::{Cmd, Value, cmd};
+use redwire::{Cmd, Outcome, Value, cmd};
 use redwire_testkit::{Server, eventually};
 
+use crate::common::pool::Pool;
 use crate::common::{Client, Driver, GRACE, LIMIT, Setup, runtime, stood_still_since, timed, words};
 
 both!(
@@ -16,6 +17,7 @@ both!(
     nil_comes_when_the_server_says_so,
     reads_beside_waiting_commands_go_on_as_before,
     a_wait_that_ends_by_its_deadline_takes_no_element_with_it,
+    a_deadline_of_its_own_ends_what_waits_for_ever,
 );
 
 /// Many health checks fit into these waits, and a deadline, too.
@@ -100,6 +102,39 @@ fn reads_beside_waiting_commands_go_on_as_before(setup: Setup) {
             assert_eq!(wait.join().unwrap().unwrap(), (format!("list{i}"), i));
         }
     });
+}
+
+/// Only the client's own `timeout` does not count for what waits without end.
+fn a_deadline_of_its_own_ends_what_waits_for_ever(setup: Setup) {
+    const LINES: [&str; 6] = [
+        "BLPOP list 0",
+        "BLPOP list 99999999999",
+        "BLPOP list 1e15",
+        "BZPOPMIN list 0",
+        "XREAD BLOCK 0 STREAMS stream $",
+        "WAIT 9 0",
+    ];
+    let limit = Duration::from_millis(300);
+    let server = Server::start();
+    let client = setup.client(&server.url(), "timeout=100ms&connect_timeout=10s&health_check_interval=0");
+    let call = |line: &str| words::<Value>(line).timeout(limit);
+    let ends = |line: &str, (result, took): (redwire::Result<Value>, Duration)| {
+        let error = result.expect_err(line);
+        assert!(error.is_timeout() && error.outcome() == Outcome::MaybeExecuted, "{line}: {error}");
+        assert!((limit..limit + LIMIT).contains(&took), "{line}: {took:?}");
+    };
+    thread::scope(|scope| {
+        for line in LINES {
+            let mut connection = setup.connection(&server.url(), "timeout=100ms&health_check_interval=0");
+            let mut lease = Pool::of(&client).get().unwrap();
+            scope.spawn(move || ends(line, timed(|| connection.execute(call(line)))));
+            scope.spawn(move || ends(line, timed(|| lease.execute(call(line)))));
+        }
+        for line in LINES {
+            scope.spawn(|| ends(line, timed(|| client.execute(call(line)))));
+        }
+    });
+    eventually("nobody waits at the server", LIMIT, || blocked(&server) == 0);
 }
 
 /// Its deadline has passed while the server stood still: what the server finds when it goes on is no waiting client.
