@@ -113,9 +113,10 @@ pub fn locked(name: &[u8]) -> Cmd<bool> {
     Cmd::of(&facts::EXISTS).arg(name)
 }
 
-/// In the unit of the servers; less than the least of it counts as that.
+/// In the unit of the servers: at least 1, and at most as many as their scripts can count to, which are 285 000 years.
 fn milliseconds(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX).max(1)
+    const MOST: u64 = 1 << 53;
+    u64::try_from(time.as_millis()).unwrap_or(MOST).clamp(1, MOST)
 }
 
 #[cfg(test)]

@@ -343,7 +343,10 @@ impl Tries {
         let pause = self.options.backoff.delay(self.made, self.pause, random);
         let reason = if self.options.tries.is_some_and(|tries| self.made >= tries) {
             Some("too many tries")
-        } else if self.deadline.is_some_and(|deadline| now + pause >= deadline) {
+        } else if self
+            .deadline
+            .is_some_and(|deadline| now.checked_add(pause).is_none_or(|next| next >= deadline))
+        {
             Some("no time for another try")
         } else if error.outcome() == Outcome::NotSent && !budget() {
             Some("not tried again, the retry budget is spent")

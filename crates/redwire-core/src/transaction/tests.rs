@@ -245,6 +245,8 @@ fn tries_end_by_number_deadline_or_budget_and_only_aborts_are_tried_again() {
     ends(tries(options).handle_end(changed(), now + second, 0, unasked), "no time", 1);
     ends(tries(options).handle_end(lost(), now, 0, || false), "budget", 1);
     assert!(matches!(tries(options).handle_end(lost(), now, 0, || true), Decision::Retry(_)));
+    let endless = TransactionOptions::new().backoff(Backoff::constant(Duration::MAX));
+    ends(tries(endless.timeout(second)).handle_end(changed(), now, 0, unasked), "no time", 1);
     let other = tries(options).handle_end(Error::usage("no"), now, 0, unasked);
     assert!(matches!(other, Decision::Fail(error) if error.kind() == ErrorKind::Usage));
     assert_eq!(tries(TransactionOptions::new()).deadline(), Some(now + 5 * second));

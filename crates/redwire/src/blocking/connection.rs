@@ -215,12 +215,13 @@ impl Connection {
         reply.map_err(|error| self.target.locate(error.without(&self.secrets)))
     }
 
-    /// Whether [`read_reply`](Self::read_reply) would find its reply within `limit`.
+    /// Whether [`read_reply`](Self::read_reply) would find its reply within `limit`. Zero looks at what is there already;
+    /// `Duration::MAX` is without limit.
     ///
     /// # Errors
     /// The connection is lost.
     pub fn can_read(&mut self, limit: Duration) -> Result<bool> {
-        let deadline = Instant::now() + limit;
+        let deadline = Instant::now().checked_add(limit);
         self.leave_parent();
         let Some(ticket) = self.sent.front() else { return Ok(false) };
         self.wire.as_mut().map_or(Ok(false), |wire| wire.wait_until(ticket, deadline))

@@ -372,10 +372,19 @@ impl Wire {
         }
     }
 
-    /// Waits until `ticket` has its replies, but no longer than `deadline`; says whether it has.
-    pub(super) fn wait_until(&mut self, ticket: &Ticket, deadline: Instant) -> Result<bool> {
+    /// Waits until `ticket` has its replies, but no longer than `deadline`, after which only what is there already is read; says
+    /// whether it has.
+    pub(super) fn wait_until(&mut self, ticket: &Ticket, deadline: Option<Instant>) -> Result<bool> {
         while self.link.is_waiting(ticket) {
-            match self.receive(Some(deadline)) {
+            let received = match left(deadline, Instant::now()) {
+                Ok(_) => self.receive(deadline),
+                Err(late) => match self.read_at_once() {
+                    Ok(true) => self.take_frames(),
+                    Ok(false) => Err(setup::io_error("reading", late)),
+                    Err(error) => Err(error),
+                },
+            };
+            match received {
                 Ok(()) => {}
                 Err(error) if error.is_timeout() => return Ok(false),
                 Err(error) => {

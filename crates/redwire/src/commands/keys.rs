@@ -171,13 +171,13 @@ pub trait KeyCommands: Run {
     /// many have. Call it on the connection that wrote, not on a client, whose calls share connections.
     /// [WAIT](https://redis.io/docs/latest/commands/wait/)
     fn wait(self, replicas: u64, wait: Duration) -> Self::Out<u64> {
-        self.run(Cmd::of(&facts::WAIT).arg(replicas).arg(time::timeout_millis(wait)))
+        self.run(Cmd::of(&facts::WAIT).arg(replicas).arg(time::wait_millis(wait)))
     }
 
     /// As [`wait`](Self::wait), until the append-only files of `local` (0 or 1) servers and so many replicas are on disk;
     /// gives both numbers (Redis 7.2). [WAITAOF](https://redis.io/docs/latest/commands/waitaof/)
     fn waitaof(self, local: u64, replicas: u64, wait: Duration) -> Self::Out<(u64, u64)> {
-        self.run(Cmd::of(&facts::WAITAOF).arg(local).arg(replicas).arg(time::timeout_millis(wait)))
+        self.run(Cmd::of(&facts::WAITAOF).arg(local).arg(replicas).arg(time::wait_millis(wait)))
     }
 }
 

@@ -213,7 +213,7 @@ impl Client {
         if let Some(cluster) = &self.cluster {
             cluster.close(limit).await;
         }
-        self.lane.close(now.checked_add(limit).unwrap_or(now)).await;
+        self.lane.close(now.checked_add(limit)).await;
         self.pool.close(limit.saturating_sub(now.elapsed())).await;
     }
 

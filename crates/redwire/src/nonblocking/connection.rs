@@ -291,14 +291,15 @@ impl Connection {
         reply.map_err(|error| self.target.locate(error.without(&self.secrets)))
     }
 
-    /// Whether [`read_reply`](Self::read_reply) would find its reply within `limit`.
+    /// Whether [`read_reply`](Self::read_reply) would find its reply within `limit`. Zero looks at what is there already, as far
+    /// as the runtime learns of it within a millisecond; `Duration::MAX` is without limit.
     ///
     /// # Errors
     /// The connection is lost.
     pub async fn can_read(&mut self, limit: Duration) -> Result<bool> {
-        let deadline = Instant::now() + limit;
+        let deadline = Instant::now().checked_add(limit.max(Duration::from_millis(1)));
         while self.sent.front().is_some_and(|ticket| self.link.is_waiting(ticket)) {
-            match before(Some(deadline), self.receive()).await {
+            match before(deadline, self.receive()).await {
                 Some(received) => drop(received?),
                 None => return Ok(false),
             }

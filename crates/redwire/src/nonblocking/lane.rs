@@ -18,8 +18,8 @@ use redwire_core::link::{Link, Ticket};
 use redwire_core::outbox::Outbox;
 use redwire_core::{Cmd, Error, ErrorKind, Outcome, Replies, Result, Value};
 use tokio::runtime::Handle;
-use tokio::time::timeout_at;
 
+use super::before;
 use super::cache::Watch;
 use super::connection::{Connection, OnConnect};
 use super::health::Health;
@@ -196,14 +196,14 @@ impl Lane {
     }
 
     /// Takes no more calls, waits until those under way are answered, but no longer than `deadline`, and closes.
-    pub(super) async fn close(&self, deadline: Instant) {
+    pub(super) async fn close(&self, deadline: Option<Instant>) {
         let idle = self.shared.lock().link.is_idle();
         if !idle {
             // Replies come in order: when this one is there, all are.
-            let last = self.shared.submit(&Cmd::<Value>::new("PING"), Waker::noop(), Some(deadline));
+            let last = self.shared.submit(&Cmd::<Value>::new("PING"), Waker::noop(), deadline);
             self.shared.lock().phase.close();
             if let Ok(last) = last {
-                let _ = timeout_at(deadline.into(), self.shared.wait(last)).await;
+                let _ = before(deadline, self.shared.wait(last)).await;
             }
         }
         self.shared.end(Phase::Closed, &setup::closed_client());

@@ -9,6 +9,7 @@ mod common;
 mod calls;
 mod connecting;
 mod connections;
+mod durations;
 mod pipelines;
 mod scanning;
 mod sharing;

@@ -127,12 +127,12 @@ impl Nodes {
 
     /// Pauses a call before its next try: for so long, or until slots have another primary.
     pub(in crate::blocking) fn pause(&self, pause: Duration) {
-        let (shared, until) = (self.current(), Instant::now() + pause);
+        let (shared, until) = (self.current(), Instant::now().checked_add(pause));
         let atlas = shared.members.atlas();
         let before = atlas.switches();
-        if shared.wait(Some(until), || (atlas.switches() != before).then_some(Ok(()))).is_err() {
+        if shared.wait(until, || (atlas.switches() != before).then_some(Ok(()))).is_err() {
             // The time is over, as a rule; or nobody could be started who asks for the map, which is no reason to hurry.
-            thread::sleep(until.saturating_duration_since(Instant::now()));
+            thread::sleep(until.map_or(pause, |until| until.saturating_duration_since(Instant::now())));
         }
     }
 

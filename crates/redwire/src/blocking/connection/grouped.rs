@@ -91,9 +91,7 @@ impl Connection {
     /// Waits for the replies to what was sent. Where they do not come in time, the connection is lost.
     pub(in crate::blocking) fn take(&mut self, ticket: Ticket, deadline: Option<Instant>) -> Result<Replies> {
         let wire = self.wire()?;
-        if let Some(deadline) = deadline
-            && let Ok(false) = wire.wait_until(&ticket, deadline)
-        {
+        if let Ok(false) = wire.wait_until(&ticket, deadline) {
             wire.lose(&Error::timeout(Outcome::MaybeExecuted));
         }
         wire.wait(ticket, deadline)

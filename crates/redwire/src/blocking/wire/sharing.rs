@@ -105,7 +105,7 @@ impl Wire {
     }
 
     /// Reads what is there already, if anything is.
-    fn read_at_once(&mut self) -> Result<bool> {
+    pub(super) fn read_at_once(&mut self) -> Result<bool> {
         match self.stream.try_read(&mut self.scratch) {
             Ok(0) => Err(Error::closed_by_peer(Outcome::MaybeExecuted)),
             Ok(read) => self.stream.decode(&self.scratch[..read], self.inbound.spare()).map(|()| true),

@@ -9,14 +9,24 @@ pub(crate) fn millis(duration: Duration) -> u64 {
     u64::try_from(millis).unwrap_or(u64::MAX).min(i64::MAX as u64)
 }
 
-/// A timeout in seconds with milliseconds behind the point; zero, which waits for ever, stays zero.
+/// A timeout in seconds with milliseconds behind the point; zero, which waits for ever, stays zero, and what
+/// is more than servers take becomes zero.
 ///
 /// No timeout is shorter than 2 ms: Redis 6.2 rounds `0.001` down and would wait for ever.
 pub(crate) fn timeout(duration: Duration) -> f64 {
-    if duration.is_zero() { 0.0 } else { millis(duration).max(2) as f64 / 1000.0 }
+    match wait_millis(duration) {
+        0 => 0.0,
+        millis => millis.max(2) as f64 / 1000.0,
+    }
 }
 
-/// A timeout in milliseconds; zero, which waits for ever, stays zero.
+/// As [`timeout`], in milliseconds.
+pub(crate) fn wait_millis(duration: Duration) -> u64 {
+    // Servers refuse a wait whose end they cannot count to, in i64 or in `double`.
+    if duration > Duration::from_millis(1 << 53) { 0 } else { timeout_millis(duration) }
+}
+
+/// A time in milliseconds of which zero is none.
 pub(crate) fn timeout_millis(duration: Duration) -> u64 {
     if duration.is_zero() { 0 } else { millis(duration) }
 }
@@ -43,6 +53,9 @@ mod tests {
         assert_eq!(timeout(Duration::ZERO), 0.0);
         assert_eq!(timeout(Duration::from_nanos(1)), 0.002);
         assert_eq!(timeout(Duration::from_millis(2500)), 2.5);
+        // Beyond all limits is without limit for a wait, and never met by a time that something was idle for.
+        assert_eq!((timeout(Duration::MAX), wait_millis(Duration::MAX)), (0.0, 0));
+        assert_eq!(timeout_millis(Duration::MAX), i64::MAX as u64);
     }
 
     #[test]

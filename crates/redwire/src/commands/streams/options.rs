@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use redwire_core::{Arg, Args};
 
 use super::StreamId;
-use crate::commands::keys::time::{timeout_millis, unix_millis};
+use crate::commands::keys::time::{timeout_millis, unix_millis, wait_millis};
 
 /// How much of a stream is kept.
 ///
@@ -154,7 +154,7 @@ impl XreadOptions {
 impl Arg for XreadOptions {
     fn write(&self, args: &mut Args) {
         self.count.write_named("COUNT", args);
-        self.block.map(timeout_millis).write_named("BLOCK", args);
+        self.block.map(wait_millis).write_named("BLOCK", args);
     }
 }
 

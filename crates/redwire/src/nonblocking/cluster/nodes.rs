@@ -127,14 +127,12 @@ impl Nodes {
 
     /// Pauses a call before its next try: for so long, or until slots have another primary.
     pub(in crate::nonblocking) async fn pause(&self, pause: Duration) {
-        let (atlas, until) = (self.members().atlas(), Instant::now() + pause);
+        let (atlas, until) = (self.members().atlas(), Instant::now().checked_add(pause));
         let before = atlas.switches();
         loop {
             let mut refreshed = pin!(self.0.refreshed.notified());
             refreshed.as_mut().enable();
-            if atlas.switches() != before
-                || crate::nonblocking::before(Some(until), refreshed).await.is_none()
-            {
+            if atlas.switches() != before || crate::nonblocking::before(until, refreshed).await.is_none() {
                 return;
             }
         }
