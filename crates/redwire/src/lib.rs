@@ -152,6 +152,8 @@
 
 pub mod blocking;
 mod cells;
+#[cfg(feature = "tokio")]
+mod clock;
 pub mod commands;
 pub mod credentials;
 mod events;

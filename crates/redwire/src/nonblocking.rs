@@ -21,9 +21,8 @@ mod wire;
 use std::future::poll_fn;
 use std::pin::pin;
 use std::task::Poll;
-use std::time::Instant;
 
-use tokio::time::timeout_at;
+use crate::clock::before;
 
 pub use cache::{Cache, CacheRequest};
 pub use client::{Client, Request};
@@ -38,14 +37,6 @@ pub use run_all::RunAll;
 pub use scan::Scan;
 pub use sentinel::Sentinel;
 pub use transaction::Transaction;
-
-/// What `future` gives before `deadline`, where there is one; `None` where that comes first.
-async fn before<T>(deadline: Option<Instant>, future: impl Future<Output = T>) -> Option<T> {
-    match deadline {
-        None => Some(future.await),
-        Some(deadline) => timeout_at(deadline.into(), future).await.ok(),
-    }
-}
 
 /// What `work` gives, or `None` if `end` is ready first.
 async fn unless<T>(end: impl Future<Output = ()>, work: impl Future<Output = T>) -> Option<T> {

@@ -17,12 +17,12 @@ use redwire_core::cluster::News;
 use redwire_core::lane::Lane as Way;
 use redwire_core::link::Ticket;
 use redwire_core::{Cmd, Error, Outcome, Replies, Reply, Result, Run, Value};
-use tokio::time::{Sleep, sleep_until};
 
 use super::client::{Client, Request};
 use super::cluster::Nodes;
 use super::lane::Lane;
 use crate::cells::{Cell, Cells};
+use crate::clock::Timer;
 use tracking::Tracking;
 pub(super) use tracking::Watch;
 
@@ -300,7 +300,7 @@ enum State<'c, R: Reply> {
     /// It waits until all is known that was announced before.
     Settling(Cmd<R>, Arc<Lane>, Ticket, Mark),
     /// Another does.
-    Waiting(Cmd<R>, Wait, Option<Pin<Box<Sleep>>>),
+    Waiting(Cmd<R>, Wait, Option<Box<Timer>>),
     /// On its way as if there were no cache.
     Plain(Request<'c, Cmd<R>>),
     Done,
@@ -443,7 +443,7 @@ impl<'c, R: Reply> CacheRequest<'c, R> {
         &self,
         cmd: Cmd<R>,
         wait: Wait,
-        mut timer: Option<Pin<Box<Sleep>>>,
+        mut timer: Option<Box<Timer>>,
         cx: &mut Context<'_>,
     ) -> Step<'c, R> {
         let Some(Cell { tracking, .. }) = self.cell.as_deref() else { return self.plain(cmd) };
@@ -454,10 +454,10 @@ impl<'c, R: Reply> CacheRequest<'c, R> {
             Err(wait) => wait,
         };
         if timer.is_none() {
-            timer = self.deadline(&cmd).map(|deadline| Box::pin(sleep_until(deadline.into())));
+            timer = self.deadline(&cmd).map(|deadline| Box::new(Timer::at(deadline)));
         }
         if let Some(timer) = &mut timer
-            && timer.as_mut().poll(cx).is_ready()
+            && Pin::new(&mut **timer).poll(cx).is_ready()
         {
             tracking.lock().abandon(wait);
             return Step::Ready(Err(self.explain(Error::timeout(Outcome::NotSent), &cmd)));

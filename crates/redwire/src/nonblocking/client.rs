@@ -21,6 +21,7 @@ use super::monitor::Monitor;
 use super::pool::Pool;
 use super::pubsub::PubSub;
 use super::scan::Scan;
+use crate::clock::Timer;
 use crate::scanning::{ScanOptions, Scanning};
 use crate::target::Target;
 pub use request::Request;
@@ -159,7 +160,7 @@ impl Client {
     pub(super) async fn pause(&self, pause: Duration) {
         match &self.cluster {
             Some(nodes) => nodes.pause(pause).await,
-            None => tokio::time::sleep(pause).await,
+            None => Timer::after(pause).await,
         }
     }
 

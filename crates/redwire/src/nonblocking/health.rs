@@ -9,10 +9,9 @@ use std::time::{Duration, Instant};
 use redwire_core::config::Endpoint;
 use redwire_core::{Error, Outcome, Result};
 use tokio::sync::{Mutex, Notify};
-use tokio::time::timeout;
 
-use super::unless;
 use super::wire::Wire;
+use super::{before, unless};
 use crate::service::Follower;
 use crate::target::Target;
 
@@ -52,7 +51,8 @@ impl Health {
             state.alive = asked.as_ref().ok().copied();
             asked
         };
-        timeout(limit, asking).await.unwrap_or_else(|_| Err(Error::silent_peer(Outcome::MaybeExecuted)))
+        let deadline = Instant::now().checked_add(limit);
+        before(deadline, asking).await.unwrap_or_else(|| Err(Error::silent_peer(Outcome::MaybeExecuted)))
     }
 
     async fn ask(&self, state: &mut State, limit: Duration) -> Result<()> {

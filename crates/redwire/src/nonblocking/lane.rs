@@ -26,6 +26,7 @@ use super::health::Health;
 use super::pool::Pool;
 use super::stream::Writer;
 use super::wire::Wire;
+use crate::clock::runtime;
 use crate::events::EventKind;
 use crate::service::Follower;
 use crate::setup;
@@ -354,9 +355,7 @@ impl State {
         if self.is_inherited() {
             self.disinherit();
         }
-        let runtime = Handle::try_current().map_err(|error| {
-            Error::usage("the async client needs a tokio runtime around it").with_source(error)
-        })?;
+        let runtime = runtime()?;
         self.phase = Phase::Driven;
         runtime.spawn(driver::drive(Arc::clone(shared), first));
         self.runtime = Some(runtime);

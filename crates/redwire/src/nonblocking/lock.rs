@@ -13,6 +13,7 @@ use tokio::task::AbortHandle;
 
 use super::before;
 use super::client::Client;
+use crate::clock::{Timer, runtime};
 use crate::locking::{self, Held};
 
 /// A lock at the server that programs on many machines share, made by [`Client::lock`].
@@ -156,7 +157,7 @@ impl Lock {
         let sent = Instant::now();
         let found = self.client.execute(claim.take()).await?;
         let (fence, hold) = Hold::found(&self.options, claim, found, sent)?;
-        Ok(self.guard(fence, hold, Handle::current()))
+        Ok(self.guard(fence, hold, runtime()?))
     }
 
     /// Whether anybody holds it.
@@ -171,7 +172,7 @@ impl Lock {
         let client = &self.client;
         let claim = locking::new_claim(options, options.token.clone());
         let acquire = Acquire::new(options, claim, client.config().timeout(), Instant::now());
-        let mut attempt = Attempt { client, acquire, runtime: Handle::current() };
+        let mut attempt = Attempt { client, acquire, runtime: runtime()? };
         loop {
             let acquire = &mut attempt.acquire;
             match acquire.poll_step(Instant::now(), fastrand::u64(..), self.may_listen()) {
@@ -185,7 +186,7 @@ impl Lock {
                     let heard = client.execute(listen).await;
                     acquire.handle_heard(heard.is_ok());
                 }
-                Step::Pause(pause) => tokio::time::sleep(pause).await,
+                Step::Pause(pause) => Timer::after(pause).await,
             }
         }
     }

@@ -13,10 +13,10 @@ use redwire_core::config::Config;
 use redwire_core::monitor::{Feed, MonitorEntry};
 use redwire_core::outbox::Outbox;
 use redwire_core::{Error, Outcome, Result};
-use tokio::time::{Sleep, sleep_until};
 
 use super::before;
 use super::wire::Wire;
+use crate::clock::Timer;
 use crate::events::EventKind;
 use crate::setup;
 use crate::target::Target;
@@ -47,7 +47,7 @@ pub struct Monitor {
     wire: Option<Box<Wire>>,
     feed: Feed,
     outbox: Outbox,
-    timer: Option<Pin<Box<Sleep>>>,
+    timer: Timer,
     /// The process that connected.
     process: u32,
 }
@@ -76,8 +76,14 @@ impl Monitor {
         let mut feed = Feed::new(config.health_check_interval(), fastrand::u64(..));
         feed.handle_connected(Instant::now());
         let process = std::process::id();
-        let mut monitor =
-            Self { target, wire: Some(wire), feed, outbox: Outbox::default(), timer: None, process };
+        let mut monitor = Self {
+            target,
+            wire: Some(wire),
+            feed,
+            outbox: Outbox::default(),
+            timer: Timer::default(),
+            process,
+        };
         while !monitor.feed.is_listening() {
             let received = before(deadline, poll_fn(|cx| monitor.poll_receive(cx))).await;
             received
@@ -138,11 +144,7 @@ impl Monitor {
 
     fn poll_tick(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
         let Some(tick) = self.feed.poll_timeout() else { return Poll::Pending };
-        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(tick.into())));
-        if timer.deadline() != tick.into() {
-            timer.as_mut().reset(tick.into());
-        }
-        ready!(timer.as_mut().poll(cx));
+        ready!(self.timer.poll_at(tick, cx));
         Poll::Ready(self.feed.handle_timeout(Instant::now()))
     }
 

@@ -16,6 +16,7 @@ use redwire_core::config::{Config, Endpoint};
 use redwire_core::pool::{self, Closing, Figures, Holder, PoolLimits};
 use tokio::sync::Notify;
 
+use super::before;
 use super::connection::{Connection, OnConnect};
 use super::events::Events;
 use super::health::Health;
@@ -263,7 +264,7 @@ impl Pool {
                 changed.await;
             }
         };
-        let _ = tokio::time::timeout(limit, drained).await;
+        let _ = before(Instant::now().checked_add(limit), drained).await;
         let left = self.figures().in_use;
         self.cut();
         left

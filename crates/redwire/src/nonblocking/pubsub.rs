@@ -15,13 +15,13 @@ use std::task::Waker;
 
 use redwire_core::config::{Config, Endpoint, HostPort};
 use redwire_core::pubsub::{self, Kind, LineId, SubscribeOptions};
-use redwire_core::{Arg, Error, Result};
-use tokio::runtime::Handle;
+use redwire_core::{Arg, Result};
 
 use super::client::Client;
 use super::cluster::Nodes;
 use super::connection::{Connection, OnConnect};
 use super::wire::Wire;
+use crate::clock::runtime;
 use crate::events::EventKind;
 use crate::service::Follower;
 use crate::setup;
@@ -383,11 +383,6 @@ impl State {
             woken.extend(self.tender.take());
         }
     }
-}
-
-fn runtime() -> Result<Handle> {
-    Handle::try_current()
-        .map_err(|error| Error::usage("the async client needs a tokio runtime around it").with_source(error))
 }
 
 impl Client {

@@ -10,11 +10,11 @@ use futures_core::Stream;
 use redwire_core::call;
 use redwire_core::cluster::{Then, Walk};
 use redwire_core::{Cmd, Error, Replies, Reply, Result, Value, facts};
-use tokio::time::Sleep;
 
 use super::client::{Client, Request};
 use super::cluster::Nodes;
 use super::connection::Pending;
+use crate::clock::Timer;
 use crate::scanning::{Fetched, Page, Scanning};
 
 /// The items of a collection, fetched a page at a time; made by [`Client::scan`] and its kin.
@@ -38,7 +38,7 @@ enum Fetching<'c, T: Reply> {
     PageAt(Pending<'static, Replies>),
     Answer(Pending<'static, (String, Result<String>)>),
     Map(Pending<'c, ()>),
-    Pause(Pin<Box<Sleep>>),
+    Pause(Timer),
 }
 
 impl<'c, T: Reply> Scan<'c, T> {
@@ -99,7 +99,7 @@ impl<'c, T: Reply> Scan<'c, T> {
                 .and_then(|answer| self.scanning.walk().map_or(Ok(()), |walk| walk.handle_answer(answer))),
             Fetching::Map(map) => ready!(map.as_mut().poll(cx)),
             Fetching::Pause(pause) => {
-                ready!(pause.as_mut().poll(cx));
+                ready!(Pin::new(pause).poll(cx));
                 Ok(())
             }
         };
@@ -117,7 +117,7 @@ impl<'c, T: Reply> Scan<'c, T> {
         nodes.handle_news(step.news.as_slice());
         match step.then {
             Then::Retry(pause) => {
-                self.fetching = Some(Fetching::Pause(Box::pin(tokio::time::sleep(pause))));
+                self.fetching = Some(Fetching::Pause(Timer::after(pause)));
                 Ok(())
             }
             Then::Fail(error) => {

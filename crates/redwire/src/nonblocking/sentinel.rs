@@ -7,16 +7,16 @@ use std::fmt;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Poll, ready};
 use std::time::Instant;
 
 use redwire_core::config::{Config, HostPort, ReadFrom};
 use redwire_core::sentinel::{Answer, Found, Told, other_words, question};
 use redwire_core::{Cmd, Error, Reply, Result, Run};
-use tokio::time::{Sleep, sleep_until};
 
 use super::client::Client;
 use super::connection::{Connection, Pending};
+use crate::clock::Timer;
 use crate::lookups::Lookups;
 use crate::service::Service;
 use crate::setup;
@@ -156,7 +156,7 @@ type Asked = (HostPort, Pin<Box<dyn Future<Output = Result<Answer>> + Send>>);
 async fn ask_in_turn(service: &Service, config: &Config) -> Result<Found> {
     let mut discovery = service.discovery();
     let mut asked: Vec<Asked> = Vec::new();
-    let mut timer: Option<Pin<Box<Sleep>>> = None;
+    let mut timer = Timer::default();
     poll_fn(|cx| {
         loop {
             while let Some(sentinel) = discovery.poll_ask(Instant::now()) {
@@ -180,11 +180,7 @@ async fn ask_in_turn(service: &Service, config: &Config) -> Result<Found> {
                 continue;
             }
             let Some(next) = discovery.poll_timeout() else { return Poll::Pending };
-            let sleep = timer.get_or_insert_with(|| Box::pin(sleep_until(next.into())));
-            sleep.as_mut().reset(next.into());
-            if sleep.as_mut().poll(cx).is_pending() {
-                return Poll::Pending;
-            }
+            ready!(timer.poll_at(next, cx));
         }
     })
     .await

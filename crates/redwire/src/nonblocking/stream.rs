@@ -4,7 +4,7 @@ use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use bytes::{BufMut, BytesMut};
@@ -16,8 +16,8 @@ use tokio::io::AsyncReadExt;
 use tokio::net::{TcpStream, tcp};
 #[cfg(unix)]
 use tokio::net::{UnixStream, unix};
-use tokio::time::{Sleep, sleep_until};
 
+use crate::clock::{Timer, with_io};
 use crate::target::Target;
 use crate::{lookups, setup, socket};
 
@@ -73,8 +73,7 @@ pub(super) async fn connect(
         }
         #[cfg(unix)]
         Endpoint::Unix(path) => {
-            let stream = UnixStream::connect(path).await;
-            let stream = stream.map_err(|error| Error::from_io("connecting", Outcome::NotSent, error))?;
+            let stream = with_io(UnixStream::connect(path)).await?;
             let (reader, writer) = stream.into_split();
             Ok((Reader::Unix(reader), Writer::Unix(writer)))
         }
@@ -92,16 +91,16 @@ async fn resolve(target: &Target, address: &HostPort) -> Result<Vec<SocketAddr>>
 }
 
 /// An attempt to connect to one address.
-type Attempt = (SocketAddr, Pin<Box<dyn Future<Output = io::Result<TcpStream>> + Send>>);
+type Attempt = (SocketAddr, Pin<Box<dyn Future<Output = Result<TcpStream>> + Send>>);
 
 /// The first connection that comes up, with as many attempts at a time as `dial` wants.
 async fn dial(mut dial: Dial) -> Result<TcpStream> {
     let mut attempts: Vec<Attempt> = Vec::new();
-    let mut timer: Option<Pin<Box<Sleep>>> = None;
+    let mut timer = Timer::default();
     poll_fn(|cx| {
         loop {
             while let Some(address) = dial.poll_start(Instant::now()) {
-                attempts.push((address, Box::pin(TcpStream::connect(address))));
+                attempts.push((address, Box::pin(with_io(TcpStream::connect(address)))));
             }
             let mut failed = false;
             let mut connected = None;
@@ -112,7 +111,6 @@ async fn dial(mut dial: Dial) -> Result<TcpStream> {
                     false
                 }
                 Poll::Ready(Err(error)) => {
-                    let error = Error::from_io("connecting", Outcome::NotSent, error);
                     dial.handle_failure(*address, error, Instant::now());
                     failed = true;
                     false
@@ -128,11 +126,7 @@ async fn dial(mut dial: Dial) -> Result<TcpStream> {
                 continue;
             }
             let Some(next) = dial.poll_timeout() else { return Poll::Pending };
-            let sleep = timer.get_or_insert_with(|| Box::pin(sleep_until(next.into())));
-            sleep.as_mut().reset(next.into());
-            if sleep.as_mut().poll(cx).is_pending() {
-                return Poll::Pending;
-            }
+            ready!(timer.poll_at(next, cx));
         }
     })
     .await

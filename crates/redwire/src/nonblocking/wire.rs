@@ -12,10 +12,11 @@ use redwire_core::inbound::{Frames, Inbound};
 use redwire_core::outbox::Outbox;
 use redwire_core::{Cmd, Error, Outcome, Result, Value};
 use tokio::sync::Notify;
-use tokio::time::timeout_at;
 
+use super::before;
 use super::sentinel::{self, discover};
 use super::stream::{self, Reader, Writer};
+use crate::clock::check_runtime;
 use crate::credentials::Pass;
 use crate::grip::Grip;
 use crate::setup;
@@ -40,13 +41,14 @@ impl Wire {
         grip: Option<&Grip<Notify>>,
         call_deadline: Option<Instant>,
     ) -> Result<Self> {
+        check_runtime().map_err(|error| target.locate(error))?;
         sentinel::watch(target);
         let own_deadline = Instant::now() + target.config().connect_timeout();
         let deadline = call_deadline.map_or(own_deadline, |deadline| deadline.min(own_deadline));
         let mut tried = None;
-        let connected = timeout_at(deadline.into(), Self::connect_to(target, grip, &mut tried)).await;
+        let connected = before(Some(deadline), Self::connect_to(target, grip, &mut tried)).await;
         let connected =
-            connected.unwrap_or_else(|_| Err(setup::too_slow(target.config(), deadline < own_deadline)));
+            connected.unwrap_or_else(|| Err(setup::too_slow(target.config(), deadline < own_deadline)));
         let connected = connected.map_err(|error| target.locate(error).with_outcome(Outcome::NotSent));
         connected.inspect_err(|error| target.handle_unconnected(tried.as_ref(), error))
     }

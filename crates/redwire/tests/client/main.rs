@@ -11,6 +11,7 @@ mod connecting;
 mod connections;
 mod durations;
 mod pipelines;
+mod runtimes;
 mod scanning;
 mod sharing;
 mod strangers;

@@ -13,9 +13,9 @@ use redwire_core::link::Ticket;
 use redwire_core::outbox::Outbox;
 use redwire_core::retry::{Attempt, Decision};
 use redwire_core::{Error, Replies, Result};
-use tokio::time::Sleep;
 
 use super::Client;
+use crate::clock::Timer;
 use crate::members::{Departure, Passage};
 use crate::nonblocking::connection::Pending;
 use crate::nonblocking::lane::Lane;
@@ -42,7 +42,7 @@ enum State {
     Scattered(Pending<'static, Replies>),
     /// Nothing is known of the cluster yet, or it is hoped to change.
     Learning(Pending<'static, ()>),
-    Pausing(Pin<Box<Sleep>>),
+    Pausing(Box<Timer>),
     Done,
 }
 
@@ -96,9 +96,9 @@ impl<C: Call> Future for Request<'_, C> {
                     self.state = State::Start;
                     continue;
                 }
-                State::Pausing(mut sleep) => {
-                    if sleep.as_mut().poll(cx).is_pending() {
-                        self.state = State::Pausing(sleep);
+                State::Pausing(mut timer) => {
+                    if Pin::new(&mut *timer).poll(cx).is_pending() {
+                        self.state = State::Pausing(timer);
                         return Poll::Pending;
                     }
                     self.state = State::Start;
@@ -247,7 +247,7 @@ impl<'c, C: Call> Request<'c, C> {
             attempt.handle_failure(error, &mut self.call, target.config(), now, random, budget)
         };
         match (decision, &client.cluster) {
-            (Decision::Retry(pause), None) => Ok(State::Pausing(Box::pin(tokio::time::sleep(pause)))),
+            (Decision::Retry(pause), None) => Ok(State::Pausing(Box::new(Timer::after(pause)))),
             (Decision::Retry(pause), Some(nodes)) => {
                 let nodes = nodes.clone();
                 Ok(State::Learning(Box::pin(async move {

@@ -10,10 +10,10 @@ use redwire_core::cluster::News;
 use redwire_core::config::HostPort;
 use redwire_core::retry::Decision;
 use redwire_core::{Error, Result};
-use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
 use super::refresh;
+use crate::clock::runtime;
 use crate::members::{Members, Passage};
 use crate::nonblocking::before;
 use crate::nonblocking::client::Client;
@@ -144,10 +144,7 @@ impl Nodes {
         if !atlas.poll_follower(Instant::now()) {
             return Ok(());
         }
-        let runtime = Handle::try_current().map_err(|error| {
-            atlas.handle_deserted();
-            Error::usage("the async client needs a tokio runtime around it").with_source(error)
-        })?;
+        let runtime = runtime().inspect_err(|_| atlas.handle_deserted())?;
         runtime.spawn(refresh::follow(Arc::downgrade(&self.0)));
         Ok(())
     }

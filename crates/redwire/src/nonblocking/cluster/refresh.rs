@@ -3,15 +3,15 @@
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::{Arc, Weak};
-use std::task::Poll;
+use std::task::{Poll, ready};
 use std::time::Instant;
 
 use redwire_core::cluster::{Answer, Ask, Found, Refresh, question};
 use redwire_core::config::{Config, HostPort};
 use redwire_core::{Cmd, Result, Value, facts};
-use tokio::time::{Sleep, sleep_until};
 
 use super::nodes::Shared;
+use crate::clock::Timer;
 use crate::members::{LEFT, Member, PROBE, Work};
 use crate::nonblocking::client::Client;
 use crate::nonblocking::connection::Connection;
@@ -40,7 +40,7 @@ pub(super) async fn follow(shared: Weak<Shared>) {
                 following.0 = Weak::new();
                 return;
             }
-            Work::Until(time) => sleep_until(time.into()).await,
+            Work::Until(time) => Timer::at(time).await,
             Work::Probe(node) => probe(&following.0, &node).await,
             Work::Ask(refresh) => {
                 let found = ask_in_turn(*refresh, &config).await;
@@ -72,7 +72,7 @@ async fn probe(shared: &Weak<Shared>, node: &HostPort) {
 
 /// Ends what is still under way at nodes that were primaries: what they execute now, nobody keeps.
 async fn leave(members: Vec<Arc<Member<Client>>>) {
-    tokio::time::sleep(LEFT).await;
+    Timer::after(LEFT).await;
     members.iter().for_each(|member| member.client.leave());
 }
 
@@ -94,7 +94,7 @@ type Asked = (Ask, Pin<Box<dyn Future<Output = Result<Answer>> + Send>>);
 /// Asks as many nodes at a time as the refresh wants.
 async fn ask_in_turn(mut refresh: Refresh, config: &Config) -> Result<Found> {
     let mut asked: Vec<Asked> = Vec::new();
-    let mut timer: Option<Pin<Box<Sleep>>> = None;
+    let mut timer = Timer::default();
     poll_fn(|cx| {
         loop {
             let now = Instant::now();
@@ -117,11 +117,7 @@ async fn ask_in_turn(mut refresh: Refresh, config: &Config) -> Result<Found> {
                 continue;
             }
             let Some(next) = refresh.poll_timeout() else { return Poll::Pending };
-            let sleep = timer.get_or_insert_with(|| Box::pin(sleep_until(next.into())));
-            sleep.as_mut().reset(next.into());
-            if sleep.as_mut().poll(cx).is_pending() {
-                return Poll::Pending;
-            }
+            ready!(timer.poll_at(next, cx));
         }
     })
     .await

@@ -3,14 +3,14 @@
 
 use std::future::poll_fn;
 use std::pin::Pin;
-use std::task::Poll;
+use std::task::{Poll, ready};
 use std::time::Instant;
 
 use redwire_core::cluster::{Bundle, Scatter};
 use redwire_core::{Replies, Result};
-use tokio::time::{Sleep, sleep_until};
 
 use super::Nodes;
+use crate::clock::Timer;
 
 /// A part under way.
 type Sent = Pin<Box<dyn Future<Output = (Bundle, Result<Replies>)> + Send>>;
@@ -23,7 +23,7 @@ impl Nodes {
         deadline: Option<Instant>,
     ) -> Result<Replies> {
         let mut under_way: Vec<Sent> = Vec::new();
-        let mut timer: Option<Pin<Box<Sleep>>> = None;
+        let mut timer = Timer::default();
         let members = self.members();
         let (mut random, mut budget) = (|| fastrand::u64(..), || self.may_retry());
         members.handle_call();
@@ -52,11 +52,7 @@ impl Nodes {
                     continue;
                 }
                 let Some(next) = scatter.poll_timeout() else { return Poll::Pending };
-                let sleep = timer.get_or_insert_with(|| Box::pin(sleep_until(next.into())));
-                sleep.as_mut().reset(next.into());
-                if sleep.as_mut().poll(cx).is_pending() {
-                    return Poll::Pending;
-                }
+                ready!(timer.poll_at(next, cx));
             }
         })
         .await

@@ -6,15 +6,15 @@ use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use redwire_core::inbound::{Frames, Inbound};
 use redwire_core::outage::{Outage, Turn, heals};
 use redwire_core::outbox::Outbox;
 use redwire_core::{Error, ErrorKind, Outcome, Result};
-use tokio::time::Sleep;
 
 use super::{Phase, Shared, State, rotation};
+use crate::clock::Timer;
 use crate::credentials;
 use crate::events::EventKind;
 use crate::nonblocking::stream::Writer;
@@ -76,7 +76,7 @@ struct Driver<'a> {
     shared: &'a Arc<Shared>,
     outbox: Outbox,
     woken: Vec<Waker>,
-    timer: Pin<Box<Sleep>>,
+    timer: Timer,
     /// The question, over another connection, whether the server lives.
     asking: Option<Pin<Box<dyn Future<Output = bool> + Send>>>,
     yielded: bool,
@@ -86,12 +86,11 @@ struct Driver<'a> {
 
 impl<'a> Driver<'a> {
     fn new(shared: &'a Arc<Shared>) -> Self {
-        let timer = Box::pin(tokio::time::sleep(Duration::ZERO));
         Self {
             shared,
             outbox: Outbox::default(),
             woken: Vec::new(),
-            timer,
+            timer: Timer::default(),
             asking: None,
             yielded: false,
             received: 0,
@@ -254,15 +253,10 @@ impl<'a> Driver<'a> {
                 && armed.is_none_or(|armed| next < armed)
             {
                 state.armed = Some(next);
-                drop(state);
-                self.timer.as_mut().reset(next.into());
-                state = self.shared.lock();
             }
-            if state.armed.is_none() {
-                break;
-            }
+            let Some(armed) = state.armed else { break };
             drop(state);
-            if self.timer.as_mut().poll(cx).is_pending() {
+            if self.timer.poll_at(armed, cx).is_pending() {
                 break;
             }
             late = true;
@@ -323,13 +317,13 @@ impl<'a> Driver<'a> {
             match outage.poll_turn(backoff, Instant::now(), fastrand::u64(..)) {
                 Turn::Now => break,
                 Turn::At(next) => {
-                    if self.unless_moved(tokio::time::sleep_until(next.into())).await?.is_none() {
+                    if self.unless_moved(Timer::at(next)).await?.is_none() {
                         *outage = Outage::default();
                     }
                 }
                 Turn::Hopeless(next, _) => {
                     hopeless = true;
-                    self.meanwhile(tokio::time::sleep_until(next.into())).await?;
+                    self.meanwhile(Timer::at(next)).await?;
                 }
             }
         }

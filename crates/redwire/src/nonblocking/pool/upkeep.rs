@@ -8,6 +8,7 @@ use tokio::runtime::Handle;
 
 use super::lending::Made;
 use super::{Pool, Shared};
+use crate::clock::Timer;
 
 /// Looks after `pool`, unless somebody does already.
 pub(super) fn start(pool: &Pool) {
@@ -52,6 +53,6 @@ async fn keep(shared: Weak<Shared>) {
         }
         let left = next.map_or(LOOK, |next| next.saturating_duration_since(Instant::now()).min(LOOK));
         drop(pool);
-        tokio::time::sleep(left.max(Duration::from_millis(1))).await;
+        Timer::after(left.max(Duration::from_millis(1))).await;
     }
 }

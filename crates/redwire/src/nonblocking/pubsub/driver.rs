@@ -6,16 +6,16 @@ use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use redwire_core::config::Protocol;
 use redwire_core::inbound::{Frames, Inbound};
 use redwire_core::outbox::Outbox;
 use redwire_core::pubsub::{Connect, LineId};
 use redwire_core::{Error, ErrorKind, Outcome, Result};
-use tokio::time::Sleep;
 
 use super::{Shared, State};
+use crate::clock::Timer;
 use crate::credentials::{self, Pass};
 use crate::events::EventKind;
 use crate::nonblocking::stream::Writer;
@@ -112,9 +112,7 @@ struct Driver<'a> {
     target: &'a Arc<Target>,
     outbox: Outbox,
     woken: Vec<Waker>,
-    timer: Pin<Box<Sleep>>,
-    /// When the timer goes off.
-    armed: Option<Instant>,
+    timer: Timer,
     /// Whether the connection is to be read.
     reads: bool,
     /// When it began to read what it reads now; what came before that it has read once there is no more.
@@ -128,15 +126,13 @@ struct Driver<'a> {
 
 impl<'a> Driver<'a> {
     fn new(shared: &'a Shared, line: LineId, target: &'a Arc<Target>) -> Self {
-        let timer = Box::pin(tokio::time::sleep(Duration::ZERO));
         Self {
             shared,
             line,
             target,
             outbox: Outbox::default(),
             woken: Vec::new(),
-            timer,
-            armed: None,
+            timer: Timer::default(),
             reads: true,
             began: None,
             received: 0,
@@ -322,16 +318,7 @@ impl<'a> Driver<'a> {
 
     /// Ready at `next`.
     fn poll_timer(&mut self, cx: &mut Context<'_>, next: Option<Instant>) -> Poll<()> {
-        let Some(next) = next else { return Poll::Pending };
-        if self.armed != Some(next) {
-            self.timer.as_mut().reset(next.into());
-            self.armed = Some(next);
-        }
-        let ready = self.timer.as_mut().poll(cx);
-        if ready.is_ready() {
-            self.armed = None;
-        }
-        ready
+        next.map_or(Poll::Pending, |next| self.timer.poll_at(next, cx))
     }
 }
 

@@ -1,11 +1,11 @@
 //! A subscription that a task listens to, which calls somebody for each item. It must not know how items come.
 
+use redwire_core::Result;
 use redwire_core::pubsub::Item;
-use redwire_core::{Error, Result};
-use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
 use super::Subscription;
+use crate::clock::runtime;
 
 /// A task that calls a handler for each item of a [`Subscription`].
 ///
@@ -28,9 +28,7 @@ impl Handler {
         mut subscription: Subscription,
         mut handler: impl FnMut(Item) + Send + 'static,
     ) -> Result<Self> {
-        let runtime = Handle::try_current()
-            .map_err(|error| Error::usage("a handler needs a tokio runtime around it").with_source(error))?;
-        Ok(Self(runtime.spawn(async move {
+        Ok(Self(runtime()?.spawn(async move {
             while let Some(item) = subscription.next().await {
                 handler(item);
             }

@@ -1,14 +1,14 @@
 //! The task that brings shard channels to the nodes of a cluster that serve them. Where each belongs is decided in `redwire-core`.
 
 use std::future::poll_fn;
-use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Poll, Waker};
-use std::time::{Duration, Instant};
+use std::task::{Poll, Waker, ready};
+use std::time::Instant;
 
 use redwire_core::{Error, ErrorKind, Outcome};
 
 use super::Shared;
+use crate::clock::Timer;
 use crate::members::Listener;
 use crate::nonblocking::cluster::Nodes;
 
@@ -16,7 +16,7 @@ use crate::nonblocking::cluster::Nodes;
 pub(super) async fn tend(shared: Arc<Shared>, nodes: Nodes) {
     let _guard = Guard(&shared);
     let _listener = listen(&shared, &nodes);
-    let mut timer = pin!(tokio::time::sleep(Duration::ZERO));
+    let mut timer = Timer::default();
     let (mut news, mut woken) = (Vec::new(), Vec::new());
     poll_fn(|cx| {
         loop {
@@ -49,10 +49,7 @@ pub(super) async fn tend(shared: Arc<Shared>, nodes: Nodes) {
                 continue;
             }
             let Some(next) = next else { return Poll::Pending };
-            timer.as_mut().reset(next.into());
-            if timer.as_mut().poll(cx).is_pending() {
-                return Poll::Pending;
-            }
+            ready!(timer.poll_at(next, cx));
         }
     })
     .await;

@@ -48,7 +48,7 @@ impl Subscription {
 
     /// The next item, if one comes within `limit`. `None` also at the end.
     pub async fn next_within(&mut self, limit: Duration) -> Option<Item> {
-        tokio::time::timeout(limit, self.next()).await.ok().flatten()
+        before(Instant::now().checked_add(limit), self.next()).await.flatten()
     }
 
     /// Hears of these names, too: channels or patterns, as what was subscribed to before. Ready once the server has confirmed them.

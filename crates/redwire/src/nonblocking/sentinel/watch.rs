@@ -9,6 +9,7 @@ use redwire_core::sentinel::News;
 use tokio::task::AbortHandle;
 
 use super::ask_in_turn;
+use crate::clock::Timer;
 use crate::nonblocking::pubsub::PubSub;
 use crate::service::{self, DEAF, SENT_AWAY};
 use crate::target::Target;
@@ -55,7 +56,7 @@ async fn listen(target: Weak<Target>, sentinel: HostPort) {
         if hear(&target, &pubsub).await.is_none() {
             return;
         }
-        tokio::time::sleep(DEAF).await;
+        Timer::after(DEAF).await;
     }
 }
 
@@ -98,7 +99,7 @@ fn follow(target: &Arc<Target>, master: HostPort) {
 pub(in crate::nonblocking) fn cut_later(target: &Arc<Target>) {
     let target = Arc::downgrade(target);
     tokio::spawn(async move {
-        tokio::time::sleep(SENT_AWAY).await;
+        Timer::after(SENT_AWAY).await;
         if let Some(target) = target.upgrade()
             && let Some(service) = target.service()
         {

@@ -1,0 +1,171 @@
+//! Time of the async driver: what waits for a moment does so here, and nowhere else.
+//!
+//! Deadlines are moments of the system's clock, by which networks and servers live. Tokio's timers only wake the task: one
+//! that goes off before its moment is not believed. That is so where a test has paused the clock of its runtime
+//! (`tokio::time::pause`), since paused timers go off as soon as all tasks wait, for whatever that is. Then, and where there are
+//! no timers of tokio, a thread wakes the task. It must not know what is waited for.
+
+use std::future::poll_fn;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::{Pin, pin};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Waker, ready};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use redwire_core::{Error, Outcome, Result};
+use tokio::runtime::Handle;
+use tokio::time::Sleep;
+
+/// The runtime that is around.
+///
+/// # Errors
+/// There is none.
+pub(crate) fn runtime() -> Result<Handle> {
+    Handle::try_current()
+        .map_err(|error| Error::usage("the async client needs a tokio runtime around it").with_source(error))
+}
+
+/// Whether there is a runtime around, and whether it has timers.
+///
+/// # Errors
+/// There is none, or it has not.
+pub(crate) fn check_runtime() -> Result<()> {
+    runtime()?;
+    match tokio_sleep(Duration::ZERO) {
+        Some(_) => Ok(()),
+        None => Err(Error::usage(
+            "the async client needs a tokio runtime with timers: build it with `enable_time` or `enable_all`",
+        )),
+    }
+}
+
+/// What `connect` gives, which is the first to need I/O of the runtime.
+///
+/// # Errors
+/// That of `connect`; the runtime has no I/O.
+pub(crate) async fn with_io<T>(connect: impl Future<Output = io::Result<T>>) -> Result<T> {
+    let mut connect = pin!(connect);
+    // Tokio panics where its runtime has no I/O, and tells in no other way.
+    let connected = poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| connect.as_mut().poll(cx))) {
+        Ok(polled) => polled.map(Some),
+        Err(_) => Poll::Ready(None),
+    });
+    match connected.await {
+        Some(connected) => connected.map_err(|error| Error::from_io("connecting", Outcome::NotSent, error)),
+        None => Err(Error::usage(
+            "the async client needs a tokio runtime with I/O: build it with `enable_io` or `enable_all`",
+        )),
+    }
+}
+
+/// A timer of tokio; `None` where there is no runtime, or one without timers, at which tokio panics.
+fn tokio_sleep(left: Duration) -> Option<Pin<Box<Sleep>>> {
+    Handle::try_current().ok()?;
+    catch_unwind(|| Box::pin(tokio::time::sleep(left))).ok()
+}
+
+/// What wakes a task at a moment, and may be set to another.
+#[derive(Debug, Default)]
+pub(crate) struct Timer {
+    until: Option<Instant>,
+    sleep: Option<Pin<Box<Sleep>>>,
+    /// In place of `sleep`, once that was no use.
+    alarm: Option<Alarm>,
+}
+
+impl Timer {
+    /// Ready after `pause`.
+    pub(crate) fn after(pause: Duration) -> Self {
+        Self { until: Instant::now().checked_add(pause), ..Self::default() }
+    }
+
+    /// Ready at `until`.
+    pub(crate) fn at(until: Instant) -> Self {
+        Self { until: Some(until), ..Self::default() }
+    }
+
+    /// Ready once `next` has come, to which the timer is set if it is set to another moment.
+    pub(crate) fn poll_at(&mut self, next: Instant, cx: &mut Context<'_>) -> Poll<()> {
+        let moved = self.until.replace(next) != Some(next);
+        if self.alarm.is_none() {
+            let left = || next.saturating_duration_since(Instant::now());
+            match &mut self.sleep {
+                Some(sleep) if moved => sleep.as_mut().reset(tokio::time::Instant::now() + left()),
+                Some(_) => {}
+                None => self.sleep = tokio_sleep(left()),
+            }
+            if let Some(sleep) = &mut self.sleep {
+                ready!(sleep.as_mut().poll(cx));
+            }
+        }
+        if next <= Instant::now() {
+            // The next moment is another, or this timer set anew.
+            self.until = None;
+            return Poll::Ready(());
+        }
+        self.sleep = None;
+        self.alarm.get_or_insert_with(Alarm::start).set(next, cx.waker());
+        Poll::Pending
+    }
+}
+
+impl Future for Timer {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        // Without a moment it is later than can be told.
+        let Some(until) = self.until else { return Poll::Pending };
+        self.poll_at(until, cx)
+    }
+}
+
+/// A thread that wakes a task at a moment of the system's clock. It ends when this is dropped.
+#[derive(Debug)]
+struct Alarm {
+    set: Arc<Mutex<Option<(Instant, Waker)>>>,
+    /// Whether there is a thread: there may be too many already.
+    rings: bool,
+}
+
+/// How often the thread looks.
+const TICK: Duration = Duration::from_millis(5);
+
+impl Alarm {
+    fn start() -> Self {
+        let alarm = Arc::new(Mutex::new(None::<(Instant, Waker)>));
+        let kept = Arc::downgrade(&alarm);
+        let work = move || {
+            while let Some(alarm) = kept.upgrade() {
+                let due = (alarm.lock().unwrap_or_else(PoisonError::into_inner))
+                    .take_if(|(until, _)| *until <= Instant::now());
+                drop(alarm);
+                if let Some((_, waker)) = due {
+                    waker.wake();
+                }
+                thread::sleep(TICK);
+            }
+        };
+        let rings = thread::Builder::new().name("redwire-clock".to_owned()).spawn(work).is_ok();
+        Self { set: alarm, rings }
+    }
+
+    fn set(&self, until: Instant, waker: &Waker) {
+        *self.set.lock().unwrap_or_else(PoisonError::into_inner) = Some((until, waker.clone()));
+        if !self.rings {
+            waker.wake_by_ref();
+        }
+    }
+}
+
+/// What `future` gives before `deadline`, where there is one; `None` where that comes first.
+pub(crate) async fn before<T>(deadline: Option<Instant>, future: impl Future<Output = T>) -> Option<T> {
+    let Some(deadline) = deadline else { return Some(future.await) };
+    let (mut future, mut timer) = (pin!(future), Timer::default());
+    poll_fn(|cx| match future.as_mut().poll(cx) {
+        Poll::Ready(output) => Poll::Ready(Some(output)),
+        Poll::Pending => timer.poll_at(deadline, cx).map(|()| None),
+    })
+    .await
+}
