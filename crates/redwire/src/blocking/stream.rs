@@ -133,12 +133,12 @@ impl Stream {
         let mut wait = limit;
         loop {
             if differs(self.read_timeout, wait) {
-                self.socket.set_read_timeout(wait)?;
+                self.socket.set_read_timeout(wait.map(early))?;
                 self.read_timeout = wait;
             }
-            match self.socket.read(buffer) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => wait = rest(limit, begin)?,
-                result => return result.map_err(timed_out),
+            match self.socket.read(buffer).map_err(timed_out) {
+                Err(error) if is_early(&error) => wait = rest(limit, begin)?,
+                result => return result,
             }
         }
     }
@@ -188,13 +188,14 @@ impl Stream {
         let mut wait = limit;
         loop {
             if differs(self.write_timeout, wait) {
-                self.socket.set_write_timeout(wait)?;
+                self.socket.set_write_timeout(wait.map(early))?;
                 self.write_timeout = wait;
             }
-            match self.write_once(outbox)? {
+            match self.write_once(outbox) {
                 // A signal came, or not yet a whole record of TLS went.
-                0 => wait = rest(limit, begin)?,
-                written => return Ok(written),
+                Ok(0) => wait = rest(limit, begin)?,
+                Err(error) if is_early(&error) => wait = rest(limit, begin)?,
+                result => return result,
             }
         }
     }
@@ -230,8 +231,11 @@ impl Stream {
     fn send(&mut self, mut bytes: &[u8], deadline: Instant) -> Result<()> {
         while !bytes.is_empty() {
             let written = left(Some(deadline), Instant::now()).and_then(|limit| {
-                self.socket.set_write_timeout(limit)?;
-                self.socket.write_bytes(bytes)
+                self.socket.set_write_timeout(limit.map(early))?;
+                match self.socket.write_bytes(bytes) {
+                    Err(error) if error.kind() == io::ErrorKind::TimedOut => Ok(0),
+                    result => result,
+                }
             });
             bytes = &bytes[written.map_err(|error| setup::io_error("writing", error))?..];
         }
@@ -327,7 +331,20 @@ pub(super) fn left(deadline: Option<Instant>, now: Instant) -> io::Result<Option
     if left.is_zero() { Err(io::ErrorKind::TimedOut.into()) } else { Ok(Some(left)) }
 }
 
-/// What is left of `limit` after a signal interrupted the wait that began at `begin`: kernels do not count on by themselves.
+/// What a socket is told for a wait of `wait`: kernels keep the time of sockets roughly, and may end a wait late by an eighth of
+/// it. Measured on Linux: 220 ms late for 2.02 s. Short waits they keep well, so that what is left then ends in time.
+fn early(wait: Duration) -> Duration {
+    if wait > WELL_KEPT { wait - wait / 8 } else { wait }
+}
+
+const WELL_KEPT: Duration = Duration::from_millis(100);
+
+/// Whether the socket stopped waiting: by the timeout that was set, or by a signal.
+fn is_early(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::TimedOut | io::ErrorKind::Interrupted)
+}
+
+/// What is left of `limit`, which counts from `begin` on.
 #[cold]
 fn rest(limit: Option<Duration>, begin: Instant) -> io::Result<Option<Duration>> {
     left(limit.and_then(|limit| begin.checked_add(limit)), Instant::now())

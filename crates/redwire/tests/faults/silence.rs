@@ -151,3 +151,34 @@ fn after_a_lost_reply_nobody_gets_anothers(setup: Setup) {
     }
     assert!(healed, "a connection out of step is given up");
 }
+
+/// Kernels keep the timeouts of sockets the worse, the longer they are: Linux ends one of 2 s up to 256 ms late.
+#[test]
+fn a_long_deadline_is_kept_as_well_as_a_short_one() {
+    let server = Server::start();
+    let setup = Setup::ALL[2];
+    let url = format!("{}?timeout=0&health_check_interval=0", server.url());
+    let limits = (0..8).map(|step| Duration::from_millis(2020 + 32 * step));
+    let connect = || redwire::blocking::Client::connect(&url).unwrap();
+    let clients: Vec<_> = limits.map(|limit| (limit, connect(), connect())).collect();
+    server.freeze();
+    let value = Bytes::from(vec![b'x'; 16 << 20]);
+    thread::scope(|scope| {
+        let calls: Vec<_> = (clients.iter())
+            .flat_map(|(limit, reads, writes)| {
+                let (get, set) = (cmd::<Value>("GET").arg("k"), cmd::<Value>("SET").arg("k").arg(&value));
+                let call = move |client: &redwire::blocking::Client, cmd: redwire::Cmd<Value>| {
+                    let (result, took) = timed(|| client.execute(cmd.timeout(*limit)));
+                    (result.unwrap_err(), took)
+                };
+                [
+                    (*limit, scope.spawn(move || call(reads, get))),
+                    (*limit, scope.spawn(move || call(writes, set))),
+                ]
+            })
+            .collect();
+        for (limit, call) in calls {
+            check(setup, "long", limit, vec![call.join().unwrap()]);
+        }
+    });
+}

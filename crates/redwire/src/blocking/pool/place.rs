@@ -54,7 +54,7 @@ impl<'p> Place<'p> {
     pub(in crate::blocking) fn is_answered(&mut self, ticket: &Ticket, limit: Instant) -> bool {
         let Ok(wire) = self.wire() else { return true };
         wire.forget_time();
-        !matches!(wire.wait_until(ticket, limit), Ok(false))
+        !matches!(wire.wait_until(ticket, Some(limit)), Ok(false))
     }
 
     /// Waits for the replies to what was sent, and gives the connection back.
