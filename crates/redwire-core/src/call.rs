@@ -334,8 +334,8 @@ fn read_through<C: Call>(call: &mut C, callbacks: &ResponseCallbacks, replies: R
     call.read_through(callbacks, replies)
 }
 
-/// When a call that starts `now` must have ended. What the server is asked to wait counts on top; where it is to wait for
-/// ever, the `default` limit does not apply, and one of the call's own does.
+/// When a call that starts `now` must have ended. What the server is asked to wait counts on top; where it is
+/// to wait for ever, the `default` limit does not apply, and one of the call's own does.
 #[inline]
 #[must_use]
 pub fn deadline(lane: Lane, options: Options, default: Option<Duration>, now: Instant) -> Option<Instant> {

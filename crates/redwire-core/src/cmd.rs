@@ -110,15 +110,24 @@ impl<R> Cmd<R> {
         self
     }
 
-    /// The deadline of this call: it ends within `timeout`, whatever it has to wait for; default: the client's `timeout`. Zero
-    /// means none.
+    /// The deadline of this call: it ends within `timeout`, whatever it has to wait for; default: the
+    /// client's `timeout`. Zero means none.
     ///
-    /// The time that a command asks the server to wait counts on top: `BLPOP key 7` with a `timeout` of 2 s ends within 9 s.
-    /// What waits for ever (`BLPOP key 0`), or for longer than a year, has no such time. It is spared the client's `timeout`,
-    /// but one that is given here holds.
+    /// The time that a command asks the server to wait counts on top: `BLPOP key 7` with a `timeout` of 2 s
+    /// ends within 9 s. What waits for ever (`BLPOP key 0`), or for longer than a year, has no such time. It
+    /// is spared the client's `timeout`, but one that is given here holds.
     ///
-    /// It is a matter of calls: [`Connection::send`](https://docs.rs/redwire/latest/redwire/struct.Connection.html#method.send)
-    /// and the reading of replies by hand take as long as the connection's `timeout` allows.
+    /// It is a matter of calls: what `Connection::send` sends, and the reading of its reply, may take as long
+    /// as the `timeout` of the connection allows.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use redwire_core::cmd;
+    ///
+    /// let job = cmd::<Option<(String, String)>>("BLPOP").arg("jobs").arg(0);
+    /// let job = job.timeout(Duration::from_secs(60));
+    /// ```
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.options.timeout = Some(timeout);
         self

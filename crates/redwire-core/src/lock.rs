@@ -113,7 +113,7 @@ pub fn locked(name: &[u8]) -> Cmd<bool> {
     Cmd::of(&facts::EXISTS).arg(name)
 }
 
-/// In the unit of the servers: at least 1, and at most as many as their scripts can count to, which are 285 000 years.
+/// In the unit of the servers: at least 1, and at most what their scripts can count to (285,000 years).
 fn milliseconds(time: Duration) -> u64 {
     const MOST: u64 = 1 << 53;
     u64::try_from(time.as_millis()).unwrap_or(MOST).clamp(1, MOST)

@@ -1,9 +1,10 @@
 //! Time of the async driver: what waits for a moment does so here, and nowhere else.
 //!
-//! Deadlines are moments of the system's clock, by which networks and servers live. Tokio's timers only wake the task: one
-//! that goes off before its moment is not believed. That is so where a test has paused the clock of its runtime
-//! (`tokio::time::pause`), since paused timers go off as soon as all tasks wait, for whatever that is. Then, and where there are
-//! no timers of tokio, a thread wakes the task. It must not know what is waited for.
+//! Deadlines are moments of the system's clock, by which networks and servers live. Tokio's timers only wake
+//! the task: one that goes off before its moment is not believed. That is so where a test has paused the
+//! clock of its runtime (`tokio::time::pause`), since paused timers go off as soon as all tasks wait, for
+//! whatever that is. Then, and where there are no timers of tokio, a thread wakes the task. It must not know
+//! what is waited for.
 
 use std::future::poll_fn;
 use std::io;
@@ -47,7 +48,7 @@ pub(crate) fn check_runtime() -> Result<()> {
 /// That of `connect`; the runtime has no I/O.
 pub(crate) async fn with_io<T>(connect: impl Future<Output = io::Result<T>>) -> Result<T> {
     let mut connect = pin!(connect);
-    // Tokio panics where its runtime has no I/O, and tells in no other way.
+    // Tokio panics where its runtime has no I/O; there is no other way to ask.
     let connected = poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| connect.as_mut().poll(cx))) {
         Ok(polled) => polled.map(Some),
         Err(_) => Poll::Ready(None),

@@ -157,8 +157,9 @@ impl Client {
         Monitor::to(Arc::clone(self.pool().target()))
     }
 
-    /// Takes no more calls, from whichever clone, and waits until those under way are answered, but no longer than `limit`. Then
-    /// all connections are closed. Calls that are not answered by then fail. If others use the same pool, it is closed for them, too.
+    /// Takes no more calls, from whichever clone, and waits until those under way are answered, but no longer
+    /// than `limit` (`Duration::MAX`: without limit). Then all connections are closed. Calls that are not
+    /// answered by then fail. If others use the same pool, it is closed for them, too.
     pub fn close(&self, limit: Duration) {
         let start = Instant::now();
         self.pubsub.close();

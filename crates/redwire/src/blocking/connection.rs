@@ -215,8 +215,8 @@ impl Connection {
         reply.map_err(|error| self.target.locate(error.without(&self.secrets)))
     }
 
-    /// Whether [`read_reply`](Self::read_reply) would find its reply within `limit`. Zero looks at what is there already;
-    /// `Duration::MAX` is without limit.
+    /// Whether [`read_reply`](Self::read_reply) would find its reply within `limit`. Zero looks at what is
+    /// there already; `Duration::MAX` is without limit.
     ///
     /// # Errors
     /// The connection is lost.

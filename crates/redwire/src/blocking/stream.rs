@@ -122,7 +122,8 @@ impl Stream {
         true
     }
 
-    /// Reads some bytes from the socket within `limit`, which counts from `begin` on. `Ok(0)`: the peer has closed.
+    /// Reads some bytes from the socket within `limit`, which counts from `begin` on. `Ok(0)`: the peer has
+    /// closed.
     #[inline]
     pub(super) fn read(
         &mut self,
@@ -177,7 +178,8 @@ impl Stream {
         Ok(())
     }
 
-    /// Writes some of what waits in `outbox` within `limit`, which counts from `begin` on; says how much was handed over.
+    /// Writes some of what waits in `outbox` within `limit`, which counts from `begin` on; says how much was
+    /// handed over.
     #[inline]
     pub(super) fn write(
         &mut self,
@@ -245,7 +247,8 @@ impl Stream {
 }
 
 impl Writer {
-    /// Writes some of what waits in `outbox`; says how much of it was handed over, which is 0 where a signal came first.
+    /// Writes some of what waits in `outbox`; says how much of it was handed over, which is 0 where a signal
+    /// came first.
     #[cfg_attr(not(feature = "tls"), allow(clippy::needless_pass_by_ref_mut, reason = "TLS does"))]
     pub(super) fn write(&mut self, outbox: &Outbox) -> io::Result<usize> {
         #[cfg(feature = "tls")]
@@ -331,8 +334,9 @@ pub(super) fn left(deadline: Option<Instant>, now: Instant) -> io::Result<Option
     if left.is_zero() { Err(io::ErrorKind::TimedOut.into()) } else { Ok(Some(left)) }
 }
 
-/// What a socket is told for a wait of `wait`: kernels keep the time of sockets roughly, and may end a wait late by an eighth of
-/// it. Measured on Linux: 220 ms late for 2.02 s. Short waits they keep well, so that what is left then ends in time.
+/// What a socket is told for a wait of `wait`: kernels keep the time of sockets roughly, and may end a wait
+/// late by an eighth of it. Measured on Linux: 220 ms late for 2.02 s. Short waits they keep well, so that
+/// what is left then ends in time.
 fn early(wait: Duration) -> Duration {
     if wait > WELL_KEPT { wait - wait / 8 } else { wait }
 }

@@ -372,8 +372,8 @@ impl Wire {
         }
     }
 
-    /// Waits until `ticket` has its replies, but no longer than `deadline`, after which only what is there already is read; says
-    /// whether it has.
+    /// Waits until `ticket` has its replies, but no longer than `deadline`, after which only what is there
+    /// already is read; says whether it has.
     pub(super) fn wait_until(&mut self, ticket: &Ticket, deadline: Option<Instant>) -> Result<bool> {
         while self.link.is_waiting(ticket) {
             let received = match left(deadline, Instant::now()) {

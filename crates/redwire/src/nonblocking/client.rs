@@ -206,8 +206,9 @@ impl Client {
         Monitor::to(Arc::clone(self.pool.target())).await
     }
 
-    /// Takes no more calls, from whichever clone, and waits until those under way are answered, but no longer than `limit`. Then
-    /// all connections are closed. Calls that are not answered by then fail.
+    /// Takes no more calls, from whichever clone, and waits until those under way are answered, but no longer
+    /// than `limit` (`Duration::MAX`: without limit). Then all connections are closed. Calls that are not
+    /// answered by then fail.
     pub async fn close(&self, limit: Duration) {
         let now = Instant::now();
         self.pubsub.close();

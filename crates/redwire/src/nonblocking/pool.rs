@@ -186,7 +186,8 @@ impl Pool {
         self.lease(Some(Location::caller()), deadline)
     }
 
-    /// As [`get`](Self::get), but waits and connects no longer than `limit`, in place of `timeout`; `pool_timeout` holds as well.
+    /// As [`get`](Self::get), but waits and connects no longer than `limit`, in place of `timeout`;
+    /// `pool_timeout` holds as well. Zero takes what is idle; `Duration::MAX` is without limit.
     ///
     /// # Errors
     /// As [`get`](Self::get).
@@ -251,8 +252,9 @@ impl Pool {
         Events::new(self.target().events().listen())
     }
 
-    /// Lends no more connections, fails those who wait, and waits until all are back, but no longer than `limit`. Those that are
-    /// not are ended: whoever uses one sees it closed. Says how many that were.
+    /// Lends no more connections, fails those who wait, and waits until all are back, but no longer than
+    /// `limit` (`Duration::MAX`: without limit). Those that are not are ended: whoever uses one sees it
+    /// closed. Says how many that were.
     pub async fn close(&self, limit: Duration) -> usize {
         self.with(|machine| machine.close());
         let drained = async {

@@ -1,4 +1,5 @@
-//! Times at their ends: none at all means at once, and `Duration::MAX` is without limit. Nothing overflows. FAULTS 106.
+//! Times at their ends: none at all means at once, and `Duration::MAX` is without limit. Nothing overflows.
+//! FAULTS 106.
 
 use std::thread;
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! What is around the async client: no tokio at all, a runtime without timers or I/O, or one whose clock a test has paused.
-//! FAULTS 69, 70.
+//! What is around the async client: no tokio at all, a runtime without timers or I/O, or one whose clock a
+//! test has paused. FAULTS 69, 70.
 
 use std::pin::pin;
 use std::sync::Arc;

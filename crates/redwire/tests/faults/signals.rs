@@ -1,5 +1,6 @@
-//! Signals that a program gets while a blocking call waits, as profilers, timers and other languages' runtimes send them: they
-//! interrupt the wait, and the deadline of the call holds all the same (I3). FAULTS 93.
+//! Signals that a program gets while a blocking call waits, as profilers, timers and other languages'
+//! runtimes send them: they interrupt the wait, and the deadline of the call holds all the same (I3). FAULTS
+//! 93.
 
 #![cfg(target_os = "linux")]
 
@@ -27,7 +28,8 @@ use crate::common::{LIMIT, runtime, timed};
 /// How often the thread that waits is interrupted.
 const EACH: Duration = Duration::from_millis(20);
 
-/// Where a signal has the wait begin anew, it never ends: so this may be as much as the busiest machine wants.
+/// Where a signal has the wait begin anew, it never ends: so this may be as much as the busiest machine
+/// wants.
 const SLACK: Duration = Duration::from_secs(3);
 
 /// What each of the calls may take.
@@ -216,7 +218,8 @@ fn silence_is_noticed_while_signals_come() {
     ];
     thread::scope(|scope| {
         let listening = scope.spawn(|| disturbed(move || subscription.next_within(LIMIT)));
-        // A write may get somewhere in the first interval, and nowhere in the second; then the server is asked.
+        // A write may get somewhere in the first interval, and nowhere in the second; then the server is
+        // asked.
         end_within(3 * INTERVAL, cases);
         // Had it noticed nothing by now, it would go on as if nothing had happened.
         thread::sleep(DEADLINE);

@@ -152,7 +152,8 @@ fn after_a_lost_reply_nobody_gets_anothers(setup: Setup) {
     assert!(healed, "a connection out of step is given up");
 }
 
-/// Kernels keep the timeouts of sockets the worse, the longer they are: Linux ends one of 2 s up to 256 ms late.
+/// Kernels keep the timeouts of sockets the worse, the longer they are: Linux ends one of 2 s up to 256 ms
+/// late.
 #[test]
 fn a_long_deadline_is_kept_as_well_as_a_short_one() {
     let server = Server::start();

@@ -296,7 +296,8 @@ impl Shared {
         output
     }
 
-    /// Writes what waits to be written, unless another thread is at it, which will see it. False where the kernel took only a part.
+    /// Writes what waits to be written, unless another thread is at it, which will see it. False where the
+    /// kernel took only a part.
     fn flush<'s>(&'s self, mut state: MutexGuard<'s, State>) -> bool {
         while let Some(mut outgoing) = state.outgoing.take() {
             let number = state.number;

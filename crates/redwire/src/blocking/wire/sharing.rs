@@ -22,8 +22,8 @@ pub(in crate::blocking) struct Outgoing {
 }
 
 impl Outgoing {
-    /// Writes until all is written, or until the kernel takes no more, or only bit by bit, for a while; says how much that was.
-    /// Whoever writes for others looks at its own deadline in between.
+    /// Writes until all is written, or until the kernel takes no more, or only bit by bit, for a while; says
+    /// how much that was. The thread that writes for others looks at its own deadline in between.
     pub(in crate::blocking) fn write(&mut self) -> (usize, Result<()>) {
         let (mut sent, mut begin) = (0, None);
         while !self.outbox.is_empty() {
