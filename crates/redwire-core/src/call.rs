@@ -51,6 +51,11 @@ pub trait Call {
     /// Whether it may be repeated after its reply was lost.
     fn may_repeat(&self) -> bool;
 
+    /// Whether it changes nothing, so that nobody needs to know whether it was executed.
+    fn only_reads(&self) -> bool {
+        false
+    }
+
     /// Whether an error reply means that nothing of it was executed.
     fn is_single(&self) -> bool;
 
@@ -148,11 +153,15 @@ impl<R: Reply> Call for Cmd<R> {
 
     #[inline]
     fn read(&mut self, mut replies: Replies) -> Result<R> {
-        replies.read().map_err(|error| self.failed(error))
+        replies.read().map_err(|error| self.judge(error))
     }
 
     fn may_repeat(&self) -> bool {
         Self::may_repeat(self)
+    }
+
+    fn only_reads(&self) -> bool {
+        self.facts().is_repeatable()
     }
 
     fn is_single(&self) -> bool {
@@ -248,6 +257,10 @@ impl<S: Slots> Call for Piped<S> {
 
     fn may_repeat(&self) -> bool {
         self.batch.may_repeat()
+    }
+
+    fn only_reads(&self) -> bool {
+        self.batch.only_reads()
     }
 
     fn is_single(&self) -> bool {

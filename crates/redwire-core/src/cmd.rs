@@ -212,14 +212,6 @@ impl<R> Cmd<R> {
         outbox.to_bytes()
     }
 
-    /// The same failure, as the answer to this command: a script may have written before it failed, and what the server quotes of
-    /// the command's secrets ([`secret::among`]) is taken out.
-    #[cold]
-    #[must_use]
-    pub fn failed(&self, error: Error) -> Error {
-        error.in_reply_to(self.facts()).without(&self.secrets())
-    }
-
     /// The secrets among its words.
     #[must_use]
     pub fn secrets(&self) -> Vec<Secret> {
@@ -230,6 +222,16 @@ impl<R> Cmd<R> {
     #[must_use]
     pub fn may_repeat(&self) -> bool {
         self.options.idempotent || self.facts().is_repeatable()
+    }
+
+    /// `error`, which a server answered the command with, and what that says about the command: one that runs code of
+    /// users or modules may have written before it failed, unless the server says in its own whole sentence that it did
+    /// not run it. What the server quotes of the command's secrets ([`secret::among`]) is taken out.
+    #[cold]
+    #[must_use]
+    pub fn judge(&self, error: Error) -> Error {
+        let words: Vec<_> = self.args.iter().collect();
+        error.in_reply_to(self.facts(), &words).without(&self.secrets())
     }
 }
 

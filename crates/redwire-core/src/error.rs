@@ -8,6 +8,7 @@ use std::io;
 use std::sync::Arc;
 
 use crate::facts::Facts;
+use crate::refusal;
 use crate::replies::Replies;
 use crate::secret::{self, Secret};
 
@@ -51,8 +52,9 @@ pub enum Outcome {
     NotSent,
     /// The server answered with an error instead of executing it.
     Rejected,
-    /// It was handed over whole, and no reply came: it may have been executed, or may yet be. Or it is a script, which may have
-    /// written before it failed.
+    /// It was handed over whole, and no reply came: it may have been executed, or may yet be. Or it is a script, a
+    /// function or a command of a module, which may have written before it failed. Of several tries the worst counts:
+    /// the last one may have been rejected or not sent, and one before it executed.
     MaybeExecuted,
     /// It was executed, and its reply cannot be read as the type that was asked for.
     Unreadable,
@@ -325,10 +327,13 @@ impl Error {
         self
     }
 
-    /// The same failure, as the answer to a command of these facts: a script that may write may have done so before it failed.
+    /// The same failure, as the answer to a command of these facts and `words` (name included): one that runs code of
+    /// users or modules may have written before it failed, unless the server says in its own whole sentence that it
+    /// did not run it.
     #[must_use]
-    pub fn in_reply_to(self, facts: &Facts) -> Self {
-        if self.outcome() != Outcome::Rejected || !facts.may_run_in_part() || self.is_refusal() {
+    pub(crate) fn in_reply_to(self, facts: &Facts, words: &[&[u8]]) -> Self {
+        let rejected = self.outcome() == Outcome::Rejected;
+        if !rejected || !facts.may_run_in_part() || refusal::is_refusal(self.message(), facts, words) {
             return self;
         }
         self.with_outcome(Outcome::MaybeExecuted)
@@ -337,15 +342,6 @@ impl Error {
     /// Whether the server has no script of the SHA-1 that it was given.
     pub(crate) fn is_missing_script(&self) -> bool {
         self.outcome() == Outcome::Rejected && self.message().starts_with("NOSCRIPT No matching script")
-    }
-
-    /// Whether the server said this before it began to run a script, as far as its words tell.
-    fn is_refusal(&self) -> bool {
-        let (line, within) = (self.message(), ["Error running script", " script: "]);
-        if within.iter().any(|words| line.contains(words)) {
-            return false;
-        }
-        self.kind() != ErrorKind::Response || REFUSALS.iter().any(|words| line.starts_with(words))
     }
 
     /// Chains what lies behind the failure.
@@ -390,7 +386,8 @@ impl Error {
         self.0.outcome
     }
 
-    /// The first word of a server's error, such as `WRONGTYPE`; `None` where no server spoke.
+    /// The first word of a server's error, such as `WRONGTYPE`; `None` where no server spoke. Some proxies put `ERR`
+    /// before a word that says more (`ERR LOADING …`): then that word.
     #[must_use]
     pub fn code(&self) -> Option<&str> {
         if !self.is_from_server() {
@@ -401,24 +398,25 @@ impl Error {
         if let Some(code) = line.and_then(Self::code) {
             return Some(code);
         }
-        self.0.message.split([' ', '\r', '\n']).next().filter(|word| is_code(word))
+        code_and_rest(&self.0.message).0.split(['\r', '\n']).next().filter(|word| is_code(word))
     }
 
-    /// The line that a server said instead of executing the command, whatever was put before it.
+    /// The line that a server answered the command with, whatever was put before it; `None` where that does not tell
+    /// what became of the command, since it was tried before or ran elsewhere, too.
     pub(crate) fn server_line(&self) -> Option<&str> {
         let line =
             self.0.source.as_deref().and_then(<dyn std::error::Error + Send + Sync>::downcast_ref::<Self>);
-        if let Some(line) = line.and_then(Self::server_line) {
-            return Some(line);
+        match line.and_then(|line| Some((line.server_line()?, line.outcome()))) {
+            Some((line, outcome)) => (outcome == self.0.outcome).then_some(line),
+            None => self.is_from_server().then_some(&*self.0.message),
         }
-        (self.0.outcome == Outcome::Rejected).then_some(&*self.0.message)
     }
 
     /// Whether it is an answer: instead of executing the command, or of a script that ran.
     fn is_from_server(&self) -> bool {
         match self.0.outcome {
             Outcome::Rejected => true,
-            Outcome::MaybeExecuted => matches!(
+            Outcome::MaybeExecuted | Outcome::Unreadable => matches!(
                 self.0.kind,
                 ErrorKind::Response
                     | ErrorKind::Authentication(_)
@@ -427,7 +425,7 @@ impl Error {
                     | ErrorKind::MaxClients
                     | ErrorKind::ReadOnly
             ),
-            Outcome::NotSent | Outcome::Unreadable => false,
+            Outcome::NotSent => false,
         }
     }
 
@@ -495,26 +493,31 @@ impl Error {
 }
 
 impl Error {
-    /// Whether the server refused because it is a replica, or has just become one.
+    /// Whether the server says that it is a replica, or has just become one: news about the server. Whether the command
+    /// may be made again elsewhere is another question, and the [outcome](Self::outcome) answers that.
     #[must_use]
     pub fn is_demotion(&self) -> bool {
+        let said = |words| self.is_from_server() && self.0.message.contains(words);
         // Those that wait are sent away with these words when their server becomes a replica; a user's CLIENT UNBLOCK has others.
-        let unblocked =
-            || self.code() == Some("UNBLOCKED") && self.0.message.contains("instance state changed");
-        self.0.outcome == Outcome::Rejected && (self.0.kind == ErrorKind::ReadOnly || unblocked())
+        let unblocked = self.code() == Some("UNBLOCKED") && said("instance state changed");
+        // A script may say READONLY for reasons of its own; what the server told it stands within its error.
+        match self.0.outcome {
+            Outcome::Rejected => self.0.kind == ErrorKind::ReadOnly || unblocked,
+            _ => unblocked || said(refusal::READ_ONLY),
+        }
+    }
+
+    /// The same failure, as the last of a call that may have been executed by a try before it.
+    #[must_use]
+    pub(crate) fn after_doubtful_try(self) -> Self {
+        match self.0.outcome {
+            Outcome::NotSent | Outcome::Rejected => self
+                .with_context("a try before may have been executed, and the last one failed")
+                .with_outcome(Outcome::MaybeExecuted),
+            Outcome::MaybeExecuted | Outcome::Unreadable => self,
+        }
     }
 }
-
-/// What servers say to a script or function that they do not begin to run.
-const REFUSALS: [&str; 7] = [
-    "NOSCRIPT No matching script",
-    "ERR Bad number of keys",
-    "ERR Error compiling script",
-    "ERR Function not found",
-    "ERR Number of keys",
-    "ERR unknown command",
-    "ERR wrong number of arguments",
-];
 
 /// Servers write codes in capitals; a message without one (some modules, some Lua) has no code.
 fn is_code(word: &str) -> bool {
@@ -522,9 +525,34 @@ fn is_code(word: &str) -> bool {
         && word.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_')
 }
 
-/// The kind behind a server's error line. The words are those of Redis 2.8 to 8 and Valkey 7 to 9.
-fn classify(line: &str) -> ErrorKind {
+/// The code word of a server's error line, and what follows it. Some proxies put `ERR` before the word of the server behind them.
+fn code_and_rest(line: &str) -> (&str, &str) {
     let (code, rest) = line.split_once(' ').unwrap_or((line, ""));
+    let within = rest.split(' ').next().unwrap_or_default();
+    if code == "ERR" && PASSED_ON.contains(&within) {
+        (within, rest[within.len()..].trim_start())
+    } else {
+        (code, rest)
+    }
+}
+
+/// The code words that stand for a kind of their own.
+const PASSED_ON: [&str; 10] = [
+    "WRONGPASS",
+    "NOAUTH",
+    "NOPERM",
+    "LOADING",
+    "BUSY",
+    "MASTERDOWN",
+    "READONLY",
+    "TRYAGAIN",
+    "CLUSTERDOWN",
+    "CROSSSLOT",
+];
+
+/// The kind behind a server's error line. The words are those of Redis 2.8 to 8 and Valkey 7 to 9, and of proxies.
+fn classify(line: &str) -> ErrorKind {
+    let (code, rest) = code_and_rest(line);
     match code {
         "WRONGPASS" => ErrorKind::Authentication(AuthenticationFault::WrongPassword),
         "NOAUTH" => ErrorKind::Authentication(AuthenticationFault::PasswordRequired),
@@ -537,7 +565,7 @@ fn classify(line: &str) -> ErrorKind {
         "CLUSTERDOWN" => ErrorKind::Cluster(ClusterFault::Down),
         "CROSSSLOT" => ErrorKind::Cluster(ClusterFault::CrossSlot),
         "ERR" if rest.contains("cluster support disabled") => ErrorKind::Cluster(ClusterFault::NotACluster),
-        "ERR" if rest.starts_with("max number of clients") => ErrorKind::MaxClients,
+        "ERR" if is_full(rest) => ErrorKind::MaxClients,
         // Servers before 6.0 have no code of their own for a wrong password.
         "ERR"
             if rest.starts_with("invalid password") || rest.starts_with("AUTH <password> called without") =>
@@ -549,6 +577,14 @@ fn classify(line: &str) -> ErrorKind {
         }
         _ => ErrorKind::Response,
     }
+}
+
+/// Whether these words say that no more clients are let in: those of servers, and two that proxies have.
+fn is_full(rest: &str) -> bool {
+    let sentences = ["max number of clients", "max clients reached", "too many connections"];
+    sentences
+        .iter()
+        .any(|words| rest.get(..words.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(words)))
 }
 
 impl fmt::Display for Error {
@@ -614,7 +650,7 @@ mod tests {
 
     #[test]
     fn server_errors_have_their_code_and_kind() {
-        let table: [(&str, ErrorKind, Option<&str>); 8] = [
+        let table: [(&str, ErrorKind, Option<&str>); 16] = [
             ("WRONGTYPE Operation", ErrorKind::Response, Some("WRONGTYPE")),
             ("LOADING Redis is loading", ErrorKind::Busy, Some("LOADING")),
             ("NOAUTH", ErrorKind::Authentication(AuthenticationFault::PasswordRequired), Some("NOAUTH")),
@@ -627,11 +663,60 @@ mod tests {
                 Some("ERR"),
             ),
             ("something a script said", ErrorKind::Response, None),
+            ("ERR READONLY You can't write", ErrorKind::ReadOnly, Some("READONLY")),
+            ("ERR LOADING Redis is loading", ErrorKind::Busy, Some("LOADING")),
+            ("ERR LOADING", ErrorKind::Busy, Some("LOADING")),
+            (
+                "ERR NOAUTH no",
+                ErrorKind::Authentication(AuthenticationFault::PasswordRequired),
+                Some("NOAUTH"),
+            ),
+            ("ERR max clients reached", ErrorKind::MaxClients, Some("ERR")),
+            ("ERR Too many connections", ErrorKind::MaxClients, Some("ERR")),
+            ("ERR LOADINGS", ErrorKind::Response, Some("ERR")),
+            ("ERR the server is LOADING", ErrorKind::Response, Some("ERR")),
         ];
         for (line, kind, code) in table {
             let error = Error::from_server(line.as_bytes());
             assert_eq!((error.kind(), error.code()), (kind, code), "{line}");
         }
+    }
+
+    #[test]
+    fn what_a_script_was_told_is_news_and_what_it_says_itself_is_not() {
+        let table = [
+            ("READONLY any words", true, false),
+            ("ERR READONLY You can't write against a read only replica.", true, true),
+            (
+                "READONLY You can't write against a read only replica. script: f_1, on @user_script:1.",
+                true,
+                true,
+            ),
+            (
+                "ERR Error running script (call to f_1): @user_script:1: @user_script: 1: -READONLY You can't write \
+                 against a read only replica.",
+                false,
+                true,
+            ),
+            (
+                "UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)",
+                true,
+                true,
+            ),
+            ("UNBLOCKED client unblocked via CLIENT UNBLOCK", false, false),
+            ("WRONGTYPE no", false, false),
+        ];
+        for (line, rejected, maybe_executed) in table {
+            let error = Error::from_server(line.as_bytes());
+            assert_eq!(error.is_demotion(), rejected, "{line}");
+            assert_eq!(error.with_outcome(Outcome::MaybeExecuted).is_demotion(), maybe_executed, "{line}");
+        }
+        let lost = Error::new(
+            ErrorKind::Connection(ConnectionFault::Reset),
+            Outcome::MaybeExecuted,
+            refusal::READ_ONLY,
+        );
+        assert!(!lost.is_demotion(), "no server said so");
     }
 
     #[test]

@@ -63,6 +63,7 @@ mod cmd;
 mod error;
 mod paging;
 mod pipeline;
+mod refusal;
 mod replies;
 mod reply;
 mod run;

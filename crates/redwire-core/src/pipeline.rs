@@ -201,6 +201,14 @@ impl Batch {
         self.harmless || self.options.idempotent
     }
 
+    /// Whether every command changes nothing.
+    #[must_use]
+    pub fn only_reads(&self) -> bool {
+        let mut reads = true;
+        self.for_each(|words| reads &= facts_of(words).is_repeatable());
+        reads
+    }
+
     /// What the caller said about the whole pipeline.
     #[must_use]
     pub fn options(&self) -> Options {
@@ -252,13 +260,20 @@ impl Batch {
         if replies.errors().next().is_some() {
             replies = replies.without(&self.secrets());
             let attempted = attempted(&slots);
-            let first = replies.errors().find(|(index, _)| attempted.binary_search(index).is_err());
-            if let Some((index, error)) = first {
+            let errors: Vec<_> = replies.errors().collect();
+            let first = errors.iter().find(|(index, _)| attempted.binary_search(index).is_err());
+            if let Some((index, error)) = first.cloned() {
                 // It stands for all of them.
                 let unsure = error.outcome() == Outcome::NotSent && replies.may_have_been_executed();
                 let error = if unsure { error.with_outcome(Outcome::MaybeExecuted) } else { error };
                 return Err(self.numbered(whole, index, error));
             }
+            self.for_failed(&errors, |index, words, error| {
+                let outcome = error.clone().in_reply_to(facts_of(words), words).outcome();
+                if outcome == Outcome::MaybeExecuted {
+                    replies.doubt(index);
+                }
+            });
         }
         slots.fill(&mut replies)
     }
@@ -274,24 +289,35 @@ impl Batch {
     /// Says which of the commands of the `whole` failed.
     #[cold]
     pub(crate) fn numbered(&self, whole: &str, index: u32, error: Error) -> Error {
-        let packed = self.outbox.to_bytes();
-        let mut cursor = Cursor::new(&packed);
-        let name = (0..index).try_for_each(|_| cursor.skip()).ok().and_then(|()| {
-            cursor.head().ok()?;
-            let Ok(Head::Bulk(name)) = cursor.head() else { return None };
-            Some(String::from_utf8_lossy(name).into_owned())
+        let doing = format!("command {} of {} in the {whole}", index + 1, self.count);
+        let mut failed = error.clone().with_context(&doing);
+        self.for_failed(&[(index, error)], |_, words, error| {
+            let error = error.clone().in_reply_to(facts_of(words), words);
+            let name = words.first().map(|name| String::from_utf8_lossy(name)).unwrap_or_default();
+            failed = error.with_context(&doing).with_command(&name);
         });
-        let facts = name.as_ref().and_then(|name| facts::lookup(name.as_bytes(), None));
-        let error = match facts {
-            Some(facts) => error.in_reply_to(facts),
-            None => error,
-        };
-        let error = error.with_context(&format!("command {} of {} in the {whole}", index + 1, self.count));
-        match name {
-            Some(name) => error.with_command(&name),
-            None => error,
-        }
+        failed
     }
+
+    /// Shows the words of the commands that failed, each with its number and its error.
+    fn for_failed(&self, errors: &[(u32, Error)], mut see: impl FnMut(u32, &[&[u8]], &Error)) {
+        let (mut errors, mut nth) = (errors.iter().peekable(), 0);
+        if errors.peek().is_none() {
+            return;
+        }
+        self.for_each(|words| {
+            if let Some((index, error)) = errors.next_if(|(index, _)| *index == nth) {
+                see(*index, words, error);
+            }
+            nth += 1;
+        });
+    }
+}
+
+/// What is known about the command of these words.
+fn facts_of(words: &[&[u8]]) -> &'static facts::Facts {
+    let mut words = words.iter().copied();
+    facts::lookup(words.next().unwrap_or_default(), words.next()).unwrap_or(&facts::UNKNOWN)
 }
 
 /// The numbers of the commands whose error is kept as a value, in order.

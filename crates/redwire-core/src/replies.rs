@@ -32,6 +32,8 @@ struct Pieces {
     now: usize,
     /// The commands without a reply, and why there is none; in order.
     missing: Vec<(u32, Error)>,
+    /// The errors that answer what may have been executed all the same.
+    doubtful: Vec<u32>,
 }
 
 /// Stands in the place of a reply that is missing. Why it is missing stands beside the frames, where no
@@ -56,10 +58,12 @@ impl Replies {
         }
     }
 
+    /// The pieces, before any of them was read.
     fn pieces(&mut self) -> &mut Pieces {
         let first = &self.piece;
         self.all.get_or_insert_with(|| {
-            Box::new(Pieces { list: vec![first.clone()], now: 0, missing: Vec::new() })
+            let list = vec![first.clone()];
+            Box::new(Pieces { list, now: 0, missing: Vec::new(), doubtful: Vec::new() })
         })
     }
 
@@ -83,6 +87,11 @@ impl Replies {
             |error: &Error| matches!(error.outcome(), Outcome::MaybeExecuted | Outcome::Unreadable);
         let mut failed = 0;
         self.errors().inspect(|_| failed += 1).any(|(_, error)| executed(&error)) || failed < self.len()
+    }
+
+    /// What reply number `index` answers may have been executed, though it is an error. For before any of them was read.
+    pub(crate) fn doubt(&mut self, index: u32) {
+        self.pieces().doubtful.push(index);
     }
 
     /// The frames of all replies, in order, as they lie in the read buffer.
@@ -109,14 +118,29 @@ impl Replies {
     #[inline]
     pub fn read<R: Reply>(&mut self) -> Result<R> {
         let mut reader = Reader::new(&self.piece, self.at);
-        let result = R::decode(&mut reader);
-        // A reader that failed stands somewhere inside its reply; one that worked stands behind it.
-        let end = match &result {
-            Ok(_) => reader.position(),
-            Err(_) => self.at + frame_len(&self.piece[self.at..]),
-        };
-        self.advance(end);
-        result
+        match R::decode(&mut reader) {
+            Ok(value) => {
+                let end = reader.position();
+                self.advance(end);
+                Ok(value)
+            }
+            Err(error) => Err(self.fail(error)),
+        }
+    }
+
+    /// Passes over a reply that is an error, has one in it, or cannot be read. Says what that tells about the command.
+    #[cold]
+    fn fail(&mut self, error: Error) -> Error {
+        let doubtful = self.all.as_ref().is_some_and(|all| all.doubtful.contains(&self.next));
+        let is_answer = Reader::new(&self.piece, self.at).server_error().is_none();
+        // The reader stands somewhere inside its reply.
+        self.advance(self.at + frame_len(&self.piece[self.at..]));
+        match error.outcome() {
+            // An item of a list: the command was executed.
+            Outcome::Rejected if is_answer => error.with_outcome(Outcome::Unreadable),
+            Outcome::Rejected if doubtful => error.with_outcome(Outcome::MaybeExecuted),
+            _ => error,
+        }
     }
 
     /// Reads reply number `index`, from 0. Going forward is cheap; going back starts again from the front.

@@ -16,6 +16,8 @@ pub struct Attempt {
     tries: u32,
     pause: Duration,
     deadline: Option<Instant>,
+    /// Whether a try may have been executed.
+    doubtful: bool,
 }
 
 /// What to do after a failed try.
@@ -34,7 +36,7 @@ impl Attempt {
     #[inline]
     #[must_use]
     pub fn new(deadline: Option<Instant>) -> Self {
-        Self { tries: 1, pause: Duration::ZERO, deadline }
+        Self { tries: 1, pause: Duration::ZERO, deadline, doubtful: false }
     }
 
     /// When the call must have ended.
@@ -48,6 +50,9 @@ impl Attempt {
     ///
     /// `budget` is asked for the right to one retry ([`RetryBudget`](crate::budget::RetryBudget)), and only if all else
     /// allows it: an answer of `true` is a retry made. A call that is asked in another way is no retry.
+    ///
+    /// The outcome of the error that the caller is given is the worst of all tries:
+    /// [`outcome_of_all`](Self::outcome_of_all).
     pub fn handle_failure(
         &mut self,
         error: Error,
@@ -57,6 +62,7 @@ impl Attempt {
         random: u64,
         budget: impl FnOnce() -> bool,
     ) -> Decision {
+        self.handle_outcome(&error);
         if call.revise(&error) {
             return Decision::Again;
         }
@@ -66,7 +72,7 @@ impl Attempt {
         // Of a pipeline, other commands were executed when one was rejected.
         let whole = error.outcome() != Outcome::Rejected || call.is_single();
         let harmless = call.may_repeat() || config.idempotent();
-        let moved = error.is_demotion() && matches!(config.topology(), Topology::Sentinel { .. });
+        let moved = matches!(config.topology(), Topology::Sentinel { .. }) && may_move(&error, harmless);
         let worthwhile = whole && self.tries <= retries && (moved || may_retry(&error, harmless, policy));
         let pause = policy.backoff.delay(self.tries, self.pause, random);
         let in_time = self.deadline.is_none_or(|deadline| now + pause < deadline);
@@ -78,7 +84,20 @@ impl Attempt {
         }
         let error =
             if wanted { error.with_context("not tried again, the retry budget is spent") } else { error };
-        Decision::Fail(advised(error, config).or_command(&call.name()).with_tries(self.tries))
+        let error = self.outcome_of_all(advised(error, config), call);
+        Decision::Fail(error.or_command(&call.name()).with_tries(self.tries))
+    }
+
+    /// Takes note of how a try ended.
+    pub(crate) fn handle_outcome(&mut self, error: &Error) {
+        self.doubtful |= error.outcome() == Outcome::MaybeExecuted;
+    }
+
+    /// The error that ends `call`, with the worst outcome of all its tries: what was not sent or rejected at last may
+    /// have been executed before. What only reads keeps the last.
+    #[must_use]
+    pub fn outcome_of_all(&self, error: Error, call: &impl Call) -> Error {
+        if self.doubtful && !call.only_reads() { error.after_doubtful_try() } else { error }
     }
 }
 
@@ -96,6 +115,16 @@ fn advised(error: Error, config: &Config) -> Error {
         }
         _ => error,
     }
+}
+
+/// Whether a call that a replica refused may be made again at its master: what was not executed, or is harmless.
+pub(crate) fn may_move(error: &Error, harmless: bool) -> bool {
+    let certain = match error.outcome() {
+        Outcome::Rejected => true,
+        Outcome::MaybeExecuted => harmless,
+        Outcome::NotSent | Outcome::Unreadable => false,
+    };
+    certain && error.is_demotion()
 }
 
 /// Whether a call that ended in `error` may be made again at all.

@@ -49,6 +49,8 @@ impl<S: Slots> Atomic<S> {
 
     /// Finds the replies to the commands in the reply to `EXEC`.
     fn open(&mut self, replies: &mut Replies) -> Result<Replies> {
+        // A try before may have been.
+        self.refused = false;
         let last = self.count() - 1;
         if let Some((index, error)) = replies.errors().next() {
             let error = error.without(&self.batch.secrets());
@@ -143,6 +145,10 @@ impl<S: Slots> Call for Atomic<S> {
         self.batch.may_repeat()
     }
 
+    fn only_reads(&self) -> bool {
+        self.batch.only_reads()
+    }
+
     fn is_single(&self) -> bool {
         self.refused
     }
@@ -208,15 +214,17 @@ pub fn deadline(own: Option<Instant>, whole: Option<Instant>, now: Instant) -> R
 
 /// What a failure before or in `EXEC` means to a transaction: an abort where it may begin again without harm, else itself.
 ///
-/// `harmless`: what failed may be repeated even if it was executed.
+/// `call` is what failed.
 #[must_use]
-pub fn interrupted(error: Error, harmless: bool, config: &Config) -> Error {
+pub fn interrupted(error: Error, call: &impl Call, config: &Config) -> Error {
     let lost = matches!(error.kind(), ErrorKind::Connection(_));
-    if !lost || !retry::may_retry(&error, harmless || config.idempotent(), config.retry()) {
+    let harmless = call.may_repeat() || config.idempotent();
+    if !lost || !retry::may_retry(&error, harmless, config.retry()) {
         return error;
     }
     let message = format!("aborted, the connection was lost: {}", error.message());
-    Error::new(ErrorKind::Aborted, Outcome::NotSent, message).with_source(error)
+    let outcome = if call.only_reads() { Outcome::NotSent } else { error.outcome() };
+    Error::new(ErrorKind::Aborted, outcome, message).with_source(error)
 }
 
 /// Whether `call` may run in a transaction on keys of `home`; `None`: wherever it is.
@@ -310,6 +318,8 @@ pub struct Tries {
     deadline: Option<Instant>,
     made: u32,
     pause: Duration,
+    /// Whether a try may have been executed, and was followed by another.
+    doubtful: bool,
 }
 
 impl Tries {
@@ -318,7 +328,7 @@ impl Tries {
     pub fn new(options: TransactionOptions, config: &Config, now: Instant) -> Self {
         let limit = options.timeout.or_else(|| config.timeout()).filter(|limit| !limit.is_zero());
         let deadline = limit.and_then(|limit| now.checked_add(limit));
-        Self { options, deadline, made: 1, pause: Duration::ZERO }
+        Self { options, deadline, made: 1, pause: Duration::ZERO, doubtful: false }
     }
 
     /// When the last try must have ended.
@@ -338,7 +348,7 @@ impl Tries {
         budget: impl FnOnce() -> bool,
     ) -> Decision {
         if error.kind() != ErrorKind::Aborted {
-            return Decision::Fail(error);
+            return Decision::Fail(self.outcome_of_all(error));
         }
         let pause = self.options.backoff.delay(self.made, self.pause, random);
         let reason = if self.options.tries.is_some_and(|tries| self.made >= tries) {
@@ -348,16 +358,24 @@ impl Tries {
             .is_some_and(|deadline| now.checked_add(pause).is_none_or(|next| next >= deadline))
         {
             Some("no time for another try")
-        } else if error.outcome() == Outcome::NotSent && !budget() {
+        } else if error.outcome() != Outcome::Rejected && !budget() {
             Some("not tried again, the retry budget is spent")
         } else {
             None
         };
         if let Some(reason) = reason {
-            return Decision::Fail(error.with_context(reason).with_tries(self.made));
+            let error = self.outcome_of_all(error.with_context(reason));
+            return Decision::Fail(error.with_tries(self.made));
         }
         (self.made, self.pause) = (self.made + 1, pause);
+        self.doubtful |= error.outcome() == Outcome::MaybeExecuted;
         Decision::Retry(pause)
+    }
+
+    /// The error that ends it all: its outcome is the worst of all tries.
+    #[must_use]
+    pub fn outcome_of_all(&self, error: Error) -> Error {
+        if self.doubtful { error.after_doubtful_try() } else { error }
     }
 }
 

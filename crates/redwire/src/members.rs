@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use arc_swap::{ArcSwap, Guard};
 use redwire_core::cluster::{Bundle, Found, Map, News, ReadStrategy, Readers, Rules, Scatter};
 use redwire_core::config::{Config, HostPort};
-use redwire_core::{Error, ErrorKind, Result, Value};
+use redwire_core::{Error, ErrorKind, Outcome, Result, Value};
 
 pub(crate) use atlas::{Atlas, Listener, Work};
 pub(crate) use passage::{Departure, Passage};
@@ -297,7 +297,13 @@ impl<C> Members<C> {
     /// `address` failed with `error`: it answers no reads for a while, if that is a reason.
     fn handle_reader_failure(&self, address: &HostPort, error: &Error, now: Instant) {
         let Some(mut readers) = self.readers() else { return };
-        if matches!(error.kind(), ErrorKind::Connection(_) | ErrorKind::Busy | ErrorKind::Cluster(_)) {
+        let serves_not = match error.kind() {
+            ErrorKind::Connection(_) => true,
+            // What a script makes up says nothing about its server.
+            ErrorKind::Busy | ErrorKind::Cluster(_) => error.outcome() != Outcome::MaybeExecuted,
+            _ => false,
+        };
+        if serves_not {
             readers.handle_failure(address, now);
         }
     }

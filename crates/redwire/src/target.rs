@@ -233,6 +233,12 @@ impl Target {
         }
     }
 
+    /// `error`, which ended a call, with where it happened; takes note of what it says about the server.
+    pub(crate) fn explain(&self, error: Error) -> Error {
+        self.handle_failure(&error);
+        self.locate(error)
+    }
+
     /// Says that `error` happened here, unless it is known at which node of a cluster.
     pub(crate) fn locate(&self, error: Error) -> Error {
         if self.atlas().is_some() && error.address().is_some() {

@@ -65,6 +65,10 @@ impl<C: Call> Call for Asking<'_, C> {
         self.0.may_repeat()
     }
 
+    fn only_reads(&self) -> bool {
+        self.0.only_reads()
+    }
+
     fn is_single(&self) -> bool {
         self.0.is_single()
     }

@@ -9,7 +9,7 @@ use super::{ClusterOptions, Map, Redirect, RedirectKind};
 use crate::call::Call;
 use crate::config::{Config, HostPort};
 use crate::error::{ClusterFault, Error, ErrorKind, Outcome, Result};
-use crate::retry::{Attempt, Decision};
+use crate::retry::{Attempt, Decision, may_move};
 
 /// Redirections that are followed without a pause; from then on nodes contradict each other.
 const AT_ONCE: u32 = 3;
@@ -159,10 +159,12 @@ impl Route {
         budget: impl FnOnce() -> bool,
     ) -> Step {
         self.sent += 1;
+        self.attempt.handle_outcome(&error);
         if matches!(error.kind(), ErrorKind::Connection(_)) {
             self.lost = from.cloned();
         }
         let whole = error.outcome() != Outcome::Rejected || call.is_single();
+        let harmless = call.may_repeat() || rules.config.idempotent();
         let retries = match call.ends_connection() {
             true => 0,
             false => call.options().retries.unwrap_or_else(|| rules.config.retry().retries),
@@ -171,7 +173,7 @@ impl Route {
         let redirect = redirect.and_then(|from| Redirect::parse(&error, from, &rules.cluster.remap));
         let mut step = match (redirect, from) {
             (Some(redirect), Some(from)) => self.redirect(redirect, error, from, rules, retries, random),
-            _ if whole && is_passing(&error, rules.config) => {
+            _ if whole && is_passing(&error, harmless, rules.config) => {
                 if error.kind() == ErrorKind::Cluster(ClusterFault::TryAgain) {
                     // It was sent here rightly, and will be again: a slot on its way is no contradiction.
                     self.redirects = 0;
@@ -182,9 +184,16 @@ impl Route {
             _ => self.retry(error, call, rules, random, budget),
         };
         if let Then::Fail(error) = step.then {
+            let error = self.outcome_of_all(error, call);
             step.then = Then::Fail(error.or_command(&call.name()).with_tries(self.sent));
         }
         step
+    }
+
+    /// As [`Attempt::outcome_of_all`].
+    #[must_use]
+    pub fn outcome_of_all(&self, error: Error, call: &impl Call) -> Error {
+        self.attempt.outcome_of_all(error, call)
     }
 
     fn redirect(
@@ -250,7 +259,8 @@ impl Route {
         random: u64,
         budget: impl FnOnce() -> bool,
     ) -> Step {
-        let news = matches!(error.kind(), ErrorKind::Connection(_)).then_some(News::Doubt);
+        let doubt = matches!(error.kind(), ErrorKind::Connection(_)) || error.is_demotion();
+        let news = doubt.then_some(News::Doubt);
         let then = match self.attempt.handle_failure(error, call, rules.config, rules.now, random, budget) {
             Decision::Again => Then::Again,
             Decision::Retry(after) => Then::Retry(after),
@@ -265,13 +275,13 @@ impl Route {
     }
 }
 
-/// Whether the cluster will serve this later: nothing was executed, and a failover mends it, or the policy calls such an error one
-/// that means "later".
-fn is_passing(error: &Error, config: &Config) -> bool {
+/// Whether the cluster will serve this later: nothing was executed, or it is harmless, and a failover mends it, or the
+/// policy calls such an error one that means "later".
+fn is_passing(error: &Error, harmless: bool, config: &Config) -> bool {
     match (error.outcome(), error.kind()) {
         (Outcome::NotSent, ErrorKind::Connection(_)) => true,
         (Outcome::NotSent, ErrorKind::Cluster(fault)) => fault == ClusterFault::NotCovered,
-        (Outcome::Rejected, _) if error.is_demotion() => true,
+        _ if may_move(error, harmless) => true,
         (
             Outcome::Rejected,
             ErrorKind::Busy | ErrorKind::Cluster(ClusterFault::TryAgain | ClusterFault::Down),

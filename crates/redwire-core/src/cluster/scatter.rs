@@ -217,6 +217,10 @@ impl Scatter {
             // Those that were answered before it failed have their replies.
             Err(mut error) => split(&error.take_answered(), bundle, &error),
         };
+        let judged = answers.into_iter().zip(&bundle.shares).map(|(answer, (nth, part, _))| {
+            answer.map_err(|error| self.commands[*nth].shares[*part].cmd.judge(error))
+        });
+        let answers: Vec<Result<Bytes>> = judged.collect();
         for (at, (nth, part, _)) in bundle.shares.iter().enumerate() {
             let facts = self.commands[*nth].facts;
             let node = Some(bundle.to().clone());
@@ -226,10 +230,7 @@ impl Scatter {
                     self.commands[*nth].shares[*part].state = State::Done(done);
                     continue;
                 }
-                Err(error) => {
-                    let secrets = self.commands[*nth].shares[*part].cmd.secrets();
-                    error.clone().in_reply_to(facts).without(&secrets)
-                }
+                Err(error) => error.clone(),
             };
             let overtaken = self.is_overtaken(bundle, &answers, at).then(|| error.clone());
             let share = &mut self.commands[*nth].shares[*part];

@@ -1,11 +1,17 @@
 //! Retries: what is tried again, within which limits, and what is told in the end.
 
+use proptest::collection::vec;
+use proptest::prelude::*;
+
 use super::*;
+use crate::call::Piped;
+use crate::cluster::{ClusterOptions, Route, Rules, Then};
 use crate::cmd::Cmd;
 use crate::config::HostPort;
 use crate::error::ConnectionFault;
-use crate::facts;
+use crate::facts::{self, Facts};
 use crate::reply::Value;
+use crate::run::Run;
 use crate::script::Script;
 
 fn lost(outcome: Outcome) -> Error {
@@ -158,25 +164,144 @@ fn another_way_of_asking_is_no_retry() {
 
 #[test]
 fn a_script_that_failed_may_have_run() {
-    let script = [&facts::EVAL, &facts::EVALSHA, &facts::FCALL];
     let table = [
         ("ERR no", Outcome::MaybeExecuted),
-        ("LOADING it loads", Outcome::Rejected),
+        ("LOADING it loads", Outcome::MaybeExecuted),
+        ("LOADING Redis is loading the dataset in memory", Outcome::Rejected),
         ("NOSCRIPT No matching script. Please use EVAL.", Outcome::Rejected),
-        ("ERR unknown command 'EVAL_RO'", Outcome::Rejected),
         ("BUSY script: f, on @user_function:1.", Outcome::MaybeExecuted),
         ("ERR Error running script (call to f_1): @user_script:1: LOADING", Outcome::MaybeExecuted),
     ];
     let policy =
         RetryPolicy { codes: vec!["ERR".into(), "LOADING".into(), "BUSY".into()], ..RetryPolicy::default() };
+    let own = Facts::new("BF.ADD");
     for (line, outcome) in table {
-        for facts in script {
-            let error = Error::from_server(line.as_bytes()).in_reply_to(facts);
+        for facts in [&facts::EVAL, &facts::EVALSHA, &facts::FCALL, &facts::MIGRATE, &facts::UNKNOWN, &own] {
+            let error = Error::from_server(line.as_bytes()).in_reply_to(facts, &[facts.name.as_bytes()]);
             assert_eq!((error.outcome(), error.code()), (outcome, line.split(' ').next()), "{line}");
             assert!(outcome == Outcome::Rejected || !may_retry(&error, true, &policy), "{line}");
         }
-        for facts in [&facts::EVAL_RO, &facts::FCALL_RO, &facts::INCR] {
-            assert_eq!(Error::from_server(line.as_bytes()).in_reply_to(facts).outcome(), Outcome::Rejected);
+        let own = Facts::new("BF.EXISTS").read_only();
+        for facts in [&facts::EVAL_RO, &facts::FCALL_RO, &facts::INCR, &own] {
+            let error = Error::from_server(line.as_bytes()).in_reply_to(facts, &[]);
+            assert_eq!(error.outcome(), Outcome::Rejected, "{line}");
+        }
+    }
+}
+
+/// How a try may end.
+fn end() -> impl Strategy<Value = Error> {
+    let down = "CLUSTERDOWN Hash slot not served";
+    prop_oneof![
+        Just(lost(Outcome::NotSent)),
+        Just(lost(Outcome::MaybeExecuted)),
+        Just(Error::timeout(Outcome::NotSent)),
+        Just(Error::timeout(Outcome::MaybeExecuted)),
+        Just(lost(Outcome::Unreadable)),
+        prop_oneof![
+            Just("WRONGTYPE no"),
+            Just("LOADING it loads"),
+            Just("READONLY no"),
+            Just(down),
+            Just("MOVED 7365 h:2"),
+            Just("ASK 7365 h:2")
+        ]
+        .prop_map(|line| Error::from_server(line.as_bytes())),
+    ]
+}
+
+/// The last of those that are equally bad: what was not sent was executed no less than what was rejected.
+fn worst(tries: &[Error]) -> Outcome {
+    let badness = |outcome: &Outcome| match outcome {
+        Outcome::NotSent | Outcome::Rejected => 0,
+        Outcome::MaybeExecuted => 1,
+        Outcome::Unreadable => 2,
+    };
+    tries.iter().map(Error::outcome).max_by_key(badness).expect("one at least")
+}
+
+/// Tells `call` one end after the other, until it is given up: what came of it, and the tries that were made.
+fn history(call: &mut impl Call, ends: &[Error], url: &str) -> Option<(Error, usize)> {
+    let config = Config::from_url(url).unwrap();
+    let now = Instant::now();
+    let (mut attempt, mut route) = (Attempt::new(None), Route::new(Some(7365), None));
+    let cluster = ClusterOptions::default();
+    for (nth, end) in ends.iter().enumerate() {
+        let failed = if url.contains("cluster") {
+            let rules = Rules { config: &config, cluster: &cluster, now };
+            let from = HostPort::new("h", 1);
+            match route.handle_failure(end.clone(), Some(&from), call, rules, 7, || true).then {
+                Then::Fail(error) => Some(error),
+                _ => None,
+            }
+        } else {
+            match attempt.handle_failure(end.clone(), call, &config, now, 7, || true) {
+                Decision::Fail(error) => Some(error),
+                _ => None,
+            }
+        };
+        if let Some(error) = failed {
+            return Some((error, nth + 1));
+        }
+    }
+    None
+}
+
+proptest! {
+    #[test]
+    fn the_outcome_is_the_worst_of_all_tries(
+        ends in vec(end(), 1..8),
+        url in prop_oneof![Just("redis://h"), Just("redis+sentinel://h/s"), Just("redis+cluster://h")],
+        idempotent: bool,
+        on_timeout: bool,
+    ) {
+        let url = format!("{url}?retries=5&retry_on_timeout={}", if on_timeout { "yes" } else { "no" });
+        let incr = Cmd::<Value>::new("INCR").arg("n");
+        let mut incr = if idempotent { incr.idempotent() } else { incr };
+        if let Some((error, tries)) = history(&mut incr, &ends, &url) {
+            prop_assert_eq!(error.outcome(), worst(&ends[..tries]), "{} after {:?}", error, &ends[..tries]);
+            // What failed last is still told.
+            prop_assert_eq!(error.kind(), ends[tries - 1].kind());
+            prop_assert_eq!(error.code().is_some(), ends[tries - 1].code().is_some());
+        }
+        let mut batch = Piped::record(|p| {
+            p.idempotent();
+            (p.run(Cmd::<Value>::new("GET").arg("n")), p.run(Cmd::<Value>::new("INCR").arg("n")))
+        });
+        if let Some((error, tries)) = history(&mut batch, &ends, &url) {
+            prop_assert_eq!(error.outcome(), worst(&ends[..tries]), "{} after {:?}", error, &ends[..tries]);
+        }
+        // Of what only reads, the last try is what counts.
+        if let Some((error, tries)) = history(&mut Cmd::<Value>::new("GET").arg("n"), &ends, &url) {
+            prop_assert_eq!(error.outcome(), ends[tries - 1].outcome());
+        }
+    }
+}
+
+#[test]
+fn a_replica_is_left_by_what_it_refused_and_by_what_is_harmless() {
+    let table = [
+        ("redis+sentinel://h/s", true, true, true),
+        ("redis+sentinel://h/s", false, true, false),
+        ("redis+cluster://h", true, true, true),
+        ("redis+cluster://h", false, true, false),
+        ("redis://h", true, false, false),
+    ];
+    let wrapped = "ERR Error running script (call to f_1): @user_script:1: @user_script: 1: -READONLY You can't write against a read \
+                   only replica.";
+    let suffixed = "READONLY You can't write against a read only replica. script: f_1, on @user_script:1.";
+    for (url, idempotent, refused, within) in table {
+        let lines = [
+            ("READONLY You can't write against a read only replica.", refused),
+            (wrapped, within),
+            (suffixed, within),
+        ];
+        for (line, repeated) in lines {
+            let eval = Cmd::<Value>::new("EVAL").arg("return 1").arg(1).arg("n");
+            let mut eval = if idempotent { eval.idempotent() } else { eval };
+            let error = eval.judge(Error::from_server(line.as_bytes()));
+            let end = history(&mut eval, &[error], url);
+            assert_eq!(end.is_none(), repeated, "{line} at {url}, idempotent {idempotent}");
         }
     }
 }

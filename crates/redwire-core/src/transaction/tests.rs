@@ -1,5 +1,7 @@
 //! Transactions: what is sent, what the replies mean, and what is tried again.
 
+use bytes::Bytes;
+
 use super::*;
 use crate::inbound::{Frames, Inbound};
 use crate::link::{Link, QueueLimits};
@@ -193,20 +195,23 @@ fn exec_goes_only_where_the_keys_are_watched() {
 fn a_lost_connection_is_an_abort_where_nothing_may_have_run() {
     let config = Config::builder().build().unwrap();
     let lost = Error::closed_by_peer;
+    let (get, incr) = (Cmd::<Value>::new("GET").arg("k"), Cmd::<Value>::new("INCR").arg("k"));
+    let harmless = incr.clone().idempotent();
     let table = [
-        (lost(Outcome::NotSent), false, true),
-        (lost(Outcome::MaybeExecuted), true, true),
-        (lost(Outcome::MaybeExecuted), false, false),
-        (Error::timeout(Outcome::NotSent), true, false),
-        (Error::from_server(b"LOADING"), true, false),
+        (lost(Outcome::NotSent), &incr, Some(Outcome::NotSent)),
+        (lost(Outcome::MaybeExecuted), &get, Some(Outcome::NotSent)),
+        (lost(Outcome::MaybeExecuted), &harmless, Some(Outcome::MaybeExecuted)),
+        (lost(Outcome::MaybeExecuted), &incr, None),
+        (Error::timeout(Outcome::NotSent), &get, None),
+        (Error::from_server(b"LOADING"), &get, None),
     ];
-    for (error, harmless, aborts) in table {
-        let told = interrupted(error.clone(), harmless, &config);
-        assert_eq!(told.kind() == ErrorKind::Aborted, aborts, "{error}");
-        assert_eq!(told.outcome(), if aborts { Outcome::NotSent } else { error.outcome() });
+    for (error, call, aborts) in table {
+        let told = interrupted(error.clone(), call, &config);
+        assert_eq!(told.kind() == ErrorKind::Aborted, aborts.is_some(), "{error}");
+        assert_eq!(told.outcome(), aborts.unwrap_or_else(|| error.outcome()));
     }
     let bold = Config::builder().idempotent(true).build().unwrap();
-    assert_eq!(interrupted(lost(Outcome::MaybeExecuted), false, &bold).kind(), ErrorKind::Aborted);
+    assert_eq!(interrupted(lost(Outcome::MaybeExecuted), &incr, &bold).kind(), ErrorKind::Aborted);
 }
 
 #[test]
@@ -229,7 +234,8 @@ fn tries_end_by_number_deadline_or_budget_and_only_aborts_are_tried_again() {
     let second = Duration::from_secs(1);
     let tries = |options| Tries::new(options, &config, now);
     let options = TransactionOptions::new().backoff(Backoff::constant(second / 10)).timeout(second);
-    let lost = || interrupted(Error::closed_by_peer(Outcome::NotSent), true, &config);
+    let get = Cmd::<Value>::new("GET").arg("k");
+    let lost = || interrupted(Error::closed_by_peer(Outcome::NotSent), &get, &config);
     let unasked = || -> bool { panic!("asked") };
 
     let mut three = tries(options.tries(3));
@@ -251,4 +257,38 @@ fn tries_end_by_number_deadline_or_budget_and_only_aborts_are_tried_again() {
     assert!(matches!(other, Decision::Fail(error) if error.kind() == ErrorKind::Usage));
     assert_eq!(tries(TransactionOptions::new()).deadline(), Some(now + 5 * second));
     assert_eq!(tries(TransactionOptions::new().timeout(Duration::ZERO)).deadline(), None);
+}
+
+#[test]
+fn a_try_whose_exec_was_lost_is_remembered() {
+    let (config, now) = (Config::builder().build().unwrap(), Instant::now());
+    let incr = Cmd::<Value>::new("INCR").arg("k").idempotent();
+    let lost = || interrupted(Error::closed_by_peer(Outcome::MaybeExecuted), &incr, &config);
+    let ends = [changed(), Error::from_server(b"OOM no"), Error::timeout(Outcome::NotSent)];
+    for (end, first) in ends.into_iter().flat_map(|end| [(end.clone(), lost()), (end, changed())]) {
+        let mut tries = Tries::new(TransactionOptions::new().tries(2), &config, now);
+        let (outcome, wanted) = (first.outcome(), end.outcome());
+        assert!(matches!(tries.handle_end(first, now, 0, || true), Decision::Retry(_)));
+        let Decision::Fail(error) = tries.handle_end(end, now, 0, || true) else { panic!("a third try") };
+        let wanted = if outcome == Outcome::MaybeExecuted { outcome } else { wanted };
+        assert_eq!(error.outcome(), wanted, "{error}");
+    }
+}
+
+#[test]
+fn what_was_refused_whole_before_is_not_executed_twice() {
+    let mut call = Atomic::record(|p| p.run(Cmd::<Value>::new("EVAL").arg("return 1").arg(1).arg("k")));
+    let moved = [
+        "+OK\r\n",
+        "-MOVED 7629 h:2\r\n",
+        "-EXECABORT Transaction discarded because of previous errors.\r\n",
+    ];
+    let refused = call.read(Replies::of(moved.map(|frame| Bytes::from_static(frame.as_bytes()))));
+    assert_eq!(refused.unwrap_err().outcome(), Outcome::Rejected);
+    assert!(call.is_single(), "nothing of it was executed");
+    let answered = ["+OK\r\n", "+QUEUED\r\n", "*1\r\n-TRYAGAIN mine\r\n"];
+    let error =
+        call.read(Replies::of(answered.map(|frame| Bytes::from_static(frame.as_bytes())))).unwrap_err();
+    assert_eq!((error.code(), error.outcome()), (Some("TRYAGAIN"), Outcome::MaybeExecuted), "{error}");
+    assert!(!call.is_single());
 }

@@ -84,7 +84,8 @@ impl Client {
         let mut tries = Tries::new(options, self.config(), Instant::now());
         let mut passage = Passage::staying();
         loop {
-            let lease = self.lease_again(&mut watch, &mut passage, tries.deadline())?;
+            let lease = self.lease_again(&mut watch, &mut passage, tries.deadline());
+            let lease = lease.map_err(|error| tries.outcome_of_all(error))?;
             let error = match work(Transaction::new(lease, &watch, passage.slot(), tries.deadline())) {
                 Ok(output) => return Ok(output),
                 Err(error) => error,
@@ -101,7 +102,7 @@ impl Client {
             match decision {
                 Decision::Retry(pause) => self.pause(pause),
                 Decision::Again => {}
-                Decision::Fail(error) => return Err(error),
+                Decision::Fail(error) => return Err(tries.outcome_of_all(error)),
             }
         }
     }
@@ -179,7 +180,7 @@ impl Connection {
         let deadline = call::deadline(Way::Shared, call.options(), default, Instant::now());
         let replies = self.exchange_atomic(&call, false, deadline);
         let output = replies.and_then(|replies| call::read(&mut call, replies, self.target().config()));
-        output.map_err(|error| self.target().locate(error.or_command(&call.name())))
+        output.map_err(|error| self.target().explain(error.or_command(&call.name())))
     }
 }
 
@@ -270,8 +271,8 @@ impl Transaction {
 
     fn explain(&self, error: Error, call: &impl Call) -> Error {
         let target = self.lease.target();
-        let error = transaction::interrupted(error, call.may_repeat(), target.config());
-        target.locate(error.or_command(&call.name()))
+        let error = transaction::interrupted(error, call, target.config());
+        target.explain(error.or_command(&call.name()))
     }
 }
 

@@ -144,6 +144,15 @@ impl<C> Passage<C> {
         Ok(())
     }
 
+    /// The error that ends `call`, with the worst outcome of all its tries.
+    #[cold]
+    pub(crate) fn outcome_of_all(&self, error: Error, call: &impl Call) -> Error {
+        match &self.course {
+            Some(course) => course.route.outcome_of_all(error, call),
+            None => error,
+        }
+    }
+
     /// Whether it matters how long the answer took.
     #[inline]
     pub(crate) fn is_timed(&self) -> bool {

@@ -17,7 +17,6 @@ use std::time::{Duration, Instant};
 use redwire_core::call::{self, Call, Piped};
 use redwire_core::config::Config;
 use redwire_core::dirt::Dirt;
-use redwire_core::facts::Facts;
 use redwire_core::handshake::Session;
 use redwire_core::lane::{self, Lane};
 use redwire_core::link::{Link, Ticket};
@@ -288,7 +287,7 @@ impl Connection {
         let ticket = self.sent.pop_front().ok_or_else(|| Error::usage("every reply was read already"))?;
         let replies = self.wait(ticket, deadline).await;
         let reply = replies.and_then(|replies| replies.without(&self.secrets).read());
-        reply.map_err(|error| self.target.locate(error.without(&self.secrets)))
+        reply.map_err(|error| self.target.explain(error.without(&self.secrets)))
     }
 
     /// Whether [`read_reply`](Self::read_reply) would find its reply within `limit`. Zero looks at what is
@@ -347,7 +346,7 @@ impl Connection {
         let replies = self.exchange(&call, deadline).await;
         let output = replies.and_then(|replies| call::read(&mut call, replies, self.target.config()));
         output.or_else(|error| {
-            let error = self.target.locate(error).with_command(&call.name());
+            let error = self.target.explain(error).with_command(&call.name());
             call::fail(&mut call, error, self.target.config())
         })
     }
@@ -364,14 +363,19 @@ impl<'c> Run for &'c mut Connection {
         let lane = lane::on_connection(&cmd);
         self.grip.handle_call(lane != Lane::Shared);
         let deadline = call::deadline(lane, cmd.options(), self.target.config().timeout(), Instant::now());
-        let (name, facts, target) = (cmd.name(), cmd.facts(), Arc::clone(&self.target));
-        let secrets = cmd.secrets();
+        let (name, asked, target) = (cmd.name(), asked(&cmd), Arc::clone(&self.target));
         let replies = match lane::check_connection(&cmd) {
             Ok(()) => self.exchange_boxed(cmd.returning(), deadline),
             Err(error) => Box::pin(std::future::ready(Err(error))),
         };
-        Exchange::new(replies, name, facts, secrets, target)
+        Exchange::new(replies, name, asked, target)
     }
+}
+
+/// `cmd` once more, where an error that answers it does not tell whether it was executed, or may quote a secret.
+pub(super) fn asked<R>(cmd: &Cmd<R>) -> Option<Cmd<()>> {
+    let is_asked = cmd.facts().may_run_in_part() || !cmd.secrets().is_empty();
+    is_asked.then(|| cmd.clone().returning())
 }
 
 /// The future of one command on a [`Connection`].
@@ -379,8 +383,8 @@ impl<'c> Run for &'c mut Connection {
 pub struct Exchange<'c, R> {
     replies: Pending<'c, Replies>,
     name: Cow<'static, str>,
-    facts: &'static Facts,
-    secrets: Vec<Secret>,
+    /// What judges the error that answers it, if that takes a closer look.
+    asked: Option<Cmd<()>>,
     target: Arc<Target>,
     reply: PhantomData<fn() -> R>,
 }
@@ -389,11 +393,10 @@ impl<'c, R> Exchange<'c, R> {
     pub(super) fn new(
         replies: Pending<'c, Replies>,
         name: Cow<'static, str>,
-        facts: &'static Facts,
-        secrets: Vec<Secret>,
+        asked: Option<Cmd<()>>,
         target: Arc<Target>,
     ) -> Self {
-        Self { replies, name, facts, secrets, target, reply: PhantomData }
+        Self { replies, name, asked, target, reply: PhantomData }
     }
 }
 
@@ -405,7 +408,11 @@ impl<R: Reply> Future for Exchange<'_, R> {
         let callbacks = self.target.config().response_callbacks();
         let replies = replies.and_then(|replies| callbacks.apply(std::slice::from_ref(&self.name), replies));
         Poll::Ready(replies.and_then(|mut replies| replies.read()).map_err(|error| {
-            let error = self.target.locate(error.in_reply_to(self.facts).without(&self.secrets));
+            let error = match &self.asked {
+                Some(cmd) => cmd.judge(error),
+                None => error,
+            };
+            let error = self.target.explain(error);
             if error.command().is_some() { error } else { error.with_command(&self.name) }
         }))
     }

@@ -13,7 +13,7 @@ use redwire_core::{
 };
 
 use super::client::{Client, Request};
-use super::connection::{Connection, Exchange};
+use super::connection::{Connection, Exchange, asked};
 use super::pool::Lease;
 use crate::members::Passage;
 
@@ -92,7 +92,8 @@ impl Client {
         let mut tries = Tries::new(options, self.config(), Instant::now());
         let mut passage = Passage::staying();
         loop {
-            let lease = self.lease_again(&mut watch, &mut passage, tries.deadline()).await?;
+            let lease = self.lease_again(&mut watch, &mut passage, tries.deadline()).await;
+            let lease = lease.map_err(|error| tries.outcome_of_all(error))?;
             let error = match work(Transaction::new(lease, &watch, passage.slot(), tries.deadline())).await {
                 Ok(output) => return Ok(output),
                 Err(error) => error,
@@ -109,7 +110,7 @@ impl Client {
             match decision {
                 Decision::Retry(pause) => self.pause(pause).await,
                 Decision::Again => {}
-                Decision::Fail(error) => return Err(error),
+                Decision::Fail(error) => return Err(tries.outcome_of_all(error)),
             }
         }
     }
@@ -173,7 +174,7 @@ impl Connection {
         let deadline = call::deadline(Way::Shared, call.options(), default, Instant::now());
         let replies = self.exchange_atomic(&call, false, deadline).await;
         let output = replies.and_then(|replies| call::read(&mut call, replies, self.target().config()));
-        output.map_err(|error| self.target().locate(error.or_command(&call.name())))
+        output.map_err(|error| self.target().explain(error.or_command(&call.name())))
     }
 }
 
@@ -265,8 +266,8 @@ impl Transaction {
 
     fn explain(&self, error: Error, call: &impl Call) -> Error {
         let target = self.lease.target();
-        let error = transaction::interrupted(error, call.may_repeat(), target.config());
-        target.locate(error.or_command(&call.name()))
+        let error = transaction::interrupted(error, call, target.config());
+        target.explain(error.or_command(&call.name()))
     }
 }
 
@@ -274,8 +275,7 @@ impl<'t> Run for &'t mut Transaction {
     type Out<R: Reply> = Exchange<'t, R>;
 
     fn run<R: Reply>(self, cmd: Cmd<R>) -> Exchange<'t, R> {
-        let (name, facts, target) = (cmd.name(), cmd.facts(), Arc::clone(self.lease.target()));
-        let secrets = cmd.secrets();
+        let (name, asked, target) = (cmd.name(), asked(&cmd), Arc::clone(self.lease.target()));
         let checked =
             transaction::check_command(&cmd).and_then(|()| transaction::check_slot(&cmd, self.slot));
         // What is boxed need not know the type of the reply.
@@ -291,6 +291,6 @@ impl<'t> Run for &'t mut Transaction {
             }
             replies.map_err(|error| self.explain(error, &cmd))
         });
-        Exchange::new(replies, name, facts, secrets, target)
+        Exchange::new(replies, name, asked, target)
     }
 }

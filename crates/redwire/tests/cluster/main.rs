@@ -37,6 +37,7 @@ mod lies;
 mod lost;
 mod moving;
 mod pipelines;
+mod outcomes;
 mod pubsub;
 mod readers;
 mod scan;

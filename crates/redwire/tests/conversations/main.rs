@@ -18,6 +18,7 @@ mod pubsub_faults;
 mod pubsub_forks;
 mod pubsub_late;
 mod pubsub_limits;
+mod refusals;
 mod scripts;
 mod streams;
 mod subscribing_tasks;

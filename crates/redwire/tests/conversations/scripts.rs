@@ -45,7 +45,7 @@ impl Connection {
 }
 
 /// Whether servers have `EVAL_RO` and functions.
-fn has_functions() -> bool {
+pub(crate) fn has_functions() -> bool {
     shared().is_valkey() || shared().version() >= (7, 0, 0)
 }
 

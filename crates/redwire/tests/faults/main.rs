@@ -16,6 +16,7 @@ mod leases;
 mod liveness;
 mod lost;
 mod outage;
+mod outcomes;
 mod pause;
 mod pieces;
 mod questions;

@@ -84,7 +84,8 @@ impl Nodes {
             }
             Ok(Departure::Waits) => {
                 let until = lane::until(self.config(), now, deadline);
-                self.learn(until, true).map_err(|error| error.or_command(&call.name()))?;
+                self.learn(until, true)
+                    .map_err(|error| passage.outcome_of_all(error, call).or_command(&call.name()))?;
                 self.try_call(call, passage, way, Instant::now(), deadline)
             }
             Err(error) => Ok(Err(error)),

@@ -45,7 +45,7 @@ impl Wire {
                 let auth = credentials.auth();
                 let replies = self.exchange(&auth, Some(deadline));
                 let mut replies = replies.map_err(|error| error.with_outcome(Outcome::NotSent))?;
-                replies.read::<Value>().err().map(|error| auth.failed(error))
+                replies.read::<Value>().err().map(|error| auth.judge(error))
             }
             Err(error) => Some(error),
         };

@@ -91,6 +91,7 @@ impl<C: Call> Future for Request<'_, C> {
                         return Poll::Pending;
                     };
                     if let Err(error) = result {
+                        let error = self.passage.outcome_of_all(error, &self.call);
                         return Poll::Ready(self.fail(error));
                     }
                     self.state = State::Start;

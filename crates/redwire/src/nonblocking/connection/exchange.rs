@@ -97,7 +97,7 @@ impl Connection {
             }
             let replies = self.transact(&cmd.to_bytes(), 1, deadline).await.and_then(|replies| {
                 let error = replies.errors().next();
-                error.map_or(Ok(replies), |(_, error)| Err(cmd.failed(error)))
+                error.map_or(Ok(replies), |(_, error)| Err(cmd.judge(error)))
             });
             replies.map_err(|error| error.with_command(&cmd.name()))
         })
@@ -165,7 +165,7 @@ impl Connection {
                 let replies = self.transact(&auth.to_bytes(), 1, Some(deadline)).await;
                 // Nothing of the call itself was sent yet.
                 let mut replies = replies.map_err(|error| error.with_outcome(Outcome::NotSent))?;
-                replies.read::<()>().err().map(|error| auth.failed(error))
+                replies.read::<()>().err().map(|error| auth.judge(error))
             }
             Err(error) => Some(error),
         };

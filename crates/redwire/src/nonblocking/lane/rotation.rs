@@ -62,7 +62,7 @@ async fn reauthenticate(shared: Arc<Shared>) {
             Ok(()) => {}
             // The next connection, if there is to be one, asks for itself.
             Err(error) if matches!(error.kind(), ErrorKind::Connection(_) | ErrorKind::Closed) => return,
-            Err(error) => shared.target.tell(EventKind::Refused(shared.target.locate(auth.failed(error)))),
+            Err(error) => shared.target.tell(EventKind::Refused(shared.target.locate(auth.judge(error)))),
         }
         if pass.version == credentials::version(config) {
             return;
