@@ -52,9 +52,9 @@ pub enum Outcome {
     NotSent,
     /// The server answered with an error instead of executing it.
     Rejected,
-    /// It was handed over whole, and no reply came: it may have been executed, or may yet be. Or it is a script, a
-    /// function or a command of a module, which may have written before it failed. Of several tries the worst counts:
-    /// the last one may have been rejected or not sent, and one before it executed.
+    /// It was handed over whole, and no reply came: it may have been executed, or may yet be. Or it is a
+    /// script, a function or a command of a module, which may have written before it failed. Of several tries
+    /// the worst counts: the last one may have been rejected or not sent, and one before it executed.
     MaybeExecuted,
     /// It was executed, and its reply cannot be read as the type that was asked for.
     Unreadable,
@@ -327,9 +327,9 @@ impl Error {
         self
     }
 
-    /// The same failure, as the answer to a command of these facts and `words` (name included): one that runs code of
-    /// users or modules may have written before it failed, unless the server says in its own whole sentence that it
-    /// did not run it.
+    /// The same failure, as the answer to a command of these facts and `words` (name included): one that runs
+    /// code of users or modules may have written before it failed, unless the server says in its own whole
+    /// sentence that it did not run it.
     #[must_use]
     pub(crate) fn in_reply_to(self, facts: &Facts, words: &[&[u8]]) -> Self {
         let rejected = self.outcome() == Outcome::Rejected;
@@ -386,8 +386,8 @@ impl Error {
         self.0.outcome
     }
 
-    /// The first word of a server's error, such as `WRONGTYPE`; `None` where no server spoke. Some proxies put `ERR`
-    /// before a word that says more (`ERR LOADING …`): then that word.
+    /// The first word of a server's error, such as `WRONGTYPE`; `None` where no server spoke. Some proxies
+    /// put `ERR` before a word that says more (`ERR LOADING …`): then that word.
     #[must_use]
     pub fn code(&self) -> Option<&str> {
         if !self.is_from_server() {
@@ -401,8 +401,8 @@ impl Error {
         code_and_rest(&self.0.message).0.split(['\r', '\n']).next().filter(|word| is_code(word))
     }
 
-    /// The line that a server answered the command with, whatever was put before it; `None` where that does not tell
-    /// what became of the command, since it was tried before or ran elsewhere, too.
+    /// The line that a server answered the command with, whatever was put before it; `None` where that does
+    /// not tell what became of the command, since it was tried before or ran elsewhere, too.
     pub(crate) fn server_line(&self) -> Option<&str> {
         let line =
             self.0.source.as_deref().and_then(<dyn std::error::Error + Send + Sync>::downcast_ref::<Self>);
@@ -493,8 +493,9 @@ impl Error {
 }
 
 impl Error {
-    /// Whether the server says that it is a replica, or has just become one: news about the server. Whether the command
-    /// may be made again elsewhere is another question, and the [outcome](Self::outcome) answers that.
+    /// Whether the server says that it is a replica, or has just become one: news about the server. Whether
+    /// the command may be made again elsewhere is another question, and the [outcome](Self::outcome) answers
+    /// that.
     #[must_use]
     pub fn is_demotion(&self) -> bool {
         let said = |words| self.is_from_server() && self.0.message.contains(words);
@@ -525,7 +526,8 @@ fn is_code(word: &str) -> bool {
         && word.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_')
 }
 
-/// The code word of a server's error line, and what follows it. Some proxies put `ERR` before the word of the server behind them.
+/// The code word of a server's error line, and what follows it. Some proxies put `ERR` before the word of the
+/// server behind them.
 fn code_and_rest(line: &str) -> (&str, &str) {
     let (code, rest) = line.split_once(' ').unwrap_or((line, ""));
     let within = rest.split(' ').next().unwrap_or_default();
@@ -550,7 +552,8 @@ const PASSED_ON: [&str; 10] = [
     "CROSSSLOT",
 ];
 
-/// The kind behind a server's error line. The words are those of Redis 2.8 to 8 and Valkey 7 to 9, and of proxies.
+/// The kind behind a server's error line. The words are those of Redis 2.8 to 8 and Valkey 7 to 9, and of
+/// proxies.
 fn classify(line: &str) -> ErrorKind {
     let (code, rest) = code_and_rest(line);
     match code {
@@ -693,16 +696,11 @@ mod tests {
                 true,
             ),
             (
-                "ERR Error running script (call to f_1): @user_script:1: @user_script: 1: -READONLY You can't write \
-                 against a read only replica.",
+                "ERR Error running script: @user_script: 1: -READONLY You can't write against a read only replica.",
                 false,
                 true,
             ),
-            (
-                "UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)",
-                true,
-                true,
-            ),
+            ("UNBLOCKED force unblock from blocking operation, instance state changed (master?)", true, true),
             ("UNBLOCKED client unblocked via CLIENT UNBLOCK", false, false),
             ("WRONGTYPE no", false, false),
         ];

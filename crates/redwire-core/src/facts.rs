@@ -159,9 +159,9 @@ impl Facts {
         self.repeatable
     }
 
-    /// Whether an error may be the answer to one that did something all the same: a script or a function, unless it only
-    /// reads; what no table names, such as a module's command, unless its facts say that it only reads; `MIGRATE`, which
-    /// may have moved some of its keys.
+    /// Whether an error may be the answer to one that did something all the same: a script or a function,
+    /// unless it only reads; what no table names, such as a module's command, unless its facts say that it
+    /// only reads; `MIGRATE`, which may have moved some of its keys.
     pub fn may_run_in_part(&self) -> bool {
         // Only facts of the table have their name packed.
         let is_foreign = self.words == 0 && !self.repeatable;

@@ -1,20 +1,21 @@
 //! The sentences by which a server refuses a command before it begins to run it.
 //!
-//! What runs code of its users, or of a module, may answer with any error, and after it wrote. There the first word
-//! proves nothing, and only the server's own whole sentence is believed. Tests take the sentences from servers, as far as
-//! these can be made to say them: `refusals.rs` among the conversations of the crate `redwire`, and `outcomes.rs` among
-//! its clusters. This file must not know what follows from a refusal.
+//! What runs code of its users, or of a module, may answer with any error, and after it wrote. There the
+//! first word proves nothing, and only the server's own whole sentence is believed. Tests take the sentences
+//! from servers, as far as these can be made to say them: `refusals.rs` among the conversations of the crate
+//! `redwire`, and `outcomes.rs` among its clusters. This file must not know what follows from a refusal.
 //!
-//! What remains: a script that answers with exactly such a sentence is taken for refused. One that hands on what
-//! `redis.pcall` gave it does so from Redis 7.0 on, at a replica (`READONLY`), with too few replicas (`NOREPLICAS`) or
-//! with a full disk (`MISCONF`). It has changed no data: in such a state the first write is refused like the last. Without
-//! memory some writes are allowed, so `OOM command not allowed …` is not among the sentences.
+//! What remains: a script that answers with exactly such a sentence is taken for refused. One that hands on
+//! what `redis.pcall` gave it does so from Redis 7.0 on, at a replica (`READONLY`), with too few replicas
+//! (`NOREPLICAS`) or with a full disk (`MISCONF`). It has changed no data: in such a state the first write is
+//! refused like the last. Without memory some writes are allowed, so `OOM command not allowed …` is not among
+//! the sentences.
 
 use crate::cluster::{SLOTS, slot};
 use crate::facts::Facts;
 
-/// `*` stands for any word, `@` for the name of the command in quotes, and `…` at the end for any words, or none, that do
-/// not say in which script it happened.
+/// `*` stands for any word, `@` for the name of the command in quotes, and `…` at the end for any words, or
+/// none, that do not say in which script it happened.
 ///
 /// Of Redis 2.8 to 8 and Valkey 7 to 9; servers of other names say `LOADING` and `BUSY` with their own.
 const SENTENCES: [&str; 37] = [

@@ -128,7 +128,8 @@ impl Replies {
         }
     }
 
-    /// Passes over a reply that is an error, has one in it, or cannot be read. Says what that tells about the command.
+    /// Passes over a reply that is an error, has one in it, or cannot be read. Says what that tells about the
+    /// command.
     #[cold]
     fn fail(&mut self, error: Error) -> Error {
         let doubtful = self.all.as_ref().is_some_and(|all| all.doubtful.contains(&self.next));

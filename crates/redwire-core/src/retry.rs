@@ -93,8 +93,8 @@ impl Attempt {
         self.doubtful |= error.outcome() == Outcome::MaybeExecuted;
     }
 
-    /// The error that ends `call`, with the worst outcome of all its tries: what was not sent or rejected at last may
-    /// have been executed before. What only reads keeps the last.
+    /// The error that ends `call`, with the worst outcome of all its tries: what was not sent or rejected at
+    /// last may have been executed before. What only reads keeps the last.
     #[must_use]
     pub fn outcome_of_all(&self, error: Error, call: &impl Call) -> Error {
         if self.doubtful && !call.only_reads() { error.after_doubtful_try() } else { error }
@@ -117,7 +117,8 @@ fn advised(error: Error, config: &Config) -> Error {
     }
 }
 
-/// Whether a call that a replica refused may be made again at its master: what was not executed, or is harmless.
+/// Whether a call that a replica refused may be made again at its master: what was not executed, or is
+/// harmless.
 pub(crate) fn may_move(error: &Error, harmless: bool) -> bool {
     let certain = match error.outcome() {
         Outcome::Rejected => true,

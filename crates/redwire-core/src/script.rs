@@ -35,10 +35,10 @@ use crate::facts::{self, Facts};
 /// assert_eq!(cmd.words(), ["EVALSHA", add.sha(), "1", "n", "5"]);
 /// ```
 ///
-/// A script that fails half-way leaves what it has written: the [outcome](crate::Error::outcome) of such an error is
-/// [`MaybeExecuted`](crate::Outcome::MaybeExecuted), whatever error code it made up. A script must not answer with a whole sentence by
-/// which a server refuses to run it (`NOSCRIPT No matching script. …`, `BUSY Redis is busy running a script. …`), or it may be
-/// run a second time.
+/// A script that fails half-way leaves what it has written: the [outcome](crate::Error::outcome) of such an
+/// error is [`MaybeExecuted`](crate::Outcome::MaybeExecuted), whatever error code it made up. A script must
+/// not answer with a whole sentence by which a server refuses to run it (`NOSCRIPT No matching script. …`,
+/// `BUSY Redis is busy running a script. …`), or it may be run a second time.
 #[derive(Clone)]
 pub struct Script(Arc<Inner>);
 

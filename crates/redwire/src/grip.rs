@@ -38,6 +38,14 @@ impl<E: End> Grip<E> {
         &self.means
     }
 
+    /// The connection will be made, or made anew, and nobody knows yet where it leads: until then there is
+    /// nothing to leave.
+    pub(crate) fn handle_asking(&self) {
+        *self.address() = None;
+        self.left.store(false, Ordering::Relaxed);
+        self.ended.store(false, Ordering::Relaxed);
+    }
+
     /// The connection is being made, or made anew.
     pub(crate) fn handle_connecting(&self, endpoint: &Endpoint) {
         *self.address() = Some(endpoint.clone());
@@ -68,7 +76,8 @@ impl<E: End> Grip<E> {
 
     /// Everybody goes to `next`, where that is known, and leaves any other server.
     fn leave(&self, next: Option<&Endpoint>) {
-        if next.is_none() || self.address().as_ref() != next {
+        let leads_elsewhere = self.address().as_ref().is_some_and(|address| next != Some(address));
+        if leads_elsewhere {
             self.left.store(true, Ordering::Relaxed);
         }
     }

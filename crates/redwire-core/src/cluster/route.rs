@@ -275,8 +275,8 @@ impl Route {
     }
 }
 
-/// Whether the cluster will serve this later: nothing was executed, or it is harmless, and a failover mends it, or the
-/// policy calls such an error one that means "later".
+/// Whether the cluster will serve this later: nothing was executed, or it is harmless, and a failover mends
+/// it, or the policy calls such an error one that means "later".
 fn is_passing(error: &Error, harmless: bool, config: &Config) -> bool {
     match (error.outcome(), error.kind()) {
         (Outcome::NotSent, ErrorKind::Connection(_)) => true,

@@ -287,8 +287,8 @@ fn a_replica_is_left_by_what_it_refused_and_by_what_is_harmless() {
         ("redis+cluster://h", false, true, false),
         ("redis://h", true, false, false),
     ];
-    let wrapped = "ERR Error running script (call to f_1): @user_script:1: @user_script: 1: -READONLY You can't write against a read \
-                   only replica.";
+    let wrapped = "ERR Error running script (call to f_1): @user_script:1: @user_script: 1: \
+                   -READONLY You can't write against a read only replica.";
     let suffixed = "READONLY You can't write against a read only replica. script: f_1, on @user_script:1.";
     for (url, idempotent, refused, within) in table {
         let lines = [

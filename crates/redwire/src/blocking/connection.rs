@@ -212,7 +212,7 @@ impl Connection {
         let ticket = self.sent.pop_front().ok_or_else(|| Error::usage("every reply was read already"))?;
         let replies = self.wire()?.wait(ticket, deadline);
         let reply = replies.and_then(|replies| replies.without(&self.secrets).read());
-        reply.map_err(|error| self.target.locate(error.without(&self.secrets)))
+        reply.map_err(|error| self.target.explain(error.without(&self.secrets)))
     }
 
     /// Whether [`read_reply`](Self::read_reply) would find its reply within `limit`. Zero looks at what is
@@ -271,7 +271,7 @@ impl Connection {
             output = self.try_call(&mut call, deadline);
         }
         output.or_else(|error| {
-            let error = self.target.locate(error).with_command(&call.name());
+            let error = self.target.explain(error).with_command(&call.name());
             call::fail(&mut call, error, self.target.config())
         })
     }

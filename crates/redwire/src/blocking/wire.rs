@@ -73,6 +73,9 @@ impl Wire {
         let config = target.config();
         let own_deadline = Instant::now() + config.connect_timeout();
         let deadline = call_deadline.map_or(own_deadline, |deadline| deadline.min(own_deadline));
+        if let Some(grip) = grip {
+            grip.handle_asking();
+        }
         let endpoint = match target.lead() {
             Lead::Server(endpoint) => Ok(endpoint),
             Lead::Ask(service) => discover(service, config, deadline).map(Endpoint::Tcp),

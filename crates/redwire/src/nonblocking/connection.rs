@@ -152,6 +152,7 @@ impl Connection {
 
     pub(super) async fn reconnect_by(&mut self, deadline: Option<Instant>) -> Result<()> {
         self.disconnect();
+        self.grip.handle_asking();
         // What ended the former one is no concern of this one.
         pin!(self.grip.means().notified()).enable();
         let connect = Wire::connect(&self.target, Some(&self.grip), deadline);

@@ -1,5 +1,5 @@
-//! What became of a call that went from node to node (I2): errors that scripts make up send it nowhere, and of several tries the
-//! worst is told. FAULTS 90, 112.
+//! What became of a call that went from node to node (I2): errors that scripts make up send it nowhere, and
+//! of several tries the worst is told. FAULTS 90, 112.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;

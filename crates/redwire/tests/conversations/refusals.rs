@@ -1,5 +1,6 @@
-//! Errors of what runs code of its users or of a module: whatever they look like, it runs once, and only the server's own whole
-//! sentence says that it did not run (I2). The sentences are taken from servers here. FAULTS 90.
+//! Errors of what runs code of its users or of a module: whatever they look like, it runs once, and only the
+//! server's own whole sentence says that it did not run (I2). The sentences are taken from servers here.
+//! FAULTS 90.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -39,7 +40,10 @@ const OWN: [&str; 13] = [
 ];
 
 const LIBRARY: &str = "#!lua name=refusals
-redis.register_function('fail', function(keys, args) redis.call('INCR', keys[1]) return redis.error_reply(args[1]) end)
+redis.register_function('fail', function(keys, args)
+    redis.call('INCR', keys[1])
+    return redis.error_reply(args[1])
+end)
 redis.register_function('write', function(keys) return redis.call('INCR', keys[1]) end)
 redis.register_function('loop', function() while true do end end)";
 

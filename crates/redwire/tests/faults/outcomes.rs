@@ -1,4 +1,5 @@
-//! What a call is said to have come to when it was made more than once: the worst of its tries (I2). FAULTS 112.
+//! What a call is said to have come to when it was made more than once: the worst of its tries (I2). FAULTS
+//! 112.
 
 use std::thread;
 use std::time::Duration;
@@ -119,7 +120,8 @@ fn ran_and_was_refused(setup: Setup, server: &Server, key: &str, options: &str, 
     assert_eq!(refused.outcome(), Outcome::NotSent, "{key}: {refused}");
 }
 
-/// The question for it ran, its reply is lost, and the next one is refused: then nobody knows that it is held.
+/// The question for it ran, its reply is lost, and the next one is refused: then nobody knows that it is
+/// held.
 fn a_lock_that_may_be_held_is_given_up(setup: Setup) {
     let server = Server::start();
     let proxy = Proxy::start(server.addr());
@@ -137,7 +139,8 @@ fn a_lock_that_may_be_held_is_given_up(setup: Setup) {
         let before = proxy.connections();
         proxy.reset_all();
         if setup.driver == Driver::Blocking {
-            // It gives up what it may hold before it returns, and waits for that no longer than its next turn to connect.
+            // It gives up what it may hold before it returns, and waits for that no longer than its next turn
+            // to connect.
             eventually("it was refused", LIMIT, || proxy.connections() > before);
             proxy.heal();
         }

@@ -29,7 +29,7 @@ pub(crate) fn pair() -> (Server, Server) {
     (master, replica)
 }
 
-fn follow(replica: &Server, master: &Server) {
+pub(crate) fn follow(replica: &Server, master: &Server) {
     replica.command(&["REPLICAOF", "127.0.0.1", &master.port().to_string()]).unwrap();
     eventually("it follows", LIMIT, || {
         replica.command(&["ROLE"]).unwrap().lines().any(|line| line == "connected")

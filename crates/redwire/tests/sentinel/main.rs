@@ -12,4 +12,5 @@ mod failover;
 mod fake;
 mod leaving;
 mod replicas;
+mod scripts;
 mod secured;

@@ -299,3 +299,30 @@ fn a_quiet_map_is_refreshed_when_it_is_old() {
     topology.handle_wanted();
     assert!(topology.poll_refresh(now + Duration::from_secs(1), 0).is_some());
 }
+
+#[test]
+fn what_a_script_was_told_by_a_replica_is_news_though_it_ends_the_call() {
+    let (config, cluster) = (config(), ClusterOptions::default());
+    let (now, from) = (Instant::now(), address("a:1"));
+    let rules = Rules { config: &config, cluster: &cluster, now };
+    for (line, news) in [
+        ("READONLY You can't write against a read only replica. script: f_1, on @user_script:1.", true),
+        (
+            "ERR Error running script: @user_script: 1: -READONLY You can't write against a read only replica.",
+            true,
+        ),
+        ("READONLY of the script's own", false),
+        ("MOVED 1 b:1", false),
+        ("TRYAGAIN of the script's own", false),
+    ] {
+        let mut eval = command("EVAL return(1) 1 foo");
+        let mut route = Route::new(Some(12_182), Some(now + Duration::from_secs(1)));
+        let error = eval.judge(Error::from_server(line.as_bytes()));
+        let step = route.handle_failure(error, Some(&from), &mut eval, rules, 0, || true);
+        assert!(
+            matches!(step.then, Then::Fail(error) if error.outcome() == Outcome::MaybeExecuted),
+            "{line}"
+        );
+        assert_eq!(step.news, news.then_some(News::Doubt), "{line}");
+    }
+}
