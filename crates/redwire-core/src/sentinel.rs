@@ -17,6 +17,7 @@ use std::collections::VecDeque;
 use std::fmt::{self, Write};
 use std::time::{Duration, Instant};
 
+use crate::cluster::Remap;
 use crate::config::HostPort;
 use crate::error::{Error, ErrorKind, Outcome, Result, SentinelFault};
 pub use instance::Instance;
@@ -128,6 +129,7 @@ pub struct Found {
 pub struct Discovery {
     service: String,
     min_other_sentinels: u32,
+    remap: Remap,
     epoch: u64,
     waiting: VecDeque<HostPort>,
     under_way: Vec<HostPort>,
@@ -153,12 +155,14 @@ impl Discovery {
     pub const DELAY: Duration = Duration::from_millis(200);
 
     /// Asks `sentinels` for the master of `service`. One that knows of fewer than `min_other_sentinels` others is not
-    /// believed: it may be cut off from them, with a master that they have replaced.
+    /// believed: it may be cut off from them, with a master that they have replaced. All addresses that they tell go through
+    /// `remap`.
     #[must_use]
-    pub fn new(service: &str, sentinels: &Sentinels, min_other_sentinels: u32) -> Self {
+    pub fn new(service: &str, sentinels: &Sentinels, min_other_sentinels: u32, remap: Remap) -> Self {
         Self {
             service: service.to_owned(),
             min_other_sentinels,
+            remap,
             epoch: sentinels.epoch,
             waiting: sentinels.order.iter().cloned().collect(),
             under_way: Vec::new(),
@@ -220,10 +224,11 @@ impl Discovery {
             return Err(Refusal::Alone(master.other_sentinels()));
         }
         let usable = |replica: &&Instance| !replica.is_down() && replica.is_reached() && replica.is_linked();
+        let address = |instance: &Instance| instance.address().map(|told| self.remap.apply(told));
         let found = Found {
-            master: master.address().map_err(Refusal::Failed)?,
-            replicas: answer.replicas.iter().filter(usable).flat_map(Instance::address).collect(),
-            sentinels: answer.sentinels.iter().flat_map(Instance::address).collect(),
+            master: address(&master).map_err(Refusal::Failed)?,
+            replicas: answer.replicas.iter().filter(usable).flat_map(address).collect(),
+            sentinels: answer.sentinels.iter().flat_map(address).collect(),
             witness: sentinel.clone(),
             epoch: master.config_epoch(),
         };

@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
+use redwire_core::cluster::Remap;
 use redwire_core::config::{Config, Endpoint, HostPort, ReadFrom, Topology};
 use redwire_core::pubsub::Message;
 use redwire_core::sentinel::{Discovery, Found, News, Readers, Sentinels};
@@ -43,6 +44,7 @@ pub(crate) struct Service {
     name: String,
     min_other_sentinels: u32,
     read_from: ReadFrom,
+    remap: Remap,
     state: Mutex<State>,
     lookups: Arc<Lookups>,
     /// Held while everybody leaves a master, so that no connection to the next is up before all to the former were left.
@@ -88,6 +90,7 @@ impl Service {
             name: service.clone(),
             min_other_sentinels: options.min_other_sentinels,
             read_from: options.read_from,
+            remap: options.remap.clone(),
             state: Mutex::new(state),
             lookups: Arc::default(),
             turn: Mutex::new(()),
@@ -121,7 +124,7 @@ impl Service {
     }
 
     pub(crate) fn discovery(&self) -> Discovery {
-        Discovery::new(&self.name, &self.lock().sentinels, self.min_other_sentinels)
+        Discovery::new(&self.name, &self.lock().sentinels, self.min_other_sentinels, self.remap.clone())
     }
 
     /// Takes note of what sentinels told somebody who does not connect, and says where the master is.
@@ -167,7 +170,7 @@ impl Service {
     pub(crate) fn handle_message(&self, message: &Message) -> Option<HostPort> {
         let text = String::from_utf8_lossy(&message.payload);
         match News::parse(&self.name, &message.channel_text(), &text)? {
-            News::Switched { master } => Some(master),
+            News::Switched { master } => Some(self.remap.apply(master)),
             News::Replicas => None,
         }
     }

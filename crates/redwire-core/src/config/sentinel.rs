@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use crate::cluster::Remap;
+
 use super::{Config, Endpoint, HostPort, RetryPolicy, Topology};
 use crate::secret::Secret;
 
@@ -23,6 +25,8 @@ pub struct SentinelOptions {
     pub min_other_sentinels: u32,
     /// Which servers the client uses.
     pub read_from: ReadFrom,
+    /// Where servers and sentinels are that sentinels tell by another address.
+    pub remap: Remap,
 }
 
 /// Which servers of a service a client uses.
@@ -46,6 +50,7 @@ impl Default for SentinelOptions {
             timeout: Duration::from_secs(1),
             min_other_sentinels: 0,
             read_from: ReadFrom::Master,
+            remap: Remap::default(),
         }
     }
 }

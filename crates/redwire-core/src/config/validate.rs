@@ -84,7 +84,6 @@ fn sentinel(config: &Config) -> Result<(), ConfigError> {
 fn cluster(config: &Config) -> Result<(), ConfigError> {
     let (options, default) = (&config.cluster, ClusterOptions::default());
     let differs = [
-        ("remap", options.remap != default.remap),
         ("map_source", options.source != default.source),
         ("require_full_coverage", options.require_full_coverage != default.require_full_coverage),
         ("refresh_after_moved", options.refresh_after_moved != default.refresh_after_moved),
@@ -97,6 +96,10 @@ fn cluster(config: &Config) -> Result<(), ConfigError> {
     let first = differs.iter().find(|(_, differs)| *differs);
     if let (Some((option, _)), false) = (first, matches!(config.topology, Topology::Cluster { .. })) {
         return Err(ConfigError::new(option, "a Cluster to go with it (`redis+cluster://`)", "none"));
+    }
+    if options.remap != default.remap && matches!(config.topology, Topology::Single(_)) {
+        let needed = "a Cluster or a Sentinel set to go with it (`redis+cluster://`, `redis+sentinel://`)";
+        return Err(ConfigError::new("remap", needed, "none"));
     }
     if options.read_strategy == ReadStrategy::SameZone && options.zone.is_none() {
         return Err(ConfigError::new("read_strategy", "a `zone` beside `same_zone`", "none"));

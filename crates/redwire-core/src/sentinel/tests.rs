@@ -106,7 +106,7 @@ fn run(case: Case) {
     let name = case.name;
     let seeds = case.sentinels.iter().map(|text| address(text)).collect();
     let sentinels = Sentinels { epoch: case.known_epoch, ..Sentinels::new(seeds) };
-    let mut discovery = Discovery::new("mymaster", &sentinels, case.min_other_sentinels);
+    let mut discovery = Discovery::new("mymaster", &sentinels, case.min_other_sentinels, Remap::default());
     let start = Instant::now();
     let steps = case.steps.len();
     for (n, step) in case.steps.into_iter().enumerate() {
@@ -205,7 +205,7 @@ fn an_older_configuration_is_believed_only_if_nobody_has_another() {
         Ok(Answer { master: Some(master), ..Answer::default() })
     };
     for (second, believed) in [("7", 7), ("9", 9), ("5", 6)] {
-        let mut discovery = Discovery::new("s", &sentinels, 0);
+        let mut discovery = Discovery::new("s", &sentinels, 0, Remap::default());
         assert!(discovery.poll_ask(now).is_some());
         discovery.handle_answer(&address("a:1"), told("6"), now);
         assert!(discovery.poll_found().is_none());

@@ -10,6 +10,7 @@ mod by_hand;
 mod discovery;
 mod failover;
 mod fake;
+mod inner;
 mod leaving;
 mod replicas;
 mod scripts;

@@ -11,10 +11,12 @@ use crate::config::ConfigBuilder;
 use super::non_empty;
 
 impl ConfigBuilder {
-    /// Where nodes are reached that announce another address: behind NAT, a proxy, or in a container. Default: where they say. It is
-    /// applied to every address that the cluster tells, and not to those that are configured.
+    /// Where servers are reached that announce another address: behind NAT, a proxy, or in a container. Default:
+    /// where they say. It is applied to every address that a cluster or sentinels tell (of nodes, masters,
+    /// replicas and other sentinels), and not to those that are configured.
     pub fn remap(mut self, remap: impl Into<Remap>) -> Self {
         self.config.cluster.remap = remap.into();
+        self.config.sentinel.remap = self.config.cluster.remap.clone();
         self
     }
 
