@@ -13,6 +13,11 @@ use bytes::Bytes;
 
 use crate::buffer::Buffer;
 
+mod absent;
+
+use absent::Absences;
+pub(crate) use absent::Absent;
+
 /// From this many bytes on, a [`Bytes`] argument is sent from where it lies instead of being copied.
 ///
 /// Below it, a copy costs less than one more piece for the kernel to gather.
@@ -20,6 +25,22 @@ pub const SHARED_FROM: usize = 16 * 1024;
 
 /// A value that can stand in a command: one word, several (a slice, a tuple, a map), or none (`None`).
 ///
+/// # What is absent
+/// `None` is no word, and so is an empty list. What comes behind it would take its place: `HSET h a b` is
+/// what would become of the fields `[("a", None), ("b", None)]`. So where values have their places, an absent
+/// one is refused before anything is sent ([`ErrorKind::Usage`](crate::ErrorKind::Usage)):
+/// - each part of a tuple, each key and value of a map;
+/// - a key, value, member or name that a method asks for ([`Cmd::required`](crate::Cmd::required));
+/// - an item of pairs ([`Cmd::pairs`](crate::Cmd::pairs)); a whole pair may be absent, as in
+///   `[Some(("a", 1)), None]`;
+/// - an item of a list that is answered item by item, or whose items have numbers: keys of `MGET`, fields of
+///   `HMGET`, keys and arguments of scripts ([`Cmd::places`](crate::Cmd::places)).
+///
+/// Absence means absence in options ([`Cmd::named`](crate::Cmd::named)), in lists of things that are counted
+/// or added (`DEL`, `SADD`, `LPUSH`), as a whole list of keys or arguments that may be empty, and in
+/// [`Cmd::arg`](crate::Cmd::arg) by hand.
+///
+/// # Forms
 /// Bytes and text are sent as they are, integers in decimal, floats in the shortest form that reads back
 /// as the same float. There is no form for `bool`, since Redis has none: say the word the command's
 /// grammar wants. `u8` is no argument of its own, so that `&[u8]` and `Vec<u8>` are always one binary word.
@@ -50,19 +71,26 @@ pub trait Arg {
     /// Appends this value under a name, `NAME value`; nothing at all where the value is absent (`None`).
     fn write_named(&self, name: &str, args: &mut Args) {
         args.bulk(name.as_bytes());
-        self.write(args);
+        args.required(|args| self.write(args));
     }
 }
 
 /// The words of a command, encoded as they come.
 #[derive(Clone, Default)]
-#[allow(clippy::box_collection, reason = "it is nearly always absent, and then one word instead of three")]
 pub struct Args {
     encoded: Buffer,
     count: usize,
+    /// Boxed, since nearly no command has it.
+    rare: Option<Box<Rare>>,
+}
+
+/// What few commands have.
+#[derive(Clone, Default)]
+struct Rare {
     /// Large values, each with the place in `encoded` before which it stands.
-    /// Boxed, since nearly no command has one.
-    shared: Option<Box<Vec<(usize, Bytes)>>>,
+    shared: Vec<(usize, Bytes)>,
+    /// Values that were absent.
+    absences: Absences,
 }
 
 impl Args {
@@ -86,7 +114,7 @@ impl Args {
         }
         redwire_resp::write_bulk_header(&mut self.encoded, word.len());
         let place = self.encoded.len();
-        self.shared.get_or_insert_default().push((place, word.clone()));
+        self.rare.get_or_insert_default().shared.push((place, word.clone()));
         self.encoded.extend_from_slice(b"\r\n");
         self.count += 1;
     }
@@ -110,6 +138,20 @@ impl Args {
         }
     }
 
+    /// Appends `word` where `condition` holds.
+    pub fn flag(&mut self, condition: bool, word: &str) {
+        if condition {
+            self.bulk(word.as_bytes());
+        }
+    }
+
+    /// Appends a value where there is one.
+    pub fn optional(&mut self, value: Option<impl Arg>) {
+        if let Some(value) = value {
+            value.write(self);
+        }
+    }
+
     /// Appends words that are already encoded as bulk strings.
     #[inline]
     pub(crate) fn encoded(&mut self, bulks: &[u8], count: usize) {
@@ -126,8 +168,11 @@ impl Args {
             .filter(|(place, _)| *place > bytes)
             .map(|(place, value)| (moved(*place), value.clone()))
             .collect();
-        if !shared.is_empty() {
-            self.shared.get_or_insert_default().extend(shared);
+        if let Some(rare) = &other.rare {
+            let absences = rare.absences.moved(self.count.saturating_sub(words));
+            let rare = self.rare.get_or_insert_default();
+            rare.shared.extend(shared);
+            rare.absences.add(absences);
         }
         self.encoded.extend_from_slice(&encoded[bytes..]);
         self.count += other.count - words;
@@ -154,7 +199,7 @@ impl Args {
     /// The encoded words in order, in pieces: what was copied, and what is shared.
     #[inline]
     pub(crate) fn pieces(&self) -> (&[u8], &[(usize, Bytes)]) {
-        (&self.encoded, self.shared.as_deref().map_or(&[], Vec::as_slice))
+        (&self.encoded, self.rare.as_ref().map_or(&[], |rare| &rare.shared))
     }
 
     /// The words, decoded again, as far as they lie here (a large shared value included).
@@ -176,7 +221,7 @@ impl Args {
     /// The word at this place, from 0: that of [`iter`](Self::iter), found sooner.
     #[inline]
     pub(crate) fn word(&self, place: usize) -> Option<&[u8]> {
-        if self.shared.is_some() {
+        if self.rare.is_some() {
             return self.iter().nth(place);
         }
         let mut rest = &self.encoded[..];
@@ -304,8 +349,9 @@ impl Arg for f32 {
 impl<T: Arg> Arg for Option<T> {
     /// `None` is no word at all.
     fn write(&self, args: &mut Args) {
-        if let Some(value) = self {
-            value.write(args);
+        match self {
+            Some(value) => value.write(args),
+            None => args.note_none(),
         }
     }
 
@@ -336,17 +382,21 @@ impl<T: Arg + ToOwned + ?Sized> Arg for Cow<'_, T> {
     fn write(&self, args: &mut Args) {
         (**self).write(args);
     }
+
+    fn write_named(&self, name: &str, args: &mut Args) {
+        (**self).write_named(name, args);
+    }
 }
 
 impl<T: Arg> Arg for [T] {
     fn write(&self, args: &mut Args) {
-        self.iter().for_each(|item| item.write(args));
+        args.list(self.iter());
     }
 }
 
 impl<T: Arg, const N: usize> Arg for [T; N] {
     fn write(&self, args: &mut Args) {
-        self.as_slice().write(args);
+        args.list(self.iter());
     }
 }
 
@@ -354,7 +404,7 @@ macro_rules! sequences {
     ($($sequence:ty),*) => {$(
         impl<T: Arg> Arg for $sequence {
             fn write(&self, args: &mut Args) {
-                self.iter().for_each(|item| item.write(args));
+                args.list(self.iter());
             }
         }
     )*};
@@ -363,39 +413,39 @@ sequences!(Vec<T>, VecDeque<T>, BTreeSet<T>);
 
 impl<T: Arg, S> Arg for HashSet<T, S> {
     fn write(&self, args: &mut Args) {
-        self.iter().for_each(|item| item.write(args));
+        args.list(self.iter());
     }
 }
 
 impl<K: Arg, V: Arg, S> Arg for HashMap<K, V, S> {
     fn write(&self, args: &mut Args) {
-        self.iter().for_each(|pair| pair.write(args));
+        args.list(self.iter());
     }
 }
 
 impl<K: Arg, V: Arg> Arg for BTreeMap<K, V> {
     fn write(&self, args: &mut Args) {
-        self.iter().for_each(|pair| pair.write(args));
+        args.list(self.iter());
     }
 }
 
 macro_rules! tuples {
-    ($($name:ident),*) => {
+    ($($name:ident $number:literal),*) => {
         impl<$($name: Arg),*> Arg for ($($name,)*) {
             #[allow(non_snake_case, reason = "the type parameters double as the names of the parts")]
             fn write(&self, args: &mut Args) {
                 let ($($name,)*) = self;
-                $($name.write(args);)*
+                $(args.part($number, $name);)*
             }
         }
     };
 }
-tuples!(A);
-tuples!(A, B);
-tuples!(A, B, C);
-tuples!(A, B, C, D);
-tuples!(A, B, C, D, E);
-tuples!(A, B, C, D, E, F);
+tuples!(A 1);
+tuples!(A 1, B 2);
+tuples!(A 1, B 2, C 3);
+tuples!(A 1, B 2, C 3, D 4);
+tuples!(A 1, B 2, C 3, D 4, E 5);
+tuples!(A 1, B 2, C 3, D 4, E 5, F 6);
 
 #[cfg(test)]
 mod tests;

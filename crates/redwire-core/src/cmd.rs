@@ -7,8 +7,8 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::time::Duration;
 
-use crate::arg::{Arg, Args};
-use crate::error::Error;
+use crate::arg::{Absent, Arg, Args};
+use crate::error::{Error, Result};
 use crate::facts::{self, Facts};
 use crate::outbox::Outbox;
 use crate::script::Script;
@@ -81,6 +81,40 @@ impl<R> Cmd<R> {
         self
     }
 
+    /// Appends a value that must be there, as keys and values must: `None` or an empty list there makes the
+    /// command one that cannot be sent ([`check`](Self::check)).
+    ///
+    /// ```
+    /// use redwire_core::{Cmd, ErrorKind, Value};
+    ///
+    /// let value: Option<&str> = None;
+    /// let cmd: Cmd<Value> = Cmd::new("SET").required("k").required(value).arg("NX");
+    /// let error = cmd.check().unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::Usage);
+    /// assert!(error.message().starts_with("argument 2 is missing"));
+    /// ```
+    #[inline]
+    pub fn required(mut self, value: impl Arg) -> Self {
+        self.args.required(|args| value.write(args));
+        self
+    }
+
+    /// Appends pairs, or longer tuples: a list of them, a map, or their parts one after the other. There must
+    /// be one, and none may lack a part; a whole pair of a list may be absent (`None`).
+    #[inline]
+    pub fn pairs(mut self, pairs: impl Arg) -> Self {
+        self.args.pairs(pairs);
+        self
+    }
+
+    /// Appends a list whose items have their places, as where each is answered for itself: no item may be
+    /// absent. The whole list may be.
+    #[inline]
+    pub fn places(mut self, list: impl Arg) -> Self {
+        self.args.places(list);
+        self
+    }
+
     /// Appends `NAME value` where there is a value.
     pub fn named(mut self, name: &str, value: impl Arg) -> Self {
         value.write_named(name, &mut self.args);
@@ -95,12 +129,13 @@ impl<R> Cmd<R> {
         self
     }
 
-    /// Appends how many words `list` has, and then the list: the `numkeys key [key …]` of many commands.
+    /// Appends how many words `list` has, and then the list: the `numkeys key [key …]` of many commands. The
+    /// list may be empty, but no item of it may be absent.
     pub fn counted(mut self, list: impl Arg) -> Self {
         let mut words = Args::new();
-        list.write(&mut words);
+        words.places(list);
         self.args.bulk(itoa::Buffer::new().format(words.len()).as_bytes());
-        list.write(&mut self.args);
+        words.write(&mut self.args);
         self
     }
 
@@ -216,6 +251,31 @@ impl<R> Cmd<R> {
     #[must_use]
     pub fn secrets(&self) -> Vec<Secret> {
         secret::among(self.args.iter())
+    }
+
+    /// Whether the command can be sent. All that carry commands ask; who packs it by
+    /// [`to_bytes`](Self::to_bytes) may.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Usage`](crate::ErrorKind::Usage): a value is absent where one must stand; see [`Arg`].
+    #[inline]
+    pub fn check(&self) -> Result<()> {
+        match self.args.missing() {
+            None => Ok(()),
+            Some(absent) => Err(self.lacks(absent)),
+        }
+    }
+
+    #[cold]
+    fn lacks(&self, absent: Absent) -> Error {
+        let name = self.name();
+        let argument = (absent.place + 1).saturating_sub(name.split_ascii_whitespace().count());
+        let message = format!(
+            "argument {argument} is missing: {} is absent (`None` or an empty list), and what comes behind it \
+             would take its place",
+            absent.describe()
+        );
+        Error::usage(message).with_command(&name)
     }
 
     /// Whether repeating the command after a lost reply does no harm: it only reads, or its caller said so.

@@ -19,9 +19,11 @@ pub enum Lane {
 /// The lane of `cmd` on a client.
 ///
 /// # Errors
-/// [`ErrorKind::Usage`](crate::ErrorKind::Usage): the command would change the connection for everybody else.
+/// [`ErrorKind::Usage`](crate::ErrorKind::Usage): the command would change the connection for everybody else,
+/// or [lacks a value](Cmd::check).
 #[inline]
 pub fn of<R>(cmd: &Cmd<R>) -> Result<Lane> {
+    cmd.check()?;
     let facts = cmd.facts();
     if facts.session != Session::None {
         return apart(cmd, facts.session);
@@ -63,8 +65,9 @@ pub(crate) fn check_pipeline<R>(cmd: &Cmd<R>) -> Result<()> {
 /// Whether a connection that belongs to one caller can run `cmd` and read one reply to it.
 ///
 /// # Errors
-/// The command's answer is no single reply.
+/// The command's answer is no single reply, or it [lacks a value](Cmd::check).
 pub fn check_connection<R>(cmd: &Cmd<R>) -> Result<()> {
+    cmd.check()?;
     match cmd.facts().session {
         session @ (Session::Subscribes | Session::Monitors | Session::Replies | Session::Replicates) => {
             Err(refusal(cmd, session))

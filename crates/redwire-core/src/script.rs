@@ -143,15 +143,18 @@ pub struct Invocation {
 }
 
 impl Invocation {
-    /// Adds a key, or several: `KEYS` of the script.
+    /// Adds a key, or several: `KEYS` of the script. An empty list adds none; `None` is refused, since the
+    /// next key would take its place.
     pub fn key(mut self, key: impl Arg) -> Self {
-        key.write(&mut self.keys);
+        self.keys.some(key);
         self
     }
 
-    /// Adds an argument, or several: `ARGV` of the script.
+    /// Adds an argument, or several: `ARGV` of the script. An empty list adds none; `None` is refused, since
+    /// the next argument would take its place: say what stands for nothing in the script, such as an empty
+    /// text.
     pub fn arg(mut self, arg: impl Arg) -> Self {
-        arg.write(&mut self.args);
+        self.args.some(arg);
         self
     }
 

@@ -192,8 +192,10 @@ pub fn check_start(dirt: &Dirt, watched: bool) -> Result<()> {
 /// Whether `cmd` can be run between watching keys and committing.
 ///
 /// # Errors
-/// [`ErrorKind::Usage`]: it would change what the connection watches, or the connection itself.
+/// [`ErrorKind::Usage`]: it would change what the connection watches, or the connection itself; or it [lacks
+/// a value](Cmd::check).
 pub fn check_command<R>(cmd: &Cmd<R>) -> Result<()> {
+    cmd.check()?;
     if cmd.facts().session == Session::None {
         return Ok(());
     }

@@ -21,7 +21,7 @@ pub trait ConnectionCommands: Run {
 
     /// The message, back from the server. [ECHO](https://redis.io/docs/latest/commands/echo/)
     fn echo<V: Reply>(self, message: impl Arg) -> Self::Out<V> {
-        self.run(Cmd::of(&facts::ECHO).arg(message))
+        self.run(Cmd::of(&facts::ECHO).required(message))
     }
 
     /// The server's number for the connection that asks. [CLIENT ID](https://redis.io/docs/latest/commands/client-id/)

@@ -9,7 +9,7 @@ use redwire_core::{Arg, Cmd, Run, facts};
 pub trait HyperLogLogCommands: Run {
     /// Counts `items` in; whether the estimate may have changed. [PFADD](https://redis.io/docs/latest/commands/pfadd/)
     fn pfadd(self, key: impl Arg, items: impl Arg) -> Self::Out<bool> {
-        self.run(Cmd::of(&facts::PFADD).arg(key).arg(items))
+        self.run(Cmd::of(&facts::PFADD).required(key).arg(items))
     }
 
     /// About how many distinct items were added, to all the keys together (standard error 0.81 %).
@@ -21,7 +21,7 @@ pub trait HyperLogLogCommands: Run {
     /// Counts everything that `sources` have counted into `destination` too.
     /// [PFMERGE](https://redis.io/docs/latest/commands/pfmerge/)
     fn pfmerge(self, destination: impl Arg, sources: impl Arg) -> Self::Out<()> {
-        self.run(Cmd::of(&facts::PFMERGE).arg(destination).arg(sources))
+        self.run(Cmd::of(&facts::PFMERGE).required(destination).arg(sources))
     }
 }
 

@@ -40,69 +40,69 @@ pub trait KeyCommands: Run {
     /// Lets a key expire after this time, in milliseconds rounded up; false where there is no such key.
     /// [PEXPIRE](https://redis.io/docs/latest/commands/pexpire/)
     fn expire(self, key: impl Arg, expiry: Duration) -> Self::Out<bool> {
-        self.run(Cmd::of(&facts::PEXPIRE).arg(key).arg(millis(expiry)))
+        self.run(Cmd::of(&facts::PEXPIRE).required(key).arg(millis(expiry)))
     }
 
     /// As [`expire`](Self::expire); false also where the condition does not hold (Redis 7.0).
     /// [PEXPIRE](https://redis.io/docs/latest/commands/pexpire/)
     fn expire_with(self, key: impl Arg, expiry: Duration, condition: ExpireCondition) -> Self::Out<bool> {
-        self.run(Cmd::of(&facts::PEXPIRE).arg(key).arg(millis(expiry)).arg(condition))
+        self.run(Cmd::of(&facts::PEXPIRE).required(key).arg(millis(expiry)).arg(condition))
     }
 
     /// Lets a key expire at this moment; false where there is no such key. A moment that has passed deletes it.
     /// [PEXPIREAT](https://redis.io/docs/latest/commands/pexpireat/)
     fn expire_at(self, key: impl Arg, time: SystemTime) -> Self::Out<bool> {
-        self.run(Cmd::of(&facts::PEXPIREAT).arg(key).arg(unix_millis(time)))
+        self.run(Cmd::of(&facts::PEXPIREAT).required(key).arg(unix_millis(time)))
     }
 
     /// As [`expire_at`](Self::expire_at); false also where the condition does not hold (Redis 7.0).
     /// [PEXPIREAT](https://redis.io/docs/latest/commands/pexpireat/)
     fn expire_at_with(self, key: impl Arg, time: SystemTime, condition: ExpireCondition) -> Self::Out<bool> {
-        self.run(Cmd::of(&facts::PEXPIREAT).arg(key).arg(unix_millis(time)).arg(condition))
+        self.run(Cmd::of(&facts::PEXPIREAT).required(key).arg(unix_millis(time)).arg(condition))
     }
 
     /// How much longer a key lives. [PTTL](https://redis.io/docs/latest/commands/pttl/)
     fn ttl(self, key: impl Arg) -> Self::Out<Ttl> {
-        self.run(Cmd::of(&facts::PTTL).arg(key))
+        self.run(Cmd::of(&facts::PTTL).required(key))
     }
 
     /// Until when a key lives (Redis 7.0). [PEXPIRETIME](https://redis.io/docs/latest/commands/pexpiretime/)
     fn expire_time(self, key: impl Arg) -> Self::Out<ExpireTime> {
-        self.run(Cmd::of(&facts::PEXPIRETIME).arg(key))
+        self.run(Cmd::of(&facts::PEXPIRETIME).required(key))
     }
 
     /// Takes a key's expiry away; whether it had one. [PERSIST](https://redis.io/docs/latest/commands/persist/)
     fn persist(self, key: impl Arg) -> Self::Out<bool> {
-        self.run(Cmd::of(&facts::PERSIST).arg(key))
+        self.run(Cmd::of(&facts::PERSIST).required(key))
     }
 
     /// All keys that match a glob pattern, usually a `Vec<String>`. It looks at every key and holds the server up so long:
     /// [`scan`](crate::blocking::Client::scan) does not. [KEYS](https://redis.io/docs/latest/commands/keys/)
     fn keys<C: Reply>(self, pattern: impl Arg) -> Self::Out<C> {
-        self.run(Cmd::of(&facts::KEYS).arg(pattern))
+        self.run(Cmd::of(&facts::KEYS).required(pattern))
     }
 
     /// Renames a key, over one that bears the new name; an error where there is no such key.
     /// [RENAME](https://redis.io/docs/latest/commands/rename/)
     fn rename(self, key: impl Arg, name: impl Arg) -> Self::Out<()> {
-        self.run(Cmd::of(&facts::RENAME).arg(key).arg(name))
+        self.run(Cmd::of(&facts::RENAME).required(key).required(name))
     }
 
     /// Renames a key; false where the new name is taken. [RENAMENX](https://redis.io/docs/latest/commands/renamenx/)
     fn rename_nx(self, key: impl Arg, name: impl Arg) -> Self::Out<bool> {
-        self.run(Cmd::of(&facts::RENAMENX).arg(key).arg(name))
+        self.run(Cmd::of(&facts::RENAMENX).required(key).required(name))
     }
 
     /// Copies a key; false where there is none, or where the destination exists and replacing was not asked for.
     /// [COPY](https://redis.io/docs/latest/commands/copy/)
     fn copy(self, source: impl Arg, destination: impl Arg, options: CopyOptions) -> Self::Out<bool> {
-        self.run(Cmd::of(&facts::COPY).arg(source).arg(destination).arg(options))
+        self.run(Cmd::of(&facts::COPY).required(source).required(destination).arg(options))
     }
 
     /// Moves a key to another database; false where there is none, or where the other database has one of that name.
     /// [MOVE](https://redis.io/docs/latest/commands/move/)
     fn move_to_db(self, key: impl Arg, db: u32) -> Self::Out<bool> {
-        self.run(Cmd::of(&facts::MOVE).arg(key).arg(db))
+        self.run(Cmd::of(&facts::MOVE).required(key).arg(db))
     }
 
     /// Any key, `None` where there are none. [RANDOMKEY](https://redis.io/docs/latest/commands/randomkey/)
@@ -113,58 +113,60 @@ pub trait KeyCommands: Run {
     /// The type of a key: `string`, `list`, `set`, `zset`, `hash`, `stream`, a module's type, or `none`.
     /// [TYPE](https://redis.io/docs/latest/commands/type/)
     fn key_type(self, key: impl Arg) -> Self::Out<String> {
-        self.run(Cmd::of(&facts::TYPE).arg(key))
+        self.run(Cmd::of(&facts::TYPE).required(key))
     }
 
     /// A key in the servers' own format, for [`restore`](Self::restore). [DUMP](https://redis.io/docs/latest/commands/dump/)
     fn dump(self, key: impl Arg) -> Self::Out<Option<Vec<u8>>> {
-        self.run(Cmd::of(&facts::DUMP).arg(key))
+        self.run(Cmd::of(&facts::DUMP).required(key))
     }
 
     /// Makes a key from what [`dump`](Self::dump) gave; an error where it exists and replacing was not asked for.
     /// [RESTORE](https://redis.io/docs/latest/commands/restore/)
     fn restore(self, key: impl Arg, payload: impl Arg, options: RestoreOptions) -> Self::Out<()> {
-        self.run(Cmd::of(&facts::RESTORE).arg(key).arg(options.lifetime()).arg(payload).arg(options))
+        self.run(
+            Cmd::of(&facts::RESTORE).required(key).arg(options.lifetime()).required(payload).arg(options),
+        )
     }
 
     /// How a value is stored, such as `listpack`. [OBJECT ENCODING](https://redis.io/docs/latest/commands/object-encoding/)
     fn object_encoding(self, key: impl Arg) -> Self::Out<Option<String>> {
-        self.run(Cmd::of(&facts::OBJECT_ENCODING).arg(key))
+        self.run(Cmd::of(&facts::OBJECT_ENCODING).required(key))
     }
 
     /// How often a key was used, on a logarithmic scale; an error unless the server evicts the least frequently used.
     /// [OBJECT FREQ](https://redis.io/docs/latest/commands/object-freq/)
     fn object_freq(self, key: impl Arg) -> Self::Out<Option<u64>> {
-        self.run(Cmd::of(&facts::OBJECT_FREQ).arg(key))
+        self.run(Cmd::of(&facts::OBJECT_FREQ).required(key))
     }
 
     /// For how many seconds a key was not used; an error if the server evicts the least frequently used.
     /// [OBJECT IDLETIME](https://redis.io/docs/latest/commands/object-idletime/)
     fn object_idletime(self, key: impl Arg) -> Self::Out<Option<u64>> {
-        self.run(Cmd::of(&facts::OBJECT_IDLETIME).arg(key))
+        self.run(Cmd::of(&facts::OBJECT_IDLETIME).required(key))
     }
 
     /// How often a value is referred to. [OBJECT REFCOUNT](https://redis.io/docs/latest/commands/object-refcount/)
     fn object_refcount(self, key: impl Arg) -> Self::Out<Option<u64>> {
-        self.run(Cmd::of(&facts::OBJECT_REFCOUNT).arg(key))
+        self.run(Cmd::of(&facts::OBJECT_REFCOUNT).required(key))
     }
 
     /// The elements of a list, a set or a sorted set in order, usually a `Vec<String>`; with
     /// [`get`](SortOptions::get), a `Vec<Option<String>>`. [SORT](https://redis.io/docs/latest/commands/sort/)
     fn sort<C: Reply>(self, key: impl Arg, options: SortOptions) -> Self::Out<C> {
-        self.run(Cmd::of(&facts::SORT).arg(key).arg(options))
+        self.run(Cmd::of(&facts::SORT).required(key).arg(options))
     }
 
     /// As [`sort`](Self::sort), declared as only reading, so that replicas do it too (Redis 7.0).
     /// [SORT_RO](https://redis.io/docs/latest/commands/sort_ro/)
     fn sort_ro<C: Reply>(self, key: impl Arg, options: SortOptions) -> Self::Out<C> {
-        self.run(Cmd::of(&facts::SORT_RO).arg(key).arg(options))
+        self.run(Cmd::of(&facts::SORT_RO).required(key).arg(options))
     }
 
     /// Stores the elements in order as the list `destination` and gives its length.
     /// [SORT](https://redis.io/docs/latest/commands/sort/)
     fn sort_store(self, key: impl Arg, options: SortOptions, destination: impl Arg) -> Self::Out<u64> {
-        self.run(Cmd::of(&facts::SORT).arg(key).arg(options).named("STORE", destination))
+        self.run(Cmd::of(&facts::SORT).required(key).arg(options).arg("STORE").required(destination))
     }
 
     /// Waits until so many replicas have all that *this connection* wrote, or `wait` is over (zero: for ever), and gives how

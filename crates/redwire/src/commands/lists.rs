@@ -22,92 +22,92 @@ pub trait ListCommands: Run {
     /// Adds one value or several at the head and gives the new length. The last value given becomes the first of the list.
     /// [LPUSH](https://redis.io/docs/latest/commands/lpush/)
     fn lpush(self, key: impl Arg, values: impl Arg) -> Self::Out<u64> {
-        self.run(Cmd::of(&facts::LPUSH).arg(key).arg(values))
+        self.run(Cmd::of(&facts::LPUSH).required(key).arg(values))
     }
 
     /// Adds one value or several at the tail and gives the new length.
     /// [RPUSH](https://redis.io/docs/latest/commands/rpush/)
     fn rpush(self, key: impl Arg, values: impl Arg) -> Self::Out<u64> {
-        self.run(Cmd::of(&facts::RPUSH).arg(key).arg(values))
+        self.run(Cmd::of(&facts::RPUSH).required(key).arg(values))
     }
 
     /// As [`lpush`](Self::lpush) where the list exists; 0 where it does not.
     /// [LPUSHX](https://redis.io/docs/latest/commands/lpushx/)
     fn lpush_exists(self, key: impl Arg, values: impl Arg) -> Self::Out<u64> {
-        self.run(Cmd::of(&facts::LPUSHX).arg(key).arg(values))
+        self.run(Cmd::of(&facts::LPUSHX).required(key).arg(values))
     }
 
     /// As [`rpush`](Self::rpush) where the list exists; 0 where it does not.
     /// [RPUSHX](https://redis.io/docs/latest/commands/rpushx/)
     fn rpush_exists(self, key: impl Arg, values: impl Arg) -> Self::Out<u64> {
-        self.run(Cmd::of(&facts::RPUSHX).arg(key).arg(values))
+        self.run(Cmd::of(&facts::RPUSHX).required(key).arg(values))
     }
 
     /// The first element, taken out. [LPOP](https://redis.io/docs/latest/commands/lpop/)
     fn lpop<V: Reply>(self, key: impl Arg) -> Self::Out<Option<V>> {
-        self.run(Cmd::of(&facts::LPOP).arg(key))
+        self.run(Cmd::of(&facts::LPOP).required(key))
     }
 
     /// The last element, taken out. [RPOP](https://redis.io/docs/latest/commands/rpop/)
     fn rpop<V: Reply>(self, key: impl Arg) -> Self::Out<Option<V>> {
-        self.run(Cmd::of(&facts::RPOP).arg(key))
+        self.run(Cmd::of(&facts::RPOP).required(key))
     }
 
     /// Up to `count` elements from the head, taken out, usually as a `Vec<String>`; `None` where there is no such list.
     /// [LPOP](https://redis.io/docs/latest/commands/lpop/)
     fn lpop_count<C: Reply>(self, key: impl Arg, count: u64) -> Self::Out<Option<C>> {
-        self.run(Cmd::of(&facts::LPOP).arg(key).arg(count))
+        self.run(Cmd::of(&facts::LPOP).required(key).arg(count))
     }
 
     /// Up to `count` elements from the tail, the last one first, taken out; `None` where there is no such list.
     /// [RPOP](https://redis.io/docs/latest/commands/rpop/)
     fn rpop_count<C: Reply>(self, key: impl Arg, count: u64) -> Self::Out<Option<C>> {
-        self.run(Cmd::of(&facts::RPOP).arg(key).arg(count))
+        self.run(Cmd::of(&facts::RPOP).required(key).arg(count))
     }
 
     /// The length, 0 where there is no such list. [LLEN](https://redis.io/docs/latest/commands/llen/)
     fn llen(self, key: impl Arg) -> Self::Out<u64> {
-        self.run(Cmd::of(&facts::LLEN).arg(key))
+        self.run(Cmd::of(&facts::LLEN).required(key))
     }
 
     /// The elements from `start` to `stop`, both included, below zero from the end; usually a `Vec<String>`.
     /// [LRANGE](https://redis.io/docs/latest/commands/lrange/)
     fn lrange<C: Reply>(self, key: impl Arg, start: i64, stop: i64) -> Self::Out<C> {
-        self.run(Cmd::of(&facts::LRANGE).arg(key).arg(start).arg(stop))
+        self.run(Cmd::of(&facts::LRANGE).required(key).arg(start).arg(stop))
     }
 
     /// The element at `index`, below zero from the end. [LINDEX](https://redis.io/docs/latest/commands/lindex/)
     fn lindex<V: Reply>(self, key: impl Arg, index: i64) -> Self::Out<Option<V>> {
-        self.run(Cmd::of(&facts::LINDEX).arg(key).arg(index))
+        self.run(Cmd::of(&facts::LINDEX).required(key).arg(index))
     }
 
     /// Inserts before the first `pivot` and gives the new length; -1 where there is no pivot, 0 where there is no list.
     /// [LINSERT](https://redis.io/docs/latest/commands/linsert/)
     fn linsert_before(self, key: impl Arg, pivot: impl Arg, value: impl Arg) -> Self::Out<i64> {
-        self.run(Cmd::of(&facts::LINSERT).arg(key).arg("BEFORE").arg(pivot).arg(value))
+        self.run(Cmd::of(&facts::LINSERT).required(key).arg("BEFORE").required(pivot).required(value))
     }
 
     /// Inserts after the first `pivot` and gives the new length; -1 where there is no pivot, 0 where there is no list.
     /// [LINSERT](https://redis.io/docs/latest/commands/linsert/)
     fn linsert_after(self, key: impl Arg, pivot: impl Arg, value: impl Arg) -> Self::Out<i64> {
-        self.run(Cmd::of(&facts::LINSERT).arg(key).arg("AFTER").arg(pivot).arg(value))
+        self.run(Cmd::of(&facts::LINSERT).required(key).arg("AFTER").required(pivot).required(value))
     }
 
     /// Replaces the element at `index`; an error where there is none. [LSET](https://redis.io/docs/latest/commands/lset/)
     fn lset(self, key: impl Arg, index: i64, value: impl Arg) -> Self::Out<()> {
-        self.run(Cmd::of(&facts::LSET).arg(key).arg(index).arg(value))
+        self.run(Cmd::of(&facts::LSET).required(key).arg(index).required(value))
     }
 
     /// Removes `value` and gives how often it was removed: `count` times at most from the head, below zero from the tail,
     /// 0 for all. [LREM](https://redis.io/docs/latest/commands/lrem/)
     fn lrem(self, key: impl Arg, count: i64, value: impl Arg) -> Self::Out<u64> {
-        self.run(Cmd::of(&facts::LREM).arg(key).arg(count).arg(value))
+        self.run(Cmd::of(&facts::LREM).required(key).arg(count).required(value))
     }
 
     /// Keeps only the elements from `start` to `stop`, both included.
     /// [LTRIM](https://redis.io/docs/latest/commands/ltrim/)
     fn ltrim(self, key: impl Arg, start: i64, stop: i64) -> Self::Out<()> {
-        self.run(Cmd::of(&facts::LTRIM).arg(key).arg(start).arg(stop))
+        self.run(Cmd::of(&facts::LTRIM).required(key).arg(start).arg(stop))
     }
 
     /// Takes an element from one end of a list, adds it at an end of another, and gives it.
@@ -119,12 +119,12 @@ pub trait ListCommands: Run {
         from: End,
         to: End,
     ) -> Self::Out<Option<V>> {
-        self.run(Cmd::of(&facts::LMOVE).arg(source).arg(destination).arg(from).arg(to))
+        self.run(Cmd::of(&facts::LMOVE).required(source).required(destination).arg(from).arg(to))
     }
 
     /// Where `value` stands, counted from 0 at the head. [LPOS](https://redis.io/docs/latest/commands/lpos/)
     fn lpos(self, key: impl Arg, value: impl Arg, options: LposOptions) -> Self::Out<Option<u64>> {
-        self.run(Cmd::of(&facts::LPOS).arg(key).arg(value).arg(options))
+        self.run(Cmd::of(&facts::LPOS).required(key).required(value).arg(options))
     }
 
     /// Up to `count` places where `value` stands, 0 for all. [LPOS](https://redis.io/docs/latest/commands/lpos/)
@@ -135,7 +135,7 @@ pub trait ListCommands: Run {
         count: u64,
         options: LposOptions,
     ) -> Self::Out<Vec<u64>> {
-        self.run(Cmd::of(&facts::LPOS).arg(key).arg(value).named("COUNT", count).arg(options))
+        self.run(Cmd::of(&facts::LPOS).required(key).required(value).named("COUNT", count).arg(options))
     }
 
     /// Up to `count` elements from the first of `keys` that has any, with its name (Redis 7.0).
@@ -183,7 +183,14 @@ pub trait ListCommands: Run {
         to: End,
         wait: Duration,
     ) -> Self::Out<Option<V>> {
-        self.run(Cmd::of(&facts::BLMOVE).arg(source).arg(destination).arg(from).arg(to).arg(timeout(wait)))
+        self.run(
+            Cmd::of(&facts::BLMOVE)
+                .required(source)
+                .required(destination)
+                .arg(from)
+                .arg(to)
+                .arg(timeout(wait)),
+        )
     }
 }
 

@@ -7,13 +7,13 @@ pub trait PublishCommands: Run {
     /// Sends a message to a channel and gives how many subscribers of this server got it.
     /// [PUBLISH](https://redis.io/docs/latest/commands/publish/)
     fn publish(self, channel: impl Arg, message: impl Arg) -> Self::Out<u64> {
-        self.run(Cmd::of(&facts::PUBLISH).arg(channel).arg(message))
+        self.run(Cmd::of(&facts::PUBLISH).required(channel).required(message))
     }
 
     /// Sends a message to a shard channel and gives how many subscribers of this server got it (Redis 7.0).
     /// [SPUBLISH](https://redis.io/docs/latest/commands/spublish/)
     fn spublish(self, channel: impl Arg, message: impl Arg) -> Self::Out<u64> {
-        self.run(Cmd::of(&facts::SPUBLISH).arg(channel).arg(message))
+        self.run(Cmd::of(&facts::SPUBLISH).required(channel).required(message))
     }
 
     /// The channels that have subscribers and match a glob pattern, usually a `Vec<String>`.
@@ -25,7 +25,7 @@ pub trait PublishCommands: Run {
     /// How many subscribers these channels have, usually a `HashMap<String, u64>`.
     /// [PUBSUB NUMSUB](https://redis.io/docs/latest/commands/pubsub-numsub/)
     fn pubsub_numsub<M: Reply>(self, channels: impl Arg) -> Self::Out<M> {
-        self.run(Cmd::of(&facts::PUBSUB_NUMSUB).arg(channels))
+        self.run(Cmd::of(&facts::PUBSUB_NUMSUB).places(channels))
     }
 
     /// How many different patterns are subscribed to.
@@ -43,7 +43,7 @@ pub trait PublishCommands: Run {
     /// How many subscribers these shard channels have, usually a `HashMap<String, u64>` (Redis 7.0).
     /// [PUBSUB SHARDNUMSUB](https://redis.io/docs/latest/commands/pubsub-shardnumsub/)
     fn pubsub_shardnumsub<M: Reply>(self, channels: impl Arg) -> Self::Out<M> {
-        self.run(Cmd::of(&facts::PUBSUB_SHARDNUMSUB).arg(channels))
+        self.run(Cmd::of(&facts::PUBSUB_SHARDNUMSUB).places(channels))
     }
 }
 

@@ -33,36 +33,36 @@ pub trait ScriptingCommands: Run {
 
     /// Runs a script and gives what it returns. [EVAL](https://redis.io/docs/latest/commands/eval/)
     fn eval<R: Reply>(self, script: impl Arg, keys: impl Arg, args: impl Arg) -> Self::Out<R> {
-        self.run(Cmd::of(&facts::EVAL).arg(script).counted(keys).arg(args))
+        self.run(Cmd::of(&facts::EVAL).required(script).counted(keys).places(args))
     }
 
     /// As [`eval`](Self::eval), for a script that only reads (Redis 7.0).
     /// [EVAL_RO](https://redis.io/docs/latest/commands/eval_ro/)
     fn eval_ro<R: Reply>(self, script: impl Arg, keys: impl Arg, args: impl Arg) -> Self::Out<R> {
-        self.run(Cmd::of(&facts::EVAL_RO).arg(script).counted(keys).arg(args))
+        self.run(Cmd::of(&facts::EVAL_RO).required(script).counted(keys).places(args))
     }
 
     /// Runs the script of this SHA-1, which the server must have already (`NOSCRIPT`).
     /// [EVALSHA](https://redis.io/docs/latest/commands/evalsha/)
     fn evalsha<R: Reply>(self, sha: impl Arg, keys: impl Arg, args: impl Arg) -> Self::Out<R> {
-        self.run(Cmd::of(&facts::EVALSHA).arg(sha).counted(keys).arg(args))
+        self.run(Cmd::of(&facts::EVALSHA).required(sha).counted(keys).places(args))
     }
 
     /// As [`evalsha`](Self::evalsha), for a script that only reads (Redis 7.0).
     /// [EVALSHA_RO](https://redis.io/docs/latest/commands/evalsha_ro/)
     fn evalsha_ro<R: Reply>(self, sha: impl Arg, keys: impl Arg, args: impl Arg) -> Self::Out<R> {
-        self.run(Cmd::of(&facts::EVALSHA_RO).arg(sha).counted(keys).arg(args))
+        self.run(Cmd::of(&facts::EVALSHA_RO).required(sha).counted(keys).places(args))
     }
 
     /// Gives a script to the server, and its SHA-1 to you. [SCRIPT LOAD](https://redis.io/docs/latest/commands/script-load/)
     fn script_load(self, script: impl Arg) -> Self::Out<String> {
-        self.run(Cmd::of(&facts::SCRIPT_LOAD).arg(script))
+        self.run(Cmd::of(&facts::SCRIPT_LOAD).required(script))
     }
 
     /// Whether the server has the script, for each of these SHA-1s.
     /// [SCRIPT EXISTS](https://redis.io/docs/latest/commands/script-exists/)
     fn script_exists(self, shas: impl Arg) -> Self::Out<Vec<bool>> {
-        self.run(Cmd::of(&facts::SCRIPT_EXISTS).arg(shas))
+        self.run(Cmd::of(&facts::SCRIPT_EXISTS).places(shas))
     }
 
     /// Makes the server forget all scripts. [SCRIPT FLUSH](https://redis.io/docs/latest/commands/script-flush/)
@@ -78,25 +78,25 @@ pub trait ScriptingCommands: Run {
 
     /// Calls a function and gives what it returns (Redis 7.0). [FCALL](https://redis.io/docs/latest/commands/fcall/)
     fn fcall<R: Reply>(self, function: impl Arg, keys: impl Arg, args: impl Arg) -> Self::Out<R> {
-        self.run(Cmd::of(&facts::FCALL).arg(function).counted(keys).arg(args))
+        self.run(Cmd::of(&facts::FCALL).required(function).counted(keys).places(args))
     }
 
     /// As [`fcall`](Self::fcall), for a function that only reads (Redis 7.0).
     /// [FCALL_RO](https://redis.io/docs/latest/commands/fcall_ro/)
     fn fcall_ro<R: Reply>(self, function: impl Arg, keys: impl Arg, args: impl Arg) -> Self::Out<R> {
-        self.run(Cmd::of(&facts::FCALL_RO).arg(function).counted(keys).arg(args))
+        self.run(Cmd::of(&facts::FCALL_RO).required(function).counted(keys).places(args))
     }
 
     /// Gives a new library to the server, and its name to you (Redis 7.0).
     /// [FUNCTION LOAD](https://redis.io/docs/latest/commands/function-load/)
     fn function_load(self, code: impl Arg) -> Self::Out<String> {
-        self.run(Cmd::of(&facts::FUNCTION_LOAD).arg(code))
+        self.run(Cmd::of(&facts::FUNCTION_LOAD).required(code))
     }
 
     /// As [`function_load`](Self::function_load), over a library of that name (Redis 7.0).
     /// [FUNCTION LOAD](https://redis.io/docs/latest/commands/function-load/)
     fn function_load_replace(self, code: impl Arg) -> Self::Out<String> {
-        self.run(Cmd::of(&facts::FUNCTION_LOAD).arg("REPLACE").arg(code))
+        self.run(Cmd::of(&facts::FUNCTION_LOAD).arg("REPLACE").required(code))
     }
 
     /// The libraries whose names match a glob pattern (Redis 7.0).
@@ -114,7 +114,7 @@ pub trait ScriptingCommands: Run {
     /// Deletes a library; an error where there is none (Redis 7.0).
     /// [FUNCTION DELETE](https://redis.io/docs/latest/commands/function-delete/)
     fn function_delete(self, library: impl Arg) -> Self::Out<()> {
-        self.run(Cmd::of(&facts::FUNCTION_DELETE).arg(library))
+        self.run(Cmd::of(&facts::FUNCTION_DELETE).required(library))
     }
 
     /// Deletes all libraries (Redis 7.0). [FUNCTION FLUSH](https://redis.io/docs/latest/commands/function-flush/)
@@ -131,7 +131,7 @@ pub trait ScriptingCommands: Run {
     /// Makes libraries from what [`function_dump`](Self::function_dump) gave (Redis 7.0).
     /// [FUNCTION RESTORE](https://redis.io/docs/latest/commands/function-restore/)
     fn function_restore(self, payload: impl Arg, policy: RestorePolicy) -> Self::Out<()> {
-        self.run(Cmd::of(&facts::FUNCTION_RESTORE).arg(payload).arg(policy))
+        self.run(Cmd::of(&facts::FUNCTION_RESTORE).required(payload).arg(policy))
     }
 
     /// Which function runs, and what runs functions (Redis 7.0).

@@ -15,52 +15,52 @@ pub trait SentinelCommands: Run {
 
     /// The master of a service. A service that the sentinel does not know is an error.
     fn sentinel_master(self, service: impl Arg) -> Self::Out<Instance> {
-        self.run(Cmd::of(&facts::SENTINEL_MASTER).arg(service))
+        self.run(Cmd::of(&facts::SENTINEL_MASTER).required(service))
     }
 
     /// The replicas of a service, those that are down included.
     fn sentinel_replicas(self, service: impl Arg) -> Self::Out<Vec<Instance>> {
-        self.run(Cmd::of(&facts::SENTINEL_REPLICAS).arg(service))
+        self.run(Cmd::of(&facts::SENTINEL_REPLICAS).required(service))
     }
 
     /// The other sentinels that watch a service.
     fn sentinel_sentinels(self, service: impl Arg) -> Self::Out<Vec<Instance>> {
-        self.run(Cmd::of(&facts::SENTINEL_SENTINELS).arg(service))
+        self.run(Cmd::of(&facts::SENTINEL_SENTINELS).required(service))
     }
 
     /// Where the master of a service is; `None` for a service that the sentinel does not know.
     fn sentinel_get_master_addr_by_name(self, service: impl Arg) -> Self::Out<Option<MasterAddress>> {
-        self.run(Cmd::of(&facts::SENTINEL_GET_MASTER_ADDR_BY_NAME).arg(service))
+        self.run(Cmd::of(&facts::SENTINEL_GET_MASTER_ADDR_BY_NAME).required(service))
     }
 
     /// Whether enough sentinels are up to agree on a failover, in the sentinel's words. If not, that is an error.
     fn sentinel_ckquorum(self, service: impl Arg) -> Self::Out<String> {
-        self.run(Cmd::of(&facts::SENTINEL_CKQUORUM).arg(service))
+        self.run(Cmd::of(&facts::SENTINEL_CKQUORUM).required(service))
     }
 
     /// Begins a failover as if the master were down, without asking the other sentinels.
     fn sentinel_failover(self, service: impl Arg) -> Self::Out<()> {
-        self.run(Cmd::of(&facts::SENTINEL_FAILOVER).arg(service))
+        self.run(Cmd::of(&facts::SENTINEL_FAILOVER).required(service))
     }
 
     /// Watches another service: its master's IP address and port, and how many sentinels must agree that it is down.
     fn sentinel_monitor(self, service: impl Arg, host: &str, port: u16, quorum: u32) -> Self::Out<()> {
-        self.run(Cmd::of(&facts::SENTINEL_MONITOR).arg(service).arg(host).arg(port).arg(quorum))
+        self.run(Cmd::of(&facts::SENTINEL_MONITOR).required(service).arg(host).arg(port).arg(quorum))
     }
 
     /// Watches a service no longer.
     fn sentinel_remove(self, service: impl Arg) -> Self::Out<()> {
-        self.run(Cmd::of(&facts::SENTINEL_REMOVE).arg(service))
+        self.run(Cmd::of(&facts::SENTINEL_REMOVE).required(service))
     }
 
     /// Forgets the replicas, sentinels and failovers of the services that match a glob pattern; gives how many match.
     fn sentinel_reset(self, pattern: impl Arg) -> Self::Out<u64> {
-        self.run(Cmd::of(&facts::SENTINEL_RESET).arg(pattern))
+        self.run(Cmd::of(&facts::SENTINEL_RESET).required(pattern))
     }
 
     /// Changes settings of a service, given as pairs of name and value: `[("down-after-milliseconds", "1000")]`.
     fn sentinel_set(self, service: impl Arg, settings: impl Arg) -> Self::Out<()> {
-        self.run(Cmd::of(&facts::SENTINEL_SET).arg(service).arg(settings))
+        self.run(Cmd::of(&facts::SENTINEL_SET).required(service).pairs(settings))
     }
 
     /// Writes the sentinel's state to its configuration file.
@@ -70,12 +70,12 @@ pub trait SentinelCommands: Run {
 
     /// Settings of the sentinel itself whose names match a glob pattern, usually a `HashMap<String, String>` (Redis 6.2).
     fn sentinel_config_get<M: Reply>(self, pattern: impl Arg) -> Self::Out<M> {
-        self.run(Cmd::of(&facts::SENTINEL_CONFIG).arg("GET").arg(pattern))
+        self.run(Cmd::of(&facts::SENTINEL_CONFIG).arg("GET").required(pattern))
     }
 
     /// Changes a setting of the sentinel itself (Redis 6.2).
     fn sentinel_config_set(self, name: impl Arg, value: impl Arg) -> Self::Out<()> {
-        self.run(Cmd::of(&facts::SENTINEL_CONFIG).arg("SET").arg(name).arg(value))
+        self.run(Cmd::of(&facts::SENTINEL_CONFIG).arg("SET").required(name).required(value))
     }
 
     /// The sentinel's own name (Redis 6.2).

@@ -69,7 +69,7 @@ pub trait ServerCommands: Run {
     /// Changes settings: a pair of name and value, or since Redis 7.0 several.
     /// [CONFIG SET](https://redis.io/docs/latest/commands/config-set/)
     fn config_set(self, pairs: impl Arg) -> Self::Out<()> {
-        self.run(Cmd::of(&facts::CONFIG_SET).arg(pairs))
+        self.run(Cmd::of(&facts::CONFIG_SET).pairs(pairs))
     }
 
     /// Sets the figures of INFO back to zero. [CONFIG RESETSTAT](https://redis.io/docs/latest/commands/config-resetstat/)
@@ -90,7 +90,7 @@ pub trait ServerCommands: Run {
     /// The keys in a whole command, given in words, usually a `Vec<String>`.
     /// [COMMAND GETKEYS](https://redis.io/docs/latest/commands/command-getkeys/)
     fn command_getkeys<C: Reply>(self, words: impl Arg) -> Self::Out<C> {
-        self.run(Cmd::of(&facts::COMMAND_GETKEYS).arg(words))
+        self.run(Cmd::of(&facts::COMMAND_GETKEYS).places(words))
     }
 
     /// When the data were saved last, in seconds since 1970. [LASTSAVE](https://redis.io/docs/latest/commands/lastsave/)
@@ -147,7 +147,7 @@ pub trait ServerCommands: Run {
     /// How many bytes a key takes, estimated; `None` where there is none.
     /// [MEMORY USAGE](https://redis.io/docs/latest/commands/memory-usage/)
     fn memory_usage(self, key: impl Arg) -> Self::Out<Option<u64>> {
-        self.run(Cmd::of(&facts::MEMORY_USAGE).arg(key))
+        self.run(Cmd::of(&facts::MEMORY_USAGE).required(key))
     }
 
     /// What held the server up, of each kind the latest. [LATENCY LATEST](https://redis.io/docs/latest/commands/latency-latest/)
@@ -185,7 +185,7 @@ pub trait ServerCommands: Run {
     /// Makes or changes a user; each rule is a word of its own, such as `on`, `>password` or `+get`.
     /// [ACL SETUSER](https://redis.io/docs/latest/commands/acl-setuser/)
     fn acl_setuser(self, user: impl Arg, rules: impl Arg) -> Self::Out<()> {
-        self.run(Cmd::of(&facts::ACL_SETUSER).arg(user).arg(rules))
+        self.run(Cmd::of(&facts::ACL_SETUSER).required(user).arg(rules))
     }
 
     /// Deletes these users and gives how many there were. [ACL DELUSER](https://redis.io/docs/latest/commands/acl-deluser/)
@@ -196,7 +196,7 @@ pub trait ServerCommands: Run {
     /// What a user may do, `None` where there is no such user.
     /// [ACL GETUSER](https://redis.io/docs/latest/commands/acl-getuser/)
     fn acl_getuser(self, user: impl Arg) -> Self::Out<Option<AclUser>> {
-        self.run(Cmd::of(&facts::ACL_GETUSER).arg(user))
+        self.run(Cmd::of(&facts::ACL_GETUSER).required(user))
     }
 
     /// The categories of commands. [ACL CAT](https://redis.io/docs/latest/commands/acl-cat/)

@@ -22,19 +22,19 @@ pub trait SortedSetCommands: Run {
     /// Adds `member` with `score`, or gives it that score; how many are new (0 or 1).
     /// [ZADD](https://redis.io/docs/latest/commands/zadd/)
     fn zadd(self, key: impl Arg, member: impl Arg, score: f64) -> Self::Out<u64> {
-        self.run(Cmd::of(&facts::ZADD).arg(key).arg(score).arg(member))
+        self.run(Cmd::of(&facts::ZADD).required(key).arg(score).required(member))
     }
 
     /// As [`zadd`](Self::zadd), for many `(score, member)`; how many are new.
     /// [ZADD](https://redis.io/docs/latest/commands/zadd/)
     fn zadd_multiple(self, key: impl Arg, pairs: impl Arg) -> Self::Out<u64> {
-        self.run(Cmd::of(&facts::ZADD).arg(key).arg(pairs))
+        self.run(Cmd::of(&facts::ZADD).required(key).pairs(pairs))
     }
 
     /// As [`zadd_multiple`](Self::zadd_multiple), on conditions; how many are new, or with `ch` new or changed.
     /// [ZADD](https://redis.io/docs/latest/commands/zadd/)
     fn zadd_with(self, key: impl Arg, pairs: impl Arg, options: ZAddOptions) -> Self::Out<u64> {
-        self.run(Cmd::of(&facts::ZADD).arg(key).arg(options).arg(pairs))
+        self.run(Cmd::of(&facts::ZADD).required(key).arg(options).pairs(pairs))
     }
 
     /// Adds `delta` to the score of `member` on conditions; the new score, `None` where they don't hold.
@@ -46,68 +46,68 @@ pub trait SortedSetCommands: Run {
         delta: f64,
         options: ZAddOptions,
     ) -> Self::Out<Option<f64>> {
-        self.run(Cmd::of(&facts::ZADD).arg(key).arg(options).arg("INCR").arg(delta).arg(member))
+        self.run(Cmd::of(&facts::ZADD).required(key).arg(options).arg("INCR").arg(delta).required(member))
     }
 
     /// Adds `delta` to the score of `member`, which is 0 for a new one; the new score.
     /// [ZINCRBY](https://redis.io/docs/latest/commands/zincrby/)
     fn zincr_by(self, key: impl Arg, member: impl Arg, delta: f64) -> Self::Out<f64> {
-        self.run(Cmd::of(&facts::ZINCRBY).arg(key).arg(delta).arg(member))
+        self.run(Cmd::of(&facts::ZINCRBY).required(key).arg(delta).required(member))
     }
 
     /// The score of `member`. [ZSCORE](https://redis.io/docs/latest/commands/zscore/)
     fn zscore(self, key: impl Arg, member: impl Arg) -> Self::Out<Option<f64>> {
-        self.run(Cmd::of(&facts::ZSCORE).arg(key).arg(member))
+        self.run(Cmd::of(&facts::ZSCORE).required(key).required(member))
     }
 
     /// The score of each of `members`. [ZMSCORE](https://redis.io/docs/latest/commands/zmscore/)
     fn zmscore(self, key: impl Arg, members: impl Arg) -> Self::Out<Vec<Option<f64>>> {
-        self.run(Cmd::of(&facts::ZMSCORE).arg(key).arg(members))
+        self.run(Cmd::of(&facts::ZMSCORE).required(key).places(members))
     }
 
     /// The rank of `member`, counted from the lowest score. [ZRANK](https://redis.io/docs/latest/commands/zrank/)
     fn zrank(self, key: impl Arg, member: impl Arg) -> Self::Out<Option<u64>> {
-        self.run(Cmd::of(&facts::ZRANK).arg(key).arg(member))
+        self.run(Cmd::of(&facts::ZRANK).required(key).required(member))
     }
 
     /// The rank of `member`, counted from the lowest score, and its score. From Redis 7.2 on.
     /// [ZRANK](https://redis.io/docs/latest/commands/zrank/)
     fn zrank_withscore(self, key: impl Arg, member: impl Arg) -> Self::Out<Option<(u64, f64)>> {
-        self.run(Cmd::of(&facts::ZRANK).arg(key).arg(member).arg("WITHSCORE"))
+        self.run(Cmd::of(&facts::ZRANK).required(key).required(member).arg("WITHSCORE"))
     }
 
     /// The rank of `member`, counted from the highest score. [ZREVRANK](https://redis.io/docs/latest/commands/zrevrank/)
     fn zrevrank(self, key: impl Arg, member: impl Arg) -> Self::Out<Option<u64>> {
-        self.run(Cmd::of(&facts::ZREVRANK).arg(key).arg(member))
+        self.run(Cmd::of(&facts::ZREVRANK).required(key).required(member))
     }
 
     /// The rank of `member`, counted from the highest score, and its score. From Redis 7.2 on.
     /// [ZREVRANK](https://redis.io/docs/latest/commands/zrevrank/)
     fn zrevrank_withscore(self, key: impl Arg, member: impl Arg) -> Self::Out<Option<(u64, f64)>> {
-        self.run(Cmd::of(&facts::ZREVRANK).arg(key).arg(member).arg("WITHSCORE"))
+        self.run(Cmd::of(&facts::ZREVRANK).required(key).required(member).arg("WITHSCORE"))
     }
 
     /// The members from rank `start` to rank `stop`, both included.
     /// [ZRANGE](https://redis.io/docs/latest/commands/zrange/)
     fn zrange<C: Reply>(self, key: impl Arg, start: i64, stop: i64) -> Self::Out<C> {
-        self.run(Cmd::of(&facts::ZRANGE).arg(key).arg(start).arg(stop))
+        self.run(Cmd::of(&facts::ZRANGE).required(key).arg(start).arg(stop))
     }
 
     /// As [`zrange`](Self::zrange), with scores: `(member, score)`.
     /// [ZRANGE](https://redis.io/docs/latest/commands/zrange/)
     fn zrange_withscores<C: Reply>(self, key: impl Arg, start: i64, stop: i64) -> Self::Out<C> {
-        self.run(Cmd::of(&facts::ZRANGE).arg(key).arg(ZRange::by_rank(start, stop).with_scores()))
+        self.run(Cmd::of(&facts::ZRANGE).required(key).arg(ZRange::by_rank(start, stop).with_scores()))
     }
 
     /// As [`zrange`](Self::zrange), from the highest score on. [ZRANGE](https://redis.io/docs/latest/commands/zrange/)
     fn zrevrange<C: Reply>(self, key: impl Arg, start: i64, stop: i64) -> Self::Out<C> {
-        self.run(Cmd::of(&facts::ZRANGE).arg(key).arg(ZRange::by_rank(start, stop).rev()))
+        self.run(Cmd::of(&facts::ZRANGE).required(key).arg(ZRange::by_rank(start, stop).rev()))
     }
 
     /// As [`zrevrange`](Self::zrevrange), with scores: `(member, score)`.
     /// [ZRANGE](https://redis.io/docs/latest/commands/zrange/)
     fn zrevrange_withscores<C: Reply>(self, key: impl Arg, start: i64, stop: i64) -> Self::Out<C> {
-        self.run(Cmd::of(&facts::ZRANGE).arg(key).arg(ZRange::by_rank(start, stop).rev().with_scores()))
+        self.run(Cmd::of(&facts::ZRANGE).required(key).arg(ZRange::by_rank(start, stop).rev().with_scores()))
     }
 
     /// The members whose score lies between `min` and `max`. [ZRANGE](https://redis.io/docs/latest/commands/zrange/)
@@ -117,7 +117,7 @@ pub trait SortedSetCommands: Run {
         min: impl Into<ScoreBound>,
         max: impl Into<ScoreBound>,
     ) -> Self::Out<C> {
-        self.run(Cmd::of(&facts::ZRANGE).arg(key).arg(ZRange::by_score(min, max)))
+        self.run(Cmd::of(&facts::ZRANGE).required(key).arg(ZRange::by_score(min, max)))
     }
 
     /// As [`zrange_by_score`](Self::zrange_by_score), `count` members at most (all if negative) after the first `offset`.
@@ -130,7 +130,7 @@ pub trait SortedSetCommands: Run {
         offset: u64,
         count: i64,
     ) -> Self::Out<C> {
-        self.run(Cmd::of(&facts::ZRANGE).arg(key).arg(ZRange::by_score(min, max).limit(offset, count)))
+        self.run(Cmd::of(&facts::ZRANGE).required(key).arg(ZRange::by_score(min, max).limit(offset, count)))
     }
 
     /// As [`zrange_by_score`](Self::zrange_by_score), with scores: `(member, score)`.
@@ -141,7 +141,7 @@ pub trait SortedSetCommands: Run {
         min: impl Into<ScoreBound>,
         max: impl Into<ScoreBound>,
     ) -> Self::Out<C> {
-        self.run(Cmd::of(&facts::ZRANGE).arg(key).arg(ZRange::by_score(min, max).with_scores()))
+        self.run(Cmd::of(&facts::ZRANGE).required(key).arg(ZRange::by_score(min, max).with_scores()))
     }
 
     /// As [`zrange_by_score`](Self::zrange_by_score), from the highest on; mind that `max` comes first.
@@ -152,7 +152,7 @@ pub trait SortedSetCommands: Run {
         max: impl Into<ScoreBound>,
         min: impl Into<ScoreBound>,
     ) -> Self::Out<C> {
-        self.run(Cmd::of(&facts::ZRANGE).arg(key).arg(ZRange::by_score(min, max).rev()))
+        self.run(Cmd::of(&facts::ZRANGE).required(key).arg(ZRange::by_score(min, max).rev()))
     }
 
     /// As [`zrevrange_by_score`](Self::zrevrange_by_score), `count` members at most (all if negative) after the first
@@ -165,7 +165,9 @@ pub trait SortedSetCommands: Run {
         offset: u64,
         count: i64,
     ) -> Self::Out<C> {
-        self.run(Cmd::of(&facts::ZRANGE).arg(key).arg(ZRange::by_score(min, max).rev().limit(offset, count)))
+        self.run(
+            Cmd::of(&facts::ZRANGE).required(key).arg(ZRange::by_score(min, max).rev().limit(offset, count)),
+        )
     }
 
     /// As [`zrevrange_by_score`](Self::zrevrange_by_score), with scores: `(member, score)`.
@@ -176,7 +178,7 @@ pub trait SortedSetCommands: Run {
         max: impl Into<ScoreBound>,
         min: impl Into<ScoreBound>,
     ) -> Self::Out<C> {
-        self.run(Cmd::of(&facts::ZRANGE).arg(key).arg(ZRange::by_score(min, max).rev().with_scores()))
+        self.run(Cmd::of(&facts::ZRANGE).required(key).arg(ZRange::by_score(min, max).rev().with_scores()))
     }
 
     /// The members between `min` and `max`, in a set whose scores are all the same.
@@ -187,7 +189,7 @@ pub trait SortedSetCommands: Run {
         min: impl Into<LexBound>,
         max: impl Into<LexBound>,
     ) -> Self::Out<C> {
-        self.run(Cmd::of(&facts::ZRANGE).arg(key).arg(ZRange::by_lex(min, max)))
+        self.run(Cmd::of(&facts::ZRANGE).required(key).arg(ZRange::by_lex(min, max)))
     }
 
     /// As [`zrange_by_lex`](Self::zrange_by_lex), from the highest on; mind that `max` comes first.
@@ -198,45 +200,45 @@ pub trait SortedSetCommands: Run {
         max: impl Into<LexBound>,
         min: impl Into<LexBound>,
     ) -> Self::Out<C> {
-        self.run(Cmd::of(&facts::ZRANGE).arg(key).arg(ZRange::by_lex(min, max).rev()))
+        self.run(Cmd::of(&facts::ZRANGE).required(key).arg(ZRange::by_lex(min, max).rev()))
     }
 
     /// The members in `range`, with scores if it says so. [ZRANGE](https://redis.io/docs/latest/commands/zrange/)
     fn zrange_with<C: Reply>(self, key: impl Arg, range: ZRange) -> Self::Out<C> {
-        self.run(Cmd::of(&facts::ZRANGE).arg(key).arg(range))
+        self.run(Cmd::of(&facts::ZRANGE).required(key).arg(range))
     }
 
     /// Stores the members in `range` of `source`, with scores, in place of `destination`; how many they are.
     /// [ZRANGESTORE](https://redis.io/docs/latest/commands/zrangestore/)
     fn zrangestore(self, destination: impl Arg, source: impl Arg, range: ZRange) -> Self::Out<u64> {
-        self.run(Cmd::of(&facts::ZRANGESTORE).arg(destination).arg(source).arg(range.for_store()))
+        self.run(Cmd::of(&facts::ZRANGESTORE).required(destination).required(source).arg(range.for_store()))
     }
 
     /// How many members there are. [ZCARD](https://redis.io/docs/latest/commands/zcard/)
     fn zcard(self, key: impl Arg) -> Self::Out<u64> {
-        self.run(Cmd::of(&facts::ZCARD).arg(key))
+        self.run(Cmd::of(&facts::ZCARD).required(key))
     }
 
     /// How many members have a score between `min` and `max`. [ZCOUNT](https://redis.io/docs/latest/commands/zcount/)
     fn zcount(self, key: impl Arg, min: impl Into<ScoreBound>, max: impl Into<ScoreBound>) -> Self::Out<u64> {
-        self.run(Cmd::of(&facts::ZCOUNT).arg(key).arg(min.into()).arg(max.into()))
+        self.run(Cmd::of(&facts::ZCOUNT).required(key).arg(min.into()).arg(max.into()))
     }
 
     /// How many members lie between `min` and `max`, in a set whose scores are all the same.
     /// [ZLEXCOUNT](https://redis.io/docs/latest/commands/zlexcount/)
     fn zlexcount(self, key: impl Arg, min: impl Into<LexBound>, max: impl Into<LexBound>) -> Self::Out<u64> {
-        self.run(Cmd::of(&facts::ZLEXCOUNT).arg(key).arg(min.into()).arg(max.into()))
+        self.run(Cmd::of(&facts::ZLEXCOUNT).required(key).arg(min.into()).arg(max.into()))
     }
 
     /// Removes members; how many there were of them. [ZREM](https://redis.io/docs/latest/commands/zrem/)
     fn zrem(self, key: impl Arg, members: impl Arg) -> Self::Out<u64> {
-        self.run(Cmd::of(&facts::ZREM).arg(key).arg(members))
+        self.run(Cmd::of(&facts::ZREM).required(key).arg(members))
     }
 
     /// Removes the members from rank `start` to rank `stop`, both included; how many.
     /// [ZREMRANGEBYRANK](https://redis.io/docs/latest/commands/zremrangebyrank/)
     fn zremrange_by_rank(self, key: impl Arg, start: i64, stop: i64) -> Self::Out<u64> {
-        self.run(Cmd::of(&facts::ZREMRANGEBYRANK).arg(key).arg(start).arg(stop))
+        self.run(Cmd::of(&facts::ZREMRANGEBYRANK).required(key).arg(start).arg(stop))
     }
 
     /// Removes the members whose score lies between `min` and `max`; how many.
@@ -247,7 +249,7 @@ pub trait SortedSetCommands: Run {
         min: impl Into<ScoreBound>,
         max: impl Into<ScoreBound>,
     ) -> Self::Out<u64> {
-        self.run(Cmd::of(&facts::ZREMRANGEBYSCORE).arg(key).arg(min.into()).arg(max.into()))
+        self.run(Cmd::of(&facts::ZREMRANGEBYSCORE).required(key).arg(min.into()).arg(max.into()))
     }
 
     /// Removes the members between `min` and `max`, in a set whose scores are all the same; how many.
@@ -258,31 +260,31 @@ pub trait SortedSetCommands: Run {
         min: impl Into<LexBound>,
         max: impl Into<LexBound>,
     ) -> Self::Out<u64> {
-        self.run(Cmd::of(&facts::ZREMRANGEBYLEX).arg(key).arg(min.into()).arg(max.into()))
+        self.run(Cmd::of(&facts::ZREMRANGEBYLEX).required(key).arg(min.into()).arg(max.into()))
     }
 
     /// Removes the member with the lowest score: a list of one `(member, score)`, empty where there is none.
     /// [ZPOPMIN](https://redis.io/docs/latest/commands/zpopmin/)
     fn zpopmin<C: Reply>(self, key: impl Arg) -> Self::Out<C> {
-        self.run(Cmd::of(&facts::ZPOPMIN).arg(key))
+        self.run(Cmd::of(&facts::ZPOPMIN).required(key))
     }
 
     /// Removes up to `count` members with the lowest scores: `(member, score)`.
     /// [ZPOPMIN](https://redis.io/docs/latest/commands/zpopmin/)
     fn zpopmin_count<C: Reply>(self, key: impl Arg, count: u64) -> Self::Out<C> {
-        self.run(Cmd::of(&facts::ZPOPMIN).arg(key).arg(count))
+        self.run(Cmd::of(&facts::ZPOPMIN).required(key).arg(count))
     }
 
     /// Removes the member with the highest score: a list of one `(member, score)`, empty where there is none.
     /// [ZPOPMAX](https://redis.io/docs/latest/commands/zpopmax/)
     fn zpopmax<C: Reply>(self, key: impl Arg) -> Self::Out<C> {
-        self.run(Cmd::of(&facts::ZPOPMAX).arg(key))
+        self.run(Cmd::of(&facts::ZPOPMAX).required(key))
     }
 
     /// Removes up to `count` members with the highest scores: `(member, score)`.
     /// [ZPOPMAX](https://redis.io/docs/latest/commands/zpopmax/)
     fn zpopmax_count<C: Reply>(self, key: impl Arg, count: u64) -> Self::Out<C> {
-        self.run(Cmd::of(&facts::ZPOPMAX).arg(key).arg(count))
+        self.run(Cmd::of(&facts::ZPOPMAX).required(key).arg(count))
     }
 
     /// Removes the member with the lowest score from the first set that has any, and waits for one; `None` after `wait`.
@@ -352,7 +354,7 @@ pub trait SortedSetCommands: Run {
     /// Stores what [`zinter`](Self::zinter) gives, with scores, in place of `destination`; how many members.
     /// [ZINTERSTORE](https://redis.io/docs/latest/commands/zinterstore/)
     fn zinterstore(self, destination: impl Arg, keys: impl Arg) -> Self::Out<u64> {
-        self.run(Cmd::of(&facts::ZINTERSTORE).arg(destination).counted(keys))
+        self.run(Cmd::of(&facts::ZINTERSTORE).required(destination).counted(keys))
     }
 
     /// Stores what [`zinter_with`](Self::zinter_with) gives, with scores, in place of `destination`; how many members.
@@ -363,7 +365,7 @@ pub trait SortedSetCommands: Run {
         keys: impl Arg,
         options: ZCombineOptions,
     ) -> Self::Out<u64> {
-        self.run(Cmd::of(&facts::ZINTERSTORE).arg(destination).counted(keys).arg(options.for_store()))
+        self.run(Cmd::of(&facts::ZINTERSTORE).required(destination).counted(keys).arg(options.for_store()))
     }
 
     /// The members that are in any of the sets, in the order of their added scores.
@@ -387,7 +389,7 @@ pub trait SortedSetCommands: Run {
     /// Stores what [`zunion`](Self::zunion) gives, with scores, in place of `destination`; how many members.
     /// [ZUNIONSTORE](https://redis.io/docs/latest/commands/zunionstore/)
     fn zunionstore(self, destination: impl Arg, keys: impl Arg) -> Self::Out<u64> {
-        self.run(Cmd::of(&facts::ZUNIONSTORE).arg(destination).counted(keys))
+        self.run(Cmd::of(&facts::ZUNIONSTORE).required(destination).counted(keys))
     }
 
     /// Stores what [`zunion_with`](Self::zunion_with) gives, with scores, in place of `destination`; how many members.
@@ -398,7 +400,7 @@ pub trait SortedSetCommands: Run {
         keys: impl Arg,
         options: ZCombineOptions,
     ) -> Self::Out<u64> {
-        self.run(Cmd::of(&facts::ZUNIONSTORE).arg(destination).counted(keys).arg(options.for_store()))
+        self.run(Cmd::of(&facts::ZUNIONSTORE).required(destination).counted(keys).arg(options.for_store()))
     }
 
     /// The members of the first set that are in none of the others. [ZDIFF](https://redis.io/docs/latest/commands/zdiff/)
@@ -414,7 +416,7 @@ pub trait SortedSetCommands: Run {
     /// Stores what [`zdiff`](Self::zdiff) gives, with scores, in place of `destination`; how many members.
     /// [ZDIFFSTORE](https://redis.io/docs/latest/commands/zdiffstore/)
     fn zdiffstore(self, destination: impl Arg, keys: impl Arg) -> Self::Out<u64> {
-        self.run(Cmd::of(&facts::ZDIFFSTORE).arg(destination).counted(keys))
+        self.run(Cmd::of(&facts::ZDIFFSTORE).required(destination).counted(keys))
     }
 
     /// How many members are in all the sets. From Redis 7.0 on.
@@ -431,19 +433,19 @@ pub trait SortedSetCommands: Run {
 
     /// A random member. [ZRANDMEMBER](https://redis.io/docs/latest/commands/zrandmember/)
     fn zrandmember<M: Reply>(self, key: impl Arg) -> Self::Out<Option<M>> {
-        self.run(Cmd::of(&facts::ZRANDMEMBER).arg(key))
+        self.run(Cmd::of(&facts::ZRANDMEMBER).required(key))
     }
 
     /// Up to `count` distinct random members; with a negative `count`, exactly so many, perhaps the same ones again.
     /// [ZRANDMEMBER](https://redis.io/docs/latest/commands/zrandmember/)
     fn zrandmember_count<C: Reply>(self, key: impl Arg, count: i64) -> Self::Out<C> {
-        self.run(Cmd::of(&facts::ZRANDMEMBER).arg(key).arg(count))
+        self.run(Cmd::of(&facts::ZRANDMEMBER).required(key).arg(count))
     }
 
     /// As [`zrandmember_count`](Self::zrandmember_count), with scores: `(member, score)`.
     /// [ZRANDMEMBER](https://redis.io/docs/latest/commands/zrandmember/)
     fn zrandmember_withscores<C: Reply>(self, key: impl Arg, count: i64) -> Self::Out<C> {
-        self.run(Cmd::of(&facts::ZRANDMEMBER).arg(key).arg(count).arg("WITHSCORES"))
+        self.run(Cmd::of(&facts::ZRANDMEMBER).required(key).arg(count).arg("WITHSCORES"))
     }
 }
 

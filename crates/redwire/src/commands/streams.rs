@@ -47,24 +47,24 @@ pub trait StreamCommands: Run {
     /// Appends an entry of these fields and values, and gives the ID that the server chose.
     /// [XADD](https://redis.io/docs/latest/commands/xadd/)
     fn xadd(self, key: impl Arg, fields: impl Arg) -> Self::Out<StreamId> {
-        self.run(Cmd::of(&facts::XADD).arg(key).arg(StreamId::AUTO).arg(fields))
+        self.run(Cmd::of(&facts::XADD).required(key).arg(StreamId::AUTO).pairs(fields))
     }
 
     /// As [`xadd`](Self::xadd) with options; `None` where the stream does not exist and was not to be made.
     /// [XADD](https://redis.io/docs/latest/commands/xadd/)
     fn xadd_with(self, key: impl Arg, options: XaddOptions, fields: impl Arg) -> Self::Out<Option<StreamId>> {
-        self.run(Cmd::of(&facts::XADD).arg(key).arg(options).arg(fields))
+        self.run(Cmd::of(&facts::XADD).required(key).arg(options).pairs(fields))
     }
 
     /// How many entries there are. [XLEN](https://redis.io/docs/latest/commands/xlen/)
     fn xlen(self, key: impl Arg) -> Self::Out<u64> {
-        self.run(Cmd::of(&facts::XLEN).arg(key))
+        self.run(Cmd::of(&facts::XLEN).required(key))
     }
 
     /// The entries from `start` to `end`, both included; see [`StreamId::exclusive`] to leave one out.
     /// [XRANGE](https://redis.io/docs/latest/commands/xrange/)
     fn xrange<T: Reply>(self, key: impl Arg, start: impl Arg, end: impl Arg) -> Self::Out<Vec<Entry<T>>> {
-        self.run(Cmd::of(&facts::XRANGE).arg(key).arg(start).arg(end))
+        self.run(Cmd::of(&facts::XRANGE).required(key).required(start).required(end))
     }
 
     /// The first `count` of them at most. [XRANGE](https://redis.io/docs/latest/commands/xrange/)
@@ -75,13 +75,13 @@ pub trait StreamCommands: Run {
         end: impl Arg,
         count: u64,
     ) -> Self::Out<Vec<Entry<T>>> {
-        self.run(Cmd::of(&facts::XRANGE).arg(key).arg(start).arg(end).named("COUNT", count))
+        self.run(Cmd::of(&facts::XRANGE).required(key).required(start).required(end).named("COUNT", count))
     }
 
     /// The entries from `end` back to `start`, both included: the newest first.
     /// [XREVRANGE](https://redis.io/docs/latest/commands/xrevrange/)
     fn xrevrange<T: Reply>(self, key: impl Arg, end: impl Arg, start: impl Arg) -> Self::Out<Vec<Entry<T>>> {
-        self.run(Cmd::of(&facts::XREVRANGE).arg(key).arg(end).arg(start))
+        self.run(Cmd::of(&facts::XREVRANGE).required(key).required(end).required(start))
     }
 
     /// The newest `count` of them at most. [XREVRANGE](https://redis.io/docs/latest/commands/xrevrange/)
@@ -92,7 +92,7 @@ pub trait StreamCommands: Run {
         start: impl Arg,
         count: u64,
     ) -> Self::Out<Vec<Entry<T>>> {
-        self.run(Cmd::of(&facts::XREVRANGE).arg(key).arg(end).arg(start).named("COUNT", count))
+        self.run(Cmd::of(&facts::XREVRANGE).required(key).required(end).required(start).named("COUNT", count))
     }
 
     /// The entries after `ids`, one ID for each of `keys`, of those streams that have any; `None` if none has, or none came
@@ -107,7 +107,7 @@ pub trait StreamCommands: Run {
         ids: impl Arg,
         options: XreadOptions,
     ) -> Self::Out<Option<StreamsRead<K, T>>> {
-        self.run(Cmd::of(&facts::XREAD).arg(options).arg("STREAMS").arg(keys).arg(ids))
+        self.run(streams(Cmd::of(&facts::XREAD).arg(options), keys, ids))
     }
 
     /// Entries for `consumer` of `group`, from each of `keys`: with [`StreamId::UNDELIVERED`] such as nobody got yet, with an ID
@@ -125,30 +125,30 @@ pub trait StreamCommands: Run {
         ids: impl Arg,
         options: XreadgroupOptions,
     ) -> Self::Out<Option<StreamsRead<K, T>>> {
-        let cmd = Cmd::of(&facts::XREADGROUP).arg("GROUP").arg(group).arg(consumer);
-        self.run(cmd.arg(options).arg("STREAMS").arg(keys).arg(ids))
+        let cmd = Cmd::of(&facts::XREADGROUP).arg("GROUP").required(group).required(consumer);
+        self.run(streams(cmd.arg(options), keys, ids))
     }
 
     /// Takes entries off the list of what is pending, and gives how many were on it.
     /// [XACK](https://redis.io/docs/latest/commands/xack/)
     fn xack(self, key: impl Arg, group: impl Arg, ids: impl Arg) -> Self::Out<u64> {
-        self.run(Cmd::of(&facts::XACK).arg(key).arg(group).arg(ids))
+        self.run(Cmd::of(&facts::XACK).required(key).required(group).arg(ids))
     }
 
     /// Deletes entries and gives how many there were. In groups they stay pending.
     /// [XDEL](https://redis.io/docs/latest/commands/xdel/)
     fn xdel(self, key: impl Arg, ids: impl Arg) -> Self::Out<u64> {
-        self.run(Cmd::of(&facts::XDEL).arg(key).arg(ids))
+        self.run(Cmd::of(&facts::XDEL).required(key).arg(ids))
     }
 
     /// Deletes the oldest entries and gives how many they were. [XTRIM](https://redis.io/docs/latest/commands/xtrim/)
     fn xtrim(self, key: impl Arg, trim: Trim) -> Self::Out<u64> {
-        self.run(Cmd::of(&facts::XTRIM).arg(key).arg(trim))
+        self.run(Cmd::of(&facts::XTRIM).required(key).arg(trim))
     }
 
     /// Sets the last ID of a stream. [XSETID](https://redis.io/docs/latest/commands/xsetid/)
     fn xsetid(self, key: impl Arg, id: impl Arg, options: XsetidOptions) -> Self::Out<()> {
-        self.run(Cmd::of(&facts::XSETID).arg(key).arg(id).arg(options))
+        self.run(Cmd::of(&facts::XSETID).required(key).required(id).arg(options))
     }
 
     /// Makes a group that begins after `id`: [`StreamId::MIN`] for all entries, [`StreamId::LATEST`] for those to come. The
@@ -160,7 +160,7 @@ pub trait StreamCommands: Run {
         id: impl Arg,
         options: XgroupOptions,
     ) -> Self::Out<()> {
-        self.run(Cmd::of(&facts::XGROUP_CREATE).arg(key).arg(group).arg(id).arg(options))
+        self.run(Cmd::of(&facts::XGROUP_CREATE).required(key).required(group).required(id).arg(options))
     }
 
     /// Lets a group go on after `id`; `entries_read` is how many entries count as read by then (Redis 7.0).
@@ -172,31 +172,31 @@ pub trait StreamCommands: Run {
         id: impl Arg,
         entries_read: Option<u64>,
     ) -> Self::Out<()> {
-        let cmd = Cmd::of(&facts::XGROUP_SETID).arg(key).arg(group).arg(id);
+        let cmd = Cmd::of(&facts::XGROUP_SETID).required(key).required(group).required(id);
         self.run(cmd.named("ENTRIESREAD", entries_read))
     }
 
     /// Deletes a group with all that is pending; whether there was one.
     /// [XGROUP DESTROY](https://redis.io/docs/latest/commands/xgroup-destroy/)
     fn xgroup_destroy(self, key: impl Arg, group: impl Arg) -> Self::Out<bool> {
-        self.run(Cmd::of(&facts::XGROUP_DESTROY).arg(key).arg(group))
+        self.run(Cmd::of(&facts::XGROUP_DESTROY).required(key).required(group))
     }
 
     /// Makes a consumer, which reading does by itself; whether there was none.
     /// [XGROUP CREATECONSUMER](https://redis.io/docs/latest/commands/xgroup-createconsumer/)
     fn xgroup_createconsumer(self, key: impl Arg, group: impl Arg, consumer: impl Arg) -> Self::Out<bool> {
-        self.run(Cmd::of(&facts::XGROUP_CREATECONSUMER).arg(key).arg(group).arg(consumer))
+        self.run(Cmd::of(&facts::XGROUP_CREATECONSUMER).required(key).required(group).required(consumer))
     }
 
     /// Deletes a consumer and gives how many entries were pending for it. **Those are lost to the group**: have them claimed
     /// before. [XGROUP DELCONSUMER](https://redis.io/docs/latest/commands/xgroup-delconsumer/)
     fn xgroup_delconsumer(self, key: impl Arg, group: impl Arg, consumer: impl Arg) -> Self::Out<u64> {
-        self.run(Cmd::of(&facts::XGROUP_DELCONSUMER).arg(key).arg(group).arg(consumer))
+        self.run(Cmd::of(&facts::XGROUP_DELCONSUMER).required(key).required(group).required(consumer))
     }
 
     /// What is pending in a group, in short. [XPENDING](https://redis.io/docs/latest/commands/xpending/)
     fn xpending(self, key: impl Arg, group: impl Arg) -> Self::Out<PendingSummary> {
-        self.run(Cmd::of(&facts::XPENDING).arg(key).arg(group))
+        self.run(Cmd::of(&facts::XPENDING).required(key).required(group))
     }
 
     /// Up to `count` pending entries from `start` to `end`, both included.
@@ -210,8 +210,8 @@ pub trait StreamCommands: Run {
         count: u64,
         options: XpendingOptions,
     ) -> Self::Out<Vec<PendingEntry>> {
-        let cmd = Cmd::of(&facts::XPENDING).arg(key).arg(group).arg(options.idle_words());
-        self.run(cmd.arg(start).arg(end).arg(count).arg(options.consumer))
+        let cmd = Cmd::of(&facts::XPENDING).required(key).required(group).arg(options.idle_words());
+        self.run(cmd.required(start).required(end).arg(count).arg(options.consumer))
     }
 
     /// Makes `consumer` the one for whom these entries are pending, if they have been for `min_idle`, and gives them.
@@ -225,7 +225,7 @@ pub trait StreamCommands: Run {
         ids: impl Arg,
         options: XclaimOptions,
     ) -> Self::Out<Claimed<T>> {
-        let cmd = Cmd::of(&facts::XCLAIM).arg(key).arg(group).arg(consumer);
+        let cmd = Cmd::of(&facts::XCLAIM).required(key).required(group).required(consumer);
         self.run(cmd.arg(timeout_millis(min_idle)).arg(ids).arg(options))
     }
 
@@ -240,7 +240,7 @@ pub trait StreamCommands: Run {
         ids: impl Arg,
         options: XclaimOptions,
     ) -> Self::Out<Vec<StreamId>> {
-        let cmd = Cmd::of(&facts::XCLAIM).arg(key).arg(group).arg(consumer);
+        let cmd = Cmd::of(&facts::XCLAIM).required(key).required(group).required(consumer);
         self.run(cmd.arg(timeout_millis(min_idle)).arg(ids).arg(options).arg("JUSTID"))
     }
 
@@ -257,8 +257,8 @@ pub trait StreamCommands: Run {
         start: impl Arg,
         count: u64,
     ) -> Self::Out<AutoClaimed<Entry<T>>> {
-        let cmd = Cmd::of(&facts::XAUTOCLAIM).arg(key).arg(group).arg(consumer);
-        self.run(cmd.arg(timeout_millis(min_idle)).arg(start).named("COUNT", count))
+        let cmd = Cmd::of(&facts::XAUTOCLAIM).required(key).required(group).required(consumer);
+        self.run(cmd.arg(timeout_millis(min_idle)).required(start).named("COUNT", count))
     }
 
     /// As [`xautoclaim`](Self::xautoclaim), with the IDs alone; it does not count as a delivery.
@@ -272,30 +272,41 @@ pub trait StreamCommands: Run {
         start: impl Arg,
         count: u64,
     ) -> Self::Out<AutoClaimed<StreamId>> {
-        let cmd = Cmd::of(&facts::XAUTOCLAIM).arg(key).arg(group).arg(consumer);
-        self.run(cmd.arg(timeout_millis(min_idle)).arg(start).named("COUNT", count).arg("JUSTID"))
+        let cmd = Cmd::of(&facts::XAUTOCLAIM).required(key).required(group).required(consumer);
+        self.run(cmd.arg(timeout_millis(min_idle)).required(start).named("COUNT", count).arg("JUSTID"))
     }
 
     /// What the server knows about a stream. [XINFO STREAM](https://redis.io/docs/latest/commands/xinfo-stream/)
     fn xinfo_stream<T: Reply>(self, key: impl Arg) -> Self::Out<StreamInfo<T>> {
-        self.run(Cmd::of(&facts::XINFO_STREAM).arg(key))
+        self.run(Cmd::of(&facts::XINFO_STREAM).required(key))
     }
 
     /// All of it: up to `count` entries, groups with up to so many pending entries, and their consumers; 0 for no limit.
     /// [XINFO STREAM](https://redis.io/docs/latest/commands/xinfo-stream/)
     fn xinfo_stream_full<T: Reply>(self, key: impl Arg, count: u64) -> Self::Out<StreamDetails<T>> {
-        self.run(Cmd::of(&facts::XINFO_STREAM).arg(key).arg("FULL").named("COUNT", count))
+        self.run(Cmd::of(&facts::XINFO_STREAM).required(key).arg("FULL").named("COUNT", count))
     }
 
     /// The groups of a stream. [XINFO GROUPS](https://redis.io/docs/latest/commands/xinfo-groups/)
     fn xinfo_groups(self, key: impl Arg) -> Self::Out<Vec<GroupInfo>> {
-        self.run(Cmd::of(&facts::XINFO_GROUPS).arg(key))
+        self.run(Cmd::of(&facts::XINFO_GROUPS).required(key))
     }
 
     /// The consumers of a group. [XINFO CONSUMERS](https://redis.io/docs/latest/commands/xinfo-consumers/)
     fn xinfo_consumers(self, key: impl Arg, group: impl Arg) -> Self::Out<Vec<ConsumerInfo>> {
-        self.run(Cmd::of(&facts::XINFO_CONSUMERS).arg(key).arg(group))
+        self.run(Cmd::of(&facts::XINFO_CONSUMERS).required(key).required(group))
     }
 }
 
 impl<T: Run> StreamCommands for T {}
+
+/// Appends `STREAMS key [key …] id [id …]`. Servers take the first half of the words for keys, so each key
+/// needs its ID.
+fn streams<R>(cmd: Cmd<R>, keys: impl Arg, ids: impl Arg) -> Cmd<R> {
+    let cmd = cmd.arg("STREAMS");
+    let start = cmd.args().len();
+    let cmd = cmd.places(keys);
+    let keys = cmd.args().len() - start;
+    let cmd = cmd.places(ids);
+    if keys > 0 && cmd.args().len() == start + 2 * keys { cmd } else { cmd.required(None::<&str>) }
+}

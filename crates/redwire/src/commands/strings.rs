@@ -16,113 +16,113 @@ pub use options::{BitOperation, BitRange, Expiry, SetOptions};
 pub trait StringCommands: Run {
     /// The value of `key`, `None` where there is none. [GET](https://redis.io/docs/latest/commands/get/)
     fn get<V: Reply>(self, key: impl Arg) -> Self::Out<Option<V>> {
-        self.run(Cmd::of(&facts::GET).arg(key))
+        self.run(Cmd::of(&facts::GET).required(key))
     }
 
     /// Sets `key`, whatever was there before, without expiry. [SET](https://redis.io/docs/latest/commands/set/)
     fn set(self, key: impl Arg, value: impl Arg) -> Self::Out<()> {
-        self.run(Cmd::of(&facts::SET).arg(key).arg(value))
+        self.run(Cmd::of(&facts::SET).required(key).required(value))
     }
 
     /// Whether `key` was set: false where the options' condition did not hold.
     /// [SET](https://redis.io/docs/latest/commands/set/)
     fn set_with(self, key: impl Arg, value: impl Arg, options: SetOptions) -> Self::Out<bool> {
-        self.run(Cmd::of(&facts::SET).arg(key).arg(value).arg(options))
+        self.run(Cmd::of(&facts::SET).required(key).required(value).arg(options))
     }
 
     /// Sets `key` as `options` say and gives its value before, `None` where there was none. With
     /// [`nx`](SetOptions::nx), which needs Redis 7.0 here, `None` means that it was set.
     /// [SET](https://redis.io/docs/latest/commands/set/)
     fn set_get<V: Reply>(self, key: impl Arg, value: impl Arg, options: SetOptions) -> Self::Out<Option<V>> {
-        self.run(Cmd::of(&facts::SET).arg(key).arg(value).arg("GET").arg(options))
+        self.run(Cmd::of(&facts::SET).required(key).required(value).arg("GET").arg(options))
     }
 
     /// Sets `key` for so long. [PSETEX](https://redis.io/docs/latest/commands/psetex/)
     fn set_ex(self, key: impl Arg, value: impl Arg, expiry: Duration) -> Self::Out<()> {
-        self.run(Cmd::of(&facts::PSETEX).arg(key).arg(millis(expiry)).arg(value))
+        self.run(Cmd::of(&facts::PSETEX).required(key).arg(millis(expiry)).required(value))
     }
 
     /// Whether `key` was set, because there was none. [SETNX](https://redis.io/docs/latest/commands/setnx/)
     fn set_nx(self, key: impl Arg, value: impl Arg) -> Self::Out<bool> {
-        self.run(Cmd::of(&facts::SETNX).arg(key).arg(value))
+        self.run(Cmd::of(&facts::SETNX).required(key).required(value))
     }
 
     /// The value of `key`, which is deleted. [GETDEL](https://redis.io/docs/latest/commands/getdel/)
     fn getdel<V: Reply>(self, key: impl Arg) -> Self::Out<Option<V>> {
-        self.run(Cmd::of(&facts::GETDEL).arg(key))
+        self.run(Cmd::of(&facts::GETDEL).required(key))
     }
 
     /// The value of `key`, whose expiry is changed. [GETEX](https://redis.io/docs/latest/commands/getex/)
     fn getex<V: Reply>(self, key: impl Arg, expiry: Expiry) -> Self::Out<Option<V>> {
-        self.run(Cmd::of(&facts::GETEX).arg(key).arg(expiry))
+        self.run(Cmd::of(&facts::GETEX).required(key).arg(expiry))
     }
 
     /// Whether `key` was deleted, because its value was this one (Valkey 9.0).
     /// [DELIFEQ](https://valkey.io/commands/delifeq/)
     fn delifeq(self, key: impl Arg, value: impl Arg) -> Self::Out<bool> {
-        self.run(Cmd::of(&facts::DELIFEQ).arg(key).arg(value))
+        self.run(Cmd::of(&facts::DELIFEQ).required(key).required(value))
     }
 
     /// The bytes from `start` to `end`, both included, below zero from the end.
     /// [GETRANGE](https://redis.io/docs/latest/commands/getrange/)
     fn getrange<V: Reply>(self, key: impl Arg, start: i64, end: i64) -> Self::Out<V> {
-        self.run(Cmd::of(&facts::GETRANGE).arg(key).arg(start).arg(end))
+        self.run(Cmd::of(&facts::GETRANGE).required(key).arg(start).arg(end))
     }
 
     /// Overwrites from byte `offset` on and gives the new length.
     /// [SETRANGE](https://redis.io/docs/latest/commands/setrange/)
     fn setrange(self, key: impl Arg, offset: u64, value: impl Arg) -> Self::Out<u64> {
-        self.run(Cmd::of(&facts::SETRANGE).arg(key).arg(offset).arg(value))
+        self.run(Cmd::of(&facts::SETRANGE).required(key).arg(offset).required(value))
     }
 
     /// Appends and gives the new length. [APPEND](https://redis.io/docs/latest/commands/append/)
     fn append(self, key: impl Arg, value: impl Arg) -> Self::Out<u64> {
-        self.run(Cmd::of(&facts::APPEND).arg(key).arg(value))
+        self.run(Cmd::of(&facts::APPEND).required(key).required(value))
     }
 
     /// The length in bytes, 0 where there is no such key. [STRLEN](https://redis.io/docs/latest/commands/strlen/)
     fn strlen(self, key: impl Arg) -> Self::Out<u64> {
-        self.run(Cmd::of(&facts::STRLEN).arg(key))
+        self.run(Cmd::of(&facts::STRLEN).required(key))
     }
 
     /// Adds 1 and gives the sum. [INCR](https://redis.io/docs/latest/commands/incr/)
     fn incr(self, key: impl Arg) -> Self::Out<i64> {
-        self.run(Cmd::of(&facts::INCR).arg(key))
+        self.run(Cmd::of(&facts::INCR).required(key))
     }
 
     /// Adds `delta` and gives the sum. [INCRBY](https://redis.io/docs/latest/commands/incrby/)
     fn incr_by(self, key: impl Arg, delta: i64) -> Self::Out<i64> {
-        self.run(Cmd::of(&facts::INCRBY).arg(key).arg(delta))
+        self.run(Cmd::of(&facts::INCRBY).required(key).arg(delta))
     }
 
     /// Adds `delta` and gives the sum. [INCRBYFLOAT](https://redis.io/docs/latest/commands/incrbyfloat/)
     fn incr_by_float(self, key: impl Arg, delta: f64) -> Self::Out<f64> {
-        self.run(Cmd::of(&facts::INCRBYFLOAT).arg(key).arg(delta))
+        self.run(Cmd::of(&facts::INCRBYFLOAT).required(key).arg(delta))
     }
 
     /// Takes 1 away and gives the rest. [DECR](https://redis.io/docs/latest/commands/decr/)
     fn decr(self, key: impl Arg) -> Self::Out<i64> {
-        self.run(Cmd::of(&facts::DECR).arg(key))
+        self.run(Cmd::of(&facts::DECR).required(key))
     }
 
     /// Takes `delta` away and gives the rest. [DECRBY](https://redis.io/docs/latest/commands/decrby/)
     fn decr_by(self, key: impl Arg, delta: i64) -> Self::Out<i64> {
-        self.run(Cmd::of(&facts::DECRBY).arg(key).arg(delta))
+        self.run(Cmd::of(&facts::DECRBY).required(key).arg(delta))
     }
 
     /// The values of all `keys`, usually a `Vec<Option<String>>`. [MGET](https://redis.io/docs/latest/commands/mget/)
     fn mget<C: Reply>(self, keys: impl Arg) -> Self::Out<C> {
-        self.run(Cmd::of(&facts::MGET).arg(keys))
+        self.run(Cmd::of(&facts::MGET).places(keys))
     }
 
     /// Sets all these keys: pairs, or a map. [MSET](https://redis.io/docs/latest/commands/mset/)
     fn mset(self, pairs: impl Arg) -> Self::Out<()> {
-        self.run(Cmd::of(&facts::MSET).arg(pairs))
+        self.run(Cmd::of(&facts::MSET).pairs(pairs))
     }
 
     /// Whether all these keys were set, because there was none of them. [MSETNX](https://redis.io/docs/latest/commands/msetnx/)
     fn mset_nx(self, pairs: impl Arg) -> Self::Out<bool> {
-        self.run(Cmd::of(&facts::MSETNX).arg(pairs))
+        self.run(Cmd::of(&facts::MSETNX).pairs(pairs))
     }
 
     /// Whether all these keys (pairs, or a map) were set, as `options` say (Redis 8.4, Valkey 9.1).
@@ -130,66 +130,66 @@ pub trait StringCommands: Run {
     fn mset_ex(self, pairs: impl Arg, options: SetOptions) -> Self::Out<bool> {
         let mut words = Args::new();
         pairs.write(&mut words);
-        self.run(Cmd::of(&facts::MSETEX).arg(words.len() / 2).arg(pairs).arg(options))
+        self.run(Cmd::of(&facts::MSETEX).arg(words.len() / 2).pairs(pairs).arg(options))
     }
 
     /// The longest common subsequence of two values (Redis 7.0). [LCS](https://redis.io/docs/latest/commands/lcs/)
     fn lcs<V: Reply>(self, key: impl Arg, other: impl Arg) -> Self::Out<V> {
-        self.run(Cmd::of(&facts::LCS).arg(key).arg(other))
+        self.run(Cmd::of(&facts::LCS).required(key).required(other))
     }
 
     /// The length of the longest common subsequence (Redis 7.0). [LCS](https://redis.io/docs/latest/commands/lcs/)
     fn lcs_len(self, key: impl Arg, other: impl Arg) -> Self::Out<u64> {
-        self.run(Cmd::of(&facts::LCS).arg(key).arg(other).arg("LEN"))
+        self.run(Cmd::of(&facts::LCS).required(key).required(other).arg("LEN"))
     }
 
     /// Whether the bit is set. [GETBIT](https://redis.io/docs/latest/commands/getbit/)
     fn getbit(self, key: impl Arg, offset: u64) -> Self::Out<bool> {
-        self.run(Cmd::of(&facts::GETBIT).arg(key).arg(offset))
+        self.run(Cmd::of(&facts::GETBIT).required(key).arg(offset))
     }
 
     /// Sets or clears a bit; whether it was set before. [SETBIT](https://redis.io/docs/latest/commands/setbit/)
     fn setbit(self, key: impl Arg, offset: u64, bit: bool) -> Self::Out<bool> {
-        self.run(Cmd::of(&facts::SETBIT).arg(key).arg(offset).arg(u32::from(bit)))
+        self.run(Cmd::of(&facts::SETBIT).required(key).arg(offset).arg(u32::from(bit)))
     }
 
     /// How many bits are set. [BITCOUNT](https://redis.io/docs/latest/commands/bitcount/)
     fn bitcount(self, key: impl Arg) -> Self::Out<u64> {
-        self.run(Cmd::of(&facts::BITCOUNT).arg(key))
+        self.run(Cmd::of(&facts::BITCOUNT).required(key))
     }
 
     /// How many bits are set within `range`. [BITCOUNT](https://redis.io/docs/latest/commands/bitcount/)
     fn bitcount_range(self, key: impl Arg, range: BitRange) -> Self::Out<u64> {
-        self.run(Cmd::of(&facts::BITCOUNT).arg(key).arg(range))
+        self.run(Cmd::of(&facts::BITCOUNT).required(key).arg(range))
     }
 
     /// Where the first bit of this kind is, -1 where there is none. [BITPOS](https://redis.io/docs/latest/commands/bitpos/)
     fn bitpos(self, key: impl Arg, bit: bool) -> Self::Out<i64> {
-        self.run(Cmd::of(&facts::BITPOS).arg(key).arg(u32::from(bit)))
+        self.run(Cmd::of(&facts::BITPOS).required(key).arg(u32::from(bit)))
     }
 
     /// Where the first bit of this kind within `range` is, -1 where there is none.
     /// [BITPOS](https://redis.io/docs/latest/commands/bitpos/)
     fn bitpos_range(self, key: impl Arg, bit: bool, range: BitRange) -> Self::Out<i64> {
-        self.run(Cmd::of(&facts::BITPOS).arg(key).arg(u32::from(bit)).arg(range))
+        self.run(Cmd::of(&facts::BITPOS).required(key).arg(u32::from(bit)).arg(range))
     }
 
     /// Puts the bits of `keys` together in `destination` and gives its length.
     /// [BITOP](https://redis.io/docs/latest/commands/bitop/)
     fn bitop(self, operation: BitOperation, destination: impl Arg, keys: impl Arg) -> Self::Out<u64> {
-        self.run(Cmd::of(&facts::BITOP).arg(operation).arg(destination).arg(keys))
+        self.run(Cmd::of(&facts::BITOP).arg(operation).required(destination).places(keys))
     }
 
     /// The result of each step, `None` where it would not fit and [`Overflow::Fail`] was said.
     /// [BITFIELD](https://redis.io/docs/latest/commands/bitfield/)
     fn bitfield(self, key: impl Arg, steps: Bitfield) -> Self::Out<Vec<Option<i64>>> {
-        self.run(Cmd::of(&facts::BITFIELD).arg(key).arg(steps))
+        self.run(Cmd::of(&facts::BITFIELD).required(key).arg(steps))
     }
 
     /// The result of each step; only [`Bitfield::get`] is allowed.
     /// [BITFIELD_RO](https://redis.io/docs/latest/commands/bitfield_ro/)
     fn bitfield_ro(self, key: impl Arg, steps: Bitfield) -> Self::Out<Vec<Option<i64>>> {
-        self.run(Cmd::of(&facts::BITFIELD_RO).arg(key).arg(steps))
+        self.run(Cmd::of(&facts::BITFIELD_RO).required(key).arg(steps))
     }
 }
 

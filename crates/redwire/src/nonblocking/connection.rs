@@ -248,8 +248,9 @@ impl Connection {
     /// Sends a command without waiting for its reply: [`read_reply`](Self::read_reply) reads it.
     ///
     /// # Errors
-    /// The connection is lost, or cannot be made.
+    /// The connection is lost, or cannot be made; the command [lacks a value](Cmd::check).
     pub async fn send<R: Reply>(&mut self, cmd: &Cmd<R>) -> Result<()> {
+        cmd.check()?;
         let deadline = self.deadline();
         self.ready(deadline).await?;
         self.dirt.handle_command(cmd.facts());

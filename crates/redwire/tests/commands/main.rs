@@ -1,5 +1,6 @@
 //! The typed commands against a real server: one file per family, each test on four clients.
 
+mod absent;
 mod connection;
 mod geo;
 mod harness;

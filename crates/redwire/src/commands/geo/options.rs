@@ -76,7 +76,8 @@ impl GeoAddOptions {
 
 impl Arg for GeoAddOptions {
     fn write(&self, args: &mut Args) {
-        (self.existence, self.changed.then_some("CH")).write(args);
+        args.optional(self.existence);
+        args.flag(self.changed, "CH");
     }
 }
 
@@ -225,10 +226,12 @@ impl Arg for GeoSearch {
             Area::Circle(radius, unit) => ("BYRADIUS", radius, unit).write(args),
             Area::Rectangle(width, height, unit) => ("BYBOX", width, height, unit).write(args),
         }
-        self.order.write(args);
+        args.optional(self.order);
         self.count.write_named("COUNT", args);
-        self.any.then_some("ANY").write(args);
+        args.flag(self.any, "ANY");
         let With { dist, hash, coord } = self.with;
-        (dist.then_some("WITHDIST"), hash.then_some("WITHHASH"), coord.then_some("WITHCOORD")).write(args);
+        args.flag(dist, "WITHDIST");
+        args.flag(hash, "WITHHASH");
+        args.flag(coord, "WITHCOORD");
     }
 }

@@ -70,7 +70,9 @@ impl HsetexOptions {
 
 impl Arg for HsetexOptions {
     fn write(&self, args: &mut Args) {
-        (self.condition, self.expiry, self.keep_expiry.then_some("KEEPTTL")).write(args);
+        args.optional(self.condition);
+        args.optional(self.expiry);
+        args.flag(self.keep_expiry, "KEEPTTL");
     }
 }
 

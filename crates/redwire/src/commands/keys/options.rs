@@ -38,7 +38,7 @@ impl CopyOptions {
 impl Arg for CopyOptions {
     fn write(&self, args: &mut Args) {
         self.db.write_named("DB", args);
-        self.replace.then_some("REPLACE").write(args);
+        args.flag(self.replace, "REPLACE");
     }
 }
 
@@ -112,8 +112,8 @@ impl RestoreOptions {
 impl Arg for RestoreOptions {
     /// The words behind the payload.
     fn write(&self, args: &mut Args) {
-        self.replace.then_some("REPLACE").write(args);
-        matches!(self.lifetime, Some(Lifetime::At(_))).then_some("ABSTTL").write(args);
+        args.flag(self.replace, "REPLACE");
+        args.flag(matches!(self.lifetime, Some(Lifetime::At(_))), "ABSTTL");
         self.idle_seconds.write_named("IDLETIME", args);
         self.frequency.map(u32::from).write_named("FREQ", args);
     }
@@ -190,6 +190,7 @@ impl Arg for SortOptions {
         self.by.write_named("BY", args);
         self.limit.write_named("LIMIT", args);
         self.get.iter().for_each(|pattern| pattern.write_named("GET", args));
-        (self.descending.then_some("DESC"), self.alpha.then_some("ALPHA")).write(args);
+        args.flag(self.descending, "DESC");
+        args.flag(self.alpha, "ALPHA");
     }
 }

@@ -201,9 +201,9 @@ impl Arg for ZRange {
             Ends::Lex(min, max) if self.rev => (max, min, "BYLEX").write(args),
             Ends::Lex(min, max) => (min, max, "BYLEX").write(args),
         }
-        self.rev.then_some("REV").write(args);
+        args.flag(self.rev, "REV");
         self.limit.write_named("LIMIT", args);
-        self.scores.then_some("WITHSCORES").write(args);
+        args.flag(self.scores, "WITHSCORES");
     }
 }
 
@@ -271,7 +271,9 @@ impl ZAddOptions {
 
 impl Arg for ZAddOptions {
     fn write(&self, args: &mut Args) {
-        (self.existence, self.comparison, self.changed.then_some("CH")).write(args);
+        args.optional(self.existence);
+        args.optional(self.comparison);
+        args.flag(self.changed, "CH");
     }
 }
 
@@ -349,6 +351,6 @@ impl Arg for ZCombineOptions {
             self.weights.write_named("WEIGHTS", args);
         }
         self.aggregate.write_named("AGGREGATE", args);
-        self.scores.then_some("WITHSCORES").write(args);
+        args.flag(self.scores, "WITHSCORES");
     }
 }

@@ -113,7 +113,8 @@ impl XaddOptions {
 impl Arg for XaddOptions {
     /// The words before the fields.
     fn write(&self, args: &mut Args) {
-        (self.nomkstream.then_some("NOMKSTREAM"), self.trim).write(args);
+        args.flag(self.nomkstream, "NOMKSTREAM");
+        args.optional(self.trim);
         match self.id {
             Some(id) => id.write(args),
             None => StreamId::AUTO.write(args),
@@ -197,7 +198,8 @@ impl XreadgroupOptions {
 
 impl Arg for XreadgroupOptions {
     fn write(&self, args: &mut Args) {
-        (self.read, self.noack.then_some("NOACK")).write(args);
+        self.read.write(args);
+        args.flag(self.noack, "NOACK");
     }
 }
 
@@ -232,7 +234,7 @@ impl XgroupOptions {
 
 impl Arg for XgroupOptions {
     fn write(&self, args: &mut Args) {
-        self.mkstream.then_some("MKSTREAM").write(args);
+        args.flag(self.mkstream, "MKSTREAM");
         self.entries_read.write_named("ENTRIESREAD", args);
     }
 }
@@ -373,7 +375,7 @@ impl Arg for XclaimOptions {
             None => {}
         }
         self.deliveries.write_named("RETRYCOUNT", args);
-        self.force.then_some("FORCE").write(args);
+        args.flag(self.force, "FORCE");
         self.last_id.write_named("LASTID", args);
     }
 }

@@ -112,10 +112,8 @@ impl Arg for SetOptions {
             Some(Condition::Present) => args.bulk(b"XX"),
             Some(Condition::Equal(value)) => value.write_named("IFEQ", args),
         }
-        self.expiry.write(args);
-        if self.keep_expiry {
-            args.bulk(b"KEEPTTL");
-        }
+        args.optional(self.expiry);
+        args.flag(self.keep_expiry, "KEEPTTL");
     }
 }
 
@@ -144,7 +142,8 @@ impl BitRange {
 impl Arg for BitRange {
     /// Bytes go without a unit, which Redis 6.2 does not know.
     fn write(&self, args: &mut Args) {
-        (self.start, self.end, self.bits.then_some("BIT")).write(args);
+        (self.start, self.end).write(args);
+        args.flag(self.bits, "BIT");
     }
 }
 
