@@ -11,6 +11,7 @@ use crate::error::{Error, ErrorKind, Outcome, Result};
 
 mod collections;
 mod encode;
+mod page;
 mod scalars;
 #[cfg(feature = "serde")]
 mod structs;
@@ -18,6 +19,7 @@ mod text;
 mod tuples;
 mod value;
 
+pub use page::ScanPage;
 #[cfg(feature = "serde")]
 pub use structs::Struct;
 pub use text::Lossy;
@@ -80,7 +82,7 @@ pub struct Reader<'a> {
 }
 
 /// How many items of a list are still to be read.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Items {
     left: Option<usize>,
 }
@@ -169,6 +171,14 @@ impl<'a> Reader<'a> {
     /// Malformed bytes.
     pub fn skip(&mut self) -> Result<()> {
         self.cursor.skip().map_err(malformed)
+    }
+
+    /// The next value as it came, read or not.
+    pub(crate) fn frame(&mut self) -> Result<Bytes> {
+        let (start, rest) = (self.cursor.position(), self.cursor.remaining());
+        self.skip()?;
+        let frame = &rest[..self.cursor.position() - start];
+        Ok(self.owner.map_or_else(|| Bytes::copy_from_slice(frame), |owner| owner.slice_ref(frame)))
     }
 
     /// Opens a list: an array, a set, a push, or a map, whose keys and values count as items each.

@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use redwire_core::cluster::{ClusterOptions, Map, Walk, WalkStep};
 use redwire_core::config::HostPort;
 use redwire_core::facts::{self, Facts};
-use redwire_core::{Arg, Cmd, Result};
+use redwire_core::{Arg, Cmd, Error, ErrorKind, Reply, Result, ScanPage};
 
 /// What to look for while scanning.
 ///
@@ -52,39 +52,40 @@ impl ScanOptions {
     }
 }
 
-/// A page: the next cursor and the items.
-pub(crate) type Fetched<T> = (Vec<u8>, Vec<T>);
-
 /// Where a scan stands.
 #[derive(Debug)]
 pub(crate) struct Scanning<T> {
-    facts: &'static Facts,
-    key: Option<Vec<u8>>,
+    /// What stands before the cursor: the command, and the key of a collection.
+    start: Cmd<ScanPage>,
+    /// How many places an item takes in a page.
+    each: usize,
     options: ScanOptions,
     cursor: Vec<u8>,
-    page: VecDeque<T>,
+    page: VecDeque<Result<T>>,
     last: bool,
+    /// An error ended it: another page would fail in the same way.
+    failed: bool,
     /// The way from node to node, in a cluster.
     walk: Option<Box<Walk>>,
 }
 
 /// What comes next.
 pub(crate) enum Page<T> {
-    /// An item of the page at hand.
-    Item(T),
+    /// An item of the page at hand, or what is wrong with it.
+    Item(Result<T>),
     /// Another page must be fetched by this command.
-    Fetch(Cmd<Fetched<T>>),
+    Fetch(Cmd<ScanPage>),
     /// Another page must be fetched from this node of the cluster.
-    FetchAt(HostPort, Cmd<Fetched<T>>),
+    FetchAt(HostPort, Cmd<ScanPage>),
     /// This node of the cluster must be asked the walk's question.
     Ask(HostPort),
     /// There is nothing more.
     Done,
 }
 
-impl<T> Scanning<T> {
+impl<T: Reply> Scanning<T> {
     pub(crate) fn keys(options: ScanOptions) -> Self {
-        Self::new(&facts::SCAN, None, options)
+        Self::new(Cmd::of(&facts::SCAN), 1, options)
     }
 
     /// The keys of a whole cluster.
@@ -98,20 +99,19 @@ impl<T> Scanning<T> {
     }
 
     pub(crate) fn within(facts: &'static Facts, key: impl Arg, options: ScanOptions) -> Self {
-        let mut words = redwire_core::Args::new();
-        key.write(&mut words);
-        let key = words.iter().next().map(<[u8]>::to_vec);
-        Self::new(facts, key, options)
+        let each = if std::ptr::eq(facts, &facts::SSCAN) { 1 } else { 2 };
+        Self::new(Cmd::of(facts).required(key), each, options)
     }
 
-    fn new(facts: &'static Facts, key: Option<Vec<u8>>, options: ScanOptions) -> Self {
-        Self { facts, key, options, cursor: b"0".to_vec(), page: VecDeque::new(), last: false, walk: None }
+    fn new(start: Cmd<ScanPage>, each: usize, options: ScanOptions) -> Self {
+        let (cursor, page) = (b"0".to_vec(), VecDeque::new());
+        Self { start, each, options, cursor, page, last: false, failed: false, walk: None }
     }
 
     pub(crate) fn poll_item(&mut self) -> Page<T> {
         match self.page.pop_front() {
             Some(item) => Page::Item(item),
-            None if self.last => Page::Done,
+            None if self.last || self.failed => Page::Done,
             None => Page::Fetch(self.fetch(&self.cursor)),
         }
     }
@@ -121,7 +121,8 @@ impl<T> Scanning<T> {
     /// # Errors
     /// Nobody is known for a slot; for the [`walk`](Self::walk).
     pub(crate) fn poll_item_in(&mut self, map: &Map) -> Result<Page<T>> {
-        let (None, Some(walk)) = (self.page.front(), &mut self.walk) else { return Ok(self.poll_item()) };
+        let walks = self.page.is_empty() && !self.failed;
+        let Some(walk) = self.walk.as_mut().filter(|_| walks) else { return Ok(self.poll_item()) };
         Ok(match walk.poll_step(map)? {
             WalkStep::Ask(node) => Page::Ask(node),
             WalkStep::Page { node, cursor } => Page::FetchAt(node, self.fetch(&cursor)),
@@ -130,42 +131,90 @@ impl<T> Scanning<T> {
     }
 
     /// A cursor stays good when its page was lost on the way, so fetching may be repeated.
-    fn fetch(&self, cursor: &[u8]) -> Cmd<Fetched<T>> {
-        Cmd::of(self.facts)
-            .arg(&self.key)
+    fn fetch(&self, cursor: &[u8]) -> Cmd<ScanPage> {
+        self.start
+            .clone()
             .arg(cursor)
             .named("MATCH", &self.options.pattern)
             .named("COUNT", self.options.count)
             .named("TYPE", &self.options.kind)
     }
 
-    pub(crate) fn handle_page(&mut self, (cursor, items): Fetched<T>) {
+    /// A page came.
+    ///
+    /// # Errors
+    /// Its items are no list.
+    pub(crate) fn handle_page(&mut self, page: &ScanPage) -> Result<()> {
+        let name = self.start.name();
+        let items = page.items(self.each).map_err(|error| error.with_command(&name))?;
+        let cursor = page.cursor();
         match &mut self.walk {
-            Some(walk) => walk.handle_page(&cursor),
+            Some(walk) => walk.handle_page(cursor),
             None => self.last = cursor == b"0",
         }
-        self.cursor = cursor;
-        self.page.extend(items);
+        self.cursor = cursor.to_vec();
+        self.page.extend(items.into_iter().map(|item| item.map_err(|error| error.with_command(&name))));
+        Ok(())
+    }
+
+    /// A page did not come, which the caller is told: whether the same page is asked for again, or nothing
+    /// more comes.
+    pub(crate) fn handle_failure(&mut self, error: Error) -> Error {
+        // What the server or this client refuses, or what nobody can read, would be so again and again.
+        self.failed = matches!(
+            error.kind(),
+            ErrorKind::Config
+                | ErrorKind::Usage
+                | ErrorKind::Authentication(_)
+                | ErrorKind::Response
+                | ErrorKind::Decode
+                | ErrorKind::Closed
+        );
+        error
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use redwire_core::{Outcome, Reader};
+
     use super::*;
 
     #[test]
     fn pages_follow_the_cursor_until_it_is_zero() {
-        let mut scanning: Scanning<u8> =
+        let mut scanning: Scanning<u32> =
             Scanning::keys(ScanOptions::new().pattern("a*").count(5).kind("hash"));
-        let fetch = |scanning: &mut Scanning<u8>| match scanning.poll_item() {
+        let fetch = |scanning: &mut Scanning<u32>| match scanning.poll_item() {
             Page::Fetch(cmd) => cmd.words().join(" "),
             _ => panic!("a page is needed"),
         };
         assert_eq!(fetch(&mut scanning), "SCAN 0 MATCH a* COUNT 5 TYPE hash");
-        scanning.handle_page((b"17".to_vec(), vec![]));
+        let come = |scanning: &mut Scanning<u32>, page: &str| {
+            scanning.handle_page(&Reader::read(page.as_bytes()).unwrap())
+        };
+        come(&mut scanning, "*2\r\n$2\r\n17\r\n*0\r\n").unwrap();
         assert_eq!(fetch(&mut scanning), "SCAN 17 MATCH a* COUNT 5 TYPE hash");
-        scanning.handle_page((b"0".to_vec(), vec![1]));
-        assert!(matches!(scanning.poll_item(), Page::Item(1)));
+        come(&mut scanning, "*2\r\n$1\r\n0\r\n*2\r\n+x\r\n:1\r\n").unwrap();
+        let Page::Item(Err(error)) = scanning.poll_item() else { panic!("an item that is no number") };
+        assert_eq!((error.kind(), error.command()), (ErrorKind::Decode, Some("SCAN")));
+        assert!(matches!(scanning.poll_item(), Page::Item(Ok(1))));
         assert!(matches!(scanning.poll_item(), Page::Done));
+    }
+
+    #[test]
+    fn a_page_is_asked_for_again_where_it_may_come() {
+        for (error, again) in [
+            (Error::closed_by_peer(Outcome::MaybeExecuted), true),
+            (Error::timeout(Outcome::MaybeExecuted), true),
+            (Error::from_server(b"LOADING wait"), true),
+            (Error::from_server(b"TRYAGAIN later"), true),
+            (Error::from_server(b"WRONGTYPE no"), false),
+            (Error::from_server(b"NOPERM no"), false),
+            (Error::usage("no"), false),
+        ] {
+            let mut scanning: Scanning<u32> = Scanning::keys(ScanOptions::new());
+            let error = scanning.handle_failure(error);
+            assert_eq!(matches!(scanning.poll_item(), Page::Fetch(_)), again, "{error}");
+        }
     }
 }

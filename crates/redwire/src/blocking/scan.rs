@@ -17,8 +17,12 @@ use crate::scanning::{Page, Scanning};
 
 /// The items of a collection, fetched a page at a time; made by [`Client::scan`] and its kin.
 ///
-/// Every item that is there from beginning to end is given at least once; one may come twice. After an error the next
-/// call asks for the same page again.
+/// Every item that is there from beginning to end is given at least once; one may come twice.
+///
+/// An item that cannot be read as `T` is an error in its place
+/// ([`ErrorKind::Decode`](crate::ErrorKind::Decode)), and those behind it follow. If a page does not come,
+/// because the connection is lost or the server cannot serve now, the next call asks for the same page again.
+/// What the server refuses ends it: after that error comes `None`.
 ///
 /// In a cluster, [`Client::scan`] gives the keys of all nodes, while slots move and replicas take over, too.
 #[must_use = "an iterator does nothing until it is asked for items"]
@@ -41,13 +45,13 @@ impl<'c, T: Reply> Scan<'c, T> {
             let deadline = self.deadline.or_else(|| Instant::now().checked_add(limit?));
             self.deadline = deadline;
             match self.step(nodes) {
-                Ok(Step::Item(item)) => return Some(Ok(item)),
+                Ok(Step::Item(item)) => return Some(item),
                 Ok(Step::Done) => return None,
                 Ok(Step::On) => {}
                 Err(error) => {
                     if let Err(error) = self.bear(nodes, error) {
                         self.deadline = None;
-                        return Some(Err(error));
+                        return Some(Err(self.scanning.handle_failure(error)));
                     }
                 }
             }
@@ -60,10 +64,10 @@ impl<'c, T: Reply> Scan<'c, T> {
         match self.scanning.poll_item_in(&nodes.members().map())? {
             Page::Item(item) => return Ok(Step::Item(item)),
             Page::Done => return Ok(Step::Done),
-            Page::Fetch(cmd) => self.scanning.handle_page(self.client.execute(cmd)?),
+            Page::Fetch(cmd) => self.scanning.handle_page(&self.client.execute(cmd)?)?,
             Page::FetchAt(node, cmd) => {
                 let page = self.member(nodes, &node).client.execute(cmd.retries(0))?;
-                self.scanning.handle_page(page);
+                self.scanning.handle_page(&page)?;
                 self.deadline = None;
             }
             Page::Ask(node) => {
@@ -95,7 +99,7 @@ impl<'c, T: Reply> Scan<'c, T> {
 
 /// What came of a step through a cluster.
 enum Step<T> {
-    Item(T),
+    Item(Result<T>),
     Done,
     On,
 }
@@ -111,11 +115,13 @@ impl<T: Reply> Iterator for Scan<'_, T> {
         }
         loop {
             match self.scanning.poll_item() {
-                Page::Item(item) => return Some(Ok(item)),
-                Page::Fetch(cmd) => match self.client.execute(cmd) {
-                    Ok(page) => self.scanning.handle_page(page),
-                    Err(error) => return Some(Err(error)),
-                },
+                Page::Item(item) => return Some(item),
+                Page::Fetch(cmd) => {
+                    let page = self.client.execute(cmd).and_then(|page| self.scanning.handle_page(&page));
+                    if let Err(error) = page {
+                        return Some(Err(self.scanning.handle_failure(error)));
+                    }
+                }
                 Page::Done | Page::FetchAt(..) | Page::Ask(_) => return None,
             }
         }

@@ -9,32 +9,37 @@ use std::time::Instant;
 use futures_core::Stream;
 use redwire_core::call;
 use redwire_core::cluster::{Then, Walk};
-use redwire_core::{Cmd, Error, Replies, Reply, Result, Value, facts};
+use redwire_core::{Cmd, Error, Replies, Reply, Result, ScanPage, Value, facts};
 
 use super::client::{Client, Request};
 use super::cluster::Nodes;
 use super::connection::Pending;
 use crate::clock::Timer;
-use crate::scanning::{Fetched, Page, Scanning};
+use crate::scanning::{Page, Scanning};
 
 /// The items of a collection, fetched a page at a time; made by [`Client::scan`] and its kin.
 ///
 /// A `Stream`; [`next`](Self::next) serves where no stream library is at hand. Every item that is there from beginning to end is given at
-/// least once; one may come twice. After an error the next call asks for the same page again.
+/// least once; one may come twice.
+///
+/// An item that cannot be read as `T` is an error in its place
+/// ([`ErrorKind::Decode`](crate::ErrorKind::Decode)), and those behind it follow. If a page does not come,
+/// because the connection is lost or the server cannot serve now, the next call asks for the same page again.
+/// What the server refuses ends it: after that error comes `None`.
 ///
 /// In a cluster, [`Client::scan`] gives the keys of all nodes, while slots move and replicas take over, too.
 #[must_use = "a stream does nothing until it is polled"]
 pub struct Scan<'c, T: Reply> {
     client: &'c Client,
     scanning: Scanning<T>,
-    fetching: Option<Fetching<'c, T>>,
+    fetching: Option<Fetching<'c>>,
     /// In a cluster, when the page that is asked for must be there.
     deadline: Option<Instant>,
 }
 
 /// What is waited for.
-enum Fetching<'c, T: Reply> {
-    Page(Request<'c, Cmd<Fetched<T>>>),
+enum Fetching<'c> {
+    Page(Request<'c, Cmd<ScanPage>>),
     PageAt(Pending<'static, Replies>),
     Answer(Pending<'static, (String, Result<String>)>),
     Map(Pending<'c, ()>),
@@ -84,15 +89,15 @@ impl<'c, T: Reply> Scan<'c, T> {
         let Some(fetching) = &mut self.fetching else { return Poll::Ready(Ok(())) };
         let fetched = match fetching {
             Fetching::Page(request) => {
-                ready!(Pin::new(request).poll(cx)).map(|page| self.scanning.handle_page(page))
+                ready!(Pin::new(request).poll(cx)).and_then(|page| self.scanning.handle_page(&page))
             }
             Fetching::PageAt(replies) => {
                 let page = ready!(replies.as_mut().poll(cx)).and_then(|replies| {
                     call::read(&mut Cmd::of(&facts::SCAN), replies, self.client.config())
                 });
-                page.map(|page| {
+                page.and_then(|page: ScanPage| {
                     self.deadline = None;
-                    self.scanning.handle_page(page);
+                    self.scanning.handle_page(&page)
                 })
             }
             Fetching::Answer(answer) => ready!(answer.as_mut().poll(cx))
@@ -142,7 +147,7 @@ impl<T: Reply> Stream for Scan<'_, T> {
             let member = |node| this.client.cluster.as_ref().map(|nodes| nodes.members().member(node));
             match page {
                 Ok(None) => {}
-                Ok(Some(Page::Item(item))) => return Poll::Ready(Some(Ok(item))),
+                Ok(Some(Page::Item(item))) => return Poll::Ready(Some(item)),
                 Ok(Some(Page::Done)) => return Poll::Ready(None),
                 Ok(Some(Page::Fetch(cmd))) => this.fetching = Some(Fetching::Page(this.client.execute(cmd))),
                 Ok(Some(Page::FetchAt(node, cmd))) => {
@@ -158,7 +163,7 @@ impl<T: Reply> Stream for Scan<'_, T> {
                 }
                 Err(error) => {
                     if let Err(error) = this.handle_failure(error) {
-                        return Poll::Ready(Some(Err(error)));
+                        return Poll::Ready(Some(Err(this.scanning.handle_failure(error))));
                     }
                 }
             }

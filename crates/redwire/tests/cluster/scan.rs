@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 use std::thread;
 
-use redwire::{ErrorKind, ScanOptions};
+use redwire::{ErrorKind, Result, ScanOptions, cmd};
 use redwire_testkit::{ClusterSet, eventually, slot};
 
-use crate::common::{Client, LIMIT, Setup};
+use crate::common::{Client, LIMIT, Setup, runtime};
 
 each!(
     all_keys_of_all_nodes_come_up,
@@ -29,6 +29,22 @@ fn scanned(client: &Client, options: ScanOptions) -> BTreeSet<String> {
     client.scan::<String>(options).unwrap().into_iter().collect()
 }
 
+/// All items, errors among them; no more than would come if each came twice.
+fn items(client: &Client) -> Vec<Result<String>> {
+    match client {
+        Client::Tokio(client) => runtime().block_on(async {
+            let (mut scan, mut items) = (client.scan(ScanOptions::new()), Vec::new());
+            while items.len() < 2 * KEYS
+                && let Some(item) = scan.next().await
+            {
+                items.push(item);
+            }
+            items
+        }),
+        Client::Blocking(client) => client.scan(ScanOptions::new()).take(2 * KEYS).collect(),
+    }
+}
+
 /// All that are to come up.
 fn stable() -> BTreeSet<String> {
     (0..KEYS).map(|n| format!("key:{n}")).collect()
@@ -47,6 +63,12 @@ fn all_keys_of_all_nodes_come_up(setup: Setup) {
     // One that has not met the cluster yet.
     let late = setup.lazy(&set.url(), "").unwrap();
     assert_eq!(scanned(&late, ScanOptions::new().count(1000)), all);
+    // A key that is no text is an error in its place.
+    client.execute::<()>(cmd("SET").arg(b"\xff").arg(1)).unwrap();
+    let (texts, errors): (Vec<_>, Vec<_>) = items(&client).into_iter().partition(Result::is_ok);
+    assert_eq!(texts.into_iter().flatten().collect::<BTreeSet<_>>(), all);
+    assert_eq!(errors.len(), 1, "{errors:?}");
+    assert_eq!(errors[0].as_ref().unwrap_err().kind(), ErrorKind::Decode);
 }
 
 fn none_is_missed_while_slots_move(setup: Setup) {
