@@ -30,15 +30,16 @@ pub const SHARED_FROM: usize = 16 * 1024;
 /// what would become of the fields `[("a", None), ("b", None)]`. So where values have their places, an absent
 /// one is refused before anything is sent ([`ErrorKind::Usage`](crate::ErrorKind::Usage)):
 /// - each part of a tuple, each key and value of a map;
-/// - a key, value, member or name that a method asks for ([`Cmd::required`](crate::Cmd::required));
+/// - a key, value, member or name that a method asks for, and a list of one or several
+///   ([`Cmd::required`](crate::Cmd::required));
 /// - an item of pairs ([`Cmd::pairs`](crate::Cmd::pairs)); a whole pair may be absent, as in
 ///   `[Some(("a", 1)), None]`;
 /// - an item of a list that is answered item by item, or whose items have numbers: keys of `MGET`, fields of
 ///   `HMGET`, keys and arguments of scripts ([`Cmd::places`](crate::Cmd::places)).
 ///
-/// Absence means absence in options ([`Cmd::named`](crate::Cmd::named)), in lists of things that are counted
-/// or added (`DEL`, `SADD`, `LPUSH`), as a whole list of keys or arguments that may be empty, and in
-/// [`Cmd::arg`](crate::Cmd::arg) by hand.
+/// Absence means absence in options ([`Cmd::named`](crate::Cmd::named)), for an item of a list of things that
+/// are counted or added (`DEL`, `SADD`, `LPUSH`), for a whole list of keys or arguments that may be empty, and
+/// in [`Cmd::arg`](crate::Cmd::arg) by hand.
 ///
 /// # Forms
 /// Bytes and text are sent as they are, integers in decimal, floats in the shortest form that reads back

@@ -81,8 +81,9 @@ impl<R> Cmd<R> {
         self
     }
 
-    /// Appends a value that must be there, as keys and values must: `None` or an empty list there makes the
-    /// command one that cannot be sent ([`check`](Self::check)).
+    /// Appends a value that must be there, as keys and values must, or a list of one or several. `None` or an
+    /// empty list there makes the command one that cannot be sent ([`check`](Self::check)); within the list,
+    /// `None` is no item.
     ///
     /// ```
     /// use redwire_core::{Cmd, ErrorKind, Value};
@@ -107,10 +108,17 @@ impl<R> Cmd<R> {
         self
     }
 
-    /// Appends a list whose items have their places, as where each is answered for itself: no item may be
-    /// absent. The whole list may be.
+    /// Appends a list whose items have their places, as where each is answered for itself: there must be one,
+    /// and none may be absent.
     #[inline]
     pub fn places(mut self, list: impl Arg) -> Self {
+        self.args.required(|args| args.places(list));
+        self
+    }
+
+    /// As [`places`](Self::places), and the list may be empty, or absent as a whole: the arguments of a script.
+    #[inline]
+    pub fn any_places(mut self, list: impl Arg) -> Self {
         self.args.places(list);
         self
     }

@@ -158,7 +158,7 @@ impl Args {
         (self.count - place, gap)
     }
 
-    /// Appends a list whose items have their places: [`Cmd::places`](crate::Cmd::places).
+    /// Appends a list whose items have their places: [`Cmd::any_places`](crate::Cmd::any_places).
     #[inline]
     pub(crate) fn places(&mut self, list: impl Arg) {
         match self.observe(|args| list.write(args)) {

@@ -33,12 +33,12 @@ pub trait GeoCommands: Run {
 
     /// The geohash of each of `members`, 11 characters each. [GEOHASH](https://redis.io/docs/latest/commands/geohash/)
     fn geohash(self, key: impl Arg, members: impl Arg) -> Self::Out<Vec<Option<String>>> {
-        self.run(Cmd::of(&facts::GEOHASH).required(key).places(members))
+        self.run(Cmd::of(&facts::GEOHASH).required(key).any_places(members))
     }
 
     /// The longitude and latitude of each of `members`. [GEOPOS](https://redis.io/docs/latest/commands/geopos/)
     fn geopos(self, key: impl Arg, members: impl Arg) -> Self::Out<Vec<Option<(f64, f64)>>> {
-        self.run(Cmd::of(&facts::GEOPOS).required(key).places(members))
+        self.run(Cmd::of(&facts::GEOPOS).required(key).any_places(members))
     }
 
     /// The members that `search` finds: usually a `Vec<String>`, or a list of tuples where it asks for more

@@ -57,7 +57,7 @@ pub trait HashCommands: Run {
 
     /// Deletes these fields and gives how many there were. [HDEL](https://redis.io/docs/latest/commands/hdel/)
     fn hdel(self, key: impl Arg, fields: impl Arg) -> Self::Out<u64> {
-        self.run(Cmd::of(&facts::HDEL).required(key).arg(fields))
+        self.run(Cmd::of(&facts::HDEL).required(key).required(fields))
     }
 
     /// The values of these fields, usually a `Vec<Option<String>>`, which are deleted (Redis 8.0, Valkey 9.1).

@@ -15,7 +15,7 @@ pub trait HyperLogLogCommands: Run {
     /// About how many distinct items were added, to all the keys together (standard error 0.81 %).
     /// [PFCOUNT](https://redis.io/docs/latest/commands/pfcount/)
     fn pfcount(self, keys: impl Arg) -> Self::Out<u64> {
-        self.run(Cmd::of(&facts::PFCOUNT).arg(keys))
+        self.run(Cmd::of(&facts::PFCOUNT).required(keys))
     }
 
     /// Counts everything that `sources` have counted into `destination` too.

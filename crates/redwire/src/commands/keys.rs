@@ -17,24 +17,24 @@ use time::{millis, unix_millis};
 pub trait KeyCommands: Run {
     /// Deletes these keys and gives how many there were. [DEL](https://redis.io/docs/latest/commands/del/)
     fn del(self, keys: impl Arg) -> Self::Out<u64> {
-        self.run(Cmd::of(&facts::DEL).arg(keys))
+        self.run(Cmd::of(&facts::DEL).required(keys))
     }
 
     /// As [`del`](Self::del); the memory is freed in the background.
     /// [UNLINK](https://redis.io/docs/latest/commands/unlink/)
     fn unlink(self, keys: impl Arg) -> Self::Out<u64> {
-        self.run(Cmd::of(&facts::UNLINK).arg(keys))
+        self.run(Cmd::of(&facts::UNLINK).required(keys))
     }
 
     /// How many of these keys exist; one that is named twice counts twice.
     /// [EXISTS](https://redis.io/docs/latest/commands/exists/)
     fn exists(self, keys: impl Arg) -> Self::Out<u64> {
-        self.run(Cmd::of(&facts::EXISTS).arg(keys))
+        self.run(Cmd::of(&facts::EXISTS).required(keys))
     }
 
     /// How many of these keys exist; they count as just used. [TOUCH](https://redis.io/docs/latest/commands/touch/)
     fn touch(self, keys: impl Arg) -> Self::Out<u64> {
-        self.run(Cmd::of(&facts::TOUCH).arg(keys))
+        self.run(Cmd::of(&facts::TOUCH).required(keys))
     }
 
     /// Lets a key expire after this time, in milliseconds rounded up; false where there is no such key.

@@ -22,25 +22,25 @@ pub trait ListCommands: Run {
     /// Adds one value or several at the head and gives the new length. The last value given becomes the first of the list.
     /// [LPUSH](https://redis.io/docs/latest/commands/lpush/)
     fn lpush(self, key: impl Arg, values: impl Arg) -> Self::Out<u64> {
-        self.run(Cmd::of(&facts::LPUSH).required(key).arg(values))
+        self.run(Cmd::of(&facts::LPUSH).required(key).required(values))
     }
 
     /// Adds one value or several at the tail and gives the new length.
     /// [RPUSH](https://redis.io/docs/latest/commands/rpush/)
     fn rpush(self, key: impl Arg, values: impl Arg) -> Self::Out<u64> {
-        self.run(Cmd::of(&facts::RPUSH).required(key).arg(values))
+        self.run(Cmd::of(&facts::RPUSH).required(key).required(values))
     }
 
     /// As [`lpush`](Self::lpush) where the list exists; 0 where it does not.
     /// [LPUSHX](https://redis.io/docs/latest/commands/lpushx/)
     fn lpush_exists(self, key: impl Arg, values: impl Arg) -> Self::Out<u64> {
-        self.run(Cmd::of(&facts::LPUSHX).required(key).arg(values))
+        self.run(Cmd::of(&facts::LPUSHX).required(key).required(values))
     }
 
     /// As [`rpush`](Self::rpush) where the list exists; 0 where it does not.
     /// [RPUSHX](https://redis.io/docs/latest/commands/rpushx/)
     fn rpush_exists(self, key: impl Arg, values: impl Arg) -> Self::Out<u64> {
-        self.run(Cmd::of(&facts::RPUSHX).required(key).arg(values))
+        self.run(Cmd::of(&facts::RPUSHX).required(key).required(values))
     }
 
     /// The first element, taken out. [LPOP](https://redis.io/docs/latest/commands/lpop/)
@@ -165,12 +165,12 @@ pub trait ListCommands: Run {
     /// nothing may be lost, take [`blmove`](Self::blmove), which keeps a copy, or a stream with a group of consumers
     /// ([`xreadgroup`](super::StreamCommands::xreadgroup)). [BLPOP](https://redis.io/docs/latest/commands/blpop/)
     fn blpop<K: Reply, V: Reply>(self, keys: impl Arg, wait: Duration) -> Self::Out<Option<(K, V)>> {
-        self.run(Cmd::of(&facts::BLPOP).arg(keys).arg(timeout(wait)))
+        self.run(Cmd::of(&facts::BLPOP).required(keys).arg(timeout(wait)))
     }
 
     /// As [`blpop`](Self::blpop), from the tail; what is lost there is lost here. [BRPOP](https://redis.io/docs/latest/commands/brpop/)
     fn brpop<K: Reply, V: Reply>(self, keys: impl Arg, wait: Duration) -> Self::Out<Option<(K, V)>> {
-        self.run(Cmd::of(&facts::BRPOP).arg(keys).arg(timeout(wait)))
+        self.run(Cmd::of(&facts::BRPOP).required(keys).arg(timeout(wait)))
     }
 
     /// As [`lmove`](Self::lmove), waiting for an element if there is none; `None` after `wait`. Where the reply is lost, the

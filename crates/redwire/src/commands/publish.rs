@@ -25,7 +25,7 @@ pub trait PublishCommands: Run {
     /// How many subscribers these channels have, usually a `HashMap<String, u64>`.
     /// [PUBSUB NUMSUB](https://redis.io/docs/latest/commands/pubsub-numsub/)
     fn pubsub_numsub<M: Reply>(self, channels: impl Arg) -> Self::Out<M> {
-        self.run(Cmd::of(&facts::PUBSUB_NUMSUB).places(channels))
+        self.run(Cmd::of(&facts::PUBSUB_NUMSUB).any_places(channels))
     }
 
     /// How many different patterns are subscribed to.
@@ -43,7 +43,7 @@ pub trait PublishCommands: Run {
     /// How many subscribers these shard channels have, usually a `HashMap<String, u64>` (Redis 7.0).
     /// [PUBSUB SHARDNUMSUB](https://redis.io/docs/latest/commands/pubsub-shardnumsub/)
     fn pubsub_shardnumsub<M: Reply>(self, channels: impl Arg) -> Self::Out<M> {
-        self.run(Cmd::of(&facts::PUBSUB_SHARDNUMSUB).places(channels))
+        self.run(Cmd::of(&facts::PUBSUB_SHARDNUMSUB).any_places(channels))
     }
 }
 

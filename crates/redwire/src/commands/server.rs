@@ -63,7 +63,7 @@ pub trait ServerCommands: Run {
     /// The settings whose names match, usually a `HashMap<String, String>`; several patterns since Redis 7.0.
     /// [CONFIG GET](https://redis.io/docs/latest/commands/config-get/)
     fn config_get<M: Reply>(self, patterns: impl Arg) -> Self::Out<M> {
-        self.run(Cmd::of(&facts::CONFIG_GET).arg(patterns))
+        self.run(Cmd::of(&facts::CONFIG_GET).required(patterns))
     }
 
     /// Changes settings: a pair of name and value, or since Redis 7.0 several.
@@ -190,7 +190,7 @@ pub trait ServerCommands: Run {
 
     /// Deletes these users and gives how many there were. [ACL DELUSER](https://redis.io/docs/latest/commands/acl-deluser/)
     fn acl_deluser(self, users: impl Arg) -> Self::Out<u64> {
-        self.run(Cmd::of(&facts::ACL_DELUSER).arg(users))
+        self.run(Cmd::of(&facts::ACL_DELUSER).required(users))
     }
 
     /// What a user may do, `None` where there is no such user.

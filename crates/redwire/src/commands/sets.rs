@@ -11,12 +11,12 @@ use redwire_core::{Arg, Cmd, Reply, Run, facts};
 pub trait SetCommands: Run {
     /// Adds members; how many were new. [SADD](https://redis.io/docs/latest/commands/sadd/)
     fn sadd(self, key: impl Arg, members: impl Arg) -> Self::Out<u64> {
-        self.run(Cmd::of(&facts::SADD).required(key).arg(members))
+        self.run(Cmd::of(&facts::SADD).required(key).required(members))
     }
 
     /// Removes members; how many there were of them. [SREM](https://redis.io/docs/latest/commands/srem/)
     fn srem(self, key: impl Arg, members: impl Arg) -> Self::Out<u64> {
-        self.run(Cmd::of(&facts::SREM).required(key).arg(members))
+        self.run(Cmd::of(&facts::SREM).required(key).required(members))
     }
 
     /// Whether `member` is in the set. [SISMEMBER](https://redis.io/docs/latest/commands/sismember/)

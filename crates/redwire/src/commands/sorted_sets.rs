@@ -232,7 +232,7 @@ pub trait SortedSetCommands: Run {
 
     /// Removes members; how many there were of them. [ZREM](https://redis.io/docs/latest/commands/zrem/)
     fn zrem(self, key: impl Arg, members: impl Arg) -> Self::Out<u64> {
-        self.run(Cmd::of(&facts::ZREM).required(key).arg(members))
+        self.run(Cmd::of(&facts::ZREM).required(key).required(members))
     }
 
     /// Removes the members from rank `start` to rank `stop`, both included; how many.
@@ -290,13 +290,13 @@ pub trait SortedSetCommands: Run {
     /// Removes the member with the lowest score from the first set that has any, and waits for one; `None` after `wait`.
     /// It may be lost as with [`blpop`](super::ListCommands::blpop). [BZPOPMIN](https://redis.io/docs/latest/commands/bzpopmin/)
     fn bzpopmin<K: Reply, M: Reply>(self, keys: impl Arg, wait: Duration) -> Self::Out<Option<(K, M, f64)>> {
-        self.run(Cmd::of(&facts::BZPOPMIN).arg(keys).arg(timeout(wait)))
+        self.run(Cmd::of(&facts::BZPOPMIN).required(keys).arg(timeout(wait)))
     }
 
     /// Removes the member with the highest score from the first set that has any, and waits for one; `None` after `wait`.
     /// It may be lost as with [`blpop`](super::ListCommands::blpop). [BZPOPMAX](https://redis.io/docs/latest/commands/bzpopmax/)
     fn bzpopmax<K: Reply, M: Reply>(self, keys: impl Arg, wait: Duration) -> Self::Out<Option<(K, M, f64)>> {
-        self.run(Cmd::of(&facts::BZPOPMAX).arg(keys).arg(timeout(wait)))
+        self.run(Cmd::of(&facts::BZPOPMAX).required(keys).arg(timeout(wait)))
     }
 
     /// Removes up to `count` members with the lowest scores from the first set that has any; its key and `(member,

@@ -132,13 +132,13 @@ pub trait StreamCommands: Run {
     /// Takes entries off the list of what is pending, and gives how many were on it.
     /// [XACK](https://redis.io/docs/latest/commands/xack/)
     fn xack(self, key: impl Arg, group: impl Arg, ids: impl Arg) -> Self::Out<u64> {
-        self.run(Cmd::of(&facts::XACK).required(key).required(group).arg(ids))
+        self.run(Cmd::of(&facts::XACK).required(key).required(group).required(ids))
     }
 
     /// Deletes entries and gives how many there were. In groups they stay pending.
     /// [XDEL](https://redis.io/docs/latest/commands/xdel/)
     fn xdel(self, key: impl Arg, ids: impl Arg) -> Self::Out<u64> {
-        self.run(Cmd::of(&facts::XDEL).required(key).arg(ids))
+        self.run(Cmd::of(&facts::XDEL).required(key).required(ids))
     }
 
     /// Deletes the oldest entries and gives how many they were. [XTRIM](https://redis.io/docs/latest/commands/xtrim/)
@@ -226,7 +226,7 @@ pub trait StreamCommands: Run {
         options: XclaimOptions,
     ) -> Self::Out<Claimed<T>> {
         let cmd = Cmd::of(&facts::XCLAIM).required(key).required(group).required(consumer);
-        self.run(cmd.arg(timeout_millis(min_idle)).arg(ids).arg(options))
+        self.run(cmd.arg(timeout_millis(min_idle)).required(ids).arg(options))
     }
 
     /// As [`xclaim`](Self::xclaim), with the IDs alone; it does not count as a delivery.
@@ -241,7 +241,7 @@ pub trait StreamCommands: Run {
         options: XclaimOptions,
     ) -> Self::Out<Vec<StreamId>> {
         let cmd = Cmd::of(&facts::XCLAIM).required(key).required(group).required(consumer);
-        self.run(cmd.arg(timeout_millis(min_idle)).arg(ids).arg(options).arg("JUSTID"))
+        self.run(cmd.arg(timeout_millis(min_idle)).required(ids).arg(options).arg("JUSTID"))
     }
 
     /// Looks at up to ten times `count` pending entries from `start` on, and makes `consumer` the one for whom up to `count` of

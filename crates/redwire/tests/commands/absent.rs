@@ -72,6 +72,12 @@ fn nothing_is_sent_where_a_value_is_absent_before_others() {
         refused(try_run!(c.set_ex(&k, NONE, MINUTE)));
         refused(try_run!(c.set_nx(&l, Some(NONE))));
         refused(try_run!(c.append(&k, NONE)));
+        refused(try_run!(c.lpush(&l, NONE)));
+        refused(try_run!(c.sadd(&l, Vec::<String>::new())));
+        refused(try_run!(c.del([NONE, None])));
+        refused(try_run!(c.hdel(&k, NONE)));
+        refused(try_run!(c.mget::<Vec<Option<String>>>(NONE)));
+        refused(try_run!(c.blpop::<String, String>(NONE, MINUTE)));
         refused(try_run!(c.setrange(&k, 0, NONE)));
         refused(try_run!(c.getex::<String>(NONE, Expiry::In(MINUTE))));
         refused(try_run!(c.hset(&l, NONE, "v")));
