@@ -41,7 +41,21 @@ pub use value::Value;
 /// # Ok::<(), redwire_core::Error>(())
 /// ```
 ///
-/// A type of your own reads its parts one after the other:
+/// # One value, two protocols
+/// A type that reads what one protocol says reads what the other says, as the same value: a number that came
+/// as text, as an integer or as a double is an integer where it has no fraction, a float, and text in the
+/// digits that the server wrote; `1`, `0`, `true` and `false` are truth values and numbers. A pair is a list
+/// of its own, or two items of a flat list, also inside `Option`, `Box` and `Result` and as `[T; 2]`. Only
+/// [`Value`] tells them apart. Where a server itself writes other digits on one protocol than on the other,
+/// so are those given out.
+///
+/// # What is not there
+/// `Option` is `None` for nil, and for an empty list that its type cannot be made of: `Option<(String, f64)>`
+/// of `ZPOPMIN`. `Result` takes what cannot be read for an error in its place, and leaves the rest of its
+/// list alone.
+///
+/// # Types of your own
+/// They read their parts one after the other:
 ///
 /// ```
 /// use redwire_core::{Reader, Reply, Result};
@@ -53,7 +67,15 @@ pub use value::Value;
 ///         Ok(Self { x, y })
 ///     }
 /// }
+/// // Flat, as RESP2 lists pairs, and nested, as RESP3 does.
+/// let flat: Vec<Point> = Reader::read(b"*4\r\n$1\r\n1\r\n$1\r\n2\r\n$1\r\n3\r\n$1\r\n4\r\n")?;
+/// let nested: Vec<Point> = Reader::read(b"*2\r\n*2\r\n,1\r\n,2\r\n*2\r\n,3\r\n,4\r\n")?;
+/// assert_eq!((flat.len(), flat[1].y), (nested.len(), nested[1].y));
+/// # Ok::<(), redwire_core::Error>(())
 /// ```
+///
+/// One that begins with a tuple, as this one, is found in a flat list by itself. One that opens its list by
+/// [`Reader::items`] says in [`decode_item`](Self::decode_item) how it stands in a flat list.
 pub trait Reply: Sized {
     /// Reads one value.
     ///
@@ -64,11 +86,26 @@ pub trait Reply: Sized {
     /// Reads one item of a list of which `items` tells what is left. A pair takes two where the list is flat.
     ///
     /// # Errors
-    /// As [`decode`](Self::decode).
+    /// As [`decode`](Self::decode). Even so `reader` and `items` stand behind the item, so that those after
+    /// it can be read; not after an [`ErrorKind::Protocol`].
     #[inline]
     fn decode_item(reader: &mut Reader<'_>, items: &mut Items) -> Result<Self> {
         items.take(1, reader)?;
-        Self::decode(reader)
+        let start = reader.cursor.clone();
+        match Self::decode(reader) {
+            Ok(value) => Ok(value),
+            Err(error) => reader.decode_in_row(&start, items, error),
+        }
+    }
+
+    /// As [`decode_item`](Self::decode_item), or `None` where what stands there is nothing to collections:
+    /// they leave it out.
+    ///
+    /// # Errors
+    /// As [`decode_item`](Self::decode_item).
+    #[inline]
+    fn decode_present(reader: &mut Reader<'_>, items: &mut Items) -> Result<Option<Self>> {
+        Self::decode_item(reader, items).map(Some)
     }
 }
 
@@ -79,6 +116,17 @@ pub struct Reader<'a> {
     /// The memory the frame lies in, for values that share it.
     owner: Option<&'a Bytes>,
     start: usize,
+    row: Option<Row>,
+}
+
+/// A flat list, of which an item that is no list may be as many as a tuple has parts.
+#[derive(Clone, Copy, Debug)]
+struct Row {
+    /// Where the item begins.
+    at: usize,
+    /// What is left of the list, the item included; once it was `read`, what is left behind it.
+    items: Items,
+    read: bool,
 }
 
 /// How many items of a list are still to be read.
@@ -96,7 +144,7 @@ const MOST_RESERVED: usize = 1 << 20;
 impl<'a> Reader<'a> {
     #[inline]
     pub(crate) fn new(owner: &'a Bytes, start: usize) -> Self {
-        Self { cursor: Cursor::new(&owner[start..]), owner: Some(owner), start }
+        Self { cursor: Cursor::new(&owner[start..]), owner: Some(owner), start, row: None }
     }
 
     /// Reads one value from a whole frame.
@@ -104,7 +152,7 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// As [`Reply::decode`]; malformed bytes are an [`ErrorKind::Protocol`].
     pub fn read<R: Reply>(frame: &'a [u8]) -> Result<R> {
-        R::decode(&mut Self { cursor: Cursor::new(frame), owner: None, start: 0 })
+        R::decode(&mut Self { cursor: Cursor::new(frame), owner: None, start: 0, row: None })
     }
 
     /// How far the reader has come in its memory.
@@ -155,14 +203,97 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Whether the next value is an array.
+    /// The line that was read last, of what began at `before`, without its type: the digits of a double as
+    /// the server wrote them.
+    fn last_line(&self, before: &'a [u8]) -> &'a [u8] {
+        let read = before.len() - self.cursor.remaining().len();
+        let line = before[..read].strip_suffix(b"\r\n").unwrap_or(&before[..read]);
+        // An attribute may stand before it, on lines of its own.
+        let begin = line.iter().rposition(|byte| *byte == b',').map_or(0, |comma| comma + 1);
+        &line[begin..]
+    }
+
+    /// Whether the next value may be a list, or a map.
     #[inline]
-    fn is_array(&self) -> Result<bool> {
-        match self.cursor.remaining() {
-            [b'*', ..] => Ok(true),
-            [b'|', ..] => Ok(matches!(self.peek()?, Head::Array(_))),
-            _ => Ok(false),
+    fn may_be_list(&self) -> bool {
+        matches!(self.cursor.remaining(), [b'*' | b'%' | b'~' | b'>' | b'|', ..])
+    }
+
+    /// Passes over the next value if it is a list, or a map, of nothing.
+    fn skip_empty(&mut self) -> Result<bool> {
+        let start = self.cursor.clone();
+        if let Ok(mut items) = self.items()
+            && !items.more(self)?
+        {
+            return Ok(true);
         }
+        self.cursor = start;
+        Ok(false)
+    }
+
+    /// An item that began at `start` could not be read by itself. If it begins with a tuple, which may be so
+    /// many items of the flat list, it is read so; else passed over, and `error` stands for it. `items` count
+    /// it as one.
+    #[cold]
+    fn decode_in_row<R: Reply>(&mut self, start: &Cursor<'a>, items: &mut Items, error: Error) -> Result<R> {
+        self.cursor = start.clone();
+        if error.kind() == ErrorKind::Decode && !self.may_be_list() {
+            let left = items.left.map(|left| left + 1);
+            self.row = Some(Row { at: self.cursor.position(), items: Items { left }, read: false });
+            let value = R::decode(self);
+            if let Some(Row { items: after, read: true, .. }) = self.row.take() {
+                *items = after;
+                return value;
+            }
+        }
+        self.pass(start, &error)?;
+        Err(error)
+    }
+
+    /// Passes over the value that began at `start` and of which `error` came.
+    ///
+    /// # Errors
+    /// `error`, if nothing can be read behind it.
+    #[cold]
+    fn pass(&mut self, start: &Cursor<'a>, error: &Error) -> Result<()> {
+        if error.kind() == ErrorKind::Protocol {
+            return Err(error.clone());
+        }
+        self.cursor = start.clone();
+        self.skip()
+    }
+
+    /// Passes over the item that began at `start`, where `items` were as `before`, and of which `error` came:
+    /// over as many places as were taken for it.
+    ///
+    /// # Errors
+    /// `error`, if nothing can be read behind it.
+    #[cold]
+    fn pass_item(
+        &mut self,
+        start: Cursor<'a>,
+        before: Items,
+        items: &mut Items,
+        error: &Error,
+    ) -> Result<()> {
+        if error.kind() == ErrorKind::Protocol {
+            return Err(error.clone());
+        }
+        if let (Some(before), Some(after)) = (before.left, items.left) {
+            let places = before.saturating_sub(after).max(1).min(before);
+            items.left = Some(before - places);
+            self.cursor = start;
+            return (0..places).try_for_each(|_| self.skip());
+        }
+        // In a stream of items nothing is counted.
+        if self.cursor.position() == start.position() { self.skip() } else { Ok(()) }
+    }
+
+    /// The flat list of which a tuple that begins here may be so many items.
+    #[inline]
+    fn row_here(&self) -> Option<Items> {
+        let row = self.row.as_ref()?;
+        (!row.read && row.at == self.cursor.position()).then_some(row.items)
     }
 
     /// Passes over one whole value.
@@ -327,3 +458,6 @@ fn describe(head: &Head<'_>) -> String {
 
 #[cfg(test)]
 mod tests;
+
+#[cfg(test)]
+mod table;

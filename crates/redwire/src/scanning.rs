@@ -57,8 +57,6 @@ impl ScanOptions {
 pub(crate) struct Scanning<T> {
     /// What stands before the cursor: the command, and the key of a collection.
     start: Cmd<ScanPage>,
-    /// How many places an item takes in a page.
-    each: usize,
     options: ScanOptions,
     cursor: Vec<u8>,
     page: VecDeque<Result<T>>,
@@ -85,7 +83,7 @@ pub(crate) enum Page<T> {
 
 impl<T: Reply> Scanning<T> {
     pub(crate) fn keys(options: ScanOptions) -> Self {
-        Self::new(Cmd::of(&facts::SCAN), 1, options)
+        Self::new(Cmd::of(&facts::SCAN), options)
     }
 
     /// The keys of a whole cluster.
@@ -99,13 +97,12 @@ impl<T: Reply> Scanning<T> {
     }
 
     pub(crate) fn within(facts: &'static Facts, key: impl Arg, options: ScanOptions) -> Self {
-        let each = if std::ptr::eq(facts, &facts::SSCAN) { 1 } else { 2 };
-        Self::new(Cmd::of(facts).required(key), each, options)
+        Self::new(Cmd::of(facts).required(key), options)
     }
 
-    fn new(start: Cmd<ScanPage>, each: usize, options: ScanOptions) -> Self {
+    fn new(start: Cmd<ScanPage>, options: ScanOptions) -> Self {
         let (cursor, page) = (b"0".to_vec(), VecDeque::new());
-        Self { start, each, options, cursor, page, last: false, failed: false, walk: None }
+        Self { start, options, cursor, page, last: false, failed: false, walk: None }
     }
 
     pub(crate) fn poll_item(&mut self) -> Page<T> {
@@ -146,7 +143,7 @@ impl<T: Reply> Scanning<T> {
     /// Its items are no list.
     pub(crate) fn handle_page(&mut self, page: &ScanPage) -> Result<()> {
         let name = self.start.name();
-        let items = page.items(self.each).map_err(|error| error.with_command(&name))?;
+        let items = page.items().map_err(|error| error.with_command(&name))?;
         let cursor = page.cursor();
         match &mut self.walk {
             Some(walk) => walk.handle_page(cursor),

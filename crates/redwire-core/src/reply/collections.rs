@@ -3,14 +3,17 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::hash::{BuildHasher, Hash};
 
-use super::{Items, Reader, Reply, decode_error};
-use crate::error::Result;
+use super::tuples::retry;
+use super::{Items, Reader, Reply, Row, decode_error};
+use crate::error::{Error, Result};
 
 /// The items of a list, one after the other, into whatever collects them.
 #[inline]
 fn collect<T: Reply>(reader: &mut Reader<'_>, items: &mut Items, mut add: impl FnMut(T)) -> Result<()> {
     while items.more(reader)? {
-        add(T::decode_item(reader, items)?);
+        if let Some(item) = T::decode_present(reader, items)? {
+            add(item);
+        }
     }
     Ok(())
 }
@@ -82,9 +85,40 @@ impl<K: Reply + Ord, V: Reply> Reply for BTreeMap<K, V> {
 impl<T: Reply, const N: usize> Reply for [T; N] {
     /// A list of exactly `N`.
     fn decode(reader: &mut Reader<'_>) -> Result<Self> {
-        let list = Vec::decode(reader)?;
-        Self::try_from(list).map_err(|list: Vec<T>| {
-            decode_error(&format!("expected a list of {N} items, got {}", list.len()))
+        if let Some(mut items) = reader.row_here() {
+            reader.row = None;
+            let array = Self::decode_item(reader, &mut items);
+            reader.row = Some(Row { at: 0, items, read: true });
+            return array;
+        }
+        Self::try_from(Vec::decode(reader)?).map_err(|list: Vec<T>| not_so_many(N, list.len()))
+    }
+
+    /// As a tuple: a list of its own, or `N` items of a flat list.
+    fn decode_item(reader: &mut Reader<'_>, items: &mut Items) -> Result<Self> {
+        let (start, before) = (reader.cursor.clone(), *items);
+        if !reader.may_be_list() {
+            return in_row(reader, items);
+        }
+        items.take(1, reader)?;
+        Self::decode(reader).or_else(|error| {
+            reader.pass(&start, &error)?;
+            retry(reader, items, error, |reader, items| {
+                (reader.cursor, *items) = (start, before);
+                in_row(reader, items)
+            })
         })
     }
+}
+
+/// `N` items of a flat list. If one cannot be read, the others are passed over.
+fn in_row<T: Reply, const N: usize>(reader: &mut Reader<'_>, items: &mut Items) -> Result<[T; N]> {
+    let list: Vec<Result<T>> = (0..N).map(|_| T::decode_item(reader, items)).collect();
+    let list = list.into_iter().collect::<Result<Vec<T>>>()?;
+    list.try_into().map_err(|list: Vec<T>| not_so_many(N, list.len()))
+}
+
+#[cold]
+fn not_so_many(wanted: usize, got: usize) -> Error {
+    decode_error(&format!("expected a list of {wanted} items, got {got}"))
 }

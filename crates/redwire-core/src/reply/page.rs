@@ -4,7 +4,7 @@
 use bytes::Bytes;
 
 use super::{Reader, Reply};
-use crate::error::{ErrorKind, Result};
+use crate::error::Result;
 
 /// What `SCAN` and its kin answer: the next cursor, and the items as they came.
 #[derive(Clone, Debug)]
@@ -35,32 +35,16 @@ impl ScanPage {
         &self.cursor
     }
 
-    /// The items, each as a `T`, or the error that stands for it. `each` is how many places an item takes in
-    /// a flat list: 2 for a field and its value, which an error passes over together.
+    /// The items, each as a `T`, or the error that stands for it.
     ///
     /// # Errors
     /// It is no list, or malformed.
-    pub fn items<T: Reply>(&self, each: usize) -> Result<Vec<Result<T>>> {
+    pub fn items<T: Reply>(&self) -> Result<Vec<Result<T>>> {
         let mut reader = Reader::new(&self.items, 0);
         let mut items = reader.items()?;
-        let mut page = Vec::with_capacity(items.reserve(each));
+        let mut page = Vec::with_capacity(items.reserve(1));
         while items.more(&mut reader)? {
-            let (start, before) = (reader.cursor.clone(), items);
-            let item = T::decode_item(&mut reader, &mut items);
-            if let Err(error) = &item {
-                if error.kind() == ErrorKind::Protocol {
-                    return item.map(|_| Vec::new());
-                }
-                (reader.cursor, items) = (start, before);
-                let places = if reader.is_array()? { 1 } else { each };
-                for _ in 0..places {
-                    if items.more(&mut reader)? {
-                        items.take(1, &reader)?;
-                        reader.skip()?;
-                    }
-                }
-            }
-            page.push(item);
+            page.push(Result::decode_item(&mut reader, &mut items)?);
         }
         Ok(page)
     }
@@ -75,29 +59,29 @@ mod tests {
     }
 
     /// The items, with `None` for one that cannot be read.
-    fn read<T: Reply>(items: &str, each: usize) -> Vec<Option<T>> {
-        page(items).items(each).unwrap().into_iter().map(Result::ok).collect()
+    fn read<T: Reply>(items: &str) -> Vec<Option<T>> {
+        page(items).items().unwrap().into_iter().map(Result::ok).collect()
     }
 
     #[test]
     fn an_error_stands_for_its_item_alone() {
         assert_eq!(page("*0\r\n").cursor(), b"17");
         let keys = "*3\r\n$1\r\na\r\n$1\r\n7\r\n$1\r\nc\r\n";
-        assert_eq!(read::<u32>(keys, 1), [None, Some(7), None]);
+        assert_eq!(read::<u32>(keys), [None, Some(7), None]);
         let fields = "*6\r\n$1\r\na\r\n$1\r\n1\r\n$1\r\nb\r\n$1\r\nx\r\n$1\r\nc\r\n$1\r\n3\r\n";
-        assert_eq!(read::<(String, u32)>(fields, 2), [Some(("a".into(), 1)), None, Some(("c".into(), 3))]);
-        assert_eq!(read::<(u32, String)>(fields, 2), [None, None, None]);
+        assert_eq!(read::<(String, u32)>(fields), [Some(("a".into(), 1)), None, Some(("c".into(), 3))]);
+        assert_eq!(read::<(u32, String)>(fields), [None, None, None]);
         let nested = "*2\r\n*2\r\n$1\r\na\r\n*1\r\n$1\r\nx\r\n*2\r\n$1\r\nb\r\n:2\r\n";
-        assert_eq!(read::<(String, u32)>(nested, 2), [None, Some(("b".into(), 2))]);
-        assert_eq!(read::<String>("*2\r\n-ERR no\r\n+a\r\n", 1), [None, Some("a".into())]);
-        assert_eq!(read::<String>("*?\r\n*0\r\n+a\r\n.\r\n", 1), [None, Some("a".into())]);
+        assert_eq!(read::<(String, u32)>(nested), [None, Some(("b".into(), 2))]);
+        assert_eq!(read::<String>("*2\r\n-ERR no\r\n+a\r\n"), [None, Some("a".into())]);
+        assert_eq!(read::<String>("*?\r\n*0\r\n+a\r\n.\r\n"), [None, Some("a".into())]);
         let odd = "*3\r\n$1\r\na\r\n$1\r\n1\r\n$1\r\nb\r\n";
-        assert_eq!(read::<(String, u32)>(odd, 2), [Some(("a".into(), 1)), None]);
+        assert_eq!(read::<(String, u32)>(odd), [Some(("a".into(), 1)), None]);
     }
 
     #[test]
     fn what_is_no_page_is_an_error_as_a_whole() {
-        assert!(page("$1\r\na\r\n").items::<String>(1).is_err());
+        assert!(page("$1\r\na\r\n").items::<String>().is_err());
         for frame in ["+OK\r\n", "*1\r\n$1\r\n0\r\n", "-WRONGTYPE no\r\n"] {
             Reader::read::<ScanPage>(frame.as_bytes()).unwrap_err();
         }

@@ -12,6 +12,7 @@ use serde::de::{DeserializeOwned, IntoDeserializer, Visitor};
 
 use self::access::{Fields, List, visit_bytes};
 use self::fault::Fault;
+use super::scalars::Scalar;
 use super::{Items, Reader, Reply, decode_error, mismatch};
 use crate::error::{ErrorKind, Result};
 
@@ -45,18 +46,19 @@ mod fault;
 /// - Structs and maps: a map, a list of fields and values in turn, or a list of such pairs. Unknown fields are
 ///   passed over, whatever they hold; a missing one needs `Option` or `#[serde(default)]`.
 /// - Sequences, sets and tuples: any list. In a list, a tuple may also be so many items in a row.
-/// - Numbers, and `bool` (`1`, `0`, `true`, `false`): RESP's own, or text that is one.
+/// - Numbers, and `bool` (`1`, `0`, `true`, `false`): RESP's own, or text that is one; what is whole is an
+///   integer.
 /// - `String` and `char`: text, strictly UTF-8. `Vec<u8>`, `[u8; N]` and byte buffers: the raw bytes.
 /// - Enums: a unit variant is its name; one that holds something is a map, or a list, of its name and that.
-/// - `Option`: `None` for nil.
+/// - `Option`: `None` for nil, and for an empty list that its type cannot be made of (a tuple).
 ///
 /// `#[serde(flatten)]`, `untagged` and `tag` take a value before they know its type, so numbers that came as
 /// text stay text there: read them as `String` or through `deserialize_with`. A `tag` needs a RESP3 map.
 ///
 /// # A key that does not exist
 /// `HGETALL` of a missing key answers with an empty map, not with nil. So a struct fails for want of its fields, and
-/// `Option<Struct<T>>`, which is `None` for nil alone, fails with it. Put the `Option` inside: `Struct<Option<T>>` is
-/// `None` for nil and for an empty map or list. An `Option` deeper inside is `None` for nil alone, as everywhere.
+/// `Option<Struct<T>>`, which is `None` for nil, fails with it. Put the `Option` inside: `Struct<Option<T>>`
+/// is `None` for nil and for an empty map or list. An `Option` deeper inside takes an empty map for a map.
 ///
 /// ```
 /// # use redwire_core::{Reader, Struct};
@@ -103,8 +105,37 @@ impl<T> DerefMut for Struct<T> {
 
 impl<T: DeserializeOwned> Reply for Struct<T> {
     fn decode(reader: &mut Reader<'_>) -> Result<Self> {
-        let next = Next { reader, row: None, depth: MOST_DEPTH };
-        T::deserialize(next).map(Self).map_err(Fault::into_error)
+        read(reader, None).map(Self)
+    }
+
+    fn decode_item(reader: &mut Reader<'_>, items: &mut Items) -> Result<Self> {
+        let (start, before) = (reader.cursor.clone(), *items);
+        items.take(1, reader)?;
+        read(reader, Some(items)).map(Self).or_else(|error| {
+            reader.pass_item(start, before, items, &error)?;
+            Err(error)
+        })
+    }
+}
+
+/// The next value; `row` is what is left of the list that it is an item of.
+fn read<T: DeserializeOwned>(reader: &mut Reader<'_>, mut row: Option<&mut Items>) -> Result<T> {
+    let (start, before) = (reader.cursor.clone(), row.as_deref().copied());
+    let mut absent = Vec::new();
+    loop {
+        let next = Next { reader, row: row.as_deref_mut(), depth: MOST_DEPTH, absent: &absent };
+        match T::deserialize(next) {
+            // An option met an empty list that its type cannot be made of. Serde does not let it think better
+            // of that, so all is read once more: once for each type of option at most.
+            Err(fault) if fault.absent().is_some_and(|option| !absent.contains(&option)) => {
+                absent.extend(fault.absent());
+                reader.cursor = start.clone();
+                if let (Some(row), Some(before)) = (&mut row, before) {
+                    **row = before;
+                }
+            }
+            value => return value.map_err(Fault::into_error),
+        }
     }
 }
 
@@ -115,6 +146,8 @@ struct Next<'r, 'de> {
     row: Option<&'r mut Items>,
     /// How many levels of nesting are still allowed.
     depth: usize,
+    /// The options that are `None` for an empty list.
+    absent: &'r [&'static str],
 }
 
 impl<'r, 'de> Next<'r, 'de> {
@@ -166,7 +199,7 @@ impl<'r, 'de> Next<'r, 'de> {
 
     /// A list whose head was read.
     fn list<V: Visitor<'de>>(self, items: Items, visitor: V) -> Result<V::Value, Fault> {
-        let mut list = List::new(items, self.deeper()?, self.reader);
+        let mut list = List::new(items, self.deeper()?, self.reader, self.absent);
         let value = visitor.visit_seq(&mut list)?;
         list.finish()?;
         Ok(value)
@@ -175,9 +208,9 @@ impl<'r, 'de> Next<'r, 'de> {
     fn fields(self) -> Result<Fields<'r, 'de>> {
         let depth = self.deeper()?;
         match self.reader.head()? {
-            Head::Map(len) => Ok(Fields::new(Items::new(len, 2), false, depth, self.reader)),
+            Head::Map(len) => Ok(Fields::new(Items::new(len, 2), false, depth, self.reader, self.absent)),
             Head::Array(len) | Head::Set(len) | Head::Push(len) => {
-                Ok(Fields::new(Items::new(len, 1), true, depth, self.reader))
+                Ok(Fields::new(Items::new(len, 1), true, depth, self.reader, self.absent))
             }
             other => Err(mismatch("a map, or a list of fields and values", &other)),
         }
@@ -228,13 +261,9 @@ impl<'de> Deserializer<'de> for Next<'_, 'de> {
 
     /// Narrower than the reply type `bool`, as no field of a struct is the answer `OK`, and nil is for `Option`.
     fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
-        match self.reader.head()? {
-            Head::Boolean(truth) => visitor.visit_bool(truth),
-            Head::Integer(number @ (0 | 1)) => visitor.visit_bool(number == 1),
-            Head::Bulk(b"1" | b"true") | Head::Simple(b"1" | b"true") => visitor.visit_bool(true),
-            Head::Bulk(b"0" | b"false") | Head::Simple(b"0" | b"false") => visitor.visit_bool(false),
-            other => Err(mismatch("a truth value (0, 1, true or false)", &other).into()),
-        }
+        let scalar = Scalar::read(self.reader)?;
+        let truth = scalar.truth().ok_or_else(|| scalar.mismatch("a truth value (0, 1, true or false)"));
+        visitor.visit_bool(truth?)
     }
 
     fn deserialize_str<V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value, Fault> {
@@ -256,7 +285,18 @@ impl<'de> Deserializer<'de> for Next<'_, 'de> {
             self.reader.head()?;
             return visitor.visit_none();
         }
-        if self.is_empty_reply()? { visitor.visit_none() } else { visitor.visit_some(self) }
+        if self.is_empty_reply()? {
+            return visitor.visit_none();
+        }
+        let (option, start) = (std::any::type_name::<V>(), self.reader.cursor.clone());
+        if !self.reader.may_be_list() || !self.reader.skip_empty()? {
+            return visitor.visit_some(self);
+        }
+        if self.absent.contains(&option) {
+            return visitor.visit_none();
+        }
+        self.reader.cursor = start;
+        visitor.visit_some(self).map_err(|fault| fault.of_empty_list(option))
     }
 
     fn deserialize_unit<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {

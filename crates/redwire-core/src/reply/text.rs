@@ -21,7 +21,8 @@ impl Deref for Lossy {
     }
 }
 
-/// The bytes of a textual value, handed to `take` with the reader they came from; numbers in their own spelling.
+/// The bytes of a textual value, handed to `take` with the reader they came from; numbers as the server wrote
+/// them.
 #[inline]
 fn text<'a, T>(
     reader: &mut Reader<'a>,
@@ -34,19 +35,15 @@ where
     if let Some(bytes) = reader.short_bulk() {
         return Ok(take(reader, bytes));
     }
+    let before = reader.cursor.remaining();
     match reader.head()? {
         Head::Bulk(bytes)
         | Head::Simple(bytes)
         | Head::Verbatim { text: bytes, .. }
         | Head::BigNumber(bytes) => Ok(take(reader, bytes)),
         Head::Integer(number) => Ok(itoa::Buffer::new().format(number).as_bytes().to_vec().into()),
-        // Shortest form, as RESP2 servers since 7.0 and our own arguments spell it.
-        Head::Double(number) if number.is_finite() => {
-            let mut digits = ryu::Buffer::new();
-            let spelled = digits.format_finite(number);
-            Ok(spelled.strip_suffix(".0").unwrap_or(spelled).as_bytes().to_vec().into())
-        }
-        Head::Double(number) => Ok(number.to_string().to_ascii_lowercase().into_bytes().into()),
+        // Not spelled anew: the server's digits are those that it gives on RESP2.
+        Head::Double(_) => Ok(take(reader, reader.last_line(before))),
         Head::Boolean(truth) => Ok(if truth { b"1".to_vec() } else { b"0".to_vec() }.into()),
         Head::Chunks => Ok(reader.chunks()?.into()),
         other => Err(mismatch(expected, &other)),

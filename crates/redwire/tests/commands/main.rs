@@ -9,6 +9,7 @@ mod hyperloglog;
 mod keys;
 mod lists;
 mod publish;
+mod replies;
 mod scripting;
 mod server;
 mod sets;

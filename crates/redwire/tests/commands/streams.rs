@@ -289,3 +289,57 @@ fn values_are_binary_safe() {
         assert_eq!(entries[0].fields, [(value.clone(), value)]);
     });
 }
+
+#[test]
+fn an_entry_that_cannot_be_read_does_not_fail_the_others() {
+    each_client!(|c, key| {
+        let s = key("s");
+        let of = |n: u64| StreamId::new(n, 0);
+        run!(c.xgroup_create(&s, "g", StreamId::MIN, XgroupOptions::new().mkstream()));
+        for n in 1..=3 {
+            run!(c.xadd_with(&s, XaddOptions::new().id(of(n)), [("n", n)]));
+        }
+        run!(c.xreadgroup::<String, Fields>("g", "me", &s, StreamId::UNDELIVERED, XreadgroupOptions::new()));
+        run!(c.xdel(&s, of(2)));
+        macro_rules! pending {
+            ($fields:ty) => {
+                run!(c.xreadgroup::<String, $fields>("g", "me", &s, StreamId::MIN, XreadgroupOptions::new()))
+                    .unwrap()
+                    .remove(0)
+                    .1
+            };
+        }
+        // One pair exactly, which nothing is not.
+        let pairs = pending!([(String, u64); 1]);
+        assert_eq!(pairs.iter().map(|entry| entry.id).collect::<Vec<_>>(), [of(1), of(3)]);
+        assert_eq!(pairs[1].fields, [("n".to_owned(), 3)]);
+        let maybe = pending!(Option<BTreeMap<String, u64>>);
+        assert_eq!(maybe.iter().map(|entry| entry.fields.is_some()).collect::<Vec<_>>(), [true, false, true]);
+        assert!(pending!(Fields)[1].fields.is_empty());
+        #[cfg(feature = "serde")]
+        {
+            #[derive(serde::Deserialize)]
+            struct Job {
+                n: u64,
+            }
+            let jobs = pending!(redwire::Struct<Job>);
+            assert_eq!(jobs.iter().map(|job| job.fields.n).collect::<Vec<_>>(), [1, 3]);
+            assert_eq!(pending!(redwire::Result<redwire::Struct<Job>>).len(), 3);
+        }
+        // What is there and cannot be read is told, in its place if asked for so.
+        run!(c.xadd_with(&s, XaddOptions::new().id(of(4)), [("n", "none")]));
+        run!(c.xreadgroup::<String, Fields>("g", "me", &s, StreamId::UNDELIVERED, XreadgroupOptions::new()));
+        let each = pending!(redwire::Result<[(String, u64); 1]>);
+        let told: Vec<_> =
+            each.iter().map(|entry| entry.fields.as_ref().map_err(redwire::Error::kind).is_ok()).collect();
+        assert_eq!(told, [true, false, true, false]);
+        let read = c.xreadgroup::<String, [(String, u64); 1]>(
+            "g",
+            "me",
+            &s,
+            StreamId::MIN,
+            XreadgroupOptions::new(),
+        );
+        assert_eq!(try_run!(read).unwrap_err().kind(), redwire::ErrorKind::Decode);
+    });
+}

@@ -18,12 +18,18 @@ pub(super) struct List<'r, 'de> {
     reader: &'r mut Reader<'de>,
     items: Items,
     depth: usize,
+    absent: &'r [&'static str],
     read: usize,
 }
 
 impl<'r, 'de> List<'r, 'de> {
-    pub(super) fn new(items: Items, depth: usize, reader: &'r mut Reader<'de>) -> Self {
-        Self { reader, items, depth, read: 0 }
+    pub(super) fn new(
+        items: Items,
+        depth: usize,
+        reader: &'r mut Reader<'de>,
+        absent: &'r [&'static str],
+    ) -> Self {
+        Self { reader, items, depth, absent, read: 0 }
     }
 
     /// Whoever stops before the end wanted a shorter list.
@@ -44,7 +50,8 @@ impl<'de> SeqAccess<'de> for &mut List<'_, 'de> {
             return Ok(None);
         }
         self.items.take(1, self.reader)?;
-        let next = Next { reader: self.reader, row: Some(&mut self.items), depth: self.depth };
+        let row = Some(&mut self.items);
+        let next = Next { reader: self.reader, row, depth: self.depth, absent: self.absent };
         let item = seed.deserialize(next).map_err(|fault| fault.inside(&format!("[{}]", self.read)))?;
         self.read += 1;
         Ok(Some(item))
@@ -65,13 +72,20 @@ pub(super) struct Fields<'r, 'de> {
     /// The pair that is being read.
     pair: Option<Items>,
     depth: usize,
+    absent: &'r [&'static str],
     /// Before the last field that was read.
     field: Option<Cursor<'de>>,
 }
 
 impl<'r, 'de> Fields<'r, 'de> {
-    pub(super) fn new(items: Items, pairs: bool, depth: usize, reader: &'r mut Reader<'de>) -> Self {
-        Self { reader, items, pairs, pair: None, depth, field: None }
+    pub(super) fn new(
+        items: Items,
+        pairs: bool,
+        depth: usize,
+        reader: &'r mut Reader<'de>,
+        absent: &'r [&'static str],
+    ) -> Self {
+        Self { reader, items, pairs, pair: None, depth, absent, field: None }
     }
 
     /// Whether the end came before any field.
@@ -96,7 +110,7 @@ impl<'r, 'de> Fields<'r, 'de> {
 
     fn read_value<T>(&mut self, read: impl FnOnce(Next<'_, 'de>) -> Result<T, Fault>) -> Result<T, Fault> {
         self.pair.as_mut().unwrap_or(&mut self.items).take(1, self.reader)?;
-        let value = read(Next { reader: self.reader, row: None, depth: self.depth })?;
+        let value = read(Next { reader: self.reader, row: None, depth: self.depth, absent: self.absent })?;
         if let Some(mut pair) = self.pair.take()
             && pair.more(self.reader)?
         {
@@ -127,7 +141,8 @@ impl<'de> MapAccess<'de> for &mut Fields<'_, 'de> {
             self.pair = Some(pair);
         }
         self.field = Some(self.reader.cursor.clone());
-        seed.deserialize(Next { reader: self.reader, row: None, depth: self.depth }).map(Some)
+        seed.deserialize(Next { reader: self.reader, row: None, depth: self.depth, absent: self.absent })
+            .map(Some)
     }
 
     fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, Fault> {

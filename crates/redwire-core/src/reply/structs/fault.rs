@@ -8,6 +8,7 @@ use redwire_resp::Head;
 use serde::de::{self, Expected, Unexpected};
 
 use crate::error::{Error, ErrorKind};
+use crate::reply::scalars::NO_FIELDS;
 use crate::reply::{decode_error, mismatch};
 
 #[derive(Debug)]
@@ -15,9 +16,25 @@ pub(super) struct Fault {
     error: Error,
     /// The way to the value from where the fault has come to, as `users[3].age`.
     path: String,
+    /// The option for which an empty list was taken as its value, and could not be read as that.
+    absent: Option<&'static str>,
 }
 
 impl Fault {
+    /// The option that should have been `None`.
+    pub(super) fn absent(&self) -> Option<&'static str> {
+        self.absent
+    }
+
+    /// The same fault, from the value of `option` that was an empty list.
+    #[cold]
+    pub(super) fn of_empty_list(mut self, option: &'static str) -> Self {
+        if self.error.kind() == ErrorKind::Decode && !self.error.message().ends_with(NO_FIELDS) {
+            self.absent.get_or_insert(option);
+        }
+        self
+    }
+
     /// The same fault, seen from around `step`: a field, or an index in brackets.
     #[cold]
     pub(super) fn inside(mut self, step: &str) -> Self {
@@ -31,8 +48,7 @@ impl Fault {
     pub(super) fn in_empty_reply(mut self) -> Self {
         if self.error.kind() == ErrorKind::Decode {
             let message = self.error.message();
-            self.error =
-                decode_error(&format!("{message}, got no fields at all, as from a key that does not exist"));
+            self.error = decode_error(&format!("{message}, {NO_FIELDS}"));
         }
         self
     }
@@ -48,7 +64,7 @@ impl Fault {
 
 impl From<Error> for Fault {
     fn from(error: Error) -> Self {
-        Self { error, path: String::new() }
+        Self { error, path: String::new(), absent: None }
     }
 }
 

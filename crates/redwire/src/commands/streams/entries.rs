@@ -14,19 +14,42 @@ use super::StreamId;
 pub struct Entry<T> {
     /// Its ID.
     pub id: StreamId,
-    /// Its fields and values. An entry that was deleted while it was pending has none: that is `None` for an `Option`, and for
-    /// other types as if they were empty.
+    /// Its fields and values. An entry that was deleted while it was pending has none: that is `None` for an
+    /// `Option`, an error for a `Result`, and for maps and lists as if they were empty. A list of entries
+    /// leaves it out where `T` can be none of these, such as a struct that needs its fields; it stays pending
+    /// until it is acknowledged or claimed.
+    ///
+    /// Fields that are there and are no `T` fail the reply as a whole, with those of the other entries. Where
+    /// entries may come from others, read them as a `Result`: that has the error of each in its place.
     pub fields: T,
 }
 
 impl<T: Reply> Reply for Entry<T> {
     fn decode(reader: &mut Reader<'_>) -> Result<Self> {
+        Self::read(reader)?.1
+    }
+
+    /// Leaves out an entry without fields that is no `T`.
+    fn decode_present(reader: &mut Reader<'_>, items: &mut Items) -> Result<Option<Self>> {
+        items.take(1, reader)?;
+        match Self::read(reader)? {
+            (true, Err(_)) => Ok(None),
+            (_, entry) => entry.map(Some),
+        }
+    }
+}
+
+impl<T: Reply> Entry<T> {
+    /// Whether the next entry has no fields, and what it is.
+    fn read(reader: &mut Reader<'_>) -> Result<(bool, Result<Self>)> {
         let mut items = reader.items()?;
         let id = StreamId::decode_item(reader, &mut items)?;
         items.take(1, reader)?;
-        let fields = if reader.is_null()? { absent(reader)? } else { T::decode(reader)? };
+        let deleted = reader.is_null()?;
+        let fields = if deleted { absent(reader) } else { Ok(T::decode(reader)?) };
+        let entry = fields.map(|fields| Self { id, fields });
         skip_rest(reader, &mut items)?;
-        Ok(Self { id, fields })
+        Ok((deleted, entry))
     }
 }
 
@@ -179,6 +202,30 @@ mod tests {
             let entry: Entry<HashMap<String, String>> = Reader::read(frame.as_bytes()).unwrap();
             assert!(entry.fields.is_empty());
         }
+    }
+
+    #[test]
+    fn a_list_leaves_out_what_is_nothing_to_its_type() {
+        let entry = |id: &str, fields: &str| format!("*2\r\n$3\r\n{id}\r\n{fields}");
+        let entries =
+            [entry("1-1", "*2\r\n+a\r\n+1\r\n"), entry("1-2", "*-1\r\n"), entry("1-3", "*2\r\n+a\r\n+x\r\n")];
+        let frame = format!("*3\r\n{}", entries.concat());
+        let frame = frame.as_bytes();
+        let entries: Vec<Entry<(String, String)>> = Reader::read(frame).unwrap();
+        assert_eq!(entries.iter().map(|entry| entry.id.to_string()).collect::<Vec<_>>(), ["1-1", "1-3"]);
+        let boxed: Vec<Box<Entry<(String, String)>>> = Reader::read(frame).unwrap();
+        assert_eq!(boxed.len(), 2);
+        let entries: Vec<Entry<Option<(String, String)>>> = Reader::read(frame).unwrap();
+        assert_eq!((entries.len(), &entries[1].fields), (3, &None));
+        let entries: Vec<Entry<Result<(String, u32)>>> = Reader::read(frame).unwrap();
+        assert_eq!(
+            entries.iter().map(|entry| entry.fields.is_ok()).collect::<Vec<_>>(),
+            [true, false, false]
+        );
+        Reader::read::<Vec<Entry<(String, u32)>>>(frame).unwrap_err();
+        let entries: Vec<Result<Entry<(String, u32)>>> = Reader::read(frame).unwrap();
+        assert_eq!(entries.iter().map(Result::is_ok).collect::<Vec<_>>(), [true, false, false]);
+        Reader::read::<Entry<(String, String)>>(b"*2\r\n$3\r\n1-2\r\n_\r\n").unwrap_err();
     }
 
     #[test]
