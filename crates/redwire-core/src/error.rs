@@ -221,11 +221,11 @@ impl Error {
             return self;
         }
         let inner = self.inner();
+        // A word that is known as a code is no secret, even where somebody has it for a password.
+        let is_known = |code: &str| inner.kind != ErrorKind::Response || code == "ERR";
+        let is_secret = |code: &str| secrets.iter().any(|secret| secret.reveal().eq_ignore_ascii_case(code));
         inner.message = match inner.message.split_once(' ') {
-            Some((code, rest))
-                if is_code(code)
-                    && !secrets.iter().any(|secret| secret.reveal().eq_ignore_ascii_case(code)) =>
-            {
+            Some((code, rest)) if is_code(code) && (is_known(code) || !is_secret(code)) => {
                 format!("{code} {}", secret::mask(rest, secrets))
             }
             _ => secret::mask(&inner.message, secrets),

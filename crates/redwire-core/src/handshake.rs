@@ -180,11 +180,10 @@ impl Handshake {
                 "the server answered what nobody asked",
             ));
         };
-        let result = match Reader::read::<Value>(frame) {
-            Ok(answer) => self.handle_answer(step, &answer),
-            Err(error) => self.handle_refusal(step, error),
-        };
-        result.map_err(|error| error.without(&self.secrets))
+        match Reader::read::<Value>(frame) {
+            Ok(answer) => self.handle_answer(step, &answer).map_err(|error| error.without(&self.secrets)),
+            Err(error) => self.handle_refusal(step, error.without(&self.secrets)),
+        }
     }
 
     /// The exchange ended early, by an error of the connection or of this. Gives what to tell of it, without secrets.
@@ -194,7 +193,8 @@ impl Handshake {
             true => error.with_context(CLOSED),
             false => error,
         };
-        error.without(&self.secrets)
+        // What the server said has been looked through already.
+        if error.code().is_some() { error } else { error.without(&self.secrets) }
     }
 
     /// The protocol in whose words the same server is to be connected to anew, at once, after `error`: it refused `HELLO` and closed.

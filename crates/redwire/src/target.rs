@@ -239,8 +239,10 @@ impl Target {
         self.locate(error)
     }
 
-    /// Says that `error` happened here, unless it is known at which node of a cluster.
+    /// Says that `error` happened here, unless it is known at which node of a cluster. Whatever was asked, it shows no password.
     pub(crate) fn locate(&self, error: Error) -> Error {
+        let quoted = self.config.password().filter(|password| error.message().contains(password.reveal()));
+        let error = error.without(quoted.map_or(&[], std::slice::from_ref));
         if self.atlas().is_some() && error.address().is_some() {
             return error;
         }

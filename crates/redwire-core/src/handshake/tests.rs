@@ -130,6 +130,15 @@ fn who_is_not_let_in_is_told_why_and_does_not_ask_again() {
         assert_eq!(handshake.poll_again(&error), None);
         assert!(handshake.poll_transmit().is_none());
     }
+    // A password that the code holds as a part leaves it whole.
+    for password in ["wrong", "wrongpass", "wrongpass1", "invalid"] {
+        let mut handshake = first(&config(&format!("redis://:{password}@h")), Protocol::Resp3);
+        sent(&mut handshake);
+        let error = answer(&mut handshake, &["-WRONGPASS invalid username-password pair\r\n"]).unwrap_err();
+        let error = handshake.handle_failed(error);
+        assert!(error.to_string().contains("HELLO: WRONGPASS "), "{error}");
+        assert_eq!(error.code(), Some("WRONGPASS"));
+    }
     // In the words of RESP2 the password turns out to be wrong.
     let mut handshake = first(&config("redis://:secret@h"), Protocol::Resp3);
     sent(&mut handshake);

@@ -58,7 +58,9 @@ fn seeds_that_lead_nowhere_are_told_one_by_one(setup: Setup) {
 }
 
 fn a_password_is_needed_by_all_and_a_wrong_one_makes_no_storm(setup: Setup) {
-    let set = ClusterSet::builder().replicas(0).password("pw").acl_line("user ann on >ann ~* +@all").start();
+    let set = ClusterSet::builder().replicas(0).password("pw").acl_line("user ann on >ann ~* +@all");
+    let set = set.acl_line("user few on nopass ~* -@all +get +set +cluster|slots +acl|whoami").start();
+    a_user_who_may_ask_for_the_map_alone_is_served(setup, &set);
     let url = set.url().replace("redis+cluster://:pw@", "redis+cluster://ann:ann@");
     for url in [set.url(), url] {
         let client = setup.lazy(&url, "").unwrap();
@@ -92,6 +94,20 @@ fn a_password_is_needed_by_all_and_a_wrong_one_makes_no_storm(setup: Setup) {
     // Each node once to connect, and once for all calls; the pause between questions may end in the middle of them.
     let asked = met() - before + own;
     assert!((2..=9).contains(&asked), "{asked} connections");
+}
+
+/// And who has no password, which is nobody else for that.
+fn a_user_who_may_ask_for_the_map_alone_is_served(setup: Setup, set: &ClusterSet) {
+    let url = set.url().replace(":pw@", "few@");
+    for options in ["map_source=slots", "map_source=shards"] {
+        let client = setup.client(&url, options);
+        for n in 0..9 {
+            client.run::<()>(&format!("SET k:{n} v")).unwrap();
+            assert_eq!(client.run::<String>(&format!("GET k:{n}")).unwrap(), "v");
+        }
+        assert_eq!(client.run::<String>("ACL WHOAMI").unwrap(), "few");
+        assert_eq!(client.run::<Value>("DBSIZE").unwrap_err().code(), Some("NOPERM"));
+    }
 }
 
 fn a_plain_url_is_answered_with_the_right_one(setup: Setup, set: &ClusterSet) {

@@ -131,6 +131,12 @@ fn what_a_user_says_is_not_quoted(setup: Setup) {
     for quote in QUOTES {
         let fake = quoting(quote, |line| line.contains(SECRET));
         let client = setup.client(&fake.url(), "");
+        // One that knows the word from elsewhere: a proxy that quotes what it says to others.
+        let guarded =
+            quoting(|_| format!("ERR AUTH {SECRET} was refused behind me"), |line| line.starts_with("GET"));
+        let url = guarded.url().replace("redis://", &format!("redis://:{SECRET}@"));
+        check(&shown(&setup.client(&url, "").run::<Value>("GET k").unwrap_err()));
+        check(&shown(&setup.connection(&url, "").run::<Value>("GET k").unwrap_err()));
         let mut connection = setup.connection(&fake.url(), "");
         let mut lease = Pool::of(&client).get().unwrap();
         for line in SECRET_LINES.map(|line| line.replace("PW", SECRET)) {
