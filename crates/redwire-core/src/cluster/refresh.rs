@@ -10,7 +10,7 @@ use std::fmt::{self, Write};
 use std::time::{Duration, Instant};
 
 use super::told::{Hearing, Source, info_field};
-use super::{ClusterOptions, Map};
+use super::{ClusterOptions, Map, SLOTS};
 use crate::cmd::Cmd;
 use crate::config::HostPort;
 use crate::error::{AuthenticationFault, ClusterFault, Error, ErrorKind, Outcome, Result};
@@ -190,9 +190,11 @@ impl Refresh {
         let map = hearing.read(source, &answer.map).map_err(Refusal::Failed)?;
         let info = |name| info_field(&answer.info, name);
         let state = info("cluster_state");
-        // With slots missing, a node says so only if it serves the others all the same
+        let assigned = info("cluster_slots_assigned").and_then(|slots| slots.parse::<u16>().ok());
+        // A node that misses slots itself says "ok" only if it serves the others all the same
         // (`cluster-require-full-coverage no`).
-        let is_enough = map.is_complete() || !self.options.require_full_coverage || state == Some("ok");
+        let serves_others = state == Some("ok") && assigned.is_some_and(|assigned| assigned < SLOTS);
+        let is_enough = map.is_complete() || !self.options.require_full_coverage || serves_others;
         if map.covered() == 0 || !is_enough {
             return Err(Refusal::Incomplete(missing(&map)));
         }

@@ -4,7 +4,9 @@
 use std::time::Duration;
 
 use redwire::prelude::*;
-use redwire::{ClusterFault, Cmd, ErrorKind, Outcome, Reply, Result, Run, Script, Slot, TrySlot, Value, cmd};
+use redwire::{
+    ClusterFault, Cmd, ErrorKind, Outcome, Reply, Result, Run, ScanOptions, Script, Slot, TrySlot, Value, cmd,
+};
 use redwire_testkit::{ClusterSet, Direction, Fault, eventually, slot};
 
 use crate::common::{Client, LIMIT, Setup, runtime, timed, words};
@@ -301,6 +303,11 @@ fn a_slot_without_an_owner_concerns_its_own_keys_only(setup: Setup) {
         assert!(matches!(missing.unwrap_err().kind(), ErrorKind::Cluster(_) | ErrorKind::Timeout));
         assert!(read.into_iter().map(Option::unwrap).eq(others.iter().cloned()));
     }
+    // A walk tells at its end that something is missing, unless nobody wants to know.
+    let scan = |options: &str| setup.client(&set.url(), options).scan::<String>(ScanOptions::new());
+    let error = scan("timeout=700ms").unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Cluster(ClusterFault::NotCovered), "{error}");
+    assert_eq!(scan("require_full_coverage=false").unwrap().len(), others.len());
     say(&set, 0, &format!("CLUSTER ADDSLOTS {gone}"));
     set.wait_settled();
     for client in [&new, &running] {

@@ -41,7 +41,7 @@ struct Step {
 #[serde(rename_all = "snake_case")]
 enum Told {
     Slots(Json),
-    Info { slots: Json, epoch: u64, state: String },
+    Info { slots: Json, epoch: u64, state: String, assigned: Option<u16> },
     Shards(Json),
     Error(String),
     Unreachable(String),
@@ -58,8 +58,10 @@ impl Told {
     fn into_answer(self) -> Result<Answer> {
         match self {
             Self::Slots(map) | Self::Shards(map) => Ok((reply(&map, true), Ok(String::new())).into()),
-            Self::Info { slots, epoch, state } => {
-                let info = format!("cluster_state:{state}\r\ncluster_current_epoch:{epoch}\r\n");
+            Self::Info { slots, epoch, state, assigned } => {
+                let assigned = assigned.map(|slots| format!("cluster_slots_assigned:{slots}\r\n"));
+                let assigned = assigned.unwrap_or_default();
+                let info = format!("cluster_state:{state}\r\n{assigned}cluster_current_epoch:{epoch}\r\n");
                 Ok(Answer { map: reply(&slots, false), info })
             }
             Self::Error(line) => Err(Error::from_server(line.as_bytes())),
