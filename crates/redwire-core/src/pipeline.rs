@@ -292,7 +292,11 @@ impl Batch {
         let doing = format!("command {} of {} in the {whole}", index + 1, self.count);
         let mut failed = error.clone().with_context(&doing);
         self.for_failed(&[(index, error)], |_, words, error| {
-            let error = error.clone().in_reply_to(facts_of(words), words);
+            // One that names its command is no reply as a server gave it, and was judged before.
+            let error = match error.command() {
+                Some(_) => error.clone(),
+                None => error.clone().in_reply_to(facts_of(words), words),
+            };
             let name = words.first().map(|name| String::from_utf8_lossy(name)).unwrap_or_default();
             failed = error.with_context(&doing).with_command(&name);
         });
@@ -333,10 +337,10 @@ impl<R> Slot<R> {
     /// are still given out.
     ///
     /// That is whatever error its command ends in: what the server says, a reply that cannot be read, and
-    /// also that no reply came, since its node of a cluster could not be reached, or the connection was lost
-    /// after the first replies. Each has its own [outcome](crate::Error::outcome). A transaction is executed
-    /// whole or not at all, so there only errors of commands that were executed are values. Commands that
-    /// cannot stand in a pipeline fail it before it is sent.
+    /// also that no reply came, since its server could not be reached, or was lost behind the first replies.
+    /// Each has its own [outcome](crate::Error::outcome). So only a command that cannot stand in a pipeline
+    /// fails one of which every slot takes its error. A transaction is executed whole or not at all: there,
+    /// only errors of commands that were executed are values.
     ///
     /// ```
     /// use redwire_core::{Cmd, Pipeline, Run, Slots, Value};

@@ -219,7 +219,7 @@ impl Sources {
             "SCRIPT FLUSH" => *self = Self::default(),
             _ => {}
         }
-        self.given.extend(script.map(|script| script.sha().to_owned()));
+        self.given.extend(script.filter(|script| !self.has(script)).map(|script| script.sha().to_owned()));
     }
 }
 

@@ -17,7 +17,7 @@ use super::plan::{Part, Plan};
 use super::route::{News, Route, Rules, Then, uncovered};
 use crate::cmd::{Cmd, Options};
 use crate::config::HostPort;
-use crate::error::{Error, Outcome, Result};
+use crate::error::{ClusterFault, Error, ErrorKind, Outcome, Result};
 use crate::facts::Facts;
 use crate::pipeline::Batch;
 use crate::replies::Replies;
@@ -237,6 +237,7 @@ impl Scatter {
             share.fail(error, Some(bundle.to()), rules, random(), budget, news);
             if let (Some(error), State::Waiting { .. }) = (overtaken, &share.state) {
                 let why = "not sent again, a later command on the same key may have been executed";
+                let error = share.route.outcome_of_all(error, &share.cmd);
                 let frame = Err(error.with_context(why).or_command(facts.name));
                 share.state = State::Done(Answered { node, frame });
             }
@@ -279,9 +280,20 @@ impl Scatter {
         }
         let results = std::mem::take(&mut self.commands).into_iter().map(Command::finish);
         Some(match self.piped {
-            true => Ok(Replies::of_results(results)),
+            true => Ok(Replies::of_results(results.map(|result| result.map_err(last_word)))),
             false => results.collect::<Result<Vec<_>>>().map(Replies::of),
         })
+    }
+}
+
+/// Of nodes that send a command of a pipeline to and fro, what the last one said.
+fn last_word(error: Error) -> Error {
+    match (error.kind(), error.server_line()) {
+        (ErrorKind::Cluster(ClusterFault::TooManyRedirects), Some(line)) => {
+            let said = Error::from_server(line.as_bytes()).with_outcome(error.outcome());
+            said.or_command(error.command().unwrap_or_default())
+        }
+        _ => error,
     }
 }
 

@@ -98,6 +98,18 @@ fn what_came_before_a_loss_or_the_deadline_is_given_out(setup: Setup) {
         assert_eq!(server.command(&["GET", "n"]).unwrap(), "5", "once each");
         assert_eq!(client.run::<i64>("INCR n").unwrap(), 6, "the client goes on");
     }
+    // Nobody there: each says for itself that it was not sent.
+    proxy.set(Direction::ToServer, Fault::Refuse);
+    proxy.cut_all();
+    let lonely = setup.lazy(&proxy.url(), "timeout=200ms").unwrap();
+    let unsent = lonely.pipeline(count).unwrap();
+    assert_eq!(unsent.len(), 5);
+    for error in unsent.into_iter().map(Result::unwrap_err) {
+        assert_eq!((error.outcome(), error.command()), (Outcome::NotSent, Some("INCR")), "{error}");
+    }
+    let error = lonely.pipeline(|p| (p.run(words::<i64>("INCR n")).attempt(), p.run(words::<i64>("INCR n"))));
+    let error = error.unwrap_err();
+    assert_eq!((error.outcome(), error.command()), (Outcome::NotSent, Some("pipeline")), "{error}");
     // One that waits for the third in vain; what a server says cannot pass for a reply that did not come.
     let fake = FakeServer::answering(|words| match words[0].as_slice() {
         b"ONE" => b":1\r\n".to_vec(),

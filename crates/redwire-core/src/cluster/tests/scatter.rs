@@ -548,6 +548,33 @@ fn what_a_later_command_has_overtaken_is_not_sent_again() {
 }
 
 #[test]
+fn only_of_what_would_be_sent_again_it_is_told_that_it_was_overtaken() {
+    for idempotent in [false, true] {
+        let queue = |p: &Pipeline| {
+            if idempotent {
+                p.idempotent();
+            }
+            (0..2).for_each(|_| drop(p.run(Cmd::<i64>::new("INCR").arg("foo"))));
+        };
+        let mut hand = Hand::of(Hand::new(&[]).map, &Pipeline::record(queue).0);
+        let bundles = hand.send();
+        hand.lose(&bundles[0], &[]);
+        if idempotent {
+            hand.now = hand.scatter.poll_timeout().unwrap();
+            let bundles = hand.send();
+            assert_eq!(bundles.iter().flat_map(commands).collect::<Vec<_>>(), [["INCR", "foo"]]);
+            hand.answer(&bundles[0], &[":2\r\n"]);
+        }
+        let results = hand.results();
+        let error = results[0].as_ref().unwrap_err();
+        let told = "not sent again, a later command on the same key may have been executed";
+        assert_eq!(error.message().starts_with(told), idempotent, "{error}");
+        assert_eq!(error.outcome(), Outcome::MaybeExecuted, "{error}");
+        assert_eq!(results[1].is_ok(), idempotent);
+    }
+}
+
+#[test]
 fn reads_may_overtake_each_other() {
     let mut hand = Hand::new(&["GET foo", "GET foo"]);
     let bundles = hand.send();
