@@ -59,6 +59,12 @@ pub trait Call {
     /// Whether an error reply means that nothing of it was executed.
     fn is_single(&self) -> bool;
 
+    /// An error that it keeps for its caller as a value, and that is news about the server: [`Error::is_demotion`].
+    #[inline]
+    fn news(&self) -> Option<&Error> {
+        None
+    }
+
     /// What the caller said about it.
     fn options(&self) -> Options;
 
@@ -215,13 +221,14 @@ fn header_size(words: usize) -> usize {
 pub struct Piped<S> {
     batch: Batch,
     slots: Option<S>,
+    news: Option<Error>,
 }
 
 impl<S: Slots> Piped<S> {
     /// Lets `build` queue commands.
     pub fn record(build: impl FnOnce(&Pipeline) -> S) -> Self {
         let (batch, slots) = Pipeline::record(build);
-        Self { batch, slots: Some(slots) }
+        Self { batch, slots: Some(slots), news: None }
     }
 }
 
@@ -252,7 +259,12 @@ impl<S: Slots> Call for Piped<S> {
         // A call is read once: after an error of a single command it is not tried again (`is_single`).
         let slots =
             self.slots.take().ok_or_else(|| Error::usage("the replies of a pipeline are read once"))?;
+        self.news = self.batch.news(&replies);
         self.batch.finish(replies, slots)
+    }
+
+    fn news(&self) -> Option<&Error> {
+        self.news.as_ref()
     }
 
     fn may_repeat(&self) -> bool {

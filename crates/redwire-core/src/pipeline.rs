@@ -286,6 +286,19 @@ impl Batch {
         secrets
     }
 
+    /// The first error among the replies by which the server says that it is a replica.
+    pub(crate) fn news(&self, replies: &Replies) -> Option<Error> {
+        let errors: Vec<_> = replies.errors().collect();
+        let mut news = None;
+        self.for_failed(&errors, |_, words, error| {
+            let error = error.clone().in_reply_to(facts_of(words), words);
+            if news.is_none() && error.is_demotion() {
+                news = Some(error);
+            }
+        });
+        news
+    }
+
     /// Says which of the commands of the `whole` failed.
     #[cold]
     pub(crate) fn numbered(&self, whole: &str, index: u32, error: Error) -> Error {

@@ -33,13 +33,14 @@ pub struct Atomic<S> {
     watched: bool,
     /// Whether the server refused it whole.
     refused: bool,
+    news: Option<Error>,
 }
 
 impl<S: Slots> Atomic<S> {
     /// Lets `build` queue commands.
     pub fn record(build: impl FnOnce(&Pipeline) -> S) -> Self {
         let (batch, slots) = Pipeline::record(build);
-        Self { batch, slots: Some(slots), watched: false, refused: false }
+        Self { batch, slots: Some(slots), watched: false, refused: false, news: None }
     }
 
     /// As [`record`](Self::record), for a connection that watches keys.
@@ -80,6 +81,7 @@ impl<S: Slots> Atomic<S> {
         // A call is read once, but for one that was refused whole.
         let slots = self.slots.take();
         let slots = slots.ok_or_else(|| Error::usage("the replies of a transaction are read once"))?;
+        self.news = self.batch.news(&executed);
         self.batch.finish_as("transaction", executed, slots)
     }
 
@@ -151,6 +153,10 @@ impl<S: Slots> Call for Atomic<S> {
 
     fn is_single(&self) -> bool {
         self.refused
+    }
+
+    fn news(&self) -> Option<&Error> {
+        self.news.as_ref()
     }
 
     fn options(&self) -> Options {

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Instant;
 
 use redwire_core::budget::RetryBudget;
+use redwire_core::call::Call;
 use redwire_core::config::{Config, Endpoint, HostPort, Protocol, Topology};
 use redwire_core::handshake::Session;
 use redwire_core::{Error, Result};
@@ -230,6 +231,14 @@ impl Target {
     pub(crate) fn handle_failure(&self, error: &Error) {
         if let Some(service) = self.service() {
             service.handle_failure(error);
+        }
+    }
+
+    /// `call` was answered.
+    #[inline]
+    pub(crate) fn handle_answered(&self, call: &impl Call) {
+        if let Some(error) = call.news() {
+            self.handle_failure(error);
         }
     }
 

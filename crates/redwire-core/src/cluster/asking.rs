@@ -73,6 +73,10 @@ impl<C: Call> Call for Asking<'_, C> {
         self.0.is_single()
     }
 
+    fn news(&self) -> Option<&Error> {
+        self.0.news()
+    }
+
     fn options(&self) -> Options {
         self.0.options()
     }

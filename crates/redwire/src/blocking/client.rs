@@ -234,7 +234,10 @@ impl Client {
         }
         let replies = self.lane.exchange(&call, lane, now, deadline);
         match replies.and_then(|replies| call::read(&mut call, replies, pool.config())) {
-            Ok(output) => Ok(output),
+            Ok(output) => {
+                pool.target().handle_answered(&call);
+                Ok(output)
+            }
             Err(error) => self.call_again(call, lane, Attempt::new(deadline), error),
         }
     }
@@ -263,7 +266,10 @@ impl Client {
             }
             let replies = self.lane.exchange(&call, lane, Instant::now(), deadline);
             match replies.and_then(|replies| call::read(&mut call, replies, pool.config())) {
-                Ok(output) => return Ok(output),
+                Ok(output) => {
+                    pool.target().handle_answered(&call);
+                    return Ok(output);
+                }
                 Err(failure) => error = failure,
             }
         }

@@ -271,6 +271,7 @@ impl Connection {
         if output.as_ref().is_err_and(|error| call.revise(error)) {
             output = self.try_call(&mut call, deadline);
         }
+        self.target.handle_answered(&call);
         output.or_else(|error| {
             let error = self.target.explain(error).with_command(&call.name());
             call::fail(&mut call, error, self.target.config())

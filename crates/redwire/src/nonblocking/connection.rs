@@ -347,6 +347,7 @@ impl Connection {
         self.grip.handle_call(lane != Lane::Shared);
         let replies = self.exchange(&call, deadline).await;
         let output = replies.and_then(|replies| call::read(&mut call, replies, self.target.config()));
+        self.target.handle_answered(&call);
         output.or_else(|error| {
             let error = self.target.explain(error).with_command(&call.name());
             call::fail(&mut call, error, self.target.config())

@@ -174,6 +174,7 @@ impl Connection {
         let deadline = call::deadline(Way::Shared, call.options(), default, Instant::now());
         let replies = self.exchange_atomic(&call, false, deadline).await;
         let output = replies.and_then(|replies| call::read(&mut call, replies, self.target().config()));
+        self.target().handle_answered(&call);
         output.map_err(|error| self.target().explain(error.or_command(&call.name())))
     }
 }
@@ -220,6 +221,7 @@ impl Transaction {
         }
         let replies = self.exchange(&call, Way::Shared).await;
         let output = replies.and_then(|replies| call::read(&mut call, replies, self.lease.target().config()));
+        self.lease.target().handle_answered(&call);
         output.map_err(|error| self.explain(error, &call))
     }
 
@@ -236,6 +238,7 @@ impl Transaction {
         transaction::check_slot(&call, self.slot)?;
         let replies = self.execute(&call).await;
         let output = replies.and_then(|replies| call::read(&mut call, replies, self.lease.target().config()));
+        self.lease.target().handle_answered(&call);
         output.map_err(|error| self.explain(error, &call))
     }
 

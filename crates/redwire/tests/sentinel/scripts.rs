@@ -100,6 +100,9 @@ fn those_who_only_send_scripts_find_the_new_master(setup: Setup) {
         ("EVAL", |client| client.execute(eval()).map(drop)),
         ("EVALSHA", |client| client.execute(Script::new(WRITE).key("n").cmd::<Value>()).map(drop)),
         ("EVAL in a pipeline", |client| client.pipeline(|p| redwire::Run::run(p, eval())).map(drop)),
+        ("EVAL kept in a pipeline", |client| {
+            client.pipeline(|p| redwire::Run::run(p, eval()).attempt())?.map(drop)
+        }),
         ("lock", lock),
     ];
     if has_functions(redwire_testkit::shared()) {
@@ -115,6 +118,10 @@ fn those_who_borrow_connections_find_it(setup: Setup) {
             ("lease", |client| Pool::of(client).get()?.run::<Value>("INCR n").map(drop)),
             ("script by lease", |client| {
                 Pool::of(client).get()?.pipeline(|p| redwire::Run::run(p, eval())).map(drop)
+            }),
+            ("kept by lease", |client| {
+                let mut lease = Pool::of(client).get()?;
+                lease.pipeline(|p| run(p, "INCR n").attempt())?.map(drop)
             }),
             ("transaction", transact),
         ],

@@ -119,7 +119,10 @@ impl<C: Call> Future for Request<'_, C> {
                     }
                     return Poll::Ready(Ok(output));
                 }
-                Ok(output) => return Poll::Ready(Ok(output)),
+                Ok(output) => {
+                    client.pool.target().handle_answered(&self.call);
+                    return Poll::Ready(Ok(output));
+                }
                 Err(error) => error,
             };
             let error = match call::ended(&self.call, error) {
