@@ -165,14 +165,19 @@ impl Service {
         self.move_over(moved, master)
     }
 
-    /// A sentinel published `message`: says which master it names, if it is about that. Replicas that come and go are no news here:
-    /// they are asked for at each connect.
-    pub(crate) fn handle_message(&self, message: &Message) -> Option<HostPort> {
+    /// What it means for this service that a sentinel published `message`.
+    pub(crate) fn news(&self, message: &Message) -> Option<News> {
         let text = String::from_utf8_lossy(&message.payload);
-        match News::parse(&self.name, &message.channel_text(), &text)? {
-            News::Switched { master } => Some(self.remap.apply(master)),
-            News::Replicas => None,
-        }
+        Some(match News::parse(&self.name, &message.channel_text(), &text)? {
+            News::Switched { master } => News::Switched { master: self.remap(master) },
+            News::Promoted { replica } => News::Promoted { replica: self.remap(replica) },
+            News::Replicas => News::Replicas,
+        })
+    }
+
+    /// Where a server is reached that a sentinel told of.
+    pub(crate) fn remap(&self, told: HostPort) -> HostPort {
+        self.remap.apply(told)
     }
 
     /// An attempt to connect to `address` begins.

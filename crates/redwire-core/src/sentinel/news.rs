@@ -13,13 +13,19 @@ pub enum News {
         /// The new one.
         master: HostPort,
     },
+    /// A replica has taken over, by the sentinel that leads the failover. The service has another master once that sentinel names it,
+    /// which is sooner than the news of it: those wait for the other replicas.
+    Promoted {
+        /// The replica.
+        replica: HostPort,
+    },
     /// A replica came, went down or came back.
     Replicas,
 }
 
 impl News {
     /// The channels to listen to.
-    pub const CHANNELS: [&str; 5] = ["+switch-master", "+slave", "+sdown", "-sdown", "+convert-to-slave"];
+    pub const CHANNELS: [&str; 5] = ["+switch-master", "+promoted-slave", "+slave", "+sdown", "-sdown"];
 
     /// What a message means for `service`; `None` if it is of no concern to it.
     ///
@@ -32,6 +38,8 @@ impl News {
     /// assert_eq!(News::parse("another", "+switch-master", words), None);
     /// let words = "slave 10.0.0.3:6379 10.0.0.3 6379 @ mymaster 10.0.0.1 6379";
     /// assert_eq!(News::parse("mymaster", "+slave", words), Some(News::Replicas));
+    /// let Some(News::Promoted { replica }) = News::parse("mymaster", "+promoted-slave", words) else { panic!() };
+    /// assert_eq!(replica.to_string(), "10.0.0.3:6379");
     /// ```
     #[must_use]
     pub fn parse(service: &str, channel: &str, message: &str) -> Option<Self> {
@@ -41,6 +49,10 @@ impl News {
                 Some(Self::Switched { master: HostPort::new(*host, port.parse().ok()?) })
             }
             ("+switch-master", _) => None,
+            ("+promoted-slave", ["slave", _, host, port, "@", name, ..]) if *name == service => {
+                Some(Self::Promoted { replica: HostPort::new(*host, port.parse().ok()?) })
+            }
+            ("+promoted-slave", _) => None,
             // A server of a kind, its name and address, and whose it is.
             (_, ["slave", _, _, _, "@", name, ..]) if *name == service => Some(Self::Replicas),
             _ => None,

@@ -16,6 +16,8 @@ pub(crate) struct View {
     /// What follows SENTINEL where it refuses the question, and what it says then.
     pub(crate) refuses: &'static [&'static str],
     pub(crate) refusal: &'static str,
+    /// The replica that it publishes to have taken over, and the master that it names to whom asks for no more than that.
+    pub(crate) promoted: Option<(SocketAddr, SocketAddr)>,
 }
 
 impl View {
@@ -28,6 +30,7 @@ impl View {
             replicas: Vec::new(),
             refuses: &[],
             refusal: "",
+            promoted: None,
         }
     }
 }
@@ -56,6 +59,13 @@ impl FakeSentinel {
         self.server.addr()
     }
 
+    /// How often it was asked where the master is, and no more.
+    pub(crate) fn asked_for_address(&self) -> usize {
+        let is_question =
+            |words: &&Vec<Vec<u8>>| words.get(1).is_some_and(|word| word == b"GET-MASTER-ADDR-BY-NAME");
+        self.server.received().iter().filter(is_question).count()
+    }
+
     /// How often it was asked for the master.
     pub(crate) fn asked(&self) -> usize {
         let is_question = |words: &&Vec<Vec<u8>>| words.get(1).is_some_and(|word| word == b"MASTER");
@@ -78,12 +88,10 @@ fn answer(view: &View, words: &[Vec<u8>]) -> Vec<u8> {
             format!("-{}\r\n", view.refusal).into_bytes()
         }
         ["SENTINEL", "GET-MASTER-ADDR-BY-NAME", service] => {
-            match view.master.filter(|_| *service == "mymaster") {
+            let master = view.promoted.map(|(_, named)| named).or(view.master);
+            match master.filter(|_| *service == "mymaster") {
                 None => b"*-1\r\n".to_vec(),
-                Some(master) => {
-                    let (host, port) = (master.ip().to_string(), master.port().to_string());
-                    format!("*2\r\n${}\r\n{host}\r\n${}\r\n{port}\r\n", host.len(), port.len()).into_bytes()
-                }
+                Some(master) => list(&[&master.ip().to_string(), &master.port().to_string()]),
             }
         }
         ["SENTINEL", "MASTER", "mymaster"] => match view.master {
@@ -113,8 +121,27 @@ fn answer(view: &View, words: &[Vec<u8>]) -> Vec<u8> {
             }
             reply
         }
+        ["SUBSCRIBE", channels @ ..] => {
+            let mut reply = Vec::new();
+            for channel in channels {
+                let (length, count) = (channel.len(), channels.len());
+                let confirmed = format!("*3\r\n$9\r\nsubscribe\r\n${length}\r\n{channel}\r\n:{count}\r\n");
+                reply.extend(confirmed.into_bytes());
+            }
+            if let Some((replica, _)) = view.promoted {
+                let (ip, port) = (replica.ip(), replica.port());
+                let news = format!("slave {replica} {ip} {port} @ mymaster 127.0.0.1 1");
+                reply.extend(list(&["message", "+promoted-slave", &news]));
+            }
+            reply
+        }
         _ => b"+OK\r\n".to_vec(),
     }
+}
+
+fn list(words: &[&str]) -> Vec<u8> {
+    let said: String = words.iter().map(|word| format!("${}\r\n{word}\r\n", word.len())).collect();
+    format!("*{}\r\n{said}", words.len()).into_bytes()
 }
 
 fn fields(pairs: &[(&str, &str)]) -> Vec<u8> {

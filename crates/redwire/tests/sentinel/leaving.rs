@@ -14,7 +14,7 @@ use crate::discovery::pair;
 use crate::failover::{Ends, FAILOVER, each};
 use crate::fake::{FakeSentinel, View, url};
 
-both!(what_one_connection_finds_out_moves_all);
+both!(what_one_connection_finds_out_moves_all, a_promoted_replica_is_followed_once_it_is_named);
 
 /// Half of the time that those have who wait at a former master.
 const AT_ONCE: Duration = Duration::from_millis(250);
@@ -99,6 +99,29 @@ fn calls_are_cut_off_at_once_and_those_who_wait_a_little_later() {
         lease.run::<i64>("INCR n").unwrap();
         old.thaw();
     });
+}
+
+/// The sentinel that leads a failover names the new master before it publishes that there is one. FAULTS 118.
+fn a_promoted_replica_is_followed_once_it_is_named(setup: Setup) {
+    let (old, new) = pair();
+    new.command(&["REPLICAOF", "NO", "ONE"]).unwrap();
+    for (named, expected) in [(&old, &old), (&new, &new)] {
+        // Asked for more, it tells of the former one until all is done.
+        let view = View { promoted: Some((new.addr(), named.addr())), ..View::of(old.addr()) };
+        let sentinel = FakeSentinel::telling(view);
+        let client = setup.client(&url(&[sentinel.addr()]), "timeout=10s&retries=20");
+        eventually("it is asked", LIMIT, || sentinel.asked_for_address() > 0);
+        let count =
+            |server: &Server| server.command(&["INCRBY", "n", "0"]).unwrap().replace("(integer) ", "");
+        eventually("it is followed", LIMIT, || {
+            let before = count(expected);
+            client.run::<i64>("INCR n").unwrap();
+            count(expected) != before
+        });
+        let before = count(expected);
+        client.run::<i64>("INCR n").unwrap();
+        assert_ne!(count(expected), before);
+    }
 }
 
 /// One is lost, asks, and finds another master. The sentinels say nothing by themselves, and the former master lives.

@@ -6,12 +6,14 @@ use std::thread;
 use std::time::Instant;
 
 use redwire_core::ErrorKind;
-use redwire_core::config::HostPort;
+use redwire_core::config::{Config, HostPort};
 use redwire_core::pubsub::Item;
 use redwire_core::sentinel::News;
 
 use super::ask_in_turn;
+use crate::blocking::connection::Connection;
 use crate::blocking::pubsub::PubSub;
+use crate::commands::{MasterAddress, SentinelCommands};
 use crate::service::{self, DEAF, SENT_AWAY};
 use crate::target::Target;
 
@@ -73,15 +75,32 @@ fn hear(target: &Weak<Target>, pubsub: &PubSub) -> Option<()> {
         let item = news.next()?;
         let target = target.upgrade()?;
         match item {
-            Item::Message(message) => {
-                if let Some(master) = target.service()?.handle_message(&message) {
-                    follow(&target, master);
+            Item::Message(message) => match target.service()?.news(&message) {
+                Some(News::Switched { master }) => follow(&target, master),
+                Some(News::Promoted { replica }) => {
+                    let sentinel = pubsub.config().clone();
+                    let confirm = move || confirm(&target, sentinel, replica);
+                    // Without it the news of the new master comes a little later.
+                    let _ = thread::Builder::new().name("redwire-sentinel".to_owned()).spawn(confirm);
                 }
-            }
+                // They are asked for at each connect.
+                Some(News::Replicas) | None => {}
+            },
             Item::Gap { .. } | Item::Lagged(_) => look(&target),
             Item::Failed(_) => return Some(()),
             _ => {}
         }
+    }
+}
+
+/// Follows a replica that has taken over, if the sentinel that tells so names it as the master already.
+fn confirm(target: &Arc<Target>, sentinel: Config, replica: HostPort) {
+    let (Some(service), Ok(mut sentinel)) = (target.service(), Connection::new(sentinel)) else { return };
+    let named = sentinel.sentinel_get_master_addr_by_name(service.name());
+    if let Ok(Some(MasterAddress(named))) = named
+        && service.remap(named) == replica
+    {
+        follow(target, replica);
     }
 }
 

@@ -3,13 +3,15 @@
 
 use std::sync::{Arc, Weak};
 
-use redwire_core::config::HostPort;
+use redwire_core::config::{Config, HostPort};
 use redwire_core::pubsub::Item;
 use redwire_core::sentinel::News;
 use tokio::task::AbortHandle;
 
 use super::ask_in_turn;
 use crate::clock::Timer;
+use crate::commands::{MasterAddress, SentinelCommands};
+use crate::nonblocking::connection::Connection;
 use crate::nonblocking::pubsub::PubSub;
 use crate::service::{self, DEAF, SENT_AWAY};
 use crate::target::Target;
@@ -69,15 +71,29 @@ async fn hear(target: &Weak<Target>, pubsub: &PubSub) -> Option<()> {
         let item = news.next().await?;
         let target = target.upgrade()?;
         match item {
-            Item::Message(message) => {
-                if let Some(master) = target.service()?.handle_message(&message) {
-                    follow(&target, master);
+            Item::Message(message) => match target.service()?.news(&message) {
+                Some(News::Switched { master }) => follow(&target, master),
+                Some(News::Promoted { replica }) => {
+                    tokio::spawn(confirm(target, pubsub.config().clone(), replica));
                 }
-            }
+                // They are asked for at each connect.
+                Some(News::Replicas) | None => {}
+            },
             Item::Gap { .. } | Item::Lagged(_) => look(&target).await,
             Item::Failed(_) => return Some(()),
             _ => {}
         }
+    }
+}
+
+/// Follows a replica that has taken over, if the sentinel that tells so names it as the master already.
+async fn confirm(target: Arc<Target>, sentinel: Config, replica: HostPort) {
+    let (Some(service), Ok(mut sentinel)) = (target.service(), Connection::new(sentinel)) else { return };
+    let named = sentinel.sentinel_get_master_addr_by_name(service.name()).await;
+    if let Ok(Some(MasterAddress(named))) = named
+        && service.remap(named) == replica
+    {
+        follow(&target, replica);
     }
 }
 
