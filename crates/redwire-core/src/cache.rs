@@ -343,12 +343,13 @@ impl<W> Store<W> {
         Err(wait)
     }
 
-    /// The caller does not wait any longer.
-    pub fn abandon(&mut self, wait: Wait) {
+    /// The caller does not wait any longer. Gives back who waited, unless an answer came meanwhile.
+    pub fn abandon(&mut self, wait: Wait) -> Option<W> {
         let flying = self.flights.get_mut(&wait.flight);
-        let waited = flying.is_some_and(|flying| flying.waiters.remove(&wait.number).is_some());
+        let waiter = flying.and_then(|flying| flying.waiters.remove(&wait.number));
         let answered = self.answers.remove(&wait.number).is_some();
-        self.waiting -= usize::from(waited || answered);
+        self.waiting -= usize::from(waiter.is_some() || answered);
+        waiter
     }
 
     /// Moves those who can go on to `woken`.

@@ -43,6 +43,8 @@ pub struct Link<W> {
     /// Whether the peer has been silent for so long that it is asked whether it lives.
     silent: bool,
     probe: Option<Probe>,
+    /// A number at random, for words that nobody can guess.
+    salt: u64,
     liveness: Liveness,
     /// What was sent at the last tick, if the kernel would take no more then; and how often it has taken more since.
     stuck: Option<u64>,
@@ -116,6 +118,7 @@ impl<W> Link<W> {
             missed: false,
             silent: false,
             probe: None,
+            salt: 0,
             liveness: Liveness::new(interval),
             stuck: None,
             unstuck: 0,
@@ -129,6 +132,13 @@ impl<W> Link<W> {
             wave: 0,
             since_wave: 0,
         }
+    }
+
+    /// The same, with words of its own that nobody can guess; `random` is uniform over all of `u64`.
+    #[must_use]
+    pub fn salted(mut self, random: u64) -> Self {
+        self.salt = random;
+        self
     }
 
     /// Whether no request waits for a reply.
@@ -282,7 +292,7 @@ impl<W> Link<W> {
         }
         // Nobody waits for it.
         let slot = self.occupy(Slot::Abandoned);
-        let probe = Probe::new(slot, self.queued);
+        let probe = Probe::new(slot, self.queued, self.salt);
         let question = probe.question();
         self.outbox.copy(&question);
         self.queued += question.len() as u64;
@@ -451,18 +461,24 @@ impl<W> Link<W> {
     }
 
     /// The caller does not wait any longer. A request whose bytes were not taken yet is never sent; any other keeps its
-    /// place, and its replies will go to nobody.
-    pub fn abandon(&mut self, ticket: Ticket) {
-        match &self.slots[ticket.0 as usize] {
+    /// place, and its replies will go to nobody. Gives back who waited, if anybody did.
+    pub fn abandon(&mut self, ticket: Ticket) -> Option<W> {
+        let place = &mut self.slots[ticket.0 as usize];
+        match place {
             Slot::Waiting { .. } | Slot::Gathering { .. } => {
-                self.slots[ticket.0 as usize] = Slot::Abandoned;
+                let former = std::mem::replace(place, Slot::Abandoned);
                 self.given_up |= self.wants_transmit();
+                match former {
+                    Slot::Waiting { waiter, .. } | Slot::Gathering { waiter, .. } => Some(waiter),
+                    Slot::Done(_) | Slot::Free | Slot::Abandoned => None,
+                }
             }
             Slot::Done(result) => {
                 let failed = result.is_err();
                 self.retire(ticket.0, failed);
+                None
             }
-            Slot::Free | Slot::Abandoned => {}
+            Slot::Free | Slot::Abandoned => None,
         }
     }
 

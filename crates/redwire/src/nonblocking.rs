@@ -20,7 +20,7 @@ mod wire;
 
 use std::future::poll_fn;
 use std::pin::pin;
-use std::task::Poll;
+use std::task::{Poll, Waker};
 
 use crate::clock::before;
 
@@ -37,6 +37,12 @@ pub use run_all::RunAll;
 pub use scan::Scan;
 pub use sentinel::Sentinel;
 pub use transaction::Transaction;
+
+/// Has `waker` woken in place of `waiter`, which is given back to be dropped without any lock: it may own a task of an executor that
+/// is not tokio, and with that a request, which locks.
+fn renew(waiter: &mut Waker, waker: &Waker) -> Option<Waker> {
+    (!waiter.will_wake(waker)).then(|| std::mem::replace(waiter, waker.clone()))
+}
 
 /// What `work` gives, or `None` if `end` is ready first.
 async fn unless<T>(end: impl Future<Output = ()>, work: impl Future<Output = T>) -> Option<T> {

@@ -22,7 +22,6 @@ pub fn wants_master(config: &Config) -> bool {
 ///
 /// One that is to lead to a master is asked for the server's role. A former master answers `PING` as before, but hears of what is
 /// written to its successor only when that has sent it.
-#[must_use]
 pub fn sync_question(wants_master: bool) -> Cmd<Value> {
     if wants_master { Cmd::of(&facts::ROLE) } else { Cmd::new("PING") }
 }

@@ -287,6 +287,10 @@ impl ConfigBuilder {
     /// Retries that 100 calls earn, so that an outage is not made worse by everybody's retries. Default 20,
     /// 0 to 1000. On top come 10 a second, and at most 5 000 are saved up. At 0 a busy client retries next
     /// to nothing; at 1000 each call may be made many times while the server struggles.
+    ///
+    /// Not counted are, in a cluster, redirections and what waits for a failover or a slot that moves (`CLUSTERDOWN`,
+    /// `TRYAGAIN`, a node that cannot be reached): nothing was executed then, pauses grow to a second, and the call's
+    /// deadline ends it, after some 15 tries in 5 s.
     pub fn retry_budget(mut self, percent: u32) -> Self {
         self.config.retry_budget = percent;
         self

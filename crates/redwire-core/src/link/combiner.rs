@@ -57,6 +57,13 @@ impl<W: Clone> Combiner<W> {
         Self { link, writing: false, reading: false, vacant: false, failed: None, peak: 0 }
     }
 
+    /// See [`Link::salted`].
+    #[must_use]
+    pub fn salted(mut self, random: u64) -> Self {
+        self.link = self.link.salted(random);
+        self
+    }
+
     /// How many requests were submitted in all.
     #[must_use]
     pub fn submitted(&self) -> u64 {

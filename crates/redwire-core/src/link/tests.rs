@@ -162,6 +162,8 @@ fn a_reply_that_never_comes_is_found_out() {
         (":2\r\nPROBE", false),
         ("PROBE", false),
         (":1\r\n:2\r\n-NOPERM no\r\n", true),
+        (":1\r\n:2\r\n-ERR unknown command `PING`, with args beginning with: \r\n", true),
+        (":2\r\n:3\r\n-WRONGTYPE Operation against a key holding the wrong kind of value\r\n", false),
         (":2\r\n:3\r\n:4\r\n", false),
     ] {
         let mut link = link();
@@ -227,7 +229,7 @@ fn random_histories_never_mix_replies_up() {
                     owed.push_back(number);
                     number += 1;
                 }
-                2 if !held.is_empty() => link.abandon(held.swap_remove(random % held.len()).0),
+                2 if !held.is_empty() => drop(link.abandon(held.swap_remove(random % held.len()).0)),
                 3 | 4 => if let Some(number) = owed.pop_front() {
                     receive(&mut link, format!(":{number}\r\n").as_bytes()).unwrap();
                 },

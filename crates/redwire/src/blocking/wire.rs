@@ -144,7 +144,7 @@ impl Wire {
             inbound,
             frames: Frames::default(),
             // Whether the peer lives is asked over another connection: this one may wait for as long as it likes.
-            link: Link::new(setup::queue_limits(config), None),
+            link: Link::new(setup::queue_limits(config), None).salted(fastrand::u64(..)),
             outbox: Outbox::default(),
             woken: Vec::new(),
             scratch: vec![0; config.read_buffer_size()].into(),

@@ -21,6 +21,7 @@ use redwire_core::{Cmd, Error, Outcome, Replies, Reply, Result, Run, Value};
 use super::client::{Client, Request};
 use super::cluster::Nodes;
 use super::lane::Lane;
+use super::renew;
 use crate::cells::{Cell, Cells};
 use crate::clock::Timer;
 use tracking::Tracking;
@@ -447,7 +448,9 @@ impl<'c, R: Reply> CacheRequest<'c, R> {
         cx: &mut Context<'_>,
     ) -> Step<'c, R> {
         let Some(Cell { tracking, .. }) = self.cell.as_deref() else { return self.plain(cmd) };
-        let polled = tracking.lock().poll_wait(wait, |waiter| waiter.clone_from(cx.waker()));
+        let mut former = None;
+        let polled = tracking.lock().poll_wait(wait, |waiter| former = renew(waiter, cx.waker()));
+        drop(former);
         let wait = match polled {
             Ok(Some(replies)) => return self.read(cmd, replies),
             Ok(None) => return Step::On(State::Start(cmd)),
@@ -459,7 +462,8 @@ impl<'c, R: Reply> CacheRequest<'c, R> {
         if let Some(timer) = &mut timer
             && Pin::new(&mut **timer).poll(cx).is_ready()
         {
-            tracking.lock().abandon(wait);
+            let waiter = tracking.lock().abandon(wait);
+            drop(waiter);
             return Step::Ready(Err(self.explain(Error::timeout(Outcome::NotSent), &cmd)));
         }
         Step::Pending(State::Waiting(cmd, wait, timer))
@@ -524,7 +528,11 @@ impl<R: Reply> Drop for CacheRequest<'_, R> {
                 tracking.change(|store| store.handle_failed(flight));
             }
             State::Settling(_, listener, ticket, _) => listener.abandon(ticket),
-            State::Waiting(_, wait, _) => tracking.lock().abandon(wait),
+            State::Waiting(_, wait, _) => {
+                let waiter = tracking.lock().abandon(wait);
+                // Not under the lock; see `renew`.
+                drop(waiter);
+            }
             State::Start(_) | State::Plain(_) | State::Done => {}
         }
     }

@@ -116,7 +116,7 @@ impl Connection {
             health,
             wire: None,
             // Whether its peer lives is asked over another connection: this one may wait for as long as it likes.
-            link: Link::new(setup::queue_limits(target.config()), None),
+            link: Link::new(setup::queue_limits(target.config()), None).salted(fastrand::u64(..)),
             outbox: Outbox::default(),
             woken: Vec::new(),
             sent: VecDeque::new(),
@@ -220,7 +220,7 @@ impl Connection {
         self.waiting = None;
         self.lost = None;
         self.outbox.clear();
-        self.link = Link::new(setup::queue_limits(self.target.config()), None);
+        self.link = Link::new(setup::queue_limits(self.target.config()), None).salted(fastrand::u64(..));
     }
 
     /// Whether the connection is up, as far as is known without asking the server.

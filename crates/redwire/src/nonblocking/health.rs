@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use redwire_core::config::Endpoint;
 use redwire_core::{Error, Outcome, Result};
+use tokio::runtime::{self, Handle};
 use tokio::sync::{Mutex, Notify};
 
 use super::wire::Wire;
@@ -25,7 +26,8 @@ pub(super) struct Health {
 
 #[derive(Default)]
 struct State {
-    wire: Option<Wire>,
+    /// The connection, and the runtime that reads from it: in another it would seem silent.
+    wire: Option<(runtime::Id, Wire)>,
     /// When the server was last known to live.
     alive: Option<Instant>,
 }
@@ -57,15 +59,16 @@ impl Health {
 
     async fn ask(&self, state: &mut State, limit: Duration) -> Result<()> {
         // Taken out: a question that is given up leaves no connection that owes an answer.
-        if let Some(mut wire) = state.wire.take()
+        let runtime = Handle::current().id();
+        if let Some((_, mut wire)) = state.wire.take().filter(|(of, _)| *of == runtime)
             && wire.ping().await.is_ok()
         {
-            state.wire = Some(wire);
+            state.wire = Some((runtime, wire));
             return Ok(());
         }
         // Shaking hands is proof enough; so is whatever else the server, or its machine, answers.
         match Wire::connect(&self.target, None, Instant::now().checked_add(limit)).await {
-            Ok(wire) => state.wire = Some(wire),
+            Ok(wire) => state.wire = Some((runtime, wire)),
             Err(error) if error.is_timeout() => return Err(Error::silent_peer(Outcome::MaybeExecuted)),
             Err(_) => {}
         }

@@ -24,6 +24,7 @@ use super::cache::Watch;
 use super::connection::{Connection, OnConnect};
 use super::health::Health;
 use super::pool::Pool;
+use super::renew;
 use super::stream::Writer;
 use super::wire::Wire;
 use crate::clock::runtime;
@@ -104,7 +105,8 @@ impl Lane {
     pub(super) fn watched(pool: &Pool, on_connect: Option<OnConnect>, watch: Option<Watch>) -> Self {
         let (target, health, _) = pool.parts();
         let state = State {
-            link: Link::new(setup::queue_limits(target.config()), target.config().health_check_interval()),
+            link: Link::new(setup::queue_limits(target.config()), target.config().health_check_interval())
+                .salted(fastrand::u64(..)),
             rest: Outbox::default(),
             writer: None,
             writing: false,
@@ -193,7 +195,7 @@ impl Lane {
 
     /// Gives up waiting; the reply will go to nobody.
     pub(super) fn abandon(&self, ticket: Ticket) {
-        self.shared.lock().link.abandon(ticket);
+        self.shared.abandon(ticket);
     }
 
     /// Takes no more calls, waits until those under way are answered, but no longer than `deadline`, and closes.
@@ -252,7 +254,16 @@ impl Shared {
 
     #[inline]
     fn poll_reply(&self, ticket: Ticket, waker: &Waker) -> std::result::Result<Result<Replies>, Ticket> {
-        self.lock().link.poll_reply(ticket, |waiter| waiter.clone_from(waker))
+        let mut former = None;
+        let polled = self.lock().link.poll_reply(ticket, |waiter| former = renew(waiter, waker));
+        drop(former);
+        polled
+    }
+
+    fn abandon(&self, ticket: Ticket) {
+        let waiter = self.lock().link.abandon(ticket);
+        // Not under the lock; see `renew`.
+        drop(waiter);
     }
 
     /// Whether the connection does nothing but hear messages.
@@ -340,7 +351,7 @@ impl Waiting<'_> {
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         if let Some(ticket) = self.ticket.take() {
-            self.shared.lock().link.abandon(ticket);
+            self.shared.abandon(ticket);
         }
     }
 }

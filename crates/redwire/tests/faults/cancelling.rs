@@ -2,10 +2,11 @@
 //! stays (FAULTS 1).
 
 use std::future::{Future, poll_fn};
-use std::pin::pin;
-use std::sync::Arc;
+use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::Poll;
+use std::sync::{Arc, Mutex, mpsc};
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread;
 use std::time::Duration;
 
 use fastrand::Rng;
@@ -29,6 +30,43 @@ fn given_up_calls_on_two_workers_with_resp2() {
 #[test]
 fn given_up_calls_on_one_thread() {
     storm(&Builder::new_current_thread().enable_all().build().unwrap(), 3, 3);
+}
+
+/// The waker of an executor that is not tokio may own the last of another task, and with it another call.
+#[test]
+fn a_waker_may_own_another_call() {
+    struct Owner(
+        #[expect(dead_code, reason = "it is owned")] Mutex<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    );
+    impl Wake for Owner {
+        fn wake(self: Arc<Self>) {}
+    }
+    let server = Server::start();
+    let proxy = Proxy::start(server.addr());
+    let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let client = runtime.block_on(Client::connect(&proxy.url())).unwrap();
+    proxy.set(Direction::ToClient, Fault::Blackhole);
+    let (done, end) = mpsc::channel();
+    thread::spawn(move || {
+        let _context = runtime.enter();
+        let mut idle = Context::from_waker(Waker::noop());
+        for is_dropped in [false, true] {
+            let another = client.clone();
+            let mut other: Pin<Box<dyn Future<Output = ()> + Send>> =
+                Box::pin(async move { drop(another.execute::<Option<String>>(cmd("GET").arg("b")).await) });
+            assert!(other.as_mut().poll(&mut idle).is_pending());
+            let waker = Waker::from(Arc::new(Owner(Mutex::new(other))));
+            let mut call = Box::pin(client.execute::<Option<String>>(cmd("GET").arg("a")));
+            assert!(call.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+            drop(waker);
+            if !is_dropped {
+                assert!(call.as_mut().poll(&mut idle).is_pending());
+            }
+            drop(call);
+        }
+        done.send(()).unwrap();
+    });
+    end.recv_timeout(Duration::from_secs(10)).expect("no lock is taken twice");
 }
 
 /// Tasks make calls through a proxy that delays and splits, and give up half of them, until enough are given up.

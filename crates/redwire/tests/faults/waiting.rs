@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use redwire::{Cmd, Outcome, Value, cmd};
+use redwire::{Cmd, Outcome, Run, Value, cmd};
 use redwire_testkit::{Server, eventually};
 
 use crate::common::pool::Pool;
@@ -247,4 +247,24 @@ async fn eventually_async<'c>(what: &str, mut count: impl FnMut() -> redwire::Re
         assert!(Instant::now() < end, "not within {LIMIT:?}: {what}");
         tokio::task::yield_now().await;
     }
+}
+
+/// Whether the server lives is asked over a connection of the runtime that asks: one of another seems silent.
+#[test]
+fn a_server_is_not_taken_for_dead_in_a_second_runtime() {
+    let server = Server::start();
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let url = format!("{}?health_check_interval=400ms&timeout=10s", server.url());
+    let pool = redwire::Pool::connect_lazy(&url).unwrap();
+    // Both runtimes live, and only one at a time runs.
+    let (first, second) = (runtime(), runtime());
+    let wait = |lease: &mut redwire::Lease, runtime: &tokio::runtime::Runtime| {
+        let begin = Instant::now();
+        let waited = runtime.block_on(lease.run::<Option<(String, String)>>(cmd("BLPOP").arg("none").arg(2)));
+        assert_eq!(waited.unwrap(), None, "{:?}", begin.elapsed());
+    };
+    let mut lent = first.block_on(pool.get()).unwrap();
+    wait(&mut lent, &first);
+    let mut other = second.block_on(pool.get()).unwrap();
+    wait(&mut other, &second);
 }

@@ -66,7 +66,8 @@ impl Line {
     pub(super) fn new(pool: &Pool, set_up: SetUp, watch: Watch<Self>) -> Self {
         let config = pool.config();
         let state = State {
-            link: Link::new(setup::queue_limits(config), config.health_check_interval()),
+            link: Link::new(setup::queue_limits(config), config.health_check_interval())
+                .salted(fastrand::u64(..)),
             socket: None,
             outgoing: None,
             number: 0,

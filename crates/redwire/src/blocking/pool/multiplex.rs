@@ -63,7 +63,8 @@ struct Session {
 
 impl Multiplex {
     pub(super) fn new(limits: QueueLimits) -> Self {
-        let state = State { combiner: Combiner::new(limits), session: None, quiet: 0 };
+        let state =
+            State { combiner: Combiner::new(limits).salted(fastrand::u64(..)), session: None, quiet: 0 };
         Self { wanted: AtomicBool::new(false), state: Mutex::new(state) }
     }
 

@@ -13,8 +13,8 @@ use redwire_core::{Error, Outcome, Replies, Result};
 use super::{Lease, Machine, Pool, State, upkeep};
 use crate::events::EventKind;
 use crate::grip::Grips;
-use crate::nonblocking::before;
 use crate::nonblocking::connection::{Connection, Readiness};
+use crate::nonblocking::{before, renew};
 use crate::setup;
 
 impl Pool {
@@ -189,9 +189,11 @@ struct Waiting<'a> {
 impl Waiting<'_> {
     fn poll(&mut self, waker: &Waker) -> Poll<Result<Grant<Box<Connection>>>> {
         let Some(claim) = self.claim.take() else { return Poll::Ready(Err(setup::closed_client())) };
-        let polled = self
-            .pool
-            .with(|machine| machine.poll_claim(claim, Instant::now(), |waiter| waiter.clone_from(waker)));
+        let mut former = None;
+        let polled = self.pool.with(|machine| {
+            machine.poll_claim(claim, Instant::now(), |waiter| former = renew(waiter, waker))
+        });
+        drop(former);
         match polled {
             Ok(answer) => Poll::Ready(answer),
             Err(claim) => {
