@@ -294,7 +294,11 @@ impl Cell<Line> {
         let is_demoted = tracking.handle_asked(line.exchange(&sync_question(wants_master), deadline))?;
         let listener = tracking.listener(line);
         if !is_demoted && !Arc::ptr_eq(&listener, line) {
-            tracking.handle_asked(listener.exchange(&sync_question(false), deadline))?;
+            let mark = tracking.lock().mark();
+            let answered = listener.exchange(&sync_question(false), deadline);
+            let known = answered.is_ok();
+            tracking.handle_asked(answered)?;
+            tracking.change(|store| store.handle_settled(mark, known));
         }
         Ok(is_demoted)
     }
