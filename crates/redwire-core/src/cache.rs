@@ -251,7 +251,7 @@ impl<W> Store<W> {
     pub fn handle_fetched(&mut self, flight: Flight, replies: &Replies) {
         let Some(flying) = self.land(&flight, Some(replies)) else { return };
         if self.apart {
-            self.doubt(&flying.keys, flight.0);
+            self.doubt(&flying.keys);
         }
         let Some(frame) = replies.each().next() else { return self.drop_flight(&flying.words, &flight) };
         let Some(entry) = self.entries.get_mut(&flying.words) else { return };
@@ -274,21 +274,21 @@ impl<W> Store<W> {
         self.make_room();
     }
 
-    /// These keys were read, by the flight `number`: what else was read of them may be older, and so may what was asked for before.
-    fn doubt(&mut self, keys: &[Bytes], number: u64) {
+    /// These keys were read: what else was, or is being read of them may be older.
+    fn doubt(&mut self, keys: &[Bytes]) {
         let mark = self.number();
         for key in keys {
             let first = (key.clone(), Bytes::new());
             for (_, words) in self.index.range(&first..).take_while(|(of, _)| of == key) {
                 match self.entries.get_mut(words).map(|entry| &mut entry.state) {
                     Some(State::Kept(kept)) => kept.doubted = mark,
-                    // Replies come in the order of the requests: what was asked for later is newer.
-                    Some(State::Flying(flight)) if *flight < number => {
+                    // Neither requests nor replies come here in the order in which the server saw them.
+                    Some(State::Flying(flight)) => {
                         if let Some(flying) = self.flights.get_mut(flight) {
                             flying.doubted = mark;
                         }
                     }
-                    Some(State::Flying(_)) | None => {}
+                    None => {}
                 }
             }
         }

@@ -115,8 +115,8 @@ fn a_promoted_replica_is_followed_once_it_is_named(setup: Setup) {
             |server: &Server| server.command(&["INCRBY", "n", "0"]).unwrap().replace("(integer) ", "");
         eventually("it is followed", LIMIT, || {
             let before = count(expected);
-            client.run::<i64>("INCR n").unwrap();
-            count(expected) != before
+            // One under way is cut off.
+            client.run::<i64>("INCR n").is_ok() && count(expected) != before
         });
         let before = count(expected);
         client.run::<i64>("INCR n").unwrap();

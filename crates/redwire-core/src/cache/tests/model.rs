@@ -15,8 +15,8 @@ const COMMANDS: [&[usize]; 5] = [&[0], &[1], &[2], &[0, 1], &[1, 2]];
 enum Step {
     /// Somebody reads.
     Read(usize),
-    /// The server executes the oldest request.
-    Execute,
+    /// The server executes a request: those who read send them in any order.
+    Execute(usize),
     /// A reply, the oldest announcement, or the oldest answer of what announces, arrives.
     Reply(usize),
     Announcement,
@@ -36,7 +36,7 @@ enum Step {
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         8 => (0..COMMANDS.len()).prop_map(Step::Read),
-        6 => Just(Step::Execute),
+        6 => any::<usize>().prop_map(Step::Execute),
         6 => any::<usize>().prop_map(Step::Reply),
         4 => Just(Step::Announcement),
         3 => Just(Step::Settle),
@@ -167,8 +167,9 @@ impl World {
         }
     }
 
-    fn execute(&mut self) {
-        let Some(mut request) = self.requests.pop_front() else { return };
+    fn execute(&mut self, index: usize) {
+        let Some(index) = index.checked_rem(self.requests.len()) else { return };
+        let Some(mut request) = self.requests.remove(index) else { return };
         request.announced = self.announced;
         let mut frame = format!("*{}\r\n", COMMANDS[request.command].len());
         for key in COMMANDS[request.command] {
@@ -218,7 +219,7 @@ impl World {
     fn step(&mut self, step: Step) {
         match step {
             Step::Read(command) => self.read(command),
-            Step::Execute => self.execute(),
+            Step::Execute(index) => self.execute(index),
             Step::Reply(index) => self.fetch(index),
             Step::Settle => self.settle(),
             Step::Announcement => self.announce(),
@@ -265,7 +266,7 @@ impl World {
     /// Nothing is under way, and nothing is left of what was.
     fn end(mut self) {
         for _ in 0..self.requests.len() {
-            self.execute();
+            self.execute(0);
         }
         while !self.announcements.is_empty() {
             self.announce();

@@ -129,7 +129,9 @@ fn what_was_acknowledged_is_seen_through_kills(setup: Setup) {
             thread::sleep(Duration::from_millis(2));
         }
     });
-    assert!(cache.figures().hits > 20, "nothing was served: {:?}", cache.figures());
+    // On RESP2 the three commands put each other in doubt.
+    let least = if setup.protocol == 3 { 20 } else { 5 };
+    assert!(cache.figures().hits > least, "nothing was served: {:?}", cache.figures());
 }
 
 /// Some milliseconds: those digits of the clock that nobody controls are as good as chance.
