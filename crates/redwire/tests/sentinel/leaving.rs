@@ -111,6 +111,8 @@ fn a_promoted_replica_is_followed_once_it_is_named(setup: Setup) {
         let sentinel = FakeSentinel::telling(view);
         let client = setup.client(&url(&[sentinel.addr()]), "timeout=10s&retries=20");
         eventually("it is asked", LIMIT, || sentinel.asked_for_address() > 0);
+        // It is done, and nothing is published about that.
+        sentinel.tell(View { epoch: 2, ..View::of(named.addr()) });
         let count =
             |server: &Server| server.command(&["INCRBY", "n", "0"]).unwrap().replace("(integer) ", "");
         eventually("it is followed", LIMIT, || {
