@@ -6,7 +6,7 @@ use libfuzzer_sys::fuzz_target;
 use redwire_resp::{Finder, Found, Limits, ProtocolErrorKind};
 
 /// Small, so that the fuzzer meets them.
-const LIMITS: Limits = Limits { depth: 6, bulk_len: 4096, elements: 64 };
+const LIMITS: Limits = Limits { depth: 6, bulk_len: 4096, elements: 64, line_len: 4096, frame_len: 1 << 16 };
 
 fuzz_target!(|input: (Vec<u8>, &[u8])| {
     let (pieces, buf) = input;

@@ -349,7 +349,8 @@ impl Config {
         self.max_queued_bytes
     }
 
-    /// What a reply may ask of memory: set by `max_reply_depth`, `max_reply_bulk` and `max_reply_elements`.
+    /// What a reply may ask of memory: set by `max_reply_depth`, `max_reply_bulk`, `max_reply_elements`, `max_reply_line` and
+    /// `max_reply_bytes`.
     #[must_use]
     pub fn reply_limits(&self) -> Limits {
         self.reply_limits

@@ -207,11 +207,11 @@ impl Error {
     }
 
     /// What the server said instead of an answer: `CODE rest of the line`, without the arguments that servers quote of a command that
-    /// they do not know: they may be secret.
+    /// they do not know: they may be secret. Of what is longer than 4 KiB the beginning and the end are kept.
     #[must_use]
     pub fn from_server(line: &[u8]) -> Self {
         let message = String::from_utf8_lossy(line).into_owned();
-        Self::new(classify(&message), Outcome::Rejected, secret::unquoted(message))
+        Self::new(classify(&message), Outcome::Rejected, shortened(secret::unquoted(message)))
     }
 
     /// The same failure without what it quotes of `secrets`, in its causes, too. Kind and code stay what they were.
@@ -520,6 +520,19 @@ impl Error {
     }
 }
 
+/// The most that is kept of what a server said.
+const MOST_KEPT: usize = 4 * 1024;
+
+/// `message`, or both its ends: where a script failed stands at the end.
+fn shortened(message: String) -> String {
+    if message.len() <= MOST_KEPT {
+        return message;
+    }
+    let (bytes, half) = (message.as_bytes(), MOST_KEPT / 2);
+    let (begin, end) = (&bytes[..half], &bytes[bytes.len() - half..]);
+    format!("{} … {}", String::from_utf8_lossy(begin), String::from_utf8_lossy(end))
+}
+
 /// Servers write codes in capitals; a message without one (some modules, some Lua) has no code.
 fn is_code(word: &str) -> bool {
     !word.is_empty()
@@ -637,7 +650,20 @@ impl std::error::Error for Error {
 
 impl From<redwire_resp::ProtocolError> for Error {
     fn from(error: redwire_resp::ProtocolError) -> Self {
-        Self::new(ErrorKind::Protocol, Outcome::MaybeExecuted, error.to_string()).with_source(error)
+        use redwire_resp::ProtocolErrorKind::{BulkLimit, DepthLimit, ElementLimit, FrameLimit, LineLimit};
+        let option = match error.kind() {
+            DepthLimit => "max_reply_depth",
+            BulkLimit => "max_reply_bulk",
+            ElementLimit => "max_reply_elements",
+            LineLimit => "max_reply_line",
+            FrameLimit => "max_reply_bytes",
+            _ => "",
+        };
+        let mut message = error.to_string();
+        if !option.is_empty() {
+            message = format!("{message} (`{option}`)");
+        }
+        Self::new(ErrorKind::Protocol, Outcome::MaybeExecuted, message).with_source(error)
     }
 }
 
@@ -715,6 +741,16 @@ mod tests {
             refusal::READ_ONLY,
         );
         assert!(!lost.is_demotion(), "no server said so");
+    }
+
+    #[test]
+    fn of_a_long_line_both_ends_are_kept() {
+        let line = format!("ERR {} script: f, on @user_script:1.", "é".repeat(100_000));
+        let error = Error::from_server(line.as_bytes());
+        assert!(error.message().len() < MOST_KEPT + 16 && error.message().starts_with("ERR éé"));
+        assert!(error.message().ends_with(" script: f, on @user_script:1."));
+        let line = format!("NOPERM {}", "x".repeat(MOST_KEPT - 7));
+        assert_eq!(Error::from_server(line.as_bytes()).message(), line);
     }
 
     #[test]

@@ -250,7 +250,7 @@ fn line<'a>(
     rest: &'a [u8],
     head: impl FnOnce(&'a [u8]) -> Result<Head<'a>, ProtocolErrorKind>,
 ) -> Result<(Head<'a>, usize), ProtocolErrorKind> {
-    let end = lex::line_end(rest, 1)?.ok_or(ProtocolErrorKind::More)?;
+    let end = lex::line_end(rest, 1, Limits::WIDEST_LINE)?.ok_or(ProtocolErrorKind::More)?;
     Ok((head(&rest[1..end])?, end + 2))
 }
 

@@ -64,8 +64,10 @@ pub enum ProtocolErrorKind {
     BulkLimit,
     /// Fewer elements than [`Limits::elements`](crate::Limits::elements).
     ElementLimit,
-    /// A line of at most 64 KiB.
+    /// Fewer bytes in a line than [`Limits::line_len`](crate::Limits::line_len).
     LineLimit,
+    /// Fewer bytes in all than [`Limits::frame_len`](crate::Limits::frame_len).
+    FrameLimit,
 }
 
 impl ProtocolError {
@@ -91,8 +93,8 @@ impl ProtocolError {
 
     /// Whether the bytes were well-formed so far but exceed a limit.
     pub fn is_limit(&self) -> bool {
-        use ProtocolErrorKind::{BulkLimit, DepthLimit, ElementLimit, LineLimit};
-        matches!(self.kind(), DepthLimit | BulkLimit | ElementLimit | LineLimit)
+        use ProtocolErrorKind::{BulkLimit, DepthLimit, ElementLimit, FrameLimit, LineLimit};
+        matches!(self.kind(), DepthLimit | BulkLimit | ElementLimit | LineLimit | FrameLimit)
     }
 }
 
@@ -131,6 +133,7 @@ impl fmt::Display for ProtocolErrorKind {
             Self::BulkLimit => "a bulk string within the limit",
             Self::ElementLimit => "an aggregate within the limit",
             Self::LineLimit => "a line within the limit",
+            Self::FrameLimit => "a frame within the limit",
         })
     }
 }

@@ -102,7 +102,7 @@ impl Finder {
     pub fn find(&mut self, buf: &[u8]) -> Result<Option<Found>, ProtocolError> {
         // Most frames are one short value: not worth the finder's state.
         if self.need == FRESH
-            && let Some(len) = short_frame(buf, self.limits.bulk_len)
+            && let Some(len) = short_frame(buf, self.limits)
         {
             return Ok(Some(Found { len, push: false }));
         }
@@ -111,6 +111,9 @@ impl Finder {
 
     #[inline(never)]
     fn find_any(&mut self, buf: &[u8]) -> Result<Option<Found>, ProtocolError> {
+        // Bytes beyond the limit are not looked at, so that the same is wrong with them however they arrive.
+        let most = self.limits.frame_len as usize;
+        let buf = &buf[..buf.len().min(most)];
         self.seen = buf.len();
         while self.seen >= self.need {
             match self.step(buf) {
@@ -122,6 +125,9 @@ impl Finder {
                 }
             }
         }
+        if self.need > most {
+            return Err(ProtocolError::new(ProtocolErrorKind::FrameLimit, buf));
+        }
         Ok(None)
     }
 
@@ -129,6 +135,11 @@ impl Finder {
     /// a bulk string it is exact: the rest of the body and its CRLF.
     pub fn missing(&self) -> usize {
         self.need.saturating_sub(self.seen)
+    }
+
+    /// After `Ok(None)`, whether the frame is a push, as far as it tells already.
+    pub fn is_push(&self) -> bool {
+        self.push
     }
 
     /// Forgets an unfinished frame or an error: the next call begins a frame.
@@ -181,7 +192,7 @@ impl Finder {
 
     #[inline]
     fn line(&mut self, rest: &[u8]) -> Result<bool, ProtocolErrorKind> {
-        let Some(end) = lex::line_end(rest, self.searched.max(1))? else {
+        let Some(end) = lex::line_end(rest, self.searched.max(1), self.limits.line_len as usize)? else {
             // A CR that came last is looked at again, with what follows it.
             self.searched = rest.len() - usize::from(rest.ends_with(b"\r"));
             return self.incomplete();
@@ -339,12 +350,13 @@ impl Level {
 
 /// The length of the frame at the start of `buf`, if it is all there and one line or bulk of the short kind.
 #[inline]
-fn short_frame(buf: &[u8], bulk_len: u64) -> Option<usize> {
-    match buf.first()? {
-        b'+' | b':' => lex::line_end(buf, 1).ok().flatten().map(|end| end + 2),
-        b'$' => short_bulk(buf, bulk_len),
-        _ => None,
-    }
+fn short_frame(buf: &[u8], limits: Limits) -> Option<usize> {
+    let len = match buf.first()? {
+        b'+' | b':' => lex::line_end(buf, 1, limits.line_len as usize).ok()?? + 2,
+        b'$' => short_bulk(buf, limits.bulk_len)?,
+        _ => return None,
+    };
+    (len as u64 <= limits.frame_len).then_some(len)
 }
 
 /// The length of the bulk at the start of `rest`, if it is of the short kind and within the limit.

@@ -5,9 +5,6 @@ use std::ops::Range;
 
 use crate::error::ProtocolErrorKind;
 
-/// Most bytes between a type byte and its CRLF.
-pub(crate) const LINE_CAP: usize = 64 * 1024;
-
 const CR: u64 = u64::from_ne_bytes([b'\r'; 8]);
 const LF: u64 = u64::from_ne_bytes([b'\n'; 8]);
 
@@ -101,12 +98,13 @@ fn special_length(rest: &[u8]) -> Result<Option<(Length, usize)>, ProtocolErrorK
 }
 
 /// Finds the CR that ends the line at the start of `rest`, whose first byte is the type. Bytes before `from`
-/// are known to hold no line end. `None`: not all there, and nothing but a last CR need be looked at again.
+/// are known to hold no line end, and between the type and the CR there may be `most`. `None`: not all there, and nothing
+/// but a last CR need be looked at again.
 #[inline]
-pub(crate) fn line_end(rest: &[u8], from: usize) -> Result<Option<usize>, ProtocolErrorKind> {
+pub(crate) fn line_end(rest: &[u8], from: usize, most: usize) -> Result<Option<usize>, ProtocolErrorKind> {
     match rest.get(from..).and_then(short_line_end) {
-        Some(ahead) => line_end_at(rest, from + ahead),
-        None => far_line_end(rest, from),
+        Some(ahead) => line_end_at(rest, from + ahead, most),
+        None => far_line_end(rest, from, most),
     }
 }
 
@@ -136,18 +134,18 @@ fn zero_bytes(word: u64) -> u64 {
 }
 
 #[inline(never)]
-fn far_line_end(rest: &[u8], from: usize) -> Result<Option<usize>, ProtocolErrorKind> {
-    let stop = rest.len().min(LINE_CAP + 2);
+fn far_line_end(rest: &[u8], from: usize, most: usize) -> Result<Option<usize>, ProtocolErrorKind> {
+    let stop = rest.len().min(most + 2);
     let window = rest.get(from..stop).unwrap_or_default();
     if let Some(ahead) = memchr::memchr2(b'\r', b'\n', window) {
-        return line_end_at(rest, from + ahead);
+        return line_end_at(rest, from + ahead, most);
     }
-    if rest.len() > LINE_CAP + 1 { Err(ProtocolErrorKind::LineLimit) } else { Ok(None) }
+    if rest.len() > most + 1 { Err(ProtocolErrorKind::LineLimit) } else { Ok(None) }
 }
 
 #[inline]
-fn line_end_at(rest: &[u8], at: usize) -> Result<Option<usize>, ProtocolErrorKind> {
-    if at > LINE_CAP + 1 {
+fn line_end_at(rest: &[u8], at: usize, most: usize) -> Result<Option<usize>, ProtocolErrorKind> {
+    if at > most + 1 {
         return Err(ProtocolErrorKind::LineLimit);
     }
     match rest[at..] {

@@ -19,8 +19,11 @@ pub(crate) enum Stop {
 pub(crate) fn frames(mut buf: &[u8], limits: Limits) -> (Vec<Found>, Stop) {
     let mut found = Vec::new();
     loop {
-        let mut twin = Twin { rest: buf, limits };
+        let mut twin = Twin { rest: buf, whole: buf.len(), limits };
+        let most = limits.frame_len as usize;
         match twin.value(0) {
+            Ok(_) if buf.len() - twin.rest.len() > most => return (found, Stop::Bad),
+            Err(Stop::Short) if buf.len() >= most => return (found, Stop::Bad),
             Ok(kind) => {
                 let len = buf.len() - twin.rest.len();
                 found.push(Found { len, push: kind == b'>' });
@@ -33,6 +36,7 @@ pub(crate) fn frames(mut buf: &[u8], limits: Limits) -> (Vec<Found>, Stop) {
 
 struct Twin<'a> {
     rest: &'a [u8],
+    whole: usize,
     limits: Limits,
 }
 
@@ -103,6 +107,8 @@ impl Twin<'_> {
 
     fn body(&mut self, len: i64) -> Result<(), Stop> {
         self.check(len as u64 <= self.limits.bulk_len)?;
+        let end = (self.whole - self.rest.len()) as u64 + len as u64 + 2;
+        self.check(end <= self.limits.frame_len)?;
         // The last two bytes are looked at together.
         let after = self.rest.get(len as usize..).filter(|after| after.len() >= 2).ok_or(Stop::Short)?;
         self.rest = after;
@@ -114,7 +120,7 @@ impl Twin<'_> {
             match self.byte()? {
                 b'\r' => return self.exactly(b"\n"),
                 b'\n' => return Err(Stop::Bad),
-                _ => self.check(read < 64 * 1024)?,
+                _ => self.check(read < self.limits.line_len)?,
             }
         }
         unreachable!("lines end")

@@ -37,16 +37,15 @@ pub(crate) fn examine(config: &Config, directives: &Directives) -> Layer {
             "`CONFIG SET tcp-keepalive 300`, which is the default.",
         ));
     }
-    if let Some(largest) =
-        number("proto-max-bulk-len").filter(|bytes| *bytes > config.reply_limits().bulk_len)
-    {
+    let limits = config.reply_limits();
+    let most = limits.bulk_len.min(limits.frame_len);
+    if let Some(largest) = number("proto-max-bulk-len").filter(|bytes| *bytes > most) {
         layer.found(Finding::warning(
             format!(
-                "The server takes values of up to {largest} bytes, and this client reads replies of up to {}: it could write what \
-                 it cannot read.",
-                config.reply_limits().bulk_len
+                "The server takes values of up to {largest} bytes, and this client reads replies of up to {most}: it could write what \
+                 it cannot read."
             ),
-            "Make `max_reply_bulk` at least as large as the server's `proto-max-bulk-len`.",
+            "Make `max_reply_bulk` and `max_reply_bytes` at least as large as the server's `proto-max-bulk-len`.",
         ));
     }
     if let Some(most) = number("maxclients").filter(|most| *most <= config.max_connections() as u64) {

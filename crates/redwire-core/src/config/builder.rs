@@ -329,16 +329,17 @@ impl ConfigBuilder {
 
     /// The most commands that may wait on one connection, sent or not. Default 65 536, at least 1: a server
     /// answers that many well within the default deadline, and their bookkeeping is a few MiB. Beyond the
-    /// limit a call gets an error at once. Few, and bursts are refused; millions, and an outage fills memory
+    /// limit a call gets an error at once; those that wait for room for their bytes count, too. Few, and bursts are refused; millions, and an outage fills memory
     /// with commands that will time out.
     pub fn max_queued_commands(mut self, most: usize) -> Self {
         self.config.max_queued_commands = most;
         self
     }
 
-    /// The most encoded bytes that may wait to be written on one connection. Default 64 MiB, at least 1 KiB.
-    /// A command larger than the limit can never be sent; a limit of gigabytes is memory that an outage may
-    /// take.
+    /// The most encoded bytes that may wait to be written on one connection. Default 64 MiB, at least 1 KiB. A call that finds
+    /// no room waits for it, within its deadline: those who wait go in the order in which they came, and nobody overtakes them.
+    /// A command larger than the limit waits until nothing else is to be written. With a small limit large values wait for one
+    /// another, and small commands for them; a limit of gigabytes is memory that an outage may take.
     pub fn max_queued_bytes(mut self, bytes: usize) -> Self {
         self.config.max_queued_bytes = bytes;
         self
@@ -364,6 +365,25 @@ impl ConfigBuilder {
     /// reply.
     pub fn max_reply_elements(mut self, most: u64) -> Self {
         self.config.reply_limits.elements = most;
+        self
+    }
+
+    /// The longest line in a reply, in bytes: an error, a status or a number. Default 16 MiB, at least 1 KiB. Servers keep
+    /// their own lines short, but a script may fail with an error of any length. A longer line ends the connection for all
+    /// who use it, since it does not say beforehand where it will end. Of an error's text an [`Error`](crate::Error) keeps 4
+    /// KiB.
+    pub fn max_reply_line(mut self, bytes: u64) -> Self {
+        self.config.reply_limits.line_len = bytes;
+        self
+    }
+
+    /// The most bytes of one reply, or of one message that the server sends unasked, with all that is nested in it. Default 1
+    /// GiB, at least 1 KiB. A larger reply ends the connection, so a limit below the largest collection that is read whole
+    /// breaks that call, and those beside it; a huge one is memory that a server may take whose reply does not end.
+    ///
+    /// A reply that no caller waits for any more ends the connection once more than 16 MiB of it have come, whatever the limit.
+    pub fn max_reply_bytes(mut self, bytes: u64) -> Self {
+        self.config.reply_limits.frame_len = bytes;
         self
     }
 

@@ -233,6 +233,18 @@ const OPTIONS: &[UrlOption] = &[
         |b, v| Ok(b.max_reply_elements(integer(v)?)),
         |c| c.reply_limits.elements.to_string(),
     ),
+    option(
+        "max_reply_line",
+        &[],
+        |b, v| Ok(b.max_reply_line(size(v)?)),
+        |c| show_size(c.reply_limits.line_len),
+    ),
+    option(
+        "max_reply_bytes",
+        &[],
+        |b, v| Ok(b.max_reply_bytes(size(v)?)),
+        |c| show_size(c.reply_limits.frame_len),
+    ),
 ];
 
 type Set = fn(ConfigBuilder, &str) -> Result<ConfigBuilder, Expected>;

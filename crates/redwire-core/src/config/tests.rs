@@ -276,6 +276,8 @@ fn each_limit_is_kept() {
         ("max_reply_depth", |b| b.max_reply_depth(0)),
         ("max_reply_bulk", |b| b.max_reply_bulk(0)),
         ("max_reply_elements", |b| b.max_reply_elements(0)),
+        ("max_reply_line", |b| b.max_reply_line(1023)),
+        ("max_reply_bytes", |b| b.max_reply_bytes(0)),
     ];
     for (i, (option, set)) in rows.iter().enumerate() {
         let error = set(Config::builder()).build().expect_err(option);

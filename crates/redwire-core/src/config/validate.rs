@@ -31,6 +31,8 @@ pub(super) fn validate(config: Config) -> Result<Config, ConfigError> {
     at_least("max_reply_depth", u64::from(limits.depth), 1)?;
     at_least("max_reply_bulk", limits.bulk_len, KIB)?;
     at_least("max_reply_elements", limits.elements, KIB)?;
+    at_least("max_reply_line", limits.line_len, KIB)?;
+    at_least("max_reply_bytes", limits.frame_len, KIB)?;
     Ok(config)
 }
 

@@ -119,8 +119,10 @@ const GOOD: &[(&str, &str)] = &[
         "redis://h:6379?max_queued_commands=9&max_queued_bytes=1GiB",
     ),
     (
-        "redis://h?max_reply_depth=9&max_reply_bulk=1MiB&max_reply_elements=5000",
-        "redis://h:6379?max_reply_depth=9&max_reply_bulk=1MiB&max_reply_elements=5000",
+        "redis://h?max_reply_depth=9&max_reply_bulk=1MiB&max_reply_elements=5000\
+         &max_reply_line=2MiB&max_reply_bytes=3GiB",
+        "redis://h:6379?max_reply_depth=9&max_reply_bulk=1MiB&max_reply_elements=5000\
+         &max_reply_line=2MiB&max_reply_bytes=3GiB",
     ),
 ];
 

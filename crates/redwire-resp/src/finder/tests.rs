@@ -7,7 +7,7 @@ use super::*;
 use crate::twin::{self, Stop, Tree};
 
 /// Small enough that random values exceed them now and then.
-const TIGHT: Limits = Limits { depth: 4, bulk_len: 1000, elements: 6 };
+const TIGHT: Limits = Limits { depth: 4, bulk_len: 1000, elements: 6, line_len: 7, frame_len: 2000 };
 
 /// Frames found when `buf` arrives up to each of `cuts` in turn and then whole.
 fn frames(buf: &[u8], limits: Limits, cuts: &[usize]) -> (Vec<Found>, Stop) {
@@ -181,7 +181,7 @@ fn limits_are_applied_before_anything_is_awaited() {
     assert_eq!(kind(b"%9223372036854775807\r\n"), Kind::ElementLimit);
     assert_eq!(kind(&b"*1\r\n".repeat(1_000_000)), Kind::DepthLimit);
     assert_eq!(kind(&b"|1\r\n".repeat(1_000_000)), Kind::DepthLimit);
-    let mut finder = Finder::new(Limits { depth: 255, bulk_len: u64::MAX, elements: u64::MAX });
+    let mut finder = Finder::new(Limits { depth: 255, ..Limits::WIDEST });
     assert!(finder.find(b"*9999999999999999999\r\n").is_err());
     finder.reset();
     assert_eq!(finder.find(b"$9223372036854775000\r\n"), Ok(None));
@@ -232,18 +232,17 @@ fn streamed_values_are_limited_as_they_come() {
 
 #[test]
 fn lines_are_limited() {
-    let cap = lex::LINE_CAP;
+    let cap = 64 * 1024;
+    let limits = Limits { line_len: cap as u64, ..Limits::default() };
     let line = |len: usize| [b"+", &vec![b'x'; len][..], b"\r\n"].concat();
-    assert_eq!(
-        Finder::new(Limits::default()).find(&line(cap)),
-        Ok(Some(Found { len: cap + 3, push: false }))
-    );
-    assert_eq!(kind(&line(cap + 1)), ProtocolErrorKind::LineLimit);
+    assert_eq!(Finder::new(limits).find(&line(cap)), Ok(Some(Found { len: cap + 3, push: false })));
     let whole = line(cap + 1);
-    let mut finder = Finder::new(Limits::default());
+    let mut finder = Finder::new(limits);
+    assert_eq!(finder.find(&whole).map_err(|error| error.kind()), Err(ProtocolErrorKind::LineLimit));
+    let mut finder = Finder::new(limits);
     assert_eq!(finder.find(&whole[..cap - 3]), Ok(None));
     assert_eq!(finder.find(&whole).map_err(|error| error.kind()), Err(ProtocolErrorKind::LineLimit));
-    let mut finder = Finder::new(Limits::default());
+    let mut finder = Finder::new(limits);
     for end in 1..cap + 2 {
         assert_eq!(finder.find(&whole[..end]), Ok(None));
     }
@@ -251,6 +250,40 @@ fn lines_are_limited() {
         finder.find(&whole[..cap + 2]).map_err(|error| error.kind()),
         Err(ProtocolErrorKind::LineLimit)
     );
+}
+
+#[test]
+fn whole_frames_are_limited_with_attributes_and_all() {
+    let limits = Limits { frame_len: 30, ..Limits::default() };
+    let fits: [&[u8]; 4] = [
+        b"$23\r\n12345678901234567890123\r\n",
+        b"|1\r\n+a\r\n+b\r\n*2\r\n:1\r\n+1234567",
+        b"+123",
+        b"*4\r\n:1\r\n",
+    ];
+    for begun in fits {
+        assert!(Finder::new(limits).find(begun).is_ok(), "{}", begun.escape_ascii());
+    }
+    let exceeds: [&[u8]; 6] = [
+        b"$24\r\n",
+        b"$24\r\n123456789012345678901234\r\n",
+        b"*2\r\n:1\r\n$16\r\nab",
+        b"|1\r\n+a\r\n+b\r\n|1\r\n+a\r\n+b\r\n+abcde\r\n",
+        b"$?\r\n;9\r\n123456789\r\n;9\r\n123456789\r\n;0\r\n",
+        b"+12345678901234567890123456789",
+    ];
+    for begun in exceeds {
+        for end in 1..=begun.len() {
+            let mut finder = Finder::new(limits);
+            let (first, whole) = (finder.find(&begun[..end]).is_err(), finder.find(begun));
+            let again = finder.find(begun);
+            for found in [&whole, &again] {
+                let kind = found.as_ref().map_err(ProtocolError::kind);
+                assert_eq!(kind, Err(ProtocolErrorKind::FrameLimit), "{}", begun.escape_ascii());
+            }
+            assert!(!first || end > 4, "not before it is known");
+        }
+    }
 }
 
 #[test]

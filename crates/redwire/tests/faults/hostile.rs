@@ -18,6 +18,7 @@ both!(
 fn what_is_no_reply_is_a_protocol_error(setup: Setup) {
     let nested = "*1\r\n".repeat(1_000_000);
     let endless = format!("+{}", "x".repeat(200_000));
+    let options = format!("{NAMELESS}&max_reply_line=128KiB");
     let cases: [&[u8]; 13] = [
         b"$9999999999\r\n",
         b"$99999999999999999999999\r\n",
@@ -38,7 +39,7 @@ fn what_is_no_reply_is_a_protocol_error(setup: Setup) {
         let second = [hello(setup), vec![expect(&["GET", "b"]), reply("$3\r\nb=1\r\n")]].concat();
         let fake = FakeServer::scripts([first, second]);
         let shown = bytes[..bytes.len().min(20)].escape_ascii();
-        let client = setup.client(&fake.url(), NAMELESS);
+        let client = setup.client(&fake.url(), &options);
         let (result, took) = timed(|| client.run::<Value>("INCR a"));
         let error = result.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Protocol, "{shown}: {error}");

@@ -13,6 +13,7 @@ mod combining;
 mod hostile;
 mod large;
 mod leases;
+mod lines;
 mod liveness;
 mod lost;
 mod outage;
