@@ -6,6 +6,7 @@
 use bytes::{Buf, Bytes, BytesMut};
 use redwire_resp::{Finder, Limits, ProtocolError};
 
+use crate::error::{ConnectionFault, Error, ErrorKind, Outcome};
 use crate::paging;
 
 /// The read buffer of a connection.
@@ -24,14 +25,25 @@ pub struct Frames {
     pub(crate) ends: Vec<(usize, bool)>,
     /// Whether any of them is an error as a whole.
     pub(crate) has_errors: bool,
+    /// How much has come of a frame that is not whole yet.
+    rest: usize,
+    /// Whether that is pushed, as far as it tells already.
+    rest_is_push: bool,
 }
 
 /// Less room than this is not worth a read.
 const LEAST_ROOM: usize = 2 * 1024;
 
-/// An announced length reserves at most this much, or as much again as has arrived, whichever is more: what
+/// An announced length reserves at most this much, or four times as much as has arrived, whichever is more: what
 /// a peer merely claims must not cost memory.
 const MOST_RESERVED: usize = 16 * 1024 * 1024;
+
+/// With this much room, memory in which a large value grows is not made larger yet: that may copy all that has arrived.
+const ENOUGH_ROOM: usize = 128 * 1024;
+
+/// So much is read of a frame that nobody waits for: a caller who gives up a large value should not cost the others their
+/// connection, and a reply that never ends must not hold them up.
+const MOST_UNWANTED: usize = 16 * 1024 * 1024;
 
 /// Memory that held more than this is not used for the next replies.
 const MOST_KEPT: usize = 4 * 1024 * 1024;
@@ -54,10 +66,21 @@ impl Inbound {
     }
 
     fn make_room(&mut self) {
-        let missing = self.missing().min(self.buffer.len().max(MOST_RESERVED));
-        if missing > self.read_size {
+        let (len, capacity, missing) = (self.buffer.len(), self.buffer.capacity(), self.missing());
+        let is_growing = capacity >= MOST_RESERVED;
+        if is_growing && capacity - len >= missing.clamp(1, ENOUGH_ROOM) {
+            return;
+        }
+        let most = MOST_RESERVED.max(4 * len);
+        // Up to half of it, unless all of it: a vector at least doubles when it grows, so its last step is just what is asked for.
+        let more =
+            if missing <= most { missing } else { most.min((len + missing) / 2 - len).max(MOST_RESERVED) };
+        if more > self.read_size && is_growing {
+            // Large memory is not copied when it grows, but mapped anew.
+            self.buffer.reserve(more);
+        } else if more > self.read_size {
             // A large value: moved once, to where the kernel copies the rest of it fast.
-            let mut larger = BytesMut::with_capacity(self.buffer.len() + missing + paging::STEP);
+            let mut larger = BytesMut::with_capacity(len + more + paging::STEP);
             move_on(&mut larger);
             larger.extend_from_slice(&self.buffer);
             self.buffer = larger;
@@ -112,6 +135,7 @@ impl Inbound {
         if broken.is_some() {
             self.finder.reset();
         }
+        (frames.rest, frames.rest_is_push) = (self.buffer.len() - start, self.finder.is_push());
         if start == 0 {
             // Even an empty slice would hold on to the memory, which then could not grow in place.
             return Ok(false);
@@ -144,6 +168,38 @@ impl Frames {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.ends.is_empty()
+    }
+
+    /// Whether so much has come of a frame that is not whole yet that somebody has to want it: whoever hands out frames is to be
+    /// told, even if there is no whole one.
+    #[inline]
+    #[must_use]
+    pub fn has_large_rest(&self) -> bool {
+        self.rest > MOST_UNWANTED
+    }
+
+    /// What the server pushes unasked is wanted, also a large frame of it.
+    pub fn want_pushes(&mut self) {
+        if self.rest_is_push {
+            self.rest = 0;
+        }
+    }
+
+    /// Whatever comes is wanted.
+    pub fn want_all(&mut self) {
+        self.rest = 0;
+    }
+
+    /// Nobody waits for the frame that is not whole yet: fails where much of it has come.
+    pub(crate) fn check_unwanted(&self) -> Result<(), Error> {
+        if !self.has_large_rest() {
+            return Ok(());
+        }
+        let message = format!(
+            "nobody waits any more for a reply of which {} bytes have come and more follow: at most {MOST_UNWANTED} are read",
+            self.rest
+        );
+        Err(Error::new(ErrorKind::Connection(ConnectionFault::Reset), Outcome::MaybeExecuted, message))
     }
 
     /// The frames one by one, without those the server pushed unasked.
@@ -209,6 +265,56 @@ mod tests {
         assert!(inbound.poll_frames(&mut frames).unwrap());
         assert_eq!(frames.len(), 1);
         inbound.poll_frames(&mut frames).unwrap_err();
+    }
+
+    #[test]
+    fn a_large_value_is_moved_a_few_times_and_takes_no_more_memory_than_it_has() {
+        const MIB: usize = 1 << 20;
+        for size in [1, 15, 17, 40, 65, 81, 130].map(|mib| mib * MIB) {
+            let mut inbound = Inbound::new(64 * 1024, Limits::default());
+            let mut frames = Frames::default();
+            let head = format!("${size}\r\n");
+            inbound.spare().extend_from_slice(head.as_bytes());
+            let (mut moves, mut copied, mut largest) = (0, 0, 0);
+            while !inbound.poll_frames(&mut frames).unwrap() {
+                let before = inbound.buffer.capacity();
+                let buffer = inbound.spare();
+                if buffer.capacity() != before {
+                    (moves, copied) = (moves + 1, copied + buffer.len());
+                }
+                largest = largest.max(buffer.capacity());
+                // As much as a driver reads at once; what the bytes are does not matter here.
+                let read =
+                    (256 * 1024).min(buffer.capacity() - buffer.len()).min(head.len() + size - buffer.len());
+                buffer.resize(buffer.len() + read, b'v');
+                if buffer.len() == head.len() + size {
+                    buffer.extend_from_slice(b"\r\n");
+                }
+            }
+            assert!(moves <= 4 && copied <= size, "{size}: moved {moves} times, {copied} bytes");
+            // Between 16 and 32 MiB the memory doubles once.
+            assert!(largest <= (size + 1024).max(33 * MIB), "{size}: {largest}");
+            assert_eq!(frames.bytes.len(), head.len() + size + 2);
+        }
+    }
+
+    #[test]
+    fn large_values_in_an_array_are_not_moved_for_each() {
+        let mut inbound = Inbound::new(64 * 1024, Limits::default());
+        let mut frames = Frames::default();
+        let element = [&b"$1048576\r\n"[..], &vec![b'v'; 1 << 20], b"\r\n"].concat();
+        inbound.spare().extend_from_slice(b"*100\r\n");
+        let (mut moves, mut left) = (0, element.len() * 100);
+        while !inbound.poll_frames(&mut frames).unwrap() {
+            let before = inbound.buffer.capacity();
+            let buffer = inbound.spare();
+            moves += usize::from(buffer.capacity() != before);
+            let from = (element.len() - left % element.len()) % element.len();
+            let read = (element.len() - from).min(256 * 1024).min(buffer.capacity() - buffer.len());
+            buffer.extend_from_slice(&element[from..from + read]);
+            left -= read;
+        }
+        assert!(moves < 12, "{moves}");
     }
 
     #[test]

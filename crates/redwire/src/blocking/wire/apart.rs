@@ -67,7 +67,7 @@ impl Wire {
     ) -> io::Result<usize> {
         let buffer = self.inbound.spare();
         let begin = buffer.len();
-        buffer.resize(begin + missing.min(READ_AT_ONCE), 0);
+        buffer.resize(begin + missing.min(READ_AT_ONCE).min(buffer.capacity() - begin), 0);
         let read = self.stream.read(&mut buffer[begin..], limit, now);
         buffer.truncate(begin + *read.as_ref().unwrap_or(&0));
         read
