@@ -10,6 +10,7 @@
 mod clock;
 mod combiner;
 mod probe;
+mod room;
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -50,6 +51,9 @@ pub struct Link<W> {
     stuck: Option<u64>,
     unstuck: u64,
     order: VecDeque<Entry>,
+    /// Those who wait for room for their bytes, and how many of them have left since.
+    outside: VecDeque<u32>,
+    left: usize,
     slots: Vec<Slot<W>>,
     free: Vec<u32>,
     woken: Vec<W>,
@@ -59,6 +63,9 @@ pub struct Link<W> {
     /// How many requests the last arrival of replies completed, and how many were submitted since.
     wave: usize,
     since_wave: usize,
+    /// How many requests were looked at in all, where that is more than one at a time.
+    #[cfg(test)]
+    looked_at: usize,
 }
 
 /// How much may wait in a connection, sent or not.
@@ -73,7 +80,10 @@ pub struct QueueLimits {
 /// A request's claim to its replies. It must be redeemed by [`Link::poll_reply`] or given up by [`Link::abandon`].
 #[derive(Debug)]
 #[must_use = "a ticket that is dropped leaks its place; abandon it"]
-pub struct Ticket(u32);
+pub struct Ticket {
+    slot: u32,
+    may_enter: bool,
+}
 
 #[derive(Debug)]
 struct Entry {
@@ -99,11 +109,33 @@ enum Slot<W> {
         deadline: Option<Instant>,
         replies: Box<Replies>,
     },
+    /// Nothing of it is queued: it waits for room for as many bytes, and may have been called to enter.
+    Outside {
+        waiter: W,
+        deadline: Option<Instant>,
+        size: usize,
+        called: bool,
+    },
+    /// Its deadline has passed, which the caller was not told yet; replies may still come for it.
+    Late(Error),
+    /// Answered or failed, and nothing more will come.
     Done(Result<Replies, Error>),
     Abandoned,
 }
 
-impl<W> Link<W> {
+impl<W> Slot<W> {
+    /// Who waits for what comes to it.
+    fn into_waiter(self) -> Option<W> {
+        match self {
+            Self::Waiting { waiter, .. } | Self::Gathering { waiter, .. } | Self::Outside { waiter, .. } => {
+                Some(waiter)
+            }
+            Self::Free | Self::Late(_) | Self::Done(_) | Self::Abandoned => None,
+        }
+    }
+}
+
+impl<W: Clone> Link<W> {
     /// A connection with nothing under way. Once [connected](Self::handle_connected), a peer that is silent for `interval`
     /// is asked whether it lives; `None`: never.
     #[must_use]
@@ -123,6 +155,8 @@ impl<W> Link<W> {
             stuck: None,
             unstuck: 0,
             order: VecDeque::new(),
+            outside: VecDeque::new(),
+            left: 0,
             slots: Vec::new(),
             free: Vec::new(),
             woken: Vec::new(),
@@ -131,6 +165,8 @@ impl<W> Link<W> {
             submitted: 0,
             wave: 0,
             since_wave: 0,
+            #[cfg(test)]
+            looked_at: 0,
         }
     }
 
@@ -164,8 +200,8 @@ impl<W> Link<W> {
     /// nothing of it is executed before all of it is sent.
     ///
     /// # Errors
-    /// [`ErrorKind::QueueFull`]: the limits would be exceeded. A request larger than the byte limit passes when
-    /// nothing else waits to be written, or it never could.
+    /// [`ErrorKind::QueueFull`]: the limits would be exceeded, or others wait for room already. A request larger than the byte
+    /// limit passes when nothing else waits to be written, or it never could.
     #[inline]
     pub fn submit(
         &mut self,
@@ -176,20 +212,40 @@ impl<W> Link<W> {
         waiter: W,
         deadline: Option<Instant>,
     ) -> Result<Ticket, Error> {
-        self.check_room(count, size)?;
+        if !self.finds_room(size) {
+            return Err(self.queue_full(count));
+        }
+        let slot = self.occupy(Slot::Waiting { waiter, deadline });
+        Ok(self.queue(slot, count, size, whole, write, deadline))
+    }
+
+    #[inline]
+    fn queue(
+        &mut self,
+        slot: u32,
+        count: u32,
+        size: usize,
+        whole: bool,
+        write: impl FnOnce(&mut Outbox),
+        deadline: Option<Instant>,
+    ) -> Ticket {
         write(&mut self.outbox);
         let start = self.queued;
         self.queued += size as u64;
         // Half a command cannot be executed, nor half a transaction; of several commands, the first may be as soon as any byte is out.
         let decisive = if whole { self.queued } else { start + 1 };
-        let slot = self.occupy(Slot::Waiting { waiter, deadline });
         self.order.push_back(Entry { slot, owed: count, decisive, end: self.queued });
         self.since_wave += 1;
         self.submitted += 1;
+        self.expect_by(deadline);
+        Ticket { slot, may_enter: false }
+    }
+
+    #[inline]
+    fn expect_by(&mut self, deadline: Option<Instant>) {
         if let Some(deadline) = deadline {
             self.deadline = Some(self.deadline.map_or(deadline, |earliest| earliest.min(deadline)));
         }
-        Ok(Ticket(slot))
     }
 
     #[inline]
@@ -205,18 +261,22 @@ impl<W> Link<W> {
     }
 
     #[inline]
-    fn check_room(&mut self, count: u32, size: usize) -> Result<(), Error> {
-        if self.has_room(size) {
-            return Ok(());
-        }
-        self.withdraw();
-        if self.has_room(size) { Ok(()) } else { Err(self.queue_full(count)) }
+    fn finds_room(&mut self, size: usize) -> bool {
+        self.has_room(size) || (self.given_up && self.makes_room(size))
     }
 
+    /// Whether a request of so many bytes would be queued at once.
     #[inline]
-    fn has_room(&self, size: usize) -> bool {
-        let waiting = (self.queued - self.sent) as usize;
-        self.order.len() < self.limits.commands && (waiting == 0 || waiting + size <= self.limits.bytes)
+    #[must_use]
+    pub fn has_room(&self, size: usize) -> bool {
+        self.fits(size) && self.outside.is_empty()
+    }
+
+    /// What was given up makes room.
+    #[cold]
+    fn makes_room(&mut self, size: usize) -> bool {
+        self.withdraw();
+        self.has_room(size)
     }
 
     #[cold]
@@ -224,7 +284,7 @@ impl<W> Link<W> {
         let waiting = self.queued - self.sent;
         let message = format!(
             "the queue is full: {} requests and {waiting} bytes wait, at most {} and {} may ({count} more asked for)",
-            self.order.len(),
+            self.order.len() + self.outside.len(),
             self.limits.commands,
             self.limits.bytes
         );
@@ -254,6 +314,8 @@ impl<W> Link<W> {
         let first = self.order.partition_point(|entry| entry.end <= self.taken);
         let (mut start, mut gone, mut ranges) = (self.taken, 0, Vec::new());
         for mut entry in self.order.split_off(first) {
+            #[cfg(test)]
+            (self.looked_at += 1);
             let size = entry.end - start;
             let abandoned = match self.slots[entry.slot as usize] {
                 Slot::Waiting { .. } | Slot::Gathering { .. } => {
@@ -263,16 +325,19 @@ impl<W> Link<W> {
                     continue;
                 }
                 Slot::Abandoned => true,
-                Slot::Done(_) | Slot::Free => false,
+                Slot::Late(_) | Slot::Done(_) | Slot::Outside { .. } | Slot::Free => false,
             };
             if abandoned {
                 self.release(entry.slot);
+            } else {
+                self.settle(entry.slot);
             }
             ranges.push((start - self.taken) as usize..(start + size - self.taken) as usize);
             (start, gone) = (start + size, gone + size);
         }
         self.outbox.cut(&ranges);
         self.queued -= gone;
+        self.call_next();
     }
 
     /// Whether bytes wait to be written.
@@ -305,7 +370,7 @@ impl<W> Link<W> {
     #[inline]
     #[must_use]
     pub fn writes_at_once(&self) -> bool {
-        self.order.len() == 1 && self.wave <= 1
+        self.order.len() == 1 && self.wave <= 1 && self.outside.is_empty()
     }
 
     /// Whether more requests are likely to come in a moment: of those whose replies came last, not all have asked
@@ -320,19 +385,38 @@ impl<W> Link<W> {
     #[inline]
     pub fn handle_sent(&mut self, n: usize) {
         self.sent += n as u64;
+        if !self.outside.is_empty() {
+            self.call_next();
+        }
     }
 
     /// Replies arrived: each goes to the oldest request that is owed one. Pushed frames are passed over.
     ///
     /// # Errors
-    /// A reply that nobody asked for: the stream is out of step and must not be used any more.
+    /// A reply that nobody asked for: the stream is out of step and must not be used any more. So with a [large
+    /// frame](Frames::has_large_rest) that is not whole yet, and that nobody waits for.
     #[inline]
     pub fn handle_frames(&mut self, frames: &mut Frames) -> Result<(), Error> {
-        let before = self.order.len();
-        self.missed = false;
-        let result = self.hand_out(frames);
-        (self.wave, self.since_wave) = (before - self.order.len(), 0);
-        result
+        if !frames.is_empty() {
+            let before = self.order.len();
+            self.missed = false;
+            let result = self.hand_out(frames);
+            (self.wave, self.since_wave) = (before - self.order.len(), 0);
+            if !self.outside.is_empty() {
+                self.call_next();
+            }
+            result?;
+        }
+        if frames.has_large_rest() { self.check_wanted(frames) } else { Ok(()) }
+    }
+
+    /// Nobody may wait any longer for a large frame that is not whole yet.
+    #[cold]
+    fn check_wanted(&self, frames: &Frames) -> Result<(), Error> {
+        match self.order.front().map(|entry| &self.slots[entry.slot as usize]) {
+            Some(Slot::Waiting { .. } | Slot::Gathering { .. }) => Ok(()),
+            _ => frames.check_unwanted(),
+        }
     }
 
     #[inline]
@@ -388,8 +472,18 @@ impl<W> Link<W> {
                 self.gather(slot, piece, count, has_errors, done)
             }
             Slot::Abandoned if done => self.release(slot),
-            // Failed by its deadline before its last reply came: the rest goes to nobody.
-            Slot::Abandoned | Slot::Done(_) | Slot::Free => {}
+            Slot::Late(_) if done => self.settle(slot),
+            // Given up, or late, before its last reply came: the rest goes to nobody.
+            Slot::Abandoned | Slot::Late(_) | Slot::Done(_) | Slot::Outside { .. } | Slot::Free => {}
+        }
+    }
+
+    /// Nothing more will come for a request that was late.
+    #[cold]
+    fn settle(&mut self, slot: u32) {
+        let place = &mut self.slots[slot as usize];
+        if let Slot::Late(error) = place {
+            *place = Slot::Done(Err(error.clone()));
         }
     }
 
@@ -399,7 +493,7 @@ impl<W> Link<W> {
         let (waiter, deadline, mut replies) = match std::mem::replace(place, Slot::Free) {
             Slot::Waiting { waiter, deadline } => (waiter, deadline, Box::default()),
             Slot::Gathering { waiter, deadline, replies } => (waiter, deadline, replies),
-            Slot::Free | Slot::Done(_) | Slot::Abandoned => return,
+            Slot::Free | Slot::Outside { .. } | Slot::Done(_) | Slot::Late(_) | Slot::Abandoned => return,
         };
         replies.push(piece, count, has_errors);
         if done {
@@ -428,16 +522,27 @@ impl<W> Link<W> {
         ticket: Ticket,
         update: impl FnOnce(&mut W),
     ) -> Result<Result<Replies, Error>, Ticket> {
-        let place = &mut self.slots[ticket.0 as usize];
+        let place = &mut self.slots[ticket.slot as usize];
         match place {
             Slot::Waiting { waiter, .. } | Slot::Gathering { waiter, .. } => {
                 update(waiter);
                 Err(ticket)
             }
+            Slot::Outside { waiter, size, called, .. } => {
+                update(waiter);
+                *called = false;
+                let size = *size;
+                let may_enter = self.outside.front() == Some(&ticket.slot) && self.fits(size);
+                Err(Ticket { may_enter, ..ticket })
+            }
             Slot::Done(_) => {
                 let Slot::Done(result) = std::mem::replace(place, Slot::Free) else { return Err(ticket) };
-                self.retire(ticket.0, result.is_err());
+                self.free.push(ticket.slot);
                 Ok(result)
+            }
+            Slot::Late(_) => {
+                let Slot::Late(error) = std::mem::replace(place, Slot::Abandoned) else { return Err(ticket) };
+                Ok(Err(error))
             }
             // A ticket holds its slot until it is redeemed or abandoned, and there is one ticket for a slot.
             Slot::Free | Slot::Abandoned => unreachable!("a ticket outlived its slot"),
@@ -447,35 +552,39 @@ impl<W> Link<W> {
     /// Whether the request still waits for a reply.
     #[must_use]
     pub fn is_waiting(&self, ticket: &Ticket) -> bool {
-        matches!(self.slots[ticket.0 as usize], Slot::Waiting { .. } | Slot::Gathering { .. })
+        self.is_slot_waiting(ticket.slot)
     }
 
-    /// Frees the slot, unless replies may still come for it.
-    #[inline]
-    fn retire(&mut self, slot: u32, failed: bool) {
-        if failed && self.order.iter().any(|entry| entry.slot == slot) {
-            self.slots[slot as usize] = Slot::Abandoned;
-        } else {
-            self.release(slot);
-        }
+    fn is_slot_waiting(&self, slot: u32) -> bool {
+        matches!(
+            self.slots[slot as usize],
+            Slot::Waiting { .. } | Slot::Gathering { .. } | Slot::Outside { .. }
+        )
     }
 
     /// The caller does not wait any longer. A request whose bytes were not taken yet is never sent; any other keeps its
-    /// place, and its replies will go to nobody. Gives back who waited, if anybody did.
+    /// place, and its replies will go to nobody. Whoever waits for room may be called by it. Gives back who waited, if
+    /// anybody did.
     pub fn abandon(&mut self, ticket: Ticket) -> Option<W> {
-        let place = &mut self.slots[ticket.0 as usize];
+        let place = &mut self.slots[ticket.slot as usize];
         match place {
             Slot::Waiting { .. } | Slot::Gathering { .. } => {
                 let former = std::mem::replace(place, Slot::Abandoned);
                 self.given_up |= self.wants_transmit();
-                match former {
-                    Slot::Waiting { waiter, .. } | Slot::Gathering { waiter, .. } => Some(waiter),
-                    Slot::Done(_) | Slot::Free | Slot::Abandoned => None,
-                }
+                former.into_waiter()
             }
-            Slot::Done(result) => {
-                let failed = result.is_err();
-                self.retire(ticket.0, failed);
+            Slot::Outside { .. } => {
+                let former = std::mem::replace(place, Slot::Abandoned);
+                self.left += 1;
+                self.call_next();
+                former.into_waiter()
+            }
+            Slot::Late(_) => {
+                *place = Slot::Abandoned;
+                None
+            }
+            Slot::Done(_) => {
+                self.release(ticket.slot);
                 None
             }
             Slot::Free | Slot::Abandoned => None,
@@ -503,9 +612,17 @@ impl<W> Link<W> {
             match place {
                 Slot::Waiting { .. } | Slot::Gathering { .. } => fail(place, error.clone(), &mut self.woken),
                 Slot::Abandoned => self.release(entry.slot),
-                Slot::Done(_) | Slot::Free => {}
+                Slot::Late(_) => self.settle(entry.slot),
+                Slot::Outside { .. } | Slot::Done(_) | Slot::Free => {}
             }
         }
+        while let Some(slot) = self.outside.pop_front() {
+            match &mut self.slots[slot as usize] {
+                Slot::Abandoned => self.release(slot),
+                place => fail(place, not_sent.clone(), &mut self.woken),
+            }
+        }
+        self.left = 0;
         self.outbox.clear();
         (self.taken, self.sent) = (self.queued, self.queued);
         (self.given_up, self.doubtful, self.missed) = (false, false, false);
@@ -521,13 +638,19 @@ fn outcome(decisive: u64, sent: u64) -> Outcome {
 
 /// The request fails with `error`, which keeps the replies that came before.
 fn fail<W>(place: &mut Slot<W>, error: Error, woken: &mut Vec<W>) {
-    let (waiter, error) = match std::mem::replace(place, Slot::Free) {
-        Slot::Waiting { waiter, .. } => (Some(waiter), error),
-        Slot::Gathering { waiter, replies, .. } => (Some(waiter), error.with_answered(*replies)),
-        Slot::Done(_) | Slot::Free | Slot::Abandoned => (None, error),
-    };
+    let error = end(place, error, woken);
     *place = Slot::Done(Err(error));
+}
+
+/// Takes the request out of its place, and wakes who waits for it; the error keeps the replies that came before.
+fn end<W>(place: &mut Slot<W>, error: Error, woken: &mut Vec<W>) -> Error {
+    let (waiter, error) = match std::mem::replace(place, Slot::Free) {
+        Slot::Waiting { waiter, .. } | Slot::Outside { waiter, .. } => (Some(waiter), error),
+        Slot::Gathering { waiter, replies, .. } => (Some(waiter), error.with_answered(*replies)),
+        _ => (None, error),
+    };
     woken.extend(waiter);
+    error
 }
 
 #[cold]

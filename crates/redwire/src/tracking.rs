@@ -207,9 +207,13 @@ impl<L: Line> Watch<L> {
     pub(crate) fn handle_frames(&self, frames: &mut Frames) -> Result<()> {
         let upgraded;
         let tracking = match self {
-            Self::Tracked(tracking) => tracking,
+            Self::Tracked(tracking) => {
+                frames.want_pushes();
+                tracking
+            }
             Self::Redirect(tracking) => {
                 frames.mark_messages();
+                frames.want_all();
                 upgraded = tracking.upgrade();
                 let Some(tracking) = &upgraded else { return Ok(()) };
                 tracking

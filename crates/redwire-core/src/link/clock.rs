@@ -4,11 +4,11 @@
 
 use std::time::Instant;
 
-use super::{Link, Slot, Ticket, fail};
+use super::{Link, Slot, end};
 use crate::error::{Error, Outcome};
 use crate::liveness::Verdict;
 
-impl<W> Link<W> {
+impl<W: Clone> Link<W> {
     /// The connection is up: from now on the peer may be asked whether it lives.
     pub fn handle_connected(&mut self, now: Instant) {
         self.liveness.handle_connected(now);
@@ -62,7 +62,7 @@ impl<W> Link<W> {
     /// Whether silence may have a good reason: somebody waits, and nobody has waited in vain. Otherwise a connection that is
     /// cut off while its server lives would be kept for ever.
     fn bears_silence(&self) -> bool {
-        !self.missed && (0..self.slots.len()).any(|slot| self.is_waiting(&Ticket(slot as u32)))
+        !self.missed && (0..self.slots.len() as u32).any(|slot| self.is_slot_waiting(slot))
     }
 
     pub(super) fn fail_late(&mut self, now: Instant, cause: Option<&Error>) {
@@ -71,6 +71,8 @@ impl<W> Link<W> {
         }
         let mut earliest: Option<Instant> = None;
         for entry in &self.order {
+            #[cfg(test)]
+            (self.looked_at += 1);
             let place = &mut self.slots[entry.slot as usize];
             let (Slot::Waiting { deadline, .. } | Slot::Gathering { deadline, .. }) = place else { continue };
             let Some(deadline) = *deadline else { continue };
@@ -88,7 +90,12 @@ impl<W> Link<W> {
                 Some(cause) => error.with_source(cause.clone()),
                 None => error,
             };
-            fail(place, error, &mut self.woken);
+            let error = end(place, error, &mut self.woken);
+            *place = Slot::Late(error);
+        }
+        if !self.outside.is_empty() {
+            let outside = self.fail_late_outside(now, cause);
+            earliest = [earliest, outside].into_iter().flatten().min();
         }
         self.deadline = earliest;
     }

@@ -34,6 +34,8 @@ pub enum Duty {
     Write(Ticket),
     /// Read once, then [`Combiner::handle_read`].
     Read(Ticket),
+    /// There is room by now: [`Combiner::enter`].
+    Enter(Ticket),
     /// Sleep until woken, or until the deadline, then [`Combiner::handle_timeout`].
     Wait(Ticket),
 }
@@ -77,10 +79,10 @@ impl<W: Clone> Combiner<W> {
         self.failed.is_some()
     }
 
-    /// As [`Link::submit`].
+    /// As [`Link::submit_or_wait`].
     ///
     /// # Errors
-    /// As [`Link::submit`].
+    /// As [`Link::submit_or_wait`].
     #[inline]
     pub fn submit(
         &mut self,
@@ -91,9 +93,21 @@ impl<W: Clone> Combiner<W> {
         waiter: W,
         deadline: Option<Instant>,
     ) -> Result<Ticket, Error> {
-        let ticket = self.link.submit(count, size, whole, write, waiter, deadline)?;
+        let ticket = self.link.submit_or_wait(count, size, whole, write, waiter, deadline)?;
         self.peak = self.peak.max(self.link.in_flight());
         Ok(ticket)
+    }
+
+    /// As [`Link::enter`].
+    pub fn enter(
+        &mut self,
+        ticket: Ticket,
+        count: u32,
+        size: usize,
+        whole: bool,
+        write: impl FnOnce(&mut Outbox),
+    ) -> Ticket {
+        self.link.enter(ticket, count, size, whole, write)
     }
 
     /// What whoever holds `ticket` has to do now. A duty that is given must be done.
@@ -111,6 +125,7 @@ impl<W: Clone> Combiner<W> {
                     self.vacant = true;
                     return Duty::Done(result);
                 }
+                Err(ticket) if ticket.may_enter() => return Duty::Enter(ticket),
                 Err(ticket) => ticket,
             }
         };
@@ -209,10 +224,12 @@ impl<W: Clone> Combiner<W> {
     }
 
     fn waiting(&self) -> impl Iterator<Item = &W> {
-        self.link.order.iter().filter_map(|entry| match &self.link.slots[entry.slot as usize] {
-            Slot::Waiting { waiter, .. } | Slot::Gathering { waiter, .. } => Some(waiter),
-            Slot::Free | Slot::Done(_) | Slot::Abandoned => None,
-        })
+        let under_way =
+            self.link.order.iter().filter_map(|entry| match &self.link.slots[entry.slot as usize] {
+                Slot::Waiting { waiter, .. } | Slot::Gathering { waiter, .. } => Some(waiter),
+                Slot::Free | Slot::Outside { .. } | Slot::Done(_) | Slot::Late(_) | Slot::Abandoned => None,
+            });
+        under_way.chain(self.link.waiting_outside())
     }
 
     /// Whether nobody needs the connection any longer. Afterwards the next may be used.

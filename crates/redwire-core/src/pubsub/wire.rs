@@ -250,7 +250,8 @@ impl<W> PubSub<W> {
     ///
     /// # Errors
     /// What no server says to subscribers, or an answer to nothing that was asked: the connection must not be used any more. So
-    /// with a server that cannot confirm now what it did before.
+    /// with a server that cannot confirm now what it did before, and with a [large frame](Frames::has_large_rest) that is not
+    /// whole yet when nobody is subscribed to anything.
     pub fn handle_frames(&mut self, line: LineId, frames: &mut Frames, now: Instant) -> Result<()> {
         let Some(this) = self.lines.get_mut(&line).filter(|line| line.is_connected) else { return Ok(()) };
         this.read = Some(now);
@@ -276,7 +277,7 @@ impl<W> PubSub<W> {
         if let Some(this) = self.lines.get_mut(&line) {
             this.handle_burst(bytes.len());
         }
-        Ok(())
+        if frames.has_large_rest() && !self.is_wanted(line) { frames.check_unwanted() } else { Ok(()) }
     }
 
     /// At the time `at` there was nothing to be read, and there is nothing unread that had come by then.

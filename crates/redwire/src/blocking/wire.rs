@@ -410,7 +410,7 @@ impl Wire {
 
     #[inline]
     fn take_frames(&mut self) -> Result<()> {
-        if self.inbound.poll_frames(&mut self.frames)? {
+        if self.inbound.poll_frames(&mut self.frames)? || self.frames.has_large_rest() {
             self.link.handle_frames(&mut self.frames)?;
             self.link.poll_woken(&mut self.woken);
             self.woken.clear();

@@ -256,6 +256,7 @@ impl Connection {
         self.dirt.handle_command(cmd.facts());
         secret::remember(&mut self.secrets, cmd.secrets());
         self.grip.handle_call(lane::on_connection(cmd) != Lane::Shared);
+        self.make_room(cmd.size(), deadline).await?;
         let ticket = self.link.submit(1, cmd.size(), true, |outbox| cmd.write(outbox), (), deadline)?;
         self.sent.push_back(ticket);
         self.flush(deadline).await
@@ -271,6 +272,7 @@ impl Connection {
         self.dirt.handle_unknown();
         secret::remember(&mut self.secrets, secret::among_packed(commands));
         self.grip.handle_call(false);
+        self.make_room(commands.len(), deadline).await?;
         for index in 0..count {
             // All bytes go with the first of the replies; the others only wait their turn.
             let bytes = if index == 0 { commands } else { &[] };

@@ -174,7 +174,24 @@ impl Lane {
         waker: &Waker,
         deadline: Option<Instant>,
     ) -> Result<Ticket> {
-        self.shared.submit(call, waker, deadline)
+        self.shared.submit(call, waker, deadline, false)
+    }
+
+    /// As [`submit`](Self::submit); but where there is no room for its bytes it waits for that, until its ticket may
+    /// [enter](Self::enter).
+    #[inline]
+    pub(super) fn submit_or_wait(
+        &self,
+        call: &impl Call,
+        waker: &Waker,
+        deadline: Option<Instant>,
+    ) -> Result<Ticket> {
+        self.shared.submit(call, waker, deadline, true)
+    }
+
+    /// Queues `call` if it has waited for room, and its turn has come.
+    pub(super) fn enter(&self, ticket: Ticket, call: &impl Call) -> Ticket {
+        self.shared.enter(ticket, call)
     }
 
     /// The replies to what was submitted, once they are there.
@@ -189,8 +206,7 @@ impl Lane {
 
     /// Submits `call` and waits for its replies.
     pub(super) async fn exchange(&self, call: &impl Call, deadline: Option<Instant>) -> Result<Replies> {
-        let ticket = self.shared.submit(call, Waker::noop(), deadline)?;
-        self.shared.wait(ticket).await
+        self.shared.exchange(call, deadline).await
     }
 
     /// Gives up waiting; the reply will go to nobody.
@@ -203,10 +219,11 @@ impl Lane {
         let idle = self.shared.lock().link.is_idle();
         if !idle {
             // Replies come in order: when this one is there, all are.
-            let last = self.shared.submit(&Cmd::<Value>::new("PING"), Waker::noop(), deadline);
+            let ping = Cmd::<Value>::new("PING");
+            let last = self.shared.submit(&ping, Waker::noop(), deadline, true);
             self.shared.lock().phase.close();
             if let Ok(last) = last {
-                let _ = before(deadline, self.shared.wait(last)).await;
+                let _ = before(deadline, self.shared.wait(last, &ping)).await;
             }
         }
         self.shared.end(Phase::Closed, &setup::closed_client());
@@ -232,6 +249,7 @@ impl Shared {
         call: &impl Call,
         waker: &Waker,
         deadline: Option<Instant>,
+        may_wait: bool,
     ) -> Result<Ticket> {
         let mut state = self.lock();
         // Asking for the process is a system call: once for all that is written together is enough.
@@ -242,14 +260,39 @@ impl Shared {
             return Err(state.refuse());
         }
         let write = |outbox: &mut Outbox| call.write(outbox);
-        let ticket =
-            state.link.submit(call.count(), call.size(), call.is_whole(), write, waker.clone(), deadline)?;
+        let (count, size, whole, waker) = (call.count(), call.size(), call.is_whole(), waker.clone());
+        let submitted = match may_wait {
+            true => state.link.submit_or_wait(count, size, whole, write, waker, deadline),
+            false => state.link.submit(count, size, whole, write, waker, deadline),
+        };
+        if submitted.is_err() {
+            release(state);
+            return submitted;
+        }
         let driver = if state.write_at_once(deadline) { None } else { state.driver.take() };
-        drop(state);
+        release(state);
         if let Some(driver) = driver {
             driver.wake();
         }
-        Ok(ticket)
+        submitted
+    }
+
+    /// Submits `call` and waits for its replies.
+    async fn exchange(self: &Arc<Self>, call: &impl Call, deadline: Option<Instant>) -> Result<Replies> {
+        let ticket = self.submit(call, Waker::noop(), deadline, true)?;
+        self.wait(ticket, call).await
+    }
+
+    /// Queues `call` if it has waited for room, and its turn has come.
+    #[cold]
+    fn enter(&self, ticket: Ticket, call: &impl Call) -> Ticket {
+        let mut state = self.lock();
+        let write = |outbox: &mut Outbox| call.write(outbox);
+        let ticket = state.link.enter(ticket, call.count(), call.size(), call.is_whole(), write);
+        let driver = state.driver.take();
+        release(state);
+        driver.into_iter().for_each(Waker::wake);
+        ticket
     }
 
     #[inline]
@@ -261,7 +304,9 @@ impl Shared {
     }
 
     fn abandon(&self, ticket: Ticket) {
-        let waiter = self.lock().link.abandon(ticket);
+        let mut state = self.lock();
+        let waiter = state.link.abandon(ticket);
+        release(state);
         // Not under the lock; see `renew`.
         drop(waiter);
     }
@@ -272,8 +317,8 @@ impl Shared {
     }
 
     /// Waits for the replies to what was submitted. If the future is dropped, they will go to nobody.
-    async fn wait(&self, ticket: Ticket) -> Result<Replies> {
-        let mut waiting = Waiting { shared: self, ticket: Some(ticket) };
+    async fn wait(&self, ticket: Ticket, call: &impl Call) -> Result<Replies> {
+        let mut waiting = Waiting { shared: self, ticket: Some(ticket), call };
         poll_fn(|cx| waiting.poll(cx.waker())).await
     }
 
@@ -330,17 +375,19 @@ impl Follower for Shared {
 }
 
 /// Somebody who waits for the replies to what was submitted.
-struct Waiting<'a> {
+struct Waiting<'a, C: Call> {
     shared: &'a Shared,
     ticket: Option<Ticket>,
+    call: &'a C,
 }
 
-impl Waiting<'_> {
+impl<C: Call> Waiting<'_, C> {
     fn poll(&mut self, waker: &Waker) -> Poll<Result<Replies>> {
         match self.ticket.take().map(|ticket| self.shared.poll_reply(ticket, waker)) {
             Some(Ok(result)) => Poll::Ready(result),
             Some(Err(ticket)) => {
-                self.ticket = Some(ticket);
+                let may_enter = ticket.may_enter();
+                self.ticket = Some(if may_enter { self.shared.enter(ticket, self.call) } else { ticket });
                 Poll::Pending
             }
             None => Poll::Ready(Err(setup::closed_client())),
@@ -348,11 +395,22 @@ impl Waiting<'_> {
     }
 }
 
-impl Drop for Waiting<'_> {
+impl<C: Call> Drop for Waiting<'_, C> {
     fn drop(&mut self) {
         if let Some(ticket) = self.ticket.take() {
             self.shared.abandon(ticket);
         }
+    }
+}
+
+/// Lets go of the state, and wakes those who were called to enter by what was done with it.
+#[inline]
+fn release(mut state: MutexGuard<'_, State>) {
+    if state.link.has_woken() {
+        let mut woken = Vec::new();
+        state.link.poll_woken(&mut woken);
+        drop(state);
+        woken.into_iter().for_each(Waker::wake);
     }
 }
 

@@ -1,11 +1,14 @@
 //! Large values that are cut off, and that meet large ones coming the other way: half a command is not sent, and never finished on
 //! another connection (I2); two peers that both write do not wait for each other (I3). FAULTS 7; DESIGN, law 7.
 
+use std::thread;
+use std::time::Duration;
+
 use bytes::Bytes;
 use redwire::{Outcome, Run, cmd};
 use redwire_testkit::{Direction, FakeServer, Fault, Proxy, Server, eventually};
 
-use crate::common::{LIMIT, Setup, timed};
+use crate::common::{Connection, Driver, LIMIT, Setup, runtime, timed};
 use crate::step::NAMELESS;
 
 both!(
@@ -13,6 +16,8 @@ both!(
     a_large_value_whose_end_is_cut_off_is_told_as_it_was,
     ten_mebibytes_go_both_ways_at_once,
     ten_mebibytes_go_both_ways_through_a_peer_that_does_not_buffer,
+    many_values_larger_than_the_queue_wait_for_room,
+    on_a_connection_by_hand_too,
 );
 
 /// Every part of it is a line of commands, to a server that finds it at the beginning of a connection.
@@ -108,4 +113,68 @@ fn ten_mebibytes_go_both_ways_through_a_peer_that_does_not_buffer(setup: Setup) 
     assert!(echoed.unwrap().iter().all(|echo| echo == &value), "{took:?}");
     let echoed = connection.pipeline(|p| [(); 4].map(|()| p.run(cmd::<Bytes>("ECHO").arg(&value))));
     assert!(echoed.unwrap().iter().all(|echo| echo == &value));
+}
+
+/// FAULTS 110. Some give up while they wait, and are in nobody's way.
+fn many_values_larger_than_the_queue_wait_for_room(setup: Setup) {
+    let server = Server::start();
+    // Large requests of the blocking client never share a connection.
+    let (size, limit, rounds) = match setup.driver {
+        Driver::Tokio => (1 << 20, "2MiB", 1),
+        Driver::Blocking => (60_000, "100KiB", 5),
+    };
+    let client = setup.client(&server.url(), &format!("timeout=30s&retries=0&max_queued_bytes={limit}"));
+    let value = Bytes::from(vec![b'v'; size]);
+    server.freeze();
+    thread::scope(|scope| {
+        let calls: Vec<_> = (0..32)
+            .map(|caller| {
+                let (client, value) = (&client, &value);
+                scope.spawn(move || {
+                    for round in 0..rounds {
+                        let set = cmd::<()>("SET").arg(format!("k{caller}:{round}")).arg(value);
+                        if caller % 4 == 3 {
+                            let result = client.execute(set.timeout(Duration::from_millis(5)));
+                            assert!(
+                                result.as_ref().is_ok_and(|()| true)
+                                    || result.is_err_and(|error| error.is_timeout())
+                            );
+                        } else {
+                            client.execute(set).unwrap_or_else(|error| panic!("{caller}: {error}"));
+                        }
+                    }
+                })
+            })
+            .collect();
+        thread::sleep(Duration::from_millis(50));
+        server.thaw();
+        calls.into_iter().for_each(|call| call.join().expect("it is served"));
+    });
+    for caller in (0..32).filter(|caller| caller % 4 != 3) {
+        let length = server.command(&["STRLEN", &format!("k{caller}:{}", rounds - 1)]).unwrap();
+        assert_eq!(length, size.to_string(), "{caller}");
+    }
+    assert_eq!(client.run::<String>("PING").unwrap(), "PONG");
+}
+
+fn on_a_connection_by_hand_too(setup: Setup) {
+    let server = Server::start();
+    let mut connection = setup.connection(&server.url(), "max_queued_bytes=1MiB");
+    let value = vec![b'v'; 2 << 20];
+    let packed =
+        [cmd::<()>("SET").arg("a").arg(&value[..]).to_bytes(), cmd::<()>("SET").arg("b").arg(1).to_bytes()];
+    connection.send_packed(&packed.concat(), 2).unwrap();
+    connection.read_reply::<()>().unwrap();
+    connection.read_reply::<()>().unwrap();
+    // What is left of a call that was given up goes first; the blocking client ends such a connection.
+    let Connection::Tokio(mut connection) = connection else { return };
+    server.freeze();
+    let (large, small) = (Bytes::from(vec![b'v'; 16 << 20]), Bytes::from(vec![b'v'; 1 << 19]));
+    runtime().block_on(async {
+        let set = cmd::<()>("SET").arg("a").arg(&large).timeout(Duration::from_millis(50));
+        assert!(connection.run(set).await.unwrap_err().is_timeout());
+        server.thaw();
+        connection.run(cmd::<()>("SET").arg("b").arg(&small)).await.unwrap();
+        assert_eq!(connection.run(cmd::<usize>("STRLEN").arg("a")).await.unwrap(), large.len());
+    });
 }

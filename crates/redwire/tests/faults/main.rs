@@ -10,6 +10,7 @@ mod common;
 mod cancelling;
 mod closing;
 mod combining;
+mod endless;
 mod hostile;
 mod large;
 mod leases;

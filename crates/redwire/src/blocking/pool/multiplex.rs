@@ -184,6 +184,10 @@ impl Multiplex {
                     state = self.read(state, &mut woken, &me, deadline);
                     (ticket, _) = (waiting, std::mem::forget(turn));
                 }
+                Duty::Enter(waiting) => {
+                    let write = |outbox: &mut Outbox| call.write(outbox);
+                    ticket = state.combiner.enter(waiting, call.count(), call.size(), call.is_whole(), write);
+                }
                 Duty::Wait(waiting) => {
                     ticket = waiting;
                     drop(state);

@@ -70,7 +70,7 @@ impl Wire {
         Ok(())
     }
 
-    /// Reads once before `deadline`, and gives what came whole.
+    /// Reads once before `deadline`, and gives what came whole, or a large part of something.
     #[inline]
     pub(in crate::blocking) fn receive_frames(
         &mut self,
@@ -79,7 +79,8 @@ impl Wire {
         if let Err(error) = self.read(deadline) {
             self.doubt(error, deadline)?;
         }
-        Ok(self.inbound.poll_frames(&mut self.frames)?.then_some(&mut self.frames))
+        let whole = self.inbound.poll_frames(&mut self.frames)?;
+        Ok((whole || self.frames.has_large_rest()).then_some(&mut self.frames))
     }
 
     /// Reads once before `deadline`, or once it has passed what is there already; if anything came, gives what came whole. What

@@ -64,7 +64,7 @@ impl<C: Call> Future for Request<'_, C> {
                 State::Waiting(ticket) => match self.lane().poll_reply(ticket, cx.waker()) {
                     Ok(result) => result,
                     Err(ticket) => {
-                        self.state = State::Waiting(ticket);
+                        self.state = State::Waiting(self.enter(ticket));
                         return Poll::Pending;
                     }
                 },
@@ -174,9 +174,11 @@ impl<'c, C: Call> Request<'c, C> {
             Way::Shared if self.passage.asking() => {
                 let asking = Asking(&mut self.call);
                 let lane = self.passage.member().map_or(&self.client.lane, |member| &member.client.lane);
-                self.state = State::Waiting(lane.submit(&asking, waker, deadline)?);
+                self.state = State::Waiting(lane.submit_or_wait(&asking, waker, deadline)?);
             }
-            Way::Shared => self.state = State::Waiting(self.lane().submit(&self.call, waker, deadline)?),
+            Way::Shared => {
+                self.state = State::Waiting(self.lane().submit_or_wait(&self.call, waker, deadline)?);
+            }
             Way::Exclusive(_) => {
                 self.start_apart(deadline);
                 // Polled at once by the caller's loop.
@@ -184,6 +186,20 @@ impl<'c, C: Call> Request<'c, C> {
             }
         }
         Ok(None)
+    }
+
+    /// Queues the call if it has waited for room, and its turn has come.
+    #[inline]
+    fn enter(&mut self, ticket: Ticket) -> Ticket {
+        if !ticket.may_enter() {
+            return ticket;
+        }
+        if self.passage.asking() {
+            let asking = Asking(&mut self.call);
+            let lane = self.passage.member().map_or(&self.client.lane, |member| &member.client.lane);
+            return lane.enter(ticket, &asking);
+        }
+        self.lane().enter(ticket, &self.call)
     }
 
     /// The shared connection of the server that the call goes to.

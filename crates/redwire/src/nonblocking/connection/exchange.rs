@@ -24,6 +24,7 @@ impl Connection {
         deadline: Option<Instant>,
     ) -> Result<Replies> {
         self.ready(deadline).await?;
+        self.make_room(call.size(), deadline).await?;
         let ticket = self.link.submit(
             call.count(),
             call.size(),
@@ -104,6 +105,7 @@ impl Connection {
     }
 
     async fn transact(&mut self, commands: &[u8], count: u32, deadline: Option<Instant>) -> Result<Replies> {
+        self.make_room(commands.len(), deadline).await?;
         let ticket =
             self.link.submit(count, commands.len(), true, |outbox| outbox.copy(commands), (), deadline)?;
         self.wait(ticket, deadline).await
@@ -180,6 +182,16 @@ impl Connection {
         while self.wants_transmit() {
             let received = before(deadline, self.receive()).await;
             received.unwrap_or_else(|| Err(Error::timeout(Outcome::MaybeExecuted)))?;
+        }
+        Ok(())
+    }
+
+    /// Where a call that was given up has left so much to be written that another finds no room, writes that first.
+    pub(super) async fn make_room(&mut self, size: usize, deadline: Option<Instant>) -> Result<()> {
+        while !self.link.has_room(size) && self.wants_transmit() {
+            let received = before(deadline, self.receive()).await;
+            let received = received.unwrap_or_else(|| Err(Error::timeout(Outcome::NotSent)));
+            received.map_err(|error| error.with_outcome(Outcome::NotSent))?;
         }
         Ok(())
     }

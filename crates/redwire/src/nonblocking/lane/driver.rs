@@ -13,7 +13,7 @@ use redwire_core::outage::{Outage, Turn, heals};
 use redwire_core::outbox::Outbox;
 use redwire_core::{Error, ErrorKind, Outcome, Result};
 
-use super::{Phase, Shared, State, rotation};
+use super::{Phase, Shared, State, release, rotation};
 use crate::clock::Timer;
 use crate::credentials;
 use crate::events::EventKind;
@@ -147,7 +147,7 @@ impl<'a> Driver<'a> {
             return Err(Error::closed_by_peer(Outcome::MaybeExecuted));
         }
         self.received += read as u64;
-        if inbound.poll_frames(frames)? {
+        if inbound.poll_frames(frames)? || frames.has_large_rest() {
             if let Some(watch) = &self.shared.watch {
                 // Before replies are handed out: what came ahead of one must count for whoever reads it.
                 watch.handle_frames(frames)?;
@@ -189,7 +189,7 @@ impl<'a> Driver<'a> {
             let mut state = self.shared.lock();
             state.check_connected()?;
             state.link.handle_sent(sent);
-            drop(state);
+            release(state);
             match flushed {
                 Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(Some(setup::io_error("writing", error)))),
@@ -220,11 +220,13 @@ impl<'a> Driver<'a> {
         } else {
             std::mem::swap(&mut state.rest, &mut self.outbox);
         }
-        state.writing = !self.outbox.is_empty();
-        if !state.writing {
+        let writing = !self.outbox.is_empty();
+        state.writing = writing;
+        if !writing {
             state.register(cx);
         }
-        Ok(state.writing)
+        release(state);
+        Ok(writing)
     }
 
     fn sleep(&self, cx: &Context<'_>) -> std::result::Result<(), Option<Error>> {

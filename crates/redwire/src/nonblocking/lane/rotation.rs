@@ -3,7 +3,6 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::task::Waker;
 use std::time::Instant;
 
 use redwire_core::ErrorKind;
@@ -54,11 +53,8 @@ async fn reauthenticate(shared: Arc<Shared>) {
         let Some(credentials) = pass.credentials else { return };
         let deadline = config.timeout().and_then(|limit| Instant::now().checked_add(limit));
         let auth = credentials.auth();
-        let answer = match shared.submit(&auth, Waker::noop(), deadline) {
-            Ok(ticket) => shared.wait(ticket).await.and_then(|mut replies| replies.read::<()>()),
-            Err(error) => Err(error),
-        };
-        match answer {
+        let answer = shared.exchange(&auth, deadline).await;
+        match answer.and_then(|mut replies| replies.read::<()>()) {
             Ok(()) => {}
             // The next connection, if there is to be one, asks for itself.
             Err(error) if matches!(error.kind(), ErrorKind::Connection(_) | ErrorKind::Closed) => return,

@@ -223,7 +223,7 @@ impl<'a> Driver<'a> {
             return Err(Error::closed_by_peer(Outcome::MaybeExecuted));
         }
         self.received += read as u64;
-        if !inbound.poll_frames(frames)? {
+        if !inbound.poll_frames(frames)? && !frames.has_large_rest() {
             return Ok(());
         }
         let mut state = self.shared.lock();
