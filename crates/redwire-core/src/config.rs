@@ -94,6 +94,7 @@ pub struct Config {
     read_only: bool,
     max_queued_commands: usize,
     max_queued_bytes: usize,
+    mark_every: u32,
     reply_limits: Limits,
 }
 
@@ -349,6 +350,12 @@ impl Config {
         self.max_queued_bytes
     }
 
+    /// After how many replies a shared connection asks whether they still belong to their requests; 0: never.
+    #[must_use]
+    pub fn mark_every(&self) -> u32 {
+        self.mark_every
+    }
+
     /// What a reply may ask of memory: set by `max_reply_depth`, `max_reply_bulk`, `max_reply_elements`, `max_reply_line` and
     /// `max_reply_bytes`.
     #[must_use]
@@ -401,6 +408,7 @@ impl Default for Config {
             read_only: false,
             max_queued_commands: 65_536,
             max_queued_bytes: 64 << 20,
+            mark_every: 0,
             reply_limits: Limits::default(),
         }
     }

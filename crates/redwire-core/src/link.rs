@@ -43,9 +43,14 @@ pub struct Link<W> {
     missed: bool,
     /// Whether the peer has been silent for so long that it is asked whether it lives.
     silent: bool,
+    /// The first of the questions whose answers are to come, and those behind it.
     probe: Option<Probe>,
     /// A number at random, for words that nobody can guess.
     salt: u64,
+    probes: VecDeque<Probe>,
+    /// After how many replies such a question is put among the requests, and how many were asked for since.
+    mark_every: u64,
+    unmarked: u64,
     liveness: Liveness,
     /// What was sent at the last tick, if the kernel would take no more then; and how often it has taken more since.
     stuck: Option<u64>,
@@ -121,6 +126,8 @@ enum Slot<W> {
     /// Answered or failed, and nothing more will come.
     Done(Result<Replies, Error>),
     Abandoned,
+    /// A question of the link's own: nobody waits for its answer.
+    Probe,
 }
 
 impl<W> Slot<W> {
@@ -130,7 +137,7 @@ impl<W> Slot<W> {
             Self::Waiting { waiter, .. } | Self::Gathering { waiter, .. } | Self::Outside { waiter, .. } => {
                 Some(waiter)
             }
-            Self::Free | Self::Late(_) | Self::Done(_) | Self::Abandoned => None,
+            Self::Free | Self::Late(_) | Self::Done(_) | Self::Abandoned | Self::Probe => None,
         }
     }
 }
@@ -151,6 +158,9 @@ impl<W: Clone> Link<W> {
             silent: false,
             probe: None,
             salt: 0,
+            probes: VecDeque::new(),
+            mark_every: u64::MAX,
+            unmarked: 0,
             liveness: Liveness::new(interval),
             stuck: None,
             unstuck: 0,
@@ -174,6 +184,14 @@ impl<W: Clone> Link<W> {
     #[must_use]
     pub fn salted(mut self, random: u64) -> Self {
         self.salt = random;
+        self
+    }
+
+    /// Puts a question of its own among the requests after each `replies` that they ask for, so that a reply that was lost on
+    /// the way is found out even if no deadline was missed; 0: never.
+    #[must_use]
+    pub fn marked_every(mut self, replies: u32) -> Self {
+        self.mark_every = if replies == 0 { u64::MAX } else { u64::from(replies) };
         self
     }
 
@@ -229,6 +247,11 @@ impl<W: Clone> Link<W> {
         write: impl FnOnce(&mut Outbox),
         deadline: Option<Instant>,
     ) -> Ticket {
+        // Ahead of a request: its answer is there before somebody has what he waits for, and nothing is left to come after.
+        if self.unmarked >= self.mark_every {
+            self.put_question();
+        }
+        self.unmarked = self.unmarked.wrapping_add(u64::from(count));
         write(&mut self.outbox);
         let start = self.queued;
         self.queued += size as u64;
@@ -318,7 +341,7 @@ impl<W: Clone> Link<W> {
             (self.looked_at += 1);
             let size = entry.end - start;
             let abandoned = match self.slots[entry.slot as usize] {
-                Slot::Waiting { .. } | Slot::Gathering { .. } => {
+                Slot::Waiting { .. } | Slot::Gathering { .. } | Slot::Probe => {
                     (entry.decisive, entry.end) = (entry.decisive - gone, entry.end - gone);
                     start += size;
                     self.order.push_back(entry);
@@ -355,14 +378,24 @@ impl<W: Clone> Link<W> {
         if !wanted || self.probe.is_some() {
             return;
         }
-        // Nobody waits for it.
-        let slot = self.occupy(Slot::Abandoned);
+        self.put_question();
+    }
+
+    /// Queues a question whose answer shows whether the stream is in step.
+    #[cold]
+    fn put_question(&mut self) {
+        self.unmarked = 0;
+        let slot = self.occupy(Slot::Probe);
         let probe = Probe::new(slot, self.queued, self.salt);
         let question = probe.question();
         self.outbox.copy(&question);
         self.queued += question.len() as u64;
         self.order.push_back(Entry { slot, owed: 1, decisive: self.queued, end: self.queued });
-        self.probe = Some(probe);
+        if self.probe.is_none() {
+            self.probe = Some(probe);
+        } else {
+            self.probes.push_back(probe);
+        }
     }
 
     /// Whether the request that was just submitted is best written at once by whoever submitted it: nobody else is
@@ -437,7 +470,7 @@ impl<W: Clone> Link<W> {
                     return Err(out_of_step());
                 }
                 if probe.is_answered_by(entry.slot) {
-                    self.probe = None;
+                    self.probe = self.probes.pop_front();
                 }
             } else {
                 while run < entry.owed as usize && frames.ends.get(next + run).is_some_and(|(_, push)| !push)
@@ -471,10 +504,15 @@ impl<W: Clone> Link<W> {
             Slot::Waiting { .. } | Slot::Gathering { .. } => {
                 self.gather(slot, piece, count, has_errors, done)
             }
-            Slot::Abandoned if done => self.release(slot),
+            Slot::Abandoned | Slot::Probe if done => self.release(slot),
             Slot::Late(_) if done => self.settle(slot),
             // Given up, or late, before its last reply came: the rest goes to nobody.
-            Slot::Abandoned | Slot::Late(_) | Slot::Done(_) | Slot::Outside { .. } | Slot::Free => {}
+            Slot::Abandoned
+            | Slot::Probe
+            | Slot::Late(_)
+            | Slot::Done(_)
+            | Slot::Outside { .. }
+            | Slot::Free => {}
         }
     }
 
@@ -493,7 +531,7 @@ impl<W: Clone> Link<W> {
         let (waiter, deadline, mut replies) = match std::mem::replace(place, Slot::Free) {
             Slot::Waiting { waiter, deadline } => (waiter, deadline, Box::default()),
             Slot::Gathering { waiter, deadline, replies } => (waiter, deadline, replies),
-            Slot::Free | Slot::Outside { .. } | Slot::Done(_) | Slot::Late(_) | Slot::Abandoned => return,
+            _ => return,
         };
         replies.push(piece, count, has_errors);
         if done {
@@ -545,7 +583,7 @@ impl<W: Clone> Link<W> {
                 Ok(Err(error))
             }
             // A ticket holds its slot until it is redeemed or abandoned, and there is one ticket for a slot.
-            Slot::Free | Slot::Abandoned => unreachable!("a ticket outlived its slot"),
+            Slot::Free | Slot::Abandoned | Slot::Probe => unreachable!("a ticket outlived its slot"),
         }
     }
 
@@ -587,7 +625,7 @@ impl<W: Clone> Link<W> {
                 self.release(ticket.slot);
                 None
             }
-            Slot::Free | Slot::Abandoned => None,
+            Slot::Free | Slot::Abandoned | Slot::Probe => None,
         }
     }
 
@@ -611,7 +649,7 @@ impl<W: Clone> Link<W> {
             let place = &mut self.slots[entry.slot as usize];
             match place {
                 Slot::Waiting { .. } | Slot::Gathering { .. } => fail(place, error.clone(), &mut self.woken),
-                Slot::Abandoned => self.release(entry.slot),
+                Slot::Abandoned | Slot::Probe => self.release(entry.slot),
                 Slot::Late(_) => self.settle(entry.slot),
                 Slot::Outside { .. } | Slot::Done(_) | Slot::Free => {}
             }
@@ -626,7 +664,8 @@ impl<W: Clone> Link<W> {
         self.outbox.clear();
         (self.taken, self.sent) = (self.queued, self.queued);
         (self.given_up, self.doubtful, self.missed) = (false, false, false);
-        (self.silent, self.probe) = (false, None);
+        (self.silent, self.probe, self.unmarked) = (false, None, 0);
+        self.probes.clear();
         (self.deadline, self.stuck) = (None, None);
         self.liveness.handle_lost();
     }

@@ -215,6 +215,7 @@ const OPTIONS: &[UrlOption] = &[
         |b, v| Ok(b.max_queued_bytes(size(v)?)),
         |c| show_size(c.max_queued_bytes as u64),
     ),
+    option("mark_every", &[], |b, v| Ok(b.mark_every(integer(v)?)), |c| c.mark_every.to_string()),
     option(
         "max_reply_depth",
         &[],

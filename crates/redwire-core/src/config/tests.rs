@@ -36,7 +36,7 @@ fn defaults_are_as_documented() {
     assert_eq!((config.retry().backoff, config.reconnect_backoff()), (jitter, jitter));
     assert_eq!((config.read_buffer_size(), config.read_only()), (65_536, false));
     assert_eq!((config.max_queued_commands(), config.max_queued_bytes()), (65_536, 67_108_864));
-    assert_eq!(config.reply_limits(), Limits::default());
+    assert_eq!((config.mark_every(), config.reply_limits()), (0, Limits::default()));
 }
 
 #[test]

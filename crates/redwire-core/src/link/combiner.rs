@@ -66,6 +66,13 @@ impl<W: Clone> Combiner<W> {
         self
     }
 
+    /// See [`Link::marked_every`].
+    #[must_use]
+    pub fn marked_every(mut self, replies: u32) -> Self {
+        self.link = self.link.marked_every(replies);
+        self
+    }
+
     /// How many requests were submitted in all.
     #[must_use]
     pub fn submitted(&self) -> u64 {
@@ -227,7 +234,7 @@ impl<W: Clone> Combiner<W> {
         let under_way =
             self.link.order.iter().filter_map(|entry| match &self.link.slots[entry.slot as usize] {
                 Slot::Waiting { waiter, .. } | Slot::Gathering { waiter, .. } => Some(waiter),
-                Slot::Free | Slot::Outside { .. } | Slot::Done(_) | Slot::Late(_) | Slot::Abandoned => None,
+                _ => None,
             });
         under_way.chain(self.link.waiting_outside())
     }

@@ -1,7 +1,8 @@
 //! A question whose answer shows whether replies still belong to their requests.
 //!
 //! After a reply failed to come in time it may only be late; or something between lost it, and every later one would go
-//! to the wrong request. This file must not know when to ask.
+//! to the wrong request. Where the next reply comes in time, nothing shows that but such a question among the requests.
+//! This file must not know when to ask.
 
 /// A `PING` with words that no other request has.
 #[derive(Debug)]
@@ -46,3 +47,6 @@ fn refuses_ping(frame: &[u8]) -> bool {
 /// `MISCONF` is for `PING` and writes.
 const REFUSE_ANY: [&str; 7] =
     ["NOAUTH ", "NOPERM ", "LOADING ", "BUSY ", "MASTERDOWN ", "DENIED ", "MISCONF "];
+
+#[cfg(test)]
+mod tests;

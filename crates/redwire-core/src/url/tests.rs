@@ -115,8 +115,8 @@ const GOOD: &[(&str, &str)] = &[
     ),
     ("redis://h?socket_read_size=131072", "redis://h:6379?read_buffer_size=128KiB"),
     (
-        "redis://h?max_queued_commands=9&max_queued_bytes=1gib",
-        "redis://h:6379?max_queued_commands=9&max_queued_bytes=1GiB",
+        "redis://h?max_queued_commands=9&max_queued_bytes=1gib&mark_every=7",
+        "redis://h:6379?max_queued_commands=9&max_queued_bytes=1GiB&mark_every=7",
     ),
     (
         "redis://h?max_reply_depth=9&max_reply_bulk=1MiB&max_reply_elements=5000\

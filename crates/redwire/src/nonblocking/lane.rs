@@ -104,9 +104,10 @@ impl Lane {
     /// As [`new`](Self::new); `on_connect` comes in place of the pool's, and `watch` hears what the server says unasked.
     pub(super) fn watched(pool: &Pool, on_connect: Option<OnConnect>, watch: Option<Watch>) -> Self {
         let (target, health, _) = pool.parts();
+        let config = target.config();
+        let link = Link::new(setup::queue_limits(config), config.health_check_interval());
         let state = State {
-            link: Link::new(setup::queue_limits(target.config()), target.config().health_check_interval())
-                .salted(fastrand::u64(..)),
+            link: link.salted(fastrand::u64(..)).marked_every(config.mark_every()),
             rest: Outbox::default(),
             writer: None,
             writing: false,

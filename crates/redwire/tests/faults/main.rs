@@ -17,6 +17,7 @@ mod leases;
 mod lines;
 mod liveness;
 mod lost;
+mod marks;
 mod outage;
 mod outcomes;
 mod pause;

@@ -67,7 +67,8 @@ impl Line {
         let config = pool.config();
         let state = State {
             link: Link::new(setup::queue_limits(config), config.health_check_interval())
-                .salted(fastrand::u64(..)),
+                .salted(fastrand::u64(..))
+                .marked_every(config.mark_every()),
             socket: None,
             outgoing: None,
             number: 0,

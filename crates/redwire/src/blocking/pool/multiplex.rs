@@ -62,9 +62,10 @@ struct Session {
 }
 
 impl Multiplex {
-    pub(super) fn new(limits: QueueLimits) -> Self {
-        let state =
-            State { combiner: Combiner::new(limits).salted(fastrand::u64(..)), session: None, quiet: 0 };
+    /// Marked after so many replies: see [`Combiner::marked_every`].
+    pub(super) fn new(limits: QueueLimits, mark_every: u32) -> Self {
+        let combiner = Combiner::new(limits).salted(fastrand::u64(..)).marked_every(mark_every);
+        let state = State { combiner, session: None, quiet: 0 };
         Self { wanted: AtomicBool::new(false), state: Mutex::new(state) }
     }
 

@@ -53,7 +53,7 @@ impl Process {
         Self {
             id: std::process::id(),
             health,
-            multiplex: Multiplex::new(setup::queue_limits(target.config())),
+            multiplex: Multiplex::new(setup::queue_limits(target.config()), target.config().mark_every()),
             state: Mutex::new(State { machine, calls: 0, grips: Grips::default() }),
             drained: Condvar::new(),
             upkeep: OnceLock::new(),
