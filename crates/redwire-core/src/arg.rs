@@ -23,6 +23,9 @@ pub(crate) use absent::Absent;
 /// Below it, a copy costs less than one more piece for the kernel to gather.
 pub const SHARED_FROM: usize = 16 * 1024;
 
+/// A larger word has memory of its own.
+const MOST_COPIED: usize = 2 * 1024 * 1024;
+
 /// A value that can stand in a command: one word, several (a slice, a tuple, a map), or none (`None`).
 ///
 /// # What is absent
@@ -104,8 +107,17 @@ impl Args {
     /// Appends one word of any bytes.
     #[inline]
     pub fn bulk(&mut self, word: &[u8]) {
+        if word.len() > MOST_COPIED {
+            return self.large(word);
+        }
         redwire_resp::write_bulk(&mut self.encoded, word);
         self.count += 1;
+    }
+
+    /// Copied here, and not once more to be written.
+    #[cold]
+    fn large(&mut self, word: &[u8]) {
+        self.bytes(&Bytes::copy_from_slice(word));
     }
 
     /// Appends one word, without copying it when it is large (see [`SHARED_FROM`]).

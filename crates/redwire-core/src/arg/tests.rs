@@ -58,6 +58,20 @@ fn a_large_value_is_shared_and_still_in_its_place() {
 }
 
 #[test]
+fn a_large_value_of_any_type_is_copied_once() {
+    let large = vec![b'v'; MOST_COPIED + 1];
+    let mut args = Args::new();
+    ("SET", &large[..], "KEEPTTL").write(&mut args);
+    let words: Vec<_> = args.iter().collect();
+    assert_eq!(words, [&b"SET"[..], &large, b"KEEPTTL"]);
+    let mut outbox = crate::outbox::Outbox::default();
+    outbox.command(&args);
+    let mut slices = [std::io::IoSlice::new(&[]); 4];
+    let filled = outbox.slices(&mut slices);
+    assert!(slices[..filled].iter().any(|slice| slice.as_ptr() == args.pieces().1[0].1.as_ptr()));
+}
+
+#[test]
 fn debug_shows_no_word() {
     let mut args = Args::new();
     args.bulk(b"hunter2");
