@@ -21,7 +21,7 @@ impl Drop for Done<'_> {
 }
 
 fn a_long_line_is_for_its_caller_alone(setup: Setup) {
-    let client = setup.client(&redwire_testkit::shared().url(), "timeout=30s&retries=0&retry_budget=0");
+    let client = setup.client(&redwire_testkit::shared().url(), "timeout=30s&connect_timeout=20s&retries=0");
     let (key, done) = (setup.key("lines"), AtomicBool::new(false));
     let counted: i64 = thread::scope(|scope| {
         let others = (0..64).map(|_| {
