@@ -155,7 +155,8 @@ impl Connection {
         self.grip.handle_asking();
         // What ended the former one is no concern of this one.
         pin!(self.grip.means().notified()).enable();
-        let connect = Wire::connect(&self.target, Some(&self.grip), deadline);
+        // Boxed: it may ask sentinels over connections of its own, and would fill the stack of a thread twice.
+        let connect = Box::pin(Wire::connect(&self.target, Some(&self.grip), deadline));
         let Some(connected) = unless(self.grip.means().notified(), connect).await else {
             let cause = self.grip.cause().unwrap_or_else(setup::closed_client);
             let error = self.target.locate(cause).with_outcome(Outcome::NotSent);
