@@ -39,6 +39,12 @@ pub trait Call {
     /// Whether nothing of it is executed before all of it is sent.
     fn is_whole(&self) -> bool;
 
+    /// Which of its replies is that to the `MULTI` that it begins with, counted from 1; 0 where it is no
+    /// transaction.
+    fn multi(&self) -> u32 {
+        0
+    }
+
     /// Appends its bytes.
     fn write(&self, outbox: &mut Outbox);
 

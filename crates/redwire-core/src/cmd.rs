@@ -25,7 +25,7 @@ use crate::secret::{self, Secret};
 /// ```
 #[must_use = "a command does nothing until it is run"]
 pub struct Cmd<R> {
-    /// `None` where the name came at run time and is looked up when it is asked for.
+    /// `None` where the words tell: they are looked up when it is asked for.
     facts: Option<&'static Facts>,
     args: Args,
     options: Options,
@@ -62,16 +62,24 @@ impl<R> Cmd<R> {
         Self { facts: None, args, options: Options::default(), script: None, reply: PhantomData }
     }
 
-    /// A command that is known when the program is compiled: one of the table, or of [facts](Facts::new) of your own.
+    /// A command that is known when the program is compiled: one of the table, or of [facts](Facts::new) of
+    /// your own. Of a container such as `CLIENT`, the next word tells which command it is.
     #[inline]
     pub fn of(facts: &'static Facts) -> Self {
         let mut args = Args::new();
-        match facts.words {
+        let words_decide = match facts.words {
             // The words of a user's facts were not packed beforehand.
-            0 => facts.name.split_ascii_whitespace().for_each(|word| args.bulk(word.as_bytes())),
-            words => args.encoded(facts.wire, usize::from(words)),
-        }
-        Self { facts: Some(facts), args, options: Options::default(), script: None, reply: PhantomData }
+            0 => {
+                facts.name.split_ascii_whitespace().for_each(|word| args.bulk(word.as_bytes()));
+                facts.leave_open()
+            }
+            words => {
+                args.encoded(facts.wire, usize::from(words));
+                facts.is_container()
+            }
+        };
+        let facts = (!words_decide).then_some(facts);
+        Self { facts, args, options: Options::default(), script: None, reply: PhantomData }
     }
 
     /// Appends an argument; see [`Arg`] for what it may be.
@@ -215,8 +223,10 @@ impl<R> Cmd<R> {
     pub fn facts(&self) -> &'static Facts {
         self.facts.unwrap_or_else(|| {
             let mut words = self.args.iter();
-            let first = words.next().unwrap_or_default();
-            facts::lookup(first, words.next()).unwrap_or(&facts::UNKNOWN)
+            match words.next() {
+                None | Some([]) => &facts::NAMELESS,
+                Some(first) => facts::lookup(first, words.next()).unwrap_or(&facts::UNKNOWN),
+            }
         })
     }
 

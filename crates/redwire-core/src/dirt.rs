@@ -1,20 +1,25 @@
-//! What the holder of a connection has done to it that the next must not find.
+//! What the holder of a connection has done to it that the next must not find, and whether calls can still be
+//! told their replies.
 //!
-//! Known from the commands' facts when they are sent, whatever the server answers; so it errs on the careful side. It must not know how a
-//! connection is mended.
+//! A command counts from when it is sent, whatever the server answers. What ends a state (`EXEC`, `UNWATCH`,
+//! …) counts only once the server has said that it did. So this errs on the careful side. It must not know
+//! how a connection is mended.
 
+use crate::error::Error;
 use crate::facts::{self, Facts, Session};
+use crate::replies::Replies;
 
 /// The state of one connection, as far as commands can change it.
 ///
 /// ```
 /// use redwire_core::dirt::{Dirt, Repair};
-/// use redwire_core::facts;
+/// use redwire_core::{Replies, facts};
 ///
 /// let mut dirt = Dirt::new(0);
 /// dirt.handle_command(&facts::MULTI);
+/// let discard = dirt.handle_command(&facts::DISCARD);
 /// assert_eq!(dirt.repair(0), Repair::Reset);
-/// dirt.handle_command(&facts::DISCARD);
+/// dirt.handle_reply(discard, &Replies::from_frame("+OK\r\n".into()));
 /// assert_eq!((dirt.repair(0), dirt.repair(5)), (Repair::None, Repair::Select));
 /// ```
 #[derive(Clone, Debug)]
@@ -23,8 +28,31 @@ pub struct Dirt {
     db: Option<u32>,
     transaction: bool,
     watching: bool,
+    /// How many commands were sent that open a transaction or watch keys.
+    bindings: u32,
+    /// What `RESET` and another handshake undo.
     changed: bool,
+    /// What `RESET` leaves as it is.
+    lasting: bool,
     spoilt: bool,
+    stream: Option<Stream>,
+}
+
+/// From some command on, the frames that come are not one for each command.
+#[derive(Clone, Copy, Debug)]
+struct Stream {
+    /// What began it.
+    since: &'static str,
+    /// How often `RESET` was sent and not answered yet, and whether nothing was sent since.
+    resets: u32,
+    ends: bool,
+}
+
+/// A command that was sent: its reply may [settle](Dirt::handle_reply) something.
+#[derive(Clone, Copy, Debug)]
+pub struct Sent {
+    facts: &'static Facts,
+    bindings: u32,
 }
 
 /// What a connection needs before somebody else may use it.
@@ -44,36 +72,50 @@ impl Dirt {
     /// A connection that has just shaken hands and uses `db`.
     #[must_use]
     pub fn new(db: u32) -> Self {
-        Self { db: Some(db), transaction: false, watching: false, changed: false, spoilt: false }
+        Self {
+            db: Some(db),
+            transaction: false,
+            watching: false,
+            bindings: 0,
+            changed: false,
+            lasting: false,
+            spoilt: false,
+            stream: None,
+        }
     }
 
     /// A command is sent.
     #[inline]
-    pub fn handle_command(&mut self, facts: &'static Facts) {
-        if facts.session != Session::None {
+    pub fn handle_command(&mut self, facts: &'static Facts) -> Sent {
+        if facts.session != Session::None || self.stream.is_some() {
             self.note(facts);
         }
+        Sent { facts, bindings: self.bindings }
     }
 
     #[cold]
     fn note(&mut self, facts: &'static Facts) {
+        if let Some(stream) = &mut self.stream {
+            stream.ends = facts.session == Session::Resets;
+            stream.resets += u32::from(stream.ends);
+        }
         match facts.session {
-            Session::None => {}
+            Session::None | Session::Empty => {}
             Session::Selects => self.db = None,
-            // EXEC and DISCARD, which also forget the watched keys, whatever they answer.
-            Session::Transaction => {
-                self.transaction = std::ptr::eq(facts, &facts::MULTI);
-                self.watching &= self.transaction;
+            Session::Transaction if std::ptr::eq(facts, &facts::MULTI) => {
+                (self.transaction, self.bindings) = (true, self.bindings.wrapping_add(1));
             }
-            Session::Watches => self.watching = true,
-            Session::Unwatches => self.watching = false,
+            // They settle something once they are answered.
+            Session::Transaction | Session::Unwatches => {}
+            Session::Watches => (self.watching, self.bindings) = (true, self.bindings.wrapping_add(1)),
             Session::Authenticates
             | Session::Greets
             | Session::Tracks
             | Session::Describes
             | Session::Asks
-            | Session::Reads
-            | Session::Resets => self.changed = true,
+            | Session::Reads => self.changed = true,
+            Session::Resets => (self.changed, self.db) = (true, None),
+            Session::Lasts => self.lasting = true,
             // The number of answers is not that of the commands any more, or there will be none.
             Session::Subscribes
             | Session::Monitors
@@ -81,26 +123,104 @@ impl Dirt {
             | Session::Quits
             | Session::Ends
             | Session::Replicates
-            | Session::Debugs => self.spoilt = true,
+            | Session::Debugs => self.begin_stream(facts.name),
         }
     }
 
-    /// Bytes are sent of which nobody knows what they say.
-    pub fn handle_unknown(&mut self) {
+    fn begin_stream(&mut self, since: &'static str) {
         self.spoilt = true;
+        self.stream.get_or_insert(Stream { since, resets: 0, ends: false }).ends = false;
+    }
+
+    /// Bytes are sent that `count` replies are to answer, and that are these `commands`, where that can be
+    /// told. Where the numbers differ, or it cannot be told, nobody knows which reply is whose.
+    pub fn handle_packed(&mut self, commands: Option<&[&'static Facts]>, count: u32) -> Vec<Sent> {
+        self.spoilt = true;
+        let sent: Vec<Sent> =
+            commands.unwrap_or_default().iter().map(|facts| self.handle_command(facts)).collect();
+        if commands.is_none() || (self.stream.is_none() && sent.len() != count as usize) {
+            self.begin_stream("bytes that were sent by hand");
+        }
+        sent
+    }
+
+    /// Nobody else is to use the connection.
+    pub fn spoil(&mut self) {
+        self.spoilt = true;
+    }
+
+    /// The reply to what was sent has come. Only one that says that it was done settles anything.
+    #[inline]
+    pub fn handle_reply(&mut self, sent: Sent, replies: &Replies) {
+        if matches!(sent.facts.session, Session::Transaction | Session::Unwatches | Session::Resets)
+            && let Some(frame) = replies.each().last()
+        {
+            self.settle_by(sent, &frame);
+        }
+    }
+
+    #[cold]
+    fn settle_by(&mut self, sent: Sent, frame: &[u8]) {
+        let is = |facts: &'static Facts| std::ptr::eq(sent.facts, facts);
+        let settles = if is(&facts::EXEC) {
+            // What was executed, or nil: a watched key was changed.
+            matches!(frame.first(), Some(b'*' | b'_')) || frame.starts_with(b"$-1") || is_aborted(frame)
+        } else if is(&facts::RESET) {
+            frame == RESET_DONE
+        } else {
+            // In a transaction UNWATCH is only queued.
+            !is(&facts::MULTI) && frame == b"+OK\r\n"
+        };
+        // What was begun after it was sent goes on.
+        if settles && sent.bindings == self.bindings {
+            self.watching = false;
+            self.transaction &= sent.facts.session == Session::Unwatches;
+        }
+    }
+
+    /// A frame of a [stream](Self::check_calls) was read. What `RESET` answers ends the stream, if nothing
+    /// was sent after it.
+    pub fn handle_frame(&mut self, frame: &[u8]) {
+        let Some(stream) = self.stream.as_mut().filter(|stream| stream.resets > 0 && frame == RESET_DONE)
+        else {
+            return;
+        };
+        stream.resets -= 1;
+        if stream.resets == 0 && stream.ends {
+            (self.stream, self.transaction, self.watching) = (None, false, false);
+        }
+    }
+
+    /// Whether frames come as they like, and are read by hand.
+    #[inline]
+    #[must_use]
+    pub fn is_stream(&self) -> bool {
+        self.stream.is_some()
+    }
+
+    /// Whether a call can be told its reply.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Usage`](crate::ErrorKind::Usage): messages, or fewer or more replies than commands, come
+    /// on this connection.
+    #[inline]
+    pub fn check_calls(&self) -> Result<(), Error> {
+        self.stream.as_ref().map_or(Ok(()), |stream| Err(stream.refusal()))
     }
 
     /// What was done so far is how the connection is meant to be for all its users, unless it holds for one of them only, or cannot
     /// be mended.
-    pub fn settle(&mut self, db: u32) {
-        if self.repair(db) == Repair::Reset && !self.is_bound() {
-            *self = Self::new(db);
+    pub fn settle(&mut self) {
+        if !self.spoilt && !self.is_bound() {
+            (self.lasting, self.changed) = (false, false);
         }
     }
 
-    /// The database `db` was selected.
+    /// `SELECT` of `db` was answered. In a transaction it was only queued.
     pub fn handle_selected(&mut self, db: u32) {
-        self.db = Some(db);
+        if !self.transaction {
+            self.db = Some(db);
+        }
     }
 
     /// Whether a transaction is open.
@@ -118,7 +238,7 @@ impl Dirt {
     /// What the next user, who wants `db`, must have done first.
     #[must_use]
     pub fn repair(&self, db: u32) -> Repair {
-        if self.spoilt {
+        if self.spoilt || self.lasting {
             Repair::Drop
         } else if self.transaction || self.watching || self.changed {
             Repair::Reset
@@ -130,70 +250,24 @@ impl Dirt {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn after(commands: &[&'static Facts]) -> Repair {
-        let mut dirt = Dirt::new(0);
-        commands.iter().for_each(|facts| dirt.handle_command(facts));
-        dirt.repair(0)
-    }
-
-    #[test]
-    fn each_command_that_changes_its_connection_is_known() {
-        use facts::*;
-        let table: &[(&[&'static Facts], Repair)] = &[
-            (&[], Repair::None),
-            (&[&GET, &SET, &BLPOP], Repair::None),
-            (&[&SELECT], Repair::Select),
-            (&[&MULTI], Repair::Reset),
-            (&[&MULTI, &SET, &EXEC], Repair::None),
-            (&[&WATCH, &MULTI, &DISCARD], Repair::None),
-            (&[&WATCH], Repair::Reset),
-            (&[&WATCH, &UNWATCH], Repair::None),
-            (&[&WATCH, &MULTI], Repair::Reset),
-            (&[&AUTH], Repair::Reset),
-            (&[&HELLO], Repair::Reset),
-            (&[&CLIENT_TRACKING], Repair::Reset),
-            (&[&CLIENT_SETNAME], Repair::Reset),
-            (&[&READONLY], Repair::Reset),
-            (&[&RESET], Repair::Reset),
-            (&[&SUBSCRIBE], Repair::Drop),
-            (&[&SUBSCRIBE, &UNSUBSCRIBE], Repair::Drop),
-            (&[&MONITOR, &RESET], Repair::Drop),
-            (&[&CLIENT_REPLY], Repair::Drop),
-        ];
-        for (commands, repair) in table {
-            let names: Vec<_> = commands.iter().map(|facts| facts.name).collect();
-            assert_eq!(after(commands), *repair, "{names:?}");
-        }
-    }
-
-    #[test]
-    fn what_is_settled_is_no_dirt() {
-        let settled = |commands: &[&'static Facts]| {
-            let mut dirt = Dirt::new(0);
-            commands.iter().for_each(|facts| dirt.handle_command(facts));
-            dirt.settle(0);
-            dirt.repair(0)
-        };
-        assert_eq!(settled(&[&facts::CLIENT_SETNAME]), Repair::None);
-        assert_eq!(settled(&[&facts::CLIENT_SETNAME, &facts::WATCH]), Repair::Reset);
-        assert_eq!(settled(&[&facts::SELECT]), Repair::Select);
-        assert_eq!(settled(&[&facts::SUBSCRIBE]), Repair::Drop);
-    }
-
-    /// `MULTI; SELECT 0; DISCARD` leaves the database what it was, so a `SELECT` is never believed before it is answered.
-    #[test]
-    fn a_database_that_was_chosen_by_hand_is_chosen_again() {
-        let mut dirt = Dirt::new(5);
-        assert_eq!((dirt.repair(5), dirt.repair(0)), (Repair::None, Repair::Select));
-        dirt.handle_command(&facts::SELECT);
-        assert_eq!(dirt.repair(5), Repair::Select);
-        dirt.handle_selected(5);
-        assert_eq!(dirt.repair(5), Repair::None);
-        dirt.handle_unknown();
-        assert_eq!(dirt.repair(5), Repair::Drop);
+impl Stream {
+    #[cold]
+    fn refusal(&self) -> Error {
+        Error::usage(format!(
+            "since {}, what comes on this connection is read by hand (`can_read`, `read_reply`), as no call could be \
+             told its reply: run `RESET`, or `reconnect`",
+            self.since
+        ))
     }
 }
+
+/// What the server says to `RESET`.
+const RESET_DONE: &[u8] = b"+RESET\r\n";
+
+/// Whether `frame` says that a transaction was discarded in place of being executed.
+fn is_aborted(frame: &[u8]) -> bool {
+    frame.starts_with(b"-EXECABORT ")
+}
+
+#[cfg(test)]
+mod tests;

@@ -54,6 +54,9 @@ pub struct Facts {
 /// What is assumed of a command that no table names, such as a module's: it writes, and must not be repeated.
 pub static UNKNOWN: Facts = Facts::new("");
 
+/// What is said of no command: no words, or an empty first word.
+pub(crate) static NAMELESS: Facts = Facts { session: Session::Empty, ..Facts::new("") };
+
 /// The facts of a command, by its first word and, if there is one, its second, in any letter case.
 ///
 /// The second word matters only to containers such as `CLIENT`. A container's unknown subcommand gives the
@@ -69,9 +72,7 @@ pub fn lookup(first: &[u8], second: Option<&[u8]>) -> Option<&'static Facts> {
     let hash = index::hash(index::START, first);
     let place = index::find(hash, |name| name.eq_ignore_ascii_case(first))?;
     let facts = ALL[place];
-    // A space sorts before every letter, so subcommands stand right behind their container.
-    let is_container = ALL.get(place + 1).is_some_and(|next| next.words == 2 && facts.holds(next));
-    let (true, Some(second)) = (is_container, second) else { return Some(facts) };
+    let (true, Some(second)) = (facts.is_container(), second) else { return Some(facts) };
     let hash = index::hash(index::hash(hash, b" "), second);
     let subcommand = index::find(hash, |name| {
         let halves = name.split_at_checked(first.len() + 1);
@@ -208,13 +209,25 @@ impl Facts {
         Keys::new(self.keys, words)
     }
 
-    /// Whether `other` is a subcommand of this container.
-    fn holds(&self, other: &Self) -> bool {
-        other.name.as_bytes().get(self.name.len()) == Some(&b' ') && other.name.starts_with(self.name)
+    /// Whether the next word may make another command of it: `CLIENT`, `CONFIG`, …
+    #[inline]
+    pub(crate) fn is_container(&self) -> bool {
+        self.flags.contains(Flags::CONTAINER)
+    }
+
+    /// Whether facts of a user's own leave open what the command does to its connection: another word decides
+    /// that, or the table, which knows that the command changes its connection.
+    #[cold]
+    pub(crate) fn leave_open(&self) -> bool {
+        let mut words = self.name.split_ascii_whitespace().map(str::as_bytes);
+        let Some(first) = words.next() else { return true };
+        lookup(first, words.next())
+            .is_some_and(|known| known.is_container() || known.session != Session::None)
     }
 }
 
-/// A set of flags, as the servers give them in `COMMAND INFO`, and two of their tips.
+/// A set of flags, as the servers give them in `COMMAND INFO`, two of their tips, and whether there are
+/// subcommands.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Flags(u32);
 
@@ -272,6 +285,8 @@ flags! {
     NONDETERMINISTIC_OUTPUT = 20;
     /// The same call on the same data may give its elements in another order.
     NONDETERMINISTIC_ORDER = 21;
+    /// Has subcommands, which are commands of their own.
+    CONTAINER = 22;
 }
 
 impl Flags {
@@ -361,8 +376,11 @@ pub enum Session {
     Replies,
     /// Client-side caching: `CLIENT TRACKING`, `CLIENT CACHING`.
     Tracks,
-    /// Name, library, capabilities and eviction of this client: `CLIENT SETNAME`, `CLIENT NO-EVICT`, …
+    /// Marks this client in a way that `RESET` undoes: `CLIENT SETNAME`, `CLIENT NO-TOUCH`.
     Describes,
+    /// Marks this client in a way that not even `RESET` undoes on every server: `CLIENT NO-EVICT`,
+    /// `CLIENT SETINFO`, …
+    Lasts,
     /// Lets the next command into an importing slot: `ASKING`.
     Asks,
     /// Allows or forbids reads on a cluster's replica: `READONLY`, `READWRITE`.
@@ -378,4 +396,6 @@ pub enum Session {
     Replicates,
     /// Debugs scripts on this connection: `SCRIPT DEBUG`.
     Debugs,
+    /// It is no command: it has no words, or an empty first one. A server answers nothing to no words.
+    Empty,
 }

@@ -3,9 +3,11 @@
 //! Users never choose: it is known from the command's facts. What can be run on neither is refused here, with
 //! the way it can be done. This file must not know connections.
 
+use redwire_resp::{Cursor, Head, Len};
+
 use crate::cmd::Cmd;
 use crate::error::{Error, Result};
-use crate::facts::{Blocking, Session};
+use crate::facts::{self, Blocking, Facts, Session};
 
 /// The way a command goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,20 +67,88 @@ pub(crate) fn check_pipeline<R>(cmd: &Cmd<R>) -> Result<()> {
 /// Whether a connection that belongs to one caller can run `cmd` and read one reply to it.
 ///
 /// # Errors
-/// The command's answer is no single reply, or it [lacks a value](Cmd::check).
+/// The command's answer is no single reply, or it [cannot be sent](check_send).
 pub fn check_connection<R>(cmd: &Cmd<R>) -> Result<()> {
     cmd.check()?;
     match cmd.facts().session {
-        session @ (Session::Subscribes | Session::Monitors | Session::Replies | Session::Replicates) => {
-            Err(refusal(cmd, session))
-        }
+        session @ (Session::Subscribes
+        | Session::Monitors
+        | Session::Replies
+        | Session::Replicates
+        | Session::Empty) => Err(refusal(cmd, session)),
         _ => Ok(()),
     }
+}
+
+/// Whether `cmd` can be sent by hand.
+///
+/// # Errors
+/// It has no words, or an empty first word: its reply would be another command's; or it [lacks a value](Cmd::check).
+pub fn check_send<R>(cmd: &Cmd<R>) -> Result<()> {
+    cmd.check()?;
+    match cmd.facts().session {
+        Session::Empty => Err(nameless()),
+        _ => Ok(()),
+    }
+}
+
+/// The commands that `bytes` are, packed as arrays of words or as lines; `None` where they cannot be told.
+///
+/// # Errors
+/// As [`check_send`], of one of them.
+pub fn packed(bytes: &[u8]) -> Result<Option<Vec<&'static Facts>>> {
+    let (mut rest, mut all) = (bytes, Vec::new());
+    while !rest.is_empty() {
+        let Some((first, second, len)) = (if rest[0] == b'*' { array(rest) } else { line(rest) }) else {
+            return Ok(None);
+        };
+        if first.is_empty() {
+            return Err(nameless());
+        }
+        all.push(facts::lookup(first, second).unwrap_or(&facts::UNKNOWN));
+        rest = &rest[len..];
+    }
+    Ok(Some(all))
+}
+
+/// The first two words of a command, and how many bytes it has.
+type Front<'a> = (&'a [u8], Option<&'a [u8]>, usize);
+
+fn array(bytes: &[u8]) -> Option<Front<'_>> {
+    let mut cursor = Cursor::new(bytes);
+    // To a server, less than no words are none.
+    let Head::Array(Len::Known(count)) = cursor.head().ok()? else {
+        return bytes.starts_with(b"*-").then_some((b"", None, 0));
+    };
+    let (mut first, mut second): (&[u8], _) = (b"", None);
+    for index in 0..count {
+        let Head::Bulk(word) = cursor.head().ok()? else { return None };
+        match index {
+            0 => first = word,
+            1 => second = Some(word),
+            _ => {}
+        }
+    }
+    Some((first, second, cursor.position()))
+}
+
+/// A command as people type it. One with quotes is not read here.
+fn line(bytes: &[u8]) -> Option<Front<'_>> {
+    let end = bytes.iter().position(|byte| *byte == b'\n')?;
+    let mut words = bytes[..end].split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
+    let plain = !bytes[..end].iter().any(|byte| matches!(byte, b'"' | b'\''));
+    plain.then(|| (words.next().unwrap_or_default(), words.next(), end + 1))
+}
+
+#[cold]
+fn nameless() -> Error {
+    Error::usage("expected a command, got no words or an empty first word")
 }
 
 #[cold]
 fn refusal<R>(cmd: &Cmd<R>, session: Session) -> Error {
     let advice = match session {
+        Session::Empty => return nameless(),
         Session::Selects => {
             "the database is chosen in the URL (`/2`) or by the option `db`, or on a `Connection`"
         }
@@ -98,6 +168,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::error::{ErrorKind, Outcome};
     use crate::reply::Value;
 
     fn lane(line: &str) -> Result<Lane> {
@@ -132,6 +203,112 @@ mod tests {
         ] {
             let error = lane(line).unwrap_err();
             assert!(error.to_string().contains(advice), "{error}");
+        }
+    }
+
+    /// However its words came together.
+    #[test]
+    fn a_subcommand_is_known_whatever_it_was_built_of() {
+        static OWN: Facts = Facts::new("CLIENT");
+        static NONE: Facts = Facts::new("");
+        static WHOLE: Facts = Facts::new("client  Reply");
+        let built: [Cmd<Value>; 8] = [
+            Cmd::of(&facts::CLIENT).arg("REPLY").arg("SKIP"),
+            Cmd::of(&facts::CLIENT).arg(b"rePLY").arg("SKIP"),
+            Cmd::of(&facts::CLIENT_REPLY).arg("SKIP"),
+            Cmd::of(&OWN).arg("reply").arg("SKIP"),
+            Cmd::of(&NONE).arg("client").arg("reply").arg("SKIP"),
+            Cmd::of(&WHOLE).arg("SKIP"),
+            Cmd::new("CLIENT").arg("REPLY").arg("SKIP"),
+            Cmd::new(" client\treply ").arg("SKIP"),
+        ];
+        for cmd in built {
+            assert_eq!(
+                (cmd.facts().name, &*cmd.name()),
+                ("CLIENT REPLY", "CLIENT REPLY"),
+                "{:?}",
+                cmd.words()
+            );
+            assert_eq!(cmd.args().len(), 3);
+            of(&cmd).unwrap_err();
+            check_pipeline(&cmd).unwrap_err();
+            check_connection(&cmd).unwrap_err();
+            crate::transaction::check_command(&cmd).unwrap_err();
+        }
+        // Of every container, the facts of every subcommand.
+        for known in facts::all().iter().filter(|known| known.words == 2) {
+            let (first, second) = known.name.split_once(' ').unwrap();
+            let container = facts::lookup(first.as_bytes(), None).unwrap();
+            assert!(container.is_container(), "{first}");
+            let built = Cmd::<Value>::of(container).arg(second.to_ascii_lowercase());
+            assert!(std::ptr::eq(built.facts(), *known), "{}", known.name);
+        }
+        let has_subcommands = |facts: &&&Facts| {
+            facts::all().iter().any(|other| other.name.starts_with(&format!("{} ", facts.name)))
+        };
+        assert_eq!(
+            facts::all().iter().filter(has_subcommands).count(),
+            facts::all().iter().filter(|facts| facts.is_container()).count()
+        );
+        // What a container does not know is left to the server.
+        assert_eq!(Cmd::<Value>::of(&facts::CLIENT).arg("FUTURE").facts().name, "CLIENT");
+        assert_eq!(of(&Cmd::<Value>::of(&facts::CLIENT).arg("ID")).unwrap(), Lane::Shared);
+    }
+
+    #[test]
+    fn what_is_no_command_is_refused() {
+        static NONE: Facts = Facts::new(" ");
+        let nothing = Cmd::<Value>::new("").arg(None::<&str>).arg([""; 0]);
+        let nameless: [Cmd<Value>; 5] =
+            [Cmd::new(""), Cmd::new(" \t "), nothing, Cmd::of(&NONE), Cmd::new("").arg("").arg("GET")];
+        for cmd in nameless {
+            let refused = [
+                of(&cmd).map(drop),
+                check_pipeline(&cmd),
+                check_connection(&cmd),
+                check_send(&cmd),
+                crate::transaction::check_command(&cmd),
+            ];
+            for error in refused {
+                let error = error.unwrap_err();
+                assert_eq!((error.kind(), error.outcome()), (ErrorKind::Usage, Outcome::NotSent), "{error}");
+            }
+        }
+        check_send(&Cmd::<Value>::new("").arg("GET").arg("")).unwrap();
+        check_send(&Cmd::<Value>::new("SUBSCRIBE")).unwrap();
+    }
+
+    #[test]
+    fn packed_commands_are_read_back() {
+        let names = |bytes: &[u8]| -> Option<Vec<&str>> {
+            packed(bytes).unwrap().map(|all| all.iter().map(|facts| facts.name).collect())
+        };
+        let two =
+            [Cmd::<()>::new("get").arg("*1").to_bytes(), Cmd::<()>::new("client reply").arg("ON").to_bytes()];
+        assert_eq!(names(&two.concat()), Some(vec!["GET", "CLIENT REPLY"]));
+        assert_eq!(names(b""), Some(vec![]));
+        assert_eq!(names(b"PING\r\n subscribe  a b\nNOSUCH\r\n"), Some(vec!["PING", "SUBSCRIBE", ""]));
+        let whole = two.concat();
+        for end in 1..whole.len() {
+            assert!(end == two[0].len() || names(&whole[..end]).is_none(), "{end}");
+        }
+        for unknown in [
+            &b"SET a \"b c\"\r\n"[..],
+            b"PING",
+            b"*1\r\n:1\r\n",
+            b"*1\r\n$-1\r\n",
+            b"*?\r\n",
+            b"*2000000000\r\n",
+        ] {
+            assert_eq!(names(unknown), None, "{}", unknown.escape_ascii());
+        }
+        for nothing in
+            [&b"*0\r\n"[..], b"*-1\r\n", b"\r\n", b" \n", b"*1\r\n$0\r\n\r\n", b"*2\r\n$0\r\n\r\n$1\r\na\r\n"]
+        {
+            let late = [&two[0][..], nothing].concat();
+            for bytes in [nothing, &late] {
+                assert_eq!(packed(bytes).unwrap_err().kind(), ErrorKind::Usage, "{}", bytes.escape_ascii());
+            }
         }
     }
 }

@@ -3,7 +3,7 @@
 //! Replies come in the order of the requests, so a reply belongs to the oldest request that is still owed
 //! one. A caller who gives up leaves its place in that order: the reply is swallowed when it comes, and goes
 //! to nobody; if nothing of its request was taken to be written, nothing ever is. When a connection is lost, each request learns whether the server may have seen it.
-//! This file must not know sockets, commands or what a reply says.
+//! This file must not know sockets, commands or what a reply says, but whether a transaction was ended.
 //!
 //! `W` is whoever waits: a waker in the async driver, nothing in the blocking one.
 
@@ -22,6 +22,7 @@ use crate::inbound::Frames;
 use crate::liveness::Liveness;
 use crate::outbox::Outbox;
 use crate::replies::Replies;
+use crate::transaction;
 pub use combiner::{Combiner, Duty, End};
 use probe::Probe;
 
@@ -59,6 +60,8 @@ pub struct Link<W> {
     /// Those who wait for room for their bytes, and how many of them have left since.
     outside: VecDeque<u32>,
     left: usize,
+    /// What no request is owed, once that is [listened to](Self::listen).
+    unasked: Option<VecDeque<Bytes>>,
     slots: Vec<Slot<W>>,
     free: Vec<u32>,
     woken: Vec<W>,
@@ -99,6 +102,8 @@ struct Entry {
     decisive: u64,
     /// Where its bytes end.
     end: u64,
+    /// Which of its replies is that to `MULTI`, counted from 1; 0: it is no transaction.
+    multi: u32,
 }
 
 #[derive(Debug)]
@@ -167,6 +172,7 @@ impl<W: Clone> Link<W> {
             order: VecDeque::new(),
             outside: VecDeque::new(),
             left: 0,
+            unasked: None,
             slots: Vec::new(),
             free: Vec::new(),
             woken: Vec::new(),
@@ -257,7 +263,7 @@ impl<W: Clone> Link<W> {
         self.queued += size as u64;
         // Half a command cannot be executed, nor half a transaction; of several commands, the first may be as soon as any byte is out.
         let decisive = if whole { self.queued } else { start + 1 };
-        self.order.push_back(Entry { slot, owed: count, decisive, end: self.queued });
+        self.order.push_back(Entry { slot, owed: count, decisive, end: self.queued, multi: 0 });
         self.since_wave += 1;
         self.submitted += 1;
         self.expect_by(deadline);
@@ -373,7 +379,8 @@ impl<W: Clone> Link<W> {
     /// Queues a `PING` with words of its own, unless every reply has come after all and the peer is not silent.
     #[cold]
     fn ask(&mut self) {
-        let wanted = self.silent || !self.order.is_empty();
+        // What answers a question cannot be told among frames that come as they like.
+        let wanted = (self.silent || !self.order.is_empty()) && self.unasked.is_none();
         (self.doubtful, self.silent) = (false, false);
         if !wanted || self.probe.is_some() {
             return;
@@ -390,7 +397,7 @@ impl<W: Clone> Link<W> {
         let question = probe.question();
         self.outbox.copy(&question);
         self.queued += question.len() as u64;
-        self.order.push_back(Entry { slot, owed: 1, decisive: self.queued, end: self.queued });
+        self.order.push_back(Entry { slot, owed: 1, decisive: self.queued, end: self.queued, multi: 0 });
         if self.probe.is_none() {
             self.probe = Some(probe);
         } else {
@@ -459,11 +466,18 @@ impl<W: Clone> Link<W> {
         let mut next = 0;
         while let Some(&(end, push)) = frames.ends.get(next) {
             if push {
-                let _ = bytes.split_to(end - start);
+                self.hear(bytes.split_to(end - start));
                 (start, next) = (end, next + 1);
                 continue;
             }
-            let Some(entry) = self.order.front_mut() else { return Err(unexpected_reply(&bytes)) };
+            let Some(entry) = self.order.front_mut() else {
+                if self.unasked.is_none() {
+                    return Err(unexpected_reply(&bytes));
+                }
+                self.hear(bytes.split_to(end - start));
+                (start, next) = (end, next + 1);
+                continue;
+            };
             let mut run = 1;
             if let Some(probe) = &self.probe {
                 if !probe.is_in_step(entry.slot, &bytes[..end - start]) {
@@ -483,12 +497,90 @@ impl<W: Clone> Link<W> {
             (start, next) = (end, next + run);
             entry.owed -= run as u32;
             let (slot, done) = (entry.slot, entry.owed == 0);
+            let multi = if frames.has_errors && done { entry.multi } else { 0 };
             if done {
                 self.order.pop_front();
+            }
+            if multi > 0 {
+                self.deliver_transaction(slot, piece, run, multi)?;
+                continue;
             }
             self.deliver(slot, piece, run, frames.has_errors, done);
         }
         Ok(())
+    }
+
+    /// The last replies of a transaction, which may have been refused. Where it may still be open, nobody
+    /// must use the connection any more: what others ask would only be queued.
+    #[cold]
+    fn deliver_transaction(&mut self, slot: u32, piece: Bytes, run: usize, multi: u32) -> Result<(), Error> {
+        let mut arrived = Replies::default();
+        arrived.push(piece.clone(), run, true);
+        self.deliver(slot, piece, run, true, true);
+        let last = arrived.errors().find(|(index, _)| *index as usize + 1 == run);
+        let Some((_, error)) = last else { return Ok(()) };
+        let was_opened = match &self.slots[slot as usize] {
+            Slot::Done(Ok(replies)) => !replies.errors().any(|(index, _)| index + 1 == multi),
+            // Nobody kept what came before.
+            _ => true,
+        };
+        if was_opened && transaction::leaves_open(&error) { Err(stuck(&error)) } else { Ok(()) }
+    }
+
+    /// A frame that no request is owed.
+    #[cold]
+    fn hear(&mut self, frame: Bytes) {
+        if let Some(unasked) = &mut self.unasked {
+            unasked.push_back(frame);
+        }
+    }
+
+    /// Keeps from now on what no request is owed, for [`poll_unasked`](Self::poll_unasked): messages, pushed
+    /// or not, and what answers to [`say`](Self::say).
+    pub fn listen(&mut self) {
+        self.unasked.get_or_insert_default();
+    }
+
+    /// From now on a reply that no request is owed is a fault again.
+    pub fn stop_listening(&mut self) {
+        self.unasked = None;
+    }
+
+    /// The oldest frame that no request was owed.
+    pub fn poll_unasked(&mut self) -> Option<Bytes> {
+        self.unasked.as_mut()?.pop_front()
+    }
+
+    /// Whether a frame that no request was owed is there to be read.
+    #[must_use]
+    pub fn has_unasked(&self) -> bool {
+        self.unasked.as_ref().is_some_and(|unasked| !unasked.is_empty())
+    }
+
+    /// Queues bytes that are owed no reply as far as this is concerned: what answers them is [listened
+    /// to](Self::listen).
+    ///
+    /// # Errors
+    /// As [`submit`](Self::submit).
+    pub fn say(&mut self, size: usize, write: impl FnOnce(&mut Outbox)) -> Result<(), Error> {
+        if !self.finds_room(size) {
+            return Err(self.queue_full(1));
+        }
+        write(&mut self.outbox);
+        self.queued += size as u64;
+        Ok(())
+    }
+
+    /// The request of `ticket`, which was queued last, is a transaction: its reply number `multi`, from 1, is that to
+    /// `MULTI`. Nothing to note where it waits for room, or is no transaction (0).
+    #[inline]
+    pub fn mark_transaction(&mut self, ticket: &Ticket, multi: u32) {
+        if multi > 0
+            && let Some(entry) = self.order.back_mut()
+            && entry.slot == ticket.slot
+        {
+            entry.multi = multi;
+        }
     }
 
     #[inline]
@@ -696,6 +788,14 @@ fn end<W>(place: &mut Slot<W>, error: Error, woken: &mut Vec<W>) -> Error {
 fn out_of_step() -> Error {
     let message =
         "expected replies in the order of the requests; after one that failed to come, they are out of step";
+    Error::new(ErrorKind::Connection(ConnectionFault::Reset), Outcome::MaybeExecuted, message)
+}
+
+/// The error that ends a connection on which a transaction stays open.
+#[cold]
+fn stuck(error: &Error) -> Error {
+    let message =
+        format!("given up, since a transaction may be open on it: EXEC was answered by {}", error.message());
     Error::new(ErrorKind::Connection(ConnectionFault::Reset), Outcome::MaybeExecuted, message)
 }
 

@@ -47,6 +47,12 @@ impl Replies {
         Self { piece, at: 0, all: None, count: 1, next: 0, has_errors }
     }
 
+    /// One frame that no request was owed, as a reply to be read.
+    #[must_use]
+    pub fn from_frame(frame: Bytes) -> Self {
+        Self::single(frame, true)
+    }
+
     pub(crate) fn push(&mut self, piece: Bytes, replies: usize, has_errors: bool) {
         // The number of replies was asked for as a u32, too.
         self.count += replies as u32;

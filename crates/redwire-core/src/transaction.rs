@@ -15,7 +15,7 @@ use crate::config::Config;
 use crate::dirt::Dirt;
 use crate::error::{ClusterFault, Error, ErrorKind, Outcome, Result};
 use crate::facts::{self, Session};
-use crate::lane::Lane;
+use crate::lane::{self, Lane};
 use crate::outbox::Outbox;
 use crate::pipeline::{Batch, Pipeline, Slots};
 use crate::replies::Replies;
@@ -126,6 +126,10 @@ impl<S: Slots> Call for Atomic<S> {
         true
     }
 
+    fn multi(&self) -> u32 {
+        1
+    }
+
     fn write(&self, outbox: &mut Outbox) {
         outbox.copy(MULTI);
         outbox.append(self.batch.outbox());
@@ -172,12 +176,21 @@ impl<S: Slots> Call for Atomic<S> {
     }
 }
 
-/// Takes note in `dirt` of what a transaction that was answered by `replies` has left of its connection: no watched keys, and no
-/// open transaction, unless not even `EXEC` was to be had.
+/// Takes note in `dirt` of what a transaction that was answered by `replies` has left of its connection: no
+/// watched keys and no open transaction, where `EXEC` was to be had.
 pub fn settle(dirt: &mut Dirt, replies: &Replies) {
     let last = replies.len().saturating_sub(1) as u32;
-    let stuck = replies.errors().any(|(index, error)| index == last && !error.is_aborted_exec());
-    dirt.handle_command(if stuck { &facts::MULTI } else { &facts::EXEC });
+    if replies.errors().any(|(index, error)| index == last && leaves_open(&error)) {
+        dirt.handle_command(&facts::MULTI);
+    }
+    let exec = dirt.handle_command(&facts::EXEC);
+    dirt.handle_reply(exec, replies);
+}
+
+/// Whether a transaction that was opened may still be open after `EXEC` was answered by `error`. One that was
+/// discarded is not, nor one that the server knows nothing of.
+pub(crate) fn leaves_open(error: &Error) -> bool {
+    !error.is_aborted_exec() && !error.message().contains("EXEC without MULTI")
 }
 
 /// Whether a connection may begin a transaction, one that `watched` keys for it or not.
@@ -205,6 +218,7 @@ pub fn check_command<R>(cmd: &Cmd<R>) -> Result<()> {
     if cmd.facts().session == Session::None {
         return Ok(());
     }
+    lane::check_send(cmd)?;
     let message = "a transaction cannot run it: keys are watched by `watch`, `commit` executes, and the connection stays as it is";
     Err(Error::usage(message).with_command(&cmd.name()))
 }

@@ -127,3 +127,9 @@ pub(crate) fn subscriptions<W>(config: &Config) -> PubSub<W> {
         _ => machine,
     }
 }
+
+/// A callback left the connection in a state that holds for one caller only.
+#[cold]
+pub(crate) fn bound_by_callback() -> Error {
+    Error::usage("a callback run on connecting must not leave a transaction open, or keys watched")
+}

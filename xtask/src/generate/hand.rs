@@ -18,12 +18,8 @@ pub(super) fn session(name: &str) -> &'static str {
         "MONITOR" => "Monitors",
         "CLIENT REPLY" => "Replies",
         "CLIENT TRACKING" | "CLIENT CACHING" => "Tracks",
-        "CLIENT SETNAME"
-        | "CLIENT SETINFO"
-        | "CLIENT NO-EVICT"
-        | "CLIENT NO-TOUCH"
-        | "CLIENT CAPA"
-        | "CLIENT IMPORT-SOURCE" => "Describes",
+        "CLIENT SETNAME" | "CLIENT NO-TOUCH" => "Describes",
+        "CLIENT SETINFO" | "CLIENT NO-EVICT" | "CLIENT CAPA" | "CLIENT IMPORT-SOURCE" => "Lasts",
         "ASKING" => "Asks",
         "READONLY" | "READWRITE" => "Reads",
         "RESET" => "Resets",

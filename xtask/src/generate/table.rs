@@ -27,7 +27,11 @@ pub(super) fn source(spec: &Spec) -> Result<String, String> {
         if !idents.insert(ident.clone()) {
             return Err(format!("two commands would be called {ident}"));
         }
-        let facts = facts(name, command).map_err(|what| format!("{name}: {what}"))?;
+        let holds = spec
+            .commands
+            .keys()
+            .any(|other| other.strip_prefix(name).is_some_and(|rest| rest.starts_with(' ')));
+        let facts = facts(name, command, holds).map_err(|what| format!("{name}: {what}"))?;
         let _ = writeln!(source, "/// Facts of `{name}`.\npub static {ident}: Facts = {facts};");
     }
     let all: Vec<String> = spec.commands.keys().map(|name| format!("&{}", ident(name))).collect();
@@ -47,7 +51,7 @@ fn ident(name: &str) -> String {
     name.replace([' ', '-'], "_")
 }
 
-fn facts(name: &str, command: &Command) -> Result<String, String> {
+fn facts(name: &str, command: &Command, is_container: bool) -> Result<String, String> {
     let words: Vec<&str> = name.split(' ').collect();
     let wire: String = words.iter().map(|word| format!("${}\\r\\n{word}\\r\\n", word.len())).collect();
     let keys: Result<Vec<String>, String> =
@@ -67,7 +71,7 @@ fn facts(name: &str, command: &Command) -> Result<String, String> {
          timeout: {timeout}, repeatable: {repeatable}, group: \"{}\", since: \"{}\" }}",
         words.len(),
         command.arity,
-        flags(command)?,
+        flags(command, is_container)?,
         keys?.join(", "),
         policy(command, "request_policy:", &REQUEST_POLICIES)?,
         policy(command, "response_policy:", &RESPONSE_POLICIES)?,
@@ -127,11 +131,15 @@ fn named(table: &[(&str, &'static str)], word: &str) -> Result<&'static str, Str
     found.map(|(_, name)| *name).ok_or_else(|| format!("{word:?} is unknown to the generator"))
 }
 
-fn flags(command: &Command) -> Result<String, String> {
+fn flags(command: &Command, is_container: bool) -> Result<String, String> {
     let tips = command.tips.iter().filter(|tip| !tip.contains(':'));
     let names: Result<BTreeSet<&str>, String> =
         command.flags.iter().chain(tips).map(|word| named(&FLAGS, word)).collect();
-    let mut names = names?.into_iter();
+    let mut names = names?;
+    if is_container {
+        names.insert("CONTAINER");
+    }
+    let mut names = names.into_iter();
     let first = format!("Flags::{}", names.next().unwrap_or("NONE"));
     Ok(names.fold(first, |all, name| format!("{all}.with(Flags::{name})")))
 }

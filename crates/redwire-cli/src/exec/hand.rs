@@ -48,9 +48,6 @@ pub(crate) struct Hand {
 /// What is printed as it comes.
 pub(crate) type Heard<'a> = &'a mut (dyn FnMut(&Value) -> Result<(), Failure> + Send);
 
-/// How many frames may come at once from a server that does not wait for questions. A read holds far fewer.
-const CREDIT: u32 = 16_384;
-
 /// How long a thread waits for a message before it looks whether anybody still wants it.
 const PATIENCE: Duration = Duration::from_millis(200);
 
@@ -176,23 +173,22 @@ impl Hand {
         let Some(mut session) = self.session.take() else { return Ok(Ok(Answer::Interrupted)) };
         self.give_up();
         let is_resp3 = session.facts().is_some_and(|facts| facts.protocol == Protocol::Resp3);
-        // RESP2 has messages come as replies, which is what can be read here.
+        // Messages are printed as the lists that they are in RESP2.
         if is_resp3
             && facts.session == Effect::Subscribes
             && let Err(error) = session.call(Cmd::new("HELLO").arg(2)).await
         {
             return Ok(Err(error));
         }
-        if let Err(error) = session.send_packed(cmd.to_bytes(), CREDIT).await {
+        if let Err(error) = session.send(cmd.clone()).await {
             return Ok(Err(error));
         }
-        let mut owed = CREDIT;
         let mut end = pin!(ctrl_c());
         loop {
             let next = tokio::select! {
                 biased;
                 _ = &mut end => return Ok(Ok(Answer::Ended)),
-                next = session.hear(&mut owed) => next,
+                next = session.hear() => next,
             };
             match next {
                 Ok(Some(message)) => heard(&message)?,
@@ -284,26 +280,21 @@ pub(crate) fn facts_of(words: &[Vec<u8>]) -> Option<&'static Facts> {
 
 /// Messages by hand, on either driver.
 impl Session {
-    /// Sends bytes that `count` frames will answer.
-    async fn send_packed(&mut self, bytes: Vec<u8>, count: u32) -> Result<()> {
+    /// Sends a command whose answer has no end.
+    async fn send(&mut self, cmd: Cmd<Value>) -> Result<()> {
         match self {
-            Self::Tokio(connection) => connection.send_packed(&bytes, count).await,
+            Self::Tokio(connection) => connection.send(&cmd).await,
             Self::Blocking(place) => {
                 let Some(mut connection) = place.take() else { return Err(dropped()) };
-                let (sent, connection) =
-                    apart(move || Ok((connection.send_packed(&bytes, count), connection))).await?;
+                let (sent, connection) = apart(move || Ok((connection.send(&cmd), connection))).await?;
                 *place = Some(connection);
                 sent
             }
         }
     }
 
-    /// The next frame, if one comes soon. The server owes as many as it cares to send, so the account, `owed`, is filled up.
-    async fn hear(&mut self, owed: &mut u32) -> Result<Option<Value>> {
-        if *owed < CREDIT / 2 {
-            self.send_packed(Vec::new(), CREDIT / 2).await?;
-            *owed += CREDIT / 2;
-        }
+    /// The next frame, if one comes soon.
+    async fn hear(&mut self) -> Result<Option<Value>> {
         let heard = match self {
             Self::Tokio(connection) => match connection.can_read(PATIENCE).await? {
                 true => Some(connection.read_reply().await?),
@@ -324,7 +315,6 @@ impl Session {
                 heard?
             }
         };
-        *owed -= u32::from(heard.is_some());
         Ok(heard)
     }
 }

@@ -51,6 +51,13 @@ impl<C: Call> Call for Asking<'_, C> {
         self.0.is_whole()
     }
 
+    fn multi(&self) -> u32 {
+        match self.0.multi() {
+            0 => 0,
+            multi => multi + 1,
+        }
+    }
+
     fn write(&self, outbox: &mut Outbox) {
         outbox.copy(ASKING);
         self.0.write(outbox);

@@ -4,7 +4,7 @@
 use super::*;
 
 /// Facts of `ACL`.
-pub static ACL: Facts = Facts { name: "ACL", wire: b"$3\r\nACL\r\n", words: 1, arity: -2, flags: Flags::NONE, keys: &[], request_policy: RequestPolicy::Default, response_policy: ResponsePolicy::Default, session: Session::None, timeout: None, repeatable: false, group: "server", since: "6.0.0" };
+pub static ACL: Facts = Facts { name: "ACL", wire: b"$3\r\nACL\r\n", words: 1, arity: -2, flags: Flags::CONTAINER, keys: &[], request_policy: RequestPolicy::Default, response_policy: ResponsePolicy::Default, session: Session::None, timeout: None, repeatable: false, group: "server", since: "6.0.0" };
 /// Facts of `ACL CAT`.
 pub static ACL_CAT: Facts = Facts { name: "ACL CAT", wire: b"$3\r\nACL\r\n$3\r\nCAT\r\n", words: 2, arity: -2, flags: Flags::LOADING.with(Flags::NOSCRIPT).with(Flags::STALE), keys: &[], request_policy: RequestPolicy::Default, response_policy: ResponsePolicy::Default, session: Session::None, timeout: None, repeatable: true, group: "server", since: "6.0.0" };
 /// Facts of `ACL DELUSER`.
@@ -68,11 +68,11 @@ pub static BZPOPMAX: Facts = Facts { name: "BZPOPMAX", wire: b"$8\r\nBZPOPMAX\r\
 /// Facts of `BZPOPMIN`.
 pub static BZPOPMIN: Facts = Facts { name: "BZPOPMIN", wire: b"$8\r\nBZPOPMIN\r\n", words: 1, arity: -3, flags: Flags::BLOCKING.with(Flags::FAST).with(Flags::WRITE), keys: &[KeySpec { begin: BeginSearch::Index(1), find: FindKeys::Range { last: -2, step: 1, limit: 0 }, write: true, channel: false }], request_policy: RequestPolicy::Default, response_policy: ResponsePolicy::Default, session: Session::None, timeout: Some(TimeoutArg { place: TimeoutPlace::Last, unit: TimeUnit::Seconds }), repeatable: false, group: "sorted-set", since: "5.0.0" };
 /// Facts of `CLIENT`.
-pub static CLIENT: Facts = Facts { name: "CLIENT", wire: b"$6\r\nCLIENT\r\n", words: 1, arity: -2, flags: Flags::NONE, keys: &[], request_policy: RequestPolicy::Default, response_policy: ResponsePolicy::Default, session: Session::None, timeout: None, repeatable: false, group: "connection", since: "2.4.0" };
+pub static CLIENT: Facts = Facts { name: "CLIENT", wire: b"$6\r\nCLIENT\r\n", words: 1, arity: -2, flags: Flags::CONTAINER, keys: &[], request_policy: RequestPolicy::Default, response_policy: ResponsePolicy::Default, session: Session::None, timeout: None, repeatable: false, group: "connection", since: "2.4.0" };
 /// Facts of `CLIENT CACHING`.
 pub static CLIENT_CACHING: Facts = Facts { name: "CLIENT CACHING", wire: b"$6\r\nCLIENT\r\n$7\r\nCACHING\r\n", words: 2, arity: 3, flags: Flags::ALLOW_BUSY.with(Flags::LOADING).with(Flags::NOSCRIPT).with(Flags::STALE), keys: &[], request_policy: RequestPolicy::Default, response_policy: ResponsePolicy::Default, session: Session::Tracks, timeout: None, repeatable: false, group: "connection", since: "6.0.0" };
 /// Facts of `CLIENT CAPA`.
-pub static CLIENT_CAPA: Facts = Facts { name: "CLIENT CAPA", wire: b"$6\r\nCLIENT\r\n$4\r\nCAPA\r\n", words: 2, arity: -3, flags: Flags::ALLOW_BUSY.with(Flags::LOADING).with(Flags::NOSCRIPT).with(Flags::STALE), keys: &[], request_policy: RequestPolicy::Default, response_policy: ResponsePolicy::Default, session: Session::Describes, timeout: None, repeatable: false, group: "connection", since: "8.0.0" };
+pub static CLIENT_CAPA: Facts = Facts { name: "CLIENT CAPA", wire: b"$6\r\nCLIENT\r\n$4\r\nCAPA\r\n", words: 2, arity: -3, flags: Flags::ALLOW_BUSY.with(Flags::LOADING).with(Flags::NOSCRIPT).with(Flags::STALE), keys: &[], request_policy: RequestPolicy::Default, response_policy: ResponsePolicy::Default, session: Session::Lasts, timeout: None, repeatable: false, group: "connection", since: "8.0.0" };
 /// Facts of `CLIENT GETNAME`.
 pub static CLIENT_GETNAME: Facts = Facts { name: "CLIENT GETNAME", wire: b"$6\r\nCLIENT\r\n$7\r\nGETNAME\r\n", words: 2, arity: 2, flags: Flags::ALLOW_BUSY.with(Flags::LOADING).with(Flags::NOSCRIPT).with(Flags::STALE), keys: &[], request_policy: RequestPolicy::Default, response_policy: ResponsePolicy::Default, session: Session::None, timeout: None, repeatable: true, group: "connection", since: "2.6.9" };
 /// Facts of `CLIENT GETREDIR`.
@@ -82,7 +82,7 @@ pub static CLIENT_HELP: Facts = Facts { name: "CLIENT HELP", wire: b"$6\r\nCLIEN
 /// Facts of `CLIENT ID`.
 pub static CLIENT_ID: Facts = Facts { name: "CLIENT ID", wire: b"$6\r\nCLIENT\r\n$2\r\nID\r\n", words: 2, arity: 2, flags: Flags::ALLOW_BUSY.with(Flags::LOADING).with(Flags::NOSCRIPT).with(Flags::STALE), keys: &[], request_policy: RequestPolicy::Default, response_policy: ResponsePolicy::Default, session: Session::None, timeout: None, repeatable: true, group: "connection", since: "5.0.0" };
 /// Facts of `CLIENT IMPORT-SOURCE`.
-pub static CLIENT_IMPORT_SOURCE: Facts = Facts { name: "CLIENT IMPORT-SOURCE", wire: b"$6\r\nCLIENT\r\n$13\r\nIMPORT-SOURCE\r\n", words: 2, arity: 3, flags: Flags::LOADING.with(Flags::NOSCRIPT).with(Flags::STALE), keys: &[], request_policy: RequestPolicy::Default, response_policy: ResponsePolicy::Default, session: Session::Describes, timeout: None, repeatable: false, group: "connection", since: "8.1.0" };
+pub static CLIENT_IMPORT_SOURCE: Facts = Facts { name: "CLIENT IMPORT-SOURCE", wire: b"$6\r\nCLIENT\r\n$13\r\nIMPORT-SOURCE\r\n", words: 2, arity: 3, flags: Flags::LOADING.with(Flags::NOSCRIPT).with(Flags::STALE), keys: &[], request_policy: RequestPolicy::Default, response_policy: ResponsePolicy::Default, session: Session::Lasts, timeout: None, repeatable: false, group: "connection", since: "8.1.0" };
 /// Facts of `CLIENT INFO`.
 pub static CLIENT_INFO: Facts = Facts { name: "CLIENT INFO", wire: b"$6\r\nCLIENT\r\n$4\r\nINFO\r\n", words: 2, arity: 2, flags: Flags::LOADING.with(Flags::NONDETERMINISTIC_OUTPUT).with(Flags::NOSCRIPT).with(Flags::STALE), keys: &[], request_policy: RequestPolicy::Default, response_policy: ResponsePolicy::Default, session: Session::None, timeout: None, repeatable: true, group: "connection", since: "6.2.0" };
 /// Facts of `CLIENT KILL`.
@@ -90,7 +90,7 @@ pub static CLIENT_KILL: Facts = Facts { name: "CLIENT KILL", wire: b"$6\r\nCLIEN
 /// Facts of `CLIENT LIST`.
 pub static CLIENT_LIST: Facts = Facts { name: "CLIENT LIST", wire: b"$6\r\nCLIENT\r\n$4\r\nLIST\r\n", words: 2, arity: -2, flags: Flags::ADMIN.with(Flags::LOADING).with(Flags::NONDETERMINISTIC_OUTPUT).with(Flags::NOSCRIPT).with(Flags::STALE), keys: &[], request_policy: RequestPolicy::Default, response_policy: ResponsePolicy::Default, session: Session::None, timeout: None, repeatable: true, group: "connection", since: "2.4.0" };
 /// Facts of `CLIENT NO-EVICT`.
-pub static CLIENT_NO_EVICT: Facts = Facts { name: "CLIENT NO-EVICT", wire: b"$6\r\nCLIENT\r\n$8\r\nNO-EVICT\r\n", words: 2, arity: 3, flags: Flags::ADMIN.with(Flags::ALLOW_BUSY).with(Flags::LOADING).with(Flags::NOSCRIPT).with(Flags::STALE), keys: &[], request_policy: RequestPolicy::Default, response_policy: ResponsePolicy::Default, session: Session::Describes, timeout: None, repeatable: false, group: "connection", since: "7.0.0" };
+pub static CLIENT_NO_EVICT: Facts = Facts { name: "CLIENT NO-EVICT", wire: b"$6\r\nCLIENT\r\n$8\r\nNO-EVICT\r\n", words: 2, arity: 3, flags: Flags::ADMIN.with(Flags::ALLOW_BUSY).with(Flags::LOADING).with(Flags::NOSCRIPT).with(Flags::STALE), keys: &[], request_policy: RequestPolicy::Default, response_policy: ResponsePolicy::Default, session: Session::Lasts, timeout: None, repeatable: false, group: "connection", since: "7.0.0" };
 /// Facts of `CLIENT NO-TOUCH`.
 pub static CLIENT_NO_TOUCH: Facts = Facts { name: "CLIENT NO-TOUCH", wire: b"$6\r\nCLIENT\r\n$8\r\nNO-TOUCH\r\n", words: 2, arity: 3, flags: Flags::ALLOW_BUSY.with(Flags::LOADING).with(Flags::NOSCRIPT).with(Flags::STALE), keys: &[], request_policy: RequestPolicy::Default, response_policy: ResponsePolicy::Default, session: Session::Describes, timeout: None, repeatable: false, group: "connection", since: "7.2.0" };
 /// Facts of `CLIENT PAUSE`.
@@ -98,7 +98,7 @@ pub static CLIENT_PAUSE: Facts = Facts { name: "CLIENT PAUSE", wire: b"$6\r\nCLI
 /// Facts of `CLIENT REPLY`.
 pub static CLIENT_REPLY: Facts = Facts { name: "CLIENT REPLY", wire: b"$6\r\nCLIENT\r\n$5\r\nREPLY\r\n", words: 2, arity: 3, flags: Flags::ALLOW_BUSY.with(Flags::LOADING).with(Flags::NOSCRIPT).with(Flags::NO_MULTI).with(Flags::STALE), keys: &[], request_policy: RequestPolicy::Default, response_policy: ResponsePolicy::Default, session: Session::Replies, timeout: None, repeatable: false, group: "connection", since: "3.2.0" };
 /// Facts of `CLIENT SETINFO`.
-pub static CLIENT_SETINFO: Facts = Facts { name: "CLIENT SETINFO", wire: b"$6\r\nCLIENT\r\n$7\r\nSETINFO\r\n", words: 2, arity: 4, flags: Flags::ALLOW_BUSY.with(Flags::LOADING).with(Flags::NOSCRIPT).with(Flags::STALE), keys: &[], request_policy: RequestPolicy::AllNodes, response_policy: ResponsePolicy::AllSucceeded, session: Session::Describes, timeout: None, repeatable: false, group: "connection", since: "7.2.0" };
+pub static CLIENT_SETINFO: Facts = Facts { name: "CLIENT SETINFO", wire: b"$6\r\nCLIENT\r\n$7\r\nSETINFO\r\n", words: 2, arity: 4, flags: Flags::ALLOW_BUSY.with(Flags::LOADING).with(Flags::NOSCRIPT).with(Flags::STALE), keys: &[], request_policy: RequestPolicy::AllNodes, response_policy: ResponsePolicy::AllSucceeded, session: Session::Lasts, timeout: None, repeatable: false, group: "connection", since: "7.2.0" };
 /// Facts of `CLIENT SETNAME`.
 pub static CLIENT_SETNAME: Facts = Facts { name: "CLIENT SETNAME", wire: b"$6\r\nCLIENT\r\n$7\r\nSETNAME\r\n", words: 2, arity: 3, flags: Flags::ALLOW_BUSY.with(Flags::LOADING).with(Flags::NOSCRIPT).with(Flags::STALE), keys: &[], request_policy: RequestPolicy::AllNodes, response_policy: ResponsePolicy::AllSucceeded, session: Session::Describes, timeout: None, repeatable: false, group: "connection", since: "2.6.9" };
 /// Facts of `CLIENT TRACKING`.
@@ -110,7 +110,7 @@ pub static CLIENT_UNBLOCK: Facts = Facts { name: "CLIENT UNBLOCK", wire: b"$6\r\
 /// Facts of `CLIENT UNPAUSE`.
 pub static CLIENT_UNPAUSE: Facts = Facts { name: "CLIENT UNPAUSE", wire: b"$6\r\nCLIENT\r\n$7\r\nUNPAUSE\r\n", words: 2, arity: 2, flags: Flags::ADMIN.with(Flags::LOADING).with(Flags::NOSCRIPT).with(Flags::STALE), keys: &[], request_policy: RequestPolicy::Default, response_policy: ResponsePolicy::Default, session: Session::None, timeout: None, repeatable: false, group: "connection", since: "6.2.0" };
 /// Facts of `CLUSTER`.
-pub static CLUSTER: Facts = Facts { name: "CLUSTER", wire: b"$7\r\nCLUSTER\r\n", words: 1, arity: -2, flags: Flags::NONE, keys: &[], request_policy: RequestPolicy::Default, response_policy: ResponsePolicy::Default, session: Session::None, timeout: None, repeatable: false, group: "cluster", since: "3.0.0" };
+pub static CLUSTER: Facts = Facts { name: "CLUSTER", wire: b"$7\r\nCLUSTER\r\n", words: 1, arity: -2, flags: Flags::CONTAINER, keys: &[], request_policy: RequestPolicy::Default, response_policy: ResponsePolicy::Default, session: Session::None, timeout: None, repeatable: false, group: "cluster", since: "3.0.0" };
 /// Facts of `CLUSTER ADDSLOTS`.
 pub static CLUSTER_ADDSLOTS: Facts = Facts { name: "CLUSTER ADDSLOTS", wire: b"$7\r\nCLUSTER\r\n$8\r\nADDSLOTS\r\n", words: 2, arity: -3, flags: Flags::ADMIN.with(Flags::NO_ASYNC_LOADING).with(Flags::STALE), keys: &[], request_policy: RequestPolicy::Default, response_policy: ResponsePolicy::Default, session: Session::None, timeout: None, repeatable: false, group: "cluster", since: "3.0.0" };
 /// Facts of `CLUSTER ADDSLOTSRANGE`.
@@ -182,7 +182,7 @@ pub static CLUSTER_SYNCSLOTS: Facts = Facts { name: "CLUSTER SYNCSLOTS", wire: b
 /// Facts of `CLUSTERSCAN`.
 pub static CLUSTERSCAN: Facts = Facts { name: "CLUSTERSCAN", wire: b"$11\r\nCLUSTERSCAN\r\n", words: 1, arity: -2, flags: Flags::NONDETERMINISTIC_OUTPUT.with(Flags::READONLY), keys: &[KeySpec { begin: BeginSearch::Index(1), find: FindKeys::Range { last: 0, step: 1, limit: 0 }, write: false, channel: false }], request_policy: RequestPolicy::Special, response_policy: ResponsePolicy::Special, session: Session::None, timeout: None, repeatable: true, group: "cluster", since: "9.1.0" };
 /// Facts of `COMMAND`.
-pub static COMMAND: Facts = Facts { name: "COMMAND", wire: b"$7\r\nCOMMAND\r\n", words: 1, arity: -1, flags: Flags::LOADING.with(Flags::NONDETERMINISTIC_ORDER).with(Flags::STALE), keys: &[], request_policy: RequestPolicy::Default, response_policy: ResponsePolicy::Default, session: Session::None, timeout: None, repeatable: true, group: "server", since: "2.8.13" };
+pub static COMMAND: Facts = Facts { name: "COMMAND", wire: b"$7\r\nCOMMAND\r\n", words: 1, arity: -1, flags: Flags::CONTAINER.with(Flags::LOADING).with(Flags::NONDETERMINISTIC_ORDER).with(Flags::STALE), keys: &[], request_policy: RequestPolicy::Default, response_policy: ResponsePolicy::Default, session: Session::None, timeout: None, repeatable: true, group: "server", since: "2.8.13" };
 /// Facts of `COMMAND COUNT`.
 pub static COMMAND_COUNT: Facts = Facts { name: "COMMAND COUNT", wire: b"$7\r\nCOMMAND\r\n$5\r\nCOUNT\r\n", words: 2, arity: 2, flags: Flags::LOADING.with(Flags::STALE), keys: &[], request_policy: RequestPolicy::Default, response_policy: ResponsePolicy::Default, session: Session::None, timeout: None, repeatable: true, group: "server", since: "2.8.13" };
 /// Facts of `COMMAND DOCS`.
@@ -198,7 +198,7 @@ pub static COMMAND_INFO: Facts = Facts { name: "COMMAND INFO", wire: b"$7\r\nCOM
 /// Facts of `COMMAND LIST`.
 pub static COMMAND_LIST: Facts = Facts { name: "COMMAND LIST", wire: b"$7\r\nCOMMAND\r\n$4\r\nLIST\r\n", words: 2, arity: -2, flags: Flags::LOADING.with(Flags::NONDETERMINISTIC_ORDER).with(Flags::STALE), keys: &[], request_policy: RequestPolicy::Default, response_policy: ResponsePolicy::Default, session: Session::None, timeout: None, repeatable: true, group: "server", since: "7.0.0" };
 /// Facts of `COMMANDLOG`.
-pub static COMMANDLOG: Facts = Facts { name: "COMMANDLOG", wire: b"$10\r\nCOMMANDLOG\r\n", words: 1, arity: -2, flags: Flags::NONE, keys: &[], request_policy: RequestPolicy::Default, response_policy: ResponsePolicy::Default, session: Session::None, timeout: None, repeatable: false, group: "server", since: "8.1.0" };
+pub static COMMANDLOG: Facts = Facts { name: "COMMANDLOG", wire: b"$10\r\nCOMMANDLOG\r\n", words: 1, arity: -2, flags: Flags::CONTAINER, keys: &[], request_policy: RequestPolicy::Default, response_policy: ResponsePolicy::Default, session: Session::None, timeout: None, repeatable: false, group: "server", since: "8.1.0" };
 /// Facts of `COMMANDLOG GET`.
 pub static COMMANDLOG_GET: Facts = Facts { name: "COMMANDLOG GET", wire: b"$10\r\nCOMMANDLOG\r\n$3\r\nGET\r\n", words: 2, arity: 4, flags: Flags::ADMIN.with(Flags::LOADING).with(Flags::NONDETERMINISTIC_OUTPUT).with(Flags::STALE), keys: &[], request_policy: RequestPolicy::AllNodes, response_policy: ResponsePolicy::Default, session: Session::None, timeout: None, repeatable: true, group: "server", since: "8.1.0" };
 /// Facts of `COMMANDLOG HELP`.
@@ -208,7 +208,7 @@ pub static COMMANDLOG_LEN: Facts = Facts { name: "COMMANDLOG LEN", wire: b"$10\r
 /// Facts of `COMMANDLOG RESET`.
 pub static COMMANDLOG_RESET: Facts = Facts { name: "COMMANDLOG RESET", wire: b"$10\r\nCOMMANDLOG\r\n$5\r\nRESET\r\n", words: 2, arity: 3, flags: Flags::ADMIN.with(Flags::LOADING).with(Flags::STALE), keys: &[], request_policy: RequestPolicy::AllNodes, response_policy: ResponsePolicy::AllSucceeded, session: Session::None, timeout: None, repeatable: false, group: "server", since: "8.1.0" };
 /// Facts of `CONFIG`.
-pub static CONFIG: Facts = Facts { name: "CONFIG", wire: b"$6\r\nCONFIG\r\n", words: 1, arity: -2, flags: Flags::NONE, keys: &[], request_policy: RequestPolicy::Default, response_policy: ResponsePolicy::Default, session: Session::None, timeout: None, repeatable: false, group: "server", since: "2.0.0" };
+pub static CONFIG: Facts = Facts { name: "CONFIG", wire: b"$6\r\nCONFIG\r\n", words: 1, arity: -2, flags: Flags::CONTAINER, keys: &[], request_policy: RequestPolicy::Default, response_policy: ResponsePolicy::Default, session: Session::None, timeout: None, repeatable: false, group: "server", since: "2.0.0" };
 /// Facts of `CONFIG GET`.
 pub static CONFIG_GET: Facts = Facts { name: "CONFIG GET", wire: b"$6\r\nCONFIG\r\n$3\r\nGET\r\n", words: 2, arity: -3, flags: Flags::ADMIN.with(Flags::LOADING).with(Flags::NOSCRIPT).with(Flags::STALE), keys: &[], request_policy: RequestPolicy::Default, response_policy: ResponsePolicy::Default, session: Session::None, timeout: None, repeatable: true, group: "server", since: "2.0.0" };
 /// Facts of `CONFIG HELP`.
@@ -268,7 +268,7 @@ pub static FLUSHALL: Facts = Facts { name: "FLUSHALL", wire: b"$8\r\nFLUSHALL\r\
 /// Facts of `FLUSHDB`.
 pub static FLUSHDB: Facts = Facts { name: "FLUSHDB", wire: b"$7\r\nFLUSHDB\r\n", words: 1, arity: -1, flags: Flags::WRITE, keys: &[], request_policy: RequestPolicy::AllShards, response_policy: ResponsePolicy::AllSucceeded, session: Session::None, timeout: None, repeatable: false, group: "server", since: "1.0.0" };
 /// Facts of `FUNCTION`.
-pub static FUNCTION: Facts = Facts { name: "FUNCTION", wire: b"$8\r\nFUNCTION\r\n", words: 1, arity: -2, flags: Flags::NONE, keys: &[], request_policy: RequestPolicy::Default, response_policy: ResponsePolicy::Default, session: Session::None, timeout: None, repeatable: false, group: "scripting", since: "7.0.0" };
+pub static FUNCTION: Facts = Facts { name: "FUNCTION", wire: b"$8\r\nFUNCTION\r\n", words: 1, arity: -2, flags: Flags::CONTAINER, keys: &[], request_policy: RequestPolicy::Default, response_policy: ResponsePolicy::Default, session: Session::None, timeout: None, repeatable: false, group: "scripting", since: "7.0.0" };
 /// Facts of `FUNCTION DELETE`.
 pub static FUNCTION_DELETE: Facts = Facts { name: "FUNCTION DELETE", wire: b"$8\r\nFUNCTION\r\n$6\r\nDELETE\r\n", words: 2, arity: 3, flags: Flags::NOSCRIPT.with(Flags::WRITE), keys: &[], request_policy: RequestPolicy::AllShards, response_policy: ResponsePolicy::AllSucceeded, session: Session::None, timeout: None, repeatable: false, group: "scripting", since: "7.0.0" };
 /// Facts of `FUNCTION DUMP`.
@@ -390,7 +390,7 @@ pub static KEYS: Facts = Facts { name: "KEYS", wire: b"$4\r\nKEYS\r\n", words: 1
 /// Facts of `LASTSAVE`.
 pub static LASTSAVE: Facts = Facts { name: "LASTSAVE", wire: b"$8\r\nLASTSAVE\r\n", words: 1, arity: 1, flags: Flags::FAST.with(Flags::LOADING).with(Flags::NONDETERMINISTIC_OUTPUT).with(Flags::STALE), keys: &[], request_policy: RequestPolicy::Default, response_policy: ResponsePolicy::Default, session: Session::None, timeout: None, repeatable: true, group: "server", since: "1.0.0" };
 /// Facts of `LATENCY`.
-pub static LATENCY: Facts = Facts { name: "LATENCY", wire: b"$7\r\nLATENCY\r\n", words: 1, arity: -2, flags: Flags::NONE, keys: &[], request_policy: RequestPolicy::Default, response_policy: ResponsePolicy::Default, session: Session::None, timeout: None, repeatable: false, group: "server", since: "2.8.13" };
+pub static LATENCY: Facts = Facts { name: "LATENCY", wire: b"$7\r\nLATENCY\r\n", words: 1, arity: -2, flags: Flags::CONTAINER, keys: &[], request_policy: RequestPolicy::Default, response_policy: ResponsePolicy::Default, session: Session::None, timeout: None, repeatable: false, group: "server", since: "2.8.13" };
 /// Facts of `LATENCY DOCTOR`.
 pub static LATENCY_DOCTOR: Facts = Facts { name: "LATENCY DOCTOR", wire: b"$7\r\nLATENCY\r\n$6\r\nDOCTOR\r\n", words: 2, arity: 2, flags: Flags::ADMIN.with(Flags::LOADING).with(Flags::NONDETERMINISTIC_OUTPUT).with(Flags::NOSCRIPT).with(Flags::STALE), keys: &[], request_policy: RequestPolicy::AllNodes, response_policy: ResponsePolicy::Special, session: Session::None, timeout: None, repeatable: true, group: "server", since: "2.8.13" };
 /// Facts of `LATENCY GRAPH`.
@@ -436,7 +436,7 @@ pub static LSET: Facts = Facts { name: "LSET", wire: b"$4\r\nLSET\r\n", words: 1
 /// Facts of `LTRIM`.
 pub static LTRIM: Facts = Facts { name: "LTRIM", wire: b"$5\r\nLTRIM\r\n", words: 1, arity: 4, flags: Flags::WRITE, keys: &[KeySpec { begin: BeginSearch::Index(1), find: FindKeys::Range { last: 0, step: 1, limit: 0 }, write: true, channel: false }], request_policy: RequestPolicy::Default, response_policy: ResponsePolicy::Default, session: Session::None, timeout: None, repeatable: false, group: "list", since: "1.0.0" };
 /// Facts of `MEMORY`.
-pub static MEMORY: Facts = Facts { name: "MEMORY", wire: b"$6\r\nMEMORY\r\n", words: 1, arity: -2, flags: Flags::NONE, keys: &[], request_policy: RequestPolicy::Default, response_policy: ResponsePolicy::Default, session: Session::None, timeout: None, repeatable: false, group: "server", since: "4.0.0" };
+pub static MEMORY: Facts = Facts { name: "MEMORY", wire: b"$6\r\nMEMORY\r\n", words: 1, arity: -2, flags: Flags::CONTAINER, keys: &[], request_policy: RequestPolicy::Default, response_policy: ResponsePolicy::Default, session: Session::None, timeout: None, repeatable: false, group: "server", since: "4.0.0" };
 /// Facts of `MEMORY DOCTOR`.
 pub static MEMORY_DOCTOR: Facts = Facts { name: "MEMORY DOCTOR", wire: b"$6\r\nMEMORY\r\n$6\r\nDOCTOR\r\n", words: 2, arity: 2, flags: Flags::NONDETERMINISTIC_OUTPUT, keys: &[], request_policy: RequestPolicy::AllShards, response_policy: ResponsePolicy::Special, session: Session::None, timeout: None, repeatable: true, group: "server", since: "4.0.0" };
 /// Facts of `MEMORY HELP`.
@@ -454,7 +454,7 @@ pub static MGET: Facts = Facts { name: "MGET", wire: b"$4\r\nMGET\r\n", words: 1
 /// Facts of `MIGRATE`.
 pub static MIGRATE: Facts = Facts { name: "MIGRATE", wire: b"$7\r\nMIGRATE\r\n", words: 1, arity: -6, flags: Flags::MOVABLE_KEYS.with(Flags::NONDETERMINISTIC_OUTPUT).with(Flags::WRITE), keys: &[KeySpec { begin: BeginSearch::MigrateKey, find: FindKeys::Range { last: 0, step: 1, limit: 0 }, write: true, channel: false }, KeySpec { begin: BeginSearch::MigrateKeys, find: FindKeys::Range { last: -1, step: 1, limit: 0 }, write: true, channel: false }], request_policy: RequestPolicy::Default, response_policy: ResponsePolicy::Default, session: Session::None, timeout: Some(TimeoutArg { place: TimeoutPlace::Index(5), unit: TimeUnit::Milliseconds }), repeatable: false, group: "generic", since: "2.6.0" };
 /// Facts of `MODULE`.
-pub static MODULE: Facts = Facts { name: "MODULE", wire: b"$6\r\nMODULE\r\n", words: 1, arity: -2, flags: Flags::NONE, keys: &[], request_policy: RequestPolicy::Default, response_policy: ResponsePolicy::Default, session: Session::None, timeout: None, repeatable: false, group: "server", since: "4.0.0" };
+pub static MODULE: Facts = Facts { name: "MODULE", wire: b"$6\r\nMODULE\r\n", words: 1, arity: -2, flags: Flags::CONTAINER, keys: &[], request_policy: RequestPolicy::Default, response_policy: ResponsePolicy::Default, session: Session::None, timeout: None, repeatable: false, group: "server", since: "4.0.0" };
 /// Facts of `MODULE HELP`.
 pub static MODULE_HELP: Facts = Facts { name: "MODULE HELP", wire: b"$6\r\nMODULE\r\n$4\r\nHELP\r\n", words: 2, arity: 2, flags: Flags::LOADING.with(Flags::STALE), keys: &[], request_policy: RequestPolicy::Default, response_policy: ResponsePolicy::Default, session: Session::None, timeout: None, repeatable: true, group: "server", since: "5.0.0" };
 /// Facts of `MODULE LIST`.
@@ -478,7 +478,7 @@ pub static MSETNX: Facts = Facts { name: "MSETNX", wire: b"$6\r\nMSETNX\r\n", wo
 /// Facts of `MULTI`.
 pub static MULTI: Facts = Facts { name: "MULTI", wire: b"$5\r\nMULTI\r\n", words: 1, arity: 1, flags: Flags::ALLOW_BUSY.with(Flags::FAST).with(Flags::LOADING).with(Flags::NOSCRIPT).with(Flags::NO_MULTI).with(Flags::STALE), keys: &[], request_policy: RequestPolicy::Default, response_policy: ResponsePolicy::Default, session: Session::Transaction, timeout: None, repeatable: false, group: "transactions", since: "1.2.0" };
 /// Facts of `OBJECT`.
-pub static OBJECT: Facts = Facts { name: "OBJECT", wire: b"$6\r\nOBJECT\r\n", words: 1, arity: -2, flags: Flags::NONE, keys: &[], request_policy: RequestPolicy::Default, response_policy: ResponsePolicy::Default, session: Session::None, timeout: None, repeatable: false, group: "generic", since: "2.2.3" };
+pub static OBJECT: Facts = Facts { name: "OBJECT", wire: b"$6\r\nOBJECT\r\n", words: 1, arity: -2, flags: Flags::CONTAINER, keys: &[], request_policy: RequestPolicy::Default, response_policy: ResponsePolicy::Default, session: Session::None, timeout: None, repeatable: false, group: "generic", since: "2.2.3" };
 /// Facts of `OBJECT ENCODING`.
 pub static OBJECT_ENCODING: Facts = Facts { name: "OBJECT ENCODING", wire: b"$6\r\nOBJECT\r\n$8\r\nENCODING\r\n", words: 2, arity: 3, flags: Flags::NONDETERMINISTIC_OUTPUT.with(Flags::READONLY), keys: &[KeySpec { begin: BeginSearch::Index(2), find: FindKeys::Range { last: 0, step: 1, limit: 0 }, write: false, channel: false }], request_policy: RequestPolicy::Default, response_policy: ResponsePolicy::Default, session: Session::None, timeout: None, repeatable: true, group: "generic", since: "2.2.3" };
 /// Facts of `OBJECT FREQ`.
@@ -520,7 +520,7 @@ pub static PTTL: Facts = Facts { name: "PTTL", wire: b"$4\r\nPTTL\r\n", words: 1
 /// Facts of `PUBLISH`.
 pub static PUBLISH: Facts = Facts { name: "PUBLISH", wire: b"$7\r\nPUBLISH\r\n", words: 1, arity: 3, flags: Flags::FAST.with(Flags::LOADING).with(Flags::PUBSUB).with(Flags::STALE), keys: &[], request_policy: RequestPolicy::Default, response_policy: ResponsePolicy::Default, session: Session::None, timeout: None, repeatable: false, group: "pubsub", since: "2.0.0" };
 /// Facts of `PUBSUB`.
-pub static PUBSUB: Facts = Facts { name: "PUBSUB", wire: b"$6\r\nPUBSUB\r\n", words: 1, arity: -2, flags: Flags::NONE, keys: &[], request_policy: RequestPolicy::Default, response_policy: ResponsePolicy::Default, session: Session::None, timeout: None, repeatable: false, group: "pubsub", since: "2.8.0" };
+pub static PUBSUB: Facts = Facts { name: "PUBSUB", wire: b"$6\r\nPUBSUB\r\n", words: 1, arity: -2, flags: Flags::CONTAINER, keys: &[], request_policy: RequestPolicy::Default, response_policy: ResponsePolicy::Default, session: Session::None, timeout: None, repeatable: false, group: "pubsub", since: "2.8.0" };
 /// Facts of `PUBSUB CHANNELS`.
 pub static PUBSUB_CHANNELS: Facts = Facts { name: "PUBSUB CHANNELS", wire: b"$6\r\nPUBSUB\r\n$8\r\nCHANNELS\r\n", words: 2, arity: -2, flags: Flags::LOADING.with(Flags::PUBSUB).with(Flags::STALE), keys: &[], request_policy: RequestPolicy::Default, response_policy: ResponsePolicy::Default, session: Session::None, timeout: None, repeatable: true, group: "pubsub", since: "2.8.0" };
 /// Facts of `PUBSUB HELP`.
@@ -576,7 +576,7 @@ pub static SCAN: Facts = Facts { name: "SCAN", wire: b"$4\r\nSCAN\r\n", words: 1
 /// Facts of `SCARD`.
 pub static SCARD: Facts = Facts { name: "SCARD", wire: b"$5\r\nSCARD\r\n", words: 1, arity: 2, flags: Flags::FAST.with(Flags::READONLY), keys: &[KeySpec { begin: BeginSearch::Index(1), find: FindKeys::Range { last: 0, step: 1, limit: 0 }, write: false, channel: false }], request_policy: RequestPolicy::Default, response_policy: ResponsePolicy::Default, session: Session::None, timeout: None, repeatable: true, group: "set", since: "1.0.0" };
 /// Facts of `SCRIPT`.
-pub static SCRIPT: Facts = Facts { name: "SCRIPT", wire: b"$6\r\nSCRIPT\r\n", words: 1, arity: -2, flags: Flags::NONE, keys: &[], request_policy: RequestPolicy::Default, response_policy: ResponsePolicy::Default, session: Session::None, timeout: None, repeatable: false, group: "scripting", since: "2.6.0" };
+pub static SCRIPT: Facts = Facts { name: "SCRIPT", wire: b"$6\r\nSCRIPT\r\n", words: 1, arity: -2, flags: Flags::CONTAINER, keys: &[], request_policy: RequestPolicy::Default, response_policy: ResponsePolicy::Default, session: Session::None, timeout: None, repeatable: false, group: "scripting", since: "2.6.0" };
 /// Facts of `SCRIPT DEBUG`.
 pub static SCRIPT_DEBUG: Facts = Facts { name: "SCRIPT DEBUG", wire: b"$6\r\nSCRIPT\r\n$5\r\nDEBUG\r\n", words: 2, arity: -3, flags: Flags::NOSCRIPT, keys: &[], request_policy: RequestPolicy::Default, response_policy: ResponsePolicy::Default, session: Session::Debugs, timeout: None, repeatable: false, group: "scripting", since: "3.2.0" };
 /// Facts of `SCRIPT EXISTS`.
@@ -598,7 +598,7 @@ pub static SDIFFSTORE: Facts = Facts { name: "SDIFFSTORE", wire: b"$10\r\nSDIFFS
 /// Facts of `SELECT`.
 pub static SELECT: Facts = Facts { name: "SELECT", wire: b"$6\r\nSELECT\r\n", words: 1, arity: 2, flags: Flags::ALLOW_BUSY.with(Flags::FAST).with(Flags::LOADING).with(Flags::STALE), keys: &[], request_policy: RequestPolicy::Default, response_policy: ResponsePolicy::Default, session: Session::Selects, timeout: None, repeatable: false, group: "connection", since: "1.0.0" };
 /// Facts of `SENTINEL`.
-pub static SENTINEL: Facts = Facts { name: "SENTINEL", wire: b"$8\r\nSENTINEL\r\n", words: 1, arity: -2, flags: Flags::ADMIN, keys: &[], request_policy: RequestPolicy::Default, response_policy: ResponsePolicy::Default, session: Session::None, timeout: None, repeatable: false, group: "sentinel", since: "2.8.4" };
+pub static SENTINEL: Facts = Facts { name: "SENTINEL", wire: b"$8\r\nSENTINEL\r\n", words: 1, arity: -2, flags: Flags::ADMIN.with(Flags::CONTAINER), keys: &[], request_policy: RequestPolicy::Default, response_policy: ResponsePolicy::Default, session: Session::None, timeout: None, repeatable: false, group: "sentinel", since: "2.8.4" };
 /// Facts of `SENTINEL CKQUORUM`.
 pub static SENTINEL_CKQUORUM: Facts = Facts { name: "SENTINEL CKQUORUM", wire: b"$8\r\nSENTINEL\r\n$8\r\nCKQUORUM\r\n", words: 2, arity: 3, flags: Flags::ADMIN, keys: &[], request_policy: RequestPolicy::Default, response_policy: ResponsePolicy::Default, session: Session::None, timeout: None, repeatable: true, group: "sentinel", since: "2.8.4" };
 /// Facts of `SENTINEL CONFIG`.
@@ -672,7 +672,7 @@ pub static SISMEMBER: Facts = Facts { name: "SISMEMBER", wire: b"$9\r\nSISMEMBER
 /// Facts of `SLAVEOF`.
 pub static SLAVEOF: Facts = Facts { name: "SLAVEOF", wire: b"$7\r\nSLAVEOF\r\n", words: 1, arity: 3, flags: Flags::ADMIN.with(Flags::NOSCRIPT).with(Flags::NO_ASYNC_LOADING).with(Flags::STALE), keys: &[], request_policy: RequestPolicy::Default, response_policy: ResponsePolicy::Default, session: Session::None, timeout: None, repeatable: false, group: "server", since: "1.0.0" };
 /// Facts of `SLOWLOG`.
-pub static SLOWLOG: Facts = Facts { name: "SLOWLOG", wire: b"$7\r\nSLOWLOG\r\n", words: 1, arity: -2, flags: Flags::NONE, keys: &[], request_policy: RequestPolicy::Default, response_policy: ResponsePolicy::Default, session: Session::None, timeout: None, repeatable: false, group: "server", since: "2.2.12" };
+pub static SLOWLOG: Facts = Facts { name: "SLOWLOG", wire: b"$7\r\nSLOWLOG\r\n", words: 1, arity: -2, flags: Flags::CONTAINER, keys: &[], request_policy: RequestPolicy::Default, response_policy: ResponsePolicy::Default, session: Session::None, timeout: None, repeatable: false, group: "server", since: "2.2.12" };
 /// Facts of `SLOWLOG GET`.
 pub static SLOWLOG_GET: Facts = Facts { name: "SLOWLOG GET", wire: b"$7\r\nSLOWLOG\r\n$3\r\nGET\r\n", words: 2, arity: -2, flags: Flags::ADMIN.with(Flags::LOADING).with(Flags::NONDETERMINISTIC_OUTPUT).with(Flags::STALE), keys: &[], request_policy: RequestPolicy::AllNodes, response_policy: ResponsePolicy::Default, session: Session::None, timeout: None, repeatable: true, group: "server", since: "2.2.12" };
 /// Facts of `SLOWLOG HELP`.
@@ -774,7 +774,7 @@ pub static XCLAIM: Facts = Facts { name: "XCLAIM", wire: b"$6\r\nXCLAIM\r\n", wo
 /// Facts of `XDEL`.
 pub static XDEL: Facts = Facts { name: "XDEL", wire: b"$4\r\nXDEL\r\n", words: 1, arity: -3, flags: Flags::FAST.with(Flags::WRITE), keys: &[KeySpec { begin: BeginSearch::Index(1), find: FindKeys::Range { last: 0, step: 1, limit: 0 }, write: true, channel: false }], request_policy: RequestPolicy::Default, response_policy: ResponsePolicy::Default, session: Session::None, timeout: None, repeatable: false, group: "stream", since: "5.0.0" };
 /// Facts of `XGROUP`.
-pub static XGROUP: Facts = Facts { name: "XGROUP", wire: b"$6\r\nXGROUP\r\n", words: 1, arity: -2, flags: Flags::NONE, keys: &[], request_policy: RequestPolicy::Default, response_policy: ResponsePolicy::Default, session: Session::None, timeout: None, repeatable: false, group: "stream", since: "5.0.0" };
+pub static XGROUP: Facts = Facts { name: "XGROUP", wire: b"$6\r\nXGROUP\r\n", words: 1, arity: -2, flags: Flags::CONTAINER, keys: &[], request_policy: RequestPolicy::Default, response_policy: ResponsePolicy::Default, session: Session::None, timeout: None, repeatable: false, group: "stream", since: "5.0.0" };
 /// Facts of `XGROUP CREATE`.
 pub static XGROUP_CREATE: Facts = Facts { name: "XGROUP CREATE", wire: b"$6\r\nXGROUP\r\n$6\r\nCREATE\r\n", words: 2, arity: -5, flags: Flags::DENYOOM.with(Flags::WRITE), keys: &[KeySpec { begin: BeginSearch::Index(2), find: FindKeys::Range { last: 0, step: 1, limit: 0 }, write: true, channel: false }], request_policy: RequestPolicy::Default, response_policy: ResponsePolicy::Default, session: Session::None, timeout: None, repeatable: false, group: "stream", since: "5.0.0" };
 /// Facts of `XGROUP CREATECONSUMER`.
@@ -788,7 +788,7 @@ pub static XGROUP_HELP: Facts = Facts { name: "XGROUP HELP", wire: b"$6\r\nXGROU
 /// Facts of `XGROUP SETID`.
 pub static XGROUP_SETID: Facts = Facts { name: "XGROUP SETID", wire: b"$6\r\nXGROUP\r\n$5\r\nSETID\r\n", words: 2, arity: -5, flags: Flags::WRITE, keys: &[KeySpec { begin: BeginSearch::Index(2), find: FindKeys::Range { last: 0, step: 1, limit: 0 }, write: true, channel: false }], request_policy: RequestPolicy::Default, response_policy: ResponsePolicy::Default, session: Session::None, timeout: None, repeatable: false, group: "stream", since: "5.0.0" };
 /// Facts of `XINFO`.
-pub static XINFO: Facts = Facts { name: "XINFO", wire: b"$5\r\nXINFO\r\n", words: 1, arity: -2, flags: Flags::NONE, keys: &[], request_policy: RequestPolicy::Default, response_policy: ResponsePolicy::Default, session: Session::None, timeout: None, repeatable: false, group: "stream", since: "5.0.0" };
+pub static XINFO: Facts = Facts { name: "XINFO", wire: b"$5\r\nXINFO\r\n", words: 1, arity: -2, flags: Flags::CONTAINER, keys: &[], request_policy: RequestPolicy::Default, response_policy: ResponsePolicy::Default, session: Session::None, timeout: None, repeatable: false, group: "stream", since: "5.0.0" };
 /// Facts of `XINFO CONSUMERS`.
 pub static XINFO_CONSUMERS: Facts = Facts { name: "XINFO CONSUMERS", wire: b"$5\r\nXINFO\r\n$9\r\nCONSUMERS\r\n", words: 2, arity: 4, flags: Flags::NONDETERMINISTIC_OUTPUT.with(Flags::READONLY), keys: &[KeySpec { begin: BeginSearch::Index(2), find: FindKeys::Range { last: 0, step: 1, limit: 0 }, write: false, channel: false }], request_policy: RequestPolicy::Default, response_policy: ResponsePolicy::Default, session: Session::None, timeout: None, repeatable: true, group: "stream", since: "5.0.0" };
 /// Facts of `XINFO GROUPS`.

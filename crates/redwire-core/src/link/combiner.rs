@@ -117,6 +117,11 @@ impl<W: Clone> Combiner<W> {
         self.link.enter(ticket, count, size, whole, write)
     }
 
+    /// As [`Link::mark_transaction`].
+    pub fn mark_transaction(&mut self, ticket: &Ticket, multi: u32) {
+        self.link.mark_transaction(ticket, multi);
+    }
+
     /// What whoever holds `ticket` has to do now. A duty that is given must be done.
     #[inline]
     pub fn poll_duty(&mut self, ticket: Ticket) -> Duty {

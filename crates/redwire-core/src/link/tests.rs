@@ -74,6 +74,32 @@ fn a_reply_that_nobody_asked_for_breaks_the_connection() {
     assert_eq!(redeem(&mut link, a).unwrap().read::<i64>().unwrap(), 1);
 }
 
+/// Requests from before are told their replies; what else comes is kept in its order, also when the
+/// connection is lost.
+#[test]
+fn what_no_request_is_owed_is_kept_where_it_is_listened_to() {
+    let mut link = link();
+    assert!(receive(&mut link, b">1\r\n+before\r\n").unwrap().is_empty());
+    let (a, b) = (submit(&mut link, 1, 1), submit(&mut link, 2, 2));
+    send_all(&mut link);
+    link.abandon(a);
+    link.listen();
+    link.say(3, |outbox| outbox.copy(b"SUB")).unwrap();
+    send_all(&mut link);
+    assert!(!link.has_unasked() && link.poll_unasked().is_none());
+    assert_eq!(receive(&mut link, b":1\r\n:2\r\n>1\r\n+push\r\n:3\r\n:4\r\n-ERR x\r\n").unwrap(), [2]);
+    let mut two = redeem(&mut link, b).unwrap();
+    assert_eq!((two.read::<i64>().unwrap(), two.read::<i64>().unwrap()), (2, 3));
+    link.handle_lost(&Error::closed_by_peer(Outcome::MaybeExecuted));
+    for frame in [&b">1\r\n+push\r\n"[..], b":4\r\n", b"-ERR x\r\n"] {
+        assert!(link.has_unasked());
+        assert_eq!(link.poll_unasked().as_deref(), Some(frame));
+    }
+    assert!(!link.has_unasked());
+    link.stop_listening();
+    receive(&mut link, b":5\r\n").unwrap_err();
+}
+
 #[test]
 fn each_request_learns_whether_the_server_may_have_seen_it() {
     let mut link = link();

@@ -292,3 +292,71 @@ fn what_was_refused_whole_before_is_not_executed_twice() {
     assert_eq!((error.code(), error.outcome()), (Some("TRYAGAIN"), Outcome::MaybeExecuted), "{error}");
     assert!(!call.is_single());
 }
+
+/// The replies to a transaction that is marked as one, and the result of taking them, however they come in;
+/// `asking`: it is the second command of its request.
+fn taken(stream: &[u8], step: usize, given_up: bool, asking: bool) -> Result<()> {
+    let mut call = two();
+    let mut link = Link::new(QueueLimits { commands: 10, bytes: 1 << 20 }, None);
+    let ticket = if asking {
+        let asking = crate::cluster::Asking(&mut call);
+        let write = |outbox: &mut Outbox| asking.write(outbox);
+        let ticket = link.submit(asking.count(), asking.size(), asking.is_whole(), write, (), None).unwrap();
+        link.mark_transaction(&ticket, asking.multi());
+        ticket
+    } else {
+        let write = |outbox: &mut Outbox| call.write(outbox);
+        let ticket = link.submit(call.count(), call.size(), call.is_whole(), write, (), None).unwrap();
+        link.mark_transaction(&ticket, call.multi());
+        ticket
+    };
+    link.poll_transmit(&mut Outbox::default());
+    link.handle_sent(call.size());
+    let next = link.submit(1, 4, true, |outbox| outbox.copy(b"NEXT"), (), None).unwrap();
+    let ticket = if given_up { (link.abandon(ticket), None).1 } else { Some(ticket) };
+    let (mut inbound, mut frames) = (Inbound::new(64, redwire_resp::Limits::default()), Frames::default());
+    let mut result = Ok(());
+    for piece in [stream, b"+NEXT\r\n"].concat().chunks(step) {
+        inbound.spare().extend_from_slice(piece);
+        if result.is_ok() && inbound.poll_frames(&mut frames).unwrap() {
+            result = link.handle_frames(&mut frames);
+        }
+    }
+    // The next request has its reply, or is never told one.
+    let answered = link.poll_reply(next, |()| {}).is_ok();
+    assert_eq!(answered, result.is_ok(), "{}", stream.escape_ascii());
+    if let Some(ticket) = ticket {
+        link.poll_reply(ticket, |()| {}).expect("it has its replies").unwrap();
+    }
+    result
+}
+
+/// Nobody behind a transaction that stays open is told that his command was queued.
+#[test]
+fn a_transaction_that_stays_open_ends_its_connection() {
+    let table: [(&[u8], bool); 9] = [
+        (b"+OK\r\n+QUEUED\r\n+QUEUED\r\n*2\r\n-ERR x\r\n:1\r\n", false),
+        (b"+OK\r\n+QUEUED\r\n+QUEUED\r\n*-1\r\n", false),
+        (b"+OK\r\n+QUEUED\r\n+QUEUED\r\n_\r\n", false),
+        (b"+OK\r\n+QUEUED\r\n-ERR x\r\n-EXECABORT y\r\n", false),
+        (b"+OK\r\n+QUEUED\r\n+QUEUED\r\n-ERR unknown command 'EXEC'\r\n", true),
+        (b"+OK\r\n+QUEUED\r\n+QUEUED\r\n-NOPERM no\r\n", true),
+        (b"+OK\r\n-ERR x\r\n-ERR x\r\n-ERR unknown command 'EXEC'\r\n", true),
+        // Never begun: what was queued was executed, and what follows will be.
+        (b"-ERR unknown command 'MULTI'\r\n:1\r\n:2\r\n-ERR EXEC without MULTI\r\n", false),
+        (b"-ERR unknown command 'MULTI'\r\n:1\r\n:2\r\n-ERR unknown command 'EXEC'\r\n", false),
+    ];
+    for (stream, stays_open) in table {
+        for step in [1, 7, stream.len() + 7] {
+            for asking in [false, true] {
+                let stream = if asking { [b"-ERR x\r\n", stream].concat() } else { stream.to_vec() };
+                let result = taken(&stream, step, false, asking);
+                assert_eq!(result.is_err(), stays_open, "{} by {step}", stream.escape_ascii());
+                if stays_open {
+                    let error = taken(&stream, step, true, asking).unwrap_err();
+                    assert!(matches!(error.kind(), ErrorKind::Connection(_)), "{error}");
+                }
+            }
+        }
+    }
+}

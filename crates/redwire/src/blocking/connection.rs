@@ -13,12 +13,13 @@ use std::time::{Duration, Instant};
 
 use redwire_core::call::{self, Call, Piped};
 use redwire_core::config::Config;
-use redwire_core::dirt::Dirt;
+use redwire_core::dirt::{Dirt, Sent};
+use redwire_core::facts::{Facts, Session as Effect};
 use redwire_core::handshake::Session;
 use redwire_core::lane::{self, Lane};
 use redwire_core::link::Ticket;
 use redwire_core::secret::{self, Secret};
-use redwire_core::{Cmd, Error, Pipeline, Replies, Reply, Result, Run, Slots, cmd};
+use redwire_core::{Cmd, Error, Pipeline, Replies, Reply, Result, Run, Slots, Value, cmd};
 
 use super::health::Health;
 use super::stream::Plug;
@@ -54,7 +55,7 @@ pub struct Connection {
     /// What whoever lends it may end it by.
     grip: Arc<Grip<Plug>>,
     /// Sent by [`send`](Self::send), not yet read by [`read_reply`](Self::read_reply).
-    sent: VecDeque<Ticket>,
+    sent: VecDeque<(Ticket, Sent)>,
     /// The newest secrets among that: no error may show them.
     secrets: Vec<Secret>,
     on_connect: Vec<OnConnect>,
@@ -124,8 +125,7 @@ impl Connection {
 
     /// Runs the callbacks on a connection that is as new.
     fn introduce(&mut self, deadline: Option<Instant>) -> Result<()> {
-        let db = self.target.config().db();
-        self.dirt = Dirt::new(db);
+        self.dirt = Dirt::new(self.target.config().db());
         for callback in self.on_connect.clone() {
             let limit = std::mem::replace(&mut self.limit, deadline);
             let called = catch(CALLBACK, || callback(self)).and_then(|called| called);
@@ -135,7 +135,11 @@ impl Connection {
                 return Err(error.with_context("a callback run on connecting failed"));
             }
         }
-        self.dirt.settle(db);
+        self.dirt.settle();
+        if self.dirt.is_bound() {
+            self.disconnect();
+            return Err(setup::bound_by_callback());
+        }
         Ok(())
     }
 
@@ -144,6 +148,7 @@ impl Connection {
         self.leave_parent();
         self.wire = None;
         self.sent.clear();
+        self.dirt = Dirt::new(self.target.config().db());
     }
 
     /// Whether the connection is up, as far as is known without asking the server.
@@ -170,62 +175,127 @@ impl Connection {
 
     /// Sends a command without waiting for its reply: [`read_reply`](Self::read_reply) reads it.
     ///
+    /// After a command that is not answered by one reply (`SUBSCRIBE` and its kin, `MONITOR`, `CLIENT REPLY`,
+    /// `PSYNC`, `QUIT`, …), `read_reply` and [`can_read`](Self::can_read) give whatever comes, frame by
+    /// frame: replies, messages, what the server pushes. As no call could be told its reply among them, calls
+    /// are refused until `RESET` was run, or sent and its reply read, or the connection is [made
+    /// anew](Self::reconnect).
+    ///
+    /// ```no_run
+    /// # let mut connection = redwire::blocking::Connection::connect("redis://localhost")?;
+    /// use redwire::{Run, Value, cmd};
+    ///
+    /// connection.send(&cmd::<Value>("SUBSCRIBE").arg("news"))?;
+    /// let confirmed: (String, String, i64) = connection.read_reply()?;
+    /// let message: (String, String, String) = connection.read_reply()?;
+    /// connection.run::<()>(cmd("RESET"))?;
+    /// # Ok::<(), redwire::Error>(())
+    /// ```
+    ///
     /// # Errors
-    /// The connection is lost, or cannot be made; the command [lacks a value](Cmd::check).
+    /// The connection is lost, or cannot be made; a command without words, or one that [lacks a value](Cmd::check).
     pub fn send<R: Reply>(&mut self, cmd: &Cmd<R>) -> Result<()> {
-        cmd.check()?;
+        lane::check_send(cmd)?;
         let deadline = self.deadline();
-        self.ready(deadline)?;
-        self.dirt.handle_command(cmd.facts());
+        self.connected(deadline)?;
         secret::remember(&mut self.secrets, cmd.secrets());
         self.grip.handle_call(lane::on_connection(cmd) != Lane::Shared);
-        let ticket = self.wire()?.submit(cmd, deadline)?;
-        self.sent.push_back(ticket);
-        self.wire()?.send(deadline)
+        let sent = self.dirt.handle_command(cmd.facts());
+        self.transmit(&[sent], &cmd.to_bytes(), deadline)
     }
 
     /// Sends packed commands ([`Cmd::to_bytes`]) that `count` replies will answer.
     ///
+    /// Where there are not as many commands as that, or one of them is not answered by one reply, or the
+    /// bytes are no commands, what comes is read as [`send`](Self::send) says.
+    ///
     /// # Errors
     /// As [`send`](Self::send).
     pub fn send_packed(&mut self, commands: &[u8], count: u32) -> Result<()> {
+        let known = lane::packed(commands)?;
         let deadline = self.deadline();
-        self.ready(deadline)?;
-        self.dirt.handle_unknown();
+        self.connected(deadline)?;
         secret::remember(&mut self.secrets, secret::among_packed(commands));
         self.grip.handle_call(false);
-        for index in 0..count {
+        let sent = self.dirt.handle_packed(known.as_deref(), count);
+        self.transmit(&sent, commands, deadline)
+    }
+
+    /// Sends what is read by hand: each command for its reply, or the bytes alone where no request is owed
+    /// what comes.
+    fn transmit(&mut self, sent: &[Sent], bytes: &[u8], deadline: Option<Instant>) -> Result<()> {
+        if self.dirt.is_stream() {
+            return self.wire()?.say_by_hand(bytes, deadline);
+        }
+        for (index, sent) in sent.iter().enumerate() {
             // All bytes go with the first of the replies; the others only wait their turn.
-            let bytes = if index == 0 { commands } else { &[] };
+            let bytes = if index == 0 { bytes } else { &[] };
             let ticket = self.wire()?.submit_packed(bytes, deadline)?;
-            self.sent.push_back(ticket);
+            self.sent.push_back((ticket, *sent));
         }
         self.wire()?.send(deadline)
     }
 
-    /// Reads the reply to the oldest command that was sent and not read.
+    /// Reads the reply to the oldest command that was sent and not read; of a stream of frames (see
+    /// [`send`](Self::send)), the next one.
     ///
     /// # Errors
     /// The server's error, a reply that is no `R`, a connection lost, no reply within the timeout; nothing was sent.
     pub fn read_reply<R: Reply>(&mut self) -> Result<R> {
         let deadline = self.deadline();
         self.leave_parent();
-        let ticket = self.sent.pop_front().ok_or_else(|| Error::usage("every reply was read already"))?;
-        let replies = self.wire()?.wait(ticket, deadline);
+        let replies = match self.sent.pop_front() {
+            Some((ticket, sent)) => {
+                let replies = self.wire()?.wait(ticket, deadline);
+                replies.inspect(|replies| self.dirt.handle_reply(sent, replies))
+            }
+            None if self.dirt.is_stream() => self.next_frame(deadline),
+            None => Err(Error::usage("every reply was read already")),
+        };
         let reply = replies.and_then(|replies| replies.without(&self.secrets).read());
         reply.map_err(|error| self.target.explain(error.without(&self.secrets)))
     }
 
-    /// Whether [`read_reply`](Self::read_reply) would find its reply within `limit`. Zero looks at what is
-    /// there already; `Duration::MAX` is without limit.
+    /// The next frame that comes, whatever it answers.
+    fn next_frame(&mut self, deadline: Option<Instant>) -> Result<Replies> {
+        let frame = self.wire()?.next_frame(deadline)?;
+        self.dirt.handle_frame(&frame);
+        if !self.dirt.is_stream() {
+            self.wire()?.stop_listening();
+        }
+        Ok(Replies::from_frame(frame))
+    }
+
+    /// Sends `RESET` in a stream of frames, and passes over what comes before its reply.
+    fn end_stream(&mut self, reset: &Cmd<Value>) -> Result<Replies> {
+        let deadline = self.deadline();
+        self.send(reset)?;
+        while let Some((ticket, _)) = self.sent.pop_front() {
+            self.wire()?.abandon(ticket);
+        }
+        loop {
+            let frame = self.next_frame(deadline)?;
+            // An error may be the answer to it.
+            if !self.dirt.is_stream() || frame.errors().next().is_some() {
+                return Ok(frame);
+            }
+        }
+    }
+
+    /// Whether [`read_reply`](Self::read_reply) would find its reply, or a frame, within `limit`. Zero looks at
+    /// what is there already; `Duration::MAX` is without limit.
     ///
     /// # Errors
     /// The connection is lost.
     pub fn can_read(&mut self, limit: Duration) -> Result<bool> {
         let deadline = Instant::now().checked_add(limit);
         self.leave_parent();
-        let Some(ticket) = self.sent.front() else { return Ok(false) };
-        self.wire.as_mut().map_or(Ok(false), |wire| wire.wait_until(ticket, deadline))
+        let Some(wire) = &mut self.wire else { return Ok(false) };
+        match self.sent.front() {
+            Some((ticket, _)) => wire.wait_until(ticket, deadline),
+            None if self.dirt.is_stream() => wire.wait_frame(deadline),
+            None => Ok(false),
+        }
     }
 
     /// Chooses another database, for this connection and for as long as it is connected.
@@ -245,31 +315,30 @@ impl Connection {
     pub fn pipeline<S: Slots>(&mut self, build: impl FnOnce(&Pipeline) -> S) -> Result<S::Out> {
         let call = Piped::record(build);
         call.lane()?;
-        self.call(call, Lane::Shared, |_| {})
+        self.call(call, Lane::Shared, None)
     }
 
     /// Nobody else is to use it.
     #[cold]
     pub(super) fn spoil(&mut self) {
-        self.dirt.handle_unknown();
+        self.dirt.spoil();
     }
 
     pub(super) fn target(&self) -> &Arc<Target> {
         &self.target
     }
 
-    /// `note` takes note of what the call does to the connection, once there is one.
-    fn call<C: Call>(&mut self, mut call: C, lane: Lane, note: impl FnOnce(&mut Dirt)) -> Result<C::Output> {
+    /// `facts` tell what the call does to the connection, where it may change that.
+    fn call<C: Call>(&mut self, mut call: C, lane: Lane, facts: Option<&'static Facts>) -> Result<C::Output> {
         if call.count() == 0 {
             return call.read(Replies::default());
         }
         let deadline = call::deadline(lane, call.options(), self.target.config().timeout(), Instant::now());
         let deadline = [deadline, self.limit].into_iter().flatten().min();
         self.grip.handle_call(lane != Lane::Shared);
-        let ready = self.ready(deadline).map(|()| note(&mut self.dirt));
-        let mut output = ready.and_then(|()| self.try_call(&mut call, deadline));
+        let mut output = self.ready(deadline).and_then(|()| self.try_call(&mut call, facts, deadline));
         if output.as_ref().is_err_and(|error| call.revise(error)) {
-            output = self.try_call(&mut call, deadline);
+            output = self.try_call(&mut call, facts, deadline);
         }
         self.target.handle_answered(&call);
         output.or_else(|error| {
@@ -278,8 +347,17 @@ impl Connection {
         })
     }
 
-    fn try_call<C: Call>(&mut self, call: &mut C, deadline: Option<Instant>) -> Result<C::Output> {
+    fn try_call<C: Call>(
+        &mut self,
+        call: &mut C,
+        facts: Option<&'static Facts>,
+        deadline: Option<Instant>,
+    ) -> Result<C::Output> {
+        let sent = facts.map(|facts| self.dirt.handle_command(facts));
         let replies = self.wire()?.exchange(call, deadline).or_else(|error| call::ended(call, error))?;
+        if let Some(sent) = sent {
+            self.dirt.handle_reply(sent, &replies);
+        }
         call::read(call, replies, self.target.config())
     }
 
@@ -288,14 +366,25 @@ impl Connection {
         [deadline, self.limit].into_iter().flatten().min()
     }
 
+    /// As [`connected`](Self::connected), for a call that is to be told its reply.
+    fn ready(&mut self, deadline: Option<Instant>) -> Result<()> {
+        self.connected(deadline)?;
+        self.dirt.check_calls()
+    }
+
     /// Connected first where it never was, and with the newest credentials. One that broke stays broken until
     /// [`reconnect`](Self::reconnect), since the state that the caller built up on it is gone.
-    fn ready(&mut self, deadline: Option<Instant>) -> Result<()> {
+    fn connected(&mut self, deadline: Option<Instant>) -> Result<()> {
         self.leave_parent();
         match &mut self.wire {
             None => self.reconnect_by(deadline),
             // In a transaction, or ahead of replies that are to be read first, it would come amiss.
-            Some(wire) if !wire.is_broken() && self.sent.is_empty() && !self.dirt.is_bound() => {
+            Some(wire)
+                if !wire.is_broken()
+                    && self.sent.is_empty()
+                    && !self.dirt.is_stream()
+                    && !self.dirt.is_bound() =>
+            {
                 wire.renew(deadline)
             }
             Some(_) => Ok(()),
@@ -325,7 +414,12 @@ impl Run for &mut Connection {
         lane::check_connection(&cmd)?;
         let lane = lane::on_connection(&cmd);
         let facts = cmd.facts();
-        self.call(cmd, lane, |dirt| dirt.handle_command(facts))
+        if self.dirt.is_stream() && facts.session == Effect::Resets {
+            let replies = self.end_stream(&cmd.returning());
+            let read = replies.and_then(|mut replies| replies.read());
+            return read.map_err(|error| self.target.locate(error).with_command(facts.name));
+        }
+        self.call(cmd, lane, Some(facts))
     }
 }
 

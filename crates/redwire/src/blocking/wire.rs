@@ -283,14 +283,10 @@ impl Wire {
     #[inline]
     pub(super) fn submit(&mut self, call: &impl Call, deadline: Option<Instant>) -> Result<Ticket> {
         self.check()?;
-        self.link.submit(
-            call.count(),
-            call.size(),
-            call.is_whole(),
-            |outbox| call.write(outbox),
-            (),
-            deadline,
-        )
+        let write = |outbox: &mut Outbox| call.write(outbox);
+        let ticket = self.link.submit(call.count(), call.size(), call.is_whole(), write, (), deadline)?;
+        self.link.mark_transaction(&ticket, call.multi());
+        Ok(ticket)
     }
 
     /// Queues bytes that are packed already, as a request of one reply.
@@ -378,7 +374,16 @@ impl Wire {
     /// Waits until `ticket` has its replies, but no longer than `deadline`, after which only what is there
     /// already is read; says whether it has.
     pub(super) fn wait_until(&mut self, ticket: &Ticket, deadline: Option<Instant>) -> Result<bool> {
-        while self.link.is_waiting(ticket) {
+        self.receive_while(|link| link.is_waiting(ticket), deadline)
+    }
+
+    /// Reads while `waits` says so, as [`wait_until`](Self::wait_until) does; says whether it came to an end.
+    fn receive_while(
+        &mut self,
+        waits: impl Fn(&Link<()>) -> bool,
+        deadline: Option<Instant>,
+    ) -> Result<bool> {
+        while waits(&self.link) {
             let received = match left(deadline, Instant::now()) {
                 Ok(_) => self.receive(deadline),
                 Err(late) => match self.read_at_once() {

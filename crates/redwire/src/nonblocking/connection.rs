@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use redwire_core::call::{self, Call, Piped};
 use redwire_core::config::Config;
-use redwire_core::dirt::Dirt;
+use redwire_core::dirt::{Dirt, Sent};
 use redwire_core::handshake::Session;
 use redwire_core::lane::{self, Lane};
 use redwire_core::link::{Link, Ticket};
@@ -66,7 +66,7 @@ pub struct Connection {
     outbox: Outbox,
     woken: Vec<()>,
     /// Sent by [`send`](Self::send), not yet read by [`read_reply`](Self::read_reply).
-    sent: VecDeque<Ticket>,
+    sent: VecDeque<(Ticket, Sent)>,
     /// The newest secrets among that: no error may show them.
     secrets: Vec<Secret>,
     /// The ticket of a call that waits; of one that was dropped, once the next begins.
@@ -175,7 +175,11 @@ impl Connection {
                 return Err(error);
             }
         }
-        self.dirt.settle(self.target.config().db());
+        self.dirt.settle();
+        if self.dirt.is_bound() {
+            self.disconnect();
+            return Err(setup::bound_by_callback());
+        }
         Ok(())
     }
 
@@ -205,9 +209,12 @@ impl Connection {
         let mut connection = Self::to(Arc::clone(target), health);
         connection.adopt(wire);
         connection.call_back(callback, None).await?;
-        let clean = connection.is_clean();
+        connection.dirt.settle();
+        let clean = connection.is_clean() && !connection.dirt.is_bound();
         connection.wire.take().filter(|_| clean).ok_or_else(|| {
-            Error::usage("a callback run on connecting must read all replies and leave the connection up")
+            Error::usage(
+                "a callback run on connecting must read all replies, end its transaction, and leave it up",
+            )
         })
     }
 
@@ -218,6 +225,7 @@ impl Connection {
             self.target.tell(EventKind::Closed);
         }
         self.sent.clear();
+        self.dirt = Dirt::new(self.target.config().db());
         self.waiting = None;
         self.lost = None;
         self.outbox.clear();
@@ -248,68 +256,98 @@ impl Connection {
 
     /// Sends a command without waiting for its reply: [`read_reply`](Self::read_reply) reads it.
     ///
+    /// After a command that is not answered by one reply (`SUBSCRIBE` and its kin, `MONITOR`, `CLIENT REPLY`,
+    /// `PSYNC`, `QUIT`, …), `read_reply` and [`can_read`](Self::can_read) give whatever comes, frame by
+    /// frame: replies, messages, what the server pushes. As no call could be told its reply among them, calls
+    /// are refused until `RESET` was run, or sent and its reply read, or the connection is [made
+    /// anew](Self::reconnect).
+    ///
+    /// ```no_run
+    /// # async fn example(mut connection: redwire::Connection) -> redwire::Result<()> {
+    /// use redwire::{Run, Value, cmd};
+    ///
+    /// connection.send(&cmd::<Value>("SUBSCRIBE").arg("news")).await?;
+    /// let confirmed: (String, String, i64) = connection.read_reply().await?;
+    /// let message: (String, String, String) = connection.read_reply().await?;
+    /// connection.run::<()>(cmd("RESET")).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
-    /// The connection is lost, or cannot be made; the command [lacks a value](Cmd::check).
+    /// The connection is lost, or cannot be made; a command without words, or one that [lacks a value](Cmd::check).
     pub async fn send<R: Reply>(&mut self, cmd: &Cmd<R>) -> Result<()> {
-        cmd.check()?;
+        lane::check_send(cmd)?;
         let deadline = self.deadline();
-        self.ready(deadline).await?;
-        self.dirt.handle_command(cmd.facts());
+        self.connected(deadline).await?;
         secret::remember(&mut self.secrets, cmd.secrets());
         self.grip.handle_call(lane::on_connection(cmd) != Lane::Shared);
         self.make_room(cmd.size(), deadline).await?;
-        let ticket = self.link.submit(1, cmd.size(), true, |outbox| cmd.write(outbox), (), deadline)?;
-        self.sent.push_back(ticket);
+        let sent = self.dirt.handle_command(cmd.facts());
+        self.queue(&[sent], cmd.size(), |outbox| cmd.write(outbox), deadline)?;
         self.flush(deadline).await
     }
 
     /// Sends packed commands ([`Cmd::to_bytes`]) that `count` replies will answer.
     ///
+    /// Where there are not as many commands as that, or one of them is not answered by one reply, or the
+    /// bytes are no commands, what comes is read as [`send`](Self::send) says.
+    ///
     /// # Errors
     /// As [`send`](Self::send).
     pub async fn send_packed(&mut self, commands: &[u8], count: u32) -> Result<()> {
+        let known = lane::packed(commands)?;
         let deadline = self.deadline();
-        self.ready(deadline).await?;
-        self.dirt.handle_unknown();
+        self.connected(deadline).await?;
         secret::remember(&mut self.secrets, secret::among_packed(commands));
         self.grip.handle_call(false);
         self.make_room(commands.len(), deadline).await?;
-        for index in 0..count {
-            // All bytes go with the first of the replies; the others only wait their turn.
-            let bytes = if index == 0 { commands } else { &[] };
-            let ticket = self.link.submit(1, bytes.len(), true, |outbox| outbox.copy(bytes), (), deadline)?;
-            self.sent.push_back(ticket);
-        }
+        let sent = self.dirt.handle_packed(known.as_deref(), count);
+        self.queue(&sent, commands.len(), |outbox| outbox.copy(commands), deadline)?;
         self.flush(deadline).await
     }
 
-    /// Reads the reply to the oldest command that was sent and not read.
+    /// Reads the reply to the oldest command that was sent and not read; of a stream of frames (see
+    /// [`send`](Self::send)), the next one. A reply whose reading was given up is passed over.
     ///
     /// # Errors
     /// The server's error, a reply that is no `R`, a connection lost, no reply within the timeout; nothing was sent.
     pub async fn read_reply<R: Reply>(&mut self) -> Result<R> {
         let deadline = self.deadline();
-        let ticket = self.sent.pop_front().ok_or_else(|| Error::usage("every reply was read already"))?;
-        let replies = self.wait(ticket, deadline).await;
+        let replies = match self.sent.pop_front() {
+            Some((ticket, sent)) => {
+                let replies = self.wait(ticket, deadline).await;
+                replies.inspect(|replies| self.dirt.handle_reply(sent, replies))
+            }
+            None if self.dirt.is_stream() => self.next_frame(deadline).await,
+            None => Err(Error::usage("every reply was read already")),
+        };
         let reply = replies.and_then(|replies| replies.without(&self.secrets).read());
         reply.map_err(|error| self.target.explain(error.without(&self.secrets)))
     }
 
-    /// Whether [`read_reply`](Self::read_reply) would find its reply within `limit`. Zero looks at what is
-    /// there already, as far as the runtime learns of it within a millisecond; `Duration::MAX` is without
-    /// limit.
+    /// Whether [`read_reply`](Self::read_reply) would find its reply, or a frame, within `limit`. Zero looks at
+    /// what is there already, as far as the runtime learns of it within a millisecond; `Duration::MAX` is
+    /// without limit.
     ///
     /// # Errors
     /// The connection is lost.
     pub async fn can_read(&mut self, limit: Duration) -> Result<bool> {
         let deadline = Instant::now().checked_add(limit.max(Duration::from_millis(1)));
-        while self.sent.front().is_some_and(|ticket| self.link.is_waiting(ticket)) {
+        loop {
+            let is_there = match self.sent.front() {
+                Some((ticket, _)) => !self.link.is_waiting(ticket),
+                None if self.dirt.is_stream() => self.link.has_unasked(),
+                None => return Ok(false),
+            };
+            if is_there {
+                return Ok(true);
+            }
             match before(deadline, self.receive()).await {
                 Some(received) => drop(received?),
                 None => return Ok(false),
             }
         }
-        Ok(!self.sent.is_empty())
     }
 
     /// Chooses another database, for this connection and for as long as it is connected.
@@ -335,7 +373,7 @@ impl Connection {
     /// Nobody else is to use it.
     #[cold]
     pub(super) fn spoil(&mut self) {
-        self.dirt.handle_unknown();
+        self.dirt.spoil();
     }
 
     pub(super) fn target(&self) -> &Arc<Target> {

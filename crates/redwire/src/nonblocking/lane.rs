@@ -266,10 +266,11 @@ impl Shared {
             true => state.link.submit_or_wait(count, size, whole, write, waker, deadline),
             false => state.link.submit(count, size, whole, write, waker, deadline),
         };
-        if submitted.is_err() {
+        let Ok(ticket) = &submitted else {
             release(state);
             return submitted;
-        }
+        };
+        state.link.mark_transaction(ticket, call.multi());
         let driver = if state.write_at_once(deadline) { None } else { state.driver.take() };
         release(state);
         if let Some(driver) = driver {
@@ -290,6 +291,7 @@ impl Shared {
         let mut state = self.lock();
         let write = |outbox: &mut Outbox| call.write(outbox);
         let ticket = state.link.enter(ticket, call.count(), call.size(), call.is_whole(), write);
+        state.link.mark_transaction(&ticket, call.multi());
         let driver = state.driver.take();
         release(state);
         driver.into_iter().for_each(Waker::wake);

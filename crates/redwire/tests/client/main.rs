@@ -6,10 +6,12 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod by_hand;
 mod calls;
 mod connecting;
 mod connections;
 mod durations;
+mod nameless;
 mod pipelines;
 mod runtimes;
 mod scanning;

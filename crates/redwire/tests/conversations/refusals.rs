@@ -322,12 +322,3 @@ fn sentences_about_users_are_believed() {
     assert!(line.starts_with("NOAUTH"), "{line}");
     assert_eq!(judged(line, &["EVAL", "return(1)", "0"]), Outcome::Rejected, "{line}");
 }
-
-impl crate::common::Connection {
-    fn execute<R: redwire::Reply>(&mut self, cmd: Cmd<R>) -> Result<R> {
-        match self {
-            Self::Tokio(connection) => runtime().block_on(connection.run(cmd)),
-            Self::Blocking(connection) => connection.run(cmd),
-        }
-    }
-}

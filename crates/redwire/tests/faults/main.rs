@@ -28,5 +28,6 @@ mod shutdown;
 mod signals;
 mod silence;
 mod step;
+mod stuck;
 mod transcript;
 mod waiting;

@@ -18,6 +18,7 @@ mod forks;
 mod lending;
 mod lookups;
 mod owners;
+mod refused;
 mod spikes;
 mod upkeep;
 mod user_code;

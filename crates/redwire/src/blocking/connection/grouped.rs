@@ -30,8 +30,10 @@ impl Connection {
         Cmd<R>: Call,
     {
         self.ready(deadline)?;
-        self.dirt.handle_command(cmd.facts());
-        self.wire()?.exchange(cmd, deadline)
+        let sent = self.dirt.handle_command(cmd.facts());
+        let replies = self.wire()?.exchange(cmd, deadline)?;
+        self.dirt.handle_reply(sent, &replies);
+        Ok(replies)
     }
 
     /// As [`exchange`](Self::exchange), of a transaction, for which keys are `watched` or not.

@@ -159,7 +159,10 @@ impl Multiplex {
         let submitted =
             state.combiner.submit(call.count(), call.size(), call.is_whole(), write, me.clone(), deadline);
         let mut ticket = match submitted {
-            Ok(ticket) => ticket,
+            Ok(ticket) => {
+                state.combiner.mark_transaction(&ticket, call.multi());
+                ticket
+            }
             Err(error) => {
                 self.leave(process, state);
                 return Err(error);
@@ -188,6 +191,7 @@ impl Multiplex {
                 Duty::Enter(waiting) => {
                     let write = |outbox: &mut Outbox| call.write(outbox);
                     ticket = state.combiner.enter(waiting, call.count(), call.size(), call.is_whole(), write);
+                    state.combiner.mark_transaction(&ticket, call.multi());
                 }
                 Duty::Wait(waiting) => {
                     ticket = waiting;

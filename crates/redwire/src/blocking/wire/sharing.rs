@@ -4,7 +4,9 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use redwire_core::inbound::Frames;
+use redwire_core::link::Ticket;
 use redwire_core::outbox::Outbox;
 use redwire_core::{Error, Outcome, Result};
 
@@ -68,6 +70,39 @@ impl Wire {
             self.write(deadline)?;
         }
         Ok(())
+    }
+
+    /// Sends bytes, and keeps what comes from now on for [`next_frame`](Self::next_frame), since no request
+    /// is owed it.
+    pub(in crate::blocking) fn say_by_hand(&mut self, bytes: &[u8], deadline: Option<Instant>) -> Result<()> {
+        self.check()?;
+        self.link.listen();
+        self.link.say(bytes.len(), |outbox| outbox.copy(bytes))?;
+        self.send(deadline)
+    }
+
+    /// Waits for a frame that no request is owed, but no longer than `deadline`; says whether there is one.
+    pub(in crate::blocking) fn wait_frame(&mut self, deadline: Option<Instant>) -> Result<bool> {
+        if !self.link.has_unasked() {
+            self.check()?;
+        }
+        self.receive_while(|link| !link.has_unasked(), deadline)
+    }
+
+    /// The next frame that no request is owed.
+    pub(in crate::blocking) fn next_frame(&mut self, deadline: Option<Instant>) -> Result<Bytes> {
+        self.wait_frame(deadline)?;
+        self.link.poll_unasked().ok_or_else(|| Error::timeout(Outcome::MaybeExecuted))
+    }
+
+    /// Replies are told to those who asked again.
+    pub(in crate::blocking) fn stop_listening(&mut self) {
+        self.link.stop_listening();
+    }
+
+    /// The reply to what was sent will go to nobody.
+    pub(in crate::blocking) fn abandon(&mut self, ticket: Ticket) {
+        self.link.abandon(ticket);
     }
 
     /// Reads once before `deadline`, and gives what came whole, or a large part of something.

@@ -8,7 +8,10 @@ use std::task::Poll;
 use std::time::Instant;
 
 use redwire_core::call::{self, Call};
+use redwire_core::dirt::Sent;
+use redwire_core::facts::Session;
 use redwire_core::link::Ticket;
+use redwire_core::outbox::Outbox;
 use redwire_core::{Cmd, Error, Outcome, Replies, Result, Value, transaction};
 
 use super::{Connection, Pending};
@@ -33,6 +36,7 @@ impl Connection {
             (),
             deadline,
         )?;
+        self.link.mark_transaction(&ticket, call.multi());
         self.wait(ticket, deadline).await
     }
 
@@ -59,13 +63,12 @@ impl Connection {
     ) -> Result<Replies> {
         let Some(first) = first else { return self.exchange(call, deadline).await };
         self.ready(deadline).await?;
-        self.dirt.handle_command(first.facts());
-        let ticket = self.link.submit(1, first.size(), true, |outbox| first.write(outbox), (), deadline)?;
+        let sent = self.dirt.handle_command(first.facts());
         // Where this ends early, the reply that nobody reads closes the connection.
-        self.sent.push_back(ticket);
+        self.queue(&[sent], first.size(), |outbox| first.write(outbox), deadline)?;
         let replies = self.exchange(call, deadline).await;
         let first = match self.sent.pop_back() {
-            Some(ticket) => self.wait(ticket, deadline).await.and_then(|mut replies| replies.read()),
+            Some((ticket, _)) => self.wait(ticket, deadline).await.and_then(|mut replies| replies.read()),
             None => Ok(()),
         };
         let replies = replies?;
@@ -89,10 +92,14 @@ impl Connection {
         deadline: Option<Instant>,
     ) -> Pending<'_, Replies> {
         Box::pin(async move {
+            if self.dirt.is_stream() && cmd.facts().session == Session::Resets {
+                return self.end_stream(&cmd, deadline).await;
+            }
             self.ready(deadline).await?;
-            self.dirt.handle_command(cmd.facts());
+            let sent = self.dirt.handle_command(cmd.facts());
             let replies = self.transact(&cmd.to_bytes(), 1, deadline).await;
             let replies = replies.or_else(|error| call::ended(&cmd, error))?;
+            self.dirt.handle_reply(sent, &replies);
             if !replies.errors().any(|(_, error)| cmd.revise(&error)) {
                 return Ok(replies);
             }
@@ -111,9 +118,75 @@ impl Connection {
         self.wait(ticket, deadline).await
     }
 
+    /// Queues what is read by hand: each command for its reply, or the bytes alone where no request is owed
+    /// what comes.
+    pub(super) fn queue(
+        &mut self,
+        sent: &[Sent],
+        size: usize,
+        write: impl FnOnce(&mut Outbox),
+        deadline: Option<Instant>,
+    ) -> Result<()> {
+        if self.dirt.is_stream() {
+            self.link.listen();
+            return self.link.say(size, write);
+        }
+        let mut write = Some(write);
+        for sent in sent {
+            // All bytes go with the first of the replies; the others only wait their turn.
+            let first = write.take();
+            let size = if first.is_some() { size } else { 0 };
+            let bytes = |outbox: &mut Outbox| first.into_iter().for_each(|write| write(outbox));
+            let ticket = self.link.submit(1, size, true, bytes, (), deadline)?;
+            self.sent.push_back((ticket, *sent));
+        }
+        Ok(())
+    }
+
+    /// The next frame that comes, whatever it answers.
+    pub(super) async fn next_frame(&mut self, deadline: Option<Instant>) -> Result<Replies> {
+        loop {
+            if let Some(frame) = self.link.poll_unasked() {
+                self.dirt.handle_frame(&frame);
+                if !self.dirt.is_stream() {
+                    self.link.stop_listening();
+                }
+                return Ok(Replies::from_frame(frame));
+            }
+            if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+                return Err(Error::timeout(Outcome::MaybeExecuted));
+            }
+            self.progress(deadline).await?;
+        }
+    }
+
+    /// Sends `RESET` in a stream of frames, and passes over what comes before its reply.
+    async fn end_stream(&mut self, reset: &Cmd<Value>, deadline: Option<Instant>) -> Result<Replies> {
+        self.connected(deadline).await?;
+        let sent = self.dirt.handle_command(reset.facts());
+        self.queue(&[sent], reset.size(), |outbox| reset.write(outbox), deadline)?;
+        self.flush(deadline).await?;
+        while let Some((ticket, _)) = self.sent.pop_front() {
+            self.link.abandon(ticket);
+        }
+        loop {
+            let frame = self.next_frame(deadline).await?;
+            // An error may be the answer to it.
+            if !self.dirt.is_stream() || frame.errors().next().is_some() {
+                return Ok(frame);
+            }
+        }
+    }
+
+    /// As [`connected`](Self::connected), for a call that is to be told its reply.
+    pub(super) async fn ready(&mut self, deadline: Option<Instant>) -> Result<()> {
+        self.connected(deadline).await?;
+        self.dirt.check_calls()
+    }
+
     /// Connected first where it never was, and with the newest credentials. A connection that was lost stays so until
     /// [`reconnect`](Self::reconnect), since the state that the caller built up on it is gone.
-    pub(super) async fn ready(&mut self, deadline: Option<Instant>) -> Result<()> {
+    pub(super) async fn connected(&mut self, deadline: Option<Instant>) -> Result<()> {
         if let Some(ticket) = self.waiting.take() {
             self.link.abandon(ticket);
         }
@@ -131,6 +204,7 @@ impl Connection {
             Some(wire)
                 if wire.version != credentials::version(self.target.config())
                     && self.sent.is_empty()
+                    && !self.dirt.is_stream()
                     && !self.dirt.is_bound() =>
             {
                 self.authenticate(deadline).await
@@ -202,7 +276,9 @@ impl Connection {
 
     /// Waits until `ticket` has its replies or its failure. If the future is dropped, the next call gives the ticket up.
     pub(super) async fn wait(&mut self, ticket: Ticket, deadline: Option<Instant>) -> Result<Replies> {
-        let interval = self.target.config().health_check_interval();
+        if let Some(given_up) = self.waiting.take() {
+            self.link.abandon(given_up);
+        }
         self.heard = Instant::now();
         let mut ticket = ticket;
         loop {
@@ -210,19 +286,26 @@ impl Connection {
                 Ok(result) => return result,
                 Err(waiting) => self.waiting = Some(waiting),
             }
-            let check = interval.and_then(|interval| self.heard.checked_add(interval));
-            let next = [deadline, check].into_iter().flatten().min();
-            let received = match before(next, self.receive()).await {
-                Some(received) => received,
-                None => self.handle_silence(deadline).await,
-            };
-            if let Ok(true) = received {
-                self.heard = Instant::now();
-            }
+            let received = self.progress(deadline).await;
             // Put there just above, and nobody else holds the connection.
             let Some(waiting) = self.waiting.take() else { return received.map(|_| Replies::default()) };
             ticket = waiting;
         }
+    }
+
+    /// Writes and reads once; or, where nothing came for a while, finds out why.
+    async fn progress(&mut self, deadline: Option<Instant>) -> Result<bool> {
+        let interval = self.target.config().health_check_interval();
+        let check = interval.and_then(|interval| self.heard.checked_add(interval));
+        let next = [deadline, check].into_iter().flatten().min();
+        let received = match before(next, self.receive()).await {
+            Some(received) => received,
+            None => self.handle_silence(deadline).await,
+        };
+        if let Ok(true) = received {
+            self.heard = Instant::now();
+        }
+        received
     }
 
     /// Nothing came for a while: the deadline has passed, or it is time to ask whether the server lives.
