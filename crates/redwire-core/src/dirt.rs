@@ -116,12 +116,12 @@ impl Dirt {
             | Session::Reads => self.changed = true,
             Session::Resets => (self.changed, self.db) = (true, None),
             Session::Lasts => self.lasting = true,
+            Session::Ends => self.spoilt = true,
             // The number of answers is not that of the commands any more, or there will be none.
             Session::Subscribes
             | Session::Monitors
             | Session::Replies
             | Session::Quits
-            | Session::Ends
             | Session::Replicates
             | Session::Debugs => self.begin_stream(facts.name),
         }

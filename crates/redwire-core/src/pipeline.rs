@@ -7,6 +7,7 @@
 use std::borrow::Cow;
 use std::cell::RefCell;
 use std::marker::PhantomData;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use redwire_resp::{Cursor, Head, Len};
@@ -21,6 +22,9 @@ use crate::reply::{Reply, Value};
 use crate::run::Run;
 use crate::script::{Script, Sources};
 use crate::secret::{self, Secret};
+
+/// What is wrong with a slot of another pipeline.
+const STRANGER: &str = "expected slots of this pipeline, got one that was kept from another";
 
 /// Collects commands. Every command family works on `&Pipeline`; each call gives a [`Slot`].
 #[derive(Debug, Default)]
@@ -40,6 +44,8 @@ pub struct Batch {
     sources: Sources,
     /// Which commands call which scripts, in order.
     scripts: Vec<(u32, Script)>,
+    /// Its number, which its slots bear.
+    number: u32,
 }
 
 /// The place of one reply: stands for an `R` until the pipeline has run.
@@ -47,6 +53,8 @@ pub struct Batch {
 #[must_use = "without its slot a reply is only looked at for errors"]
 pub struct Slot<R> {
     index: u32,
+    /// The number of its pipeline.
+    pipeline: u32,
     reply: PhantomData<fn() -> R>,
 }
 
@@ -67,15 +75,30 @@ pub trait Slots {
 
     /// Adds the numbers of the commands whose error is to be kept as a value.
     fn add_attempted(&self, attempted: &mut Vec<u32>);
+
+    /// Whether no slot among them is of another pipeline than number `pipeline`.
+    fn belong_to(&self, pipeline: u32) -> bool {
+        let _ = pipeline;
+        true
+    }
 }
+
+/// How many pipelines there were. Numbers begin anew after 2^32.
+static PIPELINES: AtomicU32 = AtomicU32::new(1);
 
 impl Pipeline {
     /// Lets `build` queue commands and keeps what it returns.
     #[must_use]
     pub fn record<S: Slots>(build: impl FnOnce(&Self) -> S) -> (Batch, S) {
-        let pipeline = Self { batch: RefCell::new(Batch { harmless: true, ..Batch::default() }) };
+        // 0 is no pipeline.
+        let number = PIPELINES.fetch_add(1, Ordering::Relaxed).max(1);
+        let pipeline = Self { batch: RefCell::new(Batch { harmless: true, number, ..Batch::default() }) };
         let slots = build(&pipeline);
-        (pipeline.batch.into_inner(), slots)
+        let mut batch = pipeline.batch.into_inner();
+        if !slots.belong_to(number) {
+            batch.refused.get_or_insert_with(|| Error::usage(STRANGER));
+        }
+        (batch, slots)
     }
 
     /// Declares that running the whole pipeline twice does no harm, so that it may be repeated when its replies were lost.
@@ -134,7 +157,7 @@ impl Run for &Pipeline {
         batch.outbox.command(cmd.args());
         batch.harmless &= cmd.may_repeat();
         batch.count += 1;
-        Slot { index: batch.count - 1, reply: PhantomData }
+        Slot { index: batch.count - 1, pipeline: batch.number, reply: PhantomData }
     }
 }
 
@@ -275,6 +298,7 @@ impl Batch {
                 }
             });
         }
+        replies.belong_to(self.number);
         slots.fill(&mut replies)
     }
 
@@ -375,10 +399,17 @@ impl<R: Reply> Slots for Slot<R> {
 
     #[inline]
     fn fill(self, replies: &mut Replies) -> Result<R> {
+        if ![0, self.pipeline].contains(&replies.pipeline()) {
+            return Err(Error::new(ErrorKind::Usage, Outcome::Unreadable, STRANGER));
+        }
         replies.read_at(self.index)
     }
 
     fn add_attempted(&self, _attempted: &mut Vec<u32>) {}
+
+    fn belong_to(&self, pipeline: u32) -> bool {
+        self.pipeline == pipeline
+    }
 }
 
 impl<R: Reply> Slots for TrySlot<R> {
@@ -390,6 +421,10 @@ impl<R: Reply> Slots for TrySlot<R> {
 
     fn add_attempted(&self, attempted: &mut Vec<u32>) {
         attempted.push(self.0.index);
+    }
+
+    fn belong_to(&self, pipeline: u32) -> bool {
+        self.0.belong_to(pipeline)
     }
 }
 
@@ -403,6 +438,10 @@ impl<S: Slots> Slots for Vec<S> {
     fn add_attempted(&self, attempted: &mut Vec<u32>) {
         self.iter().for_each(|slot| slot.add_attempted(attempted));
     }
+
+    fn belong_to(&self, pipeline: u32) -> bool {
+        self.iter().all(|slot| slot.belong_to(pipeline))
+    }
 }
 
 impl<S: Slots> Slots for Option<S> {
@@ -414,6 +453,10 @@ impl<S: Slots> Slots for Option<S> {
 
     fn add_attempted(&self, attempted: &mut Vec<u32>) {
         self.iter().for_each(|slot| slot.add_attempted(attempted));
+    }
+
+    fn belong_to(&self, pipeline: u32) -> bool {
+        self.as_ref().is_none_or(|slot| slot.belong_to(pipeline))
     }
 }
 
@@ -429,6 +472,10 @@ impl<S: Slots, const N: usize> Slots for [S; N] {
 
     fn add_attempted(&self, attempted: &mut Vec<u32>) {
         self.iter().for_each(|slot| slot.add_attempted(attempted));
+    }
+
+    fn belong_to(&self, pipeline: u32) -> bool {
+        self.iter().all(|slot| slot.belong_to(pipeline))
     }
 }
 
@@ -447,6 +494,12 @@ macro_rules! tuples {
             fn add_attempted(&self, _attempted: &mut Vec<u32>) {
                 let ($($name,)*) = self;
                 $($name.add_attempted(_attempted);)*
+            }
+
+            #[allow(non_snake_case, reason = "the type parameters double as the names of the parts")]
+            fn belong_to(&self, _pipeline: u32) -> bool {
+                let ($($name,)*) = self;
+                true $(&& $name.belong_to(_pipeline))*
             }
         }
     };

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use redwire_resp::{Cursor, Head, Len};
 
 use crate::error::{Error, Outcome, Result};
-use crate::reply::{Reader, Reply, mismatch};
+use crate::reply::{Reader, Reply, decode_error, mismatch};
 use crate::secret::Secret;
 
 /// The frames that answer one request, in one piece or in several as they arrived.
@@ -21,6 +21,8 @@ pub struct Replies {
     all: Option<Box<Pieces>>,
     count: u32,
     next: u32,
+    /// The pipeline whose slots may read them; 0: any.
+    pipeline: u32,
     /// Whether any of the frames may be an error: known when they are found, which saves looking for one.
     has_errors: bool,
 }
@@ -44,7 +46,7 @@ impl Replies {
     /// The only reply to a request.
     #[inline]
     pub(crate) fn single(piece: Bytes, has_errors: bool) -> Self {
-        Self { piece, at: 0, all: None, count: 1, next: 0, has_errors }
+        Self { piece, at: 0, all: None, count: 1, next: 0, pipeline: 0, has_errors }
     }
 
     /// One frame that no request was owed, as a reply to be read.
@@ -123,6 +125,9 @@ impl Replies {
     /// The server's error reply, or a reply that cannot be read as `R`.
     #[inline]
     pub fn read<R: Reply>(&mut self) -> Result<R> {
+        if !R::READS_ALL {
+            return self.read_within();
+        }
         let mut reader = Reader::new(&self.piece, self.at);
         match R::decode(&mut reader) {
             Ok(value) => {
@@ -141,13 +146,41 @@ impl Replies {
         let doubtful = self.all.as_ref().is_some_and(|all| all.doubtful.contains(&self.next));
         let is_answer = Reader::new(&self.piece, self.at).server_error().is_none();
         // The reader stands somewhere inside its reply.
-        self.advance(self.at + frame_len(&self.piece[self.at..]));
+        self.advance(self.end());
         match error.outcome() {
             // An item of a list: the command was executed.
             Outcome::Rejected if is_answer => error.with_outcome(Outcome::Unreadable),
             Outcome::Rejected if doubtful => error.with_outcome(Outcome::MaybeExecuted),
             _ => error,
         }
+    }
+
+    /// As [`read`](Self::read), of a type that may read less than its reply, or would read more.
+    fn read_within<R: Reply>(&mut self) -> Result<R> {
+        let end = if self.count == 1 { self.piece.len() } else { self.end() };
+        match R::decode(&mut Reader::within(&self.piece, self.at, end)) {
+            Ok(value) => {
+                self.advance(end);
+                Ok(value)
+            }
+            Err(error) => Err(self.fail(error)),
+        }
+    }
+
+    /// Where the reply that is read next ends.
+    fn end(&self) -> usize {
+        self.at + frame_len(&self.piece[self.at..])
+    }
+
+    /// Only slots of this pipeline may read them.
+    pub(crate) fn belong_to(&mut self, pipeline: u32) {
+        self.pipeline = pipeline;
+    }
+
+    /// The pipeline whose slots may read them.
+    #[inline]
+    pub(crate) fn pipeline(&self) -> u32 {
+        self.pipeline
     }
 
     /// Reads reply number `index`, from 0. Going forward is cheap; going back starts again from the front.
@@ -158,6 +191,9 @@ impl Replies {
     pub fn read_at<R: Reply>(&mut self, index: u32) -> Result<R> {
         if let Some(error) = self.missing(index) {
             return Err(error.clone());
+        }
+        if index >= self.count {
+            return Err(decode_error("expected a reply for each command, got fewer"));
         }
         self.seek(index);
         self.read()
@@ -176,10 +212,9 @@ impl Replies {
             Head::Array(Len::Known(len)) => len as u32,
             other => return Err(mismatch("a list", &other)),
         };
-        let end = self.at + frame_len(&self.piece[self.at..]);
-        let piece = self.piece.slice(reader.position()..end);
+        let piece = self.piece.slice(reader.position()..self.end());
         // Errors among the items were not looked for when the list was found.
-        Ok(Some(Self { piece, at: 0, all: None, count, next: 0, has_errors: true }))
+        Ok(Some(Self { piece, at: 0, all: None, count, next: 0, pipeline: 0, has_errors: true }))
     }
 
     #[inline]
@@ -189,7 +224,7 @@ impl Replies {
             self.rewind();
         }
         while self.next < index {
-            self.advance(self.at + frame_len(&self.piece[self.at..]));
+            self.advance(self.end());
         }
     }
 
@@ -310,3 +345,6 @@ fn frame_len(bytes: &[u8]) -> usize {
         Err(_) => bytes.len(),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -76,7 +76,16 @@ pub use value::Value;
 ///
 /// One that begins with a tuple, as this one, is found in a flat list by itself. One that opens its list by
 /// [`Reader::items`] says in [`decode_item`](Self::decode_item) how it stands in a flat list.
+///
+/// What [`decode`](Self::decode) leaves of its value is passed over, also when it fails half-way: the next
+/// reply of a pipeline, or the next item of a list, is read from its own beginning. And it cannot read beyond
+/// its own reply.
 pub trait Reply: Sized {
+    /// Whether [`decode`](Self::decode), where it succeeds, has always read the whole of its value, so that
+    /// nobody need look for its end. Types of the library say so where it saves time.
+    #[doc(hidden)]
+    const READS_ALL: bool = false;
+
     /// Reads one value.
     ///
     /// # Errors
@@ -93,7 +102,12 @@ pub trait Reply: Sized {
         items.take(1, reader)?;
         let start = reader.cursor.clone();
         match Self::decode(reader) {
-            Ok(value) => Ok(value),
+            Ok(value) if Self::READS_ALL => Ok(value),
+            Ok(value) => {
+                reader.cursor = start;
+                reader.cursor.skip().map_err(malformed)?;
+                Ok(value)
+            }
             Err(error) => reader.decode_in_row(&start, items, error),
         }
     }
@@ -153,6 +167,11 @@ impl<'a> Reader<'a> {
     /// As [`Reply::decode`]; malformed bytes are an [`ErrorKind::Protocol`].
     pub fn read<R: Reply>(frame: &'a [u8]) -> Result<R> {
         R::decode(&mut Self { cursor: Cursor::new(frame), owner: None, start: 0, row: None })
+    }
+
+    /// A reader of what lies between `start` and `end`.
+    pub(crate) fn within(owner: &'a Bytes, start: usize, end: usize) -> Self {
+        Self { cursor: Cursor::new(&owner[start..end]), owner: Some(owner), start, row: None }
     }
 
     /// How far the reader has come in its memory.

@@ -19,6 +19,8 @@ fn collect<T: Reply>(reader: &mut Reader<'_>, items: &mut Items, mut add: impl F
 }
 
 impl<T: Reply> Reply for Vec<T> {
+    const READS_ALL: bool = true;
+
     #[inline]
     fn decode(reader: &mut Reader<'_>) -> Result<Self> {
         let mut items = reader.items()?;
@@ -62,6 +64,8 @@ impl<T: Reply + Ord> Reply for BTreeSet<T> {
 }
 
 impl<K: Reply + Eq + Hash, V: Reply, S: BuildHasher + Default> Reply for HashMap<K, V, S> {
+    const READS_ALL: bool = true;
+
     fn decode(reader: &mut Reader<'_>) -> Result<Self> {
         let mut items = reader.items()?;
         let mut map = Self::with_capacity_and_hasher(items.reserve(2), S::default());

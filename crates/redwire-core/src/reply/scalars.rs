@@ -8,6 +8,8 @@ use super::{Items, Reader, Reply, mismatch};
 use crate::error::{Error, ErrorKind, Result};
 
 impl Reply for () {
+    const READS_ALL: bool = true;
+
     /// Any answer that is no error.
     #[inline]
     fn decode(reader: &mut Reader<'_>) -> Result<Self> {
@@ -31,6 +33,8 @@ fn skip_items(reader: &mut Reader<'_>, mut items: Items) -> Result<()> {
 }
 
 impl Reply for bool {
+    const READS_ALL: Self = true;
+
     /// 1 and 0, true and false (in any case), `OK`; nil is false (`SET … NX` that did not set).
     fn decode(reader: &mut Reader<'_>) -> Result<Self> {
         let scalar = Scalar::read(reader)?;
@@ -47,6 +51,8 @@ impl Reply for bool {
 macro_rules! integers {
     ($($int:ty),*) => {$(
         impl Reply for $int {
+            const READS_ALL: bool = true;
+
             /// An integer, or a number without a fraction, whatever its form; a truth value is 1 or 0.
             #[inline]
             fn decode(reader: &mut Reader<'_>) -> Result<Self> {
@@ -120,6 +126,8 @@ fn decimal(text: &[u8]) -> Option<(bool, u128)> {
 }
 
 impl Reply for f64 {
+    const READS_ALL: bool = true;
+
     /// A number in any form (`inf` and `nan` included); a truth value is 1 or 0.
     fn decode(reader: &mut Reader<'_>) -> Result<Self> {
         let scalar = Scalar::read(reader)?;
@@ -135,6 +143,8 @@ impl Reply for f64 {
 }
 
 impl Reply for f32 {
+    const READS_ALL: bool = true;
+
     /// As `f64`, rounded to the nearest `f32`.
     fn decode(reader: &mut Reader<'_>) -> Result<Self> {
         f64::decode(reader).map(|number| number as Self)
@@ -197,6 +207,8 @@ impl<'a> Scalar<'a> {
 }
 
 impl<T: Reply> Reply for Option<T> {
+    const READS_ALL: bool = T::READS_ALL;
+
     /// `None` for nil, and for an empty list that a `T` cannot be made of.
     #[inline]
     fn decode(reader: &mut Reader<'_>) -> Result<Self> {
@@ -253,6 +265,8 @@ fn some_list<'a, T>(
 pub(super) const NO_FIELDS: &str = "got no fields at all, as from a key that does not exist";
 
 impl<T: Reply> Reply for Result<T, Error> {
+    const READS_ALL: bool = T::READS_ALL;
+
     /// An error in the place of a value: the server's, or that of a value that is no `T`.
     fn decode(reader: &mut Reader<'_>) -> Result<Self> {
         let start = reader.cursor.clone();
@@ -277,6 +291,8 @@ impl<T: Reply> Reply for Result<T, Error> {
 }
 
 impl<T: Reply> Reply for Box<T> {
+    const READS_ALL: bool = T::READS_ALL;
+
     fn decode(reader: &mut Reader<'_>) -> Result<Self> {
         T::decode(reader).map(Self::new)
     }

@@ -51,6 +51,8 @@ where
 }
 
 impl Reply for Vec<u8> {
+    const READS_ALL: bool = true;
+
     /// The raw bytes.
     #[inline]
     fn decode(reader: &mut Reader<'_>) -> Result<Self> {
@@ -59,6 +61,8 @@ impl Reply for Vec<u8> {
 }
 
 impl Reply for Bytes {
+    const READS_ALL: bool = true;
+
     /// The raw bytes; large ones share the memory they were read into.
     #[inline]
     fn decode(reader: &mut Reader<'_>) -> Result<Self> {
@@ -67,6 +71,8 @@ impl Reply for Bytes {
 }
 
 impl Reply for String {
+    const READS_ALL: bool = true;
+
     /// Text; bytes that are no UTF-8 are an error (see [`Lossy`]).
     #[inline]
     fn decode(reader: &mut Reader<'_>) -> Result<Self> {

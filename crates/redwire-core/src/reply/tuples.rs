@@ -6,6 +6,8 @@ use crate::error::{Error, ErrorKind, Result};
 macro_rules! tuples {
     ($($name:ident),*) => {
         impl<$($name: Reply),*> Reply for ($($name,)*) {
+            const READS_ALL: bool = true;
+
             fn decode(reader: &mut Reader<'_>) -> Result<Self> {
                 if let Some(mut items) = reader.row_here() {
                     reader.row = None;

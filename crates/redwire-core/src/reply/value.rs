@@ -43,6 +43,8 @@ pub enum Value {
 const MOST_DEPTH: usize = 256;
 
 impl Reply for Value {
+    const READS_ALL: bool = true;
+
     fn decode(reader: &mut Reader<'_>) -> Result<Self> {
         let head = reader.head()?;
         Self::read(reader, head, MOST_DEPTH)

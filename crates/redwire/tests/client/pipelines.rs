@@ -1,10 +1,10 @@
 //! Pipelines of every shape and size, in one piece, without deadlock. REFERENCE U3.
 
 use bytes::Bytes;
-use redwire::{ErrorKind, Outcome, Pipeline, Run, Slot, cmd};
+use redwire::{ErrorKind, Outcome, Pipeline, Reader, Reply, Run, ScanOptions, Slot, cmd};
 use redwire_testkit::shared;
 
-use crate::common::{Setup, words};
+use crate::common::{Client, Setup, runtime, words};
 
 const MIB: usize = 1024 * 1024;
 
@@ -18,6 +18,7 @@ both!(
     values_of_all_sizes,
     ten_mebibytes_both_ways,
     refused_commands_fail_the_pipeline_before_it_is_sent,
+    a_reply_that_is_not_read_is_nobody_elses,
 );
 
 fn run<R: redwire::Reply>(pipeline: &Pipeline, line: &str) -> Slot<R> {
@@ -154,4 +155,48 @@ fn refused_commands_fail_the_pipeline_before_it_is_sent(setup: Setup) {
         assert_eq!((error.kind(), error.outcome()), (ErrorKind::Usage, Outcome::NotSent), "{line}: {error}");
     }
     assert_eq!(client.run::<i64>(&format!("EXISTS {key}")).unwrap(), 0);
+}
+
+/// A reply that its type leaves alone.
+#[derive(Debug, PartialEq)]
+struct Ignored;
+
+impl Reply for Ignored {
+    fn decode(_: &mut Reader<'_>) -> redwire::Result<Self> {
+        Ok(Self)
+    }
+}
+
+/// A type of a user's own may read less than its reply: the others have their own all the same. FAULTS 91.
+fn a_reply_that_is_not_read_is_nobody_elses(setup: Setup) {
+    let client = setup.client(&shared().url(), "");
+    let (a, b) = (setup.key("unread-a"), setup.key("unread-b"));
+    client.run::<()>(&format!("MSET {a} va {b} vb")).unwrap();
+    let build = |p: &Pipeline| -> (Slot<Ignored>, Slot<String>, Slot<Vec<Ignored>>, Slot<Option<String>>) {
+        let get = format!("GET {b}");
+        (
+            p.run(words(&format!("GET {a}"))),
+            p.run(words(&get)),
+            p.run(words(&format!("MGET {a} {b}"))),
+            p.run(words(&get)),
+        )
+    };
+    let vb = || "vb".to_owned();
+    let expected = (Ignored, vb(), vec![Ignored, Ignored], Some(vb()));
+    assert_eq!(client.pipeline(build).unwrap(), expected);
+    let executed = match &client {
+        Client::Tokio(client) => runtime().block_on(client.atomic(build)),
+        Client::Blocking(client) => client.atomic(build),
+    };
+    assert_eq!(executed.unwrap(), expected);
+    let pairs: Vec<(Ignored, String)> = client.run(&format!("MGET {a} {b}")).unwrap();
+    assert_eq!(pairs, [(Ignored, vb())]);
+    assert!(!client.scan::<Ignored>(ScanOptions::new()).unwrap().is_empty());
+    // A slot of another pipeline names another command, or none: nothing is sent.
+    let mut kept = None;
+    client.pipeline(|p| kept = Some(p.run::<String>(words("ECHO theirs")))).unwrap();
+    let mut kept = kept.into_iter();
+    let error = client.pipeline(|p| (p.run::<i64>(words(&format!("DEL {a}"))), kept.next())).unwrap_err();
+    assert_eq!((error.kind(), error.outcome()), (ErrorKind::Usage, Outcome::NotSent), "{error}");
+    assert_eq!(client.run::<String>(&format!("GET {a}")).unwrap(), "va");
 }

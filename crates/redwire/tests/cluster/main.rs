@@ -30,6 +30,7 @@ mod account;
 mod by_hand;
 mod cache;
 mod calls;
+mod careful;
 mod changes;
 mod connecting;
 mod fake;
