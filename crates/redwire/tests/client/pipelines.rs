@@ -21,7 +21,7 @@ both!(
     a_reply_that_is_not_read_is_nobody_elses,
 );
 
-fn run<R: redwire::Reply>(pipeline: &Pipeline, line: &str) -> Slot<R> {
+fn run<R: Reply>(pipeline: &Pipeline, line: &str) -> Slot<R> {
     pipeline.run(words(line))
 }
 
@@ -172,7 +172,8 @@ fn a_reply_that_is_not_read_is_nobody_elses(setup: Setup) {
     let client = setup.client(&shared().url(), "");
     let (a, b) = (setup.key("unread-a"), setup.key("unread-b"));
     client.run::<()>(&format!("MSET {a} va {b} vb")).unwrap();
-    let build = |p: &Pipeline| -> (Slot<Ignored>, Slot<String>, Slot<Vec<Ignored>>, Slot<Option<String>>) {
+    type Four = (Slot<Ignored>, Slot<String>, Slot<Vec<Ignored>>, Slot<Option<String>>);
+    let build = |p: &Pipeline| -> Four {
         let get = format!("GET {b}");
         (
             p.run(words(&format!("GET {a}"))),
