@@ -131,17 +131,36 @@ impl Stream {
         limit: Option<Duration>,
         begin: Instant,
     ) -> io::Result<usize> {
-        let mut wait = limit;
-        loop {
-            if differs(self.read_timeout, wait) {
-                self.socket.set_read_timeout(wait.map(early))?;
-                self.read_timeout = wait;
-            }
-            match self.socket.read(buffer).map_err(timed_out) {
-                Err(error) if is_early(&error) => wait = rest(limit, begin)?,
-                result => return result,
-            }
+        if differs(self.read_timeout, limit) {
+            self.set_read_timeout(limit)?;
         }
+        match self.socket.read(buffer) {
+            Ok(read) => Ok(read),
+            Err(error) => self.read_on(buffer, limit, begin, timed_out(error)),
+        }
+    }
+
+    /// Goes on where nothing came at first, but `error`.
+    #[cold]
+    fn read_on(
+        &mut self,
+        buffer: &mut [u8],
+        limit: Option<Duration>,
+        begin: Instant,
+        error: io::Error,
+    ) -> io::Result<usize> {
+        let mut result = Err(error);
+        while result.as_ref().is_err_and(is_early) {
+            self.set_read_timeout(rest(limit, begin)?)?;
+            result = self.socket.read(buffer).map_err(timed_out);
+        }
+        result
+    }
+
+    fn set_read_timeout(&mut self, wait: Option<Duration>) -> io::Result<()> {
+        self.socket.set_read_timeout(wait.map(early))?;
+        self.read_timeout = wait;
+        Ok(())
     }
 
     /// Reads what is there already. `WouldBlock`: nothing is.
@@ -187,19 +206,35 @@ impl Stream {
         limit: Option<Duration>,
         begin: Instant,
     ) -> io::Result<usize> {
-        let mut wait = limit;
-        loop {
-            if differs(self.write_timeout, wait) {
-                self.socket.set_write_timeout(wait.map(early))?;
-                self.write_timeout = wait;
-            }
-            match self.write_once(outbox) {
-                // A signal came, or not yet a whole record of TLS went.
-                Ok(0) => wait = rest(limit, begin)?,
-                Err(error) if is_early(&error) => wait = rest(limit, begin)?,
-                result => return result,
-            }
+        if differs(self.write_timeout, limit) {
+            self.set_write_timeout(limit)?;
         }
+        match self.write_once(outbox) {
+            Ok(written) if written > 0 => Ok(written),
+            result => self.write_on(outbox, limit, begin, result),
+        }
+    }
+
+    /// Goes on where nothing went at first: a signal came, or not yet a whole record of TLS went.
+    #[cold]
+    fn write_on(
+        &mut self,
+        outbox: &Outbox,
+        limit: Option<Duration>,
+        begin: Instant,
+        mut result: io::Result<usize>,
+    ) -> io::Result<usize> {
+        while matches!(result, Ok(0)) || result.as_ref().is_err_and(is_early) {
+            self.set_write_timeout(rest(limit, begin)?)?;
+            result = self.write_once(outbox);
+        }
+        result
+    }
+
+    fn set_write_timeout(&mut self, wait: Option<Duration>) -> io::Result<()> {
+        self.socket.set_write_timeout(wait.map(early))?;
+        self.write_timeout = wait;
+        Ok(())
     }
 
     #[inline]
