@@ -46,7 +46,9 @@ impl Wire {
         let own_deadline = Instant::now() + target.config().connect_timeout();
         let deadline = call_deadline.map_or(own_deadline, |deadline| deadline.min(own_deadline));
         let mut tried = None;
-        let connected = before(Some(deadline), Self::connect_to(target, grip, &mut tried)).await;
+        // Boxed, or else each future that connects would be larger by twice as much.
+        let connecting = Box::pin(Self::connect_to(target, grip, &mut tried));
+        let connected = before(Some(deadline), connecting).await;
         let connected =
             connected.unwrap_or_else(|| Err(setup::too_slow(target.config(), deadline < own_deadline)));
         let connected = connected.map_err(|error| target.locate(error).with_outcome(Outcome::NotSent));
