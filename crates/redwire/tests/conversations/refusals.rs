@@ -9,10 +9,10 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use redwire::facts::Facts;
-use redwire::{Cmd, Error, ErrorKind, Outcome, Result, Run, Script, Slot, TrySlot, Value, cmd};
+use redwire::{Cmd, Error, ErrorKind, Outcome, Run, Script, Slot, TrySlot, Value, cmd};
 use redwire_testkit::{FakeServer, Server, eventually};
 
-use crate::common::{LIMIT, Setup, runtime, words};
+use crate::common::{LIMIT, Setup, words};
 use crate::scripts::has_functions;
 
 both!(

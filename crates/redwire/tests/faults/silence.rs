@@ -163,7 +163,7 @@ fn a_long_deadline_is_kept_as_well_as_a_short_one() {
     let calls: Vec<_> = (0..8)
         .flat_map(|step| {
             let limit = Duration::from_millis(2020 + 32 * step);
-            let set = cmd::<Value>("SET").arg("k").arg(&Bytes::from(vec![b'x'; 8 << 20]));
+            let set = cmd::<Value>("SET").arg("k").arg(Bytes::from(vec![b'x'; 8 << 20]));
             [(limit, connect(), cmd("GET").arg("k")), (limit, connect(), set)]
         })
         .collect();
