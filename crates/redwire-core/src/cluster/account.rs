@@ -21,6 +21,8 @@ pub(super) struct Account {
     leaving: BTreeMap<u16, String>,
     arriving: BTreeMap<u16, String>,
     addresses: HashMap<String, HostPort>,
+    /// The configuration of each node that it knows, itself included.
+    epochs: HashMap<String, u64>,
 }
 
 /// What a node has to do with a slot.
@@ -53,6 +55,7 @@ impl Account {
             leaving: BTreeMap::new(),
             arriving: BTreeMap::new(),
             addresses: places.collect(),
+            epochs: lines.iter().map(|line| (line.id.to_owned(), line.epoch)).collect(),
         };
         own.slots.iter().for_each(|entry| account.note(entry));
         Ok(account)
@@ -96,6 +99,11 @@ impl Account {
     /// The id of the node to which the keys of the slot go one by one.
     pub(super) fn leaving(&self, slot: u16) -> Option<&str> {
         self.leaving.get(&slot).map(String::as_str)
+    }
+
+    /// The newest configuration of the node with this id that it knows of.
+    pub(super) fn epoch_of(&self, id: &str) -> u64 {
+        self.epochs.get(id).copied().unwrap_or_default()
     }
 
     /// Where it knows the node with this id to be.

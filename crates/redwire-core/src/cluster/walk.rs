@@ -12,7 +12,8 @@
 //!   highest already; so who got the slot had a higher one than this node, and this node takes a new one when the slot comes back. If
 //!   the epoch is the same at both ends, no slot left and came back (seen so of Redis 6.2 and 7.0 and Valkey 9.1).
 //! - What had gone is with the node to which the slot is moving, key by key, at the end (`[7->-id]`). Keys go that way only, so that
-//!   node is walked from the start after this one has ended: the slot is *owed* by it. It may pass it on in the same way.
+//!   node is walked from the start after this one has ended: the slot is *owed* by it. It may pass it on in the same way. A slot
+//!   that has been the target's, came back and goes there again is not owed any more: by then the source has another epoch.
 //! - A mark at the beginning that is gone, while the slot is still owned, was taken back: keys may have returned behind the cursor,
 //!   and the slot stays open.
 //! - The node must be the same run of the same process: another one has other cursors. So a walk that was interrupted goes on where
@@ -115,6 +116,8 @@ enum Fate {
 #[derive(Debug, PartialEq, Eq)]
 struct Debt {
     source: String,
+    /// The configuration that the source had: another one once the slot has come back to it.
+    epoch: u64,
     target: String,
     /// Where the source said that the target is.
     address: Option<HostPort>,
@@ -284,7 +287,7 @@ impl Walk {
         for (slot, fate) in (0..SLOTS).zip(&mut self.fates) {
             let Some(debt) = fate.debt_of(&account.id).cloned() else { continue };
             // Taken back, or passed on, or the mark was lost: whoever owns the slot knows.
-            if !debt.is_met(account.hold(slot)) && disputed.insert(slot, Arc::clone(&debt)) != Some(debt) {
+            if !debt.is_met(&account, slot) && disputed.insert(slot, Arc::clone(&debt)) != Some(debt) {
                 *fate = Fate::Open;
                 contradicted = true;
             }
@@ -314,7 +317,10 @@ impl Walk {
             let hold = begin.hold(slot);
             let is_whole = match hold {
                 Hold::Owns => begin.epoch == end.epoch,
-                hold => owed.is_some_and(|debt| debt.is_met(hold) || self.disputed.get(&slot) == Some(debt)),
+                _ => owed.is_some_and(|debt| {
+                    let is_met = debt.is_met(begin, slot) && debt.is_met(end, slot);
+                    is_met || self.disputed.get(&slot) == Some(debt)
+                }),
             };
             let stayed = hold == end.hold(slot) && is_whole;
             self.fates[usize::from(slot)] = match (begin.leaving(slot), end.leaving(slot)) {
@@ -360,12 +366,17 @@ impl Fate {
 impl Debt {
     fn new(source: &Account, target: &str) -> Self {
         let address = source.address(target).cloned();
-        Self { source: source.id.clone(), target: target.to_owned(), address }
+        Self { source: source.id.clone(), epoch: source.epoch, target: target.to_owned(), address }
     }
 
-    /// Whether the target has to do with the slot what the source says.
-    fn is_met(&self, hold: Hold<'_>) -> bool {
-        hold == Hold::Owns || hold == Hold::From(&self.source)
+    /// Whether the target has to do with the slot what the source says. Not where the slot was the target's meanwhile, came
+    /// back, and now goes there once more: keys may have returned with it, and be at the source still.
+    fn is_met(&self, target: &Account, slot: u16) -> bool {
+        match target.hold(slot) {
+            Hold::Owns => true,
+            Hold::From(source) => source == self.source && target.epoch_of(source) <= self.epoch,
+            Hold::Nothing => false,
+        }
     }
 
     /// Where the target is: by the map, which knows by which of its addresses nodes are reached; or by its source, since a node

@@ -340,6 +340,15 @@ fn play(mut changes: usize, dice: &mut Dice) -> (BTreeSet<Key>, Cluster) {
     unreachable!()
 }
 
+/// A slot that went to its target, came back, and was on its way there again when the target was asked.
+#[test]
+fn a_slot_that_came_back_is_looked_for_at_its_owner() {
+    let mut dice = Dice(16_808_895_201_304_608_208);
+    let changes = dice.below(400);
+    let (found, cluster) = play(changes, &mut dice);
+    assert!(cluster.stable.is_subset(&found));
+}
+
 proptest! {
     #[test]
     fn every_key_that_stays_is_given_out_whatever_moves_meanwhile(seed in any::<u64>()) {
