@@ -266,7 +266,8 @@ const RESET_DONE: &[u8] = b"+RESET\r\n";
 
 /// Whether `frame` says that a transaction was discarded in place of being executed.
 fn is_aborted(frame: &[u8]) -> bool {
-    frame.starts_with(b"-EXECABORT ")
+    let line = frame.strip_prefix(b"-").and_then(|line| line.strip_suffix(b"\r\n"));
+    line.is_some_and(|line| Error::from_server(line).is_aborted_exec())
 }
 
 #[cfg(test)]

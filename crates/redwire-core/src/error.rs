@@ -429,9 +429,12 @@ impl Error {
         }
     }
 
-    /// Whether `EXEC` gave up the transaction, so that none is open any more.
+    /// Whether `EXEC`, answered by this, gave up the transaction, so that none is open any more. A node of a cluster that
+    /// refuses `EXEC` for the slot of its keys does so, too.
     pub(crate) fn is_aborted_exec(&self) -> bool {
-        self.code() == Some("EXECABORT")
+        use ClusterFault::{Ask, CrossSlot, Down, Moved, TryAgain};
+        let refused = matches!(self.kind(), ErrorKind::Cluster(Moved | Ask | TryAgain | Down | CrossSlot));
+        refused || self.code() == Some("EXECABORT")
     }
 
     /// What went wrong, in words, without command, address and tries.

@@ -164,10 +164,13 @@ fn half_of_it_is_not_sent() {
 
 #[test]
 fn a_connection_is_left_clean_unless_exec_was_not_to_be_had() {
-    let table: [(&[u8], bool); 4] = [
+    let table: [(&[u8], bool); 6] = [
         (b"+OK\r\n+QUEUED\r\n+QUEUED\r\n*2\r\n-ERR x\r\n:1\r\n", false),
         (b"+OK\r\n+QUEUED\r\n+QUEUED\r\n*-1\r\n", false),
         (b"+OK\r\n+QUEUED\r\n-ERR x\r\n-EXECABORT y\r\n", false),
+        // A slot that began to move in between.
+        (b"+OK\r\n+QUEUED\r\n+QUEUED\r\n-TRYAGAIN Multiple keys request during rehashing of slot\r\n", false),
+        (b"+OK\r\n+QUEUED\r\n+QUEUED\r\n-MOVED 1 h:2\r\n", false),
         (b"+OK\r\n+QUEUED\r\n+QUEUED\r\n-ERR unknown command 'EXEC'\r\n", true),
     ];
     for (stream, stuck) in table {
@@ -334,11 +337,14 @@ fn taken(stream: &[u8], step: usize, given_up: bool, asking: bool) -> Result<()>
 /// Nobody behind a transaction that stays open is told that his command was queued.
 #[test]
 fn a_transaction_that_stays_open_ends_its_connection() {
-    let table: [(&[u8], bool); 9] = [
+    let table: [(&[u8], bool); 11] = [
         (b"+OK\r\n+QUEUED\r\n+QUEUED\r\n*2\r\n-ERR x\r\n:1\r\n", false),
         (b"+OK\r\n+QUEUED\r\n+QUEUED\r\n*-1\r\n", false),
         (b"+OK\r\n+QUEUED\r\n+QUEUED\r\n_\r\n", false),
         (b"+OK\r\n+QUEUED\r\n-ERR x\r\n-EXECABORT y\r\n", false),
+        // A slot that began to move in between.
+        (b"+OK\r\n+QUEUED\r\n+QUEUED\r\n-TRYAGAIN Multiple keys request during rehashing of slot\r\n", false),
+        (b"+OK\r\n+QUEUED\r\n+QUEUED\r\n-MOVED 1 h:2\r\n", false),
         (b"+OK\r\n+QUEUED\r\n+QUEUED\r\n-ERR unknown command 'EXEC'\r\n", true),
         (b"+OK\r\n+QUEUED\r\n+QUEUED\r\n-NOPERM no\r\n", true),
         (b"+OK\r\n-ERR x\r\n-ERR x\r\n-ERR unknown command 'EXEC'\r\n", true),
