@@ -67,6 +67,13 @@ pub(crate) const READ_ONLY: &str = "READONLY You can't write against a read only
 /// Whether `line` is a sentence by which a server refuses the command of these facts and `words`.
 pub(crate) fn is_refusal(line: &str, facts: &Facts, words: &[&[u8]]) -> bool {
     let name = words.first().copied().unwrap_or_default();
+    // A name with a space in it is quoted as it is, and stands for one word here.
+    if name.contains(&b' ')
+        && let Ok(quoted) = std::str::from_utf8(name)
+    {
+        let one_word: Vec<&[u8]> = [&b"_"[..]].into_iter().chain(words.iter().skip(1).copied()).collect();
+        return is_refusal(&line.replacen(quoted, "_", 1), facts, &one_word);
+    }
     let read_only = line.strip_prefix(READ_ONLY).is_some_and(|rest| matches!(rest, "replica." | "slave."));
     read_only
         || SENTENCES.iter().any(|sentence| is_said(sentence, line, name))
