@@ -20,7 +20,7 @@ use redwire_core::{Cmd, Error, Outcome, Replies, Result, Value};
 
 use super::health::Health;
 use super::sentinel::{self, discover};
-use super::stream::{Plug, Stream, left};
+use super::stream::{Plug, Stream, early, left};
 use crate::events::EventKind;
 use crate::grip::Grip;
 use crate::setup;
@@ -335,7 +335,7 @@ impl Wire {
     #[inline]
     fn has_stalled(&self, begin: Option<Instant>) -> bool {
         !self.outbox.is_empty()
-            && begin.zip(self.patience).is_some_and(|(begin, patience)| begin.elapsed() >= patience)
+            && begin.zip(self.patience).is_some_and(|(begin, patience)| begin.elapsed() >= early(patience))
     }
 
     #[inline]
