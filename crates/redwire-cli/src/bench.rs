@@ -6,6 +6,8 @@ mod plot;
 mod report;
 mod workload;
 
+use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -74,6 +76,13 @@ async fn measure(
     bench: &args::Bench,
     output: &Output,
 ) -> Result<(Figures, f64, Duration), Failure> {
+    // Heard from the first call on: what that has written is to be removed.
+    let mut interrupted = std::pin::pin!(tokio::signal::ctrl_c());
+    tokio::select! {
+        biased;
+        _ = interrupted.as_mut() => {}
+        () = std::future::ready(()) => {}
+    }
     // A first call each, so that connecting is not measured.
     for client in clients {
         workload.warm(client).await?;
@@ -92,7 +101,7 @@ async fn measure(
         (Some(requests), _) => Progress::of_count(requests),
         (None, limit) => Progress::of_time(limit.unwrap_or(TIME)),
     };
-    let figures = watch(tasks, &pace, |elapsed| {
+    let figures = watch(tasks, &pace, interrupted, |elapsed| {
         let done = done.load(Ordering::Relaxed);
         let rate = done as f64 / elapsed.as_secs_f64();
         match bench.requests {
@@ -113,9 +122,9 @@ async fn measure(
 async fn watch(
     tasks: Vec<Spawned<Figures>>,
     pace: &Pace,
+    mut interrupted: Pin<&mut impl Future<Output = io::Result<()>>>,
     show: impl Fn(Duration),
 ) -> Result<(Figures, bool), Failure> {
-    let mut interrupted = std::pin::pin!(tokio::signal::ctrl_c());
     let mut ticks = tokio::time::interval(TICK);
     let mut cut = false;
     let all = async {
