@@ -167,6 +167,8 @@ fn state(lease: &mut Lease) -> BTreeMap<String, String> {
 fn no_state_outlives_the_lease(setup: Setup) {
     let known: Vec<&str> =
         facts::all().iter().filter(|facts| facts.changes_connection_state()).map(|f| f.name).collect();
+    // It ends the server.
+    let known: Vec<&str> = known.into_iter().filter(|name| *name != "SHUTDOWN").collect();
     let samples: Vec<&str> = SAMPLES.iter().map(|(name, _)| *name).collect();
     assert_eq!(samples, known, "a sample for each command that changes its connection");
     let server = Server::builder().acl_line("user bob on >his-word ~* &* +@all").start();

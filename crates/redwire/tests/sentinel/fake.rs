@@ -121,7 +121,7 @@ fn answer(view: &View, words: &[Vec<u8>]) -> Vec<u8> {
             }
             reply
         }
-        ["SUBSCRIBE", channels @ ..] => {
+        ["SUBSCRIBE", channels @ ..] if view.promoted.is_some() => {
             let mut reply = Vec::new();
             for channel in channels {
                 let (length, count) = (channel.len(), channels.len());

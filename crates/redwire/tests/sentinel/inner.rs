@@ -78,7 +78,8 @@ fn a_failover_is_followed_through_the_remap() {
         assert!(ours > 0 && ours <= through, "{ours} connections, {through} through the proxy");
         // The part by hand has the same addresses.
         let sentinel = redwire::blocking::Sentinel::new(client.config().clone()).unwrap();
-        assert_eq!(sentinel.discover_master().unwrap(), at(proxies[&master.address()].addr()));
+        let found = || sentinel.discover_master().unwrap() == at(proxies[&master.address()].addr());
+        eventually("all sentinels have heard of the master", LIMIT, found);
         let ways: Vec<HostPort> = proxies.values().map(|proxy| at(proxy.addr())).collect();
         assert!(sentinel.addresses().len() == 3 && sentinel.addresses().iter().all(|way| ways.contains(way)));
     });
