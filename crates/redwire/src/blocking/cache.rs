@@ -115,20 +115,19 @@ impl Cache {
         let limit = self.client().config().timeout();
         let deadline = limit.and_then(|limit| Instant::now().checked_add(limit));
         let wants_master = wants_master(self.client().config());
-        let mut cells = self.cells();
-        loop {
+        let (mut cells, mut asked) = (self.cells(), Vec::new());
+        while !cells.is_empty() {
             for cell in &cells {
                 if cell.sync(deadline, wants_master)? {
                     self.doubt();
                 }
             }
-            let asked = std::mem::replace(&mut cells, self.cells());
+            asked.append(&mut cells);
             // Others may have taken over meanwhile, and have kept something.
+            cells = self.cells();
             cells.retain(|cell| !asked.iter().any(|asked| Arc::ptr_eq(asked, cell)));
-            if cells.is_empty() {
-                return Ok(());
-            }
         }
+        Ok(())
     }
 
     /// Forgets everything.

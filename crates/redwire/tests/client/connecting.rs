@@ -83,10 +83,11 @@ fn passwords_and_users_let_in(setup: Setup) {
 
 fn names_are_seen_by_the_server(setup: Setup) {
     let server = shared();
-    let name = setup.key("named").replace(':', "-");
-    for (more, lib) in
-        [("", "lib-name=redwire "), ("&lib_name=mine&lib_version=7", "lib-name=mine lib-ver=7")]
-    {
+    for (name, more, lib) in [
+        ("own", "", "lib-name=redwire "),
+        ("mine", "&lib_name=mine&lib_version=7", "lib-name=mine lib-ver=7"),
+    ] {
+        let name = setup.key(name).replace(':', "-");
         let client = setup.client(&server.url(), &format!("client_name={name}{more}"));
         client.run::<String>("PING").unwrap();
         let line = client_line(server, &name).expect("the server knows the name");
