@@ -7,7 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use redwire::{Item, blocking, cmd};
-use redwire_testkit::Server;
+use redwire_testkit::{Server, eventually};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::common::pubsub::Way;
@@ -159,6 +159,9 @@ fn a_gap_covers_what_is_missing_however_late_it_is_read(setup: Setup) {
             account.take(&listener.next(), &publisher);
         }
         assert!(account.missing > 60, "{way:?}: {}", account.missing);
+        // The next one would not be the only subscriber while the server has not seen that this one is gone.
+        drop(listener);
+        eventually("the listener is gone", LIMIT, || publisher.publish() == 0);
     }
 }
 
