@@ -21,6 +21,7 @@ both!(
     nobody_notices_that_credentials_rotate,
     idle_connections_learn_of_it_when_they_are_lent,
     refused_credentials_are_told_and_calls_go_on,
+    refused_credentials_mix_up_no_replies,
     credentials_that_change_during_a_connect_arrive_too,
     a_client_that_says_nothing_authenticates_too,
     answers_that_come_out_of_order_end_with_the_newest,
@@ -162,6 +163,42 @@ fn refused_credentials_are_told_and_calls_go_on(setup: Setup) {
     rotating.rotate(renew(&server, 1));
     eventually("service returns", Duration::from_millis(1500), || {
         client.run::<String>("ACL WHOAMI").is_ok_and(|user| user == "odd")
+    });
+}
+
+/// Some servers do not answer an `AUTH` that they refuse behind other commands: what comes then belongs to the next call.
+fn refused_credentials_mix_up_no_replies(setup: Setup) {
+    let server = server();
+    let rotating = RotatingCredentials::new(renew(&server, 0));
+    let client = setup.open(at(&server, rotating.clone())).unwrap();
+    let mut events = Pool::of(&client).events();
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        for caller in 0..4 {
+            let (client, done) = (&client, &done);
+            scope.spawn(move || {
+                let mut calls = 0;
+                while !done.load(Ordering::Relaxed) {
+                    let word = format!("{caller}:{calls}");
+                    match client.run::<String>(&format!("ECHO {word}")) {
+                        Ok(reply) => assert_eq!(reply, word),
+                        // A blocking call may need a new connection, which cannot come in.
+                        Err(error) => {
+                            assert!(matches!(error.kind(), ErrorKind::Authentication(_)), "{error}")
+                        }
+                    }
+                    calls += 1;
+                }
+            });
+        }
+        for turn in 0..20 {
+            rotating.rotate(Credentials::new("odd", format!("wrong-{turn}")));
+            let told = next_refusal(&mut events, LIMIT);
+            if told.is_none() || turn == 19 {
+                done.store(true, Ordering::Relaxed);
+            }
+            assert!(told.is_some(), "refusal {turn} is told");
+        }
     });
 }
 

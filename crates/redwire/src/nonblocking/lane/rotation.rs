@@ -5,11 +5,12 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
 
-use redwire_core::ErrorKind;
+use redwire_core::{ErrorKind, Result};
 
 use super::Shared;
 use crate::credentials::{self, Pass};
 use crate::events::EventKind;
+use crate::nonblocking::wire::Wire;
 
 /// Listens to the provider of a client's credentials for as long as it lives.
 pub(super) struct Rotation {
@@ -52,6 +53,13 @@ async fn reauthenticate(shared: Arc<Shared>) {
         };
         let Some(credentials) = pass.credentials else { return };
         let deadline = config.timeout().and_then(|limit| Instant::now().checked_add(limit));
+        if let Err(error) = try_elsewhere(&shared, deadline).await {
+            shared.target.tell(EventKind::Refused(error));
+            if pass.version == credentials::version(config) {
+                return;
+            }
+            continue;
+        }
         let auth = credentials.auth();
         let answer = shared.exchange(&auth, deadline).await;
         match answer.and_then(|mut replies| replies.read::<()>()) {
@@ -63,6 +71,16 @@ async fn reauthenticate(shared: Arc<Shared>) {
         if pass.version == credentials::version(config) {
             return;
         }
+    }
+}
+
+/// Whether the server takes the newest credentials, tried on a connection of its own. Redis from 7.2 on, and Valkey 8, do not answer
+/// an `AUTH` that they refuse while replies before it wait to be sent (`addAuthErrReply`): on the shared connection, each reply
+/// after it would go to the wrong caller. What else fails here says nothing about credentials.
+async fn try_elsewhere(shared: &Shared, deadline: Option<Instant>) -> Result<()> {
+    match Wire::connect(&shared.target, None, deadline).await {
+        Err(error) if matches!(error.kind(), ErrorKind::Authentication(_)) => Err(error),
+        _ => Ok(()),
     }
 }
 
