@@ -74,7 +74,7 @@ async fn reauthenticate(shared: Arc<Shared>) {
     }
 }
 
-/// Whether the server takes the newest credentials, tried on a connection of its own. Redis from 7.2 on, and Valkey 8, do not answer
+/// Whether the server takes the newest credentials, tried on a connection of its own. Redis 8.0 and Valkey 8.1 do not answer
 /// an `AUTH` that they refuse while replies before it wait to be sent (`addAuthErrReply`): on the shared connection, each reply
 /// after it would go to the wrong caller. What else fails here says nothing about credentials.
 async fn try_elsewhere(shared: &Shared, deadline: Option<Instant>) -> Result<()> {
