@@ -22,6 +22,7 @@ both!(
     idle_connections_learn_of_it_when_they_are_lent,
     refused_credentials_are_told_and_calls_go_on,
     refused_credentials_mix_up_no_replies,
+    credentials_arrive_though_the_server_takes_no_connection,
     credentials_that_change_during_a_connect_arrive_too,
     a_client_that_says_nothing_authenticates_too,
     answers_that_come_out_of_order_end_with_the_newest,
@@ -200,6 +201,17 @@ fn refused_credentials_mix_up_no_replies(setup: Setup) {
             assert!(told.is_some(), "refusal {turn} is told");
         }
     });
+}
+
+/// A trial of new credentials that fails for another reason says nothing about them.
+fn credentials_arrive_though_the_server_takes_no_connection(setup: Setup) {
+    let server = server();
+    let rotating = RotatingCredentials::new(renew(&server, 0));
+    let client = setup.open(at(&server, rotating.clone())).unwrap();
+    let newest = renew(&server, 1);
+    assert_eq!(server.command(&["CONFIG", "SET", "maxclients", "1"]).unwrap(), "OK");
+    rotating.rotate(newest);
+    eventually("the newest are presented", LIMIT, || client.run::<String>("ACL WHOAMI").unwrap() == "odd");
 }
 
 /// The next refusal, if no event before it takes longer than `limit`.

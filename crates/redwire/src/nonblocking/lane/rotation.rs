@@ -8,7 +8,7 @@ use std::time::Instant;
 use redwire_core::{ErrorKind, Result};
 
 use super::Shared;
-use crate::credentials::{self, Pass};
+use crate::credentials::{self, Credentials, Pass};
 use crate::events::EventKind;
 use crate::nonblocking::wire::Wire;
 
@@ -52,21 +52,11 @@ async fn reauthenticate(shared: Arc<Shared>) {
             Err(error) => return shared.target.tell(EventKind::Refused(shared.target.locate(error))),
         };
         let Some(credentials) = pass.credentials else { return };
-        let deadline = config.timeout().and_then(|limit| Instant::now().checked_add(limit));
-        if let Err(error) = try_elsewhere(&shared, deadline).await {
-            shared.target.tell(EventKind::Refused(error));
-            if pass.version == credentials::version(config) {
-                return;
-            }
-            continue;
-        }
-        let auth = credentials.auth();
-        let answer = shared.exchange(&auth, deadline).await;
-        match answer.and_then(|mut replies| replies.read::<()>()) {
+        match present(&shared, &credentials).await {
             Ok(()) => {}
             // The next connection, if there is to be one, asks for itself.
             Err(error) if matches!(error.kind(), ErrorKind::Connection(_) | ErrorKind::Closed) => return,
-            Err(error) => shared.target.tell(EventKind::Refused(shared.target.locate(auth.judge(error)))),
+            Err(error) => shared.target.tell(EventKind::Refused(shared.target.locate(error))),
         }
         if pass.version == credentials::version(config) {
             return;
@@ -74,14 +64,20 @@ async fn reauthenticate(shared: Arc<Shared>) {
     }
 }
 
-/// Whether the server takes the newest credentials, tried on a connection of its own. Redis 8.0 and Valkey 8.1 do not answer
-/// an `AUTH` that they refuse while replies before it wait to be sent (`addAuthErrReply`): on the shared connection, each reply
-/// after it would go to the wrong caller. What else fails here says nothing about credentials.
-async fn try_elsewhere(shared: &Shared, deadline: Option<Instant>) -> Result<()> {
-    match Wire::connect(&shared.target, None, deadline).await {
-        Err(error) if matches!(error.kind(), ErrorKind::Authentication(_)) => Err(error),
-        _ => Ok(()),
+/// Presents `credentials`, once the server has taken the newest ones on a connection of its own. Redis 8.0 and
+/// Valkey 8.1 do not answer an `AUTH` that they refuse while replies before it wait to be sent: on the shared
+/// connection, each reply after it would go to the wrong caller.
+async fn present(shared: &Arc<Shared>, credentials: &Credentials) -> Result<()> {
+    if let Err(error) = Wire::connect(&shared.target, None, None).await
+        && matches!(error.kind(), ErrorKind::Authentication(_))
+    {
+        return Err(error);
     }
+    // What else failed there says nothing about credentials.
+    let deadline = shared.target.config().timeout().and_then(|limit| Instant::now().checked_add(limit));
+    let auth = credentials.auth();
+    let answer = shared.exchange(&auth, deadline).await;
+    answer.and_then(|mut replies| replies.read::<()>()).map_err(|error| auth.judge(error))
 }
 
 impl fmt::Debug for Rotation {
