@@ -41,6 +41,7 @@ pub mod dirt;
 pub mod facts;
 pub mod handshake;
 pub mod inbound;
+pub mod keeper;
 pub mod lane;
 pub mod link;
 pub mod liveness;

@@ -36,22 +36,28 @@ pub enum Turn {
 impl Outage {
     /// An attempt failed; `random` is uniform over all of `u64`.
     pub fn handle_failure(&mut self, error: Error, backoff: Backoff, now: Instant, random: u64) {
-        if error.kind() == ErrorKind::Timeout {
-            // A caller in a hurry says nothing about the server: its turn is for the next one.
-            if let Some(last) = &mut self.last {
-                last.next = now;
-            }
-            return;
-        }
         let (tries, pause) =
-            self.last.as_ref().map_or((1, Duration::ZERO), |last| (last.tries + 1, last.pause));
+            self.last.as_ref().map_or((1, Duration::ZERO), |last| (last.tries.saturating_add(1), last.pause));
         let pause = backoff.delay(tries, pause, random);
         self.last = Some(Failure { tries, pause, next: now + pause, error });
+    }
+
+    /// The right to try was not used: it is for the next who asks.
+    pub fn handle_unused(&mut self, now: Instant) {
+        if let Some(last) = &mut self.last {
+            last.next = now;
+        }
     }
 
     /// An attempt worked; says whether that ended an outage.
     pub fn handle_connected(&mut self) -> bool {
         self.last.take().is_some()
+    }
+
+    /// When the next attempt may be made, while there is an outage.
+    #[must_use]
+    pub fn next(&self) -> Option<Instant> {
+        self.last.as_ref().map(|last| last.next)
     }
 
     /// Why the last attempt failed, while none has worked since.
@@ -117,7 +123,7 @@ mod tests {
         let (mut outage, now) = failed(ErrorKind::Connection(ConnectionFault::Refused));
         let later = now + Duration::from_millis(100);
         assert!(matches!(outage.poll_turn(BACKOFF, later, 0), Turn::Now));
-        outage.handle_failure(Error::timeout(Outcome::NotSent), BACKOFF, later, 0);
+        outage.handle_unused(later);
         assert!(matches!(outage.poll_turn(BACKOFF, later, 0), Turn::Now));
     }
 

@@ -21,12 +21,13 @@ use std::panic::Location;
 use std::time::Instant;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::keeper::jittered;
 use crate::outage::{Outage, Turn, heals};
 
 pub use figures::{Closing, Figures, Holder, WaitTimes};
 pub use limits::PoolLimits;
 pub use patience::Patience;
-use places::{closed, jittered, queue_full};
+use places::{closed, queue_full};
 pub use queue::Claim;
 use queue::{Queue, Waiter};
 
@@ -268,7 +269,7 @@ impl<C, W: Clone> Pool<C, W> {
                     self.answer(next, Ok(Grant::Connect(permit)));
                     self.tell_time();
                 }
-                None => self.leave_turn(permit, now, random),
+                None => self.leave_turn(permit, now),
             },
             Some(Err(_)) => {}
             // Perhaps it was the one to keep the time.
@@ -313,7 +314,7 @@ impl<C, W: Clone> Pool<C, W> {
     /// A connection does not come back, or the attempt to make one was not finished; the place is free again.
     pub fn discard(&mut self, permit: Permit, why: Closing, now: Instant, random: u64) {
         if self.places[permit.0 as usize].state == State::Connecting {
-            self.leave_turn(permit, now, random);
+            self.leave_turn(permit, now);
         } else {
             self.counts.closed[why as usize] += 1;
             self.vacate(permit.0);
@@ -355,9 +356,11 @@ impl<C, W: Clone> Pool<C, W> {
         // Those who tried at the same time as one who failed learn nothing new, and must not make the pause longer.
         let known = self.outage.error().is_some() && self.failed_at.is_some_and(|at| since <= at);
         let in_a_hurry = error.kind() == ErrorKind::Timeout;
-        if !known || !heals(&error) || in_a_hurry {
+        if in_a_hurry {
+            self.outage.handle_unused(now);
+        } else if !known || !heals(&error) {
             self.outage.handle_failure(error.clone(), self.limits.backoff, now, random);
-            self.failed_at = if in_a_hurry { self.failed_at } else { Some(now) };
+            self.failed_at = Some(now);
         }
         let tells_all = self.limits.fail_fast && !in_a_hurry && error.kind() != ErrorKind::MaxClients;
         if !heals(&error) || tells_all {

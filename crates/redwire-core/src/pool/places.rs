@@ -3,7 +3,7 @@
 //! Promises that each step leaves the counts right. This file must not know when a step is taken.
 
 use std::panic::Location;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::queue::Next;
 use super::{Closing, Figures, Grant, Holder, Idle, Permit, Place, Pool, State};
@@ -108,12 +108,9 @@ impl<C, W: Clone> Pool<C, W> {
     }
 
     /// Leaves a place without having tried to connect; during an outage, the turn is for the next.
-    pub(super) fn leave_turn(&mut self, permit: Permit, now: Instant, random: u64) {
+    pub(super) fn leave_turn(&mut self, permit: Permit, now: Instant) {
         self.vacate(permit.0);
-        if self.outage.error().is_some() {
-            let unused = Error::timeout(Outcome::NotSent);
-            self.outage.handle_failure(unused, self.limits.backoff, now, random);
-        }
+        self.outage.handle_unused(now);
     }
 
     /// Gives those who wait what is idle, and lets them connect as far as that is allowed, the oldest first.
@@ -227,12 +224,4 @@ pub(super) fn closed() -> Error {
 pub(super) fn queue_full(limit: usize) -> Error {
     let message = format!("the queue is full: {limit} callers wait for a connection, more may not");
     Error::new(ErrorKind::QueueFull, Outcome::NotSent, message)
-}
-
-/// `lifetime`, a tenth more or less.
-pub(super) fn jittered(lifetime: Duration, random: u64) -> Duration {
-    let spread = (lifetime / 5).as_nanos().min(u128::from(u64::MAX));
-    // Below the spread, which fits in 64 bits.
-    let more = ((spread * u128::from(random)) >> 64) as u64;
-    (lifetime - lifetime / 10).saturating_add(Duration::from_nanos(more))
 }

@@ -1,0 +1,236 @@
+//! The place of one connection, through all the connections that it has one after the other: when the next is made,
+//! and when the one there is must be given up.
+//!
+//! ```text
+//!            first use                 connected
+//!   Idle ──────────────▶ Now ─────────────────────────▶ Up
+//!                         ▲ │ failed                      │ lost
+//!               its time  │ ▼                             ▼
+//!                         At(next) ◀──────── a pause that grows, or none where
+//!                         │                  the server was left for another
+//!                         │ time alone will not mend it
+//!                         ▼
+//!                        Asked ── a caller asks ──▶ Now           close: Done
+//! ```
+//!
+//! An outage ends when a connection has served: with the first answer on it after the handshake, or when it has lived
+//! for as long as the longest pause. One that is lost before that is a failed attempt, whatever its handshake said, so
+//! that a server that shakes hands and hangs up is met with the same pauses as one that refuses.
+//!
+//! This file must not know clocks or chance: both come in as arguments.
+
+use std::time::{Duration, Instant};
+
+use crate::backoff::Backoff;
+use crate::error::Error;
+use crate::outage::{Outage, heals};
+
+/// The place of one connection.
+///
+/// What a driver does: asks [`poll_connect`](Self::poll_connect) what to do about a connection. When it is told
+/// [`Now`](Connect::Now) it connects, and tells [`handle_connected`](Self::handle_connected) or
+/// [`handle_failed`](Self::handle_failed); when the connection ends, [`handle_lost`](Self::handle_lost) or
+/// [`handle_left`](Self::handle_left). While there is one, [`poll_end`](Self::poll_end) says whether it must go.
+///
+/// `random` is uniform over all of `u64`.
+///
+/// ```
+/// use std::time::{Duration, Instant};
+///
+/// use redwire_core::backoff::Backoff;
+/// use redwire_core::keeper::{Connect, Keeper};
+///
+/// let mut keeper = Keeper::new(Backoff::constant(Duration::from_millis(10)), None);
+/// let now = Instant::now();
+/// assert!(matches!(keeper.poll_connect(now, 0), Connect::Now));
+/// keeper.handle_connected(now, 0);
+/// assert!(matches!(keeper.poll_connect(now, 0), Connect::Up));
+/// let error = redwire_core::Error::closed_by_peer(redwire_core::Outcome::NotSent);
+/// keeper.handle_lost(error, true, now, 0);
+/// assert!(matches!(keeper.poll_connect(now, 0), Connect::At(next) if next == now + Duration::from_millis(10)));
+/// ```
+#[derive(Debug)]
+pub struct Keeper {
+    backoff: Backoff,
+    lifetime: Option<Duration>,
+    outage: Outage,
+    up: Option<Up>,
+    /// Whether a caller would use the connection if it were up.
+    asked: bool,
+    /// Whether the next connection leads to another server than the one that is being tried.
+    moved: bool,
+    /// Why the connection is to be given up.
+    cut: Option<Error>,
+    closed: bool,
+}
+
+/// The connection there is.
+#[derive(Debug)]
+struct Up {
+    since: Instant,
+    expires: Option<Instant>,
+}
+
+/// What is to be done about a connection.
+#[derive(Debug)]
+#[must_use]
+pub enum Connect {
+    /// There is one.
+    Up,
+    /// Make one now.
+    Now,
+    /// Make one then, not before.
+    At(Instant),
+    /// Make one when a caller asks for it: time alone will not mend what kept the last attempt from working.
+    Asked,
+    /// Never again.
+    Done,
+}
+
+/// Why a connection that works is to be given up.
+#[derive(Debug)]
+pub enum End {
+    /// It is of no use: what is under way on it fails.
+    Cut(Error),
+    /// It is too old. What is under way on it may end.
+    Expired,
+}
+
+impl Keeper {
+    /// No connection yet. Each lives for `lifetime`, a tenth more or less.
+    #[must_use]
+    pub fn new(backoff: Backoff, lifetime: Option<Duration>) -> Self {
+        Self {
+            backoff,
+            lifetime,
+            outage: Outage::default(),
+            up: None,
+            asked: false,
+            moved: false,
+            cut: None,
+            closed: false,
+        }
+    }
+
+    /// What to do about the connection. Who is told [`Connect::Now`] makes it.
+    pub fn poll_connect(&mut self, now: Instant, random: u64) -> Connect {
+        if self.closed {
+            return Connect::Done;
+        }
+        if self.up.is_some() {
+            return Connect::Up;
+        }
+        if std::mem::take(&mut self.moved) {
+            self.outage = Outage::default();
+        }
+        if let Some(next) = self.outage.next().filter(|next| now < *next) {
+            return Connect::At(next);
+        }
+        if !self.asked && self.outage.error().is_some_and(|error| !heals(error)) {
+            return Connect::Asked;
+        }
+        let _ = self.outage.poll_turn(self.backoff, now, random);
+        (self.asked, self.cut) = (false, None);
+        Connect::Now
+    }
+
+    /// There is a connection.
+    pub fn handle_connected(&mut self, now: Instant, random: u64) {
+        let lifetime = self.lifetime.map(|lifetime| jittered(lifetime, random));
+        let expires = lifetime.and_then(|lifetime| now.checked_add(lifetime));
+        self.up = Some(Up { since: now, expires });
+        (self.moved, self.asked) = (false, false);
+    }
+
+    /// The connection could not be made.
+    pub fn handle_failed(&mut self, error: Error, now: Instant, random: u64) {
+        self.outage.handle_failure(error, self.backoff, now, random);
+    }
+
+    /// The connection was lost because of `error`; `answered` is whether anything was answered on it after its
+    /// handshake.
+    pub fn handle_lost(&mut self, error: Error, answered: bool, now: Instant, random: u64) {
+        let lived = self.up.take().map(|up| now.saturating_duration_since(up.since));
+        if answered || lived.is_some_and(|lived| lived >= self.backoff.cap()) {
+            self.outage = Outage::default();
+        }
+        (self.cut, self.moved) = (None, false);
+        self.outage.handle_failure(error, self.backoff, now, random);
+    }
+
+    /// The connection was given up for another server, or for its age: the next may be made at once.
+    pub fn handle_left(&mut self) {
+        (self.up, self.cut, self.moved) = (None, None, false);
+        self.outage = Outage::default();
+    }
+
+    /// A caller would use the connection if it were up. Says whether that is news.
+    pub fn ask(&mut self) -> bool {
+        self.up.is_none() && !std::mem::replace(&mut self.asked, true)
+    }
+
+    /// Has the connection given up because of `error`, and made anew.
+    pub fn cut(&mut self, error: Error) {
+        self.cut = Some(error);
+    }
+
+    /// Connections lead to another server from now on. An attempt that is under way is of no use: see
+    /// [`is_moved`](Self::is_moved).
+    pub fn handle_moved(&mut self) {
+        self.moved = true;
+    }
+
+    /// Whether an attempt that is under way leads to a server of which nothing is wanted any more.
+    #[must_use]
+    pub fn is_moved(&self) -> bool {
+        self.moved
+    }
+
+    /// There will be no connection any more.
+    pub fn close(&mut self) {
+        self.closed = true;
+    }
+
+    /// Whether there will be none.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.closed
+    }
+
+    /// Whether there is a connection.
+    #[must_use]
+    pub fn is_up(&self) -> bool {
+        self.up.is_some()
+    }
+
+    /// Why there is no connection, while attempts fail.
+    #[must_use]
+    pub fn error(&self) -> Option<&Error> {
+        self.outage.error()
+    }
+
+    /// When the connection there is will be too old.
+    #[must_use]
+    pub fn expires(&self) -> Option<Instant> {
+        self.up.as_ref().and_then(|up| up.expires)
+    }
+
+    /// Whether the connection there is must go, and why.
+    pub fn poll_end(&mut self, now: Instant) -> Option<End> {
+        if let Some(error) = self.cut.take() {
+            return Some(End::Cut(error));
+        }
+        self.expires().is_some_and(|expires| expires <= now).then_some(End::Expired)
+    }
+}
+
+/// `lifetime`, a tenth more or less.
+pub(crate) fn jittered(lifetime: Duration, random: u64) -> Duration {
+    let spread = (lifetime / 5).as_nanos().min(u128::from(u64::MAX));
+    // Below the spread, which fits in 64 bits.
+    let more = ((spread * u128::from(random)) >> 64) as u64;
+    (lifetime - lifetime / 10).saturating_add(Duration::from_nanos(more))
+}
+
+#[cfg(test)]
+mod tests;
