@@ -68,10 +68,16 @@ fn a_failover_is_told_by_all_sentinels() {
         assert!(!set.replicas().contains(&0), "{:?}", set.replicas());
         set.rejoin(0);
         set.wait_settled();
-        assert!(set.replicas().contains(&0), "{:?}", set.replicas());
+        replicates(&set, 0);
         set_key(&set, "after");
         has_key(&set, 0, "after");
     }
+}
+
+/// The node follows the master. The sentinels may send it there once more after it was seen to: for a moment it has
+/// no link then.
+fn replicates(set: &SentinelSet, node: usize) {
+    eventually("the node is a replica", LIMIT, || set.replicas().contains(&node));
 }
 
 #[test]
@@ -83,11 +89,11 @@ fn another_takes_over_from_a_killed_master_which_comes_back_as_a_replica() {
         let new = another_than(&set, 0);
         assert_eq!(events.wait(LIMIT).to, set.nodes()[new].address());
         set.wait_settled();
-        assert_eq!(set.replicas(), [3 - new]);
+        replicates(&set, 3 - new);
         set_key(&set, "v");
         set.nodes()[0].restart();
         set.wait_settled();
-        assert!(set.replicas().contains(&0));
+        replicates(&set, 0);
         has_key(&set, 0, "v");
     }
 }
@@ -152,7 +158,7 @@ fn through_proxies_everybody_can_be_cut_off() {
         master.proxy().heal();
         master.proxy().reset_all();
         set.wait_settled();
-        assert!(set.replicas().contains(&0));
+        replicates(&set, 0);
     }
 }
 
@@ -183,7 +189,7 @@ fn hasty_sentinels_send_a_former_master_after_the_new_one() {
             let old = set.master_index();
             set.failover();
             set.wait_settled();
-            assert!(set.replicas().contains(&old));
+            replicates(&set, old);
         }
     }
 }
