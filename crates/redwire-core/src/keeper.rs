@@ -61,6 +61,8 @@ pub struct Keeper {
     moved: bool,
     /// Why the connection is to be given up.
     cut: Option<Error>,
+    /// Whether the last attempt has failed: it led to no connection, or to one that never served.
+    failed: bool,
     closed: bool,
 }
 
@@ -69,6 +71,8 @@ pub struct Keeper {
 struct Up {
     since: Instant,
     expires: Option<Instant>,
+    /// Whether it is being given up because of what [`Keeper::cut`] was told.
+    is_cut: bool,
 }
 
 /// What is to be done about a connection.
@@ -108,6 +112,7 @@ impl Keeper {
             asked: false,
             moved: false,
             cut: None,
+            failed: false,
             closed: false,
         }
     }
@@ -121,7 +126,7 @@ impl Keeper {
             return Connect::Up;
         }
         if std::mem::take(&mut self.moved) {
-            self.outage = Outage::default();
+            (self.outage, self.failed) = (Outage::default(), false);
         }
         if let Some(next) = self.outage.next().filter(|next| now < *next) {
             return Connect::At(next);
@@ -138,29 +143,33 @@ impl Keeper {
     pub fn handle_connected(&mut self, now: Instant, random: u64) {
         let lifetime = self.lifetime.map(|lifetime| jittered(lifetime, random));
         let expires = lifetime.and_then(|lifetime| now.checked_add(lifetime));
-        self.up = Some(Up { since: now, expires });
-        (self.moved, self.asked) = (false, false);
+        self.up = Some(Up { since: now, expires, is_cut: false });
+        (self.moved, self.asked, self.failed) = (false, false, false);
     }
 
     /// The connection could not be made.
     pub fn handle_failed(&mut self, error: Error, now: Instant, random: u64) {
+        self.failed = true;
         self.outage.handle_failure(error, self.backoff, now, random);
     }
 
     /// The connection was lost because of `error`; `answered` is whether anything was answered on it after its
-    /// handshake.
+    /// handshake. One that was [cut](Self::cut) has not served by an answer alone: what it was cut for comes again with
+    /// the next one.
     pub fn handle_lost(&mut self, error: Error, answered: bool, now: Instant, random: u64) {
-        let lived = self.up.take().map(|up| now.saturating_duration_since(up.since));
-        if answered || lived.is_some_and(|lived| lived >= self.backoff.cap()) {
+        let served = self.up.take().is_some_and(|up| {
+            (answered && !up.is_cut) || now.saturating_duration_since(up.since) >= self.backoff.cap()
+        });
+        if served {
             self.outage = Outage::default();
         }
-        (self.cut, self.moved) = (None, false);
+        (self.cut, self.moved, self.failed) = (None, false, !served);
         self.outage.handle_failure(error, self.backoff, now, random);
     }
 
     /// The connection was given up for another server, or for its age: the next may be made at once.
     pub fn handle_left(&mut self) {
-        (self.up, self.cut, self.moved) = (None, None, false);
+        (self.up, self.cut, self.moved, self.failed) = (None, None, false, false);
         self.outage = Outage::default();
     }
 
@@ -203,10 +212,16 @@ impl Keeper {
         self.up.is_some()
     }
 
-    /// Why there is no connection, while attempts fail.
+    /// Whether the last attempt has failed, so that a caller who has other servers had better ask those.
+    #[must_use]
+    pub fn is_down(&self) -> bool {
+        self.failed
+    }
+
+    /// Why there is no connection.
     #[must_use]
     pub fn error(&self) -> Option<&Error> {
-        self.outage.error()
+        self.outage.error().filter(|_| self.up.is_none())
     }
 
     /// When the connection there is will be too old.
@@ -215,9 +230,23 @@ impl Keeper {
         self.up.as_ref().and_then(|up| up.expires)
     }
 
+    /// Why the connection there is must go at once, if it must.
+    #[inline]
+    pub fn poll_cut(&mut self) -> Option<Error> {
+        if self.cut.is_none() { None } else { self.take_cut() }
+    }
+
+    #[cold]
+    fn take_cut(&mut self) -> Option<Error> {
+        if let Some(up) = &mut self.up {
+            up.is_cut = true;
+        }
+        self.cut.take()
+    }
+
     /// Whether the connection there is must go, and why.
     pub fn poll_end(&mut self, now: Instant) -> Option<End> {
-        if let Some(error) = self.cut.take() {
+        if let Some(error) = self.poll_cut() {
             return Some(End::Cut(error));
         }
         self.expires().is_some_and(|expires| expires <= now).then_some(End::Expired)

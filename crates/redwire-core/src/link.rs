@@ -42,6 +42,8 @@ pub struct Link<W> {
     doubtful: bool,
     /// Whether a reply failed to come in time, and none has come since.
     missed: bool,
+    /// Whether anything was answered, by more than an error, on the connection that was made last.
+    answered: bool,
     /// Whether the peer has been silent for so long that it is asked whether it lives.
     silent: bool,
     /// The first of the questions whose answers are to come, and those behind it.
@@ -160,6 +162,7 @@ impl<W: Clone> Link<W> {
             given_up: false,
             doubtful: false,
             missed: false,
+            answered: false,
             silent: false,
             probe: None,
             salt: 0,
@@ -369,6 +372,12 @@ impl<W: Clone> Link<W> {
         self.call_next();
     }
 
+    /// Whether the peer has answered anything, by more than an error, on the connection that was made last.
+    #[must_use]
+    pub fn has_answered(&self) -> bool {
+        self.answered
+    }
+
     /// Whether bytes wait to be written.
     #[inline]
     #[must_use]
@@ -442,6 +451,7 @@ impl<W: Clone> Link<W> {
             self.missed = false;
             let result = self.hand_out(frames);
             (self.wave, self.since_wave) = (before - self.order.len(), 0);
+            self.answered |= self.wave > 0 && !frames.has_errors;
             if !self.outside.is_empty() {
                 self.call_next();
             }

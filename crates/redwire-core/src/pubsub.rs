@@ -67,7 +67,7 @@ impl<W> PubSub<W> {
             names: Default::default(),
             audience: Audience::new(),
             is_closed: false,
-            lines: BTreeMap::from([(LineId::MAIN, Line::new(None, interval))]),
+            lines: BTreeMap::from([(LineId::MAIN, Line::new(None, interval, backoff))]),
             homes: None,
             interval,
             backoff,
@@ -240,7 +240,7 @@ impl<W> PubSub<W> {
     /// Why there is no connection for what a subscriber wants, or none that would take it.
     fn trouble(&mut self, id: &SubscriptionId) -> Option<Error> {
         let failed = |(line, this): (&LineId, &Line)| {
-            this.outage.error().filter(|_| self.dependents(*line).contains(&id.0)).cloned()
+            this.keeper.error().filter(|_| self.dependents(*line).contains(&id.0)).cloned()
         };
         if let Some(error) = self.lines.iter().find_map(failed) {
             return Some(error);
@@ -329,7 +329,7 @@ impl<W> PubSub<W> {
 
     /// Looks whether all names of a subscriber are confirmed by now: then whoever waits for that goes on, and a hole has ended.
     fn settle(&mut self, id: u32) {
-        let up = self.lines.values().filter(|line| line.is_connected);
+        let up = self.lines.values().filter(|line| line.keeper.is_up());
         let to = up.filter_map(|line| line.read).max();
         let Some(subscriber) = self.audience.get(id) else { return };
         if subscriber.missing > 0 {

@@ -111,6 +111,41 @@ fn another_server_is_tried_at_once() {
 }
 
 #[test]
+fn what_a_connection_is_cut_for_is_met_with_pauses_too() {
+    let mut keeper = Keeper::new(Backoff::exponential(10 * MS, 1000 * MS), None);
+    let mut now = Instant::now();
+    for pause in [10, 20, 40] {
+        assert!(matches!(keeper.poll_connect(now, 0), Connect::Now));
+        keeper.handle_connected(now, 0);
+        keeper.cut(refused());
+        assert!(keeper.poll_cut().is_some() && keeper.poll_cut().is_none());
+        keeper.handle_lost(refused(), true, now, 0);
+        assert!(keeper.is_down());
+        assert!(matches!(keeper.poll_connect(now, 0), Connect::At(next) if next == now + MS * pause));
+        now += MS * pause;
+    }
+}
+
+#[test]
+fn it_is_down_once_an_attempt_has_failed() {
+    let (mut keeper, now) = (Keeper::new(BACKOFF, None), Instant::now());
+    assert!(!keeper.is_down());
+    for served in [true, false] {
+        let _ = keeper.poll_connect(now, 0);
+        keeper.handle_connected(now, 0);
+        assert!(!keeper.is_down() && keeper.error().is_none());
+        keeper.handle_lost(refused(), served, now, 0);
+        assert!(keeper.is_down() != served && keeper.error().is_some());
+    }
+    keeper.handle_left();
+    assert!(!keeper.is_down() && keeper.error().is_none());
+    keeper.handle_failed(refused(), now, 0);
+    assert!(keeper.is_down());
+    keeper.handle_moved();
+    assert!(matches!(keeper.poll_connect(now, 0), Connect::Now) && !keeper.is_down());
+}
+
+#[test]
 fn a_connection_goes_when_it_is_cut_or_too_old() {
     let (mut keeper, now) = (Keeper::new(BACKOFF, Some(Duration::from_secs(10))), Instant::now());
     let _ = keeper.poll_connect(now, 0);

@@ -11,6 +11,7 @@ use crate::liveness::Verdict;
 impl<W: Clone> Link<W> {
     /// The connection is up: from now on the peer may be asked whether it lives.
     pub fn handle_connected(&mut self, now: Instant) {
+        self.answered = false;
         self.liveness.handle_connected(now);
     }
 

@@ -210,7 +210,7 @@ impl<W> PubSub<W> {
             homes.last += 1;
             let line = LineId(homes.last);
             homes.begun.push((line, home.clone()));
-            self.lines.insert(line, Line::new(Some(home), self.interval));
+            self.lines.insert(line, Line::new(Some(home), self.interval, self.backoff));
             line
         });
         name.line = Some(line);

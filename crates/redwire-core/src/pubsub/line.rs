@@ -9,10 +9,12 @@ use bytes::Bytes;
 use super::audience::End;
 use super::wire::Question;
 use super::{Kind, PubSub, closed};
+use crate::backoff::Backoff;
 use crate::config::HostPort;
 use crate::error::Error;
+use crate::keeper::{self, Keeper};
 use crate::liveness::Liveness;
-use crate::outage::{Outage, Turn, heals};
+use crate::outage::heals;
 
 /// One of the connections of a [`PubSub`], from its first attempt on, however often it is lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -45,9 +47,10 @@ pub(super) struct Line {
     pub(super) touched: bool,
     /// Names of which the server may have to be told something.
     pub(super) changed: BTreeSet<(Kind, Bytes)>,
-    pub(super) is_connected: bool,
-    /// Whether it ever was.
+    /// Whether it was ever connected.
     pub(super) was_connected: bool,
+    /// Whether the server has confirmed anything on the connection that was made last.
+    pub(super) answered: bool,
     /// What the server has to answer, oldest first.
     pub(super) asked: VecDeque<Question>,
     /// Whether a `PING` is to be sent.
@@ -67,17 +70,17 @@ pub(super) struct Line {
     pub(super) liveness: Liveness,
     /// Ticks at which nothing came because nothing was read.
     pub(super) excused: u64,
-    pub(super) outage: Outage,
+    pub(super) keeper: Keeper,
 }
 
 impl Line {
-    pub(super) fn new(node: Option<HostPort>, interval: Option<Duration>) -> Self {
+    pub(super) fn new(node: Option<HostPort>, interval: Option<Duration>, backoff: Backoff) -> Self {
         Self {
             node,
             touched: false,
             changed: BTreeSet::new(),
-            is_connected: false,
             was_connected: false,
+            answered: false,
             asked: VecDeque::new(),
             wants_ping: false,
             pinged: None,
@@ -88,7 +91,7 @@ impl Line {
             behind: None,
             liveness: Liveness::new(interval),
             excused: 0,
-            outage: Outage::default(),
+            keeper: Keeper::new(backoff, None),
         }
     }
 
@@ -108,7 +111,7 @@ impl<W> PubSub<W> {
     /// Whether there is a connection.
     #[must_use]
     pub fn is_connected(&self, line: LineId) -> bool {
-        self.lines.get(&line).is_some_and(|line| line.is_connected)
+        self.lines.get(&line).is_some_and(|line| line.keeper.is_up())
     }
 
     /// Whether there may be more to do on a line since this was last asked.
@@ -121,22 +124,52 @@ impl<W> PubSub<W> {
     pub fn poll_connect(&mut self, line: LineId, now: Instant, random: u64) -> Connect {
         let is_wanted = self.is_wanted(line);
         let Some(this) = self.lines.get_mut(&line) else { return Connect::Done };
-        if this.is_connected || self.is_closed {
+        if this.keeper.is_up() || self.is_closed {
             return Connect::Idle;
         }
         if !is_wanted {
             return self.end_line(line);
         }
-        match this.outage.poll_turn(self.backoff, now, random) {
-            Turn::Now => Connect::Now,
-            Turn::At(next) => Connect::At(next),
-            Turn::Hopeless(next, error) => {
-                for id in self.dependents(line) {
-                    self.refuse(id, &error);
-                }
-                if self.is_wanted(line) { Connect::At(next) } else { self.end_line(line) }
+        this.keeper.ask();
+        let next = match this.keeper.poll_connect(now, random) {
+            keeper::Connect::Now => return Connect::Now,
+            keeper::Connect::At(next) => next,
+            // It was asked for just now, and is not up.
+            keeper::Connect::Asked | keeper::Connect::Up | keeper::Connect::Done => return Connect::Idle,
+        };
+        // Where time alone will not mend it, nobody waits.
+        if let Some(error) = this.keeper.error().filter(|error| !heals(error)).cloned() {
+            for id in self.dependents(line) {
+                self.refuse(id, &error);
+            }
+            if !self.is_wanted(line) {
+                return self.end_line(line);
             }
         }
+        Connect::At(next)
+    }
+
+    /// The server is to be left for another: the connection goes, or the pause until there is one ends.
+    pub fn leave(&mut self, line: LineId, error: Error) {
+        let Some(line) = self.lines.get_mut(&line) else { return };
+        line.touched = true;
+        if line.keeper.is_up() {
+            line.keeper.cut(error);
+        } else {
+            line.keeper.handle_moved();
+        }
+    }
+
+    /// Why the connection is to be given up, if it is.
+    #[inline]
+    pub fn poll_cut(&mut self, line: LineId) -> Option<Error> {
+        self.lines.get_mut(&line)?.keeper.poll_cut()
+    }
+
+    /// Whether an attempt to connect that is under way leads to a server that is to be left.
+    #[must_use]
+    pub fn is_moved(&self, line: LineId) -> bool {
+        self.lines.get(&line).is_some_and(|line| line.keeper.is_moved())
     }
 
     /// Nobody wants anything of the line: one to a node has had its day.
@@ -159,21 +192,25 @@ impl<W> PubSub<W> {
                 self.end(id, &error, End::Failed(error.clone()));
             }
         }
-        self.handle_outage(line, error, now, random);
+        self.handle_doubt();
+        if let Some(line) = self.lines.get_mut(&line) {
+            line.keeper.handle_failed(error, now, random);
+        }
     }
 
     /// The connection was lost, whatever the reason: it will be made anew, for as long as anybody wants anything.
     pub fn handle_lost(&mut self, line: LineId, error: Error, now: Instant, random: u64) {
         self.handle_down(line);
-        self.handle_outage(line, error, now, random);
+        self.handle_doubt();
+        if let Some(line) = self.lines.get_mut(&line) {
+            line.keeper.handle_lost(error, line.answered, now, random);
+        }
     }
 
-    fn handle_outage(&mut self, line: LineId, error: Error, now: Instant, random: u64) {
+    /// Another node may serve shard channels now.
+    fn handle_doubt(&mut self) {
         if let Some(homes) = &mut self.homes {
             homes.doubt();
-        }
-        if let Some(line) = self.lines.get_mut(&line) {
-            line.outage.handle_failure(error, self.backoff, now, random);
         }
     }
 
@@ -182,7 +219,7 @@ impl<W> PubSub<W> {
     pub fn handle_undriven(&mut self, line: LineId, error: &Error) {
         if self.lines.contains_key(&line) {
             self.end_all(error, || End::Failed(error.clone()));
-            self.handle_down(line);
+            self.handle_ended(line);
             let _ = self.end_line(line);
         }
     }
@@ -195,7 +232,15 @@ impl<W> PubSub<W> {
     pub(super) fn close_lines(&mut self) {
         self.end_all(&closed(), || End::Ended);
         for line in self.lines.keys().copied().collect::<Vec<_>>() {
-            self.handle_down(line);
+            self.handle_ended(line);
+        }
+    }
+
+    /// There is no connection any more, for no fault of the server.
+    fn handle_ended(&mut self, line: LineId) {
+        self.handle_down(line);
+        if let Some(line) = self.lines.get_mut(&line).filter(|line| line.keeper.is_up()) {
+            line.keeper.handle_left();
         }
     }
 

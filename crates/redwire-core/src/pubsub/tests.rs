@@ -7,6 +7,7 @@ use redwire_resp::{Cursor, Finder, Head, Len, Limits};
 use super::*;
 use crate::error::{AuthenticationFault, ConnectionFault};
 use crate::inbound::{Frames, Inbound};
+use crate::keeper::Keeper;
 use crate::outbox::Outbox;
 
 mod homes;
@@ -78,6 +79,16 @@ impl Scene {
         self.machine.handle_connected(LineId::MAIN, self.now);
         self.sent();
         names.split(' ').for_each(|name| self.receive(&["subscribe", name, "1"]));
+    }
+
+    /// Has the connection made anew after these pauses.
+    fn pace(&mut self, backoff: Backoff) {
+        let line = self.machine.lines.get_mut(&LineId::MAIN).expect("it is always there");
+        let is_up = line.keeper.is_up();
+        line.keeper = Keeper::new(backoff, None);
+        if is_up {
+            line.keeper.handle_connected(self.now, 0);
+        }
     }
 
     fn lose(&mut self) {
@@ -341,7 +352,7 @@ fn a_server_that_is_busy_for_now_ends_nothing() {
 #[test]
 fn a_wrong_password_ends_all_for_good_and_is_told_to_the_next_at_once() {
     let mut scene = Scene::connected('>');
-    scene.machine.backoff = Backoff::constant(SECOND);
+    scene.pace(Backoff::constant(SECOND));
     let start = scene.now;
     let (old, new) = (scene.subscribed("a"), scene.subscribe(Kind::Channel, "b"));
     scene.lose();
@@ -365,7 +376,7 @@ fn a_wrong_password_ends_all_for_good_and_is_told_to_the_next_at_once() {
 #[test]
 fn a_server_that_is_away_is_tried_again_and_again() {
     let mut scene = Scene::new('>');
-    scene.machine.backoff = Backoff::constant(SECOND);
+    scene.pace(Backoff::constant(SECOND));
     assert_eq!(
         scene.machine.poll_connect(LineId::MAIN, scene.now, 0),
         Connect::Idle,
@@ -388,7 +399,7 @@ fn a_server_that_is_away_is_tried_again_and_again() {
 #[test]
 fn confirmations_do_not_count_as_an_end_of_the_outage_before_they_come() {
     let mut scene = Scene::connected('>');
-    scene.machine.backoff = Backoff::exponential(SECOND, 100 * SECOND);
+    scene.pace(Backoff::exponential(SECOND, 100 * SECOND));
     let _id = scene.subscribed("a");
     // A server that takes connections and drops them at once is not stormed.
     let mut pauses = Vec::new();

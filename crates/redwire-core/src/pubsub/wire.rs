@@ -101,7 +101,8 @@ impl<W> PubSub<W> {
         self.handle_down(line);
         let dependents = self.dependents(line);
         let Some(this) = self.lines.get_mut(&line) else { return };
-        (this.is_connected, this.read, this.heard) = (true, Some(now), Some(now));
+        this.keeper.handle_connected(now, 0);
+        (this.answered, this.read, this.heard) = (false, Some(now), Some(now));
         let again = std::mem::replace(&mut this.was_connected, true);
         this.liveness.handle_connected(now);
         for kind in Kind::ALL {
@@ -121,7 +122,7 @@ impl<W> PubSub<W> {
     /// There is no connection: nobody is subscribed to anything on it, and who was misses messages.
     pub(super) fn handle_down(&mut self, line: LineId) {
         let Some(this) = self.lines.get_mut(&line) else { return };
-        (this.is_connected, this.touched) = (false, true);
+        this.touched = true;
         (this.wants_ping, this.pinged, this.burst) = (false, None, 0);
         this.asked.clear();
         this.refused = None;
@@ -160,7 +161,7 @@ impl<W> PubSub<W> {
     #[must_use]
     pub fn wants_transmit(&self, line: LineId) -> bool {
         self.lines.get(&line).is_some_and(|line| {
-            line.is_connected && (!line.changed.is_empty() || (line.wants_ping && line.pinged.is_none()))
+            line.keeper.is_up() && (!line.changed.is_empty() || (line.wants_ping && line.pinged.is_none()))
         })
     }
 
@@ -212,7 +213,7 @@ impl<W> PubSub<W> {
     /// Presents new credentials by `auth`, appended to what is to be sent. Only where RESP3 is spoken: in RESP2 a subscribed
     /// connection does not take the command.
     pub fn present(&mut self, line: LineId, auth: &Cmd<Value>, outbox: &mut Outbox) {
-        if let Some(line) = self.lines.get_mut(&line).filter(|line| line.is_connected) {
+        if let Some(line) = self.lines.get_mut(&line).filter(|line| line.keeper.is_up()) {
             auth.write(outbox);
             line.asked.push_back(Question::Auth(auth.secrets()));
         }
@@ -253,7 +254,7 @@ impl<W> PubSub<W> {
     /// with a server that cannot confirm now what it did before, and with a [large frame](Frames::has_large_rest) that is not
     /// whole yet when nobody is subscribed to anything.
     pub fn handle_frames(&mut self, line: LineId, frames: &mut Frames, now: Instant) -> Result<()> {
-        let Some(this) = self.lines.get_mut(&line).filter(|line| line.is_connected) else { return Ok(()) };
+        let Some(this) = self.lines.get_mut(&line).filter(|line| line.keeper.is_up()) else { return Ok(()) };
         this.read = Some(now);
         let before = this.heard;
         let bytes = std::mem::take(&mut frames.bytes);
@@ -344,7 +345,7 @@ impl<W> PubSub<W> {
         if !this.is_answered(false, kind, text) {
             return Err(out_of_step());
         }
-        this.outage.handle_connected();
+        this.answered = true;
         if !self.is_replica_now(line, kind, text) {
             self.handle_up(kind, text);
         }
@@ -415,7 +416,7 @@ impl<W> PubSub<W> {
         } else if this.behind.is_some() {
             this.behind = this.behind.max(known);
         }
-        this.outage.handle_connected();
+        this.answered = true;
         Ok(())
     }
 

@@ -14,6 +14,7 @@ use std::time::Instant;
 
 use redwire_core::call::Call;
 use redwire_core::config::Endpoint;
+use redwire_core::keeper::Keeper;
 use redwire_core::link::{Link, Ticket};
 use redwire_core::outbox::Outbox;
 use redwire_core::{Cmd, Error, ErrorKind, Outcome, Replies, Result, Value};
@@ -64,16 +65,8 @@ struct State {
     driver: Option<Waker>,
     armed: Option<Instant>,
     phase: Phase,
-    /// Why there is no connection at the moment.
-    cause: Option<Error>,
-    /// Whether the last attempt to connect has failed.
-    down: bool,
-    /// Whether the next leads to another server than the one that could not be connected to.
-    moved: bool,
-    /// Why the connection is to be given up and made anew.
-    cut: Option<Error>,
-    /// Whether somebody would use the connection if it were up.
-    asked: bool,
+    /// When the next connection is made, and whether this one is to be given up.
+    keeper: Keeper,
     /// Where the driver runs, and the process that is.
     runtime: Option<Handle>,
     process: u32,
@@ -114,11 +107,7 @@ impl Lane {
             driver: None,
             armed: None,
             phase: Phase::Undriven,
-            cause: None,
-            down: false,
-            moved: false,
-            cut: None,
-            asked: false,
+            keeper: Keeper::new(config.reconnect_backoff(), None),
             runtime: None,
             process: std::process::id(),
         };
@@ -141,7 +130,7 @@ impl Lane {
         if state.phase != Phase::Driven || state.is_inherited() {
             // Without a runtime, or once closed, there is nothing to be done.
             let _ = state.drive(&self.shared, None);
-        } else if state.writer.is_none() && !std::mem::replace(&mut state.asked, true) {
+        } else if state.keeper.ask() {
             let driver = state.driver.take();
             drop(state);
             driver.into_iter().for_each(Waker::wake);
@@ -151,7 +140,7 @@ impl Lane {
     /// Has the connection given up because of `error`, and made anew.
     pub(super) fn give_up(&self, error: Error) {
         let mut state = self.shared.lock();
-        state.cut = Some(error);
+        state.keeper.cut(error);
         let driver = state.driver.take();
         drop(state);
         driver.into_iter().for_each(Waker::wake);
@@ -257,7 +246,7 @@ impl Shared {
         if state.phase != Phase::Driven || (!state.link.wants_transmit() && state.is_inherited()) {
             state.drive(self, None)?;
         }
-        if state.down && self.target.config().has_alternatives() {
+        if state.keeper.is_down() && self.target.config().has_alternatives() {
             return Err(state.refuse());
         }
         let write = |outbox: &mut Outbox| call.write(outbox);
@@ -326,10 +315,6 @@ impl Shared {
     }
 
     async fn connect(&self) -> Result<Wire> {
-        {
-            let mut state = self.lock();
-            (state.cut, state.asked) = (None, false);
-        }
         let wire = Wire::connect(&self.target, None, None).await?;
         match &self.on_connect {
             None => Ok(wire),
@@ -347,6 +332,9 @@ impl Shared {
         let was_connected = state.writer.is_some();
         state.phase = phase;
         state.lose(error, &mut woken);
+        if was_connected {
+            state.keeper.handle_left();
+        }
         woken.extend(state.driver.take());
         drop(state);
         if let Some(watch) = &self.watch {
@@ -367,8 +355,9 @@ impl Follower for Shared {
         if !state.is_inherited() {
             if state.writer.is_some() {
                 state.lose(&self.target.locate(setup::left_master()), &mut woken);
+                state.keeper.handle_left();
             } else {
-                state.moved = true;
+                state.keeper.handle_moved();
             }
             woken.extend(state.driver.take());
         }
@@ -451,6 +440,7 @@ impl State {
         let message = "the call was made by the process that this one was forked from";
         self.lose(&Error::new(ErrorKind::Closed, Outcome::NotSent, message), &mut woken);
         std::mem::forget(woken);
+        self.keeper.handle_left();
         (self.phase, self.process, self.armed) = (Phase::Undriven, std::process::id(), None);
     }
 
@@ -474,9 +464,10 @@ impl State {
     /// Nobody waits for this server: says why not, and has it tried again.
     #[cold]
     fn refuse(&mut self) -> Error {
-        self.asked = true;
-        self.driver.take().into_iter().for_each(Waker::wake);
-        self.cause.clone().unwrap_or_else(setup::left_master).with_outcome(Outcome::NotSent)
+        if self.keeper.ask() {
+            self.driver.take().into_iter().for_each(Waker::wake);
+        }
+        self.keeper.error().cloned().unwrap_or_else(setup::left_master).with_outcome(Outcome::NotSent)
     }
 
     /// The connection is gone, and with it all that was under way.
@@ -486,7 +477,6 @@ impl State {
         self.writer = None;
         self.writing = false;
         self.rest.clear();
-        self.cause = Some(error.clone());
     }
 }
 

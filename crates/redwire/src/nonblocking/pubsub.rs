@@ -91,8 +91,6 @@ struct State {
     machine: Machine,
     /// Those who drive connections.
     seats: Vec<Seat>,
-    /// Whether the connection is to be given up, since the service has another master.
-    left: bool,
     /// Whether somebody tends the homes of shard channels.
     is_tended: bool,
     /// Who does, while it sleeps.
@@ -255,7 +253,7 @@ impl Drop for Owner {
 impl Shared {
     fn new(target: Arc<Target>, on_connect: Option<OnConnect>, nodes: Option<Nodes>) -> Arc<Self> {
         let machine = setup::subscriptions(target.config());
-        let state = State { machine, seats: Vec::new(), left: false, is_tended: false, tender: None };
+        let state = State { machine, seats: Vec::new(), is_tended: false, tender: None };
         let (process, state) = (std::process::id(), Mutex::new(state));
         let shared = Arc::new(Self { target, on_connect, nodes, process, state, child: OnceLock::new() });
         shared.target.follow(&shared);
@@ -357,7 +355,7 @@ impl Follower for Shared {
     fn leave(self: Arc<Self>, _: Option<&Endpoint>) {
         if self.is_current() {
             let mut state = self.lock();
-            state.left = true;
+            state.machine.leave(LineId::MAIN, setup::left_master());
             let driver = state.seat(LineId::MAIN).and_then(|seat| seat.driver.take());
             drop(state);
             driver.into_iter().for_each(Waker::wake);

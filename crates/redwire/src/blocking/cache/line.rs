@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use redwire_core::call::Call;
 use redwire_core::config::Endpoint;
+use redwire_core::keeper::{Connect, Keeper};
 use redwire_core::link::{Link, Ticket};
-use redwire_core::outage::{Outage, Turn};
 use redwire_core::outbox::Outbox;
 use redwire_core::{Error, Outcome, Replies, Result};
 
@@ -52,13 +52,8 @@ struct State {
     /// How often anything has come.
     received: u64,
     thread: Option<Thread>,
-    /// Why the connection is to be given up and made anew.
-    cut: Option<Error>,
-    /// Whether somebody would use the connection if it were up.
-    asked: bool,
-    /// Whether the next leads to another server than the one that could not be connected to.
-    moved: bool,
-    closed: bool,
+    /// When the next connection is made, and whether this one is to be given up.
+    keeper: Keeper,
 }
 
 impl Line {
@@ -74,10 +69,7 @@ impl Line {
             number: 0,
             received: 0,
             thread: None,
-            cut: None,
-            asked: false,
-            moved: false,
-            closed: false,
+            keeper: Keeper::new(config.reconnect_backoff(), None),
         };
         let (pool, state, process) = (pool.clone(), Mutex::new(state), std::process::id());
         let shared = Arc::new(Shared { pool, set_up, watch, state, process });
@@ -131,7 +123,7 @@ impl Line {
     /// Has the connection tried again, if there is none and nothing is being done about it.
     pub(super) fn ask(&self) {
         let mut state = self.shared.lock();
-        if state.socket.is_none() && !std::mem::replace(&mut state.asked, true) {
+        if state.keeper.ask() {
             state.unpark();
         }
     }
@@ -139,7 +131,7 @@ impl Line {
     /// Has the connection given up because of `error`, and made anew.
     pub(super) fn give_up(&self, error: Error) {
         let mut state = self.shared.lock();
-        state.cut = Some(error);
+        state.keeper.cut(error);
         state.shutdown();
     }
 }
@@ -149,7 +141,7 @@ impl Drop for Line {
         // What a forked child inherits is the parent's, and its locks may be held by threads that are not there.
         if self.shared.process == std::process::id() {
             let mut state = self.shared.lock();
-            state.closed = true;
+            state.keeper.close();
             state.shutdown();
             state.unpark();
         }
@@ -177,10 +169,6 @@ impl Shared {
     }
 
     fn connect(&self) -> Result<Connection> {
-        {
-            let mut state = self.lock();
-            (state.cut, state.asked, state.moved) = (None, false, false);
-        }
         let deadline = Instant::now() + self.pool.config().connect_timeout();
         let mut connection = self.pool.connection();
         connection.reconnect_by(Some(deadline))?;
@@ -189,47 +177,27 @@ impl Shared {
     }
 
     /// What the thread does: keeps the connection up until it is closed; `first` is up already.
-    fn drive(&self, first: Option<Connection>) {
+    fn drive(&self, mut first: Option<Connection>) {
         self.lock().thread = Some(thread::current());
-        let backoff = self.pool.config().reconnect_backoff();
-        let mut outage = Outage::default();
-        let mut next = match first {
-            Some(first) => Ok(first),
-            None => self.connect().and_then(|mut first| self.adopt(&mut first).map(|()| first)),
-        };
-        let mut connection = self.pool.connection();
         loop {
-            let mut error = match std::mem::replace(&mut next, Err(setup::closed_client())) {
-                Ok(up) => {
-                    connection = up;
-                    self.run(&mut connection)
-                }
-                Err(error) => error,
+            let connected = match first.take() {
+                Some(first) => Ok(first),
+                None if self.until_turn().is_none() => return,
+                None => self.connect().and_then(|mut up| self.adopt(&mut up).map(|()| up)),
             };
-            // Whoever learns of it and calls again must not meet the lost connection.
-            self.handle_down(&error);
-            if let Some(wire) = connection.wire_mut()
-                && !self.lock().closed
-            {
-                wire.lose(&error);
-            }
-            loop {
-                outage.handle_failure(error, backoff, Instant::now(), fastrand::u64(..));
-                if self.until_turn(&mut outage).is_none() {
-                    return;
-                }
-                match self.connect().and_then(|mut up| self.adopt(&mut up).map(|()| up)) {
-                    Ok(up) => {
-                        next = Ok(up);
-                        break;
-                    }
-                    Err(failed) => {
-                        self.handle_down(&failed);
-                        error = failed;
+            match connected {
+                Ok(mut connection) => {
+                    let error = self.run(&mut connection);
+                    // Whoever learns of it and calls again must not meet the lost connection.
+                    self.handle_down(&error);
+                    if let Some(wire) = connection.wire_mut()
+                        && !self.lock().keeper.is_closed()
+                    {
+                        wire.lose(&error);
                     }
                 }
+                Err(error) => self.handle_down(&error),
             }
-            outage.handle_connected();
         }
     }
 
@@ -239,10 +207,11 @@ impl Shared {
         wire.bear_silence();
         let (outgoing, socket, _) = wire.split(STALL)?;
         let mut state = self.lock();
+        let now = Instant::now();
         state.number += 1;
-        state.moved = false;
         (state.outgoing, state.socket) = (Some(outgoing), Some(socket));
-        state.link.handle_connected(Instant::now());
+        state.keeper.handle_connected(now, fastrand::u64(..));
+        state.link.handle_connected(now);
         drop(state);
         self.watch.handle_up();
         Ok(())
@@ -253,10 +222,10 @@ impl Shared {
         let Some(wire) = connection.wire_mut() else { return setup::closed_client() };
         loop {
             let mut state = self.lock();
-            if state.closed {
+            if state.keeper.is_closed() {
                 return setup::closed_client();
             }
-            if let Some(error) = state.cut.take() {
+            if let Some(error) = state.keeper.poll_cut() {
                 return error;
             }
             let tick = state.link.poll_timeout();
@@ -354,50 +323,35 @@ impl Shared {
 
     /// There is no connection, for now.
     fn handle_down(&self, error: &Error) {
-        let (error, closed) = (self.pool.target().locate(error.clone()), self.lock().closed);
+        let (error, closed) = (self.pool.target().locate(error.clone()), self.lock().keeper.is_closed());
         self.watch.handle_down(closed, &error);
         self.change(|state| {
+            let (now, random) = (Instant::now(), fastrand::u64(..));
+            if state.keeper.is_up() {
+                let answered = state.link.has_answered();
+                state.keeper.handle_lost(error.clone(), answered, now, random);
+            } else {
+                state.keeper.handle_failed(error.clone(), now, random);
+            }
             state.link.handle_lost(&error);
             (state.socket, state.outgoing) = (None, None);
         });
     }
 
-    /// Waits until the connection may be tried again, and where waiting alone is no use, until somebody asks for it; `None` once it
-    /// is closed.
-    fn until_turn(&self, outage: &mut Outage) -> Option<()> {
-        let backoff = self.pool.config().reconnect_backoff();
-        let mut hopeless = false;
+    /// Waits until a connection may be made; `None` once it is closed.
+    fn until_turn(&self) -> Option<()> {
         loop {
-            let (now, random) = (Instant::now(), fastrand::u64(..));
-            let next = match outage.poll_turn(backoff, now, random) {
-                Turn::Now => break,
-                Turn::At(next) => next,
-                Turn::Hopeless(next, _) => {
-                    hopeless = true;
-                    next
-                }
+            let now = Instant::now();
+            let next = match self.lock().keeper.poll_connect(now, fastrand::u64(..)) {
+                Connect::Now => return Some(()),
+                Connect::Done => return None,
+                Connect::At(next) => Some(next),
+                Connect::Asked | Connect::Up => None,
             };
-            let mut state = self.lock();
-            if state.closed {
-                return None;
+            match next {
+                None => thread::park(),
+                Some(next) => thread::park_timeout(next.saturating_duration_since(now)),
             }
-            if std::mem::take(&mut state.moved) {
-                *outage = Outage::default();
-                continue;
-            }
-            drop(state);
-            thread::park_timeout(next.saturating_duration_since(now));
-        }
-        loop {
-            let state = self.lock();
-            if state.closed {
-                return None;
-            }
-            if !hopeless || state.asked || state.moved {
-                return Some(());
-            }
-            drop(state);
-            thread::park();
         }
     }
 }
@@ -407,9 +361,10 @@ impl Follower for Shared {
     fn leave(self: Arc<Self>, _: Option<&Endpoint>) {
         if self.process == std::process::id() {
             let mut state = self.lock();
-            state.moved = state.socket.is_none();
-            if !state.moved {
-                state.cut = Some(setup::left_master());
+            if state.keeper.is_up() {
+                state.keeper.cut(setup::left_master());
+            } else {
+                state.keeper.handle_moved();
             }
             state.shutdown();
             state.unpark();

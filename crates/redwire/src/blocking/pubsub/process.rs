@@ -475,8 +475,9 @@ impl Follower for Process {
     fn leave(self: Arc<Self>, _: Option<&Endpoint>) {
         if self.is_current() {
             let mut state = self.lock();
-            if let Some(link) = state.link(LineId::MAIN) {
-                link.fail(setup::left_master());
+            match state.link(LineId::MAIN) {
+                Some(link) => link.fail(setup::left_master()),
+                None => state.machine.leave(LineId::MAIN, setup::left_master()),
             }
             state.settle();
             leave(state);

@@ -9,7 +9,8 @@ use std::task::{Context, Poll, Waker, ready};
 use std::time::Instant;
 
 use redwire_core::inbound::{Frames, Inbound};
-use redwire_core::outage::{Outage, Turn, heals};
+use redwire_core::keeper::Connect;
+use redwire_core::outage::heals;
 use redwire_core::outbox::Outbox;
 use redwire_core::{Error, ErrorKind, Outcome, Result};
 
@@ -25,38 +26,25 @@ use crate::setup;
 pub(super) async fn drive(shared: Arc<Shared>, mut first: Option<Wire>) {
     let _guard = Guard(&shared);
     let mut driver = Driver::new(&shared);
-    let backoff = shared.target.config().reconnect_backoff();
-    let mut outage = Outage::default();
     loop {
         let connected = match first.take() {
             Some(wire) => Some(Some(Ok(wire))),
+            None if driver.until_turn().await.is_none() => return,
             None => driver.unless_moved(shared.connect()).await,
         };
-        let error = match connected {
+        match connected {
             None => return,
-            Some(None) => {
-                outage = Outage::default();
-                continue;
-            }
+            Some(None) => {}
             Some(Some(Ok(wire))) => {
-                outage.handle_connected();
                 let Some(error) = driver.run(wire).await else { return };
                 if shared.lock().phase == Phase::Closed {
                     return;
                 }
                 // Whoever learns of it and calls again must not meet the lost connection.
-                driver.handle_down(&error);
-                shared.target.tell(EventKind::Lost(shared.target.locate(error.clone())));
-                error
+                driver.handle_lost(&error);
+                shared.target.tell(EventKind::Lost(shared.target.locate(error)));
             }
-            Some(Some(Err(error))) => {
-                driver.handle_down(&error);
-                error
-            }
-        };
-        outage.handle_failure(error, backoff, Instant::now(), fastrand::u64(..));
-        if driver.until_turn(&mut outage).await.is_none() {
-            return;
+            Some(Some(Err(error))) => driver.handle_failed(&error),
         }
     }
 }
@@ -104,8 +92,9 @@ impl<'a> Driver<'a> {
         {
             let mut state = self.shared.lock();
             state.writer = Some(Arc::clone(&writer));
-            (state.cause, state.down, state.moved) = (None, false, false);
-            state.link.handle_connected(Instant::now());
+            let now = Instant::now();
+            state.keeper.handle_connected(now, fastrand::u64(..));
+            state.link.handle_connected(now);
         }
         if let Some(watch) = &self.shared.watch {
             watch.handle_up();
@@ -206,7 +195,7 @@ impl<'a> Driver<'a> {
     fn take_outgoing(&mut self, cx: &Context<'_>) -> std::result::Result<bool, Option<Error>> {
         let mut state = self.shared.lock();
         state.check_connected()?;
-        if let Some(error) = state.cut.take() {
+        if let Some(error) = state.keeper.poll_cut() {
             return Err(Some(error));
         }
         if state.rest.is_empty() && state.link.expects_more() && state.link.wants_transmit() && !self.yielded
@@ -269,9 +258,9 @@ impl<'a> Driver<'a> {
 
     fn handle_timer(&mut self) -> Result<()> {
         let mut state = self.shared.lock();
-        let State { link, cause, armed, .. } = &mut *state;
+        let State { link, keeper, armed, .. } = &mut *state;
         *armed = None;
-        let verdict = link.handle_timeout(Instant::now(), self.received, cause.as_ref());
+        let verdict = link.handle_timeout(Instant::now(), self.received, keeper.error());
         link.poll_woken(&mut self.woken);
         drop(state);
         self.woken.drain(..).for_each(Waker::wake);
@@ -290,19 +279,37 @@ impl<'a> Driver<'a> {
         }
     }
 
-    /// There is no connection, for now. Where waiting will not help, those who wait are told so.
-    fn handle_down(&mut self, error: &Error) {
+    /// The connection was lost, and with it what was under way; or it was let go.
+    fn handle_lost(&mut self, error: &Error) {
+        self.handle_down(error, |state, error, now| {
+            let was_up = state.keeper.is_up();
+            if was_up {
+                let answered = state.link.has_answered();
+                state.keeper.handle_lost(error.clone(), answered, now, fastrand::u64(..));
+            }
+            was_up && state.writer.is_some()
+        });
+    }
+
+    /// The connection could not be made.
+    fn handle_failed(&mut self, error: &Error) {
+        self.handle_down(error, |state, error, now| {
+            state.keeper.handle_failed(error.clone(), now, fastrand::u64(..));
+            false
+        });
+    }
+
+    /// There is no connection, for now. What is under way fails where `tell` says so, and where waiting will not help.
+    fn handle_down(&mut self, error: &Error, tell: impl FnOnce(&mut State, &Error, Instant) -> bool) {
         let error = self.shared.target.locate(error.clone());
         if let Some(watch) = &self.shared.watch {
             watch.handle_down(false, &error);
         }
         let mut state = self.shared.lock();
-        state.down = state.writer.is_none();
-        let nobody_waits = !heals(&error) || (state.down && self.shared.target.config().has_alternatives());
-        if state.writer.is_some() || nobody_waits {
+        let is_lost = tell(&mut state, &error, Instant::now());
+        let has_alternatives = self.shared.target.config().has_alternatives();
+        if is_lost || !heals(&error) || (state.keeper.is_down() && has_alternatives) {
             state.lose(&error, &mut self.woken);
-        } else {
-            state.cause = Some(error);
         }
         drop(state);
         self.outbox.clear();
@@ -310,26 +317,26 @@ impl<'a> Driver<'a> {
         self.woken.drain(..).for_each(Waker::wake);
     }
 
-    /// Waits until the connection may be tried again, and where waiting alone is no use, until somebody asks for it;
-    /// `None` when the client is closed.
-    async fn until_turn(&mut self, outage: &mut Outage) -> Option<()> {
-        let mut hopeless = false;
-        loop {
-            let backoff = self.shared.target.config().reconnect_backoff();
-            match outage.poll_turn(backoff, Instant::now(), fastrand::u64(..)) {
-                Turn::Now => break,
-                Turn::At(next) => {
-                    if self.unless_moved(Timer::at(next)).await?.is_none() {
-                        *outage = Outage::default();
-                    }
+    /// Waits until a connection may be made; `None` when the client is closed.
+    async fn until_turn(&mut self) -> Option<()> {
+        let shared = self.shared;
+        let mut pause = Timer::default();
+        self.meanwhile(poll_fn(|cx| {
+            loop {
+                let mut state = shared.lock();
+                if !state.link.is_idle() {
+                    state.keeper.ask();
                 }
-                Turn::Hopeless(next, _) => {
-                    hopeless = true;
-                    self.meanwhile(Timer::at(next)).await?;
-                }
+                let next = match state.keeper.poll_connect(Instant::now(), fastrand::u64(..)) {
+                    Connect::Now => return Poll::Ready(()),
+                    Connect::At(next) => next,
+                    Connect::Asked | Connect::Up | Connect::Done => return Poll::Pending,
+                };
+                drop(state);
+                ready!(pause.poll_at(next, cx));
             }
-        }
-        if hopeless { self.until_asked().await } else { Some(()) }
+        }))
+        .await
     }
 
     /// Awaits `future` while deadlines are kept; `None` when the client is closed.
@@ -356,20 +363,10 @@ impl<'a> Driver<'a> {
         let shared = self.shared;
         let mut future = pin!(future);
         self.meanwhile(poll_fn(|cx| {
-            if std::mem::take(&mut shared.lock().moved) {
+            if shared.lock().keeper.is_moved() {
                 return Poll::Ready(None);
             }
             future.as_mut().poll(cx).map(Some)
-        }))
-        .await
-    }
-
-    /// Waits until somebody submits something, or would; `None` when the client is closed.
-    async fn until_asked(&mut self) -> Option<()> {
-        let shared = self.shared;
-        self.meanwhile(poll_fn(|_| {
-            let state = shared.lock();
-            if state.link.is_idle() && !state.asked { Poll::Pending } else { Poll::Ready(()) }
         }))
         .await
     }
@@ -381,7 +378,7 @@ impl State {
     fn check_connected(&self) -> std::result::Result<(), Option<Error>> {
         match (self.phase, &self.writer) {
             (Phase::Closed, _) => Err(None),
-            (_, None) => Err(Some(self.cause.clone().unwrap_or_else(setup::left_master))),
+            (_, None) => Err(Some(setup::left_master())),
             (_, Some(_)) => Ok(()),
         }
     }

@@ -32,7 +32,10 @@ pub(super) async fn drive(shared: Arc<Shared>, line: LineId, target: Arc<Target>
         let connected = match first.take() {
             Some(wire) => Some(Ok(wire)),
             None if driver.until_wanted().await.is_none() => return,
-            None => unless_closed(&shared, line, shared.connect(&target)).await,
+            None => match unless_left(&shared, line, shared.connect(&target)).await {
+                Some(None) => continue,
+                connected => connected.flatten(),
+            },
         };
         let now = Instant::now();
         match connected {
@@ -57,17 +60,20 @@ pub(super) async fn drive(shared: Arc<Shared>, line: LineId, target: Arc<Target>
     }
 }
 
-/// Awaits `future`; `None` when all is closed before.
-async fn unless_closed<T>(shared: &Shared, line: LineId, future: impl Future<Output = T>) -> Option<T> {
+/// Awaits `future`; `None` when all is closed before, `Some(None)` when connections lead to another server.
+async fn unless_left<T>(shared: &Shared, line: LineId, future: impl Future<Output = T>) -> Option<Option<T>> {
     let mut future = pin!(future);
     poll_fn(|cx| {
         let mut state = shared.lock();
         if state.machine.is_closed() {
             return Poll::Ready(None);
         }
+        if state.machine.is_moved(line) {
+            return Poll::Ready(Some(None));
+        }
         state.register(line, cx);
         drop(state);
-        future.as_mut().poll(cx).map(Some)
+        future.as_mut().poll(cx).map(|output| Some(Some(output)))
     })
     .await
 }
@@ -178,9 +184,6 @@ impl<'a> Driver<'a> {
             if state.machine.is_closed() {
                 return None;
             }
-            if self.line == LineId::MAIN {
-                state.left = false;
-            }
             state.machine.handle_connected(self.line, Instant::now());
             self.reads = state.machine.wants_read();
             state.poll_woken(&mut self.woken);
@@ -279,8 +282,8 @@ impl<'a> Driver<'a> {
             if state.machine.is_closed() {
                 return Poll::Ready(Err(None));
             }
-            if self.line == LineId::MAIN && std::mem::take(&mut state.left) {
-                return Poll::Ready(Err(Some(setup::left_master())));
+            if let Some(error) = state.machine.poll_cut(self.line) {
+                return Poll::Ready(Err(Some(error)));
             }
             if let (true, Some(began)) = (self.reads, self.began.take()) {
                 state.machine.handle_quiet(self.line, began);
