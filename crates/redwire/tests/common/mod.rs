@@ -218,6 +218,7 @@ macro_rules! either {
 pub(crate) mod cache;
 pub(crate) mod pool;
 pub(crate) mod pubsub;
+pub(crate) mod rude;
 
 impl Connection {
     pub(crate) fn run<R: Reply>(&mut self, line: &str) -> Result<R> {

@@ -1,0 +1,154 @@
+//! A peer that completes each handshake and then hangs up: evicted clients, a balancer without a back end.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// When a peer hangs up.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum HangsUp {
+    /// At the first command after the handshake.
+    AtFirstCommand,
+    /// When nothing came for so long after the handshake; and at a command that comes before.
+    After(Duration),
+}
+
+/// A peer that answers handshakes, those of caches too, questions for the map of a cluster, one `PING`, and nothing
+/// else.
+#[derive(Debug)]
+pub(crate) struct RudePeer {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    addr: SocketAddr,
+    hangs_up: HangsUp,
+    /// When the connections came on which no map was asked for.
+    came: Mutex<Vec<Instant>>,
+    ids: AtomicUsize,
+    pinged: AtomicBool,
+    ended: AtomicBool,
+}
+
+impl RudePeer {
+    pub(crate) fn start(hangs_up: HangsUp) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+        let shared = Arc::new(Shared {
+            addr: listener.local_addr().expect("it is bound"),
+            hangs_up,
+            came: Mutex::default(),
+            ids: AtomicUsize::new(1),
+            pinged: AtomicBool::new(false),
+            ended: AtomicBool::new(false),
+        });
+        let peer = Self { shared: Arc::clone(&shared) };
+        thread::spawn(move || {
+            for socket in listener.incoming().flatten() {
+                if shared.ended.load(Ordering::SeqCst) {
+                    return;
+                }
+                let shared = Arc::clone(&shared);
+                thread::spawn(move || shared.serve(socket));
+            }
+        });
+        peer
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("redis://{}", self.shared.addr)
+    }
+
+    pub(crate) fn cluster_url(&self) -> String {
+        format!("redis+cluster://{}", self.shared.addr)
+    }
+
+    /// How many connections have come since `since` on which no map was asked for.
+    pub(crate) fn connections_since(&self, since: Instant) -> usize {
+        let came = self.shared.came.lock().unwrap_or_else(PoisonError::into_inner);
+        came.iter().filter(|came| **came >= since).count()
+    }
+}
+
+impl Drop for RudePeer {
+    fn drop(&mut self) {
+        self.shared.ended.store(true, Ordering::SeqCst);
+        // It waits for the next connection.
+        let _ = TcpStream::connect(self.shared.addr);
+    }
+}
+
+impl Shared {
+    fn serve(&self, mut socket: TcpStream) {
+        let (came, mut asks_for_map) = (Instant::now(), false);
+        let patience = match self.hangs_up {
+            HangsUp::AtFirstCommand => None,
+            HangsUp::After(patience) => Some(patience),
+        };
+        let mut unread = Vec::new();
+        let mut chunk = [0; 4096];
+        'serving: loop {
+            while let Some(words) = command(&mut unread) {
+                let Some(answer) = self.answer(&words) else { break 'serving };
+                asks_for_map |= words[0] == "CLUSTER";
+                if socket.write_all(&answer).is_err() {
+                    break 'serving;
+                }
+            }
+            // Before the handshake is done it waits.
+            let limit = patience.filter(|_| !unread.is_empty() || chunk[0] != 0);
+            if socket.set_read_timeout(limit).is_err() {
+                break;
+            }
+            match socket.read(&mut chunk) {
+                Ok(n) if n > 0 => unread.extend_from_slice(&chunk[..n]),
+                _ => break,
+            }
+        }
+        if !asks_for_map {
+            self.came.lock().unwrap_or_else(PoisonError::into_inner).push(came);
+        }
+    }
+
+    fn answer(&self, words: &[String]) -> Option<Vec<u8>> {
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        Some(match words.as_slice() {
+            ["HELLO", ..] => b"%1\r\n$5\r\nproto\r\n:3\r\n".to_vec(),
+            ["CLIENT", "ID"] => format!(":{}\r\n", self.ids.fetch_add(1, Ordering::SeqCst)).into_bytes(),
+            ["CLIENT", ..] => b"+OK\r\n".to_vec(),
+            ["SUBSCRIBE", name] if name.starts_with("__redis__") => {
+                format!("*3\r\n$9\r\nsubscribe\r\n${}\r\n{name}\r\n:1\r\n", name.len()).into_bytes()
+            }
+            // An async cache asks so before it comes to be.
+            ["PING"] if !self.pinged.swap(true, Ordering::SeqCst) => b"+PONG\r\n".to_vec(),
+            ["CLUSTER", "SLOTS"] => {
+                let (host, port) = (self.addr.ip().to_string(), self.addr.port());
+                let id = "a".repeat(40);
+                let node = format!("*3\r\n${}\r\n{host}\r\n:{port}\r\n$40\r\n{id}\r\n", host.len());
+                format!("*1\r\n*3\r\n:0\r\n:16383\r\n{node}").into_bytes()
+            }
+            ["CLUSTER", "INFO"] => b"$16\r\ncluster_state:ok\r\n".to_vec(),
+            ["CLUSTER", ..] => b"-ERR unknown subcommand\r\n".to_vec(),
+            _ => return None,
+        })
+    }
+}
+
+/// Takes the first command out of `unread`, if it is whole.
+fn command(unread: &mut Vec<u8>) -> Option<Vec<String>> {
+    let mut lines = unread.split_inclusive(|byte| *byte == b'\n');
+    let mut line = || lines.next().filter(|line| line.ends_with(b"\r\n"));
+    let head = line()?;
+    let count: usize = String::from_utf8_lossy(&head[1..head.len() - 2]).parse().ok()?;
+    let (mut words, mut len) = (Vec::new(), head.len());
+    for _ in 0..count {
+        let (size, word) = (line()?, line()?);
+        len += size.len() + word.len();
+        words.push(String::from_utf8_lossy(&word[..word.len() - 2]).into_owned());
+    }
+    unread.drain(..len);
+    Some(words)
+}
