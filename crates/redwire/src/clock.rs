@@ -11,7 +11,7 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -97,8 +97,13 @@ impl Timer {
                 Some(_) => {}
                 None => self.sleep = tokio_sleep(left()),
             }
-            if let Some(sleep) = &mut self.sleep {
-                ready!(sleep.as_mut().poll(cx));
+            // Tokio lets nothing be ready for a task that has done much in its turn, its timers neither.
+            let is_tired = || !tokio::task::coop::has_budget_remaining() && next <= Instant::now();
+            if let Some(sleep) = &mut self.sleep
+                && sleep.as_mut().poll(cx).is_pending()
+                && !is_tired()
+            {
+                return Poll::Pending;
             }
         }
         if next <= Instant::now() {
@@ -120,6 +125,45 @@ impl Future for Timer {
         let Some(until) = self.until else { return Poll::Pending };
         self.poll_at(until, cx)
     }
+}
+
+/// What a task reads in one turn. Bytes that never pause would keep it from its timers, and other tasks from theirs: so
+/// from the second read on it looks at the clock, and after a while it pauses.
+#[derive(Debug, Default)]
+pub(crate) struct Burst {
+    goes_on: bool,
+    since: Option<Instant>,
+}
+
+/// A task that reads on and on pauses after this.
+const BURST: Duration = Duration::from_millis(5);
+
+impl Burst {
+    /// Something was read. The time, where the task has to compare its deadlines with it.
+    #[inline]
+    pub(crate) fn handle_read(&mut self) -> Option<Instant> {
+        if std::mem::replace(&mut self.goes_on, true) { Some(self.look()) } else { None }
+    }
+
+    #[cold]
+    fn look(&mut self) -> Instant {
+        let now = Instant::now();
+        self.since.get_or_insert(now);
+        now
+    }
+
+    /// Whether it is time for a pause: see [`poll_pause`].
+    pub(crate) fn is_long(&self, now: Instant) -> bool {
+        self.since.is_some_and(|since| now.duration_since(since) >= BURST)
+    }
+}
+
+/// Never ready: the runtime looks at its timers, and has other tasks take their turn, before this one has the next.
+#[cold]
+pub(crate) fn poll_pause<T>(cx: &mut Context<'_>) -> Poll<T> {
+    // The first poll of it only arranges for that.
+    let _ = pin!(tokio::task::yield_now()).poll(cx);
+    Poll::Pending
 }
 
 /// A thread that wakes a task at a moment of the system's clock. It ends when this is dropped.

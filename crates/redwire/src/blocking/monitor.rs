@@ -64,9 +64,10 @@ impl Monitor {
         feed.handle_connected(Instant::now());
         let mut monitor = Self { target, wire: Some(wire), feed, process: std::process::id() };
         while !monitor.feed.is_listening() {
-            let received = monitor.receive(deadline).and_then(|heard| match heard {
-                false if is_over(deadline) => Err(Error::timeout(Outcome::MaybeExecuted)),
-                _ => Ok(()),
+            let received = monitor.receive(deadline).and_then(|()| {
+                // What came may be no answer.
+                let is_late = !monitor.feed.is_listening() && is_over(deadline);
+                if is_late { Err(Error::timeout(Outcome::MaybeExecuted)) } else { Ok(()) }
             });
             received.map_err(|error| monitor.lose(error).with_command("MONITOR"))?;
         }
@@ -80,23 +81,24 @@ impl Monitor {
 
     fn next_by(&mut self, deadline: Option<Instant>) -> Option<Result<MonitorEntry>> {
         self.leave_parent();
+        let mut has_tried = false;
         loop {
             if let Some(entry) = self.feed.poll_entry() {
                 return Some(entry.map_err(|error| self.target.locate(error)));
             }
             self.wire.as_ref()?;
-            match self.receive(deadline) {
-                Ok(false) if is_over(deadline) => return None,
-                Ok(_) => {}
-                Err(error) => return Some(Err(self.lose(error))),
+            if std::mem::replace(&mut has_tried, true) && is_over(deadline) {
+                return None;
+            }
+            if let Err(error) = self.receive(deadline) {
+                return Some(Err(self.lose(error)));
             }
         }
     }
 
-    /// Writes what is to be written, and reads once; says whether anything came before `deadline` and before the time for a
-    /// question.
-    fn receive(&mut self, deadline: Option<Instant>) -> Result<bool> {
-        let Some(wire) = &mut self.wire else { return Ok(false) };
+    /// Writes what is to be written, and reads once, until `deadline` or the time for a question.
+    fn receive(&mut self, deadline: Option<Instant>) -> Result<()> {
+        let Some(wire) = &mut self.wire else { return Ok(()) };
         let tick = self.feed.poll_timeout();
         while let Some(bytes) = self.feed.poll_transmit() {
             wire.say(&bytes, tick.or(deadline))?;
@@ -105,12 +107,9 @@ impl Monitor {
         let soon = Instant::now() + LEAST_WAIT;
         let until = [deadline, tick].into_iter().flatten().min().map(|until| until.max(soon));
         match wire.receive_frames(until) {
-            Ok(Some(frames)) => self.feed.handle_frames(frames).map(|()| true),
-            Ok(None) => Ok(true),
-            Err(error) if error.is_timeout() => {
-                self.feed.handle_timeout(Instant::now())?;
-                Ok(false)
-            }
+            Ok(Some(frames)) => self.feed.handle_frames(frames),
+            Ok(None) => Ok(()),
+            Err(error) if error.is_timeout() => self.feed.handle_timeout(Instant::now()),
             Err(error) => Err(error),
         }
     }

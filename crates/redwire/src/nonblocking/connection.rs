@@ -28,6 +28,7 @@ use tokio::sync::Notify;
 use super::health::Health;
 use super::wire::Wire;
 use super::{before, unless};
+use crate::clock::Burst;
 use crate::events::EventKind;
 use crate::grip::{End, Grip};
 use crate::lookups::{CALLBACK, Lookups, catch, catch_future};
@@ -78,6 +79,8 @@ pub struct Connection {
     dirt: Dirt,
     /// When something last came from the server.
     heard: Instant,
+    /// What was read since there was last nothing to read.
+    burst: Burst,
     /// The process that connected.
     process: u32,
     /// Tells whoever uses it that its owner ends it.
@@ -126,6 +129,7 @@ impl Connection {
             on_connect: Vec::new(),
             dirt: Dirt::new(target.config().db()),
             heard: Instant::now(),
+            burst: Burst::default(),
             process: std::process::id(),
             grip: Arc::default(),
             target,

@@ -16,7 +16,7 @@ use redwire_core::{Error, Outcome, Result};
 
 use super::before;
 use super::wire::Wire;
-use crate::clock::Timer;
+use crate::clock::{Burst, Timer, poll_pause};
 use crate::events::EventKind;
 use crate::setup;
 use crate::target::Target;
@@ -84,13 +84,11 @@ impl Monitor {
             timer: Timer::default(),
             process,
         };
-        while !monitor.feed.is_listening() {
-            let received = before(deadline, poll_fn(|cx| monitor.poll_receive(cx))).await;
-            received
-                .unwrap_or_else(|| Err(Error::timeout(Outcome::MaybeExecuted)))
-                .map_err(|error| monitor.target.locate(error).with_command("MONITOR"))?;
+        let listening = before(deadline, poll_fn(|cx| monitor.poll_listening(cx))).await;
+        match listening.unwrap_or_else(|| Err(Error::timeout(Outcome::MaybeExecuted))) {
+            Ok(()) => Ok(monitor),
+            Err(error) => Err(monitor.target.locate(error).with_command("MONITOR")),
         }
-        Ok(monitor)
     }
 
     /// The next entry; `None` after the connection was lost. Loses nothing when dropped.
@@ -105,6 +103,7 @@ impl Monitor {
 
     fn poll_entry(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<MonitorEntry>>> {
         self.leave_parent();
+        let mut burst = Burst::default();
         loop {
             if let Some(entry) = self.feed.poll_entry() {
                 return Poll::Ready(Some(entry.map_err(|error| self.target.locate(error))));
@@ -118,7 +117,22 @@ impl Monitor {
                 self.target.tell(EventKind::Lost(error.clone()));
                 return Poll::Ready(Some(Err(error)));
             }
+            if burst.handle_read().is_some_and(|now| burst.is_long(now)) {
+                return poll_pause(cx);
+            }
         }
+    }
+
+    /// Ready once the server has agreed.
+    fn poll_listening(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        let mut burst = Burst::default();
+        while !self.feed.is_listening() {
+            ready!(self.poll_receive(cx))?;
+            if burst.handle_read().is_some_and(|now| burst.is_long(now)) {
+                return poll_pause(cx);
+            }
+        }
+        Poll::Ready(Ok(()))
     }
 
     /// Writes what is to be written, and reads once; or the time for a question has come.

@@ -1,4 +1,5 @@
-//! A peer that completes each handshake and then hangs up: evicted clients, a balancer without a back end.
+//! Peers that complete each handshake and then misbehave: they hang up, as to evicted clients or as balancers without a
+//! back end, or send without end.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -7,13 +8,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// When a peer hangs up.
+/// What a peer does after the handshake.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum HangsUp {
-    /// At the first command after the handshake.
-    AtFirstCommand,
-    /// When nothing came for so long after the handshake; and at a command that comes before.
-    After(Duration),
+pub(crate) enum Then {
+    /// It hangs up at the first command.
+    HangUpAtFirstCommand,
+    /// It hangs up when nothing came for so long, and at a command that comes before.
+    HangUpAfter(Duration),
+    /// At the first command it sends these bytes, then those again and again as fast as it can, for 8 s.
+    Flood(&'static str, &'static str),
 }
 
 /// A peer that answers handshakes, those of caches too, questions for the map of a cluster, one `PING`, and nothing
@@ -26,7 +29,7 @@ pub(crate) struct RudePeer {
 #[derive(Debug)]
 struct Shared {
     addr: SocketAddr,
-    hangs_up: HangsUp,
+    then: Then,
     /// When the connections came on which no map was asked for.
     came: Mutex<Vec<Instant>>,
     ids: AtomicUsize,
@@ -35,11 +38,11 @@ struct Shared {
 }
 
 impl RudePeer {
-    pub(crate) fn start(hangs_up: HangsUp) -> Self {
+    pub(crate) fn start(then: Then) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
         let shared = Arc::new(Shared {
             addr: listener.local_addr().expect("it is bound"),
-            hangs_up,
+            then,
             came: Mutex::default(),
             ids: AtomicUsize::new(1),
             pinged: AtomicBool::new(false),
@@ -84,15 +87,20 @@ impl Drop for RudePeer {
 impl Shared {
     fn serve(&self, mut socket: TcpStream) {
         let (came, mut asks_for_map) = (Instant::now(), false);
-        let patience = match self.hangs_up {
-            HangsUp::AtFirstCommand => None,
-            HangsUp::After(patience) => Some(patience),
+        let patience = match self.then {
+            Then::HangUpAtFirstCommand | Then::Flood(..) => None,
+            Then::HangUpAfter(patience) => Some(patience),
         };
         let mut unread = Vec::new();
         let mut chunk = [0; 4096];
         'serving: loop {
             while let Some(words) = command(&mut unread) {
-                let Some(answer) = self.answer(&words) else { break 'serving };
+                let Some(answer) = self.answer(&words) else {
+                    if let Then::Flood(first, again) = self.then {
+                        self.flood(&mut socket, first, again);
+                    }
+                    break 'serving;
+                };
                 asks_for_map |= words[0] == "CLUSTER";
                 if socket.write_all(&answer).is_err() {
                     break 'serving;
@@ -110,6 +118,14 @@ impl Shared {
         }
         if !asks_for_map {
             self.came.lock().unwrap_or_else(PoisonError::into_inner).push(came);
+        }
+    }
+
+    fn flood(&self, socket: &mut TcpStream, first: &str, again: &str) {
+        let (end, bytes) = (Instant::now() + Duration::from_secs(8), again.repeat(100_000 / again.len()));
+        let mut written = socket.write_all(first.as_bytes());
+        while written.is_ok() && Instant::now() < end && !self.ended.load(Ordering::SeqCst) {
+            written = socket.write_all(bytes.as_bytes());
         }
     }
 

@@ -8,7 +8,7 @@ use redwire::{CacheOptions, SubscribeOptions, Value};
 
 use crate::common::cache::Cache;
 use crate::common::pubsub::{PubSub, Way};
-use crate::common::rude::{HangsUp, RudePeer};
+use crate::common::rude::{RudePeer, Then};
 use crate::common::{Client, Driver, Setup};
 
 both!(a_peer_that_hangs_up_after_each_handshake_is_not_stormed);
@@ -119,15 +119,15 @@ fn sleep_until(end: Instant) {
 
 fn a_peer_that_hangs_up_after_each_handshake_is_not_stormed(setup: Setup) {
     let (start, end) = (Instant::now(), Instant::now() + WATCHED);
-    let quick = HangsUp::After(Duration::from_millis(5));
-    let peers = [HangsUp::AtFirstCommand, quick, HangsUp::After(Duration::from_millis(50))];
+    let quick = Then::HangUpAfter(Duration::from_millis(5));
+    let peers = [Then::HangUpAtFirstCommand, quick, Then::HangUpAfter(Duration::from_millis(50))];
     thread::scope(|scope| {
-        for (kind, hangs_up) in Kind::all(setup).into_iter().flat_map(|kind| peers.map(|peer| (kind, peer))) {
+        for (kind, then) in Kind::all(setup).into_iter().flat_map(|kind| peers.map(|peer| (kind, peer))) {
             scope.spawn(move || {
-                let peer = RudePeer::start(hangs_up);
+                let peer = RudePeer::start(then);
                 kind.work(setup, &peer, end);
                 let came = peer.connections_since(start);
-                assert!(came <= kind.most(setup), "{kind:?}, {hangs_up:?}: {came} connections");
+                assert!(came <= kind.most(setup), "{kind:?}, {then:?}: {came} connections");
             });
         }
     });

@@ -11,6 +11,7 @@ mod cancelling;
 mod closing;
 mod combining;
 mod endless;
+mod flooding;
 mod hanging_up;
 mod hostile;
 mod large;

@@ -15,6 +15,7 @@ use redwire_core::outbox::Outbox;
 use redwire_core::{Cmd, Error, Outcome, Replies, Result, Value, transaction};
 
 use super::{Connection, Pending};
+use crate::clock::Burst;
 use crate::credentials::{self, Pass};
 use crate::events::EventKind;
 use crate::nonblocking::before;
@@ -253,21 +254,29 @@ impl Connection {
 
     /// Writes all that waits to be written, and hands out what comes meanwhile.
     pub(super) async fn flush(&mut self, deadline: Option<Instant>) -> Result<()> {
-        while self.wants_transmit() {
-            let received = before(deadline, self.receive()).await;
-            received.unwrap_or_else(|| Err(Error::timeout(Outcome::MaybeExecuted)))?;
-        }
-        Ok(())
+        let flushed = async {
+            while self.wants_transmit() {
+                self.receive().await?;
+            }
+            Ok(())
+        };
+        let flushed = before(deadline, flushed).await;
+        flushed.unwrap_or_else(|| Err(Error::timeout(Outcome::MaybeExecuted)))
     }
 
     /// Where a call that was given up has left so much to be written that another finds no room, writes that first.
     pub(super) async fn make_room(&mut self, size: usize, deadline: Option<Instant>) -> Result<()> {
-        while !self.link.has_room(size) && self.wants_transmit() {
-            let received = before(deadline, self.receive()).await;
-            let received = received.unwrap_or_else(|| Err(Error::timeout(Outcome::NotSent)));
-            received.map_err(|error| error.with_outcome(Outcome::NotSent))?;
+        if self.link.has_room(size) {
+            return Ok(());
         }
-        Ok(())
+        let made = async {
+            while !self.link.has_room(size) && self.wants_transmit() {
+                self.receive().await?;
+            }
+            Ok(())
+        };
+        let made = before(deadline, made).await.unwrap_or_else(|| Err(Error::timeout(Outcome::NotSent)));
+        made.map_err(|error: Error| error.with_outcome(Outcome::NotSent))
     }
 
     fn wants_transmit(&self) -> bool {
@@ -304,6 +313,10 @@ impl Connection {
         };
         if let Ok(true) = received {
             self.heard = Instant::now();
+            if deadline.is_some_and(|deadline| deadline <= self.heard) {
+                // Bytes that come without a pause may be no answer.
+                self.link.handle_timeout(self.heard, 0, None)?;
+            }
         }
         received
     }
@@ -335,7 +348,7 @@ impl Connection {
         let Some(wire) = &mut self.wire else {
             return Err(self.lost.clone().unwrap_or_else(setup::closed_client));
         };
-        let (link, outbox) = (&mut self.link, &mut self.outbox);
+        let (link, outbox, burst) = (&mut self.link, &mut self.outbox, &mut self.burst);
         let cut = self.grip.means().notified();
         let progress = async {
             let mut cut = pin!(cut);
@@ -345,7 +358,11 @@ impl Connection {
                 }
                 let had_bytes = !outbox.is_empty();
                 let flushed = wire.writer.poll_flush(cx, outbox, |written| link.handle_sent(written))?;
-                match wire.reader.poll_read(cx, wire.inbound.spare()) {
+                let read = wire.reader.poll_read(cx, wire.inbound.spare());
+                if read.is_pending() {
+                    *burst = Burst::default();
+                }
+                match read {
                     Poll::Pending if had_bytes && flushed.is_ready() => Poll::Ready(Ok(None)),
                     Poll::Pending if cut.as_mut().poll(cx).is_ready() => {
                         let cause = self.grip.cause().unwrap_or_else(setup::closed_client);
@@ -367,6 +384,12 @@ impl Connection {
         };
         link.poll_woken(&mut self.woken);
         self.woken.clear();
+        if let Ok(true) = result
+            && burst.handle_read().is_some_and(|now| burst.is_long(now))
+        {
+            *burst = Burst::default();
+            tokio::task::yield_now().await;
+        }
         result.map_err(|error| self.lose(error))
     }
 

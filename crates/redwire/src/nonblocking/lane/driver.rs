@@ -15,7 +15,7 @@ use redwire_core::outbox::Outbox;
 use redwire_core::{Error, ErrorKind, Outcome, Result};
 
 use super::{Phase, Shared, State, release, rotation};
-use crate::clock::Timer;
+use crate::clock::{Burst, Timer, poll_pause};
 use crate::credentials;
 use crate::events::EventKind;
 use crate::nonblocking::stream::Writer;
@@ -104,16 +104,29 @@ impl<'a> Driver<'a> {
             rotation::handle_change(self.shared);
         }
         poll_fn(|cx| {
+            let (mut burst, mut pauses) = (Burst::default(), false);
             loop {
                 // Room for the next read is made only when there is something to read: by then the replies before
                 // it have been decoded, and their memory serves again.
-                if reader.poll_ready(cx).is_ready()
+                if !pauses
+                    && reader.poll_ready(cx).is_ready()
                     && let Poll::Ready(read) = reader.poll_read(cx, inbound.spare())
                 {
                     match self.handle_read(read, &mut inbound, &mut frames) {
-                        Ok(()) => continue,
+                        Ok(()) => {}
                         Err(error) => return Poll::Ready(Some(error)),
                     }
+                    let Some(now) = burst.handle_read() else { continue };
+                    match self.handle_due(now) {
+                        Ok(is_due) => pauses = is_due || burst.is_long(now),
+                        Err(error) => return Poll::Ready(Some(error)),
+                    }
+                    if !pauses {
+                        continue;
+                    }
+                }
+                if pauses {
+                    let _ = poll_pause::<()>(cx);
                 }
                 if let Err(error) = ready!(self.poll_write(cx, &writer)) {
                     return Poll::Ready(error);
@@ -254,6 +267,16 @@ impl<'a> Driver<'a> {
             self.handle_timer()?;
         }
         if late { Poll::Ready(Ok(())) } else { Poll::Pending }
+    }
+
+    /// Fails what is late while bytes come without a pause; says whether anything was.
+    #[cold]
+    fn handle_due(&mut self, now: Instant) -> Result<bool> {
+        let is_due = self.shared.lock().link.poll_timeout().is_some_and(|next| next <= now);
+        if is_due {
+            self.handle_timer()?;
+        }
+        Ok(is_due)
     }
 
     fn handle_timer(&mut self) -> Result<()> {

@@ -15,7 +15,7 @@ use redwire_core::pubsub::{Connect, LineId};
 use redwire_core::{Error, ErrorKind, Outcome, Result};
 
 use super::{Shared, State};
-use crate::clock::Timer;
+use crate::clock::{Burst, Timer, poll_pause};
 use crate::credentials::{self, Pass};
 use crate::events::EventKind;
 use crate::nonblocking::stream::Writer;
@@ -190,17 +190,30 @@ impl<'a> Driver<'a> {
         }
         self.woken.drain(..).for_each(Waker::wake);
         poll_fn(|cx| {
+            let (mut burst, mut pauses) = (Burst::default(), false);
             loop {
                 let now = Instant::now();
                 if self.reads
+                    && !pauses
                     && reader.poll_ready(cx).is_ready()
                     && let Poll::Ready(read) = reader.poll_read(cx, inbound.spare())
                 {
                     self.began.get_or_insert(now);
                     match self.handle_read(read, &mut inbound, &mut frames) {
-                        Ok(()) => continue,
+                        Ok(()) => {}
                         Err(error) => return Poll::Ready(Some(error)),
                     }
+                    let Some(now) = burst.handle_read() else { continue };
+                    match self.handle_due(now) {
+                        Ok(is_due) => pauses = is_due || burst.is_long(now),
+                        Err(error) => return Poll::Ready(Some(error)),
+                    }
+                    if !pauses {
+                        continue;
+                    }
+                }
+                if pauses {
+                    let _ = poll_pause::<()>(cx);
                 }
                 self.poll_renewal(cx);
                 match self.poll_write(cx, &writer) {
@@ -240,6 +253,17 @@ impl<'a> Driver<'a> {
             self.tell_refused(error);
         }
         result
+    }
+
+    /// Does what is due while bytes come without a pause; says whether anything was.
+    #[cold]
+    fn handle_due(&mut self, now: Instant) -> Result<bool> {
+        let mut state = self.shared.lock();
+        let is_due = state.machine.poll_timeout(self.line).is_some_and(|next| next <= now);
+        if is_due {
+            state.machine.handle_timeout(self.line, now, self.received)?;
+        }
+        Ok(is_due)
     }
 
     /// Presents credentials that have changed while the connection lives.
