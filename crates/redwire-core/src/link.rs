@@ -741,8 +741,50 @@ impl<W: Clone> Link<W> {
         }
     }
 
+    /// Whether no request that was taken to be written waits for its reply.
+    #[inline]
+    #[must_use]
+    pub fn is_quiet(&self) -> bool {
+        self.order.front().is_none_or(|entry| entry.end > self.taken)
+    }
+
+    /// The connection is gone, and another is to come: the requests of which bytes were taken to be written fail with
+    /// `error`, each with its own outcome. All others stay as they are.
+    pub fn handle_interrupted(&mut self, error: &Error) {
+        let untaken = self.order.split_off(self.order.partition_point(|entry| entry.end <= self.taken));
+        for entry in &untaken {
+            // A question of the link's own is of no use on another connection.
+            if let place @ Slot::Probe = &mut self.slots[entry.slot as usize] {
+                *place = Slot::Abandoned;
+            }
+        }
+        self.fail_order(error);
+        self.order = untaken;
+        // What stays is all that is queued beyond here.
+        self.sent = self.taken;
+        self.withdraw();
+        self.handle_unconnected();
+    }
+
     /// The connection is gone: every request fails with `error`, each with its own outcome, and nothing is left.
     pub fn handle_lost(&mut self, error: &Error) {
+        self.fail_order(error);
+        let not_sent = error.clone().with_outcome(Outcome::NotSent);
+        while let Some(slot) = self.outside.pop_front() {
+            match &mut self.slots[slot as usize] {
+                Slot::Abandoned => self.release(slot),
+                place => fail(place, not_sent.clone(), &mut self.woken),
+            }
+        }
+        self.left = 0;
+        self.outbox.clear();
+        (self.taken, self.sent) = (self.queued, self.queued);
+        (self.given_up, self.deadline) = (false, None);
+        self.handle_unconnected();
+    }
+
+    /// Fails all that wait in the order.
+    fn fail_order(&mut self, error: &Error) {
         let not_sent = error.clone().with_outcome(Outcome::NotSent);
         let maybe = error.clone().with_outcome(Outcome::MaybeExecuted);
         while let Some(entry) = self.order.pop_front() {
@@ -756,19 +798,13 @@ impl<W: Clone> Link<W> {
                 Slot::Outside { .. } | Slot::Done(_) | Slot::Free => {}
             }
         }
-        while let Some(slot) = self.outside.pop_front() {
-            match &mut self.slots[slot as usize] {
-                Slot::Abandoned => self.release(slot),
-                place => fail(place, not_sent.clone(), &mut self.woken),
-            }
-        }
-        self.left = 0;
-        self.outbox.clear();
-        (self.taken, self.sent) = (self.queued, self.queued);
-        (self.given_up, self.doubtful, self.missed) = (false, false, false);
-        (self.silent, self.probe, self.unmarked) = (false, None, 0);
+    }
+
+    /// Nothing is known any more of what was said on the connection.
+    fn handle_unconnected(&mut self) {
+        (self.doubtful, self.missed, self.silent) = (false, false, false);
+        (self.probe, self.unmarked, self.stuck) = (None, 0, None);
         self.probes.clear();
-        (self.deadline, self.stuck) = (None, None);
         self.liveness.handle_lost();
     }
 }

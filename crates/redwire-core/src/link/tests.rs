@@ -452,3 +452,41 @@ fn who_is_owed_several_keeps_those_that_came_before_a_failure() {
         }
     }
 }
+
+#[test]
+fn what_was_not_taken_when_a_connection_ends_goes_on_the_next() {
+    let mut link = link().marked_every(1);
+    let (sent, gone) = (submit(&mut link, 1, 1), submit(&mut link, 2, 1));
+    send_all(&mut link);
+    assert!(!link.is_quiet());
+    let (a, left, b) = (submit(&mut link, 3, 1), submit(&mut link, 4, 1), submit(&mut link, 5, 2));
+    link.abandon(left);
+    link.abandon(gone);
+    link.handle_interrupted(&Error::closed_by_peer(Outcome::MaybeExecuted));
+    assert_eq!(redeem(&mut link, sent).unwrap_err().outcome(), Outcome::MaybeExecuted);
+    assert!(link.is_quiet() && link.wants_transmit());
+    link.handle_connected(Instant::now());
+    let mut outbox = Outbox::default();
+    link.poll_transmit(&mut outbox);
+    // No question of the former connection, and nothing of those who left.
+    assert_eq!(outbox.to_bytes(), b"01234567890123456789");
+    link.handle_sent(outbox.len());
+    assert_eq!(receive(&mut link, b":1\r\n:2\r\n:3\r\n").unwrap(), [1, 3, 5]);
+    assert_eq!(redeem(&mut link, a).unwrap().read::<i64>().unwrap(), 1);
+    assert_eq!(redeem(&mut link, b).unwrap().read_at::<i64>(1).unwrap(), 3);
+    assert!(link.is_idle() && !link.wants_transmit());
+}
+
+#[test]
+fn whether_anything_was_answered_is_known_of_each_connection() {
+    let mut link = link();
+    for (reply, answered) in [(&b"-ERR no\r\n"[..], false), (b"+OK\r\n", true), (b">1\r\n+push\r\n", false)] {
+        link.handle_connected(Instant::now());
+        let ticket = submit(&mut link, 1, 1);
+        send_all(&mut link);
+        receive(&mut link, reply).unwrap();
+        assert_eq!(link.has_answered(), answered, "{}", reply.escape_ascii());
+        link.abandon(ticket);
+        link.handle_lost(&Error::closed_by_peer(Outcome::MaybeExecuted));
+    }
+}

@@ -10,7 +10,7 @@ mod rotation;
 use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Waker};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use redwire_core::call::Call;
 use redwire_core::config::Endpoint;
@@ -59,6 +59,8 @@ struct State {
     rest: Outbox,
     /// There while connected.
     writer: Option<Arc<Writer>>,
+    /// When something was last written where nothing was under way.
+    written: Instant,
     /// Whether the driver has bytes in its hands that it has not written yet.
     writing: bool,
     /// The driver, while it sleeps, and when its timer will wake it.
@@ -71,6 +73,10 @@ struct State {
     runtime: Option<Handle>,
     process: u32,
 }
+
+/// Where nothing was written for so long, the runtime may not have run either, so that nobody knows whether the connection
+/// still lives.
+const LONG_QUIET: Duration = Duration::from_millis(2);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
@@ -103,6 +109,7 @@ impl Lane {
             link: link.salted(fastrand::u64(..)).marked_every(config.mark_every()),
             rest: Outbox::default(),
             writer: None,
+            written: Instant::now(),
             writing: false,
             driver: None,
             armed: None,
@@ -164,7 +171,7 @@ impl Lane {
         waker: &Waker,
         deadline: Option<Instant>,
     ) -> Result<Ticket> {
-        self.shared.submit(call, waker, deadline, false)
+        self.shared.submit(call, waker, deadline, Instant::now(), false)
     }
 
     /// As [`submit`](Self::submit); but where there is no room for its bytes it waits for that, until its ticket may
@@ -175,8 +182,9 @@ impl Lane {
         call: &impl Call,
         waker: &Waker,
         deadline: Option<Instant>,
+        now: Instant,
     ) -> Result<Ticket> {
-        self.shared.submit(call, waker, deadline, true)
+        self.shared.submit(call, waker, deadline, now, true)
     }
 
     /// Queues `call` if it has waited for room, and its turn has come.
@@ -210,7 +218,7 @@ impl Lane {
         if !idle {
             // Replies come in order: when this one is there, all are.
             let ping = Cmd::<Value>::new("PING");
-            let last = self.shared.submit(&ping, Waker::noop(), deadline, true);
+            let last = self.shared.submit(&ping, Waker::noop(), deadline, Instant::now(), true);
             self.shared.lock().phase.close();
             if let Ok(last) = last {
                 let _ = before(deadline, self.shared.wait(last, &ping)).await;
@@ -239,6 +247,7 @@ impl Shared {
         call: &impl Call,
         waker: &Waker,
         deadline: Option<Instant>,
+        now: Instant,
         may_wait: bool,
     ) -> Result<Ticket> {
         let mut state = self.lock();
@@ -260,7 +269,7 @@ impl Shared {
             return submitted;
         };
         state.link.mark_transaction(ticket, call.multi());
-        let driver = if state.write_at_once(deadline) { None } else { state.driver.take() };
+        let driver = if state.write_at_once(deadline, now) { None } else { state.driver.take() };
         release(state);
         if let Some(driver) = driver {
             driver.wake();
@@ -270,7 +279,7 @@ impl Shared {
 
     /// Submits `call` and waits for its replies.
     async fn exchange(self: &Arc<Self>, call: &impl Call, deadline: Option<Instant>) -> Result<Replies> {
-        let ticket = self.submit(call, Waker::noop(), deadline, true)?;
+        let ticket = self.submit(call, Waker::noop(), deadline, Instant::now(), true)?;
         self.wait(ticket, call).await
     }
 
@@ -354,7 +363,7 @@ impl Follower for Shared {
         let mut state = self.lock();
         if !state.is_inherited() {
             if state.writer.is_some() {
-                state.lose(&self.target.locate(setup::left_master()), &mut woken);
+                state.interrupt(&self.target.locate(setup::left_master()), &mut woken);
                 state.keeper.handle_left();
             } else {
                 state.keeper.handle_moved();
@@ -446,11 +455,18 @@ impl State {
 
     /// Writes what was just submitted, if that is best and possible; else the driver must be woken.
     #[inline]
-    fn write_at_once(&mut self, deadline: Option<Instant>) -> bool {
+    fn write_at_once(&mut self, deadline: Option<Instant>, now: Instant) -> bool {
         if self.writing || !self.link.writes_at_once() {
             return false;
         }
         let Some(writer) = &self.writer else { return false };
+        // What came meanwhile is for the driver: if it is the end of the connection, the request goes on the next one.
+        if now.saturating_duration_since(self.written) >= LONG_QUIET
+            && !matches!(writer.is_silent(), Ok(true))
+        {
+            return false;
+        }
+        self.written = now;
         self.link.poll_transmit(&mut self.rest);
         // A broken socket is found and reported by the driver, which reads from it.
         if let Ok(written) = writer.try_write(&self.rest) {
@@ -470,13 +486,19 @@ impl State {
         self.keeper.error().cloned().unwrap_or_else(setup::left_master).with_outcome(Outcome::NotSent)
     }
 
-    /// The connection is gone, and with it all that was under way.
-    fn lose(&mut self, error: &Error, woken: &mut Vec<Waker>) {
-        self.link.handle_lost(error);
+    /// The connection is gone, and with it what was under way on it. What was not, goes on the next.
+    fn interrupt(&mut self, error: &Error, woken: &mut Vec<Waker>) {
+        self.link.handle_interrupted(error);
         self.link.poll_woken(woken);
         self.writer = None;
         self.writing = false;
         self.rest.clear();
+    }
+
+    /// The connection is gone, and with it all that was under way, or waited to be.
+    fn lose(&mut self, error: &Error, woken: &mut Vec<Waker>) {
+        self.link.handle_lost(error);
+        self.interrupt(error, woken);
     }
 }
 

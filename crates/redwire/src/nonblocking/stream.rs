@@ -136,19 +136,13 @@ impl Reader {
     /// Whether there is nothing to read: a look at the socket itself, since the runtime may not have noticed yet what came. An
     /// error where the connection is gone.
     pub(super) fn is_silent(&self) -> Result<bool> {
-        let peeked = match self {
+        is_silent(match self {
             Self::Tcp(half) => socket::peek(half.as_ref()),
             #[cfg(unix)]
             Self::Unix(half) => socket::peek(half.as_ref()),
             #[cfg(feature = "tls")]
             Self::Tls(reader) => socket::peek(reader.stream()),
-        };
-        match peeked {
-            Ok(0) => Err(Error::closed_by_peer(Outcome::NotSent)),
-            Ok(_) => Ok(false),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(true),
-            Err(error) => Err(setup::io_error("reading", error)),
-        }
+        })
     }
 
     /// Whether there may be something to read; if not, the task is woken when there is.
@@ -180,7 +174,29 @@ impl Reader {
     }
 }
 
+/// What a look at a socket says.
+fn is_silent(peeked: io::Result<usize>) -> Result<bool> {
+    match peeked {
+        Ok(0) => Err(Error::closed_by_peer(Outcome::NotSent)),
+        Ok(_) => Ok(false),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(true),
+        Err(error) => Err(setup::io_error("reading", error)),
+    }
+}
+
 impl Writer {
+    /// As [`Reader::is_silent`], for who is about to write.
+    #[cold]
+    pub(super) fn is_silent(&self) -> Result<bool> {
+        is_silent(match self {
+            Self::Tcp(half) => socket::peek(half.as_ref()),
+            #[cfg(unix)]
+            Self::Unix(half) => socket::peek(half.as_ref()),
+            #[cfg(feature = "tls")]
+            Self::Tls(writer) => socket::peek(writer.stream()),
+        })
+    }
+
     /// Writes some of what waits in `outbox`, if the socket takes it now; says how much.
     #[inline]
     pub(super) fn try_write(&self, outbox: &Outbox) -> io::Result<usize> {

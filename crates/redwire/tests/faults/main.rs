@@ -32,4 +32,5 @@ mod silence;
 mod step;
 mod stuck;
 mod transcript;
+mod unseen;
 mod waiting;

@@ -166,7 +166,8 @@ impl<'c, C: Call> Request<'c, C> {
                 (deadline, Some(now))
             }
         };
-        if self.client.cluster.is_some() && !self.board(deadline, now.unwrap_or_else(Instant::now))? {
+        let now = now.unwrap_or_else(Instant::now);
+        if self.client.cluster.is_some() && !self.board(deadline, now)? {
             waker.wake_by_ref();
             return Ok(None);
         }
@@ -174,10 +175,10 @@ impl<'c, C: Call> Request<'c, C> {
             Way::Shared if self.passage.asking() => {
                 let asking = Asking(&mut self.call);
                 let lane = self.passage.member().map_or(&self.client.lane, |member| &member.client.lane);
-                self.state = State::Waiting(lane.submit_or_wait(&asking, waker, deadline)?);
+                self.state = State::Waiting(lane.submit_or_wait(&asking, waker, deadline, now)?);
             }
             Way::Shared => {
-                self.state = State::Waiting(self.lane().submit_or_wait(&self.call, waker, deadline)?);
+                self.state = State::Waiting(self.lane().submit_or_wait(&self.call, waker, deadline, now)?);
             }
             Way::Exclusive(_) => {
                 self.start_apart(deadline);

@@ -6,7 +6,7 @@ use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use redwire_core::inbound::{Frames, Inbound};
 use redwire_core::keeper::Connect;
@@ -14,7 +14,7 @@ use redwire_core::outage::heals;
 use redwire_core::outbox::Outbox;
 use redwire_core::{Error, ErrorKind, Outcome, Result};
 
-use super::{Phase, Shared, State, release, rotation};
+use super::{LONG_QUIET, Phase, Shared, State, release, rotation};
 use crate::clock::{Burst, Timer, poll_pause};
 use crate::credentials;
 use crate::events::EventKind;
@@ -49,6 +49,9 @@ pub(super) async fn drive(shared: Arc<Shared>, mut first: Option<Wire>) {
     }
 }
 
+/// Writing waits no longer than this for what came to be read.
+const LONGEST_HOLD: Duration = Duration::from_millis(20);
+
 /// Tells callers when the driver ends without being asked to: its runtime was shut down.
 struct Guard<'a>(&'a Shared);
 
@@ -68,6 +71,8 @@ struct Driver<'a> {
     /// The question, over another connection, whether the server lives.
     asking: Option<Pin<Box<dyn Future<Output = bool> + Send>>>,
     yielded: bool,
+    /// Since when writing waits for what came to be read.
+    held: Option<Instant>,
     /// How many bytes have come in.
     received: u64,
 }
@@ -81,6 +86,7 @@ impl<'a> Driver<'a> {
             timer: Timer::default(),
             asking: None,
             yielded: false,
+            held: None,
             received: 0,
         }
     }
@@ -93,6 +99,7 @@ impl<'a> Driver<'a> {
             let mut state = self.shared.lock();
             state.writer = Some(Arc::clone(&writer));
             let now = Instant::now();
+            state.written = now;
             state.keeper.handle_connected(now, fastrand::u64(..));
             state.link.handle_connected(now);
         }
@@ -161,7 +168,7 @@ impl<'a> Driver<'a> {
             match &result {
                 Ok(()) => state.link.poll_woken(&mut self.woken),
                 // Before those who have their replies go on, lest their next calls be written to a bad connection.
-                Err(error) => state.lose(&self.shared.target.locate(error.clone()), &mut self.woken),
+                Err(error) => state.interrupt(&self.shared.target.locate(error.clone()), &mut self.woken),
             }
             drop(state);
             self.woken.drain(..).for_each(Waker::wake);
@@ -178,8 +185,11 @@ impl<'a> Driver<'a> {
         writer: &Writer,
     ) -> Poll<std::result::Result<(), Option<Error>>> {
         loop {
-            if self.outbox.is_empty() && !self.take_outgoing(cx)? {
+            if self.outbox.is_empty() && !self.take_outgoing(cx, writer)? {
                 return self.poll_timer(cx).map(|late| late.map_err(Some));
+            }
+            if self.held.is_some() {
+                return poll_pause(cx);
             }
             if self.outbox.is_empty() {
                 // Others are about to ask, too: let them, and write all in one.
@@ -205,7 +215,11 @@ impl<'a> Driver<'a> {
 
     /// Takes what waits to be written. Goes to sleep where nothing does; says whether there is anything to do.
     #[inline]
-    fn take_outgoing(&mut self, cx: &Context<'_>) -> std::result::Result<bool, Option<Error>> {
+    fn take_outgoing(
+        &mut self,
+        cx: &Context<'_>,
+        writer: &Writer,
+    ) -> std::result::Result<bool, Option<Error>> {
         let mut state = self.shared.lock();
         state.check_connected()?;
         if let Some(error) = state.keeper.poll_cut() {
@@ -217,6 +231,12 @@ impl<'a> Driver<'a> {
             return Ok(true);
         }
         self.yielded = false;
+        if state.rest.is_empty() && state.link.wants_transmit() && state.link.is_quiet() {
+            self.look(&mut state, writer).map_err(Some)?;
+            if self.held.is_some() {
+                return Ok(true);
+            }
+        }
         if state.rest.is_empty() {
             state.link.poll_transmit(&mut self.outbox);
         } else {
@@ -229,6 +249,20 @@ impl<'a> Driver<'a> {
         }
         release(state);
         Ok(writing)
+    }
+
+    /// Where the connection was quiet for long, looks whether it has ended, or whether anything came: that is read before
+    /// anything is written, but does not hold up writing for long.
+    fn look(&mut self, state: &mut State, writer: &Writer) -> Result<()> {
+        let now = Instant::now();
+        if now.saturating_duration_since(state.written) >= LONG_QUIET && !writer.is_silent()? {
+            let held = *self.held.get_or_insert(now);
+            if now.saturating_duration_since(held) < LONGEST_HOLD {
+                return Ok(());
+            }
+        }
+        (self.held, state.written) = (None, now);
+        Ok(())
     }
 
     fn sleep(&self, cx: &Context<'_>) -> std::result::Result<(), Option<Error>> {
@@ -331,11 +365,14 @@ impl<'a> Driver<'a> {
         let mut state = self.shared.lock();
         let is_lost = tell(&mut state, &error, Instant::now());
         let has_alternatives = self.shared.target.config().has_alternatives();
-        if is_lost || !heals(&error) || (state.keeper.is_down() && has_alternatives) {
+        if !heals(&error) || (state.keeper.is_down() && has_alternatives) || self.shared.watch.is_some() {
             state.lose(&error, &mut self.woken);
+        } else if is_lost {
+            state.interrupt(&error, &mut self.woken);
         }
         drop(state);
         self.outbox.clear();
+        self.held = None;
         self.asking = None;
         self.woken.drain(..).for_each(Waker::wake);
     }

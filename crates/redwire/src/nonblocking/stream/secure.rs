@@ -111,6 +111,10 @@ impl Reader {
 }
 
 impl Writer {
+    pub(super) fn stream(&self) -> &TcpStream {
+        self.half.as_ref()
+    }
+
     pub(super) fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.half.as_ref().poll_write_ready(cx)
     }
