@@ -93,6 +93,14 @@ pub(crate) fn no_service() -> Error {
 }
 
 /// The connection was let go because its server is master no longer.
+/// The task that drove a connection is gone with its runtime.
+#[cfg(feature = "tokio")]
+#[cold]
+pub(crate) fn runtime_ended() -> Error {
+    let message = "the runtime that drove the connection has ended";
+    Error::new(ErrorKind::Closed, Outcome::NotSent, message)
+}
+
 pub(crate) fn left_master() -> Error {
     Error::new(ErrorKind::Connection(ConnectionFault::Reset), Outcome::MaybeExecuted, LEFT_MASTER)
 }

@@ -128,7 +128,7 @@ impl Lane {
     /// Connects now, so that a failure is told at once.
     pub(super) async fn connect(&self) -> Result<()> {
         let wire = self.shared.connect().await?;
-        self.shared.lock().drive(&self.shared, Some(wire))
+        self.shared.drive(self.shared.lock(), Some(wire)).map(drop)
     }
 
     /// Has the connection tried again, if there is none and nothing is being done about it.
@@ -136,7 +136,7 @@ impl Lane {
         let mut state = self.shared.lock();
         if state.phase != Phase::Driven || state.is_inherited() {
             // Without a runtime, or once closed, there is nothing to be done.
-            let _ = state.drive(&self.shared, None);
+            drop(self.shared.drive(state, None));
         } else if state.keeper.ask() {
             let driver = state.driver.take();
             drop(state);
@@ -253,7 +253,7 @@ impl Shared {
         let mut state = self.lock();
         // Asking for the process is a system call: once for all that is written together is enough.
         if state.phase != Phase::Driven || (!state.link.wants_transmit() && state.is_inherited()) {
-            state.drive(self, None)?;
+            state = self.drive(state, None)?;
         }
         if state.keeper.is_down() && self.target.config().has_alternatives() {
             return Err(state.refuse());
@@ -321,6 +321,36 @@ impl Shared {
     async fn wait(&self, ticket: Ticket, call: &impl Call) -> Result<Replies> {
         let mut waiting = Waiting { shared: self, ticket: Some(ticket), call };
         poll_fn(|cx| waiting.poll(cx.waker())).await
+    }
+
+    /// Has the connection driven by a task of the runtime that is around; `first` is a wire that is connected already.
+    ///
+    /// # Errors
+    /// There is no runtime, or it has ended; the client is closed.
+    #[cold]
+    fn drive<'s>(
+        self: &'s Arc<Self>,
+        mut state: MutexGuard<'s, State>,
+        first: Option<Wire>,
+    ) -> Result<MutexGuard<'s, State>> {
+        if matches!(state.phase, Phase::Closing | Phase::Closed) {
+            return Err(setup::closed_client());
+        }
+        if state.is_inherited() {
+            state.disinherit();
+        }
+        let runtime = runtime()?;
+        state.phase = Phase::Driven;
+        state.runtime = Some(runtime.clone());
+        // A runtime that has ended drops the task, and so the guard, at once.
+        drop(state);
+        runtime.spawn(driver::drive(driver::Guard(Arc::clone(self)), first));
+        let state = self.lock();
+        match state.phase {
+            Phase::Driven => Ok(state),
+            Phase::Undriven => Err(setup::runtime_ended()),
+            Phase::Closing | Phase::Closed => Err(setup::closed_client()),
+        }
     }
 
     async fn connect(&self) -> Result<Wire> {
@@ -416,22 +446,6 @@ fn release(mut state: MutexGuard<'_, State>) {
 }
 
 impl State {
-    /// Has the connection driven by a task of the runtime that is around; `first` is a wire that is connected already.
-    #[cold]
-    fn drive(&mut self, shared: &Arc<Shared>, first: Option<Wire>) -> Result<()> {
-        if matches!(self.phase, Phase::Closing | Phase::Closed) {
-            return Err(setup::closed_client());
-        }
-        if self.is_inherited() {
-            self.disinherit();
-        }
-        let runtime = runtime()?;
-        self.phase = Phase::Driven;
-        runtime.spawn(driver::drive(Arc::clone(shared), first));
-        self.runtime = Some(runtime);
-        Ok(())
-    }
-
     /// Whether this process is a child of the one that opened the connection.
     #[inline]
     fn is_inherited(&self) -> bool {

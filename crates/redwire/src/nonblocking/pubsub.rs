@@ -124,7 +124,7 @@ impl PubSub {
         let pubsub = Self::lazy(config)?;
         let shared = pubsub.shared();
         let wire = shared.connect(&shared.target).await?;
-        Shared::drive(shared, &mut shared.lock(), LineId::MAIN, None, Some(wire))?;
+        Shared::drive(shared, shared.lock(), LineId::MAIN, None, Some(wire))?;
         Ok(pubsub)
     }
 
@@ -295,9 +295,12 @@ impl Shared {
 
     /// Has a connection driven by a task of the runtime that is around: the one to `node`, or that of [`LineId::MAIN`]. `first` is a
     /// wire that is connected already.
+    ///
+    /// # Errors
+    /// There is no runtime, or it has ended.
     fn drive(
         shared: &Arc<Self>,
-        state: &mut State,
+        mut state: MutexGuard<'_, State>,
         line: LineId,
         node: Option<&HostPort>,
         first: Option<Wire>,
@@ -305,8 +308,10 @@ impl Shared {
         let runtime = runtime()?;
         let target = node.map_or_else(|| Arc::clone(&shared.target), |node| shared.target.node(node));
         state.seats.push(Seat { line, reads: true, driver: None });
-        runtime.spawn(driver::drive(Arc::clone(shared), line, target, first));
-        Ok(())
+        // A runtime that has ended drops the task, and so the guard, at once.
+        drop(state);
+        runtime.spawn(driver::drive(driver::Guard(Arc::clone(shared), line), target, first));
+        if shared.lock().seat(line).is_some() { Ok(()) } else { Err(setup::runtime_ended()) }
     }
 
     /// Changes what is wanted, and has it driven.
@@ -314,11 +319,15 @@ impl Shared {
         let mut state = self.lock();
         if !state.machine.is_closed() {
             if !state.seats.iter().any(|seat| seat.line == LineId::MAIN) {
-                Self::drive(self, &mut state, LineId::MAIN, None, None)?;
+                Self::drive(self, state, LineId::MAIN, None, None)?;
+                state = self.lock();
             }
             if let (Some(nodes), false) = (&self.nodes, state.is_tended) {
-                runtime()?.spawn(homes::tend(Arc::clone(self), nodes.clone()));
+                let runtime = runtime()?;
                 state.is_tended = true;
+                drop(state);
+                runtime.spawn(homes::tend(homes::Guard(Arc::clone(self)), nodes.clone()));
+                state = self.lock();
             }
         }
         drop(state);

@@ -17,6 +17,8 @@ pub(crate) enum Then {
     HangUpAfter(Duration),
     /// At the first command it sends these bytes, then those again and again as fast as it can, for 8 s.
     Flood(&'static str, &'static str),
+    /// It behaves: every key has the value `v`, and everybody may subscribe.
+    Serve,
 }
 
 /// A peer that answers handshakes, those of caches too, questions for the map of a cluster, one `PING`, and nothing
@@ -88,7 +90,7 @@ impl Shared {
     fn serve(&self, mut socket: TcpStream) {
         let (came, mut asks_for_map) = (Instant::now(), false);
         let patience = match self.then {
-            Then::HangUpAtFirstCommand | Then::Flood(..) => None,
+            Then::HangUpAtFirstCommand | Then::Flood(..) | Then::Serve => None,
             Then::HangUpAfter(patience) => Some(patience),
         };
         let mut unread = Vec::new();
@@ -148,6 +150,13 @@ impl Shared {
             }
             ["CLUSTER", "INFO"] => b"$16\r\ncluster_state:ok\r\n".to_vec(),
             ["CLUSTER", ..] => b"-ERR unknown subcommand\r\n".to_vec(),
+            ["GET", _] if matches!(self.then, Then::Serve) => b"$1\r\nv\r\n".to_vec(),
+            ["SUBSCRIBE" | "SSUBSCRIBE", name] if matches!(self.then, Then::Serve) => {
+                let kind = words[0].to_ascii_lowercase();
+                let (kind_len, name_len) = (kind.len(), name.len());
+                format!(">3\r\n${kind_len}\r\n{kind}\r\n${name_len}\r\n{name}\r\n:1\r\n").into_bytes()
+            }
+            _ if matches!(self.then, Then::Serve) => b"+OK\r\n".to_vec(),
             _ => return None,
         })
     }

@@ -26,6 +26,7 @@ mod pause;
 mod pieces;
 mod questions;
 mod repeating;
+mod runtimes;
 mod shutdown;
 mod signals;
 mod silence;

@@ -145,7 +145,7 @@ impl Nodes {
             return Ok(());
         }
         let runtime = runtime().inspect_err(|_| atlas.handle_deserted())?;
-        runtime.spawn(refresh::follow(Arc::downgrade(&self.0)));
+        runtime.spawn(refresh::follow(refresh::Following(Arc::downgrade(&self.0))));
         Ok(())
     }
 

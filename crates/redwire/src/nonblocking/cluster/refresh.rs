@@ -16,20 +16,20 @@ use crate::members::{LEFT, Member, PROBE, Work};
 use crate::nonblocking::client::Client;
 use crate::nonblocking::connection::Connection;
 
-/// Whoever takes care of refreshes. If it is dropped in the middle, somebody else may.
-struct Following(Weak<Shared>);
+/// The task that takes care of refreshes. If it is dropped, even before it has begun, another may.
+pub(super) struct Following(pub(super) Weak<Shared>);
 
 impl Drop for Following {
     fn drop(&mut self) {
         if let Some(shared) = self.0.upgrade() {
             shared.members.atlas().handle_deserted();
+            shared.refreshed.notify_waiters();
         }
     }
 }
 
 /// Asks for the map, for as long as there is a reason, and anybody who wants it.
-pub(super) async fn follow(shared: Weak<Shared>) {
-    let mut following = Following(shared);
+pub(super) async fn follow(mut following: Following) {
     while let Some(shared) = following.0.upgrade() {
         let work = shared.members.atlas().poll_work(Instant::now());
         let config = shared.target.config().clone();

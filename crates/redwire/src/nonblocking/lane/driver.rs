@@ -12,7 +12,7 @@ use redwire_core::inbound::{Frames, Inbound};
 use redwire_core::keeper::Connect;
 use redwire_core::outage::heals;
 use redwire_core::outbox::Outbox;
-use redwire_core::{Error, ErrorKind, Outcome, Result};
+use redwire_core::{Error, Outcome, Result};
 
 use super::{LONG_QUIET, Phase, Shared, State, release, rotation};
 use crate::clock::{Burst, Timer, poll_pause};
@@ -23,9 +23,9 @@ use crate::nonblocking::wire::Wire;
 use crate::setup;
 
 /// Keeps the connection up until the client is closed.
-pub(super) async fn drive(shared: Arc<Shared>, mut first: Option<Wire>) {
-    let _guard = Guard(&shared);
-    let mut driver = Driver::new(&shared);
+pub(super) async fn drive(guard: Guard, mut first: Option<Wire>) {
+    let shared = &guard.0;
+    let mut driver = Driver::new(shared);
     loop {
         let connected = match first.take() {
             Some(wire) => Some(Some(Ok(wire))),
@@ -52,13 +52,12 @@ pub(super) async fn drive(shared: Arc<Shared>, mut first: Option<Wire>) {
 /// Writing waits no longer than this for what came to be read.
 const LONGEST_HOLD: Duration = Duration::from_millis(20);
 
-/// Tells callers when the driver ends without being asked to: its runtime was shut down.
-struct Guard<'a>(&'a Shared);
+/// Tells callers when the driver ends without being asked to: its runtime was shut down, maybe before it began.
+pub(super) struct Guard(pub(super) Arc<Shared>);
 
-impl Drop for Guard<'_> {
+impl Drop for Guard {
     fn drop(&mut self) {
-        let message = "the runtime that drove the connection has ended";
-        self.0.end(Phase::Undriven, &Error::new(ErrorKind::Closed, Outcome::NotSent, message));
+        self.0.end(Phase::Undriven, &setup::runtime_ended());
     }
 }
 

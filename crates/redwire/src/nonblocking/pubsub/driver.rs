@@ -12,7 +12,7 @@ use redwire_core::config::Protocol;
 use redwire_core::inbound::{Frames, Inbound};
 use redwire_core::outbox::Outbox;
 use redwire_core::pubsub::{Connect, LineId};
-use redwire_core::{Error, ErrorKind, Outcome, Result};
+use redwire_core::{Error, Outcome, Result};
 
 use super::{Shared, State};
 use crate::clock::{Burst, Timer, poll_pause};
@@ -24,15 +24,16 @@ use crate::setup;
 use crate::target::Target;
 
 /// Keeps the connection up while somebody wants to hear something, until all is closed.
-pub(super) async fn drive(shared: Arc<Shared>, line: LineId, target: Arc<Target>, mut first: Option<Wire>) {
-    let _guard = Guard(&shared, line);
-    let _listener = listen(&shared);
-    let mut driver = Driver::new(&shared, line, &target);
+pub(super) async fn drive(guard: Guard, target: Arc<Target>, mut first: Option<Wire>) {
+    let Guard(shared, line) = &guard;
+    let line = *line;
+    let _listener = listen(shared);
+    let mut driver = Driver::new(shared, line, &target);
     loop {
         let connected = match first.take() {
             Some(wire) => Some(Ok(wire)),
             None if driver.until_wanted().await.is_none() => return,
-            None => match unless_left(&shared, line, shared.connect(&target)).await {
+            None => match unless_left(shared, line, shared.connect(&target)).await {
                 Some(None) => continue,
                 connected => connected.flatten(),
             },
@@ -78,16 +79,15 @@ async fn unless_left<T>(shared: &Shared, line: LineId, future: impl Future<Outpu
     .await
 }
 
-/// Tells subscribers when the driver ends without being asked to: its runtime was shut down.
-struct Guard<'a>(&'a Shared, LineId);
+/// Tells subscribers when the driver ends without being asked to: its runtime was shut down, maybe before it began.
+pub(super) struct Guard(pub(super) Arc<Shared>, pub(super) LineId);
 
-impl Drop for Guard<'_> {
+impl Drop for Guard {
     fn drop(&mut self) {
         if !self.0.is_current() {
             return;
         }
-        let message = "the runtime that drove the connection has ended";
-        let error = Error::new(ErrorKind::Closed, Outcome::NotSent, message);
+        let error = setup::runtime_ended();
         let mut woken = Vec::new();
         let mut state = self.0.lock();
         state.seats.retain(|seat| seat.line != self.1);

@@ -13,9 +13,9 @@ use crate::members::Listener;
 use crate::nonblocking::cluster::Nodes;
 
 /// Tells the map and what there is to know about it, and has connections driven to the nodes that are wanted, until all is closed.
-pub(super) async fn tend(shared: Arc<Shared>, nodes: Nodes) {
-    let _guard = Guard(&shared);
-    let _listener = listen(&shared, &nodes);
+pub(super) async fn tend(guard: Guard, nodes: Nodes) {
+    let shared = &guard.0;
+    let _listener = listen(shared, &nodes);
     let mut timer = Timer::default();
     let (mut news, mut woken) = (Vec::new(), Vec::new());
     poll_fn(|cx| {
@@ -33,11 +33,12 @@ pub(super) async fn tend(shared: Arc<Shared>, nodes: Nodes) {
             }
             let now = Instant::now();
             state.machine.handle_map(&nodes.members().atlas().map(), now, fastrand::u64(..));
-            while let Some((line, node)) = state.machine.poll_line() {
-                if Shared::drive(&shared, &mut state, line, Some(&node), None).is_err() {
-                    // This is a task of a runtime.
+            if let Some((line, node)) = state.machine.poll_line() {
+                if Shared::drive(shared, state, line, Some(&node), None).is_err() {
+                    // The runtime of this task is about to end.
                     return Poll::Ready(());
                 }
+                continue;
             }
             state.poll_woken(&mut woken);
             let again = state.machine.wants_home();
@@ -68,10 +69,10 @@ fn listen(shared: &Arc<Shared>, nodes: &Nodes) -> Arc<Listener> {
     listener
 }
 
-/// Tells subscribers when the task ends without being asked to: its runtime was shut down.
-struct Guard<'a>(&'a Shared);
+/// Tells subscribers when the task ends without being asked to: its runtime was shut down, maybe before it began.
+pub(super) struct Guard(pub(super) Arc<Shared>);
 
-impl Drop for Guard<'_> {
+impl Drop for Guard {
     fn drop(&mut self) {
         if !self.0.is_current() {
             return;

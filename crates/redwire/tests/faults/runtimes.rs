@@ -1,0 +1,128 @@
+//! A client outlives the runtimes in which it is used: those that end, even before a task of theirs has begun, those that
+//! stand still, and one after the other (I3, I6). FAULTS 96–98.
+
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use redwire::{CacheOptions, Item, Result, Value, cmd};
+use redwire_testkit::Server;
+use tokio::runtime::Runtime;
+
+use crate::common::rude::{RudePeer, Then};
+
+const OPTIONS: &str = "timeout=3s&retries=0&reconnect_backoff=constant:1ms";
+/// Below the timeout.
+const SOON: Duration = Duration::from_secs(2);
+
+fn new_runtime() -> Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
+}
+
+fn client(url: &str) -> redwire::Client {
+    redwire::Client::connect_lazy(&format!("{url}?{OPTIONS}")).unwrap()
+}
+
+async fn get(client: &redwire::Client) -> Result<Value> {
+    client.execute(cmd::<Value>("GET").arg("k")).await
+}
+
+/// Has `first` polled so often in a runtime that ends then, so that its tasks have not begun, or not come far; and
+/// in one that has ended.
+fn give_up<T>(polls: usize, first: impl AsyncFn() -> T) {
+    new_runtime().block_on(async {
+        let mut first = pin!(first());
+        for _ in 0..polls {
+            let begun = std::future::poll_fn(|cx| Poll::Ready(first.as_mut().poll(cx).is_pending())).await;
+            if begun && polls > 1 {
+                tokio::task::yield_now().await;
+            }
+        }
+    });
+    let ended = new_runtime();
+    let handle = ended.handle().clone();
+    drop(ended);
+    let _inside = handle.enter();
+    // Whatever comes of it, at once or later.
+    let _ = pin!(first()).poll(&mut Context::from_waker(Waker::noop()));
+}
+
+/// Runs in another runtime, soon and well.
+#[track_caller]
+fn check<T>(then: impl Future<Output = Result<T>>) -> T {
+    let begin = Instant::now();
+    let result = new_runtime().block_on(then);
+    assert!(begin.elapsed() < SOON, "{:?}", begin.elapsed());
+    result.unwrap_or_else(|error| panic!("after {:?}: {error}", begin.elapsed()))
+}
+
+#[test]
+fn a_shared_connection_whose_driver_never_began_is_driven_anew() {
+    let server = Server::start();
+    for polls in 1..4 {
+        let client = client(&server.url());
+        give_up(polls, async || get(&client).await);
+        check(get(&client));
+    }
+}
+
+#[test]
+fn so_are_subscriptions() {
+    let server = Server::start();
+    for polls in 1..4 {
+        let client = client(&server.url());
+        give_up(polls, async || client.subscribe("c").await);
+        drop(check(client.subscribe("c")));
+    }
+}
+
+#[test]
+fn so_is_a_cache() {
+    let server = Server::start();
+    for polls in 1..4 {
+        let client = client(&server.url());
+        give_up(polls, async || client.cached(CacheOptions::default()).await);
+        let cache = check(client.cached(CacheOptions::default()));
+        check(cache.execute(cmd::<Value>("GET").arg("k")));
+    }
+}
+
+#[test]
+fn the_map_of_a_cluster_is_asked_for_anew() {
+    let peer = RudePeer::start(Then::Serve);
+    for polls in [1, 3] {
+        let client = client(&peer.cluster_url());
+        give_up(polls, async || get(&client).await);
+        check(get(&client));
+    }
+}
+
+#[test]
+fn shard_channels_are_placed_anew() {
+    let peer = RudePeer::start(Then::Serve);
+    for polls in [1, 4] {
+        let client = client(&peer.cluster_url());
+        give_up(polls, async || client.ssubscribe("c").await);
+        drop(check(client.ssubscribe("c")));
+    }
+}
+
+#[test]
+fn runtimes_come_one_after_the_other() {
+    let (server, peer) = (Server::start(), RudePeer::start(Then::Serve));
+    let (client, cluster) = (client(&server.url()), client(&peer.cluster_url()));
+    let cache = check(client.cached(CacheOptions::default()));
+    for _ in 0..20 {
+        check(async {
+            get(&client).await?;
+            get(&cluster).await?;
+            let mut subscription = client.subscribe("c").await?;
+            drop(cluster.ssubscribe("c").await?);
+            cache.execute(cmd::<Value>("GET").arg("k")).await?;
+            client.execute(cmd::<Value>("PUBLISH").arg("c").arg("m")).await?;
+            let item = subscription.next_within(SOON).await;
+            assert!(matches!(item, Some(Item::Message(_))), "{item:?}");
+            Ok(())
+        });
+    }
+}
