@@ -6,6 +6,7 @@ mod cache;
 mod client;
 mod cluster;
 mod connection;
+mod drive;
 mod events;
 mod health;
 mod lane;

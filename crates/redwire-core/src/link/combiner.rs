@@ -1,11 +1,12 @@
 //! One link for many threads, and no thread of its own: those who wait do what there is to do, each for all.
 //!
 //! There are two duties, and each has one holder at most: to write what has gathered, and to read. Whoever waits takes what is
-//! vacant, and whoever leaves has another called to it, so that nobody sleeps while nobody reads. This file must not know threads.
+//! vacant, and whoever leaves has another called to it, so that nobody sleeps while nobody reads. A thread may have the duty to read
+//! for good. This file must not know threads.
 
 use std::time::Instant;
 
-use super::{Link, QueueLimits, Slot, Ticket};
+use super::{Link, Slot, Ticket};
 use crate::error::{Error, Outcome};
 use crate::inbound::Frames;
 use crate::outbox::Outbox;
@@ -17,6 +18,8 @@ pub struct Combiner<W> {
     link: Link<W>,
     writing: bool,
     reading: bool,
+    /// Whether the reader is a thread that reads for good.
+    resident: bool,
     /// Whether somebody must be called to what nobody does.
     vacant: bool,
     /// Why the connection is of no use any more.
@@ -52,25 +55,47 @@ pub enum End {
 }
 
 impl<W: Clone> Combiner<W> {
-    /// A connection with nothing under way.
+    /// Callers take turns at driving `link`, on which nothing is under way.
     #[must_use]
-    pub fn new(limits: QueueLimits) -> Self {
-        let link = Link::new(limits, None);
-        Self { link, writing: false, reading: false, vacant: false, failed: None, peak: 0 }
+    pub fn new(link: Link<W>) -> Self {
+        Self { link, writing: false, reading: false, resident: false, vacant: false, failed: None, peak: 0 }
     }
 
-    /// See [`Link::salted`].
-    #[must_use]
-    pub fn salted(mut self, random: u64) -> Self {
-        self.link = self.link.salted(random);
-        self
+    /// The connection is up.
+    pub fn handle_connected(&mut self, now: Instant) {
+        self.link.handle_connected(now);
     }
 
-    /// See [`Link::marked_every`].
+    /// From now on, and until the connection is lost, one thread reads for all, whether it waits for a reply or not.
+    pub fn handle_resident(&mut self) {
+        (self.resident, self.reading) = (true, true);
+    }
+
+    /// Whether the thread that reads is to write now, as no caller does. Such a duty must be done.
+    pub fn poll_writer(&mut self) -> bool {
+        let wanted = self.wants_writer();
+        self.writing |= wanted;
+        wanted
+    }
+
+    /// As [`Link::has_answered`].
     #[must_use]
-    pub fn marked_every(mut self, replies: u32) -> Self {
-        self.link = self.link.marked_every(replies);
-        self
+    pub fn has_answered(&self) -> bool {
+        self.link.has_answered()
+    }
+
+    /// When [`handle_tick`](Self::handle_tick) wants to be called next.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.link.poll_timeout()
+    }
+
+    /// As [`Link::handle_timeout`], for a thread that sees to it that the peer lives.
+    ///
+    /// # Errors
+    /// The peer has been silent for too long, though it was asked: the connection is dead.
+    pub fn handle_tick(&mut self, now: Instant, received: u64) -> Result<bool, Error> {
+        self.link.handle_timeout(now, received, None)
     }
 
     /// How many requests were submitted in all.
@@ -191,9 +216,10 @@ impl<W: Clone> Combiner<W> {
     /// The reader has read once: `frames` came, or nothing did.
     #[inline]
     pub fn handle_read(&mut self, result: Result<Option<&mut Frames>, Error>) {
-        self.reading = false;
         let result =
             result.and_then(|frames| frames.map_or(Ok(()), |frames| self.link.handle_frames(frames)));
+        self.resident &= result.is_ok();
+        self.reading = self.resident;
         self.settle(result);
     }
 

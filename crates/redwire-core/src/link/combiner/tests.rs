@@ -6,11 +6,12 @@ use redwire_resp::Limits;
 
 use super::*;
 use crate::inbound::Inbound;
+use crate::link::QueueLimits;
 
 const BYTES: &[u8] = b"0123456789";
 
 fn combiner() -> Combiner<u32> {
-    Combiner::new(QueueLimits { commands: 1000, bytes: 1 << 20 })
+    Combiner::new(Link::new(QueueLimits { commands: 1000, bytes: 1 << 20 }, None))
 }
 
 fn submit(combiner: &mut Combiner<u32>, waiter: u32, deadline: Option<Instant>) -> Ticket {
@@ -207,4 +208,29 @@ fn who_goes_writes_first_if_only_the_reader_is_left() {
     assert_eq!(done(combiner.poll_duty(first)).unwrap().read::<i64>().unwrap(), 1);
     read(&mut combiner, b":2\r\n");
     assert_eq!(done(combiner.poll_duty(second)).unwrap().read::<i64>().unwrap(), 2);
+}
+
+#[test]
+fn a_thread_that_reads_for_good_leaves_callers_only_to_write() {
+    let mut combiner = combiner();
+    combiner.handle_resident();
+    let first = send(&mut combiner, 1, None);
+    let first = waits(combiner.poll_duty(first));
+    assert!(!combiner.poll_writer());
+    combiner.handle_read(Ok(None));
+    let second = submit(&mut combiner, 2, None);
+    // No caller does it in time.
+    assert!(combiner.poll_writer() && !combiner.poll_writer());
+    write_all(&mut combiner);
+    let second = waits(combiner.poll_duty(second));
+    read(&mut combiner, b":1\r\n:2\r\n");
+    assert_eq!(woken(&mut combiner), [1, 2]);
+    for (value, ticket) in [(1, first), (2, second)] {
+        assert_eq!(done(combiner.poll_duty(ticket)).unwrap().read::<i64>().unwrap(), value);
+    }
+    assert!(combiner.poll_end().is_none(), "it is still read");
+    let third = send(&mut combiner, 3, None);
+    combiner.handle_read(Err(Error::closed_by_peer(Outcome::MaybeExecuted)));
+    assert!(done(combiner.poll_duty(third)).is_err());
+    assert!(matches!(combiner.poll_end(), Some(End::Lost(_))));
 }

@@ -8,7 +8,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::Poll;
 use std::thread::{self, Thread};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use redwire_core::config::{Config, Endpoint, Protocol};
 use redwire_core::pubsub::{self, Connect, LineId};
@@ -16,9 +16,9 @@ use redwire_core::{Error, Outcome, Result};
 
 use crate::blocking::cluster::Nodes;
 use crate::blocking::connection::{Connection, OnConnect};
+use crate::blocking::drive::{Halves, STALL, split};
 use crate::blocking::health::Health;
-use crate::blocking::stream::Socket;
-use crate::blocking::wire::{Outgoing, fetch};
+use crate::blocking::wire::fetch;
 use crate::credentials::{self, Pass};
 use crate::events::EventKind;
 use crate::service::Follower;
@@ -63,24 +63,15 @@ struct Desk {
     server: Option<Thread>,
 }
 
-/// A connection. It is let go when nobody has any part of it.
+/// A connection. It is let go once it has failed and no thread has any part of it.
 struct Link {
-    socket: Arc<Socket>,
-    /// In the hands of whoever reads, else here.
-    connection: Option<Box<Connection>>,
-    /// In the hands of whoever writes, else here.
-    outgoing: Option<Outgoing>,
-    /// Why it is of no use any more.
-    failed: Option<Error>,
+    halves: Halves,
     /// The version of the credentials that were presented, where a live connection takes others.
     version: Option<u64>,
     /// When something came for which a thread waited, until there is no more to be read. What was there before a
     /// thread looked for it may have come at any time.
     came: Option<Instant>,
 }
-
-/// The longest time that a writer waits for the kernel to take anything.
-const STALL: Duration = Duration::from_millis(20);
 
 impl Process {
     pub(super) fn new(target: Arc<Target>, on_connect: Option<OnConnect>, nodes: Option<Nodes>) -> Arc<Self> {
@@ -155,7 +146,7 @@ impl Process {
         let mut state = self.lock();
         state.machine.close();
         for link in state.desks.iter_mut().filter_map(|desk| desk.link.as_mut()) {
-            link.fail(setup::closed_client());
+            link.halves.fail(setup::closed_client());
         }
         state.settle();
         leave(state);
@@ -215,7 +206,7 @@ impl Process {
         state = self.flush(state, line);
         let Some(desk) = state.desk(line) else { return state };
         // What the kernel did not take is offered again.
-        let stalled = desk.link.as_ref().is_some_and(Link::is_stalled).then_some(now + STALL);
+        let stalled = desk.link.as_ref().is_some_and(|link| link.halves.is_stalled()).then_some(now + STALL);
         let (is_served, is_vacant) = (desk.is_served, desk.is_vacant());
         let mut until = deadline.into_iter().chain(stalled).min();
         if state.reads(line) {
@@ -246,7 +237,9 @@ impl Process {
     ) -> MutexGuard<'s, State> {
         let version = credentials::version(self.config());
         match state.link(line) {
-            Some(Link { version: Some(presented), outgoing: Some(_), .. }) if *presented != version => {
+            Some(Link { version: Some(presented), halves, .. })
+                if *presented != version && halves.may_write() =>
+            {
                 *presented = version;
             }
             _ => return state,
@@ -256,7 +249,7 @@ impl Process {
         let mut state = self.lock();
         let State { machine, desks, .. } = &mut *state;
         match (fetched, link_of(desks, line)) {
-            (Ok(Pass { credentials: Some(credentials), .. }), Some(link)) => match &mut link.outgoing {
+            (Ok(Pass { credentials: Some(credentials), .. }), Some(link)) => match link.halves.writer() {
                 Some(outgoing) => machine.present(line, &credentials.auth(), &mut outgoing.outbox),
                 // Somebody writes: at the next turn.
                 None => link.version = Some(version.wrapping_sub(1)),
@@ -302,7 +295,7 @@ impl Process {
         line: LineId,
         until: Option<Instant>,
     ) -> MutexGuard<'s, State> {
-        let Some(mut connection) = state.link(line).and_then(|link| link.connection.take()) else {
+        let Some(mut connection) = state.link(line).and_then(|link| link.halves.take_reader()) else {
             return state;
         };
         wake(state);
@@ -333,10 +326,7 @@ impl Process {
             self.tell_refused(error);
         }
         if let Some(link) = &mut desk.link {
-            link.connection = Some(connection);
-            if let Err(error) = handled {
-                link.fail(error);
-            }
+            link.halves.put_reader(connection, handled);
         }
         state.settle();
         state
@@ -358,27 +348,22 @@ impl Process {
         loop {
             let State { machine, desks, .. } = &mut *state;
             let Some(link) = link_of(desks, line) else { return state };
-            if link.failed.is_some() {
-                return state;
-            }
-            let Some(mut outgoing) = link.outgoing.take() else { return state };
+            let Some(mut outgoing) = link.halves.take_writer() else { return state };
             if outgoing.outbox.is_empty() {
                 machine.poll_transmit(line, &mut outgoing.outbox);
             }
             if outgoing.outbox.is_empty() {
-                link.outgoing = Some(outgoing);
+                link.halves.put_writer(outgoing, Ok(()));
                 return state;
             }
             wake(state);
             let (_, written) = outgoing.write();
-            let is_empty = outgoing.outbox.is_empty();
+            let is_whole = written.is_ok() && outgoing.outbox.is_empty();
             state = self.lock();
             if let Some(link) = state.link(line) {
-                link.outgoing = Some(outgoing);
-                match written {
-                    Ok(()) if is_empty => continue,
-                    Ok(()) => {}
-                    Err(error) => link.fail(error),
+                link.halves.put_writer(outgoing, written);
+                if is_whole {
+                    continue;
                 }
             }
             state.settle();
@@ -435,9 +420,8 @@ impl Process {
     }
 
     fn handle_connected(&self, line: LineId, mut connection: Box<Connection>) {
-        let parts = connection.wire_mut().ok_or_else(setup::closed_client);
-        let parts = parts.and_then(|wire| wire.split(STALL));
-        let (outgoing, socket, version) = match parts {
+        let wire = connection.wire_mut().ok_or_else(setup::closed_client);
+        let (parts, version) = match wire.and_then(|wire| Ok((split(wire)?, wire.version()))) {
             Ok(parts) => parts,
             Err(error) => return self.handle_failed(line, error),
         };
@@ -453,8 +437,7 @@ impl Process {
             return;
         }
         machine.handle_connected(line, Instant::now());
-        let (connection, outgoing) = (Some(connection), Some(outgoing));
-        desk.link = Some(Link { socket, connection, outgoing, failed: None, version, came: None });
+        desk.link = Some(Link { halves: Halves::new(connection, parts), version, came: None });
         let state = self.flush(state, line);
         leave(state);
     }
@@ -476,7 +459,7 @@ impl Follower for Process {
         if self.is_current() {
             let mut state = self.lock();
             match state.link(LineId::MAIN) {
-                Some(link) => link.fail(setup::left_master()),
+                Some(link) => link.halves.fail(setup::left_master()),
                 None => state.machine.leave(LineId::MAIN, setup::left_master()),
             }
             state.settle();
@@ -492,7 +475,7 @@ impl Desk {
 
     /// Whether there is something to read, and nobody who does.
     fn is_unread(&self) -> bool {
-        self.link.as_ref().is_some_and(|link| link.connection.is_some() && link.failed.is_none())
+        self.link.as_ref().is_some_and(|link| link.halves.is_unread())
     }
 
     /// Whether there is no connection, and nobody who makes one.
@@ -502,18 +485,17 @@ impl Desk {
 
     /// Lets a connection go that has failed, once nobody has any part of it.
     fn settle(&mut self, machine: &mut Machine) {
-        let Some(link) = &mut self.link else { return };
-        let (Some(error), Some(connection), Some(_)) = (&link.failed, &mut link.connection, &link.outgoing)
-        else {
+        let Some(error) = self.link.as_ref().and_then(|link| link.halves.failure()).cloned() else { return };
+        let link = self.link.take();
+        if machine.is_closed() {
             return;
-        };
-        if !machine.is_closed() {
-            machine.handle_lost(self.line, error.clone(), Instant::now(), fastrand::u64(..));
-            if let Some(wire) = connection.wire_mut() {
-                wire.lose(error);
-            }
         }
-        self.link = None;
+        machine.handle_lost(self.line, error.clone(), Instant::now(), fastrand::u64(..));
+        if let Some(mut connection) = link.and_then(|link| link.halves.into_connection())
+            && let Some(wire) = connection.wire_mut()
+        {
+            wire.lose(&error);
+        }
     }
 }
 
@@ -554,7 +536,7 @@ impl State {
             && let Err(error) = self.machine.handle_timeout(line, now, desk.received)
             && let Some(link) = &mut desk.link
         {
-            link.fail(error);
+            link.halves.fail(error);
             self.settle();
         }
     }
@@ -583,19 +565,6 @@ fn link_of(desks: &mut [Desk], line: LineId) -> Option<&mut Link> {
     desks.iter_mut().find(|desk| desk.line == line)?.link.as_mut()
 }
 
-impl Link {
-    /// It is of no use any more, which whoever waits on it learns.
-    fn fail(&mut self, error: Error) {
-        self.socket.shutdown();
-        self.failed.get_or_insert(error);
-    }
-
-    /// Whether the kernel has not taken all there was to write.
-    fn is_stalled(&self) -> bool {
-        self.outgoing.as_ref().is_some_and(|outgoing| !outgoing.outbox.is_empty())
-    }
-}
-
 /// The right to connect. Should a callback panic, it goes to another.
 struct Turn<'a>(&'a Process, LineId);
 
@@ -614,7 +583,7 @@ impl Drop for Process {
         // A child drops what its parent goes on with: that is not closed, and nothing is said.
         let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
         for link in state.desks.iter_mut().filter_map(|desk| desk.link.as_mut()) {
-            if let Some(connection) = &mut link.connection {
+            if let Some(mut connection) = link.halves.take_reader() {
                 connection.disown();
             }
         }

@@ -51,11 +51,11 @@ impl Outgoing {
 }
 
 impl Wire {
-    /// The writing side, for others, each write within `limit`; the socket, to end it; and the version of the credentials.
-    pub(in crate::blocking) fn split(&mut self, limit: Duration) -> Result<(Outgoing, Arc<Socket>, u64)> {
+    /// The writing side, for others, each write within `limit`; and the socket, to end it.
+    pub(in crate::blocking) fn split(&mut self, limit: Duration) -> Result<(Outgoing, Arc<Socket>)> {
         let writer = self.stream.writer(Some(limit)).map_err(|error| setup::io_error("writing", error))?;
         let outgoing = Outgoing { writer, limit, outbox: Outbox::default() };
-        Ok((outgoing, Arc::clone(self.stream.socket()), self.version))
+        Ok((outgoing, Arc::clone(self.stream.socket())))
     }
 
     /// Whether the peer lives is found out by who uses it, and not by asking elsewhere.
