@@ -4,6 +4,7 @@ mod cache;
 mod client;
 mod cluster;
 mod connection;
+mod drive;
 mod events;
 mod health;
 mod lane;

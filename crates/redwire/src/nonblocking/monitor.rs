@@ -10,13 +10,15 @@ use std::time::{Duration, Instant};
 
 use futures_core::Stream;
 use redwire_core::config::Config;
+use redwire_core::inbound::Frames;
 use redwire_core::monitor::{Feed, MonitorEntry};
 use redwire_core::outbox::Outbox;
 use redwire_core::{Error, Outcome, Result};
 
 use super::before;
+use super::drive::{Drive, Driven, End, Outgoing, Up};
+use super::stream::Writer;
 use super::wire::Wire;
-use crate::clock::{Burst, Timer, poll_pause};
 use crate::events::EventKind;
 use crate::setup;
 use crate::target::Target;
@@ -44,10 +46,9 @@ use crate::target::Target;
 /// ```
 pub struct Monitor {
     target: Arc<Target>,
-    wire: Option<Box<Wire>>,
-    feed: Feed,
-    outbox: Outbox,
-    timer: Timer,
+    up: Option<Box<Up>>,
+    drive: Drive,
+    heard: Heard,
     /// The process that connected.
     process: u32,
 }
@@ -72,18 +73,11 @@ impl Monitor {
     pub(super) async fn to(target: Arc<Target>) -> Result<Self> {
         let config = target.config();
         let deadline = config.timeout().and_then(|limit| Instant::now().checked_add(limit));
-        let wire = Box::new(Wire::connect(&target, None, deadline).await?);
+        let up = Box::new(Up::from(Wire::connect(&target, None, deadline).await?));
         let mut feed = Feed::new(config.health_check_interval(), fastrand::u64(..));
         feed.handle_connected(Instant::now());
         let process = std::process::id();
-        let mut monitor = Self {
-            target,
-            wire: Some(wire),
-            feed,
-            outbox: Outbox::default(),
-            timer: Timer::default(),
-            process,
-        };
+        let mut monitor = Self { target, up: Some(up), drive: Drive::default(), heard: Heard(feed), process };
         let listening = before(deadline, poll_fn(|cx| monitor.poll_listening(cx))).await;
         match listening.unwrap_or_else(|| Err(Error::timeout(Outcome::MaybeExecuted))) {
             Ok(()) => Ok(monitor),
@@ -103,70 +97,75 @@ impl Monitor {
 
     fn poll_entry(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<MonitorEntry>>> {
         self.leave_parent();
-        let mut burst = Burst::default();
+        self.drive.begin();
         loop {
-            if let Some(entry) = self.feed.poll_entry() {
+            if let Some(entry) = self.heard.0.poll_entry() {
                 return Poll::Ready(Some(entry.map_err(|error| self.target.locate(error))));
             }
-            if self.wire.is_none() {
-                return Poll::Ready(None);
-            }
-            if let Err(error) = ready!(self.poll_receive(cx)) {
-                let error = self.target.locate(error);
-                self.wire = None;
+            let Some(up) = &mut self.up else { return Poll::Ready(None) };
+            if let Err(end) = ready!(self.drive.poll_step(cx, &mut self.heard, up)) {
+                let error = self.target.locate(end.unwrap_or_else(setup::closed_client));
+                self.up = None;
                 self.target.tell(EventKind::Lost(error.clone()));
                 return Poll::Ready(Some(Err(error)));
-            }
-            if burst.handle_read().is_some_and(|now| burst.is_long(now)) {
-                return poll_pause(cx);
             }
         }
     }
 
     /// Ready once the server has agreed.
     fn poll_listening(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
-        let mut burst = Burst::default();
-        while !self.feed.is_listening() {
-            ready!(self.poll_receive(cx))?;
-            if burst.handle_read().is_some_and(|now| burst.is_long(now)) {
-                return poll_pause(cx);
-            }
+        self.drive.begin();
+        while !self.heard.0.is_listening() {
+            let Some(up) = &mut self.up else { return Poll::Ready(Err(setup::closed_client())) };
+            let step = ready!(self.drive.poll_step(cx, &mut self.heard, up));
+            step.map_err(|end| end.unwrap_or_else(setup::closed_client))?;
         }
         Poll::Ready(Ok(()))
-    }
-
-    /// Writes what is to be written, and reads once; or the time for a question has come.
-    fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
-        let Some(wire) = &mut self.wire else { return Poll::Ready(Err(setup::closed_client())) };
-        while let Some(bytes) = self.feed.poll_transmit() {
-            self.outbox.copy(&bytes);
-        }
-        if let Poll::Ready(Err(error)) = wire.writer.poll_flush(cx, &mut self.outbox, |_| {}) {
-            return Poll::Ready(Err(setup::io_error("writing", error)));
-        }
-        match wire.reader.poll_read(cx, wire.inbound.spare()) {
-            Poll::Ready(Ok(0)) => Poll::Ready(Err(Error::closed_by_peer(Outcome::MaybeExecuted))),
-            Poll::Ready(Ok(_)) => Poll::Ready(match wire.inbound.poll_frames(&mut wire.frames) {
-                Ok(true) => self.feed.handle_frames(&wire.frames),
-                Ok(false) => Ok(()),
-                Err(error) => Err(error.into()),
-            }),
-            Poll::Ready(Err(error)) => Poll::Ready(Err(setup::io_error("reading", error))),
-            Poll::Pending => self.poll_tick(cx),
-        }
-    }
-
-    fn poll_tick(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
-        let Some(tick) = self.feed.poll_timeout() else { return Poll::Pending };
-        ready!(self.timer.poll_at(tick, cx));
-        Poll::Ready(self.feed.handle_timeout(Instant::now()))
     }
 
     /// What a forked child inherits is the parent's: dropping it would end the stream for both.
     fn leave_parent(&mut self) {
         if self.process != std::process::id() {
-            std::mem::forget(self.wire.take());
+            std::mem::forget(self.up.take());
         }
+    }
+}
+
+/// What a monitor hears: it is read until there is an entry.
+#[derive(Debug)]
+struct Heard(Feed);
+
+impl Driven for Heard {
+    fn handle_read(&mut self, frames: Option<&mut Frames>) -> Result<()> {
+        frames.map_or(Ok(()), |frames| self.0.handle_frames(frames))
+    }
+
+    fn poll_outgoing(
+        &mut self,
+        _: &Context<'_>,
+        _: &Writer,
+        outbox: &mut Outbox,
+    ) -> std::result::Result<Outgoing, End> {
+        while let Some(bytes) = self.0.poll_transmit() {
+            outbox.copy(&bytes);
+        }
+        Ok(if outbox.is_empty() { Outgoing::Nothing } else { Outgoing::Write })
+    }
+
+    fn handle_sent(&mut self, _: usize) -> std::result::Result<(), End> {
+        Ok(())
+    }
+
+    fn poll_stalled(&mut self, _: &Context<'_>) -> std::result::Result<bool, End> {
+        Ok(false)
+    }
+
+    fn poll_timeout(&mut self) -> Option<Instant> {
+        self.0.poll_timeout()
+    }
+
+    fn handle_timeout(&mut self, now: Instant, _: u64) -> Result<()> {
+        self.0.handle_timeout(now)
     }
 }
 
@@ -181,7 +180,7 @@ impl Stream for Monitor {
 impl Drop for Monitor {
     fn drop(&mut self) {
         self.leave_parent();
-        if self.wire.take().is_some() {
+        if self.up.take().is_some() {
             self.target.tell(EventKind::Closed);
         }
     }
@@ -189,6 +188,6 @@ impl Drop for Monitor {
 
 impl fmt::Debug for Monitor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Monitor").field("wire", &self.wire).finish_non_exhaustive()
+        f.debug_struct("Monitor").field("up", &self.up).finish_non_exhaustive()
     }
 }
