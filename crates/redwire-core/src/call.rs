@@ -54,6 +54,14 @@ pub trait Call {
     /// The server's error, or a reply of another type than expected.
     fn read(&mut self, replies: Replies) -> Result<Self::Output>;
 
+    /// Why it is to be made again, where `replies` say that the server executed nothing of it, or only what changes
+    /// nothing, and that by what it says of itself another connection may be better.
+    #[inline]
+    fn refusal(&mut self, replies: &Replies, config: &Config) -> Option<Error> {
+        let _ = (replies, config);
+        None
+    }
+
     /// Whether it may be repeated after its reply was lost.
     fn may_repeat(&self) -> bool;
 
@@ -65,7 +73,7 @@ pub trait Call {
     /// Whether an error reply means that nothing of it was executed.
     fn is_single(&self) -> bool;
 
-    /// An error that it keeps for its caller as a value, and that is news about the server: [`Error::is_demotion`].
+    /// An error that it keeps for its caller as a value, and that says something about the server: [`Error::is_news`].
     #[inline]
     fn news(&self) -> Option<&Error> {
         None
@@ -228,13 +236,15 @@ pub struct Piped<S> {
     batch: Batch,
     slots: Option<S>,
     news: Option<Error>,
+    /// Whether the server refused it whole.
+    refused: bool,
 }
 
 impl<S: Slots> Piped<S> {
     /// Lets `build` queue commands.
     pub fn record(build: impl FnOnce(&Pipeline) -> S) -> Self {
         let (batch, slots) = Pipeline::record(build);
-        Self { batch, slots: Some(slots), news: None }
+        Self { batch, slots: Some(slots), news: None, refused: false }
     }
 }
 
@@ -273,6 +283,12 @@ impl<S: Slots> Call for Piped<S> {
         self.news.as_ref()
     }
 
+    fn refusal(&mut self, replies: &Replies, config: &Config) -> Option<Error> {
+        let refused = self.batch.refusal(replies, config);
+        self.refused = refused.is_some();
+        refused
+    }
+
     fn may_repeat(&self) -> bool {
         self.batch.may_repeat()
     }
@@ -282,7 +298,7 @@ impl<S: Slots> Call for Piped<S> {
     }
 
     fn is_single(&self) -> bool {
-        false
+        self.refused
     }
 
     fn options(&self) -> Options {
@@ -309,6 +325,9 @@ impl<S: Slots> Call for Piped<S> {
         };
         let attempted = pipeline::attempted(slots);
         let answered = replies.len();
+        if self.refused && attempted.is_empty() {
+            return Err(error);
+        }
         if (answered..self.batch.len()).any(|index| attempted.binary_search(&(index as u32)).is_err()) {
             return Err(error);
         }
@@ -343,6 +362,15 @@ pub fn ended(call: &impl Call, error: Error) -> Result<Replies> {
 /// As [`Call::read`]; also what a callback returns.
 #[inline]
 pub fn read<C: Call>(call: &mut C, replies: Replies, config: &Config) -> Result<C::Output> {
+    if let Some(error) = call.refusal(&replies, config) {
+        return Err(error.with_answered(replies));
+    }
+    read_all(call, replies, config)
+}
+
+/// What the caller of `call` gets, even if it was refused.
+#[inline]
+fn read_all<C: Call>(call: &mut C, replies: Replies, config: &Config) -> Result<C::Output> {
     let callbacks = config.response_callbacks();
     if callbacks.is_empty() { call.read(replies) } else { read_through(call, callbacks, replies) }
 }
@@ -355,7 +383,7 @@ pub fn read<C: Call>(call: &mut C, replies: Replies, config: &Config) -> Result<
 #[cold]
 pub fn fail<C: Call>(call: &mut C, error: Error, config: &Config) -> Result<C::Output> {
     let replies = call.replies_despite(error)?;
-    read(call, replies, config)
+    read_all(call, replies, config)
 }
 
 /// Out of the way of those who have no callbacks.

@@ -187,6 +187,12 @@ impl Config {
         Some(Credentials::new(self.username().unwrap_or_default(), password))
     }
 
+    /// Whether connections present credentials.
+    #[must_use]
+    pub fn authenticates(&self) -> bool {
+        self.credential_provider.is_some() || self.username.is_some() || self.password.is_some()
+    }
+
     /// Who is asked for credentials at every connect.
     #[must_use]
     pub fn credential_provider(&self) -> Option<&Provider> {

@@ -11,6 +11,7 @@ use crate::facts::Facts;
 use crate::refusal;
 use crate::replies::Replies;
 use crate::secret::{self, Secret};
+use crate::standing::is_unknown;
 
 /// The result of nearly everything in this library.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -78,11 +79,14 @@ pub enum ErrorKind {
     Protocol,
     /// The server answered with an error; [`Error::code`] is its first word.
     Response,
-    /// The server is there but cannot serve now: it loads its data, or its master is down, or a script runs.
+    /// The server is there but cannot serve now: it loads its data, or its master is down, or a script runs. Where one of
+    /// the first two lasts for a second, new connections are made to its address, behind which another may serve.
     Busy,
     /// The server has as many clients as its `maxclients` allows.
     MaxClients,
-    /// A write was sent to a replica.
+    /// A write was sent to a replica. With one address, the connections to it are left for new ones, which may lead to
+    /// another server by now, and what was not executed is made again until its deadline, unless
+    /// [`read_only`](crate::config::ConfigBuilder::read_only) says that a replica is meant, or `retries` is 0.
     ReadOnly,
     /// The sentinels did not lead to a master.
     Sentinel(SentinelFault),
@@ -172,7 +176,8 @@ pub enum ClusterFault {
 pub enum AuthenticationFault {
     /// The user name or the password is wrong.
     WrongPassword,
-    /// The server wants a password and none was given.
+    /// The server wants a password and none was given. Or one was given, and the server has forgotten it: another has
+    /// taken its place behind a proxy. Then the connection is replaced and the call made again, until its deadline.
     PasswordRequired,
     /// The user may not run this command, or not on these keys or channels.
     NoPermission,
@@ -509,6 +514,13 @@ impl Error {
             Outcome::Rejected => self.0.kind == ErrorKind::ReadOnly || unblocked,
             _ => unblocked || said(refusal::READ_ONLY),
         }
+    }
+
+    /// Whether the server says something of itself, whatever it was asked: that it is a replica, that it does not know who
+    /// asks, or that it cannot serve now.
+    pub(crate) fn is_news(&self) -> bool {
+        let rejected = self.0.outcome == Outcome::Rejected;
+        self.is_demotion() || (rejected && (is_unknown(self) || self.0.kind == ErrorKind::Busy))
     }
 
     /// The same failure, as the last of a call that may have been executed by a try before it.

@@ -18,7 +18,9 @@ use std::fmt;
 use crate::cmd::Cmd;
 use crate::config::{Config, Protocol, ReadFrom, Topology};
 use crate::credentials::Credentials;
-use crate::error::{AuthenticationFault, ConnectionFault, Error, ErrorKind, Outcome, Result, SentinelFault};
+use crate::error::{
+    AuthenticationFault, ClusterFault, ConnectionFault, Error, ErrorKind, Outcome, Result, SentinelFault,
+};
 use crate::outbox::Outbox;
 use crate::reply::{Reader, Value};
 use crate::secret::Secret;
@@ -228,6 +230,8 @@ impl Handshake {
             // Names are for the operator's eyes: to be without them is no reason not to connect.
             Step::SetName if !turns_away(&error) && !wants_password(&error) => Ok(()),
             Step::SetInfo if !turns_away(&error) => Ok(()),
+            // Without a cluster a replica answers reads anyway.
+            Step::ReadOnly if error.kind() == ErrorKind::Cluster(ClusterFault::NotACluster) => Ok(()),
             Step::Select if self.in_cluster => Err(step.failed(error.with_context(FEW_DATABASES))),
             _ => Err(step.failed(error)),
         }

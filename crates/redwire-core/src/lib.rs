@@ -55,6 +55,7 @@ pub mod resolve;
 pub mod retry;
 pub mod secret;
 pub mod sentinel;
+pub mod standing;
 pub mod transaction;
 pub mod url;
 

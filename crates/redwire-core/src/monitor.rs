@@ -12,6 +12,7 @@ use crate::error::{Error, Outcome, Result};
 use crate::inbound::Frames;
 use crate::liveness::{Liveness, Verdict};
 use crate::reply::decode_error;
+use crate::standing::{forgotten, is_unknown};
 
 mod line;
 
@@ -120,7 +121,7 @@ impl Feed {
         for frame in frames.replies() {
             self.heard = self.heard.wrapping_add(1);
             if self.phase == Phase::Listening {
-                self.handle_line(frame);
+                self.handle_line(frame)?;
             } else if let Some(error) = frame.strip_prefix(b"-") {
                 return Err(Error::from_server(error.trim_ascii_end()).with_command("MONITOR"));
             } else {
@@ -131,13 +132,18 @@ impl Feed {
     }
 
     /// A line is a status; what else comes answers a question, and that it came is all there is to know.
-    fn handle_line(&mut self, frame: &[u8]) {
-        let Some(line) = frame.strip_prefix(b"+").and_then(|line| line.strip_suffix(b"\r\n")) else { return };
+    /// But for one: that the server has forgotten who listens.
+    fn handle_line(&mut self, frame: &[u8]) -> Result<()> {
+        let Some(line) = frame.strip_prefix(b"+").and_then(|line| line.strip_suffix(b"\r\n")) else {
+            let error = frame.strip_prefix(b"-").map(|line| Error::from_server(line.trim_ascii_end()));
+            return error.filter(is_unknown).map_or(Ok(()), |error| Err(forgotten(&error)));
+        };
         match line::parse(line) {
             Some(entry) if self.is_own(&entry) => {}
             Some(entry) => self.entries.push_back(Ok(entry)),
             None => self.entries.push_back(Err(unreadable(line))),
         }
+        Ok(())
     }
 
     fn is_own(&self, entry: &MonitorEntry) -> bool {

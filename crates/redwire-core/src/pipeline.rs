@@ -13,6 +13,7 @@ use std::time::Duration;
 use redwire_resp::{Cursor, Head, Len};
 
 use crate::cmd::{Cmd, Options};
+use crate::config::{Config, Topology};
 use crate::error::{Error, ErrorKind, Outcome, Result};
 use crate::facts;
 use crate::lane;
@@ -22,6 +23,7 @@ use crate::reply::{Reply, Value};
 use crate::run::Run;
 use crate::script::{Script, Sources};
 use crate::secret::{self, Secret};
+use crate::standing;
 
 /// What is wrong with a slot of another pipeline.
 const STRANGER: &str = "expected slots of this pipeline, got one that was kept from another";
@@ -310,17 +312,46 @@ impl Batch {
         secrets
     }
 
-    /// The first error among the replies by which the server says that it is a replica.
+    /// The first error among the replies by which the server says something of itself.
     pub(crate) fn news(&self, replies: &Replies) -> Option<Error> {
         let errors: Vec<_> = replies.errors().collect();
         let mut news = None;
         self.for_failed(&errors, |_, words, error| {
             let error = error.clone().in_reply_to(facts_of(words), words);
-            if news.is_none() && error.is_demotion() {
+            if news.is_none() && error.is_news() {
                 news = Some(error);
             }
         });
         news
+    }
+
+    /// The first error among the replies by which the server says that this connection is of no use, if none of the
+    /// commands was executed but those that change nothing.
+    pub(crate) fn refusal(&self, replies: &Replies, config: &Config) -> Option<Error> {
+        replies.errors().next()?;
+        if matches!(config.topology(), Topology::Cluster { .. }) {
+            // There, each command goes its own way.
+            return None;
+        }
+        let errors: Vec<_> = replies.errors().collect();
+        let (mut errors, mut nth, mut harmless, mut first) = (errors.iter().peekable(), 0, true, None);
+        self.for_each(|words| {
+            let facts = facts_of(words);
+            harmless &= match errors.next_if(|(index, _)| *index == nth) {
+                Some((index, error)) => {
+                    let error = error.clone().in_reply_to(facts, words);
+                    let rejected = error.outcome() == Outcome::Rejected;
+                    if rejected && first.is_none() && standing::may_go_on(&error, false, config) {
+                        first = Some((*index, error));
+                    }
+                    rejected || facts.is_repeatable()
+                }
+                None => facts.is_repeatable(),
+            };
+            nth += 1;
+        });
+        let (index, error) = first.filter(|_| harmless)?;
+        Some(self.numbered("pipeline", index, error.without(&self.secrets())))
     }
 
     /// Says which of the commands of the `whole` failed.

@@ -82,6 +82,8 @@ pub struct Pool<C, W> {
     warm_turn: Option<Instant>,
     /// Connections of an earlier epoch are closed when they come back.
     epoch: u64,
+    /// Whether whoever comes next is to have a new connection, whatever is idle.
+    wants_new: bool,
     closed: bool,
     woken: Vec<W>,
     retired: Vec<C>,
@@ -164,6 +166,7 @@ impl<C, W: Clone> Pool<C, W> {
             turn: None,
             warm_turn: None,
             epoch: 0,
+            wants_new: false,
             closed: false,
             woken: Vec::new(),
             retired: Vec::new(),
@@ -179,7 +182,7 @@ impl<C, W: Clone> Pool<C, W> {
         location: Option<&'static Location<'static>>,
         now: Instant,
     ) -> Option<(Permit, C)> {
-        if !self.queue.is_empty() {
+        if self.wants_new || !self.queue.is_empty() {
             return None;
         }
         let (index, connection) = self.pop_idle(now)?;
@@ -205,6 +208,9 @@ impl<C, W: Clone> Pool<C, W> {
     ) -> Result<Acquired<C>> {
         if self.closed {
             return Err(closed());
+        }
+        if std::mem::take(&mut self.wants_new) && self.makes_way() {
+            return Ok(Acquired::Connect(self.occupy(location, now)));
         }
         if let Some((permit, connection)) = self.take_idle(location, now) {
             return Ok(Acquired::Ready(permit, connection));
@@ -455,6 +461,11 @@ impl<C, W: Clone> Pool<C, W> {
         self.reset();
         (self.outage, self.failed_at) = (Outage::default(), None);
         self.serve(now, random);
+    }
+
+    /// Has the next who comes make a new connection, whatever is idle, unless an outage or the limits stand against it.
+    pub fn prefer_new(&mut self) {
+        self.wants_new = true;
     }
 
     /// Closes the pool for good: nobody gets a connection any more, and all who wait fail. Those in use are closed when they

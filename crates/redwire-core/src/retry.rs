@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use crate::call::Call;
 use crate::config::{Config, Endpoint, RetryPolicy, Topology};
 use crate::error::{ClusterFault, Error, ErrorKind, Outcome};
+use crate::standing;
 
 /// One call, through all its tries.
 #[derive(Clone, Debug)]
@@ -18,6 +19,8 @@ pub struct Attempt {
     deadline: Option<Instant>,
     /// Whether a try may have been executed.
     doubtful: bool,
+    /// Why a try was refused over a connection that is of no use.
+    refused: Option<Error>,
 }
 
 /// What to do after a failed try.
@@ -36,7 +39,7 @@ impl Attempt {
     #[inline]
     #[must_use]
     pub fn new(deadline: Option<Instant>) -> Self {
-        Self { tries: 1, pause: Duration::ZERO, deadline, doubtful: false }
+        Self { tries: 1, pause: Duration::ZERO, deadline, doubtful: false, refused: None }
     }
 
     /// When the call must have ended.
@@ -46,10 +49,21 @@ impl Attempt {
         self.deadline
     }
 
+    /// Whether a try was refused over a connection that is of no use: what the server says of itself decides when
+    /// the next is made, too ([`Standing`](standing::Standing)).
+    #[inline]
+    #[must_use]
+    pub fn was_refused(&self) -> bool {
+        self.refused.is_some()
+    }
+
     /// A try of `call` failed with `error`; `random` is uniform over all of `u64`.
     ///
     /// `budget` is asked for the right to one retry ([`RetryBudget`](crate::budget::RetryBudget)), and only if all else
     /// allows it: an answer of `true` is a retry made. A call that is asked in another way is no retry.
+    ///
+    /// A call that was refused over a connection that is of no use waits for a better one, as during an outage: until its
+    /// deadline, and at the cost of no budget. Without a deadline, or with `retries=0`, it is told as any other failure.
     ///
     /// The outcome of the error that the caller is given is the worst of all tries:
     /// [`outcome_of_all`](Self::outcome_of_all).
@@ -73,17 +87,30 @@ impl Attempt {
         let whole = error.outcome() != Outcome::Rejected || call.is_single();
         let harmless = call.may_repeat() || config.idempotent();
         let moved = matches!(config.topology(), Topology::Sentinel { .. }) && may_move(&error, harmless);
-        let worthwhile = whole && self.tries <= retries && (moved || may_retry(&error, harmless, policy));
-        let pause = policy.backoff.delay(self.tries, self.pause, random);
+        let refused = whole && standing::may_go_on(&error, harmless, config);
+        if refused {
+            self.refused = Some(error.clone());
+        }
+        let waits = refused && self.deadline.is_some() && retries > 0;
+        let allowed = moved || refused || may_retry(&error, harmless, policy);
+        let worthwhile = waits || (whole && self.tries <= retries && allowed);
+        let backoff = if waits { config.reconnect_backoff() } else { policy.backoff };
+        let pause = backoff.delay(self.tries, self.pause, random);
         let in_time = self.deadline.is_none_or(|deadline| now + pause < deadline);
         let wanted = worthwhile && in_time;
-        if wanted && budget() {
+        if wanted && (waits || budget()) {
             self.pause = pause;
             self.tries += 1;
             return Decision::Retry(pause);
         }
         let error =
             if wanted { error.with_context("not tried again, the retry budget is spent") } else { error };
+        let error = match &self.refused {
+            Some(refused) if error.kind() == ErrorKind::Timeout => {
+                error.with_context(&format!("a try before was refused ({})", refused.message()))
+            }
+            _ => error,
+        };
         let error = self.outcome_of_all(advised(error, config), call);
         Decision::Fail(error.or_command(&call.name()).with_tries(self.tries))
     }

@@ -20,6 +20,7 @@ use crate::outbox::Outbox;
 use crate::pipeline::{Batch, Pipeline, Slots};
 use crate::replies::Replies;
 use crate::retry::{self, Decision};
+use crate::standing;
 
 const MULTI: &[u8] = b"*1\r\n$5\r\nMULTI\r\n";
 const EXEC: &[u8] = b"*1\r\n$4\r\nEXEC\r\n";
@@ -247,6 +248,17 @@ pub fn interrupted(error: Error, call: &impl Call, config: &Config) -> Error {
     let message = format!("aborted, the connection was lost: {}", error.message());
     let outcome = if call.only_reads() { Outcome::NotSent } else { error.outcome() };
     Error::new(ErrorKind::Aborted, outcome, message).with_source(error)
+}
+
+/// `error`, which ended a try, as an abort where the server refused a command over a connection that is of no use: the next try
+/// has another one.
+#[must_use]
+pub fn refused(error: Error, config: &Config) -> Error {
+    if !standing::may_go_on(&error, false, config) {
+        return error;
+    }
+    let message = format!("aborted, {}", error.message());
+    Error::new(ErrorKind::Aborted, Outcome::Rejected, message).with_source(error)
 }
 
 /// Whether `call` may run in a transaction on keys of `home`; `None`: wherever it is.

@@ -9,6 +9,7 @@ use redwire_core::cluster::Remap;
 use redwire_core::config::{Config, Endpoint, HostPort, ReadFrom, Topology};
 use redwire_core::pubsub::Message;
 use redwire_core::sentinel::{Discovery, Found, News, Readers, Sentinels};
+use redwire_core::standing::Leave;
 use redwire_core::{Error, ErrorKind, Outcome, Result, SentinelFault};
 
 use crate::lookups::Lookups;
@@ -25,6 +26,14 @@ pub(crate) const DEAF: Duration = Duration::from_secs(5);
 pub(crate) trait Follower: Send + Sync {
     /// The service has another master, `next` where that is known: no call begins on the connections there are to others.
     fn leave(self: Arc<Self>, next: Option<&Endpoint>);
+
+    /// By what the server says of itself, `these` connections are of no use: no call begins on them, new ones are made, and what
+    /// is under way is answered. Here, for those who only listen.
+    fn replace(self: Arc<Self>, these: Leave) {
+        if these != Leave::One {
+            self.leave(None);
+        }
+    }
 
     /// Ends the connections that were left and are still in use, but for those who wait at the server.
     fn cut_calls(self: Arc<Self>) {}
@@ -270,7 +279,7 @@ impl Service {
         self.followers().into_iter().for_each(Follower::cut);
     }
 
-    fn followers(&self) -> Vec<Arc<dyn Follower>> {
+    pub(crate) fn followers(&self) -> Vec<Arc<dyn Follower>> {
         self.lock().followers.iter().filter_map(Weak::upgrade).collect()
     }
 

@@ -92,7 +92,6 @@ pub(crate) fn no_service() -> Error {
     Error::usage("a service that sentinels watch was expected (`redis+sentinel://host,…/service`)")
 }
 
-/// The connection was let go because its server is master no longer.
 /// The task that drove a connection is gone with its runtime.
 #[cfg(feature = "tokio")]
 #[cold]
@@ -101,6 +100,7 @@ pub(crate) fn runtime_ended() -> Error {
     Error::new(ErrorKind::Closed, Outcome::NotSent, message)
 }
 
+/// The connection was let go because its server is master no longer, or serves this client no longer.
 pub(crate) fn left_master() -> Error {
     Error::new(ErrorKind::Connection(ConnectionFault::Reset), Outcome::MaybeExecuted, LEFT_MASTER)
 }
@@ -110,7 +110,8 @@ pub(crate) fn is_left_master(error: &Error) -> bool {
     error.message() == LEFT_MASTER
 }
 
-const LEFT_MASTER: &str = "the connection was given up, since the service has another master";
+const LEFT_MASTER: &str =
+    "the connection was given up, since there is another master, or its server says that it is of no use";
 
 /// A host name could not be looked up.
 pub(crate) fn unresolved(host: &str, error: io::Error) -> Error {

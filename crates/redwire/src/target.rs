@@ -3,13 +3,15 @@
 //! driver waits.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::time::Instant;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, Instant};
 
 use redwire_core::budget::RetryBudget;
 use redwire_core::call::Call;
 use redwire_core::config::{Config, Endpoint, HostPort, Protocol, Topology};
 use redwire_core::handshake::Session;
+use redwire_core::retry::Attempt;
+use redwire_core::standing::{self, Leave, Standing, Turn};
 use redwire_core::{Error, Result};
 
 use crate::events::{EventKind, Hub};
@@ -19,6 +21,9 @@ use crate::service::{Follower, Service};
 use crate::setup;
 #[cfg(feature = "tls")]
 use crate::tls;
+
+/// So long before its deadline a call that was refused is made a last time.
+const LAST: Duration = Duration::from_millis(50);
 
 /// One server as its connections see it.
 #[derive(Debug)]
@@ -32,6 +37,10 @@ pub(crate) struct Target {
     events: Arc<Hub>,
     lookups: Arc<Lookups>,
     budget: Mutex<RetryBudget>,
+    /// What the server said of itself over these connections.
+    standing: Mutex<Standing>,
+    /// Who has connections to it, where no service keeps them.
+    followers: Mutex<Vec<Weak<dyn Follower>>>,
 }
 
 /// Where connections lead.
@@ -70,6 +79,8 @@ impl Target {
             events: Arc::clone(&self.events),
             lookups: Arc::clone(&self.lookups),
             budget: Mutex::new(RetryBudget::new(self.config.retry_budget())),
+            standing: Mutex::default(),
+            followers: Mutex::default(),
             config: self.config.for_node(address.clone()),
         })
     }
@@ -96,6 +107,8 @@ impl Target {
             events: Arc::default(),
             lookups,
             budget: Mutex::new(RetryBudget::new(config.retry_budget())),
+            standing: Mutex::default(),
+            followers: Mutex::default(),
             config,
         }))
     }
@@ -133,12 +146,30 @@ impl Target {
         }
     }
 
-    /// Has `follower` told of each other master, for as long as it is there.
+    /// Has `follower` told of each other master, and when its connections are of no use, for as long as it is there.
     pub(crate) fn follow<F: Follower + 'static>(&self, follower: &Arc<F>) {
-        if let Some(service) = self.service() {
-            let follower: Weak<F> = Arc::downgrade(follower);
-            service.follow(follower);
+        let follower: Weak<F> = Arc::downgrade(follower);
+        match self.service() {
+            Some(service) => service.follow(follower),
+            None => {
+                let mut followers = self.followers.lock().unwrap_or_else(PoisonError::into_inner);
+                followers.retain(|follower| follower.strong_count() > 0);
+                followers.push(follower);
+            }
         }
+    }
+
+    /// Has new connections made in the place of these.
+    #[cold]
+    fn replace(&self, these: Leave) {
+        let followers: Vec<_> = match self.service() {
+            Some(service) => service.followers(),
+            None => {
+                let followers = self.followers.lock().unwrap_or_else(PoisonError::into_inner);
+                followers.iter().filter_map(Weak::upgrade).collect()
+            }
+        };
+        followers.into_iter().for_each(|follower| follower.replace(these));
     }
 
     /// An attempt to connect to `endpoint` begins.
@@ -229,9 +260,56 @@ impl Target {
 
     /// A call failed.
     pub(crate) fn handle_failure(&self, error: &Error) {
+        if let Some(unfit) = standing::unfit(error, &self.config) {
+            let (now, random) = (Instant::now(), fastrand::u64(..));
+            let backoff = self.config.reconnect_backoff();
+            let leave = self.standing().handle_refused(unfit, backoff, now, random);
+            leave.into_iter().for_each(|these| self.replace(these));
+        }
         if let Some(service) = self.service() {
             service.handle_failure(error);
         }
+    }
+
+    fn standing(&self) -> MutexGuard<'_, Standing> {
+        self.standing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How much longer a call waits before it is made again, if one of its tries was refused over a connection of no use:
+    /// while another caller tries what is at the address now.
+    #[cold]
+    pub(crate) fn wait_for_turn(&self, attempt: &Attempt) -> Option<Duration> {
+        if !attempt.was_refused() {
+            return None;
+        }
+        let (now, random) = (Instant::now(), fastrand::u64(..));
+        let turn = self.standing().poll_turn(self.config.reconnect_backoff(), now, random);
+        match turn {
+            Turn::Now(leave) => {
+                leave.into_iter().for_each(|these| self.replace(these));
+                None
+            }
+            Turn::At(next) => {
+                // Whose turn comes too late makes a last try without one.
+                let last = attempt.deadline().map(|deadline| deadline.checked_sub(LAST).unwrap_or(now));
+                let next = last.map_or(next, |last| last.min(next));
+                Some(next.saturating_duration_since(now)).filter(|wait| !wait.is_zero())
+            }
+        }
+    }
+
+    /// A call was answered, in the last of these tries.
+    #[inline]
+    pub(crate) fn handle_tried(&self, attempt: &Attempt) {
+        if attempt.was_refused() {
+            self.handle_served();
+        }
+    }
+
+    #[cold]
+    fn handle_served(&self) {
+        let leave = self.standing().handle_served();
+        leave.into_iter().for_each(|these| self.replace(these));
     }
 
     /// `call` was answered.
@@ -245,7 +323,7 @@ impl Target {
     /// `error`, which ended a call, with where it happened; takes note of what it says about the server.
     pub(crate) fn explain(&self, error: Error) -> Error {
         self.handle_failure(&error);
-        self.locate(error)
+        self.locate(standing::advised(error, &self.config))
     }
 
     /// Says that `error` happened here, unless it is known at which node of a cluster. Whatever was asked, it shows no password.

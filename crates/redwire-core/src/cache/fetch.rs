@@ -5,12 +5,13 @@ use std::borrow::Cow;
 use super::{CacheMode, CacheOptions};
 use crate::call::Call;
 use crate::cmd::{Cmd, Options};
-use crate::config::RetryPolicy;
+use crate::config::Config;
 use crate::error::{Error, ErrorKind, Outcome, Result};
 use crate::lane::Lane;
 use crate::outbox::Outbox;
 use crate::replies::Replies;
 use crate::retry::may_retry;
+use crate::standing::may_go_on;
 
 /// `CLIENT CACHING YES`, which holds for the next command only.
 const CACHING: &[u8] = b"*3\r\n$6\r\nCLIENT\r\n$7\r\nCACHING\r\n$3\r\nYES\r\n";
@@ -91,11 +92,13 @@ where
 
 /// Whether a read over the tracked connection that ended in `error` is for the client to ask again, as if there were no cache.
 #[must_use]
-pub fn is_for_client(error: &Error, policy: &RetryPolicy) -> bool {
+pub fn is_for_client(error: &Error, config: &Config) -> bool {
     match error.outcome() {
         Outcome::NotSent | Outcome::MaybeExecuted => !error.is_timeout(),
         // A node of a cluster that does not serve the key: the client finds the one that does.
         Outcome::Rejected if matches!(error.kind(), ErrorKind::Cluster(_)) => true,
-        Outcome::Rejected | Outcome::Unreadable => may_retry(error, true, policy),
+        Outcome::Rejected | Outcome::Unreadable => {
+            may_retry(error, true, config.retry()) || may_go_on(error, true, config)
+        }
     }
 }

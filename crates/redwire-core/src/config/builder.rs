@@ -321,7 +321,9 @@ impl ConfigBuilder {
         self
     }
 
-    /// Whether `READONLY` is sent on connect, so that a replica in a Cluster answers reads. Default false.
+    /// Whether a replica is meant. Default false. `READONLY` is sent on connect, so that a replica in a Cluster
+    /// answers reads; and a connection whose server refuses a write as a replica is kept, where it would
+    /// otherwise be left for a new one, and the write made again until its deadline.
     pub fn read_only(mut self, on: bool) -> Self {
         self.config.read_only = on;
         self

@@ -490,3 +490,33 @@ fn whether_anything_was_answered_is_known_of_each_connection() {
         link.handle_lost(&Error::closed_by_peer(Outcome::MaybeExecuted));
     }
 }
+
+#[test]
+fn what_is_queued_goes_over_the_next_connection_once_all_before_is_answered() {
+    let mut link = link();
+    assert!(link.is_quiet());
+    let (a, b) = (submit(&mut link, 1, 1), submit(&mut link, 2, 2));
+    assert!(link.is_quiet(), "nothing was taken to be written");
+    send_all(&mut link);
+    let (c, d) = (submit(&mut link, 3, 1), submit(&mut link, 4, 1));
+    link.abandon(c);
+    assert!(!link.is_quiet());
+    assert_eq!(receive(&mut link, b":1\r\n:2\r\n").unwrap(), [1]);
+    assert!(!link.is_quiet(), "one has half of its replies");
+    assert_eq!(receive(&mut link, b":3\r\n").unwrap(), [2]);
+    assert!(link.is_quiet());
+    link.handle_interrupted(&Error::closed_by_peer(Outcome::MaybeExecuted));
+    let mut woken = Vec::new();
+    link.poll_woken(&mut woken);
+    assert!(woken.is_empty(), "no request fails");
+    link.handle_connected(Instant::now());
+    let mut outbox = Outbox::default();
+    assert!(link.poll_transmit(&mut outbox));
+    assert_eq!(outbox.to_bytes(), b"0123456789", "the one that was given up is not sent");
+    link.handle_sent(outbox.len());
+    assert_eq!(receive(&mut link, b":5\r\n").unwrap(), [4]);
+    assert_eq!(redeem(&mut link, d).unwrap().read::<i64>().unwrap(), 5);
+    assert_eq!(redeem(&mut link, a).unwrap().read::<i64>().unwrap(), 1);
+    assert_eq!(redeem(&mut link, b).unwrap().read_at::<i64>(1).unwrap(), 3);
+    assert!(link.is_idle());
+}

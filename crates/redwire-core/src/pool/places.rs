@@ -74,6 +74,19 @@ impl<C, W: Clone> Pool<C, W> {
         !self.is_exhausted() && self.connecting < self.limits.max_connecting
     }
 
+    /// Whether a connection may be made now that is not needed; the oldest that is idle makes way for it.
+    #[cold]
+    pub(super) fn makes_way(&mut self) -> bool {
+        if self.outage.next().is_some() || !self.queue.is_empty() {
+            return false;
+        }
+        if self.is_exhausted() && self.connecting < self.limits.max_connecting && !self.idle.is_empty() {
+            let idle = self.idle.remove(0);
+            self.retire(idle.place, idle.connection, Closing::Disconnected);
+        }
+        self.may_grow()
+    }
+
     /// Takes a place for a connection to be made.
     pub(super) fn occupy(&mut self, location: Option<&'static Location<'static>>, now: Instant) -> Permit {
         self.connecting += 1;

@@ -387,3 +387,28 @@ fn the_histogram_takes_every_wait() {
     assert_eq!((buckets[0], buckets[31]), ((Some(Duration::from_micros(1)), 1), (None, 1)));
     assert_eq!(Closing::ALL.map(|why| why as usize), [0, 1, 2, 3, 4, 5]);
 }
+
+#[test]
+fn a_new_connection_is_made_beside_those_that_are_idle_if_there_is_a_place() {
+    let mut scene = Scene::new(LIMITS);
+    let all = [scene.connected(), scene.connected(), scene.connected()];
+    let first = all[0].1;
+    for held in all {
+        scene.release(held);
+    }
+    scene.pool.prefer_new();
+    assert!(scene.pool.take_idle(None, scene.now).is_none());
+    let new = scene.connected();
+    assert_eq!(scene.pool.poll_retired(), Some(first), "the oldest makes way");
+    let (held, other) = (scene.ready(), scene.ready());
+    scene.pool.prefer_new();
+    let claim = scene.queued(7);
+    scene.release(new);
+    let Ok(Ok(Grant::Ready(permit, connection))) = scene.pool.poll_claim(claim, scene.now, |_| {}) else {
+        panic!("whoever comes while all are in use waits as ever")
+    };
+    for held in [held, other, (permit, connection)] {
+        scene.release(held);
+    }
+    assert_eq!(scene.pool.figures().idle, 3);
+}

@@ -20,6 +20,7 @@ use crate::outage::heals;
 use crate::outbox::Outbox;
 use crate::reply::Value;
 use crate::secret::Secret;
+use crate::standing::{forgotten, is_unknown};
 
 /// A command names no more than this, so that the server never works long on one.
 const MOST_NAMES: usize = 1000;
@@ -432,6 +433,10 @@ impl<W> PubSub<W> {
             // It answers a command to leave names which the server had left out by itself by then, as it had told.
             _ if stale.is_some_and(|redirect| Some(redirect.slot) != slot) => Ok(()),
             None => Err(error.clone().with_outcome(Outcome::MaybeExecuted)),
+            // Names are asked for on the next connection.
+            Some(Question::Ping | Question::Names { .. }) if this.answered && is_unknown(error) => {
+                Err(forgotten(error))
+            }
             // Whatever it answers, it answers.
             Some(Question::Ping) => self.handle_answer(line),
             Some(Question::Auth(secrets)) => {

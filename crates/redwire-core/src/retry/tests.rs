@@ -285,7 +285,9 @@ fn a_replica_is_left_by_what_it_refused_and_by_what_is_harmless() {
         ("redis+sentinel://h/s", false, true, false),
         ("redis+cluster://h", true, true, true),
         ("redis+cluster://h", false, true, false),
-        ("redis://h", true, false, false),
+        ("redis://h", true, true, true),
+        ("redis://h", false, true, false),
+        ("redis://h?read_only=yes", true, false, false),
     ];
     let wrapped = "ERR Error running script (call to f_1): @user_script:1: @user_script: 1: \
                    -READONLY You can't write against a read only replica.";
@@ -304,4 +306,64 @@ fn a_replica_is_left_by_what_it_refused_and_by_what_is_harmless() {
             assert_eq!(end.is_none(), repeated, "{line} at {url}, idempotent {idempotent}");
         }
     }
+}
+
+#[test]
+fn what_a_replica_refused_waits_for_a_master_until_its_deadline() {
+    let demoted = || Error::from_server(b"READONLY You can't write against a read only replica.");
+    let now = Instant::now();
+    let tries = |url: &str, deadline: Option<Instant>, error: Error| {
+        let config = Config::from_url(url).unwrap();
+        let mut set = Cmd::<Value>::new("SET").arg("k").arg("v");
+        let (mut attempt, mut at, mut tries) = (Attempt::new(deadline), now, 1);
+        while let Decision::Retry(pause) =
+            attempt.handle_failure(error.clone(), &mut set, &config, at, u64::MAX, || false)
+        {
+            (at, tries) = (at + pause, tries + 1);
+            assert!(attempt.was_refused() && tries < 100);
+        }
+        tries
+    };
+    let soon = Some(now + Duration::from_secs(5));
+    assert!(tries("redis://h", soon, demoted()) > 8, "at the cost of no budget");
+    assert_eq!(tries("redis://h?retries=0", soon, demoted()), 1);
+    assert_eq!(tries("redis://h?read_only=yes", soon, demoted()), 1);
+    assert_eq!(tries("redis://h", None, demoted()), 1, "without a deadline, by the budget");
+    assert_eq!(tries("redis://h", soon, demoted().with_outcome(Outcome::MaybeExecuted)), 1);
+    let unknown = || Error::from_server(b"NOAUTH Authentication required.");
+    assert_eq!(tries("redis://h", soon, unknown()), 1);
+    assert!(tries("redis://:pw@h", soon, unknown()) > 8);
+}
+
+#[test]
+fn a_pipeline_of_which_nothing_was_executed_is_made_again() {
+    let refused = |config: &Config, replies: &[&'static str]| {
+        let build = |p: &crate::Pipeline| {
+            (
+                p.run(Cmd::<Value>::of(&facts::SET).arg("k").arg("v")).attempt(),
+                p.run(Cmd::<Value>::of(&facts::GET).arg("k")).attempt(),
+            )
+        };
+        let mut call = Piped::record(build);
+        let frames = replies.iter().map(|reply| bytes::Bytes::from_static(reply.as_bytes()));
+        let replies = crate::Replies::of(frames);
+        match crate::call::read(&mut call, replies, config) {
+            Ok(_) => None,
+            Err(error) => {
+                assert!(call.is_single());
+                let slots = crate::call::fail(&mut call, error.clone(), config).unwrap();
+                assert!(slots.0.is_err(), "in the end each has its own");
+                Some(error)
+            }
+        }
+    };
+    let plain = Config::from_url("redis://h").unwrap();
+    let demoted = "-READONLY You can't write against a read only replica.\r\n";
+    let error = refused(&plain, &[demoted, "$1\r\nv\r\n"]).unwrap();
+    assert_eq!((error.kind(), error.command()), (ErrorKind::ReadOnly, Some("SET")));
+    assert!(refused(&plain, &[demoted, demoted]).is_some());
+    assert!(refused(&plain, &["+OK\r\n", demoted]).is_none(), "one was executed");
+    assert!(refused(&plain, &["-WRONGTYPE no\r\n", "$1\r\nv\r\n"]).is_none());
+    let reader = Config::from_url("redis://h?read_only=yes").unwrap();
+    assert!(refused(&reader, &[demoted, demoted]).is_none());
 }

@@ -257,10 +257,11 @@ impl Cache {
                 }
             };
             let output = replies.and_then(|replies| call::read(&mut cmd, replies, self.client().config()));
+            if let Err(error) = &output {
+                self.client().pool().target().handle_failure(error);
+            }
             return match output {
-                Err(error) if is_for_client(&error, self.client().config().retry()) => {
-                    self.plain(cmd, deadline)
-                }
+                Err(error) if is_for_client(&error, self.client().config()) => self.plain(cmd, deadline),
                 result => result.map_err(|error| self.explain(error, &cmd)),
             };
         }

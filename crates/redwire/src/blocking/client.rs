@@ -260,13 +260,19 @@ impl Client {
             };
             pool.target().handle_failure(&error);
             match attempt.handle_failure(error, &mut call, pool.config(), now, random, || pool.may_retry()) {
-                Decision::Retry(pause) => std::thread::sleep(pause),
+                Decision::Retry(pause) => {
+                    std::thread::sleep(pause);
+                    while let Some(wait) = pool.target().wait_for_turn(&attempt) {
+                        std::thread::sleep(wait);
+                    }
+                }
                 Decision::Again => {}
                 Decision::Fail(error) => return call::fail(&mut call, error, pool.config()),
             }
             let replies = self.lane.exchange(&call, lane, Instant::now(), deadline);
             match replies.and_then(|replies| call::read(&mut call, replies, pool.config())) {
                 Ok(output) => {
+                    pool.target().handle_tried(&attempt);
                     pool.target().handle_answered(&call);
                     return Ok(output);
                 }

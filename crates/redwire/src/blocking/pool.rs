@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 use redwire_core::call::Call;
 use redwire_core::config::{Config, Endpoint};
 use redwire_core::pool::{Claim, Closing, Figures, Grant, Holder, Patience, Permit, WhenExhausted};
+use redwire_core::standing::Leave;
 use redwire_core::{Error, Outcome, Replies, Result};
 
 use super::cluster::Nodes;
@@ -464,6 +465,15 @@ enum Made<'p> {
 }
 
 impl Follower for Shared {
+    fn replace(self: Arc<Self>, these: Leave) {
+        if these != Leave::One {
+            return self.leave(None);
+        }
+        let process = self.process();
+        process.change(|state| state.machine.prefer_new());
+        process.multiplex.retire();
+    }
+
     fn leave(self: Arc<Self>, next: Option<&Endpoint>) {
         let process = self.process();
         process.change(|state| {

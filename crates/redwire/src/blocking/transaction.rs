@@ -96,6 +96,7 @@ impl Client {
                 }
                 _ => {
                     passage = Passage::staying();
+                    let error = transaction::refused(error, self.config());
                     tries.handle_end(error, Instant::now(), fastrand::u64(..), || self.may_retry())
                 }
             };

@@ -495,7 +495,8 @@ impl<'c, R: Reply> CacheRequest<'c, R> {
 
     #[cold]
     fn fail(&self, cmd: Cmd<R>, error: Error) -> Step<'c, R> {
-        if is_for_client(&error, self.cache.client().config().retry()) {
+        self.cache.client().pool().target().handle_failure(&error);
+        if is_for_client(&error, self.cache.client().config()) {
             return self.plain(cmd);
         }
         Step::Ready(Err(self.explain(error, &cmd)))

@@ -94,6 +94,11 @@ pub(super) trait Kept: Driven {
     /// There is a connection; false where there is to be none any more.
     fn handle_connected(&mut self, writer: &Arc<Writer>, session: &Session, version: u64) -> bool;
 
+    /// The connection that takes the place of the one that has just ended, where that was given up in good order.
+    fn take_next(&mut self) -> Option<Wire> {
+        None
+    }
+
     /// It could not be made.
     fn handle_failed(&mut self, error: Error);
 
@@ -161,7 +166,12 @@ pub(super) async fn keep(kept: &mut impl Kept, mut first: Option<Wire>) {
         match connected {
             Err(error) => kept.handle_failed(error),
             Ok(wire) => match drive.run(kept, wire).await {
-                Some(error) => kept.handle_lost(error),
+                Some(error) => {
+                    first = kept.take_next();
+                    if first.is_none() {
+                        kept.handle_lost(error);
+                    }
+                }
                 None => return kept.handle_closed(),
             },
         }

@@ -5,6 +5,7 @@
 //! again is decided in `redwire-core`.
 
 mod driver;
+mod renewal;
 mod rotation;
 
 use std::future::poll_fn;
@@ -17,6 +18,7 @@ use redwire_core::config::Endpoint;
 use redwire_core::keeper::Keeper;
 use redwire_core::link::{Link, Ticket};
 use redwire_core::outbox::Outbox;
+use redwire_core::standing::Leave;
 use redwire_core::{Cmd, Error, ErrorKind, Outcome, Replies, Result, Value};
 use tokio::runtime::Handle;
 
@@ -69,6 +71,8 @@ struct State {
     phase: Phase,
     /// When the next connection is made, and whether this one is to be given up.
     keeper: Keeper,
+    /// Whether another connection is to take the place of the one there is.
+    renew: bool,
     /// Where the driver runs, and the process that is.
     runtime: Option<Handle>,
     process: u32,
@@ -114,7 +118,8 @@ impl Lane {
             driver: None,
             armed: None,
             phase: Phase::Undriven,
-            keeper: Keeper::new(config.reconnect_backoff(), None),
+            keeper: Keeper::new(config.reconnect_backoff(), config.max_lifetime()),
+            renew: false,
             runtime: None,
             process: std::process::id(),
         };
@@ -387,6 +392,24 @@ impl Shared {
 }
 
 impl Follower for Shared {
+    /// Has another connection made, which takes the place of the one there is once that has answered all it was asked. What a
+    /// cache has kept is forgotten with the connection that announces changes: there it is made anew.
+    fn replace(self: Arc<Self>, these: Leave) {
+        match (&self.watch, these) {
+            (Some(_), Leave::One) | (None, Leave::Others) => return,
+            (Some(_), _) => return self.leave(None),
+            (None, _) => {}
+        }
+        let mut state = self.lock();
+        if state.is_inherited() || state.writer.is_none() {
+            return;
+        }
+        state.renew = true;
+        let driver = state.driver.take();
+        drop(state);
+        driver.into_iter().for_each(Waker::wake);
+    }
+
     /// Lets go of the connection. The driver makes the next.
     fn leave(self: Arc<Self>, _: Option<&Endpoint>) {
         let mut woken = Vec::new();

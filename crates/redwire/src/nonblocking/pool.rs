@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use redwire_core::Result;
 use redwire_core::config::{Config, Endpoint};
 use redwire_core::pool::{self, Closing, Figures, Holder, PoolLimits};
+use redwire_core::standing::Leave;
 use tokio::sync::Notify;
 
 use super::before;
@@ -297,6 +298,13 @@ impl Pool {
 }
 
 impl Follower for Shared {
+    fn replace(self: Arc<Self>, these: Leave) {
+        match these {
+            Leave::One => Pool(self).with(|machine| machine.prefer_new()),
+            Leave::All | Leave::Others => self.leave(None),
+        }
+    }
+
     fn leave(self: Arc<Self>, next: Option<&Endpoint>) {
         let pool = Pool(self);
         pool.lock().grips.leave(next);

@@ -30,6 +30,7 @@ mod runtimes;
 mod shutdown;
 mod signals;
 mod silence;
+mod standing;
 mod step;
 mod stuck;
 mod transcript;

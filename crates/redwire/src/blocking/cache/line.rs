@@ -51,6 +51,8 @@ impl Line {
     /// A connection beside those of `pool`, not connected yet.
     pub(super) fn new(pool: &Pool, set_up: SetUp, watch: Watch<Self>) -> Self {
         let config = pool.config();
+        // One that only listens goes with the one that it listens for.
+        let lifetime = config.max_lifetime().filter(|_| !matches!(watch, Watch::Redirect(_)));
         let link = Link::new(setup::queue_limits(config), config.health_check_interval())
             .salted(fastrand::u64(..))
             .marked_every(config.mark_every());
@@ -58,7 +60,7 @@ impl Line {
             driven: Driven { combiner: Combiner::new(link), halves: None },
             received: 0,
             thread: None,
-            keeper: Keeper::new(config.reconnect_backoff(), None),
+            keeper: Keeper::new(config.reconnect_backoff(), lifetime),
         };
         let (pool, state, process) = (pool.clone(), Mutex::new(state), std::process::id());
         let shared = Arc::new(Shared { pool, set_up, watch, state, process });
@@ -233,7 +235,7 @@ impl Shared {
         // What the kernel did not take is offered again.
         let stalled = state.driven.halves.as_ref().is_some_and(Halves::is_stalled);
         let again = stalled.then(|| Instant::now() + STALL);
-        let until = tick.into_iter().chain(again).min();
+        let until = tick.into_iter().chain(again).chain(state.keeper.expires()).min();
         let mut came = false;
         let mut state = drive::read(self, state, woken, me, |wire| {
             let read = wire.receive_frames(until);
@@ -248,6 +250,11 @@ impl Shared {
             && let Err(error) = combiner.handle_tick(now, received)
         {
             state = self.end(state, error);
+        }
+        if !state.driven.combiner.has_failed() && state.keeper.expires().is_some_and(|end| end <= now) {
+            // What it was asked, the client asks again.
+            state.keeper.handle_moved();
+            state = self.end(state, setup::left_master());
         }
         state.driven.combiner.poll_woken(woken);
         state

@@ -117,7 +117,11 @@ impl Nodes {
         deadline: Option<Instant>,
     ) -> Decision {
         let error = match passage.member() {
-            Some(member) => member.client.pool().target().locate(error),
+            Some(member) => {
+                let target = member.client.pool().target();
+                target.handle_failure(&error);
+                target.locate(error)
+            }
             None => error,
         };
         let decision = passage.handle_failure(self.members(), error, call, deadline, || self.may_retry());

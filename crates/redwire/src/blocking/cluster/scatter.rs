@@ -61,6 +61,7 @@ impl Nodes {
         let located = |((member, _), replies): (&(Arc<Member<Client>>, &Bundle), Result<Replies>)| {
             replies.map_err(|error| {
                 members.handle_failure(&member.address, &error);
+                member.client.pool().target().handle_failure(&error);
                 member.client.pool().target().locate(error)
             })
         };

@@ -102,7 +102,12 @@ impl<C: Call> Future for Request<'_, C> {
                         self.state = State::Pausing(timer);
                         return Poll::Pending;
                     }
-                    self.state = State::Start;
+                    let target = self.client.pool.target();
+                    let wait = self.attempt.as_ref().and_then(|attempt| target.wait_for_turn(attempt));
+                    self.state = match wait {
+                        Some(wait) => State::Pausing(Box::new(Timer::after(wait))),
+                        None => State::Start,
+                    };
                     continue;
                 }
                 State::Done => panic!("a request was polled after it was ready"),
@@ -120,6 +125,9 @@ impl<C: Call> Future for Request<'_, C> {
                     return Poll::Ready(Ok(output));
                 }
                 Ok(output) => {
+                    if let Some(attempt) = &self.attempt {
+                        client.pool.target().handle_tried(attempt);
+                    }
                     client.pool.target().handle_answered(&self.call);
                     return Poll::Ready(Ok(output));
                 }

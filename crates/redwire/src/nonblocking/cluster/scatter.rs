@@ -65,6 +65,7 @@ impl Nodes {
             let replies = member.client.exchange(&bundle, deadline).await;
             if let Err(error) = &replies {
                 nodes.members().handle_failure(&member.address, error);
+                member.client.pool().target().handle_failure(error);
             }
             (bundle, replies)
         })

@@ -12,6 +12,7 @@ use redwire_core::outage::heals;
 use redwire_core::outbox::Outbox;
 use redwire_core::{Error, Result};
 
+use super::renewal::Renewal;
 use super::{LONG_QUIET, Phase, Shared, State, release, rotation};
 use crate::credentials;
 use crate::events::EventKind;
@@ -38,19 +39,27 @@ impl Drop for Guard {
 }
 
 /// The task behind a lane: what it holds between two polls.
-struct Driver<'a> {
-    shared: &'a Arc<Shared>,
+pub(super) struct Driver<'a> {
+    pub(super) shared: &'a Arc<Shared>,
     woken: Vec<Waker>,
     /// The question, over another connection, whether the server lives.
     asking: Option<Pin<Box<dyn Future<Output = bool> + Send>>>,
     yielded: bool,
     /// Since when writing waits for what came to be read.
-    held: Option<Instant>,
+    pub(super) held: Option<Instant>,
+    pub(super) renewal: Renewal,
 }
 
 impl<'a> Driver<'a> {
     fn new(shared: &'a Arc<Shared>) -> Self {
-        Self { shared, woken: Vec::new(), asking: None, yielded: false, held: None }
+        Self {
+            shared,
+            woken: Vec::new(),
+            asking: None,
+            yielded: false,
+            held: None,
+            renewal: Renewal::default(),
+        }
     }
 
     #[inline]
@@ -134,6 +143,7 @@ impl Driven for Driver<'_> {
                 self.shared.lock().link.handle_alive();
             }
         }
+        self.renewal.poll(cx);
     }
 
     #[inline]
@@ -147,6 +157,13 @@ impl Driven for Driver<'_> {
         state.check_connected()?;
         if let Some(error) = state.keeper.poll_cut() {
             return Err(Some(error));
+        }
+        if std::mem::take(&mut state.renew) {
+            self.renewal.start(self.shared);
+            return Ok(Outgoing::Read);
+        }
+        if self.renewal.is_ready() {
+            return self.take_rest(state, cx, outbox);
         }
         if state.rest.is_empty() && state.link.expects_more() && state.link.wants_transmit() && !self.yielded
         {
@@ -192,7 +209,7 @@ impl Driven for Driver<'_> {
     #[inline]
     fn poll_timeout(&mut self) -> Option<Instant> {
         let mut state = self.shared.lock();
-        let next = state.link.poll_timeout();
+        let next = [state.link.poll_timeout(), self.renewal.poll_timeout()].into_iter().flatten().min();
         // A timer that goes off too early is only set again: it need not be moved for every request.
         if let (Some(next), armed) = (next, state.armed)
             && armed.is_none_or(|armed| next < armed)
@@ -212,6 +229,9 @@ impl Driven for Driver<'_> {
         self.wake();
         if verdict? {
             self.ask();
+        }
+        if self.renewal.is_due(now) {
+            self.renew_for_age();
         }
         Ok(())
     }
@@ -249,6 +269,9 @@ impl<'a> Kept for Driver<'a> {
             state.written = now;
             state.keeper.handle_connected(now, fastrand::u64(..));
             state.link.handle_connected(now);
+            state.renew = false;
+            // One that only listens goes with the one that it listens for.
+            self.renewal = Renewal::due(state.keeper.expires().filter(|_| !self.shared.listens()));
         }
         if let Some(watch) = &self.shared.watch {
             watch.handle_up();
@@ -258,6 +281,10 @@ impl<'a> Kept for Driver<'a> {
             rotation::handle_change(self.shared);
         }
         true
+    }
+
+    fn take_next(&mut self) -> Option<Wire> {
+        self.poll_renewed()
     }
 
     fn handle_failed(&mut self, error: Error) {
@@ -298,7 +325,7 @@ impl State {
 
     /// The driver sleeps; a caller that has work for it wakes it.
     #[inline]
-    fn register(&mut self, cx: &Context<'_>) {
+    pub(super) fn register(&mut self, cx: &Context<'_>) {
         if !self.driver.as_ref().is_some_and(|driver| driver.will_wake(cx.waker())) {
             self.driver = Some(cx.waker().clone());
         }

@@ -1,0 +1,197 @@
+//! What a server says of itself, whatever it was asked, and when the connections to it are left for new ones.
+//!
+//! Behind one address (a name, a balancer, a proxy) there may be another server by now, while the connections there
+//! are lead to the former one, which lives. It says so itself: it is a replica (`READONLY`), it has never heard of this
+//! connection's user (`NOAUTH`), or it has no data to serve (`LOADING`, `MASTERDOWN`). So connections are left for new
+//! ones: at once, and while new ones lead to no better server, after pauses that grow as in an outage. All callers
+//! together leave once a pause, and one of them tries what is found. This file must not know clocks or chance: both
+//! come in as arguments.
+
+use std::time::{Duration, Instant};
+
+use crate::backoff::Backoff;
+use crate::config::{Config, Topology};
+use crate::error::{AuthenticationFault, ConnectionFault, Error, ErrorKind, Outcome};
+
+/// What the connections of one client to one address have been told.
+///
+/// ```
+/// use std::time::{Duration, Instant};
+///
+/// use redwire_core::backoff::Backoff;
+/// use redwire_core::standing::{Leave, Standing, Turn, Unfit};
+///
+/// let (mut standing, now) = (Standing::default(), Instant::now());
+/// let backoff = Backoff::constant(Duration::from_millis(10));
+/// assert_eq!(standing.handle_refused(Unfit::Now, backoff, now, 0), Some(Leave::All));
+/// assert_eq!(standing.poll_turn(backoff, now, 0), Turn::Now(None), "the first tries what is found");
+/// let next = now + Duration::from_millis(10);
+/// assert_eq!(standing.poll_turn(backoff, now, 0), Turn::At(next), "the others wait for that");
+/// assert_eq!(standing.handle_served(), None, "a master");
+/// assert_eq!(standing.poll_turn(backoff, now, 0), Turn::Now(None));
+/// ```
+#[derive(Debug, Default)]
+pub struct Standing {
+    doubt: Option<Doubt>,
+}
+
+/// What has been tried since the first refusal.
+#[derive(Debug)]
+struct Doubt {
+    unfit: Unfit,
+    pauses: u32,
+    pause: Duration,
+    /// When connections may be left again.
+    next: Instant,
+    /// Whether they were left and no caller has had the turn to try the new ones yet.
+    untried: bool,
+    /// Whether any call is made again.
+    repeats: bool,
+    /// When it was refused last.
+    heard: Instant,
+}
+
+/// How bad it is what a server says of itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unfit {
+    /// Its connections are of no use, and are left at once.
+    Now,
+    /// It will serve later. Only if that lasts, another server may be found behind the address.
+    Lasting,
+}
+
+/// Whether a call that was refused may be made again now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// Now, once these connections have been left.
+    Now(Option<Leave>),
+    /// Another caller tries what the new connections lead to: ask again then.
+    At(Instant),
+}
+
+/// Which connections are left for new ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Leave {
+    /// All.
+    All,
+    /// One: what a new connection leads to is to be tried, and is not known. All others stay, lest every caller connect
+    /// in vain, and subscribers miss messages for nothing.
+    One,
+    /// All but those that were made to try: one of them led to a better server.
+    Others,
+}
+
+/// Pauses between leaving a server that will serve later, by its own words.
+const LASTING: Backoff = Backoff::exponential(Duration::from_secs(1), Duration::from_secs(30));
+
+/// So much later than those who wait for it, others take the turn.
+const GRACE: Duration = Duration::from_millis(10);
+
+/// Without a refusal for so long, it is over.
+const FORGOTTEN: Duration = Duration::from_secs(10);
+
+impl Standing {
+    /// A call was refused. Says which connections are to be left. `random` is uniform over all of `u64`.
+    pub fn handle_refused(
+        &mut self,
+        unfit: Unfit,
+        backoff: Backoff,
+        now: Instant,
+        random: u64,
+    ) -> Option<Leave> {
+        let is_new = |doubt: &Doubt| {
+            let worse = unfit == Unfit::Now && doubt.unfit == Unfit::Lasting;
+            worse || now.saturating_duration_since(doubt.heard) > FORGOTTEN
+        };
+        let Some(doubt) = self.doubt.as_mut().filter(|doubt| !is_new(doubt)) else {
+            let at_once = unfit == Unfit::Now;
+            let next = if at_once { now } else { now + LASTING.delay(1, Duration::ZERO, random) };
+            let (pauses, pause) = (0, Duration::ZERO);
+            let repeats = false;
+            self.doubt = Some(Doubt { unfit, pauses, pause, next, untried: at_once, repeats, heard: now });
+            return at_once.then_some(Leave::All);
+        };
+        doubt.heard = now;
+        // Where no call is made again, no caller asks for the turn. Replies to what was sent before are no news.
+        let leaves = doubt.next + GRACE <= now && doubt.take_turn(backoff, now, random);
+        leaves.then_some(if doubt.repeats { Leave::One } else { Leave::All })
+    }
+
+    /// A call that was refused is about to be made again.
+    pub fn poll_turn(&mut self, backoff: Backoff, now: Instant, random: u64) -> Turn {
+        let Some(doubt) = &mut self.doubt else { return Turn::Now(None) };
+        doubt.repeats = true;
+        if now < doubt.next {
+            return Turn::At(doubt.next);
+        }
+        Turn::Now(doubt.take_turn(backoff, now, random).then_some(Leave::One))
+    }
+
+    /// A call that had been refused was served. Says which connections are to be left.
+    pub fn handle_served(&mut self) -> Option<Leave> {
+        let doubt = self.doubt.take()?;
+        // At first all left; if that was not enough, only one connection at a time was made to try.
+        (doubt.pauses > 1).then_some(Leave::Others)
+    }
+}
+
+impl Doubt {
+    /// Has all others wait for a pause; says whether the connections are to be left.
+    fn take_turn(&mut self, backoff: Backoff, now: Instant, random: u64) -> bool {
+        let backoff = if self.unfit == Unfit::Now { backoff } else { LASTING };
+        self.pauses = self.pauses.saturating_add(1);
+        self.pause = backoff.delay(self.pauses, self.pause, random);
+        self.next = now + self.pause;
+        !std::mem::take(&mut self.untried)
+    }
+}
+
+/// Whether `error`, the answer to a call, says that the connection it came over is of no use, or will not be for now.
+///
+/// - That the server is a replica, where writes are meant: with one address only. Sentinels and the nodes of a cluster
+///   are asked instead.
+/// - That a password is wanted, where one was presented: everywhere.
+/// - That it cannot serve yet, or not without its master: with one address only, behind which others may be.
+#[must_use]
+pub fn unfit(error: &Error, config: &Config) -> Option<Unfit> {
+    let rejected = error.outcome() == Outcome::Rejected;
+    let alone = matches!(config.topology(), Topology::Single(_)) && !config.has_alternatives();
+    match error.kind() {
+        _ if is_unknown(error) => (rejected && config.authenticates()).then_some(Unfit::Now),
+        ErrorKind::Busy => (rejected && alone && error.code() != Some("BUSY")).then_some(Unfit::Lasting),
+        _ => (alone && !config.read_only() && error.is_demotion()).then_some(Unfit::Now),
+    }
+}
+
+/// Whether the server does not know, or has forgotten, who is connected: it wants a password.
+#[must_use]
+pub(crate) fn is_unknown(error: &Error) -> bool {
+    error.kind() == ErrorKind::Authentication(AuthenticationFault::PasswordRequired)
+}
+
+/// Why a connection was given up that had served, and whose server has forgotten who is connected.
+#[must_use]
+pub(crate) fn forgotten(error: &Error) -> Error {
+    let message = format!("given up, since the server has forgotten who is connected: {}", error.message());
+    let fault = ErrorKind::Connection(ConnectionFault::Reset);
+    Error::new(fault, Outcome::MaybeExecuted, message).with_source(error.clone())
+}
+
+/// Whether a call that failed so may be made again on a new connection: it was refused, or is `harmless`.
+#[must_use]
+pub(crate) fn may_go_on(error: &Error, harmless: bool, config: &Config) -> bool {
+    let certain = error.outcome() == Outcome::Rejected || harmless;
+    certain && unfit(error, config) == Some(Unfit::Now)
+}
+
+/// What whoever has a connection of his own can do about it.
+#[must_use]
+pub fn advised(error: Error, config: &Config) -> Error {
+    if unfit(&error, config) != Some(Unfit::Now) {
+        return error;
+    }
+    error.with_context("this connection is of no use any more, and `reconnect` makes one to the server that is at its address now")
+}
+
+#[cfg(test)]
+mod tests;
