@@ -1,6 +1,8 @@
 //! When to try to connect again while a server is away.
 //!
 //! From the first failed attempt on, all who want the connection together make one attempt per pause, and the pauses grow.
+//! A connection opens the way for others; but until it has served, it is not known whether the outage is over, and the
+//! next failure makes the pause longer, as if there had been no connection.
 //! This file must not know clocks or chance: both come in as arguments.
 
 use std::time::{Duration, Instant};
@@ -12,6 +14,8 @@ use crate::error::{ClusterFault, Error, ErrorKind, SentinelFault};
 #[derive(Debug, Default)]
 pub struct Outage {
     last: Option<Failure>,
+    /// Since when there is a connection that has not served yet.
+    up: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -40,6 +44,7 @@ impl Outage {
             self.last.as_ref().map_or((1, Duration::ZERO), |last| (last.tries.saturating_add(1), last.pause));
         let pause = backoff.delay(tries, pause, random);
         self.last = Some(Failure { tries, pause, next: now + pause, error });
+        self.up = None;
     }
 
     /// The right to try was not used: it is for the next who asks.
@@ -51,24 +56,56 @@ impl Outage {
 
     /// An attempt worked; says whether that ended an outage.
     pub fn handle_connected(&mut self) -> bool {
+        self.up = None;
         self.last.take().is_some()
     }
 
-    /// When the next attempt may be made, while there is an outage.
+    /// An attempt worked, and it will be seen whether the connection serves: that ends the outage once it has lived for
+    /// as long as the longest pause, or by [`handle_connected`](Self::handle_connected).
+    pub fn handle_up(&mut self, now: Instant) {
+        self.up = self.up.or(Some(now));
+    }
+
+    /// Whether an attempt failed, and no connection has served since.
+    #[must_use]
+    pub fn is_on(&self) -> bool {
+        self.last.is_some()
+    }
+
+    /// How many attempts failed since a connection has served.
+    #[must_use]
+    pub fn tries(&self) -> u32 {
+        self.last.as_ref().map_or(0, |last| last.tries)
+    }
+
+    /// Whether there is a connection of which it is not known yet whether it ends the outage.
+    #[must_use]
+    pub fn is_proving(&self) -> bool {
+        self.is_on() && self.up.is_some()
+    }
+
+    /// When the next attempt may be made, while there is no connection.
     #[must_use]
     pub fn next(&self) -> Option<Instant> {
-        self.last.as_ref().map(|last| last.next)
+        self.last().map(|last| last.next)
     }
 
     /// Why the last attempt failed, while none has worked since.
     #[must_use]
     pub fn error(&self) -> Option<&Error> {
-        self.last.as_ref().map(|last| &last.error)
+        self.last().map(|last| &last.error)
+    }
+
+    fn last(&self) -> Option<&Failure> {
+        self.last.as_ref().filter(|_| self.up.is_none())
     }
 
     /// Asks for the right to try. Whoever gets it keeps all others waiting for a pause.
     pub fn poll_turn(&mut self, backoff: Backoff, now: Instant, random: u64) -> Turn {
-        let Some(last) = &mut self.last else { return Turn::Now };
+        if self.up.is_some_and(|up| backoff.cap() <= now.saturating_duration_since(up)) {
+            self.handle_connected();
+        }
+        let Some(last) = self.last.as_mut().filter(|_| self.up.is_none()) else { return Turn::Now };
         if last.next <= now {
             last.next = now + backoff.delay(last.tries + 1, last.pause, random);
             return Turn::Now;

@@ -1,15 +1,20 @@
-//! The accounting of a pool: who may have a connection, who may make one, and who waits.
+//! The accounting of a pool: who may have a connection, when one is made, and who waits.
 //!
-//! Promises that there are never more than `max` connections and no place is ever lost, that those who wait are served in
-//! the order in which they came and nobody sleeps beside a free place, and that during an outage one at a time tries to
-//! connect. This file must not know what a connection is, how one is made, nor clocks: time and chance are arguments.
+//! Promises that there are never more than `max` connections and no place is ever lost, that waiters are served in the
+//! order in which they came and none sleeps beside a free place, and that during an outage all of them together make
+//! one attempt to connect in each pause. This file must not know what a connection is, how one is made, nor clocks:
+//! time and chance are arguments.
 //!
 //! ```text
-//!                 Connect                       Ready
-//!  acquire ───────▶ (make it) ─ handle_connected ─▶ (use it) ── release ──▶ the oldest waiter, or idle
-//!     │                 └─ handle_connect_failed       └─ discard
-//!     └ Queued ▶ poll_claim ▶ Grant: Connect or Ready
+//!  acquire ── Ready ──────────────────────────▶ (use it) ── release ──▶ the oldest waiter, or idle
+//!     └ Queued ── poll_claim ─────────────────────▲ └─ discard, handle_lost
+//!
+//!  poll_connect, poll_warm ──▶ (make it) ── handle_connected ──▶ the oldest waiter, or idle
+//!                                  └─ handle_connect_failed ──▶ waiters stay for the next turn
 //! ```
+//!
+//! An attempt to connect is the pool's: it is made because a caller waits, and what comes of it is for the oldest waiter
+//! of that time, whoever it was made for. So a caller that gives up does not cut it short.
 
 mod figures;
 mod limits;
@@ -20,7 +25,7 @@ mod queue;
 use std::panic::Location;
 use std::time::Instant;
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::keeper::jittered;
 use crate::outage::{Outage, Turn, heals};
 
@@ -31,36 +36,43 @@ use places::{closed, queue_full};
 pub use queue::Claim;
 use queue::{Queue, Waiter};
 
-/// The connections of one pool: `C` is a connection, `W` whoever waits for one.
+/// The connections of one pool: `C` is a connection, `W` what wakes a waiter.
 ///
 /// Mutators: [`take_idle`](Self::take_idle), [`acquire`](Self::acquire), [`give_up`](Self::give_up), [`release`](Self::release),
 /// [`discard`](Self::discard), [`reset`](Self::reset), [`close`](Self::close). What happened: `handle_…`. What now: `poll_…`.
 ///
-/// After every call but `take_idle`, wake whom [`poll_woken`](Self::poll_woken) names and drop what
-/// [`poll_retired`](Self::poll_retired) gives. Somebody must call [`handle_timeout`](Self::handle_timeout) when
-/// [`poll_timeout`](Self::poll_timeout) says: a task of the pool, or else everybody who waits, before sleeping again; the
-/// pool wakes the oldest of them when that moment has changed.
+/// After every call but `take_idle`, wake the waiters that [`poll_woken`](Self::poll_woken) names and drop what
+/// [`poll_retired`](Self::poll_retired) gives. A waiter that wakes asks [`poll_claim`](Self::poll_claim), and while it
+/// has no answer, [`poll_connect`](Self::poll_connect) whether a connection is to be made; then it sleeps again until
+/// [`poll_timeout`](Self::poll_timeout), when it calls [`handle_timeout`](Self::handle_timeout). The pool wakes the
+/// oldest waiter when that moment has changed, or when a connection may be made.
 ///
 /// `random` is uniform over all of `u64`. A `now` that is somewhat old does no harm: such as when the call began.
 ///
 /// ```
 /// use std::time::Instant;
 ///
-/// use redwire_core::pool::{Acquired, Grant, Pool, PoolLimits, WhenExhausted};
+/// use redwire_core::pool::{Acquired, Patience, Pool, PoolLimits};
 ///
-/// let (now, random) = (Instant::now(), 0);
+/// let (now, random, patience) = (Instant::now(), 0, Patience::default());
 /// let mut pool: Pool<&str, &str> = Pool::new(PoolLimits { max: 1, ..PoolLimits::default() });
-/// let Acquired::Connect(permit) = pool.acquire(None, WhenExhausted::Wait, "ann", now, random)? else { panic!() };
-/// pool.handle_connected(&permit, now, random);
-/// let Acquired::Queued(claim) = pool.acquire(None, WhenExhausted::Wait, "bob", now, random)? else { panic!() };
-/// pool.release(permit, "a connection", now, random);
+/// let Acquired::Queued(ann) = pool.acquire(None, &patience, "ann", |_| true, now)? else { panic!() };
+/// let Acquired::Queued(bob) = pool.acquire(None, &patience, "bob", |_| true, now)? else { panic!() };
+///
+/// let Some(permit) = pool.poll_connect(None, now, random) else { panic!() };
+/// assert!(pool.poll_connect(None, now, random).is_none());
+/// pool.handle_connected(permit, "a connection", now, random);
+/// let Ok(Ok((permit, connection))) = pool.poll_claim(ann, now, |_| {}) else { panic!() };
 ///
 /// let mut woken = Vec::new();
 /// pool.poll_woken(&mut woken);
+/// woken.clear();
+/// pool.release(permit, connection, now);
+/// pool.poll_woken(&mut woken);
 /// assert_eq!(woken, ["bob"]);
-/// let Ok(Ok(Grant::Ready(permit, connection))) = pool.poll_claim(claim, now, |_| {}) else { panic!() };
+/// let Ok(Ok((permit, connection))) = pool.poll_claim(bob, now, |_| {}) else { panic!() };
 /// assert_eq!(connection, "a connection");
-/// pool.release(permit, connection, now, random);
+/// pool.release(permit, connection, now);
 /// # Ok::<(), redwire_core::Error>(())
 /// ```
 #[derive(Debug)]
@@ -70,13 +82,13 @@ pub struct Pool<C, W> {
     vacant: Vec<u32>,
     /// The one used last is used first, so that the others may grow old.
     idle: Vec<Idle<C>>,
-    /// While anybody waits, nothing is idle.
-    queue: Queue<Grant<C>, W>,
+    /// While a waiter would take what is idle, nothing is idle.
+    queue: Queue<(Permit, C), W>,
     connecting: usize,
     outage: Outage,
     /// When the outage got its last failure.
     failed_at: Option<Instant>,
-    /// When those who wait may connect, if that is all they wait for.
+    /// When a connection may be made for a waiter, if that is all it waits for.
     turn: Option<Instant>,
     /// When a connection for `min_idle` may be made, if it had to wait.
     warm_turn: Option<Instant>,
@@ -90,47 +102,39 @@ pub struct Pool<C, W> {
     counts: Figures,
 }
 
-/// The right to the place of one connection. It must be given back: by [`Pool::release`], [`Pool::discard`] or
-/// [`Pool::handle_connect_failed`].
+/// The right to the place of one connection. It must be given back: by [`Pool::release`], [`Pool::discard`],
+/// [`Pool::handle_lost`], [`Pool::handle_connected`] or [`Pool::handle_connect_failed`].
 #[derive(Debug)]
 #[must_use = "a permit that is dropped takes a place of the pool with it; discard it"]
 pub struct Permit(u32);
 
-/// What a caller got who wants a connection.
+/// What a caller got that wants a connection.
 #[derive(Debug)]
 pub enum Acquired<C> {
     /// A connection.
     Ready(Permit, C),
-    /// The right to make one; then tell [`Pool::handle_connected`] or [`Pool::handle_connect_failed`].
-    Connect(Permit),
     /// A place in the queue.
     Queued(Claim),
 }
 
-/// What a caller got who waited.
-#[derive(Debug)]
-pub enum Grant<C> {
-    /// A connection.
-    Ready(Permit, C),
-    /// The right to make one, as in [`Acquired::Connect`].
-    Connect(Permit),
-}
-
-/// What a caller wants who comes while all connections are in use.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What a caller wants that comes while all connections are in use.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum WhenExhausted {
     /// To wait for one.
+    #[default]
     Wait,
-    /// An error at once. It still waits for its turn where one more connection may be made.
+    /// An error at once. It still waits where one more connection may be made.
     Fail,
 }
 
 #[derive(Debug)]
 struct Place {
     state: State,
-    /// Who has it, and since when.
+    /// Where in the program it was asked for, and since when it is in use, or being made.
     location: Option<&'static Location<'static>>,
     since: Instant,
+    /// When it was made.
+    made: Instant,
     expires: Option<Instant>,
     epoch: u64,
 }
@@ -174,69 +178,84 @@ impl<C, W: Clone> Pool<C, W> {
         }
     }
 
-    /// The idle connection that was used last, unless there is none or somebody waits already: the short way of
-    /// [`acquire`](Self::acquire). `location` is where in the program it is asked for, if that is tracked.
+    /// The idle connection that was used last, if there is one: the short way of [`acquire`](Self::acquire). `location`
+    /// is where in the program it is asked for, if that is tracked.
     #[inline]
     pub fn take_idle(
         &mut self,
         location: Option<&'static Location<'static>>,
         now: Instant,
     ) -> Option<(Permit, C)> {
-        if self.wants_new || !self.queue.is_empty() {
+        if self.wants_new {
             return None;
         }
         let (index, connection) = self.pop_idle(now)?;
-        let place = &mut self.places[index as usize];
-        (place.state, place.location, place.since) = (State::InUse, location, now);
-        Some((Permit(index), connection))
+        let permit = Permit(index);
+        self.hold(&permit, location, now);
+        Some((permit, connection))
     }
 
-    /// A connection, or the right to make one, or else a place in the queue, for `waiter` to be woken.
+    /// The idle connection that was used last of those that `fit` the caller, or else a place in the queue, for `waiter`
+    /// to be woken.
     ///
     /// # Errors
-    /// - [`ErrorKind::PoolExhausted`]: all connections are in use, and the caller does not want to wait.
-    /// - [`ErrorKind::QueueFull`]: too many wait already.
-    /// - [`ErrorKind::Closed`]: the pool is closed.
-    /// - Why the last attempt to connect failed, where one is needed and time alone will not mend it.
+    /// - [`PoolExhausted`](crate::error::ErrorKind::PoolExhausted): all connections are in use, and the caller does not want to wait.
+    /// - [`QueueFull`](crate::error::ErrorKind::QueueFull): too many wait already.
+    /// - [`Closed`](crate::error::ErrorKind::Closed): the pool is closed.
+    /// - Why the last attempt to connect failed, where one is needed and time alone will not mend it, or the pool
+    ///   [fails fast](PoolLimits::fail_fast).
     pub fn acquire(
         &mut self,
         location: Option<&'static Location<'static>>,
-        exhausted: WhenExhausted,
+        patience: &Patience,
         waiter: W,
+        fit: impl Fn(&C) -> bool,
         now: Instant,
-        random: u64,
     ) -> Result<Acquired<C>> {
         if self.closed {
             return Err(closed());
         }
-        if std::mem::take(&mut self.wants_new) && self.makes_way() {
-            return Ok(Acquired::Connect(self.occupy(location, now)));
-        }
-        if let Some((permit, connection)) = self.take_idle(location, now) {
-            return Ok(Acquired::Ready(permit, connection));
-        }
-        if self.queue.is_empty() && self.may_grow() {
-            match self.outage.poll_turn(self.limits.backoff, now, random) {
-                Turn::Now => return Ok(Acquired::Connect(self.occupy(location, now))),
-                Turn::At(next) => match self.outage.error().filter(|_| self.limits.fail_fast) {
-                    Some(error) => return Err(error.clone()),
-                    None => self.turn = Some(next),
-                },
-                Turn::Hopeless(_, error) => return Err(error),
+        let wants_new = std::mem::take(&mut self.wants_new) && self.makes_way();
+        while let Some(last) = self.idle.iter().rposition(|idle| !wants_new && fit(&idle.connection)) {
+            let idle = self.idle.remove(last);
+            if let Some(why) = self.is_over(&idle, now) {
+                self.retire(idle.place, idle.connection, why);
+                continue;
             }
-        } else if exhausted == WhenExhausted::Fail && self.is_exhausted() {
-            self.counts.exhausted += 1;
-            return Err(self.exhausted(now));
+            let permit = Permit(idle.place);
+            self.hold(&permit, location, now);
+            return Ok(Acquired::Ready(permit, idle.connection));
+        }
+        if self.is_exhausted() && !self.idle.is_empty() {
+            // One that fits others leaves its place to this caller.
+            let Idle { place, connection, .. } = self.idle.remove(0);
+            self.retire(place, connection, Closing::Lost);
+        }
+        if self.is_exhausted() {
+            if patience.exhausted() == WhenExhausted::Fail {
+                self.counts.exhausted += 1;
+                return Err(self.exhausted(now));
+            }
+        } else if let Some(error) = self.refusal(now) {
+            return Err(error);
         }
         if self.queue.len() >= self.limits.max_waiting {
             return Err(queue_full(self.limits.max_waiting));
         }
-        let turn = self.turn;
-        Ok(Acquired::Queued(self.queue.push_back(Waiter { waiter, location, since: now, turn })))
+        let (patience, stands_in_line) = (*patience, true);
+        let waiter =
+            Waiter { waiter, location, since: now, stands_in_line, turn: None, connects: false, patience };
+        let claim = self.queue.push_back(waiter);
+        self.serve(now);
+        let stands_in_line = self.turn.is_some() || !self.is_wanted();
+        if let Some(waiter) = self.queue.waiter(&claim) {
+            (waiter.turn, waiter.stands_in_line) = (self.turn, stands_in_line);
+        }
+        Ok(Acquired::Queued(claim))
     }
 
-    /// What the holder of `claim` was granted, or why it was not, once either is known; until then `update` may renew the
-    /// waiter, who then sleeps until woken, or until [`poll_timeout`](Self::poll_timeout).
+    /// The connection that the holder of `claim` was granted, or why it was not, once either is known; until then
+    /// `update` may renew the waiter.
     ///
     /// # Errors
     /// Gives the claim back while there is nothing yet.
@@ -245,10 +264,10 @@ impl<C, W: Clone> Pool<C, W> {
         claim: Claim,
         now: Instant,
         update: impl FnOnce(&mut W),
-    ) -> Result<Result<Grant<C>>, Claim> {
+    ) -> Result<Result<(Permit, C)>, Claim> {
         match self.queue.redeem(claim) {
             Ok((since, answer)) => {
-                if answer.is_ok() {
+                if let Some(since) = since.filter(|_| answer.is_ok()) {
                     self.counts.waits.record(now.saturating_duration_since(since));
                 }
                 Ok(answer)
@@ -263,32 +282,55 @@ impl<C, W: Clone> Pool<C, W> {
         }
     }
 
-    /// The holder of `claim` does not wait any longer. What it was granted already goes to the next, or becomes idle.
-    pub fn give_up(&mut self, claim: Claim, now: Instant, random: u64) {
+    /// The right to make a connection now, where a waiter has none under way that could be for it. Whoever asks makes
+    /// the connection, and tells [`handle_connected`](Self::handle_connected) or
+    /// [`handle_connect_failed`](Self::handle_connect_failed).
+    ///
+    /// A waiter that makes it itself, so that it cannot look at what it is granted meanwhile, names its claim: it is
+    /// granted nothing before it [resumes](Self::resume).
+    pub fn poll_connect(&mut self, by: Option<&Claim>, now: Instant, random: u64) -> Option<Permit> {
+        if !self.is_wanted() {
+            return None;
+        }
+        if let Turn::Now = self.outage.poll_turn(self.limits.backoff, now, random) {
+            let permit = self.occupy(None, now);
+            if let Some(claim) = by {
+                self.queue.set_connecting(claim, true);
+            }
+            self.serve(now);
+            return Some(permit);
+        }
+        None
+    }
+
+    /// The holder of `claim` can look at what it is granted again, after it has made a connection itself.
+    pub fn resume(&mut self, claim: &Claim, now: Instant) {
+        self.queue.set_connecting(claim, false);
+        while self.queue.has_free() {
+            let Some((index, connection)) = self.pop_idle(now) else { break };
+            self.hand_over(Permit(index), connection, now);
+        }
+        self.serve(now);
+    }
+
+    /// The holder of `claim` does not wait any longer. A connection that it was granted already goes to the next, or
+    /// becomes idle. One that is being made for it goes on being made.
+    pub fn give_up(&mut self, claim: Claim, now: Instant) {
         let granted = self.queue.give_up(claim);
         self.counts.gave_up += u64::from(!matches!(granted, Some(Err(_))));
         match granted {
-            Some(Ok(Grant::Ready(permit, connection))) => self.release(permit, connection, now, random),
-            Some(Ok(Grant::Connect(permit))) => match self.queue.pop() {
-                Some(next) => {
-                    self.hold(&permit, State::Connecting, next.waiter.location, now);
-                    self.answer(next, Ok(Grant::Connect(permit)));
-                    self.tell_time();
-                }
-                None => self.leave_turn(permit, now),
-            },
+            Some(Ok((permit, connection))) => self.release(permit, connection, now),
             Some(Err(_)) => {}
-            // Perhaps it was the one to keep the time.
-            None if self.turn.is_some() => self.serve(now, random),
-            None => {}
+            // Perhaps it was the one to keep the time, or was called to connect.
+            None => self.serve(now),
         }
     }
 
     /// A connection comes back in good order. It goes to the oldest waiter, or becomes idle, unless its time is over.
-    pub fn release(&mut self, permit: Permit, connection: C, now: Instant, random: u64) {
+    pub fn release(&mut self, permit: Permit, connection: C, now: Instant) {
         let Err((permit, connection)) = self.put_back(permit, connection, now) else { return };
         if self.is_outdated(&permit, now) {
-            self.retire_used(permit, connection, now, random);
+            self.retire_used(permit, connection, now);
         } else {
             self.hand_over(permit, connection, now);
         }
@@ -301,11 +343,11 @@ impl<C, W: Clone> Pool<C, W> {
     /// Gives both back for `release`.
     #[inline]
     pub fn put_back(&mut self, permit: Permit, connection: C, now: Instant) -> Result<(), (Permit, C)> {
-        if !self.queue.is_empty() || self.is_outdated(&permit, now) {
+        if self.queue.has_free() || self.is_outdated(&permit, now) {
             return Err((permit, connection));
         }
         let place = &mut self.places[permit.0 as usize];
-        debug_assert_eq!(place.state, State::InUse, "handle_connected comes first");
+        debug_assert_eq!(place.state, State::InUse, "it is connected first");
         place.state = State::Idle;
         self.idle.push(Idle { place: permit.0, since: now, connection });
         Ok(())
@@ -318,70 +360,79 @@ impl<C, W: Clone> Pool<C, W> {
     }
 
     /// A connection does not come back, or the attempt to make one was not finished; the place is free again.
-    pub fn discard(&mut self, permit: Permit, why: Closing, now: Instant, random: u64) {
+    pub fn discard(&mut self, permit: Permit, why: Closing, now: Instant) {
         if self.places[permit.0 as usize].state == State::Connecting {
-            self.leave_turn(permit, now);
+            self.vacate(permit.0);
+            self.outage.handle_unused(now);
         } else {
             self.counts.closed[why as usize] += 1;
             self.vacate(permit.0);
         }
-        self.serve(now, random);
+        self.serve(now);
     }
 
-    /// The connection that `permit` allows was made: its lifetime begins, and an outage is over.
-    pub fn handle_connected(&mut self, permit: &Permit, now: Instant, random: u64) {
+    /// A connection was lost because of `error`. `answered` is whether anything was answered on it since it was made:
+    /// one that is lost before that, and before it lived for as long as the longest pause, was no connection, but one
+    /// more failed attempt.
+    pub fn handle_lost(&mut self, permit: Permit, answered: bool, error: Error, now: Instant, random: u64) {
+        let Place { made, epoch, .. } = self.places[permit.0 as usize];
+        self.counts.closed[Closing::Lost as usize] += 1;
+        self.vacate(permit.0);
+        let lived = now.saturating_duration_since(made);
+        if epoch != self.epoch {
+            // The server was left.
+        } else if !answered && lived < self.limits.backoff.cap() {
+            return self.fail(made, error, now, random);
+        } else if self.is_news(made) {
+            self.outage.handle_connected();
+        }
+        self.serve(now);
+    }
+
+    /// The connection that `permit` allows was made: its lifetime begins, and it is for the oldest waiter, or idle.
+    ///
+    /// Where it [must answer](Self::must_answer), it has answered something after its handshake. Then others may connect,
+    /// too; but the outage is over only when the connection has lived for as long as the longest pause, or is
+    /// lost after it served.
+    pub fn handle_connected(&mut self, permit: Permit, connection: C, now: Instant, random: u64) {
         let place = &mut self.places[permit.0 as usize];
         debug_assert_eq!(place.state, State::Connecting, "it is connected once");
+        let begun = std::mem::replace(&mut place.since, now);
+        place.made = now;
         place.expires = self.limits.lifetime.and_then(|lifetime| now.checked_add(jittered(lifetime, random)));
         place.state = State::InUse;
         self.connecting -= 1;
         self.counts.created += 1;
-        self.outage.handle_connected();
-        self.serve(now, random);
+        if self.is_news(begun) {
+            self.outage.handle_up(now);
+        }
+        self.release(permit, connection, now);
+        self.serve(now);
     }
 
-    /// The connection that `permit` allows could not be made. If time alone will not mend that, all who wait fail, too.
+    /// Whether a new connection must answer a `PING` before it counts, so that no caller's command is lost on one that
+    /// shakes hands and hangs up: several in a row could not be made, or were lost before they served. A single one may
+    /// have been at fault alone, and then a round trip is saved.
+    #[must_use]
+    pub fn must_answer(&self) -> bool {
+        self.outage.tries() > 1
+    }
+
+    /// The connection that `permit` allows could not be made. If time alone will not mend that, or the pool [fails
+    /// fast](PoolLimits::fail_fast), all waiters fail; otherwise they wait for the next turn, but for those that want to
+    /// be [told](Patience::told).
     ///
-    /// Where the server has too many clients, and other connections of this pool live, the pool shrinks for a while: `waiter`
-    /// gets a place at the head of the queue (beyond `max_waiting`, if need be), to be served with one that comes back.
-    /// Pass `None` for one who will not wait.
-    ///
-    /// # Errors
-    /// Gives `error` back for the caller in all other cases.
-    pub fn handle_connect_failed(
-        &mut self,
-        permit: Permit,
-        error: Error,
-        waiter: Option<W>,
-        now: Instant,
-        random: u64,
-    ) -> Result<Claim> {
-        let Place { location, since, .. } = self.places[permit.0 as usize];
+    /// Where the server has too many clients, and other connections of this pool live, the pool shrinks for a while:
+    /// waiters are served with one that comes back, as where all are in use.
+    pub fn handle_connect_failed(&mut self, permit: Permit, error: Error, now: Instant, random: u64) {
+        let begun = self.places[permit.0 as usize].since;
         self.vacate(permit.0);
         self.counts.failed += 1;
-        // Those who tried at the same time as one who failed learn nothing new, and must not make the pause longer.
-        let known = self.outage.error().is_some() && self.failed_at.is_some_and(|at| since <= at);
-        let in_a_hurry = error.kind() == ErrorKind::Timeout;
-        if in_a_hurry {
-            self.outage.handle_unused(now);
-        } else if !known || !heals(&error) {
-            self.outage.handle_failure(error.clone(), self.limits.backoff, now, random);
-            self.failed_at = Some(now);
-        }
-        let tells_all = self.limits.fail_fast && !in_a_hurry && error.kind() != ErrorKind::MaxClients;
-        if !heals(&error) || tells_all {
-            self.fail_all(&error);
-            return Err(error);
-        }
-        let lives = self.size() > self.connecting && !self.closed;
-        let waiter = waiter.filter(|_| lives && error.kind() == ErrorKind::MaxClients);
-        let claim =
-            waiter.map(|waiter| self.queue.push_front(Waiter { waiter, location, since: now, turn: None }));
-        self.serve(now, random);
-        claim.ok_or(error)
+        self.fail(begun, error, now, random);
     }
 
-    /// Moves those who can go on to `woken`, and the oldest who waits when the time to wait for has changed.
+    /// Moves the waiters that can go on to `woken`, and the oldest one when it is to connect, or to sleep until another
+    /// moment.
     #[inline]
     pub fn poll_woken(&mut self, woken: &mut Vec<W>) {
         if woken.is_empty() {
@@ -408,8 +459,8 @@ impl<C, W: Clone> Pool<C, W> {
         [self.turn, self.warm_turn, oldest.min()].into_iter().flatten().min()
     }
 
-    /// Closes the idle connections that grew too old, and lets somebody connect whose turn has come.
-    pub fn handle_timeout(&mut self, now: Instant, random: u64) {
+    /// Closes the idle connections that grew too old, and calls a waiter to connect when its turn has come.
+    pub fn handle_timeout(&mut self, now: Instant) {
         self.warm_turn = self.warm_turn.filter(|turn| now < *turn);
         let mut index = 0;
         while let Some(idle) = self.idle.get(index) {
@@ -421,16 +472,16 @@ impl<C, W: Clone> Pool<C, W> {
                 None => index += 1,
             }
         }
-        self.serve(now, random);
+        self.serve(now);
     }
 
-    /// The right to make a connection that nobody asked for, where fewer than `min_idle` are idle or being made; when it is
-    /// made, release it. Ask at the start, when a connection was made or closed, and after each time-out.
+    /// As [`poll_connect`](Self::poll_connect), for a connection that no caller asked for, where fewer than `min_idle` are
+    /// idle or being made. Ask at the start, when a connection was made or closed, and after each time-out.
     pub fn poll_warm(&mut self, now: Instant, random: u64) -> Option<Permit> {
         let enough = self.idle.len() + self.connecting >= self.limits.min_idle;
         // A wrong password is not tried again for nobody.
         let hopeless = self.outage.error().is_some_and(|error| !heals(error));
-        if self.closed || enough || hopeless || !self.queue.is_empty() || !self.may_grow() {
+        if self.closed || enough || hopeless || self.queue.len() > 0 || !self.may_grow() {
             return None;
         }
         match self.outage.poll_turn(self.limits.backoff, now, random) {
@@ -440,6 +491,14 @@ impl<C, W: Clone> Pool<C, W> {
                 None
             }
         }
+    }
+
+    /// Closes those that are idle now and of which `which` is true, and counts them by this reason.
+    pub fn clear_idle_of(&mut self, why: Closing, which: impl Fn(&C) -> bool) {
+        let (cleared, kept) =
+            std::mem::take(&mut self.idle).into_iter().partition::<Vec<_>, _>(|idle| which(&idle.connection));
+        self.idle = kept;
+        cleared.into_iter().for_each(|idle| self.retire(idle.place, idle.connection, why));
     }
 
     /// Closes all that are idle now, and counts them by this reason.
@@ -457,10 +516,10 @@ impl<C, W: Clone> Pool<C, W> {
 
     /// Connections lead to another server from now on: all there are are closed as by [`reset`](Self::reset), and what was known of
     /// an outage is known of the former one, so that those who wait may connect at once.
-    pub fn handle_moved(&mut self, now: Instant, random: u64) {
+    pub fn handle_moved(&mut self, now: Instant) {
         self.reset();
         (self.outage, self.failed_at) = (Outage::default(), None);
-        self.serve(now, random);
+        self.serve(now);
     }
 
     /// Has the next who comes make a new connection, whatever is idle, unless an outage or the limits stand against it.
@@ -475,11 +534,8 @@ impl<C, W: Clone> Pool<C, W> {
         self.epoch += 1;
         self.clear_idle(Closing::Closed);
         let error = closed();
-        for grant in self.queue.revoke(&error) {
-            match grant {
-                Grant::Ready(permit, connection) => self.retire(permit.0, connection, Closing::Closed),
-                Grant::Connect(permit) => self.vacate(permit.0),
-            }
+        for (permit, connection) in self.queue.revoke(&error) {
+            self.retire(permit.0, connection, Closing::Closed);
         }
         self.fail_all(&error);
     }

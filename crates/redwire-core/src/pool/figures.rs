@@ -15,13 +15,13 @@ pub struct Figures {
     pub idle: usize,
     /// Connections that somebody has, or was granted.
     pub in_use: usize,
-    /// Connections that somebody makes, or was granted to make.
+    /// Connections that are being made.
     pub connecting: usize,
-    /// Callers who wait.
+    /// Callers that wait, without those for whom a connection is being made.
     pub waiting: usize,
     /// Connections that were made so far.
     pub created: u64,
-    /// Attempts to connect that failed so far.
+    /// Attempts to connect that failed so far. A connection that was lost before it served is not among them.
     pub failed: u64,
     /// Calls that were refused so far, since `max_connections` were in use.
     pub exhausted: u64,

@@ -7,12 +7,16 @@ use crate::config::Config;
 use crate::error::{Error, Outcome};
 
 /// The patience of one caller: until the deadline of its call, or less if `pool_timeout` says so.
-#[derive(Clone, Copy, Debug)]
+///
+/// By default it is without end.
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Patience {
     until: Option<Instant>,
     /// Whether it ends with the call's deadline, or before.
     with_deadline: bool,
     exhausted: WhenExhausted,
+    /// Whether it wants to be told of the next attempt that fails.
+    told: bool,
 }
 
 impl Patience {
@@ -22,14 +26,27 @@ impl Patience {
         match config.pool_timeout() {
             // Without patience the pool refuses at once; who waits then waits for the server, until the deadline.
             Some(limit) if limit.is_zero() => {
-                Self { until: deadline, with_deadline: true, exhausted: WhenExhausted::Fail }
+                Self { until: deadline, with_deadline: true, exhausted: WhenExhausted::Fail, told: false }
             }
             limit => {
                 let own = limit.and_then(|limit| now.checked_add(limit));
                 let until = own.into_iter().chain(deadline).min();
-                Self { until, with_deadline: until == deadline, exhausted: WhenExhausted::Wait }
+                Self { until, with_deadline: until == deadline, exhausted: WhenExhausted::Wait, told: false }
             }
         }
+    }
+
+    /// As this, of a caller that is told why the next attempt to connect failed, instead of waiting until one works:
+    /// such as one that opens the pool.
+    #[must_use]
+    pub fn told(self) -> Self {
+        Self { told: true, ..self }
+    }
+
+    /// Whether it ends with the next attempt to connect that fails.
+    #[must_use]
+    pub fn is_told(&self) -> bool {
+        self.told
     }
 
     /// When it ends; `None`: never.

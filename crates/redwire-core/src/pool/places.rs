@@ -6,9 +6,9 @@ use std::panic::Location;
 use std::time::Instant;
 
 use super::queue::Next;
-use super::{Closing, Figures, Grant, Holder, Idle, Permit, Place, Pool, State};
+use super::{Closing, Figures, Holder, Idle, Patience, Permit, Place, Pool, State, WhenExhausted};
 use crate::error::{Error, ErrorKind, Outcome, Result};
-use crate::outage::Turn;
+use crate::outage::heals;
 
 impl<C, W: Clone> Pool<C, W> {
     /// Everything worth knowing at this moment.
@@ -20,7 +20,7 @@ impl<C, W: Clone> Pool<C, W> {
             idle,
             in_use: size - idle - self.connecting,
             connecting: self.connecting,
-            waiting: self.queue.len(),
+            waiting: self.queue.len().saturating_sub(self.connecting),
             ..self.counts.clone()
         }
     }
@@ -91,7 +91,7 @@ impl<C, W: Clone> Pool<C, W> {
     pub(super) fn occupy(&mut self, location: Option<&'static Location<'static>>, now: Instant) -> Permit {
         self.connecting += 1;
         let (state, epoch) = (State::Connecting, self.epoch);
-        let place = Place { state, location, since: now, expires: None, epoch };
+        let place = Place { state, location, since: now, made: now, expires: None, epoch };
         if let Some(index) = self.vacant.pop() {
             self.places[index as usize] = place;
             Permit(index)
@@ -109,52 +109,76 @@ impl<C, W: Clone> Pool<C, W> {
         self.vacant.push(index);
     }
 
+    #[inline]
     pub(super) fn hold(
         &mut self,
         permit: &Permit,
-        state: State,
         location: Option<&'static Location<'static>>,
         now: Instant,
     ) {
         let place = &mut self.places[permit.0 as usize];
-        (place.state, place.location, place.since) = (state, location, now);
+        (place.state, place.location, place.since) = (State::InUse, location, now);
     }
 
-    /// Leaves a place without having tried to connect; during an outage, the turn is for the next.
-    pub(super) fn leave_turn(&mut self, permit: Permit, now: Instant) {
-        self.vacate(permit.0);
-        self.outage.handle_unused(now);
+    /// Whether one more connection is wanted by a waiter, and the limits allow for it.
+    pub(super) fn is_wanted(&self) -> bool {
+        self.queue.len() > self.connecting && self.may_grow() && self.may_try()
     }
 
-    /// Gives those who wait what is idle, and lets them connect as far as that is allowed, the oldest first.
-    pub(super) fn serve(&mut self, now: Instant, random: u64) {
+    /// Whether one more attempt may be under way. While it is not sure that an outage is over, one is.
+    fn may_try(&self) -> bool {
+        self.connecting == 0 || !self.outage.is_proving()
+    }
+
+    /// Why a caller that needs a new connection is refused: there will be none before the next turn, and either waiting
+    /// is of no use, or others are to be asked.
+    pub(super) fn refusal(&self, now: Instant) -> Option<Error> {
+        self.outage.next().filter(|next| now < *next)?;
+        self.outage.error().filter(|error| self.limits.fail_fast || !heals(error)).cloned()
+    }
+
+    /// Whether what began at `begun` is news: what began before the last failure was known says nothing about the time
+    /// since.
+    pub(super) fn is_news(&self, begun: Instant) -> bool {
+        self.failed_at.is_none_or(|at| at < begun)
+    }
+
+    /// An attempt that began at `begun` failed.
+    pub(super) fn fail(&mut self, begun: Instant, error: Error, now: Instant, random: u64) {
+        // Those that failed together make the pause longer once.
+        let known = self.outage.is_on() && !self.is_news(begun);
+        if !known || !heals(&error) {
+            self.outage.handle_failure(error.clone(), self.limits.backoff, now, random);
+            self.failed_at = Some(now);
+        }
+        // Then there are connections that come back.
+        let is_full = error.kind() == ErrorKind::MaxClients && self.size() > self.connecting && !self.closed;
+        if !heals(&error) || (self.limits.fail_fast && !is_full) {
+            self.fail_all(&error);
+        } else {
+            let will_not_wait = |patience: &Patience| {
+                patience.is_told() || (is_full && patience.exhausted() == WhenExhausted::Fail)
+            };
+            self.fail_where(will_not_wait, &error);
+        }
+        self.serve(now);
+    }
+
+    /// Wakes the oldest waiter to connect, where that is wanted and allowed; or else to keep the time until it is, unless
+    /// it does.
+    pub(super) fn serve(&mut self, now: Instant) {
         self.turn = None;
-        while !self.queue.is_empty() {
-            let Some((index, connection)) = self.pop_idle(now) else { break };
-            self.hand_over(Permit(index), connection, now);
+        if !self.is_wanted() {
+            return;
         }
-        while !self.queue.is_empty() && self.may_grow() {
-            match self.outage.poll_turn(self.limits.backoff, now, random) {
-                Turn::Now => {
-                    let Some(next) = self.queue.pop() else { return };
-                    let permit = self.occupy(next.waiter.location, now);
-                    self.answer(next, Ok(Grant::Connect(permit)));
-                }
-                Turn::At(next) => {
-                    self.turn = Some(next);
-                    return self.tell_time();
-                }
-                Turn::Hopeless(_, error) => self.fail_all(&error),
-            }
+        let refusal = self.refusal(now).filter(|error| !heals(error));
+        // An attempt that is under way may yet work.
+        if let Some(error) = refusal.filter(|_| self.connecting == 0) {
+            return self.fail_all(&error);
         }
-    }
-
-    /// Wakes the oldest who waits, if it sleeps without knowing when the next turn is: it is the one to keep the time.
-    pub(super) fn tell_time(&mut self) {
-        if self.turn.is_some()
-            && let Some(oldest) = self.queue.oldest()
-            && oldest.turn != self.turn
-        {
+        self.turn = self.outage.next().filter(|next| now < *next);
+        let Some(oldest) = self.queue.oldest() else { return };
+        if self.turn.is_none() || oldest.turn != self.turn {
             oldest.turn = self.turn;
             let waiter = oldest.waiter.clone();
             self.woken.push(waiter);
@@ -165,9 +189,9 @@ impl<C, W: Clone> Pool<C, W> {
     pub(super) fn hand_over(&mut self, permit: Permit, connection: C, now: Instant) {
         match self.queue.pop() {
             Some(next) => {
-                self.hold(&permit, State::InUse, next.waiter.location, now);
-                self.answer(next, Ok(Grant::Ready(permit, connection)));
-                self.tell_time();
+                self.hold(&permit, next.waiter.location, now);
+                self.answer(next, Ok((permit, connection)));
+                self.serve(now);
             }
             None => {
                 self.places[permit.0 as usize].state = State::Idle;
@@ -176,16 +200,20 @@ impl<C, W: Clone> Pool<C, W> {
         }
     }
 
-    pub(super) fn answer(&mut self, next: Next<W>, answer: Result<Grant<C>>) {
+    fn answer(&mut self, next: Next<W>, answer: Result<(Permit, C)>) {
         let waiter = self.queue.answer(next, answer);
         self.woken.push(waiter);
     }
 
     pub(super) fn fail_all(&mut self, error: &Error) {
-        while let Some(next) = self.queue.pop() {
+        self.fail_where(|_| true, error);
+        self.turn = None;
+    }
+
+    fn fail_where(&mut self, which: impl Fn(&Patience) -> bool, error: &Error) {
+        for next in self.queue.take_where(|waiter| which(&waiter.patience)) {
             self.answer(next, Err(error.clone()));
         }
-        self.turn = None;
     }
 
     /// The idle connection that was used last, if it is not too old.
@@ -218,14 +246,14 @@ impl<C, W: Clone> Pool<C, W> {
 
     /// Parts with a connection that came back, for a place that others may wait for.
     #[cold]
-    pub(super) fn retire_used(&mut self, permit: Permit, connection: C, now: Instant, random: u64) {
+    pub(super) fn retire_used(&mut self, permit: Permit, connection: C, now: Instant) {
         let why = match &self.places[permit.0 as usize] {
             _ if self.closed => Closing::Closed,
             place if place.epoch != self.epoch => Closing::Disconnected,
             _ => Closing::Lifetime,
         };
         self.retire(permit.0, connection, why);
-        self.serve(now, random);
+        self.serve(now);
     }
 }
 

@@ -1,12 +1,13 @@
 //! Those who wait for a connection, oldest first.
 //!
-//! Promises that each is answered at most once, in the order in which they came, that whoever gave up is passed over,
-//! and that the memory of those who gave up is used again. This file must not know what they wait for.
+//! Promises that each is answered at most once, in the order in which they came, that whoever gave up or is busy making
+//! a connection is passed over, and that the memory of those who gave up is used again. This file must not know what they wait for.
 
 use std::collections::VecDeque;
 use std::panic::Location;
 use std::time::Instant;
 
+use super::Patience;
 use crate::error::{Error, Result};
 
 /// A waiter's place in the queue. It must be redeemed by [`Pool::poll_claim`](super::Pool::poll_claim) or given up by
@@ -23,6 +24,8 @@ pub(super) struct Queue<T, W> {
     free: Vec<u32>,
     /// How many in `order` wait no longer.
     given_up: usize,
+    /// How many in `order` are busy making a connection.
+    busy: usize,
 }
 
 #[derive(Debug)]
@@ -30,8 +33,8 @@ enum Slot<T, W> {
     Free,
     Waiting(Waiter<W>),
     GivenUp,
-    /// Since when it had waited, and what came of it.
-    Answered(Instant, Result<T>),
+    /// Since when it had stood in line, if it had, and what came of it.
+    Answered(Option<Instant>, Result<T>),
 }
 
 /// Somebody who waits.
@@ -40,8 +43,13 @@ pub(super) struct Waiter<W> {
     pub(super) waiter: W,
     pub(super) location: Option<&'static Location<'static>>,
     pub(super) since: Instant,
+    /// Whether no connection could be made for it when it came.
+    pub(super) stands_in_line: bool,
     /// The turn to connect that it knows to keep the time for.
     pub(super) turn: Option<Instant>,
+    /// Whether it makes a connection itself, and cannot look at what it is granted.
+    pub(super) connects: bool,
+    pub(super) patience: Patience,
 }
 
 /// The right to answer one who waited.
@@ -53,12 +61,13 @@ pub(super) struct Next<W> {
 
 impl<T, W> Queue<T, W> {
     pub(super) const fn new() -> Self {
-        Self { order: VecDeque::new(), slots: Vec::new(), free: Vec::new(), given_up: 0 }
+        Self { order: VecDeque::new(), slots: Vec::new(), free: Vec::new(), given_up: 0, busy: 0 }
     }
 
+    /// Whether a waiter would take a connection.
     #[inline]
-    pub(super) fn is_empty(&self) -> bool {
-        self.order.len() == self.given_up
+    pub(super) fn has_free(&self) -> bool {
+        self.order.len() > self.given_up + self.busy
     }
 
     pub(super) fn len(&self) -> usize {
@@ -68,13 +77,6 @@ impl<T, W> Queue<T, W> {
     pub(super) fn push_back(&mut self, waiter: Waiter<W>) -> Claim {
         let slot = self.occupy(waiter);
         self.order.push_back(slot);
-        Claim(slot)
-    }
-
-    /// For one who had its turn already, and got nothing.
-    pub(super) fn push_front(&mut self, waiter: Waiter<W>) -> Claim {
-        let slot = self.occupy(waiter);
-        self.order.push_front(slot);
         Claim(slot)
     }
 
@@ -90,20 +92,32 @@ impl<T, W> Queue<T, W> {
         }
     }
 
-    /// The oldest who waits.
+    /// The oldest that would take a connection.
     pub(super) fn oldest(&mut self) -> Option<&mut Waiter<W>> {
-        let Next { slot, waiter } = self.pop()?;
-        self.order.push_front(slot);
-        self.slots[slot as usize] = Slot::Waiting(waiter);
-        self.waiter(&Claim(slot))
+        let place = self.find_oldest()?;
+        self.waiter(&Claim(self.order[place]))
     }
 
-    /// Takes the oldest out of the queue, to be given an answer.
+    /// Takes the oldest that would take a connection out of the queue, to be given an answer.
     pub(super) fn pop(&mut self) -> Option<Next<W>> {
-        while let Some(slot) = self.order.pop_front() {
-            match std::mem::replace(&mut self.slots[slot as usize], Slot::Free) {
-                Slot::Waiting(waiter) => return Some(Next { slot, waiter }),
-                _ => {
+        let place = self.find_oldest()?;
+        let slot = self.order.remove(place)?;
+        match std::mem::replace(&mut self.slots[slot as usize], Slot::Free) {
+            Slot::Waiting(waiter) => Some(Next { slot, waiter }),
+            Slot::Free | Slot::GivenUp | Slot::Answered(..) => None,
+        }
+    }
+
+    /// Its place in the order. There are few that are busy, so that this takes few steps.
+    fn find_oldest(&mut self) -> Option<usize> {
+        let mut place = 0;
+        while let Some(slot) = self.order.get(place).copied() {
+            match &self.slots[slot as usize] {
+                Slot::Waiting(waiter) if waiter.connects => place += 1,
+                Slot::Waiting(_) => return Some(place),
+                Slot::Free | Slot::GivenUp | Slot::Answered(..) => {
+                    self.order.remove(place);
+                    self.slots[slot as usize] = Slot::Free;
                     self.given_up -= 1;
                     self.free.push(slot);
                 }
@@ -112,14 +126,42 @@ impl<T, W> Queue<T, W> {
         None
     }
 
+    /// Takes all of which `which` is true out of the queue, oldest first, to be given an answer.
+    pub(super) fn take_where(&mut self, which: impl Fn(&Waiter<W>) -> bool) -> Vec<Next<W>> {
+        let (slots, busy, mut taken) = (&mut self.slots, &mut self.busy, Vec::new());
+        self.order.retain(|&slot| {
+            let place = &mut slots[slot as usize];
+            if !matches!(place, Slot::Waiting(waiter) if which(waiter)) {
+                return true;
+            }
+            if let Slot::Waiting(waiter) = std::mem::replace(place, Slot::Free) {
+                *busy -= usize::from(waiter.connects);
+                taken.push(Next { slot, waiter });
+            }
+            false
+        });
+        taken
+    }
+
+    /// The waiter with this claim, if it has no answer yet, is busy making a connection, or is so no longer.
+    pub(super) fn set_connecting(&mut self, claim: &Claim, connects: bool) {
+        let former = self.waiter(claim).map(|waiter| std::mem::replace(&mut waiter.connects, connects));
+        match (former, connects) {
+            (Some(false), true) => self.busy += 1,
+            (Some(true), false) => self.busy -= 1,
+            _ => {}
+        }
+    }
+
     /// Answers who was taken out of the queue; it is to be woken.
     pub(super) fn answer(&mut self, next: Next<W>, answer: Result<T>) -> W {
-        self.slots[next.slot as usize] = Slot::Answered(next.waiter.since, answer);
+        self.slots[next.slot as usize] =
+            Slot::Answered(next.waiter.stands_in_line.then_some(next.waiter.since), answer);
         next.waiter.waiter
     }
 
-    /// Takes the answer, and since when it was waited for; gives the claim back until there is one.
-    pub(super) fn redeem(&mut self, claim: Claim) -> Result<(Instant, Result<T>), Claim> {
+    /// Takes the answer, and since when its waiter had stood in line; gives the claim back until there is one.
+    pub(super) fn redeem(&mut self, claim: Claim) -> Result<(Option<Instant>, Result<T>), Claim> {
         let place = &mut self.slots[claim.0 as usize];
         match place {
             Slot::Waiting(_) => Err(claim),
@@ -152,7 +194,8 @@ impl<T, W> Queue<T, W> {
                 self.free.push(claim.0);
                 Some(answer)
             }
-            Slot::Waiting(_) | Slot::GivenUp | Slot::Free => {
+            former => {
+                self.busy -= usize::from(matches!(former, Slot::Waiting(waiter) if waiter.connects));
                 self.given_up += 1;
                 self.sweep();
                 None
@@ -196,6 +239,10 @@ impl<T, W> Queue<T, W> {
     /// How many slots and places in the order there are.
     pub(super) fn memory(&self) -> usize {
         self.slots.len().max(self.order.len())
+    }
+
+    pub(super) fn has_failed(&self, claim: &Claim) -> bool {
+        matches!(self.slots[claim.0 as usize], Slot::Answered(_, Err(_)))
     }
 
     pub(super) fn is_waiting(&self, claim: &Claim) -> bool {

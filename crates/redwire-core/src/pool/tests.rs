@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::backoff::Backoff;
-use crate::error::{AuthenticationFault, ConnectionFault, Outcome};
+use crate::error::{AuthenticationFault, ConnectionFault, ErrorKind, Outcome};
 
 mod connecting;
 mod model;
@@ -35,24 +35,21 @@ impl Scene {
 
     fn later(&mut self, time: Duration) {
         self.now += time;
-        self.pool.handle_timeout(self.now, 0);
+        self.pool.handle_timeout(self.now);
     }
 
     fn acquire(&mut self, waiter: u32) -> Result<Acquired<u32>> {
-        self.pool.acquire(Some(Location::caller()), WhenExhausted::Wait, waiter, self.now, 0)
+        self.acquire_as(Patience::default(), waiter)
+    }
+
+    fn acquire_as(&mut self, patience: Patience, waiter: u32) -> Result<Acquired<u32>> {
+        self.pool.acquire(Some(Location::caller()), &patience, waiter, |_| true, self.now)
     }
 
     fn ready(&mut self) -> (Permit, u32) {
         match self.acquire(0) {
             Ok(Acquired::Ready(permit, connection)) => (permit, connection),
             other => panic!("{other:?} in place of a connection"),
-        }
-    }
-
-    fn may_connect(&mut self) -> Permit {
-        match self.acquire(0) {
-            Ok(Acquired::Connect(permit)) => permit,
-            other => panic!("{other:?} in place of the right to connect"),
         }
     }
 
@@ -63,49 +60,63 @@ impl Scene {
         }
     }
 
+    fn may_connect(&mut self) -> Option<Permit> {
+        self.pool.poll_connect(None, self.now, 0)
+    }
+
+    /// One who waits, and the attempt that is made for it.
+    fn connecting(&mut self, waiter: u32) -> (Claim, Permit) {
+        let claim = self.queued(waiter);
+        (claim, self.may_connect().expect("the right to connect"))
+    }
+
+    /// The attempt worked; what it made.
+    fn connect(&mut self, permit: Permit) -> u32 {
+        self.made += 1;
+        self.pool.handle_connected(permit, self.made, self.now, 0);
+        self.made
+    }
+
     /// A new connection, in use.
     fn connected(&mut self) -> (Permit, u32) {
-        let permit = self.may_connect();
-        self.made += 1;
-        self.pool.handle_connected(&permit, self.now, 0);
-        (permit, self.made)
+        let (claim, permit) = self.connecting(0);
+        self.connect(permit);
+        self.woken();
+        self.granted(claim)
     }
 
     fn release(&mut self, (permit, connection): (Permit, u32)) {
-        self.pool.release(permit, connection, self.now, 0);
+        self.pool.release(permit, connection, self.now);
     }
 
     fn discard(&mut self, permit: Permit, why: Closing) {
-        self.pool.discard(permit, why, self.now, 0);
+        self.pool.discard(permit, why, self.now);
     }
 
-    fn fail(&mut self, permit: Permit, error: Error) -> Result<Claim> {
-        self.pool.handle_connect_failed(permit, error, Some(99), self.now, 0)
+    fn fail(&mut self, permit: Permit, error: Error) {
+        self.pool.handle_connect_failed(permit, error, self.now, 0);
     }
 
     fn refuse(&mut self, permit: Permit) {
-        assert!(self.fail(permit, refused()).is_err());
+        self.fail(permit, refused());
+    }
+
+    fn lose(&mut self, permit: Permit, answered: bool) {
+        self.pool.handle_lost(permit, answered, lost(), self.now, 0);
     }
 
     fn give_up(&mut self, claim: Claim) {
-        self.pool.give_up(claim, self.now, 0);
+        self.pool.give_up(claim, self.now);
     }
 
-    fn poll(&mut self, claim: Claim) -> Result<Result<Grant<u32>>, Claim> {
+    fn poll(&mut self, claim: Claim) -> Result<Result<(Permit, u32)>, Claim> {
         self.pool.poll_claim(claim, self.now, |_| {})
     }
 
     fn granted(&mut self, claim: Claim) -> (Permit, u32) {
         match self.poll(claim) {
-            Ok(Ok(Grant::Ready(permit, connection))) => (permit, connection),
+            Ok(Ok(granted)) => granted,
             other => panic!("{other:?} in place of a connection"),
-        }
-    }
-
-    fn granted_connect(&mut self, claim: Claim) -> Permit {
-        match self.poll(claim) {
-            Ok(Ok(Grant::Connect(permit))) => permit,
-            other => panic!("{other:?} in place of the right to connect"),
         }
     }
 
@@ -123,6 +134,7 @@ impl Scene {
     fn woken(&mut self) -> Vec<u32> {
         let mut woken = Vec::new();
         self.pool.poll_woken(&mut woken);
+        woken.dedup();
         woken
     }
 
@@ -135,7 +147,7 @@ impl Scene {
     /// Size, idle, in use, connecting, waiting.
     fn counts(&self) -> [usize; 5] {
         let figures = self.pool.figures();
-        [figures.size, figures.idle, figures.in_use, figures.connecting, figures.waiting]
+        [figures.size, figures.idle, figures.in_use, figures.connecting, self.pool.queue.len()]
     }
 
     fn closed(&self, why: Closing) -> u64 {
@@ -149,6 +161,16 @@ fn failure(kind: ErrorKind) -> Error {
 
 fn refused() -> Error {
     failure(ErrorKind::Connection(ConnectionFault::Refused))
+}
+
+fn lost() -> Error {
+    failure(ErrorKind::Connection(ConnectionFault::Closed))
+}
+
+/// Of one who does not wait while all are in use.
+fn impatient() -> Patience {
+    let config = crate::config::Config::from_url("redis://h?pool_timeout=0").unwrap();
+    Patience::new(&config, None, Instant::now())
 }
 
 const WRONG_PASSWORD: ErrorKind = ErrorKind::Authentication(AuthenticationFault::WrongPassword);
@@ -186,12 +208,14 @@ fn those_who_wait_are_served_in_order_and_not_overtaken() {
     let (second, first) = (scene.granted(second), scene.granted(first));
     assert_eq!((first.1, second.1), (1, 2));
     scene.discard(first.0, Closing::Lost);
-    let permit = scene.granted_connect(third);
+    assert_eq!(scene.woken(), [3], "it is to have another made");
+    let permit = scene.may_connect().unwrap();
     scene.release(second);
+    assert_eq!(scene.granted(third).1, 2);
+    assert_eq!(scene.counts(), [2, 0, 1, 1, 1]);
+    scene.connect(permit);
     assert_eq!(scene.woken(), [3, 4]);
-    assert_eq!(scene.granted(fourth).1, 2);
-    assert_eq!(scene.counts(), [2, 0, 1, 1, 0]);
-    drop(permit);
+    assert_eq!(scene.granted(fourth).1, 3);
 }
 
 #[test]
@@ -206,16 +230,23 @@ fn what_was_granted_to_one_who_left_goes_to_the_next_or_becomes_idle() {
     scene.give_up(third);
     assert_eq!(scene.counts(), [1, 1, 0, 0, 0]);
     assert_eq!(scene.pool.figures().gave_up, 3);
-    let a = scene.ready();
-    let (first, second) = (scene.queued(4), scene.queued(5));
-    scene.discard(a.0, Closing::Dirty);
+}
+
+#[test]
+fn an_attempt_outlives_whom_it_was_made_for() {
+    let mut scene = Scene::new(PoolLimits { max: 1, ..LIMITS });
+    let (first, permit) = scene.connecting(1);
+    let second = scene.queued(2);
     scene.give_up(first);
-    let permit = scene.granted_connect(second);
-    assert_eq!(scene.counts(), [1, 0, 0, 1, 0]);
-    let third = scene.queued(6);
-    scene.discard(permit, Closing::Lost);
+    assert!(scene.may_connect().is_none());
+    scene.connect(permit);
+    let a = scene.granted(second);
+    scene.discard(a.0, Closing::Dirty);
+    let (third, permit) = scene.connecting(3);
     scene.give_up(third);
-    assert_eq!(scene.counts(), [0; 5]);
+    assert_eq!(scene.counts(), [1, 0, 0, 1, 0]);
+    scene.connect(permit);
+    assert_eq!(scene.counts(), [1, 1, 0, 0, 0]);
     assert_eq!((scene.closed(Closing::Dirty), scene.closed(Closing::Lost)), (1, 0));
 }
 
@@ -247,20 +278,22 @@ fn the_queue_has_a_limit() {
 #[test]
 fn one_who_will_not_wait_is_told_the_limit_and_who_holds_for_longest() {
     let mut scene = Scene::new(PoolLimits { max: 2, ..LIMITS });
-    let _a = scene.may_connect();
+    let _a = scene.connecting(1);
     let error = scene.pool.obstacle(scene.now);
     assert_eq!(error.message(), "1 of 2 connections (`max_connections`) are being made");
     let mut scene = Scene::new(PoolLimits { max: 2, ..LIMITS });
     let location = Location::caller();
     for location in [None, Some(location)] {
-        let fail = WhenExhausted::Fail;
-        let Ok(Acquired::Connect(permit)) = scene.pool.acquire(location, fail, 0, scene.now, 0) else {
-            panic!("no right to connect");
+        let Ok(Acquired::Queued(claim)) = scene.pool.acquire(location, &impatient(), 0, |_| true, scene.now)
+        else {
+            panic!("it waits where one can be made");
         };
-        scene.pool.handle_connected(&permit, scene.now, 0);
+        let permit = scene.may_connect().unwrap();
+        scene.connect(permit);
+        let _ = scene.granted(claim);
         scene.later(Duration::from_secs(2));
     }
-    let error = scene.pool.acquire(None, WhenExhausted::Fail, 0, scene.now, 0).unwrap_err();
+    let error = scene.acquire_as(impatient(), 0).unwrap_err();
     assert_eq!((error.kind(), error.outcome()), (ErrorKind::PoolExhausted, Outcome::NotSent));
     let expected =
         format!("all 2 connections (`max_connections`) are in use; one has been held for 2.0s by {location}");
@@ -314,18 +347,20 @@ fn the_place_of_one_whose_life_is_over_is_for_those_who_wait() {
     scene.later(PAUSE);
     scene.release(a);
     assert_eq!((scene.woken(), scene.retired()), (vec![1], vec![1]));
-    let _permit = scene.granted_connect(claim);
+    assert!(scene.may_connect().is_some());
+    let _claim = scene.waits(claim);
 }
 
 #[test]
 fn a_reset_closes_the_idle_at_once_and_the_others_when_they_come_back() {
     let mut scene = Scene::new(LIMITS);
-    let (a, b, permit) = (scene.connected(), scene.connected(), scene.may_connect());
+    let (a, b) = (scene.connected(), scene.connected());
+    let (claim, permit) = scene.connecting(1);
+    scene.give_up(claim);
     scene.release(a);
     scene.pool.reset();
     assert_eq!((scene.retired(), scene.counts()), (vec![1], [2, 0, 1, 1, 0]));
-    scene.pool.handle_connected(&permit, scene.now, 0);
-    scene.release((permit, 3));
+    scene.connect(permit);
     scene.release(b);
     assert_eq!((scene.retired(), scene.closed(Closing::Disconnected)), (vec![2, 3], 3));
     let d = scene.connected();

@@ -9,11 +9,19 @@ use super::*;
 
 #[derive(Clone, Debug)]
 enum Step {
-    Acquire { patient: bool },
+    Acquire {
+        patient: bool,
+    },
     Poll(usize),
     GiveUp(usize),
     Release(usize),
     Discard(usize),
+    Lose(usize, bool),
+    /// A waiter asks whether a connection is to be made, and makes it itself, or has it made.
+    Connect {
+        waiter: usize,
+        itself: bool,
+    },
     Connected(usize),
     ConnectFailed(usize, ErrorKind),
     Warm,
@@ -31,12 +39,16 @@ fn step() -> impl Strategy<Value = Step> {
         WRONG_PASSWORD,
     ];
     let any = 0..8_usize;
+    let connect =
+        (any.clone(), prop::bool::ANY).prop_map(|(waiter, itself)| Step::Connect { waiter, itself });
     prop_oneof![
         8 => prop::bool::weighted(0.8).prop_map(|patient| Step::Acquire { patient }),
         4 => any.clone().prop_map(Step::Poll),
         3 => any.clone().prop_map(Step::GiveUp),
         6 => any.clone().prop_map(Step::Release),
         2 => any.clone().prop_map(Step::Discard),
+        2 => (any.clone(), prop::bool::ANY).prop_map(|(which, answered)| Step::Lose(which, answered)),
+        8 => connect,
         6 => any.clone().prop_map(Step::Connected),
         3 => (any, prop::sample::select(kinds.to_vec())).prop_map(|(which, kind)| Step::ConnectFailed(which, kind)),
         1 => Just(Step::Warm),
@@ -52,13 +64,18 @@ struct Model {
     /// Those who wait, oldest first; the newest numbers are at the end but for those put at the head.
     queue: Vec<(u32, Claim)>,
     using: Vec<(Permit, u32)>,
-    connecting: Vec<Permit>,
+    /// Attempts, and the waiter that makes each itself.
+    connecting: Vec<(Permit, Option<u32>)>,
     /// Connections made and neither retired nor discarded.
     alive: BTreeSet<u32>,
     /// Who was woken since it last looked.
     woken: BTreeSet<u32>,
+    /// Those that made a connection themselves, and let others pass meanwhile.
+    passed: BTreeSet<u32>,
     waiters: u32,
     random: u64,
+    /// The turns that were taken while no connection was known to be had.
+    turns: Vec<Instant>,
 }
 
 impl Model {
@@ -70,8 +87,10 @@ impl Model {
             connecting: Vec::new(),
             alive: BTreeSet::new(),
             woken: BTreeSet::new(),
+            passed: BTreeSet::new(),
             waiters: 0,
             random: 1,
+            turns: Vec::new(),
         }
     }
 
@@ -94,49 +113,55 @@ impl Model {
             Step::GiveUp(which) if !self.queue.is_empty() => {
                 let (waiter, claim) = self.queue.remove(which % self.queue.len());
                 self.woken.remove(&waiter);
-                self.scene.pool.give_up(claim, now, random);
+                for (_, by) in self.connecting.iter_mut().filter(|(_, by)| *by == Some(waiter)) {
+                    *by = None;
+                }
+                self.scene.pool.give_up(claim, now);
             }
             Step::Release(which) if !self.using.is_empty() => {
                 let (permit, connection) = self.using.swap_remove(which % self.using.len());
-                self.scene.pool.release(permit, connection, now, random);
+                self.scene.pool.release(permit, connection, now);
             }
             Step::Discard(which) if which % 2 == 0 && !self.using.is_empty() => {
                 let (permit, connection) = self.using.swap_remove(which % self.using.len());
                 self.alive.remove(&connection);
-                self.scene.pool.discard(permit, Closing::Lost, now, random);
+                self.scene.pool.discard(permit, Closing::Dirty, now);
+            }
+            Step::Lose(which, answered) if !self.using.is_empty() => {
+                let (permit, connection) = self.using.swap_remove(which % self.using.len());
+                self.alive.remove(&connection);
+                self.scene.pool.handle_lost(permit, answered, lost(), now, random);
             }
             Step::Discard(which) if !self.connecting.is_empty() => {
-                let permit = self.connecting.swap_remove(which % self.connecting.len());
-                self.scene.pool.discard(permit, Closing::Lost, now, random);
+                let permit = self.end_attempt(which);
+                self.scene.pool.discard(permit, Closing::Lost, now);
+                self.turns.pop();
+            }
+            Step::Connect { waiter, itself } if !self.queue.is_empty() => {
+                let which = waiter % self.queue.len();
+                let (waiter, claim) = &self.queue[which];
+                let is_free = self.connecting.iter().all(|(_, by)| *by != Some(*waiter));
+                self.connect(which, itself && is_free && self.is_waiting(claim));
             }
             Step::Connected(which) if !self.connecting.is_empty() => {
-                let permit = self.connecting.swap_remove(which % self.connecting.len());
-                self.scene.pool.handle_connected(&permit, now, random);
+                let permit = self.end_attempt(which);
                 self.scene.made += 1;
                 self.alive.insert(self.scene.made);
-                self.using.push((permit, self.scene.made));
+                self.scene.pool.handle_connected(permit, self.scene.made, now, random);
             }
             Step::ConnectFailed(which, kind) if !self.connecting.is_empty() => {
-                let permit = self.connecting.swap_remove(which % self.connecting.len());
-                self.waiters += 1;
-                let waiter = Some(self.waiters).filter(|waiter| waiter % 3 > 0);
-                let failed =
-                    self.scene.pool.handle_connect_failed(permit, failure(kind), waiter, now, random);
-                match failed {
-                    Ok(claim) => {
-                        let first = self.queue.iter().position(|(_, claim)| self.is_waiting(claim));
-                        let head = first.unwrap_or(self.queue.len());
-                        self.queue.insert(head, (self.waiters, claim));
-                    }
-                    Err(error) => assert_eq!(error.kind(), kind),
-                }
+                let permit = self.end_attempt(which);
+                self.scene.pool.handle_connect_failed(permit, failure(kind), now, random);
             }
-            Step::Warm => self.connecting.extend(self.scene.pool.poll_warm(now, random)),
+            Step::Warm => {
+                let warm = self.scene.pool.poll_warm(now, random);
+                self.connecting.extend(warm.map(|permit| (permit, None)));
+            }
             Step::Wait(millis) => {
                 self.scene.now += Duration::from_millis(millis);
                 // Timers go off late, too.
                 if millis % 2 == 0 {
-                    self.scene.pool.handle_timeout(self.scene.now, random);
+                    self.scene.pool.handle_timeout(self.scene.now);
                 }
             }
             Step::Reset => self.scene.pool.reset(),
@@ -146,17 +171,37 @@ impl Model {
         }
     }
 
+    /// A waiter asks whether a connection is to be made, and has it made, or makes it itself.
+    fn connect(&mut self, which: usize, itself: bool) {
+        let (waiter, claim) = &self.queue[which];
+        let is_down = self.scene.pool.outage.error().is_some();
+        let by = itself.then_some(claim);
+        if let Some(permit) = self.scene.pool.poll_connect(by, self.scene.now, self.random) {
+            self.connecting.push((permit, itself.then_some(*waiter)));
+            self.passed.extend(itself.then_some(*waiter));
+            self.turns.extend(is_down.then_some(self.scene.now));
+        }
+    }
+
+    /// An attempt ends; a waiter that made it itself looks again.
+    fn end_attempt(&mut self, which: usize) -> Permit {
+        let (permit, by) = self.connecting.swap_remove(which % self.connecting.len());
+        if let Some((_, claim)) = self.queue.iter().find(|(waiter, _)| Some(*waiter) == by) {
+            self.scene.pool.resume(claim, self.scene.now);
+        }
+        permit
+    }
+
     fn acquire(&mut self, patient: bool) {
         self.waiters += 1;
-        let exhausted = if patient { WhenExhausted::Wait } else { WhenExhausted::Fail };
-        let somebody_waits = self.scene.counts()[4] > 0;
-        let (waiter, now, random) = (self.waiters, self.scene.now, self.random);
-        let acquired = self.scene.pool.acquire(None, exhausted, waiter, now, random);
-        let at_once = matches!(acquired, Ok(Acquired::Ready(..) | Acquired::Connect(_)));
-        assert!(!(at_once && somebody_waits), "{waiter} overtook");
-        match acquired {
-            Ok(Acquired::Ready(permit, connection)) => self.take(permit, connection),
-            Ok(Acquired::Connect(permit)) => self.connecting.push(permit),
+        let somebody_waits = self.scene.pool.queue.has_free();
+        let (waiter, now) = (self.waiters, self.scene.now);
+        let patience = if patient { Patience::default() } else { impatient() };
+        match self.scene.pool.acquire(None, &patience, waiter, |_| true, now) {
+            Ok(Acquired::Ready(permit, connection)) => {
+                assert!(!somebody_waits, "{waiter} overtook");
+                self.take(permit, connection);
+            }
             Ok(Acquired::Queued(claim)) => self.queue.push((waiter, claim)),
             Err(error) if error.kind() == ErrorKind::PoolExhausted => assert!(!patient),
             Err(error) if error.kind() == ErrorKind::QueueFull => {
@@ -168,15 +213,27 @@ impl Model {
 
     fn poll(&mut self, which: usize) {
         let (waiter, claim) = self.queue.remove(which);
+        let is_busy = self.connecting.iter().any(|(_, by)| *by == Some(waiter));
         let was_woken = self.woken.remove(&waiter);
         match self.scene.poll(claim) {
-            Err(claim) => self.queue.insert(which, (waiter, claim)),
+            Err(claim) => {
+                self.queue.insert(which, (waiter, claim));
+                self.connect(which, false);
+            }
             Ok(answer) => {
                 assert!(was_woken, "{waiter} was answered and not woken");
+                for (_, by) in self.connecting.iter_mut().filter(|(_, by)| *by == Some(waiter)) {
+                    *by = None;
+                }
                 match answer {
-                    Ok(Grant::Ready(permit, connection)) => self.take(permit, connection),
-                    Ok(Grant::Connect(permit)) => self.connecting.push(permit),
-                    Err(error) => assert!(matches!(error.kind(), WRONG_PASSWORD | ErrorKind::Closed)),
+                    Ok((permit, connection)) => {
+                        assert!(!is_busy, "{waiter} was granted what it could not look at");
+                        self.take(permit, connection);
+                    }
+                    Err(error) => assert!(matches!(
+                        error.kind(),
+                        WRONG_PASSWORD | ErrorKind::Closed | ErrorKind::MaxClients
+                    )),
                 }
             }
         }
@@ -196,33 +253,43 @@ impl Model {
         let pool = &self.scene.pool;
         let [size, idle, in_use, connecting, waiting] = self.scene.counts();
         let limits = &pool.limits;
-        assert!(
-            size <= limits.max
-                && connecting <= limits.max_connecting
-                && waiting <= limits.max_waiting + limits.max
-        );
+        assert!(size <= limits.max && connecting <= limits.max_connecting && waiting <= limits.max_waiting);
         assert_eq!(idle + in_use + connecting, size);
         assert_eq!(idle + in_use, self.alive.len(), "a connection is lost");
-        assert!(in_use >= self.using.len() && connecting >= self.connecting.len());
+        assert!(in_use >= self.using.len());
+        assert_eq!(connecting, self.connecting.len());
         assert_eq!(pool.holders().count(), in_use);
+        // Each pause is as long, so that this is one attempt a pause, and those whose turn was given back.
+        let mut turns = self.turns.windows(2);
+        assert!(turns.all(|turns| turns[0] + PAUSE <= turns[1]), "two in a pause: {:?}", self.turns);
 
         let still: Vec<_> = self.queue.iter().map(|(_, claim)| self.is_waiting(claim)).collect();
-        assert!(still.is_sorted(), "one who waits was overtaken: {still:?}");
+        // But for those that make a connection themselves, and those that would not wait.
+        let queue = self.queue.iter().zip(&still);
+        let unserved = queue
+            .filter(|((waiter, claim), _)| !self.passed.contains(waiter) && !pool.queue.has_failed(claim));
+        let unserved: Vec<_> = unserved.map(|(_, still)| *still).collect();
+        assert!(unserved.is_sorted(), "a waiter was overtaken: {unserved:?}");
         assert_eq!(still.iter().filter(|still| **still).count(), waiting);
         let unfetched = still.len() - waiting;
         assert!(size - idle - self.using.len() - self.connecting.len() <= unfetched, "a grant for nobody");
-        if waiting == 0 {
-            return;
+        if pool.queue.has_free() {
+            assert_eq!(idle, 0, "a waiter sleeps beside an idle connection");
         }
-        assert_eq!(idle, 0, "one sleeps beside an idle connection");
-        let blocked = size == limits.max || connecting == limits.max_connecting;
-        let its_turn_comes = pool.turn.is_some() && pool.outage.error().is_some_and(heals);
-        assert!(blocked || its_turn_comes, "one sleeps beside a free place");
+        let may_grow = size < limits.max && connecting < limits.max_connecting.min(waiting);
+        let proves = pool.outage.is_proving() && connecting > 0;
+        let Some(oldest) = self.scene.pool.queue.oldest().map(|oldest| (oldest.waiter, oldest.turn)) else {
+            return;
+        };
+        let pool = &self.scene.pool;
+        if may_grow && !proves {
+            let called = self.woken.contains(&oldest.0);
+            assert!(pool.turn.is_some() || called, "{oldest:?} sleeps beside a free place");
+        }
         assert!(!pool.closed);
-        if let Some(turn) = self.scene.pool.turn {
-            assert!(self.scene.pool.poll_timeout().is_some_and(|timeout| timeout <= turn));
-            let oldest = self.scene.pool.queue.oldest().expect("somebody waits");
-            assert_eq!(oldest.turn, Some(turn), "the oldest does not know the time");
+        if let Some(turn) = pool.turn {
+            assert!(pool.poll_timeout().is_some_and(|timeout| timeout <= turn));
+            assert_eq!(oldest.1, Some(turn), "the oldest does not know the time");
         }
     }
 
@@ -243,8 +310,12 @@ impl Model {
         self.step(Step::Wait(1000));
         for _ in 0..self.scene.pool.limits.max {
             self.acquire(true);
+            self.step(Step::Connect { waiter: 0, itself: false });
             self.step(Step::Connected(0));
             self.check();
+            if !self.queue.is_empty() {
+                self.poll(0);
+            }
         }
         assert_eq!(self.using.len(), self.scene.pool.limits.max);
     }
