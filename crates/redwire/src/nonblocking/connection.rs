@@ -23,6 +23,7 @@ use redwire_core::link::{Link, Ticket};
 use redwire_core::outbox::Outbox;
 use redwire_core::secret::{self, Secret};
 use redwire_core::{Cmd, Error, Outcome, Pipeline, Replies, Reply, Result, Run, Slots, cmd};
+use tokio::runtime::{self, Handle};
 use tokio::sync::Notify;
 
 use super::health::Health;
@@ -74,6 +75,11 @@ pub struct Connection {
     waiting: Option<Ticket>,
     /// Why the connection was lost, until it is made anew.
     lost: Option<Error>,
+    /// How much had been asked when it was ready for its first user; and once it is lost, whether a user was answered.
+    introduced: u64,
+    served: bool,
+    /// The runtime that made it, without which it does not work.
+    runtime: Option<runtime::Id>,
     on_connect: Vec<OnConnect>,
     /// What the next user must not find.
     dirt: Dirt,
@@ -126,6 +132,9 @@ impl Connection {
             secrets: Vec::new(),
             waiting: None,
             lost: None,
+            introduced: 0,
+            served: false,
+            runtime: None,
             on_connect: Vec::new(),
             dirt: Dirt::new(target.config().db()),
             heard: Instant::now(),
@@ -171,6 +180,26 @@ impl Connection {
         self.introduce_by(deadline).await
     }
 
+    /// Connects for a pool. Where it `must_answer`, a handshake is not enough.
+    pub(super) async fn connect_pooled(&mut self, must_answer: impl FnOnce() -> bool) -> Result<()> {
+        self.reconnect_by(None).await?;
+        if must_answer() {
+            let limit = Instant::now() + self.target.config().connect_timeout();
+            // While it is asked it lies here: one that does not answer is lost.
+            let mut wire = self.wire.take().ok_or_else(setup::closed_client)?;
+            let asked = unless(self.grip.means().notified(), before(Some(limit), wire.ping())).await;
+            let answered = match asked {
+                Some(Some(answered)) => answered,
+                Some(None) => Err(setup::too_slow(self.target.config(), false)),
+                None => Err(self.grip.cause().unwrap_or_else(setup::closed_client)),
+            };
+            answered.map_err(|error| self.lose(error).with_outcome(Outcome::NotSent))?;
+            self.wire = Some(wire);
+        }
+        self.introduced = self.link.submitted();
+        Ok(())
+    }
+
     /// Runs the callbacks on a connection that is new, or as new.
     async fn introduce_by(&mut self, deadline: Option<Instant>) -> Result<()> {
         for callback in self.on_connect.clone() {
@@ -205,6 +234,7 @@ impl Connection {
         self.dirt = Dirt::new(self.target.config().db());
         self.heard = Instant::now();
         self.process = std::process::id();
+        self.runtime = Handle::try_current().ok().map(|runtime| runtime.id());
     }
 
     /// Lets `callback` use `wire` before a client does.
@@ -232,6 +262,7 @@ impl Connection {
         self.dirt = Dirt::new(self.target.config().db());
         self.waiting = None;
         self.lost = None;
+        (self.introduced, self.served) = (0, false);
         self.outbox.clear();
         self.link = Link::new(setup::queue_limits(self.target.config()), None).salted(fastrand::u64(..));
     }

@@ -1,5 +1,7 @@
-//! Connections that are lent out, async: the face. Who gets which, and when, is decided in `redwire-core`; [`lending`] waits and connects.
+//! Connections that are lent out, async: the face. Who gets which, and when, is decided in `redwire-core`; [`lending`]
+//! waits, and [`attempt`] connects.
 
+mod attempt;
 mod lease;
 mod lending;
 mod upkeep;
@@ -89,7 +91,7 @@ impl Pool {
     /// As [`connect`](Self::connect).
     pub async fn open(config: Config) -> Result<Self> {
         let pool = Self::lazy(config)?;
-        drop(pool.get().await?);
+        pool.warm().await?;
         Ok(pool)
     }
 
@@ -99,7 +101,7 @@ impl Pool {
     /// As [`connect`](Self::connect); also what `on_connect` returns.
     pub async fn open_with(config: Config, on_connect: OnConnect) -> Result<Self> {
         let pool = Self::lazy_with(config, on_connect)?;
-        drop(pool.get().await?);
+        pool.warm().await?;
         Ok(pool)
     }
 
@@ -176,18 +178,19 @@ impl Pool {
     }
 
     /// Borrows a connection: an idle one, a new one, or the next that comes back. Waits for it until `pool_timeout`, or for as
-    /// long as `timeout` allows. Dropping the future gives up the place in the queue.
+    /// long as `timeout` allows, also while the server is away. Dropping the future gives up the place in the queue.
     ///
     /// # Errors
-    /// [`PoolExhausted`](crate::ErrorKind::PoolExhausted) or a timeout when none came back in time; an error of connecting; the
-    /// pool is closed.
+    /// [`PoolExhausted`](crate::ErrorKind::PoolExhausted) or a timeout when there was none in time, of which the source
+    /// tells why, such as that the server cannot be reached; an error of connecting that time alone will not mend, such
+    /// as a wrong password; the pool is closed.
     #[track_caller]
     pub fn get(&self) -> impl Future<Output = Result<Lease>> + Send + '_ {
         let deadline = self.config().timeout().and_then(|limit| Instant::now().checked_add(limit));
         self.lease(Some(Location::caller()), deadline)
     }
 
-    /// As [`get`](Self::get), but waits and connects no longer than `limit`, in place of `timeout`;
+    /// As [`get`](Self::get), but waits no longer than `limit`, in place of `timeout`;
     /// `pool_timeout` holds as well. Zero takes what is idle; `Duration::MAX` is without limit.
     ///
     /// # Errors
@@ -308,7 +311,7 @@ impl Follower for Shared {
     fn leave(self: Arc<Self>, next: Option<&Endpoint>) {
         let pool = Pool(self);
         pool.lock().grips.leave(next);
-        pool.with(|machine| machine.handle_moved(Instant::now(), fastrand::u64(..)));
+        pool.with(|machine| machine.handle_moved(Instant::now()));
     }
 
     fn cut_calls(self: Arc<Self>) {

@@ -7,6 +7,8 @@ use redwire_core::dirt::{Dirt, Repair};
 use redwire_core::handshake::Handshake;
 use redwire_core::{Cmd, Error, Outcome, Result, Value};
 
+use tokio::runtime;
+
 use super::{Connection, OnConnect};
 use crate::credentials::{self, Pass};
 use crate::nonblocking::before;
@@ -60,6 +62,17 @@ impl Connection {
     /// Whether it was lost.
     pub(in crate::nonblocking) fn is_lost(&self) -> bool {
         self.wire.is_none()
+    }
+
+    /// Why it was lost, if it was, and whether a user was answered on it.
+    pub(in crate::nonblocking) fn loss(&self) -> Option<(Error, bool)> {
+        let error = self.lost.as_ref()?;
+        Some((error.clone().with_outcome(Outcome::NotSent), self.served))
+    }
+
+    /// Whether it works in `runtime`.
+    pub(in crate::nonblocking) fn is_of(&self, runtime: Option<runtime::Id>) -> bool {
+        runtime.is_none() || self.runtime == runtime
     }
 
     /// Leaves the next user the callback of the pool, whatever this one did to it.

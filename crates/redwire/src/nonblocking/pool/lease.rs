@@ -50,10 +50,14 @@ impl Lease {
     }
 
     pub(super) fn close(mut self, why: Closing) {
-        if let Some((permit, mut connection)) = self.held.take() {
-            connection.disconnect();
-            self.part_with(permit, why);
+        if let Some((permit, connection)) = self.held.take() {
+            self.part_with_connection(permit, connection, why);
         }
+    }
+
+    /// Whether the connection works in the runtime that is around.
+    pub(super) fn is_at_home(&self) -> bool {
+        self.is_of(Handle::try_current().ok().map(|runtime| runtime.id()))
     }
 
     /// Has the reply to a call that was given up read by a task, which then gives the connection back.
@@ -67,18 +71,31 @@ impl Lease {
         }));
     }
 
+    fn part_with_connection(&self, permit: Permit, mut connection: Box<Connection>, why: Closing) {
+        let loss = connection.loss().filter(|_| why == Closing::Lost && self.is_own());
+        connection.disconnect();
+        let Some((error, answered)) = loss else { return self.part_with(permit, why) };
+        let (now, random) = (Instant::now(), fastrand::u64(..));
+        self.pool.with(|machine| machine.handle_lost(permit, answered, error, now, random));
+        self.pool.0.changed.notify_waiters();
+    }
+
     fn part_with(&self, permit: Permit, why: Closing) {
-        // The permit of a parent process means nothing to the accounts of its child.
-        if self.process == std::process::id() {
-            self.pool.with(|machine| machine.discard(permit, why, Instant::now(), fastrand::u64(..)));
+        if self.is_own() {
+            self.pool.with(|machine| machine.discard(permit, why, Instant::now()));
             self.pool.0.changed.notify_waiters();
         }
+    }
+
+    /// The permit of a parent process means nothing to the accounts of its child.
+    fn is_own(&self) -> bool {
+        self.process == std::process::id()
     }
 }
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        let own = self.process == std::process::id();
+        let own = self.is_own();
         let Some((_, connection)) = &self.held else { return };
         if own
             && !self.swallowed
@@ -90,14 +107,12 @@ impl Drop for Lease {
         }
         let Some((permit, mut connection)) = self.held.take() else { return };
         if own && connection.is_clean() {
-            let (now, random) = (Instant::now(), fastrand::u64(..));
             connection.restore(self.pool.0.on_connect.as_ref());
-            self.pool.with(|machine| machine.release(permit, connection, now, random));
+            self.pool.with(|machine| machine.release(permit, connection, Instant::now()));
             return;
         }
         let why = if connection.is_lost() { Closing::Lost } else { Closing::Dirty };
-        connection.disconnect();
-        self.part_with(permit, why);
+        self.part_with_connection(permit, connection, why);
     }
 }
 

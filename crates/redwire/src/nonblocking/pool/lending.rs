@@ -1,20 +1,23 @@
-//! How a pool lends: waiting, connecting, and giving back whatever a dropped future held.
+//! How a pool lends: waiting, and giving back whatever a dropped future held. Connections are made in [`attempt`](super::attempt).
 
 use std::future::poll_fn;
 use std::panic::Location;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, MutexGuard, PoisonError};
-use std::task::{Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Instant;
 
-use redwire_core::pool::{Acquired, Claim, Closing, Grant, Patience, Permit, WhenExhausted};
-use redwire_core::{Error, Outcome, Replies, Result};
+use redwire_core::pool::{Acquired, Claim, Closing, Patience, Permit};
+use redwire_core::{Replies, Result};
+use tokio::runtime::Handle;
 
+use super::attempt::Attempt;
 use super::{Lease, Machine, Pool, State, upkeep};
+use crate::clock::{Timer, runtime};
 use crate::events::EventKind;
 use crate::grip::Grips;
 use crate::nonblocking::connection::{Connection, Readiness};
-use crate::nonblocking::{before, renew};
+use crate::nonblocking::renew;
 use crate::setup;
 
 impl Pool {
@@ -59,39 +62,45 @@ impl Pool {
         location: Option<&'static Location<'static>>,
         deadline: Option<Instant>,
     ) -> Result<Lease> {
+        self.lend(location, Patience::new(self.config(), deadline, Instant::now()), deadline).await
+    }
+
+    /// Has a connection made, if there is none. What keeps the first attempt from working is told at once.
+    pub(super) async fn warm(&self) -> Result<()> {
+        let now = Instant::now();
+        let deadline = self.config().timeout().and_then(|limit| now.checked_add(limit));
+        let patience = Patience::new(self.config(), deadline, now).told();
+        self.lend(None, patience, deadline).await.map(drop)
+    }
+
+    async fn lend(
+        &self,
+        location: Option<&'static Location<'static>>,
+        patience: Patience,
+        deadline: Option<Instant>,
+    ) -> Result<Lease> {
         upkeep::start(self);
-        let patience = Patience::new(self.config(), deadline, Instant::now());
-        let mut claim = None;
         loop {
-            let grant = match claim.take() {
-                None => match self.acquire(location, patience.exhausted())? {
-                    Acquired::Ready(permit, connection) => Grant::Ready(permit, connection),
-                    Acquired::Connect(permit) => Grant::Connect(permit),
-                    Acquired::Queued(claim) => self.wait(claim, &patience).await?,
-                },
-                Some(claim) => self.wait(claim, &patience).await?,
-            };
-            match grant {
-                Grant::Ready(permit, connection) => {
-                    let lease = Lease::new(self, permit, connection);
-                    if let Some(lease) = self.renew(lease, deadline).await? {
-                        return Ok(lease);
-                    }
+            let (permit, connection) = match self.acquire(location, &patience)? {
+                Acquired::Ready(permit, connection) => (permit, connection),
+                Acquired::Queued(claim) => {
+                    let mut waiting = Waiting { pool: self, claim: Some(claim), timer: Timer::default() };
+                    poll_fn(|cx| waiting.poll(&patience, cx)).await?
                 }
-                Grant::Connect(permit) => match self.make(permit, deadline).await? {
-                    Made::Lease(lease) => {
-                        // One that dies as soon as it is made is a failure to connect: another is for the next try.
-                        let died = || self.target().locate(Error::closed_by_peer(Outcome::NotSent));
-                        return self.renew(lease, deadline).await?.ok_or_else(died);
-                    }
-                    Made::Queued(again) => claim = Some(again),
-                },
+            };
+            let lease = Lease::new(self, permit, connection);
+            if let Some(lease) = self.renew(lease, deadline).await? {
+                return Ok(lease);
             }
         }
     }
 
     /// `None` where the connection is of no use any more.
     async fn renew(&self, mut lease: Lease, deadline: Option<Instant>) -> Result<Option<Lease>> {
+        if !lease.is_at_home() {
+            lease.close(Closing::Lost);
+            return Ok(None);
+        }
         match lease.renew(self.0.db.load(Ordering::Relaxed), deadline).await {
             Readiness::Ready => return Ok(Some(lease)),
             Readiness::Lost => lease.close(Closing::Lost),
@@ -107,51 +116,13 @@ impl Pool {
     fn acquire(
         &self,
         location: Option<&'static Location<'static>>,
-        exhausted: WhenExhausted,
+        patience: &Patience,
     ) -> Result<Acquired<Box<Connection>>> {
-        let (now, random) = (Instant::now(), fastrand::u64(..));
+        let here = Handle::try_current().ok().map(|runtime| runtime.id());
+        let fits = |connection: &Box<Connection>| connection.is_of(here);
         // The waker of the waiting task takes its place when the claim is first polled.
-        self.with(|machine| machine.acquire(location, exhausted, Waker::noop().clone(), now, random))
-    }
-
-    /// Waits until the claim is answered.
-    async fn wait(&self, claim: Claim, patience: &Patience) -> Result<Grant<Box<Connection>>> {
-        let mut waiting = Waiting { pool: self, claim: Some(claim) };
-        loop {
-            let turn = self.with(|machine| machine.poll_timeout());
-            let until = [patience.until(), turn].into_iter().flatten().min();
-            let answer = poll_fn(|cx| waiting.poll(cx.waker()));
-            if let Some(answer) = before(until, answer).await {
-                return answer;
-            }
-            let now = Instant::now();
-            if patience.is_over(now) {
-                return Err(patience.end(self.with(|machine| machine.obstacle(now))));
-            }
-            self.with(|machine| machine.handle_timeout(now, fastrand::u64(..)));
-        }
-    }
-
-    /// Makes the connection that `permit` allows.
-    pub(super) async fn make(&self, permit: Permit, deadline: Option<Instant>) -> Result<Made> {
-        let mut place = Place { pool: self, permit: Some(permit) };
-        let mut connection = Box::new(self.new_connection());
-        // Also while it is being made, it may be ended.
-        self.lock().grips.add(connection.grip());
-        let connected = connection.reconnect_by(deadline).await;
-        let Some(permit) = place.permit.take() else { return Err(setup::closed_client()) };
-        let (now, random) = (Instant::now(), fastrand::u64(..));
-        match connected {
-            Ok(()) => {
-                self.with(|machine| machine.handle_connected(&permit, now, random));
-                Ok(Made::Lease(Lease::new(self, permit, connection)))
-            }
-            Err(error) => {
-                let waker = Some(Waker::noop().clone());
-                self.with(|machine| machine.handle_connect_failed(permit, error, waker, now, random))
-                    .map(Made::Queued)
-            }
-        }
+        let waker = Waker::noop().clone();
+        self.with(|machine| machine.acquire(location, patience, waker, fits, Instant::now()))
     }
 
     /// Runs one request on a connection that it has for itself, as it waits at the server, and for good if it `ends` that. Getting it
@@ -173,32 +144,42 @@ impl Pool {
     }
 }
 
-/// What came of the permission to connect.
-pub(super) enum Made {
-    Lease(Lease),
-    /// The server takes no more connections: the next that comes back will do.
-    Queued(Claim),
-}
-
 /// A place in the queue, given up when dropped.
 struct Waiting<'a> {
     pool: &'a Pool,
     claim: Option<Claim>,
+    timer: Timer,
 }
 
 impl Waiting<'_> {
-    fn poll(&mut self, waker: &Waker) -> Poll<Result<Grant<Box<Connection>>>> {
-        let Some(claim) = self.claim.take() else { return Poll::Ready(Err(setup::closed_client())) };
-        let mut former = None;
-        let polled = self.pool.with(|machine| {
-            machine.poll_claim(claim, Instant::now(), |waiter| former = renew(waiter, waker))
-        });
-        drop(former);
-        match polled {
-            Ok(answer) => Poll::Ready(answer),
-            Err(claim) => {
-                self.claim = Some(claim);
-                Poll::Pending
+    /// Ready once the claim is answered. Whoever waits also keeps the time for all who do, and has connections made.
+    fn poll(&mut self, patience: &Patience, cx: &mut Context<'_>) -> Poll<Result<(Permit, Box<Connection>)>> {
+        loop {
+            let Some(claim) = self.claim.take() else { return Poll::Ready(Err(setup::closed_client())) };
+            let (mut former, now, random) = (None, Instant::now(), fastrand::u64(..));
+            let (polled, permit, turn) = self.pool.with(|machine| {
+                if machine.poll_timeout().is_some_and(|due| due <= now) {
+                    machine.handle_timeout(now);
+                }
+                let polled = machine.poll_claim(claim, now, |waiter| former = renew(waiter, cx.waker()));
+                let permit = polled.is_err().then(|| machine.poll_connect(None, now, random)).flatten();
+                (polled, permit, machine.poll_timeout())
+            });
+            drop(former);
+            match polled {
+                Ok(answer) => return Poll::Ready(answer),
+                Err(claim) => self.claim = Some(claim),
+            }
+            if let Some(permit) = permit {
+                Attempt::new(self.pool, permit).spawn(&runtime()?)?;
+                continue;
+            }
+            if patience.is_over(now) {
+                return Poll::Ready(Err(patience.end(self.pool.with(|machine| machine.obstacle(now)))));
+            }
+            match patience.until().into_iter().chain(turn).min() {
+                None => return Poll::Pending,
+                Some(until) => ready!(self.timer.poll_at(until, cx)),
             }
         }
     }
@@ -207,22 +188,7 @@ impl Waiting<'_> {
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         if let Some(claim) = self.claim.take() {
-            self.pool.with(|machine| machine.give_up(claim, Instant::now(), fastrand::u64(..)));
-        }
-    }
-}
-
-/// The right to connect, given back when dropped.
-struct Place<'a> {
-    pool: &'a Pool,
-    permit: Option<Permit>,
-}
-
-impl Drop for Place<'_> {
-    fn drop(&mut self) {
-        if let Some(permit) = self.permit.take() {
-            let (now, random) = (Instant::now(), fastrand::u64(..));
-            self.pool.with(|machine| machine.discard(permit, Closing::Disconnected, now, random));
+            self.pool.with(|machine| machine.give_up(claim, Instant::now()));
         }
     }
 }

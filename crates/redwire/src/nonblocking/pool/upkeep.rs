@@ -1,12 +1,13 @@
 //! What a pool does while nobody asks: it keeps some connections warm, and closes those that are too old or idle for too long. Only
 //! pools that are told to do any of that have a task for it.
 
-use std::sync::{PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use tokio::runtime::Handle;
+use redwire_core::pool::Closing;
+use tokio::runtime::{self, Handle};
 
-use super::lending::Made;
+use super::attempt::Attempt;
 use super::{Pool, Shared};
 use crate::clock::Timer;
 
@@ -19,40 +20,56 @@ pub(super) fn start(pool: &Pool) {
     if !wanted {
         return;
     }
-    let mut state = pool.0.state.lock().unwrap_or_else(PoisonError::into_inner);
-    if !state.kept
-        && let Ok(runtime) = Handle::try_current()
-    {
-        state.kept = true;
-        runtime.spawn(keep(std::sync::Arc::downgrade(&pool.0)));
+    let Ok(runtime) = Handle::try_current() else { return };
+    if std::mem::replace(&mut pool.lock().kept, true) {
+        return;
     }
+    // Made before the task, which may be dropped before it is ever polled.
+    let upkeep = Upkeep { shared: Arc::downgrade(&pool.0), runtime: runtime.id() };
+    drop(runtime.spawn(upkeep.keep()));
+}
+
+/// The one that looks after a pool, until this is dropped.
+struct Upkeep {
+    shared: Weak<Shared>,
+    runtime: runtime::Id,
 }
 
 /// At least this often is looked, since what is due may come to be so at any time.
 const LOOK: Duration = Duration::from_millis(100);
 
-async fn keep(shared: Weak<Shared>) {
-    while let Some(shared) = shared.upgrade() {
-        let pool = Pool(shared);
-        let random = fastrand::u64(..);
-        let (permit, next) = pool.with(|machine| {
-            let now = Instant::now();
-            machine.handle_timeout(now, random);
-            (machine.poll_warm(now, random), machine.poll_timeout())
-        });
-        if pool.is_closed() {
-            return;
-        }
-        if let Some(permit) = permit {
-            let deadline = Instant::now().checked_add(pool.config().connect_timeout());
-            // Who fails is told by the pool's accounts, and tried again when they say so.
-            if let Ok(Made::Queued(claim)) = pool.make(permit, deadline).await {
-                pool.with(|machine| machine.give_up(claim, Instant::now(), random));
+impl Upkeep {
+    async fn keep(self) {
+        while let Some(shared) = self.shared.upgrade() {
+            let pool = Pool(shared);
+            let (permit, next, closed) = pool.with(|machine| {
+                let now = Instant::now();
+                machine.handle_timeout(now);
+                (machine.poll_warm(now, fastrand::u64(..)), machine.poll_timeout(), machine.is_closed())
+            });
+            if closed {
+                return;
             }
-            continue;
+            if let Some(permit) = permit {
+                // One that fails is told by the accounts, which say when to try again.
+                Attempt::new(&pool, permit).run().await;
+                continue;
+            }
+            let left = next.map_or(LOOK, |next| next.saturating_duration_since(Instant::now()).min(LOOK));
+            drop(pool);
+            Timer::after(left.max(Duration::from_millis(1))).await;
         }
-        let left = next.map_or(LOOK, |next| next.saturating_duration_since(Instant::now()).min(LOOK));
-        drop(pool);
-        Timer::after(left.max(Duration::from_millis(1))).await;
+    }
+}
+
+impl Drop for Upkeep {
+    /// The runtime ends, and with it the connections that it made: the next is to have others kept warm.
+    fn drop(&mut self) {
+        if let Some(shared) = self.shared.upgrade() {
+            let pool = Pool(shared);
+            pool.lock().kept = false;
+            let here = Some(self.runtime);
+            pool.with(|machine| machine.clear_idle_of(Closing::Lost, |connection| connection.is_of(here)));
+        }
     }
 }
