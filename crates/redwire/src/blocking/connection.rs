@@ -19,7 +19,7 @@ use redwire_core::handshake::Session;
 use redwire_core::lane::{self, Lane};
 use redwire_core::link::Ticket;
 use redwire_core::secret::{self, Secret};
-use redwire_core::{Cmd, Error, Pipeline, Replies, Reply, Result, Run, Slots, Value, cmd};
+use redwire_core::{Cmd, Error, Outcome, Pipeline, Replies, Reply, Result, Run, Slots, Value, cmd};
 
 use super::health::Health;
 use super::stream::Plug;
@@ -121,6 +121,33 @@ impl Connection {
         self.disconnect();
         self.wire = Some(Wire::connect(&self.target, Some(&self.health), Some(&self.grip), deadline)?);
         self.introduce(deadline)
+    }
+
+    /// Connects for a pool, before `until` if that comes before the connect timeout. Where it `must_answer`, a
+    /// handshake is not enough.
+    pub(super) fn connect_pooled(
+        &mut self,
+        until: Option<Instant>,
+        must_answer: impl FnOnce() -> bool,
+    ) -> Result<()> {
+        let config = self.target.config();
+        let limit = Instant::now() + config.connect_timeout();
+        let limit = until.map_or(limit, |until| limit.min(until));
+        self.wire = Some(Wire::connect(&self.target, Some(&self.health), Some(&self.grip), until)?);
+        self.introduce(Some(limit))?;
+        let Some(wire) = &mut self.wire else { return Err(setup::closed_client()) };
+        if must_answer()
+            && let Err(error) = wire.ping(limit)
+        {
+            let error = match error.is_timeout() {
+                true => setup::too_slow(self.target.config(), until == Some(limit)).with_source(error),
+                false => error,
+            };
+            self.disconnect();
+            return Err(self.target.locate(error).with_outcome(Outcome::NotSent));
+        }
+        wire.handle_introduced();
+        Ok(())
     }
 
     /// Runs the callbacks on a connection that is as new.

@@ -1,6 +1,7 @@
-//! Connections that are lent out, blocking. Who gets which, and when, is decided in `redwire-core`; this file connects, and
-//! [`process`] waits.
+//! Connections that are lent out, blocking. Who gets which, and when, is decided in `redwire-core`; [`process`] waits, and
+//! [`attempt`] connects.
 
+mod attempt;
 mod lease;
 mod multiplex;
 mod place;
@@ -11,14 +12,13 @@ use std::fmt;
 use std::panic::Location;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use redwire_core::call::Call;
 use redwire_core::config::{Config, Endpoint};
-use redwire_core::pool::{Claim, Closing, Figures, Grant, Holder, Patience, Permit, WhenExhausted};
+use redwire_core::pool::{Closing, Figures, Holder, Patience};
 use redwire_core::standing::Leave;
-use redwire_core::{Error, Outcome, Replies, Result};
+use redwire_core::{Replies, Result};
 
 use super::cluster::Nodes;
 use super::connection::{Connection, OnConnect, Unready};
@@ -85,7 +85,7 @@ impl Pool {
     /// As [`connect`](Self::connect).
     pub fn open(config: Config) -> Result<Self> {
         let pool = Self::lazy(config)?;
-        drop(pool.get()?);
+        pool.warm()?;
         Ok(pool)
     }
 
@@ -95,7 +95,7 @@ impl Pool {
     /// As [`connect`](Self::connect); also what `on_connect` returns.
     pub fn open_with(config: Config, on_connect: OnConnect) -> Result<Self> {
         let pool = Self::lazy_with(config, on_connect)?;
-        drop(pool.get()?);
+        pool.warm()?;
         Ok(pool)
     }
 
@@ -148,11 +148,12 @@ impl Pool {
     }
 
     /// Borrows a connection: an idle one, a new one, or the next that comes back. Waits for it until `pool_timeout`, or for as
-    /// long as `timeout` allows.
+    /// long as `timeout` allows, also while the server is away.
     ///
     /// # Errors
-    /// [`PoolExhausted`](crate::ErrorKind::PoolExhausted) or a timeout when none came back in time; an error of connecting; the
-    /// pool is closed.
+    /// [`PoolExhausted`](crate::ErrorKind::PoolExhausted) or a timeout when there was none in time, of which the source
+    /// tells why, such as that the server cannot be reached; an error of connecting that time alone will not mend, such
+    /// as a wrong password; the pool is closed.
     #[track_caller]
     pub fn get(&self) -> Result<Lease> {
         let now = Instant::now();
@@ -163,7 +164,7 @@ impl Pool {
         )
     }
 
-    /// As [`get`](Self::get), but waits and connects no longer than `limit`, in place of `timeout`;
+    /// As [`get`](Self::get), but waits no longer than `limit`, in place of `timeout`;
     /// `pool_timeout` holds as well. Zero takes what is idle; `Duration::MAX` is without limit.
     ///
     /// # Errors
@@ -232,15 +233,16 @@ impl Pool {
         let process = self.0.process();
         let fits = call.size() <= WRITTEN_AT_ONCE;
         let (permit, connection) = fits.then(|| process.take_idle(None, now))??;
-        let mut place = Place::new(process, permit, Some(connection));
+        let mut place = Place::new(process, permit, connection);
         place.is_ready(self.0.db.load(Ordering::Relaxed), now).then_some(place)
     }
 
-    /// Has a connection made, if there is none.
+    /// Has a connection made, if there is none. What keeps the first attempt from working is told at once.
     pub(super) fn warm(&self) -> Result<()> {
         let now = Instant::now();
-        let until = self.config().timeout().and_then(|limit| now.checked_add(limit));
-        self.0.lend(self.0.process(), None, now, until).map(drop)
+        let deadline = self.config().timeout().and_then(|limit| now.checked_add(limit));
+        let patience = Patience::new(self.config(), deadline, now).told();
+        self.0.lend_next(self.0.process(), None, patience, deadline).map(drop)
     }
 
     /// Lets go of all connections, also of those in use.
@@ -366,13 +368,14 @@ impl Shared {
         deadline: Option<Instant>,
     ) -> Result<Place<'p>> {
         if let Some((permit, connection)) = process.take_idle(location, now) {
-            let mut place = Place::new(process, permit, Some(connection));
+            let mut place = Place::new(process, permit, connection);
             match place.prepare(self.db.load(Ordering::Relaxed), now, deadline) {
                 Ok(()) => return Ok(place),
                 Err(unready) => self.part_with(place, unready)?,
             }
         }
-        self.lend_next(process, location, deadline)
+        let patience = Patience::new(self.target.config(), deadline, Instant::now());
+        self.lend_next(process, location, patience, deadline)
     }
 
     /// Lends one that has to be made, or waited for.
@@ -381,33 +384,16 @@ impl Shared {
         &'p self,
         process: &'p Process,
         location: Option<&'static Location<'static>>,
+        patience: Patience,
         deadline: Option<Instant>,
     ) -> Result<Place<'p>> {
-        let patience = Patience::new(self.target.config(), deadline, Instant::now());
-        let mut claim = None;
         loop {
             process.check(&patience)?;
-            let grant = match claim.take() {
-                None => process.acquire(location, &patience)?,
-                Some(claim) => process.wait(claim, &patience)?,
-            };
-            let (mut place, new) = match grant {
-                Grant::Ready(permit, connection) => (Place::new(process, permit, Some(connection)), false),
-                Grant::Connect(permit) => match self.make(process, permit, deadline, patience.exhausted())? {
-                    Made::Connection(place) => (place, true),
-                    Made::Queued(again) => {
-                        claim = Some(again);
-                        continue;
-                    }
-                },
-            };
+            let (permit, connection) = process.acquire(self, location, &patience)?;
+            let mut place = Place::new(process, permit, connection);
             match place.prepare(self.db.load(Ordering::Relaxed), Instant::now(), deadline) {
                 Ok(()) => return Ok(place),
                 Err(unready) => self.part_with(place, unready)?,
-            }
-            // One that dies as soon as it is made is a failure to connect: another is for the next try, after a pause.
-            if new {
-                return Err(self.target.locate(Error::closed_by_peer(Outcome::NotSent)));
             }
         }
     }
@@ -423,45 +409,6 @@ impl Shared {
         }
         Ok(())
     }
-
-    /// Makes the connection that `permit` allows.
-    fn make<'p>(
-        &'p self,
-        process: &'p Process,
-        permit: Permit,
-        deadline: Option<Instant>,
-        exhausted: WhenExhausted,
-    ) -> Result<Made<'p>> {
-        process.look_after(self);
-        let place = Place::new(process, permit, None);
-        let mut connection = Box::new(self.new_connection(process));
-        // Also while it is being made, it may be ended.
-        process.change(|state| state.grips.add(connection.grip()));
-        let connected = connection.reconnect_by(deadline);
-        let permit = place.leave();
-        let (now, random) = (Instant::now(), fastrand::u64(..));
-        match connected {
-            Ok(()) => {
-                process.change(|state| {
-                    state.machine.handle_connected(&permit, now, random);
-                });
-                Ok(Made::Connection(Place::new(process, permit, Some(connection))))
-            }
-            Err(error) => {
-                let waiter = (exhausted == WhenExhausted::Wait).then(thread::current);
-                process
-                    .change(|state| state.machine.handle_connect_failed(permit, error, waiter, now, random))
-                    .map(Made::Queued)
-            }
-        }
-    }
-}
-
-/// What came of the permission to connect.
-enum Made<'p> {
-    Connection(Place<'p>),
-    /// The server takes no more connections: the next that comes back will do.
-    Queued(Claim),
 }
 
 impl Follower for Shared {
@@ -478,7 +425,7 @@ impl Follower for Shared {
         let process = self.process();
         process.change(|state| {
             state.grips.leave(next);
-            state.machine.handle_moved(Instant::now(), fastrand::u64(..));
+            state.machine.handle_moved(Instant::now());
         });
         process.multiplex.retire();
     }

@@ -47,6 +47,11 @@ impl Connection {
         }
     }
 
+    /// Whether a user was answered on it, or there is nothing that could have answered.
+    pub(in crate::blocking) fn has_served(&self) -> bool {
+        self.wire.as_ref().is_none_or(Wire::has_served)
+    }
+
     #[inline]
     fn is_spoilt(&self) -> bool {
         self.dirt.repair(self.target.config().db()) == Repair::Drop

@@ -140,9 +140,12 @@ impl Multiplex {
         drop(state);
         match (connection, end) {
             (Some(connection), End::Idle(_)) => process.give_back(permit, connection),
-            (Some(mut connection), End::Lost(error)) => {
+            (Some(mut connection), End::Lost { error, answered }) => {
                 if let Some(wire) = connection.wire_mut() {
                     wire.lose(&error);
+                    if answered {
+                        wire.handle_served();
+                    }
                 }
                 process.give_back(permit, connection);
             }

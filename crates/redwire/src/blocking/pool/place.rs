@@ -12,7 +12,7 @@ use crate::blocking::connection::{Connection, Unready};
 use crate::blocking::wire::Wire;
 use crate::setup;
 
-/// A permit of the pool with the connection it stands for, or is to.
+/// A permit of the pool with the connection it stands for.
 pub(in crate::blocking) struct Place<'p> {
     process: &'p Process,
     /// There until it is given back.
@@ -22,8 +22,8 @@ pub(in crate::blocking) struct Place<'p> {
 
 impl<'p> Place<'p> {
     #[inline]
-    pub(super) fn new(process: &'p Process, permit: Permit, connection: Option<Box<Connection>>) -> Self {
-        Self { process, permit: Some(permit), connection }
+    pub(super) fn new(process: &'p Process, permit: Permit, connection: Box<Connection>) -> Self {
+        Self { process, permit: Some(permit), connection: Some(connection) }
     }
 
     /// What a call of a client uses.
@@ -92,19 +92,11 @@ impl<'p> Place<'p> {
         }
     }
 
-    /// Gives back the place, without the connection.
+    /// Gives back the place, and closes the connection.
     pub(super) fn close(mut self, why: Closing) {
-        self.connection = None;
-        if let Some(permit) = self.permit.take() {
-            self.process.discard(permit, why);
+        if let Some((permit, connection)) = self.permit.take().zip(self.connection.take()) {
+            self.process.part_with(permit, connection, why);
         }
-    }
-
-    /// The permit alone, for who tells the accounts what came of it.
-    pub(super) fn leave(mut self) -> Permit {
-        // Taken by `close` and the end only.
-        let Some(permit) = self.permit.take() else { unreachable!("a place has its permit until its end") };
-        permit
     }
 
     /// Permit and connection, for who keeps them.
@@ -116,10 +108,8 @@ impl<'p> Place<'p> {
 impl Drop for Place<'_> {
     #[inline]
     fn drop(&mut self) {
-        match (self.permit.take(), self.connection.take()) {
-            (Some(permit), Some(connection)) => self.process.give_back(permit, connection),
-            (Some(permit), None) => self.process.discard(permit, Closing::Disconnected),
-            (None, _) => {}
+        if let Some((permit, connection)) = self.permit.take().zip(self.connection.take()) {
+            self.process.give_back(permit, connection);
         }
     }
 }

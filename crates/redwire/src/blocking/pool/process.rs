@@ -6,10 +6,10 @@
 use std::panic::Location;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::{self, Thread};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use redwire_core::Result;
-use redwire_core::pool::{self, Acquired, Claim, Closing, Grant, Patience, Permit};
+use redwire_core::pool::{self, Acquired, Claim, Closing, Patience, Permit};
+use redwire_core::{Error, Outcome, Result};
 
 use super::Shared;
 use super::multiplex::{CONTENDED, Multiplex};
@@ -27,6 +27,8 @@ type Machine = pool::Pool<Box<Connection>, Thread>;
 /// What one process has of a pool.
 pub(in crate::blocking) struct Process {
     id: u32,
+    /// For so long an attempt to connect may last.
+    connect_timeout: Duration,
     health: Arc<Health>,
     pub(super) multiplex: Multiplex,
     state: Mutex<State>,
@@ -52,6 +54,7 @@ impl Process {
         target.follow(&health);
         Self {
             id: std::process::id(),
+            connect_timeout: target.config().connect_timeout(),
             health,
             multiplex: Multiplex::new(setup::queue_limits(target.config()), target.config().mark_every()),
             state: Mutex::new(State { machine, calls: 0, grips: Grips::default() }),
@@ -147,48 +150,18 @@ impl Process {
         if patience.is_over(now) { Err(patience.end(self.lock().machine.obstacle(now))) } else { Ok(()) }
     }
 
-    /// A connection or the right to make one, as soon as there is either.
+    /// A connection, as soon as there is one.
     pub(super) fn acquire(
         &self,
+        shared: &Shared,
         location: Option<&'static Location<'static>>,
         patience: &Patience,
-    ) -> Result<Grant<Box<Connection>>> {
-        let (now, random, thread) = (Instant::now(), fastrand::u64(..), thread::current());
-        match self
-            .change(|state| state.machine.acquire(location, patience.exhausted(), thread, now, random))?
-        {
-            Acquired::Ready(permit, connection) => Ok(Grant::Ready(permit, connection)),
-            Acquired::Connect(permit) => Ok(Grant::Connect(permit)),
-            Acquired::Queued(claim) => self.wait(claim, patience),
-        }
-    }
-
-    /// Waits until `claim` is answered. Whoever waits also keeps the time for all who do.
-    pub(super) fn wait(&self, claim: Claim, patience: &Patience) -> Result<Grant<Box<Connection>>> {
-        let mut claim = claim;
-        loop {
-            let (now, random) = (Instant::now(), fastrand::u64(..));
-            let (polled, turn) = self.change(|State { machine, .. }| {
-                if machine.poll_timeout().is_some_and(|due| due <= now) {
-                    machine.handle_timeout(now, random);
-                }
-                let polled = match machine.poll_claim(claim, now, |_| {}) {
-                    Err(claim) if patience.is_over(now) => {
-                        let error = patience.end(machine.obstacle(now));
-                        machine.give_up(claim, now, random);
-                        Ok(Err(error))
-                    }
-                    polled => polled,
-                };
-                (polled, machine.poll_timeout())
-            });
-            match polled {
-                Ok(answer) => return answer,
-                Err(waiting) => claim = waiting,
-            }
-            match patience.until().into_iter().chain(turn).min() {
-                None => thread::park(),
-                Some(until) => thread::park_timeout(until.saturating_duration_since(now)),
+    ) -> Result<(Permit, Box<Connection>)> {
+        let (now, thread) = (Instant::now(), thread::current());
+        match self.change(|state| state.machine.acquire(location, patience, thread, |_| true, now))? {
+            Acquired::Ready(permit, connection) => Ok((permit, connection)),
+            Acquired::Queued(claim) => {
+                Waiting { process: self, claim: Some(claim), alone: false }.wait(shared, patience)
             }
         }
     }
@@ -204,23 +177,38 @@ impl Process {
                     self.release(permit, connection, now);
                 }
             }
-            Err(why) => {
-                drop(connection);
-                self.discard(permit, why);
-            }
+            Err(why) => self.part_with(permit, connection, why),
         }
+    }
+
+    /// Takes back the place of a connection that is of no use to others.
+    #[cold]
+    pub(super) fn part_with(&self, permit: Permit, connection: Box<Connection>, why: Closing) {
+        if why != Closing::Lost {
+            drop(connection);
+            return self.discard(permit, why);
+        }
+        let (served, error) = (connection.has_served(), Error::closed_by_peer(Outcome::NotSent));
+        let error = connection.target().locate(error);
+        drop(connection);
+        let (now, random) = (Instant::now(), fastrand::u64(..));
+        self.change(|state| state.machine.handle_lost(permit, served, error, now, random));
+        self.wake_upkeep();
     }
 
     #[cold]
     fn release(&self, permit: Permit, connection: Box<Connection>, now: Instant) {
-        self.change(|state| state.machine.release(permit, connection, now, fastrand::u64(..)));
+        self.change(|state| state.machine.release(permit, connection, now));
     }
 
     /// Takes back a place alone.
     #[cold]
     pub(super) fn discard(&self, permit: Permit, why: Closing) {
-        let (now, random) = (Instant::now(), fastrand::u64(..));
-        self.change(|state| state.machine.discard(permit, why, now, random));
+        self.change(|state| state.machine.discard(permit, why, Instant::now()));
+        self.wake_upkeep();
+    }
+
+    fn wake_upkeep(&self) {
         if let Some(Some(upkeep)) = self.upkeep.get() {
             upkeep.wake();
         }
@@ -251,5 +239,81 @@ impl Process {
         let state = self.lock();
         state.grips.end();
         state.machine.figures().in_use
+    }
+}
+
+/// A thread that waits for a connection. Its place in the queue is given up when this is dropped.
+struct Waiting<'p> {
+    process: &'p Process,
+    claim: Option<Claim>,
+    /// Whether no other thread could be had, so that this one makes connections within its own time.
+    alone: bool,
+}
+
+/// What a thread that waits does next.
+enum Next {
+    Return(Result<(Permit, Box<Connection>)>),
+    /// Make a connection.
+    Connect(Permit),
+    /// Have one made.
+    Spawn(Permit),
+    Sleep(Option<Instant>),
+}
+
+impl Waiting<'_> {
+    /// Waits until the claim is answered. Whoever waits also keeps the time for all who do, and connects for them.
+    fn wait(mut self, shared: &Shared, patience: &Patience) -> Result<(Permit, Box<Connection>)> {
+        loop {
+            let now = Instant::now();
+            match self.step(patience, self.may_connect(patience, now), now) {
+                Next::Return(answer) => return answer,
+                Next::Connect(permit) => {
+                    let until = patience.until().filter(|_| self.alone);
+                    shared.attempt(permit).run(until, self.claim.as_ref());
+                }
+                Next::Spawn(permit) => self.alone = !shared.attempt(permit).spawn(),
+                Next::Sleep(None) => thread::park(),
+                Next::Sleep(Some(until)) => thread::park_timeout(until.saturating_duration_since(now)),
+            }
+        }
+    }
+
+    /// Whether there is the time for a whole attempt.
+    fn may_connect(&self, patience: &Patience, now: Instant) -> bool {
+        let left = patience.until().map(|until| until.saturating_duration_since(now));
+        self.alone || left.is_none_or(|left| left >= self.process.connect_timeout)
+    }
+
+    fn step(&mut self, patience: &Patience, may_connect: bool, now: Instant) -> Next {
+        self.process.change(|State { machine, .. }| {
+            if machine.poll_timeout().is_some_and(|due| due <= now) {
+                machine.handle_timeout(now);
+            }
+            let Some(claim) = self.claim.take() else { return Next::Return(Err(setup::closed_client())) };
+            let claim = match machine.poll_claim(claim, now, |_| {}) {
+                Ok(answer) => return Next::Return(answer),
+                Err(claim) => claim,
+            };
+            if patience.is_over(now) {
+                let error = patience.end(machine.obstacle(now));
+                machine.give_up(claim, now);
+                return Next::Return(Err(error));
+            }
+            let permit = machine.poll_connect(may_connect.then_some(&claim), now, fastrand::u64(..));
+            self.claim = Some(claim);
+            match permit {
+                Some(permit) if may_connect => Next::Connect(permit),
+                Some(permit) => Next::Spawn(permit),
+                None => Next::Sleep(patience.until().into_iter().chain(machine.poll_timeout()).min()),
+            }
+        })
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        if let Some(claim) = self.claim.take() {
+            self.process.change(|state| state.machine.give_up(claim, Instant::now()));
+        }
     }
 }

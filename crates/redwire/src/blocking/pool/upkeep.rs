@@ -5,9 +5,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use redwire_core::pool::WhenExhausted;
-
-use super::{Made, Shared};
+use super::Shared;
 
 /// The thread that looks after a pool. It ends with the pool.
 pub(super) struct Upkeep {
@@ -87,21 +85,15 @@ impl Shared {
         loop {
             let (now, random) = (Instant::now(), fastrand::u64(..));
             let (permit, next, closed) = process.change(|state| {
-                state.machine.handle_timeout(now, random);
+                state.machine.handle_timeout(now);
                 let permit = state.machine.poll_warm(now, random);
                 (permit, state.machine.poll_timeout(), state.machine.is_closed())
             });
             match permit {
                 _ if closed => return None,
                 None => return Some(next),
-                // Given back at once, to lie idle. One that fails is told by the accounts, which say when to try again.
-                Some(permit) => match self.make(process, permit, None, WhenExhausted::Fail) {
-                    Ok(Made::Connection(place)) => drop(place),
-                    Ok(Made::Queued(claim)) => {
-                        process.change(|state| state.machine.give_up(claim, now, random));
-                    }
-                    Err(_) => {}
-                },
+                // One that fails is told by the accounts, which say when to try again.
+                Some(permit) => self.attempt(permit).run(None, None),
             }
         }
     }

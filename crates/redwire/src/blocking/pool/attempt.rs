@@ -1,0 +1,66 @@
+//! Attempts to connect. Each is the pool's, and lasts for as long as an attempt may, whichever caller waits for
+//! it. What comes of it is told to the accounts.
+
+use std::sync::Arc;
+use std::thread;
+use std::time::Instant;
+
+use redwire_core::pool::{Claim, Closing, Permit};
+
+use super::Shared;
+use super::process::State;
+
+/// The right to make one connection, given back when this is dropped.
+pub(super) struct Attempt {
+    shared: Arc<Shared>,
+    /// There until the attempt has ended.
+    permit: Option<Permit>,
+}
+
+impl Shared {
+    /// The attempt that `permit` allows.
+    pub(super) fn attempt(&self, permit: Permit) -> Attempt {
+        // Whoever asks has the pool.
+        let Some(shared) = self.this.upgrade() else { unreachable!("a pool is there while it is used") };
+        Attempt { shared, permit: Some(permit) }
+    }
+}
+
+impl Attempt {
+    /// Makes the connection, before `until` if that comes before the connect timeout; `waiter` is the one that does
+    /// so itself.
+    pub(super) fn run(mut self, until: Option<Instant>, waiter: Option<&Claim>) {
+        let process = self.shared.process();
+        process.look_after(&self.shared);
+        let mut connection = Box::new(self.shared.new_connection(process));
+        // Also while it is being made, it may be ended.
+        process.change(|state| state.grips.add(connection.grip()));
+        let must_answer = || process.change(|state| state.machine.must_answer());
+        let connected = connection.connect_pooled(until, must_answer);
+        let Some(permit) = self.permit.take() else { return };
+        let (now, random) = (connection.rest(), fastrand::u64(..));
+        process.change(|State { machine, .. }| {
+            if let Some(claim) = waiter {
+                machine.resume(claim, now);
+            }
+            match connected {
+                Ok(()) => machine.handle_connected(permit, connection, now, random),
+                Err(error) => machine.handle_connect_failed(permit, error, now, random),
+            }
+        });
+    }
+
+    /// Has a thread do it. Says whether there is one.
+    pub(super) fn spawn(self) -> bool {
+        let work = move || self.run(None, None);
+        thread::Builder::new().name("redwire-connect".to_owned()).spawn(work).is_ok()
+    }
+}
+
+impl Drop for Attempt {
+    fn drop(&mut self) {
+        if let Some(permit) = self.permit.take() {
+            self.shared.process().discard(permit, Closing::Disconnected);
+        }
+    }
+}
