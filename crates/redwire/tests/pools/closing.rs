@@ -135,7 +135,7 @@ fn whoever_connects_finds_the_pool_closed(setup: Setup) {
         let (_, took) = connecting.join().unwrap();
         assert!(took <= Duration::from_millis(400) + GRACE, "{took:?}");
     });
-    assert_eq!((pool.figures().size, pool.holders().len()), (0, 0));
+    eventually("the attempt has ended", LIMIT, || (pool.figures().size, pool.holders().len()) == (0, 0));
 }
 
 fn a_closed_pool_lends_nothing_and_keeps_nothing(setup: Setup) {

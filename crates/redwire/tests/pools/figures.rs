@@ -57,6 +57,7 @@ fn every_step_is_counted(setup: Setup) {
         check(&pool, [1, 0, 0, 1, 0], 0);
         assert!(connecting.join().unwrap().is_timeout());
     });
+    eventually("the attempt has ended", LIMIT, || pool.figures().connecting == 0);
     check(&pool, [0, 0, 0, 0, 0], 0);
     assert_eq!(pool.figures().failed, 1);
 }

@@ -14,7 +14,7 @@ use redwire::resolve::{Resolve, Resolver};
 use redwire::{ConnectionFault, Error, ErrorKind, Outcome, Pool, Result, Run, cmd};
 use redwire_testkit::{Direction, Fault, Proxy, Server, eventually};
 
-use crate::common::{Driver, LIMIT, Setup, runtime, timed, words};
+use crate::common::{Driver, LIMIT, Setup, runtime, shown, timed, words};
 
 both!(
     a_resolver_that_panics_is_an_attempt_that_failed,
@@ -60,8 +60,9 @@ fn check(setup: Setup, moody: &Moody, options: &ConfigBuilder, kind: ErrorKind, 
     assert_eq!((error.kind(), error.outcome()), (kind, Outcome::NotSent), "{error}");
     assert!(error.to_string().contains(&format!("{whose} panicked")), "{error}");
     let pool = setup.lazy_pool(options.clone()).unwrap();
-    let error = pool.get().unwrap_err();
-    assert_eq!((error.kind(), error.outcome()), (kind, Outcome::NotSent), "{error}");
+    let error = pool.get_within(Duration::from_millis(100)).unwrap_err();
+    assert_eq!((error.kind(), error.outcome()), (ErrorKind::Timeout, Outcome::NotSent), "{error}");
+    assert!(shown(&error).contains(&format!("{whose} panicked")), "{}", shown(&error));
     let client = pool.client();
     let short = || client.execute(words::<String>("PING").timeout(Duration::from_millis(100)));
     assert_eq!(short().unwrap_err().outcome(), Outcome::NotSent);
@@ -110,7 +111,7 @@ fn a_callback_that_panics_is_an_attempt_that_failed(setup: Setup) {
             runtime().block_on(async {
                 told(&redwire::Client::open_with(config.clone(), callback.clone()).await.unwrap_err());
                 let pool = Pool::lazy_with(config, callback).unwrap();
-                told(&pool.get().await.unwrap_err());
+                assert!(pool.get_within(Duration::from_millis(100)).await.unwrap_err().is_timeout());
                 moody.bad.store(false, Ordering::SeqCst);
                 assert_eq!(pool.get().await.unwrap().run::<String>(cmd("PING")).await.unwrap(), "PONG");
                 assert_eq!(pool.figures().in_use, 0);
@@ -124,7 +125,7 @@ fn a_callback_that_panics_is_an_attempt_that_failed(setup: Setup) {
                 Ok(())
             });
             let pool = redwire::blocking::Pool::lazy_with(config, callback).unwrap();
-            told(&pool.get().unwrap_err());
+            assert!(pool.get_within(Duration::from_millis(100)).unwrap_err().is_timeout());
             moody.bad.store(false, Ordering::SeqCst);
             assert_eq!(pool.get().unwrap().run::<String>(cmd("PING")).unwrap(), "PONG");
             assert_eq!(pool.figures().in_use, 0);
@@ -157,9 +158,9 @@ fn a_callback_or_provider_that_never_ends_is_cut_off_by_the_connect_timeout() {
             assert_eq!(error.outcome(), Outcome::NotSent, "{error}");
         };
         timed_out(redwire::Client::open(with_provider.clone()).await.unwrap_err());
-        timed_out(Pool::lazy(with_provider).unwrap().get().await.unwrap_err());
+        timed_out(Pool::open(with_provider).await.unwrap_err());
         timed_out(redwire::Client::open_with(with_callback.clone(), callback.clone()).await.unwrap_err());
-        timed_out(Pool::lazy_with(with_callback.clone(), callback.clone()).unwrap().get().await.unwrap_err());
+        timed_out(Pool::open_with(with_callback.clone(), callback.clone()).await.unwrap_err());
     });
     let mut connection = redwire::Connection::new(with_callback).unwrap();
     connection.on_connect(callback);
