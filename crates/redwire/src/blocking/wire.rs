@@ -47,8 +47,7 @@ pub(super) struct Wire {
     version: u64,
     /// Not connected yet, or lost.
     broken: bool,
-    /// How much had been asked when it was ready for its first user; and once it is lost, whether a user was answered.
-    introduced: u64,
+    /// Whether users were answered who shared it.
     served: bool,
     /// When it was used last, and how much had been asked by then.
     used: Instant,
@@ -154,7 +153,6 @@ impl Wire {
             session: Session::default(),
             version: 0,
             broken: true,
-            introduced: 0,
             served: false,
             used: Instant::now(),
             asked: 0,
@@ -206,21 +204,17 @@ impl Wire {
 
     /// It is ready for its first user.
     pub(super) fn handle_introduced(&mut self) {
-        self.introduced = self.link.submitted();
+        self.link.handle_connected(Instant::now());
     }
 
     /// Whether a user was answered on it.
     pub(super) fn has_served(&self) -> bool {
-        self.served || (!self.broken && self.has_answered())
+        self.served || self.link.has_answered()
     }
 
-    /// A user was answered who rode on it with others.
+    /// Users were answered who shared it.
     pub(super) fn handle_served(&mut self) {
         self.served = true;
-    }
-
-    fn has_answered(&self) -> bool {
-        self.link.submitted().saturating_sub(self.introduced) > self.link.in_flight() as u64
     }
 
     /// Whether the connection was lost.
@@ -517,7 +511,6 @@ impl Wire {
     pub(super) fn lose(&mut self, error: &Error) {
         if !self.broken {
             self.broken = true;
-            self.served = self.has_answered();
             self.target.tell(EventKind::Lost(self.target.locate(error.clone())));
         }
         self.link.handle_lost(error);

@@ -75,9 +75,6 @@ pub struct Connection {
     waiting: Option<Ticket>,
     /// Why the connection was lost, until it is made anew.
     lost: Option<Error>,
-    /// How much had been asked when it was ready for its first user; and once it is lost, whether a user was answered.
-    introduced: u64,
-    served: bool,
     /// The runtime that made it, without which it does not work.
     runtime: Option<runtime::Id>,
     on_connect: Vec<OnConnect>,
@@ -132,8 +129,6 @@ impl Connection {
             secrets: Vec::new(),
             waiting: None,
             lost: None,
-            introduced: 0,
-            served: false,
             runtime: None,
             on_connect: Vec::new(),
             dirt: Dirt::new(target.config().db()),
@@ -196,7 +191,7 @@ impl Connection {
             answered.map_err(|error| self.lose(error).with_outcome(Outcome::NotSent))?;
             self.wire = Some(wire);
         }
-        self.introduced = self.link.submitted();
+        self.link.handle_connected(Instant::now());
         Ok(())
     }
 
@@ -262,7 +257,6 @@ impl Connection {
         self.dirt = Dirt::new(self.target.config().db());
         self.waiting = None;
         self.lost = None;
-        (self.introduced, self.served) = (0, false);
         self.outbox.clear();
         self.link = Link::new(setup::queue_limits(self.target.config()), None).salted(fastrand::u64(..));
     }

@@ -121,6 +121,7 @@ impl Multiplex {
             let until = Instant::now() + RIDE;
             state.session = Some(Session { permit, until, version });
             state.driven.halves = Some(Halves::new(connection, parts));
+            state.driven.combiner.handle_connected(Instant::now());
             ride(&Riding { multiplex: self, process }, state, call, deadline)
         }))
     }
@@ -129,6 +130,7 @@ impl Multiplex {
     fn leave(&self, process: &Process, mut state: MutexGuard<'_, State>) {
         let Some(end) = state.driven.combiner.poll_end() else { return };
         let Some(Session { permit, .. }) = state.session.take() else { return };
+        let answered = state.driven.combiner.has_answered();
         let connection = state.driven.halves.take().and_then(Halves::into_connection);
         if let End::Idle(most) = end {
             state.quiet = if most < CONTENDED / 2 { state.quiet + 1 } else { 0 };
@@ -140,7 +142,7 @@ impl Multiplex {
         drop(state);
         match (connection, end) {
             (Some(connection), End::Idle(_)) => process.give_back(permit, connection),
-            (Some(mut connection), End::Lost { error, answered }) => {
+            (Some(mut connection), End::Lost(error)) => {
                 if let Some(wire) = connection.wire_mut() {
                     wire.lose(&error);
                     if answered {

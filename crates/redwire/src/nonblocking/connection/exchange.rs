@@ -395,7 +395,6 @@ impl Connection {
 
     pub(super) fn lose(&mut self, error: Error) -> Error {
         let error = self.target.locate(error);
-        self.served = self.link.submitted() - self.introduced > self.link.in_flight() as u64;
         self.link.handle_lost(&error);
         self.wire = None;
         self.target.tell(EventKind::Lost(error.clone()));

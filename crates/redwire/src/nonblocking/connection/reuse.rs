@@ -67,7 +67,7 @@ impl Connection {
     /// Why it was lost, if it was, and whether a user was answered on it.
     pub(in crate::nonblocking) fn loss(&self) -> Option<(Error, bool)> {
         let error = self.lost.as_ref()?;
-        Some((error.clone().with_outcome(Outcome::NotSent), self.served))
+        Some((error.clone().with_outcome(Outcome::NotSent), self.link.has_answered()))
     }
 
     /// Whether it works in `runtime`.
