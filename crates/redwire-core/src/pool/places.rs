@@ -77,7 +77,7 @@ impl<C, W: Clone> Pool<C, W> {
     /// Whether a connection may be made now that is not needed; the oldest that is idle makes way for it.
     #[cold]
     pub(super) fn makes_way(&mut self) -> bool {
-        if self.outage.next().is_some() || !self.queue.is_empty() {
+        if self.outage.next().is_some() || self.queue.len() > 0 {
             return false;
         }
         if self.is_exhausted() && self.connecting < self.limits.max_connecting && !self.idle.is_empty() {

@@ -439,8 +439,8 @@ fn a_new_connection_is_made_beside_those_that_are_idle_if_there_is_a_place() {
     scene.pool.prefer_new();
     let claim = scene.queued(7);
     scene.release(new);
-    let Ok(Ok(Grant::Ready(permit, connection))) = scene.pool.poll_claim(claim, scene.now, |_| {}) else {
-        panic!("whoever comes while all are in use waits as ever")
+    let Ok(Ok((permit, connection))) = scene.pool.poll_claim(claim, scene.now, |_| {}) else {
+        panic!("a caller that comes while all are in use waits as ever")
     };
     for held in [held, other, (permit, connection)] {
         scene.release(held);
