@@ -24,6 +24,18 @@ impl<W: Clone> Link<W> {
         }
     }
 
+    /// When the earliest deadline of a request passes, or before.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Instant> {
+        self.deadline
+    }
+
+    /// Fails the requests whose deadline has passed; `cause` is what is known to keep them waiting. Nothing else:
+    /// for who keeps deadlines in place of the driver.
+    pub fn handle_deadlines(&mut self, now: Instant, cause: Option<&Error>) {
+        self.fail_late(now, cause);
+    }
+
     /// Fails the requests whose deadline has passed; `cause` is what is known to keep them waiting. `received` is how many
     /// bytes have come in all, as far as the driver counts them. Says whether it would help to know from elsewhere that the
     /// peer lives: see [`handle_alive`](Self::handle_alive).

@@ -4,6 +4,7 @@
 //! socket itself. The rest is done by the task in [`driver`]. What is written when, whose reply has come and when to try
 //! again is decided in `redwire-core`.
 
+mod attendant;
 mod driver;
 mod renewal;
 mod rotation;
@@ -20,7 +21,7 @@ use redwire_core::link::{Link, Ticket};
 use redwire_core::outbox::Outbox;
 use redwire_core::standing::Leave;
 use redwire_core::{Cmd, Error, ErrorKind, Outcome, Replies, Result, Value};
-use tokio::runtime::Handle;
+use tokio::runtime::{Handle, Id};
 
 use super::before;
 use super::cache::Watch;
@@ -63,6 +64,8 @@ struct State {
     writer: Option<Arc<Writer>>,
     /// When something was last written where nothing was under way.
     written: Instant,
+    /// Until then nobody need ask how long that is ago.
+    fresh_until: Instant,
     /// Whether the driver has bytes in its hands that it has not written yet.
     writing: bool,
     /// The driver, while it sleeps, and when its timer will wake it.
@@ -76,6 +79,16 @@ struct State {
     /// Where the driver runs, and the process that is.
     runtime: Option<Handle>,
     process: u32,
+    /// Which driver it is, so that one that was replaced knows, and how often it had its turn.
+    number: u64,
+    turns: u64,
+    /// The runtime, other than the driver's, of which a task attends to the connection.
+    attended: Option<Id>,
+    /// The waker and the thread that were looked at last, whether that was in another runtime than the driver, and until
+    /// when it counts for others.
+    asker: (usize, usize),
+    asked_until: Instant,
+    foreign: bool,
 }
 
 /// Where nothing was written for so long, the runtime may not have run either, so that nobody knows whether the connection
@@ -114,6 +127,7 @@ impl Lane {
             rest: Outbox::default(),
             writer: None,
             written: Instant::now(),
+            fresh_until: Instant::now(),
             writing: false,
             driver: None,
             armed: None,
@@ -122,6 +136,12 @@ impl Lane {
             renew: false,
             runtime: None,
             process: std::process::id(),
+            number: 0,
+            turns: 0,
+            attended: None,
+            asker: (0, 0),
+            asked_until: Instant::now(),
+            foreign: false,
         };
         let shared = Arc::new(Shared { target, health, on_connect, watch, state: Mutex::new(state) });
         shared.target.follow(&shared);
@@ -263,6 +283,7 @@ impl Shared {
         if state.keeper.is_down() && self.target.config().has_alternatives() {
             return Err(state.refuse());
         }
+        let foreign = state.is_foreign(waker, now);
         let write = |outbox: &mut Outbox| call.write(outbox);
         let (count, size, whole, waker) = (call.count(), call.size(), call.is_whole(), waker.clone());
         let submitted = match may_wait {
@@ -274,10 +295,14 @@ impl Shared {
             return submitted;
         };
         state.link.mark_transaction(ticket, call.multi());
-        let driver = if state.write_at_once(deadline, now) { None } else { state.driver.take() };
+        let written = !foreign && state.write_at_once(deadline, now);
+        let driver = if written { None } else { state.driver.take() };
         release(state);
         if let Some(driver) = driver {
             driver.wake();
+        }
+        if foreign {
+            self.attend();
         }
         submitted
     }
@@ -347,9 +372,12 @@ impl Shared {
         let runtime = runtime()?;
         state.phase = Phase::Driven;
         state.runtime = Some(runtime.clone());
+        (state.asker, state.asked_until) = ((0, 0), Instant::now());
+        state.number += 1;
+        let number = state.number;
         // A runtime that has ended drops the task, and so the guard, at once.
         drop(state);
-        runtime.spawn(driver::drive(driver::Guard(Arc::clone(self)), first));
+        runtime.spawn(driver::drive(driver::Guard(Arc::clone(self), number), first));
         let state = self.lock();
         match state.phase {
             Phase::Driven => Ok(state),
@@ -488,6 +516,7 @@ impl State {
         std::mem::forget(woken);
         self.keeper.handle_left();
         (self.phase, self.process, self.armed) = (Phase::Undriven, std::process::id(), None);
+        self.attended = None;
     }
 
     /// Writes what was just submitted, if that is best and possible; else the driver must be woken.
@@ -496,15 +525,16 @@ impl State {
         if self.writing || !self.link.writes_at_once() {
             return false;
         }
-        let Some(writer) = &self.writer else { return false };
+        if self.writer.is_none() {
+            return false;
+        }
         // What came meanwhile is for the driver: if it is the end of the connection, the request goes on the next one.
-        if now.saturating_duration_since(self.written) >= LONG_QUIET
-            && !matches!(writer.is_silent(), Ok(true))
-        {
+        if now >= self.fresh_until && self.is_unheard(now) {
             return false;
         }
         self.written = now;
         self.link.poll_transmit(&mut self.rest);
+        let Some(writer) = &self.writer else { return false };
         // A broken socket is found and reported by the driver, which reads from it.
         if let Ok(written) = writer.try_write(&self.rest) {
             self.rest.advance(written);
@@ -512,6 +542,18 @@ impl State {
         }
         let in_time = deadline.is_none_or(|deadline| self.armed.is_some_and(|armed| armed <= deadline));
         self.rest.is_empty() && in_time
+    }
+
+    /// Whether the connection was quiet for long, and something has come since, or its end.
+    #[cold]
+    fn is_unheard(&mut self, now: Instant) -> bool {
+        let was_quiet = now.saturating_duration_since(self.written) >= LONG_QUIET;
+        let silent = |writer: &Arc<Writer>| matches!(writer.is_silent(), Ok(true));
+        let unheard = was_quiet && !self.writer.as_ref().is_some_and(silent);
+        if !unheard {
+            self.fresh_until = now + LONG_QUIET / 2;
+        }
+        unheard
     }
 
     /// Nobody waits for this server: says why not, and has it tried again.

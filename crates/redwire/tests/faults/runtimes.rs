@@ -126,3 +126,53 @@ fn runtimes_come_one_after_the_other() {
         });
     }
 }
+
+/// Two runtimes that live, of which only one runs at a time, on one thread: each call is served soon, whichever runs.
+#[test]
+fn two_runtimes_take_turns() {
+    let server = Server::start();
+    let client = client(&server.url());
+    let runtimes = [new_runtime(), new_runtime()];
+    for round in 1..=6 {
+        for runtime in &runtimes {
+            let begin = Instant::now();
+            let incr = || client.execute(cmd::<u64>("INCR").arg("n"));
+            let (a, b) = runtime.block_on(async { tokio::join!(incr(), incr()) });
+            assert_eq!(a.unwrap().max(b.unwrap()), count(&server), "round {round}");
+            assert!(begin.elapsed() < SOON, "{:?}", begin.elapsed());
+        }
+    }
+}
+
+fn count(server: &Server) -> u64 {
+    server.command(&["GET", "n"]).unwrap().parse().unwrap()
+}
+
+/// A call whose connection is driven by a runtime that is blocked keeps its deadline, and the next ones are served.
+#[test]
+fn a_runtime_that_is_blocked_holds_up_no_other() {
+    let peer = RudePeer::start(Then::Flood("", "+a\r\n"));
+    let server = Server::start();
+    for (url, limit) in [(peer.url(), Duration::from_millis(200)), (server.url(), SOON)] {
+        let (client, blocked) = (client(&url), new_runtime());
+        let _ = blocked.block_on(client.execute(cmd::<Value>("PING").timeout(Duration::from_millis(100))));
+        // From here on `blocked` stands still, with a call under way.
+        blocked.block_on(async {
+            let mut call = pin!(get(&client));
+            std::future::poll_fn(|cx| {
+                let _ = call.as_mut().poll(cx);
+                Poll::Ready(())
+            })
+            .await;
+            let other = client.clone();
+            std::thread::spawn(move || {
+                let begin = Instant::now();
+                let get = other.execute(cmd::<Value>("GET").arg("k").timeout(limit));
+                let _ = new_runtime().block_on(get);
+                assert!(begin.elapsed() < limit + SOON / 2, "{:?}", begin.elapsed());
+            })
+            .join()
+            .unwrap();
+        });
+    }
+}

@@ -23,24 +23,29 @@ use crate::setup;
 
 /// Keeps the connection up until the client is closed.
 pub(super) async fn drive(guard: Guard, first: Option<Wire>) {
-    drive::keep(&mut Driver::new(&guard.0), first).await;
+    drive::keep(&mut Driver::new(&guard.0, guard.1), first).await;
 }
 
 /// Writing waits no longer than this for what came to be read.
 const LONGEST_HOLD: Duration = Duration::from_millis(20);
 
 /// Tells callers when the driver ends without being asked to: its runtime was shut down, maybe before it began.
-pub(super) struct Guard(pub(super) Arc<Shared>);
+pub(super) struct Guard(pub(super) Arc<Shared>, pub(super) u64);
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        self.0.end(Phase::Undriven, &setup::runtime_ended());
+        // Where another has taken over, nothing ends.
+        let is_current = self.0.lock().number == self.1;
+        if is_current {
+            self.0.end(Phase::Undriven, &setup::runtime_ended());
+        }
     }
 }
 
 /// The task behind a lane: what it holds between two polls.
 pub(super) struct Driver<'a> {
     pub(super) shared: &'a Arc<Shared>,
+    number: u64,
     woken: Vec<Waker>,
     /// The question, over another connection, whether the server lives.
     asking: Option<Pin<Box<dyn Future<Output = bool> + Send>>>,
@@ -51,9 +56,10 @@ pub(super) struct Driver<'a> {
 }
 
 impl<'a> Driver<'a> {
-    fn new(shared: &'a Arc<Shared>) -> Self {
+    fn new(shared: &'a Arc<Shared>, number: u64) -> Self {
         Self {
             shared,
+            number,
             woken: Vec::new(),
             asking: None,
             yielded: false,
@@ -121,7 +127,7 @@ impl Driven for Driver<'_> {
         }
         let mut state = self.shared.lock();
         // What comes on a connection that was let go is for nobody.
-        state.check_connected().map_err(|cause| cause.unwrap_or_else(setup::closed_client))?;
+        state.check_connected(self.number).map_err(|cause| cause.unwrap_or_else(setup::closed_client))?;
         let result = state.link.handle_frames(frames);
         match &result {
             Ok(()) => state.link.poll_woken(&mut self.woken),
@@ -154,7 +160,8 @@ impl Driven for Driver<'_> {
         outbox: &mut Outbox,
     ) -> std::result::Result<Outgoing, End> {
         let mut state = self.shared.lock();
-        state.check_connected()?;
+        state.check_connected(self.number)?;
+        state.turns += 1;
         if let Some(error) = state.keeper.poll_cut() {
             return Err(Some(error));
         }
@@ -194,7 +201,7 @@ impl Driven for Driver<'_> {
     #[inline]
     fn handle_sent(&mut self, n: usize) -> std::result::Result<(), End> {
         let mut state = self.shared.lock();
-        state.check_connected()?;
+        state.check_connected(self.number)?;
         state.link.handle_sent(n);
         release(state);
         Ok(())
@@ -203,7 +210,7 @@ impl Driven for Driver<'_> {
     fn poll_stalled(&mut self, cx: &Context<'_>) -> std::result::Result<bool, End> {
         let mut state = self.shared.lock();
         state.register(cx);
-        state.check_connected().map(|()| false)
+        state.check_connected(self.number).map(|()| false)
     }
 
     #[inline]
@@ -240,8 +247,12 @@ impl Driven for Driver<'_> {
 impl<'a> Kept for Driver<'a> {
     fn register(&mut self, cx: &Context<'_>) -> bool {
         let mut state = self.shared.lock();
+        if state.is_over(self.number) {
+            return false;
+        }
+        state.turns += 1;
         state.register(cx);
-        state.phase != Phase::Closed
+        true
     }
 
     fn poll_connect(&mut self) -> Connect {
@@ -264,6 +275,9 @@ impl<'a> Kept for Driver<'a> {
     fn handle_connected(&mut self, writer: &Arc<Writer>, _: &Session, version: u64) -> bool {
         {
             let mut state = self.shared.lock();
+            if state.is_over(self.number) {
+                return false;
+            }
             state.writer = Some(Arc::clone(writer));
             let now = Instant::now();
             state.written = now;
@@ -296,7 +310,7 @@ impl<'a> Kept for Driver<'a> {
 
     /// What was under way on the connection is lost with it; or it was let go.
     fn handle_lost(&mut self, error: Error) {
-        if self.shared.lock().phase == Phase::Closed {
+        if self.shared.lock().is_over(self.number) {
             return;
         }
         // A caller that learns of it and calls again must not meet the lost connection.
@@ -315,12 +329,18 @@ impl<'a> Kept for Driver<'a> {
 impl State {
     /// Fails where the connection that is driven was let go (`Some`), or there will be none any more.
     #[inline]
-    fn check_connected(&self) -> std::result::Result<(), Option<Error>> {
-        match (self.phase, &self.writer) {
-            (Phase::Closed, _) => Err(None),
-            (_, None) => Err(Some(setup::left_master())),
-            (_, Some(_)) => Ok(()),
+    fn check_connected(&self, number: u64) -> std::result::Result<(), Option<Error>> {
+        match &self.writer {
+            _ if self.is_over(number) => Err(None),
+            None => Err(Some(setup::left_master())),
+            Some(_) => Ok(()),
         }
+    }
+
+    /// Whether the driver of this number has nothing to do any more: the client is closed, or another has taken over.
+    #[inline]
+    fn is_over(&self, number: u64) -> bool {
+        self.phase == Phase::Closed || self.number != number
     }
 
     /// The driver sleeps; a caller that has work for it wakes it.
