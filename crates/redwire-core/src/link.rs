@@ -24,7 +24,7 @@ use crate::outbox::Outbox;
 use crate::replies::Replies;
 use crate::transaction;
 pub use combiner::{Combiner, Duty, End};
-use probe::Probe;
+use probe::{Habit, Probe, Purpose};
 
 /// The requests of one connection, from being queued to being answered.
 ///
@@ -48,6 +48,8 @@ pub struct Link<W> {
     silent: bool,
     /// The first of the questions whose answers are to come, and those behind it.
     probe: Option<Probe>,
+    /// What the peer answers to questions if not their words.
+    habit: Habit,
     /// A number at random, for words that nobody can guess.
     salt: u64,
     probes: VecDeque<Probe>,
@@ -55,6 +57,10 @@ pub struct Link<W> {
     mark_every: u64,
     unmarked: u64,
     liveness: Liveness,
+    /// Whether the server was found to live over another connection, in answer to the last doubt.
+    lives_elsewhere: bool,
+    /// Up to where requests were queued at the last ticks, the newest first.
+    ticks: [u64; clock::TICKS],
     /// What was sent at the last tick, if the kernel would take no more then; and how often it has taken more since.
     stuck: Option<u64>,
     unstuck: u64,
@@ -165,11 +171,14 @@ impl<W: Clone> Link<W> {
             answered: false,
             silent: false,
             probe: None,
+            habit: Habit::default(),
             salt: 0,
             probes: VecDeque::new(),
             mark_every: u64::MAX,
             unmarked: 0,
             liveness: Liveness::new(interval),
+            lives_elsewhere: false,
+            ticks: [0; clock::TICKS],
             stuck: None,
             unstuck: 0,
             order: VecDeque::new(),
@@ -258,7 +267,7 @@ impl<W: Clone> Link<W> {
     ) -> Ticket {
         // Ahead of a request: its answer is there before somebody has what he waits for, and nothing is left to come after.
         if self.unmarked >= self.mark_every {
-            self.put_question();
+            self.put_question(Purpose::Mark);
         }
         self.unmarked = self.unmarked.wrapping_add(u64::from(count));
         write(&mut self.outbox);
@@ -390,19 +399,23 @@ impl<W: Clone> Link<W> {
     fn ask(&mut self) {
         // What answers a question cannot be told among frames that come as they like.
         let wanted = (self.silent || !self.order.is_empty()) && self.unasked.is_none();
+        let purpose = if self.doubtful { Purpose::Step } else { Purpose::Life };
         (self.doubtful, self.silent) = (false, false);
-        if !wanted || self.probe.is_some() {
-            return;
+        match &mut self.probe {
+            _ if !wanted => {}
+            // Its answer is behind the reply that is late.
+            Some(probe) if purpose == Purpose::Step => probe.purpose = purpose,
+            Some(_) => {}
+            None => self.put_question(purpose),
         }
-        self.put_question();
     }
 
     /// Queues a question whose answer shows whether the stream is in step.
     #[cold]
-    fn put_question(&mut self) {
+    fn put_question(&mut self, purpose: Purpose) {
         self.unmarked = 0;
         let slot = self.occupy(Slot::Probe);
-        let probe = Probe::new(slot, self.queued, self.salt);
+        let probe = Probe::new(slot, self.queued, self.salt, purpose);
         let question = probe.question();
         self.outbox.copy(&question);
         self.queued += question.len() as u64;
@@ -490,7 +503,7 @@ impl<W: Clone> Link<W> {
             };
             let mut run = 1;
             if let Some(probe) = &self.probe {
-                if !probe.is_in_step(entry.slot, &bytes[..end - start]) {
+                if !probe.is_in_step(entry.slot, &bytes[..end - start], &mut self.habit) {
                     return Err(out_of_step());
                 }
                 if probe.is_answered_by(entry.slot) {
@@ -804,6 +817,7 @@ impl<W: Clone> Link<W> {
     fn handle_unconnected(&mut self) {
         (self.doubtful, self.missed, self.silent) = (false, false, false);
         (self.probe, self.unmarked, self.stuck) = (None, 0, None);
+        self.habit = Habit::default();
         self.probes.clear();
         self.liveness.handle_lost();
     }

@@ -1,10 +1,14 @@
 //! Whether a silent peer is still there: when it is asked, and when it counts as dead.
 //!
 //! Promises that a dead peer is found within twice the interval, that one that answers within the interval is
-//! not taken for dead, and that a process that was suspended does not drop its connections. This file must not know what
-//! the question is, nor clocks: time comes in as an argument.
+//! not taken for dead, and that a process that was suspended does not drop its connections. This file must not
+//! know what the question is, nor clocks: time comes in as an argument.
+
+mod inquiry;
 
 use std::time::{Duration, Instant};
+
+pub use inquiry::{Finding, Inquiry};
 
 /// Watches one connection for silence, by ticks of half the interval.
 ///
@@ -110,7 +114,12 @@ impl Liveness {
         }
     }
 
-    /// The peer is known to live, though nothing came: the answer to the question gets another interval.
+    /// The time between two ticks.
+    pub(crate) fn tick(&self) -> Option<Duration> {
+        self.tick
+    }
+
+    /// The peer may live, though nothing came: the answer to the question gets another interval.
     pub fn handle_alive(&mut self) {
         self.quiet = self.quiet.min(1);
     }

@@ -8,6 +8,9 @@ use super::{Link, Slot, end};
 use crate::error::{Error, Outcome};
 use crate::liveness::Verdict;
 
+/// The ticks in the time for which a peer may be silent: twice the interval.
+pub(super) const TICKS: usize = 4;
+
 impl<W: Clone> Link<W> {
     /// The connection is up: from now on the peer may be asked whether it lives.
     pub fn handle_connected(&mut self, now: Instant) {
@@ -36,12 +39,13 @@ impl<W: Clone> Link<W> {
         self.fail_late(now, cause);
     }
 
-    /// Fails the requests whose deadline has passed; `cause` is what is known to keep them waiting. `received` is how many
-    /// bytes have come in all, as far as the driver counts them. Says whether it would help to know from elsewhere that the
-    /// peer lives: see [`handle_alive`](Self::handle_alive).
+    /// Fails the requests whose deadline has passed; `cause` is what is known to keep them waiting. `received` is
+    /// how many bytes have come in all, as far as the driver counts them. Says whether it would help to know from
+    /// elsewhere that the server lives: see [`handle_alive`](Self::handle_alive).
     ///
     /// # Errors
-    /// The peer has been silent for too long, though it was asked: the connection is dead.
+    /// The connection is dead: the peer has been silent for too long, though it was asked; and no caller waits
+    /// that has more time than that, or the server lives and one has waited in vain.
     pub fn handle_timeout(
         &mut self,
         now: Instant,
@@ -55,27 +59,54 @@ impl<W: Clone> Link<W> {
         // A kernel that was full and has taken more has heard from the peer.
         self.unstuck += u64::from(self.stuck.is_some_and(|stuck| self.sent > stuck));
         self.stuck = (self.sent < self.taken).then_some(self.sent);
-        match self.liveness.handle_timeout(now, received.wrapping_add(self.unstuck)) {
+        let verdict = self.liveness.handle_timeout(now, received.wrapping_add(self.unstuck));
+        let ticks = self.ticks;
+        self.ticks.rotate_right(1);
+        self.ticks[0] = self.queued;
+        match verdict {
             Verdict::Fine => {}
             Verdict::Ask => self.silent = true,
-            Verdict::Doubt => return Ok(self.bears_silence()),
+            Verdict::Doubt => {
+                self.lives_elsewhere = false;
+                return Ok(self.has_waiting());
+            }
+            // A server that is busy with one long command answers nowhere.
+            Verdict::Dead if !self.lives_elsewhere && self.outlasts_silence(now, ticks) => {
+                self.liveness.handle_alive();
+            }
             Verdict::Dead => return Err(Error::silent_peer(Outcome::MaybeExecuted)),
         }
         Ok(false)
     }
 
-    /// The peer was found to live by other means, so that what it is asked here may just take its time: a large request that
-    /// is still on its way, or one that the server holds back.
+    /// The server was found to live over another connection. While callers wait and none has waited in vain,
+    /// what they asked may just take its time: a large request that is still on its way, or one that the server
+    /// holds back. Once one has waited in vain, it is this connection that is dead.
     pub fn handle_alive(&mut self) {
-        if self.bears_silence() {
+        self.lives_elsewhere = true;
+        if !self.missed && self.has_waiting() {
             self.liveness.handle_alive();
         }
     }
 
-    /// Whether silence may have a good reason: somebody waits, and nobody has waited in vain. Otherwise a connection that is
-    /// cut off while its server lives would be kept for ever.
-    fn bears_silence(&self) -> bool {
-        !self.missed && (0..self.slots.len() as u32).any(|slot| self.is_slot_waiting(slot))
+    fn has_waiting(&self) -> bool {
+        (0..self.slots.len() as u32).any(|slot| self.is_slot_waiting(slot))
+    }
+
+    /// Whether a caller waits that has more time for its reply than a peer may be silent. `ticks` is up to where
+    /// requests were queued at the ticks before this one: so a request is known to have waited for some of them.
+    fn outlasts_silence(&self, now: Instant, ticks: [u64; TICKS]) -> bool {
+        let Some(tick) = self.liveness.tick() else { return false };
+        self.order.iter().any(|entry| {
+            let (Slot::Waiting { deadline: Some(deadline), .. }
+            | Slot::Gathering { deadline: Some(deadline), .. }) = &self.slots[entry.slot as usize]
+            else {
+                return false;
+            };
+            let waited = ticks.iter().take_while(|queued| entry.end <= **queued).count();
+            let left = deadline.saturating_duration_since(now);
+            !left.is_zero() && left + tick * waited as u32 > tick * TICKS as u32
+        })
     }
 
     pub(super) fn fail_late(&mut self, now: Instant, cause: Option<&Error>) {

@@ -322,7 +322,7 @@ const TICK: Duration = Duration::from_secs(1);
 
 /// A connected link whose peer is asked after two ticks of silence at the latest, and what it has to send now.
 fn watched(now: Instant) -> Link<u32> {
-    let mut link = Link::new(QueueLimits { commands: 9, bytes: 1 << 20 }, Some(2 * TICK));
+    let mut link = Link::new(QueueLimits { commands: 99, bytes: 1 << 20 }, Some(2 * TICK));
     assert_eq!(link.poll_timeout(), None, "nothing is watched before it is connected");
     link.handle_connected(now);
     link
@@ -384,6 +384,115 @@ fn silence_is_borne_while_the_peer_is_known_to_live_and_there_is_hope() {
         link.handle_alive();
     }
     link.handle_timeout(start + 4 * TICK, 0, None).unwrap_err();
+}
+
+/// At which tick a silent connection is given up on which one call waits from the beginning for so many ticks, and
+/// from each tick on another for as many as an ordinary one; the server is found to live elsewhere from a tick on.
+fn given_up(long: Option<u32>, ordinary: Option<u32>, lives_from: u32) -> (u32, usize) {
+    let start = Instant::now();
+    let mut link = watched(start);
+    let submit = |link: &mut Link<u32>, from: u32, ticks: Option<u32>| {
+        let deadline = ticks.map(|ticks| start + (from + ticks) * TICK);
+        link.submit(1, 1, true, |outbox| outbox.copy(b"x"), from, deadline).unwrap()
+    };
+    let mut tickets = Vec::from_iter(long.map(|ticks| submit(&mut link, 0, Some(ticks))));
+    for n in 1.. {
+        if ordinary.is_some() {
+            tickets.push(submit(&mut link, n - 1, ordinary));
+        }
+        sent(&mut link);
+        match link.handle_timeout(start + n * TICK, 0, None) {
+            Ok(true) if n >= lives_from => link.handle_alive(),
+            Ok(_) => {}
+            Err(error) => {
+                link.handle_lost(&error);
+                let failed = tickets.into_iter().map(|ticket| redeem(&mut link, ticket).unwrap_err());
+                return (n, failed.filter(|error| error.is_timeout()).count());
+            }
+        }
+    }
+    unreachable!("it is given up some day")
+}
+
+/// A silent connection of a server that is silent elsewhere, too: it may be busy, or dead.
+#[test]
+fn silence_is_borne_while_a_call_has_more_time_than_that() {
+    const NEVER: u32 = u32::MAX;
+    let table = [
+        // Ordinary calls have as much time as a peer may be silent, and more of them come all the time.
+        ((None, Some(4), NEVER), 4),
+        ((None, Some(2), NEVER), 4),
+        // Those without a deadline would wait for ever.
+        ((None, None, NEVER), 4),
+        ((Some(12), Some(4), NEVER), 12),
+        ((Some(12), None, NEVER), 12),
+        // The others wait in vain from the fourth tick on. That the server lives shows it is this connection.
+        ((Some(12), Some(4), 7), 8),
+        ((Some(12), Some(4), 3), 5),
+    ];
+    for ((long, ordinary, lives_from), expected) in table {
+        let (given_up, _) = given_up(long, ordinary, lives_from);
+        assert_eq!(given_up, expected, "{long:?} {ordinary:?} {lives_from}");
+    }
+    // Each call has ended by its own deadline: nine ordinary ones, and the long one.
+    assert_eq!(given_up(Some(12), Some(4), NEVER), (12, 10));
+}
+
+/// A peer that answers `PING` by itself, with an attribute or without, and what it answers in place of words.
+const FRONT_ENDS: [&str; 6] = [
+    "+PONG\r\n",
+    "$4\r\nPONG\r\n",
+    "+redwire\r\n",
+    "|1\r\n+ttl\r\n:3\r\n+PONG\r\n",
+    "-ERR what\r\n",
+    "|1\r\n+ttl\r\n:3\r\n-ERR what\r\n",
+];
+
+#[test]
+fn any_answer_to_an_idle_question_is_a_sign_of_life() {
+    for answer in FRONT_ENDS {
+        let start = Instant::now();
+        let mut link = watched(start);
+        let mut received = 0;
+        for n in 1..20 {
+            link.handle_timeout(start + n * TICK, received, None).unwrap();
+            if !sent(&mut link).is_empty() {
+                receive(&mut link, answer.as_bytes()).unwrap();
+                received += 1;
+            }
+            assert!(link.is_idle());
+        }
+        assert!(received > 5, "{answer:?}");
+    }
+}
+
+/// What such a peer answers is known from the first idle question on, and shows the same as the words.
+#[test]
+fn a_lost_reply_is_found_out_behind_a_front_end_too() {
+    for (answer, learnt) in FRONT_ENDS.into_iter().zip([true, true, true, true, false, false]) {
+        for (replies, in_step) in [(":1\r\n:2\r\nPROBE", learnt), (":2\r\nPROBE", false), ("PROBE", false)] {
+            let start = Instant::now();
+            let mut link = watched(start);
+            for n in 1..3 {
+                link.handle_timeout(start + n * TICK, 0, None).unwrap();
+            }
+            assert!(!sent(&mut link).is_empty());
+            receive(&mut link, answer.as_bytes()).unwrap();
+            let deadline = start + 2 * TICK;
+            let late = link.submit(1, 1, true, |outbox| outbox.copy(b"x"), 1, Some(deadline)).unwrap();
+            let other = submit(&mut link, 2, 1);
+            sent(&mut link);
+            link.handle_timeout(deadline, 1, None).unwrap();
+            assert!(redeem(&mut link, late).unwrap_err().is_timeout());
+            assert!(!sent(&mut link).is_empty(), "it is asked");
+            let received = receive(&mut link, replies.replace("PROBE", answer).as_bytes());
+            if learnt || replies.starts_with(":1") {
+                assert_eq!(received.is_ok(), in_step, "{answer:?}: {replies:?}");
+            }
+            link.handle_lost(&Error::closed_by_peer(Outcome::MaybeExecuted));
+            let _ = redeem(&mut link, other);
+        }
+    }
 }
 
 #[test]

@@ -1,13 +1,13 @@
-//! Whether the server of a connection that waits still lives. The connection itself cannot tell: a command that waits holds up
-//! the question, too. So it is asked over another one, by one caller for all. What counts as dead is decided here for both
-//! callers and pools: silence, and nothing else.
+//! Asks whether the server of a connection that waits still lives, over another connection, by one caller for
+//! all. What the answer means is decided in the core ([`Inquiry`]).
 
 use std::fmt;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use redwire_core::Result;
 use redwire_core::config::Endpoint;
-use redwire_core::{Error, Outcome, Result};
+use redwire_core::liveness::{Finding, Inquiry};
 
 use super::stream::Plug;
 use super::wire::Wire;
@@ -30,8 +30,7 @@ struct State {
     asking: bool,
     /// Whether the server that is asked was left meanwhile.
     left: bool,
-    /// What was found last, and when.
-    found: Option<(Instant, Result<()>)>,
+    inquiry: Inquiry,
 }
 
 impl Health {
@@ -39,61 +38,52 @@ impl Health {
         Self { target, grip: Arc::default(), state: Mutex::default(), asked: Condvar::new() }
     }
 
-    /// When the server was last known to live. Fails if it does not answer within `limit`; an answer that is younger than half of
-    /// that will do.
-    pub(super) fn check(&self, limit: Duration) -> Result<Instant> {
+    /// Asks whether the server lives, for no longer than `limit`.
+    pub(super) fn check(&self, limit: Duration) -> Finding {
         let begin = Instant::now();
         let deadline = begin + limit;
         let mut state = self.lock();
         while state.asking {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                return Err(silence());
+                return Finding::Silent;
             }
             state = self.asked.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
         }
-        if let Some((at, found)) = &state.found
-            && begin.saturating_duration_since(*at) < limit / 2
-        {
-            return found.clone().map(|()| *at);
+        if let Some(finding) = state.inquiry.recent(begin, limit) {
+            return finding;
         }
         state.asking = true;
         let wire = state.wire.take();
         drop(state);
-        let (wire, found) = self.ask(wire, deadline);
+        let asked = self.ask(wire, deadline);
+        let interval = self.target.config().health_check_interval();
         let mut state = self.lock();
-        // One in a hurry proves nothing to those who have more time.
-        let proven = found.is_ok() || self.target.config().health_check_interval() <= Some(limit);
-        let now = Instant::now();
-        state.found = proven.then(|| (now, found.clone()));
-        (state.wire, state.asking) = (wire, false);
+        let finding = state.inquiry.handle_asked(asked.as_ref().err(), limit, interval, Instant::now());
+        (state.wire, state.asking) = (asked.ok(), false);
         if std::mem::take(&mut state.left) {
-            (state.wire, state.found) = (None, None);
+            (state.wire, state.inquiry) = (None, Inquiry::default());
         }
         drop(state);
         self.asked.notify_all();
-        found.map(|()| now)
+        finding
     }
 
-    fn ask(&self, wire: Option<Wire>, deadline: Instant) -> (Option<Wire>, Result<()>) {
+    fn ask(&self, wire: Option<Wire>, deadline: Instant) -> Result<Wire> {
         if let Some(mut wire) = wire
             && wire.is_fresh(Instant::now())
         {
             match wire.ping(deadline) {
                 Ok(()) => {
                     wire.rest();
-                    return (Some(wire), Ok(()));
+                    return Ok(wire);
                 }
-                Err(error) if error.is_timeout() => return (None, Err(silence())),
+                Err(error) if error.is_timeout() => return Err(error),
                 Err(_) => {}
             }
         }
-        // Shaking hands is proof enough; so is whatever else the server, or its machine, answers.
-        match Wire::connect(&self.target, None, Some(&self.grip), Some(deadline)) {
-            Ok(wire) => (Some(wire), Ok(())),
-            Err(error) if error.is_timeout() => (None, Err(silence())),
-            Err(_) => (None, Ok(())),
-        }
+        // Shaking hands is proof enough.
+        Wire::connect(&self.target, None, Some(&self.grip), Some(deadline))
     }
 
     /// Forgets the connection of a process of which this one is a child, if it can be had without waiting for a thread that
@@ -117,16 +107,11 @@ impl Follower for Health {
     fn leave(self: Arc<Self>, _: Option<&Endpoint>) {
         // Held for moments only, but in a child by a thread that is not there.
         if let Ok(mut state) = self.state.try_lock() {
-            (state.wire, state.found, state.left) = (None, None, state.asking);
+            (state.wire, state.inquiry, state.left) = (None, Inquiry::default(), state.asking);
             // Whoever waits there learns of it by other means.
             self.grip.means().end();
         }
     }
-}
-
-#[cold]
-fn silence() -> Error {
-    Error::silent_peer(Outcome::MaybeExecuted)
 }
 
 impl fmt::Debug for Health {

@@ -15,6 +15,7 @@ use redwire_core::config::Endpoint;
 use redwire_core::handshake::{Handshake, Session};
 use redwire_core::inbound::{Frames, Inbound};
 use redwire_core::link::{Link, Ticket};
+use redwire_core::liveness::Finding;
 use redwire_core::outbox::Outbox;
 use redwire_core::{Cmd, Error, Outcome, Replies, Result, Value};
 
@@ -489,19 +490,21 @@ impl Wire {
             return Err(error);
         };
         let Ok(left) = left(deadline, Instant::now()) else { return Err(error) };
-        let checked = health.check(left.map_or(interval, |left| left.min(interval)));
-        match checked {
-            Ok(alive) => {
-                // Silence counts from then on, also if that was somebody else's answer.
-                self.patience = Some(interval.saturating_sub(alive.elapsed()).max(interval / 2));
-                Ok(())
-            }
-            Err(_) if deadline.is_some_and(|deadline| deadline <= Instant::now()) => Err(error),
+        let finding = health.check(left.map_or(interval, |left| left.min(interval)));
+        let now = Instant::now();
+        let since = finding.silent_since(deadline, now);
+        if let Some(since) = since {
+            self.patience = Some(interval.saturating_sub(now - since).max(interval / 2));
+        }
+        match (finding, since) {
+            (Finding::Alive(_), Some(_)) => Ok(()),
+            _ if deadline.is_some_and(|deadline| deadline <= now) => Err(error),
             // It may have broken its silence, or closed, just now.
-            Err(dead) => match self.stream.try_read(&mut self.scratch) {
+            (_, since) => match self.stream.try_read(&mut self.scratch) {
                 Ok(0) => Err(Error::closed_by_peer(Outcome::MaybeExecuted)),
                 Ok(read) => self.stream.decode(&self.scratch[..read], self.inbound.spare()),
-                Err(_) => Err(dead),
+                Err(_) if since.is_some() => Ok(()),
+                Err(_) => Err(Error::silent_peer(Outcome::MaybeExecuted)),
             },
         }
     }

@@ -1,12 +1,12 @@
-//! Whether the server of a connection that waits still lives. The connection itself cannot tell: a command that waits holds up
-//! the question, too. So it is asked over another one, by one caller for all. What counts as dead is decided here for callers,
-//! pools and shared connections: silence, and nothing else.
+//! Asks whether the server of a connection that waits still lives, over another connection, by one caller for
+//! all. What the answer means is decided in the core ([`Inquiry`]).
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use redwire_core::config::Endpoint;
+use redwire_core::liveness::{Finding, Inquiry};
 use redwire_core::{Error, Outcome, Result};
 use tokio::runtime::{self, Handle};
 use tokio::sync::{Mutex, Notify};
@@ -28,8 +28,7 @@ pub(super) struct Health {
 struct State {
     /// The connection, and the runtime that reads from it: in another it would seem silent.
     wire: Option<(runtime::Id, Wire)>,
-    /// When the server was last known to live.
-    alive: Option<Instant>,
+    inquiry: Inquiry,
 }
 
 impl Health {
@@ -37,27 +36,28 @@ impl Health {
         Self { target, state: Mutex::default(), left: Notify::new() }
     }
 
-    /// When the server was last known to live. Fails if it does not answer within `limit`; an answer that is younger than half of
-    /// that will do.
-    pub(super) async fn check(&self, limit: Duration) -> Result<Instant> {
-        let asking = async {
-            let mut state = self.state.lock().await;
-            if let Some(alive) = state.alive.filter(|alive| alive.elapsed() < limit / 2) {
-                return Ok(alive);
+    /// Asks whether the server lives, for no longer than `limit`.
+    pub(super) async fn check(&self, limit: Duration) -> Finding {
+        let begin = Instant::now();
+        let deadline = begin.checked_add(limit);
+        let Some(mut state) = before(deadline, self.state.lock()).await else { return Finding::Silent };
+        if let Some(finding) = state.inquiry.recent(begin, limit) {
+            return finding;
+        }
+        let asked = before(deadline, unless(self.left.notified(), self.ask(&mut state, deadline))).await;
+        let interval = self.target.config().health_check_interval();
+        let late = || Err(Error::timeout(Outcome::NotSent));
+        match asked {
+            // Those who wait at a server that was left learn of it by other means.
+            Some(None) => Finding::Alive(Instant::now()),
+            asked => {
+                let failure = asked.flatten().unwrap_or_else(late).err();
+                state.inquiry.handle_asked(failure.as_ref(), limit, interval, Instant::now())
             }
-            let Some(asked) = unless(self.left.notified(), self.ask(&mut state, limit)).await else {
-                // Whoever waits there learns of it by other means.
-                return Ok(Instant::now());
-            };
-            let asked = asked.map(|()| Instant::now());
-            state.alive = asked.as_ref().ok().copied();
-            asked
-        };
-        let deadline = Instant::now().checked_add(limit);
-        before(deadline, asking).await.unwrap_or_else(|| Err(Error::silent_peer(Outcome::MaybeExecuted)))
+        }
     }
 
-    async fn ask(&self, state: &mut State, limit: Duration) -> Result<()> {
+    async fn ask(&self, state: &mut State, deadline: Option<Instant>) -> Result<()> {
         // Taken out: a question that is given up leaves no connection that owes an answer.
         let runtime = Handle::current().id();
         if let Some((_, mut wire)) = state.wire.take().filter(|(of, _)| *of == runtime)
@@ -66,12 +66,8 @@ impl Health {
             state.wire = Some((runtime, wire));
             return Ok(());
         }
-        // Shaking hands is proof enough; so is whatever else the server, or its machine, answers.
-        match Wire::connect(&self.target, None, Instant::now().checked_add(limit)).await {
-            Ok(wire) => state.wire = Some((runtime, wire)),
-            Err(error) if error.is_timeout() => return Err(Error::silent_peer(Outcome::MaybeExecuted)),
-            Err(_) => {}
-        }
+        // Shaking hands is proof enough.
+        state.wire = Some((runtime, Wire::connect(&self.target, None, deadline).await?));
         Ok(())
     }
 }

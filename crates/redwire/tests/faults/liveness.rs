@@ -28,6 +28,7 @@ both!(
     a_slow_request_is_no_silence,
     a_request_that_the_kernel_holds_is_no_silence,
     a_request_that_the_server_holds_back_is_no_silence,
+    a_busy_server_is_waited_for_until_the_deadline,
 );
 
 /// A server, reached through a proxy where that is to fail.
@@ -281,6 +282,77 @@ fn a_request_that_the_server_holds_back_is_no_silence(setup: Setup) {
     assert_eq!(counted.unwrap(), 1);
     assert!(took > 3 * interval, "{took:?}");
     assert_eq!(lost().len(), 0);
+}
+
+/// A server that answers nobody for several intervals, and lives. Each call ends by its own deadline, also those
+/// that share a connection. FAULTS 66.
+fn a_busy_server_is_waited_for_until_the_deadline(setup: Setup) {
+    const SHORT: Duration = Duration::from_millis(300);
+    let server = Server::start();
+    let options = "timeout=20s&health_check_interval=200ms";
+    let client = setup.client(&server.url(), options);
+    let mut connection = setup.connection(&server.url(), options);
+    warm(&client, 12);
+    lease_and_run(&client, "PING").unwrap();
+    let mut lost = losses(&client);
+    server.command(&["CLIENT", "PAUSE", "1300", "ALL"]).unwrap();
+    let begun = Instant::now();
+    thread::scope(|scope| {
+        let mut calls = Vec::new();
+        for _ in 0..8 {
+            calls.push(scope.spawn(|| client.run::<i64>("INCR n").map(drop)));
+        }
+        calls.push(scope.spawn(|| connection.run::<i64>("INCR n").map(drop)));
+        calls.push(scope.spawn(|| lease_and_run(&client, "INCR n").map(drop)));
+        calls.push(scope.spawn(|| client.run::<Value>("BLPOP none 1").map(drop)));
+        let short = || timed(|| client.execute(words::<i64>("INCR m").timeout(SHORT)).unwrap_err());
+        for short in [(); 3].map(|()| scope.spawn(short)) {
+            let (error, took) = short.join().unwrap();
+            assert!(error.is_timeout(), "{error}");
+            assert!(took < SHORT + GRACE + stood_still_since(begun), "{took:?}");
+        }
+        for call in calls {
+            call.join().unwrap().unwrap();
+        }
+    });
+    assert!(begun.elapsed() > Duration::from_millis(1000), "{:?} is no time", begun.elapsed());
+    assert_eq!(client.run::<i64>("INCR n").unwrap(), 11);
+    // The blocking client closes those whose callers have left, and those by which it asked in vain.
+    let silent = ErrorKind::Connection(ConnectionFault::Silent);
+    let used = |error: &Error| error.kind() == silent && error.outcome() == Outcome::MaybeExecuted;
+    assert!(!lost().iter().any(used));
+}
+
+/// While calls come all the time, each with as much time as a peer may be silent.
+#[test]
+fn ordinary_calls_do_not_keep_a_dead_connection() {
+    let peer = Peer::to_freeze();
+    let (client, inner) = tokio(&peer.url(), "timeout=800ms&health_check_interval=400ms&connect_timeout=10s");
+    client.run::<()>("PING").unwrap();
+    let mut events = inner.events();
+    let silent = peer.fall_silent();
+    runtime().block_on(async {
+        let lost = async {
+            loop {
+                if let EventKind::Lost(error) = events.next().await.expect("the client is there").kind {
+                    return error;
+                }
+            }
+        };
+        let calls = async {
+            loop {
+                let client = inner.clone();
+                tokio::spawn(async move { client.execute(words::<Value>("INCR n")).await });
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::select! {
+            lost = lost => check_silent(&lost),
+            () = calls => {}
+        }
+    });
+    check_in_time(silent, Instant::now(), 2 * INTERVAL);
+    peer.speak();
 }
 
 /// A connection of which nothing comes, though its server lives as far as anybody can see, is kept no longer than somebody

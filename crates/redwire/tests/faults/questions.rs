@@ -14,6 +14,7 @@ use crate::step::{NAMELESS, hello};
 const INTERVAL: Duration = Duration::from_millis(200);
 
 both!(
+    a_front_end_that_answers_by_itself_keeps_its_connection,
     an_idle_connection_is_asked_before_it_is_lent_again,
     a_connection_that_died_while_idle_is_replaced_unseen
 );
@@ -124,6 +125,50 @@ fn answering_all_but_ping(mute: &'static AtomicBool, pause: Duration) -> FakeSer
         }
         _ => b"+OK\r\n".to_vec(),
     })
+}
+
+/// FAULTS 67: whatever answers lives, also without the words, and behind an attribute. A reply that is lost behind it is
+/// found out all the same.
+fn a_front_end_that_answers_by_itself_keeps_its_connection(setup: Setup) {
+    for answer in ["+PONG\r\n", "$4\r\nPONG\r\n", "|1\r\n+ttl\r\n:3\r\n+PONG\r\n", "-ERR what\r\n"] {
+        if setup.protocol == 2 && answer.starts_with('|') {
+            continue;
+        }
+        let fake = FakeServer::answering(move |words| match &words[0][..] {
+            b"HELLO" if setup.protocol == 3 => b"%1\r\n+proto\r\n:3\r\n".to_vec(),
+            b"PING" => answer.as_bytes().to_vec(),
+            b"ECHO" => [b"+", &words[1][..], b"\r\n"].concat(),
+            b"LOSE" => Vec::new(),
+            _ => b"+OK\r\n".to_vec(),
+        });
+        // Where errors are all that comes back, marks prove nothing.
+        let marks = if answer.starts_with('-') { 0 } else { 2 };
+        let options = format!("health_check_interval=40ms&timeout=5s&mark_every={marks}");
+        let client = setup.client(&fake.url(), &options);
+        let echo = |n: u32| client.execute(words::<String>(&format!("ECHO {n}")).retries(0));
+        let end = Instant::now() + Duration::from_millis(500);
+        for n in 0..3 {
+            assert_eq!(echo(n).unwrap(), n.to_string(), "{answer:?}");
+        }
+        if let Driver::Tokio = setup.driver {
+            eventually("it is asked several times", LIMIT, || pings(&fake, 0) > 4);
+        }
+        thread::sleep(end.saturating_duration_since(Instant::now()));
+        for n in 0..20 {
+            assert_eq!(echo(n).unwrap(), n.to_string(), "{answer:?}");
+        }
+        assert_eq!(fake.connections(), 1, "{answer:?}");
+        let lose = words::<String>("LOSE").timeout(Duration::from_millis(20));
+        assert!(client.execute(lose).unwrap_err().is_timeout());
+        for n in 20..40 {
+            if let Ok(echo) = echo(n) {
+                assert_eq!(echo, n.to_string(), "{answer:?}");
+            }
+        }
+        assert_eq!(echo(40).unwrap(), "40", "{answer:?}");
+        client.close();
+        let _ = fake.problems();
+    }
 }
 
 fn pings(fake: &FakeServer, connection: usize) -> usize {

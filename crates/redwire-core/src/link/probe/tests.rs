@@ -102,3 +102,27 @@ fn marks_stay_where_requests_are_taken_back() {
     }
     assert!(link.is_idle() && link.free.len() == link.slots.len());
 }
+
+/// A peer that answers `PING` without its words: marks are told by what it answers instead.
+#[test]
+fn marks_work_without_their_words() {
+    let ponged = |link: &mut Link<u32>, lost: Option<usize>| {
+        let tickets: Vec<Ticket> = (0..20).map(|number| submit(link, number)).collect();
+        let mut answers = answers(link);
+        for answer in answers.iter_mut().filter(|answer| answer.contains("in-step")) {
+            *answer = "+PONG\r\n".to_owned();
+        }
+        lost.into_iter().for_each(|lost| drop(answers.remove(lost)));
+        let result = receive(link, &answers);
+        (wrong(link, tickets), result)
+    };
+    let mut link = link(EVERY);
+    for _ in 0..3 {
+        let (wrong, result) = ponged(&mut link, None);
+        result.unwrap();
+        assert_eq!(wrong, 0);
+    }
+    let (wrong, result) = ponged(&mut link, Some(7));
+    result.unwrap_err();
+    assert!(wrong <= EVERY as usize, "{wrong}");
+}

@@ -330,15 +330,13 @@ impl Connection {
         }
         let Some(interval) = self.target.config().health_check_interval() else { return Ok(false) };
         let left = deadline.map_or(interval, |deadline| interval.min(deadline - now));
-        match self.health.check(left).await {
-            // An answer to somebody else may be older than this silence is to seem.
-            Ok(alive) => {
-                self.heard = alive;
+        let finding = self.health.check(left).await;
+        match finding.silent_since(deadline, Instant::now()) {
+            Some(since) => {
+                self.heard = since;
                 Ok(false)
             }
-            // The deadline comes first: it is told by the link.
-            Err(_) if left < interval => Ok(false),
-            Err(error) => Err(self.lose(error)),
+            None => Err(self.lose(Error::silent_peer(Outcome::MaybeExecuted))),
         }
     }
 

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use redwire_core::handshake::Session;
 use redwire_core::inbound::Frames;
 use redwire_core::keeper::Connect;
+use redwire_core::liveness::Finding;
 use redwire_core::outage::heals;
 use redwire_core::outbox::Outbox;
 use redwire_core::{Error, Result};
@@ -92,7 +93,8 @@ impl<'a> Driver<'a> {
         if let Some(interval) = self.shared.target.config().health_check_interval() {
             let health = Arc::clone(&self.shared.health);
             // What is found later is of no use.
-            self.asking = Some(Box::pin(async move { health.check(interval / 2).await.is_ok() }));
+            self.asking =
+                Some(Box::pin(async move { matches!(health.check(interval / 2).await, Finding::Alive(_)) }));
         }
     }
 
