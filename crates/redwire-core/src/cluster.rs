@@ -44,6 +44,7 @@ mod walk;
 pub use asking::Asking;
 pub use bundle::Bundle;
 pub use choice::NodeChoice;
+pub use lost::{SILENT, is_unheard};
 pub use map::{Health, Map, Node, Shard};
 pub use options::ClusterOptions;
 pub use plan::{Part, Plan, Spread};

@@ -9,6 +9,7 @@
 
 mod clock;
 mod combiner;
+mod overdue;
 mod probe;
 mod room;
 
@@ -24,6 +25,7 @@ use crate::outbox::Outbox;
 use crate::replies::Replies;
 use crate::transaction;
 pub use combiner::{Combiner, Duty, End};
+use overdue::Overdue;
 use probe::{Habit, Probe, Purpose};
 
 /// The requests of one connection, from being queued to being answered.
@@ -57,6 +59,7 @@ pub struct Link<W> {
     mark_every: u64,
     unmarked: u64,
     liveness: Liveness,
+    overdue: Overdue,
     /// Whether the server was found to live over another connection, in answer to the last doubt.
     lives_elsewhere: bool,
     /// Up to where requests were queued at the last ticks, the newest first.
@@ -177,6 +180,7 @@ impl<W: Clone> Link<W> {
             mark_every: u64::MAX,
             unmarked: 0,
             liveness: Liveness::new(interval),
+            overdue: Overdue::default(),
             lives_elsewhere: false,
             ticks: [0; clock::TICKS],
             stuck: None,
@@ -210,6 +214,14 @@ impl<W: Clone> Link<W> {
     #[must_use]
     pub fn marked_every(mut self, replies: u32) -> Self {
         self.mark_every = if replies == 0 { u64::MAX } else { u64::from(replies) };
+        self
+    }
+
+    /// Tells by [`poll_silence`](Self::poll_silence) of a peer that leaves something unanswered for `pause`, and for
+    /// two of them at most, while nothing else comes; `None`: never. An idle connection is looked at seldom.
+    #[must_use]
+    pub fn doubting_after(mut self, pause: Option<Duration>) -> Self {
+        self.overdue = Overdue::new(pause);
         self
     }
 
@@ -820,6 +832,7 @@ impl<W: Clone> Link<W> {
         self.habit = Habit::default();
         self.probes.clear();
         self.liveness.handle_lost();
+        self.overdue.handle_lost();
     }
 }
 

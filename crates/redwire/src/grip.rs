@@ -64,7 +64,6 @@ impl<E: End> Grip<E> {
     }
 
     /// Whether what was called last waits at the server.
-    #[cfg(feature = "tokio")]
     pub(crate) fn waits(&self) -> bool {
         self.waits.load(Ordering::Relaxed)
     }

@@ -11,17 +11,21 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwap, Guard};
-use redwire_core::cluster::{Bundle, Found, Map, News, ReadStrategy, Readers, Rules, Scatter};
+use redwire_core::cluster::{Bundle, Found, Map, News, ReadStrategy, Readers, Rules, Scatter, is_unheard};
 use redwire_core::config::{Config, HostPort};
 use redwire_core::{Error, ErrorKind, Outcome, Result, Value};
 
-pub(crate) use atlas::{Atlas, Listener, Work};
+pub(crate) use atlas::{Atlas, Listener, Watcher, Work};
 pub(crate) use passage::{Departure, Passage};
 
 use crate::setup;
 
 /// A node that serves no more as a primary has so long to answer what is under way. Then that is given up.
-pub(crate) const LEFT: Duration = Duration::from_millis(500);
+const LEFT: Duration = Duration::from_millis(500);
+
+/// A primary that was silent before another was found in its place has so long: one that lives, and has just handed
+/// over, sends redirections, which are certain.
+const SILENT_LEFT: Duration = Duration::from_millis(30);
 
 /// How long a replica may take to say whether it has taken over. The next is asked then.
 pub(crate) const PROBE: Duration = Duration::from_millis(200);
@@ -45,6 +49,9 @@ pub(crate) struct Member<C> {
     pub(crate) address: HostPort,
     pub(crate) client: C,
 }
+
+/// A node that is no primary any more, and how long it may still take to answer what is under way.
+pub(crate) type Left<C> = (Arc<Member<C>>, Duration);
 
 /// The map with the members it names: a snapshot, swapped whole.
 pub(crate) struct View<C> {
@@ -193,17 +200,23 @@ impl<C> Members<C> {
         }
     }
 
-    /// A refresh has ended. Gives those who served as primaries until now, and do not any more.
-    pub(crate) fn handle_refreshed(&self, result: Result<Found>, now: Instant) -> Vec<Arc<Member<C>>> {
+    /// A refresh has ended. Gives those who served as primaries until now and do not any more, and how long each
+    /// may still take to answer what is under way.
+    pub(crate) fn handle_refreshed(&self, result: Result<Found>, now: Instant) -> Vec<Left<C>> {
         let before = self.view.load_full();
+        let patience = |member: &Member<C>| match self.atlas.is_lost(&member.address) {
+            true => SILENT_LEFT,
+            false => LEFT,
+        };
+        let patience: Vec<_> = before.primaries.iter().map(|member| patience(member)).collect();
         self.atlas.handle_refreshed(result, now);
         let map = self.publish();
         self.known().retain(|address, _| map.node(address).is_some());
         if let Some(mut readers) = self.readers() {
             readers.retain(|address| map.node(address).is_some());
         }
-        let left = before.primaries.iter().filter(|member| !map.is_primary(&member.address)).cloned();
-        let left: Vec<_> = left.collect();
+        let left = before.primaries.iter().cloned().zip(patience);
+        let left: Vec<_> = left.filter(|(member, _)| !map.is_primary(&member.address)).collect();
         if !left.is_empty() {
             self.atlas.handle_switched();
         }
@@ -214,18 +227,37 @@ impl<C> Members<C> {
     pub(crate) fn handle_failure(&self, address: &HostPort, error: &Error) {
         let now = Instant::now();
         self.handle_reader_failure(address, error, now);
-        if matches!(error.kind(), ErrorKind::Connection(_)) {
+        if is_unheard(error) {
             self.atlas.handle_lost(address, now);
         }
     }
 
-    /// A node was asked for its role. Whether it has taken over from its primary.
-    pub(crate) fn handle_probed(&self, node: &HostPort, role: &Value) -> bool {
-        let switched = self.atlas.handle_probed(node, role);
-        if switched {
-            self.publish();
+    /// The node at `address` could not be reached, or is `silent`; or it has answered after that.
+    pub(crate) fn handle_silence(&self, address: &HostPort, silent: bool) {
+        let now = Instant::now();
+        if !silent {
+            self.atlas.handle_heard(address);
+            return;
         }
-        switched
+        self.atlas.handle_lost(address, now);
+        if let Some(mut readers) = self.readers() {
+            readers.handle_failure(address, now);
+        }
+    }
+
+    /// A node was asked for its role. Gives its former primary if it has taken over from that one, as
+    /// [`handle_refreshed`](Self::handle_refreshed) does.
+    pub(crate) fn handle_probed(&self, node: &HostPort, role: &Value) -> Vec<Left<C>> {
+        let before = self.view.load_full();
+        if !self.atlas.handle_probed(node, role) {
+            return Vec::new();
+        }
+        let map = self.publish();
+        let primaries = before.primaries.iter().cloned();
+        primaries
+            .filter(|member| !map.is_primary(&member.address))
+            .map(|member| (member, SILENT_LEFT))
+            .collect()
     }
 
     /// This process is a child of the one that has all this: it leaves its members, if it can do so without waiting for others.
@@ -298,7 +330,7 @@ impl<C> Members<C> {
     fn handle_reader_failure(&self, address: &HostPort, error: &Error, now: Instant) {
         let Some(mut readers) = self.readers() else { return };
         let serves_not = match error.kind() {
-            ErrorKind::Connection(_) => true,
+            _ if is_unheard(error) => true,
             // What a script makes up says nothing about its server.
             ErrorKind::Busy | ErrorKind::Cluster(_) => error.outcome() != Outcome::MaybeExecuted,
             _ => false,

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use redwire_core::budget::RetryBudget;
 use redwire_core::call::Call;
+use redwire_core::cluster;
 use redwire_core::config::{Config, Endpoint, HostPort, Protocol, Topology};
 use redwire_core::handshake::Session;
 use redwire_core::retry::Attempt;
@@ -50,6 +51,12 @@ enum Route {
         endpoint: Endpoint,
         address: Arc<str>,
     },
+    /// To one node of this cluster.
+    Node {
+        node: HostPort,
+        address: Arc<str>,
+        atlas: Arc<Atlas>,
+    },
     Service(Box<Service>),
     /// To any node.
     Cluster(Arc<Atlas>),
@@ -70,9 +77,19 @@ impl Target {
 
     /// One node of this cluster. What happens to its connections is told here, too.
     pub(crate) fn node(&self, address: &HostPort) -> Arc<Self> {
-        let endpoint = Endpoint::Tcp(address.clone());
+        let route = match self.atlas() {
+            Some(atlas) => Route::Node {
+                node: address.clone(),
+                address: address.to_string().into(),
+                atlas: Arc::clone(atlas),
+            },
+            None => {
+                let endpoint = Endpoint::Tcp(address.clone());
+                Route::Server { address: setup::address(&endpoint), endpoint }
+            }
+        };
         Arc::new(Self {
-            route: Route::Server { address: setup::address(&endpoint), endpoint },
+            route,
             #[cfg(feature = "tls")]
             tls: self.tls.clone(),
             is_plain: AtomicBool::new(self.is_plain.load(Ordering::Relaxed)),
@@ -122,6 +139,7 @@ impl Target {
     pub(crate) fn lead(&self) -> Lead<'_> {
         match &self.route {
             Route::Server { endpoint, .. } => Lead::Server(endpoint.clone()),
+            Route::Node { node, .. } => Lead::Server(Endpoint::Tcp(node.clone())),
             Route::Cluster(atlas) => Lead::Server(Endpoint::Tcp(atlas.any())),
             Route::Service(service) => match service.master() {
                 Some(master) => Lead::Server(Endpoint::Tcp(master)),
@@ -134,7 +152,7 @@ impl Target {
     pub(crate) fn service(&self) -> Option<&Service> {
         match &self.route {
             Route::Service(service) => Some(service),
-            Route::Server { .. } | Route::Cluster(_) => None,
+            Route::Server { .. } | Route::Node { .. } | Route::Cluster(_) => None,
         }
     }
 
@@ -142,7 +160,7 @@ impl Target {
     pub(crate) fn atlas(&self) -> Option<&Arc<Atlas>> {
         match &self.route {
             Route::Cluster(atlas) => Some(atlas),
-            Route::Server { .. } | Route::Service(_) => None,
+            Route::Server { .. } | Route::Node { .. } | Route::Service(_) => None,
         }
     }
 
@@ -175,7 +193,7 @@ impl Target {
     /// An attempt to connect to `endpoint` begins.
     pub(crate) fn handle_connecting(&self, endpoint: &Endpoint) {
         match &self.route {
-            Route::Server { .. } => {}
+            Route::Server { .. } | Route::Node { .. } => {}
             Route::Service(service) => service.handle_connecting(setup::address(endpoint)),
             Route::Cluster(atlas) => atlas.handle_connecting(setup::address(endpoint)),
         }
@@ -185,7 +203,7 @@ impl Target {
     /// Where connections lead now, for messages. Of a service without a server it is its name.
     fn address(&self) -> Arc<str> {
         match &self.route {
-            Route::Server { address, .. } => Arc::clone(address),
+            Route::Server { address, .. } | Route::Node { address, .. } => Arc::clone(address),
             Route::Service(service) => service.address(),
             Route::Cluster(atlas) => atlas.address(),
         }
@@ -214,8 +232,10 @@ impl Target {
 
     /// Tells listeners what happened to a connection.
     pub(crate) fn tell(&self, kind: EventKind) {
-        if let (EventKind::Lost(error), Some(service)) = (&kind, self.service()) {
-            service.handle_lost(error);
+        match (&kind, &self.route) {
+            (EventKind::Lost(error), Route::Service(service)) => service.handle_lost(error),
+            (EventKind::Lost(error), Route::Node { .. }) => self.handle_unheard(error),
+            _ => {}
         }
         self.events.tell(kind, &self.address());
     }
@@ -250,7 +270,28 @@ impl Target {
             });
             service.handle_failed(tried, error);
         }
+        self.handle_unheard(error);
         self.tell(EventKind::Failed(error.clone()));
+    }
+
+    /// For how long a node of a cluster may leave something unanswered before it is in doubt; `None` where this is
+    /// no such node.
+    pub(crate) fn doubts_after(&self) -> Option<Duration> {
+        matches!(self.route, Route::Node { .. }).then_some(cluster::SILENT)
+    }
+
+    /// The server is `silent`, or has answered after that.
+    pub(crate) fn handle_silence(&self, silent: bool) {
+        if let Route::Node { node, atlas, .. } = &self.route {
+            atlas.handle_silence(node, silent);
+        }
+    }
+
+    /// A connection could not be made, or was lost.
+    fn handle_unheard(&self, error: &Error) {
+        if cluster::is_unheard(error) && !setup::is_left_master(error) {
+            self.handle_silence(true);
+        }
     }
 
     /// Whether a retry is within the budget; `calls` were made in all so far.

@@ -1,44 +1,65 @@
-//! Primaries that cannot be reached, and which of their replicas is asked when whether it has taken over.
+//! Primaries in doubt, and which of their replicas is asked when whether it has taken over.
 //!
-//! A refresh of the map tells that as well, but begins once a second at most, and calls that wait pause as long. Promises one small
-//! question at a time for a whole client, however many calls wait, with a pause before the next. This file must not know sockets or
+//! A refresh of the map tells that as well, but begins once a second at most. A primary is in doubt when it cannot
+//! be reached, lets a call or a question wait for [`SILENT`], or lets a deadline pass; until it answers, or another
+//! has its slots. Promises one small question at a time for a whole client, however many calls wait and however
+//! many nodes are in doubt, with a pause before the next: 20 a second at most. This file must not know sockets or
 //! clocks.
 
 use std::time::{Duration, Instant};
 
 use super::Map;
-use super::route::pick;
 use super::topology::jittered;
 use crate::config::HostPort;
+use crate::error::{Error, ErrorKind, Outcome};
 use crate::reply::Value;
 
-/// The primaries that calls could not reach of late.
+/// A node that leaves something unanswered for so long, and says nothing else meanwhile, is in doubt. Far below the
+/// time after which clusters choose another primary (`cluster-node-timeout`, 15 s by default).
+pub const SILENT: Duration = Duration::from_millis(200);
+
+/// The primaries in doubt.
 #[derive(Debug, Default)]
 pub(super) struct Lost {
     nodes: Vec<(HostPort, Instant)>,
     /// No question before.
     next: Option<Instant>,
+    /// How many were asked.
+    turn: usize,
 }
 
 impl Lost {
     /// The pause between two questions; up to a quarter of it more is added at random.
     const PAUSE: Duration = Duration::from_millis(50);
 
-    /// A primary of which no call complains for so long is not asked for any more.
+    /// A primary of which nothing bad is heard for so long is in doubt no longer.
     const KEPT: Duration = Duration::from_secs(3);
 
-    /// A call could not reach `node`.
-    pub(super) fn handle_lost(&mut self, node: &HostPort, now: Instant) {
+    /// `node` was not heard. Whether that is news.
+    pub(super) fn handle_lost(&mut self, node: &HostPort, now: Instant) -> bool {
+        let known = self.nodes.len();
         self.nodes.retain(|(known, _)| known != node);
         self.nodes.push((node.clone(), now));
+        self.nodes.len() > known
     }
 
-    /// Whether anybody is to be asked about.
+    /// `node` has answered.
+    pub(super) fn handle_heard(&mut self, node: &HostPort) {
+        self.nodes.retain(|(known, _)| known != node);
+    }
+
+    /// Whether no primary is in doubt.
     pub(super) fn is_empty(&self) -> bool {
         self.nodes.is_empty()
     }
 
-    /// Who is to be asked for his role now; `random` is uniform over all of `u64`.
+    /// Whether `node` is in doubt.
+    pub(super) fn contains(&self, node: &HostPort) -> bool {
+        self.nodes.iter().any(|(known, _)| known == node)
+    }
+
+    /// The replica that is to be asked for its role now: all of them in turn. `random` is uniform over all of
+    /// `u64`.
     pub(super) fn poll_question(&mut self, map: &Map, now: Instant, random: u64) -> Option<HostPort> {
         self.nodes.retain(|(node, since)| {
             map.is_primary(node) && now.saturating_duration_since(*since) < Self::KEPT
@@ -46,17 +67,29 @@ impl Lost {
         if self.nodes.is_empty() || self.next.is_some_and(|next| now < next) {
             return None;
         }
-        // Also where there is nobody to ask: a new map may have somebody, and until then nobody looks again at once.
+        // Also where there is no replica: a new map may have one, and until then none is looked for at once.
         self.next = Some(now + jittered(Self::PAUSE, random));
-        let shards = map.shards().iter();
-        let lost = shards.filter(|shard| self.nodes.iter().any(|(node, _)| *node == shard.primary.address));
+        let lost = map.shards().iter().filter(|shard| self.contains(&shard.primary.address));
         let replicas: Vec<_> = lost.flat_map(|shard| &shard.replicas).collect();
-        Some(pick(replicas.into_iter(), random)?.address.clone())
+        self.turn = self.turn.wrapping_add(1);
+        Some(replicas.get(self.turn.checked_rem(replicas.len())?)?.address.clone())
     }
 
     /// When [`poll_question`](Self::poll_question) has one again.
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         self.next.filter(|_| !self.nodes.is_empty())
+    }
+}
+
+/// Whether a call that ended in `error` at a node did not hear it: no connection, or none any more, or none within
+/// its deadline; or a deadline that passed after it was sent. A deadline that passed in a queue says nothing.
+#[must_use]
+pub fn is_unheard(error: &Error) -> bool {
+    let cause = || std::error::Error::source(error)?.downcast_ref::<Error>();
+    match error.kind() {
+        ErrorKind::Connection(_) => true,
+        ErrorKind::Timeout => error.outcome() == Outcome::MaybeExecuted || cause().is_some_and(is_unheard),
+        _ => false,
     }
 }
 
@@ -120,5 +153,44 @@ mod tests {
         let map = map().moved(0, &address("b:1")).unwrap();
         assert_eq!(lost.poll_question(&map, now, 0), None);
         assert!(lost.is_empty());
+    }
+
+    #[test]
+    fn a_deadline_is_news_about_a_node_once_something_was_sent_or_connecting() {
+        use crate::error::ConnectionFault::{Refused, Timeout};
+        let timeout = Error::timeout;
+        let connection = |fault| Error::new(ErrorKind::Connection(fault), Outcome::NotSent, "");
+        let table = [
+            (connection(Refused), true),
+            (timeout(Outcome::MaybeExecuted), true),
+            (timeout(Outcome::NotSent), false),
+            (timeout(Outcome::NotSent).with_source(connection(Timeout)), true),
+            (timeout(Outcome::NotSent).with_source(timeout(Outcome::MaybeExecuted)), true),
+            (timeout(Outcome::NotSent).with_source(timeout(Outcome::NotSent)), false),
+            (Error::from_server(b"LOADING"), false),
+        ];
+        for (error, expected) in table {
+            assert_eq!(is_unheard(&error), expected, "{error:?}");
+        }
+    }
+
+    #[test]
+    fn several_replicas_are_asked_in_turn_until_their_primary_answers() {
+        let rows = serde_json::json!([[0, 99, ["a", 1, "ida"], ["b", 1, "idb"], ["c", 1, "idc"]]]);
+        let (asked, remap) = (address("known:1"), Remap::default());
+        let hearing = Hearing { asked: &asked, tls: false, remap: &remap };
+        let map = hearing.read(Source::Slots, &reply(&rows, true)).unwrap();
+        let (mut lost, mut now) = (Lost::default(), Instant::now());
+        assert!(lost.handle_lost(&address("a:1"), now));
+        assert!(!lost.handle_lost(&address("a:1"), now), "known already");
+        let mut asked = Vec::new();
+        for _ in 0..4 {
+            asked.extend(lost.poll_question(&map, now, u64::MAX));
+            now += Lost::PAUSE * 5 / 4;
+        }
+        asked.sort_by(|a, b| a.host.cmp(&b.host));
+        assert_eq!(asked, ["b:1", "b:1", "c:1", "c:1"].map(address));
+        lost.handle_heard(&address("a:1"));
+        assert_eq!((lost.poll_question(&map, now, 0), lost.poll_timeout()), (None, None));
     }
 }

@@ -107,12 +107,22 @@ impl Refresh {
     pub const WITNESSES: usize = 3;
 
     /// Asks for what has become of `known`, the nodes in it and the `seeds` in turn, in an order by `random`, which is uniform
-    /// over all of `u64`.
+    /// over all of `u64`; those that are `lost` at the end.
     #[must_use]
-    pub fn new(known: &Map, seeds: &[HostPort], options: &ClusterOptions, tls: bool, random: u64) -> Self {
+    pub fn new(
+        known: &Map,
+        seeds: &[HostPort],
+        options: &ClusterOptions,
+        tls: bool,
+        lost: impl Fn(&HostPort) -> bool,
+        random: u64,
+    ) -> Self {
         let nodes = known.nodes().filter(|node| node.is_online()).map(|node| node.address.clone());
         let (nodes, seeds) = (shuffled(nodes.collect(), random), shuffled(seeds.to_vec(), random));
-        Self::of(known, &nodes, &seeds, options, tls)
+        let mut refresh = Self::of(known, &nodes, &seeds, options, tls);
+        // Stable: the others stay in their order.
+        refresh.waiting.make_contiguous().sort_by_key(|ask| lost(&ask.node));
+        refresh
     }
 
     /// As [`new`](Self::new), in this order.

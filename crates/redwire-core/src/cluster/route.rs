@@ -5,6 +5,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::lost::is_unheard;
 use super::{ClusterOptions, Map, Redirect, RedirectKind};
 use crate::call::Call;
 use crate::config::{Config, HostPort};
@@ -259,7 +260,7 @@ impl Route {
         random: u64,
         budget: impl FnOnce() -> bool,
     ) -> Step {
-        let doubt = matches!(error.kind(), ErrorKind::Connection(_)) || error.is_demotion();
+        let doubt = is_unheard(&error) || error.is_demotion();
         let news = doubt.then_some(News::Doubt);
         let then = match self.attempt.handle_failure(error, call, rules.config, rules.now, random, budget) {
             Decision::Again => Then::Again,

@@ -81,14 +81,25 @@ impl Topology {
         }
     }
 
-    /// A call could not reach `node`.
+    /// `node` could not be reached, or is silent: it is in doubt.
     pub fn handle_lost(&mut self, node: &HostPort, now: Instant) {
         if self.map.is_primary(node) {
-            self.lost.handle_lost(node, now);
+            self.wanted |= self.lost.handle_lost(node, now);
         }
     }
 
-    /// Whether there are primaries of which a replica is to be [asked](Self::poll_probe) whether it has taken over.
+    /// `node` has answered.
+    pub fn handle_heard(&mut self, node: &HostPort) {
+        self.lost.handle_heard(node);
+    }
+
+    /// Whether `node` is a primary in doubt.
+    #[must_use]
+    pub fn is_lost(&self, node: &HostPort) -> bool {
+        self.lost.contains(node)
+    }
+
+    /// Whether there are primaries in doubt, of which a replica is to be [asked](Self::poll_probe) whether it has taken over.
     #[must_use]
     pub fn is_probing(&self) -> bool {
         !self.lost.is_empty()
@@ -128,7 +139,8 @@ impl Topology {
         }
         (self.under_way, self.wanted, self.moved, self.stale) = (true, false, 0, None);
         self.earliest = now + jittered(self.options.refresh_pause, random);
-        Some(Refresh::new(&self.map, &self.seeds, &self.options, self.tls, random))
+        let is_lost = |node: &HostPort| self.lost.contains(node);
+        Some(Refresh::new(&self.map, &self.seeds, &self.options, self.tls, is_lost, random))
     }
 
     /// When [`poll_refresh`](Self::poll_refresh) has one, unless something happens before. A time that has passed is now.
@@ -171,6 +183,8 @@ impl Topology {
         self.stale = self.options.refresh_interval.map(|interval| now + jittered(interval, random));
         // Redirections of the meantime may be newer than the answer: whoever meets the old owner again is sent on again.
         self.map = Arc::new(found.map);
+        // The next map may tell who has taken over.
+        self.wanted |= self.map.shards().iter().any(|shard| self.lost.contains(&shard.primary.address));
         true
     }
 }

@@ -4,6 +4,7 @@
 
 use std::time::Instant;
 
+use super::overdue::Look;
 use super::{Link, Slot, end};
 use crate::error::{Error, Outcome};
 use crate::liveness::Verdict;
@@ -16,15 +17,25 @@ impl<W: Clone> Link<W> {
     pub fn handle_connected(&mut self, now: Instant) {
         self.answered = false;
         self.liveness.handle_connected(now);
+        self.overdue.wake(self.look(0), now);
+    }
+
+    fn look(&self, received: u64) -> Look {
+        let oldest = self.order.front().map(|entry| entry.end);
+        Look { progress: received.wrapping_add(self.unstuck), sent: self.sent, oldest }
+    }
+
+    /// Whether the peer is in doubt, where [`handle_timeout`](Self::handle_timeout) has found that out, or that it is no
+    /// longer: see [`doubting_after`](Self::doubting_after).
+    pub fn poll_silence(&mut self) -> Option<bool> {
+        self.overdue.poll_news()
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) wants to be called next: no later than the earliest deadline.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        match (self.deadline, self.liveness.poll_timeout()) {
-            (Some(deadline), Some(tick)) => Some(deadline.min(tick)),
-            (deadline, tick) => deadline.or(tick),
-        }
+        let times = [self.deadline, self.liveness.poll_timeout(), self.overdue.poll_timeout()];
+        times.into_iter().flatten().min()
     }
 
     /// When the earliest deadline of a request passes, or before.
@@ -53,6 +64,7 @@ impl<W: Clone> Link<W> {
         cause: Option<&Error>,
     ) -> Result<bool, Error> {
         self.fail_late(now, cause);
+        self.overdue.handle_timeout(self.look(received), now);
         if self.liveness.poll_timeout().is_none_or(|tick| now < tick) {
             return Ok(false);
         }
@@ -63,6 +75,7 @@ impl<W: Clone> Link<W> {
         let ticks = self.ticks;
         self.ticks.rotate_right(1);
         self.ticks[0] = self.queued;
+        self.overdue.wake(self.look(received), now);
         match verdict {
             Verdict::Fine => {}
             Verdict::Ask => self.silent = true,

@@ -28,8 +28,8 @@ pub(super) struct Health {
 struct State {
     wire: Option<Wire>,
     asking: bool,
-    /// Whether the server that is asked was left meanwhile.
-    left: bool,
+    /// How often servers were left.
+    left: u64,
     inquiry: Inquiry,
 }
 
@@ -43,12 +43,17 @@ impl Health {
         let begin = Instant::now();
         let deadline = begin + limit;
         let mut state = self.lock();
+        let before = state.left;
         while state.asking {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return Finding::Silent;
             }
             state = self.asked.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        // Callers that wait at a server that was left learn of it by other means.
+        if state.left != before {
+            return Finding::Alive(Instant::now());
         }
         if let Some(finding) = state.inquiry.recent(begin, limit) {
             return finding;
@@ -57,13 +62,16 @@ impl Health {
         let wire = state.wire.take();
         drop(state);
         let asked = self.ask(wire, deadline);
-        let interval = self.target.config().health_check_interval();
+        let (now, interval) = (Instant::now(), self.target.config().health_check_interval());
         let mut state = self.lock();
-        let finding = state.inquiry.handle_asked(asked.as_ref().err(), limit, interval, Instant::now());
-        (state.wire, state.asking) = (asked.ok(), false);
-        if std::mem::take(&mut state.left) {
-            (state.wire, state.inquiry) = (None, Inquiry::default());
-        }
+        state.asking = false;
+        let finding = if state.left == before {
+            let finding = state.inquiry.handle_asked(asked.as_ref().err(), limit, interval, now);
+            state.wire = asked.ok();
+            finding
+        } else {
+            Finding::Alive(now)
+        };
         drop(state);
         self.asked.notify_all();
         finding
@@ -107,8 +115,8 @@ impl Follower for Health {
     fn leave(self: Arc<Self>, _: Option<&Endpoint>) {
         // Held for moments only, but in a child by a thread that is not there.
         if let Ok(mut state) = self.state.try_lock() {
-            (state.wire, state.inquiry, state.left) = (None, Inquiry::default(), state.asking);
-            // Whoever waits there learns of it by other means.
+            (state.wire, state.inquiry) = (None, Inquiry::default());
+            state.left += 1;
             self.grip.means().end();
         }
     }

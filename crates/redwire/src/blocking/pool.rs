@@ -249,6 +249,8 @@ impl Pool {
     pub(super) fn leave(&self) {
         Follower::leave(Arc::clone(&self.0), None);
         Follower::cut(Arc::clone(&self.0));
+        // Callers that ask whether the server lives have left it, too.
+        Follower::leave(self.0.process().health(), None);
     }
 
     /// This process is a child of the one that made the connections: it leaves those alone.

@@ -55,9 +55,12 @@ pub(super) struct Wire {
     asked: u64,
     /// The time when the call under way began, as long as that is as good as now: looking at the clock is not free.
     clock: Option<Instant>,
-    /// For so long the peer may be silent before `health` is asked whether it lives.
+    /// For so long one read or write waits. Then the peer is in doubt, where it is a node of a cluster, and once it
+    /// is time to `health` is asked whether it lives.
     patience: Option<Duration>,
     health: Option<Arc<Health>>,
+    /// When `health` is to be asked, of a node that is in doubt.
+    check: Option<Instant>,
 }
 
 /// The kernel takes this much from an idle connection without making the writer wait.
@@ -86,7 +89,9 @@ impl Wire {
         let tried = endpoint.as_ref().ok().cloned();
         let connected = endpoint.and_then(|endpoint| {
             let mut wire = Self::connect_to(target, &endpoint, grip, deadline)?;
-            wire.patience = config.health_check_interval().filter(|_| health.is_some());
+            let interval = config.health_check_interval().filter(|_| health.is_some());
+            wire.patience =
+                interval.into_iter().chain(target.doubts_after().filter(|_| health.is_some())).min();
             wire.health = health.cloned();
             Ok(wire)
         });
@@ -160,6 +165,7 @@ impl Wire {
             clock: None,
             patience: None,
             health: None,
+            check: None,
         })
     }
 
@@ -267,6 +273,9 @@ impl Wire {
         let now = Instant::now();
         if self.asked != self.link.submitted() {
             (self.asked, self.used) = (self.link.submitted(), now);
+            if self.check.take().is_some() {
+                self.target.handle_silence(!self.is_clean());
+            }
         }
         self.clock = None;
         now
@@ -485,16 +494,24 @@ impl Wire {
 
     /// As [`bear`](Self::bear); what came meanwhile is only kept.
     fn doubt(&mut self, error: Error, deadline: Option<Instant>) -> Result<()> {
-        let interval = self.target.config().health_check_interval();
-        let (Some(interval), Some(health), true) = (interval, &self.health, error.is_timeout()) else {
+        if !error.is_timeout() || self.patience.is_none() {
             return Err(error);
-        };
+        }
         let Ok(left) = left(deadline, Instant::now()) else { return Err(error) };
+        if self.is_only_doubted() {
+            return Ok(());
+        }
+        let interval = self.target.config().health_check_interval();
+        let (Some(interval), Some(health)) = (interval, &self.health) else { return Err(error) };
         let finding = health.check(left.map_or(interval, |left| left.min(interval)));
         let now = Instant::now();
         let since = finding.silent_since(deadline, now);
         if let Some(since) = since {
-            self.patience = Some(interval.saturating_sub(now - since).max(interval / 2));
+            let patience = interval.saturating_sub(now - since).max(interval / 2);
+            match self.target.doubts_after() {
+                Some(_) => self.check = Some(now + patience),
+                None => self.patience = Some(patience),
+            }
         }
         match (finding, since) {
             (Finding::Alive(_), Some(_)) => Ok(()),
@@ -507,6 +524,24 @@ impl Wire {
                 Err(_) => Err(Error::silent_peer(Outcome::MaybeExecuted)),
             },
         }
+    }
+
+    /// The peer was silent for a while. Tells so where it is a node of a cluster; says whether that is all for now.
+    fn is_only_doubted(&mut self) -> bool {
+        let (now, interval) = (Instant::now(), self.target.config().health_check_interval());
+        let (Some(pause), Some(waits)) =
+            (self.target.doubts_after(), self.grip.as_ref().map(|grip| grip.waits()))
+        else {
+            return false;
+        };
+        if !waits {
+            self.target.handle_silence(true);
+        }
+        let Some(interval) = interval else { return true };
+        // One that has long passed belongs to an earlier silence.
+        let current = self.check.filter(|check| now < *check + 2 * pause);
+        let check = *self.check.insert(current.unwrap_or(now + interval.saturating_sub(pause)));
+        now < check
     }
 
     /// Everything under way fails with `error`.

@@ -5,7 +5,7 @@
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use redwire_core::cluster::{ClusterOptions, Found, Map, News, NodeChoice, Refresh, Topology};
 use redwire_core::config::{self, Config, HostPort};
@@ -13,6 +13,9 @@ use redwire_core::outage::heals;
 use redwire_core::{Error, Result, Value};
 
 use crate::setup;
+
+/// Whoever takes care of refreshes looks so often whether there is more to do.
+const LOOK: Duration = Duration::from_millis(50);
 
 /// The map of one client.
 pub(crate) struct Atlas {
@@ -22,6 +25,8 @@ pub(crate) struct Atlas {
     state: Mutex<State>,
     /// Those who want to know of every new map.
     listeners: Mutex<Vec<Weak<Listener>>>,
+    /// Who is told by the connections to a node that it is silent.
+    watcher: Mutex<Option<Weak<Watcher>>>,
     /// The process that made it, and what a child of that has in its place.
     process: u32,
     child: OnceLock<Box<Self>>,
@@ -29,6 +34,9 @@ pub(crate) struct Atlas {
 
 /// Called for every new map, and must not take long.
 pub(crate) type Listener = dyn Fn() + Send + Sync;
+
+/// Called with a node that is silent (`true`), or has answered after that.
+pub(crate) type Watcher = dyn Fn(&HostPort, bool) + Send + Sync;
 
 struct State {
     topology: Topology,
@@ -73,8 +81,16 @@ impl Atlas {
             switches: 0,
             address: "the cluster".into(),
         };
-        let (process, child) = (std::process::id(), OnceLock::new());
-        Self { seeds, options, tls, state: Mutex::new(state), listeners: Mutex::default(), process, child }
+        Self {
+            seeds,
+            options,
+            tls,
+            state: Mutex::new(state),
+            listeners: Mutex::default(),
+            watcher: Mutex::default(),
+            process: std::process::id(),
+            child: OnceLock::new(),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -152,6 +168,23 @@ impl Atlas {
         self.current().listeners.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Has `watcher` told of silent nodes, for as long as it is kept.
+    pub(crate) fn watch(&self, watcher: Weak<Watcher>) {
+        *self.watcher() = Some(watcher);
+    }
+
+    /// The node at `address` could not be reached, or is `silent`; or it has answered after that.
+    pub(crate) fn handle_silence(&self, address: &HostPort, silent: bool) {
+        let watcher = self.watcher().as_ref().and_then(Weak::upgrade);
+        if let Some(watcher) = watcher {
+            watcher(address, silent);
+        }
+    }
+
+    fn watcher(&self) -> MutexGuard<'_, Option<Weak<Watcher>>> {
+        self.current().watcher.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Somebody wants a refresh. Says how many will have [ended](Self::ended) with the next that begins from now on.
     pub(crate) fn want(&self) -> u64 {
         let mut state = self.lock();
@@ -182,7 +215,8 @@ impl Atlas {
         let refresh = state.topology.poll_timeout().filter(|_| state.topology.is_wanted());
         let probe = state.topology.poll_probe_timeout();
         match refresh.into_iter().chain(probe).min() {
-            Some(until) => Work::Until(until),
+            // Not longer than that: a node may come into doubt meanwhile.
+            Some(until) => Work::Until(until.min(now + LOOK)),
             None => {
                 state.followed = false;
                 Work::Nothing
@@ -190,9 +224,19 @@ impl Atlas {
         }
     }
 
-    /// A call could not reach the node at `address`.
+    /// The node at `address` could not be reached, or is silent.
     pub(super) fn handle_lost(&self, address: &HostPort, now: Instant) {
         self.lock().topology.handle_lost(address, now);
+    }
+
+    /// The node at `address` has answered.
+    pub(super) fn handle_heard(&self, address: &HostPort) {
+        self.lock().topology.handle_heard(address);
+    }
+
+    /// Whether the node at `address` is a primary in doubt.
+    pub(super) fn is_lost(&self, address: &HostPort) -> bool {
+        self.lock().topology.is_lost(address)
     }
 
     /// A node was asked for its role. Whether it has taken over.

@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use redwire_core::config::Endpoint;
@@ -20,8 +21,9 @@ use crate::target::Target;
 pub(super) struct Health {
     target: Arc<Target>,
     state: Mutex<State>,
-    /// Tells whoever asks that the server was left.
+    /// Tells the caller that asks that the server was left, and how often that was.
     left: Notify,
+    leaves: AtomicU64,
 }
 
 #[derive(Default)]
@@ -33,14 +35,18 @@ struct State {
 
 impl Health {
     pub(super) fn new(target: Arc<Target>) -> Self {
-        Self { target, state: Mutex::default(), left: Notify::new() }
+        Self { target, state: Mutex::default(), left: Notify::new(), leaves: AtomicU64::new(0) }
     }
 
     /// Asks whether the server lives, for no longer than `limit`.
     pub(super) async fn check(&self, limit: Duration) -> Finding {
         let begin = Instant::now();
-        let deadline = begin.checked_add(limit);
+        let (deadline, leaves) = (begin.checked_add(limit), self.leaves.load(Ordering::Relaxed));
         let Some(mut state) = before(deadline, self.state.lock()).await else { return Finding::Silent };
+        // Callers that wait at a server that was left learn of it by other means.
+        if self.leaves.load(Ordering::Relaxed) != leaves {
+            return Finding::Alive(Instant::now());
+        }
         if let Some(finding) = state.inquiry.recent(begin, limit) {
             return finding;
         }
@@ -48,7 +54,6 @@ impl Health {
         let interval = self.target.config().health_check_interval();
         let late = || Err(Error::timeout(Outcome::NotSent));
         match asked {
-            // Those who wait at a server that was left learn of it by other means.
             Some(None) => Finding::Alive(Instant::now()),
             asked => {
                 let failure = asked.flatten().unwrap_or_else(late).err();
@@ -75,6 +80,7 @@ impl Health {
 impl Follower for Health {
     /// The former master is of no interest any more: what it says, or does not, is no sign of the next.
     fn leave(self: Arc<Self>, _: Option<&Endpoint>) {
+        self.leaves.fetch_add(1, Ordering::Relaxed);
         match self.state.try_lock() {
             Ok(mut state) => *state = State::default(),
             Err(_) => self.left.notify_waiters(),

@@ -123,7 +123,10 @@ impl Lane {
         let config = target.config();
         let link = Link::new(setup::queue_limits(config), config.health_check_interval());
         let state = State {
-            link: link.salted(fastrand::u64(..)).marked_every(config.mark_every()),
+            link: link
+                .salted(fastrand::u64(..))
+                .marked_every(config.mark_every())
+                .doubting_after(target.doubts_after()),
             rest: Outbox::default(),
             writer: None,
             written: Instant::now(),
@@ -443,8 +446,15 @@ impl Follower for Shared {
         let mut woken = Vec::new();
         let mut state = self.lock();
         if !state.is_inherited() {
-            if state.writer.is_some() {
-                state.interrupt(&self.target.locate(setup::left_master()), &mut woken);
+            let is_connected = state.writer.is_some();
+            let error = self.target.locate(setup::left_master());
+            // What waits for a connection to a node goes elsewhere.
+            if self.target.config().has_alternatives() {
+                state.lose(&error, &mut woken);
+            } else if is_connected {
+                state.interrupt(&error, &mut woken);
+            }
+            if is_connected {
                 state.keeper.handle_left();
             } else {
                 state.keeper.handle_moved();

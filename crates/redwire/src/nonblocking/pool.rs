@@ -286,6 +286,8 @@ impl Pool {
     pub(super) fn leave(&self) {
         Follower::leave(Arc::clone(&self.0), None);
         Follower::cut(Arc::clone(&self.0));
+        // Callers that ask whether the server lives have left it, too.
+        Follower::leave(Arc::clone(&self.0.health), None);
     }
 
     fn cut(&self) {

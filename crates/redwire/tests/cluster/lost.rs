@@ -18,7 +18,48 @@ each!(
     a_frozen_primary_holds_up_nobody_else_and_comes_back_as_a_replica,
     without_anybody_to_take_over_calls_wait_for_their_deadline,
     a_node_that_nobody_reaches_is_not_stormed,
+    a_frozen_primary_is_followed_as_soon_as_another_is_there,
 );
+
+/// After a promotion: a pause between two questions, a moment for the old primary, and some for a busy machine.
+const FOLLOWED: Duration = Duration::from_millis(500);
+
+/// Long before it would count as dead, and whatever the deadlines: also with less time than a connect may take. FAULTS
+/// 59, 122.
+fn a_frozen_primary_is_followed_as_soon_as_another_is_there(setup: Setup) {
+    let set = ClusterSet::start();
+    let mut old = 0;
+    for (round, options) in ["", "timeout=500ms"].into_iter().enumerate() {
+        if round > 0 {
+            // Nodes do not vote for a replica of the same primary twice within two of their timeouts.
+            thread::sleep(Duration::from_secs(4));
+        }
+        let client = setup.client(&set.url(), options);
+        let account = Account::new(keys_of(&set, old, &format!("frozen:{round}"), 4));
+        account.during(&client, 4, Duration::from_millis(2), || {
+            account.wait_for_all(LIMIT);
+            let next = set.replica_of(old);
+            let probes = set.node(next).calls("role");
+            let frozen = Instant::now();
+            set.freeze(old);
+            let promoted = set.wait_promoted(next);
+            // From the promotion on, not from when it was seen.
+            let followed = account.wait_for_all(FAILOVER);
+            println!("{setup:?} {options:?}: all count {followed:?} after another primary was there");
+            assert!(followed <= FOLLOWED + stood_still_since(promoted), "{options:?}: {followed:?}");
+            let probes = u128::from((set.node(next).calls("role") - probes).unsigned_abs());
+            let seconds = frozen.elapsed().as_millis() / 1000 + 1;
+            println!("asked {probes} times in {seconds} s");
+            assert!(probes <= 20 * seconds, "{probes} questions in {seconds} s");
+            set.node(old).thaw();
+            set.wait_settled();
+            account.wait_for_all(LIMIT);
+            old = next;
+        });
+        check_kinds(&account);
+        account.check(&client, false);
+    }
+}
 
 /// What the nodes need to find out and to choose another, by their own settings, on a busy machine.
 const FAILOVER: Duration = Duration::from_secs(30);

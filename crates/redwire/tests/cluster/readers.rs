@@ -1,7 +1,8 @@
 //! Who answers what only reads: replicas, in turn, the fastest or the nearest, and the primary where there is none. REFERENCE K6.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use redwire_testkit::{ClusterSet, eventually};
 
@@ -11,6 +12,7 @@ use crate::connecting::knows;
 each!(
     replicas_answer_reads_as_the_strategy_says,
     a_replica_that_is_lost_is_passed_over,
+    a_frozen_replica_is_passed_over,
     those_of_the_own_zone_answer,
 );
 
@@ -61,6 +63,46 @@ fn replicas_answer_reads_as_the_strategy_says(setup: Setup) {
     // Which is the fastest is not known beforehand; all of them are tried once at least.
     let (_, reads) = of("lowest_latency");
     assert!(reads.values().all(|reads| *reads > 0), "{reads:?}");
+}
+
+/// Also by calls with less time than a connect may take. FAULTS 59.
+fn a_frozen_replica_is_passed_over(setup: Setup) {
+    const CALLERS: usize = 4;
+    let set = ClusterSet::start();
+    for strategy in ["replica_preferred", "round_robin"] {
+        let client = setup.client(&set.url(), &format!("read_strategy={strategy}&timeout=500ms"));
+        fill(&set, &client, 30);
+        read(&client, 30);
+        set.node(3).freeze();
+        // Two seconds, in each of which every caller may try it once.
+        let end = Instant::now() + Duration::from_secs(2);
+        let (mut read, mut failed) = (0, 0);
+        thread::scope(|scope| {
+            let calls = [(); CALLERS].map(|()| {
+                scope.spawn(|| {
+                    let (mut read, mut failed) = (0, 0);
+                    for n in (0..30).cycle() {
+                        match client.run::<usize>(&format!("GET key:{n}")) {
+                            _ if Instant::now() > end => break,
+                            Ok(value) => {
+                                assert_eq!(value, n);
+                                read += 1;
+                            }
+                            Err(_) => failed += 1,
+                        }
+                        thread::sleep(Duration::from_millis(1));
+                    }
+                    (read, failed)
+                })
+            });
+            for (ok, late) in calls.map(|call| call.join().unwrap()) {
+                (read, failed) = (read + ok, failed + late);
+            }
+        });
+        set.node(3).thaw();
+        println!("{setup:?} {strategy}: {read} read, {failed} failed");
+        assert!(failed <= 3 * CALLERS && read > 10 * failed, "{strategy}: {read} read, {failed} failed");
+    }
 }
 
 fn a_replica_that_is_lost_is_passed_over(setup: Setup) {

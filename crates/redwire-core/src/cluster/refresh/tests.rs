@@ -157,7 +157,7 @@ fn seeds_are_asked_though_all_that_is_known_is_silent() {
     }
     let seeds = [address("seed:1")];
     for random in 0..50 {
-        let mut refresh = Refresh::new(&known, &seeds, &ClusterOptions::default(), false, random);
+        let mut refresh = Refresh::new(&known, &seeds, &ClusterOptions::default(), false, |_| false, random);
         let now = Instant::now();
         assert!(refresh.poll_ask(now).is_some());
         assert_eq!(refresh.poll_ask(now + Refresh::DELAY).map(|ask| ask.node), Some(address("seed:1")));

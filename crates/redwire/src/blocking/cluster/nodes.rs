@@ -3,7 +3,7 @@
 //! A forked child has neither that thread nor the locks of its parent: it has nodes of its own, and leaves the parent's alone.
 
 use std::fmt;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -16,7 +16,7 @@ use redwire_core::{Error, Outcome, Result};
 use super::refresh;
 use crate::blocking::client::Client;
 use crate::blocking::connection::OnConnect;
-use crate::members::{Atlas, Members, Passage};
+use crate::members::{Atlas, Members, Passage, Watcher};
 use crate::setup;
 use crate::target::Target;
 
@@ -34,6 +34,8 @@ pub(super) struct Shared {
     waiting: Mutex<()>,
     /// Tells of every refresh that has ended.
     refreshed: Condvar,
+    /// Hears of silent nodes; kept as long as this.
+    watcher: Arc<Watcher>,
     process: u32,
     /// What this process has, where the one above is its parent.
     child: OnceLock<Arc<Self>>,
@@ -161,16 +163,29 @@ impl Shared {
     fn new(target: &Arc<Target>, atlas: Arc<Atlas>, on_connect: Option<&OnConnect>) -> Arc<Self> {
         let (connecting, own) = (on_connect.cloned(), Arc::clone(target));
         let make = move |address: &HostPort| Client::of_node(&own, address, connecting.clone());
-        Arc::new(Self {
-            target: Arc::clone(target),
-            on_connect: on_connect.cloned(),
-            members: Members::new(target.config(), Arc::clone(&atlas), make),
-            atlas,
-            waiting: Mutex::new(()),
-            refreshed: Condvar::new(),
-            process: std::process::id(),
-            child: OnceLock::new(),
-        })
+        let members = Members::new(target.config(), Arc::clone(&atlas), make);
+        let shared = Arc::new_cyclic(|shared: &Weak<Self>| {
+            let shared = shared.clone();
+            Self {
+                target: Arc::clone(target),
+                on_connect: on_connect.cloned(),
+                members,
+                atlas,
+                waiting: Mutex::new(()),
+                refreshed: Condvar::new(),
+                watcher: Arc::new(move |node: &HostPort, silent| {
+                    if let Some(shared) = shared.upgrade() {
+                        shared.members.handle_silence(node, silent);
+                        // Where there can be no thread, a call learns by its own failure.
+                        let _ = shared.follow();
+                    }
+                }),
+                process: std::process::id(),
+                child: OnceLock::new(),
+            }
+        });
+        shared.atlas.watch(Arc::downgrade(&shared.watcher));
+        shared
     }
 
     #[cold]

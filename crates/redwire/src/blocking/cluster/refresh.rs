@@ -11,7 +11,7 @@ use redwire_core::{Cmd, Error, Outcome, Result, Value, facts};
 use super::nodes::Shared;
 use crate::blocking::client::Client;
 use crate::blocking::connection::Connection;
-use crate::members::{LEFT, Member, PROBE, Work};
+use crate::members::{Left, Member, PROBE, Work};
 
 /// Whoever takes care of refreshes. If it ends in the middle, somebody else may.
 struct Following(Weak<Shared>);
@@ -68,17 +68,22 @@ fn beside(work: impl FnOnce() + Send + 'static) {
 fn probe(shared: &Weak<Shared>, node: &HostPort) {
     let Some(member) = shared.upgrade().map(|shared| shared.members.member(node)) else { return };
     let role = member.client.execute(Cmd::<Value>::of(&facts::ROLE).timeout(PROBE).retries(0));
-    if let (Ok(role), Some(shared)) = (role, shared.upgrade())
-        && shared.members.handle_probed(node, &role)
-    {
-        shared.tell();
+    if let (Ok(role), Some(shared)) = (role, shared.upgrade()) {
+        let left = shared.members.handle_probed(node, &role);
+        if !left.is_empty() {
+            shared.tell();
+            beside(move || leave(left));
+        }
     }
 }
 
-/// Ends what is still under way at nodes that were primaries: what they execute now, nobody keeps.
-fn leave(members: Vec<Arc<Member<Client>>>) {
-    thread::sleep(LEFT);
-    members.iter().for_each(|member| member.client.leave());
+/// Ends what is still under way at nodes that were primaries: what they execute now is kept nowhere.
+fn leave(left: Vec<Left<Client>>) {
+    let start = Instant::now();
+    for (member, patience) in left {
+        thread::sleep(patience.saturating_sub(start.elapsed()));
+        member.client.leave();
+    }
 }
 
 /// Asks nodes in which zone they are.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use redwire_core::call::Call;
@@ -14,7 +14,7 @@ use tokio::sync::Notify;
 
 use super::refresh;
 use crate::clock::runtime;
-use crate::members::{Members, Passage};
+use crate::members::{Members, Passage, Watcher};
 use crate::nonblocking::before;
 use crate::nonblocking::client::Client;
 use crate::nonblocking::connection::OnConnect;
@@ -30,6 +30,8 @@ pub(super) struct Shared {
     pub(super) members: Members<Client>,
     /// Tells of every refresh that has ended.
     pub(super) refreshed: Notify,
+    /// Hears of silent nodes; kept as long as this.
+    watcher: Arc<Watcher>,
 }
 
 impl Nodes {
@@ -38,8 +40,20 @@ impl Nodes {
         let atlas = Arc::clone(target.atlas()?);
         let (on_connect, own) = (on_connect.cloned(), Arc::clone(target));
         let make = move |address: &HostPort| Client::of_node(&own, address, on_connect.clone());
-        let members = Members::new(target.config(), atlas, make);
-        Some(Self(Arc::new(Shared { target: Arc::clone(target), members, refreshed: Notify::new() })))
+        let members = Members::new(target.config(), Arc::clone(&atlas), make);
+        let shared = Arc::new_cyclic(|shared: &Weak<Shared>| {
+            let shared = shared.clone();
+            let watcher: Arc<Watcher> = Arc::new(move |node: &HostPort, silent| {
+                if let Some(shared) = shared.upgrade() {
+                    shared.members.handle_silence(node, silent);
+                    // Without a runtime there is no task that would wait for what is found.
+                    let _ = Self(shared).follow();
+                }
+            });
+            Shared { target: Arc::clone(target), members, refreshed: Notify::new(), watcher }
+        });
+        atlas.watch(Arc::downgrade(&shared.watcher));
+        Some(Self(shared))
     }
 
     /// Whether the budget allows for a retry.

@@ -12,7 +12,7 @@ use redwire_core::{Cmd, Result, Value, facts};
 
 use super::nodes::Shared;
 use crate::clock::Timer;
-use crate::members::{LEFT, Member, PROBE, Work};
+use crate::members::{Left, Member, PROBE, Work};
 use crate::nonblocking::client::Client;
 use crate::nonblocking::connection::Connection;
 
@@ -63,17 +63,22 @@ pub(super) async fn follow(mut following: Following) {
 async fn probe(shared: &Weak<Shared>, node: &HostPort) {
     let Some(member) = shared.upgrade().map(|shared| shared.members.member(node)) else { return };
     let role = member.client.execute(Cmd::<Value>::of(&facts::ROLE).timeout(PROBE).retries(0)).await;
-    if let (Ok(role), Some(shared)) = (role, shared.upgrade())
-        && shared.members.handle_probed(node, &role)
-    {
-        shared.refreshed.notify_waiters();
+    if let (Ok(role), Some(shared)) = (role, shared.upgrade()) {
+        let left = shared.members.handle_probed(node, &role);
+        if !left.is_empty() {
+            shared.refreshed.notify_waiters();
+            tokio::spawn(leave(left));
+        }
     }
 }
 
-/// Ends what is still under way at nodes that were primaries: what they execute now, nobody keeps.
-async fn leave(members: Vec<Arc<Member<Client>>>) {
-    Timer::after(LEFT).await;
-    members.iter().for_each(|member| member.client.leave());
+/// Ends what is still under way at nodes that were primaries: what they execute now is kept nowhere.
+async fn leave(left: Vec<Left<Client>>) {
+    let start = Instant::now();
+    for (member, patience) in left {
+        Timer::after(patience.saturating_sub(start.elapsed())).await;
+        member.client.leave();
+    }
 }
 
 /// Asks nodes in which zone they are.

@@ -233,9 +233,13 @@ impl Driven for Driver<'_> {
         let State { link, keeper, armed, .. } = &mut *state;
         *armed = None;
         let verdict = link.handle_timeout(now, received, keeper.error());
+        let silence = link.poll_silence();
         link.poll_woken(&mut self.woken);
         drop(state);
         self.wake();
+        if let Some(silent) = silence {
+            self.shared.target.handle_silence(silent);
+        }
         if verdict? {
             self.ask();
         }
