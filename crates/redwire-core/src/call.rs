@@ -348,8 +348,7 @@ impl<S: Slots> Call for Piped<S> {
 /// `error` itself, where it is none.
 #[cold]
 pub fn ended(call: &impl Call, error: Error) -> Result<Replies> {
-    let lost =
-        matches!(error.kind(), ErrorKind::Connection(ConnectionFault::Closed | ConnectionFault::Reset));
+    let lost = matches!(error.kind(), ErrorKind::Connection(fault) if matches!(fault, ConnectionFault::Closed | ConnectionFault::Reset | ConnectionFault::LeftMaster));
     if lost && error.outcome() == Outcome::MaybeExecuted && call.ends_connection() {
         return Ok(Replies::single(Bytes::from_static(b"+OK\r\n"), false));
     }

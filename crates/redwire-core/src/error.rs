@@ -124,6 +124,8 @@ pub enum ConnectionFault {
     Timeout,
     /// The peer was silent for twice the health check interval, though it was asked whether it lives.
     Silent,
+    /// It was given up, since another server has taken over from this one: by Sentinel's word, or in a cluster.
+    LeftMaster,
     /// Any other failure of the network or the operating system; the source tells.
     Io,
 }

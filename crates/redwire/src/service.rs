@@ -10,7 +10,7 @@ use redwire_core::config::{Config, Endpoint, HostPort, ReadFrom, Topology};
 use redwire_core::pubsub::Message;
 use redwire_core::sentinel::{Discovery, Found, News, Readers, Sentinels};
 use redwire_core::standing::Leave;
-use redwire_core::{Error, ErrorKind, Outcome, Result, SentinelFault};
+use redwire_core::{ConnectionFault, Error, ErrorKind, Outcome, Result, SentinelFault};
 
 use crate::lookups::Lookups;
 use crate::setup;
@@ -240,7 +240,7 @@ impl Service {
     /// A connection was lost because of `error`: the master may be another by now, and sentinels are asked before anybody connects
     /// again. Unless it was left for a master of which they have just told.
     pub(crate) fn handle_lost(&self, error: &Error) {
-        if !setup::is_left_master(error) {
+        if error.kind() != ErrorKind::Connection(ConnectionFault::LeftMaster) {
             self.doubt();
         }
     }

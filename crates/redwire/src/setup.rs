@@ -102,16 +102,10 @@ pub(crate) fn runtime_ended() -> Error {
 
 /// The connection was let go because its server is master no longer, or serves this client no longer.
 pub(crate) fn left_master() -> Error {
-    Error::new(ErrorKind::Connection(ConnectionFault::Reset), Outcome::MaybeExecuted, LEFT_MASTER)
+    let message =
+        "the connection was given up, since there is another master, or its server says that it is of no use";
+    Error::new(ErrorKind::Connection(ConnectionFault::LeftMaster), Outcome::MaybeExecuted, message)
 }
-
-/// Whether `error` is that.
-pub(crate) fn is_left_master(error: &Error) -> bool {
-    error.message() == LEFT_MASTER
-}
-
-const LEFT_MASTER: &str =
-    "the connection was given up, since there is another master, or its server says that it is of no use";
 
 /// A host name could not be looked up.
 pub(crate) fn unresolved(host: &str, error: io::Error) -> Error {

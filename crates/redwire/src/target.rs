@@ -289,7 +289,7 @@ impl Target {
 
     /// A connection could not be made, or was lost.
     fn handle_unheard(&self, error: &Error) {
-        if cluster::is_unheard(error) && !setup::is_left_master(error) {
+        if cluster::is_unheard(error) {
             self.handle_silence(true);
         }
     }

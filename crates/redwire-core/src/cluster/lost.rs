@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use super::Map;
 use super::topology::jittered;
 use crate::config::HostPort;
-use crate::error::{Error, ErrorKind, Outcome};
+use crate::error::{ConnectionFault, Error, ErrorKind, Outcome};
 use crate::reply::Value;
 
 /// A node that leaves something unanswered for so long, and says nothing else meanwhile, is in doubt. Far below the
@@ -87,6 +87,8 @@ impl Lost {
 pub fn is_unheard(error: &Error) -> bool {
     let cause = || std::error::Error::source(error)?.downcast_ref::<Error>();
     match error.kind() {
+        // It was left by this client.
+        ErrorKind::Connection(ConnectionFault::LeftMaster) => false,
         ErrorKind::Connection(_) => true,
         ErrorKind::Timeout => error.outcome() == Outcome::MaybeExecuted || cause().is_some_and(is_unheard),
         _ => false,
@@ -157,11 +159,12 @@ mod tests {
 
     #[test]
     fn a_deadline_is_news_about_a_node_once_something_was_sent_or_connecting() {
-        use crate::error::ConnectionFault::{Refused, Timeout};
+        use crate::error::ConnectionFault::{LeftMaster, Refused, Timeout};
         let timeout = Error::timeout;
         let connection = |fault| Error::new(ErrorKind::Connection(fault), Outcome::NotSent, "");
         let table = [
             (connection(Refused), true),
+            (connection(LeftMaster), false),
             (timeout(Outcome::MaybeExecuted), true),
             (timeout(Outcome::NotSent), false),
             (timeout(Outcome::NotSent).with_source(connection(Timeout)), true),
