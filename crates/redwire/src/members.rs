@@ -11,7 +11,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwap, Guard};
-use redwire_core::cluster::{Bundle, Found, Map, News, ReadStrategy, Readers, Rules, Scatter, is_unheard};
+use redwire_core::cluster::{
+    Bundle, Found, Map, News, ReadStrategy, Readers, Rules, Scatter, any_primary, is_unheard,
+};
 use redwire_core::config::{Config, HostPort};
 use redwire_core::{Error, ErrorKind, Outcome, Result, Value};
 
@@ -358,12 +360,10 @@ impl<C> View<C> {
     fn primary(&self, slot: Option<u16>) -> Option<&Arc<Member<C>>> {
         match slot {
             Some(slot) => self.primaries.get(self.map.place(slot)?),
-            None => self.default.as_ref().or_else(|| {
-                let with_shards = self.primaries.iter().zip(self.map.shards());
-                let online = with_shards.filter(|(_, shard)| shard.primary.is_online());
-                let nth = fastrand::usize(..online.clone().count().max(1));
-                online.map(|(member, _)| member).nth(nth).or_else(|| self.primaries.first())
-            }),
+            None => self
+                .default
+                .as_ref()
+                .or_else(|| self.primaries.get(any_primary(&self.map, None, fastrand::u64(..))?)),
         }
     }
 }

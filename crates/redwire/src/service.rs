@@ -70,8 +70,6 @@ struct State {
     followed: Option<HostPort>,
     /// Where the newest connection leads, for messages; the name before there is any.
     address: Arc<str>,
-    /// The server that connections were to lead to last.
-    chosen: Option<HostPort>,
     /// Who told of the servers that were tried last.
     witness: Option<HostPort>,
     /// Which replicas answer a client that reads from them.
@@ -90,7 +88,6 @@ impl Service {
             doubted: false,
             followed: None,
             address: service.as_str().into(),
-            chosen: None,
             witness: None,
             readers: Readers::default(),
             followers: Vec::new(),
@@ -157,7 +154,6 @@ impl Service {
         let chosen = state.readers.choose(&found, self.read_from, Instant::now());
         let chosen = chosen.ok_or_else(|| no_replica(&self.name))?;
         (state.master, state.doubted) = (Some(master), false);
-        state.chosen = Some(chosen.clone());
         Ok(chosen)
     }
 
@@ -310,14 +306,9 @@ impl Service {
         }
     }
 
-    /// A replica has no data to answer from: another does, or the master. Which of several it was that said so is not told;
-    /// the one that was connected to last is passed over first, and the next if that was another.
+    /// A replica has no data to answer from: another does, or the master.
     fn handle_unfit(&self) {
-        let mut state = self.lock();
-        if let Some(replica) = state.chosen.clone() {
-            state.readers.handle_unfit(&replica, Instant::now());
-        }
-        drop(state);
+        self.lock().readers.handle_refusal(Instant::now());
         self.leave(None);
     }
 

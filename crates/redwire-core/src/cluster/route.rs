@@ -13,7 +13,7 @@ use crate::error::{ClusterFault, Error, ErrorKind, Outcome, Result};
 use crate::retry::{Attempt, Decision, may_move};
 
 /// Redirections that are followed without a pause; from then on nodes contradict each other.
-const AT_ONCE: u32 = 3;
+pub(crate) const AT_ONCE: u32 = 3;
 
 /// One call whose keys are in one slot, or that has none, through all its tries.
 #[derive(Clone, Debug)]
@@ -132,13 +132,7 @@ impl Route {
         let lost = self.lost.as_ref();
         let shard = match self.slot {
             Some(slot) => map.shard(slot),
-            None => {
-                let reached = || {
-                    let primaries = map.shards().iter().filter(|shard| shard.primary.is_online());
-                    primaries.filter(|shard| Some(&shard.primary.address) != lost)
-                };
-                pick(reached(), random).or_else(|| pick(map.shards().iter(), random))
-            }
+            None => any_primary(map, lost, random).map(|place| &map.shards()[place]),
         };
         let shard = shard.ok_or_else(|| uncovered(self.slot))?;
         if Some(&shard.primary.address) != lost {
@@ -294,6 +288,18 @@ fn is_passing(error: &Error, harmless: bool, config: &Config) -> bool {
 /// Whether the error says that the map may be wrong.
 fn casts_doubt(error: &Error) -> bool {
     !matches!(error.kind(), ErrorKind::Cluster(ClusterFault::TryAgain)) && error.code() != Some("BUSY")
+}
+
+/// The primary that serves a command without keys: one by chance of those that are online and not `lost`, else any.
+/// Its place among the [shards](Map::shards); `random` is uniform over all of `u64`.
+#[must_use]
+pub fn any_primary(map: &Map, lost: Option<&HostPort>, random: u64) -> Option<usize> {
+    let all = 0..map.shards().len();
+    let serves = |place: &usize| {
+        let primary = &map.shards()[*place].primary;
+        primary.is_online() && Some(&primary.address) != lost
+    };
+    pick(all.clone().filter(serves), random).or_else(|| pick(all, random))
 }
 
 /// One of them by chance.

@@ -25,13 +25,10 @@ use super::line::{Line, LineId};
 use super::wire::{Batch, Wire};
 use super::{Kind, PubSub};
 use crate::backoff::Backoff;
-use crate::cluster::{Map, News, Redirect, RedirectKind, Remap, slot};
+use crate::cluster::{AT_ONCE, Map, News, Redirect, RedirectKind, Remap, slot};
 use crate::config::HostPort;
 use crate::error::Error;
 use crate::outage::heals;
-
-/// Redirections that are followed without a pause; from then on nodes contradict each other.
-const AT_ONCE: u32 = 3;
 
 #[derive(Debug)]
 pub(super) struct Homes {

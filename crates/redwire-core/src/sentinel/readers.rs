@@ -13,6 +13,8 @@ use crate::config::{HostPort, ReadFrom};
 #[derive(Debug, Default)]
 pub struct Readers {
     turn: usize,
+    /// The server that was chosen last.
+    chosen: Option<HostPort>,
     /// Those that are passed over, and until when; the one that failed first comes first.
     resting: Vec<(HostPort, Instant)>,
 }
@@ -27,13 +29,23 @@ impl Readers {
         let rests = |replica: &&HostPort| self.resting.iter().any(|(other, _)| other == *replica);
         let fit: Vec<&HostPort> = found.replicas.iter().filter(|replica| !rests(replica)).collect();
         self.turn = self.turn.wrapping_add(1);
-        match read_from {
+        let chosen = match read_from {
             ReadFrom::Master => Some(found.master.clone()),
             _ if !fit.is_empty() => Some(fit[self.turn % fit.len()].clone()),
             ReadFrom::ReplicaPreferred => Some(found.master.clone()),
             // Nothing else will do than one of those that were of no use.
             ReadFrom::Replica if found.replicas.is_empty() => None,
             ReadFrom::Replica => Some(found.replicas[self.turn % found.replicas.len()].clone()),
+        };
+        self.chosen.clone_from(&chosen);
+        chosen
+    }
+
+    /// Some replica that is in use has no data to answer from. Which of several it was is not told; the one that
+    /// was chosen last is passed over first, and the next if that was another.
+    pub fn handle_refusal(&mut self, now: Instant) {
+        if let Some(replica) = self.chosen.clone() {
+            self.handle_unfit(&replica, now);
         }
     }
 
@@ -80,6 +92,16 @@ mod tests {
         assert_eq!(chosen(&mut readers, &two, preferred, now), ["m"]);
         assert_eq!(chosen(&mut readers, &two, ReadFrom::Replica, now), ["a", "b"]);
         assert_eq!(chosen(&mut readers, &two, preferred, now + Readers::REST), ["a", "b"]);
+    }
+
+    #[test]
+    fn whoever_refuses_is_taken_for_the_one_chosen_last() {
+        let (mut readers, now) = (Readers::default(), Instant::now());
+        let two = found(&["a", "b"]);
+        readers.handle_refusal(now);
+        let last = readers.choose(&two, ReadFrom::Replica, now).unwrap();
+        readers.handle_refusal(now);
+        assert!(!chosen(&mut readers, &two, ReadFrom::Replica, now).contains(&last.host));
     }
 
     #[test]
