@@ -270,6 +270,10 @@ impl Target {
             });
             service.handle_failed(tried, error);
         }
+        if error.is_timeout() {
+            // Also where it was the deadline of a call that passed.
+            self.handle_silence(true);
+        }
         self.handle_unheard(error);
         self.tell(EventKind::Failed(error.clone()));
     }

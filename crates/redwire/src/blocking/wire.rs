@@ -540,7 +540,7 @@ impl Wire {
         let Some(interval) = interval else { return true };
         // One that has long passed belongs to an earlier silence.
         let current = self.check.filter(|check| now < *check + 2 * pause);
-        let check = *self.check.insert(current.unwrap_or(now + interval.saturating_sub(pause)));
+        let check = *self.check.insert(current.unwrap_or_else(|| now + interval.saturating_sub(pause)));
         now < check
     }
 

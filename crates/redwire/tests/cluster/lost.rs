@@ -29,14 +29,15 @@ const FOLLOWED: Duration = Duration::from_millis(500);
 fn a_frozen_primary_is_followed_as_soon_as_another_is_there(setup: Setup) {
     let set = ClusterSet::start();
     let mut old = 0;
-    for (round, options) in ["", "timeout=500ms"].into_iter().enumerate() {
+    // Four blocking callers have a connection each, eight share one.
+    for (round, (callers, options)) in [(8, ""), (4, "timeout=500ms")].into_iter().enumerate() {
         if round > 0 {
             // Nodes do not vote for a replica of the same primary twice within two of their timeouts.
             thread::sleep(Duration::from_secs(4));
         }
         let client = setup.client(&set.url(), options);
-        let account = Account::new(keys_of(&set, old, &format!("frozen:{round}"), 4));
-        account.during(&client, 4, Duration::from_millis(2), || {
+        let account = Account::new(keys_of(&set, old, &format!("frozen:{round}"), callers));
+        account.during(&client, callers, Duration::from_millis(2), || {
             account.wait_for_all(LIMIT);
             let next = set.replica_of(old);
             let probes = set.node(next).calls("role");
