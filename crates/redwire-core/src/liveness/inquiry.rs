@@ -51,18 +51,26 @@ impl Inquiry {
 }
 
 impl Finding {
-    /// From when on silence counts for a caller that must have its reply by `deadline`, and waits for it on a
-    /// connection of its own; `None` where that is given up.
+    /// From when on silence counts for a caller that must have its reply by `deadline`, and has `waited` for it on a
+    /// connection of its own; `None` where that is given up. `interval` is the health check interval.
     ///
-    /// A server that is busy with one long command answers nowhere. So a caller with a deadline has waited for a
-    /// busy server or for a dead one when it passes, and nothing before tells which. A caller without one would
-    /// wait for a dead server for ever.
+    /// A server that is busy with one long command answers nowhere. So a caller with more time than twice the
+    /// interval has waited for a busy server or for a dead one when its deadline passes, and nothing before tells
+    /// which. A caller without a deadline would wait for a dead server for ever.
     #[must_use]
-    pub fn silent_since(self, deadline: Option<Instant>, now: Instant) -> Option<Instant> {
+    pub fn silent_since(
+        self,
+        deadline: Option<Instant>,
+        waited: Duration,
+        interval: Duration,
+        now: Instant,
+    ) -> Option<Instant> {
+        let outlasts_silence =
+            |deadline: &Instant| deadline.saturating_duration_since(now) + waited > 2 * interval;
         match self {
             // An answer to another caller may be older than this silence is to seem.
             Self::Alive(at) => Some(at),
-            Self::Silent => deadline.map(|_| now),
+            Self::Silent => deadline.filter(outlasts_silence).map(|_| now),
         }
     }
 }
@@ -124,14 +132,20 @@ mod tests {
     fn silence_is_borne_until_the_deadline_and_without_one_not_at_all() {
         let now = Instant::now();
         let (before, deadline) = (now - INTERVAL, Some(now + INTERVAL));
+        let soon = Some(now + INTERVAL / 4);
+        let (short, long) = (INTERVAL * 7 / 4, 6 * INTERVAL);
         let table = [
-            (Alive(before), None, Some(before)),
-            (Alive(before), deadline, Some(before)),
-            (Silent, deadline, Some(now)),
-            (Silent, None, None),
+            (Alive(before), None, long, Some(before)),
+            (Alive(before), deadline, short, Some(before)),
+            (Silent, deadline, short, Some(now)),
+            (Silent, soon, long, Some(now)),
+            // No more time than a peer may be silent: another server may still answer before the deadline.
+            (Silent, soon, short, None),
+            (Silent, None, long, None),
         ];
-        for (finding, deadline, expected) in table {
-            assert_eq!(finding.silent_since(deadline, now), expected, "{finding:?} {deadline:?}");
+        for (finding, deadline, waited, expected) in table {
+            let since = finding.silent_since(deadline, waited, INTERVAL, now);
+            assert_eq!(since, expected, "{finding:?} {deadline:?} {waited:?}");
         }
     }
 }

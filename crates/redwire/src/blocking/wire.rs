@@ -61,6 +61,8 @@ pub(super) struct Wire {
     health: Option<Arc<Health>>,
     /// When `health` is to be asked, of a node that is in doubt.
     check: Option<Instant>,
+    /// Since when a call with this deadline has waited.
+    waits: Option<(Option<Instant>, Instant)>,
 }
 
 /// The kernel takes this much from an idle connection without making the writer wait.
@@ -166,6 +168,7 @@ impl Wire {
             patience: None,
             health: None,
             check: None,
+            waits: None,
         })
     }
 
@@ -503,9 +506,14 @@ impl Wire {
         }
         let interval = self.target.config().health_check_interval();
         let (Some(interval), Some(health)) = (interval, &self.health) else { return Err(error) };
+        // It has got nowhere for an interval, or since this was found before.
+        let begun = self.waits.filter(|(of, _)| *of == deadline && deadline.is_some());
+        let now = Instant::now();
+        let begun = begun.map_or_else(|| now.checked_sub(interval).unwrap_or(now), |(_, since)| since);
+        self.waits = Some((deadline, begun));
         let finding = health.check(left.map_or(interval, |left| left.min(interval)));
         let now = Instant::now();
-        let since = finding.silent_since(deadline, now);
+        let since = finding.silent_since(deadline, now - begun, interval, now);
         if let Some(since) = since {
             let patience = interval.saturating_sub(now - since).max(interval / 2);
             match self.target.doubts_after() {

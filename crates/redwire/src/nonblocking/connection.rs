@@ -84,6 +84,8 @@ pub struct Connection {
     heard: Instant,
     /// What was read since there was last nothing to read.
     burst: Burst,
+    /// When its server was last asked about in vain.
+    asked: Instant,
     /// The process that connected.
     process: u32,
     /// Tells whoever uses it that its owner ends it.
@@ -134,6 +136,7 @@ impl Connection {
             dirt: Dirt::new(target.config().db()),
             heard: Instant::now(),
             burst: Burst::default(),
+            asked: Instant::now(),
             process: std::process::id(),
             grip: Arc::default(),
             target,

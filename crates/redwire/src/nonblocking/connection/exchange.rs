@@ -11,6 +11,7 @@ use redwire_core::call::{self, Call};
 use redwire_core::dirt::Sent;
 use redwire_core::facts::Session;
 use redwire_core::link::Ticket;
+use redwire_core::liveness::Finding;
 use redwire_core::outbox::Outbox;
 use redwire_core::{Cmd, Error, Outcome, Replies, Result, Value, transaction};
 
@@ -305,7 +306,7 @@ impl Connection {
     /// Writes and reads once; or, where nothing came for a while, finds out why.
     async fn progress(&mut self, deadline: Option<Instant>) -> Result<bool> {
         let interval = self.target.config().health_check_interval();
-        let check = interval.and_then(|interval| self.heard.checked_add(interval));
+        let check = interval.and_then(|interval| self.heard.max(self.asked).checked_add(interval));
         let next = [deadline, check].into_iter().flatten().min();
         let received = match before(next, self.receive()).await {
             Some(received) => received,
@@ -331,11 +332,17 @@ impl Connection {
         let Some(interval) = self.target.config().health_check_interval() else { return Ok(false) };
         let left = deadline.map_or(interval, |deadline| interval.min(deadline - now));
         let finding = self.health.check(left).await;
-        match finding.silent_since(deadline, Instant::now()) {
+        let now = Instant::now();
+        match finding.silent_since(deadline, now - self.heard, interval, now) {
             Some(since) => {
-                self.heard = since;
+                if let Finding::Alive(at) = finding {
+                    self.heard = at;
+                }
+                self.asked = since;
                 Ok(false)
             }
+            // The deadline comes first: it is told by the link.
+            None if left < interval => Ok(false),
             None => Err(self.lose(Error::silent_peer(Outcome::MaybeExecuted))),
         }
     }
