@@ -202,6 +202,12 @@ impl Frames {
         Err(Error::new(ErrorKind::Connection(ConnectionFault::Reset), Outcome::MaybeExecuted, message))
     }
 
+    /// Whether any reply is more than an error.
+    #[cold]
+    pub(crate) fn has_answer(&self) -> bool {
+        self.replies().any(|frame| !matches!(frame.first(), Some(b'-' | b'!')))
+    }
+
     /// The frames one by one, without those the server pushed unasked.
     pub fn replies(&self) -> impl Iterator<Item = &[u8]> {
         let mut start = 0;

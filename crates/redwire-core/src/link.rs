@@ -474,9 +474,11 @@ impl<W: Clone> Link<W> {
         if !frames.is_empty() {
             let before = self.order.len();
             self.missed = false;
+            if !self.answered {
+                self.answered = before > 0 && frames.has_answer();
+            }
             let result = self.hand_out(frames);
             (self.wave, self.since_wave) = (before - self.order.len(), 0);
-            self.answered |= self.wave > 0 && !frames.has_errors;
             if !self.outside.is_empty() {
                 self.call_next();
             }

@@ -21,6 +21,9 @@ pub(crate) enum Then {
     Serve,
 }
 
+/// Within this the first connections come.
+const UP: Duration = Duration::from_millis(200);
+
 /// A peer that answers handshakes, those of caches too, questions for the map of a cluster, one `PING`, and nothing
 /// else.
 #[derive(Debug)]
@@ -34,6 +37,7 @@ struct Shared {
     then: Then,
     /// When the connections came on which no map was asked for.
     came: Mutex<Vec<Instant>>,
+    started: Instant,
     ids: AtomicUsize,
     pinged: AtomicBool,
     ended: AtomicBool,
@@ -46,6 +50,7 @@ impl RudePeer {
             addr: listener.local_addr().expect("it is bound"),
             then,
             came: Mutex::default(),
+            started: Instant::now(),
             ids: AtomicUsize::new(1),
             pinged: AtomicBool::new(false),
             ended: AtomicBool::new(false),
@@ -91,6 +96,8 @@ impl Shared {
         let (came, mut asks_for_map) = (Instant::now(), false);
         let patience = match self.then {
             Then::HangUpAtFirstCommand | Then::Flood(..) | Then::Serve => None,
+            // What needs several connections to come up has the time, on a busy machine too.
+            Then::HangUpAfter(patience) if self.started.elapsed() < UP => Some(patience.max(2 * UP)),
             Then::HangUpAfter(patience) => Some(patience),
         };
         let mut unread = Vec::new();
