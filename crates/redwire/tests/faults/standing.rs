@@ -343,13 +343,13 @@ fn who_only_listens_is_connected_anew_once_forgotten(setup: Setup) {
         }
     });
     let base = format!("redis://:pw@{}", fake.addr());
-    let pubsub = setup.lazy_pubsub(&base, "health_check_interval=100ms").unwrap();
+    let pubsub = setup.lazy_pubsub(&base, "health_check_interval=400ms").unwrap();
     let mut subscription = pubsub.subscribe(&["news"]);
     forgotten.store(true, Ordering::SeqCst);
     while !matches!(subscription.next(), Some(Item::Gap { .. })) {}
     assert!(!forgotten.load(Ordering::SeqCst), "it has said who it is");
     pubsub.close();
-    let url = setup.url(&base, "health_check_interval=100ms");
+    let url = setup.url(&base, "health_check_interval=400ms");
     let error = match setup.driver {
         Driver::Tokio => runtime().block_on(async {
             let mut monitor = redwire::Client::connect(&url).await.unwrap().monitor().await.unwrap();
