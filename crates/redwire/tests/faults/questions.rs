@@ -143,21 +143,23 @@ fn a_front_end_that_answers_by_itself_keeps_its_connection(setup: Setup) {
         });
         // Where errors are all that comes back, marks prove nothing.
         let marks = if answer.starts_with('-') { 0 } else { 2 };
-        let options = format!("health_check_interval=40ms&timeout=5s&mark_every={marks}");
+        let options = format!("health_check_interval=150ms&timeout=5s&mark_every={marks}");
         let client = setup.client(&fake.url(), &options);
         let echo = |n: u32| client.execute(words::<String>(&format!("ECHO {n}")).retries(0));
+        let mut lost = losses(&client);
         let end = Instant::now() + Duration::from_millis(500);
         for n in 0..3 {
             assert_eq!(echo(n).unwrap(), n.to_string(), "{answer:?}");
         }
         if let Driver::Tokio = setup.driver {
-            eventually("it is asked several times", LIMIT, || pings(&fake, 0) > 4);
+            eventually("it is asked several times", LIMIT, || pings(&fake, 0) > 2);
         }
         thread::sleep(end.saturating_duration_since(Instant::now()));
         for n in 0..20 {
             assert_eq!(echo(n).unwrap(), n.to_string(), "{answer:?}");
         }
-        assert_eq!(fake.connections(), 1, "{answer:?}");
+        // On a busy machine a blocking call may ask over another connection meanwhile.
+        assert_eq!(lost().len(), 0, "{answer:?}");
         let lose = words::<String>("LOSE").timeout(Duration::from_millis(20));
         assert!(client.execute(lose).unwrap_err().is_timeout());
         for n in 20..40 {
