@@ -13,6 +13,7 @@ use crate::{
     backoff::Backoff,
     callbacks::ResponseCallbacks,
     cluster::ClusterOptions,
+    connector::{Blocking, Connector, Nonblocking},
     credentials::{Credentials, Provider},
     resolve::Resolver,
     secret::Secret,
@@ -43,7 +44,7 @@ pub(crate) use options::{UrlOption, nearest};
 ///
 /// Prints (`Display`) as a URL with every option that differs from its default, and `***` for passwords.
 /// What has no text is left out: certificates and keys given as bytes, a provider of credentials, a
-/// resolver, callbacks, a configuration of rustls.
+/// resolver, connectors, a seed, callbacks, a configuration of rustls.
 ///
 /// ```
 /// # use redwire_core::config::Config;
@@ -68,6 +69,9 @@ pub struct Config {
     password: Option<Secret>,
     credential_provider: Option<Provider>,
     resolver: Option<Resolver>,
+    connector: Option<Connector<Nonblocking>>,
+    blocking_connector: Option<Connector<Blocking>>,
+    seed: Option<u64>,
     response_callbacks: ResponseCallbacks,
     connect_timeout: Duration,
     timeout: Option<Duration>,
@@ -203,6 +207,24 @@ impl Config {
     #[must_use]
     pub fn resolver(&self) -> Option<&Resolver> {
         self.resolver.as_ref()
+    }
+
+    /// Who makes the connections of the async client; `None`: the driver.
+    #[must_use]
+    pub fn connector(&self) -> Option<&Connector<Nonblocking>> {
+        self.connector.as_ref()
+    }
+
+    /// Who makes the connections of the blocking client; `None`: the driver.
+    #[must_use]
+    pub fn blocking_connector(&self) -> Option<&Connector<Blocking>> {
+        self.blocking_connector.as_ref()
+    }
+
+    /// What the random numbers of a client begin with; `None`: they are not to be foreseen.
+    #[must_use]
+    pub fn seed(&self) -> Option<u64> {
+        self.seed
     }
 
     /// What becomes of the replies to certain commands.
@@ -384,6 +406,9 @@ impl Default for Config {
             password: None,
             credential_provider: None,
             resolver: None,
+            connector: None,
+            blocking_connector: None,
+            seed: None,
             response_callbacks: ResponseCallbacks::default(),
             connect_timeout: Duration::from_secs(2),
             timeout: Some(Duration::from_secs(5)),

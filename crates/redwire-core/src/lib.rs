@@ -35,6 +35,7 @@ pub mod call;
 pub mod callbacks;
 pub mod cluster;
 pub mod config;
+pub mod connector;
 pub mod credentials;
 pub mod dial;
 pub mod dirt;

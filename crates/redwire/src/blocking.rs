@@ -6,6 +6,7 @@ mod cache;
 mod client;
 mod cluster;
 mod connection;
+pub mod connector;
 mod drive;
 mod events;
 mod health;

@@ -1,11 +1,15 @@
-//! Time of the async driver: what waits for a moment does so here, and nowhere else.
+//! Time of the async driver: what looks at the clock, or waits for a moment, does so here, and nowhere else.
 //!
 //! Deadlines are moments of the system's clock, by which networks and servers live. Tokio's timers only wake
 //! the task: one that goes off before its moment is not believed. That is so where a test has paused the
 //! clock of its runtime (`tokio::time::pause`), since paused timers go off as soon as all tasks wait, for
-//! whatever that is. Then, and where there are no timers of tokio, a thread wakes the task. It must not know
-//! what is waited for.
+//! whatever that is. Then, and where there are no timers of tokio, a thread wakes the task.
+//!
+//! Where a client has a connector, its peer may live in the same runtime, and the whole is to go by one clock:
+//! then [`now`] is the time of the runtime, which a test may pause. That holds for all clients of this
+//! runtime. It must not know what is waited for.
 
+use std::cell::Cell;
 use std::future::poll_fn;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -16,8 +20,38 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use redwire_core::{Error, Outcome, Result};
-use tokio::runtime::Handle;
+use tokio::runtime::{Handle, Id, RuntimeFlavor};
 use tokio::time::Sleep;
+
+thread_local! {
+    /// The runtime of this thread whose time is that of the clients in it.
+    static FOLLOWED: Cell<Option<Id>> = const { Cell::new(None) };
+}
+
+/// From now on the clients of this runtime go by its time. Only a runtime of one thread can pause its clock;
+/// the time of any other is the system's.
+pub(crate) fn follow_runtime() {
+    if let Ok(runtime) = Handle::try_current()
+        && runtime.runtime_flavor() == RuntimeFlavor::CurrentThread
+    {
+        FOLLOWED.set(Some(runtime.id()));
+    }
+}
+
+/// The time.
+#[inline]
+pub(crate) fn now() -> Instant {
+    FOLLOWED.get().map_or_else(Instant::now, now_in)
+}
+
+/// The time in `runtime`, if that is around.
+#[cold]
+fn now_in(runtime: Id) -> Instant {
+    match Handle::try_current() {
+        Ok(around) if around.id() == runtime => tokio::time::Instant::now().into_std(),
+        _ => Instant::now(),
+    }
+}
 
 /// The runtime that is around.
 ///
@@ -79,7 +113,7 @@ pub(crate) struct Timer {
 impl Timer {
     /// Ready after `pause`.
     pub(crate) fn after(pause: Duration) -> Self {
-        Self { until: Instant::now().checked_add(pause), ..Self::default() }
+        Self { until: now().checked_add(pause), ..Self::default() }
     }
 
     /// Ready at `until`.
@@ -91,7 +125,7 @@ impl Timer {
     pub(crate) fn poll_at(&mut self, next: Instant, cx: &mut Context<'_>) -> Poll<()> {
         let moved = self.until.replace(next) != Some(next);
         if self.alarm.is_none() {
-            let left = || next.saturating_duration_since(Instant::now());
+            let left = || next.saturating_duration_since(now());
             match &mut self.sleep {
                 Some(sleep) if moved => sleep.as_mut().reset(tokio::time::Instant::now() + left()),
                 Some(_) => {}
@@ -106,7 +140,7 @@ impl Timer {
                 return Poll::Pending;
             }
         }
-        if next <= Instant::now() {
+        if next <= now() {
             // The next moment is another, or this timer set anew.
             self.until = None;
             return Poll::Ready(());

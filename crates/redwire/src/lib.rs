@@ -180,6 +180,16 @@ pub mod blocking;
 mod cells;
 #[cfg(feature = "tokio")]
 mod clock;
+/// Without the async driver there is one clock.
+#[cfg(not(feature = "tokio"))]
+mod clock {
+    use std::time::Instant;
+
+    #[inline]
+    pub(crate) fn now() -> Instant {
+        Instant::now()
+    }
+}
 pub mod commands;
 pub mod credentials;
 mod events;
@@ -202,6 +212,8 @@ mod tracking;
 mod window;
 
 pub use events::{Event, EventKind};
+#[cfg(feature = "tokio")]
+pub use nonblocking::connector;
 #[cfg(feature = "tokio")]
 pub use nonblocking::{
     Cache, CacheRequest, Client, Cluster, Connection, Events, Exchange, Handler, Lease, Lock, LockGuard,

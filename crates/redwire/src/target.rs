@@ -15,6 +15,8 @@ use redwire_core::retry::Attempt;
 use redwire_core::standing::{self, Leave, Standing, Turn};
 use redwire_core::{Error, Result};
 
+#[cfg(feature = "tokio")]
+use crate::clock;
 use crate::events::{EventKind, Hub};
 use crate::lookups::Lookups;
 use crate::members::Atlas;
@@ -105,6 +107,13 @@ impl Target {
     /// As [`new`](Self::new), sharing what is looked up.
     pub(crate) fn with_lookups(config: Config, lookups: Arc<Lookups>) -> Result<Arc<Self>> {
         setup::check_features(&config)?;
+        #[cfg(feature = "tokio")]
+        if config.connector().is_some() {
+            clock::follow_runtime();
+        }
+        if let Some(seed) = config.seed() {
+            fastrand::seed(seed);
+        }
         let route = match (config.topology(), Service::of(&config), Atlas::of(&config)) {
             (_, Some(service), _) => Route::Service(Box::new(service)),
             (_, _, Some(atlas)) => Route::Cluster(Arc::new(atlas)),

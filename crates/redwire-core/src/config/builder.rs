@@ -9,7 +9,13 @@ use super::{
     options, validate::validate,
 };
 use crate::{
-    Error, Value, backoff::Backoff, credentials::Provider, resolve::Resolver, secret::Secret, url::Url,
+    Error, Value,
+    backoff::Backoff,
+    connector::{Blocking, Connector, Nonblocking},
+    credentials::Provider,
+    resolve::Resolver,
+    secret::Secret,
+    url::Url,
 };
 
 mod cluster;
@@ -128,6 +134,38 @@ impl ConfigBuilder {
     /// part of the connect; an old one leads to servers that are gone.
     pub fn resolver(mut self, resolver: impl Into<Resolver>) -> Self {
         self.config.resolver = Some(resolver.into());
+        self
+    }
+
+    /// Who makes the connections of the async client in place of its own sockets: all of them, those to
+    /// sentinels and cluster nodes included. It takes a `redwire::connector::Connector`, such as one through a
+    /// proxy, or to a peer in memory. TLS and the handshake come on top. Default: none. Options of sockets
+    /// ([`nodelay`](Self::nodelay), [`keepalive`](Self::keepalive), [`resolver`](Self::resolver)) are left to
+    /// the connector. With it all times of the client are those of its tokio runtime, so that a paused clock
+    /// holds for the client, too.
+    ///
+    /// A blocking client with this configuration fails: see
+    /// [`blocking_connector`](Self::blocking_connector).
+    pub fn connector(mut self, connector: impl Into<Connector<Nonblocking>>) -> Self {
+        self.config.connector = Some(connector.into());
+        self
+    }
+
+    /// As [`connector`](Self::connector), for the blocking client: a
+    /// `redwire::blocking::connector::Connector`. Default: none. A client fails to connect if only the other
+    /// one is set, since it would go past the proxy of the other.
+    pub fn blocking_connector(mut self, connector: impl Into<Connector<Blocking>>) -> Self {
+        self.config.blocking_connector = Some(connector.into());
+        self
+    }
+
+    /// Seeds the random numbers of the thread that makes a client of this configuration: pauses with jitter,
+    /// the ages of connections, which node is asked. Default: none. For simulations on one thread: there two
+    /// runs with the same seed are equal. It is the generator of the crate `fastrand`, which other code of the
+    /// thread may use, too. In production all processes with the same seed would pause alike, and come back
+    /// together after an outage.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.config.seed = Some(seed);
         self
     }
 

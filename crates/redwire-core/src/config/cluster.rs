@@ -19,6 +19,8 @@ impl Config {
             read_only: self.read_only || self.cluster.read_strategy != ReadStrategy::Primary,
             cluster: ClusterOptions::default(),
             has_alternatives: true,
+            // The client's random numbers go on.
+            seed: None,
             ..self.clone()
         }
     }

@@ -78,6 +78,8 @@ impl Config {
             connect_timeout: options.timeout,
             timeout: Some(options.timeout),
             retry: RetryPolicy::never(),
+            // The client's random numbers go on.
+            seed: None,
             ..self.clone()
         }
     }

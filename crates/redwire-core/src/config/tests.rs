@@ -25,6 +25,7 @@ fn defaults_are_as_documented() {
     assert_eq!((config.pool_timeout(), config.idle_timeout(), config.max_lifetime()), (None, None, None));
     assert_eq!((config.static_credentials(), config.credential_provider()), (None, None));
     assert_eq!(config.resolver(), None);
+    assert_eq!((config.connector(), config.blocking_connector(), config.seed()), (None, None, None));
     assert_eq!(config.tls_options(), &TlsOptions::default());
     assert_eq!((config.client_name(), config.lib_name()), (None, Some("redwire")));
     assert_eq!(config.lib_version(), Some(env!("CARGO_PKG_VERSION")));
@@ -210,6 +211,20 @@ fn a_user_without_a_password_is_that_user_with_the_empty_one() {
     }
     let nobody = parsed("redis+sentinel://ann:pw@h/m?sentinel_password=");
     assert_eq!(of(&nobody.for_sentinel(("s", 1).into())), None);
+}
+
+#[test]
+fn connectors_and_the_seed_are_kept_for_sentinels_and_nodes() {
+    let (connector, blocking) = (Connector::new(1), Connector::new(2));
+    let builder = Config::builder().connector(connector.clone()).blocking_connector(blocking.clone()).seed(7);
+    let config = builder.build().unwrap();
+    let node = HostPort::new("h", 1);
+    assert_eq!(config.seed(), Some(7));
+    for other in [config.for_sentinel(node.clone()), config.for_node(node.clone()), config.for_map(node)] {
+        assert_eq!((other.connector(), other.blocking_connector()), (Some(&connector), Some(&blocking)));
+        assert_eq!(other.seed(), None, "the client's random numbers go on");
+    }
+    assert_eq!(config.to_string(), "redis://localhost:6379");
 }
 
 #[test]

@@ -1,6 +1,7 @@
-//! Sockets of the blocking driver: TCP and Unix, in the clear or with TLS, with timeouts. Knows nothing of what goes through
-//! them.
+//! Sockets of the blocking driver: TCP, Unix, and streams of the user's own, in the clear or with TLS, with
+//! timeouts. Knows nothing of what goes through them.
 
+mod custom;
 mod dial;
 #[cfg(feature = "tls")]
 mod secure;
@@ -13,6 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
+use custom::Custom;
 use redwire_core::Result;
 use redwire_core::config::Endpoint;
 use redwire_core::outbox::Outbox;
@@ -51,6 +53,7 @@ pub(super) enum Socket {
     Tcp(TcpStream),
     #[cfg(unix)]
     Unix(UnixStream),
+    Custom(Custom),
 }
 
 /// What ends a connection: the socket that it has now.
@@ -178,6 +181,7 @@ impl Stream {
             Socket::Tcp(socket) => socket::peek_at_once(socket),
             #[cfg(unix)]
             Socket::Unix(socket) => socket::peek_at_once(socket),
+            Socket::Custom(socket) => socket.peek(),
         };
         match peeked {
             Ok(_) => Ok(true),
@@ -305,6 +309,10 @@ impl Socket {
             Self::Tcp(socket) => socket.set_read_timeout(limit),
             #[cfg(unix)]
             Self::Unix(socket) => socket.set_read_timeout(limit),
+            Self::Custom(socket) => {
+                socket.set_read_timeout(limit);
+                Ok(())
+            }
         }
     }
 
@@ -313,6 +321,10 @@ impl Socket {
             Self::Tcp(socket) => socket.set_write_timeout(limit),
             #[cfg(unix)]
             Self::Unix(socket) => socket.set_write_timeout(limit),
+            Self::Custom(socket) => {
+                socket.set_write_timeout(limit);
+                Ok(())
+            }
         }
     }
 
@@ -322,6 +334,7 @@ impl Socket {
             Self::Tcp(socket) => (&*socket).read(buffer),
             #[cfg(unix)]
             Self::Unix(socket) => (&*socket).read(buffer),
+            Self::Custom(socket) => socket.read(buffer),
         }
     }
 
@@ -337,6 +350,7 @@ impl Socket {
             Self::Tcp(socket) => (&*socket).write_vectored(&slices[..filled]),
             #[cfg(unix)]
             Self::Unix(socket) => (&*socket).write_vectored(&slices[..filled]),
+            Self::Custom(socket) => socket.write(slices.first().map_or(&[], |slice| slice)),
         })
     }
 
@@ -347,6 +361,7 @@ impl Socket {
             Self::Tcp(socket) => (&*socket).write(bytes),
             #[cfg(unix)]
             Self::Unix(socket) => (&*socket).write(bytes),
+            Self::Custom(socket) => socket.write(bytes),
         })
     }
 
@@ -357,6 +372,10 @@ impl Socket {
             Self::Tcp(socket) => socket.shutdown(Shutdown::Both),
             #[cfg(unix)]
             Self::Unix(socket) => socket.shutdown(Shutdown::Both),
+            Self::Custom(socket) => {
+                socket.shutdown();
+                Ok(())
+            }
         };
     }
 }

@@ -1,4 +1,5 @@
-//! Sockets of the async driver: TCP, TLS and Unix, reading and writing apart. Knows nothing of what goes through them.
+//! Sockets of the async driver: TCP, TLS, Unix, and streams of the user's own, reading and writing apart.
+//! Knows nothing of what goes through them.
 
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
@@ -17,10 +18,12 @@ use tokio::net::{TcpStream, tcp};
 #[cfg(unix)]
 use tokio::net::{UnixStream, unix};
 
-use crate::clock::{Timer, with_io};
+use super::connector::{self, Connect};
+use crate::clock::{self, Timer, with_io};
 use crate::target::Target;
 use crate::{lookups, setup, socket};
 
+mod custom;
 #[cfg(feature = "tls")]
 mod secure;
 
@@ -36,6 +39,7 @@ pub(super) enum Reader {
     Unix(unix::OwnedReadHalf),
     #[cfg(feature = "tls")]
     Tls(secure::Reader),
+    Custom(custom::Reader),
 }
 
 /// The half that writes; several tasks may try.
@@ -46,6 +50,7 @@ pub(super) enum Writer {
     Unix(unix::OwnedWriteHalf),
     #[cfg(feature = "tls")]
     Tls(secure::Writer),
+    Custom(custom::Writer),
 }
 
 /// Connects to the server; with TLS where that is asked for. What the server says along with the end of the TLS handshake is
@@ -56,6 +61,11 @@ pub(super) async fn connect(
     endpoint: &Endpoint,
     plain: &mut BytesMut,
 ) -> Result<(Reader, Writer)> {
+    if let Some(connector) = connector::of(target.config())? {
+        // The client may have been made outside of the runtime.
+        clock::follow_runtime();
+        return connect_by(&**connector, target, endpoint, plain).await;
+    }
     match endpoint {
         Endpoint::Tcp(address) => {
             let addresses = resolve(target, address).await?;
@@ -64,7 +74,9 @@ pub(super) async fn connect(
                 .map_err(|error| Error::from_io("setting socket options", Outcome::NotSent, error))?;
             #[cfg(feature = "tls")]
             if let Some(session) = target.tls_session(&address.host)? {
-                let (reader, writer) = secure::shake_hands(stream, session, plain).await?;
+                let (half, other) = stream.into_split();
+                let (half, other) = (secure::ReadHalf::Tcp(half), secure::WriteHalf::Tcp(other));
+                let (reader, writer) = secure::shake_hands(half, other, session, plain).await?;
                 return Ok((Reader::Tls(reader), Writer::Tls(writer)));
             }
             let _ = plain;
@@ -80,6 +92,27 @@ pub(super) async fn connect(
         #[cfg(not(unix))]
         Endpoint::Unix(_) => Err(Error::usage("this system has no Unix sockets")),
     }
+}
+
+/// As [`connect`], by the user's connector.
+#[cfg_attr(not(feature = "tls"), allow(clippy::needless_pass_by_ref_mut, reason = "TLS does"))]
+async fn connect_by(
+    connector: &dyn Connect,
+    target: &Target,
+    endpoint: &Endpoint,
+    plain: &mut BytesMut,
+) -> Result<(Reader, Writer)> {
+    let (half, other) = custom::connect(connector, endpoint).await?;
+    #[cfg(feature = "tls")]
+    if let Endpoint::Tcp(address) = endpoint
+        && let Some(session) = target.tls_session(&address.host)?
+    {
+        let (half, other) = (secure::ReadHalf::Custom(half), secure::WriteHalf::Custom(other));
+        let (reader, writer) = secure::shake_hands(half, other, session, plain).await?;
+        return Ok((Reader::Tls(reader), Writer::Tls(writer)));
+    }
+    let _ = (target, plain);
+    Ok((Reader::Custom(half), Writer::Custom(other)))
 }
 
 /// The addresses of the host, looked up anew. An address stands for itself.
@@ -141,7 +174,8 @@ impl Reader {
             #[cfg(unix)]
             Self::Unix(half) => socket::peek(half.as_ref()),
             #[cfg(feature = "tls")]
-            Self::Tls(reader) => socket::peek(reader.stream()),
+            Self::Tls(reader) => reader.peek(),
+            Self::Custom(reader) => reader.peek(),
         })
     }
 
@@ -154,6 +188,8 @@ impl Reader {
             Self::Unix(half) => half.as_ref().poll_read_ready(cx),
             #[cfg(feature = "tls")]
             Self::Tls(reader) => reader.poll_ready(cx),
+            // Only reading shows.
+            Self::Custom(_) => Poll::Ready(Ok(())),
         }
     }
 
@@ -170,6 +206,7 @@ impl Reader {
             Self::Unix(half) => pin!(half.read_buf(&mut buffer.limit(READ_AT_ONCE))).poll(cx),
             #[cfg(feature = "tls")]
             Self::Tls(reader) => reader.poll_read(cx, buffer),
+            Self::Custom(reader) => reader.poll_read(cx, buffer),
         }
     }
 }
@@ -193,11 +230,13 @@ impl Writer {
             #[cfg(unix)]
             Self::Unix(half) => socket::peek(half.as_ref()),
             #[cfg(feature = "tls")]
-            Self::Tls(writer) => socket::peek(writer.stream()),
+            Self::Tls(writer) => writer.peek(),
+            Self::Custom(writer) => writer.peek(),
         })
     }
 
-    /// Writes some of what waits in `outbox`, if the socket takes it now; says how much.
+    /// Writes some of what waits in `outbox`, if the socket takes it now; says how much. A user's stream takes
+    /// nothing but by [`poll_flush`](Self::poll_flush).
     #[inline]
     pub(super) fn try_write(&self, outbox: &Outbox) -> io::Result<usize> {
         let result = if let Some(bytes) = outbox.single() {
@@ -207,6 +246,7 @@ impl Writer {
                 Self::Unix(half) => half.try_write(bytes),
                 #[cfg(feature = "tls")]
                 Self::Tls(writer) => writer.try_write(outbox),
+                Self::Custom(_) => Err(io::ErrorKind::WouldBlock.into()),
             }
         } else {
             let mut slices = [IoSlice::new(&[]); 16];
@@ -217,6 +257,7 @@ impl Writer {
                 Self::Unix(half) => half.try_write_vectored(&slices[..filled]),
                 #[cfg(feature = "tls")]
                 Self::Tls(writer) => writer.try_write(outbox),
+                Self::Custom(_) => Err(io::ErrorKind::WouldBlock.into()),
             }
         };
         match result {
@@ -226,13 +267,27 @@ impl Writer {
     }
 
     /// Whether the socket may take bytes; if not, the task is woken when it may.
-    pub(super) fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
             Self::Tcp(half) => half.as_ref().poll_write_ready(cx),
             #[cfg(unix)]
             Self::Unix(half) => half.as_ref().poll_write_ready(cx),
             #[cfg(feature = "tls")]
             Self::Tls(writer) => writer.poll_ready(cx),
+            Self::Custom(_) => Poll::Ready(Ok(())),
+        }
+    }
+
+    /// The user's stream that takes what is written.
+    #[inline]
+    fn custom(&self) -> Option<&custom::Writer> {
+        match self {
+            Self::Tcp(_) => None,
+            #[cfg(unix)]
+            Self::Unix(_) => None,
+            #[cfg(feature = "tls")]
+            Self::Tls(writer) => writer.custom(),
+            Self::Custom(writer) => Some(writer),
         }
     }
 
@@ -244,6 +299,9 @@ impl Writer {
         outbox: &mut Outbox,
         mut sent: impl FnMut(usize),
     ) -> Poll<io::Result<()>> {
+        if let Some(custom) = self.custom() {
+            return self.poll_flush_custom(custom, cx, outbox, sent);
+        }
         while !outbox.is_empty() {
             match self.try_write(outbox) {
                 Ok(written) => {
@@ -251,11 +309,39 @@ impl Writer {
                     sent(written);
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    std::task::ready!(self.poll_ready(cx))?;
+                    ready!(self.poll_ready(cx))?;
                 }
                 Err(error) => return Poll::Ready(Err(error)),
             }
         }
         Poll::Ready(Ok(()))
+    }
+
+    /// As [`poll_flush`](Self::poll_flush), where `custom` is the user's stream. Ready when that is flushed, too.
+    fn poll_flush_custom(
+        &self,
+        custom: &custom::Writer,
+        cx: &mut Context<'_>,
+        outbox: &mut Outbox,
+        mut sent: impl FnMut(usize),
+    ) -> Poll<io::Result<()>> {
+        loop {
+            outbox.advance(ready!(custom.poll_flush(cx))?);
+            if outbox.is_empty() {
+                return Poll::Ready(Ok(()));
+            }
+            let written = match self {
+                #[cfg(feature = "tls")]
+                Self::Tls(writer) => ready!(writer.poll_write(cx, custom, outbox))?,
+                _ => {
+                    let mut slices = [IoSlice::new(&[]); 16];
+                    let filled = outbox.slices(&mut slices);
+                    ready!(custom.poll_write(cx, &slices[..filled]))?
+                }
+            };
+            // What may have left counts as sent, flushed or not.
+            sent(written);
+            custom.hold(written);
+        }
     }
 }

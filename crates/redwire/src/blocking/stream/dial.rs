@@ -1,4 +1,5 @@
-//! How a socket comes to be connected: the look-up of the name, and attempts at its addresses, all before a deadline.
+//! How a socket comes to be connected: the look-up of the name, and attempts at its addresses, all before a deadline;
+//! or by the user's connector.
 //!
 //! Which address is tried when is decided in `redwire-core`. An attempt that cannot be interrupted runs on a thread of its
 //! own, which may outlive the call that started it, but not its deadline: what it brings then is dropped.
@@ -13,12 +14,16 @@ use redwire_core::config::{Endpoint, HostPort};
 use redwire_core::dial::Dial;
 use redwire_core::{Error, Outcome, Result};
 
-use super::{Socket, left};
+use super::{Socket, custom, left};
+use crate::blocking::connector;
 use crate::target::Target;
 use crate::{lookups, socket};
 
 /// Connects to `endpoint` before `deadline`.
 pub(super) fn connect(endpoint: &Endpoint, target: &Target, deadline: Instant) -> Result<Socket> {
+    if let Some(connector) = connector::of(target.config())? {
+        return custom::connect(connector, endpoint, deadline).map(Socket::Custom);
+    }
     match endpoint {
         Endpoint::Tcp(address) => {
             let addresses = resolve(target, address, deadline)?;

@@ -1,25 +1,40 @@
-//! A TCP socket with TLS on it, reading and writing apart. What TLS says is decided in [`tls`](crate::tls).
+//! A TCP socket, or a user's stream, with TLS on it, reading and writing apart. What TLS says is decided in [`tls`](crate::tls).
 
 use std::future::poll_fn;
-use std::io;
+use std::io::{self, IoSlice};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 
 use bytes::BytesMut;
 use redwire_core::outbox::Outbox;
 use redwire_core::{Error, Outcome, Result};
-use tokio::net::{TcpStream, tcp};
+use tokio::net::tcp;
 
-use crate::setup;
+use super::custom;
 use crate::tls::{Outgoing, Session};
+use crate::{setup, socket};
 
 /// Ciphertext is read in pieces of at most this size: a few full records.
 const READ_AT_ONCE: usize = 64 * 1024;
 
+/// What ciphertext is read from.
+#[derive(Debug)]
+pub(super) enum ReadHalf {
+    Tcp(tcp::OwnedReadHalf),
+    Custom(custom::Reader),
+}
+
+/// What ciphertext is written to.
+#[derive(Debug)]
+pub(super) enum WriteHalf {
+    Tcp(tcp::OwnedWriteHalf),
+    Custom(custom::Writer),
+}
+
 /// The half that reads.
 #[derive(Debug)]
 pub(crate) struct Reader {
-    half: tcp::OwnedReadHalf,
+    half: ReadHalf,
     session: Arc<Session>,
     cipher: Box<[u8]>,
 }
@@ -27,19 +42,19 @@ pub(crate) struct Reader {
 /// The half that writes.
 #[derive(Debug)]
 pub(crate) struct Writer {
-    half: tcp::OwnedWriteHalf,
+    half: WriteHalf,
     session: Arc<Session>,
     outgoing: Mutex<Outgoing>,
 }
 
-/// Makes `stream` secure.
+/// Makes the stream of both halves secure.
 pub(super) async fn shake_hands(
-    stream: TcpStream,
+    half: ReadHalf,
+    other: WriteHalf,
     session: Session,
     plain: &mut BytesMut,
 ) -> Result<(Reader, Writer)> {
     let session = Arc::new(session);
-    let (half, other) = stream.into_split();
     let mut reader =
         Reader { half, session: Arc::clone(&session), cipher: vec![0; READ_AT_ONCE].into_boxed_slice() };
     let writer = Writer { half: other, session, outgoing: Mutex::default() };
@@ -59,7 +74,7 @@ pub(super) async fn shake_hands(
                     // The alert that tells the server why.
                     let mut alert = Vec::new();
                     writer.session.poll_transmit(&mut alert);
-                    let _ = writer.half.try_write(&alert);
+                    let _ = writer.send(&alert).await;
                     return Err(error);
                 }
             }
@@ -73,12 +88,20 @@ fn closed() -> Error {
 }
 
 impl Reader {
-    pub(super) fn stream(&self) -> &TcpStream {
-        self.half.as_ref()
+    /// How many bytes of ciphertext are there to be read; `Ok(0)`: the peer has closed it.
+    pub(super) fn peek(&self) -> io::Result<usize> {
+        match &self.half {
+            ReadHalf::Tcp(half) => socket::peek(half.as_ref()),
+            ReadHalf::Custom(half) => half.peek(),
+        }
     }
 
     pub(super) fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.half.as_ref().poll_read_ready(cx)
+        match &self.half {
+            ReadHalf::Tcp(half) => half.as_ref().poll_read_ready(cx),
+            // Only reading shows.
+            ReadHalf::Custom(_) => Poll::Ready(Ok(())),
+        }
     }
 
     /// Appends plaintext to `buffer`. `Ok(0)`: the peer has closed.
@@ -100,9 +123,13 @@ impl Reader {
     }
 
     fn poll_cipher(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let half = match &self.half {
+            ReadHalf::Tcp(half) => half,
+            ReadHalf::Custom(half) => return half.poll_read(cx, &mut &mut self.cipher[..]),
+        };
         loop {
-            ready!(self.half.as_ref().poll_read_ready(cx))?;
-            match self.half.try_read(&mut self.cipher) {
+            ready!(half.as_ref().poll_read_ready(cx))?;
+            match half.try_read(&mut self.cipher) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 read => return Poll::Ready(read),
             }
@@ -111,20 +138,54 @@ impl Reader {
 }
 
 impl Writer {
-    pub(super) fn stream(&self) -> &TcpStream {
-        self.half.as_ref()
+    /// As [`Reader::peek`], for who is about to write.
+    pub(super) fn peek(&self) -> io::Result<usize> {
+        match &self.half {
+            WriteHalf::Tcp(half) => socket::peek(half.as_ref()),
+            WriteHalf::Custom(half) => half.peek(),
+        }
     }
 
     pub(super) fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.half.as_ref().poll_write_ready(cx)
+        match &self.half {
+            WriteHalf::Tcp(half) => half.as_ref().poll_write_ready(cx),
+            WriteHalf::Custom(_) => Poll::Ready(Ok(())),
+        }
+    }
+
+    /// What takes the ciphertext, if that is a user's stream.
+    pub(super) fn custom(&self) -> Option<&custom::Writer> {
+        match &self.half {
+            WriteHalf::Tcp(_) => None,
+            WriteHalf::Custom(half) => Some(half),
+        }
+    }
+
+    /// Writes some of what waits in `outbox` to `half`, a user's stream; says how much.
+    pub(super) fn poll_write(
+        &self,
+        cx: &mut Context<'_>,
+        half: &custom::Writer,
+        outbox: &Outbox,
+    ) -> Poll<io::Result<usize>> {
+        let mut outgoing = self.outgoing.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            let bytes = outgoing.poll_write(&self.session, outbox)?;
+            let written = ready!(half.poll_write(cx, &[IoSlice::new(bytes)]))?;
+            let sent = outgoing.handle_written(written);
+            if sent > 0 {
+                return Poll::Ready(Ok(sent));
+            }
+        }
     }
 
     /// Writes some of what waits in `outbox`, if the socket takes it now; says how much.
     pub(super) fn try_write(&self, outbox: &Outbox) -> io::Result<usize> {
+        let WriteHalf::Tcp(half) = &self.half else { return Err(io::ErrorKind::WouldBlock.into()) };
         let mut outgoing = self.outgoing.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
             let bytes = outgoing.poll_write(&self.session, outbox)?;
-            let written = self.half.try_write(bytes)?;
+            let written = half.try_write(bytes)?;
             if written == 0 {
                 return Ok(0);
             }
@@ -136,8 +197,14 @@ impl Writer {
     }
 
     async fn send(&self, mut bytes: &[u8]) -> Result<()> {
+        let half = match &self.half {
+            WriteHalf::Tcp(half) => half,
+            WriteHalf::Custom(half) => {
+                return half.send(bytes).await.map_err(|error| setup::io_error("writing", error));
+            }
+        };
         while !bytes.is_empty() {
-            let written = match self.half.try_write(bytes) {
+            let written = match half.try_write(bytes) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     poll_fn(|cx| self.poll_ready(cx)).await.map(|()| 0)
                 }

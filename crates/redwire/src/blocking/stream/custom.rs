@@ -1,0 +1,143 @@
+//! A stream that a user's connector made.
+//!
+//! It is asked for with limits in place of timeouts that stay. What a look at it brings is kept for the next
+//! read. Code of the user's runs here: its panic is an error, and an attempt that hangs holds up a thread of
+//! its own, of which there is a limited number.
+
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use redwire_core::config::Endpoint;
+use redwire_core::{Error, Outcome, Result};
+
+use crate::blocking::connector::{Maker, Stream};
+use crate::lookups::catch;
+
+/// A look at the stream takes this much at most.
+const LOOK: usize = 4 * 1024;
+
+/// So many attempts of a connector may be late at a time.
+const LATE: usize = 16;
+
+/// A user's stream as a socket.
+pub(in crate::blocking) struct Custom {
+    stream: Box<dyn Stream>,
+    /// What a look at the stream brought.
+    ahead: Mutex<Vec<u8>>,
+    read_limit: Mutex<Option<Duration>>,
+    write_limit: Mutex<Option<Duration>>,
+}
+
+/// What `maker` gives for `endpoint` before `deadline`.
+pub(super) fn connect(maker: &Arc<Maker>, endpoint: &Endpoint, deadline: Instant) -> Result<Custom> {
+    if maker.late.load(Ordering::Relaxed) >= LATE {
+        let message = format!("it hangs: {LATE} attempts have not ended by their deadlines");
+        return Err(failed(io::Error::other(message)));
+    }
+    let (own, endpoint) = (Arc::clone(maker), endpoint.clone());
+    let (sender, receiver) = mpsc::sync_channel(0);
+    let attempt = move || {
+        let limit = deadline.saturating_duration_since(Instant::now());
+        let stream = catch("the connector", || own.connect.connect(&endpoint, limit));
+        if sender.send(stream).is_err() {
+            own.late.fetch_sub(1, Ordering::Relaxed);
+        }
+    };
+    thread::Builder::new()
+        .name("redwire-connect".to_owned())
+        .spawn(attempt)
+        .map_err(|error| Error::from_io("starting a thread", Outcome::NotSent, error))?;
+    let answer = receiver.recv_timeout(deadline.saturating_duration_since(Instant::now()));
+    let Ok(answer) = answer else {
+        // Before the channel closes, by which the attempt learns that it is late.
+        maker.late.fetch_add(1, Ordering::Relaxed);
+        return Err(failed(io::ErrorKind::TimedOut.into()));
+    };
+    let stream = answer?.map_err(failed)?;
+    Ok(Custom {
+        stream,
+        ahead: Mutex::default(),
+        read_limit: Mutex::default(),
+        write_limit: Mutex::default(),
+    })
+}
+
+/// The connector failed with `error`.
+#[cold]
+fn failed(error: io::Error) -> Error {
+    match error.downcast::<Error>() {
+        Ok(error) => error.with_outcome(Outcome::NotSent),
+        Err(error) => Error::from_io("connecting by the connector", Outcome::NotSent, error),
+    }
+}
+
+impl Custom {
+    pub(super) fn set_read_timeout(&self, limit: Option<Duration>) {
+        *lock(&self.read_limit) = limit;
+    }
+
+    pub(super) fn set_write_timeout(&self, limit: Option<Duration>) {
+        *lock(&self.write_limit) = limit;
+    }
+
+    pub(super) fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        let mut ahead = lock(&self.ahead);
+        if ahead.is_empty() {
+            drop(ahead);
+            let limit = *lock(&self.read_limit);
+            return run(|| self.stream.read(buffer, limit));
+        }
+        let taken = ahead.len().min(buffer.len());
+        buffer[..taken].copy_from_slice(&ahead[..taken]);
+        ahead.drain(..taken);
+        Ok(taken)
+    }
+
+    /// How many bytes are there to be read, without waiting; `Ok(0)`: the peer has closed it.
+    pub(super) fn peek(&self) -> io::Result<usize> {
+        let mut ahead = lock(&self.ahead);
+        if ahead.is_empty() {
+            let mut buffer = vec![0; LOOK];
+            let read = run(|| self.stream.read(&mut buffer, Some(Duration::ZERO)))?;
+            buffer.truncate(read);
+            *ahead = buffer;
+        }
+        Ok(ahead.len())
+    }
+
+    pub(super) fn write(&self, bytes: &[u8]) -> io::Result<usize> {
+        let limit = *lock(&self.write_limit);
+        run(|| self.stream.write(bytes, limit))
+    }
+
+    pub(super) fn shutdown(&self) {
+        let _ = run(|| {
+            self.stream.shutdown();
+            Ok(0)
+        });
+    }
+}
+
+/// Runs code of the user's. The end of its limit is told as sockets tell it.
+fn run(code: impl FnOnce() -> io::Result<usize>) -> io::Result<usize> {
+    match catch_unwind(AssertUnwindSafe(code)) {
+        Ok(Err(error)) if error.kind() == io::ErrorKind::TimedOut => Err(io::ErrorKind::WouldBlock.into()),
+        Ok(result) => result,
+        Err(_) => Err(io::Error::other("the connector's stream panicked")),
+    }
+}
+
+/// No code of others runs under these locks but that of a look at the stream, whose panic is caught.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl std::fmt::Debug for Custom {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Custom(..)")
+    }
+}
