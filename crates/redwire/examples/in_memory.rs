@@ -45,6 +45,7 @@ impl Peer {
         let (mut bytes, mut gone) = (Vec::new(), self.gone.subscribe());
         loop {
             let read = tokio::select! {
+                biased;
                 read = stream.read_buf(&mut bytes) => read?,
                 _ = gone.wait_for(|gone| *gone) => 0,
             };

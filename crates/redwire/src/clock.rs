@@ -44,6 +44,11 @@ pub(crate) fn now() -> Instant {
     FOLLOWED.get().map_or_else(Instant::now, now_in)
 }
 
+/// How long ago `moment` was.
+pub(crate) fn since(moment: Instant) -> Duration {
+    now().saturating_duration_since(moment)
+}
+
 /// The time in `runtime`, if that is around.
 #[cold]
 fn now_in(runtime: Id) -> Instant {
@@ -132,7 +137,7 @@ impl Timer {
                 None => self.sleep = tokio_sleep(left()),
             }
             // Tokio lets nothing be ready for a task that has done much in its turn, its timers neither.
-            let is_tired = || !tokio::task::coop::has_budget_remaining() && next <= Instant::now();
+            let is_tired = || !tokio::task::coop::has_budget_remaining() && next <= now();
             if let Some(sleep) = &mut self.sleep
                 && sleep.as_mut().poll(cx).is_pending()
                 && !is_tired()
@@ -181,7 +186,7 @@ impl Burst {
 
     #[cold]
     fn look(&mut self) -> Instant {
-        let now = Instant::now();
+        let now = now();
         self.since.get_or_insert(now);
         now
     }

@@ -183,11 +183,15 @@ mod clock;
 /// Without the async driver there is one clock.
 #[cfg(not(feature = "tokio"))]
 mod clock {
-    use std::time::Instant;
+    use std::time::{Duration, Instant};
 
     #[inline]
     pub(crate) fn now() -> Instant {
         Instant::now()
+    }
+
+    pub(crate) fn since(moment: Instant) -> Duration {
+        moment.elapsed()
     }
 }
 pub mod commands;

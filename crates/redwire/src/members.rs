@@ -20,6 +20,7 @@ use redwire_core::{Error, ErrorKind, Outcome, Result, Value};
 pub(crate) use atlas::{Atlas, Listener, Watcher, Work};
 pub(crate) use passage::{Departure, Passage};
 
+use crate::clock;
 use crate::setup;
 
 /// A node that serves no more as a primary has so long to answer what is under way. Then that is given up.
@@ -227,7 +228,7 @@ impl<C> Members<C> {
 
     /// A try at the node at `address` failed with `error`.
     pub(crate) fn handle_failure(&self, address: &HostPort, error: &Error) {
-        let now = Instant::now();
+        let now = clock::now();
         self.handle_reader_failure(address, error, now);
         if is_unheard(error) {
             self.atlas.handle_lost(address, now);
@@ -236,7 +237,7 @@ impl<C> Members<C> {
 
     /// The node at `address` could not be reached, or is `silent`; or it has answered after that.
     pub(crate) fn handle_silence(&self, address: &HostPort, silent: bool) {
-        let now = Instant::now();
+        let now = clock::now();
         if !silent {
             self.atlas.handle_heard(address);
             return;

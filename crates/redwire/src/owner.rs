@@ -4,6 +4,8 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::clock;
+
 /// So long an answer holds for those who must not lose time.
 const RECENT: Duration = Duration::from_millis(1);
 
@@ -18,7 +20,7 @@ pub(crate) struct Owner {
 
 impl Owner {
     pub(crate) fn new() -> Self {
-        Self { process: std::process::id(), begin: Instant::now(), asked: AtomicU64::new(0) }
+        Self { process: std::process::id(), begin: clock::now(), asked: AtomicU64::new(0) }
     }
 
     /// Whether this process is another.

@@ -3,7 +3,7 @@
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use redwire_core::cluster::Remap;
 use redwire_core::config::{Config, Endpoint, HostPort, ReadFrom, Topology};
@@ -12,6 +12,7 @@ use redwire_core::sentinel::{Discovery, Found, News, Readers, Sentinels};
 use redwire_core::standing::Leave;
 use redwire_core::{ConnectionFault, Error, ErrorKind, Outcome, Result, SentinelFault};
 
+use crate::clock;
 use crate::lookups::Lookups;
 use crate::setup;
 
@@ -151,7 +152,7 @@ impl Service {
         state.sentinels.handle_found(&found);
         state.witness = Some(found.witness.clone());
         let found = Found { master: master.clone(), ..found };
-        let chosen = state.readers.choose(&found, self.read_from, Instant::now());
+        let chosen = state.readers.choose(&found, self.read_from, clock::now());
         let chosen = chosen.ok_or_else(|| no_replica(&self.name))?;
         (state.master, state.doubted) = (Some(master), false);
         Ok(chosen)
@@ -224,7 +225,7 @@ impl Service {
         state.doubted = true;
         state.sentinels.handle_failed();
         if let Some(tried) = tried.filter(|_| self.read_from != ReadFrom::Master) {
-            state.readers.handle_unfit(tried, Instant::now());
+            state.readers.handle_unfit(tried, clock::now());
         }
         if error.kind() == ErrorKind::Sentinel(SentinelFault::NotMaster)
             && let Some(witness) = state.witness.take()
@@ -308,7 +309,7 @@ impl Service {
 
     /// A replica has no data to answer from: another does, or the master.
     fn handle_unfit(&self) {
-        self.lock().readers.handle_refusal(Instant::now());
+        self.lock().readers.handle_refusal(clock::now());
         self.leave(None);
     }
 

@@ -4,7 +4,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use redwire_core::budget::RetryBudget;
 use redwire_core::call::Call;
@@ -309,13 +309,13 @@ impl Target {
 
     /// Whether a retry is within the budget; `calls` were made in all so far.
     pub(crate) fn may_retry(&self, calls: u64) -> bool {
-        self.budget.lock().unwrap_or_else(PoisonError::into_inner).poll_retry(calls, Instant::now())
+        self.budget.lock().unwrap_or_else(PoisonError::into_inner).poll_retry(calls, clock::now())
     }
 
     /// A call failed.
     pub(crate) fn handle_failure(&self, error: &Error) {
         if let Some(unfit) = standing::unfit(error, &self.config) {
-            let (now, random) = (Instant::now(), fastrand::u64(..));
+            let (now, random) = (clock::now(), fastrand::u64(..));
             let backoff = self.config.reconnect_backoff();
             let leave = self.standing().handle_refused(unfit, backoff, now, random);
             leave.into_iter().for_each(|these| self.replace(these));
@@ -336,7 +336,7 @@ impl Target {
         if !attempt.was_refused() {
             return None;
         }
-        let (now, random) = (Instant::now(), fastrand::u64(..));
+        let (now, random) = (clock::now(), fastrand::u64(..));
         let turn = self.standing().poll_turn(self.config.reconnect_backoff(), now, random);
         match turn {
             Turn::Now(leave) => {

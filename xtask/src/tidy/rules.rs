@@ -31,6 +31,9 @@ const BANNED: [&str; 16] = [
 /// The drivers' folders.
 const DRIVERS: [&str; 2] = ["crates/redwire/src/nonblocking", "crates/redwire/src/blocking"];
 
+/// What goes by a clock that a test may pause.
+const NONBLOCKING: &str = "crates/redwire/src/nonblocking";
+
 /// Words that servers begin an error with: what to do about one is decided in the core.
 const SERVER_WORDS: [&str; 20] = [
     "ASK",
@@ -87,8 +90,13 @@ pub(super) fn names(source: &Source) -> Vec<Finding> {
     findings
 }
 
-/// The core and the protocol never wait, look at a clock or throw dice.
+/// The core and the protocol never wait, look at a clock or throw dice. The async driver looks at its own clock.
 pub(super) fn banned_calls(source: &Source) -> Vec<Finding> {
+    if source.path.starts_with(NONBLOCKING) {
+        return in_code(source, false, &["Instant::now", ".elapsed()"], |word| {
+            format!("`{word}` is the system's clock: take `clock::now` or `clock::since`")
+        });
+    }
     if !PURE.iter().any(|folder| source.path.starts_with(folder)) {
         return Vec::new();
     }

@@ -81,6 +81,15 @@ fn banned_calls_are_found_outside_tests() {
 }
 
 #[test]
+fn the_async_driver_looks_at_its_own_clock() {
+    for banned in ["let a = Instant::now();", "let a = begin.elapsed();"] {
+        let text = format!("//! A.\n{banned}\n");
+        assert_eq!(findings("crates/redwire/src/nonblocking.rs", &text), [2], "{banned}");
+        assert_eq!(findings("crates/redwire/src/blocking.rs", &text), NONE, "{banned}");
+    }
+}
+
+#[test]
 fn a_module_declared_for_tests_is_one() {
     let files = |declaration: &str| {
         BTreeMap::from([

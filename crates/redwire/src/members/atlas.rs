@@ -12,6 +12,7 @@ use redwire_core::config::{self, Config, HostPort};
 use redwire_core::outage::heals;
 use redwire_core::{Error, Result, Value};
 
+use crate::clock;
 use crate::setup;
 
 /// Whoever takes care of refreshes looks so often whether there is more to do.
@@ -73,7 +74,7 @@ impl Atlas {
 
     fn new(seeds: Vec<HostPort>, options: ClusterOptions, tls: bool) -> Self {
         let state = State {
-            topology: Topology::new(seeds.clone(), options.clone(), tls, Instant::now()),
+            topology: Topology::new(seeds.clone(), options.clone(), tls, clock::now()),
             followed: false,
             closed: false,
             ended: 0,
@@ -276,7 +277,7 @@ impl Atlas {
         let mut state = self.lock();
         if std::mem::take(&mut state.followed) {
             let gone = Error::usage("nobody is there to ask for the map of the cluster");
-            state.topology.handle_refreshed(Err(gone), Instant::now(), fastrand::u64(..));
+            state.topology.handle_refreshed(Err(gone), clock::now(), fastrand::u64(..));
         }
     }
 

@@ -10,6 +10,7 @@ use redwire_core::retry::Decision;
 use redwire_core::{Error, Result};
 
 use super::{Member, Members, View};
+use crate::clock;
 
 /// One call that goes to one node: where it is, and where it goes next. Before its first failure it is but a member.
 pub(crate) struct Passage<C> {
@@ -163,7 +164,7 @@ impl<C> Passage<C> {
     #[cold]
     pub(crate) fn handle_success(&mut self, members: &Members<C>) {
         if let (Some(since), Some(member)) = (self.since.take(), &self.member) {
-            members.handle_latency(&member.address, since.elapsed());
+            members.handle_latency(&member.address, clock::since(since));
         }
     }
 
@@ -177,7 +178,7 @@ impl<C> Passage<C> {
         deadline: Option<Instant>,
         budget: impl FnOnce() -> bool,
     ) -> Decision {
-        let now = Instant::now();
+        let now = clock::now();
         let slot = self.slot;
         self.since = None;
         let stays = self.stays;

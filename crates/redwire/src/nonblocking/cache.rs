@@ -23,7 +23,7 @@ use super::cluster::Nodes;
 use super::lane::Lane;
 use super::renew;
 use crate::cells::{Cell, Cells};
-use crate::clock::Timer;
+use crate::clock::{self, Timer};
 use tracking::Tracking;
 pub(super) use tracking::Watch;
 
@@ -113,7 +113,7 @@ impl Client {
     /// A connection that cannot be made; a server that announces no changes: one that is older than Redis 6, or whose user may not
     /// say `CLIENT TRACKING`.
     pub async fn cached(&self, options: CacheOptions) -> Result<Cache> {
-        let deadline = Instant::now() + self.config().connect_timeout();
+        let deadline = clock::now() + self.config().connect_timeout();
         let cells = match &self.cluster {
             None => Cells::of_server(options.clone(), Tracking::beside(self.pool(), options)),
             Some(nodes) => {
@@ -161,7 +161,7 @@ impl Cache {
     /// No answer within the timeout; a queue that is full.
     pub async fn sync(&self) -> Result<()> {
         let limit = self.client().config().timeout();
-        let deadline = limit.and_then(|limit| Instant::now().checked_add(limit));
+        let deadline = limit.and_then(|limit| clock::now().checked_add(limit));
         let wants_master = wants_master(self.client().config());
         let (mut cells, mut asked) = (self.cells(), Vec::new());
         while !cells.is_empty() {
@@ -358,7 +358,7 @@ impl<'c, R: Reply> CacheRequest<'c, R> {
         }
         let Some(cell) = cache.find(&cmd) else { return self.plain(cmd) };
         let Cell { line, tracking } = &**self.cell.insert(cell);
-        let now = Instant::now();
+        let now = clock::now();
         self.begun.get_or_insert(now);
         let found = match tracking.hit(&cmd, now) {
             Some(replies) => Lookup::Hit(replies),
@@ -505,7 +505,7 @@ impl<'c, R: Reply> CacheRequest<'c, R> {
     /// Over the client, with the time that is left.
     fn plain(&self, cmd: Cmd<R>) -> Step<'c, R> {
         let deadline = if self.begun.is_some() { self.deadline(&cmd) } else { None };
-        let cmd = match deadline.map(|deadline| deadline.saturating_duration_since(Instant::now())) {
+        let cmd = match deadline.map(|deadline| deadline.saturating_duration_since(clock::now())) {
             // No time at all would mean no limit.
             Some(left) => cmd.timeout(left.max(std::time::Duration::from_micros(1))),
             None => cmd,

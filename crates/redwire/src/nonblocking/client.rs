@@ -21,7 +21,7 @@ use super::monitor::Monitor;
 use super::pool::Pool;
 use super::pubsub::PubSub;
 use super::scan::Scan;
-use crate::clock::Timer;
+use crate::clock::{self, Timer};
 use crate::scanning::{ScanOptions, Scanning};
 use crate::target::Target;
 pub use request::Request;
@@ -210,13 +210,13 @@ impl Client {
     /// than `limit` (`Duration::MAX`: without limit). Then all connections are closed. Calls that are not
     /// answered by then fail.
     pub async fn close(&self, limit: Duration) {
-        let now = Instant::now();
+        let now = clock::now();
         self.pubsub.close();
         if let Some(cluster) = &self.cluster {
             cluster.close(limit).await;
         }
         self.lane.close(now.checked_add(limit)).await;
-        self.pool.close(limit.saturating_sub(now.elapsed())).await;
+        self.pool.close(limit.saturating_sub(clock::since(now))).await;
     }
 
     /// Options, one by one: finish with [`ConfigBuilder::build`] and [`open`](Self::open).

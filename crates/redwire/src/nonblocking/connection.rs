@@ -29,7 +29,7 @@ use tokio::sync::Notify;
 use super::health::Health;
 use super::wire::Wire;
 use super::{before, unless};
-use crate::clock::Burst;
+use crate::clock::{self, Burst};
 use crate::events::EventKind;
 use crate::grip::{End, Grip};
 use crate::lookups::{CALLBACK, Lookups, catch, catch_future};
@@ -134,9 +134,9 @@ impl Connection {
             runtime: None,
             on_connect: Vec::new(),
             dirt: Dirt::new(target.config().db()),
-            heard: Instant::now(),
+            heard: clock::now(),
             burst: Burst::default(),
-            asked: Instant::now(),
+            asked: clock::now(),
             process: std::process::id(),
             grip: Arc::default(),
             target,
@@ -182,7 +182,7 @@ impl Connection {
     pub(super) async fn connect_pooled(&mut self, must_answer: impl FnOnce() -> bool) -> Result<()> {
         self.reconnect_by(None).await?;
         if must_answer() {
-            let limit = Instant::now() + self.target.config().connect_timeout();
+            let limit = clock::now() + self.target.config().connect_timeout();
             // While it is asked it lies here: one that does not answer is lost.
             let mut wire = self.wire.take().ok_or_else(setup::closed_client)?;
             let asked = unless(self.grip.means().notified(), before(Some(limit), wire.ping())).await;
@@ -194,7 +194,7 @@ impl Connection {
             answered.map_err(|error| self.lose(error).with_outcome(Outcome::NotSent))?;
             self.wire = Some(wire);
         }
-        self.link.handle_connected(Instant::now());
+        self.link.handle_connected(clock::now());
         Ok(())
     }
 
@@ -217,7 +217,7 @@ impl Connection {
     /// Runs `callback` before `deadline`, and for no longer than a connect may take.
     async fn call_back(&mut self, callback: &OnConnect, deadline: Option<Instant>) -> Result<()> {
         let target = Arc::clone(&self.target);
-        let limit = Instant::now().checked_add(target.config().connect_timeout());
+        let limit = clock::now().checked_add(target.config().connect_timeout());
         let until = [deadline, limit].into_iter().flatten().min();
         let called = match catch(CALLBACK, || callback(self)) {
             Ok(called) => before(until, catch_future(CALLBACK, called)).await,
@@ -230,7 +230,7 @@ impl Connection {
     fn adopt(&mut self, wire: Wire) {
         self.wire = Some(wire);
         self.dirt = Dirt::new(self.target.config().db());
-        self.heard = Instant::now();
+        self.heard = clock::now();
         self.process = std::process::id();
         self.runtime = Handle::try_current().ok().map(|runtime| runtime.id());
     }
@@ -365,7 +365,7 @@ impl Connection {
     /// # Errors
     /// The connection is lost.
     pub async fn can_read(&mut self, limit: Duration) -> Result<bool> {
-        let deadline = Instant::now().checked_add(limit.max(Duration::from_millis(1)));
+        let deadline = clock::now().checked_add(limit.max(Duration::from_millis(1)));
         loop {
             let is_there = match self.sent.front() {
                 Some((ticket, _)) => !self.link.is_waiting(ticket),
@@ -416,7 +416,7 @@ impl Connection {
         if call.count() == 0 {
             return call.read(Replies::default());
         }
-        let deadline = call::deadline(lane, call.options(), self.target.config().timeout(), Instant::now());
+        let deadline = call::deadline(lane, call.options(), self.target.config().timeout(), clock::now());
         self.grip.handle_call(lane != Lane::Shared);
         let replies = self.exchange(&call, deadline).await;
         let output = replies.and_then(|replies| call::read(&mut call, replies, self.target.config()));
@@ -428,7 +428,7 @@ impl Connection {
     }
 
     fn deadline(&self) -> Option<Instant> {
-        self.target.config().timeout().and_then(|limit| Instant::now().checked_add(limit))
+        self.target.config().timeout().and_then(|limit| clock::now().checked_add(limit))
     }
 }
 
@@ -438,7 +438,7 @@ impl<'c> Run for &'c mut Connection {
     fn run<R: Reply>(self, cmd: Cmd<R>) -> Exchange<'c, R> {
         let lane = lane::on_connection(&cmd);
         self.grip.handle_call(lane != Lane::Shared);
-        let deadline = call::deadline(lane, cmd.options(), self.target.config().timeout(), Instant::now());
+        let deadline = call::deadline(lane, cmd.options(), self.target.config().timeout(), clock::now());
         let (name, asked, target) = (cmd.name(), asked(&cmd), Arc::clone(&self.target));
         let replies = match lane::check_connection(&cmd) {
             Ok(()) => self.exchange_boxed(cmd.returning(), deadline),

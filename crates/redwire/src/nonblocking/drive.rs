@@ -19,7 +19,7 @@ use redwire_core::{Error, Outcome};
 
 use super::stream::{Reader, Writer};
 use super::wire::Wire;
-use crate::clock::{Burst, Timer, poll_pause};
+use crate::clock::{self, Burst, Timer, poll_pause};
 use crate::setup;
 
 /// What may fail here, by default with an error.
@@ -338,7 +338,7 @@ impl Drive {
                 break;
             }
             late = true;
-            driven.handle_timeout(Instant::now(), self.received)?;
+            driven.handle_timeout(clock::now(), self.received)?;
         }
         if late { Poll::Ready(Ok(())) } else { Poll::Pending }
     }

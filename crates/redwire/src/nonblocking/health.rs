@@ -14,6 +14,7 @@ use tokio::sync::{Mutex, Notify};
 
 use super::wire::Wire;
 use super::{before, unless};
+use crate::clock;
 use crate::service::Follower;
 use crate::target::Target;
 
@@ -40,12 +41,12 @@ impl Health {
 
     /// Asks whether the server lives, for no longer than `limit`.
     pub(super) async fn check(&self, limit: Duration) -> Finding {
-        let begin = Instant::now();
+        let begin = clock::now();
         let (deadline, leaves) = (begin.checked_add(limit), self.leaves.load(Ordering::Relaxed));
         let Some(mut state) = before(deadline, self.state.lock()).await else { return Finding::Silent };
         // Callers that wait at a server that was left learn of it by other means.
         if self.leaves.load(Ordering::Relaxed) != leaves {
-            return Finding::Alive(Instant::now());
+            return Finding::Alive(clock::now());
         }
         if let Some(finding) = state.inquiry.recent(begin, limit) {
             return finding;
@@ -54,10 +55,10 @@ impl Health {
         let interval = self.target.config().health_check_interval();
         let late = || Err(Error::timeout(Outcome::NotSent));
         match asked {
-            Some(None) => Finding::Alive(Instant::now()),
+            Some(None) => Finding::Alive(clock::now()),
             asked => {
                 let failure = asked.flatten().unwrap_or_else(late).err();
-                state.inquiry.handle_asked(failure.as_ref(), limit, interval, Instant::now())
+                state.inquiry.handle_asked(failure.as_ref(), limit, interval, clock::now())
             }
         }
     }

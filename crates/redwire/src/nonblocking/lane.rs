@@ -31,7 +31,7 @@ use super::pool::Pool;
 use super::renew;
 use super::stream::Writer;
 use super::wire::Wire;
-use crate::clock::runtime;
+use crate::clock::{self, runtime};
 use crate::events::EventKind;
 use crate::service::Follower;
 use crate::setup;
@@ -129,8 +129,8 @@ impl Lane {
                 .doubting_after(target.doubts_after()),
             rest: Outbox::default(),
             writer: None,
-            written: Instant::now(),
-            fresh_until: Instant::now(),
+            written: clock::now(),
+            fresh_until: clock::now(),
             writing: false,
             driver: None,
             armed: None,
@@ -143,7 +143,7 @@ impl Lane {
             turns: 0,
             attended: None,
             asker: (0, 0),
-            asked_until: Instant::now(),
+            asked_until: clock::now(),
             foreign: false,
         };
         let shared = Arc::new(Shared { target, health, on_connect, watch, state: Mutex::new(state) });
@@ -199,7 +199,7 @@ impl Lane {
         waker: &Waker,
         deadline: Option<Instant>,
     ) -> Result<Ticket> {
-        self.shared.submit(call, waker, deadline, Instant::now(), false)
+        self.shared.submit(call, waker, deadline, clock::now(), false)
     }
 
     /// As [`submit`](Self::submit); but where there is no room for its bytes it waits for that, until its ticket may
@@ -246,7 +246,7 @@ impl Lane {
         if !idle {
             // Replies come in order: when this one is there, all are.
             let ping = Cmd::<Value>::new("PING");
-            let last = self.shared.submit(&ping, Waker::noop(), deadline, Instant::now(), true);
+            let last = self.shared.submit(&ping, Waker::noop(), deadline, clock::now(), true);
             self.shared.lock().phase.close();
             if let Ok(last) = last {
                 let _ = before(deadline, self.shared.wait(last, &ping)).await;
@@ -312,7 +312,7 @@ impl Shared {
 
     /// Submits `call` and waits for its replies.
     async fn exchange(self: &Arc<Self>, call: &impl Call, deadline: Option<Instant>) -> Result<Replies> {
-        let ticket = self.submit(call, Waker::noop(), deadline, Instant::now(), true)?;
+        let ticket = self.submit(call, Waker::noop(), deadline, clock::now(), true)?;
         self.wait(ticket, call).await
     }
 
@@ -375,7 +375,7 @@ impl Shared {
         let runtime = runtime()?;
         state.phase = Phase::Driven;
         state.runtime = Some(runtime.clone());
-        (state.asker, state.asked_until) = ((0, 0), Instant::now());
+        (state.asker, state.asked_until) = ((0, 0), clock::now());
         state.number += 1;
         let number = state.number;
         // A runtime that has ended drops the task, and so the guard, at once.

@@ -13,7 +13,7 @@ use tokio::task::AbortHandle;
 
 use super::before;
 use super::client::Client;
-use crate::clock::{Timer, runtime};
+use crate::clock::{self, Timer, runtime};
 use crate::locking::{self, Held};
 
 /// A lock at the server that programs on many machines share, made by [`Client::lock`].
@@ -154,7 +154,7 @@ impl Lock {
     /// [`NotOwned`](LockFault::NotOwned) if that token does not hold it; otherwise as any call.
     pub async fn reattach(&self, token: &str) -> Result<LockGuard> {
         let claim = locking::new_claim(&self.options, Some(token.to_owned()));
-        let sent = Instant::now();
+        let sent = clock::now();
         let found = self.client.execute(claim.take()).await?;
         let (fence, hold) = Hold::found(&self.options, claim, found, sent)?;
         Ok(self.guard(fence, hold, runtime()?))
@@ -171,14 +171,14 @@ impl Lock {
     async fn attempt(&self, options: &LockOptions) -> Result<LockGuard> {
         let client = &self.client;
         let claim = locking::new_claim(options, options.token.clone());
-        let acquire = Acquire::new(options, claim, client.config().timeout(), Instant::now());
+        let acquire = Acquire::new(options, claim, client.config().timeout(), clock::now());
         let mut attempt = Attempt { client, acquire, runtime: runtime()? };
         loop {
             let acquire = &mut attempt.acquire;
-            match acquire.poll_step(Instant::now(), fastrand::u64(..), self.may_listen()) {
+            match acquire.poll_step(clock::now(), fastrand::u64(..), self.may_listen()) {
                 Step::Ask(ask) => {
                     let answer = client.execute(ask).await;
-                    if let Some((fence, hold)) = acquire.handle_answer(answer, Instant::now())? {
+                    if let Some((fence, hold)) = acquire.handle_answer(answer, clock::now())? {
                         return Ok(self.guard(fence, hold, attempt.runtime.clone()));
                     }
                 }
@@ -280,7 +280,7 @@ impl LockGuard {
     /// that it is not held any more. Asks nobody. What was lost once stays so.
     #[must_use]
     pub fn is_lost(&self) -> bool {
-        self.shared.held.hold().is_lost(Instant::now())
+        self.shared.held.hold().is_lost(clock::now())
     }
 
     /// Waits until the lock is lost, or until the guard is gone. It does not borrow the guard.
@@ -295,7 +295,7 @@ impl LockGuard {
                 changed.as_mut().enable();
                 let until = {
                     let mut hold = shared.held.hold();
-                    if hold.is_over(Instant::now()) {
+                    if hold.is_over(clock::now()) {
                         return;
                     }
                     hold.until()
@@ -311,9 +311,9 @@ impl LockGuard {
     /// [`NotOwned`](LockFault::NotOwned) and [`Lost`](LockFault::Lost); otherwise as any call, and then the time is what it was, as
     /// far as one knows.
     pub async fn extend(&self, ttl: Duration) -> Result<()> {
-        let (extend, extension) = self.shared.held.hold().extend(ttl, Instant::now())?;
+        let (extend, extension) = self.shared.held.hold().extend(ttl, clock::now())?;
         let answer = self.shared.client.execute(extend).await;
-        self.shared.change(|hold| hold.handle_extended(extension, answer, Instant::now()))
+        self.shared.change(|hold| hold.handle_extended(extension, answer, clock::now()))
     }
 
     /// Has the lock last for its full [`ttl`](Lock::ttl) from now on.
@@ -390,12 +390,12 @@ impl Shared {
         loop {
             let mut changed = pin!(self.changed.notified());
             changed.as_mut().enable();
-            let keep = self.held.hold().poll_keep(Instant::now(), timeout);
+            let keep = self.held.hold().poll_keep(clock::now(), timeout);
             match keep {
                 Keep::Extend(extend, extension) => {
                     let answer = self.client.execute(extend).await;
                     // A failure is tried again in time, and the loss is told by the hold.
-                    let _ = self.change(|hold| hold.handle_extended(extension, answer, Instant::now()));
+                    let _ = self.change(|hold| hold.handle_extended(extension, answer, clock::now()));
                 }
                 Keep::Wait(until) => drop(before(until, changed).await),
                 Keep::Stop => return,

@@ -19,6 +19,7 @@ use super::before;
 use super::drive::{Drive, Driven, End, Outgoing, Up};
 use super::stream::Writer;
 use super::wire::Wire;
+use crate::clock;
 use crate::events::EventKind;
 use crate::setup;
 use crate::target::Target;
@@ -72,10 +73,10 @@ impl Monitor {
 
     pub(super) async fn to(target: Arc<Target>) -> Result<Self> {
         let config = target.config();
-        let deadline = config.timeout().and_then(|limit| Instant::now().checked_add(limit));
+        let deadline = config.timeout().and_then(|limit| clock::now().checked_add(limit));
         let up = Box::new(Up::from(Wire::connect(&target, None, deadline).await?));
         let mut feed = Feed::new(config.health_check_interval(), fastrand::u64(..));
-        feed.handle_connected(Instant::now());
+        feed.handle_connected(clock::now());
         let process = std::process::id();
         let mut monitor = Self { target, up: Some(up), drive: Drive::default(), heard: Heard(feed), process };
         let listening = before(deadline, poll_fn(|cx| monitor.poll_listening(cx))).await;
@@ -92,7 +93,7 @@ impl Monitor {
 
     /// The next entry, if one comes within `limit`.
     pub async fn next_within(&mut self, limit: Duration) -> Option<Result<MonitorEntry>> {
-        before(Instant::now().checked_add(limit), self.next()).await.flatten()
+        before(clock::now().checked_add(limit), self.next()).await.flatten()
     }
 
     fn poll_entry(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<MonitorEntry>>> {

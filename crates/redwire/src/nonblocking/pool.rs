@@ -11,7 +11,7 @@ use std::panic::Location;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::Waker;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use redwire_core::Result;
 use redwire_core::config::{Config, Endpoint};
@@ -23,6 +23,7 @@ use super::before;
 use super::connection::{Connection, OnConnect};
 use super::events::Events;
 use super::health::Health;
+use crate::clock;
 use crate::grip::Grips;
 use crate::service::Follower;
 use crate::setup;
@@ -186,7 +187,7 @@ impl Pool {
     /// as a wrong password; the pool is closed.
     #[track_caller]
     pub fn get(&self) -> impl Future<Output = Result<Lease>> + Send + '_ {
-        let deadline = self.config().timeout().and_then(|limit| Instant::now().checked_add(limit));
+        let deadline = self.config().timeout().and_then(|limit| clock::now().checked_add(limit));
         self.lease(Some(Location::caller()), deadline)
     }
 
@@ -197,7 +198,7 @@ impl Pool {
     /// As [`get`](Self::get).
     #[track_caller]
     pub fn get_within(&self, limit: Duration) -> impl Future<Output = Result<Lease>> + Send + '_ {
-        self.lease(Some(Location::caller()), Instant::now().checked_add(limit))
+        self.lease(Some(Location::caller()), clock::now().checked_add(limit))
     }
 
     /// A connection to the same server that does not belong to the pool, not connected yet.
@@ -270,7 +271,7 @@ impl Pool {
                 changed.await;
             }
         };
-        let _ = before(Instant::now().checked_add(limit), drained).await;
+        let _ = before(clock::now().checked_add(limit), drained).await;
         let left = self.figures().in_use;
         self.cut();
         left
@@ -313,7 +314,7 @@ impl Follower for Shared {
     fn leave(self: Arc<Self>, next: Option<&Endpoint>) {
         let pool = Pool(self);
         pool.lock().grips.leave(next);
-        pool.with(|machine| machine.handle_moved(Instant::now()));
+        pool.with(|machine| machine.handle_moved(clock::now()));
     }
 
     fn cut_calls(self: Arc<Self>) {

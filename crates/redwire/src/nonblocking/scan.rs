@@ -14,7 +14,7 @@ use redwire_core::{Cmd, Error, Replies, Reply, Result, ScanPage, Value, facts};
 use super::client::{Client, Request};
 use super::cluster::Nodes;
 use super::connection::Pending;
-use crate::clock::Timer;
+use crate::clock::{self, Timer};
 use crate::scanning::{Page, Scanning};
 
 /// The items of a collection, fetched a page at a time; made by [`Client::scan`] and its kin.
@@ -80,7 +80,7 @@ impl<'c, T: Reply> Scan<'c, T> {
 
     fn deadline(&mut self) -> Option<Instant> {
         let limit = self.client.config().timeout();
-        self.deadline = self.deadline.or_else(|| Instant::now().checked_add(limit?));
+        self.deadline = self.deadline.or_else(|| clock::now().checked_add(limit?));
         self.deadline
     }
 
@@ -115,7 +115,7 @@ impl<'c, T: Reply> Scan<'c, T> {
     /// The node of the cluster that was to be asked did not answer, or there was none.
     fn handle_failure(&mut self, error: Error) -> Result<()> {
         let Some(nodes) = self.nodes() else { return Err(error) };
-        let (deadline, now, random) = (self.deadline(), Instant::now(), fastrand::u64(..));
+        let (deadline, now, random) = (self.deadline(), clock::now(), fastrand::u64(..));
         let Some(walk) = self.scanning.walk() else { return Err(error) };
         let rules = nodes.members().rules(now);
         let step = walk.handle_failure(error, rules, deadline, random, || nodes.may_retry());

@@ -8,7 +8,6 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Poll, ready};
-use std::time::Instant;
 
 use redwire_core::config::{Config, HostPort, ReadFrom};
 use redwire_core::sentinel::{Answer, Found, Told, other_words, question};
@@ -16,7 +15,7 @@ use redwire_core::{Cmd, Error, Reply, Result, Run};
 
 use super::client::Client;
 use super::connection::{Connection, Pending};
-use crate::clock::Timer;
+use crate::clock::{self, Timer};
 use crate::lookups::Lookups;
 use crate::service::Service;
 use crate::setup;
@@ -159,7 +158,7 @@ async fn ask_in_turn(service: &Service, config: &Config) -> Result<Found> {
     let mut timer = Timer::default();
     poll_fn(|cx| {
         loop {
-            while let Some(sentinel) = discovery.poll_ask(Instant::now()) {
+            while let Some(sentinel) = discovery.poll_ask(clock::now()) {
                 let (config, name) = (config.for_sentinel(sentinel.clone()), service.name().to_owned());
                 let asking = ask(config, Arc::clone(service.lookups()), name);
                 asked.push((sentinel, Box::pin(asking)));
@@ -168,7 +167,7 @@ async fn ask_in_turn(service: &Service, config: &Config) -> Result<Found> {
             asked.retain_mut(|(sentinel, asking)| match asking.as_mut().poll(cx) {
                 Poll::Pending => true,
                 Poll::Ready(answer) => {
-                    discovery.handle_answer(sentinel, answer, Instant::now());
+                    discovery.handle_answer(sentinel, answer, clock::now());
                     answered = true;
                     false
                 }

@@ -6,7 +6,6 @@ use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
-use std::time::Instant;
 
 use bytes::{BufMut, BytesMut};
 use redwire_core::config::{Endpoint, HostPort};
@@ -132,7 +131,7 @@ async fn dial(mut dial: Dial) -> Result<TcpStream> {
     let mut timer = Timer::default();
     poll_fn(|cx| {
         loop {
-            while let Some(address) = dial.poll_start(Instant::now()) {
+            while let Some(address) = dial.poll_start(clock::now()) {
                 attempts.push((address, Box::pin(with_io(TcpStream::connect(address)))));
             }
             let mut failed = false;
@@ -144,7 +143,7 @@ async fn dial(mut dial: Dial) -> Result<TcpStream> {
                     false
                 }
                 Poll::Ready(Err(error)) => {
-                    dial.handle_failure(*address, error, Instant::now());
+                    dial.handle_failure(*address, error, clock::now());
                     failed = true;
                     false
                 }

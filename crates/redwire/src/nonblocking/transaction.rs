@@ -15,6 +15,7 @@ use redwire_core::{
 use super::client::{Client, Request};
 use super::connection::{Connection, Exchange, asked};
 use super::pool::Lease;
+use crate::clock;
 use crate::members::Passage;
 
 impl Client {
@@ -89,7 +90,7 @@ impl Client {
         F: Future<Output = Result<T>>,
     {
         let mut watch = Cmd::of(&facts::WATCH).arg(keys).idempotent();
-        let mut tries = Tries::new(options, self.config(), Instant::now());
+        let mut tries = Tries::new(options, self.config(), clock::now());
         let mut passage = Passage::staying();
         loop {
             let lease = self.lease_again(&mut watch, &mut passage, tries.deadline()).await;
@@ -105,7 +106,7 @@ impl Client {
                 _ => {
                     passage = Passage::staying();
                     let error = transaction::refused(error, self.config());
-                    tries.handle_end(error, Instant::now(), fastrand::u64(..), || self.may_retry())
+                    tries.handle_end(error, clock::now(), fastrand::u64(..), || self.may_retry())
                 }
             };
             match decision {
@@ -129,7 +130,7 @@ impl Client {
                 Ok(lease) => return Ok(lease),
                 Err(error) => error,
             };
-            let (now, random) = (Instant::now(), fastrand::u64(..));
+            let (now, random) = (clock::now(), fastrand::u64(..));
             let decision = match &self.cluster {
                 Some(nodes) => nodes.handle_failure(passage, error, cmd, deadline)?,
                 None => attempt.handle_failure(error, cmd, self.config(), now, random, || self.may_retry()),
@@ -153,7 +154,7 @@ impl Client {
     ) -> Result<Lease> {
         let Some(nodes) = &self.cluster else { return self.pool().lease(None, deadline).await };
         nodes.learn(deadline, true).await?;
-        passage.depart(nodes.members(), &nodes.members().view(), cmd, deadline, Instant::now())?;
+        passage.depart(nodes.members(), &nodes.members().view(), cmd, deadline, clock::now())?;
         let pool = passage.member().map_or_else(|| self.pool(), |member| member.client.pool()).clone();
         pool.lease(None, deadline).await
     }
@@ -172,7 +173,7 @@ impl Connection {
             return call.read(Replies::default());
         }
         let default = self.target().config().timeout();
-        let deadline = call::deadline(Way::Shared, call.options(), default, Instant::now());
+        let deadline = call::deadline(Way::Shared, call.options(), default, clock::now());
         let replies = self.exchange_atomic(&call, false, deadline).await;
         let output = replies.and_then(|replies| call::read(&mut call, replies, self.target().config()));
         self.target().handle_answered(&call);
@@ -264,7 +265,7 @@ impl Transaction {
 
     /// When `call` must have ended: no later than the transaction.
     fn deadline_of(&self, call: &impl Call, way: Way) -> Result<Option<Instant>> {
-        let (default, now) = (self.lease.target().config().timeout(), Instant::now());
+        let (default, now) = (self.lease.target().config().timeout(), clock::now());
         transaction::deadline(call::deadline(way, call.options(), default, now), self.deadline, now)
     }
 

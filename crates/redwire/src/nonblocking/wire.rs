@@ -16,7 +16,7 @@ use tokio::sync::Notify;
 use super::before;
 use super::sentinel::{self, discover};
 use super::stream::{self, Reader, Writer};
-use crate::clock::check_runtime;
+use crate::clock::{self, check_runtime};
 use crate::credentials::Pass;
 use crate::grip::Grip;
 use crate::setup;
@@ -43,7 +43,7 @@ impl Wire {
     ) -> Result<Self> {
         check_runtime().map_err(|error| target.locate(error))?;
         sentinel::watch(target);
-        let own_deadline = Instant::now() + target.config().connect_timeout();
+        let own_deadline = clock::now() + target.config().connect_timeout();
         let deadline = call_deadline.map_or(own_deadline, |deadline| deadline.min(own_deadline));
         let mut tried = None;
         // Boxed, or else each future that connects would be larger by twice as much.

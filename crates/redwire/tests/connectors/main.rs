@@ -18,3 +18,4 @@ mod bad;
 mod memory;
 mod peer;
 mod proxied;
+mod simulated;

@@ -4,13 +4,13 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::task::Waker;
-use std::time::Instant;
 
 use redwire_core::cache::{CacheOptions, announcements, connection_id, tracking};
 use redwire_core::config::Protocol;
 use redwire_core::{Cmd, Error, Replies, Result, Value};
 
 use crate::cells::Cell;
+use crate::clock;
 use crate::nonblocking::before;
 use crate::nonblocking::connection::{Connection, OnConnect};
 use crate::nonblocking::lane::Lane;
@@ -53,7 +53,7 @@ impl Tracking {
 
     /// Has the changes of what `connection` will read announced.
     async fn set_up(self: &Arc<Self>, pool: &Pool, connection: &mut Connection) -> Result<()> {
-        let deadline = Instant::now() + pool.config().connect_timeout();
+        let deadline = clock::now() + pool.config().connect_timeout();
         let set_up = async {
             if let Some(callback) = pool.parts().2 {
                 callback(connection).await?;

@@ -15,7 +15,7 @@ use redwire_core::retry::{Attempt, Decision};
 use redwire_core::{Error, Replies, Result};
 
 use super::Client;
-use crate::clock::Timer;
+use crate::clock::{self, Timer};
 use crate::members::{Departure, Passage};
 use crate::nonblocking::connection::Pending;
 use crate::nonblocking::lane::Lane;
@@ -168,13 +168,13 @@ impl<'c, C: Call> Request<'c, C> {
         let (deadline, now) = match &self.attempt {
             Some(attempt) => (attempt.deadline(), None),
             None => {
-                let (options, now) = (self.call.options(), Instant::now());
+                let (options, now) = (self.call.options(), clock::now());
                 let deadline = call::deadline(way, options, self.client.config().timeout(), now);
                 self.attempt = Some(Attempt::new(deadline));
                 (deadline, Some(now))
             }
         };
-        let now = now.unwrap_or_else(Instant::now);
+        let now = now.unwrap_or_else(clock::now);
         if self.client.cluster.is_some() && !self.board(deadline, now)? {
             waker.wake_by_ref();
             return Ok(None);
@@ -272,7 +272,7 @@ impl<'c, C: Call> Request<'c, C> {
             nodes.handle_failure(&mut self.passage, error, &mut self.call, attempt.deadline())?
         } else {
             target.handle_failure(&error);
-            let (error, now, random) = (target.locate(error), Instant::now(), fastrand::u64(..));
+            let (error, now, random) = (target.locate(error), clock::now(), fastrand::u64(..));
             attempt.handle_failure(error, &mut self.call, target.config(), now, random, budget)
         };
         match (decision, &client.cluster) {

@@ -13,7 +13,7 @@ use redwire_core::{Error, Result};
 use tokio::sync::Notify;
 
 use super::refresh;
-use crate::clock::runtime;
+use crate::clock::{self, runtime};
 use crate::members::{Members, Passage, Watcher};
 use crate::nonblocking::before;
 use crate::nonblocking::client::Client;
@@ -98,7 +98,7 @@ impl Nodes {
     /// Nobody tells one; or not within the client's `timeout`.
     pub(in crate::nonblocking) async fn refresh(&self) -> Result<()> {
         let atlas = self.members().atlas();
-        let deadline = self.0.target.config().timeout().and_then(|limit| Instant::now().checked_add(limit));
+        let deadline = self.0.target.config().timeout().and_then(|limit| clock::now().checked_add(limit));
         let goal = atlas.want();
         loop {
             let mut refreshed = pin!(self.0.refreshed.notified());
@@ -145,7 +145,7 @@ impl Nodes {
 
     /// Pauses a call before its next try: for so long, or until slots have another primary.
     pub(in crate::nonblocking) async fn pause(&self, pause: Duration) {
-        let (atlas, until) = (self.members().atlas(), Instant::now().checked_add(pause));
+        let (atlas, until) = (self.members().atlas(), clock::now().checked_add(pause));
         let before = atlas.switches();
         loop {
             let mut refreshed = pin!(self.0.refreshed.notified());
@@ -159,7 +159,7 @@ impl Nodes {
     /// Has the map asked for, if there is a reason and nobody does.
     pub(in crate::nonblocking) fn follow(&self) -> Result<()> {
         let atlas = self.members().atlas();
-        if !atlas.poll_follower(Instant::now()) {
+        if !atlas.poll_follower(clock::now()) {
             return Ok(());
         }
         let runtime = runtime().inspect_err(|_| atlas.handle_deserted())?;
@@ -169,12 +169,12 @@ impl Nodes {
 
     /// Takes no more calls, and waits until those under way are answered, but no longer than `limit`.
     pub(in crate::nonblocking) async fn close(&self, limit: Duration) {
-        let start = Instant::now();
+        let start = clock::now();
         let members = self.members().close();
         self.0.refreshed.notify_waiters();
         for member in members {
             // Boxed, since a node's client could be a cluster's, for all that the compiler knows.
-            Box::pin(member.client.close(limit.saturating_sub(start.elapsed()))).await;
+            Box::pin(member.client.close(limit.saturating_sub(clock::since(start)))).await;
         }
     }
 }

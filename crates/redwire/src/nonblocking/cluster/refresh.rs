@@ -4,14 +4,13 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::{Arc, Weak};
 use std::task::{Poll, ready};
-use std::time::Instant;
 
 use redwire_core::cluster::{Answer, Ask, Found, Refresh, question};
 use redwire_core::config::{Config, HostPort};
 use redwire_core::{Cmd, Result, Value, facts};
 
 use super::nodes::Shared;
-use crate::clock::Timer;
+use crate::clock::{self, Timer};
 use crate::members::{Left, Member, PROBE, Work};
 use crate::nonblocking::client::Client;
 use crate::nonblocking::connection::Connection;
@@ -31,7 +30,7 @@ impl Drop for Following {
 /// Asks for the map, for as long as there is a reason, and anybody who wants it.
 pub(super) async fn follow(mut following: Following) {
     while let Some(shared) = following.0.upgrade() {
-        let work = shared.members.atlas().poll_work(Instant::now());
+        let work = shared.members.atlas().poll_work(clock::now());
         let config = shared.target.config().clone();
         drop(shared);
         match work {
@@ -45,7 +44,7 @@ pub(super) async fn follow(mut following: Following) {
             Work::Ask(refresh) => {
                 let found = ask_in_turn(*refresh, &config).await;
                 let Some(shared) = following.0.upgrade() else { return };
-                let left = shared.members.handle_refreshed(found, Instant::now());
+                let left = shared.members.handle_refreshed(found, clock::now());
                 shared.refreshed.notify_waiters();
                 let zoneless = shared.members.zoneless();
                 if !zoneless.is_empty() {
@@ -74,9 +73,9 @@ async fn probe(shared: &Weak<Shared>, node: &HostPort) {
 
 /// Ends what is still under way at nodes that were primaries: what they execute now is kept nowhere.
 async fn leave(left: Vec<Left<Client>>) {
-    let start = Instant::now();
+    let start = clock::now();
     for (member, patience) in left {
-        Timer::after(patience.saturating_sub(start.elapsed())).await;
+        Timer::after(patience.saturating_sub(clock::since(start))).await;
         member.client.leave();
     }
 }
@@ -102,7 +101,7 @@ async fn ask_in_turn(mut refresh: Refresh, config: &Config) -> Result<Found> {
     let mut timer = Timer::default();
     poll_fn(|cx| {
         loop {
-            let now = Instant::now();
+            let now = clock::now();
             while let Some(next) = refresh.poll_ask(now) {
                 asked.push((next.clone(), Box::pin(ask(config.for_map(next.node.clone()), next))));
             }

@@ -10,7 +10,7 @@ use redwire_core::cluster::{Bundle, Scatter};
 use redwire_core::{Replies, Result};
 
 use super::Nodes;
-use crate::clock::Timer;
+use crate::clock::{self, Timer};
 
 /// A part under way.
 type Sent = Pin<Box<dyn Future<Output = (Bundle, Result<Replies>)> + Send>>;
@@ -29,14 +29,14 @@ impl Nodes {
         members.handle_call();
         poll_fn(|cx| {
             loop {
-                let (now, mut news) = (Instant::now(), Vec::new());
+                let (now, mut news) = (clock::now(), Vec::new());
                 let bundles = members.poll_send(&mut scatter, now, &mut random, &mut news);
                 under_way.extend(bundles.into_iter().map(|bundle| self.send(bundle, deadline)));
                 let mut answered = false;
                 under_way.retain_mut(|sent| match sent.as_mut().poll(cx) {
                     Poll::Pending => true,
                     Poll::Ready((bundle, replies)) => {
-                        let rules = members.rules(Instant::now());
+                        let rules = members.rules(clock::now());
                         scatter.handle_replies(&bundle, replies, rules, &mut random, &mut budget, &mut news);
                         answered = true;
                         false

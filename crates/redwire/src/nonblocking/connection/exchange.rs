@@ -16,7 +16,7 @@ use redwire_core::outbox::Outbox;
 use redwire_core::{Cmd, Error, Outcome, Replies, Result, Value, transaction};
 
 use super::{Connection, Pending};
-use crate::clock::Burst;
+use crate::clock::{self, Burst};
 use crate::credentials::{self, Pass};
 use crate::events::EventKind;
 use crate::nonblocking::before;
@@ -155,7 +155,7 @@ impl Connection {
                 }
                 return Ok(Replies::from_frame(frame));
             }
-            if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+            if deadline.is_some_and(|deadline| deadline <= clock::now()) {
                 return Err(Error::timeout(Outcome::MaybeExecuted));
             }
             self.progress(deadline).await?;
@@ -229,7 +229,7 @@ impl Connection {
     pub(super) async fn authenticate(&mut self, deadline: Option<Instant>) -> Result<()> {
         let config = self.target.config();
         // Without a deadline of its own, a call is not held up for ever by this.
-        let deadline = deadline.unwrap_or_else(|| Instant::now() + config.connect_timeout());
+        let deadline = deadline.unwrap_or_else(|| clock::now() + config.connect_timeout());
         let version = credentials::version(config);
         let fetched = before(Some(deadline), Pass::fetch(config)).await;
         let fetched = fetched.ok_or_else(|| Error::timeout(Outcome::NotSent))?;
@@ -289,7 +289,7 @@ impl Connection {
         if let Some(given_up) = self.waiting.take() {
             self.link.abandon(given_up);
         }
-        self.heard = Instant::now();
+        self.heard = clock::now();
         let mut ticket = ticket;
         loop {
             match self.link.poll_reply(ticket, |()| {}) {
@@ -313,7 +313,7 @@ impl Connection {
             None => self.handle_silence(deadline).await,
         };
         if let Ok(true) = received {
-            self.heard = Instant::now();
+            self.heard = clock::now();
             if deadline.is_some_and(|deadline| deadline <= self.heard) {
                 // Bytes that come without a pause may be no answer.
                 self.link.handle_timeout(self.heard, 0, None)?;
@@ -324,7 +324,7 @@ impl Connection {
 
     /// Nothing came for a while: the deadline has passed, or it is time to ask whether the server lives.
     async fn handle_silence(&mut self, deadline: Option<Instant>) -> Result<bool> {
-        let now = Instant::now();
+        let now = clock::now();
         if deadline.is_some_and(|deadline| deadline <= now) {
             self.link.handle_timeout(now, 0, None)?;
             return Ok(false);
@@ -332,7 +332,7 @@ impl Connection {
         let Some(interval) = self.target.config().health_check_interval() else { return Ok(false) };
         let left = deadline.map_or(interval, |deadline| interval.min(deadline - now));
         let finding = self.health.check(left).await;
-        let now = Instant::now();
+        let now = clock::now();
         match finding.silent_since(deadline, now - self.heard, interval, now) {
             Some(since) => {
                 if let Finding::Alive(at) = finding {

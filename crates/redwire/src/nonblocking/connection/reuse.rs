@@ -10,6 +10,7 @@ use redwire_core::{Cmd, Error, Outcome, Result, Value};
 use tokio::runtime;
 
 use super::{Connection, OnConnect};
+use crate::clock;
 use crate::credentials::{self, Pass};
 use crate::nonblocking::before;
 use crate::setup;
@@ -55,7 +56,7 @@ impl Connection {
         }
         let swallowed =
             async { while !self.is_clean() && self.receive().await.is_ok() && !self.is_lost() {} };
-        before(Instant::now().checked_add(SWALLOW), swallowed).await;
+        before(clock::now().checked_add(SWALLOW), swallowed).await;
         self.is_clean()
     }
 
@@ -85,7 +86,7 @@ impl Connection {
     /// takes no round trip.
     pub(in crate::nonblocking) async fn renew(&mut self, db: u32, deadline: Option<Instant>) -> Readiness {
         let interval = self.target.config().health_check_interval();
-        let limit = interval.and_then(|interval| Instant::now().checked_add(interval));
+        let limit = interval.and_then(|interval| clock::now().checked_add(interval));
         let limit = [limit, deadline].into_iter().flatten().min();
         let mended = before(limit, self.mend(db)).await;
         match mended.unwrap_or_else(|| Err(setup::late(None))) {
@@ -105,7 +106,7 @@ impl Connection {
     /// Says whether it could be mended; an error where it was lost.
     async fn mend(&mut self, db: u32) -> Result<bool> {
         let config = self.target.config();
-        let idle = self.heard.elapsed();
+        let idle = clock::since(self.heard);
         // While it is looked at it lies here: one that was left in the middle of that is lost.
         let Some(mut wire) = self.wire.take() else { return Err(lost()) };
         if !wire.is_silent().await? {
@@ -127,7 +128,7 @@ impl Connection {
         if self.dirt.repair(db) == Repair::Select {
             self.choose(db).await?;
         }
-        self.heard = Instant::now();
+        self.heard = clock::now();
         Ok(true)
     }
 

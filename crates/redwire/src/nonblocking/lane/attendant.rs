@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use tokio::runtime::{Handle, Id};
 
 use super::{LONG_QUIET, Phase, Shared, State};
-use crate::clock::Timer;
+use crate::clock::{self, Timer};
 use crate::setup;
 
 /// A driver that was called and has not moved for so long is replaced.
@@ -97,9 +97,9 @@ impl Shared {
 /// Attends until nobody waits any more.
 async fn attend(attendant: Attendant) {
     let shared = &attendant.0;
-    let (mut turns, mut moved, mut pause) = (None, Instant::now(), PATIENCE);
+    let (mut turns, mut moved, mut pause) = (None, clock::now(), PATIENCE);
     while let Some(deadline) = shared.look(attendant.1, &mut turns, &mut moved) {
-        let next = Instant::now() + pause;
+        let next = clock::now() + pause;
         pause = (2 * pause).min(LONGEST_LOOK);
         Timer::at(deadline.map_or(next, |deadline| deadline.min(next))).await;
     }
@@ -114,7 +114,7 @@ impl Shared {
         turns: &mut Option<u64>,
         moved: &mut Instant,
     ) -> Option<Option<Instant>> {
-        let now = Instant::now();
+        let now = clock::now();
         let (mut state, mut woken) = (self.lock(), Vec::new());
         let State { link, keeper, .. } = &mut *state;
         link.handle_deadlines(now, keeper.error());

@@ -15,6 +15,7 @@ use redwire_core::{Error, Result};
 
 use super::renewal::Renewal;
 use super::{LONG_QUIET, Phase, Shared, State, release, rotation};
+use crate::clock;
 use crate::credentials;
 use crate::events::EventKind;
 use crate::nonblocking::drive::{self, Driven, End, Kept, Outgoing};
@@ -77,7 +78,7 @@ impl<'a> Driver<'a> {
     /// Where the connection was quiet for long, looks whether it has ended, or whether anything came: that is read before
     /// anything is written, but does not hold up writing for long.
     fn look(&mut self, state: &mut State, writer: &Writer) -> Result<()> {
-        let now = Instant::now();
+        let now = clock::now();
         if now.saturating_duration_since(state.written) >= LONG_QUIET && !writer.is_silent()? {
             let held = *self.held.get_or_insert(now);
             if now.saturating_duration_since(held) < LONGEST_HOLD {
@@ -105,7 +106,7 @@ impl<'a> Driver<'a> {
             watch.handle_down(false, &error);
         }
         let mut state = self.shared.lock();
-        let is_lost = tell(&mut state, &error, Instant::now());
+        let is_lost = tell(&mut state, &error, clock::now());
         let has_alternatives = self.shared.target.config().has_alternatives();
         if !heals(&error) || (state.keeper.is_down() && has_alternatives) || self.shared.watch.is_some() {
             state.lose(&error, &mut self.woken);
@@ -266,7 +267,7 @@ impl<'a> Kept for Driver<'a> {
         if !state.link.is_idle() {
             state.keeper.ask();
         }
-        state.keeper.poll_connect(Instant::now(), fastrand::u64(..))
+        state.keeper.poll_connect(clock::now(), fastrand::u64(..))
     }
 
     fn connect(&self) -> impl Future<Output = Result<Wire>> + Send + use<'a> {
@@ -285,7 +286,7 @@ impl<'a> Kept for Driver<'a> {
                 return false;
             }
             state.writer = Some(Arc::clone(writer));
-            let now = Instant::now();
+            let now = clock::now();
             state.written = now;
             state.keeper.handle_connected(now, fastrand::u64(..));
             state.link.handle_connected(now);

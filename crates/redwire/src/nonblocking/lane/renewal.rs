@@ -14,6 +14,7 @@ use redwire_core::standing::Leave;
 
 use super::driver::Driver;
 use super::{Shared, State, release};
+use crate::clock;
 use crate::events::EventKind;
 use crate::nonblocking::drive::{End, Outgoing};
 use crate::nonblocking::wire::Wire;
@@ -98,7 +99,7 @@ impl Driver<'_> {
     pub(super) fn renew_for_age(&mut self) {
         // Should the next one not be had, that is tried again after a while.
         let again = self.shared.target.config().reconnect_backoff().cap().max(AGAIN);
-        self.renewal.due = Instant::now().checked_add(again);
+        self.renewal.due = clock::now().checked_add(again);
         Follower::replace(Arc::clone(self.shared), Leave::All);
     }
 

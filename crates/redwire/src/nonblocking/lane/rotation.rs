@@ -3,11 +3,11 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Instant;
 
 use redwire_core::{ErrorKind, Result};
 
 use super::Shared;
+use crate::clock;
 use crate::credentials::{self, Credentials, Pass};
 use crate::events::EventKind;
 use crate::nonblocking::wire::Wire;
@@ -74,7 +74,7 @@ async fn present(shared: &Arc<Shared>, credentials: &Credentials) -> Result<()> 
         return Err(error);
     }
     // What else failed there says nothing about credentials.
-    let deadline = shared.target.config().timeout().and_then(|limit| Instant::now().checked_add(limit));
+    let deadline = shared.target.config().timeout().and_then(|limit| clock::now().checked_add(limit));
     let auth = credentials.auth();
     let answer = shared.exchange(&auth, deadline).await;
     answer.and_then(|mut replies| replies.read::<()>()).map_err(|error| auth.judge(error))

@@ -3,13 +3,13 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
 
 use redwire_core::pool::{Closing, Permit};
 use redwire_core::{Error, Result};
 use tokio::runtime::Handle;
 
 use super::Pool;
+use crate::clock;
 
 /// The right to make one connection, given back when this is dropped.
 pub(super) struct Attempt {
@@ -31,7 +31,7 @@ impl Attempt {
         let must_answer = || self.pool.with(|machine| machine.must_answer());
         let connected = connection.connect_pooled(must_answer).await;
         let Some(permit) = self.permit.take() else { return };
-        let (now, random) = (Instant::now(), fastrand::u64(..));
+        let (now, random) = (clock::now(), fastrand::u64(..));
         self.pool.with(|machine| match connected {
             Ok(()) => machine.handle_connected(permit, connection, now, random),
             Err(error) => machine.handle_connect_failed(permit, error, now, random),
@@ -60,7 +60,7 @@ impl Attempt {
 impl Drop for Attempt {
     fn drop(&mut self) {
         if let Some(permit) = self.permit.take() {
-            self.pool.with(|machine| machine.discard(permit, Closing::Disconnected, Instant::now()));
+            self.pool.with(|machine| machine.discard(permit, Closing::Disconnected, clock::now()));
             self.pool.0.changed.notify_waiters();
         }
     }

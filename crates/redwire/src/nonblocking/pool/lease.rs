@@ -1,12 +1,12 @@
 //! A connection on loan. It goes back when it is dropped, however that comes about.
 
 use std::ops::{Deref, DerefMut};
-use std::time::Instant;
 
 use redwire_core::pool::{Closing, Permit};
 use tokio::runtime::Handle;
 
 use super::Pool;
+use crate::clock;
 use crate::nonblocking::connection::Connection;
 
 /// A [`Connection`] borrowed from a [`Pool`], which gets it back when this is dropped.
@@ -75,14 +75,14 @@ impl Lease {
         let loss = connection.loss().filter(|_| why == Closing::Lost && self.is_own());
         connection.disconnect();
         let Some((error, answered)) = loss else { return self.part_with(permit, why) };
-        let (now, random) = (Instant::now(), fastrand::u64(..));
+        let (now, random) = (clock::now(), fastrand::u64(..));
         self.pool.with(|machine| machine.handle_lost(permit, answered, error, now, random));
         self.pool.0.changed.notify_waiters();
     }
 
     fn part_with(&self, permit: Permit, why: Closing) {
         if self.is_own() {
-            self.pool.with(|machine| machine.discard(permit, why, Instant::now()));
+            self.pool.with(|machine| machine.discard(permit, why, clock::now()));
             self.pool.0.changed.notify_waiters();
         }
     }
@@ -108,7 +108,7 @@ impl Drop for Lease {
         let Some((permit, mut connection)) = self.held.take() else { return };
         if own && connection.is_clean() {
             connection.restore(self.pool.0.on_connect.as_ref());
-            self.pool.with(|machine| machine.release(permit, connection, Instant::now()));
+            self.pool.with(|machine| machine.release(permit, connection, clock::now()));
             return;
         }
         let why = if connection.is_lost() { Closing::Lost } else { Closing::Dirty };

@@ -13,7 +13,7 @@ use tokio::runtime::Handle;
 
 use super::attempt::Attempt;
 use super::{Lease, Machine, Pool, State, upkeep};
-use crate::clock::{Timer, runtime};
+use crate::clock::{self, Timer, runtime};
 use crate::events::EventKind;
 use crate::grip::Grips;
 use crate::nonblocking::connection::{Connection, Readiness};
@@ -62,12 +62,12 @@ impl Pool {
         location: Option<&'static Location<'static>>,
         deadline: Option<Instant>,
     ) -> Result<Lease> {
-        self.lend(location, Patience::new(self.config(), deadline, Instant::now()), deadline).await
+        self.lend(location, Patience::new(self.config(), deadline, clock::now()), deadline).await
     }
 
     /// Has a connection made, if there is none. What keeps the first attempt from working is told at once.
     pub(super) async fn warm(&self) -> Result<()> {
-        let now = Instant::now();
+        let now = clock::now();
         let deadline = self.config().timeout().and_then(|limit| now.checked_add(limit));
         let patience = Patience::new(self.config(), deadline, now).told();
         self.lend(None, patience, deadline).await.map(drop)
@@ -122,7 +122,7 @@ impl Pool {
         let fits = |connection: &Box<Connection>| connection.is_of(here);
         // The waker of the waiting task takes its place when the claim is first polled.
         let waker = Waker::noop().clone();
-        self.with(|machine| machine.acquire(location, patience, waker, fits, Instant::now()))
+        self.with(|machine| machine.acquire(location, patience, waker, fits, clock::now()))
     }
 
     /// Runs one request on a connection that it has for itself, as it waits at the server, and for good if it `ends` that. Getting it
@@ -134,7 +134,7 @@ impl Pool {
         ends: bool,
         deadline: Option<Instant>,
     ) -> Result<Replies> {
-        let soon = self.config().timeout().and_then(|limit| Instant::now().checked_add(limit));
+        let soon = self.config().timeout().and_then(|limit| clock::now().checked_add(limit));
         let mut lease = self.lease(None, deadline.or(soon)).await?;
         lease.grip().handle_call(true);
         if ends {
@@ -156,7 +156,7 @@ impl Waiting<'_> {
     fn poll(&mut self, patience: &Patience, cx: &mut Context<'_>) -> Poll<Result<(Permit, Box<Connection>)>> {
         loop {
             let Some(claim) = self.claim.take() else { return Poll::Ready(Err(setup::closed_client())) };
-            let (mut former, now, random) = (None, Instant::now(), fastrand::u64(..));
+            let (mut former, now, random) = (None, clock::now(), fastrand::u64(..));
             let (polled, permit, turn) = self.pool.with(|machine| {
                 if machine.poll_timeout().is_some_and(|due| due <= now) {
                     machine.handle_timeout(now);
@@ -188,7 +188,7 @@ impl Waiting<'_> {
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         if let Some(claim) = self.claim.take() {
-            self.pool.with(|machine| machine.give_up(claim, Instant::now()));
+            self.pool.with(|machine| machine.give_up(claim, clock::now()));
         }
     }
 }

@@ -2,14 +2,14 @@
 //! pools that are told to do any of that have a task for it.
 
 use std::sync::{Arc, Weak};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use redwire_core::pool::Closing;
 use tokio::runtime::{self, Handle};
 
 use super::attempt::Attempt;
 use super::{Pool, Shared};
-use crate::clock::Timer;
+use crate::clock::{self, Timer};
 
 /// Looks after `pool`, unless somebody does already.
 pub(super) fn start(pool: &Pool) {
@@ -43,7 +43,7 @@ impl Upkeep {
         while let Some(shared) = self.shared.upgrade() {
             let pool = Pool(shared);
             let (permit, next, closed) = pool.with(|machine| {
-                let now = Instant::now();
+                let now = clock::now();
                 machine.handle_timeout(now);
                 (machine.poll_warm(now, fastrand::u64(..)), machine.poll_timeout(), machine.is_closed())
             });
@@ -55,7 +55,7 @@ impl Upkeep {
                 Attempt::new(&pool, permit).run().await;
                 continue;
             }
-            let left = next.map_or(LOOK, |next| next.saturating_duration_since(Instant::now()).min(LOOK));
+            let left = next.map_or(LOOK, |next| next.saturating_duration_since(clock::now()).min(LOOK));
             drop(pool);
             Timer::after(left.max(Duration::from_millis(1))).await;
         }

@@ -15,6 +15,7 @@ use redwire_core::pubsub::{Connect, LineId};
 use redwire_core::{Error, Result};
 
 use super::{Shared, State};
+use crate::clock;
 use crate::credentials::{self, Pass};
 use crate::events::EventKind;
 use crate::nonblocking::drive::{self, Driven, End, Kept, Outgoing};
@@ -81,7 +82,7 @@ struct Driver<'a> {
 
 impl<'a> Driver<'a> {
     fn new(shared: &'a Shared, line: LineId, target: &'a Arc<Target>) -> Self {
-        let (looked, began) = (Instant::now(), None);
+        let (looked, began) = (clock::now(), None);
         Self {
             shared,
             line,
@@ -129,7 +130,7 @@ impl<'a> Driver<'a> {
 impl Driven for Driver<'_> {
     #[inline]
     fn reads(&mut self) -> bool {
-        self.looked = Instant::now();
+        self.looked = clock::now();
         self.reads
     }
 
@@ -139,7 +140,7 @@ impl Driven for Driver<'_> {
         self.began.get_or_insert(self.looked);
         let Some(frames) = frames else { return Ok(()) };
         let mut state = self.shared.lock();
-        let result = state.machine.handle_frames(self.line, frames, Instant::now());
+        let result = state.machine.handle_frames(self.line, frames, clock::now());
         self.reads = state.machine.wants_read();
         let refused = state.machine.poll_refused(self.line);
         state.poll_woken(&mut self.woken);
@@ -217,7 +218,7 @@ impl<'a> Kept for Driver<'a> {
 
     fn poll_connect(&mut self) -> keeper::Connect {
         let mut state = self.shared.lock();
-        let connect = state.machine.poll_connect(self.line, Instant::now(), fastrand::u64(..));
+        let connect = state.machine.poll_connect(self.line, clock::now(), fastrand::u64(..));
         state.poll_woken(&mut self.woken);
         drop(state);
         self.woken.drain(..).for_each(Waker::wake);
@@ -246,7 +247,7 @@ impl<'a> Kept for Driver<'a> {
         if state.machine.is_closed() {
             return false;
         }
-        state.machine.handle_connected(self.line, Instant::now());
+        state.machine.handle_connected(self.line, clock::now());
         self.reads = state.machine.wants_read();
         state.poll_woken(&mut self.woken);
         drop(state);
@@ -256,13 +257,13 @@ impl<'a> Kept for Driver<'a> {
 
     fn handle_failed(&mut self, error: Error) {
         let (line, error) = (self.line, self.target.locate(error));
-        self.shared.with(|machine| machine.handle_failed(line, error, Instant::now(), fastrand::u64(..)));
+        self.shared.with(|machine| machine.handle_failed(line, error, clock::now(), fastrand::u64(..)));
     }
 
     fn handle_lost(&mut self, error: Error) {
         let (line, error) = (self.line, self.target.locate(error));
         self.target.tell(EventKind::Lost(error.clone()));
-        self.shared.with(|machine| machine.handle_lost(line, error, Instant::now(), fastrand::u64(..)));
+        self.shared.with(|machine| machine.handle_lost(line, error, clock::now(), fastrand::u64(..)));
     }
 
     fn handle_closed(&mut self) {

@@ -3,12 +3,11 @@
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Poll, Waker, ready};
-use std::time::Instant;
 
 use redwire_core::{Error, ErrorKind, Outcome};
 
 use super::Shared;
-use crate::clock::Timer;
+use crate::clock::{self, Timer};
 use crate::members::Listener;
 use crate::nonblocking::cluster::Nodes;
 
@@ -31,7 +30,7 @@ pub(super) async fn tend(guard: Guard, nodes: Nodes) {
                 news.clear();
                 continue;
             }
-            let now = Instant::now();
+            let now = clock::now();
             state.machine.handle_map(&nodes.members().atlas().map(), now, fastrand::u64(..));
             if let Some((line, node)) = state.machine.poll_line() {
                 if Shared::drive(shared, state, line, Some(&node), None).is_err() {

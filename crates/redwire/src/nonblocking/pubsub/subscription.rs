@@ -6,7 +6,7 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures_core::Stream;
 use redwire_core::pubsub::{Item, SubscriptionId};
@@ -14,6 +14,7 @@ use redwire_core::{Arg, Error, Result};
 
 use super::handler::Handler;
 use super::{PubSub, Shared};
+use crate::clock;
 use crate::nonblocking::before;
 
 /// A subscriber takes so many items at a time: fewer turns at the lock, while few wait where no limit counts them.
@@ -48,7 +49,7 @@ impl Subscription {
 
     /// The next item, if one comes within `limit`. `None` also at the end.
     pub async fn next_within(&mut self, limit: Duration) -> Option<Item> {
-        before(Instant::now().checked_add(limit), self.next()).await.flatten()
+        before(clock::now().checked_add(limit), self.next()).await.flatten()
     }
 
     /// Hears of these names, too: channels or patterns, as what was subscribed to before. Ready once the server has confirmed them.
@@ -81,7 +82,7 @@ impl Subscription {
     async fn confirm(&self) -> Result<()> {
         let Some(id) = self.id() else { return Err(inherited()) };
         let limit = self.shared.target.config().timeout();
-        let deadline = limit.and_then(|limit| Instant::now().checked_add(limit));
+        let deadline = limit.and_then(|limit| clock::now().checked_add(limit));
         let pending = Unconfirmed { shared: &self.shared, id };
         let confirmed =
             poll_fn(|cx| self.shared.lock().machine.poll_confirmed(id, |waiter| register(waiter, cx)));
