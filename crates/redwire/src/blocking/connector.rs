@@ -19,13 +19,14 @@ use redwire_core::{Error, Result};
 use crate::socket;
 
 /// A byte stream to a server, which several threads use at a time: one reads, another writes, and any may end
-/// it. [`TcpStream`] and [`UnixStream`](std::os::unix::net::UnixStream) are such streams.
+/// it. [`TcpStream`] and `UnixStream` are such streams.
 ///
 /// A call waits no longer than its `limit`; `None` is as long as it takes. When that has passed it fails with
 /// the kind [`TimedOut`](io::ErrorKind::TimedOut) or [`WouldBlock`](io::ErrorKind::WouldBlock), and the
 /// stream is as before. The deadlines of calls rest on that: one that waits longer holds up its caller.
 ///
-/// It is dropped when the connection ends. A panic in it is a lost connection.
+/// It is dropped when the connection ends; in a child that was forked its copy is, too, which must end nothing
+/// for the parent. A panic in it is a lost connection.
 pub trait Stream: Send + Sync {
     /// Reads some bytes into `buffer`. `Ok(0)`: the peer has closed.
     ///

