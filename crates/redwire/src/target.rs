@@ -15,7 +15,6 @@ use redwire_core::retry::Attempt;
 use redwire_core::standing::{self, Leave, Standing, Turn};
 use redwire_core::{Error, Result};
 
-#[cfg(feature = "tokio")]
 use crate::clock;
 use crate::events::{EventKind, Hub};
 use crate::lookups::Lookups;

@@ -53,7 +53,7 @@ pub(super) enum Socket {
     Tcp(TcpStream),
     #[cfg(unix)]
     Unix(UnixStream),
-    Custom(Custom),
+    Custom(Box<Custom>),
 }
 
 /// What ends a connection: the socket that it has now.

@@ -317,6 +317,7 @@ impl Writer {
     }
 
     /// As [`poll_flush`](Self::poll_flush), where `custom` is the user's stream. Ready when that is flushed, too.
+    #[cold]
     fn poll_flush_custom(
         &self,
         custom: &custom::Writer,

@@ -1,6 +1,6 @@
 //! A stream that a user's connector made.
 //!
-//! It is asked for with limits in place of timeouts that stay. What a look at it brings is kept for the next
+//! It is asked with limits in place of timeouts that stay. What a look at it brings is kept for the next
 //! read. Code of the user's runs here: its panic is an error, and an attempt that hangs holds up a thread of
 //! its own, of which there is a limited number.
 
@@ -78,14 +78,17 @@ fn failed(error: io::Error) -> Error {
 }
 
 impl Custom {
+    #[cold]
     pub(super) fn set_read_timeout(&self, limit: Option<Duration>) {
         *lock(&self.read_limit) = limit;
     }
 
+    #[cold]
     pub(super) fn set_write_timeout(&self, limit: Option<Duration>) {
         *lock(&self.write_limit) = limit;
     }
 
+    #[cold]
     pub(super) fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         let mut ahead = lock(&self.ahead);
         if ahead.is_empty() {
@@ -100,6 +103,7 @@ impl Custom {
     }
 
     /// How many bytes are there to be read, without waiting; `Ok(0)`: the peer has closed it.
+    #[cold]
     pub(super) fn peek(&self) -> io::Result<usize> {
         let mut ahead = lock(&self.ahead);
         if ahead.is_empty() {
@@ -111,11 +115,13 @@ impl Custom {
         Ok(ahead.len())
     }
 
+    #[cold]
     pub(super) fn write(&self, bytes: &[u8]) -> io::Result<usize> {
         let limit = *lock(&self.write_limit);
         run(|| self.stream.write(bytes, limit))
     }
 
+    #[cold]
     pub(super) fn shutdown(&self) {
         let _ = run(|| {
             self.stream.shutdown();

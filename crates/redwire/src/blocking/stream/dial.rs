@@ -22,7 +22,7 @@ use crate::{lookups, socket};
 /// Connects to `endpoint` before `deadline`.
 pub(super) fn connect(endpoint: &Endpoint, target: &Target, deadline: Instant) -> Result<Socket> {
     if let Some(connector) = connector::of(target.config())? {
-        return custom::connect(connector, endpoint, deadline).map(Socket::Custom);
+        return custom::connect(connector, endpoint, deadline).map(Box::new).map(Socket::Custom);
     }
     match endpoint {
         Endpoint::Tcp(address) => {

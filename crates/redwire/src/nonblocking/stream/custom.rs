@@ -131,6 +131,7 @@ impl State {
 
 impl Reader {
     /// Appends some bytes to `buffer`, without waiting where a look at the stream brought some.
+    #[cold]
     pub(super) fn poll_read(
         &self,
         cx: &mut Context<'_>,
