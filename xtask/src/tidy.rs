@@ -6,6 +6,7 @@
 mod imports;
 mod rules;
 mod source;
+mod surface;
 #[cfg(test)]
 mod tests;
 
@@ -62,6 +63,8 @@ fn check(files: &BTreeMap<String, String>) -> Vec<Finding> {
         findings.extend(rules::names(&source));
         findings.extend(rules::banned_calls(&source));
         findings.extend(rules::server_words(&source));
+        findings.extend(surface::neither_driver(&source));
+        findings.extend(surface::may_grow(&source));
         findings.extend(imports::in_source(&source));
     }
     for (path, text) in files.iter().filter(|(path, _)| path.ends_with("Cargo.toml")) {

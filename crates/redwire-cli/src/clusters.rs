@@ -153,7 +153,7 @@ fn range(entry: &str) -> Option<RangeInclusive<u16>> {
 pub(crate) fn seeds(config: &Config) -> Option<&[HostPort]> {
     match config.topology() {
         Topology::Cluster { nodes } => Some(nodes),
-        Topology::Single(_) | Topology::Sentinel { .. } => None,
+        _ => None,
     }
 }
 

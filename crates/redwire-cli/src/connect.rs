@@ -52,6 +52,7 @@ pub(crate) fn place(config: &Config) -> String {
         Topology::Single(endpoint) => endpoint.to_string(),
         Topology::Sentinel { service, .. } => service.clone(),
         Topology::Cluster { nodes } => nodes.iter().map(ToString::to_string).collect::<Vec<_>>().join(","),
+        other => format!("{other:?}"),
     }
 }
 
@@ -59,7 +60,7 @@ pub(crate) fn place(config: &Config) -> String {
 pub(crate) fn servers(config: &Config) -> Vec<Config> {
     match config.topology() {
         Topology::Cluster { nodes } => nodes.iter().map(|node| config.for_node(node.clone())).collect(),
-        Topology::Single(_) | Topology::Sentinel { .. } => vec![config.clone()],
+        _ => vec![config.clone()],
     }
 }
 

@@ -99,7 +99,7 @@ async fn examine(global: &Global, url: &str, report: &mut Report<'_>) {
     }
     let (layer, open) = match &endpoint {
         Endpoint::Unix(path) => (network::unix(path, limit).await, Vec::new()),
-        Endpoint::Tcp(_) => network::tcp(&addresses, limit).await,
+        _ => network::tcp(&addresses, limit).await,
     };
     let unreachable = layer.is_bad();
     report.push(layer);
@@ -134,7 +134,7 @@ fn understand(global: &Global, url: &str, report: &mut Report<'_>) -> Option<Con
                 format!("{service:?}, watched by {} sentinels,", nodes.len())
             }
             Topology::Cluster { nodes } => format!("a cluster, by {} of its nodes,", nodes.len()),
-            Topology::Single(_) => connect::place(config),
+            _ => connect::place(config),
         };
         layer.summary(format!("{place} with {}", if config.tls() { "TLS" } else { "no TLS" }));
         layer.detail("endpoint", connect::place(config));
@@ -160,6 +160,7 @@ async fn find(global: &Global, config: &Config, report: &mut Report<'_>) -> Opti
             report.push(layer);
             node.map(|node| (config.for_node(node.clone()), Endpoint::Tcp(node)))
         }
+        _ => None,
     }
 }
 
@@ -172,6 +173,7 @@ fn in_the_clear(layer: &mut Layer, config: &Config) {
             nodes.iter().all(|node| is_home(&node.host))
         }
         Topology::Single(Endpoint::Unix(_)) => true,
+        _ => false,
     };
     let trusting = config.tls() && config.tls_options().verification == Verification::None;
     if config.password().is_some() && !at_home && (!config.tls() || trusting) {
@@ -192,7 +194,7 @@ async fn enter(
 ) -> Option<Session> {
     let host = match endpoint {
         Endpoint::Tcp(address) => address.host.as_str(),
-        Endpoint::Unix(_) => "localhost",
+        _ => "localhost",
     };
     let begun = Instant::now();
     // The database is a step of its own.

@@ -36,6 +36,7 @@ pub struct Cmd<R> {
 
 /// What a caller may say about one call, beyond its words.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Options {
     /// The call may be repeated even if it has been executed already.
     pub idempotent: bool,

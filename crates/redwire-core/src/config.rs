@@ -104,6 +104,7 @@ pub struct Config {
 
 /// Which protocol to ask the server for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Protocol {
     /// RESP3, falling back to RESP2 where the server has no `HELLO`.
     #[default]
@@ -114,6 +115,7 @@ pub enum Protocol {
 
 /// When the kernel probes a silent TCP connection, and when it gives it up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Keepalive {
     /// Silence before the first probe.
     pub idle: Duration,

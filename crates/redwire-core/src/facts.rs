@@ -315,6 +315,7 @@ impl fmt::Debug for Flags {
 
 /// Which nodes of a cluster a command goes to (the tip `request_policy`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum RequestPolicy {
     /// The node of its keys; any node if it has none.
     Default,
@@ -330,6 +331,7 @@ pub enum RequestPolicy {
 
 /// How the replies of several nodes become one (the tip `response_policy`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum ResponsePolicy {
     /// With keys: put together in the order of the keys. Without: the replies' elements, in any order.
     Default,
@@ -353,6 +355,7 @@ pub enum ResponsePolicy {
 
 /// What a command does to the state of the connection it runs on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Session {
     /// Nothing.
     None,

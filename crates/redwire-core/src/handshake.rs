@@ -59,6 +59,7 @@ enum Role {
 
 /// What the handshake found out about the server.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Session {
     /// The protocol both sides speak now.
     pub protocol: Protocol,

@@ -13,6 +13,7 @@ use redwire_core::handshake::Session;
 
 /// Something happened to a connection.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Event {
     /// What.
     pub kind: EventKind,

@@ -47,19 +47,16 @@ pub(crate) fn tls_host(config: &Config) -> Option<&str> {
     match config.topology() {
         _ if !config.tls() => None,
         Topology::Single(Endpoint::Tcp(address)) => Some(&address.host),
-        Topology::Single(Endpoint::Unix(_)) => None,
         Topology::Sentinel { nodes, .. } | Topology::Cluster { nodes } => {
             nodes.first().map(|node| node.host.as_str())
         }
+        _ => None,
     }
 }
 
 /// The address as messages show it.
 pub(crate) fn address(endpoint: &Endpoint) -> Arc<str> {
-    match endpoint {
-        Endpoint::Tcp(address) => address.to_string().into(),
-        Endpoint::Unix(path) => path.display().to_string().into(),
-    }
+    endpoint.to_string().into()
 }
 
 /// Connecting took too long: for the call that wanted it, or by the connect timeout.

@@ -274,7 +274,7 @@ impl Target {
         if let Some(service) = self.service() {
             let tried = tried.and_then(|endpoint| match endpoint {
                 Endpoint::Tcp(address) => Some(address),
-                Endpoint::Unix(_) => None,
+                _ => None,
             });
             service.handle_failed(tried, error);
         }

@@ -162,7 +162,7 @@ fn in_code(source: &Source, tests_too: bool, banned: &[&str], why: impl Fn(&str)
 }
 
 /// Whether code has a word that is no part of a longer one.
-fn has(code: &str, word: &str) -> bool {
+pub(super) fn has(code: &str, word: &str) -> bool {
     let is_word = |c: char| c.is_alphanumeric() || c == '_';
     code.match_indices(word).any(|(at, _)| {
         let starts = !word.starts_with(is_word) || !code[..at].ends_with(is_word);
@@ -175,6 +175,6 @@ fn words(code: &str) -> impl Iterator<Item = &str> {
     code.split(|c: char| !c.is_alphanumeric() && c != '_')
 }
 
-fn finding(source: &Source, line: usize, why: &str) -> Finding {
+pub(super) fn finding(source: &Source, line: usize, why: &str) -> Finding {
     Finding { path: source.path.clone(), line, why: why.to_owned() }
 }

@@ -114,6 +114,25 @@ fn server_words_in_drivers_are_found() {
 }
 
 #[test]
+fn a_driver_in_what_both_share_is_found() {
+    let text =
+        "//! A.\n/// As crate::blocking.\nuse crate::nonblocking::Client;\nuse crate::shared::target;\n";
+    assert_eq!(findings("crates/redwire/src/shared/a.rs", text), [3]);
+    assert_eq!(findings("crates/redwire/src/commands/a.rs", text), NONE);
+}
+
+#[test]
+fn public_types_that_may_grow_are_found() {
+    let fields = "//! A.\npub struct A {\n    pub a: u8,\n    pub b: u8,\n}\n";
+    assert_eq!(findings("crates/redwire/src/commands/a.rs", fields), [2]);
+    assert_eq!(findings("crates/redwire-core/src/link.rs", fields), NONE);
+    let text = "//! A.\n#[non_exhaustive]\npub enum A {\n    B,\n}\npub enum C {\n    D,\n}\n";
+    assert_eq!(findings("crates/redwire-core/src/config/a.rs", text), [6]);
+    let hidden = "//! A.\npub struct A {\n    a: u8,\n}\nimpl A {\n    pub fn b(a: u8) {}\n}\n";
+    assert_eq!(findings("crates/redwire-core/src/config/a.rs", hidden), NONE);
+}
+
+#[test]
 fn a_driver_file_without_its_twin_is_found() {
     let files = |names: &[&str]| -> BTreeMap<String, String> {
         names.iter().map(|name| (format!("crates/redwire/src/{name}"), "//! A.\n".to_owned())).collect()

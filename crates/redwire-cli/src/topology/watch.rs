@@ -55,7 +55,7 @@ impl Eye {
                 return Picture::of_cluster(&self.config, nodes, self.blocking).await;
             }
             Topology::Single(Endpoint::Tcp(address)) => Some(address),
-            Topology::Single(Endpoint::Unix(_)) => None,
+            _ => None,
         };
         let mut session = match self.session.take() {
             Some(session) => session,

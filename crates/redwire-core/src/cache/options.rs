@@ -36,6 +36,7 @@ pub struct CacheOptions {
 
 /// How the server knows which changes to announce.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum CacheMode {
     /// The server remembers each key that was read through the cache. It costs the server memory for each, up to its
     /// `tracking-table-max-keys`.

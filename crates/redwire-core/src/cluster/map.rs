@@ -48,6 +48,7 @@ pub struct Node {
 
 /// How a node is, by the word of the one that was asked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Health {
     /// It serves. Assumed where nothing is told: `CLUSTER SLOTS` leaves replicas out that are down.
     #[default]

@@ -13,6 +13,7 @@ use crate::reply::Value;
 
 /// Which command tells the map.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Source {
     /// `CLUSTER SLOTS`: known to every server.
     #[default]

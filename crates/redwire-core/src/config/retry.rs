@@ -7,6 +7,7 @@ use crate::{backoff::Backoff, config::RECONNECT_BACKOFF};
 /// The rule for retrying a command. A command that may already have been executed is repeated only where that
 /// is safe, whatever stands here; and the operation's deadline ends all retrying.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct RetryPolicy {
     /// Retries after the first try. Default 3. At 0 every passing fault reaches the caller; at a huge value
     /// only the deadline ends retrying, and without a deadline nothing does.

@@ -31,6 +31,7 @@ pub struct SentinelOptions {
 
 /// Which servers of a service a client uses.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum ReadFrom {
     /// The master.
     #[default]

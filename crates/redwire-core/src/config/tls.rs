@@ -40,6 +40,7 @@ pub struct TlsOptions {
 
 /// Where something in PEM comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum TlsSource {
     /// A file, read again when it changes.
     File(PathBuf),
@@ -49,6 +50,7 @@ pub enum TlsSource {
 
 /// Whether the server's certificate is verified.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Verification {
     /// Any certificate will do: protects from listeners, not from impostors.
     None,
@@ -61,6 +63,7 @@ pub enum Verification {
 
 /// What is asked of OCSP ([RFC 6960](https://www.rfc-editor.org/rfc/rfc6960)), the answer to "was this certificate revoked?".
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Ocsp {
     /// Nothing.
     #[default]

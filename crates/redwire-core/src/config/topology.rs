@@ -5,6 +5,7 @@ use std::{fmt, path::PathBuf};
 
 /// How the servers are arranged, and where to start.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Topology {
     /// One server.
     Single(Endpoint),
@@ -24,6 +25,7 @@ pub enum Topology {
 
 /// The address of one server.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Endpoint {
     /// A host and port, reached by TCP.
     Tcp(HostPort),

@@ -15,6 +15,7 @@ pub struct TimeoutArg {
 
 /// Which word of a command is its timeout.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum TimeoutPlace {
     /// The word at this position; the command's name is at 0.
     Index(u8),
@@ -28,6 +29,7 @@ pub enum TimeoutPlace {
 
 /// The unit of a timeout.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum TimeUnit {
     /// Seconds, perhaps with a fraction.
     Seconds,
@@ -37,6 +39,7 @@ pub enum TimeUnit {
 
 /// How long a server may wait before it answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Blocking {
     /// It answers at once.
     No,

@@ -38,6 +38,7 @@ impl KeySpec {
 
 /// Where a key rule begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum BeginSearch {
     /// At this position.
     Index(u16),
@@ -56,6 +57,7 @@ pub enum BeginSearch {
 
 /// Which words are keys, from the place where a rule begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum FindKeys {
     /// All up to a last one.
     Range {

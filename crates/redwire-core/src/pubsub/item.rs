@@ -10,6 +10,7 @@ use crate::reply::{Reader, Reply, decode_error};
 
 /// What subscribers name: the three kinds of names are apart, and a name of one says nothing to the others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
 pub enum Kind {
     /// A channel: `SUBSCRIBE`, `PUBLISH`.
     Channel,
@@ -59,6 +60,7 @@ pub enum Item {
 
 /// A message that was published. Names and payload are whatever bytes the publisher chose.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Message {
     /// By which kind of subscription it came.
     pub kind: Kind,
@@ -71,6 +73,12 @@ pub struct Message {
 }
 
 impl Message {
+    /// A message that came by no pattern, for the tests of a program; set its field `pattern` for one that did.
+    #[must_use]
+    pub fn new(kind: Kind, channel: impl Into<Bytes>, payload: impl Into<Bytes>) -> Self {
+        Self { kind, channel: channel.into(), pattern: None, payload: payload.into() }
+    }
+
     /// The channel as text; what is no UTF-8 in it is replaced by `�`.
     #[must_use]
     pub fn channel_text(&self) -> Cow<'_, str> {
@@ -90,7 +98,7 @@ impl Message {
     ///
     /// ```
     /// # use redwire_core::pubsub::{Kind, Message};
-    /// # let message = Message { kind: Kind::Channel, channel: "n".into(), pattern: None, payload: "17".into() };
+    /// # let message = Message::new(Kind::Channel, "n", "17");
     /// let number: u64 = message.payload_as()?;
     /// # assert_eq!(number, 17);
     /// # Ok::<(), redwire_core::Error>(())

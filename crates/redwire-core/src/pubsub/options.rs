@@ -2,6 +2,7 @@
 
 /// What happens to what comes while a subscription's buffer is full.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Overflow {
     /// Nothing is dropped here: the connection is not read until half of the buffer is free again. The server then holds what it
     /// sends, until its own limit (`client-output-buffer-limit pubsub`) is reached and it drops the connection; a

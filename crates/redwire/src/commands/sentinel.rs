@@ -88,6 +88,7 @@ impl<T: Run> SentinelCommands for T {}
 
 /// The address of a master, as a sentinel tells it.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct MasterAddress(pub HostPort);
 
 impl Reply for MasterAddress {

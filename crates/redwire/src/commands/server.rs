@@ -11,6 +11,7 @@ pub use answers::{Info, LatencyEvent, Role, SlowlogEntry};
 
 /// Whether memory is freed before the answer or in the background.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum FlushMode {
     /// Before the answer.
     Sync,

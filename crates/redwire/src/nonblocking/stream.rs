@@ -88,8 +88,7 @@ pub(super) async fn connect(
             let (reader, writer) = stream.into_split();
             Ok((Reader::Unix(reader), Writer::Unix(writer)))
         }
-        #[cfg(not(unix))]
-        Endpoint::Unix(_) => Err(Error::usage("this system has no Unix sockets")),
+        _ => Err(Error::usage(format!("this system has no sockets for the address {endpoint}"))),
     }
 }
 

@@ -161,6 +161,7 @@ impl<'a> Pem<'a> {
             TlsSource::Bytes(text) => {
                 Ok(Self { option: bytes, path: None, text: text.reveal().as_bytes().to_vec() })
             }
+            _ => Err(fault::error(format!("{bytes}: this version of redwire cannot read from there"))),
         }
     }
 

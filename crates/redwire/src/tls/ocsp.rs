@@ -69,7 +69,8 @@ impl Checker {
         let must_staple = match options.ocsp {
             Ocsp::Off => return Ok(None),
             Ocsp::Stapled => false,
-            Ocsp::MustStaple => true,
+            // The strictest holds for any other.
+            _ => true,
         };
         let responder = options.ocsp_responder.as_ref().map(files::responder).transpose()?;
         if let Some(der) = &responder {

@@ -36,8 +36,7 @@ pub(super) fn connect(endpoint: &Endpoint, target: &Target, deadline: Instant) -
         Endpoint::Unix(path) => connect_unix(path, deadline)
             .map(Socket::Unix)
             .map_err(|error| Error::from_io("connecting", Outcome::NotSent, error)),
-        #[cfg(not(unix))]
-        Endpoint::Unix(_) => Err(Error::usage("this system has no Unix sockets")),
+        _ => Err(Error::usage(format!("this system has no sockets for the address {endpoint}"))),
     }
 }
 

@@ -6,6 +6,7 @@ use redwire_core::{Arg, Args};
 
 /// A unit of length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum GeoUnit {
     /// Metres.
     Meters,

@@ -78,6 +78,7 @@ impl Arg for HsetexOptions {
 
 /// What became of a field whose expiry was to change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum FieldExpiry {
     /// There is no such field.
     Missing,

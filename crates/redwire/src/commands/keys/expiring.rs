@@ -31,6 +31,7 @@ impl Arg for ExpireCondition {
 
 /// How much longer something lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Ttl {
     /// There is no such key or field.
     Missing,
@@ -61,6 +62,7 @@ impl Reply for Ttl {
 
 /// Until when something lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum ExpireTime {
     /// There is no such key or field.
     Missing,

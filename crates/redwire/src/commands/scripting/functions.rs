@@ -9,6 +9,7 @@ use crate::commands::server::fields::{fields, read};
 
 /// What happens to the libraries that exist when others are restored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum RestorePolicy {
     /// They stay; an error where a name is taken.
     Append,

@@ -24,6 +24,7 @@ pub struct Bitfield {
 
 /// The type of an integer inside a string.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum IntType {
     /// Signed, of this many bits, up to 64.
     I(u8),
@@ -40,6 +41,7 @@ pub struct BitOffset {
 
 /// What happens where a result does not fit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Overflow {
     /// It wraps around, as is the default.
     Wrap,
