@@ -131,7 +131,7 @@ impl Config {
         ConfigBuilder::default()
     }
 
-    /// The configuration that `url` describes, over the defaults. The grammar is told at
+    /// The configuration that `url` describes, over the defaults. The grammar is described at
     /// [`ConfigBuilder::url`].
     ///
     /// # Errors

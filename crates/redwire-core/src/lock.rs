@@ -25,9 +25,9 @@ pub struct LockOptions {
     pub name: Vec<u8>,
     /// How long it is held without being extended.
     pub ttl: Duration,
-    /// For how long somebody else may keep it before the attempt is given up.
+    /// How long the attempt waits while another holder has the lock.
     pub wait: Wait,
-    /// How often is asked while it is held by somebody else, unless a wake-up comes.
+    /// How often the server is asked while another holder has it, unless a wake-up comes.
     pub retry_interval: Duration,
     /// Whether it is extended again and again while it is held.
     pub auto_extend: bool,
@@ -35,7 +35,7 @@ pub struct LockOptions {
     pub token: Option<String>,
 }
 
-/// For how long somebody else may keep a lock before the attempt is given up.
+/// How long an attempt waits while another holder has the lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wait {
     /// As long as the lock lasts without being extended: by then that of a dead holder is free.
@@ -60,7 +60,7 @@ impl LockOptions {
         }
     }
 
-    /// The same, but nobody else is waited for.
+    /// The same, but without waiting for another holder.
     #[must_use]
     pub fn at_once(&self) -> Self {
         Self { wait: Wait::Upto(Duration::ZERO), ..self.clone() }
@@ -84,7 +84,7 @@ pub fn may_listen(in_use: usize, max: usize) -> bool {
     in_use < max.div_ceil(2)
 }
 
-/// What a holder is told, whose lock was released now, or was gone before.
+/// The result of a release: the lock was released now, or was gone before.
 ///
 /// # Errors
 /// [`LockFault::NotOwned`].

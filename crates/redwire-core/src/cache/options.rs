@@ -60,13 +60,15 @@ pub struct CacheFigures {
     pub misses: u64,
     /// Reads that waited for another's, and got the same reply.
     pub joined: u64,
-    /// Reads that went to the server as if there were no cache: while nobody announced changes, or for keys that nobody announces.
+    /// Reads that went to the server as if there were no cache: while the server announced no
+    /// changes, or for keys whose changes it does not announce.
     pub passed: u64,
     /// Keys that the server said had changed.
     pub invalidations: u64,
     /// Replies that had to go to make room.
     pub evictions: u64,
-    /// How often everything was forgotten: the server said so (`FLUSHALL`), or nobody announced changes any longer.
+    /// How often everything was forgotten: the server said so (`FLUSHALL`), or the connection
+    /// that announces changes was lost.
     pub flushes: u64,
     /// Replies in memory now.
     pub entries: usize,

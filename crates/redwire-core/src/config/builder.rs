@@ -338,7 +338,7 @@ impl ConfigBuilder {
     /// declared [`idempotent`](crate::Cmd::idempotent). Default false. True gives up "executed at most
     /// once": an `INCR` may count twice, an `RPUSH` append twice, and what the first of two `LPOP`s took is
     /// lost. Only for clients whose every command may be executed several times, and late. False, and
-    /// callers are told of commands that were maybe executed.
+    /// callers get errors of commands that were maybe executed.
     pub fn idempotent(mut self, on: bool) -> Self {
         self.config.idempotent = on;
         self
@@ -377,7 +377,8 @@ impl ConfigBuilder {
     }
 
     /// The most encoded bytes that may wait to be written on one connection. Default 64 MiB, at least 1 KiB. A call that finds
-    /// no room waits for it, within its deadline: those who wait go in the order in which they came, and nobody overtakes them.
+    /// no room waits for it, within its deadline: calls that wait
+    /// go in the order in which they came, and no later call overtakes them.
     /// A command larger than the limit waits until nothing else is to be written. With a small limit large values wait for one
     /// another, and small commands for them; a limit of gigabytes is memory that an outage may take.
     pub fn max_queued_bytes(mut self, bytes: usize) -> Self {

@@ -25,7 +25,7 @@ impl Config {
         }
     }
 
-    /// Whether calls may go to another server while this one cannot be reached, so that nobody is to wait for it.
+    /// Whether calls may go to another server while this one cannot be reached, so that no caller is to wait for it.
     #[must_use]
     pub fn has_alternatives(&self) -> bool {
         self.has_alternatives

@@ -160,7 +160,7 @@ pub trait ListCommands: Run {
     /// after `wait`.
     ///
     /// **An element may be lost.** If the connection breaks, the call is dropped or its deadline passes just as the server hands
-    /// an element over, that element is out of its list and reaches nobody; the call is not repeated. The server is told by
+    /// an element over, that element is out of its list and reaches no caller; the call is not repeated. The server is told by
     /// closing the connection at once, so what is added later than a moment after the call ended stays in the list. Where
     /// nothing may be lost, take [`blmove`](Self::blmove), which keeps a copy, or a stream with a group of consumers
     /// ([`xreadgroup`](super::StreamCommands::xreadgroup)). [BLPOP](https://redis.io/docs/latest/commands/blpop/)

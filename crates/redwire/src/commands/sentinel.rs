@@ -1,4 +1,4 @@
-//! What sentinels are told and asked. They run on connections to sentinels, not on those to the servers they watch: see
+//! Commands for sentinels. They run on connections to sentinels, not on those to the servers they watch: see
 //! [`Sentinel`](crate::Sentinel).
 
 use redwire_core::config::HostPort;

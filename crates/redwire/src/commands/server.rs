@@ -125,7 +125,7 @@ pub trait ServerCommands: Run {
         self.run(Cmd::of(&facts::REPLICAOF).arg(host).arg(port))
     }
 
-    /// Makes the server follow nobody. [REPLICAOF](https://redis.io/docs/latest/commands/replicaof/)
+    /// Makes the server a master, which follows no other. [REPLICAOF](https://redis.io/docs/latest/commands/replicaof/)
     fn replicaof_no_one(self) -> Self::Out<()> {
         self.run(Cmd::of(&facts::REPLICAOF).arg("NO").arg("ONE"))
     }

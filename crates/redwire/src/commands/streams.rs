@@ -1,6 +1,6 @@
 //! Streams, and groups of consumers that share one.
 //!
-//! An entry that a group has delivered stays pending until it is acknowledged, so whoever takes over what a dead consumer left
+//! An entry that a group has delivered stays pending until it is acknowledged, so a consumer that takes over what a dead one left
 //! behind sees each entry at least once. Must not know how a wait is carried out: `BLOCK` is a word like others here.
 
 use std::time::Duration;
@@ -110,7 +110,7 @@ pub trait StreamCommands: Run {
         self.run(streams(Cmd::of(&facts::XREAD).arg(options), keys, ids))
     }
 
-    /// Entries for `consumer` of `group`, from each of `keys`: with [`StreamId::UNDELIVERED`] such as nobody got yet, with an ID
+    /// Entries for `consumer` of `group`, from each of `keys`: with [`StreamId::UNDELIVERED`] those that no consumer got yet, with an ID
     /// those after it that this consumer got and did not acknowledge. `None` if there is nothing new.
     ///
     /// What was delivered is pending until [`xack`](Self::xack). If the reply is lost, or the call is given up just as entries

@@ -69,7 +69,7 @@ impl ConfigBuilder {
     }
 
     /// Who answers commands that only read. Default [`ReadStrategy::Primary`]. With any other, reads may miss what was just written,
-    /// and every connection is told `READONLY`.
+    /// and `READONLY` is sent on every connection.
     pub fn read_strategy(mut self, strategy: ReadStrategy) -> Self {
         self.config.cluster.read_strategy = strategy;
         self

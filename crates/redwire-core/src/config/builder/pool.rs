@@ -26,7 +26,7 @@ impl ConfigBuilder {
     }
 
     /// Idle connections kept ready. Default 0, at most `max_connections`. At 0 the first call after a quiet
-    /// time pays for the connect; many are sockets and memory of the server that nobody uses.
+    /// time pays for the connect; many are unused sockets and memory of the server.
     pub fn min_idle_connections(mut self, least: usize) -> Self {
         self.config.min_idle_connections = least;
         self

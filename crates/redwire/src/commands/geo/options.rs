@@ -1,4 +1,4 @@
-//! What commands of places are told: units, conditions, and what to search for.
+//! Options of the commands of places: units, conditions, and what to search for.
 //!
 //! Promises: what is built here is written in the order the servers' grammar wants. Must not know: commands.
 

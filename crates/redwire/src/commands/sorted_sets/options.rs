@@ -1,4 +1,4 @@
-//! What commands of sorted sets are told beyond keys and members: bounds, ranges, conditions, ways to combine.
+//! Options of the commands of sorted sets, beyond keys and members: bounds, ranges, conditions, ways to combine.
 //!
 //! Promises: what is built here is written in the order the servers' grammar wants. Must not know: commands.
 

@@ -89,7 +89,7 @@ impl<T: Reply> Reply for Claimed<T> {
     }
 }
 
-/// What was claimed among the entries that somebody left pending; `E` is an [`Entry`] or its [`StreamId`].
+/// What was claimed among the entries that another consumer left pending; `E` is an [`Entry`] or its [`StreamId`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct AutoClaimed<E> {

@@ -33,7 +33,7 @@ impl StreamId {
     pub const AUTO: &'static str = "*";
     /// That of the newest entry, for `xread` and `xgroup_create`: what comes from now on.
     pub const LATEST: &'static str = "$";
-    /// What nobody got yet, for `xreadgroup`.
+    /// Entries that no consumer of the group got yet, for `xreadgroup`.
     pub const UNDELIVERED: &'static str = ">";
 
     /// An ID of its parts.

@@ -275,7 +275,7 @@ impl Arg for XsetidOptions {
     }
 }
 
-/// Which pending entries are told.
+/// Which pending entries are listed.
 #[derive(Clone, Debug, Default)]
 pub struct XpendingOptions {
     idle: Option<Duration>,
@@ -352,7 +352,7 @@ impl XclaimOptions {
         self
     }
 
-    /// Also such as were pending for nobody, if they are in the stream.
+    /// Also entries that were pending for no consumer, if they are in the stream.
     #[must_use]
     pub fn force(mut self) -> Self {
         self.force = true;
