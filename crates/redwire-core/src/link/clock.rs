@@ -34,8 +34,11 @@ impl<W: Clone> Link<W> {
     /// When [`handle_timeout`](Self::handle_timeout) wants to be called next: no later than the earliest deadline.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let times = [self.deadline, self.liveness.poll_timeout(), self.overdue.poll_timeout()];
-        times.into_iter().flatten().min()
+        let sooner = |a: Option<Instant>, b: Option<Instant>| match (a, b) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        };
+        sooner(self.deadline, sooner(self.liveness.poll_timeout(), self.overdue.poll_timeout()))
     }
 
     /// When the earliest deadline of a request passes, or before.

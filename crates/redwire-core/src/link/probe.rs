@@ -48,6 +48,8 @@ impl Probe {
 
     /// Whether `frame`, which came for `slot`, may have come there: the answer belongs to the probe and to no
     /// other request. A server that refuses it has answered, too; other errors answer something else.
+    #[cold]
+    #[inline(never)]
     pub(super) fn is_in_step(&self, slot: u32, frame: &[u8], habit: &mut Habit) -> bool {
         let text = text(frame);
         let has_words = text.is_some_and(|(_, text)| text == self.words.as_bytes());
