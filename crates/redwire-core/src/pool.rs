@@ -102,6 +102,9 @@ pub struct Pool<C, W> {
     counts: Figures,
 }
 
+/// So many failures in a row may be chance: a connection is believed to work once it has shaken hands.
+const TRUSTED: u32 = 4;
+
 /// The right to the place of one connection. It must be given back: by [`Pool::release`], [`Pool::discard`],
 /// [`Pool::handle_lost`], [`Pool::handle_connected`] or [`Pool::handle_connect_failed`].
 #[derive(Debug)]
@@ -411,11 +414,11 @@ impl<C, W: Clone> Pool<C, W> {
     }
 
     /// Whether a new connection must answer a `PING` before it counts, so that no caller's command is lost on one that
-    /// shakes hands and hangs up: several in a row could not be made, or were lost before they served. A single one may
-    /// have been at fault alone, and then a round trip is saved.
+    /// shakes hands and hangs up: several in a row could not be made, or were lost before they served. A few may have
+    /// been lost by chance, and then a round trip is saved.
     #[must_use]
     pub fn must_answer(&self) -> bool {
-        self.outage.tries() > 1
+        self.outage.tries() > TRUSTED
     }
 
     /// The connection that `permit` allows could not be made. If time alone will not mend that, or the pool [fails

@@ -52,6 +52,8 @@ fn storm(runtime: &Runtime, protocol: u8, seed: u64) {
         for task in tasks {
             task.await.unwrap();
         }
+        // Attempts go on when those they were made for have left.
+        eventually("none connects", LIMIT, || pool.figures().connecting == 0);
         check_conserved(&server, pool.figures(), pool.holders().len());
         // As many as ever can be had at the same time.
         let mut leases = Vec::new();

@@ -63,11 +63,14 @@ fn a_peer_that_hangs_up_is_not_stormed(setup: Setup) {
             scope.spawn(move || {
                 let fake = FakeServer::script([hello(setup), end.clone()].concat());
                 let options = format!("{NAMELESS}&timeout=300ms&reconnect_backoff=constant:200ms");
-                call_in_vain(&setup.pool(&fake.url(), &options), Duration::from_secs(1));
-                // Five pauses, with one attempt in each, or two where the first seemed to work; and up to four at the
-                // beginning. Without pauses it is some thousands.
-                let made = fake.connections();
-                assert!((2..=20).contains(&made), "{made} connections to a peer that plays {end:?}");
+                let pool = setup.pool(&fake.url(), &options);
+                // By then it is known that they do not serve.
+                call_in_vain(&pool, Duration::from_millis(1600));
+                let before = fake.connections();
+                call_in_vain(&pool, Duration::from_secs(1));
+                // One in each of five pauses. Without pauses it is some thousands.
+                let made = fake.connections() - before;
+                assert!((1..=11).contains(&made), "{made} connections to a peer that plays {end:?}");
             });
         }
     });

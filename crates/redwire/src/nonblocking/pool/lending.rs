@@ -119,10 +119,11 @@ impl Pool {
         patience: &Patience,
     ) -> Result<Acquired<Box<Connection>>> {
         let here = Handle::try_current().ok().map(|runtime| runtime.id());
-        let fits = |connection: &Box<Connection>| connection.is_of(here);
         // The waker of the waiting task takes its place when the claim is first polled.
         let waker = Waker::noop().clone();
-        self.with(|machine| machine.acquire(location, patience, waker, fits, clock::now()))
+        self.with(|machine| {
+            machine.acquire(location, patience, waker, |connection| connection.is_of(here), clock::now())
+        })
     }
 
     /// Runs one request on a connection that it has for itself, as it waits at the server, and for good if it `ends` that. Getting it
