@@ -50,10 +50,17 @@ pub(super) struct Writer {
 /// The socket itself, with nothing but bytes going through.
 #[derive(Debug)]
 pub(super) enum Socket {
+    System(SystemSocket),
+    /// A user's stream.
+    Custom(Box<Custom>),
+}
+
+/// A socket of the system's. Apart from other streams, so that the same code serves both of its kinds.
+#[derive(Debug)]
+pub(super) enum SystemSocket {
     Tcp(TcpStream),
     #[cfg(unix)]
     Unix(UnixStream),
-    Custom(Box<Custom>),
 }
 
 /// What ends a connection: the socket that it has now.
@@ -178,9 +185,9 @@ impl Stream {
     #[inline]
     pub(super) fn has_unread(&self) -> io::Result<bool> {
         let peeked = match &*self.socket {
-            Socket::Tcp(socket) => socket::peek_at_once(socket),
+            Socket::System(SystemSocket::Tcp(socket)) => socket::peek_at_once(socket),
             #[cfg(unix)]
-            Socket::Unix(socket) => socket::peek_at_once(socket),
+            Socket::System(SystemSocket::Unix(socket)) => socket::peek_at_once(socket),
             Socket::Custom(socket) => socket.peek(),
         };
         match peeked {
@@ -306,9 +313,9 @@ impl Writer {
 impl Socket {
     fn set_read_timeout(&self, limit: Option<Duration>) -> io::Result<()> {
         match self {
-            Self::Tcp(socket) => socket.set_read_timeout(limit),
+            Self::System(SystemSocket::Tcp(socket)) => socket.set_read_timeout(limit),
             #[cfg(unix)]
-            Self::Unix(socket) => socket.set_read_timeout(limit),
+            Self::System(SystemSocket::Unix(socket)) => socket.set_read_timeout(limit),
             Self::Custom(socket) => {
                 socket.set_read_timeout(limit);
                 Ok(())
@@ -318,9 +325,9 @@ impl Socket {
 
     fn set_write_timeout(&self, limit: Option<Duration>) -> io::Result<()> {
         match self {
-            Self::Tcp(socket) => socket.set_write_timeout(limit),
+            Self::System(SystemSocket::Tcp(socket)) => socket.set_write_timeout(limit),
             #[cfg(unix)]
-            Self::Unix(socket) => socket.set_write_timeout(limit),
+            Self::System(SystemSocket::Unix(socket)) => socket.set_write_timeout(limit),
             Self::Custom(socket) => {
                 socket.set_write_timeout(limit);
                 Ok(())
@@ -331,9 +338,9 @@ impl Socket {
     #[inline]
     fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
-            Self::Tcp(socket) => (&*socket).read(buffer),
+            Self::System(SystemSocket::Tcp(socket)) => (&*socket).read(buffer),
             #[cfg(unix)]
-            Self::Unix(socket) => (&*socket).read(buffer),
+            Self::System(SystemSocket::Unix(socket)) => (&*socket).read(buffer),
             Self::Custom(socket) => socket.read(buffer),
         }
     }
@@ -347,9 +354,9 @@ impl Socket {
         let mut slices = [IoSlice::new(&[]); 16];
         let filled = outbox.slices(&mut slices);
         written(match self {
-            Self::Tcp(socket) => (&*socket).write_vectored(&slices[..filled]),
+            Self::System(SystemSocket::Tcp(socket)) => (&*socket).write_vectored(&slices[..filled]),
             #[cfg(unix)]
-            Self::Unix(socket) => (&*socket).write_vectored(&slices[..filled]),
+            Self::System(SystemSocket::Unix(socket)) => (&*socket).write_vectored(&slices[..filled]),
             Self::Custom(socket) => socket.write(slices.first().map_or(&[], |slice| slice)),
         })
     }
@@ -358,9 +365,9 @@ impl Socket {
     #[inline]
     fn write_bytes(&self, bytes: &[u8]) -> io::Result<usize> {
         written(match self {
-            Self::Tcp(socket) => (&*socket).write(bytes),
+            Self::System(SystemSocket::Tcp(socket)) => (&*socket).write(bytes),
             #[cfg(unix)]
-            Self::Unix(socket) => (&*socket).write(bytes),
+            Self::System(SystemSocket::Unix(socket)) => (&*socket).write(bytes),
             Self::Custom(socket) => socket.write(bytes),
         })
     }
@@ -369,9 +376,9 @@ impl Socket {
     pub(super) fn shutdown(&self) {
         // A socket that is no longer connected needs no ending.
         let _ = match self {
-            Self::Tcp(socket) => socket.shutdown(Shutdown::Both),
+            Self::System(SystemSocket::Tcp(socket)) => socket.shutdown(Shutdown::Both),
             #[cfg(unix)]
-            Self::Unix(socket) => socket.shutdown(Shutdown::Both),
+            Self::System(SystemSocket::Unix(socket)) => socket.shutdown(Shutdown::Both),
             Self::Custom(socket) => {
                 socket.shutdown();
                 Ok(())

@@ -14,7 +14,7 @@ use redwire_core::config::{Endpoint, HostPort};
 use redwire_core::dial::Dial;
 use redwire_core::{Error, Outcome, Result};
 
-use super::{Socket, custom, left};
+use super::{Socket, SystemSocket, custom, left};
 use crate::blocking::connector;
 use crate::target::Target;
 use crate::{lookups, socket};
@@ -30,11 +30,11 @@ pub(super) fn connect(endpoint: &Endpoint, target: &Target, deadline: Instant) -
             let stream = connect_tcp(addresses, deadline)?;
             socket::configure((&stream).into(), target.config())
                 .map_err(|error| Error::from_io("setting socket options", Outcome::NotSent, error))?;
-            Ok(Socket::Tcp(stream))
+            Ok(Socket::System(SystemSocket::Tcp(stream)))
         }
         #[cfg(unix)]
         Endpoint::Unix(path) => connect_unix(path, deadline)
-            .map(Socket::Unix)
+            .map(|stream| Socket::System(SystemSocket::Unix(stream)))
             .map_err(|error| Error::from_io("connecting", Outcome::NotSent, error)),
         _ => Err(Error::usage(format!("this system has no sockets for the address {endpoint}"))),
     }
