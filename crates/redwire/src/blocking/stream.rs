@@ -144,7 +144,15 @@ impl Stream {
         if differs(self.read_timeout, limit) {
             self.set_read_timeout(limit)?;
         }
-        match self.socket.read(buffer) {
+        let read = match &*self.socket {
+            Socket::System(socket) => socket.read(buffer),
+            // Apart, so that the code for sockets knows that their errors own nothing.
+            Socket::Custom(socket) => match socket.read(buffer) {
+                Ok(read) => return Ok(read),
+                Err(error) => return self.read_on(buffer, limit, begin, timed_out(error)),
+            },
+        };
+        match read {
             Ok(read) => Ok(read),
             Err(error) => self.read_on(buffer, limit, begin, timed_out(error)),
         }
@@ -188,13 +196,9 @@ impl Stream {
             Socket::System(SystemSocket::Tcp(socket)) => socket::peek_at_once(socket),
             #[cfg(unix)]
             Socket::System(SystemSocket::Unix(socket)) => socket::peek_at_once(socket),
-            Socket::Custom(socket) => socket.peek(),
+            Socket::Custom(socket) => return has_some(socket.peek()),
         };
-        match peeked {
-            Ok(_) => Ok(true),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
-            Err(error) => Err(error),
-        }
+        has_some(peeked)
     }
 
     /// Appends to `plain` what the peer said by `bytes`, which were read from the socket.
@@ -310,6 +314,17 @@ impl Writer {
     }
 }
 
+impl SystemSocket {
+    #[inline]
+    fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(socket) => (&*socket).read(buffer),
+            #[cfg(unix)]
+            Self::Unix(socket) => (&*socket).read(buffer),
+        }
+    }
+}
+
 impl Socket {
     fn set_read_timeout(&self, limit: Option<Duration>) -> io::Result<()> {
         match self {
@@ -338,9 +353,7 @@ impl Socket {
     #[inline]
     fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
-            Self::System(SystemSocket::Tcp(socket)) => (&*socket).read(buffer),
-            #[cfg(unix)]
-            Self::System(SystemSocket::Unix(socket)) => (&*socket).read(buffer),
+            Self::System(socket) => socket.read(buffer),
             Self::Custom(socket) => socket.read(buffer),
         }
     }
@@ -407,6 +420,16 @@ const WELL_KEPT: Duration = Duration::from_millis(100);
 /// Whether the socket stopped waiting: by the timeout that was set, or by a signal.
 fn is_early(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::TimedOut | io::ErrorKind::Interrupted)
+}
+
+/// Whether a look found anything.
+#[inline(always)]
+fn has_some(peeked: io::Result<usize>) -> io::Result<bool> {
+    match peeked {
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 /// What is left of `limit`, which counts from `begin` on.
