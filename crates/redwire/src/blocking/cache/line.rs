@@ -228,6 +228,11 @@ impl Shared {
         woken: &mut Vec<Thread>,
         me: &Thread,
     ) -> MutexGuard<'s, State> {
+        // It may have been cut or closed while it was made, when there was nothing to end yet.
+        let closed = state.keeper.is_closed().then(setup::closed_client);
+        if let Some(error) = closed.or_else(|| state.keeper.poll_cut()) {
+            return self.end(state, error);
+        }
         if state.driven.combiner.poll_writer() {
             state = drive::write(self, state, woken, me);
         }
