@@ -2,7 +2,7 @@
 //! its own keys. It must not know how either driver waits.
 
 use std::collections::HashMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
 use redwire_core::Cmd;
 use redwire_core::cache::{CacheFigures, CacheOptions};
@@ -11,6 +11,7 @@ use redwire_core::cluster::{Map, Spread};
 use redwire_core::config::HostPort;
 
 use crate::members::Members;
+use crate::sync::RwLock;
 use crate::tracking::{Line, Tracking};
 
 /// What is kept of one server, and the connection over which it is read.
@@ -79,9 +80,7 @@ impl<L: Line> Cells<L> {
     pub(crate) fn all(&self) -> Vec<Arc<Cell<L>>> {
         match &self.state {
             State::Server(cell) => vec![Arc::clone(cell)],
-            State::Cluster(chart) => {
-                chart.read().unwrap_or_else(PoisonError::into_inner).cells.values().cloned().collect()
-            }
+            State::Cluster(chart) => chart.read().cells.values().cloned().collect(),
         }
     }
 
@@ -131,12 +130,12 @@ fn cell_at<L: Line, C>(
     make: impl FnOnce(&C) -> Cell<L>,
 ) -> Arc<Cell<L>> {
     {
-        let chart = chart.read().unwrap_or_else(PoisonError::into_inner);
+        let chart = chart.read();
         if let (true, Some(cell)) = (Arc::ptr_eq(&chart.map, map), chart.cells.get(address)) {
             return Arc::clone(cell);
         }
     }
-    let mut chart = chart.write().unwrap_or_else(PoisonError::into_inner);
+    let mut chart = chart.write();
     chart.follow(map);
     let made = || Arc::new(make(&members.member(address).client));
     Arc::clone(chart.cells.entry(address.clone()).or_insert_with(made))

@@ -14,7 +14,7 @@ use std::future::poll_fn;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -22,6 +22,8 @@ use std::time::{Duration, Instant};
 use redwire_core::{Error, Outcome, Result};
 use tokio::runtime::{Handle, Id, RuntimeFlavor};
 use tokio::time::Sleep;
+
+use crate::sync::Mutex;
 
 thread_local! {
     /// The runtime of this thread whose time is that of the clients in it.
@@ -222,8 +224,7 @@ impl Alarm {
         let kept = Arc::downgrade(&alarm);
         let work = move || {
             while let Some(alarm) = kept.upgrade() {
-                let due = (alarm.lock().unwrap_or_else(PoisonError::into_inner))
-                    .take_if(|(until, _)| *until <= Instant::now());
+                let due = alarm.lock().take_if(|(until, _)| *until <= Instant::now());
                 drop(alarm);
                 if let Some((_, waker)) = due {
                     waker.wake();
@@ -236,7 +237,7 @@ impl Alarm {
     }
 
     fn set(&self, until: Instant, waker: &Waker) {
-        *self.set.lock().unwrap_or_else(PoisonError::into_inner) = Some((until, waker.clone()));
+        *self.set.lock() = Some((until, waker.clone()));
         if !self.rings {
             waker.wake_by_ref();
         }

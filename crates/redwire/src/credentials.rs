@@ -3,7 +3,7 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, MutexGuard, Weak};
 
 use redwire_core::Result;
 use redwire_core::config::Config;
@@ -11,6 +11,7 @@ pub use redwire_core::credentials::{CredentialFuture, CredentialProvider, Creden
 
 #[cfg(feature = "tokio")]
 use crate::lookups::{PROVIDER, catch, catch_future};
+use crate::sync::Mutex;
 
 /// What a connection authenticates with, and which version of it that is.
 #[derive(Clone, Debug)]
@@ -94,7 +95,7 @@ impl RotatingCredentials {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.state.lock()
     }
 }
 

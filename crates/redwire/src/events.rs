@@ -2,7 +2,7 @@
 //! keep up is told how much it missed. This file must not know connections.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, MutexGuard, Weak};
 #[cfg(feature = "tokio")]
 use std::task::Poll;
 use std::task::Waker;
@@ -10,6 +10,8 @@ use std::time::Instant;
 
 use redwire_core::Error;
 use redwire_core::handshake::Session;
+
+use crate::sync::{Condvar, Mutex};
 
 /// Something happened to a connection.
 #[derive(Clone, Debug)]
@@ -73,7 +75,7 @@ impl Hub {
     /// Everything that happens from now on.
     pub(crate) fn listen(&self) -> Arc<Mailbox> {
         let mailbox = Arc::new(Mailbox::default());
-        let mut listeners = self.listeners.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut listeners = self.listeners.lock();
         listeners.retain(|listener| listener.strong_count() > 0);
         listeners.push(Arc::downgrade(&mailbox));
         mailbox
@@ -88,7 +90,7 @@ impl Hub {
     }
 
     fn mailboxes(&self) -> Vec<Arc<Mailbox>> {
-        let listeners = self.listeners.lock().unwrap_or_else(PoisonError::into_inner);
+        let listeners = self.listeners.lock();
         listeners.iter().filter_map(Weak::upgrade).collect()
     }
 }
@@ -101,7 +103,7 @@ impl Drop for Hub {
 
 impl Mailbox {
     fn lock(&self) -> MutexGuard<'_, Waiting> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+        self.waiting.lock()
     }
 
     fn put(&self, event: Event) {
@@ -154,11 +156,9 @@ impl Mailbox {
                 return None;
             }
             waiting = match deadline.map(|deadline| deadline.saturating_duration_since(Instant::now())) {
-                None => self.arrived.wait(waiting).unwrap_or_else(PoisonError::into_inner),
+                None => self.arrived.wait(waiting),
                 Some(left) if left.is_zero() => return None,
-                Some(left) => {
-                    self.arrived.wait_timeout(waiting, left).unwrap_or_else(PoisonError::into_inner).0
-                }
+                Some(left) => self.arrived.wait_timeout(waiting, left),
             };
         }
     }
@@ -230,7 +230,7 @@ mod tests {
         let hub = Hub::default();
         drop(hub.listen());
         let second = hub.listen();
-        assert_eq!(hub.listeners.lock().unwrap().len(), 1);
+        assert_eq!(hub.listeners.lock().len(), 1);
         told(&hub, EventKind::Closed);
         assert!(second.wait(None).is_some());
     }

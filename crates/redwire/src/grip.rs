@@ -5,12 +5,13 @@
 //! time for that; whoever does not wait there is cut off at once.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, MutexGuard, Weak};
 
 use redwire_core::Error;
 use redwire_core::config::Endpoint;
 
 use crate::setup;
+use crate::sync::Mutex;
 
 /// What ends a connection, whoever uses it.
 pub(crate) trait End {
@@ -54,7 +55,7 @@ impl<E: End> Grip<E> {
     }
 
     fn address(&self) -> MutexGuard<'_, Option<Endpoint>> {
-        self.address.lock().unwrap_or_else(PoisonError::into_inner)
+        self.address.lock()
     }
 
     /// A call begins, which may wait at the server or not.

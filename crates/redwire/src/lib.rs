@@ -209,6 +209,7 @@ mod scanning;
 mod service;
 mod setup;
 mod socket;
+mod sync;
 mod target;
 #[cfg(feature = "tls")]
 mod tls;

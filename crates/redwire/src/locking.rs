@@ -4,9 +4,11 @@ use std::collections::hash_map::RandomState;
 use std::fmt;
 use std::hash::BuildHasher;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
+use std::sync::{LazyLock, MutexGuard};
 
 use redwire_core::lock::{Claim, Hold, LockOptions};
+
+use crate::sync::Mutex;
 
 /// 128 bits that no other holder has, in hexadecimal digits.
 ///
@@ -55,8 +57,7 @@ impl Held {
     }
 
     pub(crate) fn hold(&self) -> MutexGuard<'_, Hold> {
-        // No code of others runs under this lock, and every change to the state is whole.
-        self.hold.lock().unwrap_or_else(PoisonError::into_inner)
+        self.hold.lock()
     }
 
     /// Whether this process acquired it.

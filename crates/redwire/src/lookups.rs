@@ -10,7 +10,7 @@ use std::future::poll_fn;
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard};
 #[cfg(feature = "tokio")]
 use std::task::Poll;
 use std::thread;
@@ -24,6 +24,7 @@ use tokio::sync::Notify;
 
 use crate::credentials::Pass;
 use crate::setup;
+use crate::sync::{Condvar, Mutex};
 
 /// The questions of one client.
 #[derive(Debug, Default)]
@@ -185,7 +186,7 @@ impl<T: Clone> Flight<T> {
     pub(crate) fn wait(&self, deadline: Instant) -> Option<Result<T>> {
         let limit = deadline.saturating_duration_since(Instant::now());
         let answer = self.landed.wait_timeout_while(lock(&self.answer), limit, |answer| answer.is_none());
-        answer.unwrap_or_else(PoisonError::into_inner).0.clone()
+        answer.clone()
     }
 
     /// The answer, once it is there. Dropping this leaves nothing behind.
@@ -205,7 +206,7 @@ impl<T: Clone> Flight<T> {
 
 /// No code of others runs under these locks, and every change is whole.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+    mutex.lock()
 }
 
 #[cfg(test)]
@@ -245,7 +246,7 @@ mod tests {
         let hang = || {
             let hold = Arc::clone(&hold);
             move || {
-                let _ = hold.lock().unwrap().recv();
+                let _ = hold.lock().recv();
                 Ok(1)
             }
         };

@@ -7,7 +7,7 @@ mod passage;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard};
 use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwap, Guard};
@@ -22,6 +22,7 @@ pub(crate) use passage::{Departure, Passage};
 
 use crate::clock;
 use crate::setup;
+use crate::sync::Mutex;
 
 /// A node that serves no more as a primary has so long to answer what is under way. Then that is given up.
 const LEFT: Duration = Duration::from_millis(500);
@@ -114,11 +115,11 @@ impl<C> Members<C> {
 
     /// Where commands without a key go, if that was chosen.
     pub(crate) fn default_node(&self) -> Option<HostPort> {
-        self.default.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.default.lock().clone()
     }
 
     pub(crate) fn set_default(&self, node: Option<HostPort>) {
-        *self.default.lock().unwrap_or_else(PoisonError::into_inner) = node;
+        *self.default.lock() = node;
         self.publish();
     }
 
@@ -134,8 +135,7 @@ impl<C> Members<C> {
     }
 
     fn known(&self) -> MutexGuard<'_, HashMap<HostPort, Arc<Member<C>>>> {
-        // Every change is whole.
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+        self.known.lock()
     }
 
     /// All to whom there may be connections.
@@ -265,7 +265,7 @@ impl<C> Members<C> {
 
     /// This process is a child of the one that has all this: it leaves its members, if it can do so without waiting for others.
     pub(crate) fn disown(&self, leave: impl Fn(&C)) {
-        if let Ok(known) = self.known.try_lock() {
+        if let Some(known) = self.known.try_lock() {
             known.values().for_each(|member| leave(&member.client));
         }
     }
@@ -326,7 +326,7 @@ impl<C> Members<C> {
 
     fn readers(&self) -> Option<MutexGuard<'_, Readers>> {
         let readers = self.readers.as_ref()?;
-        Some(readers.lock().unwrap_or_else(PoisonError::into_inner))
+        Some(readers.lock())
     }
 
     /// `address` failed with `error`: it answers no reads for a while, if that is a reason.

@@ -2,7 +2,7 @@
 //! until somebody doubts it. It must not know how either driver waits.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, MutexGuard, Weak};
 use std::time::Duration;
 
 use redwire_core::cluster::Remap;
@@ -15,6 +15,7 @@ use redwire_core::{ConnectionFault, Error, ErrorKind, Outcome, Result, SentinelF
 use crate::clock;
 use crate::lookups::Lookups;
 use crate::setup;
+use crate::sync::Mutex;
 
 /// A former master has so long to send away those who wait at it. Then they are cut off.
 pub(crate) const SENT_AWAY: Duration = Duration::from_millis(500);
@@ -106,8 +107,7 @@ impl Service {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        // No code of others runs under this lock, and every change to the state is whole.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     /// What is being looked up for connections to the sentinels.
@@ -254,7 +254,7 @@ impl Service {
     }
 
     fn turn(&self) -> MutexGuard<'_, ()> {
-        self.turn.lock().unwrap_or_else(PoisonError::into_inner)
+        self.turn.lock()
     }
 
     fn move_over(&self, moved: bool, master: HostPort) -> bool {
@@ -283,7 +283,7 @@ impl Service {
     /// Keeps what `start` gives, unless somebody listens to the sentinels already, or nobody follows the master.
     pub(crate) fn watch(&self, start: impl FnOnce() -> Box<dyn Watch>) {
         // Whoever holds the lock does the same, here or in a parent process that this one is a child of.
-        let Ok(mut watch) = self.watch.try_lock() else { return };
+        let Some(mut watch) = self.watch.try_lock() else { return };
         if !self.followers().is_empty() && !watch.as_ref().is_some_and(|watch| watch.is_alive()) {
             *watch = Some(start());
         }
@@ -291,7 +291,7 @@ impl Service {
 
     /// Nobody follows the master any longer.
     pub(crate) fn end_watch(&self) {
-        if let Ok(mut watch) = self.watch.try_lock() {
+        if let Some(mut watch) = self.watch.try_lock() {
             *watch = None;
         }
     }

@@ -3,7 +3,7 @@
 //! driver waits.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, MutexGuard, Weak};
 use std::time::Duration;
 
 use redwire_core::budget::RetryBudget;
@@ -21,6 +21,7 @@ use crate::lookups::Lookups;
 use crate::members::Atlas;
 use crate::service::{Follower, Service};
 use crate::setup;
+use crate::sync::Mutex;
 #[cfg(feature = "tls")]
 use crate::tls;
 
@@ -178,7 +179,7 @@ impl Target {
         match self.service() {
             Some(service) => service.follow(follower),
             None => {
-                let mut followers = self.followers.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut followers = self.followers.lock();
                 followers.retain(|follower| follower.strong_count() > 0);
                 followers.push(follower);
             }
@@ -191,7 +192,7 @@ impl Target {
         let followers: Vec<_> = match self.service() {
             Some(service) => service.followers(),
             None => {
-                let followers = self.followers.lock().unwrap_or_else(PoisonError::into_inner);
+                let followers = self.followers.lock();
                 followers.iter().filter_map(Weak::upgrade).collect()
             }
         };
@@ -308,7 +309,7 @@ impl Target {
 
     /// Whether a retry is within the budget; `calls` were made in all so far.
     pub(crate) fn may_retry(&self, calls: u64) -> bool {
-        self.budget.lock().unwrap_or_else(PoisonError::into_inner).poll_retry(calls, clock::now())
+        self.budget.lock().poll_retry(calls, clock::now())
     }
 
     /// A call failed.
@@ -325,7 +326,7 @@ impl Target {
     }
 
     fn standing(&self) -> MutexGuard<'_, Standing> {
-        self.standing.lock().unwrap_or_else(PoisonError::into_inner)
+        self.standing.lock()
     }
 
     /// How much longer a call waits before it is made again, if one of its tries was refused over a connection of no use:

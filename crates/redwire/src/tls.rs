@@ -14,7 +14,7 @@ mod session;
 mod tests;
 mod verifier;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use redwire_core::config::{Ocsp, TlsOptions, Verification};
 use redwire_core::{Error, ErrorKind, Outcome, Result};
@@ -27,6 +27,8 @@ use files::Stamps;
 pub(crate) use outgoing::Outgoing;
 pub(crate) use session::Session;
 use verifier::Verifier;
+
+use crate::sync::Mutex;
 
 /// Makes the TLS sessions of one client.
 #[derive(Debug)]
@@ -72,7 +74,7 @@ impl Connector {
         }
         // Taken before the reading: a change in between shows at the next connect.
         let stamps = files::stamps(&self.options);
-        let mut built = self.built.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut built = self.built.lock();
         match &*built {
             Some(built) if built.stamps == stamps => return Ok(Arc::clone(&built.config)),
             _ => {}

@@ -2,7 +2,7 @@
 //! the announcements. What those mean is decided in `redwire-core`. It must not know how either driver waits.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak};
+use std::sync::{Arc, OnceLock, RwLockReadGuard, RwLockWriteGuard, Weak};
 use std::time::Instant;
 
 use redwire_core::cache::{CacheFigures, CacheOptions, Store, demoted, is_demoted};
@@ -11,6 +11,7 @@ use redwire_core::{Cmd, ConnectionFault, Error, ErrorKind, Outcome, Replies, Res
 
 use crate::events::EventKind;
 use crate::owner::Owner;
+use crate::sync::{Mutex, RwLock};
 use crate::target::Target;
 
 /// A connection that a cache reads over, or hears announcements by.
@@ -82,9 +83,9 @@ impl<L: Line> Tracking<L> {
             return None;
         }
         match self.store.try_read() {
-            Ok(store) => store.hit(cmd, now),
-            Err(_) if self.is_foreign() => None,
-            Err(_) => self.read().hit(cmd, now),
+            Some(store) => store.hit(cmd, now),
+            None if self.is_foreign() => None,
+            None => self.read().hit(cmd, now),
         }
     }
 
@@ -126,12 +127,11 @@ impl<L: Line> Tracking<L> {
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Store<L::Waiter>> {
-        // No code of others runs under this lock, and every change to the store is whole.
-        self.store.read().unwrap_or_else(PoisonError::into_inner)
+        self.store.read()
     }
 
     pub(crate) fn lock(&self) -> RwLockWriteGuard<'_, Store<L::Waiter>> {
-        self.store.write().unwrap_or_else(PoisonError::into_inner)
+        self.store.write()
     }
 
     /// Changes the store, and wakes those who can go on.
@@ -146,12 +146,12 @@ impl<L: Line> Tracking<L> {
 
     /// What hears the announcements.
     pub(crate) fn listener(&self, tracked: &Arc<L>) -> Arc<L> {
-        let redirect = self.redirect.lock().unwrap_or_else(PoisonError::into_inner);
+        let redirect = self.redirect.lock();
         Arc::clone(redirect.as_ref().unwrap_or(tracked))
     }
 
     pub(crate) fn redirect_to(&self, line: Option<Arc<L>>) {
-        let mut redirect = self.redirect.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut redirect = self.redirect.lock();
         let former = std::mem::replace(&mut *redirect, line);
         drop(redirect);
         drop(former);
@@ -182,7 +182,7 @@ impl<L: Line> Watch<L> {
     /// The connection is up, and set up.
     pub(crate) fn handle_up(&self) {
         if let Self::Tracked(tracking) = self {
-            let apart = tracking.redirect.lock().unwrap_or_else(PoisonError::into_inner).is_some();
+            let apart = tracking.redirect.lock().is_some();
             tracking.change(|store| store.handle_up(apart));
         }
     }

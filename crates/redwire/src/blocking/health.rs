@@ -2,7 +2,7 @@
 //! all. What the answer means is decided in the core ([`Inquiry`]).
 
 use std::fmt;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard};
 use std::time::{Duration, Instant};
 
 use redwire_core::Result;
@@ -13,6 +13,7 @@ use super::stream::Plug;
 use super::wire::Wire;
 use crate::grip::{End, Grip};
 use crate::service::Follower;
+use crate::sync::{Condvar, Mutex};
 use crate::target::Target;
 
 /// Asks a server whether it lives, over a connection of its own, beyond the limit of a pool; made when somebody first asks.
@@ -49,7 +50,7 @@ impl Health {
             if left.is_zero() {
                 return Finding::Silent;
             }
-            state = self.asked.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+            state = self.asked.wait_timeout(state, left);
         }
         // Callers that wait at a server that was left learn of it by other means.
         if state.left != before {
@@ -97,7 +98,7 @@ impl Health {
     /// Forgets the connection of a process of which this one is a child, if it can be had without waiting for a thread that
     /// does not exist here.
     pub(super) fn disown(&self) {
-        if let Ok(mut state) = self.state.try_lock()
+        if let Some(mut state) = self.state.try_lock()
             && let Some(mut wire) = state.wire.take()
         {
             wire.disown();
@@ -105,8 +106,7 @@ impl Health {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        // No code of others runs under this lock, and every change to the state is whole.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 }
 
@@ -114,7 +114,7 @@ impl Follower for Health {
     /// The former master is of no interest any more: what it says, or does not, is no sign of the next.
     fn leave(self: Arc<Self>, _: Option<&Endpoint>) {
         // Held for moments only, but in a child by a thread that is not there.
-        if let Ok(mut state) = self.state.try_lock() {
+        if let Some(mut state) = self.state.try_lock() {
             (state.wire, state.inquiry) = (None, Inquiry::default());
             state.left += 1;
             self.grip.means().end();

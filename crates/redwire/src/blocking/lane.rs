@@ -3,7 +3,6 @@
 //!
 //! Which one, and who waits, is for the [`Pool`] to say. This file must not know what is sent.
 
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use redwire_core::call::Call;
@@ -15,6 +14,7 @@ use redwire_core::{Error, ErrorKind, Replies, Result};
 use super::cluster::at_once;
 use super::pool::{Place, Pool};
 use crate::setup;
+use crate::sync::Mutex;
 
 /// Until when a call that begins `now`, and must end by `deadline`, waits for what it needs to be sent. Without a deadline it is
 /// held up by that for no longer than `timeout`.
@@ -100,7 +100,7 @@ fn wait_for_all(
     }
     let sent: Vec<_> = sent.into_iter().map(|sent| Mutex::new(Some(sent))).collect();
     at_once(&sent, |sent| {
-        let sent = sent.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let sent = sent.lock().take();
         sent.map_or_else(|| Err(setup::closed_client()), wait)
     })
 }

@@ -1,7 +1,7 @@
 //! Locks, blocking. Who asks when, and when a lock is lost, is decided in `redwire-core`; this file waits.
 
 use std::fmt;
-use std::sync::{Arc, Condvar, MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -10,6 +10,7 @@ use redwire_core::{Error, ErrorKind, LockFault, Outcome, Result};
 
 use super::client::Client;
 use crate::locking::{self, Held};
+use crate::sync::Condvar;
 
 /// A lock at the server that programs on many machines share, made by [`Client::lock`].
 ///
@@ -381,10 +382,10 @@ impl Shared {
     /// Waits until something changes, or until then.
     fn wait<'a>(&self, hold: MutexGuard<'a, Hold>, until: Option<Instant>) -> MutexGuard<'a, Hold> {
         match until {
-            None => self.changed.wait(hold).unwrap_or_else(PoisonError::into_inner),
+            None => self.changed.wait(hold),
             Some(until) => {
                 let left = until.saturating_duration_since(Instant::now());
-                self.changed.wait_timeout(hold, left).unwrap_or_else(PoisonError::into_inner).0
+                self.changed.wait_timeout(hold, left)
             }
         }
     }

@@ -10,7 +10,7 @@ use std::io::{self, IoSlice, Read, Write};
 use std::net::{Shutdown, TcpStream};
 #[cfg(unix)]
 use std::os::unix::net::UnixStream;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, MutexGuard, Weak};
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
@@ -26,6 +26,7 @@ use crate::grip::End;
 #[cfg(feature = "tls")]
 use crate::setup;
 use crate::socket;
+use crate::sync::Mutex;
 use crate::target::Target;
 
 /// A connected socket. Reading and writing may go on at the same time, from two threads.
@@ -73,7 +74,7 @@ impl Plug {
     }
 
     fn lock(&self) -> MutexGuard<'_, Weak<Socket>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 

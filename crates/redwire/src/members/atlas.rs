@@ -4,7 +4,7 @@
 //! seeds.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, MutexGuard, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
 use redwire_core::cluster::{ClusterOptions, Found, Map, News, NodeChoice, Refresh, Topology};
@@ -14,6 +14,7 @@ use redwire_core::{Error, Result, Value};
 
 use crate::clock;
 use crate::setup;
+use crate::sync::Mutex;
 
 /// Whoever takes care of refreshes looks so often whether there is more to do.
 const LOOK: Duration = Duration::from_millis(50);
@@ -95,8 +96,7 @@ impl Atlas {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        // No code of others runs under this lock, and every change to the state is whole.
-        self.current().state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.current().state.lock()
     }
 
     /// What the process that runs this has.
@@ -166,7 +166,7 @@ impl Atlas {
     }
 
     fn listeners(&self) -> MutexGuard<'_, Vec<Weak<Listener>>> {
-        self.current().listeners.lock().unwrap_or_else(PoisonError::into_inner)
+        self.current().listeners.lock()
     }
 
     /// Has `watcher` told of silent nodes, for as long as it is kept.
@@ -183,7 +183,7 @@ impl Atlas {
     }
 
     fn watcher(&self) -> MutexGuard<'_, Option<Weak<Watcher>>> {
-        self.current().watcher.lock().unwrap_or_else(PoisonError::into_inner)
+        self.current().watcher.lock()
     }
 
     /// Somebody wants a refresh. Says how many will have [ended](Self::ended) with the next that begins from now on.

@@ -10,7 +10,7 @@ mod renewal;
 mod rotation;
 
 use std::future::poll_fn;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard};
 use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
@@ -35,6 +35,7 @@ use crate::clock::{self, runtime};
 use crate::events::EventKind;
 use crate::service::Follower;
 use crate::setup;
+use crate::sync::Mutex;
 use crate::target::Target;
 use rotation::Rotation;
 
@@ -265,8 +266,7 @@ impl Drop for Lane {
 impl Shared {
     #[inline]
     fn lock(&self) -> MutexGuard<'_, State> {
-        // No code of others runs under this lock, and every change to the state is whole.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     #[inline]

@@ -8,8 +8,8 @@ mod upkeep;
 
 use std::fmt;
 use std::panic::Location;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex};
 use std::task::Waker;
 use std::time::Duration;
 
@@ -27,6 +27,7 @@ use crate::clock;
 use crate::grip::Grips;
 use crate::service::Follower;
 use crate::setup;
+use crate::sync::Mutex;
 use crate::target::Target;
 pub use lease::Lease;
 

@@ -10,7 +10,7 @@ mod homes;
 mod subscription;
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, MutexGuard, OnceLock};
 use std::task::Waker;
 
 use redwire_core::config::{Config, Endpoint, HostPort};
@@ -25,6 +25,7 @@ use crate::clock::runtime;
 use crate::events::EventKind;
 use crate::service::Follower;
 use crate::setup;
+use crate::sync::Mutex;
 use crate::target::Target;
 pub use handler::Handler;
 pub use subscription::Subscription;
@@ -281,8 +282,7 @@ impl Shared {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        // Every change to the state is whole.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     async fn connect(&self, target: &Arc<Target>) -> Result<Wire> {

@@ -3,7 +3,7 @@
 //! Promises to take what was received in any pieces. Must not know what the plaintext means.
 
 use std::io::{self, BufRead, IoSlice, Write};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard};
 
 use bytes::BytesMut;
 use redwire_core::Result;
@@ -12,6 +12,8 @@ use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection};
 
 use super::fault;
+
+use crate::sync::Mutex;
 
 /// The most plaintext that one call encrypts: large enough for few system calls, small enough that the other
 /// side of the connection need not wait long for the lock.
@@ -104,7 +106,7 @@ impl Session {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     #[cfg(test)]

@@ -3,7 +3,7 @@
 //! peer lives and when to try again is decided in `redwire-core`.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard};
 use std::thread::{self, Thread};
 use std::time::Instant;
 
@@ -19,6 +19,7 @@ use crate::blocking::drive::{self, Driven, Halves, STALL, ride, split};
 use crate::blocking::pool::Pool;
 use crate::service::Follower;
 use crate::setup;
+use crate::sync::Mutex;
 use crate::tracking::Watch;
 
 /// What is done on each new connection before it is used, before a deadline.
@@ -145,8 +146,7 @@ impl State {
 
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
-        // No code of others runs under this lock, and every change to the state is whole.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     /// Makes a connection, which calls may use from now on.

@@ -3,7 +3,7 @@
 //! A forked child has neither that thread nor the locks of its parent: it has nodes of its own, and leaves the parent's alone.
 
 use std::fmt;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, MutexGuard, OnceLock, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -18,6 +18,7 @@ use crate::blocking::client::Client;
 use crate::blocking::connection::OnConnect;
 use crate::members::{Atlas, Members, Passage, Watcher};
 use crate::setup;
+use crate::sync::{Condvar, Mutex};
 use crate::target::Target;
 
 /// All clones are the same.
@@ -210,13 +211,11 @@ impl Shared {
             self.follow()?;
             let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
             waiting = match left {
-                None => self.refreshed.wait(waiting).unwrap_or_else(PoisonError::into_inner),
+                None => self.refreshed.wait(waiting),
                 Some(Duration::ZERO) => {
                     return Err(setup::late(self.members.atlas().failure().as_ref()));
                 }
-                Some(left) => {
-                    self.refreshed.wait_timeout(waiting, left).unwrap_or_else(PoisonError::into_inner).0
-                }
+                Some(left) => self.refreshed.wait_timeout(waiting, left),
             };
         }
     }
@@ -228,7 +227,7 @@ impl Shared {
     }
 
     fn lock(&self) -> MutexGuard<'_, ()> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+        self.waiting.lock()
     }
 
     /// Has the map asked for, if there is a reason and nobody does.

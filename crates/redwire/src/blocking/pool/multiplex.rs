@@ -3,8 +3,8 @@
 //! It is borrowed from the pool like any other, for as long as calls ride on it, and goes back when the last has left. It has no
 //! thread: the calls that wait write and read for all ([`drive`]). This file must not know what is sent.
 
+use std::sync::MutexGuard;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use redwire_core::call::Call;
@@ -15,6 +15,7 @@ use redwire_core::{Replies, Result};
 use super::place::Place;
 use super::process::Process;
 use crate::blocking::drive::{self, Driven, Halves, ride, split};
+use crate::sync::Mutex;
 
 /// From so many connections in use on, calls share one. Below that one for each is as fast, and keeps calls out of each other's
 /// way; measured with 1 to 64 threads.
@@ -58,8 +59,7 @@ impl Multiplex {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        // No code of others runs under this lock, and every change to the state is whole.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     #[inline]

@@ -4,7 +4,7 @@
 //! it never waits for that lock, and has accounts of its own. This file must not know what connections are used for.
 
 use std::panic::Location;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, MutexGuard, OnceLock};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
@@ -19,6 +19,7 @@ use crate::blocking::health::Health;
 use crate::blocking::stream::Plug;
 use crate::grip::Grips;
 use crate::setup;
+use crate::sync::{Condvar, Mutex};
 use crate::target::Target;
 
 /// The core's accounting, of boxed connections and sleeping threads.
@@ -85,7 +86,7 @@ impl Process {
     /// Closes this process's hold on what belongs to its parent, as far as that is not in anybody's hands.
     fn disown(&self) {
         self.health.disown();
-        let Ok(mut state) = self.state.try_lock() else { return };
+        let Some(mut state) = self.state.try_lock() else { return };
         state.machine.reset();
         while let Some(mut connection) = state.machine.poll_retired() {
             connection.disown();
@@ -106,8 +107,7 @@ impl Process {
 
     #[inline]
     fn lock(&self) -> MutexGuard<'_, State> {
-        // No code of others runs under this lock, and every change to the state is whole.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     /// Changes the accounts, and does what follows from that: whoever can go on is woken, and what is not needed any more closed.
@@ -225,11 +225,9 @@ impl Process {
         while !state.machine.is_drained() {
             let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
             state = match left {
-                None => self.drained.wait(state).unwrap_or_else(PoisonError::into_inner),
+                None => self.drained.wait(state),
                 Some(left) if left.is_zero() => return,
-                Some(left) => {
-                    self.drained.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0
-                }
+                Some(left) => self.drained.wait_timeout(state, left),
             };
         }
     }

@@ -1,11 +1,13 @@
 //! What a pool does while nobody asks: it keeps some connections warm, and closes those that are too old or idle for too long. Only
 //! pools that are told to do any of that have a thread for it.
 
-use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use super::Shared;
+
+use crate::sync::{Condvar, Mutex};
 
 /// The thread that looks after a pool. It ends with the pool.
 pub(super) struct Upkeep {
@@ -58,15 +60,15 @@ impl Drop for Upkeep {
 
 impl Bell {
     fn ring(&self) {
-        *self.rung.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        *self.rung.lock() = true;
         self.ringing.notify_one();
     }
 
     /// Sleeps until it rings, but no longer than `limit`.
     fn wait(&self, limit: Duration) {
-        let rung = self.rung.lock().unwrap_or_else(PoisonError::into_inner);
-        let waited = self.ringing.wait_timeout_while(rung, limit, |rung| !*rung);
-        *waited.unwrap_or_else(PoisonError::into_inner).0 = false;
+        let rung = self.rung.lock();
+        let mut waited = self.ringing.wait_timeout_while(rung, limit, |rung| !*rung);
+        *waited = false;
     }
 }
 

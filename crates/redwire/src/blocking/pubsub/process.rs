@@ -5,7 +5,7 @@
 //! What is said and heard is decided in the core's `PubSub`. A child of the
 //! process never waits for its lock, which a thread may hold that the child has not.
 
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, MutexGuard, OnceLock};
 use std::task::Poll;
 use std::thread::{self, Thread};
 use std::time::Instant;
@@ -23,6 +23,7 @@ use crate::credentials::{self, Pass};
 use crate::events::EventKind;
 use crate::service::Follower;
 use crate::setup;
+use crate::sync::Mutex;
 use crate::target::Target;
 
 pub(super) type Machine = pubsub::PubSub<Thread>;
@@ -113,8 +114,7 @@ impl Process {
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
-        // No code of others runs under this lock, and every change to the state is whole.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     /// Connects, if there is no connection.
@@ -581,7 +581,7 @@ impl Drop for Process {
             return;
         }
         // A child drops what its parent goes on with: that is not closed, and nothing is said.
-        let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let state = self.state.get_mut();
         for link in state.desks.iter_mut().filter_map(|desk| desk.link.as_mut()) {
             if let Some(mut connection) = link.halves.take_reader() {
                 connection.disown();

@@ -7,7 +7,7 @@
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::sync::{Arc, MutexGuard, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -16,6 +16,7 @@ use redwire_core::{Error, Outcome, Result};
 
 use crate::blocking::connector::{Maker, Stream};
 use crate::lookups::catch;
+use crate::sync::Mutex;
 
 /// A look at the stream takes this much at most.
 const LOOK: usize = 4 * 1024;
@@ -141,7 +142,7 @@ fn run(code: impl FnOnce() -> io::Result<usize>) -> io::Result<usize> {
 
 /// No code of others runs under these locks but that of a look at the stream, whose panic is caught.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+    mutex.lock()
 }
 
 impl std::fmt::Debug for Custom {

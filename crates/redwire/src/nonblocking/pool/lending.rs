@@ -3,7 +3,7 @@
 use std::future::poll_fn;
 use std::panic::Location;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard};
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Instant;
 
@@ -40,8 +40,7 @@ impl Pool {
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
-        // No code of others runs under this lock, and every change to the state is whole.
-        let mut state = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.0.state.lock();
         if state.process != std::process::id() {
             state.leave_parent();
         }

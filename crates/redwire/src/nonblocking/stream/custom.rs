@@ -10,7 +10,7 @@ use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 
 use bytes::{Buf, BufMut, BytesMut};
@@ -21,6 +21,7 @@ use tokio::io::AsyncReadExt;
 use super::READ_AT_ONCE;
 use crate::lookups::catch_future;
 use crate::nonblocking::connector::{Connect, Stream};
+use crate::sync::Mutex;
 
 /// A look at the stream takes this much at most.
 const LOOK: usize = 4 * 1024;
@@ -71,7 +72,7 @@ pub(super) async fn connect(connect: &dyn Connect, endpoint: &Endpoint) -> Resul
 
 impl Shared {
     fn with<T>(&self, work: impl FnOnce(&mut State) -> T) -> T {
-        work(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        work(&mut self.0.lock())
     }
 
     fn peek(&self) -> io::Result<usize> {

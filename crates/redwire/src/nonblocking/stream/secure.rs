@@ -2,7 +2,7 @@
 
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::BytesMut;
@@ -11,6 +11,7 @@ use redwire_core::{Error, Outcome, Result};
 use tokio::net::tcp;
 
 use super::custom;
+use crate::sync::Mutex;
 use crate::tls::{Outgoing, Session};
 use crate::{setup, socket};
 
@@ -168,7 +169,7 @@ impl Writer {
         half: &custom::Writer,
         outbox: &Outbox,
     ) -> Poll<io::Result<usize>> {
-        let mut outgoing = self.outgoing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut outgoing = self.outgoing.lock();
         loop {
             let bytes = outgoing.poll_write(&self.session, outbox)?;
             let written = ready!(half.poll_write(cx, &[IoSlice::new(bytes)]))?;
@@ -182,7 +183,7 @@ impl Writer {
     /// Writes some of what waits in `outbox`, if the socket takes it now; says how much.
     pub(super) fn try_write(&self, outbox: &Outbox) -> io::Result<usize> {
         let WriteHalf::Tcp(half) = &self.half else { return Err(io::ErrorKind::WouldBlock.into()) };
-        let mut outgoing = self.outgoing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut outgoing = self.outgoing.lock();
         loop {
             let bytes = outgoing.poll_write(&self.session, outbox)?;
             let written = half.try_write(bytes)?;
