@@ -177,46 +177,16 @@
 //! | `serde` | no | `Struct`, which reads structs of your own from field-value replies |
 
 pub mod blocking;
-mod cells;
-#[cfg(feature = "tokio")]
-mod clock;
-/// Without the async driver there is one clock.
-#[cfg(not(feature = "tokio"))]
-mod clock {
-    use std::time::{Duration, Instant};
-
-    #[inline]
-    pub(crate) fn now() -> Instant {
-        Instant::now()
-    }
-
-    pub(crate) fn since(moment: Instant) -> Duration {
-        moment.elapsed()
-    }
-}
 pub mod commands;
-pub mod credentials;
-mod events;
-mod grip;
-mod locking;
-mod lookups;
-mod members;
 #[cfg(feature = "tokio")]
 mod nonblocking;
-mod owner;
 pub mod prelude;
-mod scanning;
-mod service;
-mod setup;
-mod socket;
-mod sync;
-mod target;
+mod shared;
 #[cfg(feature = "tls")]
 mod tls;
-mod tracking;
-mod window;
 
-pub use events::{Event, EventKind};
+pub use shared::credentials;
+pub use shared::events::{Event, EventKind};
 #[cfg(feature = "tokio")]
 pub use nonblocking::connector;
 #[cfg(feature = "tokio")]
@@ -248,5 +218,5 @@ pub mod cluster {
 pub use redwire_core::{backoff, config, facts, resolve, secret};
 #[cfg(feature = "tls")]
 pub use rustls;
-pub use scanning::ScanOptions;
-pub use window::Window;
+pub use shared::scanning::ScanOptions;
+pub use shared::window::Window;

@@ -24,7 +24,7 @@ use std::future::poll_fn;
 use std::pin::pin;
 use std::task::{Poll, Waker};
 
-use crate::clock::before;
+use crate::shared::clock::before;
 
 pub use cache::{Cache, CacheRequest};
 pub use client::{Client, Request};

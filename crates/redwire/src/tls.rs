@@ -28,7 +28,7 @@ pub(crate) use outgoing::Outgoing;
 pub(crate) use session::Session;
 use verifier::Verifier;
 
-use crate::sync::Mutex;
+use crate::shared::sync::Mutex;
 
 /// Makes the TLS sessions of one client.
 #[derive(Debug)]

@@ -19,7 +19,7 @@ use redwire_core::{Cmd, Error, Outcome, Replies, Reply, Result, Run};
 
 use super::client::Client;
 use super::cluster::Nodes;
-use crate::cells::{Cell, Cells};
+use crate::shared::cells::{Cell, Cells};
 use line::Line;
 use tracking::Tracking;
 

@@ -19,8 +19,8 @@ use super::monitor::Monitor;
 use super::pool::Pool;
 use super::pubsub::PubSub;
 use super::scan::Scan;
-use crate::scanning::{ScanOptions, Scanning};
-use crate::target::Target;
+use crate::shared::scanning::{ScanOptions, Scanning};
+use crate::shared::target::Target;
 
 /// A client for one server, one service that sentinels watch, or one cluster, for any number of threads. What a cluster means to it is told
 /// at the async [`Client`](crate::Client).

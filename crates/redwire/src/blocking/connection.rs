@@ -24,10 +24,10 @@ use redwire_core::{Cmd, Error, Outcome, Pipeline, Replies, Reply, Result, Run, S
 use super::health::Health;
 use super::stream::Plug;
 use super::wire::Wire;
-use crate::grip::Grip;
-use crate::lookups::{CALLBACK, Lookups, catch};
-use crate::setup;
-use crate::target::Target;
+use crate::shared::grip::Grip;
+use crate::shared::lookups::{CALLBACK, Lookups, catch};
+use crate::shared::setup;
+use crate::shared::target::Target;
 pub(super) use reuse::Unready;
 
 /// What a [`Connection`] does each time it is connected, after the handshake. What it runs on the connection ends by the deadline

@@ -16,7 +16,7 @@ use redwire_core::config::{Config, Endpoint};
 use redwire_core::connector::{self, Blocking};
 use redwire_core::{Error, Result};
 
-use crate::socket;
+use crate::shared::socket;
 
 /// A byte stream to a server, which several threads use at a time: one reads, another writes, and any may end
 /// it. [`TcpStream`] and `UnixStream` are such streams.

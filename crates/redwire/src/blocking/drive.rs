@@ -17,7 +17,7 @@ use redwire_core::{Error, Outcome, Replies, Result};
 use super::connection::Connection;
 use super::stream::Socket;
 use super::wire::{Outgoing, Wire};
-use crate::setup;
+use crate::shared::setup;
 
 /// The longest time that a writer waits for the kernel to take anything, before it looks again at its deadline and for
 /// replies.

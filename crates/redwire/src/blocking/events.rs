@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::events::{Event, Mailbox};
+use crate::shared::events::{Event, Mailbox};
 
 /// What happens to the connections of a client, as an iterator that waits for the next event and ends with the client.
 ///

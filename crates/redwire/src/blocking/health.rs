@@ -11,10 +11,10 @@ use redwire_core::liveness::{Finding, Inquiry};
 
 use super::stream::Plug;
 use super::wire::Wire;
-use crate::grip::{End, Grip};
-use crate::service::Follower;
-use crate::sync::{Condvar, Mutex};
-use crate::target::Target;
+use crate::shared::grip::{End, Grip};
+use crate::shared::service::Follower;
+use crate::shared::sync::{Condvar, Mutex};
+use crate::shared::target::Target;
 
 /// Asks a server whether it lives, over a connection of its own, beyond the limit of a pool; made when somebody first asks.
 pub(super) struct Health {

@@ -13,8 +13,8 @@ use redwire_core::{Error, ErrorKind, Replies, Result};
 
 use super::cluster::at_once;
 use super::pool::{Place, Pool};
-use crate::setup;
-use crate::sync::Mutex;
+use crate::shared::setup;
+use crate::shared::sync::Mutex;
 
 /// Until when a call that begins `now`, and must end by `deadline`, waits for what it needs to be sent. Without a deadline it is
 /// held up by that for no longer than `timeout`.

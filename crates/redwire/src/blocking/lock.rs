@@ -9,8 +9,8 @@ use redwire_core::lock::{self, Acquire, Claim, Hold, Keep, LockOptions, Step, Wa
 use redwire_core::{Error, ErrorKind, LockFault, Outcome, Result};
 
 use super::client::Client;
-use crate::locking::{self, Held};
-use crate::sync::Condvar;
+use crate::shared::locking::{self, Held};
+use crate::shared::sync::Condvar;
 
 /// A lock at the server that programs on many machines share, made by [`Client::lock`].
 ///

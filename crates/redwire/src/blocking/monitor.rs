@@ -10,7 +10,7 @@ use redwire_core::monitor::{Feed, MonitorEntry};
 use redwire_core::{Error, Outcome, Result};
 
 use super::wire::Wire;
-use crate::target::Target;
+use crate::shared::target::Target;
 
 /// Every command that a server executes, as an iterator that waits for the next one, over a connection of its own.
 ///

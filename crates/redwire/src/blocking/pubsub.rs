@@ -19,8 +19,8 @@ use redwire_core::{Arg, Error, Result};
 use super::client::Client;
 use super::cluster::Nodes;
 use super::connection::OnConnect;
-use crate::service::Follower;
-use crate::target::Target;
+use crate::shared::service::Follower;
+use crate::shared::target::Target;
 pub use handler::Handler;
 use process::Process;
 

@@ -17,8 +17,8 @@ use redwire_core::{Cmd, Error, Replies, Reply, Result};
 use super::client::Client;
 use super::lane;
 use super::pool::Lease;
-use crate::members::{Member, Passage};
-use crate::window::{Wave, Window};
+use crate::shared::members::{Member, Passage};
+use crate::shared::window::{Wave, Window};
 
 impl Client {
     /// Runs any number of commands in little memory: an iterator of their results, in their order.

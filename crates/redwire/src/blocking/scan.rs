@@ -12,8 +12,8 @@ use redwire_core::{Error, Reply, Result};
 
 use super::client::Client;
 use super::cluster::Nodes;
-use crate::members::Member;
-use crate::scanning::{Page, Scanning};
+use crate::shared::members::Member;
+use crate::shared::scanning::{Page, Scanning};
 
 /// The items of a collection, fetched a page at a time; made by [`Client::scan`] and its kin.
 ///

@@ -15,9 +15,9 @@ use redwire_core::{Cmd, Error, Outcome, Reply, Result, Run};
 use super::client::Client;
 use super::connection::Connection;
 use super::stream::left;
-use crate::lookups::Lookups;
-use crate::service::Service;
-use crate::setup;
+use crate::shared::lookups::Lookups;
+use crate::shared::service::Service;
+use crate::shared::setup;
 pub(super) use watch::{cut_later, watch};
 
 /// The sentinels that watch a service.

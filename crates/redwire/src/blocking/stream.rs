@@ -22,12 +22,12 @@ use redwire_core::outbox::Outbox;
 #[cfg(feature = "tls")]
 use secure::Secure;
 
-use crate::grip::End;
+use crate::shared::grip::End;
 #[cfg(feature = "tls")]
-use crate::setup;
-use crate::socket;
-use crate::sync::Mutex;
-use crate::target::Target;
+use crate::shared::setup;
+use crate::shared::socket;
+use crate::shared::sync::Mutex;
+use crate::shared::target::Target;
 
 /// A connected socket. Reading and writing may go on at the same time, from two threads.
 #[derive(Debug)]

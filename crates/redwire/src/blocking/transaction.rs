@@ -15,7 +15,7 @@ use redwire_core::{
 use super::client::Client;
 use super::connection::Connection;
 use super::pool::Lease;
-use crate::members::Passage;
+use crate::shared::members::Passage;
 
 impl Client {
     /// Executes several commands as one: all of them or none, and nobody's in between (`MULTI` … `EXEC`, in one write).

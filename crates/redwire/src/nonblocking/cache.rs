@@ -22,8 +22,8 @@ use super::client::{Client, Request};
 use super::cluster::Nodes;
 use super::lane::Lane;
 use super::renew;
-use crate::cells::{Cell, Cells};
-use crate::clock::{self, Timer};
+use crate::shared::cells::{Cell, Cells};
+use crate::shared::clock::{self, Timer};
 use tracking::Tracking;
 pub(super) use tracking::Watch;
 

@@ -21,9 +21,9 @@ use super::monitor::Monitor;
 use super::pool::Pool;
 use super::pubsub::PubSub;
 use super::scan::Scan;
-use crate::clock::{self, Timer};
-use crate::scanning::{ScanOptions, Scanning};
-use crate::target::Target;
+use crate::shared::clock::{self, Timer};
+use crate::shared::scanning::{ScanOptions, Scanning};
+use crate::shared::target::Target;
 pub use request::Request;
 
 /// A client for one server, one service that sentinels watch, or one cluster, for any number of tasks.

@@ -54,7 +54,7 @@ impl Cluster {
     /// As [`connect`](Self::connect).
     pub async fn open(config: Config) -> Result<Self> {
         let client = Client::open(config).await?;
-        client.cluster().ok_or_else(crate::setup::no_cluster)
+        client.cluster().ok_or_else(crate::shared::setup::no_cluster)
     }
 
     /// The client of the cluster, which finds the node for each command by itself.

@@ -29,12 +29,12 @@ use tokio::sync::Notify;
 use super::health::Health;
 use super::wire::Wire;
 use super::{before, unless};
-use crate::clock::{self, Burst};
-use crate::events::EventKind;
-use crate::grip::{End, Grip};
-use crate::lookups::{CALLBACK, Lookups, catch, catch_future};
-use crate::setup;
-use crate::target::Target;
+use crate::shared::clock::{self, Burst};
+use crate::shared::events::EventKind;
+use crate::shared::grip::{End, Grip};
+use crate::shared::lookups::{CALLBACK, Lookups, catch, catch_future};
+use crate::shared::setup;
+use crate::shared::target::Target;
 pub(super) use reuse::Readiness;
 
 /// What a [`Connection`] does each time it is connected, after the handshake. It may take as long as a connect may; one that takes

@@ -19,8 +19,8 @@ use redwire_core::{Error, Outcome};
 
 use super::stream::{Reader, Writer};
 use super::wire::Wire;
-use crate::clock::{self, Burst, Timer, poll_pause};
-use crate::setup;
+use crate::shared::clock::{self, Burst, Timer, poll_pause};
+use crate::shared::setup;
 
 /// What may fail here, by default with an error.
 type Result<T, E = Error> = std::result::Result<T, E>;

@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 
 use futures_core::Stream;
 
-use crate::events::{Event, Mailbox};
+use crate::shared::events::{Event, Mailbox};
 
 /// What happens to the connections of a client, as a stream that ends with the client.
 ///

@@ -14,9 +14,9 @@ use tokio::sync::{Mutex, Notify};
 
 use super::wire::Wire;
 use super::{before, unless};
-use crate::clock;
-use crate::service::Follower;
-use crate::target::Target;
+use crate::shared::clock;
+use crate::shared::service::Follower;
+use crate::shared::target::Target;
 
 /// Asks a server whether it lives, over a connection of its own, beyond the limit of a pool; made when somebody first asks.
 pub(super) struct Health {

@@ -31,12 +31,12 @@ use super::pool::Pool;
 use super::renew;
 use super::stream::Writer;
 use super::wire::Wire;
-use crate::clock::{self, runtime};
-use crate::events::EventKind;
-use crate::service::Follower;
-use crate::setup;
-use crate::sync::Mutex;
-use crate::target::Target;
+use crate::shared::clock::{self, runtime};
+use crate::shared::events::EventKind;
+use crate::shared::service::Follower;
+use crate::shared::setup;
+use crate::shared::sync::Mutex;
+use crate::shared::target::Target;
 use rotation::Rotation;
 
 /// The shared connection of a client. Closed when the last handle is dropped.

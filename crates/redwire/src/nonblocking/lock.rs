@@ -13,8 +13,8 @@ use tokio::task::AbortHandle;
 
 use super::before;
 use super::client::Client;
-use crate::clock::{self, Timer, runtime};
-use crate::locking::{self, Held};
+use crate::shared::clock::{self, Timer, runtime};
+use crate::shared::locking::{self, Held};
 
 /// A lock at the server that programs on many machines share, made by [`Client::lock`].
 ///

@@ -19,10 +19,10 @@ use super::before;
 use super::drive::{Drive, Driven, End, Outgoing, Up};
 use super::stream::Writer;
 use super::wire::Wire;
-use crate::clock;
-use crate::events::EventKind;
-use crate::setup;
-use crate::target::Target;
+use crate::shared::clock;
+use crate::shared::events::EventKind;
+use crate::shared::setup;
+use crate::shared::target::Target;
 
 /// Every command that a server executes, as a stream of entries, over a connection of its own.
 ///

@@ -23,12 +23,12 @@ use super::before;
 use super::connection::{Connection, OnConnect};
 use super::events::Events;
 use super::health::Health;
-use crate::clock;
-use crate::grip::Grips;
-use crate::service::Follower;
-use crate::setup;
-use crate::sync::Mutex;
-use crate::target::Target;
+use crate::shared::clock;
+use crate::shared::grip::Grips;
+use crate::shared::service::Follower;
+use crate::shared::setup;
+use crate::shared::sync::Mutex;
+use crate::shared::target::Target;
 pub use lease::Lease;
 
 /// The core's accounting, of boxed connections and sleeping tasks.

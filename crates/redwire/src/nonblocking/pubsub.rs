@@ -21,12 +21,12 @@ use super::client::Client;
 use super::cluster::Nodes;
 use super::connection::{Connection, OnConnect};
 use super::wire::Wire;
-use crate::clock::runtime;
-use crate::events::EventKind;
-use crate::service::Follower;
-use crate::setup;
-use crate::sync::Mutex;
-use crate::target::Target;
+use crate::shared::clock::runtime;
+use crate::shared::events::EventKind;
+use crate::shared::service::Follower;
+use crate::shared::setup;
+use crate::shared::sync::Mutex;
+use crate::shared::target::Target;
 pub use handler::Handler;
 pub use subscription::Subscription;
 

@@ -11,7 +11,7 @@ use redwire_core::call::Call;
 use redwire_core::{Cmd, Reply, Result};
 
 use super::client::{Client, Request};
-use crate::window::{Wave, Window};
+use crate::shared::window::{Wave, Window};
 
 impl Client {
     /// Runs any number of commands in little memory: a stream of their results, in their order.

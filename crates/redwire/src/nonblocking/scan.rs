@@ -14,8 +14,8 @@ use redwire_core::{Cmd, Error, Replies, Reply, Result, ScanPage, Value, facts};
 use super::client::{Client, Request};
 use super::cluster::Nodes;
 use super::connection::Pending;
-use crate::clock::{self, Timer};
-use crate::scanning::{Page, Scanning};
+use crate::shared::clock::{self, Timer};
+use crate::shared::scanning::{Page, Scanning};
 
 /// The items of a collection, fetched a page at a time; made by [`Client::scan`] and its kin.
 ///

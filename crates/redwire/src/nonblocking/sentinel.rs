@@ -15,10 +15,10 @@ use redwire_core::{Cmd, Error, Reply, Result, Run};
 
 use super::client::Client;
 use super::connection::{Connection, Pending};
-use crate::clock::{self, Timer};
-use crate::lookups::Lookups;
-use crate::service::Service;
-use crate::setup;
+use crate::shared::clock::{self, Timer};
+use crate::shared::lookups::Lookups;
+use crate::shared::service::Service;
+use crate::shared::setup;
 pub(super) use watch::{cut_later, watch};
 
 /// The sentinels that watch a service.

@@ -18,9 +18,9 @@ use tokio::net::{TcpStream, tcp};
 use tokio::net::{UnixStream, unix};
 
 use super::connector::{self, Connect};
-use crate::clock::{self, Timer, with_io};
-use crate::target::Target;
-use crate::{lookups, setup, socket};
+use crate::shared::clock::{self, Timer, with_io};
+use crate::shared::target::Target;
+use crate::shared::{lookups, setup, socket};
 
 mod custom;
 #[cfg(feature = "tls")]

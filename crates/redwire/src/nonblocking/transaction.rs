@@ -15,8 +15,8 @@ use redwire_core::{
 use super::client::{Client, Request};
 use super::connection::{Connection, Exchange, asked};
 use super::pool::Lease;
-use crate::clock;
-use crate::members::Passage;
+use crate::shared::clock;
+use crate::shared::members::Passage;
 
 impl Client {
     /// Executes several commands as one: all of them or none, and nobody's in between (`MULTI` … `EXEC`, in one write).

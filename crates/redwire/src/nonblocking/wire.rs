@@ -16,11 +16,11 @@ use tokio::sync::Notify;
 use super::before;
 use super::sentinel::{self, discover};
 use super::stream::{self, Reader, Writer};
-use crate::clock::{self, check_runtime};
-use crate::credentials::Pass;
-use crate::grip::Grip;
-use crate::setup;
-use crate::target::{Lead, Target};
+use crate::shared::clock::{self, check_runtime};
+use crate::shared::credentials::Pass;
+use crate::shared::grip::Grip;
+use crate::shared::setup;
+use crate::shared::target::{Lead, Target};
 
 /// A connected socket, ready for commands.
 #[derive(Debug)]

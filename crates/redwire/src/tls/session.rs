@@ -13,7 +13,7 @@ use rustls::{ClientConfig, ClientConnection};
 
 use super::fault;
 
-use crate::sync::Mutex;
+use crate::shared::sync::Mutex;
 
 /// The most plaintext that one call encrypts: large enough for few system calls, small enough that the other
 /// side of the connection need not wait long for the lock.

@@ -17,10 +17,10 @@ use redwire_core::{Error, Outcome, Replies, Result};
 use crate::blocking::connection::Connection;
 use crate::blocking::drive::{self, Driven, Halves, STALL, ride, split};
 use crate::blocking::pool::Pool;
-use crate::service::Follower;
-use crate::setup;
-use crate::sync::Mutex;
-use crate::tracking::Watch;
+use crate::shared::service::Follower;
+use crate::shared::setup;
+use crate::shared::sync::Mutex;
+use crate::shared::tracking::Watch;
 
 /// What is done on each new connection before it is used, before a deadline.
 pub(super) type SetUp = Box<dyn Fn(&mut Connection, Instant) -> Result<()> + Send + Sync>;

@@ -1,5 +1,5 @@
 //! How the connections of a cache come to be: the tracked one, and on RESP2 the one that hears the announcements. What is common to both
-//! drivers is in [`tracking`](crate::tracking).
+//! drivers is in [`tracking`](crate::shared::tracking).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -13,9 +13,9 @@ use redwire_core::{Cmd, Error, Reply, Result, Value};
 use super::line::{Line, SetUp};
 use crate::blocking::connection::Connection;
 use crate::blocking::pool::Pool;
-use crate::cells::Cell;
-use crate::setup;
-use crate::tracking::{self as shared, Watch};
+use crate::shared::cells::Cell;
+use crate::shared::setup;
+use crate::shared::tracking::{self as shared, Watch};
 
 pub(super) type Tracking = shared::Tracking<Line>;
 

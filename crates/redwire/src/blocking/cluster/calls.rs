@@ -11,8 +11,8 @@ use redwire_core::{Error, Result};
 use super::Nodes;
 use crate::blocking::client::Client;
 use crate::blocking::lane;
-use crate::members::{Departure, Passage};
-use crate::setup;
+use crate::shared::members::{Departure, Passage};
+use crate::shared::setup;
 
 impl Nodes {
     /// Carries out `call`, which must end by `deadline`.

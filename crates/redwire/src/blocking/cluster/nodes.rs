@@ -16,10 +16,10 @@ use redwire_core::{Error, Outcome, Result};
 use super::refresh;
 use crate::blocking::client::Client;
 use crate::blocking::connection::OnConnect;
-use crate::members::{Atlas, Members, Passage, Watcher};
-use crate::setup;
-use crate::sync::{Condvar, Mutex};
-use crate::target::Target;
+use crate::shared::members::{Atlas, Members, Passage, Watcher};
+use crate::shared::setup;
+use crate::shared::sync::{Condvar, Mutex};
+use crate::shared::target::Target;
 
 /// All clones are the same.
 #[derive(Clone)]

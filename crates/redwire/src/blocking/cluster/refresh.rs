@@ -11,7 +11,7 @@ use redwire_core::{Cmd, Error, Outcome, Result, Value, facts};
 use super::nodes::Shared;
 use crate::blocking::client::Client;
 use crate::blocking::connection::Connection;
-use crate::members::{Left, Member, PROBE, Work};
+use crate::shared::members::{Left, Member, PROBE, Work};
 
 /// Whoever takes care of refreshes. If it ends in the middle, somebody else may.
 struct Following(Weak<Shared>);

@@ -14,7 +14,7 @@ use redwire_core::{Replies, Result};
 use super::Nodes;
 use crate::blocking::client::Client;
 use crate::blocking::lane::Lane;
-use crate::members::Member;
+use crate::shared::members::Member;
 
 impl Nodes {
     /// Carries out `scatter`, which must end by `deadline`.

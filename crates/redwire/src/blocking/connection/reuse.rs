@@ -11,8 +11,8 @@ use redwire_core::{Cmd, Error, Outcome, Result, Value};
 use super::{Connection, OnConnect};
 use crate::blocking::stream::Plug;
 use crate::blocking::wire::Wire;
-use crate::credentials;
-use crate::grip::Grip;
+use crate::shared::credentials;
+use crate::shared::grip::Grip;
 
 /// Why a connection cannot be used again.
 #[derive(Debug)]

@@ -15,7 +15,7 @@ use redwire_core::{Replies, Result};
 use super::place::Place;
 use super::process::Process;
 use crate::blocking::drive::{self, Driven, Halves, ride, split};
-use crate::sync::Mutex;
+use crate::shared::sync::Mutex;
 
 /// From so many connections in use on, calls share one. Below that one for each is as fast, and keeps calls out of each other's
 /// way; measured with 1 to 64 threads.

@@ -10,7 +10,7 @@ use redwire_core::{Replies, Result};
 use super::process::Process;
 use crate::blocking::connection::{Connection, Unready};
 use crate::blocking::wire::Wire;
-use crate::setup;
+use crate::shared::setup;
 
 /// A permit of the pool with the connection it stands for.
 pub(in crate::blocking) struct Place<'p> {

@@ -17,10 +17,10 @@ use super::upkeep::Upkeep;
 use crate::blocking::connection::Connection;
 use crate::blocking::health::Health;
 use crate::blocking::stream::Plug;
-use crate::grip::Grips;
-use crate::setup;
-use crate::sync::{Condvar, Mutex};
-use crate::target::Target;
+use crate::shared::grip::Grips;
+use crate::shared::setup;
+use crate::shared::sync::{Condvar, Mutex};
+use crate::shared::target::Target;
 
 /// The core's accounting, of boxed connections and sleeping threads.
 type Machine = pool::Pool<Box<Connection>, Thread>;

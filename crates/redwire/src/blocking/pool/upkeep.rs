@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::Shared;
 
-use crate::sync::{Condvar, Mutex};
+use crate::shared::sync::{Condvar, Mutex};
 
 /// The thread that looks after a pool. It ends with the pool.
 pub(super) struct Upkeep {

@@ -12,8 +12,8 @@ use redwire_core::{Error, ErrorKind, Outcome};
 
 use super::process::{Process, State, leave, wake};
 use crate::blocking::cluster::Nodes;
-use crate::members::Listener;
-use crate::target::Target;
+use crate::shared::members::Listener;
+use crate::shared::target::Target;
 
 impl Process {
     /// Sees to it that there is a thread that tends to everything else.

@@ -19,12 +19,12 @@ use crate::blocking::connection::{Connection, OnConnect};
 use crate::blocking::drive::{Halves, STALL, split};
 use crate::blocking::health::Health;
 use crate::blocking::wire::fetch;
-use crate::credentials::{self, Pass};
-use crate::events::EventKind;
-use crate::service::Follower;
-use crate::setup;
-use crate::sync::Mutex;
-use crate::target::Target;
+use crate::shared::credentials::{self, Pass};
+use crate::shared::events::EventKind;
+use crate::shared::service::Follower;
+use crate::shared::setup;
+use crate::shared::sync::Mutex;
+use crate::shared::target::Target;
 
 pub(super) type Machine = pubsub::PubSub<Thread>;
 

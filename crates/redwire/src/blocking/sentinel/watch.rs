@@ -14,8 +14,8 @@ use super::ask_in_turn;
 use crate::blocking::connection::Connection;
 use crate::blocking::pubsub::PubSub;
 use crate::commands::{MasterAddress, SentinelCommands};
-use crate::service::{self, DEAF, SENT_AWAY};
-use crate::target::Target;
+use crate::shared::service::{self, DEAF, SENT_AWAY};
+use crate::shared::target::Target;
 
 /// What the threads listen by, one for each sentinel, for as long as this is kept.
 struct Ears {

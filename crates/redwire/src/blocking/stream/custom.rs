@@ -15,8 +15,8 @@ use redwire_core::config::Endpoint;
 use redwire_core::{Error, Outcome, Result};
 
 use crate::blocking::connector::{Maker, Stream};
-use crate::lookups::catch;
-use crate::sync::Mutex;
+use crate::shared::lookups::catch;
+use crate::shared::sync::Mutex;
 
 /// A look at the stream takes this much at most.
 const LOOK: usize = 4 * 1024;

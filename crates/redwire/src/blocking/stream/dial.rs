@@ -16,8 +16,8 @@ use redwire_core::{Error, Outcome, Result};
 
 use super::{Socket, SystemSocket, custom, left};
 use crate::blocking::connector;
-use crate::target::Target;
-use crate::{lookups, socket};
+use crate::shared::target::Target;
+use crate::shared::{lookups, socket};
 
 /// Connects to `endpoint` before `deadline`.
 pub(super) fn connect(endpoint: &Endpoint, target: &Target, deadline: Instant) -> Result<Socket> {

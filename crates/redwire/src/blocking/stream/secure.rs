@@ -9,7 +9,7 @@ use redwire_core::outbox::Outbox;
 use redwire_core::{Error, Outcome, Result};
 
 use super::{Socket, Stream, left};
-use crate::setup;
+use crate::shared::setup;
 use crate::tls::{Outgoing, Session};
 
 /// The session of one connection, and the ciphertext that the socket has not taken yet.

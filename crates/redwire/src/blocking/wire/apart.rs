@@ -11,7 +11,7 @@ use redwire_core::{Error, Replies, Result};
 
 use super::super::stream::{Writer, left};
 use super::{Wire, cause};
-use crate::setup;
+use crate::shared::setup;
 
 /// From this many bytes on, what a pipeline sends is written by a thread of its own while this one reads: two peers that
 /// both write and neither reads would wait for each other for ever.

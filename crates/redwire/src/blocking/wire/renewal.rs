@@ -9,10 +9,10 @@ use redwire_core::handshake::Handshake;
 use redwire_core::{Outcome, Result, Value};
 
 use super::Wire;
-use crate::credentials::{self, Pass};
-use crate::events::EventKind;
-use crate::setup;
-use crate::target::Target;
+use crate::shared::credentials::{self, Pass};
+use crate::shared::events::EventKind;
+use crate::shared::setup;
+use crate::shared::target::Target;
 
 impl Wire {
     /// Makes it as new, whatever was said on it before. After a failure it is of no use.

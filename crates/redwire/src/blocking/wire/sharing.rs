@@ -12,7 +12,7 @@ use redwire_core::{Error, Outcome, Result};
 
 use super::Wire;
 use crate::blocking::stream::{Socket, Writer, left};
-use crate::setup;
+use crate::shared::setup;
 
 /// The writing side of a wire, with what the kernel has not taken yet.
 #[derive(Debug)]

@@ -1,5 +1,5 @@
 //! How the connections of a cache come to be: the tracked one, and on RESP2 the one that hears the announcements. What is common to both
-//! drivers is in [`tracking`](crate::tracking).
+//! drivers is in [`tracking`](crate::shared::tracking).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -9,14 +9,14 @@ use redwire_core::cache::{CacheOptions, announcements, connection_id, tracking};
 use redwire_core::config::Protocol;
 use redwire_core::{Cmd, Error, Replies, Result, Value};
 
-use crate::cells::Cell;
-use crate::clock;
+use crate::shared::cells::Cell;
+use crate::shared::clock;
 use crate::nonblocking::before;
 use crate::nonblocking::connection::{Connection, OnConnect};
 use crate::nonblocking::lane::Lane;
 use crate::nonblocking::pool::Pool;
-use crate::setup;
-use crate::tracking as shared;
+use crate::shared::setup;
+use crate::shared::tracking as shared;
 
 pub(super) type Tracking = shared::Tracking<Lane>;
 pub(in crate::nonblocking) type Watch = shared::Watch<Lane>;

@@ -15,8 +15,8 @@ use redwire_core::retry::{Attempt, Decision};
 use redwire_core::{Error, Replies, Result};
 
 use super::Client;
-use crate::clock::{self, Timer};
-use crate::members::{Departure, Passage};
+use crate::shared::clock::{self, Timer};
+use crate::shared::members::{Departure, Passage};
 use crate::nonblocking::connection::Pending;
 use crate::nonblocking::lane::Lane;
 

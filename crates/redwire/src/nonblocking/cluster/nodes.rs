@@ -13,13 +13,13 @@ use redwire_core::{Error, Result};
 use tokio::sync::Notify;
 
 use super::refresh;
-use crate::clock::{self, runtime};
-use crate::members::{Members, Passage, Watcher};
+use crate::shared::clock::{self, runtime};
+use crate::shared::members::{Members, Passage, Watcher};
 use crate::nonblocking::before;
 use crate::nonblocking::client::Client;
 use crate::nonblocking::connection::OnConnect;
-use crate::setup;
-use crate::target::Target;
+use crate::shared::setup;
+use crate::shared::target::Target;
 
 /// All clones are the same.
 #[derive(Clone)]

@@ -10,8 +10,8 @@ use redwire_core::config::{Config, HostPort};
 use redwire_core::{Cmd, Result, Value, facts};
 
 use super::nodes::Shared;
-use crate::clock::{self, Timer};
-use crate::members::{Left, Member, PROBE, Work};
+use crate::shared::clock::{self, Timer};
+use crate::shared::members::{Left, Member, PROBE, Work};
 use crate::nonblocking::client::Client;
 use crate::nonblocking::connection::Connection;
 

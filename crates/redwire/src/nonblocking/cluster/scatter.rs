@@ -10,7 +10,7 @@ use redwire_core::cluster::{Bundle, Scatter};
 use redwire_core::{Replies, Result};
 
 use super::Nodes;
-use crate::clock::{self, Timer};
+use crate::shared::clock::{self, Timer};
 
 /// A part under way.
 type Sent = Pin<Box<dyn Future<Output = (Bundle, Result<Replies>)> + Send>>;

@@ -16,11 +16,11 @@ use redwire_core::outbox::Outbox;
 use redwire_core::{Cmd, Error, Outcome, Replies, Result, Value, transaction};
 
 use super::{Connection, Pending};
-use crate::clock::{self, Burst};
-use crate::credentials::{self, Pass};
-use crate::events::EventKind;
+use crate::shared::clock::{self, Burst};
+use crate::shared::credentials::{self, Pass};
+use crate::shared::events::EventKind;
 use crate::nonblocking::before;
-use crate::setup;
+use crate::shared::setup;
 
 impl Connection {
     pub(in crate::nonblocking) async fn exchange(

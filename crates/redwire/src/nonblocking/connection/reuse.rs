@@ -10,10 +10,10 @@ use redwire_core::{Cmd, Error, Outcome, Result, Value};
 use tokio::runtime;
 
 use super::{Connection, OnConnect};
-use crate::clock;
-use crate::credentials::{self, Pass};
+use crate::shared::clock;
+use crate::shared::credentials::{self, Pass};
 use crate::nonblocking::before;
-use crate::setup;
+use crate::shared::setup;
 
 /// For so long the reply to a call that was given up is waited for. Without it, each call that is given up would cost a
 /// connection; and with more, a server that has fallen silent would keep the places of a pool taken.

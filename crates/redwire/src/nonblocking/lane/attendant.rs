@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use tokio::runtime::{Handle, Id};
 
 use super::{LONG_QUIET, Phase, Shared, State};
-use crate::clock::{self, Timer};
-use crate::setup;
+use crate::shared::clock::{self, Timer};
+use crate::shared::setup;
 
 /// A driver that was called and has not moved for so long is replaced.
 const PATIENCE: Duration = Duration::from_millis(10);

@@ -15,13 +15,13 @@ use redwire_core::{Error, Result};
 
 use super::renewal::Renewal;
 use super::{LONG_QUIET, Phase, Shared, State, release, rotation};
-use crate::clock;
-use crate::credentials;
-use crate::events::EventKind;
+use crate::shared::clock;
+use crate::shared::credentials;
+use crate::shared::events::EventKind;
 use crate::nonblocking::drive::{self, Driven, End, Kept, Outgoing};
 use crate::nonblocking::stream::Writer;
 use crate::nonblocking::wire::Wire;
-use crate::setup;
+use crate::shared::setup;
 
 /// Keeps the connection up until the client is closed.
 pub(super) async fn drive(guard: Guard, first: Option<Wire>) {

@@ -14,12 +14,12 @@ use redwire_core::standing::Leave;
 
 use super::driver::Driver;
 use super::{Shared, State, release};
-use crate::clock;
-use crate::events::EventKind;
+use crate::shared::clock;
+use crate::shared::events::EventKind;
 use crate::nonblocking::drive::{End, Outgoing};
 use crate::nonblocking::wire::Wire;
-use crate::service::Follower;
-use crate::setup;
+use crate::shared::service::Follower;
+use crate::shared::setup;
 
 /// The next connection, and when there is to be one.
 #[derive(Default)]

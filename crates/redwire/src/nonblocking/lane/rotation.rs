@@ -7,9 +7,9 @@ use std::sync::Arc;
 use redwire_core::{ErrorKind, Result};
 
 use super::Shared;
-use crate::clock;
-use crate::credentials::{self, Credentials, Pass};
-use crate::events::EventKind;
+use crate::shared::clock;
+use crate::shared::credentials::{self, Credentials, Pass};
+use crate::shared::events::EventKind;
 use crate::nonblocking::wire::Wire;
 
 /// Listens to the provider of a client's credentials for as long as it lives.

@@ -9,7 +9,7 @@ use redwire_core::{Error, Result};
 use tokio::runtime::Handle;
 
 use super::Pool;
-use crate::clock;
+use crate::shared::clock;
 
 /// The right to make one connection, given back when this is dropped.
 pub(super) struct Attempt {

@@ -6,7 +6,7 @@ use redwire_core::pool::{Closing, Permit};
 use tokio::runtime::Handle;
 
 use super::Pool;
-use crate::clock;
+use crate::shared::clock;
 use crate::nonblocking::connection::Connection;
 
 /// A [`Connection`] borrowed from a [`Pool`], which gets it back when this is dropped.

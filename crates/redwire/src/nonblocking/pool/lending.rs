@@ -13,12 +13,12 @@ use tokio::runtime::Handle;
 
 use super::attempt::Attempt;
 use super::{Lease, Machine, Pool, State, upkeep};
-use crate::clock::{self, Timer, runtime};
-use crate::events::EventKind;
-use crate::grip::Grips;
+use crate::shared::clock::{self, Timer, runtime};
+use crate::shared::events::EventKind;
+use crate::shared::grip::Grips;
 use crate::nonblocking::connection::{Connection, Readiness};
 use crate::nonblocking::renew;
-use crate::setup;
+use crate::shared::setup;
 
 impl Pool {
     /// Changes the accounts, and does what follows from that: whoever can go on is woken, and what is not needed any more closed.

@@ -9,7 +9,7 @@ use tokio::runtime::{self, Handle};
 
 use super::attempt::Attempt;
 use super::{Pool, Shared};
-use crate::clock::{self, Timer};
+use crate::shared::clock::{self, Timer};
 
 /// Looks after `pool`, unless somebody does already.
 pub(super) fn start(pool: &Pool) {

@@ -15,14 +15,14 @@ use redwire_core::pubsub::{Connect, LineId};
 use redwire_core::{Error, Result};
 
 use super::{Shared, State};
-use crate::clock;
-use crate::credentials::{self, Pass};
-use crate::events::EventKind;
+use crate::shared::clock;
+use crate::shared::credentials::{self, Pass};
+use crate::shared::events::EventKind;
 use crate::nonblocking::drive::{self, Driven, End, Kept, Outgoing};
 use crate::nonblocking::stream::Writer;
 use crate::nonblocking::wire::Wire;
-use crate::setup;
-use crate::target::Target;
+use crate::shared::setup;
+use crate::shared::target::Target;
 
 /// Keeps the connection up while a subscriber wants to hear something, until all is closed.
 pub(super) async fn drive(guard: Guard, target: Arc<Target>, first: Option<Wire>) {

@@ -5,7 +5,7 @@ use redwire_core::pubsub::Item;
 use tokio::task::JoinHandle;
 
 use super::Subscription;
-use crate::clock::runtime;
+use crate::shared::clock::runtime;
 
 /// A task that calls a handler for each item of a [`Subscription`].
 ///

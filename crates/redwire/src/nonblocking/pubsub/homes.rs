@@ -7,8 +7,8 @@ use std::task::{Poll, Waker, ready};
 use redwire_core::{Error, ErrorKind, Outcome};
 
 use super::Shared;
-use crate::clock::{self, Timer};
-use crate::members::Listener;
+use crate::shared::clock::{self, Timer};
+use crate::shared::members::Listener;
 use crate::nonblocking::cluster::Nodes;
 
 /// Tells the map and what there is to know about it, and has connections driven to the nodes that are wanted, until all is closed.

@@ -14,7 +14,7 @@ use redwire_core::{Arg, Error, Result};
 
 use super::handler::Handler;
 use super::{PubSub, Shared};
-use crate::clock;
+use crate::shared::clock;
 use crate::nonblocking::before;
 
 /// A subscriber takes so many items at a time: fewer turns at the lock, while few wait where no limit counts them.

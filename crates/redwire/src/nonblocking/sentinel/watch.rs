@@ -9,12 +9,12 @@ use redwire_core::sentinel::News;
 use tokio::task::AbortHandle;
 
 use super::ask_in_turn;
-use crate::clock::Timer;
+use crate::shared::clock::Timer;
 use crate::commands::{MasterAddress, SentinelCommands};
 use crate::nonblocking::connection::Connection;
 use crate::nonblocking::pubsub::PubSub;
-use crate::service::{self, DEAF, SENT_AWAY};
-use crate::target::Target;
+use crate::shared::service::{self, DEAF, SENT_AWAY};
+use crate::shared::target::Target;
 
 /// The tasks that listen, one for each sentinel, for as long as this is kept.
 struct Ears {

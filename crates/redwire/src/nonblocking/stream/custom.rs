@@ -19,9 +19,9 @@ use redwire_core::{Error, Outcome, Result};
 use tokio::io::AsyncReadExt;
 
 use super::READ_AT_ONCE;
-use crate::lookups::catch_future;
+use crate::shared::lookups::catch_future;
 use crate::nonblocking::connector::{Connect, Stream};
-use crate::sync::Mutex;
+use crate::shared::sync::Mutex;
 
 /// A look at the stream takes this much at most.
 const LOOK: usize = 4 * 1024;

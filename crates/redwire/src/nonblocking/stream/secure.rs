@@ -11,9 +11,9 @@ use redwire_core::{Error, Outcome, Result};
 use tokio::net::tcp;
 
 use super::custom;
-use crate::sync::Mutex;
+use crate::shared::sync::Mutex;
 use crate::tls::{Outgoing, Session};
-use crate::{setup, socket};
+use crate::shared::{setup, socket};
 
 /// Ciphertext is read in pieces of at most this size: a few full records.
 const READ_AT_ONCE: usize = 64 * 1024;

@@ -10,7 +10,7 @@ use redwire_core::retry::Decision;
 use redwire_core::{Error, Result};
 
 use super::{Member, Members, View};
-use crate::clock;
+use crate::shared::clock;
 
 /// One call that goes to one node: where it is, and where it goes next. Before its first failure it is but a member.
 pub(crate) struct Passage<C> {

@@ -23,7 +23,7 @@ use redwire_core::{Error, Outcome, Result};
 use tokio::runtime::{Handle, Id, RuntimeFlavor};
 use tokio::time::Sleep;
 
-use crate::sync::Mutex;
+use crate::shared::sync::Mutex;
 
 thread_local! {
     /// The runtime of this thread whose time is that of the clients in it.

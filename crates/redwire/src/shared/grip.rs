@@ -10,8 +10,8 @@ use std::sync::{Arc, MutexGuard, Weak};
 use redwire_core::Error;
 use redwire_core::config::Endpoint;
 
-use crate::setup;
-use crate::sync::Mutex;
+use crate::shared::setup;
+use crate::shared::sync::Mutex;
 
 /// What ends a connection, whoever uses it.
 pub(crate) trait End {

@@ -9,10 +9,10 @@ use redwire_core::cache::{CacheFigures, CacheOptions, Store, demoted, is_demoted
 use redwire_core::inbound::Frames;
 use redwire_core::{Cmd, ConnectionFault, Error, ErrorKind, Outcome, Replies, Result};
 
-use crate::events::EventKind;
-use crate::owner::Owner;
-use crate::sync::{Mutex, RwLock};
-use crate::target::Target;
+use crate::shared::events::EventKind;
+use crate::shared::owner::Owner;
+use crate::shared::sync::{Mutex, RwLock};
+use crate::shared::target::Target;
 
 /// A connection that a cache reads over, or hears announcements by.
 pub(crate) trait Line {

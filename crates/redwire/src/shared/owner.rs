@@ -4,7 +4,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::clock;
+use crate::shared::clock;
 
 /// So long an answer holds for those who must not lose time.
 const RECENT: Duration = Duration::from_millis(1);

@@ -22,9 +22,9 @@ use redwire_core::{ConnectionFault, Error, ErrorKind, Outcome, Result};
 #[cfg(feature = "tokio")]
 use tokio::sync::Notify;
 
-use crate::credentials::Pass;
-use crate::setup;
-use crate::sync::{Condvar, Mutex};
+use crate::shared::credentials::Pass;
+use crate::shared::setup;
+use crate::shared::sync::{Condvar, Mutex};
 
 /// The questions of one client.
 #[derive(Debug, Default)]

@@ -12,9 +12,9 @@ use redwire_core::config::{self, Config, HostPort};
 use redwire_core::outage::heals;
 use redwire_core::{Error, Result, Value};
 
-use crate::clock;
-use crate::setup;
-use crate::sync::Mutex;
+use crate::shared::clock;
+use crate::shared::setup;
+use crate::shared::sync::Mutex;
 
 /// Whoever takes care of refreshes looks so often whether there is more to do.
 const LOOK: Duration = Duration::from_millis(50);

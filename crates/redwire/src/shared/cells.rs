@@ -10,9 +10,9 @@ use redwire_core::call::Call;
 use redwire_core::cluster::{Map, Spread};
 use redwire_core::config::HostPort;
 
-use crate::members::Members;
-use crate::sync::RwLock;
-use crate::tracking::{Line, Tracking};
+use crate::shared::members::Members;
+use crate::shared::sync::RwLock;
+use crate::shared::tracking::{Line, Tracking};
 
 /// What is kept of one server, and the connection over which it is read.
 pub(crate) struct Cell<L: Line> {

@@ -11,7 +11,7 @@ use std::time::Instant;
 use redwire_core::Error;
 use redwire_core::handshake::Session;
 
-use crate::sync::{Condvar, Mutex};
+use crate::shared::sync::{Condvar, Mutex};
 
 /// Something happened to a connection.
 #[derive(Clone, Debug)]

@@ -20,9 +20,9 @@ use redwire_core::{Error, ErrorKind, Outcome, Result, Value};
 pub(crate) use atlas::{Atlas, Listener, Watcher, Work};
 pub(crate) use passage::{Departure, Passage};
 
-use crate::clock;
-use crate::setup;
-use crate::sync::Mutex;
+use crate::shared::clock;
+use crate::shared::setup;
+use crate::shared::sync::Mutex;
 
 /// A node that serves no more as a primary has so long to answer what is under way. Then that is given up.
 const LEFT: Duration = Duration::from_millis(500);

@@ -15,13 +15,13 @@ use redwire_core::retry::Attempt;
 use redwire_core::standing::{self, Leave, Standing, Turn};
 use redwire_core::{Error, Result};
 
-use crate::clock;
-use crate::events::{EventKind, Hub};
-use crate::lookups::Lookups;
-use crate::members::Atlas;
-use crate::service::{Follower, Service};
-use crate::setup;
-use crate::sync::Mutex;
+use crate::shared::clock;
+use crate::shared::events::{EventKind, Hub};
+use crate::shared::lookups::Lookups;
+use crate::shared::members::Atlas;
+use crate::shared::service::{Follower, Service};
+use crate::shared::setup;
+use crate::shared::sync::Mutex;
 #[cfg(feature = "tls")]
 use crate::tls;
 

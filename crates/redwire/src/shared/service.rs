@@ -12,10 +12,10 @@ use redwire_core::sentinel::{Discovery, Found, News, Readers, Sentinels};
 use redwire_core::standing::Leave;
 use redwire_core::{ConnectionFault, Error, ErrorKind, Outcome, Result, SentinelFault};
 
-use crate::clock;
-use crate::lookups::Lookups;
-use crate::setup;
-use crate::sync::Mutex;
+use crate::shared::clock;
+use crate::shared::lookups::Lookups;
+use crate::shared::setup;
+use crate::shared::sync::Mutex;
 
 /// A former master has so long to send away those who wait at it. Then they are cut off.
 pub(crate) const SENT_AWAY: Duration = Duration::from_millis(500);

@@ -8,7 +8,7 @@ use std::sync::{LazyLock, MutexGuard};
 
 use redwire_core::lock::{Claim, Hold, LockOptions};
 
-use crate::sync::Mutex;
+use crate::shared::sync::Mutex;
 
 /// 128 bits that no other holder has, in hexadecimal digits.
 ///

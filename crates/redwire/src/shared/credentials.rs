@@ -10,8 +10,8 @@ use redwire_core::config::Config;
 pub use redwire_core::credentials::{CredentialFuture, CredentialProvider, Credentials, Provider};
 
 #[cfg(feature = "tokio")]
-use crate::lookups::{PROVIDER, catch, catch_future};
-use crate::sync::Mutex;
+use crate::shared::lookups::{PROVIDER, catch, catch_future};
+use crate::shared::sync::Mutex;
 
 /// What a connection authenticates with, and which version of it that is.
 #[derive(Clone, Debug)]

@@ -1,0 +1,36 @@
+//! What both drivers use and the core may not have: servers and where they are, what is shared under a lock, what is
+//! asked on a thread. It knows neither driver, and what there is to decide it asks of `redwire-core`.
+
+pub(crate) mod cells;
+#[cfg(feature = "tokio")]
+pub(crate) mod clock;
+pub mod credentials;
+pub(crate) mod events;
+pub(crate) mod grip;
+pub(crate) mod locking;
+pub(crate) mod lookups;
+pub(crate) mod members;
+pub(crate) mod owner;
+pub(crate) mod scanning;
+pub(crate) mod service;
+pub(crate) mod setup;
+pub(crate) mod socket;
+pub(crate) mod sync;
+pub(crate) mod target;
+pub(crate) mod tracking;
+pub(crate) mod window;
+
+/// Without the async driver there is one clock.
+#[cfg(not(feature = "tokio"))]
+pub(crate) mod clock {
+    use std::time::{Duration, Instant};
+
+    #[inline]
+    pub(crate) fn now() -> Instant {
+        Instant::now()
+    }
+
+    pub(crate) fn since(moment: Instant) -> Duration {
+        moment.elapsed()
+    }
+}
