@@ -6,7 +6,7 @@ pub(crate) mod cells;
 pub(crate) mod clock;
 pub mod credentials;
 pub(crate) mod events;
-pub(crate) mod grip;
+pub(crate) mod interrupt;
 pub(crate) mod locking;
 pub(crate) mod lookups;
 pub(crate) mod members;

@@ -24,7 +24,7 @@ use redwire_core::{Cmd, Error, Outcome, Pipeline, Replies, Reply, Result, Run, S
 use super::health::Health;
 use super::stream::Plug;
 use super::wire::Wire;
-use crate::shared::grip::Grip;
+use crate::shared::interrupt::Interrupt;
 use crate::shared::lookups::{CALLBACK, Lookups, catch};
 use crate::shared::setup;
 use crate::shared::target::Target;
@@ -53,7 +53,7 @@ pub struct Connection {
     health: Arc<Health>,
     wire: Option<Wire>,
     /// What whoever lends it may end it by.
-    grip: Arc<Grip<Plug>>,
+    interrupt: Arc<Interrupt<Plug>>,
     /// Sent by [`send`](Self::send), not yet read by [`read_reply`](Self::read_reply).
     sent: VecDeque<(Ticket, Sent)>,
     /// The newest secrets among that: no error may show them.
@@ -98,7 +98,7 @@ impl Connection {
         Self {
             health,
             wire: None,
-            grip: Arc::default(),
+            interrupt: Arc::default(),
             sent: VecDeque::new(),
             secrets: Vec::new(),
             on_connect: on_connect.into_iter().collect(),
@@ -119,7 +119,7 @@ impl Connection {
 
     pub(super) fn reconnect_by(&mut self, deadline: Option<Instant>) -> Result<()> {
         self.disconnect();
-        self.wire = Some(Wire::connect(&self.target, Some(&self.health), Some(&self.grip), deadline)?);
+        self.wire = Some(Wire::connect(&self.target, Some(&self.health), Some(&self.interrupt), deadline)?);
         self.introduce(deadline)
     }
 
@@ -133,7 +133,7 @@ impl Connection {
         let config = self.target.config();
         let limit = Instant::now() + config.connect_timeout();
         let limit = until.map_or(limit, |until| limit.min(until));
-        self.wire = Some(Wire::connect(&self.target, Some(&self.health), Some(&self.grip), until)?);
+        self.wire = Some(Wire::connect(&self.target, Some(&self.health), Some(&self.interrupt), until)?);
         self.introduce(Some(limit))?;
         let Some(wire) = &mut self.wire else { return Err(setup::closed_client()) };
         if must_answer()
@@ -226,7 +226,7 @@ impl Connection {
         let deadline = self.deadline();
         self.connected(deadline)?;
         secret::remember(&mut self.secrets, cmd.secrets());
-        self.grip.handle_call(lane::on_connection(cmd) != Lane::Shared);
+        self.interrupt.handle_call(lane::on_connection(cmd) != Lane::Shared);
         let sent = self.dirt.handle_command(cmd.facts());
         self.transmit(&[sent], &cmd.to_bytes(), deadline)
     }
@@ -243,7 +243,7 @@ impl Connection {
         let deadline = self.deadline();
         self.connected(deadline)?;
         secret::remember(&mut self.secrets, secret::among_packed(commands));
-        self.grip.handle_call(false);
+        self.interrupt.handle_call(false);
         let sent = self.dirt.handle_packed(known.as_deref(), count);
         self.transmit(&sent, commands, deadline)
     }
@@ -362,7 +362,7 @@ impl Connection {
         }
         let deadline = call::deadline(lane, call.options(), self.target.config().timeout(), Instant::now());
         let deadline = [deadline, self.limit].into_iter().flatten().min();
-        self.grip.handle_call(lane != Lane::Shared);
+        self.interrupt.handle_call(lane != Lane::Shared);
         let mut output = self.ready(deadline).and_then(|()| self.try_call(&mut call, facts, deadline));
         if output.as_ref().is_err_and(|error| call.revise(error)) {
             output = self.try_call(&mut call, facts, deadline);

@@ -11,7 +11,7 @@ use redwire_core::liveness::{Finding, Inquiry};
 
 use super::stream::Plug;
 use super::wire::Wire;
-use crate::shared::grip::{End, Grip};
+use crate::shared::interrupt::{Kill, Interrupt};
 use crate::shared::service::Follower;
 use crate::shared::sync::{Condvar, Mutex};
 use crate::shared::target::Target;
@@ -19,7 +19,7 @@ use crate::shared::target::Target;
 /// Asks a server whether it lives, over a connection of its own, beyond the limit of a pool; made when somebody first asks.
 pub(super) struct Health {
     target: Arc<Target>,
-    grip: Arc<Grip<Plug>>,
+    interrupt: Arc<Interrupt<Plug>>,
     state: Mutex<State>,
     /// Tells those who wait for an answer that nobody asks any longer.
     asked: Condvar,
@@ -36,7 +36,7 @@ struct State {
 
 impl Health {
     pub(super) fn new(target: Arc<Target>) -> Self {
-        Self { target, grip: Arc::default(), state: Mutex::default(), asked: Condvar::new() }
+        Self { target, interrupt: Arc::default(), state: Mutex::default(), asked: Condvar::new() }
     }
 
     /// Asks whether the server lives, for no longer than `limit`.
@@ -92,7 +92,7 @@ impl Health {
             }
         }
         // Shaking hands is proof enough.
-        Wire::connect(&self.target, None, Some(&self.grip), Some(deadline))
+        Wire::connect(&self.target, None, Some(&self.interrupt), Some(deadline))
     }
 
     /// Forgets the connection of a process of which this one is a child, if it can be had without waiting for a thread that
@@ -117,7 +117,7 @@ impl Follower for Health {
         if let Some(mut state) = self.state.try_lock() {
             (state.wire, state.inquiry) = (None, Inquiry::default());
             state.left += 1;
-            self.grip.means().end();
+            self.interrupt.handle().kill();
         }
     }
 }

@@ -426,18 +426,18 @@ impl Follower for Shared {
     fn leave(self: Arc<Self>, next: Option<&Endpoint>) {
         let process = self.process();
         process.change(|state| {
-            state.grips.leave(next);
+            state.interrupts.leave(next);
             state.machine.handle_moved(Instant::now());
         });
         process.multiplex.retire();
     }
 
     fn cut_calls(self: Arc<Self>) {
-        self.process().change(|state| state.grips.end_calls_left());
+        self.process().change(|state| state.interrupts.end_calls_left());
     }
 
     fn cut(self: Arc<Self>) {
-        self.process().change(|state| state.grips.end_left());
+        self.process().change(|state| state.interrupts.end_left());
     }
 }
 

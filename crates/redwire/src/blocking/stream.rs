@@ -22,7 +22,7 @@ use redwire_core::outbox::Outbox;
 #[cfg(feature = "tls")]
 use secure::Secure;
 
-use crate::shared::grip::End;
+use crate::shared::interrupt::Kill;
 #[cfg(feature = "tls")]
 use crate::shared::setup;
 use crate::shared::socket;
@@ -78,8 +78,8 @@ impl Plug {
     }
 }
 
-impl End for Plug {
-    fn end(&self) {
+impl Kill for Plug {
+    fn kill(&self) {
         let socket = self.lock().upgrade();
         socket.inspect(|socket| socket.shutdown());
     }

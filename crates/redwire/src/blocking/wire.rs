@@ -23,7 +23,7 @@ use super::health::Health;
 use super::sentinel::{self, discover};
 use super::stream::{Plug, Stream, early, left};
 use crate::shared::events::EventKind;
-use crate::shared::grip::Grip;
+use crate::shared::interrupt::Interrupt;
 use crate::shared::setup;
 use crate::shared::target::{Lead, Target};
 use apart::{READ_APART, WRITE_APART};
@@ -36,7 +36,7 @@ pub(super) struct Wire {
     target: Arc<Target>,
     stream: Stream,
     /// What whoever may end it knows of it.
-    grip: Option<Arc<Grip<Plug>>>,
+    interrupt: Option<Arc<Interrupt<Plug>>>,
     inbound: Inbound,
     frames: Frames,
     link: Link<()>,
@@ -70,19 +70,19 @@ pub(super) const WRITTEN_AT_ONCE: usize = 16 * 1024;
 
 impl Wire {
     /// Connects and shakes hands within the connect timeout, and before `call_deadline`. While calls wait, `health` is asked
-    /// whether the server lives. By `grip` it may be ended, from the first byte on.
+    /// whether the server lives. By `interrupt` it may be ended, from the first byte on.
     pub(super) fn connect(
         target: &Arc<Target>,
         health: Option<&Arc<Health>>,
-        grip: Option<&Arc<Grip<Plug>>>,
+        interrupt: Option<&Arc<Interrupt<Plug>>>,
         call_deadline: Option<Instant>,
     ) -> Result<Self> {
         sentinel::watch(target);
         let config = target.config();
         let own_deadline = Instant::now() + config.connect_timeout();
         let deadline = call_deadline.map_or(own_deadline, |deadline| deadline.min(own_deadline));
-        if let Some(grip) = grip {
-            grip.handle_asking();
+        if let Some(interrupt) = interrupt {
+            interrupt.handle_asking();
         }
         let endpoint = match target.lead() {
             Lead::Server(endpoint) => Ok(endpoint),
@@ -90,7 +90,7 @@ impl Wire {
         };
         let tried = endpoint.as_ref().ok().cloned();
         let connected = endpoint.and_then(|endpoint| {
-            let mut wire = Self::connect_to(target, &endpoint, grip, deadline)?;
+            let mut wire = Self::connect_to(target, &endpoint, interrupt, deadline)?;
             let interval = config.health_check_interval().filter(|_| health.is_some());
             wire.patience =
                 interval.into_iter().chain(target.doubts_after().filter(|_| health.is_some())).min();
@@ -111,18 +111,18 @@ impl Wire {
     fn connect_to(
         target: &Arc<Target>,
         endpoint: &Endpoint,
-        grip: Option<&Arc<Grip<Plug>>>,
+        interrupt: Option<&Arc<Interrupt<Plug>>>,
         deadline: Instant,
     ) -> Result<Self> {
         let config = target.config();
-        if let Some(grip) = grip {
-            grip.handle_connecting(endpoint);
+        if let Some(interrupt) = interrupt {
+            interrupt.handle_connecting(endpoint);
         }
         target.handle_connecting(endpoint);
         let pass = fetch(target, deadline)?;
         let mut protocol = target.protocol();
         let mut wire = loop {
-            let mut wire = Self::open(target, endpoint, grip, deadline)?;
+            let mut wire = Self::open(target, endpoint, interrupt, deadline)?;
             wire.version = pass.version;
             let mut handshake = Handshake::new(config, pass.credentials.as_ref(), protocol);
             match wire.shake_hands(&mut handshake, deadline) {
@@ -141,16 +141,16 @@ impl Wire {
     fn open(
         target: &Arc<Target>,
         endpoint: &Endpoint,
-        grip: Option<&Arc<Grip<Plug>>>,
+        interrupt: Option<&Arc<Interrupt<Plug>>>,
         deadline: Instant,
     ) -> Result<Self> {
         let config = target.config();
         let mut inbound = setup::inbound(config);
-        let plug = grip.map(|grip| grip.means());
+        let plug = interrupt.map(|interrupt| interrupt.handle());
         Ok(Self {
             target: Arc::clone(target),
             stream: Stream::connect(target, endpoint, plug, deadline, inbound.spare())?,
-            grip: grip.cloned(),
+            interrupt: interrupt.cloned(),
             inbound,
             frames: Frames::default(),
             // Whether the peer lives is asked over another connection: this one may wait for as long as it likes.
@@ -475,7 +475,7 @@ impl Wire {
     /// Nothing more will come.
     #[cold]
     fn ended(&self) -> Error {
-        let cause = self.grip.as_ref().and_then(|grip| grip.cause());
+        let cause = self.interrupt.as_ref().and_then(|interrupt| interrupt.cause());
         cause.unwrap_or_else(|| Error::closed_by_peer(Outcome::MaybeExecuted))
     }
 
@@ -538,7 +538,7 @@ impl Wire {
     fn is_only_doubted(&mut self) -> bool {
         let (now, interval) = (Instant::now(), self.target.config().health_check_interval());
         let (Some(pause), Some(waits)) =
-            (self.target.doubts_after(), self.grip.as_ref().map(|grip| grip.waits()))
+            (self.target.doubts_after(), self.interrupt.as_ref().map(|interrupt| interrupt.waits()))
         else {
             return false;
         };

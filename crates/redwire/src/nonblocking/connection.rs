@@ -31,7 +31,7 @@ use super::wire::Wire;
 use super::{before, unless};
 use crate::shared::clock::{self, Burst};
 use crate::shared::events::EventKind;
-use crate::shared::grip::{End, Grip};
+use crate::shared::interrupt::{Kill, Interrupt};
 use crate::shared::lookups::{CALLBACK, Lookups, catch, catch_future};
 use crate::shared::setup;
 use crate::shared::target::Target;
@@ -89,7 +89,7 @@ pub struct Connection {
     /// The process that connected.
     process: u32,
     /// Tells whoever uses it that its owner ends it.
-    grip: Arc<Grip<Notify>>,
+    interrupt: Arc<Interrupt<Notify>>,
 }
 
 impl Connection {
@@ -138,19 +138,19 @@ impl Connection {
             burst: Burst::default(),
             asked: clock::now(),
             process: std::process::id(),
-            grip: Arc::default(),
+            interrupt: Arc::default(),
             target,
         }
     }
 
     /// Nobody but who has it ends it from now on.
     pub(super) fn outlive_pool(&mut self) {
-        self.grip = Arc::default();
+        self.interrupt = Arc::default();
     }
 
     /// What ends the connection, whoever uses it.
-    pub(super) fn grip(&self) -> &Arc<Grip<Notify>> {
-        &self.grip
+    pub(super) fn interrupt(&self) -> &Arc<Interrupt<Notify>> {
+        &self.interrupt
     }
 
     /// Connects, or connects anew; then runs the callbacks of [`on_connect`](Self::on_connect).
@@ -163,13 +163,13 @@ impl Connection {
 
     pub(super) async fn reconnect_by(&mut self, deadline: Option<Instant>) -> Result<()> {
         self.disconnect();
-        self.grip.handle_asking();
+        self.interrupt.handle_asking();
         // What ended the former one is no concern of this one.
-        pin!(self.grip.means().notified()).enable();
+        pin!(self.interrupt.handle().notified()).enable();
         // Boxed: it may ask sentinels over connections of its own, and would fill the stack of a thread twice.
-        let connect = Box::pin(Wire::connect(&self.target, Some(&self.grip), deadline));
-        let Some(connected) = unless(self.grip.means().notified(), connect).await else {
-            let cause = self.grip.cause().unwrap_or_else(setup::closed_client);
+        let connect = Box::pin(Wire::connect(&self.target, Some(&self.interrupt), deadline));
+        let Some(connected) = unless(self.interrupt.handle().notified(), connect).await else {
+            let cause = self.interrupt.cause().unwrap_or_else(setup::closed_client);
             let error = self.target.locate(cause).with_outcome(Outcome::NotSent);
             self.target.tell(EventKind::Failed(error.clone()));
             return Err(error);
@@ -185,11 +185,11 @@ impl Connection {
             let limit = clock::now() + self.target.config().connect_timeout();
             // While it is asked it lies here: one that does not answer is lost.
             let mut wire = self.wire.take().ok_or_else(setup::closed_client)?;
-            let asked = unless(self.grip.means().notified(), before(Some(limit), wire.ping())).await;
+            let asked = unless(self.interrupt.handle().notified(), before(Some(limit), wire.ping())).await;
             let answered = match asked {
                 Some(Some(answered)) => answered,
                 Some(None) => Err(setup::too_slow(self.target.config(), false)),
-                None => Err(self.grip.cause().unwrap_or_else(setup::closed_client)),
+                None => Err(self.interrupt.cause().unwrap_or_else(setup::closed_client)),
             };
             answered.map_err(|error| self.lose(error).with_outcome(Outcome::NotSent))?;
             self.wire = Some(wire);
@@ -313,7 +313,7 @@ impl Connection {
         let deadline = self.deadline();
         self.connected(deadline).await?;
         secret::remember(&mut self.secrets, cmd.secrets());
-        self.grip.handle_call(lane::on_connection(cmd) != Lane::Shared);
+        self.interrupt.handle_call(lane::on_connection(cmd) != Lane::Shared);
         self.make_room(cmd.size(), deadline).await?;
         let sent = self.dirt.handle_command(cmd.facts());
         self.queue(&[sent], cmd.size(), |outbox| cmd.write(outbox), deadline)?;
@@ -332,7 +332,7 @@ impl Connection {
         let deadline = self.deadline();
         self.connected(deadline).await?;
         secret::remember(&mut self.secrets, secret::among_packed(commands));
-        self.grip.handle_call(false);
+        self.interrupt.handle_call(false);
         self.make_room(commands.len(), deadline).await?;
         let sent = self.dirt.handle_packed(known.as_deref(), count);
         self.queue(&sent, commands.len(), |outbox| outbox.copy(commands), deadline)?;
@@ -417,7 +417,7 @@ impl Connection {
             return call.read(Replies::default());
         }
         let deadline = call::deadline(lane, call.options(), self.target.config().timeout(), clock::now());
-        self.grip.handle_call(lane != Lane::Shared);
+        self.interrupt.handle_call(lane != Lane::Shared);
         let replies = self.exchange(&call, deadline).await;
         let output = replies.and_then(|replies| call::read(&mut call, replies, self.target.config()));
         self.target.handle_answered(&call);
@@ -437,7 +437,7 @@ impl<'c> Run for &'c mut Connection {
 
     fn run<R: Reply>(self, cmd: Cmd<R>) -> Exchange<'c, R> {
         let lane = lane::on_connection(&cmd);
-        self.grip.handle_call(lane != Lane::Shared);
+        self.interrupt.handle_call(lane != Lane::Shared);
         let deadline = call::deadline(lane, cmd.options(), self.target.config().timeout(), clock::now());
         let (name, asked, target) = (cmd.name(), asked(&cmd), Arc::clone(&self.target));
         let replies = match lane::check_connection(&cmd) {
@@ -500,8 +500,8 @@ impl<R> fmt::Debug for Exchange<'_, R> {
     }
 }
 
-impl End for Notify {
-    fn end(&self) {
+impl Kill for Notify {
+    fn kill(&self) {
         self.notify_one();
     }
 }

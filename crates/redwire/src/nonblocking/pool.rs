@@ -24,7 +24,7 @@ use super::connection::{Connection, OnConnect};
 use super::events::Events;
 use super::health::Health;
 use crate::shared::clock;
-use crate::shared::grip::Grips;
+use crate::shared::interrupt::Interrupts;
 use crate::shared::service::Follower;
 use crate::shared::setup;
 use crate::shared::sync::Mutex;
@@ -74,7 +74,7 @@ struct State {
     /// Whether a task keeps the pool warm and young.
     kept: bool,
     /// The connections that may be in use.
-    grips: Grips<Notify>,
+    interrupts: Interrupts<Notify>,
 }
 
 impl Pool {
@@ -149,7 +149,7 @@ impl Pool {
             limits,
             process: std::process::id(),
             kept: false,
-            grips: Grips::default(),
+            interrupts: Interrupts::default(),
         };
         let shared = Arc::new(Shared {
             health: Arc::new(Health::new(Arc::clone(&target))),
@@ -293,7 +293,7 @@ impl Pool {
     }
 
     fn cut(&self) {
-        self.lock().grips.end();
+        self.lock().interrupts.end();
         self.target().handle_closed();
     }
 
@@ -314,16 +314,16 @@ impl Follower for Shared {
 
     fn leave(self: Arc<Self>, next: Option<&Endpoint>) {
         let pool = Pool(self);
-        pool.lock().grips.leave(next);
+        pool.lock().interrupts.leave(next);
         pool.with(|machine| machine.handle_moved(clock::now()));
     }
 
     fn cut_calls(self: Arc<Self>) {
-        Pool(self).lock().grips.end_calls_left();
+        Pool(self).lock().interrupts.end_calls_left();
     }
 
     fn cut(self: Arc<Self>) {
-        Pool(self).lock().grips.end_left();
+        Pool(self).lock().interrupts.end_left();
     }
 }
 

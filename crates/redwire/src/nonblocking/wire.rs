@@ -18,7 +18,7 @@ use super::sentinel::{self, discover};
 use super::stream::{self, Reader, Writer};
 use crate::shared::clock::{self, check_runtime};
 use crate::shared::credentials::Pass;
-use crate::shared::grip::Grip;
+use crate::shared::interrupt::Interrupt;
 use crate::shared::setup;
 use crate::shared::target::{Lead, Target};
 
@@ -35,10 +35,10 @@ pub(super) struct Wire {
 }
 
 impl Wire {
-    /// Connects and shakes hands within the connect timeout, and before `call_deadline`. Where it leads is told to `grip`.
+    /// Connects and shakes hands within the connect timeout, and before `call_deadline`. Where it leads is told to `interrupt`.
     pub(super) async fn connect(
         target: &Arc<Target>,
-        grip: Option<&Grip<Notify>>,
+        interrupt: Option<&Interrupt<Notify>>,
         call_deadline: Option<Instant>,
     ) -> Result<Self> {
         check_runtime().map_err(|error| target.locate(error))?;
@@ -47,7 +47,7 @@ impl Wire {
         let deadline = call_deadline.map_or(own_deadline, |deadline| deadline.min(own_deadline));
         let mut tried = None;
         // Boxed, or else each future that connects would be larger by twice as much.
-        let connecting = Box::pin(Self::connect_to(target, grip, &mut tried));
+        let connecting = Box::pin(Self::connect_to(target, interrupt, &mut tried));
         let connected = before(Some(deadline), connecting).await;
         let connected =
             connected.unwrap_or_else(|| Err(setup::too_slow(target.config(), deadline < own_deadline)));
@@ -57,7 +57,7 @@ impl Wire {
 
     async fn connect_to(
         target: &Arc<Target>,
-        grip: Option<&Grip<Notify>>,
+        interrupt: Option<&Interrupt<Notify>>,
         tried: &mut Option<Endpoint>,
     ) -> Result<Self> {
         let endpoint = match target.lead() {
@@ -65,8 +65,8 @@ impl Wire {
             Lead::Ask(service) => Endpoint::Tcp(discover(service, target.config()).await?),
         };
         let endpoint = tried.insert(endpoint);
-        if let Some(grip) = grip {
-            grip.handle_connecting(endpoint);
+        if let Some(interrupt) = interrupt {
+            interrupt.handle_connecting(endpoint);
         }
         target.handle_connecting(endpoint);
         let pass = Pass::fetch(target.config()).await?;

@@ -12,7 +12,7 @@ use super::{Connection, OnConnect};
 use crate::blocking::stream::Plug;
 use crate::blocking::wire::Wire;
 use crate::shared::credentials;
-use crate::shared::grip::Grip;
+use crate::shared::interrupt::Interrupt;
 
 /// Why a connection cannot be used again.
 #[derive(Debug)]
@@ -32,8 +32,8 @@ impl Connection {
 
     /// What ends the connection, whoever uses it.
     #[inline]
-    pub(in crate::blocking) fn grip(&self) -> &Arc<Grip<Plug>> {
-        &self.grip
+    pub(in crate::blocking) fn interrupt(&self) -> &Arc<Interrupt<Plug>> {
+        &self.interrupt
     }
 
     /// Whether nothing is under way and nobody left anything, so that the next user may find it as new. If not: why.

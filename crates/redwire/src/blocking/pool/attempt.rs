@@ -34,7 +34,7 @@ impl Attempt {
         process.look_after(&self.shared);
         let mut connection = Box::new(self.shared.new_connection(process));
         // Also while it is being made, it may be ended.
-        process.change(|state| state.grips.add(connection.grip()));
+        process.change(|state| state.interrupts.add(connection.interrupt()));
         let must_answer = || process.change(|state| state.machine.must_answer());
         let connected = connection.connect_pooled(until, must_answer);
         let Some(permit) = self.permit.take() else { return };

@@ -26,7 +26,7 @@ impl Lease {
         if let Some(wire) = connection.wire_mut() {
             wire.forget_time();
         }
-        connection.grip().handle_call(false);
+        connection.interrupt().handle_call(false);
         Self { pool: pool.clone(), held: Some((permit, connection)), process: std::process::id() }
     }
 
@@ -54,7 +54,7 @@ impl Lease {
         let process = self.pool.0.process();
         // The permit of a parent process means nothing to the accounts of its child.
         if self.process == process.id() {
-            process.change(|state| state.grips.forget(connection.grip()));
+            process.change(|state| state.interrupts.forget(connection.interrupt()));
             process.discard(permit, Closing::Disconnected);
         }
     }

@@ -68,7 +68,7 @@ impl<'p> Place<'p> {
     #[inline]
     pub(super) fn handle_call(&self, waits: bool) {
         if let Some(connection) = &self.connection {
-            connection.grip().handle_call(waits);
+            connection.interrupt().handle_call(waits);
         }
     }
 

@@ -17,7 +17,7 @@ use super::upkeep::Upkeep;
 use crate::blocking::connection::Connection;
 use crate::blocking::health::Health;
 use crate::blocking::stream::Plug;
-use crate::shared::grip::Grips;
+use crate::shared::interrupt::Interrupts;
 use crate::shared::setup;
 use crate::shared::sync::{Condvar, Mutex};
 use crate::shared::target::Target;
@@ -45,7 +45,7 @@ pub(super) struct State {
     /// How many calls and leases there were.
     calls: u64,
     /// The connections that may be in use.
-    pub(super) grips: Grips<Plug>,
+    pub(super) interrupts: Interrupts<Plug>,
 }
 
 impl Process {
@@ -58,7 +58,7 @@ impl Process {
             connect_timeout: target.config().connect_timeout(),
             health,
             multiplex: Multiplex::new(setup::queue_limits(target.config()), target.config().mark_every()),
-            state: Mutex::new(State { machine, calls: 0, grips: Grips::default() }),
+            state: Mutex::new(State { machine, calls: 0, interrupts: Interrupts::default() }),
             drained: Condvar::new(),
             upkeep: OnceLock::new(),
             child: OnceLock::new(),
@@ -235,7 +235,7 @@ impl Process {
     /// Ends the connections that are in use; says how many that are.
     pub(super) fn cut(&self) -> usize {
         let state = self.lock();
-        state.grips.end();
+        state.interrupts.end();
         state.machine.figures().in_use
     }
 }

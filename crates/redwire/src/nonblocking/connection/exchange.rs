@@ -193,8 +193,8 @@ impl Connection {
             self.link.abandon(ticket);
         }
         self.leave_parent();
-        if self.wire.is_some() && pin!(self.grip.means().notified()).enable() {
-            let cause = self.grip.cause().unwrap_or_else(setup::closed_client);
+        if self.wire.is_some() && pin!(self.interrupt.handle().notified()).enable() {
+            let cause = self.interrupt.cause().unwrap_or_else(setup::closed_client);
             return Err(self.lose(cause).with_outcome(Outcome::NotSent));
         }
         if let Some(error) = &self.lost {
@@ -354,7 +354,7 @@ impl Connection {
             return Err(self.lost.clone().unwrap_or_else(setup::closed_client));
         };
         let (link, outbox, burst) = (&mut self.link, &mut self.outbox, &mut self.burst);
-        let cut = self.grip.means().notified();
+        let cut = self.interrupt.handle().notified();
         let progress = async {
             let mut cut = pin!(cut);
             poll_fn(|cx| {
@@ -370,7 +370,7 @@ impl Connection {
                 match read {
                     Poll::Pending if had_bytes && flushed.is_ready() => Poll::Ready(Ok(None)),
                     Poll::Pending if cut.as_mut().poll(cx).is_ready() => {
-                        let cause = self.grip.cause().unwrap_or_else(setup::closed_client);
+                        let cause = self.interrupt.cause().unwrap_or_else(setup::closed_client);
                         Poll::Ready(Err(io::Error::other(cause)))
                     }
                     read => read.map_ok(Some),

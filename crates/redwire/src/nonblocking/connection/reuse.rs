@@ -46,7 +46,7 @@ impl Connection {
     /// Whether the reply to a call that was given up is all that keeps it from being clean, and is to be expected soon.
     pub(in crate::nonblocking) fn owes_a_reply(&self) -> bool {
         let only_that = self.sent.is_empty() && self.lost.is_none() && self.wire.is_some();
-        only_that && !self.grip.waits() && self.dirt.repair(self.target.config().db()) != Repair::Drop
+        only_that && !self.interrupt.waits() && self.dirt.repair(self.target.config().db()) != Repair::Drop
     }
 
     /// Waits for that reply, for the time that another connection would take to be made, and says whether it is clean now.

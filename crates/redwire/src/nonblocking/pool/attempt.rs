@@ -27,7 +27,7 @@ impl Attempt {
     pub(super) async fn run(mut self) {
         let mut connection = Box::new(self.pool.new_connection());
         // Also while it is being made, it may be ended.
-        self.pool.lock().grips.add(connection.grip());
+        self.pool.lock().interrupts.add(connection.interrupt());
         let must_answer = || self.pool.with(|machine| machine.must_answer());
         let connected = connection.connect_pooled(must_answer).await;
         let Some(permit) = self.permit.take() else { return };

@@ -26,7 +26,7 @@ pub struct Lease {
 
 impl Lease {
     pub(super) fn new(pool: &Pool, permit: Permit, connection: Box<Connection>) -> Self {
-        connection.grip().handle_call(false);
+        connection.interrupt().handle_call(false);
         let held = Some((permit, connection));
         Self { pool: pool.clone(), held, process: std::process::id(), swallowed: false }
     }

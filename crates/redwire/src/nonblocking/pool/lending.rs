@@ -15,7 +15,7 @@ use super::attempt::Attempt;
 use super::{Lease, Machine, Pool, State, upkeep};
 use crate::shared::clock::{self, Timer, runtime};
 use crate::shared::events::EventKind;
-use crate::shared::grip::Grips;
+use crate::shared::interrupt::Interrupts;
 use crate::nonblocking::connection::{Connection, Readiness};
 use crate::nonblocking::renew;
 use crate::shared::setup;
@@ -136,7 +136,7 @@ impl Pool {
     ) -> Result<Replies> {
         let soon = self.config().timeout().and_then(|limit| clock::now().checked_add(limit));
         let mut lease = self.lease(None, deadline.or(soon)).await?;
-        lease.grip().handle_call(true);
+        lease.interrupt().handle_call(true);
         if ends {
             lease.spoil();
         }
@@ -199,7 +199,7 @@ impl State {
     fn leave_parent(&mut self) {
         let machine = Machine::new(self.limits);
         std::mem::forget(std::mem::replace(&mut self.machine, machine));
-        self.grips = Grips::default();
+        self.interrupts = Interrupts::default();
         (self.process, self.kept) = (std::process::id(), false);
     }
 }

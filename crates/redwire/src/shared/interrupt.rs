@@ -14,14 +14,14 @@ use crate::shared::setup;
 use crate::shared::sync::Mutex;
 
 /// What ends a connection, whoever uses it.
-pub(crate) trait End {
-    fn end(&self);
+pub(crate) trait Kill {
+    fn kill(&self);
 }
 
 /// One connection, as whoever may end it knows it. It stays the same when the connection is made anew.
 #[derive(Debug, Default)]
-pub(crate) struct Grip<E> {
-    means: E,
+pub(crate) struct Interrupt<E> {
+    handle: E,
     /// Where it leads, or is to.
     address: Mutex<Option<Endpoint>>,
     /// Whether what was called last waits at the server.
@@ -32,11 +32,11 @@ pub(crate) struct Grip<E> {
     ended: AtomicBool,
 }
 
-impl<E: End> Grip<E> {
+impl<E: Kill> Interrupt<E> {
     /// What ends the connection.
     #[inline]
-    pub(crate) fn means(&self) -> &E {
-        &self.means
+    pub(crate) fn handle(&self) -> &E {
+        &self.handle
     }
 
     /// The connection will be made, or made anew, and nobody knows yet where it leads: until then there is
@@ -87,53 +87,53 @@ impl<E: End> Grip<E> {
         let waits = self.waits.load(Ordering::Relaxed);
         if self.left.load(Ordering::Relaxed) && (wanted || !waits) {
             self.ended.store(true, Ordering::Release);
-            self.means.end();
+            self.handle.kill();
         }
     }
 }
 
 /// The connections of one owner.
 #[derive(Debug)]
-pub(crate) struct Grips<E>(Vec<Weak<Grip<E>>>);
+pub(crate) struct Interrupts<E>(Vec<Weak<Interrupt<E>>>);
 
-impl<E: End> Grips<E> {
+impl<E: Kill> Interrupts<E> {
     /// Takes note of a new connection, and forgets those that are gone.
-    pub(crate) fn add(&mut self, grip: &Arc<Grip<E>>) {
-        self.0.retain(|grip| grip.strong_count() > 0);
-        self.0.push(Arc::downgrade(grip));
+    pub(crate) fn add(&mut self, interrupt: &Arc<Interrupt<E>>) {
+        self.0.retain(|interrupt| interrupt.strong_count() > 0);
+        self.0.push(Arc::downgrade(interrupt));
     }
 
     /// It belongs to this owner no longer.
-    pub(crate) fn forget(&mut self, grip: &Arc<Grip<E>>) {
-        self.0.retain(|other| !std::ptr::eq(other.as_ptr(), Arc::as_ptr(grip)));
+    pub(crate) fn forget(&mut self, interrupt: &Arc<Interrupt<E>>) {
+        self.0.retain(|other| !std::ptr::eq(other.as_ptr(), Arc::as_ptr(interrupt)));
     }
 
     /// Everybody goes to `next`, where that is known, and leaves any other server.
     pub(crate) fn leave(&self, next: Option<&Endpoint>) {
-        self.here().for_each(|grip| grip.leave(next));
+        self.here().for_each(|interrupt| interrupt.leave(next));
     }
 
     /// Ends those to a server that was left, but for those who wait at it.
     pub(crate) fn end_calls_left(&self) {
-        self.here().for_each(|grip| grip.end_left(false));
+        self.here().for_each(|interrupt| interrupt.end_left(false));
     }
 
     /// Ends all to a server that was left.
     pub(crate) fn end_left(&self) {
-        self.here().for_each(|grip| grip.end_left(true));
+        self.here().for_each(|interrupt| interrupt.end_left(true));
     }
 
     /// Ends all there are.
     pub(crate) fn end(&self) {
-        self.here().for_each(|grip| grip.means.end());
+        self.here().for_each(|interrupt| interrupt.handle.kill());
     }
 
-    fn here(&self) -> impl Iterator<Item = Arc<Grip<E>>> + '_ {
+    fn here(&self) -> impl Iterator<Item = Arc<Interrupt<E>>> + '_ {
         self.0.iter().filter_map(Weak::upgrade)
     }
 }
 
-impl<E> Default for Grips<E> {
+impl<E> Default for Interrupts<E> {
     fn default() -> Self {
         Self(Vec::new())
     }
