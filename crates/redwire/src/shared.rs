@@ -9,7 +9,7 @@ pub(crate) mod events;
 pub(crate) mod interrupt;
 pub(crate) mod locking;
 pub(crate) mod lookups;
-pub(crate) mod members;
+pub(crate) mod node_clients;
 pub(crate) mod owner;
 pub(crate) mod scanning;
 pub(crate) mod service;

@@ -76,7 +76,7 @@ impl Client {
             Some(nodes) => {
                 nodes.learn(Instant::now().checked_add(self.config().connect_timeout()), true)?;
                 let cells = Cells::of_cluster(options.clone());
-                cells.fill(nodes.members(), |node| Tracking::beside(node.pool(), options.clone()));
+                cells.fill(nodes.node_clients(), |node| Tracking::beside(node.pool(), options.clone()));
                 cells
             }
         };
@@ -181,14 +181,14 @@ impl Cache {
     /// Where the answer to `cmd` is kept.
     #[inline]
     fn find<R: Reply>(&self, cmd: &Cmd<R>) -> Option<Arc<Cell<Line>>> {
-        let members = self.client().cluster.as_ref().map(Nodes::members);
-        self.inner.cells.find(cmd, members, |node| self.make(node))
+        let node_clients = self.client().cluster.as_ref().map(Nodes::node_clients);
+        self.inner.cells.find(cmd, node_clients, |node| self.make(node))
     }
 
     /// All that keep something, by the newest map.
     fn cells(&self) -> Vec<Arc<Cell<Line>>> {
         match &self.client().cluster {
-            Some(nodes) => self.inner.cells.fill(nodes.members(), |node| self.make(node)),
+            Some(nodes) => self.inner.cells.fill(nodes.node_clients(), |node| self.make(node)),
             None => self.inner.cells.all(),
         }
     }
@@ -202,7 +202,7 @@ impl Cache {
     /// A node is no primary any more: has the map asked for.
     fn doubt(&self) {
         if let Some(nodes) = &self.client().cluster {
-            nodes.members().handle_news(&[News::Doubt]);
+            nodes.node_clients().handle_news(&[News::Doubt]);
             nodes.follow();
         }
     }

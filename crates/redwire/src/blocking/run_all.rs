@@ -17,7 +17,7 @@ use redwire_core::{Cmd, Error, Replies, Reply, Result};
 use super::client::Client;
 use super::lane;
 use super::pool::Lease;
-use crate::shared::members::{Member, Passage};
+use crate::shared::node_clients::{NodeClient, Passage};
 use crate::shared::window::{Wave, Window};
 
 impl Client {
@@ -76,7 +76,7 @@ pub struct RunAll<'c, R, I> {
 /// The connection to one server.
 struct Line {
     /// Which node of a cluster that is.
-    member: Option<Arc<Member<Client>>>,
+    node_client: Option<Arc<NodeClient<Client>>>,
     lease: Lease,
     /// How many commands are under way on it, and whether some of them wait to be sent.
     under_way: usize,
@@ -85,7 +85,7 @@ struct Line {
 
 /// How far a command has come.
 enum Start {
-    /// On its way, on the line of the member that its passage has come to.
+    /// On its way, on the line of the node that its passage has come to.
     Sent(Ticket, Passage<Client>),
     /// It goes when its turn comes, by itself: it waits at the server, or concerns several nodes.
     Apart,
@@ -137,7 +137,7 @@ impl<R: Reply, I: Iterator<Item = Cmd<R>>> RunAll<'_, R, I> {
         let now = Instant::now();
         nodes.learn(lane::until(self.client.config(), now, None), true)?;
         passage
-            .board(nodes.members(), &nodes.members().view(), slot, Call::is_read_only(cmd), now)
+            .board(nodes.node_clients(), &nodes.node_clients().view(), slot, Call::is_read_only(cmd), now)
             .map(|()| true)
     }
 
@@ -145,11 +145,11 @@ impl<R: Reply, I: Iterator<Item = Cmd<R>>> RunAll<'_, R, I> {
         let place = match self.lines.iter().position(|line| line.leads_to(passage)) {
             Some(place) => place,
             None => {
-                let client = passage.member().map_or(self.client, |member| &member.client);
+                let client = passage.node_client().map_or(self.client, |node_client| &node_client.client);
                 let now = Instant::now();
                 let lease = client.pool().lease(None, now, lane::until(client.config(), now, None))?;
-                let member = passage.member().cloned();
-                self.lines.push(Line { member, lease, under_way: 0, queued: false });
+                let node_client = passage.node_client().cloned();
+                self.lines.push(Line { node_client, lease, under_way: 0, queued: false });
                 self.lines.len() - 1
             }
         };
@@ -177,11 +177,11 @@ impl<R: Reply, I: Iterator<Item = Cmd<R>>> RunAll<'_, R, I> {
 }
 
 impl Line {
-    /// Whether it leads to the member that `passage` has come to.
+    /// Whether it leads to the node that `passage` has come to.
     fn leads_to(&self, passage: &Passage<Client>) -> bool {
-        match (&self.member, passage.member()) {
-            (Some(own), Some(member)) => Arc::ptr_eq(own, member),
-            (own, member) => own.is_none() && member.is_none(),
+        match (&self.node_client, passage.node_client()) {
+            (Some(own), Some(node_client)) => Arc::ptr_eq(own, node_client),
+            (own, node_client) => own.is_none() && node_client.is_none(),
         }
     }
 }

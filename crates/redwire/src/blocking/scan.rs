@@ -12,7 +12,7 @@ use redwire_core::{Error, Reply, Result};
 
 use super::client::Client;
 use super::cluster::Nodes;
-use crate::shared::members::Member;
+use crate::shared::node_clients::NodeClient;
 use crate::shared::scanning::{Page, Scanning};
 
 /// The items of a collection, fetched a page at a time; made by [`Client::scan`] and its kin.
@@ -61,31 +61,31 @@ impl<'c, T: Reply> Scan<'c, T> {
     /// Does what is to be done for the next item of a whole cluster.
     fn step(&mut self, nodes: &Nodes) -> Result<Step<T>> {
         nodes.learn(self.deadline, true)?;
-        match self.scanning.poll_item_in(&nodes.members().map())? {
+        match self.scanning.poll_item_in(&nodes.node_clients().map())? {
             Page::Item(item) => return Ok(Step::Item(item)),
             Page::Done => return Ok(Step::Done),
             Page::Fetch(cmd) => self.scanning.handle_page(&self.client.execute(cmd)?)?,
             Page::FetchAt(node, cmd) => {
-                let page = self.member(nodes, &node).client.execute(cmd.retries(0))?;
+                let page = self.node_client(nodes, &node).client.execute(cmd.retries(0))?;
                 self.scanning.handle_page(&page)?;
                 self.deadline = None;
             }
             Page::Ask(node) => {
-                let answer = self.member(nodes, &node).client.pipeline(Walk::question)?;
+                let answer = self.node_client(nodes, &node).client.pipeline(Walk::question)?;
                 self.scanning.walk().map_or(Ok(()), |walk| walk.handle_answer(answer))?;
             }
         }
         Ok(Step::On)
     }
 
-    fn member(&self, nodes: &Nodes, node: &HostPort) -> Arc<Member<Client>> {
-        nodes.members().member(node)
+    fn node_client(&self, nodes: &Nodes, node: &HostPort) -> Arc<NodeClient<Client>> {
+        nodes.node_clients().node_client(node)
     }
 
     /// The node of the cluster that was to be asked did not answer, or there was none.
     fn bear(&mut self, nodes: &Nodes, error: Error) -> Result<()> {
         let Some(walk) = self.scanning.walk() else { return Err(error) };
-        let (rules, random) = (nodes.members().rules(Instant::now()), fastrand::u64(..));
+        let (rules, random) = (nodes.node_clients().rules(Instant::now()), fastrand::u64(..));
         let step = walk.handle_failure(error, rules, self.deadline, random, || nodes.may_retry());
         nodes.handle_news(step.news.as_slice());
         match step.then {

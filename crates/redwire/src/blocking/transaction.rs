@@ -15,7 +15,7 @@ use redwire_core::{
 use super::client::Client;
 use super::connection::Connection;
 use super::pool::Lease;
-use crate::shared::members::Passage;
+use crate::shared::node_clients::Passage;
 
 impl Client {
     /// Executes several commands as one: all of them or none, and nobody's in between (`MULTI` … `EXEC`, in one write).
@@ -144,8 +144,8 @@ impl Client {
         let Some(nodes) = &self.cluster else { return self.pool().lease(None, Instant::now(), deadline) };
         nodes.learn(deadline, true)?;
         let now = Instant::now();
-        passage.depart(nodes.members(), &nodes.members().view(), cmd, deadline, now)?;
-        let pool = passage.member().map_or_else(|| self.pool(), |member| member.client.pool());
+        passage.depart(nodes.node_clients(), &nodes.node_clients().view(), cmd, deadline, now)?;
+        let pool = passage.node_client().map_or_else(|| self.pool(), |node_client| node_client.client.pool());
         pool.lease(None, now, deadline)
     }
 

@@ -66,7 +66,7 @@ impl Cluster {
     /// Who serves what, as far as is known: a snapshot.
     #[must_use]
     pub fn map(&self) -> Arc<Map> {
-        self.nodes.members().map()
+        self.nodes.node_clients().map()
     }
 
     /// Asks for the map now, whatever the reason; but no more often than
@@ -83,7 +83,7 @@ impl Cluster {
     /// that does.
     #[must_use]
     pub fn node(&self, address: &HostPort) -> Client {
-        self.nodes.members().member(address).client.clone()
+        self.nodes.node_clients().node_client(address).client.clone()
     }
 
     /// A client of each of these nodes, with the address.
@@ -114,20 +114,20 @@ impl Cluster {
 
     /// Where commands without a key go that concern one node: there while the map names it, else to any primary, as by default.
     pub fn set_default_node(&self, node: Option<HostPort>) {
-        self.nodes.members().set_default(node);
+        self.nodes.node_clients().set_default(node);
     }
 
     /// Where commands without a key go, if that was chosen.
     #[must_use]
     pub fn default_node(&self) -> Option<HostPort> {
-        self.nodes.members().default_node()
+        self.nodes.node_clients().default_node()
     }
 
     /// What the connections are doing that are lent to callers, node by node.
     #[must_use]
     pub fn figures(&self) -> Vec<(HostPort, Figures)> {
-        let members = self.nodes.members().all();
-        members.iter().map(|member| (member.address.clone(), member.client.pool().figures())).collect()
+        let node_clients = self.nodes.node_clients().all();
+        node_clients.iter().map(|node_client| (node_client.address.clone(), node_client.client.pool().figures())).collect()
     }
 }
 

@@ -65,12 +65,12 @@ impl<'c, T: Reply> Scan<'c, T> {
     /// What is to be done for the next item; nothing before the map is there.
     fn poll_item(&mut self) -> Result<Option<Page<T>>> {
         let Some(nodes) = self.nodes() else { return Ok(Some(self.scanning.poll_item())) };
-        if !nodes.members().view().is_known() {
+        if !nodes.node_clients().view().is_known() {
             let deadline = self.deadline();
             self.fetching = Some(Fetching::Map(Box::pin(nodes.learn(deadline, true))));
             return Ok(None);
         }
-        self.scanning.poll_item_in(&nodes.members().map()).map(Some)
+        self.scanning.poll_item_in(&nodes.node_clients().map()).map(Some)
     }
 
     /// The nodes, where keys of a whole cluster are wanted.
@@ -117,7 +117,7 @@ impl<'c, T: Reply> Scan<'c, T> {
         let Some(nodes) = self.nodes() else { return Err(error) };
         let (deadline, now, random) = (self.deadline(), clock::now(), fastrand::u64(..));
         let Some(walk) = self.scanning.walk() else { return Err(error) };
-        let rules = nodes.members().rules(now);
+        let rules = nodes.node_clients().rules(now);
         let step = walk.handle_failure(error, rules, deadline, random, || nodes.may_retry());
         nodes.handle_news(step.news.as_slice());
         match step.then {
@@ -144,21 +144,21 @@ impl<T: Reply> Stream for Scan<'_, T> {
         let this = self.get_mut();
         loop {
             let page = ready!(this.poll_fetching(cx)).and_then(|()| this.poll_item());
-            let member = |node| this.client.cluster.as_ref().map(|nodes| nodes.members().member(node));
+            let node_client = |node| this.client.cluster.as_ref().map(|nodes| nodes.node_clients().node_client(node));
             match page {
                 Ok(None) => {}
                 Ok(Some(Page::Item(item))) => return Poll::Ready(Some(item)),
                 Ok(Some(Page::Done)) => return Poll::Ready(None),
                 Ok(Some(Page::Fetch(cmd))) => this.fetching = Some(Fetching::Page(this.client.execute(cmd))),
                 Ok(Some(Page::FetchAt(node, cmd))) => {
-                    let Some(member) = member(&node) else { return Poll::Ready(None) };
+                    let Some(node_client) = node_client(&node) else { return Poll::Ready(None) };
                     let (cmd, deadline) = (cmd.returning::<Value>(), this.deadline());
-                    let page = async move { member.client.exchange(&cmd, deadline).await };
+                    let page = async move { node_client.client.exchange(&cmd, deadline).await };
                     this.fetching = Some(Fetching::PageAt(Box::pin(page)));
                 }
                 Ok(Some(Page::Ask(node))) => {
-                    let Some(member) = member(&node) else { return Poll::Ready(None) };
-                    let answer = async move { member.client.pipeline(Walk::question).await };
+                    let Some(node_client) = node_client(&node) else { return Poll::Ready(None) };
+                    let answer = async move { node_client.client.pipeline(Walk::question).await };
                     this.fetching = Some(Fetching::Answer(Box::pin(answer)));
                 }
                 Err(error) => {

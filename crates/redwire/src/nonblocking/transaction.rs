@@ -16,7 +16,7 @@ use super::client::{Client, Request};
 use super::connection::{Connection, Exchange, asked};
 use super::pool::Lease;
 use crate::shared::clock;
-use crate::shared::members::Passage;
+use crate::shared::node_clients::Passage;
 
 impl Client {
     /// Executes several commands as one: all of them or none, and nobody's in between (`MULTI` … `EXEC`, in one write).
@@ -154,8 +154,8 @@ impl Client {
     ) -> Result<Lease> {
         let Some(nodes) = &self.cluster else { return self.pool().lease(None, deadline).await };
         nodes.learn(deadline, true).await?;
-        passage.depart(nodes.members(), &nodes.members().view(), cmd, deadline, clock::now())?;
-        let pool = passage.member().map_or_else(|| self.pool(), |member| member.client.pool()).clone();
+        passage.depart(nodes.node_clients(), &nodes.node_clients().view(), cmd, deadline, clock::now())?;
+        let pool = passage.node_client().map_or_else(|| self.pool(), |node_client| node_client.client.pool()).clone();
         pool.lease(None, deadline).await
     }
 }

@@ -10,7 +10,7 @@ use redwire_core::call::Call;
 use redwire_core::cluster::{Map, Spread};
 use redwire_core::config::HostPort;
 
-use crate::shared::members::Members;
+use crate::shared::node_clients::NodeClients;
 use crate::shared::sync::RwLock;
 use crate::shared::tracking::{Line, Tracking};
 
@@ -59,21 +59,21 @@ impl<L: Line> Cells<L> {
     pub(crate) fn find<C>(
         &self,
         call: &impl Call,
-        members: Option<&Members<C>>,
+        node_clients: Option<&NodeClients<C>>,
         make: impl FnOnce(&C) -> Cell<L>,
     ) -> Option<Arc<Cell<L>>> {
         match &self.state {
             State::Server(cell) => Some(Arc::clone(cell)),
-            State::Cluster(chart) => find(chart, call, members?, make),
+            State::Cluster(chart) => find(chart, call, node_clients?, make),
         }
     }
 
     /// That of each node that takes writes, made by `make` if need be.
-    pub(crate) fn fill<C>(&self, members: &Members<C>, make: impl Fn(&C) -> Cell<L>) -> Vec<Arc<Cell<L>>> {
+    pub(crate) fn fill<C>(&self, node_clients: &NodeClients<C>, make: impl Fn(&C) -> Cell<L>) -> Vec<Arc<Cell<L>>> {
         let State::Cluster(chart) = &self.state else { return self.all() };
-        let map = members.map();
+        let map = node_clients.map();
         let primaries = map.shards().iter().map(|shard| &shard.primary.address);
-        primaries.map(|address| cell_at(chart, &map, members, address, &make)).collect()
+        primaries.map(|address| cell_at(chart, &map, node_clients, address, &make)).collect()
     }
 
     /// All there are.
@@ -113,19 +113,19 @@ impl<L: Line> Cells<L> {
 fn find<L: Line, C>(
     chart: &RwLock<Chart<L>>,
     call: &impl Call,
-    members: &Members<C>,
+    node_clients: &NodeClients<C>,
     make: impl FnOnce(&C) -> Cell<L>,
 ) -> Option<Arc<Cell<L>>> {
     let Ok(Spread::One(Some(slot))) = call.spread() else { return None };
-    let map = members.map();
+    let map = node_clients.map();
     let address = map.primary(slot)?;
-    Some(cell_at(chart, &map, members, address, make))
+    Some(cell_at(chart, &map, node_clients, address, make))
 }
 
 fn cell_at<L: Line, C>(
     chart: &RwLock<Chart<L>>,
     map: &Arc<Map>,
-    members: &Members<C>,
+    node_clients: &NodeClients<C>,
     address: &HostPort,
     make: impl FnOnce(&C) -> Cell<L>,
 ) -> Arc<Cell<L>> {
@@ -137,7 +137,7 @@ fn cell_at<L: Line, C>(
     }
     let mut chart = chart.write();
     chart.follow(map);
-    let made = || Arc::new(make(&members.member(address).client));
+    let made = || Arc::new(make(&node_clients.node_client(address).client));
     Arc::clone(chart.cells.entry(address.clone()).or_insert_with(made))
 }
 

@@ -18,7 +18,7 @@ use redwire_core::{Error, Result};
 use crate::shared::clock;
 use crate::shared::events::{EventKind, Hub};
 use crate::shared::lookups::Lookups;
-use crate::shared::members::Atlas;
+use crate::shared::node_clients::Atlas;
 use crate::shared::service::{Follower, Service};
 use crate::shared::setup;
 use crate::shared::sync::Mutex;

@@ -11,7 +11,7 @@ use redwire_core::{Error, Result};
 use super::Nodes;
 use crate::blocking::client::Client;
 use crate::blocking::lane;
-use crate::shared::members::{Departure, Passage};
+use crate::shared::node_clients::{Departure, Passage};
 use crate::shared::setup;
 
 impl Nodes {
@@ -62,19 +62,19 @@ impl Nodes {
         now: Instant,
         deadline: Option<Instant>,
     ) -> Result<Result<C::Output>> {
-        let members = self.members();
-        let view = members.view();
+        let node_clients = self.node_clients();
+        let view = node_clients.view();
         if view.is_stale(now) {
             self.follow();
         }
-        let departure = passage.depart(members, &view, call, deadline, now);
+        let departure = passage.depart(node_clients, &view, call, deadline, now);
         // It is for a moment, not for an exchange.
         drop(view);
         match departure {
             Ok(Departure::Aboard) => {
                 let output = exchange(call, passage, way, now, deadline);
                 if output.is_ok() && passage.is_timed() {
-                    passage.handle_success(members);
+                    passage.handle_success(node_clients);
                 }
                 Ok(output)
             }
@@ -113,7 +113,7 @@ impl Nodes {
     }
 }
 
-/// Sends `call` to the member that its passage has come to, and waits for its replies.
+/// Sends `call` to the node that its passage has come to, and waits for its replies.
 fn exchange<C: Call>(
     call: &mut C,
     passage: &Passage<Client>,
@@ -121,8 +121,8 @@ fn exchange<C: Call>(
     now: Instant,
     deadline: Option<Instant>,
 ) -> Result<C::Output> {
-    let Some(member) = passage.member() else { return Err(setup::closed_client()) };
-    let client = &member.client;
+    let Some(node_client) = passage.node_client() else { return Err(setup::closed_client()) };
+    let client = &node_client.client;
     if passage.asking() {
         let mut asking = Asking(call);
         let replies = client.lane.exchange(&asking, way, now, deadline)?;

@@ -16,7 +16,7 @@ use redwire_core::{Error, Outcome, Result};
 use super::refresh;
 use crate::blocking::client::Client;
 use crate::blocking::connection::OnConnect;
-use crate::shared::members::{Atlas, Members, Passage, Watcher};
+use crate::shared::node_clients::{Atlas, NodeClients, Passage, Watcher};
 use crate::shared::setup;
 use crate::shared::sync::{Condvar, Mutex};
 use crate::shared::target::Target;
@@ -30,7 +30,7 @@ pub(super) struct Shared {
     pub(super) target: Arc<Target>,
     atlas: Arc<Atlas>,
     on_connect: Option<OnConnect>,
-    pub(super) members: Members<Client>,
+    pub(super) node_clients: NodeClients<Client>,
     /// Held for a moment by those who are about to wait, and by whoever calls them.
     waiting: Mutex<()>,
     /// Tells of every refresh that has ended.
@@ -62,7 +62,7 @@ impl Nodes {
     /// Whether the budget allows for a retry.
     pub(in crate::blocking) fn may_retry(&self) -> bool {
         let shared = self.current();
-        shared.target.may_retry(shared.members.calls())
+        shared.target.may_retry(shared.node_clients.calls())
     }
 
     pub(in crate::blocking) fn config(&self) -> &Config {
@@ -70,8 +70,8 @@ impl Nodes {
     }
 
     #[inline]
-    pub(in crate::blocking) fn members(&self) -> &Members<Client> {
-        &self.current().members
+    pub(in crate::blocking) fn node_clients(&self) -> &NodeClients<Client> {
+        &self.current().node_clients
     }
 
     /// Asks for the first map. Connections are made when they are asked for.
@@ -85,11 +85,11 @@ impl Nodes {
     /// Nobody tells a map.
     pub(in crate::blocking) fn learn(&self, deadline: Option<Instant>, patient: bool) -> Result<()> {
         let shared = self.current();
-        if shared.members.view().is_known() {
+        if shared.node_clients.view().is_known() {
             return Ok(());
         }
-        let ended = shared.members.atlas().ended();
-        shared.wait(deadline, || shared.members.poll_learnt(ended, patient))
+        let ended = shared.node_clients.atlas().ended();
+        shared.wait(deadline, || shared.node_clients.poll_learnt(ended, patient))
     }
 
     /// Asks for the map, and waits for the answer.
@@ -98,7 +98,7 @@ impl Nodes {
     /// Nobody tells one; or not within the client's `timeout`.
     pub(in crate::blocking) fn refresh(&self) -> Result<()> {
         let shared = self.current();
-        let atlas = shared.members.atlas();
+        let atlas = shared.node_clients.atlas();
         let deadline = shared.target.config().timeout().and_then(|limit| Instant::now().checked_add(limit));
         let goal = atlas.want();
         shared.wait(deadline, || atlas.poll_refreshed(goal))
@@ -106,7 +106,7 @@ impl Nodes {
 
     /// Takes note of what was learnt from failed tries.
     pub(in crate::blocking) fn handle_news(&self, news: &[News]) {
-        self.members().handle_news(news);
+        self.node_clients().handle_news(news);
         self.follow();
     }
 
@@ -119,15 +119,15 @@ impl Nodes {
         call: &mut impl Call,
         deadline: Option<Instant>,
     ) -> Decision {
-        let error = match passage.member() {
-            Some(member) => {
-                let target = member.client.pool().target();
+        let error = match passage.node_client() {
+            Some(node_client) => {
+                let target = node_client.client.pool().target();
                 target.handle_failure(&error);
                 target.locate(error)
             }
             None => error,
         };
-        let decision = passage.handle_failure(self.members(), error, call, deadline, || self.may_retry());
+        let decision = passage.handle_failure(self.node_clients(), error, call, deadline, || self.may_retry());
         self.follow();
         decision
     }
@@ -135,7 +135,7 @@ impl Nodes {
     /// Pauses a call before its next try: for so long, or until slots have another primary.
     pub(in crate::blocking) fn pause(&self, pause: Duration) {
         let (shared, until) = (self.current(), Instant::now().checked_add(pause));
-        let atlas = shared.members.atlas();
+        let atlas = shared.node_clients.atlas();
         let before = atlas.switches();
         if shared.wait(until, || (atlas.switches() != before).then_some(Ok(()))).is_err() {
             // The time is over, as a rule; or nobody could be started who asks for the map, which is no reason to hurry.
@@ -152,10 +152,10 @@ impl Nodes {
     /// Takes no more calls, and waits until those under way are answered, but no longer than `limit`.
     pub(in crate::blocking) fn close(&self, limit: Duration) {
         let (start, shared) = (Instant::now(), self.current());
-        let members = shared.members.close();
+        let node_clients = shared.node_clients.close();
         shared.tell();
-        for member in members {
-            member.client.close(limit.saturating_sub(start.elapsed()));
+        for node_client in node_clients {
+            node_client.client.close(limit.saturating_sub(start.elapsed()));
         }
     }
 }
@@ -164,19 +164,19 @@ impl Shared {
     fn new(target: &Arc<Target>, atlas: Arc<Atlas>, on_connect: Option<&OnConnect>) -> Arc<Self> {
         let (connecting, own) = (on_connect.cloned(), Arc::clone(target));
         let make = move |address: &HostPort| Client::of_node(&own, address, connecting.clone());
-        let members = Members::new(target.config(), Arc::clone(&atlas), make);
+        let node_clients = NodeClients::new(target.config(), Arc::clone(&atlas), make);
         let shared = Arc::new_cyclic(|shared: &Weak<Self>| {
             let shared = shared.clone();
             Self {
                 target: Arc::clone(target),
                 on_connect: on_connect.cloned(),
-                members,
+                node_clients,
                 atlas,
                 waiting: Mutex::new(()),
                 refreshed: Condvar::new(),
                 watcher: Arc::new(move |node: &HostPort, silent| {
                     if let Some(shared) = shared.upgrade() {
-                        shared.members.handle_silence(node, silent);
+                        shared.node_clients.handle_silence(node, silent);
                         // Where there can be no thread, a call learns by its own failure.
                         let _ = shared.follow();
                     }
@@ -192,7 +192,7 @@ impl Shared {
     #[cold]
     fn fork(&self) -> &Arc<Self> {
         self.child.get_or_init(|| {
-            self.members.disown(|member| member.pool().disown());
+            self.node_clients.disown(|node_client| node_client.pool().disown());
             Self::new(&self.target, Arc::clone(&self.atlas), self.on_connect.as_ref())
         })
     }
@@ -213,7 +213,7 @@ impl Shared {
             waiting = match left {
                 None => self.refreshed.wait(waiting),
                 Some(Duration::ZERO) => {
-                    return Err(setup::late(self.members.atlas().failure().as_ref()));
+                    return Err(setup::late(self.node_clients.atlas().failure().as_ref()));
                 }
                 Some(left) => self.refreshed.wait_timeout(waiting, left),
             };
@@ -232,7 +232,7 @@ impl Shared {
 
     /// Has the map asked for, if there is a reason and nobody does.
     fn follow(self: &Arc<Self>) -> Result<()> {
-        let atlas = self.members.atlas();
+        let atlas = self.node_clients.atlas();
         if !atlas.poll_follower(Instant::now()) {
             return Ok(());
         }
@@ -248,6 +248,6 @@ impl Shared {
 
 impl fmt::Debug for Nodes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Nodes").field("members", &self.0.members).finish_non_exhaustive()
+        f.debug_struct("Nodes").field("node_clients", &self.0.node_clients).finish_non_exhaustive()
     }
 }

@@ -11,7 +11,7 @@ use redwire_core::{Cmd, Error, Outcome, Result, Value, facts};
 use super::nodes::Shared;
 use crate::blocking::client::Client;
 use crate::blocking::connection::Connection;
-use crate::shared::members::{Left, Member, PROBE, Work};
+use crate::shared::node_clients::{Left, NodeClient, PROBE, Work};
 
 /// Whoever takes care of refreshes. If it ends in the middle, somebody else may.
 struct Following(Weak<Shared>);
@@ -19,7 +19,7 @@ struct Following(Weak<Shared>);
 impl Drop for Following {
     fn drop(&mut self) {
         if let Some(shared) = self.0.upgrade() {
-            shared.members.atlas().handle_deserted();
+            shared.node_clients.atlas().handle_deserted();
             shared.tell();
         }
     }
@@ -29,7 +29,7 @@ impl Drop for Following {
 pub(super) fn follow(shared: Weak<Shared>) {
     let mut following = Following(shared);
     while let Some(shared) = following.0.upgrade() {
-        let work = shared.members.atlas().poll_work(Instant::now());
+        let work = shared.node_clients.atlas().poll_work(Instant::now());
         let config = shared.target.config().clone();
         drop(shared);
         match work {
@@ -43,9 +43,9 @@ pub(super) fn follow(shared: Weak<Shared>) {
             Work::Ask(refresh) => {
                 let found = ask_in_turn(*refresh, &config);
                 let Some(shared) = following.0.upgrade() else { return };
-                let left = shared.members.handle_refreshed(found, Instant::now());
+                let left = shared.node_clients.handle_refreshed(found, Instant::now());
                 shared.tell();
-                let zoneless = shared.members.zoneless();
+                let zoneless = shared.node_clients.zoneless();
                 if !zoneless.is_empty() {
                     let shared = Arc::downgrade(&shared);
                     beside(move || ask_for_zones(zoneless, &shared));
@@ -66,10 +66,10 @@ fn beside(work: impl FnOnce() + Send + 'static) {
 
 /// Asks a replica of a primary that cannot be reached whether it has taken over.
 fn probe(shared: &Weak<Shared>, node: &HostPort) {
-    let Some(member) = shared.upgrade().map(|shared| shared.members.member(node)) else { return };
-    let role = member.client.execute(Cmd::<Value>::of(&facts::ROLE).timeout(PROBE).retries(0));
+    let Some(node_client) = shared.upgrade().map(|shared| shared.node_clients.node_client(node)) else { return };
+    let role = node_client.client.execute(Cmd::<Value>::of(&facts::ROLE).timeout(PROBE).retries(0));
     if let (Ok(role), Some(shared)) = (role, shared.upgrade()) {
-        let left = shared.members.handle_probed(node, &role);
+        let left = shared.node_clients.handle_probed(node, &role);
         if !left.is_empty() {
             shared.tell();
             beside(move || leave(left));
@@ -80,20 +80,20 @@ fn probe(shared: &Weak<Shared>, node: &HostPort) {
 /// Ends what is still under way at nodes that were primaries: what they execute now is kept nowhere.
 fn leave(left: Vec<Left<Client>>) {
     let start = Instant::now();
-    for (member, patience) in left {
+    for (node_client, patience) in left {
         thread::sleep(patience.saturating_sub(start.elapsed()));
-        member.client.leave();
+        node_client.client.leave();
     }
 }
 
 /// Asks nodes in which zone they are.
-fn ask_for_zones(nodes: Vec<Arc<Member<Client>>>, shared: &Weak<Shared>) {
+fn ask_for_zones(nodes: Vec<Arc<NodeClient<Client>>>, shared: &Weak<Shared>) {
     for node in nodes {
         let info = node.client.execute(Cmd::<String>::of(&facts::INFO).arg("server"));
         let Some(shared) = shared.upgrade() else { return };
         // One that cannot be asked now is asked after the next refresh.
         if let Ok(info) = info {
-            shared.members.handle_info(&node.address, &info);
+            shared.node_clients.handle_info(&node.address, &info);
         }
     }
 }

@@ -14,20 +14,20 @@ use redwire_core::{Replies, Result};
 use super::Nodes;
 use crate::blocking::client::Client;
 use crate::blocking::lane::Lane;
-use crate::shared::members::Member;
+use crate::shared::node_clients::NodeClient;
 
 impl Nodes {
     /// Carries out `scatter`, which must end by `deadline`.
     pub(super) fn scatter(&self, mut scatter: Scatter, deadline: Option<Instant>) -> Result<Replies> {
-        let members = self.members();
+        let node_clients = self.node_clients();
         let (mut random, mut budget) = (|| fastrand::u64(..), || self.may_retry());
-        members.handle_call();
+        node_clients.handle_call();
         loop {
             let (now, mut news) = (Instant::now(), Vec::new());
-            let bundles = members.poll_send(&mut scatter, now, &mut random, &mut news);
+            let bundles = node_clients.poll_send(&mut scatter, now, &mut random, &mut news);
             let answers = self.exchange_all(&bundles, deadline);
             for (bundle, replies) in bundles.iter().zip(answers) {
-                let rules = members.rules(Instant::now());
+                let rules = node_clients.rules(Instant::now());
                 scatter.handle_replies(bundle, replies, rules, &mut random, &mut budget, &mut news);
             }
             if !news.is_empty() {
@@ -46,23 +46,23 @@ impl Nodes {
 
     /// Sends all bundles at once, each to its node, and waits for the replies to each.
     fn exchange_all(&self, bundles: &[Bundle], deadline: Option<Instant>) -> Vec<Result<Replies>> {
-        let members = self.members();
-        let member_for = |bundle: &Bundle| members.reach(bundle.to(), bundle.fresh());
+        let node_clients = self.node_clients();
+        let member_for = |bundle: &Bundle| node_clients.reach(bundle.to(), bundle.fresh());
         let sent: Vec<_> = bundles.iter().map(|bundle| (member_for(bundle), bundle)).collect();
-        let calls = sent.iter().map(|(member, bundle)| (&member.client.lane, *bundle));
+        let calls = sent.iter().map(|(node_client, bundle)| (&node_client.client.lane, *bundle));
         // Threads take longer to start than small calls to be answered.
         let quick = sent.len() > 1 && bundles.iter().all(|bundle| matches!(bundle.lane(), Ok(Way::Shared)));
         let replies = if quick { Lane::exchange_all(calls, deadline) } else { None };
         let replies = replies.unwrap_or_else(|| {
-            at_once(&sent, |(member, bundle)| {
-                member.client.lane.exchange(*bundle, bundle.lane()?, Instant::now(), deadline)
+            at_once(&sent, |(node_client, bundle)| {
+                node_client.client.lane.exchange(*bundle, bundle.lane()?, Instant::now(), deadline)
             })
         });
-        let located = |((member, _), replies): (&(Arc<Member<Client>>, &Bundle), Result<Replies>)| {
+        let located = |((node_client, _), replies): (&(Arc<NodeClient<Client>>, &Bundle), Result<Replies>)| {
             replies.map_err(|error| {
-                members.handle_failure(&member.address, &error);
-                member.client.pool().target().handle_failure(&error);
-                member.client.pool().target().locate(error)
+                node_clients.handle_failure(&node_client.address, &error);
+                node_client.client.pool().target().handle_failure(&error);
+                node_client.client.pool().target().locate(error)
             })
         };
         sent.iter().zip(replies).map(located).collect()

@@ -12,7 +12,7 @@ use redwire_core::{Error, ErrorKind, Outcome};
 
 use super::process::{Process, State, leave, wake};
 use crate::blocking::cluster::Nodes;
-use crate::shared::members::Listener;
+use crate::shared::node_clients::Listener;
 use crate::shared::target::Target;
 
 impl Process {
@@ -50,7 +50,7 @@ impl Process {
                 news.clear();
                 continue;
             }
-            let map = nodes.members().atlas().map();
+            let map = nodes.node_clients().atlas().map();
             state.machine.handle_map(&map, Instant::now(), fastrand::u64(..));
             while let Some((line, node)) = state.machine.poll_line() {
                 state = self.engage(state, line, Some(self.target.node(&node)));
@@ -110,7 +110,7 @@ impl Process {
                 tender.inspect(thread::Thread::unpark);
             }
         });
-        nodes.members().atlas().listen(Arc::downgrade(&listener));
+        nodes.node_clients().atlas().listen(Arc::downgrade(&listener));
         listener
     }
 

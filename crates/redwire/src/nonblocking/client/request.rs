@@ -16,7 +16,7 @@ use redwire_core::{Error, Replies, Result};
 
 use super::Client;
 use crate::shared::clock::{self, Timer};
-use crate::shared::members::{Departure, Passage};
+use crate::shared::node_clients::{Departure, Passage};
 use crate::nonblocking::connection::Pending;
 use crate::nonblocking::lane::Lane;
 
@@ -120,7 +120,7 @@ impl<C: Call> Future for Request<'_, C> {
             }) {
                 Ok(output) if self.passage.is_timed() => {
                     if let Some(nodes) = &client.cluster {
-                        self.passage.handle_success(nodes.members());
+                        self.passage.handle_success(nodes.node_clients());
                     }
                     return Poll::Ready(Ok(output));
                 }
@@ -182,7 +182,7 @@ impl<'c, C: Call> Request<'c, C> {
         match way {
             Way::Shared if self.passage.asking() => {
                 let asking = Asking(&mut self.call);
-                let lane = self.passage.member().map_or(&self.client.lane, |member| &member.client.lane);
+                let lane = self.passage.node_client().map_or(&self.client.lane, |node_client| &node_client.client.lane);
                 self.state = State::Waiting(lane.submit_or_wait(&asking, waker, deadline, now)?);
             }
             Way::Shared => {
@@ -205,7 +205,7 @@ impl<'c, C: Call> Request<'c, C> {
         }
         if self.passage.asking() {
             let asking = Asking(&mut self.call);
-            let lane = self.passage.member().map_or(&self.client.lane, |member| &member.client.lane);
+            let lane = self.passage.node_client().map_or(&self.client.lane, |node_client| &node_client.client.lane);
             return lane.enter(ticket, &asking);
         }
         self.lane().enter(ticket, &self.call)
@@ -214,7 +214,7 @@ impl<'c, C: Call> Request<'c, C> {
     /// The shared connection of the server that the call goes to.
     #[inline]
     fn lane(&self) -> &Lane {
-        self.passage.member().map_or(&self.client.lane, |member| &member.client.lane)
+        self.passage.node_client().map_or(&self.client.lane, |node_client| &node_client.client.lane)
     }
 
     /// Chooses the node of the cluster that the call goes to; or lets it wait for the first map or for several nodes, and then says
@@ -223,11 +223,11 @@ impl<'c, C: Call> Request<'c, C> {
     fn board(&mut self, deadline: Option<Instant>, now: Instant) -> Result<bool> {
         let client = self.client;
         let Some(cluster) = &client.cluster else { return Ok(true) };
-        let (members, view) = (cluster.members(), cluster.members().view());
+        let (node_clients, view) = (cluster.node_clients(), cluster.node_clients().view());
         if view.is_stale(now) {
             cluster.follow()?;
         }
-        match self.passage.depart(members, &view, &self.call, deadline, now)? {
+        match self.passage.depart(node_clients, &view, &self.call, deadline, now)? {
             Departure::Aboard => return Ok(true),
             Departure::Waits => {
                 // One that may wait at its server for ever does not wait so for the cluster.
@@ -250,7 +250,7 @@ impl<'c, C: Call> Request<'c, C> {
             true => (asking.write(&mut outbox), asking.count()).1,
             false => (asking.0.write(&mut outbox), asking.0.count()).1,
         };
-        let pool = self.passage.member().map_or(&self.client.pool, |member| &member.client.pool).clone();
+        let pool = self.passage.node_client().map_or(&self.client.pool, |node_client| &node_client.client.pool).clone();
         let (commands, ends) = (outbox.to_bytes(), self.call.ends_connection());
         self.state =
             State::Apart(Box::pin(async move { pool.exchange(&commands, count, ends, deadline).await }));

@@ -14,7 +14,7 @@ use tokio::sync::Notify;
 
 use super::refresh;
 use crate::shared::clock::{self, runtime};
-use crate::shared::members::{Members, Passage, Watcher};
+use crate::shared::node_clients::{NodeClients, Passage, Watcher};
 use crate::nonblocking::before;
 use crate::nonblocking::client::Client;
 use crate::nonblocking::connection::OnConnect;
@@ -27,7 +27,7 @@ pub(in crate::nonblocking) struct Nodes(Arc<Shared>);
 
 pub(super) struct Shared {
     pub(super) target: Arc<Target>,
-    pub(super) members: Members<Client>,
+    pub(super) node_clients: NodeClients<Client>,
     /// Tells of every refresh that has ended.
     pub(super) refreshed: Notify,
     /// Hears of silent nodes; kept as long as this.
@@ -40,17 +40,17 @@ impl Nodes {
         let atlas = Arc::clone(target.atlas()?);
         let (on_connect, own) = (on_connect.cloned(), Arc::clone(target));
         let make = move |address: &HostPort| Client::of_node(&own, address, on_connect.clone());
-        let members = Members::new(target.config(), Arc::clone(&atlas), make);
+        let node_clients = NodeClients::new(target.config(), Arc::clone(&atlas), make);
         let shared = Arc::new_cyclic(|shared: &Weak<Shared>| {
             let shared = shared.clone();
             let watcher: Arc<Watcher> = Arc::new(move |node: &HostPort, silent| {
                 if let Some(shared) = shared.upgrade() {
-                    shared.members.handle_silence(node, silent);
+                    shared.node_clients.handle_silence(node, silent);
                     // Without a runtime there is no task that would wait for what is found.
                     let _ = Self(shared).follow();
                 }
             });
-            Shared { target: Arc::clone(target), members, refreshed: Notify::new(), watcher }
+            Shared { target: Arc::clone(target), node_clients, refreshed: Notify::new(), watcher }
         });
         atlas.watch(Arc::downgrade(&shared.watcher));
         Some(Self(shared))
@@ -58,18 +58,18 @@ impl Nodes {
 
     /// Whether the budget allows for a retry.
     pub(in crate::nonblocking) fn may_retry(&self) -> bool {
-        self.0.target.may_retry(self.members().calls())
+        self.0.target.may_retry(self.node_clients().calls())
     }
 
-    pub(in crate::nonblocking) fn members(&self) -> &Members<Client> {
-        &self.0.members
+    pub(in crate::nonblocking) fn node_clients(&self) -> &NodeClients<Client> {
+        &self.0.node_clients
     }
 
     /// Asks for the first map, and has the primaries connected to.
     pub(in crate::nonblocking) async fn connect(&self) -> Result<()> {
         self.learn(None, false).await?;
-        for member in self.members().primaries() {
-            member.client.warm();
+        for node_client in self.node_clients().primaries() {
+            node_client.client.warm();
         }
         Ok(())
     }
@@ -79,12 +79,12 @@ impl Nodes {
     /// # Errors
     /// Nobody tells a map.
     pub(in crate::nonblocking) async fn learn(&self, deadline: Option<Instant>, patient: bool) -> Result<()> {
-        let atlas = self.members().atlas();
+        let atlas = self.node_clients().atlas();
         let ended = atlas.ended();
         loop {
             let mut refreshed = pin!(self.0.refreshed.notified());
             refreshed.as_mut().enable();
-            if let Some(learnt) = self.members().poll_learnt(ended, patient) {
+            if let Some(learnt) = self.node_clients().poll_learnt(ended, patient) {
                 return learnt;
             }
             self.follow()?;
@@ -97,7 +97,7 @@ impl Nodes {
     /// # Errors
     /// Nobody tells one; or not within the client's `timeout`.
     pub(in crate::nonblocking) async fn refresh(&self) -> Result<()> {
-        let atlas = self.members().atlas();
+        let atlas = self.node_clients().atlas();
         let deadline = self.0.target.config().timeout().and_then(|limit| clock::now().checked_add(limit));
         let goal = atlas.want();
         loop {
@@ -113,7 +113,7 @@ impl Nodes {
 
     /// Takes note of what was learnt from failed tries.
     pub(in crate::nonblocking) fn handle_news(&self, news: &[News]) {
-        self.members().handle_news(news);
+        self.node_clients().handle_news(news);
         // Without a runtime nobody is there who waits for it.
         let _ = self.follow();
     }
@@ -130,22 +130,22 @@ impl Nodes {
         call: &mut impl Call,
         deadline: Option<Instant>,
     ) -> Result<Decision> {
-        let error = match passage.member() {
-            Some(member) => {
-                let target = member.client.pool().target();
+        let error = match passage.node_client() {
+            Some(node_client) => {
+                let target = node_client.client.pool().target();
                 target.handle_failure(&error);
                 target.locate(error)
             }
             None => error,
         };
-        let decision = passage.handle_failure(self.members(), error, call, deadline, || self.may_retry());
+        let decision = passage.handle_failure(self.node_clients(), error, call, deadline, || self.may_retry());
         self.follow()?;
         Ok(decision)
     }
 
     /// Pauses a call before its next try: for so long, or until slots have another primary.
     pub(in crate::nonblocking) async fn pause(&self, pause: Duration) {
-        let (atlas, until) = (self.members().atlas(), clock::now().checked_add(pause));
+        let (atlas, until) = (self.node_clients().atlas(), clock::now().checked_add(pause));
         let before = atlas.switches();
         loop {
             let mut refreshed = pin!(self.0.refreshed.notified());
@@ -158,7 +158,7 @@ impl Nodes {
 
     /// Has the map asked for, if there is a reason and nobody does.
     pub(in crate::nonblocking) fn follow(&self) -> Result<()> {
-        let atlas = self.members().atlas();
+        let atlas = self.node_clients().atlas();
         if !atlas.poll_follower(clock::now()) {
             return Ok(());
         }
@@ -170,17 +170,17 @@ impl Nodes {
     /// Takes no more calls, and waits until those under way are answered, but no longer than `limit`.
     pub(in crate::nonblocking) async fn close(&self, limit: Duration) {
         let start = clock::now();
-        let members = self.members().close();
+        let node_clients = self.node_clients().close();
         self.0.refreshed.notify_waiters();
-        for member in members {
+        for node_client in node_clients {
             // Boxed, since a node's client could be a cluster's, for all that the compiler knows.
-            Box::pin(member.client.close(limit.saturating_sub(clock::since(start)))).await;
+            Box::pin(node_client.client.close(limit.saturating_sub(clock::since(start)))).await;
         }
     }
 }
 
 impl fmt::Debug for Nodes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Nodes").field("members", &self.0.members).finish_non_exhaustive()
+        f.debug_struct("Nodes").field("node_clients", &self.0.node_clients).finish_non_exhaustive()
     }
 }

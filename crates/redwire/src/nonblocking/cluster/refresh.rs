@@ -11,7 +11,7 @@ use redwire_core::{Cmd, Result, Value, facts};
 
 use super::nodes::Shared;
 use crate::shared::clock::{self, Timer};
-use crate::shared::members::{Left, Member, PROBE, Work};
+use crate::shared::node_clients::{Left, NodeClient, PROBE, Work};
 use crate::nonblocking::client::Client;
 use crate::nonblocking::connection::Connection;
 
@@ -21,7 +21,7 @@ pub(super) struct Following(pub(super) Weak<Shared>);
 impl Drop for Following {
     fn drop(&mut self) {
         if let Some(shared) = self.0.upgrade() {
-            shared.members.atlas().handle_deserted();
+            shared.node_clients.atlas().handle_deserted();
             shared.refreshed.notify_waiters();
         }
     }
@@ -30,7 +30,7 @@ impl Drop for Following {
 /// Asks for the map, for as long as there is a reason, and anybody who wants it.
 pub(super) async fn follow(mut following: Following) {
     while let Some(shared) = following.0.upgrade() {
-        let work = shared.members.atlas().poll_work(clock::now());
+        let work = shared.node_clients.atlas().poll_work(clock::now());
         let config = shared.target.config().clone();
         drop(shared);
         match work {
@@ -44,9 +44,9 @@ pub(super) async fn follow(mut following: Following) {
             Work::Ask(refresh) => {
                 let found = ask_in_turn(*refresh, &config).await;
                 let Some(shared) = following.0.upgrade() else { return };
-                let left = shared.members.handle_refreshed(found, clock::now());
+                let left = shared.node_clients.handle_refreshed(found, clock::now());
                 shared.refreshed.notify_waiters();
-                let zoneless = shared.members.zoneless();
+                let zoneless = shared.node_clients.zoneless();
                 if !zoneless.is_empty() {
                     tokio::spawn(ask_for_zones(zoneless, Arc::downgrade(&shared)));
                 }
@@ -60,10 +60,10 @@ pub(super) async fn follow(mut following: Following) {
 
 /// Asks a replica of a primary that cannot be reached whether it has taken over.
 async fn probe(shared: &Weak<Shared>, node: &HostPort) {
-    let Some(member) = shared.upgrade().map(|shared| shared.members.member(node)) else { return };
-    let role = member.client.execute(Cmd::<Value>::of(&facts::ROLE).timeout(PROBE).retries(0)).await;
+    let Some(node_client) = shared.upgrade().map(|shared| shared.node_clients.node_client(node)) else { return };
+    let role = node_client.client.execute(Cmd::<Value>::of(&facts::ROLE).timeout(PROBE).retries(0)).await;
     if let (Ok(role), Some(shared)) = (role, shared.upgrade()) {
-        let left = shared.members.handle_probed(node, &role);
+        let left = shared.node_clients.handle_probed(node, &role);
         if !left.is_empty() {
             shared.refreshed.notify_waiters();
             tokio::spawn(leave(left));
@@ -74,20 +74,20 @@ async fn probe(shared: &Weak<Shared>, node: &HostPort) {
 /// Ends what is still under way at nodes that were primaries: what they execute now is kept nowhere.
 async fn leave(left: Vec<Left<Client>>) {
     let start = clock::now();
-    for (member, patience) in left {
+    for (node_client, patience) in left {
         Timer::after(patience.saturating_sub(clock::since(start))).await;
-        member.client.leave();
+        node_client.client.leave();
     }
 }
 
 /// Asks nodes in which zone they are.
-async fn ask_for_zones(nodes: Vec<Arc<Member<Client>>>, shared: Weak<Shared>) {
+async fn ask_for_zones(nodes: Vec<Arc<NodeClient<Client>>>, shared: Weak<Shared>) {
     for node in nodes {
         let info = node.client.execute(Cmd::<String>::of(&facts::INFO).arg("server")).await;
         let Some(shared) = shared.upgrade() else { return };
         // One that cannot be asked now is asked after the next refresh.
         if let Ok(info) = info {
-            shared.members.handle_info(&node.address, &info);
+            shared.node_clients.handle_info(&node.address, &info);
         }
     }
 }

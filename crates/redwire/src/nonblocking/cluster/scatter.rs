@@ -24,19 +24,19 @@ impl Nodes {
     ) -> Result<Replies> {
         let mut under_way: Vec<Sent> = Vec::new();
         let mut timer = Timer::default();
-        let members = self.members();
+        let node_clients = self.node_clients();
         let (mut random, mut budget) = (|| fastrand::u64(..), || self.may_retry());
-        members.handle_call();
+        node_clients.handle_call();
         poll_fn(|cx| {
             loop {
                 let (now, mut news) = (clock::now(), Vec::new());
-                let bundles = members.poll_send(&mut scatter, now, &mut random, &mut news);
+                let bundles = node_clients.poll_send(&mut scatter, now, &mut random, &mut news);
                 under_way.extend(bundles.into_iter().map(|bundle| self.send(bundle, deadline)));
                 let mut answered = false;
                 under_way.retain_mut(|sent| match sent.as_mut().poll(cx) {
                     Poll::Pending => true,
                     Poll::Ready((bundle, replies)) => {
-                        let rules = members.rules(clock::now());
+                        let rules = node_clients.rules(clock::now());
                         scatter.handle_replies(&bundle, replies, rules, &mut random, &mut budget, &mut news);
                         answered = true;
                         false
@@ -59,13 +59,13 @@ impl Nodes {
     }
 
     fn send(&self, bundle: Bundle, deadline: Option<Instant>) -> Sent {
-        let member = self.members().reach(bundle.to(), bundle.fresh());
+        let node_client = self.node_clients().reach(bundle.to(), bundle.fresh());
         let nodes = self.clone();
         Box::pin(async move {
-            let replies = member.client.exchange(&bundle, deadline).await;
+            let replies = node_client.client.exchange(&bundle, deadline).await;
             if let Err(error) = &replies {
-                nodes.members().handle_failure(&member.address, error);
-                member.client.pool().target().handle_failure(error);
+                nodes.node_clients().handle_failure(&node_client.address, error);
+                node_client.client.pool().target().handle_failure(error);
             }
             (bundle, replies)
         })

@@ -35,13 +35,13 @@ const SILENT_LEFT: Duration = Duration::from_millis(30);
 pub(crate) const PROBE: Duration = Duration::from_millis(200);
 
 /// Who has connections to which node. `C` is a client of one node, of either driver.
-pub(crate) struct Members<C> {
+pub(crate) struct NodeClients<C> {
     config: Config,
     atlas: Arc<Atlas>,
     make: Box<dyn Fn(&HostPort) -> C + Send + Sync>,
     view: ArcSwap<View<C>>,
     /// All to whom there may be connections: who stands in the map, and who was met by redirection since it was told last.
-    known: Mutex<HashMap<HostPort, Arc<Member<C>>>>,
+    known: Mutex<HashMap<HostPort, Arc<NodeClient<C>>>>,
     default: Mutex<Option<HostPort>>,
     /// Who answers what only reads; `None` where primaries do.
     readers: Option<Mutex<Readers>>,
@@ -49,26 +49,26 @@ pub(crate) struct Members<C> {
 }
 
 /// One node.
-pub(crate) struct Member<C> {
+pub(crate) struct NodeClient<C> {
     pub(crate) address: HostPort,
     pub(crate) client: C,
 }
 
 /// A node that is no primary any more, and how long it may still take to answer what is under way.
-pub(crate) type Left<C> = (Arc<Member<C>>, Duration);
+pub(crate) type Left<C> = (Arc<NodeClient<C>>, Duration);
 
-/// The map with the members it names: a snapshot, swapped whole.
+/// The map with the nodes it names: a snapshot, swapped whole.
 pub(crate) struct View<C> {
     pub(crate) map: Arc<Map>,
     /// In the order of the map's shards.
-    primaries: Vec<Arc<Member<C>>>,
+    primaries: Vec<Arc<NodeClient<C>>>,
     /// Where commands without a key go, if that was chosen.
-    default: Option<Arc<Member<C>>>,
+    default: Option<Arc<NodeClient<C>>>,
     /// The map is too old then.
     stale: Option<Instant>,
 }
 
-impl<C> Members<C> {
+impl<C> NodeClients<C> {
     /// Nobody is known yet. `make` gives a client for a node, not connected yet.
     pub(crate) fn new(
         config: &Config,
@@ -109,7 +109,7 @@ impl<C> Members<C> {
 
     /// Those who take writes.
     #[cfg(feature = "tokio")]
-    pub(crate) fn primaries(&self) -> Vec<Arc<Member<C>>> {
+    pub(crate) fn primaries(&self) -> Vec<Arc<NodeClient<C>>> {
         self.view().primaries.clone()
     }
 
@@ -134,39 +134,39 @@ impl<C> Members<C> {
         self.calls.load(Ordering::Relaxed)
     }
 
-    fn known(&self) -> MutexGuard<'_, HashMap<HostPort, Arc<Member<C>>>> {
+    fn known(&self) -> MutexGuard<'_, HashMap<HostPort, Arc<NodeClient<C>>>> {
         self.known.lock()
     }
 
     /// All to whom there may be connections.
-    pub(crate) fn all(&self) -> Vec<Arc<Member<C>>> {
+    pub(crate) fn all(&self) -> Vec<Arc<NodeClient<C>>> {
         self.known().values().cloned().collect()
     }
 
     /// The node at `address`, whether the map names it or not.
-    pub(crate) fn member(&self, address: &HostPort) -> Arc<Member<C>> {
+    pub(crate) fn node_client(&self, address: &HostPort) -> Arc<NodeClient<C>> {
         self.admit(&mut self.known(), address)
     }
 
-    fn admit(&self, known: &mut HashMap<HostPort, Arc<Member<C>>>, address: &HostPort) -> Arc<Member<C>> {
-        if let Some(member) = known.get(address) {
-            return Arc::clone(member);
+    fn admit(&self, known: &mut HashMap<HostPort, Arc<NodeClient<C>>>, address: &HostPort) -> Arc<NodeClient<C>> {
+        if let Some(node_client) = known.get(address) {
+            return Arc::clone(node_client);
         }
-        let member = Arc::new(Member { address: address.clone(), client: (self.make)(address) });
+        let node_client = Arc::new(NodeClient { address: address.clone(), client: (self.make)(address) });
         // Of a closed client nobody would close it later: it goes with the call that wanted it.
         if !self.atlas.is_closed() {
-            known.insert(address.clone(), Arc::clone(&member));
+            known.insert(address.clone(), Arc::clone(&node_client));
         }
-        member
+        node_client
     }
 
-    /// As [`member`](Self::member); if `fresh`, over connections that are made from now on: behind those there are is another node.
-    pub(crate) fn reach(&self, address: &HostPort, fresh: bool) -> Arc<Member<C>> {
+    /// As [`node_client`](Self::node_client); if `fresh`, over connections that are made from now on: behind those there are is another node.
+    pub(crate) fn reach(&self, address: &HostPort, fresh: bool) -> Arc<NodeClient<C>> {
         if fresh {
             self.known().remove(address);
             self.publish();
         }
-        self.member(address)
+        self.node_client(address)
     }
 
     /// What somebody hears who waits for the first map, and came when so many refreshes had [ended](Atlas::ended). If not `patient`,
@@ -207,11 +207,11 @@ impl<C> Members<C> {
     /// may still take to answer what is under way.
     pub(crate) fn handle_refreshed(&self, result: Result<Found>, now: Instant) -> Vec<Left<C>> {
         let before = self.view.load_full();
-        let patience = |member: &Member<C>| match self.atlas.is_lost(&member.address) {
+        let patience = |node_client: &NodeClient<C>| match self.atlas.is_lost(&node_client.address) {
             true => SILENT_LEFT,
             false => LEFT,
         };
-        let patience: Vec<_> = before.primaries.iter().map(|member| patience(member)).collect();
+        let patience: Vec<_> = before.primaries.iter().map(|node_client| patience(node_client)).collect();
         self.atlas.handle_refreshed(result, now);
         let map = self.publish();
         self.known().retain(|address, _| map.node(address).is_some());
@@ -219,7 +219,7 @@ impl<C> Members<C> {
             readers.retain(|address| map.node(address).is_some());
         }
         let left = before.primaries.iter().cloned().zip(patience);
-        let left: Vec<_> = left.filter(|(member, _)| !map.is_primary(&member.address)).collect();
+        let left: Vec<_> = left.filter(|(node_client, _)| !map.is_primary(&node_client.address)).collect();
         if !left.is_empty() {
             self.atlas.handle_switched();
         }
@@ -258,23 +258,23 @@ impl<C> Members<C> {
         let map = self.publish();
         let primaries = before.primaries.iter().cloned();
         primaries
-            .filter(|member| !map.is_primary(&member.address))
-            .map(|member| (member, SILENT_LEFT))
+            .filter(|node_client| !map.is_primary(&node_client.address))
+            .map(|node_client| (node_client, SILENT_LEFT))
             .collect()
     }
 
-    /// This process is a child of the one that has all this: it leaves its members, if it can do so without waiting for others.
+    /// This process is a child of the one that has all this: it leaves its nodes, if it can do so without waiting for others.
     pub(crate) fn disown(&self, leave: impl Fn(&C)) {
         if let Some(known) = self.known.try_lock() {
-            known.values().for_each(|member| leave(&member.client));
+            known.values().for_each(|node_client| leave(&node_client.client));
         }
     }
 
     /// Nobody is known any more, for ever.
-    pub(crate) fn close(&self) -> Vec<Arc<Member<C>>> {
+    pub(crate) fn close(&self) -> Vec<Arc<NodeClient<C>>> {
         self.atlas.close();
         self.publish();
-        self.known().drain().map(|(_, member)| member).collect()
+        self.known().drain().map(|(_, node_client)| node_client).collect()
     }
 
     /// Puts the newest map in place of the one there is.
@@ -290,10 +290,10 @@ impl<C> Members<C> {
     }
 
     /// Who of those who serve `slot` is to answer a command that only reads; `None` where it is the primary's.
-    fn reader(&self, map: &Map, slot: u16, now: Instant) -> Option<Arc<Member<C>>> {
+    fn reader(&self, map: &Map, slot: u16, now: Instant) -> Option<Arc<NodeClient<C>>> {
         let shard = map.shard(slot)?;
         let address = self.readers()?.choose(shard, now);
-        (*address != shard.primary.address).then(|| self.member(address))
+        (*address != shard.primary.address).then(|| self.node_client(address))
     }
 
     /// Whether a read is timed.
@@ -309,12 +309,12 @@ impl<C> Members<C> {
     }
 
     /// Those that are to be asked (`INFO server`) in which zone they are.
-    pub(crate) fn zoneless(&self) -> Vec<Arc<Member<C>>> {
+    pub(crate) fn zoneless(&self) -> Vec<Arc<NodeClient<C>>> {
         let Some(readers) = self.readers() else { return Vec::new() };
         let map = self.map();
         let wanted: Vec<_> = map.nodes().filter(|node| readers.wants_zone(node)).collect();
         drop(readers);
-        wanted.into_iter().map(|node| self.member(&node.address)).collect()
+        wanted.into_iter().map(|node| self.node_client(&node.address)).collect()
     }
 
     /// The node at `address` answered `INFO server`.
@@ -358,7 +358,7 @@ impl<C> View<C> {
 
     /// Who serves `slot`, or any primary.
     #[inline]
-    fn primary(&self, slot: Option<u16>) -> Option<&Arc<Member<C>>> {
+    fn primary(&self, slot: Option<u16>) -> Option<&Arc<NodeClient<C>>> {
         match slot {
             Some(slot) => self.primaries.get(self.map.place(slot)?),
             None => self
@@ -369,14 +369,14 @@ impl<C> View<C> {
     }
 }
 
-impl<C> fmt::Debug for Members<C> {
+impl<C> fmt::Debug for NodeClients<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Members").field("atlas", &self.atlas).finish_non_exhaustive()
+        f.debug_struct("NodeClients").field("atlas", &self.atlas).finish_non_exhaustive()
     }
 }
 
-impl<C> fmt::Debug for Member<C> {
+impl<C> fmt::Debug for NodeClient<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Member").field("address", &self.address).finish_non_exhaustive()
+        f.debug_struct("NodeClient").field("address", &self.address).finish_non_exhaustive()
     }
 }

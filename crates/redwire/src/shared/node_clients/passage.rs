@@ -9,14 +9,14 @@ use redwire_core::config::HostPort;
 use redwire_core::retry::Decision;
 use redwire_core::{Error, Result};
 
-use super::{Member, Members, View};
+use super::{NodeClient, NodeClients, View};
 use crate::shared::clock;
 
-/// One call that goes to one node: where it is, and where it goes next. Before its first failure it is but a member.
+/// One call that goes to one node: where it is, and where it goes next. Before its first failure it is no more than a node.
 pub(crate) struct Passage<C> {
     slot: Option<u16>,
     /// Where it was sent last.
-    member: Option<Arc<Member<C>>>,
+    node_client: Option<Arc<NodeClient<C>>>,
     /// Whether `ASKING` went before it.
     asking: bool,
     /// Whether it has a connection for itself and sends several commands over it.
@@ -35,7 +35,7 @@ struct Course {
 
 /// How a try begins.
 pub(crate) enum Departure {
-    /// The [member](Passage::member) is chosen that the call is sent to.
+    /// The [member](Passage::node_client) is chosen that the call is sent to.
     Aboard,
     /// Nothing is known of the cluster yet: the call waits for that, and begins again.
     Waits,
@@ -51,7 +51,7 @@ struct Way {
 
 impl<C> Passage<C> {
     pub(crate) fn new() -> Self {
-        Self { slot: None, member: None, asking: false, stays: false, since: None, course: None }
+        Self { slot: None, node_client: None, asking: false, stays: false, since: None, course: None }
     }
 
     /// One that has a connection for itself and sends several commands over it.
@@ -61,8 +61,8 @@ impl<C> Passage<C> {
 
     /// Where it was sent last.
     #[inline]
-    pub(crate) fn member(&self) -> Option<&Arc<Member<C>>> {
-        self.member.as_ref()
+    pub(crate) fn node_client(&self) -> Option<&Arc<NodeClient<C>>> {
+        self.node_client.as_ref()
     }
 
     /// The slot that was asked for.
@@ -83,7 +83,7 @@ impl<C> Passage<C> {
     #[inline]
     pub(crate) fn depart(
         &mut self,
-        members: &Members<C>,
+        node_clients: &NodeClients<C>,
         view: &View<C>,
         call: &impl Call,
         deadline: Option<Instant>,
@@ -95,53 +95,53 @@ impl<C> Passage<C> {
         let Spread::One(slot) = call.spread()? else {
             return call.scatter(&view.map, deadline).map(Departure::Several);
         };
-        self.board(members, view, slot, call.is_read_only(), now).map(|()| Departure::Aboard)
+        self.board(node_clients, view, slot, call.is_read_only(), now).map(|()| Departure::Aboard)
     }
 
-    /// Chooses the [`member`](Self::member) that a call of `slot` is sent to now. `reads` is whether a replica may answer it.
+    /// Chooses the [`node_client`](Self::node_client) that a call of `slot` is sent to now. `reads` is whether a replica may answer it.
     ///
     /// # Errors
     /// Nobody is known for the slot; for [`handle_failure`](Self::handle_failure).
     #[inline]
     pub(crate) fn board(
         &mut self,
-        members: &Members<C>,
+        node_clients: &NodeClients<C>,
         view: &View<C>,
         slot: Option<u16>,
         reads: bool,
         now: Instant,
     ) -> Result<()> {
-        self.member = None;
+        self.node_client = None;
         if self.course.is_some() {
-            return self.board_again(members);
+            return self.board_again(node_clients);
         }
         self.slot = slot;
-        self.since = (reads && members.measures()).then_some(now);
-        members.handle_call();
+        self.since = (reads && node_clients.measures()).then_some(now);
+        node_clients.handle_call();
         let reader = match slot {
-            Some(slot) if reads => members.reader(&view.map, slot, now),
+            Some(slot) if reads => node_clients.reader(&view.map, slot, now),
             _ => None,
         };
-        let Some(member) = reader.or_else(|| view.primary(slot).cloned()) else {
+        let Some(node_client) = reader.or_else(|| view.primary(slot).cloned()) else {
             // Without a node there is a reason.
             Route::new(slot, None).target(&view.map, 0)?;
             return Err(Error::usage("no node of the cluster is known"));
         };
-        self.member = Some(member);
+        self.node_client = Some(node_client);
         Ok(())
     }
 
     #[cold]
-    fn board_again(&mut self, members: &Members<C>) -> Result<()> {
+    fn board_again(&mut self, node_clients: &NodeClients<C>) -> Result<()> {
         let Some(course) = &mut self.course else { return Err(Error::usage("it has not begun yet")) };
-        let (member, asking) = match &mut course.way {
-            Some(way) => (members.reach(&way.to, std::mem::take(&mut way.fresh)), way.asking),
+        let (node_client, asking) = match &mut course.way {
+            Some(way) => (node_clients.reach(&way.to, std::mem::take(&mut way.fresh)), way.asking),
             None => {
-                let to = course.route.target(&members.view().map, fastrand::u64(..))?;
-                (members.member(&to), false)
+                let to = course.route.target(&node_clients.view().map, fastrand::u64(..))?;
+                (node_clients.node_client(&to), false)
             }
         };
-        (self.member, self.asking) = (Some(member), asking);
+        (self.node_client, self.asking) = (Some(node_client), asking);
         Ok(())
     }
 
@@ -162,9 +162,9 @@ impl<C> Passage<C> {
 
     /// The call was answered.
     #[cold]
-    pub(crate) fn handle_success(&mut self, members: &Members<C>) {
-        if let (Some(since), Some(member)) = (self.since.take(), &self.member) {
-            members.handle_latency(&member.address, clock::since(since));
+    pub(crate) fn handle_success(&mut self, node_clients: &NodeClients<C>) {
+        if let (Some(since), Some(node_client)) = (self.since.take(), &self.node_client) {
+            node_clients.handle_latency(&node_client.address, clock::since(since));
         }
     }
 
@@ -172,7 +172,7 @@ impl<C> Passage<C> {
     #[cold]
     pub(crate) fn handle_failure(
         &mut self,
-        members: &Members<C>,
+        node_clients: &NodeClients<C>,
         error: Error,
         call: &mut impl Call,
         deadline: Option<Instant>,
@@ -187,13 +187,13 @@ impl<C> Passage<C> {
             let route = if stays { route.waiting_for_migrations() } else { route };
             Box::new(Course { route, way: None })
         });
-        let from = self.member.as_ref().map(|member| &member.address);
+        let from = self.node_client.as_ref().map(|node_client| &node_client.address);
         if let Some(from) = from {
-            members.handle_failure(from, &error);
+            node_clients.handle_failure(from, &error);
         }
-        let rules = members.rules(now);
+        let rules = node_clients.rules(now);
         let step = course.route.handle_failure(error, from, call, rules, fastrand::u64(..), budget);
-        members.handle_news(step.news.as_slice());
+        node_clients.handle_news(step.news.as_slice());
         let (way, after) = match step.then {
             Then::Send { to, asking, fresh, after } => (Some(Way { to, asking, fresh }), after),
             Then::Again => {
