@@ -1,7 +1,7 @@
 //! A cluster as the connections of one client see it: the map and who asks for it, who has connections to which node, and a call's
 //! way from node to node. What that way is, is decided in `redwire-core`; this file must not know how either driver waits.
 
-mod atlas;
+mod shared_topology;
 mod passage;
 
 use std::collections::HashMap;
@@ -17,7 +17,7 @@ use redwire_core::cluster::{
 use redwire_core::config::{Config, HostPort};
 use redwire_core::{Error, ErrorKind, Outcome, Result, Value};
 
-pub(crate) use atlas::{Atlas, Listener, Watcher, Work};
+pub(crate) use shared_topology::{SharedTopology, Listener, Watcher, Work};
 pub(crate) use passage::{Departure, Passage};
 
 use crate::shared::clock;
@@ -37,7 +37,7 @@ pub(crate) const PROBE: Duration = Duration::from_millis(200);
 /// Who has connections to which node. `C` is a client of one node, of either driver.
 pub(crate) struct NodeClients<C> {
     config: Config,
-    atlas: Arc<Atlas>,
+    shared_topology: Arc<SharedTopology>,
     make: Box<dyn Fn(&HostPort) -> C + Send + Sync>,
     view: ArcSwap<View<C>>,
     /// All to whom there may be connections: who stands in the map, and who was met by redirection since it was told last.
@@ -72,15 +72,15 @@ impl<C> NodeClients<C> {
     /// Nobody is known yet. `make` gives a client for a node, not connected yet.
     pub(crate) fn new(
         config: &Config,
-        atlas: Arc<Atlas>,
+        shared_topology: Arc<SharedTopology>,
         make: impl Fn(&HostPort) -> C + Send + Sync + 'static,
     ) -> Self {
         let options = config.cluster_options();
         let readers = Readers::new(options.read_strategy, options.zone.clone());
-        let view = View { map: atlas.map(), primaries: Vec::new(), default: None, stale: None };
+        let view = View { map: shared_topology.map(), primaries: Vec::new(), default: None, stale: None };
         Self {
             config: config.clone(),
-            atlas,
+            shared_topology,
             make: Box::new(make),
             view: ArcSwap::from_pointee(view),
             known: Mutex::new(HashMap::new()),
@@ -90,8 +90,8 @@ impl<C> NodeClients<C> {
         }
     }
 
-    pub(crate) fn atlas(&self) -> &Atlas {
-        &self.atlas
+    pub(crate) fn shared_topology(&self) -> &SharedTopology {
+        &self.shared_topology
     }
 
     pub(crate) fn view(&self) -> Guard<Arc<View<C>>> {
@@ -154,7 +154,7 @@ impl<C> NodeClients<C> {
         }
         let node_client = Arc::new(NodeClient { address: address.clone(), client: (self.make)(address) });
         // Of a closed client nobody would close it later: it goes with the call that wanted it.
-        if !self.atlas.is_closed() {
+        if !self.shared_topology.is_closed() {
             known.insert(address.clone(), Arc::clone(&node_client));
         }
         node_client
@@ -169,17 +169,17 @@ impl<C> NodeClients<C> {
         self.node_client(address)
     }
 
-    /// What somebody hears who waits for the first map, and came when so many refreshes had [ended](Atlas::ended). If not `patient`,
+    /// What somebody hears who waits for the first map, and came when so many refreshes had [ended](SharedTopology::ended). If not `patient`,
     /// it is waited for no longer than until the next refresh has failed.
     pub(crate) fn poll_learnt(&self, ended: u64, patient: bool) -> Option<Result<()>> {
         if self.view().is_known() {
             return Some(Ok(()));
         }
-        if self.atlas.is_closed() {
+        if self.shared_topology.is_closed() {
             return Some(Err(setup::closed_client()));
         }
-        let failure = if patient { self.atlas.hopeless() } else { self.atlas.failure() };
-        failure.filter(|_| patient || self.atlas.ended() > ended).map(Err)
+        let failure = if patient { self.shared_topology.hopeless() } else { self.shared_topology.failure() };
+        failure.filter(|_| patient || self.shared_topology.ended() > ended).map(Err)
     }
 
     /// What of `scatter` is to be sent now; the rest is as for [`Scatter::poll_send`].
@@ -190,7 +190,7 @@ impl<C> NodeClients<C> {
         random: &mut impl FnMut() -> u64,
         news: &mut Vec<News>,
     ) -> Vec<Bundle> {
-        if self.atlas.is_closed() {
+        if self.shared_topology.is_closed() {
             scatter.handle_closed(&setup::closed_client());
         }
         scatter.poll_send(&self.map(), self.rules(now), random, news)
@@ -198,7 +198,7 @@ impl<C> NodeClients<C> {
 
     /// Something was learnt from failed tries.
     pub(crate) fn handle_news(&self, news: &[News]) {
-        if self.atlas.handle_news(news) {
+        if self.shared_topology.handle_news(news) {
             self.publish();
         }
     }
@@ -207,12 +207,12 @@ impl<C> NodeClients<C> {
     /// may still take to answer what is under way.
     pub(crate) fn handle_refreshed(&self, result: Result<Found>, now: Instant) -> Vec<Left<C>> {
         let before = self.view.load_full();
-        let patience = |node_client: &NodeClient<C>| match self.atlas.is_lost(&node_client.address) {
+        let patience = |node_client: &NodeClient<C>| match self.shared_topology.is_lost(&node_client.address) {
             true => SILENT_LEFT,
             false => LEFT,
         };
         let patience: Vec<_> = before.primaries.iter().map(|node_client| patience(node_client)).collect();
-        self.atlas.handle_refreshed(result, now);
+        self.shared_topology.handle_refreshed(result, now);
         let map = self.publish();
         self.known().retain(|address, _| map.node(address).is_some());
         if let Some(mut readers) = self.readers() {
@@ -221,7 +221,7 @@ impl<C> NodeClients<C> {
         let left = before.primaries.iter().cloned().zip(patience);
         let left: Vec<_> = left.filter(|(node_client, _)| !map.is_primary(&node_client.address)).collect();
         if !left.is_empty() {
-            self.atlas.handle_switched();
+            self.shared_topology.handle_switched();
         }
         left
     }
@@ -231,7 +231,7 @@ impl<C> NodeClients<C> {
         let now = clock::now();
         self.handle_reader_failure(address, error, now);
         if is_unheard(error) {
-            self.atlas.handle_lost(address, now);
+            self.shared_topology.handle_lost(address, now);
         }
     }
 
@@ -239,10 +239,10 @@ impl<C> NodeClients<C> {
     pub(crate) fn handle_silence(&self, address: &HostPort, silent: bool) {
         let now = clock::now();
         if !silent {
-            self.atlas.handle_heard(address);
+            self.shared_topology.handle_heard(address);
             return;
         }
-        self.atlas.handle_lost(address, now);
+        self.shared_topology.handle_lost(address, now);
         if let Some(mut readers) = self.readers() {
             readers.handle_failure(address, now);
         }
@@ -252,7 +252,7 @@ impl<C> NodeClients<C> {
     /// [`handle_refreshed`](Self::handle_refreshed) does.
     pub(crate) fn handle_probed(&self, node: &HostPort, role: &Value) -> Vec<Left<C>> {
         let before = self.view.load_full();
-        if !self.atlas.handle_probed(node, role) {
+        if !self.shared_topology.handle_probed(node, role) {
             return Vec::new();
         }
         let map = self.publish();
@@ -272,7 +272,7 @@ impl<C> NodeClients<C> {
 
     /// Nobody is known any more, for ever.
     pub(crate) fn close(&self) -> Vec<Arc<NodeClient<C>>> {
-        self.atlas.close();
+        self.shared_topology.close();
         self.publish();
         self.known().drain().map(|(_, node_client)| node_client).collect()
     }
@@ -280,7 +280,7 @@ impl<C> NodeClients<C> {
     /// Puts the newest map in place of the one there is.
     fn publish(&self) -> Arc<Map> {
         let mut known = self.known();
-        let (map, stale) = self.atlas.newest();
+        let (map, stale) = self.shared_topology.newest();
         let shards = map.shards().iter();
         let primaries = shards.map(|shard| self.admit(&mut known, &shard.primary.address)).collect();
         let default = self.default_node().filter(|address| map.node(address).is_some());
@@ -371,7 +371,7 @@ impl<C> View<C> {
 
 impl<C> fmt::Debug for NodeClients<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("NodeClients").field("atlas", &self.atlas).finish_non_exhaustive()
+        f.debug_struct("NodeClients").field("shared_topology", &self.shared_topology).finish_non_exhaustive()
     }
 }
 

@@ -18,7 +18,7 @@ use redwire_core::{Error, Result};
 use crate::shared::clock;
 use crate::shared::events::{EventKind, Hub};
 use crate::shared::lookups::Lookups;
-use crate::shared::node_clients::Atlas;
+use crate::shared::node_clients::SharedTopology;
 use crate::shared::service::{Follower, Service};
 use crate::shared::setup;
 use crate::shared::sync::Mutex;
@@ -57,11 +57,11 @@ enum Route {
     Node {
         node: HostPort,
         address: Arc<str>,
-        atlas: Arc<Atlas>,
+        shared_topology: Arc<SharedTopology>,
     },
     Service(Box<Service>),
     /// To any node.
-    Cluster(Arc<Atlas>),
+    Cluster(Arc<SharedTopology>),
 }
 
 /// Where the next connection leads.
@@ -79,11 +79,11 @@ impl Target {
 
     /// One node of this cluster. What happens to its connections is told here, too.
     pub(crate) fn node(&self, address: &HostPort) -> Arc<Self> {
-        let route = match self.atlas() {
-            Some(atlas) => Route::Node {
+        let route = match self.shared_topology() {
+            Some(shared_topology) => Route::Node {
                 node: address.clone(),
                 address: address.to_string().into(),
-                atlas: Arc::clone(atlas),
+                shared_topology: Arc::clone(shared_topology),
             },
             None => {
                 let endpoint = Endpoint::Tcp(address.clone());
@@ -114,9 +114,9 @@ impl Target {
         if let Some(seed) = config.seed() {
             fastrand::seed(seed);
         }
-        let route = match (config.topology(), Service::of(&config), Atlas::of(&config)) {
+        let route = match (config.topology(), Service::of(&config), SharedTopology::of(&config)) {
             (_, Some(service), _) => Route::Service(Box::new(service)),
-            (_, _, Some(atlas)) => Route::Cluster(Arc::new(atlas)),
+            (_, _, Some(shared_topology)) => Route::Cluster(Arc::new(shared_topology)),
             (Topology::Single(endpoint), ..) => {
                 Route::Server { address: setup::address(endpoint), endpoint: endpoint.clone() }
             }
@@ -149,7 +149,7 @@ impl Target {
         match &self.route {
             Route::Server { endpoint, .. } => Lead::Server(endpoint.clone()),
             Route::Node { node, .. } => Lead::Server(Endpoint::Tcp(node.clone())),
-            Route::Cluster(atlas) => Lead::Server(Endpoint::Tcp(atlas.any())),
+            Route::Cluster(shared_topology) => Lead::Server(Endpoint::Tcp(shared_topology.any())),
             Route::Service(service) => match service.master() {
                 Some(master) => Lead::Server(Endpoint::Tcp(master)),
                 None => Lead::Ask(service),
@@ -166,9 +166,9 @@ impl Target {
     }
 
     /// The cluster whose map all connections share; `None` where there is none.
-    pub(crate) fn atlas(&self) -> Option<&Arc<Atlas>> {
+    pub(crate) fn shared_topology(&self) -> Option<&Arc<SharedTopology>> {
         match &self.route {
-            Route::Cluster(atlas) => Some(atlas),
+            Route::Cluster(shared_topology) => Some(shared_topology),
             Route::Server { .. } | Route::Node { .. } | Route::Service(_) => None,
         }
     }
@@ -204,7 +204,7 @@ impl Target {
         match &self.route {
             Route::Server { .. } | Route::Node { .. } => {}
             Route::Service(service) => service.handle_connecting(setup::address(endpoint)),
-            Route::Cluster(atlas) => atlas.handle_connecting(setup::address(endpoint)),
+            Route::Cluster(shared_topology) => shared_topology.handle_connecting(setup::address(endpoint)),
         }
         self.tell(EventKind::Connecting);
     }
@@ -214,7 +214,7 @@ impl Target {
         match &self.route {
             Route::Server { address, .. } | Route::Node { address, .. } => Arc::clone(address),
             Route::Service(service) => service.address(),
-            Route::Cluster(atlas) => atlas.address(),
+            Route::Cluster(shared_topology) => shared_topology.address(),
         }
     }
 
@@ -295,8 +295,8 @@ impl Target {
 
     /// The server is `silent`, or has answered after that.
     pub(crate) fn handle_silence(&self, silent: bool) {
-        if let Route::Node { node, atlas, .. } = &self.route {
-            atlas.handle_silence(node, silent);
+        if let Route::Node { node, shared_topology, .. } = &self.route {
+            shared_topology.handle_silence(node, silent);
         }
     }
 
@@ -384,7 +384,7 @@ impl Target {
     pub(crate) fn locate(&self, error: Error) -> Error {
         let quoted = self.config.password().filter(|password| error.message().contains(password.reveal()));
         let error = error.without(quoted.map_or(&[], std::slice::from_ref));
-        if self.atlas().is_some() && error.address().is_some() {
+        if self.shared_topology().is_some() && error.address().is_some() {
             return error;
         }
         error.with_address(&self.address())

@@ -16,7 +16,7 @@ use redwire_core::{Error, Outcome, Result};
 use super::refresh;
 use crate::blocking::client::Client;
 use crate::blocking::connection::OnConnect;
-use crate::shared::node_clients::{Atlas, NodeClients, Passage, Watcher};
+use crate::shared::node_clients::{SharedTopology, NodeClients, Passage, Watcher};
 use crate::shared::setup;
 use crate::shared::sync::{Condvar, Mutex};
 use crate::shared::target::Target;
@@ -28,7 +28,7 @@ pub(in crate::blocking) struct Nodes(Arc<Shared>);
 /// What one process has of a cluster.
 pub(super) struct Shared {
     pub(super) target: Arc<Target>,
-    atlas: Arc<Atlas>,
+    shared_topology: Arc<SharedTopology>,
     on_connect: Option<OnConnect>,
     pub(super) node_clients: NodeClients<Client>,
     /// Held for a moment by those who are about to wait, and by whoever calls them.
@@ -45,8 +45,8 @@ pub(super) struct Shared {
 impl Nodes {
     /// The cluster that `target` leads to; `None` where it is none.
     pub(in crate::blocking) fn of(target: &Arc<Target>, on_connect: Option<&OnConnect>) -> Option<Self> {
-        let atlas = Arc::clone(target.atlas()?);
-        Some(Self(Shared::new(target, atlas, on_connect)))
+        let shared_topology = Arc::clone(target.shared_topology()?);
+        Some(Self(Shared::new(target, shared_topology, on_connect)))
     }
 
     /// What this process has.
@@ -88,7 +88,7 @@ impl Nodes {
         if shared.node_clients.view().is_known() {
             return Ok(());
         }
-        let ended = shared.node_clients.atlas().ended();
+        let ended = shared.node_clients.shared_topology().ended();
         shared.wait(deadline, || shared.node_clients.poll_learnt(ended, patient))
     }
 
@@ -98,10 +98,10 @@ impl Nodes {
     /// Nobody tells one; or not within the client's `timeout`.
     pub(in crate::blocking) fn refresh(&self) -> Result<()> {
         let shared = self.current();
-        let atlas = shared.node_clients.atlas();
+        let shared_topology = shared.node_clients.shared_topology();
         let deadline = shared.target.config().timeout().and_then(|limit| Instant::now().checked_add(limit));
-        let goal = atlas.want();
-        shared.wait(deadline, || atlas.poll_refreshed(goal))
+        let goal = shared_topology.want();
+        shared.wait(deadline, || shared_topology.poll_refreshed(goal))
     }
 
     /// Takes note of what was learnt from failed tries.
@@ -135,9 +135,9 @@ impl Nodes {
     /// Pauses a call before its next try: for so long, or until slots have another primary.
     pub(in crate::blocking) fn pause(&self, pause: Duration) {
         let (shared, until) = (self.current(), Instant::now().checked_add(pause));
-        let atlas = shared.node_clients.atlas();
-        let before = atlas.switches();
-        if shared.wait(until, || (atlas.switches() != before).then_some(Ok(()))).is_err() {
+        let shared_topology = shared.node_clients.shared_topology();
+        let before = shared_topology.switches();
+        if shared.wait(until, || (shared_topology.switches() != before).then_some(Ok(()))).is_err() {
             // The time is over, as a rule; or nobody could be started who asks for the map, which is no reason to hurry.
             thread::sleep(until.map_or(pause, |until| until.saturating_duration_since(Instant::now())));
         }
@@ -161,17 +161,17 @@ impl Nodes {
 }
 
 impl Shared {
-    fn new(target: &Arc<Target>, atlas: Arc<Atlas>, on_connect: Option<&OnConnect>) -> Arc<Self> {
+    fn new(target: &Arc<Target>, shared_topology: Arc<SharedTopology>, on_connect: Option<&OnConnect>) -> Arc<Self> {
         let (connecting, own) = (on_connect.cloned(), Arc::clone(target));
         let make = move |address: &HostPort| Client::of_node(&own, address, connecting.clone());
-        let node_clients = NodeClients::new(target.config(), Arc::clone(&atlas), make);
+        let node_clients = NodeClients::new(target.config(), Arc::clone(&shared_topology), make);
         let shared = Arc::new_cyclic(|shared: &Weak<Self>| {
             let shared = shared.clone();
             Self {
                 target: Arc::clone(target),
                 on_connect: on_connect.cloned(),
                 node_clients,
-                atlas,
+                shared_topology,
                 waiting: Mutex::new(()),
                 refreshed: Condvar::new(),
                 watcher: Arc::new(move |node: &HostPort, silent| {
@@ -185,7 +185,7 @@ impl Shared {
                 child: OnceLock::new(),
             }
         });
-        shared.atlas.watch(Arc::downgrade(&shared.watcher));
+        shared.shared_topology.watch(Arc::downgrade(&shared.watcher));
         shared
     }
 
@@ -193,7 +193,7 @@ impl Shared {
     fn fork(&self) -> &Arc<Self> {
         self.child.get_or_init(|| {
             self.node_clients.disown(|node_client| node_client.pool().disown());
-            Self::new(&self.target, Arc::clone(&self.atlas), self.on_connect.as_ref())
+            Self::new(&self.target, Arc::clone(&self.shared_topology), self.on_connect.as_ref())
         })
     }
 
@@ -213,7 +213,7 @@ impl Shared {
             waiting = match left {
                 None => self.refreshed.wait(waiting),
                 Some(Duration::ZERO) => {
-                    return Err(setup::late(self.node_clients.atlas().failure().as_ref()));
+                    return Err(setup::late(self.node_clients.shared_topology().failure().as_ref()));
                 }
                 Some(left) => self.refreshed.wait_timeout(waiting, left),
             };
@@ -232,15 +232,15 @@ impl Shared {
 
     /// Has the map asked for, if there is a reason and nobody does.
     fn follow(self: &Arc<Self>) -> Result<()> {
-        let atlas = self.node_clients.atlas();
-        if !atlas.poll_follower(Instant::now()) {
+        let shared_topology = self.node_clients.shared_topology();
+        if !shared_topology.poll_follower(Instant::now()) {
             return Ok(());
         }
         let shared = Arc::downgrade(self);
         let started =
             thread::Builder::new().name("redwire-map".to_owned()).spawn(move || refresh::follow(shared));
         started.map(drop).map_err(|error| {
-            atlas.handle_deserted();
+            shared_topology.handle_deserted();
             Error::from_io("starting a thread", Outcome::NotSent, error)
         })
     }

@@ -19,7 +19,7 @@ struct Following(Weak<Shared>);
 impl Drop for Following {
     fn drop(&mut self) {
         if let Some(shared) = self.0.upgrade() {
-            shared.node_clients.atlas().handle_deserted();
+            shared.node_clients.shared_topology().handle_deserted();
             shared.tell();
         }
     }
@@ -29,7 +29,7 @@ impl Drop for Following {
 pub(super) fn follow(shared: Weak<Shared>) {
     let mut following = Following(shared);
     while let Some(shared) = following.0.upgrade() {
-        let work = shared.node_clients.atlas().poll_work(Instant::now());
+        let work = shared.node_clients.shared_topology().poll_work(Instant::now());
         let config = shared.target.config().clone();
         drop(shared);
         match work {

@@ -50,7 +50,7 @@ impl Process {
                 news.clear();
                 continue;
             }
-            let map = nodes.node_clients().atlas().map();
+            let map = nodes.node_clients().shared_topology().map();
             state.machine.handle_map(&map, Instant::now(), fastrand::u64(..));
             while let Some((line, node)) = state.machine.poll_line() {
                 state = self.engage(state, line, Some(self.target.node(&node)));
@@ -110,7 +110,7 @@ impl Process {
                 tender.inspect(thread::Thread::unpark);
             }
         });
-        nodes.node_clients().atlas().listen(Arc::downgrade(&listener));
+        nodes.node_clients().shared_topology().listen(Arc::downgrade(&listener));
         listener
     }
 

@@ -37,10 +37,10 @@ pub(super) struct Shared {
 impl Nodes {
     /// The cluster that `target` leads to; `None` where it is none.
     pub(in crate::nonblocking) fn of(target: &Arc<Target>, on_connect: Option<&OnConnect>) -> Option<Self> {
-        let atlas = Arc::clone(target.atlas()?);
+        let shared_topology = Arc::clone(target.shared_topology()?);
         let (on_connect, own) = (on_connect.cloned(), Arc::clone(target));
         let make = move |address: &HostPort| Client::of_node(&own, address, on_connect.clone());
-        let node_clients = NodeClients::new(target.config(), Arc::clone(&atlas), make);
+        let node_clients = NodeClients::new(target.config(), Arc::clone(&shared_topology), make);
         let shared = Arc::new_cyclic(|shared: &Weak<Shared>| {
             let shared = shared.clone();
             let watcher: Arc<Watcher> = Arc::new(move |node: &HostPort, silent| {
@@ -52,7 +52,7 @@ impl Nodes {
             });
             Shared { target: Arc::clone(target), node_clients, refreshed: Notify::new(), watcher }
         });
-        atlas.watch(Arc::downgrade(&shared.watcher));
+        shared_topology.watch(Arc::downgrade(&shared.watcher));
         Some(Self(shared))
     }
 
@@ -79,8 +79,8 @@ impl Nodes {
     /// # Errors
     /// Nobody tells a map.
     pub(in crate::nonblocking) async fn learn(&self, deadline: Option<Instant>, patient: bool) -> Result<()> {
-        let atlas = self.node_clients().atlas();
-        let ended = atlas.ended();
+        let shared_topology = self.node_clients().shared_topology();
+        let ended = shared_topology.ended();
         loop {
             let mut refreshed = pin!(self.0.refreshed.notified());
             refreshed.as_mut().enable();
@@ -88,7 +88,7 @@ impl Nodes {
                 return learnt;
             }
             self.follow()?;
-            before(deadline, refreshed).await.ok_or_else(|| setup::late(atlas.failure().as_ref()))?;
+            before(deadline, refreshed).await.ok_or_else(|| setup::late(shared_topology.failure().as_ref()))?;
         }
     }
 
@@ -97,17 +97,17 @@ impl Nodes {
     /// # Errors
     /// Nobody tells one; or not within the client's `timeout`.
     pub(in crate::nonblocking) async fn refresh(&self) -> Result<()> {
-        let atlas = self.node_clients().atlas();
+        let shared_topology = self.node_clients().shared_topology();
         let deadline = self.0.target.config().timeout().and_then(|limit| clock::now().checked_add(limit));
-        let goal = atlas.want();
+        let goal = shared_topology.want();
         loop {
             let mut refreshed = pin!(self.0.refreshed.notified());
             refreshed.as_mut().enable();
-            if let Some(refreshed) = atlas.poll_refreshed(goal) {
+            if let Some(refreshed) = shared_topology.poll_refreshed(goal) {
                 return refreshed;
             }
             self.follow()?;
-            before(deadline, refreshed).await.ok_or_else(|| setup::late(atlas.failure().as_ref()))?;
+            before(deadline, refreshed).await.ok_or_else(|| setup::late(shared_topology.failure().as_ref()))?;
         }
     }
 
@@ -145,12 +145,12 @@ impl Nodes {
 
     /// Pauses a call before its next try: for so long, or until slots have another primary.
     pub(in crate::nonblocking) async fn pause(&self, pause: Duration) {
-        let (atlas, until) = (self.node_clients().atlas(), clock::now().checked_add(pause));
-        let before = atlas.switches();
+        let (shared_topology, until) = (self.node_clients().shared_topology(), clock::now().checked_add(pause));
+        let before = shared_topology.switches();
         loop {
             let mut refreshed = pin!(self.0.refreshed.notified());
             refreshed.as_mut().enable();
-            if atlas.switches() != before || crate::nonblocking::before(until, refreshed).await.is_none() {
+            if shared_topology.switches() != before || crate::nonblocking::before(until, refreshed).await.is_none() {
                 return;
             }
         }
@@ -158,11 +158,11 @@ impl Nodes {
 
     /// Has the map asked for, if there is a reason and nobody does.
     pub(in crate::nonblocking) fn follow(&self) -> Result<()> {
-        let atlas = self.node_clients().atlas();
-        if !atlas.poll_follower(clock::now()) {
+        let shared_topology = self.node_clients().shared_topology();
+        if !shared_topology.poll_follower(clock::now()) {
             return Ok(());
         }
-        let runtime = runtime().inspect_err(|_| atlas.handle_deserted())?;
+        let runtime = runtime().inspect_err(|_| shared_topology.handle_deserted())?;
         runtime.spawn(refresh::follow(refresh::Following(Arc::downgrade(&self.0))));
         Ok(())
     }

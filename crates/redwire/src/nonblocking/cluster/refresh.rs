@@ -21,7 +21,7 @@ pub(super) struct Following(pub(super) Weak<Shared>);
 impl Drop for Following {
     fn drop(&mut self) {
         if let Some(shared) = self.0.upgrade() {
-            shared.node_clients.atlas().handle_deserted();
+            shared.node_clients.shared_topology().handle_deserted();
             shared.refreshed.notify_waiters();
         }
     }
@@ -30,7 +30,7 @@ impl Drop for Following {
 /// Asks for the map, for as long as there is a reason, and anybody who wants it.
 pub(super) async fn follow(mut following: Following) {
     while let Some(shared) = following.0.upgrade() {
-        let work = shared.node_clients.atlas().poll_work(clock::now());
+        let work = shared.node_clients.shared_topology().poll_work(clock::now());
         let config = shared.target.config().clone();
         drop(shared);
         match work {

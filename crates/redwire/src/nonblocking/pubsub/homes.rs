@@ -31,7 +31,7 @@ pub(super) async fn tend(guard: Guard, nodes: Nodes) {
                 continue;
             }
             let now = clock::now();
-            state.machine.handle_map(&nodes.node_clients().atlas().map(), now, fastrand::u64(..));
+            state.machine.handle_map(&nodes.node_clients().shared_topology().map(), now, fastrand::u64(..));
             if let Some((line, node)) = state.machine.poll_line() {
                 if Shared::drive(shared, state, line, Some(&node), None).is_err() {
                     // The runtime of this task is about to end.
@@ -64,7 +64,7 @@ fn listen(shared: &Arc<Shared>, nodes: &Nodes) -> Arc<Listener> {
             tender.into_iter().for_each(Waker::wake);
         }
     });
-    nodes.node_clients().atlas().listen(Arc::downgrade(&listener));
+    nodes.node_clients().shared_topology().listen(Arc::downgrade(&listener));
     listener
 }
 

@@ -20,7 +20,7 @@ use crate::shared::sync::Mutex;
 const LOOK: Duration = Duration::from_millis(50);
 
 /// The map of one client.
-pub(crate) struct Atlas {
+pub(crate) struct SharedTopology {
     seeds: Vec<HostPort>,
     options: ClusterOptions,
     tls: bool,
@@ -66,7 +66,7 @@ pub(crate) enum Work {
     Nothing,
 }
 
-impl Atlas {
+impl SharedTopology {
     /// That of the cluster which `config` names; `None` where it names none.
     pub(crate) fn of(config: &Config) -> Option<Self> {
         let config::Topology::Cluster { nodes } = config.topology() else { return None };
@@ -101,15 +101,15 @@ impl Atlas {
 
     /// What the process that runs this has.
     fn current(&self) -> &Self {
-        let mut atlas = self;
-        while let Some(child) = atlas.child.get() {
-            atlas = child;
+        let mut shared_topology = self;
+        while let Some(child) = shared_topology.child.get() {
+            shared_topology = child;
         }
-        if atlas.process == std::process::id() {
-            return atlas;
+        if shared_topology.process == std::process::id() {
+            return shared_topology;
         }
         let begin = || Box::new(Self::new(self.seeds.clone(), self.options.clone(), self.tls));
-        atlas.child.get_or_init(begin)
+        shared_topology.child.get_or_init(begin)
     }
 
     pub(crate) fn map(&self) -> Arc<Map> {
@@ -326,8 +326,8 @@ impl State {
     }
 }
 
-impl fmt::Debug for Atlas {
+impl fmt::Debug for SharedTopology {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Atlas").field("seeds", &self.seeds).finish_non_exhaustive()
+        f.debug_struct("SharedTopology").field("seeds", &self.seeds).finish_non_exhaustive()
     }
 }
