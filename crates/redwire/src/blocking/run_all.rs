@@ -17,7 +17,7 @@ use redwire_core::{Cmd, Error, Replies, Reply, Result};
 use super::client::Client;
 use super::lane;
 use super::pool::Lease;
-use crate::shared::node_clients::{NodeClient, Passage};
+use crate::shared::node_clients::{NodeClient, Routed};
 use crate::shared::window::{Wave, Window};
 
 impl Client {
@@ -85,11 +85,11 @@ struct Line {
 
 /// How far a command has come.
 enum Start {
-    /// On its way, on the line of the node that its passage has come to.
-    Sent(Ticket, Passage<Client>),
+    /// On its way, on the line of the node that its call has come to.
+    Sent(Ticket, Routed<Client>),
     /// It goes when its turn comes, by itself: it waits at the server, or concerns several nodes.
     Apart,
-    Failed(Error, Passage<Client>),
+    Failed(Error, Routed<Client>),
 }
 
 impl<R: Reply, I: Iterator<Item = Cmd<R>>> RunAll<'_, R, I> {
@@ -118,37 +118,37 @@ impl<R: Reply, I: Iterator<Item = Cmd<R>>> RunAll<'_, R, I> {
     }
 
     fn start(&mut self, cmd: &Cmd<R>) -> Start {
-        let mut passage = Passage::new();
-        let queued = match ways::of(cmd).and_then(|way| Ok((way, self.board(cmd, &mut passage)?))) {
-            Ok((Way::Shared, true)) => self.queue(cmd, &passage),
+        let mut routed = Routed::new();
+        let queued = match ways::of(cmd).and_then(|way| Ok((way, self.pick_node(cmd, &mut routed)?))) {
+            Ok((Way::Shared, true)) => self.queue(cmd, &routed),
             Ok(_) => return Start::Apart,
             Err(error) => Err(error),
         };
         match queued {
-            Ok(ticket) => Start::Sent(ticket, passage),
-            Err(error) => Start::Failed(error, passage),
+            Ok(ticket) => Start::Sent(ticket, routed),
+            Err(error) => Start::Failed(error, routed),
         }
     }
 
     /// Chooses the server that `cmd` goes to. Says whether it is one.
-    fn board(&self, cmd: &Cmd<R>, passage: &mut Passage<Client>) -> Result<bool> {
+    fn pick_node(&self, cmd: &Cmd<R>, routed: &mut Routed<Client>) -> Result<bool> {
         let Some(nodes) = &self.client.cluster else { return Ok(true) };
         let Spread::One(slot) = Call::spread(cmd)? else { return Ok(false) };
         let now = Instant::now();
         nodes.learn(lane::until(self.client.config(), now, None), true)?;
-        passage
-            .board(nodes.node_clients(), &nodes.node_clients().view(), slot, Call::is_read_only(cmd), now)
+        routed
+            .pick_node(nodes.node_clients(), &nodes.node_clients().view(), slot, Call::is_read_only(cmd), now)
             .map(|()| true)
     }
 
-    fn queue(&mut self, cmd: &Cmd<R>, passage: &Passage<Client>) -> Result<Ticket> {
-        let place = match self.lines.iter().position(|line| line.leads_to(passage)) {
+    fn queue(&mut self, cmd: &Cmd<R>, routed: &Routed<Client>) -> Result<Ticket> {
+        let place = match self.lines.iter().position(|line| line.leads_to(routed)) {
             Some(place) => place,
             None => {
-                let client = passage.node_client().map_or(self.client, |node_client| &node_client.client);
+                let client = routed.node_client().map_or(self.client, |node_client| &node_client.client);
                 let now = Instant::now();
                 let lease = client.pool().lease(None, now, lane::until(client.config(), now, None))?;
-                let node_client = passage.node_client().cloned();
+                let node_client = routed.node_client().cloned();
                 self.lines.push(Line { node_client, lease, under_way: 0, queued: false });
                 self.lines.len() - 1
             }
@@ -163,10 +163,10 @@ impl<R: Reply, I: Iterator<Item = Cmd<R>>> RunAll<'_, R, I> {
     fn take(
         &mut self,
         ticket: Ticket,
-        passage: &Passage<Client>,
+        routed: &Routed<Client>,
         deadline: Option<Instant>,
     ) -> Result<Replies> {
-        match self.lines.iter_mut().find(|line| line.leads_to(passage)) {
+        match self.lines.iter_mut().find(|line| line.leads_to(routed)) {
             Some(line) => {
                 line.under_way -= 1;
                 line.lease.take(ticket, deadline)
@@ -177,9 +177,9 @@ impl<R: Reply, I: Iterator<Item = Cmd<R>>> RunAll<'_, R, I> {
 }
 
 impl Line {
-    /// Whether it leads to the node that `passage` has come to.
-    fn leads_to(&self, passage: &Passage<Client>) -> bool {
-        match (&self.node_client, passage.node_client()) {
+    /// Whether it leads to the node that `routed` has come to.
+    fn leads_to(&self, routed: &Routed<Client>) -> bool {
+        match (&self.node_client, routed.node_client()) {
             (Some(own), Some(node_client)) => Arc::ptr_eq(own, node_client),
             (own, node_client) => own.is_none() && node_client.is_none(),
         }
@@ -198,14 +198,14 @@ impl<R: Reply, I: Iterator<Item = Cmd<R>>> Iterator for RunAll<'_, R, I> {
         self.wave.handle_taken(cmd.size());
         let default = self.client.config().timeout();
         let deadline = call::deadline(Way::Shared, Call::options(&cmd), default, Instant::now());
-        let (replies, passage) = match start {
+        let (replies, routed) = match start {
             Start::Apart => return Some(self.client.call(cmd)),
-            Start::Failed(error, passage) => (Err(error), passage),
-            Start::Sent(ticket, passage) => (self.take(ticket, &passage, deadline), passage),
+            Start::Failed(error, routed) => (Err(error), routed),
+            Start::Sent(ticket, routed) => (self.take(ticket, &routed, deadline), routed),
         };
         let result = replies.and_then(|replies| call::read(&mut cmd, replies, self.client.config()));
         Some(result.or_else(|error| match &self.client.cluster {
-            Some(nodes) => nodes.call_again(cmd, passage, Way::Shared, deadline, error),
+            Some(nodes) => nodes.call_again(cmd, routed, Way::Shared, deadline, error),
             None => self.client.call_again(cmd, Way::Shared, Attempt::new(deadline), error),
         }))
     }

@@ -15,7 +15,7 @@ use redwire_core::{
 use super::client::Client;
 use super::connection::Connection;
 use super::pool::Lease;
-use crate::shared::node_clients::Passage;
+use crate::shared::node_clients::Routed;
 
 impl Client {
     /// Executes several commands as one: all of them or none, and nobody's in between (`MULTI` … `EXEC`, in one write).
@@ -82,20 +82,20 @@ impl Client {
     ) -> Result<T> {
         let mut watch = Cmd::of(&facts::WATCH).arg(keys).idempotent();
         let mut tries = Tries::new(options, self.config(), Instant::now());
-        let mut passage = Passage::staying();
+        let mut routed = Routed::on_one_connection();
         loop {
-            let lease = self.lease_again(&mut watch, &mut passage, tries.deadline());
+            let lease = self.lease_again(&mut watch, &mut routed, tries.deadline());
             let lease = lease.map_err(|error| tries.outcome_of_all(error))?;
-            let error = match work(Transaction::new(lease, &watch, passage.slot(), tries.deadline())) {
+            let error = match work(Transaction::new(lease, &watch, routed.slot(), tries.deadline())) {
                 Ok(output) => return Ok(output),
                 Err(error) => error,
             };
             let decision = match &self.cluster {
                 Some(nodes) if transaction::is_misplaced(&error) => {
-                    nodes.handle_failure(&mut passage, error, &mut watch, tries.deadline())
+                    nodes.handle_failure(&mut routed, error, &mut watch, tries.deadline())
                 }
                 _ => {
-                    passage = Passage::staying();
+                    routed = Routed::on_one_connection();
                     let error = transaction::refused(error, self.config());
                     tries.handle_end(error, Instant::now(), fastrand::u64(..), || self.may_retry())
                 }
@@ -112,18 +112,18 @@ impl Client {
     fn lease_again(
         &self,
         cmd: &mut Cmd<()>,
-        passage: &mut Passage<Self>,
+        routed: &mut Routed<Self>,
         deadline: Option<Instant>,
     ) -> Result<Lease> {
         let mut attempt = Attempt::new(deadline);
         loop {
-            let error = match self.lease_for(cmd, passage, deadline) {
+            let error = match self.lease_for(cmd, routed, deadline) {
                 Ok(lease) => return Ok(lease),
                 Err(error) => error,
             };
             let (now, random) = (Instant::now(), fastrand::u64(..));
             let decision = match &self.cluster {
-                Some(nodes) => nodes.handle_failure(passage, error, cmd, deadline),
+                Some(nodes) => nodes.handle_failure(routed, error, cmd, deadline),
                 None => attempt.handle_failure(error, cmd, self.config(), now, random, || self.may_retry()),
             };
             match decision {
@@ -138,14 +138,14 @@ impl Client {
     fn lease_for(
         &self,
         cmd: &Cmd<()>,
-        passage: &mut Passage<Self>,
+        routed: &mut Routed<Self>,
         deadline: Option<Instant>,
     ) -> Result<Lease> {
         let Some(nodes) = &self.cluster else { return self.pool().lease(None, Instant::now(), deadline) };
         nodes.learn(deadline, true)?;
         let now = Instant::now();
-        passage.depart(nodes.node_clients(), &nodes.node_clients().view(), cmd, deadline, now)?;
-        let pool = passage.node_client().map_or_else(|| self.pool(), |node_client| node_client.client.pool());
+        routed.pick(nodes.node_clients(), &nodes.node_clients().view(), cmd, deadline, now)?;
+        let pool = routed.node_client().map_or_else(|| self.pool(), |node_client| node_client.client.pool());
         pool.lease(None, now, deadline)
     }
 

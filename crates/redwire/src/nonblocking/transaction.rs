@@ -16,7 +16,7 @@ use super::client::{Client, Request};
 use super::connection::{Connection, Exchange, asked};
 use super::pool::Lease;
 use crate::shared::clock;
-use crate::shared::node_clients::Passage;
+use crate::shared::node_clients::Routed;
 
 impl Client {
     /// Executes several commands as one: all of them or none, and nobody's in between (`MULTI` … `EXEC`, in one write).
@@ -91,20 +91,20 @@ impl Client {
     {
         let mut watch = Cmd::of(&facts::WATCH).arg(keys).idempotent();
         let mut tries = Tries::new(options, self.config(), clock::now());
-        let mut passage = Passage::staying();
+        let mut routed = Routed::on_one_connection();
         loop {
-            let lease = self.lease_again(&mut watch, &mut passage, tries.deadline()).await;
+            let lease = self.lease_again(&mut watch, &mut routed, tries.deadline()).await;
             let lease = lease.map_err(|error| tries.outcome_of_all(error))?;
-            let error = match work(Transaction::new(lease, &watch, passage.slot(), tries.deadline())).await {
+            let error = match work(Transaction::new(lease, &watch, routed.slot(), tries.deadline())).await {
                 Ok(output) => return Ok(output),
                 Err(error) => error,
             };
             let decision = match &self.cluster {
                 Some(nodes) if transaction::is_misplaced(&error) => {
-                    nodes.handle_failure(&mut passage, error, &mut watch, tries.deadline())?
+                    nodes.handle_failure(&mut routed, error, &mut watch, tries.deadline())?
                 }
                 _ => {
-                    passage = Passage::staying();
+                    routed = Routed::on_one_connection();
                     let error = transaction::refused(error, self.config());
                     tries.handle_end(error, clock::now(), fastrand::u64(..), || self.may_retry())
                 }
@@ -121,18 +121,18 @@ impl Client {
     async fn lease_again(
         &self,
         cmd: &mut Cmd<()>,
-        passage: &mut Passage<Self>,
+        routed: &mut Routed<Self>,
         deadline: Option<Instant>,
     ) -> Result<Lease> {
         let mut attempt = Attempt::new(deadline);
         loop {
-            let error = match self.lease_for(cmd, passage, deadline).await {
+            let error = match self.lease_for(cmd, routed, deadline).await {
                 Ok(lease) => return Ok(lease),
                 Err(error) => error,
             };
             let (now, random) = (clock::now(), fastrand::u64(..));
             let decision = match &self.cluster {
-                Some(nodes) => nodes.handle_failure(passage, error, cmd, deadline)?,
+                Some(nodes) => nodes.handle_failure(routed, error, cmd, deadline)?,
                 None => attempt.handle_failure(error, cmd, self.config(), now, random, || self.may_retry()),
             };
             match decision {
@@ -149,13 +149,13 @@ impl Client {
     async fn lease_for(
         &self,
         cmd: &Cmd<()>,
-        passage: &mut Passage<Self>,
+        routed: &mut Routed<Self>,
         deadline: Option<Instant>,
     ) -> Result<Lease> {
         let Some(nodes) = &self.cluster else { return self.pool().lease(None, deadline).await };
         nodes.learn(deadline, true).await?;
-        passage.depart(nodes.node_clients(), &nodes.node_clients().view(), cmd, deadline, clock::now())?;
-        let pool = passage.node_client().map_or_else(|| self.pool(), |node_client| node_client.client.pool()).clone();
+        routed.pick(nodes.node_clients(), &nodes.node_clients().view(), cmd, deadline, clock::now())?;
+        let pool = routed.node_client().map_or_else(|| self.pool(), |node_client| node_client.client.pool()).clone();
         pool.lease(None, deadline).await
     }
 }

@@ -2,7 +2,7 @@
 //! way from node to node. What that way is, is decided in `redwire-core`; this file must not know how either driver waits.
 
 mod shared_topology;
-mod passage;
+mod routed;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -18,7 +18,7 @@ use redwire_core::config::{Config, HostPort};
 use redwire_core::{Error, ErrorKind, Outcome, Result, Value};
 
 pub(crate) use shared_topology::{SharedTopology, Listener, Watcher, Work};
-pub(crate) use passage::{Departure, Passage};
+pub(crate) use routed::{Pick, Routed};
 
 use crate::shared::clock;
 use crate::shared::setup;

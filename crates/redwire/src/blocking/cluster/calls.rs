@@ -11,7 +11,7 @@ use redwire_core::{Error, Result};
 use super::Nodes;
 use crate::blocking::client::Client;
 use crate::blocking::lane;
-use crate::shared::node_clients::{Departure, Passage};
+use crate::shared::node_clients::{Pick, Routed};
 use crate::shared::setup;
 
 impl Nodes {
@@ -23,20 +23,20 @@ impl Nodes {
         now: Instant,
         deadline: Option<Instant>,
     ) -> Result<C::Output> {
-        let mut passage = Passage::new();
-        match self.try_call(&mut call, &mut passage, way, now, deadline) {
+        let mut routed = Routed::new();
+        match self.try_call(&mut call, &mut routed, way, now, deadline) {
             Ok(Ok(output)) => Ok(output),
-            Ok(Err(error)) => self.call_again(call, passage, way, deadline, error),
+            Ok(Err(error)) => self.call_again(call, routed, way, deadline, error),
             Err(error) => call::fail(&mut call, error, self.config()),
         }
     }
 
-    /// Goes on after the first try of `call` failed on its `passage`.
+    /// Goes on after the first try of `call` failed on its `routed`.
     #[cold]
     pub(in crate::blocking) fn call_again<C: Call>(
         &self,
         mut call: C,
-        mut passage: Passage<Client>,
+        mut routed: Routed<Client>,
         way: Way,
         deadline: Option<Instant>,
         mut error: Error,
@@ -44,9 +44,9 @@ impl Nodes {
         loop {
             match call::ended(&call, error) {
                 Ok(replies) => return call::read(&mut call, replies, self.config()),
-                Err(error) => self.bear(&mut passage, error, &mut call, deadline)?,
+                Err(error) => self.bear(&mut routed, error, &mut call, deadline)?,
             }
-            match self.try_call(&mut call, &mut passage, way, Instant::now(), deadline)? {
+            match self.try_call(&mut call, &mut routed, way, Instant::now(), deadline)? {
                 Ok(output) => return Ok(output),
                 Err(failure) => error = failure,
             }
@@ -57,7 +57,7 @@ impl Nodes {
     fn try_call<C: Call>(
         &self,
         call: &mut C,
-        passage: &mut Passage<Client>,
+        routed: &mut Routed<Client>,
         way: Way,
         now: Instant,
         deadline: Option<Instant>,
@@ -67,26 +67,26 @@ impl Nodes {
         if view.is_stale(now) {
             self.follow();
         }
-        let departure = passage.depart(node_clients, &view, call, deadline, now);
+        let departure = routed.pick(node_clients, &view, call, deadline, now);
         // It is for a moment, not for an exchange.
         drop(view);
         match departure {
-            Ok(Departure::Aboard) => {
-                let output = exchange(call, passage, way, now, deadline);
-                if output.is_ok() && passage.is_timed() {
-                    passage.handle_success(node_clients);
+            Ok(Pick::Node) => {
+                let output = exchange(call, routed, way, now, deadline);
+                if output.is_ok() && routed.is_timed() {
+                    routed.handle_success(node_clients);
                 }
                 Ok(output)
             }
-            Ok(Departure::Several(scatter)) => {
+            Ok(Pick::Several(scatter)) => {
                 let replies = self.scatter(scatter, deadline)?;
                 call::read(call, replies, self.config()).map(Ok)
             }
-            Ok(Departure::Waits) => {
+            Ok(Pick::Wait) => {
                 let until = lane::until(self.config(), now, deadline);
                 self.learn(until, true)
-                    .map_err(|error| passage.outcome_of_all(error, call).or_command(&call.name()))?;
-                self.try_call(call, passage, way, Instant::now(), deadline)
+                    .map_err(|error| routed.outcome_of_all(error, call).or_command(&call.name()))?;
+                self.try_call(call, routed, way, Instant::now(), deadline)
             }
             Err(error) => Ok(Err(error)),
         }
@@ -99,12 +99,12 @@ impl Nodes {
     #[cold]
     fn bear(
         &self,
-        passage: &mut Passage<Client>,
+        routed: &mut Routed<Client>,
         error: Error,
         call: &mut impl Call,
         deadline: Option<Instant>,
     ) -> Result<()> {
-        match self.handle_failure(passage, error, call, deadline) {
+        match self.handle_failure(routed, error, call, deadline) {
             Decision::Retry(pause) => self.pause(pause),
             Decision::Again => {}
             Decision::Fail(error) => return Err(error),
@@ -113,17 +113,17 @@ impl Nodes {
     }
 }
 
-/// Sends `call` to the node that its passage has come to, and waits for its replies.
+/// Sends `call` to the node that its call has come to, and waits for its replies.
 fn exchange<C: Call>(
     call: &mut C,
-    passage: &Passage<Client>,
+    routed: &Routed<Client>,
     way: Way,
     now: Instant,
     deadline: Option<Instant>,
 ) -> Result<C::Output> {
-    let Some(node_client) = passage.node_client() else { return Err(setup::closed_client()) };
+    let Some(node_client) = routed.node_client() else { return Err(setup::closed_client()) };
     let client = &node_client.client;
-    if passage.asking() {
+    if routed.asking() {
         let mut asking = Asking(call);
         let replies = client.lane.exchange(&asking, way, now, deadline)?;
         return call::read(&mut asking, replies, client.config());

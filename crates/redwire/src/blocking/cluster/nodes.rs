@@ -16,7 +16,7 @@ use redwire_core::{Error, Outcome, Result};
 use super::refresh;
 use crate::blocking::client::Client;
 use crate::blocking::connection::OnConnect;
-use crate::shared::node_clients::{SharedTopology, NodeClients, Passage, Watcher};
+use crate::shared::node_clients::{SharedTopology, NodeClients, Routed, Watcher};
 use crate::shared::setup;
 use crate::shared::sync::{Condvar, Mutex};
 use crate::shared::target::Target;
@@ -110,16 +110,16 @@ impl Nodes {
         self.follow();
     }
 
-    /// A try of `call`, which must end by `deadline`, failed on its `passage` with `error`.
+    /// A try of `call`, which must end by `deadline`, failed on its `routed` with `error`.
     #[cold]
     pub(in crate::blocking) fn handle_failure(
         &self,
-        passage: &mut Passage<Client>,
+        routed: &mut Routed<Client>,
         error: Error,
         call: &mut impl Call,
         deadline: Option<Instant>,
     ) -> Decision {
-        let error = match passage.node_client() {
+        let error = match routed.node_client() {
             Some(node_client) => {
                 let target = node_client.client.pool().target();
                 target.handle_failure(&error);
@@ -127,7 +127,7 @@ impl Nodes {
             }
             None => error,
         };
-        let decision = passage.handle_failure(self.node_clients(), error, call, deadline, || self.may_retry());
+        let decision = routed.handle_failure(self.node_clients(), error, call, deadline, || self.may_retry());
         self.follow();
         decision
     }

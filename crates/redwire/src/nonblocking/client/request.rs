@@ -16,7 +16,7 @@ use redwire_core::{Error, Replies, Result};
 
 use super::Client;
 use crate::shared::clock::{self, Timer};
-use crate::shared::node_clients::{Departure, Passage};
+use crate::shared::node_clients::{Pick, Routed};
 use crate::nonblocking::connection::Pending;
 use crate::nonblocking::lane::Lane;
 
@@ -30,7 +30,7 @@ pub struct Request<'c, C: Call> {
     attempt: Option<Attempt>,
     state: State,
     /// Its way through the cluster, where there is one.
-    passage: Passage<Client>,
+    routed: Routed<Client>,
 }
 
 enum State {
@@ -91,7 +91,7 @@ impl<C: Call> Future for Request<'_, C> {
                         return Poll::Pending;
                     };
                     if let Err(error) = result {
-                        let error = self.passage.outcome_of_all(error, &self.call);
+                        let error = self.routed.outcome_of_all(error, &self.call);
                         return Poll::Ready(self.fail(error));
                     }
                     self.state = State::Start;
@@ -113,14 +113,14 @@ impl<C: Call> Future for Request<'_, C> {
                 State::Done => panic!("a request was polled after it was ready"),
             };
             let client = self.client;
-            let asking = self.passage.asking();
+            let asking = self.routed.asking();
             let error = match result.and_then(|replies| match asking {
                 false => call::read(&mut self.call, replies, client.config()),
                 true => read_asked(&mut self.call, replies, client.config()),
             }) {
-                Ok(output) if self.passage.is_timed() => {
+                Ok(output) if self.routed.is_timed() => {
                     if let Some(nodes) = &client.cluster {
-                        self.passage.handle_success(nodes.node_clients());
+                        self.routed.handle_success(nodes.node_clients());
                     }
                     return Poll::Ready(Ok(output));
                 }
@@ -150,7 +150,7 @@ impl<C: Call> Future for Request<'_, C> {
 impl<'c, C: Call> Request<'c, C> {
     #[inline]
     pub(super) fn new(client: &'c Client, call: C) -> Self {
-        Self { client, call, attempt: None, state: State::Start, passage: Passage::new() }
+        Self { client, call, attempt: None, state: State::Start, routed: Routed::new() }
     }
 
     /// What is asked.
@@ -175,14 +175,14 @@ impl<'c, C: Call> Request<'c, C> {
             }
         };
         let now = now.unwrap_or_else(clock::now);
-        if self.client.cluster.is_some() && !self.board(deadline, now)? {
+        if self.client.cluster.is_some() && !self.pick_node(deadline, now)? {
             waker.wake_by_ref();
             return Ok(None);
         }
         match way {
-            Way::Shared if self.passage.asking() => {
+            Way::Shared if self.routed.asking() => {
                 let asking = Asking(&mut self.call);
-                let lane = self.passage.node_client().map_or(&self.client.lane, |node_client| &node_client.client.lane);
+                let lane = self.routed.node_client().map_or(&self.client.lane, |node_client| &node_client.client.lane);
                 self.state = State::Waiting(lane.submit_or_wait(&asking, waker, deadline, now)?);
             }
             Way::Shared => {
@@ -203,9 +203,9 @@ impl<'c, C: Call> Request<'c, C> {
         if !ticket.may_enter() {
             return ticket;
         }
-        if self.passage.asking() {
+        if self.routed.asking() {
             let asking = Asking(&mut self.call);
-            let lane = self.passage.node_client().map_or(&self.client.lane, |node_client| &node_client.client.lane);
+            let lane = self.routed.node_client().map_or(&self.client.lane, |node_client| &node_client.client.lane);
             return lane.enter(ticket, &asking);
         }
         self.lane().enter(ticket, &self.call)
@@ -214,29 +214,29 @@ impl<'c, C: Call> Request<'c, C> {
     /// The shared connection of the server that the call goes to.
     #[inline]
     fn lane(&self) -> &Lane {
-        self.passage.node_client().map_or(&self.client.lane, |node_client| &node_client.client.lane)
+        self.routed.node_client().map_or(&self.client.lane, |node_client| &node_client.client.lane)
     }
 
     /// Chooses the node of the cluster that the call goes to; or lets it wait for the first map or for several nodes, and then says
     /// that there is nothing to send.
     #[inline(never)]
-    fn board(&mut self, deadline: Option<Instant>, now: Instant) -> Result<bool> {
+    fn pick_node(&mut self, deadline: Option<Instant>, now: Instant) -> Result<bool> {
         let client = self.client;
         let Some(cluster) = &client.cluster else { return Ok(true) };
         let (node_clients, view) = (cluster.node_clients(), cluster.node_clients().view());
         if view.is_stale(now) {
             cluster.follow()?;
         }
-        match self.passage.depart(node_clients, &view, &self.call, deadline, now)? {
-            Departure::Aboard => return Ok(true),
-            Departure::Waits => {
+        match self.routed.pick(node_clients, &view, &self.call, deadline, now)? {
+            Pick::Node => return Ok(true),
+            Pick::Wait => {
                 // One that may wait at its server for ever does not wait so for the cluster.
                 let limit = client.config().timeout();
                 let until = deadline.or_else(|| limit.and_then(|limit| now.checked_add(limit)));
                 let cluster = cluster.clone();
                 self.state = State::Learning(Box::pin(async move { cluster.learn(until, true).await }));
             }
-            Departure::Several(scatter) => {
+            Pick::Several(scatter) => {
                 self.state = State::Scattered(Box::pin(cluster.clone().scatter(scatter, deadline)));
             }
         }
@@ -246,11 +246,11 @@ impl<'c, C: Call> Request<'c, C> {
     #[cold]
     fn start_apart(&mut self, deadline: Option<Instant>) {
         let (mut outbox, asking) = (Outbox::default(), Asking(&mut self.call));
-        let count = match self.passage.asking() {
+        let count = match self.routed.asking() {
             true => (asking.write(&mut outbox), asking.count()).1,
             false => (asking.0.write(&mut outbox), asking.0.count()).1,
         };
-        let pool = self.passage.node_client().map_or(&self.client.pool, |node_client| &node_client.client.pool).clone();
+        let pool = self.routed.node_client().map_or(&self.client.pool, |node_client| &node_client.client.pool).clone();
         let (commands, ends) = (outbox.to_bytes(), self.call.ends_connection());
         self.state =
             State::Apart(Box::pin(async move { pool.exchange(&commands, count, ends, deadline).await }));
@@ -269,7 +269,7 @@ impl<'c, C: Call> Request<'c, C> {
         let (client, target) = (self.client, self.client.pool.target());
         let budget = || client.may_retry();
         let decision = if let Some(nodes) = &client.cluster {
-            nodes.handle_failure(&mut self.passage, error, &mut self.call, attempt.deadline())?
+            nodes.handle_failure(&mut self.routed, error, &mut self.call, attempt.deadline())?
         } else {
             target.handle_failure(&error);
             let (error, now, random) = (target.locate(error), clock::now(), fastrand::u64(..));

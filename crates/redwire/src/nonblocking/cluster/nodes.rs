@@ -14,7 +14,7 @@ use tokio::sync::Notify;
 
 use super::refresh;
 use crate::shared::clock::{self, runtime};
-use crate::shared::node_clients::{NodeClients, Passage, Watcher};
+use crate::shared::node_clients::{NodeClients, Routed, Watcher};
 use crate::nonblocking::before;
 use crate::nonblocking::client::Client;
 use crate::nonblocking::connection::OnConnect;
@@ -118,19 +118,19 @@ impl Nodes {
         let _ = self.follow();
     }
 
-    /// A try of `call`, which must end by `deadline`, failed on its `passage` with `error`.
+    /// A try of `call`, which must end by `deadline`, failed on its `routed` with `error`.
     ///
     /// # Errors
     /// There is no runtime around.
     #[cold]
     pub(in crate::nonblocking) fn handle_failure(
         &self,
-        passage: &mut Passage<Client>,
+        routed: &mut Routed<Client>,
         error: Error,
         call: &mut impl Call,
         deadline: Option<Instant>,
     ) -> Result<Decision> {
-        let error = match passage.node_client() {
+        let error = match routed.node_client() {
             Some(node_client) => {
                 let target = node_client.client.pool().target();
                 target.handle_failure(&error);
@@ -138,7 +138,7 @@ impl Nodes {
             }
             None => error,
         };
-        let decision = passage.handle_failure(self.node_clients(), error, call, deadline, || self.may_retry());
+        let decision = routed.handle_failure(self.node_clients(), error, call, deadline, || self.may_retry());
         self.follow()?;
         Ok(decision)
     }

@@ -13,50 +13,50 @@ use super::{NodeClient, NodeClients, View};
 use crate::shared::clock;
 
 /// One call that goes to one node: where it is, and where it goes next. Before its first failure it is no more than a node.
-pub(crate) struct Passage<C> {
+pub(crate) struct Routed<C> {
     slot: Option<u16>,
     /// Where it was sent last.
     node_client: Option<Arc<NodeClient<C>>>,
     /// Whether `ASKING` went before it.
     asking: bool,
     /// Whether it has a connection for itself and sends several commands over it.
-    stays: bool,
+    keeps_connection: bool,
     /// When it was sent, if that matters.
     since: Option<Instant>,
-    course: Option<Box<Course>>,
+    rerouted: Option<Box<Rerouted>>,
 }
 
-/// A passage that met with difficulties.
-struct Course {
+/// A call that failed at a node.
+struct Rerouted {
     route: Route,
     /// Where it goes next, if that is known.
-    way: Option<Way>,
+    next: Option<NextHop>,
 }
 
 /// How a try begins.
-pub(crate) enum Departure {
-    /// The [member](Passage::node_client) is chosen that the call is sent to.
-    Aboard,
+pub(crate) enum Pick {
+    /// The [node](Routed::node_client) is chosen that the call is sent to.
+    Node,
     /// Nothing is known of the cluster yet: the call waits for that, and begins again.
-    Waits,
+    Wait,
     /// The call goes to several nodes.
     Several(Scatter),
 }
 
-struct Way {
+struct NextHop {
     to: HostPort,
     asking: bool,
     fresh: bool,
 }
 
-impl<C> Passage<C> {
+impl<C> Routed<C> {
     pub(crate) fn new() -> Self {
-        Self { slot: None, node_client: None, asking: false, stays: false, since: None, course: None }
+        Self { slot: None, node_client: None, asking: false, keeps_connection: false, since: None, rerouted: None }
     }
 
     /// One that has a connection for itself and sends several commands over it.
-    pub(crate) fn staying() -> Self {
-        Self { stays: true, ..Self::new() }
+    pub(crate) fn on_one_connection() -> Self {
+        Self { keeps_connection: true, ..Self::new() }
     }
 
     /// Where it was sent last.
@@ -79,23 +79,23 @@ impl<C> Passage<C> {
     /// Begins a try of `call`, which must end by `deadline`, by what this `view` tells.
     ///
     /// # Errors
-    /// As [`board`](Self::board); the keys have several slots, and it cannot be taken apart.
+    /// As [`pick_node`](Self::pick_node); the keys have several slots, and it cannot be taken apart.
     #[inline]
-    pub(crate) fn depart(
+    pub(crate) fn pick(
         &mut self,
         node_clients: &NodeClients<C>,
         view: &View<C>,
         call: &impl Call,
         deadline: Option<Instant>,
         now: Instant,
-    ) -> Result<Departure> {
+    ) -> Result<Pick> {
         if !view.is_known() {
-            return Ok(Departure::Waits);
+            return Ok(Pick::Wait);
         }
         let Spread::One(slot) = call.spread()? else {
-            return call.scatter(&view.map, deadline).map(Departure::Several);
+            return call.scatter(&view.map, deadline).map(Pick::Several);
         };
-        self.board(node_clients, view, slot, call.is_read_only(), now).map(|()| Departure::Aboard)
+        self.pick_node(node_clients, view, slot, call.is_read_only(), now).map(|()| Pick::Node)
     }
 
     /// Chooses the [`node_client`](Self::node_client) that a call of `slot` is sent to now. `reads` is whether a replica may answer it.
@@ -103,7 +103,7 @@ impl<C> Passage<C> {
     /// # Errors
     /// Nobody is known for the slot; for [`handle_failure`](Self::handle_failure).
     #[inline]
-    pub(crate) fn board(
+    pub(crate) fn pick_node(
         &mut self,
         node_clients: &NodeClients<C>,
         view: &View<C>,
@@ -112,8 +112,8 @@ impl<C> Passage<C> {
         now: Instant,
     ) -> Result<()> {
         self.node_client = None;
-        if self.course.is_some() {
-            return self.board_again(node_clients);
+        if self.rerouted.is_some() {
+            return self.pick_again(node_clients);
         }
         self.slot = slot;
         self.since = (reads && node_clients.measures()).then_some(now);
@@ -132,12 +132,12 @@ impl<C> Passage<C> {
     }
 
     #[cold]
-    fn board_again(&mut self, node_clients: &NodeClients<C>) -> Result<()> {
-        let Some(course) = &mut self.course else { return Err(Error::usage("it has not begun yet")) };
-        let (node_client, asking) = match &mut course.way {
-            Some(way) => (node_clients.reach(&way.to, std::mem::take(&mut way.fresh)), way.asking),
+    fn pick_again(&mut self, node_clients: &NodeClients<C>) -> Result<()> {
+        let Some(rerouted) = &mut self.rerouted else { return Err(Error::usage("it has not begun yet")) };
+        let (node_client, asking) = match &mut rerouted.next {
+            Some(next) => (node_clients.reach(&next.to, std::mem::take(&mut next.fresh)), next.asking),
             None => {
-                let to = course.route.target(&node_clients.view().map, fastrand::u64(..))?;
+                let to = rerouted.route.target(&node_clients.view().map, fastrand::u64(..))?;
                 (node_clients.node_client(&to), false)
             }
         };
@@ -148,8 +148,8 @@ impl<C> Passage<C> {
     /// The error that ends `call`, with the worst outcome of all its tries.
     #[cold]
     pub(crate) fn outcome_of_all(&self, error: Error, call: &impl Call) -> Error {
-        match &self.course {
-            Some(course) => course.route.outcome_of_all(error, call),
+        match &self.rerouted {
+            Some(rerouted) => rerouted.route.outcome_of_all(error, call),
             None => error,
         }
     }
@@ -181,31 +181,31 @@ impl<C> Passage<C> {
         let now = clock::now();
         let slot = self.slot;
         self.since = None;
-        let stays = self.stays;
-        let course = self.course.get_or_insert_with(|| {
+        let keeps_connection = self.keeps_connection;
+        let rerouted = self.rerouted.get_or_insert_with(|| {
             let route = Route::new(slot, deadline);
-            let route = if stays { route.waiting_for_migrations() } else { route };
-            Box::new(Course { route, way: None })
+            let route = if keeps_connection { route.waiting_for_migrations() } else { route };
+            Box::new(Rerouted { route, next: None })
         });
         let from = self.node_client.as_ref().map(|node_client| &node_client.address);
         if let Some(from) = from {
             node_clients.handle_failure(from, &error);
         }
         let rules = node_clients.rules(now);
-        let step = course.route.handle_failure(error, from, call, rules, fastrand::u64(..), budget);
+        let step = rerouted.route.handle_failure(error, from, call, rules, fastrand::u64(..), budget);
         node_clients.handle_news(step.news.as_slice());
-        let (way, after) = match step.then {
-            Then::Send { to, asking, fresh, after } => (Some(Way { to, asking, fresh }), after),
+        let (next, after) = match step.then {
+            Then::Send { to, asking, fresh, after } => (Some(NextHop { to, asking, fresh }), after),
             Then::Again => {
-                if let (None, Some(from)) = (&course.way, from) {
-                    course.way = Some(Way { to: from.clone(), asking: false, fresh: false });
+                if let (None, Some(from)) = (&rerouted.next, from) {
+                    rerouted.next = Some(NextHop { to: from.clone(), asking: false, fresh: false });
                 }
                 return Decision::Again;
             }
             Then::Retry(after) => (None, after),
             Then::Fail(error) => return Decision::Fail(error),
         };
-        course.way = way;
+        rerouted.next = next;
         if after.is_zero() { Decision::Again } else { Decision::Retry(after) }
     }
 }
