@@ -19,7 +19,7 @@ use redwire_core::{Cmd, Error, Outcome, Replies, Reply, Result, Run};
 
 use super::client::Client;
 use super::cluster::Nodes;
-use crate::shared::cells::{Cell, Cells};
+use crate::shared::node_caches::{NodeCache, NodeCaches};
 use line::Line;
 use tracking::Tracking;
 
@@ -48,7 +48,7 @@ pub struct Cache {
 
 struct Inner {
     client: Client,
-    cells: Cells<Line>,
+    node_caches: NodeCaches<Line>,
 }
 
 impl Client {
@@ -71,17 +71,17 @@ impl Client {
     /// A connection that cannot be made; a server that announces no changes: one that is older than Redis 6, or whose user may not
     /// say `CLIENT TRACKING`.
     pub fn cached(&self, options: CacheOptions) -> Result<Cache> {
-        let cells = match &self.cluster {
-            None => Cells::of_server(options.clone(), Tracking::beside(self.pool(), options)),
+        let node_caches = match &self.cluster {
+            None => NodeCaches::of_server(options.clone(), Tracking::beside(self.pool(), options)),
             Some(nodes) => {
                 nodes.learn(Instant::now().checked_add(self.config().connect_timeout()), true)?;
-                let cells = Cells::of_cluster(options.clone());
-                cells.fill(nodes.node_clients(), |node| Tracking::beside(node.pool(), options.clone()));
-                cells
+                let node_caches = NodeCaches::of_cluster(options.clone());
+                node_caches.fill(nodes.node_clients(), |node| Tracking::beside(node.pool(), options.clone()));
+                node_caches
             }
         };
-        cells.all().iter().try_for_each(|cell| cell.line.connect())?;
-        Ok(Cache { inner: Arc::new(Inner { client: self.clone(), cells }), opted_in: false })
+        node_caches.all().iter().try_for_each(|node_cache| node_cache.line.connect())?;
+        Ok(Cache { inner: Arc::new(Inner { client: self.clone(), node_caches }), opted_in: false })
     }
 }
 
@@ -115,42 +115,42 @@ impl Cache {
         let limit = self.client().config().timeout();
         let deadline = limit.and_then(|limit| Instant::now().checked_add(limit));
         let wants_master = wants_master(self.client().config());
-        let (mut cells, mut asked) = (self.cells(), Vec::new());
-        while !cells.is_empty() {
-            for cell in &cells {
-                if cell.sync(deadline, wants_master)? {
+        let (mut node_caches, mut asked) = (self.node_caches(), Vec::new());
+        while !node_caches.is_empty() {
+            for node_cache in &node_caches {
+                if node_cache.sync(deadline, wants_master)? {
                     self.doubt();
                 }
             }
-            asked.append(&mut cells);
+            asked.append(&mut node_caches);
             // Others may have taken over meanwhile, and have kept something.
-            cells = self.cells();
-            cells.retain(|cell| !asked.iter().any(|asked| Arc::ptr_eq(asked, cell)));
+            node_caches = self.node_caches();
+            node_caches.retain(|node_cache| !asked.iter().any(|asked| Arc::ptr_eq(asked, node_cache)));
         }
         Ok(())
     }
 
     /// Forgets everything.
     pub fn clear(&self) {
-        self.inner.cells.clear();
+        self.inner.node_caches.clear();
     }
 
     /// What the cache did so far, and holds now.
     #[must_use]
     pub fn figures(&self) -> CacheFigures {
-        self.inner.cells.figures()
+        self.inner.node_caches.figures()
     }
 
     /// Whether changes are announced now, so that anything is kept.
     #[must_use]
     pub fn is_tracking(&self) -> bool {
-        self.inner.cells.are_live()
+        self.inner.node_caches.are_live()
     }
 
     /// The options it was made with.
     #[must_use]
     pub fn options(&self) -> &CacheOptions {
-        self.inner.cells.options()
+        self.inner.node_caches.options()
     }
 
     /// The client it was made from, for reads that must not be cached.
@@ -166,12 +166,12 @@ impl Cache {
     pub fn execute<R: Reply>(&self, cmd: Cmd<R>) -> Result<R> {
         match suitable(cmd.facts()) {
             Suitable::Read if self.options().covers(self.opted_in) => match self.find(&cmd) {
-                Some(cell) => self.read(&cell, cmd),
+                Some(node_cache) => self.read(&node_cache, cmd),
                 None => self.client().execute(cmd),
             },
             Suitable::Change | Suitable::ChangeAll => {
                 let result = self.client().execute(cmd.clone());
-                self.inner.cells.handle_written(&cmd);
+                self.inner.node_caches.handle_written(&cmd);
                 result
             }
             _ => self.client().execute(cmd),
@@ -180,23 +180,23 @@ impl Cache {
 
     /// Where the answer to `cmd` is kept.
     #[inline]
-    fn find<R: Reply>(&self, cmd: &Cmd<R>) -> Option<Arc<Cell<Line>>> {
+    fn find<R: Reply>(&self, cmd: &Cmd<R>) -> Option<Arc<NodeCache<Line>>> {
         let node_clients = self.client().cluster.as_ref().map(Nodes::node_clients);
-        self.inner.cells.find(cmd, node_clients, |node| self.make(node))
+        self.inner.node_caches.find(cmd, node_clients, |node| self.make(node))
     }
 
     /// All that keep something, by the newest map.
-    fn cells(&self) -> Vec<Arc<Cell<Line>>> {
+    fn node_caches(&self) -> Vec<Arc<NodeCache<Line>>> {
         match &self.client().cluster {
-            Some(nodes) => self.inner.cells.fill(nodes.node_clients(), |node| self.make(node)),
-            None => self.inner.cells.all(),
+            Some(nodes) => self.inner.node_caches.fill(nodes.node_clients(), |node| self.make(node)),
+            None => self.inner.node_caches.all(),
         }
     }
 
-    fn make(&self, node: &Client) -> Cell<Line> {
-        let cell = Tracking::beside(node.pool(), self.options().clone());
-        cell.line.connect_beside();
-        cell
+    fn make(&self, node: &Client) -> NodeCache<Line> {
+        let node_cache = Tracking::beside(node.pool(), self.options().clone());
+        node_cache.line.connect_beside();
+        node_cache
     }
 
     /// A node is no primary any more: has the map asked for.
@@ -207,8 +207,8 @@ impl Cache {
         }
     }
 
-    fn read<R: Reply>(&self, cell: &Cell<Line>, mut cmd: Cmd<R>) -> Result<R> {
-        let Cell { line, tracking } = cell;
+    fn read<R: Reply>(&self, node_cache: &NodeCache<Line>, mut cmd: Cmd<R>) -> Result<R> {
+        let NodeCache { line, tracking } = node_cache;
         let mut now = Instant::now();
         let mut deadline = None;
         loop {
@@ -234,7 +234,7 @@ impl Cache {
                     });
                     fetched
                 }
-                Lookup::Wait(wait) => match cell.wait(wait, deadline) {
+                Lookup::Wait(wait) => match node_cache.wait(wait, deadline) {
                     Ok(None) => {
                         now = Instant::now();
                         continue;
@@ -283,7 +283,7 @@ impl Cache {
     }
 }
 
-impl Cell<Line> {
+impl NodeCache<Line> {
     /// Waits until everything is known that the server has announced. Whether it is a former master.
     fn sync(&self, deadline: Option<Instant>, wants_master: bool) -> Result<bool> {
         let Self { line, tracking } = self;

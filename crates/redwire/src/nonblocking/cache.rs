@@ -22,7 +22,7 @@ use super::client::{Client, Request};
 use super::cluster::Nodes;
 use super::lane::Lane;
 use super::renew;
-use crate::shared::cells::{Cell, Cells};
+use crate::shared::node_caches::{NodeCache, NodeCaches};
 use crate::shared::clock::{self, Timer};
 use tracking::Tracking;
 pub(super) use tracking::Watch;
@@ -89,7 +89,7 @@ pub struct Cache {
 
 struct Inner {
     client: Client,
-    cells: Cells<Lane>,
+    node_caches: NodeCaches<Lane>,
 }
 
 impl Client {
@@ -114,21 +114,21 @@ impl Client {
     /// say `CLIENT TRACKING`.
     pub async fn cached(&self, options: CacheOptions) -> Result<Cache> {
         let deadline = clock::now() + self.config().connect_timeout();
-        let cells = match &self.cluster {
-            None => Cells::of_server(options.clone(), Tracking::beside(self.pool(), options)),
+        let node_caches = match &self.cluster {
+            None => NodeCaches::of_server(options.clone(), Tracking::beside(self.pool(), options)),
             Some(nodes) => {
                 nodes.learn(Some(deadline), true).await?;
-                let cells = Cells::of_cluster(options.clone());
-                cells.fill(nodes.node_clients(), |node| Tracking::beside(node.pool(), options.clone()));
-                cells
+                let node_caches = NodeCaches::of_cluster(options.clone());
+                node_caches.fill(nodes.node_clients(), |node| Tracking::beside(node.pool(), options.clone()));
+                node_caches
             }
         };
-        for cell in cells.all() {
-            cell.line.connect().await?;
+        for node_cache in node_caches.all() {
+            node_cache.line.connect().await?;
             // Answered by the task that drives the connection: from then on replies are kept.
-            cell.line.exchange(&Cmd::<Value>::new("PING"), Some(deadline)).await?;
+            node_cache.line.exchange(&Cmd::<Value>::new("PING"), Some(deadline)).await?;
         }
-        Ok(Cache { inner: Arc::new(Inner { client: self.clone(), cells }), opted_in: false })
+        Ok(Cache { inner: Arc::new(Inner { client: self.clone(), node_caches }), opted_in: false })
     }
 }
 
@@ -163,42 +163,42 @@ impl Cache {
         let limit = self.client().config().timeout();
         let deadline = limit.and_then(|limit| clock::now().checked_add(limit));
         let wants_master = wants_master(self.client().config());
-        let (mut cells, mut asked) = (self.cells(), Vec::new());
-        while !cells.is_empty() {
-            for cell in &cells {
-                if cell.sync(deadline, wants_master).await? {
+        let (mut node_caches, mut asked) = (self.node_caches(), Vec::new());
+        while !node_caches.is_empty() {
+            for node_cache in &node_caches {
+                if node_cache.sync(deadline, wants_master).await? {
                     self.doubt();
                 }
             }
-            asked.append(&mut cells);
+            asked.append(&mut node_caches);
             // Others may have taken over meanwhile, and have kept something.
-            cells = self.cells();
-            cells.retain(|cell| !asked.iter().any(|asked| Arc::ptr_eq(asked, cell)));
+            node_caches = self.node_caches();
+            node_caches.retain(|node_cache| !asked.iter().any(|asked| Arc::ptr_eq(asked, node_cache)));
         }
         Ok(())
     }
 
     /// Forgets everything.
     pub fn clear(&self) {
-        self.inner.cells.clear();
+        self.inner.node_caches.clear();
     }
 
     /// What the cache did so far, and holds now.
     #[must_use]
     pub fn figures(&self) -> CacheFigures {
-        self.inner.cells.figures()
+        self.inner.node_caches.figures()
     }
 
     /// Whether changes are announced now, so that anything is kept.
     #[must_use]
     pub fn is_tracking(&self) -> bool {
-        self.inner.cells.are_live()
+        self.inner.node_caches.are_live()
     }
 
     /// The options it was made with.
     #[must_use]
     pub fn options(&self) -> &CacheOptions {
-        self.inner.cells.options()
+        self.inner.node_caches.options()
     }
 
     /// The client it was made from, for reads that must not be cached.
@@ -212,30 +212,30 @@ impl Cache {
     /// # Errors
     /// As [`Client::execute`].
     pub fn execute<R: Reply>(&self, cmd: Cmd<R>) -> CacheRequest<'_, R> {
-        CacheRequest { cache: self, cell: None, begun: None, state: State::Start(cmd) }
+        CacheRequest { cache: self, node_cache: None, begun: None, state: State::Start(cmd) }
     }
 }
 
 impl Cache {
     /// Where the answer to `cmd` is kept.
     #[inline]
-    fn find<R: Reply>(&self, cmd: &Cmd<R>) -> Option<Arc<Cell<Lane>>> {
+    fn find<R: Reply>(&self, cmd: &Cmd<R>) -> Option<Arc<NodeCache<Lane>>> {
         let node_clients = self.client().cluster.as_ref().map(Nodes::node_clients);
-        self.inner.cells.find(cmd, node_clients, |node| self.make(node))
+        self.inner.node_caches.find(cmd, node_clients, |node| self.make(node))
     }
 
     /// All that keep something, by the newest map.
-    fn cells(&self) -> Vec<Arc<Cell<Lane>>> {
+    fn node_caches(&self) -> Vec<Arc<NodeCache<Lane>>> {
         match &self.client().cluster {
-            Some(nodes) => self.inner.cells.fill(nodes.node_clients(), |node| self.make(node)),
-            None => self.inner.cells.all(),
+            Some(nodes) => self.inner.node_caches.fill(nodes.node_clients(), |node| self.make(node)),
+            None => self.inner.node_caches.all(),
         }
     }
 
-    fn make(&self, node: &Client) -> Cell<Lane> {
-        let cell = Tracking::beside(node.pool(), self.options().clone());
-        cell.line.ask();
-        cell
+    fn make(&self, node: &Client) -> NodeCache<Lane> {
+        let node_cache = Tracking::beside(node.pool(), self.options().clone());
+        node_cache.line.ask();
+        node_cache
     }
 
     /// A node is no primary any more: has the map asked for.
@@ -248,7 +248,7 @@ impl Cache {
     }
 }
 
-impl Cell<Lane> {
+impl NodeCache<Lane> {
     /// Waits until everything is known that the server has announced. Whether it is a former master.
     async fn sync(&self, deadline: Option<Instant>, wants_master: bool) -> Result<bool> {
         let Self { line, tracking } = self;
@@ -291,7 +291,7 @@ impl fmt::Debug for Cache {
 pub struct CacheRequest<'c, R: Reply> {
     cache: &'c Cache,
     /// Where what it reads is kept.
-    cell: Option<Arc<Cell<Lane>>>,
+    node_cache: Option<Arc<NodeCache<Lane>>>,
     /// When it was first looked for.
     begun: Option<Instant>,
     state: State<'c, R>,
@@ -356,8 +356,8 @@ impl<'c, R: Reply> CacheRequest<'c, R> {
         if suitable(cmd.facts()) != Suitable::Read || !cache.options().covers(cache.opted_in) {
             return self.plain(cmd);
         }
-        let Some(cell) = cache.find(&cmd) else { return self.plain(cmd) };
-        let Cell { line, tracking } = &**self.cell.insert(cell);
+        let Some(node_cache) = cache.find(&cmd) else { return self.plain(cmd) };
+        let NodeCache { line, tracking } = &**self.node_cache.insert(node_cache);
         let now = clock::now();
         self.begun.get_or_insert(now);
         let found = match tracking.hit(&cmd, now) {
@@ -383,7 +383,7 @@ impl<'c, R: Reply> CacheRequest<'c, R> {
     }
 
     fn fetch(&self, cmd: Cmd<R>, flight: Flight, cx: &Context<'_>) -> Step<'c, R> {
-        let Some(Cell { line, tracking }) = self.cell.as_deref() else { return self.plain(cmd) };
+        let Some(NodeCache { line, tracking }) = self.node_cache.as_deref() else { return self.plain(cmd) };
         let fetch = Fetch::new(&cmd, tracking.options());
         match line.submit(&fetch, cx.waker(), self.deadline(&cmd)) {
             Ok(ticket) => Step::Pending(State::Fetching(cmd, ticket, flight)),
@@ -395,7 +395,7 @@ impl<'c, R: Reply> CacheRequest<'c, R> {
     }
 
     fn poll_fetch(&self, cmd: Cmd<R>, ticket: Ticket, flight: Flight, cx: &Context<'_>) -> Step<'c, R> {
-        let Some(Cell { line, tracking }) = self.cell.as_deref() else { return self.plain(cmd) };
+        let Some(NodeCache { line, tracking }) = self.node_cache.as_deref() else { return self.plain(cmd) };
         let result = match line.poll_reply(ticket, cx.waker()) {
             Ok(result) => result,
             Err(ticket) => return Step::Pending(State::Fetching(cmd, ticket, flight)),
@@ -414,7 +414,7 @@ impl<'c, R: Reply> CacheRequest<'c, R> {
 
     /// Asks what announces, so that what is kept is known to be in order.
     fn settle(&self, cmd: Cmd<R>, mark: Mark, cx: &Context<'_>) -> Step<'c, R> {
-        let Some(Cell { line, tracking }) = self.cell.as_deref() else { return self.plain(cmd) };
+        let Some(NodeCache { line, tracking }) = self.node_cache.as_deref() else { return self.plain(cmd) };
         let listener = tracking.listener(line);
         match listener.submit(&sync_question(false), cx.waker(), self.deadline(&cmd)) {
             Ok(ticket) => Step::Pending(State::Settling(cmd, listener, ticket, mark)),
@@ -437,7 +437,7 @@ impl<'c, R: Reply> CacheRequest<'c, R> {
             Ok(answer) => answer.is_ok(),
             Err(ticket) => return Step::Pending(State::Settling(cmd, listener, ticket, mark)),
         };
-        if let Some(Cell { tracking, .. }) = self.cell.as_deref() {
+        if let Some(NodeCache { tracking, .. }) = self.node_cache.as_deref() {
             tracking.change(|store| store.handle_settled(mark, known));
         }
         Step::On(State::Start(cmd))
@@ -450,7 +450,7 @@ impl<'c, R: Reply> CacheRequest<'c, R> {
         mut timer: Option<Box<Timer>>,
         cx: &mut Context<'_>,
     ) -> Step<'c, R> {
-        let Some(Cell { tracking, .. }) = self.cell.as_deref() else { return self.plain(cmd) };
+        let Some(NodeCache { tracking, .. }) = self.node_cache.as_deref() else { return self.plain(cmd) };
         let mut former = None;
         let polled = tracking.lock().poll_wait(wait, |waiter| former = renew(waiter, cx.waker()));
         drop(former);
@@ -478,7 +478,7 @@ impl<'c, R: Reply> CacheRequest<'c, R> {
             Poll::Ready(result) => {
                 let writes = suitable(request.call().facts());
                 if matches!(writes, Suitable::Change | Suitable::ChangeAll) {
-                    self.cache.inner.cells.handle_written(request.call());
+                    self.cache.inner.node_caches.handle_written(request.call());
                 }
                 Step::Ready(result)
             }
@@ -525,7 +525,7 @@ impl<'c, R: Reply> CacheRequest<'c, R> {
 
 impl<R: Reply> Drop for CacheRequest<'_, R> {
     fn drop(&mut self) {
-        let Some(Cell { line, tracking }) = self.cell.as_deref() else { return };
+        let Some(NodeCache { line, tracking }) = self.node_cache.as_deref() else { return };
         match std::mem::replace(&mut self.state, State::Done) {
             State::Fetching(_, ticket, flight) => {
                 line.abandon(ticket);

@@ -13,7 +13,7 @@ use redwire_core::{Cmd, Error, Reply, Result, Value};
 use super::line::{Line, SetUp};
 use crate::blocking::connection::Connection;
 use crate::blocking::pool::Pool;
-use crate::shared::cells::Cell;
+use crate::shared::node_caches::NodeCache;
 use crate::shared::setup;
 use crate::shared::tracking::{self as shared, Watch};
 
@@ -33,7 +33,7 @@ impl shared::Line for Line {
 
 impl Tracking {
     /// A cache beside `pool`, and its tracked connection, which is not connected yet.
-    pub(super) fn beside(pool: &Pool, options: CacheOptions) -> Cell<Line> {
+    pub(super) fn beside(pool: &Pool, options: CacheOptions) -> NodeCache<Line> {
         let this = Self::of(pool.target(), options);
         let (tracking, beside) = (Arc::downgrade(&this), pool.clone());
         let set_up: SetUp = Box::new(move |connection, deadline| {
@@ -43,7 +43,7 @@ impl Tracking {
         });
         let line = Arc::new(Line::new(pool, set_up, Watch::Tracked(Arc::clone(&this))));
         this.track(&line);
-        Cell { line, tracking: this }
+        NodeCache { line, tracking: this }
     }
 
     /// Has the changes of what `connection` will read announced.

@@ -9,7 +9,7 @@ use redwire_core::cache::{CacheOptions, announcements, connection_id, tracking};
 use redwire_core::config::Protocol;
 use redwire_core::{Cmd, Error, Replies, Result, Value};
 
-use crate::shared::cells::Cell;
+use crate::shared::node_caches::NodeCache;
 use crate::shared::clock;
 use crate::nonblocking::before;
 use crate::nonblocking::connection::{Connection, OnConnect};
@@ -35,7 +35,7 @@ impl shared::Line for Lane {
 
 impl Tracking {
     /// A cache beside `pool`, and its tracked connection, which is not connected yet.
-    pub(super) fn beside(pool: &Pool, options: CacheOptions) -> Cell<Lane> {
+    pub(super) fn beside(pool: &Pool, options: CacheOptions) -> NodeCache<Lane> {
         let this = Self::of(pool.target(), options);
         let (tracking, beside) = (Arc::downgrade(&this), pool.clone());
         let on_connect: OnConnect = Arc::new(move |connection| {
@@ -48,7 +48,7 @@ impl Tracking {
         let lane = Lane::watched(pool, Some(on_connect), Some(Watch::Tracked(Arc::clone(&this))));
         let lane = Arc::new(lane);
         this.track(&lane);
-        Cell { line: lane, tracking: this }
+        NodeCache { line: lane, tracking: this }
     }
 
     /// Has the changes of what `connection` will read announced.

@@ -15,38 +15,38 @@ use crate::shared::sync::RwLock;
 use crate::shared::tracking::{Line, Tracking};
 
 /// What is kept of one server, and the connection over which it is read.
-pub(crate) struct Cell<L: Line> {
+pub(crate) struct NodeCache<L: Line> {
     pub(crate) line: Arc<L>,
     pub(crate) tracking: Arc<Tracking<L>>,
 }
 
 /// All parts of a cache.
-pub(crate) struct Cells<L: Line> {
+pub(crate) struct NodeCaches<L: Line> {
     options: CacheOptions,
     state: State<L>,
 }
 
 enum State<L: Line> {
-    Server(Arc<Cell<L>>),
-    Cluster(RwLock<Chart<L>>),
+    Server(Arc<NodeCache<L>>),
+    Cluster(RwLock<CachesByMap<L>>),
 }
 
 /// Who is asked for what, by a map.
-struct Chart<L: Line> {
+struct CachesByMap<L: Line> {
     map: Arc<Map>,
-    cells: HashMap<HostPort, Arc<Cell<L>>>,
+    node_caches: HashMap<HostPort, Arc<NodeCache<L>>>,
 }
 
-impl<L: Line> Cells<L> {
+impl<L: Line> NodeCaches<L> {
     /// Of one server.
-    pub(crate) fn of_server(options: CacheOptions, cell: Cell<L>) -> Self {
-        Self { options, state: State::Server(Arc::new(cell)) }
+    pub(crate) fn of_server(options: CacheOptions, node_cache: NodeCache<L>) -> Self {
+        Self { options, state: State::Server(Arc::new(node_cache)) }
     }
 
     /// Of a cluster, without any yet.
     pub(crate) fn of_cluster(options: CacheOptions) -> Self {
-        let chart = Chart { map: Arc::default(), cells: HashMap::new() };
-        Self { options, state: State::Cluster(RwLock::new(chart)) }
+        let by_map = CachesByMap { map: Arc::default(), node_caches: HashMap::new() };
+        Self { options, state: State::Cluster(RwLock::new(by_map)) }
     }
 
     pub(crate) fn options(&self) -> &CacheOptions {
@@ -60,88 +60,88 @@ impl<L: Line> Cells<L> {
         &self,
         call: &impl Call,
         node_clients: Option<&NodeClients<C>>,
-        make: impl FnOnce(&C) -> Cell<L>,
-    ) -> Option<Arc<Cell<L>>> {
+        make: impl FnOnce(&C) -> NodeCache<L>,
+    ) -> Option<Arc<NodeCache<L>>> {
         match &self.state {
-            State::Server(cell) => Some(Arc::clone(cell)),
-            State::Cluster(chart) => find(chart, call, node_clients?, make),
+            State::Server(node_cache) => Some(Arc::clone(node_cache)),
+            State::Cluster(by_map) => find(by_map, call, node_clients?, make),
         }
     }
 
     /// That of each node that takes writes, made by `make` if need be.
-    pub(crate) fn fill<C>(&self, node_clients: &NodeClients<C>, make: impl Fn(&C) -> Cell<L>) -> Vec<Arc<Cell<L>>> {
-        let State::Cluster(chart) = &self.state else { return self.all() };
+    pub(crate) fn fill<C>(&self, node_clients: &NodeClients<C>, make: impl Fn(&C) -> NodeCache<L>) -> Vec<Arc<NodeCache<L>>> {
+        let State::Cluster(by_map) = &self.state else { return self.all() };
         let map = node_clients.map();
         let primaries = map.shards().iter().map(|shard| &shard.primary.address);
-        primaries.map(|address| cell_at(chart, &map, node_clients, address, &make)).collect()
+        primaries.map(|address| node_cache_at(by_map, &map, node_clients, address, &make)).collect()
     }
 
     /// All there are.
-    pub(crate) fn all(&self) -> Vec<Arc<Cell<L>>> {
+    pub(crate) fn all(&self) -> Vec<Arc<NodeCache<L>>> {
         match &self.state {
-            State::Server(cell) => vec![Arc::clone(cell)],
-            State::Cluster(chart) => chart.read().cells.values().cloned().collect(),
+            State::Server(node_cache) => vec![Arc::clone(node_cache)],
+            State::Cluster(by_map) => by_map.read().node_caches.values().cloned().collect(),
         }
     }
 
     /// Whether all announce changes now.
     pub(crate) fn are_live(&self) -> bool {
-        let cells = self.all();
-        !cells.is_empty() && cells.iter().all(|cell| cell.tracking.is_live())
+        let node_caches = self.all();
+        !node_caches.is_empty() && node_caches.iter().all(|node_cache| node_cache.tracking.is_live())
     }
 
     /// Forgets everything.
     pub(crate) fn clear(&self) {
-        self.all().iter().for_each(|cell| cell.tracking.clear());
+        self.all().iter().for_each(|node_cache| node_cache.tracking.clear());
     }
 
     /// Of all together.
     pub(crate) fn figures(&self) -> CacheFigures {
-        self.all().iter().fold(CacheFigures::default(), |sum, cell| sum.plus(&cell.tracking.figures()))
+        self.all().iter().fold(CacheFigures::default(), |sum, node_cache| sum.plus(&node_cache.tracking.figures()))
     }
 
     /// The client has executed `cmd`, which changes keys.
     pub(crate) fn handle_written<R>(&self, cmd: &Cmd<R>) {
-        for cell in self.all() {
-            if !cell.tracking.is_foreign() {
-                cell.tracking.change(|store| store.handle_written(cmd));
+        for node_cache in self.all() {
+            if !node_cache.tracking.is_foreign() {
+                node_cache.tracking.change(|store| store.handle_written(cmd));
             }
         }
     }
 }
 
 fn find<L: Line, C>(
-    chart: &RwLock<Chart<L>>,
+    by_map: &RwLock<CachesByMap<L>>,
     call: &impl Call,
     node_clients: &NodeClients<C>,
-    make: impl FnOnce(&C) -> Cell<L>,
-) -> Option<Arc<Cell<L>>> {
+    make: impl FnOnce(&C) -> NodeCache<L>,
+) -> Option<Arc<NodeCache<L>>> {
     let Ok(Spread::One(Some(slot))) = call.spread() else { return None };
     let map = node_clients.map();
     let address = map.primary(slot)?;
-    Some(cell_at(chart, &map, node_clients, address, make))
+    Some(node_cache_at(by_map, &map, node_clients, address, make))
 }
 
-fn cell_at<L: Line, C>(
-    chart: &RwLock<Chart<L>>,
+fn node_cache_at<L: Line, C>(
+    by_map: &RwLock<CachesByMap<L>>,
     map: &Arc<Map>,
     node_clients: &NodeClients<C>,
     address: &HostPort,
-    make: impl FnOnce(&C) -> Cell<L>,
-) -> Arc<Cell<L>> {
+    make: impl FnOnce(&C) -> NodeCache<L>,
+) -> Arc<NodeCache<L>> {
     {
-        let chart = chart.read();
-        if let (true, Some(cell)) = (Arc::ptr_eq(&chart.map, map), chart.cells.get(address)) {
-            return Arc::clone(cell);
+        let by_map = by_map.read();
+        if let (true, Some(node_cache)) = (Arc::ptr_eq(&by_map.map, map), by_map.node_caches.get(address)) {
+            return Arc::clone(node_cache);
         }
     }
-    let mut chart = chart.write();
-    chart.follow(map);
+    let mut by_map = by_map.write();
+    by_map.follow(map);
     let made = || Arc::new(make(&node_clients.node_client(address).client));
-    Arc::clone(chart.cells.entry(address.clone()).or_insert_with(made))
+    Arc::clone(by_map.node_caches.entry(address.clone()).or_insert_with(made))
 }
 
-impl<L: Line> Chart<L> {
+impl<L: Line> CachesByMap<L> {
     /// Goes by `map` from now on. A node that has lost a slot will not announce what happens to its keys: should the slot come back, what
     /// was kept of it must not be there any more.
     fn follow(&mut self, map: &Arc<Map>) {
@@ -149,11 +149,11 @@ impl<L: Line> Chart<L> {
             return;
         }
         for address in self.map.losers(map) {
-            if let Some(cell) = self.cells.get(address) {
-                cell.tracking.clear();
+            if let Some(node_cache) = self.node_caches.get(address) {
+                node_cache.tracking.clear();
             }
         }
-        self.cells.retain(|address, _| map.is_primary(address));
+        self.node_caches.retain(|address, _| map.is_primary(address));
         self.map = Arc::clone(map);
     }
 }
