@@ -4,13 +4,13 @@
 //! left. Promises that a message reaches everybody who wants it and nobody else, in order, and that every hole is told at its
 //! place: [`Gap`](Item::Gap) after a connection that was lost, [`Lagged`](Item::Lagged) where messages were dropped. What waits
 //! for a subscriber is bounded ([`SubscribeOptions`]). This file holds the wishes, `line.rs` the connections behind them, `wire.rs`
-//! what was said on each, and `homes.rs` which node of a cluster a shard channel is heard from. None must know sockets or clocks.
+//! what was said on each, and `shard_placement.rs` which node of a cluster a shard channel is heard from. None must know sockets or clocks.
 //!
 //! `W` is whoever waits: a waker in the async driver, a thread in the blocking one.
 
 mod audience;
 mod frame;
-mod homes;
+mod shard_placement;
 mod inbox;
 mod item;
 mod line;
@@ -27,7 +27,7 @@ use crate::arg::{Arg, Args};
 use crate::backoff::Backoff;
 use crate::error::{Error, ErrorKind, Outcome, Result};
 use audience::{Audience, End};
-use homes::Homes;
+use shard_placement::ShardPlacement;
 pub use item::{Item, Kind, Message};
 use line::Line;
 pub use line::{Connect, LineId};
@@ -48,7 +48,7 @@ pub struct PubSub<W> {
     is_closed: bool,
     lines: BTreeMap<LineId, Line>,
     /// Where shard channels are heard from, in a cluster.
-    homes: Option<Homes>,
+    shard_placement: Option<ShardPlacement>,
     interval: Option<Duration>,
     backoff: Backoff,
 }
@@ -68,7 +68,7 @@ impl<W> PubSub<W> {
             audience: Audience::new(),
             is_closed: false,
             lines: BTreeMap::from([(LineId::MAIN, Line::new(None, interval, backoff))]),
-            homes: None,
+            shard_placement: None,
             interval,
             backoff,
         }
@@ -245,10 +245,10 @@ impl<W> PubSub<W> {
         if let Some(error) = self.lines.iter().find_map(failed) {
             return Some(error);
         }
-        let (homes, subscriber) = (self.homes.as_ref()?, self.audience.get(id.0)?);
+        let (shard_placement, subscriber) = (self.shard_placement.as_ref()?, self.audience.get(id.0)?);
         let table = &self.names[subscriber.kind as usize];
         let sent_away = |name: &Bytes| table.get(name).is_some_and(|name| name.strikes > 0);
-        homes.error().filter(|_| subscriber.names.iter().any(sent_away)).cloned()
+        shard_placement.error().filter(|_| subscriber.names.iter().any(sent_away)).cloned()
     }
 
     /// A subscriber has taken something, or left.
@@ -288,8 +288,8 @@ impl<W> PubSub<W> {
 
     /// A name of which no server knows is to be asked for.
     fn find_line(&mut self, kind: Kind, text: &Bytes) {
-        if kind == Kind::Shard && self.homes.is_some() {
-            return self.settle_in(text);
+        if kind == Kind::Shard && self.shard_placement.is_some() {
+            return self.assign(text);
         }
         if let Some(name) = self.names[kind as usize].get_mut(text) {
             name.line = Some(LineId::MAIN);
@@ -318,8 +318,8 @@ impl<W> PubSub<W> {
                 if let Some(line) = line {
                     line.changed.remove(&key);
                 }
-                if let (Some(homes), Kind::Shard) = (&mut self.homes, subscriber.kind) {
-                    homes.forget(text);
+                if let (Some(shard_placement), Kind::Shard) = (&mut self.shard_placement, subscriber.kind) {
+                    shard_placement.forget(text);
                 }
             } else if let Some(line) = line {
                 line.handle_changed(key.0, key.1);

@@ -178,9 +178,9 @@ impl<W> PubSub<W> {
             return Connect::Idle;
         }
         if let Some(node) = self.lines.remove(&line).and_then(|line| line.node)
-            && let Some(homes) = &mut self.homes
+            && let Some(shard_placement) = &mut self.shard_placement
         {
-            homes.handle_ended(&node);
+            shard_placement.handle_ended(&node);
         }
         Connect::Done
     }
@@ -209,8 +209,8 @@ impl<W> PubSub<W> {
 
     /// Another node may serve shard channels now.
     fn handle_doubt(&mut self) {
-        if let Some(homes) = &mut self.homes {
-            homes.doubt();
+        if let Some(shard_placement) = &mut self.shard_placement {
+            shard_placement.doubt();
         }
     }
 
@@ -253,7 +253,7 @@ impl<W> PubSub<W> {
 
     /// Those who hear nothing, or not all, without this line.
     pub(super) fn dependents(&self, line: LineId) -> BTreeSet<u32> {
-        if self.homes.is_none() {
+        if self.shard_placement.is_none() {
             return self.audience.ids().collect();
         }
         let names = self.names.iter().flat_map(|table| table.values());

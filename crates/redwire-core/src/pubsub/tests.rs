@@ -10,7 +10,7 @@ use crate::inbound::{Frames, Inbound};
 use crate::keeper::Keeper;
 use crate::outbox::Outbox;
 
-mod homes;
+mod shard_placement;
 mod model;
 
 const SECOND: Duration = Duration::from_secs(1);

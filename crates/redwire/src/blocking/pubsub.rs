@@ -1,11 +1,11 @@
 //! Publish/subscribe for threads: one connection, any number of subscriptions, and no thread of its own.
 //!
 //! Whoever waits for an item reads for all; see [`process`]. In a cluster there are several connections, each with a thread; see
-//! [`homes`]. What the server is told, who hears what and what is missing where is
+//! [`shard_channels`]. What the server is told, who hears what and what is missing where is
 //! decided in `redwire-core`.
 
 mod handler;
-mod homes;
+mod shard_channels;
 mod process;
 
 use std::fmt;

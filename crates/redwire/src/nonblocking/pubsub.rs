@@ -1,12 +1,12 @@
 //! Publish/subscribe for tasks: one connection, any number of subscriptions, and one task behind them.
 //!
 //! The task in [`driver`] reads, writes and connects. In a cluster there is one more of them for each node from which shard channels
-//! are heard, and one in [`homes`] that has these made, and tells the map. What the server is told, who hears what and what is missing where is decided in
+//! are heard, and one in [`shard_channels`] that has these made, and tells the map. What the server is told, who hears what and what is missing where is decided in
 //! `redwire-core`.
 
 mod driver;
 mod handler;
-mod homes;
+mod shard_channels;
 mod subscription;
 
 use std::fmt;
@@ -92,7 +92,7 @@ struct State {
     machine: Machine,
     /// Those who drive connections.
     seats: Vec<Seat>,
-    /// Whether somebody tends the homes of shard channels.
+    /// Whether somebody tends where shard channels are heard from.
     is_tended: bool,
     /// Who does, while it sleeps.
     tender: Option<Waker>,
@@ -326,7 +326,7 @@ impl Shared {
                 let runtime = runtime()?;
                 state.is_tended = true;
                 drop(state);
-                runtime.spawn(homes::tend(homes::Guard(Arc::clone(self)), nodes.clone()));
+                runtime.spawn(shard_channels::tend(shard_channels::Guard(Arc::clone(self)), nodes.clone()));
                 state = self.lock();
             }
         }
@@ -386,7 +386,7 @@ impl State {
                 woken.extend(seat.driver.take());
             }
         }
-        if self.machine.wants_home() {
+        if self.machine.wants_placement() {
             woken.extend(self.tender.take());
         }
     }

@@ -1,7 +1,7 @@
 //! What one process has of a [`PubSub`](super::PubSub): the wishes, the connection, and those who wait.
 //!
 //! There are three duties, each with one holder at most: to read, to write, and to connect. Whoever waits takes what is vacant, does it
-//! for all, and on leaving calls another to it. In a cluster each connection has a thread that has its duties for good ([`homes`]).
+//! for all, and on leaving calls another to it. In a cluster each connection has a thread that has its duties for good ([`shard_channels`]).
 //! What is said and heard is decided in the core's `PubSub`. A child of the
 //! process never waits for its lock, which a thread may hold that the child has not.
 
@@ -45,7 +45,7 @@ pub(super) struct State {
     desks: Vec<Desk>,
     /// How many sleep until they are called.
     asleep: usize,
-    /// Whether there is a thread that tends the homes of shard channels; and the thread, while it sleeps.
+    /// Whether there is a thread that tends where shard channels are heard from; and the thread, while it sleeps.
     pub(super) is_tended: bool,
     pub(super) tender: Option<Thread>,
 }
@@ -555,7 +555,7 @@ impl State {
                 woken.extend(desk.server.take());
             }
         }
-        if self.tender.is_some() && (closed || self.machine.wants_home() || self.wants_server()) {
+        if self.tender.is_some() && (closed || self.machine.wants_placement() || self.wants_server()) {
             woken.extend(self.tender.take());
         }
     }

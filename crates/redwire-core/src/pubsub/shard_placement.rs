@@ -1,6 +1,6 @@
 //! Shard channels in a cluster: which node each is to be heard from, and how it follows its slot.
 //!
-//! Every shard channel that somebody wants has a *home*: the line to the primary of its slot, by the map. What is told on a line
+//! Every shard channel that somebody wants belongs to one node: it is heard over the line to the primary of its slot, by the map. What is told on a line
 //! obeys the same rules as everywhere; here is only what moves a name from one line to another.
 //! - The connection is lost. Then nobody hears the name, a hole is open for those who want it, and it goes to where the map leads.
 //! - The server leaves the name out by itself. If the slot has moved, it is asked once more, and says who has it. But if a replica has
@@ -31,7 +31,7 @@ use crate::error::Error;
 use crate::outage::heals;
 
 #[derive(Debug)]
-pub(super) struct Homes {
+pub(super) struct ShardPlacement {
     map: Arc<Map>,
     remap: Remap,
     lines: HashMap<HostPort, LineId>,
@@ -57,7 +57,7 @@ enum Wait {
     Pause(Option<Instant>),
 }
 
-impl Homes {
+impl ShardPlacement {
     pub(super) fn doubt(&mut self) {
         if !self.news.contains(&News::Doubt) {
             self.news.push(News::Doubt);
@@ -78,7 +78,7 @@ impl Homes {
     }
 
     /// The node to hear `text` from.
-    fn home(&self, text: &[u8]) -> Option<&HostPort> {
+    fn node_of(&self, text: &[u8]) -> Option<&HostPort> {
         self.map.primary(slot(text))
     }
 }
@@ -89,10 +89,10 @@ impl<W> PubSub<W> {
     /// [`LineId::MAIN`] leads to any node, and serves all other names. Whenever something has changed, [`poll_line`](Self::poll_line)
     /// tells of new lines, each of which is driven as the first is until [`Connect::Done`](super::Connect::Done);
     /// [`poll_news`](Self::poll_news) of what there is to know about the cluster. Every new map is told by
-    /// [`handle_map`](Self::handle_map), and the same once more at [`poll_home_timeout`](Self::poll_home_timeout).
+    /// [`handle_map`](Self::handle_map), and the same once more at [`poll_placement_timeout`](Self::poll_placement_timeout).
     #[must_use]
     pub fn in_cluster(mut self, remap: Remap) -> Self {
-        self.homes = Some(Homes {
+        self.shard_placement = Some(ShardPlacement {
             map: Arc::default(),
             remap,
             lines: HashMap::new(),
@@ -107,30 +107,30 @@ impl<W> PubSub<W> {
 
     /// A line that is to be driven from now on, and the node it leads to.
     pub fn poll_line(&mut self) -> Option<(LineId, HostPort)> {
-        self.homes.as_mut()?.begun.pop()
+        self.shard_placement.as_mut()?.begun.pop()
     }
 
     /// Moves what was learnt about the cluster to `news`.
     pub fn poll_news(&mut self, news: &mut Vec<News>) {
-        if let Some(homes) = &mut self.homes {
-            news.append(&mut homes.news);
+        if let Some(shard_placement) = &mut self.shard_placement {
+            news.append(&mut shard_placement.news);
         }
     }
 
     /// Whether [`poll_line`](Self::poll_line), [`poll_news`](Self::poll_news) or [`handle_map`](Self::handle_map) have something to do.
     #[inline]
     #[must_use]
-    pub fn wants_home(&self) -> bool {
+    pub fn wants_placement(&self) -> bool {
         let fresh = |wait: &Wait| matches!(wait, Wait::Told | Wait::Pause(None));
-        self.homes.as_ref().is_some_and(|homes| {
-            !homes.begun.is_empty() || !homes.news.is_empty() || homes.waiting.values().any(fresh)
+        self.shard_placement.as_ref().is_some_and(|shard_placement| {
+            !shard_placement.begun.is_empty() || !shard_placement.news.is_empty() || shard_placement.waiting.values().any(fresh)
         })
     }
 
     /// When [`handle_map`](Self::handle_map) wants to be called next, even with the same map.
     #[must_use]
-    pub fn poll_home_timeout(&self) -> Option<Instant> {
-        let waits = self.homes.as_ref()?.waiting.values();
+    pub fn poll_placement_timeout(&self) -> Option<Instant> {
+        let waits = self.shard_placement.as_ref()?.waiting.values();
         let ends = waits.filter_map(|wait| match wait {
             Wait::Pause(end) => *end,
             Wait::Map | Wait::Told => None,
@@ -141,11 +141,11 @@ impl<W> PubSub<W> {
     /// This is who serves what: names go where it leads.
     pub fn handle_map(&mut self, map: &Arc<Map>, now: Instant, random: u64) {
         let backoff = self.backoff;
-        let Some(homes) = &mut self.homes else { return };
-        let is_new = !Arc::ptr_eq(&homes.map, map);
-        let before = std::mem::replace(&mut homes.map, Arc::clone(map));
+        let Some(shard_placement) = &mut self.shard_placement else { return };
+        let is_new = !Arc::ptr_eq(&shard_placement.map, map);
+        let before = std::mem::replace(&mut shard_placement.map, Arc::clone(map));
         let mut due = Vec::new();
-        for (text, wait) in &mut homes.waiting {
+        for (text, wait) in &mut shard_placement.waiting {
             let strikes = self.names[Kind::Shard as usize].get(text).map_or(0, |name| name.strikes);
             // A redirection changes the map, but for other slots it tells nothing.
             let shards = (before.shard(slot(text)), map.shard(slot(text)));
@@ -157,20 +157,20 @@ impl<W> PubSub<W> {
                 due.push(text.clone());
             }
         }
-        due.iter().for_each(|text| self.settle_in(text));
+        due.iter().for_each(|text| self.assign(text));
         if is_new {
-            self.move_house();
+            self.reassign();
         }
     }
 
     /// A new map: names that were on their way are sent elsewhere, and those that are heard from a node that does not serve them any
     /// more are left there.
-    fn move_house(&mut self) {
-        let (Some(homes), table) = (&self.homes, &mut self.names[Kind::Shard as usize]) else { return };
+    fn reassign(&mut self) {
+        let (Some(shard_placement), table) = (&self.shard_placement, &mut self.names[Kind::Shard as usize]) else { return };
         let mut moving = Vec::new();
         for (text, name) in table {
-            let (Some(line), Some(home)) = (name.line, homes.home(text)) else { continue };
-            if homes.lines.get(home) == Some(&line) {
+            let (Some(line), Some(home)) = (name.line, shard_placement.node_of(text)) else { continue };
+            if shard_placement.lines.get(home) == Some(&line) {
                 name.leaves = false;
                 continue;
             }
@@ -186,27 +186,27 @@ impl<W> PubSub<W> {
                 Wire::Asked | Wire::Leaving => {}
             }
         }
-        moving.iter().for_each(|text| self.settle_in(text));
+        moving.iter().for_each(|text| self.assign(text));
     }
 
     /// Puts a name that the server does not know on the line it belongs to, to be asked for there.
-    pub(super) fn settle_in(&mut self, text: &Bytes) {
-        let Some(homes) = &mut self.homes else { return };
+    pub(super) fn assign(&mut self, text: &Bytes) {
+        let Some(shard_placement) = &mut self.shard_placement else { return };
         let Some(name) = self.names[Kind::Shard as usize].get_mut(text) else { return };
         let key = (Kind::Shard, text.clone());
         if let Some(line) = name.line.take().and_then(|line| self.lines.get_mut(&line)) {
             line.changed.remove(&key);
         }
-        let Some(home) = homes.home(text).cloned() else {
-            homes.waiting.insert(text.clone(), Wait::Map);
-            return homes.doubt();
+        let Some(home) = shard_placement.node_of(text).cloned() else {
+            shard_placement.waiting.insert(text.clone(), Wait::Map);
+            return shard_placement.doubt();
         };
-        homes.waiting.remove(text);
-        let line = *homes.lines.entry(home.clone()).or_insert_with(|| {
+        shard_placement.waiting.remove(text);
+        let line = *shard_placement.lines.entry(home.clone()).or_insert_with(|| {
             // Each takes a connection, long before there are 2^32.
-            homes.last += 1;
-            let line = LineId(homes.last);
-            homes.begun.push((line, home.clone()));
+            shard_placement.last += 1;
+            let line = LineId(shard_placement.last);
+            shard_placement.begun.push((line, home.clone()));
             self.lines.insert(line, Line::new(Some(home), self.interval, self.backoff));
             line
         });
@@ -218,17 +218,17 @@ impl<W> PubSub<W> {
 
     /// A server has left a name out that is wanted: by itself, unless it is an answer. Whether the name has nowhere to go for now.
     pub(super) fn handle_left(&mut self, line: LineId, kind: Kind, text: &Bytes, is_answer: bool) -> bool {
-        let (Some(homes), Kind::Shard) = (&mut self.homes, kind) else { return false };
+        let (Some(shard_placement), Kind::Shard) = (&mut self.shard_placement, kind) else { return false };
         let Some(name) = self.names[kind as usize].get_mut(text) else { return false };
         let is_over = name.left_by.take() == Some(line);
         if !is_answer {
-            homes.doubt();
+            shard_placement.doubt();
             name.left_by = Some(line);
             return false;
         }
         if is_over {
             name.line = None;
-            homes.waiting.insert(text.clone(), Wait::Map);
+            shard_placement.waiting.insert(text.clone(), Wait::Map);
         }
         is_over
     }
@@ -256,19 +256,19 @@ impl<W> PubSub<W> {
 
     /// Whether a shard channel waits for a line, so that there is none to find.
     pub(super) fn is_waiting(&self, kind: Kind, text: &[u8]) -> bool {
-        kind == Kind::Shard && self.homes.as_ref().is_some_and(|homes| homes.waiting.contains_key(text))
+        kind == Kind::Shard && self.shard_placement.as_ref().is_some_and(|shard_placement| shard_placement.waiting.contains_key(text))
     }
 
     /// The slot that `name` has, where that matters.
     pub(super) fn slot_of(&self, kind: Kind, name: &[u8]) -> Option<u16> {
-        (kind == Kind::Shard && self.homes.is_some()).then(|| slot(name))
+        (kind == Kind::Shard && self.shard_placement.is_some()).then(|| slot(name))
     }
 
     /// The redirection that `error` is.
     pub(super) fn redirection(&self, line: LineId, error: &Error) -> Option<Redirect> {
-        let homes = self.homes.as_ref()?;
+        let shard_placement = self.shard_placement.as_ref()?;
         let node = self.lines.get(&line)?.node.as_ref()?;
-        Redirect::parse(error, node, &homes.remap)
+        Redirect::parse(error, node, &shard_placement.remap)
     }
 
     /// The node did not take these names, for a reason that says something of the cluster, and nothing of the names: they go where
@@ -282,20 +282,20 @@ impl<W> PubSub<W> {
     ) -> bool {
         let redirect = self.redirection(line, error);
         let passes = heals(error) || error.is_demotion();
-        let Some(homes) = self.homes.as_mut().filter(|_| batch.kind == Kind::Shard && passes) else {
+        let Some(shard_placement) = self.shard_placement.as_mut().filter(|_| batch.kind == Kind::Shard && passes) else {
             return false;
         };
         let moved = match redirect {
             Some(Redirect { kind: RedirectKind::Moved, slot, to: Some(to) }) => {
-                homes.news.push(News::Moved { slot, to });
+                shard_placement.news.push(News::Moved { slot, to });
                 true
             }
             _ => {
-                homes.doubt();
+                shard_placement.doubt();
                 false
             }
         };
-        homes.error = Some(error.clone());
+        shard_placement.error = Some(error.clone());
         let table = &mut self.names[Kind::Shard as usize];
         for text in names {
             let Some(name) = table.get_mut(text) else { continue };
@@ -306,7 +306,7 @@ impl<W> PubSub<W> {
             }
             name.strikes += 1;
             let wait = if moved && name.strikes <= AT_ONCE { Wait::Told } else { Wait::Pause(None) };
-            homes.waiting.insert(text.clone(), wait);
+            shard_placement.waiting.insert(text.clone(), wait);
         }
         true
     }

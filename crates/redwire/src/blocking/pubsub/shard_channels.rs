@@ -29,7 +29,7 @@ impl Process {
             let _guard = Guard(&process);
             process.tend(&nodes);
         };
-        if let Err(error) = thread::Builder::new().name("redwire-homes".to_owned()).spawn(tend) {
+        if let Err(error) = thread::Builder::new().name("redwire-shards".to_owned()).spawn(tend) {
             self.desert(&Error::from_io("starting a thread", Outcome::NotSent, error));
         }
     }
@@ -58,11 +58,11 @@ impl Process {
             if state.wants_server() {
                 state = self.engage(state, LineId::MAIN, None);
             }
-            if state.machine.wants_home() {
+            if state.machine.wants_placement() {
                 wake(state);
                 continue;
             }
-            let until = state.machine.poll_home_timeout();
+            let until = state.machine.poll_placement_timeout();
             state.tender = Some(thread::current());
             wake(state);
             match until {

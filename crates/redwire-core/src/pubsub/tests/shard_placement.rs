@@ -20,21 +20,21 @@ fn node(port: u16) -> HostPort {
 }
 
 /// Who serves the slot of which name.
-fn map(homes: &[(&str, u16)]) -> Arc<Map> {
+fn map(shard_placement: &[(&str, u16)]) -> Arc<Map> {
     let empty = Map::default();
     let moved = |map: Map, &(name, port): &(&str, u16)| {
         map.moved(slot(name.as_bytes()), &node(port)).expect("nobody had it")
     };
-    Arc::new(homes.iter().fold(empty, moved))
+    Arc::new(shard_placement.iter().fold(empty, moved))
 }
 
 impl Town {
-    fn new(homes: &[(&str, u16)]) -> Self {
+    fn new(shard_placement: &[(&str, u16)]) -> Self {
         let backoff = Backoff::constant(SECOND);
         let now = Instant::now();
         let machine = PubSub::new(None, backoff).in_cluster(Remap::default());
         let mut town = Self { machine, map: Arc::default(), now, start: now, lines: BTreeMap::new() };
-        town.learn(map(homes));
+        town.learn(map(shard_placement));
         town
     }
 
@@ -216,7 +216,7 @@ fn nodes_that_contradict_each_other_are_asked_with_pauses() {
         at = 3 - at;
     }
     assert!(town.sent(1).is_empty() && town.sent(2).is_empty(), "three at once, then a pause");
-    assert_eq!(town.machine.poll_home_timeout(), Some(town.now + SECOND));
+    assert_eq!(town.machine.poll_placement_timeout(), Some(town.now + SECOND));
     town.now += SECOND;
     town.tend();
     assert_eq!(town.sent(at), ["SSUBSCRIBE a"]);

@@ -40,9 +40,9 @@ pub(super) async fn tend(guard: Guard, nodes: Nodes) {
                 continue;
             }
             state.poll_woken(&mut woken);
-            let again = state.machine.wants_home();
+            let again = state.machine.wants_placement();
             state.tender = Some(cx.waker().clone());
-            let next = state.machine.poll_home_timeout();
+            let next = state.machine.poll_placement_timeout();
             drop(state);
             woken.drain(..).for_each(Waker::wake);
             if again {
