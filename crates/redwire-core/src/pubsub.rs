@@ -8,10 +8,10 @@
 //!
 //! `W` is whoever waits: a waker in the async driver, a thread in the blocking one.
 
-mod audience;
+mod subscribers;
 mod frame;
 mod shard_placement;
-mod inbox;
+mod queue;
 mod item;
 mod line;
 mod options;
@@ -26,7 +26,7 @@ use bytes::Bytes;
 use crate::arg::{Arg, Args};
 use crate::backoff::Backoff;
 use crate::error::{Error, ErrorKind, Outcome, Result};
-use audience::{Audience, End};
+use subscribers::{Subscribers, End};
 use shard_placement::ShardPlacement;
 pub use item::{Item, Kind, Message};
 use line::Line;
@@ -44,7 +44,7 @@ use wire::{Name, Wire};
 pub struct PubSub<W> {
     /// By kind: what is wanted or was asked for.
     names: [BTreeMap<Bytes, Name>; 3],
-    audience: Audience<W>,
+    subscribers: Subscribers<W>,
     is_closed: bool,
     lines: BTreeMap<LineId, Line>,
     /// Where shard channels are heard from, in a cluster.
@@ -65,7 +65,7 @@ impl<W> PubSub<W> {
     pub fn new(interval: Option<Duration>, backoff: Backoff) -> Self {
         Self {
             names: Default::default(),
-            audience: Audience::new(),
+            subscribers: Subscribers::new(),
             is_closed: false,
             lines: BTreeMap::from([(LineId::MAIN, Line::new(None, interval, backoff))]),
             shard_placement: None,
@@ -91,7 +91,7 @@ impl<W> PubSub<W> {
         if names.is_empty() {
             return Err(Error::usage("a subscription needs a name to begin with"));
         }
-        let id = SubscriptionId(self.audience.admit(kind, options));
+        let id = SubscriptionId(self.subscribers.add(kind, options));
         self.ask_for(&id, &names);
         Ok(id)
     }
@@ -102,7 +102,7 @@ impl<W> PubSub<W> {
     }
 
     fn ask_for(&mut self, id: &SubscriptionId, names: &BTreeSet<Bytes>) {
-        let Some(subscriber) = self.audience.get(id.0) else { return };
+        let Some(subscriber) = self.subscribers.get(id.0) else { return };
         if !matches!(subscriber.end, End::Open) {
             return;
         }
@@ -121,10 +121,10 @@ impl<W> PubSub<W> {
     /// The subscription is not to hear of `names` any longer. What has come already stays.
     pub fn remove(&mut self, id: &SubscriptionId, names: impl Arg) {
         let names = words(names);
-        let Some(subscriber) = self.audience.get(id.0) else { return };
+        let Some(subscriber) = self.subscribers.get(id.0) else { return };
         let removed: BTreeSet<Bytes> = names.intersection(&subscriber.names).cloned().collect();
         for name in &removed {
-            self.audience.confirm(id.0, name, Item::Unsubscribed);
+            self.subscribers.confirm(id.0, name, Item::Unsubscribed);
         }
         self.handle_held();
         self.take_back(id.0, &removed);
@@ -133,10 +133,10 @@ impl<W> PubSub<W> {
 
     /// The subscription ends, and what waits for it is forgotten.
     pub fn unsubscribe(&mut self, id: SubscriptionId) {
-        let names = self.audience.get(id.0).map(|subscriber| std::mem::take(&mut subscriber.names));
+        let names = self.subscribers.get(id.0).map(|subscriber| std::mem::take(&mut subscriber.names));
         self.take_back(id.0, &names.unwrap_or_default());
         self.disown(id.0);
-        self.audience.dismiss(id.0);
+        self.subscribers.remove(id.0);
         self.handle_taken();
     }
 
@@ -162,7 +162,7 @@ impl<W> PubSub<W> {
         id: &SubscriptionId,
         update: impl FnOnce(&mut Option<W>),
     ) -> Poll<Result<()>> {
-        let Some(subscriber) = self.audience.get(id.0) else { return Poll::Ready(Err(closed())) };
+        let Some(subscriber) = self.subscribers.get(id.0) else { return Poll::Ready(Err(closed())) };
         if let Some(error) = subscriber.refused.take() {
             return Poll::Ready(Err(error));
         }
@@ -189,7 +189,7 @@ impl<W> PubSub<W> {
             )),
             None => late,
         };
-        if let Some(pending) = self.audience.get(id.0).and_then(|subscriber| subscriber.pending.take()) {
+        if let Some(pending) = self.subscribers.get(id.0).and_then(|subscriber| subscriber.pending.take()) {
             self.disown(id.0);
             self.take_back(id.0, &pending);
             self.settle(id.0);
@@ -204,11 +204,11 @@ impl<W> PubSub<W> {
         id: &SubscriptionId,
         update: impl FnOnce(&mut Option<W>),
     ) -> Poll<Option<Item>> {
-        if let Some(item) = self.audience.take(id.0) {
+        if let Some(item) = self.subscribers.take(id.0) {
             self.handle_taken();
             return Poll::Ready(Some(item));
         }
-        let Some(subscriber) = self.audience.get(id.0) else { return Poll::Ready(None) };
+        let Some(subscriber) = self.subscribers.get(id.0) else { return Poll::Ready(None) };
         match std::mem::replace(&mut subscriber.end, End::Ended) {
             End::Failed(error) => Poll::Ready(Some(Item::Failed(error))),
             End::Ended => Poll::Ready(None),
@@ -222,19 +222,19 @@ impl<W> PubSub<W> {
 
     /// Moves those who can go on to `woken`.
     pub fn poll_woken(&mut self, woken: &mut Vec<W>) {
-        woken.append(&mut self.audience.woken);
+        woken.append(&mut self.subscribers.woken);
     }
 
     /// One of those who wait, to be called to a duty that whoever had it has left.
     pub fn poll_successor(&mut self) -> Option<W> {
-        self.audience.successor()
+        self.subscribers.successor()
     }
 
     /// Whether the connection is to be read: not while a subscriber that wants no message dropped has no room.
     #[inline]
     #[must_use]
     pub fn wants_read(&self) -> bool {
-        !self.audience.holds()
+        !self.subscribers.holds()
     }
 
     /// Why there is no connection for what a subscriber wants, or none that would take it.
@@ -245,7 +245,7 @@ impl<W> PubSub<W> {
         if let Some(error) = self.lines.iter().find_map(failed) {
             return Some(error);
         }
-        let (shard_placement, subscriber) = (self.shard_placement.as_ref()?, self.audience.get(id.0)?);
+        let (shard_placement, subscriber) = (self.shard_placement.as_ref()?, self.subscribers.get(id.0)?);
         let table = &self.names[subscriber.kind as usize];
         let sent_away = |name: &Bytes| table.get(name).is_some_and(|name| name.strikes > 0);
         shard_placement.error().filter(|_| subscriber.names.iter().any(sent_away)).cloned()
@@ -255,7 +255,7 @@ impl<W> PubSub<W> {
     #[inline]
     fn handle_taken(&mut self) {
         // What comes after a pause may be old: only the answer to a question that is asked now is known to be new.
-        if self.audience.poll_resumed() {
+        if self.subscribers.poll_resumed() {
             for line in self.lines.values_mut() {
                 line.wants_ping |= line.behind.is_some();
                 line.touched = true;
@@ -268,8 +268,8 @@ impl<W> PubSub<W> {
         name.wanted_by.push(id);
         let is_settled = name.line.is_some();
         if name.wire == Wire::Up {
-            self.audience.confirm(id, &text, Item::Subscribed);
-        } else if let Some(subscriber) = self.audience.get(id) {
+            self.subscribers.confirm(id, &text, Item::Subscribed);
+        } else if let Some(subscriber) = self.subscribers.get(id) {
             subscriber.missing += 1;
         }
         match is_settled || self.is_waiting(kind, &text) {
@@ -299,7 +299,7 @@ impl<W> PubSub<W> {
 
     /// The subscriber does not want `names` any more.
     fn take_back(&mut self, id: u32, names: &BTreeSet<Bytes>) {
-        let Some(subscriber) = self.audience.get(id) else { return };
+        let Some(subscriber) = self.subscribers.get(id) else { return };
         for text in names {
             subscriber.names.remove(text);
             if let Some(pending) = &mut subscriber.pending {
@@ -331,33 +331,33 @@ impl<W> PubSub<W> {
     fn settle(&mut self, id: u32) {
         let up = self.lines.values().filter(|line| line.keeper.is_up());
         let to = up.filter_map(|line| line.read).max();
-        let Some(subscriber) = self.audience.get(id) else { return };
+        let Some(subscriber) = self.subscribers.get(id) else { return };
         if subscriber.missing > 0 {
             return;
         }
         let is_confirmed = subscriber.pending.take().is_some();
         if let (Some(hole), Some(to)) = (subscriber.hole, to) {
             subscriber.hole = None;
-            subscriber.inbox.handle_gap(hole.from, to.max(hole.from));
+            subscriber.queue.handle_gap(hole.from, to.max(hole.from));
         }
-        if is_confirmed || !subscriber.inbox.is_empty() {
-            self.audience.wake(id);
+        if is_confirmed || !subscriber.queue.is_empty() {
+            self.subscribers.wake(id);
         }
     }
 
     /// What was asked for last is taken back because of `error`, which whoever waits for it gets.
     fn refuse(&mut self, id: u32, error: &Error) {
-        let Some(subscriber) = self.audience.get(id) else { return };
+        let Some(subscriber) = self.subscribers.get(id) else { return };
         let Some(pending) = subscriber.pending.take() else { return };
         subscriber.refused = Some(error.clone());
-        self.audience.wake(id);
+        self.subscribers.wake(id);
         self.take_back(id, &pending);
         self.settle(id);
     }
 
     /// The subscription ends for good.
     fn end(&mut self, id: u32, error: &Error, end: End) {
-        let Some(subscriber) = self.audience.get(id) else { return };
+        let Some(subscriber) = self.subscribers.get(id) else { return };
         if !matches!(subscriber.end, End::Open) {
             return;
         }
@@ -366,12 +366,12 @@ impl<W> PubSub<W> {
         }
         (subscriber.end, subscriber.hole) = (end, None);
         let names = std::mem::take(&mut subscriber.names);
-        self.audience.wake(id);
+        self.subscribers.wake(id);
         self.take_back(id, &names);
     }
 
     fn end_all(&mut self, error: &Error, end: impl Fn() -> End) {
-        for id in self.audience.ids() {
+        for id in self.subscribers.ids() {
             self.end(id, error, end());
         }
     }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::audience::End;
+use super::subscribers::End;
 use super::wire::Question;
 use super::{Kind, PubSub, closed};
 use crate::backoff::Backoff;
@@ -254,7 +254,7 @@ impl<W> PubSub<W> {
     /// Those who hear nothing, or not all, without this line.
     pub(super) fn dependents(&self, line: LineId) -> BTreeSet<u32> {
         if self.shard_placement.is_none() {
-            return self.audience.ids().collect();
+            return self.subscribers.ids().collect();
         }
         let names = self.names.iter().flat_map(|table| table.values());
         names.filter(|name| name.line == Some(line)).flat_map(|name| name.wanted_by.iter().copied()).collect()

@@ -246,7 +246,7 @@ impl<W> PubSub<W> {
         }
         // They miss it again as soon as it is left; meanwhile their hole stays open.
         for id in wanted_by {
-            if let Some(subscriber) = self.audience.get(id) {
+            if let Some(subscriber) = self.subscribers.get(id) {
                 subscriber.missing -= 1;
             }
         }

@@ -7,7 +7,7 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use super::PubSub;
-use super::audience::End;
+use super::subscribers::End;
 use super::frame::{self, Frame};
 use super::item::{Item, Kind, Message};
 use super::line::{Line, LineId};
@@ -111,10 +111,10 @@ impl<W> PubSub<W> {
             this.changed.extend(names.map(|(name, _)| (kind, name.clone())));
         }
         for id in dependents {
-            let Some(subscriber) = self.audience.get(id) else { continue };
+            let Some(subscriber) = self.subscribers.get(id) else { continue };
             if subscriber.hole.is_some() && again {
-                subscriber.inbox.handle_reconnected();
-                self.audience.wake(id);
+                subscriber.queue.handle_reconnected();
+                self.subscribers.wake(id);
             }
         }
         self.handle_held();
@@ -138,7 +138,7 @@ impl<W> PubSub<W> {
                 }
                 if let (Wire::Up, Some(since)) = (name.wire, since) {
                     for &id in &name.wanted_by {
-                        let Some(subscriber) = self.audience.get(id) else { continue };
+                        let Some(subscriber) = self.subscribers.get(id) else { continue };
                         subscriber.missing += 1;
                         subscriber.open_hole(since);
                     }
@@ -148,8 +148,8 @@ impl<W> PubSub<W> {
             });
         }
         // A hole that was told in part may have become larger.
-        for id in self.audience.ids() {
-            if let Some(subscriber) = self.audience.get(id)
+        for id in self.subscribers.ids() {
+            if let Some(subscriber) = self.subscribers.get(id)
                 && let (Some(_), Some(since)) = (subscriber.hole, since)
             {
                 subscriber.open_hole(since);
@@ -205,7 +205,7 @@ impl<W> PubSub<W> {
         let Some(name) = self.names[kind as usize].get_mut(text) else { return };
         name.leaves = false;
         for &id in &name.wanted_by {
-            let (Some(subscriber), Some(since)) = (self.audience.get(id), since) else { continue };
+            let (Some(subscriber), Some(since)) = (self.subscribers.get(id), since) else { continue };
             subscriber.missing += 1;
             subscriber.open_hole(since);
         }
@@ -237,7 +237,7 @@ impl<W> PubSub<W> {
                 // Somebody who has been promised it does not fail with what others ask for.
                 let mut owner = Some(*name.wanted_by.first()?);
                 for &id in &name.wanted_by {
-                    let pending = self.audience.get(id).and_then(|subscriber| subscriber.pending.as_ref());
+                    let pending = self.subscribers.get(id).and_then(|subscriber| subscriber.pending.as_ref());
                     if !pending.is_some_and(|pending| pending.contains(text)) {
                         owner = None;
                     }
@@ -295,7 +295,7 @@ impl<W> PubSub<W> {
     /// Nothing is read while a subscriber has no room: what comes afterwards may be old.
     #[inline]
     pub(super) fn handle_held(&mut self) {
-        if self.audience.holds() {
+        if self.subscribers.holds() {
             for line in self.lines.values_mut().filter(|line| line.behind.is_none()) {
                 line.behind = line.heard;
             }
@@ -336,9 +336,9 @@ impl<W> PubSub<W> {
             if kind == Kind::Pattern { (share(channel), Some(key.clone())) } else { (key.clone(), None) };
         let message = Message { kind, channel, pattern, payload: share(payload) };
         for id in others {
-            self.audience.tell(*id, Item::Message(message.clone()), size, Some(now));
+            self.subscribers.tell(*id, Item::Message(message.clone()), size, Some(now));
         }
-        self.audience.tell(*last, Item::Message(message), size, Some(now));
+        self.subscribers.tell(*last, Item::Message(message), size, Some(now));
     }
 
     fn handle_subscribed(&mut self, line: LineId, kind: Kind, text: &[u8]) -> Result<()> {
@@ -361,10 +361,10 @@ impl<W> PubSub<W> {
             (name.wire, name.alone, name.left_by, name.strikes) = (Wire::Up, false, None, 0);
         }
         for &id in &wanted_by {
-            if let Some(subscriber) = self.audience.get(id) {
+            if let Some(subscriber) = self.subscribers.get(id) {
                 subscriber.missing -= 1;
             }
-            self.audience.confirm(id, &key, Item::Subscribed);
+            self.subscribers.confirm(id, &key, Item::Subscribed);
             self.settle(id);
         }
         if wanted_by.is_empty() {
@@ -390,11 +390,11 @@ impl<W> PubSub<W> {
             (name.wire, name.leaves) = (Wire::Absent, false);
         }
         for id in wanted_by.into_iter().filter(|_| was == Wire::Up) {
-            if let Some(subscriber) = self.audience.get(id) {
+            if let Some(subscriber) = self.subscribers.get(id) {
                 subscriber.missing += 1;
                 subscriber.open_hole(since);
             }
-            self.audience.confirm(id, &key, Item::Unsubscribed);
+            self.subscribers.confirm(id, &key, Item::Unsubscribed);
         }
         if !self.handle_left(line, kind, &key, is_answer) {
             self.find_line(kind, &key);
@@ -412,7 +412,7 @@ impl<W> PubSub<W> {
         // What the server said before it answered is read by now.
         let known = this.pinged.take();
         this.heard = this.heard.max(known);
-        if !this.wants_ping && !self.audience.holds() {
+        if !this.wants_ping && !self.subscribers.holds() {
             this.behind = None;
         } else if this.behind.is_some() {
             this.behind = this.behind.max(known);
@@ -503,7 +503,7 @@ impl<W> PubSub<W> {
     fn fail(&mut self, kind: Kind, text: &Bytes, error: &Error) {
         let Some(name) = self.names[kind as usize].get(text) else { return };
         for id in name.wanted_by.clone() {
-            let pending = self.audience.get(id).and_then(|subscriber| subscriber.pending.as_ref());
+            let pending = self.subscribers.get(id).and_then(|subscriber| subscriber.pending.as_ref());
             if pending.is_some_and(|pending| pending.contains(text)) {
                 self.refuse(id, error);
             } else {
@@ -528,7 +528,7 @@ impl<W> PubSub<W> {
             return Ok(());
         }
         // Nothing comes where nothing is read.
-        this.excused += u64::from(self.audience.holds());
+        this.excused += u64::from(self.subscribers.holds());
         match this.liveness.handle_timeout(now, received.wrapping_add(this.excused)) {
             Verdict::Fine | Verdict::Doubt => Ok(()),
             Verdict::Ask => {

@@ -401,7 +401,7 @@ impl World {
         self.settle();
         assert!(self.server.subscribed.is_empty());
         let machine = &self.scene.machine;
-        assert!(machine.names.iter().all(BTreeMap::is_empty) && machine.audience.is_empty());
+        assert!(machine.names.iter().all(BTreeMap::is_empty) && machine.subscribers.is_empty());
         assert!(machine.lines.values().all(|line| line.asked.is_empty() && line.changed.is_empty()));
     }
 }

@@ -10,7 +10,7 @@ use super::item::Item;
 use super::options::{Overflow, SubscribeOptions};
 
 #[derive(Debug)]
-pub(super) struct Inbox {
+pub(super) struct SubscriberQueue {
     queue: VecDeque<Entry>,
     /// What happened after the last entry.
     after: Notice,
@@ -37,7 +37,7 @@ struct Notice {
     gap: Option<(Instant, Instant)>,
 }
 
-impl Inbox {
+impl SubscriberQueue {
     pub(super) fn new(options: SubscribeOptions) -> Self {
         Self { queue: VecDeque::new(), after: Notice::default(), bytes: 0, options, holds: false }
     }

@@ -5,13 +5,13 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use super::inbox::Inbox;
+use super::queue::SubscriberQueue;
 use super::item::{Item, Kind};
 use super::options::SubscribeOptions;
 use crate::error::Error;
 
 #[derive(Debug)]
-pub(super) struct Audience<W> {
+pub(super) struct Subscribers<W> {
     list: Vec<Option<Box<Subscriber<W>>>>,
     free: Vec<u32>,
     pub(super) woken: Vec<W>,
@@ -31,7 +31,7 @@ pub(super) struct Subscriber<W> {
     pub(super) pending: Option<BTreeSet<Bytes>>,
     /// Why they were not.
     pub(super) refused: Option<Error>,
-    pub(super) inbox: Inbox,
+    pub(super) queue: SubscriberQueue,
     pub(super) hole: Option<Hole>,
     pub(super) end: End,
     pub(super) waiter: Option<W>,
@@ -52,19 +52,19 @@ pub(super) enum End {
     Ended,
 }
 
-impl<W> Audience<W> {
+impl<W> Subscribers<W> {
     pub(super) fn new() -> Self {
         Self { list: Vec::new(), free: Vec::new(), woken: Vec::new(), holding: 0, resumed: false }
     }
 
-    pub(super) fn admit(&mut self, kind: Kind, options: SubscribeOptions) -> u32 {
+    pub(super) fn add(&mut self, kind: Kind, options: SubscribeOptions) -> u32 {
         let subscriber = Box::new(Subscriber {
             kind,
             names: BTreeSet::new(),
             missing: 0,
             pending: None,
             refused: None,
-            inbox: Inbox::new(options),
+            queue: SubscriberQueue::new(options),
             hole: None,
             end: End::Open,
             waiter: None,
@@ -78,10 +78,10 @@ impl<W> Audience<W> {
         id
     }
 
-    pub(super) fn dismiss(&mut self, id: u32) {
+    pub(super) fn remove(&mut self, id: u32) {
         if let Some(subscriber) = self.list[id as usize].take() {
             self.free.push(id);
-            self.handle_held(subscriber.inbox.holds(), false);
+            self.handle_held(subscriber.queue.holds(), false);
         }
     }
 
@@ -114,18 +114,18 @@ impl<W> Audience<W> {
             && !hole.told
         {
             hole.told = true;
-            subscriber.inbox.handle_gap(hole.from, now);
+            subscriber.queue.handle_gap(hole.from, now);
         }
-        let held = subscriber.inbox.holds();
-        subscriber.inbox.push(item, size);
-        let holds = subscriber.inbox.holds();
+        let held = subscriber.queue.holds();
+        subscriber.queue.push(item, size);
+        let holds = subscriber.queue.holds();
         self.woken.extend(subscriber.waiter.take());
         self.handle_held(held, holds);
     }
 
     /// A confirmation, where the subscriber wants to be told.
     pub(super) fn confirm(&mut self, id: u32, name: &Bytes, confirmation: fn(Bytes) -> Item) {
-        if self.get(id).is_some_and(|subscriber| subscriber.inbox.tells_confirmations()) {
+        if self.get(id).is_some_and(|subscriber| subscriber.queue.tells_confirmations()) {
             self.tell(id, confirmation(name.clone()), name.len(), None);
         }
     }
@@ -133,10 +133,10 @@ impl<W> Audience<W> {
     /// Takes the next item that waits for a subscriber.
     #[inline]
     pub(super) fn take(&mut self, id: u32) -> Option<Item> {
-        let inbox = &mut self.get(id)?.inbox;
-        let held = inbox.holds();
-        let item = inbox.pop();
-        let holds = inbox.holds();
+        let queue = &mut self.get(id)?.queue;
+        let held = queue.holds();
+        let item = queue.pop();
+        let holds = queue.holds();
         self.handle_held(held, holds);
         item
     }
