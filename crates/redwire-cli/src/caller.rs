@@ -10,7 +10,7 @@ use std::thread;
 use std::time::Duration;
 
 use redwire::config::Config;
-use redwire::{Cmd, EventKind, Item, Pipeline, Reply, Result, Slots, Subscription, blocking};
+use redwire::{Cmd, EventKind, SubscriptionEvent, Pipeline, Reply, Result, Slots, Subscription, blocking};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
@@ -30,7 +30,7 @@ pub(crate) enum Hearing {
 
 impl Hearing {
     /// The next item, if one comes within `limit`.
-    pub(crate) async fn next_within(&mut self, limit: Duration) -> Option<Item> {
+    pub(crate) async fn next_within(&mut self, limit: Duration) -> Option<SubscriptionEvent> {
         match self {
             Self::Tokio(subscription) => subscription.next_within(limit).await,
             Self::Blocking(subscription) => subscription.next_within(limit),

@@ -6,7 +6,7 @@
 use std::time::{Instant, SystemTime};
 
 use redwire::config::Config;
-use redwire::{Item, Message, Result, SubscribeOptions, Value, blocking};
+use redwire::{SubscriptionEvent, Message, Result, SubscribeOptions, Value, blocking};
 use serde_json::{Value as Json, json};
 use tokio::sync::mpsc;
 
@@ -22,7 +22,7 @@ const WAITING: usize = 1024;
 enum Listener {
     Tokio(redwire::Subscription),
     Blocking(
-        mpsc::Receiver<Item>,
+        mpsc::Receiver<SubscriptionEvent>,
         #[expect(dead_code, reason = "it listens until it is dropped")] blocking::Handler,
     ),
 }
@@ -41,7 +41,7 @@ pub(crate) async fn run(global: &Global, subscribe: &Subscribe, output: &Output)
             Some(item) => {
                 output.line(for_people(&item));
                 output.json(&to_json(&item));
-                if matches!(item, Item::Failed(_)) {
+                if matches!(item, SubscriptionEvent::Failed(_)) {
                     return Ok(Verdict::Bad);
                 }
             }
@@ -80,7 +80,7 @@ impl Listener {
         .await
     }
 
-    async fn next(&mut self) -> Option<Item> {
+    async fn next(&mut self) -> Option<SubscriptionEvent> {
         match self {
             Self::Tokio(subscription) => subscription.next().await,
             Self::Blocking(items, _) => items.recv().await,
@@ -88,45 +88,45 @@ impl Listener {
     }
 }
 
-fn for_people(item: &Item) -> String {
+fn for_people(item: &SubscriptionEvent) -> String {
     let quoted = |bytes: &[u8]| reply::for_people(&Value::Bytes(bytes.to_vec().into()));
     match item {
-        Item::Message(Message { channel, pattern, payload, .. }) => {
+        SubscriptionEvent::Message(Message { channel, pattern, payload, .. }) => {
             let by =
                 pattern.as_deref().map_or_else(String::new, |by| format!(" {DIM}by {}{DIM:#}", quoted(by)));
             format!("{GOOD}{}{GOOD:#}{by} {}", quoted(channel), quoted(payload))
         }
-        Item::Gap { from, to } => {
+        SubscriptionEvent::Gap { from, to } => {
             let missed = to.saturating_duration_since(*from).as_secs_f64();
             format!("{BAD}gap{BAD:#}: messages of {missed:.3} s may be missing here")
         }
-        Item::Lagged(count) => format!("{BAD}lagged{BAD:#}: {count} messages were dropped here"),
-        Item::Reconnected => format!("{DIM}reconnected{DIM:#}"),
-        Item::Subscribed(name) => format!("{DIM}subscribed to {}{DIM:#}", quoted(name)),
-        Item::Unsubscribed(name) => format!("{DIM}unsubscribed from {}{DIM:#}", quoted(name)),
-        Item::Failed(error) => format!("{BAD}failed{BAD:#}: {}", reply::printable(&error.to_string())),
+        SubscriptionEvent::Lagged(count) => format!("{BAD}lagged{BAD:#}: {count} messages were dropped here"),
+        SubscriptionEvent::Reconnected => format!("{DIM}reconnected{DIM:#}"),
+        SubscriptionEvent::Subscribed(name) => format!("{DIM}subscribed to {}{DIM:#}", quoted(name)),
+        SubscriptionEvent::Unsubscribed(name) => format!("{DIM}unsubscribed from {}{DIM:#}", quoted(name)),
+        SubscriptionEvent::Failed(error) => format!("{BAD}failed{BAD:#}: {}", reply::printable(&error.to_string())),
         // What a later version of the library may tell besides.
         other => reply::printable(&format!("{other:?}")),
     }
 }
 
-fn to_json(item: &Item) -> Json {
+fn to_json(item: &SubscriptionEvent) -> Json {
     let value = |bytes: &[u8]| reply::json(&Value::Bytes(bytes.to_vec().into()));
     match item {
-        Item::Message(Message { channel, pattern, payload, .. }) => json!({
+        SubscriptionEvent::Message(Message { channel, pattern, payload, .. }) => json!({
             "item": "message",
             "channel": value(channel),
             "pattern": pattern.as_deref().map(value),
             "payload": value(payload),
         }),
-        Item::Gap { from, to } => {
+        SubscriptionEvent::Gap { from, to } => {
             json!({ "item": "gap", "from": unix_seconds(*from), "to": unix_seconds(*to) })
         }
-        Item::Lagged(count) => json!({ "item": "lagged", "count": count }),
-        Item::Reconnected => json!({ "item": "reconnected" }),
-        Item::Subscribed(name) => json!({ "item": "subscribed", "name": value(name) }),
-        Item::Unsubscribed(name) => json!({ "item": "unsubscribed", "name": value(name) }),
-        Item::Failed(error) => json!({ "item": "failed", "error": error.to_string() }),
+        SubscriptionEvent::Lagged(count) => json!({ "item": "lagged", "count": count }),
+        SubscriptionEvent::Reconnected => json!({ "item": "reconnected" }),
+        SubscriptionEvent::Subscribed(name) => json!({ "item": "subscribed", "name": value(name) }),
+        SubscriptionEvent::Unsubscribed(name) => json!({ "item": "unsubscribed", "name": value(name) }),
+        SubscriptionEvent::Failed(error) => json!({ "item": "failed", "error": error.to_string() }),
         other => json!({ "item": "unknown", "value": format!("{other:?}") }),
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Subscriptions are wishes, which outlive connections. Names that several want are asked for once, and given up when the last has
 //! left. Promises that a message reaches everybody who wants it and nobody else, in order, and that every hole is told at its
-//! place: [`Gap`](Item::Gap) after a connection that was lost, [`Lagged`](Item::Lagged) where messages were dropped. What waits
+//! place: [`Gap`](SubscriptionEvent::Gap) after a connection that was lost, [`Lagged`](SubscriptionEvent::Lagged) where messages were dropped. What waits
 //! for a subscriber is bounded ([`SubscribeOptions`]). This file holds the wishes, `line.rs` the connections behind them, `wire.rs`
 //! what was said on each, and `shard_placement.rs` which node of a cluster a shard channel is heard from. None must know sockets or clocks.
 //!
@@ -12,7 +12,7 @@ mod subscribers;
 mod frame;
 mod shard_placement;
 mod queue;
-mod item;
+mod event;
 mod line;
 mod options;
 mod wire;
@@ -28,7 +28,7 @@ use crate::backoff::Backoff;
 use crate::error::{Error, ErrorKind, Outcome, Result};
 use subscribers::{Subscribers, End};
 use shard_placement::ShardPlacement;
-pub use item::{Item, Kind, Message};
+pub use event::{SubscriptionEvent, Kind, Message};
 use line::Line;
 pub use line::{Connect, LineId};
 pub use options::{Overflow, SubscribeOptions};
@@ -124,7 +124,7 @@ impl<W> PubSub<W> {
         let Some(subscriber) = self.subscribers.get(id.0) else { return };
         let removed: BTreeSet<Bytes> = names.intersection(&subscriber.names).cloned().collect();
         for name in &removed {
-            self.subscribers.confirm(id.0, name, Item::Unsubscribed);
+            self.subscribers.confirm(id.0, name, SubscriptionEvent::Unsubscribed);
         }
         self.handle_held();
         self.take_back(id.0, &removed);
@@ -203,14 +203,14 @@ impl<W> PubSub<W> {
         &mut self,
         id: &SubscriptionId,
         update: impl FnOnce(&mut Option<W>),
-    ) -> Poll<Option<Item>> {
+    ) -> Poll<Option<SubscriptionEvent>> {
         if let Some(item) = self.subscribers.take(id.0) {
             self.handle_taken();
             return Poll::Ready(Some(item));
         }
         let Some(subscriber) = self.subscribers.get(id.0) else { return Poll::Ready(None) };
         match std::mem::replace(&mut subscriber.end, End::Ended) {
-            End::Failed(error) => Poll::Ready(Some(Item::Failed(error))),
+            End::Failed(error) => Poll::Ready(Some(SubscriptionEvent::Failed(error))),
             End::Ended => Poll::Ready(None),
             End::Open => {
                 subscriber.end = End::Open;
@@ -268,7 +268,7 @@ impl<W> PubSub<W> {
         name.wanted_by.push(id);
         let is_settled = name.line.is_some();
         if name.wire == Wire::Up {
-            self.subscribers.confirm(id, &text, Item::Subscribed);
+            self.subscribers.confirm(id, &text, SubscriptionEvent::Subscribed);
         } else if let Some(subscriber) = self.subscribers.get(id) {
             subscriber.missing += 1;
         }

@@ -7,7 +7,7 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::Duration;
 
 use redwire::prelude::*;
-use redwire::{Client, Handler, Item, Result, blocking, cmd};
+use redwire::{Client, Handler, SubscriptionEvent, Result, blocking, cmd};
 use redwire_testkit::Server;
 
 fn main() -> Result<()> {
@@ -44,13 +44,13 @@ async fn say(client: &Client, words: &str) -> Result<u64> {
 }
 
 /// What somebody hears, as a line.
-fn hear(who: &str, item: &Item, lines: &Sender<String>) {
+fn hear(who: &str, item: &SubscriptionEvent, lines: &Sender<String>) {
     let line = match item {
-        Item::Message(message) => match message.text() {
+        SubscriptionEvent::Message(message) => match message.text() {
             Ok(text) => text.to_owned(),
             Err(error) => format!("({error})"),
         },
-        Item::Gap { from, to } => {
+        SubscriptionEvent::Gap { from, to } => {
             format!("(something may be missing: nothing was heard for {:?})", *to - *from)
         }
         other => format!("({other:?})"),

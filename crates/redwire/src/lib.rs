@@ -120,8 +120,8 @@
 //!   - `tests/pools/user_code.rs`: `leases_that_are_given_up_cost_no_connection`
 //!   - `tests/faults/waiting.rs`: `a_wait_that_is_dropped_leaves_no_ghost`
 //!   - `tests/client/sharing.rs`: `calls_that_wait_are_limited`, `a_dropped_client_leaves_no_connection`
-//! - **I5: Every possible loss of messages is announced**, where it happened in their order: [`Item::Gap`] with its times, after a
-//!   connection that was lost and before the next message; [`Item::Lagged`] with its count, where a full buffer dropped some.
+//! - **I5: Every possible loss of messages is announced**, where it happened in their order: [`SubscriptionEvent::Gap`] with its times, after a
+//!   connection that was lost and before the next message; [`SubscriptionEvent::Lagged`] with its count, where a full buffer dropped some.
 //!   What stands between two messages without either is nothing. A cache forgets all it has when the connection that announces
 //!   changes is lost.
 //!   - `tests/conversations/pubsub_faults.rs`: `every_hole_is_covered_while_the_connection_is_killed`,
@@ -202,7 +202,7 @@ pub use redwire_core::callbacks::ResponseCallbacks;
 pub use redwire_core::handshake::Session;
 pub use redwire_core::monitor::{MonitorClient, MonitorEntry};
 pub use redwire_core::pool::{Closing, Figures, Holder, WaitTimes};
-pub use redwire_core::pubsub::{Item, Kind, Message, Overflow, SubscribeOptions};
+pub use redwire_core::pubsub::{SubscriptionEvent, Kind, Message, Overflow, SubscribeOptions};
 pub use redwire_core::sentinel::Instance;
 pub use redwire_core::{
     Arg, Args, Atomic, AuthenticationFault, Batch, ClusterFault, Cmd, ConnectionFault, Error, ErrorKind,

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use redwire::{Item, Message};
+use redwire::{SubscriptionEvent, Message};
 
 use super::TICK;
 use super::broadcast::Broadcast;
@@ -62,9 +62,9 @@ impl Listener {
         self.channel.book().announced();
         while !self.drill.is_over() {
             match hearing.next_within(TICK).await {
-                Some(Item::Message(message)) => self.handle_message(&message),
-                Some(Item::Gap { .. } | Item::Lagged(_)) => self.channel.book().announced(),
-                Some(Item::Failed(_)) => return self.channel.book().ended(),
+                Some(SubscriptionEvent::Message(message)) => self.handle_message(&message),
+                Some(SubscriptionEvent::Gap { .. } | SubscriptionEvent::Lagged(_)) => self.channel.book().announced(),
+                Some(SubscriptionEvent::Failed(_)) => return self.channel.book().ended(),
                 _ => {}
             }
         }

@@ -3,7 +3,7 @@
 
 use redwire_resp::{Cursor, Head, Len};
 
-use super::item::Kind;
+use super::event::Kind;
 use crate::error::{Error, ErrorKind, Outcome, Result};
 
 /// One frame, understood.

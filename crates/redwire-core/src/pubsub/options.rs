@@ -6,13 +6,13 @@
 pub enum Overflow {
     /// Nothing is dropped here: the connection is not read until half of the buffer is free again. The server then holds what it
     /// sends, until its own limit (`client-output-buffer-limit pubsub`) is reached and it drops the connection; a
-    /// [`Gap`](super::Item::Gap) tells of that. All subscriptions of the same connection wait, too; in a cluster those of all
+    /// [`Gap`](super::SubscriptionEvent::Gap) tells of that. All subscriptions of the same connection wait, too; in a cluster those of all
     /// connections of the client.
     #[default]
     Wait,
-    /// The oldest message that waits makes room; [`Lagged`](super::Item::Lagged) stands in its place.
+    /// The oldest message that waits makes room; [`Lagged`](super::SubscriptionEvent::Lagged) stands in its place.
     DropOldest,
-    /// What comes is dropped; [`Lagged`](super::Item::Lagged) stands in its place.
+    /// What comes is dropped; [`Lagged`](super::SubscriptionEvent::Lagged) stands in its place.
     DropNewest,
 }
 
@@ -63,7 +63,7 @@ impl SubscribeOptions {
         self
     }
 
-    /// Whether [`Subscribed`](super::Item::Subscribed) and [`Unsubscribed`](super::Item::Unsubscribed) are told: no.
+    /// Whether [`Subscribed`](super::SubscriptionEvent::Subscribed) and [`Unsubscribed`](super::SubscriptionEvent::Unsubscribed) are told: no.
     #[must_use]
     pub fn confirmations(mut self, told: bool) -> Self {
         self.confirmations = told;

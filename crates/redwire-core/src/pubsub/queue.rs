@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
-use super::item::Item;
+use super::event::SubscriptionEvent;
 use super::options::{Overflow, SubscribeOptions};
 
 #[derive(Debug)]
@@ -25,7 +25,7 @@ pub(super) struct SubscriberQueue {
 struct Entry {
     /// What happened before it, where anything did.
     before: Option<Box<Notice>>,
-    item: Item,
+    event: SubscriptionEvent,
     size: usize,
 }
 
@@ -53,7 +53,7 @@ impl SubscriberQueue {
 
     /// Adds an item that takes `size` bytes.
     #[inline]
-    pub(super) fn push(&mut self, item: Item, size: usize) {
+    pub(super) fn push(&mut self, event: SubscriptionEvent, size: usize) {
         match self.options.overflow {
             Overflow::Wait => {}
             Overflow::DropOldest => {
@@ -68,7 +68,7 @@ impl SubscriberQueue {
             }
         }
         let before = (!self.after.is_empty()).then(|| Box::new(std::mem::take(&mut self.after)));
-        self.queue.push_back(Entry { before, item, size });
+        self.queue.push_back(Entry { before, event, size });
         self.bytes += size;
         self.holds |= self.options.overflow == Overflow::Wait && self.is_full();
     }
@@ -113,22 +113,22 @@ impl SubscriberQueue {
 
     /// The next item, if there is one.
     #[inline]
-    pub(super) fn pop(&mut self) -> Option<Item> {
+    pub(super) fn pop(&mut self) -> Option<SubscriptionEvent> {
         let Some(front) = self.queue.front_mut() else { return self.after.take() };
         if let Some(before) = &mut front.before {
-            if let Some(item) = before.take() {
-                return Some(item);
+            if let Some(event) = before.take() {
+                return Some(event);
             }
             front.before = None;
         }
-        let Entry { item, size, .. } = self.queue.pop_front()?;
+        let Entry { event, size, .. } = self.queue.pop_front()?;
         self.bytes -= size;
         // Not before half is free, lest the connection stop and go for every message.
         if self.holds && self.queue.len() <= self.options.messages / 2 && self.bytes <= self.options.bytes / 2
         {
             self.holds = false;
         }
-        Some(item)
+        Some(event)
     }
 
     /// Whether an item is there.
@@ -157,14 +157,14 @@ impl Notice {
     }
 
     /// The next item of what happened.
-    fn take(&mut self) -> Option<Item> {
+    fn take(&mut self) -> Option<SubscriptionEvent> {
         if self.lagged > 0 {
-            return Some(Item::Lagged(std::mem::take(&mut self.lagged)));
+            return Some(SubscriptionEvent::Lagged(std::mem::take(&mut self.lagged)));
         }
         if std::mem::take(&mut self.reconnected) {
-            return Some(Item::Reconnected);
+            return Some(SubscriptionEvent::Reconnected);
         }
-        self.gap.take().map(|(from, to)| Item::Gap { from, to })
+        self.gap.take().map(|(from, to)| SubscriptionEvent::Gap { from, to })
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use super::queue::SubscriberQueue;
-use super::item::{Item, Kind};
+use super::event::{SubscriptionEvent, Kind};
 use super::options::SubscribeOptions;
 use crate::error::Error;
 
@@ -108,7 +108,7 @@ impl<W> Subscribers<W> {
     /// Adds something of `size` bytes to what waits for a subscriber. What comes while a hole is open may come after what was
     /// missed: so that is told first, and lasts until `now` at least.
     #[inline]
-    pub(super) fn tell(&mut self, id: u32, item: Item, size: usize, now: Option<Instant>) {
+    pub(super) fn tell(&mut self, id: u32, event: SubscriptionEvent, size: usize, now: Option<Instant>) {
         let Some(subscriber) = self.list[id as usize].as_deref_mut() else { return };
         if let (Some(hole), Some(now)) = (&mut subscriber.hole, now)
             && !hole.told
@@ -117,14 +117,14 @@ impl<W> Subscribers<W> {
             subscriber.queue.handle_gap(hole.from, now);
         }
         let held = subscriber.queue.holds();
-        subscriber.queue.push(item, size);
+        subscriber.queue.push(event, size);
         let holds = subscriber.queue.holds();
         self.woken.extend(subscriber.waiter.take());
         self.handle_held(held, holds);
     }
 
     /// A confirmation, where the subscriber wants to be told.
-    pub(super) fn confirm(&mut self, id: u32, name: &Bytes, confirmation: fn(Bytes) -> Item) {
+    pub(super) fn confirm(&mut self, id: u32, name: &Bytes, confirmation: fn(Bytes) -> SubscriptionEvent) {
         if self.get(id).is_some_and(|subscriber| subscriber.queue.tells_confirmations()) {
             self.tell(id, confirmation(name.clone()), name.len(), None);
         }
@@ -132,13 +132,13 @@ impl<W> Subscribers<W> {
 
     /// Takes the next item that waits for a subscriber.
     #[inline]
-    pub(super) fn take(&mut self, id: u32) -> Option<Item> {
+    pub(super) fn take(&mut self, id: u32) -> Option<SubscriptionEvent> {
         let queue = &mut self.get(id)?.queue;
         let held = queue.holds();
-        let item = queue.pop();
+        let event = queue.pop();
         let holds = queue.holds();
         self.handle_held(held, holds);
-        item
+        event
     }
 
     /// Whether nobody is there, and nothing of those who were.

@@ -106,13 +106,13 @@ impl Scene {
         while let Poll::Ready(item) = self.machine.poll_item(id, |_| {}) {
             let after = |at: Instant| at.duration_since(start).as_secs();
             items.push(match item {
-                Some(Item::Message(message)) => {
+                Some(SubscriptionEvent::Message(message)) => {
                     format!("{}={}", message.channel_text(), message.text().unwrap())
                 }
-                Some(Item::Gap { from, to }) => format!("gap {}-{}", after(from), after(to)),
-                Some(Item::Failed(error)) => format!("failed {}", error.code().unwrap_or_default()),
-                Some(Item::Subscribed(name)) => format!("+{}", String::from_utf8_lossy(&name)),
-                Some(Item::Unsubscribed(name)) => format!("-{}", String::from_utf8_lossy(&name)),
+                Some(SubscriptionEvent::Gap { from, to }) => format!("gap {}-{}", after(from), after(to)),
+                Some(SubscriptionEvent::Failed(error)) => format!("failed {}", error.code().unwrap_or_default()),
+                Some(SubscriptionEvent::Subscribed(name)) => format!("+{}", String::from_utf8_lossy(&name)),
+                Some(SubscriptionEvent::Unsubscribed(name)) => format!("-{}", String::from_utf8_lossy(&name)),
                 Some(other) => format!("{other:?}").to_lowercase(),
                 None => {
                     items.push("end".to_owned());

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use super::PubSub;
 use super::subscribers::End;
 use super::frame::{self, Frame};
-use super::item::{Item, Kind, Message};
+use super::event::{SubscriptionEvent, Kind, Message};
 use super::line::{Line, LineId};
 use crate::call::Call;
 use crate::cmd::Cmd;
@@ -336,9 +336,9 @@ impl<W> PubSub<W> {
             if kind == Kind::Pattern { (share(channel), Some(key.clone())) } else { (key.clone(), None) };
         let message = Message { kind, channel, pattern, payload: share(payload) };
         for id in others {
-            self.subscribers.tell(*id, Item::Message(message.clone()), size, Some(now));
+            self.subscribers.tell(*id, SubscriptionEvent::Message(message.clone()), size, Some(now));
         }
-        self.subscribers.tell(*last, Item::Message(message), size, Some(now));
+        self.subscribers.tell(*last, SubscriptionEvent::Message(message), size, Some(now));
     }
 
     fn handle_subscribed(&mut self, line: LineId, kind: Kind, text: &[u8]) -> Result<()> {
@@ -364,7 +364,7 @@ impl<W> PubSub<W> {
             if let Some(subscriber) = self.subscribers.get(id) {
                 subscriber.missing -= 1;
             }
-            self.subscribers.confirm(id, &key, Item::Subscribed);
+            self.subscribers.confirm(id, &key, SubscriptionEvent::Subscribed);
             self.settle(id);
         }
         if wanted_by.is_empty() {
@@ -394,7 +394,7 @@ impl<W> PubSub<W> {
                 subscriber.missing += 1;
                 subscriber.open_hole(since);
             }
-            self.subscribers.confirm(id, &key, Item::Unsubscribed);
+            self.subscribers.confirm(id, &key, SubscriptionEvent::Unsubscribed);
         }
         if !self.handle_left(line, kind, &key, is_answer) {
             self.find_line(kind, &key);

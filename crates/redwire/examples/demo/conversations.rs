@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use redwire::commands::{StreamId, XgroupOptions, XreadgroupOptions};
 use redwire::prelude::*;
-use redwire::{CacheOptions, Client, Error, ErrorKind, Item, Outcome, Result, Script};
+use redwire::{CacheOptions, Client, Error, ErrorKind, SubscriptionEvent, Outcome, Result, Script};
 use redwire_testkit::Server;
 
 use crate::show;
@@ -33,7 +33,7 @@ async fn subscriptions(server: &Server, client: &Client) -> Result<()> {
     let mut news = client.psubscribe("news.*").await?;
     client.publish("news.world", "redwire speaks").await?;
     let item = news.next_within(LIMIT).await.ok_or_else(|| missing("the message"))?;
-    let Item::Message(message) = item else { return Err(missing("the message")) };
+    let SubscriptionEvent::Message(message) = item else { return Err(missing("the message")) };
     show("publish, and hear it by a pattern", begin, (message.channel_text(), message.text()?));
 
     let begin = Instant::now();
@@ -41,8 +41,8 @@ async fn subscriptions(server: &Server, client: &Client) -> Result<()> {
     let mut told = Vec::new();
     while let Some(item) = news.next_within(LIMIT).await {
         match item {
-            Item::Reconnected => told.push("reconnected".to_owned()),
-            Item::Gap { from, to } => {
+            SubscriptionEvent::Reconnected => told.push("reconnected".to_owned()),
+            SubscriptionEvent::Gap { from, to } => {
                 told.push(format!("gap of {:.0?}", to - from));
                 break;
             }

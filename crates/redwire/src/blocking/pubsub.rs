@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use redwire_core::config::Config;
-use redwire_core::pubsub::{Item, Kind, SubscribeOptions, SubscriptionId};
+use redwire_core::pubsub::{SubscriptionEvent, Kind, SubscribeOptions, SubscriptionId};
 use redwire_core::{Arg, Error, Result};
 
 use super::client::Client;
@@ -35,15 +35,15 @@ use process::Process;
 /// is enough to have it done.
 ///
 /// ```no_run
-/// use redwire::Item;
+/// use redwire::SubscriptionEvent;
 /// use redwire::blocking::PubSub;
 ///
 /// let pubsub = PubSub::connect("redis://localhost")?;
 /// for item in pubsub.subscribe(["news", "sport"])? {
 ///     match item {
-///         Item::Message(message) => println!("{}: {}", message.channel_text(), message.text()?),
-///         Item::Gap { from, to } => println!("messages of {:?} may be missing", to - from),
-///         Item::Failed(error) => return Err(error),
+///         SubscriptionEvent::Message(message) => println!("{}: {}", message.channel_text(), message.text()?),
+///         SubscriptionEvent::Gap { from, to } => println!("messages of {:?} may be missing", to - from),
+///         SubscriptionEvent::Failed(error) => return Err(error),
 ///         _ => {}
 ///     }
 /// }
@@ -53,7 +53,7 @@ use process::Process;
 /// # In a cluster
 /// Channels and patterns are heard over one connection to any node: nodes pass on to each other what `PUBLISH` sends to one of them.
 /// When that node dies, the connection is made anew to another. Shard channels are heard from the nodes that serve their slots, one
-/// connection for each such node, and follow their slots: when one moves, or a replica takes over, a [`Gap`](crate::Item::Gap) stands
+/// connection for each such node, and follow their slots: when one moves, or a replica takes over, a [`Gap`](crate::SubscriptionEvent::Gap) stands
 /// where messages may be missing, and only for those whose channels it concerns. A slot that moves is followed at once; a replica
 /// that takes over when the map has it, within `refresh_pause`. A subscription may have channels of any slots; their messages are in
 /// order by channel. A slot that nobody serves for now is waited for until the `timeout`.
@@ -204,7 +204,7 @@ impl Drop for Owner {
 }
 
 /// What one subscriber hears, as an iterator that waits for the next item. It ends when its [`PubSub`] or client is closed, or
-/// with an [`Item::Failed`]; a lost connection does not end it.
+/// with an [`SubscriptionEvent::Failed`]; a lost connection does not end it.
 ///
 /// Dropping it unsubscribes from what nobody else wants.
 #[must_use = "a subscription that is dropped hears nothing"]
@@ -217,7 +217,7 @@ pub struct Subscription {
 
 impl Subscription {
     /// The next item, if one comes within `limit`. `None` also at the end.
-    pub fn next_within(&mut self, limit: Duration) -> Option<Item> {
+    pub fn next_within(&mut self, limit: Duration) -> Option<SubscriptionEvent> {
         self.poll(Instant::now().checked_add(limit)).flatten()
     }
 
@@ -242,7 +242,7 @@ impl Subscription {
     ///
     /// # Errors
     /// The system denies another thread.
-    pub fn each(self, handler: impl FnMut(Item) + Send + 'static) -> Result<Handler> {
+    pub fn each(self, handler: impl FnMut(SubscriptionEvent) + Send + 'static) -> Result<Handler> {
         Handler::start(self, handler)
     }
 
@@ -258,8 +258,8 @@ impl Subscription {
     }
 
     /// The next item, or the end of it; `None` if neither comes before `deadline`.
-    fn poll(&mut self, deadline: Option<Instant>) -> Option<Option<Item>> {
-        let Some(id) = self.id() else { return Some(self.id.take().map(|_| Item::Failed(inherited()))) };
+    fn poll(&mut self, deadline: Option<Instant>) -> Option<Option<SubscriptionEvent>> {
+        let Some(id) = self.id() else { return Some(self.id.take().map(|_| SubscriptionEvent::Failed(inherited()))) };
         self.process.wait(deadline, |machine, me| machine.poll_item(id, |waiter| *waiter = me.cloned()))
     }
 
@@ -270,10 +270,10 @@ impl Subscription {
 }
 
 impl Iterator for Subscription {
-    type Item = Item;
+    type Item = SubscriptionEvent;
 
     #[inline]
-    fn next(&mut self) -> Option<Item> {
+    fn next(&mut self) -> Option<SubscriptionEvent> {
         self.poll(None).flatten()
     }
 }

@@ -41,16 +41,16 @@ type Machine = pubsub::PubSub<Waker>;
 ///
 /// ```no_run
 /// # async fn example() -> redwire::Result<()> {
-/// use redwire::{Item, PubSub};
+/// use redwire::{SubscriptionEvent, PubSub};
 ///
 /// let pubsub = PubSub::connect("redis://localhost").await?;
 /// let mut news = pubsub.subscribe(["news", "sport"]).await?;
 /// while let Some(item) = news.next().await {
 ///     match item {
-///         Item::Message(message) => println!("{}: {}", message.channel_text(), message.text()?),
-///         Item::Gap { from, to } => println!("messages of {:?} may be missing", to - from),
-///         Item::Lagged(count) => println!("{count} messages were dropped, since nobody took them"),
-///         Item::Failed(error) => return Err(error),
+///         SubscriptionEvent::Message(message) => println!("{}: {}", message.channel_text(), message.text()?),
+///         SubscriptionEvent::Gap { from, to } => println!("messages of {:?} may be missing", to - from),
+///         SubscriptionEvent::Lagged(count) => println!("{count} messages were dropped, since nobody took them"),
+///         SubscriptionEvent::Failed(error) => return Err(error),
 ///         _ => {}
 ///     }
 /// }
@@ -61,7 +61,7 @@ type Machine = pubsub::PubSub<Waker>;
 /// # In a cluster
 /// Channels and patterns are heard over one connection to any node: nodes pass on to each other what `PUBLISH` sends to one of them.
 /// When that node dies, the connection is made anew to another. Shard channels are heard from the nodes that serve their slots, one
-/// connection for each such node, and follow their slots: when one moves, or a replica takes over, a [`Gap`](crate::Item::Gap) stands
+/// connection for each such node, and follow their slots: when one moves, or a replica takes over, a [`Gap`](crate::SubscriptionEvent::Gap) stands
 /// where messages may be missing, and only for those whose channels it concerns. A slot that moves is followed at once; a replica
 /// that takes over when the map has it, within `refresh_pause`. A subscription may have channels of any slots; their messages are in
 /// order by channel. A slot that nobody serves for now is waited for until the `timeout`.
@@ -420,13 +420,13 @@ impl Client {
     ///
     /// ```no_run
     /// # async fn example(client: redwire::Client) -> redwire::Result<()> {
-    /// use redwire::Item;
+    /// use redwire::SubscriptionEvent;
     ///
     /// let mut orders = client.ssubscribe(["orders:{eu}", "orders:{us}"]).await?;
     /// while let Some(item) = orders.next().await {
     ///     match item {
-    ///         Item::Message(message) => println!("{}: {}", message.channel_text(), message.text()?),
-    ///         Item::Gap { .. } => println!("a slot has moved, or a node was lost: look what was missed"),
+    ///         SubscriptionEvent::Message(message) => println!("{}: {}", message.channel_text(), message.text()?),
+    ///         SubscriptionEvent::Gap { .. } => println!("a slot has moved, or a node was lost: look what was missed"),
     ///         _ => {}
     ///     }
     /// }

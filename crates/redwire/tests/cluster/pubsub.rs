@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use redwire::Run;
 use redwire::prelude::*;
-use redwire::{Error, Item, Outcome, Result, SubscribeOptions, cmd};
+use redwire::{Error, SubscriptionEvent, Outcome, Result, SubscribeOptions, cmd};
 use redwire_testkit::{ClusterSet, eventually, slot};
 
 use crate::common::pubsub::{PubSub, Subscription, Way};
@@ -65,12 +65,12 @@ fn gap_and_text(subscription: &mut Subscription) -> (bool, String) {
     let mut gap = false;
     loop {
         match subscription.next() {
-            Some(Item::Message(message)) => return (gap, message.text().unwrap().to_owned()),
-            Some(Item::Gap { from, to }) => {
+            Some(SubscriptionEvent::Message(message)) => return (gap, message.text().unwrap().to_owned()),
+            Some(SubscriptionEvent::Gap { from, to }) => {
                 assert!(from <= to);
                 gap = true;
             }
-            Some(Item::Reconnected) => {}
+            Some(SubscriptionEvent::Reconnected) => {}
             other => panic!("{other:?}"),
         }
     }
@@ -185,9 +185,9 @@ struct Account {
 
 impl Account {
     #[track_caller]
-    fn take(&mut self, item: Item) {
+    fn take(&mut self, item: SubscriptionEvent) {
         match item {
-            Item::Message(message) => {
+            SubscriptionEvent::Message(message) => {
                 let number: u64 = message.payload_as().unwrap();
                 assert!(number > self.last, "{number} after {self:?}: twice, or out of order");
                 let missing = number - self.last - 1;
@@ -199,11 +199,11 @@ impl Account {
                 (self.last, self.gap) = (number, false);
                 self.heard += 1;
             }
-            Item::Gap { .. } => {
+            SubscriptionEvent::Gap { .. } => {
                 self.gaps += 1;
                 self.gap = true;
             }
-            Item::Reconnected => {}
+            SubscriptionEvent::Reconnected => {}
             other => panic!("{other:?} after {self:?}"),
         }
     }

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use redwire::config::{Config, ConfigBuilder};
-use redwire::{Item, Message, Result, SubscribeOptions};
+use redwire::{SubscriptionEvent, Message, Result, SubscribeOptions};
 
 use super::{Client, Driver, LIMIT, Setup, runtime};
 
@@ -122,7 +122,7 @@ pub(crate) enum Subscription {
 impl Subscription {
     /// The next item, or the end, which must come soon.
     #[track_caller]
-    pub(crate) fn next(&mut self) -> Option<Item> {
+    pub(crate) fn next(&mut self) -> Option<SubscriptionEvent> {
         match self {
             Self::Tokio(subscription) => {
                 let next = async { tokio::time::timeout(LIMIT, subscription.next()).await };
@@ -138,7 +138,7 @@ impl Subscription {
     }
 
     /// The next item, if it comes within `limit`.
-    pub(crate) fn next_within(&mut self, limit: Duration) -> Option<Item> {
+    pub(crate) fn next_within(&mut self, limit: Duration) -> Option<SubscriptionEvent> {
         match self {
             Self::Tokio(subscription) => runtime().block_on(subscription.next_within(limit)),
             Self::Blocking(subscription) => subscription.next_within(limit),
@@ -149,7 +149,7 @@ impl Subscription {
     #[track_caller]
     pub(crate) fn message(&mut self) -> Message {
         match self.next() {
-            Some(Item::Message(message)) => message,
+            Some(SubscriptionEvent::Message(message)) => message,
             other => panic!("expected a message; got {other:?}"),
         }
     }
@@ -176,7 +176,7 @@ impl Subscription {
         }
     }
 
-    pub(crate) fn listen(self, handler: impl FnMut(Item) + Send + 'static) -> Handler {
+    pub(crate) fn listen(self, handler: impl FnMut(SubscriptionEvent) + Send + 'static) -> Handler {
         match self {
             Self::Tokio(subscription) => {
                 let _inside = runtime().enter();

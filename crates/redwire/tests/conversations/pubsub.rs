@@ -5,7 +5,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use redwire::{ErrorKind, Item, Kind, SubscribeOptions};
+use redwire::{ErrorKind, SubscriptionEvent, Kind, SubscribeOptions};
 use redwire_testkit::{Server, eventually, shared};
 
 use crate::common::pubsub::{PubSub, Way};
@@ -173,13 +173,13 @@ fn confirmations_come_where_they_are_asked_for(setup: Setup) {
     let mut subscription = pubsub.subscribe_with(&[&one, &two], options);
     for name in [&one, &two] {
         match subscription.next() {
-            Some(Item::Subscribed(confirmed)) => assert_eq!(confirmed, name.as_bytes()),
+            Some(SubscriptionEvent::Subscribed(confirmed)) => assert_eq!(confirmed, name.as_bytes()),
             other => panic!("expected a confirmation; got {other:?}"),
         }
     }
     subscription.remove(&[&two]);
     match subscription.next() {
-        Some(Item::Unsubscribed(confirmed)) => assert_eq!(confirmed, two.as_bytes()),
+        Some(SubscriptionEvent::Unsubscribed(confirmed)) => assert_eq!(confirmed, two.as_bytes()),
         other => panic!("expected a confirmation; got {other:?}"),
     }
     publish(shared(), &one, "1");
@@ -195,7 +195,7 @@ fn waiting_has_a_limit(setup: Setup) {
     assert!(subscription.next_within(Duration::ZERO).is_none());
     publish(shared(), &name, "1");
     eventually("it is there without waiting", LIMIT, || {
-        matches!(subscription.next_within(Duration::ZERO), Some(Item::Message(_)))
+        matches!(subscription.next_within(Duration::ZERO), Some(SubscriptionEvent::Message(_)))
     });
     publish(shared(), &name, "2");
     assert_eq!(subscription.text(), "2");
@@ -225,7 +225,7 @@ fn a_handler_hears_until_it_is_dropped(setup: Setup) {
     let pubsub = setup.pubsub(&shared().url(), "");
     let (sender, heard) = mpsc::channel();
     let handler = pubsub.subscribe(&[&name]).listen(move |item| {
-        if let Item::Message(message) = item {
+        if let SubscriptionEvent::Message(message) = item {
             sender.send(message.payload).unwrap();
         }
     });

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use redwire::{ErrorKind, Item, SubscribeOptions, blocking, cmd};
+use redwire::{ErrorKind, SubscriptionEvent, SubscribeOptions, blocking, cmd};
 use redwire_testkit::{Direction, Fault, Proxy, Server, eventually};
 
 use crate::common::pubsub::{Subscription, Way};
@@ -42,21 +42,21 @@ pub(crate) struct Account {
 
 impl Account {
     #[track_caller]
-    pub(crate) fn take(&mut self, item: &Item) {
+    pub(crate) fn take(&mut self, item: &SubscriptionEvent) {
         match item {
-            Item::Message(message) => {
+            SubscriptionEvent::Message(message) => {
                 let number: u64 = std::str::from_utf8(&message.payload).unwrap().parse().unwrap();
                 self.take_number(number);
             }
-            Item::Gap { from, to } => {
+            SubscriptionEvent::Gap { from, to } => {
                 assert!(from <= to, "{self:?}");
                 assert!(self.until.is_none_or(|until| until <= *to), "gaps in order: {self:?}");
                 self.until = Some(*to);
                 self.gaps += 1;
                 self.gap = true;
             }
-            Item::Lagged(count) => self.lagged += count,
-            Item::Reconnected => self.reconnected += 1,
+            SubscriptionEvent::Lagged(count) => self.lagged += count,
+            SubscriptionEvent::Reconnected => self.reconnected += 1,
             other => panic!("{other:?} after {self:?}"),
         }
     }
@@ -228,8 +228,8 @@ const LATE: Duration = Duration::from_millis(500);
 fn until_gap(subscription: &mut Subscription) -> (Instant, Instant) {
     loop {
         match subscription.next() {
-            Some(Item::Gap { from, to }) => return (from, to),
-            Some(Item::Message(_) | Item::Reconnected) => {}
+            Some(SubscriptionEvent::Gap { from, to }) => return (from, to),
+            Some(SubscriptionEvent::Message(_) | SubscriptionEvent::Reconnected) => {}
             other => panic!("expected a gap; got {other:?}"),
         }
     }
@@ -250,7 +250,7 @@ fn a_frozen_server_is_found_out_and_the_gap_told(setup: Setup) {
     assert!(took <= limit, "{took:?} of {limit:?}");
     assert!(from <= begin + GRACE && to >= begin, "it covers all that time");
     assert_eq!(other.command(&["PUBLISH", "news", "1"]).unwrap().trim_start_matches("(integer) "), "1");
-    eventually("a message", LIMIT, || matches!(subscription.next(), Some(Item::Message(_))));
+    eventually("a message", LIMIT, || matches!(subscription.next(), Some(SubscriptionEvent::Message(_))));
     // It is the same one that goes on.
     other.freeze();
     thread::scope(|scope| {
@@ -325,8 +325,8 @@ fn service_returns_after_a_restart(setup: Setup) {
         );
         let message = loop {
             match subscription.next() {
-                Some(Item::Message(message)) => break message,
-                Some(Item::Gap { .. } | Item::Reconnected) => {}
+                Some(SubscriptionEvent::Message(message)) => break message,
+                Some(SubscriptionEvent::Gap { .. } | SubscriptionEvent::Reconnected) => {}
                 other => panic!("expected a message; got {other:?}"),
             }
         };
@@ -371,7 +371,7 @@ fn what_time_does_not_mend_ends_the_subscription(setup: Setup) {
     server.command(&["ACL", "SETUSER", "alice", "resetpass", ">new"]).unwrap();
     kill_named(&server, "alice");
     match subscription.next() {
-        Some(Item::Failed(error)) => assert!(matches!(error.kind(), ErrorKind::Authentication(_)), "{error}"),
+        Some(SubscriptionEvent::Failed(error)) => assert!(matches!(error.kind(), ErrorKind::Authentication(_)), "{error}"),
         other => panic!("expected to be told why it ends; got {other:?}"),
     }
     assert!(subscription.next().is_none());
@@ -399,8 +399,8 @@ fn connections_that_die_while_it_subscribes_are_made_anew(setup: Setup) {
             server.command(&["PUBLISH", &name, "here"]).unwrap();
             loop {
                 match subscription.next_within(Duration::from_millis(20)) {
-                    Some(Item::Message(message)) => return message.payload == "here",
-                    Some(Item::Gap { .. } | Item::Reconnected) => {}
+                    Some(SubscriptionEvent::Message(message)) => return message.payload == "here",
+                    Some(SubscriptionEvent::Gap { .. } | SubscriptionEvent::Reconnected) => {}
                     other => break assert!(other.is_none(), "{other:?}"),
                 }
             }

@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use fork::{Fork, fork, waitpid_nohang};
-use redwire::{Item, blocking};
+use redwire::{SubscriptionEvent, blocking};
 use redwire_testkit::{Server, eventually};
 
 use crate::common::{LIMIT, named_clients};
@@ -37,14 +37,14 @@ fn a_child_subscribes_on_a_connection_of_its_own() {
         let mut dropped = Some(pubsub.subscribe("dropped").unwrap());
         let ended_well = in_a_child(|| {
             drop(dropped.take());
-            assert!(matches!(news.next(), Some(Item::Failed(_))), "it is the parent's");
+            assert!(matches!(news.next(), Some(SubscriptionEvent::Failed(_))), "it is the parent's");
             assert!(news.next().is_none());
             news.add("more").unwrap_err();
             news.remove("news");
             let mut own = pubsub.subscribe("own").unwrap();
             assert_eq!(named_clients(&server, "forking"), 2);
             server.command(&["PUBLISH", "own", "1"]).unwrap();
-            assert!(matches!(own.next(), Some(Item::Message(_))));
+            assert!(matches!(own.next(), Some(SubscriptionEvent::Message(_))));
             pubsub.close();
         });
         assert!(ended_well, "see what the child wrote");
@@ -56,9 +56,9 @@ fn a_child_subscribes_on_a_connection_of_its_own() {
             );
         }
         let heard = news.next_within(LIMIT);
-        assert!(matches!(heard, Some(Item::Message(_))), "{heard:?}");
+        assert!(matches!(heard, Some(SubscriptionEvent::Message(_))), "{heard:?}");
         let heard = dropped.as_mut().and_then(|dropped| dropped.next_within(LIMIT));
-        assert!(matches!(heard, Some(Item::Message(_))), "{heard:?}");
+        assert!(matches!(heard, Some(SubscriptionEvent::Message(_))), "{heard:?}");
         assert!(news.next_within(Duration::from_millis(20)).is_none(), "and no gap");
     }
 }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use redwire::{Item, blocking, cmd};
+use redwire::{SubscriptionEvent, blocking, cmd};
 use redwire_testkit::{Server, eventually};
 use tokio::runtime::{Builder, Runtime};
 
@@ -50,7 +50,7 @@ impl Listener {
         }
     }
 
-    fn next(&mut self) -> Item {
+    fn next(&mut self) -> SubscriptionEvent {
         let item = match self {
             Self::Tokio(runtime, subscription) => runtime
                 .block_on(async { tokio::time::timeout(LIMIT, subscription.next()).await })
@@ -97,10 +97,10 @@ struct Account {
 
 impl Account {
     #[track_caller]
-    fn take(&mut self, item: &Item, publisher: &Publisher) {
+    fn take(&mut self, item: &SubscriptionEvent, publisher: &Publisher) {
         match item {
-            Item::Gap { from, to } => self.gaps.push((*from, *to)),
-            Item::Message(message) => {
+            SubscriptionEvent::Gap { from, to } => self.gaps.push((*from, *to)),
+            SubscriptionEvent::Message(message) => {
                 let number: usize = message.text().unwrap().parse().unwrap();
                 let times = publisher.times.lock().unwrap();
                 for (missing, &(begin, end)) in times.iter().enumerate().take(number).skip(self.next) {
@@ -112,7 +112,7 @@ impl Account {
                 self.missing += number - self.next;
                 (self.next, self.gaps) = (number + 1, Vec::new());
             }
-            Item::Reconnected => {}
+            SubscriptionEvent::Reconnected => {}
             other => panic!("{other:?}"),
         }
     }
@@ -180,7 +180,7 @@ fn a_gap_covers_what_a_slow_handler_misses(setup: Setup) {
         let mut gaps = 0;
         for count in 0_u32.. {
             let item = listener.next();
-            gaps += u32::from(matches!(item, Item::Gap { .. }));
+            gaps += u32::from(matches!(item, SubscriptionEvent::Gap { .. }));
             // Not to leave the other thread alone if a check fails.
             done.store(gaps >= 5 && begin.elapsed() > 300 * MS || begin.elapsed() > LIMIT, Ordering::Relaxed);
             if std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| account.take(&item, &publisher)))

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use redwire::{Item, Overflow, SubscribeOptions, blocking, cmd};
+use redwire::{SubscriptionEvent, Overflow, SubscribeOptions, blocking, cmd};
 use redwire_testkit::{Server, eventually};
 
 use crate::common::pubsub::{PubSub, Subscription};
@@ -68,7 +68,7 @@ fn the_oldest_are_dropped_and_counted(setup: Setup) {
     let options = SubscribeOptions::default().buffer_messages(10).overflow(Overflow::DropOldest);
     let (_server, _pubsub, mut subscription) = flood(setup, options, 1000);
     match subscription.next() {
-        Some(Item::Lagged(dropped)) => assert_eq!(dropped, 990),
+        Some(SubscriptionEvent::Lagged(dropped)) => assert_eq!(dropped, 990),
         other => panic!("expected to be told of the dropped; got {other:?}"),
     }
     for number in 990..1000 {
@@ -84,7 +84,7 @@ fn the_newest_are_dropped_and_counted(setup: Setup) {
         assert_eq!(subscription.text(), number.to_string());
     }
     match subscription.next() {
-        Some(Item::Lagged(dropped)) => assert_eq!(dropped, 990),
+        Some(SubscriptionEvent::Lagged(dropped)) => assert_eq!(dropped, 990),
         other => panic!("expected to be told of the dropped; got {other:?}"),
     }
     server.command(&["PUBLISH", "count", "1000"]).unwrap();
@@ -115,7 +115,7 @@ fn whoever_waits_for_its_consumer_loses_nothing(setup: Setup) {
 fn bytes_are_limited_too(setup: Setup) {
     let options = SubscribeOptions::default().buffer_bytes(100).overflow(Overflow::DropOldest);
     let (_server, _pubsub, mut subscription) = flood(setup, options, 1000);
-    let Some(Item::Lagged(dropped)) = subscription.next() else { panic!("nothing was dropped") };
+    let Some(SubscriptionEvent::Lagged(dropped)) = subscription.next() else { panic!("nothing was dropped") };
     assert!((900..1000).contains(&dropped), "{dropped}");
     for number in dropped..1000 {
         assert_eq!(subscription.text(), number.to_string());

@@ -11,7 +11,7 @@ use futures_core::Stream;
 use redwire::config::Protocol;
 use redwire::credentials::{Credentials, RotatingCredentials};
 use redwire::prelude::*;
-use redwire::{Client, ErrorKind, Item, PubSub, Subscription};
+use redwire::{Client, ErrorKind, SubscriptionEvent, PubSub, Subscription};
 use redwire_testkit::{Server, eventually};
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::timeout;
@@ -29,7 +29,7 @@ fn channels(server: &Server) -> String {
 /// The next item, which must come soon and be a message.
 async fn text(subscription: &mut Subscription) -> String {
     match timeout(LIMIT, subscription.next()).await.expect("nothing comes") {
-        Some(Item::Message(message)) => message.text().unwrap().to_owned(),
+        Some(SubscriptionEvent::Message(message)) => message.text().unwrap().to_owned(),
         other => panic!("expected a message; got {other:?}"),
     }
 }
@@ -51,7 +51,7 @@ async fn within<T>(mut turns: u64, future: impl Future<Output = T>) -> Option<T>
 
 #[test]
 fn a_subscription_is_a_stream_that_may_go_anywhere() {
-    fn check<T: Stream<Item = Item> + Send + Sync + Unpin + 'static>() {}
+    fn check<T: Stream<Item = SubscriptionEvent> + Send + Sync + Unpin + 'static>() {}
     check::<Subscription>();
 }
 
@@ -111,7 +111,7 @@ fn a_runtime_that_ends_is_told_and_another_may_take_over() {
     drop(first);
     one_thread().block_on(async {
         let failed = subscription.next().await;
-        assert!(matches!(failed, Some(Item::Failed(error)) if error.kind() == ErrorKind::Closed));
+        assert!(matches!(failed, Some(SubscriptionEvent::Failed(error)) if error.kind() == ErrorKind::Closed));
         assert!(subscription.next().await.is_none());
         let mut again = pubsub.subscribe("news").await.unwrap();
         let client = Client::connect(&server.url()).await.unwrap();
@@ -175,7 +175,7 @@ fn a_flood_keeps_nobody_from_running() {
         let (mut heard, begin) = (0, Instant::now());
         while heard < 20_000 {
             let item = timeout(LIMIT, poll_fn(|cx| subscription.as_mut().poll_next(cx))).await;
-            assert!(matches!(item, Ok(Some(Item::Message(_)))), "{item:?}");
+            assert!(matches!(item, Ok(Some(SubscriptionEvent::Message(_)))), "{item:?}");
             heard += 1;
             assert!(begin.elapsed() < 6 * LIMIT);
         }
@@ -197,7 +197,7 @@ fn a_child_has_a_connection_of_its_own() {
         Fork::Child => {
             let works = one_thread().block_on(async {
                 let inherited = subscription.next().await;
-                let told = matches!(inherited, Some(Item::Failed(error)) if error.kind() == ErrorKind::Usage);
+                let told = matches!(inherited, Some(SubscriptionEvent::Failed(error)) if error.kind() == ErrorKind::Usage);
                 drop(subscription);
                 let mut own = client.subscribe("child").await.unwrap();
                 let heard = client.publish("child", "mine").await.unwrap();

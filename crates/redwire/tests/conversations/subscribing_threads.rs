@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use redwire::Item;
+use redwire::SubscriptionEvent;
 use redwire::blocking::{Client, PubSub};
 use redwire::config::Protocol;
 use redwire::credentials::{Credentials, RotatingCredentials};
@@ -34,7 +34,7 @@ fn new_credentials_are_presented_by_whoever_waits() {
         }
         server.command(&["PUBLISH", "news", "still there"]).unwrap();
         match subscription.next_within(LIMIT) {
-            Some(Item::Message(message)) => assert_eq!(message.text().unwrap(), "still there"),
+            Some(SubscriptionEvent::Message(message)) => assert_eq!(message.text().unwrap(), "still there"),
             other => panic!("expected a message; got {other:?}"),
         }
     }

@@ -5,7 +5,7 @@ use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use redwire::{CacheOptions, Item, Result, Value, cmd};
+use redwire::{CacheOptions, SubscriptionEvent, Result, Value, cmd};
 use redwire_testkit::Server;
 use tokio::runtime::Runtime;
 
@@ -121,7 +121,7 @@ fn runtimes_come_one_after_the_other() {
             cache.execute(cmd::<Value>("GET").arg("k")).await?;
             client.execute(cmd::<Value>("PUBLISH").arg("c").arg("m")).await?;
             let item = subscription.next_within(SOON).await;
-            assert!(matches!(item, Some(Item::Message(_))), "{item:?}");
+            assert!(matches!(item, Some(SubscriptionEvent::Message(_))), "{item:?}");
             Ok(())
         });
     }

@@ -17,7 +17,7 @@ use redwire::blocking::{Client, Connection, Monitor, Pool, PubSub};
 use redwire::config::Config;
 use redwire::prelude::*;
 use redwire::resolve::{Resolve, Resolver};
-use redwire::{CacheOptions, Error, Item, Result, Run, Value, cmd};
+use redwire::{CacheOptions, Error, SubscriptionEvent, Result, Run, Value, cmd};
 use redwire_testkit::Server;
 use rustix::process::{Pid, Signal, kill_process};
 use socket2::{Domain, SockAddr, Socket, Type};
@@ -225,6 +225,6 @@ fn silence_is_noticed_while_signals_come() {
         // Had it noticed nothing by now, it would go on as if nothing had happened.
         thread::sleep(DEADLINE);
         server.thaw();
-        assert!(matches!(listening.join().unwrap(), Some(Item::Reconnected)));
+        assert!(matches!(listening.join().unwrap(), Some(SubscriptionEvent::Reconnected)));
     });
 }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use redwire::{AuthenticationFault, CacheOptions, ErrorKind, Item, Outcome, Result, Run, Value, cmd};
+use redwire::{AuthenticationFault, CacheOptions, ErrorKind, SubscriptionEvent, Outcome, Result, Run, Value, cmd};
 use redwire_testkit::{FakeServer, Proxy, Server, eventually};
 
 use crate::common::cache::Cache;
@@ -178,7 +178,7 @@ fn each_kind_of_connection_leaves_the_former_master(setup: Setup) {
     assert!(error.to_string().contains("`reconnect`"), "{error}");
     connection.reconnect().unwrap();
     connection.run::<()>("SET k v").unwrap();
-    while !matches!(subscription.next(), Some(Item::Gap { .. })) {}
+    while !matches!(subscription.next(), Some(SubscriptionEvent::Gap { .. })) {}
     let heard = |server: &Server| server.command(&["PUBSUB", "NUMSUB", "news"]).unwrap();
     eventually("the subscription has moved", LIMIT, || heard(new).ends_with('1'));
     eventually("none is left", LIMIT, || heard(old).ends_with('0'));
@@ -346,7 +346,7 @@ fn who_only_listens_is_connected_anew_once_forgotten(setup: Setup) {
     let pubsub = setup.lazy_pubsub(&base, "health_check_interval=400ms").unwrap();
     let mut subscription = pubsub.subscribe(&["news"]);
     forgotten.store(true, Ordering::SeqCst);
-    while !matches!(subscription.next(), Some(Item::Gap { .. })) {}
+    while !matches!(subscription.next(), Some(SubscriptionEvent::Gap { .. })) {}
     assert!(!forgotten.load(Ordering::SeqCst), "it has said who it is");
     pubsub.close();
     let url = setup.url(&base, "health_check_interval=400ms");

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use super::super::item::{Kind, Message};
+use super::super::event::{Kind, Message};
 use super::*;
 
-fn message(number: u64) -> Item {
+fn message(number: u64) -> SubscriptionEvent {
     let payload = number.to_string().into();
-    Item::Message(Message { kind: Kind::Channel, channel: "c".into(), pattern: None, payload })
+    SubscriptionEvent::Message(Message { kind: Kind::Channel, channel: "c".into(), pattern: None, payload })
 }
 
 fn queue(overflow: Overflow, messages: usize, bytes: usize) -> SubscriberQueue {
@@ -17,11 +17,11 @@ fn queue(overflow: Overflow, messages: usize, bytes: usize) -> SubscriberQueue {
 
 /// All that waits, in short.
 fn drain(queue: &mut SubscriberQueue) -> String {
-    let items = std::iter::from_fn(|| queue.pop()).map(|item| match item {
-        Item::Message(message) => message.text().unwrap().to_owned(),
-        Item::Lagged(count) => format!("-{count}"),
-        Item::Reconnected => "r".to_owned(),
-        Item::Gap { .. } => "g".to_owned(),
+    let items = std::iter::from_fn(|| queue.pop()).map(|event| match event {
+        SubscriptionEvent::Message(message) => message.text().unwrap().to_owned(),
+        SubscriptionEvent::Lagged(count) => format!("-{count}"),
+        SubscriptionEvent::Reconnected => "r".to_owned(),
+        SubscriptionEvent::Gap { .. } => "g".to_owned(),
         other => format!("{other:?}"),
     });
     items.collect::<Vec<_>>().join(" ")
@@ -45,7 +45,7 @@ fn each_policy_drops_what_it_says_and_tells_where() {
 fn what_is_dropped_later_is_told_later() {
     let mut queue = queue(Overflow::DropNewest, 2, 1000);
     (0..4).for_each(|number| queue.push(message(number), 1));
-    assert!(matches!(queue.pop(), Some(Item::Message(_))));
+    assert!(matches!(queue.pop(), Some(SubscriptionEvent::Message(_))));
     (4..6).for_each(|number| queue.push(message(number), 1));
     assert_eq!(drain(&mut queue), "1 -2 4 -1");
 }
@@ -87,9 +87,9 @@ fn what_happens_while_nobody_listens_is_told_once() {
         queue.handle_reconnected();
         queue.handle_gap(at(round), at(round + 1));
     }
-    assert!(matches!(queue.pop(), Some(Item::Message(_))));
-    assert!(matches!(queue.pop(), Some(Item::Reconnected)));
-    assert!(matches!(queue.pop(), Some(Item::Gap { from, to }) if from == at(1) && to == at(100)));
+    assert!(matches!(queue.pop(), Some(SubscriptionEvent::Message(_))));
+    assert!(matches!(queue.pop(), Some(SubscriptionEvent::Reconnected)));
+    assert!(matches!(queue.pop(), Some(SubscriptionEvent::Gap { from, to }) if from == at(1) && to == at(100)));
     assert!(queue.is_empty());
 
     queue.push(message(1), 1);

@@ -165,10 +165,10 @@ impl Listener {
         self.kind == Kind::Shard
     }
 
-    fn hear(&mut self, item: Option<Item>, published: &Published) {
+    fn hear(&mut self, item: Option<SubscriptionEvent>, published: &Published) {
         let sharded = self.sharded();
         match item {
-            Some(Item::Message(message)) => {
+            Some(SubscriptionEvent::Message(message)) => {
                 let number: u64 = message.payload_as().unwrap();
                 let channel = &*message.channel_text();
                 let (&name, promise) =
@@ -188,16 +188,16 @@ impl Listener {
                 }
                 (promise.gaps, promise.lagged) = (Vec::new(), false);
             }
-            Some(Item::Lagged(count)) => {
+            Some(SubscriptionEvent::Lagged(count)) => {
                 assert!(count > 0 && self.overflow != Overflow::Wait);
                 self.channels.values_mut().for_each(|promise| promise.lagged = true);
             }
-            Some(Item::Gap { from, to }) => {
+            Some(SubscriptionEvent::Gap { from, to }) => {
                 assert!(from <= to);
                 self.channels.values_mut().for_each(|promise| promise.gaps.push((from, to)));
             }
-            Some(Item::Reconnected) => {}
-            Some(Item::Failed(_)) => self.ended = true,
+            Some(SubscriptionEvent::Reconnected) => {}
+            Some(SubscriptionEvent::Failed(_)) => self.ended = true,
             Some(other) => panic!("not asked for: {other:?}"),
             None => panic!("the end without a word"),
         }

@@ -122,8 +122,8 @@ impl Town {
         while let Poll::Ready(Some(item)) = self.machine.poll_item(id, |_| {}) {
             let after = |at: Instant| at.duration_since(self.start).as_secs();
             items.push(match item {
-                Item::Message(message) => message.text().unwrap().to_owned(),
-                Item::Gap { from, to } => format!("gap {}-{}", after(from), after(to)),
+                SubscriptionEvent::Message(message) => message.text().unwrap().to_owned(),
+                SubscriptionEvent::Gap { from, to } => format!("gap {}-{}", after(from), after(to)),
                 other => format!("{other:?}").to_lowercase(),
             });
         }

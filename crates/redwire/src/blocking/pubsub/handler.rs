@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use redwire_core::pubsub::Item;
+use redwire_core::pubsub::SubscriptionEvent;
 use redwire_core::{Error, Outcome, Result};
 
 use super::Subscription;
@@ -34,7 +34,7 @@ const LOOK: Duration = Duration::from_millis(500);
 impl Handler {
     pub(super) fn start(
         mut subscription: Subscription,
-        mut handler: impl FnMut(Item) + Send + 'static,
+        mut handler: impl FnMut(SubscriptionEvent) + Send + 'static,
     ) -> Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use redwire_core::ErrorKind;
 use redwire_core::config::{Config, HostPort};
-use redwire_core::pubsub::Item;
+use redwire_core::pubsub::SubscriptionEvent;
 use redwire_core::sentinel::News;
 
 use super::ask_in_turn;
@@ -75,7 +75,7 @@ fn hear(target: &Weak<Target>, pubsub: &PubSub) -> Option<()> {
         let item = news.next()?;
         let target = target.upgrade()?;
         match item {
-            Item::Message(message) => match target.service()?.news(&message) {
+            SubscriptionEvent::Message(message) => match target.service()?.news(&message) {
                 Some(News::Switched { master }) => follow(&target, master),
                 Some(News::Promoted { replica }) => {
                     let sentinel = pubsub.config().clone();
@@ -86,8 +86,8 @@ fn hear(target: &Weak<Target>, pubsub: &PubSub) -> Option<()> {
                 // They are asked for at each connect.
                 Some(News::Replicas) | None => {}
             },
-            Item::Gap { .. } | Item::Lagged(_) => look(&target),
-            Item::Failed(_) => return Some(()),
+            SubscriptionEvent::Gap { .. } | SubscriptionEvent::Lagged(_) => look(&target),
+            SubscriptionEvent::Failed(_) => return Some(()),
             _ => {}
         }
     }

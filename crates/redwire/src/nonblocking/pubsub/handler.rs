@@ -1,7 +1,7 @@
 //! A subscription that a task listens to, which calls somebody for each item. It must not know how items come.
 
 use redwire_core::Result;
-use redwire_core::pubsub::Item;
+use redwire_core::pubsub::SubscriptionEvent;
 use tokio::task::JoinHandle;
 
 use super::Subscription;
@@ -26,7 +26,7 @@ pub struct Handler(JoinHandle<()>);
 impl Handler {
     pub(super) fn start(
         mut subscription: Subscription,
-        mut handler: impl FnMut(Item) + Send + 'static,
+        mut handler: impl FnMut(SubscriptionEvent) + Send + 'static,
     ) -> Result<Self> {
         Ok(Self(runtime()?.spawn(async move {
             while let Some(item) = subscription.next().await {

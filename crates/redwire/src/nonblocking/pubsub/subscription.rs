@@ -9,7 +9,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use futures_core::Stream;
-use redwire_core::pubsub::{Item, SubscriptionId};
+use redwire_core::pubsub::{SubscriptionEvent, SubscriptionId};
 use redwire_core::{Arg, Error, Result};
 
 use super::handler::Handler;
@@ -20,7 +20,7 @@ use crate::nonblocking::before;
 /// A subscriber takes so many items at a time: fewer turns at the lock, while few wait where no limit counts them.
 const TAKEN_AT_ONCE: usize = 64;
 
-/// What one subscriber hears, as a stream that ends when its [`PubSub`] or client is closed, or with an [`Item::Failed`]; a lost
+/// What one subscriber hears, as a stream that ends when its [`PubSub`] or client is closed, or with an [`SubscriptionEvent::Failed`]; a lost
 /// connection does not end it.
 ///
 /// A `Stream`; [`next`](Self::next) serves where no stream library is at hand. Dropping it unsubscribes from what nobody else wants.
@@ -30,7 +30,7 @@ pub struct Subscription {
     /// Until it was told that it belongs to another process.
     id: Option<SubscriptionId>,
     /// Taken from those that wait, and not given yet.
-    taken: VecDeque<Item>,
+    taken: VecDeque<SubscriptionEvent>,
     _owner: PubSub,
 }
 
@@ -43,12 +43,12 @@ impl Subscription {
     }
 
     /// The next item; `None` at the end. Nothing is lost when the future is dropped.
-    pub async fn next(&mut self) -> Option<Item> {
+    pub async fn next(&mut self) -> Option<SubscriptionEvent> {
         poll_fn(|cx| self.poll(cx)).await
     }
 
     /// The next item, if one comes within `limit`. `None` also at the end.
-    pub async fn next_within(&mut self, limit: Duration) -> Option<Item> {
+    pub async fn next_within(&mut self, limit: Duration) -> Option<SubscriptionEvent> {
         before(clock::now().checked_add(limit), self.next()).await.flatten()
     }
 
@@ -74,7 +74,7 @@ impl Subscription {
     ///
     /// # Errors
     /// There is no tokio runtime around.
-    pub fn each(self, handler: impl FnMut(Item) + Send + 'static) -> Result<Handler> {
+    pub fn each(self, handler: impl FnMut(SubscriptionEvent) + Send + 'static) -> Result<Handler> {
         Handler::start(self, handler)
     }
 
@@ -95,17 +95,17 @@ impl Subscription {
     }
 
     #[inline]
-    fn poll(&mut self, cx: &Context<'_>) -> Poll<Option<Item>> {
+    fn poll(&mut self, cx: &Context<'_>) -> Poll<Option<SubscriptionEvent>> {
         if let Some(item) = self.taken.pop_front() {
             return Poll::Ready(Some(item));
         }
         let id = match &self.id {
             Some(id) if self.shared.is_current() => id,
-            _ => return Poll::Ready(self.id.take().map(|_| Item::Failed(inherited()))),
+            _ => return Poll::Ready(self.id.take().map(|_| SubscriptionEvent::Failed(inherited()))),
         };
         let mut state = self.shared.lock();
         let first = state.machine.poll_item(id, |waiter| register(waiter, cx));
-        if let Poll::Ready(Some(Item::Message(_))) = first {
+        if let Poll::Ready(Some(SubscriptionEvent::Message(_))) = first {
             while self.taken.len() + 1 < TAKEN_AT_ONCE
                 && let Poll::Ready(Some(item)) = state.machine.poll_item(id, |_| {})
             {
@@ -151,10 +151,10 @@ fn inherited() -> Error {
 }
 
 impl Stream for Subscription {
-    type Item = Item;
+    type Item = SubscriptionEvent;
 
     #[inline]
-    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Item>> {
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<SubscriptionEvent>> {
         self.get_mut().poll(cx)
     }
 }

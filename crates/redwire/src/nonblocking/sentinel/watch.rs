@@ -4,7 +4,7 @@
 use std::sync::{Arc, Weak};
 
 use redwire_core::config::{Config, HostPort};
-use redwire_core::pubsub::Item;
+use redwire_core::pubsub::SubscriptionEvent;
 use redwire_core::sentinel::News;
 use tokio::task::AbortHandle;
 
@@ -71,7 +71,7 @@ async fn hear(target: &Weak<Target>, pubsub: &PubSub) -> Option<()> {
         let item = news.next().await?;
         let target = target.upgrade()?;
         match item {
-            Item::Message(message) => match target.service()?.news(&message) {
+            SubscriptionEvent::Message(message) => match target.service()?.news(&message) {
                 Some(News::Switched { master }) => follow(&target, master),
                 Some(News::Promoted { replica }) => {
                     tokio::spawn(confirm(target, pubsub.config().clone(), replica));
@@ -79,8 +79,8 @@ async fn hear(target: &Weak<Target>, pubsub: &PubSub) -> Option<()> {
                 // They are asked for at each connect.
                 Some(News::Replicas) | None => {}
             },
-            Item::Gap { .. } | Item::Lagged(_) => look(&target).await,
-            Item::Failed(_) => return Some(()),
+            SubscriptionEvent::Gap { .. } | SubscriptionEvent::Lagged(_) => look(&target).await,
+            SubscriptionEvent::Failed(_) => return Some(()),
             _ => {}
         }
     }

@@ -27,7 +27,7 @@ impl Kind {
 /// What a subscription gives, in the order in which it happened.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
-pub enum Item {
+pub enum SubscriptionEvent {
     /// A message was published.
     Message(Message),
     /// So many messages (and confirmations, where they are asked for) were dropped here, since the buffer was full.
