@@ -13,7 +13,7 @@ use crate::cmd::{Cmd, Options};
 use crate::config::Config;
 use crate::error::{ConnectionFault, Error, ErrorKind, Outcome, Result};
 use crate::facts::{Blocking, Session};
-use crate::lane::{self, Lane};
+use crate::dispatch::{self, Dispatch};
 use crate::outbox::Outbox;
 use crate::pipeline::{self, Batch, Pipeline, Slots};
 use crate::replies::Replies;
@@ -28,7 +28,7 @@ pub trait Call {
     ///
     /// # Errors
     /// It cannot be run on a client.
-    fn lane(&self) -> Result<Lane>;
+    fn dispatch(&self) -> Result<Dispatch>;
 
     /// How many replies answer it. With 0 nothing is sent.
     fn count(&self) -> u32;
@@ -147,8 +147,8 @@ impl<R: Reply> Call for Cmd<R> {
     type Output = R;
 
     #[inline]
-    fn lane(&self) -> Result<Lane> {
-        lane::of(self)
+    fn dispatch(&self) -> Result<Dispatch> {
+        dispatch::of(self)
     }
 
     #[inline]
@@ -199,7 +199,7 @@ impl<R: Reply> Call for Cmd<R> {
 
     fn ends_connection(&self) -> bool {
         // What calls it off is answered.
-        self.facts().session == Session::Ends && lane::on_connection(self) != Lane::Shared
+        self.facts().session == Session::Ends && dispatch::on_connection(self) != Dispatch::Shared
     }
 
     #[inline]
@@ -251,8 +251,8 @@ impl<S: Slots> Piped<S> {
 impl<S: Slots> Call for Piped<S> {
     type Output = S::Out;
 
-    fn lane(&self) -> Result<Lane> {
-        self.batch.check().map(|()| Lane::Shared)
+    fn dispatch(&self) -> Result<Dispatch> {
+        self.batch.check().map(|()| Dispatch::Shared)
     }
 
     fn count(&self) -> u32 {
@@ -396,15 +396,15 @@ fn read_through<C: Call>(call: &mut C, callbacks: &ResponseCallbacks, replies: R
 /// to wait for ever, the `default` limit does not apply, and one of the call's own does.
 #[inline]
 #[must_use]
-pub fn deadline(lane: Lane, options: Options, default: Option<Duration>, now: Instant) -> Option<Instant> {
-    let limit = match (options.timeout, lane) {
-        (Some(Duration::ZERO), _) | (None, Lane::Exclusive(Blocking::Forever)) => return None,
+pub fn deadline(dispatch: Dispatch, options: Options, default: Option<Duration>, now: Instant) -> Option<Instant> {
+    let limit = match (options.timeout, dispatch) {
+        (Some(Duration::ZERO), _) | (None, Dispatch::Exclusive(Blocking::Forever)) => return None,
         (Some(own), _) => own,
         (None, _) => default?,
     };
-    match lane {
-        Lane::Exclusive(Blocking::Upto(wait)) => now.checked_add(limit)?.checked_add(wait),
-        Lane::Shared | Lane::Exclusive(Blocking::No | Blocking::Forever) => now.checked_add(limit),
+    match dispatch {
+        Dispatch::Exclusive(Blocking::Upto(wait)) => now.checked_add(limit)?.checked_add(wait),
+        Dispatch::Shared | Dispatch::Exclusive(Blocking::No | Blocking::Forever) => now.checked_add(limit),
     }
 }
 
@@ -458,16 +458,16 @@ mod tests {
     fn what_the_server_waits_comes_on_top() {
         let now = Instant::now();
         let second = Duration::from_secs(1);
-        let of = |lane, timeout| deadline(lane, Options { timeout, ..Options::default() }, Some(second), now);
-        assert_eq!(of(Lane::Shared, None), Some(now + second));
-        assert_eq!(of(Lane::Shared, Some(2 * second)), Some(now + 2 * second));
-        assert_eq!(of(Lane::Shared, Some(Duration::ZERO)), None);
-        assert_eq!(of(Lane::Exclusive(Blocking::Upto(second)), None), Some(now + 2 * second));
-        assert_eq!(of(Lane::Exclusive(Blocking::Upto(second)), Some(2 * second)), Some(now + 3 * second));
-        assert_eq!(of(Lane::Exclusive(Blocking::Forever), None), None);
-        assert_eq!(of(Lane::Exclusive(Blocking::Forever), Some(second)), Some(now + second));
-        assert_eq!(of(Lane::Exclusive(Blocking::Forever), Some(Duration::ZERO)), None);
-        assert_eq!(of(Lane::Shared, Some(Duration::MAX)), None);
-        assert_eq!(of(Lane::Exclusive(Blocking::Upto(second)), Some(Duration::MAX)), None);
+        let of = |dispatch, timeout| deadline(dispatch, Options { timeout, ..Options::default() }, Some(second), now);
+        assert_eq!(of(Dispatch::Shared, None), Some(now + second));
+        assert_eq!(of(Dispatch::Shared, Some(2 * second)), Some(now + 2 * second));
+        assert_eq!(of(Dispatch::Shared, Some(Duration::ZERO)), None);
+        assert_eq!(of(Dispatch::Exclusive(Blocking::Upto(second)), None), Some(now + 2 * second));
+        assert_eq!(of(Dispatch::Exclusive(Blocking::Upto(second)), Some(2 * second)), Some(now + 3 * second));
+        assert_eq!(of(Dispatch::Exclusive(Blocking::Forever), None), None);
+        assert_eq!(of(Dispatch::Exclusive(Blocking::Forever), Some(second)), Some(now + second));
+        assert_eq!(of(Dispatch::Exclusive(Blocking::Forever), Some(Duration::ZERO)), None);
+        assert_eq!(of(Dispatch::Shared, Some(Duration::MAX)), None);
+        assert_eq!(of(Dispatch::Exclusive(Blocking::Upto(second)), Some(Duration::MAX)), None);
     }
 }

@@ -43,7 +43,7 @@ pub mod facts;
 pub mod handshake;
 pub mod inbound;
 pub mod keeper;
-pub mod lane;
+pub mod dispatch;
 pub mod link;
 pub mod liveness;
 pub mod lock;

@@ -16,7 +16,7 @@ use crate::cmd::{Cmd, Options};
 use crate::config::{Config, Topology};
 use crate::error::{Error, ErrorKind, Outcome, Result};
 use crate::facts;
-use crate::lane;
+use crate::dispatch;
 use crate::outbox::Outbox;
 use crate::replies::Replies;
 use crate::reply::{Reply, Value};
@@ -153,7 +153,7 @@ impl Run for &Pipeline {
         if cmd.script().is_some() || !batch.sources.is_empty() {
             batch.call_script(&mut cmd);
         }
-        if let Err(error) = lane::check_pipeline(&cmd) {
+        if let Err(error) = dispatch::check_pipeline(&cmd) {
             batch.refused.get_or_insert(error);
         }
         batch.outbox.command(cmd.args());

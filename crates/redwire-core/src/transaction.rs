@@ -15,7 +15,7 @@ use crate::config::Config;
 use crate::dirt::Dirt;
 use crate::error::{ClusterFault, Error, ErrorKind, Outcome, Result};
 use crate::facts::{self, Session};
-use crate::lane::{self, Lane};
+use crate::dispatch::{self, Dispatch};
 use crate::outbox::Outbox;
 use crate::pipeline::{Batch, Pipeline, Slots};
 use crate::replies::Replies;
@@ -111,8 +111,8 @@ fn unguarded(error: Error) -> Error {
 impl<S: Slots> Call for Atomic<S> {
     type Output = S::Out;
 
-    fn lane(&self) -> Result<Lane> {
-        self.batch.check().map(|()| Lane::Shared)
+    fn dispatch(&self) -> Result<Dispatch> {
+        self.batch.check().map(|()| Dispatch::Shared)
     }
 
     fn count(&self) -> u32 {
@@ -219,7 +219,7 @@ pub fn check_command<R>(cmd: &Cmd<R>) -> Result<()> {
     if cmd.facts().session == Session::None {
         return Ok(());
     }
-    lane::check_send(cmd)?;
+    dispatch::check_send(cmd)?;
     let message = "a transaction cannot run it: keys are watched by `watch`, `commit` executes, and the connection stays as it is";
     Err(Error::usage(message).with_command(&cmd.name()))
 }

@@ -7,7 +7,7 @@ use crate::call::Call;
 use crate::cmd::{Cmd, Options};
 use crate::config::Config;
 use crate::error::{Error, ErrorKind, Outcome, Result};
-use crate::lane::Lane;
+use crate::dispatch::Dispatch;
 use crate::outbox::Outbox;
 use crate::replies::Replies;
 use crate::retry::may_retry;
@@ -38,8 +38,8 @@ where
 {
     type Output = Replies;
 
-    fn lane(&self) -> Result<Lane> {
-        self.cmd.lane()
+    fn dispatch(&self) -> Result<Dispatch> {
+        self.cmd.dispatch()
     }
 
     fn count(&self) -> u32 {

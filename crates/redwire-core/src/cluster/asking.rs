@@ -8,7 +8,7 @@ use super::Spread;
 use crate::call::Call;
 use crate::cmd::Options;
 use crate::error::{Error, Result};
-use crate::lane::Lane;
+use crate::dispatch::Dispatch;
 use crate::outbox::Outbox;
 use crate::replies::Replies;
 
@@ -35,8 +35,8 @@ pub struct Asking<'a, C>(pub &'a mut C);
 impl<C: Call> Call for Asking<'_, C> {
     type Output = C::Output;
 
-    fn lane(&self) -> Result<Lane> {
-        self.0.lane()
+    fn dispatch(&self) -> Result<Dispatch> {
+        self.0.dispatch()
     }
 
     fn count(&self) -> u32 {

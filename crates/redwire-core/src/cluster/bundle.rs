@@ -12,7 +12,7 @@ use crate::cmd::{Cmd, Options};
 use crate::config::HostPort;
 use crate::error::Result;
 use crate::facts;
-use crate::lane::{self, Lane};
+use crate::dispatch::{self, Dispatch};
 use crate::outbox::Outbox;
 use crate::replies::Replies;
 use crate::reply::Value;
@@ -38,7 +38,7 @@ pub struct Bundle {
     /// Which share of which command, and at which place its reply is.
     pub(super) shares: Vec<(usize, usize, usize)>,
     options: Options,
-    lane: Lane,
+    dispatch: Dispatch,
 }
 
 impl Bundle {
@@ -66,7 +66,7 @@ impl Bundle {
             scripts: BTreeSet::new(),
             shares: Vec::new(),
             options,
-            lane: Lane::Shared,
+            dispatch: Dispatch::Shared,
         }
     }
 
@@ -76,8 +76,8 @@ impl Bundle {
             self.outbox.copy(ASKING);
             self.count += 1;
         }
-        if let waiting @ Lane::Exclusive(_) = lane::on_connection(cmd) {
-            self.lane = waiting;
+        if let waiting @ Dispatch::Exclusive(_) = dispatch::on_connection(cmd) {
+            self.dispatch = waiting;
         }
         self.outbox.command(cmd.args());
         self.shares.push((nth, part, self.count as usize));
@@ -103,8 +103,8 @@ impl Call for Bundle {
     type Output = Replies;
 
     /// A connection of its own where the node may hold the reply back (`WAIT`).
-    fn lane(&self) -> Result<Lane> {
-        Ok(self.lane)
+    fn dispatch(&self) -> Result<Dispatch> {
+        Ok(self.dispatch)
     }
 
     fn count(&self) -> u32 {

@@ -14,7 +14,7 @@ use redwire_core::cache::{
 };
 use redwire_core::call::{self, Call};
 use redwire_core::cluster::News;
-use redwire_core::lane::Lane as Way;
+use redwire_core::dispatch::Dispatch;
 use redwire_core::{Cmd, Error, Outcome, Replies, Reply, Result, Run};
 
 use super::client::Client;
@@ -222,7 +222,7 @@ impl Cache {
                 return output.map_err(|error| self.explain(error, &cmd));
             }
             let deadline = *deadline.get_or_insert_with(|| {
-                call::deadline(Way::Shared, cmd.options(), self.client().config().timeout(), now)
+                call::deadline(Dispatch::Shared, cmd.options(), self.client().config().timeout(), now)
             });
             let replies = match found {
                 Lookup::Fetch(flight) => {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use redwire_core::call::{self, Call, Piped};
 use redwire_core::config::{Config, ConfigBuilder, HostPort};
-use redwire_core::lane::Lane as Way;
+use redwire_core::dispatch::Dispatch;
 use redwire_core::retry::{Attempt, Decision};
 use redwire_core::{Arg, Cmd, Error, Pipeline, Replies, Reply, Result, Run, Slots, facts};
 
@@ -222,7 +222,7 @@ impl Client {
 
     #[inline]
     pub(super) fn call<C: Call>(&self, mut call: C) -> Result<C::Output> {
-        let lane = call.lane()?;
+        let lane = call.dispatch()?;
         if call.count() == 0 {
             return call.read(Replies::default());
         }
@@ -247,7 +247,7 @@ impl Client {
     pub(super) fn call_again<C: Call>(
         &self,
         mut call: C,
-        lane: Way,
+        lane: Dispatch,
         mut attempt: Attempt,
         mut error: Error,
     ) -> Result<C::Output> {

@@ -16,7 +16,7 @@ use redwire_core::config::Config;
 use redwire_core::dirt::{Dirt, Sent};
 use redwire_core::facts::{Facts, Session as Effect};
 use redwire_core::handshake::Session;
-use redwire_core::lane::{self, Lane};
+use redwire_core::dispatch::{self, Dispatch};
 use redwire_core::link::Ticket;
 use redwire_core::secret::{self, Secret};
 use redwire_core::{Cmd, Error, Outcome, Pipeline, Replies, Reply, Result, Run, Slots, Value, cmd};
@@ -222,11 +222,11 @@ impl Connection {
     /// # Errors
     /// The connection is lost, or cannot be made; a command without words, or one that [lacks a value](Cmd::check).
     pub fn send<R: Reply>(&mut self, cmd: &Cmd<R>) -> Result<()> {
-        lane::check_send(cmd)?;
+        dispatch::check_send(cmd)?;
         let deadline = self.deadline();
         self.connected(deadline)?;
         secret::remember(&mut self.secrets, cmd.secrets());
-        self.interrupt.handle_call(lane::on_connection(cmd) != Lane::Shared);
+        self.interrupt.handle_call(dispatch::on_connection(cmd) != Dispatch::Shared);
         let sent = self.dirt.handle_command(cmd.facts());
         self.transmit(&[sent], &cmd.to_bytes(), deadline)
     }
@@ -239,7 +239,7 @@ impl Connection {
     /// # Errors
     /// As [`send`](Self::send).
     pub fn send_packed(&mut self, commands: &[u8], count: u32) -> Result<()> {
-        let known = lane::packed(commands)?;
+        let known = dispatch::packed(commands)?;
         let deadline = self.deadline();
         self.connected(deadline)?;
         secret::remember(&mut self.secrets, secret::among_packed(commands));
@@ -341,8 +341,8 @@ impl Connection {
     /// As [`Client::pipeline`](super::Client::pipeline).
     pub fn pipeline<S: Slots>(&mut self, build: impl FnOnce(&Pipeline) -> S) -> Result<S::Out> {
         let call = Piped::record(build);
-        call.lane()?;
-        self.call(call, Lane::Shared, None)
+        call.dispatch()?;
+        self.call(call, Dispatch::Shared, None)
     }
 
     /// Nobody else is to use it.
@@ -356,13 +356,13 @@ impl Connection {
     }
 
     /// `facts` tell what the call does to the connection, where it may change that.
-    fn call<C: Call>(&mut self, mut call: C, lane: Lane, facts: Option<&'static Facts>) -> Result<C::Output> {
+    fn call<C: Call>(&mut self, mut call: C, dispatch: Dispatch, facts: Option<&'static Facts>) -> Result<C::Output> {
         if call.count() == 0 {
             return call.read(Replies::default());
         }
-        let deadline = call::deadline(lane, call.options(), self.target.config().timeout(), Instant::now());
+        let deadline = call::deadline(dispatch, call.options(), self.target.config().timeout(), Instant::now());
         let deadline = [deadline, self.limit].into_iter().flatten().min();
-        self.interrupt.handle_call(lane != Lane::Shared);
+        self.interrupt.handle_call(dispatch != Dispatch::Shared);
         let mut output = self.ready(deadline).and_then(|()| self.try_call(&mut call, facts, deadline));
         if output.as_ref().is_err_and(|error| call.revise(error)) {
             output = self.try_call(&mut call, facts, deadline);
@@ -438,15 +438,15 @@ impl Run for &mut Connection {
     type Out<R: Reply> = Result<R>;
 
     fn run<R: Reply>(self, cmd: Cmd<R>) -> Result<R> {
-        lane::check_connection(&cmd)?;
-        let lane = lane::on_connection(&cmd);
+        dispatch::check_connection(&cmd)?;
+        let dispatch = dispatch::on_connection(&cmd);
         let facts = cmd.facts();
         if self.dirt.is_stream() && facts.session == Effect::Resets {
             let replies = self.end_stream(&cmd.returning());
             let read = replies.and_then(|mut replies| replies.read());
             return read.map_err(|error| self.target.locate(error).with_command(facts.name));
         }
-        self.call(cmd, lane, Some(facts))
+        self.call(cmd, dispatch, Some(facts))
     }
 }
 

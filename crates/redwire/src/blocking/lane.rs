@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use redwire_core::call::Call;
 use redwire_core::config::Config;
-use redwire_core::lane::Lane as Way;
+use redwire_core::dispatch::Dispatch;
 use redwire_core::link::Ticket;
 use redwire_core::{Error, ErrorKind, Replies, Result};
 
@@ -48,12 +48,12 @@ impl Lane {
     pub(super) fn exchange(
         &self,
         call: &impl Call,
-        way: Way,
+        dispatch: Dispatch,
         now: Instant,
         deadline: Option<Instant>,
     ) -> Result<Replies> {
         let until = until(self.pool.config(), now, deadline);
-        let replies = self.pool.exchange(call, way == Way::Shared, now, until, deadline);
+        let replies = self.pool.exchange(call, dispatch == Dispatch::Shared, now, until, deadline);
         replies.map_err(|error| self.explain(error))
     }
 

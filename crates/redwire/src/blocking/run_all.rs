@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use redwire_core::call::{self, Call};
 use redwire_core::cluster::Spread;
-use redwire_core::lane::{self as ways, Lane as Way};
+use redwire_core::dispatch::{self, Dispatch};
 use redwire_core::link::Ticket;
 use redwire_core::retry::Attempt;
 use redwire_core::{Cmd, Error, Replies, Reply, Result};
@@ -119,8 +119,8 @@ impl<R: Reply, I: Iterator<Item = Cmd<R>>> RunAll<'_, R, I> {
 
     fn start(&mut self, cmd: &Cmd<R>) -> Start {
         let mut routed = Routed::new();
-        let queued = match ways::of(cmd).and_then(|way| Ok((way, self.pick_node(cmd, &mut routed)?))) {
-            Ok((Way::Shared, true)) => self.queue(cmd, &routed),
+        let queued = match dispatch::of(cmd).and_then(|dispatch| Ok((dispatch, self.pick_node(cmd, &mut routed)?))) {
+            Ok((Dispatch::Shared, true)) => self.queue(cmd, &routed),
             Ok(_) => return Start::Apart,
             Err(error) => Err(error),
         };
@@ -197,7 +197,7 @@ impl<R: Reply, I: Iterator<Item = Cmd<R>>> Iterator for RunAll<'_, R, I> {
         };
         self.wave.handle_taken(cmd.size());
         let default = self.client.config().timeout();
-        let deadline = call::deadline(Way::Shared, Call::options(&cmd), default, Instant::now());
+        let deadline = call::deadline(Dispatch::Shared, Call::options(&cmd), default, Instant::now());
         let (replies, routed) = match start {
             Start::Apart => return Some(self.client.call(cmd)),
             Start::Failed(error, routed) => (Err(error), routed),
@@ -205,8 +205,8 @@ impl<R: Reply, I: Iterator<Item = Cmd<R>>> Iterator for RunAll<'_, R, I> {
         };
         let result = replies.and_then(|replies| call::read(&mut cmd, replies, self.client.config()));
         Some(result.or_else(|error| match &self.client.cluster {
-            Some(nodes) => nodes.call_again(cmd, routed, Way::Shared, deadline, error),
-            None => self.client.call_again(cmd, Way::Shared, Attempt::new(deadline), error),
+            Some(nodes) => nodes.call_again(cmd, routed, Dispatch::Shared, deadline, error),
+            None => self.client.call_again(cmd, Dispatch::Shared, Attempt::new(deadline), error),
         }))
     }
 }

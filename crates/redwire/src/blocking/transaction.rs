@@ -5,7 +5,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use redwire_core::call::{self, Call, Piped};
-use redwire_core::lane::{self, Lane as Way};
+use redwire_core::dispatch::{self, Dispatch};
 use redwire_core::retry::{Attempt, Decision};
 use redwire_core::transaction::{self, Tries};
 use redwire_core::{
@@ -173,12 +173,12 @@ impl Connection {
     /// As [`Client::atomic`]; [`Aborted`](crate::ErrorKind::Aborted) where a watched key was changed; a transaction is open already.
     pub fn atomic<S: Slots>(&mut self, build: impl FnOnce(&Pipeline) -> S) -> Result<S::Out> {
         let mut call = Atomic::record(build);
-        call.lane()?;
+        call.dispatch()?;
         if call.count() == 0 {
             return call.read(Replies::default());
         }
         let default = self.target().config().timeout();
-        let deadline = call::deadline(Way::Shared, call.options(), default, Instant::now());
+        let deadline = call::deadline(Dispatch::Shared, call.options(), default, Instant::now());
         let replies = self.exchange_atomic(&call, false, deadline);
         let output = replies.and_then(|replies| call::read(&mut call, replies, self.target().config()));
         self.target().handle_answered(&call);
@@ -222,11 +222,11 @@ impl Transaction {
     /// As [`Client::pipeline`].
     pub fn pipeline<S: Slots>(&mut self, build: impl FnOnce(&Pipeline) -> S) -> Result<S::Out> {
         let mut call = Piped::record(build);
-        call.lane()?;
+        call.dispatch()?;
         if call.count() == 0 {
             return call.read(Replies::default());
         }
-        let replies = self.exchange(&call, Way::Shared);
+        let replies = self.exchange(&call, Dispatch::Shared);
         let output = replies.and_then(|replies| call::read(&mut call, replies, self.lease.target().config()));
         self.lease.target().handle_answered(&call);
         output.map_err(|error| self.explain(error, &call))
@@ -241,7 +241,7 @@ impl Transaction {
     /// [`Client::transaction`] tries again. Otherwise as [`Client::atomic`].
     pub fn commit<S: Slots>(mut self, build: impl FnOnce(&Pipeline) -> S) -> Result<S::Out> {
         let mut call = Atomic::record_watched(build);
-        call.lane()?;
+        call.dispatch()?;
         transaction::check_slot(&call, self.slot)?;
         let replies = self.execute(&call);
         let output = replies.and_then(|replies| call::read(&mut call, replies, self.lease.target().config()));
@@ -252,25 +252,25 @@ impl Transaction {
     fn execute(&mut self, call: &impl Call) -> Result<Replies> {
         if let Some(watch) = &self.watch {
             // Not in the same write: without it, EXEC must not be sent.
-            let deadline = self.deadline_of(watch, Way::Shared)?;
+            let deadline = self.deadline_of(watch, Dispatch::Shared)?;
             self.lease.exchange_noted(watch, deadline)?.read::<()>()?;
             self.watched = true;
         }
-        let deadline = self.deadline_of(call, Way::Shared)?;
+        let deadline = self.deadline_of(call, Dispatch::Shared)?;
         self.lease.exchange_atomic(call, self.watched, deadline)
     }
 
-    fn exchange(&mut self, call: &impl Call, way: Way) -> Result<Replies> {
-        let deadline = self.deadline_of(call, way)?;
+    fn exchange(&mut self, call: &impl Call, dispatch: Dispatch) -> Result<Replies> {
+        let deadline = self.deadline_of(call, dispatch)?;
         let replies = self.lease.exchange_after(self.watch.as_ref(), call, deadline)?;
         self.watched |= self.watch.take().is_some();
         Ok(replies)
     }
 
     /// When `call` must have ended: no later than the transaction.
-    fn deadline_of(&self, call: &impl Call, way: Way) -> Result<Option<Instant>> {
+    fn deadline_of(&self, call: &impl Call, dispatch: Dispatch) -> Result<Option<Instant>> {
         let (default, now) = (self.lease.target().config().timeout(), Instant::now());
-        transaction::deadline(call::deadline(way, call.options(), default, now), self.deadline, now)
+        transaction::deadline(call::deadline(dispatch, call.options(), default, now), self.deadline, now)
     }
 
     fn explain(&self, error: Error, call: &impl Call) -> Error {
@@ -286,12 +286,12 @@ impl Run for &mut Transaction {
     fn run<R: Reply>(self, mut cmd: Cmd<R>) -> Result<R> {
         transaction::check_command(&cmd)?;
         transaction::check_slot(&cmd, self.slot)?;
-        let way = lane::on_connection(&cmd);
-        let mut replies = self.exchange(&cmd, way);
+        let dispatch = dispatch::on_connection(&cmd);
+        let mut replies = self.exchange(&cmd, dispatch);
         if let Ok(first) = &replies
             && first.errors().any(|(_, error)| cmd.revise(&error))
         {
-            replies = self.exchange(&cmd, way);
+            replies = self.exchange(&cmd, dispatch);
         }
         let output = replies.and_then(|replies| call::read(&mut cmd, replies, self.lease.target().config()));
         output.map_err(|error| self.explain(error, &cmd))

@@ -14,7 +14,7 @@ use redwire_core::cache::{
 };
 use redwire_core::call::{self, Call};
 use redwire_core::cluster::News;
-use redwire_core::lane::Lane as Way;
+use redwire_core::dispatch::Dispatch;
 use redwire_core::link::Ticket;
 use redwire_core::{Cmd, Error, Outcome, Replies, Reply, Result, Run, Value};
 
@@ -514,7 +514,7 @@ impl<'c, R: Reply> CacheRequest<'c, R> {
     }
 
     fn deadline(&self, cmd: &Cmd<R>) -> Option<Instant> {
-        call::deadline(Way::Shared, cmd.options(), self.cache.client().config().timeout(), self.begun?)
+        call::deadline(Dispatch::Shared, cmd.options(), self.cache.client().config().timeout(), self.begun?)
     }
 
     #[cold]

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use redwire_core::call::{Call, Piped};
 use redwire_core::config::{Config, ConfigBuilder, HostPort};
-use redwire_core::lane::Lane as Way;
+use redwire_core::dispatch::Dispatch;
 use redwire_core::outbox::Outbox;
 use redwire_core::{Arg, Cmd, Pipeline, Replies, Reply, Result, Run, Slots, facts};
 
@@ -173,9 +173,9 @@ impl Client {
 
     /// Sends `call` over the shared connection, or one of its own if it waits, and waits for its replies.
     pub(super) async fn exchange(&self, call: &impl Call, deadline: Option<Instant>) -> Result<Replies> {
-        let replies = match call.lane()? {
-            Way::Shared => self.lane.exchange(call, deadline).await,
-            Way::Exclusive(_) => {
+        let replies = match call.dispatch()? {
+            Dispatch::Shared => self.lane.exchange(call, deadline).await,
+            Dispatch::Exclusive(_) => {
                 let mut outbox = Outbox::default();
                 call.write(&mut outbox);
                 let ends = call.ends_connection();

@@ -18,7 +18,7 @@ use redwire_core::call::{self, Call, Piped};
 use redwire_core::config::Config;
 use redwire_core::dirt::{Dirt, Sent};
 use redwire_core::handshake::Session;
-use redwire_core::lane::{self, Lane};
+use redwire_core::dispatch::{self, Dispatch};
 use redwire_core::link::{Link, Ticket};
 use redwire_core::outbox::Outbox;
 use redwire_core::secret::{self, Secret};
@@ -309,11 +309,11 @@ impl Connection {
     /// # Errors
     /// The connection is lost, or cannot be made; a command without words, or one that [lacks a value](Cmd::check).
     pub async fn send<R: Reply>(&mut self, cmd: &Cmd<R>) -> Result<()> {
-        lane::check_send(cmd)?;
+        dispatch::check_send(cmd)?;
         let deadline = self.deadline();
         self.connected(deadline).await?;
         secret::remember(&mut self.secrets, cmd.secrets());
-        self.interrupt.handle_call(lane::on_connection(cmd) != Lane::Shared);
+        self.interrupt.handle_call(dispatch::on_connection(cmd) != Dispatch::Shared);
         self.make_room(cmd.size(), deadline).await?;
         let sent = self.dirt.handle_command(cmd.facts());
         self.queue(&[sent], cmd.size(), |outbox| cmd.write(outbox), deadline)?;
@@ -328,7 +328,7 @@ impl Connection {
     /// # Errors
     /// As [`send`](Self::send).
     pub async fn send_packed(&mut self, commands: &[u8], count: u32) -> Result<()> {
-        let known = lane::packed(commands)?;
+        let known = dispatch::packed(commands)?;
         let deadline = self.deadline();
         self.connected(deadline).await?;
         secret::remember(&mut self.secrets, secret::among_packed(commands));
@@ -398,8 +398,8 @@ impl Connection {
     /// As [`Client::pipeline`](crate::Client::pipeline).
     pub async fn pipeline<S: Slots + Send>(&mut self, build: impl FnOnce(&Pipeline) -> S) -> Result<S::Out> {
         let call = Piped::record(build);
-        call.lane()?;
-        self.call(call, Lane::Shared).await
+        call.dispatch()?;
+        self.call(call, Dispatch::Shared).await
     }
 
     /// Nobody else is to use it.
@@ -412,12 +412,12 @@ impl Connection {
         &self.target
     }
 
-    async fn call<C: Call>(&mut self, mut call: C, lane: Lane) -> Result<C::Output> {
+    async fn call<C: Call>(&mut self, mut call: C, dispatch: Dispatch) -> Result<C::Output> {
         if call.count() == 0 {
             return call.read(Replies::default());
         }
-        let deadline = call::deadline(lane, call.options(), self.target.config().timeout(), clock::now());
-        self.interrupt.handle_call(lane != Lane::Shared);
+        let deadline = call::deadline(dispatch, call.options(), self.target.config().timeout(), clock::now());
+        self.interrupt.handle_call(dispatch != Dispatch::Shared);
         let replies = self.exchange(&call, deadline).await;
         let output = replies.and_then(|replies| call::read(&mut call, replies, self.target.config()));
         self.target.handle_answered(&call);
@@ -436,11 +436,11 @@ impl<'c> Run for &'c mut Connection {
     type Out<R: Reply> = Exchange<'c, R>;
 
     fn run<R: Reply>(self, cmd: Cmd<R>) -> Exchange<'c, R> {
-        let lane = lane::on_connection(&cmd);
-        self.interrupt.handle_call(lane != Lane::Shared);
-        let deadline = call::deadline(lane, cmd.options(), self.target.config().timeout(), clock::now());
+        let dispatch = dispatch::on_connection(&cmd);
+        self.interrupt.handle_call(dispatch != Dispatch::Shared);
+        let deadline = call::deadline(dispatch, cmd.options(), self.target.config().timeout(), clock::now());
         let (name, asked, target) = (cmd.name(), asked(&cmd), Arc::clone(&self.target));
-        let replies = match lane::check_connection(&cmd) {
+        let replies = match dispatch::check_connection(&cmd) {
             Ok(()) => self.exchange_boxed(cmd.returning(), deadline),
             Err(error) => Box::pin(std::future::ready(Err(error))),
         };

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use redwire_core::call::{self, Call, Piped};
-use redwire_core::lane::{self, Lane as Way};
+use redwire_core::dispatch::{self, Dispatch};
 use redwire_core::retry::{Attempt, Decision};
 use redwire_core::transaction::{self, Tries};
 use redwire_core::{
@@ -168,12 +168,12 @@ impl Connection {
     /// As [`Client::atomic`]; [`Aborted`](crate::ErrorKind::Aborted) where a watched key was changed; a transaction is open already.
     pub async fn atomic<S: Slots + Send>(&mut self, build: impl FnOnce(&Pipeline) -> S) -> Result<S::Out> {
         let mut call = Atomic::record(build);
-        call.lane()?;
+        call.dispatch()?;
         if call.count() == 0 {
             return call.read(Replies::default());
         }
         let default = self.target().config().timeout();
-        let deadline = call::deadline(Way::Shared, call.options(), default, clock::now());
+        let deadline = call::deadline(Dispatch::Shared, call.options(), default, clock::now());
         let replies = self.exchange_atomic(&call, false, deadline).await;
         let output = replies.and_then(|replies| call::read(&mut call, replies, self.target().config()));
         self.target().handle_answered(&call);
@@ -217,11 +217,11 @@ impl Transaction {
     /// As [`Client::pipeline`].
     pub async fn pipeline<S: Slots + Send>(&mut self, build: impl FnOnce(&Pipeline) -> S) -> Result<S::Out> {
         let mut call = Piped::record(build);
-        call.lane()?;
+        call.dispatch()?;
         if call.count() == 0 {
             return call.read(Replies::default());
         }
-        let replies = self.exchange(&call, Way::Shared).await;
+        let replies = self.exchange(&call, Dispatch::Shared).await;
         let output = replies.and_then(|replies| call::read(&mut call, replies, self.lease.target().config()));
         self.lease.target().handle_answered(&call);
         output.map_err(|error| self.explain(error, &call))
@@ -236,7 +236,7 @@ impl Transaction {
     /// [`Client::transaction`] tries again. Otherwise as [`Client::atomic`].
     pub async fn commit<S: Slots + Send>(mut self, build: impl FnOnce(&Pipeline) -> S) -> Result<S::Out> {
         let mut call = Atomic::record_watched(build);
-        call.lane()?;
+        call.dispatch()?;
         transaction::check_slot(&call, self.slot)?;
         let replies = self.execute(&call).await;
         let output = replies.and_then(|replies| call::read(&mut call, replies, self.lease.target().config()));
@@ -247,26 +247,26 @@ impl Transaction {
     async fn execute(&mut self, call: &impl Call) -> Result<Replies> {
         if let Some(watch) = &self.watch {
             // Not in the same write: without it, EXEC must not be sent.
-            let deadline = self.deadline_of(watch, Way::Shared)?;
+            let deadline = self.deadline_of(watch, Dispatch::Shared)?;
             let watching = self.lease.exchange_boxed(watch.clone().returning(), deadline);
             watching.await?.read::<()>()?;
             self.watched = true;
         }
-        let deadline = self.deadline_of(call, Way::Shared)?;
+        let deadline = self.deadline_of(call, Dispatch::Shared)?;
         self.lease.exchange_atomic(call, self.watched, deadline).await
     }
 
-    async fn exchange(&mut self, call: &impl Call, way: Way) -> Result<Replies> {
-        let deadline = self.deadline_of(call, way)?;
+    async fn exchange(&mut self, call: &impl Call, dispatch: Dispatch) -> Result<Replies> {
+        let deadline = self.deadline_of(call, dispatch)?;
         let replies = self.lease.exchange_after(self.watch.as_ref(), call, deadline).await?;
         self.watched |= self.watch.take().is_some();
         Ok(replies)
     }
 
     /// When `call` must have ended: no later than the transaction.
-    fn deadline_of(&self, call: &impl Call, way: Way) -> Result<Option<Instant>> {
+    fn deadline_of(&self, call: &impl Call, dispatch: Dispatch) -> Result<Option<Instant>> {
         let (default, now) = (self.lease.target().config().timeout(), clock::now());
-        transaction::deadline(call::deadline(way, call.options(), default, now), self.deadline, now)
+        transaction::deadline(call::deadline(dispatch, call.options(), default, now), self.deadline, now)
     }
 
     fn explain(&self, error: Error, call: &impl Call) -> Error {
@@ -287,12 +287,12 @@ impl<'t> Run for &'t mut Transaction {
         let mut cmd = cmd.returning::<()>();
         let replies = Box::pin(async move {
             checked?;
-            let way = lane::on_connection(&cmd);
-            let mut replies = self.exchange(&cmd, way).await;
+            let dispatch = dispatch::on_connection(&cmd);
+            let mut replies = self.exchange(&cmd, dispatch).await;
             if let Ok(first) = &replies
                 && first.errors().any(|(_, error)| cmd.revise(&error))
             {
-                replies = self.exchange(&cmd, way).await;
+                replies = self.exchange(&cmd, dispatch).await;
             }
             replies.map_err(|error| self.explain(error, &cmd))
         });

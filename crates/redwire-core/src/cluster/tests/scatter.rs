@@ -15,7 +15,7 @@ use crate::cmd::Cmd;
 use crate::config::HostPort;
 use crate::error::{Error, Outcome, Result};
 use crate::facts::Blocking;
-use crate::lane::Lane;
+use crate::dispatch::Dispatch;
 use crate::outbox::Outbox;
 use crate::pipeline::{Batch, Pipeline, Slot};
 use crate::replies::Replies;
@@ -604,14 +604,14 @@ fn what_waits_at_several_nodes_holds_up_nobody_else() {
     let hand = Hand::new(&[]);
     let (config, options, now) = (config(), ClusterOptions::default(), Instant::now());
     let rules = Rules { config: &config, cluster: &options, now };
-    let lanes = |cmd: Cmd<Value>| {
+    let dispatches = |cmd: Cmd<Value>| {
         let mut scatter = Scatter::of_command(&cmd, &hand.map, None).unwrap();
         let bundles = scatter.poll_send(&hand.map, rules, &mut || 0, &mut Vec::new());
-        bundles.iter().map(|bundle| bundle.lane().unwrap()).collect::<Vec<_>>()
+        bundles.iter().map(|bundle| bundle.dispatch().unwrap()).collect::<Vec<_>>()
     };
-    let waits = Lane::Exclusive(Blocking::Upto(Duration::from_millis(700)));
-    assert_eq!(lanes(Cmd::new("WAIT").arg(1).arg(700)), [waits, waits]);
-    assert_eq!(lanes(Cmd::new("DBSIZE")), [Lane::Shared, Lane::Shared]);
+    let waits = Dispatch::Exclusive(Blocking::Upto(Duration::from_millis(700)));
+    assert_eq!(dispatches(Cmd::new("WAIT").arg(1).arg(700)), [waits, waits]);
+    assert_eq!(dispatches(Cmd::new("DBSIZE")), [Dispatch::Shared, Dispatch::Shared]);
 }
 
 #[test]

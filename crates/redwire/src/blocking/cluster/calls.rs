@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use redwire_core::call::{self, Call};
 use redwire_core::cluster::Asking;
-use redwire_core::lane::Lane as Way;
+use redwire_core::dispatch::Dispatch;
 use redwire_core::retry::Decision;
 use redwire_core::{Error, Result};
 
@@ -19,14 +19,14 @@ impl Nodes {
     pub(in crate::blocking) fn call<C: Call>(
         &self,
         mut call: C,
-        way: Way,
+        dispatch: Dispatch,
         now: Instant,
         deadline: Option<Instant>,
     ) -> Result<C::Output> {
         let mut routed = Routed::new();
-        match self.try_call(&mut call, &mut routed, way, now, deadline) {
+        match self.try_call(&mut call, &mut routed, dispatch, now, deadline) {
             Ok(Ok(output)) => Ok(output),
-            Ok(Err(error)) => self.call_again(call, routed, way, deadline, error),
+            Ok(Err(error)) => self.call_again(call, routed, dispatch, deadline, error),
             Err(error) => call::fail(&mut call, error, self.config()),
         }
     }
@@ -37,7 +37,7 @@ impl Nodes {
         &self,
         mut call: C,
         mut routed: Routed<Client>,
-        way: Way,
+        dispatch: Dispatch,
         deadline: Option<Instant>,
         mut error: Error,
     ) -> Result<C::Output> {
@@ -46,7 +46,7 @@ impl Nodes {
                 Ok(replies) => return call::read(&mut call, replies, self.config()),
                 Err(error) => self.bear(&mut routed, error, &mut call, deadline)?,
             }
-            match self.try_call(&mut call, &mut routed, way, Instant::now(), deadline)? {
+            match self.try_call(&mut call, &mut routed, dispatch, Instant::now(), deadline)? {
                 Ok(output) => return Ok(output),
                 Err(failure) => error = failure,
             }
@@ -58,7 +58,7 @@ impl Nodes {
         &self,
         call: &mut C,
         routed: &mut Routed<Client>,
-        way: Way,
+        dispatch: Dispatch,
         now: Instant,
         deadline: Option<Instant>,
     ) -> Result<Result<C::Output>> {
@@ -72,7 +72,7 @@ impl Nodes {
         drop(view);
         match departure {
             Ok(Pick::Node) => {
-                let output = exchange(call, routed, way, now, deadline);
+                let output = exchange(call, routed, dispatch, now, deadline);
                 if output.is_ok() && routed.is_timed() {
                     routed.handle_success(node_clients);
                 }
@@ -86,7 +86,7 @@ impl Nodes {
                 let until = lane::until(self.config(), now, deadline);
                 self.learn(until, true)
                     .map_err(|error| routed.outcome_of_all(error, call).or_command(&call.name()))?;
-                self.try_call(call, routed, way, Instant::now(), deadline)
+                self.try_call(call, routed, dispatch, Instant::now(), deadline)
             }
             Err(error) => Ok(Err(error)),
         }
@@ -117,7 +117,7 @@ impl Nodes {
 fn exchange<C: Call>(
     call: &mut C,
     routed: &Routed<Client>,
-    way: Way,
+    dispatch: Dispatch,
     now: Instant,
     deadline: Option<Instant>,
 ) -> Result<C::Output> {
@@ -125,9 +125,9 @@ fn exchange<C: Call>(
     let client = &node_client.client;
     if routed.asking() {
         let mut asking = Asking(call);
-        let replies = client.lane.exchange(&asking, way, now, deadline)?;
+        let replies = client.lane.exchange(&asking, dispatch, now, deadline)?;
         return call::read(&mut asking, replies, client.config());
     }
-    let replies = client.lane.exchange(call, way, now, deadline)?;
+    let replies = client.lane.exchange(call, dispatch, now, deadline)?;
     call::read(call, replies, client.config())
 }

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use redwire_core::call::Call;
 use redwire_core::cluster::{Bundle, Scatter};
-use redwire_core::lane::Lane as Way;
+use redwire_core::dispatch::Dispatch;
 use redwire_core::{Replies, Result};
 
 use super::Nodes;
@@ -51,11 +51,11 @@ impl Nodes {
         let sent: Vec<_> = bundles.iter().map(|bundle| (member_for(bundle), bundle)).collect();
         let calls = sent.iter().map(|(node_client, bundle)| (&node_client.client.lane, *bundle));
         // Threads take longer to start than small calls to be answered.
-        let quick = sent.len() > 1 && bundles.iter().all(|bundle| matches!(bundle.lane(), Ok(Way::Shared)));
+        let quick = sent.len() > 1 && bundles.iter().all(|bundle| matches!(bundle.dispatch(), Ok(Dispatch::Shared)));
         let replies = if quick { Lane::exchange_all(calls, deadline) } else { None };
         let replies = replies.unwrap_or_else(|| {
             at_once(&sent, |(node_client, bundle)| {
-                node_client.client.lane.exchange(*bundle, bundle.lane()?, Instant::now(), deadline)
+                node_client.client.lane.exchange(*bundle, bundle.dispatch()?, Instant::now(), deadline)
             })
         });
         let located = |((node_client, _), replies): (&(Arc<NodeClient<Client>>, &Bundle), Result<Replies>)| {

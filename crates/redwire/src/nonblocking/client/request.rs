@@ -8,7 +8,7 @@ use std::time::Instant;
 use redwire_core::call::{self, Call};
 use redwire_core::cluster::Asking;
 use redwire_core::config::Config;
-use redwire_core::lane::Lane as Way;
+use redwire_core::dispatch::Dispatch;
 use redwire_core::link::Ticket;
 use redwire_core::outbox::Outbox;
 use redwire_core::retry::{Attempt, Decision};
@@ -161,7 +161,7 @@ impl<'c, C: Call> Request<'c, C> {
     /// Sends the call on its way. `Some` where there is nothing to send.
     #[inline]
     fn start(&mut self, waker: &Waker) -> Result<Option<Replies>> {
-        let way = self.call.lane()?;
+        let dispatch = self.call.dispatch()?;
         if self.call.count() == 0 {
             return Ok(Some(Replies::default()));
         }
@@ -169,7 +169,7 @@ impl<'c, C: Call> Request<'c, C> {
             Some(attempt) => (attempt.deadline(), None),
             None => {
                 let (options, now) = (self.call.options(), clock::now());
-                let deadline = call::deadline(way, options, self.client.config().timeout(), now);
+                let deadline = call::deadline(dispatch, options, self.client.config().timeout(), now);
                 self.attempt = Some(Attempt::new(deadline));
                 (deadline, Some(now))
             }
@@ -179,16 +179,16 @@ impl<'c, C: Call> Request<'c, C> {
             waker.wake_by_ref();
             return Ok(None);
         }
-        match way {
-            Way::Shared if self.routed.asking() => {
+        match dispatch {
+            Dispatch::Shared if self.routed.asking() => {
                 let asking = Asking(&mut self.call);
                 let lane = self.routed.node_client().map_or(&self.client.lane, |node_client| &node_client.client.lane);
                 self.state = State::Waiting(lane.submit_or_wait(&asking, waker, deadline, now)?);
             }
-            Way::Shared => {
+            Dispatch::Shared => {
                 self.state = State::Waiting(self.lane().submit_or_wait(&self.call, waker, deadline, now)?);
             }
-            Way::Exclusive(_) => {
+            Dispatch::Exclusive(_) => {
                 self.start_apart(deadline);
                 // Polled at once by the caller's loop.
                 waker.wake_by_ref();

@@ -11,41 +11,41 @@ use crate::facts::{self, Blocking, Facts, Session};
 
 /// The way a command goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Lane {
+pub enum Dispatch {
     /// A pipelined connection shared by all callers.
     Shared,
     /// A connection of its own until the reply is there, since the server may hold the reply back.
     Exclusive(Blocking),
 }
 
-/// The lane of `cmd` on a client.
+/// How the client dispatches `cmd` on a client.
 ///
 /// # Errors
 /// [`ErrorKind::Usage`](crate::ErrorKind::Usage): the command would change the connection for everybody else,
 /// or [lacks a value](Cmd::check).
 #[inline]
-pub fn of<R>(cmd: &Cmd<R>) -> Result<Lane> {
+pub fn of<R>(cmd: &Cmd<R>) -> Result<Dispatch> {
     cmd.check()?;
     let facts = cmd.facts();
     if facts.session != Session::None {
         return apart(cmd, facts.session);
     }
-    Ok(if facts.timeout.is_none() { Lane::Shared } else { on_connection(cmd) })
+    Ok(if facts.timeout.is_none() { Dispatch::Shared } else { on_connection(cmd) })
 }
 
-/// The lane of what changes its connection, if it has any.
+/// How the client dispatches what changes its connection, if it has any.
 #[cold]
-fn apart<R>(cmd: &Cmd<R>, session: Session) -> Result<Lane> {
+fn apart<R>(cmd: &Cmd<R>, session: Session) -> Result<Dispatch> {
     if session == Session::Ends { Ok(on_connection(cmd)) } else { Err(refusal(cmd, session)) }
 }
 
-/// The lane of `cmd` where the connection is the caller's own already: it only tells how long the server may wait.
+/// How the client dispatches `cmd` where the connection is the caller's own already: it only tells how long the server may wait.
 #[must_use]
-pub fn on_connection<R>(cmd: &Cmd<R>) -> Lane {
+pub fn on_connection<R>(cmd: &Cmd<R>) -> Dispatch {
     let words: Vec<_> = cmd.args().iter().collect();
     match cmd.facts().blocks(words.into_iter()) {
-        Blocking::No => Lane::Shared,
-        blocking => Lane::Exclusive(blocking),
+        Blocking::No => Dispatch::Shared,
+        blocking => Dispatch::Exclusive(blocking),
     }
 }
 
@@ -56,8 +56,8 @@ pub fn on_connection<R>(cmd: &Cmd<R>) -> Lane {
 #[inline]
 pub(crate) fn check_pipeline<R>(cmd: &Cmd<R>) -> Result<()> {
     match of(cmd)? {
-        Lane::Shared => Ok(()),
-        Lane::Exclusive(_) => {
+        Dispatch::Shared => Ok(()),
+        Dispatch::Exclusive(_) => {
             let message = "a command that waits can stand neither in a pipeline, where it would hold up all that share the connection, nor in a transaction, where it would not wait";
             Err(Error::usage(message).with_command(&cmd.name()))
         }
@@ -171,7 +171,7 @@ mod tests {
     use crate::error::{ErrorKind, Outcome};
     use crate::reply::Value;
 
-    fn lane(line: &str) -> Result<Lane> {
+    fn dispatch(line: &str) -> Result<Dispatch> {
         let mut words = line.split(' ');
         let first = words.next().unwrap_or_default();
         of(&words.fold(Cmd::<Value>::new(first), Cmd::arg))
@@ -179,16 +179,16 @@ mod tests {
 
     #[test]
     fn facts_choose_the_lane() {
-        assert_eq!(lane("GET k").unwrap(), Lane::Shared);
-        assert_eq!(lane("XREAD STREAMS s 0").unwrap(), Lane::Shared);
-        assert_eq!(lane("NOSUCH.COMMAND x").unwrap(), Lane::Shared);
+        assert_eq!(dispatch("GET k").unwrap(), Dispatch::Shared);
+        assert_eq!(dispatch("XREAD STREAMS s 0").unwrap(), Dispatch::Shared);
+        assert_eq!(dispatch("NOSUCH.COMMAND x").unwrap(), Dispatch::Shared);
         assert_eq!(
-            lane("BLPOP a b 1.5").unwrap(),
-            Lane::Exclusive(Blocking::Upto(Duration::from_millis(1500)))
+            dispatch("BLPOP a b 1.5").unwrap(),
+            Dispatch::Exclusive(Blocking::Upto(Duration::from_millis(1500)))
         );
-        assert_eq!(lane("XREAD BLOCK 0 STREAMS s $").unwrap(), Lane::Exclusive(Blocking::Forever));
-        assert!(matches!(lane("SHUTDOWN NOSAVE").unwrap(), Lane::Exclusive(Blocking::Upto(_))));
-        assert_eq!(lane("SHUTDOWN ABORT").unwrap(), Lane::Shared);
+        assert_eq!(dispatch("XREAD BLOCK 0 STREAMS s $").unwrap(), Dispatch::Exclusive(Blocking::Forever));
+        assert!(matches!(dispatch("SHUTDOWN NOSAVE").unwrap(), Dispatch::Exclusive(Blocking::Upto(_))));
+        assert_eq!(dispatch("SHUTDOWN ABORT").unwrap(), Dispatch::Shared);
     }
 
     #[test]
@@ -201,7 +201,7 @@ mod tests {
             ("CLIENT REPLY OFF", "Connection::send"),
             ("AUTH pw", "options of the client"),
         ] {
-            let error = lane(line).unwrap_err();
+            let error = dispatch(line).unwrap_err();
             assert!(error.to_string().contains(advice), "{error}");
         }
     }
@@ -252,7 +252,7 @@ mod tests {
         );
         // What a container does not know is left to the server.
         assert_eq!(Cmd::<Value>::of(&facts::CLIENT).arg("FUTURE").facts().name, "CLIENT");
-        assert_eq!(of(&Cmd::<Value>::of(&facts::CLIENT).arg("ID")).unwrap(), Lane::Shared);
+        assert_eq!(of(&Cmd::<Value>::of(&facts::CLIENT).arg("ID")).unwrap(), Dispatch::Shared);
     }
 
     #[test]
