@@ -20,7 +20,7 @@ use redwire_core::{Cmd, Error, Outcome, Replies, Reply, Result, Run, Value};
 
 use super::client::{Client, Request};
 use super::cluster::Nodes;
-use super::lane::Lane;
+use super::sharing::SharedConnection;
 use super::renew;
 use crate::shared::node_caches::{NodeCache, NodeCaches};
 use crate::shared::clock::{self, Timer};
@@ -89,7 +89,7 @@ pub struct Cache {
 
 struct Inner {
     client: Client,
-    node_caches: NodeCaches<Lane>,
+    node_caches: NodeCaches<SharedConnection>,
 }
 
 impl Client {
@@ -219,20 +219,20 @@ impl Cache {
 impl Cache {
     /// Where the answer to `cmd` is kept.
     #[inline]
-    fn find<R: Reply>(&self, cmd: &Cmd<R>) -> Option<Arc<NodeCache<Lane>>> {
+    fn find<R: Reply>(&self, cmd: &Cmd<R>) -> Option<Arc<NodeCache<SharedConnection>>> {
         let node_clients = self.client().cluster.as_ref().map(Nodes::node_clients);
         self.inner.node_caches.find(cmd, node_clients, |node| self.make(node))
     }
 
     /// All that keep something, by the newest map.
-    fn node_caches(&self) -> Vec<Arc<NodeCache<Lane>>> {
+    fn node_caches(&self) -> Vec<Arc<NodeCache<SharedConnection>>> {
         match &self.client().cluster {
             Some(nodes) => self.inner.node_caches.fill(nodes.node_clients(), |node| self.make(node)),
             None => self.inner.node_caches.all(),
         }
     }
 
-    fn make(&self, node: &Client) -> NodeCache<Lane> {
+    fn make(&self, node: &Client) -> NodeCache<SharedConnection> {
         let node_cache = Tracking::beside(node.pool(), self.options().clone());
         node_cache.line.ask();
         node_cache
@@ -248,7 +248,7 @@ impl Cache {
     }
 }
 
-impl NodeCache<Lane> {
+impl NodeCache<SharedConnection> {
     /// Waits until everything is known that the server has announced. Whether it is a former master.
     async fn sync(&self, deadline: Option<Instant>, wants_master: bool) -> Result<bool> {
         let Self { line, tracking } = self;
@@ -291,7 +291,7 @@ impl fmt::Debug for Cache {
 pub struct CacheRequest<'c, R: Reply> {
     cache: &'c Cache,
     /// Where what it reads is kept.
-    node_cache: Option<Arc<NodeCache<Lane>>>,
+    node_cache: Option<Arc<NodeCache<SharedConnection>>>,
     /// When it was first looked for.
     begun: Option<Instant>,
     state: State<'c, R>,
@@ -302,7 +302,7 @@ enum State<'c, R: Reply> {
     /// It reads for all who want the same.
     Fetching(Cmd<R>, Ticket, Flight),
     /// It waits until all is known that was announced before.
-    Settling(Cmd<R>, Arc<Lane>, Ticket, Mark),
+    Settling(Cmd<R>, Arc<SharedConnection>, Ticket, Mark),
     /// Another does.
     Waiting(Cmd<R>, Wait, Option<Box<Timer>>),
     /// On its way as if there were no cache.
@@ -428,7 +428,7 @@ impl<'c, R: Reply> CacheRequest<'c, R> {
     fn poll_settled(
         &self,
         cmd: Cmd<R>,
-        listener: Arc<Lane>,
+        listener: Arc<SharedConnection>,
         ticket: Ticket,
         mark: Mark,
         cx: &Context<'_>,

@@ -15,7 +15,7 @@ use redwire_core::{Arg, Cmd, Pipeline, Replies, Reply, Result, Run, Slots, facts
 use super::cluster::Nodes;
 use super::connection::OnConnect;
 use super::events::Events;
-use super::lane::Lane;
+use super::sharing::SharedConnection;
 use super::lock::Lock;
 use super::monitor::Monitor;
 use super::pool::Pool;
@@ -52,7 +52,7 @@ pub use request::Request;
 /// ```
 #[derive(Clone)]
 pub struct Client {
-    lane: Arc<Lane>,
+    shared_connection: Arc<SharedConnection>,
     pool: Pool,
     pub(super) pubsub: PubSub,
     /// Where commands go, if there are several servers.
@@ -104,7 +104,7 @@ impl Client {
     async fn connect_now(&self) -> Result<()> {
         match &self.cluster {
             Some(cluster) => cluster.connect().await,
-            None => self.lane.connect().await,
+            None => self.shared_connection.connect().await,
         }
     }
 
@@ -143,7 +143,7 @@ impl Client {
         let (target, _, on_connect) = pool.parts();
         let cluster = Nodes::of(&target, on_connect.as_ref());
         let pubsub = PubSub::to(target, on_connect, cluster.clone());
-        Self { lane: Arc::new(Lane::new(pool)), pool: pool.clone(), pubsub, cluster }
+        Self { shared_connection: Arc::new(SharedConnection::new(pool)), pool: pool.clone(), pubsub, cluster }
     }
 
     /// The client of one node of the cluster that `target` leads to.
@@ -153,7 +153,7 @@ impl Client {
 
     /// Connects in the background.
     pub(super) fn warm(&self) {
-        self.lane.ask();
+        self.shared_connection.ask();
     }
 
     /// Pauses before another try.
@@ -166,7 +166,7 @@ impl Client {
 
     /// Gives up all connections, and what is under way on them.
     pub(super) fn leave(&self) {
-        self.lane.leave();
+        self.shared_connection.leave();
         self.pool.leave();
         self.pubsub.leave();
     }
@@ -174,7 +174,7 @@ impl Client {
     /// Sends `call` over the shared connection, or one of its own if it waits, and waits for its replies.
     pub(super) async fn exchange(&self, call: &impl Call, deadline: Option<Instant>) -> Result<Replies> {
         let replies = match call.dispatch()? {
-            Dispatch::Shared => self.lane.exchange(call, deadline).await,
+            Dispatch::Shared => self.shared_connection.exchange(call, deadline).await,
             Dispatch::Exclusive(_) => {
                 let mut outbox = Outbox::default();
                 call.write(&mut outbox);
@@ -215,7 +215,7 @@ impl Client {
         if let Some(cluster) = &self.cluster {
             cluster.close(limit).await;
         }
-        self.lane.close(now.checked_add(limit)).await;
+        self.shared_connection.close(now.checked_add(limit)).await;
         self.pool.close(limit.saturating_sub(clock::since(now))).await;
     }
 
@@ -281,7 +281,7 @@ impl Client {
     pub(super) fn may_retry(&self) -> bool {
         match &self.cluster {
             Some(cluster) => cluster.may_retry(),
-            None => self.pool.target().may_retry(self.lane.calls()),
+            None => self.pool.target().may_retry(self.shared_connection.calls()),
         }
     }
 

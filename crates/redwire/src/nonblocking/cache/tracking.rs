@@ -13,15 +13,15 @@ use crate::shared::node_caches::NodeCache;
 use crate::shared::clock;
 use crate::nonblocking::before;
 use crate::nonblocking::connection::{Connection, OnConnect};
-use crate::nonblocking::lane::Lane;
+use crate::nonblocking::sharing::SharedConnection;
 use crate::nonblocking::pool::Pool;
 use crate::shared::setup;
 use crate::shared::tracking as shared;
 
-pub(super) type Tracking = shared::Tracking<Lane>;
-pub(in crate::nonblocking) type Watch = shared::Watch<Lane>;
+pub(super) type Tracking = shared::Tracking<SharedConnection>;
+pub(in crate::nonblocking) type Watch = shared::Watch<SharedConnection>;
 
-impl shared::Line for Lane {
+impl shared::Line for SharedConnection {
     type Waiter = Waker;
 
     fn wake(waiter: Waker) {
@@ -35,7 +35,7 @@ impl shared::Line for Lane {
 
 impl Tracking {
     /// A cache beside `pool`, and its tracked connection, which is not connected yet.
-    pub(super) fn beside(pool: &Pool, options: CacheOptions) -> NodeCache<Lane> {
+    pub(super) fn beside(pool: &Pool, options: CacheOptions) -> NodeCache<SharedConnection> {
         let this = Self::of(pool.target(), options);
         let (tracking, beside) = (Arc::downgrade(&this), pool.clone());
         let on_connect: OnConnect = Arc::new(move |connection| {
@@ -45,10 +45,10 @@ impl Tracking {
                 tracking.set_up(&pool, connection).await.inspect_err(|error| tracking.tell(error))
             })
         });
-        let lane = Lane::watched(pool, Some(on_connect), Some(Watch::Tracked(Arc::clone(&this))));
-        let lane = Arc::new(lane);
-        this.track(&lane);
-        NodeCache { line: lane, tracking: this }
+        let shared_connection = SharedConnection::watched(pool, Some(on_connect), Some(Watch::Tracked(Arc::clone(&this))));
+        let shared_connection = Arc::new(shared_connection);
+        this.track(&shared_connection);
+        NodeCache { line: shared_connection, tracking: this }
     }
 
     /// Has the changes of what `connection` will read announced.
@@ -79,9 +79,9 @@ impl Tracking {
             })
         });
         let watch = Watch::Redirect(Arc::downgrade(self));
-        let lane = Arc::new(Lane::watched(pool, Some(on_connect), Some(watch)));
-        lane.connect().await?;
-        self.redirect_to(Some(lane));
+        let shared_connection = Arc::new(SharedConnection::watched(pool, Some(on_connect), Some(watch)));
+        shared_connection.connect().await?;
+        self.redirect_to(Some(shared_connection));
         Ok(id.load(Ordering::Relaxed))
     }
 }

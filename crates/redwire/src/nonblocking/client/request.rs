@@ -18,7 +18,7 @@ use super::Client;
 use crate::shared::clock::{self, Timer};
 use crate::shared::node_clients::{Pick, Routed};
 use crate::nonblocking::connection::Pending;
-use crate::nonblocking::lane::Lane;
+use crate::nonblocking::sharing::SharedConnection;
 
 /// The future of a call on a [`Client`]. Nothing is sent before it is first polled.
 ///
@@ -61,7 +61,7 @@ impl<C: Call> Future for Request<'_, C> {
                     Ok(Some(replies)) => Ok(replies),
                     Err(error) => Err(error),
                 },
-                State::Waiting(ticket) => match self.lane().poll_reply(ticket, cx.waker()) {
+                State::Waiting(ticket) => match self.shared_connection().poll_reply(ticket, cx.waker()) {
                     Ok(result) => result,
                     Err(ticket) => {
                         self.state = State::Waiting(self.enter(ticket));
@@ -182,11 +182,11 @@ impl<'c, C: Call> Request<'c, C> {
         match dispatch {
             Dispatch::Shared if self.routed.asking() => {
                 let asking = Asking(&mut self.call);
-                let lane = self.routed.node_client().map_or(&self.client.lane, |node_client| &node_client.client.lane);
-                self.state = State::Waiting(lane.submit_or_wait(&asking, waker, deadline, now)?);
+                let shared_connection = self.routed.node_client().map_or(&self.client.shared_connection, |node_client| &node_client.client.shared_connection);
+                self.state = State::Waiting(shared_connection.submit_or_wait(&asking, waker, deadline, now)?);
             }
             Dispatch::Shared => {
-                self.state = State::Waiting(self.lane().submit_or_wait(&self.call, waker, deadline, now)?);
+                self.state = State::Waiting(self.shared_connection().submit_or_wait(&self.call, waker, deadline, now)?);
             }
             Dispatch::Exclusive(_) => {
                 self.start_apart(deadline);
@@ -205,16 +205,16 @@ impl<'c, C: Call> Request<'c, C> {
         }
         if self.routed.asking() {
             let asking = Asking(&mut self.call);
-            let lane = self.routed.node_client().map_or(&self.client.lane, |node_client| &node_client.client.lane);
-            return lane.enter(ticket, &asking);
+            let shared_connection = self.routed.node_client().map_or(&self.client.shared_connection, |node_client| &node_client.client.shared_connection);
+            return shared_connection.enter(ticket, &asking);
         }
-        self.lane().enter(ticket, &self.call)
+        self.shared_connection().enter(ticket, &self.call)
     }
 
     /// The shared connection of the server that the call goes to.
     #[inline]
-    fn lane(&self) -> &Lane {
-        self.routed.node_client().map_or(&self.client.lane, |node_client| &node_client.client.lane)
+    fn shared_connection(&self) -> &SharedConnection {
+        self.routed.node_client().map_or(&self.client.shared_connection, |node_client| &node_client.client.shared_connection)
     }
 
     /// Chooses the node of the cluster that the call goes to; or lets it wait for the first map or for several nodes, and then says
@@ -294,7 +294,7 @@ impl<C: Call> Drop for Request<'_, C> {
     #[inline]
     fn drop(&mut self) {
         if let State::Waiting(ticket) = std::mem::replace(&mut self.state, State::Done) {
-            self.lane().abandon(ticket);
+            self.shared_connection().abandon(ticket);
         }
     }
 }

@@ -41,7 +41,7 @@ use rotation::Rotation;
 
 /// The shared connection of a client. Closed when the last handle is dropped.
 #[derive(Debug)]
-pub(super) struct Lane {
+pub(super) struct SharedConnection {
     shared: Arc<Shared>,
     /// Kept for as long as new credentials are of interest.
     _rotation: Option<Rotation>,
@@ -112,7 +112,7 @@ impl Phase {
     }
 }
 
-impl Lane {
+impl SharedConnection {
     /// As what `pool` has, beside it.
     pub(super) fn new(pool: &Pool) -> Self {
         Self::watched(pool, pool.parts().2, None)
@@ -257,7 +257,7 @@ impl Lane {
     }
 }
 
-impl Drop for Lane {
+impl Drop for SharedConnection {
     fn drop(&mut self) {
         self.shared.end(Phase::Closed, &setup::closed_client());
     }

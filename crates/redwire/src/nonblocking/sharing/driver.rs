@@ -44,7 +44,7 @@ impl Drop for Guard {
     }
 }
 
-/// The task behind a lane: what it holds between two polls.
+/// The task behind a shared connection: what it holds between two polls.
 pub(super) struct Driver<'a> {
     pub(super) shared: &'a Arc<Shared>,
     number: u64,
