@@ -10,7 +10,7 @@ pub mod connector;
 mod drive;
 mod events;
 mod health;
-mod lane;
+mod sharing;
 mod lock;
 mod monitor;
 mod pool;

@@ -13,7 +13,7 @@ use redwire_core::{Arg, Cmd, Error, Pipeline, Replies, Reply, Result, Run, Slots
 use super::cluster::Nodes;
 use super::connection::OnConnect;
 use super::events::Events;
-use super::lane::Lane;
+use super::sharing::SharedConnections;
 use super::lock::Lock;
 use super::monitor::Monitor;
 use super::pool::Pool;
@@ -40,7 +40,7 @@ use crate::shared::target::Target;
 /// ```
 #[derive(Clone)]
 pub struct Client {
-    pub(super) lane: Lane,
+    pub(super) shared_connections: SharedConnections,
     pub(super) pubsub: PubSub,
     /// Where commands go, if there are several servers.
     pub(super) cluster: Option<Nodes>,
@@ -122,7 +122,7 @@ impl Client {
     #[must_use]
     pub fn on_pool(pool: &Pool) -> Self {
         let cluster = Nodes::of(pool.target(), pool.on_connect());
-        Self { lane: Lane::new(pool.clone()), pubsub: pool.pubsub(cluster.clone()), cluster }
+        Self { shared_connections: SharedConnections::new(pool.clone()), pubsub: pool.pubsub(cluster.clone()), cluster }
     }
 
     /// The client of one node of the cluster that `target` leads to.
@@ -139,7 +139,7 @@ impl Client {
     /// Where calls borrow their connections.
     #[must_use]
     pub fn pool(&self) -> &Pool {
-        self.lane.pool()
+        self.shared_connections.pool()
     }
 
     /// What happens to the connections of this client, from now on.
@@ -222,23 +222,23 @@ impl Client {
 
     #[inline]
     pub(super) fn call<C: Call>(&self, mut call: C) -> Result<C::Output> {
-        let lane = call.dispatch()?;
+        let dispatch = call.dispatch()?;
         if call.count() == 0 {
             return call.read(Replies::default());
         }
         let pool = self.pool();
         let now = Instant::now();
-        let deadline = call::deadline(lane, call.options(), pool.config().timeout(), now);
+        let deadline = call::deadline(dispatch, call.options(), pool.config().timeout(), now);
         if let Some(nodes) = &self.cluster {
-            return nodes.call(call, lane, now, deadline);
+            return nodes.call(call, dispatch, now, deadline);
         }
-        let replies = self.lane.exchange(&call, lane, now, deadline);
+        let replies = self.shared_connections.exchange(&call, dispatch, now, deadline);
         match replies.and_then(|replies| call::read(&mut call, replies, pool.config())) {
             Ok(output) => {
                 pool.target().handle_answered(&call);
                 Ok(output)
             }
-            Err(error) => self.call_again(call, lane, Attempt::new(deadline), error),
+            Err(error) => self.call_again(call, dispatch, Attempt::new(deadline), error),
         }
     }
 
@@ -247,7 +247,7 @@ impl Client {
     pub(super) fn call_again<C: Call>(
         &self,
         mut call: C,
-        lane: Dispatch,
+        dispatch: Dispatch,
         mut attempt: Attempt,
         mut error: Error,
     ) -> Result<C::Output> {
@@ -269,7 +269,7 @@ impl Client {
                 Decision::Again => {}
                 Decision::Fail(error) => return call::fail(&mut call, error, pool.config()),
             }
-            let replies = self.lane.exchange(&call, lane, Instant::now(), deadline);
+            let replies = self.shared_connections.exchange(&call, dispatch, Instant::now(), deadline);
             match replies.and_then(|replies| call::read(&mut call, replies, pool.config())) {
                 Ok(output) => {
                     pool.target().handle_tried(&attempt);

@@ -15,7 +15,7 @@ use redwire_core::retry::Attempt;
 use redwire_core::{Cmd, Error, Replies, Reply, Result};
 
 use super::client::Client;
-use super::lane;
+use super::sharing;
 use super::pool::Lease;
 use crate::shared::node_clients::{NodeClient, Routed};
 use crate::shared::window::{Wave, Window};
@@ -135,7 +135,7 @@ impl<R: Reply, I: Iterator<Item = Cmd<R>>> RunAll<'_, R, I> {
         let Some(nodes) = &self.client.cluster else { return Ok(true) };
         let Spread::One(slot) = Call::spread(cmd)? else { return Ok(false) };
         let now = Instant::now();
-        nodes.learn(lane::until(self.client.config(), now, None), true)?;
+        nodes.learn(sharing::until(self.client.config(), now, None), true)?;
         routed
             .pick_node(nodes.node_clients(), &nodes.node_clients().view(), slot, Call::is_read_only(cmd), now)
             .map(|()| true)
@@ -147,7 +147,7 @@ impl<R: Reply, I: Iterator<Item = Cmd<R>>> RunAll<'_, R, I> {
             None => {
                 let client = routed.node_client().map_or(self.client, |node_client| &node_client.client);
                 let now = Instant::now();
-                let lease = client.pool().lease(None, now, lane::until(client.config(), now, None))?;
+                let lease = client.pool().lease(None, now, sharing::until(client.config(), now, None))?;
                 let node_client = routed.node_client().cloned();
                 self.lines.push(Line { node_client, lease, under_way: 0, queued: false });
                 self.lines.len() - 1

@@ -10,7 +10,7 @@ use redwire_core::{Error, Result};
 
 use super::Nodes;
 use crate::blocking::client::Client;
-use crate::blocking::lane;
+use crate::blocking::sharing;
 use crate::shared::node_clients::{Pick, Routed};
 use crate::shared::setup;
 
@@ -83,7 +83,7 @@ impl Nodes {
                 call::read(call, replies, self.config()).map(Ok)
             }
             Ok(Pick::Wait) => {
-                let until = lane::until(self.config(), now, deadline);
+                let until = sharing::until(self.config(), now, deadline);
                 self.learn(until, true)
                     .map_err(|error| routed.outcome_of_all(error, call).or_command(&call.name()))?;
                 self.try_call(call, routed, dispatch, Instant::now(), deadline)
@@ -125,9 +125,9 @@ fn exchange<C: Call>(
     let client = &node_client.client;
     if routed.asking() {
         let mut asking = Asking(call);
-        let replies = client.lane.exchange(&asking, dispatch, now, deadline)?;
+        let replies = client.shared_connections.exchange(&asking, dispatch, now, deadline)?;
         return call::read(&mut asking, replies, client.config());
     }
-    let replies = client.lane.exchange(call, dispatch, now, deadline)?;
+    let replies = client.shared_connections.exchange(call, dispatch, now, deadline)?;
     call::read(call, replies, client.config())
 }

@@ -29,11 +29,11 @@ const PROMPT: Duration = Duration::from_millis(10);
 
 /// The way of the calls of a client to a connection, and back.
 #[derive(Clone, Debug)]
-pub(super) struct Lane {
+pub(super) struct SharedConnections {
     pool: Pool,
 }
 
-impl Lane {
+impl SharedConnections {
     pub(super) fn new(pool: Pool) -> Self {
         Self { pool }
     }
@@ -57,7 +57,7 @@ impl Lane {
         replies.map_err(|error| self.explain(error))
     }
 
-    /// As [`exchange`](Self::exchange), of several calls at once, each on the lane beside it: all are sent before the first is waited for.
+    /// As [`exchange`](Self::exchange), of several calls at once, each on the shared connection beside it: all are sent before the first is waited for.
     /// `None` where one of them would have to wait to be sent; then none is.
     pub(super) fn exchange_all<'l>(
         calls: impl Iterator<Item = (&'l Self, &'l (impl Call + 'l))> + Clone,
@@ -65,13 +65,13 @@ impl Lane {
     ) -> Option<Vec<Result<Replies>>> {
         let now = Instant::now();
         let places: Vec<Place<'_>> =
-            calls.clone().map(|(lane, call)| lane.pool.take_idle(call, now)).collect::<Option<_>>()?;
+            calls.clone().map(|(shared_connections, call)| shared_connections.pool.take_idle(call, now)).collect::<Option<_>>()?;
         let sent: Vec<_> = (calls.clone().zip(places))
             .map(|((_, call), mut place)| (place.send(call, deadline), place))
             .collect();
         let replies = wait_for_all(sent, deadline).into_iter();
         let explained =
-            replies.zip(calls).map(|(replies, (lane, _))| replies.map_err(|error| lane.explain(error)));
+            replies.zip(calls).map(|(replies, (shared_connections, _))| replies.map_err(|error| shared_connections.explain(error)));
         Some(explained.collect())
     }
 
