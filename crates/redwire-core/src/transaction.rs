@@ -12,7 +12,7 @@ use crate::callbacks::ResponseCallbacks;
 use crate::cluster::Spread;
 use crate::cmd::{Cmd, Options};
 use crate::config::Config;
-use crate::dirt::Dirt;
+use crate::session_state::SessionState;
 use crate::error::{ClusterFault, Error, ErrorKind, Outcome, Result};
 use crate::facts::{self, Session};
 use crate::dispatch::{self, Dispatch};
@@ -177,15 +177,15 @@ impl<S: Slots> Call for Atomic<S> {
     }
 }
 
-/// Takes note in `dirt` of what a transaction that was answered by `replies` has left of its connection: no
+/// Takes note in `session_state` of what a transaction that was answered by `replies` has left of its connection: no
 /// watched keys and no open transaction, where `EXEC` was to be had.
-pub fn settle(dirt: &mut Dirt, replies: &Replies) {
+pub fn settle(session_state: &mut SessionState, replies: &Replies) {
     let last = replies.len().saturating_sub(1) as u32;
     if replies.errors().any(|(index, error)| index == last && leaves_open(&error)) {
-        dirt.handle_command(&facts::MULTI);
+        session_state.handle_command(&facts::MULTI);
     }
-    let exec = dirt.handle_command(&facts::EXEC);
-    dirt.handle_reply(exec, replies);
+    let exec = session_state.handle_command(&facts::EXEC);
+    session_state.handle_reply(exec, replies);
 }
 
 /// Whether a transaction that was opened may still be open after `EXEC` was answered by `error`. One that was
@@ -198,11 +198,11 @@ pub(crate) fn leaves_open(error: &Error) -> bool {
 ///
 /// # Errors
 /// [`ErrorKind::Usage`]: one is open already. [`ErrorKind::Aborted`]: it is not the connection that watches, since that was lost.
-pub fn check_start(dirt: &Dirt, watched: bool) -> Result<()> {
-    if dirt.in_transaction() {
+pub fn check_start(session_state: &SessionState, watched: bool) -> Result<()> {
+    if session_state.in_transaction() {
         return Err(Error::usage("a transaction is open on this connection already (MULTI)"));
     }
-    if watched && !dirt.is_bound() {
+    if watched && !session_state.is_bound() {
         let message = "aborted, the connection that watched the keys is gone";
         return Err(Error::new(ErrorKind::Aborted, Outcome::NotSent, message));
     }

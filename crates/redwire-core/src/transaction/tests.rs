@@ -174,20 +174,20 @@ fn a_connection_is_left_clean_unless_exec_was_not_to_be_had() {
         (b"+OK\r\n+QUEUED\r\n+QUEUED\r\n-ERR unknown command 'EXEC'\r\n", true),
     ];
     for (stream, stuck) in table {
-        let mut dirt = Dirt::new(0);
-        dirt.handle_command(&facts::WATCH);
-        check_start(&dirt, true).unwrap();
-        settle(&mut dirt, &replies(&two(), stream, 100));
-        assert_eq!((dirt.in_transaction(), dirt.is_bound()), (stuck, stuck), "{}", stream.escape_ascii());
-        assert_eq!(check_start(&dirt, false).is_err(), stuck);
+        let mut session_state = SessionState::new(0);
+        session_state.handle_command(&facts::WATCH);
+        check_start(&session_state, true).unwrap();
+        settle(&mut session_state, &replies(&two(), stream, 100));
+        assert_eq!((session_state.in_transaction(), session_state.is_bound()), (stuck, stuck), "{}", stream.escape_ascii());
+        assert_eq!(check_start(&session_state, false).is_err(), stuck);
     }
 }
 
 #[test]
 fn exec_goes_only_where_the_keys_are_watched() {
-    let error = check_start(&Dirt::new(0), true).unwrap_err();
+    let error = check_start(&SessionState::new(0), true).unwrap_err();
     assert_eq!((error.kind(), error.outcome()), (ErrorKind::Aborted, Outcome::NotSent));
-    check_start(&Dirt::new(0), false).unwrap();
+    check_start(&SessionState::new(0), false).unwrap();
     for line in ["MULTI", "EXEC", "UNWATCH", "WATCH", "SELECT", "RESET", "SUBSCRIBE"] {
         assert_eq!(check_command(&Cmd::<()>::new(line)).unwrap_err().kind(), ErrorKind::Usage, "{line}");
     }

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use redwire_core::call::{self, Call, Piped};
 use redwire_core::config::Config;
-use redwire_core::dirt::{Dirt, Sent};
+use redwire_core::session_state::{SessionState, Sent};
 use redwire_core::facts::{Facts, Session as Effect};
 use redwire_core::handshake::Session;
 use redwire_core::dispatch::{self, Dispatch};
@@ -62,7 +62,7 @@ pub struct Connection {
     /// While callbacks run: when all of connecting must have ended.
     limit: Option<Instant>,
     /// What the next user must not find.
-    dirt: Dirt,
+    session_state: SessionState,
     /// The process that connected.
     process: u32,
 }
@@ -103,7 +103,7 @@ impl Connection {
             secrets: Vec::new(),
             on_connect: on_connect.into_iter().collect(),
             limit: None,
-            dirt: Dirt::new(target.config().db()),
+            session_state: SessionState::new(target.config().db()),
             process: std::process::id(),
             target,
         }
@@ -152,7 +152,7 @@ impl Connection {
 
     /// Runs the callbacks on a connection that is as new.
     fn introduce(&mut self, deadline: Option<Instant>) -> Result<()> {
-        self.dirt = Dirt::new(self.target.config().db());
+        self.session_state = SessionState::new(self.target.config().db());
         for callback in self.on_connect.clone() {
             let limit = std::mem::replace(&mut self.limit, deadline);
             let called = catch(CALLBACK, || callback(self)).and_then(|called| called);
@@ -162,8 +162,8 @@ impl Connection {
                 return Err(error.with_context("a callback run on connecting failed"));
             }
         }
-        self.dirt.settle();
-        if self.dirt.is_bound() {
+        self.session_state.adopt();
+        if self.session_state.is_bound() {
             self.disconnect();
             return Err(setup::bound_by_callback());
         }
@@ -175,7 +175,7 @@ impl Connection {
         self.leave_parent();
         self.wire = None;
         self.sent.clear();
-        self.dirt = Dirt::new(self.target.config().db());
+        self.session_state = SessionState::new(self.target.config().db());
     }
 
     /// Whether the connection is up, as far as is known without asking the server.
@@ -227,7 +227,7 @@ impl Connection {
         self.connected(deadline)?;
         secret::remember(&mut self.secrets, cmd.secrets());
         self.interrupt.handle_call(dispatch::on_connection(cmd) != Dispatch::Shared);
-        let sent = self.dirt.handle_command(cmd.facts());
+        let sent = self.session_state.handle_command(cmd.facts());
         self.transmit(&[sent], &cmd.to_bytes(), deadline)
     }
 
@@ -244,14 +244,14 @@ impl Connection {
         self.connected(deadline)?;
         secret::remember(&mut self.secrets, secret::among_packed(commands));
         self.interrupt.handle_call(false);
-        let sent = self.dirt.handle_packed(known.as_deref(), count);
+        let sent = self.session_state.handle_packed(known.as_deref(), count);
         self.transmit(&sent, commands, deadline)
     }
 
     /// Sends what is read by hand: each command for its reply, or the bytes alone where no request is owed
     /// what comes.
     fn transmit(&mut self, sent: &[Sent], bytes: &[u8], deadline: Option<Instant>) -> Result<()> {
-        if self.dirt.is_stream() {
+        if self.session_state.is_stream() {
             return self.wire()?.say_by_hand(bytes, deadline);
         }
         for (index, sent) in sent.iter().enumerate() {
@@ -274,9 +274,9 @@ impl Connection {
         let replies = match self.sent.pop_front() {
             Some((ticket, sent)) => {
                 let replies = self.wire()?.wait(ticket, deadline);
-                replies.inspect(|replies| self.dirt.handle_reply(sent, replies))
+                replies.inspect(|replies| self.session_state.handle_reply(sent, replies))
             }
-            None if self.dirt.is_stream() => self.next_frame(deadline),
+            None if self.session_state.is_stream() => self.next_frame(deadline),
             None => Err(Error::usage("every reply was read already")),
         };
         let reply = replies.and_then(|replies| replies.without(&self.secrets).read());
@@ -286,8 +286,8 @@ impl Connection {
     /// The next frame that comes, whatever it answers.
     fn next_frame(&mut self, deadline: Option<Instant>) -> Result<Replies> {
         let frame = self.wire()?.next_frame(deadline)?;
-        self.dirt.handle_frame(&frame);
-        if !self.dirt.is_stream() {
+        self.session_state.handle_frame(&frame);
+        if !self.session_state.is_stream() {
             self.wire()?.stop_listening();
         }
         Ok(Replies::from_frame(frame))
@@ -303,7 +303,7 @@ impl Connection {
         loop {
             let frame = self.next_frame(deadline)?;
             // An error may be the answer to it.
-            if !self.dirt.is_stream() || frame.errors().next().is_some() {
+            if !self.session_state.is_stream() || frame.errors().next().is_some() {
                 return Ok(frame);
             }
         }
@@ -320,7 +320,7 @@ impl Connection {
         let Some(wire) = &mut self.wire else { return Ok(false) };
         match self.sent.front() {
             Some((ticket, _)) => wire.wait_until(ticket, deadline),
-            None if self.dirt.is_stream() => wire.wait_frame(deadline),
+            None if self.session_state.is_stream() => wire.wait_frame(deadline),
             None => Ok(false),
         }
     }
@@ -331,7 +331,7 @@ impl Connection {
     /// The server has no such database, or as for every command.
     pub fn select(&mut self, db: u32) -> Result<()> {
         self.run::<()>(cmd("SELECT").arg(db))?;
-        self.dirt.handle_selected(db);
+        self.session_state.handle_selected(db);
         Ok(())
     }
 
@@ -347,8 +347,8 @@ impl Connection {
 
     /// Nobody else is to use it.
     #[cold]
-    pub(super) fn spoil(&mut self) {
-        self.dirt.spoil();
+    pub(super) fn forbid_reuse(&mut self) {
+        self.session_state.forbid_reuse();
     }
 
     pub(super) fn target(&self) -> &Arc<Target> {
@@ -380,10 +380,10 @@ impl Connection {
         facts: Option<&'static Facts>,
         deadline: Option<Instant>,
     ) -> Result<C::Output> {
-        let sent = facts.map(|facts| self.dirt.handle_command(facts));
+        let sent = facts.map(|facts| self.session_state.handle_command(facts));
         let replies = self.wire()?.exchange(call, deadline).or_else(|error| call::ended(call, error))?;
         if let Some(sent) = sent {
-            self.dirt.handle_reply(sent, &replies);
+            self.session_state.handle_reply(sent, &replies);
         }
         call::read(call, replies, self.target.config())
     }
@@ -396,7 +396,7 @@ impl Connection {
     /// As [`connected`](Self::connected), for a call that is to be told its reply.
     fn ready(&mut self, deadline: Option<Instant>) -> Result<()> {
         self.connected(deadline)?;
-        self.dirt.check_calls()
+        self.session_state.check_calls()
     }
 
     /// Connected first where it never was, and with the newest credentials. One that broke stays broken until
@@ -409,8 +409,8 @@ impl Connection {
             Some(wire)
                 if !wire.is_broken()
                     && self.sent.is_empty()
-                    && !self.dirt.is_stream()
-                    && !self.dirt.is_bound() =>
+                    && !self.session_state.is_stream()
+                    && !self.session_state.is_bound() =>
             {
                 wire.renew(deadline)
             }
@@ -441,7 +441,7 @@ impl Run for &mut Connection {
         dispatch::check_connection(&cmd)?;
         let dispatch = dispatch::on_connection(&cmd);
         let facts = cmd.facts();
-        if self.dirt.is_stream() && facts.session == Effect::Resets {
+        if self.session_state.is_stream() && facts.session == Effect::Resets {
             let replies = self.end_stream(&cmd.returning());
             let read = replies.and_then(|mut replies| replies.read());
             return read.map_err(|error| self.target.locate(error).with_command(facts.name));

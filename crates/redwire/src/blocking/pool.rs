@@ -203,7 +203,7 @@ impl Pool {
         let mut place = self.0.lend(process, None, now, until)?;
         place.handle_call(!may_share);
         if !may_share && call.ends_connection() {
-            place.spoil();
+            place.forbid_reuse();
         }
         place.wire()?.exchange(call, deadline)
     }

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use redwire_core::call::{self, Call, Piped};
 use redwire_core::config::Config;
-use redwire_core::dirt::{Dirt, Sent};
+use redwire_core::session_state::{SessionState, Sent};
 use redwire_core::handshake::Session;
 use redwire_core::dispatch::{self, Dispatch};
 use redwire_core::link::{Link, Ticket};
@@ -79,7 +79,7 @@ pub struct Connection {
     runtime: Option<runtime::Id>,
     on_connect: Vec<OnConnect>,
     /// What the next user must not find.
-    dirt: Dirt,
+    session_state: SessionState,
     /// When something last came from the server.
     heard: Instant,
     /// What was read since there was last nothing to read.
@@ -133,7 +133,7 @@ impl Connection {
             lost: None,
             runtime: None,
             on_connect: Vec::new(),
-            dirt: Dirt::new(target.config().db()),
+            session_state: SessionState::new(target.config().db()),
             heard: clock::now(),
             burst: Burst::default(),
             asked: clock::now(),
@@ -206,8 +206,8 @@ impl Connection {
                 return Err(error);
             }
         }
-        self.dirt.settle();
-        if self.dirt.is_bound() {
+        self.session_state.adopt();
+        if self.session_state.is_bound() {
             self.disconnect();
             return Err(setup::bound_by_callback());
         }
@@ -229,7 +229,7 @@ impl Connection {
 
     fn adopt(&mut self, wire: Wire) {
         self.wire = Some(wire);
-        self.dirt = Dirt::new(self.target.config().db());
+        self.session_state = SessionState::new(self.target.config().db());
         self.heard = clock::now();
         self.process = std::process::id();
         self.runtime = Handle::try_current().ok().map(|runtime| runtime.id());
@@ -241,8 +241,8 @@ impl Connection {
         let mut connection = Self::to(Arc::clone(target), health);
         connection.adopt(wire);
         connection.call_back(callback, None).await?;
-        connection.dirt.settle();
-        let clean = connection.is_clean() && !connection.dirt.is_bound();
+        connection.session_state.adopt();
+        let clean = connection.is_clean() && !connection.session_state.is_bound();
         connection.wire.take().filter(|_| clean).ok_or_else(|| {
             Error::usage(
                 "a callback run on connecting must read all replies, end its transaction, and leave it up",
@@ -257,7 +257,7 @@ impl Connection {
             self.target.tell(EventKind::Closed);
         }
         self.sent.clear();
-        self.dirt = Dirt::new(self.target.config().db());
+        self.session_state = SessionState::new(self.target.config().db());
         self.waiting = None;
         self.lost = None;
         self.outbox.clear();
@@ -315,7 +315,7 @@ impl Connection {
         secret::remember(&mut self.secrets, cmd.secrets());
         self.interrupt.handle_call(dispatch::on_connection(cmd) != Dispatch::Shared);
         self.make_room(cmd.size(), deadline).await?;
-        let sent = self.dirt.handle_command(cmd.facts());
+        let sent = self.session_state.handle_command(cmd.facts());
         self.queue(&[sent], cmd.size(), |outbox| cmd.write(outbox), deadline)?;
         self.flush(deadline).await
     }
@@ -334,7 +334,7 @@ impl Connection {
         secret::remember(&mut self.secrets, secret::among_packed(commands));
         self.interrupt.handle_call(false);
         self.make_room(commands.len(), deadline).await?;
-        let sent = self.dirt.handle_packed(known.as_deref(), count);
+        let sent = self.session_state.handle_packed(known.as_deref(), count);
         self.queue(&sent, commands.len(), |outbox| outbox.copy(commands), deadline)?;
         self.flush(deadline).await
     }
@@ -349,9 +349,9 @@ impl Connection {
         let replies = match self.sent.pop_front() {
             Some((ticket, sent)) => {
                 let replies = self.wait(ticket, deadline).await;
-                replies.inspect(|replies| self.dirt.handle_reply(sent, replies))
+                replies.inspect(|replies| self.session_state.handle_reply(sent, replies))
             }
-            None if self.dirt.is_stream() => self.next_frame(deadline).await,
+            None if self.session_state.is_stream() => self.next_frame(deadline).await,
             None => Err(Error::usage("every reply was read already")),
         };
         let reply = replies.and_then(|replies| replies.without(&self.secrets).read());
@@ -369,7 +369,7 @@ impl Connection {
         loop {
             let is_there = match self.sent.front() {
                 Some((ticket, _)) => !self.link.is_waiting(ticket),
-                None if self.dirt.is_stream() => self.link.has_unasked(),
+                None if self.session_state.is_stream() => self.link.has_unasked(),
                 None => return Ok(false),
             };
             if is_there {
@@ -388,7 +388,7 @@ impl Connection {
     /// The server has no such database, or as for every command.
     pub async fn select(&mut self, db: u32) -> Result<()> {
         self.run::<()>(cmd("SELECT").arg(db)).await?;
-        self.dirt.handle_selected(db);
+        self.session_state.handle_selected(db);
         Ok(())
     }
 
@@ -404,8 +404,8 @@ impl Connection {
 
     /// Nobody else is to use it.
     #[cold]
-    pub(super) fn spoil(&mut self) {
-        self.dirt.spoil();
+    pub(super) fn forbid_reuse(&mut self) {
+        self.session_state.forbid_reuse();
     }
 
     pub(super) fn target(&self) -> &Arc<Target> {

@@ -30,9 +30,9 @@ impl Connection {
         Cmd<R>: Call,
     {
         self.ready(deadline)?;
-        let sent = self.dirt.handle_command(cmd.facts());
+        let sent = self.session_state.handle_command(cmd.facts());
         let replies = self.wire()?.exchange(cmd, deadline)?;
-        self.dirt.handle_reply(sent, &replies);
+        self.session_state.handle_reply(sent, &replies);
         Ok(replies)
     }
 
@@ -44,9 +44,9 @@ impl Connection {
         deadline: Option<Instant>,
     ) -> Result<Replies> {
         self.ready(deadline)?;
-        transaction::check_start(&self.dirt, watched)?;
+        transaction::check_start(&self.session_state, watched)?;
         let replies = self.wire()?.exchange(call, deadline)?;
-        transaction::settle(&mut self.dirt, &replies);
+        transaction::settle(&mut self.session_state, &replies);
         Ok(replies)
     }
 
@@ -59,7 +59,7 @@ impl Connection {
     ) -> Result<Replies> {
         let Some(first) = first else { return self.exchange(call, deadline) };
         self.ready(deadline)?;
-        self.dirt.handle_command(first.facts());
+        self.session_state.handle_command(first.facts());
         let wire = self.wire()?;
         let ticket = wire.submit(first, deadline)?;
         let replies = wire.exchange(call, deadline);

@@ -1,10 +1,10 @@
 //! A connection that goes from one user to the next: whether it may, and what is done about it. What a user left behind is known
-//! to the core's `Dirt`. This file must not know pools.
+//! to the core's `SessionState`. This file must not know pools.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use redwire_core::dirt::Repair;
+use redwire_core::session_state::Cleanup;
 use redwire_core::pool::Closing;
 use redwire_core::{Cmd, Error, Outcome, Result, Value};
 
@@ -54,7 +54,7 @@ impl Connection {
 
     #[inline]
     fn is_spoilt(&self) -> bool {
-        self.dirt.repair(self.target.config().db()) == Repair::Drop
+        self.session_state.cleanup(self.target.config().db()) == Cleanup::Drop
     }
 
     /// Takes note that it is not in use any longer; says when that is.
@@ -89,7 +89,7 @@ impl Connection {
         let config = self.target.config();
         let unsure = config.health_check_interval().is_some_and(|interval| idle > interval);
         let version = self.wire.as_ref().map(Wire::version);
-        self.dirt.repair(db) == Repair::None && !unsure && version == Some(credentials::version(config))
+        self.session_state.cleanup(db) == Cleanup::None && !unsure && version == Some(credentials::version(config))
     }
 
     /// Makes it as new for a user who wants `db`, before `deadline`. Where nothing was left behind and it was used lately, that
@@ -109,23 +109,23 @@ impl Connection {
         if self.is_as_new(db, idle) {
             return Ok(());
         }
-        self.mend(self.dirt.repair(db), db, deadline)
+        self.mend(self.session_state.cleanup(db), db, deadline)
     }
 
     #[cold]
-    fn mend(&mut self, repair: Repair, db: u32, deadline: Option<Instant>) -> Result<(), Unready> {
+    fn mend(&mut self, cleanup: Cleanup, db: u32, deadline: Option<Instant>) -> Result<(), Unready> {
         let config = self.target.config();
         let now = Instant::now();
         // Without either limit a server that fell silent would hold this up for ever.
         let limit = config.health_check_interval().unwrap_or_else(|| config.connect_timeout());
         let limit = now.checked_add(limit).into_iter().chain(deadline).min().unwrap_or(now);
-        let mended = match repair {
-            Repair::Drop => return Err(Unready::Gone(Closing::Dirty)),
-            Repair::Reset => self.reset(limit),
-            Repair::None | Repair::Select => self.refresh(repair, limit),
+        let mended = match cleanup {
+            Cleanup::Drop => return Err(Unready::Gone(Closing::Dirty)),
+            Cleanup::Reset => self.reset(limit),
+            Cleanup::None | Cleanup::Select => self.refresh(cleanup, limit),
         };
-        let mended = mended.and_then(|()| match self.dirt.repair(db) {
-            Repair::Select => self.choose(db, limit),
+        let mended = mended.and_then(|()| match self.session_state.cleanup(db) {
+            Cleanup::Select => self.choose(db, limit),
             _ => Ok(()),
         });
         mended.map_err(|error| match error.outcome() {
@@ -135,12 +135,12 @@ impl Connection {
     }
 
     /// Presents credentials that changed, or else finds out whether the server still lives, unless what follows shows that.
-    fn refresh(&mut self, repair: Repair, limit: Instant) -> Result<()> {
+    fn refresh(&mut self, cleanup: Cleanup, limit: Instant) -> Result<()> {
         let Some(wire) = &mut self.wire else { return Err(gone()) };
         if wire.version() != credentials::version(self.target.config()) {
             return wire.renew(Some(limit));
         }
-        if repair == Repair::None { wire.ping(limit) } else { Ok(()) }
+        if cleanup == Cleanup::None { wire.ping(limit) } else { Ok(()) }
     }
 
     /// `RESET`, and another handshake, in one write.
@@ -154,7 +154,7 @@ impl Connection {
     fn choose(&mut self, db: u32, limit: Instant) -> Result<()> {
         let Some(wire) = &mut self.wire else { return Err(gone()) };
         wire.exchange(&Cmd::<Value>::new("SELECT").arg(db), Some(limit))?.read::<()>()?;
-        self.dirt.handle_selected(db);
+        self.session_state.handle_selected(db);
         Ok(())
     }
 }

@@ -74,8 +74,8 @@ impl<'p> Place<'p> {
 
     /// Nobody else is to use the connection.
     #[cold]
-    pub(super) fn spoil(&mut self) {
-        self.connection.iter_mut().for_each(|connection| connection.spoil());
+    pub(super) fn forbid_reuse(&mut self) {
+        self.connection.iter_mut().for_each(|connection| connection.forbid_reuse());
     }
 
     /// Makes the connection as new for a user who wants `db`.

@@ -8,7 +8,7 @@ use std::task::Poll;
 use std::time::Instant;
 
 use redwire_core::call::{self, Call};
-use redwire_core::dirt::Sent;
+use redwire_core::session_state::Sent;
 use redwire_core::facts::Session;
 use redwire_core::link::Ticket;
 use redwire_core::liveness::Finding;
@@ -50,9 +50,9 @@ impl Connection {
         deadline: Option<Instant>,
     ) -> Result<Replies> {
         self.ready(deadline).await?;
-        transaction::check_start(&self.dirt, watched)?;
+        transaction::check_start(&self.session_state, watched)?;
         let replies = self.exchange(call, deadline).await?;
-        transaction::settle(&mut self.dirt, &replies);
+        transaction::settle(&mut self.session_state, &replies);
         Ok(replies)
     }
 
@@ -65,7 +65,7 @@ impl Connection {
     ) -> Result<Replies> {
         let Some(first) = first else { return self.exchange(call, deadline).await };
         self.ready(deadline).await?;
-        let sent = self.dirt.handle_command(first.facts());
+        let sent = self.session_state.handle_command(first.facts());
         // Where this ends early, the reply that nobody reads closes the connection.
         self.queue(&[sent], first.size(), |outbox| first.write(outbox), deadline)?;
         let replies = self.exchange(call, deadline).await;
@@ -94,14 +94,14 @@ impl Connection {
         deadline: Option<Instant>,
     ) -> Pending<'_, Replies> {
         Box::pin(async move {
-            if self.dirt.is_stream() && cmd.facts().session == Session::Resets {
+            if self.session_state.is_stream() && cmd.facts().session == Session::Resets {
                 return self.end_stream(&cmd, deadline).await;
             }
             self.ready(deadline).await?;
-            let sent = self.dirt.handle_command(cmd.facts());
+            let sent = self.session_state.handle_command(cmd.facts());
             let replies = self.transact(&cmd.to_bytes(), 1, deadline).await;
             let replies = replies.or_else(|error| call::ended(&cmd, error))?;
-            self.dirt.handle_reply(sent, &replies);
+            self.session_state.handle_reply(sent, &replies);
             if !replies.errors().any(|(_, error)| cmd.revise(&error)) {
                 return Ok(replies);
             }
@@ -129,7 +129,7 @@ impl Connection {
         write: impl FnOnce(&mut Outbox),
         deadline: Option<Instant>,
     ) -> Result<()> {
-        if self.dirt.is_stream() {
+        if self.session_state.is_stream() {
             self.link.listen();
             return self.link.say(size, write);
         }
@@ -149,8 +149,8 @@ impl Connection {
     pub(super) async fn next_frame(&mut self, deadline: Option<Instant>) -> Result<Replies> {
         loop {
             if let Some(frame) = self.link.poll_unasked() {
-                self.dirt.handle_frame(&frame);
-                if !self.dirt.is_stream() {
+                self.session_state.handle_frame(&frame);
+                if !self.session_state.is_stream() {
                     self.link.stop_listening();
                 }
                 return Ok(Replies::from_frame(frame));
@@ -165,7 +165,7 @@ impl Connection {
     /// Sends `RESET` in a stream of frames, and passes over what comes before its reply.
     async fn end_stream(&mut self, reset: &Cmd<Value>, deadline: Option<Instant>) -> Result<Replies> {
         self.connected(deadline).await?;
-        let sent = self.dirt.handle_command(reset.facts());
+        let sent = self.session_state.handle_command(reset.facts());
         self.queue(&[sent], reset.size(), |outbox| reset.write(outbox), deadline)?;
         self.flush(deadline).await?;
         while let Some((ticket, _)) = self.sent.pop_front() {
@@ -174,7 +174,7 @@ impl Connection {
         loop {
             let frame = self.next_frame(deadline).await?;
             // An error may be the answer to it.
-            if !self.dirt.is_stream() || frame.errors().next().is_some() {
+            if !self.session_state.is_stream() || frame.errors().next().is_some() {
                 return Ok(frame);
             }
         }
@@ -183,7 +183,7 @@ impl Connection {
     /// As [`connected`](Self::connected), for a call that is to be told its reply.
     pub(super) async fn ready(&mut self, deadline: Option<Instant>) -> Result<()> {
         self.connected(deadline).await?;
-        self.dirt.check_calls()
+        self.session_state.check_calls()
     }
 
     /// Connected first where it never was, and with the newest credentials. A connection that was lost stays so until
@@ -206,8 +206,8 @@ impl Connection {
             Some(wire)
                 if wire.version != credentials::version(self.target.config())
                     && self.sent.is_empty()
-                    && !self.dirt.is_stream()
-                    && !self.dirt.is_bound() =>
+                    && !self.session_state.is_stream()
+                    && !self.session_state.is_bound() =>
             {
                 self.authenticate(deadline).await
             }

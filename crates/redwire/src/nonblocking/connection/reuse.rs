@@ -1,9 +1,9 @@
 //! A connection that goes from one user to the next: whether it may, and what is done about it. What a user left behind is known
-//! to the core's `Dirt`. This file must not know pools.
+//! to the core's `SessionState`. This file must not know pools.
 
 use std::time::{Duration, Instant};
 
-use redwire_core::dirt::{Dirt, Repair};
+use redwire_core::session_state::{SessionState, Cleanup};
 use redwire_core::handshake::Handshake;
 use redwire_core::{Cmd, Error, Outcome, Result, Value};
 
@@ -40,13 +40,13 @@ impl Connection {
             && !self.link.wants_transmit()
             && self.lost.is_none()
             && self.wire.as_ref().is_some_and(|wire| wire.inbound.is_empty())
-            && self.dirt.repair(self.target.config().db()) != Repair::Drop
+            && self.session_state.cleanup(self.target.config().db()) != Cleanup::Drop
     }
 
     /// Whether the reply to a call that was given up is all that keeps it from being clean, and is to be expected soon.
     pub(in crate::nonblocking) fn owes_a_reply(&self) -> bool {
         let only_that = self.sent.is_empty() && self.lost.is_none() && self.wire.is_some();
-        only_that && !self.interrupt.waits() && self.dirt.repair(self.target.config().db()) != Repair::Drop
+        only_that && !self.interrupt.waits() && self.session_state.cleanup(self.target.config().db()) != Cleanup::Drop
     }
 
     /// Waits for that reply, for the time that another connection would take to be made, and says whether it is clean now.
@@ -113,19 +113,19 @@ impl Connection {
             return Ok(false);
         }
         let outdated = wire.version != credentials::version(config);
-        let repair = self.dirt.repair(db);
+        let cleanup = self.session_state.cleanup(db);
         let unsure = config.health_check_interval().is_some_and(|interval| idle > interval);
-        if repair == Repair::None && !outdated && unsure {
+        if cleanup == Cleanup::None && !outdated && unsure {
             wire.ping().await?;
         }
         self.wire = Some(wire);
-        match repair {
-            Repair::Drop => return Ok(false),
-            Repair::Reset => self.reset().await?,
-            Repair::None | Repair::Select if outdated => self.authenticate(None).await?,
-            Repair::None | Repair::Select => {}
+        match cleanup {
+            Cleanup::Drop => return Ok(false),
+            Cleanup::Reset => self.reset().await?,
+            Cleanup::None | Cleanup::Select if outdated => self.authenticate(None).await?,
+            Cleanup::None | Cleanup::Select => {}
         }
-        if self.dirt.repair(db) == Repair::Select {
+        if self.session_state.cleanup(db) == Cleanup::Select {
             self.choose(db).await?;
         }
         self.heard = clock::now();
@@ -136,7 +136,7 @@ impl Connection {
     async fn choose(&mut self, db: u32) -> Result<()> {
         let select = Cmd::<Value>::new("SELECT").arg(db);
         self.exchange_packed(&select.to_bytes(), 1, None).await?.read::<()>()?;
-        self.dirt.handle_selected(db);
+        self.session_state.handle_selected(db);
         Ok(())
     }
 
@@ -151,7 +151,7 @@ impl Connection {
             wire.shake_hands(&mut again).await.map_err(|error| error.with_outcome(Outcome::NotSent))?;
         wire.version = pass.version;
         self.wire = Some(wire);
-        self.dirt = Dirt::new(self.target.config().db());
+        self.session_state = SessionState::new(self.target.config().db());
         self.introduce_by(None).await
     }
 }

@@ -138,7 +138,7 @@ impl Pool {
         let mut lease = self.lease(None, deadline.or(soon)).await?;
         lease.interrupt().handle_call(true);
         if ends {
-            lease.spoil();
+            lease.forbid_reuse();
         }
         lease.exchange_packed(commands, count, deadline).await
     }

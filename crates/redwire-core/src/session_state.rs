@@ -12,18 +12,18 @@ use crate::replies::Replies;
 /// The state of one connection, as far as commands can change it.
 ///
 /// ```
-/// use redwire_core::dirt::{Dirt, Repair};
+/// use redwire_core::session_state::{SessionState, Cleanup};
 /// use redwire_core::{Replies, facts};
 ///
-/// let mut dirt = Dirt::new(0);
-/// dirt.handle_command(&facts::MULTI);
-/// let discard = dirt.handle_command(&facts::DISCARD);
-/// assert_eq!(dirt.repair(0), Repair::Reset);
-/// dirt.handle_reply(discard, &Replies::from_frame("+OK\r\n".into()));
-/// assert_eq!((dirt.repair(0), dirt.repair(5)), (Repair::None, Repair::Select));
+/// let mut session_state = SessionState::new(0);
+/// session_state.handle_command(&facts::MULTI);
+/// let discard = session_state.handle_command(&facts::DISCARD);
+/// assert_eq!(session_state.cleanup(0), Cleanup::Reset);
+/// session_state.handle_reply(discard, &Replies::from_frame("+OK\r\n".into()));
+/// assert_eq!((session_state.cleanup(0), session_state.cleanup(5)), (Cleanup::None, Cleanup::Select));
 /// ```
 #[derive(Clone, Debug)]
-pub struct Dirt {
+pub struct SessionState {
     /// The database, while it is certain.
     db: Option<u32>,
     transaction: bool,
@@ -48,7 +48,7 @@ struct Stream {
     ends: bool,
 }
 
-/// A command that was sent: its reply may [settle](Dirt::handle_reply) something.
+/// A command that was sent: its reply may [settle](SessionState::handle_reply) something.
 #[derive(Clone, Copy, Debug)]
 pub struct Sent {
     facts: &'static Facts,
@@ -57,7 +57,7 @@ pub struct Sent {
 
 /// What a connection needs before somebody else may use it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Repair {
+pub enum Cleanup {
     /// Nothing.
     None,
     /// `SELECT` of the database that is wanted.
@@ -68,7 +68,7 @@ pub enum Repair {
     Drop,
 }
 
-impl Dirt {
+impl SessionState {
     /// A connection that has just shaken hands and uses `db`.
     #[must_use]
     pub fn new(db: u32) -> Self {
@@ -145,7 +145,7 @@ impl Dirt {
     }
 
     /// Nobody else is to use the connection.
-    pub fn spoil(&mut self) {
+    pub fn forbid_reuse(&mut self) {
         self.spoilt = true;
     }
 
@@ -155,12 +155,12 @@ impl Dirt {
         if matches!(sent.facts.session, Session::Transaction | Session::Unwatches | Session::Resets)
             && let Some(frame) = replies.each().last()
         {
-            self.settle_by(sent, &frame);
+            self.adopt_reply(sent, &frame);
         }
     }
 
     #[cold]
-    fn settle_by(&mut self, sent: Sent, frame: &[u8]) {
+    fn adopt_reply(&mut self, sent: Sent, frame: &[u8]) {
         let is = |facts: &'static Facts| std::ptr::eq(sent.facts, facts);
         let settles = if is(&facts::EXEC) {
             // What was executed, or nil: a watched key was changed.
@@ -210,7 +210,7 @@ impl Dirt {
 
     /// What was done so far is how the connection is meant to be for all its users, unless it holds for one of them only, or cannot
     /// be mended.
-    pub fn settle(&mut self) {
+    pub fn adopt(&mut self) {
         if !self.spoilt && !self.is_bound() {
             (self.lasting, self.changed) = (false, false);
         }
@@ -237,15 +237,15 @@ impl Dirt {
 
     /// What the next user, who wants `db`, must have done first.
     #[must_use]
-    pub fn repair(&self, db: u32) -> Repair {
+    pub fn cleanup(&self, db: u32) -> Cleanup {
         if self.spoilt || self.lasting {
-            Repair::Drop
+            Cleanup::Drop
         } else if self.transaction || self.watching || self.changed {
-            Repair::Reset
+            Cleanup::Reset
         } else if self.db != Some(db) {
-            Repair::Select
+            Cleanup::Select
         } else {
-            Repair::None
+            Cleanup::None
         }
     }
 }
