@@ -13,7 +13,7 @@
 //! |---|---|
 //! | [`Link`](link::Link) | whose reply has come, what is sent, whose deadline has passed |
 //! | [`Liveness`](liveness::Liveness) | whether a silent peer is still there |
-//! | [`Feed`](monitor::Feed) | what a monitor sends and hears |
+//! | [`MonitorStream`](monitor::MonitorStream) | what a monitor sends and hears |
 //! | [`Handshake`](handshake::Handshake) | what a connection says first |
 //! | [`Dial`](dial::Dial) | which address is tried when |
 //! | [`Discovery`](sentinel::Discovery) | which sentinel is asked for a master, and believed |

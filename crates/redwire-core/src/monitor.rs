@@ -50,21 +50,21 @@ pub enum MonitorClient {
 ///
 /// ```
 /// use redwire_core::inbound::{Frames, Inbound};
-/// use redwire_core::monitor::{Feed, MonitorClient};
+/// use redwire_core::monitor::{MonitorStream, MonitorClient};
 ///
-/// let mut feed = Feed::new(None, 17);
-/// assert_eq!(feed.poll_transmit().unwrap(), b"*1\r\n$7\r\nMONITOR\r\n");
+/// let mut stream = MonitorStream::new(None, 17);
+/// assert_eq!(stream.poll_transmit().unwrap(), b"*1\r\n$7\r\nMONITOR\r\n");
 /// let (mut inbound, mut frames) = (Inbound::new(1024, Default::default()), Frames::default());
 /// inbound.spare().extend_from_slice(b"+OK\r\n+1339518083.107412 [0 lua] \"GET\" \"\\x00\"\r\n");
 /// inbound.poll_frames(&mut frames)?;
-/// feed.handle_frames(&frames)?;
-/// let entry = feed.poll_entry().unwrap()?;
+/// stream.handle_frames(&frames)?;
+/// let entry = stream.poll_entry().unwrap()?;
 /// assert_eq!(entry.client, MonitorClient::Lua);
 /// assert_eq!(entry.command, [&b"GET"[..], b"\0"]);
 /// # Ok::<(), redwire_core::Error>(())
 /// ```
 #[derive(Debug)]
-pub struct Feed {
+pub struct MonitorStream {
     phase: Phase,
     /// What was heard and not asked for yet: no more than one read holds.
     entries: VecDeque<Result<MonitorEntry>>,
@@ -83,7 +83,7 @@ enum Phase {
     Listening,
 }
 
-impl Feed {
+impl MonitorStream {
     /// Of a server that is asked whether it lives once it has been silent for half of `interval`; `None`: never. `random` is
     /// what makes its questions its own.
     #[must_use]

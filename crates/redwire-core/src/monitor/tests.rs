@@ -36,20 +36,20 @@ fn line(origin: &str, words: &[Vec<u8>]) -> Vec<u8> {
 }
 
 /// A feed that listens, and what it makes of `bytes`.
-fn hear(feed: &mut Feed, bytes: &[u8]) -> Result<()> {
+fn hear(stream: &mut MonitorStream, bytes: &[u8]) -> Result<()> {
     let (mut inbound, mut frames) = (Inbound::new(4096, redwire_resp::Limits::default()), Frames::default());
     inbound.spare().extend_from_slice(bytes);
     inbound.poll_frames(&mut frames).expect("frames");
-    feed.handle_frames(&frames)
+    stream.handle_frames(&frames)
 }
 
-fn listening(interval: Option<Duration>) -> Feed {
-    let mut feed = Feed::new(interval, 0xabc);
-    assert_eq!(feed.poll_transmit().expect("the command"), b"*1\r\n$7\r\nMONITOR\r\n");
-    assert!(!feed.is_listening());
-    hear(&mut feed, b"+OK\r\n").unwrap();
-    assert!(feed.is_listening());
-    feed
+fn listening(interval: Option<Duration>) -> MonitorStream {
+    let mut stream = MonitorStream::new(interval, 0xabc);
+    assert_eq!(stream.poll_transmit().expect("the command"), b"*1\r\n$7\r\nMONITOR\r\n");
+    assert!(!stream.is_listening());
+    hear(&mut stream, b"+OK\r\n").unwrap();
+    assert!(stream.is_listening());
+    stream
 }
 
 #[test]
@@ -112,40 +112,40 @@ fn what_no_server_writes_is_an_error_that_shows_it_and_the_next_line_is_read() {
         "1.000001 [x lua] \"GET\"",
         "1.000001 [4294967296 lua] \"GET\"",
     ] {
-        let mut feed = listening(None);
-        hear(&mut feed, format!("+{bad}\r\n+1.000001 [0 lua] \"GET\"\r\n").as_bytes()).unwrap();
-        let error = feed.poll_entry().expect("an item").unwrap_err();
+        let mut stream = listening(None);
+        hear(&mut stream, format!("+{bad}\r\n+1.000001 [0 lua] \"GET\"\r\n").as_bytes()).unwrap();
+        let error = stream.poll_entry().expect("an item").unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Decode, "{bad}");
         assert!(error.to_string().contains(&*bad.as_bytes().escape_ascii().to_string()), "{error}");
-        assert_eq!(feed.poll_entry().expect("an item").unwrap().command, [b"GET"], "{bad}");
-        assert!(feed.poll_entry().is_none());
+        assert_eq!(stream.poll_entry().expect("an item").unwrap().command, [b"GET"], "{bad}");
+        assert!(stream.poll_entry().is_none());
     }
 }
 
 #[test]
 fn a_long_line_is_not_shown_whole() {
-    let mut feed = listening(None);
-    hear(&mut feed, format!("+{}\r\n", "x".repeat(10_000)).as_bytes()).unwrap();
-    assert!(feed.poll_entry().expect("an item").unwrap_err().to_string().len() < 400);
+    let mut stream = listening(None);
+    hear(&mut stream, format!("+{}\r\n", "x".repeat(10_000)).as_bytes()).unwrap();
+    assert!(stream.poll_entry().expect("an item").unwrap_err().to_string().len() < 400);
 }
 
 #[test]
 fn a_refusal_is_told() {
-    let mut feed = Feed::new(None, 1);
-    feed.poll_transmit();
-    let error = hear(&mut feed, b"-NOPERM no permissions to run the 'monitor' command\r\n").unwrap_err();
+    let mut stream = MonitorStream::new(None, 1);
+    stream.poll_transmit();
+    let error = hear(&mut stream, b"-NOPERM no permissions to run the 'monitor' command\r\n").unwrap_err();
     assert_eq!((error.code(), error.command()), (Some("NOPERM"), Some("MONITOR")));
-    assert!(!feed.is_listening());
+    assert!(!stream.is_listening());
 }
 
 #[test]
 fn a_silent_server_is_asked_and_the_question_is_no_entry() {
     let start = Instant::now();
-    let mut feed = listening(Some(Duration::from_secs(2)));
-    feed.handle_connected(start);
+    let mut stream = listening(Some(Duration::from_secs(2)));
+    stream.handle_connected(start);
     let mut tick = || {
-        let now = feed.poll_timeout().expect("a tick");
-        feed.handle_timeout(now).map(|()| feed.poll_transmit())
+        let now = stream.poll_timeout().expect("a tick");
+        stream.handle_timeout(now).map(|()| stream.poll_transmit())
     };
     assert_eq!(tick().unwrap(), None);
     let question = tick().unwrap().expect("a question");
@@ -157,15 +157,15 @@ fn a_silent_server_is_asked_and_the_question_is_no_entry() {
         "+1.000001 [0 lua] \"PING\" \"{mark}\"\r\n${}\r\n{mark}\r\n+1.000002 [0 lua] \"PING\" \"x\"\r\n",
         mark.len()
     );
-    hear(&mut feed, answer.as_bytes()).unwrap();
-    let entry = feed.poll_entry().expect("somebody else's").unwrap();
+    hear(&mut stream, answer.as_bytes()).unwrap();
+    let entry = stream.poll_entry().expect("somebody else's").unwrap();
     assert_eq!(entry.command, [&b"PING"[..], b"x"]);
-    assert!(feed.poll_entry().is_none());
+    assert!(stream.poll_entry().is_none());
 
     // The answer was a sign of life; then nothing comes any more.
     let mut tick = || {
-        let now = feed.poll_timeout().expect("a tick");
-        feed.handle_timeout(now).map(|()| feed.poll_transmit().is_some())
+        let now = stream.poll_timeout().expect("a tick");
+        stream.handle_timeout(now).map(|()| stream.poll_transmit().is_some())
     };
     assert_eq!([tick(), tick(), tick()].map(Result::unwrap), [false, true, false]);
     assert_eq!(tick().unwrap_err().kind(), ErrorKind::Connection(crate::ConnectionFault::Silent));
@@ -173,16 +173,16 @@ fn a_silent_server_is_asked_and_the_question_is_no_entry() {
 
 #[test]
 fn a_server_that_refuses_the_question_lives() {
-    let mut feed = listening(Some(Duration::from_secs(2)));
-    feed.handle_connected(Instant::now());
+    let mut stream = listening(Some(Duration::from_secs(2)));
+    stream.handle_connected(Instant::now());
     for _ in 0..10 {
-        let now = feed.poll_timeout().expect("a tick");
-        feed.handle_timeout(now).unwrap();
-        if feed.poll_transmit().is_some() {
-            hear(&mut feed, b"-NOPERM this user has no permissions\r\n").unwrap();
+        let now = stream.poll_timeout().expect("a tick");
+        stream.handle_timeout(now).unwrap();
+        if stream.poll_transmit().is_some() {
+            hear(&mut stream, b"-NOPERM this user has no permissions\r\n").unwrap();
         }
     }
-    assert!(feed.poll_entry().is_none());
+    assert!(stream.poll_entry().is_none());
 }
 
 proptest! {

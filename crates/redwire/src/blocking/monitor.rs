@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use redwire_core::config::Config;
-use redwire_core::monitor::{Feed, MonitorEntry};
+use redwire_core::monitor::{MonitorStream, MonitorEntry};
 use redwire_core::{Error, Outcome, Result};
 
 use super::wire::Wire;
@@ -34,7 +34,7 @@ use crate::shared::target::Target;
 pub struct Monitor {
     target: Arc<Target>,
     wire: Option<Box<Wire>>,
-    feed: Feed,
+    stream: MonitorStream,
     /// The process that connected.
     process: u32,
 }
@@ -60,13 +60,13 @@ impl Monitor {
         let config = target.config();
         let deadline = config.timeout().and_then(|limit| Instant::now().checked_add(limit));
         let wire = Box::new(Wire::connect(&target, None, None, deadline)?);
-        let mut feed = Feed::new(config.health_check_interval(), fastrand::u64(..));
-        feed.handle_connected(Instant::now());
-        let mut monitor = Self { target, wire: Some(wire), feed, process: std::process::id() };
-        while !monitor.feed.is_listening() {
+        let mut stream = MonitorStream::new(config.health_check_interval(), fastrand::u64(..));
+        stream.handle_connected(Instant::now());
+        let mut monitor = Self { target, wire: Some(wire), stream, process: std::process::id() };
+        while !monitor.stream.is_listening() {
             let received = monitor.receive(deadline).and_then(|()| {
                 // What came may be no answer.
-                let is_late = !monitor.feed.is_listening() && is_over(deadline);
+                let is_late = !monitor.stream.is_listening() && is_over(deadline);
                 if is_late { Err(Error::timeout(Outcome::MaybeExecuted)) } else { Ok(()) }
             });
             received.map_err(|error| monitor.lose(error).with_command("MONITOR"))?;
@@ -83,7 +83,7 @@ impl Monitor {
         self.leave_parent();
         let mut has_tried = false;
         loop {
-            if let Some(entry) = self.feed.poll_entry() {
+            if let Some(entry) = self.stream.poll_entry() {
                 return Some(entry.map_err(|error| self.target.locate(error)));
             }
             self.wire.as_ref()?;
@@ -99,17 +99,17 @@ impl Monitor {
     /// Writes what is to be written, and reads once, until `deadline` or the time for a question.
     fn receive(&mut self, deadline: Option<Instant>) -> Result<()> {
         let Some(wire) = &mut self.wire else { return Ok(()) };
-        let tick = self.feed.poll_timeout();
-        while let Some(bytes) = self.feed.poll_transmit() {
+        let tick = self.stream.poll_timeout();
+        while let Some(bytes) = self.stream.poll_transmit() {
             wire.say(&bytes, tick.or(deadline))?;
         }
         // What has come already is taken even by those who would not wait, or come late.
         let soon = Instant::now() + LEAST_WAIT;
         let until = [deadline, tick].into_iter().flatten().min().map(|until| until.max(soon));
         match wire.receive_frames(until) {
-            Ok(Some(frames)) => self.feed.handle_frames(frames),
+            Ok(Some(frames)) => self.stream.handle_frames(frames),
             Ok(None) => Ok(()),
-            Err(error) if error.is_timeout() => self.feed.handle_timeout(Instant::now()),
+            Err(error) if error.is_timeout() => self.stream.handle_timeout(Instant::now()),
             Err(error) => Err(error),
         }
     }

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use futures_core::Stream;
 use redwire_core::config::Config;
 use redwire_core::inbound::Frames;
-use redwire_core::monitor::{Feed, MonitorEntry};
+use redwire_core::monitor::{MonitorStream, MonitorEntry};
 use redwire_core::outbox::Outbox;
 use redwire_core::{Error, Outcome, Result};
 
@@ -75,10 +75,10 @@ impl Monitor {
         let config = target.config();
         let deadline = config.timeout().and_then(|limit| clock::now().checked_add(limit));
         let up = Box::new(Up::from(Wire::connect(&target, None, deadline).await?));
-        let mut feed = Feed::new(config.health_check_interval(), fastrand::u64(..));
-        feed.handle_connected(clock::now());
+        let mut stream = MonitorStream::new(config.health_check_interval(), fastrand::u64(..));
+        stream.handle_connected(clock::now());
         let process = std::process::id();
-        let mut monitor = Self { target, up: Some(up), drive: Drive::default(), heard: Heard(feed), process };
+        let mut monitor = Self { target, up: Some(up), drive: Drive::default(), heard: Heard(stream), process };
         let listening = before(deadline, poll_fn(|cx| monitor.poll_listening(cx))).await;
         match listening.unwrap_or_else(|| Err(Error::timeout(Outcome::MaybeExecuted))) {
             Ok(()) => Ok(monitor),
@@ -134,7 +134,7 @@ impl Monitor {
 
 /// What a monitor hears: it is read until there is an entry.
 #[derive(Debug)]
-struct Heard(Feed);
+struct Heard(MonitorStream);
 
 impl Driven for Heard {
     fn handle_read(&mut self, frames: Option<&mut Frames>) -> Result<()> {
