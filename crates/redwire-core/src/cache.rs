@@ -27,7 +27,7 @@ use crate::cmd::Cmd;
 use crate::replies::Replies;
 use announcement::Announcement;
 pub use fetch::{Fetch, is_for_client};
-pub use options::{CacheFigures, CacheMode, CacheOptions, announcements, connection_id, tracking};
+pub use options::{CacheStats, CacheMode, CacheOptions, announcements, connection_id, tracking};
 pub use suitable::{Suitable, suitable};
 pub use synced::{demoted, is_demoted, sync_question, wants_master};
 
@@ -64,7 +64,7 @@ pub struct Store<W> {
     /// The last number given: to a flight, a wait, or a reply that is kept.
     last: u64,
     hits: AtomicU64,
-    figures: CacheFigures,
+    stats: CacheStats,
 }
 
 #[derive(Debug)]
@@ -151,14 +151,14 @@ impl<W> Store<W> {
             woken: Vec::new(),
             last: 0,
             hits: AtomicU64::new(0),
-            figures: CacheFigures::default(),
+            stats: CacheStats::default(),
         }
     }
 
     /// What it did so far, and holds now.
     #[must_use]
-    pub fn figures(&self) -> CacheFigures {
-        CacheFigures { hits: self.hits.load(Ordering::Relaxed), ..self.figures }
+    pub fn stats(&self) -> CacheStats {
+        CacheStats { hits: self.hits.load(Ordering::Relaxed), ..self.stats }
     }
 
     /// Whether changes are announced now.
@@ -184,7 +184,7 @@ impl<W> Store<W> {
     pub fn lookup<R>(&mut self, cmd: &Cmd<R>, now: Instant, waiter: impl FnOnce() -> W) -> Lookup {
         let (words, large) = cmd.args().pieces();
         if !self.live || !large.is_empty() {
-            self.figures.passed += 1;
+            self.stats.passed += 1;
             return Lookup::Pass;
         }
         if let Some(replies) = self.hit(cmd, now) {
@@ -215,11 +215,11 @@ impl<W> Store<W> {
             Some(flying) if self.waiting < MOST_WAITING => {
                 flying.waiters.insert(number, waiter);
                 self.waiting += 1;
-                self.figures.joined += 1;
+                self.stats.joined += 1;
                 Lookup::Wait(Wait { flight, number })
             }
             _ => {
-                self.figures.passed += 1;
+                self.stats.passed += 1;
                 Lookup::Pass
             }
         }
@@ -231,10 +231,10 @@ impl<W> Store<W> {
         let keys: Vec<Bytes> =
             cmd.facts().keys(list.into_iter()).map(|(_, key)| Bytes::copy_from_slice(key)).collect();
         if keys.is_empty() || !keys.iter().all(|key| self.options.announces(key)) {
-            self.figures.passed += 1;
+            self.stats.passed += 1;
             return Lookup::Pass;
         }
-        self.figures.misses += 1;
+        self.stats.misses += 1;
         let flight = self.number();
         self.index.extend(keys.iter().map(|key| (key.clone(), words.clone())));
         self.entries.insert(words.clone(), Entry { keys: keys.clone(), state: State::Flying(flight) });
@@ -269,8 +269,8 @@ impl<W> Store<W> {
         let used = AtomicBool::new(false);
         entry.state = State::Kept(Kept { frame, until, used, number: flight.0, doubted: flying.doubted });
         self.queue.push_back((flying.words, flight.0));
-        self.figures.bytes += cost;
-        self.figures.entries += 1;
+        self.stats.bytes += cost;
+        self.stats.entries += 1;
         self.make_room();
     }
 
@@ -374,7 +374,7 @@ impl<W> Store<W> {
         let was_live = std::mem::take(&mut self.live);
         if was_live {
             self.clear();
-            self.figures.flushes += 1;
+            self.stats.flushes += 1;
         }
         was_live
     }
@@ -384,14 +384,14 @@ impl<W> Store<W> {
         match Announcement::parse(frame) {
             Announcement::Changed(keys) => {
                 for key in keys {
-                    self.figures.invalidations += 1;
+                    self.stats.invalidations += 1;
                     self.forget(key);
                 }
                 true
             }
             Announcement::Everything => {
                 self.clear();
-                self.figures.flushes += 1;
+                self.stats.flushes += 1;
                 true
             }
             Announcement::Over => {
@@ -419,7 +419,7 @@ impl<W> Store<W> {
         self.entries.clear();
         self.index.clear();
         self.queue.clear();
-        (self.figures.bytes, self.figures.entries) = (0, 0);
+        (self.stats.bytes, self.stats.entries) = (0, 0);
     }
 
     /// Takes out all that has this key.
@@ -437,14 +437,14 @@ impl<W> Store<W> {
     fn remove(&mut self, words: &Bytes) {
         let Some(entry) = self.entries.remove(words) else { return };
         if let State::Kept(kept) = &entry.state {
-            self.figures.bytes -= cost(words, &kept.frame, &entry.keys);
-            self.figures.entries -= 1;
+            self.stats.bytes -= cost(words, &kept.frame, &entry.keys);
+            self.stats.entries -= 1;
         }
         for key in entry.keys {
             self.index.remove(&(key, words.clone()));
         }
         // What is gone stays in the queue until it is met there; it must not outgrow what is kept.
-        if self.queue.len() > 2 * self.figures.entries + 64 {
+        if self.queue.len() > 2 * self.stats.entries + 64 {
             let entries = &self.entries;
             self.queue.retain(|(words, number)| is_kept(entries, words, *number));
         }
@@ -453,7 +453,7 @@ impl<W> Store<W> {
     /// Takes out what served least lately, as far as one bit tells: what has served since it was last looked at is passed over
     /// once.
     fn make_room(&mut self) {
-        while self.figures.bytes > self.options.max_bytes {
+        while self.stats.bytes > self.options.max_bytes {
             let Some((words, number)) = self.queue.pop_front() else { return };
             let Some(State::Kept(kept)) = self.entries.get(&words).map(|entry| &entry.state) else {
                 continue;
@@ -465,7 +465,7 @@ impl<W> Store<W> {
                 self.queue.push_back((words, number));
             } else {
                 self.remove(&words);
-                self.figures.evictions += 1;
+                self.stats.evictions += 1;
             }
         }
     }

@@ -16,7 +16,7 @@
 //! An attempt to connect is the pool's: it is made because a caller waits, and what comes of it is for the oldest waiter
 //! of that time, whoever it was made for. So a caller that gives up does not cut it short.
 
-mod figures;
+mod stats;
 mod limits;
 mod patience;
 mod places;
@@ -29,7 +29,7 @@ use crate::error::{Error, Result};
 use crate::keeper::jittered;
 use crate::outage::{Outage, Turn, heals};
 
-pub use figures::{Closing, Figures, Holder, WaitTimes};
+pub use stats::{CloseReason, PoolStats, Borrower, WaitTimes};
 pub use limits::PoolLimits;
 pub use patience::Patience;
 use places::{closed, queue_full};
@@ -99,7 +99,7 @@ pub struct Pool<C, W> {
     closed: bool,
     woken: Vec<W>,
     retired: Vec<C>,
-    counts: Figures,
+    counts: PoolStats,
 }
 
 /// So many failures in a row may be chance: a connection is believed to work once it has shaken hands.
@@ -177,7 +177,7 @@ impl<C, W: Clone> Pool<C, W> {
             closed: false,
             woken: Vec::new(),
             retired: Vec::new(),
-            counts: Figures::default(),
+            counts: PoolStats::default(),
         }
     }
 
@@ -232,7 +232,7 @@ impl<C, W: Clone> Pool<C, W> {
         if self.is_exhausted() && !self.idle.is_empty() {
             // One that fits others leaves its place to this caller.
             let Idle { place, connection, .. } = self.idle.remove(0);
-            self.retire(place, connection, Closing::Lost);
+            self.retire(place, connection, CloseReason::Lost);
         }
         if self.is_exhausted() {
             if patience.exhausted() == WhenExhausted::Fail {
@@ -363,7 +363,7 @@ impl<C, W: Clone> Pool<C, W> {
     }
 
     /// A connection does not come back, or the attempt to make one was not finished; the place is free again.
-    pub fn discard(&mut self, permit: Permit, why: Closing, now: Instant) {
+    pub fn discard(&mut self, permit: Permit, why: CloseReason, now: Instant) {
         if self.places[permit.0 as usize].state == State::Connecting {
             self.vacate(permit.0);
             self.outage.handle_unused(now);
@@ -379,7 +379,7 @@ impl<C, W: Clone> Pool<C, W> {
     /// more failed attempt.
     pub fn handle_lost(&mut self, permit: Permit, answered: bool, error: Error, now: Instant, random: u64) {
         let Place { made, epoch, .. } = self.places[permit.0 as usize];
-        self.counts.closed[Closing::Lost as usize] += 1;
+        self.counts.closed[CloseReason::Lost as usize] += 1;
         self.vacate(permit.0);
         let lived = now.saturating_duration_since(made);
         if epoch != self.epoch {
@@ -497,7 +497,7 @@ impl<C, W: Clone> Pool<C, W> {
     }
 
     /// Closes those that are idle now and of which `which` is true, and counts them by this reason.
-    pub fn clear_idle_of(&mut self, why: Closing, which: impl Fn(&C) -> bool) {
+    pub fn clear_idle_of(&mut self, why: CloseReason, which: impl Fn(&C) -> bool) {
         let (cleared, kept) =
             std::mem::take(&mut self.idle).into_iter().partition::<Vec<_>, _>(|idle| which(&idle.connection));
         self.idle = kept;
@@ -505,7 +505,7 @@ impl<C, W: Clone> Pool<C, W> {
     }
 
     /// Closes all that are idle now, and counts them by this reason.
-    pub fn clear_idle(&mut self, why: Closing) {
+    pub fn clear_idle(&mut self, why: CloseReason) {
         while let Some(idle) = self.idle.pop() {
             self.retire(idle.place, idle.connection, why);
         }
@@ -514,7 +514,7 @@ impl<C, W: Clone> Pool<C, W> {
     /// Closes all connections: those in use, and those being made, when they come back.
     pub fn reset(&mut self) {
         self.epoch += 1;
-        self.clear_idle(Closing::Disconnected);
+        self.clear_idle(CloseReason::Disconnected);
     }
 
     /// Connections lead to another server from now on: all there are are closed as by [`reset`](Self::reset), and what was known of
@@ -535,10 +535,10 @@ impl<C, W: Clone> Pool<C, W> {
     pub fn close(&mut self) {
         self.closed = true;
         self.epoch += 1;
-        self.clear_idle(Closing::Closed);
+        self.clear_idle(CloseReason::Closed);
         let error = closed();
         for (permit, connection) in self.queue.revoke(&error) {
-            self.retire(permit.0, connection, Closing::Closed);
+            self.retire(permit.0, connection, CloseReason::Closed);
         }
         self.fail_all(&error);
     }

@@ -29,13 +29,13 @@ fn threads(url: &str) -> Result<()> {
         sellers.into_iter().map(|seller| seller.join().expect("a seller does not panic")).sum::<Result<u32>>()
     })?;
     assert_eq!(sold, 20);
-    let figures = pool.figures();
-    println!("8 threads sold {sold} of 20, over {} connections", figures.size);
-    println!("  {} were made so far, {} lie idle", figures.created, figures.idle);
+    let stats = pool.stats();
+    println!("8 threads sold {sold} of 20, over {} connections", stats.size);
+    println!("  {} were made so far, {} lie idle", stats.created, stats.idle);
 
     // Who keeps connections for too long can be found: the pool knows where each was asked for.
     let _held = pool.get()?;
-    for holder in pool.holders() {
+    for holder in pool.borrowers() {
         let place = holder.location.map_or_else(|| "a client".to_owned(), ToString::to_string);
         println!("  one is held by {place}, for {:.0?}", holder.since.elapsed());
     }

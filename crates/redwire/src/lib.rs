@@ -196,12 +196,12 @@ pub use nonblocking::{
 };
 #[cfg(feature = "serde")]
 pub use redwire_core::Struct;
-pub use redwire_core::cache::{CacheFigures, CacheMode, CacheOptions};
+pub use redwire_core::cache::{CacheStats, CacheMode, CacheOptions};
 pub use redwire_core::call::{Call, Piped};
 pub use redwire_core::callbacks::ResponseCallbacks;
 pub use redwire_core::handshake::Session;
 pub use redwire_core::monitor::{MonitorClient, MonitorEntry};
-pub use redwire_core::pool::{Closing, Figures, Holder, WaitTimes};
+pub use redwire_core::pool::{CloseReason, PoolStats, Borrower, WaitTimes};
 pub use redwire_core::pubsub::{SubscriptionEvent, Kind, Message, Overflow, SubscribeOptions};
 pub use redwire_core::sentinel::Instance;
 pub use redwire_core::{

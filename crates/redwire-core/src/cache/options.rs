@@ -53,7 +53,7 @@ pub enum CacheMode {
 /// What a client-side cache did since it was made, and holds now.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct CacheFigures {
+pub struct CacheStats {
     /// Reads that were served from memory.
     pub hits: u64,
     /// Reads that were sent to the server to be kept.
@@ -76,7 +76,7 @@ pub struct CacheFigures {
     pub bytes: usize,
 }
 
-impl CacheFigures {
+impl CacheStats {
     /// Of two caches together.
     #[must_use]
     pub fn plus(self, other: &Self) -> Self {

@@ -97,8 +97,8 @@ fn what_was_read_serves_until_its_key_changes() {
     assert_eq!(cache.hit::<u32>(&get("a")), Some(1));
     assert_eq!(cache.hit::<Value>(&get("b")), None);
     assert_eq!(cache.hit::<Value>(&both), None, "every command with the key is gone");
-    let figures = cache.store.figures();
-    assert_eq!((figures.hits, figures.invalidations, figures.entries), (3, 1, 1));
+    let stats = cache.store.stats();
+    assert_eq!((stats.hits, stats.invalidations, stats.entries), (3, 1, 1));
 }
 
 #[test]
@@ -147,7 +147,7 @@ fn what_other_commands_kept_is_in_doubt_until_what_announces_has_answered() {
     cache.keep(&both, b"*2\r\n:1\r\n:2\r\n");
     let Lookup::Settle(mark) = cache.lookup(&get("a")) else { panic!("it may be older") };
     cache.store.handle_settled(mark, false);
-    assert_eq!((cache.hit::<i64>(&get("a")), cache.store.figures().entries), (None, 0));
+    assert_eq!((cache.hit::<i64>(&get("a")), cache.store.stats().entries), (None, 0));
 }
 
 #[test]
@@ -161,7 +161,7 @@ fn without_announcements_nothing_is_kept() {
     cache.store.handle_fetched(flight, &replies(b":1\r\n", 1));
     assert_eq!(cache.hit::<i64>(&get("a")), None);
     assert_eq!(cache.hit::<i64>(&get("b")), None, "it was read over the connection that is lost");
-    assert_eq!(cache.store.figures().flushes, 1);
+    assert_eq!(cache.store.stats().flushes, 1);
     cache.keep(&get("a"), b":1\r\n");
     assert!(!cache.store.handle_push(b">1\r\n$21\r\ntracking-redir-broken\r\n"));
     assert!(matches!(cache.lookup(&get("a")), Lookup::Pass));
@@ -199,7 +199,7 @@ fn errors_are_answered_and_not_kept() {
     let mut cache = Cache::new(CacheOptions::default());
     cache.keep(&get("k"), b"-WRONGTYPE no\r\n");
     assert_eq!(cache.hit::<Value>(&get("k")), None);
-    assert_eq!(cache.store.figures().entries, 0);
+    assert_eq!(cache.store.stats().entries, 0);
 }
 
 #[test]
@@ -226,7 +226,7 @@ fn a_reply_serves_no_longer_than_its_time_from_when_it_was_asked_for() {
     assert_eq!(cache.hit::<i64>(&get("k")), Some(1));
     cache.now += Duration::from_millis(1);
     assert_eq!(cache.hit::<i64>(&get("k")), None);
-    assert_eq!((cache.store.figures().entries, cache.store.figures().bytes), (0, 0));
+    assert_eq!((cache.store.stats().entries, cache.store.stats().bytes), (0, 0));
 }
 
 #[test]
@@ -237,14 +237,14 @@ fn memory_is_bounded_and_what_serves_stays() {
     cache.keep(&get("hot"), frame.as_bytes());
     for number in 0..1000 {
         cache.keep(&get(&format!("cold{number}")), frame.as_bytes());
-        assert!(cache.store.figures().bytes <= room);
+        assert!(cache.store.stats().bytes <= room);
         assert!(cache.hit::<Value>(&get("hot")).is_some(), "{number}");
     }
-    let figures = cache.store.figures();
-    assert!(figures.entries >= 9 && figures.evictions as usize == 1001 - figures.entries, "{figures:?}");
-    assert!(cache.store.queue.len() <= 2 * figures.entries + 64);
+    let stats = cache.store.stats();
+    assert!(stats.entries >= 9 && stats.evictions as usize == 1001 - stats.entries, "{stats:?}");
+    assert!(cache.store.queue.len() <= 2 * stats.entries + 64);
     cache.keep(&get("large"), format!("${room}\r\n{}\r\n", "x".repeat(room)).as_bytes());
-    assert_eq!(cache.store.figures().entries, figures.entries, "it has no room, and takes none from others");
+    assert_eq!(cache.store.stats().entries, stats.entries, "it has no room, and takes none from others");
 }
 
 #[test]

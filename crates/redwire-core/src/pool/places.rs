@@ -6,16 +6,16 @@ use std::panic::Location;
 use std::time::Instant;
 
 use super::queue::Next;
-use super::{Closing, Figures, Holder, Idle, Patience, Permit, Place, Pool, State, WhenExhausted};
+use super::{CloseReason, PoolStats, Borrower, Idle, Patience, Permit, Place, Pool, State, WhenExhausted};
 use crate::error::{Error, ErrorKind, Outcome, Result};
 use crate::outage::heals;
 
 impl<C, W: Clone> Pool<C, W> {
     /// Everything worth knowing at this moment.
     #[must_use]
-    pub fn figures(&self) -> Figures {
+    pub fn stats(&self) -> PoolStats {
         let (size, idle) = (self.size(), self.idle.len());
-        Figures {
+        PoolStats {
             size,
             idle,
             in_use: size - idle - self.connecting,
@@ -33,9 +33,9 @@ impl<C, W: Clone> Pool<C, W> {
     }
 
     /// Who has the connections in use: the report about those that never come back.
-    pub fn holders(&self) -> impl Iterator<Item = Holder> + '_ {
+    pub fn borrowers(&self) -> impl Iterator<Item = Borrower> + '_ {
         let in_use = self.places.iter().filter(|place| place.state == State::InUse);
-        in_use.map(|place| Holder { location: place.location, since: place.since })
+        in_use.map(|place| Borrower { location: place.location, since: place.since })
     }
 
     /// What keeps those who wait: why the last attempt to connect failed, or else the limit. For one whose deadline passed.
@@ -53,8 +53,8 @@ impl<C, W: Clone> Pool<C, W> {
             format!("{} of {max} connections (`max_connections`) are being made", self.connecting)
         };
         let oldest =
-            self.holders().filter(|holder| holder.location.is_some()).min_by_key(|holder| holder.since);
-        if let Some(Holder { location: Some(location), since }) = oldest {
+            self.borrowers().filter(|borrower| borrower.location.is_some()).min_by_key(|borrower| borrower.since);
+        if let Some(Borrower { location: Some(location), since }) = oldest {
             let held = now.saturating_duration_since(since);
             message.push_str(&format!("; one has been held for {held:.1?} by {location}"));
         }
@@ -82,7 +82,7 @@ impl<C, W: Clone> Pool<C, W> {
         }
         if self.is_exhausted() && self.connecting < self.limits.max_connecting && !self.idle.is_empty() {
             let idle = self.idle.remove(0);
-            self.retire(idle.place, idle.connection, Closing::Disconnected);
+            self.retire(idle.place, idle.connection, CloseReason::Disconnected);
         }
         self.may_grow()
     }
@@ -229,16 +229,16 @@ impl<C, W: Clone> Pool<C, W> {
     }
 
     #[inline]
-    pub(super) fn is_over(&self, idle: &Idle<C>, now: Instant) -> Option<Closing> {
+    pub(super) fn is_over(&self, idle: &Idle<C>, now: Instant) -> Option<CloseReason> {
         if self.limits.idle.is_some_and(|limit| now.saturating_duration_since(idle.since) >= limit) {
-            return Some(Closing::Idle);
+            return Some(CloseReason::Idle);
         }
         let expires = self.places[idle.place as usize].expires;
-        expires.is_some_and(|expires| expires <= now).then_some(Closing::Lifetime)
+        expires.is_some_and(|expires| expires <= now).then_some(CloseReason::Lifetime)
     }
 
     #[cold]
-    pub(super) fn retire(&mut self, index: u32, connection: C, why: Closing) {
+    pub(super) fn retire(&mut self, index: u32, connection: C, why: CloseReason) {
         self.counts.closed[why as usize] += 1;
         self.vacate(index);
         self.retired.push(connection);
@@ -248,9 +248,9 @@ impl<C, W: Clone> Pool<C, W> {
     #[cold]
     pub(super) fn retire_used(&mut self, permit: Permit, connection: C, now: Instant) {
         let why = match &self.places[permit.0 as usize] {
-            _ if self.closed => Closing::Closed,
-            place if place.epoch != self.epoch => Closing::Disconnected,
-            _ => Closing::Lifetime,
+            _ if self.closed => CloseReason::Closed,
+            place if place.epoch != self.epoch => CloseReason::Disconnected,
+            _ => CloseReason::Lifetime,
         };
         self.retire(permit.0, connection, why);
         self.serve(now);

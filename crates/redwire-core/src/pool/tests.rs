@@ -89,7 +89,7 @@ impl Scene {
         self.pool.release(permit, connection, self.now);
     }
 
-    fn discard(&mut self, permit: Permit, why: Closing) {
+    fn discard(&mut self, permit: Permit, why: CloseReason) {
         self.pool.discard(permit, why, self.now);
     }
 
@@ -146,12 +146,12 @@ impl Scene {
 
     /// Size, idle, in use, connecting, waiting.
     fn counts(&self) -> [usize; 5] {
-        let figures = self.pool.figures();
-        [figures.size, figures.idle, figures.in_use, figures.connecting, self.pool.queue.len()]
+        let stats = self.pool.stats();
+        [stats.size, stats.idle, stats.in_use, stats.connecting, self.pool.queue.len()]
     }
 
-    fn closed(&self, why: Closing) -> u64 {
-        self.pool.figures().closed(why)
+    fn closed(&self, why: CloseReason) -> u64 {
+        self.pool.stats().closed(why)
     }
 }
 
@@ -207,7 +207,7 @@ fn those_who_wait_are_served_in_order_and_not_overtaken() {
     let third = scene.waits(third);
     let (second, first) = (scene.granted(second), scene.granted(first));
     assert_eq!((first.1, second.1), (1, 2));
-    scene.discard(first.0, Closing::Lost);
+    scene.discard(first.0, CloseReason::Lost);
     assert_eq!(scene.woken(), [3], "it is to have another made");
     let permit = scene.may_connect().unwrap();
     scene.release(second);
@@ -229,7 +229,7 @@ fn what_was_granted_to_one_who_left_goes_to_the_next_or_becomes_idle() {
     assert_eq!(scene.woken(), [1, 3]);
     scene.give_up(third);
     assert_eq!(scene.counts(), [1, 1, 0, 0, 0]);
-    assert_eq!(scene.pool.figures().gave_up, 3);
+    assert_eq!(scene.pool.stats().gave_up, 3);
 }
 
 #[test]
@@ -241,13 +241,13 @@ fn an_attempt_outlives_whom_it_was_made_for() {
     assert!(scene.may_connect().is_none());
     scene.connect(permit);
     let a = scene.granted(second);
-    scene.discard(a.0, Closing::Dirty);
+    scene.discard(a.0, CloseReason::Dirty);
     let (third, permit) = scene.connecting(3);
     scene.give_up(third);
     assert_eq!(scene.counts(), [1, 0, 0, 1, 0]);
     scene.connect(permit);
     assert_eq!(scene.counts(), [1, 1, 0, 0, 0]);
-    assert_eq!((scene.closed(Closing::Dirty), scene.closed(Closing::Lost)), (1, 0));
+    assert_eq!((scene.closed(CloseReason::Dirty), scene.closed(CloseReason::Lost)), (1, 0));
 }
 
 #[test]
@@ -298,9 +298,9 @@ fn one_who_will_not_wait_is_told_the_limit_and_who_holds_for_longest() {
     let expected =
         format!("all 2 connections (`max_connections`) are in use; one has been held for 2.0s by {location}");
     assert_eq!(error.message(), expected);
-    assert_eq!(scene.pool.figures().exhausted, 1);
-    let holders: Vec<_> = scene.pool.holders().map(|holder| holder.location).collect();
-    assert_eq!(holders, [None, Some(location)]);
+    assert_eq!(scene.pool.stats().exhausted, 1);
+    let borrowers: Vec<_> = scene.pool.borrowers().map(|borrower| borrower.location).collect();
+    assert_eq!(borrowers, [None, Some(location)]);
 }
 
 #[test]
@@ -316,7 +316,7 @@ fn nobody_gets_what_was_idle_for_too_long() {
     assert_eq!((scene.retired(), scene.counts()), (vec![1], [1, 1, 0, 0, 0]));
     scene.now += idle / 2;
     assert!(scene.pool.take_idle(None, scene.now).is_none(), "though no timer went off");
-    assert_eq!((scene.retired(), scene.closed(Closing::Idle)), (vec![2], 2));
+    assert_eq!((scene.retired(), scene.closed(CloseReason::Idle)), (vec![2], 2));
     assert_eq!(scene.pool.poll_timeout(), None);
 }
 
@@ -335,7 +335,7 @@ fn a_life_ends_when_it_is_over_give_or_take_a_tenth() {
     scene.later(lifetime * 9 / 10);
     assert_eq!(scene.retired(), [1]);
     scene.release(b);
-    assert_eq!((scene.retired(), scene.closed(Closing::Lifetime)), (vec![2], 2));
+    assert_eq!((scene.retired(), scene.closed(CloseReason::Lifetime)), (vec![2], 2));
     assert_eq!(scene.counts(), [0; 5]);
 }
 
@@ -362,12 +362,12 @@ fn a_reset_closes_the_idle_at_once_and_the_others_when_they_come_back() {
     assert_eq!((scene.retired(), scene.counts()), (vec![1], [2, 0, 1, 1, 0]));
     scene.connect(permit);
     scene.release(b);
-    assert_eq!((scene.retired(), scene.closed(Closing::Disconnected)), (vec![2, 3], 3));
+    assert_eq!((scene.retired(), scene.closed(CloseReason::Disconnected)), (vec![2, 3], 3));
     let d = scene.connected();
     scene.release(d);
     assert_eq!(scene.counts(), [1, 1, 0, 0, 0]);
-    scene.pool.clear_idle(Closing::Dirty);
-    assert_eq!((scene.retired().len(), scene.closed(Closing::Dirty)), (1, 1));
+    scene.pool.clear_idle(CloseReason::Dirty);
+    assert_eq!((scene.retired().len(), scene.closed(CloseReason::Dirty)), (1, 1));
 }
 
 #[test]
@@ -377,7 +377,7 @@ fn a_closed_pool_fails_all_who_wait_and_drains() {
     let (first, second, third) = (scene.queued(1), scene.queued(2), scene.queued(3));
     let [a, b, c, d] = all;
     scene.release(a);
-    scene.discard(b.0, Closing::Lost);
+    scene.discard(b.0, CloseReason::Lost);
     scene.pool.close();
     assert_eq!(scene.woken(), [1, 2, 3]);
     for claim in [first, second, third] {
@@ -387,9 +387,9 @@ fn a_closed_pool_fails_all_who_wait_and_drains() {
     assert_eq!(scene.acquire(4).unwrap_err().kind(), ErrorKind::Closed);
     assert!(scene.pool.is_closed() && !scene.pool.is_drained());
     scene.release(c);
-    scene.discard(d.0, Closing::Lost);
+    scene.discard(d.0, CloseReason::Lost);
     assert!(scene.pool.is_drained() && scene.pool.poll_warm(scene.now, 0).is_none());
-    assert_eq!((scene.closed(Closing::Closed), scene.closed(Closing::Lost)), (2, 2));
+    assert_eq!((scene.closed(CloseReason::Closed), scene.closed(CloseReason::Lost)), (2, 2));
 }
 
 #[test]
@@ -404,7 +404,7 @@ fn waits_are_measured_until_the_waiter_goes_on() {
     scene.release(a);
     scene.now += Duration::from_millis(6);
     let _late = scene.granted(late);
-    let waits = scene.pool.figures().waits;
+    let waits = scene.pool.stats().waits;
     assert_eq!((waits.count(), waits.longest()), (2, Duration::from_millis(9)));
     assert_eq!(waits.quantile(0.5), Duration::from_micros(4096));
     assert_eq!(waits.quantile(0.99), Duration::from_millis(9));
@@ -420,7 +420,7 @@ fn the_histogram_takes_every_wait() {
     assert_eq!(waits.quantile(1.0), Duration::MAX);
     let buckets: Vec<_> = waits.buckets().collect();
     assert_eq!((buckets[0], buckets[31]), ((Some(Duration::from_micros(1)), 1), (None, 1)));
-    assert_eq!(Closing::ALL.map(|why| why as usize), [0, 1, 2, 3, 4, 5]);
+    assert_eq!(CloseReason::ALL.map(|why| why as usize), [0, 1, 2, 3, 4, 5]);
 }
 
 #[test]
@@ -445,5 +445,5 @@ fn a_new_connection_is_made_beside_those_that_are_idle_if_there_is_a_place() {
     for held in [held, other, (permit, connection)] {
         scene.release(held);
     }
-    assert_eq!(scene.pool.figures().idle, 3);
+    assert_eq!(scene.pool.stats().idle, 3);
 }

@@ -24,7 +24,7 @@ pub(crate) fn show() -> Result<()> {
         }
         thread::sleep(Duration::from_millis(300));
         callers.iter().for_each(|caller| drop(caller.take()));
-        let before = Figures::of(&set);
+        let before = PoolStats::of(&set);
         for caller in &callers {
             for next in 0..MOVED {
                 set.move_slot((caller.slot + next) % 16_384, (caller.primary + 1) % 3);
@@ -34,7 +34,7 @@ pub(crate) fn show() -> Result<()> {
         report(&callers, None);
         before.report(&set);
 
-        let (before, heir) = (Figures::of(&set), set.replica_of(0));
+        let (before, heir) = (PoolStats::of(&set), set.replica_of(0));
         set.kill(0);
         let promoted = set.wait_promoted(heir);
         println!("\n  a primary is killed: its replica takes over by itself");
@@ -110,9 +110,9 @@ fn report(callers: &[Caller], promoted: Option<Instant>) {
 }
 
 /// What the nodes that are up have counted so far, each for itself.
-struct Figures(Vec<(u64, u64)>);
+struct PoolStats(Vec<(u64, u64)>);
 
-impl Figures {
+impl PoolStats {
     fn of(set: &ClusterSet) -> Self {
         let count = |index: usize, section: &str, fields: &[&str]| -> u64 {
             let Ok(info) = set.node(index).command(&["INFO", section]) else { return 0 };

@@ -138,12 +138,12 @@ async fn cache(server: &Server, client: &Client) -> Result<()> {
     let cache = client.cached(CacheOptions::default()).await?;
     let begin = Instant::now();
     cache.get::<i64>("price").await?;
-    show("a read that is kept", begin, cache.figures().misses);
+    show("a read that is kept", begin, cache.stats().misses);
     let begin = Instant::now();
     for _ in 0..1000 {
         cache.get::<i64>("price").await?;
     }
-    show("1 000 times the same, from memory", begin, format!("{} hits", cache.figures().hits));
+    show("1 000 times the same, from memory", begin, format!("{} hits", cache.stats().hits));
     server.command(&["SET", "price", "11"]).map_err(Error::usage)?;
     cache.sync().await?;
     let begin = Instant::now();

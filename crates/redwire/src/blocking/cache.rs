@@ -9,7 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use redwire_core::cache::{
-    CacheFigures, CacheOptions, Fetch, Lookup, Suitable, Wait, is_for_client, suitable, sync_question,
+    CacheStats, CacheOptions, Fetch, Lookup, Suitable, Wait, is_for_client, suitable, sync_question,
     wants_master,
 };
 use redwire_core::call::{self, Call};
@@ -37,7 +37,7 @@ use tracking::Tracking;
 /// let cache = client.cached(CacheOptions::default())?;
 /// let first: Option<String> = cache.get("greeting")?; // asks the server
 /// let again: Option<String> = cache.get("greeting")?; // does not
-/// println!("{} of {} served from memory", cache.figures().hits, cache.figures().hits + cache.figures().misses);
+/// println!("{} of {} served from memory", cache.stats().hits, cache.stats().hits + cache.stats().misses);
 /// # Ok::<(), redwire::Error>(())
 /// ```
 #[derive(Clone)]
@@ -137,8 +137,8 @@ impl Cache {
 
     /// What the cache did so far, and holds now.
     #[must_use]
-    pub fn figures(&self) -> CacheFigures {
-        self.inner.node_caches.figures()
+    pub fn stats(&self) -> CacheStats {
+        self.inner.node_caches.stats()
     }
 
     /// Whether changes are announced now, so that anything is kept.

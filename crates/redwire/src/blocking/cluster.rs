@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use redwire_core::cluster::{Map, NodeChoice};
 use redwire_core::config::{Config, HostPort};
-use redwire_core::pool::Figures;
+use redwire_core::pool::PoolStats;
 use redwire_core::{Cmd, Reply, Result};
 
 use super::client::Client;
@@ -118,9 +118,9 @@ impl Cluster {
 
     /// What the connections are doing that are lent to callers, node by node.
     #[must_use]
-    pub fn figures(&self) -> Vec<(HostPort, Figures)> {
+    pub fn stats(&self) -> Vec<(HostPort, PoolStats)> {
         let node_clients = self.nodes.node_clients().all();
-        node_clients.iter().map(|node_client| (node_client.address.clone(), node_client.client.pool().figures())).collect()
+        node_clients.iter().map(|node_client| (node_client.address.clone(), node_client.client.pool().stats())).collect()
     }
 }
 

@@ -192,7 +192,7 @@ impl Lock {
     }
 
     fn may_listen(&self) -> bool {
-        lock::may_listen(self.client.pool().figures().in_use, self.client.config().max_connections())
+        lock::may_listen(self.client.pool().stats().in_use, self.client.config().max_connections())
     }
 
     fn guard(&self, fence: u64, hold: Hold) -> Result<LockGuard> {

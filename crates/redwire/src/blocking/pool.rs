@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use redwire_core::call::Call;
 use redwire_core::config::{Config, Endpoint};
-use redwire_core::pool::{Closing, Figures, Holder, Patience};
+use redwire_core::pool::{CloseReason, PoolStats, Borrower, Patience};
 use redwire_core::standing::Leave;
 use redwire_core::{Replies, Result};
 
@@ -47,7 +47,7 @@ use process::Process;
 /// let mut lease = pool.get()?;
 /// lease.set("greeting", "hello")?;
 /// drop(lease);
-/// println!("{} of {} idle", pool.figures().idle, pool.figures().size);
+/// println!("{} of {} idle", pool.stats().idle, pool.stats().size);
 /// # Ok::<(), redwire::Error>(())
 /// ```
 #[derive(Clone)]
@@ -303,20 +303,20 @@ impl Pool {
 
     /// Closes the connections that nobody uses.
     pub fn disconnect_idle(&self) {
-        self.0.process().change(|state| state.machine.clear_idle(Closing::Disconnected));
+        self.0.process().change(|state| state.machine.clear_idle(CloseReason::Disconnected));
     }
 
     /// What the pool is doing, and has done so far.
     #[must_use]
-    pub fn figures(&self) -> Figures {
-        self.0.process().change(|state| state.machine.figures())
+    pub fn stats(&self) -> PoolStats {
+        self.0.process().change(|state| state.machine.stats())
     }
 
     /// Who has connections: where in the program each was asked for, and since when. One that is held for long may have been
     /// forgotten.
     #[must_use]
-    pub fn holders(&self) -> Vec<Holder> {
-        self.0.process().change(|state| state.machine.holders().collect())
+    pub fn borrowers(&self) -> Vec<Borrower> {
+        self.0.process().change(|state| state.machine.borrowers().collect())
     }
 
     /// What happens to the connections of this pool, from now on.
@@ -405,7 +405,7 @@ impl Shared {
         match unready {
             Unready::Gone(why) => place.close(why),
             Unready::Refused(error) => {
-                place.close(Closing::Dirty);
+                place.close(CloseReason::Dirty);
                 return Err(error);
             }
         }

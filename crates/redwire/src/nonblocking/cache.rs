@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use redwire_core::cache::{
-    CacheFigures, CacheOptions, Fetch, Flight, Lookup, Mark, Suitable, Wait, is_for_client, suitable,
+    CacheStats, CacheOptions, Fetch, Flight, Lookup, Mark, Suitable, Wait, is_for_client, suitable,
     sync_question, wants_master,
 };
 use redwire_core::call::{self, Call};
@@ -77,7 +77,7 @@ pub(super) use tracking::Watch;
 /// let cache = client.cached(CacheOptions::default()).await?;
 /// let first: Option<String> = cache.get("greeting").await?; // asks the server
 /// let again: Option<String> = cache.get("greeting").await?; // does not
-/// println!("{} of {} served from memory", cache.figures().hits, cache.figures().hits + cache.figures().misses);
+/// println!("{} of {} served from memory", cache.stats().hits, cache.stats().hits + cache.stats().misses);
 /// # Ok(())
 /// # }
 /// ```
@@ -185,8 +185,8 @@ impl Cache {
 
     /// What the cache did so far, and holds now.
     #[must_use]
-    pub fn figures(&self) -> CacheFigures {
-        self.inner.node_caches.figures()
+    pub fn stats(&self) -> CacheStats {
+        self.inner.node_caches.stats()
     }
 
     /// Whether changes are announced now, so that anything is kept.

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use redwire_core::Result;
 use redwire_core::config::{Config, Endpoint};
-use redwire_core::pool::{self, Closing, Figures, Holder, PoolLimits};
+use redwire_core::pool::{self, CloseReason, PoolStats, Borrower, PoolLimits};
 use redwire_core::standing::Leave;
 use tokio::sync::Notify;
 
@@ -48,7 +48,7 @@ type Machine = pool::Pool<Box<Connection>, Waker>;
 /// let mut lease = pool.get().await?;
 /// lease.set("greeting", "hello").await?;
 /// drop(lease);
-/// println!("{} of {} idle", pool.figures().idle, pool.figures().size);
+/// println!("{} of {} idle", pool.stats().idle, pool.stats().size);
 /// # Ok(())
 /// # }
 /// ```
@@ -226,13 +226,13 @@ impl Pool {
 
     /// Closes the connections that nobody uses.
     pub fn disconnect_idle(&self) {
-        self.with(|machine| machine.clear_idle(Closing::Disconnected));
+        self.with(|machine| machine.clear_idle(CloseReason::Disconnected));
     }
 
     /// What the pool is doing, and has done so far.
     #[must_use]
-    pub fn figures(&self) -> Figures {
-        self.with(|machine| machine.figures())
+    pub fn stats(&self) -> PoolStats {
+        self.with(|machine| machine.stats())
     }
 
     /// Who has connections: where in the program each was asked for, and since when. One that is held for long may have been
@@ -240,16 +240,16 @@ impl Pool {
     ///
     /// ```no_run
     /// # fn example(pool: redwire::Pool) {
-    /// for holder in pool.holders() {
-    ///     if let Some(location) = holder.location {
-    ///         println!("held for {:?} by {location}", holder.since.elapsed());
+    /// for borrower in pool.borrowers() {
+    ///     if let Some(location) = borrower.location {
+    ///         println!("held for {:?} by {location}", borrower.since.elapsed());
     ///     }
     /// }
     /// # }
     /// ```
     #[must_use]
-    pub fn holders(&self) -> Vec<Holder> {
-        self.with(|machine| machine.holders().collect())
+    pub fn borrowers(&self) -> Vec<Borrower> {
+        self.with(|machine| machine.borrowers().collect())
     }
 
     /// What happens to the connections of this pool, from now on.
@@ -273,7 +273,7 @@ impl Pool {
             }
         };
         let _ = before(clock::now().checked_add(limit), drained).await;
-        let left = self.figures().in_use;
+        let left = self.stats().in_use;
         self.cut();
         left
     }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use redwire_core::Cmd;
-use redwire_core::cache::{CacheFigures, CacheOptions};
+use redwire_core::cache::{CacheStats, CacheOptions};
 use redwire_core::call::Call;
 use redwire_core::cluster::{Map, Spread};
 use redwire_core::config::HostPort;
@@ -96,8 +96,8 @@ impl<L: Line> NodeCaches<L> {
     }
 
     /// Of all together.
-    pub(crate) fn figures(&self) -> CacheFigures {
-        self.all().iter().fold(CacheFigures::default(), |sum, node_cache| sum.plus(&node_cache.tracking.figures()))
+    pub(crate) fn stats(&self) -> CacheStats {
+        self.all().iter().fold(CacheStats::default(), |sum, node_cache| sum.plus(&node_cache.tracking.stats()))
     }
 
     /// The client has executed `cmd`, which changes keys.

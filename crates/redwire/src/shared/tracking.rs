@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::{Arc, OnceLock, RwLockReadGuard, RwLockWriteGuard, Weak};
 use std::time::Instant;
 
-use redwire_core::cache::{CacheFigures, CacheOptions, Store, demoted, is_demoted};
+use redwire_core::cache::{CacheStats, CacheOptions, Store, demoted, is_demoted};
 use redwire_core::inbound::Frames;
 use redwire_core::{Cmd, ConnectionFault, Error, ErrorKind, Outcome, Replies, Result};
 
@@ -94,8 +94,8 @@ impl<L: Line> Tracking<L> {
         !self.is_foreign() && self.read().is_live()
     }
 
-    pub(crate) fn figures(&self) -> CacheFigures {
-        if self.is_foreign() { CacheFigures::default() } else { self.read().figures() }
+    pub(crate) fn stats(&self) -> CacheStats {
+        if self.is_foreign() { CacheStats::default() } else { self.read().stats() }
     }
 
     /// Forgets everything.

@@ -49,7 +49,7 @@ fn a_connection_is_lent_without_limit_or_at_once(setup: Setup) {
     assert!(pool.get_within(Duration::ZERO).unwrap_err().is_timeout());
     thread::scope(|scope| {
         let waiting = scope.spawn(|| pool.get_within(MAX).map(drop));
-        eventually("it waits", LIMIT, || pool.figures().waiting == 1);
+        eventually("it waits", LIMIT, || pool.stats().waiting == 1);
         drop(lease);
         waiting.join().unwrap().unwrap();
     });

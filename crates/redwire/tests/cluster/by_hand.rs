@@ -56,8 +56,8 @@ macro_rules! scenario {
         }
         $cluster.set_default_node(None);
 
-        let figures = $cluster.figures();
-        assert!(figures.len() >= 6 && figures.iter().any(|(node, _)| *node == at(owner)), "{figures:?}");
+        let stats = $cluster.stats();
+        assert!(stats.len() >= 6 && stats.iter().any(|(node, _)| *node == at(owner)), "{stats:?}");
         let to = (owner + 1) % 3;
         $set.move_slot(slot(b"k"), to);
         let map = $wait!($cluster.refresh()).unwrap();

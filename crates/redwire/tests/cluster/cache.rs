@@ -37,8 +37,8 @@ fn reads_of_all_nodes_are_kept_and_changes_seen(setup: Setup) {
     for _ in 0..3 {
         (0..60).for_each(|n| assert_eq!(cache.get(&format!("k{n}")), Some(n)));
     }
-    let figures = cache.figures();
-    assert_eq!((figures.hits, figures.misses, figures.entries), (120, 60, 60), "{figures:?}");
+    let stats = cache.stats();
+    assert_eq!((stats.hits, stats.misses, stats.entries), (120, 60, 60), "{stats:?}");
     // Somebody else, and this one.
     (0..60).for_each(|n| client.run::<()>(&format!("INCR k{n}")).unwrap());
     cache.sync().unwrap();
@@ -46,9 +46,9 @@ fn reads_of_all_nodes_are_kept_and_changes_seen(setup: Setup) {
     (0..60).for_each(|n| cache.run::<()>(&format!("INCR k{n}")).unwrap());
     (0..60).for_each(|n| assert_eq!(cache.get(&format!("k{n}")), Some(n + 2)));
     // Of several nodes at once: not kept, and right.
-    let before = cache.figures().hits;
+    let before = cache.stats().hits;
     assert_eq!(cache.run::<Vec<u64>>("MGET k1 k2 k3 k4").unwrap(), [3, 4, 5, 6]);
-    assert_eq!(cache.figures().hits, before);
+    assert_eq!(cache.stats().hits, before);
     // Everything, everywhere.
     cache.run::<()>("FLUSHALL").unwrap();
     (0..60).for_each(|n| assert_eq!(cache.get(&format!("k{n}")), None));
@@ -88,9 +88,9 @@ fn what_a_lost_node_kept_is_forgotten(setup: Setup) {
         assert_eq!(cache.get("k7"), Some(700));
         cache.is_tracking()
     });
-    let hits = cache.figures().hits;
+    let hits = cache.stats().hits;
     assert_eq!((cache.get("k7"), cache.get("k7")), (Some(700), Some(700)));
-    assert!(cache.figures().hits > hits);
+    assert!(cache.stats().hits > hits);
     client.run::<()>("SET k7 701").unwrap();
     cache.sync().unwrap();
     assert_eq!(cache.get("k7"), Some(701));

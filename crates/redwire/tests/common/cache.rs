@@ -1,6 +1,6 @@
 //! A client-side cache of either driver, by one face.
 
-use redwire::{CacheFigures, CacheOptions, Cmd, Reply, Result};
+use redwire::{CacheStats, CacheOptions, Cmd, Reply, Result};
 
 use super::{Client, runtime, words};
 
@@ -58,8 +58,8 @@ impl Cache {
         }
     }
 
-    pub(crate) fn figures(&self) -> CacheFigures {
-        either!(self, cache => cache.figures())
+    pub(crate) fn stats(&self) -> CacheStats {
+        either!(self, cache => cache.stats())
     }
 
     pub(crate) fn is_tracking(&self) -> bool {

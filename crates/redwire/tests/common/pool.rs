@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use redwire::config::{Config, ConfigBuilder};
-use redwire::{Cmd, Event, Figures, Holder, Pipeline, Reply, Result, Run, Slots, Value};
+use redwire::{Cmd, Event, PoolStats, Borrower, Pipeline, Reply, Result, Run, Slots, Value};
 
 use super::{Client, Connection, Driver, Setup, runtime, words};
 
@@ -127,12 +127,12 @@ impl Pool {
         same!(self, pool => pool.disconnect_idle());
     }
 
-    pub(crate) fn figures(&self) -> Figures {
-        same!(self, pool => pool.figures())
+    pub(crate) fn stats(&self) -> PoolStats {
+        same!(self, pool => pool.stats())
     }
 
-    pub(crate) fn holders(&self) -> Vec<Holder> {
-        same!(self, pool => pool.holders())
+    pub(crate) fn borrowers(&self) -> Vec<Borrower> {
+        same!(self, pool => pool.borrowers())
     }
 
     pub(crate) fn events(&self) -> Events {

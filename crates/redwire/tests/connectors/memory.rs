@@ -98,7 +98,7 @@ fn closing_ends_those_who_wait(setup: Setup) {
     let client = setup.open(memory.options()).unwrap();
     thread::scope(|scope| {
         let waiting = scope.spawn(|| client.run::<Value>("BLPOP list 0"));
-        eventually("it waits", LIMIT, || Pool::of(&client).figures().in_use == 1 && memory.open() >= 1);
+        eventually("it waits", LIMIT, || Pool::of(&client).stats().in_use == 1 && memory.open() >= 1);
         let ((), took) = timed(|| client.close_within(Duration::from_millis(50)));
         assert!(took < LIMIT, "{took:?}");
         waiting.join().unwrap().unwrap_err();

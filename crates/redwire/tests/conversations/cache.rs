@@ -61,15 +61,15 @@ fn a_read_serves_until_somebody_changes_its_key(setup: Setup) {
         (2, 1),
         "that there is nothing is kept, too"
     );
-    let figures = cache.figures();
-    assert_eq!((figures.hits, figures.misses, figures.entries), (12, 3, 3));
+    let stats = cache.stats();
+    assert_eq!((stats.hits, stats.misses, stats.entries), (12, 3, 3));
 
     set(&server, "b", 2);
     cache.sync().unwrap();
     assert_eq!(cache.run::<(Option<u64>, Option<u64>)>("MGET a b").unwrap(), (Some(1), Some(2)));
     assert_eq!((cache.get("a"), cache.get("b")), (Some(1), Some(2)));
     assert_eq!(executed(&server, "get"), 3, "what has not changed still serves");
-    assert_eq!(cache.figures().invalidations, 1);
+    assert_eq!(cache.stats().invalidations, 1);
     set(&server, "a", 3);
     eventually("the change is heard of without asking", LIMIT, || cache.get("a") == Some(3));
 }
@@ -82,7 +82,7 @@ fn own_writes_are_seen_at_once(setup: Setup) {
         assert_eq!(cache.get("n"), Some(round));
         assert_eq!(cache.get("n"), Some(round));
     }
-    assert!(cache.figures().hits > 0, "{:?}", cache.figures());
+    assert!(cache.stats().hits > 0, "{:?}", cache.stats());
 }
 
 fn only_steady_reads_are_kept(setup: Setup) {
@@ -131,11 +131,11 @@ fn only_keys_of_the_prefixes_are_kept(setup: Setup) {
         assert_eq!(cache.get(key), Some(2));
     }
     assert_eq!(executed(&server, "get"), 2 + 4);
-    let invalidations = cache.figures().invalidations;
+    let invalidations = cache.stats().invalidations;
     set(&server, "user:unread", 1);
     cache.sync().unwrap();
     assert_eq!(
-        cache.figures().invalidations,
+        cache.stats().invalidations,
         invalidations + 1,
         "the server remembers nothing of what is read"
     );
@@ -160,10 +160,10 @@ fn memory_is_bounded(setup: Setup) {
         let value = "x".repeat(1000);
         server.command(&["SET", &key.to_string(), &value]).unwrap();
         assert_eq!(cache.run::<String>(&format!("GET {key}")).unwrap(), value);
-        assert!(cache.figures().bytes <= bound);
+        assert!(cache.stats().bytes <= bound);
     }
-    let figures = cache.figures();
-    assert!(figures.entries > 100 && figures.evictions as usize == 500 - figures.entries, "{figures:?}");
+    let stats = cache.stats();
+    assert!(stats.entries > 100 && stats.evictions as usize == 500 - stats.entries, "{stats:?}");
 }
 
 fn a_hundred_who_want_the_same_ask_once(setup: Setup) {
@@ -173,14 +173,14 @@ fn a_hundred_who_want_the_same_ask_once(setup: Setup) {
     server.freeze();
     thread::scope(|scope| {
         let readers: Vec<_> = (0..100).map(|_| scope.spawn(|| cache.get("k"))).collect();
-        eventually("all want it", LIMIT, || cache.figures().joined == 99);
+        eventually("all want it", LIMIT, || cache.stats().joined == 99);
         server.thaw();
         for reader in readers {
             assert_eq!(reader.join().unwrap(), Some(7));
         }
     });
     assert_eq!(executed(&server, "get"), 1);
-    assert_eq!((cache.figures().misses, cache.figures().hits), (1, 0));
+    assert_eq!((cache.stats().misses, cache.stats().hits), (1, 0));
 }
 
 fn an_emptied_database_empties_the_cache(setup: Setup) {
@@ -191,7 +191,7 @@ fn an_emptied_database_empties_the_cache(setup: Setup) {
     server.command(&["FLUSHALL"]).unwrap();
     cache.sync().unwrap();
     assert_eq!(cache.get("k"), None);
-    assert_eq!(cache.figures().flushes, 1);
+    assert_eq!(cache.stats().flushes, 1);
     set(&server, "k", 2);
     cache.sync().unwrap();
     assert_eq!(cache.get("k"), Some(2));

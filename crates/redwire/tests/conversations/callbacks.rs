@@ -178,13 +178,13 @@ fn a_cache_and_very_many_commands_convert_too(setup: Setup) {
             while let Some(result) = results.next().await {
                 many.push(result.unwrap());
             }
-            (cached, many, cache.figures().hits)
+            (cached, many, cache.stats().hits)
         }),
         Client::Blocking(client) => {
             let cache = client.cached(CacheOptions::default()).unwrap();
             let cached: Vec<_> = gets().map(|cmd| cache.execute(cmd).unwrap()).collect();
             let many = client.run_all(gets()).map(Result::unwrap).collect();
-            (cached, many, cache.figures().hits)
+            (cached, many, cache.stats().hits)
         }
     };
     assert_eq!((cached, many), (vec!["VALUE".to_owned(); 3], vec!["VALUE".to_owned(); 3]));

@@ -201,7 +201,7 @@ fn stopping_early_leaves_nothing_behind(setup: Setup) {
         // The replies that nobody took reach nobody.
         assert_eq!(client.execute(echo(12_345)).unwrap(), 12_345);
     }
-    assert_eq!(Pool::of(&client).figures().in_use, 0);
+    assert_eq!(Pool::of(&client).stats().in_use, 0);
     eventually("no connection is left over", LIMIT, || named_clients(&server, "early") <= 2);
 }
 

@@ -158,7 +158,7 @@ fn what_is_returned_without_a_commit_is_returned(setup: Setup) {
 #[track_caller]
 fn check_clean(server: &Server, client: &Client) {
     let pool = Pool::of(client);
-    assert_eq!(pool.figures().in_use, 0);
+    assert_eq!(pool.stats().in_use, 0);
     for _ in 0..3 {
         let mut lease = pool.get().unwrap();
         server.command(&["INCR", "n"]).unwrap();

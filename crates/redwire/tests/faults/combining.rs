@@ -54,7 +54,7 @@ fn each_of_many_threads_gets_its_own_replies() {
         }
         assert!(calls.join().unwrap() >= 1000);
     });
-    assert_eq!(client.pool().figures().in_use, 0, "every place came back");
+    assert_eq!(client.pool().stats().in_use, 0, "every place came back");
 }
 
 #[test]
@@ -88,7 +88,7 @@ fn many_threads_on_a_frozen_server_end_in_time() {
         });
         call_until(&client, |answered| answered > 500);
     }
-    assert_eq!(client.pool().figures().in_use, 0, "every place came back");
+    assert_eq!(client.pool().stats().in_use, 0, "every place came back");
 }
 
 #[test]
@@ -121,7 +121,7 @@ fn one_with_less_time_does_not_take_the_others_with_it() {
         }
     });
     assert!(late.into_inner() > 0, "nobody was late");
-    assert_eq!(client.pool().figures().in_use, 0, "every place came back");
+    assert_eq!(client.pool().stats().in_use, 0, "every place came back");
 }
 
 #[test]
@@ -148,6 +148,6 @@ fn closing_ends_what_is_shared() {
             assert_eq!(error.kind(), ErrorKind::Closed, "{error}");
         }
     });
-    let figures = client.pool().figures();
-    assert_eq!((figures.size, figures.in_use), (0, 0));
+    let stats = client.pool().stats();
+    assert_eq!((stats.size, stats.in_use), (0, 0));
 }

@@ -53,8 +53,8 @@ fn storm(runtime: &Runtime, protocol: u8, seed: u64) {
             task.await.unwrap();
         }
         // Attempts go on when those they were made for have left.
-        eventually("none connects", LIMIT, || pool.figures().connecting == 0);
-        check_conserved(&server, pool.figures(), pool.holders().len());
+        eventually("none connects", LIMIT, || pool.stats().connecting == 0);
+        check_conserved(&server, pool.stats(), pool.borrowers().len());
         // As many as ever can be had at the same time.
         let mut leases = Vec::new();
         for _ in 0..24 {
@@ -75,10 +75,10 @@ fn shaking(server: &Server, seed: u64) -> Proxy {
 
 /// Nobody has a connection and nobody waits for one; there is none that the pool does not know.
 #[track_caller]
-fn check_conserved(server: &Server, figures: redwire::Figures, holders: usize) {
-    assert_eq!((figures.in_use, figures.waiting, holders), (0, 0, 0), "{figures:?}");
-    assert!(figures.size == figures.idle && figures.size <= 24, "{figures:?}");
-    eventually("the server knows no others", LIMIT, || named_clients(server, "storm") == figures.size);
+fn check_conserved(server: &Server, stats: redwire::PoolStats, borrowers: usize) {
+    assert_eq!((stats.in_use, stats.waiting, borrowers), (0, 0, 0), "{stats:?}");
+    assert!(stats.size == stats.idle && stats.size <= 24, "{stats:?}");
+    eventually("the server knows no others", LIMIT, || named_clients(server, "storm") == stats.size);
 }
 
 async fn borrow_until_enough(pool: Pool, mut rng: Rng, task: usize, given_up: Arc<AtomicUsize>) {
@@ -156,9 +156,9 @@ fn blocking_calls_that_run_out_of_time() {
         }
     });
     let pool = client.pool();
-    check_conserved(&server, pool.figures(), pool.holders().len());
+    check_conserved(&server, pool.stats(), pool.borrowers().len());
     let leases: Vec<_> = (0..24).map(|_| pool.get().unwrap()).collect();
-    assert_eq!(leases.len(), pool.figures().in_use);
+    assert_eq!(leases.len(), pool.stats().in_use);
 }
 
 /// The borrower is unwound with a reply under way.
@@ -166,7 +166,7 @@ fn a_panic_between_sending_and_reading_spoils_nobody(setup: Setup) {
     let url = setup.url(&shared().url(), "max_connections=1");
     let config = redwire::config::Config::from_url(&url).unwrap();
     let spoil = || -> Result<()> { panic!("between sending and reading") };
-    let (unwound, echoed, figures) = match setup.driver {
+    let (unwound, echoed, stats) = match setup.driver {
         Driver::Tokio => {
             let pool = Pool::lazy(config).unwrap();
             let unwound = catch_unwind(AssertUnwindSafe(|| {
@@ -178,7 +178,7 @@ fn a_panic_between_sending_and_reading_spoils_nobody(setup: Setup) {
             }));
             let echoed =
                 runtime().block_on(async { pool.get().await?.run(words::<String>("ECHO own")).await });
-            (unwound, echoed, pool.figures())
+            (unwound, echoed, pool.stats())
         }
         Driver::Blocking => {
             let pool = blocking::Pool::lazy(config).unwrap();
@@ -187,12 +187,12 @@ fn a_panic_between_sending_and_reading_spoils_nobody(setup: Setup) {
                 lease.send(&words::<Value>("ECHO secret"))?;
                 spoil()
             }));
-            (unwound, pool.get().and_then(|mut lease| lease.run(words("ECHO own"))), pool.figures())
+            (unwound, pool.get().and_then(|mut lease| lease.run(words("ECHO own"))), pool.stats())
         }
     };
     assert!(unwound.is_err());
     assert_eq!(echoed.unwrap(), "own");
-    assert_eq!((figures.size, figures.in_use, figures.created), (1, 0, 2), "{figures:?}");
+    assert_eq!((stats.size, stats.in_use, stats.created), (1, 0, 2), "{stats:?}");
 }
 
 /// FAULTS 2: system calls that were interrupted are not failures of the connection. In a process of its own, since all threads of

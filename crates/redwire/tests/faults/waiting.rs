@@ -223,8 +223,8 @@ fn waits_given_up_at_random_lose_no_more_than_one_element_each() {
     assert!(lost <= given_up, "{lost} lost by {given_up} waits that were given up");
     eventually("nobody waits", LIMIT, || blocked(&server) == 0);
     // All places came back.
-    let figures = client.pool().figures();
-    assert_eq!((figures.in_use, figures.waiting, figures.size), (0, 0, figures.idle), "{figures:?}");
+    let stats = client.pool().stats();
+    assert_eq!((stats.in_use, stats.waiting, stats.size), (0, 0, stats.idle), "{stats:?}");
 }
 
 async fn consume(

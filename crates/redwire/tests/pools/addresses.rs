@@ -157,7 +157,7 @@ fn a_dead_first_address_costs_no_timeout(setup: Setup) {
     assert!(connects.iter().all(|took| *took >= delay), "{connects:?}");
     assert!(connects.iter().any(|took| *took < delay + GRACE), "{connects:?}");
     // The attempts that lost do not count.
-    assert_eq!((pool.figures().size, pool.figures().failed), (0, 0));
+    assert_eq!((pool.stats().size, pool.stats().failed), (0, 0));
     assert_eq!(setup.open(by_name(&names)).unwrap().run::<String>("PING").unwrap(), "PONG");
 }
 
@@ -220,7 +220,7 @@ fn a_name_that_is_looked_up_slowly_ends_with_the_call(setup: Setup) {
     assert!(error.is_timeout() && error.outcome() == Outcome::NotSent, "{error}");
     assert!((limit..limit + GRACE).contains(&took), "{took:?}");
     // The attempt goes on.
-    eventually("it has ended", LIMIT, || pool.figures().size == 0);
+    eventually("it has ended", LIMIT, || pool.stats().size == 0);
 }
 
 fn a_name_without_address_is_told(setup: Setup) {

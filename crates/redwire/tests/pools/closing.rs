@@ -3,7 +3,7 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use redwire::{Closing, ErrorKind, Outcome, Value};
+use redwire::{CloseReason, ErrorKind, Outcome, Value};
 use redwire_testkit::{FakeServer, Server, Step, eventually};
 
 use crate::common::{GRACE, LIMIT, Setup, named_clients, timed};
@@ -36,7 +36,7 @@ fn closing_waits_for_those_in_use(setup: Setup) {
         assert_eq!(cut, 0);
         assert!(back.elapsed() < GRACE, "{:?} after it came back", back.elapsed());
     });
-    assert_eq!(pool.figures().closed(Closing::Closed), 2);
+    assert_eq!(pool.stats().closed(CloseReason::Closed), 2);
     eventually("nothing is left", LIMIT, || named_clients(&server, "closing") == 0);
 }
 
@@ -66,7 +66,7 @@ fn closing_cuts_off_whoever_is_late(setup: Setup) {
     drop(idle_lease);
     assert_eq!(server.command(&["EXISTS", "n"]).unwrap(), "0");
     eventually("nothing is left", LIMIT, || named_clients(&server, "late") == 0);
-    assert_eq!((pool.figures().size, pool.holders().len()), (0, 0));
+    assert_eq!((pool.stats().size, pool.borrowers().len()), (0, 0));
 }
 
 /// It says that the connection is closed, in one word or another.
@@ -90,7 +90,7 @@ fn closing_now_ends_calls_under_way(setup: Setup) {
         assert!(begin.elapsed() < GRACE, "{:?}", begin.elapsed());
     });
     eventually("nothing is left", LIMIT, || named_clients(&server, "now") == 0);
-    assert_eq!((pool.figures().size, pool.holders().len()), (0, 0));
+    assert_eq!((pool.stats().size, pool.borrowers().len()), (0, 0));
 }
 
 fn those_who_wait_are_told_at_once(setup: Setup) {
@@ -100,7 +100,7 @@ fn those_who_wait_are_told_at_once(setup: Setup) {
         let mut lease = pool.get().unwrap();
         thread::scope(|scope| {
             let waiting: Vec<_> = (0..10).map(|_| scope.spawn(|| pool.get().unwrap_err())).collect();
-            eventually("they wait", LIMIT, || pool.figures().waiting == 10);
+            eventually("they wait", LIMIT, || pool.stats().waiting == 10);
             let closing = scope.spawn(|| match graceful {
                 true => assert_eq!(pool.close(LIMIT), 0),
                 false => pool.close_now(),
@@ -125,9 +125,9 @@ fn whoever_connects_finds_the_pool_closed(setup: Setup) {
     let pool = setup.pool(&silent.url(), "connect_timeout=500ms&timeout=400ms&max_connecting=1&retries=0");
     thread::scope(|scope| {
         let connecting = scope.spawn(|| timed(|| pool.get().unwrap_err()));
-        eventually("it connects", LIMIT, || pool.figures().connecting == 1);
+        eventually("it connects", LIMIT, || pool.stats().connecting == 1);
         let waiting = scope.spawn(|| timed(|| pool.get().unwrap_err()));
-        eventually("it waits", LIMIT, || pool.figures().waiting == 1);
+        eventually("it waits", LIMIT, || pool.stats().waiting == 1);
         pool.close_now();
         let (error, took) = waiting.join().unwrap();
         assert_eq!(error.kind(), ErrorKind::Closed, "{error}");
@@ -135,7 +135,7 @@ fn whoever_connects_finds_the_pool_closed(setup: Setup) {
         let (_, took) = connecting.join().unwrap();
         assert!(took <= Duration::from_millis(400) + GRACE, "{took:?}");
     });
-    eventually("the attempt has ended", LIMIT, || (pool.figures().size, pool.holders().len()) == (0, 0));
+    eventually("the attempt has ended", LIMIT, || (pool.stats().size, pool.borrowers().len()) == (0, 0));
 }
 
 fn a_closed_pool_lends_nothing_and_keeps_nothing(setup: Setup) {
@@ -165,5 +165,5 @@ fn closing_twice_is_closing_once(setup: Setup) {
     });
     assert_eq!(pool.close(LIMIT), 0);
     pool.close_now();
-    assert_eq!(pool.figures().closed(Closing::Closed), 1);
+    assert_eq!(pool.stats().closed(CloseReason::Closed), 1);
 }

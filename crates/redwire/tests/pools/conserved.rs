@@ -43,14 +43,14 @@ fn until_enough(count: impl Fn() -> u64 + Sync, fail: impl Fn() + Sync) {
 #[track_caller]
 fn check_whole(pool: &Pool, server: &Server) {
     // Attempts go on when those they were made for have left.
-    eventually("none connects", LIMIT, || pool.figures().connecting == 0);
-    let figures = pool.figures();
-    assert_eq!((figures.in_use, figures.waiting), (0, 0), "{figures:?}");
+    eventually("none connects", LIMIT, || pool.stats().connecting == 0);
+    let stats = pool.stats();
+    assert_eq!((stats.in_use, stats.waiting), (0, 0), "{stats:?}");
     let mut leases: Vec<_> = (0..MAX).map(|_| pool.get_within(LIMIT).unwrap()).collect();
     assert!(leases.iter_mut().all(|lease| lease.run::<String>("PING").unwrap() == "PONG"));
     let error = pool.get_within(Duration::from_millis(20)).unwrap_err();
     assert!(error.is_timeout(), "{error}");
-    assert_eq!(pool.figures().size, MAX);
+    assert_eq!(pool.stats().size, MAX);
     eventually("the server knows no others", LIMIT, || named_clients(server, "conserved") == MAX);
 }
 
@@ -59,7 +59,7 @@ fn a_thousand_failed_connects_take_no_place(setup: Setup) {
     let proxy = Proxy::start(server.addr());
     let pool = setup.pool(&proxy.url(), OPTIONS);
     proxy.set(Direction::ToServer, Fault::Refuse);
-    until_enough(|| pool.figures().failed, || drop(pool.get_within(Duration::from_millis(50)).unwrap_err()));
+    until_enough(|| pool.stats().failed, || drop(pool.get_within(Duration::from_millis(50)).unwrap_err()));
     proxy.heal();
     check_whole(&pool, &server);
 }
@@ -70,7 +70,7 @@ fn a_thousand_failed_handshakes_take_no_place(setup: Setup) {
     let pool = setup.pool(&format!("redis://:word@{}", server.addr()), OPTIONS);
     assert_eq!(server.command(&["CONFIG", "SET", "requirepass", "another"]).unwrap(), "OK");
     until_enough(
-        || pool.figures().failed,
+        || pool.stats().failed,
         || {
             let error = pool.get_within(LIMIT).unwrap_err();
             assert!(matches!(error.kind(), ErrorKind::Authentication(_)), "{error}");
@@ -172,10 +172,10 @@ fn a_connect_that_hangs_is_one_for_all_callers() {
     runtime().block_on(async {
         for round in 1..=10 {
             assert!(tokio::time::timeout(Duration::from_millis(10), pool.get()).await.is_err());
-            let figures = pool.figures();
-            assert!(figures.size <= 1 && figures.waiting == 0, "round {round}: {figures:?}");
+            let stats = pool.stats();
+            assert!(stats.size <= 1 && stats.waiting == 0, "round {round}: {stats:?}");
         }
     });
-    eventually("it is given up", LIMIT, || pool.figures().failed == 1 && pool.figures().size == 0);
+    eventually("it is given up", LIMIT, || pool.stats().failed == 1 && pool.stats().size == 0);
     assert!(silent.connections() <= 2, "{} connections", silent.connections());
 }

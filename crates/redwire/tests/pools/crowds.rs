@@ -32,7 +32,7 @@ fn a_thousand_tasks_half_of_them_cancelled_keep_their_order() {
                     served.lock().unwrap().push(number);
                     assert_eq!(lease.run(cmd::<usize>("ECHO").arg(number)).await.unwrap(), number);
                 }));
-                while pool.figures().waiting <= number {
+                while pool.stats().waiting <= number {
                     tokio::task::yield_now().await;
                 }
             }
@@ -54,9 +54,9 @@ fn a_thousand_tasks_half_of_them_cancelled_keep_their_order() {
                     Err(error) => assert!(error.is_cancelled() && cancelled.contains(&number), "{error}"),
                 }
             }
-            let figures = pool.figures();
-            assert_eq!((figures.in_use, figures.waiting), (0, 0), "{figures:?}");
-            assert_eq!(figures.size, figures.idle);
+            let stats = pool.stats();
+            assert_eq!((stats.in_use, stats.waiting), (0, 0), "{stats:?}");
+            assert_eq!(stats.size, stats.idle);
         });
         let served = served.lock().unwrap();
         // Two at a time: neighbours may change places as they write this down, but not more.
@@ -93,8 +93,8 @@ fn two_hundred_threads_half_of_them_out_of_time_keep_their_order() {
             });
             // So far nobody is served, so that each who came waits or gave up.
             eventually("it waits", LIMIT, || {
-                let figures = pool.figures();
-                figures.waiting as u64 + figures.gave_up == number as u64 + 1
+                let stats = pool.stats();
+                stats.waiting as u64 + stats.gave_up == number as u64 + 1
             });
         }
         eventually("half of them are late", LIMIT, || late.load(Ordering::Relaxed) == THREADS / 2);
@@ -106,8 +106,8 @@ fn two_hundred_threads_half_of_them_out_of_time_keep_their_order() {
         let overtaken = served[place..].iter().filter(|later| *later < number).count();
         assert!(overtaken <= 1, "{number} came before {overtaken} who were first: {served:?}");
     }
-    let figures = pool.figures();
-    assert_eq!((figures.in_use, figures.waiting, figures.gave_up), (0, 0, THREADS as u64 / 2), "{figures:?}");
+    let stats = pool.stats();
+    assert_eq!((stats.in_use, stats.waiting, stats.gave_up), (0, 0, THREADS as u64 / 2), "{stats:?}");
 }
 
 /// Sixty-four callers for four connections: each gets what the others get, give or take a fifth.
@@ -141,7 +141,7 @@ fn everybody_gets_an_equal_share(setup: Setup) {
     for count in &counts {
         assert!((mean * 4 / 5..=mean * 6 / 5).contains(count), "{count} of a mean of {mean}: {counts:?}");
     }
-    let waits = pool.figures().waits;
+    let waits = pool.stats().waits;
     assert!(waits.quantile(0.95) <= waits.quantile(0.5) * 8, "{waits:?}");
 }
 
@@ -170,5 +170,5 @@ fn a_lost_connection_wakes_the_next(setup: Setup) {
     let ids = ids.into_inner().unwrap();
     let different: BTreeSet<u64> = ids.values().copied().collect();
     assert_eq!((ids.len(), different.len()), (20, 20), "{ids:?}");
-    assert_eq!((pool.figures().size, pool.figures().waiting), (0, 0));
+    assert_eq!((pool.stats().size, pool.stats().waiting), (0, 0));
 }

@@ -116,7 +116,7 @@ fn what_can_be_mended_is_mended_and_the_connection_stays(setup: Setup) {
     let mut next = stage.pool.get().unwrap();
     assert_eq!(next.id(), id);
     stage.check_as_new(&mut next, "select");
-    assert_eq!(stage.pool.figures().created, 1);
+    assert_eq!(stage.pool.stats().created, 1);
 }
 
 /// What a borrower does by hand, by name.
@@ -166,8 +166,8 @@ fn what_cannot_be_mended_takes_its_connection_with_it(setup: Setup) {
         eventually(name, LIMIT, || named_clients(&stage.server, "own") == 1);
         stage.check_as_new(&mut next, name);
     }
-    let figures = stage.pool.figures();
-    assert_eq!((figures.size, figures.created), (1, SPOILT.len() as u64 + 1), "{figures:?}");
+    let stats = stage.pool.stats();
+    assert_eq!((stats.size, stats.created), (1, SPOILT.len() as u64 + 1), "{stats:?}");
 }
 
 /// Invalidations lie unread in the buffer of an idle connection: in RESP3 they are pushes, which belong to nobody's call.
@@ -251,7 +251,7 @@ fn a_clean_connection_is_lent_without_a_round_trip(setup: Setup) {
     }
     let said = server.stat("total_commands_processed") - before - asking;
     assert_eq!((said, server.calls("get")), (100, 100));
-    assert_eq!(pool.figures().created, 1);
+    assert_eq!(pool.stats().created, 1);
     // And with no command at all, none.
     let before = server.stat("total_commands_processed");
     (0..100).for_each(|_| drop(pool.get().unwrap()));

@@ -167,7 +167,7 @@ fn a_child_that_drops_what_it_inherits_harms_nobody() {
         assert!(of_child.is_disjoint(&before));
         assert_eq!(inherited.call("after", 10), before, "way {way}");
     }
-    assert_eq!(inherited.pool.figures().in_use, 1);
+    assert_eq!(inherited.pool.stats().in_use, 1);
 }
 
 /// A reply that is under way as the process forks is the parent's.

@@ -34,7 +34,7 @@ fn without_patience_a_pool_in_use_is_told_at_once(setup: Setup) {
     // It tells the limit, and who has them.
     let text = error.to_string();
     assert!(text.contains("all 2 connections (`max_connections`)") && text.contains("lending.rs"), "{text}");
-    assert_eq!(pool.figures().exhausted, 1);
+    assert_eq!(pool.stats().exhausted, 1);
     drop(held);
     assert_eq!(pool.run::<String>("PING").unwrap(), "PONG");
 }
@@ -47,8 +47,8 @@ fn waiting_ends_with_the_pool_timeout(setup: Setup) {
     let error = refused.unwrap_err();
     assert_eq!((error.kind(), error.outcome()), (ErrorKind::PoolExhausted, Outcome::NotSent), "{error}");
     assert!((limit..limit + GRACE).contains(&took), "{took:?}");
-    let figures = pool.figures();
-    assert_eq!((figures.gave_up, figures.waiting), (1, 0), "{figures:?}");
+    let stats = pool.stats();
+    assert_eq!((stats.gave_up, stats.waiting), (1, 0), "{stats:?}");
     drop(held);
     assert_eq!(pool.run::<String>("PING").unwrap(), "PONG");
 }
@@ -82,7 +82,7 @@ fn those_who_wait_are_served_in_their_order(setup: Setup) {
                     drop(lease);
                 }
             });
-            eventually("it waits", LIMIT, || pool.figures().waiting == number + 1);
+            eventually("it waits", LIMIT, || pool.stats().waiting == number + 1);
         }
         drop(held);
     });
@@ -101,7 +101,7 @@ fn whoever_comes_late_does_not_overtake(setup: Setup) {
                 order.lock().unwrap().push(early);
                 drop(lease);
             });
-            eventually("it waits", LIMIT, || pool.figures().waiting == 1);
+            eventually("it waits", LIMIT, || pool.stats().waiting == 1);
             drop(first);
             let lease = pool.get().unwrap();
             order.lock().unwrap().push("late");
@@ -154,6 +154,6 @@ fn only_so_many_connect_at_a_time(setup: Setup) {
         }
     });
     assert_eq!(most.load(Ordering::SeqCst), 3);
-    assert_eq!((server.connections(), pool.figures().created), (WANTED, WANTED as u64));
+    assert_eq!((server.connections(), pool.stats().created), (WANTED, WANTED as u64));
     assert_eq!(server.received().len(), WANTED, "{:?}", server.received());
 }

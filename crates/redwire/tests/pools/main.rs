@@ -13,7 +13,7 @@ mod conserved;
 mod crowds;
 mod dirty;
 mod events;
-mod figures;
+mod stats;
 mod forks;
 mod lending;
 mod lookups;

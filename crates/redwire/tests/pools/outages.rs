@@ -167,9 +167,9 @@ fn an_attempt_outlives_the_caller_it_was_made_for(setup: Setup) {
     let pool = setup.pool(&proxy.url(), "connect_timeout=5s&client_name=kept");
     let error = pool.get_within(Duration::from_millis(50)).unwrap_err();
     assert_eq!((error.kind(), error.outcome()), (ErrorKind::Timeout, Outcome::NotSent), "{error}");
-    eventually("it is there all the same", LIMIT, || pool.figures().idle == 1);
+    eventually("it is there all the same", LIMIT, || pool.stats().idle == 1);
     drop(pool.get_within(Duration::ZERO).unwrap_or_else(|error| panic!("{}", shown(&error))));
-    assert_eq!((proxy.connections(), pool.figures().created), (1, 1));
+    assert_eq!((proxy.connections(), pool.stats().created), (1, 1));
 }
 
 fn one_that_opens_a_pool_is_told_of_the_first_failure(setup: Setup) {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use redwire::config::Config;
-use redwire::{Closing, ErrorKind, Outcome, Run, blocking, cmd};
+use redwire::{CloseReason, ErrorKind, Outcome, Run, blocking, cmd};
 use redwire_testkit::{Server, eventually, shared};
 
 use crate::common::pool::Pool;
@@ -38,7 +38,7 @@ fn a_connection_outside_of_the_pool_does_not_count(setup: Setup) {
     let mut connection = pool.connection();
     assert!(!connection.is_connected());
     assert_eq!(connection.run::<String>("PING").unwrap(), "PONG");
-    assert_eq!((pool.figures().size, named_clients(&server, "outside")), (1, 2));
+    assert_eq!((pool.stats().size, named_clients(&server, "outside")), (1, 2));
     let line = crate::common::client_line(&server, "outside").unwrap();
     assert!(line.contains(" db=3 "), "{line}");
     // Nothing that is done to the pool touches it.
@@ -54,8 +54,8 @@ fn a_discarded_connection_is_closed(setup: Setup) {
     let mut lease = pool.get().unwrap();
     let id = lease.id();
     lease.discard();
-    let figures = pool.figures();
-    assert_eq!((figures.size, figures.closed(Closing::Disconnected)), (0, 1), "{figures:?}");
+    let stats = pool.stats();
+    assert_eq!((stats.size, stats.closed(CloseReason::Disconnected)), (0, 1), "{stats:?}");
     eventually("it is closed", LIMIT, || named_clients(&server, "discarded") == 0);
     assert_ne!(pool.get().unwrap().id(), id);
 }
@@ -65,7 +65,7 @@ fn a_detached_connection_outlives_the_pool(setup: Setup) {
     let mut lease = pool.get().unwrap();
     let id = lease.id();
     let mut connection = lease.detach();
-    assert_eq!((pool.figures().size, pool.holders().len()), (0, 0));
+    assert_eq!((pool.stats().size, pool.borrowers().len()), (0, 0));
     // Its place is free.
     assert_ne!(pool.get_within(LIMIT).unwrap().id(), id);
     pool.disconnect();
@@ -89,7 +89,7 @@ fn disconnect_closes_those_in_use_when_they_come_back(setup: Setup) {
     drop(new);
     eventually("the other is closed", LIMIT, || named_clients(&server, "all") == 1);
     assert_eq!(pool.get().unwrap().id(), new_id, "one made since then stays");
-    assert_eq!(pool.figures().closed(Closing::Disconnected), 2);
+    assert_eq!(pool.stats().closed(CloseReason::Disconnected), 2);
 }
 
 fn disconnect_idle_spares_those_in_use(setup: Setup) {
@@ -99,9 +99,9 @@ fn disconnect_idle_spares_those_in_use(setup: Setup) {
     let id = held.id();
     drop(idle);
     pool.disconnect_idle();
-    let figures = pool.figures();
-    assert_eq!((figures.size, figures.idle, figures.in_use), (1, 0, 1), "{figures:?}");
-    assert_eq!(figures.closed(Closing::Disconnected), 1);
+    let stats = pool.stats();
+    assert_eq!((stats.size, stats.idle, stats.in_use), (1, 0, 1), "{stats:?}");
+    assert_eq!(stats.closed(CloseReason::Disconnected), 1);
     eventually("the idle one is closed", LIMIT, || named_clients(&server, "idle") == 1);
     drop(held);
     assert_eq!(pool.get().unwrap().id(), id);
@@ -153,7 +153,7 @@ fn clients_share_one_pool(setup: Setup) {
         assert_eq!(client.run::<String>("PING").unwrap(), "PONG");
         assert!(Pool::of(client).owns(&pool.get().unwrap()));
     }
-    assert_eq!(pool.figures().created, 1);
+    assert_eq!(pool.stats().created, 1);
     // Beside the pool's, each async client has its pipelined connection.
     let own = if setup.driver == Driver::Tokio { 2 } else { 0 };
     assert_eq!(named_clients(&server, "sharing"), 1 + own);
@@ -175,7 +175,7 @@ fn one_connection_is_enough_for_a_pool_and_a_client(setup: Setup) {
     assert_eq!(client.run::<String>("PING").unwrap(), "PONG");
     assert_eq!(client.run::<Option<(String, String)>>("BLPOP nothing 0.01").unwrap(), None);
     assert_eq!(client.run::<String>("PING").unwrap(), "PONG");
-    assert_eq!(Pool::of(&client).figures().created, 1);
+    assert_eq!(Pool::of(&client).stats().created, 1);
     assert_eq!(named_clients(&server, "one"), 1);
 }
 
@@ -221,7 +221,7 @@ fn new_connections_are_shown_to_the_callback_first(setup: Setup) {
     pool.run::<()>("CLIENT SETNAME other").unwrap();
     assert_eq!(pool.run::<String>("CLIENT GETNAME").unwrap(), "by-callback");
     assert_eq!(pool.run::<String>("GET connects").unwrap(), "3");
-    assert_eq!(pool.figures().created, 2);
+    assert_eq!(pool.stats().created, 2);
 }
 
 fn a_pool_that_cannot_connect_says_why(setup: Setup) {
@@ -235,9 +235,9 @@ fn a_pool_that_cannot_connect_says_why(setup: Setup) {
         assert!(matches!(error.kind(), ErrorKind::Authentication(_)), "{error}");
         assert_eq!(error.address(), Some(server.addr().to_string().as_str()));
     }
-    let figures = pool.figures();
-    assert_eq!((figures.size, figures.created), (0, 0), "{figures:?}");
-    assert!(figures.failed >= 1, "{figures:?}");
+    let stats = pool.stats();
+    assert_eq!((stats.size, stats.created), (0, 0), "{stats:?}");
+    assert!(stats.failed >= 1, "{stats:?}");
 }
 
 /// Dropping the future of `get` gives up the place in the queue, or the connection that was to be made.
@@ -257,12 +257,12 @@ fn a_get_that_is_dropped_takes_nothing_with_it() {
             let lease = pool.get().await.unwrap();
             let mut waiting = Box::pin(pool.get());
             assert!(waiting.as_mut().poll(&mut cx).is_pending());
-            assert_eq!(pool.figures().waiting, 1);
+            assert_eq!(pool.stats().waiting, 1);
             drop(waiting);
-            assert_eq!(pool.figures().waiting, 0);
+            assert_eq!(pool.stats().waiting, 0);
             drop(lease);
             pool.disconnect_idle();
         }
-        assert_eq!((pool.figures().size, pool.figures().waiting), (0, 0));
+        assert_eq!((pool.stats().size, pool.stats().waiting), (0, 0));
     });
 }

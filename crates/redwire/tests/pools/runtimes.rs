@@ -43,13 +43,13 @@ fn twenty_runtimes_one_after_the_other_have_leases_and_warm_connections() {
                 // The first lease of each.
                 ping(&plain).await;
                 ping(&warm).await;
-                while warm.figures().idle < 2 {
+                while warm.stats().idle < 2 {
                     tokio::time::sleep(Duration::from_millis(1)).await;
                 }
             });
-            assert!(warm.figures().size <= 4, "in runtime {number}: {:?}", warm.figures());
+            assert!(warm.stats().size <= 4, "in runtime {number}: {:?}", warm.stats());
         }
-        assert!(plain.figures().created <= runtimes);
+        assert!(plain.stats().created <= runtimes);
     }
 }
 
@@ -62,18 +62,18 @@ fn connections_of_one_runtime_are_not_lent_in_another() {
         first.block_on(ping(&pool));
         // While the first stands still.
         second.block_on(ping(&pool));
-        assert_eq!(pool.figures().created, 2);
+        assert_eq!(pool.stats().created, 2);
         first.block_on(ping(&pool));
         second.block_on(ping(&pool));
-        assert_eq!((pool.figures().created, pool.figures().idle), (2, 2), "each has its own");
+        assert_eq!((pool.stats().created, pool.stats().idle), (2, 2), "each has its own");
         // Where there is no place, one of the others' goes.
         third.block_on(ping(&pool));
-        assert_eq!((pool.figures().created, pool.figures().size), (3, 2));
+        assert_eq!((pool.stats().created, pool.stats().size), (3, 2));
         // One that is given back elsewhere still belongs to its runtime.
         let lease = third.block_on(pool.get()).unwrap();
         second.block_on(async { drop(lease) });
         third.block_on(ping(&pool));
-        assert_eq!(pool.figures().created, 3);
+        assert_eq!(pool.stats().created, 3);
     }
 }
 
@@ -85,12 +85,12 @@ fn what_a_runtime_drops_unpolled_is_done_in_the_next() {
         for _ in 0..5 {
             // The task that connects, and the one that keeps the pool warm, are spawned and never polled.
             current_thread().block_on(begin(pool.get()));
-            assert_eq!((pool.figures().connecting, pool.figures().waiting), (0, 0));
+            assert_eq!((pool.stats().connecting, pool.stats().waiting), (0, 0));
         }
         let runtime = current_thread();
         runtime.block_on(async {
             ping(&pool).await;
-            while pool.figures().idle < 2 {
+            while pool.stats().idle < 2 {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
         });
@@ -108,7 +108,7 @@ fn a_runtime_that_has_ended_is_told_of() {
     let error = block_on(pool.get()).unwrap_err();
     drop(entered);
     assert!(error.to_string().contains("shut down"), "{error}");
-    eventually("nothing is left", LIMIT, || pool.figures().size == 0 && pool.figures().waiting == 0);
+    eventually("nothing is left", LIMIT, || pool.stats().size == 0 && pool.stats().waiting == 0);
     current_thread().block_on(ping(&pool));
 }
 

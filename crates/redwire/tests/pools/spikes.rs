@@ -72,8 +72,8 @@ fn a_server_that_returns_is_not_met_by_all_at_once(setup: Setup) {
                 sender.send(lease).unwrap();
             });
         }
-        eventually("several tries have failed", LIMIT, || pool.figures().failed >= 5);
-        eventually("all wait", LIMIT, || pool.figures().waiting + pool.figures().connecting == WORKERS);
+        eventually("several tries have failed", LIMIT, || pool.stats().failed >= 5);
+        eventually("all wait", LIMIT, || pool.stats().waiting + pool.stats().connecting == WORKERS);
         let (tries, elapsed) = (proxy.connections() - WORKERS, down.elapsed());
         // Up to four that begin together before the first of them has failed.
         assert!(tries <= 4 + (elapsed.as_millis() / 50) as usize, "{tries} in {elapsed:?}");
@@ -83,7 +83,7 @@ fn a_server_that_returns_is_not_met_by_all_at_once(setup: Setup) {
         let again = collect(&leases, || {
             let (new, elapsed) = (proxy.connections() - before, up.elapsed());
             assert!(new <= at_most(elapsed), "{new} in {elapsed:?}");
-            assert!(pool.figures().connecting <= 4);
+            assert!(pool.stats().connecting <= 4);
         });
         for mut lease in again {
             assert_eq!(lease.run::<String>("PING").unwrap(), "PONG");
@@ -129,11 +129,11 @@ fn a_pool_makes_do_with_what_it_gets(setup: Setup) {
             });
         }
     });
-    let figures = pool.figures();
-    assert!((5..=10).contains(&figures.size), "{figures:?}");
-    assert!(figures.failed > 0, "{figures:?}");
+    let stats = pool.stats();
+    assert!((5..=10).contains(&stats.size), "{stats:?}");
+    assert!(stats.failed > 0, "{stats:?}");
     // What there is was enough for all, and goes on being.
-    assert_eq!((figures.in_use, figures.waiting), (0, 0), "{figures:?}");
+    assert_eq!((stats.in_use, stats.waiting), (0, 0), "{stats:?}");
 }
 
 fn too_many_clients_is_a_reason_to_try_again(setup: Setup) {
@@ -155,7 +155,7 @@ fn too_many_clients_is_a_reason_to_try_again(setup: Setup) {
     let client = setup.lazy(&server.url(), "timeout=10s&retries=100").unwrap();
     thread::scope(|scope| {
         let call = scope.spawn(|| client.run::<String>("PING"));
-        let failed = || Pool::of(&client).figures().failed;
+        let failed = || Pool::of(&client).stats().failed;
         let mut events = client.events();
         eventually("it was refused", LIMIT, || {
             failed() > 0 || events.next_within(Duration::from_millis(1)).is_some()
@@ -173,7 +173,7 @@ fn a_full_queue_for_connections_is_told_at_once(setup: Setup) {
     let held = pool.get().unwrap();
     thread::scope(|scope| {
         let waiting: Vec<_> = (0..3).map(|_| scope.spawn(|| pool.run::<String>("PING"))).collect();
-        eventually("they wait", LIMIT, || pool.figures().waiting == 3);
+        eventually("they wait", LIMIT, || pool.stats().waiting == 3);
         let (refused, took) = timed(|| pool.get());
         let error = refused.unwrap_err();
         assert_eq!((error.kind(), error.outcome()), (ErrorKind::QueueFull, Outcome::NotSent), "{error}");

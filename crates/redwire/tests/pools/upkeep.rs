@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use redwire::Closing;
+use redwire::CloseReason;
 use redwire_testkit::{Server, eventually, shared};
 
 use crate::common::{LIMIT, Setup, kill_named, named_clients, timed};
@@ -30,9 +30,9 @@ fn some_connections_are_kept_ready(setup: Setup) {
     let server = Server::start();
     let pool = setup.open_pool(&server.url(), "min_idle_connections=3&client_name=warm").unwrap();
     // One more, if the first was not back yet when somebody looked for what is missing.
-    let settled = || Some(pool.figures()).filter(|now| now.idle >= 3 && now.connecting == 0);
+    let settled = || Some(pool.stats()).filter(|now| now.idle >= 3 && now.connecting == 0);
     eventually("three are ready", LIMIT, || settled().is_some());
-    let ready = pool.figures().idle;
+    let ready = pool.stats().idle;
     assert!((3..=4).contains(&ready), "{ready}");
     assert_eq!(named_clients(&server, "warm"), ready);
     // What is taken is made up for; those given back stay.
@@ -40,9 +40,9 @@ fn some_connections_are_kept_ready(setup: Setup) {
     eventually("three are ready", LIMIT, || settled().is_some());
     drop(held);
     let all = ready + 1;
-    assert_eq!(pool.figures().idle, all);
+    assert_eq!(pool.stats().idle, all);
     drop([pool.get().unwrap(), pool.get().unwrap(), pool.get().unwrap()]);
-    assert_eq!(pool.figures().created, all as u64, "they were ready");
+    assert_eq!(pool.stats().created, all as u64, "they were ready");
     // Whoever finds a dead one gets another, and they are made up for.
     let before = ids(&server, "warm");
     assert_eq!(kill_named(&server, "warm"), all);
@@ -51,7 +51,7 @@ fn some_connections_are_kept_ready(setup: Setup) {
     drop(leases);
     eventually("three others are ready", LIMIT, || {
         let now = ids(&server, "warm");
-        now.len() >= 3 && now.is_disjoint(&before) && pool.figures().idle >= 3
+        now.len() >= 3 && now.is_disjoint(&before) && pool.stats().idle >= 3
     });
 }
 
@@ -59,13 +59,13 @@ fn connections_kept_ready_return_after_an_outage(setup: Setup) {
     let server = Server::start();
     let options = "min_idle_connections=2&client_name=warm&timeout=300ms";
     let pool = setup.open_pool(&server.url(), options).unwrap();
-    eventually("two are ready", LIMIT, || pool.figures().idle == 2);
+    eventually("two are ready", LIMIT, || pool.stats().idle == 2);
     server.kill();
     assert!(pool.run::<String>("PING").is_err());
-    eventually("they are found dead", LIMIT, || pool.figures().size == pool.figures().connecting);
+    eventually("they are found dead", LIMIT, || pool.stats().size == pool.stats().connecting);
     server.restart();
     // Nobody asks for them.
-    eventually("two are ready", LIMIT, || pool.figures().idle == 2);
+    eventually("two are ready", LIMIT, || pool.stats().idle == 2);
     assert_eq!(named_clients(&server, "warm"), 2);
 }
 
@@ -76,7 +76,7 @@ fn unused_connections_are_closed(setup: Setup) {
     let mut kept = pool.get().unwrap();
     drop([pool.get().unwrap(), pool.get().unwrap()]);
     let ((), took) = timed(|| {
-        eventually("both are closed", LIMIT, || pool.figures().closed(Closing::Idle) == 2);
+        eventually("both are closed", LIMIT, || pool.stats().closed(CloseReason::Idle) == 2);
     });
     assert!(took <= limit + SLACK, "{took:?}");
     assert!(took >= limit / 2, "{took:?}");
@@ -99,7 +99,7 @@ fn connections_that_grow_old_are_replaced_one_by_one(setup: Setup) {
     let mut closed = 0;
     eventually("all have ended", LIMIT, || {
         // The server is asked only when there is news.
-        let before = std::mem::replace(&mut closed, pool.figures().closed(Closing::Lifetime));
+        let before = std::mem::replace(&mut closed, pool.stats().closed(CloseReason::Lifetime));
         if before == closed && closed < COUNT as u64 {
             return false;
         }
@@ -113,7 +113,7 @@ fn connections_that_grow_old_are_replaced_one_by_one(setup: Setup) {
     });
     assert!(made.elapsed() <= Duration::from_millis(2200) + SLACK, "{:?}", made.elapsed());
     assert!(!ended.is_sorted(), "in the order they were made, without any chance: {ended:?}");
-    assert_eq!(pool.figures().closed(Closing::Lifetime), COUNT as u64);
+    assert_eq!(pool.stats().closed(CloseReason::Lifetime), COUNT as u64);
 }
 
 fn a_connection_too_old_is_not_lent_again(setup: Setup) {
@@ -125,13 +125,13 @@ fn a_connection_too_old_is_not_lent_again(setup: Setup) {
     assert_eq!(lease.id(), first, "whoever has it may keep it");
     drop(lease);
     assert_ne!(pool.get().unwrap().id(), first);
-    assert!(pool.figures().closed(Closing::Lifetime) >= 1);
+    assert!(pool.stats().closed(CloseReason::Lifetime) >= 1);
 }
 
 fn upkeep_ends_with_its_pool(setup: Setup) {
     let server = Server::start();
     let pool = setup.open_pool(&server.url(), "min_idle_connections=2&client_name=gone").unwrap();
-    eventually("two are ready", LIMIT, || pool.figures().idle == 2);
+    eventually("two are ready", LIMIT, || pool.stats().idle == 2);
     let other = pool.clone();
     drop(pool);
     assert_eq!(other.run::<String>("PING").unwrap(), "PONG");
@@ -140,11 +140,11 @@ fn upkeep_ends_with_its_pool(setup: Setup) {
     // A pool that was closed is not kept warm either.
     let pool = setup.open_pool(&server.url(), "min_idle_connections=2&client_name=gone").unwrap();
     eventually("two are ready", LIMIT, || {
-        let figures = pool.figures();
-        figures.idle >= 2 && figures.connecting == 0
+        let stats = pool.stats();
+        stats.idle >= 2 && stats.connecting == 0
     });
     pool.close_now();
-    let closed = pool.figures().created;
+    let closed = pool.stats().created;
     eventually("nothing is left", LIMIT, || named_clients(&server, "gone") == 0);
-    assert_eq!(pool.figures().created, closed);
+    assert_eq!(pool.stats().created, closed);
 }

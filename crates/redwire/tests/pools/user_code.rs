@@ -69,8 +69,8 @@ fn check(setup: Setup, moody: &Moody, options: &ConfigBuilder, kind: ErrorKind, 
     moody.bad.store(false, Ordering::SeqCst);
     eventually("it is tried again", LIMIT, || short().is_ok());
     assert_eq!(pool.run::<String>("PING").unwrap(), "PONG");
-    let figures = pool.figures();
-    assert_eq!((figures.in_use, figures.connecting), (0, 0), "{figures:?}");
+    let stats = pool.stats();
+    assert_eq!((stats.in_use, stats.connecting), (0, 0), "{stats:?}");
 }
 
 fn a_resolver_that_panics_is_an_attempt_that_failed(setup: Setup) {
@@ -114,7 +114,7 @@ fn a_callback_that_panics_is_an_attempt_that_failed(setup: Setup) {
                 assert!(pool.get_within(Duration::from_millis(100)).await.unwrap_err().is_timeout());
                 moody.bad.store(false, Ordering::SeqCst);
                 assert_eq!(pool.get().await.unwrap().run::<String>(cmd("PING")).await.unwrap(), "PONG");
-                assert_eq!(pool.figures().in_use, 0);
+                assert_eq!(pool.stats().in_use, 0);
             });
         }
         Driver::Blocking => {
@@ -128,7 +128,7 @@ fn a_callback_that_panics_is_an_attempt_that_failed(setup: Setup) {
             assert!(pool.get_within(Duration::from_millis(100)).unwrap_err().is_timeout());
             moody.bad.store(false, Ordering::SeqCst);
             assert_eq!(pool.get().unwrap().run::<String>(cmd("PING")).unwrap(), "PONG");
-            assert_eq!(pool.figures().in_use, 0);
+            assert_eq!(pool.stats().in_use, 0);
         }
     }
 }
@@ -202,7 +202,7 @@ fn leases_that_are_given_up_cost_no_connection() {
         }
     };
     runtime().block_on(work);
-    eventually("all are back", LIMIT, || pool.figures().in_use == 0);
+    eventually("all are back", LIMIT, || pool.stats().in_use == 0);
     // On a machine that stands still, a reply may come too late for its connection to be kept.
     assert!(proxy.connections() < GIVEN_UP / 10, "{} connects", proxy.connections());
 }
@@ -225,5 +225,5 @@ fn a_reply_that_does_not_come_takes_no_place() {
         let mut lease = pool.get().await.unwrap();
         assert_eq!(lease.run::<i64>(cmd("INCR").arg("n")).await.unwrap(), 2);
     });
-    assert_eq!((proxy.connections(), pool.figures().size), (2, 1));
+    assert_eq!((proxy.connections(), pool.stats().size), (2, 1));
 }

@@ -295,7 +295,7 @@ impl World {
                 State::Flying(_) => panic!("nobody reads it any more"),
             })
             .sum();
-        assert_eq!((store.figures.bytes, store.figures.entries), (bytes, store.entries.len()));
+        assert_eq!((store.stats.bytes, store.stats.entries), (bytes, store.entries.len()));
     }
 }
 

@@ -53,7 +53,7 @@ fn during_an_outage_one_connects_a_pause_and_the_oldest_keeps_the_time() {
     scene.connect(permit);
     let _second = scene.granted(second);
     let _third = scene.waits(third);
-    assert_eq!(scene.pool.figures().failed, 2);
+    assert_eq!(scene.pool.stats().failed, 2);
 }
 
 #[test]
@@ -137,7 +137,7 @@ fn a_connection_that_is_lost_before_it_served_is_one_more_failure() {
     scene.lose(first.0, false);
     assert!(scene.may_connect().is_none());
     assert_eq!(scene.pool.poll_timeout(), Some(scene.now + PAUSE * 2), "the second pause");
-    assert_eq!((scene.pool.figures().failed, scene.closed(Closing::Lost)), (1, 1));
+    assert_eq!((scene.pool.stats().failed, scene.closed(CloseReason::Lost)), (1, 1));
 }
 
 #[test]
@@ -161,7 +161,7 @@ fn each_that_is_lost_before_it_served_makes_the_pause_longer() {
         let (claim, permit) = scene.connecting(1);
         scene.connect(permit);
         let again = scene.granted(claim);
-        scene.discard(again.0, Closing::Disconnected);
+        scene.discard(again.0, CloseReason::Disconnected);
     }
 }
 
@@ -202,7 +202,7 @@ fn a_turn_that_was_not_used_is_for_the_next() {
     scene.later(PAUSE);
     let permit = scene.may_connect().unwrap();
     scene.woken();
-    scene.discard(permit, Closing::Lost);
+    scene.discard(permit, CloseReason::Lost);
     assert_eq!(scene.woken(), [1]);
     assert!(scene.may_connect().is_some());
     assert_eq!(scene.counts(), [1, 0, 0, 1, 1]);
@@ -302,7 +302,7 @@ fn with_too_many_clients_the_pool_shrinks_and_waiters_are_served_by_what_lives()
         let a = scene.granted(first);
         scene.release(a);
         let a = scene.granted(third);
-        scene.discard(a.0, Closing::Lost);
+        scene.discard(a.0, CloseReason::Lost);
         scene.later(PAUSE);
         let (fourth, permit) = scene.connecting(4);
         scene.fail(permit, failure(ErrorKind::MaxClients));

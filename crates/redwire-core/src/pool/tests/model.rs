@@ -125,7 +125,7 @@ impl Model {
             Step::Discard(which) if which % 2 == 0 && !self.using.is_empty() => {
                 let (permit, connection) = self.using.swap_remove(which % self.using.len());
                 self.alive.remove(&connection);
-                self.scene.pool.discard(permit, Closing::Dirty, now);
+                self.scene.pool.discard(permit, CloseReason::Dirty, now);
             }
             Step::Lose(which, answered) if !self.using.is_empty() => {
                 let (permit, connection) = self.using.swap_remove(which % self.using.len());
@@ -134,7 +134,7 @@ impl Model {
             }
             Step::Discard(which) if !self.connecting.is_empty() => {
                 let permit = self.end_attempt(which);
-                self.scene.pool.discard(permit, Closing::Lost, now);
+                self.scene.pool.discard(permit, CloseReason::Lost, now);
                 self.turns.pop();
             }
             Step::Connect { waiter, itself } if !self.queue.is_empty() => {
@@ -165,7 +165,7 @@ impl Model {
                 }
             }
             Step::Reset => self.scene.pool.reset(),
-            Step::ClearIdle => self.scene.pool.clear_idle(Closing::Disconnected),
+            Step::ClearIdle => self.scene.pool.clear_idle(CloseReason::Disconnected),
             Step::Close => self.scene.pool.close(),
             _ => {}
         }
@@ -258,7 +258,7 @@ impl Model {
         assert_eq!(idle + in_use, self.alive.len(), "a connection is lost");
         assert!(in_use >= self.using.len());
         assert_eq!(connecting, self.connecting.len());
-        assert_eq!(pool.holders().count(), in_use);
+        assert_eq!(pool.borrowers().count(), in_use);
         // Each pause is as long, so that this is one attempt a pause, and those whose turn was given back.
         let mut turns = self.turns.windows(2);
         assert!(turns.all(|turns| turns[0] + PAUSE <= turns[1]), "two in a pause: {:?}", self.turns);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use redwire_core::session_state::Cleanup;
-use redwire_core::pool::Closing;
+use redwire_core::pool::CloseReason;
 use redwire_core::{Cmd, Error, Outcome, Result, Value};
 
 use super::{Connection, OnConnect};
@@ -18,7 +18,7 @@ use crate::shared::interrupt::Interrupt;
 #[derive(Debug)]
 pub(in crate::blocking) enum Unready {
     /// It was lost while nobody used it, or its last user left it in a state that cannot be mended.
-    Gone(Closing),
+    Gone(CloseReason),
     /// The server refuses what makes it ready: another would fare no better.
     Refused(Error),
 }
@@ -38,12 +38,12 @@ impl Connection {
 
     /// Whether nothing is under way and nobody left anything, so that the next user may find it as new. If not: why.
     #[inline]
-    pub(in crate::blocking) fn check_clean(&self) -> Result<(), Closing> {
+    pub(in crate::blocking) fn check_clean(&self) -> Result<(), CloseReason> {
         match &self.wire {
-            None => Err(Closing::Lost),
-            Some(wire) if wire.is_broken() => Err(Closing::Lost),
+            None => Err(CloseReason::Lost),
+            Some(wire) if wire.is_broken() => Err(CloseReason::Lost),
             Some(wire) if wire.is_clean() && self.sent.is_empty() && !self.is_spoilt() => Ok(()),
-            Some(_) => Err(Closing::Dirty),
+            Some(_) => Err(CloseReason::Dirty),
         }
     }
 
@@ -101,10 +101,10 @@ impl Connection {
         now: Instant,
         deadline: Option<Instant>,
     ) -> Result<(), Unready> {
-        let Some(wire) = &mut self.wire else { return Err(Unready::Gone(Closing::Lost)) };
+        let Some(wire) = &mut self.wire else { return Err(Unready::Gone(CloseReason::Lost)) };
         let Some(idle) = wire.wake(now) else {
             wire.give_up();
-            return Err(Unready::Gone(Closing::Lost));
+            return Err(Unready::Gone(CloseReason::Lost));
         };
         if self.is_as_new(db, idle) {
             return Ok(());
@@ -120,7 +120,7 @@ impl Connection {
         let limit = config.health_check_interval().unwrap_or_else(|| config.connect_timeout());
         let limit = now.checked_add(limit).into_iter().chain(deadline).min().unwrap_or(now);
         let mended = match cleanup {
-            Cleanup::Drop => return Err(Unready::Gone(Closing::Dirty)),
+            Cleanup::Drop => return Err(Unready::Gone(CloseReason::Dirty)),
             Cleanup::Reset => self.reset(limit),
             Cleanup::None | Cleanup::Select => self.refresh(cleanup, limit),
         };
@@ -130,7 +130,7 @@ impl Connection {
         });
         mended.map_err(|error| match error.outcome() {
             Outcome::Rejected => Unready::Refused(self.target.locate(error)),
-            _ => Unready::Gone(Closing::Lost),
+            _ => Unready::Gone(CloseReason::Lost),
         })
     }
 

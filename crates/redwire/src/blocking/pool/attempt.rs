@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Instant;
 
-use redwire_core::pool::{Claim, Closing, Permit};
+use redwire_core::pool::{Claim, CloseReason, Permit};
 
 use super::Shared;
 use super::process::State;
@@ -60,7 +60,7 @@ impl Attempt {
 impl Drop for Attempt {
     fn drop(&mut self) {
         if let Some(permit) = self.permit.take() {
-            self.shared.process().discard(permit, Closing::Disconnected);
+            self.shared.process().discard(permit, CloseReason::Disconnected);
         }
     }
 }

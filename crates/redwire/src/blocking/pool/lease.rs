@@ -3,7 +3,7 @@
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
-use redwire_core::pool::{Closing, Permit};
+use redwire_core::pool::{CloseReason, Permit};
 
 use super::Pool;
 use crate::blocking::connection::Connection;
@@ -55,7 +55,7 @@ impl Lease {
         // The permit of a parent process means nothing to the accounts of its child.
         if self.process == process.id() {
             process.change(|state| state.interrupts.forget(connection.interrupt()));
-            process.discard(permit, Closing::Disconnected);
+            process.discard(permit, CloseReason::Disconnected);
         }
     }
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use redwire_core::call::Call;
 use redwire_core::link::{Combiner, End, Link, QueueLimits};
-use redwire_core::pool::{Closing, Permit};
+use redwire_core::pool::{CloseReason, Permit};
 use redwire_core::{Replies, Result};
 
 use super::place::Place;
@@ -153,7 +153,7 @@ impl Multiplex {
             }
             (connection, _) => {
                 drop(connection);
-                process.discard(permit, Closing::Dirty);
+                process.discard(permit, CloseReason::Dirty);
             }
         }
     }

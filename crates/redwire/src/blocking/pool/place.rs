@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use redwire_core::call::Call;
 use redwire_core::link::Ticket;
-use redwire_core::pool::{Closing, Permit};
+use redwire_core::pool::{CloseReason, Permit};
 use redwire_core::{Replies, Result};
 
 use super::process::Process;
@@ -88,12 +88,12 @@ impl<'p> Place<'p> {
     ) -> Result<(), Unready> {
         match &mut self.connection {
             Some(connection) => connection.prepare(db, now, deadline),
-            None => Err(Unready::Gone(Closing::Lost)),
+            None => Err(Unready::Gone(CloseReason::Lost)),
         }
     }
 
     /// Gives back the place, and closes the connection.
-    pub(super) fn close(mut self, why: Closing) {
+    pub(super) fn close(mut self, why: CloseReason) {
         if let Some((permit, connection)) = self.permit.take().zip(self.connection.take()) {
             self.process.part_with(permit, connection, why);
         }

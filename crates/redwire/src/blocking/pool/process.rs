@@ -8,7 +8,7 @@ use std::sync::{Arc, MutexGuard, OnceLock};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
-use redwire_core::pool::{self, Acquired, Claim, Closing, Patience, Permit};
+use redwire_core::pool::{self, Acquired, Claim, CloseReason, Patience, Permit};
 use redwire_core::{Error, Outcome, Result};
 
 use super::Shared;
@@ -183,8 +183,8 @@ impl Process {
 
     /// Takes back the place of a connection that is of no use to others.
     #[cold]
-    pub(super) fn part_with(&self, permit: Permit, connection: Box<Connection>, why: Closing) {
-        if why != Closing::Lost {
+    pub(super) fn part_with(&self, permit: Permit, connection: Box<Connection>, why: CloseReason) {
+        if why != CloseReason::Lost {
             drop(connection);
             return self.discard(permit, why);
         }
@@ -203,7 +203,7 @@ impl Process {
 
     /// Takes back a place alone.
     #[cold]
-    pub(super) fn discard(&self, permit: Permit, why: Closing) {
+    pub(super) fn discard(&self, permit: Permit, why: CloseReason) {
         self.change(|state| state.machine.discard(permit, why, Instant::now()));
         self.wake_upkeep();
     }
@@ -236,7 +236,7 @@ impl Process {
     pub(super) fn cut(&self) -> usize {
         let state = self.lock();
         state.interrupts.end();
-        state.machine.figures().in_use
+        state.machine.stats().in_use
     }
 }
 

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use redwire_core::pool::{Closing, Permit};
+use redwire_core::pool::{CloseReason, Permit};
 use redwire_core::{Error, Result};
 use tokio::runtime::Handle;
 
@@ -60,7 +60,7 @@ impl Attempt {
 impl Drop for Attempt {
     fn drop(&mut self) {
         if let Some(permit) = self.permit.take() {
-            self.pool.with(|machine| machine.discard(permit, Closing::Disconnected, clock::now()));
+            self.pool.with(|machine| machine.discard(permit, CloseReason::Disconnected, clock::now()));
             self.pool.0.changed.notify_waiters();
         }
     }

@@ -2,7 +2,7 @@
 
 use std::ops::{Deref, DerefMut};
 
-use redwire_core::pool::{Closing, Permit};
+use redwire_core::pool::{CloseReason, Permit};
 use tokio::runtime::Handle;
 
 use super::Pool;
@@ -37,7 +37,7 @@ impl Lease {
 
     /// Closes the connection instead of giving it back.
     pub fn discard(self) {
-        self.close(Closing::Disconnected);
+        self.close(CloseReason::Disconnected);
     }
 
     /// Takes the connection out of the pool, which may make another in its place.
@@ -45,11 +45,11 @@ impl Lease {
     pub fn detach(mut self) -> Connection {
         let Some((permit, mut connection)) = self.held.take() else { unreachable!("{GIVEN_BACK}") };
         connection.outlive_pool();
-        self.part_with(permit, Closing::Disconnected);
+        self.part_with(permit, CloseReason::Disconnected);
         *connection
     }
 
-    pub(super) fn close(mut self, why: Closing) {
+    pub(super) fn close(mut self, why: CloseReason) {
         if let Some((permit, connection)) = self.held.take() {
             self.part_with_connection(permit, connection, why);
         }
@@ -71,8 +71,8 @@ impl Lease {
         }));
     }
 
-    fn part_with_connection(&self, permit: Permit, mut connection: Box<Connection>, why: Closing) {
-        let loss = connection.loss().filter(|_| why == Closing::Lost && self.is_own());
+    fn part_with_connection(&self, permit: Permit, mut connection: Box<Connection>, why: CloseReason) {
+        let loss = connection.loss().filter(|_| why == CloseReason::Lost && self.is_own());
         connection.disconnect();
         let Some((error, answered)) = loss else { return self.part_with(permit, why) };
         let (now, random) = (clock::now(), fastrand::u64(..));
@@ -80,7 +80,7 @@ impl Lease {
         self.pool.0.changed.notify_waiters();
     }
 
-    fn part_with(&self, permit: Permit, why: Closing) {
+    fn part_with(&self, permit: Permit, why: CloseReason) {
         if self.is_own() {
             self.pool.with(|machine| machine.discard(permit, why, clock::now()));
             self.pool.0.changed.notify_waiters();
@@ -111,7 +111,7 @@ impl Drop for Lease {
             self.pool.with(|machine| machine.release(permit, connection, clock::now()));
             return;
         }
-        let why = if connection.is_lost() { Closing::Lost } else { Closing::Dirty };
+        let why = if connection.is_lost() { CloseReason::Lost } else { CloseReason::Dirty };
         self.part_with_connection(permit, connection, why);
     }
 }

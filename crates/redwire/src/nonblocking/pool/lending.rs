@@ -7,7 +7,7 @@ use std::sync::{Arc, MutexGuard};
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Instant;
 
-use redwire_core::pool::{Acquired, Claim, Closing, Patience, Permit};
+use redwire_core::pool::{Acquired, Claim, CloseReason, Patience, Permit};
 use redwire_core::{Replies, Result};
 use tokio::runtime::Handle;
 
@@ -97,15 +97,15 @@ impl Pool {
     /// `None` where the connection is of no use any more.
     async fn renew(&self, mut lease: Lease, deadline: Option<Instant>) -> Result<Option<Lease>> {
         if !lease.is_at_home() {
-            lease.close(Closing::Lost);
+            lease.close(CloseReason::Lost);
             return Ok(None);
         }
         match lease.renew(self.0.db.load(Ordering::Relaxed), deadline).await {
             Readiness::Ready => return Ok(Some(lease)),
-            Readiness::Lost => lease.close(Closing::Lost),
-            Readiness::Dirty => lease.close(Closing::Dirty),
+            Readiness::Lost => lease.close(CloseReason::Lost),
+            Readiness::Dirty => lease.close(CloseReason::Dirty),
             Readiness::Refused(error) => {
-                lease.close(Closing::Dirty);
+                lease.close(CloseReason::Dirty);
                 return Err(self.target().locate(error));
             }
         }

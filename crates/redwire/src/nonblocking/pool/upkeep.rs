@@ -4,7 +4,7 @@
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use redwire_core::pool::Closing;
+use redwire_core::pool::CloseReason;
 use tokio::runtime::{self, Handle};
 
 use super::attempt::Attempt;
@@ -69,7 +69,7 @@ impl Drop for Upkeep {
             let pool = Pool(shared);
             pool.lock().kept = false;
             let here = Some(self.runtime);
-            pool.with(|machine| machine.clear_idle_of(Closing::Lost, |connection| connection.is_of(here)));
+            pool.with(|machine| machine.clear_idle_of(CloseReason::Lost, |connection| connection.is_of(here)));
         }
     }
 }

@@ -34,7 +34,7 @@ fn an_idle_cache_stays_as_it_is(setup: Setup) {
     let asked = executed(&server, "ping");
     let connections = trackers(&server).len() as u64;
     eventually("each was asked twice", LIMIT, || executed(&server, "ping") >= asked + 2 * connections);
-    assert_eq!((cache.get("k"), cache.figures().flushes, cache.figures().hits), (Some(1), 0, 1));
+    assert_eq!((cache.get("k"), cache.stats().flushes, cache.stats().hits), (Some(1), 0, 1));
 }
 
 /// Nobody says that a connection is gone: what is kept is forgotten all the same.
@@ -48,10 +48,10 @@ fn a_silent_server_is_not_trusted(setup: Setup) {
     assert_eq!(cache.get("k"), Some(1));
     server.freeze();
     eventually("the silence is noticed", LIMIT, || !cache.is_tracking());
-    assert_eq!(cache.figures().entries, 0);
+    assert_eq!(cache.stats().entries, 0);
     server.thaw();
     eventually("changes are announced again", LIMIT, || cache.is_tracking());
-    assert_eq!((cache.get("k"), cache.figures().flushes > 0), (Some(1), true));
+    assert_eq!((cache.get("k"), cache.stats().flushes > 0), (Some(1), true));
 }
 
 fn whichever_connection_is_killed_everything_is_forgotten(setup: Setup) {
@@ -66,12 +66,12 @@ fn whichever_connection_is_killed_everything_is_forgotten(setup: Setup) {
         set(&server, "k", 2 * round);
         cache.sync().unwrap();
         assert_eq!(cache.get("k"), Some(2 * round));
-        let flushes = cache.figures().flushes;
+        let flushes = cache.stats().flushes;
         kill(&server, &trackers(&server)[round as usize % victims]);
         set(&server, "k", 2 * round + 1);
         cache.sync().unwrap();
         assert_eq!(cache.get("k"), Some(2 * round + 1));
-        eventually("the loss is noticed", LIMIT, || cache.figures().flushes > flushes);
+        eventually("the loss is noticed", LIMIT, || cache.stats().flushes > flushes);
     }
     eventually("changes are announced again", LIMIT, || cache.is_tracking());
     cache.get("k");
@@ -112,8 +112,8 @@ fn what_was_acknowledged_is_seen_through_kills(setup: Setup) {
         }
         scope.spawn(|| {
             let begin = Instant::now();
-            while cache.figures().flushes < 15 || begin.elapsed() < Duration::from_secs(1) {
-                assert!(begin.elapsed() < 3 * LIMIT, "{:?}", cache.figures());
+            while cache.stats().flushes < 15 || begin.elapsed() < Duration::from_secs(1) {
+                assert!(begin.elapsed() < 3 * LIMIT, "{:?}", cache.stats());
                 thread::sleep(Duration::from_millis(pause(begin)));
                 match (trackers(&server), begin.elapsed().as_micros() % 4) {
                     (_, 0) => proxy.reset_all(),
@@ -131,7 +131,7 @@ fn what_was_acknowledged_is_seen_through_kills(setup: Setup) {
     });
     // On RESP2 the three commands put each other in doubt.
     let least = if setup.protocol == 3 { 20 } else { 5 };
-    assert!(cache.figures().hits > least, "nothing was served: {:?}", cache.figures());
+    assert!(cache.stats().hits > least, "nothing was served: {:?}", cache.stats());
 }
 
 /// Some milliseconds: those digits of the clock that nobody controls are as good as chance.
@@ -161,13 +161,13 @@ fn a_reader_never_goes_backwards(setup: Setup) {
             });
         }
         let begin = Instant::now();
-        while cache.figures().invalidations < 50 && begin.elapsed() < 3 * LIMIT {
+        while cache.stats().invalidations < 50 && begin.elapsed() < 3 * LIMIT {
             writer.run::<u64>("INCR n").unwrap();
             thread::sleep(Duration::from_millis(1));
         }
         over.store(true, Ordering::Relaxed);
     });
-    assert!(cache.figures().hits > 20 && cache.figures().invalidations >= 50, "{:?}", cache.figures());
+    assert!(cache.stats().hits > 20 && cache.stats().invalidations >= 50, "{:?}", cache.stats());
 }
 
 /// The writer counts in two keys, one after the other. What asks the server is not ahead of what is kept; on RESP2, where
@@ -197,12 +197,12 @@ fn a_reader_never_goes_backwards_by_another_command(setup: Setup) {
         for value in 1_u64.. {
             writer.run::<()>(&format!("SET first {value}")).unwrap();
             writer.run::<()>(&format!("SET second {value}")).unwrap();
-            let is_enough = cache.figures().hits > 200 && begin.elapsed() > Duration::from_millis(300);
+            let is_enough = cache.stats().hits > 200 && begin.elapsed() > Duration::from_millis(300);
             if is_enough || begin.elapsed() > LIMIT {
                 break;
             }
         }
         over.store(true, Ordering::Relaxed);
     });
-    assert!(cache.figures().hits > 200, "{:?}", cache.figures());
+    assert!(cache.stats().hits > 200, "{:?}", cache.stats());
 }

@@ -59,18 +59,18 @@ fn a_server_that_refuses_later_is_made_do_with(setup: Setup) {
         let kind = told.expect("it is told").kind();
         assert_eq!(matches!(kind, ErrorKind::Authentication(_)), refused, "{kind:?}");
     }
-    let passed = cache.figures().passed;
+    let passed = cache.stats().passed;
     for value in 2..10 {
         set(&server, "k", value);
         assert_eq!(cache.get("k"), Some(value), "reads go to the server");
     }
-    assert_eq!(cache.figures().passed, passed + 8);
-    assert_eq!(cache.figures().entries, 0);
+    assert_eq!(cache.stats().passed, passed + 8);
+    assert_eq!(cache.stats().entries, 0);
     rights(&server, "");
     eventually("it is tried again because somebody reads", LIMIT, || {
         cache.get("k");
         cache.is_tracking()
     });
     assert_eq!((cache.get("k"), cache.get("k")), (Some(9), Some(9)));
-    assert!(cache.figures().hits > 0);
+    assert!(cache.stats().hits > 0);
 }

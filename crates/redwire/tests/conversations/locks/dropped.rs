@@ -71,8 +71,8 @@ fn attempts_that_are_dropped_at_random_give_back_what_they_got() {
         eventually("it is free", LIMIT, || say(&server, "EXISTS l") == "0");
     }
     assert!((1..300).contains(&had), "some were dropped, and some were not: {had}");
-    let figures = client.pool().figures();
-    assert_eq!((figures.in_use, figures.waiting), (0, 0), "{figures:?}");
+    let stats = client.pool().stats();
+    assert_eq!((stats.in_use, stats.waiting), (0, 0), "{stats:?}");
 }
 
 /// The future of the loss belongs to whoever wants it, and ends with the guard.

@@ -3,7 +3,7 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use redwire::{Closing, Value};
+use redwire::{CloseReason, Value};
 use redwire_testkit::{FakeServer, Server, Step, eventually, shared};
 
 use crate::common::pool::Pool;
@@ -20,9 +20,9 @@ both!(
 /// Size, idle, in use, connecting, waiting.
 #[track_caller]
 fn check(pool: &Pool, now: [usize; 5], created: u64) {
-    let figures = pool.figures();
-    let found = [figures.size, figures.idle, figures.in_use, figures.connecting, figures.waiting];
-    assert_eq!((found, figures.created), (now, created), "{figures:?}");
+    let stats = pool.stats();
+    let found = [stats.size, stats.idle, stats.in_use, stats.connecting, stats.waiting];
+    assert_eq!((found, stats.created), (now, created), "{stats:?}");
 }
 
 fn every_step_is_counted(setup: Setup) {
@@ -34,7 +34,7 @@ fn every_step_is_counted(setup: Setup) {
     check(&pool, [2, 0, 2, 0, 0], 2);
     thread::scope(|scope| {
         let third = scope.spawn(|| pool.get().unwrap());
-        eventually("it waits", LIMIT, || pool.figures().waiting == 1);
+        eventually("it waits", LIMIT, || pool.stats().waiting == 1);
         check(&pool, [2, 0, 2, 0, 1], 2);
         drop(first);
         let third = third.join().unwrap();
@@ -46,43 +46,43 @@ fn every_step_is_counted(setup: Setup) {
     check(&pool, [2, 2, 0, 0, 0], 2);
     pool.disconnect_idle();
     check(&pool, [0, 0, 0, 0, 0], 2);
-    assert_eq!(pool.figures().waits.count(), 1);
+    assert_eq!(pool.stats().waits.count(), 1);
 
     // A connection that is being made, and one that cannot be.
     let silent = FakeServer::script([Step::Stall]);
     let pool = setup.pool(&silent.url(), "connect_timeout=300ms");
     thread::scope(|scope| {
         let connecting = scope.spawn(|| pool.get_within(Duration::from_millis(200)).unwrap_err());
-        eventually("it connects", LIMIT, || pool.figures().connecting == 1);
+        eventually("it connects", LIMIT, || pool.stats().connecting == 1);
         check(&pool, [1, 0, 0, 1, 0], 0);
         assert!(connecting.join().unwrap().is_timeout());
     });
-    eventually("the attempt has ended", LIMIT, || pool.figures().connecting == 0);
+    eventually("the attempt has ended", LIMIT, || pool.stats().connecting == 0);
     check(&pool, [0, 0, 0, 0, 0], 0);
-    assert_eq!(pool.figures().failed, 1);
+    assert_eq!(pool.stats().failed, 1);
 }
 
 /// A reason, a pool to show it on, and what brings it about once.
-type Reason = (Closing, &'static str, fn(&Pool, &Server));
+type Reason = (CloseReason, &'static str, fn(&Pool, &Server));
 
 const REASONS: &[Reason] = &[
-    (Closing::Idle, "idle_timeout=50ms&", |pool, _| {
+    (CloseReason::Idle, "idle_timeout=50ms&", |pool, _| {
         drop(pool.get().unwrap());
-        eventually("it was idle for too long", LIMIT, || pool.figures().size == 0);
+        eventually("it was idle for too long", LIMIT, || pool.stats().size == 0);
     }),
-    (Closing::Lifetime, "max_lifetime=50ms&", |pool, _| {
+    (CloseReason::Lifetime, "max_lifetime=50ms&", |pool, _| {
         let (held, begin) = (pool.get().unwrap(), Instant::now());
         eventually("its time is over", LIMIT, || begin.elapsed() > Duration::from_millis(60));
         drop(held);
     }),
-    (Closing::Dirty, "", |pool, _| pool.get().unwrap().send("ECHO unread").unwrap()),
-    (Closing::Lost, "", |pool, server| {
+    (CloseReason::Dirty, "", |pool, _| pool.get().unwrap().send("ECHO unread").unwrap()),
+    (CloseReason::Lost, "", |pool, server| {
         let mut held = pool.get().unwrap();
         assert_eq!(kill_named(server, "reasons"), 1);
         assert!(held.run::<Value>("PING").is_err());
     }),
-    (Closing::Disconnected, "", |pool, _| pool.get().unwrap().discard()),
-    (Closing::Closed, "", |pool, _| {
+    (CloseReason::Disconnected, "", |pool, _| pool.get().unwrap().discard()),
+    (CloseReason::Closed, "", |pool, _| {
         drop(pool.get().unwrap());
         pool.close_now();
     }),
@@ -93,36 +93,36 @@ fn each_reason_of_closing_is_counted(setup: Setup) {
     for (reason, options, act) in REASONS {
         let pool = setup.pool(&server.url(), &format!("{options}client_name=reasons"));
         act(&pool, &server);
-        let figures = pool.figures();
-        for why in Closing::ALL {
-            assert_eq!(figures.closed(why), u64::from(why == *reason), "{reason:?}: {figures:?}");
+        let stats = pool.stats();
+        for why in CloseReason::ALL {
+            assert_eq!(stats.closed(why), u64::from(why == *reason), "{reason:?}: {stats:?}");
         }
-        assert_eq!((figures.size, figures.created), (0, 1), "{reason:?}: {figures:?}");
+        assert_eq!((stats.size, stats.created), (0, 1), "{reason:?}: {stats:?}");
     }
     // Lost while nobody has it, it is counted when somebody would.
     let pool = setup.pool(&server.url(), "client_name=reasons");
     drop(pool.get().unwrap());
     assert_eq!(kill_named(&server, "reasons"), 1);
     drop(pool.get().unwrap());
-    assert_eq!((pool.figures().closed(Closing::Lost), pool.figures().created), (1, 2));
+    assert_eq!((pool.stats().closed(CloseReason::Lost), pool.stats().created), (1, 2));
 }
 
 fn waits_are_measured(setup: Setup) {
     let pool = setup.pool(&shared().url(), "max_connections=1&timeout=30s");
     drop(pool.get().unwrap());
-    assert_eq!((pool.figures().waits.count(), pool.figures().waits.longest()), (0, Duration::ZERO));
+    assert_eq!((pool.stats().waits.count(), pool.stats().waits.longest()), (0, Duration::ZERO));
     let hold = Duration::from_millis(40);
     for _ in 0..4 {
         let held = pool.get().unwrap();
         thread::scope(|scope| {
             let waiting = scope.spawn(|| drop(pool.get().unwrap()));
-            eventually("it waits", LIMIT, || pool.figures().waiting == 1);
+            eventually("it waits", LIMIT, || pool.stats().waiting == 1);
             thread::sleep(hold);
             drop(held);
             waiting.join().unwrap();
         });
     }
-    let waits = pool.figures().waits;
+    let waits = pool.stats().waits;
     assert_eq!(waits.count(), 4);
     assert!(waits.longest() >= hold && waits.longest() < LIMIT, "{waits:?}");
     assert!(waits.quantile(0.5) >= hold, "{waits:?}");
@@ -133,26 +133,26 @@ fn waits_are_measured(setup: Setup) {
 
 fn holders_are_named_by_file_and_line(setup: Setup) {
     let pool = setup.pool(&shared().url(), "");
-    assert!(pool.holders().is_empty());
+    assert!(pool.borrowers().is_empty());
     let begin = Instant::now();
     let (first, line) = (pool.get().unwrap(), line!());
     let (second, next_line) = (pool.get_within(LIMIT).unwrap(), line!());
-    let mut holders = pool.holders();
-    holders.sort_by_key(|holder| holder.since);
-    let found: Vec<_> = holders
+    let mut borrowers = pool.borrowers();
+    borrowers.sort_by_key(|borrower| borrower.since);
+    let found: Vec<_> = borrowers
         .iter()
-        .map(|holder| {
-            let location = holder.location.expect("it is tracked");
-            assert!(holder.since >= begin && holder.since <= Instant::now());
+        .map(|borrower| {
+            let location = borrower.location.expect("it is tracked");
+            assert!(borrower.since >= begin && borrower.since <= Instant::now());
             (location.file().rsplit('/').next().unwrap(), location.line())
         })
         .collect();
     assert_eq!(found, [("figures.rs", line), ("figures.rs", next_line)]);
     drop(first);
-    assert_eq!(pool.holders().len(), 1);
+    assert_eq!(pool.borrowers().len(), 1);
     // Taken out of the pool, it is nobody's any more.
     let detached: Connection = second.detach();
-    assert!(pool.holders().is_empty());
+    assert!(pool.borrowers().is_empty());
     drop(detached);
 }
 
@@ -162,12 +162,12 @@ fn calls_of_clients_hold_nothing_for_long(setup: Setup) {
     let list = setup.key("popped");
     thread::scope(|scope| {
         let popping = scope.spawn(|| client.run::<(String, String)>(&format!("BLPOP {list} 0")));
-        eventually("it holds one", LIMIT, || pool.holders().len() == 1);
-        assert_eq!(pool.holders()[0].location, None, "no place in the program");
+        eventually("it holds one", LIMIT, || pool.borrowers().len() == 1);
+        assert_eq!(pool.borrowers()[0].location, None, "no place in the program");
         client.run::<i64>(&format!("RPUSH {list} x")).unwrap();
         assert_eq!(popping.join().unwrap().unwrap().1, "x");
     });
-    assert!(pool.holders().is_empty());
+    assert!(pool.borrowers().is_empty());
 }
 
 /// Each future remembers where it was made, not where it was awaited.
@@ -187,7 +187,7 @@ fn a_task_is_known_by_where_it_asked() {
         let ((spawned, spawned_line), lease) = lease.unwrap();
         let own = lease.await.unwrap();
         let mut lines: Vec<u32> =
-            pool.holders().iter().map(|holder| holder.location.unwrap().line()).collect();
+            pool.borrowers().iter().map(|borrower| borrower.location.unwrap().line()).collect();
         lines.sort_unstable();
         let mut expected = [line, spawned_line];
         expected.sort_unstable();

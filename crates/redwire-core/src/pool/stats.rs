@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 /// A pool at one moment. `idle + in_use + connecting` is `size`.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
-pub struct Figures {
+pub struct PoolStats {
     /// Connections there are, and those being made.
     pub size: usize,
     /// Connections that nobody uses.
@@ -29,13 +29,13 @@ pub struct Figures {
     pub gave_up: u64,
     /// How long those waited who had to, and were served.
     pub waits: WaitTimes,
-    pub(super) closed: [u64; Closing::COUNT],
+    pub(super) closed: [u64; CloseReason::COUNT],
 }
 
-impl Figures {
+impl PoolStats {
     /// How many connections were closed so far for this reason.
     #[must_use]
-    pub fn closed(&self, why: Closing) -> u64 {
+    pub fn closed(&self, why: CloseReason) -> u64 {
         self.closed[why as usize]
     }
 }
@@ -43,7 +43,7 @@ impl Figures {
 /// Why a pool parts with a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum Closing {
+pub enum CloseReason {
     /// It was idle for longer than the limit.
     Idle,
     /// It lived for longer than the limit.
@@ -58,7 +58,7 @@ pub enum Closing {
     Closed,
 }
 
-impl Closing {
+impl CloseReason {
     /// Every reason, in the order of their declaration.
     pub const ALL: [Self; Self::COUNT] =
         [Self::Idle, Self::Lifetime, Self::Dirty, Self::Lost, Self::Disconnected, Self::Closed];
@@ -69,7 +69,7 @@ impl Closing {
 /// Who has a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Holder {
+pub struct Borrower {
     /// Where in the program it was asked for; `None` for a call of a client, and for one that is kept warm.
     pub location: Option<&'static Location<'static>>,
     /// Since when.
