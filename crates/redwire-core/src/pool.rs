@@ -18,7 +18,7 @@
 
 mod stats;
 mod limits;
-mod patience;
+mod acquire_limit;
 mod places;
 mod queue;
 
@@ -31,7 +31,7 @@ use crate::outage::{Outage, Turn, heals};
 
 pub use stats::{CloseReason, PoolStats, Borrower, WaitTimes};
 pub use limits::PoolLimits;
-pub use patience::Patience;
+pub use acquire_limit::AcquireLimit;
 use places::{closed, queue_full};
 pub use queue::Claim;
 use queue::{Queue, Waiter};
@@ -52,12 +52,12 @@ use queue::{Queue, Waiter};
 /// ```
 /// use std::time::Instant;
 ///
-/// use redwire_core::pool::{Acquired, Patience, Pool, PoolLimits};
+/// use redwire_core::pool::{Acquired, AcquireLimit, Pool, PoolLimits};
 ///
-/// let (now, random, patience) = (Instant::now(), 0, Patience::default());
+/// let (now, random, limit) = (Instant::now(), 0, AcquireLimit::default());
 /// let mut pool: Pool<&str, &str> = Pool::new(PoolLimits { max: 1, ..PoolLimits::default() });
-/// let Acquired::Queued(ann) = pool.acquire(None, &patience, "ann", |_| true, now)? else { panic!() };
-/// let Acquired::Queued(bob) = pool.acquire(None, &patience, "bob", |_| true, now)? else { panic!() };
+/// let Acquired::Queued(ann) = pool.acquire(None, &limit, "ann", |_| true, now)? else { panic!() };
+/// let Acquired::Queued(bob) = pool.acquire(None, &limit, "bob", |_| true, now)? else { panic!() };
 ///
 /// let Some(permit) = pool.poll_connect(None, now, random) else { panic!() };
 /// assert!(pool.poll_connect(None, now, random).is_none());
@@ -210,7 +210,7 @@ impl<C, W: Clone> Pool<C, W> {
     pub fn acquire(
         &mut self,
         location: Option<&'static Location<'static>>,
-        patience: &Patience,
+        limit: &AcquireLimit,
         waiter: W,
         fit: impl Fn(&C) -> bool,
         now: Instant,
@@ -235,7 +235,7 @@ impl<C, W: Clone> Pool<C, W> {
             self.retire(place, connection, CloseReason::Lost);
         }
         if self.is_exhausted() {
-            if patience.exhausted() == WhenExhausted::Fail {
+            if limit.exhausted() == WhenExhausted::Fail {
                 self.counts.exhausted += 1;
                 return Err(self.exhausted(now));
             }
@@ -245,9 +245,9 @@ impl<C, W: Clone> Pool<C, W> {
         if self.queue.len() >= self.limits.max_waiting {
             return Err(queue_full(self.limits.max_waiting));
         }
-        let (patience, stands_in_line) = (*patience, true);
+        let (limit, stands_in_line) = (*limit, true);
         let waiter =
-            Waiter { waiter, location, since: now, stands_in_line, turn: None, connects: false, patience };
+            Waiter { waiter, location, since: now, stands_in_line, turn: None, connects: false, limit };
         let claim = self.queue.push_back(waiter);
         self.serve(now);
         let stands_in_line = self.turn.is_some() || !self.is_wanted();
@@ -423,7 +423,7 @@ impl<C, W: Clone> Pool<C, W> {
 
     /// The connection that `permit` allows could not be made. If time alone will not mend that, or the pool [fails
     /// fast](PoolLimits::fail_fast), all waiters fail; otherwise they wait for the next turn, but for those that want to
-    /// be [told](Patience::told).
+    /// be [told](AcquireLimit::told).
     ///
     /// Where the server has too many clients, and other connections of this pool live, the pool shrinks for a while:
     /// waiters are served with one that comes back, as where all are in use.

@@ -6,7 +6,7 @@ use std::panic::Location;
 use std::time::Instant;
 
 use super::queue::Next;
-use super::{CloseReason, PoolStats, Borrower, Idle, Patience, Permit, Place, Pool, State, WhenExhausted};
+use super::{CloseReason, PoolStats, Borrower, Idle, AcquireLimit, Permit, Place, Pool, State, WhenExhausted};
 use crate::error::{Error, ErrorKind, Outcome, Result};
 use crate::outage::heals;
 
@@ -156,8 +156,8 @@ impl<C, W: Clone> Pool<C, W> {
         if !heals(&error) || (self.limits.fail_fast && !is_full) {
             self.fail_all(&error);
         } else {
-            let will_not_wait = |patience: &Patience| {
-                patience.is_told() || (is_full && patience.exhausted() == WhenExhausted::Fail)
+            let will_not_wait = |limit: &AcquireLimit| {
+                limit.is_told() || (is_full && limit.exhausted() == WhenExhausted::Fail)
             };
             self.fail_where(will_not_wait, &error);
         }
@@ -210,8 +210,8 @@ impl<C, W: Clone> Pool<C, W> {
         self.turn = None;
     }
 
-    fn fail_where(&mut self, which: impl Fn(&Patience) -> bool, error: &Error) {
-        for next in self.queue.take_where(|waiter| which(&waiter.patience)) {
+    fn fail_where(&mut self, which: impl Fn(&AcquireLimit) -> bool, error: &Error) {
+        for next in self.queue.take_where(|waiter| which(&waiter.limit)) {
             self.answer(next, Err(error.clone()));
         }
     }

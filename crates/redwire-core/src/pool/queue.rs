@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::panic::Location;
 use std::time::Instant;
 
-use super::Patience;
+use super::AcquireLimit;
 use crate::error::{Error, Result};
 
 /// A waiter's place in the queue. It must be redeemed by [`Pool::poll_claim`](super::Pool::poll_claim) or given up by
@@ -49,7 +49,7 @@ pub(super) struct Waiter<W> {
     pub(super) turn: Option<Instant>,
     /// Whether it makes a connection itself, and cannot look at what it is granted.
     pub(super) connects: bool,
-    pub(super) patience: Patience,
+    pub(super) limit: AcquireLimit,
 }
 
 /// The right to answer one who waited.

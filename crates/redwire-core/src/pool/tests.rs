@@ -39,11 +39,11 @@ impl Scene {
     }
 
     fn acquire(&mut self, waiter: u32) -> Result<Acquired<u32>> {
-        self.acquire_as(Patience::default(), waiter)
+        self.acquire_as(AcquireLimit::default(), waiter)
     }
 
-    fn acquire_as(&mut self, patience: Patience, waiter: u32) -> Result<Acquired<u32>> {
-        self.pool.acquire(Some(Location::caller()), &patience, waiter, |_| true, self.now)
+    fn acquire_as(&mut self, limit: AcquireLimit, waiter: u32) -> Result<Acquired<u32>> {
+        self.pool.acquire(Some(Location::caller()), &limit, waiter, |_| true, self.now)
     }
 
     fn ready(&mut self) -> (Permit, u32) {
@@ -168,9 +168,9 @@ fn lost() -> Error {
 }
 
 /// Of one who does not wait while all are in use.
-fn impatient() -> Patience {
+fn impatient() -> AcquireLimit {
     let config = crate::config::Config::from_url("redis://h?pool_timeout=0").unwrap();
-    Patience::new(&config, None, Instant::now())
+    AcquireLimit::new(&config, None, Instant::now())
 }
 
 const WRONG_PASSWORD: ErrorKind = ErrorKind::Authentication(AuthenticationFault::WrongPassword);

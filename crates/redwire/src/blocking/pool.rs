@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use redwire_core::call::Call;
 use redwire_core::config::{Config, Endpoint};
-use redwire_core::pool::{CloseReason, PoolStats, Borrower, Patience};
+use redwire_core::pool::{CloseReason, PoolStats, Borrower, AcquireLimit};
 use redwire_core::standing::Leave;
 use redwire_core::{Replies, Result};
 
@@ -241,8 +241,8 @@ impl Pool {
     pub(super) fn warm(&self) -> Result<()> {
         let now = Instant::now();
         let deadline = self.config().timeout().and_then(|limit| now.checked_add(limit));
-        let patience = Patience::new(self.config(), deadline, now).told();
-        self.0.lend_next(self.0.process(), None, patience, deadline).map(drop)
+        let limit = AcquireLimit::new(self.config(), deadline, now).told();
+        self.0.lend_next(self.0.process(), None, limit, deadline).map(drop)
     }
 
     /// Lets go of all connections, also of those in use.
@@ -376,8 +376,8 @@ impl Shared {
                 Err(unready) => self.part_with(place, unready)?,
             }
         }
-        let patience = Patience::new(self.target.config(), deadline, Instant::now());
-        self.lend_next(process, location, patience, deadline)
+        let limit = AcquireLimit::new(self.target.config(), deadline, Instant::now());
+        self.lend_next(process, location, limit, deadline)
     }
 
     /// Lends one that has to be made, or waited for.
@@ -386,12 +386,12 @@ impl Shared {
         &'p self,
         process: &'p Process,
         location: Option<&'static Location<'static>>,
-        patience: Patience,
+        limit: AcquireLimit,
         deadline: Option<Instant>,
     ) -> Result<Place<'p>> {
         loop {
-            process.check(&patience)?;
-            let (permit, connection) = process.acquire(self, location, &patience)?;
+            process.check(&limit)?;
+            let (permit, connection) = process.acquire(self, location, &limit)?;
             let mut place = Place::new(process, permit, connection);
             match place.prepare(self.db.load(Ordering::Relaxed), Instant::now(), deadline) {
                 Ok(()) => return Ok(place),

@@ -57,7 +57,7 @@ pub(super) struct Wire {
     clock: Option<Instant>,
     /// For so long one read or write waits. Then the peer is in doubt, where it is a node of a cluster, and once it
     /// is time to `health` is asked whether it lives.
-    patience: Option<Duration>,
+    limit: Option<Duration>,
     health: Option<Arc<Health>>,
     /// When `health` is to be asked, of a node that is in doubt.
     check: Option<Instant>,
@@ -92,7 +92,7 @@ impl Wire {
         let connected = endpoint.and_then(|endpoint| {
             let mut wire = Self::connect_to(target, &endpoint, interrupt, deadline)?;
             let interval = config.health_check_interval().filter(|_| health.is_some());
-            wire.patience =
+            wire.limit =
                 interval.into_iter().chain(target.doubts_after().filter(|_| health.is_some())).min();
             wire.health = health.cloned();
             Ok(wire)
@@ -165,7 +165,7 @@ impl Wire {
             used: Instant::now(),
             asked: 0,
             clock: None,
-            patience: None,
+            limit: None,
             health: None,
             check: None,
             waits: None,
@@ -366,7 +366,7 @@ impl Wire {
     #[inline]
     fn has_stalled(&self, begin: Option<Instant>) -> bool {
         !self.outbox.is_empty()
-            && begin.zip(self.patience).is_some_and(|(begin, patience)| begin.elapsed() >= early(patience))
+            && begin.zip(self.limit).is_some_and(|(begin, limit)| begin.elapsed() >= early(limit))
     }
 
     #[inline]
@@ -482,9 +482,9 @@ impl Wire {
     /// How long one read or write may take: until the deadline, but no longer than the peer may be silent.
     #[inline]
     fn limit(&self, deadline: Option<Instant>, now: Instant) -> io::Result<Option<Duration>> {
-        Ok(match (left(deadline, now)?, self.patience) {
-            (Some(left), Some(patience)) => Some(left.min(patience)),
-            (left, patience) => left.or(patience),
+        Ok(match (left(deadline, now)?, self.limit) {
+            (Some(left), Some(limit)) => Some(left.min(limit)),
+            (left, limit) => left.or(limit),
         })
     }
 
@@ -497,7 +497,7 @@ impl Wire {
 
     /// As [`bear`](Self::bear); what came meanwhile is only kept.
     fn doubt(&mut self, error: Error, deadline: Option<Instant>) -> Result<()> {
-        if !error.is_timeout() || self.patience.is_none() {
+        if !error.is_timeout() || self.limit.is_none() {
             return Err(error);
         }
         let Ok(left) = left(deadline, Instant::now()) else { return Err(error) };
@@ -515,10 +515,10 @@ impl Wire {
         let now = Instant::now();
         let since = finding.silent_since(deadline, now - begun, interval, now);
         if let Some(since) = since {
-            let patience = interval.saturating_sub(now - since).max(interval / 2);
+            let limit = interval.saturating_sub(now - since).max(interval / 2);
             match self.target.doubts_after() {
-                Some(_) => self.check = Some(now + patience),
-                None => self.patience = Some(patience),
+                Some(_) => self.check = Some(now + limit),
+                None => self.limit = Some(limit),
             }
         }
         match (finding, since) {

@@ -238,7 +238,7 @@ fn a_waiter_that_connects_itself_is_granted_nothing_meanwhile() {
 fn one_that_wants_to_be_told_is_told_of_the_first_failure() {
     let mut scene = Scene::new(LIMITS);
     let (first, permit) = scene.connecting(1);
-    let Ok(Acquired::Queued(second)) = scene.acquire_as(Patience::default().told(), 2) else {
+    let Ok(Acquired::Queued(second)) = scene.acquire_as(AcquireLimit::default().told(), 2) else {
         panic!("it waits")
     };
     scene.refuse(permit);
@@ -318,9 +318,9 @@ fn what_does_not_fit_stays_for_others_until_its_place_is_needed() {
     let (a, b) = (scene.connected(), scene.connected());
     scene.release(a);
     scene.release(b);
-    let first = scene.pool.acquire(None, &Patience::default(), 1, |number| *number == 1, scene.now);
+    let first = scene.pool.acquire(None, &AcquireLimit::default(), 1, |number| *number == 1, scene.now);
     let Ok(Acquired::Ready(permit, 1)) = first else { panic!("{first:?}") };
-    let second = scene.pool.acquire(None, &Patience::default(), 2, |number| *number == 1, scene.now);
+    let second = scene.pool.acquire(None, &AcquireLimit::default(), 2, |number| *number == 1, scene.now);
     let Ok(Acquired::Queued(claim)) = second else { panic!("{second:?}") };
     assert_eq!(scene.retired(), [2]);
     let own = scene.may_connect().unwrap();

@@ -196,8 +196,8 @@ impl Model {
         self.waiters += 1;
         let somebody_waits = self.scene.pool.queue.has_free();
         let (waiter, now) = (self.waiters, self.scene.now);
-        let patience = if patient { Patience::default() } else { impatient() };
-        match self.scene.pool.acquire(None, &patience, waiter, |_| true, now) {
+        let limit = if patient { AcquireLimit::default() } else { impatient() };
+        match self.scene.pool.acquire(None, &limit, waiter, |_| true, now) {
             Ok(Acquired::Ready(permit, connection)) => {
                 assert!(!somebody_waits, "{waiter} overtook");
                 self.take(permit, connection);

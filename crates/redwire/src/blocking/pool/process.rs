@@ -8,7 +8,7 @@ use std::sync::{Arc, MutexGuard, OnceLock};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
-use redwire_core::pool::{self, Acquired, Claim, CloseReason, Patience, Permit};
+use redwire_core::pool::{self, Acquired, Claim, CloseReason, AcquireLimit, Permit};
 use redwire_core::{Error, Outcome, Result};
 
 use super::Shared;
@@ -144,10 +144,10 @@ impl Process {
         state.machine.take_idle(location, now)
     }
 
-    /// Fails once `patience` is over.
-    pub(super) fn check(&self, patience: &Patience) -> Result<()> {
+    /// Fails once `limit` is over.
+    pub(super) fn check(&self, limit: &AcquireLimit) -> Result<()> {
         let now = Instant::now();
-        if patience.is_over(now) { Err(patience.end(self.lock().machine.obstacle(now))) } else { Ok(()) }
+        if limit.is_over(now) { Err(limit.end(self.lock().machine.obstacle(now))) } else { Ok(()) }
     }
 
     /// A connection, as soon as there is one.
@@ -155,13 +155,13 @@ impl Process {
         &self,
         shared: &Shared,
         location: Option<&'static Location<'static>>,
-        patience: &Patience,
+        limit: &AcquireLimit,
     ) -> Result<(Permit, Box<Connection>)> {
         let (now, thread) = (Instant::now(), thread::current());
-        match self.change(|state| state.machine.acquire(location, patience, thread, |_| true, now))? {
+        match self.change(|state| state.machine.acquire(location, limit, thread, |_| true, now))? {
             Acquired::Ready(permit, connection) => Ok((permit, connection)),
             Acquired::Queued(claim) => {
-                Waiting { process: self, claim: Some(claim), alone: false }.wait(shared, patience)
+                Waiting { process: self, claim: Some(claim), alone: false }.wait(shared, limit)
             }
         }
     }
@@ -260,13 +260,13 @@ enum Next {
 
 impl Waiting<'_> {
     /// Waits until the claim is answered. Whoever waits also keeps the time for all who do, and connects for them.
-    fn wait(mut self, shared: &Shared, patience: &Patience) -> Result<(Permit, Box<Connection>)> {
+    fn wait(mut self, shared: &Shared, limit: &AcquireLimit) -> Result<(Permit, Box<Connection>)> {
         loop {
             let now = Instant::now();
-            match self.step(patience, self.may_connect(patience, now), now) {
+            match self.step(limit, self.may_connect(limit, now), now) {
                 Next::Return(answer) => return answer,
                 Next::Connect(permit) => {
-                    let until = patience.until().filter(|_| self.alone);
+                    let until = limit.until().filter(|_| self.alone);
                     shared.attempt(permit).run(until, self.claim.as_ref());
                 }
                 Next::Spawn(permit) => self.alone = !shared.attempt(permit).spawn(),
@@ -277,12 +277,12 @@ impl Waiting<'_> {
     }
 
     /// Whether there is the time for a whole attempt.
-    fn may_connect(&self, patience: &Patience, now: Instant) -> bool {
-        let left = patience.until().map(|until| until.saturating_duration_since(now));
+    fn may_connect(&self, limit: &AcquireLimit, now: Instant) -> bool {
+        let left = limit.until().map(|until| until.saturating_duration_since(now));
         self.alone || left.is_none_or(|left| left >= self.process.connect_timeout)
     }
 
-    fn step(&mut self, patience: &Patience, may_connect: bool, now: Instant) -> Next {
+    fn step(&mut self, limit: &AcquireLimit, may_connect: bool, now: Instant) -> Next {
         self.process.change(|State { machine, .. }| {
             if machine.poll_timeout().is_some_and(|due| due <= now) {
                 machine.handle_timeout(now);
@@ -292,8 +292,8 @@ impl Waiting<'_> {
                 Ok(answer) => return Next::Return(answer),
                 Err(claim) => claim,
             };
-            if patience.is_over(now) {
-                let error = patience.end(machine.obstacle(now));
+            if limit.is_over(now) {
+                let error = limit.end(machine.obstacle(now));
                 machine.give_up(claim, now);
                 return Next::Return(Err(error));
             }
@@ -302,7 +302,7 @@ impl Waiting<'_> {
             match permit {
                 Some(permit) if may_connect => Next::Connect(permit),
                 Some(permit) => Next::Spawn(permit),
-                None => Next::Sleep(patience.until().into_iter().chain(machine.poll_timeout()).min()),
+                None => Next::Sleep(limit.until().into_iter().chain(machine.poll_timeout()).min()),
             }
         })
     }

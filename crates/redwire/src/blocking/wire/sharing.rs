@@ -60,7 +60,7 @@ impl Wire {
 
     /// Whether the peer lives is found out by who uses it, and not by asking elsewhere.
     pub(in crate::blocking) fn bear_silence(&mut self) {
-        (self.patience, self.health) = (None, None);
+        (self.limit, self.health) = (None, None);
     }
 
     /// Writes bytes whose answer comes unasked for, as far as the link knows.

@@ -7,7 +7,7 @@ use std::sync::{Arc, MutexGuard};
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Instant;
 
-use redwire_core::pool::{Acquired, Claim, CloseReason, Patience, Permit};
+use redwire_core::pool::{Acquired, Claim, CloseReason, AcquireLimit, Permit};
 use redwire_core::{Replies, Result};
 use tokio::runtime::Handle;
 
@@ -61,30 +61,30 @@ impl Pool {
         location: Option<&'static Location<'static>>,
         deadline: Option<Instant>,
     ) -> Result<Lease> {
-        self.lend(location, Patience::new(self.config(), deadline, clock::now()), deadline).await
+        self.lend(location, AcquireLimit::new(self.config(), deadline, clock::now()), deadline).await
     }
 
     /// Has a connection made, if there is none. What keeps the first attempt from working is told at once.
     pub(super) async fn warm(&self) -> Result<()> {
         let now = clock::now();
         let deadline = self.config().timeout().and_then(|limit| now.checked_add(limit));
-        let patience = Patience::new(self.config(), deadline, now).told();
-        self.lend(None, patience, deadline).await.map(drop)
+        let limit = AcquireLimit::new(self.config(), deadline, now).told();
+        self.lend(None, limit, deadline).await.map(drop)
     }
 
     async fn lend(
         &self,
         location: Option<&'static Location<'static>>,
-        patience: Patience,
+        limit: AcquireLimit,
         deadline: Option<Instant>,
     ) -> Result<Lease> {
         upkeep::start(self);
         loop {
-            let (permit, connection) = match self.acquire(location, &patience)? {
+            let (permit, connection) = match self.acquire(location, &limit)? {
                 Acquired::Ready(permit, connection) => (permit, connection),
                 Acquired::Queued(claim) => {
                     let mut waiting = Waiting { pool: self, claim: Some(claim), timer: Timer::default() };
-                    poll_fn(|cx| waiting.poll(&patience, cx)).await?
+                    poll_fn(|cx| waiting.poll(&limit, cx)).await?
                 }
             };
             let lease = Lease::new(self, permit, connection);
@@ -115,13 +115,13 @@ impl Pool {
     fn acquire(
         &self,
         location: Option<&'static Location<'static>>,
-        patience: &Patience,
+        limit: &AcquireLimit,
     ) -> Result<Acquired<Box<Connection>>> {
         let here = Handle::try_current().ok().map(|runtime| runtime.id());
         // The waker of the waiting task takes its place when the claim is first polled.
         let waker = Waker::noop().clone();
         self.with(|machine| {
-            machine.acquire(location, patience, waker, |connection| connection.is_of(here), clock::now())
+            machine.acquire(location, limit, waker, |connection| connection.is_of(here), clock::now())
         })
     }
 
@@ -153,7 +153,7 @@ struct Waiting<'a> {
 
 impl Waiting<'_> {
     /// Ready once the claim is answered. Whoever waits also keeps the time for all who do, and has connections made.
-    fn poll(&mut self, patience: &Patience, cx: &mut Context<'_>) -> Poll<Result<(Permit, Box<Connection>)>> {
+    fn poll(&mut self, limit: &AcquireLimit, cx: &mut Context<'_>) -> Poll<Result<(Permit, Box<Connection>)>> {
         loop {
             let Some(claim) = self.claim.take() else { return Poll::Ready(Err(setup::closed_client())) };
             let (mut former, now, random) = (None, clock::now(), fastrand::u64(..));
@@ -174,10 +174,10 @@ impl Waiting<'_> {
                 Attempt::new(self.pool, permit).spawn(&runtime()?)?;
                 continue;
             }
-            if patience.is_over(now) {
-                return Poll::Ready(Err(patience.end(self.pool.with(|machine| machine.obstacle(now)))));
+            if limit.is_over(now) {
+                return Poll::Ready(Err(limit.end(self.pool.with(|machine| machine.obstacle(now)))));
             }
-            match patience.until().into_iter().chain(turn).min() {
+            match limit.until().into_iter().chain(turn).min() {
                 None => return Poll::Pending,
                 Some(until) => ready!(self.timer.poll_at(until, cx)),
             }

@@ -6,11 +6,11 @@ use super::WhenExhausted;
 use crate::config::Config;
 use crate::error::{Error, Outcome};
 
-/// The patience of one caller: until the deadline of its call, or less if `pool_timeout` says so.
+/// How long one caller waits for a connection: until the deadline of its call, or less if `pool_timeout` says so.
 ///
 /// By default it is without end.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Patience {
+pub struct AcquireLimit {
     until: Option<Instant>,
     /// Whether it ends with the call's deadline, or before.
     with_deadline: bool,
@@ -19,12 +19,12 @@ pub struct Patience {
     told: bool,
 }
 
-impl Patience {
+impl AcquireLimit {
     /// Of a caller who comes `now`, and whose call must have ended by `deadline`.
     #[must_use]
     pub fn new(config: &Config, deadline: Option<Instant>, now: Instant) -> Self {
         match config.pool_timeout() {
-            // Without patience the pool refuses at once; who waits then waits for the server, until the deadline.
+            // With a limit of zero the pool refuses at once; who waits then waits for the server, until the deadline.
             Some(limit) if limit.is_zero() => {
                 Self { until: deadline, with_deadline: true, exhausted: WhenExhausted::Fail, told: false }
             }
@@ -67,7 +67,7 @@ impl Patience {
         self.until.is_some_and(|until| until <= now)
     }
 
-    /// What to tell whose patience has ended, because of `obstacle`.
+    /// The error for a caller whose limit has passed; `obstacle` is what held it up.
     #[must_use]
     pub fn end(&self, obstacle: Error) -> Error {
         if self.with_deadline { Error::timeout(Outcome::NotSent).with_source(obstacle) } else { obstacle }
@@ -93,13 +93,13 @@ mod tests {
             ("pool_timeout=0", 5, WhenExhausted::Fail, ErrorKind::Timeout),
         ] {
             let config = Config::from_url(&format!("redis://h?{options}")).unwrap();
-            let patience = Patience::new(&config, Some(now + 5 * second), now);
-            assert_eq!(patience.until(), Some(now + until * second), "{options}");
-            assert_eq!(patience.exhausted(), exhausted, "{options}");
-            assert_eq!(patience.end(obstacle()).kind(), told, "{options}");
-            assert!(!patience.is_over(now) && patience.is_over(now + until * second));
+            let limit = AcquireLimit::new(&config, Some(now + 5 * second), now);
+            assert_eq!(limit.until(), Some(now + until * second), "{options}");
+            assert_eq!(limit.exhausted(), exhausted, "{options}");
+            assert_eq!(limit.end(obstacle()).kind(), told, "{options}");
+            assert!(!limit.is_over(now) && limit.is_over(now + until * second));
         }
         let config = Config::from_url("redis://h").unwrap();
-        assert!(!Patience::new(&config, None, now).is_over(now + 1000 * second));
+        assert!(!AcquireLimit::new(&config, None, now).is_over(now + 1000 * second));
     }
 }
