@@ -22,7 +22,7 @@ pub(crate) const SENT_AWAY: Duration = Duration::from_millis(500);
 
 /// A sentinel that does not let itself be listened to is tried again after so long. One that is only down is connected to as any
 /// server is; this is for one that refuses, and others tell meanwhile.
-pub(crate) const DEAF: Duration = Duration::from_secs(5);
+pub(crate) const RESUBSCRIBE_PAUSE: Duration = Duration::from_secs(5);
 
 /// Who has connections to the servers of a service.
 pub(crate) trait Follower: Send + Sync {

@@ -14,13 +14,13 @@ use super::ask_in_turn;
 use crate::blocking::connection::Connection;
 use crate::blocking::pubsub::PubSub;
 use crate::commands::{MasterAddress, SentinelCommands};
-use crate::shared::service::{self, DEAF, SENT_AWAY};
+use crate::shared::service::{self, RESUBSCRIBE_PAUSE, SENT_AWAY};
 use crate::shared::target::Target;
 
 /// What the threads listen by, one for each sentinel, for as long as this is kept.
-struct Ears {
+struct SentinelListeners {
     process: u32,
-    ears: Vec<PubSub>,
+    listeners: Vec<PubSub>,
 }
 
 /// Has the sentinels listened to that `target` asks, if it asks any and that is not done yet.
@@ -28,22 +28,22 @@ pub(in crate::blocking) fn watch(target: &Arc<Target>) {
     let Some(service) = target.service() else { return };
     service.watch(|| {
         let listen = |sentinel| listen(target, sentinel);
-        let ears = service.sentinels().into_iter().filter_map(listen).collect();
-        Box::new(Ears { process: std::process::id(), ears })
+        let listeners = service.sentinels().into_iter().filter_map(listen).collect();
+        Box::new(SentinelListeners { process: std::process::id(), listeners })
     });
 }
 
-impl service::Watch for Ears {
+impl service::Watch for SentinelListeners {
     fn is_alive(&self) -> bool {
         // A child process has not inherited the threads.
         self.process == std::process::id()
     }
 }
 
-impl Drop for Ears {
+impl Drop for SentinelListeners {
     fn drop(&mut self) {
         if self.process == std::process::id() {
-            self.ears.iter().for_each(PubSub::close);
+            self.listeners.iter().for_each(PubSub::close);
         }
     }
 }
@@ -54,7 +54,7 @@ fn listen(target: &Arc<Target>, sentinel: HostPort) -> Option<PubSub> {
     let (target, ear) = (Arc::downgrade(target), pubsub.clone());
     let work = move || {
         while hear(&target, &ear).is_some() {
-            thread::sleep(DEAF);
+            thread::sleep(RESUBSCRIBE_PAUSE);
         }
     };
     // Without it another master is found all the same, and later.

@@ -13,11 +13,11 @@ use crate::shared::clock::Timer;
 use crate::commands::{MasterAddress, SentinelCommands};
 use crate::nonblocking::connection::Connection;
 use crate::nonblocking::pubsub::PubSub;
-use crate::shared::service::{self, DEAF, SENT_AWAY};
+use crate::shared::service::{self, RESUBSCRIBE_PAUSE, SENT_AWAY};
 use crate::shared::target::Target;
 
 /// The tasks that listen, one for each sentinel, for as long as this is kept.
-struct Ears {
+struct SentinelListeners {
     process: u32,
     tasks: Vec<AbortHandle>,
 }
@@ -28,17 +28,17 @@ pub(in crate::nonblocking) fn watch(target: &Arc<Target>) {
     service.watch(|| {
         let listen = |sentinel| tokio::spawn(listen(Arc::downgrade(target), sentinel)).abort_handle();
         let tasks = service.sentinels().into_iter().map(listen).collect();
-        Box::new(Ears { process: std::process::id(), tasks })
+        Box::new(SentinelListeners { process: std::process::id(), tasks })
     });
 }
 
-impl service::Watch for Ears {
+impl service::Watch for SentinelListeners {
     fn is_alive(&self) -> bool {
         self.process == std::process::id() && !self.tasks.iter().any(AbortHandle::is_finished)
     }
 }
 
-impl Drop for Ears {
+impl Drop for SentinelListeners {
     fn drop(&mut self) {
         let tasks = std::mem::take(&mut self.tasks);
         if self.process == std::process::id() {
@@ -58,7 +58,7 @@ async fn listen(target: Weak<Target>, sentinel: HostPort) {
         if hear(&target, &pubsub).await.is_none() {
             return;
         }
-        Timer::after(DEAF).await;
+        Timer::after(RESUBSCRIBE_PAUSE).await;
     }
 }
 
