@@ -3,7 +3,7 @@
 //! Subscriptions are wishes, which outlive connections. Names that several want are asked for once, and given up when the last has
 //! left. Promises that a message reaches everybody who wants it and nobody else, in order, and that every hole is told at its
 //! place: [`Gap`](SubscriptionEvent::Gap) after a connection that was lost, [`Lagged`](SubscriptionEvent::Lagged) where messages were dropped. What waits
-//! for a subscriber is bounded ([`SubscribeOptions`]). This file holds the wishes, `line.rs` the connections behind them, `wire.rs`
+//! for a subscriber is bounded ([`SubscribeOptions`]). This file holds the wishes, `conn.rs` the connections behind them, `wire.rs`
 //! what was said on each, and `shard_placement.rs` which node of a cluster a shard channel is heard from. None must know sockets or clocks.
 //!
 //! `W` is whoever waits: a waker in the async driver, a thread in the blocking one.
@@ -13,7 +13,7 @@ mod frame;
 mod shard_placement;
 mod queue;
 mod event;
-mod line;
+mod conn;
 mod options;
 mod wire;
 
@@ -29,8 +29,8 @@ use crate::error::{Error, ErrorKind, Outcome, Result};
 use subscribers::{Subscribers, End};
 use shard_placement::ShardPlacement;
 pub use event::{SubscriptionEvent, Kind, Message};
-use line::Line;
-pub use line::{Connect, LineId};
+use conn::PubSubConn;
+pub use conn::{Connect, ConnId};
 pub use options::{Overflow, SubscribeOptions};
 use wire::{Name, Wire};
 
@@ -46,7 +46,7 @@ pub struct PubSub<W> {
     names: [BTreeMap<Bytes, Name>; 3],
     subscribers: Subscribers<W>,
     is_closed: bool,
-    lines: BTreeMap<LineId, Line>,
+    conns: BTreeMap<ConnId, PubSubConn>,
     /// Where shard channels are heard from, in a cluster.
     shard_placement: Option<ShardPlacement>,
     interval: Option<Duration>,
@@ -67,7 +67,7 @@ impl<W> PubSub<W> {
             names: Default::default(),
             subscribers: Subscribers::new(),
             is_closed: false,
-            lines: BTreeMap::from([(LineId::MAIN, Line::new(None, interval, backoff))]),
+            conns: BTreeMap::from([(ConnId::MAIN, PubSubConn::new(None, interval, backoff))]),
             shard_placement: None,
             interval,
             backoff,
@@ -143,7 +143,7 @@ impl<W> PubSub<W> {
     /// Nobody is to hear anything any more, but for what has come already.
     pub fn close(&mut self) {
         self.is_closed = true;
-        self.close_lines();
+        self.close_conns();
     }
 
     /// Whether [`close`](Self::close) was called.
@@ -239,10 +239,10 @@ impl<W> PubSub<W> {
 
     /// Why there is no connection for what a subscriber wants, or none that would take it.
     fn trouble(&mut self, id: &SubscriptionId) -> Option<Error> {
-        let failed = |(line, this): (&LineId, &Line)| {
-            this.keeper.error().filter(|_| self.dependents(*line).contains(&id.0)).cloned()
+        let failed = |(conn, this): (&ConnId, &PubSubConn)| {
+            this.keeper.error().filter(|_| self.dependents(*conn).contains(&id.0)).cloned()
         };
-        if let Some(error) = self.lines.iter().find_map(failed) {
+        if let Some(error) = self.conns.iter().find_map(failed) {
             return Some(error);
         }
         let (shard_placement, subscriber) = (self.shard_placement.as_ref()?, self.subscribers.get(id.0)?);
@@ -256,9 +256,9 @@ impl<W> PubSub<W> {
     fn handle_taken(&mut self) {
         // What comes after a pause may be old: only the answer to a question that is asked now is known to be new.
         if self.subscribers.poll_resumed() {
-            for line in self.lines.values_mut() {
-                line.wants_ping |= line.behind.is_some();
-                line.touched = true;
+            for conn in self.conns.values_mut() {
+                conn.wants_ping |= conn.behind.is_some();
+                conn.touched = true;
             }
         }
     }
@@ -266,7 +266,7 @@ impl<W> PubSub<W> {
     fn want(&mut self, id: u32, kind: Kind, text: Bytes) {
         let name = self.names[kind as usize].entry(text.clone()).or_default();
         name.wanted_by.push(id);
-        let is_settled = name.line.is_some();
+        let is_settled = name.conn.is_some();
         if name.wire == Wire::Up {
             self.subscribers.confirm(id, &text, SubscriptionEvent::Subscribed);
         } else if let Some(subscriber) = self.subscribers.get(id) {
@@ -274,25 +274,25 @@ impl<W> PubSub<W> {
         }
         match is_settled || self.is_waiting(kind, &text) {
             true => self.handle_changed(kind, text),
-            false => self.find_line(kind, &text),
+            false => self.find_conn(kind, &text),
         }
     }
 
     /// The server may have to be told something of a name.
     fn handle_changed(&mut self, kind: Kind, text: Bytes) {
-        let line = self.names[kind as usize].get(&text).and_then(|name| name.line);
-        if let Some(line) = line.and_then(|line| self.lines.get_mut(&line)) {
-            line.handle_changed(kind, text);
+        let conn = self.names[kind as usize].get(&text).and_then(|name| name.conn);
+        if let Some(conn) = conn.and_then(|conn| self.conns.get_mut(&conn)) {
+            conn.handle_changed(kind, text);
         }
     }
 
     /// A name of which no server knows is to be asked for.
-    fn find_line(&mut self, kind: Kind, text: &Bytes) {
+    fn find_conn(&mut self, kind: Kind, text: &Bytes) {
         if kind == Kind::Shard && self.shard_placement.is_some() {
             return self.assign(text);
         }
         if let Some(name) = self.names[kind as usize].get_mut(text) {
-            name.line = Some(LineId::MAIN);
+            name.conn = Some(ConnId::MAIN);
         }
         self.handle_changed(kind, text.clone());
     }
@@ -311,26 +311,26 @@ impl<W> PubSub<W> {
             if name.wire != Wire::Up {
                 subscriber.missing -= 1;
             }
-            let line = name.line.and_then(|line| self.lines.get_mut(&line));
+            let conn = name.conn.and_then(|conn| self.conns.get_mut(&conn));
             let key = (subscriber.kind, text.clone());
             if name.wanted_by.is_empty() && name.wire == Wire::Absent {
                 table.remove(text);
-                if let Some(line) = line {
-                    line.changed.remove(&key);
+                if let Some(conn) = conn {
+                    conn.changed.remove(&key);
                 }
                 if let (Some(shard_placement), Kind::Shard) = (&mut self.shard_placement, subscriber.kind) {
                     shard_placement.forget(text);
                 }
-            } else if let Some(line) = line {
-                line.handle_changed(key.0, key.1);
+            } else if let Some(conn) = conn {
+                conn.handle_changed(key.0, key.1);
             }
         }
     }
 
     /// Looks whether all names of a subscriber are confirmed by now: then whoever waits for that goes on, and a hole has ended.
     fn settle(&mut self, id: u32) {
-        let up = self.lines.values().filter(|line| line.keeper.is_up());
-        let to = up.filter_map(|line| line.read).max();
+        let up = self.conns.values().filter(|conn| conn.keeper.is_up());
+        let to = up.filter_map(|conn| conn.read).max();
         let Some(subscriber) = self.subscribers.get(id) else { return };
         if subscriber.missing > 0 {
             return;

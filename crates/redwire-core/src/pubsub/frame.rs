@@ -31,7 +31,7 @@ pub(super) fn read(bytes: &[u8], push: bool) -> Result<Frame<'_>> {
     let mut cursor = Cursor::new(bytes);
     let head = match cursor.head()? {
         Head::Array(Len::Known(len)) | Head::Push(Len::Known(len)) => Some(len),
-        Head::Error(line) => return Ok(Frame::Error(line)),
+        Head::Error(conn) => return Ok(Frame::Error(conn)),
         Head::Simple(_) | Head::Bulk(_) => return Ok(Frame::Answer),
         _ => None,
     };

@@ -1,7 +1,7 @@
 //! Shard channels in a cluster: which node each is to be heard from, and how it follows its slot.
 //!
-//! Every shard channel that somebody wants belongs to one node: it is heard over the line to the primary of its slot, by the map. What is told on a line
-//! obeys the same rules as everywhere; here is only what moves a name from one line to another.
+//! Every shard channel that somebody wants belongs to one node: it is heard over the connection to the primary of its slot, by the map. What is told on a connection
+//! obeys the same rules as everywhere; here is only what moves a name from one connection to another.
 //! - The connection is lost. Then nobody hears the name, a hole is open for those who want it, and it goes to where the map leads.
 //! - The server leaves the name out by itself. If the slot has moved, it is asked once more, and says who has it. But if a replica has
 //!   taken over, the node accepts the name as the replica that it is now, and does not hear what is published before the new primary
@@ -12,7 +12,7 @@
 //! - A new map has another primary for the slot, as when a primary was cut off from the rest and does not know it. What is heard
 //!   from it is left, and then wanted there.
 //!
-//! A name is on one line at a time, and asked for on the next when the last can tell nothing more of it: so no message comes twice
+//! A name is on one connection at a time, and asked for on the next when the last can tell nothing more of it: so no message comes twice
 //! or late. This file must not know connections.
 
 use std::collections::{BTreeMap, HashMap};
@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::line::{Line, LineId};
+use super::conn::{PubSubConn, ConnId};
 use super::wire::{Batch, Wire};
 use super::{Kind, PubSub};
 use crate::backoff::Backoff;
@@ -34,13 +34,13 @@ use crate::outage::heals;
 pub(super) struct ShardPlacement {
     map: Arc<Map>,
     remap: Remap,
-    lines: HashMap<HostPort, LineId>,
+    conns: HashMap<HostPort, ConnId>,
     last: u32,
-    /// Lines that nobody drives yet.
-    begun: Vec<(LineId, HostPort)>,
+    /// Connections that nobody drives yet.
+    begun: Vec<(ConnId, HostPort)>,
     /// What was learnt about the cluster, and not told yet.
     news: Vec<News>,
-    /// Names that somebody wants and that are on no line.
+    /// Names that somebody wants and that are on no connection.
     waiting: BTreeMap<Bytes, Wait>,
     /// Why the last of them was sent away.
     error: Option<Error>,
@@ -65,7 +65,7 @@ impl ShardPlacement {
     }
 
     pub(super) fn handle_ended(&mut self, node: &HostPort) {
-        self.lines.remove(node);
+        self.conns.remove(node);
         self.begun.retain(|(_, begun)| begun != node);
     }
 
@@ -86,8 +86,8 @@ impl ShardPlacement {
 impl<W> PubSub<W> {
     /// As [`new`](Self::new), for a cluster with this remap: shard channels are heard from the nodes that serve them.
     ///
-    /// [`LineId::MAIN`] leads to any node, and serves all other names. Whenever something has changed, [`poll_line`](Self::poll_line)
-    /// tells of new lines, each of which is driven as the first is until [`Connect::Done`](super::Connect::Done);
+    /// [`ConnId::MAIN`] leads to any node, and serves all other names. Whenever something has changed, [`poll_conn`](Self::poll_conn)
+    /// tells of new connections, each of which is driven as the first is until [`Connect::Done`](super::Connect::Done);
     /// [`poll_news`](Self::poll_news) of what there is to know about the cluster. Every new map is told by
     /// [`handle_map`](Self::handle_map), and the same once more at [`poll_placement_timeout`](Self::poll_placement_timeout).
     #[must_use]
@@ -95,8 +95,8 @@ impl<W> PubSub<W> {
         self.shard_placement = Some(ShardPlacement {
             map: Arc::default(),
             remap,
-            lines: HashMap::new(),
-            last: LineId::MAIN.0,
+            conns: HashMap::new(),
+            last: ConnId::MAIN.0,
             begun: Vec::new(),
             news: Vec::new(),
             waiting: BTreeMap::new(),
@@ -105,8 +105,8 @@ impl<W> PubSub<W> {
         self
     }
 
-    /// A line that is to be driven from now on, and the node it leads to.
-    pub fn poll_line(&mut self) -> Option<(LineId, HostPort)> {
+    /// A connection that is to be driven from now on, and the node it leads to.
+    pub fn poll_conn(&mut self) -> Option<(ConnId, HostPort)> {
         self.shard_placement.as_mut()?.begun.pop()
     }
 
@@ -117,7 +117,7 @@ impl<W> PubSub<W> {
         }
     }
 
-    /// Whether [`poll_line`](Self::poll_line), [`poll_news`](Self::poll_news) or [`handle_map`](Self::handle_map) have something to do.
+    /// Whether [`poll_conn`](Self::poll_conn), [`poll_news`](Self::poll_news) or [`handle_map`](Self::handle_map) have something to do.
     #[inline]
     #[must_use]
     pub fn wants_placement(&self) -> bool {
@@ -169,8 +169,8 @@ impl<W> PubSub<W> {
         let (Some(shard_placement), table) = (&self.shard_placement, &mut self.names[Kind::Shard as usize]) else { return };
         let mut moving = Vec::new();
         for (text, name) in table {
-            let (Some(line), Some(home)) = (name.line, shard_placement.node_of(text)) else { continue };
-            if shard_placement.lines.get(home) == Some(&line) {
+            let (Some(conn), Some(home)) = (name.conn, shard_placement.node_of(text)) else { continue };
+            if shard_placement.conns.get(home) == Some(&conn) {
                 name.leaves = false;
                 continue;
             }
@@ -178,8 +178,8 @@ impl<W> PubSub<W> {
                 Wire::Absent => moving.push(text.clone()),
                 Wire::Up => {
                     name.leaves = true;
-                    if let Some(line) = self.lines.get_mut(&line) {
-                        line.handle_changed(Kind::Shard, text.clone());
+                    if let Some(conn) = self.conns.get_mut(&conn) {
+                        conn.handle_changed(Kind::Shard, text.clone());
                     }
                 }
                 // The answer tells.
@@ -189,55 +189,55 @@ impl<W> PubSub<W> {
         moving.iter().for_each(|text| self.assign(text));
     }
 
-    /// Puts a name that the server does not know on the line it belongs to, to be asked for there.
+    /// Puts a name that the server does not know on the connection it belongs to, to be asked for there.
     pub(super) fn assign(&mut self, text: &Bytes) {
         let Some(shard_placement) = &mut self.shard_placement else { return };
         let Some(name) = self.names[Kind::Shard as usize].get_mut(text) else { return };
         let key = (Kind::Shard, text.clone());
-        if let Some(line) = name.line.take().and_then(|line| self.lines.get_mut(&line)) {
-            line.changed.remove(&key);
+        if let Some(conn) = name.conn.take().and_then(|conn| self.conns.get_mut(&conn)) {
+            conn.changed.remove(&key);
         }
         let Some(home) = shard_placement.node_of(text).cloned() else {
             shard_placement.waiting.insert(text.clone(), Wait::Map);
             return shard_placement.doubt();
         };
         shard_placement.waiting.remove(text);
-        let line = *shard_placement.lines.entry(home.clone()).or_insert_with(|| {
+        let conn = *shard_placement.conns.entry(home.clone()).or_insert_with(|| {
             // Each takes a connection, long before there are 2^32.
             shard_placement.last += 1;
-            let line = LineId(shard_placement.last);
-            shard_placement.begun.push((line, home.clone()));
-            self.lines.insert(line, Line::new(Some(home), self.interval, self.backoff));
-            line
+            let conn = ConnId(shard_placement.last);
+            shard_placement.begun.push((conn, home.clone()));
+            self.conns.insert(conn, PubSubConn::new(Some(home), self.interval, self.backoff));
+            conn
         });
-        name.line = Some(line);
-        if let Some(line) = self.lines.get_mut(&line) {
-            line.handle_changed(key.0, key.1);
+        name.conn = Some(conn);
+        if let Some(conn) = self.conns.get_mut(&conn) {
+            conn.handle_changed(key.0, key.1);
         }
     }
 
     /// A server has left a name out that is wanted: by itself, unless it is an answer. Whether the name has nowhere to go for now.
-    pub(super) fn handle_left(&mut self, line: LineId, kind: Kind, text: &Bytes, is_answer: bool) -> bool {
+    pub(super) fn handle_left(&mut self, conn: ConnId, kind: Kind, text: &Bytes, is_answer: bool) -> bool {
         let (Some(shard_placement), Kind::Shard) = (&mut self.shard_placement, kind) else { return false };
         let Some(name) = self.names[kind as usize].get_mut(text) else { return false };
-        let is_over = name.left_by.take() == Some(line);
+        let is_over = name.left_by.take() == Some(conn);
         if !is_answer {
             shard_placement.doubt();
-            name.left_by = Some(line);
+            name.left_by = Some(conn);
             return false;
         }
         if is_over {
-            name.line = None;
+            name.conn = None;
             shard_placement.waiting.insert(text.clone(), Wait::Map);
         }
         is_over
     }
 
     /// Whether a node accepts what it has left out by itself just now: so it is a replica by now, and the name is left again.
-    pub(super) fn is_replica_now(&mut self, line: LineId, kind: Kind, text: &[u8]) -> bool {
+    pub(super) fn is_replica_now(&mut self, conn: ConnId, kind: Kind, text: &[u8]) -> bool {
         let table = &mut self.names[kind as usize];
         let Some((key, name)) = table.get_key_value(text) else { return false };
-        if name.left_by != Some(line) || name.wanted_by.is_empty() {
+        if name.left_by != Some(conn) || name.wanted_by.is_empty() {
             return false;
         }
         let (key, wanted_by) = (key.clone(), name.wanted_by.clone());
@@ -254,7 +254,7 @@ impl<W> PubSub<W> {
         true
     }
 
-    /// Whether a shard channel waits for a line, so that there is none to find.
+    /// Whether a shard channel waits for a connection, so that there is none to find.
     pub(super) fn is_waiting(&self, kind: Kind, text: &[u8]) -> bool {
         kind == Kind::Shard && self.shard_placement.as_ref().is_some_and(|shard_placement| shard_placement.waiting.contains_key(text))
     }
@@ -265,9 +265,9 @@ impl<W> PubSub<W> {
     }
 
     /// The redirection that `error` is.
-    pub(super) fn redirection(&self, line: LineId, error: &Error) -> Option<Redirect> {
+    pub(super) fn redirection(&self, conn: ConnId, error: &Error) -> Option<Redirect> {
         let shard_placement = self.shard_placement.as_ref()?;
-        let node = self.lines.get(&line)?.node.as_ref()?;
+        let node = self.conns.get(&conn)?.node.as_ref()?;
         Redirect::parse(error, node, &shard_placement.remap)
     }
 
@@ -275,12 +275,12 @@ impl<W> PubSub<W> {
     /// they belong. False where it is another reason.
     pub(super) fn handle_turned_away(
         &mut self,
-        line: LineId,
+        conn: ConnId,
         batch: Batch,
         names: &[Bytes],
         error: &Error,
     ) -> bool {
-        let redirect = self.redirection(line, error);
+        let redirect = self.redirection(conn, error);
         let passes = heals(error) || error.is_demotion();
         let Some(shard_placement) = self.shard_placement.as_mut().filter(|_| batch.kind == Kind::Shard && passes) else {
             return false;
@@ -299,7 +299,7 @@ impl<W> PubSub<W> {
         let table = &mut self.names[Kind::Shard as usize];
         for text in names {
             let Some(name) = table.get_mut(text) else { continue };
-            (name.wire, name.line) = (Wire::Absent, None);
+            (name.wire, name.conn) = (Wire::Absent, None);
             if name.wanted_by.is_empty() {
                 table.remove(text);
                 continue;

@@ -31,7 +31,7 @@ impl Scene {
 
     fn connected(protocol: char) -> Self {
         let mut scene = Self::new(protocol);
-        scene.machine.handle_connected(LineId::MAIN, scene.now);
+        scene.machine.handle_connected(ConnId::MAIN, scene.now);
         scene
     }
 
@@ -50,7 +50,7 @@ impl Scene {
 
     /// The commands that are to be sent.
     fn sent(&mut self) -> Vec<String> {
-        self.machine.poll_transmit(LineId::MAIN, &mut self.outbox);
+        self.machine.poll_transmit(ConnId::MAIN, &mut self.outbox);
         let bytes = self.outbox.to_bytes();
         self.outbox.clear();
         commands(&bytes)
@@ -61,7 +61,7 @@ impl Scene {
         let mut frames = Frames::default();
         inbound.spare().extend_from_slice(bytes);
         assert!(inbound.poll_frames(&mut frames).unwrap() && inbound.is_empty());
-        self.machine.handle_frames(LineId::MAIN, &mut frames, self.now)
+        self.machine.handle_frames(ConnId::MAIN, &mut frames, self.now)
     }
 
     /// Reads a frame, and finds no other behind it.
@@ -69,31 +69,31 @@ impl Scene {
         let frame = frame(self.protocol, words);
         self.frames(&frame).unwrap();
         if self.machine.wants_read() {
-            self.machine.handle_quiet(LineId::MAIN, self.now);
+            self.machine.handle_quiet(ConnId::MAIN, self.now);
         }
     }
 
     /// Loses the connection and has all names of it confirmed on another.
     fn come_back(&mut self, names: &str) {
         self.lose();
-        self.machine.handle_connected(LineId::MAIN, self.now);
+        self.machine.handle_connected(ConnId::MAIN, self.now);
         self.sent();
         names.split(' ').for_each(|name| self.receive(&["subscribe", name, "1"]));
     }
 
     /// Has the connection made anew after these pauses.
     fn pace(&mut self, backoff: Backoff) {
-        let line = self.machine.lines.get_mut(&LineId::MAIN).expect("it is always there");
-        let is_up = line.keeper.is_up();
-        line.keeper = Keeper::new(backoff, None);
+        let conn = self.machine.conns.get_mut(&ConnId::MAIN).expect("it is always there");
+        let is_up = conn.keeper.is_up();
+        conn.keeper = Keeper::new(backoff, None);
         if is_up {
-            line.keeper.handle_connected(self.now, 0);
+            conn.keeper.handle_connected(self.now, 0);
         }
     }
 
     fn lose(&mut self) {
         let error = Error::closed_by_peer(Outcome::MaybeExecuted);
-        self.machine.handle_lost(LineId::MAIN, error, self.now, 0);
+        self.machine.handle_lost(ConnId::MAIN, error, self.now, 0);
     }
 
     fn confirmed(&mut self, id: &SubscriptionId) -> Poll<Result<()>> {
@@ -226,8 +226,8 @@ fn a_gap_lasts_from_the_last_sign_of_life_to_the_last_confirmation() {
     scene.lose();
     assert_eq!(scene.items(&id, start), ["a=1"], "not told before it is known how long it lasts");
     scene.now += SECOND;
-    assert_eq!(scene.machine.poll_connect(LineId::MAIN, scene.now, 0), Connect::Now);
-    scene.machine.handle_connected(LineId::MAIN, scene.now);
+    assert_eq!(scene.machine.poll_connect(ConnId::MAIN, scene.now, 0), Connect::Now);
+    scene.machine.handle_connected(ConnId::MAIN, scene.now);
     assert_eq!(scene.sent(), ["SUBSCRIBE a b"]);
     scene.now += SECOND;
     scene.receive(&["subscribe", "a", "1"]);
@@ -245,7 +245,7 @@ fn a_message_that_comes_before_the_last_confirmation_is_between_two_gaps() {
     let id = scene.subscribed("a b");
     scene.lose();
     scene.now += SECOND;
-    scene.machine.handle_connected(LineId::MAIN, scene.now);
+    scene.machine.handle_connected(ConnId::MAIN, scene.now);
     scene.sent();
     scene.receive(&["subscribe", "a", "1"]);
     scene.receive(&["message", "a", "1"]);
@@ -320,7 +320,7 @@ fn after_a_reconnect_only_those_fail_who_want_what_is_not_allowed_any_more() {
     let start = scene.now;
     let (one, two) = (scene.subscribed("a b"), scene.subscribed("c"));
     scene.lose();
-    scene.machine.handle_connected(LineId::MAIN, scene.now);
+    scene.machine.handle_connected(ConnId::MAIN, scene.now);
     assert_eq!(scene.sent(), ["SUBSCRIBE a b c"]);
     scene.frames(b"-NOPERM one of them\r\n").unwrap();
     assert_eq!(scene.sent(), ["SUBSCRIBE a", "SUBSCRIBE b", "SUBSCRIBE c"]);
@@ -338,12 +338,12 @@ fn a_server_that_is_busy_for_now_ends_nothing() {
     let start = scene.now;
     let id = scene.subscribed("a");
     scene.lose();
-    scene.machine.handle_connected(LineId::MAIN, scene.now);
+    scene.machine.handle_connected(ConnId::MAIN, scene.now);
     scene.sent();
     let error = scene.frames(b"-BUSY a script runs\r\n").unwrap_err();
-    scene.machine.handle_lost(LineId::MAIN, error, scene.now, 0);
-    assert_eq!(scene.machine.poll_connect(LineId::MAIN, scene.now, 0), Connect::Now);
-    scene.machine.handle_connected(LineId::MAIN, scene.now);
+    scene.machine.handle_lost(ConnId::MAIN, error, scene.now, 0);
+    assert_eq!(scene.machine.poll_connect(ConnId::MAIN, scene.now, 0), Connect::Now);
+    scene.machine.handle_connected(ConnId::MAIN, scene.now);
     assert_eq!(scene.sent(), ["SUBSCRIBE a"]);
     scene.receive(&["subscribe", "a", "1"]);
     assert_eq!(scene.items(&id, start), ["reconnected", "gap 0-0"]);
@@ -357,18 +357,18 @@ fn a_wrong_password_ends_all_for_good_and_is_told_to_the_next_at_once() {
     let (old, new) = (scene.subscribed("a"), scene.subscribe(Kind::Channel, "b"));
     scene.lose();
     scene.now += SECOND;
-    assert_eq!(scene.machine.poll_connect(LineId::MAIN, scene.now, 0), Connect::Now);
+    assert_eq!(scene.machine.poll_connect(ConnId::MAIN, scene.now, 0), Connect::Now);
     let wrong = ErrorKind::Authentication(AuthenticationFault::WrongPassword);
-    scene.machine.handle_failed(LineId::MAIN, Error::new(wrong, Outcome::NotSent, "no"), scene.now, 0);
+    scene.machine.handle_failed(ConnId::MAIN, Error::new(wrong, Outcome::NotSent, "no"), scene.now, 0);
     assert_eq!(scene.items(&old, start), ["failed ", "end"]);
     assert!(matches!(scene.confirmed(&new), Poll::Ready(Err(error)) if error.kind() == wrong));
-    assert_eq!(scene.machine.poll_connect(LineId::MAIN, scene.now, 0), Connect::Idle);
+    assert_eq!(scene.machine.poll_connect(ConnId::MAIN, scene.now, 0), Connect::Idle);
     let next = scene.subscribe(Kind::Channel, "c");
-    assert_eq!(scene.machine.poll_connect(LineId::MAIN, scene.now, 0), Connect::Idle);
+    assert_eq!(scene.machine.poll_connect(ConnId::MAIN, scene.now, 0), Connect::Idle);
     assert!(matches!(scene.confirmed(&next), Poll::Ready(Err(error)) if error.kind() == wrong));
     let last = scene.subscribe(Kind::Channel, "c");
-    assert_eq!(scene.machine.poll_connect(LineId::MAIN, scene.now + SECOND, 0), Connect::Now);
-    scene.machine.handle_connected(LineId::MAIN, scene.now);
+    assert_eq!(scene.machine.poll_connect(ConnId::MAIN, scene.now + SECOND, 0), Connect::Now);
+    scene.machine.handle_connected(ConnId::MAIN, scene.now);
     assert_eq!(scene.sent(), ["SUBSCRIBE c"]);
     assert!(scene.confirmed(&last).is_pending());
 }
@@ -378,22 +378,22 @@ fn a_server_that_is_away_is_tried_again_and_again() {
     let mut scene = Scene::new('>');
     scene.pace(Backoff::constant(SECOND));
     assert_eq!(
-        scene.machine.poll_connect(LineId::MAIN, scene.now, 0),
+        scene.machine.poll_connect(ConnId::MAIN, scene.now, 0),
         Connect::Idle,
         "nobody wants anything"
     );
     let id = scene.subscribe(Kind::Channel, "a");
     for _ in 0..3 {
-        assert_eq!(scene.machine.poll_connect(LineId::MAIN, scene.now, 0), Connect::Now);
+        assert_eq!(scene.machine.poll_connect(ConnId::MAIN, scene.now, 0), Connect::Now);
         let refused = ErrorKind::Connection(ConnectionFault::Refused);
-        scene.machine.handle_failed(LineId::MAIN, Error::new(refused, Outcome::NotSent, "no"), scene.now, 0);
-        assert_eq!(scene.machine.poll_connect(LineId::MAIN, scene.now, 0), Connect::At(scene.now + SECOND));
+        scene.machine.handle_failed(ConnId::MAIN, Error::new(refused, Outcome::NotSent, "no"), scene.now, 0);
+        assert_eq!(scene.machine.poll_connect(ConnId::MAIN, scene.now, 0), Connect::At(scene.now + SECOND));
         scene.now += SECOND;
     }
     let late = scene.machine.give_up(&id);
     assert!(late.is_timeout() && std::error::Error::source(&late).is_some());
     scene.machine.unsubscribe(id);
-    assert_eq!(scene.machine.poll_connect(LineId::MAIN, scene.now, 0), Connect::Idle);
+    assert_eq!(scene.machine.poll_connect(ConnId::MAIN, scene.now, 0), Connect::Idle);
 }
 
 #[test]
@@ -405,13 +405,13 @@ fn confirmations_do_not_count_as_an_end_of_the_outage_before_they_come() {
     let mut pauses = Vec::new();
     for _ in 0..4 {
         scene.lose();
-        let Connect::At(next) = scene.machine.poll_connect(LineId::MAIN, scene.now, 0) else {
+        let Connect::At(next) = scene.machine.poll_connect(ConnId::MAIN, scene.now, 0) else {
             panic!("at once")
         };
         pauses.push((next - scene.now).as_secs());
         scene.now = next;
-        assert_eq!(scene.machine.poll_connect(LineId::MAIN, scene.now, 0), Connect::Now);
-        scene.machine.handle_connected(LineId::MAIN, scene.now);
+        assert_eq!(scene.machine.poll_connect(ConnId::MAIN, scene.now, 0), Connect::Now);
+        scene.machine.handle_connected(ConnId::MAIN, scene.now);
     }
     assert_eq!(pauses, [1, 2, 4, 8]);
 }
@@ -421,11 +421,11 @@ fn a_silent_server_is_asked_once_and_then_given_up() {
     for (protocol, answer) in [('*', &b"*2\r\n$4\r\npong\r\n$0\r\n\r\n"[..]), ('>', b"+PONG\r\n")] {
         let mut scene = Scene::new(protocol);
         scene.machine = PubSub::new(Some(2 * SECOND), Backoff::none());
-        scene.machine.handle_connected(LineId::MAIN, scene.now);
+        scene.machine.handle_connected(ConnId::MAIN, scene.now);
         let _id = scene.subscribed("a");
         let tick = |scene: &mut Scene, received| {
-            scene.now = scene.machine.poll_timeout(LineId::MAIN).unwrap();
-            scene.machine.handle_timeout(LineId::MAIN, scene.now, received)
+            scene.now = scene.machine.poll_timeout(ConnId::MAIN).unwrap();
+            scene.machine.handle_timeout(ConnId::MAIN, scene.now, received)
         };
         tick(&mut scene, 9).unwrap();
         assert!(scene.sent().is_empty());
@@ -447,7 +447,7 @@ fn silence_is_no_death_while_nothing_is_read_and_a_gap_begins_where_reading_stop
     let mut scene = Scene::new('>');
     let start = scene.now;
     scene.machine = PubSub::new(Some(2 * SECOND), Backoff::none());
-    scene.machine.handle_connected(LineId::MAIN, scene.now);
+    scene.machine.handle_connected(ConnId::MAIN, scene.now);
     let options = SubscribeOptions::new().buffer_messages(2);
     let id = scene.machine.subscribe(Kind::Channel, "a", options).unwrap();
     scene.sent();
@@ -457,8 +457,8 @@ fn silence_is_no_death_while_nothing_is_read_and_a_gap_begins_where_reading_stop
     scene.receive(&["message", "a", "2"]);
     assert!(!scene.machine.wants_read());
     for _ in 0..10 {
-        scene.now = scene.machine.poll_timeout(LineId::MAIN).unwrap();
-        scene.machine.handle_timeout(LineId::MAIN, scene.now, 9).unwrap();
+        scene.now = scene.machine.poll_timeout(ConnId::MAIN).unwrap();
+        scene.machine.handle_timeout(ConnId::MAIN, scene.now, 9).unwrap();
     }
     assert!(scene.sent().is_empty());
     assert_eq!(scene.items(&id, start), ["a=1", "a=2"]);
@@ -466,7 +466,7 @@ fn silence_is_no_death_while_nothing_is_read_and_a_gap_begins_where_reading_stop
     assert_eq!(scene.sent(), ["PING"], "how old is what comes now?");
     scene.receive(&["message", "a", "3"]);
     scene.lose();
-    scene.machine.handle_connected(LineId::MAIN, scene.now);
+    scene.machine.handle_connected(ConnId::MAIN, scene.now);
     scene.sent();
     scene.receive(&["subscribe", "a", "1"]);
     assert_eq!(scene.items(&id, start), ["a=3", "reconnected", "gap 0-10"]);
@@ -477,7 +477,7 @@ fn silence_is_no_death_while_nothing_is_read_and_a_gap_begins_where_reading_stop
     assert_eq!(scene.sent(), ["PING"]);
     scene.now += SECOND;
     scene.frames(b"+PONG\r\n").unwrap();
-    scene.machine.handle_quiet(LineId::MAIN, scene.now);
+    scene.machine.handle_quiet(ConnId::MAIN, scene.now);
     scene.come_back("a");
     assert_eq!(scene.items(&id, start), ["reconnected", "gap 11-11"]);
 }
@@ -497,8 +497,8 @@ fn a_gap_begins_where_there_was_last_nothing_to_read() {
         assert_eq!(scene.items(&id, start), ["a=1", "a=2", "reconnected", "gap 1-5"]);
         // A look that found nothing counts, too, and an older one changes nothing.
         scene.now += SECOND;
-        scene.machine.handle_quiet(LineId::MAIN, scene.now);
-        scene.machine.handle_quiet(LineId::MAIN, start);
+        scene.machine.handle_quiet(ConnId::MAIN, scene.now);
+        scene.machine.handle_quiet(ConnId::MAIN, start);
         scene.now += SECOND;
         scene.come_back("a");
         assert_eq!(scene.items(&id, start), ["reconnected", "gap 6-7"]);
@@ -519,7 +519,7 @@ fn after_much_at_a_time_only_an_answer_tells_that_it_was_all() {
             for _ in 0..count {
                 scene.frames(&message).unwrap();
             }
-            scene.machine.handle_quiet(LineId::MAIN, scene.now);
+            scene.machine.handle_quiet(ConnId::MAIN, scene.now);
             scene.items(&id, start);
             scene.sent()
         };
@@ -539,7 +539,7 @@ fn after_much_at_a_time_only_an_answer_tells_that_it_was_all() {
         assert_eq!(read(&mut scene, 3), ["PING"]);
         scene.now += SECOND;
         scene.frames(answer).unwrap();
-        scene.machine.handle_quiet(LineId::MAIN, scene.now);
+        scene.machine.handle_quiet(ConnId::MAIN, scene.now);
         scene.now += SECOND;
         scene.come_back("a");
         assert_eq!(scene.items(&id, start), ["reconnected", "gap 9-10"]);
@@ -550,17 +550,17 @@ fn after_much_at_a_time_only_an_answer_tells_that_it_was_all() {
 fn new_credentials_are_presented_among_the_rest() {
     let mut scene = Scene::connected('>');
     let id = scene.subscribe(Kind::Channel, "a");
-    scene.machine.poll_transmit(LineId::MAIN, &mut scene.outbox);
+    scene.machine.poll_transmit(ConnId::MAIN, &mut scene.outbox);
     let auth = crate::credentials::Credentials::new("ann", "new").auth();
-    scene.machine.present(LineId::MAIN, &auth, &mut scene.outbox);
-    scene.machine.present(LineId::MAIN, &auth, &mut scene.outbox);
+    scene.machine.present(ConnId::MAIN, &auth, &mut scene.outbox);
+    scene.machine.present(ConnId::MAIN, &auth, &mut scene.outbox);
     assert_eq!(scene.sent(), ["SUBSCRIBE a", "AUTH ann new", "AUTH ann new"]);
     scene.receive(&["subscribe", "a", "1"]);
     scene.frames(b"+OK\r\n").unwrap();
-    assert!(scene.machine.poll_refused(LineId::MAIN).is_none());
+    assert!(scene.machine.poll_refused(ConnId::MAIN).is_none());
     scene.frames(b"-WRONGPASS no\r\n").unwrap();
-    assert_eq!(scene.machine.poll_refused(LineId::MAIN).unwrap().code(), Some("WRONGPASS"));
-    assert!(scene.machine.poll_refused(LineId::MAIN).is_none());
+    assert_eq!(scene.machine.poll_refused(ConnId::MAIN).unwrap().code(), Some("WRONGPASS"));
+    assert!(scene.machine.poll_refused(ConnId::MAIN).is_none());
     assert!(matches!(scene.confirmed(&id), Poll::Ready(Ok(()))), "it goes on as who it was");
 }
 

@@ -10,7 +10,7 @@ use super::PubSub;
 use super::subscribers::End;
 use super::frame::{self, Frame};
 use super::event::{SubscriptionEvent, Kind, Message};
-use super::line::{Line, LineId};
+use super::conn::{PubSubConn, ConnId};
 use crate::call::Call;
 use crate::cmd::Cmd;
 use crate::error::{ConnectionFault, Error, ErrorKind, Outcome, Result};
@@ -40,11 +40,11 @@ pub(super) struct Name {
     /// Whether it is asked for by itself, since the server refused it together with others.
     alone: bool,
     /// Where it is asked for; `None` while nobody is known for it.
-    pub(super) line: Option<LineId>,
+    pub(super) conn: Option<ConnId>,
     /// Whether it is to be left here, though it is wanted: another node has it now.
     pub(super) leaves: bool,
-    /// The line whose node has left it out by itself, until it is known who serves it now.
-    pub(super) left_by: Option<LineId>,
+    /// The connection whose node has left it out by itself, until it is known who serves it now.
+    pub(super) left_by: Option<ConnId>,
     /// How often it was sent away since it was last confirmed.
     pub(super) strikes: u32,
 }
@@ -98,16 +98,16 @@ impl Batch {
 
 impl<W> PubSub<W> {
     /// There is a connection, on which nothing was said yet.
-    pub fn handle_connected(&mut self, line: LineId, now: Instant) {
-        self.handle_down(line);
-        let dependents = self.dependents(line);
-        let Some(this) = self.lines.get_mut(&line) else { return };
+    pub fn handle_connected(&mut self, conn: ConnId, now: Instant) {
+        self.handle_down(conn);
+        let dependents = self.dependents(conn);
+        let Some(this) = self.conns.get_mut(&conn) else { return };
         this.keeper.handle_connected(now, 0);
         (this.answered, this.read, this.heard) = (false, Some(now), Some(now));
         let again = std::mem::replace(&mut this.was_connected, true);
         this.liveness.handle_connected(now);
         for kind in Kind::ALL {
-            let names = self.names[kind as usize].iter().filter(|(_, name)| name.line == Some(line));
+            let names = self.names[kind as usize].iter().filter(|(_, name)| name.conn == Some(conn));
             this.changed.extend(names.map(|(name, _)| (kind, name.clone())));
         }
         for id in dependents {
@@ -121,8 +121,8 @@ impl<W> PubSub<W> {
     }
 
     /// There is no connection: nobody is subscribed to anything on it, and who was misses messages.
-    pub(super) fn handle_down(&mut self, line: LineId) {
-        let Some(this) = self.lines.get_mut(&line) else { return };
+    pub(super) fn handle_down(&mut self, conn: ConnId) {
+        let Some(this) = self.conns.get_mut(&conn) else { return };
         this.touched = true;
         (this.wants_ping, this.pinged, this.burst) = (false, None, 0);
         this.asked.clear();
@@ -133,7 +133,7 @@ impl<W> PubSub<W> {
         let since = behind.or(heard);
         for table in &mut self.names {
             table.retain(|_, name| {
-                if name.line != Some(line) {
+                if name.conn != Some(conn) {
                     return true;
                 }
                 if let (Wire::Up, Some(since)) = (name.wire, since) {
@@ -160,24 +160,24 @@ impl<W> PubSub<W> {
     /// Whether something is to be sent.
     #[inline]
     #[must_use]
-    pub fn wants_transmit(&self, line: LineId) -> bool {
-        self.lines.get(&line).is_some_and(|line| {
-            line.keeper.is_up() && (!line.changed.is_empty() || (line.wants_ping && line.pinged.is_none()))
+    pub fn wants_transmit(&self, conn: ConnId) -> bool {
+        self.conns.get(&conn).is_some_and(|conn| {
+            conn.keeper.is_up() && (!conn.changed.is_empty() || (conn.wants_ping && conn.pinged.is_none()))
         })
     }
 
     /// Appends what is to be sent; says whether there was anything. Names are gathered into few commands.
-    pub fn poll_transmit(&mut self, line: LineId, outbox: &mut Outbox) -> bool {
-        if !self.wants_transmit(line) {
+    pub fn poll_transmit(&mut self, conn: ConnId, outbox: &mut Outbox) -> bool {
+        if !self.wants_transmit(conn) {
             return false;
         }
-        let changed = self.lines.get_mut(&line).map(|line| std::mem::take(&mut line.changed));
+        let changed = self.conns.get_mut(&conn).map(|conn| std::mem::take(&mut conn.changed));
         let mut batches: BTreeMap<Batch, Vec<Bytes>> = BTreeMap::new();
         let mut apart = Vec::new();
         for (kind, text) in changed.unwrap_or_default() {
             let Some(batch) = self.batch(kind, &text) else { continue };
             if batch.leaves {
-                self.handle_leaving(line, kind, &text);
+                self.handle_leaving(conn, kind, &text);
             }
             let Some(name) = self.names[kind as usize].get_mut(&text) else { continue };
             name.wire = if batch.leaves { Wire::Leaving } else { Wire::Asked };
@@ -187,7 +187,7 @@ impl<W> PubSub<W> {
                 batches.entry(batch).or_default().push(text);
             }
         }
-        let Some(this) = self.lines.get_mut(&line) else { return false };
+        let Some(this) = self.conns.get_mut(&conn) else { return false };
         for (batch, names) in apart.into_iter().chain(batches) {
             names.chunks(MOST_NAMES).for_each(|names| this.ask(batch, names, outbox));
         }
@@ -200,8 +200,8 @@ impl<W> PubSub<W> {
     }
 
     /// A name is left. Whoever wants it all the same, elsewhere, misses messages from now on.
-    fn handle_leaving(&mut self, line: LineId, kind: Kind, text: &Bytes) {
-        let since = self.lines.get(&line).and_then(Line::complete_until);
+    fn handle_leaving(&mut self, conn: ConnId, kind: Kind, text: &Bytes) {
+        let since = self.conns.get(&conn).and_then(PubSubConn::complete_until);
         let Some(name) = self.names[kind as usize].get_mut(text) else { return };
         name.leaves = false;
         for &id in &name.wanted_by {
@@ -213,16 +213,16 @@ impl<W> PubSub<W> {
 
     /// Presents new credentials by `auth`, appended to what is to be sent. Only where RESP3 is spoken: in RESP2 a subscribed
     /// connection does not take the command.
-    pub fn present(&mut self, line: LineId, auth: &Cmd<Value>, outbox: &mut Outbox) {
-        if let Some(line) = self.lines.get_mut(&line).filter(|line| line.keeper.is_up()) {
+    pub fn present(&mut self, conn: ConnId, auth: &Cmd<Value>, outbox: &mut Outbox) {
+        if let Some(conn) = self.conns.get_mut(&conn).filter(|conn| conn.keeper.is_up()) {
             auth.write(outbox);
-            line.asked.push_back(Question::Auth(auth.secrets()));
+            conn.asked.push_back(Question::Auth(auth.secrets()));
         }
     }
 
     /// Why the server refused the credentials that were presented last: the connection goes on as who it was.
-    pub fn poll_refused(&mut self, line: LineId) -> Option<Error> {
-        self.lines.get_mut(&line)?.refused.take()
+    pub fn poll_refused(&mut self, conn: ConnId) -> Option<Error> {
+        self.conns.get_mut(&conn)?.refused.take()
     }
 
     /// What the server is to be told of a name, if anything.
@@ -254,8 +254,8 @@ impl<W> PubSub<W> {
     /// What no server says to subscribers, or an answer to nothing that was asked: the connection must not be used any more. So
     /// with a server that cannot confirm now what it did before, and with a [large frame](Frames::has_large_rest) that is not
     /// whole yet when nobody is subscribed to anything.
-    pub fn handle_frames(&mut self, line: LineId, frames: &mut Frames, now: Instant) -> Result<()> {
-        let Some(this) = self.lines.get_mut(&line).filter(|line| line.keeper.is_up()) else { return Ok(()) };
+    pub fn handle_frames(&mut self, conn: ConnId, frames: &mut Frames, now: Instant) -> Result<()> {
+        let Some(this) = self.conns.get_mut(&conn).filter(|conn| conn.keeper.is_up()) else { return Ok(()) };
         this.read = Some(now);
         let before = this.heard;
         let bytes = std::mem::take(&mut frames.bytes);
@@ -263,31 +263,31 @@ impl<W> PubSub<W> {
         for &(end, push) in &frames.ends {
             match frame::read(&bytes[start..end], push)? {
                 Frame::Message { kind, name, channel, payload } => {
-                    self.deliver(line, (kind, name), channel, payload, &bytes, now);
+                    self.deliver(conn, (kind, name), channel, payload, &bytes, now);
                 }
-                Frame::Subscribed(kind, name) => self.handle_subscribed(line, kind, name)?,
+                Frame::Subscribed(kind, name) => self.handle_subscribed(conn, kind, name)?,
                 Frame::Unsubscribed(kind, name) => {
-                    self.handle_unsubscribed(line, kind, name, before.unwrap_or(now));
+                    self.handle_unsubscribed(conn, kind, name, before.unwrap_or(now));
                 }
-                Frame::Answer => self.handle_answer(line)?,
-                Frame::Error(text) => self.handle_error(line, &Error::from_server(text))?,
+                Frame::Answer => self.handle_answer(conn)?,
+                Frame::Error(text) => self.handle_error(conn, &Error::from_server(text))?,
                 Frame::Other => {}
             }
             start = end;
         }
         self.handle_held();
-        if let Some(this) = self.lines.get_mut(&line) {
+        if let Some(this) = self.conns.get_mut(&conn) {
             this.handle_burst(bytes.len());
         }
-        if frames.has_large_rest() && !self.is_wanted(line) { frames.check_unwanted() } else { Ok(()) }
+        if frames.has_large_rest() && !self.is_wanted(conn) { frames.check_unwanted() } else { Ok(()) }
     }
 
     /// At the time `at` there was nothing to be read, and there is nothing unread that had come by then.
     ///
     /// What is read later may have come at any time since: a subscriber may be slow, its thread busy, the process suspended. So
     /// a gap begins here, and not where something was last read.
-    pub fn handle_quiet(&mut self, line: LineId, at: Instant) {
-        if let Some(this) = self.lines.get_mut(&line) {
+    pub fn handle_quiet(&mut self, conn: ConnId, at: Instant) {
+        if let Some(this) = self.conns.get_mut(&conn) {
             (this.heard, this.burst) = (this.heard.max(Some(at)), 0);
         }
     }
@@ -296,15 +296,15 @@ impl<W> PubSub<W> {
     #[inline]
     pub(super) fn handle_held(&mut self) {
         if self.subscribers.holds() {
-            for line in self.lines.values_mut().filter(|line| line.behind.is_none()) {
-                line.behind = line.heard;
+            for conn in self.conns.values_mut().filter(|conn| conn.behind.is_none()) {
+                conn.behind = conn.heard;
             }
         }
     }
 
     /// What was asked for `id` alone goes on for whoever else wants it: those who asked have left, or ask for something else.
     pub(super) fn disown(&mut self, id: u32) {
-        for question in self.lines.values_mut().flat_map(|line| &mut line.asked) {
+        for question in self.conns.values_mut().flat_map(|conn| &mut conn.asked) {
             if let Question::Names { batch, .. } = question
                 && batch.owner == Some(id)
             {
@@ -316,7 +316,7 @@ impl<W> PubSub<W> {
     #[inline]
     fn deliver(
         &mut self,
-        line: LineId,
+        conn: ConnId,
         (kind, name): (Kind, &[u8]),
         channel: &[u8],
         payload: &[u8],
@@ -325,7 +325,7 @@ impl<W> PubSub<W> {
     ) {
         let Some((key, name)) = self.names[kind as usize].get_key_value(name) else { return };
         let Some((last, others)) = name.wanted_by.split_last() else { return };
-        if name.line != Some(line) {
+        if name.conn != Some(conn) {
             return;
         }
         let size = channel.len() + payload.len();
@@ -341,13 +341,13 @@ impl<W> PubSub<W> {
         self.subscribers.tell(*last, SubscriptionEvent::Message(message), size, Some(now));
     }
 
-    fn handle_subscribed(&mut self, line: LineId, kind: Kind, text: &[u8]) -> Result<()> {
-        let Some(this) = self.lines.get_mut(&line) else { return Ok(()) };
+    fn handle_subscribed(&mut self, conn: ConnId, kind: Kind, text: &[u8]) -> Result<()> {
+        let Some(this) = self.conns.get_mut(&conn) else { return Ok(()) };
         if !this.is_answered(false, kind, text) {
             return Err(out_of_step());
         }
         this.answered = true;
-        if !self.is_replica_now(line, kind, text) {
+        if !self.is_replica_now(conn, kind, text) {
             self.handle_up(kind, text);
         }
         Ok(())
@@ -373,13 +373,13 @@ impl<W> PubSub<W> {
     }
 
     /// The server has left a name out: because it was told so, or on its own account, as when a shard moves away.
-    fn handle_unsubscribed(&mut self, line: LineId, kind: Kind, text: &[u8], before: Instant) {
-        let Some(this) = self.lines.get_mut(&line) else { return };
+    fn handle_unsubscribed(&mut self, conn: ConnId, kind: Kind, text: &[u8], before: Instant) {
+        let Some(this) = self.conns.get_mut(&conn) else { return };
         let is_answer = this.is_answered(true, kind, text);
         let since = this.behind.unwrap_or(before);
         let Some((key, name)) = self.names[kind as usize].get_key_value(text) else { return };
         let (key, was, wanted_by) = (key.clone(), name.wire, name.wanted_by.clone());
-        if !matches!(was, Wire::Up | Wire::Leaving) || name.line != Some(line) {
+        if !matches!(was, Wire::Up | Wire::Leaving) || name.conn != Some(conn) {
             return;
         }
         if wanted_by.is_empty() {
@@ -396,14 +396,14 @@ impl<W> PubSub<W> {
             }
             self.subscribers.confirm(id, &key, SubscriptionEvent::Unsubscribed);
         }
-        if !self.handle_left(line, kind, &key, is_answer) {
-            self.find_line(kind, &key);
+        if !self.handle_left(conn, kind, &key, is_answer) {
+            self.find_conn(kind, &key);
         }
     }
 
     /// An answer to what is no wish.
-    fn handle_answer(&mut self, line: LineId) -> Result<()> {
-        let Some(this) = self.lines.get_mut(&line) else { return Ok(()) };
+    fn handle_answer(&mut self, conn: ConnId) -> Result<()> {
+        let Some(this) = self.conns.get_mut(&conn) else { return Ok(()) };
         match this.asked.pop_front() {
             Some(Question::Auth(_)) => return Ok(()),
             Some(Question::Ping) => {}
@@ -422,9 +422,9 @@ impl<W> PubSub<W> {
     }
 
     /// The server refused the oldest command as a whole.
-    fn handle_error(&mut self, line: LineId, error: &Error) -> Result<()> {
-        let stale = self.redirection(line, error);
-        let Some(this) = self.lines.get_mut(&line) else { return Ok(()) };
+    fn handle_error(&mut self, conn: ConnId, error: &Error) -> Result<()> {
+        let stale = self.redirection(conn, error);
+        let Some(this) = self.conns.get_mut(&conn) else { return Ok(()) };
         let slot = match this.asked.front() {
             Some(Question::Names { batch, .. }) => batch.slot,
             _ => None,
@@ -438,10 +438,10 @@ impl<W> PubSub<W> {
                 Err(forgotten(error))
             }
             // Whatever it answers, it answers.
-            Some(Question::Ping) => self.handle_answer(line),
+            Some(Question::Ping) => self.handle_answer(conn),
             Some(Question::Auth(secrets)) => {
                 this.refused = Some(error.clone().without(secrets).with_command("AUTH"));
-                self.handle_answer(line)
+                self.handle_answer(conn)
             }
             Some(Question::Names { .. }) => {
                 let Some(Question::Names { batch, names }) = this.asked.pop_front() else { return Ok(()) };
@@ -451,16 +451,16 @@ impl<W> PubSub<W> {
                     Some(node) => error.with_address(&node.to_string().into()),
                     None => error,
                 };
-                self.handle_refused(line, batch, &names, &error)
+                self.handle_refused(conn, batch, &names, &error)
             }
         }
     }
 
-    fn handle_refused(&mut self, line: LineId, batch: Batch, names: &[Bytes], error: &Error) -> Result<()> {
-        if batch.leaves && self.redirection(line, error).is_some() {
-            let now = self.lines.get(&line).and_then(Line::complete_until);
+    fn handle_refused(&mut self, conn: ConnId, batch: Batch, names: &[Bytes], error: &Error) -> Result<()> {
+        if batch.leaves && self.redirection(conn, error).is_some() {
+            let now = self.conns.get(&conn).and_then(PubSubConn::complete_until);
             for (text, now) in names.iter().zip(std::iter::repeat(now).flatten()) {
-                self.handle_unsubscribed(line, batch.kind, text, now);
+                self.handle_unsubscribed(conn, batch.kind, text, now);
             }
             return Ok(());
         }
@@ -468,13 +468,13 @@ impl<W> PubSub<W> {
             // What cannot be left stays; where nobody wants it, nobody hears it.
             for text in names {
                 self.handle_up(batch.kind, text);
-                if let Some(line) = self.lines.get_mut(&line) {
-                    line.changed.remove(&(batch.kind, text.clone()));
+                if let Some(conn) = self.conns.get_mut(&conn) {
+                    conn.changed.remove(&(batch.kind, text.clone()));
                 }
             }
             return Ok(());
         }
-        if self.handle_turned_away(line, batch, names, error) {
+        if self.handle_turned_away(conn, batch, names, error) {
             return Ok(());
         }
         if batch.owner.is_none() && heals(error) {
@@ -514,16 +514,16 @@ impl<W> PubSub<W> {
 
     /// When [`handle_timeout`](Self::handle_timeout) wants to be called next.
     #[must_use]
-    pub fn poll_timeout(&self, line: LineId) -> Option<Instant> {
-        self.lines.get(&line)?.liveness.poll_timeout()
+    pub fn poll_timeout(&self, conn: ConnId) -> Option<Instant> {
+        self.conns.get(&conn)?.liveness.poll_timeout()
     }
 
     /// Asks a silent peer whether it lives; `received` is how many bytes have come in all, as far as the driver counts them.
     ///
     /// # Errors
     /// The peer has been silent for too long, though it was asked: the connection is dead.
-    pub fn handle_timeout(&mut self, line: LineId, now: Instant, received: u64) -> Result<()> {
-        let Some(this) = self.lines.get_mut(&line) else { return Ok(()) };
+    pub fn handle_timeout(&mut self, conn: ConnId, now: Instant, received: u64) -> Result<()> {
+        let Some(this) = self.conns.get_mut(&conn) else { return Ok(()) };
         if this.liveness.poll_timeout().is_none_or(|tick| now < tick) {
             return Ok(());
         }
@@ -540,7 +540,7 @@ impl<W> PubSub<W> {
     }
 }
 
-impl Line {
+impl PubSubConn {
     /// So many bytes were read at a time. Where there is much, only the answer to a question tells that it is all.
     #[inline]
     fn handle_burst(&mut self, bytes: usize) {

@@ -14,7 +14,7 @@ use std::sync::{Arc, MutexGuard, OnceLock};
 use std::task::Waker;
 
 use redwire_core::config::{Config, Endpoint, HostPort};
-use redwire_core::pubsub::{self, Kind, LineId, SubscribeOptions};
+use redwire_core::pubsub::{self, Kind, ConnId, SubscribeOptions};
 use redwire_core::{Arg, Result};
 
 use super::client::Client;
@@ -100,7 +100,7 @@ struct State {
 
 /// Whoever drives a connection.
 struct Seat {
-    line: LineId,
+    conn: ConnId,
     /// Whether the driver hears when something can be read.
     reads: bool,
     /// The driver, while it sleeps.
@@ -125,7 +125,7 @@ impl PubSub {
         let pubsub = Self::lazy(config)?;
         let shared = pubsub.shared();
         let wire = shared.connect(&shared.target).await?;
-        Shared::drive(shared, shared.lock(), LineId::MAIN, None, Some(wire))?;
+        Shared::drive(shared, shared.lock(), ConnId::MAIN, None, Some(wire))?;
         Ok(pubsub)
     }
 
@@ -293,7 +293,7 @@ impl Shared {
         }
     }
 
-    /// Has a connection driven by a task of the runtime that is around: the one to `node`, or that of [`LineId::MAIN`]. `first` is a
+    /// Has a connection driven by a task of the runtime that is around: the one to `node`, or that of [`ConnId::MAIN`]. `first` is a
     /// wire that is connected already.
     ///
     /// # Errors
@@ -301,25 +301,25 @@ impl Shared {
     fn drive(
         shared: &Arc<Self>,
         mut state: MutexGuard<'_, State>,
-        line: LineId,
+        conn: ConnId,
         node: Option<&HostPort>,
         first: Option<Wire>,
     ) -> Result<()> {
         let runtime = runtime()?;
         let target = node.map_or_else(|| Arc::clone(&shared.target), |node| shared.target.node(node));
-        state.seats.push(Seat { line, reads: true, driver: None });
+        state.seats.push(Seat { conn, reads: true, driver: None });
         // A runtime that has ended drops the task, and so the guard, at once.
         drop(state);
-        runtime.spawn(driver::drive(driver::Guard(Arc::clone(shared), line), target, first));
-        if shared.lock().seat(line).is_some() { Ok(()) } else { Err(setup::runtime_ended()) }
+        runtime.spawn(driver::drive(driver::Guard(Arc::clone(shared), conn), target, first));
+        if shared.lock().seat(conn).is_some() { Ok(()) } else { Err(setup::runtime_ended()) }
     }
 
     /// Changes what is wanted, and has it driven.
     fn demand<T>(self: &Arc<Self>, change: impl FnOnce(&mut Machine) -> T) -> Result<T> {
         let mut state = self.lock();
         if !state.machine.is_closed() {
-            if !state.seats.iter().any(|seat| seat.line == LineId::MAIN) {
-                Self::drive(self, state, LineId::MAIN, None, None)?;
+            if !state.seats.iter().any(|seat| seat.conn == ConnId::MAIN) {
+                Self::drive(self, state, ConnId::MAIN, None, None)?;
                 state = self.lock();
             }
             if let (Some(nodes), false) = (&self.nodes, state.is_tended) {
@@ -349,7 +349,7 @@ impl Shared {
 
     fn close(&self) {
         let was_connected = self.with(|machine| {
-            let was_connected = machine.is_connected(LineId::MAIN);
+            let was_connected = machine.is_connected(ConnId::MAIN);
             machine.close();
             was_connected
         });
@@ -364,8 +364,8 @@ impl Follower for Shared {
     fn leave(self: Arc<Self>, _: Option<&Endpoint>) {
         if self.is_current() {
             let mut state = self.lock();
-            state.machine.leave(LineId::MAIN, setup::left_master());
-            let driver = state.seat(LineId::MAIN).and_then(|seat| seat.driver.take());
+            state.machine.leave(ConnId::MAIN, setup::left_master());
+            let driver = state.seat(ConnId::MAIN).and_then(|seat| seat.driver.take());
             drop(state);
             driver.into_iter().for_each(Waker::wake);
         }
@@ -373,8 +373,8 @@ impl Follower for Shared {
 }
 
 impl State {
-    fn seat(&mut self, line: LineId) -> Option<&mut Seat> {
-        self.seats.iter_mut().find(|seat| seat.line == line)
+    fn seat(&mut self, conn: ConnId) -> Option<&mut Seat> {
+        self.seats.iter_mut().find(|seat| seat.conn == conn)
     }
 
     /// Those who can go on; and those who drive or tend, sleep, and have to do something about what has changed.
@@ -382,7 +382,7 @@ impl State {
     fn poll_woken(&mut self, woken: &mut Vec<Waker>) {
         self.machine.poll_woken(woken);
         for seat in &mut self.seats {
-            if self.machine.poll_touched(seat.line) || (!seat.reads && self.machine.wants_read()) {
+            if self.machine.poll_touched(seat.conn) || (!seat.reads && self.machine.wants_read()) {
                 woken.extend(seat.driver.take());
             }
         }

@@ -271,7 +271,7 @@ impl World {
     }
 
     fn receive(&mut self, count: usize) {
-        if !self.scene.machine.is_connected(LineId::MAIN) || !self.scene.machine.wants_read() {
+        if !self.scene.machine.is_connected(ConnId::MAIN) || !self.scene.machine.wants_read() {
             return;
         }
         let count = count.min(self.server.frames.len());
@@ -280,7 +280,7 @@ impl World {
             self.scene.frames(&bytes).expect("the server speaks sense");
         }
         if self.server.frames.is_empty() && self.scene.machine.wants_read() {
-            self.scene.machine.handle_quiet(LineId::MAIN, self.scene.now);
+            self.scene.machine.handle_quiet(ConnId::MAIN, self.scene.now);
         }
     }
 
@@ -289,8 +289,8 @@ impl World {
     }
 
     fn connect(&mut self) {
-        if self.scene.machine.poll_connect(LineId::MAIN, self.scene.now, 0) == Connect::Now {
-            self.scene.machine.handle_connected(LineId::MAIN, self.scene.now);
+        if self.scene.machine.poll_connect(ConnId::MAIN, self.scene.now, 0) == Connect::Now {
+            self.scene.machine.handle_connected(ConnId::MAIN, self.scene.now);
         }
     }
 
@@ -333,13 +333,13 @@ impl World {
             }
             Step::Take(which, items) if count > 0 => self.take(which % count, usize::from(items)),
             Step::Publish { sharded, name } => {
-                let connected = self.scene.machine.is_connected(LineId::MAIN);
+                let connected = self.scene.machine.is_connected(ConnId::MAIN);
                 self.server.publish(protocol, connected, (sharded, NAMES[name]), self.scene.now);
             }
             Step::Transmit => self.transmit(),
             Step::Serve => self.server.serve(protocol),
             Step::Receive(frames) => self.receive(usize::from(frames)),
-            Step::Lose if self.scene.machine.is_connected(LineId::MAIN) => {
+            Step::Lose if self.scene.machine.is_connected(ConnId::MAIN) => {
                 self.server.hang_up();
                 self.scene.lose();
             }
@@ -348,9 +348,9 @@ impl World {
                 let wrong = ErrorKind::Authentication(AuthenticationFault::WrongPassword);
                 let away = ErrorKind::Connection(ConnectionFault::Refused);
                 let kind = if matches!(step, Step::WrongPassword) { wrong } else { away };
-                if self.scene.machine.poll_connect(LineId::MAIN, self.scene.now, 0) == Connect::Now {
+                if self.scene.machine.poll_connect(ConnId::MAIN, self.scene.now, 0) == Connect::Now {
                     let error = Error::new(kind, Outcome::NotSent, "no");
-                    self.scene.machine.handle_failed(LineId::MAIN, error, self.scene.now, 0);
+                    self.scene.machine.handle_failed(ConnId::MAIN, error, self.scene.now, 0);
                 }
             }
             // Without a connection nobody is subscribed.
@@ -384,7 +384,7 @@ impl World {
         self.server.forbidden.clear();
         self.settle();
         let protocol = self.scene.protocol;
-        let connected = self.scene.machine.is_connected(LineId::MAIN);
+        let connected = self.scene.machine.is_connected(ConnId::MAIN);
         for (sharded, name) in NAMES.iter().flat_map(|name| [(false, *name), (true, *name)]) {
             self.server.publish(protocol, connected, (sharded, name), self.scene.now);
             self.settle();
@@ -402,7 +402,7 @@ impl World {
         assert!(self.server.subscribed.is_empty());
         let machine = &self.scene.machine;
         assert!(machine.names.iter().all(BTreeMap::is_empty) && machine.subscribers.is_empty());
-        assert!(machine.lines.values().all(|line| line.asked.is_empty() && line.changed.is_empty()));
+        assert!(machine.conns.values().all(|conn| conn.asked.is_empty() && conn.changed.is_empty()));
     }
 }
 

@@ -1,4 +1,4 @@
-//! Shard channels that follow their slots from line to line.
+//! Shard channels that follow their slots from connection to connection.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ struct Town {
     map: Arc<Map>,
     now: Instant,
     start: Instant,
-    lines: BTreeMap<u16, LineId>,
+    conns: BTreeMap<u16, ConnId>,
 }
 
 fn node(port: u16) -> HostPort {
@@ -33,7 +33,7 @@ impl Town {
         let backoff = Backoff::constant(SECOND);
         let now = Instant::now();
         let machine = PubSub::new(None, backoff).in_cluster(Remap::default());
-        let mut town = Self { machine, map: Arc::default(), now, start: now, lines: BTreeMap::new() };
+        let mut town = Self { machine, map: Arc::default(), now, start: now, conns: BTreeMap::new() };
         town.learn(map(shard_placement));
         town
     }
@@ -43,13 +43,13 @@ impl Town {
         self.tend();
     }
 
-    /// Gives the map, and connects the lines that are new.
+    /// Gives the map, and connects the connections that are new.
     fn tend(&mut self) {
         self.machine.handle_map(&self.map, self.now, 0);
-        while let Some((line, node)) = self.machine.poll_line() {
-            self.lines.insert(node.port, line);
-            assert_eq!(self.machine.poll_connect(line, self.now, 0), Connect::Now);
-            self.machine.handle_connected(line, self.now);
+        while let Some((conn, node)) = self.machine.poll_conn() {
+            self.conns.insert(node.port, conn);
+            assert_eq!(self.machine.poll_connect(conn, self.now, 0), Connect::Now);
+            self.machine.handle_connected(conn, self.now);
         }
     }
 
@@ -79,7 +79,7 @@ impl Town {
     /// One that is confirmed.
     fn subscribed(&mut self, names: &str) -> SubscriptionId {
         let id = self.subscribe(names);
-        for (port, _) in self.lines.clone() {
+        for (port, _) in self.conns.clone() {
             for command in self.sent(port) {
                 command.split(' ').skip(1).for_each(|name| self.say(port, &["ssubscribe", name, "1"]));
             }
@@ -94,7 +94,7 @@ impl Town {
 
     fn sent(&mut self, port: u16) -> Vec<String> {
         let mut outbox = Outbox::default();
-        self.machine.poll_transmit(self.lines[&port], &mut outbox);
+        self.machine.poll_transmit(self.conns[&port], &mut outbox);
         commands(&outbox.to_bytes())
     }
 
@@ -103,8 +103,8 @@ impl Town {
         self.send(port, &frame('>', words)).unwrap();
     }
 
-    fn refuse(&mut self, port: u16, line: &str) -> Result<()> {
-        self.send(port, format!("-{line}\r\n").as_bytes())
+    fn refuse(&mut self, port: u16, conn: &str) -> Result<()> {
+        self.send(port, format!("-{conn}\r\n").as_bytes())
     }
 
     fn send(&mut self, port: u16, bytes: &[u8]) -> Result<()> {
@@ -112,8 +112,8 @@ impl Town {
         let mut frames = Frames::default();
         inbound.spare().extend_from_slice(bytes);
         assert!(inbound.poll_frames(&mut frames).unwrap());
-        let handled = self.machine.handle_frames(self.lines[&port], &mut frames, self.now);
-        self.machine.handle_quiet(self.lines[&port], self.now);
+        let handled = self.machine.handle_frames(self.conns[&port], &mut frames, self.now);
+        self.machine.handle_quiet(self.conns[&port], self.now);
         handled
     }
 
@@ -226,12 +226,12 @@ fn nodes_that_contradict_each_other_are_asked_with_pauses() {
 
 #[test]
 fn what_passes_is_waited_for_and_told_to_those_who_give_up() {
-    for line in ["CLUSTERDOWN Hash slot not served", "LOADING soon", "ASK 15495 10.0.0.1:2", "TRYAGAIN later"]
+    for conn in ["CLUSTERDOWN Hash slot not served", "LOADING soon", "ASK 15495 10.0.0.1:2", "TRYAGAIN later"]
     {
         let mut town = Town::new(&[("a", 1), ("b", 2)]);
         let id = town.subscribe("a");
         town.sent(1);
-        town.refuse(1, line).unwrap();
+        town.refuse(1, conn).unwrap();
         assert_eq!(town.news(), [News::Doubt]);
         town.tend();
         assert!(town.confirmed(&id).is_pending() && town.sent(1).is_empty());
@@ -240,7 +240,7 @@ fn what_passes_is_waited_for_and_told_to_those_who_give_up() {
         assert_eq!(town.sent(1), ["SSUBSCRIBE a"], "the same node, after a pause");
         let late = town.machine.give_up(&id);
         let cause = std::error::Error::source(&late).unwrap().to_string();
-        assert!(cause.contains(line) && cause.contains("10.0.0.1:1"), "{cause}");
+        assert!(cause.contains(conn) && cause.contains("10.0.0.1:1"), "{cause}");
     }
 }
 
@@ -294,7 +294,7 @@ fn a_new_map_takes_along_what_is_heard_from_a_former_primary() {
 fn a_dead_node_is_tried_until_the_map_has_another_and_then_no_more() {
     let mut town = Town::new(&[("a", 1), ("b", 2)]);
     let id = town.subscribed("a b");
-    let dead = town.lines[&1];
+    let dead = town.conns[&1];
     town.machine.handle_lost(dead, Error::closed_by_peer(Outcome::MaybeExecuted), town.now, 0);
     assert_eq!(town.news(), [News::Doubt]);
     town.now += SECOND;

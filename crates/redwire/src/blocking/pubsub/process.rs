@@ -11,7 +11,7 @@ use std::thread::{self, Thread};
 use std::time::Instant;
 
 use redwire_core::config::{Config, Endpoint, Protocol};
-use redwire_core::pubsub::{self, Connect, LineId};
+use redwire_core::pubsub::{self, Connect, ConnId};
 use redwire_core::{Error, Outcome, Result};
 
 use crate::blocking::cluster::Nodes;
@@ -52,7 +52,7 @@ pub(super) struct State {
 
 /// Where the duties of one connection lie.
 struct Desk {
-    line: LineId,
+    conn: ConnId,
     target: Arc<Target>,
     link: Option<Link>,
     /// Whether somebody makes a connection.
@@ -77,7 +77,7 @@ struct Link {
 impl Process {
     pub(super) fn new(target: Arc<Target>, on_connect: Option<OnConnect>, nodes: Option<Nodes>) -> Arc<Self> {
         let machine = setup::subscriptions(target.config());
-        let desks = vec![Desk::new(LineId::MAIN, Arc::clone(&target))];
+        let desks = vec![Desk::new(ConnId::MAIN, Arc::clone(&target))];
         let state = State { machine, desks, asleep: 0, is_tended: false, tender: None };
         let (id, state) = (std::process::id(), Mutex::new(state));
         let process = Arc::new(Self { id, target, on_connect, nodes, state, child: OnceLock::new() });
@@ -120,7 +120,7 @@ impl Process {
     /// Connects, if there is no connection.
     pub(super) fn open(&self) -> Result<()> {
         let connection = self.make(&self.target)?;
-        self.handle_connected(LineId::MAIN, connection);
+        self.handle_connected(ConnId::MAIN, connection);
         Ok(())
     }
 
@@ -177,7 +177,7 @@ impl Process {
             // Even without any time, what has come already is read.
             let late = deadline.is_some_and(|deadline| deadline <= Instant::now());
             state = match self.nodes {
-                None => self.work(state, LineId::MAIN, deadline),
+                None => self.work(state, ConnId::MAIN, deadline),
                 Some(_) => self.sleep(state, None, deadline),
             };
             if late {
@@ -197,46 +197,46 @@ impl Process {
     pub(super) fn work<'s>(
         self: &'s Arc<Self>,
         mut state: MutexGuard<'s, State>,
-        line: LineId,
+        conn: ConnId,
         deadline: Option<Instant>,
     ) -> MutexGuard<'s, State> {
         let now = Instant::now();
-        state.handle_timeout(line, now);
-        state = self.renew(state, line, now);
-        state = self.flush(state, line);
-        let Some(desk) = state.desk(line) else { return state };
+        state.handle_timeout(conn, now);
+        state = self.renew(state, conn, now);
+        state = self.flush(state, conn);
+        let Some(desk) = state.desk(conn) else { return state };
         // What the kernel did not take is offered again.
         let stalled = desk.link.as_ref().is_some_and(|link| link.halves.is_stalled()).then_some(now + STALL);
         let (is_served, is_vacant) = (desk.is_served, desk.is_vacant());
         let mut until = deadline.into_iter().chain(stalled).min();
-        if state.reads(line) {
-            let tick = state.machine.poll_timeout(line);
-            return self.read(state, line, until.into_iter().chain(tick).min());
+        if state.reads(conn) {
+            let tick = state.machine.poll_timeout(conn);
+            return self.read(state, conn, until.into_iter().chain(tick).min());
         }
         if is_vacant {
-            match state.machine.poll_connect(line, now, fastrand::u64(..)) {
+            match state.machine.poll_connect(conn, now, fastrand::u64(..)) {
                 Connect::Idle => {}
-                Connect::Now if is_served => return self.connect_here(state, line),
-                Connect::Now => state = self.connect(state, line),
+                Connect::Now if is_served => return self.connect_here(state, conn),
+                Connect::Now => state = self.connect(state, conn),
                 Connect::At(next) => until = until.into_iter().chain([next]).min(),
                 Connect::Done => {
-                    state.desks.retain(|desk| desk.line != line);
+                    state.desks.retain(|desk| desk.conn != conn);
                     return state;
                 }
             }
         }
-        self.sleep(state, is_served.then_some(line), until)
+        self.sleep(state, is_served.then_some(conn), until)
     }
 
     /// Presents credentials that have changed while the connection lives.
     fn renew<'s>(
         &'s self,
         mut state: MutexGuard<'s, State>,
-        line: LineId,
+        conn: ConnId,
         now: Instant,
     ) -> MutexGuard<'s, State> {
         let version = credentials::version(self.config());
-        match state.link(line) {
+        match state.link(conn) {
             Some(Link { version: Some(presented), halves, .. })
                 if *presented != version && halves.may_write() =>
             {
@@ -248,9 +248,9 @@ impl Process {
         let fetched = fetch(&self.target, now + self.config().connect_timeout());
         let mut state = self.lock();
         let State { machine, desks, .. } = &mut *state;
-        match (fetched, link_of(desks, line)) {
+        match (fetched, link_of(desks, conn)) {
             (Ok(Pass { credentials: Some(credentials), .. }), Some(link)) => match link.halves.writer() {
-                Some(outgoing) => machine.present(line, &credentials.auth(), &mut outgoing.outbox),
+                Some(outgoing) => machine.present(conn, &credentials.auth(), &mut outgoing.outbox),
                 // Somebody writes: at the next turn.
                 None => link.version = Some(version.wrapping_sub(1)),
             },
@@ -268,11 +268,11 @@ impl Process {
     fn sleep<'s>(
         &'s self,
         mut state: MutexGuard<'s, State>,
-        desk: Option<LineId>,
+        desk: Option<ConnId>,
         until: Option<Instant>,
     ) -> MutexGuard<'s, State> {
         state.asleep += 1;
-        if let Some(desk) = desk.and_then(|line| state.desk(line)) {
+        if let Some(desk) = desk.and_then(|conn| state.desk(conn)) {
             desk.server = Some(thread::current());
         }
         wake(state);
@@ -282,7 +282,7 @@ impl Process {
         }
         let mut state = self.lock();
         state.asleep -= 1;
-        if let Some(desk) = desk.and_then(|line| state.desk(line)) {
+        if let Some(desk) = desk.and_then(|conn| state.desk(conn)) {
             desk.server = None;
         }
         state
@@ -292,10 +292,10 @@ impl Process {
     fn read<'s>(
         &'s self,
         mut state: MutexGuard<'s, State>,
-        line: LineId,
+        conn: ConnId,
         until: Option<Instant>,
     ) -> MutexGuard<'s, State> {
-        let Some(mut connection) = state.link(line).and_then(|link| link.halves.take_reader()) else {
+        let Some(mut connection) = state.link(conn).and_then(|link| link.halves.take_reader()) else {
             return state;
         };
         wake(state);
@@ -308,9 +308,9 @@ impl Process {
         let now = Instant::now();
         let mut state = self.lock();
         let State { machine, desks, .. } = &mut *state;
-        let Some(desk) = desks.iter_mut().find(|desk| desk.line == line) else { return state };
+        let Some(desk) = desks.iter_mut().find(|desk| desk.conn == conn) else { return state };
         if let Some(came) = desk.link.as_mut().and_then(|link| link.came.take_if(|_| waits)) {
-            machine.handle_quiet(line, came);
+            machine.handle_quiet(conn, came);
         }
         let handled = read.and_then(|frames| match frames {
             None => Ok(()),
@@ -319,10 +319,10 @@ impl Process {
                 if let Some(link) = desk.link.as_mut().filter(|_| waits) {
                     link.came = Some(now);
                 }
-                machine.handle_frames(line, frames, now)
+                machine.handle_frames(conn, frames, now)
             }
         });
-        if let Some(error) = machine.poll_refused(line) {
+        if let Some(error) = machine.poll_refused(conn) {
             self.tell_refused(error);
         }
         if let Some(link) = &mut desk.link {
@@ -335,22 +335,22 @@ impl Process {
     /// Writes what any server is to be told.
     fn flush_all<'s>(&'s self, mut state: MutexGuard<'s, State>) -> MutexGuard<'s, State> {
         for at in 0.. {
-            let Some(line) = state.desks.get(at).map(|desk| desk.line) else { break };
-            if state.machine.wants_transmit(line) {
-                state = self.flush(state, line);
+            let Some(conn) = state.desks.get(at).map(|desk| desk.conn) else { break };
+            if state.machine.wants_transmit(conn) {
+                state = self.flush(state, conn);
             }
         }
         state
     }
 
     /// Writes what the server is to be told, unless somebody does already.
-    fn flush<'s>(&'s self, mut state: MutexGuard<'s, State>, line: LineId) -> MutexGuard<'s, State> {
+    fn flush<'s>(&'s self, mut state: MutexGuard<'s, State>, conn: ConnId) -> MutexGuard<'s, State> {
         loop {
             let State { machine, desks, .. } = &mut *state;
-            let Some(link) = link_of(desks, line) else { return state };
+            let Some(link) = link_of(desks, conn) else { return state };
             let Some(mut outgoing) = link.halves.take_writer() else { return state };
             if outgoing.outbox.is_empty() {
-                machine.poll_transmit(line, &mut outgoing.outbox);
+                machine.poll_transmit(conn, &mut outgoing.outbox);
             }
             if outgoing.outbox.is_empty() {
                 link.halves.put_writer(outgoing, Ok(()));
@@ -360,7 +360,7 @@ impl Process {
             let (_, written) = outgoing.write();
             let is_whole = written.is_ok() && outgoing.outbox.is_empty();
             state = self.lock();
-            if let Some(link) = state.link(line) {
+            if let Some(link) = state.link(conn) {
                 link.halves.put_writer(outgoing, written);
                 if is_whole {
                     continue;
@@ -375,40 +375,40 @@ impl Process {
     fn connect<'s>(
         self: &'s Arc<Self>,
         mut state: MutexGuard<'s, State>,
-        line: LineId,
+        conn: ConnId,
     ) -> MutexGuard<'s, State> {
-        let Some(desk) = state.desk(line) else { return state };
+        let Some(desk) = state.desk(conn) else { return state };
         desk.connecting = true;
         let target = Arc::clone(&desk.target);
         let process = Arc::clone(self);
-        let connect = move || process.attempt(line, &target);
+        let connect = move || process.attempt(conn, &target);
         if let Err(error) = thread::Builder::new().name("redwire-connect".to_owned()).spawn(connect) {
-            if let Some(desk) = state.desk(line) {
+            if let Some(desk) = state.desk(conn) {
                 desk.connecting = false;
             }
             let error = Error::from_io("starting a thread", Outcome::NotSent, error);
-            state.machine.handle_failed(line, error, Instant::now(), fastrand::u64(..));
+            state.machine.handle_failed(conn, error, Instant::now(), fastrand::u64(..));
         }
         state
     }
 
     /// Makes a connection on the thread that serves it.
-    fn connect_here<'s>(&'s self, mut state: MutexGuard<'s, State>, line: LineId) -> MutexGuard<'s, State> {
-        let Some(desk) = state.desk(line) else { return state };
+    fn connect_here<'s>(&'s self, mut state: MutexGuard<'s, State>, conn: ConnId) -> MutexGuard<'s, State> {
+        let Some(desk) = state.desk(conn) else { return state };
         desk.connecting = true;
         let target = Arc::clone(&desk.target);
         wake(state);
-        self.attempt(line, &target);
+        self.attempt(conn, &target);
         self.lock()
     }
 
-    fn attempt(&self, line: LineId, target: &Arc<Target>) {
-        let turn = Turn(self, line);
+    fn attempt(&self, conn: ConnId, target: &Arc<Target>) {
+        let turn = Turn(self, conn);
         let made = self.make(target);
         std::mem::forget(turn);
         match made {
-            Ok(connection) => self.handle_connected(line, connection),
-            Err(error) => self.handle_failed(line, error),
+            Ok(connection) => self.handle_connected(conn, connection),
+            Err(error) => self.handle_failed(conn, error),
         }
     }
 
@@ -419,36 +419,36 @@ impl Process {
         Ok(connection)
     }
 
-    fn handle_connected(&self, line: LineId, mut connection: Box<Connection>) {
+    fn handle_connected(&self, conn: ConnId, mut connection: Box<Connection>) {
         let wire = connection.wire_mut().ok_or_else(setup::closed_client);
         let (parts, version) = match wire.and_then(|wire| Ok((split(wire)?, wire.version()))) {
             Ok(parts) => parts,
-            Err(error) => return self.handle_failed(line, error),
+            Err(error) => return self.handle_failed(conn, error),
         };
         let renews = self.config().credential_provider().is_some()
             && connection.session().is_some_and(|session| session.protocol == Protocol::Resp3);
         let version = renews.then_some(version);
         let mut state = self.lock();
         let State { machine, desks, .. } = &mut *state;
-        let Some(desk) = desks.iter_mut().find(|desk| desk.line == line) else { return };
+        let Some(desk) = desks.iter_mut().find(|desk| desk.conn == conn) else { return };
         desk.connecting = false;
         if machine.is_closed() || desk.link.is_some() {
             drop(state);
             return;
         }
-        machine.handle_connected(line, Instant::now());
+        machine.handle_connected(conn, Instant::now());
         desk.link = Some(Link { halves: Halves::new(connection, parts), version, came: None });
-        let state = self.flush(state, line);
+        let state = self.flush(state, conn);
         leave(state);
     }
 
     #[cold]
-    fn handle_failed(&self, line: LineId, error: Error) {
+    fn handle_failed(&self, conn: ConnId, error: Error) {
         let mut state = self.lock();
-        let Some(desk) = state.desk(line) else { return };
+        let Some(desk) = state.desk(conn) else { return };
         desk.connecting = false;
         let error = desk.target.locate(error);
-        state.machine.handle_failed(line, error, Instant::now(), fastrand::u64(..));
+        state.machine.handle_failed(conn, error, Instant::now(), fastrand::u64(..));
         leave(state);
     }
 }
@@ -458,9 +458,9 @@ impl Follower for Process {
     fn leave(self: Arc<Self>, _: Option<&Endpoint>) {
         if self.is_current() {
             let mut state = self.lock();
-            match state.link(LineId::MAIN) {
+            match state.link(ConnId::MAIN) {
                 Some(link) => link.halves.fail(setup::left_master()),
-                None => state.machine.leave(LineId::MAIN, setup::left_master()),
+                None => state.machine.leave(ConnId::MAIN, setup::left_master()),
             }
             state.settle();
             leave(state);
@@ -469,8 +469,8 @@ impl Follower for Process {
 }
 
 impl Desk {
-    fn new(line: LineId, target: Arc<Target>) -> Self {
-        Self { line, target, link: None, connecting: false, received: 0, is_served: false, server: None }
+    fn new(conn: ConnId, target: Arc<Target>) -> Self {
+        Self { conn, target, link: None, connecting: false, received: 0, is_served: false, server: None }
     }
 
     /// Whether there is something to read, and nobody who does.
@@ -490,7 +490,7 @@ impl Desk {
         if machine.is_closed() {
             return;
         }
-        machine.handle_lost(self.line, error.clone(), Instant::now(), fastrand::u64(..));
+        machine.handle_lost(self.conn, error.clone(), Instant::now(), fastrand::u64(..));
         if let Some(mut connection) = link.and_then(|link| link.halves.into_connection())
             && let Some(wire) = connection.wire_mut()
         {
@@ -500,40 +500,40 @@ impl Desk {
 }
 
 impl State {
-    fn desk(&mut self, line: LineId) -> Option<&mut Desk> {
-        self.desks.iter_mut().find(|desk| desk.line == line)
+    fn desk(&mut self, conn: ConnId) -> Option<&mut Desk> {
+        self.desks.iter_mut().find(|desk| desk.conn == conn)
     }
 
-    fn link(&mut self, line: LineId) -> Option<&mut Link> {
-        link_of(&mut self.desks, line)
+    fn link(&mut self, conn: ConnId) -> Option<&mut Link> {
+        link_of(&mut self.desks, conn)
     }
 
     /// From now on a thread has all duties of this connection; `target` is where it leads, if it is a new one. False if one has.
-    pub(super) fn engage(&mut self, line: LineId, target: Option<Arc<Target>>) -> bool {
-        self.desks.extend(target.map(|target| Desk::new(line, target)));
-        self.desk(line).is_some_and(|desk| !std::mem::replace(&mut desk.is_served, true))
+    pub(super) fn engage(&mut self, conn: ConnId, target: Option<Arc<Target>>) -> bool {
+        self.desks.extend(target.map(|target| Desk::new(conn, target)));
+        self.desk(conn).is_some_and(|desk| !std::mem::replace(&mut desk.is_served, true))
     }
 
     /// Whether the connection still has a desk.
-    pub(super) fn has_desk(&self, line: LineId) -> bool {
-        self.desks.iter().any(|desk| desk.line == line)
+    pub(super) fn has_desk(&self, conn: ConnId) -> bool {
+        self.desks.iter().any(|desk| desk.conn == conn)
     }
 
     /// Whether the connection to any node is wanted, and has no thread.
     pub(super) fn wants_server(&self) -> bool {
-        self.desks.iter().any(|desk| desk.line == LineId::MAIN && !desk.is_served)
-            && self.machine.is_wanted(LineId::MAIN)
+        self.desks.iter().any(|desk| desk.conn == ConnId::MAIN && !desk.is_served)
+            && self.machine.is_wanted(ConnId::MAIN)
     }
 
     /// Whether there is something to read, and nobody who does.
-    fn reads(&self, line: LineId) -> bool {
-        self.machine.wants_read() && self.desks.iter().any(|desk| desk.line == line && desk.is_unread())
+    fn reads(&self, conn: ConnId) -> bool {
+        self.machine.wants_read() && self.desks.iter().any(|desk| desk.conn == conn && desk.is_unread())
     }
 
-    fn handle_timeout(&mut self, line: LineId, now: Instant) {
-        let Some(desk) = self.desks.iter_mut().find(|desk| desk.line == line) else { return };
-        if self.machine.poll_timeout(line).is_some_and(|due| due <= now)
-            && let Err(error) = self.machine.handle_timeout(line, now, desk.received)
+    fn handle_timeout(&mut self, conn: ConnId, now: Instant) {
+        let Some(desk) = self.desks.iter_mut().find(|desk| desk.conn == conn) else { return };
+        if self.machine.poll_timeout(conn).is_some_and(|due| due <= now)
+            && let Err(error) = self.machine.handle_timeout(conn, now, desk.received)
             && let Some(link) = &mut desk.link
         {
             link.halves.fail(error);
@@ -551,7 +551,7 @@ impl State {
         let Self { machine, desks, .. } = self;
         let closed = machine.is_closed();
         for desk in desks.iter_mut().filter(|desk| desk.server.is_some()) {
-            if machine.poll_touched(desk.line) || (machine.wants_read() && desk.is_unread()) || closed {
+            if machine.poll_touched(desk.conn) || (machine.wants_read() && desk.is_unread()) || closed {
                 woken.extend(desk.server.take());
             }
         }
@@ -561,12 +561,12 @@ impl State {
     }
 }
 
-fn link_of(desks: &mut [Desk], line: LineId) -> Option<&mut Link> {
-    desks.iter_mut().find(|desk| desk.line == line)?.link.as_mut()
+fn link_of(desks: &mut [Desk], conn: ConnId) -> Option<&mut Link> {
+    desks.iter_mut().find(|desk| desk.conn == conn)?.link.as_mut()
 }
 
 /// The right to connect. Should a callback panic, it goes to another.
-struct Turn<'a>(&'a Process, LineId);
+struct Turn<'a>(&'a Process, ConnId);
 
 impl Drop for Turn<'_> {
     #[cold]
@@ -593,8 +593,8 @@ impl Drop for Process {
 /// Leaves the duties to another who waits, and wakes those who can go on.
 #[inline]
 pub(super) fn leave(mut state: MutexGuard<'_, State>) {
-    let vacant = |desk: &Desk| desk.line == LineId::MAIN && !desk.is_served && desk.is_vacant();
-    let vacant = state.asleep > 0 && (state.reads(LineId::MAIN) || state.desks.iter().any(vacant));
+    let vacant = |desk: &Desk| desk.conn == ConnId::MAIN && !desk.is_served && desk.is_vacant();
+    let vacant = state.asleep > 0 && (state.reads(ConnId::MAIN) || state.desks.iter().any(vacant));
     let successor = if vacant { state.machine.poll_successor() } else { None };
     wake(state);
     successor.inspect(Thread::unpark);

@@ -7,7 +7,7 @@ use std::sync::{Arc, MutexGuard};
 use std::thread;
 use std::time::Instant;
 
-use redwire_core::pubsub::LineId;
+use redwire_core::pubsub::ConnId;
 use redwire_core::{Error, ErrorKind, Outcome};
 
 use super::process::{Process, State, leave, wake};
@@ -52,11 +52,11 @@ impl Process {
             }
             let map = nodes.node_clients().shared_topology().map();
             state.machine.handle_map(&map, Instant::now(), fastrand::u64(..));
-            while let Some((line, node)) = state.machine.poll_line() {
-                state = self.engage(state, line, Some(self.target.node(&node)));
+            while let Some((conn, node)) = state.machine.poll_conn() {
+                state = self.engage(state, conn, Some(self.target.node(&node)));
             }
             if state.wants_server() {
-                state = self.engage(state, LineId::MAIN, None);
+                state = self.engage(state, ConnId::MAIN, None);
             }
             if state.machine.wants_placement() {
                 wake(state);
@@ -76,14 +76,14 @@ impl Process {
     fn engage<'s>(
         self: &'s Arc<Self>,
         mut state: MutexGuard<'s, State>,
-        line: LineId,
+        conn: ConnId,
         target: Option<Arc<Target>>,
     ) -> MutexGuard<'s, State> {
-        if !state.engage(line, target) {
+        if !state.engage(conn, target) {
             return state;
         }
         let process = Arc::clone(self);
-        let serve = move || process.serve(line);
+        let serve = move || process.serve(conn);
         if let Err(error) = thread::Builder::new().name("redwire-pubsub".to_owned()).spawn(serve) {
             drop(state);
             self.desert(&Error::from_io("starting a thread", Outcome::NotSent, error));
@@ -93,10 +93,10 @@ impl Process {
     }
 
     /// Drives one connection, until nobody needs it any more.
-    fn serve(self: &Arc<Self>, line: LineId) {
+    fn serve(self: &Arc<Self>, conn: ConnId) {
         let mut state = self.lock();
-        while state.has_desk(line) && !state.machine.is_closed() {
-            state = self.work(state, line, None);
+        while state.has_desk(conn) && !state.machine.is_closed() {
+            state = self.work(state, conn, None);
         }
         leave(state);
     }

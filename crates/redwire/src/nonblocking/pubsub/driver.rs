@@ -11,7 +11,7 @@ use redwire_core::handshake::Session;
 use redwire_core::inbound::Frames;
 use redwire_core::keeper;
 use redwire_core::outbox::Outbox;
-use redwire_core::pubsub::{Connect, LineId};
+use redwire_core::pubsub::{Connect, ConnId};
 use redwire_core::{Error, Result};
 
 use super::{Shared, State};
@@ -26,13 +26,13 @@ use crate::shared::target::Target;
 
 /// Keeps the connection up while a subscriber wants to hear something, until all is closed.
 pub(super) async fn drive(guard: Guard, target: Arc<Target>, first: Option<Wire>) {
-    let Guard(shared, line) = &guard;
+    let Guard(shared, conn) = &guard;
     let _listener = listen(shared);
-    drive::keep(&mut Driver::new(shared, *line, &target), first).await;
+    drive::keep(&mut Driver::new(shared, *conn, &target), first).await;
 }
 
 /// Tells subscribers when the driver ends without being asked to: its runtime was shut down, maybe before it began.
-pub(super) struct Guard(pub(super) Arc<Shared>, pub(super) LineId);
+pub(super) struct Guard(pub(super) Arc<Shared>, pub(super) ConnId);
 
 impl Drop for Guard {
     fn drop(&mut self) {
@@ -42,7 +42,7 @@ impl Drop for Guard {
         let error = setup::runtime_ended();
         let mut woken = Vec::new();
         let mut state = self.0.lock();
-        state.seats.retain(|seat| seat.line != self.1);
+        state.seats.retain(|seat| seat.conn != self.1);
         state.machine.handle_undriven(self.1, &error);
         state.poll_woken(&mut woken);
         drop(state);
@@ -66,7 +66,7 @@ fn listen(shared: &Arc<Shared>) -> Option<Arc<dyn Fn() + Send + Sync>> {
 /// What the task holds between two polls.
 struct Driver<'a> {
     shared: &'a Shared,
-    line: LineId,
+    conn: ConnId,
     target: &'a Arc<Target>,
     woken: Vec<Waker>,
     /// Whether the connection is to be read.
@@ -81,11 +81,11 @@ struct Driver<'a> {
 }
 
 impl<'a> Driver<'a> {
-    fn new(shared: &'a Shared, line: LineId, target: &'a Arc<Target>) -> Self {
+    fn new(shared: &'a Shared, conn: ConnId, target: &'a Arc<Target>) -> Self {
         let (looked, began) = (clock::now(), None);
         Self {
             shared,
-            line,
+            conn,
             target,
             woken: Vec::new(),
             reads: true,
@@ -108,21 +108,21 @@ impl<'a> Driver<'a> {
         if state.machine.is_closed() {
             return Err(None);
         }
-        if let Some(error) = state.machine.poll_cut(self.line) {
+        if let Some(error) = state.machine.poll_cut(self.conn) {
             return Err(Some(error));
         }
         if let (true, Some(began)) = (self.reads, self.began.take()) {
-            state.machine.handle_quiet(self.line, began);
+            state.machine.handle_quiet(self.conn, began);
         }
         if let Some(outbox) = outbox {
-            state.machine.poll_transmit(self.line, outbox);
+            state.machine.poll_transmit(self.conn, outbox);
         }
         let again = !self.reads && state.machine.wants_read();
         self.reads |= again;
-        if let Some(seat) = state.seat(self.line) {
+        if let Some(seat) = state.seat(self.conn) {
             seat.reads = self.reads;
         }
-        state.register(self.line, cx);
+        state.register(self.conn, cx);
         Ok(again)
     }
 }
@@ -140,9 +140,9 @@ impl Driven for Driver<'_> {
         self.began.get_or_insert(self.looked);
         let Some(frames) = frames else { return Ok(()) };
         let mut state = self.shared.lock();
-        let result = state.machine.handle_frames(self.line, frames, clock::now());
+        let result = state.machine.handle_frames(self.conn, frames, clock::now());
         self.reads = state.machine.wants_read();
-        let refused = state.machine.poll_refused(self.line);
+        let refused = state.machine.poll_refused(self.conn);
         state.poll_woken(&mut self.woken);
         drop(state);
         self.woken.drain(..).for_each(Waker::wake);
@@ -168,7 +168,7 @@ impl Driven for Driver<'_> {
         self.renewal = None;
         match pass {
             Ok(Pass { credentials: Some(credentials), .. }) => {
-                self.shared.lock().machine.present(self.line, &credentials.auth(), outbox);
+                self.shared.lock().machine.present(self.conn, &credentials.auth(), outbox);
             }
             Ok(_) => {}
             Err(error) => self.tell_refused(error),
@@ -201,24 +201,24 @@ impl Driven for Driver<'_> {
 
     #[inline]
     fn poll_timeout(&mut self) -> Option<Instant> {
-        self.shared.lock().machine.poll_timeout(self.line)
+        self.shared.lock().machine.poll_timeout(self.conn)
     }
 
     fn handle_timeout(&mut self, now: Instant, received: u64) -> Result<()> {
-        self.shared.lock().machine.handle_timeout(self.line, now, received)
+        self.shared.lock().machine.handle_timeout(self.conn, now, received)
     }
 }
 
 impl<'a> Kept for Driver<'a> {
     fn register(&mut self, cx: &Context<'_>) -> bool {
         let mut state = self.shared.lock();
-        state.register(self.line, cx);
+        state.register(self.conn, cx);
         !state.machine.is_closed()
     }
 
     fn poll_connect(&mut self) -> keeper::Connect {
         let mut state = self.shared.lock();
-        let connect = state.machine.poll_connect(self.line, clock::now(), fastrand::u64(..));
+        let connect = state.machine.poll_connect(self.conn, clock::now(), fastrand::u64(..));
         state.poll_woken(&mut self.woken);
         drop(state);
         self.woken.drain(..).for_each(Waker::wake);
@@ -236,7 +236,7 @@ impl<'a> Kept for Driver<'a> {
     }
 
     fn is_moved(&self) -> bool {
-        self.shared.lock().machine.is_moved(self.line)
+        self.shared.lock().machine.is_moved(self.conn)
     }
 
     fn handle_connected(&mut self, _: &Arc<Writer>, session: &Session, version: u64) -> bool {
@@ -247,7 +247,7 @@ impl<'a> Kept for Driver<'a> {
         if state.machine.is_closed() {
             return false;
         }
-        state.machine.handle_connected(self.line, clock::now());
+        state.machine.handle_connected(self.conn, clock::now());
         self.reads = state.machine.wants_read();
         state.poll_woken(&mut self.woken);
         drop(state);
@@ -256,18 +256,18 @@ impl<'a> Kept for Driver<'a> {
     }
 
     fn handle_failed(&mut self, error: Error) {
-        let (line, error) = (self.line, self.target.locate(error));
-        self.shared.with(|machine| machine.handle_failed(line, error, clock::now(), fastrand::u64(..)));
+        let (conn, error) = (self.conn, self.target.locate(error));
+        self.shared.with(|machine| machine.handle_failed(conn, error, clock::now(), fastrand::u64(..)));
     }
 
     fn handle_lost(&mut self, error: Error) {
-        let (line, error) = (self.line, self.target.locate(error));
+        let (conn, error) = (self.conn, self.target.locate(error));
         self.target.tell(EventKind::Lost(error.clone()));
-        self.shared.with(|machine| machine.handle_lost(line, error, clock::now(), fastrand::u64(..)));
+        self.shared.with(|machine| machine.handle_lost(conn, error, clock::now(), fastrand::u64(..)));
     }
 
     fn handle_closed(&mut self) {
-        if self.line != LineId::MAIN {
+        if self.conn != ConnId::MAIN {
             self.target.tell(EventKind::Closed);
         }
     }
@@ -276,8 +276,8 @@ impl<'a> Kept for Driver<'a> {
 impl State {
     /// The driver sleeps; a change that gives it work wakes it.
     #[inline]
-    fn register(&mut self, line: LineId, cx: &Context<'_>) {
-        if let Some(seat) = self.seat(line)
+    fn register(&mut self, conn: ConnId, cx: &Context<'_>) {
+        if let Some(seat) = self.seat(conn)
             && !seat.driver.as_ref().is_some_and(|driver| driver.will_wake(cx.waker()))
         {
             seat.driver = Some(cx.waker().clone());

@@ -32,8 +32,8 @@ pub(super) async fn tend(guard: Guard, nodes: Nodes) {
             }
             let now = clock::now();
             state.machine.handle_map(&nodes.node_clients().shared_topology().map(), now, fastrand::u64(..));
-            if let Some((line, node)) = state.machine.poll_line() {
-                if Shared::drive(shared, state, line, Some(&node), None).is_err() {
+            if let Some((conn, node)) = state.machine.poll_conn() {
+                if Shared::drive(shared, state, conn, Some(&node), None).is_err() {
                     // The runtime of this task is about to end.
                     return Poll::Ready(());
                 }

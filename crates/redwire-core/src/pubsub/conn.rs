@@ -18,9 +18,9 @@ use crate::outage::heals;
 
 /// One of the connections of a [`PubSub`], from its first attempt on, however often it is lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct LineId(pub(super) u32);
+pub struct ConnId(pub(super) u32);
 
-impl LineId {
+impl ConnId {
     /// The connection to the server, or to any node of a cluster. There from the beginning.
     pub const MAIN: Self = Self(0);
 }
@@ -35,13 +35,13 @@ pub enum Connect {
     Now,
     /// Not before then.
     At(Instant),
-    /// Never again: nobody needs this node any more, and the line is gone.
+    /// Never again: nobody needs this node any more, and the connection is gone.
     Done,
 }
 
 #[derive(Debug)]
-pub(super) struct Line {
-    /// The node of a cluster that it leads to; `None` for [`LineId::MAIN`].
+pub(super) struct PubSubConn {
+    /// The node of a cluster that it leads to; `None` for [`ConnId::MAIN`].
     pub(super) node: Option<HostPort>,
     /// Whether there may be more to do since its driver was last asked to look.
     pub(super) touched: bool,
@@ -73,7 +73,7 @@ pub(super) struct Line {
     pub(super) keeper: Keeper,
 }
 
-impl Line {
+impl PubSubConn {
     pub(super) fn new(node: Option<HostPort>, interval: Option<Duration>, backoff: Backoff) -> Self {
         Self {
             node,
@@ -110,25 +110,25 @@ impl Line {
 impl<W> PubSub<W> {
     /// Whether there is a connection.
     #[must_use]
-    pub fn is_connected(&self, line: LineId) -> bool {
-        self.lines.get(&line).is_some_and(|line| line.keeper.is_up())
+    pub fn is_connected(&self, conn: ConnId) -> bool {
+        self.conns.get(&conn).is_some_and(|conn| conn.keeper.is_up())
     }
 
-    /// Whether there may be more to do on a line since this was last asked.
+    /// Whether there may be more to do on a connection since this was last asked.
     #[inline]
-    pub fn poll_touched(&mut self, line: LineId) -> bool {
-        self.lines.get_mut(&line).is_some_and(|line| std::mem::take(&mut line.touched))
+    pub fn poll_touched(&mut self, conn: ConnId) -> bool {
+        self.conns.get_mut(&conn).is_some_and(|conn| std::mem::take(&mut conn.touched))
     }
 
     /// Whether a connection is to be made now; `random` is uniform over all of `u64`.
-    pub fn poll_connect(&mut self, line: LineId, now: Instant, random: u64) -> Connect {
-        let is_wanted = self.is_wanted(line);
-        let Some(this) = self.lines.get_mut(&line) else { return Connect::Done };
+    pub fn poll_connect(&mut self, conn: ConnId, now: Instant, random: u64) -> Connect {
+        let is_wanted = self.is_wanted(conn);
+        let Some(this) = self.conns.get_mut(&conn) else { return Connect::Done };
         if this.keeper.is_up() || self.is_closed {
             return Connect::Idle;
         }
         if !is_wanted {
-            return self.end_line(line);
+            return self.end_conn(conn);
         }
         this.keeper.ask();
         let next = match this.keeper.poll_connect(now, random) {
@@ -139,45 +139,45 @@ impl<W> PubSub<W> {
         };
         // Where time alone will not mend it, nobody waits.
         if let Some(error) = this.keeper.error().filter(|error| !heals(error)).cloned() {
-            for id in self.dependents(line) {
+            for id in self.dependents(conn) {
                 self.refuse(id, &error);
             }
-            if !self.is_wanted(line) {
-                return self.end_line(line);
+            if !self.is_wanted(conn) {
+                return self.end_conn(conn);
             }
         }
         Connect::At(next)
     }
 
     /// The server is to be left for another: the connection goes, or the pause until there is one ends.
-    pub fn leave(&mut self, line: LineId, error: Error) {
-        let Some(line) = self.lines.get_mut(&line) else { return };
-        line.touched = true;
-        if line.keeper.is_up() {
-            line.keeper.cut(error);
+    pub fn leave(&mut self, conn: ConnId, error: Error) {
+        let Some(conn) = self.conns.get_mut(&conn) else { return };
+        conn.touched = true;
+        if conn.keeper.is_up() {
+            conn.keeper.cut(error);
         } else {
-            line.keeper.handle_moved();
+            conn.keeper.handle_moved();
         }
     }
 
     /// Why the connection is to be given up, if it is.
     #[inline]
-    pub fn poll_cut(&mut self, line: LineId) -> Option<Error> {
-        self.lines.get_mut(&line)?.keeper.poll_cut()
+    pub fn poll_cut(&mut self, conn: ConnId) -> Option<Error> {
+        self.conns.get_mut(&conn)?.keeper.poll_cut()
     }
 
     /// Whether an attempt to connect that is under way leads to a server that is to be left.
     #[must_use]
-    pub fn is_moved(&self, line: LineId) -> bool {
-        self.lines.get(&line).is_some_and(|line| line.keeper.is_moved())
+    pub fn is_moved(&self, conn: ConnId) -> bool {
+        self.conns.get(&conn).is_some_and(|conn| conn.keeper.is_moved())
     }
 
-    /// Nobody wants anything of the line: one to a node has had its day.
-    fn end_line(&mut self, line: LineId) -> Connect {
-        if line == LineId::MAIN {
+    /// Nobody wants anything of the connection: one to a node has had its day.
+    fn end_conn(&mut self, conn: ConnId) -> Connect {
+        if conn == ConnId::MAIN {
             return Connect::Idle;
         }
-        if let Some(node) = self.lines.remove(&line).and_then(|line| line.node)
+        if let Some(node) = self.conns.remove(&conn).and_then(|conn| conn.node)
             && let Some(shard_placement) = &mut self.shard_placement
         {
             shard_placement.handle_ended(&node);
@@ -186,24 +186,24 @@ impl<W> PubSub<W> {
     }
 
     /// A connection could not be made. Where time alone will not mend that, all subscriptions fail that depend on it.
-    pub fn handle_failed(&mut self, line: LineId, error: Error, now: Instant, random: u64) {
+    pub fn handle_failed(&mut self, conn: ConnId, error: Error, now: Instant, random: u64) {
         if !heals(&error) {
-            for id in self.dependents(line) {
+            for id in self.dependents(conn) {
                 self.end(id, &error, End::Failed(error.clone()));
             }
         }
         self.handle_doubt();
-        if let Some(line) = self.lines.get_mut(&line) {
-            line.keeper.handle_failed(error, now, random);
+        if let Some(conn) = self.conns.get_mut(&conn) {
+            conn.keeper.handle_failed(error, now, random);
         }
     }
 
     /// The connection was lost, whatever the reason: it will be made anew, for as long as anybody wants anything.
-    pub fn handle_lost(&mut self, line: LineId, error: Error, now: Instant, random: u64) {
-        self.handle_down(line);
+    pub fn handle_lost(&mut self, conn: ConnId, error: Error, now: Instant, random: u64) {
+        self.handle_down(conn);
         self.handle_doubt();
-        if let Some(line) = self.lines.get_mut(&line) {
-            line.keeper.handle_lost(error, line.answered, now, random);
+        if let Some(conn) = self.conns.get_mut(&conn) {
+            conn.keeper.handle_lost(error, conn.answered, now, random);
         }
     }
 
@@ -214,13 +214,13 @@ impl<W> PubSub<W> {
         }
     }
 
-    /// There is nobody any more who drives the connections: they are gone, and all subscriptions fail. New ones may be made. A line
+    /// There is nobody any more who drives the connections: they are gone, and all subscriptions fail. New ones may be made. A connection
     /// that has [ended](Connect::Done) is none any more.
-    pub fn handle_undriven(&mut self, line: LineId, error: &Error) {
-        if self.lines.contains_key(&line) {
+    pub fn handle_undriven(&mut self, conn: ConnId, error: &Error) {
+        if self.conns.contains_key(&conn) {
             self.end_all(error, || End::Failed(error.clone()));
-            self.handle_ended(line);
-            let _ = self.end_line(line);
+            self.handle_ended(conn);
+            let _ = self.end_conn(conn);
         }
     }
 
@@ -229,34 +229,34 @@ impl<W> PubSub<W> {
         self.end_all(error, || End::Failed(error.clone()));
     }
 
-    pub(super) fn close_lines(&mut self) {
+    pub(super) fn close_conns(&mut self) {
         self.end_all(&closed(), || End::Ended);
-        for line in self.lines.keys().copied().collect::<Vec<_>>() {
-            self.handle_ended(line);
+        for conn in self.conns.keys().copied().collect::<Vec<_>>() {
+            self.handle_ended(conn);
         }
     }
 
     /// There is no connection any more, for no fault of the server.
-    fn handle_ended(&mut self, line: LineId) {
-        self.handle_down(line);
-        if let Some(line) = self.lines.get_mut(&line).filter(|line| line.keeper.is_up()) {
-            line.keeper.handle_left();
+    fn handle_ended(&mut self, conn: ConnId) {
+        self.handle_down(conn);
+        if let Some(conn) = self.conns.get_mut(&conn).filter(|conn| conn.keeper.is_up()) {
+            conn.keeper.handle_left();
         }
     }
 
-    /// Whether anybody wants anything of the line.
+    /// Whether anybody wants anything of the connection.
     #[must_use]
-    pub fn is_wanted(&self, line: LineId) -> bool {
+    pub fn is_wanted(&self, conn: ConnId) -> bool {
         let mut names = self.names.iter().flat_map(|table| table.values());
-        names.any(|name| name.line == Some(line) && !name.wanted_by.is_empty())
+        names.any(|name| name.conn == Some(conn) && !name.wanted_by.is_empty())
     }
 
-    /// Those who hear nothing, or not all, without this line.
-    pub(super) fn dependents(&self, line: LineId) -> BTreeSet<u32> {
+    /// Those who hear nothing, or not all, without this connection.
+    pub(super) fn dependents(&self, conn: ConnId) -> BTreeSet<u32> {
         if self.shard_placement.is_none() {
             return self.subscribers.ids().collect();
         }
         let names = self.names.iter().flat_map(|table| table.values());
-        names.filter(|name| name.line == Some(line)).flat_map(|name| name.wanted_by.iter().copied()).collect()
+        names.filter(|name| name.conn == Some(conn)).flat_map(|name| name.wanted_by.iter().copied()).collect()
     }
 }
