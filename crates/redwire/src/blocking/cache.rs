@@ -1,6 +1,6 @@
 //! A client-side cache, blocking. It only waits; what is kept, who reads, and what a change means is decided in `redwire-core`.
 
-mod line;
+mod tracked_conn;
 mod tracking;
 
 use std::fmt;
@@ -20,7 +20,7 @@ use redwire_core::{Cmd, Error, Outcome, Replies, Reply, Result, Run};
 use super::client::Client;
 use super::cluster::Nodes;
 use crate::shared::node_caches::{NodeCache, NodeCaches};
-use line::Line;
+use tracked_conn::TrackedConn;
 use tracking::Tracking;
 
 /// A client-side cache: reads are served from memory until the server says that their keys have changed.
@@ -48,7 +48,7 @@ pub struct Cache {
 
 struct Inner {
     client: Client,
-    node_caches: NodeCaches<Line>,
+    node_caches: NodeCaches<TrackedConn>,
 }
 
 impl Client {
@@ -80,7 +80,7 @@ impl Client {
                 node_caches
             }
         };
-        node_caches.all().iter().try_for_each(|node_cache| node_cache.line.connect())?;
+        node_caches.all().iter().try_for_each(|node_cache| node_cache.conn.connect())?;
         Ok(Cache { inner: Arc::new(Inner { client: self.clone(), node_caches }), opted_in: false })
     }
 }
@@ -180,22 +180,22 @@ impl Cache {
 
     /// Where the answer to `cmd` is kept.
     #[inline]
-    fn find<R: Reply>(&self, cmd: &Cmd<R>) -> Option<Arc<NodeCache<Line>>> {
+    fn find<R: Reply>(&self, cmd: &Cmd<R>) -> Option<Arc<NodeCache<TrackedConn>>> {
         let node_clients = self.client().cluster.as_ref().map(Nodes::node_clients);
         self.inner.node_caches.find(cmd, node_clients, |node| self.make(node))
     }
 
     /// All that keep something, by the newest map.
-    fn node_caches(&self) -> Vec<Arc<NodeCache<Line>>> {
+    fn node_caches(&self) -> Vec<Arc<NodeCache<TrackedConn>>> {
         match &self.client().cluster {
             Some(nodes) => self.inner.node_caches.fill(nodes.node_clients(), |node| self.make(node)),
             None => self.inner.node_caches.all(),
         }
     }
 
-    fn make(&self, node: &Client) -> NodeCache<Line> {
+    fn make(&self, node: &Client) -> NodeCache<TrackedConn> {
         let node_cache = Tracking::beside(node.pool(), self.options().clone());
-        node_cache.line.connect_beside();
+        node_cache.conn.connect_beside();
         node_cache
     }
 
@@ -207,8 +207,8 @@ impl Cache {
         }
     }
 
-    fn read<R: Reply>(&self, node_cache: &NodeCache<Line>, mut cmd: Cmd<R>) -> Result<R> {
-        let NodeCache { line, tracking } = node_cache;
+    fn read<R: Reply>(&self, node_cache: &NodeCache<TrackedConn>, mut cmd: Cmd<R>) -> Result<R> {
+        let NodeCache { conn, tracking } = node_cache;
         let mut now = Instant::now();
         let mut deadline = None;
         loop {
@@ -227,7 +227,7 @@ impl Cache {
             let replies = match found {
                 Lookup::Fetch(flight) => {
                     let mut fetch = Fetch::new(&cmd, tracking.options());
-                    let fetched = line.exchange(&fetch, deadline).and_then(|replies| fetch.read(replies));
+                    let fetched = conn.exchange(&fetch, deadline).and_then(|replies| fetch.read(replies));
                     tracking.change(|store| match &fetched {
                         Ok(replies) => store.handle_fetched(flight, replies),
                         Err(_) => store.handle_failed(flight),
@@ -243,7 +243,7 @@ impl Cache {
                     Err(error) => Err(error),
                 },
                 Lookup::Settle(mark) => {
-                    let listener = tracking.listener(line);
+                    let listener = tracking.listener(conn);
                     let known = listener.exchange(&sync_question(false), deadline).is_ok();
                     tracking.change(|store| store.handle_settled(mark, known));
                     now = Instant::now();
@@ -251,7 +251,7 @@ impl Cache {
                 }
                 Lookup::Hit(_) | Lookup::Pass => {
                     if !tracking.is_live() {
-                        line.ask();
+                        conn.ask();
                     }
                     return self.plain(cmd, deadline);
                 }
@@ -283,17 +283,17 @@ impl Cache {
     }
 }
 
-impl NodeCache<Line> {
+impl NodeCache<TrackedConn> {
     /// Waits until everything is known that the server has announced. Whether it is a former master.
     fn sync(&self, deadline: Option<Instant>, wants_master: bool) -> Result<bool> {
-        let Self { line, tracking } = self;
+        let Self { conn, tracking } = self;
         if !tracking.is_live() {
             return Ok(false);
         }
         // What was written while the tracked connection was gone already, nobody has announced.
-        let is_demoted = tracking.handle_asked(line.exchange(&sync_question(wants_master), deadline))?;
-        let listener = tracking.listener(line);
-        if !is_demoted && !Arc::ptr_eq(&listener, line) {
+        let is_demoted = tracking.handle_asked(conn.exchange(&sync_question(wants_master), deadline))?;
+        let listener = tracking.listener(conn);
+        if !is_demoted && !Arc::ptr_eq(&listener, conn) {
             let mark = tracking.lock().mark();
             let answered = listener.exchange(&sync_question(false), deadline);
             let known = answered.is_ok();

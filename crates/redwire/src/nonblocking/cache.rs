@@ -124,9 +124,9 @@ impl Client {
             }
         };
         for node_cache in node_caches.all() {
-            node_cache.line.connect().await?;
+            node_cache.conn.connect().await?;
             // Answered by the task that drives the connection: from then on replies are kept.
-            node_cache.line.exchange(&Cmd::<Value>::new("PING"), Some(deadline)).await?;
+            node_cache.conn.exchange(&Cmd::<Value>::new("PING"), Some(deadline)).await?;
         }
         Ok(Cache { inner: Arc::new(Inner { client: self.clone(), node_caches }), opted_in: false })
     }
@@ -234,7 +234,7 @@ impl Cache {
 
     fn make(&self, node: &Client) -> NodeCache<SharedConnection> {
         let node_cache = Tracking::beside(node.pool(), self.options().clone());
-        node_cache.line.ask();
+        node_cache.conn.ask();
         node_cache
     }
 
@@ -251,15 +251,15 @@ impl Cache {
 impl NodeCache<SharedConnection> {
     /// Waits until everything is known that the server has announced. Whether it is a former master.
     async fn sync(&self, deadline: Option<Instant>, wants_master: bool) -> Result<bool> {
-        let Self { line, tracking } = self;
+        let Self { conn, tracking } = self;
         if !tracking.is_live() {
             return Ok(false);
         }
         // What was written while the tracked connection was gone already, nobody has announced.
         let is_demoted =
-            tracking.handle_asked(line.exchange(&sync_question(wants_master), deadline).await)?;
-        let listener = tracking.listener(line);
-        if !is_demoted && !Arc::ptr_eq(&listener, line) {
+            tracking.handle_asked(conn.exchange(&sync_question(wants_master), deadline).await)?;
+        let listener = tracking.listener(conn);
+        if !is_demoted && !Arc::ptr_eq(&listener, conn) {
             let mark = tracking.lock().mark();
             let answered = listener.exchange(&sync_question(false), deadline).await;
             let known = answered.is_ok();
@@ -357,7 +357,7 @@ impl<'c, R: Reply> CacheRequest<'c, R> {
             return self.plain(cmd);
         }
         let Some(node_cache) = cache.find(&cmd) else { return self.plain(cmd) };
-        let NodeCache { line, tracking } = &**self.node_cache.insert(node_cache);
+        let NodeCache { conn, tracking } = &**self.node_cache.insert(node_cache);
         let now = clock::now();
         self.begun.get_or_insert(now);
         let found = match tracking.hit(&cmd, now) {
@@ -375,7 +375,7 @@ impl<'c, R: Reply> CacheRequest<'c, R> {
             Lookup::Settle(mark) => self.settle(cmd, mark, cx),
             Lookup::Pass => {
                 if !tracking.is_live() {
-                    line.ask();
+                    conn.ask();
                 }
                 self.plain(cmd)
             }
@@ -383,9 +383,9 @@ impl<'c, R: Reply> CacheRequest<'c, R> {
     }
 
     fn fetch(&self, cmd: Cmd<R>, flight: Flight, cx: &Context<'_>) -> Step<'c, R> {
-        let Some(NodeCache { line, tracking }) = self.node_cache.as_deref() else { return self.plain(cmd) };
+        let Some(NodeCache { conn, tracking }) = self.node_cache.as_deref() else { return self.plain(cmd) };
         let fetch = Fetch::new(&cmd, tracking.options());
-        match line.submit(&fetch, cx.waker(), self.deadline(&cmd)) {
+        match conn.submit(&fetch, cx.waker(), self.deadline(&cmd)) {
             Ok(ticket) => Step::Pending(State::Fetching(cmd, ticket, flight)),
             Err(_) => {
                 tracking.change(|store| store.handle_failed(flight));
@@ -395,8 +395,8 @@ impl<'c, R: Reply> CacheRequest<'c, R> {
     }
 
     fn poll_fetch(&self, cmd: Cmd<R>, ticket: Ticket, flight: Flight, cx: &Context<'_>) -> Step<'c, R> {
-        let Some(NodeCache { line, tracking }) = self.node_cache.as_deref() else { return self.plain(cmd) };
-        let result = match line.poll_reply(ticket, cx.waker()) {
+        let Some(NodeCache { conn, tracking }) = self.node_cache.as_deref() else { return self.plain(cmd) };
+        let result = match conn.poll_reply(ticket, cx.waker()) {
             Ok(result) => result,
             Err(ticket) => return Step::Pending(State::Fetching(cmd, ticket, flight)),
         };
@@ -414,8 +414,8 @@ impl<'c, R: Reply> CacheRequest<'c, R> {
 
     /// Asks what announces, so that what is kept is known to be in order.
     fn settle(&self, cmd: Cmd<R>, mark: Mark, cx: &Context<'_>) -> Step<'c, R> {
-        let Some(NodeCache { line, tracking }) = self.node_cache.as_deref() else { return self.plain(cmd) };
-        let listener = tracking.listener(line);
+        let Some(NodeCache { conn, tracking }) = self.node_cache.as_deref() else { return self.plain(cmd) };
+        let listener = tracking.listener(conn);
         match listener.submit(&sync_question(false), cx.waker(), self.deadline(&cmd)) {
             Ok(ticket) => Step::Pending(State::Settling(cmd, listener, ticket, mark)),
             Err(_) => {
@@ -525,10 +525,10 @@ impl<'c, R: Reply> CacheRequest<'c, R> {
 
 impl<R: Reply> Drop for CacheRequest<'_, R> {
     fn drop(&mut self) {
-        let Some(NodeCache { line, tracking }) = self.node_cache.as_deref() else { return };
+        let Some(NodeCache { conn, tracking }) = self.node_cache.as_deref() else { return };
         match std::mem::replace(&mut self.state, State::Done) {
             State::Fetching(_, ticket, flight) => {
-                line.abandon(ticket);
+                conn.abandon(ticket);
                 tracking.change(|store| store.handle_failed(flight));
             }
             State::Settling(_, listener, ticket, _) => listener.abandon(ticket),

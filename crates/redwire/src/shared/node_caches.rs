@@ -12,32 +12,32 @@ use redwire_core::config::HostPort;
 
 use crate::shared::node_clients::NodeClients;
 use crate::shared::sync::RwLock;
-use crate::shared::tracking::{Line, Tracking};
+use crate::shared::tracking::{CacheConn, Tracking};
 
 /// What is kept of one server, and the connection over which it is read.
-pub(crate) struct NodeCache<L: Line> {
-    pub(crate) line: Arc<L>,
+pub(crate) struct NodeCache<L: CacheConn> {
+    pub(crate) conn: Arc<L>,
     pub(crate) tracking: Arc<Tracking<L>>,
 }
 
 /// All parts of a cache.
-pub(crate) struct NodeCaches<L: Line> {
+pub(crate) struct NodeCaches<L: CacheConn> {
     options: CacheOptions,
     state: State<L>,
 }
 
-enum State<L: Line> {
+enum State<L: CacheConn> {
     Server(Arc<NodeCache<L>>),
     Cluster(RwLock<CachesByMap<L>>),
 }
 
 /// Who is asked for what, by a map.
-struct CachesByMap<L: Line> {
+struct CachesByMap<L: CacheConn> {
     map: Arc<Map>,
     node_caches: HashMap<HostPort, Arc<NodeCache<L>>>,
 }
 
-impl<L: Line> NodeCaches<L> {
+impl<L: CacheConn> NodeCaches<L> {
     /// Of one server.
     pub(crate) fn of_server(options: CacheOptions, node_cache: NodeCache<L>) -> Self {
         Self { options, state: State::Server(Arc::new(node_cache)) }
@@ -110,7 +110,7 @@ impl<L: Line> NodeCaches<L> {
     }
 }
 
-fn find<L: Line, C>(
+fn find<L: CacheConn, C>(
     by_map: &RwLock<CachesByMap<L>>,
     call: &impl Call,
     node_clients: &NodeClients<C>,
@@ -122,7 +122,7 @@ fn find<L: Line, C>(
     Some(node_cache_at(by_map, &map, node_clients, address, make))
 }
 
-fn node_cache_at<L: Line, C>(
+fn node_cache_at<L: CacheConn, C>(
     by_map: &RwLock<CachesByMap<L>>,
     map: &Arc<Map>,
     node_clients: &NodeClients<C>,
@@ -141,7 +141,7 @@ fn node_cache_at<L: Line, C>(
     Arc::clone(by_map.node_caches.entry(address.clone()).or_insert_with(made))
 }
 
-impl<L: Line> CachesByMap<L> {
+impl<L: CacheConn> CachesByMap<L> {
     /// Goes by `map` from now on. A node that has lost a slot will not announce what happens to its keys: should the slot come back, what
     /// was kept of it must not be there any more.
     fn follow(&mut self, map: &Arc<Map>) {

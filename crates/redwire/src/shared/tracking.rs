@@ -15,7 +15,7 @@ use crate::shared::sync::{Mutex, RwLock};
 use crate::shared::target::Target;
 
 /// A connection that a cache reads over, or hears announcements by.
-pub(crate) trait Line {
+pub(crate) trait CacheConn {
     /// Who waits for what somebody else fetches.
     type Waiter;
 
@@ -26,7 +26,7 @@ pub(crate) trait Line {
 }
 
 /// What a cache keeps, and who announces changes to it.
-pub(crate) struct Tracking<L: Line> {
+pub(crate) struct Tracking<L: CacheConn> {
     target: Arc<Target>,
     options: CacheOptions,
     /// Those who only take what is kept do not wait for each other, nor hold up what is announced for long.
@@ -40,14 +40,14 @@ pub(crate) struct Tracking<L: Line> {
 }
 
 /// Who hears what a connection has to say, and whether it is up.
-pub(crate) enum Watch<L: Line> {
+pub(crate) enum Watch<L: CacheConn> {
     /// The connection is the tracked one.
     Tracked(Arc<Tracking<L>>),
     /// The connection hears the announcements for another.
     Redirect(Weak<Tracking<L>>),
 }
 
-impl<L: Line> Tracking<L> {
+impl<L: CacheConn> Tracking<L> {
     /// A cache for `target`, of which nothing is connected yet.
     pub(crate) fn of(target: &Arc<Target>, options: CacheOptions) -> Arc<Self> {
         Arc::new(Self {
@@ -60,10 +60,10 @@ impl<L: Line> Tracking<L> {
         })
     }
 
-    /// `line` is the tracked connection.
-    pub(crate) fn track(&self, line: &Arc<L>) {
+    /// `conn` is the tracked connection.
+    pub(crate) fn track(&self, conn: &Arc<L>) {
         // Said once, by who made both.
-        let _ = self.tracked.set(Arc::downgrade(line));
+        let _ = self.tracked.set(Arc::downgrade(conn));
     }
 
     pub(crate) fn options(&self) -> &CacheOptions {
@@ -150,9 +150,9 @@ impl<L: Line> Tracking<L> {
         Arc::clone(redirect.as_ref().unwrap_or(tracked))
     }
 
-    pub(crate) fn redirect_to(&self, line: Option<Arc<L>>) {
+    pub(crate) fn redirect_to(&self, conn: Option<Arc<L>>) {
         let mut redirect = self.redirect.lock();
-        let former = std::mem::replace(&mut *redirect, line);
+        let former = std::mem::replace(&mut *redirect, conn);
         drop(redirect);
         drop(former);
     }
@@ -178,7 +178,7 @@ impl<L: Line> Tracking<L> {
     }
 }
 
-impl<L: Line> Watch<L> {
+impl<L: CacheConn> Watch<L> {
     /// The connection is up, and set up.
     pub(crate) fn handle_up(&self) {
         if let Self::Tracked(tracking) = self {
@@ -230,7 +230,7 @@ impl<L: Line> Watch<L> {
     }
 }
 
-impl<L: Line> fmt::Debug for Tracking<L> {
+impl<L: CacheConn> fmt::Debug for Tracking<L> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Tracking").field("options", &self.options).finish_non_exhaustive()
     }

@@ -10,16 +10,16 @@ use redwire_core::cache::{CacheOptions, announcements, connection_id, tracking};
 use redwire_core::config::Protocol;
 use redwire_core::{Cmd, Error, Reply, Result, Value};
 
-use super::line::{Line, SetUp};
+use super::tracked_conn::{TrackedConn, SetUp};
 use crate::blocking::connection::Connection;
 use crate::blocking::pool::Pool;
 use crate::shared::node_caches::NodeCache;
 use crate::shared::setup;
 use crate::shared::tracking::{self as shared, Watch};
 
-pub(super) type Tracking = shared::Tracking<Line>;
+pub(super) type Tracking = shared::Tracking<TrackedConn>;
 
-impl shared::Line for Line {
+impl shared::CacheConn for TrackedConn {
     type Waiter = Thread;
 
     fn wake(waiter: Thread) {
@@ -33,7 +33,7 @@ impl shared::Line for Line {
 
 impl Tracking {
     /// A cache beside `pool`, and its tracked connection, which is not connected yet.
-    pub(super) fn beside(pool: &Pool, options: CacheOptions) -> NodeCache<Line> {
+    pub(super) fn beside(pool: &Pool, options: CacheOptions) -> NodeCache<TrackedConn> {
         let this = Self::of(pool.target(), options);
         let (tracking, beside) = (Arc::downgrade(&this), pool.clone());
         let set_up: SetUp = Box::new(move |connection, deadline| {
@@ -41,9 +41,9 @@ impl Tracking {
             let done = tracking.set_up(&beside, connection, deadline);
             done.inspect_err(|error| tracking.tell(error))
         });
-        let line = Arc::new(Line::new(pool, set_up, Watch::Tracked(Arc::clone(&this))));
-        this.track(&line);
-        NodeCache { line, tracking: this }
+        let conn = Arc::new(TrackedConn::new(pool, set_up, Watch::Tracked(Arc::clone(&this))));
+        this.track(&conn);
+        NodeCache { conn, tracking: this }
     }
 
     /// Has the changes of what `connection` will read announced.
@@ -63,9 +63,9 @@ impl Tracking {
             known.store(ask(connection, &connection_id(), deadline)?, Ordering::Relaxed);
             ask::<Value>(connection, &announcements(), deadline).map(drop)
         });
-        let line = Line::new(pool, set_up, Watch::Redirect(Arc::downgrade(self)));
-        line.connect()?;
-        self.redirect_to(Some(Arc::new(line)));
+        let conn = TrackedConn::new(pool, set_up, Watch::Redirect(Arc::downgrade(self)));
+        conn.connect()?;
+        self.redirect_to(Some(Arc::new(conn)));
         Ok(id.load(Ordering::Relaxed))
     }
 }

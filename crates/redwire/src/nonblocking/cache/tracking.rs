@@ -21,7 +21,7 @@ use crate::shared::tracking as shared;
 pub(super) type Tracking = shared::Tracking<SharedConnection>;
 pub(in crate::nonblocking) type Watch = shared::Watch<SharedConnection>;
 
-impl shared::Line for SharedConnection {
+impl shared::CacheConn for SharedConnection {
     type Waiter = Waker;
 
     fn wake(waiter: Waker) {
@@ -48,7 +48,7 @@ impl Tracking {
         let shared_connection = SharedConnection::watched(pool, Some(on_connect), Some(Watch::Tracked(Arc::clone(&this))));
         let shared_connection = Arc::new(shared_connection);
         this.track(&shared_connection);
-        NodeCache { line: shared_connection, tracking: this }
+        NodeCache { conn: shared_connection, tracking: this }
     }
 
     /// Has the changes of what `connection` will read announced.

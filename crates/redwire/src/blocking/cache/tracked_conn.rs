@@ -27,14 +27,14 @@ pub(super) type SetUp = Box<dyn Fn(&mut Connection, Instant) -> Result<()> + Sen
 
 /// A connection with its thread. Closed when it is dropped.
 #[derive(Debug)]
-pub(super) struct Line {
+pub(super) struct TrackedConn {
     shared: Arc<Shared>,
 }
 
 struct Shared {
     pool: Pool,
     set_up: SetUp,
-    watch: Watch<Line>,
+    watch: Watch<TrackedConn>,
     state: Mutex<State>,
     process: u32,
 }
@@ -48,7 +48,7 @@ struct State {
     keeper: Keeper,
 }
 
-impl Line {
+impl TrackedConn {
     /// A connection beside those of `pool`, not connected yet.
     pub(super) fn new(pool: &Pool, set_up: SetUp, watch: Watch<Self>) -> Self {
         let config = pool.config();
@@ -117,7 +117,7 @@ impl Line {
     }
 }
 
-impl Drop for Line {
+impl Drop for TrackedConn {
     fn drop(&mut self) {
         // What a forked child inherits is the parent's, and its locks may be held by threads that are not there.
         if self.shared.process == std::process::id() {
