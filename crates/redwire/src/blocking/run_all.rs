@@ -58,7 +58,7 @@ impl Client {
             commands,
             wave: Wave::new(window),
             under_way: VecDeque::new(),
-            lines: Vec::new(),
+            conns: Vec::new(),
         }
     }
 }
@@ -70,11 +70,11 @@ pub struct RunAll<'c, R, I> {
     commands: Fuse<I>,
     wave: Wave,
     under_way: VecDeque<(Cmd<R>, Start)>,
-    lines: Vec<Line>,
+    conns: Vec<NodeConn>,
 }
 
 /// The connection to one server.
-struct Line {
+struct NodeConn {
     /// Which node of a cluster that is.
     node_client: Option<Arc<NodeClient<Client>>>,
     lease: Lease,
@@ -96,10 +96,10 @@ impl<R: Reply, I: Iterator<Item = Cmd<R>>> RunAll<'_, R, I> {
     /// Sends the next wave, if there is room for one.
     fn fill(&mut self) {
         // What was under way on a lost connection is told first.
-        if self.lines.iter().any(|line| line.under_way > 0 && !line.lease.is_connected()) {
+        if self.conns.iter().any(|conn| conn.under_way > 0 && !conn.lease.is_connected()) {
             return;
         }
-        self.lines.retain(|line| line.lease.is_connected());
+        self.conns.retain(|conn| conn.lease.is_connected());
         while self.wave.has_room()
             && let Some(cmd) = self.commands.next()
         {
@@ -111,9 +111,9 @@ impl<R: Reply, I: Iterator<Item = Cmd<R>>> RunAll<'_, R, I> {
                 break;
             }
         }
-        for line in self.lines.iter_mut().filter(|line| line.queued) {
-            line.lease.send_queued();
-            line.queued = false;
+        for conn in self.conns.iter_mut().filter(|conn| conn.queued) {
+            conn.lease.send_queued();
+            conn.queued = false;
         }
     }
 
@@ -142,20 +142,20 @@ impl<R: Reply, I: Iterator<Item = Cmd<R>>> RunAll<'_, R, I> {
     }
 
     fn queue(&mut self, cmd: &Cmd<R>, routed: &Routed<Client>) -> Result<Ticket> {
-        let place = match self.lines.iter().position(|line| line.leads_to(routed)) {
+        let place = match self.conns.iter().position(|conn| conn.leads_to(routed)) {
             Some(place) => place,
             None => {
                 let client = routed.node_client().map_or(self.client, |node_client| &node_client.client);
                 let now = Instant::now();
                 let lease = client.pool().lease(None, now, sharing::until(client.config(), now, None))?;
                 let node_client = routed.node_client().cloned();
-                self.lines.push(Line { node_client, lease, under_way: 0, queued: false });
-                self.lines.len() - 1
+                self.conns.push(NodeConn { node_client, lease, under_way: 0, queued: false });
+                self.conns.len() - 1
             }
         };
-        let line = &mut self.lines[place];
-        let ticket = line.lease.queue(cmd, !line.queued)?;
-        (line.under_way, line.queued) = (line.under_way + 1, true);
+        let conn = &mut self.conns[place];
+        let ticket = conn.lease.queue(cmd, !conn.queued)?;
+        (conn.under_way, conn.queued) = (conn.under_way + 1, true);
         Ok(ticket)
     }
 
@@ -166,17 +166,17 @@ impl<R: Reply, I: Iterator<Item = Cmd<R>>> RunAll<'_, R, I> {
         routed: &Routed<Client>,
         deadline: Option<Instant>,
     ) -> Result<Replies> {
-        match self.lines.iter_mut().find(|line| line.leads_to(routed)) {
-            Some(line) => {
-                line.under_way -= 1;
-                line.lease.take(ticket, deadline)
+        match self.conns.iter_mut().find(|conn| conn.leads_to(routed)) {
+            Some(conn) => {
+                conn.under_way -= 1;
+                conn.lease.take(ticket, deadline)
             }
             None => unreachable!("a line is kept while anything is under way on it"),
         }
     }
 }
 
-impl Line {
+impl NodeConn {
     /// Whether it leads to the node that `routed` has come to.
     fn leads_to(&self, routed: &Routed<Client>) -> bool {
         match (&self.node_client, routed.node_client()) {
@@ -192,7 +192,7 @@ impl<R: Reply, I: Iterator<Item = Cmd<R>>> Iterator for RunAll<'_, R, I> {
     fn next(&mut self) -> Option<Result<R>> {
         self.fill();
         let Some((mut cmd, start)) = self.under_way.pop_front() else {
-            self.lines.clear();
+            self.conns.clear();
             return None;
         };
         self.wave.handle_taken(cmd.size());
