@@ -91,7 +91,7 @@ struct Shared {
 struct State {
     machine: Machine,
     /// Those who drive connections.
-    seats: Vec<Seat>,
+    slots: Vec<DriverSlot>,
     /// Whether somebody tends where shard channels are heard from.
     is_tended: bool,
     /// Who does, while it sleeps.
@@ -99,7 +99,7 @@ struct State {
 }
 
 /// Whoever drives a connection.
-struct Seat {
+struct DriverSlot {
     conn: ConnId,
     /// Whether the driver hears when something can be read.
     reads: bool,
@@ -254,7 +254,7 @@ impl Drop for Owner {
 impl Shared {
     fn new(target: Arc<Target>, on_connect: Option<OnConnect>, nodes: Option<Nodes>) -> Arc<Self> {
         let machine = setup::subscriptions(target.config());
-        let state = State { machine, seats: Vec::new(), is_tended: false, tender: None };
+        let state = State { machine, slots: Vec::new(), is_tended: false, tender: None };
         let (process, state) = (std::process::id(), Mutex::new(state));
         let shared = Arc::new(Self { target, on_connect, nodes, process, state, child: OnceLock::new() });
         shared.target.follow(&shared);
@@ -307,18 +307,18 @@ impl Shared {
     ) -> Result<()> {
         let runtime = runtime()?;
         let target = node.map_or_else(|| Arc::clone(&shared.target), |node| shared.target.node(node));
-        state.seats.push(Seat { conn, reads: true, driver: None });
+        state.slots.push(DriverSlot { conn, reads: true, driver: None });
         // A runtime that has ended drops the task, and so the guard, at once.
         drop(state);
         runtime.spawn(driver::drive(driver::Guard(Arc::clone(shared), conn), target, first));
-        if shared.lock().seat(conn).is_some() { Ok(()) } else { Err(setup::runtime_ended()) }
+        if shared.lock().slot(conn).is_some() { Ok(()) } else { Err(setup::runtime_ended()) }
     }
 
     /// Changes what is wanted, and has it driven.
     fn demand<T>(self: &Arc<Self>, change: impl FnOnce(&mut Machine) -> T) -> Result<T> {
         let mut state = self.lock();
         if !state.machine.is_closed() {
-            if !state.seats.iter().any(|seat| seat.conn == ConnId::MAIN) {
+            if !state.slots.iter().any(|slot| slot.conn == ConnId::MAIN) {
                 Self::drive(self, state, ConnId::MAIN, None, None)?;
                 state = self.lock();
             }
@@ -340,7 +340,7 @@ impl Shared {
         let mut state = self.lock();
         let output = change(&mut state.machine);
         state.machine.poll_woken(&mut woken);
-        woken.extend(state.seats.iter_mut().filter_map(|seat| seat.driver.take()));
+        woken.extend(state.slots.iter_mut().filter_map(|slot| slot.driver.take()));
         woken.extend(state.tender.take());
         drop(state);
         woken.into_iter().for_each(Waker::wake);
@@ -365,7 +365,7 @@ impl Follower for Shared {
         if self.is_current() {
             let mut state = self.lock();
             state.machine.leave(ConnId::MAIN, setup::left_master());
-            let driver = state.seat(ConnId::MAIN).and_then(|seat| seat.driver.take());
+            let driver = state.slot(ConnId::MAIN).and_then(|slot| slot.driver.take());
             drop(state);
             driver.into_iter().for_each(Waker::wake);
         }
@@ -373,17 +373,17 @@ impl Follower for Shared {
 }
 
 impl State {
-    fn seat(&mut self, conn: ConnId) -> Option<&mut Seat> {
-        self.seats.iter_mut().find(|seat| seat.conn == conn)
+    fn slot(&mut self, conn: ConnId) -> Option<&mut DriverSlot> {
+        self.slots.iter_mut().find(|slot| slot.conn == conn)
     }
 
     /// Those who can go on; and those who drive or tend, sleep, and have to do something about what has changed.
     #[inline]
     fn poll_woken(&mut self, woken: &mut Vec<Waker>) {
         self.machine.poll_woken(woken);
-        for seat in &mut self.seats {
-            if self.machine.poll_touched(seat.conn) || (!seat.reads && self.machine.wants_read()) {
-                woken.extend(seat.driver.take());
+        for slot in &mut self.slots {
+            if self.machine.poll_touched(slot.conn) || (!slot.reads && self.machine.wants_read()) {
+                woken.extend(slot.driver.take());
             }
         }
         if self.machine.wants_placement() {

@@ -42,7 +42,7 @@ pub(super) struct Process {
 
 pub(super) struct State {
     pub(super) machine: Machine,
-    desks: Vec<Desk>,
+    slots: Vec<DriverSlot>,
     /// How many sleep until they are called.
     asleep: usize,
     /// Whether there is a thread that tends where shard channels are heard from; and the thread, while it sleeps.
@@ -51,7 +51,7 @@ pub(super) struct State {
 }
 
 /// Where the duties of one connection lie.
-struct Desk {
+struct DriverSlot {
     conn: ConnId,
     target: Arc<Target>,
     link: Option<Link>,
@@ -77,8 +77,8 @@ struct Link {
 impl Process {
     pub(super) fn new(target: Arc<Target>, on_connect: Option<OnConnect>, nodes: Option<Nodes>) -> Arc<Self> {
         let machine = setup::subscriptions(target.config());
-        let desks = vec![Desk::new(ConnId::MAIN, Arc::clone(&target))];
-        let state = State { machine, desks, asleep: 0, is_tended: false, tender: None };
+        let slots = vec![DriverSlot::new(ConnId::MAIN, Arc::clone(&target))];
+        let state = State { machine, slots, asleep: 0, is_tended: false, tender: None };
         let (id, state) = (std::process::id(), Mutex::new(state));
         let process = Arc::new(Self { id, target, on_connect, nodes, state, child: OnceLock::new() });
         process.target.follow(&process);
@@ -145,7 +145,7 @@ impl Process {
     pub(super) fn close(&self) {
         let mut state = self.lock();
         state.machine.close();
-        for link in state.desks.iter_mut().filter_map(|desk| desk.link.as_mut()) {
+        for link in state.slots.iter_mut().filter_map(|slot| slot.link.as_mut()) {
             link.halves.fail(setup::closed_client());
         }
         state.settle();
@@ -204,10 +204,10 @@ impl Process {
         state.handle_timeout(conn, now);
         state = self.renew(state, conn, now);
         state = self.flush(state, conn);
-        let Some(desk) = state.desk(conn) else { return state };
+        let Some(slot) = state.slot(conn) else { return state };
         // What the kernel did not take is offered again.
-        let stalled = desk.link.as_ref().is_some_and(|link| link.halves.is_stalled()).then_some(now + STALL);
-        let (is_served, is_vacant) = (desk.is_served, desk.is_vacant());
+        let stalled = slot.link.as_ref().is_some_and(|link| link.halves.is_stalled()).then_some(now + STALL);
+        let (is_served, is_vacant) = (slot.is_served, slot.is_vacant());
         let mut until = deadline.into_iter().chain(stalled).min();
         if state.reads(conn) {
             let tick = state.machine.poll_timeout(conn);
@@ -220,7 +220,7 @@ impl Process {
                 Connect::Now => state = self.connect(state, conn),
                 Connect::At(next) => until = until.into_iter().chain([next]).min(),
                 Connect::Done => {
-                    state.desks.retain(|desk| desk.conn != conn);
+                    state.slots.retain(|slot| slot.conn != conn);
                     return state;
                 }
             }
@@ -247,8 +247,8 @@ impl Process {
         wake(state);
         let fetched = fetch(&self.target, now + self.config().connect_timeout());
         let mut state = self.lock();
-        let State { machine, desks, .. } = &mut *state;
-        match (fetched, link_of(desks, conn)) {
+        let State { machine, slots, .. } = &mut *state;
+        match (fetched, link_of(slots, conn)) {
             (Ok(Pass { credentials: Some(credentials), .. }), Some(link)) => match link.halves.writer() {
                 Some(outgoing) => machine.present(conn, &credentials.auth(), &mut outgoing.outbox),
                 // Somebody writes: at the next turn.
@@ -268,12 +268,12 @@ impl Process {
     fn sleep<'s>(
         &'s self,
         mut state: MutexGuard<'s, State>,
-        desk: Option<ConnId>,
+        slot: Option<ConnId>,
         until: Option<Instant>,
     ) -> MutexGuard<'s, State> {
         state.asleep += 1;
-        if let Some(desk) = desk.and_then(|conn| state.desk(conn)) {
-            desk.server = Some(thread::current());
+        if let Some(slot) = slot.and_then(|conn| state.slot(conn)) {
+            slot.server = Some(thread::current());
         }
         wake(state);
         match until {
@@ -282,8 +282,8 @@ impl Process {
         }
         let mut state = self.lock();
         state.asleep -= 1;
-        if let Some(desk) = desk.and_then(|conn| state.desk(conn)) {
-            desk.server = None;
+        if let Some(slot) = slot.and_then(|conn| state.slot(conn)) {
+            slot.server = None;
         }
         state
     }
@@ -307,16 +307,16 @@ impl Process {
         });
         let now = Instant::now();
         let mut state = self.lock();
-        let State { machine, desks, .. } = &mut *state;
-        let Some(desk) = desks.iter_mut().find(|desk| desk.conn == conn) else { return state };
-        if let Some(came) = desk.link.as_mut().and_then(|link| link.came.take_if(|_| waits)) {
+        let State { machine, slots, .. } = &mut *state;
+        let Some(slot) = slots.iter_mut().find(|slot| slot.conn == conn) else { return state };
+        if let Some(came) = slot.link.as_mut().and_then(|link| link.came.take_if(|_| waits)) {
             machine.handle_quiet(conn, came);
         }
         let handled = read.and_then(|frames| match frames {
             None => Ok(()),
             Some(frames) => {
-                desk.received += 1;
-                if let Some(link) = desk.link.as_mut().filter(|_| waits) {
+                slot.received += 1;
+                if let Some(link) = slot.link.as_mut().filter(|_| waits) {
                     link.came = Some(now);
                 }
                 machine.handle_frames(conn, frames, now)
@@ -325,7 +325,7 @@ impl Process {
         if let Some(error) = machine.poll_refused(conn) {
             self.tell_refused(error);
         }
-        if let Some(link) = &mut desk.link {
+        if let Some(link) = &mut slot.link {
             link.halves.put_reader(connection, handled);
         }
         state.settle();
@@ -335,7 +335,7 @@ impl Process {
     /// Writes what any server is to be told.
     fn flush_all<'s>(&'s self, mut state: MutexGuard<'s, State>) -> MutexGuard<'s, State> {
         for at in 0.. {
-            let Some(conn) = state.desks.get(at).map(|desk| desk.conn) else { break };
+            let Some(conn) = state.slots.get(at).map(|slot| slot.conn) else { break };
             if state.machine.wants_transmit(conn) {
                 state = self.flush(state, conn);
             }
@@ -346,8 +346,8 @@ impl Process {
     /// Writes what the server is to be told, unless somebody does already.
     fn flush<'s>(&'s self, mut state: MutexGuard<'s, State>, conn: ConnId) -> MutexGuard<'s, State> {
         loop {
-            let State { machine, desks, .. } = &mut *state;
-            let Some(link) = link_of(desks, conn) else { return state };
+            let State { machine, slots, .. } = &mut *state;
+            let Some(link) = link_of(slots, conn) else { return state };
             let Some(mut outgoing) = link.halves.take_writer() else { return state };
             if outgoing.outbox.is_empty() {
                 machine.poll_transmit(conn, &mut outgoing.outbox);
@@ -377,14 +377,14 @@ impl Process {
         mut state: MutexGuard<'s, State>,
         conn: ConnId,
     ) -> MutexGuard<'s, State> {
-        let Some(desk) = state.desk(conn) else { return state };
-        desk.connecting = true;
-        let target = Arc::clone(&desk.target);
+        let Some(slot) = state.slot(conn) else { return state };
+        slot.connecting = true;
+        let target = Arc::clone(&slot.target);
         let process = Arc::clone(self);
         let connect = move || process.attempt(conn, &target);
         if let Err(error) = thread::Builder::new().name("redwire-connect".to_owned()).spawn(connect) {
-            if let Some(desk) = state.desk(conn) {
-                desk.connecting = false;
+            if let Some(slot) = state.slot(conn) {
+                slot.connecting = false;
             }
             let error = Error::from_io("starting a thread", Outcome::NotSent, error);
             state.machine.handle_failed(conn, error, Instant::now(), fastrand::u64(..));
@@ -394,9 +394,9 @@ impl Process {
 
     /// Makes a connection on the thread that serves it.
     fn connect_here<'s>(&'s self, mut state: MutexGuard<'s, State>, conn: ConnId) -> MutexGuard<'s, State> {
-        let Some(desk) = state.desk(conn) else { return state };
-        desk.connecting = true;
-        let target = Arc::clone(&desk.target);
+        let Some(slot) = state.slot(conn) else { return state };
+        slot.connecting = true;
+        let target = Arc::clone(&slot.target);
         wake(state);
         self.attempt(conn, &target);
         self.lock()
@@ -429,15 +429,15 @@ impl Process {
             && connection.session().is_some_and(|session| session.protocol == Protocol::Resp3);
         let version = renews.then_some(version);
         let mut state = self.lock();
-        let State { machine, desks, .. } = &mut *state;
-        let Some(desk) = desks.iter_mut().find(|desk| desk.conn == conn) else { return };
-        desk.connecting = false;
-        if machine.is_closed() || desk.link.is_some() {
+        let State { machine, slots, .. } = &mut *state;
+        let Some(slot) = slots.iter_mut().find(|slot| slot.conn == conn) else { return };
+        slot.connecting = false;
+        if machine.is_closed() || slot.link.is_some() {
             drop(state);
             return;
         }
         machine.handle_connected(conn, Instant::now());
-        desk.link = Some(Link { halves: Halves::new(connection, parts), version, came: None });
+        slot.link = Some(Link { halves: Halves::new(connection, parts), version, came: None });
         let state = self.flush(state, conn);
         leave(state);
     }
@@ -445,9 +445,9 @@ impl Process {
     #[cold]
     fn handle_failed(&self, conn: ConnId, error: Error) {
         let mut state = self.lock();
-        let Some(desk) = state.desk(conn) else { return };
-        desk.connecting = false;
-        let error = desk.target.locate(error);
+        let Some(slot) = state.slot(conn) else { return };
+        slot.connecting = false;
+        let error = slot.target.locate(error);
         state.machine.handle_failed(conn, error, Instant::now(), fastrand::u64(..));
         leave(state);
     }
@@ -468,7 +468,7 @@ impl Follower for Process {
     }
 }
 
-impl Desk {
+impl DriverSlot {
     fn new(conn: ConnId, target: Arc<Target>) -> Self {
         Self { conn, target, link: None, connecting: false, received: 0, is_served: false, server: None }
     }
@@ -500,41 +500,41 @@ impl Desk {
 }
 
 impl State {
-    fn desk(&mut self, conn: ConnId) -> Option<&mut Desk> {
-        self.desks.iter_mut().find(|desk| desk.conn == conn)
+    fn slot(&mut self, conn: ConnId) -> Option<&mut DriverSlot> {
+        self.slots.iter_mut().find(|slot| slot.conn == conn)
     }
 
     fn link(&mut self, conn: ConnId) -> Option<&mut Link> {
-        link_of(&mut self.desks, conn)
+        link_of(&mut self.slots, conn)
     }
 
     /// From now on a thread has all duties of this connection; `target` is where it leads, if it is a new one. False if one has.
     pub(super) fn engage(&mut self, conn: ConnId, target: Option<Arc<Target>>) -> bool {
-        self.desks.extend(target.map(|target| Desk::new(conn, target)));
-        self.desk(conn).is_some_and(|desk| !std::mem::replace(&mut desk.is_served, true))
+        self.slots.extend(target.map(|target| DriverSlot::new(conn, target)));
+        self.slot(conn).is_some_and(|slot| !std::mem::replace(&mut slot.is_served, true))
     }
 
     /// Whether the connection still has a desk.
-    pub(super) fn has_desk(&self, conn: ConnId) -> bool {
-        self.desks.iter().any(|desk| desk.conn == conn)
+    pub(super) fn has_slot(&self, conn: ConnId) -> bool {
+        self.slots.iter().any(|slot| slot.conn == conn)
     }
 
     /// Whether the connection to any node is wanted, and has no thread.
     pub(super) fn wants_server(&self) -> bool {
-        self.desks.iter().any(|desk| desk.conn == ConnId::MAIN && !desk.is_served)
+        self.slots.iter().any(|slot| slot.conn == ConnId::MAIN && !slot.is_served)
             && self.machine.is_wanted(ConnId::MAIN)
     }
 
     /// Whether there is something to read, and nobody who does.
     fn reads(&self, conn: ConnId) -> bool {
-        self.machine.wants_read() && self.desks.iter().any(|desk| desk.conn == conn && desk.is_unread())
+        self.machine.wants_read() && self.slots.iter().any(|slot| slot.conn == conn && slot.is_unread())
     }
 
     fn handle_timeout(&mut self, conn: ConnId, now: Instant) {
-        let Some(desk) = self.desks.iter_mut().find(|desk| desk.conn == conn) else { return };
+        let Some(slot) = self.slots.iter_mut().find(|slot| slot.conn == conn) else { return };
         if self.machine.poll_timeout(conn).is_some_and(|due| due <= now)
-            && let Err(error) = self.machine.handle_timeout(conn, now, desk.received)
-            && let Some(link) = &mut desk.link
+            && let Err(error) = self.machine.handle_timeout(conn, now, slot.received)
+            && let Some(link) = &mut slot.link
         {
             link.halves.fail(error);
             self.settle();
@@ -543,16 +543,16 @@ impl State {
 
     /// Lets connections go that have failed, once nobody has any part of them.
     fn settle(&mut self) {
-        self.desks.iter_mut().for_each(|desk| desk.settle(&mut self.machine));
+        self.slots.iter_mut().for_each(|slot| slot.settle(&mut self.machine));
     }
 
     /// Those who serve or tend, sleep, and have to do something about what has changed.
     fn poll_servers(&mut self, woken: &mut Vec<Thread>) {
-        let Self { machine, desks, .. } = self;
+        let Self { machine, slots, .. } = self;
         let closed = machine.is_closed();
-        for desk in desks.iter_mut().filter(|desk| desk.server.is_some()) {
-            if machine.poll_touched(desk.conn) || (machine.wants_read() && desk.is_unread()) || closed {
-                woken.extend(desk.server.take());
+        for slot in slots.iter_mut().filter(|slot| slot.server.is_some()) {
+            if machine.poll_touched(slot.conn) || (machine.wants_read() && slot.is_unread()) || closed {
+                woken.extend(slot.server.take());
             }
         }
         if self.tender.is_some() && (closed || self.machine.wants_placement() || self.wants_server()) {
@@ -561,8 +561,8 @@ impl State {
     }
 }
 
-fn link_of(desks: &mut [Desk], conn: ConnId) -> Option<&mut Link> {
-    desks.iter_mut().find(|desk| desk.conn == conn)?.link.as_mut()
+fn link_of(slots: &mut [DriverSlot], conn: ConnId) -> Option<&mut Link> {
+    slots.iter_mut().find(|slot| slot.conn == conn)?.link.as_mut()
 }
 
 /// The right to connect. Should a callback panic, it goes to another.
@@ -582,7 +582,7 @@ impl Drop for Process {
         }
         // A child drops what its parent goes on with: that is not closed, and nothing is said.
         let state = self.state.get_mut();
-        for link in state.desks.iter_mut().filter_map(|desk| desk.link.as_mut()) {
+        for link in state.slots.iter_mut().filter_map(|slot| slot.link.as_mut()) {
             if let Some(mut connection) = link.halves.take_reader() {
                 connection.disown();
             }
@@ -593,8 +593,8 @@ impl Drop for Process {
 /// Leaves the duties to another who waits, and wakes those who can go on.
 #[inline]
 pub(super) fn leave(mut state: MutexGuard<'_, State>) {
-    let vacant = |desk: &Desk| desk.conn == ConnId::MAIN && !desk.is_served && desk.is_vacant();
-    let vacant = state.asleep > 0 && (state.reads(ConnId::MAIN) || state.desks.iter().any(vacant));
+    let vacant = |slot: &DriverSlot| slot.conn == ConnId::MAIN && !slot.is_served && slot.is_vacant();
+    let vacant = state.asleep > 0 && (state.reads(ConnId::MAIN) || state.slots.iter().any(vacant));
     let successor = if vacant { state.machine.poll_successor() } else { None };
     wake(state);
     successor.inspect(Thread::unpark);

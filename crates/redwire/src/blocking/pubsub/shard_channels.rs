@@ -95,7 +95,7 @@ impl Process {
     /// Drives one connection, until nobody needs it any more.
     fn serve(self: &Arc<Self>, conn: ConnId) {
         let mut state = self.lock();
-        while state.has_desk(conn) && !state.machine.is_closed() {
+        while state.has_slot(conn) && !state.machine.is_closed() {
             state = self.work(state, conn, None);
         }
         leave(state);

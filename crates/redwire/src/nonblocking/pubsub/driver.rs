@@ -42,7 +42,7 @@ impl Drop for Guard {
         let error = setup::runtime_ended();
         let mut woken = Vec::new();
         let mut state = self.0.lock();
-        state.seats.retain(|seat| seat.conn != self.1);
+        state.slots.retain(|slot| slot.conn != self.1);
         state.machine.handle_undriven(self.1, &error);
         state.poll_woken(&mut woken);
         drop(state);
@@ -119,8 +119,8 @@ impl<'a> Driver<'a> {
         }
         let again = !self.reads && state.machine.wants_read();
         self.reads |= again;
-        if let Some(seat) = state.seat(self.conn) {
-            seat.reads = self.reads;
+        if let Some(slot) = state.slot(self.conn) {
+            slot.reads = self.reads;
         }
         state.register(self.conn, cx);
         Ok(again)
@@ -277,10 +277,10 @@ impl State {
     /// The driver sleeps; a change that gives it work wakes it.
     #[inline]
     fn register(&mut self, conn: ConnId, cx: &Context<'_>) {
-        if let Some(seat) = self.seat(conn)
-            && !seat.driver.as_ref().is_some_and(|driver| driver.will_wake(cx.waker()))
+        if let Some(slot) = self.slot(conn)
+            && !slot.driver.as_ref().is_some_and(|driver| driver.will_wake(cx.waker()))
         {
-            seat.driver = Some(cx.waker().clone());
+            slot.driver = Some(cx.waker().clone());
         }
     }
 }
