@@ -225,7 +225,7 @@ impl<W> PubSub<W> {
     }
 
     /// There is nobody any more who tends the homes of shard channels: all subscriptions fail.
-    pub fn handle_deserted(&mut self, error: &Error) {
+    pub fn handle_no_driver(&mut self, error: &Error) {
         self.end_all(error, || End::Failed(error.clone()));
     }
 

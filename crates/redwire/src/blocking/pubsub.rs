@@ -198,7 +198,7 @@ impl Drop for Owner {
     fn drop(&mut self) {
         // A child that made none has nothing to close.
         if let Some(process) = Process::latest(&self.0).filter(|process| process.is_current()) {
-            process.dismiss();
+            process.wake_worker();
         }
     }
 }

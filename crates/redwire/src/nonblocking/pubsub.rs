@@ -326,7 +326,7 @@ impl Shared {
                 let runtime = runtime()?;
                 state.is_tended = true;
                 drop(state);
-                runtime.spawn(shard_channels::tend(shard_channels::Guard(Arc::clone(self)), nodes.clone()));
+                runtime.spawn(shard_channels::route(shard_channels::Guard(Arc::clone(self)), nodes.clone()));
                 state = self.lock();
             }
         }

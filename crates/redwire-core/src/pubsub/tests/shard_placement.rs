@@ -40,11 +40,11 @@ impl Town {
 
     fn learn(&mut self, map: Arc<Map>) {
         self.map = map;
-        self.tend();
+        self.route();
     }
 
     /// Gives the map, and connects the connections that are new.
-    fn tend(&mut self) {
+    fn route(&mut self) {
         self.machine.handle_map(&self.map, self.now, 0);
         while let Some((conn, node)) = self.machine.poll_conn() {
             self.conns.insert(node.port, conn);
@@ -67,12 +67,12 @@ impl Town {
                 self.map = moved.unwrap_or_else(|| Arc::clone(&self.map));
             }
         }
-        self.tend();
+        self.route();
     }
 
     fn subscribe(&mut self, names: &str) -> SubscriptionId {
         let id = self.machine.subscribe(Kind::Shard, list(names), SubscribeOptions::new()).unwrap();
-        self.tend();
+        self.route();
         id
     }
 
@@ -218,7 +218,7 @@ fn nodes_that_contradict_each_other_are_asked_with_pauses() {
     assert!(town.sent(1).is_empty() && town.sent(2).is_empty(), "three at once, then a pause");
     assert_eq!(town.machine.poll_placement_timeout(), Some(town.now + SECOND));
     town.now += SECOND;
-    town.tend();
+    town.route();
     assert_eq!(town.sent(at), ["SSUBSCRIBE a"]);
     town.say(at, &["ssubscribe", "a", "1"]);
     assert!(matches!(town.confirmed(&id), Poll::Ready(Ok(()))));
@@ -233,10 +233,10 @@ fn what_passes_is_waited_for_and_told_to_those_who_give_up() {
         town.sent(1);
         town.refuse(1, conn).unwrap();
         assert_eq!(town.news(), [News::Doubt]);
-        town.tend();
+        town.route();
         assert!(town.confirmed(&id).is_pending() && town.sent(1).is_empty());
         town.now += SECOND;
-        town.tend();
+        town.route();
         assert_eq!(town.sent(1), ["SSUBSCRIBE a"], "the same node, after a pause");
         let late = town.machine.give_up(&id);
         let cause = std::error::Error::source(&late).unwrap().to_string();
@@ -262,7 +262,7 @@ fn a_name_without_a_node_waits_for_a_map_that_has_one() {
     let mut town = Town::new(&[("b", 2)]);
     let id = town.subscribe("a b");
     assert_eq!(town.news(), [News::Doubt]);
-    town.tend();
+    town.route();
     assert!(town.news().is_empty(), "the same map has nobody for it");
     town.learn(map(&[("b", 2)]));
     assert_eq!(town.news(), [News::Doubt]);

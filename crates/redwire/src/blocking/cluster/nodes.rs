@@ -240,7 +240,7 @@ impl Shared {
         let started =
             thread::Builder::new().name("redwire-map".to_owned()).spawn(move || refresh::follow(shared));
         started.map(drop).map_err(|error| {
-            shared_topology.handle_deserted();
+            shared_topology.handle_no_driver();
             Error::from_io("starting a thread", Outcome::NotSent, error)
         })
     }

@@ -19,7 +19,7 @@ struct Following(Weak<Shared>);
 impl Drop for Following {
     fn drop(&mut self) {
         if let Some(shared) = self.0.upgrade() {
-            shared.node_clients.shared_topology().handle_deserted();
+            shared.node_clients.shared_topology().handle_no_driver();
             shared.tell();
         }
     }

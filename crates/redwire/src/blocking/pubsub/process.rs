@@ -46,8 +46,8 @@ pub(super) struct State {
     /// How many sleep until they are called.
     asleep: usize,
     /// Whether there is a thread that tends where shard channels are heard from; and the thread, while it sleeps.
-    pub(super) is_tended: bool,
-    pub(super) tender: Option<Thread>,
+    pub(super) has_router: bool,
+    pub(super) router: Option<Thread>,
 }
 
 /// Where the duties of one connection lie.
@@ -60,8 +60,8 @@ struct DriverSlot {
     /// How many reads gave anything.
     received: u64,
     /// Whether there is a thread that has all duties for good; and the thread, while it sleeps.
-    is_served: bool,
-    server: Option<Thread>,
+    has_worker: bool,
+    worker: Option<Thread>,
 }
 
 /// A connection. It is let go once it has failed and no thread has any part of it.
@@ -78,7 +78,7 @@ impl Process {
     pub(super) fn new(target: Arc<Target>, on_connect: Option<OnConnect>, nodes: Option<Nodes>) -> Arc<Self> {
         let machine = setup::subscriptions(target.config());
         let slots = vec![DriverSlot::new(ConnId::MAIN, Arc::clone(&target))];
-        let state = State { machine, slots, asleep: 0, is_tended: false, tender: None };
+        let state = State { machine, slots, asleep: 0, has_router: false, router: None };
         let (id, state) = (std::process::id(), Mutex::new(state));
         let process = Arc::new(Self { id, target, on_connect, nodes, state, child: OnceLock::new() });
         process.target.follow(&process);
@@ -128,7 +128,7 @@ impl Process {
     pub(super) fn demand<T>(self: &Arc<Self>, change: impl FnOnce(&mut Machine) -> T) -> T {
         let output = self.change(change);
         if self.nodes.is_some() {
-            self.hire();
+            self.spawn_router();
         }
         output
     }
@@ -153,7 +153,7 @@ impl Process {
     }
 
     /// Nobody needs it any more: where there are threads, they end.
-    pub(super) fn dismiss(&self) {
+    pub(super) fn wake_worker(&self) {
         if self.nodes.is_some() {
             self.close();
         }
@@ -207,7 +207,7 @@ impl Process {
         let Some(slot) = state.slot(conn) else { return state };
         // What the kernel did not take is offered again.
         let stalled = slot.link.as_ref().is_some_and(|link| link.halves.is_stalled()).then_some(now + STALL);
-        let (is_served, is_vacant) = (slot.is_served, slot.is_vacant());
+        let (has_worker, is_vacant) = (slot.has_worker, slot.is_vacant());
         let mut until = deadline.into_iter().chain(stalled).min();
         if state.reads(conn) {
             let tick = state.machine.poll_timeout(conn);
@@ -216,7 +216,7 @@ impl Process {
         if is_vacant {
             match state.machine.poll_connect(conn, now, fastrand::u64(..)) {
                 Connect::Idle => {}
-                Connect::Now if is_served => return self.connect_here(state, conn),
+                Connect::Now if has_worker => return self.connect_here(state, conn),
                 Connect::Now => state = self.connect(state, conn),
                 Connect::At(next) => until = until.into_iter().chain([next]).min(),
                 Connect::Done => {
@@ -225,7 +225,7 @@ impl Process {
                 }
             }
         }
-        self.sleep(state, is_served.then_some(conn), until)
+        self.sleep(state, has_worker.then_some(conn), until)
     }
 
     /// Presents credentials that have changed while the connection lives.
@@ -273,7 +273,7 @@ impl Process {
     ) -> MutexGuard<'s, State> {
         state.asleep += 1;
         if let Some(slot) = slot.and_then(|conn| state.slot(conn)) {
-            slot.server = Some(thread::current());
+            slot.worker = Some(thread::current());
         }
         wake(state);
         match until {
@@ -283,7 +283,7 @@ impl Process {
         let mut state = self.lock();
         state.asleep -= 1;
         if let Some(slot) = slot.and_then(|conn| state.slot(conn)) {
-            slot.server = None;
+            slot.worker = None;
         }
         state
     }
@@ -470,7 +470,7 @@ impl Follower for Process {
 
 impl DriverSlot {
     fn new(conn: ConnId, target: Arc<Target>) -> Self {
-        Self { conn, target, link: None, connecting: false, received: 0, is_served: false, server: None }
+        Self { conn, target, link: None, connecting: false, received: 0, has_worker: false, worker: None }
     }
 
     /// Whether there is something to read, and nobody who does.
@@ -509,9 +509,9 @@ impl State {
     }
 
     /// From now on a thread has all duties of this connection; `target` is where it leads, if it is a new one. False if one has.
-    pub(super) fn engage(&mut self, conn: ConnId, target: Option<Arc<Target>>) -> bool {
+    pub(super) fn spawn_worker(&mut self, conn: ConnId, target: Option<Arc<Target>>) -> bool {
         self.slots.extend(target.map(|target| DriverSlot::new(conn, target)));
-        self.slot(conn).is_some_and(|slot| !std::mem::replace(&mut slot.is_served, true))
+        self.slot(conn).is_some_and(|slot| !std::mem::replace(&mut slot.has_worker, true))
     }
 
     /// Whether the connection still has a desk.
@@ -520,8 +520,8 @@ impl State {
     }
 
     /// Whether the connection to any node is wanted, and has no thread.
-    pub(super) fn wants_server(&self) -> bool {
-        self.slots.iter().any(|slot| slot.conn == ConnId::MAIN && !slot.is_served)
+    pub(super) fn wants_worker(&self) -> bool {
+        self.slots.iter().any(|slot| slot.conn == ConnId::MAIN && !slot.has_worker)
             && self.machine.is_wanted(ConnId::MAIN)
     }
 
@@ -547,16 +547,16 @@ impl State {
     }
 
     /// Those who serve or tend, sleep, and have to do something about what has changed.
-    fn poll_servers(&mut self, woken: &mut Vec<Thread>) {
+    fn poll_workers(&mut self, woken: &mut Vec<Thread>) {
         let Self { machine, slots, .. } = self;
         let closed = machine.is_closed();
-        for slot in slots.iter_mut().filter(|slot| slot.server.is_some()) {
+        for slot in slots.iter_mut().filter(|slot| slot.worker.is_some()) {
             if machine.poll_touched(slot.conn) || (machine.wants_read() && slot.is_unread()) || closed {
-                woken.extend(slot.server.take());
+                woken.extend(slot.worker.take());
             }
         }
-        if self.tender.is_some() && (closed || self.machine.wants_placement() || self.wants_server()) {
-            woken.extend(self.tender.take());
+        if self.router.is_some() && (closed || self.machine.wants_placement() || self.wants_worker()) {
+            woken.extend(self.router.take());
         }
     }
 }
@@ -593,7 +593,7 @@ impl Drop for Process {
 /// Leaves the duties to another who waits, and wakes those who can go on.
 #[inline]
 pub(super) fn leave(mut state: MutexGuard<'_, State>) {
-    let vacant = |slot: &DriverSlot| slot.conn == ConnId::MAIN && !slot.is_served && slot.is_vacant();
+    let vacant = |slot: &DriverSlot| slot.conn == ConnId::MAIN && !slot.has_worker && slot.is_vacant();
     let vacant = state.asleep > 0 && (state.reads(ConnId::MAIN) || state.slots.iter().any(vacant));
     let successor = if vacant { state.machine.poll_successor() } else { None };
     wake(state);
@@ -605,7 +605,7 @@ pub(super) fn leave(mut state: MutexGuard<'_, State>) {
 pub(super) fn wake(mut state: MutexGuard<'_, State>) {
     let mut woken = Vec::new();
     state.machine.poll_woken(&mut woken);
-    state.poll_servers(&mut woken);
+    state.poll_workers(&mut woken);
     drop(state);
     woken.into_iter().for_each(|thread| thread.unpark());
 }

@@ -17,25 +17,25 @@ use crate::shared::target::Target;
 
 impl Process {
     /// Sees to it that there is a thread that tends to everything else.
-    pub(super) fn hire(self: &Arc<Self>) {
+    pub(super) fn spawn_router(self: &Arc<Self>) {
         let (Some(nodes), mut state) = (self.nodes.clone(), self.lock()) else { return };
-        if state.is_tended || state.machine.is_closed() {
+        if state.has_router || state.machine.is_closed() {
             return leave(state);
         }
-        state.is_tended = true;
+        state.has_router = true;
         drop(state);
         let process = Arc::clone(self);
-        let tend = move || {
+        let route = move || {
             let _guard = Guard(&process);
-            process.tend(&nodes);
+            process.route(&nodes);
         };
-        if let Err(error) = thread::Builder::new().name("redwire-shards".to_owned()).spawn(tend) {
-            self.desert(&Error::from_io("starting a thread", Outcome::NotSent, error));
+        if let Err(error) = thread::Builder::new().name("redwire-shards".to_owned()).spawn(route) {
+            self.fail_all(&Error::from_io("starting a thread", Outcome::NotSent, error));
         }
     }
 
     /// Tells the map and what there is to know about it, and has threads drive the connections that are wanted, until all is closed.
-    fn tend(self: &Arc<Self>, nodes: &Nodes) {
+    fn route(self: &Arc<Self>, nodes: &Nodes) {
         let _listener = self.listen(nodes);
         let mut news = Vec::new();
         loop {
@@ -53,17 +53,17 @@ impl Process {
             let map = nodes.node_clients().shared_topology().map();
             state.machine.handle_map(&map, Instant::now(), fastrand::u64(..));
             while let Some((conn, node)) = state.machine.poll_conn() {
-                state = self.engage(state, conn, Some(self.target.node(&node)));
+                state = self.spawn_worker(state, conn, Some(self.target.node(&node)));
             }
-            if state.wants_server() {
-                state = self.engage(state, ConnId::MAIN, None);
+            if state.wants_worker() {
+                state = self.spawn_worker(state, ConnId::MAIN, None);
             }
             if state.machine.wants_placement() {
                 wake(state);
                 continue;
             }
             let until = state.machine.poll_placement_timeout();
-            state.tender = Some(thread::current());
+            state.router = Some(thread::current());
             wake(state);
             match until {
                 None => thread::park(),
@@ -73,27 +73,27 @@ impl Process {
     }
 
     /// Has a thread drive this connection, to `target` if it is a new one.
-    fn engage<'s>(
+    fn spawn_worker<'s>(
         self: &'s Arc<Self>,
         mut state: MutexGuard<'s, State>,
         conn: ConnId,
         target: Option<Arc<Target>>,
     ) -> MutexGuard<'s, State> {
-        if !state.engage(conn, target) {
+        if !state.spawn_worker(conn, target) {
             return state;
         }
         let process = Arc::clone(self);
-        let serve = move || process.serve(conn);
-        if let Err(error) = thread::Builder::new().name("redwire-pubsub".to_owned()).spawn(serve) {
+        let work_for = move || process.work_for(conn);
+        if let Err(error) = thread::Builder::new().name("redwire-pubsub".to_owned()).spawn(work_for) {
             drop(state);
-            self.desert(&Error::from_io("starting a thread", Outcome::NotSent, error));
+            self.fail_all(&Error::from_io("starting a thread", Outcome::NotSent, error));
             state = self.lock();
         }
         state
     }
 
     /// Drives one connection, until nobody needs it any more.
-    fn serve(self: &Arc<Self>, conn: ConnId) {
+    fn work_for(self: &Arc<Self>, conn: ConnId) {
         let mut state = self.lock();
         while state.has_slot(conn) && !state.machine.is_closed() {
             state = self.work(state, conn, None);
@@ -106,8 +106,8 @@ impl Process {
         let process = Arc::downgrade(self);
         let listener: Arc<Listener> = Arc::new(move || {
             if let Some(process) = process.upgrade().filter(|process| process.is_current()) {
-                let tender = process.lock().tender.take();
-                tender.inspect(thread::Thread::unpark);
+                let router = process.lock().router.take();
+                router.inspect(thread::Thread::unpark);
             }
         });
         nodes.node_clients().shared_topology().listen(Arc::downgrade(&listener));
@@ -115,10 +115,10 @@ impl Process {
     }
 
     /// There is no thread for what has to be done: all subscriptions fail.
-    fn desert(&self, error: &Error) {
+    fn fail_all(&self, error: &Error) {
         let mut state = self.lock();
-        (state.is_tended, state.tender) = (false, None);
-        state.machine.handle_deserted(error);
+        (state.has_router, state.router) = (false, None);
+        state.machine.handle_no_driver(error);
         leave(state);
     }
 }
@@ -129,6 +129,6 @@ struct Guard<'a>(&'a Process);
 impl Drop for Guard<'_> {
     fn drop(&mut self) {
         let message = "the thread that tended the subscriptions has ended";
-        self.0.desert(&Error::new(ErrorKind::Closed, Outcome::NotSent, message));
+        self.0.fail_all(&Error::new(ErrorKind::Closed, Outcome::NotSent, message));
     }
 }

@@ -162,7 +162,7 @@ impl Nodes {
         if !shared_topology.poll_follower(clock::now()) {
             return Ok(());
         }
-        let runtime = runtime().inspect_err(|_| shared_topology.handle_deserted())?;
+        let runtime = runtime().inspect_err(|_| shared_topology.handle_no_driver())?;
         runtime.spawn(refresh::follow(refresh::Following(Arc::downgrade(&self.0))));
         Ok(())
     }

@@ -21,7 +21,7 @@ pub(super) struct Following(pub(super) Weak<Shared>);
 impl Drop for Following {
     fn drop(&mut self) {
         if let Some(shared) = self.0.upgrade() {
-            shared.node_clients.shared_topology().handle_deserted();
+            shared.node_clients.shared_topology().handle_no_driver();
             shared.refreshed.notify_waiters();
         }
     }

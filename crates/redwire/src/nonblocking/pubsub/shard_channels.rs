@@ -12,7 +12,7 @@ use crate::shared::node_clients::Listener;
 use crate::nonblocking::cluster::Nodes;
 
 /// Tells the map and what there is to know about it, and has connections driven to the nodes that are wanted, until all is closed.
-pub(super) async fn tend(guard: Guard, nodes: Nodes) {
+pub(super) async fn route(guard: Guard, nodes: Nodes) {
     let shared = &guard.0;
     let _listener = listen(shared, &nodes);
     let mut timer = Timer::default();
@@ -81,7 +81,7 @@ impl Drop for Guard {
         let mut woken = Vec::new();
         let mut state = self.0.lock();
         (state.is_tended, state.tender) = (false, None);
-        state.machine.handle_deserted(&error);
+        state.machine.handle_no_driver(&error);
         state.poll_woken(&mut woken);
         drop(state);
         woken.into_iter().for_each(Waker::wake);

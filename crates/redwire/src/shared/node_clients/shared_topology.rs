@@ -273,7 +273,7 @@ impl SharedTopology {
     }
 
     /// Whoever took care of refreshes is gone.
-    pub(crate) fn handle_deserted(&self) {
+    pub(crate) fn handle_no_driver(&self) {
         let mut state = self.lock();
         if std::mem::take(&mut state.followed) {
             let gone = Error::usage("nobody is there to ask for the map of the cluster");
