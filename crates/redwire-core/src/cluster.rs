@@ -37,7 +37,7 @@ mod remap;
 mod route;
 mod scatter;
 mod slot;
-mod told;
+mod slots_reply;
 mod topology;
 mod walk;
 
@@ -56,7 +56,7 @@ pub(crate) use route::AT_ONCE;
 pub use route::{News, Route, Rules, Step, Then, any_primary};
 pub use scatter::Scatter;
 pub use slot::{SLOTS, slot, slot_of};
-pub use told::Source;
+pub use slots_reply::Source;
 pub use topology::Topology;
 pub use walk::{Walk, WalkStep};
 

@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::told::{address, info_field};
+use super::slots_reply::{address, info_field};
 use super::{Remap, SLOTS};
 use crate::config::HostPort;
 use crate::error::{Error, ErrorKind, Outcome, Result};

@@ -105,7 +105,7 @@ pub(super) fn is_primary(role: &Value) -> bool {
 mod tests {
     use super::*;
     use crate::cluster::tests::{address, reply};
-    use crate::cluster::told::Hearing;
+    use crate::cluster::slots_reply::SlotsReply;
     use crate::cluster::{Remap, Source};
 
     fn map() -> Map {
@@ -114,7 +114,7 @@ mod tests {
             [100, 199, ["c", 1, "idc"], ["d", 1, "idd"]]
         ]);
         let (asked, remap) = (address("known:1"), Remap::default());
-        Hearing { asked: &asked, tls: false, remap: &remap }.read(Source::Slots, &reply(&rows, true)).unwrap()
+        SlotsReply { asked: &asked, tls: false, remap: &remap }.read(Source::Slots, &reply(&rows, true)).unwrap()
     }
 
     #[test]
@@ -181,7 +181,7 @@ mod tests {
     fn several_replicas_are_asked_in_turn_until_their_primary_answers() {
         let rows = serde_json::json!([[0, 99, ["a", 1, "ida"], ["b", 1, "idb"], ["c", 1, "idc"]]]);
         let (asked, remap) = (address("known:1"), Remap::default());
-        let hearing = Hearing { asked: &asked, tls: false, remap: &remap };
+        let hearing = SlotsReply { asked: &asked, tls: false, remap: &remap };
         let map = hearing.read(Source::Slots, &reply(&rows, true)).unwrap();
         let (mut lost, mut now) = (Lost::default(), Instant::now());
         assert!(lost.handle_lost(&address("a:1"), now));

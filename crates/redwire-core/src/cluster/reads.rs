@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use super::told::info_field;
+use super::slots_reply::info_field;
 use super::{Node, Shard};
 use crate::config::HostPort;
 

@@ -2,7 +2,7 @@
 //!
 //! This file must not know what is done about it.
 
-use super::told::address;
+use super::slots_reply::address;
 use super::{Remap, SLOTS};
 use crate::config::HostPort;
 use crate::error::{ClusterFault, Error, ErrorKind};

@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use std::fmt::{self, Write};
 use std::time::{Duration, Instant};
 
-use super::told::{Hearing, Source, info_field};
+use super::slots_reply::{SlotsReply, Source, info_field};
 use super::{ClusterOptions, Map, SLOTS};
 use crate::cmd::Cmd;
 use crate::config::HostPort;
@@ -196,7 +196,7 @@ impl Refresh {
 
     fn judge(&self, node: &HostPort, source: Source, answer: Result<Answer>) -> Result<Witness, Refusal> {
         let answer = answer.map_err(Refusal::Failed)?;
-        let hearing = Hearing { asked: node, tls: self.tls, remap: &self.options.remap };
+        let hearing = SlotsReply { asked: node, tls: self.tls, remap: &self.options.remap };
         let map = hearing.read(source, &answer.map).map_err(Refusal::Failed)?;
         let info = |name| info_field(&answer.info, name);
         let state = info("cluster_state");

@@ -95,7 +95,7 @@ fn run(case: Case) {
     let source = if case.shards { Source::Shards } else { Source::Slots };
     let options =
         ClusterOptions { source, require_full_coverage: !case.partial, ..ClusterOptions::default() };
-    let hearing = Hearing { asked: &address("known:1"), tls: false, remap: &options.remap };
+    let hearing = SlotsReply { asked: &address("known:1"), tls: false, remap: &options.remap };
     let known = case.known.map(|known| hearing.read(Source::Slots, &reply(&known, true)).unwrap());
     let known = known.unwrap_or_default().with_epoch(case.known_epoch);
     let nodes: Vec<_> = known.nodes().map(|node| node.address.clone()).collect();

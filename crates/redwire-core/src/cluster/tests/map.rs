@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use serde::Deserialize;
 use serde_json::Value as Json;
 
-use super::super::told::{Hearing, Source};
+use super::super::slots_reply::{SlotsReply, Source};
 use super::super::{Health, Map};
 use super::{address, remap, reply};
 use crate::reply::Value;
@@ -65,7 +65,7 @@ fn the_cases_hold() {
 fn run(case: &Case, resp3: bool) {
     let name = &case.name;
     let (asked, remap) = (address(&case.asked), remap(&case.remap));
-    let hearing = Hearing { asked: &asked, tls: case.tls, remap: &remap };
+    let hearing = SlotsReply { asked: &asked, tls: case.tls, remap: &remap };
     let told = [(Source::Slots, &case.slots), (Source::Shards, &case.shards)];
     let told: Vec<_> = told.into_iter().filter_map(|(source, told)| Some((source, told.as_ref()?))).collect();
     assert!(!told.is_empty(), "{name}: nothing is told");
@@ -145,7 +145,7 @@ proptest! {
     #[test]
     fn any_reply_is_a_map_or_an_error(told in anything(), first in 0..16_384_i64, more in 0..16_384_i64) {
         let (asked, remap) = (address("a:1"), super::super::Remap::default());
-        let hearing = Hearing { asked: &asked, tls: false, remap: &remap };
+        let hearing = SlotsReply { asked: &asked, tls: false, remap: &remap };
         let row = Value::Array(vec![Value::Integer(first), Value::Integer(more), told.clone(), told.clone()]);
         for reply in [told, Value::Array(vec![row])] {
             for source in [Source::Slots, Source::Shards] {

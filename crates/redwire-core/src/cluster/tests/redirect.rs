@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use serde::Deserialize;
 use serde_json::Value as Json;
 
-use super::super::told::{Hearing, Source};
+use super::super::slots_reply::{SlotsReply, Source};
 use super::super::{
     Asking, ClusterOptions, Found, Map, News, Redirect, Remap, Route, Rules, Step, Then, Topology, slot_of,
 };
@@ -90,7 +90,7 @@ pub(super) fn config() -> Config {
 
 pub(super) fn map(slots: &Json) -> Map {
     let (asked, remap) = (address("known:1"), Remap::default());
-    Hearing { asked: &asked, tls: false, remap: &remap }.read(Source::Slots, &reply(slots, false)).unwrap()
+    SlotsReply { asked: &asked, tls: false, remap: &remap }.read(Source::Slots, &reply(slots, false)).unwrap()
 }
 
 pub(super) fn command(line: &str) -> Cmd<Value> {

@@ -25,7 +25,7 @@ pub enum Source {
 
 /// Who was asked, and how what it says is to be taken.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Hearing<'a> {
+pub(super) struct SlotsReply<'a> {
     /// The address under which the node was asked.
     pub(super) asked: &'a HostPort,
     /// Whether nodes are spoken to by TLS.
@@ -33,7 +33,7 @@ pub(super) struct Hearing<'a> {
     pub(super) remap: &'a Remap,
 }
 
-impl Hearing<'_> {
+impl SlotsReply<'_> {
     /// The map that `reply` tells.
     pub(super) fn read(&self, source: Source, reply: &Value) -> Result<Map> {
         let rows = list(reply).ok_or_else(|| unreadable("a list"))?;
