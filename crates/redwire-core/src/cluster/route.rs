@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::lost::is_unheard;
+use super::promotion_probe::is_unheard;
 use super::{ClusterOptions, Map, Redirect, RedirectKind};
 use crate::call::Call;
 use crate::config::{Config, HostPort};

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::lost::{self, Lost};
+use super::promotion_probe::{self, PromotionProbe};
 use super::refresh::{Found, Refresh};
 use super::route::News;
 use super::{ClusterOptions, Map, Shard};
@@ -26,7 +26,7 @@ pub struct Topology {
     /// Whether there is a reason to ask.
     wanted: bool,
     under_way: bool,
-    lost: Lost,
+    lost: PromotionProbe,
     /// No refresh begins before.
     earliest: Instant,
     /// The map is too old then.
@@ -45,7 +45,7 @@ impl Topology {
             moved: 0,
             wanted: true,
             under_way: false,
-            lost: Lost::default(),
+            lost: PromotionProbe::default(),
             earliest: now,
             stale: None,
         }
@@ -120,7 +120,7 @@ impl Topology {
     pub fn handle_probed(&mut self, replica: &HostPort, role: &Value) -> bool {
         let follows = |shard: &Shard| shard.replicas.iter().any(|node| node.address == *replica);
         let served = self.map.ranges().find(|(_, shard)| shard.is_some_and(|shard| follows(shard)));
-        let slot = served.map(|(slots, _)| *slots.start()).filter(|_| lost::is_primary(role));
+        let slot = served.map(|(slots, _)| *slots.start()).filter(|_| promotion_probe::is_primary(role));
         let Some(map) = slot.and_then(|slot| self.map.moved(slot, replica)) else { return false };
         self.map = Arc::new(map);
         self.wanted = true;

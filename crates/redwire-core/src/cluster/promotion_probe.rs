@@ -20,7 +20,7 @@ pub const SILENT: Duration = Duration::from_millis(200);
 
 /// The primaries in doubt.
 #[derive(Debug, Default)]
-pub(super) struct Lost {
+pub(super) struct PromotionProbe {
     nodes: Vec<(HostPort, Instant)>,
     /// No question before.
     next: Option<Instant>,
@@ -28,7 +28,7 @@ pub(super) struct Lost {
     turn: usize,
 }
 
-impl Lost {
+impl PromotionProbe {
     /// The pause between two questions; up to a quarter of it more is added at random.
     const PAUSE: Duration = Duration::from_millis(50);
 
@@ -119,7 +119,7 @@ mod tests {
 
     #[test]
     fn one_replica_of_a_lost_primary_is_asked_at_a_time_with_pauses_and_not_for_ever() {
-        let (mut lost, map, start) = (Lost::default(), map(), Instant::now());
+        let (mut lost, map, start) = (PromotionProbe::default(), map(), Instant::now());
         assert_eq!(lost.poll_question(&map, start, 0), None);
         lost.handle_lost(&address("c:1"), start);
         assert_eq!(lost.poll_question(&map, start, 0), Some(address("d:1")));
@@ -128,29 +128,29 @@ mod tests {
             lost.poll_question(&map, now, ms << 40).is_some()
         });
         assert!((35..=60).contains(&asked.count()));
-        assert_eq!(lost.poll_question(&map, start + Lost::KEPT, 0), None);
+        assert_eq!(lost.poll_question(&map, start + PromotionProbe::KEPT, 0), None);
         assert!(lost.is_empty());
     }
 
     #[test]
     fn a_primary_without_a_replica_is_looked_at_with_the_same_pauses() {
-        let (mut lost, start) = (Lost::default(), Instant::now());
+        let (mut lost, start) = (PromotionProbe::default(), Instant::now());
         let map = Map::default().moved(7, &address("alone:1")).unwrap();
         lost.handle_lost(&address("alone:1"), start);
         let mut now = start;
         for _ in 0..20 {
             assert_eq!(lost.poll_question(&map, now, 0), None);
             let next = lost.poll_timeout().expect("it is lost still");
-            assert!(next >= now + Lost::PAUSE, "{:?} after {:?}", next - start, now - start);
+            assert!(next >= now + PromotionProbe::PAUSE, "{:?} after {:?}", next - start, now - start);
             now = next;
         }
-        assert_eq!(lost.poll_question(&map, start + Lost::KEPT, 0), None);
+        assert_eq!(lost.poll_question(&map, start + PromotionProbe::KEPT, 0), None);
         assert_eq!(lost.poll_timeout(), None);
     }
 
     #[test]
     fn who_is_no_primary_any_more_is_not_asked_about() {
-        let (mut lost, now) = (Lost::default(), Instant::now());
+        let (mut lost, now) = (PromotionProbe::default(), Instant::now());
         lost.handle_lost(&address("a:1"), now);
         let map = map().moved(0, &address("b:1")).unwrap();
         assert_eq!(lost.poll_question(&map, now, 0), None);
@@ -183,13 +183,13 @@ mod tests {
         let (asked, remap) = (address("known:1"), Remap::default());
         let hearing = SlotsReply { asked: &asked, tls: false, remap: &remap };
         let map = hearing.read(Source::Slots, &reply(&rows, true)).unwrap();
-        let (mut lost, mut now) = (Lost::default(), Instant::now());
+        let (mut lost, mut now) = (PromotionProbe::default(), Instant::now());
         assert!(lost.handle_lost(&address("a:1"), now));
         assert!(!lost.handle_lost(&address("a:1"), now), "known already");
         let mut asked = Vec::new();
         for _ in 0..4 {
             asked.extend(lost.poll_question(&map, now, u64::MAX));
-            now += Lost::PAUSE * 5 / 4;
+            now += PromotionProbe::PAUSE * 5 / 4;
         }
         asked.sort_by(|a, b| a.host.cmp(&b.host));
         assert_eq!(asked, ["b:1", "b:1", "c:1", "c:1"].map(address));
