@@ -21,7 +21,7 @@
 //! [the cluster specification](https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/),
 //! [`CLUSTER SHARDS`](https://valkey.io/commands/cluster-shards/), [`CLUSTER SLOTS`](https://valkey.io/commands/cluster-slots/).
 
-mod account;
+mod node_report;
 mod asking;
 mod bundle;
 mod choice;

@@ -32,7 +32,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::account::{Account, Hold};
+use super::node_report::{NodeReport, SlotHold};
 use super::route::{Route, Rules, Step, Then, uncovered};
 use super::{ClusterOptions, Map, Remap, SLOTS};
 use crate::cmd::Cmd;
@@ -128,7 +128,7 @@ struct Debt {
 struct Visit {
     node: HostPort,
     /// What it said of itself at the beginning.
-    begin: Option<Account>,
+    begin: Option<NodeReport>,
     cursor: Vec<u8>,
     /// Whether the last page came.
     walked: bool,
@@ -199,20 +199,20 @@ impl Walk {
     /// [`ClusterFault::NotCovered`], it has nothing of what is looked for, so the map is wrong.
     pub fn handle_answer(&mut self, (nodes, info): (String, Result<String>)) -> Result<()> {
         let Some(mut visit) = self.visit.take_if(|visit| visit.asks) else { return Ok(()) };
-        let account = match Account::read(&nodes, &info.unwrap_or_default(), &visit.node, &self.remap) {
-            Ok(account) => account,
+        let report = match NodeReport::read(&nodes, &info.unwrap_or_default(), &visit.node, &self.remap) {
+            Ok(report) => report,
             Err(error) => {
                 self.shunned.push(visit.node);
                 return Err(error);
             }
         };
         match visit.begin.take() {
-            Some(begin) if visit.walked => self.settle(&begin, &account),
+            Some(begin) if visit.walked => self.settle(&begin, &report),
             // It was suspended.
-            Some(begin) if begin.is_same_run(&account) && !account.run.is_empty() => {
+            Some(begin) if begin.is_same_run(&report) && !report.run.is_empty() => {
                 self.visit = Some(Visit { begin: Some(begin), asks: false, ..visit });
             }
-            _ => return self.begin(visit, account),
+            _ => return self.begin(visit, report),
         }
         Ok(())
     }
@@ -281,23 +281,23 @@ impl Walk {
     }
 
     /// The node said what it is, and is to be walked through if it has anything to do with what is left.
-    fn begin(&mut self, visit: Visit, account: Account) -> Result<()> {
+    fn begin(&mut self, visit: Visit, report: NodeReport) -> Result<()> {
         let disputed = &mut self.disputed;
         let mut contradicted = false;
         for (slot, fate) in (0..SLOTS).zip(&mut self.fates) {
-            let Some(debt) = fate.debt_of(&account.id).cloned() else { continue };
+            let Some(debt) = fate.debt_of(&report.id).cloned() else { continue };
             // Taken back, or passed on, or the mark was lost: whoever owns the slot knows.
-            if !debt.is_met(&account, slot) && disputed.insert(slot, Arc::clone(&debt)) != Some(debt) {
+            if !debt.is_met(&report, slot) && disputed.insert(slot, Arc::clone(&debt)) != Some(debt) {
                 *fate = Fate::Open;
                 contradicted = true;
             }
         }
         let concerned = (0..SLOTS).zip(&self.fates).any(|(slot, fate)| match fate {
-            Fate::Open => account.hold(slot) == Hold::Owns,
-            fate => fate.debt_of(&account.id).is_some(),
+            Fate::Open => report.hold(slot) == SlotHold::Owns,
+            fate => fate.debt_of(&report.id).is_some(),
         });
         if concerned {
-            self.visit = Some(Visit { begin: Some(account), asks: false, ..Visit::new(visit.node) });
+            self.visit = Some(Visit { begin: Some(report), asks: false, ..Visit::new(visit.node) });
             return Ok(());
         }
         let error = stale(&visit.node);
@@ -306,7 +306,7 @@ impl Walk {
     }
 
     /// The node was walked through from its first account to the second.
-    fn settle(&mut self, begin: &Account, end: &Account) {
+    fn settle(&mut self, begin: &NodeReport, end: &NodeReport) {
         if !begin.is_same_run(end) {
             return self.reopen(|debt| debt.target == begin.id);
         }
@@ -316,7 +316,7 @@ impl Walk {
             let owed = fate.debt_of(&begin.id);
             let hold = begin.hold(slot);
             let is_whole = match hold {
-                Hold::Owns => begin.epoch == end.epoch,
+                SlotHold::Owns => begin.epoch == end.epoch,
                 _ => owed.is_some_and(|debt| {
                     let is_met = debt.is_met(begin, slot) && debt.is_met(end, slot);
                     is_met || self.disputed.get(&slot) == Some(debt)
@@ -364,18 +364,18 @@ impl Fate {
 }
 
 impl Debt {
-    fn new(source: &Account, target: &str) -> Self {
+    fn new(source: &NodeReport, target: &str) -> Self {
         let address = source.address(target).cloned();
         Self { source: source.id.clone(), epoch: source.epoch, target: target.to_owned(), address }
     }
 
     /// Whether the target has to do with the slot what the source says. Not where the slot was the target's meanwhile, came
     /// back, and now goes there once more: keys may have returned with it, and be at the source still.
-    fn is_met(&self, target: &Account, slot: u16) -> bool {
+    fn is_met(&self, target: &NodeReport, slot: u16) -> bool {
         match target.hold(slot) {
-            Hold::Owns => true,
-            Hold::From(source) => source == self.source && target.epoch_of(source) <= self.epoch,
-            Hold::Nothing => false,
+            SlotHold::Owns => true,
+            SlotHold::From(source) => source == self.source && target.epoch_of(source) <= self.epoch,
+            SlotHold::Nothing => false,
         }
     }
 

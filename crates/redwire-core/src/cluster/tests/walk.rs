@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use serde::Deserialize;
 use serde_json::Value as Json;
 
-use super::super::account::{Account, Hold};
+use super::super::node_report::{NodeReport, SlotHold};
 use super::super::{ClusterOptions, Map, Remap, Rules, Then, Walk, WalkStep};
 use super::redirect::{config, map};
 use super::{address, remap};
@@ -169,18 +169,18 @@ fn the_own_line_is_read() {
     ];
     let read = |asked: &str| {
         let info = "# Server\r\nredis_version:7.0.15\r\nrun_id:1234\r\n";
-        Account::read(&lines.join("\n"), info, &address(asked), &Remap::default()).unwrap()
+        NodeReport::read(&lines.join("\n"), info, &address(asked), &Remap::default()).unwrap()
     };
-    let account = read("127.0.0.1:7000");
-    assert_eq!((account.id.as_str(), account.epoch, account.run.as_str()), ("aa", 3, "1234"));
-    let owned: Vec<u16> = (0..u16::MAX).filter(|slot| account.hold(*slot) == Hold::Owns).collect();
+    let report = read("127.0.0.1:7000");
+    assert_eq!((report.id.as_str(), report.epoch, report.run.as_str()), ("aa", 3, "1234"));
+    let owned: Vec<u16> = (0..u16::MAX).filter(|slot| report.hold(*slot) == SlotHold::Owns).collect();
     assert_eq!(owned, [0, 1, 2, 3, 4, 5, 7, 16_383]);
-    assert_eq!((account.hold(9), account.hold(10)), (Hold::From("cc"), Hold::Nothing));
-    assert_eq!((account.leaving(7), account.leaving(10)), (Some("bb"), None));
-    let known = |account: &Account| {
-        ["bb", "cc", "dd", "ee"].map(|id| account.address(id).map(ToString::to_string).unwrap_or_default())
+    assert_eq!((report.hold(9), report.hold(10)), (SlotHold::From("cc"), SlotHold::Nothing));
+    assert_eq!((report.leaving(7), report.leaving(10)), (Some("bb"), None));
+    let known = |report: &NodeReport| {
+        ["bb", "cc", "dd", "ee"].map(|id| report.address(id).map(ToString::to_string).unwrap_or_default())
     };
-    assert_eq!(known(&account), ["[::1]:7001", "c.test:7002", "", "10.0.0.5:7005"]);
+    assert_eq!(known(&report), ["[::1]:7001", "c.test:7002", "", "10.0.0.5:7005"]);
     // A cluster that is reached by names.
     assert_eq!(known(&read("a.test:7000"))[..2], ["b.test:7001", "c.test:7002"]);
 }

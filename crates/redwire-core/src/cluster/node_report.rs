@@ -11,7 +11,7 @@ use crate::error::{Error, ErrorKind, Outcome, Result};
 
 /// A node's account of itself, and where it knows others to be.
 #[derive(Clone, Debug)]
-pub(super) struct Account {
+pub(super) struct NodeReport {
     pub(super) id: String,
     /// Its configuration: another one whenever a slot comes back that it had given away, and after every failover.
     pub(super) epoch: u64,
@@ -27,14 +27,14 @@ pub(super) struct Account {
 
 /// What a node has to do with a slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Hold<'a> {
+pub(super) enum SlotHold<'a> {
     Owns,
     /// The keys of the slot come here one by one, from the node with this id.
     From(&'a str),
     Nothing,
 }
 
-impl Account {
+impl NodeReport {
     /// Of the replies to `CLUSTER NODES` and `INFO server` by the node at `asked`.
     pub(super) fn read(nodes: &str, info: &str, asked: &HostPort, remap: &Remap) -> Result<Self> {
         let lines: Vec<_> = nodes.lines().filter_map(Line::read).collect();
@@ -47,7 +47,7 @@ impl Account {
             Some((line.id.to_owned(), at))
         });
         let run = info_field(info, "run_id").unwrap_or_default();
-        let mut account = Self {
+        let mut report = Self {
             id: own.id.to_owned(),
             epoch: own.epoch,
             run: run.to_owned(),
@@ -57,8 +57,8 @@ impl Account {
             addresses: places.collect(),
             epochs: lines.iter().map(|line| (line.id.to_owned(), line.epoch)).collect(),
         };
-        own.slots.iter().for_each(|entry| account.note(entry));
-        Ok(account)
+        own.slots.iter().for_each(|entry| report.note(entry));
+        Ok(report)
     }
 
     /// An entry of its slots: `7`, `0-5460`, `[7->-id]` to or `[7-<-id]` from another node.
@@ -88,11 +88,11 @@ impl Account {
         }
     }
 
-    pub(super) fn hold(&self, slot: u16) -> Hold<'_> {
+    pub(super) fn hold(&self, slot: u16) -> SlotHold<'_> {
         match self.arriving.get(&slot) {
-            _ if self.owns.get(usize::from(slot)) == Some(&true) => Hold::Owns,
-            Some(from) => Hold::From(from),
-            None => Hold::Nothing,
+            _ if self.owns.get(usize::from(slot)) == Some(&true) => SlotHold::Owns,
+            Some(from) => SlotHold::From(from),
+            None => SlotHold::Nothing,
         }
     }
 
