@@ -14,7 +14,7 @@
 //!   [`Bundle`]s are calls of their own, all under way at once. Transactions and scripts have a [`Route`], too.
 //! - For a command that only reads, [`Readers::choose`] may name another node of the shard first; when that one fails, the route goes
 //!   on to the primary.
-//! - All keys: a [`Walk`] says which node is asked what, and survives what becomes of the cluster meanwhile.
+//! - All keys: a [`ClusterScan`] says which node is asked what, and survives what becomes of the cluster meanwhile.
 //! - The [`News`] of all go to [`Topology::handle_news`].
 //!
 //! What nodes answer and how it is to be understood:
@@ -39,7 +39,7 @@ mod scatter;
 mod slot;
 mod slots_reply;
 mod topology;
-mod walk;
+mod scan;
 
 pub use asking::Asking;
 pub use bundle::Bundle;
@@ -58,7 +58,7 @@ pub use scatter::Scatter;
 pub use slot::{SLOTS, slot, slot_of};
 pub use slots_reply::Source;
 pub use topology::Topology;
-pub use walk::{Walk, WalkStep};
+pub use scan::{ClusterScan, ScanStep};
 
 #[cfg(test)]
 mod tests;

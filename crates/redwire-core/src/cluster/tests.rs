@@ -11,7 +11,7 @@ mod reads;
 mod redirect;
 mod scatter;
 mod slot;
-mod walk;
+mod scan;
 
 pub(super) fn address(text: &str) -> HostPort {
     let (host, port) = text.rsplit_once(':').expect("host:port");

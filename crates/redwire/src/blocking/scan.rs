@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Instant;
 
-use redwire_core::cluster::{Then, Walk};
+use redwire_core::cluster::{Then, ClusterScan};
 use redwire_core::config::HostPort;
 use redwire_core::{Error, Reply, Result};
 
@@ -71,8 +71,8 @@ impl<'c, T: Reply> Scan<'c, T> {
                 self.deadline = None;
             }
             Page::Ask(node) => {
-                let answer = self.node_client(nodes, &node).client.pipeline(Walk::question)?;
-                self.scanning.walk().map_or(Ok(()), |walk| walk.handle_answer(answer))?;
+                let answer = self.node_client(nodes, &node).client.pipeline(ClusterScan::question)?;
+                self.scanning.cluster_scan().map_or(Ok(()), |cluster_scan| cluster_scan.handle_answer(answer))?;
             }
         }
         Ok(Step::On)
@@ -84,9 +84,9 @@ impl<'c, T: Reply> Scan<'c, T> {
 
     /// The node of the cluster that was to be asked did not answer, or there was none.
     fn bear(&mut self, nodes: &Nodes, error: Error) -> Result<()> {
-        let Some(walk) = self.scanning.walk() else { return Err(error) };
+        let Some(cluster_scan) = self.scanning.cluster_scan() else { return Err(error) };
         let (rules, random) = (nodes.node_clients().rules(Instant::now()), fastrand::u64(..));
-        let step = walk.handle_failure(error, rules, self.deadline, random, || nodes.may_retry());
+        let step = cluster_scan.handle_failure(error, rules, self.deadline, random, || nodes.may_retry());
         nodes.handle_news(step.news.as_slice());
         match step.then {
             Then::Retry(pause) => thread::sleep(pause),
@@ -109,7 +109,7 @@ impl<T: Reply> Iterator for Scan<'_, T> {
 
     fn next(&mut self) -> Option<Result<T>> {
         if let Some(nodes) = &self.client.cluster
-            && self.scanning.walk().is_some()
+            && self.scanning.cluster_scan().is_some()
         {
             return self.next_in(nodes);
         }

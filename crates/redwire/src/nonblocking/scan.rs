@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use futures_core::Stream;
 use redwire_core::call;
-use redwire_core::cluster::{Then, Walk};
+use redwire_core::cluster::{Then, ClusterScan};
 use redwire_core::{Cmd, Error, Replies, Reply, Result, ScanPage, Value, facts};
 
 use super::client::{Client, Request};
@@ -75,7 +75,7 @@ impl<'c, T: Reply> Scan<'c, T> {
 
     /// The nodes, where keys of a whole cluster are wanted.
     fn nodes(&mut self) -> Option<&'c Nodes> {
-        self.client.cluster.as_ref().filter(|_| self.scanning.walk().is_some())
+        self.client.cluster.as_ref().filter(|_| self.scanning.cluster_scan().is_some())
     }
 
     fn deadline(&mut self) -> Option<Instant> {
@@ -101,7 +101,7 @@ impl<'c, T: Reply> Scan<'c, T> {
                 })
             }
             Fetching::Answer(answer) => ready!(answer.as_mut().poll(cx))
-                .and_then(|answer| self.scanning.walk().map_or(Ok(()), |walk| walk.handle_answer(answer))),
+                .and_then(|answer| self.scanning.cluster_scan().map_or(Ok(()), |cluster_scan| cluster_scan.handle_answer(answer))),
             Fetching::Map(map) => ready!(map.as_mut().poll(cx)),
             Fetching::Pause(pause) => {
                 ready!(Pin::new(pause).poll(cx));
@@ -116,9 +116,9 @@ impl<'c, T: Reply> Scan<'c, T> {
     fn handle_failure(&mut self, error: Error) -> Result<()> {
         let Some(nodes) = self.nodes() else { return Err(error) };
         let (deadline, now, random) = (self.deadline(), clock::now(), fastrand::u64(..));
-        let Some(walk) = self.scanning.walk() else { return Err(error) };
+        let Some(cluster_scan) = self.scanning.cluster_scan() else { return Err(error) };
         let rules = nodes.node_clients().rules(now);
-        let step = walk.handle_failure(error, rules, deadline, random, || nodes.may_retry());
+        let step = cluster_scan.handle_failure(error, rules, deadline, random, || nodes.may_retry());
         nodes.handle_news(step.news.as_slice());
         match step.then {
             Then::Retry(pause) => {
@@ -158,7 +158,7 @@ impl<T: Reply> Stream for Scan<'_, T> {
                 }
                 Ok(Some(Page::Ask(node))) => {
                     let Some(node_client) = node_client(&node) else { return Poll::Ready(None) };
-                    let answer = async move { node_client.client.pipeline(Walk::question).await };
+                    let answer = async move { node_client.client.pipeline(ClusterScan::question).await };
                     this.fetching = Some(Fetching::Answer(Box::pin(answer)));
                 }
                 Err(error) => {

@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 
-use redwire_core::cluster::{ClusterOptions, Map, Walk, WalkStep};
+use redwire_core::cluster::{ClusterOptions, Map, ClusterScan, ScanStep};
 use redwire_core::config::HostPort;
 use redwire_core::facts::{self, Facts};
 use redwire_core::{Arg, Cmd, Error, ErrorKind, Reply, Result, ScanPage};
@@ -64,7 +64,7 @@ pub(crate) struct Scanning<T> {
     /// An error ended it: another page would fail in the same way.
     failed: bool,
     /// The way from node to node, in a cluster.
-    walk: Option<Box<Walk>>,
+    cluster_scan: Option<Box<ClusterScan>>,
 }
 
 /// What comes next.
@@ -75,7 +75,7 @@ pub(crate) enum Page<T> {
     Fetch(Cmd<ScanPage>),
     /// Another page must be fetched from this node of the cluster.
     FetchAt(HostPort, Cmd<ScanPage>),
-    /// This node of the cluster must be asked the walk's question.
+    /// This node of the cluster must be asked the scan's question.
     Ask(HostPort),
     /// There is nothing more.
     Done,
@@ -88,12 +88,12 @@ impl<T: Reply> Scanning<T> {
 
     /// The keys of a whole cluster.
     pub(crate) fn cluster(options: ScanOptions, cluster: &ClusterOptions) -> Self {
-        Self { walk: Some(Box::new(Walk::new(cluster))), ..Self::keys(options) }
+        Self { cluster_scan: Some(Box::new(ClusterScan::new(cluster))), ..Self::keys(options) }
     }
 
     /// The way from node to node, in a cluster.
-    pub(crate) fn walk(&mut self) -> Option<&mut Walk> {
-        self.walk.as_deref_mut()
+    pub(crate) fn cluster_scan(&mut self) -> Option<&mut ClusterScan> {
+        self.cluster_scan.as_deref_mut()
     }
 
     pub(crate) fn within(facts: &'static Facts, key: impl Arg, options: ScanOptions) -> Self {
@@ -102,7 +102,7 @@ impl<T: Reply> Scanning<T> {
 
     fn new(start: Cmd<ScanPage>, options: ScanOptions) -> Self {
         let (cursor, page) = (b"0".to_vec(), VecDeque::new());
-        Self { start, options, cursor, page, last: false, failed: false, walk: None }
+        Self { start, options, cursor, page, last: false, failed: false, cluster_scan: None }
     }
 
     pub(crate) fn poll_item(&mut self) -> Page<T> {
@@ -116,14 +116,14 @@ impl<T: Reply> Scanning<T> {
     /// As [`poll_item`](Self::poll_item), in a cluster of this map.
     ///
     /// # Errors
-    /// Nobody is known for a slot; for the [`walk`](Self::walk).
+    /// Nobody is known for a slot; for the [`cluster_scan`](Self::cluster_scan).
     pub(crate) fn poll_item_in(&mut self, map: &Map) -> Result<Page<T>> {
         let walks = self.page.is_empty() && !self.failed;
-        let Some(walk) = self.walk.as_mut().filter(|_| walks) else { return Ok(self.poll_item()) };
-        Ok(match walk.poll_step(map)? {
-            WalkStep::Ask(node) => Page::Ask(node),
-            WalkStep::Page { node, cursor } => Page::FetchAt(node, self.fetch(&cursor)),
-            WalkStep::Done => Page::Done,
+        let Some(cluster_scan) = self.cluster_scan.as_mut().filter(|_| walks) else { return Ok(self.poll_item()) };
+        Ok(match cluster_scan.poll_step(map)? {
+            ScanStep::Ask(node) => Page::Ask(node),
+            ScanStep::Page { node, cursor } => Page::FetchAt(node, self.fetch(&cursor)),
+            ScanStep::Done => Page::Done,
         })
     }
 
@@ -145,8 +145,8 @@ impl<T: Reply> Scanning<T> {
         let name = self.start.name();
         let items = page.items().map_err(|error| error.with_command(&name))?;
         let cursor = page.cursor();
-        match &mut self.walk {
-            Some(walk) => walk.handle_page(cursor),
+        match &mut self.cluster_scan {
+            Some(cluster_scan) => cluster_scan.handle_page(cursor),
             None => self.last = cursor == b"0",
         }
         self.cursor = cursor.to_vec();

@@ -1,4 +1,4 @@
-//! Walks over all keys: `spec/cases/cluster_scan.json`; what a node says of itself; and, in `walk/model.rs`, random histories.
+//! Walks over all keys: `spec/cases/cluster_scan.json`; what a node says of itself; and, in `scan/model.rs`, random histories.
 
 mod model;
 
@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::Value as Json;
 
 use super::super::node_report::{NodeReport, SlotHold};
-use super::super::{ClusterOptions, Map, Remap, Rules, Then, Walk, WalkStep};
+use super::super::{ClusterOptions, Map, Remap, Rules, Then, ClusterScan, ScanStep};
 use super::redirect::{config, map};
 use super::{address, remap};
 use crate::error::{ConnectionFault, Error, ErrorKind, Outcome};
@@ -63,50 +63,50 @@ fn run(first: &Json, case: &Case) {
     let (config, now) = (config(), Instant::now());
     let rules = Rules { config: &config, cluster: &options, now };
     let deadline = Some(now + Duration::from_secs(5));
-    let mut walk = Walk::new(&options);
+    let mut scan = ClusterScan::new(&options);
     let mut map = map(first);
     for (nth, event) in case.steps.iter().enumerate() {
         let at = format!("{name}, step {nth}");
         let says =
             |lines: &[String], run: &str| (lines.join("\n"), Ok(format!("# Server\r\nrun_id:{run}\r\n")));
-        let failed = |walk: &mut Walk, error| {
-            let step = walk.handle_failure(error, rules, deadline, 0, || true);
+        let failed = |scan: &mut ClusterScan, error| {
+            let step = scan.handle_failure(error, rules, deadline, 0, || true);
             assert!(matches!(step.then, Then::Retry(_)), "{at}: {step:?}");
         };
-        let page = |node: &str, cursor: &str| WalkStep::Page { node: address(node), cursor: cursor.into() };
+        let page = |node: &str, cursor: &str| ScanStep::Page { node: address(node), cursor: cursor.into() };
         match event {
             Event::Map(json) => map = super::redirect::map(json),
-            Event::Covered(slots) => assert_eq!(walk.covered(), *slots, "{at}"),
-            Event::Done => assert_eq!(walk.poll_step(&map).unwrap(), WalkStep::Done, "{at}"),
+            Event::Covered(slots) => assert_eq!(scan.covered(), *slots, "{at}"),
+            Event::Done => assert_eq!(scan.poll_step(&map).unwrap(), ScanStep::Done, "{at}"),
             Event::Ask(node, lines, run) => {
-                assert_eq!(walk.poll_step(&map).unwrap(), WalkStep::Ask(address(node)), "{at}");
-                walk.handle_answer(says(lines, run)).unwrap_or_else(|error| panic!("{at}: {error}"));
+                assert_eq!(scan.poll_step(&map).unwrap(), ScanStep::Ask(address(node)), "{at}");
+                scan.handle_answer(says(lines, run)).unwrap_or_else(|error| panic!("{at}: {error}"));
             }
             Event::Stale(node, lines, run) => {
-                assert_eq!(walk.poll_step(&map).unwrap(), WalkStep::Ask(address(node)), "{at}");
-                let error = walk.handle_answer(says(lines, run)).expect_err(&at);
+                assert_eq!(scan.poll_step(&map).unwrap(), ScanStep::Ask(address(node)), "{at}");
+                let error = scan.handle_answer(says(lines, run)).expect_err(&at);
                 assert!(error.to_string().contains("none of the slots"), "{at}: {error}");
-                failed(&mut walk, error);
+                failed(&mut scan, error);
             }
             Event::NoCluster(node, text) => {
-                assert_eq!(walk.poll_step(&map).unwrap(), WalkStep::Ask(address(node)), "{at}");
-                let error = walk.handle_answer((text.clone(), Ok(String::new()))).expect_err(&at);
+                assert_eq!(scan.poll_step(&map).unwrap(), ScanStep::Ask(address(node)), "{at}");
+                let error = scan.handle_answer((text.clone(), Ok(String::new()))).expect_err(&at);
                 assert_eq!(error.kind(), ErrorKind::Decode, "{at}");
             }
             Event::Page(node, cursor, next) => {
-                assert_eq!(walk.poll_step(&map).unwrap(), page(node, cursor), "{at}");
-                walk.handle_page(next.as_bytes());
+                assert_eq!(scan.poll_step(&map).unwrap(), page(node, cursor), "{at}");
+                scan.handle_page(next.as_bytes());
             }
             Event::Lost(node, cursor) => {
                 let wanted =
-                    cursor.as_ref().map_or_else(|| WalkStep::Ask(address(node)), |cursor| page(node, cursor));
-                assert_eq!(walk.poll_step(&map).unwrap(), wanted, "{at}");
-                failed(&mut walk, broken());
+                    cursor.as_ref().map_or_else(|| ScanStep::Ask(address(node)), |cursor| page(node, cursor));
+                assert_eq!(scan.poll_step(&map).unwrap(), wanted, "{at}");
+                failed(&mut scan, broken());
             }
             Event::Uncovered(words) => {
-                let error = walk.poll_step(&map).expect_err(&at);
+                let error = scan.poll_step(&map).expect_err(&at);
                 assert!(error.to_string().contains(words), "{at}: {error}");
-                failed(&mut walk, error);
+                failed(&mut scan, error);
             }
         }
     }
@@ -121,12 +121,12 @@ fn a_node_that_nobody_reaches_is_an_error_at_the_deadline_and_the_walk_may_go_on
     let (config, options, start) = (config(), ClusterOptions::default(), Instant::now());
     let deadline = start + Duration::from_secs(5);
     let map = map(&serde_json::json!([[0, 16383, ["a", 1, "a1"]]]));
-    let mut walk = Walk::new(&options);
+    let mut scan = ClusterScan::new(&options);
     let mut now = start;
     let error = loop {
-        assert_eq!(walk.poll_step(&map).unwrap(), WalkStep::Ask(address("a:1")));
+        assert_eq!(scan.poll_step(&map).unwrap(), ScanStep::Ask(address("a:1")));
         let rules = Rules { config: &config, cluster: &options, now };
-        match walk.handle_failure(broken(), rules, Some(deadline), 0, || false).then {
+        match scan.handle_failure(broken(), rules, Some(deadline), 0, || false).then {
             Then::Retry(after) => now += after,
             then => break then,
         }
@@ -135,25 +135,25 @@ fn a_node_that_nobody_reaches_is_an_error_at_the_deadline_and_the_walk_may_go_on
     assert!(now <= deadline && now + Duration::from_millis(100) >= deadline, "{:?}", now - start);
     let says = || ("a1 a:1@2 myself,master - 0 0 1 connected 0-16383".to_owned(), Ok("run_id:x".to_owned()));
     for _ in 0..2 {
-        assert_eq!(walk.poll_step(&map).unwrap(), WalkStep::Ask(address("a:1")));
-        walk.handle_answer(says()).unwrap();
-        if walk.covered() == 0 {
-            assert!(matches!(walk.poll_step(&map).unwrap(), WalkStep::Page { .. }));
-            walk.handle_page(b"0");
+        assert_eq!(scan.poll_step(&map).unwrap(), ScanStep::Ask(address("a:1")));
+        scan.handle_answer(says()).unwrap();
+        if scan.covered() == 0 {
+            assert!(matches!(scan.poll_step(&map).unwrap(), ScanStep::Page { .. }));
+            scan.handle_page(b"0");
         }
     }
-    assert_eq!(walk.poll_step(&map).unwrap(), WalkStep::Done);
+    assert_eq!(scan.poll_step(&map).unwrap(), ScanStep::Done);
 }
 
 #[test]
 fn what_came_too_late_changes_nothing() {
     let map = map(&serde_json::json!([[0, 16383, ["a", 1, "a1"]]]));
-    let mut walk = Walk::new(&ClusterOptions::default());
-    walk.handle_page(b"0");
-    walk.handle_answer((String::new(), Ok(String::new()))).unwrap();
-    assert_eq!(walk.poll_step(&map).unwrap(), WalkStep::Ask(address("a:1")));
-    walk.handle_page(b"0");
-    assert_eq!(walk.poll_step(&map).unwrap(), WalkStep::Ask(address("a:1")));
+    let mut scan = ClusterScan::new(&ClusterOptions::default());
+    scan.handle_page(b"0");
+    scan.handle_answer((String::new(), Ok(String::new()))).unwrap();
+    assert_eq!(scan.poll_step(&map).unwrap(), ScanStep::Ask(address("a:1")));
+    scan.handle_page(b"0");
+    assert_eq!(scan.poll_step(&map).unwrap(), ScanStep::Ask(address("a:1")));
 }
 
 /// As Redis 7.0 said it, and what else stands there by the specification.
@@ -188,6 +188,6 @@ fn the_own_line_is_read() {
 #[test]
 fn without_a_map_nothing_is_done() {
     let options = ClusterOptions { require_full_coverage: false, ..ClusterOptions::default() };
-    let error = Walk::new(&options).poll_step(&Map::default()).unwrap_err();
+    let error = ClusterScan::new(&options).poll_step(&Map::default()).unwrap_err();
     assert!(error.to_string().contains("no node of the cluster is known"), "{error}");
 }

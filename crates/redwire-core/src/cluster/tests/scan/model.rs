@@ -12,7 +12,7 @@ use proptest::prelude::*;
 use super::super::redirect::{config, map};
 use super::super::scatter::Dice;
 use super::broken;
-use crate::cluster::{ClusterOptions, Map, News, Rules, Then, Walk, WalkStep};
+use crate::cluster::{ClusterOptions, Map, News, Rules, Then, ClusterScan, ScanStep};
 use crate::config::HostPort;
 
 /// Slots that move; the others stay with the first shard.
@@ -60,7 +60,7 @@ struct Cluster {
     stable: BTreeSet<Key>,
     /// Whether replicas know the marks of their primaries, as of newer servers.
     marks_survive: bool,
-    /// When each node was asked before the walk through it that is not over.
+    /// When each node was asked before the scan through it that is not over.
     walked_since: HashMap<HostPort, u64>,
     now: u64,
 }
@@ -281,7 +281,7 @@ fn play(mut changes: usize, dice: &mut Dice) -> (BTreeSet<Key>, Cluster) {
     }
     let (config, options, start) = (config(), ClusterOptions::default(), Instant::now());
     let rules = Rules { config: &config, cluster: &options, now: start };
-    let (mut walk, mut map) = (Walk::new(&options), cluster.map());
+    let (mut scan, mut map) = (ClusterScan::new(&options), cluster.map());
     let (mut found, mut asked, mut walked) = (BTreeSet::new(), HashMap::new(), HashSet::new());
     let mut walks_in_calm = 0;
     // Fewer changes a page let more walks through a node succeed, more let more fail.
@@ -294,10 +294,10 @@ fn play(mut changes: usize, dice: &mut Dice) -> (BTreeSet<Key>, Cluster) {
             changes -= 1;
         }
         let breaks = changes > 0 && dice.below(12) == 0;
-        let failed = match walk.poll_step(&map) {
-            Ok(WalkStep::Done) => return (found, cluster),
+        let failed = match scan.poll_step(&map) {
+            Ok(ScanStep::Done) => return (found, cluster),
             Ok(_) if breaks => Some(broken()),
-            Ok(WalkStep::Ask(node)) => {
+            Ok(ScanStep::Ask(node)) => {
                 asked.insert(node.clone(), cluster.now);
                 if walked.remove(&node) {
                     cluster.walked_since.remove(&node);
@@ -306,9 +306,9 @@ fn play(mut changes: usize, dice: &mut Dice) -> (BTreeSet<Key>, Cluster) {
                 }
                 let (shard, which) = cluster.at(&node);
                 let answer = (cluster.says(&node), Ok(format!("run_id:{}", shard.runs[which])));
-                walk.handle_answer(answer).err()
+                scan.handle_answer(answer).err()
             }
-            Ok(WalkStep::Page { node, cursor }) => {
+            Ok(ScanStep::Page { node, cursor }) => {
                 let cursor = String::from_utf8(cursor).unwrap().parse().unwrap();
                 if cursor == 0 {
                     cluster.walked_since.entry(node.clone()).or_insert_with(|| asked[&node]);
@@ -319,7 +319,7 @@ fn play(mut changes: usize, dice: &mut Dice) -> (BTreeSet<Key>, Cluster) {
                 if next == 0 {
                     walked.insert(node);
                 }
-                walk.handle_page(next.to_string().as_bytes());
+                scan.handle_page(next.to_string().as_bytes());
                 None
             }
             Err(error) => Some(error),
@@ -328,7 +328,7 @@ fn play(mut changes: usize, dice: &mut Dice) -> (BTreeSet<Key>, Cluster) {
         if let Some(error) = failed {
             let ends = changes > 0 && dice.below(4) == 0;
             let deadline = start + Duration::from_secs(if ends { 0 } else { 3_600 });
-            let step = walk.handle_failure(error, rules, Some(deadline), dice.next(), || true);
+            let step = scan.handle_failure(error, rules, Some(deadline), dice.next(), || true);
             let failed = matches!(step.then, Then::Fail(_));
             assert!(failed || matches!(step.then, Then::Retry(_)), "{step:?}");
             assert!(changes > 0 || !failed, "{step:?}");

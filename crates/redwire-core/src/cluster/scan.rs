@@ -1,7 +1,7 @@
 //! All keys of a cluster by `SCAN`, node after node, while slots move and nodes fail.
 //!
 //! Promises that every key that is there from beginning to end is in a page at least once; it may be in several. A cursor is one
-//! node's, so the walk goes by slots: it takes a node that has slots not covered yet, walks that one whole, and asks it before and
+//! node's, so the scan goes by slots: it takes a node that has slots not covered yet, walks that one whole, and asks it before and
 //! after what it says of itself. What counts is its own word, never the map, which only tells whom to ask. This file must not know
 //! sockets or clocks, nor what is in a page.
 //!
@@ -49,27 +49,27 @@ use crate::{Run, facts};
 /// told again.
 ///
 /// ```
-/// use redwire_core::cluster::{ClusterOptions, Map, Walk, WalkStep};
+/// use redwire_core::cluster::{ClusterOptions, Map, ClusterScan, ScanStep};
 /// use redwire_core::config::HostPort;
 ///
 /// let node = HostPort::new("10.0.0.1", 6379);
 /// let map = Map::default().moved(42, &node).expect("a change");
 /// let mut options = ClusterOptions::default();
 /// options.require_full_coverage = false;
-/// let mut walk = Walk::new(&options);
+/// let mut scan = ClusterScan::new(&options);
 /// let says = || ("aa 10.0.0.1:6379@16379 myself,master - 0 0 1 connected 42".to_owned(), Ok("run_id:x".to_owned()));
 ///
-/// assert_eq!(walk.poll_step(&map)?, WalkStep::Ask(node.clone()));
-/// walk.handle_answer(says())?;
-/// assert_eq!(walk.poll_step(&map)?, WalkStep::Page { node: node.clone(), cursor: b"0".to_vec() });
-/// walk.handle_page(b"0");
-/// assert_eq!(walk.poll_step(&map)?, WalkStep::Ask(node));
-/// walk.handle_answer(says())?;
-/// assert_eq!(walk.poll_step(&map)?, WalkStep::Done);
+/// assert_eq!(scan.poll_step(&map)?, ScanStep::Ask(node.clone()));
+/// scan.handle_answer(says())?;
+/// assert_eq!(scan.poll_step(&map)?, ScanStep::Page { node: node.clone(), cursor: b"0".to_vec() });
+/// scan.handle_page(b"0");
+/// assert_eq!(scan.poll_step(&map)?, ScanStep::Ask(node));
+/// scan.handle_answer(says())?;
+/// assert_eq!(scan.poll_step(&map)?, ScanStep::Done);
 /// # Ok::<(), redwire_core::Error>(())
 /// ```
 #[derive(Debug)]
-pub struct Walk {
+pub struct ClusterScan {
     /// Of every slot.
     fates: Vec<Fate>,
     /// Debts that their target knew nothing of: when the source says the same again, so be it.
@@ -87,11 +87,11 @@ pub struct Walk {
 
 /// What is to be done next.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum WalkStep {
-    /// Ask this node the [`question`](Walk::question), and [hand over](Walk::handle_answer) the answer. The node may be one that the
+pub enum ScanStep {
+    /// Ask this node the [`question`](ClusterScan::question), and [hand over](ClusterScan::handle_answer) the answer. The node may be one that the
     /// map does not have.
     Ask(HostPort),
-    /// Send `SCAN` with this cursor to this node, give out what is in the page, and [hand over](Walk::handle_page) the next cursor.
+    /// Send `SCAN` with this cursor to this node, give out what is in the page, and [hand over](ClusterScan::handle_page) the next cursor.
     Page {
         /// Where.
         node: HostPort,
@@ -123,7 +123,7 @@ struct Debt {
     address: Option<HostPort>,
 }
 
-/// The walk through one node.
+/// The scan through one node.
 #[derive(Debug)]
 struct Visit {
     node: HostPort,
@@ -136,7 +136,7 @@ struct Visit {
     asks: bool,
 }
 
-impl Walk {
+impl ClusterScan {
     /// From the beginning. Of the options, [`remap`](ClusterOptions::remap) and
     /// [`require_full_coverage`](ClusterOptions::require_full_coverage) matter: without the latter, slots that nobody serves are left out.
     #[must_use]
@@ -169,17 +169,17 @@ impl Walk {
     ///
     /// # Errors
     /// [`ClusterFault::NotCovered`], for [`handle_failure`](Self::handle_failure): nobody is known for a slot.
-    pub fn poll_step(&mut self, map: &Map) -> Result<WalkStep> {
+    pub fn poll_step(&mut self, map: &Map) -> Result<ScanStep> {
         if self.visit.is_none() {
-            let Some(node) = self.choose(map)? else { return Ok(WalkStep::Done) };
+            let Some(node) = self.choose(map)? else { return Ok(ScanStep::Done) };
             let known = self.suspended.iter().position(|visit| visit.node == node);
             let known = known.map(|place| Visit { asks: true, ..self.suspended.swap_remove(place) });
             self.visit = Some(known.unwrap_or_else(|| Visit::new(node)));
         }
         Ok(match &self.visit {
-            Some(visit) if visit.asks => WalkStep::Ask(visit.node.clone()),
-            Some(visit) => WalkStep::Page { node: visit.node.clone(), cursor: visit.cursor.clone() },
-            None => WalkStep::Done,
+            Some(visit) if visit.asks => ScanStep::Ask(visit.node.clone()),
+            Some(visit) => ScanStep::Page { node: visit.node.clone(), cursor: visit.cursor.clone() },
+            None => ScanStep::Done,
         })
     }
 
@@ -221,7 +221,7 @@ impl Walk {
     /// [`Route::handle_failure`].
     ///
     /// What follows is [`Then::Retry`], after which the newest map is to be handed to [`poll_step`](Self::poll_step), or
-    /// [`Then::Fail`]. After that the walk may be continued, with another deadline: nothing is left out.
+    /// [`Then::Fail`]. After that the scan may be continued, with another deadline: nothing is left out.
     pub fn handle_failure(
         &mut self,
         error: Error,
