@@ -24,7 +24,7 @@
 mod node_report;
 mod asking;
 mod bundle;
-mod choice;
+mod node_choice;
 mod combine;
 mod promotion_probe;
 mod map;
@@ -43,7 +43,7 @@ mod scan;
 
 pub use asking::Asking;
 pub use bundle::Bundle;
-pub use choice::NodeChoice;
+pub use node_choice::NodeChoice;
 pub use promotion_probe::{SILENT, is_unheard};
 pub use map::{Health, Map, Node, Shard};
 pub use options::ClusterOptions;
