@@ -15,7 +15,7 @@
 //! - For a command that only reads, [`Readers::choose`] may name another node of the shard first; when that one fails, the route goes
 //!   on to the primary.
 //! - All keys: a [`ClusterScan`] says which node is asked what, and survives what becomes of the cluster meanwhile.
-//! - The [`News`] of all go to [`Topology::handle_news`].
+//! - The [`TopologyHint`] of all go to [`Topology::handle_hint`].
 //!
 //! What nodes answer and how it is to be understood:
 //! [the cluster specification](https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/),
@@ -53,7 +53,7 @@ pub use redirect::{Redirect, RedirectKind};
 pub use refresh::{Answer, Ask, Found, Question, Refresh, question};
 pub use remap::Remap;
 pub(crate) use route::AT_ONCE;
-pub use route::{News, Route, Rules, Step, Then, any_primary};
+pub use route::{TopologyHint, Route, Rules, Step, AfterFailure, any_primary};
 pub use scatter::Scatter;
 pub use slot::{SLOTS, slot, slot_of};
 pub use slots_reply::Source;

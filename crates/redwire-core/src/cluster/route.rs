@@ -45,14 +45,14 @@ pub struct Rules<'a> {
 #[derive(Debug)]
 pub struct Step {
     /// What becomes of the call.
-    pub then: Then,
+    pub then: AfterFailure,
     /// What the [`Topology`](super::Topology) is to be told.
-    pub news: Option<News>,
+    pub hint: Option<TopologyHint>,
 }
 
 /// What becomes of a call after a failed try.
 #[derive(Debug)]
-pub enum Then {
+pub enum AfterFailure {
     /// Send it to this node, known or not.
     Send {
         /// Where.
@@ -74,7 +74,7 @@ pub enum Then {
 
 /// What a failed try tells about the cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum News {
+pub enum TopologyHint {
     /// The slot is served by another node.
     Moved {
         /// Which.
@@ -83,7 +83,7 @@ pub enum News {
         to: HostPort,
     },
     /// The map may be wrong.
-    Doubt,
+    Suspect,
 }
 
 impl Route {
@@ -173,14 +173,14 @@ impl Route {
                     // It was sent here rightly, and will be again: a slot on its way is no contradiction.
                     self.redirects = 0;
                 }
-                let news = casts_doubt(&error).then_some(News::Doubt);
-                Step { then: self.wait(error, rules, retries, random), news }
+                let hint = casts_doubt(&error).then_some(TopologyHint::Suspect);
+                Step { then: self.wait(error, rules, retries, random), hint }
             }
             _ => self.retry(error, call, rules, random, budget),
         };
-        if let Then::Fail(error) = step.then {
+        if let AfterFailure::Fail(error) = step.then {
             let error = self.outcome_of_all(error, call);
-            step.then = Then::Fail(error.or_command(&call.name()).with_tries(self.sent));
+            step.then = AfterFailure::Fail(error.or_command(&call.name()).with_tries(self.sent));
         }
         step
     }
@@ -202,22 +202,22 @@ impl Route {
     ) -> Step {
         let Redirect { kind, slot, to } = redirect;
         if kind == RedirectKind::Ask && !self.may_ask {
-            return Step { then: self.wait(error, rules, retries, random), news: None };
+            return Step { then: self.wait(error, rules, retries, random), hint: None };
         }
         let Some(to) = to else {
-            return Step { then: self.wait(error, rules, retries, random), news: Some(News::Doubt) };
+            return Step { then: self.wait(error, rules, retries, random), hint: Some(TopologyHint::Suspect) };
         };
         let moved = kind == RedirectKind::Moved;
-        let news = moved.then(|| News::Moved { slot, to: to.clone() });
+        let hint = moved.then(|| TopologyHint::Moved { slot, to: to.clone() });
         self.redirects += 1;
         if self.redirects > rules.cluster.max_redirects {
-            return Step { then: Then::Fail(to_and_fro(error)), news };
+            return Step { then: AfterFailure::Fail(to_and_fro(error)), hint };
         }
         if self.lost.as_ref() == Some(&to) {
             // A replica that has not taken over: soon it may, or the primary is back.
             self.redirects -= 1;
             self.lost = None;
-            return Step { then: self.wait(error, rules, retries, random), news };
+            return Step { then: self.wait(error, rules, retries, random), hint };
         }
         let fresh = to == *from && moved;
         let after = match self.redirects.checked_sub(AT_ONCE) {
@@ -228,22 +228,22 @@ impl Route {
         };
         let in_time = self.deadline().is_none_or(|deadline| rules.now + after < deadline);
         let then = match in_time {
-            true => Then::Send { to, asking: kind == RedirectKind::Ask, fresh, after },
-            false => Then::Fail(error),
+            true => AfterFailure::Send { to, asking: kind == RedirectKind::Ask, fresh, after },
+            false => AfterFailure::Fail(error),
         };
-        Step { then, news }
+        Step { then, hint }
     }
 
     /// Rejected, or not sent, for a reason that passes: till the deadline, or `retries` times if there is none.
     /// That is no retry that a budget counts: pauses grow, and one call ends by its deadline.
-    fn wait(&mut self, error: Error, rules: Rules<'_>, retries: u32, random: u64) -> Then {
+    fn wait(&mut self, error: Error, rules: Rules<'_>, retries: u32, random: u64) -> AfterFailure {
         self.waits += 1;
         let after = self.delay(self.waits, rules, random);
         let in_time = match self.deadline() {
             Some(deadline) => retries > 0 && rules.now + after < deadline,
             None => self.waits <= retries,
         };
-        if in_time { Then::Retry(after) } else { Then::Fail(error) }
+        if in_time { AfterFailure::Retry(after) } else { AfterFailure::Fail(error) }
     }
 
     fn retry(
@@ -255,13 +255,13 @@ impl Route {
         budget: impl FnOnce() -> bool,
     ) -> Step {
         let doubt = is_unheard(&error) || error.is_demotion();
-        let news = doubt.then_some(News::Doubt);
+        let hint = doubt.then_some(TopologyHint::Suspect);
         let then = match self.attempt.handle_failure(error, call, rules.config, rules.now, random, budget) {
-            Decision::Again => Then::Again,
-            Decision::Retry(after) => Then::Retry(after),
-            Decision::Fail(error) => Then::Fail(error),
+            Decision::Again => AfterFailure::Again,
+            Decision::Retry(after) => AfterFailure::Retry(after),
+            Decision::Fail(error) => AfterFailure::Fail(error),
         };
-        Step { then, news }
+        Step { then, hint }
     }
 
     fn delay(&mut self, nth: u32, rules: Rules<'_>, random: u64) -> Duration {

@@ -33,7 +33,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::node_report::{NodeReport, SlotHold};
-use super::route::{Route, Rules, Step, Then, uncovered};
+use super::route::{Route, Rules, Step, AfterFailure, uncovered};
 use super::{ClusterOptions, Map, Remap, SLOTS};
 use crate::cmd::Cmd;
 use crate::config::HostPort;
@@ -220,8 +220,8 @@ impl ClusterScan {
     /// A step failed, or there was none. A page must come by `deadline`, whatever is asked and tried until then; the rest is as for
     /// [`Route::handle_failure`].
     ///
-    /// What follows is [`Then::Retry`], after which the newest map is to be handed to [`poll_step`](Self::poll_step), or
-    /// [`Then::Fail`]. After that the scan may be continued, with another deadline: nothing is left out.
+    /// What follows is [`AfterFailure::Retry`], after which the newest map is to be handed to [`poll_step`](Self::poll_step), or
+    /// [`AfterFailure::Fail`]. After that the scan may be continued, with another deadline: nothing is left out.
     pub fn handle_failure(
         &mut self,
         error: Error,
@@ -240,11 +240,11 @@ impl ClusterScan {
         let mut step = route.handle_failure(error, from.as_ref(), &mut call, rules, random, budget);
         step.then = match step.then {
             // No node has the cursors of another.
-            Then::Send { after, .. } => Then::Retry(after),
-            Then::Again => Then::Retry(Duration::ZERO),
+            AfterFailure::Send { after, .. } => AfterFailure::Retry(after),
+            AfterFailure::Again => AfterFailure::Retry(Duration::ZERO),
             then => then,
         };
-        if matches!(step.then, Then::Fail(_)) {
+        if matches!(step.then, AfterFailure::Fail(_)) {
             self.route = None;
             self.reopen(|_| true);
         }

@@ -14,7 +14,7 @@ use super::Map;
 use super::bundle::{Bundle, Way};
 use super::combine::{Answered, combine};
 use super::plan::{Part, Plan};
-use super::route::{News, Route, Rules, Then, uncovered};
+use super::route::{TopologyHint, Route, Rules, AfterFailure, uncovered};
 use crate::cmd::{Cmd, Options};
 use crate::config::HostPort;
 use crate::error::{ClusterFault, Error, ErrorKind, Outcome, Result};
@@ -139,13 +139,13 @@ impl Scatter {
     }
 
     /// What is to be sent now, at most one bundle for each node and kind of connection. `random` gives numbers uniform over all of
-    /// `u64`; `news` takes what is to be told to the [`Topology`](super::Topology).
+    /// `u64`; `hints` takes what is to be told to the [`Topology`](super::Topology).
     pub fn poll_send(
         &mut self,
         map: &Map,
         rules: Rules<'_>,
         random: &mut impl FnMut() -> u64,
-        news: &mut Vec<News>,
+        hints: &mut Vec<TopologyHint>,
     ) -> Vec<Bundle> {
         let mut bundles: Vec<Bundle> = Vec::new();
         let mut places: HashMap<(HostPort, bool), usize> = HashMap::new();
@@ -158,7 +158,7 @@ impl Scatter {
                 if matches!(share.state, State::Done(_)) {
                     continue;
                 }
-                let way = share.ready(map, rules, anywhere, random, news);
+                let way = share.ready(map, rules, anywhere, random, hints);
                 let place = way.map(|way| {
                     let place = *places.entry((way.to.clone(), way.fresh)).or_insert_with(|| {
                         bundles.push(Bundle::new(&way, options));
@@ -201,7 +201,7 @@ impl Scatter {
             .min()
     }
 
-    /// What came of a bundle. `news` takes what is to be told to the [`Topology`](super::Topology); the rest is as for
+    /// What came of a bundle. `hints` takes what is to be told to the [`Topology`](super::Topology); the rest is as for
     /// [`Route::handle_failure`].
     pub fn handle_replies(
         &mut self,
@@ -210,7 +210,7 @@ impl Scatter {
         rules: Rules<'_>,
         random: &mut impl FnMut() -> u64,
         budget: &mut impl FnMut() -> bool,
-        news: &mut Vec<News>,
+        hints: &mut Vec<TopologyHint>,
     ) {
         let answers: Vec<Result<Bytes>> = match replies {
             Ok(replies) => split(&replies, bundle, &Error::closed_by_peer(Outcome::MaybeExecuted)),
@@ -234,7 +234,7 @@ impl Scatter {
             };
             let overtaken = self.is_overtaken(bundle, &answers, at).then(|| error.clone());
             let share = &mut self.commands[*nth].shares[*part];
-            share.fail(error, Some(bundle.to()), rules, random(), budget, news);
+            share.fail(error, Some(bundle.to()), rules, random(), budget, hints);
             if let (Some(error), State::Waiting { .. }) = (overtaken, &share.state) {
                 let why = "not sent again, a later command on the same key may have been executed";
                 let error = share.route.outcome_of_all(error, &share.cmd);
@@ -338,7 +338,7 @@ impl Share {
         rules: Rules<'_>,
         anywhere: u64,
         random: &mut impl FnMut() -> u64,
-        news: &mut Vec<News>,
+        hints: &mut Vec<TopologyHint>,
     ) -> Option<Way> {
         let State::Waiting { way, until } = &self.state else { return None };
         if until.is_some_and(|until| rules.now < until) {
@@ -357,7 +357,7 @@ impl Share {
         match target {
             Ok(to) => Some(Way { to, asking: false, fresh: false }),
             Err(error) => {
-                self.fail(error, None, rules, random(), &mut || false, news);
+                self.fail(error, None, rules, random(), &mut || false, hints);
                 None
             }
         }
@@ -370,19 +370,19 @@ impl Share {
         rules: Rules<'_>,
         random: u64,
         budget: &mut impl FnMut() -> bool,
-        news: &mut Vec<News>,
+        hints: &mut Vec<TopologyHint>,
     ) {
         let step = self.route.handle_failure(error, from, &mut self.cmd, rules, random, budget);
-        if let Some(told) = step.news.filter(|told| !news.contains(told)) {
-            news.push(told);
+        if let Some(told) = step.hint.filter(|told| !hints.contains(told)) {
+            hints.push(told);
         }
         let waiting = |way, after| State::Waiting { way, until: rules.now.checked_add(after) };
         self.state = match (step.then, &self.state) {
-            (Then::Send { to, asking, fresh, after }, _) => waiting(Some(Way { to, asking, fresh }), after),
-            (Then::Again, State::Sent(way)) => State::Waiting { way: Some(way.clone()), until: None },
-            (Then::Again, _) => State::Waiting { way: None, until: None },
-            (Then::Retry(after), _) => waiting(None, after),
-            (Then::Fail(error), _) => State::Done(Answered { node: from.cloned(), frame: Err(error) }),
+            (AfterFailure::Send { to, asking, fresh, after }, _) => waiting(Some(Way { to, asking, fresh }), after),
+            (AfterFailure::Again, State::Sent(way)) => State::Waiting { way: Some(way.clone()), until: None },
+            (AfterFailure::Again, _) => State::Waiting { way: None, until: None },
+            (AfterFailure::Retry(after), _) => waiting(None, after),
+            (AfterFailure::Fail(error), _) => State::Done(Answered { node: from.cloned(), frame: Err(error) }),
         };
     }
 }

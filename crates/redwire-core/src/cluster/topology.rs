@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::promotion_probe::{self, PromotionProbe};
 use super::refresh::{Found, Refresh};
-use super::route::News;
+use super::route::TopologyHint;
 use super::{ClusterOptions, Map, Shard};
 use crate::config::HostPort;
 use crate::error::Result;
@@ -64,13 +64,13 @@ impl Topology {
     }
 
     /// Something was learnt from a failed try. Whether that changed the map.
-    pub fn handle_news(&mut self, news: &News) -> bool {
-        match news {
-            News::Doubt => {
+    pub fn handle_hint(&mut self, hint: &TopologyHint) -> bool {
+        match hint {
+            TopologyHint::Suspect => {
                 self.wanted = true;
                 false
             }
-            News::Moved { slot, to } => {
+            TopologyHint::Moved { slot, to } => {
                 self.moved = self.moved.saturating_add(1);
                 let after = self.options.refresh_after_moved;
                 self.wanted |= after > 0 && self.moved >= after;

@@ -28,7 +28,7 @@ impl<W: Clone> Link<W> {
     /// Whether the peer is in doubt, where [`handle_timeout`](Self::handle_timeout) has found that out, or that it is no
     /// longer: see [`doubting_after`](Self::doubting_after).
     pub fn poll_silence(&mut self) -> Option<bool> {
-        self.overdue.poll_news()
+        self.overdue.poll_hints()
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) wants to be called next: no later than the earliest deadline.

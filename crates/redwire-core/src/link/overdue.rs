@@ -77,7 +77,7 @@ impl Overdue {
     }
 
     /// Whether the peer is silent, where that is news: told again after each pause while it is.
-    pub(super) fn poll_news(&mut self) -> Option<bool> {
+    pub(super) fn poll_hints(&mut self) -> Option<bool> {
         self.news.take()
     }
 
@@ -122,7 +122,7 @@ mod tests {
                 let next = overdue.poll_timeout().expect("it looks again");
                 assert_eq!(next, start + PAUSE * nth);
                 overdue.handle_timeout(*look, next);
-                assert_eq!(overdue.poll_news(), *news, "look {nth} of {looks:?}");
+                assert_eq!(overdue.poll_hints(), *news, "look {nth} of {looks:?}");
             }
         }
     }
@@ -143,11 +143,11 @@ mod tests {
         let look = Look { progress: 1, sent: 5, oldest: Some(5) };
         overdue.wake(look, start);
         overdue.handle_timeout(look, start + PAUSE * 2);
-        assert_eq!(overdue.poll_news(), None);
+        assert_eq!(overdue.poll_hints(), None);
         overdue.handle_timeout(look, start + PAUSE * 3);
-        assert_eq!(overdue.poll_news(), Some(true));
+        assert_eq!(overdue.poll_hints(), Some(true));
         overdue.handle_lost();
-        assert_eq!((overdue.poll_timeout(), overdue.poll_news()), (None, None));
+        assert_eq!((overdue.poll_timeout(), overdue.poll_hints()), (None, None));
     }
 
     #[test]
@@ -155,6 +155,6 @@ mod tests {
         let (mut overdue, now) = (Overdue::new(None), Instant::now());
         overdue.wake(Look::default(), now);
         overdue.handle_timeout(Look { oldest: Some(0), ..Look::default() }, now + PAUSE);
-        assert_eq!((overdue.poll_timeout(), overdue.poll_news()), (None, None));
+        assert_eq!((overdue.poll_timeout(), overdue.poll_hints()), (None, None));
     }
 }

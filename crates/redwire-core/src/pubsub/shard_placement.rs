@@ -25,7 +25,7 @@ use super::conn::{PubSubConn, ConnId};
 use super::wire::{Batch, Wire};
 use super::{Kind, PubSub};
 use crate::backoff::Backoff;
-use crate::cluster::{AT_ONCE, Map, News, Redirect, RedirectKind, Remap, slot};
+use crate::cluster::{AT_ONCE, Map, TopologyHint, Redirect, RedirectKind, Remap, slot};
 use crate::config::HostPort;
 use crate::error::Error;
 use crate::outage::heals;
@@ -39,7 +39,7 @@ pub(super) struct ShardPlacement {
     /// Connections that nobody drives yet.
     begun: Vec<(ConnId, HostPort)>,
     /// What was learnt about the cluster, and not told yet.
-    news: Vec<News>,
+    hints: Vec<TopologyHint>,
     /// Names that somebody wants and that are on no connection.
     waiting: BTreeMap<Bytes, Wait>,
     /// Why the last of them was sent away.
@@ -59,8 +59,8 @@ enum Wait {
 
 impl ShardPlacement {
     pub(super) fn doubt(&mut self) {
-        if !self.news.contains(&News::Doubt) {
-            self.news.push(News::Doubt);
+        if !self.hints.contains(&TopologyHint::Suspect) {
+            self.hints.push(TopologyHint::Suspect);
         }
     }
 
@@ -88,7 +88,7 @@ impl<W> PubSub<W> {
     ///
     /// [`ConnId::MAIN`] leads to any node, and serves all other names. Whenever something has changed, [`poll_conn`](Self::poll_conn)
     /// tells of new connections, each of which is driven as the first is until [`Connect::Done`](super::Connect::Done);
-    /// [`poll_news`](Self::poll_news) of what there is to know about the cluster. Every new map is told by
+    /// [`poll_hints`](Self::poll_hints) of what there is to know about the cluster. Every new map is told by
     /// [`handle_map`](Self::handle_map), and the same once more at [`poll_placement_timeout`](Self::poll_placement_timeout).
     #[must_use]
     pub fn in_cluster(mut self, remap: Remap) -> Self {
@@ -98,7 +98,7 @@ impl<W> PubSub<W> {
             conns: HashMap::new(),
             last: ConnId::MAIN.0,
             begun: Vec::new(),
-            news: Vec::new(),
+            hints: Vec::new(),
             waiting: BTreeMap::new(),
             error: None,
         });
@@ -110,20 +110,20 @@ impl<W> PubSub<W> {
         self.shard_placement.as_mut()?.begun.pop()
     }
 
-    /// Moves what was learnt about the cluster to `news`.
-    pub fn poll_news(&mut self, news: &mut Vec<News>) {
+    /// Moves what was learnt about the cluster to `hints`.
+    pub fn poll_hints(&mut self, hints: &mut Vec<TopologyHint>) {
         if let Some(shard_placement) = &mut self.shard_placement {
-            news.append(&mut shard_placement.news);
+            hints.append(&mut shard_placement.hints);
         }
     }
 
-    /// Whether [`poll_conn`](Self::poll_conn), [`poll_news`](Self::poll_news) or [`handle_map`](Self::handle_map) have something to do.
+    /// Whether [`poll_conn`](Self::poll_conn), [`poll_hints`](Self::poll_hints) or [`handle_map`](Self::handle_map) have something to do.
     #[inline]
     #[must_use]
     pub fn wants_placement(&self) -> bool {
         let fresh = |wait: &Wait| matches!(wait, Wait::Told | Wait::Pause(None));
         self.shard_placement.as_ref().is_some_and(|shard_placement| {
-            !shard_placement.begun.is_empty() || !shard_placement.news.is_empty() || shard_placement.waiting.values().any(fresh)
+            !shard_placement.begun.is_empty() || !shard_placement.hints.is_empty() || shard_placement.waiting.values().any(fresh)
         })
     }
 
@@ -287,7 +287,7 @@ impl<W> PubSub<W> {
         };
         let moved = match redirect {
             Some(Redirect { kind: RedirectKind::Moved, slot, to: Some(to) }) => {
-                shard_placement.news.push(News::Moved { slot, to });
+                shard_placement.hints.push(TopologyHint::Moved { slot, to });
                 true
             }
             _ => {

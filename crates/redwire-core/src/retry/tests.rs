@@ -5,7 +5,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::call::Piped;
-use crate::cluster::{ClusterOptions, Route, Rules, Then};
+use crate::cluster::{ClusterOptions, Route, Rules, AfterFailure};
 use crate::cmd::Cmd;
 use crate::config::HostPort;
 use crate::error::ConnectionFault;
@@ -231,7 +231,7 @@ fn history(call: &mut impl Call, ends: &[Error], url: &str) -> Option<(Error, us
             let rules = Rules { config: &config, cluster: &cluster, now };
             let from = HostPort::new("h", 1);
             match route.handle_failure(end.clone(), Some(&from), call, rules, 7, || true).then {
-                Then::Fail(error) => Some(error),
+                AfterFailure::Fail(error) => Some(error),
                 _ => None,
             }
         } else {

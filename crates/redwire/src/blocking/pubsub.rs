@@ -39,7 +39,7 @@ use process::Process;
 /// use redwire::blocking::PubSub;
 ///
 /// let pubsub = PubSub::connect("redis://localhost")?;
-/// for item in pubsub.subscribe(["news", "sport"])? {
+/// for item in pubsub.subscribe(["hints", "sport"])? {
 ///     match item {
 ///         SubscriptionEvent::Message(message) => println!("{}: {}", message.channel_text(), message.text()?),
 ///         SubscriptionEvent::Gap { from, to } => println!("messages of {:?} may be missing", to - from),
@@ -304,7 +304,7 @@ impl Client {
     ///
     /// ```no_run
     /// # let client = redwire::blocking::Client::connect("redis://localhost")?;
-    /// for item in client.subscribe("news")? {
+    /// for item in client.subscribe("hints")? {
     ///     println!("{item:?}");
     /// }
     /// # Ok::<(), redwire::Error>(())

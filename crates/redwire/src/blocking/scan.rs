@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Instant;
 
-use redwire_core::cluster::{Then, ClusterScan};
+use redwire_core::cluster::{AfterFailure, ClusterScan};
 use redwire_core::config::HostPort;
 use redwire_core::{Error, Reply, Result};
 
@@ -87,11 +87,11 @@ impl<'c, T: Reply> Scan<'c, T> {
         let Some(cluster_scan) = self.scanning.cluster_scan() else { return Err(error) };
         let (rules, random) = (nodes.node_clients().rules(Instant::now()), fastrand::u64(..));
         let step = cluster_scan.handle_failure(error, rules, self.deadline, random, || nodes.may_retry());
-        nodes.handle_news(step.news.as_slice());
+        nodes.handle_hints(step.hint.as_slice());
         match step.then {
-            Then::Retry(pause) => thread::sleep(pause),
-            Then::Fail(error) => return Err(error),
-            Then::Send { .. } | Then::Again => {}
+            AfterFailure::Retry(pause) => thread::sleep(pause),
+            AfterFailure::Fail(error) => return Err(error),
+            AfterFailure::Send { .. } | AfterFailure::Again => {}
         }
         Ok(())
     }

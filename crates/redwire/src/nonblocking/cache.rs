@@ -13,7 +13,7 @@ use redwire_core::cache::{
     sync_question, wants_master,
 };
 use redwire_core::call::{self, Call};
-use redwire_core::cluster::News;
+use redwire_core::cluster::TopologyHint;
 use redwire_core::dispatch::Dispatch;
 use redwire_core::link::Ticket;
 use redwire_core::{Cmd, Error, Outcome, Replies, Reply, Result, Run, Value};
@@ -241,7 +241,7 @@ impl Cache {
     /// A node is no primary any more: has the map asked for.
     fn doubt(&self) {
         if let Some(nodes) = &self.client().cluster {
-            nodes.node_clients().handle_news(&[News::Doubt]);
+            nodes.node_clients().handle_hints(&[TopologyHint::Suspect]);
             // Nobody to ask for it is told to those who need it.
             let _ = nodes.follow();
         }

@@ -44,8 +44,8 @@ type Machine = pubsub::PubSub<Waker>;
 /// use redwire::{SubscriptionEvent, PubSub};
 ///
 /// let pubsub = PubSub::connect("redis://localhost").await?;
-/// let mut news = pubsub.subscribe(["news", "sport"]).await?;
-/// while let Some(item) = news.next().await {
+/// let mut hints = pubsub.subscribe(["hints", "sport"]).await?;
+/// while let Some(item) = hints.next().await {
 ///     match item {
 ///         SubscriptionEvent::Message(message) => println!("{}: {}", message.channel_text(), message.text()?),
 ///         SubscriptionEvent::Gap { from, to } => println!("messages of {:?} may be missing", to - from),

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use futures_core::Stream;
 use redwire_core::call;
-use redwire_core::cluster::{Then, ClusterScan};
+use redwire_core::cluster::{AfterFailure, ClusterScan};
 use redwire_core::{Cmd, Error, Replies, Reply, Result, ScanPage, Value, facts};
 
 use super::client::{Client, Request};
@@ -119,17 +119,17 @@ impl<'c, T: Reply> Scan<'c, T> {
         let Some(cluster_scan) = self.scanning.cluster_scan() else { return Err(error) };
         let rules = nodes.node_clients().rules(now);
         let step = cluster_scan.handle_failure(error, rules, deadline, random, || nodes.may_retry());
-        nodes.handle_news(step.news.as_slice());
+        nodes.handle_hints(step.hint.as_slice());
         match step.then {
-            Then::Retry(pause) => {
+            AfterFailure::Retry(pause) => {
                 self.fetching = Some(Fetching::Pause(Timer::after(pause)));
                 Ok(())
             }
-            Then::Fail(error) => {
+            AfterFailure::Fail(error) => {
                 self.deadline = None;
                 Err(error)
             }
-            Then::Send { .. } | Then::Again => Ok(()),
+            AfterFailure::Send { .. } | AfterFailure::Again => Ok(()),
         }
     }
 }

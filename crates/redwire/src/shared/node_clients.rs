@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwap, Guard};
 use redwire_core::cluster::{
-    Bundle, Found, Map, News, ReadStrategy, Readers, Rules, Scatter, any_primary, is_unheard,
+    Bundle, Found, Map, TopologyHint, ReadStrategy, Readers, Rules, Scatter, any_primary, is_unheard,
 };
 use redwire_core::config::{Config, HostPort};
 use redwire_core::{Error, ErrorKind, Outcome, Result, Value};
@@ -188,17 +188,17 @@ impl<C> NodeClients<C> {
         scatter: &mut Scatter,
         now: Instant,
         random: &mut impl FnMut() -> u64,
-        news: &mut Vec<News>,
+        hints: &mut Vec<TopologyHint>,
     ) -> Vec<Bundle> {
         if self.shared_topology.is_closed() {
             scatter.handle_closed(&setup::closed_client());
         }
-        scatter.poll_send(&self.map(), self.rules(now), random, news)
+        scatter.poll_send(&self.map(), self.rules(now), random, hints)
     }
 
     /// Something was learnt from failed tries.
-    pub(crate) fn handle_news(&self, news: &[News]) {
-        if self.shared_topology.handle_news(news) {
+    pub(crate) fn handle_hints(&self, hints: &[TopologyHint]) {
+        if self.shared_topology.handle_hints(hints) {
             self.publish();
         }
     }

@@ -10,7 +10,7 @@ use serde_json::Value as Json;
 
 use super::super::slots_reply::{SlotsReply, Source};
 use super::super::{
-    Asking, ClusterOptions, Found, Map, News, Redirect, Remap, Route, Rules, Step, Then, Topology, slot_of,
+    Asking, ClusterOptions, Found, Map, TopologyHint, Redirect, Remap, Route, Rules, Step, AfterFailure, Topology, slot_of,
 };
 use super::{address, remap, reply};
 use crate::backoff::Backoff;
@@ -52,7 +52,7 @@ struct Try {
     unsent: Option<String>,
     lost: Option<String>,
     then: Wanted,
-    news: Option<Learnt>,
+    hint: Option<Learnt>,
 }
 
 #[derive(Deserialize)]
@@ -135,25 +135,25 @@ fn run(map: &Map, case: Case) {
         let now = start + Duration::from_millis(step.at_ms);
         let rules = Rules { config: &config, cluster: &cluster, now };
         let from = address(&step.from);
-        let Step { then, news } = route.handle_failure(error, Some(&from), &mut cmd, rules, 0, || true);
-        let wanted = step.news.map(|news| match news {
-            Learnt::Moved(slot, to) => News::Moved { slot, to: address(&to) },
-            Learnt::Doubt => News::Doubt,
+        let Step { then, hint } = route.handle_failure(error, Some(&from), &mut cmd, rules, 0, || true);
+        let wanted = step.hint.map(|hint| match hint {
+            Learnt::Moved(slot, to) => TopologyHint::Moved { slot, to: address(&to) },
+            Learnt::Doubt => TopologyHint::Suspect,
         });
-        assert_eq!(news, wanted, "{name}, step {n}");
+        assert_eq!(hint, wanted, "{name}, step {n}");
         match (then, step.then) {
             (
-                Then::Send { to, asking, fresh, after },
+                AfterFailure::Send { to, asking, fresh, after },
                 Wanted::Send { send, asking: a, fresh: f, after_ms },
             ) => {
                 let is = (to.to_string(), asking, fresh, after);
                 assert_eq!(is, (send, a, f, Duration::from_millis(after_ms)), "{name}, step {n}");
             }
-            (Then::Retry(after), Wanted::Retry { retry, target }) => {
+            (AfterFailure::Retry(after), Wanted::Retry { retry, target }) => {
                 assert_eq!(after, Duration::from_millis(retry), "{name}, step {n}");
                 assert_eq!(route.target(map, 0).unwrap().to_string(), target, "{name}, step {n}");
             }
-            (Then::Fail(error), Wanted::Fail { fail }) => {
+            (AfterFailure::Fail(error), Wanted::Fail { fail }) => {
                 for words in fail {
                     assert!(error.to_string().contains(&words), "{name}, step {n}: {error}\nlacks {words:?}");
                 }
@@ -172,8 +172,8 @@ fn a_slot_without_a_node_is_waited_for() {
     let error = route.target(&Map::default(), 0).unwrap_err();
     assert!(error.to_string().contains("slot 5"), "{error}");
     let step = route.handle_failure(error, None, &mut command("GET x"), rules, 0, || false);
-    assert!(matches!(step.then, Then::Retry(_)), "{step:?}");
-    assert_eq!(step.news, Some(News::Doubt));
+    assert!(matches!(step.then, AfterFailure::Retry(_)), "{step:?}");
+    assert_eq!(step.hint, Some(TopologyHint::Suspect));
 }
 
 #[test]
@@ -185,10 +185,10 @@ fn what_is_sent_once_again_is_taken_from_the_budget_but_what_waits_is_not() {
     let mut route = Route::new(Some(5), Some(now + Duration::from_secs(1)));
     let lost = broken("reset", Outcome::MaybeExecuted);
     let step = route.handle_failure(lost, Some(&from), &mut cmd, rules, 0, || false);
-    assert!(matches!(step.then, Then::Fail(error) if error.to_string().contains("budget is spent")));
+    assert!(matches!(step.then, AfterFailure::Fail(error) if error.to_string().contains("budget is spent")));
     let down = Error::from_server(b"CLUSTERDOWN Hash slot not served");
     let step = route.handle_failure(down, Some(&from), &mut cmd, rules, 0, || false);
-    assert!(matches!(step.then, Then::Retry(_)));
+    assert!(matches!(step.then, AfterFailure::Retry(_)));
 }
 
 #[test]
@@ -206,7 +206,7 @@ fn a_transaction_that_was_redirected_goes_on_whole() {
     let refused = replies(&["+OK\r\n", "-ASK 12182 b:1\r\n", "-ASK 12182 b:1\r\n", abort]);
     let error = transaction.read(refused).unwrap_err();
     let step = route.handle_failure(error, Some(&from), &mut transaction, rules, 0, || false);
-    assert!(matches!(&step.then, Then::Send { to, asking: true, .. } if *to == address("b:1")), "{step:?}");
+    assert!(matches!(&step.then, AfterFailure::Send { to, asking: true, .. } if *to == address("b:1")), "{step:?}");
     let mut asking = Asking(&mut transaction);
     let (mut outbox, count) = (Outbox::default(), asking.count());
     asking.write(&mut outbox);
@@ -237,8 +237,8 @@ fn topology(options: ClusterOptions) -> (Topology, Instant) {
     (topology, now)
 }
 
-fn moved(slot: u16) -> News {
-    News::Moved { slot, to: address("b:1") }
+fn moved(slot: u16) -> TopologyHint {
+    TopologyHint::Moved { slot, to: address("b:1") }
 }
 
 #[test]
@@ -247,15 +247,15 @@ fn redirections_change_the_map_at_once_and_refresh_it_after_five() {
     let second = Duration::from_secs(1);
     for slot in 0..5 {
         assert!(topology.poll_refresh(now + 2 * second, 0).is_none(), "{slot}");
-        assert!(topology.handle_news(&moved(slot)));
+        assert!(topology.handle_hint(&moved(slot)));
         assert_eq!(topology.map().primary(slot), Some(&address("b:1")));
     }
-    assert!(!topology.handle_news(&moved(0)), "known already");
+    assert!(!topology.handle_hint(&moved(0)), "known already");
     assert_eq!(topology.poll_timeout(), Some(now + second));
     assert!(topology.poll_refresh(now, 0).is_none(), "not before the pause is over");
     assert!(topology.poll_refresh(now + second, 0).is_some());
     // One at a time, and what happens meanwhile is for the next.
-    assert!(!topology.handle_news(&News::Doubt));
+    assert!(!topology.handle_hint(&TopologyHint::Suspect));
     assert!(topology.poll_refresh(now + 9 * second, 0).is_none() && topology.poll_timeout().is_none());
     assert!(!topology.handle_refreshed(Err(Error::timeout(Outcome::NotSent)), now + 9 * second, 0));
     assert_eq!(topology.map().primary(0), Some(&address("b:1")), "an old map is better than none");
@@ -267,7 +267,7 @@ fn zero_never_refreshes_for_redirections_and_one_always() {
     for (after, refreshed) in [(0, false), (1, true)] {
         let (mut topology, now) =
             topology(ClusterOptions { refresh_after_moved: after, ..ClusterOptions::default() });
-        topology.handle_news(&moved(0));
+        topology.handle_hint(&moved(0));
         assert_eq!(topology.poll_refresh(now + Duration::from_secs(2), 0).is_some(), refreshed, "{after}");
     }
 }
@@ -278,7 +278,7 @@ fn a_storm_of_news_is_at_most_one_refresh_a_second() {
     let mut refreshes = Vec::new();
     for ms in 0..20_000_u64 {
         let now = start + Duration::from_millis(ms);
-        topology.handle_news(&moved((ms % 16_384) as u16));
+        topology.handle_hint(&moved((ms % 16_384) as u16));
         let random = ms.wrapping_mul(0x9E37_79B9_7F4A_7C15);
         if topology.poll_refresh(now, random).is_some() {
             refreshes.push(now);
@@ -305,7 +305,7 @@ fn what_a_script_was_told_by_a_replica_is_news_though_it_ends_the_call() {
     let (config, cluster) = (config(), ClusterOptions::default());
     let (now, from) = (Instant::now(), address("a:1"));
     let rules = Rules { config: &config, cluster: &cluster, now };
-    for (line, news) in [
+    for (line, hint) in [
         ("READONLY You can't write against a read only replica. script: f_1, on @user_script:1.", true),
         (
             "ERR Error running script: @user_script: 1: -READONLY You can't write against a read only replica.",
@@ -320,9 +320,9 @@ fn what_a_script_was_told_by_a_replica_is_news_though_it_ends_the_call() {
         let error = eval.judge(Error::from_server(line.as_bytes()));
         let step = route.handle_failure(error, Some(&from), &mut eval, rules, 0, || true);
         assert!(
-            matches!(step.then, Then::Fail(error) if error.outcome() == Outcome::MaybeExecuted),
+            matches!(step.then, AfterFailure::Fail(error) if error.outcome() == Outcome::MaybeExecuted),
             "{line}"
         );
-        assert_eq!(step.news, news.then_some(News::Doubt), "{line}");
+        assert_eq!(step.hint, hint.then_some(TopologyHint::Suspect), "{line}");
     }
 }

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::Value as Json;
 
 use super::super::node_report::{NodeReport, SlotHold};
-use super::super::{ClusterOptions, Map, Remap, Rules, Then, ClusterScan, ScanStep};
+use super::super::{ClusterOptions, Map, Remap, Rules, AfterFailure, ClusterScan, ScanStep};
 use super::redirect::{config, map};
 use super::{address, remap};
 use crate::error::{ConnectionFault, Error, ErrorKind, Outcome};
@@ -71,7 +71,7 @@ fn run(first: &Json, case: &Case) {
             |lines: &[String], run: &str| (lines.join("\n"), Ok(format!("# Server\r\nrun_id:{run}\r\n")));
         let failed = |scan: &mut ClusterScan, error| {
             let step = scan.handle_failure(error, rules, deadline, 0, || true);
-            assert!(matches!(step.then, Then::Retry(_)), "{at}: {step:?}");
+            assert!(matches!(step.then, AfterFailure::Retry(_)), "{at}: {step:?}");
         };
         let page = |node: &str, cursor: &str| ScanStep::Page { node: address(node), cursor: cursor.into() };
         match event {
@@ -127,11 +127,11 @@ fn a_node_that_nobody_reaches_is_an_error_at_the_deadline_and_the_walk_may_go_on
         assert_eq!(scan.poll_step(&map).unwrap(), ScanStep::Ask(address("a:1")));
         let rules = Rules { config: &config, cluster: &options, now };
         match scan.handle_failure(broken(), rules, Some(deadline), 0, || false).then {
-            Then::Retry(after) => now += after,
+            AfterFailure::Retry(after) => now += after,
             then => break then,
         }
     };
-    assert!(matches!(error, Then::Fail(_)), "{error:?}");
+    assert!(matches!(error, AfterFailure::Fail(_)), "{error:?}");
     assert!(now <= deadline && now + Duration::from_millis(100) >= deadline, "{:?}", now - start);
     let says = || ("a1 a:1@2 myself,master - 0 0 1 connected 0-16383".to_owned(), Ok("run_id:x".to_owned()));
     for _ in 0..2 {

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use proptest::prelude::*;
 use redwire_resp::{Cursor, Head, Len};
 
-use super::super::{Bundle, ClusterOptions, Map, News, Rules, Scatter, slot};
+use super::super::{Bundle, ClusterOptions, Map, TopologyHint, Rules, Scatter, slot};
 use super::address;
 use super::redirect::{config, map};
 use crate::call::Call;
@@ -272,11 +272,11 @@ fn play(lines: &[Vec<String>], breaks: bool, dice: &mut Dice) -> (Vec<Result<Byt
     let mut now = Instant::now();
     let deadline = Some(now + Duration::from_secs(3_600));
     let mut scatter = Scatter::of_batch(&batch(lines), &map, deadline).unwrap();
-    let mut news = Vec::new();
+    let mut hints = Vec::new();
     for round in 0.. {
         assert!(round < 3_000, "it does not end");
         let rules = Rules { config: &config, cluster: &options, now };
-        let mut bundles = scatter.poll_send(&map, rules, &mut || dice.next(), &mut news);
+        let mut bundles = scatter.poll_send(&map, rules, &mut || dice.next(), &mut hints);
         let nodes: BTreeSet<_> =
             bundles.iter().map(|bundle| (bundle.to().to_string(), bundle.fresh())).collect();
         assert_eq!(nodes.len(), bundles.len(), "one write for each node");
@@ -293,10 +293,10 @@ fn play(lines: &[Vec<String>], breaks: bool, dice: &mut Dice) -> (Vec<Result<Byt
             let replies = cluster.take(&bundle, broken, dice);
             let mut random = Dice(dice.next());
             let mut next = || random.next();
-            scatter.handle_replies(&bundle, replies, rules, &mut next, &mut || true, &mut news);
+            scatter.handle_replies(&bundle, replies, rules, &mut next, &mut || true, &mut hints);
         }
-        for told in news.drain(..) {
-            if let News::Moved { slot, to } = told {
+        for told in hints.drain(..) {
+            if let TopologyHint::Moved { slot, to } = told {
                 map = map.moved(slot, &to).unwrap_or(map);
             }
         }
@@ -404,14 +404,14 @@ impl Hand {
         results(&self.scatter.poll_replies().unwrap().unwrap())
     }
 
-    fn answer(&mut self, bundle: &Bundle, frames: &[&'static str]) -> Vec<News> {
+    fn answer(&mut self, bundle: &Bundle, frames: &[&'static str]) -> Vec<TopologyHint> {
         let (config, options) = (config(), ClusterOptions::default());
         let rules = Rules { config: &config, cluster: &options, now: self.now };
         let replies = Replies::of(frames.iter().map(|frame| Bytes::from_static(frame.as_bytes())));
-        let mut news = Vec::new();
+        let mut hints = Vec::new();
         let (mut random, mut budget) = (|| 0, || true);
-        self.scatter.handle_replies(bundle, Ok(replies), rules, &mut random, &mut budget, &mut news);
-        news
+        self.scatter.handle_replies(bundle, Ok(replies), rules, &mut random, &mut budget, &mut hints);
+        hints
     }
 }
 
@@ -511,8 +511,8 @@ fn only_what_was_rejected_is_sent_again_and_what_is_behind_it_waits() {
     let mut hand = Hand::new(&["INCR foo", "INCR bar", "INCR foo"]);
     let bundles = hand.send();
     assert_eq!(shown(&bundles), [of("b:1", &["INCR foo", "INCR foo"]), of("a:1", &["INCR bar"])]);
-    let news = hand.answer(&bundles[0], &["-ASK 12182 d:1\r\n", "-TRYAGAIN later\r\n"]);
-    assert!(news.is_empty(), "{news:?}");
+    let hints = hand.answer(&bundles[0], &["-ASK 12182 d:1\r\n", "-TRYAGAIN later\r\n"]);
+    assert!(hints.is_empty(), "{hints:?}");
     hand.answer(&bundles[1], &[":1\r\n"]);
     // The second INCR is paused, the first goes on; then the second.
     let bundles = hand.send();

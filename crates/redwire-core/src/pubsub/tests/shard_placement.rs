@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::cluster::{Map, News, Remap, slot};
+use crate::cluster::{Map, TopologyHint, Remap, slot};
 use crate::config::HostPort;
 
 /// Subscriptions in a cluster, and what each node was sent.
@@ -53,16 +53,16 @@ impl Town {
         }
     }
 
-    fn news(&mut self) -> Vec<News> {
-        let mut news = Vec::new();
-        self.machine.poll_news(&mut news);
-        news
+    fn hints(&mut self) -> Vec<TopologyHint> {
+        let mut hints = Vec::new();
+        self.machine.poll_hints(&mut hints);
+        hints
     }
 
     /// Patches the map by what is new, as whoever drives it does.
     fn follow(&mut self) {
-        for news in self.news() {
-            if let News::Moved { slot, to } = news {
+        for hints in self.hints() {
+            if let TopologyHint::Moved { slot, to } = hints {
                 let moved = self.map.moved(slot, &to).map(Arc::new);
                 self.map = moved.unwrap_or_else(|| Arc::clone(&self.map));
             }
@@ -150,7 +150,7 @@ fn names_go_to_their_nodes_with_a_command_for_each_slot() {
     town.say(1, &["smessage", "a", "1"]);
     town.say(2, &["smessage", "c", "2"]);
     assert_eq!(town.items(&id), ["1", "2"]);
-    assert!(town.news().is_empty());
+    assert!(town.hints().is_empty());
 }
 
 #[test]
@@ -176,7 +176,7 @@ fn a_node_that_takes_back_what_it_left_out_is_a_replica() {
     let mut town = Town::new(&[("a", 1), ("b", 2)]);
     let id = town.subscribed("a");
     town.say(1, &["sunsubscribe", "a", "0"]);
-    assert_eq!(town.news(), [News::Doubt]);
+    assert_eq!(town.hints(), [TopologyHint::Suspect]);
     assert_eq!(town.sent(1), ["SSUBSCRIBE a"]);
     town.say(1, &["ssubscribe", "a", "1"]);
     assert_eq!(town.sent(1), ["SUNSUBSCRIBE a"]);
@@ -232,7 +232,7 @@ fn what_passes_is_waited_for_and_told_to_those_who_give_up() {
         let id = town.subscribe("a");
         town.sent(1);
         town.refuse(1, conn).unwrap();
-        assert_eq!(town.news(), [News::Doubt]);
+        assert_eq!(town.hints(), [TopologyHint::Suspect]);
         town.route();
         assert!(town.confirmed(&id).is_pending() && town.sent(1).is_empty());
         town.now += SECOND;
@@ -261,11 +261,11 @@ fn what_a_node_does_not_allow_is_taken_back_everywhere() {
 fn a_name_without_a_node_waits_for_a_map_that_has_one() {
     let mut town = Town::new(&[("b", 2)]);
     let id = town.subscribe("a b");
-    assert_eq!(town.news(), [News::Doubt]);
+    assert_eq!(town.hints(), [TopologyHint::Suspect]);
     town.route();
-    assert!(town.news().is_empty(), "the same map has nobody for it");
+    assert!(town.hints().is_empty(), "the same map has nobody for it");
     town.learn(map(&[("b", 2)]));
-    assert_eq!(town.news(), [News::Doubt]);
+    assert_eq!(town.hints(), [TopologyHint::Suspect]);
     town.learn(map(&[("b", 2), ("a", 1)]));
     assert_eq!((town.sent(1), town.sent(2)), (vec!["SSUBSCRIBE a".into()], vec!["SSUBSCRIBE b".into()]));
     town.machine.remove(&id, list("a b"));
@@ -296,7 +296,7 @@ fn a_dead_node_is_tried_until_the_map_has_another_and_then_no_more() {
     let id = town.subscribed("a b");
     let dead = town.conns[&1];
     town.machine.handle_lost(dead, Error::closed_by_peer(Outcome::MaybeExecuted), town.now, 0);
-    assert_eq!(town.news(), [News::Doubt]);
+    assert_eq!(town.hints(), [TopologyHint::Suspect]);
     town.now += SECOND;
     assert_eq!(town.machine.poll_connect(dead, town.now, 0), Connect::Now);
     town.learn(map(&[("a", 3), ("b", 2)]));

@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use redwire_core::call::Call;
-use redwire_core::cluster::News;
+use redwire_core::cluster::TopologyHint;
 use redwire_core::config::{Config, HostPort};
 use redwire_core::retry::Decision;
 use redwire_core::{Error, Outcome, Result};
@@ -105,8 +105,8 @@ impl Nodes {
     }
 
     /// Takes note of what was learnt from failed tries.
-    pub(in crate::blocking) fn handle_news(&self, news: &[News]) {
-        self.node_clients().handle_news(news);
+    pub(in crate::blocking) fn handle_hints(&self, hints: &[TopologyHint]) {
+        self.node_clients().handle_hints(hints);
         self.follow();
     }
 

@@ -23,15 +23,15 @@ impl Nodes {
         let (mut random, mut budget) = (|| fastrand::u64(..), || self.may_retry());
         node_clients.handle_call();
         loop {
-            let (now, mut news) = (Instant::now(), Vec::new());
-            let bundles = node_clients.poll_send(&mut scatter, now, &mut random, &mut news);
+            let (now, mut hints) = (Instant::now(), Vec::new());
+            let bundles = node_clients.poll_send(&mut scatter, now, &mut random, &mut hints);
             let answers = self.exchange_all(&bundles, deadline);
             for (bundle, replies) in bundles.iter().zip(answers) {
                 let rules = node_clients.rules(Instant::now());
-                scatter.handle_replies(bundle, replies, rules, &mut random, &mut budget, &mut news);
+                scatter.handle_replies(bundle, replies, rules, &mut random, &mut budget, &mut hints);
             }
-            if !news.is_empty() {
-                self.handle_news(&news);
+            if !hints.is_empty() {
+                self.handle_hints(&hints);
             }
             if let Some(replies) = scatter.poll_replies() {
                 return replies;

@@ -17,7 +17,7 @@ use super::Subscription;
 ///
 /// ```no_run
 /// # let pubsub = redwire::blocking::PubSub::connect("redis://localhost")?;
-/// let handler = pubsub.subscribe("news")?.each(|item| println!("{item:?}"))?;
+/// let handler = pubsub.subscribe("hints")?.each(|item| println!("{item:?}"))?;
 /// # drop(handler);
 /// # Ok::<(), redwire::Error>(())
 /// ```

@@ -37,17 +37,17 @@ impl Process {
     /// Tells the map and what there is to know about it, and has threads drive the connections that are wanted, until all is closed.
     fn route(self: &Arc<Self>, nodes: &Nodes) {
         let _listener = self.listen(nodes);
-        let mut news = Vec::new();
+        let mut hints = Vec::new();
         loop {
             let mut state = self.lock();
             if state.machine.is_closed() {
                 return;
             }
-            state.machine.poll_news(&mut news);
-            if !news.is_empty() {
+            state.machine.poll_hints(&mut hints);
+            if !hints.is_empty() {
                 drop(state);
-                nodes.handle_news(&news);
-                news.clear();
+                nodes.handle_hints(&hints);
+                hints.clear();
                 continue;
             }
             let map = nodes.node_clients().shared_topology().map();

@@ -6,7 +6,7 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use redwire_core::call::Call;
-use redwire_core::cluster::News;
+use redwire_core::cluster::TopologyHint;
 use redwire_core::config::HostPort;
 use redwire_core::retry::Decision;
 use redwire_core::{Error, Result};
@@ -112,8 +112,8 @@ impl Nodes {
     }
 
     /// Takes note of what was learnt from failed tries.
-    pub(in crate::nonblocking) fn handle_news(&self, news: &[News]) {
-        self.node_clients().handle_news(news);
+    pub(in crate::nonblocking) fn handle_hints(&self, hints: &[TopologyHint]) {
+        self.node_clients().handle_hints(hints);
         // Without a runtime nobody is there who waits for it.
         let _ = self.follow();
     }

@@ -29,21 +29,21 @@ impl Nodes {
         node_clients.handle_call();
         poll_fn(|cx| {
             loop {
-                let (now, mut news) = (clock::now(), Vec::new());
-                let bundles = node_clients.poll_send(&mut scatter, now, &mut random, &mut news);
+                let (now, mut hints) = (clock::now(), Vec::new());
+                let bundles = node_clients.poll_send(&mut scatter, now, &mut random, &mut hints);
                 under_way.extend(bundles.into_iter().map(|bundle| self.send(bundle, deadline)));
                 let mut answered = false;
                 under_way.retain_mut(|sent| match sent.as_mut().poll(cx) {
                     Poll::Pending => true,
                     Poll::Ready((bundle, replies)) => {
                         let rules = node_clients.rules(clock::now());
-                        scatter.handle_replies(&bundle, replies, rules, &mut random, &mut budget, &mut news);
+                        scatter.handle_replies(&bundle, replies, rules, &mut random, &mut budget, &mut hints);
                         answered = true;
                         false
                     }
                 });
-                if !news.is_empty() {
-                    self.handle_news(&news);
+                if !hints.is_empty() {
+                    self.handle_hints(&hints);
                 }
                 if let Some(replies) = scatter.poll_replies() {
                     return Poll::Ready(replies);

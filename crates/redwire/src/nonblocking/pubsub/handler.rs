@@ -14,7 +14,7 @@ use crate::shared::clock::runtime;
 ///
 /// ```no_run
 /// # async fn example(client: redwire::Client) -> redwire::Result<()> {
-/// let handler = client.subscribe("news").await?.each(|item| println!("{item:?}"))?;
+/// let handler = client.subscribe("hints").await?.each(|item| println!("{item:?}"))?;
 /// # drop(handler);
 /// # Ok(())
 /// # }

@@ -16,18 +16,18 @@ pub(super) async fn route(guard: Guard, nodes: Nodes) {
     let shared = &guard.0;
     let _listener = listen(shared, &nodes);
     let mut timer = Timer::default();
-    let (mut news, mut woken) = (Vec::new(), Vec::new());
+    let (mut hints, mut woken) = (Vec::new(), Vec::new());
     poll_fn(|cx| {
         loop {
             let mut state = shared.lock();
             if state.machine.is_closed() {
                 return Poll::Ready(());
             }
-            state.machine.poll_news(&mut news);
-            if !news.is_empty() {
+            state.machine.poll_hints(&mut hints);
+            if !hints.is_empty() {
                 drop(state);
-                nodes.handle_news(&news);
-                news.clear();
+                nodes.handle_hints(&hints);
+                hints.clear();
                 continue;
             }
             let now = clock::now();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use redwire_core::call::Call;
-use redwire_core::cluster::{Route, Scatter, Spread, Then};
+use redwire_core::cluster::{Route, Scatter, Spread, AfterFailure};
 use redwire_core::config::HostPort;
 use redwire_core::retry::Decision;
 use redwire_core::{Error, Result};
@@ -193,17 +193,17 @@ impl<C> Routed<C> {
         }
         let rules = node_clients.rules(now);
         let step = rerouted.route.handle_failure(error, from, call, rules, fastrand::u64(..), budget);
-        node_clients.handle_news(step.news.as_slice());
+        node_clients.handle_hints(step.hint.as_slice());
         let (next, after) = match step.then {
-            Then::Send { to, asking, fresh, after } => (Some(NextHop { to, asking, fresh }), after),
-            Then::Again => {
+            AfterFailure::Send { to, asking, fresh, after } => (Some(NextHop { to, asking, fresh }), after),
+            AfterFailure::Again => {
                 if let (None, Some(from)) = (&rerouted.next, from) {
                     rerouted.next = Some(NextHop { to: from.clone(), asking: false, fresh: false });
                 }
                 return Decision::Again;
             }
-            Then::Retry(after) => (None, after),
-            Then::Fail(error) => return Decision::Fail(error),
+            AfterFailure::Retry(after) => (None, after),
+            AfterFailure::Fail(error) => return Decision::Fail(error),
         };
         rerouted.next = next;
         if after.is_zero() { Decision::Again } else { Decision::Retry(after) }

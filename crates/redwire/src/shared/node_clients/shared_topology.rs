@@ -7,7 +7,7 @@ use std::fmt;
 use std::sync::{Arc, MutexGuard, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
-use redwire_core::cluster::{ClusterOptions, Found, Map, News, NodeChoice, Refresh, Topology};
+use redwire_core::cluster::{ClusterOptions, Found, Map, TopologyHint, NodeChoice, Refresh, Topology};
 use redwire_core::config::{self, Config, HostPort};
 use redwire_core::outage::heals;
 use redwire_core::{Error, Result, Value};
@@ -142,9 +142,9 @@ impl SharedTopology {
     }
 
     /// Takes note of what was learnt from failed tries. Whether that changed the map.
-    pub(crate) fn handle_news(&self, news: &[News]) -> bool {
+    pub(crate) fn handle_hints(&self, hints: &[TopologyHint]) -> bool {
         let mut state = self.lock();
-        let changed = news.iter().filter(|news| state.topology.handle_news(news)).count() > 0;
+        let changed = hints.iter().filter(|hint| state.topology.handle_hint(hint)).count() > 0;
         drop(state);
         if changed {
             self.tell();

@@ -12,7 +12,7 @@ use proptest::prelude::*;
 use super::super::redirect::{config, map};
 use super::super::scatter::Dice;
 use super::broken;
-use crate::cluster::{ClusterOptions, Map, News, Rules, Then, ClusterScan, ScanStep};
+use crate::cluster::{ClusterOptions, Map, TopologyHint, Rules, AfterFailure, ClusterScan, ScanStep};
 use crate::config::HostPort;
 
 /// Slots that move; the others stay with the first shard.
@@ -329,10 +329,10 @@ fn play(mut changes: usize, dice: &mut Dice) -> (BTreeSet<Key>, Cluster) {
             let ends = changes > 0 && dice.below(4) == 0;
             let deadline = start + Duration::from_secs(if ends { 0 } else { 3_600 });
             let step = scan.handle_failure(error, rules, Some(deadline), dice.next(), || true);
-            let failed = matches!(step.then, Then::Fail(_));
-            assert!(failed || matches!(step.then, Then::Retry(_)), "{step:?}");
+            let failed = matches!(step.then, AfterFailure::Fail(_));
+            assert!(failed || matches!(step.then, AfterFailure::Retry(_)), "{step:?}");
             assert!(changes > 0 || !failed, "{step:?}");
-            if step.news == Some(News::Doubt) && (changes == 0 || dice.below(2) == 0) {
+            if step.hint == Some(TopologyHint::Suspect) && (changes == 0 || dice.below(2) == 0) {
                 map = cluster.map();
             }
         }
