@@ -9,7 +9,7 @@
 //! [Guidelines for Redis clients with support for Sentinel](https://redis.io/docs/latest/develop/reference/sentinel-clients/).
 
 mod instance;
-mod news;
+mod service_event;
 mod question;
 mod readers;
 
@@ -21,7 +21,7 @@ use crate::cluster::Remap;
 use crate::config::HostPort;
 use crate::error::{Error, ErrorKind, Outcome, Result, SentinelFault};
 pub use instance::Instance;
-pub use news::News;
+pub use service_event::ServiceEvent;
 use question::is_unknown_service;
 pub use question::{Answer, OtherWords, Question, Told, other_words, question};
 pub use readers::Readers;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use redwire_core::cluster::Remap;
 use redwire_core::config::{Config, Endpoint, HostPort, ReadFrom, Topology};
 use redwire_core::pubsub::Message;
-use redwire_core::sentinel::{Discovery, Found, News, Readers, Sentinels};
+use redwire_core::sentinel::{Discovery, Found, ServiceEvent, Readers, Sentinels};
 use redwire_core::standing::Leave;
 use redwire_core::{ConnectionFault, Error, ErrorKind, Outcome, Result, SentinelFault};
 
@@ -172,12 +172,12 @@ impl Service {
     }
 
     /// What it means for this service that a sentinel published `message`.
-    pub(crate) fn news(&self, message: &Message) -> Option<News> {
+    pub(crate) fn service_event(&self, message: &Message) -> Option<ServiceEvent> {
         let text = String::from_utf8_lossy(&message.payload);
-        Some(match News::parse(&self.name, &message.channel_text(), &text)? {
-            News::Switched { master } => News::Switched { master: self.remap(master) },
-            News::Promoted { replica } => News::Promoted { replica: self.remap(replica) },
-            News::Replicas => News::Replicas,
+        Some(match ServiceEvent::parse(&self.name, &message.channel_text(), &text)? {
+            ServiceEvent::Switched { master } => ServiceEvent::Switched { master: self.remap(master) },
+            ServiceEvent::Promoted { replica } => ServiceEvent::Promoted { replica: self.remap(replica) },
+            ServiceEvent::Replicas => ServiceEvent::Replicas,
         })
     }
 

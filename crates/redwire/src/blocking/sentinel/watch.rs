@@ -8,7 +8,7 @@ use std::time::Instant;
 use redwire_core::ErrorKind;
 use redwire_core::config::{Config, HostPort};
 use redwire_core::pubsub::SubscriptionEvent;
-use redwire_core::sentinel::News;
+use redwire_core::sentinel::ServiceEvent;
 
 use super::ask_in_turn;
 use crate::blocking::connection::Connection;
@@ -64,27 +64,27 @@ fn listen(target: &Arc<Target>, sentinel: HostPort) -> Option<PubSub> {
 
 /// Listens until that fails; `None` when nobody wants to know any more.
 fn hear(target: &Weak<Target>, pubsub: &PubSub) -> Option<()> {
-    let mut news = match pubsub.subscribe(News::CHANNELS) {
-        Ok(news) => news,
+    let mut service_event = match pubsub.subscribe(ServiceEvent::CHANNELS) {
+        Ok(service_event) => service_event,
         Err(error) if error.kind() == ErrorKind::Closed => return None,
         Err(_) => return target.upgrade().map(drop),
     };
     // What happened before, or while there was no connection, was not heard.
     look(&target.upgrade()?);
     loop {
-        let item = news.next()?;
+        let item = service_event.next()?;
         let target = target.upgrade()?;
         match item {
-            SubscriptionEvent::Message(message) => match target.service()?.news(&message) {
-                Some(News::Switched { master }) => follow(&target, master),
-                Some(News::Promoted { replica }) => {
+            SubscriptionEvent::Message(message) => match target.service()?.service_event(&message) {
+                Some(ServiceEvent::Switched { master }) => follow(&target, master),
+                Some(ServiceEvent::Promoted { replica }) => {
                     let sentinel = pubsub.config().clone();
                     let confirm = move || confirm(&target, sentinel, replica);
                     // Without it the news of the new master comes a little later.
                     let _ = thread::Builder::new().name("redwire-sentinel".to_owned()).spawn(confirm);
                 }
                 // They are asked for at each connect.
-                Some(News::Replicas) | None => {}
+                Some(ServiceEvent::Replicas) | None => {}
             },
             SubscriptionEvent::Gap { .. } | SubscriptionEvent::Lagged(_) => look(&target),
             SubscriptionEvent::Failed(_) => return Some(()),

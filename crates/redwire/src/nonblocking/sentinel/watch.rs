@@ -5,7 +5,7 @@ use std::sync::{Arc, Weak};
 
 use redwire_core::config::{Config, HostPort};
 use redwire_core::pubsub::SubscriptionEvent;
-use redwire_core::sentinel::News;
+use redwire_core::sentinel::ServiceEvent;
 use tokio::task::AbortHandle;
 
 use super::ask_in_turn;
@@ -64,20 +64,20 @@ async fn listen(target: Weak<Target>, sentinel: HostPort) {
 
 /// Listens until that fails; `None` when nobody wants to know any more.
 async fn hear(target: &Weak<Target>, pubsub: &PubSub) -> Option<()> {
-    let Ok(mut news) = pubsub.subscribe(News::CHANNELS).await else { return Some(()) };
+    let Ok(mut service_event) = pubsub.subscribe(ServiceEvent::CHANNELS).await else { return Some(()) };
     // What happened before, or while there was no connection, was not heard.
     look(&target.upgrade()?).await;
     loop {
-        let item = news.next().await?;
+        let item = service_event.next().await?;
         let target = target.upgrade()?;
         match item {
-            SubscriptionEvent::Message(message) => match target.service()?.news(&message) {
-                Some(News::Switched { master }) => follow(&target, master),
-                Some(News::Promoted { replica }) => {
+            SubscriptionEvent::Message(message) => match target.service()?.service_event(&message) {
+                Some(ServiceEvent::Switched { master }) => follow(&target, master),
+                Some(ServiceEvent::Promoted { replica }) => {
                     tokio::spawn(confirm(target, pubsub.config().clone(), replica));
                 }
                 // They are asked for at each connect.
-                Some(News::Replicas) | None => {}
+                Some(ServiceEvent::Replicas) | None => {}
             },
             SubscriptionEvent::Gap { .. } | SubscriptionEvent::Lagged(_) => look(&target).await,
             SubscriptionEvent::Failed(_) => return Some(()),

@@ -7,7 +7,7 @@ use crate::config::HostPort;
 
 /// Something that concerns the clients of a service.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum News {
+pub enum ServiceEvent {
     /// The service has another master.
     Switched {
         /// The new one.
@@ -23,22 +23,22 @@ pub enum News {
     Replicas,
 }
 
-impl News {
+impl ServiceEvent {
     /// The channels to listen to.
     pub const CHANNELS: [&str; 5] = ["+switch-master", "+promoted-slave", "+slave", "+sdown", "-sdown"];
 
     /// What a message means for `service`; `None` if it is of no concern to it.
     ///
     /// ```
-    /// use redwire_core::sentinel::News;
+    /// use redwire_core::sentinel::ServiceEvent;
     ///
     /// let words = "mymaster 10.0.0.1 6379 10.0.0.2 6380";
-    /// let Some(News::Switched { master }) = News::parse("mymaster", "+switch-master", words) else { panic!() };
+    /// let Some(ServiceEvent::Switched { master }) = ServiceEvent::parse("mymaster", "+switch-master", words) else { panic!() };
     /// assert_eq!(master.to_string(), "10.0.0.2:6380");
-    /// assert_eq!(News::parse("another", "+switch-master", words), None);
+    /// assert_eq!(ServiceEvent::parse("another", "+switch-master", words), None);
     /// let words = "slave 10.0.0.3:6379 10.0.0.3 6379 @ mymaster 10.0.0.1 6379";
-    /// assert_eq!(News::parse("mymaster", "+slave", words), Some(News::Replicas));
-    /// let Some(News::Promoted { replica }) = News::parse("mymaster", "+promoted-slave", words) else { panic!() };
+    /// assert_eq!(ServiceEvent::parse("mymaster", "+slave", words), Some(ServiceEvent::Replicas));
+    /// let Some(ServiceEvent::Promoted { replica }) = ServiceEvent::parse("mymaster", "+promoted-slave", words) else { panic!() };
     /// assert_eq!(replica.to_string(), "10.0.0.3:6379");
     /// ```
     #[must_use]
