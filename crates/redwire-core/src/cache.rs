@@ -70,11 +70,11 @@ pub struct Store<W> {
 #[derive(Debug)]
 struct Entry {
     keys: Vec<Bytes>,
-    state: State,
+    state: EntryState,
 }
 
 #[derive(Debug)]
-enum State {
+enum EntryState {
     /// It is being read, by this flight.
     Flying(u64),
     Kept(Kept),
@@ -171,7 +171,7 @@ impl<W> Store<W> {
     #[inline]
     pub fn hit<R>(&self, cmd: &Cmd<R>, now: Instant) -> Option<Replies> {
         let (words, large) = cmd.args().pieces();
-        let State::Kept(kept) = &self.entries.get(words)?.state else { return None };
+        let EntryState::Kept(kept) = &self.entries.get(words)?.state else { return None };
         if !large.is_empty() || kept.until.is_some_and(|until| until <= now) || kept.doubted > self.settled {
             return None;
         }
@@ -191,7 +191,7 @@ impl<W> Store<W> {
             return Lookup::Hit(replies);
         }
         match self.entries.get(words).map(|entry| &entry.state) {
-            Some(State::Flying(flight)) => {
+            Some(EntryState::Flying(flight)) => {
                 let flight = *flight;
                 if self.flights.get(&flight).is_none_or(|flying| flying.doubted <= self.settled) {
                     return self.join(flight, waiter());
@@ -199,8 +199,8 @@ impl<W> Store<W> {
                 let words = Bytes::copy_from_slice(words);
                 self.remove(&words);
             }
-            Some(State::Kept(kept)) if kept.doubted > self.settled => return Lookup::Settle(Mark(self.last)),
-            Some(State::Kept(_)) => {
+            Some(EntryState::Kept(kept)) if kept.doubted > self.settled => return Lookup::Settle(Mark(self.last)),
+            Some(EntryState::Kept(_)) => {
                 let words = Bytes::copy_from_slice(words);
                 self.remove(&words);
             }
@@ -237,7 +237,7 @@ impl<W> Store<W> {
         self.stats.misses += 1;
         let flight = self.number();
         self.index.extend(keys.iter().map(|key| (key.clone(), words.clone())));
-        self.entries.insert(words.clone(), Entry { keys: keys.clone(), state: State::Flying(flight) });
+        self.entries.insert(words.clone(), Entry { keys: keys.clone(), state: EntryState::Flying(flight) });
         self.flights.insert(flight, Flying { words, keys, begun: now, doubted: 0, waiters: HashMap::new() });
         Lookup::Fetch(Flight(flight))
     }
@@ -255,7 +255,7 @@ impl<W> Store<W> {
         }
         let Some(frame) = replies.each().next() else { return self.drop_flight(&flying.words, &flight) };
         let Some(entry) = self.entries.get_mut(&flying.words) else { return };
-        if !matches!(entry.state, State::Flying(number) if number == flight.0) {
+        if !matches!(entry.state, EntryState::Flying(number) if number == flight.0) {
             return;
         }
         let cost = cost(&flying.words, &frame, &entry.keys);
@@ -267,7 +267,7 @@ impl<W> Store<W> {
         // Copied: as it lies it holds on to all that came in the same read.
         let frame = Bytes::copy_from_slice(&frame);
         let used = AtomicBool::new(false);
-        entry.state = State::Kept(Kept { frame, until, used, number: flight.0, doubted: flying.doubted });
+        entry.state = EntryState::Kept(Kept { frame, until, used, number: flight.0, doubted: flying.doubted });
         self.queue.push_back((flying.words, flight.0));
         self.stats.bytes += cost;
         self.stats.entries += 1;
@@ -281,9 +281,9 @@ impl<W> Store<W> {
             let first = (key.clone(), Bytes::new());
             for (_, words) in self.index.range(&first..).take_while(|(of, _)| of == key) {
                 match self.entries.get_mut(words).map(|entry| &mut entry.state) {
-                    Some(State::Kept(kept)) => kept.doubted = mark,
+                    Some(EntryState::Kept(kept)) => kept.doubted = mark,
                     // Neither requests nor replies come here in the order in which the server saw them.
-                    Some(State::Flying(flight)) => {
+                    Some(EntryState::Flying(flight)) => {
                         if let Some(flying) = self.flights.get_mut(flight) {
                             flying.doubted = mark;
                         }
@@ -328,7 +328,7 @@ impl<W> Store<W> {
     /// Takes out the entry of a flight, unless another has its place.
     fn drop_flight(&mut self, words: &Bytes, flight: &Flight) {
         let entry = self.entries.get(words);
-        if entry.is_some_and(|entry| matches!(entry.state, State::Flying(number) if number == flight.0)) {
+        if entry.is_some_and(|entry| matches!(entry.state, EntryState::Flying(number) if number == flight.0)) {
             self.remove(words);
         }
     }
@@ -436,7 +436,7 @@ impl<W> Store<W> {
 
     fn remove(&mut self, words: &Bytes) {
         let Some(entry) = self.entries.remove(words) else { return };
-        if let State::Kept(kept) = &entry.state {
+        if let EntryState::Kept(kept) = &entry.state {
             self.stats.bytes -= cost(words, &kept.frame, &entry.keys);
             self.stats.entries -= 1;
         }
@@ -455,7 +455,7 @@ impl<W> Store<W> {
     fn make_room(&mut self) {
         while self.stats.bytes > self.options.max_bytes {
             let Some((words, number)) = self.queue.pop_front() else { return };
-            let Some(State::Kept(kept)) = self.entries.get(&words).map(|entry| &entry.state) else {
+            let Some(EntryState::Kept(kept)) = self.entries.get(&words).map(|entry| &entry.state) else {
                 continue;
             };
             if kept.number != number {
@@ -473,7 +473,7 @@ impl<W> Store<W> {
 
 fn is_kept(entries: &HashMap<Bytes, Entry>, words: &Bytes, number: u64) -> bool {
     let state = entries.get(words).map(|entry| &entry.state);
-    matches!(state, Some(State::Kept(kept)) if kept.number == number)
+    matches!(state, Some(EntryState::Kept(kept)) if kept.number == number)
 }
 
 /// How many bytes an entry takes.

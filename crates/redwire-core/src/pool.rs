@@ -132,7 +132,7 @@ pub enum WhenExhausted {
 
 #[derive(Debug)]
 struct Place {
-    state: State,
+    state: PlaceState,
     /// Where in the program it was asked for, and since when it is in use, or being made.
     location: Option<&'static Location<'static>>,
     since: Instant,
@@ -143,7 +143,7 @@ struct Place {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
+enum PlaceState {
     Vacant,
     Connecting,
     InUse,
@@ -350,8 +350,8 @@ impl<C, W: Clone> Pool<C, W> {
             return Err((permit, connection));
         }
         let place = &mut self.places[permit.0 as usize];
-        debug_assert_eq!(place.state, State::InUse, "it is connected first");
-        place.state = State::Idle;
+        debug_assert_eq!(place.state, PlaceState::InUse, "it is connected first");
+        place.state = PlaceState::Idle;
         self.idle.push(Idle { place: permit.0, since: now, connection });
         Ok(())
     }
@@ -364,7 +364,7 @@ impl<C, W: Clone> Pool<C, W> {
 
     /// A connection does not come back, or the attempt to make one was not finished; the place is free again.
     pub fn discard(&mut self, permit: Permit, why: CloseReason, now: Instant) {
-        if self.places[permit.0 as usize].state == State::Connecting {
+        if self.places[permit.0 as usize].state == PlaceState::Connecting {
             self.vacate(permit.0);
             self.outage.handle_unused(now);
         } else {
@@ -399,11 +399,11 @@ impl<C, W: Clone> Pool<C, W> {
     /// lost after it served.
     pub fn handle_connected(&mut self, permit: Permit, connection: C, now: Instant, random: u64) {
         let place = &mut self.places[permit.0 as usize];
-        debug_assert_eq!(place.state, State::Connecting, "it is connected once");
+        debug_assert_eq!(place.state, PlaceState::Connecting, "it is connected once");
         let begun = std::mem::replace(&mut place.since, now);
         place.made = now;
         place.expires = self.limits.lifetime.and_then(|lifetime| now.checked_add(jittered(lifetime, random)));
-        place.state = State::InUse;
+        place.state = PlaceState::InUse;
         self.connecting -= 1;
         self.counts.created += 1;
         if self.is_news(begun) {

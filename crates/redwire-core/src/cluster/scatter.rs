@@ -53,11 +53,11 @@ struct Share {
     /// The node that it is for, whatever the map says.
     node: Option<HostPort>,
     keys: Vec<Vec<u8>>,
-    state: State,
+    state: ShareState,
 }
 
 #[derive(Debug)]
-enum State {
+enum ShareState {
     /// It goes there, or where its route says, not before a moment if there is one.
     Waiting { way: Option<Way>, until: Option<Instant> },
     /// It is under way.
@@ -111,7 +111,7 @@ impl Scatter {
             }
             let words: Vec<_> = cmd.args().iter().collect();
             let keys = facts.keys(words.into_iter()).map(|(_, key)| key.to_vec()).collect();
-            let state = State::Waiting { way: None, until: None };
+            let state = ShareState::Waiting { way: None, until: None };
             Share { cmd, route: Route::new(slot, deadline), node, keys, state }
         };
         let mut parts = None;
@@ -155,7 +155,7 @@ impl Scatter {
         let anywhere = *self.anywhere.get_or_insert_with(&mut *random);
         for (nth, command) in self.commands.iter_mut().enumerate() {
             for (part, share) in command.shares.iter_mut().enumerate() {
-                if matches!(share.state, State::Done(_)) {
+                if matches!(share.state, ShareState::Done(_)) {
                     continue;
                 }
                 let way = share.ready(map, rules, anywhere, random, hints);
@@ -172,16 +172,16 @@ impl Scatter {
                 };
                 let taken = place.filter(|(_, place)| free(*place));
                 let claim = taken.as_ref().map(|(_, place)| *place);
-                if let (true, State::Waiting { until, .. }) = (ready, &mut share.state) {
+                if let (true, ShareState::Waiting { until, .. }) = (ready, &mut share.state) {
                     // Its time has come: now it waits for another that is before it, if it does not go.
                     *until = None;
                 }
-                if !matches!(share.state, State::Done(_)) {
+                if !matches!(share.state, ShareState::Done(_)) {
                     claims.extend(share.keys.iter().map(|key| (key.clone(), claim)));
                 }
                 if let Some((way, place)) = taken {
                     bundles[place].push(nth, part, &share.cmd, way.asking);
-                    share.state = State::Sent(way);
+                    share.state = ShareState::Sent(way);
                 }
             }
         }
@@ -195,7 +195,7 @@ impl Scatter {
         let shares = self.commands.iter().flat_map(|command| &command.shares);
         shares
             .filter_map(|share| match share.state {
-                State::Waiting { until, .. } => until,
+                ShareState::Waiting { until, .. } => until,
                 _ => None,
             })
             .min()
@@ -227,7 +227,7 @@ impl Scatter {
             let error = match &answers[at] {
                 Ok(frame) => {
                     let done = Answered { node, frame: Ok(frame.clone()) };
-                    self.commands[*nth].shares[*part].state = State::Done(done);
+                    self.commands[*nth].shares[*part].state = ShareState::Done(done);
                     continue;
                 }
                 Err(error) => error.clone(),
@@ -235,11 +235,11 @@ impl Scatter {
             let overtaken = self.is_overtaken(bundle, &answers, at).then(|| error.clone());
             let share = &mut self.commands[*nth].shares[*part];
             share.fail(error, Some(bundle.to()), rules, random(), budget, hints);
-            if let (Some(error), State::Waiting { .. }) = (overtaken, &share.state) {
+            if let (Some(error), ShareState::Waiting { .. }) = (overtaken, &share.state) {
                 let why = "not sent again, a later command on the same key may have been executed";
                 let error = share.route.outcome_of_all(error, &share.cmd);
                 let frame = Err(error.with_context(why).or_command(facts.name));
-                share.state = State::Done(Answered { node, frame });
+                share.state = ShareState::Done(Answered { node, frame });
             }
         }
     }
@@ -263,8 +263,8 @@ impl Scatter {
     /// Nothing is sent any more: what waits for that fails with `error`.
     pub fn handle_closed(&mut self, error: &Error) {
         let shares = self.commands.iter_mut().flat_map(|command| &mut command.shares);
-        for share in shares.filter(|share| matches!(share.state, State::Waiting { .. })) {
-            share.state = State::Done(Answered { node: None, frame: Err(error.clone()) });
+        for share in shares.filter(|share| matches!(share.state, ShareState::Waiting { .. })) {
+            share.state = ShareState::Done(Answered { node: None, frame: Err(error.clone()) });
         }
     }
 
@@ -274,7 +274,7 @@ impl Scatter {
     /// # Errors
     /// Why a single command failed.
     pub fn poll_replies(&mut self) -> Option<Result<Replies>> {
-        let done = |share: &Share| matches!(share.state, State::Done(_));
+        let done = |share: &Share| matches!(share.state, ShareState::Done(_));
         if !self.commands.iter().all(|command| command.shares.iter().all(done)) {
             return None;
         }
@@ -323,7 +323,7 @@ fn split(replies: &Replies, bundle: &Bundle, missing: &Error) -> Vec<Result<Byte
 impl Command {
     fn finish(self) -> Result<Bytes> {
         let answers = self.shares.into_iter().filter_map(|share| match share.state {
-            State::Done(answered) => Some(answered),
+            ShareState::Done(answered) => Some(answered),
             _ => None,
         });
         combine(self.facts, self.parts.as_deref(), answers.collect())
@@ -340,7 +340,7 @@ impl Share {
         random: &mut impl FnMut() -> u64,
         hints: &mut Vec<TopologyHint>,
     ) -> Option<Way> {
-        let State::Waiting { way, until } = &self.state else { return None };
+        let ShareState::Waiting { way, until } = &self.state else { return None };
         if until.is_some_and(|until| rules.now < until) {
             return None;
         }
@@ -376,13 +376,13 @@ impl Share {
         if let Some(told) = step.hint.filter(|told| !hints.contains(told)) {
             hints.push(told);
         }
-        let waiting = |way, after| State::Waiting { way, until: rules.now.checked_add(after) };
+        let waiting = |way, after| ShareState::Waiting { way, until: rules.now.checked_add(after) };
         self.state = match (step.then, &self.state) {
             (AfterFailure::Send { to, asking, fresh, after }, _) => waiting(Some(Way { to, asking, fresh }), after),
-            (AfterFailure::Again, State::Sent(way)) => State::Waiting { way: Some(way.clone()), until: None },
-            (AfterFailure::Again, _) => State::Waiting { way: None, until: None },
+            (AfterFailure::Again, ShareState::Sent(way)) => ShareState::Waiting { way: Some(way.clone()), until: None },
+            (AfterFailure::Again, _) => ShareState::Waiting { way: None, until: None },
             (AfterFailure::Retry(after), _) => waiting(None, after),
-            (AfterFailure::Fail(error), _) => State::Done(Answered { node: from.cloned(), frame: Err(error) }),
+            (AfterFailure::Fail(error), _) => ShareState::Done(Answered { node: from.cloned(), frame: Err(error) }),
         };
     }
 }

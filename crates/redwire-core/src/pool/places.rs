@@ -6,7 +6,7 @@ use std::panic::Location;
 use std::time::Instant;
 
 use super::queue::Next;
-use super::{CloseReason, PoolStats, Borrower, Idle, AcquireLimit, Permit, Place, Pool, State, WhenExhausted};
+use super::{CloseReason, PoolStats, Borrower, Idle, AcquireLimit, Permit, Place, Pool, PlaceState, WhenExhausted};
 use crate::error::{Error, ErrorKind, Outcome, Result};
 use crate::outage::heals;
 
@@ -34,7 +34,7 @@ impl<C, W: Clone> Pool<C, W> {
 
     /// Who has the connections in use: the report about those that never come back.
     pub fn borrowers(&self) -> impl Iterator<Item = Borrower> + '_ {
-        let in_use = self.places.iter().filter(|place| place.state == State::InUse);
+        let in_use = self.places.iter().filter(|place| place.state == PlaceState::InUse);
         in_use.map(|place| Borrower { location: place.location, since: place.since })
     }
 
@@ -90,7 +90,7 @@ impl<C, W: Clone> Pool<C, W> {
     /// Takes a place for a connection to be made.
     pub(super) fn occupy(&mut self, location: Option<&'static Location<'static>>, now: Instant) -> Permit {
         self.connecting += 1;
-        let (state, epoch) = (State::Connecting, self.epoch);
+        let (state, epoch) = (PlaceState::Connecting, self.epoch);
         let place = Place { state, location, since: now, made: now, expires: None, epoch };
         if let Some(index) = self.vacant.pop() {
             self.places[index as usize] = place;
@@ -103,9 +103,9 @@ impl<C, W: Clone> Pool<C, W> {
     }
 
     pub(super) fn vacate(&mut self, index: u32) {
-        let state = std::mem::replace(&mut self.places[index as usize].state, State::Vacant);
-        debug_assert_ne!(state, State::Vacant, "a place is left once");
-        self.connecting -= usize::from(state == State::Connecting);
+        let state = std::mem::replace(&mut self.places[index as usize].state, PlaceState::Vacant);
+        debug_assert_ne!(state, PlaceState::Vacant, "a place is left once");
+        self.connecting -= usize::from(state == PlaceState::Connecting);
         self.vacant.push(index);
     }
 
@@ -117,7 +117,7 @@ impl<C, W: Clone> Pool<C, W> {
         now: Instant,
     ) {
         let place = &mut self.places[permit.0 as usize];
-        (place.state, place.location, place.since) = (State::InUse, location, now);
+        (place.state, place.location, place.since) = (PlaceState::InUse, location, now);
     }
 
     /// Whether one more connection is wanted by a waiter, and the limits allow for it.
@@ -194,7 +194,7 @@ impl<C, W: Clone> Pool<C, W> {
                 self.serve(now);
             }
             None => {
-                self.places[permit.0 as usize].state = State::Idle;
+                self.places[permit.0 as usize].state = PlaceState::Idle;
                 self.idle.push(Idle { place: permit.0, since: now, connection });
             }
         }

@@ -20,13 +20,13 @@ use crate::shared::target::Target;
 pub(super) struct Health {
     target: Arc<Target>,
     interrupt: Arc<Interrupt<Plug>>,
-    state: Mutex<State>,
+    state: Mutex<HealthState>,
     /// Tells those who wait for an answer that nobody asks any longer.
     asked: Condvar,
 }
 
 #[derive(Default)]
-struct State {
+struct HealthState {
     wire: Option<Wire>,
     asking: bool,
     /// How often servers were left.
@@ -105,7 +105,7 @@ impl Health {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, HealthState> {
         self.state.lock()
     }
 }

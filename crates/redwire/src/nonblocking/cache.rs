@@ -212,7 +212,7 @@ impl Cache {
     /// # Errors
     /// As [`Client::execute`].
     pub fn execute<R: Reply>(&self, cmd: Cmd<R>) -> CacheRequest<'_, R> {
-        CacheRequest { cache: self, node_cache: None, begun: None, state: State::Start(cmd) }
+        CacheRequest { cache: self, node_cache: None, begun: None, state: ReadState::Start(cmd) }
     }
 }
 
@@ -294,10 +294,10 @@ pub struct CacheRequest<'c, R: Reply> {
     node_cache: Option<Arc<NodeCache<SharedConnection>>>,
     /// When it was first looked for.
     begun: Option<Instant>,
-    state: State<'c, R>,
+    state: ReadState<'c, R>,
 }
 
-enum State<'c, R: Reply> {
+enum ReadState<'c, R: Reply> {
     Start(Cmd<R>),
     /// It reads for all who want the same.
     Fetching(Cmd<R>, Ticket, Flight),
@@ -319,15 +319,15 @@ impl<R: Reply> Future for CacheRequest<'_, R> {
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<R>> {
         loop {
-            let step = match std::mem::replace(&mut self.state, State::Done) {
-                State::Start(cmd) => self.start(cmd, cx),
-                State::Fetching(cmd, ticket, flight) => self.poll_fetch(cmd, ticket, flight, cx),
-                State::Settling(cmd, listener, ticket, mark) => {
+            let step = match std::mem::replace(&mut self.state, ReadState::Done) {
+                ReadState::Start(cmd) => self.start(cmd, cx),
+                ReadState::Fetching(cmd, ticket, flight) => self.poll_fetch(cmd, ticket, flight, cx),
+                ReadState::Settling(cmd, listener, ticket, mark) => {
                     self.poll_settled(cmd, listener, ticket, mark, cx)
                 }
-                State::Waiting(cmd, wait, timer) => self.poll_wait(cmd, wait, timer, cx),
-                State::Plain(request) => self.poll_plain(request, cx),
-                State::Done => panic!("a request was polled after it was ready"),
+                ReadState::Waiting(cmd, wait, timer) => self.poll_wait(cmd, wait, timer, cx),
+                ReadState::Plain(request) => self.poll_plain(request, cx),
+                ReadState::Done => panic!("a request was polled after it was ready"),
             };
             match step {
                 Step::Ready(result) => return Poll::Ready(result),
@@ -344,9 +344,9 @@ impl<R: Reply> Future for CacheRequest<'_, R> {
 /// What came of a poll of one state.
 enum Step<'c, R: Reply> {
     Ready(Result<R>),
-    Pending(State<'c, R>),
+    Pending(ReadState<'c, R>),
     /// Another state is to be polled at once.
-    On(State<'c, R>),
+    On(ReadState<'c, R>),
 }
 
 impl<'c, R: Reply> CacheRequest<'c, R> {
@@ -371,7 +371,7 @@ impl<'c, R: Reply> CacheRequest<'c, R> {
                 Step::Ready(output.map_err(|error| self.explain(error, &cmd)))
             }
             Lookup::Fetch(flight) => self.fetch(cmd, flight, cx),
-            Lookup::Wait(wait) => Step::On(State::Waiting(cmd, wait, None)),
+            Lookup::Wait(wait) => Step::On(ReadState::Waiting(cmd, wait, None)),
             Lookup::Settle(mark) => self.settle(cmd, mark, cx),
             Lookup::Pass => {
                 if !tracking.is_live() {
@@ -386,7 +386,7 @@ impl<'c, R: Reply> CacheRequest<'c, R> {
         let Some(NodeCache { conn, tracking }) = self.node_cache.as_deref() else { return self.plain(cmd) };
         let fetch = Fetch::new(&cmd, tracking.options());
         match conn.submit(&fetch, cx.waker(), self.deadline(&cmd)) {
-            Ok(ticket) => Step::Pending(State::Fetching(cmd, ticket, flight)),
+            Ok(ticket) => Step::Pending(ReadState::Fetching(cmd, ticket, flight)),
             Err(_) => {
                 tracking.change(|store| store.handle_failed(flight));
                 self.plain(cmd)
@@ -398,7 +398,7 @@ impl<'c, R: Reply> CacheRequest<'c, R> {
         let Some(NodeCache { conn, tracking }) = self.node_cache.as_deref() else { return self.plain(cmd) };
         let result = match conn.poll_reply(ticket, cx.waker()) {
             Ok(result) => result,
-            Err(ticket) => return Step::Pending(State::Fetching(cmd, ticket, flight)),
+            Err(ticket) => return Step::Pending(ReadState::Fetching(cmd, ticket, flight)),
         };
         match result.and_then(|replies| Fetch::new(&cmd, tracking.options()).read(replies)) {
             Ok(replies) => {
@@ -417,10 +417,10 @@ impl<'c, R: Reply> CacheRequest<'c, R> {
         let Some(NodeCache { conn, tracking }) = self.node_cache.as_deref() else { return self.plain(cmd) };
         let listener = tracking.listener(conn);
         match listener.submit(&sync_question(false), cx.waker(), self.deadline(&cmd)) {
-            Ok(ticket) => Step::Pending(State::Settling(cmd, listener, ticket, mark)),
+            Ok(ticket) => Step::Pending(ReadState::Settling(cmd, listener, ticket, mark)),
             Err(_) => {
                 tracking.change(|store| store.handle_settled(mark, false));
-                Step::On(State::Start(cmd))
+                Step::On(ReadState::Start(cmd))
             }
         }
     }
@@ -435,12 +435,12 @@ impl<'c, R: Reply> CacheRequest<'c, R> {
     ) -> Step<'c, R> {
         let known = match listener.poll_reply(ticket, cx.waker()) {
             Ok(answer) => answer.is_ok(),
-            Err(ticket) => return Step::Pending(State::Settling(cmd, listener, ticket, mark)),
+            Err(ticket) => return Step::Pending(ReadState::Settling(cmd, listener, ticket, mark)),
         };
         if let Some(NodeCache { tracking, .. }) = self.node_cache.as_deref() {
             tracking.change(|store| store.handle_settled(mark, known));
         }
-        Step::On(State::Start(cmd))
+        Step::On(ReadState::Start(cmd))
     }
 
     fn poll_wait(
@@ -456,7 +456,7 @@ impl<'c, R: Reply> CacheRequest<'c, R> {
         drop(former);
         let wait = match polled {
             Ok(Some(replies)) => return self.read(cmd, replies),
-            Ok(None) => return Step::On(State::Start(cmd)),
+            Ok(None) => return Step::On(ReadState::Start(cmd)),
             Err(wait) => wait,
         };
         if timer.is_none() {
@@ -469,12 +469,12 @@ impl<'c, R: Reply> CacheRequest<'c, R> {
             drop(waiter);
             return Step::Ready(Err(self.explain(Error::timeout(Outcome::NotSent), &cmd)));
         }
-        Step::Pending(State::Waiting(cmd, wait, timer))
+        Step::Pending(ReadState::Waiting(cmd, wait, timer))
     }
 
     fn poll_plain(&self, mut request: Request<'c, Cmd<R>>, cx: &mut Context<'_>) -> Step<'c, R> {
         match Pin::new(&mut request).poll(cx) {
-            Poll::Pending => Step::Pending(State::Plain(request)),
+            Poll::Pending => Step::Pending(ReadState::Plain(request)),
             Poll::Ready(result) => {
                 let writes = suitable(request.call().facts());
                 if matches!(writes, Suitable::Change | Suitable::ChangeAll) {
@@ -510,7 +510,7 @@ impl<'c, R: Reply> CacheRequest<'c, R> {
             Some(left) => cmd.timeout(left.max(std::time::Duration::from_micros(1))),
             None => cmd,
         };
-        Step::On(State::Plain(self.cache.client().execute(cmd)))
+        Step::On(ReadState::Plain(self.cache.client().execute(cmd)))
     }
 
     fn deadline(&self, cmd: &Cmd<R>) -> Option<Instant> {
@@ -526,18 +526,18 @@ impl<'c, R: Reply> CacheRequest<'c, R> {
 impl<R: Reply> Drop for CacheRequest<'_, R> {
     fn drop(&mut self) {
         let Some(NodeCache { conn, tracking }) = self.node_cache.as_deref() else { return };
-        match std::mem::replace(&mut self.state, State::Done) {
-            State::Fetching(_, ticket, flight) => {
+        match std::mem::replace(&mut self.state, ReadState::Done) {
+            ReadState::Fetching(_, ticket, flight) => {
                 conn.abandon(ticket);
                 tracking.change(|store| store.handle_failed(flight));
             }
-            State::Settling(_, listener, ticket, _) => listener.abandon(ticket),
-            State::Waiting(_, wait, _) => {
+            ReadState::Settling(_, listener, ticket, _) => listener.abandon(ticket),
+            ReadState::Waiting(_, wait, _) => {
                 let waiter = tracking.lock().abandon(wait);
                 // Not under the lock; see `renew`.
                 drop(waiter);
             }
-            State::Start(_) | State::Plain(_) | State::Done => {}
+            ReadState::Start(_) | ReadState::Plain(_) | ReadState::Done => {}
         }
     }
 }

@@ -21,14 +21,14 @@ use crate::shared::target::Target;
 /// Asks a server whether it lives, over a connection of its own, beyond the limit of a pool; made when somebody first asks.
 pub(super) struct Health {
     target: Arc<Target>,
-    state: Mutex<State>,
+    state: Mutex<HealthState>,
     /// Tells the caller that asks that the server was left, and how often that was.
     left: Notify,
     leaves: AtomicU64,
 }
 
 #[derive(Default)]
-struct State {
+struct HealthState {
     /// The connection, and the runtime that reads from it: in another it would seem silent.
     wire: Option<(runtime::Id, Wire)>,
     inquiry: Inquiry,
@@ -63,7 +63,7 @@ impl Health {
         }
     }
 
-    async fn ask(&self, state: &mut State, deadline: Option<Instant>) -> Result<()> {
+    async fn ask(&self, state: &mut HealthState, deadline: Option<Instant>) -> Result<()> {
         // Taken out: a question that is given up leaves no connection that owes an answer.
         let runtime = Handle::current().id();
         if let Some((_, mut wire)) = state.wire.take().filter(|(of, _)| *of == runtime)
@@ -83,7 +83,7 @@ impl Follower for Health {
     fn leave(self: Arc<Self>, _: Option<&Endpoint>) {
         self.leaves.fetch_add(1, Ordering::Relaxed);
         match self.state.try_lock() {
-            Ok(mut state) => *state = State::default(),
+            Ok(mut state) => *state = HealthState::default(),
             Err(_) => self.left.notify_waiters(),
         }
     }

@@ -61,12 +61,12 @@ struct Shared {
     on_connect: Option<OnConnect>,
     /// The database of those who come.
     db: AtomicU32,
-    state: Mutex<State>,
+    state: Mutex<PoolState>,
     /// Tells those who close the pool, and those who keep it, that a connection was closed.
     changed: Notify,
 }
 
-struct State {
+struct PoolState {
     machine: Machine,
     limits: PoolLimits,
     /// Whose connections these are.
@@ -144,7 +144,7 @@ impl Pool {
     }
 
     fn limited(target: Arc<Target>, on_connect: Option<OnConnect>, limits: PoolLimits) -> Self {
-        let state = State {
+        let state = PoolState {
             machine: Machine::new(limits),
             limits,
             process: std::process::id(),

@@ -83,12 +83,12 @@ struct Shared {
     /// The cluster, where it is one.
     nodes: Option<Nodes>,
     process: u32,
-    state: Mutex<State>,
+    state: Mutex<PubSubState>,
     /// What this process has, where the one above is its parent.
     child: OnceLock<Arc<Self>>,
 }
 
-struct State {
+struct PubSubState {
     machine: Machine,
     /// Those who drive connections.
     slots: Vec<DriverSlot>,
@@ -254,7 +254,7 @@ impl Drop for Owner {
 impl Shared {
     fn new(target: Arc<Target>, on_connect: Option<OnConnect>, nodes: Option<Nodes>) -> Arc<Self> {
         let machine = setup::subscriptions(target.config());
-        let state = State { machine, slots: Vec::new(), is_tended: false, tender: None };
+        let state = PubSubState { machine, slots: Vec::new(), is_tended: false, tender: None };
         let (process, state) = (std::process::id(), Mutex::new(state));
         let shared = Arc::new(Self { target, on_connect, nodes, process, state, child: OnceLock::new() });
         shared.target.follow(&shared);
@@ -281,7 +281,7 @@ impl Shared {
         self.process == std::process::id()
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, PubSubState> {
         self.state.lock()
     }
 
@@ -300,7 +300,7 @@ impl Shared {
     /// There is no runtime, or it has ended.
     fn drive(
         shared: &Arc<Self>,
-        mut state: MutexGuard<'_, State>,
+        mut state: MutexGuard<'_, PubSubState>,
         conn: ConnId,
         node: Option<&HostPort>,
         first: Option<Wire>,
@@ -372,7 +372,7 @@ impl Follower for Shared {
     }
 }
 
-impl State {
+impl PubSubState {
     fn slot(&mut self, conn: ConnId) -> Option<&mut DriverSlot> {
         self.slots.iter_mut().find(|slot| slot.conn == conn)
     }

@@ -53,11 +53,11 @@ struct Shared {
     on_connect: Option<OnConnect>,
     /// Who hears what the server says unasked, and whether the connection is up: a client-side cache.
     watch: Option<Watch>,
-    state: Mutex<State>,
+    state: Mutex<SharingState>,
 }
 
 #[derive(Debug)]
-struct State {
+struct SharingState {
     link: Link<Waker>,
     /// Bytes taken from the link that a caller could not write whole.
     rest: Outbox,
@@ -123,7 +123,7 @@ impl SharedConnection {
         let (target, health, _) = pool.parts();
         let config = target.config();
         let link = Link::new(setup::queue_limits(config), config.health_check_interval());
-        let state = State {
+        let state = SharingState {
             link: link
                 .salted(fastrand::u64(..))
                 .marked_every(config.mark_every())
@@ -265,7 +265,7 @@ impl Drop for SharedConnection {
 
 impl Shared {
     #[inline]
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, SharingState> {
         self.state.lock()
     }
 
@@ -363,9 +363,9 @@ impl Shared {
     #[cold]
     fn drive<'s>(
         self: &'s Arc<Self>,
-        mut state: MutexGuard<'s, State>,
+        mut state: MutexGuard<'s, SharingState>,
         first: Option<Wire>,
-    ) -> Result<MutexGuard<'s, State>> {
+    ) -> Result<MutexGuard<'s, SharingState>> {
         if matches!(state.phase, Phase::Closing | Phase::Closed) {
             return Err(setup::closed_client());
         }
@@ -497,7 +497,7 @@ impl<C: Call> Drop for Waiting<'_, C> {
 
 /// Lets go of the state, and wakes those who were called to enter by what was done with it.
 #[inline]
-fn release(mut state: MutexGuard<'_, State>) {
+fn release(mut state: MutexGuard<'_, SharingState>) {
     if state.link.has_woken() {
         let mut woken = Vec::new();
         state.link.poll_woken(&mut woken);
@@ -506,7 +506,7 @@ fn release(mut state: MutexGuard<'_, State>) {
     }
 }
 
-impl State {
+impl SharingState {
     /// Whether this process is a child of the one that opened the connection.
     #[inline]
     fn is_inherited(&self) -> bool {

@@ -66,10 +66,10 @@ pub struct RotatingCredentials(Arc<Rotating>);
 
 struct Rotating {
     version: AtomicU64,
-    state: Mutex<State>,
+    state: Mutex<RotationState>,
 }
 
-struct State {
+struct RotationState {
     credentials: Credentials,
     listeners: Vec<Weak<dyn Fn() + Send + Sync>>,
 }
@@ -78,7 +78,7 @@ impl RotatingCredentials {
     /// Begins with `credentials`.
     #[must_use]
     pub fn new(credentials: Credentials) -> Self {
-        let state = State { credentials, listeners: Vec::new() };
+        let state = RotationState { credentials, listeners: Vec::new() };
         Self(Arc::new(Rotating { version: AtomicU64::new(1), state: Mutex::new(state) }))
     }
 
@@ -94,7 +94,7 @@ impl RotatingCredentials {
         listeners.iter().for_each(|listener| listener());
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, RotationState> {
         self.0.state.lock()
     }
 }

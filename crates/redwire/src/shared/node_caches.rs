@@ -23,10 +23,10 @@ pub(crate) struct NodeCache<L: CacheConn> {
 /// All parts of a cache.
 pub(crate) struct NodeCaches<L: CacheConn> {
     options: CacheOptions,
-    state: State<L>,
+    state: Parts<L>,
 }
 
-enum State<L: CacheConn> {
+enum Parts<L: CacheConn> {
     Server(Arc<NodeCache<L>>),
     Cluster(RwLock<CachesByMap<L>>),
 }
@@ -40,13 +40,13 @@ struct CachesByMap<L: CacheConn> {
 impl<L: CacheConn> NodeCaches<L> {
     /// Of one server.
     pub(crate) fn of_server(options: CacheOptions, node_cache: NodeCache<L>) -> Self {
-        Self { options, state: State::Server(Arc::new(node_cache)) }
+        Self { options, state: Parts::Server(Arc::new(node_cache)) }
     }
 
     /// Of a cluster, without any yet.
     pub(crate) fn of_cluster(options: CacheOptions) -> Self {
         let by_map = CachesByMap { map: Arc::default(), node_caches: HashMap::new() };
-        Self { options, state: State::Cluster(RwLock::new(by_map)) }
+        Self { options, state: Parts::Cluster(RwLock::new(by_map)) }
     }
 
     pub(crate) fn options(&self) -> &CacheOptions {
@@ -63,14 +63,14 @@ impl<L: CacheConn> NodeCaches<L> {
         make: impl FnOnce(&C) -> NodeCache<L>,
     ) -> Option<Arc<NodeCache<L>>> {
         match &self.state {
-            State::Server(node_cache) => Some(Arc::clone(node_cache)),
-            State::Cluster(by_map) => find(by_map, call, node_clients?, make),
+            Parts::Server(node_cache) => Some(Arc::clone(node_cache)),
+            Parts::Cluster(by_map) => find(by_map, call, node_clients?, make),
         }
     }
 
     /// That of each node that takes writes, made by `make` if need be.
     pub(crate) fn fill<C>(&self, node_clients: &NodeClients<C>, make: impl Fn(&C) -> NodeCache<L>) -> Vec<Arc<NodeCache<L>>> {
-        let State::Cluster(by_map) = &self.state else { return self.all() };
+        let Parts::Cluster(by_map) = &self.state else { return self.all() };
         let map = node_clients.map();
         let primaries = map.shards().iter().map(|shard| &shard.primary.address);
         primaries.map(|address| node_cache_at(by_map, &map, node_clients, address, &make)).collect()
@@ -79,8 +79,8 @@ impl<L: CacheConn> NodeCaches<L> {
     /// All there are.
     pub(crate) fn all(&self) -> Vec<Arc<NodeCache<L>>> {
         match &self.state {
-            State::Server(node_cache) => vec![Arc::clone(node_cache)],
-            State::Cluster(by_map) => by_map.read().node_caches.values().cloned().collect(),
+            Parts::Server(node_cache) => vec![Arc::clone(node_cache)],
+            Parts::Cluster(by_map) => by_map.read().node_caches.values().cloned().collect(),
         }
     }
 

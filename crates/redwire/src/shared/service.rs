@@ -56,14 +56,14 @@ pub(crate) struct Service {
     min_other_sentinels: u32,
     read_from: ReadFrom,
     remap: Remap,
-    state: Mutex<State>,
+    state: Mutex<ServiceState>,
     lookups: Arc<Lookups>,
     /// Held while everybody leaves a master, so that no connection to the next is up before all to the former were left.
     turn: Mutex<()>,
     watch: Mutex<Option<Box<dyn Watch>>>,
 }
 
-struct State {
+struct ServiceState {
     sentinels: Sentinels,
     /// The master that was told of last, and whether it may be another by now.
     master: Option<HostPort>,
@@ -84,7 +84,7 @@ impl Service {
     pub(crate) fn of(config: &Config) -> Option<Self> {
         let Topology::Sentinel { nodes, service } = config.topology() else { return None };
         let options = config.sentinel_options();
-        let state = State {
+        let state = ServiceState {
             sentinels: Sentinels::new(nodes.clone()),
             master: None,
             doubted: false,
@@ -106,7 +106,7 @@ impl Service {
         })
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, ServiceState> {
         self.state.lock()
     }
 
@@ -318,7 +318,7 @@ impl Service {
     }
 }
 
-impl State {
+impl ServiceState {
     /// Whether connections lead to another master than `master`, to which they lead from now on.
     fn moves_to(&mut self, master: &HostPort) -> bool {
         let former = self.followed.replace(master.clone());

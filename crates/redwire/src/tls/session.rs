@@ -28,14 +28,14 @@ const PIECES: usize = 16;
 /// handshake, answers to the peer's messages, the alert that tells it what is wrong.
 #[derive(Debug)]
 pub(crate) struct Session {
-    state: Mutex<State>,
+    state: Mutex<TlsState>,
     name: ServerName<'static>,
     /// Whether we have a certificate, should the server ask for one.
     has_certificate: bool,
 }
 
 #[derive(Debug)]
-struct State {
+struct TlsState {
     tls: ClientConnection,
     /// The peer said that nothing follows.
     closed: bool,
@@ -47,7 +47,7 @@ impl Session {
         let mut tls = ClientConnection::new(config, name.clone())
             .map_err(|error| fault::explain(error, &name, has_certificate))?;
         tls.set_buffer_limit(Some(BATCH));
-        Ok(Self { state: Mutex::new(State { tls, closed: false }), name, has_certificate })
+        Ok(Self { state: Mutex::new(TlsState { tls, closed: false }), name, has_certificate })
     }
 
     /// Moves the ciphertext that waits to be sent to the end of `out`.
@@ -105,7 +105,7 @@ impl Session {
         self.lock().closed
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, TlsState> {
         self.state.lock()
     }
 
@@ -115,7 +115,7 @@ impl Session {
     }
 }
 
-impl State {
+impl TlsState {
     fn transmit(&mut self, out: &mut Vec<u8>) {
         // A vector takes all it is given.
         while self.tls.wants_write() && self.tls.write_tls(out).is_ok() {}

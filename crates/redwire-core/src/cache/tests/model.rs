@@ -291,8 +291,8 @@ impl World {
             .entries
             .iter()
             .map(|(words, entry)| match &entry.state {
-                State::Kept(kept) => cost(words, &kept.frame, &entry.keys),
-                State::Flying(_) => panic!("nobody reads it any more"),
+                EntryState::Kept(kept) => cost(words, &kept.frame, &entry.keys),
+                EntryState::Flying(_) => panic!("nobody reads it any more"),
             })
             .sum();
         assert_eq!((store.stats.bytes, store.stats.entries), (bytes, store.entries.len()));

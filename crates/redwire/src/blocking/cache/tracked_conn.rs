@@ -35,11 +35,11 @@ struct Shared {
     pool: Pool,
     set_up: SetUp,
     watch: Watch<TrackedConn>,
-    state: Mutex<State>,
+    state: Mutex<TrackedState>,
     process: u32,
 }
 
-struct State {
+struct TrackedState {
     driven: Driven,
     /// How often anything has come.
     received: u64,
@@ -57,7 +57,7 @@ impl TrackedConn {
         let link = Link::new(setup::queue_limits(config), config.health_check_interval())
             .salted(fastrand::u64(..))
             .marked_every(config.mark_every());
-        let state = State {
+        let state = TrackedState {
             driven: Driven { combiner: Combiner::new(link), halves: None },
             received: 0,
             thread: None,
@@ -129,7 +129,7 @@ impl Drop for TrackedConn {
     }
 }
 
-impl State {
+impl TrackedState {
     /// Ends the connection, which the thread that reads it finds out.
     fn fail(&mut self, error: Error) {
         if let Some(halves) = &mut self.driven.halves {
@@ -145,7 +145,7 @@ impl State {
 }
 
 impl Shared {
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, TrackedState> {
         self.state.lock()
     }
 
@@ -224,10 +224,10 @@ impl Shared {
     /// Writes what no caller has written, reads once, and asks whether the peer lives when it is time to.
     fn turn<'s>(
         &'s self,
-        mut state: MutexGuard<'s, State>,
+        mut state: MutexGuard<'s, TrackedState>,
         woken: &mut Vec<Thread>,
         me: &Thread,
-    ) -> MutexGuard<'s, State> {
+    ) -> MutexGuard<'s, TrackedState> {
         // It may have been cut or closed while it was made, when there was nothing to end yet.
         let closed = state.keeper.is_closed().then(setup::closed_client);
         if let Some(error) = closed.or_else(|| state.keeper.poll_cut()) {
@@ -266,7 +266,7 @@ impl Shared {
     }
 
     /// Gives the connection up, on the thread that reads it.
-    fn end<'s>(&'s self, state: MutexGuard<'s, State>, error: Error) -> MutexGuard<'s, State> {
+    fn end<'s>(&'s self, state: MutexGuard<'s, TrackedState>, error: Error) -> MutexGuard<'s, TrackedState> {
         drop(state);
         drive::Shared::handle_failed(self, &error);
         let mut state = self.lock();
@@ -301,13 +301,13 @@ impl Shared {
 }
 
 impl drive::Shared for Shared {
-    type State = State;
+    type State = TrackedState;
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, TrackedState> {
         self.lock()
     }
 
-    fn driven(state: &mut State) -> &mut Driven {
+    fn driven(state: &mut TrackedState) -> &mut Driven {
         &mut state.driven
     }
 
@@ -322,7 +322,7 @@ impl drive::Shared for Shared {
         self.watch.handle_down(closed, &error);
     }
 
-    fn leave(&self, state: MutexGuard<'_, State>) {
+    fn leave(&self, state: MutexGuard<'_, TrackedState>) {
         if state.driven.combiner.has_failed() {
             state.unpark();
         }

@@ -8,7 +8,7 @@ use std::time::Instant;
 use redwire_core::pool::{Claim, CloseReason, Permit};
 
 use super::Shared;
-use super::process::State;
+use super::process::PoolState;
 
 /// The right to make one connection, given back when this is dropped.
 pub(super) struct Attempt {
@@ -39,7 +39,7 @@ impl Attempt {
         let connected = connection.connect_pooled(until, must_answer);
         let Some(permit) = self.permit.take() else { return };
         let (now, random) = (connection.rest(), fastrand::u64(..));
-        process.change(|State { machine, .. }| {
+        process.change(|PoolState { machine, .. }| {
             if let Some(claim) = waiter {
                 machine.resume(claim, now);
             }

@@ -31,10 +31,10 @@ const RIDE: Duration = Duration::from_millis(100);
 pub(super) struct Multiplex {
     /// Whether there are so many calls that sharing pays.
     wanted: AtomicBool,
-    state: Mutex<State>,
+    state: Mutex<MultiplexState>,
 }
 
-struct State {
+struct MultiplexState {
     driven: Driven,
     session: Option<Session>,
     quiet: u32,
@@ -54,11 +54,11 @@ impl Multiplex {
     pub(super) fn new(limits: QueueLimits, mark_every: u32) -> Self {
         let link = Link::new(limits, None).salted(fastrand::u64(..)).marked_every(mark_every);
         let driven = Driven { combiner: Combiner::new(link), halves: None };
-        let state = State { driven, session: None, quiet: 0 };
+        let state = MultiplexState { driven, session: None, quiet: 0 };
         Self { wanted: AtomicBool::new(false), state: Mutex::new(state) }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, MultiplexState> {
         self.state.lock()
     }
 
@@ -127,7 +127,7 @@ impl Multiplex {
     }
 
     /// Gives the connection back if nobody needs it any longer.
-    fn leave(&self, process: &Process, mut state: MutexGuard<'_, State>) {
+    fn leave(&self, process: &Process, mut state: MutexGuard<'_, MultiplexState>) {
         let Some(end) = state.driven.combiner.poll_end() else { return };
         let Some(Session { permit, .. }) = state.session.take() else { return };
         let answered = state.driven.combiner.has_answered();
@@ -166,19 +166,19 @@ struct Riding<'a> {
 }
 
 impl drive::Shared for Riding<'_> {
-    type State = State;
+    type State = MultiplexState;
 
     #[inline]
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, MultiplexState> {
         self.multiplex.lock()
     }
 
     #[inline]
-    fn driven(state: &mut State) -> &mut Driven {
+    fn driven(state: &mut MultiplexState) -> &mut Driven {
         &mut state.driven
     }
 
-    fn leave(&self, state: MutexGuard<'_, State>) {
+    fn leave(&self, state: MutexGuard<'_, MultiplexState>) {
         self.multiplex.leave(self.process, state);
     }
 }

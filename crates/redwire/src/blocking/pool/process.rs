@@ -32,7 +32,7 @@ pub(in crate::blocking) struct Process {
     connect_timeout: Duration,
     health: Arc<Health>,
     pub(super) multiplex: Multiplex,
-    state: Mutex<State>,
+    state: Mutex<PoolState>,
     /// Tells those who close the pool that all connections are back.
     drained: Condvar,
     upkeep: OnceLock<Option<Upkeep>>,
@@ -40,7 +40,7 @@ pub(in crate::blocking) struct Process {
     child: OnceLock<Box<Self>>,
 }
 
-pub(super) struct State {
+pub(super) struct PoolState {
     pub(super) machine: Machine,
     /// How many calls and leases there were.
     calls: u64,
@@ -58,7 +58,7 @@ impl Process {
             connect_timeout: target.config().connect_timeout(),
             health,
             multiplex: Multiplex::new(setup::queue_limits(target.config()), target.config().mark_every()),
-            state: Mutex::new(State { machine, calls: 0, interrupts: Interrupts::default() }),
+            state: Mutex::new(PoolState { machine, calls: 0, interrupts: Interrupts::default() }),
             drained: Condvar::new(),
             upkeep: OnceLock::new(),
             child: OnceLock::new(),
@@ -106,13 +106,13 @@ impl Process {
     }
 
     #[inline]
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, PoolState> {
         self.state.lock()
     }
 
     /// Changes the accounts, and does what follows from that: whoever can go on is woken, and what is not needed any more closed.
     #[inline]
-    pub(super) fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+    pub(super) fn change<T>(&self, change: impl FnOnce(&mut PoolState) -> T) -> T {
         let (mut woken, mut retired) = (Vec::new(), Vec::new());
         let mut state = self.lock();
         let output = change(&mut state);
@@ -283,7 +283,7 @@ impl Waiting<'_> {
     }
 
     fn step(&mut self, limit: &AcquireLimit, may_connect: bool, now: Instant) -> Next {
-        self.process.change(|State { machine, .. }| {
+        self.process.change(|PoolState { machine, .. }| {
             if machine.poll_timeout().is_some_and(|due| due <= now) {
                 machine.handle_timeout(now);
             }

@@ -35,12 +35,12 @@ pub(super) struct Process {
     on_connect: Option<OnConnect>,
     /// The cluster, where it is one.
     pub(super) nodes: Option<Nodes>,
-    state: Mutex<State>,
+    state: Mutex<PubSubState>,
     /// What this process has, where the one above is its parent.
     child: OnceLock<Arc<Self>>,
 }
 
-pub(super) struct State {
+pub(super) struct PubSubState {
     pub(super) machine: Machine,
     slots: Vec<DriverSlot>,
     /// How many sleep until they are called.
@@ -78,7 +78,7 @@ impl Process {
     pub(super) fn new(target: Arc<Target>, on_connect: Option<OnConnect>, nodes: Option<Nodes>) -> Arc<Self> {
         let machine = setup::subscriptions(target.config());
         let slots = vec![DriverSlot::new(ConnId::MAIN, Arc::clone(&target))];
-        let state = State { machine, slots, asleep: 0, has_router: false, router: None };
+        let state = PubSubState { machine, slots, asleep: 0, has_router: false, router: None };
         let (id, state) = (std::process::id(), Mutex::new(state));
         let process = Arc::new(Self { id, target, on_connect, nodes, state, child: OnceLock::new() });
         process.target.follow(&process);
@@ -113,7 +113,7 @@ impl Process {
         self.target.locate(error)
     }
 
-    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, PubSubState> {
         self.state.lock()
     }
 
@@ -196,10 +196,10 @@ impl Process {
     /// Does what there is to do for a connection, or sleeps where others do it.
     pub(super) fn work<'s>(
         self: &'s Arc<Self>,
-        mut state: MutexGuard<'s, State>,
+        mut state: MutexGuard<'s, PubSubState>,
         conn: ConnId,
         deadline: Option<Instant>,
-    ) -> MutexGuard<'s, State> {
+    ) -> MutexGuard<'s, PubSubState> {
         let now = Instant::now();
         state.handle_timeout(conn, now);
         state = self.renew(state, conn, now);
@@ -231,10 +231,10 @@ impl Process {
     /// Presents credentials that have changed while the connection lives.
     fn renew<'s>(
         &'s self,
-        mut state: MutexGuard<'s, State>,
+        mut state: MutexGuard<'s, PubSubState>,
         conn: ConnId,
         now: Instant,
-    ) -> MutexGuard<'s, State> {
+    ) -> MutexGuard<'s, PubSubState> {
         let version = credentials::version(self.config());
         match state.link(conn) {
             Some(Link { version: Some(presented), halves, .. })
@@ -247,7 +247,7 @@ impl Process {
         wake(state);
         let fetched = fetch(&self.target, now + self.config().connect_timeout());
         let mut state = self.lock();
-        let State { machine, slots, .. } = &mut *state;
+        let PubSubState { machine, slots, .. } = &mut *state;
         match (fetched, link_of(slots, conn)) {
             (Ok(Pass { credentials: Some(credentials), .. }), Some(link)) => match link.halves.writer() {
                 Some(outgoing) => machine.present(conn, &credentials.auth(), &mut outgoing.outbox),
@@ -267,10 +267,10 @@ impl Process {
     /// Sleeps until called, or until then; at the desk of a connection, if it is served.
     fn sleep<'s>(
         &'s self,
-        mut state: MutexGuard<'s, State>,
+        mut state: MutexGuard<'s, PubSubState>,
         slot: Option<ConnId>,
         until: Option<Instant>,
-    ) -> MutexGuard<'s, State> {
+    ) -> MutexGuard<'s, PubSubState> {
         state.asleep += 1;
         if let Some(slot) = slot.and_then(|conn| state.slot(conn)) {
             slot.worker = Some(thread::current());
@@ -291,10 +291,10 @@ impl Process {
     /// Reads once, for all.
     fn read<'s>(
         &'s self,
-        mut state: MutexGuard<'s, State>,
+        mut state: MutexGuard<'s, PubSubState>,
         conn: ConnId,
         until: Option<Instant>,
-    ) -> MutexGuard<'s, State> {
+    ) -> MutexGuard<'s, PubSubState> {
         let Some(mut connection) = state.link(conn).and_then(|link| link.halves.take_reader()) else {
             return state;
         };
@@ -307,7 +307,7 @@ impl Process {
         });
         let now = Instant::now();
         let mut state = self.lock();
-        let State { machine, slots, .. } = &mut *state;
+        let PubSubState { machine, slots, .. } = &mut *state;
         let Some(slot) = slots.iter_mut().find(|slot| slot.conn == conn) else { return state };
         if let Some(came) = slot.link.as_mut().and_then(|link| link.came.take_if(|_| waits)) {
             machine.handle_quiet(conn, came);
@@ -333,7 +333,7 @@ impl Process {
     }
 
     /// Writes what any server is to be told.
-    fn flush_all<'s>(&'s self, mut state: MutexGuard<'s, State>) -> MutexGuard<'s, State> {
+    fn flush_all<'s>(&'s self, mut state: MutexGuard<'s, PubSubState>) -> MutexGuard<'s, PubSubState> {
         for at in 0.. {
             let Some(conn) = state.slots.get(at).map(|slot| slot.conn) else { break };
             if state.machine.wants_transmit(conn) {
@@ -344,9 +344,9 @@ impl Process {
     }
 
     /// Writes what the server is to be told, unless somebody does already.
-    fn flush<'s>(&'s self, mut state: MutexGuard<'s, State>, conn: ConnId) -> MutexGuard<'s, State> {
+    fn flush<'s>(&'s self, mut state: MutexGuard<'s, PubSubState>, conn: ConnId) -> MutexGuard<'s, PubSubState> {
         loop {
-            let State { machine, slots, .. } = &mut *state;
+            let PubSubState { machine, slots, .. } = &mut *state;
             let Some(link) = link_of(slots, conn) else { return state };
             let Some(mut outgoing) = link.halves.take_writer() else { return state };
             if outgoing.outbox.is_empty() {
@@ -374,9 +374,9 @@ impl Process {
     /// Has a thread make a connection: whoever waits may not have the time.
     fn connect<'s>(
         self: &'s Arc<Self>,
-        mut state: MutexGuard<'s, State>,
+        mut state: MutexGuard<'s, PubSubState>,
         conn: ConnId,
-    ) -> MutexGuard<'s, State> {
+    ) -> MutexGuard<'s, PubSubState> {
         let Some(slot) = state.slot(conn) else { return state };
         slot.connecting = true;
         let target = Arc::clone(&slot.target);
@@ -393,7 +393,7 @@ impl Process {
     }
 
     /// Makes a connection on the thread that serves it.
-    fn connect_here<'s>(&'s self, mut state: MutexGuard<'s, State>, conn: ConnId) -> MutexGuard<'s, State> {
+    fn connect_here<'s>(&'s self, mut state: MutexGuard<'s, PubSubState>, conn: ConnId) -> MutexGuard<'s, PubSubState> {
         let Some(slot) = state.slot(conn) else { return state };
         slot.connecting = true;
         let target = Arc::clone(&slot.target);
@@ -429,7 +429,7 @@ impl Process {
             && connection.session().is_some_and(|session| session.protocol == Protocol::Resp3);
         let version = renews.then_some(version);
         let mut state = self.lock();
-        let State { machine, slots, .. } = &mut *state;
+        let PubSubState { machine, slots, .. } = &mut *state;
         let Some(slot) = slots.iter_mut().find(|slot| slot.conn == conn) else { return };
         slot.connecting = false;
         if machine.is_closed() || slot.link.is_some() {
@@ -499,7 +499,7 @@ impl DriverSlot {
     }
 }
 
-impl State {
+impl PubSubState {
     fn slot(&mut self, conn: ConnId) -> Option<&mut DriverSlot> {
         self.slots.iter_mut().find(|slot| slot.conn == conn)
     }
@@ -592,7 +592,7 @@ impl Drop for Process {
 
 /// Leaves the duties to another who waits, and wakes those who can go on.
 #[inline]
-pub(super) fn leave(mut state: MutexGuard<'_, State>) {
+pub(super) fn leave(mut state: MutexGuard<'_, PubSubState>) {
     let vacant = |slot: &DriverSlot| slot.conn == ConnId::MAIN && !slot.has_worker && slot.is_vacant();
     let vacant = state.asleep > 0 && (state.reads(ConnId::MAIN) || state.slots.iter().any(vacant));
     let successor = if vacant { state.machine.poll_successor() } else { None };
@@ -602,7 +602,7 @@ pub(super) fn leave(mut state: MutexGuard<'_, State>) {
 
 /// Wakes those who can go on.
 #[inline]
-pub(super) fn wake(mut state: MutexGuard<'_, State>) {
+pub(super) fn wake(mut state: MutexGuard<'_, PubSubState>) {
     let mut woken = Vec::new();
     state.machine.poll_woken(&mut woken);
     state.poll_workers(&mut woken);

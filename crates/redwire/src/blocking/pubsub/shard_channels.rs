@@ -10,7 +10,7 @@ use std::time::Instant;
 use redwire_core::pubsub::ConnId;
 use redwire_core::{Error, ErrorKind, Outcome};
 
-use super::process::{Process, State, leave, wake};
+use super::process::{Process, PubSubState, leave, wake};
 use crate::blocking::cluster::Nodes;
 use crate::shared::node_clients::Listener;
 use crate::shared::target::Target;
@@ -75,10 +75,10 @@ impl Process {
     /// Has a thread drive this connection, to `target` if it is a new one.
     fn spawn_worker<'s>(
         self: &'s Arc<Self>,
-        mut state: MutexGuard<'s, State>,
+        mut state: MutexGuard<'s, PubSubState>,
         conn: ConnId,
         target: Option<Arc<Target>>,
-    ) -> MutexGuard<'s, State> {
+    ) -> MutexGuard<'s, PubSubState> {
         if !state.spawn_worker(conn, target) {
             return state;
         }

@@ -28,12 +28,12 @@ pub struct Request<'c, C: Call> {
     client: &'c Client,
     call: C,
     attempt: Option<Attempt>,
-    state: State,
+    state: RequestState,
     /// Its way through the cluster, where there is one.
     routed: Routed<Client>,
 }
 
-enum State {
+enum RequestState {
     Start,
     Waiting(Ticket),
     /// On a connection of its own.
@@ -55,29 +55,29 @@ impl<C: Call> Future for Request<'_, C> {
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         loop {
-            let result = match std::mem::replace(&mut self.state, State::Done) {
-                State::Start => match self.start(cx.waker()) {
+            let result = match std::mem::replace(&mut self.state, RequestState::Done) {
+                RequestState::Start => match self.start(cx.waker()) {
                     Ok(None) => return Poll::Pending,
                     Ok(Some(replies)) => Ok(replies),
                     Err(error) => Err(error),
                 },
-                State::Waiting(ticket) => match self.shared_connection().poll_reply(ticket, cx.waker()) {
+                RequestState::Waiting(ticket) => match self.shared_connection().poll_reply(ticket, cx.waker()) {
                     Ok(result) => result,
                     Err(ticket) => {
-                        self.state = State::Waiting(self.enter(ticket));
+                        self.state = RequestState::Waiting(self.enter(ticket));
                         return Poll::Pending;
                     }
                 },
-                State::Apart(mut replies) => match replies.as_mut().poll(cx) {
+                RequestState::Apart(mut replies) => match replies.as_mut().poll(cx) {
                     Poll::Ready(result) => result,
                     Poll::Pending => {
-                        self.state = State::Apart(replies);
+                        self.state = RequestState::Apart(replies);
                         return Poll::Pending;
                     }
                 },
-                State::Scattered(mut replies) => {
+                RequestState::Scattered(mut replies) => {
                     let Poll::Ready(result) = replies.as_mut().poll(cx) else {
-                        self.state = State::Scattered(replies);
+                        self.state = RequestState::Scattered(replies);
                         return Poll::Pending;
                     };
                     let config = self.client.config();
@@ -85,32 +85,32 @@ impl<C: Call> Future for Request<'_, C> {
                         result.and_then(|replies| call::read(&mut self.call, replies, config)),
                     );
                 }
-                State::Learning(mut learning) => {
+                RequestState::Learning(mut learning) => {
                     let Poll::Ready(result) = learning.as_mut().poll(cx) else {
-                        self.state = State::Learning(learning);
+                        self.state = RequestState::Learning(learning);
                         return Poll::Pending;
                     };
                     if let Err(error) = result {
                         let error = self.routed.outcome_of_all(error, &self.call);
                         return Poll::Ready(self.fail(error));
                     }
-                    self.state = State::Start;
+                    self.state = RequestState::Start;
                     continue;
                 }
-                State::Pausing(mut timer) => {
+                RequestState::Pausing(mut timer) => {
                     if Pin::new(&mut *timer).poll(cx).is_pending() {
-                        self.state = State::Pausing(timer);
+                        self.state = RequestState::Pausing(timer);
                         return Poll::Pending;
                     }
                     let target = self.client.pool.target();
                     let wait = self.attempt.as_ref().and_then(|attempt| target.wait_for_turn(attempt));
                     self.state = match wait {
-                        Some(wait) => State::Pausing(Box::new(Timer::after(wait))),
-                        None => State::Start,
+                        Some(wait) => RequestState::Pausing(Box::new(Timer::after(wait))),
+                        None => RequestState::Start,
                     };
                     continue;
                 }
-                State::Done => panic!("a request was polled after it was ready"),
+                RequestState::Done => panic!("a request was polled after it was ready"),
             };
             let client = self.client;
             let asking = self.routed.asking();
@@ -150,7 +150,7 @@ impl<C: Call> Future for Request<'_, C> {
 impl<'c, C: Call> Request<'c, C> {
     #[inline]
     pub(super) fn new(client: &'c Client, call: C) -> Self {
-        Self { client, call, attempt: None, state: State::Start, routed: Routed::new() }
+        Self { client, call, attempt: None, state: RequestState::Start, routed: Routed::new() }
     }
 
     /// What is asked.
@@ -183,10 +183,10 @@ impl<'c, C: Call> Request<'c, C> {
             Dispatch::Shared if self.routed.asking() => {
                 let asking = Asking(&mut self.call);
                 let shared_connection = self.routed.node_client().map_or(&self.client.shared_connection, |node_client| &node_client.client.shared_connection);
-                self.state = State::Waiting(shared_connection.submit_or_wait(&asking, waker, deadline, now)?);
+                self.state = RequestState::Waiting(shared_connection.submit_or_wait(&asking, waker, deadline, now)?);
             }
             Dispatch::Shared => {
-                self.state = State::Waiting(self.shared_connection().submit_or_wait(&self.call, waker, deadline, now)?);
+                self.state = RequestState::Waiting(self.shared_connection().submit_or_wait(&self.call, waker, deadline, now)?);
             }
             Dispatch::Exclusive(_) => {
                 self.start_apart(deadline);
@@ -234,10 +234,10 @@ impl<'c, C: Call> Request<'c, C> {
                 let limit = client.config().timeout();
                 let until = deadline.or_else(|| limit.and_then(|limit| now.checked_add(limit)));
                 let cluster = cluster.clone();
-                self.state = State::Learning(Box::pin(async move { cluster.learn(until, true).await }));
+                self.state = RequestState::Learning(Box::pin(async move { cluster.learn(until, true).await }));
             }
             Pick::Several(scatter) => {
-                self.state = State::Scattered(Box::pin(cluster.clone().scatter(scatter, deadline)));
+                self.state = RequestState::Scattered(Box::pin(cluster.clone().scatter(scatter, deadline)));
             }
         }
         Ok(false)
@@ -253,7 +253,7 @@ impl<'c, C: Call> Request<'c, C> {
         let pool = self.routed.node_client().map_or(&self.client.pool, |node_client| &node_client.client.pool).clone();
         let (commands, ends) = (outbox.to_bytes(), self.call.ends_connection());
         self.state =
-            State::Apart(Box::pin(async move { pool.exchange(&commands, count, ends, deadline).await }));
+            RequestState::Apart(Box::pin(async move { pool.exchange(&commands, count, ends, deadline).await }));
     }
 
     /// There is no other try.
@@ -264,7 +264,7 @@ impl<'c, C: Call> Request<'c, C> {
     }
 
     #[cold]
-    fn handle_failure(&mut self, error: Error) -> Result<State> {
+    fn handle_failure(&mut self, error: Error) -> Result<RequestState> {
         let attempt = self.attempt.get_or_insert_with(|| Attempt::new(None));
         let (client, target) = (self.client, self.client.pool.target());
         let budget = || client.may_retry();
@@ -276,15 +276,15 @@ impl<'c, C: Call> Request<'c, C> {
             attempt.handle_failure(error, &mut self.call, target.config(), now, random, budget)
         };
         match (decision, &client.cluster) {
-            (Decision::Retry(pause), None) => Ok(State::Pausing(Box::new(Timer::after(pause)))),
+            (Decision::Retry(pause), None) => Ok(RequestState::Pausing(Box::new(Timer::after(pause)))),
             (Decision::Retry(pause), Some(nodes)) => {
                 let nodes = nodes.clone();
-                Ok(State::Learning(Box::pin(async move {
+                Ok(RequestState::Learning(Box::pin(async move {
                     nodes.pause(pause).await;
                     Ok(())
                 })))
             }
-            (Decision::Again, _) => Ok(State::Start),
+            (Decision::Again, _) => Ok(RequestState::Start),
             (Decision::Fail(error), _) => Err(error),
         }
     }
@@ -293,7 +293,7 @@ impl<'c, C: Call> Request<'c, C> {
 impl<C: Call> Drop for Request<'_, C> {
     #[inline]
     fn drop(&mut self) {
-        if let State::Waiting(ticket) = std::mem::replace(&mut self.state, State::Done) {
+        if let RequestState::Waiting(ticket) = std::mem::replace(&mut self.state, RequestState::Done) {
             self.shared_connection().abandon(ticket);
         }
     }

@@ -12,7 +12,7 @@ use redwire_core::{Replies, Result};
 use tokio::runtime::Handle;
 
 use super::attempt::Attempt;
-use super::{Lease, Machine, Pool, State, upkeep};
+use super::{Lease, Machine, Pool, PoolState, upkeep};
 use crate::shared::clock::{self, Timer, runtime};
 use crate::shared::events::EventKind;
 use crate::shared::interrupt::Interrupts;
@@ -39,7 +39,7 @@ impl Pool {
         output
     }
 
-    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, PoolState> {
         let mut state = self.0.state.lock();
         if state.process != std::process::id() {
             state.leave_parent();
@@ -193,7 +193,7 @@ impl Drop for Waiting<'_> {
     }
 }
 
-impl State {
+impl PoolState {
     /// A forked child begins anew, and leaves what it inherited to the parent.
     #[cold]
     fn leave_parent(&mut self) {

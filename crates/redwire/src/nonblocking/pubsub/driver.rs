@@ -14,7 +14,7 @@ use redwire_core::outbox::Outbox;
 use redwire_core::pubsub::{Connect, ConnId};
 use redwire_core::{Error, Result};
 
-use super::{Shared, State};
+use super::{Shared, PubSubState};
 use crate::shared::clock;
 use crate::shared::credentials::{self, Pass};
 use crate::shared::events::EventKind;
@@ -273,7 +273,7 @@ impl<'a> Kept for Driver<'a> {
     }
 }
 
-impl State {
+impl PubSubState {
     /// The driver sleeps; a change that gives it work wakes it.
     #[inline]
     fn register(&mut self, conn: ConnId, cx: &Context<'_>) {

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use tokio::runtime::{Handle, Id};
 
-use super::{LONG_QUIET, Phase, Shared, State};
+use super::{LONG_QUIET, Phase, Shared, SharingState};
 use crate::shared::clock::{self, Timer};
 use crate::shared::setup;
 
@@ -26,7 +26,7 @@ thread_local! {
     static THREAD: u8 = const { 0 };
 }
 
-impl State {
+impl SharingState {
     /// Whether who submits something now, by `waker`, is in another runtime than the driver. To ask the runtime each
     /// time would cost too much: the same task is where it was, and so is whoever comes soon after on the same thread.
     #[inline]
@@ -116,7 +116,7 @@ impl Shared {
     ) -> Option<Option<Instant>> {
         let now = clock::now();
         let (mut state, mut woken) = (self.lock(), Vec::new());
-        let State { link, keeper, .. } = &mut *state;
+        let SharingState { link, keeper, .. } = &mut *state;
         link.handle_deadlines(now, keeper.error());
         link.poll_woken(&mut woken);
         let is_done = state.phase != Phase::Driven || state.is_inherited() || state.link.is_idle();

@@ -14,7 +14,7 @@ use redwire_core::outbox::Outbox;
 use redwire_core::{Error, Result};
 
 use super::renewal::Renewal;
-use super::{LONG_QUIET, Phase, Shared, State, release, rotation};
+use super::{LONG_QUIET, Phase, Shared, SharingState, release, rotation};
 use crate::shared::clock;
 use crate::shared::credentials;
 use crate::shared::events::EventKind;
@@ -77,7 +77,7 @@ impl<'a> Driver<'a> {
 
     /// Where the connection was quiet for long, looks whether it has ended, or whether anything came: that is read before
     /// anything is written, but does not hold up writing for long.
-    fn look(&mut self, state: &mut State, writer: &Writer) -> Result<()> {
+    fn look(&mut self, state: &mut SharingState, writer: &Writer) -> Result<()> {
         let now = clock::now();
         if now.saturating_duration_since(state.written) >= LONG_QUIET && !writer.is_silent()? {
             let held = *self.held.get_or_insert(now);
@@ -100,7 +100,7 @@ impl<'a> Driver<'a> {
     }
 
     /// There is no connection, for now. What is under way fails where `tell` says so, and where waiting will not help.
-    fn handle_down(&mut self, error: &Error, tell: impl FnOnce(&mut State, &Error, Instant) -> bool) {
+    fn handle_down(&mut self, error: &Error, tell: impl FnOnce(&mut SharingState, &Error, Instant) -> bool) {
         let error = self.shared.target.locate(error.clone());
         if let Some(watch) = &self.shared.watch {
             watch.handle_down(false, &error);
@@ -231,7 +231,7 @@ impl Driven for Driver<'_> {
 
     fn handle_timeout(&mut self, now: Instant, received: u64) -> Result<()> {
         let mut state = self.shared.lock();
-        let State { link, keeper, armed, .. } = &mut *state;
+        let SharingState { link, keeper, armed, .. } = &mut *state;
         *armed = None;
         let verdict = link.handle_timeout(now, received, keeper.error());
         let silence = link.poll_silence();
@@ -333,7 +333,7 @@ impl<'a> Kept for Driver<'a> {
     }
 }
 
-impl State {
+impl SharingState {
     /// Fails where the connection that is driven was let go (`Some`), or there will be none any more.
     #[inline]
     fn check_connected(&self, number: u64) -> std::result::Result<(), Option<Error>> {

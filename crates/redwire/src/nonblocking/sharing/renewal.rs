@@ -13,7 +13,7 @@ use redwire_core::outbox::Outbox;
 use redwire_core::standing::Leave;
 
 use super::driver::Driver;
-use super::{Shared, State, release};
+use super::{Shared, SharingState, release};
 use crate::shared::clock;
 use crate::shared::events::EventKind;
 use crate::nonblocking::drive::{End, Outgoing};
@@ -110,7 +110,7 @@ impl Driver<'_> {
     #[cold]
     pub(super) fn take_rest(
         &mut self,
-        mut state: MutexGuard<'_, State>,
+        mut state: MutexGuard<'_, SharingState>,
         cx: &Context<'_>,
         outbox: &mut Outbox,
     ) -> std::result::Result<Outgoing, End> {

@@ -24,7 +24,7 @@ pub(crate) struct SharedTopology {
     seeds: Vec<HostPort>,
     options: ClusterOptions,
     tls: bool,
-    state: Mutex<State>,
+    state: Mutex<TopologyState>,
     /// Those who want to know of every new map.
     listeners: Mutex<Vec<Weak<Listener>>>,
     /// Who is told by the connections to a node that it is silent.
@@ -40,7 +40,7 @@ pub(crate) type Listener = dyn Fn() + Send + Sync;
 /// Called with a node that is silent (`true`), or has answered after that.
 pub(crate) type Watcher = dyn Fn(&HostPort, bool) + Send + Sync;
 
-struct State {
+struct TopologyState {
     topology: Topology,
     /// Whether somebody takes care of refreshes.
     followed: bool,
@@ -74,7 +74,7 @@ impl SharedTopology {
     }
 
     fn new(seeds: Vec<HostPort>, options: ClusterOptions, tls: bool) -> Self {
-        let state = State {
+        let state = TopologyState {
             topology: Topology::new(seeds.clone(), options.clone(), tls, clock::now()),
             followed: false,
             closed: false,
@@ -95,7 +95,7 @@ impl SharedTopology {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, TopologyState> {
         self.current().state.lock()
     }
 
@@ -317,7 +317,7 @@ impl SharedTopology {
     }
 }
 
-impl State {
+impl TopologyState {
     /// Whether there is more reason to ask for the map than that it grows old one day.
     fn has_reason(&self, now: Instant) -> bool {
         self.topology.is_wanted()
