@@ -197,7 +197,7 @@ impl Lock {
 
     fn guard(&self, fence: u64, hold: Hold) -> Result<LockGuard> {
         let held = Held::new(fence, hold);
-        let shared = Arc::new(Shared { client: self.client.clone(), held, changed: Condvar::new() });
+        let shared = Arc::new(LockShared { client: self.client.clone(), held, changed: Condvar::new() });
         let guard = LockGuard { shared: Arc::clone(&shared), releases: true };
         if self.options.auto_extend {
             let keeper = thread::Builder::new().name("redwire-lock".into()).spawn(move || shared.keep());
@@ -238,12 +238,12 @@ const ABANDON: Duration = Duration::from_millis(250);
 /// The guard belongs to whoever has it and may be sent to another thread: there is no token bound to a thread.
 #[must_use = "dropping the guard releases the lock"]
 pub struct LockGuard {
-    shared: Arc<Shared>,
+    shared: Arc<LockShared>,
     releases: bool,
 }
 
 /// What a guard has in common with the thread that extends it.
-struct Shared {
+struct LockShared {
     client: Client,
     held: Held,
     /// Tells of every change of the hold.
@@ -372,7 +372,7 @@ impl Drop for LockGuard {
     }
 }
 
-impl Shared {
+impl LockShared {
     fn change<T>(&self, change: impl FnOnce(&mut Hold) -> T) -> T {
         let output = change(&mut self.held.hold());
         self.changed.notify_all();

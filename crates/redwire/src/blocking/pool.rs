@@ -51,13 +51,13 @@ use process::Process;
 /// # Ok::<(), redwire::Error>(())
 /// ```
 #[derive(Clone)]
-pub struct Pool(Arc<Shared>);
+pub struct Pool(Arc<PoolShared>);
 
 /// Calls that send more than this do not share: they would hold up the others.
 const LARGE: usize = 64 * 1024;
 
 /// What the handles of a pool share.
-pub(super) struct Shared {
+pub(super) struct PoolShared {
     target: Arc<Target>,
     on_connect: Option<OnConnect>,
     /// The database of those who come.
@@ -124,7 +124,7 @@ impl Pool {
     }
 
     pub(super) fn to(target: Arc<Target>, on_connect: Option<OnConnect>) -> Self {
-        let shared = Arc::new_cyclic(|this| Shared {
+        let shared = Arc::new_cyclic(|this| PoolShared {
             db: AtomicU32::new(target.config().db()),
             on_connect,
             retries: AtomicU64::new(0),
@@ -349,7 +349,7 @@ impl Pool {
     }
 }
 
-impl Shared {
+impl PoolShared {
     /// What this process has of the pool.
     #[inline]
     fn process(&self) -> &Process {
@@ -413,7 +413,7 @@ impl Shared {
     }
 }
 
-impl Follower for Shared {
+impl Follower for PoolShared {
     fn replace(self: Arc<Self>, these: Leave) {
         if these != Leave::One {
             return self.leave(None);

@@ -196,7 +196,7 @@ impl Lock {
     }
 
     fn guard(&self, fence: u64, hold: Hold, runtime: Handle) -> LockGuard {
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(LockShared {
             client: self.client.clone(),
             held: Held::new(fence, hold),
             changed: Notify::new(),
@@ -242,13 +242,13 @@ const ABANDON: Duration = Duration::from_secs(5);
 /// The guard belongs to whoever has it and may be sent to another task or thread: there is no token bound to a thread.
 #[must_use = "dropping the guard releases the lock"]
 pub struct LockGuard {
-    shared: Arc<Shared>,
+    shared: Arc<LockShared>,
     keeper: Option<AbortHandle>,
     releases: bool,
 }
 
 /// What a guard has in common with the task that extends it and those who await its loss.
-struct Shared {
+struct LockShared {
     client: Client,
     held: Held,
     /// Tells of every change of the hold.
@@ -377,7 +377,7 @@ impl Drop for LockGuard {
     }
 }
 
-impl Shared {
+impl LockShared {
     fn change<T>(&self, change: impl FnOnce(&mut Hold) -> T) -> T {
         let output = change(&mut self.held.hold());
         self.changed.notify_waiters();

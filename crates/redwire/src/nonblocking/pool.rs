@@ -53,9 +53,9 @@ type Machine = pool::Pool<Box<Connection>, Waker>;
 /// # }
 /// ```
 #[derive(Clone)]
-pub struct Pool(Arc<Shared>);
+pub struct Pool(Arc<PoolShared>);
 
-struct Shared {
+struct PoolShared {
     target: Arc<Target>,
     health: Arc<Health>,
     on_connect: Option<OnConnect>,
@@ -151,7 +151,7 @@ impl Pool {
             kept: false,
             interrupts: Interrupts::default(),
         };
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(PoolShared {
             health: Arc::new(Health::new(Arc::clone(&target))),
             db: AtomicU32::new(target.config().db()),
             on_connect,
@@ -304,7 +304,7 @@ impl Pool {
     }
 }
 
-impl Follower for Shared {
+impl Follower for PoolShared {
     fn replace(self: Arc<Self>, these: Leave) {
         match these {
             Leave::One => Pool(self).with(|machine| machine.prefer_new()),

@@ -74,10 +74,10 @@ type Machine = pubsub::PubSub<Waker>;
 pub struct PubSub(Arc<Owner>);
 
 /// Ends the connection when nobody needs it any more.
-struct Owner(Arc<Shared>);
+struct Owner(Arc<PubSubShared>);
 
 /// What one process has of a [`PubSub`].
-struct Shared {
+struct PubSubShared {
     target: Arc<Target>,
     on_connect: Option<OnConnect>,
     /// The cluster, where it is one.
@@ -125,7 +125,7 @@ impl PubSub {
         let pubsub = Self::lazy(config)?;
         let shared = pubsub.shared();
         let wire = shared.connect(&shared.target).await?;
-        Shared::drive(shared, shared.lock(), ConnId::MAIN, None, Some(wire))?;
+        PubSubShared::drive(shared, shared.lock(), ConnId::MAIN, None, Some(wire))?;
         Ok(pubsub)
     }
 
@@ -148,7 +148,7 @@ impl PubSub {
     }
 
     pub(super) fn to(target: Arc<Target>, on_connect: Option<OnConnect>, nodes: Option<Nodes>) -> Self {
-        Self(Arc::new(Owner(Shared::new(target, on_connect, nodes))))
+        Self(Arc::new(Owner(PubSubShared::new(target, on_connect, nodes))))
     }
 
     /// The options it was made with.
@@ -237,21 +237,21 @@ impl PubSub {
         Follower::leave(Arc::clone(self.shared()), None);
     }
 
-    fn shared(&self) -> &Arc<Shared> {
-        Shared::current(&self.0.0)
+    fn shared(&self) -> &Arc<PubSubShared> {
+        PubSubShared::current(&self.0.0)
     }
 }
 
 impl Drop for Owner {
     fn drop(&mut self) {
         // A child that made none has nothing to close.
-        if let Some(shared) = Shared::latest(&self.0).filter(|shared| shared.is_current()) {
+        if let Some(shared) = PubSubShared::latest(&self.0).filter(|shared| shared.is_current()) {
             shared.close();
         }
     }
 }
 
-impl Shared {
+impl PubSubShared {
     fn new(target: Arc<Target>, on_connect: Option<OnConnect>, nodes: Option<Nodes>) -> Arc<Self> {
         let machine = setup::subscriptions(target.config());
         let state = PubSubState { machine, slots: Vec::new(), is_tended: false, tender: None };
@@ -359,7 +359,7 @@ impl Shared {
     }
 }
 
-impl Follower for Shared {
+impl Follower for PubSubShared {
     /// Lets go of the connection. The driver makes the next, and tells what may be missing.
     fn leave(self: Arc<Self>, _: Option<&Endpoint>) {
         if self.is_current() {

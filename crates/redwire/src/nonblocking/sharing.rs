@@ -42,12 +42,12 @@ use rotation::Rotation;
 /// The shared connection of a client. Closed when the last handle is dropped.
 #[derive(Debug)]
 pub(super) struct SharedConnection {
-    shared: Arc<Shared>,
+    shared: Arc<SharingShared>,
     /// Kept for as long as new credentials are of interest.
     _rotation: Option<Rotation>,
 }
 
-struct Shared {
+struct SharingShared {
     target: Arc<Target>,
     health: Arc<Health>,
     on_connect: Option<OnConnect>,
@@ -147,7 +147,7 @@ impl SharedConnection {
             asked_until: clock::now(),
             foreign: false,
         };
-        let shared = Arc::new(Shared { target, health, on_connect, watch, state: Mutex::new(state) });
+        let shared = Arc::new(SharingShared { target, health, on_connect, watch, state: Mutex::new(state) });
         shared.target.follow(&shared);
         // Once it listens, a connection can do nothing else.
         let rotation = if shared.listens() { None } else { Rotation::watch(&shared) };
@@ -263,7 +263,7 @@ impl Drop for SharedConnection {
     }
 }
 
-impl Shared {
+impl SharingShared {
     #[inline]
     fn lock(&self) -> MutexGuard<'_, SharingState> {
         self.state.lock()
@@ -422,7 +422,7 @@ impl Shared {
     }
 }
 
-impl Follower for Shared {
+impl Follower for SharingShared {
     /// Has another connection made, which takes the place of the one there is once that has answered all it was asked. What a
     /// cache has kept is forgotten with the connection that announces changes: there it is made anew.
     fn replace(self: Arc<Self>, these: Leave) {
@@ -468,7 +468,7 @@ impl Follower for Shared {
 
 /// Somebody who waits for the replies to what was submitted.
 struct Waiting<'a, C: Call> {
-    shared: &'a Shared,
+    shared: &'a SharingShared,
     ticket: Option<Ticket>,
     call: &'a C,
 }
@@ -591,9 +591,9 @@ impl SharingState {
     }
 }
 
-impl std::fmt::Debug for Shared {
+impl std::fmt::Debug for SharingShared {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Shared")
+        f.debug_struct("SharingShared")
             .field("target", &self.target)
             .field("state", &self.state)
             .finish_non_exhaustive()

@@ -28,10 +28,10 @@ pub(super) type SetUp = Box<dyn Fn(&mut Connection, Instant) -> Result<()> + Sen
 /// A connection with its thread. Closed when it is dropped.
 #[derive(Debug)]
 pub(super) struct TrackedConn {
-    shared: Arc<Shared>,
+    shared: Arc<TrackedShared>,
 }
 
-struct Shared {
+struct TrackedShared {
     pool: Pool,
     set_up: SetUp,
     watch: Watch<TrackedConn>,
@@ -64,7 +64,7 @@ impl TrackedConn {
             keeper: Keeper::new(config.reconnect_backoff(), lifetime),
         };
         let (pool, state, process) = (pool.clone(), Mutex::new(state), std::process::id());
-        let shared = Arc::new(Shared { pool, set_up, watch, state, process });
+        let shared = Arc::new(TrackedShared { pool, set_up, watch, state, process });
         shared.pool.target().follow(&shared);
         Self { shared }
     }
@@ -144,7 +144,7 @@ impl TrackedState {
     }
 }
 
-impl Shared {
+impl TrackedShared {
     fn lock(&self) -> MutexGuard<'_, TrackedState> {
         self.state.lock()
     }
@@ -300,7 +300,7 @@ impl Shared {
     }
 }
 
-impl drive::Shared for Shared {
+impl drive::Shared for TrackedShared {
     type State = TrackedState;
 
     fn lock(&self) -> MutexGuard<'_, TrackedState> {
@@ -329,7 +329,7 @@ impl drive::Shared for Shared {
     }
 }
 
-impl Follower for Shared {
+impl Follower for TrackedShared {
     /// Lets go of the connection. The thread makes the next; what was kept until then is forgotten.
     fn leave(self: Arc<Self>, _: Option<&Endpoint>) {
         if self.process == std::process::id() {
@@ -341,8 +341,8 @@ impl Follower for Shared {
     }
 }
 
-impl fmt::Debug for Shared {
+impl fmt::Debug for TrackedShared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Shared").field("pool", &self.pool).finish_non_exhaustive()
+        f.debug_struct("TrackedShared").field("pool", &self.pool).finish_non_exhaustive()
     }
 }

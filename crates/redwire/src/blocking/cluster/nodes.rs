@@ -23,10 +23,10 @@ use crate::shared::target::Target;
 
 /// All clones are the same.
 #[derive(Clone)]
-pub(in crate::blocking) struct Nodes(Arc<Shared>);
+pub(in crate::blocking) struct Nodes(Arc<NodesShared>);
 
 /// What one process has of a cluster.
-pub(super) struct Shared {
+pub(super) struct NodesShared {
     pub(super) target: Arc<Target>,
     shared_topology: Arc<SharedTopology>,
     on_connect: Option<OnConnect>,
@@ -46,12 +46,12 @@ impl Nodes {
     /// The cluster that `target` leads to; `None` where it is none.
     pub(in crate::blocking) fn of(target: &Arc<Target>, on_connect: Option<&OnConnect>) -> Option<Self> {
         let shared_topology = Arc::clone(target.shared_topology()?);
-        Some(Self(Shared::new(target, shared_topology, on_connect)))
+        Some(Self(NodesShared::new(target, shared_topology, on_connect)))
     }
 
     /// What this process has.
     #[inline]
-    fn current(&self) -> &Arc<Shared> {
+    fn current(&self) -> &Arc<NodesShared> {
         let mut shared = &self.0;
         while let Some(child) = shared.child.get() {
             shared = child;
@@ -160,7 +160,7 @@ impl Nodes {
     }
 }
 
-impl Shared {
+impl NodesShared {
     fn new(target: &Arc<Target>, shared_topology: Arc<SharedTopology>, on_connect: Option<&OnConnect>) -> Arc<Self> {
         let (connecting, own) = (on_connect.cloned(), Arc::clone(target));
         let make = move |address: &HostPort| Client::of_node(&own, address, connecting.clone());

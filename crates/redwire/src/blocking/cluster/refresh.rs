@@ -8,13 +8,13 @@ use redwire_core::cluster::{Answer, Ask, Found, Refresh, question};
 use redwire_core::config::{Config, HostPort};
 use redwire_core::{Cmd, Error, Outcome, Result, Value, facts};
 
-use super::nodes::Shared;
+use super::nodes::NodesShared;
 use crate::blocking::client::Client;
 use crate::blocking::connection::Connection;
 use crate::shared::node_clients::{Left, NodeClient, PROBE, Work};
 
 /// Whoever takes care of refreshes. If it ends in the middle, somebody else may.
-struct Following(Weak<Shared>);
+struct Following(Weak<NodesShared>);
 
 impl Drop for Following {
     fn drop(&mut self) {
@@ -26,7 +26,7 @@ impl Drop for Following {
 }
 
 /// Asks for the map, for as long as there is a reason, and anybody who wants it.
-pub(super) fn follow(shared: Weak<Shared>) {
+pub(super) fn follow(shared: Weak<NodesShared>) {
     let mut following = Following(shared);
     while let Some(shared) = following.0.upgrade() {
         let work = shared.node_clients.shared_topology().poll_work(Instant::now());
@@ -65,7 +65,7 @@ fn beside(work: impl FnOnce() + Send + 'static) {
 }
 
 /// Asks a replica of a primary that cannot be reached whether it has taken over.
-fn probe(shared: &Weak<Shared>, node: &HostPort) {
+fn probe(shared: &Weak<NodesShared>, node: &HostPort) {
     let Some(node_client) = shared.upgrade().map(|shared| shared.node_clients.node_client(node)) else { return };
     let role = node_client.client.execute(Cmd::<Value>::of(&facts::ROLE).timeout(PROBE).retries(0));
     if let (Ok(role), Some(shared)) = (role, shared.upgrade()) {
@@ -87,7 +87,7 @@ fn leave(left: Vec<Left<Client>>) {
 }
 
 /// Asks nodes in which zone they are.
-fn ask_for_zones(nodes: Vec<Arc<NodeClient<Client>>>, shared: &Weak<Shared>) {
+fn ask_for_zones(nodes: Vec<Arc<NodeClient<Client>>>, shared: &Weak<NodesShared>) {
     for node in nodes {
         let info = node.client.execute(Cmd::<String>::of(&facts::INFO).arg("server"));
         let Some(shared) = shared.upgrade() else { return };

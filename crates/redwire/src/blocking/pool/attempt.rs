@@ -7,17 +7,17 @@ use std::time::Instant;
 
 use redwire_core::pool::{Claim, CloseReason, Permit};
 
-use super::Shared;
+use super::PoolShared;
 use super::process::PoolState;
 
 /// The right to make one connection, given back when this is dropped.
 pub(super) struct Attempt {
-    shared: Arc<Shared>,
+    shared: Arc<PoolShared>,
     /// There until the attempt has ended.
     permit: Option<Permit>,
 }
 
-impl Shared {
+impl PoolShared {
     /// The attempt that `permit` allows.
     pub(super) fn attempt(&self, permit: Permit) -> Attempt {
         // Whoever asks has the pool.

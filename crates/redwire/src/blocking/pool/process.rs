@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use redwire_core::pool::{self, Acquired, Claim, CloseReason, AcquireLimit, Permit};
 use redwire_core::{Error, Outcome, Result};
 
-use super::Shared;
+use super::PoolShared;
 use super::multiplex::{CONTENDED, Multiplex};
 use super::upkeep::Upkeep;
 use crate::blocking::connection::Connection;
@@ -153,7 +153,7 @@ impl Process {
     /// A connection, as soon as there is one.
     pub(super) fn acquire(
         &self,
-        shared: &Shared,
+        shared: &PoolShared,
         location: Option<&'static Location<'static>>,
         limit: &AcquireLimit,
     ) -> Result<(Permit, Box<Connection>)> {
@@ -215,7 +215,7 @@ impl Process {
     }
 
     /// From the first connection on, somebody looks after the pool, if there is anything to do.
-    pub(super) fn look_after(&self, shared: &Shared) {
+    pub(super) fn look_after(&self, shared: &PoolShared) {
         self.upkeep.get_or_init(|| Upkeep::start(shared));
     }
 
@@ -260,7 +260,7 @@ enum Next {
 
 impl Waiting<'_> {
     /// Waits until the claim is answered. Whoever waits also keeps the time for all who do, and connects for them.
-    fn wait(mut self, shared: &Shared, limit: &AcquireLimit) -> Result<(Permit, Box<Connection>)> {
+    fn wait(mut self, shared: &PoolShared, limit: &AcquireLimit) -> Result<(Permit, Box<Connection>)> {
         loop {
             let now = Instant::now();
             match self.step(limit, self.may_connect(limit, now), now) {

@@ -5,7 +5,7 @@ use std::sync::{Arc, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::Shared;
+use super::PoolShared;
 
 use crate::shared::sync::{Condvar, Mutex};
 
@@ -27,7 +27,7 @@ const LOOK: Duration = Duration::from_millis(100);
 
 impl Upkeep {
     /// Looks after the pool from now on, if it is told to do anything by itself.
-    pub(super) fn start(shared: &Shared) -> Option<Self> {
+    pub(super) fn start(shared: &PoolShared) -> Option<Self> {
         let config = shared.target.config();
         let timed = config.idle_timeout().is_some() || config.max_lifetime().is_some();
         if !timed && config.min_idle_connections() == 0 {
@@ -72,7 +72,7 @@ impl Bell {
     }
 }
 
-fn look_after(pool: &Weak<Shared>, bell: &Bell) {
+fn look_after(pool: &Weak<PoolShared>, bell: &Bell) {
     while let Some(shared) = pool.upgrade() {
         let Some(next) = shared.tidy_up() else { return };
         drop(shared);
@@ -80,7 +80,7 @@ fn look_after(pool: &Weak<Shared>, bell: &Bell) {
     }
 }
 
-impl Shared {
+impl PoolShared {
     /// Does what is due. Says when to look again, if that is known; `None` when the pool is closed.
     fn tidy_up(&self) -> Option<Option<Instant>> {
         let process = self.process();

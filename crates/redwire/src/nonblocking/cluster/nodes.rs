@@ -23,9 +23,9 @@ use crate::shared::target::Target;
 
 /// All clones are the same.
 #[derive(Clone)]
-pub(in crate::nonblocking) struct Nodes(Arc<Shared>);
+pub(in crate::nonblocking) struct Nodes(Arc<NodesShared>);
 
-pub(super) struct Shared {
+pub(super) struct NodesShared {
     pub(super) target: Arc<Target>,
     pub(super) node_clients: NodeClients<Client>,
     /// Tells of every refresh that has ended.
@@ -41,7 +41,7 @@ impl Nodes {
         let (on_connect, own) = (on_connect.cloned(), Arc::clone(target));
         let make = move |address: &HostPort| Client::of_node(&own, address, on_connect.clone());
         let node_clients = NodeClients::new(target.config(), Arc::clone(&shared_topology), make);
-        let shared = Arc::new_cyclic(|shared: &Weak<Shared>| {
+        let shared = Arc::new_cyclic(|shared: &Weak<NodesShared>| {
             let shared = shared.clone();
             let watcher: Arc<Watcher> = Arc::new(move |node: &HostPort, silent| {
                 if let Some(shared) = shared.upgrade() {
@@ -50,7 +50,7 @@ impl Nodes {
                     let _ = Self(shared).follow();
                 }
             });
-            Shared { target: Arc::clone(target), node_clients, refreshed: Notify::new(), watcher }
+            NodesShared { target: Arc::clone(target), node_clients, refreshed: Notify::new(), watcher }
         });
         shared_topology.watch(Arc::downgrade(&shared.watcher));
         Some(Self(shared))

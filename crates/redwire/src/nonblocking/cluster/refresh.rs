@@ -9,14 +9,14 @@ use redwire_core::cluster::{Answer, Ask, Found, Refresh, question};
 use redwire_core::config::{Config, HostPort};
 use redwire_core::{Cmd, Result, Value, facts};
 
-use super::nodes::Shared;
+use super::nodes::NodesShared;
 use crate::shared::clock::{self, Timer};
 use crate::shared::node_clients::{Left, NodeClient, PROBE, Work};
 use crate::nonblocking::client::Client;
 use crate::nonblocking::connection::Connection;
 
 /// The task that takes care of refreshes. If it is dropped, even before it has begun, another may.
-pub(super) struct Following(pub(super) Weak<Shared>);
+pub(super) struct Following(pub(super) Weak<NodesShared>);
 
 impl Drop for Following {
     fn drop(&mut self) {
@@ -59,7 +59,7 @@ pub(super) async fn follow(mut following: Following) {
 }
 
 /// Asks a replica of a primary that cannot be reached whether it has taken over.
-async fn probe(shared: &Weak<Shared>, node: &HostPort) {
+async fn probe(shared: &Weak<NodesShared>, node: &HostPort) {
     let Some(node_client) = shared.upgrade().map(|shared| shared.node_clients.node_client(node)) else { return };
     let role = node_client.client.execute(Cmd::<Value>::of(&facts::ROLE).timeout(PROBE).retries(0)).await;
     if let (Ok(role), Some(shared)) = (role, shared.upgrade()) {
@@ -81,7 +81,7 @@ async fn leave(left: Vec<Left<Client>>) {
 }
 
 /// Asks nodes in which zone they are.
-async fn ask_for_zones(nodes: Vec<Arc<NodeClient<Client>>>, shared: Weak<Shared>) {
+async fn ask_for_zones(nodes: Vec<Arc<NodeClient<Client>>>, shared: Weak<NodesShared>) {
     for node in nodes {
         let info = node.client.execute(Cmd::<String>::of(&facts::INFO).arg("server")).await;
         let Some(shared) = shared.upgrade() else { return };

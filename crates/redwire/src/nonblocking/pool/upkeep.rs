@@ -8,7 +8,7 @@ use redwire_core::pool::CloseReason;
 use tokio::runtime::{self, Handle};
 
 use super::attempt::Attempt;
-use super::{Pool, Shared};
+use super::{Pool, PoolShared};
 use crate::shared::clock::{self, Timer};
 
 /// Looks after `pool`, unless somebody does already.
@@ -31,7 +31,7 @@ pub(super) fn start(pool: &Pool) {
 
 /// The one that looks after a pool, until this is dropped.
 struct Upkeep {
-    shared: Weak<Shared>,
+    shared: Weak<PoolShared>,
     runtime: runtime::Id,
 }
 

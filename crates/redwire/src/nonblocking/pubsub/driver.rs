@@ -14,7 +14,7 @@ use redwire_core::outbox::Outbox;
 use redwire_core::pubsub::{Connect, ConnId};
 use redwire_core::{Error, Result};
 
-use super::{Shared, PubSubState};
+use super::{PubSubShared, PubSubState};
 use crate::shared::clock;
 use crate::shared::credentials::{self, Pass};
 use crate::shared::events::EventKind;
@@ -32,7 +32,7 @@ pub(super) async fn drive(guard: Guard, target: Arc<Target>, first: Option<Wire>
 }
 
 /// Tells subscribers when the driver ends without being asked to: its runtime was shut down, maybe before it began.
-pub(super) struct Guard(pub(super) Arc<Shared>, pub(super) ConnId);
+pub(super) struct Guard(pub(super) Arc<PubSubShared>, pub(super) ConnId);
 
 impl Drop for Guard {
     fn drop(&mut self) {
@@ -51,7 +51,7 @@ impl Drop for Guard {
 }
 
 /// Wakes the driver when there are new credentials, for as long as what it gives is kept.
-fn listen(shared: &Arc<Shared>) -> Option<Arc<dyn Fn() + Send + Sync>> {
+fn listen(shared: &Arc<PubSubShared>) -> Option<Arc<dyn Fn() + Send + Sync>> {
     let provider = shared.target.config().credential_provider()?;
     let shared = Arc::downgrade(shared);
     let listener: Arc<dyn Fn() + Send + Sync> = Arc::new(move || {
@@ -65,7 +65,7 @@ fn listen(shared: &Arc<Shared>) -> Option<Arc<dyn Fn() + Send + Sync>> {
 
 /// What the task holds between two polls.
 struct Driver<'a> {
-    shared: &'a Shared,
+    shared: &'a PubSubShared,
     conn: ConnId,
     target: &'a Arc<Target>,
     woken: Vec<Waker>,
@@ -81,7 +81,7 @@ struct Driver<'a> {
 }
 
 impl<'a> Driver<'a> {
-    fn new(shared: &'a Shared, conn: ConnId, target: &'a Arc<Target>) -> Self {
+    fn new(shared: &'a PubSubShared, conn: ConnId, target: &'a Arc<Target>) -> Self {
         let (looked, began) = (clock::now(), None);
         Self {
             shared,

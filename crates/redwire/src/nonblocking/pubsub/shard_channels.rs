@@ -6,7 +6,7 @@ use std::task::{Poll, Waker, ready};
 
 use redwire_core::{Error, ErrorKind, Outcome};
 
-use super::Shared;
+use super::PubSubShared;
 use crate::shared::clock::{self, Timer};
 use crate::shared::node_clients::Listener;
 use crate::nonblocking::cluster::Nodes;
@@ -33,7 +33,7 @@ pub(super) async fn route(guard: Guard, nodes: Nodes) {
             let now = clock::now();
             state.machine.handle_map(&nodes.node_clients().shared_topology().map(), now, fastrand::u64(..));
             if let Some((conn, node)) = state.machine.poll_conn() {
-                if Shared::drive(shared, state, conn, Some(&node), None).is_err() {
+                if PubSubShared::drive(shared, state, conn, Some(&node), None).is_err() {
                     // The runtime of this task is about to end.
                     return Poll::Ready(());
                 }
@@ -56,7 +56,7 @@ pub(super) async fn route(guard: Guard, nodes: Nodes) {
 }
 
 /// Wakes the task for every new map, for as long as what it gives is kept.
-fn listen(shared: &Arc<Shared>, nodes: &Nodes) -> Arc<Listener> {
+fn listen(shared: &Arc<PubSubShared>, nodes: &Nodes) -> Arc<Listener> {
     let shared = Arc::downgrade(shared);
     let listener: Arc<Listener> = Arc::new(move || {
         if let Some(shared) = shared.upgrade().filter(|shared| shared.is_current()) {
@@ -69,7 +69,7 @@ fn listen(shared: &Arc<Shared>, nodes: &Nodes) -> Arc<Listener> {
 }
 
 /// Tells subscribers when the task ends without being asked to: its runtime was shut down, maybe before it began.
-pub(super) struct Guard(pub(super) Arc<Shared>);
+pub(super) struct Guard(pub(super) Arc<PubSubShared>);
 
 impl Drop for Guard {
     fn drop(&mut self) {

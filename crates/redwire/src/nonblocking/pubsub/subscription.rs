@@ -13,7 +13,7 @@ use redwire_core::pubsub::{SubscriptionEvent, SubscriptionId};
 use redwire_core::{Arg, Error, Result};
 
 use super::handler::Handler;
-use super::{PubSub, Shared};
+use super::{PubSub, PubSubShared};
 use crate::shared::clock;
 use crate::nonblocking::before;
 
@@ -26,7 +26,7 @@ const TAKEN_AT_ONCE: usize = 64;
 /// A `Stream`; [`next`](Self::next) serves where no stream library is at hand. Dropping it unsubscribes from what nobody else wants.
 #[must_use = "a subscription that is dropped hears nothing"]
 pub struct Subscription {
-    shared: Arc<Shared>,
+    shared: Arc<PubSubShared>,
     /// Until it was told that it belongs to another process.
     id: Option<SubscriptionId>,
     /// Taken from those that wait, and not given yet.
@@ -36,7 +36,7 @@ pub struct Subscription {
 
 impl Subscription {
     /// One that the server has confirmed.
-    pub(super) async fn confirmed(owner: PubSub, shared: Arc<Shared>, id: SubscriptionId) -> Result<Self> {
+    pub(super) async fn confirmed(owner: PubSub, shared: Arc<PubSubShared>, id: SubscriptionId) -> Result<Self> {
         let subscription = Self { shared, id: Some(id), taken: VecDeque::new(), _owner: owner };
         subscription.confirm().await?;
         Ok(subscription)
@@ -127,7 +127,7 @@ impl Subscription {
 
 /// Names that somebody waits for: whoever stops waiting does not want them.
 struct Unconfirmed<'s> {
-    shared: &'s Shared,
+    shared: &'s PubSubShared,
     id: &'s SubscriptionId,
 }
 

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use tokio::runtime::{Handle, Id};
 
-use super::{LONG_QUIET, Phase, Shared, SharingState};
+use super::{LONG_QUIET, Phase, SharingShared, SharingState};
 use crate::shared::clock::{self, Timer};
 use crate::shared::setup;
 
@@ -51,7 +51,7 @@ impl SharingState {
 }
 
 /// The task that attends to a connection, in the runtime of this name.
-struct Attendant(Arc<Shared>, Id);
+struct Attendant(Arc<SharingShared>, Id);
 
 impl Drop for Attendant {
     fn drop(&mut self) {
@@ -59,7 +59,7 @@ impl Drop for Attendant {
     }
 }
 
-impl Shared {
+impl SharingShared {
     /// Has the connection attended to in the runtime that is around.
     #[cold]
     pub(super) fn attend(self: &Arc<Self>) {
@@ -105,7 +105,7 @@ async fn attend(attendant: Attendant) {
     }
 }
 
-impl Shared {
+impl SharingShared {
     /// Keeps deadlines, calls the driver, and replaces it if it has not had a turn for long: `turns` and `moved` are
     /// how many it had had, and since when. Says when the next deadline is; `None` where there is nothing to attend to.
     fn look(

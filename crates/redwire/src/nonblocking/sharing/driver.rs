@@ -14,7 +14,7 @@ use redwire_core::outbox::Outbox;
 use redwire_core::{Error, Result};
 
 use super::renewal::Renewal;
-use super::{LONG_QUIET, Phase, Shared, SharingState, release, rotation};
+use super::{LONG_QUIET, Phase, SharingShared, SharingState, release, rotation};
 use crate::shared::clock;
 use crate::shared::credentials;
 use crate::shared::events::EventKind;
@@ -32,7 +32,7 @@ pub(super) async fn drive(guard: Guard, first: Option<Wire>) {
 const LONGEST_HOLD: Duration = Duration::from_millis(20);
 
 /// Tells callers when the driver ends without being asked to: its runtime was shut down, maybe before it began.
-pub(super) struct Guard(pub(super) Arc<Shared>, pub(super) u64);
+pub(super) struct Guard(pub(super) Arc<SharingShared>, pub(super) u64);
 
 impl Drop for Guard {
     fn drop(&mut self) {
@@ -46,7 +46,7 @@ impl Drop for Guard {
 
 /// The task behind a shared connection: what it holds between two polls.
 pub(super) struct Driver<'a> {
-    pub(super) shared: &'a Arc<Shared>,
+    pub(super) shared: &'a Arc<SharingShared>,
     number: u64,
     woken: Vec<Waker>,
     /// The question, over another connection, whether the server lives.
@@ -58,7 +58,7 @@ pub(super) struct Driver<'a> {
 }
 
 impl<'a> Driver<'a> {
-    fn new(shared: &'a Arc<Shared>, number: u64) -> Self {
+    fn new(shared: &'a Arc<SharingShared>, number: u64) -> Self {
         Self {
             shared,
             number,

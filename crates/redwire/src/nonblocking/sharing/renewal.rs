@@ -13,7 +13,7 @@ use redwire_core::outbox::Outbox;
 use redwire_core::standing::Leave;
 
 use super::driver::Driver;
-use super::{Shared, SharingState, release};
+use super::{SharingShared, SharingState, release};
 use crate::shared::clock;
 use crate::shared::events::EventKind;
 use crate::nonblocking::drive::{End, Outgoing};
@@ -49,7 +49,7 @@ impl Renewal {
 
     /// Begins to make the next connection, unless that is being done.
     #[cold]
-    pub(super) fn start(&mut self, shared: &Arc<Shared>) {
+    pub(super) fn start(&mut self, shared: &Arc<SharingShared>) {
         if matches!(self.next, Next::None) {
             let shared = Arc::clone(shared);
             self.next = Next::Connecting(Box::pin(async move { shared.connect().await }));

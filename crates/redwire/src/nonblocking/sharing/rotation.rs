@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use redwire_core::{ErrorKind, Result};
 
-use super::Shared;
+use super::SharingShared;
 use crate::shared::clock;
 use crate::shared::credentials::{self, Credentials, Pass};
 use crate::shared::events::EventKind;
@@ -19,7 +19,7 @@ pub(super) struct Rotation {
 
 impl Rotation {
     /// `None` where credentials are part of the configuration.
-    pub(super) fn watch(shared: &Arc<Shared>) -> Option<Self> {
+    pub(super) fn watch(shared: &Arc<SharingShared>) -> Option<Self> {
         let provider = shared.target.config().credential_provider()?;
         let shared = Arc::downgrade(shared);
         let listener: Arc<dyn Fn() + Send + Sync> = Arc::new(move || {
@@ -33,7 +33,7 @@ impl Rotation {
 }
 
 /// There are new credentials. A connection that is made from now on asks for them by itself.
-pub(super) fn handle_change(shared: &Arc<Shared>) {
+pub(super) fn handle_change(shared: &Arc<SharingShared>) {
     let state = shared.lock();
     let runtime = state.runtime.clone().filter(|_| state.writer.is_some() && !state.is_inherited());
     drop(state);
@@ -44,7 +44,7 @@ pub(super) fn handle_change(shared: &Arc<Shared>) {
 
 /// Presents the credentials, until they are the newest. Several changes may do so at the same time, and whoever asked earlier
 /// be answered later: so each looks again once it is done.
-async fn reauthenticate(shared: Arc<Shared>) {
+async fn reauthenticate(shared: Arc<SharingShared>) {
     let config = shared.target.config();
     loop {
         let pass = match Pass::fetch(config).await {
@@ -67,7 +67,7 @@ async fn reauthenticate(shared: Arc<Shared>) {
 /// Presents `credentials`, once the server has taken the newest ones on a connection of its own. Redis 8.0 and
 /// Valkey 8.1 do not answer an `AUTH` that they refuse while replies before it wait to be sent: on the shared
 /// connection, each reply after it would go to the wrong caller.
-async fn present(shared: &Arc<Shared>, credentials: &Credentials) -> Result<()> {
+async fn present(shared: &Arc<SharingShared>, credentials: &Credentials) -> Result<()> {
     if let Err(error) = Wire::connect(&shared.target, None, None).await
         && matches!(error.kind(), ErrorKind::Authentication(_))
     {
