@@ -53,7 +53,7 @@ pub use redirect::{Redirect, RedirectKind};
 pub use refresh::{Answer, Ask, Found, Question, Refresh, question};
 pub use remap::Remap;
 pub(crate) use route::AT_ONCE;
-pub use route::{TopologyHint, Route, Rules, Step, AfterFailure, any_primary};
+pub use route::{TopologyHint, Route, Rules, RouteStep, AfterFailure, any_primary};
 pub use scatter::Scatter;
 pub use slot::{SLOTS, slot, slot_of};
 pub use slots_reply::Source;

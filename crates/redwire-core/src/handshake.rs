@@ -30,9 +30,9 @@ use crate::secret::Secret;
 #[derive(Debug)]
 pub struct Handshake {
     outgoing: Outbox,
-    steps: VecDeque<Step>,
+    steps: VecDeque<HandshakeStep>,
     /// The words of RESP2, should there be no `HELLO`.
-    fallback: Option<Vec<(Step, Cmd<Value>)>>,
+    fallback: Option<Vec<(HandshakeStep, Cmd<Value>)>>,
     /// Replies to come that no longer matter.
     ignored: usize,
     session: Session,
@@ -71,7 +71,7 @@ pub struct Session {
 
 /// The steps, in the order they are taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Step {
+enum HandshakeStep {
     Reset,
     Hello,
     Auth,
@@ -103,7 +103,7 @@ impl Handshake {
     #[must_use]
     pub fn again(config: &Config, credentials: Option<&Credentials>, protocol: Protocol) -> Self {
         let mut handshake = Self::silent();
-        handshake.queue(vec![(Step::Reset, Cmd::new("RESET"))]);
+        handshake.queue(vec![(HandshakeStep::Reset, Cmd::new("RESET"))]);
         handshake.introduce(config, credentials, protocol);
         handshake
     }
@@ -135,14 +135,14 @@ impl Handshake {
         if protocol == Protocol::Resp2 {
             self.queue(plain);
         } else {
-            let mut first = vec![(Step::Hello, hello(config, credentials))];
+            let mut first = vec![(HandshakeStep::Hello, hello(config, credentials))];
             first.extend(settings(config));
             self.queue(first);
             (self.fallback, self.offered) = (Some(plain), true);
         }
     }
 
-    fn queue(&mut self, steps: Vec<(Step, Cmd<Value>)>) {
+    fn queue(&mut self, steps: Vec<(HandshakeStep, Cmd<Value>)>) {
         for (step, cmd) in steps {
             self.outgoing.command(cmd.args());
             self.steps.push_back(step);
@@ -206,34 +206,34 @@ impl Handshake {
         (self.refused && is_lost(error)).then_some(Protocol::Resp2)
     }
 
-    fn handle_answer(&mut self, step: Step, answer: &Value) -> Result<()> {
+    fn handle_answer(&mut self, step: HandshakeStep, answer: &Value) -> Result<()> {
         match (step, answer) {
-            (Step::Hello, _) => self.greet(answer),
-            (Step::Role, _) => match role_word(answer) {
+            (HandshakeStep::Hello, _) => self.greet(answer),
+            (HandshakeStep::Role, _) => match role_word(answer) {
                 Some(word) => self.verify(word),
                 None => self.ask_info(),
             },
-            (Step::Info, _) => info_word(answer).map_or(Ok(()), |word| self.verify(word)),
-            (Step::SetName | Step::SetInfo, _) => Ok(()),
+            (HandshakeStep::Info, _) => info_word(answer).map_or(Ok(()), |word| self.verify(word)),
+            (HandshakeStep::SetName | HandshakeStep::SetInfo, _) => Ok(()),
             // Any other status is the late answer to something that was asked before.
-            (Step::Reset, Value::Status(word)) if word != RESET => Err(step.unexpected(word)),
+            (HandshakeStep::Reset, Value::Status(word)) if word != RESET => Err(step.unexpected(word)),
             (_, Value::Status(_)) => Ok(()),
             (_, other) => Err(step.unexpected(other)),
         }
     }
 
-    fn handle_refusal(&mut self, step: Step, error: Error) -> Result<()> {
+    fn handle_refusal(&mut self, step: HandshakeStep, error: Error) -> Result<()> {
         match step {
-            Step::Hello if !is_about_us(&error, !self.secrets.is_empty()) && self.fall_back() => Ok(()),
-            Step::Role if !is_about_us(&error, false) => self.ask_info(),
+            HandshakeStep::Hello if !is_about_us(&error, !self.secrets.is_empty()) && self.fall_back() => Ok(()),
+            HandshakeStep::Role if !is_about_us(&error, false) => self.ask_info(),
             // Writing to a replica will tell.
-            Step::Info if !is_about_us(&error, false) => Ok(()),
+            HandshakeStep::Info if !is_about_us(&error, false) => Ok(()),
             // Names are for the operator's eyes: to be without them is no reason not to connect.
-            Step::SetName if !turns_away(&error) && !wants_password(&error) => Ok(()),
-            Step::SetInfo if !turns_away(&error) => Ok(()),
+            HandshakeStep::SetName if !turns_away(&error) && !wants_password(&error) => Ok(()),
+            HandshakeStep::SetInfo if !turns_away(&error) => Ok(()),
             // Without a cluster a replica answers reads anyway.
-            Step::ReadOnly if error.kind() == ErrorKind::Cluster(ClusterFault::NotACluster) => Ok(()),
-            Step::Select if self.in_cluster => Err(step.failed(error.with_context(FEW_DATABASES))),
+            HandshakeStep::ReadOnly if error.kind() == ErrorKind::Cluster(ClusterFault::NotACluster) => Ok(()),
+            HandshakeStep::Select if self.in_cluster => Err(step.failed(error.with_context(FEW_DATABASES))),
             _ => Err(step.failed(error)),
         }
     }
@@ -264,7 +264,7 @@ impl Handshake {
             Value::Status(_) | Value::Null if self.fall_back() => return Ok(()),
             _ => {
                 let message = format!("expected a map in answer to HELLO, got {answer:?}");
-                return Err(Step::Hello.failed(Error::new(ErrorKind::Protocol, Outcome::NotSent, message)));
+                return Err(HandshakeStep::Hello.failed(Error::new(ErrorKind::Protocol, Outcome::NotSent, message)));
             }
         };
         let is_greeting = |name: &Value| {
@@ -296,7 +296,7 @@ impl Handshake {
         if self.verified {
             return Ok(());
         }
-        self.queue(vec![(Step::Info, Cmd::new("INFO replication"))]);
+        self.queue(vec![(HandshakeStep::Info, Cmd::new("INFO replication"))]);
         Ok(())
     }
 
@@ -311,7 +311,7 @@ impl Handshake {
             Some(role) if role != is => {
                 let message = format!("expected {role:?}, got {word:?}");
                 let kind = ErrorKind::Sentinel(SentinelFault::NotMaster);
-                Err(Step::Role.failed(Error::new(kind, Outcome::NotSent, message)))
+                Err(HandshakeStep::Role.failed(Error::new(kind, Outcome::NotSent, message)))
             }
             _ => {
                 self.verified = true;
@@ -371,7 +371,7 @@ fn role(config: &Config) -> Option<Role> {
     }
 }
 
-impl Step {
+impl HandshakeStep {
     fn name(self) -> &'static str {
         match self {
             Self::Reset => RESET,
@@ -410,32 +410,32 @@ fn hello(config: &Config, credentials: Option<&Credentials>) -> Cmd<Value> {
 }
 
 /// What `HELLO` says in one, in the words of RESP2.
-fn introduction(config: &Config, credentials: Option<&Credentials>) -> Vec<(Step, Cmd<Value>)> {
+fn introduction(config: &Config, credentials: Option<&Credentials>) -> Vec<(HandshakeStep, Cmd<Value>)> {
     let mut steps = Vec::new();
     if let Some(credentials) = credentials {
-        steps.push((Step::Auth, credentials.auth()));
+        steps.push((HandshakeStep::Auth, credentials.auth()));
     }
     if let Some(name) = config.client_name() {
-        steps.push((Step::SetName, Cmd::new("CLIENT SETNAME").arg(name)));
+        steps.push((HandshakeStep::SetName, Cmd::new("CLIENT SETNAME").arg(name)));
     }
     steps
 }
 
-fn settings(config: &Config) -> Vec<(Step, Cmd<Value>)> {
+fn settings(config: &Config) -> Vec<(HandshakeStep, Cmd<Value>)> {
     let mut steps = Vec::new();
     for (attribute, value) in [("LIB-NAME", config.lib_name()), ("LIB-VER", config.lib_version())] {
         if let Some(value) = value {
-            steps.push((Step::SetInfo, Cmd::new("CLIENT SETINFO").arg(attribute).arg(value)));
+            steps.push((HandshakeStep::SetInfo, Cmd::new("CLIENT SETINFO").arg(attribute).arg(value)));
         }
     }
     if config.db() != 0 {
-        steps.push((Step::Select, Cmd::new("SELECT").arg(config.db())));
+        steps.push((HandshakeStep::Select, Cmd::new("SELECT").arg(config.db())));
     }
     if config.read_only() {
-        steps.push((Step::ReadOnly, Cmd::new("READONLY")));
+        steps.push((HandshakeStep::ReadOnly, Cmd::new("READONLY")));
     }
     if role(config).is_some() {
-        steps.push((Step::Role, Cmd::new("ROLE")));
+        steps.push((HandshakeStep::Role, Cmd::new("ROLE")));
     }
     steps
 }

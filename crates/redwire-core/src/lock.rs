@@ -10,7 +10,7 @@ mod hold;
 
 use std::time::Duration;
 
-pub use acquire::{Acquire, Asked, Step};
+pub use acquire::{Acquire, Asked, AcquireStep};
 pub use claim::{Claim, Found};
 pub use hold::{Extension, Hold, Keep};
 

@@ -43,7 +43,7 @@ pub struct Rules<'a> {
 
 /// What follows from a failed try.
 #[derive(Debug)]
-pub struct Step {
+pub struct RouteStep {
     /// What becomes of the call.
     pub then: AfterFailure,
     /// What the [`Topology`](super::Topology) is to be told.
@@ -152,7 +152,7 @@ impl Route {
         rules: Rules<'_>,
         random: u64,
         budget: impl FnOnce() -> bool,
-    ) -> Step {
+    ) -> RouteStep {
         self.sent += 1;
         self.attempt.handle_outcome(&error);
         if matches!(error.kind(), ErrorKind::Connection(_)) {
@@ -174,7 +174,7 @@ impl Route {
                     self.redirects = 0;
                 }
                 let hint = casts_doubt(&error).then_some(TopologyHint::Suspect);
-                Step { then: self.wait(error, rules, retries, random), hint }
+                RouteStep { then: self.wait(error, rules, retries, random), hint }
             }
             _ => self.retry(error, call, rules, random, budget),
         };
@@ -199,25 +199,25 @@ impl Route {
         rules: Rules<'_>,
         retries: u32,
         random: u64,
-    ) -> Step {
+    ) -> RouteStep {
         let Redirect { kind, slot, to } = redirect;
         if kind == RedirectKind::Ask && !self.may_ask {
-            return Step { then: self.wait(error, rules, retries, random), hint: None };
+            return RouteStep { then: self.wait(error, rules, retries, random), hint: None };
         }
         let Some(to) = to else {
-            return Step { then: self.wait(error, rules, retries, random), hint: Some(TopologyHint::Suspect) };
+            return RouteStep { then: self.wait(error, rules, retries, random), hint: Some(TopologyHint::Suspect) };
         };
         let moved = kind == RedirectKind::Moved;
         let hint = moved.then(|| TopologyHint::Moved { slot, to: to.clone() });
         self.redirects += 1;
         if self.redirects > rules.cluster.max_redirects {
-            return Step { then: AfterFailure::Fail(to_and_fro(error)), hint };
+            return RouteStep { then: AfterFailure::Fail(to_and_fro(error)), hint };
         }
         if self.lost.as_ref() == Some(&to) {
             // A replica that has not taken over: soon it may, or the primary is back.
             self.redirects -= 1;
             self.lost = None;
-            return Step { then: self.wait(error, rules, retries, random), hint };
+            return RouteStep { then: self.wait(error, rules, retries, random), hint };
         }
         let fresh = to == *from && moved;
         let after = match self.redirects.checked_sub(AT_ONCE) {
@@ -231,7 +231,7 @@ impl Route {
             true => AfterFailure::Send { to, asking: kind == RedirectKind::Ask, fresh, after },
             false => AfterFailure::Fail(error),
         };
-        Step { then, hint }
+        RouteStep { then, hint }
     }
 
     /// Rejected, or not sent, for a reason that passes: till the deadline, or `retries` times if there is none.
@@ -253,7 +253,7 @@ impl Route {
         rules: Rules<'_>,
         random: u64,
         budget: impl FnOnce() -> bool,
-    ) -> Step {
+    ) -> RouteStep {
         let doubt = is_unheard(&error) || error.is_demotion();
         let hint = doubt.then_some(TopologyHint::Suspect);
         let then = match self.attempt.handle_failure(error, call, rules.config, rules.now, random, budget) {
@@ -261,7 +261,7 @@ impl Route {
             Decision::Retry(after) => AfterFailure::Retry(after),
             Decision::Fail(error) => AfterFailure::Fail(error),
         };
-        Step { then, hint }
+        RouteStep { then, hint }
     }
 
     fn delay(&mut self, nth: u32, rules: Rules<'_>, random: u64) -> Duration {

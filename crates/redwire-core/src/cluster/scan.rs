@@ -33,7 +33,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::node_report::{NodeReport, SlotHold};
-use super::route::{Route, Rules, Step, AfterFailure, uncovered};
+use super::route::{Route, Rules, RouteStep, AfterFailure, uncovered};
 use super::{ClusterOptions, Map, Remap, SLOTS};
 use crate::cmd::Cmd;
 use crate::config::HostPort;
@@ -229,7 +229,7 @@ impl ClusterScan {
         deadline: Option<Instant>,
         random: u64,
         budget: impl FnOnce() -> bool,
-    ) -> Step {
+    ) -> RouteStep {
         let from = self.visit.as_ref().map(|visit| visit.node.clone());
         if let Some(visit) = self.visit.take() {
             self.shunned.push(visit.node.clone());

@@ -53,7 +53,7 @@ enum Next {
 
 /// What to do next.
 #[derive(Debug)]
-pub enum Step {
+pub enum AcquireStep {
     /// Run this and tell [`handle_answer`](Acquire::handle_answer).
     Ask(Cmd<Asked>),
     /// Run this, which waits, and tell [`handle_heard`](Acquire::handle_heard) whether that went well.
@@ -95,24 +95,24 @@ impl Acquire {
     }
 
     /// What to do now. `may_listen`: whether there is a connection to be woken over; `random` is uniform over all of `u64`.
-    pub fn poll_step(&mut self, now: Instant, random: u64, may_listen: bool) -> Step {
+    pub fn poll_step(&mut self, now: Instant, random: u64, may_listen: bool) -> AcquireStep {
         match self.next {
             Next::Wait(left) => {
                 let limit = self.turn(left, now);
                 if may_listen {
                     self.next = Next::Listen;
-                    return Step::Listen(self.timed(self.claim.listen(limit), now));
+                    return AcquireStep::Listen(self.timed(self.claim.listen(limit), now));
                 }
                 self.next = Next::Ask;
-                Step::Pause(between_half_and_all(limit.min(DEAF), random))
+                AcquireStep::Pause(between_half_and_all(limit.min(DEAF), random))
             }
             Next::Pause => {
                 self.next = Next::Ask;
-                Step::Pause(between_half_and_all(self.turn(None, now).min(DEAF), random))
+                AcquireStep::Pause(between_half_and_all(self.turn(None, now).min(DEAF), random))
             }
             Next::Ask | Next::Answer | Next::Listen | Next::Done => {
                 (self.next, self.sent) = (Next::Answer, now);
-                Step::Ask(self.timed(self.claim.acquire(self.ttl), now))
+                AcquireStep::Ask(self.timed(self.claim.acquire(self.ttl), now))
             }
         }
     }

@@ -26,19 +26,19 @@ fn lost_reply() -> Error {
 }
 
 /// The words of what is asked, without the script, and how long that may take.
-fn asked(step: Step) -> (String, Option<Duration>) {
-    let Step::Ask(cmd) = step else { panic!("a question was due, not {step:?}") };
+fn asked(step: AcquireStep) -> (String, Option<Duration>) {
+    let AcquireStep::Ask(cmd) = step else { panic!("a question was due, not {step:?}") };
     let words = cmd.words();
     ([&words[..1], &words[2..]].concat().join(" "), cmd.options().timeout)
 }
 
-fn listened(step: Step) -> (String, Option<Duration>) {
-    let Step::Listen(cmd) = step else { panic!("listening was due, not {step:?}") };
+fn listened(step: AcquireStep) -> (String, Option<Duration>) {
+    let AcquireStep::Listen(cmd) = step else { panic!("listening was due, not {step:?}") };
     (cmd.words().join(" "), cmd.options().timeout)
 }
 
-fn paused(step: Step) -> Duration {
-    let Step::Pause(pause) = step else { panic!("a pause was due, not {step:?}") };
+fn paused(step: AcquireStep) -> Duration {
+    let AcquireStep::Pause(pause) = step else { panic!("a pause was due, not {step:?}") };
     pause
 }
 

@@ -5,7 +5,7 @@ use std::sync::{Arc, MutexGuard};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use redwire_core::lock::{self, Acquire, Claim, Hold, Keep, LockOptions, Step, Wait};
+use redwire_core::lock::{self, Acquire, Claim, Hold, Keep, LockOptions, AcquireStep, Wait};
 use redwire_core::{Error, ErrorKind, LockFault, Outcome, Result};
 
 use super::client::Client;
@@ -176,17 +176,17 @@ impl Lock {
         let acquire = &mut attempt.acquire;
         loop {
             match acquire.poll_step(Instant::now(), fastrand::u64(..), self.may_listen()) {
-                Step::Ask(ask) => {
+                AcquireStep::Ask(ask) => {
                     let answer = client.execute(ask);
                     if let Some((fence, hold)) = acquire.handle_answer(answer, Instant::now())? {
                         return self.guard(fence, hold);
                     }
                 }
-                Step::Listen(listen) => {
+                AcquireStep::Listen(listen) => {
                     let heard = client.execute(listen);
                     acquire.handle_heard(heard.is_ok());
                 }
-                Step::Pause(pause) => thread::sleep(pause),
+                AcquireStep::Pause(pause) => thread::sleep(pause),
             }
         }
     }

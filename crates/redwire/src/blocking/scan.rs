@@ -45,9 +45,9 @@ impl<'c, T: Reply> Scan<'c, T> {
             let deadline = self.deadline.or_else(|| Instant::now().checked_add(limit?));
             self.deadline = deadline;
             match self.step(nodes) {
-                Ok(Step::Item(item)) => return Some(item),
-                Ok(Step::Done) => return None,
-                Ok(Step::On) => {}
+                Ok(ScanOutcome::Item(item)) => return Some(item),
+                Ok(ScanOutcome::Done) => return None,
+                Ok(ScanOutcome::On) => {}
                 Err(error) => {
                     if let Err(error) = self.bear(nodes, error) {
                         self.deadline = None;
@@ -59,11 +59,11 @@ impl<'c, T: Reply> Scan<'c, T> {
     }
 
     /// Does what is to be done for the next item of a whole cluster.
-    fn step(&mut self, nodes: &Nodes) -> Result<Step<T>> {
+    fn step(&mut self, nodes: &Nodes) -> Result<ScanOutcome<T>> {
         nodes.learn(self.deadline, true)?;
         match self.scanning.poll_item_in(&nodes.node_clients().map())? {
-            Page::Item(item) => return Ok(Step::Item(item)),
-            Page::Done => return Ok(Step::Done),
+            Page::Item(item) => return Ok(ScanOutcome::Item(item)),
+            Page::Done => return Ok(ScanOutcome::Done),
             Page::Fetch(cmd) => self.scanning.handle_page(&self.client.execute(cmd)?)?,
             Page::FetchAt(node, cmd) => {
                 let page = self.node_client(nodes, &node).client.execute(cmd.retries(0))?;
@@ -75,7 +75,7 @@ impl<'c, T: Reply> Scan<'c, T> {
                 self.scanning.cluster_scan().map_or(Ok(()), |cluster_scan| cluster_scan.handle_answer(answer))?;
             }
         }
-        Ok(Step::On)
+        Ok(ScanOutcome::On)
     }
 
     fn node_client(&self, nodes: &Nodes, node: &HostPort) -> Arc<NodeClient<Client>> {
@@ -98,7 +98,7 @@ impl<'c, T: Reply> Scan<'c, T> {
 }
 
 /// What came of a step through a cluster.
-enum Step<T> {
+enum ScanOutcome<T> {
     Item(Result<T>),
     Done,
     On,

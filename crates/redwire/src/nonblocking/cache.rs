@@ -330,19 +330,19 @@ impl<R: Reply> Future for CacheRequest<'_, R> {
                 ReadState::Done => panic!("a request was polled after it was ready"),
             };
             match step {
-                Step::Ready(result) => return Poll::Ready(result),
-                Step::Pending(state) => {
+                ReadStep::Ready(result) => return Poll::Ready(result),
+                ReadStep::Pending(state) => {
                     self.state = state;
                     return Poll::Pending;
                 }
-                Step::On(state) => self.state = state,
+                ReadStep::On(state) => self.state = state,
             }
         }
     }
 }
 
 /// What came of a poll of one state.
-enum Step<'c, R: Reply> {
+enum ReadStep<'c, R: Reply> {
     Ready(Result<R>),
     Pending(ReadState<'c, R>),
     /// Another state is to be polled at once.
@@ -351,7 +351,7 @@ enum Step<'c, R: Reply> {
 
 impl<'c, R: Reply> CacheRequest<'c, R> {
     #[inline]
-    fn start(&mut self, mut cmd: Cmd<R>, cx: &Context<'_>) -> Step<'c, R> {
+    fn start(&mut self, mut cmd: Cmd<R>, cx: &Context<'_>) -> ReadStep<'c, R> {
         let cache = self.cache;
         if suitable(cmd.facts()) != Suitable::Read || !cache.options().covers(cache.opted_in) {
             return self.plain(cmd);
@@ -368,10 +368,10 @@ impl<'c, R: Reply> CacheRequest<'c, R> {
         match found {
             Lookup::Hit(replies) => {
                 let output = call::read(&mut cmd, replies, cache.client().config());
-                Step::Ready(output.map_err(|error| self.explain(error, &cmd)))
+                ReadStep::Ready(output.map_err(|error| self.explain(error, &cmd)))
             }
             Lookup::Fetch(flight) => self.fetch(cmd, flight, cx),
-            Lookup::Wait(wait) => Step::On(ReadState::Waiting(cmd, wait, None)),
+            Lookup::Wait(wait) => ReadStep::On(ReadState::Waiting(cmd, wait, None)),
             Lookup::Settle(mark) => self.settle(cmd, mark, cx),
             Lookup::Pass => {
                 if !tracking.is_live() {
@@ -382,11 +382,11 @@ impl<'c, R: Reply> CacheRequest<'c, R> {
         }
     }
 
-    fn fetch(&self, cmd: Cmd<R>, flight: Flight, cx: &Context<'_>) -> Step<'c, R> {
+    fn fetch(&self, cmd: Cmd<R>, flight: Flight, cx: &Context<'_>) -> ReadStep<'c, R> {
         let Some(NodeCache { conn, tracking }) = self.node_cache.as_deref() else { return self.plain(cmd) };
         let fetch = Fetch::new(&cmd, tracking.options());
         match conn.submit(&fetch, cx.waker(), self.deadline(&cmd)) {
-            Ok(ticket) => Step::Pending(ReadState::Fetching(cmd, ticket, flight)),
+            Ok(ticket) => ReadStep::Pending(ReadState::Fetching(cmd, ticket, flight)),
             Err(_) => {
                 tracking.change(|store| store.handle_failed(flight));
                 self.plain(cmd)
@@ -394,11 +394,11 @@ impl<'c, R: Reply> CacheRequest<'c, R> {
         }
     }
 
-    fn poll_fetch(&self, cmd: Cmd<R>, ticket: Ticket, flight: Flight, cx: &Context<'_>) -> Step<'c, R> {
+    fn poll_fetch(&self, cmd: Cmd<R>, ticket: Ticket, flight: Flight, cx: &Context<'_>) -> ReadStep<'c, R> {
         let Some(NodeCache { conn, tracking }) = self.node_cache.as_deref() else { return self.plain(cmd) };
         let result = match conn.poll_reply(ticket, cx.waker()) {
             Ok(result) => result,
-            Err(ticket) => return Step::Pending(ReadState::Fetching(cmd, ticket, flight)),
+            Err(ticket) => return ReadStep::Pending(ReadState::Fetching(cmd, ticket, flight)),
         };
         match result.and_then(|replies| Fetch::new(&cmd, tracking.options()).read(replies)) {
             Ok(replies) => {
@@ -413,14 +413,14 @@ impl<'c, R: Reply> CacheRequest<'c, R> {
     }
 
     /// Asks what announces, so that what is kept is known to be in order.
-    fn settle(&self, cmd: Cmd<R>, mark: Mark, cx: &Context<'_>) -> Step<'c, R> {
+    fn settle(&self, cmd: Cmd<R>, mark: Mark, cx: &Context<'_>) -> ReadStep<'c, R> {
         let Some(NodeCache { conn, tracking }) = self.node_cache.as_deref() else { return self.plain(cmd) };
         let listener = tracking.listener(conn);
         match listener.submit(&sync_question(false), cx.waker(), self.deadline(&cmd)) {
-            Ok(ticket) => Step::Pending(ReadState::Settling(cmd, listener, ticket, mark)),
+            Ok(ticket) => ReadStep::Pending(ReadState::Settling(cmd, listener, ticket, mark)),
             Err(_) => {
                 tracking.change(|store| store.handle_settled(mark, false));
-                Step::On(ReadState::Start(cmd))
+                ReadStep::On(ReadState::Start(cmd))
             }
         }
     }
@@ -432,15 +432,15 @@ impl<'c, R: Reply> CacheRequest<'c, R> {
         ticket: Ticket,
         mark: Mark,
         cx: &Context<'_>,
-    ) -> Step<'c, R> {
+    ) -> ReadStep<'c, R> {
         let known = match listener.poll_reply(ticket, cx.waker()) {
             Ok(answer) => answer.is_ok(),
-            Err(ticket) => return Step::Pending(ReadState::Settling(cmd, listener, ticket, mark)),
+            Err(ticket) => return ReadStep::Pending(ReadState::Settling(cmd, listener, ticket, mark)),
         };
         if let Some(NodeCache { tracking, .. }) = self.node_cache.as_deref() {
             tracking.change(|store| store.handle_settled(mark, known));
         }
-        Step::On(ReadState::Start(cmd))
+        ReadStep::On(ReadState::Start(cmd))
     }
 
     fn poll_wait(
@@ -449,14 +449,14 @@ impl<'c, R: Reply> CacheRequest<'c, R> {
         wait: Wait,
         mut timer: Option<Box<Timer>>,
         cx: &mut Context<'_>,
-    ) -> Step<'c, R> {
+    ) -> ReadStep<'c, R> {
         let Some(NodeCache { tracking, .. }) = self.node_cache.as_deref() else { return self.plain(cmd) };
         let mut former = None;
         let polled = tracking.lock().poll_wait(wait, |waiter| former = renew(waiter, cx.waker()));
         drop(former);
         let wait = match polled {
             Ok(Some(replies)) => return self.read(cmd, replies),
-            Ok(None) => return Step::On(ReadState::Start(cmd)),
+            Ok(None) => return ReadStep::On(ReadState::Start(cmd)),
             Err(wait) => wait,
         };
         if timer.is_none() {
@@ -467,50 +467,50 @@ impl<'c, R: Reply> CacheRequest<'c, R> {
         {
             let waiter = tracking.lock().abandon(wait);
             drop(waiter);
-            return Step::Ready(Err(self.explain(Error::timeout(Outcome::NotSent), &cmd)));
+            return ReadStep::Ready(Err(self.explain(Error::timeout(Outcome::NotSent), &cmd)));
         }
-        Step::Pending(ReadState::Waiting(cmd, wait, timer))
+        ReadStep::Pending(ReadState::Waiting(cmd, wait, timer))
     }
 
-    fn poll_plain(&self, mut request: Request<'c, Cmd<R>>, cx: &mut Context<'_>) -> Step<'c, R> {
+    fn poll_plain(&self, mut request: Request<'c, Cmd<R>>, cx: &mut Context<'_>) -> ReadStep<'c, R> {
         match Pin::new(&mut request).poll(cx) {
-            Poll::Pending => Step::Pending(ReadState::Plain(request)),
+            Poll::Pending => ReadStep::Pending(ReadState::Plain(request)),
             Poll::Ready(result) => {
                 let writes = suitable(request.call().facts());
                 if matches!(writes, Suitable::Change | Suitable::ChangeAll) {
                     self.cache.inner.node_caches.handle_written(request.call());
                 }
-                Step::Ready(result)
+                ReadStep::Ready(result)
             }
         }
     }
 
     /// What the reply says.
-    fn read(&self, mut cmd: Cmd<R>, replies: Replies) -> Step<'c, R> {
+    fn read(&self, mut cmd: Cmd<R>, replies: Replies) -> ReadStep<'c, R> {
         match call::read(&mut cmd, replies, self.cache.client().config()) {
-            Ok(output) => Step::Ready(Ok(output)),
+            Ok(output) => ReadStep::Ready(Ok(output)),
             Err(error) => self.fail(cmd, error),
         }
     }
 
     #[cold]
-    fn fail(&self, cmd: Cmd<R>, error: Error) -> Step<'c, R> {
+    fn fail(&self, cmd: Cmd<R>, error: Error) -> ReadStep<'c, R> {
         self.cache.client().pool().target().handle_failure(&error);
         if is_for_client(&error, self.cache.client().config()) {
             return self.plain(cmd);
         }
-        Step::Ready(Err(self.explain(error, &cmd)))
+        ReadStep::Ready(Err(self.explain(error, &cmd)))
     }
 
     /// Over the client, with the time that is left.
-    fn plain(&self, cmd: Cmd<R>) -> Step<'c, R> {
+    fn plain(&self, cmd: Cmd<R>) -> ReadStep<'c, R> {
         let deadline = if self.begun.is_some() { self.deadline(&cmd) } else { None };
         let cmd = match deadline.map(|deadline| deadline.saturating_duration_since(clock::now())) {
             // No time at all would mean no limit.
             Some(left) => cmd.timeout(left.max(std::time::Duration::from_micros(1))),
             None => cmd,
         };
-        Step::On(ReadState::Plain(self.cache.client().execute(cmd)))
+        ReadStep::On(ReadState::Plain(self.cache.client().execute(cmd)))
     }
 
     fn deadline(&self, cmd: &Cmd<R>) -> Option<Instant> {

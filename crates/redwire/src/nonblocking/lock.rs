@@ -5,7 +5,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use redwire_core::lock::{self, Acquire, Claim, Hold, Keep, LockOptions, Step, Wait};
+use redwire_core::lock::{self, Acquire, Claim, Hold, Keep, LockOptions, AcquireStep, Wait};
 use redwire_core::{ErrorKind, LockFault, Result};
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
@@ -176,17 +176,17 @@ impl Lock {
         loop {
             let acquire = &mut attempt.acquire;
             match acquire.poll_step(clock::now(), fastrand::u64(..), self.may_listen()) {
-                Step::Ask(ask) => {
+                AcquireStep::Ask(ask) => {
                     let answer = client.execute(ask).await;
                     if let Some((fence, hold)) = acquire.handle_answer(answer, clock::now())? {
                         return Ok(self.guard(fence, hold, attempt.runtime.clone()));
                     }
                 }
-                Step::Listen(listen) => {
+                AcquireStep::Listen(listen) => {
                     let heard = client.execute(listen).await;
                     acquire.handle_heard(heard.is_ok());
                 }
-                Step::Pause(pause) => Timer::after(pause).await,
+                AcquireStep::Pause(pause) => Timer::after(pause).await,
             }
         }
     }

@@ -24,13 +24,13 @@ struct Case {
     shards: bool,
     #[serde(default)]
     partial: bool,
-    steps: Vec<Step>,
+    steps: Vec<RouteStep>,
     result: Outcomes,
 }
 
 /// What happens, and whom the refresh asks then.
 #[derive(Deserialize)]
-struct Step {
+struct RouteStep {
     at_ms: u64,
     from: Option<String>,
     answer: Option<Told>,

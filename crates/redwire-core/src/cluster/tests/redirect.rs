@@ -10,7 +10,7 @@ use serde_json::Value as Json;
 
 use super::super::slots_reply::{SlotsReply, Source};
 use super::super::{
-    Asking, ClusterOptions, Found, Map, TopologyHint, Redirect, Remap, Route, Rules, Step, AfterFailure, Topology, slot_of,
+    Asking, ClusterOptions, Found, Map, TopologyHint, Redirect, Remap, Route, Rules, RouteStep, AfterFailure, Topology, slot_of,
 };
 use super::{address, remap, reply};
 use crate::backoff::Backoff;
@@ -135,7 +135,7 @@ fn run(map: &Map, case: Case) {
         let now = start + Duration::from_millis(step.at_ms);
         let rules = Rules { config: &config, cluster: &cluster, now };
         let from = address(&step.from);
-        let Step { then, hint } = route.handle_failure(error, Some(&from), &mut cmd, rules, 0, || true);
+        let RouteStep { then, hint } = route.handle_failure(error, Some(&from), &mut cmd, rules, 0, || true);
         let wanted = step.hint.map(|hint| match hint {
             Learnt::Moved(slot, to) => TopologyHint::Moved { slot, to: address(&to) },
             Learnt::Doubt => TopologyHint::Suspect,

@@ -142,7 +142,7 @@ impl World {
 
     fn ask(&mut self, mut attempt: Acquire, fate: u8, there: u64, back: u64) -> Holder {
         match attempt.poll_step(self.now, there << 50, fate > 4) {
-            Step::Ask(cmd) => {
+            AcquireStep::Ask(cmd) => {
                 let answer = self.send(cmd, fate, there, back).map(|(ours, number)| (ours == 1, number));
                 match attempt.handle_answer(answer, self.now).expect("there is no end to the wait") {
                     Some((fence, hold)) => {
@@ -153,9 +153,9 @@ impl World {
                     None => return Holder::Asking(attempt),
                 }
             }
-            Step::Listen(_) => attempt.handle_heard(fate > 5),
+            AcquireStep::Listen(_) => attempt.handle_heard(fate > 5),
             // Nobody has to be punctual.
-            Step::Pause(pause) => self.now += pause.min(Duration::from_millis(back)),
+            AcquireStep::Pause(pause) => self.now += pause.min(Duration::from_millis(back)),
         }
         Holder::Asking(attempt)
     }
