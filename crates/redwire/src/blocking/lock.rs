@@ -172,7 +172,7 @@ impl Lock {
         let client = &self.client;
         let claim = locking::new_claim(options, options.token.clone());
         let acquire = Acquire::new(options, claim, client.config().timeout(), Instant::now());
-        let mut attempt = Attempt { client, acquire };
+        let mut attempt = AcquireAttempt { client, acquire };
         let acquire = &mut attempt.acquire;
         loop {
             match acquire.poll_step(Instant::now(), fastrand::u64(..), self.may_listen()) {
@@ -210,12 +210,12 @@ impl Lock {
 }
 
 /// An attempt that gives back what it may have got, when it is dropped.
-struct Attempt<'a> {
+struct AcquireAttempt<'a> {
     client: &'a Client,
     acquire: Acquire,
 }
 
-impl Drop for Attempt<'_> {
+impl Drop for AcquireAttempt<'_> {
     fn drop(&mut self) {
         if self.acquire.leaves_traces() {
             abandon(self.client, self.acquire.claim());

@@ -172,7 +172,7 @@ impl Lock {
         let client = &self.client;
         let claim = locking::new_claim(options, options.token.clone());
         let acquire = Acquire::new(options, claim, client.config().timeout(), clock::now());
-        let mut attempt = Attempt { client, acquire, runtime: runtime()? };
+        let mut attempt = AcquireAttempt { client, acquire, runtime: runtime()? };
         loop {
             let acquire = &mut attempt.acquire;
             match acquire.poll_step(clock::now(), fastrand::u64(..), self.may_listen()) {
@@ -211,13 +211,13 @@ impl Lock {
 }
 
 /// An attempt that gives back what it may have got, when it is dropped.
-struct Attempt<'a> {
+struct AcquireAttempt<'a> {
     client: &'a Client,
     acquire: Acquire,
     runtime: Handle,
 }
 
-impl Drop for Attempt<'_> {
+impl Drop for AcquireAttempt<'_> {
     fn drop(&mut self) {
         if self.acquire.leaves_traces() {
             abandon(self.client, self.acquire.claim(), &self.runtime);

@@ -310,7 +310,7 @@ impl PubSubShared {
         state.slots.push(DriverSlot { conn, reads: true, driver: None });
         // A runtime that has ended drops the task, and so the guard, at once.
         drop(state);
-        runtime.spawn(driver::drive(driver::Guard(Arc::clone(shared), conn), target, first));
+        runtime.spawn(driver::drive(driver::PubSubDriverGuard(Arc::clone(shared), conn), target, first));
         if shared.lock().slot(conn).is_some() { Ok(()) } else { Err(setup::runtime_ended()) }
     }
 
@@ -326,7 +326,7 @@ impl PubSubShared {
                 let runtime = runtime()?;
                 state.is_tended = true;
                 drop(state);
-                runtime.spawn(shard_channels::route(shard_channels::Guard(Arc::clone(self)), nodes.clone()));
+                runtime.spawn(shard_channels::route(shard_channels::RouterGuard(Arc::clone(self)), nodes.clone()));
                 state = self.lock();
             }
         }

@@ -380,7 +380,7 @@ impl SharingShared {
         let number = state.number;
         // A runtime that has ended drops the task, and so the guard, at once.
         drop(state);
-        runtime.spawn(driver::drive(driver::Guard(Arc::clone(self), number), first));
+        runtime.spawn(driver::drive(driver::SharingDriverGuard(Arc::clone(self), number), first));
         let state = self.lock();
         match state.phase {
             Phase::Driven => Ok(state),

@@ -122,11 +122,11 @@ async fn resolve(target: &Target, address: &HostPort) -> Result<Vec<SocketAddr>>
 }
 
 /// An attempt to connect to one address.
-type Attempt = (SocketAddr, Pin<Box<dyn Future<Output = Result<TcpStream>> + Send>>);
+type DialAttempt = (SocketAddr, Pin<Box<dyn Future<Output = Result<TcpStream>> + Send>>);
 
 /// The first connection that comes up, with as many attempts at a time as `dial` wants.
 async fn dial(mut dial: Dial) -> Result<TcpStream> {
-    let mut attempts: Vec<Attempt> = Vec::new();
+    let mut attempts: Vec<DialAttempt> = Vec::new();
     let mut timer = Timer::default();
     poll_fn(|cx| {
         loop {

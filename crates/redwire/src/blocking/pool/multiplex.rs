@@ -36,12 +36,12 @@ pub(super) struct Multiplex {
 
 struct MultiplexState {
     driven: Driven,
-    session: Option<Session>,
+    session: Option<MultiplexedConn>,
     quiet: u32,
 }
 
 /// A connection that is shared now.
-struct Session {
+struct MultiplexedConn {
     permit: Permit,
     /// Until then others may join.
     until: Instant,
@@ -119,7 +119,7 @@ impl Multiplex {
         let opened = opened.and_then(|(parts, version)| Ok((parts, version, place.keep()?)));
         Ok(opened.and_then(|(parts, version, (permit, connection))| {
             let until = Instant::now() + RIDE;
-            state.session = Some(Session { permit, until, version });
+            state.session = Some(MultiplexedConn { permit, until, version });
             state.driven.halves = Some(Halves::new(connection, parts));
             state.driven.combiner.handle_connected(Instant::now());
             ride(&Riding { multiplex: self, process }, state, call, deadline)
@@ -129,7 +129,7 @@ impl Multiplex {
     /// Gives the connection back if nobody needs it any longer.
     fn leave(&self, process: &Process, mut state: MutexGuard<'_, MultiplexState>) {
         let Some(end) = state.driven.combiner.poll_end() else { return };
-        let Some(Session { permit, .. }) = state.session.take() else { return };
+        let Some(MultiplexedConn { permit, .. }) = state.session.take() else { return };
         let answered = state.driven.combiner.has_answered();
         let connection = state.driven.halves.take().and_then(Halves::into_connection);
         if let End::Idle(most) = end {

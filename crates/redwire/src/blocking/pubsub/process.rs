@@ -403,7 +403,7 @@ impl Process {
     }
 
     fn attempt(&self, conn: ConnId, target: &Arc<Target>) {
-        let turn = Turn(self, conn);
+        let turn = ConnectGuard(self, conn);
         let made = self.make(target);
         std::mem::forget(turn);
         match made {
@@ -566,9 +566,9 @@ fn link_of(slots: &mut [DriverSlot], conn: ConnId) -> Option<&mut Link> {
 }
 
 /// The right to connect. Should a callback panic, it goes to another.
-struct Turn<'a>(&'a Process, ConnId);
+struct ConnectGuard<'a>(&'a Process, ConnId);
 
-impl Drop for Turn<'_> {
+impl Drop for ConnectGuard<'_> {
     #[cold]
     fn drop(&mut self) {
         self.0.handle_failed(self.1, Error::closed_by_peer(Outcome::NotSent));

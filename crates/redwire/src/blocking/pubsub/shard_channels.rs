@@ -26,7 +26,7 @@ impl Process {
         drop(state);
         let process = Arc::clone(self);
         let route = move || {
-            let _guard = Guard(&process);
+            let _guard = RouterGuard(&process);
             process.route(&nodes);
         };
         if let Err(error) = thread::Builder::new().name("redwire-shards".to_owned()).spawn(route) {
@@ -124,9 +124,9 @@ impl Process {
 }
 
 /// Tells subscribers when the thread ends without being asked to: somebody's code panicked on it.
-struct Guard<'a>(&'a Process);
+struct RouterGuard<'a>(&'a Process);
 
-impl Drop for Guard<'_> {
+impl Drop for RouterGuard<'_> {
     fn drop(&mut self) {
         let message = "the thread that tended the subscriptions has ended";
         self.0.fail_all(&Error::new(ErrorKind::Closed, Outcome::NotSent, message));

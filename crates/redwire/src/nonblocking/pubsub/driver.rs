@@ -25,16 +25,16 @@ use crate::shared::setup;
 use crate::shared::target::Target;
 
 /// Keeps the connection up while a subscriber wants to hear something, until all is closed.
-pub(super) async fn drive(guard: Guard, target: Arc<Target>, first: Option<Wire>) {
-    let Guard(shared, conn) = &guard;
+pub(super) async fn drive(guard: PubSubDriverGuard, target: Arc<Target>, first: Option<Wire>) {
+    let PubSubDriverGuard(shared, conn) = &guard;
     let _listener = listen(shared);
-    drive::keep(&mut Driver::new(shared, *conn, &target), first).await;
+    drive::keep(&mut PubSubDriver::new(shared, *conn, &target), first).await;
 }
 
 /// Tells subscribers when the driver ends without being asked to: its runtime was shut down, maybe before it began.
-pub(super) struct Guard(pub(super) Arc<PubSubShared>, pub(super) ConnId);
+pub(super) struct PubSubDriverGuard(pub(super) Arc<PubSubShared>, pub(super) ConnId);
 
-impl Drop for Guard {
+impl Drop for PubSubDriverGuard {
     fn drop(&mut self) {
         if !self.0.is_current() {
             return;
@@ -64,7 +64,7 @@ fn listen(shared: &Arc<PubSubShared>) -> Option<Arc<dyn Fn() + Send + Sync>> {
 }
 
 /// What the task holds between two polls.
-struct Driver<'a> {
+struct PubSubDriver<'a> {
     shared: &'a PubSubShared,
     conn: ConnId,
     target: &'a Arc<Target>,
@@ -80,7 +80,7 @@ struct Driver<'a> {
     renewal: Option<Pin<Box<dyn Future<Output = Result<Pass>> + Send>>>,
 }
 
-impl<'a> Driver<'a> {
+impl<'a> PubSubDriver<'a> {
     fn new(shared: &'a PubSubShared, conn: ConnId, target: &'a Arc<Target>) -> Self {
         let (looked, began) = (clock::now(), None);
         Self {
@@ -127,7 +127,7 @@ impl<'a> Driver<'a> {
     }
 }
 
-impl Driven for Driver<'_> {
+impl Driven for PubSubDriver<'_> {
     #[inline]
     fn reads(&mut self) -> bool {
         self.looked = clock::now();
@@ -209,7 +209,7 @@ impl Driven for Driver<'_> {
     }
 }
 
-impl<'a> Kept for Driver<'a> {
+impl<'a> Kept for PubSubDriver<'a> {
     fn register(&mut self, cx: &Context<'_>) -> bool {
         let mut state = self.shared.lock();
         state.register(self.conn, cx);

@@ -12,7 +12,7 @@ use crate::shared::node_clients::Listener;
 use crate::nonblocking::cluster::Nodes;
 
 /// Tells the map and what there is to know about it, and has connections driven to the nodes that are wanted, until all is closed.
-pub(super) async fn route(guard: Guard, nodes: Nodes) {
+pub(super) async fn route(guard: RouterGuard, nodes: Nodes) {
     let shared = &guard.0;
     let _listener = listen(shared, &nodes);
     let mut timer = Timer::default();
@@ -69,9 +69,9 @@ fn listen(shared: &Arc<PubSubShared>, nodes: &Nodes) -> Arc<Listener> {
 }
 
 /// Tells subscribers when the task ends without being asked to: its runtime was shut down, maybe before it began.
-pub(super) struct Guard(pub(super) Arc<PubSubShared>);
+pub(super) struct RouterGuard(pub(super) Arc<PubSubShared>);
 
-impl Drop for Guard {
+impl Drop for RouterGuard {
     fn drop(&mut self) {
         if !self.0.is_current() {
             return;

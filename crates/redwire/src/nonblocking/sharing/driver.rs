@@ -24,17 +24,17 @@ use crate::nonblocking::wire::Wire;
 use crate::shared::setup;
 
 /// Keeps the connection up until the client is closed.
-pub(super) async fn drive(guard: Guard, first: Option<Wire>) {
-    drive::keep(&mut Driver::new(&guard.0, guard.1), first).await;
+pub(super) async fn drive(guard: SharingDriverGuard, first: Option<Wire>) {
+    drive::keep(&mut SharingDriver::new(&guard.0, guard.1), first).await;
 }
 
 /// Writing waits no longer than this for what came to be read.
 const LONGEST_HOLD: Duration = Duration::from_millis(20);
 
 /// Tells callers when the driver ends without being asked to: its runtime was shut down, maybe before it began.
-pub(super) struct Guard(pub(super) Arc<SharingShared>, pub(super) u64);
+pub(super) struct SharingDriverGuard(pub(super) Arc<SharingShared>, pub(super) u64);
 
-impl Drop for Guard {
+impl Drop for SharingDriverGuard {
     fn drop(&mut self) {
         // Where another has taken over, nothing ends.
         let is_current = self.0.lock().number == self.1;
@@ -45,7 +45,7 @@ impl Drop for Guard {
 }
 
 /// The task behind a shared connection: what it holds between two polls.
-pub(super) struct Driver<'a> {
+pub(super) struct SharingDriver<'a> {
     pub(super) shared: &'a Arc<SharingShared>,
     number: u64,
     woken: Vec<Waker>,
@@ -57,7 +57,7 @@ pub(super) struct Driver<'a> {
     pub(super) renewal: Renewal,
 }
 
-impl<'a> Driver<'a> {
+impl<'a> SharingDriver<'a> {
     fn new(shared: &'a Arc<SharingShared>, number: u64) -> Self {
         Self {
             shared,
@@ -119,7 +119,7 @@ impl<'a> Driver<'a> {
     }
 }
 
-impl Driven for Driver<'_> {
+impl Driven for SharingDriver<'_> {
     /// Hands out the replies that came, and wakes the callers that wait for them.
     #[inline]
     fn handle_read(&mut self, frames: Option<&mut Frames>) -> Result<()> {
@@ -251,7 +251,7 @@ impl Driven for Driver<'_> {
     }
 }
 
-impl<'a> Kept for Driver<'a> {
+impl<'a> Kept for SharingDriver<'a> {
     fn register(&mut self, cx: &Context<'_>) -> bool {
         let mut state = self.shared.lock();
         if state.is_over(self.number) {

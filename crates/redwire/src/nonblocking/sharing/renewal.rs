@@ -12,7 +12,7 @@ use redwire_core::Result;
 use redwire_core::outbox::Outbox;
 use redwire_core::standing::Leave;
 
-use super::driver::Driver;
+use super::driver::SharingDriver;
 use super::{SharingShared, SharingState, release};
 use crate::shared::clock;
 use crate::shared::events::EventKind;
@@ -93,7 +93,7 @@ impl Renewal {
     }
 }
 
-impl Driver<'_> {
+impl SharingDriver<'_> {
     /// The connection is too old.
     #[cold]
     pub(super) fn renew_for_age(&mut self) {
