@@ -51,7 +51,7 @@ pub struct Store<W> {
     apart: bool,
     /// All that was announced before this number was given is known.
     settled: u64,
-    entries: HashMap<Bytes, Entry>,
+    entries: HashMap<Bytes, CacheEntry>,
     /// Each key with the words of a command that has it.
     index: BTreeSet<(Bytes, Bytes)>,
     /// What is kept, in the order in which it is looked at when room is needed; with some that is gone.
@@ -68,7 +68,7 @@ pub struct Store<W> {
 }
 
 #[derive(Debug)]
-struct Entry {
+struct CacheEntry {
     keys: Vec<Bytes>,
     state: EntryState,
 }
@@ -77,11 +77,11 @@ struct Entry {
 enum EntryState {
     /// It is being read, by this flight.
     Flying(u64),
-    Kept(Kept),
+    Kept(CachedReply),
 }
 
 #[derive(Debug)]
-struct Kept {
+struct CachedReply {
     frame: Bytes,
     until: Option<Instant>,
     /// Whether it served since it was last looked at for room.
@@ -237,7 +237,7 @@ impl<W> Store<W> {
         self.stats.misses += 1;
         let flight = self.number();
         self.index.extend(keys.iter().map(|key| (key.clone(), words.clone())));
-        self.entries.insert(words.clone(), Entry { keys: keys.clone(), state: EntryState::Flying(flight) });
+        self.entries.insert(words.clone(), CacheEntry { keys: keys.clone(), state: EntryState::Flying(flight) });
         self.flights.insert(flight, Flying { words, keys, begun: now, doubted: 0, waiters: HashMap::new() });
         Lookup::Fetch(Flight(flight))
     }
@@ -267,7 +267,7 @@ impl<W> Store<W> {
         // Copied: as it lies it holds on to all that came in the same read.
         let frame = Bytes::copy_from_slice(&frame);
         let used = AtomicBool::new(false);
-        entry.state = EntryState::Kept(Kept { frame, until, used, number: flight.0, doubted: flying.doubted });
+        entry.state = EntryState::Kept(CachedReply { frame, until, used, number: flight.0, doubted: flying.doubted });
         self.queue.push_back((flying.words, flight.0));
         self.stats.bytes += cost;
         self.stats.entries += 1;
@@ -471,7 +471,7 @@ impl<W> Store<W> {
     }
 }
 
-fn is_kept(entries: &HashMap<Bytes, Entry>, words: &Bytes, number: u64) -> bool {
+fn is_kept(entries: &HashMap<Bytes, CacheEntry>, words: &Bytes, number: u64) -> bool {
     let state = entries.get(words).map(|entry| &entry.state);
     matches!(state, Some(EntryState::Kept(kept)) if kept.number == number)
 }

@@ -67,13 +67,13 @@ pub struct Link<W> {
     /// What was sent at the last tick, if the kernel would take no more then; and how often it has taken more since.
     stuck: Option<u64>,
     unstuck: u64,
-    order: VecDeque<Entry>,
+    order: VecDeque<SentRequest>,
     /// Those who wait for room for their bytes, and how many of them have left since.
     outside: VecDeque<u32>,
     left: usize,
     /// What no request is owed, once that is [listened to](Self::listen).
     unasked: Option<VecDeque<Bytes>>,
-    slots: Vec<Slot<W>>,
+    slots: Vec<RequestSlot<W>>,
     free: Vec<u32>,
     woken: Vec<W>,
     deadline: Option<Instant>,
@@ -105,7 +105,7 @@ pub struct Ticket {
 }
 
 #[derive(Debug)]
-struct Entry {
+struct SentRequest {
     slot: u32,
     /// How many replies it is still owed.
     owed: u32,
@@ -118,7 +118,7 @@ struct Entry {
 }
 
 #[derive(Debug)]
-enum Slot<W> {
+enum RequestSlot<W> {
     Free,
     Waiting {
         waiter: W,
@@ -146,7 +146,7 @@ enum Slot<W> {
     Probe,
 }
 
-impl<W> Slot<W> {
+impl<W> RequestSlot<W> {
     /// Who waits for what comes to it.
     fn into_waiter(self) -> Option<W> {
         match self {
@@ -263,7 +263,7 @@ impl<W: Clone> Link<W> {
         if !self.finds_room(size) {
             return Err(self.queue_full(count));
         }
-        let slot = self.occupy(Slot::Waiting { waiter, deadline });
+        let slot = self.occupy(RequestSlot::Waiting { waiter, deadline });
         Ok(self.queue(slot, count, size, whole, write, deadline))
     }
 
@@ -287,7 +287,7 @@ impl<W: Clone> Link<W> {
         self.queued += size as u64;
         // Half a command cannot be executed, nor half a transaction; of several commands, the first may be as soon as any byte is out.
         let decisive = if whole { self.queued } else { start + 1 };
-        self.order.push_back(Entry { slot, owed: count, decisive, end: self.queued, multi: 0 });
+        self.order.push_back(SentRequest { slot, owed: count, decisive, end: self.queued, multi: 0 });
         self.since_wave += 1;
         self.submitted += 1;
         self.expect_by(deadline);
@@ -302,7 +302,7 @@ impl<W: Clone> Link<W> {
     }
 
     #[inline]
-    fn occupy(&mut self, state: Slot<W>) -> u32 {
+    fn occupy(&mut self, state: RequestSlot<W>) -> u32 {
         if let Some(slot) = self.free.pop() {
             self.slots[slot as usize] = state;
             slot
@@ -371,14 +371,14 @@ impl<W: Clone> Link<W> {
             (self.looked_at += 1);
             let size = entry.end - start;
             let abandoned = match self.slots[entry.slot as usize] {
-                Slot::Waiting { .. } | Slot::Gathering { .. } | Slot::Probe => {
+                RequestSlot::Waiting { .. } | RequestSlot::Gathering { .. } | RequestSlot::Probe => {
                     (entry.decisive, entry.end) = (entry.decisive - gone, entry.end - gone);
                     start += size;
                     self.order.push_back(entry);
                     continue;
                 }
-                Slot::Abandoned => true,
-                Slot::Late(_) | Slot::Done(_) | Slot::Outside { .. } | Slot::Free => false,
+                RequestSlot::Abandoned => true,
+                RequestSlot::Late(_) | RequestSlot::Done(_) | RequestSlot::Outside { .. } | RequestSlot::Free => false,
             };
             if abandoned {
                 self.release(entry.slot);
@@ -426,12 +426,12 @@ impl<W: Clone> Link<W> {
     #[cold]
     fn put_question(&mut self, purpose: Purpose) {
         self.unmarked = 0;
-        let slot = self.occupy(Slot::Probe);
+        let slot = self.occupy(RequestSlot::Probe);
         let probe = Probe::new(slot, self.queued, self.salt, purpose);
         let question = probe.question();
         self.outbox.copy(&question);
         self.queued += question.len() as u64;
-        self.order.push_back(Entry { slot, owed: 1, decisive: self.queued, end: self.queued, multi: 0 });
+        self.order.push_back(SentRequest { slot, owed: 1, decisive: self.queued, end: self.queued, multi: 0 });
         if self.probe.is_none() {
             self.probe = Some(probe);
         } else {
@@ -491,7 +491,7 @@ impl<W: Clone> Link<W> {
     #[cold]
     fn check_wanted(&self, frames: &Frames) -> Result<(), Error> {
         match self.order.front().map(|entry| &self.slots[entry.slot as usize]) {
-            Some(Slot::Waiting { .. } | Slot::Gathering { .. }) => Ok(()),
+            Some(RequestSlot::Waiting { .. } | RequestSlot::Gathering { .. }) => Ok(()),
             _ => frames.check_unwanted(),
         }
     }
@@ -557,7 +557,7 @@ impl<W: Clone> Link<W> {
         let last = arrived.errors().find(|(index, _)| *index as usize + 1 == run);
         let Some((_, error)) = last else { return Ok(()) };
         let was_opened = match &self.slots[slot as usize] {
-            Slot::Done(Ok(replies)) => !replies.errors().any(|(index, _)| index + 1 == multi),
+            RequestSlot::Done(Ok(replies)) => !replies.errors().any(|(index, _)| index + 1 == multi),
             // Nobody kept what came before.
             _ => true,
         };
@@ -624,24 +624,24 @@ impl<W: Clone> Link<W> {
     fn deliver(&mut self, slot: u32, piece: Bytes, count: usize, has_errors: bool, done: bool) {
         let place = &mut self.slots[slot as usize];
         match place {
-            Slot::Waiting { .. } if done && count == 1 => {
-                let reply = Slot::Done(Ok(Replies::single(piece, has_errors)));
-                if let Slot::Waiting { waiter, .. } = std::mem::replace(place, reply) {
+            RequestSlot::Waiting { .. } if done && count == 1 => {
+                let reply = RequestSlot::Done(Ok(Replies::single(piece, has_errors)));
+                if let RequestSlot::Waiting { waiter, .. } = std::mem::replace(place, reply) {
                     self.woken.push(waiter);
                 }
             }
-            Slot::Waiting { .. } | Slot::Gathering { .. } => {
+            RequestSlot::Waiting { .. } | RequestSlot::Gathering { .. } => {
                 self.gather(slot, piece, count, has_errors, done)
             }
-            Slot::Abandoned | Slot::Probe if done => self.release(slot),
-            Slot::Late(_) if done => self.settle(slot),
+            RequestSlot::Abandoned | RequestSlot::Probe if done => self.release(slot),
+            RequestSlot::Late(_) if done => self.settle(slot),
             // Given up, or late, before its last reply came: the rest goes to nobody.
-            Slot::Abandoned
-            | Slot::Probe
-            | Slot::Late(_)
-            | Slot::Done(_)
-            | Slot::Outside { .. }
-            | Slot::Free => {}
+            RequestSlot::Abandoned
+            | RequestSlot::Probe
+            | RequestSlot::Late(_)
+            | RequestSlot::Done(_)
+            | RequestSlot::Outside { .. }
+            | RequestSlot::Free => {}
         }
     }
 
@@ -649,31 +649,31 @@ impl<W: Clone> Link<W> {
     #[cold]
     fn settle(&mut self, slot: u32) {
         let place = &mut self.slots[slot as usize];
-        if let Slot::Late(error) = place {
-            *place = Slot::Done(Err(error.clone()));
+        if let RequestSlot::Late(error) = place {
+            *place = RequestSlot::Done(Err(error.clone()));
         }
     }
 
     /// Adds `count` replies to those of a request that is owed several.
     fn gather(&mut self, slot: u32, piece: Bytes, count: usize, has_errors: bool, done: bool) {
         let place = &mut self.slots[slot as usize];
-        let (waiter, deadline, mut replies) = match std::mem::replace(place, Slot::Free) {
-            Slot::Waiting { waiter, deadline } => (waiter, deadline, Box::default()),
-            Slot::Gathering { waiter, deadline, replies } => (waiter, deadline, replies),
+        let (waiter, deadline, mut replies) = match std::mem::replace(place, RequestSlot::Free) {
+            RequestSlot::Waiting { waiter, deadline } => (waiter, deadline, Box::default()),
+            RequestSlot::Gathering { waiter, deadline, replies } => (waiter, deadline, replies),
             _ => return,
         };
         replies.push(piece, count, has_errors);
         if done {
-            *place = Slot::Done(Ok(*replies));
+            *place = RequestSlot::Done(Ok(*replies));
             self.woken.push(waiter);
         } else {
-            *place = Slot::Gathering { waiter, deadline, replies };
+            *place = RequestSlot::Gathering { waiter, deadline, replies };
         }
     }
 
     #[inline]
     fn release(&mut self, slot: u32) {
-        self.slots[slot as usize] = Slot::Free;
+        self.slots[slot as usize] = RequestSlot::Free;
         self.free.push(slot);
     }
 
@@ -691,28 +691,28 @@ impl<W: Clone> Link<W> {
     ) -> Result<Result<Replies, Error>, Ticket> {
         let place = &mut self.slots[ticket.slot as usize];
         match place {
-            Slot::Waiting { waiter, .. } | Slot::Gathering { waiter, .. } => {
+            RequestSlot::Waiting { waiter, .. } | RequestSlot::Gathering { waiter, .. } => {
                 update(waiter);
                 Err(ticket)
             }
-            Slot::Outside { waiter, size, called, .. } => {
+            RequestSlot::Outside { waiter, size, called, .. } => {
                 update(waiter);
                 *called = false;
                 let size = *size;
                 let may_enter = self.outside.front() == Some(&ticket.slot) && self.fits(size);
                 Err(Ticket { may_enter, ..ticket })
             }
-            Slot::Done(_) => {
-                let Slot::Done(result) = std::mem::replace(place, Slot::Free) else { return Err(ticket) };
+            RequestSlot::Done(_) => {
+                let RequestSlot::Done(result) = std::mem::replace(place, RequestSlot::Free) else { return Err(ticket) };
                 self.free.push(ticket.slot);
                 Ok(result)
             }
-            Slot::Late(_) => {
-                let Slot::Late(error) = std::mem::replace(place, Slot::Abandoned) else { return Err(ticket) };
+            RequestSlot::Late(_) => {
+                let RequestSlot::Late(error) = std::mem::replace(place, RequestSlot::Abandoned) else { return Err(ticket) };
                 Ok(Err(error))
             }
             // A ticket holds its slot until it is redeemed or abandoned, and there is one ticket for a slot.
-            Slot::Free | Slot::Abandoned | Slot::Probe => unreachable!("a ticket outlived its slot"),
+            RequestSlot::Free | RequestSlot::Abandoned | RequestSlot::Probe => unreachable!("a ticket outlived its slot"),
         }
     }
 
@@ -725,7 +725,7 @@ impl<W: Clone> Link<W> {
     fn is_slot_waiting(&self, slot: u32) -> bool {
         matches!(
             self.slots[slot as usize],
-            Slot::Waiting { .. } | Slot::Gathering { .. } | Slot::Outside { .. }
+            RequestSlot::Waiting { .. } | RequestSlot::Gathering { .. } | RequestSlot::Outside { .. }
         )
     }
 
@@ -735,26 +735,26 @@ impl<W: Clone> Link<W> {
     pub fn abandon(&mut self, ticket: Ticket) -> Option<W> {
         let place = &mut self.slots[ticket.slot as usize];
         match place {
-            Slot::Waiting { .. } | Slot::Gathering { .. } => {
-                let former = std::mem::replace(place, Slot::Abandoned);
+            RequestSlot::Waiting { .. } | RequestSlot::Gathering { .. } => {
+                let former = std::mem::replace(place, RequestSlot::Abandoned);
                 self.given_up |= self.wants_transmit();
                 former.into_waiter()
             }
-            Slot::Outside { .. } => {
-                let former = std::mem::replace(place, Slot::Abandoned);
+            RequestSlot::Outside { .. } => {
+                let former = std::mem::replace(place, RequestSlot::Abandoned);
                 self.left += 1;
                 self.call_next();
                 former.into_waiter()
             }
-            Slot::Late(_) => {
-                *place = Slot::Abandoned;
+            RequestSlot::Late(_) => {
+                *place = RequestSlot::Abandoned;
                 None
             }
-            Slot::Done(_) => {
+            RequestSlot::Done(_) => {
                 self.release(ticket.slot);
                 None
             }
-            Slot::Free | Slot::Abandoned | Slot::Probe => None,
+            RequestSlot::Free | RequestSlot::Abandoned | RequestSlot::Probe => None,
         }
     }
 
@@ -781,8 +781,8 @@ impl<W: Clone> Link<W> {
         let untaken = self.order.split_off(self.order.partition_point(|entry| entry.end <= self.taken));
         for entry in &untaken {
             // A question of the link's own is of no use on another connection.
-            if let place @ Slot::Probe = &mut self.slots[entry.slot as usize] {
-                *place = Slot::Abandoned;
+            if let place @ RequestSlot::Probe = &mut self.slots[entry.slot as usize] {
+                *place = RequestSlot::Abandoned;
             }
         }
         self.fail_order(error);
@@ -799,7 +799,7 @@ impl<W: Clone> Link<W> {
         let not_sent = error.clone().with_outcome(Outcome::NotSent);
         while let Some(slot) = self.outside.pop_front() {
             match &mut self.slots[slot as usize] {
-                Slot::Abandoned => self.release(slot),
+                RequestSlot::Abandoned => self.release(slot),
                 place => fail(place, not_sent.clone(), &mut self.woken),
             }
         }
@@ -819,10 +819,10 @@ impl<W: Clone> Link<W> {
                 if outcome(entry.decisive, self.sent) == Outcome::NotSent { &not_sent } else { &maybe };
             let place = &mut self.slots[entry.slot as usize];
             match place {
-                Slot::Waiting { .. } | Slot::Gathering { .. } => fail(place, error.clone(), &mut self.woken),
-                Slot::Abandoned | Slot::Probe => self.release(entry.slot),
-                Slot::Late(_) => self.settle(entry.slot),
-                Slot::Outside { .. } | Slot::Done(_) | Slot::Free => {}
+                RequestSlot::Waiting { .. } | RequestSlot::Gathering { .. } => fail(place, error.clone(), &mut self.woken),
+                RequestSlot::Abandoned | RequestSlot::Probe => self.release(entry.slot),
+                RequestSlot::Late(_) => self.settle(entry.slot),
+                RequestSlot::Outside { .. } | RequestSlot::Done(_) | RequestSlot::Free => {}
             }
         }
     }
@@ -843,16 +843,16 @@ fn outcome(decisive: u64, sent: u64) -> Outcome {
 }
 
 /// The request fails with `error`, which keeps the replies that came before.
-fn fail<W>(place: &mut Slot<W>, error: Error, woken: &mut Vec<W>) {
+fn fail<W>(place: &mut RequestSlot<W>, error: Error, woken: &mut Vec<W>) {
     let error = end(place, error, woken);
-    *place = Slot::Done(Err(error));
+    *place = RequestSlot::Done(Err(error));
 }
 
 /// Takes the request out of its place, and wakes who waits for it; the error keeps the replies that came before.
-fn end<W>(place: &mut Slot<W>, error: Error, woken: &mut Vec<W>) -> Error {
-    let (waiter, error) = match std::mem::replace(place, Slot::Free) {
-        Slot::Waiting { waiter, .. } | Slot::Outside { waiter, .. } => (Some(waiter), error),
-        Slot::Gathering { waiter, replies, .. } => (Some(waiter), error.with_answered(*replies)),
+fn end<W>(place: &mut RequestSlot<W>, error: Error, woken: &mut Vec<W>) -> Error {
+    let (waiter, error) = match std::mem::replace(place, RequestSlot::Free) {
+        RequestSlot::Waiting { waiter, .. } | RequestSlot::Outside { waiter, .. } => (Some(waiter), error),
+        RequestSlot::Gathering { waiter, replies, .. } => (Some(waiter), error.with_answered(*replies)),
         _ => (None, error),
     };
     woken.extend(waiter);

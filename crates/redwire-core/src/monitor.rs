@@ -65,7 +65,7 @@ pub enum MonitorClient {
 /// ```
 #[derive(Debug)]
 pub struct MonitorStream {
-    phase: Phase,
+    phase: MonitorPhase,
     /// What was heard and not asked for yet: no more than one read holds.
     entries: VecDeque<Result<MonitorEntry>>,
     liveness: Liveness,
@@ -77,7 +77,7 @@ pub struct MonitorStream {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
+enum MonitorPhase {
     New,
     Sent,
     Listening,
@@ -89,7 +89,7 @@ impl MonitorStream {
     #[must_use]
     pub fn new(interval: Option<Duration>, random: u64) -> Self {
         Self {
-            phase: Phase::New,
+            phase: MonitorPhase::New,
             entries: VecDeque::new(),
             liveness: Liveness::new(interval),
             heard: 0,
@@ -105,8 +105,8 @@ impl MonitorStream {
 
     /// What is to be sent next.
     pub fn poll_transmit(&mut self) -> Option<Vec<u8>> {
-        if self.phase == Phase::New {
-            self.phase = Phase::Sent;
+        if self.phase == MonitorPhase::New {
+            self.phase = MonitorPhase::Sent;
             return Some(Cmd::<()>::new("MONITOR").to_bytes());
         }
         let asks = std::mem::take(&mut self.asks);
@@ -120,12 +120,12 @@ impl MonitorStream {
     pub fn handle_frames(&mut self, frames: &Frames) -> Result<()> {
         for frame in frames.replies() {
             self.heard = self.heard.wrapping_add(1);
-            if self.phase == Phase::Listening {
+            if self.phase == MonitorPhase::Listening {
                 self.handle_line(frame)?;
             } else if let Some(error) = frame.strip_prefix(b"-") {
                 return Err(Error::from_server(error.trim_ascii_end()).with_command("MONITOR"));
             } else {
-                self.phase = Phase::Listening;
+                self.phase = MonitorPhase::Listening;
             }
         }
         Ok(())
@@ -153,7 +153,7 @@ impl MonitorStream {
     /// Whether the server has said that it will tell.
     #[must_use]
     pub fn is_listening(&self) -> bool {
-        self.phase == Phase::Listening
+        self.phase == MonitorPhase::Listening
     }
 
     /// The next entry, or why a line is none. Read on when there is none left.

@@ -33,8 +33,8 @@ pub use stats::{CloseReason, PoolStats, Borrower, WaitTimes};
 pub use limits::PoolLimits;
 pub use acquire_limit::AcquireLimit;
 use places::{closed, queue_full};
-pub use queue::Claim;
-use queue::{Queue, Waiter};
+pub use queue::QueueClaim;
+use queue::{Queue, QueuedCaller};
 
 /// The connections of one pool: `C` is a connection, `W` what wakes a waiter.
 ///
@@ -117,7 +117,7 @@ pub enum Acquired<C> {
     /// A connection.
     Ready(Permit, C),
     /// A place in the queue.
-    Queued(Claim),
+    Queued(QueueClaim),
 }
 
 /// What a caller wants that comes while all connections are in use.
@@ -247,7 +247,7 @@ impl<C, W: Clone> Pool<C, W> {
         }
         let (limit, stands_in_line) = (*limit, true);
         let waiter =
-            Waiter { waiter, location, since: now, stands_in_line, turn: None, connects: false, limit };
+            QueuedCaller { waiter, location, since: now, stands_in_line, turn: None, connects: false, limit };
         let claim = self.queue.push_back(waiter);
         self.serve(now);
         let stands_in_line = self.turn.is_some() || !self.is_wanted();
@@ -264,10 +264,10 @@ impl<C, W: Clone> Pool<C, W> {
     /// Gives the claim back while there is nothing yet.
     pub fn poll_claim(
         &mut self,
-        claim: Claim,
+        claim: QueueClaim,
         now: Instant,
         update: impl FnOnce(&mut W),
-    ) -> Result<Result<(Permit, C)>, Claim> {
+    ) -> Result<Result<(Permit, C)>, QueueClaim> {
         match self.queue.redeem(claim) {
             Ok((since, answer)) => {
                 if let Some(since) = since.filter(|_| answer.is_ok()) {
@@ -291,7 +291,7 @@ impl<C, W: Clone> Pool<C, W> {
     ///
     /// A waiter that makes it itself, so that it cannot look at what it is granted meanwhile, names its claim: it is
     /// granted nothing before it [resumes](Self::resume).
-    pub fn poll_connect(&mut self, by: Option<&Claim>, now: Instant, random: u64) -> Option<Permit> {
+    pub fn poll_connect(&mut self, by: Option<&QueueClaim>, now: Instant, random: u64) -> Option<Permit> {
         if !self.is_wanted() {
             return None;
         }
@@ -307,7 +307,7 @@ impl<C, W: Clone> Pool<C, W> {
     }
 
     /// The holder of `claim` can look at what it is granted again, after it has made a connection itself.
-    pub fn resume(&mut self, claim: &Claim, now: Instant) {
+    pub fn resume(&mut self, claim: &QueueClaim, now: Instant) {
         self.queue.set_connecting(claim, false);
         while self.queue.has_free() {
             let Some((index, connection)) = self.pop_idle(now) else { break };
@@ -318,7 +318,7 @@ impl<C, W: Clone> Pool<C, W> {
 
     /// The holder of `claim` does not wait any longer. A connection that it was granted already goes to the next, or
     /// becomes idle. One that is being made for it goes on being made.
-    pub fn give_up(&mut self, claim: Claim, now: Instant) {
+    pub fn give_up(&mut self, claim: QueueClaim, now: Instant) {
         let granted = self.queue.give_up(claim);
         self.counts.gave_up += u64::from(!matches!(granted, Some(Err(_))));
         match granted {

@@ -5,7 +5,7 @@
 use std::time::Instant;
 
 use super::overdue::Look;
-use super::{Link, Slot, end};
+use super::{Link, RequestSlot, end};
 use crate::error::{Error, Outcome};
 use crate::liveness::Verdict;
 
@@ -114,8 +114,8 @@ impl<W: Clone> Link<W> {
     fn outlasts_silence(&self, now: Instant, ticks: [u64; TICKS]) -> bool {
         let Some(tick) = self.liveness.tick() else { return false };
         self.order.iter().any(|entry| {
-            let (Slot::Waiting { deadline: Some(deadline), .. }
-            | Slot::Gathering { deadline: Some(deadline), .. }) = &self.slots[entry.slot as usize]
+            let (RequestSlot::Waiting { deadline: Some(deadline), .. }
+            | RequestSlot::Gathering { deadline: Some(deadline), .. }) = &self.slots[entry.slot as usize]
             else {
                 return false;
             };
@@ -134,7 +134,7 @@ impl<W: Clone> Link<W> {
             #[cfg(test)]
             (self.looked_at += 1);
             let place = &mut self.slots[entry.slot as usize];
-            let (Slot::Waiting { deadline, .. } | Slot::Gathering { deadline, .. }) = place else { continue };
+            let (RequestSlot::Waiting { deadline, .. } | RequestSlot::Gathering { deadline, .. }) = place else { continue };
             let Some(deadline) = *deadline else { continue };
             if deadline > now {
                 earliest = Some(earliest.map_or(deadline, |earliest| earliest.min(deadline)));
@@ -151,7 +151,7 @@ impl<W: Clone> Link<W> {
                 None => error,
             };
             let error = end(place, error, &mut self.woken);
-            *place = Slot::Late(error);
+            *place = RequestSlot::Late(error);
         }
         if !self.outside.is_empty() {
             let outside = self.fail_late_outside(now, cause);

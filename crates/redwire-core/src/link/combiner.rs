@@ -6,7 +6,7 @@
 
 use std::time::Instant;
 
-use super::{Link, Slot, Ticket};
+use super::{Link, RequestSlot, Ticket};
 use crate::error::{Error, Outcome};
 use crate::inbound::Frames;
 use crate::outbox::Outbox;
@@ -264,7 +264,7 @@ impl<W: Clone> Combiner<W> {
     fn waiting(&self) -> impl Iterator<Item = &W> {
         let under_way =
             self.link.order.iter().filter_map(|entry| match &self.link.slots[entry.slot as usize] {
-                Slot::Waiting { waiter, .. } | Slot::Gathering { waiter, .. } => Some(waiter),
+                RequestSlot::Waiting { waiter, .. } | RequestSlot::Gathering { waiter, .. } => Some(waiter),
                 _ => None,
             });
         under_way.chain(self.link.waiting_outside())

@@ -5,7 +5,7 @@
 
 use std::time::Instant;
 
-use super::{Link, Slot, Ticket};
+use super::{Link, RequestSlot, Ticket};
 use crate::error::{Error, Outcome};
 use crate::outbox::Outbox;
 
@@ -37,7 +37,7 @@ impl<W: Clone> Link<W> {
         if !self.finds_room(size) {
             return self.wait_outside(count, size, waiter, deadline);
         }
-        let slot = self.occupy(Slot::Waiting { waiter, deadline });
+        let slot = self.occupy(RequestSlot::Waiting { waiter, deadline });
         Ok(self.queue(slot, count, size, whole, write, deadline))
     }
 
@@ -50,7 +50,7 @@ impl<W: Clone> Link<W> {
         deadline: Option<Instant>,
     ) -> Result<Ticket, Error> {
         if !self.has_place() && self.left > 0 {
-            let left = |slot: &u32| matches!(self.slots[*slot as usize], Slot::Abandoned);
+            let left = |slot: &u32| matches!(self.slots[*slot as usize], RequestSlot::Abandoned);
             let (gone, outside) = self.outside.drain(..).partition(left);
             (self.outside, self.left) = (outside, 0);
             gone.into_iter().for_each(|slot: u32| self.release(slot));
@@ -58,7 +58,7 @@ impl<W: Clone> Link<W> {
         if !self.has_place() {
             return Err(self.queue_full(count));
         }
-        let slot = self.occupy(Slot::Outside { waiter, deadline, size, called: false });
+        let slot = self.occupy(RequestSlot::Outside { waiter, deadline, size, called: false });
         self.outside.push_back(slot);
         self.expect_by(deadline);
         Ok(Ticket { slot, may_enter: false })
@@ -76,15 +76,15 @@ impl<W: Clone> Link<W> {
     ) -> Ticket {
         let place = &mut self.slots[ticket.slot as usize];
         let is_first = self.outside.front() == Some(&ticket.slot);
-        let waiting = std::mem::replace(place, Slot::Abandoned);
+        let waiting = std::mem::replace(place, RequestSlot::Abandoned);
         let (waiter, deadline) = match waiting {
-            Slot::Outside { waiter, deadline, .. } if is_first && self.fits(size) => (waiter, deadline),
+            RequestSlot::Outside { waiter, deadline, .. } if is_first && self.fits(size) => (waiter, deadline),
             other => {
                 self.slots[ticket.slot as usize] = other;
                 return Ticket { may_enter: false, ..ticket };
             }
         };
-        self.slots[ticket.slot as usize] = Slot::Waiting { waiter, deadline };
+        self.slots[ticket.slot as usize] = RequestSlot::Waiting { waiter, deadline };
         self.outside.pop_front();
         let ticket = self.queue(ticket.slot, count, size, whole, write, deadline);
         self.call_next();
@@ -110,14 +110,14 @@ impl<W: Clone> Link<W> {
     #[cold]
     pub(super) fn call_next(&mut self) {
         while let Some(&slot) = self.outside.front() {
-            let Slot::Outside { size, .. } = self.slots[slot as usize] else {
+            let RequestSlot::Outside { size, .. } = self.slots[slot as usize] else {
                 self.outside.pop_front();
                 self.left -= 1;
                 self.release(slot);
                 continue;
             };
             let has_room = self.fits(size);
-            if let Slot::Outside { waiter, called, .. } = &mut self.slots[slot as usize]
+            if let RequestSlot::Outside { waiter, called, .. } = &mut self.slots[slot as usize]
                 && has_room
                 && !std::mem::replace(called, true)
             {
@@ -138,7 +138,7 @@ impl<W: Clone> Link<W> {
         let Self { outside, slots, woken, .. } = self;
         outside.retain(|&slot| {
             let place = &mut slots[slot as usize];
-            let Slot::Outside { deadline: Some(deadline), .. } = *place else { return true };
+            let RequestSlot::Outside { deadline: Some(deadline), .. } = *place else { return true };
             if deadline > now {
                 earliest = Some(earliest.map_or(deadline, |earliest| earliest.min(deadline)));
                 return true;
@@ -153,7 +153,7 @@ impl<W: Clone> Link<W> {
     /// Whoever waits outside, oldest first.
     pub(super) fn waiting_outside(&self) -> impl Iterator<Item = &W> {
         self.outside.iter().filter_map(|slot| match &self.slots[*slot as usize] {
-            Slot::Outside { waiter, .. } => Some(waiter),
+            RequestSlot::Outside { waiter, .. } => Some(waiter),
             _ => None,
         })
     }

@@ -29,7 +29,7 @@ pub struct Acquire {
     until: Option<Instant>,
     /// When no call may go on any longer: the last question, asked when the wait is over, has its time like any other.
     limit: Option<Instant>,
-    next: Next,
+    next: NextAttempt,
     /// When the question was asked that is under way.
     sent: Instant,
     /// Whether a question may have been answered by the lock, and nobody heard it.
@@ -37,7 +37,7 @@ pub struct Acquire {
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Next {
+enum NextAttempt {
     Ask,
     /// The answer to a question is awaited.
     Answer,
@@ -75,7 +75,7 @@ impl Acquire {
             timeout,
             until,
             limit: until.zip(timeout).and_then(|(until, timeout)| until.checked_add(timeout)),
-            next: Next::Ask,
+            next: NextAttempt::Ask,
             sent: now,
             doubtful: false,
         }
@@ -91,27 +91,27 @@ impl Acquire {
     /// [`Claim::abandon`] is due.
     #[must_use]
     pub fn leaves_traces(&self) -> bool {
-        self.doubtful || matches!(self.next, Next::Answer | Next::Listen)
+        self.doubtful || matches!(self.next, NextAttempt::Answer | NextAttempt::Listen)
     }
 
     /// What to do now. `may_listen`: whether there is a connection to be woken over; `random` is uniform over all of `u64`.
     pub fn poll_step(&mut self, now: Instant, random: u64, may_listen: bool) -> AcquireStep {
         match self.next {
-            Next::Wait(left) => {
+            NextAttempt::Wait(left) => {
                 let limit = self.turn(left, now);
                 if may_listen {
-                    self.next = Next::Listen;
+                    self.next = NextAttempt::Listen;
                     return AcquireStep::Listen(self.timed(self.claim.listen(limit), now));
                 }
-                self.next = Next::Ask;
+                self.next = NextAttempt::Ask;
                 AcquireStep::Pause(between_half_and_all(limit.min(DEAF), random))
             }
-            Next::Pause => {
-                self.next = Next::Ask;
+            NextAttempt::Pause => {
+                self.next = NextAttempt::Ask;
                 AcquireStep::Pause(between_half_and_all(self.turn(None, now).min(DEAF), random))
             }
-            Next::Ask | Next::Answer | Next::Listen | Next::Done => {
-                (self.next, self.sent) = (Next::Answer, now);
+            NextAttempt::Ask | NextAttempt::Answer | NextAttempt::Listen | NextAttempt::Done => {
+                (self.next, self.sent) = (NextAttempt::Answer, now);
                 AcquireStep::Ask(self.timed(self.claim.acquire(self.ttl), now))
             }
         }
@@ -122,7 +122,7 @@ impl Acquire {
     /// # Errors
     /// [`LockFault::NotAcquired`] when time is up; a failure that time will not mend, or has not.
     pub fn handle_answer(&mut self, answer: Result<Asked>, now: Instant) -> Result<Option<(u64, Hold)>> {
-        self.next = Next::Done;
+        self.next = NextAttempt::Done;
         match answer {
             Ok((true, fence)) => {
                 let claim = self.claim.clone();
@@ -132,7 +132,7 @@ impl Acquire {
                     return Ok(Some((fence.unsigned_abs(), hold)));
                 }
                 // The answer took longer than the lock lasts: nobody can be told that he holds it.
-                self.next = Next::Pause;
+                self.next = NextAttempt::Pause;
                 if self.is_over(now) {
                     return Err(failure(LockFault::NotAcquired));
                 }
@@ -140,7 +140,7 @@ impl Acquire {
             Ok((false, _)) if self.is_over(now) => return Err(failure(LockFault::NotAcquired)),
             // Below zero: without end, or gone by now.
             Ok((false, left)) => {
-                self.next = Next::Wait(u64::try_from(left).ok().map(Duration::from_millis));
+                self.next = NextAttempt::Wait(u64::try_from(left).ok().map(Duration::from_millis));
             }
             Err(error) => self.handle_failure(error, now)?,
         }
@@ -154,13 +154,13 @@ impl Acquire {
         if !in_time || !outage::heals(&error) {
             return Err(error);
         }
-        self.next = Next::Pause;
+        self.next = NextAttempt::Pause;
         Ok(())
     }
 
     /// Listening has ended: a wake-up or nothing came (`true`), or it could not be done.
     pub fn handle_heard(&mut self, well: bool) {
-        self.next = if well { Next::Ask } else { Next::Pause };
+        self.next = if well { NextAttempt::Ask } else { NextAttempt::Pause };
     }
 
     fn is_over(&self, now: Instant) -> bool {

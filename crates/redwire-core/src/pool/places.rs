@@ -5,7 +5,7 @@
 use std::panic::Location;
 use std::time::Instant;
 
-use super::queue::Next;
+use super::queue::NextWaiter;
 use super::{CloseReason, PoolStats, Borrower, Idle, AcquireLimit, Permit, Place, Pool, PlaceState, WhenExhausted};
 use crate::error::{Error, ErrorKind, Outcome, Result};
 use crate::outage::heals;
@@ -200,7 +200,7 @@ impl<C, W: Clone> Pool<C, W> {
         }
     }
 
-    fn answer(&mut self, next: Next<W>, answer: Result<(Permit, C)>) {
+    fn answer(&mut self, next: NextWaiter<W>, answer: Result<(Permit, C)>) {
         let waiter = self.queue.answer(next, answer);
         self.woken.push(waiter);
     }

@@ -14,13 +14,13 @@ use crate::error::{Error, Result};
 /// [`Pool::give_up`](super::Pool::give_up).
 #[derive(Debug)]
 #[must_use = "a claim that is dropped takes what it was granted with it; give it up"]
-pub struct Claim(u32);
+pub struct QueueClaim(u32);
 
 /// A queue for things of type `T`.
 #[derive(Debug)]
 pub(super) struct Queue<T, W> {
     order: VecDeque<u32>,
-    slots: Vec<Slot<T, W>>,
+    slots: Vec<QueueSlot<T, W>>,
     free: Vec<u32>,
     /// How many in `order` wait no longer.
     given_up: usize,
@@ -29,9 +29,9 @@ pub(super) struct Queue<T, W> {
 }
 
 #[derive(Debug)]
-enum Slot<T, W> {
+enum QueueSlot<T, W> {
     Free,
-    Waiting(Waiter<W>),
+    Waiting(QueuedCaller<W>),
     GivenUp,
     /// Since when it had stood in line, if it had, and what came of it.
     Answered(Option<Instant>, Result<T>),
@@ -39,7 +39,7 @@ enum Slot<T, W> {
 
 /// Somebody who waits.
 #[derive(Debug)]
-pub(super) struct Waiter<W> {
+pub(super) struct QueuedCaller<W> {
     pub(super) waiter: W,
     pub(super) location: Option<&'static Location<'static>>,
     pub(super) since: Instant,
@@ -54,9 +54,9 @@ pub(super) struct Waiter<W> {
 
 /// The right to answer one who waited.
 #[derive(Debug)]
-pub(super) struct Next<W> {
+pub(super) struct NextWaiter<W> {
     slot: u32,
-    pub(super) waiter: Waiter<W>,
+    pub(super) waiter: QueuedCaller<W>,
 }
 
 impl<T, W> Queue<T, W> {
@@ -74,14 +74,14 @@ impl<T, W> Queue<T, W> {
         self.order.len() - self.given_up
     }
 
-    pub(super) fn push_back(&mut self, waiter: Waiter<W>) -> Claim {
+    pub(super) fn push_back(&mut self, waiter: QueuedCaller<W>) -> QueueClaim {
         let slot = self.occupy(waiter);
         self.order.push_back(slot);
-        Claim(slot)
+        QueueClaim(slot)
     }
 
-    fn occupy(&mut self, waiter: Waiter<W>) -> u32 {
-        let waiting = Slot::Waiting(waiter);
+    fn occupy(&mut self, waiter: QueuedCaller<W>) -> u32 {
+        let waiting = QueueSlot::Waiting(waiter);
         if let Some(slot) = self.free.pop() {
             self.slots[slot as usize] = waiting;
             slot
@@ -93,18 +93,18 @@ impl<T, W> Queue<T, W> {
     }
 
     /// The oldest that would take a connection.
-    pub(super) fn oldest(&mut self) -> Option<&mut Waiter<W>> {
+    pub(super) fn oldest(&mut self) -> Option<&mut QueuedCaller<W>> {
         let place = self.find_oldest()?;
-        self.waiter(&Claim(self.order[place]))
+        self.waiter(&QueueClaim(self.order[place]))
     }
 
     /// Takes the oldest that would take a connection out of the queue, to be given an answer.
-    pub(super) fn pop(&mut self) -> Option<Next<W>> {
+    pub(super) fn pop(&mut self) -> Option<NextWaiter<W>> {
         let place = self.find_oldest()?;
         let slot = self.order.remove(place)?;
-        match std::mem::replace(&mut self.slots[slot as usize], Slot::Free) {
-            Slot::Waiting(waiter) => Some(Next { slot, waiter }),
-            Slot::Free | Slot::GivenUp | Slot::Answered(..) => None,
+        match std::mem::replace(&mut self.slots[slot as usize], QueueSlot::Free) {
+            QueueSlot::Waiting(waiter) => Some(NextWaiter { slot, waiter }),
+            QueueSlot::Free | QueueSlot::GivenUp | QueueSlot::Answered(..) => None,
         }
     }
 
@@ -113,11 +113,11 @@ impl<T, W> Queue<T, W> {
         let mut place = 0;
         while let Some(slot) = self.order.get(place).copied() {
             match &self.slots[slot as usize] {
-                Slot::Waiting(waiter) if waiter.connects => place += 1,
-                Slot::Waiting(_) => return Some(place),
-                Slot::Free | Slot::GivenUp | Slot::Answered(..) => {
+                QueueSlot::Waiting(waiter) if waiter.connects => place += 1,
+                QueueSlot::Waiting(_) => return Some(place),
+                QueueSlot::Free | QueueSlot::GivenUp | QueueSlot::Answered(..) => {
                     self.order.remove(place);
-                    self.slots[slot as usize] = Slot::Free;
+                    self.slots[slot as usize] = QueueSlot::Free;
                     self.given_up -= 1;
                     self.free.push(slot);
                 }
@@ -127,16 +127,16 @@ impl<T, W> Queue<T, W> {
     }
 
     /// Takes all of which `which` is true out of the queue, oldest first, to be given an answer.
-    pub(super) fn take_where(&mut self, which: impl Fn(&Waiter<W>) -> bool) -> Vec<Next<W>> {
+    pub(super) fn take_where(&mut self, which: impl Fn(&QueuedCaller<W>) -> bool) -> Vec<NextWaiter<W>> {
         let (slots, busy, mut taken) = (&mut self.slots, &mut self.busy, Vec::new());
         self.order.retain(|&slot| {
             let place = &mut slots[slot as usize];
-            if !matches!(place, Slot::Waiting(waiter) if which(waiter)) {
+            if !matches!(place, QueueSlot::Waiting(waiter) if which(waiter)) {
                 return true;
             }
-            if let Slot::Waiting(waiter) = std::mem::replace(place, Slot::Free) {
+            if let QueueSlot::Waiting(waiter) = std::mem::replace(place, QueueSlot::Free) {
                 *busy -= usize::from(waiter.connects);
-                taken.push(Next { slot, waiter });
+                taken.push(NextWaiter { slot, waiter });
             }
             false
         });
@@ -144,7 +144,7 @@ impl<T, W> Queue<T, W> {
     }
 
     /// The waiter with this claim, if it has no answer yet, is busy making a connection, or is so no longer.
-    pub(super) fn set_connecting(&mut self, claim: &Claim, connects: bool) {
+    pub(super) fn set_connecting(&mut self, claim: &QueueClaim, connects: bool) {
         let former = self.waiter(claim).map(|waiter| std::mem::replace(&mut waiter.connects, connects));
         match (former, connects) {
             (Some(false), true) => self.busy += 1,
@@ -154,48 +154,48 @@ impl<T, W> Queue<T, W> {
     }
 
     /// Answers who was taken out of the queue; it is to be woken.
-    pub(super) fn answer(&mut self, next: Next<W>, answer: Result<T>) -> W {
+    pub(super) fn answer(&mut self, next: NextWaiter<W>, answer: Result<T>) -> W {
         self.slots[next.slot as usize] =
-            Slot::Answered(next.waiter.stands_in_line.then_some(next.waiter.since), answer);
+            QueueSlot::Answered(next.waiter.stands_in_line.then_some(next.waiter.since), answer);
         next.waiter.waiter
     }
 
     /// Takes the answer, and since when its waiter had stood in line; gives the claim back until there is one.
-    pub(super) fn redeem(&mut self, claim: Claim) -> Result<(Option<Instant>, Result<T>), Claim> {
+    pub(super) fn redeem(&mut self, claim: QueueClaim) -> Result<(Option<Instant>, Result<T>), QueueClaim> {
         let place = &mut self.slots[claim.0 as usize];
         match place {
-            Slot::Waiting(_) => Err(claim),
-            Slot::Answered(..) => {
-                let Slot::Answered(since, answer) = std::mem::replace(place, Slot::Free) else {
+            QueueSlot::Waiting(_) => Err(claim),
+            QueueSlot::Answered(..) => {
+                let QueueSlot::Answered(since, answer) = std::mem::replace(place, QueueSlot::Free) else {
                     return Err(claim);
                 };
                 self.free.push(claim.0);
                 Ok((since, answer))
             }
             // A claim holds its slot until it is redeemed or given up, and there is one claim for a slot.
-            Slot::Free | Slot::GivenUp => unreachable!("a claim outlived its slot"),
+            QueueSlot::Free | QueueSlot::GivenUp => unreachable!("a claim outlived its slot"),
         }
     }
 
     /// Who waits with this claim.
-    pub(super) fn waiter(&mut self, claim: &Claim) -> Option<&mut Waiter<W>> {
+    pub(super) fn waiter(&mut self, claim: &QueueClaim) -> Option<&mut QueuedCaller<W>> {
         match &mut self.slots[claim.0 as usize] {
-            Slot::Waiting(waiter) => Some(waiter),
-            Slot::Free | Slot::GivenUp | Slot::Answered(..) => None,
+            QueueSlot::Waiting(waiter) => Some(waiter),
+            QueueSlot::Free | QueueSlot::GivenUp | QueueSlot::Answered(..) => None,
         }
     }
 
     /// Whoever has this claim waits no longer. Gives back what was answered already.
-    pub(super) fn give_up(&mut self, claim: Claim) -> Option<Result<T>> {
+    pub(super) fn give_up(&mut self, claim: QueueClaim) -> Option<Result<T>> {
         let place = &mut self.slots[claim.0 as usize];
-        match std::mem::replace(place, Slot::GivenUp) {
-            Slot::Answered(_, answer) => {
-                *place = Slot::Free;
+        match std::mem::replace(place, QueueSlot::GivenUp) {
+            QueueSlot::Answered(_, answer) => {
+                *place = QueueSlot::Free;
                 self.free.push(claim.0);
                 Some(answer)
             }
             former => {
-                self.busy -= usize::from(matches!(former, Slot::Waiting(waiter) if waiter.connects));
+                self.busy -= usize::from(matches!(former, QueueSlot::Waiting(waiter) if waiter.connects));
                 self.given_up += 1;
                 self.sweep();
                 None
@@ -210,9 +210,9 @@ impl<T, W> Queue<T, W> {
         }
         let (slots, free) = (&mut self.slots, &mut self.free);
         self.order.retain(|slot| {
-            let waits = matches!(slots[*slot as usize], Slot::Waiting(_));
+            let waits = matches!(slots[*slot as usize], QueueSlot::Waiting(_));
             if !waits {
-                slots[*slot as usize] = Slot::Free;
+                slots[*slot as usize] = QueueSlot::Free;
                 free.push(*slot);
             }
             waits
@@ -224,7 +224,7 @@ impl<T, W> Queue<T, W> {
     pub(super) fn revoke(&mut self, error: &Error) -> Vec<T> {
         let mut revoked = Vec::new();
         for slot in &mut self.slots {
-            if let Slot::Answered(_, answer) = slot
+            if let QueueSlot::Answered(_, answer) = slot
                 && answer.is_ok()
             {
                 revoked.extend(std::mem::replace(answer, Err(error.clone())));
@@ -241,11 +241,11 @@ impl<T, W> Queue<T, W> {
         self.slots.len().max(self.order.len())
     }
 
-    pub(super) fn has_failed(&self, claim: &Claim) -> bool {
-        matches!(self.slots[claim.0 as usize], Slot::Answered(_, Err(_)))
+    pub(super) fn has_failed(&self, claim: &QueueClaim) -> bool {
+        matches!(self.slots[claim.0 as usize], QueueSlot::Answered(_, Err(_)))
     }
 
-    pub(super) fn is_waiting(&self, claim: &Claim) -> bool {
-        matches!(self.slots[claim.0 as usize], Slot::Waiting(_))
+    pub(super) fn is_waiting(&self, claim: &QueueClaim) -> bool {
+        matches!(self.slots[claim.0 as usize], QueueSlot::Waiting(_))
     }
 }

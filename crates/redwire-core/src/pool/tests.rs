@@ -53,7 +53,7 @@ impl Scene {
         }
     }
 
-    fn queued(&mut self, waiter: u32) -> Claim {
+    fn queued(&mut self, waiter: u32) -> QueueClaim {
         match self.acquire(waiter) {
             Ok(Acquired::Queued(claim)) => claim,
             other => panic!("{other:?} in place of the queue"),
@@ -65,7 +65,7 @@ impl Scene {
     }
 
     /// One who waits, and the attempt that is made for it.
-    fn connecting(&mut self, waiter: u32) -> (Claim, Permit) {
+    fn connecting(&mut self, waiter: u32) -> (QueueClaim, Permit) {
         let claim = self.queued(waiter);
         (claim, self.may_connect().expect("the right to connect"))
     }
@@ -105,29 +105,29 @@ impl Scene {
         self.pool.handle_lost(permit, answered, lost(), self.now, 0);
     }
 
-    fn give_up(&mut self, claim: Claim) {
+    fn give_up(&mut self, claim: QueueClaim) {
         self.pool.give_up(claim, self.now);
     }
 
-    fn poll(&mut self, claim: Claim) -> Result<Result<(Permit, u32)>, Claim> {
+    fn poll(&mut self, claim: QueueClaim) -> Result<Result<(Permit, u32)>, QueueClaim> {
         self.pool.poll_claim(claim, self.now, |_| {})
     }
 
-    fn granted(&mut self, claim: Claim) -> (Permit, u32) {
+    fn granted(&mut self, claim: QueueClaim) -> (Permit, u32) {
         match self.poll(claim) {
             Ok(Ok(granted)) => granted,
             other => panic!("{other:?} in place of a connection"),
         }
     }
 
-    fn refused(&mut self, claim: Claim) -> Error {
+    fn refused(&mut self, claim: QueueClaim) -> Error {
         match self.poll(claim) {
             Ok(Err(error)) => error,
             other => panic!("{other:?} in place of an error"),
         }
     }
 
-    fn waits(&mut self, claim: Claim) -> Claim {
+    fn waits(&mut self, claim: QueueClaim) -> QueueClaim {
         self.poll(claim).expect_err("it waits")
     }
 

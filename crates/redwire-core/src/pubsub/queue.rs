@@ -11,7 +11,7 @@ use super::options::{Overflow, SubscribeOptions};
 
 #[derive(Debug)]
 pub(super) struct SubscriberQueue {
-    queue: VecDeque<Entry>,
+    queue: VecDeque<QueuedEvent>,
     /// What happened after the last entry.
     after: Notice,
     /// Of all entries.
@@ -22,7 +22,7 @@ pub(super) struct SubscriberQueue {
 }
 
 #[derive(Debug)]
-struct Entry {
+struct QueuedEvent {
     /// What happened before it, where anything did.
     before: Option<Box<Notice>>,
     event: SubscriptionEvent,
@@ -68,7 +68,7 @@ impl SubscriberQueue {
             }
         }
         let before = (!self.after.is_empty()).then(|| Box::new(std::mem::take(&mut self.after)));
-        self.queue.push_back(Entry { before, event, size });
+        self.queue.push_back(QueuedEvent { before, event, size });
         self.bytes += size;
         self.holds |= self.options.overflow == Overflow::Wait && self.is_full();
     }
@@ -121,7 +121,7 @@ impl SubscriberQueue {
             }
             front.before = None;
         }
-        let Entry { event, size, .. } = self.queue.pop_front()?;
+        let QueuedEvent { event, size, .. } = self.queue.pop_front()?;
         self.bytes -= size;
         // Not before half is free, lest the connection stop and go for every message.
         if self.holds && self.queue.len() <= self.options.messages / 2 && self.bytes <= self.options.bytes / 2

@@ -123,7 +123,7 @@ fn read<T: DeserializeOwned>(reader: &mut Reader<'_>, mut row: Option<&mut Items
     let (start, before) = (reader.cursor.clone(), row.as_deref().copied());
     let mut absent = Vec::new();
     loop {
-        let next = Next { reader, row: row.as_deref_mut(), depth: MOST_DEPTH, absent: &absent };
+        let next = NextValue { reader, row: row.as_deref_mut(), depth: MOST_DEPTH, absent: &absent };
         match T::deserialize(next) {
             // An option met an empty list that its type cannot be made of. Serde does not let it think better
             // of that, so all is read once more: once for each type of option at most.
@@ -140,7 +140,7 @@ fn read<T: DeserializeOwned>(reader: &mut Reader<'_>, mut row: Option<&mut Items
 }
 
 /// The next value of the frame.
-struct Next<'r, 'de> {
+struct NextValue<'r, 'de> {
     reader: &'r mut Reader<'de>,
     /// What is left of the list this value is an item of; it was itself taken from it already.
     row: Option<&'r mut Items>,
@@ -150,7 +150,7 @@ struct Next<'r, 'de> {
     absent: &'r [&'static str],
 }
 
-impl<'r, 'de> Next<'r, 'de> {
+impl<'r, 'de> NextValue<'r, 'de> {
     /// What `take` makes of the text that comes next; `None`, and nothing read, if it is none or `take` declines.
     fn borrow<T>(&mut self, take: impl FnOnce(&'de [u8]) -> Option<T>) -> Option<T> {
         let mut ahead = self.reader.cursor.clone();
@@ -238,7 +238,7 @@ macro_rules! scalars {
     )*};
 }
 
-impl<'de> Deserializer<'de> for Next<'_, 'de> {
+impl<'de> Deserializer<'de> for NextValue<'_, 'de> {
     type Error = Fault;
 
     scalars! {

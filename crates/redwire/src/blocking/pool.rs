@@ -29,7 +29,7 @@ use crate::shared::credentials;
 use crate::shared::service::Follower;
 use crate::shared::target::Target;
 pub use lease::Lease;
-pub(super) use place::Place;
+pub(super) use place::PoolPlace;
 use process::Process;
 
 /// Connections to one server, at most `max_connections` of them, each lent to one user at a time.
@@ -229,11 +229,11 @@ impl Pool {
     }
 
     /// An idle connection on which `call` is sent without waiting for anything, if there is one.
-    pub(super) fn take_idle(&self, call: &impl Call, now: Instant) -> Option<Place<'_>> {
+    pub(super) fn take_idle(&self, call: &impl Call, now: Instant) -> Option<PoolPlace<'_>> {
         let process = self.0.process();
         let fits = call.size() <= WRITTEN_AT_ONCE;
         let (permit, connection) = fits.then(|| process.take_idle(None, now))??;
-        let mut place = Place::new(process, permit, connection);
+        let mut place = PoolPlace::new(process, permit, connection);
         place.is_ready(self.0.db.load(Ordering::Relaxed), now).then_some(place)
     }
 
@@ -368,9 +368,9 @@ impl PoolShared {
         location: Option<&'static Location<'static>>,
         now: Instant,
         deadline: Option<Instant>,
-    ) -> Result<Place<'p>> {
+    ) -> Result<PoolPlace<'p>> {
         if let Some((permit, connection)) = process.take_idle(location, now) {
-            let mut place = Place::new(process, permit, connection);
+            let mut place = PoolPlace::new(process, permit, connection);
             match place.prepare(self.db.load(Ordering::Relaxed), now, deadline) {
                 Ok(()) => return Ok(place),
                 Err(unready) => self.part_with(place, unready)?,
@@ -388,11 +388,11 @@ impl PoolShared {
         location: Option<&'static Location<'static>>,
         limit: AcquireLimit,
         deadline: Option<Instant>,
-    ) -> Result<Place<'p>> {
+    ) -> Result<PoolPlace<'p>> {
         loop {
             process.check(&limit)?;
             let (permit, connection) = process.acquire(self, location, &limit)?;
-            let mut place = Place::new(process, permit, connection);
+            let mut place = PoolPlace::new(process, permit, connection);
             match place.prepare(self.db.load(Ordering::Relaxed), Instant::now(), deadline) {
                 Ok(()) => return Ok(place),
                 Err(unready) => self.part_with(place, unready)?,
@@ -401,7 +401,7 @@ impl PoolShared {
     }
 
     #[cold]
-    fn part_with(&self, place: Place<'_>, unready: Unready) -> Result<()> {
+    fn part_with(&self, place: PoolPlace<'_>, unready: Unready) -> Result<()> {
         match unready {
             Unready::Gone(why) => place.close(why),
             Unready::Refused(error) => {

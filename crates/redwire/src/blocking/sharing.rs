@@ -12,7 +12,7 @@ use redwire_core::link::Ticket;
 use redwire_core::{Error, ErrorKind, Replies, Result};
 
 use super::cluster::at_once;
-use super::pool::{Place, Pool};
+use super::pool::{PoolPlace, Pool};
 use crate::shared::setup;
 use crate::shared::sync::Mutex;
 
@@ -64,7 +64,7 @@ impl SharedConnections {
         deadline: Option<Instant>,
     ) -> Option<Vec<Result<Replies>>> {
         let now = Instant::now();
-        let places: Vec<Place<'_>> =
+        let places: Vec<PoolPlace<'_>> =
             calls.clone().map(|(shared_connections, call)| shared_connections.pool.take_idle(call, now)).collect::<Option<_>>()?;
         let sent: Vec<_> = (calls.clone().zip(places))
             .map(|((_, call), mut place)| (place.send(call, deadline), place))
@@ -87,12 +87,12 @@ impl SharedConnections {
 
 /// Waits for the replies to what was sent over each place.
 fn wait_for_all(
-    mut sent: Vec<(Result<Ticket>, Place<'_>)>,
+    mut sent: Vec<(Result<Ticket>, PoolPlace<'_>)>,
     deadline: Option<Instant>,
 ) -> Vec<Result<Replies>> {
     let prompt = Instant::now() + PROMPT;
-    let wait = |(ticket, place): (Result<Ticket>, Place<'_>)| place.wait(ticket?, deadline);
-    let is_answered = |(ticket, place): &mut (Result<Ticket>, Place<'_>)| {
+    let wait = |(ticket, place): (Result<Ticket>, PoolPlace<'_>)| place.wait(ticket?, deadline);
+    let is_answered = |(ticket, place): &mut (Result<Ticket>, PoolPlace<'_>)| {
         ticket.as_ref().map_or(true, |ticket| place.is_answered(ticket, prompt))
     };
     if sent.iter_mut().all(is_answered) {

@@ -72,7 +72,7 @@ struct SharingState {
     /// The driver, while it sleeps, and when its timer will wake it.
     driver: Option<Waker>,
     armed: Option<Instant>,
-    phase: Phase,
+    phase: SharingPhase,
     /// When the next connection is made, and whether this one is to be given up.
     keeper: Keeper,
     /// Whether another connection is to take the place of the one there is.
@@ -97,7 +97,7 @@ struct SharingState {
 const LONG_QUIET: Duration = Duration::from_millis(2);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
+enum SharingPhase {
     /// No task drives the connection: it was not used yet, or its runtime has ended.
     Undriven,
     Driven,
@@ -106,7 +106,7 @@ enum Phase {
     Closed,
 }
 
-impl Phase {
+impl SharingPhase {
     fn close(&mut self) {
         *self = if *self == Self::Driven { Self::Closing } else { Self::Closed };
     }
@@ -135,7 +135,7 @@ impl SharedConnection {
             writing: false,
             driver: None,
             armed: None,
-            phase: Phase::Undriven,
+            phase: SharingPhase::Undriven,
             keeper: Keeper::new(config.reconnect_backoff(), config.max_lifetime()),
             renew: false,
             runtime: None,
@@ -163,7 +163,7 @@ impl SharedConnection {
     /// Has the connection tried again, if there is none and nothing is being done about it.
     pub(super) fn ask(&self) {
         let mut state = self.shared.lock();
-        if state.phase != Phase::Driven || state.is_inherited() {
+        if state.phase != SharingPhase::Driven || state.is_inherited() {
             // Without a runtime, or once closed, there is nothing to be done.
             drop(self.shared.drive(state, None));
         } else if state.keeper.ask() {
@@ -253,13 +253,13 @@ impl SharedConnection {
                 let _ = before(deadline, self.shared.wait(last, &ping)).await;
             }
         }
-        self.shared.end(Phase::Closed, &setup::closed_client());
+        self.shared.end(SharingPhase::Closed, &setup::closed_client());
     }
 }
 
 impl Drop for SharedConnection {
     fn drop(&mut self) {
-        self.shared.end(Phase::Closed, &setup::closed_client());
+        self.shared.end(SharingPhase::Closed, &setup::closed_client());
     }
 }
 
@@ -280,7 +280,7 @@ impl SharingShared {
     ) -> Result<Ticket> {
         let mut state = self.lock();
         // Asking for the process is a system call: once for all that is written together is enough.
-        if state.phase != Phase::Driven || (!state.link.wants_transmit() && state.is_inherited()) {
+        if state.phase != SharingPhase::Driven || (!state.link.wants_transmit() && state.is_inherited()) {
             state = self.drive(state, None)?;
         }
         if state.keeper.is_down() && self.target.config().has_alternatives() {
@@ -352,7 +352,7 @@ impl SharingShared {
 
     /// Waits for the replies to what was submitted. If the future is dropped, they will go to nobody.
     async fn wait(&self, ticket: Ticket, call: &impl Call) -> Result<Replies> {
-        let mut waiting = Waiting { shared: self, ticket: Some(ticket), call };
+        let mut waiting = ReplyWaiter { shared: self, ticket: Some(ticket), call };
         poll_fn(|cx| waiting.poll(cx.waker())).await
     }
 
@@ -366,14 +366,14 @@ impl SharingShared {
         mut state: MutexGuard<'s, SharingState>,
         first: Option<Wire>,
     ) -> Result<MutexGuard<'s, SharingState>> {
-        if matches!(state.phase, Phase::Closing | Phase::Closed) {
+        if matches!(state.phase, SharingPhase::Closing | SharingPhase::Closed) {
             return Err(setup::closed_client());
         }
         if state.is_inherited() {
             state.disinherit();
         }
         let runtime = runtime()?;
-        state.phase = Phase::Driven;
+        state.phase = SharingPhase::Driven;
         state.runtime = Some(runtime.clone());
         (state.asker, state.asked_until) = ((0, 0), clock::now());
         state.number += 1;
@@ -383,9 +383,9 @@ impl SharingShared {
         runtime.spawn(driver::drive(driver::SharingDriverGuard(Arc::clone(self), number), first));
         let state = self.lock();
         match state.phase {
-            Phase::Driven => Ok(state),
-            Phase::Undriven => Err(setup::runtime_ended()),
-            Phase::Closing | Phase::Closed => Err(setup::closed_client()),
+            SharingPhase::Driven => Ok(state),
+            SharingPhase::Undriven => Err(setup::runtime_ended()),
+            SharingPhase::Closing | SharingPhase::Closed => Err(setup::closed_client()),
         }
     }
 
@@ -398,10 +398,10 @@ impl SharingShared {
     }
 
     /// Fails all that is under way and goes to `phase`.
-    fn end(&self, phase: Phase, error: &Error) {
+    fn end(&self, phase: SharingPhase, error: &Error) {
         let mut woken = Vec::new();
         let mut state = self.lock();
-        if state.phase == Phase::Closed || state.is_inherited() {
+        if state.phase == SharingPhase::Closed || state.is_inherited() {
             return;
         }
         let was_connected = state.writer.is_some();
@@ -413,7 +413,7 @@ impl SharingShared {
         woken.extend(state.driver.take());
         drop(state);
         if let Some(watch) = &self.watch {
-            watch.handle_down(phase == Phase::Closed, error);
+            watch.handle_down(phase == SharingPhase::Closed, error);
         }
         woken.into_iter().for_each(Waker::wake);
         if was_connected {
@@ -467,13 +467,13 @@ impl Follower for SharingShared {
 }
 
 /// Somebody who waits for the replies to what was submitted.
-struct Waiting<'a, C: Call> {
+struct ReplyWaiter<'a, C: Call> {
     shared: &'a SharingShared,
     ticket: Option<Ticket>,
     call: &'a C,
 }
 
-impl<C: Call> Waiting<'_, C> {
+impl<C: Call> ReplyWaiter<'_, C> {
     fn poll(&mut self, waker: &Waker) -> Poll<Result<Replies>> {
         match self.ticket.take().map(|ticket| self.shared.poll_reply(ticket, waker)) {
             Some(Ok(result)) => Poll::Ready(result),
@@ -487,7 +487,7 @@ impl<C: Call> Waiting<'_, C> {
     }
 }
 
-impl<C: Call> Drop for Waiting<'_, C> {
+impl<C: Call> Drop for ReplyWaiter<'_, C> {
     fn drop(&mut self) {
         if let Some(ticket) = self.ticket.take() {
             self.shared.abandon(ticket);
@@ -525,7 +525,7 @@ impl SharingState {
         self.lose(&Error::new(ErrorKind::Closed, Outcome::NotSent, message), &mut woken);
         std::mem::forget(woken);
         self.keeper.handle_left();
-        (self.phase, self.process, self.armed) = (Phase::Undriven, std::process::id(), None);
+        (self.phase, self.process, self.armed) = (SharingPhase::Undriven, std::process::id(), None);
         self.attended = None;
     }
 

@@ -58,12 +58,12 @@ pub(crate) struct Hub {
 /// The events that wait for one listener.
 #[derive(Debug, Default)]
 pub(crate) struct Mailbox {
-    waiting: Mutex<Waiting>,
+    waiting: Mutex<WaitingEvents>,
     arrived: Condvar,
 }
 
 #[derive(Debug, Default)]
-struct Waiting {
+struct WaitingEvents {
     events: VecDeque<Event>,
     missed: u64,
     waker: Option<Waker>,
@@ -102,7 +102,7 @@ impl Drop for Hub {
 }
 
 impl Mailbox {
-    fn lock(&self) -> MutexGuard<'_, Waiting> {
+    fn lock(&self) -> MutexGuard<'_, WaitingEvents> {
         self.waiting.lock()
     }
 
@@ -122,7 +122,7 @@ impl Mailbox {
         self.wake(waiting);
     }
 
-    fn wake(&self, mut waiting: MutexGuard<'_, Waiting>) {
+    fn wake(&self, mut waiting: MutexGuard<'_, WaitingEvents>) {
         let waker = waiting.waker.take();
         drop(waiting);
         self.arrived.notify_one();
@@ -164,7 +164,7 @@ impl Mailbox {
     }
 }
 
-impl Waiting {
+impl WaitingEvents {
     fn take(&mut self) -> Option<Event> {
         let next = self.events.front()?;
         if self.missed > 0 {

@@ -88,7 +88,7 @@ fn when_the_one_that_keeps_the_time_is_served_the_next_keeps_it() {
 }
 
 /// Down, with one attempt under way at the turn, and two more callers that wait.
-fn at_the_turn() -> (Scene, [Claim; 3], Permit) {
+fn at_the_turn() -> (Scene, [QueueClaim; 3], Permit) {
     let backoff = Backoff::exponential(PAUSE, PAUSE * 8);
     let mut scene = Scene::new(PoolLimits { max: 9, backoff, ..LIMITS });
     let (first, permit) = scene.connecting(1);

@@ -62,7 +62,7 @@ fn step() -> impl Strategy<Value = Step> {
 struct Model {
     scene: Scene,
     /// Those who wait, oldest first; the newest numbers are at the end but for those put at the head.
-    queue: Vec<(u32, Claim)>,
+    queue: Vec<(u32, QueueClaim)>,
     using: Vec<(Permit, u32)>,
     /// Attempts, and the waiter that makes each itself.
     connecting: Vec<(Permit, Option<u32>)>,
@@ -239,7 +239,7 @@ impl Model {
         }
     }
 
-    fn is_waiting(&self, claim: &Claim) -> bool {
+    fn is_waiting(&self, claim: &QueueClaim) -> bool {
         self.scene.pool.queue.is_waiting(claim)
     }
 

@@ -10,7 +10,7 @@ use serde::de::{VariantAccess, Visitor};
 use serde::forward_to_deserialize_any;
 
 use super::fault::Fault;
-use super::{Items, Next, Reader, decode_error, mismatch};
+use super::{Items, NextValue, Reader, decode_error, mismatch};
 use crate::error::Result;
 
 /// The items of a list.
@@ -51,7 +51,7 @@ impl<'de> SeqAccess<'de> for &mut List<'_, 'de> {
         }
         self.items.take(1, self.reader)?;
         let row = Some(&mut self.items);
-        let next = Next { reader: self.reader, row, depth: self.depth, absent: self.absent };
+        let next = NextValue { reader: self.reader, row, depth: self.depth, absent: self.absent };
         let item = seed.deserialize(next).map_err(|fault| fault.inside(&format!("[{}]", self.read)))?;
         self.read += 1;
         Ok(Some(item))
@@ -101,16 +101,16 @@ impl<'r, 'de> Fields<'r, 'de> {
     }
 
     /// The value of the field that was read last.
-    fn value<T>(&mut self, read: impl FnOnce(Next<'_, 'de>) -> Result<T, Fault>) -> Result<T, Fault> {
+    fn value<T>(&mut self, read: impl FnOnce(NextValue<'_, 'de>) -> Result<T, Fault>) -> Result<T, Fault> {
         self.read_value(read).map_err(|fault| match &self.field {
             Some(field) => fault.inside(&spelled(field)),
             None => fault,
         })
     }
 
-    fn read_value<T>(&mut self, read: impl FnOnce(Next<'_, 'de>) -> Result<T, Fault>) -> Result<T, Fault> {
+    fn read_value<T>(&mut self, read: impl FnOnce(NextValue<'_, 'de>) -> Result<T, Fault>) -> Result<T, Fault> {
         self.pair.as_mut().unwrap_or(&mut self.items).take(1, self.reader)?;
-        let value = read(Next { reader: self.reader, row: None, depth: self.depth, absent: self.absent })?;
+        let value = read(NextValue { reader: self.reader, row: None, depth: self.depth, absent: self.absent })?;
         if let Some(mut pair) = self.pair.take()
             && pair.more(self.reader)?
         {
@@ -120,7 +120,7 @@ impl<'r, 'de> Fields<'r, 'de> {
     }
 
     /// What a variant holds, which is all there is.
-    fn content<T>(mut self, read: impl FnOnce(Next<'_, 'de>) -> Result<T, Fault>) -> Result<T, Fault> {
+    fn content<T>(mut self, read: impl FnOnce(NextValue<'_, 'de>) -> Result<T, Fault>) -> Result<T, Fault> {
         let content = self.value(read)?;
         self.finish()?;
         Ok(content)
@@ -141,7 +141,7 @@ impl<'de> MapAccess<'de> for &mut Fields<'_, 'de> {
             self.pair = Some(pair);
         }
         self.field = Some(self.reader.cursor.clone());
-        seed.deserialize(Next { reader: self.reader, row: None, depth: self.depth, absent: self.absent })
+        seed.deserialize(NextValue { reader: self.reader, row: None, depth: self.depth, absent: self.absent })
             .map(Some)
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Instant;
 
-use redwire_core::pool::{Claim, CloseReason, Permit};
+use redwire_core::pool::{QueueClaim, CloseReason, Permit};
 
 use super::PoolShared;
 use super::process::PoolState;
@@ -29,7 +29,7 @@ impl PoolShared {
 impl Attempt {
     /// Makes the connection, before `until` if that comes before the connect timeout; `waiter` is the one that does
     /// so itself.
-    pub(super) fn run(mut self, until: Option<Instant>, waiter: Option<&Claim>) {
+    pub(super) fn run(mut self, until: Option<Instant>, waiter: Option<&QueueClaim>) {
         let process = self.shared.process();
         process.look_after(&self.shared);
         let mut connection = Box::new(self.shared.new_connection(process));

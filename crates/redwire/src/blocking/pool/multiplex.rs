@@ -12,7 +12,7 @@ use redwire_core::link::{Combiner, End, Link, QueueLimits};
 use redwire_core::pool::{CloseReason, Permit};
 use redwire_core::{Replies, Result};
 
-use super::place::Place;
+use super::place::PoolPlace;
 use super::process::Process;
 use crate::blocking::drive::{self, Driven, Halves, ride, split};
 use crate::shared::sync::Mutex;
@@ -107,10 +107,10 @@ impl Multiplex {
     pub(super) fn open<'p>(
         &self,
         process: &Process,
-        mut place: Place<'p>,
+        mut place: PoolPlace<'p>,
         call: &impl Call,
         deadline: Option<Instant>,
-    ) -> std::result::Result<Result<Replies>, Place<'p>> {
+    ) -> std::result::Result<Result<Replies>, PoolPlace<'p>> {
         let mut state = self.lock();
         if state.session.is_some() {
             return Err(place);

@@ -13,14 +13,14 @@ use crate::blocking::wire::Wire;
 use crate::shared::setup;
 
 /// A permit of the pool with the connection it stands for.
-pub(in crate::blocking) struct Place<'p> {
+pub(in crate::blocking) struct PoolPlace<'p> {
     process: &'p Process,
     /// There until it is given back.
     permit: Option<Permit>,
     connection: Option<Box<Connection>>,
 }
 
-impl<'p> Place<'p> {
+impl<'p> PoolPlace<'p> {
     #[inline]
     pub(super) fn new(process: &'p Process, permit: Permit, connection: Box<Connection>) -> Self {
         Self { process, permit: Some(permit), connection: Some(connection) }
@@ -105,7 +105,7 @@ impl<'p> Place<'p> {
     }
 }
 
-impl Drop for Place<'_> {
+impl Drop for PoolPlace<'_> {
     #[inline]
     fn drop(&mut self) {
         if let Some((permit, connection)) = self.permit.take().zip(self.connection.take()) {

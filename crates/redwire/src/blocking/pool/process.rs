@@ -8,7 +8,7 @@ use std::sync::{Arc, MutexGuard, OnceLock};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
-use redwire_core::pool::{self, Acquired, Claim, CloseReason, AcquireLimit, Permit};
+use redwire_core::pool::{self, Acquired, QueueClaim, CloseReason, AcquireLimit, Permit};
 use redwire_core::{Error, Outcome, Result};
 
 use super::PoolShared;
@@ -243,7 +243,7 @@ impl Process {
 /// A thread that waits for a connection. Its place in the queue is given up when this is dropped.
 struct Waiting<'p> {
     process: &'p Process,
-    claim: Option<Claim>,
+    claim: Option<QueueClaim>,
     /// Whether no other thread could be had, so that this one makes connections within its own time.
     alone: bool,
 }

@@ -7,7 +7,7 @@ use std::sync::{Arc, MutexGuard};
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Instant;
 
-use redwire_core::pool::{Acquired, Claim, CloseReason, AcquireLimit, Permit};
+use redwire_core::pool::{Acquired, QueueClaim, CloseReason, AcquireLimit, Permit};
 use redwire_core::{Replies, Result};
 use tokio::runtime::Handle;
 
@@ -83,7 +83,7 @@ impl Pool {
             let (permit, connection) = match self.acquire(location, &limit)? {
                 Acquired::Ready(permit, connection) => (permit, connection),
                 Acquired::Queued(claim) => {
-                    let mut waiting = Waiting { pool: self, claim: Some(claim), timer: Timer::default() };
+                    let mut waiting = QueuePlace { pool: self, claim: Some(claim), timer: Timer::default() };
                     poll_fn(|cx| waiting.poll(&limit, cx)).await?
                 }
             };
@@ -145,13 +145,13 @@ impl Pool {
 }
 
 /// A place in the queue, given up when dropped.
-struct Waiting<'a> {
+struct QueuePlace<'a> {
     pool: &'a Pool,
-    claim: Option<Claim>,
+    claim: Option<QueueClaim>,
     timer: Timer,
 }
 
-impl Waiting<'_> {
+impl QueuePlace<'_> {
     /// Ready once the claim is answered. Whoever waits also keeps the time for all who do, and has connections made.
     fn poll(&mut self, limit: &AcquireLimit, cx: &mut Context<'_>) -> Poll<Result<(Permit, Box<Connection>)>> {
         loop {
@@ -185,7 +185,7 @@ impl Waiting<'_> {
     }
 }
 
-impl Drop for Waiting<'_> {
+impl Drop for QueuePlace<'_> {
     fn drop(&mut self) {
         if let Some(claim) = self.claim.take() {
             self.pool.with(|machine| machine.give_up(claim, clock::now()));

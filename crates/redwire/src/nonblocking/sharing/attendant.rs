@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use tokio::runtime::{Handle, Id};
 
-use super::{LONG_QUIET, Phase, SharingShared, SharingState};
+use super::{LONG_QUIET, SharingPhase, SharingShared, SharingState};
 use crate::shared::clock::{self, Timer};
 use crate::shared::setup;
 
@@ -75,7 +75,7 @@ impl SharingShared {
         let (error, mut woken) = (setup::runtime_ended(), Vec::new());
         let mut state = self.lock();
         state.number += 1;
-        (state.phase, state.armed) = (Phase::Undriven, None);
+        (state.phase, state.armed) = (SharingPhase::Undriven, None);
         state.interrupt(&error, &mut woken);
         if state.keeper.is_up() {
             state.keeper.handle_left();
@@ -88,7 +88,7 @@ impl SharingShared {
         }
         woken.into_iter().for_each(Waker::wake);
         let state = self.lock();
-        if state.phase == Phase::Undriven {
+        if state.phase == SharingPhase::Undriven {
             drop(self.drive(state, None));
         }
     }
@@ -119,7 +119,7 @@ impl SharingShared {
         let SharingState { link, keeper, .. } = &mut *state;
         link.handle_deadlines(now, keeper.error());
         link.poll_woken(&mut woken);
-        let is_done = state.phase != Phase::Driven || state.is_inherited() || state.link.is_idle();
+        let is_done = state.phase != SharingPhase::Driven || state.is_inherited() || state.link.is_idle();
         if is_done {
             state.attended.take_if(|attended| *attended == id);
         }

@@ -14,7 +14,7 @@ use redwire_core::outbox::Outbox;
 use redwire_core::{Error, Result};
 
 use super::renewal::Renewal;
-use super::{LONG_QUIET, Phase, SharingShared, SharingState, release, rotation};
+use super::{LONG_QUIET, SharingPhase, SharingShared, SharingState, release, rotation};
 use crate::shared::clock;
 use crate::shared::credentials;
 use crate::shared::events::EventKind;
@@ -39,7 +39,7 @@ impl Drop for SharingDriverGuard {
         // Where another has taken over, nothing ends.
         let is_current = self.0.lock().number == self.1;
         if is_current {
-            self.0.end(Phase::Undriven, &setup::runtime_ended());
+            self.0.end(SharingPhase::Undriven, &setup::runtime_ended());
         }
     }
 }
@@ -347,7 +347,7 @@ impl SharingState {
     /// Whether the driver of this number has nothing to do any more: the client is closed, or another has taken over.
     #[inline]
     fn is_over(&self, number: u64) -> bool {
-        self.phase == Phase::Closed || self.number != number
+        self.phase == SharingPhase::Closed || self.number != number
     }
 
     /// The driver sleeps; a caller that has work for it wakes it.
