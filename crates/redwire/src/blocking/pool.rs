@@ -30,7 +30,7 @@ use crate::shared::service::Follower;
 use crate::shared::target::Target;
 pub use lease::Lease;
 pub(super) use place::PoolPlace;
-use process::Process;
+use process::PoolProcess;
 
 /// Connections to one server, at most `max_connections` of them, each lent to one user at a time.
 ///
@@ -65,7 +65,7 @@ pub(super) struct PoolShared {
     /// How many of the calls were retries.
     retries: AtomicU64,
     /// What the process that made the pool has of it; its children follow.
-    process: Process,
+    process: PoolProcess,
     this: Weak<Self>,
 }
 
@@ -128,7 +128,7 @@ impl Pool {
             db: AtomicU32::new(target.config().db()),
             on_connect,
             retries: AtomicU64::new(0),
-            process: Process::new(&target),
+            process: PoolProcess::new(&target),
             this: this.clone(),
             target,
         });
@@ -210,7 +210,7 @@ impl Pool {
 
     fn share(
         &self,
-        process: &Process,
+        process: &PoolProcess,
         call: &impl Call,
         now: Instant,
         until: Option<Instant>,
@@ -352,11 +352,11 @@ impl Pool {
 impl PoolShared {
     /// What this process has of the pool.
     #[inline]
-    fn process(&self) -> &Process {
+    fn process(&self) -> &PoolProcess {
         self.process.current(&self.target)
     }
 
-    fn new_connection(&self, process: &Process) -> Connection {
+    fn new_connection(&self, process: &PoolProcess) -> Connection {
         Connection::to(Arc::clone(&self.target), process.health(), self.on_connect.clone())
     }
 
@@ -364,7 +364,7 @@ impl PoolShared {
     #[inline]
     fn lend<'p>(
         &'p self,
-        process: &'p Process,
+        process: &'p PoolProcess,
         location: Option<&'static Location<'static>>,
         now: Instant,
         deadline: Option<Instant>,
@@ -384,7 +384,7 @@ impl PoolShared {
     #[cold]
     fn lend_next<'p>(
         &'p self,
-        process: &'p Process,
+        process: &'p PoolProcess,
         location: Option<&'static Location<'static>>,
         limit: AcquireLimit,
         deadline: Option<Instant>,

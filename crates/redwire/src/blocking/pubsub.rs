@@ -22,7 +22,7 @@ use super::connection::OnConnect;
 use crate::shared::service::Follower;
 use crate::shared::target::Target;
 pub use handler::Handler;
-use process::Process;
+use process::PubSubProcess;
 
 /// One connection that hears what is published, for any number of subscriptions.
 ///
@@ -66,10 +66,10 @@ use process::Process;
 ///
 /// A child process that inherits it makes a connection of its own; subscriptions of the parent fail in the child.
 #[derive(Clone)]
-pub struct PubSub(Arc<Owner>);
+pub struct PubSub(Arc<PubSubOwner>);
 
 /// Ends the threads, where there are any, when nobody needs them any more.
-struct Owner(Arc<Process>);
+struct PubSubOwner(Arc<PubSubProcess>);
 
 impl PubSub {
     /// Connects to the server that `url` names; the grammar is told at
@@ -110,11 +110,11 @@ impl PubSub {
     }
 
     pub(super) fn to(target: Arc<Target>, on_connect: Option<OnConnect>, nodes: Option<Nodes>) -> Self {
-        Self(Arc::new(Owner(Process::new(target, on_connect, nodes))))
+        Self(Arc::new(PubSubOwner(PubSubProcess::new(target, on_connect, nodes))))
     }
 
-    fn process(&self) -> &Arc<Process> {
-        Process::current(&self.0.0)
+    fn process(&self) -> &Arc<PubSubProcess> {
+        PubSubProcess::current(&self.0.0)
     }
 
     /// The options it was made with.
@@ -194,10 +194,10 @@ impl PubSub {
     }
 }
 
-impl Drop for Owner {
+impl Drop for PubSubOwner {
     fn drop(&mut self) {
         // A child that made none has nothing to close.
-        if let Some(process) = Process::latest(&self.0).filter(|process| process.is_current()) {
+        if let Some(process) = PubSubProcess::latest(&self.0).filter(|process| process.is_current()) {
             process.wake_worker();
         }
     }
@@ -209,7 +209,7 @@ impl Drop for Owner {
 /// Dropping it unsubscribes from what nobody else wants.
 #[must_use = "a subscription that is dropped hears nothing"]
 pub struct Subscription {
-    process: Arc<Process>,
+    process: Arc<PubSubProcess>,
     /// Until it was told that it belongs to another process.
     id: Option<SubscriptionId>,
     _owner: PubSub,

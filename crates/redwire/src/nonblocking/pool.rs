@@ -32,7 +32,7 @@ use crate::shared::target::Target;
 pub use lease::Lease;
 
 /// The core's accounting, of boxed connections and sleeping tasks.
-type Machine = pool::Pool<Box<Connection>, Waker>;
+type PoolMachine = pool::Pool<Box<Connection>, Waker>;
 
 /// Connections to one server, at most `max_connections` of them, each lent to one user at a time.
 ///
@@ -67,7 +67,7 @@ struct PoolShared {
 }
 
 struct PoolState {
-    machine: Machine,
+    machine: PoolMachine,
     limits: PoolLimits,
     /// Whose connections these are.
     process: u32,
@@ -145,7 +145,7 @@ impl Pool {
 
     fn limited(target: Arc<Target>, on_connect: Option<OnConnect>, limits: PoolLimits) -> Self {
         let state = PoolState {
-            machine: Machine::new(limits),
+            machine: PoolMachine::new(limits),
             limits,
             process: std::process::id(),
             kept: false,

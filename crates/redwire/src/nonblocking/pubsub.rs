@@ -31,7 +31,7 @@ pub use handler::Handler;
 pub use subscription::Subscription;
 
 /// The core's part, with tasks that wait.
-type Machine = pubsub::PubSub<Waker>;
+type PubSubMachine = pubsub::PubSub<Waker>;
 
 /// One connection that hears what is published, for any number of subscriptions.
 ///
@@ -71,10 +71,10 @@ type Machine = pubsub::PubSub<Waker>;
 ///
 /// A child process that inherits it makes a connection of its own; subscriptions of the parent fail in the child.
 #[derive(Clone)]
-pub struct PubSub(Arc<Owner>);
+pub struct PubSub(Arc<PubSubOwner>);
 
 /// Ends the connection when nobody needs it any more.
-struct Owner(Arc<PubSubShared>);
+struct PubSubOwner(Arc<PubSubShared>);
 
 /// What one process has of a [`PubSub`].
 struct PubSubShared {
@@ -89,7 +89,7 @@ struct PubSubShared {
 }
 
 struct PubSubState {
-    machine: Machine,
+    machine: PubSubMachine,
     /// Those who drive connections.
     slots: Vec<DriverSlot>,
     /// Whether somebody tends where shard channels are heard from.
@@ -148,7 +148,7 @@ impl PubSub {
     }
 
     pub(super) fn to(target: Arc<Target>, on_connect: Option<OnConnect>, nodes: Option<Nodes>) -> Self {
-        Self(Arc::new(Owner(PubSubShared::new(target, on_connect, nodes))))
+        Self(Arc::new(PubSubOwner(PubSubShared::new(target, on_connect, nodes))))
     }
 
     /// The options it was made with.
@@ -242,7 +242,7 @@ impl PubSub {
     }
 }
 
-impl Drop for Owner {
+impl Drop for PubSubOwner {
     fn drop(&mut self) {
         // A child that made none has nothing to close.
         if let Some(shared) = PubSubShared::latest(&self.0).filter(|shared| shared.is_current()) {
@@ -315,7 +315,7 @@ impl PubSubShared {
     }
 
     /// Changes what is wanted, and has it driven.
-    fn demand<T>(self: &Arc<Self>, change: impl FnOnce(&mut Machine) -> T) -> Result<T> {
+    fn demand<T>(self: &Arc<Self>, change: impl FnOnce(&mut PubSubMachine) -> T) -> Result<T> {
         let mut state = self.lock();
         if !state.machine.is_closed() {
             if !state.slots.iter().any(|slot| slot.conn == ConnId::MAIN) {
@@ -335,7 +335,7 @@ impl PubSubShared {
     }
 
     /// Changes the machine, and wakes those who can go on, and all who drive and tend.
-    fn with<T>(&self, change: impl FnOnce(&mut Machine) -> T) -> T {
+    fn with<T>(&self, change: impl FnOnce(&mut PubSubMachine) -> T) -> T {
         let mut woken = Vec::new();
         let mut state = self.lock();
         let output = change(&mut state.machine);

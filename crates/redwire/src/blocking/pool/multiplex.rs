@@ -13,7 +13,7 @@ use redwire_core::pool::{CloseReason, Permit};
 use redwire_core::{Replies, Result};
 
 use super::place::PoolPlace;
-use super::process::Process;
+use super::process::PoolProcess;
 use crate::blocking::drive::{self, Driven, Halves, ride, split};
 use crate::shared::sync::Mutex;
 
@@ -89,7 +89,7 @@ impl Multiplex {
     /// Runs `call` on the connection that is shared now; `None` where there is none.
     pub(super) fn join(
         &self,
-        process: &Process,
+        process: &PoolProcess,
         call: &impl Call,
         version: u64,
         now: Instant,
@@ -106,7 +106,7 @@ impl Multiplex {
     /// Runs `call` on the connection of `place`, which others may share from now on. Gives the place back where another is shared.
     pub(super) fn open<'p>(
         &self,
-        process: &Process,
+        process: &PoolProcess,
         mut place: PoolPlace<'p>,
         call: &impl Call,
         deadline: Option<Instant>,
@@ -127,7 +127,7 @@ impl Multiplex {
     }
 
     /// Gives the connection back if nobody needs it any longer.
-    fn leave(&self, process: &Process, mut state: MutexGuard<'_, MultiplexState>) {
+    fn leave(&self, process: &PoolProcess, mut state: MutexGuard<'_, MultiplexState>) {
         let Some(end) = state.driven.combiner.poll_end() else { return };
         let Some(MultiplexedConn { permit, .. }) = state.session.take() else { return };
         let answered = state.driven.combiner.has_answered();
@@ -162,7 +162,7 @@ impl Multiplex {
 /// The calls of one process on the connection that they share.
 struct Riding<'a> {
     multiplex: &'a Multiplex,
-    process: &'a Process,
+    process: &'a PoolProcess,
 }
 
 impl drive::Shared for Riding<'_> {

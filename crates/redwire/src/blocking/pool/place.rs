@@ -7,14 +7,14 @@ use redwire_core::link::Ticket;
 use redwire_core::pool::{CloseReason, Permit};
 use redwire_core::{Replies, Result};
 
-use super::process::Process;
+use super::process::PoolProcess;
 use crate::blocking::connection::{Connection, Unready};
 use crate::blocking::wire::Wire;
 use crate::shared::setup;
 
 /// A permit of the pool with the connection it stands for.
 pub(in crate::blocking) struct PoolPlace<'p> {
-    process: &'p Process,
+    process: &'p PoolProcess,
     /// There until it is given back.
     permit: Option<Permit>,
     connection: Option<Box<Connection>>,
@@ -22,7 +22,7 @@ pub(in crate::blocking) struct PoolPlace<'p> {
 
 impl<'p> PoolPlace<'p> {
     #[inline]
-    pub(super) fn new(process: &'p Process, permit: Permit, connection: Box<Connection>) -> Self {
+    pub(super) fn new(process: &'p PoolProcess, permit: Permit, connection: Box<Connection>) -> Self {
         Self { process, permit: Some(permit), connection: Some(connection) }
     }
 

@@ -23,10 +23,10 @@ use crate::shared::sync::{Condvar, Mutex};
 use crate::shared::target::Target;
 
 /// The core's accounting, of boxed connections and sleeping threads.
-type Machine = pool::Pool<Box<Connection>, Thread>;
+type PoolMachine = pool::Pool<Box<Connection>, Thread>;
 
 /// What one process has of a pool.
-pub(in crate::blocking) struct Process {
+pub(in crate::blocking) struct PoolProcess {
     id: u32,
     /// For so long an attempt to connect may last.
     connect_timeout: Duration,
@@ -41,16 +41,16 @@ pub(in crate::blocking) struct Process {
 }
 
 pub(super) struct PoolState {
-    pub(super) machine: Machine,
+    pub(super) machine: PoolMachine,
     /// How many calls and leases there were.
     calls: u64,
     /// The connections that may be in use.
     pub(super) interrupts: Interrupts<Plug>,
 }
 
-impl Process {
+impl PoolProcess {
     pub(super) fn new(target: &Arc<Target>) -> Self {
-        let machine = Machine::new(setup::pool_limits(target.config()));
+        let machine = PoolMachine::new(setup::pool_limits(target.config()));
         let health = Arc::new(Health::new(Arc::clone(target)));
         target.follow(&health);
         Self {
@@ -242,7 +242,7 @@ impl Process {
 
 /// A thread that waits for a connection. Its place in the queue is given up when this is dropped.
 struct Waiting<'p> {
-    process: &'p Process,
+    process: &'p PoolProcess,
     claim: Option<QueueClaim>,
     /// Whether no other thread could be had, so that this one makes connections within its own time.
     alone: bool,

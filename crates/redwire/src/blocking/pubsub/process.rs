@@ -26,10 +26,10 @@ use crate::shared::setup;
 use crate::shared::sync::Mutex;
 use crate::shared::target::Target;
 
-pub(super) type Machine = pubsub::PubSub<Thread>;
+pub(super) type PubSubMachine = pubsub::PubSub<Thread>;
 
 /// What one process has of a [`PubSub`](super::PubSub).
-pub(super) struct Process {
+pub(super) struct PubSubProcess {
     id: u32,
     pub(super) target: Arc<Target>,
     on_connect: Option<OnConnect>,
@@ -41,7 +41,7 @@ pub(super) struct Process {
 }
 
 pub(super) struct PubSubState {
-    pub(super) machine: Machine,
+    pub(super) machine: PubSubMachine,
     slots: Vec<DriverSlot>,
     /// How many sleep until they are called.
     asleep: usize,
@@ -54,7 +54,7 @@ pub(super) struct PubSubState {
 struct DriverSlot {
     conn: ConnId,
     target: Arc<Target>,
-    link: Option<Link>,
+    link: Option<OpenConn>,
     /// Whether somebody makes a connection.
     connecting: bool,
     /// How many reads gave anything.
@@ -65,7 +65,7 @@ struct DriverSlot {
 }
 
 /// A connection. It is let go once it has failed and no thread has any part of it.
-struct Link {
+struct OpenConn {
     halves: Halves,
     /// The version of the credentials that were presented, where a live connection takes others.
     version: Option<u64>,
@@ -74,7 +74,7 @@ struct Link {
     came: Option<Instant>,
 }
 
-impl Process {
+impl PubSubProcess {
     pub(super) fn new(target: Arc<Target>, on_connect: Option<OnConnect>, nodes: Option<Nodes>) -> Arc<Self> {
         let machine = setup::subscriptions(target.config());
         let slots = vec![DriverSlot::new(ConnId::MAIN, Arc::clone(&target))];
@@ -125,7 +125,7 @@ impl Process {
     }
 
     /// As [`change`](Self::change), where somebody is to be there who has it carried out.
-    pub(super) fn demand<T>(self: &Arc<Self>, change: impl FnOnce(&mut Machine) -> T) -> T {
+    pub(super) fn demand<T>(self: &Arc<Self>, change: impl FnOnce(&mut PubSubMachine) -> T) -> T {
         let output = self.change(change);
         if self.nodes.is_some() {
             self.spawn_router();
@@ -134,7 +134,7 @@ impl Process {
     }
 
     /// Changes the wishes, and has the servers told.
-    pub(super) fn change<T>(&self, change: impl FnOnce(&mut Machine) -> T) -> T {
+    pub(super) fn change<T>(&self, change: impl FnOnce(&mut PubSubMachine) -> T) -> T {
         let mut state = self.lock();
         let output = change(&mut state.machine);
         leave(self.flush_all(state));
@@ -163,7 +163,7 @@ impl Process {
     pub(super) fn wait<T>(
         self: &Arc<Self>,
         deadline: Option<Instant>,
-        mut poll: impl FnMut(&mut Machine, Option<&Thread>) -> Poll<T>,
+        mut poll: impl FnMut(&mut PubSubMachine, Option<&Thread>) -> Poll<T>,
     ) -> Option<T> {
         let me = thread::current();
         let mut state = self.lock();
@@ -237,7 +237,7 @@ impl Process {
     ) -> MutexGuard<'s, PubSubState> {
         let version = credentials::version(self.config());
         match state.link(conn) {
-            Some(Link { version: Some(presented), halves, .. })
+            Some(OpenConn { version: Some(presented), halves, .. })
                 if *presented != version && halves.may_write() =>
             {
                 *presented = version;
@@ -437,7 +437,7 @@ impl Process {
             return;
         }
         machine.handle_connected(conn, Instant::now());
-        slot.link = Some(Link { halves: Halves::new(connection, parts), version, came: None });
+        slot.link = Some(OpenConn { halves: Halves::new(connection, parts), version, came: None });
         let state = self.flush(state, conn);
         leave(state);
     }
@@ -453,7 +453,7 @@ impl Process {
     }
 }
 
-impl Follower for Process {
+impl Follower for PubSubProcess {
     /// Lets go of the connection. Whoever waits makes the next, and is told what may be missing.
     fn leave(self: Arc<Self>, _: Option<&Endpoint>) {
         if self.is_current() {
@@ -484,7 +484,7 @@ impl DriverSlot {
     }
 
     /// Lets a connection go that has failed, once nobody has any part of it.
-    fn settle(&mut self, machine: &mut Machine) {
+    fn settle(&mut self, machine: &mut PubSubMachine) {
         let Some(error) = self.link.as_ref().and_then(|link| link.halves.failure()).cloned() else { return };
         let link = self.link.take();
         if machine.is_closed() {
@@ -504,7 +504,7 @@ impl PubSubState {
         self.slots.iter_mut().find(|slot| slot.conn == conn)
     }
 
-    fn link(&mut self, conn: ConnId) -> Option<&mut Link> {
+    fn link(&mut self, conn: ConnId) -> Option<&mut OpenConn> {
         link_of(&mut self.slots, conn)
     }
 
@@ -561,12 +561,12 @@ impl PubSubState {
     }
 }
 
-fn link_of(slots: &mut [DriverSlot], conn: ConnId) -> Option<&mut Link> {
+fn link_of(slots: &mut [DriverSlot], conn: ConnId) -> Option<&mut OpenConn> {
     slots.iter_mut().find(|slot| slot.conn == conn)?.link.as_mut()
 }
 
 /// The right to connect. Should a callback panic, it goes to another.
-struct ConnectGuard<'a>(&'a Process, ConnId);
+struct ConnectGuard<'a>(&'a PubSubProcess, ConnId);
 
 impl Drop for ConnectGuard<'_> {
     #[cold]
@@ -575,7 +575,7 @@ impl Drop for ConnectGuard<'_> {
     }
 }
 
-impl Drop for Process {
+impl Drop for PubSubProcess {
     fn drop(&mut self) {
         if self.is_current() {
             return;

@@ -10,12 +10,12 @@ use std::time::Instant;
 use redwire_core::pubsub::ConnId;
 use redwire_core::{Error, ErrorKind, Outcome};
 
-use super::process::{Process, PubSubState, leave, wake};
+use super::process::{PubSubProcess, PubSubState, leave, wake};
 use crate::blocking::cluster::Nodes;
 use crate::shared::node_clients::Listener;
 use crate::shared::target::Target;
 
-impl Process {
+impl PubSubProcess {
     /// Sees to it that there is a thread that tends to everything else.
     pub(super) fn spawn_router(self: &Arc<Self>) {
         let (Some(nodes), mut state) = (self.nodes.clone(), self.lock()) else { return };
@@ -124,7 +124,7 @@ impl Process {
 }
 
 /// Tells subscribers when the thread ends without being asked to: somebody's code panicked on it.
-struct RouterGuard<'a>(&'a Process);
+struct RouterGuard<'a>(&'a PubSubProcess);
 
 impl Drop for RouterGuard<'_> {
     fn drop(&mut self) {

@@ -12,7 +12,7 @@ use redwire_core::{Replies, Result};
 use tokio::runtime::Handle;
 
 use super::attempt::Attempt;
-use super::{Lease, Machine, Pool, PoolState, upkeep};
+use super::{Lease, PoolMachine, Pool, PoolState, upkeep};
 use crate::shared::clock::{self, Timer, runtime};
 use crate::shared::events::EventKind;
 use crate::shared::interrupt::Interrupts;
@@ -22,7 +22,7 @@ use crate::shared::setup;
 
 impl Pool {
     /// Changes the accounts, and does what follows from that: whoever can go on is woken, and what is not needed any more closed.
-    pub(super) fn with<T>(&self, change: impl FnOnce(&mut Machine) -> T) -> T {
+    pub(super) fn with<T>(&self, change: impl FnOnce(&mut PoolMachine) -> T) -> T {
         let (mut woken, mut retired) = (Vec::new(), Vec::new());
         let mut state = self.lock();
         let output = change(&mut state.machine);
@@ -197,7 +197,7 @@ impl PoolState {
     /// A forked child begins anew, and leaves what it inherited to the parent.
     #[cold]
     fn leave_parent(&mut self) {
-        let machine = Machine::new(self.limits);
+        let machine = PoolMachine::new(self.limits);
         std::mem::forget(std::mem::replace(&mut self.machine, machine));
         self.interrupts = Interrupts::default();
         (self.process, self.kept) = (std::process::id(), false);
