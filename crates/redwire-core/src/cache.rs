@@ -109,7 +109,7 @@ pub enum Lookup {
     /// Read it over the tracked connection, then [`Store::handle_fetched`] or [`Store::handle_failed`].
     Fetch(Flight),
     /// Wait until woken, then [`Store::poll_wait`].
-    Wait(Wait),
+    FlightWait(FlightWait),
     /// Ask the connection that announces (`PING`), then [`Store::handle_settled`], and look again.
     Settle(Mark),
     /// Ask the server as if there were no cache.
@@ -128,7 +128,7 @@ pub struct Flight(u64);
 /// A place among those who wait for a flight. It must be redeemed by [`Store::poll_wait`] or given up by [`Store::abandon`].
 #[derive(Debug)]
 #[must_use = "a wait that is dropped leaks its place; abandon it"]
-pub struct Wait {
+pub struct FlightWait {
     flight: u64,
     number: u64,
 }
@@ -216,7 +216,7 @@ impl<W> Store<W> {
                 flying.waiters.insert(number, waiter);
                 self.waiting += 1;
                 self.stats.joined += 1;
-                Lookup::Wait(Wait { flight, number })
+                Lookup::FlightWait(FlightWait { flight, number })
             }
             _ => {
                 self.stats.passed += 1;
@@ -337,7 +337,7 @@ impl<W> Store<W> {
     ///
     /// # Errors
     /// Gives the wait back while there is nothing yet.
-    pub fn poll_wait(&mut self, wait: Wait, update: impl FnOnce(&mut W)) -> Result<Option<Replies>, Wait> {
+    pub fn poll_wait(&mut self, wait: FlightWait, update: impl FnOnce(&mut W)) -> Result<Option<Replies>, FlightWait> {
         if let Some(answer) = self.answers.remove(&wait.number) {
             self.waiting -= 1;
             return Ok(answer);
@@ -350,7 +350,7 @@ impl<W> Store<W> {
     }
 
     /// The caller does not wait any longer. Gives back who waited, unless an answer came meanwhile.
-    pub fn abandon(&mut self, wait: Wait) -> Option<W> {
+    pub fn abandon(&mut self, wait: FlightWait) -> Option<W> {
         let flying = self.flights.get_mut(&wait.flight);
         let waiter = flying.and_then(|flying| flying.waiters.remove(&wait.number));
         let answered = self.answers.remove(&wait.number).is_some();

@@ -7,7 +7,7 @@
 //!
 //! # How a driver uses it
 //! - Whenever [`Topology::poll_refresh`] gives a [`Refresh`], one task asks whom [`Refresh::poll_ask`] says (a connection of its own,
-//!   [`question`], [`Answer::from`]) until [`Refresh::poll_found`], and hands the end to [`Topology::handle_refreshed`]. No request
+//!   [`question`], [`NodeAnswer::from`]) until [`Refresh::poll_found`], and hands the end to [`Topology::handle_refreshed`]. No request
 //!   waits for that, but for the first map.
 //! - [`Plan::of`] tells whether a command has one slot. With one or none: [`Route::target`], send it there, and on an error do what
 //!   [`Route::handle_failure`] says, in an [`Asking`] where it says so. Otherwise, and for pipelines: [`Scatter`], whose
@@ -50,7 +50,7 @@ pub use options::ClusterOptions;
 pub use plan::{Part, Plan, Spread};
 pub use reads::{ReadStrategy, Readers};
 pub use redirect::{Redirect, RedirectKind};
-pub use refresh::{Answer, Ask, Found, Question, Refresh, question};
+pub use refresh::{NodeAnswer, Ask, FetchedMap, MapQuestion, Refresh, question};
 pub use remap::Remap;
 pub(crate) use route::AT_ONCE;
 pub use route::{TopologyHint, Route, Rules, RouteStep, AfterFailure, any_primary};

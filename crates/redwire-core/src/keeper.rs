@@ -93,7 +93,7 @@ pub enum Connect {
 
 /// Why a connection that works is to be given up.
 #[derive(Debug)]
-pub enum End {
+pub enum ConnEnd {
     /// It is of no use: what is under way on it fails.
     Cut(Error),
     /// It is too old. What is under way on it may end.
@@ -245,11 +245,11 @@ impl Keeper {
     }
 
     /// Whether the connection there is must go, and why.
-    pub fn poll_end(&mut self, now: Instant) -> Option<End> {
+    pub fn poll_end(&mut self, now: Instant) -> Option<ConnEnd> {
         if let Some(error) = self.poll_cut() {
-            return Some(End::Cut(error));
+            return Some(ConnEnd::Cut(error));
         }
-        self.expires().is_some_and(|expires| expires <= now).then_some(End::Expired)
+        self.expires().is_some_and(|expires| expires <= now).then_some(ConnEnd::Expired)
     }
 }
 

@@ -24,7 +24,7 @@ use crate::liveness::Liveness;
 use crate::outbox::Outbox;
 use crate::replies::Replies;
 use crate::transaction;
-pub use combiner::{Combiner, Duty, End};
+pub use combiner::{Combiner, Duty, CombinerEnd};
 use overdue::Overdue;
 use probe::{Habit, Probe, Purpose};
 

@@ -10,9 +10,9 @@ mod hold;
 
 use std::time::Duration;
 
-pub use acquire::{Acquire, Asked, AcquireStep};
-pub use claim::{Claim, Found};
-pub use hold::{Extension, Hold, Keep};
+pub use acquire::{Acquire, AcquireAnswer, AcquireStep};
+pub use claim::{Claim, FoundLock};
+pub use hold::{Extension, Hold, HoldStep};
 
 use crate::cmd::Cmd;
 use crate::error::{Error, ErrorKind, LockFault, Outcome};
@@ -26,7 +26,7 @@ pub struct LockOptions {
     /// How long it is held without being extended.
     pub ttl: Duration,
     /// How long the attempt waits while another holder has the lock.
-    pub wait: Wait,
+    pub wait: LockWait,
     /// How often the server is asked while another holder has it, unless a wake-up comes.
     pub retry_interval: Duration,
     /// Whether it is extended again and again while it is held.
@@ -37,7 +37,7 @@ pub struct LockOptions {
 
 /// How long an attempt waits while another holder has the lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wait {
+pub enum LockWait {
     /// As long as the lock lasts without being extended: by then that of a dead holder is free.
     Ttl,
     /// So long.
@@ -53,7 +53,7 @@ impl LockOptions {
         Self {
             name: name.as_ref().to_vec(),
             ttl: Duration::from_secs(30),
-            wait: Wait::Ttl,
+            wait: LockWait::Ttl,
             retry_interval: Duration::from_millis(100),
             auto_extend: false,
             token: None,
@@ -63,15 +63,15 @@ impl LockOptions {
     /// The same, but without waiting for another holder.
     #[must_use]
     pub fn at_once(&self) -> Self {
-        Self { wait: Wait::Upto(Duration::ZERO), ..self.clone() }
+        Self { wait: LockWait::Upto(Duration::ZERO), ..self.clone() }
     }
 
     /// The wait in time; `None` for one without end.
     fn patience(&self) -> Option<Duration> {
         match self.wait {
-            Wait::Ttl => Some(self.ttl),
-            Wait::Upto(wait) => Some(wait),
-            Wait::Forever => None,
+            LockWait::Ttl => Some(self.ttl),
+            LockWait::Upto(wait) => Some(wait),
+            LockWait::Forever => None,
         }
     }
 }

@@ -26,13 +26,13 @@ use bytes::Bytes;
 use crate::arg::{Arg, Args};
 use crate::backoff::Backoff;
 use crate::error::{Error, ErrorKind, Outcome, Result};
-use subscribers::{Subscribers, End};
+use subscribers::{Subscribers, SubscriptionEnd};
 use shard_placement::ShardPlacement;
 pub use event::{SubscriptionEvent, Kind, Message};
 use conn::PubSubConn;
-pub use conn::{Connect, ConnId};
+pub use conn::{PubSubConnect, ConnId};
 pub use options::{Overflow, SubscribeOptions};
-use wire::{Name, Wire};
+use wire::{Name, NameState};
 
 /// All subscriptions of one connection; in a cluster, of [several](Self::in_cluster).
 ///
@@ -103,7 +103,7 @@ impl<W> PubSub<W> {
 
     fn ask_for(&mut self, id: &SubscriptionId, names: &BTreeSet<Bytes>) {
         let Some(subscriber) = self.subscribers.get(id.0) else { return };
-        if !matches!(subscriber.end, End::Open) {
+        if !matches!(subscriber.end, SubscriptionEnd::Open) {
             return;
         }
         let kind = subscriber.kind;
@@ -167,9 +167,9 @@ impl<W> PubSub<W> {
             return Poll::Ready(Err(error));
         }
         match &subscriber.end {
-            End::Open => {}
-            End::Failed(error) => return Poll::Ready(Err(error.clone())),
-            End::Ended => return Poll::Ready(Err(closed())),
+            SubscriptionEnd::Open => {}
+            SubscriptionEnd::Failed(error) => return Poll::Ready(Err(error.clone())),
+            SubscriptionEnd::Ended => return Poll::Ready(Err(closed())),
         }
         if subscriber.pending.is_none() {
             return Poll::Ready(Ok(()));
@@ -209,11 +209,11 @@ impl<W> PubSub<W> {
             return Poll::Ready(Some(item));
         }
         let Some(subscriber) = self.subscribers.get(id.0) else { return Poll::Ready(None) };
-        match std::mem::replace(&mut subscriber.end, End::Ended) {
-            End::Failed(error) => Poll::Ready(Some(SubscriptionEvent::Failed(error))),
-            End::Ended => Poll::Ready(None),
-            End::Open => {
-                subscriber.end = End::Open;
+        match std::mem::replace(&mut subscriber.end, SubscriptionEnd::Ended) {
+            SubscriptionEnd::Failed(error) => Poll::Ready(Some(SubscriptionEvent::Failed(error))),
+            SubscriptionEnd::Ended => Poll::Ready(None),
+            SubscriptionEnd::Open => {
+                subscriber.end = SubscriptionEnd::Open;
                 update(&mut subscriber.waiter);
                 Poll::Pending
             }
@@ -267,7 +267,7 @@ impl<W> PubSub<W> {
         let name = self.names[kind as usize].entry(text.clone()).or_default();
         name.wanted_by.push(id);
         let is_settled = name.conn.is_some();
-        if name.wire == Wire::Up {
+        if name.wire == NameState::Up {
             self.subscribers.confirm(id, &text, SubscriptionEvent::Subscribed);
         } else if let Some(subscriber) = self.subscribers.get(id) {
             subscriber.missing += 1;
@@ -308,12 +308,12 @@ impl<W> PubSub<W> {
             let table = &mut self.names[subscriber.kind as usize];
             let Some(name) = table.get_mut(text) else { continue };
             name.wanted_by.retain(|other| *other != id);
-            if name.wire != Wire::Up {
+            if name.wire != NameState::Up {
                 subscriber.missing -= 1;
             }
             let conn = name.conn.and_then(|conn| self.conns.get_mut(&conn));
             let key = (subscriber.kind, text.clone());
-            if name.wanted_by.is_empty() && name.wire == Wire::Absent {
+            if name.wanted_by.is_empty() && name.wire == NameState::Absent {
                 table.remove(text);
                 if let Some(conn) = conn {
                     conn.changed.remove(&key);
@@ -356,9 +356,9 @@ impl<W> PubSub<W> {
     }
 
     /// The subscription ends for good.
-    fn end(&mut self, id: u32, error: &Error, end: End) {
+    fn end(&mut self, id: u32, error: &Error, end: SubscriptionEnd) {
         let Some(subscriber) = self.subscribers.get(id) else { return };
-        if !matches!(subscriber.end, End::Open) {
+        if !matches!(subscriber.end, SubscriptionEnd::Open) {
             return;
         }
         if subscriber.pending.take().is_some() {
@@ -370,7 +370,7 @@ impl<W> PubSub<W> {
         self.take_back(id, &names);
     }
 
-    fn end_all(&mut self, error: &Error, end: impl Fn() -> End) {
+    fn end_all(&mut self, error: &Error, end: impl Fn() -> SubscriptionEnd) {
         for id in self.subscribers.ids() {
             self.end(id, error, end());
         }

@@ -23,8 +23,8 @@ use crate::error::{Error, ErrorKind, Outcome, Result, SentinelFault};
 pub use instance::Instance;
 pub use service_event::ServiceEvent;
 use question::is_unknown_service;
-pub use question::{Answer, OtherWords, Question, Told, other_words, question};
-pub use readers::Readers;
+pub use question::{SentinelAnswer, OtherWords, SentinelQuestion, SentinelReply, other_words, question};
+pub use readers::ReplicaChoice;
 
 /// What is known about the sentinels of one service, from one discovery to the next.
 ///
@@ -56,7 +56,7 @@ impl Sentinels {
     }
 
     /// A discovery has found the master: its witness is asked first from now on, and those it told of are asked, too.
-    pub fn handle_found(&mut self, found: &Found) {
+    pub fn handle_found(&mut self, found: &FoundServers) {
         let confirmed = self.guessed && self.master.as_ref() == Some(&found.master);
         if confirmed || found.epoch > self.epoch {
             (self.epoch, self.guessed) = (found.epoch, false);
@@ -91,7 +91,7 @@ impl Sentinels {
     /// Where the master is, by `found` and by what was told since it was asked for. A sentinel that leads a failover tells the
     /// former master with the number of the new configuration, until it is done: of two masters in one, the one known so far counts.
     #[must_use]
-    pub fn newest_master(&self, found: &Found) -> HostPort {
+    pub fn newest_master(&self, found: &FoundServers) -> HostPort {
         let behind = found.epoch == self.epoch || (self.guessed && found.epoch < self.epoch);
         let newer = self.master.as_ref().filter(|_| behind);
         newer.unwrap_or(&found.master).clone()
@@ -108,7 +108,7 @@ impl Sentinels {
 
 /// What a discovery has found.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Found {
+pub struct FoundServers {
     /// The master.
     pub master: HostPort,
     /// The replicas that can be used: up, and in touch with the master.
@@ -133,17 +133,17 @@ pub struct Discovery {
     epoch: u64,
     waiting: VecDeque<HostPort>,
     under_way: Vec<HostPort>,
-    refused: Vec<(HostPort, Refusal)>,
+    refused: Vec<(HostPort, SentinelRefusal)>,
     /// The newest of what was told by those who may not know best.
-    fallback: Option<Found>,
-    found: Option<Found>,
+    fallback: Option<FoundServers>,
+    found: Option<FoundServers>,
     /// When the next may be asked; at once if there is no such time.
     next: Option<Instant>,
 }
 
 /// Why a sentinel is not believed.
 #[derive(Debug)]
-enum Refusal {
+enum SentinelRefusal {
     Failed(Error),
     Unknown,
     Down(String),
@@ -192,7 +192,7 @@ impl Discovery {
     }
 
     /// What became of asking `sentinel`.
-    pub fn handle_answer(&mut self, sentinel: &HostPort, answer: Result<Answer>, now: Instant) {
+    pub fn handle_answer(&mut self, sentinel: &HostPort, answer: Result<SentinelAnswer>, now: Instant) {
         let Some(place) = self.under_way.iter().position(|other| other == sentinel) else { return };
         let sentinel = self.under_way.remove(place);
         match self.judge(&sentinel, answer) {
@@ -210,23 +210,23 @@ impl Discovery {
     }
 
     /// What `sentinel` tells, and whether it is in touch with that master.
-    fn judge(&self, sentinel: &HostPort, answer: Result<Answer>) -> Result<(Found, bool), Refusal> {
+    fn judge(&self, sentinel: &HostPort, answer: Result<SentinelAnswer>) -> Result<(FoundServers, bool), SentinelRefusal> {
         let answer = match answer {
             Ok(answer) => answer,
-            Err(error) if is_unknown_service(&error) => return Err(Refusal::Unknown),
-            Err(error) => return Err(Refusal::Failed(error)),
+            Err(error) if is_unknown_service(&error) => return Err(SentinelRefusal::Unknown),
+            Err(error) => return Err(SentinelRefusal::Failed(error)),
         };
-        let master = answer.master.ok_or(Refusal::Unknown)?;
+        let master = answer.master.ok_or(SentinelRefusal::Unknown)?;
         if master.is_down() {
-            return Err(Refusal::Down(master.flags().to_owned()));
+            return Err(SentinelRefusal::Down(master.flags().to_owned()));
         }
         if master.other_sentinels() < self.min_other_sentinels {
-            return Err(Refusal::Alone(master.other_sentinels()));
+            return Err(SentinelRefusal::Alone(master.other_sentinels()));
         }
         let usable = |replica: &&Instance| !replica.is_down() && replica.is_reached() && replica.is_linked();
         let address = |instance: &Instance| instance.address().map(|told| self.remap.apply(told));
-        let found = Found {
-            master: address(&master).map_err(Refusal::Failed)?,
+        let found = FoundServers {
+            master: address(&master).map_err(SentinelRefusal::Failed)?,
             replicas: answer.replicas.iter().filter(usable).flat_map(address).collect(),
             sentinels: answer.sentinels.iter().flat_map(address).collect(),
             witness: sentinel.clone(),
@@ -244,7 +244,7 @@ impl Discovery {
     /// - [`SentinelFault::UnknownService`]: every sentinel that answered knows no such service.
     /// - [`SentinelFault::Unreachable`]: none answered.
     /// - [`SentinelFault::NoMaster`]: none told a master that can be believed.
-    pub fn poll_found(&mut self) -> Option<Result<Found>> {
+    pub fn poll_found(&mut self) -> Option<Result<FoundServers>> {
         if let Some(found) = self.found.take() {
             return Some(Ok(found));
         }
@@ -255,10 +255,10 @@ impl Discovery {
     }
 
     fn failure(&self) -> Error {
-        let answered = || self.refused.iter().filter(|(_, refusal)| !matches!(refusal, Refusal::Failed(_)));
+        let answered = || self.refused.iter().filter(|(_, refusal)| !matches!(refusal, SentinelRefusal::Failed(_)));
         let fault = if answered().next().is_none() {
             SentinelFault::Unreachable
-        } else if answered().all(|(_, refusal)| matches!(refusal, Refusal::Unknown)) {
+        } else if answered().all(|(_, refusal)| matches!(refusal, SentinelRefusal::Unknown)) {
             SentinelFault::UnknownService
         } else {
             SentinelFault::NoMaster
@@ -277,7 +277,7 @@ impl Discovery {
         }
         let error = Error::new(ErrorKind::Sentinel(fault), Outcome::NotSent, message);
         let cause = self.refused.iter().find_map(|(_, refusal)| match refusal {
-            Refusal::Failed(cause) => Some(cause.clone()),
+            SentinelRefusal::Failed(cause) => Some(cause.clone()),
             _ => None,
         });
         match cause {
@@ -287,7 +287,7 @@ impl Discovery {
     }
 }
 
-impl fmt::Display for Refusal {
+impl fmt::Display for SentinelRefusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Failed(error) => f.write_str(error.message()),

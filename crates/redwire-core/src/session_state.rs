@@ -35,12 +35,12 @@ pub struct SessionState {
     /// What `RESET` leaves as it is.
     lasting: bool,
     spoilt: bool,
-    stream: Option<Stream>,
+    stream: Option<ReplyStream>,
 }
 
 /// From some command on, the frames that come are not one for each command.
 #[derive(Clone, Copy, Debug)]
-struct Stream {
+struct ReplyStream {
     /// What began it.
     since: &'static str,
     /// How often `RESET` was sent and not answered yet, and whether nothing was sent since.
@@ -50,7 +50,7 @@ struct Stream {
 
 /// A command that was sent: its reply may [settle](SessionState::handle_reply) something.
 #[derive(Clone, Copy, Debug)]
-pub struct Sent {
+pub struct SentCommand {
     facts: &'static Facts,
     bindings: u32,
 }
@@ -86,11 +86,11 @@ impl SessionState {
 
     /// A command is sent.
     #[inline]
-    pub fn handle_command(&mut self, facts: &'static Facts) -> Sent {
+    pub fn handle_command(&mut self, facts: &'static Facts) -> SentCommand {
         if facts.session != Session::None || self.stream.is_some() {
             self.note(facts);
         }
-        Sent { facts, bindings: self.bindings }
+        SentCommand { facts, bindings: self.bindings }
     }
 
     #[cold]
@@ -129,14 +129,14 @@ impl SessionState {
 
     fn begin_stream(&mut self, since: &'static str) {
         self.spoilt = true;
-        self.stream.get_or_insert(Stream { since, resets: 0, ends: false }).ends = false;
+        self.stream.get_or_insert(ReplyStream { since, resets: 0, ends: false }).ends = false;
     }
 
     /// Bytes are sent that `count` replies are to answer, and that are these `commands`, where that can be
     /// told. Where the numbers differ, or it cannot be told, nobody knows which reply is whose.
-    pub fn handle_packed(&mut self, commands: Option<&[&'static Facts]>, count: u32) -> Vec<Sent> {
+    pub fn handle_packed(&mut self, commands: Option<&[&'static Facts]>, count: u32) -> Vec<SentCommand> {
         self.spoilt = true;
-        let sent: Vec<Sent> =
+        let sent: Vec<SentCommand> =
             commands.unwrap_or_default().iter().map(|facts| self.handle_command(facts)).collect();
         if commands.is_none() || (self.stream.is_none() && sent.len() != count as usize) {
             self.begin_stream("bytes that were sent by hand");
@@ -151,7 +151,7 @@ impl SessionState {
 
     /// The reply to what was sent has come. Only one that says that it was done settles anything.
     #[inline]
-    pub fn handle_reply(&mut self, sent: Sent, replies: &Replies) {
+    pub fn handle_reply(&mut self, sent: SentCommand, replies: &Replies) {
         if matches!(sent.facts.session, Session::Transaction | Session::Unwatches | Session::Resets)
             && let Some(frame) = replies.each().last()
         {
@@ -160,7 +160,7 @@ impl SessionState {
     }
 
     #[cold]
-    fn adopt_reply(&mut self, sent: Sent, frame: &[u8]) {
+    fn adopt_reply(&mut self, sent: SentCommand, frame: &[u8]) {
         let is = |facts: &'static Facts| std::ptr::eq(sent.facts, facts);
         let settles = if is(&facts::EXEC) {
             // What was executed, or nil: a watched key was changed.
@@ -250,7 +250,7 @@ impl SessionState {
     }
 }
 
-impl Stream {
+impl ReplyStream {
     #[cold]
     fn refusal(&self) -> Error {
         Error::usage(format!(

@@ -54,9 +54,9 @@ impl Cache {
     }
 
     #[track_caller]
-    fn wait(&mut self, cmd: &Cmd<Value>) -> Wait {
+    fn wait(&mut self, cmd: &Cmd<Value>) -> FlightWait {
         match self.lookup(cmd) {
-            Lookup::Wait(wait) => wait,
+            Lookup::FlightWait(wait) => wait,
             other => panic!("expected to wait, got {other:?}"),
         }
     }
@@ -75,7 +75,7 @@ impl Cache {
                 self.store.handle_failed(flight);
                 None
             }
-            Lookup::Wait(wait) => {
+            Lookup::FlightWait(wait) => {
                 self.store.abandon(wait);
                 None
             }

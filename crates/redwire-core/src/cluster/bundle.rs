@@ -19,7 +19,7 @@ use crate::reply::Value;
 
 /// How a share goes to its node.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Way {
+pub(super) struct BundleRoute {
     pub(super) to: HostPort,
     pub(super) asking: bool,
     pub(super) fresh: bool,
@@ -56,8 +56,8 @@ impl Bundle {
 }
 
 impl Bundle {
-    pub(super) fn new(way: &Way, options: Options) -> Self {
-        let Way { to, fresh, .. } = way.clone();
+    pub(super) fn new(way: &BundleRoute, options: Options) -> Self {
+        let BundleRoute { to, fresh, .. } = way.clone();
         Self {
             to,
             fresh,

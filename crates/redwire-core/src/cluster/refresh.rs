@@ -20,18 +20,18 @@ use crate::{Run, facts};
 
 /// What one node answers to a [`question`].
 #[derive(Clone, Debug)]
-pub struct Answer {
+pub struct NodeAnswer {
     /// The map.
     pub map: Value,
     /// `CLUSTER INFO`; empty where it is not permitted.
     pub info: String,
 }
 
-/// The places of an [`Answer`]'s parts.
-pub type Question = (Slot<Value>, TrySlot<String>);
+/// The places of an [`NodeAnswer`]'s parts.
+pub type MapQuestion = (Slot<Value>, TrySlot<String>);
 
 /// What each node is asked, in one write.
-pub fn question(p: &Pipeline, source: Source) -> Question {
+pub fn question(p: &Pipeline, source: Source) -> MapQuestion {
     let map = match source {
         Source::Slots => &facts::CLUSTER_SLOTS,
         Source::Shards => &facts::CLUSTER_SHARDS,
@@ -39,7 +39,7 @@ pub fn question(p: &Pipeline, source: Source) -> Question {
     (p.run(Cmd::of(map)), p.run(Cmd::of(&facts::CLUSTER_INFO)).attempt())
 }
 
-impl From<(Value, Result<String>)> for Answer {
+impl From<(Value, Result<String>)> for NodeAnswer {
     fn from((map, info): (Value, Result<String>)) -> Self {
         Self { map, info: info.unwrap_or_default() }
     }
@@ -56,7 +56,7 @@ pub struct Ask {
 
 /// What a refresh has found.
 #[derive(Clone, Debug)]
-pub struct Found {
+pub struct FetchedMap {
     /// The map.
     pub map: Map,
     /// Who told.
@@ -76,7 +76,7 @@ pub struct Refresh {
     tls: bool,
     waiting: VecDeque<Ask>,
     under_way: Vec<Ask>,
-    refused: Vec<(HostPort, Refusal)>,
+    refused: Vec<(HostPort, MapRefusal)>,
     heard: Vec<Witness>,
     /// When the next may be asked; at once if there is no such time.
     next: Option<Instant>,
@@ -87,14 +87,14 @@ pub struct Refresh {
 /// A map that can be used, and what speaks for it.
 #[derive(Debug)]
 struct Witness {
-    found: Found,
+    found: FetchedMap,
     /// Whether it thinks that the cluster works.
     works: bool,
 }
 
 /// Why a node is not believed.
 #[derive(Debug)]
-enum Refusal {
+enum MapRefusal {
     Failed(Error),
     Incomplete(String),
 }
@@ -175,7 +175,7 @@ impl Refresh {
     }
 
     /// What became of asking.
-    pub fn handle_answer(&mut self, ask: &Ask, answer: Result<Answer>, now: Instant) {
+    pub fn handle_answer(&mut self, ask: &Ask, answer: Result<NodeAnswer>, now: Instant) {
         let Some(place) = self.under_way.iter().position(|other| other == ask) else { return };
         let Ask { node, source } = self.under_way.remove(place);
         match self.judge(&node, source, answer) {
@@ -183,7 +183,7 @@ impl Refresh {
                 self.heard.push(witness);
                 self.grace.get_or_insert(now + Self::DELAY);
             }
-            Err(Refusal::Failed(error)) if source == Source::Shards && is_refused(&error) => {
+            Err(MapRefusal::Failed(error)) if source == Source::Shards && is_refused(&error) => {
                 self.waiting.push_front(Ask { node, source: Source::Slots });
                 self.next = None;
             }
@@ -194,10 +194,10 @@ impl Refresh {
         }
     }
 
-    fn judge(&self, node: &HostPort, source: Source, answer: Result<Answer>) -> Result<Witness, Refusal> {
-        let answer = answer.map_err(Refusal::Failed)?;
+    fn judge(&self, node: &HostPort, source: Source, answer: Result<NodeAnswer>) -> Result<Witness, MapRefusal> {
+        let answer = answer.map_err(MapRefusal::Failed)?;
         let hearing = SlotsReply { asked: node, tls: self.tls, remap: &self.options.remap };
-        let map = hearing.read(source, &answer.map).map_err(Refusal::Failed)?;
+        let map = hearing.read(source, &answer.map).map_err(MapRefusal::Failed)?;
         let info = |name| info_field(&answer.info, name);
         let state = info("cluster_state");
         let assigned = info("cluster_slots_assigned").and_then(|slots| slots.parse::<u16>().ok());
@@ -206,11 +206,11 @@ impl Refresh {
         let serves_others = state == Some("ok") && assigned.is_some_and(|assigned| assigned < SLOTS);
         let is_enough = map.is_complete() || !self.options.require_full_coverage || serves_others;
         if map.covered() == 0 || !is_enough {
-            return Err(Refusal::Incomplete(missing(&map)));
+            return Err(MapRefusal::Incomplete(missing(&map)));
         }
         let epoch = info("cluster_current_epoch").and_then(|epoch| epoch.parse().ok()).unwrap_or_default();
         let works = state.is_none_or(|state| state == "ok");
-        Ok(Witness { found: Found { map: map.with_epoch(epoch), witness: node.clone(), source }, works })
+        Ok(Witness { found: FetchedMap { map: map.with_epoch(epoch), witness: node.clone(), source }, works })
     }
 
     fn is_first(&self) -> bool {
@@ -246,7 +246,7 @@ impl Refresh {
     /// - [`ClusterFault::Unreachable`]: none answered.
     /// - [`ClusterFault::NoMap`]: none told a map that can be used.
     /// - [`ErrorKind::Authentication`]: all refused for the same reason.
-    pub fn poll_found(&mut self, now: Instant) -> Option<Result<Found>> {
+    pub fn poll_found(&mut self, now: Instant) -> Option<Result<FetchedMap>> {
         if !self.is_decided(now) {
             return None;
         }
@@ -303,13 +303,13 @@ impl Refresh {
     }
 }
 
-impl Refusal {
+impl MapRefusal {
     fn error(&self) -> Option<&Error> {
         if let Self::Failed(error) = self { Some(error) } else { None }
     }
 }
 
-impl fmt::Display for Refusal {
+impl fmt::Display for MapRefusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Failed(error) => f.write_str(error.message()),

@@ -11,7 +11,7 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use super::Map;
-use super::bundle::{Bundle, Way};
+use super::bundle::{Bundle, BundleRoute};
 use super::combine::{Answered, combine};
 use super::plan::{Part, Plan};
 use super::route::{TopologyHint, Route, Rules, AfterFailure, uncovered};
@@ -59,9 +59,9 @@ struct Share {
 #[derive(Debug)]
 enum ShareState {
     /// It goes there, or where its route says, not before a moment if there is one.
-    Waiting { way: Option<Way>, until: Option<Instant> },
+    Waiting { way: Option<BundleRoute>, until: Option<Instant> },
     /// It is under way.
-    Sent(Way),
+    Sent(BundleRoute),
     /// It is certain what came of it.
     Done(Answered),
 }
@@ -339,7 +339,7 @@ impl Share {
         anywhere: u64,
         random: &mut impl FnMut() -> u64,
         hints: &mut Vec<TopologyHint>,
-    ) -> Option<Way> {
+    ) -> Option<BundleRoute> {
         let ShareState::Waiting { way, until } = &self.state else { return None };
         if until.is_some_and(|until| rules.now < until) {
             return None;
@@ -355,7 +355,7 @@ impl Share {
             }
         };
         match target {
-            Ok(to) => Some(Way { to, asking: false, fresh: false }),
+            Ok(to) => Some(BundleRoute { to, asking: false, fresh: false }),
             Err(error) => {
                 self.fail(error, None, rules, random(), &mut || false, hints);
                 None
@@ -378,7 +378,7 @@ impl Share {
         }
         let waiting = |way, after| ShareState::Waiting { way, until: rules.now.checked_add(after) };
         self.state = match (step.then, &self.state) {
-            (AfterFailure::Send { to, asking, fresh, after }, _) => waiting(Some(Way { to, asking, fresh }), after),
+            (AfterFailure::Send { to, asking, fresh, after }, _) => waiting(Some(BundleRoute { to, asking, fresh }), after),
             (AfterFailure::Again, ShareState::Sent(way)) => ShareState::Waiting { way: Some(way.clone()), until: None },
             (AfterFailure::Again, _) => ShareState::Waiting { way: None, until: None },
             (AfterFailure::Retry(after), _) => waiting(None, after),

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::promotion_probe::{self, PromotionProbe};
-use super::refresh::{Found, Refresh};
+use super::refresh::{FetchedMap, Refresh};
 use super::route::TopologyHint;
 use super::{ClusterOptions, Map, Shard};
 use crate::config::HostPort;
@@ -173,7 +173,7 @@ impl Topology {
     /// The refresh has ended, or was given up (then with any error). Whether there is a new map.
     ///
     /// One that failed is made again after the pause.
-    pub fn handle_refreshed(&mut self, result: Result<Found>, now: Instant, random: u64) -> bool {
+    pub fn handle_refreshed(&mut self, result: Result<FetchedMap>, now: Instant, random: u64) -> bool {
         self.under_way = false;
         let Ok(found) = result else {
             self.wanted = true;

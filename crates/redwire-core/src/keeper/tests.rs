@@ -153,8 +153,8 @@ fn a_connection_goes_when_it_is_cut_or_too_old() {
     assert_eq!(keeper.expires(), Some(now + Duration::from_secs(9)));
     assert!(keeper.poll_end(now).is_none());
     keeper.cut(refused());
-    assert!(matches!(keeper.poll_end(now), Some(End::Cut(_))));
-    assert!(matches!(keeper.poll_end(now + Duration::from_secs(9)), Some(End::Expired)));
+    assert!(matches!(keeper.poll_end(now), Some(ConnEnd::Cut(_))));
+    assert!(matches!(keeper.poll_end(now + Duration::from_secs(9)), Some(ConnEnd::Expired)));
     keeper.close();
     keeper.handle_left();
     assert!(matches!(keeper.poll_connect(now, 0), Connect::Done));

@@ -45,7 +45,7 @@ pub enum Duty {
 
 /// What became of a connection that nobody needs for now.
 #[derive(Debug)]
-pub enum End {
+pub enum CombinerEnd {
     /// It is as new. At most this many requests were under way on it at the same time.
     Idle(usize),
     /// Replies may still come that nobody waits for.
@@ -271,14 +271,14 @@ impl<W: Clone> Combiner<W> {
     }
 
     /// Whether nobody needs the connection any longer. Afterwards the next may be used.
-    pub fn poll_end(&mut self) -> Option<End> {
+    pub fn poll_end(&mut self) -> Option<CombinerEnd> {
         if self.reading || self.writing || (self.failed.is_none() && self.waiting().next().is_some()) {
             return None;
         }
         let end = match self.failed.take() {
-            Some(error) => End::Lost(error),
-            None if self.link.is_idle() => End::Idle(self.peak),
-            None => End::Forsaken,
+            Some(error) => CombinerEnd::Lost(error),
+            None if self.link.is_idle() => CombinerEnd::Idle(self.peak),
+            None => CombinerEnd::Forsaken,
         };
         self.peak = 0;
         self.link.handle_lost(&Error::closed_by_peer(Outcome::MaybeExecuted));

@@ -12,7 +12,7 @@ use crate::outage;
 use crate::reply::Value;
 
 /// What the server answers to the question for a lock: whether it is ours; the fencing number, or how long somebody else's lasts.
-pub type Asked = (bool, i64);
+pub type AcquireAnswer = (bool, i64);
 
 /// One attempt to get a lock.
 ///
@@ -42,7 +42,7 @@ enum NextAttempt {
     /// The answer to a question is awaited.
     Answer,
     /// Somebody else has it, for so long if that is known.
-    Wait(Option<Duration>),
+    LockWait(Option<Duration>),
     /// No wake-up can be heard, or the server not be reached.
     Pause,
     /// A wake-up is awaited; then the next question.
@@ -55,7 +55,7 @@ enum NextAttempt {
 #[derive(Debug)]
 pub enum AcquireStep {
     /// Run this and tell [`handle_answer`](Acquire::handle_answer).
-    Ask(Cmd<Asked>),
+    Ask(Cmd<AcquireAnswer>),
     /// Run this, which waits, and tell [`handle_heard`](Acquire::handle_heard) whether that went well.
     Listen(Cmd<Value>),
     /// Sleep, then go on.
@@ -97,7 +97,7 @@ impl Acquire {
     /// What to do now. `may_listen`: whether there is a connection to be woken over; `random` is uniform over all of `u64`.
     pub fn poll_step(&mut self, now: Instant, random: u64, may_listen: bool) -> AcquireStep {
         match self.next {
-            NextAttempt::Wait(left) => {
+            NextAttempt::LockWait(left) => {
                 let limit = self.turn(left, now);
                 if may_listen {
                     self.next = NextAttempt::Listen;
@@ -121,7 +121,7 @@ impl Acquire {
     ///
     /// # Errors
     /// [`LockFault::NotAcquired`] when time is up; a failure that time will not mend, or has not.
-    pub fn handle_answer(&mut self, answer: Result<Asked>, now: Instant) -> Result<Option<(u64, Hold)>> {
+    pub fn handle_answer(&mut self, answer: Result<AcquireAnswer>, now: Instant) -> Result<Option<(u64, Hold)>> {
         self.next = NextAttempt::Done;
         match answer {
             Ok((true, fence)) => {
@@ -140,7 +140,7 @@ impl Acquire {
             Ok((false, _)) if self.is_over(now) => return Err(failure(LockFault::NotAcquired)),
             // Below zero: without end, or gone by now.
             Ok((false, left)) => {
-                self.next = NextAttempt::Wait(u64::try_from(left).ok().map(Duration::from_millis));
+                self.next = NextAttempt::LockWait(u64::try_from(left).ok().map(Duration::from_millis));
             }
             Err(error) => self.handle_failure(error, now)?,
         }

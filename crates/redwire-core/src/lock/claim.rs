@@ -62,7 +62,7 @@ pub struct Claim {
 }
 
 /// What [`Claim::find`] and [`Claim::take`] find: the fencing number, and for how many milliseconds the lock will last, below zero for ever.
-pub type Found = Option<(u64, i64)>;
+pub type FoundLock = Option<(u64, i64)>;
 
 impl Claim {
     /// The claim of `token` to the lock `name`. `attempt` is like no other: 16 characters that are the same for
@@ -116,12 +116,12 @@ impl Claim {
     }
 
     /// Looks whether it is ours.
-    pub fn find(&self) -> Cmd<Found> {
+    pub fn find(&self) -> Cmd<FoundLock> {
         FIND.key(&self.name).key(self.key("fence")).arg(&self.token).cmd().idempotent()
     }
 
     /// Takes charge of it, if its token has it: then it is this attempt's to release.
-    pub fn take(&self) -> Cmd<Found> {
+    pub fn take(&self) -> Cmd<FoundLock> {
         let call = TAKE.key(&self.name).key(self.key("fence")).key(self.key("attempt"));
         call.arg(&self.token).arg(&self.attempt).cmd().idempotent()
     }

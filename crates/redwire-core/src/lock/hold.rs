@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Claim, Found, LockOptions, failure};
+use super::{Claim, FoundLock, LockOptions, failure};
 use crate::cmd::Cmd;
 use crate::error::{Error, LockFault, Result};
 
@@ -27,11 +27,11 @@ pub struct Hold {
 
 /// What whoever keeps a lock has to do.
 #[derive(Debug)]
-pub enum Keep {
+pub enum HoldStep {
     /// Run this and tell [`Hold::handle_extended`].
     Extend(Cmd<bool>, Extension),
     /// Nothing before then, or before something changes.
-    Wait(Option<Instant>),
+    LockWait(Option<Instant>),
     /// Nothing any more: it is lost, or was released.
     Stop,
 }
@@ -64,7 +64,7 @@ impl Hold {
     ///
     /// # Errors
     /// [`LockFault::NotOwned`].
-    pub fn found(options: &LockOptions, claim: Claim, found: Found, sent: Instant) -> Result<(u64, Self)> {
+    pub fn found(options: &LockOptions, claim: Claim, found: FoundLock, sent: Instant) -> Result<(u64, Self)> {
         let (fence, left) = found.ok_or_else(|| failure(LockFault::NotOwned))?;
         let lasts = u64::try_from(left).ok().map(Duration::from_millis);
         Ok((fence, Self::new(claim, options.ttl, options.auto_extend, sent, lasts)))
@@ -102,9 +102,9 @@ impl Hold {
     }
 
     /// What to do now.
-    pub fn poll_keep(&mut self, now: Instant, timeout: Option<Duration>) -> Keep {
+    pub fn poll_keep(&mut self, now: Instant, timeout: Option<Duration>) -> HoldStep {
         if self.is_over(now) {
-            return Keep::Stop;
+            return HoldStep::Stop;
         }
         match self.extend_at {
             Some(at) if at <= now => {
@@ -118,9 +118,9 @@ impl Hold {
                 };
                 // Nobody else sends one meanwhile.
                 self.extend_at = None;
-                Keep::Extend(cmd, Extension { sent: now, ttl: self.ttl })
+                HoldStep::Extend(cmd, Extension { sent: now, ttl: self.ttl })
             }
-            at => Keep::Wait([at, self.until].into_iter().flatten().min()),
+            at => HoldStep::LockWait([at, self.until].into_iter().flatten().min()),
         }
     }
 

@@ -76,7 +76,7 @@ fn a_waiter_listens_no_longer_than_the_others_lock_and_its_own_time() {
 #[test]
 fn who_cannot_be_woken_asks_once_a_second_at_least() {
     let now = Instant::now();
-    let patient = LockOptions { retry_interval: Duration::MAX, wait: Wait::Forever, ..options() };
+    let patient = LockOptions { retry_interval: Duration::MAX, wait: LockWait::Forever, ..options() };
     let mut lock = acquire(&patient, 50, now);
     asked(lock.poll_step(now, 0, true));
     lock.handle_answer(Ok((false, -1)), now).unwrap();
@@ -98,7 +98,7 @@ fn one_that_does_not_wait_has_the_time_of_a_call() {
     assert_eq!(asked(lock.poll_step(now, 0, true)).1, Some(50 * MS));
     let error = lock.handle_answer(Ok((false, 1)), now + MS).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Lock(LockFault::NotAcquired));
-    let forever = LockOptions { wait: Wait::Forever, ..options() };
+    let forever = LockOptions { wait: LockWait::Forever, ..options() };
     let mut lock = acquire(&forever, 50, now);
     let late = now + 1_000_000 * MS;
     assert_eq!(asked(lock.poll_step(late, 0, true)).1, Some(50 * MS));
@@ -143,7 +143,7 @@ fn what_time_will_not_mend_is_told_at_once_and_the_rest_when_time_is_up() {
 #[test]
 fn an_answer_that_took_longer_than_the_lock_lasts_gives_no_lock() {
     let now = Instant::now();
-    let mut lock = acquire(&LockOptions { wait: Wait::Forever, ..options() }, 1_000, now);
+    let mut lock = acquire(&LockOptions { wait: LockWait::Forever, ..options() }, 1_000, now);
     asked(lock.poll_step(now, 0, true));
     assert!(lock.handle_answer(Ok((true, 1)), now + 300 * MS).unwrap().is_none());
     assert!(lock.leaves_traces());
@@ -157,14 +157,14 @@ fn hold(auto_extend: bool, now: Instant) -> Hold {
 }
 
 /// The extension that is due, and how long it may take.
-fn extension(keep: Keep) -> (Extension, Option<Duration>) {
-    let Keep::Extend(cmd, extension) = keep else { panic!("an extension was due, not {keep:?}") };
+fn extension(keep: HoldStep) -> (Extension, Option<Duration>) {
+    let HoldStep::Extend(cmd, extension) = keep else { panic!("an extension was due, not {keep:?}") };
     assert_eq!(cmd.words()[2..].join(" "), "2 l {l}:attempt t 300");
     (extension, cmd.options().timeout)
 }
 
-fn waiting(keep: Keep) -> Option<Instant> {
-    let Keep::Wait(until) = keep else { panic!("there was nothing to do but {keep:?}") };
+fn waiting(keep: HoldStep) -> Option<Instant> {
+    let HoldStep::LockWait(until) = keep else { panic!("there was nothing to do but {keep:?}") };
     until
 }
 
@@ -185,7 +185,7 @@ fn an_extension_is_due_after_a_third_and_again_after_a_failure() {
     let (sent, _) = extension(hold.poll_keep(now + 325 * MS, None));
     let error = hold.handle_extended(sent, Ok(false), now + 330 * MS).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Lock(LockFault::NotOwned));
-    assert!(hold.is_lost(now + 330 * MS) && matches!(hold.poll_keep(now + 330 * MS, None), Keep::Stop));
+    assert!(hold.is_lost(now + 330 * MS) && matches!(hold.poll_keep(now + 330 * MS, None), HoldStep::Stop));
 }
 
 #[test]
@@ -198,7 +198,7 @@ fn what_was_told_lost_stays_so() {
     let error = hold.handle_extended(sent, Ok(true), now + 301 * MS).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Lock(LockFault::Lost));
     assert!(hold.extend(300 * MS, now + 301 * MS).is_err());
-    assert!(matches!(hold.poll_keep(now + 301 * MS, None), Keep::Stop));
+    assert!(matches!(hold.poll_keep(now + 301 * MS, None), HoldStep::Stop));
 }
 
 #[test]

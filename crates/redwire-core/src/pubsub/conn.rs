@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::subscribers::End;
-use super::wire::Question;
+use super::subscribers::SubscriptionEnd;
+use super::wire::OwedReply;
 use super::{Kind, PubSub, closed};
 use crate::backoff::Backoff;
 use crate::config::HostPort;
@@ -28,7 +28,7 @@ impl ConnId {
 /// Whether a connection is to be made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
-pub enum Connect {
+pub enum PubSubConnect {
     /// There is one, or nobody needs one.
     Idle,
     /// Now; then [`PubSub::handle_connected`] or [`PubSub::handle_failed`].
@@ -52,7 +52,7 @@ pub(super) struct PubSubConn {
     /// Whether the server has confirmed anything on the connection that was made last.
     pub(super) answered: bool,
     /// What the server has to answer, oldest first.
-    pub(super) asked: VecDeque<Question>,
+    pub(super) asked: VecDeque<OwedReply>,
     /// Whether a `PING` is to be sent.
     pub(super) wants_ping: bool,
     /// A time before the `PING` was sent that is not answered yet.
@@ -121,21 +121,21 @@ impl<W> PubSub<W> {
     }
 
     /// Whether a connection is to be made now; `random` is uniform over all of `u64`.
-    pub fn poll_connect(&mut self, conn: ConnId, now: Instant, random: u64) -> Connect {
+    pub fn poll_connect(&mut self, conn: ConnId, now: Instant, random: u64) -> PubSubConnect {
         let is_wanted = self.is_wanted(conn);
-        let Some(this) = self.conns.get_mut(&conn) else { return Connect::Done };
+        let Some(this) = self.conns.get_mut(&conn) else { return PubSubConnect::Done };
         if this.keeper.is_up() || self.is_closed {
-            return Connect::Idle;
+            return PubSubConnect::Idle;
         }
         if !is_wanted {
             return self.end_conn(conn);
         }
         this.keeper.ask();
         let next = match this.keeper.poll_connect(now, random) {
-            keeper::Connect::Now => return Connect::Now,
+            keeper::Connect::Now => return PubSubConnect::Now,
             keeper::Connect::At(next) => next,
             // It was asked for just now, and is not up.
-            keeper::Connect::Asked | keeper::Connect::Up | keeper::Connect::Done => return Connect::Idle,
+            keeper::Connect::Asked | keeper::Connect::Up | keeper::Connect::Done => return PubSubConnect::Idle,
         };
         // Where time alone will not mend it, nobody waits.
         if let Some(error) = this.keeper.error().filter(|error| !heals(error)).cloned() {
@@ -146,7 +146,7 @@ impl<W> PubSub<W> {
                 return self.end_conn(conn);
             }
         }
-        Connect::At(next)
+        PubSubConnect::At(next)
     }
 
     /// The server is to be left for another: the connection goes, or the pause until there is one ends.
@@ -173,23 +173,23 @@ impl<W> PubSub<W> {
     }
 
     /// Nobody wants anything of the connection: one to a node has had its day.
-    fn end_conn(&mut self, conn: ConnId) -> Connect {
+    fn end_conn(&mut self, conn: ConnId) -> PubSubConnect {
         if conn == ConnId::MAIN {
-            return Connect::Idle;
+            return PubSubConnect::Idle;
         }
         if let Some(node) = self.conns.remove(&conn).and_then(|conn| conn.node)
             && let Some(shard_placement) = &mut self.shard_placement
         {
             shard_placement.handle_ended(&node);
         }
-        Connect::Done
+        PubSubConnect::Done
     }
 
     /// A connection could not be made. Where time alone will not mend that, all subscriptions fail that depend on it.
     pub fn handle_failed(&mut self, conn: ConnId, error: Error, now: Instant, random: u64) {
         if !heals(&error) {
             for id in self.dependents(conn) {
-                self.end(id, &error, End::Failed(error.clone()));
+                self.end(id, &error, SubscriptionEnd::Failed(error.clone()));
             }
         }
         self.handle_doubt();
@@ -215,10 +215,10 @@ impl<W> PubSub<W> {
     }
 
     /// There is nobody any more who drives the connections: they are gone, and all subscriptions fail. New ones may be made. A connection
-    /// that has [ended](Connect::Done) is none any more.
+    /// that has [ended](PubSubConnect::Done) is none any more.
     pub fn handle_undriven(&mut self, conn: ConnId, error: &Error) {
         if self.conns.contains_key(&conn) {
-            self.end_all(error, || End::Failed(error.clone()));
+            self.end_all(error, || SubscriptionEnd::Failed(error.clone()));
             self.handle_ended(conn);
             let _ = self.end_conn(conn);
         }
@@ -226,11 +226,11 @@ impl<W> PubSub<W> {
 
     /// There is nobody any more who tends the homes of shard channels: all subscriptions fail.
     pub fn handle_no_driver(&mut self, error: &Error) {
-        self.end_all(error, || End::Failed(error.clone()));
+        self.end_all(error, || SubscriptionEnd::Failed(error.clone()));
     }
 
     pub(super) fn close_conns(&mut self) {
-        self.end_all(&closed(), || End::Ended);
+        self.end_all(&closed(), || SubscriptionEnd::Ended);
         for conn in self.conns.keys().copied().collect::<Vec<_>>() {
             self.handle_ended(conn);
         }

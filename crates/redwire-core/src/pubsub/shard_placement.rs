@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::conn::{PubSubConn, ConnId};
-use super::wire::{Batch, Wire};
+use super::wire::{CommandBatch, NameState};
 use super::{Kind, PubSub};
 use crate::backoff::Backoff;
 use crate::cluster::{AT_ONCE, Map, TopologyHint, Redirect, RedirectKind, Remap, slot};
@@ -41,14 +41,14 @@ pub(super) struct ShardPlacement {
     /// What was learnt about the cluster, and not told yet.
     hints: Vec<TopologyHint>,
     /// Names that somebody wants and that are on no connection.
-    waiting: BTreeMap<Bytes, Wait>,
+    waiting: BTreeMap<Bytes, PlacementWait>,
     /// Why the last of them was sent away.
     error: Option<Error>,
 }
 
 /// What a name waits for.
 #[derive(Clone, Copy, Debug)]
-enum Wait {
+enum PlacementWait {
     /// A map that has somebody for it, or that was asked for anew.
     Map,
     /// The map, which is told at this moment where it is.
@@ -87,7 +87,7 @@ impl<W> PubSub<W> {
     /// As [`new`](Self::new), for a cluster with this remap: shard channels are heard from the nodes that serve them.
     ///
     /// [`ConnId::MAIN`] leads to any node, and serves all other names. Whenever something has changed, [`poll_conn`](Self::poll_conn)
-    /// tells of new connections, each of which is driven as the first is until [`Connect::Done`](super::Connect::Done);
+    /// tells of new connections, each of which is driven as the first is until [`PubSubConnect::Done`](super::PubSubConnect::Done);
     /// [`poll_hints`](Self::poll_hints) of what there is to know about the cluster. Every new map is told by
     /// [`handle_map`](Self::handle_map), and the same once more at [`poll_placement_timeout`](Self::poll_placement_timeout).
     #[must_use]
@@ -121,7 +121,7 @@ impl<W> PubSub<W> {
     #[inline]
     #[must_use]
     pub fn wants_placement(&self) -> bool {
-        let fresh = |wait: &Wait| matches!(wait, Wait::Told | Wait::Pause(None));
+        let fresh = |wait: &PlacementWait| matches!(wait, PlacementWait::Told | PlacementWait::Pause(None));
         self.shard_placement.as_ref().is_some_and(|shard_placement| {
             !shard_placement.begun.is_empty() || !shard_placement.hints.is_empty() || shard_placement.waiting.values().any(fresh)
         })
@@ -132,8 +132,8 @@ impl<W> PubSub<W> {
     pub fn poll_placement_timeout(&self) -> Option<Instant> {
         let waits = self.shard_placement.as_ref()?.waiting.values();
         let ends = waits.filter_map(|wait| match wait {
-            Wait::Pause(end) => *end,
-            Wait::Map | Wait::Told => None,
+            PlacementWait::Pause(end) => *end,
+            PlacementWait::Map | PlacementWait::Told => None,
         });
         ends.min()
     }
@@ -175,15 +175,15 @@ impl<W> PubSub<W> {
                 continue;
             }
             match name.wire {
-                Wire::Absent => moving.push(text.clone()),
-                Wire::Up => {
+                NameState::Absent => moving.push(text.clone()),
+                NameState::Up => {
                     name.leaves = true;
                     if let Some(conn) = self.conns.get_mut(&conn) {
                         conn.handle_changed(Kind::Shard, text.clone());
                     }
                 }
                 // The answer tells.
-                Wire::Asked | Wire::Leaving => {}
+                NameState::Asked | NameState::Leaving => {}
             }
         }
         moving.iter().for_each(|text| self.assign(text));
@@ -198,7 +198,7 @@ impl<W> PubSub<W> {
             conn.changed.remove(&key);
         }
         let Some(home) = shard_placement.node_of(text).cloned() else {
-            shard_placement.waiting.insert(text.clone(), Wait::Map);
+            shard_placement.waiting.insert(text.clone(), PlacementWait::Map);
             return shard_placement.doubt();
         };
         shard_placement.waiting.remove(text);
@@ -228,7 +228,7 @@ impl<W> PubSub<W> {
         }
         if is_over {
             name.conn = None;
-            shard_placement.waiting.insert(text.clone(), Wait::Map);
+            shard_placement.waiting.insert(text.clone(), PlacementWait::Map);
         }
         is_over
     }
@@ -242,7 +242,7 @@ impl<W> PubSub<W> {
         }
         let (key, wanted_by) = (key.clone(), name.wanted_by.clone());
         if let Some(name) = table.get_mut(text) {
-            (name.wire, name.leaves) = (Wire::Up, true);
+            (name.wire, name.leaves) = (NameState::Up, true);
         }
         // They miss it again as soon as it is left; meanwhile their hole stays open.
         for id in wanted_by {
@@ -276,7 +276,7 @@ impl<W> PubSub<W> {
     pub(super) fn handle_turned_away(
         &mut self,
         conn: ConnId,
-        batch: Batch,
+        batch: CommandBatch,
         names: &[Bytes],
         error: &Error,
     ) -> bool {
@@ -299,20 +299,20 @@ impl<W> PubSub<W> {
         let table = &mut self.names[Kind::Shard as usize];
         for text in names {
             let Some(name) = table.get_mut(text) else { continue };
-            (name.wire, name.conn) = (Wire::Absent, None);
+            (name.wire, name.conn) = (NameState::Absent, None);
             if name.wanted_by.is_empty() {
                 table.remove(text);
                 continue;
             }
             name.strikes += 1;
-            let wait = if moved && name.strikes <= AT_ONCE { Wait::Told } else { Wait::Pause(None) };
+            let wait = if moved && name.strikes <= AT_ONCE { PlacementWait::Told } else { PlacementWait::Pause(None) };
             shard_placement.waiting.insert(text.clone(), wait);
         }
         true
     }
 }
 
-impl Wait {
+impl PlacementWait {
     /// Whether it is over; a pause begins when this is first asked.
     fn is_over(&mut self, is_told: bool, strikes: u32, backoff: Backoff, now: Instant, random: u64) -> bool {
         match self {

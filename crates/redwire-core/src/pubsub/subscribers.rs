@@ -33,7 +33,7 @@ pub(super) struct Subscriber<W> {
     pub(super) refused: Option<Error>,
     pub(super) queue: SubscriberQueue,
     pub(super) hole: Option<Hole>,
-    pub(super) end: End,
+    pub(super) end: SubscriptionEnd,
     pub(super) waiter: Option<W>,
 }
 
@@ -46,7 +46,7 @@ pub(super) struct Hole {
 }
 
 #[derive(Debug)]
-pub(super) enum End {
+pub(super) enum SubscriptionEnd {
     Open,
     Failed(Error),
     Ended,
@@ -66,7 +66,7 @@ impl<W> Subscribers<W> {
             refused: None,
             queue: SubscriberQueue::new(options),
             hole: None,
-            end: End::Open,
+            end: SubscriptionEnd::Open,
             waiter: None,
         });
         let id = self.free.pop().unwrap_or_else(|| {

@@ -226,7 +226,7 @@ fn a_gap_lasts_from_the_last_sign_of_life_to_the_last_confirmation() {
     scene.lose();
     assert_eq!(scene.items(&id, start), ["a=1"], "not told before it is known how long it lasts");
     scene.now += SECOND;
-    assert_eq!(scene.machine.poll_connect(ConnId::MAIN, scene.now, 0), Connect::Now);
+    assert_eq!(scene.machine.poll_connect(ConnId::MAIN, scene.now, 0), PubSubConnect::Now);
     scene.machine.handle_connected(ConnId::MAIN, scene.now);
     assert_eq!(scene.sent(), ["SUBSCRIBE a b"]);
     scene.now += SECOND;
@@ -342,7 +342,7 @@ fn a_server_that_is_busy_for_now_ends_nothing() {
     scene.sent();
     let error = scene.frames(b"-BUSY a script runs\r\n").unwrap_err();
     scene.machine.handle_lost(ConnId::MAIN, error, scene.now, 0);
-    assert_eq!(scene.machine.poll_connect(ConnId::MAIN, scene.now, 0), Connect::Now);
+    assert_eq!(scene.machine.poll_connect(ConnId::MAIN, scene.now, 0), PubSubConnect::Now);
     scene.machine.handle_connected(ConnId::MAIN, scene.now);
     assert_eq!(scene.sent(), ["SUBSCRIBE a"]);
     scene.receive(&["subscribe", "a", "1"]);
@@ -357,17 +357,17 @@ fn a_wrong_password_ends_all_for_good_and_is_told_to_the_next_at_once() {
     let (old, new) = (scene.subscribed("a"), scene.subscribe(Kind::Channel, "b"));
     scene.lose();
     scene.now += SECOND;
-    assert_eq!(scene.machine.poll_connect(ConnId::MAIN, scene.now, 0), Connect::Now);
+    assert_eq!(scene.machine.poll_connect(ConnId::MAIN, scene.now, 0), PubSubConnect::Now);
     let wrong = ErrorKind::Authentication(AuthenticationFault::WrongPassword);
     scene.machine.handle_failed(ConnId::MAIN, Error::new(wrong, Outcome::NotSent, "no"), scene.now, 0);
     assert_eq!(scene.items(&old, start), ["failed ", "end"]);
     assert!(matches!(scene.confirmed(&new), Poll::Ready(Err(error)) if error.kind() == wrong));
-    assert_eq!(scene.machine.poll_connect(ConnId::MAIN, scene.now, 0), Connect::Idle);
+    assert_eq!(scene.machine.poll_connect(ConnId::MAIN, scene.now, 0), PubSubConnect::Idle);
     let next = scene.subscribe(Kind::Channel, "c");
-    assert_eq!(scene.machine.poll_connect(ConnId::MAIN, scene.now, 0), Connect::Idle);
+    assert_eq!(scene.machine.poll_connect(ConnId::MAIN, scene.now, 0), PubSubConnect::Idle);
     assert!(matches!(scene.confirmed(&next), Poll::Ready(Err(error)) if error.kind() == wrong));
     let last = scene.subscribe(Kind::Channel, "c");
-    assert_eq!(scene.machine.poll_connect(ConnId::MAIN, scene.now + SECOND, 0), Connect::Now);
+    assert_eq!(scene.machine.poll_connect(ConnId::MAIN, scene.now + SECOND, 0), PubSubConnect::Now);
     scene.machine.handle_connected(ConnId::MAIN, scene.now);
     assert_eq!(scene.sent(), ["SUBSCRIBE c"]);
     assert!(scene.confirmed(&last).is_pending());
@@ -379,21 +379,21 @@ fn a_server_that_is_away_is_tried_again_and_again() {
     scene.pace(Backoff::constant(SECOND));
     assert_eq!(
         scene.machine.poll_connect(ConnId::MAIN, scene.now, 0),
-        Connect::Idle,
+        PubSubConnect::Idle,
         "nobody wants anything"
     );
     let id = scene.subscribe(Kind::Channel, "a");
     for _ in 0..3 {
-        assert_eq!(scene.machine.poll_connect(ConnId::MAIN, scene.now, 0), Connect::Now);
+        assert_eq!(scene.machine.poll_connect(ConnId::MAIN, scene.now, 0), PubSubConnect::Now);
         let refused = ErrorKind::Connection(ConnectionFault::Refused);
         scene.machine.handle_failed(ConnId::MAIN, Error::new(refused, Outcome::NotSent, "no"), scene.now, 0);
-        assert_eq!(scene.machine.poll_connect(ConnId::MAIN, scene.now, 0), Connect::At(scene.now + SECOND));
+        assert_eq!(scene.machine.poll_connect(ConnId::MAIN, scene.now, 0), PubSubConnect::At(scene.now + SECOND));
         scene.now += SECOND;
     }
     let late = scene.machine.give_up(&id);
     assert!(late.is_timeout() && std::error::Error::source(&late).is_some());
     scene.machine.unsubscribe(id);
-    assert_eq!(scene.machine.poll_connect(ConnId::MAIN, scene.now, 0), Connect::Idle);
+    assert_eq!(scene.machine.poll_connect(ConnId::MAIN, scene.now, 0), PubSubConnect::Idle);
 }
 
 #[test]
@@ -405,12 +405,12 @@ fn confirmations_do_not_count_as_an_end_of_the_outage_before_they_come() {
     let mut pauses = Vec::new();
     for _ in 0..4 {
         scene.lose();
-        let Connect::At(next) = scene.machine.poll_connect(ConnId::MAIN, scene.now, 0) else {
+        let PubSubConnect::At(next) = scene.machine.poll_connect(ConnId::MAIN, scene.now, 0) else {
             panic!("at once")
         };
         pauses.push((next - scene.now).as_secs());
         scene.now = next;
-        assert_eq!(scene.machine.poll_connect(ConnId::MAIN, scene.now, 0), Connect::Now);
+        assert_eq!(scene.machine.poll_connect(ConnId::MAIN, scene.now, 0), PubSubConnect::Now);
         scene.machine.handle_connected(ConnId::MAIN, scene.now);
     }
     assert_eq!(pauses, [1, 2, 4, 8]);

@@ -7,7 +7,7 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use super::PubSub;
-use super::subscribers::End;
+use super::subscribers::SubscriptionEnd;
 use super::frame::{self, Frame};
 use super::event::{SubscriptionEvent, Kind, Message};
 use super::conn::{PubSubConn, ConnId};
@@ -35,7 +35,7 @@ const BURST: usize = 16 * 1024;
 /// A name that somebody wants, or that the server was told of.
 #[derive(Debug, Default)]
 pub(super) struct Name {
-    pub(super) wire: Wire,
+    pub(super) wire: NameState,
     pub(super) wanted_by: Vec<u32>,
     /// Whether it is asked for by itself, since the server refused it together with others.
     alone: bool,
@@ -51,7 +51,7 @@ pub(super) struct Name {
 
 /// What the server knows of a name.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Wire {
+pub(super) enum NameState {
     #[default]
     Absent,
     Asked,
@@ -61,12 +61,12 @@ pub(super) enum Wire {
 
 /// What the server has to answer.
 #[derive(Debug)]
-pub(super) enum Question {
+pub(super) enum OwedReply {
     Ping,
     /// With the secrets that were presented.
     Auth(Vec<Secret>),
     Names {
-        batch: Batch,
+        batch: CommandBatch,
         /// In the order of the answers.
         names: VecDeque<Bytes>,
     },
@@ -74,7 +74,7 @@ pub(super) enum Question {
 
 /// What goes into one command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Batch {
+pub(super) struct CommandBatch {
     leaves: bool,
     pub(super) kind: Kind,
     /// In a cluster the slot of all its names: a node takes no others together.
@@ -83,7 +83,7 @@ pub(super) struct Batch {
     owner: Option<u32>,
 }
 
-impl Batch {
+impl CommandBatch {
     fn verb(self) -> &'static str {
         match (self.leaves, self.kind) {
             (false, Kind::Channel) => "SUBSCRIBE",
@@ -136,14 +136,14 @@ impl<W> PubSub<W> {
                 if name.conn != Some(conn) {
                     return true;
                 }
-                if let (Wire::Up, Some(since)) = (name.wire, since) {
+                if let (NameState::Up, Some(since)) = (name.wire, since) {
                     for &id in &name.wanted_by {
                         let Some(subscriber) = self.subscribers.get(id) else { continue };
                         subscriber.missing += 1;
                         subscriber.open_hole(since);
                     }
                 }
-                (name.wire, name.alone, name.leaves) = (Wire::Absent, false, false);
+                (name.wire, name.alone, name.leaves) = (NameState::Absent, false, false);
                 !name.wanted_by.is_empty()
             });
         }
@@ -172,7 +172,7 @@ impl<W> PubSub<W> {
             return false;
         }
         let changed = self.conns.get_mut(&conn).map(|conn| std::mem::take(&mut conn.changed));
-        let mut batches: BTreeMap<Batch, Vec<Bytes>> = BTreeMap::new();
+        let mut batches: BTreeMap<CommandBatch, Vec<Bytes>> = BTreeMap::new();
         let mut apart = Vec::new();
         for (kind, text) in changed.unwrap_or_default() {
             let Some(batch) = self.batch(kind, &text) else { continue };
@@ -180,7 +180,7 @@ impl<W> PubSub<W> {
                 self.handle_leaving(conn, kind, &text);
             }
             let Some(name) = self.names[kind as usize].get_mut(&text) else { continue };
-            name.wire = if batch.leaves { Wire::Leaving } else { Wire::Asked };
+            name.wire = if batch.leaves { NameState::Leaving } else { NameState::Asked };
             if name.alone {
                 apart.push((batch, vec![text]));
             } else {
@@ -193,7 +193,7 @@ impl<W> PubSub<W> {
         }
         if this.wants_ping && this.pinged.is_none() {
             (this.wants_ping, this.pinged, this.burst) = (false, this.read, 0);
-            this.asked.push_back(Question::Ping);
+            this.asked.push_back(OwedReply::Ping);
             outbox.copy(b"*1\r\n$4\r\nPING\r\n");
         }
         !outbox.is_empty()
@@ -216,7 +216,7 @@ impl<W> PubSub<W> {
     pub fn present(&mut self, conn: ConnId, auth: &Cmd<Value>, outbox: &mut Outbox) {
         if let Some(conn) = self.conns.get_mut(&conn).filter(|conn| conn.keeper.is_up()) {
             auth.write(outbox);
-            conn.asked.push_back(Question::Auth(auth.secrets()));
+            conn.asked.push_back(OwedReply::Auth(auth.secrets()));
         }
     }
 
@@ -226,14 +226,14 @@ impl<W> PubSub<W> {
     }
 
     /// What the server is to be told of a name, if anything.
-    fn batch(&mut self, kind: Kind, text: &Bytes) -> Option<Batch> {
+    fn batch(&mut self, kind: Kind, text: &Bytes) -> Option<CommandBatch> {
         let slot = self.slot_of(kind, text);
         let name = self.names[kind as usize].get(text)?;
         match name.wire {
-            Wire::Up if name.wanted_by.is_empty() || name.leaves => {
-                Some(Batch { leaves: true, kind, slot, owner: None })
+            NameState::Up if name.wanted_by.is_empty() || name.leaves => {
+                Some(CommandBatch { leaves: true, kind, slot, owner: None })
             }
-            Wire::Absent => {
+            NameState::Absent => {
                 // Somebody who has been promised it does not fail with what others ask for.
                 let mut owner = Some(*name.wanted_by.first()?);
                 for &id in &name.wanted_by {
@@ -242,9 +242,9 @@ impl<W> PubSub<W> {
                         owner = None;
                     }
                 }
-                Some(Batch { leaves: false, kind, slot, owner })
+                Some(CommandBatch { leaves: false, kind, slot, owner })
             }
-            Wire::Up | Wire::Asked | Wire::Leaving => None,
+            NameState::Up | NameState::Asked | NameState::Leaving => None,
         }
     }
 
@@ -305,7 +305,7 @@ impl<W> PubSub<W> {
     /// What was asked for `id` alone goes on for whoever else wants it: those who asked have left, or ask for something else.
     pub(super) fn disown(&mut self, id: u32) {
         for question in self.conns.values_mut().flat_map(|conn| &mut conn.asked) {
-            if let Question::Names { batch, .. } = question
+            if let OwedReply::Names { batch, .. } = question
                 && batch.owner == Some(id)
             {
                 batch.owner = None;
@@ -358,7 +358,7 @@ impl<W> PubSub<W> {
         let Some((key, name)) = self.names[kind as usize].get_key_value(text) else { return };
         let (key, wanted_by) = (key.clone(), name.wanted_by.clone());
         if let Some(name) = self.names[kind as usize].get_mut(text) {
-            (name.wire, name.alone, name.left_by, name.strikes) = (Wire::Up, false, None, 0);
+            (name.wire, name.alone, name.left_by, name.strikes) = (NameState::Up, false, None, 0);
         }
         for &id in &wanted_by {
             if let Some(subscriber) = self.subscribers.get(id) {
@@ -379,7 +379,7 @@ impl<W> PubSub<W> {
         let since = this.behind.unwrap_or(before);
         let Some((key, name)) = self.names[kind as usize].get_key_value(text) else { return };
         let (key, was, wanted_by) = (key.clone(), name.wire, name.wanted_by.clone());
-        if !matches!(was, Wire::Up | Wire::Leaving) || name.conn != Some(conn) {
+        if !matches!(was, NameState::Up | NameState::Leaving) || name.conn != Some(conn) {
             return;
         }
         if wanted_by.is_empty() {
@@ -387,9 +387,9 @@ impl<W> PubSub<W> {
             return;
         }
         if let Some(name) = self.names[kind as usize].get_mut(&key) {
-            (name.wire, name.leaves) = (Wire::Absent, false);
+            (name.wire, name.leaves) = (NameState::Absent, false);
         }
-        for id in wanted_by.into_iter().filter(|_| was == Wire::Up) {
+        for id in wanted_by.into_iter().filter(|_| was == NameState::Up) {
             if let Some(subscriber) = self.subscribers.get(id) {
                 subscriber.missing += 1;
                 subscriber.open_hole(since);
@@ -405,9 +405,9 @@ impl<W> PubSub<W> {
     fn handle_answer(&mut self, conn: ConnId) -> Result<()> {
         let Some(this) = self.conns.get_mut(&conn) else { return Ok(()) };
         match this.asked.pop_front() {
-            Some(Question::Auth(_)) => return Ok(()),
-            Some(Question::Ping) => {}
-            Some(Question::Names { .. }) | None => return Err(out_of_step()),
+            Some(OwedReply::Auth(_)) => return Ok(()),
+            Some(OwedReply::Ping) => {}
+            Some(OwedReply::Names { .. }) | None => return Err(out_of_step()),
         }
         // What the server said before it answered is read by now.
         let known = this.pinged.take();
@@ -426,7 +426,7 @@ impl<W> PubSub<W> {
         let stale = self.redirection(conn, error);
         let Some(this) = self.conns.get_mut(&conn) else { return Ok(()) };
         let slot = match this.asked.front() {
-            Some(Question::Names { batch, .. }) => batch.slot,
+            Some(OwedReply::Names { batch, .. }) => batch.slot,
             _ => None,
         };
         match this.asked.front() {
@@ -434,17 +434,17 @@ impl<W> PubSub<W> {
             _ if stale.is_some_and(|redirect| Some(redirect.slot) != slot) => Ok(()),
             None => Err(error.clone().with_outcome(Outcome::MaybeExecuted)),
             // Names are asked for on the next connection.
-            Some(Question::Ping | Question::Names { .. }) if this.answered && is_unknown(error) => {
+            Some(OwedReply::Ping | OwedReply::Names { .. }) if this.answered && is_unknown(error) => {
                 Err(forgotten(error))
             }
             // Whatever it answers, it answers.
-            Some(Question::Ping) => self.handle_answer(conn),
-            Some(Question::Auth(secrets)) => {
+            Some(OwedReply::Ping) => self.handle_answer(conn),
+            Some(OwedReply::Auth(secrets)) => {
                 this.refused = Some(error.clone().without(secrets).with_command("AUTH"));
                 self.handle_answer(conn)
             }
-            Some(Question::Names { .. }) => {
-                let Some(Question::Names { batch, names }) = this.asked.pop_front() else { return Ok(()) };
+            Some(OwedReply::Names { .. }) => {
+                let Some(OwedReply::Names { batch, names }) = this.asked.pop_front() else { return Ok(()) };
                 let names = Vec::from(names);
                 let error = error.clone().with_command(batch.verb());
                 let error = match &this.node {
@@ -456,7 +456,7 @@ impl<W> PubSub<W> {
         }
     }
 
-    fn handle_refused(&mut self, conn: ConnId, batch: Batch, names: &[Bytes], error: &Error) -> Result<()> {
+    fn handle_refused(&mut self, conn: ConnId, batch: CommandBatch, names: &[Bytes], error: &Error) -> Result<()> {
         if batch.leaves && self.redirection(conn, error).is_some() {
             let now = self.conns.get(&conn).and_then(PubSubConn::complete_until);
             for (text, now) in names.iter().zip(std::iter::repeat(now).flatten()) {
@@ -484,7 +484,7 @@ impl<W> PubSub<W> {
         for text in names {
             let table = &mut self.names[batch.kind as usize];
             let Some(name) = table.get_mut(text) else { continue };
-            (name.wire, name.alone) = (Wire::Absent, alone);
+            (name.wire, name.alone) = (NameState::Absent, alone);
             if name.wanted_by.is_empty() {
                 table.remove(text);
             } else {
@@ -507,7 +507,7 @@ impl<W> PubSub<W> {
             if pending.is_some_and(|pending| pending.contains(text)) {
                 self.refuse(id, error);
             } else {
-                self.end(id, error, End::Failed(error.clone()));
+                self.end(id, error, SubscriptionEnd::Failed(error.clone()));
             }
         }
     }
@@ -551,18 +551,18 @@ impl PubSubConn {
         }
     }
 
-    fn ask(&mut self, batch: Batch, names: &[Bytes], outbox: &mut Outbox) {
+    fn ask(&mut self, batch: CommandBatch, names: &[Bytes], outbox: &mut Outbox) {
         let mut command = Vec::new();
         redwire_resp::write_array_header(&mut command, names.len() + 1);
         redwire_resp::write_bulk(&mut command, batch.verb().as_bytes());
         names.iter().for_each(|name| redwire_resp::write_bulk(&mut command, name));
         outbox.copy(&command);
-        self.asked.push_back(Question::Names { batch, names: names.iter().cloned().collect() });
+        self.asked.push_back(OwedReply::Names { batch, names: names.iter().cloned().collect() });
     }
 
     /// Whether this answers the oldest question; if so, it is answered.
     fn is_answered(&mut self, leaves: bool, kind: Kind, text: &[u8]) -> bool {
-        let Some(Question::Names { batch, names }) = self.asked.front_mut() else { return false };
+        let Some(OwedReply::Names { batch, names }) = self.asked.front_mut() else { return false };
         if batch.leaves != leaves || batch.kind != kind || names.front().is_none_or(|name| name != text) {
             return false;
         }

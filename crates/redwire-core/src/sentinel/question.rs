@@ -13,7 +13,7 @@ use crate::{Run, facts};
 
 /// What one sentinel answers.
 #[derive(Clone, Debug, Default)]
-pub struct Answer {
+pub struct SentinelAnswer {
     /// The master, if it knows the service.
     pub master: Option<Instance>,
     /// The other sentinels it knows; none where it does not tell.
@@ -23,10 +23,10 @@ pub struct Answer {
 }
 
 /// The places of what a sentinel says to a [`question`].
-pub type Question = (TrySlot<Option<Instance>>, TrySlot<Vec<Instance>>, TrySlot<Vec<Instance>>);
+pub type SentinelQuestion = (TrySlot<Option<Instance>>, TrySlot<Vec<Instance>>, TrySlot<Vec<Instance>>);
 
 /// What each sentinel is asked, in one write.
-pub fn question(p: &Pipeline, service: &str) -> Question {
+pub fn question(p: &Pipeline, service: &str) -> SentinelQuestion {
     (
         p.run(Cmd::of(&facts::SENTINEL_MASTER).arg(service)).attempt(),
         p.run(Cmd::of(&facts::SENTINEL_SENTINELS).arg(service)).attempt(),
@@ -37,7 +37,7 @@ pub fn question(p: &Pipeline, service: &str) -> Question {
 /// The places of what a sentinel says to [`other_words`].
 pub type OtherWords = (TrySlot<Option<(String, u16)>>, TrySlot<Vec<Instance>>);
 
-/// What one is asked that [refused](Told::wants_other_words) a part of the question, in one write.
+/// What one is asked that [refused](SentinelReply::wants_other_words) a part of the question, in one write.
 pub fn other_words(p: &Pipeline, service: &str) -> OtherWords {
     (
         p.run(Cmd::of(&facts::SENTINEL_GET_MASTER_ADDR_BY_NAME).arg(service)).attempt(),
@@ -47,19 +47,19 @@ pub fn other_words(p: &Pipeline, service: &str) -> OtherWords {
 
 /// What a sentinel said to a [`question`], each part an answer or a refusal.
 #[derive(Debug)]
-pub struct Told {
+pub struct SentinelReply {
     master: Result<Option<Instance>>,
     sentinels: Result<Vec<Instance>>,
     replicas: Result<Vec<Instance>>,
 }
 
-impl From<<Question as Slots>::Out> for Told {
-    fn from((master, sentinels, replicas): <Question as Slots>::Out) -> Self {
+impl From<<SentinelQuestion as Slots>::Out> for SentinelReply {
+    fn from((master, sentinels, replicas): <SentinelQuestion as Slots>::Out) -> Self {
         Self { master, sentinels, replicas }
     }
 }
 
-impl Told {
+impl SentinelReply {
     /// Whether it is to be asked in [`other_words`]: it knows the service, as far as it told, but not all of the question.
     #[must_use]
     pub fn wants_other_words(&self) -> bool {
@@ -74,7 +74,7 @@ impl Told {
     ///
     /// # Errors
     /// Where the master is was refused in all words: the first refusal.
-    pub fn into_answer(self, others: Option<<OtherWords as Slots>::Out>) -> Result<Answer> {
+    pub fn into_answer(self, others: Option<<OtherWords as Slots>::Out>) -> Result<SentinelAnswer> {
         let (address, slaves) =
             others.map_or((None, None), |(address, slaves)| (Some(address), Some(slaves)));
         let sentinels = self.sentinels.unwrap_or_default();
@@ -84,7 +84,7 @@ impl Told {
             (master, _) => master?,
         };
         let master = master.map(|master| master.with_other_sentinels(sentinels.len()));
-        Ok(Answer { master, sentinels, replicas })
+        Ok(SentinelAnswer { master, sentinels, replicas })
     }
 }
 
@@ -125,7 +125,7 @@ mod tests {
                 let part =
                     |bit, host| if knows(bit) { Ok(vec![instance(host)]) } else { Err(refused(refusal)) };
                 let master = if knows(0) { Ok(Some(instance("m"))) } else { Err(refused(refusal)) };
-                let told = Told::from((master, part(1, "s"), part(2, "r")));
+                let told = SentinelReply::from((master, part(1, "s"), part(2, "r")));
                 assert_eq!(told.wants_other_words(), !knows(0) || !knows(2), "{mask}");
                 let address = if knows(3) { Ok(Some(("m".to_owned(), 1))) } else { Err(refused(refusal)) };
                 let others = told.wants_other_words().then(|| (address, part(4, "r")));
@@ -154,15 +154,15 @@ mod tests {
             ("NOPERM no permissions", true),
             ("ERR unknown command", true),
         ] {
-            let told = Told::from((Err(refused(line)), nothing(), nothing()));
+            let told = SentinelReply::from((Err(refused(line)), nothing(), nothing()));
             assert_eq!(told.wants_other_words(), again, "{line}");
             assert_eq!(told.into_answer(None).unwrap_err().message(), line);
         }
         // No answer at all is one: there is no such service.
-        let told = Told::from((Ok(None), nothing(), nothing()));
+        let told = SentinelReply::from((Ok(None), nothing(), nothing()));
         assert!(!told.wants_other_words());
         assert!(told.into_answer(None).unwrap().master.is_none());
-        let told = Told::from((Err(error()), nothing(), nothing()));
+        let told = SentinelReply::from((Err(error()), nothing(), nothing()));
         assert!(told.into_answer(Some((Ok(None), nothing()))).unwrap().master.is_none());
     }
 
@@ -172,7 +172,7 @@ mod tests {
             .map(|(a, b)| (a.to_owned(), b.to_owned()))
             .into_iter()
             .collect();
-        let told = Told::from((Ok(Some(master)), Ok(vec![instance("s")]), Ok(Vec::new())));
+        let told = SentinelReply::from((Ok(Some(master)), Ok(vec![instance("s")]), Ok(Vec::new())));
         assert_eq!(told.into_answer(None).unwrap().master.unwrap().other_sentinels(), 4);
     }
 }

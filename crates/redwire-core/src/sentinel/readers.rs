@@ -5,13 +5,13 @@
 
 use std::time::{Duration, Instant};
 
-use super::Found;
+use super::FoundServers;
 use crate::config::{HostPort, ReadFrom};
 
 /// The replicas of a service, in turn. One that could not be connected to, or had no data to answer from, is passed over for
 /// [`REST`](Self::REST).
 #[derive(Debug, Default)]
-pub struct Readers {
+pub struct ReplicaChoice {
     turn: usize,
     /// The server that was chosen last.
     chosen: Option<HostPort>,
@@ -19,12 +19,12 @@ pub struct Readers {
     resting: Vec<(HostPort, Instant)>,
 }
 
-impl Readers {
+impl ReplicaChoice {
     /// How long a replica is passed over that was of no use.
     pub const REST: Duration = Duration::from_secs(1);
 
     /// The server to connect to. `None`: there is no replica, and the master is not wanted.
-    pub fn choose(&mut self, found: &Found, read_from: ReadFrom, now: Instant) -> Option<HostPort> {
+    pub fn choose(&mut self, found: &FoundServers, read_from: ReadFrom, now: Instant) -> Option<HostPort> {
         self.resting.retain(|(_, until)| now < *until);
         let rests = |replica: &&HostPort| self.resting.iter().any(|(other, _)| other == *replica);
         let fit: Vec<&HostPort> = found.replicas.iter().filter(|replica| !rests(replica)).collect();
@@ -61,9 +61,9 @@ impl Readers {
 mod tests {
     use super::*;
 
-    fn found(replicas: &[&str]) -> Found {
+    fn found(replicas: &[&str]) -> FoundServers {
         let at = |name: &&str| HostPort::new(*name, 1);
-        Found {
+        FoundServers {
             master: at(&"m"),
             replicas: replicas.iter().map(at).collect(),
             witness: at(&"s"),
@@ -72,7 +72,7 @@ mod tests {
         }
     }
 
-    fn chosen(readers: &mut Readers, found: &Found, read_from: ReadFrom, now: Instant) -> Vec<String> {
+    fn chosen(readers: &mut ReplicaChoice, found: &FoundServers, read_from: ReadFrom, now: Instant) -> Vec<String> {
         let next = |_| readers.choose(found, read_from, now).map(|server| server.host);
         let mut chosen: Vec<String> = (0..8).map_while(next).collect();
         chosen.sort_unstable();
@@ -82,7 +82,7 @@ mod tests {
 
     #[test]
     fn an_unfit_replica_is_passed_over_for_its_rest() {
-        let (mut readers, now) = (Readers::default(), Instant::now());
+        let (mut readers, now) = (ReplicaChoice::default(), Instant::now());
         let two = found(&["a", "b"]);
         let preferred = ReadFrom::ReplicaPreferred;
         assert_eq!(chosen(&mut readers, &two, preferred, now), ["a", "b"]);
@@ -91,12 +91,12 @@ mod tests {
         readers.handle_unfit(&two.replicas[1], now);
         assert_eq!(chosen(&mut readers, &two, preferred, now), ["m"]);
         assert_eq!(chosen(&mut readers, &two, ReadFrom::Replica, now), ["a", "b"]);
-        assert_eq!(chosen(&mut readers, &two, preferred, now + Readers::REST), ["a", "b"]);
+        assert_eq!(chosen(&mut readers, &two, preferred, now + ReplicaChoice::REST), ["a", "b"]);
     }
 
     #[test]
     fn whoever_refuses_is_taken_for_the_one_chosen_last() {
-        let (mut readers, now) = (Readers::default(), Instant::now());
+        let (mut readers, now) = (ReplicaChoice::default(), Instant::now());
         let two = found(&["a", "b"]);
         readers.handle_refusal(now);
         let last = readers.choose(&two, ReadFrom::Replica, now).unwrap();
@@ -106,7 +106,7 @@ mod tests {
 
     #[test]
     fn without_replicas_the_master_answers_where_it_may() {
-        let (mut readers, now) = (Readers::default(), Instant::now());
+        let (mut readers, now) = (ReplicaChoice::default(), Instant::now());
         let none = found(&[]);
         assert_eq!(chosen(&mut readers, &none, ReadFrom::ReplicaPreferred, now), ["m"]);
         assert_eq!(chosen(&mut readers, &none, ReadFrom::Replica, now), [""; 0]);

@@ -30,13 +30,13 @@ struct Case {
 struct Step {
     at_ms: u64,
     from: Option<String>,
-    answer: Option<Told>,
+    answer: Option<SentinelReply>,
     asks: Vec<String>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "snake_case")]
-enum Told {
+enum SentinelReply {
     Master(BTreeMap<String, String>),
     All {
         master: BTreeMap<String, String>,
@@ -51,7 +51,7 @@ enum Told {
 #[derive(Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Outcomes {
-    Found {
+    FoundServers {
         master: String,
         witness: String,
         #[serde(default)]
@@ -74,18 +74,18 @@ fn instances(list: Vec<BTreeMap<String, String>>) -> Vec<Instance> {
     list.into_iter().map(|fields| fields.into_iter().collect()).collect()
 }
 
-impl Told {
-    fn into_answer(self) -> Result<Answer> {
+impl SentinelReply {
+    fn into_answer(self) -> Result<SentinelAnswer> {
         match self {
             Self::Master(fields) => {
-                Ok(Answer { master: Some(fields.into_iter().collect()), ..Answer::default() })
+                Ok(SentinelAnswer { master: Some(fields.into_iter().collect()), ..SentinelAnswer::default() })
             }
-            Self::All { master, sentinels, replicas } => Ok(Answer {
+            Self::All { master, sentinels, replicas } => Ok(SentinelAnswer {
                 master: Some(master.into_iter().collect()),
                 sentinels: instances(sentinels),
                 replicas: instances(replicas),
             }),
-            Self::Null => Ok(Answer::default()),
+            Self::Null => Ok(SentinelAnswer::default()),
             Self::Error(line) => Err(Error::from_server(line.as_bytes())),
             Self::Unreachable(why) => {
                 Err(Error::new(ErrorKind::Connection(ConnectionFault::Refused), Outcome::NotSent, why))
@@ -126,7 +126,7 @@ fn run(case: Case) {
     }
     let result = discovery.poll_found().unwrap_or_else(|| panic!("{name}: nothing is certain"));
     match (result, case.result) {
-        (Ok(found), Outcomes::Found { master, witness, replicas, sentinels }) => {
+        (Ok(found), Outcomes::FoundServers { master, witness, replicas, sentinels }) => {
             let all = |list: &[HostPort]| list.iter().map(ToString::to_string).collect::<Vec<_>>();
             assert_eq!((found.master.to_string(), found.witness.to_string()), (master, witness), "{name}");
             assert_eq!((all(&found.replicas), all(&found.sentinels)), (replicas, sentinels), "{name}");
@@ -139,12 +139,12 @@ fn run(case: Case) {
             }
         }
         (Ok(found), Outcomes::Error { .. }) => panic!("{name}: found {found:?}"),
-        (Err(error), Outcomes::Found { .. }) => panic!("{name}: {error}"),
+        (Err(error), Outcomes::FoundServers { .. }) => panic!("{name}: {error}"),
     }
 }
 
-fn found(witness: &str, sentinels: &[&str], epoch: u64) -> Found {
-    Found {
+fn found(witness: &str, sentinels: &[&str], epoch: u64) -> FoundServers {
+    FoundServers {
         master: address("m:1"),
         replicas: Vec::new(),
         witness: address(witness),
@@ -184,7 +184,7 @@ fn news_of_another_master_outdate_what_was_known() {
     let leader = found("c:1", &[], 8);
     sentinels.handle_found(&leader);
     assert_eq!(sentinels.newest_master(&leader), address("n:1"));
-    let new = Found { master: address("n:1"), ..found("b:1", &[], 8) };
+    let new = FoundServers { master: address("n:1"), ..found("b:1", &[], 8) };
     assert_eq!(sentinels.newest_master(&new), address("n:1"));
     sentinels.handle_found(&new);
     sentinels.handle_switched(&address("n:1"));
@@ -202,7 +202,7 @@ fn an_older_configuration_is_believed_only_if_nobody_has_another() {
     let told = |epoch: &str| {
         let fields = [("ip", "m"), ("port", "1"), ("flags", "master"), ("config-epoch", epoch)];
         let master = fields.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        Ok(Answer { master: Some(master), ..Answer::default() })
+        Ok(SentinelAnswer { master: Some(master), ..SentinelAnswer::default() })
     };
     for (second, believed) in [("7", 7), ("9", 9), ("5", 6)] {
         let mut discovery = Discovery::new("s", &sentinels, 0, Remap::default());

@@ -9,7 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use redwire_core::cache::{
-    CacheStats, CacheOptions, Fetch, Lookup, Suitable, Wait, is_for_client, suitable, sync_question,
+    CacheStats, CacheOptions, Fetch, Lookup, Suitable, FlightWait, is_for_client, suitable, sync_question,
     wants_master,
 };
 use redwire_core::call::{self, Call};
@@ -234,7 +234,7 @@ impl Cache {
                     });
                     fetched
                 }
-                Lookup::Wait(wait) => match node_cache.wait(wait, deadline) {
+                Lookup::FlightWait(wait) => match node_cache.wait(wait, deadline) {
                     Ok(None) => {
                         now = Instant::now();
                         continue;
@@ -304,7 +304,7 @@ impl NodeCache<TrackedConn> {
     }
 
     /// Waits for what another reads; `None` where it came to nothing.
-    fn wait(&self, mut wait: Wait, deadline: Option<Instant>) -> Result<Option<Replies>> {
+    fn wait(&self, mut wait: FlightWait, deadline: Option<Instant>) -> Result<Option<Replies>> {
         let tracking = &self.tracking;
         loop {
             wait = match tracking.lock().poll_wait(wait, |_| {}) {

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use redwire_core::call::{self, Call, Piped};
 use redwire_core::config::Config;
-use redwire_core::session_state::{SessionState, Sent};
+use redwire_core::session_state::{SessionState, SentCommand};
 use redwire_core::facts::{Facts, Session as Effect};
 use redwire_core::handshake::Session;
 use redwire_core::dispatch::{self, Dispatch};
@@ -54,8 +54,8 @@ pub struct Connection {
     wire: Option<Wire>,
     /// What whoever lends it may end it by.
     interrupt: Arc<Interrupt<Plug>>,
-    /// Sent by [`send`](Self::send), not yet read by [`read_reply`](Self::read_reply).
-    sent: VecDeque<(Ticket, Sent)>,
+    /// SentCommand by [`send`](Self::send), not yet read by [`read_reply`](Self::read_reply).
+    sent: VecDeque<(Ticket, SentCommand)>,
     /// The newest secrets among that: no error may show them.
     secrets: Vec<Secret>,
     on_connect: Vec<OnConnect>,
@@ -250,7 +250,7 @@ impl Connection {
 
     /// Sends what is read by hand: each command for its reply, or the bytes alone where no request is owed
     /// what comes.
-    fn transmit(&mut self, sent: &[Sent], bytes: &[u8], deadline: Option<Instant>) -> Result<()> {
+    fn transmit(&mut self, sent: &[SentCommand], bytes: &[u8], deadline: Option<Instant>) -> Result<()> {
         if self.session_state.is_stream() {
             return self.wire()?.say_by_hand(bytes, deadline);
         }

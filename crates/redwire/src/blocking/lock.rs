@@ -5,7 +5,7 @@ use std::sync::{Arc, MutexGuard};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use redwire_core::lock::{self, Acquire, Claim, Hold, Keep, LockOptions, AcquireStep, Wait};
+use redwire_core::lock::{self, Acquire, Claim, Hold, HoldStep, LockOptions, AcquireStep, LockWait};
 use redwire_core::{Error, ErrorKind, LockFault, Outcome, Result};
 
 use super::client::Client;
@@ -78,14 +78,14 @@ impl Lock {
     /// How long [`acquire`](Self::acquire) waits for somebody else; default: the ttl, within which a dead holder's lock is free.
     #[must_use]
     pub fn wait(mut self, wait: Duration) -> Self {
-        self.options.wait = Wait::Upto(wait);
+        self.options.wait = LockWait::Upto(wait);
         self
     }
 
     /// [`acquire`](Self::acquire) waits for as long as somebody else keeps the lock.
     #[must_use]
     pub fn wait_forever(mut self) -> Self {
-        self.options.wait = Wait::Forever;
+        self.options.wait = LockWait::Forever;
         self
     }
 
@@ -396,15 +396,15 @@ impl LockShared {
         let mut hold = self.held.hold();
         loop {
             match hold.poll_keep(Instant::now(), timeout) {
-                Keep::Extend(extend, extension) => {
+                HoldStep::Extend(extend, extension) => {
                     drop(hold);
                     let answer = self.client.execute(extend);
                     // A failure is tried again in time, and the loss is told by the hold.
                     let _ = self.change(|hold| hold.handle_extended(extension, answer, Instant::now()));
                     hold = self.held.hold();
                 }
-                Keep::Wait(until) => hold = self.wait(hold, until),
-                Keep::Stop => break,
+                HoldStep::LockWait(until) => hold = self.wait(hold, until),
+                HoldStep::Stop => break,
             }
         }
         drop(hold);

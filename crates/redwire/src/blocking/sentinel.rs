@@ -9,7 +9,7 @@ use std::thread;
 use std::time::Instant;
 
 use redwire_core::config::{Config, HostPort, ReadFrom};
-use redwire_core::sentinel::{Answer, Found, Told, other_words, question};
+use redwire_core::sentinel::{SentinelAnswer, FoundServers, SentinelReply, other_words, question};
 use redwire_core::{Cmd, Error, Outcome, Reply, Result, Run};
 
 use super::client::Client;
@@ -76,7 +76,7 @@ impl Sentinel {
         self.discover().map(|found| found.replicas)
     }
 
-    fn discover(&self) -> Result<Found> {
+    fn discover(&self) -> Result<FoundServers> {
         // Each question has a limit of its own, and there are so many.
         let limit = self.config.sentinel_options().timeout * (self.addresses().len() as u32 + 1);
         let found = ask_in_turn(&self.service, &self.config, Instant::now() + limit)?;
@@ -143,7 +143,7 @@ pub(super) fn discover(service: &Service, config: &Config, deadline: Instant) ->
 
 /// Asks as many sentinels at a time as the discovery wants. Each question has a thread, which may outlive the call, but not for
 /// longer than a sentinel may take.
-fn ask_in_turn(service: &Service, config: &Config, deadline: Instant) -> Result<Found> {
+fn ask_in_turn(service: &Service, config: &Config, deadline: Instant) -> Result<FoundServers> {
     let mut discovery = service.discovery();
     let (sender, receiver) = mpsc::channel();
     loop {
@@ -172,9 +172,9 @@ fn ask_in_turn(service: &Service, config: &Config, deadline: Instant) -> Result<
     }
 }
 
-fn ask(config: Config, lookups: Arc<Lookups>, service: &str) -> Result<Answer> {
+fn ask(config: Config, lookups: Arc<Lookups>, service: &str) -> Result<SentinelAnswer> {
     let mut sentinel = Connection::with_lookups(config, lookups)?;
-    let told = Told::from(sentinel.pipeline(|p| question(p, service))?);
+    let told = SentinelReply::from(sentinel.pipeline(|p| question(p, service))?);
     let others = match told.wants_other_words() {
         true => Some(sentinel.pipeline(|p| other_words(p, service))?),
         false => None,

@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use redwire_core::cache::{
-    CacheStats, CacheOptions, Fetch, Flight, Lookup, Mark, Suitable, Wait, is_for_client, suitable,
+    CacheStats, CacheOptions, Fetch, Flight, Lookup, Mark, Suitable, FlightWait, is_for_client, suitable,
     sync_question, wants_master,
 };
 use redwire_core::call::{self, Call};
@@ -304,7 +304,7 @@ enum ReadState<'c, R: Reply> {
     /// It waits until all is known that was announced before.
     Settling(Cmd<R>, Arc<SharedConnection>, Ticket, Mark),
     /// Another does.
-    Waiting(Cmd<R>, Wait, Option<Box<Timer>>),
+    Waiting(Cmd<R>, FlightWait, Option<Box<Timer>>),
     /// On its way as if there were no cache.
     Plain(Request<'c, Cmd<R>>),
     Done,
@@ -371,7 +371,7 @@ impl<'c, R: Reply> CacheRequest<'c, R> {
                 ReadStep::Ready(output.map_err(|error| self.explain(error, &cmd)))
             }
             Lookup::Fetch(flight) => self.fetch(cmd, flight, cx),
-            Lookup::Wait(wait) => ReadStep::On(ReadState::Waiting(cmd, wait, None)),
+            Lookup::FlightWait(wait) => ReadStep::On(ReadState::Waiting(cmd, wait, None)),
             Lookup::Settle(mark) => self.settle(cmd, mark, cx),
             Lookup::Pass => {
                 if !tracking.is_live() {
@@ -446,7 +446,7 @@ impl<'c, R: Reply> CacheRequest<'c, R> {
     fn poll_wait(
         &self,
         cmd: Cmd<R>,
-        wait: Wait,
+        wait: FlightWait,
         mut timer: Option<Box<Timer>>,
         cx: &mut Context<'_>,
     ) -> ReadStep<'c, R> {

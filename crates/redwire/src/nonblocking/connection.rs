@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use redwire_core::call::{self, Call, Piped};
 use redwire_core::config::Config;
-use redwire_core::session_state::{SessionState, Sent};
+use redwire_core::session_state::{SessionState, SentCommand};
 use redwire_core::handshake::Session;
 use redwire_core::dispatch::{self, Dispatch};
 use redwire_core::link::{Link, Ticket};
@@ -67,8 +67,8 @@ pub struct Connection {
     link: Link<()>,
     outbox: Outbox,
     woken: Vec<()>,
-    /// Sent by [`send`](Self::send), not yet read by [`read_reply`](Self::read_reply).
-    sent: VecDeque<(Ticket, Sent)>,
+    /// SentCommand by [`send`](Self::send), not yet read by [`read_reply`](Self::read_reply).
+    sent: VecDeque<(Ticket, SentCommand)>,
     /// The newest secrets among that: no error may show them.
     secrets: Vec<Secret>,
     /// The ticket of a call that waits; of one that was dropped, once the next begins.

@@ -5,7 +5,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use redwire_core::lock::{self, Acquire, Claim, Hold, Keep, LockOptions, AcquireStep, Wait};
+use redwire_core::lock::{self, Acquire, Claim, Hold, HoldStep, LockOptions, AcquireStep, LockWait};
 use redwire_core::{ErrorKind, LockFault, Result};
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
@@ -80,14 +80,14 @@ impl Lock {
     /// How long [`acquire`](Self::acquire) waits for somebody else; default: the ttl, within which a dead holder's lock is free.
     #[must_use]
     pub fn wait(mut self, wait: Duration) -> Self {
-        self.options.wait = Wait::Upto(wait);
+        self.options.wait = LockWait::Upto(wait);
         self
     }
 
     /// [`acquire`](Self::acquire) waits for as long as somebody else keeps the lock.
     #[must_use]
     pub fn wait_forever(mut self) -> Self {
-        self.options.wait = Wait::Forever;
+        self.options.wait = LockWait::Forever;
         self
     }
 
@@ -392,13 +392,13 @@ impl LockShared {
             changed.as_mut().enable();
             let keep = self.held.hold().poll_keep(clock::now(), timeout);
             match keep {
-                Keep::Extend(extend, extension) => {
+                HoldStep::Extend(extend, extension) => {
                     let answer = self.client.execute(extend).await;
                     // A failure is tried again in time, and the loss is told by the hold.
                     let _ = self.change(|hold| hold.handle_extended(extension, answer, clock::now()));
                 }
-                Keep::Wait(until) => drop(before(until, changed).await),
-                Keep::Stop => return,
+                HoldStep::LockWait(until) => drop(before(until, changed).await),
+                HoldStep::Stop => return,
             }
         }
     }

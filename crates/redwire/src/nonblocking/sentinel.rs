@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::task::{Poll, ready};
 
 use redwire_core::config::{Config, HostPort, ReadFrom};
-use redwire_core::sentinel::{Answer, Found, Told, other_words, question};
+use redwire_core::sentinel::{SentinelAnswer, FoundServers, SentinelReply, other_words, question};
 use redwire_core::{Cmd, Error, Reply, Result, Run};
 
 use super::client::Client;
@@ -79,7 +79,7 @@ impl Sentinel {
         self.discover().await.map(|found| found.replicas)
     }
 
-    async fn discover(&self) -> Result<Found> {
+    async fn discover(&self) -> Result<FoundServers> {
         let found = ask_in_turn(&self.service, &self.config).await?;
         self.service.handle_asked(&found);
         Ok(found)
@@ -149,12 +149,12 @@ pub(super) fn discover<'s>(service: &'s Service, config: &'s Config) -> Pending<
 }
 
 /// A question under way.
-type Asked = (HostPort, Pin<Box<dyn Future<Output = Result<Answer>> + Send>>);
+type PendingQuestion = (HostPort, Pin<Box<dyn Future<Output = Result<SentinelAnswer>> + Send>>);
 
 /// Asks as many sentinels at a time as the discovery wants.
-async fn ask_in_turn(service: &Service, config: &Config) -> Result<Found> {
+async fn ask_in_turn(service: &Service, config: &Config) -> Result<FoundServers> {
     let mut discovery = service.discovery();
-    let mut asked: Vec<Asked> = Vec::new();
+    let mut asked: Vec<PendingQuestion> = Vec::new();
     let mut timer = Timer::default();
     poll_fn(|cx| {
         loop {
@@ -185,9 +185,9 @@ async fn ask_in_turn(service: &Service, config: &Config) -> Result<Found> {
     .await
 }
 
-async fn ask(config: Config, lookups: Arc<Lookups>, service: String) -> Result<Answer, Error> {
+async fn ask(config: Config, lookups: Arc<Lookups>, service: String) -> Result<SentinelAnswer, Error> {
     let mut sentinel = Connection::with_lookups(config, lookups)?;
-    let told = Told::from(sentinel.pipeline(|p| question(p, &service)).await?);
+    let told = SentinelReply::from(sentinel.pipeline(|p| question(p, &service)).await?);
     let others = match told.wants_other_words() {
         true => Some(sentinel.pipeline(|p| other_words(p, &service)).await?),
         false => None,

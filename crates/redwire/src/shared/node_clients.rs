@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwap, Guard};
 use redwire_core::cluster::{
-    Bundle, Found, Map, TopologyHint, ReadStrategy, Readers, Rules, Scatter, any_primary, is_unheard,
+    Bundle, FetchedMap, Map, TopologyHint, ReadStrategy, Readers, Rules, Scatter, any_primary, is_unheard,
 };
 use redwire_core::config::{Config, HostPort};
 use redwire_core::{Error, ErrorKind, Outcome, Result, Value};
@@ -205,7 +205,7 @@ impl<C> NodeClients<C> {
 
     /// A refresh has ended. Gives those who served as primaries until now and do not any more, and how long each
     /// may still take to answer what is under way.
-    pub(crate) fn handle_refreshed(&self, result: Result<Found>, now: Instant) -> Vec<Left<C>> {
+    pub(crate) fn handle_refreshed(&self, result: Result<FetchedMap>, now: Instant) -> Vec<Left<C>> {
         let before = self.view.load_full();
         let patience = |node_client: &NodeClient<C>| match self.shared_topology.is_lost(&node_client.address) {
             true => SILENT_LEFT,

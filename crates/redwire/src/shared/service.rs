@@ -8,7 +8,7 @@ use std::time::Duration;
 use redwire_core::cluster::Remap;
 use redwire_core::config::{Config, Endpoint, HostPort, ReadFrom, Topology};
 use redwire_core::pubsub::Message;
-use redwire_core::sentinel::{Discovery, Found, ServiceEvent, Readers, Sentinels};
+use redwire_core::sentinel::{Discovery, FoundServers, ServiceEvent, ReplicaChoice, Sentinels};
 use redwire_core::standing::Leave;
 use redwire_core::{ConnectionFault, Error, ErrorKind, Outcome, Result, SentinelFault};
 
@@ -75,7 +75,7 @@ struct ServiceState {
     /// Who told of the servers that were tried last.
     witness: Option<HostPort>,
     /// Which replicas answer a client that reads from them.
-    readers: Readers,
+    readers: ReplicaChoice,
     followers: Vec<Weak<dyn Follower>>,
 }
 
@@ -91,7 +91,7 @@ impl Service {
             followed: None,
             address: service.as_str().into(),
             witness: None,
-            readers: Readers::default(),
+            readers: ReplicaChoice::default(),
             followers: Vec::new(),
         };
         Some(Self {
@@ -135,7 +135,7 @@ impl Service {
     }
 
     /// Takes note of what sentinels told somebody who does not connect, and says where the master is.
-    pub(crate) fn handle_asked(&self, found: &Found) -> HostPort {
+    pub(crate) fn handle_asked(&self, found: &FoundServers) -> HostPort {
         let mut state = self.lock();
         let master = state.sentinels.newest_master(found);
         state.sentinels.handle_found(found);
@@ -146,12 +146,12 @@ impl Service {
     ///
     /// # Errors
     /// There is no replica, and nothing else will do.
-    pub(crate) fn handle_found(&self, found: Found) -> Result<HostPort> {
+    pub(crate) fn handle_found(&self, found: FoundServers) -> Result<HostPort> {
         let mut state = self.lock();
         let master = state.sentinels.newest_master(&found);
         state.sentinels.handle_found(&found);
         state.witness = Some(found.witness.clone());
-        let found = Found { master: master.clone(), ..found };
+        let found = FoundServers { master: master.clone(), ..found };
         let chosen = state.readers.choose(&found, self.read_from, clock::now());
         let chosen = chosen.ok_or_else(|| no_replica(&self.name))?;
         (state.master, state.doubted) = (Some(master), false);

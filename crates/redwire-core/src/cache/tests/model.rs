@@ -79,7 +79,7 @@ struct World {
     questions: VecDeque<(Mark, usize, usize)>,
     /// Requests whose connection was lost, or whose caller gave up: their replies come to nobody.
     stranded: Vec<Request>,
-    waits: Vec<(Wait, usize, [i64; 3])>,
+    waits: Vec<(FlightWait, usize, [i64; 3])>,
     /// What the cache's users must see at least: what was announced, or what one of them has seen.
     floor: [i64; 3],
 }
@@ -158,7 +158,7 @@ impl World {
             Lookup::Fetch(flight) => {
                 self.requests.push_back(Request { flight, command, floor: self.floor, announced: 0 });
             }
-            Lookup::Wait(wait) => self.waits.push((wait, command, self.floor)),
+            Lookup::FlightWait(wait) => self.waits.push((wait, command, self.floor)),
             Lookup::Settle(mark) => {
                 assert!(self.apart);
                 self.questions.push_back((mark, self.announced, command));

@@ -50,19 +50,19 @@ enum Told {
 #[derive(Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Outcomes {
-    Found { witness: String, primary_of_0: String },
+    FetchedMap { witness: String, primary_of_0: String },
     Error { fault: String, says: Vec<String> },
 }
 
 impl Told {
-    fn into_answer(self) -> Result<Answer> {
+    fn into_answer(self) -> Result<NodeAnswer> {
         match self {
             Self::Slots(map) | Self::Shards(map) => Ok((reply(&map, true), Ok(String::new())).into()),
             Self::Info { slots, epoch, state, assigned } => {
                 let assigned = assigned.map(|slots| format!("cluster_slots_assigned:{slots}\r\n"));
                 let assigned = assigned.unwrap_or_default();
                 let info = format!("cluster_state:{state}\r\n{assigned}cluster_current_epoch:{epoch}\r\n");
-                Ok(Answer { map: reply(&slots, false), info })
+                Ok(NodeAnswer { map: reply(&slots, false), info })
             }
             Self::Error(line) => Err(Error::from_server(line.as_bytes())),
             Self::Unreachable(why) => {
@@ -120,7 +120,7 @@ fn run(case: Case) {
     }
     let result = refresh.poll_found(now).unwrap_or_else(|| panic!("{name}: nothing is certain"));
     match (result, case.result) {
-        (Ok(found), Outcomes::Found { witness, primary_of_0 }) => {
+        (Ok(found), Outcomes::FetchedMap { witness, primary_of_0 }) => {
             let primary = found.map.primary(0).map(ToString::to_string);
             assert_eq!((found.witness.to_string(), primary), (witness, Some(primary_of_0)), "{name}");
         }
@@ -132,7 +132,7 @@ fn run(case: Case) {
             }
         }
         (Ok(found), Outcomes::Error { .. }) => panic!("{name}: found {:?}", ranges(&found.map)),
-        (Err(error), Outcomes::Found { .. }) => panic!("{name}: {error}"),
+        (Err(error), Outcomes::FetchedMap { .. }) => panic!("{name}: {error}"),
     }
 }
 

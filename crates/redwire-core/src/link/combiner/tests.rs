@@ -79,7 +79,7 @@ fn one_writes_and_one_reads_for_all() {
         assert_eq!(done(combiner.poll_duty(ticket)).unwrap().read::<i64>().unwrap(), value);
     }
     assert_eq!(woken(&mut combiner), [1, 2, 3]);
-    assert!(matches!(combiner.poll_end(), Some(End::Idle(3))));
+    assert!(matches!(combiner.poll_end(), Some(CombinerEnd::Idle(3))));
 }
 
 #[test]
@@ -121,7 +121,7 @@ fn a_reader_that_is_late_hands_over() {
     let second = reads(combiner.poll_duty(second));
     read(&mut combiner, b":1\r\n:2\r\n");
     assert_eq!(done(combiner.poll_duty(second)).unwrap().read::<i64>().unwrap(), 2);
-    assert!(matches!(combiner.poll_end(), Some(End::Forsaken)), "the answer to the question is missing");
+    assert!(matches!(combiner.poll_end(), Some(CombinerEnd::Forsaken)), "the answer to the question is missing");
 }
 
 #[test]
@@ -137,7 +137,7 @@ fn one_that_waits_in_vain_leaves_the_reader_alone() {
     assert!(combiner.poll_end().is_none(), "somebody reads");
     read(&mut combiner, b":1\r\n");
     done(combiner.poll_duty(first)).unwrap();
-    assert!(matches!(combiner.poll_end(), Some(End::Forsaken)));
+    assert!(matches!(combiner.poll_end(), Some(CombinerEnd::Forsaken)));
     // Nothing of that is left for those who come later, on another connection.
     let third = send(&mut combiner, 3, None);
     let third = reads(combiner.poll_duty(third));
@@ -185,7 +185,7 @@ fn what_was_sent_is_known_before_anybody_is_told_of_a_loss() {
     let outcomes =
         [first, second, third].map(|ticket| done(combiner.poll_duty(ticket)).unwrap_err().outcome());
     assert_eq!(outcomes, [Outcome::MaybeExecuted, Outcome::MaybeExecuted, Outcome::NotSent]);
-    assert!(matches!(combiner.poll_end(), Some(End::Lost(_))));
+    assert!(matches!(combiner.poll_end(), Some(CombinerEnd::Lost(_))));
     assert!(!combiner.has_failed());
 }
 
@@ -232,5 +232,5 @@ fn a_thread_that_reads_for_good_leaves_callers_only_to_write() {
     let third = send(&mut combiner, 3, None);
     combiner.handle_read(Err(Error::closed_by_peer(Outcome::MaybeExecuted)));
     assert!(done(combiner.poll_duty(third)).is_err());
-    assert!(matches!(combiner.poll_end(), Some(End::Lost(_))));
+    assert!(matches!(combiner.poll_end(), Some(CombinerEnd::Lost(_))));
 }

@@ -106,7 +106,7 @@ impl World {
         self.holders[who] = match holder {
             Holder::Idle => {
                 self.attempts += 1;
-                let options = LockOptions { wait: Wait::Forever, auto_extend: who == 0, ..options() };
+                let options = LockOptions { wait: LockWait::Forever, auto_extend: who == 0, ..options() };
                 // Always the same token: what an earlier hold has under way must not end a later one.
                 let claim = Claim::new(b"l", who.to_string(), format!("{:016}{:04}", 0, self.attempts));
                 Holder::Asking(Acquire::new(&options, claim, Some(50 * MS), self.now))
@@ -127,7 +127,7 @@ impl World {
             }
             Holder::Holding(mut hold) => {
                 let extension = match hold.poll_keep(self.now, None) {
-                    Keep::Extend(cmd, extension) => Some((cmd, extension)),
+                    HoldStep::Extend(cmd, extension) => Some((cmd, extension)),
                     _ if act == 1 => hold.extend(Duration::from_millis(100 + there * 4), self.now).ok(),
                     _ => None,
                 };

@@ -25,7 +25,7 @@ enum Step {
     Serve,
     Receive(u8),
     Lose,
-    Connect { works: bool },
+    PubSubConnect { works: bool },
     WrongPassword,
     Move(usize),
     Forbid(usize),
@@ -47,7 +47,7 @@ fn step() -> impl Strategy<Value = Step> {
         8 => Just(Step::Serve),
         12 => (1..6_u8).prop_map(Step::Receive),
         2 => Just(Step::Lose),
-        4 => prop::bool::weighted(0.8).prop_map(|works| Step::Connect { works }),
+        4 => prop::bool::weighted(0.8).prop_map(|works| Step::PubSubConnect { works }),
         1 => prop::bool::weighted(0.1).prop_map(|wrong| if wrong { Step::WrongPassword } else { Step::Lose }),
         3 => name.clone().prop_map(Step::Move),
         1 => name.prop_map(Step::Forbid),
@@ -289,7 +289,7 @@ impl World {
     }
 
     fn connect(&mut self) {
-        if self.scene.machine.poll_connect(ConnId::MAIN, self.scene.now, 0) == Connect::Now {
+        if self.scene.machine.poll_connect(ConnId::MAIN, self.scene.now, 0) == PubSubConnect::Now {
             self.scene.machine.handle_connected(ConnId::MAIN, self.scene.now);
         }
     }
@@ -343,12 +343,12 @@ impl World {
                 self.server.hang_up();
                 self.scene.lose();
             }
-            Step::Connect { works: true } => self.connect(),
-            Step::Connect { works: false } | Step::WrongPassword => {
+            Step::PubSubConnect { works: true } => self.connect(),
+            Step::PubSubConnect { works: false } | Step::WrongPassword => {
                 let wrong = ErrorKind::Authentication(AuthenticationFault::WrongPassword);
                 let away = ErrorKind::Connection(ConnectionFault::Refused);
                 let kind = if matches!(step, Step::WrongPassword) { wrong } else { away };
-                if self.scene.machine.poll_connect(ConnId::MAIN, self.scene.now, 0) == Connect::Now {
+                if self.scene.machine.poll_connect(ConnId::MAIN, self.scene.now, 0) == PubSubConnect::Now {
                     let error = Error::new(kind, Outcome::NotSent, "no");
                     self.scene.machine.handle_failed(ConnId::MAIN, error, self.scene.now, 0);
                 }

@@ -11,7 +11,7 @@ use redwire_core::call::Call;
 use redwire_core::config::Endpoint;
 use redwire_core::inbound::Frames;
 use redwire_core::keeper::{Connect, Keeper};
-use redwire_core::link::{Combiner, End, Link};
+use redwire_core::link::{Combiner, CombinerEnd, Link};
 use redwire_core::{Error, Outcome, Replies, Result};
 
 use crate::blocking::connection::Connection;
@@ -187,7 +187,7 @@ impl TrackedShared {
         let (me, mut woken) = (thread::current(), Vec::new());
         let mut state = self.lock();
         let lost = loop {
-            if let Some(End::Lost(error)) = state.driven.combiner.poll_end() {
+            if let Some(CombinerEnd::Lost(error)) = state.driven.combiner.poll_end() {
                 break error;
             }
             if state.driven.combiner.has_failed() {

@@ -4,7 +4,7 @@ use std::sync::{Arc, Weak, mpsc};
 use std::thread;
 use std::time::Instant;
 
-use redwire_core::cluster::{Answer, Ask, Found, Refresh, question};
+use redwire_core::cluster::{NodeAnswer, Ask, FetchedMap, Refresh, question};
 use redwire_core::config::{Config, HostPort};
 use redwire_core::{Cmd, Error, Outcome, Result, Value, facts};
 
@@ -99,21 +99,21 @@ fn ask_for_zones(nodes: Vec<Arc<NodeClient<Client>>>, shared: &Weak<NodesShared>
 }
 
 /// A question under way. However its thread ends, it is answered.
-struct Asked {
+struct PendingQuestion {
     ask: Ask,
-    answer: Option<Result<Answer>>,
-    tell: mpsc::Sender<(Ask, Result<Answer>)>,
+    answer: Option<Result<NodeAnswer>>,
+    tell: mpsc::Sender<(Ask, Result<NodeAnswer>)>,
 }
 
-impl Asked {
+impl PendingQuestion {
     fn ask(mut self, config: Config) {
         let connection = Connection::new(config);
         let answer = connection.and_then(|mut node| node.pipeline(|p| question(p, self.ask.source)));
-        self.answer = Some(answer.map(Answer::from));
+        self.answer = Some(answer.map(NodeAnswer::from));
     }
 }
 
-impl Drop for Asked {
+impl Drop for PendingQuestion {
     fn drop(&mut self) {
         let answer = self.answer.take().unwrap_or_else(|| Err(Error::closed_by_peer(Outcome::NotSent)));
         // Whoever asked may have heard enough by then.
@@ -123,13 +123,13 @@ impl Drop for Asked {
 
 /// Asks as many nodes at a time as the refresh wants. Each question has a thread, which may outlive the refresh, but not for longer
 /// than a node may take.
-fn ask_in_turn(mut refresh: Refresh, config: &Config) -> Result<Found> {
+fn ask_in_turn(mut refresh: Refresh, config: &Config) -> Result<FetchedMap> {
     let (tell, answers) = mpsc::channel();
     loop {
         let now = Instant::now();
         while let Some(next) = refresh.poll_ask(now) {
             let config = config.for_map(next.node.clone());
-            let asked = Asked { ask: next, answer: None, tell: tell.clone() };
+            let asked = PendingQuestion { ask: next, answer: None, tell: tell.clone() };
             // Without a thread it is answered by being dropped.
             beside(move || asked.ask(config));
         }

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use redwire_core::call::Call;
-use redwire_core::link::{Combiner, End, Link, QueueLimits};
+use redwire_core::link::{Combiner, CombinerEnd, Link, QueueLimits};
 use redwire_core::pool::{CloseReason, Permit};
 use redwire_core::{Replies, Result};
 
@@ -132,7 +132,7 @@ impl Multiplex {
         let Some(MultiplexedConn { permit, .. }) = state.session.take() else { return };
         let answered = state.driven.combiner.has_answered();
         let connection = state.driven.halves.take().and_then(Halves::into_connection);
-        if let End::Idle(most) = end {
+        if let CombinerEnd::Idle(most) = end {
             state.quiet = if most < CONTENDED / 2 { state.quiet + 1 } else { 0 };
             if state.quiet >= QUIET {
                 state.quiet = 0;
@@ -141,8 +141,8 @@ impl Multiplex {
         }
         drop(state);
         match (connection, end) {
-            (Some(connection), End::Idle(_)) => process.give_back(permit, connection),
-            (Some(mut connection), End::Lost(error)) => {
+            (Some(connection), CombinerEnd::Idle(_)) => process.give_back(permit, connection),
+            (Some(mut connection), CombinerEnd::Lost(error)) => {
                 if let Some(wire) = connection.wire_mut() {
                     wire.lose(&error);
                     if answered {

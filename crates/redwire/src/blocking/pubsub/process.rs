@@ -11,7 +11,7 @@ use std::thread::{self, Thread};
 use std::time::Instant;
 
 use redwire_core::config::{Config, Endpoint, Protocol};
-use redwire_core::pubsub::{self, Connect, ConnId};
+use redwire_core::pubsub::{self, PubSubConnect, ConnId};
 use redwire_core::{Error, Outcome, Result};
 
 use crate::blocking::cluster::Nodes;
@@ -215,11 +215,11 @@ impl PubSubProcess {
         }
         if is_vacant {
             match state.machine.poll_connect(conn, now, fastrand::u64(..)) {
-                Connect::Idle => {}
-                Connect::Now if has_worker => return self.connect_here(state, conn),
-                Connect::Now => state = self.connect(state, conn),
-                Connect::At(next) => until = until.into_iter().chain([next]).min(),
-                Connect::Done => {
+                PubSubConnect::Idle => {}
+                PubSubConnect::Now if has_worker => return self.connect_here(state, conn),
+                PubSubConnect::Now => state = self.connect(state, conn),
+                PubSubConnect::At(next) => until = until.into_iter().chain([next]).min(),
+                PubSubConnect::Done => {
                     state.slots.retain(|slot| slot.conn != conn);
                     return state;
                 }

@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Weak};
 use std::task::{Poll, ready};
 
-use redwire_core::cluster::{Answer, Ask, Found, Refresh, question};
+use redwire_core::cluster::{NodeAnswer, Ask, FetchedMap, Refresh, question};
 use redwire_core::config::{Config, HostPort};
 use redwire_core::{Cmd, Result, Value, facts};
 
@@ -93,11 +93,11 @@ async fn ask_for_zones(nodes: Vec<Arc<NodeClient<Client>>>, shared: Weak<NodesSh
 }
 
 /// A question under way.
-type Asked = (Ask, Pin<Box<dyn Future<Output = Result<Answer>> + Send>>);
+type PendingQuestion = (Ask, Pin<Box<dyn Future<Output = Result<NodeAnswer>> + Send>>);
 
 /// Asks as many nodes at a time as the refresh wants.
-async fn ask_in_turn(mut refresh: Refresh, config: &Config) -> Result<Found> {
-    let mut asked: Vec<Asked> = Vec::new();
+async fn ask_in_turn(mut refresh: Refresh, config: &Config) -> Result<FetchedMap> {
+    let mut asked: Vec<PendingQuestion> = Vec::new();
     let mut timer = Timer::default();
     poll_fn(|cx| {
         loop {
@@ -127,7 +127,7 @@ async fn ask_in_turn(mut refresh: Refresh, config: &Config) -> Result<Found> {
     .await
 }
 
-async fn ask(config: Config, ask: Ask) -> Result<Answer> {
+async fn ask(config: Config, ask: Ask) -> Result<NodeAnswer> {
     let mut node = Connection::new(config)?;
-    node.pipeline(|p| question(p, ask.source)).await.map(Answer::from)
+    node.pipeline(|p| question(p, ask.source)).await.map(NodeAnswer::from)
 }

@@ -13,7 +13,7 @@ use super::Nodes;
 use crate::shared::clock::{self, Timer};
 
 /// A part under way.
-type Sent = Pin<Box<dyn Future<Output = (Bundle, Result<Replies>)> + Send>>;
+type SentBundle = Pin<Box<dyn Future<Output = (Bundle, Result<Replies>)> + Send>>;
 
 impl Nodes {
     /// Carries out `scatter`, which must end by `deadline`.
@@ -22,7 +22,7 @@ impl Nodes {
         mut scatter: Scatter,
         deadline: Option<Instant>,
     ) -> Result<Replies> {
-        let mut under_way: Vec<Sent> = Vec::new();
+        let mut under_way: Vec<SentBundle> = Vec::new();
         let mut timer = Timer::default();
         let node_clients = self.node_clients();
         let (mut random, mut budget) = (|| fastrand::u64(..), || self.may_retry());
@@ -58,7 +58,7 @@ impl Nodes {
         .await
     }
 
-    fn send(&self, bundle: Bundle, deadline: Option<Instant>) -> Sent {
+    fn send(&self, bundle: Bundle, deadline: Option<Instant>) -> SentBundle {
         let node_client = self.node_clients().reach(bundle.to(), bundle.fresh());
         let nodes = self.clone();
         Box::pin(async move {

@@ -8,7 +8,7 @@ use std::task::Poll;
 use std::time::Instant;
 
 use redwire_core::call::{self, Call};
-use redwire_core::session_state::Sent;
+use redwire_core::session_state::SentCommand;
 use redwire_core::facts::Session;
 use redwire_core::link::Ticket;
 use redwire_core::liveness::Finding;
@@ -124,7 +124,7 @@ impl Connection {
     /// what comes.
     pub(super) fn queue(
         &mut self,
-        sent: &[Sent],
+        sent: &[SentCommand],
         size: usize,
         write: impl FnOnce(&mut Outbox),
         deadline: Option<Instant>,

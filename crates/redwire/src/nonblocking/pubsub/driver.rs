@@ -11,7 +11,7 @@ use redwire_core::handshake::Session;
 use redwire_core::inbound::Frames;
 use redwire_core::keeper;
 use redwire_core::outbox::Outbox;
-use redwire_core::pubsub::{Connect, ConnId};
+use redwire_core::pubsub::{PubSubConnect, ConnId};
 use redwire_core::{Error, Result};
 
 use super::{PubSubShared, PubSubState};
@@ -223,10 +223,10 @@ impl<'a> Kept for PubSubDriver<'a> {
         drop(state);
         self.woken.drain(..).for_each(Waker::wake);
         match connect {
-            Connect::Now => keeper::Connect::Now,
-            Connect::At(next) => keeper::Connect::At(next),
-            Connect::Idle => keeper::Connect::Asked,
-            Connect::Done => keeper::Connect::Done,
+            PubSubConnect::Now => keeper::Connect::Now,
+            PubSubConnect::At(next) => keeper::Connect::At(next),
+            PubSubConnect::Idle => keeper::Connect::Asked,
+            PubSubConnect::Done => keeper::Connect::Done,
         }
     }
 

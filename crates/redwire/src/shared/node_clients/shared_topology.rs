@@ -7,7 +7,7 @@ use std::fmt;
 use std::sync::{Arc, MutexGuard, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
-use redwire_core::cluster::{ClusterOptions, Found, Map, TopologyHint, NodeChoice, Refresh, Topology};
+use redwire_core::cluster::{ClusterOptions, FetchedMap, Map, TopologyHint, NodeChoice, Refresh, Topology};
 use redwire_core::config::{self, Config, HostPort};
 use redwire_core::outage::heals;
 use redwire_core::{Error, Result, Value};
@@ -263,7 +263,7 @@ impl SharedTopology {
     }
 
     /// A refresh has ended.
-    pub(crate) fn handle_refreshed(&self, result: Result<Found>, now: Instant) {
+    pub(crate) fn handle_refreshed(&self, result: Result<FetchedMap>, now: Instant) {
         let mut state = self.lock();
         state.ended += 1;
         state.failure = result.as_ref().err().cloned();
