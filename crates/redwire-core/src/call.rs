@@ -12,7 +12,7 @@ use crate::cluster::{Map, Scatter, Spread};
 use crate::cmd::{Cmd, Options};
 use crate::config::Config;
 use crate::error::{ConnectionFault, Error, ErrorKind, Outcome, Result};
-use crate::facts::{Blocking, Session};
+use crate::facts::{Blocking, SessionEffect};
 use crate::dispatch::{self, Dispatch};
 use crate::outbox::Outbox;
 use crate::pipeline::{self, Batch, Pipeline, Slots};
@@ -199,7 +199,7 @@ impl<R: Reply> Call for Cmd<R> {
 
     fn ends_connection(&self) -> bool {
         // What calls it off is answered.
-        self.facts().session == Session::Ends && dispatch::on_connection(self) != Dispatch::Shared
+        self.facts().session == SessionEffect::Ends && dispatch::on_connection(self) != Dispatch::Shared
     }
 
     #[inline]

@@ -7,7 +7,7 @@ use redwire_resp::{Cursor, Head, Len};
 
 use crate::cmd::Cmd;
 use crate::error::{Error, Result};
-use crate::facts::{self, Blocking, Facts, Session};
+use crate::facts::{self, Blocking, Facts, SessionEffect};
 
 /// The way a command goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,7 +27,7 @@ pub enum Dispatch {
 pub fn of<R>(cmd: &Cmd<R>) -> Result<Dispatch> {
     cmd.check()?;
     let facts = cmd.facts();
-    if facts.session != Session::None {
+    if facts.session != SessionEffect::None {
         return apart(cmd, facts.session);
     }
     Ok(if facts.timeout.is_none() { Dispatch::Shared } else { on_connection(cmd) })
@@ -35,8 +35,8 @@ pub fn of<R>(cmd: &Cmd<R>) -> Result<Dispatch> {
 
 /// How the client dispatches what changes its connection, if it has any.
 #[cold]
-fn apart<R>(cmd: &Cmd<R>, session: Session) -> Result<Dispatch> {
-    if session == Session::Ends { Ok(on_connection(cmd)) } else { Err(refusal(cmd, session)) }
+fn apart<R>(cmd: &Cmd<R>, session: SessionEffect) -> Result<Dispatch> {
+    if session == SessionEffect::Ends { Ok(on_connection(cmd)) } else { Err(refusal(cmd, session)) }
 }
 
 /// How the client dispatches `cmd` where the connection is the caller's own already: it only tells how long the server may wait.
@@ -71,11 +71,11 @@ pub(crate) fn check_pipeline<R>(cmd: &Cmd<R>) -> Result<()> {
 pub fn check_connection<R>(cmd: &Cmd<R>) -> Result<()> {
     cmd.check()?;
     match cmd.facts().session {
-        session @ (Session::Subscribes
-        | Session::Monitors
-        | Session::Replies
-        | Session::Replicates
-        | Session::Empty) => Err(refusal(cmd, session)),
+        session @ (SessionEffect::Subscribes
+        | SessionEffect::Monitors
+        | SessionEffect::Replies
+        | SessionEffect::Replicates
+        | SessionEffect::Empty) => Err(refusal(cmd, session)),
         _ => Ok(()),
     }
 }
@@ -87,7 +87,7 @@ pub fn check_connection<R>(cmd: &Cmd<R>) -> Result<()> {
 pub fn check_send<R>(cmd: &Cmd<R>) -> Result<()> {
     cmd.check()?;
     match cmd.facts().session {
-        Session::Empty => Err(nameless()),
+        SessionEffect::Empty => Err(nameless()),
         _ => Ok(()),
     }
 }
@@ -146,16 +146,16 @@ fn nameless() -> Error {
 }
 
 #[cold]
-fn refusal<R>(cmd: &Cmd<R>, session: Session) -> Error {
+fn refusal<R>(cmd: &Cmd<R>, session: SessionEffect) -> Error {
     let advice = match session {
-        Session::Empty => return nameless(),
-        Session::Selects => {
+        SessionEffect::Empty => return nameless(),
+        SessionEffect::Selects => {
             "the database is chosen in the URL (`/2`) or by the option `db`, or on a `Connection`"
         }
-        Session::Authenticates | Session::Greets => "user, password and protocol are options of the client",
-        Session::Describes => "the name is set by the option `client_name`, or on a `Connection`",
-        Session::Reads => "reading from replicas is the option `read_only`",
-        Session::Subscribes | Session::Monitors | Session::Replies | Session::Replicates => {
+        SessionEffect::Authenticates | SessionEffect::Greets => "user, password and protocol are options of the client",
+        SessionEffect::Describes => "the name is set by the option `client_name`, or on a `Connection`",
+        SessionEffect::Reads => "reading from replicas is the option `read_only`",
+        SessionEffect::Subscribes | SessionEffect::Monitors | SessionEffect::Replies | SessionEffect::Replicates => {
             "its answer is not one reply; send it with `Connection::send` and read with `Connection::read_reply`"
         }
         _ => "it changes the state of its connection, which others share; use a `Connection`",

@@ -30,10 +30,10 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// assert_eq!(error.outcome(), Outcome::Rejected);
 /// ```
 #[derive(Clone)]
-pub struct Error(Arc<Inner>);
+pub struct Error(Arc<ErrorInner>);
 
 #[derive(Clone)]
-struct Inner {
+struct ErrorInner {
     kind: ErrorKind,
     outcome: Outcome,
     /// For a server's error the whole line, whose first word is the code.
@@ -201,7 +201,7 @@ impl Error {
     /// A failure of this kind.
     #[must_use]
     pub fn new(kind: ErrorKind, outcome: Outcome, message: impl Into<String>) -> Self {
-        Self(Arc::new(Inner {
+        Self(Arc::new(ErrorInner {
             kind,
             outcome,
             message: message.into(),
@@ -328,7 +328,7 @@ impl Error {
     #[must_use]
     pub fn with_context(mut self, doing: &str) -> Self {
         let inner = self.inner();
-        let cause = Self(Arc::new(Inner { answered: None, ..inner.clone() }));
+        let cause = Self(Arc::new(ErrorInner { answered: None, ..inner.clone() }));
         inner.message = format!("{doing}: {}", inner.message);
         inner.source.get_or_insert_with(|| Arc::new(cause));
         self
@@ -377,7 +377,7 @@ impl Error {
         answered.map(Arc::unwrap_or_clone).unwrap_or_default()
     }
 
-    fn inner(&mut self) -> &mut Inner {
+    fn inner(&mut self) -> &mut ErrorInner {
         Arc::make_mut(&mut self.0)
     }
 

@@ -40,7 +40,7 @@ pub struct Facts {
     /// How the replies of several nodes become one.
     pub response_policy: ResponsePolicy,
     /// What the command does to the connection it runs on.
-    pub session: Session,
+    pub session: SessionEffect,
     /// Where a command that waits takes its timeout.
     pub timeout: Option<TimeoutArg>,
     /// Whether running it twice is the same as running it once; see [`Facts::is_repeatable`].
@@ -55,7 +55,7 @@ pub struct Facts {
 pub static UNKNOWN: Facts = Facts::new("");
 
 /// What is said of no command: no words, or an empty first word.
-pub(crate) static NAMELESS: Facts = Facts { session: Session::Empty, ..Facts::new("") };
+pub(crate) static NAMELESS: Facts = Facts { session: SessionEffect::Empty, ..Facts::new("") };
 
 /// The facts of a command, by its first word and, if there is one, its second, in any letter case.
 ///
@@ -120,7 +120,7 @@ impl Facts {
             keys: &[],
             request_policy: RequestPolicy::Default,
             response_policy: ResponsePolicy::Default,
-            session: Session::None,
+            session: SessionEffect::None,
             timeout: None,
             repeatable: false,
             group: "",
@@ -177,7 +177,7 @@ impl Facts {
 
     /// Whether it leaves its connection in another state, so that it can't run on a shared one.
     pub fn changes_connection_state(&self) -> bool {
-        self.session != Session::None
+        self.session != SessionEffect::None
     }
 
     /// How long the server may wait before answering this command, given all its words, name included.
@@ -222,7 +222,7 @@ impl Facts {
         let mut words = self.name.split_ascii_whitespace().map(str::as_bytes);
         let Some(first) = words.next() else { return true };
         lookup(first, words.next())
-            .is_some_and(|known| known.is_container() || known.session != Session::None)
+            .is_some_and(|known| known.is_container() || known.session != SessionEffect::None)
     }
 }
 
@@ -356,7 +356,7 @@ pub enum ResponsePolicy {
 /// What a command does to the state of the connection it runs on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Session {
+pub enum SessionEffect {
     /// Nothing.
     None,
     /// Chooses a database: `SELECT`.

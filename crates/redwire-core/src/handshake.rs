@@ -37,7 +37,7 @@ pub struct Handshake {
     ignored: usize,
     session: Session,
     /// What the server must be, where sentinels have told of it.
-    role: Option<Role>,
+    role: Option<HandshakeRole>,
     /// Whether it said that it is that.
     verified: bool,
     /// Whether the server is a node of a cluster.
@@ -52,7 +52,7 @@ pub struct Handshake {
 
 /// What a server is to the others of its service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Role {
+enum HandshakeRole {
     Master,
     Replica,
 }
@@ -304,8 +304,8 @@ impl Handshake {
     fn verify(&mut self, word: &str) -> Result<()> {
         // Others take writes, as the active replicas of KeyDB do.
         let is = match word {
-            "slave" | "replica" | "sentinel" => Role::Replica,
-            _ => Role::Master,
+            "slave" | "replica" | "sentinel" => HandshakeRole::Replica,
+            _ => HandshakeRole::Master,
         };
         match self.role {
             Some(role) if role != is => {
@@ -363,10 +363,10 @@ fn role_word(answer: &Value) -> Option<&str> {
 }
 
 /// What the server must be, where `config` leaves it to sentinels to say where it is.
-fn role(config: &Config) -> Option<Role> {
+fn role(config: &Config) -> Option<HandshakeRole> {
     match (config.topology(), config.sentinel_options().read_from) {
-        (Topology::Sentinel { .. }, ReadFrom::Master) => Some(Role::Master),
-        (Topology::Sentinel { .. }, ReadFrom::Replica) => Some(Role::Replica),
+        (Topology::Sentinel { .. }, ReadFrom::Master) => Some(HandshakeRole::Master),
+        (Topology::Sentinel { .. }, ReadFrom::Replica) => Some(HandshakeRole::Replica),
         _ => None,
     }
 }

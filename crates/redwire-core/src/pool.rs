@@ -81,7 +81,7 @@ pub struct Pool<C, W> {
     places: Vec<Place>,
     vacant: Vec<u32>,
     /// The one used last is used first, so that the others may grow old.
-    idle: Vec<Idle<C>>,
+    idle: Vec<IdleConnection<C>>,
     /// While a waiter would take what is idle, nothing is idle.
     queue: Queue<(Permit, C), W>,
     connecting: usize,
@@ -151,7 +151,7 @@ enum PlaceState {
 }
 
 #[derive(Debug)]
-struct Idle<C> {
+struct IdleConnection<C> {
     place: u32,
     since: Instant,
     connection: C,
@@ -231,7 +231,7 @@ impl<C, W: Clone> Pool<C, W> {
         }
         if self.is_exhausted() && !self.idle.is_empty() {
             // One that fits others leaves its place to this caller.
-            let Idle { place, connection, .. } = self.idle.remove(0);
+            let IdleConnection { place, connection, .. } = self.idle.remove(0);
             self.retire(place, connection, CloseReason::Lost);
         }
         if self.is_exhausted() {
@@ -352,7 +352,7 @@ impl<C, W: Clone> Pool<C, W> {
         let place = &mut self.places[permit.0 as usize];
         debug_assert_eq!(place.state, PlaceState::InUse, "it is connected first");
         place.state = PlaceState::Idle;
-        self.idle.push(Idle { place: permit.0, since: now, connection });
+        self.idle.push(IdleConnection { place: permit.0, since: now, connection });
         Ok(())
     }
 

@@ -40,10 +40,10 @@ use crate::facts::{self, Facts};
 /// not answer with a whole sentence by which a server refuses to run it (`NOSCRIPT No matching script. …`,
 /// `BUSY Redis is busy running a script. …`), or it may be run a second time.
 #[derive(Clone)]
-pub struct Script(Arc<Inner>);
+pub struct Script(Arc<ScriptInner>);
 
 #[derive(Clone)]
-struct Inner {
+struct ScriptInner {
     source: Bytes,
     /// In hexadecimal, as servers write it.
     sha: String,
@@ -56,7 +56,7 @@ impl Script {
     pub fn new(source: impl AsRef<[u8]>) -> Self {
         let source = source.as_ref();
         let sha = sha1_smol::Sha1::from(source).digest().to_string();
-        Self(Arc::new(Inner { source: Bytes::copy_from_slice(source), sha, read_only: false }))
+        Self(Arc::new(ScriptInner { source: Bytes::copy_from_slice(source), sha, read_only: false }))
     }
 
     /// Declares that the script only reads (Redis 7.0): the server refuses its writes, a replica may run it, and it is repeated

@@ -6,7 +6,7 @@
 //! how a connection is mended.
 
 use crate::error::Error;
-use crate::facts::{self, Facts, Session};
+use crate::facts::{self, Facts, SessionEffect};
 use crate::replies::Replies;
 
 /// The state of one connection, as far as commands can change it.
@@ -87,7 +87,7 @@ impl SessionState {
     /// A command is sent.
     #[inline]
     pub fn handle_command(&mut self, facts: &'static Facts) -> SentCommand {
-        if facts.session != Session::None || self.stream.is_some() {
+        if facts.session != SessionEffect::None || self.stream.is_some() {
             self.note(facts);
         }
         SentCommand { facts, bindings: self.bindings }
@@ -96,34 +96,34 @@ impl SessionState {
     #[cold]
     fn note(&mut self, facts: &'static Facts) {
         if let Some(stream) = &mut self.stream {
-            stream.ends = facts.session == Session::Resets;
+            stream.ends = facts.session == SessionEffect::Resets;
             stream.resets += u32::from(stream.ends);
         }
         match facts.session {
-            Session::None | Session::Empty => {}
-            Session::Selects => self.db = None,
-            Session::Transaction if std::ptr::eq(facts, &facts::MULTI) => {
+            SessionEffect::None | SessionEffect::Empty => {}
+            SessionEffect::Selects => self.db = None,
+            SessionEffect::Transaction if std::ptr::eq(facts, &facts::MULTI) => {
                 (self.transaction, self.bindings) = (true, self.bindings.wrapping_add(1));
             }
             // They settle something once they are answered.
-            Session::Transaction | Session::Unwatches => {}
-            Session::Watches => (self.watching, self.bindings) = (true, self.bindings.wrapping_add(1)),
-            Session::Authenticates
-            | Session::Greets
-            | Session::Tracks
-            | Session::Describes
-            | Session::Asks
-            | Session::Reads => self.changed = true,
-            Session::Resets => (self.changed, self.db) = (true, None),
-            Session::Lasts => self.lasting = true,
-            Session::Ends => self.spoilt = true,
+            SessionEffect::Transaction | SessionEffect::Unwatches => {}
+            SessionEffect::Watches => (self.watching, self.bindings) = (true, self.bindings.wrapping_add(1)),
+            SessionEffect::Authenticates
+            | SessionEffect::Greets
+            | SessionEffect::Tracks
+            | SessionEffect::Describes
+            | SessionEffect::Asks
+            | SessionEffect::Reads => self.changed = true,
+            SessionEffect::Resets => (self.changed, self.db) = (true, None),
+            SessionEffect::Lasts => self.lasting = true,
+            SessionEffect::Ends => self.spoilt = true,
             // The number of answers is not that of the commands any more, or there will be none.
-            Session::Subscribes
-            | Session::Monitors
-            | Session::Replies
-            | Session::Quits
-            | Session::Replicates
-            | Session::Debugs => self.begin_stream(facts.name),
+            SessionEffect::Subscribes
+            | SessionEffect::Monitors
+            | SessionEffect::Replies
+            | SessionEffect::Quits
+            | SessionEffect::Replicates
+            | SessionEffect::Debugs => self.begin_stream(facts.name),
         }
     }
 
@@ -152,7 +152,7 @@ impl SessionState {
     /// The reply to what was sent has come. Only one that says that it was done settles anything.
     #[inline]
     pub fn handle_reply(&mut self, sent: SentCommand, replies: &Replies) {
-        if matches!(sent.facts.session, Session::Transaction | Session::Unwatches | Session::Resets)
+        if matches!(sent.facts.session, SessionEffect::Transaction | SessionEffect::Unwatches | SessionEffect::Resets)
             && let Some(frame) = replies.each().last()
         {
             self.adopt_reply(sent, &frame);
@@ -174,7 +174,7 @@ impl SessionState {
         // What was begun after it was sent goes on.
         if settles && sent.bindings == self.bindings {
             self.watching = false;
-            self.transaction &= sent.facts.session == Session::Unwatches;
+            self.transaction &= sent.facts.session == SessionEffect::Unwatches;
         }
     }
 

@@ -14,7 +14,7 @@ use crate::cmd::{Cmd, Options};
 use crate::config::Config;
 use crate::session_state::SessionState;
 use crate::error::{ClusterFault, Error, ErrorKind, Outcome, Result};
-use crate::facts::{self, Session};
+use crate::facts::{self, SessionEffect};
 use crate::dispatch::{self, Dispatch};
 use crate::outbox::Outbox;
 use crate::pipeline::{Batch, Pipeline, Slots};
@@ -216,7 +216,7 @@ pub fn check_start(session_state: &SessionState, watched: bool) -> Result<()> {
 /// a value](Cmd::check).
 pub fn check_command<R>(cmd: &Cmd<R>) -> Result<()> {
     cmd.check()?;
-    if cmd.facts().session == Session::None {
+    if cmd.facts().session == SessionEffect::None {
         return Ok(());
     }
     dispatch::check_send(cmd)?;

@@ -19,7 +19,7 @@ use crate::{
 #[derive(Clone, Debug)]
 pub(crate) struct Url {
     pub(crate) tls: bool,
-    pub(crate) target: Target,
+    pub(crate) target: UrlTarget,
     pub(crate) username: Option<String>,
     pub(crate) password: Option<Secret>,
     pub(crate) db: Option<u32>,
@@ -31,7 +31,7 @@ pub(crate) struct Url {
 
 /// What the URL leads to.
 #[derive(Clone, Debug)]
-pub(crate) enum Target {
+pub(crate) enum UrlTarget {
     /// One server.
     Tcp { host: Option<String>, port: Option<u16> },
     /// One server's socket; empty if the query is to tell.
@@ -67,23 +67,23 @@ impl Url {
         let (username, password) = parse_userinfo(userinfo.unwrap_or_default())?;
         let (path, query) = tail.split_once('?').unwrap_or((tail, ""));
         let (target, db) = match kind {
-            Kind::Single => {
+            UrlKind::Single => {
                 let [db] = segments(path, "at most `/db`")?;
                 (parse_single(hosts)?, db)
             }
-            Kind::Unix => (parse_unix(hosts, path)?, ""),
-            Kind::Cluster => {
+            UrlKind::Unix => (parse_unix(hosts, path)?, ""),
+            UrlKind::Cluster => {
                 let [db] = segments(path, "at most `/db`")?;
-                (Target::Many(Topology::Cluster { nodes: parse_nodes(hosts, DEFAULT_PORT)? }), db)
+                (UrlTarget::Many(Topology::Cluster { nodes: parse_nodes(hosts, DEFAULT_PORT)? }), db)
             }
-            Kind::Sentinel => {
+            UrlKind::Sentinel => {
                 let [service, db] = segments(path, "`/service` or `/service/db`")?;
                 if service.is_empty() {
                     return Err(ConfigError::new("URL service", "the master's name as in `/mymaster`", path));
                 }
                 let service = decode("URL service", service)?;
                 let nodes = parse_nodes(hosts, DEFAULT_SENTINEL_PORT)?;
-                (Target::Many(Topology::Sentinel { nodes, service }), db)
+                (UrlTarget::Many(Topology::Sentinel { nodes, service }), db)
             }
         };
         let (db, query) = (parse_db(db)?, parse_query(query)?);
@@ -156,7 +156,7 @@ fn write_nodes(f: &mut fmt::Formatter<'_>, nodes: &[HostPort]) -> fmt::Result {
     Ok(())
 }
 
-enum Kind {
+enum UrlKind {
     Single,
     Unix,
     Sentinel,
@@ -164,17 +164,17 @@ enum Kind {
 }
 
 /// What the scheme asks for, and whether by TLS.
-fn parse_scheme(scheme: &str, text: &str) -> Result<(Kind, bool), ConfigError> {
+fn parse_scheme(scheme: &str, text: &str) -> Result<(UrlKind, bool), ConfigError> {
     let lower = scheme.to_ascii_lowercase();
     let (family, suffix) = lower.split_once('+').unwrap_or((&lower, ""));
     let tls = matches!(family, "rediss" | "valkeys");
     let known = tls || matches!(family, "redis" | "valkey");
     match (family, suffix) {
-        ("unix", "") => Ok((Kind::Unix, false)),
-        (_, "") if known => Ok((Kind::Single, tls)),
-        (_, "unix") if known && !tls => Ok((Kind::Unix, false)),
-        (_, "sentinel") if known => Ok((Kind::Sentinel, tls)),
-        (_, "cluster") if known => Ok((Kind::Cluster, tls)),
+        ("unix", "") => Ok((UrlKind::Unix, false)),
+        (_, "") if known => Ok((UrlKind::Single, tls)),
+        (_, "unix") if known && !tls => Ok((UrlKind::Unix, false)),
+        (_, "sentinel") if known => Ok((UrlKind::Sentinel, tls)),
+        (_, "cluster") if known => Ok((UrlKind::Cluster, tls)),
         _ => {
             let expected =
                 "redis://, rediss://, unix://, redis+sentinel://, redis+cluster:// or one of their twins";
@@ -193,21 +193,21 @@ fn parse_userinfo(userinfo: &str) -> Result<(Option<String>, Option<Secret>), Co
     Ok((filled(username), filled(password).map(Secret::new)))
 }
 
-fn parse_single(hosts: &str) -> Result<Target, ConfigError> {
+fn parse_single(hosts: &str) -> Result<UrlTarget, ConfigError> {
     if hosts.contains(',') {
         let expected = "one host (redis+cluster:// and redis+sentinel:// take several)";
         return Err(ConfigError::new("URL host", expected, hosts));
     }
     let (host, port) = parse_node(hosts)?;
-    Ok(Target::Tcp { host: Some(host).filter(|host| !host.is_empty()), port })
+    Ok(UrlTarget::Tcp { host: Some(host).filter(|host| !host.is_empty()), port })
 }
 
-fn parse_unix(hosts: &str, path: &str) -> Result<Target, ConfigError> {
+fn parse_unix(hosts: &str, path: &str) -> Result<UrlTarget, ConfigError> {
     if !hosts.is_empty() {
         let expected = "no host before the path, as in unix:///run/redis.sock";
         return Err(ConfigError::new("URL host", expected, hosts));
     }
-    Ok(Target::Unix(decode("URL path", path)?.into()))
+    Ok(UrlTarget::Unix(decode("URL path", path)?.into()))
 }
 
 fn parse_nodes(hosts: &str, default_port: u16) -> Result<Vec<HostPort>, ConfigError> {

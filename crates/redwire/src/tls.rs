@@ -25,7 +25,7 @@ use rustls::{CertificateError, ClientConfig, InconsistentKeys};
 
 use files::Stamps;
 pub(crate) use outgoing::Outgoing;
-pub(crate) use session::Session;
+pub(crate) use session::TlsSession;
 use verifier::Verifier;
 
 use crate::shared::sync::Mutex;
@@ -60,12 +60,12 @@ impl Connector {
     ///
     /// A file that cannot be read or makes no sense is an error the first time; later, when it is being
     /// replaced perhaps, what was read before goes on to serve.
-    pub(crate) fn session_for(&self, host: &str) -> Result<Session> {
+    pub(crate) fn session_for(&self, host: &str) -> Result<TlsSession> {
         let name = match &self.options.server_name {
             Some(_) => self.name.clone(),
             None => server_name(host)?,
         };
-        Session::new(self.config()?, name)
+        TlsSession::new(self.config()?, name)
     }
 
     fn config(&self) -> Result<Arc<ClientConfig>> {

@@ -67,7 +67,7 @@ fn facts(name: &str, command: &Command, is_container: bool) -> Result<String, St
         help || command.flags.iter().any(|flag| flag == "readonly") || hand::REPEATABLE.contains(&name);
     Ok(format!(
         "Facts {{ name: \"{name}\", wire: b\"{wire}\", words: {}, arity: {}, flags: {}, keys: &[{}], \
-         request_policy: RequestPolicy::{}, response_policy: ResponsePolicy::{}, session: Session::{}, \
+         request_policy: RequestPolicy::{}, response_policy: ResponsePolicy::{}, session: SessionEffect::{}, \
          timeout: {timeout}, repeatable: {repeatable}, group: \"{}\", since: \"{}\" }}",
         words.len(),
         command.arity,

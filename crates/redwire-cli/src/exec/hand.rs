@@ -8,7 +8,7 @@ use std::pin::pin;
 use std::time::Duration;
 
 use redwire::config::{Config, Protocol, Topology};
-use redwire::facts::{self, Facts, Session as Effect};
+use redwire::facts::{self, Facts, SessionEffect};
 use redwire::{ClusterFault, Cmd, Error, ErrorKind, Outcome, Result, Value};
 use tokio::signal::ctrl_c;
 
@@ -107,7 +107,7 @@ impl Hand {
         if let Some(advice) = refusal(facts, self.in_transaction) {
             return Ok(Answer::Refused(Error::usage(advice)));
         }
-        let listens = matches!(facts.session, Effect::Subscribes | Effect::Monitors);
+        let listens = matches!(facts.session, SessionEffect::Subscribes | SessionEffect::Monitors);
         if let Some(cluster) = self.cluster.as_ref().filter(|_| !listens) {
             return spread(cluster, cmd).await;
         }
@@ -175,7 +175,7 @@ impl Hand {
         let is_resp3 = session.facts().is_some_and(|facts| facts.protocol == Protocol::Resp3);
         // Messages are printed as the lists that they are in RESP2.
         if is_resp3
-            && facts.session == Effect::Subscribes
+            && facts.session == SessionEffect::Subscribes
             && let Err(error) = session.call(Cmd::new("HELLO").arg(2)).await
         {
             return Ok(Err(error));
@@ -206,7 +206,7 @@ impl Hand {
     fn note(&mut self, cmd: &Cmd<Value>, facts: &Facts, answer: &Answer) {
         let Answer::Reply(reply) = answer else { return };
         match facts.session {
-            Effect::Transaction => {
+            SessionEffect::Transaction => {
                 self.in_transaction = facts.name == "MULTI";
                 let chosen = self.db_to_be.take();
                 // A transaction that a watched key ended did nothing.
@@ -214,7 +214,7 @@ impl Hand {
                     self.db = chosen.unwrap_or(self.db);
                 }
             }
-            Effect::Selects => {
+            SessionEffect::Selects => {
                 let db = cmd.words().get(1).and_then(|word| word.parse().ok());
                 match db {
                     Some(db) if self.in_transaction => self.db_to_be = Some(db),
@@ -222,11 +222,11 @@ impl Hand {
                     None => {}
                 }
             }
-            Effect::Resets => {
+            SessionEffect::Resets => {
                 (self.db, self.in_transaction, self.db_to_be, self.is_other_user) = (0, false, None, true);
             }
-            Effect::Authenticates | Effect::Greets => self.is_other_user = true,
-            Effect::Quits | Effect::Ends => self.give_up(),
+            SessionEffect::Authenticates | SessionEffect::Greets => self.is_other_user = true,
+            SessionEffect::Quits | SessionEffect::Ends => self.give_up(),
             _ => {}
         }
     }
@@ -254,14 +254,14 @@ async fn spread(cluster: &Client, cmd: Cmd<Value>) -> Result<Answer, Failure> {
 /// Why a command cannot be run here, if it cannot.
 fn refusal(facts: &Facts, in_transaction: bool) -> Option<&'static str> {
     match facts.session {
-        Effect::Replies => Some("replies cannot be switched off here: each command waits for its own"),
-        Effect::Replicates => {
+        SessionEffect::Replies => Some("replies cannot be switched off here: each command waits for its own"),
+        SessionEffect::Replicates => {
             Some("it would turn the connection into a replica's, which this program cannot be")
         }
-        Effect::Subscribes | Effect::Monitors if in_transaction => {
+        SessionEffect::Subscribes | SessionEffect::Monitors if in_transaction => {
             Some("it cannot be run in a transaction: say EXEC or DISCARD first")
         }
-        Effect::Subscribes if facts.name.contains("UNSUBSCRIBE") => {
+        SessionEffect::Subscribes if facts.name.contains("UNSUBSCRIBE") => {
             Some("nothing is subscribed to: SUBSCRIBE listens until Ctrl-C, and that unsubscribes")
         }
         _ => None,
@@ -270,7 +270,7 @@ fn refusal(facts: &Facts, in_transaction: bool) -> Option<&'static str> {
 
 /// Whether a command's answer has no end.
 pub(crate) fn goes_on(facts: &Facts) -> bool {
-    matches!(facts.session, Effect::Subscribes | Effect::Monitors) && refusal(facts, false).is_none()
+    matches!(facts.session, SessionEffect::Subscribes | SessionEffect::Monitors) && refusal(facts, false).is_none()
 }
 
 /// The facts of the command that these words are, if it is known.

@@ -8,7 +8,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use clap::ColorChoice;
-use redwire::facts::Session as Effect;
+use redwire::facts::SessionEffect;
 use rustyline::completion::Completer;
 use rustyline::error::ReadlineError;
 use rustyline::highlight::Highlighter;
@@ -105,7 +105,7 @@ fn holds_secret(words: &[Vec<u8>]) -> bool {
             let name = name.to_ascii_lowercase();
             [b"pass".as_slice(), b"auth", b"user"].iter().any(|part| name.windows(4).any(|at| at == *part))
         }),
-        _ => matches!(facts.session, Effect::Authenticates | Effect::Greets),
+        _ => matches!(facts.session, SessionEffect::Authenticates | SessionEffect::Greets),
     }
 }
 

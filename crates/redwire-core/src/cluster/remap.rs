@@ -23,9 +23,9 @@ use crate::config::HostPort;
 /// assert_eq!(remap.apply(HostPort::new("172.18.0.2", 6379)).to_string(), "localhost:16379");
 /// ```
 #[derive(Clone, Default)]
-pub struct Remap(Option<Arc<Function>>);
+pub struct Remap(Option<Arc<RemapFn>>);
 
-type Function = dyn Fn(&HostPort) -> HostPort + Send + Sync;
+type RemapFn = dyn Fn(&HostPort) -> HostPort + Send + Sync;
 
 impl Remap {
     /// By a function, which must be quick: it is called while commands wait.

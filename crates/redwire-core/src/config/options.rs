@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     secret::MASK,
-    url::{Target, Url},
+    url::{UrlTarget, Url},
 };
 
 mod cluster;
@@ -51,13 +51,13 @@ pub(crate) fn nearest(name: &str) -> Option<&'static str> {
 /// Sets all that `url` says on top of `builder`, the query last.
 pub(super) fn apply_url(mut builder: ConfigBuilder, url: Url) -> Result<ConfigBuilder, ConfigError> {
     match url.target {
-        Target::Tcp { host, port } => {
+        UrlTarget::Tcp { host, port } => {
             let address = builder.tcp();
             address.host = host.unwrap_or_else(|| std::mem::take(&mut address.host));
             address.port = port.unwrap_or(address.port);
         }
-        Target::Unix(path) => builder = builder.path(path),
-        Target::Many(topology) => builder = builder.topology(topology),
+        UrlTarget::Unix(path) => builder = builder.path(path),
+        UrlTarget::Many(topology) => builder = builder.topology(topology),
     }
     builder.config.tls |= url.tls;
     builder.config.db = url.db.unwrap_or(builder.config.db);

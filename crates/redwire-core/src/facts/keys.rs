@@ -86,12 +86,12 @@ pub enum FindKeys {
 pub struct Keys<I> {
     words: I,
     specs: slice::Iter<'static, KeySpec>,
-    run: Option<Run<I>>,
+    run: Option<KeyRun<I>>,
 }
 
 /// The keys that one rule gives: every `step`th word, `left` times.
 #[derive(Debug, Clone)]
-struct Run<I> {
+struct KeyRun<I> {
     /// The words that are left, with those skipped that stand before the next key: `skip` of them.
     rest: I,
     skip: usize,
@@ -118,7 +118,7 @@ where
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
-            if let Some(key) = self.run.as_mut().and_then(Run::next) {
+            if let Some(key) = self.run.as_mut().and_then(KeyRun::next) {
                 return Some(key);
             }
             self.run = self.specs.next()?.run(&self.words);
@@ -126,7 +126,7 @@ where
     }
 }
 
-impl<'a, I> Run<I>
+impl<'a, I> KeyRun<I>
 where
     I: Iterator<Item = &'a [u8]>,
 {
@@ -145,7 +145,7 @@ where
 
 impl KeySpec {
     /// The keys of this rule; none if the words don't follow it.
-    fn run<'a, I>(&self, words: &I) -> Option<Run<I>>
+    fn run<'a, I>(&self, words: &I) -> Option<KeyRun<I>>
     where
         I: Iterator<Item = &'a [u8]> + Clone,
     {
@@ -161,7 +161,7 @@ impl KeySpec {
             }
             FindKeys::Unknown => return None,
         };
-        Some(Run { rest: words.clone(), skip: first, position: 0, step: usize::from(step).max(1), left })
+        Some(KeyRun { rest: words.clone(), skip: first, position: 0, step: usize::from(step).max(1), left })
     }
 }
 

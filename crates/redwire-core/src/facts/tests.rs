@@ -156,8 +156,8 @@ fn what_matters_to_retries_and_lanes() {
     assert!(!PING.is_read_only() && PING.is_repeatable());
     assert!(!INCR.is_repeatable() && INCR.flags.contains(Flags::WRITE));
     assert!(!EVAL.is_repeatable() && EVAL_RO.is_repeatable());
-    assert_eq!(CLIENT_REPLY.session, Session::Replies);
-    assert_eq!(SUBSCRIBE.session, Session::Subscribes);
+    assert_eq!(CLIENT_REPLY.session, SessionEffect::Replies);
+    assert_eq!(SUBSCRIBE.session, SessionEffect::Subscribes);
     assert!(BLPOP.is_blocking() && XREAD.is_blocking() && !GET.is_blocking());
     assert!(all().iter().all(|facts| !(facts.is_repeatable() && facts.flags.contains(Flags::WRITE))));
     assert!(all().iter().all(|facts| !(facts.is_repeatable() && facts.changes_connection_state())));

@@ -6,7 +6,7 @@ use std::panic::Location;
 use std::time::Instant;
 
 use super::queue::NextWaiter;
-use super::{CloseReason, PoolStats, Borrower, Idle, AcquireLimit, Permit, Place, Pool, PlaceState, WhenExhausted};
+use super::{CloseReason, PoolStats, Borrower, IdleConnection, AcquireLimit, Permit, Place, Pool, PlaceState, WhenExhausted};
 use crate::error::{Error, ErrorKind, Outcome, Result};
 use crate::outage::heals;
 
@@ -195,7 +195,7 @@ impl<C, W: Clone> Pool<C, W> {
             }
             None => {
                 self.places[permit.0 as usize].state = PlaceState::Idle;
-                self.idle.push(Idle { place: permit.0, since: now, connection });
+                self.idle.push(IdleConnection { place: permit.0, since: now, connection });
             }
         }
     }
@@ -229,7 +229,7 @@ impl<C, W: Clone> Pool<C, W> {
     }
 
     #[inline]
-    pub(super) fn is_over(&self, idle: &Idle<C>, now: Instant) -> Option<CloseReason> {
+    pub(super) fn is_over(&self, idle: &IdleConnection<C>, now: Instant) -> Option<CloseReason> {
         if self.limits.idle.is_some_and(|limit| now.saturating_duration_since(idle.since) >= limit) {
             return Some(CloseReason::Idle);
         }

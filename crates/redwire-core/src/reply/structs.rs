@@ -11,7 +11,7 @@ use serde::Deserializer;
 use serde::de::{DeserializeOwned, IntoDeserializer, Visitor};
 
 use self::access::{Fields, List, visit_bytes};
-use self::fault::Fault;
+use self::fault::StructFault;
 use super::scalars::Scalar;
 use super::{Items, Reader, Reply, decode_error, mismatch};
 use crate::error::{ErrorKind, Result};
@@ -134,7 +134,7 @@ fn read<T: DeserializeOwned>(reader: &mut Reader<'_>, mut row: Option<&mut Items
                     **row = before;
                 }
             }
-            value => return value.map_err(Fault::into_error),
+            value => return value.map_err(StructFault::into_error),
         }
     }
 }
@@ -179,7 +179,7 @@ impl<'r, 'de> NextValue<'r, 'de> {
     }
 
     /// Text where it is UTF-8, else bytes, for visitors that take both.
-    fn text_or_bytes<V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value, Fault> {
+    fn text_or_bytes<V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value, StructFault> {
         match self.bytes()? {
             Cow::Borrowed(bytes) => match std::str::from_utf8(bytes) {
                 Ok(text) => visitor.visit_borrowed_str(text),
@@ -198,7 +198,7 @@ impl<'r, 'de> NextValue<'r, 'de> {
     }
 
     /// A list whose head was read.
-    fn list<V: Visitor<'de>>(self, items: Items, visitor: V) -> Result<V::Value, Fault> {
+    fn list<V: Visitor<'de>>(self, items: Items, visitor: V) -> Result<V::Value, StructFault> {
         let mut list = List::new(items, self.deeper()?, self.reader, self.absent);
         let value = visitor.visit_seq(&mut list)?;
         list.finish()?;
@@ -232,14 +232,14 @@ impl<'r, 'de> NextValue<'r, 'de> {
 
 macro_rules! scalars {
     ($($method:ident: $type:ty => $visit:ident),*) => {$(
-        fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+        fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, StructFault> {
             visitor.$visit(<$type>::decode(self.reader)?)
         }
     )*};
 }
 
 impl<'de> Deserializer<'de> for NextValue<'_, 'de> {
-    type Error = Fault;
+    type Error = StructFault;
 
     scalars! {
         deserialize_i8: i8 => visit_i8, deserialize_i16: i16 => visit_i16, deserialize_i32: i32 => visit_i32,
@@ -250,7 +250,7 @@ impl<'de> Deserializer<'de> for NextValue<'_, 'de> {
     }
 
     /// As the reply type `u8` would, if there were one beside bytes.
-    fn deserialize_u8<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+    fn deserialize_u8<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, StructFault> {
         let head = self.reader.peek()?;
         let number = match i64::decode(self.reader) {
             Err(error) if error.kind() != ErrorKind::Decode => return Err(error.into()),
@@ -260,27 +260,27 @@ impl<'de> Deserializer<'de> for NextValue<'_, 'de> {
     }
 
     /// Narrower than the reply type `bool`, as no field of a struct is the answer `OK`, and nil is for `Option`.
-    fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+    fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, StructFault> {
         let scalar = Scalar::read(self.reader)?;
         let truth = scalar.truth().ok_or_else(|| scalar.mismatch("a truth value (0, 1, true or false)"));
         visitor.visit_bool(truth?)
     }
 
-    fn deserialize_str<V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value, Fault> {
+    fn deserialize_str<V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value, StructFault> {
         match self.text()? {
             Cow::Borrowed(text) => visitor.visit_borrowed_str(text),
             Cow::Owned(text) => visitor.visit_string(text),
         }
     }
 
-    fn deserialize_bytes<V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value, Fault> {
+    fn deserialize_bytes<V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value, StructFault> {
         match self.bytes()? {
             Cow::Borrowed(bytes) => visitor.visit_borrowed_bytes(bytes),
             Cow::Owned(bytes) => visitor.visit_byte_buf(bytes),
         }
     }
 
-    fn deserialize_option<V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value, Fault> {
+    fn deserialize_option<V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value, StructFault> {
         if matches!(self.reader.peek()?, Head::Null) {
             self.reader.head()?;
             return visitor.visit_none();
@@ -299,13 +299,13 @@ impl<'de> Deserializer<'de> for NextValue<'_, 'de> {
         visitor.visit_some(self).map_err(|fault| fault.of_empty_list(option))
     }
 
-    fn deserialize_unit<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+    fn deserialize_unit<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, StructFault> {
         <()>::decode(self.reader)?;
         visitor.visit_unit()
     }
 
     /// A list, or text for those who collect its bytes.
-    fn deserialize_seq<V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value, Fault> {
+    fn deserialize_seq<V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value, StructFault> {
         let before = self.reader.cursor.clone();
         match self.reader.head()? {
             Head::Array(len) | Head::Set(len) | Head::Push(len) => self.list(Items::new(len, 1), visitor),
@@ -321,7 +321,7 @@ impl<'de> Deserializer<'de> for NextValue<'_, 'de> {
     }
 
     /// RESP3 nests pairs in a list where RESP2 lists their parts one after the other.
-    fn deserialize_tuple<V: Visitor<'de>>(mut self, len: usize, visitor: V) -> Result<V::Value, Fault> {
+    fn deserialize_tuple<V: Visitor<'de>>(mut self, len: usize, visitor: V) -> Result<V::Value, StructFault> {
         match self.row.take() {
             Some(row) if len > 0 && !matches!(self.reader.peek()?, Head::Array(_)) => {
                 row.take(len - 1, self.reader)?;
@@ -331,10 +331,10 @@ impl<'de> Deserializer<'de> for NextValue<'_, 'de> {
         }
     }
 
-    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, StructFault> {
         let mut fields = self.fields()?;
         match visitor.visit_map(&mut fields) {
-            Ok(value) => fields.finish().map(|()| value).map_err(Fault::from),
+            Ok(value) => fields.finish().map(|()| value).map_err(StructFault::from),
             Err(fault) if fields.had_none() => Err(fault.in_empty_reply()),
             Err(fault) => Err(fault),
         }
@@ -345,7 +345,7 @@ impl<'de> Deserializer<'de> for NextValue<'_, 'de> {
         _name: &'static str,
         _variants: &'static [&'static str],
         visitor: V,
-    ) -> Result<V::Value, Fault> {
+    ) -> Result<V::Value, StructFault> {
         match self.reader.peek()? {
             Head::Array(_) | Head::Set(_) | Head::Push(_) | Head::Map(_) => {
                 visitor.visit_enum(self.fields()?)
@@ -354,7 +354,7 @@ impl<'de> Deserializer<'de> for NextValue<'_, 'de> {
         }
     }
 
-    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, StructFault> {
         match self.reader.peek()? {
             Head::Integer(_) => self.deserialize_i64(visitor),
             Head::Double(_) => self.deserialize_f64(visitor),
@@ -367,24 +367,24 @@ impl<'de> Deserializer<'de> for NextValue<'_, 'de> {
     }
 
     /// Bytes that are no text are the name of no field, rather than an error.
-    fn deserialize_identifier<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+    fn deserialize_identifier<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, StructFault> {
         self.text_or_bytes(visitor)
     }
 
-    fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+    fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, StructFault> {
         self.reader.skip()?;
         visitor.visit_unit()
     }
 
-    fn deserialize_char<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+    fn deserialize_char<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, StructFault> {
         self.deserialize_str(visitor)
     }
 
-    fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+    fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, StructFault> {
         self.deserialize_str(visitor)
     }
 
-    fn deserialize_byte_buf<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+    fn deserialize_byte_buf<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, StructFault> {
         self.deserialize_bytes(visitor)
     }
 
@@ -392,7 +392,7 @@ impl<'de> Deserializer<'de> for NextValue<'_, 'de> {
         self,
         _: &'static str,
         visitor: V,
-    ) -> Result<V::Value, Fault> {
+    ) -> Result<V::Value, StructFault> {
         self.deserialize_unit(visitor)
     }
 
@@ -400,7 +400,7 @@ impl<'de> Deserializer<'de> for NextValue<'_, 'de> {
         self,
         _: &'static str,
         visitor: V,
-    ) -> Result<V::Value, Fault> {
+    ) -> Result<V::Value, StructFault> {
         visitor.visit_newtype_struct(self)
     }
 
@@ -409,7 +409,7 @@ impl<'de> Deserializer<'de> for NextValue<'_, 'de> {
         _: &'static str,
         len: usize,
         visitor: V,
-    ) -> Result<V::Value, Fault> {
+    ) -> Result<V::Value, StructFault> {
         self.deserialize_tuple(len, visitor)
     }
 
@@ -418,7 +418,7 @@ impl<'de> Deserializer<'de> for NextValue<'_, 'de> {
         _: &'static str,
         _: &'static [&'static str],
         visitor: V,
-    ) -> Result<V::Value, Fault> {
+    ) -> Result<V::Value, StructFault> {
         self.deserialize_map(visitor)
     }
 }

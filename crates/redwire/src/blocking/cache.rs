@@ -42,11 +42,11 @@ use tracking::Tracking;
 /// ```
 #[derive(Clone)]
 pub struct Cache {
-    inner: Arc<Inner>,
+    inner: Arc<CacheInner>,
     opted_in: bool,
 }
 
-struct Inner {
+struct CacheInner {
     client: Client,
     node_caches: NodeCaches<TrackedConn>,
 }
@@ -81,7 +81,7 @@ impl Client {
             }
         };
         node_caches.all().iter().try_for_each(|node_cache| node_cache.conn.connect())?;
-        Ok(Cache { inner: Arc::new(Inner { client: self.clone(), node_caches }), opted_in: false })
+        Ok(Cache { inner: Arc::new(CacheInner { client: self.clone(), node_caches }), opted_in: false })
     }
 }
 

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use redwire_core::call::{self, Call, Piped};
 use redwire_core::config::Config;
 use redwire_core::session_state::{SessionState, SentCommand};
-use redwire_core::facts::{Facts, Session as Effect};
+use redwire_core::facts::{Facts, SessionEffect};
 use redwire_core::handshake::Session;
 use redwire_core::dispatch::{self, Dispatch};
 use redwire_core::link::Ticket;
@@ -441,7 +441,7 @@ impl Run for &mut Connection {
         dispatch::check_connection(&cmd)?;
         let dispatch = dispatch::on_connection(&cmd);
         let facts = cmd.facts();
-        if self.session_state.is_stream() && facts.session == Effect::Resets {
+        if self.session_state.is_stream() && facts.session == SessionEffect::Resets {
             let replies = self.end_stream(&cmd.returning());
             let read = replies.and_then(|mut replies| replies.read());
             return read.map_err(|error| self.target.locate(error).with_command(facts.name));

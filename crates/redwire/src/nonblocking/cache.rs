@@ -83,11 +83,11 @@ pub(super) use tracking::Watch;
 /// ```
 #[derive(Clone)]
 pub struct Cache {
-    inner: Arc<Inner>,
+    inner: Arc<CacheInner>,
     opted_in: bool,
 }
 
-struct Inner {
+struct CacheInner {
     client: Client,
     node_caches: NodeCaches<SharedConnection>,
 }
@@ -128,7 +128,7 @@ impl Client {
             // Answered by the task that drives the connection: from then on replies are kept.
             node_cache.conn.exchange(&Cmd::<Value>::new("PING"), Some(deadline)).await?;
         }
-        Ok(Cache { inner: Arc::new(Inner { client: self.clone(), node_caches }), opted_in: false })
+        Ok(Cache { inner: Arc::new(CacheInner { client: self.clone(), node_caches }), opted_in: false })
     }
 }
 

@@ -29,13 +29,13 @@ use crate::shared::sync::{Condvar, Mutex};
 /// The questions of one client.
 #[derive(Debug, Default)]
 pub(crate) struct Lookups {
-    addresses: Flights<HostPort, Vec<SocketAddr>>,
-    passes: Flights<Provider, Pass>,
+    addresses: SharedLookups<HostPort, Vec<SocketAddr>>,
+    passes: SharedLookups<Provider, Pass>,
 }
 
 impl Lookups {
     /// The addresses of the host, looked up anew.
-    pub(crate) fn addresses(&self, of: &HostPort, config: &Config) -> Arc<Flight<Vec<SocketAddr>>> {
+    pub(crate) fn addresses(&self, of: &HostPort, config: &Config) -> Arc<SharedLookup<Vec<SocketAddr>>> {
         let (HostPort { host, port }, resolver) = (of.clone(), config.resolver().cloned());
         self.addresses.ask(of, config.connect_timeout(), move || {
             let found = match resolver {
@@ -49,7 +49,7 @@ impl Lookups {
     }
 
     /// The credentials that the provider gives now.
-    pub(crate) fn pass(&self, provider: &Provider, config: &Config) -> Arc<Flight<Pass>> {
+    pub(crate) fn pass(&self, provider: &Provider, config: &Config) -> Arc<SharedLookup<Pass>> {
         let own = provider.clone();
         self.passes.ask(provider, config.connect_timeout(), move || {
             catch(PROVIDER, || Pass::ask(&own)).and_then(|pass| pass)
@@ -97,22 +97,22 @@ const UNDER_WAY: usize = 2;
 
 /// Questions under way, each with those who wait for its answer.
 #[derive(Debug)]
-struct Flights<K, T> {
+struct SharedLookups<K, T> {
     /// Their threads are those of the process that made this. A child that was forked meanwhile shares nothing.
     process: u32,
     under_way: Arc<Mutex<UnderWay<K, T>>>,
 }
 
 /// The oldest first.
-type UnderWay<K, T> = Vec<(K, Arc<Flight<T>>)>;
+type UnderWay<K, T> = Vec<(K, Arc<SharedLookup<T>>)>;
 
-impl<K, T> Default for Flights<K, T> {
+impl<K, T> Default for SharedLookups<K, T> {
     fn default() -> Self {
         Self { process: std::process::id(), under_way: Arc::default() }
     }
 }
 
-impl<K, T> Flights<K, T>
+impl<K, T> SharedLookups<K, T>
 where
     K: Clone + PartialEq + Send + 'static,
     T: Clone + Send + 'static,
@@ -123,9 +123,9 @@ where
         key: &K,
         patience: Duration,
         work: impl FnOnce() -> Result<T> + Send + 'static,
-    ) -> Arc<Flight<T>> {
+    ) -> Arc<SharedLookup<T>> {
         let now = Instant::now();
-        let flight = Arc::new(Flight::new(now));
+        let flight = Arc::new(SharedLookup::new(now));
         let shares = self.process == std::process::id();
         if shares {
             let mut under_way = lock(&self.under_way);
@@ -156,7 +156,7 @@ where
 
 /// One question, and its answer once that is there.
 #[derive(Debug)]
-pub(crate) struct Flight<T> {
+pub(crate) struct SharedLookup<T> {
     begun: Instant,
     answer: Mutex<Option<Result<T>>>,
     landed: Condvar,
@@ -164,7 +164,7 @@ pub(crate) struct Flight<T> {
     told: Notify,
 }
 
-impl<T: Clone> Flight<T> {
+impl<T: Clone> SharedLookup<T> {
     fn new(begun: Instant) -> Self {
         Self {
             begun,
@@ -224,7 +224,7 @@ mod tests {
 
     #[test]
     fn callers_share_a_question_and_its_answer_and_later_ones_ask_anew() {
-        let flights = Flights::<&str, u32>::default();
+        let flights = SharedLookups::<&str, u32>::default();
         let (answer, hold) = mpsc::channel();
         let first = flights.ask(&"a", PATIENCE, move || Ok(hold.recv().unwrap()));
         let joined = flights.ask(&"a", PATIENCE, || panic!("it is asked already"));
@@ -240,7 +240,7 @@ mod tests {
 
     #[test]
     fn one_that_hangs_is_asked_once_more_and_no_more() {
-        let flights = Flights::<(), u32>::default();
+        let flights = SharedLookups::<(), u32>::default();
         let (end, hold) = mpsc::channel::<()>();
         let hold = Arc::new(Mutex::new(hold));
         let hang = || {

@@ -45,7 +45,7 @@ pub(crate) trait Follower: Send + Sync {
 }
 
 /// Who listens to the sentinels of a service, for as long as it is kept.
-pub(crate) trait Watch: Send {
+pub(crate) trait SentinelWatch: Send {
     /// Whether it still does: its runtime may have ended, or this process be a child of the one that does.
     fn is_alive(&self) -> bool;
 }
@@ -60,7 +60,7 @@ pub(crate) struct Service {
     lookups: Arc<Lookups>,
     /// Held while everybody leaves a master, so that no connection to the next is up before all to the former were left.
     turn: Mutex<()>,
-    watch: Mutex<Option<Box<dyn Watch>>>,
+    watch: Mutex<Option<Box<dyn SentinelWatch>>>,
 }
 
 struct ServiceState {
@@ -281,7 +281,7 @@ impl Service {
     }
 
     /// Keeps what `start` gives, unless somebody listens to the sentinels already, or nobody follows the master.
-    pub(crate) fn watch(&self, start: impl FnOnce() -> Box<dyn Watch>) {
+    pub(crate) fn watch(&self, start: impl FnOnce() -> Box<dyn SentinelWatch>) {
         // Whoever holds the lock does the same, here or in a parent process that this one is a child of.
         let Some(mut watch) = self.watch.try_lock() else { return };
         if !self.followers().is_empty() && !watch.as_ref().is_some_and(|watch| watch.is_alive()) {

@@ -32,7 +32,7 @@ const LAST: Duration = Duration::from_millis(50);
 #[derive(Debug)]
 pub(crate) struct Target {
     config: Config,
-    route: Route,
+    route: Destination,
     #[cfg(feature = "tls")]
     tls: Option<Arc<tls::Connector>>,
     /// Whether the server was found to speak nothing but RESP2, so that it is not asked again each time.
@@ -48,7 +48,7 @@ pub(crate) struct Target {
 
 /// Where connections lead.
 #[derive(Debug)]
-enum Route {
+enum Destination {
     Server {
         endpoint: Endpoint,
         address: Arc<str>,
@@ -80,14 +80,14 @@ impl Target {
     /// One node of this cluster. What happens to its connections is told here, too.
     pub(crate) fn node(&self, address: &HostPort) -> Arc<Self> {
         let route = match self.shared_topology() {
-            Some(shared_topology) => Route::Node {
+            Some(shared_topology) => Destination::Node {
                 node: address.clone(),
                 address: address.to_string().into(),
                 shared_topology: Arc::clone(shared_topology),
             },
             None => {
                 let endpoint = Endpoint::Tcp(address.clone());
-                Route::Server { address: setup::address(&endpoint), endpoint }
+                Destination::Server { address: setup::address(&endpoint), endpoint }
             }
         };
         Arc::new(Self {
@@ -115,10 +115,10 @@ impl Target {
             fastrand::seed(seed);
         }
         let route = match (config.topology(), Service::of(&config), SharedTopology::of(&config)) {
-            (_, Some(service), _) => Route::Service(Box::new(service)),
-            (_, _, Some(shared_topology)) => Route::Cluster(Arc::new(shared_topology)),
+            (_, Some(service), _) => Destination::Service(Box::new(service)),
+            (_, _, Some(shared_topology)) => Destination::Cluster(Arc::new(shared_topology)),
             (Topology::Single(endpoint), ..) => {
-                Route::Server { address: setup::address(endpoint), endpoint: endpoint.clone() }
+                Destination::Server { address: setup::address(endpoint), endpoint: endpoint.clone() }
             }
             _ => return Err(Error::usage("a server, a service or a cluster was expected")),
         };
@@ -147,10 +147,10 @@ impl Target {
     /// Whom to connect to, or to ask.
     pub(crate) fn lead(&self) -> Lead<'_> {
         match &self.route {
-            Route::Server { endpoint, .. } => Lead::Server(endpoint.clone()),
-            Route::Node { node, .. } => Lead::Server(Endpoint::Tcp(node.clone())),
-            Route::Cluster(shared_topology) => Lead::Server(Endpoint::Tcp(shared_topology.any())),
-            Route::Service(service) => match service.master() {
+            Destination::Server { endpoint, .. } => Lead::Server(endpoint.clone()),
+            Destination::Node { node, .. } => Lead::Server(Endpoint::Tcp(node.clone())),
+            Destination::Cluster(shared_topology) => Lead::Server(Endpoint::Tcp(shared_topology.any())),
+            Destination::Service(service) => match service.master() {
                 Some(master) => Lead::Server(Endpoint::Tcp(master)),
                 None => Lead::Ask(service),
             },
@@ -160,16 +160,16 @@ impl Target {
     /// The service whose servers sentinels tell; `None` where it is one server.
     pub(crate) fn service(&self) -> Option<&Service> {
         match &self.route {
-            Route::Service(service) => Some(service),
-            Route::Server { .. } | Route::Node { .. } | Route::Cluster(_) => None,
+            Destination::Service(service) => Some(service),
+            Destination::Server { .. } | Destination::Node { .. } | Destination::Cluster(_) => None,
         }
     }
 
     /// The cluster whose map all connections share; `None` where there is none.
     pub(crate) fn shared_topology(&self) -> Option<&Arc<SharedTopology>> {
         match &self.route {
-            Route::Cluster(shared_topology) => Some(shared_topology),
-            Route::Server { .. } | Route::Node { .. } | Route::Service(_) => None,
+            Destination::Cluster(shared_topology) => Some(shared_topology),
+            Destination::Server { .. } | Destination::Node { .. } | Destination::Service(_) => None,
         }
     }
 
@@ -202,9 +202,9 @@ impl Target {
     /// An attempt to connect to `endpoint` begins.
     pub(crate) fn handle_connecting(&self, endpoint: &Endpoint) {
         match &self.route {
-            Route::Server { .. } | Route::Node { .. } => {}
-            Route::Service(service) => service.handle_connecting(setup::address(endpoint)),
-            Route::Cluster(shared_topology) => shared_topology.handle_connecting(setup::address(endpoint)),
+            Destination::Server { .. } | Destination::Node { .. } => {}
+            Destination::Service(service) => service.handle_connecting(setup::address(endpoint)),
+            Destination::Cluster(shared_topology) => shared_topology.handle_connecting(setup::address(endpoint)),
         }
         self.tell(EventKind::Connecting);
     }
@@ -212,9 +212,9 @@ impl Target {
     /// Where connections lead now, for messages. Of a service without a server it is its name.
     fn address(&self) -> Arc<str> {
         match &self.route {
-            Route::Server { address, .. } | Route::Node { address, .. } => Arc::clone(address),
-            Route::Service(service) => service.address(),
-            Route::Cluster(shared_topology) => shared_topology.address(),
+            Destination::Server { address, .. } | Destination::Node { address, .. } => Arc::clone(address),
+            Destination::Service(service) => service.address(),
+            Destination::Cluster(shared_topology) => shared_topology.address(),
         }
     }
 
@@ -234,7 +234,7 @@ impl Target {
 
     /// What TLS says on a new connection to `host`; `None` where there is no TLS.
     #[cfg(feature = "tls")]
-    pub(crate) fn tls_session(&self, host: &str) -> Result<Option<tls::Session>> {
+    pub(crate) fn tls_session(&self, host: &str) -> Result<Option<tls::TlsSession>> {
         let Some(connector) = &self.tls else { return Ok(None) };
         connector.session_for(host).map(Some)
     }
@@ -242,8 +242,8 @@ impl Target {
     /// Tells listeners what happened to a connection.
     pub(crate) fn tell(&self, kind: EventKind) {
         match (&kind, &self.route) {
-            (EventKind::Lost(error), Route::Service(service)) => service.handle_lost(error),
-            (EventKind::Lost(error), Route::Node { .. }) => self.handle_unheard(error),
+            (EventKind::Lost(error), Destination::Service(service)) => service.handle_lost(error),
+            (EventKind::Lost(error), Destination::Node { .. }) => self.handle_unheard(error),
             _ => {}
         }
         self.events.tell(kind, &self.address());
@@ -290,12 +290,12 @@ impl Target {
     /// For how long a node of a cluster may leave something unanswered before it is in doubt; `None` where this is
     /// no such node.
     pub(crate) fn doubts_after(&self) -> Option<Duration> {
-        matches!(self.route, Route::Node { .. }).then_some(cluster::SILENT)
+        matches!(self.route, Destination::Node { .. }).then_some(cluster::SILENT)
     }
 
     /// The server is `silent`, or has answered after that.
     pub(crate) fn handle_silence(&self, silent: bool) {
-        if let Route::Node { node, shared_topology, .. } = &self.route {
+        if let Destination::Node { node, shared_topology, .. } = &self.route {
             shared_topology.handle_silence(node, silent);
         }
     }

@@ -53,7 +53,7 @@ pub(super) struct Checker {
 
 /// Why a response, or the lack of one, is not accepted.
 #[derive(Debug, PartialEq, Eq)]
-enum Fault {
+enum OcspFault {
     Missing,
     Revoked,
     Rejected(String),
@@ -98,11 +98,11 @@ impl Checker {
         intermediates: &[CertificateDer<'_>],
         response: &[u8],
         now: u64,
-    ) -> Result<(), Fault> {
+    ) -> Result<(), OcspFault> {
         let subject = Certificate::from_der(end_entity)?;
         if response.is_empty() {
             return if self.must_staple || says_must_staple(&subject)? {
-                Err(Fault::Missing)
+                Err(OcspFault::Missing)
             } else {
                 Ok(())
             };
@@ -130,7 +130,7 @@ impl Checker {
         subject: &Certificate,
         der: &[u8],
         intermediates: &[CertificateDer<'_>],
-    ) -> Result<SubjectPublicKeyInfoOwned, Fault> {
+    ) -> Result<SubjectPublicKeyInfoOwned, OcspFault> {
         let mut known = Vec::new();
         let mut sent: Vec<_> = intermediates
             .iter()
@@ -209,7 +209,7 @@ impl Checker {
         subject: &Certificate,
         issuer: &SubjectPublicKeyInfoOwned,
         now: u64,
-    ) -> Result<(), Fault> {
+    ) -> Result<(), OcspFault> {
         let BasicOcspResponse { signature_algorithm, signature, .. } = BasicOcspResponse::from_der(basic)?;
         let algorithm = identifier(&signature_algorithm)?;
         if !self.algorithms.all.iter().any(|known| *known.signature_alg_id() == *algorithm) {
@@ -257,7 +257,7 @@ fn verify_status(
     subject: &Certificate,
     issuer: &SubjectPublicKeyInfoOwned,
     now: u64,
-) -> Result<(), Fault> {
+) -> Result<(), OcspFault> {
     let mut failure = rejected("is about another certificate");
     for single in &response.tbs_response_data.responses {
         if !is_about(&single.cert_id, subject, issuer)? {
@@ -272,7 +272,7 @@ fn verify_status(
         } else {
             return match single.cert_status {
                 CertStatus::Good(_) => Ok(()),
-                CertStatus::Revoked(_) => Err(Fault::Revoked),
+                CertStatus::Revoked(_) => Err(OcspFault::Revoked),
                 CertStatus::Unknown(_) => {
                     Err(rejected("says that the responder does not know the certificate"))
                 }
@@ -283,7 +283,7 @@ fn verify_status(
 }
 
 /// Whether `id` is that of `subject`.
-fn is_about(id: &CertId, subject: &Certificate, issuer: &SubjectPublicKeyInfoOwned) -> Result<bool, Fault> {
+fn is_about(id: &CertId, subject: &Certificate, issuer: &SubjectPublicKeyInfoOwned) -> Result<bool, OcspFault> {
     let algorithm = match id.hash_algorithm.oid {
         SHA1_ID => &SHA1_FOR_LEGACY_USE_ONLY,
         SHA256_ID => &SHA256,
@@ -297,7 +297,7 @@ fn is_about(id: &CertId, subject: &Certificate, issuer: &SubjectPublicKeyInfoOwn
 }
 
 /// Whether the certificate asks not to be believed without a stapled response (RFC 7633).
-fn says_must_staple(certificate: &Certificate) -> Result<bool, Fault> {
+fn says_must_staple(certificate: &Certificate) -> Result<bool, OcspFault> {
     match extension(certificate, TLS_FEATURE) {
         Some(features) => Ok(Vec::<u16>::from_der(features)?.contains(&STATUS_REQUEST)),
         None => Ok(false),
@@ -341,26 +341,26 @@ fn children(sequence: &[u8]) -> der::Result<Vec<&[u8]>> {
     Ok(parts)
 }
 
-fn rejected(why: impl Into<String>) -> Fault {
-    Fault::Rejected(why.into())
+fn rejected(why: impl Into<String>) -> OcspFault {
+    OcspFault::Rejected(why.into())
 }
 
-impl From<der::Error> for Fault {
+impl From<der::Error> for OcspFault {
     fn from(error: der::Error) -> Self {
         rejected(format!("cannot be read, or the certificate cannot: {error}"))
     }
 }
 
-impl From<Fault> for rustls::Error {
-    fn from(fault: Fault) -> Self {
+impl From<OcspFault> for rustls::Error {
+    fn from(fault: OcspFault) -> Self {
         match fault {
-            Fault::Revoked => CertificateError::Revoked.into(),
+            OcspFault::Revoked => CertificateError::Revoked.into(),
             fault => CertificateError::Other(OtherError(Arc::new(fault))).into(),
         }
     }
 }
 
-impl fmt::Display for Fault {
+impl fmt::Display for OcspFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Missing => f.write_str("the server staples no OCSP response, and must"),
@@ -370,4 +370,4 @@ impl fmt::Display for Fault {
     }
 }
 
-impl std::error::Error for Fault {}
+impl std::error::Error for OcspFault {}

@@ -7,7 +7,7 @@ use std::io;
 
 use redwire_core::outbox::Outbox;
 
-use super::Session;
+use super::TlsSession;
 
 /// Records that were not handed to the kernel whole.
 #[derive(Debug, Default)]
@@ -26,7 +26,7 @@ const HEADER: usize = 5;
 impl Outgoing {
     /// What to write now. If nothing is left from before, it is taken from the front of `outbox`, where it stays until it
     /// is written: see [`handle_written`](Self::handle_written).
-    pub(crate) fn poll_write(&mut self, session: &Session, outbox: &Outbox) -> io::Result<&[u8]> {
+    pub(crate) fn poll_write(&mut self, session: &TlsSession, outbox: &Outbox) -> io::Result<&[u8]> {
         if self.written == self.bytes.len() {
             self.bytes.clear();
             session.poll_transmit(&mut self.bytes);

@@ -27,7 +27,7 @@ const PIECES: usize = 16;
 /// After each `decrypt`, also one that failed, [`poll_transmit`](Self::poll_transmit) may have bytes:
 /// handshake, answers to the peer's messages, the alert that tells it what is wrong.
 #[derive(Debug)]
-pub(crate) struct Session {
+pub(crate) struct TlsSession {
     state: Mutex<TlsState>,
     name: ServerName<'static>,
     /// Whether we have a certificate, should the server ask for one.
@@ -41,7 +41,7 @@ struct TlsState {
     closed: bool,
 }
 
-impl Session {
+impl TlsSession {
     pub(super) fn new(config: Arc<ClientConfig>, name: ServerName<'static>) -> Result<Self> {
         let has_certificate = config.client_auth_cert_resolver.has_certs();
         let mut tls = ClientConnection::new(config, name.clone())

@@ -12,13 +12,13 @@ use redwire_core::outbox::Outbox;
 use redwire_core::{ConnectionFault, Error, ErrorKind, Outcome, Result};
 use redwire_testkit::{Authority, Identity};
 
-use super::{Connector, Outgoing, Session};
+use super::{Connector, Outgoing, TlsSession};
 use peer::{Setup, connect, connect_again, trusting};
 
 impl Connector {
     /// A session with the host that the connector was made for.
-    fn session(&self) -> Result<Session> {
-        Session::new(self.config()?, self.name.clone())
+    fn session(&self) -> Result<TlsSession> {
+        TlsSession::new(self.config()?, self.name.clone())
     }
 }
 

@@ -9,7 +9,7 @@ use serde::de::{DeserializeSeed, Deserializer, EnumAccess, IntoDeserializer, Map
 use serde::de::{VariantAccess, Visitor};
 use serde::forward_to_deserialize_any;
 
-use super::fault::Fault;
+use super::fault::StructFault;
 use super::{Items, NextValue, Reader, decode_error, mismatch};
 use crate::error::Result;
 
@@ -43,9 +43,9 @@ impl<'r, 'de> List<'r, 'de> {
 }
 
 impl<'de> SeqAccess<'de> for &mut List<'_, 'de> {
-    type Error = Fault;
+    type Error = StructFault;
 
-    fn next_element_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, Fault> {
+    fn next_element_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, StructFault> {
         if !self.items.more(self.reader)? {
             return Ok(None);
         }
@@ -101,14 +101,14 @@ impl<'r, 'de> Fields<'r, 'de> {
     }
 
     /// The value of the field that was read last.
-    fn value<T>(&mut self, read: impl FnOnce(NextValue<'_, 'de>) -> Result<T, Fault>) -> Result<T, Fault> {
+    fn value<T>(&mut self, read: impl FnOnce(NextValue<'_, 'de>) -> Result<T, StructFault>) -> Result<T, StructFault> {
         self.read_value(read).map_err(|fault| match &self.field {
             Some(field) => fault.inside(&spelled(field)),
             None => fault,
         })
     }
 
-    fn read_value<T>(&mut self, read: impl FnOnce(NextValue<'_, 'de>) -> Result<T, Fault>) -> Result<T, Fault> {
+    fn read_value<T>(&mut self, read: impl FnOnce(NextValue<'_, 'de>) -> Result<T, StructFault>) -> Result<T, StructFault> {
         self.pair.as_mut().unwrap_or(&mut self.items).take(1, self.reader)?;
         let value = read(NextValue { reader: self.reader, row: None, depth: self.depth, absent: self.absent })?;
         if let Some(mut pair) = self.pair.take()
@@ -120,7 +120,7 @@ impl<'r, 'de> Fields<'r, 'de> {
     }
 
     /// What a variant holds, which is all there is.
-    fn content<T>(mut self, read: impl FnOnce(NextValue<'_, 'de>) -> Result<T, Fault>) -> Result<T, Fault> {
+    fn content<T>(mut self, read: impl FnOnce(NextValue<'_, 'de>) -> Result<T, StructFault>) -> Result<T, StructFault> {
         let content = self.value(read)?;
         self.finish()?;
         Ok(content)
@@ -128,9 +128,9 @@ impl<'r, 'de> Fields<'r, 'de> {
 }
 
 impl<'de> MapAccess<'de> for &mut Fields<'_, 'de> {
-    type Error = Fault;
+    type Error = StructFault;
 
-    fn next_key_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, Fault> {
+    fn next_key_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, StructFault> {
         if !self.items.more(self.reader)? {
             return Ok(None);
         }
@@ -145,7 +145,7 @@ impl<'de> MapAccess<'de> for &mut Fields<'_, 'de> {
             .map(Some)
     }
 
-    fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, Fault> {
+    fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, StructFault> {
         self.value(|next| seed.deserialize(next))
     }
 
@@ -156,10 +156,10 @@ impl<'de> MapAccess<'de> for &mut Fields<'_, 'de> {
 
 /// A variant is a field, and what it holds is the value.
 impl<'de> EnumAccess<'de> for Fields<'_, 'de> {
-    type Error = Fault;
+    type Error = StructFault;
     type Variant = Self;
 
-    fn variant_seed<S: DeserializeSeed<'de>>(mut self, seed: S) -> Result<(S::Value, Self), Fault> {
+    fn variant_seed<S: DeserializeSeed<'de>>(mut self, seed: S) -> Result<(S::Value, Self), StructFault> {
         match (&mut self).next_key_seed(seed)? {
             Some(variant) => Ok((variant, self)),
             None => {
@@ -171,17 +171,17 @@ impl<'de> EnumAccess<'de> for Fields<'_, 'de> {
 }
 
 impl<'de> VariantAccess<'de> for Fields<'_, 'de> {
-    type Error = Fault;
+    type Error = StructFault;
 
-    fn unit_variant(self) -> Result<(), Fault> {
+    fn unit_variant(self) -> Result<(), StructFault> {
         self.content(|next| next.deserialize_unit(serde::de::IgnoredAny).map(drop))
     }
 
-    fn newtype_variant_seed<S: DeserializeSeed<'de>>(self, seed: S) -> Result<S::Value, Fault> {
+    fn newtype_variant_seed<S: DeserializeSeed<'de>>(self, seed: S) -> Result<S::Value, StructFault> {
         self.content(|next| seed.deserialize(next))
     }
 
-    fn tuple_variant<V: Visitor<'de>>(self, len: usize, visitor: V) -> Result<V::Value, Fault> {
+    fn tuple_variant<V: Visitor<'de>>(self, len: usize, visitor: V) -> Result<V::Value, StructFault> {
         self.content(|next| next.deserialize_tuple(len, visitor))
     }
 
@@ -189,7 +189,7 @@ impl<'de> VariantAccess<'de> for Fields<'_, 'de> {
         self,
         _: &'static [&'static str],
         visitor: V,
-    ) -> Result<V::Value, Fault> {
+    ) -> Result<V::Value, StructFault> {
         self.content(|next| next.deserialize_map(visitor))
     }
 }
@@ -212,7 +212,7 @@ fn spelled(field: &Cursor<'_>) -> String {
 }
 
 /// Text in the place of a list: the list of its bytes, for `Vec<u8>` and `[u8; N]`.
-pub(super) fn visit_bytes<'de, V: Visitor<'de>>(text: &[u8], visitor: V) -> Result<V::Value, Fault> {
+pub(super) fn visit_bytes<'de, V: Visitor<'de>>(text: &[u8], visitor: V) -> Result<V::Value, StructFault> {
     let mut bytes = SeqDeserializer::new(text.iter().map(|&byte| Byte { byte, text }));
     let value = visitor.visit_seq(&mut bytes)?;
     bytes.end()?;
@@ -226,7 +226,7 @@ struct Byte<'a> {
     text: &'a [u8],
 }
 
-impl IntoDeserializer<'_, Fault> for Byte<'_> {
+impl IntoDeserializer<'_, StructFault> for Byte<'_> {
     type Deserializer = Self;
 
     fn into_deserializer(self) -> Self {
@@ -235,13 +235,13 @@ impl IntoDeserializer<'_, Fault> for Byte<'_> {
 }
 
 impl<'de> Deserializer<'de> for Byte<'_> {
-    type Error = Fault;
+    type Error = StructFault;
 
-    fn deserialize_u8<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+    fn deserialize_u8<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, StructFault> {
         visitor.visit_u8(self.byte)
     }
 
-    fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, Fault> {
+    fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, StructFault> {
         Err(mismatch("a list", &Head::Bulk(self.text)).into())
     }
 

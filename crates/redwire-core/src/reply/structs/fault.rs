@@ -12,7 +12,7 @@ use crate::reply::scalars::NO_FIELDS;
 use crate::reply::{decode_error, mismatch};
 
 #[derive(Debug)]
-pub(super) struct Fault {
+pub(super) struct StructFault {
     error: Error,
     /// The way to the value from where the fault has come to, as `users[3].age`.
     path: String,
@@ -20,7 +20,7 @@ pub(super) struct Fault {
     absent: Option<&'static str>,
 }
 
-impl Fault {
+impl StructFault {
     /// The option that should have been `None`.
     pub(super) fn absent(&self) -> Option<&'static str> {
         self.absent
@@ -62,13 +62,13 @@ impl Fault {
     }
 }
 
-impl From<Error> for Fault {
+impl From<Error> for StructFault {
     fn from(error: Error) -> Self {
         Self { error, path: String::new(), absent: None }
     }
 }
 
-impl de::Error for Fault {
+impl de::Error for StructFault {
     fn custom<T: fmt::Display>(message: T) -> Self {
         decode_error(&message.to_string()).into()
     }
@@ -94,10 +94,10 @@ impl de::Error for Fault {
     }
 }
 
-impl fmt::Display for Fault {
+impl fmt::Display for StructFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.error.fmt(f)
     }
 }
 
-impl std::error::Error for Fault {}
+impl std::error::Error for StructFault {}

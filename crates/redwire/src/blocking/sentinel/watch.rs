@@ -33,7 +33,7 @@ pub(in crate::blocking) fn watch(target: &Arc<Target>) {
     });
 }
 
-impl service::Watch for SentinelListeners {
+impl service::SentinelWatch for SentinelListeners {
     fn is_alive(&self) -> bool {
         // A child process has not inherited the threads.
         self.process == std::process::id()

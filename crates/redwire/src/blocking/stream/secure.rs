@@ -10,12 +10,12 @@ use redwire_core::{Error, Outcome, Result};
 
 use super::{Socket, Stream, left};
 use crate::shared::setup;
-use crate::tls::{Outgoing, Session};
+use crate::tls::{Outgoing, TlsSession};
 
 /// The session of one connection, and the ciphertext that the socket has not taken yet.
 #[derive(Debug)]
 pub(super) struct Secure {
-    session: Arc<Session>,
+    session: Arc<TlsSession>,
     outgoing: Outgoing,
 }
 
@@ -25,7 +25,7 @@ const READ_AT_ONCE: usize = 4 * 1024;
 /// Makes `stream` secure before `deadline`.
 pub(super) fn shake_hands(
     mut stream: Stream,
-    session: Session,
+    session: TlsSession,
     deadline: Instant,
     plain: &mut BytesMut,
 ) -> Result<Stream> {

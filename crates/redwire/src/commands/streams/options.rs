@@ -20,13 +20,13 @@ use crate::commands::keys::time::{timeout_millis, unix_millis, wait_millis};
 /// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Trim {
-    keep: Keep,
+    keep: RefPolicy,
     approximate: bool,
     limit: Option<u64>,
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Keep {
+enum RefPolicy {
     Newest(u64),
     From(StreamId),
 }
@@ -35,13 +35,13 @@ impl Trim {
     /// The newest `count` entries stay.
     #[must_use]
     pub fn maxlen(count: u64) -> Self {
-        Self { keep: Keep::Newest(count), approximate: false, limit: None }
+        Self { keep: RefPolicy::Newest(count), approximate: false, limit: None }
     }
 
     /// Entries from `id` on stay.
     #[must_use]
     pub fn minid(id: StreamId) -> Self {
-        Self { keep: Keep::From(id), approximate: false, limit: None }
+        Self { keep: RefPolicy::From(id), approximate: false, limit: None }
     }
 
     /// Some more may stay, which is cheaper for the server (`~`).
@@ -65,8 +65,8 @@ impl Arg for Trim {
     fn write(&self, args: &mut Args) {
         let mark = if self.approximate { "~" } else { "=" };
         match self.keep {
-            Keep::Newest(count) => ("MAXLEN", mark, count).write(args),
-            Keep::From(id) => ("MINID", mark, id).write(args),
+            RefPolicy::Newest(count) => ("MAXLEN", mark, count).write(args),
+            RefPolicy::From(id) => ("MINID", mark, id).write(args),
         }
         self.limit.write_named("LIMIT", args);
     }
@@ -312,14 +312,14 @@ impl XpendingOptions {
 /// How entries are claimed.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct XclaimOptions {
-    idle: Option<Idle>,
+    idle: Option<IdleTime>,
     deliveries: Option<u64>,
     force: bool,
     last_id: Option<StreamId>,
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Idle {
+enum IdleTime {
     For(Duration),
     Since(SystemTime),
 }
@@ -334,14 +334,14 @@ impl XclaimOptions {
     /// As if they were delivered so long ago.
     #[must_use]
     pub fn idle(mut self, idle: Duration) -> Self {
-        self.idle = Some(Idle::For(idle));
+        self.idle = Some(IdleTime::For(idle));
         self
     }
 
     /// As if they were delivered at this moment.
     #[must_use]
     pub fn time(mut self, time: SystemTime) -> Self {
-        self.idle = Some(Idle::Since(time));
+        self.idle = Some(IdleTime::Since(time));
         self
     }
 
@@ -370,8 +370,8 @@ impl XclaimOptions {
 impl Arg for XclaimOptions {
     fn write(&self, args: &mut Args) {
         match self.idle {
-            Some(Idle::For(idle)) => timeout_millis(idle).write_named("IDLE", args),
-            Some(Idle::Since(time)) => unix_millis(time).write_named("TIME", args),
+            Some(IdleTime::For(idle)) => timeout_millis(idle).write_named("IDLE", args),
+            Some(IdleTime::Since(time)) => unix_millis(time).write_named("TIME", args),
             None => {}
         }
         self.deliveries.write_named("RETRYCOUNT", args);

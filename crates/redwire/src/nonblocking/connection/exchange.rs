@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use redwire_core::call::{self, Call};
 use redwire_core::session_state::SentCommand;
-use redwire_core::facts::Session;
+use redwire_core::facts::SessionEffect;
 use redwire_core::link::Ticket;
 use redwire_core::liveness::Finding;
 use redwire_core::outbox::Outbox;
@@ -94,7 +94,7 @@ impl Connection {
         deadline: Option<Instant>,
     ) -> Pending<'_, Replies> {
         Box::pin(async move {
-            if self.session_state.is_stream() && cmd.facts().session == Session::Resets {
+            if self.session_state.is_stream() && cmd.facts().session == SessionEffect::Resets {
                 return self.end_stream(&cmd, deadline).await;
             }
             self.ready(deadline).await?;

@@ -32,7 +32,7 @@ pub(in crate::nonblocking) fn watch(target: &Arc<Target>) {
     });
 }
 
-impl service::Watch for SentinelListeners {
+impl service::SentinelWatch for SentinelListeners {
     fn is_alive(&self) -> bool {
         self.process == std::process::id() && !self.tasks.iter().any(AbortHandle::is_finished)
     }

@@ -12,7 +12,7 @@ use tokio::net::tcp;
 
 use super::custom;
 use crate::shared::sync::Mutex;
-use crate::tls::{Outgoing, Session};
+use crate::tls::{Outgoing, TlsSession};
 use crate::shared::{setup, socket};
 
 /// Ciphertext is read in pieces of at most this size: a few full records.
@@ -36,7 +36,7 @@ pub(super) enum WriteHalf {
 #[derive(Debug)]
 pub(crate) struct Reader {
     half: ReadHalf,
-    session: Arc<Session>,
+    session: Arc<TlsSession>,
     cipher: Box<[u8]>,
 }
 
@@ -44,7 +44,7 @@ pub(crate) struct Reader {
 #[derive(Debug)]
 pub(crate) struct Writer {
     half: WriteHalf,
-    session: Arc<Session>,
+    session: Arc<TlsSession>,
     outgoing: Mutex<Outgoing>,
 }
 
@@ -52,7 +52,7 @@ pub(crate) struct Writer {
 pub(super) async fn shake_hands(
     half: ReadHalf,
     other: WriteHalf,
-    session: Session,
+    session: TlsSession,
     plain: &mut BytesMut,
 ) -> Result<(Reader, Writer)> {
     let session = Arc::new(session);

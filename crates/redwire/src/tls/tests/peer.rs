@@ -12,7 +12,7 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{RootCertStore, ServerConfig, ServerConnection, SupportedProtocolVersion};
 
-use super::super::{self as tls, Connector, Session};
+use super::super::{self as tls, Connector, TlsSession};
 
 static TLS12: [&SupportedProtocolVersion; 1] = [&rustls::version::TLS12];
 
@@ -117,7 +117,7 @@ impl Peer {
 }
 
 /// Lets both talk until neither has anything to say.
-pub(super) fn talk(session: &Session, peer: &mut Peer) -> Result<()> {
+pub(super) fn talk(session: &TlsSession, peer: &mut Peer) -> Result<()> {
     loop {
         let mut ours = Vec::new();
         session.poll_transmit(&mut ours);
@@ -135,11 +135,11 @@ pub(super) fn connect(
     options: &TlsOptions,
     host: &str,
     config: &Arc<ServerConfig>,
-) -> Result<(Session, Peer)> {
+) -> Result<(TlsSession, Peer)> {
     connect_again(&Connector::new(options, host)?, config)
 }
 
-pub(super) fn connect_again(connector: &Connector, config: &Arc<ServerConfig>) -> Result<(Session, Peer)> {
+pub(super) fn connect_again(connector: &Connector, config: &Arc<ServerConfig>) -> Result<(TlsSession, Peer)> {
     let (session, mut peer) = (connector.session()?, Peer::new(config));
     assert!(session.is_handshaking());
     talk(&session, &mut peer)?;
