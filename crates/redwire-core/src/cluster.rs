@@ -45,7 +45,7 @@ pub use asking::Asking;
 pub use bundle::Bundle;
 pub use node_choice::NodeChoice;
 pub use promotion_probe::{SILENT, is_unheard};
-pub use map::{Health, Map, Node, Shard};
+pub use map::{NodeHealth, Map, Node, Shard};
 pub use options::ClusterOptions;
 pub use plan::{Part, Plan, Spread};
 pub use reads::{ReadStrategy, Readers};

@@ -28,7 +28,7 @@ use crate::backoff::Backoff;
 use crate::error::{Error, ErrorKind, Outcome, Result};
 use subscribers::{Subscribers, SubscriptionEnd};
 use shard_placement::ShardPlacement;
-pub use event::{SubscriptionEvent, Kind, Message};
+pub use event::{SubscriptionEvent, ChannelKind, Message};
 use conn::PubSubConn;
 pub use conn::{PubSubConnect, ConnId};
 pub use options::{Overflow, SubscribeOptions};
@@ -80,7 +80,7 @@ impl<W> PubSub<W> {
     /// No names; [`Closed`](ErrorKind::Closed) after [`close`](Self::close).
     pub fn subscribe(
         &mut self,
-        kind: Kind,
+        kind: ChannelKind,
         names: impl Arg,
         options: SubscribeOptions,
     ) -> Result<SubscriptionId> {
@@ -263,7 +263,7 @@ impl<W> PubSub<W> {
         }
     }
 
-    fn want(&mut self, id: u32, kind: Kind, text: Bytes) {
+    fn want(&mut self, id: u32, kind: ChannelKind, text: Bytes) {
         let name = self.names[kind as usize].entry(text.clone()).or_default();
         name.wanted_by.push(id);
         let is_settled = name.conn.is_some();
@@ -279,7 +279,7 @@ impl<W> PubSub<W> {
     }
 
     /// The server may have to be told something of a name.
-    fn handle_changed(&mut self, kind: Kind, text: Bytes) {
+    fn handle_changed(&mut self, kind: ChannelKind, text: Bytes) {
         let conn = self.names[kind as usize].get(&text).and_then(|name| name.conn);
         if let Some(conn) = conn.and_then(|conn| self.conns.get_mut(&conn)) {
             conn.handle_changed(kind, text);
@@ -287,8 +287,8 @@ impl<W> PubSub<W> {
     }
 
     /// A name of which no server knows is to be asked for.
-    fn find_conn(&mut self, kind: Kind, text: &Bytes) {
-        if kind == Kind::Shard && self.shard_placement.is_some() {
+    fn find_conn(&mut self, kind: ChannelKind, text: &Bytes) {
+        if kind == ChannelKind::Shard && self.shard_placement.is_some() {
             return self.assign(text);
         }
         if let Some(name) = self.names[kind as usize].get_mut(text) {
@@ -318,7 +318,7 @@ impl<W> PubSub<W> {
                 if let Some(conn) = conn {
                     conn.changed.remove(&key);
                 }
-                if let (Some(shard_placement), Kind::Shard) = (&mut self.shard_placement, subscriber.kind) {
+                if let (Some(shard_placement), ChannelKind::Shard) = (&mut self.shard_placement, subscriber.kind) {
                     shard_placement.forget(text);
                 }
             } else if let Some(conn) = conn {

@@ -202,7 +202,7 @@ pub use redwire_core::callbacks::ResponseCallbacks;
 pub use redwire_core::handshake::Session;
 pub use redwire_core::monitor::{MonitorClient, MonitorEntry};
 pub use redwire_core::pool::{CloseReason, PoolStats, Borrower, WaitTimes};
-pub use redwire_core::pubsub::{SubscriptionEvent, Kind, Message, Overflow, SubscribeOptions};
+pub use redwire_core::pubsub::{SubscriptionEvent, ChannelKind, Message, Overflow, SubscribeOptions};
 pub use redwire_core::sentinel::Instance;
 pub use redwire_core::{
     Arg, Args, Atomic, AuthenticationFault, Batch, ClusterFault, Cmd, ConnectionFault, Error, ErrorKind,
@@ -212,7 +212,7 @@ pub use redwire_core::{
 /// What is known of a cluster: the map, its nodes, and which of them are meant.
 pub mod cluster {
     pub use redwire_core::cluster::{
-        ClusterOptions, Health, Map, Node, NodeChoice, ReadStrategy, Remap, SLOTS, Shard, Source, slot,
+        ClusterOptions, NodeHealth, Map, Node, NodeChoice, ReadStrategy, Remap, SLOTS, Shard, Source, slot,
     };
 }
 pub use redwire_core::{backoff, config, facts, resolve, secret};

@@ -43,13 +43,13 @@ pub struct Node {
     /// Where it stands (`availability-zone`), if the cluster tells.
     pub zone: Option<String>,
     /// How it is.
-    pub health: Health,
+    pub health: NodeHealth,
 }
 
 /// How a node is, by the word of the one that was asked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum Health {
+pub enum NodeHealth {
     /// It serves. Assumed where nothing is told: `CLUSTER SLOTS` leaves replicas out that are down.
     #[default]
     Online,
@@ -61,13 +61,13 @@ pub enum Health {
 
 impl Node {
     pub(super) fn at(address: HostPort) -> Self {
-        Self { id: String::new(), address, host_name: None, zone: None, health: Health::Online }
+        Self { id: String::new(), address, host_name: None, zone: None, health: NodeHealth::Online }
     }
 
     /// Whether it serves.
     #[must_use]
     pub fn is_online(&self) -> bool {
-        self.health == Health::Online
+        self.health == NodeHealth::Online
     }
 }
 

@@ -5,7 +5,7 @@
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use super::map::{Health, Map, Node, Shard};
+use super::map::{NodeHealth, Map, Node, Shard};
 use super::{Remap, SLOTS};
 use crate::config::HostPort;
 use crate::error::{Error, ErrorKind, Outcome, Result};
@@ -103,9 +103,9 @@ impl SlotsReply<'_> {
         node.host_name = named(entry, "hostname");
         node.zone = named(entry, "availability-zone");
         node.health = match named(entry, "health").as_deref() {
-            Some("fail" | "failed") => Health::Failed,
-            Some("loading") => Health::Loading,
-            _ => Health::Online,
+            Some("fail" | "failed") => NodeHealth::Failed,
+            Some("loading") => NodeHealth::Loading,
+            _ => NodeHealth::Online,
         };
         Some(node)
     }

@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use super::subscribers::SubscriptionEnd;
 use super::wire::OwedReply;
-use super::{Kind, PubSub, closed};
+use super::{ChannelKind, PubSub, closed};
 use crate::backoff::Backoff;
 use crate::config::HostPort;
 use crate::error::Error;
@@ -46,7 +46,7 @@ pub(super) struct PubSubConn {
     /// Whether there may be more to do since its driver was last asked to look.
     pub(super) touched: bool,
     /// Names of which the server may have to be told something.
-    pub(super) changed: BTreeSet<(Kind, Bytes)>,
+    pub(super) changed: BTreeSet<(ChannelKind, Bytes)>,
     /// Whether it was ever connected.
     pub(super) was_connected: bool,
     /// Whether the server has confirmed anything on the connection that was made last.
@@ -96,7 +96,7 @@ impl PubSubConn {
     }
 
     /// The server may have to be told something of a name.
-    pub(super) fn handle_changed(&mut self, kind: Kind, name: Bytes) {
+    pub(super) fn handle_changed(&mut self, kind: ChannelKind, name: Bytes) {
         self.touched = true;
         self.changed.insert((kind, name));
     }

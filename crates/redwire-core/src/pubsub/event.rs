@@ -11,7 +11,7 @@ use crate::reply::{Reader, Reply, decode_error};
 /// What subscribers name: the three kinds of names are apart, and a name of one says nothing to the others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
-pub enum Kind {
+pub enum ChannelKind {
     /// A channel: `SUBSCRIBE`, `PUBLISH`.
     Channel,
     /// A glob pattern of channels: `PSUBSCRIBE`, `PUBLISH`.
@@ -20,7 +20,7 @@ pub enum Kind {
     Shard,
 }
 
-impl Kind {
+impl ChannelKind {
     pub(super) const ALL: [Self; 3] = [Self::Channel, Self::Pattern, Self::Shard];
 }
 
@@ -63,10 +63,10 @@ pub enum SubscriptionEvent {
 #[non_exhaustive]
 pub struct Message {
     /// By which kind of subscription it came.
-    pub kind: Kind,
+    pub kind: ChannelKind,
     /// Where it was published.
     pub channel: Bytes,
-    /// The pattern that was subscribed to, for [`Kind::Pattern`].
+    /// The pattern that was subscribed to, for [`ChannelKind::Pattern`].
     pub pattern: Option<Bytes>,
     /// What was published.
     pub payload: Bytes,
@@ -75,7 +75,7 @@ pub struct Message {
 impl Message {
     /// A message that came by no pattern, for the tests of a program; set its field `pattern` for one that did.
     #[must_use]
-    pub fn new(kind: Kind, channel: impl Into<Bytes>, payload: impl Into<Bytes>) -> Self {
+    pub fn new(kind: ChannelKind, channel: impl Into<Bytes>, payload: impl Into<Bytes>) -> Self {
         Self { kind, channel: channel.into(), pattern: None, payload: payload.into() }
     }
 
@@ -97,8 +97,8 @@ impl Message {
     /// The payload as any type that a reply's text can be read as: a number, a `String`, a struct of your own.
     ///
     /// ```
-    /// # use redwire_core::pubsub::{Kind, Message};
-    /// # let message = Message::new(Kind::Channel, "n", "17");
+    /// # use redwire_core::pubsub::{ChannelKind, Message};
+    /// # let message = Message::new(ChannelKind::Channel, "n", "17");
     /// let number: u64 = message.payload_as()?;
     /// # assert_eq!(number, 17);
     /// # Ok::<(), redwire_core::Error>(())

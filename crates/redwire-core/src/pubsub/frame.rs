@@ -3,7 +3,7 @@
 
 use redwire_resp::{Cursor, Head, Len};
 
-use super::event::Kind;
+use super::event::ChannelKind;
 use crate::error::{Error, ErrorKind, Outcome, Result};
 
 /// One frame, understood.
@@ -11,13 +11,13 @@ use crate::error::{Error, ErrorKind, Outcome, Result};
 pub(super) enum Frame<'a> {
     /// A message that came by the subscription to `name`.
     Message {
-        kind: Kind,
+        kind: ChannelKind,
         name: &'a [u8],
         channel: &'a [u8],
         payload: &'a [u8],
     },
-    Subscribed(Kind, &'a [u8]),
-    Unsubscribed(Kind, &'a [u8]),
+    Subscribed(ChannelKind, &'a [u8]),
+    Unsubscribed(ChannelKind, &'a [u8]),
     /// The answer to a command that is about no names, as to `PING`.
     Answer,
     /// An error, which answers the oldest command.
@@ -38,15 +38,15 @@ pub(super) fn read(bytes: &[u8], push: bool) -> Result<Frame<'_>> {
     let words =
         if let (Some(len), Some(word)) = (head, text(&mut cursor)?) { Some((len, word)) } else { None };
     let frame = match words {
-        Some((3, b"message")) => message(Kind::Channel, &mut cursor)?,
+        Some((3, b"message")) => message(ChannelKind::Channel, &mut cursor)?,
         Some((4, b"pmessage")) => pattern_message(&mut cursor)?,
-        Some((3, b"smessage")) => message(Kind::Shard, &mut cursor)?,
-        Some((3, b"subscribe")) => text(&mut cursor)?.map(|name| Frame::Subscribed(Kind::Channel, name)),
-        Some((3, b"psubscribe")) => text(&mut cursor)?.map(|name| Frame::Subscribed(Kind::Pattern, name)),
-        Some((3, b"ssubscribe")) => text(&mut cursor)?.map(|name| Frame::Subscribed(Kind::Shard, name)),
-        Some((3, b"unsubscribe")) => text(&mut cursor)?.map(|name| Frame::Unsubscribed(Kind::Channel, name)),
-        Some((3, b"punsubscribe")) => text(&mut cursor)?.map(|name| Frame::Unsubscribed(Kind::Pattern, name)),
-        Some((3, b"sunsubscribe")) => text(&mut cursor)?.map(|name| Frame::Unsubscribed(Kind::Shard, name)),
+        Some((3, b"smessage")) => message(ChannelKind::Shard, &mut cursor)?,
+        Some((3, b"subscribe")) => text(&mut cursor)?.map(|name| Frame::Subscribed(ChannelKind::Channel, name)),
+        Some((3, b"psubscribe")) => text(&mut cursor)?.map(|name| Frame::Subscribed(ChannelKind::Pattern, name)),
+        Some((3, b"ssubscribe")) => text(&mut cursor)?.map(|name| Frame::Subscribed(ChannelKind::Shard, name)),
+        Some((3, b"unsubscribe")) => text(&mut cursor)?.map(|name| Frame::Unsubscribed(ChannelKind::Channel, name)),
+        Some((3, b"punsubscribe")) => text(&mut cursor)?.map(|name| Frame::Unsubscribed(ChannelKind::Pattern, name)),
+        Some((3, b"sunsubscribe")) => text(&mut cursor)?.map(|name| Frame::Unsubscribed(ChannelKind::Shard, name)),
         Some((2, b"pong")) => Some(Frame::Answer),
         _ => None,
     };
@@ -57,14 +57,14 @@ pub(super) fn read(bytes: &[u8], push: bool) -> Result<Frame<'_>> {
     }
 }
 
-fn message<'a>(kind: Kind, cursor: &mut Cursor<'a>) -> Result<Option<Frame<'a>>> {
+fn message<'a>(kind: ChannelKind, cursor: &mut Cursor<'a>) -> Result<Option<Frame<'a>>> {
     let Some(channel) = text(cursor)? else { return Ok(None) };
     Ok(Some(Frame::Message { kind, name: channel, channel, payload: payload(cursor)? }))
 }
 
 fn pattern_message<'a>(cursor: &mut Cursor<'a>) -> Result<Option<Frame<'a>>> {
     let (Some(name), Some(channel)) = (text(cursor)?, text(cursor)?) else { return Ok(None) };
-    Ok(Some(Frame::Message { kind: Kind::Pattern, name, channel, payload: payload(cursor)? }))
+    Ok(Some(Frame::Message { kind: ChannelKind::Pattern, name, channel, payload: payload(cursor)? }))
 }
 
 #[inline]
@@ -98,14 +98,14 @@ mod tests {
         let table: [(&[u8], Frame<'_>); 5] = [
             (
                 b"3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$2\r\n\r\n\r\n",
-                Frame::Message { kind: Kind::Channel, name: b"c", channel: b"c", payload: b"\r\n" },
+                Frame::Message { kind: ChannelKind::Channel, name: b"c", channel: b"c", payload: b"\r\n" },
             ),
             (
                 b"4\r\n$8\r\npmessage\r\n$1\r\n*\r\n$1\r\nc\r\n$0\r\n\r\n",
-                Frame::Message { kind: Kind::Pattern, name: b"*", channel: b"c", payload: b"" },
+                Frame::Message { kind: ChannelKind::Pattern, name: b"*", channel: b"c", payload: b"" },
             ),
-            (b"3\r\n$10\r\nssubscribe\r\n$1\r\nc\r\n:1\r\n", Frame::Subscribed(Kind::Shard, b"c")),
-            (b"3\r\n$11\r\nunsubscribe\r\n$1\r\nc\r\n:0\r\n", Frame::Unsubscribed(Kind::Channel, b"c")),
+            (b"3\r\n$10\r\nssubscribe\r\n$1\r\nc\r\n:1\r\n", Frame::Subscribed(ChannelKind::Shard, b"c")),
+            (b"3\r\n$11\r\nunsubscribe\r\n$1\r\nc\r\n:0\r\n", Frame::Unsubscribed(ChannelKind::Channel, b"c")),
             (b"2\r\n$4\r\npong\r\n$0\r\n\r\n", Frame::Answer),
         ];
         for (body, expected) in table {

@@ -23,7 +23,7 @@ use bytes::Bytes;
 
 use super::conn::{PubSubConn, ConnId};
 use super::wire::{CommandBatch, NameState};
-use super::{Kind, PubSub};
+use super::{ChannelKind, PubSub};
 use crate::backoff::Backoff;
 use crate::cluster::{AT_ONCE, Map, TopologyHint, Redirect, RedirectKind, Remap, slot};
 use crate::config::HostPort;
@@ -146,7 +146,7 @@ impl<W> PubSub<W> {
         let before = std::mem::replace(&mut shard_placement.map, Arc::clone(map));
         let mut due = Vec::new();
         for (text, wait) in &mut shard_placement.waiting {
-            let strikes = self.names[Kind::Shard as usize].get(text).map_or(0, |name| name.strikes);
+            let strikes = self.names[ChannelKind::Shard as usize].get(text).map_or(0, |name| name.strikes);
             // A redirection changes the map, but for other slots it tells nothing.
             let shards = (before.shard(slot(text)), map.shard(slot(text)));
             let is_told = match shards {
@@ -166,7 +166,7 @@ impl<W> PubSub<W> {
     /// A new map: names that were on their way are sent elsewhere, and those that are heard from a node that does not serve them any
     /// more are left there.
     fn reassign(&mut self) {
-        let (Some(shard_placement), table) = (&self.shard_placement, &mut self.names[Kind::Shard as usize]) else { return };
+        let (Some(shard_placement), table) = (&self.shard_placement, &mut self.names[ChannelKind::Shard as usize]) else { return };
         let mut moving = Vec::new();
         for (text, name) in table {
             let (Some(conn), Some(home)) = (name.conn, shard_placement.node_of(text)) else { continue };
@@ -179,7 +179,7 @@ impl<W> PubSub<W> {
                 NameState::Up => {
                     name.leaves = true;
                     if let Some(conn) = self.conns.get_mut(&conn) {
-                        conn.handle_changed(Kind::Shard, text.clone());
+                        conn.handle_changed(ChannelKind::Shard, text.clone());
                     }
                 }
                 // The answer tells.
@@ -192,8 +192,8 @@ impl<W> PubSub<W> {
     /// Puts a name that the server does not know on the connection it belongs to, to be asked for there.
     pub(super) fn assign(&mut self, text: &Bytes) {
         let Some(shard_placement) = &mut self.shard_placement else { return };
-        let Some(name) = self.names[Kind::Shard as usize].get_mut(text) else { return };
-        let key = (Kind::Shard, text.clone());
+        let Some(name) = self.names[ChannelKind::Shard as usize].get_mut(text) else { return };
+        let key = (ChannelKind::Shard, text.clone());
         if let Some(conn) = name.conn.take().and_then(|conn| self.conns.get_mut(&conn)) {
             conn.changed.remove(&key);
         }
@@ -217,8 +217,8 @@ impl<W> PubSub<W> {
     }
 
     /// A server has left a name out that is wanted: by itself, unless it is an answer. Whether the name has nowhere to go for now.
-    pub(super) fn handle_left(&mut self, conn: ConnId, kind: Kind, text: &Bytes, is_answer: bool) -> bool {
-        let (Some(shard_placement), Kind::Shard) = (&mut self.shard_placement, kind) else { return false };
+    pub(super) fn handle_left(&mut self, conn: ConnId, kind: ChannelKind, text: &Bytes, is_answer: bool) -> bool {
+        let (Some(shard_placement), ChannelKind::Shard) = (&mut self.shard_placement, kind) else { return false };
         let Some(name) = self.names[kind as usize].get_mut(text) else { return false };
         let is_over = name.left_by.take() == Some(conn);
         if !is_answer {
@@ -234,7 +234,7 @@ impl<W> PubSub<W> {
     }
 
     /// Whether a node accepts what it has left out by itself just now: so it is a replica by now, and the name is left again.
-    pub(super) fn is_replica_now(&mut self, conn: ConnId, kind: Kind, text: &[u8]) -> bool {
+    pub(super) fn is_replica_now(&mut self, conn: ConnId, kind: ChannelKind, text: &[u8]) -> bool {
         let table = &mut self.names[kind as usize];
         let Some((key, name)) = table.get_key_value(text) else { return false };
         if name.left_by != Some(conn) || name.wanted_by.is_empty() {
@@ -255,13 +255,13 @@ impl<W> PubSub<W> {
     }
 
     /// Whether a shard channel waits for a connection, so that there is none to find.
-    pub(super) fn is_waiting(&self, kind: Kind, text: &[u8]) -> bool {
-        kind == Kind::Shard && self.shard_placement.as_ref().is_some_and(|shard_placement| shard_placement.waiting.contains_key(text))
+    pub(super) fn is_waiting(&self, kind: ChannelKind, text: &[u8]) -> bool {
+        kind == ChannelKind::Shard && self.shard_placement.as_ref().is_some_and(|shard_placement| shard_placement.waiting.contains_key(text))
     }
 
     /// The slot that `name` has, where that matters.
-    pub(super) fn slot_of(&self, kind: Kind, name: &[u8]) -> Option<u16> {
-        (kind == Kind::Shard && self.shard_placement.is_some()).then(|| slot(name))
+    pub(super) fn slot_of(&self, kind: ChannelKind, name: &[u8]) -> Option<u16> {
+        (kind == ChannelKind::Shard && self.shard_placement.is_some()).then(|| slot(name))
     }
 
     /// The redirection that `error` is.
@@ -282,7 +282,7 @@ impl<W> PubSub<W> {
     ) -> bool {
         let redirect = self.redirection(conn, error);
         let passes = heals(error) || error.is_demotion();
-        let Some(shard_placement) = self.shard_placement.as_mut().filter(|_| batch.kind == Kind::Shard && passes) else {
+        let Some(shard_placement) = self.shard_placement.as_mut().filter(|_| batch.kind == ChannelKind::Shard && passes) else {
             return false;
         };
         let moved = match redirect {
@@ -296,7 +296,7 @@ impl<W> PubSub<W> {
             }
         };
         shard_placement.error = Some(error.clone());
-        let table = &mut self.names[Kind::Shard as usize];
+        let table = &mut self.names[ChannelKind::Shard as usize];
         for text in names {
             let Some(name) = table.get_mut(text) else { continue };
             (name.wire, name.conn) = (NameState::Absent, None);

@@ -6,7 +6,7 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use super::queue::SubscriberQueue;
-use super::event::{SubscriptionEvent, Kind};
+use super::event::{SubscriptionEvent, ChannelKind};
 use super::options::SubscribeOptions;
 use crate::error::Error;
 
@@ -23,7 +23,7 @@ pub(super) struct Subscribers<W> {
 
 #[derive(Debug)]
 pub(super) struct Subscriber<W> {
-    pub(super) kind: Kind,
+    pub(super) kind: ChannelKind,
     pub(super) names: BTreeSet<Bytes>,
     /// How many of them the server has not confirmed on this connection.
     pub(super) missing: usize,
@@ -57,7 +57,7 @@ impl<W> Subscribers<W> {
         Self { list: Vec::new(), free: Vec::new(), woken: Vec::new(), holding: 0, resumed: false }
     }
 
-    pub(super) fn add(&mut self, kind: Kind, options: SubscribeOptions) -> u32 {
+    pub(super) fn add(&mut self, kind: ChannelKind, options: SubscribeOptions) -> u32 {
         let subscriber = Box::new(Subscriber {
             kind,
             names: BTreeSet::new(),

@@ -35,13 +35,13 @@ impl Scene {
         scene
     }
 
-    fn subscribe(&mut self, kind: Kind, names: &str) -> SubscriptionId {
+    fn subscribe(&mut self, kind: ChannelKind, names: &str) -> SubscriptionId {
         self.machine.subscribe(kind, list(names), SubscribeOptions::new()).unwrap()
     }
 
     /// A subscription that is confirmed.
     fn subscribed(&mut self, names: &str) -> SubscriptionId {
-        let id = self.subscribe(Kind::Channel, names);
+        let id = self.subscribe(ChannelKind::Channel, names);
         self.sent();
         names.split(' ').for_each(|name| self.receive(&["subscribe", name, "1"]));
         assert!(matches!(self.confirmed(&id), Poll::Ready(Ok(()))));
@@ -162,7 +162,7 @@ fn names_that_several_want_are_asked_for_once_and_left_with_the_last() {
         let mut scene = Scene::connected(protocol);
         let start = scene.now;
         let one = scene.subscribed("a b");
-        let two = scene.subscribe(Kind::Channel, "b c");
+        let two = scene.subscribe(ChannelKind::Channel, "b c");
         assert_eq!(scene.sent(), ["SUBSCRIBE c"]);
         assert!(scene.confirmed(&two).is_pending());
         scene.receive(&["subscribe", "c", "3"]);
@@ -184,7 +184,7 @@ fn names_that_several_want_are_asked_for_once_and_left_with_the_last() {
 fn kinds_are_apart() {
     let mut scene = Scene::connected('>');
     let start = scene.now;
-    let kinds = Kind::ALL.map(|kind| scene.subscribe(kind, "a*"));
+    let kinds = ChannelKind::ALL.map(|kind| scene.subscribe(kind, "a*"));
     assert_eq!(scene.sent(), ["SUBSCRIBE a*", "PSUBSCRIBE a*", "SSUBSCRIBE a*"]);
     for word in ["subscribe", "psubscribe", "ssubscribe"] {
         scene.receive(&[word, "a*", "1"]);
@@ -203,7 +203,7 @@ fn a_name_that_is_wanted_while_it_is_being_left_is_asked_for_afterwards() {
     let one = scene.subscribed("a");
     scene.machine.unsubscribe(one);
     assert_eq!(scene.sent(), ["UNSUBSCRIBE a"]);
-    let two = scene.subscribe(Kind::Channel, "a");
+    let two = scene.subscribe(ChannelKind::Channel, "a");
     assert!(scene.sent().is_empty());
     scene.receive(&["unsubscribe", "a", "0"]);
     assert_eq!(scene.sent(), ["SUBSCRIBE a"]);
@@ -260,7 +260,7 @@ fn a_shard_that_the_server_gives_up_is_a_gap_and_asked_for_again() {
     let mut scene = Scene::connected('>');
     let start = scene.now;
     let options = SubscribeOptions::new().confirmations(true);
-    let id = scene.machine.subscribe(Kind::Shard, "a", options).unwrap();
+    let id = scene.machine.subscribe(ChannelKind::Shard, "a", options).unwrap();
     scene.sent();
     scene.receive(&["ssubscribe", "a", "1"]);
     scene.now += SECOND;
@@ -275,8 +275,8 @@ fn a_shard_that_the_server_gives_up_is_a_gap_and_asked_for_again() {
 fn what_is_refused_leaves_nothing_and_harms_nobody() {
     let mut scene = Scene::connected('>');
     let mut one = scene.subscribed("a");
-    let two = scene.subscribe(Kind::Channel, "b secret");
-    let three = scene.subscribe(Kind::Channel, "b");
+    let two = scene.subscribe(ChannelKind::Channel, "b secret");
+    let three = scene.subscribe(ChannelKind::Channel, "b");
     assert_eq!(scene.sent(), ["SUBSCRIBE b secret"]);
     scene.frames(b"-NOPERM not this one\r\n").unwrap();
     let Poll::Ready(Err(error)) = scene.confirmed(&two) else { panic!("it was refused") };
@@ -302,11 +302,11 @@ fn what_is_refused_leaves_nothing_and_harms_nobody() {
 #[test]
 fn a_refusal_goes_to_nobody_when_those_who_asked_have_left() {
     let mut scene = Scene::connected('*');
-    let one = scene.subscribe(Kind::Channel, "secret");
+    let one = scene.subscribe(ChannelKind::Channel, "secret");
     scene.sent();
     scene.machine.unsubscribe(one);
     // It has the same number.
-    let two = scene.subscribe(Kind::Channel, "b");
+    let two = scene.subscribe(ChannelKind::Channel, "b");
     assert_eq!(scene.sent(), ["SUBSCRIBE b"]);
     scene.frames(b"-NOPERM not this one\r\n").unwrap();
     assert!(scene.confirmed(&two).is_pending());
@@ -354,7 +354,7 @@ fn a_wrong_password_ends_all_for_good_and_is_told_to_the_next_at_once() {
     let mut scene = Scene::connected('>');
     scene.pace(Backoff::constant(SECOND));
     let start = scene.now;
-    let (old, new) = (scene.subscribed("a"), scene.subscribe(Kind::Channel, "b"));
+    let (old, new) = (scene.subscribed("a"), scene.subscribe(ChannelKind::Channel, "b"));
     scene.lose();
     scene.now += SECOND;
     assert_eq!(scene.machine.poll_connect(ConnId::MAIN, scene.now, 0), PubSubConnect::Now);
@@ -363,10 +363,10 @@ fn a_wrong_password_ends_all_for_good_and_is_told_to_the_next_at_once() {
     assert_eq!(scene.items(&old, start), ["failed ", "end"]);
     assert!(matches!(scene.confirmed(&new), Poll::Ready(Err(error)) if error.kind() == wrong));
     assert_eq!(scene.machine.poll_connect(ConnId::MAIN, scene.now, 0), PubSubConnect::Idle);
-    let next = scene.subscribe(Kind::Channel, "c");
+    let next = scene.subscribe(ChannelKind::Channel, "c");
     assert_eq!(scene.machine.poll_connect(ConnId::MAIN, scene.now, 0), PubSubConnect::Idle);
     assert!(matches!(scene.confirmed(&next), Poll::Ready(Err(error)) if error.kind() == wrong));
-    let last = scene.subscribe(Kind::Channel, "c");
+    let last = scene.subscribe(ChannelKind::Channel, "c");
     assert_eq!(scene.machine.poll_connect(ConnId::MAIN, scene.now + SECOND, 0), PubSubConnect::Now);
     scene.machine.handle_connected(ConnId::MAIN, scene.now);
     assert_eq!(scene.sent(), ["SUBSCRIBE c"]);
@@ -382,7 +382,7 @@ fn a_server_that_is_away_is_tried_again_and_again() {
         PubSubConnect::Idle,
         "nobody wants anything"
     );
-    let id = scene.subscribe(Kind::Channel, "a");
+    let id = scene.subscribe(ChannelKind::Channel, "a");
     for _ in 0..3 {
         assert_eq!(scene.machine.poll_connect(ConnId::MAIN, scene.now, 0), PubSubConnect::Now);
         let refused = ErrorKind::Connection(ConnectionFault::Refused);
@@ -449,7 +449,7 @@ fn silence_is_no_death_while_nothing_is_read_and_a_gap_begins_where_reading_stop
     scene.machine = PubSub::new(Some(2 * SECOND), Backoff::none());
     scene.machine.handle_connected(ConnId::MAIN, scene.now);
     let options = SubscribeOptions::new().buffer_messages(2);
-    let id = scene.machine.subscribe(Kind::Channel, "a", options).unwrap();
+    let id = scene.machine.subscribe(ChannelKind::Channel, "a", options).unwrap();
     scene.sent();
     scene.receive(&["subscribe", "a", "1"]);
     scene.receive(&["message", "a", "1"]);
@@ -549,7 +549,7 @@ fn after_much_at_a_time_only_an_answer_tells_that_it_was_all() {
 #[test]
 fn new_credentials_are_presented_among_the_rest() {
     let mut scene = Scene::connected('>');
-    let id = scene.subscribe(Kind::Channel, "a");
+    let id = scene.subscribe(ChannelKind::Channel, "a");
     scene.machine.poll_transmit(ConnId::MAIN, &mut scene.outbox);
     let auth = crate::credentials::Credentials::new("ann", "new").auth();
     scene.machine.present(ConnId::MAIN, &auth, &mut scene.outbox);
@@ -568,7 +568,7 @@ fn new_credentials_are_presented_among_the_rest() {
 fn many_names_take_few_commands() {
     let mut scene = Scene::connected('>');
     let names: Vec<_> = (0..2500).map(|number| number.to_string()).collect();
-    let _id = scene.machine.subscribe(Kind::Channel, names, SubscribeOptions::new()).unwrap();
+    let _id = scene.machine.subscribe(ChannelKind::Channel, names, SubscribeOptions::new()).unwrap();
     let sizes: Vec<_> = scene.sent().iter().map(|command| command.split(' ').count() - 1).collect();
     assert_eq!(sizes, [1000, 1000, 500]);
 }
@@ -607,6 +607,6 @@ fn those_who_wait_are_woken_and_one_can_be_called() {
     let start = scene.now;
     assert_eq!(scene.items(&one, start), ["end"]);
     assert_eq!(scene.items(&two, start), ["b=1", "b=2", "end"]);
-    let refused = scene.machine.subscribe(Kind::Channel, "c", SubscribeOptions::new());
+    let refused = scene.machine.subscribe(ChannelKind::Channel, "c", SubscribeOptions::new());
     assert_eq!(refused.unwrap_err().kind(), ErrorKind::Closed);
 }

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use super::PubSub;
 use super::subscribers::SubscriptionEnd;
 use super::frame::{self, Frame};
-use super::event::{SubscriptionEvent, Kind, Message};
+use super::event::{SubscriptionEvent, ChannelKind, Message};
 use super::conn::{PubSubConn, ConnId};
 use crate::call::Call;
 use crate::cmd::Cmd;
@@ -76,7 +76,7 @@ pub(super) enum OwedReply {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct CommandBatch {
     leaves: bool,
-    pub(super) kind: Kind,
+    pub(super) kind: ChannelKind,
     /// In a cluster the slot of all its names: a node takes no others together.
     slot: Option<u16>,
     /// The subscriber for which alone it is sent, and which alone fails when it is refused.
@@ -86,12 +86,12 @@ pub(super) struct CommandBatch {
 impl CommandBatch {
     fn verb(self) -> &'static str {
         match (self.leaves, self.kind) {
-            (false, Kind::Channel) => "SUBSCRIBE",
-            (false, Kind::Pattern) => "PSUBSCRIBE",
-            (false, Kind::Shard) => "SSUBSCRIBE",
-            (true, Kind::Channel) => "UNSUBSCRIBE",
-            (true, Kind::Pattern) => "PUNSUBSCRIBE",
-            (true, Kind::Shard) => "SUNSUBSCRIBE",
+            (false, ChannelKind::Channel) => "SUBSCRIBE",
+            (false, ChannelKind::Pattern) => "PSUBSCRIBE",
+            (false, ChannelKind::Shard) => "SSUBSCRIBE",
+            (true, ChannelKind::Channel) => "UNSUBSCRIBE",
+            (true, ChannelKind::Pattern) => "PUNSUBSCRIBE",
+            (true, ChannelKind::Shard) => "SUNSUBSCRIBE",
         }
     }
 }
@@ -106,7 +106,7 @@ impl<W> PubSub<W> {
         (this.answered, this.read, this.heard) = (false, Some(now), Some(now));
         let again = std::mem::replace(&mut this.was_connected, true);
         this.liveness.handle_connected(now);
-        for kind in Kind::ALL {
+        for kind in ChannelKind::ALL {
             let names = self.names[kind as usize].iter().filter(|(_, name)| name.conn == Some(conn));
             this.changed.extend(names.map(|(name, _)| (kind, name.clone())));
         }
@@ -200,7 +200,7 @@ impl<W> PubSub<W> {
     }
 
     /// A name is left. Whoever wants it all the same, elsewhere, misses messages from now on.
-    fn handle_leaving(&mut self, conn: ConnId, kind: Kind, text: &Bytes) {
+    fn handle_leaving(&mut self, conn: ConnId, kind: ChannelKind, text: &Bytes) {
         let since = self.conns.get(&conn).and_then(PubSubConn::complete_until);
         let Some(name) = self.names[kind as usize].get_mut(text) else { return };
         name.leaves = false;
@@ -226,7 +226,7 @@ impl<W> PubSub<W> {
     }
 
     /// What the server is to be told of a name, if anything.
-    fn batch(&mut self, kind: Kind, text: &Bytes) -> Option<CommandBatch> {
+    fn batch(&mut self, kind: ChannelKind, text: &Bytes) -> Option<CommandBatch> {
         let slot = self.slot_of(kind, text);
         let name = self.names[kind as usize].get(text)?;
         match name.wire {
@@ -317,7 +317,7 @@ impl<W> PubSub<W> {
     fn deliver(
         &mut self,
         conn: ConnId,
-        (kind, name): (Kind, &[u8]),
+        (kind, name): (ChannelKind, &[u8]),
         channel: &[u8],
         payload: &[u8],
         owner: &Bytes,
@@ -333,7 +333,7 @@ impl<W> PubSub<W> {
             if bytes.len() >= SHARED_FROM { owner.slice_ref(bytes) } else { Bytes::copy_from_slice(bytes) }
         };
         let (channel, pattern) =
-            if kind == Kind::Pattern { (share(channel), Some(key.clone())) } else { (key.clone(), None) };
+            if kind == ChannelKind::Pattern { (share(channel), Some(key.clone())) } else { (key.clone(), None) };
         let message = Message { kind, channel, pattern, payload: share(payload) };
         for id in others {
             self.subscribers.tell(*id, SubscriptionEvent::Message(message.clone()), size, Some(now));
@@ -341,7 +341,7 @@ impl<W> PubSub<W> {
         self.subscribers.tell(*last, SubscriptionEvent::Message(message), size, Some(now));
     }
 
-    fn handle_subscribed(&mut self, conn: ConnId, kind: Kind, text: &[u8]) -> Result<()> {
+    fn handle_subscribed(&mut self, conn: ConnId, kind: ChannelKind, text: &[u8]) -> Result<()> {
         let Some(this) = self.conns.get_mut(&conn) else { return Ok(()) };
         if !this.is_answered(false, kind, text) {
             return Err(out_of_step());
@@ -354,7 +354,7 @@ impl<W> PubSub<W> {
     }
 
     /// Whoever wants the name hears it from now on.
-    fn handle_up(&mut self, kind: Kind, text: &[u8]) {
+    fn handle_up(&mut self, kind: ChannelKind, text: &[u8]) {
         let Some((key, name)) = self.names[kind as usize].get_key_value(text) else { return };
         let (key, wanted_by) = (key.clone(), name.wanted_by.clone());
         if let Some(name) = self.names[kind as usize].get_mut(text) {
@@ -373,7 +373,7 @@ impl<W> PubSub<W> {
     }
 
     /// The server has left a name out: because it was told so, or on its own account, as when a shard moves away.
-    fn handle_unsubscribed(&mut self, conn: ConnId, kind: Kind, text: &[u8], before: Instant) {
+    fn handle_unsubscribed(&mut self, conn: ConnId, kind: ChannelKind, text: &[u8], before: Instant) {
         let Some(this) = self.conns.get_mut(&conn) else { return };
         let is_answer = this.is_answered(true, kind, text);
         let since = this.behind.unwrap_or(before);
@@ -500,7 +500,7 @@ impl<W> PubSub<W> {
     }
 
     /// The server does not allow a name: that is the end for those who had it, and the answer to those who ask for it.
-    fn fail(&mut self, kind: Kind, text: &Bytes, error: &Error) {
+    fn fail(&mut self, kind: ChannelKind, text: &Bytes, error: &Error) {
         let Some(name) = self.names[kind as usize].get(text) else { return };
         for id in name.wanted_by.clone() {
             let pending = self.subscribers.get(id).and_then(|subscriber| subscriber.pending.as_ref());
@@ -561,7 +561,7 @@ impl PubSubConn {
     }
 
     /// Whether this answers the oldest question; if so, it is answered.
-    fn is_answered(&mut self, leaves: bool, kind: Kind, text: &[u8]) -> bool {
+    fn is_answered(&mut self, leaves: bool, kind: ChannelKind, text: &[u8]) -> bool {
         let Some(OwedReply::Names { batch, names }) = self.asked.front_mut() else { return false };
         if batch.leaves != leaves || batch.kind != kind || names.front().is_none_or(|name| name != text) {
             return false;

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use redwire_core::config::Config;
-use redwire_core::pubsub::{SubscriptionEvent, Kind, SubscribeOptions, SubscriptionId};
+use redwire_core::pubsub::{SubscriptionEvent, ChannelKind, SubscribeOptions, SubscriptionId};
 use redwire_core::{Arg, Error, Result};
 
 use super::client::Client;
@@ -138,7 +138,7 @@ impl PubSub {
     /// # Errors
     /// As [`subscribe`](Self::subscribe).
     pub fn subscribe_with(&self, channels: impl Arg, options: SubscribeOptions) -> Result<Subscription> {
-        self.listen(Kind::Channel, channels, options)
+        self.listen(ChannelKind::Channel, channels, options)
     }
 
     /// Hears what is published on all channels that match these glob patterns.
@@ -155,7 +155,7 @@ impl PubSub {
     /// # Errors
     /// As [`subscribe`](Self::subscribe).
     pub fn psubscribe_with(&self, patterns: impl Arg, options: SubscribeOptions) -> Result<Subscription> {
-        self.listen(Kind::Pattern, patterns, options)
+        self.listen(ChannelKind::Pattern, patterns, options)
     }
 
     /// Hears what is published by `SPUBLISH` on these shard channels (Redis 7.0); in a cluster, whichever nodes serve them.
@@ -172,10 +172,10 @@ impl PubSub {
     /// # Errors
     /// As [`subscribe`](Self::subscribe).
     pub fn ssubscribe_with(&self, channels: impl Arg, options: SubscribeOptions) -> Result<Subscription> {
-        self.listen(Kind::Shard, channels, options)
+        self.listen(ChannelKind::Shard, channels, options)
     }
 
-    fn listen(&self, kind: Kind, names: impl Arg, options: SubscribeOptions) -> Result<Subscription> {
+    fn listen(&self, kind: ChannelKind, names: impl Arg, options: SubscribeOptions) -> Result<Subscription> {
         let process = self.process();
         let id = process.demand(|machine| machine.subscribe(kind, names, options))?;
         let subscription = Subscription { process: Arc::clone(process), id: Some(id), _owner: self.clone() };

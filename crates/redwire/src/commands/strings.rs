@@ -9,7 +9,7 @@ use super::keys::time::millis;
 mod bitfield;
 mod options;
 
-pub use bitfield::{BitOffset, Bitfield, IntType, Overflow};
+pub use bitfield::{BitOffset, Bitfield, IntType, BitfieldOverflow};
 pub use options::{BitOperation, BitRange, Expiry, SetOptions};
 
 /// Strings, counters and bits.
@@ -180,7 +180,7 @@ pub trait StringCommands: Run {
         self.run(Cmd::of(&facts::BITOP).arg(operation).required(destination).places(keys))
     }
 
-    /// The result of each step, `None` where it would not fit and [`Overflow::Fail`] was said.
+    /// The result of each step, `None` where it would not fit and [`BitfieldOverflow::Fail`] was said.
     /// [BITFIELD](https://redis.io/docs/latest/commands/bitfield/)
     fn bitfield(self, key: impl Arg, steps: Bitfield) -> Self::Out<Vec<Option<i64>>> {
         self.run(Cmd::of(&facts::BITFIELD).required(key).arg(steps))

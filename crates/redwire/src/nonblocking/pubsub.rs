@@ -14,7 +14,7 @@ use std::sync::{Arc, MutexGuard, OnceLock};
 use std::task::Waker;
 
 use redwire_core::config::{Config, Endpoint, HostPort};
-use redwire_core::pubsub::{self, Kind, ConnId, SubscribeOptions};
+use redwire_core::pubsub::{self, ChannelKind, ConnId, SubscribeOptions};
 use redwire_core::{Arg, Result};
 
 use super::client::Client;
@@ -164,7 +164,7 @@ impl PubSub {
     /// A channel that the user may not listen to, and then none is subscribed to; no confirmation within the
     /// [`timeout`](crate::config::ConfigBuilder::timeout); no names; it was closed.
     pub async fn subscribe(&self, channels: impl Arg) -> Result<Subscription> {
-        self.listen(Kind::Channel, channels, SubscribeOptions::new()).await
+        self.listen(ChannelKind::Channel, channels, SubscribeOptions::new()).await
     }
 
     /// As [`subscribe`](Self::subscribe), with limits and policies of your own.
@@ -176,7 +176,7 @@ impl PubSub {
         channels: impl Arg,
         options: SubscribeOptions,
     ) -> Result<Subscription> {
-        self.listen(Kind::Channel, channels, options).await
+        self.listen(ChannelKind::Channel, channels, options).await
     }
 
     /// Hears what is published on all channels that match these glob patterns.
@@ -185,7 +185,7 @@ impl PubSub {
     /// # Errors
     /// As [`subscribe`](Self::subscribe).
     pub async fn psubscribe(&self, patterns: impl Arg) -> Result<Subscription> {
-        self.listen(Kind::Pattern, patterns, SubscribeOptions::new()).await
+        self.listen(ChannelKind::Pattern, patterns, SubscribeOptions::new()).await
     }
 
     /// As [`psubscribe`](Self::psubscribe), with limits and policies of your own.
@@ -197,7 +197,7 @@ impl PubSub {
         patterns: impl Arg,
         options: SubscribeOptions,
     ) -> Result<Subscription> {
-        self.listen(Kind::Pattern, patterns, options).await
+        self.listen(ChannelKind::Pattern, patterns, options).await
     }
 
     /// Hears what is published by `SPUBLISH` on these shard channels (Redis 7.0); in a cluster, whichever nodes serve them.
@@ -206,7 +206,7 @@ impl PubSub {
     /// # Errors
     /// As [`subscribe`](Self::subscribe).
     pub async fn ssubscribe(&self, channels: impl Arg) -> Result<Subscription> {
-        self.listen(Kind::Shard, channels, SubscribeOptions::new()).await
+        self.listen(ChannelKind::Shard, channels, SubscribeOptions::new()).await
     }
 
     /// As [`ssubscribe`](Self::ssubscribe), with limits and policies of your own.
@@ -218,10 +218,10 @@ impl PubSub {
         channels: impl Arg,
         options: SubscribeOptions,
     ) -> Result<Subscription> {
-        self.listen(Kind::Shard, channels, options).await
+        self.listen(ChannelKind::Shard, channels, options).await
     }
 
-    async fn listen(&self, kind: Kind, names: impl Arg, options: SubscribeOptions) -> Result<Subscription> {
+    async fn listen(&self, kind: ChannelKind, names: impl Arg, options: SubscribeOptions) -> Result<Subscription> {
         let shared = Arc::clone(self.shared());
         let id = shared.demand(|machine| machine.subscribe(kind, names, options))??;
         Subscription::confirmed(self.clone(), shared, id).await

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::time::{Duration, SystemTime};
 
 use redwire::commands::{
-    BitOffset, BitOperation, BitRange, Bitfield, Expiry, IntType, Overflow, SetOptions, Ttl,
+    BitOffset, BitOperation, BitRange, Bitfield, Expiry, IntType, BitfieldOverflow, SetOptions, Ttl,
 };
 use redwire::prelude::*;
 
@@ -193,11 +193,11 @@ fn integers_inside_a_string() {
         let a = key("a");
         let steps = Bitfield::new()
             .set(IntType::U(8), 0, 200)
-            .overflow(Overflow::Sat)
+            .overflow(BitfieldOverflow::Sat)
             .incr_by(IntType::U(8), 0, 100)
-            .overflow(Overflow::Fail)
+            .overflow(BitfieldOverflow::Fail)
             .incr_by(IntType::U(8), 0, 1)
-            .overflow(Overflow::Wrap)
+            .overflow(BitfieldOverflow::Wrap)
             .incr_by(IntType::U(8), 0, 2)
             .set(IntType::I(5), BitOffset::nth(3), -7)
             .get(IntType::I(5), 15);

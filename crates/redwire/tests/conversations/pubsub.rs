@@ -5,7 +5,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use redwire::{ErrorKind, SubscriptionEvent, Kind, SubscribeOptions};
+use redwire::{ErrorKind, SubscriptionEvent, ChannelKind, SubscribeOptions};
 use redwire_testkit::{Server, eventually, shared};
 
 use crate::common::pubsub::{PubSub, Way};
@@ -54,7 +54,7 @@ fn messages_come_in_order_with_their_channel(setup: Setup) {
     for (channel, payload) in [(&news, "a"), (&sport, "b"), (&news, "c")] {
         let message = subscription.message();
         assert_eq!((&message.channel[..], &message.payload[..]), (channel.as_bytes(), payload.as_bytes()));
-        assert_eq!((message.kind, message.pattern), (Kind::Channel, None));
+        assert_eq!((message.kind, message.pattern), (ChannelKind::Channel, None));
     }
 }
 
@@ -86,7 +86,7 @@ fn a_pattern_says_what_it_matched(setup: Setup) {
         let message = subscription.message();
         assert_eq!((&message.channel[..], &message.payload[..]), (channel.as_bytes(), payload.as_bytes()));
         assert_eq!(message.pattern.as_deref(), Some(patterns[0].as_bytes()));
-        assert_eq!(message.kind, Kind::Pattern);
+        assert_eq!(message.kind, ChannelKind::Pattern);
     }
     // A channel that is wanted as such and by a pattern is told to each of them once.
     let mut exact = pubsub.subscribe(&[&one]);
@@ -109,9 +109,9 @@ fn shard_channels_are_a_world_of_their_own(setup: Setup) {
     shared().command(&["SPUBLISH", &name, "s"]).unwrap();
     publish(shared(), &name, "c");
     let message = shards.message();
-    assert_eq!((&message.payload[..], message.kind), (&b"s"[..], Kind::Shard));
+    assert_eq!((&message.payload[..], message.kind), (&b"s"[..], ChannelKind::Shard));
     let message = channels.message();
-    assert_eq!((&message.payload[..], message.kind), (&b"c"[..], Kind::Channel));
+    assert_eq!((&message.payload[..], message.kind), (&b"c"[..], ChannelKind::Channel));
     drop(shards);
     eventually("it is unsubscribed", LIMIT, || {
         shared().command(&["PUBSUB", "SHARDNUMSUB", &name]).unwrap().ends_with('0')

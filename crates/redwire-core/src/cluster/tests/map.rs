@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::Value as Json;
 
 use super::super::slots_reply::{SlotsReply, Source};
-use super::super::{Health, Map};
+use super::super::{NodeHealth, Map};
 use super::{address, remap, reply};
 use crate::reply::Value;
 
@@ -92,9 +92,9 @@ fn run(case: &Case, resp3: bool) {
         for (at, id, host_name, zone, health) in &case.nodes {
             let node = map.node(&address(at)).unwrap_or_else(|| panic!("{name}: no node at {at}"));
             let health_of = match node.health {
-                Health::Online => "online",
-                Health::Loading => "loading",
-                Health::Failed => "failed",
+                NodeHealth::Online => "online",
+                NodeHealth::Loading => "loading",
+                NodeHealth::Failed => "failed",
             };
             let is = (&node.id, &node.host_name, &node.zone, health_of);
             assert_eq!(is, (id, host_name, zone, health.as_str()), "{name}: {at}");

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use super::super::event::{Kind, Message};
+use super::super::event::{ChannelKind, Message};
 use super::*;
 
 fn message(number: u64) -> SubscriptionEvent {
     let payload = number.to_string().into();
-    SubscriptionEvent::Message(Message { kind: Kind::Channel, channel: "c".into(), pattern: None, payload })
+    SubscriptionEvent::Message(Message { kind: ChannelKind::Channel, channel: "c".into(), pattern: None, payload })
 }
 
 fn queue(overflow: Overflow, messages: usize, bytes: usize) -> SubscriberQueue {

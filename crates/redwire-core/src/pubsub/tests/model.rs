@@ -60,7 +60,7 @@ type Published = BTreeMap<(bool, &'static str), Vec<Instant>>;
 /// A server with one connection.
 #[derive(Default)]
 struct Server {
-    subscribed: BTreeSet<(Kind, String)>,
+    subscribed: BTreeSet<(ChannelKind, String)>,
     forbidden: BTreeSet<String>,
     /// On their way to it, and from it.
     commands: VecDeque<String>,
@@ -85,9 +85,9 @@ impl Server {
         }
         let word = verb.to_lowercase();
         let kind = match word.as_bytes()[0] {
-            b'p' => Kind::Pattern,
-            b's' if word.starts_with("ss") || word.starts_with("sun") => Kind::Shard,
-            _ => Kind::Channel,
+            b'p' => ChannelKind::Pattern,
+            b's' if word.starts_with("ss") || word.starts_with("sun") => ChannelKind::Shard,
+            _ => ChannelKind::Channel,
         };
         let leaves = word.contains("unsub");
         if !leaves && names.split(' ').any(|name| self.forbidden.contains(name)) {
@@ -117,13 +117,13 @@ impl Server {
         if !connected {
             return;
         }
-        let kinds = if sharded { &[Kind::Shard][..] } else { &[Kind::Channel, Kind::Pattern] };
+        let kinds = if sharded { &[ChannelKind::Shard][..] } else { &[ChannelKind::Channel, ChannelKind::Pattern] };
         for &kind in kinds {
             if self.subscribed.contains(&(kind, name.to_owned())) {
                 match kind {
-                    Kind::Channel => self.say(protocol, &["message", name, &number]),
-                    Kind::Pattern => self.say(protocol, &["pmessage", name, name, &number]),
-                    Kind::Shard => self.say(protocol, &["smessage", name, &number]),
+                    ChannelKind::Channel => self.say(protocol, &["message", name, &number]),
+                    ChannelKind::Pattern => self.say(protocol, &["pmessage", name, name, &number]),
+                    ChannelKind::Shard => self.say(protocol, &["smessage", name, &number]),
                 }
             }
         }
@@ -139,7 +139,7 @@ impl Server {
 /// One who listens, and what it was promised.
 struct Listener {
     id: SubscriptionId,
-    kind: Kind,
+    kind: ChannelKind,
     overflow: Overflow,
     channels: BTreeMap<&'static str, Promise>,
     /// Names that were asked for last and are not confirmed.
@@ -162,7 +162,7 @@ struct Promise {
 
 impl Listener {
     fn sharded(&self) -> bool {
-        self.kind == Kind::Shard
+        self.kind == ChannelKind::Shard
     }
 
     fn hear(&mut self, item: Option<SubscriptionEvent>, published: &Published) {
@@ -302,7 +302,7 @@ impl World {
             Step::Subscribe { kind, names, overflow } if count < 8 => {
                 let overflow = [Overflow::Wait, Overflow::DropOldest, Overflow::DropNewest][overflow];
                 let options = SubscribeOptions::new().buffer_messages(3).overflow(overflow);
-                let kind = Kind::ALL[kind];
+                let kind = ChannelKind::ALL[kind];
                 let id = self.scene.machine.subscribe(kind, picked(names), options).unwrap();
                 let (channels, asked) = (BTreeMap::new(), BTreeSet::new());
                 self.listeners.push(Listener { id, kind, overflow, channels, asked, ended: false });
@@ -354,7 +354,7 @@ impl World {
                 }
             }
             // Without a connection nobody is subscribed.
-            Step::Move(name) if self.server.subscribed.remove(&(Kind::Shard, NAMES[name].to_owned())) => {
+            Step::Move(name) if self.server.subscribed.remove(&(ChannelKind::Shard, NAMES[name].to_owned())) => {
                 self.server.say(protocol, &["sunsubscribe", NAMES[name], "0"]);
             }
             Step::Forbid(name) => drop(self.server.forbidden.insert(NAMES[name].to_owned())),

@@ -71,7 +71,7 @@ impl Town {
     }
 
     fn subscribe(&mut self, names: &str) -> SubscriptionId {
-        let id = self.machine.subscribe(Kind::Shard, list(names), SubscribeOptions::new()).unwrap();
+        let id = self.machine.subscribe(ChannelKind::Shard, list(names), SubscribeOptions::new()).unwrap();
         self.route();
         id
     }

@@ -5,13 +5,13 @@ use redwire_core::{Arg, Args};
 /// Reads and writes of integers inside a string, done in order; the reply has one item for each.
 ///
 /// ```
-/// use redwire::commands::{Bitfield, BitOffset, IntType, Overflow};
+/// use redwire::commands::{Bitfield, BitOffset, IntType, BitfieldOverflow};
 /// use redwire::prelude::*;
 /// # let (batch, _) = redwire::Pipeline::record(|client| {
 ///
 /// let steps = Bitfield::new()
 ///     .set(IntType::U(8), 0, 200)
-///     .overflow(Overflow::Sat)
+///     .overflow(BitfieldOverflow::Sat)
 ///     .incr_by(IntType::I(5), BitOffset::nth(3), 10)
 ///     .get(IntType::U(8), 0);
 /// client.bitfield("counters", steps);
@@ -42,7 +42,7 @@ pub struct BitOffset {
 /// What happens where a result does not fit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Overflow {
+pub enum BitfieldOverflow {
     /// It wraps around, as is the default.
     Wrap,
     /// It stops at the smallest or the largest value.
@@ -78,11 +78,11 @@ impl Bitfield {
 
     /// How the writes that follow treat results that do not fit.
     #[must_use]
-    pub fn overflow(mut self, overflow: Overflow) -> Self {
+    pub fn overflow(mut self, overflow: BitfieldOverflow) -> Self {
         let word = match overflow {
-            Overflow::Wrap => "WRAP",
-            Overflow::Sat => "SAT",
-            Overflow::Fail => "FAIL",
+            BitfieldOverflow::Wrap => "WRAP",
+            BitfieldOverflow::Sat => "SAT",
+            BitfieldOverflow::Fail => "FAIL",
         };
         self.words.extend(["OVERFLOW".to_owned(), word.to_owned()]);
         self
