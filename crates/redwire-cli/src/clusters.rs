@@ -8,7 +8,7 @@ use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
 
 use redwire::cluster::SLOTS;
-use redwire::config::{Config, HostPort, Topology};
+use redwire::config::{Config, HostPort, Deployment};
 use redwire::{Result, Value, cmd};
 use tokio::task::JoinSet;
 
@@ -151,8 +151,8 @@ fn range(entry: &str) -> Option<RangeInclusive<u16>> {
 
 /// The nodes that `config` names, where it names a cluster.
 pub(crate) fn seeds(config: &Config) -> Option<&[HostPort]> {
-    match config.topology() {
-        Topology::Cluster { nodes } => Some(nodes),
+    match config.deployment() {
+        Deployment::Cluster { nodes } => Some(nodes),
         _ => None,
     }
 }

@@ -1,6 +1,6 @@
 //! From the command line to a client of either driver.
 
-use redwire::config::{Config, Topology, Verification};
+use redwire::config::{Config, Deployment, Verification};
 use redwire::{Cmd, Reply, Result};
 
 use crate::args::Global;
@@ -48,18 +48,18 @@ pub(crate) fn first_url(global: &Global) -> &str {
 
 /// Where a configuration leads, in short: `host:port`, or the path of a socket.
 pub(crate) fn place(config: &Config) -> String {
-    match config.topology() {
-        Topology::Single(endpoint) => endpoint.to_string(),
-        Topology::Sentinel { service, .. } => service.clone(),
-        Topology::Cluster { nodes } => nodes.iter().map(ToString::to_string).collect::<Vec<_>>().join(","),
+    match config.deployment() {
+        Deployment::Single(endpoint) => endpoint.to_string(),
+        Deployment::Sentinel { service, .. } => service.clone(),
+        Deployment::Cluster { nodes } => nodes.iter().map(ToString::to_string).collect::<Vec<_>>().join(","),
         other => format!("{other:?}"),
     }
 }
 
 /// The servers to try, one after another, where one is as good as another: of a cluster, each node that the URL names.
 pub(crate) fn servers(config: &Config) -> Vec<Config> {
-    match config.topology() {
-        Topology::Cluster { nodes } => nodes.iter().map(|node| config.for_node(node.clone())).collect(),
+    match config.deployment() {
+        Deployment::Cluster { nodes } => nodes.iter().map(|node| config.for_node(node.clone())).collect(),
         _ => vec![config.clone()],
     }
 }

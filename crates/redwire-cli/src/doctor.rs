@@ -20,7 +20,7 @@ mod tls;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use redwire::config::{Config, Endpoint, Topology, Verification};
+use redwire::config::{Config, Endpoint, Deployment, Verification};
 use redwire::{AuthenticationFault, ErrorKind, cmd};
 use serde_json::json;
 
@@ -129,11 +129,11 @@ fn understand(global: &Global, url: &str, report: &mut Report<'_>) -> Option<Con
         }
     };
     if let Some(config) = &found {
-        let place = match config.topology() {
-            Topology::Sentinel { nodes, service } => {
+        let place = match config.deployment() {
+            Deployment::Sentinel { nodes, service } => {
                 format!("{service:?}, watched by {} sentinels,", nodes.len())
             }
-            Topology::Cluster { nodes } => format!("a cluster, by {} of its nodes,", nodes.len()),
+            Deployment::Cluster { nodes } => format!("a cluster, by {} of its nodes,", nodes.len()),
             _ => connect::place(config),
         };
         layer.summary(format!("{place} with {}", if config.tls() { "TLS" } else { "no TLS" }));
@@ -148,14 +148,14 @@ fn understand(global: &Global, url: &str, report: &mut Report<'_>) -> Option<Con
 
 /// The server to examine, and how to reach it: of a service, the master, and of a cluster, a node, by a layer of its own.
 async fn find(global: &Global, config: &Config, report: &mut Report<'_>) -> Option<(Config, Endpoint)> {
-    match config.topology() {
-        Topology::Single(endpoint) => Some((config.clone(), endpoint.clone())),
-        Topology::Sentinel { service, .. } => {
+    match config.deployment() {
+        Deployment::Single(endpoint) => Some((config.clone(), endpoint.clone())),
+        Deployment::Sentinel { service, .. } => {
             let (layer, master) = sentinels::examine(config, service, global.blocking).await;
             report.push(layer);
             master.map(|master| (config.clone(), Endpoint::Tcp(master)))
         }
-        Topology::Cluster { nodes } => {
+        Deployment::Cluster { nodes } => {
             let (layer, node) = cluster::examine(config, nodes, global.blocking).await;
             report.push(layer);
             node.map(|node| (config.for_node(node.clone()), Endpoint::Tcp(node)))
@@ -167,12 +167,12 @@ async fn find(global: &Global, config: &Config, report: &mut Report<'_>) -> Opti
 /// Warns of passwords that anybody on the way can read.
 fn in_the_clear(layer: &mut Layer, config: &Config) {
     let is_home = |host: &str| host == "localhost" || host.starts_with("127.") || host == "::1";
-    let at_home = match config.topology() {
-        Topology::Single(Endpoint::Tcp(address)) => is_home(&address.host),
-        Topology::Sentinel { nodes, .. } | Topology::Cluster { nodes } => {
+    let at_home = match config.deployment() {
+        Deployment::Single(Endpoint::Tcp(address)) => is_home(&address.host),
+        Deployment::Sentinel { nodes, .. } | Deployment::Cluster { nodes } => {
             nodes.iter().all(|node| is_home(&node.host))
         }
-        Topology::Single(Endpoint::Unix(_)) => true,
+        Deployment::Single(Endpoint::Unix(_)) => true,
         _ => false,
     };
     let trusting = config.tls() && config.tls_options().verification == Verification::None;

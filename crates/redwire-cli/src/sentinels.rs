@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use redwire::config::{Config, HostPort, Topology};
+use redwire::config::{Config, HostPort, Deployment};
 use redwire::{AuthenticationFault, ConnectionFault, Error, ErrorKind, Instance, Result, cmd};
 use tokio::task::JoinSet;
 
@@ -64,8 +64,8 @@ pub(crate) fn word(error: &Error) -> &'static str {
 
 /// The service that `config` names.
 pub(crate) fn service(config: &Config) -> Option<(&[HostPort], &str)> {
-    match config.topology() {
-        Topology::Sentinel { nodes, service } => Some((nodes, service)),
+    match config.deployment() {
+        Deployment::Sentinel { nodes, service } => Some((nodes, service)),
         _ => None,
     }
 }

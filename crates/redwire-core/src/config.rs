@@ -27,7 +27,7 @@ mod options;
 mod retry;
 mod sentinel;
 mod tls;
-mod topology;
+mod deployment;
 mod validate;
 
 pub use builder::ConfigBuilder;
@@ -35,7 +35,7 @@ pub use error::ConfigError;
 pub use retry::RetryPolicy;
 pub use sentinel::{ReadFrom, SentinelOptions};
 pub use tls::{Ocsp, TlsOptions, TlsSource, Verification};
-pub use topology::{Endpoint, HostPort, Topology};
+pub use deployment::{Endpoint, HostPort, Deployment};
 
 pub(crate) use options::{UrlOption, nearest};
 
@@ -58,7 +58,7 @@ pub(crate) use options::{UrlOption, nearest};
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
-    topology: Topology,
+    deployment: Deployment,
     tls: bool,
     tls_options: TlsOptions,
     sentinel: SentinelOptions,
@@ -147,8 +147,8 @@ impl Config {
 
     /// Where the servers are.
     #[must_use]
-    pub fn topology(&self) -> &Topology {
-        &self.topology
+    pub fn deployment(&self) -> &Deployment {
+        &self.deployment
     }
 
     /// Whether connections use TLS.
@@ -397,7 +397,7 @@ impl Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
-            topology: Topology::Single(Endpoint::Tcp(HostPort::new(DEFAULT_HOST, DEFAULT_PORT))),
+            deployment: Deployment::Single(Endpoint::Tcp(HostPort::new(DEFAULT_HOST, DEFAULT_PORT))),
             tls: false,
             tls_options: TlsOptions::default(),
             sentinel: SentinelOptions::default(),

@@ -16,7 +16,7 @@ use std::collections::VecDeque;
 use std::fmt;
 
 use crate::cmd::Cmd;
-use crate::config::{Config, Protocol, ReadFrom, Topology};
+use crate::config::{Config, Protocol, ReadFrom, Deployment};
 use crate::credentials::Credentials;
 use crate::error::{
     AuthenticationFault, ClusterFault, ConnectionFault, Error, ErrorKind, Outcome, Result, SentinelFault,
@@ -364,9 +364,9 @@ fn role_word(answer: &Value) -> Option<&str> {
 
 /// What the server must be, where `config` leaves it to sentinels to say where it is.
 fn role(config: &Config) -> Option<HandshakeRole> {
-    match (config.topology(), config.sentinel_options().read_from) {
-        (Topology::Sentinel { .. }, ReadFrom::Master) => Some(HandshakeRole::Master),
-        (Topology::Sentinel { .. }, ReadFrom::Replica) => Some(HandshakeRole::Replica),
+    match (config.deployment(), config.sentinel_options().read_from) {
+        (Deployment::Sentinel { .. }, ReadFrom::Master) => Some(HandshakeRole::Master),
+        (Deployment::Sentinel { .. }, ReadFrom::Replica) => Some(HandshakeRole::Replica),
         _ => None,
     }
 }

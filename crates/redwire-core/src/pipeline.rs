@@ -13,7 +13,7 @@ use std::time::Duration;
 use redwire_resp::{Cursor, Head, Len};
 
 use crate::cmd::{Cmd, Options};
-use crate::config::{Config, Topology};
+use crate::config::{Config, Deployment};
 use crate::error::{Error, ErrorKind, Outcome, Result};
 use crate::facts;
 use crate::dispatch;
@@ -329,7 +329,7 @@ impl Batch {
     /// commands was executed but those that change nothing.
     pub(crate) fn refusal(&self, replies: &Replies, config: &Config) -> Option<Error> {
         replies.errors().next()?;
-        if matches!(config.topology(), Topology::Cluster { .. }) {
+        if matches!(config.deployment(), Deployment::Cluster { .. }) {
             // There, each command goes its own way.
             return None;
         }

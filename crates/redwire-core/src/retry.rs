@@ -7,7 +7,7 @@
 use std::time::{Duration, Instant};
 
 use crate::call::Call;
-use crate::config::{Config, Endpoint, RetryPolicy, Topology};
+use crate::config::{Config, Endpoint, RetryPolicy, Deployment};
 use crate::error::{ClusterFault, Error, ErrorKind, Outcome};
 use crate::standing;
 
@@ -86,7 +86,7 @@ impl Attempt {
         // Of a pipeline, other commands were executed when one was rejected.
         let whole = error.outcome() != Outcome::Rejected || call.is_single();
         let harmless = call.may_repeat() || config.idempotent();
-        let moved = matches!(config.topology(), Topology::Sentinel { .. }) && may_move(&error, harmless);
+        let moved = matches!(config.deployment(), Deployment::Sentinel { .. }) && may_move(&error, harmless);
         let refused = whole && standing::may_go_on(&error, harmless, config);
         if refused {
             self.refused = Some(error.clone());
@@ -130,10 +130,10 @@ impl Attempt {
 
 /// Says which URL follows the cluster, where one server was taken for the only one and is a node of it.
 fn advised(error: Error, config: &Config) -> Error {
-    match (error.kind(), config.topology()) {
+    match (error.kind(), config.deployment()) {
         (
             ErrorKind::Cluster(ClusterFault::Moved | ClusterFault::Ask),
-            Topology::Single(Endpoint::Tcp(address)),
+            Deployment::Single(Endpoint::Tcp(address)),
         ) if !config.has_alternatives() => {
             let tls = if config.tls() { "s" } else { "" };
             error.with_context(&format!(

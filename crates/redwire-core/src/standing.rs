@@ -10,7 +10,7 @@
 use std::time::{Duration, Instant};
 
 use crate::backoff::Backoff;
-use crate::config::{Config, Topology};
+use crate::config::{Config, Deployment};
 use crate::error::{AuthenticationFault, ConnectionFault, Error, ErrorKind, Outcome};
 
 /// What the connections of one client to one address have been told.
@@ -155,7 +155,7 @@ impl Doubt {
 #[must_use]
 pub fn unfit(error: &Error, config: &Config) -> Option<Unfit> {
     let rejected = error.outcome() == Outcome::Rejected;
-    let alone = matches!(config.topology(), Topology::Single(_)) && !config.has_alternatives();
+    let alone = matches!(config.deployment(), Deployment::Single(_)) && !config.has_alternatives();
     match error.kind() {
         _ if is_unknown(error) => (rejected && config.authenticates()).then_some(Unfit::Now),
         ErrorKind::Busy => (rejected && alone && error.code() != Some("BUSY")).then_some(Unfit::Lasting),

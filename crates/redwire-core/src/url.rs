@@ -9,7 +9,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_perc
 
 use crate::{
     config::{
-        Config, ConfigError, DEFAULT_PORT, DEFAULT_SENTINEL_PORT, Endpoint, HostPort, Topology, UrlOption,
+        Config, ConfigError, DEFAULT_PORT, DEFAULT_SENTINEL_PORT, Endpoint, HostPort, Deployment, UrlOption,
         nearest,
     },
     secret::{MASK, Secret},
@@ -37,7 +37,7 @@ pub(crate) enum UrlTarget {
     /// One server's socket; empty if the query is to tell.
     Unix(PathBuf),
     /// Sentinels or a Cluster.
-    Many(Topology),
+    Many(Deployment),
 }
 
 impl Url {
@@ -74,7 +74,7 @@ impl Url {
             UrlKind::Unix => (parse_unix(hosts, path)?, ""),
             UrlKind::Cluster => {
                 let [db] = segments(path, "at most `/db`")?;
-                (UrlTarget::Many(Topology::Cluster { nodes: parse_nodes(hosts, DEFAULT_PORT)? }), db)
+                (UrlTarget::Many(Deployment::Cluster { nodes: parse_nodes(hosts, DEFAULT_PORT)? }), db)
             }
             UrlKind::Sentinel => {
                 let [service, db] = segments(path, "`/service` or `/service/db`")?;
@@ -83,7 +83,7 @@ impl Url {
                 }
                 let service = decode("URL service", service)?;
                 let nodes = parse_nodes(hosts, DEFAULT_SENTINEL_PORT)?;
-                (UrlTarget::Many(Topology::Sentinel { nodes, service }), db)
+                (UrlTarget::Many(Deployment::Sentinel { nodes, service }), db)
             }
         };
         let (db, query) = (parse_db(db)?, parse_query(query)?);
@@ -98,29 +98,29 @@ pub(crate) fn write(
     query: &[(&'static str, String)],
 ) -> fmt::Result {
     let scheme = if config.tls() { "rediss" } else { "redis" };
-    match config.topology() {
-        Topology::Single(Endpoint::Tcp(_)) => write!(f, "{scheme}://")?,
-        Topology::Single(Endpoint::Unix(_)) => f.write_str("unix://")?,
-        Topology::Sentinel { .. } => write!(f, "{scheme}+sentinel://")?,
-        Topology::Cluster { .. } => write!(f, "{scheme}+cluster://")?,
+    match config.deployment() {
+        Deployment::Single(Endpoint::Tcp(_)) => write!(f, "{scheme}://")?,
+        Deployment::Single(Endpoint::Unix(_)) => f.write_str("unix://")?,
+        Deployment::Sentinel { .. } => write!(f, "{scheme}+sentinel://")?,
+        Deployment::Cluster { .. } => write!(f, "{scheme}+cluster://")?,
     }
     write_userinfo(f, config)?;
     let mut pairs: Vec<(&str, String)> = query.to_vec();
-    match config.topology() {
-        Topology::Single(Endpoint::Tcp(address)) => write_nodes(f, std::slice::from_ref(address))?,
-        Topology::Single(Endpoint::Unix(path)) => match path.to_string_lossy() {
+    match config.deployment() {
+        Deployment::Single(Endpoint::Tcp(address)) => write_nodes(f, std::slice::from_ref(address))?,
+        Deployment::Single(Endpoint::Unix(path)) => match path.to_string_lossy() {
             absolute if absolute.starts_with('/') => write!(f, "{}", encode(&absolute, PATH))?,
             relative => pairs.insert(0, ("path", relative.into_owned())),
         },
-        Topology::Sentinel { nodes, service } => {
+        Deployment::Sentinel { nodes, service } => {
             write_nodes(f, nodes)?;
             write!(f, "/{}", encode(service, PART))?;
         }
-        Topology::Cluster { nodes } => write_nodes(f, nodes)?,
+        Deployment::Cluster { nodes } => write_nodes(f, nodes)?,
     }
-    match config.topology() {
+    match config.deployment() {
         _ if config.db() == 0 => {}
-        Topology::Single(Endpoint::Unix(_)) => pairs.insert(0, ("db", config.db().to_string())),
+        Deployment::Single(Endpoint::Unix(_)) => pairs.insert(0, ("db", config.db().to_string())),
         _ => write!(f, "/{}", config.db())?,
     }
     for (i, (name, value)) in pairs.iter().enumerate() {

@@ -7,7 +7,7 @@
 use std::pin::pin;
 use std::time::Duration;
 
-use redwire::config::{Config, Protocol, Topology};
+use redwire::config::{Config, Protocol, Deployment};
 use redwire::facts::{self, Facts, SessionEffect};
 use redwire::{ClusterFault, Cmd, Error, ErrorKind, Outcome, Result, Value};
 use tokio::signal::ctrl_c;
@@ -53,8 +53,8 @@ const PATIENCE: Duration = Duration::from_millis(200);
 
 impl Hand {
     pub(crate) async fn open(config: Config, blocking: bool) -> Result<Self> {
-        let (cluster, session) = match config.topology() {
-            Topology::Cluster { .. } => (Some(Client::open(config.clone(), blocking).await?), None),
+        let (cluster, session) = match config.deployment() {
+            Deployment::Cluster { .. } => (Some(Client::open(config.clone(), blocking).await?), None),
             _ => (None, Some(Session::open(config.clone(), blocking).await?)),
         };
         Ok(Self {
@@ -71,8 +71,8 @@ impl Hand {
 
     /// Where commands go and in what state, as redis-cli's prompt tells it.
     pub(crate) fn describe(&self) -> String {
-        let mut text = match self.config.topology() {
-            Topology::Cluster { nodes } => nodes.first().map_or_else(String::new, ToString::to_string),
+        let mut text = match self.config.deployment() {
+            Deployment::Cluster { nodes } => nodes.first().map_or_else(String::new, ToString::to_string),
             _ => connect::place(&self.config),
         };
         if self.db > 0 {

@@ -15,7 +15,7 @@ use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::Line;
 use ratatui::widgets::{Paragraph, Row as Cells, Table};
 use redwire::Result;
-use redwire::config::{Config, Endpoint, Topology};
+use redwire::config::{Config, Endpoint, Deployment};
 
 use super::{Picture, Row, cluster};
 use crate::info::Info;
@@ -47,14 +47,14 @@ impl Eye {
 
     pub(super) async fn look(&mut self) -> Result<Picture> {
         // Whom to ask may change each time.
-        let own = match self.config.topology() {
-            Topology::Sentinel { service, .. } => {
+        let own = match self.config.deployment() {
+            Deployment::Sentinel { service, .. } => {
                 return Picture::of_service(&self.config, service, self.blocking).await;
             }
-            Topology::Cluster { nodes } => {
+            Deployment::Cluster { nodes } => {
                 return Picture::of_cluster(&self.config, nodes, self.blocking).await;
             }
-            Topology::Single(Endpoint::Tcp(address)) => Some(address),
+            Deployment::Single(Endpoint::Tcp(address)) => Some(address),
             _ => None,
         };
         let mut session = match self.session.take() {

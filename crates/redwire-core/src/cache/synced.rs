@@ -2,7 +2,7 @@
 //! what is kept.
 
 use crate::cmd::Cmd;
-use crate::config::{Config, ReadFrom, Topology};
+use crate::config::{Config, ReadFrom, Deployment};
 use crate::error::{ConnectionFault, Error, ErrorKind, Outcome};
 use crate::facts;
 use crate::replies::Replies;
@@ -11,10 +11,10 @@ use crate::reply::Value;
 /// Whether what `config` leads to is to be a master: a node of a cluster, or the server of a service.
 #[must_use]
 pub fn wants_master(config: &Config) -> bool {
-    match config.topology() {
-        Topology::Single(_) => false,
-        Topology::Cluster { .. } => true,
-        Topology::Sentinel { .. } => config.sentinel_options().read_from == ReadFrom::Master,
+    match config.deployment() {
+        Deployment::Single(_) => false,
+        Deployment::Cluster { .. } => true,
+        Deployment::Sentinel { .. } => config.sentinel_options().read_from == ReadFrom::Master,
     }
 }
 

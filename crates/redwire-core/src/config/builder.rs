@@ -5,7 +5,7 @@
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use super::{
-    Config, ConfigError, DEFAULT_HOST, DEFAULT_PORT, Endpoint, HostPort, Protocol, RetryPolicy, Topology,
+    Config, ConfigError, DEFAULT_HOST, DEFAULT_PORT, Endpoint, HostPort, Protocol, RetryPolicy, Deployment,
     options, validate::validate,
 };
 use crate::{
@@ -71,8 +71,8 @@ impl ConfigBuilder {
 
     /// Where the servers are. Default: one server at `localhost:6379`. Replaces what `host`, `port` and
     /// `path` said.
-    pub fn topology(mut self, topology: Topology) -> Self {
-        self.config.topology = topology;
+    pub fn deployment(mut self, deployment: Deployment) -> Self {
+        self.config.deployment = deployment;
         self
     }
 
@@ -91,7 +91,7 @@ impl ConfigBuilder {
 
     /// The one server's Unix socket. Default: none, TCP is used. Replaces host and port.
     pub fn path(self, path: impl Into<PathBuf>) -> Self {
-        self.topology(Topology::Single(Endpoint::Unix(path.into())))
+        self.deployment(Deployment::Single(Endpoint::Unix(path.into())))
     }
 
     /// Whether connections use TLS. Default: false. In a URL, the scheme `rediss` says so; a URL never
@@ -455,12 +455,12 @@ impl ConfigBuilder {
 
     /// The host and port of the one TCP server, replacing any other topology.
     pub(super) fn tcp(&mut self) -> &mut HostPort {
-        if !matches!(self.config.topology, Topology::Single(Endpoint::Tcp(_))) {
+        if !matches!(self.config.deployment, Deployment::Single(Endpoint::Tcp(_))) {
             let address = HostPort::new(DEFAULT_HOST, DEFAULT_PORT);
-            self.config.topology = Topology::Single(Endpoint::Tcp(address));
+            self.config.deployment = Deployment::Single(Endpoint::Tcp(address));
         }
-        match &mut self.config.topology {
-            Topology::Single(Endpoint::Tcp(address)) => address,
+        match &mut self.config.deployment {
+            Deployment::Single(Endpoint::Tcp(address)) => address,
             _ => unreachable!("set just above"),
         }
     }

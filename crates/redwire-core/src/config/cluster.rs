@@ -1,6 +1,6 @@
 //! How a cluster is followed, as options. Promises plain data. Must not know how nodes are reached.
 
-use super::{Config, Endpoint, HostPort, RetryPolicy, Topology};
+use super::{Config, Endpoint, HostPort, RetryPolicy, Deployment};
 use crate::cluster::{ClusterOptions, ReadStrategy};
 
 impl Config {
@@ -15,7 +15,7 @@ impl Config {
     #[must_use]
     pub fn for_node(&self, address: HostPort) -> Self {
         Self {
-            topology: Topology::Single(Endpoint::Tcp(address)),
+            deployment: Deployment::Single(Endpoint::Tcp(address)),
             read_only: self.read_only || self.cluster.read_strategy != ReadStrategy::Primary,
             cluster: ClusterOptions::default(),
             has_alternatives: true,

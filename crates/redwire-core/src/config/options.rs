@@ -2,7 +2,7 @@
 //! Promises that what `differing` writes, `apply_url` reads back the same. Must not know the grammar of URLs.
 
 use super::{
-    Config, ConfigBuilder, ConfigError, Endpoint, Protocol, Topology,
+    Config, ConfigBuilder, ConfigError, Endpoint, Protocol, Deployment,
     cast::{Expected, boolean, duration, integer, show_duration, show_size, size, words},
 };
 use crate::{
@@ -57,7 +57,7 @@ pub(super) fn apply_url(mut builder: ConfigBuilder, url: Url) -> Result<ConfigBu
             address.port = port.unwrap_or(address.port);
         }
         UrlTarget::Unix(path) => builder = builder.path(path),
-        UrlTarget::Many(topology) => builder = builder.topology(topology),
+        UrlTarget::Many(deployment) => builder = builder.deployment(deployment),
     }
     builder.config.tls |= url.tls;
     builder.config.db = url.db.unwrap_or(builder.config.db);
@@ -271,11 +271,11 @@ const fn secret(option: UrlOption) -> UrlOption {
 }
 
 fn is_tcp(builder: &ConfigBuilder) -> bool {
-    matches!(builder.config.topology, Topology::Single(Endpoint::Tcp(_)))
+    matches!(builder.config.deployment, Deployment::Single(Endpoint::Tcp(_)))
 }
 
 fn is_unix(builder: &ConfigBuilder) -> bool {
-    matches!(builder.config.topology, Topology::Single(Endpoint::Unix(_)))
+    matches!(builder.config.deployment, Deployment::Single(Endpoint::Unix(_)))
 }
 
 fn protocol(text: &str) -> Result<Protocol, Expected> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::cluster::Remap;
 
-use super::{Config, Endpoint, HostPort, RetryPolicy, Topology};
+use super::{Config, Endpoint, HostPort, RetryPolicy, Deployment};
 use crate::secret::Secret;
 
 /// What holds for sentinels, apart from the servers they watch; each is documented at its setter in
@@ -69,7 +69,7 @@ impl Config {
     pub fn for_sentinel(&self, address: HostPort) -> Self {
         let options = &self.sentinel;
         Self {
-            topology: Topology::Single(Endpoint::Tcp(address)),
+            deployment: Deployment::Single(Endpoint::Tcp(address)),
             tls: options.tls.unwrap_or(self.tls),
             username: options.username.clone(),
             password: options.password.clone(),

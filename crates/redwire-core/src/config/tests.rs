@@ -11,7 +11,7 @@ mod tls;
 fn defaults_are_as_documented() {
     let config = Config::builder().build().unwrap();
     assert_eq!(config, Config::default());
-    assert_eq!(config.topology(), &Topology::Single(Endpoint::Tcp(HostPort::new("localhost", 6379))));
+    assert_eq!(config.deployment(), &Deployment::Single(Endpoint::Tcp(HostPort::new("localhost", 6379))));
     assert_eq!((config.db(), config.tls(), config.username(), config.password()), (0, false, None, None));
     assert_eq!(config.connect_timeout(), Duration::from_secs(2));
     assert_eq!(config.timeout(), Some(Duration::from_secs(5)));
@@ -132,7 +132,7 @@ fn a_builder_made_of_a_configuration_makes_the_same() {
     assert_eq!(config.to_builder().build().unwrap(), config);
     let other = config.to_builder().db(3).url("redis://i").build().unwrap();
     assert_eq!((other.db(), other.username(), other.tls()), (3, Some("ann"), true));
-    assert_eq!(other.topology(), &Topology::Single(Endpoint::Tcp(HostPort::new("i", 6379))));
+    assert_eq!(other.deployment(), &Deployment::Single(Endpoint::Tcp(HostPort::new("i", 6379))));
 }
 
 struct Fixed;
@@ -244,12 +244,12 @@ fn each_limit_is_kept() {
     let rows: &[(&str, Set)] = &[
         ("host", |b| b.host("")),
         ("host", |b| b.host("[::1]")),
-        ("host", |b| b.topology(Topology::Cluster { nodes: vec![("a", 1).into(), ("b c", 1).into()] })),
+        ("host", |b| b.deployment(Deployment::Cluster { nodes: vec![("a", 1).into(), ("b c", 1).into()] })),
         ("port", |b| b.port(0)),
         ("path", |b| b.path("")),
-        ("nodes", |b| b.topology(Topology::Cluster { nodes: vec![] })),
+        ("nodes", |b| b.deployment(Deployment::Cluster { nodes: vec![] })),
         ("service", |b| {
-            b.topology(Topology::Sentinel { nodes: vec![("a", 1).into()], service: String::new() })
+            b.deployment(Deployment::Sentinel { nodes: vec![("a", 1).into()], service: String::new() })
         }),
         ("db", |b| b.db(1 << 31)),
         ("connect_timeout", |b| b.connect_timeout(Duration::ZERO)),

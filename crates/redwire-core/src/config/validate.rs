@@ -4,7 +4,7 @@
 
 use std::{fmt::Display, ops::RangeInclusive, time::Duration};
 
-use super::{Config, ConfigError, Endpoint, HostPort, SentinelOptions, Topology, cast::show_duration};
+use super::{Config, ConfigError, Endpoint, HostPort, SentinelOptions, Deployment, cast::show_duration};
 use crate::backoff::Backoff;
 use crate::cluster::{ClusterOptions, ReadStrategy};
 
@@ -12,7 +12,7 @@ mod tls;
 
 /// `config` itself, or its first fault.
 pub(super) fn validate(config: Config) -> Result<Config, ConfigError> {
-    topology(&config)?;
+    deployment(&config)?;
     sentinel(&config)?;
     cluster(&config)?;
     tls::validate(&config)?;
@@ -36,10 +36,10 @@ pub(super) fn validate(config: Config) -> Result<Config, ConfigError> {
     Ok(config)
 }
 
-fn topology(config: &Config) -> Result<(), ConfigError> {
-    match &config.topology {
-        Topology::Single(Endpoint::Tcp(address)) => host_port(address),
-        Topology::Single(Endpoint::Unix(path)) => {
+fn deployment(config: &Config) -> Result<(), ConfigError> {
+    match &config.deployment {
+        Deployment::Single(Endpoint::Tcp(address)) => host_port(address),
+        Deployment::Single(Endpoint::Unix(path)) => {
             if path.as_os_str().is_empty() || path.as_os_str().as_encoded_bytes().contains(&0) {
                 return Err(ConfigError::new(
                     "path",
@@ -52,10 +52,10 @@ fn topology(config: &Config) -> Result<(), ConfigError> {
             }
             Ok(())
         }
-        Topology::Sentinel { service, .. } if service.is_empty() => {
+        Deployment::Sentinel { service, .. } if service.is_empty() => {
             Err(ConfigError::new("service", "the name of the master", ""))
         }
-        Topology::Sentinel { nodes, .. } | Topology::Cluster { nodes } => {
+        Deployment::Sentinel { nodes, .. } | Deployment::Cluster { nodes } => {
             if nodes.is_empty() {
                 return Err(ConfigError::new("nodes", "at least one host and port", ""));
             }
@@ -76,7 +76,7 @@ fn sentinel(config: &Config) -> Result<(), ConfigError> {
         ("read_from", options.read_from != default.read_from),
     ];
     let first = differs.iter().find(|(_, differs)| *differs);
-    if let (Some((option, _)), false) = (first, matches!(config.topology, Topology::Sentinel { .. })) {
+    if let (Some((option, _)), false) = (first, matches!(config.deployment, Deployment::Sentinel { .. })) {
         return Err(ConfigError::new(option, "a Sentinel set to go with it (`redis+sentinel://`)", "none"));
     }
     time("sentinel_timeout", options.timeout, Duration::from_millis(1)..=MAX_TIME)
@@ -96,10 +96,10 @@ fn cluster(config: &Config) -> Result<(), ConfigError> {
         ("zone", options.zone != default.zone),
     ];
     let first = differs.iter().find(|(_, differs)| *differs);
-    if let (Some((option, _)), false) = (first, matches!(config.topology, Topology::Cluster { .. })) {
+    if let (Some((option, _)), false) = (first, matches!(config.deployment, Deployment::Cluster { .. })) {
         return Err(ConfigError::new(option, "a Cluster to go with it (`redis+cluster://`)", "none"));
     }
-    if options.remap != default.remap && matches!(config.topology, Topology::Single(_)) {
+    if options.remap != default.remap && matches!(config.deployment, Deployment::Single(_)) {
         let needed = "a Cluster or a Sentinel set to go with it (`redis+cluster://`, `redis+sentinel://`)";
         return Err(ConfigError::new("remap", needed, "none"));
     }

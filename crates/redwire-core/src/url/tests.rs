@@ -4,7 +4,7 @@
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use proptest::prelude::*;
 
-use crate::config::{Config, Endpoint, HostPort, Topology};
+use crate::config::{Config, Endpoint, HostPort, Deployment};
 
 /// Each URL and the one that its configuration prints.
 const GOOD: &[(&str, &str)] = &[
@@ -422,7 +422,7 @@ proptest! {
         let config = Config::from_url(&format!("redis://{user}:{pass}@{name}:{port}/{db}")).unwrap();
         prop_assert_eq!(config.username(), Some(username.as_str()));
         prop_assert_eq!(config.password().map_or("", |secret| secret.reveal()), password.as_str());
-        prop_assert_eq!(config.topology(), &Topology::Single(Endpoint::Tcp(HostPort::new(host, port))));
+        prop_assert_eq!(config.deployment(), &Deployment::Single(Endpoint::Tcp(HostPort::new(host, port))));
         prop_assert_eq!(config.db(), db);
         holds_after_printing(&config);
     }

@@ -6,7 +6,7 @@ use std::sync::{Arc, MutexGuard, Weak};
 use std::time::Duration;
 
 use redwire_core::cluster::Remap;
-use redwire_core::config::{Config, Endpoint, HostPort, ReadFrom, Topology};
+use redwire_core::config::{Config, Endpoint, HostPort, ReadFrom, Deployment};
 use redwire_core::pubsub::Message;
 use redwire_core::sentinel::{Discovery, FoundServers, ServiceEvent, ReplicaChoice, Sentinels};
 use redwire_core::standing::Leave;
@@ -82,7 +82,7 @@ struct ServiceState {
 impl Service {
     /// The service that `config` names; `None` where it names servers themselves.
     pub(crate) fn of(config: &Config) -> Option<Self> {
-        let Topology::Sentinel { nodes, service } = config.topology() else { return None };
+        let Deployment::Sentinel { nodes, service } = config.deployment() else { return None };
         let options = config.sentinel_options();
         let state = ServiceState {
             sentinels: Sentinels::new(nodes.clone()),

@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
-use redwire_core::config::{Config, Endpoint, Topology};
+use redwire_core::config::{Config, Endpoint, Deployment};
 use redwire_core::inbound::Inbound;
 use redwire_core::link::QueueLimits;
 use redwire_core::pool::PoolLimits;
@@ -44,10 +44,10 @@ pub(crate) fn check_features(config: &Config) -> Result<()> {
 /// The host whose certificate is expected at first, where there is TLS.
 #[cfg(feature = "tls")]
 pub(crate) fn tls_host(config: &Config) -> Option<&str> {
-    match config.topology() {
+    match config.deployment() {
         _ if !config.tls() => None,
-        Topology::Single(Endpoint::Tcp(address)) => Some(&address.host),
-        Topology::Sentinel { nodes, .. } | Topology::Cluster { nodes } => {
+        Deployment::Single(Endpoint::Tcp(address)) => Some(&address.host),
+        Deployment::Sentinel { nodes, .. } | Deployment::Cluster { nodes } => {
             nodes.first().map(|node| node.host.as_str())
         }
         _ => None,
@@ -122,8 +122,8 @@ pub(crate) fn io_error(doing: &str, error: io::Error) -> Error {
 /// Nobody subscribes to anything yet, by the options of `config`.
 pub(crate) fn subscriptions<W>(config: &Config) -> PubSub<W> {
     let machine = PubSub::new(config.health_check_interval(), config.reconnect_backoff());
-    match config.topology() {
-        Topology::Cluster { .. } => machine.in_cluster(config.cluster_options().remap.clone()),
+    match config.deployment() {
+        Deployment::Cluster { .. } => machine.in_cluster(config.cluster_options().remap.clone()),
         _ => machine,
     }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use redwire_core::budget::RetryBudget;
 use redwire_core::call::Call;
 use redwire_core::cluster;
-use redwire_core::config::{Config, Endpoint, HostPort, Protocol, Topology};
+use redwire_core::config::{Config, Endpoint, HostPort, Protocol, Deployment};
 use redwire_core::handshake::Session;
 use redwire_core::retry::Attempt;
 use redwire_core::standing::{self, Leave, Standing, Turn};
@@ -114,10 +114,10 @@ impl Target {
         if let Some(seed) = config.seed() {
             fastrand::seed(seed);
         }
-        let route = match (config.topology(), Service::of(&config), SharedTopology::of(&config)) {
+        let route = match (config.deployment(), Service::of(&config), SharedTopology::of(&config)) {
             (_, Some(service), _) => Destination::Service(Box::new(service)),
             (_, _, Some(shared_topology)) => Destination::Cluster(Arc::new(shared_topology)),
-            (Topology::Single(endpoint), ..) => {
+            (Deployment::Single(endpoint), ..) => {
                 Destination::Server { address: setup::address(endpoint), endpoint: endpoint.clone() }
             }
             _ => return Err(Error::usage("a server, a service or a cluster was expected")),

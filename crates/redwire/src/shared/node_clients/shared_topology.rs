@@ -69,7 +69,7 @@ pub(crate) enum Work {
 impl SharedTopology {
     /// That of the cluster which `config` names; `None` where it names none.
     pub(crate) fn of(config: &Config) -> Option<Self> {
-        let config::Topology::Cluster { nodes } = config.topology() else { return None };
+        let config::Deployment::Cluster { nodes } = config.deployment() else { return None };
         Some(Self::new(nodes.clone(), config.cluster_options().clone(), config.tls()))
     }
 

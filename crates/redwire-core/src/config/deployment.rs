@@ -6,7 +6,7 @@ use std::{fmt, path::PathBuf};
 /// How the servers are arranged, and where to start.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Topology {
+pub enum Deployment {
     /// One server.
     Single(Endpoint),
     /// A set of Sentinels that know the master of a service.
