@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use crate::callbacks::ResponseCallbacks;
 use crate::cluster::{Map, Scatter, Spread};
-use crate::cmd::{Cmd, Options};
+use crate::cmd::{Cmd, CmdOptions};
 use crate::config::Config;
 use crate::error::{ConnectionFault, Error, ErrorKind, Outcome, Result};
 use crate::facts::{Blocking, SessionEffect};
@@ -80,7 +80,7 @@ pub trait Call {
     }
 
     /// What the caller said about it.
-    fn options(&self) -> Options;
+    fn options(&self) -> CmdOptions;
 
     /// It failed with `error`: whether it can be asked in another way, and is changed to that. What the server has may not
     /// run a second time.
@@ -189,7 +189,7 @@ impl<R: Reply> Call for Cmd<R> {
     }
 
     #[inline]
-    fn options(&self) -> Options {
+    fn options(&self) -> CmdOptions {
         Self::options(self)
     }
 
@@ -301,7 +301,7 @@ impl<S: Slots> Call for Piped<S> {
         self.refused
     }
 
-    fn options(&self) -> Options {
+    fn options(&self) -> CmdOptions {
         self.batch.options()
     }
 
@@ -396,7 +396,7 @@ fn read_through<C: Call>(call: &mut C, callbacks: &ResponseCallbacks, replies: R
 /// to wait for ever, the `default` limit does not apply, and one of the call's own does.
 #[inline]
 #[must_use]
-pub fn deadline(dispatch: Dispatch, options: Options, default: Option<Duration>, now: Instant) -> Option<Instant> {
+pub fn deadline(dispatch: Dispatch, options: CmdOptions, default: Option<Duration>, now: Instant) -> Option<Instant> {
     let limit = match (options.timeout, dispatch) {
         (Some(Duration::ZERO), _) | (None, Dispatch::Exclusive(Blocking::Forever)) => return None,
         (Some(own), _) => own,
@@ -458,7 +458,7 @@ mod tests {
     fn what_the_server_waits_comes_on_top() {
         let now = Instant::now();
         let second = Duration::from_secs(1);
-        let of = |dispatch, timeout| deadline(dispatch, Options { timeout, ..Options::default() }, Some(second), now);
+        let of = |dispatch, timeout| deadline(dispatch, CmdOptions { timeout, ..CmdOptions::default() }, Some(second), now);
         assert_eq!(of(Dispatch::Shared, None), Some(now + second));
         assert_eq!(of(Dispatch::Shared, Some(2 * second)), Some(now + 2 * second));
         assert_eq!(of(Dispatch::Shared, Some(Duration::ZERO)), None);

@@ -28,7 +28,7 @@ pub struct Cmd<R> {
     /// `None` where the words tell: they are looked up when it is asked for.
     facts: Option<&'static Facts>,
     args: Args,
-    options: Options,
+    options: CmdOptions,
     /// The script that it names by its SHA-1.
     script: Option<Script>,
     reply: PhantomData<fn() -> R>,
@@ -37,7 +37,7 @@ pub struct Cmd<R> {
 /// What a caller may say about one call, beyond its words.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Options {
+pub struct CmdOptions {
     /// The call may be repeated even if it has been executed already.
     pub idempotent: bool,
     /// The deadline of this call, in place of the client's.
@@ -60,7 +60,7 @@ impl<R> Cmd<R> {
         for word in name.split_ascii_whitespace() {
             args.bulk(word.as_bytes());
         }
-        Self { facts: None, args, options: Options::default(), script: None, reply: PhantomData }
+        Self { facts: None, args, options: CmdOptions::default(), script: None, reply: PhantomData }
     }
 
     /// A command that is known when the program is compiled: one of the table, or of [facts](Facts::new) of
@@ -80,7 +80,7 @@ impl<R> Cmd<R> {
             }
         };
         let facts = (!words_decide).then_some(facts);
-        Self { facts, args, options: Options::default(), script: None, reply: PhantomData }
+        Self { facts, args, options: CmdOptions::default(), script: None, reply: PhantomData }
     }
 
     /// Appends an argument; see [`Arg`] for what it may be.
@@ -242,7 +242,7 @@ impl<R> Cmd<R> {
 
     /// What the caller said about this call.
     #[must_use]
-    pub fn options(&self) -> Options {
+    pub fn options(&self) -> CmdOptions {
         self.options
     }
 

@@ -73,7 +73,7 @@ mod run;
 mod script;
 
 pub use arg::{Arg, Args, SHARED_FROM};
-pub use cmd::{Cmd, Options, cmd};
+pub use cmd::{Cmd, CmdOptions, cmd};
 pub use error::{
     AuthenticationFault, ClusterFault, ConnectionFault, Error, ErrorKind, LockFault, Outcome, Result,
     SentinelFault,

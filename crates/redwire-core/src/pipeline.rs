@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use redwire_resp::{Cursor, Head, Len};
 
-use crate::cmd::{Cmd, Options};
+use crate::cmd::{Cmd, CmdOptions};
 use crate::config::{Config, Deployment};
 use crate::error::{Error, ErrorKind, Outcome, Result};
 use crate::facts;
@@ -40,7 +40,7 @@ pub struct Batch {
     outbox: Outbox,
     count: u32,
     harmless: bool,
-    options: Options,
+    options: CmdOptions,
     refused: Option<Error>,
     /// The scripts that the server has by then.
     sources: Sources,
@@ -236,7 +236,7 @@ impl Batch {
 
     /// What the caller said about the whole pipeline.
     #[must_use]
-    pub fn options(&self) -> Options {
+    pub fn options(&self) -> CmdOptions {
         self.options
     }
 

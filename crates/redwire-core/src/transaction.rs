@@ -10,7 +10,7 @@ use crate::backoff::Backoff;
 use crate::call::Call;
 use crate::callbacks::ResponseCallbacks;
 use crate::cluster::Spread;
-use crate::cmd::{Cmd, Options};
+use crate::cmd::{Cmd, CmdOptions};
 use crate::config::Config;
 use crate::session_state::SessionState;
 use crate::error::{ClusterFault, Error, ErrorKind, Outcome, Result};
@@ -164,7 +164,7 @@ impl<S: Slots> Call for Atomic<S> {
         self.news.as_ref()
     }
 
-    fn options(&self) -> Options {
+    fn options(&self) -> CmdOptions {
         self.batch.options()
     }
 

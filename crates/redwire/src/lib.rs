@@ -206,7 +206,7 @@ pub use redwire_core::pubsub::{SubscriptionEvent, ChannelKind, Message, Overflow
 pub use redwire_core::sentinel::Instance;
 pub use redwire_core::{
     Arg, Args, Atomic, AuthenticationFault, Batch, ClusterFault, Cmd, ConnectionFault, Error, ErrorKind,
-    Invocation, Items, LockFault, Lossy, Options, Outcome, Pipeline, Reader, Replies, Reply, Result, Run,
+    Invocation, Items, LockFault, Lossy, CmdOptions, Outcome, Pipeline, Reader, Replies, Reply, Result, Run,
     Script, SentinelFault, Slot, Slots, TransactionOptions, TrySlot, Value, cmd,
 };
 /// What is known of a cluster: the map, its nodes, and which of them are meant.

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::{CacheMode, CacheOptions};
 use crate::call::Call;
-use crate::cmd::{Cmd, Options};
+use crate::cmd::{Cmd, CmdOptions};
 use crate::config::Config;
 use crate::error::{Error, ErrorKind, Outcome, Result};
 use crate::dispatch::Dispatch;
@@ -81,7 +81,7 @@ where
         true
     }
 
-    fn options(&self) -> Options {
+    fn options(&self) -> CmdOptions {
         self.cmd.options()
     }
 

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 
 use super::Spread;
 use crate::call::Call;
-use crate::cmd::Options;
+use crate::cmd::CmdOptions;
 use crate::error::{Error, Result};
 use crate::dispatch::Dispatch;
 use crate::outbox::Outbox;
@@ -84,7 +84,7 @@ impl<C: Call> Call for Asking<'_, C> {
         self.0.news()
     }
 
-    fn options(&self) -> Options {
+    fn options(&self) -> CmdOptions {
         self.0.options()
     }
 

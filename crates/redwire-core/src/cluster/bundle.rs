@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use super::asking::ASKING;
 use crate::call::Call;
-use crate::cmd::{Cmd, Options};
+use crate::cmd::{Cmd, CmdOptions};
 use crate::config::HostPort;
 use crate::error::Result;
 use crate::facts;
@@ -37,7 +37,7 @@ pub struct Bundle {
     scripts: BTreeSet<String>,
     /// Which share of which command, and at which place its reply is.
     pub(super) shares: Vec<(usize, usize, usize)>,
-    options: Options,
+    options: CmdOptions,
     dispatch: Dispatch,
 }
 
@@ -56,7 +56,7 @@ impl Bundle {
 }
 
 impl Bundle {
-    pub(super) fn new(way: &BundleRoute, options: Options) -> Self {
+    pub(super) fn new(way: &BundleRoute, options: CmdOptions) -> Self {
         let BundleRoute { to, fresh, .. } = way.clone();
         Self {
             to,
@@ -137,7 +137,7 @@ impl Call for Bundle {
         false
     }
 
-    fn options(&self) -> Options {
+    fn options(&self) -> CmdOptions {
         self.options
     }
 

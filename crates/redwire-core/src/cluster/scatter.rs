@@ -15,7 +15,7 @@ use super::bundle::{Bundle, BundleRoute};
 use super::combine::{Answered, combine};
 use super::plan::{Part, Plan};
 use super::route::{TopologyHint, Route, Rules, AfterFailure, uncovered};
-use crate::cmd::{Cmd, Options};
+use crate::cmd::{Cmd, CmdOptions};
 use crate::config::HostPort;
 use crate::error::{ClusterFault, Error, ErrorKind, Outcome, Result};
 use crate::facts::Facts;
@@ -33,7 +33,7 @@ pub struct Scatter {
     /// Whether it is a pipeline, of which each command has its own result.
     piped: bool,
     deadline: Option<Instant>,
-    options: Options,
+    options: CmdOptions,
     /// Chooses the node of all commands without a slot: one for all, so that they keep their order.
     anywhere: Option<u64>,
 }
