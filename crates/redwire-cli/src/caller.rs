@@ -10,7 +10,8 @@ use std::thread;
 use std::time::Duration;
 
 use redwire::config::Config;
-use redwire::{Cmd, EventKind, SubscriptionEvent, Pipeline, Reply, Result, Slots, Subscription, blocking};
+use redwire::pubsub::SubscriptionEvent;
+use redwire::{Cmd, EventKind, Pipeline, Reply, Result, Slots, Subscription, blocking};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 

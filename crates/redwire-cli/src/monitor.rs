@@ -6,7 +6,8 @@
 use std::time::Duration;
 
 use redwire::config::Config;
-use redwire::{Error, ErrorKind, MonitorClient, MonitorEntry, Result};
+use redwire::monitor::{MonitorClient, MonitorEntry};
+use redwire::{Error, ErrorKind, Result};
 use serde_json::{Value as Json, json};
 
 use crate::args::{self, Global};

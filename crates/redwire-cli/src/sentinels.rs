@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use redwire::config::{Config, HostPort, Deployment};
-use redwire::{AuthenticationFault, ConnectionFault, Error, ErrorKind, Instance, Result, cmd};
+use redwire::sentinel::Instance;
+use redwire::{AuthenticationFault, ConnectionFault, Error, ErrorKind, Result, cmd};
 use tokio::task::JoinSet;
 
 use crate::session::Session;

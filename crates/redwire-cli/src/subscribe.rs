@@ -6,7 +6,8 @@
 use std::time::{Instant, SystemTime};
 
 use redwire::config::Config;
-use redwire::{SubscriptionEvent, Message, Result, SubscribeOptions, Value, blocking};
+use redwire::pubsub::{SubscriptionEvent, Message, SubscribeOptions};
+use redwire::{Result, Value, blocking};
 use serde_json::{Value as Json, json};
 use tokio::sync::mpsc;
 

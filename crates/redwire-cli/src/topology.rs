@@ -9,7 +9,8 @@ mod watch;
 use std::time::{Duration, Instant};
 
 use redwire::config::{Config, HostPort};
-use redwire::{Error, Instance, Result, Value, cmd};
+use redwire::sentinel::Instance;
+use redwire::{Error, Result, Value, cmd};
 use serde_json::{Value as Json, json};
 
 use crate::args::{Global, Topology};

@@ -7,7 +7,8 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::Duration;
 
 use redwire::prelude::*;
-use redwire::{Client, Handler, SubscriptionEvent, Result, blocking, cmd};
+use redwire::pubsub::SubscriptionEvent;
+use redwire::{Client, Handler, Result, blocking, cmd};
 use redwire_testkit::Server;
 
 fn main() -> Result<()> {

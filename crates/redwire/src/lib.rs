@@ -106,7 +106,7 @@
 //! - **I4: Nothing leaks, and every queue has a limit.** No place in a queue or a pool, socket or byte is lost to what is
 //!   cancelled, fails or is dropped. At most 65 536 commands and 64 MiB wait on a connection, a client or pool has 50
 //!   connections (and one more to ask whether the server lives), 256 events wait for a listener and 4096 messages of 16 MiB for a
-//!   subscription ([`SubscribeOptions`]), and what a reply announces takes no memory before it comes. A reply has 1 GiB at
+//!   subscription ([`SubscribeOptions`](pubsub::SubscribeOptions)), and what a reply announces takes no memory before it comes. A reply has 1 GiB at
 //!   most, and one that no call waits for any more 16 MiB. A call that finds no room for its bytes waits for it.
 //!   - `redwire-core/src/pool/tests/model.rs`: `nothing_is_lost_nobody_is_overtaken_and_nobody_sleeps_for_ever`
 //!   - `tests/pools/crowds.rs`: `a_thousand_tasks_half_of_them_cancelled_keep_their_order`
@@ -120,8 +120,8 @@
 //!   - `tests/pools/user_code.rs`: `leases_that_are_given_up_cost_no_connection`
 //!   - `tests/faults/waiting.rs`: `a_wait_that_is_dropped_leaves_no_ghost`
 //!   - `tests/client/sharing.rs`: `calls_that_wait_are_limited`, `a_dropped_client_leaves_no_connection`
-//! - **I5: Every possible loss of messages is announced**, where it happened in their order: [`SubscriptionEvent::Gap`] with its times, after a
-//!   connection that was lost and before the next message; [`SubscriptionEvent::Lagged`] with its count, where a full buffer dropped some.
+//! - **I5: Every possible loss of messages is announced**, where it happened in their order: [`SubscriptionEvent::Gap`](pubsub::SubscriptionEvent::Gap) with its times, after a
+//!   connection that was lost and before the next message; [`SubscriptionEvent::Lagged`](pubsub::SubscriptionEvent::Lagged) with its count, where a full buffer dropped some.
 //!   What stands between two messages without either is nothing. A cache forgets all it has when the connection that announces
 //!   changes is lost.
 //!   - `tests/conversations/pubsub_faults.rs`: `every_hole_is_covered_while_the_connection_is_killed`,
@@ -196,19 +196,34 @@ pub use nonblocking::{
 };
 #[cfg(feature = "serde")]
 pub use redwire_core::Struct;
-pub use redwire_core::cache::{CacheStats, CacheMode, CacheOptions};
 pub use redwire_core::call::{Call, Piped};
 pub use redwire_core::callbacks::ResponseCallbacks;
 pub use redwire_core::handshake::Session;
-pub use redwire_core::monitor::{MonitorClient, MonitorEntry};
-pub use redwire_core::pool::{CloseReason, PoolStats, Borrower, WaitTimes};
-pub use redwire_core::pubsub::{SubscriptionEvent, ChannelKind, Message, Overflow, SubscribeOptions};
-pub use redwire_core::sentinel::Instance;
 pub use redwire_core::{
     Arg, Args, Atomic, AuthenticationFault, Batch, ClusterFault, Cmd, ConnectionFault, Error, ErrorKind,
     Invocation, Items, LockFault, Lossy, CmdOptions, Outcome, Pipeline, Reader, Replies, Reply, Result, Run,
     Script, SentinelFault, Slot, Slots, TransactionOptions, TrySlot, Value, cmd,
 };
+/// What a subscription hears, and its options.
+pub mod pubsub {
+    pub use redwire_core::pubsub::{SubscriptionEvent, ChannelKind, Message, Overflow, SubscribeOptions};
+}
+/// What a pool tells of itself.
+pub mod pool {
+    pub use redwire_core::pool::{CloseReason, PoolStats, Borrower, WaitTimes};
+}
+/// How a client-side cache works, and what it tells of itself.
+pub mod cache {
+    pub use redwire_core::cache::{CacheStats, CacheMode, CacheOptions};
+}
+/// Servers as sentinels describe them.
+pub mod sentinel {
+    pub use redwire_core::sentinel::Instance;
+}
+/// What MONITOR tells.
+pub mod monitor {
+    pub use redwire_core::monitor::{MonitorClient, MonitorEntry};
+}
 /// What is known of a cluster: the map, its nodes, and which of them are meant.
 pub mod cluster {
     pub use redwire_core::cluster::{

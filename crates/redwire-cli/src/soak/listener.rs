@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use redwire::{SubscriptionEvent, Message};
+use redwire::pubsub::{SubscriptionEvent, Message};
 
 use super::TICK;
 use super::broadcast::Broadcast;

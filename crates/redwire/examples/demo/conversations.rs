@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 
 use redwire::commands::{StreamId, XgroupOptions, XreadgroupOptions};
 use redwire::prelude::*;
-use redwire::{CacheOptions, Client, Error, ErrorKind, SubscriptionEvent, Outcome, Result, Script};
+use redwire::pubsub::SubscriptionEvent;
+use redwire::cache::CacheOptions;
+use redwire::{Client, Error, ErrorKind, Outcome, Result, Script};
 use redwire_testkit::Server;
 
 use crate::show;

@@ -31,7 +31,7 @@ use tracking::Tracking;
 ///
 /// ```no_run
 /// # let client = redwire::blocking::Client::connect("redis://localhost")?;
-/// use redwire::CacheOptions;
+/// use redwire::cache::CacheOptions;
 /// use redwire::prelude::*;
 ///
 /// let cache = client.cached(CacheOptions::default())?;
@@ -58,7 +58,7 @@ impl Client {
     /// # let client = redwire::blocking::Client::connect("redis://localhost")?;
     /// use std::time::Duration;
     ///
-    /// use redwire::CacheOptions;
+    /// use redwire::cache::CacheOptions;
     /// use redwire::prelude::*;
     ///
     /// let options = CacheOptions::default().max_bytes(256 << 20).ttl(Duration::from_secs(60)).broadcast(["user:"]);
@@ -86,12 +86,12 @@ impl Client {
 }
 
 impl Cache {
-    /// The same cache, for reads that are to be cached in [`CacheMode::OptIn`](crate::CacheMode::OptIn). In other modes it makes no
+    /// The same cache, for reads that are to be cached in [`CacheMode::OptIn`](crate::cache::CacheMode::OptIn). In other modes it makes no
     /// difference.
     ///
     /// ```no_run
     /// # let client = redwire::blocking::Client::connect("redis://localhost")?;
-    /// use redwire::CacheOptions;
+    /// use redwire::cache::CacheOptions;
     /// use redwire::prelude::*;
     ///
     /// let cache = client.cached(CacheOptions::default().opt_in())?;

@@ -35,7 +35,7 @@ use process::PubSubProcess;
 /// is enough to have it done.
 ///
 /// ```no_run
-/// use redwire::SubscriptionEvent;
+/// use redwire::pubsub::SubscriptionEvent;
 /// use redwire::blocking::PubSub;
 ///
 /// let pubsub = PubSub::connect("redis://localhost")?;
@@ -53,7 +53,7 @@ use process::PubSubProcess;
 /// # In a cluster
 /// Channels and patterns are heard over one connection to any node: nodes pass on to each other what `PUBLISH` sends to one of them.
 /// When that node dies, the connection is made anew to another. Shard channels are heard from the nodes that serve their slots, one
-/// connection for each such node, and follow their slots: when one moves, or a replica takes over, a [`Gap`](crate::SubscriptionEvent::Gap) stands
+/// connection for each such node, and follow their slots: when one moves, or a replica takes over, a [`Gap`](crate::pubsub::SubscriptionEvent::Gap) stands
 /// where messages may be missing, and only for those whose channels it concerns. A slot that moves is followed at once; a replica
 /// that takes over when the map has it, within `refresh_pause`. A subscription may have channels of any slots; their messages are in
 /// order by channel. A slot that nobody serves for now is waited for until the `timeout`.

@@ -71,7 +71,7 @@ pub(super) use tracking::Watch;
 ///
 /// ```no_run
 /// # async fn example(client: redwire::Client) -> redwire::Result<()> {
-/// use redwire::CacheOptions;
+/// use redwire::cache::CacheOptions;
 /// use redwire::prelude::*;
 ///
 /// let cache = client.cached(CacheOptions::default()).await?;
@@ -99,7 +99,7 @@ impl Client {
     /// # async fn example(client: redwire::Client) -> redwire::Result<()> {
     /// use std::time::Duration;
     ///
-    /// use redwire::CacheOptions;
+    /// use redwire::cache::CacheOptions;
     /// use redwire::prelude::*;
     ///
     /// let options = CacheOptions::default().max_bytes(256 << 20).ttl(Duration::from_secs(60)).broadcast(["user:"]);
@@ -133,12 +133,12 @@ impl Client {
 }
 
 impl Cache {
-    /// The same cache, for reads that are to be cached in [`CacheMode::OptIn`](crate::CacheMode::OptIn). In other modes it makes no
+    /// The same cache, for reads that are to be cached in [`CacheMode::OptIn`](crate::cache::CacheMode::OptIn). In other modes it makes no
     /// difference.
     ///
     /// ```no_run
     /// # async fn example(client: redwire::Client) -> redwire::Result<()> {
-    /// use redwire::CacheOptions;
+    /// use redwire::cache::CacheOptions;
     /// use redwire::prelude::*;
     ///
     /// let cache = client.cached(CacheOptions::default().opt_in()).await?;

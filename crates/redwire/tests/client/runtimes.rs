@@ -9,10 +9,8 @@ use std::time::Duration;
 
 use redwire::config::Config;
 use redwire::prelude::*;
-use redwire::{
-    CacheOptions, Client, Cluster, Connection, ErrorKind, Monitor, Pool, PubSub, Result, ScanOptions,
-    Sentinel, Value, cmd,
-};
+use redwire::cache::CacheOptions;
+use redwire::{Client, Cluster, Connection, ErrorKind, Monitor, Pool, PubSub, Result, ScanOptions, Sentinel, Value, cmd};
 use redwire_testkit::{Direction, Fault, Proxy, Server, eventually};
 use tokio::runtime::{Builder, Runtime};
 

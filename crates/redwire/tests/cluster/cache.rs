@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use redwire::CacheOptions;
+use redwire::cache::CacheOptions;
 use redwire_testkit::{ClusterSet, eventually, slot};
 
 use crate::common::cache::Cache;

@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use redwire::Run;
 use redwire::prelude::*;
-use redwire::{Error, SubscriptionEvent, Outcome, Result, SubscribeOptions, cmd};
+use redwire::pubsub::{SubscriptionEvent, SubscribeOptions};
+use redwire::{Error, Outcome, Result, cmd};
 use redwire_testkit::{ClusterSet, eventually, slot};
 
 use crate::common::pubsub::{PubSub, Subscription, Way};

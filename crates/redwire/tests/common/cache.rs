@@ -1,6 +1,7 @@
 //! A client-side cache of either driver, by one face.
 
-use redwire::{CacheStats, CacheOptions, Cmd, Reply, Result};
+use redwire::cache::{CacheStats, CacheOptions};
+use redwire::{Cmd, Reply, Result};
 
 use super::{Client, runtime, words};
 

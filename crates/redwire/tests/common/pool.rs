@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use redwire::config::{Config, ConfigBuilder};
-use redwire::{Cmd, Event, PoolStats, Borrower, Pipeline, Reply, Result, Run, Slots, Value};
+use redwire::pool::{PoolStats, Borrower};
+use redwire::{Cmd, Event, Pipeline, Reply, Result, Run, Slots, Value};
 
 use super::{Client, Connection, Driver, Setup, runtime, words};
 

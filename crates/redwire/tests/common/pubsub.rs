@@ -3,7 +3,8 @@
 use std::time::{Duration, Instant};
 
 use redwire::config::{Config, ConfigBuilder};
-use redwire::{SubscriptionEvent, Message, Result, SubscribeOptions};
+use redwire::pubsub::{SubscriptionEvent, Message, SubscribeOptions};
+use redwire::Result;
 
 use super::{Client, Driver, LIMIT, Setup, runtime};
 

@@ -5,7 +5,8 @@ use std::thread;
 use std::time::Duration;
 
 use redwire::config::{Config, ConfigBuilder};
-use redwire::{CacheOptions, Run, Value, blocking, cmd, connector};
+use redwire::cache::CacheOptions;
+use redwire::{Run, Value, blocking, cmd, connector};
 use redwire_testkit::{Authority, ClusterSet, SentinelSet, Server, TlsFront, eventually};
 
 use crate::common::cache::Cache;

@@ -6,7 +6,7 @@ mod refused;
 use std::thread;
 use std::time::Duration;
 
-use redwire::CacheOptions;
+use redwire::cache::CacheOptions;
 use redwire_testkit::{Server, eventually};
 
 pub(super) use crate::common::cache::Cache;

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use redwire::config::{Config, ConfigBuilder};
-use redwire::{CacheOptions, Cmd, Error, ErrorKind, Outcome, Result, Run, Slot, Value};
+use redwire::cache::CacheOptions;
+use redwire::{Cmd, Error, ErrorKind, Outcome, Result, Run, Slot, Value};
 use redwire_testkit::{Direction, Fault, Proxy, Server};
 
 use crate::common::pool::Pool;

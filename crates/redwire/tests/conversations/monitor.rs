@@ -3,7 +3,8 @@
 use std::net::TcpStream;
 use std::time::{Duration, SystemTime};
 
-use redwire::{Cmd, ConnectionFault, ErrorKind, MonitorClient, MonitorEntry, Result, Value, cmd};
+use redwire::monitor::{MonitorClient, MonitorEntry};
+use redwire::{Cmd, ConnectionFault, ErrorKind, Result, Value, cmd};
 use redwire_testkit::{Direction, FakeServer, Fault, Proxy, Server, eventually};
 
 use crate::common::{Client, Driver, LIMIT, Setup, kill_named, named_clients, runtime, shown};

@@ -5,7 +5,8 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use redwire::{ErrorKind, SubscriptionEvent, ChannelKind, SubscribeOptions};
+use redwire::pubsub::{SubscriptionEvent, ChannelKind, SubscribeOptions};
+use redwire::ErrorKind;
 use redwire_testkit::{Server, eventually, shared};
 
 use crate::common::pubsub::{PubSub, Way};

@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use redwire::{ErrorKind, SubscriptionEvent, SubscribeOptions, blocking, cmd};
+use redwire::pubsub::{SubscriptionEvent, SubscribeOptions};
+use redwire::{ErrorKind, blocking, cmd};
 use redwire_testkit::{Direction, Fault, Proxy, Server, eventually};
 
 use crate::common::pubsub::{Subscription, Way};

@@ -4,7 +4,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use fork::{Fork, fork, waitpid_nohang};
-use redwire::{SubscriptionEvent, blocking};
+use redwire::pubsub::SubscriptionEvent;
+use redwire::blocking;
 use redwire_testkit::{Server, eventually};
 
 use crate::common::{LIMIT, named_clients};

@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use redwire::{SubscriptionEvent, blocking, cmd};
+use redwire::pubsub::SubscriptionEvent;
+use redwire::{blocking, cmd};
 use redwire_testkit::{Server, eventually};
 use tokio::runtime::{Builder, Runtime};
 

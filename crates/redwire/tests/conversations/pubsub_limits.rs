@@ -3,7 +3,8 @@
 
 use std::time::Duration;
 
-use redwire::{SubscriptionEvent, Overflow, SubscribeOptions, blocking, cmd};
+use redwire::pubsub::{SubscriptionEvent, Overflow, SubscribeOptions};
+use redwire::{blocking, cmd};
 use redwire_testkit::{Server, eventually};
 
 use crate::common::pubsub::{PubSub, Subscription};

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use redwire::SubscriptionEvent;
+use redwire::pubsub::SubscriptionEvent;
 use redwire::blocking::{Client, PubSub};
 use redwire::config::Protocol;
 use redwire::credentials::{Credentials, RotatingCredentials};

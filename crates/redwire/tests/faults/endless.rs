@@ -8,7 +8,8 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use redwire::{ErrorKind, SubscribeOptions, Value};
+use redwire::pubsub::SubscribeOptions;
+use redwire::{ErrorKind, Value};
 use redwire_testkit::eventually;
 
 use crate::common::{Driver, LIMIT, Setup, runtime, timed, words};

@@ -3,7 +3,9 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use redwire::{CacheOptions, Result, Run, SubscribeOptions, Value, cmd};
+use redwire::pubsub::SubscribeOptions;
+use redwire::cache::CacheOptions;
+use redwire::{Result, Run, Value, cmd};
 
 use crate::common::cache::Cache;
 use crate::common::pubsub::Way;

@@ -4,7 +4,9 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use redwire::{CacheOptions, SubscribeOptions, Value};
+use redwire::pubsub::SubscribeOptions;
+use redwire::cache::CacheOptions;
+use redwire::Value;
 
 use crate::common::cache::Cache;
 use crate::common::pubsub::{PubSub, Way};

@@ -75,7 +75,7 @@ fn shaking(server: &Server, seed: u64) -> Proxy {
 
 /// Nobody has a connection and nobody waits for one; there is none that the pool does not know.
 #[track_caller]
-fn check_conserved(server: &Server, stats: redwire::PoolStats, borrowers: usize) {
+fn check_conserved(server: &Server, stats: redwire::pool::PoolStats, borrowers: usize) {
     assert_eq!((stats.in_use, stats.waiting, borrowers), (0, 0, 0), "{stats:?}");
     assert!(stats.size == stats.idle && stats.size <= 24, "{stats:?}");
     eventually("the server knows no others", LIMIT, || named_clients(server, "storm") == stats.size);

@@ -5,7 +5,9 @@ use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use redwire::{CacheOptions, SubscriptionEvent, Result, Value, cmd};
+use redwire::pubsub::SubscriptionEvent;
+use redwire::cache::CacheOptions;
+use redwire::{Result, Value, cmd};
 use redwire_testkit::Server;
 use tokio::runtime::Runtime;
 

@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use redwire::{AuthenticationFault, CacheOptions, ErrorKind, SubscriptionEvent, Outcome, Result, Run, Value, cmd};
+use redwire::pubsub::SubscriptionEvent;
+use redwire::cache::CacheOptions;
+use redwire::{AuthenticationFault, ErrorKind, Outcome, Result, Run, Value, cmd};
 use redwire_testkit::{FakeServer, Proxy, Server, eventually};
 
 use crate::common::cache::Cache;

@@ -68,7 +68,7 @@ fn what_came_unseen_is_heard_first() {
     let runtime = runtime();
     runtime.block_on(async {
         let client = redwire::Client::connect(&format!("{}?{OPTIONS}", server.url())).await.unwrap();
-        let cache = client.cached(redwire::CacheOptions::default()).await.unwrap();
+        let cache = client.cached(redwire::cache::CacheOptions::default()).await.unwrap();
         for value in 0..20_u64 {
             server.command(&["SET", "k", &value.to_string()]).unwrap();
             // Nothing runs on this thread until the announcement has come.

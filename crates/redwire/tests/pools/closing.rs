@@ -3,7 +3,8 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use redwire::{CloseReason, ErrorKind, Outcome, Value};
+use redwire::pool::CloseReason;
+use redwire::{ErrorKind, Outcome, Value};
 use redwire_testkit::{FakeServer, Server, Step, eventually};
 
 use crate::common::{GRACE, LIMIT, Setup, named_clients, timed};

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use redwire::config::Config;
-use redwire::{CloseReason, ErrorKind, Outcome, Run, blocking, cmd};
+use redwire::pool::CloseReason;
+use redwire::{ErrorKind, Outcome, Run, blocking, cmd};
 use redwire_testkit::{Server, eventually, shared};
 
 use crate::common::pool::Pool;

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use redwire::CloseReason;
+use redwire::pool::CloseReason;
 use redwire_testkit::{Server, eventually, shared};
 
 use crate::common::{LIMIT, Setup, kill_named, named_clients, timed};

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use redwire::config::{Config, ConfigBuilder};
 use redwire::credentials::{Credentials, RotatingCredentials};
-use redwire::{Error, EventKind, Pipeline, Run, SubscribeOptions, Value};
+use redwire::pubsub::SubscribeOptions;
+use redwire::{Error, EventKind, Pipeline, Run, Value};
 use redwire_testkit::{FakeServer, Server, eventually};
 
 use crate::common::pool::Pool;

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use redwire::CacheOptions;
+use redwire::cache::CacheOptions;
 use redwire_testkit::{Direction, Fault, Proxy, Server, eventually};
 
 use super::{Cache, executed, set, trackers};

@@ -1,6 +1,7 @@
 //! A server that announces no changes: told when the cache is made, and made do with later.
 
-use redwire::{CacheOptions, ErrorKind, EventKind};
+use redwire::cache::CacheOptions;
+use redwire::{ErrorKind, EventKind};
 use redwire_testkit::{Server, eventually};
 
 use super::{Cache, set, trackers};
