@@ -50,7 +50,8 @@ const MOST_COPIED: usize = 2 * 1024 * 1024;
 /// grammar wants. `u8` is no argument of its own, so that `&[u8]` and `Vec<u8>` are always one binary word.
 ///
 /// ```
-/// use redwire_core::{Cmd, Value};
+/// # use redwire_core as redwire;
+/// use redwire::{Cmd, Value};
 ///
 /// let cmd: Cmd<Value> = Cmd::new("ZADD").arg("board").arg((1.5, "ann")).arg([(2.0, "bob"), (3.25, "eve")]);
 /// assert_eq!(cmd.words(), ["ZADD", "board", "1.5", "ann", "2", "bob", "3.25", "eve"]);
@@ -59,7 +60,8 @@ const MOST_COPIED: usize = 2 * 1024 * 1024;
 /// Types of your own join in by writing what they consist of:
 ///
 /// ```
-/// use redwire_core::{Arg, Args};
+/// # use redwire_core as redwire;
+/// use redwire::{Arg, Args};
 ///
 /// struct UserKey(u64);
 /// impl Arg for UserKey {

@@ -17,7 +17,8 @@ use crate::secret::{self, Secret};
 /// One command that answers with an `R`.
 ///
 /// ```
-/// use redwire_core::{Cmd, Value};
+/// # use redwire_core as redwire;
+/// use redwire::{Cmd, Value};
 ///
 /// let cmd: Cmd<Value> = Cmd::new("CLIENT NO-EVICT").arg("ON");
 /// assert_eq!(cmd.name(), "CLIENT NO-EVICT");
@@ -95,7 +96,8 @@ impl<R> Cmd<R> {
     /// `None` is no item.
     ///
     /// ```
-    /// use redwire_core::{Cmd, ErrorKind, Value};
+    /// # use redwire_core as redwire;
+    /// use redwire::{Cmd, ErrorKind, Value};
     ///
     /// let value: Option<&str> = None;
     /// let cmd: Cmd<Value> = Cmd::new("SET").required("k").required(value).arg("NX");
@@ -173,9 +175,10 @@ impl<R> Cmd<R> {
     /// as the `timeout` of the connection allows.
     ///
     /// ```
+    /// # use redwire_core as redwire;
     /// use std::time::Duration;
     ///
-    /// use redwire_core::cmd;
+    /// use redwire::cmd;
     ///
     /// let job = cmd::<Option<(String, String)>>("BLPOP").arg("jobs").arg(0);
     /// let job = job.timeout(Duration::from_secs(60));

@@ -71,8 +71,9 @@ pub type CredentialFuture<'a> = Pin<Box<dyn Future<Output = Result<Credentials>>
 /// it.
 ///
 /// ```
+/// # use redwire_core as redwire;
 /// use redwire_core::credentials::{CredentialProvider, Credentials};
-/// use redwire_core::{Error, Result, config::Config};
+/// use redwire::{Error, Result, config::Config};
 ///
 /// struct PasswordFile(std::path::PathBuf);
 ///

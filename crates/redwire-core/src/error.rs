@@ -22,7 +22,8 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// of tries as far as they are known, and never shows a password.
 ///
 /// ```
-/// use redwire_core::{Error, ErrorKind, Outcome};
+/// # use redwire_core as redwire;
+/// use redwire::{Error, ErrorKind, Outcome};
 ///
 /// let error = Error::from_server(b"WRONGTYPE Operation against a key holding the wrong kind of value");
 /// assert_eq!(error.kind(), ErrorKind::Response);

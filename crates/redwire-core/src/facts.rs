@@ -63,7 +63,8 @@ pub(crate) static NAMELESS: Facts = Facts { session: SessionEffect::Empty, ..Fac
 /// container's own facts, so a newer server's subcommand still runs, as one that has no keys.
 ///
 /// ```
-/// use redwire_core::facts;
+/// # use redwire_core as redwire;
+/// use redwire::facts;
 /// assert_eq!(facts::lookup(b"get", Some(b"key")).unwrap().name, "GET");
 /// assert_eq!(facts::lookup(b"Client", Some(b"setInfo")).unwrap().name, "CLIENT SETINFO");
 /// assert!(facts::lookup(b"nosuch", None).is_none());
@@ -93,8 +94,9 @@ impl Facts {
     /// unless more is said. Other fields are set by name: `Facts { timeout: …, ..Facts::new("…") }`.
     ///
     /// ```
-    /// use redwire_core::facts::{Facts, KeySpec};
-    /// use redwire_core::{Arg, Cmd, Run};
+    /// # use redwire_core as redwire;
+    /// use redwire::facts::{Facts, KeySpec};
+    /// use redwire::{Arg, Cmd, Run};
     ///
     /// static BF_ADD: Facts = Facts::new("BF.ADD").with_keys(&[KeySpec::at(1)]);
     /// static BF_EXISTS: Facts = Facts::new("BF.EXISTS").with_keys(&[KeySpec::at(1)]).read_only();
@@ -197,7 +199,8 @@ impl Facts {
     /// [`KeySpec::channel`] says what it is. Words that break the command's grammar give fewer keys, or none.
     ///
     /// ```
-    /// use redwire_core::facts;
+    /// # use redwire_core as redwire;
+    /// use redwire::facts;
     /// let words: [&[u8]; 5] = [b"MSET", b"a", b"1", b"b", b"2"];
     /// let keys: Vec<_> = facts::MSET.keys(words.iter().copied()).collect();
     /// assert_eq!(keys, [(1, &b"a"[..]), (3, &b"b"[..])]);

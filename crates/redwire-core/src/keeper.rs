@@ -35,9 +35,10 @@ use crate::outage::{Outage, heals};
 /// `random` is uniform over all of `u64`.
 ///
 /// ```
+/// # use redwire_core as redwire;
 /// use std::time::{Duration, Instant};
 ///
-/// use redwire_core::backoff::Backoff;
+/// use redwire::backoff::Backoff;
 /// use redwire_core::keeper::{Connect, Keeper};
 ///
 /// let mut keeper = Keeper::new(Backoff::constant(Duration::from_millis(10)), None);

@@ -106,7 +106,8 @@ impl Pipeline {
     /// Declares that running the whole pipeline twice does no harm, so that it may be repeated when its replies were lost.
     ///
     /// ```
-    /// use redwire_core::{Cmd, Pipeline, Run};
+    /// # use redwire_core as redwire;
+    /// use redwire::{Cmd, Pipeline, Run};
     ///
     /// let (batch, _) = Pipeline::record(|p| {
     ///     p.idempotent();
@@ -210,7 +211,8 @@ impl Batch {
     /// The commands packed as they go over the wire, without sending them.
     ///
     /// ```
-    /// use redwire_core::{Cmd, Pipeline, Run};
+    /// # use redwire_core as redwire;
+    /// use redwire::{Cmd, Pipeline, Run};
     ///
     /// let (batch, _) = Pipeline::record(|p| (p.run(Cmd::<()>::new("PING")), p.run(Cmd::<()>::new("PING"))));
     /// assert_eq!(batch.to_bytes(), b"*1\r\n$4\r\nPING\r\n".repeat(2));
@@ -411,7 +413,8 @@ impl<R> Slot<R> {
     /// only errors of commands that were executed are values.
     ///
     /// ```
-    /// use redwire_core::{Cmd, Pipeline, Run, Slots, Value};
+    /// # use redwire_core as redwire;
+    /// use redwire::{Cmd, Pipeline, Run, Slots, Value};
     ///
     /// let (batch, slots) = Pipeline::record(|p| {
     ///     let get = |key: &str| p.run(Cmd::<Value>::new("GET").arg(key));

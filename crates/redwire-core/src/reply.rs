@@ -33,7 +33,8 @@ pub use value::Value;
 /// `serde`, [`Struct`] reads structs of your own from field-value lists.
 ///
 /// ```
-/// use redwire_core::{Reader, Reply};
+/// # use redwire_core as redwire;
+/// use redwire::{Reader, Reply};
 ///
 /// let from_resp2 = Reader::read::<Vec<(String, i64)>>(b"*4\r\n$1\r\na\r\n$1\r\n1\r\n$1\r\nb\r\n$1\r\n2\r\n")?;
 /// let from_resp3 = Reader::read::<Vec<(String, i64)>>(b"%2\r\n$1\r\na\r\n:1\r\n$1\r\nb\r\n:2\r\n")?;
@@ -58,7 +59,8 @@ pub use value::Value;
 /// They read their parts one after the other:
 ///
 /// ```
-/// use redwire_core::{Reader, Reply, Result};
+/// # use redwire_core as redwire;
+/// use redwire::{Reader, Reply, Result};
 ///
 /// struct Point { x: f64, y: f64 }
 /// impl Reply for Point {

@@ -22,10 +22,11 @@ use std::sync::Arc;
 ///
 /// # Examples
 /// ```
+/// # use redwire_core as redwire;
 /// use std::io;
 /// use std::net::{Ipv4Addr, SocketAddr};
 ///
-/// use redwire_core::resolve::{Resolve, Resolver};
+/// use redwire::resolve::{Resolve, Resolver};
 ///
 /// struct Fixed;
 ///

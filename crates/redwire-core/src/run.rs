@@ -9,7 +9,8 @@ use crate::reply::Reply;
 /// a command is written once and works everywhere. Users add families of their own the same way:
 ///
 /// ```
-/// use redwire_core::{Arg, Cmd, Run};
+/// # use redwire_core as redwire;
+/// use redwire::{Arg, Cmd, Run};
 ///
 /// trait BloomCommands: Run {
 ///     fn bf_add(self, key: impl Arg, item: impl Arg) -> Self::Out<bool> {

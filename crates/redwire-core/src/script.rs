@@ -25,7 +25,8 @@ use crate::facts::{self, Facts};
 /// Whatever carries commands runs it, by `invoke`:
 ///
 /// ```
-/// use redwire_core::Script;
+/// # use redwire_core as redwire;
+/// use redwire::Script;
 ///
 /// let add = Script::new("return redis.call('INCRBY', KEYS[1], ARGV[1])");
 /// let call = add.key("n").arg(5);

@@ -12,8 +12,9 @@ use crate::replies::Replies;
 /// The state of one connection, as far as commands can change it.
 ///
 /// ```
+/// # use redwire_core as redwire;
 /// use redwire_core::session_state::{SessionState, Cleanup};
-/// use redwire_core::{Replies, facts};
+/// use redwire::{Replies, facts};
 ///
 /// let mut session_state = SessionState::new(0);
 /// session_state.handle_command(&facts::MULTI);

@@ -16,9 +16,10 @@ use crate::error::{AuthenticationFault, ConnectionFault, Error, ErrorKind, Outco
 /// What the connections of one client to one address have been told.
 ///
 /// ```
+/// # use redwire_core as redwire;
 /// use std::time::{Duration, Instant};
 ///
-/// use redwire_core::backoff::Backoff;
+/// use redwire::backoff::Backoff;
 /// use redwire_core::standing::{Leave, Standing, Turn, Unfit};
 ///
 /// let (mut standing, now) = (Standing::default(), Instant::now());

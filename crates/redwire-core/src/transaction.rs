@@ -292,10 +292,11 @@ pub fn is_misplaced(error: &Error) -> bool {
 /// How often an optimistic transaction is tried, and for how long.
 ///
 /// ```
+/// # use redwire_core as redwire;
 /// use std::time::Duration;
 ///
-/// use redwire_core::TransactionOptions;
-/// use redwire_core::backoff::Backoff;
+/// use redwire::TransactionOptions;
+/// use redwire::backoff::Backoff;
 ///
 /// let options = TransactionOptions::new().tries(5).backoff(Backoff::constant(Duration::from_millis(10)));
 /// ```

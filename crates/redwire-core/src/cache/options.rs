@@ -9,9 +9,10 @@ use crate::cmd::Cmd;
 /// How a client-side cache works. Every field has a default.
 ///
 /// ```
+/// # use redwire_core as redwire;
 /// use std::time::Duration;
 ///
-/// use redwire_core::cache::{CacheMode, CacheOptions};
+/// use redwire::cache::{CacheMode, CacheOptions};
 ///
 /// let options = CacheOptions::default();
 /// assert_eq!((options.max_bytes, options.ttl), (64 << 20, Some(Duration::from_secs(300))));

@@ -27,8 +27,9 @@ static FICKLE: [&Facts; 5] = [
 /// What a command with these facts is to a cache.
 ///
 /// ```
+/// # use redwire_core as redwire;
 /// use redwire_core::cache::{Suitable, suitable};
-/// use redwire_core::facts;
+/// use redwire::facts;
 ///
 /// assert_eq!(suitable(&facts::HGETALL), Suitable::Read);
 /// assert_eq!(suitable(&facts::TTL), Suitable::Neither); // another answer each second

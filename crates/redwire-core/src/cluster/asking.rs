@@ -17,10 +17,11 @@ pub(super) const ASKING: &[u8] = b"*1\r\n$6\r\nASKING\r\n";
 /// A single command or a transaction, with `ASKING` before it.
 ///
 /// ```
+/// # use redwire_core as redwire;
 /// use redwire_core::call::Call;
 /// use redwire_core::cluster::Asking;
 /// use redwire_core::outbox::Outbox;
-/// use redwire_core::{Cmd, Value};
+/// use redwire::{Cmd, Value};
 ///
 /// let mut cmd = Cmd::<Value>::new("GET").arg("k");
 /// let asking = Asking(&mut cmd);

@@ -256,8 +256,9 @@ impl Map {
     /// One slot changes its owner; but where `to` was a replica of the slot's shard, it has taken over, and the whole shard is its.
     ///
     /// ```
-    /// use redwire_core::cluster::Map;
-    /// use redwire_core::config::HostPort;
+    /// # use redwire_core as redwire;
+    /// use redwire::cluster::Map;
+    /// use redwire::config::HostPort;
     ///
     /// let map = Map::default().moved(42, &HostPort::new("10.0.0.1", 6379)).expect("a change");
     /// assert_eq!(map.primary(42).map(ToString::to_string).as_deref(), Some("10.0.0.1:6379"));

@@ -7,7 +7,8 @@ use crate::config::HostPort;
 /// Which nodes of a cluster are meant.
 ///
 /// ```
-/// use redwire_core::cluster::{Map, NodeChoice};
+/// # use redwire_core as redwire;
+/// use redwire::cluster::{Map, NodeChoice};
 ///
 /// assert!(NodeChoice::All.among(&Map::default(), 0).is_empty());
 /// ```

@@ -92,8 +92,9 @@ impl Plan {
     /// asked by itself.
     ///
     /// ```
+    /// # use redwire_core as redwire;
     /// use redwire_core::cluster::Plan;
-    /// use redwire_core::{Cmd, Value};
+    /// use redwire::{Cmd, Value};
     ///
     /// let cmd = Cmd::<Value>::new("DEL").arg(["{a}1", "{b}1", "{a}2"]);
     /// let Ok(Plan::Parts(parts)) = Plan::of(cmd.facts(), cmd.args()) else { panic!("several slots") };

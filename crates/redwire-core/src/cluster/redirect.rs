@@ -31,9 +31,10 @@ impl Redirect {
     /// The redirection that `error` is, as the answer of the node at `asked`.
     ///
     /// ```
-    /// use redwire_core::Error;
+    /// # use redwire_core as redwire;
+    /// use redwire::Error;
     /// use redwire_core::cluster::{Redirect, Remap};
-    /// use redwire_core::config::HostPort;
+    /// use redwire::config::HostPort;
     ///
     /// let asked = HostPort::new("10.0.0.1", 7000);
     /// let error = Error::from_server(b"MOVED 3999 :7001");

@@ -16,8 +16,9 @@ use crate::config::HostPort;
 /// The default changes nothing. Clones share it; two are equal if they share the same one.
 ///
 /// ```
-/// use redwire_core::cluster::Remap;
-/// use redwire_core::config::HostPort;
+/// # use redwire_core as redwire;
+/// use redwire::cluster::Remap;
+/// use redwire::config::HostPort;
 ///
 /// let remap = Remap::new(|told: &HostPort| HostPort::new("localhost", told.port + 10_000));
 /// assert_eq!(remap.apply(HostPort::new("172.18.0.2", 6379)).to_string(), "localhost:16379");

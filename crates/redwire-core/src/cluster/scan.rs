@@ -49,8 +49,9 @@ use crate::{Run, facts};
 /// told again.
 ///
 /// ```
+/// # use redwire_core as redwire;
 /// use redwire_core::cluster::{ClusterOptions, Map, ClusterScan, ScanStep};
-/// use redwire_core::config::HostPort;
+/// use redwire::config::HostPort;
 ///
 /// let node = HostPort::new("10.0.0.1", 6379);
 /// let map = Map::default().moved(42, &node).expect("a change");

@@ -32,7 +32,8 @@ const MOST_NAMED: usize = 8;
 /// The slot of a key. Of a key with a hash tag, only what is between the first `{` and the next `}` counts, unless that is nothing.
 ///
 /// ```
-/// use redwire_core::cluster::slot;
+/// # use redwire_core as redwire;
+/// use redwire::cluster::slot;
 /// assert_eq!(slot(b"123456789"), 12739);
 /// assert_eq!(slot(b"user:{42}:name"), slot(b"{42}"));
 /// ```

@@ -180,8 +180,9 @@ impl ConfigBuilder {
     /// up its caller, and nobody else.
     ///
     /// ```
+    /// # use redwire_core as redwire;
     /// # use redwire_core::config::Config;
-    /// use redwire_core::Value;
+    /// use redwire::Value;
     ///
     /// let upper = |value: Value| Ok(value.as_str().map_or(Value::Null, |text| Value::Status(text.to_uppercase())));
     /// let config = Config::builder().response_callback("GET", upper).build()?;

@@ -79,9 +79,10 @@ pub struct Borrower {
 /// How long callers waited, in buckets that double: exact to a factor of two, and of a fixed size.
 ///
 /// ```
+/// # use redwire_core as redwire;
 /// use std::time::Duration;
 ///
-/// use redwire_core::pool::WaitTimes;
+/// use redwire::pool::WaitTimes;
 ///
 /// let mut waits = WaitTimes::default();
 /// for millis in [1, 1, 1, 20] {

@@ -19,7 +19,8 @@ pub enum Overflow {
 /// How a subscription behaves.
 ///
 /// ```
-/// use redwire_core::pubsub::{Overflow, SubscribeOptions};
+/// # use redwire_core as redwire;
+/// use redwire::pubsub::{Overflow, SubscribeOptions};
 ///
 /// let options = SubscribeOptions::new().buffer_messages(100).overflow(Overflow::DropOldest);
 /// ```

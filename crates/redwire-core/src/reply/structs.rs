@@ -22,7 +22,8 @@ mod fault;
 /// A type of your own that implements serde's `Deserialize`, read from a reply.
 ///
 /// ```
-/// use redwire_core::{Reader, Struct};
+/// # use redwire_core as redwire;
+/// use redwire::{Reader, Struct};
 /// use serde::Deserialize;
 ///
 /// #[derive(Deserialize, Debug, PartialEq)]

@@ -8,7 +8,8 @@ use super::Secret;
 /// The secrets among the words of a command, its name included.
 ///
 /// ```
-/// use redwire_core::secret;
+/// # use redwire_core as redwire;
+/// use redwire::secret;
 ///
 /// let words = |line: &'static str| line.split(' ').map(str::as_bytes);
 /// assert_eq!(secret::among(words("auth ann s3cret"))[0].reveal(), "s3cret");

@@ -9,8 +9,9 @@ use crate::reply::{Reader, Reply};
 /// What a sentinel tells about one server. The fields that decide have a method each; all others are there by their name.
 ///
 /// ```
-/// use redwire_core::Reader;
-/// use redwire_core::sentinel::Instance;
+/// # use redwire_core as redwire;
+/// use redwire::Reader;
+/// use redwire::sentinel::Instance;
 ///
 /// let reply = b"*8\r\n$2\r\nip\r\n$8\r\n10.0.0.1\r\n$4\r\nport\r\n$4\r\n6379\r\n\
 ///               $5\r\nflags\r\n$13\r\nmaster,s_down\r\n$6\r\nquorum\r\n$1\r\n2\r\n";
