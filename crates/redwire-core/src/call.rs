@@ -19,8 +19,12 @@ use crate::pipeline::{self, Batch, Pipeline, Slots};
 use crate::replies::Replies;
 use crate::reply::Reply;
 
-/// Something that is sent as one request and answered by a known number of replies.
-pub trait Call {
+/// Only the core says what a call is.
+pub trait Sealed {}
+
+/// Something that is sent as one request and answered by a known number of replies: a command, a pipeline, a
+/// transaction. Only redwire implements it.
+pub trait Call: Sealed {
     /// What the caller gets.
     type Output;
 
@@ -28,68 +32,83 @@ pub trait Call {
     ///
     /// # Errors
     /// It cannot be run on a client.
+    #[doc(hidden)]
     fn dispatch(&self) -> Result<Dispatch>;
 
     /// How many replies answer it. With 0 nothing is sent.
+    #[doc(hidden)]
     fn count(&self) -> u32;
 
     /// How many bytes [`write`](Self::write) will write.
+    #[doc(hidden)]
     fn size(&self) -> usize;
 
     /// Whether nothing of it is executed before all of it is sent.
+    #[doc(hidden)]
     fn is_whole(&self) -> bool;
 
     /// Which of its replies is that to the `MULTI` that it begins with, counted from 1; 0 where it is no
     /// transaction.
+    #[doc(hidden)]
     fn multi(&self) -> u32 {
         0
     }
 
     /// Appends its bytes.
+    #[doc(hidden)]
     fn write(&self, outbox: &mut Outbox);
 
     /// Turns the replies into what the caller gets.
     ///
     /// # Errors
     /// The server's error, or a reply of another type than expected.
+    #[doc(hidden)]
     fn read(&mut self, replies: Replies) -> Result<Self::Output>;
 
     /// Why it is to be made again, where `replies` say that the server executed nothing of it, or only what changes
     /// nothing, and that by what it says of itself another connection may be better.
     #[inline]
+    #[doc(hidden)]
     fn refusal(&mut self, replies: &Replies, config: &Config) -> Option<Error> {
         let _ = (replies, config);
         None
     }
 
     /// Whether it may be repeated after its reply was lost.
+    #[doc(hidden)]
     fn may_repeat(&self) -> bool;
 
     /// Whether it changes nothing, so that nobody needs to know whether it was executed.
+    #[doc(hidden)]
     fn only_reads(&self) -> bool {
         false
     }
 
     /// Whether an error reply means that nothing of it was executed.
+    #[doc(hidden)]
     fn is_single(&self) -> bool;
 
     /// An error that it keeps for its caller as a value, and that says something about the server: [`Error::is_news`].
     #[inline]
+    #[doc(hidden)]
     fn news(&self) -> Option<&Error> {
         None
     }
 
     /// What the caller said about it.
+    #[doc(hidden)]
     fn options(&self) -> CmdOptions;
 
     /// It failed with `error`: whether it can be asked in another way, and is changed to that. What the server has may not
     /// run a second time.
+    #[doc(hidden)]
     fn revise(&mut self, error: &Error) -> bool {
         let _ = error;
         false
     }
 
     /// Whether the end of the connection is what answers it if it succeeds, so that it is never sent again.
+    #[doc(hidden)]
     fn ends_connection(&self) -> bool {
         false
     }
@@ -98,6 +117,7 @@ pub trait Call {
     ///
     /// # Errors
     /// Its keys have several slots, and it cannot be taken apart.
+    #[doc(hidden)]
     fn spread(&self) -> Result<Spread> {
         Ok(Spread::One(None))
     }
@@ -106,17 +126,20 @@ pub trait Call {
     ///
     /// # Errors
     /// As [`Scatter::of_batch`].
+    #[doc(hidden)]
     fn scatter(&self, map: &Map, deadline: Option<Instant>) -> Result<Scatter> {
         let _ = (map, deadline);
         Err(Error::usage("it goes to one node only"))
     }
 
     /// Whether a replica may answer it.
+    #[doc(hidden)]
     fn is_read_only(&self) -> bool {
         false
     }
 
     /// Its name in messages.
+    #[doc(hidden)]
     fn name(&self) -> Cow<'static, str>;
 
     /// It failed with `error` for good: the replies there are, to be [read](Self::read), where it can do
@@ -124,6 +147,7 @@ pub trait Call {
     ///
     /// # Errors
     /// It cannot.
+    #[doc(hidden)]
     fn replies_despite(&self, error: Error) -> Result<Replies> {
         Err(error)
     }
@@ -132,16 +156,20 @@ pub trait Call {
     ///
     /// # Errors
     /// As [`read`](Self::read); also what a callback returns.
+    #[doc(hidden)]
     fn read_through(&mut self, callbacks: &ResponseCallbacks, replies: Replies) -> Result<Self::Output> {
         let replies = callbacks.apply(&self.commands(), replies)?;
         self.read(replies)
     }
 
     /// The names of its commands, one for each reply.
+    #[doc(hidden)]
     fn commands(&self) -> Vec<Cow<'static, str>> {
         vec![self.name()]
     }
 }
+
+impl<R: Reply> Sealed for Cmd<R> {}
 
 impl<R: Reply> Call for Cmd<R> {
     type Output = R;
@@ -247,6 +275,8 @@ impl<S: Slots> Piped<S> {
         Self { batch, slots: Some(slots), news: None, refused: false }
     }
 }
+
+impl<S: Slots> Sealed for Piped<S> {}
 
 impl<S: Slots> Call for Piped<S> {
     type Output = S::Out;

@@ -217,6 +217,7 @@ impl Error {
     /// What the server said instead of an answer: `CODE rest of the line`, without the arguments that servers quote of a command that
     /// they do not know: they may be secret. Of what is longer than 4 KiB the beginning and the end are kept.
     #[must_use]
+    #[doc(hidden)]
     pub fn from_server(line: &[u8]) -> Self {
         let message = String::from_utf8_lossy(line).into_owned();
         Self::new(classify(&message), Outcome::Rejected, shortened(secret::unquoted(message)))
@@ -224,6 +225,7 @@ impl Error {
 
     /// The same failure without what it quotes of `secrets`, in its causes, too. Kind and code stay what they were.
     #[must_use]
+    #[doc(hidden)]
     pub fn without(mut self, secrets: &[Secret]) -> Self {
         if secrets.is_empty() {
             return self;
@@ -253,6 +255,7 @@ impl Error {
 
     /// A failure of the operating system while `doing` something with a connection.
     #[must_use]
+    #[doc(hidden)]
     pub fn from_io(doing: &str, outcome: Outcome, error: io::Error) -> Self {
         let fault = match error.kind() {
             io::ErrorKind::ConnectionRefused => ConnectionFault::Refused,
@@ -274,12 +277,14 @@ impl Error {
 
     /// The peer closed the connection.
     #[must_use]
+    #[doc(hidden)]
     pub fn closed_by_peer(outcome: Outcome) -> Self {
         Self::new(ErrorKind::Connection(ConnectionFault::Closed), outcome, "the server closed the connection")
     }
 
     /// The peer did not even answer the question whether it lives.
     #[must_use]
+    #[doc(hidden)]
     pub fn silent_peer(outcome: Outcome) -> Self {
         let message = "the server is silent, and did not answer when it was asked (`health_check_interval`)";
         Self::new(ErrorKind::Connection(ConnectionFault::Silent), outcome, message)
@@ -287,12 +292,14 @@ impl Error {
 
     /// The deadline of a call passed.
     #[must_use]
+    #[doc(hidden)]
     pub fn timeout(outcome: Outcome) -> Self {
         Self::new(ErrorKind::Timeout, outcome, "no reply within the deadline")
     }
 
     /// Says which command failed.
     #[must_use]
+    #[doc(hidden)]
     pub fn with_command(mut self, name: &str) -> Self {
         self.inner().command = Some(name.to_owned());
         self
@@ -300,12 +307,14 @@ impl Error {
 
     /// Says which command failed, unless that is known already.
     #[must_use]
+    #[doc(hidden)]
     pub fn or_command(self, name: &str) -> Self {
         if self.0.command.is_some() { self } else { self.with_command(name) }
     }
 
     /// Says at which address.
     #[must_use]
+    #[doc(hidden)]
     pub fn with_address(mut self, address: &Arc<str>) -> Self {
         self.inner().address = Some(Arc::clone(address));
         self
@@ -313,6 +322,7 @@ impl Error {
 
     /// Says after how many tries.
     #[must_use]
+    #[doc(hidden)]
     pub fn with_tries(mut self, tries: u32) -> Self {
         self.inner().tries = tries;
         self
@@ -320,6 +330,7 @@ impl Error {
 
     /// The same failure with another outcome.
     #[must_use]
+    #[doc(hidden)]
     pub fn with_outcome(mut self, outcome: Outcome) -> Self {
         self.inner().outcome = outcome;
         self
@@ -361,6 +372,7 @@ impl Error {
 
     /// This failure in the place of `other`: with its outcome, and the replies that came before it.
     #[must_use]
+    #[doc(hidden)]
     pub fn in_place_of(self, mut other: Self) -> Self {
         let outcome = other.outcome();
         self.with_outcome(outcome).with_answered(other.take_answered())

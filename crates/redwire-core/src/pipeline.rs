@@ -204,6 +204,7 @@ impl Batch {
 
     /// The packed commands.
     #[must_use]
+    #[doc(hidden)]
     pub fn outbox(&self) -> &Outbox {
         &self.outbox
     }
@@ -230,6 +231,7 @@ impl Batch {
 
     /// Whether every command changes nothing.
     #[must_use]
+    #[doc(hidden)]
     pub fn only_reads(&self) -> bool {
         let mut reads = true;
         self.for_each(|words| reads &= facts_of(words).is_repeatable());
@@ -246,6 +248,7 @@ impl Batch {
     ///
     /// # Errors
     /// A command in it cannot stand in a pipeline.
+    #[doc(hidden)]
     pub fn check(&self) -> Result<()> {
         self.refused.clone().map_or(Ok(()), Err)
     }
@@ -278,6 +281,7 @@ impl Batch {
     /// # Errors
     /// The first command that failed, in the order of the commands, whether its slot was kept or dropped; not
     /// those whose slot takes its error as a value ([`Slot::attempt`]). All other commands were executed all the same.
+    #[doc(hidden)]
     pub fn finish<S: Slots>(&self, replies: Replies, slots: S) -> Result<S::Out> {
         self.finish_as("pipeline", replies, slots)
     }

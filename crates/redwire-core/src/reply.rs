@@ -187,6 +187,7 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// The server's error, or malformed bytes.
     #[inline]
+    #[doc(hidden)]
     pub fn head(&mut self) -> Result<Head<'a>> {
         match self.cursor.head() {
             Ok(Head::Error(line)) => Err(Error::from_server(line)),

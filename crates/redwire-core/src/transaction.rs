@@ -108,6 +108,8 @@ fn unguarded(error: Error) -> Error {
     error.with_context(doing).with_outcome(Outcome::MaybeExecuted).with_command("MULTI")
 }
 
+impl<S: Slots> crate::call::Sealed for Atomic<S> {}
+
 impl<S: Slots> Call for Atomic<S> {
     type Output = S::Out;
 

@@ -32,6 +32,10 @@ impl<'a, R> Fetch<'a, R> {
     }
 }
 
+impl<R> crate::call::Sealed for Fetch<'_, R>
+where
+    Cmd<R>: Call, {}
+
 impl<R> Call for Fetch<'_, R>
 where
     Cmd<R>: Call,

@@ -33,6 +33,8 @@ pub(super) const ASKING: &[u8] = b"*1\r\n$6\r\nASKING\r\n";
 #[derive(Debug)]
 pub struct Asking<'a, C>(pub &'a mut C);
 
+impl<C: Call> crate::call::Sealed for Asking<'_, C> {}
+
 impl<C: Call> Call for Asking<'_, C> {
     type Output = C::Output;
 

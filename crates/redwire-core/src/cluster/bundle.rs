@@ -99,6 +99,8 @@ impl Bundle {
     }
 }
 
+impl crate::call::Sealed for Bundle {}
+
 impl Call for Bundle {
     type Output = Replies;
 
