@@ -1,5 +1,5 @@
-//! No text panics the URL parser, and a configuration it makes prints as a URL that makes the same one; with a
-//! password, which is never printed, that prints the same.
+//! No text panics the URL parser, and a configuration it makes prints as a URL that makes the same one; with
+//! a password, which is never printed, that prints the same.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

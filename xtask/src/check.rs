@@ -12,7 +12,8 @@ use std::time::Instant;
 use crate::repository::{cargo, root, run, run_quietly, works};
 use crate::servers;
 
-/// Sets of features that have to compile, besides all of them: none, and each that others could lean on unseen.
+/// Sets of features that have to compile, besides all of them: none, and each that others could lean on
+/// unseen.
 const FEATURES: [&str; 3] = ["", "tokio", "tls"];
 
 /// Runs them; the arguments go to `cargo test`.
@@ -100,7 +101,8 @@ impl Runner {
             Self::Nextest => cargo(&["nextest", "run", "--no-fail-fast", "--no-tests=pass"]),
         };
         command.args(which).args(args);
-        // Most tests wait, for servers or for time to pass: half as many again as there are cores keep those busy.
+        // Most tests wait, for servers or for time to pass: half as many again as there are cores keep those
+        // busy.
         let threads = (std::thread::available_parallelism().map_or(2, usize::from) * 3 / 2).to_string();
         for name in ["NEXTEST_TEST_THREADS", "RUST_TEST_THREADS"] {
             if std::env::var_os(name).is_none() {

@@ -48,7 +48,8 @@ pub(crate) fn fuzz(args: &[String]) -> Result<(), String> {
     Ok(())
 }
 
-/// The `cargo` on PATH, which alone understands `+nightly`, free of what binds it to the workspace's compiler.
+/// The `cargo` on PATH, which alone understands `+nightly`, free of what binds it to the workspace's
+/// compiler.
 fn plain_cargo() -> Command {
     let mut command = Command::new("cargo");
     command.current_dir(root()).env_remove("RUSTUP_TOOLCHAIN").env_remove("CARGO");

@@ -1,6 +1,7 @@
 //! `cargo xtask servers`: which Redis and Valkey servers this machine has; installs one if it has none.
 //!
-//! Promises: nothing is installed before it was said what and how. Must not know: what a server is needed for.
+//! Promises: nothing is installed before it was said what and how. Must not know: what a server is needed
+//! for.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -59,8 +60,8 @@ pub(crate) fn version(binary: &Path) -> Option<String> {
 fn resolve(server: &Path) -> Result<PathBuf, String> {
     let missing = || format!("REDWIRE_SERVERS names {}, which is no program", server.display());
     let found = if server.components().count() > 1 {
-        // Tests run in other folders than this one. Links are kept: a server is one program with its check tools, told
-        // apart by the name it is called by.
+        // Tests run in other folders than this one. Links are kept: a server is one program with its check
+        // tools, told apart by the name it is called by.
         std::path::absolute(server).ok()
     } else {
         find(server)
@@ -89,7 +90,8 @@ fn is_program(path: &Path) -> bool {
     metadata.is_file()
 }
 
-/// A package manager: its program, what refreshes its lists (or nothing), what installs, and the packages to try.
+/// A package manager: its program, what refreshes its lists (or nothing), what installs, and the packages to
+/// try.
 struct Manager {
     program: &'static str,
     refresh: &'static [&'static str],

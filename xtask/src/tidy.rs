@@ -1,7 +1,7 @@
 //! `cargo xtask tidy`: the laws of this repository that a machine can check.
 //!
-//! Promises: prints each breach as `file:line: why`; every rule has a test that shows it finding one. Sizes and
-//! taste stay with the reader. Must not know: how anything builds.
+//! Promises: prints each breach as `file:line: why`; every rule has a test that shows it finding one. Sizes
+//! and taste stay with the reader. Must not know: how anything builds.
 
 mod imports;
 mod rules;

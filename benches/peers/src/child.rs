@@ -15,7 +15,8 @@ use crate::workload::Kind;
 /// What a child is told to do.
 #[derive(Clone, Debug)]
 pub struct Job {
-    /// `host:port` of the loaded server; of each node, with commas between, where the workload is a cluster's.
+    /// `host:port` of the loaded server; of each node, with commas between, where the workload is a
+    /// cluster's.
     pub addr: String,
     /// What a call does.
     pub kind: Kind,

@@ -1,5 +1,5 @@
-//! A private cluster for the time of a run: three primaries without replicas, that share out the slots as `share` says.
-//! It knows nothing of what is measured.
+//! A private cluster for the time of a run: three primaries without replicas, that share out the slots as
+//! `share` says. It knows nothing of what is measured.
 
 use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
@@ -23,7 +23,8 @@ pub struct Cluster {
 const BUS: u16 = 10_000;
 
 impl Cluster {
-    /// Starts the nodes as [`Server::start`] does, makes them one cluster, and waits until each says that all slots are served.
+    /// Starts the nodes as [`Server::start`] does, makes them one cluster, and waits until each says that all
+    /// slots are served.
     ///
     /// # Errors
     /// As [`Server::start`]; also if they are no cluster within half a minute.

@@ -1,4 +1,5 @@
-//! What can be said on the command line. The texts here are the manual: `--help`, the man page and the completions are made of them.
+//! What can be said on the command line. The texts here are the manual: `--help`, the man page and the
+//! completions are made of them.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -24,8 +25,8 @@ pub(crate) struct Args {
 /// What holds for every command.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Global {
-    /// Where the server is; several for several servers. A cluster is `redis+cluster://HOST:PORT,…`, a service that sentinels watch
-    /// `redis+sentinel://HOST:PORT,…/SERVICE`.
+    /// Where the server is; several for several servers. A cluster is `redis+cluster://HOST:PORT,…`, a
+    /// service that sentinels watch `redis+sentinel://HOST:PORT,…/SERVICE`.
     #[arg(
         long,
         global = true,
@@ -80,64 +81,75 @@ pub(crate) struct Global {
 pub(crate) enum Command {
     /// Probes a server at intervals, like ping(8).
     ///
-    /// A probe that is lost is told with its reason, and the next one is sent all the same. Ends with a summary, also when it is
-    /// interrupted. Exit status 1 if all probes were lost.
+    /// A probe that is lost is told with its reason, and the next one is sent all the same. Ends with a
+    /// summary, also when it is interrupted. Exit status 1 if all probes were lost.
     Ping(Ping),
     /// Runs a command, or many: from a prompt, or one a line from a pipe.
     ///
-    /// Replies are printed as redis-cli prints them on a terminal, and plainly elsewhere. Without words, on a terminal, there is a
-    /// prompt; otherwise each line of standard input is a command, with "…" and '…' around words that have spaces, and lines
-    /// that are empty or begin with # are passed over. All of them run on one connection, so SELECT, MULTI and WATCH hold; but in
-    /// a cluster each goes to the node of its keys, or to all that it concerns, and what is for one connection is refused.
-    /// SUBSCRIBE and MONITOR print what comes until they are interrupted. Exit status 1 if the server answered with an error.
+    /// Replies are printed as redis-cli prints them on a terminal, and plainly elsewhere. Without words, on a
+    /// terminal, there is a prompt; otherwise each line of standard input is a command, with "…" and '…'
+    /// around words that have spaces, and lines that are empty or begin with # are passed over. All of them
+    /// run on one connection, so SELECT, MULTI and WATCH hold; but in a cluster each goes to the node of its
+    /// keys, or to all that it concerns, and what is for one connection is refused. SUBSCRIBE and MONITOR
+    /// print what comes until they are interrupted. Exit status 1 if the server answered with an error.
     #[command(override_usage = "redwire exec [OPTIONS] [NAME [ARG]...]")]
     #[command(after_help = "Options of redwire stand before the command's name: redwire exec --json GET key")]
     Exec(Exec),
     /// Shows every command that a server executes, as it does.
     ///
-    /// Each has a line as the server writes it: time, database, client, words. With `--json` each is an object; a word that is no text
-    /// is an object there, with its bytes in hexadecimal digits. It costs the server a lot. Of a cluster it shows one node, the first of the
-    /// URL that can be had; for another one, give that one's URL. Ends when it is interrupted, or when the
-    /// connection is lost, which is exit status 2: what was missed by then nobody can tell.
+    /// Each has a line as the server writes it: time, database, client, words. With `--json` each is an
+    /// object; a word that is no text is an object there, with its bytes in hexadecimal digits. It costs the
+    /// server a lot. Of a cluster it shows one node, the first of the URL that can be had; for another one,
+    /// give that one's URL. Ends when it is interrupted, or when the connection is lost, which is exit status
+    /// 2: what was missed by then nobody can tell.
     Monitor(Monitor),
     /// Puts a load on a server and measures throughput, latency and what the client costs.
     ///
-    /// Each task makes a call, waits for the reply, and makes the next. With `--rate` calls are begun at that rate whether or not earlier ones
-    /// are answered, and their latency counts from when they were to begin: a server that hangs is seen for as long as it hangs.
+    /// Each task makes a call, waits for the reply, and makes the next. With `--rate` calls are begun at that
+    /// rate whether or not earlier ones are answered, and their latency counts from when they were to begin:
+    /// a server that hangs is seen for as long as it hangs.
     ///
     /// Exit status: 0 if every call was answered, 1 if some failed, 2 if the server could not be had.
     Bench(Bench),
-    /// Writes, counts, reads and publishes while you break things, and accounts for every call: the failover drill.
+    /// Writes, counts, reads and publishes while you break things, and accounts for every call: the failover
+    /// drill.
     ///
-    /// Restart the server, freeze it, fail it over, cut the network, while this runs. Calls may fail meanwhile; what must never happen is a
-    /// violation: a reply that belongs to another request (mismatched), a write executed twice (duplicated), a call that ends more than 50 ms
-    /// after its deadline (overrun), a message that was published, not heard, and not announced as missing (unannounced_loss). Writes that the server acknowledged and lost are reported, but are no violation: they are the price of
+    /// Restart the server, freeze it, fail it over, cut the network, while this runs. Calls may fail
+    /// meanwhile; what must never happen is a violation: a reply that belongs to another request
+    /// (mismatched), a write executed twice (duplicated), a call that ends more than 50 ms after its deadline
+    /// (overrun), a message that was published, not heard, and not announced as missing (unannounced_loss).
+    /// Writes that the server acknowledged and lost are reported, but are no violation: they are the price of
     /// asynchronous replication.
     ///
-    /// In a cluster the keys are in slots of all nodes. Nodes pass messages on to each other without a promise, so those that are missing there
-    /// are not counted.
+    /// In a cluster the keys are in slots of all nodes. Nodes pass messages on to each other without a
+    /// promise, so those that are missing there are not counted.
     ///
-    /// Time in which the machine did not let this program run is taken off before a call counts as an overrun.
+    /// Time in which the machine did not let this program run is taken off before a call counts as an
+    /// overrun.
     ///
-    /// Exit status: 0 without a violation, 1 with one, 2 if the drill could not begin or its keys could not be read back in the end.
+    /// Exit status: 0 without a violation, 1 with one, 2 if the drill could not begin or its keys could not
+    /// be read back in the end.
     Soak(Soak),
     /// Finds out what is wrong with a connection: each layer apart, with what it means and what to try.
     ///
-    /// Looks at the URL, the sentinels if it names a service, the nodes if it names a cluster, DNS, TCP, TLS, the handshake with its password, the user's rights, the database, latency, the server,
-    /// timeouts that do not fit together, and whether the servers that it names can be reached from here. Changes nothing. Exit
-    /// status 1 if a layer is bad; warnings leave it 0.
+    /// Looks at the URL, the sentinels if it names a service, the nodes if it names a cluster, DNS, TCP, TLS,
+    /// the handshake with its password, the user's rights, the database, latency, the server, timeouts that
+    /// do not fit together, and whether the servers that it names can be reached from here. Changes nothing.
+    /// Exit status 1 if a layer is bad; warnings leave it 0.
     Doctor,
     /// Shows who is master and who replica, how far each is, and who can be reached from here.
     ///
-    /// Asks one server, and shows those it names; of a service (`redis+sentinel://…`), what each of its sentinels tells, then the
-    /// master; of a cluster (`redis+cluster://…`, or any node of one), who has which slots, by all nodes. Exit status 1 if a link between them
-    /// is down, or a sentinel or node, or one that tells otherwise than most, or if nobody serves some slots.
+    /// Asks one server, and shows those it names; of a service (`redis+sentinel://…`), what each of its
+    /// sentinels tells, then the master; of a cluster (`redis+cluster://…`, or any node of one), who has
+    /// which slots, by all nodes. Exit status 1 if a link between them is down, or a sentinel or node, or one
+    /// that tells otherwise than most, or if nobody serves some slots.
     Topology(Topology),
     /// Shows what is published, as it comes, until it is interrupted.
     ///
-    /// A connection that is lost is made anew, and the time in which messages may have been missed is told in its place. With `--json`,
-    /// each line is an object with the field `item`: `message`, `gap`, `lagged`, `reconnected`, `subscribed`, `unsubscribed` or `failed`.
-    /// Exit status 1 if the server ends it, as with a channel that is not allowed any more.
+    /// A connection that is lost is made anew, and the time in which messages may have been missed is told in
+    /// its place. With `--json`, each line is an object with the field `item`: `message`, `gap`, `lagged`,
+    /// `reconnected`, `subscribed`, `unsubscribed` or `failed`. Exit status 1 if the server ends it, as with
+    /// a channel that is not allowed any more.
     Subscribe(Subscribe),
     /// Writes the completions for a shell.
     Completions {
@@ -225,7 +237,8 @@ pub(crate) struct Bench {
     /// How many tasks call at the same time.
     #[arg(long, value_name = "N", default_value = "50", value_parser = clap::value_parser!(u16).range(1..=4096))]
     pub(crate) tasks: u16,
-    /// How many clients they share. An async client has one connection; a blocking one, a connection for each task that calls.
+    /// How many clients they share. An async client has one connection; a blocking one, a connection for each
+    /// task that calls.
     #[arg(long, value_name = "N", default_value = "1", value_parser = clap::value_parser!(u16).range(1..=4096))]
     pub(crate) connections: u16,
     /// Ends after so many calls.

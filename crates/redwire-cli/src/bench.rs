@@ -69,7 +69,8 @@ pub(crate) async fn run(global: &Global, bench: &args::Bench, output: &Output) -
     report.write(output)
 }
 
-/// Has the tasks call until it is over: what came of it, how many seconds that took, and the processor time of this program.
+/// Has the tasks call until it is over: what came of it, how many seconds that took, and the processor time
+/// of this program.
 async fn measure(
     clients: &[Caller],
     workload: &Arc<Workload>,

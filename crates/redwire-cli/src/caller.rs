@@ -1,7 +1,7 @@
 //! One who calls, on either driver: what `soak` and `bench` are written in.
 //!
-//! The work of a caller is `async` for both. With the blocking driver nothing in it waits for a future: it has a thread to itself, and
-//! its calls block that.
+//! The work of a caller is `async` for both. With the blocking driver nothing in it waits for a future: it
+//! has a thread to itself, and its calls block that.
 
 use std::future::Future;
 use std::sync::Arc;

@@ -1,7 +1,7 @@
 //! What the nodes of a cluster tell of it, each for itself.
 //!
-//! Promises to ask those that it is given and those that they tell of, many at the same time, and to read whatever they say. Must not
-//! judge it, beyond which of them most agree with.
+//! Promises to ask those that it is given and those that they tell of, many at the same time, and to read
+//! whatever they say. Must not judge it, beyond which of them most agree with.
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
@@ -118,7 +118,8 @@ impl Node {
         self.flags.iter().any(|have| have == flag)
     }
 
-    /// Reads `ID HOST:PORT@BUS,NAME FLAGS PRIMARY PING PONG EPOCH LINK SLOT FROM-TO [SLOT->-ID]`, as the node at `asked` tells it.
+    /// Reads `ID HOST:PORT@BUS,NAME FLAGS PRIMARY PING PONG EPOCH LINK SLOT FROM-TO [SLOT->-ID]`, as the node
+    /// at `asked` tells it.
     pub(crate) fn read(line: &str, asked: &str) -> Option<Self> {
         let words: Vec<_> = line.split_ascii_whitespace().collect();
         let [id, place, flags, primary, _, _, epoch, _, slots @ ..] = &words[..] else { return None };
@@ -242,7 +243,8 @@ fn endpoint(node: &Value, asked: &str) -> Option<(String, HostPort)> {
     Some((id.as_str()?.to_owned(), HostPort::new(host, port)))
 }
 
-/// The nodes that `CLUSTER SLOTS` tells, for a user who may not ask for more; `own` is the id of the one that was asked.
+/// The nodes that `CLUSTER SLOTS` tells, for a user who may not ask for more; `own` is the id of the one that
+/// was asked.
 fn of_slots(slots: &Value, asked: &str, own: &str) -> Vec<Node> {
     let mut nodes: Vec<Node> = Vec::new();
     for row in list(slots) {
@@ -277,7 +279,8 @@ fn list(value: &Value) -> &[Value] {
     if let Value::Array(items) = value { items } else { &[] }
 }
 
-/// Gives nodes the addresses under which clients know them. Those that no client is told of go by names if others do.
+/// Gives nodes the addresses under which clients know them. Those that no client is told of go by names if
+/// others do.
 fn settle(nodes: &mut [Node], endpoints: &BTreeMap<String, HostPort>) {
     let by_name = nodes.iter().any(|node| {
         let endpoint = endpoints.get(&node.id);

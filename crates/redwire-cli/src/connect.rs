@@ -56,7 +56,8 @@ pub(crate) fn place(config: &Config) -> String {
     }
 }
 
-/// The servers to try, one after another, where one is as good as another: of a cluster, each node that the URL names.
+/// The servers to try, one after another, where one is as good as another: of a cluster, each node that the
+/// URL names.
 pub(crate) fn servers(config: &Config) -> Vec<Config> {
     match config.deployment() {
         Deployment::Cluster { nodes } => nodes.iter().map(|node| config.for_node(node.clone())).collect(),

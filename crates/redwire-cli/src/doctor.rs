@@ -1,7 +1,8 @@
-//! `redwire doctor`: each layer apart, from the URL to the topology, with its time, its verdict, and what to try.
+//! `redwire doctor`: each layer apart, from the URL to the topology, with its time, its verdict, and what to
+//! try.
 //!
-//! Promises to change nothing at the server, to show no password, and that what depends on a layer that failed is said to be
-//! skipped. The layers are in files of their own; here is their order.
+//! Promises to change nothing at the server, to show no password, and that what depends on a layer that
+//! failed is said to be skipped. The layers are in files of their own; here is their order.
 
 mod certificate;
 mod cluster;
@@ -31,8 +32,8 @@ use crate::output::{Failure, Output, Verdict};
 use crate::session::Session;
 use report::{Finding, Layer, Report};
 
-/// All layers, from the lowest. Each needs those before it, up to `handshake`. After `url`, a service has one more, `sentinels`, and a
-/// cluster `cluster`.
+/// All layers, from the lowest. Each needs those before it, up to `handshake`. After `url`, a service has one
+/// more, `sentinels`, and a cluster `cluster`.
 const LAYERS: [&str; 11] =
     ["url", "dns", "tcp", "tls", "handshake", "acl", "select", "latency", "server", "settings", "topology"];
 
@@ -146,7 +147,8 @@ fn understand(global: &Global, url: &str, report: &mut Report<'_>) -> Option<Con
     found
 }
 
-/// The server to examine, and how to reach it: of a service, the master, and of a cluster, a node, by a layer of its own.
+/// The server to examine, and how to reach it: of a service, the master, and of a cluster, a node, by a layer
+/// of its own.
 async fn find(global: &Global, config: &Config, report: &mut Report<'_>) -> Option<(Config, Endpoint)> {
     match config.deployment() {
         Deployment::Single(endpoint) => Some((config.clone(), endpoint.clone())),

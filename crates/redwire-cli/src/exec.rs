@@ -1,7 +1,7 @@
 //! `redwire exec`: any command: one, one a line from a pipe, or from a prompt.
 //!
-//! Promises one connection for all of them, and an exit status of 1 if the server answered any with an error. Must not know how
-//! a connection is kept ([`hand`]), nor how replies look ([`reply`]).
+//! Promises one connection for all of them, and an exit status of 1 if the server answered any with an error.
+//! Must not know how a connection is kept ([`hand`]), nor how replies look ([`reply`]).
 
 mod hand;
 mod hints;

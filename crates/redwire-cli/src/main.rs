@@ -1,7 +1,7 @@
 //! The program `redwire`: see a connection, measure it, prove it.
 //!
-//! Promises three ways to end: 0 good, 1 the answer is bad, 2 it could not run; and that with `--json` nothing but one JSON
-//! object (or one a line, for what goes on) is written to standard output.
+//! Promises three ways to end: 0 good, 1 the answer is bad, 2 it could not run; and that with `--json`
+//! nothing but one JSON object (or one a line, for what goes on) is written to standard output.
 
 mod args;
 mod bench;

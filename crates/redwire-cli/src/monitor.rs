@@ -1,7 +1,7 @@
 //! `redwire monitor`: what a server does, a line for each command.
 //!
-//! Promises that a line which cannot be read is told in its place, that it ends when the connection is lost, and that nothing a
-//! client sends can steer the terminal. Must not know how lines travel.
+//! Promises that a line which cannot be read is told in its place, that it ends when the connection is lost,
+//! and that nothing a client sends can steer the terminal. Must not know how lines travel.
 
 use std::time::Duration;
 
@@ -61,7 +61,8 @@ enum Listener {
 }
 
 impl Listener {
-    /// To the first server that can be had, with its address: of a cluster, any node shows only what it does itself.
+    /// To the first server that can be had, with its address: of a cluster, any node shows only what it does
+    /// itself.
     async fn any(config: &Config, blocking: bool) -> Result<(Self, String)> {
         let mut failed = None;
         for server in connect::servers(config) {

@@ -1,7 +1,7 @@
 //! `redwire ping`: a line per probe, and a summary.
 //!
-//! Promises that a probe which is lost is told with its reason and counted, and that the next one is sent all the same: the
-//! client connects again by itself. Must not know how probes travel.
+//! Promises that a probe which is lost is told with its reason and counted, and that the next one is sent all
+//! the same: the client connects again by itself. Must not know how probes travel.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -107,7 +107,8 @@ fn millis(time: Duration) -> String {
     format!("{:.3} ms", time.as_secs_f64() * 1e3)
 }
 
-/// Why there is no connection, as long as there is none. A call that waited for one only knows that its time ran out.
+/// Why there is no connection, as long as there is none. A call that waited for one only knows that its time
+/// ran out.
 #[derive(Clone, Debug, Default)]
 struct Trouble(Arc<Mutex<Option<Error>>>);
 

@@ -1,6 +1,7 @@
 //! What the sentinels of a service tell, each for itself.
 //!
-//! Promises to ask those that the URL names and those that they tell of, at the same time. Must not judge what they say.
+//! Promises to ask those that the URL names and those that they tell of, at the same time. Must not judge
+//! what they say.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};

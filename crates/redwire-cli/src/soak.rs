@@ -1,5 +1,6 @@
-//! `redwire soak`: the failover drill. Tasks write, count, read and publish without a pause worth the name while somebody breaks things; in
-//! the end everything is read back and held against what the calls were told.
+//! `redwire soak`: the failover drill. Tasks write, count, read and publish without a pause worth the name
+//! while somebody breaks things; in the end everything is read back and held against what the calls were
+//! told.
 
 mod broadcast;
 mod ledger;

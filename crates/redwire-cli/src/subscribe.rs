@@ -1,7 +1,7 @@
 //! `redwire subscribe`: what is published, as it comes.
 //!
-//! Promises that what may have been missed is told in its place, and that no message can steer the terminal. Must not know how
-//! either driver waits, beyond where it starts.
+//! Promises that what may have been missed is told in its place, and that no message can steer the terminal.
+//! Must not know how either driver waits, beyond where it starts.
 
 use std::time::{Instant, SystemTime};
 

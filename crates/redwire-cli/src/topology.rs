@@ -1,7 +1,7 @@
 //! `redwire topology`: who is master and who replica, how far each is, and who can be reached from here.
 //!
-//! Promises to show one server and the servers that it names itself; of a service, its sentinels and its master; of a cluster, all its
-//! nodes. Must not guess: what a server does not tell is left out.
+//! Promises to show one server and the servers that it names itself; of a service, its sentinels and its
+//! master; of a cluster, all its nodes. Must not guess: what a server does not tell is left out.
 
 mod cluster;
 mod watch;

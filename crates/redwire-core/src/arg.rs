@@ -41,8 +41,8 @@ const MOST_COPIED: usize = 2 * 1024 * 1024;
 ///   `HMGET`, keys and arguments of scripts ([`Cmd::places`](crate::Cmd::places)).
 ///
 /// Absence means absence in options ([`Cmd::named`](crate::Cmd::named)), for an item of a list of things that
-/// are counted or added (`DEL`, `SADD`, `LPUSH`), for a whole list of keys or arguments that may be empty, and
-/// in [`Cmd::arg`](crate::Cmd::arg) by hand.
+/// are counted or added (`DEL`, `SADD`, `LPUSH`), for a whole list of keys or arguments that may be empty,
+/// and in [`Cmd::arg`](crate::Cmd::arg) by hand.
 ///
 /// # Forms
 /// Bytes and text are sent as they are, integers in decimal, floats in the shortest form that reads back
@@ -249,8 +249,8 @@ impl Args {
     }
 }
 
-/// What is announced at the start of an encoded word, `$<len>\r\n` as `bulk` and `bytes` write it: the length of its body, which is
-/// here or shared, and where that begins.
+/// What is announced at the start of an encoded word, `$<len>\r\n` as `bulk` and `bytes` write it: the length
+/// of its body, which is here or shared, and where that begins.
 #[inline]
 fn header(encoded: &[u8]) -> Option<(usize, usize)> {
     let (mut len, mut at) = (0, 1);

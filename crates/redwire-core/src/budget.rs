@@ -1,17 +1,21 @@
-//! How many retries a client may make: so few that they do not double the load of servers that are down already.
+//! How many retries a client may make: so few that they do not double the load of servers that are down
+//! already.
 //!
-//! Promises that in any span of time no more retries are allowed than were saved up, plus a share of the calls, plus
-//! a few for each second. This file must not know what is tried again, nor clocks: time comes in as an argument.
+//! Promises that in any span of time no more retries are allowed than were saved up, plus a share of the
+//! calls, plus a few for each second. This file must not know what is tried again, nor clocks: time comes in
+//! as an argument.
 
 use std::time::{Duration, Instant};
 
 /// A token bucket for the retries of one client.
 ///
 /// Every call earns a share of a retry, every second earns [`PER_SECOND`](Self::PER_SECOND), and at most
-/// [`SAVED_AT_MOST`](Self::SAVED_AT_MOST) are saved up. It starts full, so a client that has just begun may retry.
+/// [`SAVED_AT_MOST`](Self::SAVED_AT_MOST) are saved up. It starts full, so a client that has just begun may
+/// retry.
 ///
-/// A server that fails each call would otherwise get each call several times, just when it can bear that least.
-/// With a budget a lasting outage is retried for a while, then the share is all that is added to the load.
+/// A server that fails each call would otherwise get each call several times, just when it can bear that
+/// least. With a budget a lasting outage is retried for a while, then the share is all that is added to the
+/// load.
 ///
 /// ```
 /// use std::time::Instant;
@@ -28,7 +32,8 @@ use std::time::{Duration, Instant};
 /// ```
 #[derive(Clone, Debug)]
 pub struct RetryBudget {
-    /// What is saved up, as the time in which it would be earned: so seconds count as they are, without rounding.
+    /// What is saved up, as the time in which it would be earned: so seconds count as they are, without
+    /// rounding.
     saved: Duration,
     per_call: Duration,
     /// The calls and the time up to which everything earned is in `saved`.
@@ -37,8 +42,8 @@ pub struct RetryBudget {
 }
 
 impl RetryBudget {
-    /// So many retries are earned in a second, however few the calls: a client that makes one call a minute may
-    /// retry it.
+    /// So many retries are earned in a second, however few the calls: a client that makes one call a minute
+    /// may retry it.
     pub const PER_SECOND: u32 = 10;
 
     /// So many retries can be saved up; a full bucket lasts for a short outage under load.
@@ -55,8 +60,8 @@ impl RetryBudget {
 
     /// Asks for the right to one retry, and takes it from what is saved.
     ///
-    /// `calls` is how many calls this client has made so far, retries not counted. Callers that race may bring `calls`
-    /// and `now` out of order: nothing is earned twice.
+    /// `calls` is how many calls this client has made so far, retries not counted. Callers that race may
+    /// bring `calls` and `now` out of order: nothing is earned twice.
     pub fn poll_retry(&mut self, calls: u64, now: Instant) -> bool {
         self.earn(calls, now);
         match self.saved.checked_sub(PER_RETRY) {

@@ -1,15 +1,18 @@
-//! What a client-side cache keeps, and for how long: replies to reads, until the server says that a key has changed.
+//! What a client-side cache keeps, and for how long: replies to reads, until the server says that a key has
+//! changed.
 //!
-//! Promises that nothing is kept that was read before a change of its keys was announced, that what is announced is gone before the
-//! announcement is done with, that nothing at all is kept while nobody would announce anything, and that callers who want the same
-//! share one request. This file must not know connections, threads or tasks; `W` is whoever waits.
+//! Promises that nothing is kept that was read before a change of its keys was announced, that what is
+//! announced is gone before the announcement is done with, that nothing at all is kept while nobody would
+//! announce anything, and that callers who want the same share one request. This file must not know
+//! connections, threads or tasks; `W` is whoever waits.
 //!
 //! # How the races are closed
-//! A read that is under way is a *flight*. It is registered before it is sent, by the words of its command and under each of its
-//! keys. An announcement takes everything out that stands under its key, flights included: those who wait for such a flight get its
-//! reply, which was right when it was read, but it is not kept, and nobody joins it any more. The same happens to all flights
-//! when the connection that announces is lost. So it does not matter in which order a reply and an announcement arrive, nor whether they
-//! come over one connection (RESP3) or over two (RESP2).
+//! A read that is under way is a *flight*. It is registered before it is sent, by the words of its command
+//! and under each of its keys. An announcement takes everything out that stands under its key, flights
+//! included: those who wait for such a flight get its reply, which was right when it was read, but it is not
+//! kept, and nobody joins it any more. The same happens to all flights when the connection that announces is
+//! lost. So it does not matter in which order a reply and an announcement arrive, nor whether they come over
+//! one connection (RESP3) or over two (RESP2).
 
 mod announcement;
 mod fetch;
@@ -34,14 +37,15 @@ pub use synced::{demoted, is_demoted, sync_question, wants_master};
 /// So many callers wait for the reads of others at most; those beyond ask the server themselves.
 const MOST_WAITING: usize = 65_536;
 
-/// What an entry takes beside its words and its reply, and each of its keys, in bytes: places in the tables, and what
-/// the allocator adds. Measured, and rounded up.
+/// What an entry takes beside its words and its reply, and each of its keys, in bytes: places in the tables,
+/// and what the allocator adds. Measured, and rounded up.
 const ENTRY: usize = 400;
 const KEY: usize = 180;
 
 /// Replies by the words of their commands, and the reads that are under way.
 ///
-/// What is kept is had by [`hit`](Self::hit), from any number of threads at a time. Mutators: [`lookup`](Self::lookup), [`abandon`](Self::abandon). What happened: `handle_…`. What now: `poll_…`.
+/// What is kept is had by [`hit`](Self::hit), from any number of threads at a time. Mutators:
+/// [`lookup`](Self::lookup), [`abandon`](Self::abandon). What happened: `handle_…`. What now: `poll_…`.
 #[derive(Debug)]
 pub struct Store<W> {
     options: CacheOptions,
@@ -125,7 +129,8 @@ pub struct Mark(u64);
 #[must_use = "others wait for it; report it as fetched or failed"]
 pub struct Flight(u64);
 
-/// A place among those who wait for a flight. It must be redeemed by [`Store::poll_wait`] or given up by [`Store::abandon`].
+/// A place among those who wait for a flight. It must be redeemed by [`Store::poll_wait`] or given up by
+/// [`Store::abandon`].
 #[derive(Debug)]
 #[must_use = "a wait that is dropped leaks its place; abandon it"]
 pub struct FlightWait {
@@ -180,7 +185,8 @@ impl<W> Store<W> {
         Some(Replies::single(kept.frame.clone(), false))
     }
 
-    /// What to do about `cmd`, which is [suitable](Suitable::Read); `waiter` is made where its caller has to wait.
+    /// What to do about `cmd`, which is [suitable](Suitable::Read); `waiter` is made where its caller has to
+    /// wait.
     pub fn lookup<R>(&mut self, cmd: &Cmd<R>, now: Instant, waiter: impl FnOnce() -> W) -> Lookup {
         let (words, large) = cmd.args().pieces();
         if !self.live || !large.is_empty() {
@@ -247,7 +253,8 @@ impl<W> Store<W> {
         self.last
     }
 
-    /// The read was answered by `replies`, which is one reply: those who wait get it, and it is kept if it may be.
+    /// The read was answered by `replies`, which is one reply: those who wait get it, and it is kept if it
+    /// may be.
     pub fn handle_fetched(&mut self, flight: Flight, replies: &Replies) {
         let Some(flying) = self.land(&flight, Some(replies)) else { return };
         if self.apart {
@@ -300,7 +307,8 @@ impl<W> Store<W> {
         Mark(self.last)
     }
 
-    /// All is known that was announced before `mark`; or, if not `known`, nobody can tell, and nothing is kept.
+    /// All is known that was announced before `mark`; or, if not `known`, nobody can tell, and nothing is
+    /// kept.
     pub fn handle_settled(&mut self, mark: Mark, known: bool) {
         self.settled = self.settled.max(mark.0);
         if !known {
@@ -333,7 +341,8 @@ impl<W> Store<W> {
         }
     }
 
-    /// What a caller waited for, once it is there; `None` where it has to look again. Until then `update` may renew the waiter.
+    /// What a caller waited for, once it is there; `None` where it has to look again. Until then `update` may
+    /// renew the waiter.
     ///
     /// # Errors
     /// Gives the wait back while there is nothing yet.
@@ -368,8 +377,8 @@ impl<W> Store<W> {
         (self.live, self.apart) = (true, apart);
     }
 
-    /// Changes are not announced any more: nothing that is kept can be trusted, nor anything that is being read. Says whether they
-    /// were announced until now.
+    /// Changes are not announced any more: nothing that is kept can be trusted, nor anything that is being
+    /// read. Says whether they were announced until now.
     pub fn handle_down(&mut self) -> bool {
         let was_live = std::mem::take(&mut self.live);
         if was_live {
@@ -402,7 +411,8 @@ impl<W> Store<W> {
         }
     }
 
-    /// The caller's own `cmd` was executed, or may have been: what it may have changed is gone before the caller goes on.
+    /// The caller's own `cmd` was executed, or may have been: what it may have changed is gone before the
+    /// caller goes on.
     pub fn handle_written<R>(&mut self, cmd: &Cmd<R>) {
         match suitable(cmd.facts()) {
             Suitable::Read | Suitable::Neither => {}
@@ -450,8 +460,8 @@ impl<W> Store<W> {
         }
     }
 
-    /// Takes out what served least lately, as far as one bit tells: what has served since it was last looked at is passed over
-    /// once.
+    /// Takes out what served least lately, as far as one bit tells: what has served since it was last looked
+    /// at is passed over once.
     fn make_room(&mut self) {
         while self.stats.bytes > self.options.max_bytes {
             let Some((words, number)) = self.queue.pop_front() else { return };

@@ -65,8 +65,8 @@ pub trait Call: Sealed {
     #[doc(hidden)]
     fn read(&mut self, replies: Replies) -> Result<Self::Output>;
 
-    /// Why it is to be made again, where `replies` say that the server executed nothing of it, or only what changes
-    /// nothing, and that by what it says of itself another connection may be better.
+    /// Why it is to be made again, where `replies` say that the server executed nothing of it, or only what
+    /// changes nothing, and that by what it says of itself another connection may be better.
     #[inline]
     #[doc(hidden)]
     fn refusal(&mut self, replies: &Replies, config: &Config) -> Option<Error> {
@@ -88,7 +88,8 @@ pub trait Call: Sealed {
     #[doc(hidden)]
     fn is_single(&self) -> bool;
 
-    /// An error that it keeps for its caller as a value, and that says something about the server: [`Error::is_news`].
+    /// An error that it keeps for its caller as a value, and that says something about the server:
+    /// [`Error::is_news`].
     #[inline]
     #[doc(hidden)]
     fn news(&self) -> Option<&Error> {
@@ -99,8 +100,8 @@ pub trait Call: Sealed {
     #[doc(hidden)]
     fn options(&self) -> CmdOptions;
 
-    /// It failed with `error`: whether it can be asked in another way, and is changed to that. What the server has may not
-    /// run a second time.
+    /// It failed with `error`: whether it can be asked in another way, and is changed to that. What the
+    /// server has may not run a second time.
     #[doc(hidden)]
     fn revise(&mut self, error: &Error) -> bool {
         let _ = error;
@@ -122,7 +123,8 @@ pub trait Call: Sealed {
         Ok(Spread::One(None))
     }
 
-    /// In parts, where it may concern several. Its replies are to be [read](Self::read) as if one node had given them.
+    /// In parts, where it may concern several. Its replies are to be [read](Self::read) as if one node had
+    /// given them.
     ///
     /// # Errors
     /// As [`Scatter::of_batch`].
@@ -372,7 +374,8 @@ impl<S: Slots> Call for Piped<S> {
     }
 }
 
-/// The replies to `call` where `error`, the loss of its connection, is the only answer it has: a server that goes down says nothing.
+/// The replies to `call` where `error`, the loss of its connection, is the only answer it has: a server that
+/// goes down says nothing.
 ///
 /// # Errors
 /// `error` itself, where it is none.
@@ -385,7 +388,8 @@ pub fn ended(call: &impl Call, error: Error) -> Result<Replies> {
     Err(error)
 }
 
-/// Turns the replies into what the caller of `call` gets, by way of the callbacks that `config` has for its commands.
+/// Turns the replies into what the caller of `call` gets, by way of the callbacks that `config` has for its
+/// commands.
 ///
 /// # Errors
 /// As [`Call::read`]; also what a callback returns.

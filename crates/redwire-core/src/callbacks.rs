@@ -1,7 +1,7 @@
 //! What users make of the replies to certain commands, before the caller's type is read from them.
 //!
-//! Promises that the replies to all other commands are not touched, and costs nothing where there is no callback. This file
-//! must not know what carries the commands.
+//! Promises that the replies to all other commands are not touched, and costs nothing where there is no
+//! callback. This file must not know what carries the commands.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;

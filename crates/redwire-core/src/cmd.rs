@@ -1,6 +1,7 @@
 //! A command: its encoded words, what is known about it, and the type of its reply.
 //!
-//! A command is written once and sent by any executor ([`Run`](crate::Run)). This file must not know executors.
+//! A command is written once and sent by any executor ([`Run`](crate::Run)). This file must not know
+//! executors.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -127,7 +128,8 @@ impl<R> Cmd<R> {
         self
     }
 
-    /// As [`places`](Self::places), and the list may be empty, or absent as a whole: the arguments of a script.
+    /// As [`places`](Self::places), and the list may be empty, or absent as a whole: the arguments of a
+    /// script.
     #[inline]
     pub fn any_places(mut self, list: impl Arg) -> Self {
         self.args.places(list);
@@ -158,7 +160,8 @@ impl<R> Cmd<R> {
         self
     }
 
-    /// Declares that running the command twice does no harm, so that it may be repeated when its reply was lost.
+    /// Declares that running the command twice does no harm, so that it may be repeated when its reply was
+    /// lost.
     pub fn idempotent(mut self) -> Self {
         self.options.idempotent = true;
         self
@@ -306,9 +309,10 @@ impl<R> Cmd<R> {
         self.options.idempotent || self.facts().is_repeatable()
     }
 
-    /// `error`, which a server answered the command with, and what that says about the command: one that runs code of
-    /// users or modules may have written before it failed, unless the server says in its own whole sentence that it did
-    /// not run it. What the server quotes of the command's secrets ([`secret::among`]) is taken out.
+    /// `error`, which a server answered the command with, and what that says about the command: one that runs
+    /// code of users or modules may have written before it failed, unless the server says in its own whole
+    /// sentence that it did not run it. What the server quotes of the command's secrets ([`secret::among`])
+    /// is taken out.
     #[cold]
     #[must_use]
     pub fn judge(&self, error: Error) -> Error {

@@ -386,8 +386,8 @@ impl Config {
         self.mark_every
     }
 
-    /// What a reply may ask of memory: set by `max_reply_depth`, `max_reply_bulk`, `max_reply_elements`, `max_reply_line` and
-    /// `max_reply_bytes`.
+    /// What a reply may ask of memory: set by `max_reply_depth`, `max_reply_bulk`, `max_reply_elements`,
+    /// `max_reply_line` and `max_reply_bytes`.
     #[must_use]
     #[doc(hidden)]
     pub fn reply_limits(&self) -> Limits {

@@ -1,9 +1,9 @@
 //! Which of a host's addresses is tried when, and what is told when none works.
 //!
-//! "Happy Eyeballs": the addresses of both families in turn ([RFC 8305], section 4), each a short while after the one
-//! before, all under way until one is connected (section 5), by the recommended delay (section 8). So an address
-//! that does not answer costs that delay, not a connect timeout. This file must not know sockets, names or clocks: time
-//! comes in as an argument.
+//! "Happy Eyeballs": the addresses of both families in turn ([RFC 8305], section 4), each a short while after
+//! the one before, all under way until one is connected (section 5), by the recommended delay (section 8). So
+//! an address that does not answer costs that delay, not a connect timeout. This file must not know sockets,
+//! names or clocks: time comes in as an argument.
 //!
 //! [RFC 8305]: https://www.rfc-editor.org/rfc/rfc8305
 
@@ -42,16 +42,16 @@ impl Dial {
     /// How long an attempt is alone before the next one starts beside it.
     pub const DELAY: Duration = Duration::from_millis(250);
 
-    /// Attempts at `addresses`, in their order, but the families in turn; the first address comes first. An address that
-    /// is named twice is tried once.
+    /// Attempts at `addresses`, in their order, but the families in turn; the first address comes first. An
+    /// address that is named twice is tried once.
     #[must_use]
     pub fn new(addresses: Vec<SocketAddr>) -> Self {
         let failures = Vec::with_capacity(addresses.len());
         Self { waiting: interleave(addresses), under_way: Vec::new(), failures, next: None }
     }
 
-    /// The next address to try, if it is time to: the first at once, another [`DELAY`](Self::DELAY) after the one
-    /// before, or at once when all that were under way have failed.
+    /// The next address to try, if it is time to: the first at once, another [`DELAY`](Self::DELAY) after the
+    /// one before, or at once when all that were under way have failed.
     pub fn poll_start(&mut self, now: Instant) -> Option<SocketAddr> {
         if self.next.is_some_and(|next| now < next) {
             return None;
@@ -80,10 +80,10 @@ impl Dial {
 
     /// Why there is no connection, once every address has failed.
     ///
-    /// The error of a single address is given as it is. Of several, one error names each address with its failure; its kind,
-    /// outcome and source are those of the most telling: what a host answered comes before silence, and that before what this
-    /// system refused by itself, such as a family it has no route for. Among equals it is the first to fail. Without any
-    /// address the kind is [`ConnectionFault::Dns`].
+    /// The error of a single address is given as it is. Of several, one error names each address with its
+    /// failure; its kind, outcome and source are those of the most telling: what a host answered comes before
+    /// silence, and that before what this system refused by itself, such as a family it has no route for.
+    /// Among equals it is the first to fail. Without any address the kind is [`ConnectionFault::Dns`].
     #[must_use]
     pub fn poll_failed(&self) -> Option<Error> {
         if !self.waiting.is_empty() || !self.under_way.is_empty() {

@@ -39,7 +39,8 @@ fn apart<R>(cmd: &Cmd<R>, session: SessionEffect) -> Result<Dispatch> {
     if session == SessionEffect::Ends { Ok(on_connection(cmd)) } else { Err(refusal(cmd, session)) }
 }
 
-/// How the client dispatches `cmd` where the connection is the caller's own already: it only tells how long the server may wait.
+/// How the client dispatches `cmd` where the connection is the caller's own already: it only tells how long
+/// the server may wait.
 #[must_use]
 pub fn on_connection<R>(cmd: &Cmd<R>) -> Dispatch {
     let words: Vec<_> = cmd.args().iter().collect();
@@ -83,7 +84,8 @@ pub fn check_connection<R>(cmd: &Cmd<R>) -> Result<()> {
 /// Whether `cmd` can be sent by hand.
 ///
 /// # Errors
-/// It has no words, or an empty first word: its reply would be another command's; or it [lacks a value](Cmd::check).
+/// It has no words, or an empty first word: its reply would be another command's; or it [lacks a
+/// value](Cmd::check).
 pub fn check_send<R>(cmd: &Cmd<R>) -> Result<()> {
     cmd.check()?;
     match cmd.facts().session {

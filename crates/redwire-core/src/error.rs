@@ -76,18 +76,21 @@ pub enum ErrorKind {
     Authentication(AuthenticationFault),
     /// The call's deadline passed.
     Timeout,
-    /// The peer sent what no Redis server sends. Where replies cannot be told apart any more, the connection was dropped.
+    /// The peer sent what no Redis server sends. Where replies cannot be told apart any more, the connection
+    /// was dropped.
     Protocol,
     /// The server answered with an error; [`Error::code`] is its first word.
     Response,
-    /// The server is there but cannot serve now: it loads its data, or its master is down, or a script runs. Where one of
-    /// the first two lasts for a second, new connections are made to its address, behind which another may serve.
+    /// The server is there but cannot serve now: it loads its data, or its master is down, or a script runs.
+    /// Where one of the first two lasts for a second, new connections are made to its address, behind which
+    /// another may serve.
     Busy,
     /// The server has as many clients as its `maxclients` allows.
     MaxClients,
-    /// A write was sent to a replica. With one address, the connections to it are left for new ones, which may lead to
-    /// another server by now, and what was not executed is made again until its deadline, unless
-    /// [`read_only`](crate::config::ConfigBuilder::read_only) says that a replica is meant, or `retries` is 0.
+    /// A write was sent to a replica. With one address, the connections to it are left for new ones, which
+    /// may lead to another server by now, and what was not executed is made again until its deadline, unless
+    /// [`read_only`](crate::config::ConfigBuilder::read_only) says that a replica is meant, or `retries` is
+    /// 0.
     ReadOnly,
     /// The sentinels did not lead to a master.
     Sentinel(SentinelFault),
@@ -97,7 +100,8 @@ pub enum ErrorKind {
     PoolExhausted,
     /// More commands or bytes are waiting than the limits of the configuration allow.
     QueueFull,
-    /// A transaction was not executed: somebody else changed the keys it watches, or the connection that watched them was lost.
+    /// A transaction was not executed: somebody else changed the keys it watches, or the connection that
+    /// watched them was lost.
     Aborted,
     /// The reply cannot be turned into the type that was asked for.
     Decode,
@@ -125,7 +129,8 @@ pub enum ConnectionFault {
     Timeout,
     /// The peer was silent for twice the health check interval, though it was asked whether it lives.
     Silent,
-    /// It was given up, since another server has taken over from this one: by Sentinel's word, or in a cluster.
+    /// It was given up, since another server has taken over from this one: by Sentinel's word, or in a
+    /// cluster.
     LeftMaster,
     /// Any other failure of the network or the operating system; the source tells.
     Io,
@@ -139,7 +144,8 @@ pub enum SentinelFault {
     Unreachable,
     /// Those that answered know no such service.
     UnknownService,
-    /// None told a master that can be believed: it is down and no other was chosen yet, or they see too few others.
+    /// None told a master that can be believed: it is down and no other was chosen yet, or they see too few
+    /// others.
     NoMaster,
     /// The server they told is no master, or no longer.
     NotMaster,
@@ -179,8 +185,9 @@ pub enum ClusterFault {
 pub enum AuthenticationFault {
     /// The user name or the password is wrong.
     WrongPassword,
-    /// The server wants a password and none was given. Or one was given, and the server has forgotten it: another has
-    /// taken its place behind a proxy. Then the connection is replaced and the call made again, until its deadline.
+    /// The server wants a password and none was given. Or one was given, and the server has forgotten it:
+    /// another has taken its place behind a proxy. Then the connection is replaced and the call made again,
+    /// until its deadline.
     PasswordRequired,
     /// The user may not run this command, or not on these keys or channels.
     NoPermission,
@@ -194,7 +201,8 @@ pub enum LockFault {
     NotAcquired,
     /// The server says that it is not ours any more: it ran out, was taken away, or was released before.
     NotOwned,
-    /// By our own clock it has run out without an extension that was confirmed: somebody else may hold it by now.
+    /// By our own clock it has run out without an extension that was confirmed: somebody else may hold it by
+    /// now.
     Lost,
 }
 
@@ -214,8 +222,9 @@ impl Error {
         }))
     }
 
-    /// What the server said instead of an answer: `CODE rest of the line`, without the arguments that servers quote of a command that
-    /// they do not know: they may be secret. Of what is longer than 4 KiB the beginning and the end are kept.
+    /// What the server said instead of an answer: `CODE rest of the line`, without the arguments that servers
+    /// quote of a command that they do not know: they may be secret. Of what is longer than 4 KiB the
+    /// beginning and the end are kept.
     #[must_use]
     #[doc(hidden)]
     pub fn from_server(line: &[u8]) -> Self {
@@ -223,7 +232,8 @@ impl Error {
         Self::new(classify(&message), Outcome::Rejected, shortened(secret::unquoted(message)))
     }
 
-    /// The same failure without what it quotes of `secrets`, in its causes, too. Kind and code stay what they were.
+    /// The same failure without what it quotes of `secrets`, in its causes, too. Kind and code stay what they
+    /// were.
     #[must_use]
     #[doc(hidden)]
     pub fn without(mut self, secrets: &[Secret]) -> Self {
@@ -449,8 +459,8 @@ impl Error {
         }
     }
 
-    /// Whether `EXEC`, answered by this, gave up the transaction, so that none is open any more. A node of a cluster that
-    /// refuses `EXEC` for the slot of its keys does so, too.
+    /// Whether `EXEC`, answered by this, gave up the transaction, so that none is open any more. A node of a
+    /// cluster that refuses `EXEC` for the slot of its keys does so, too.
     pub(crate) fn is_aborted_exec(&self) -> bool {
         use ClusterFault::{Ask, CrossSlot, Down, Moved, TryAgain};
         let refused = matches!(self.kind(), ErrorKind::Cluster(Moved | Ask | TryAgain | Down | CrossSlot));
@@ -487,7 +497,8 @@ impl Error {
         matches!(self.0.kind, ErrorKind::Timeout | ErrorKind::Connection(ConnectionFault::Timeout))
     }
 
-    /// Whether the same call may be made again without the risk of executing the command twice, and with some hope.
+    /// Whether the same call may be made again without the risk of executing the command twice, and with some
+    /// hope.
     ///
     /// What may have been executed is not retryable by this measure; a caller who knows the command to be
     /// harmless when repeated looks at [`outcome`](Self::outcome) instead.
@@ -522,7 +533,8 @@ impl Error {
     #[must_use]
     pub fn is_demotion(&self) -> bool {
         let said = |words| self.is_from_server() && self.0.message.contains(words);
-        // Those that wait are sent away with these words when their server becomes a replica; a user's CLIENT UNBLOCK has others.
+        // Those that wait are sent away with these words when their server becomes a replica; a user's CLIENT
+        // UNBLOCK has others.
         let unblocked = self.code() == Some("UNBLOCKED") && said("instance state changed");
         // A script may say READONLY for reasons of its own; what the server told it stands within its error.
         match self.0.outcome {
@@ -531,8 +543,8 @@ impl Error {
         }
     }
 
-    /// Whether the server says something of itself, whatever it was asked: that it is a replica, that it does not know who
-    /// asks, or that it cannot serve now.
+    /// Whether the server says something of itself, whatever it was asked: that it is a replica, that it does
+    /// not know who asks, or that it cannot serve now.
     pub(crate) fn is_news(&self) -> bool {
         let rejected = self.0.outcome == Outcome::Rejected;
         self.is_demotion() || (rejected && (is_unknown(self) || self.0.kind == ErrorKind::Busy))

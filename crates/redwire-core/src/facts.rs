@@ -25,7 +25,8 @@ use std::fmt;
 pub struct Facts {
     /// The name in upper case; a subcommand bears its container's name first: `CLIENT SETINFO`.
     pub name: &'static str,
-    /// The name as bulk strings, ready to be sent: `$3\r\nGET\r\n`, or two bulks for a subcommand. Empty: it is made of the name.
+    /// The name as bulk strings, ready to be sent: `$3\r\nGET\r\n`, or two bulks for a subcommand. Empty: it
+    /// is made of the name.
     pub wire: &'static [u8],
     /// How many bulks [`wire`](Self::wire) holds: 1, or 2 for a subcommand; 0 where it is empty.
     pub words: u8,
@@ -90,8 +91,9 @@ pub fn all() -> &'static [&'static Facts] {
 }
 
 impl Facts {
-    /// The facts of a command that no table names, such as a module's: it writes, must not be repeated, and nobody knows its keys,
-    /// unless more is said. Other fields are set by name: `Facts { timeout: …, ..Facts::new("…") }`.
+    /// The facts of a command that no table names, such as a module's: it writes, must not be repeated, and
+    /// nobody knows its keys, unless more is said. Other fields are set by name:
+    /// `Facts { timeout: …, ..Facts::new("…") }`.
     ///
     /// ```
     /// # use redwire_core as redwire;
@@ -156,8 +158,8 @@ impl Facts {
         self.flags.contains(Flags::READONLY)
     }
 
-    /// Whether it may be sent again when nobody knows if it was executed: it is read-only, or asks something of
-    /// the server (`PING`, `INFO`, `CLIENT LIST`, …) and changes nothing.
+    /// Whether it may be sent again when nobody knows if it was executed: it is read-only, or asks something
+    /// of the server (`PING`, `INFO`, `CLIENT LIST`, …) and changes nothing.
     pub fn is_repeatable(&self) -> bool {
         self.repeatable
     }
@@ -171,8 +173,8 @@ impl Facts {
         is_foreign || matches!(self.name, "EVAL" | "EVALSHA" | "FCALL" | "MIGRATE")
     }
 
-    /// Whether it may make its connection wait. `XREAD` and `XREADGROUP` say so even where `BLOCK` is not given:
-    /// [`Facts::blocks`] looks at the words.
+    /// Whether it may make its connection wait. `XREAD` and `XREADGROUP` say so even where `BLOCK` is not
+    /// given: [`Facts::blocks`] looks at the words.
     pub fn is_blocking(&self) -> bool {
         self.flags.contains(Flags::BLOCKING)
     }
@@ -395,8 +397,8 @@ pub enum SessionEffect {
     Resets,
     /// Closes the connection: `QUIT`.
     Quits,
-    /// Ends the server, and its connections with it: `SHUTDOWN`. Where it is called off, servers are not ready for what comes next on the
-    /// same connection (Redis 7.0 falls over it).
+    /// Ends the server, and its connections with it: `SHUTDOWN`. Where it is called off, servers are not
+    /// ready for what comes next on the same connection (Redis 7.0 falls over it).
     Ends,
     /// Turns the connection into a replica's: `SYNC`, `PSYNC`, `REPLCONF`, …
     Replicates,

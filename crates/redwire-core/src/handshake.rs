@@ -1,16 +1,17 @@
 //! What a connection says first: `HELLO` with `AUTH` and the client's name, the library's name, the database.
 //!
-//! All of it goes out in one write. A server that has no `HELLO`, or none for this user, says so in words of its own: whatever it
-//! says, unless it is about the password or about serving anybody now, it gets a second round in the words of RESP2, and the answer
-//! to the first is forgotten. Every step and every error that may be passed over is decided here, and what the server quotes of the
-//! password is taken out of its errors. This file must not know how bytes travel.
+//! All of it goes out in one write. A server that has no `HELLO`, or none for this user, says so in words of
+//! its own: whatever it says, unless it is about the password or about serving anybody now, it gets a second
+//! round in the words of RESP2, and the answer to the first is forgotten. Every step and every error that may
+//! be passed over is decided here, and what the server quotes of the password is taken out of its errors.
+//! This file must not know how bytes travel.
 //!
 //! ```text
 //! start ── HELLO 3 AUTH … SETNAME …, CLIENT SETINFO, SELECT, READONLY, ROLE ──> done
 //!   └───── AUTH, CLIENT SETNAME, CLIENT SETINFO, SELECT, READONLY, ROLE ──────> done   (RESP2, or no HELLO here)
 //! ```
-//! `ROLE` is asked where sentinels have told which server it is, and `INFO replication` where it is not to be had.
-//! A connection that was used is made as new by a `RESET` ahead of the same words.
+//! `ROLE` is asked where sentinels have told which server it is, and `INFO replication` where it is not to be
+//! had. A connection that was used is made as new by a `RESET` ahead of the same words.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -44,7 +45,8 @@ pub struct Handshake {
     in_cluster: bool,
     /// What no error may show.
     secrets: Vec<Secret>,
-    /// Whether `HELLO` was sent, whether the server has said anything, and whether that was that it has no `HELLO`.
+    /// Whether `HELLO` was sent, whether the server has said anything, and whether that was that it has no
+    /// `HELLO`.
     offered: bool,
     answered: bool,
     refused: bool,
@@ -189,7 +191,8 @@ impl Handshake {
         }
     }
 
-    /// The exchange ended early, by an error of the connection or of this. Gives what to tell of it, without secrets.
+    /// The exchange ended early, by an error of the connection or of this. Gives what to tell of it, without
+    /// secrets.
     #[must_use]
     pub fn handle_failed(&self, error: Error) -> Error {
         let error = match is_lost(&error) && self.offered && !self.answered {
@@ -200,7 +203,8 @@ impl Handshake {
         if error.code().is_some() { error } else { error.without(&self.secrets) }
     }
 
-    /// The protocol in whose words the same server is to be connected to anew, at once, after `error`: it refused `HELLO` and closed.
+    /// The protocol in whose words the same server is to be connected to anew, at once, after `error`: it
+    /// refused `HELLO` and closed.
     #[must_use]
     pub fn poll_again(&self, error: &Error) -> Option<Protocol> {
         (self.refused && is_lost(error)).then_some(Protocol::Resp2)
@@ -249,8 +253,8 @@ impl Handshake {
         true
     }
 
-    /// Reads what `HELLO` tells. A proxy may tell less than a server, and as the flat list that a map is in RESP2. Whoever tells nothing
-    /// of the kind has no `HELLO`.
+    /// Reads what `HELLO` tells. A proxy may tell less than a server, and as the flat list that a map is in
+    /// RESP2. Whoever tells nothing of the kind has no `HELLO`.
     fn greet(&mut self, answer: &Value) -> Result<()> {
         let (fields, spoken) = match answer {
             Value::Map(fields) => {
@@ -300,7 +304,8 @@ impl Handshake {
         Ok(())
     }
 
-    /// Whether the server is what it was said to be: who told may have been behind, or the server is just being demoted.
+    /// Whether the server is what it was said to be: who told may have been behind, or the server is just
+    /// being demoted.
     fn verify(&mut self, word: &str) -> Result<()> {
         // Others take writes, as the active replicas of KeyDB do.
         let is = match word {
@@ -321,8 +326,9 @@ impl Handshake {
     }
 }
 
-/// Whether a refusal is about who we are, or about serving anybody now, and not about the command: another would be refused as well.
-/// Some front ends want a password before they look for one in the command; where there is a `password` in it, that says nothing.
+/// Whether a refusal is about who we are, or about serving anybody now, and not about the command: another
+/// would be refused as well. Some front ends want a password before they look for one in the command; where
+/// there is a `password` in it, that says nothing.
 fn is_about_us(error: &Error, password: bool) -> bool {
     match error.kind() {
         ErrorKind::Authentication(AuthenticationFault::WrongPassword) | ErrorKind::Busy => true,
@@ -330,8 +336,8 @@ fn is_about_us(error: &Error, password: bool) -> bool {
     }
 }
 
-/// Whether the server has too many clients, or lets in none from elsewhere (protected mode): it says so to whatever comes first, and
-/// closes.
+/// Whether the server has too many clients, or lets in none from elsewhere (protected mode): it says so to
+/// whatever comes first, and closes.
 fn turns_away(error: &Error) -> bool {
     error.kind() == ErrorKind::MaxClients || error.code() == Some("DENIED")
 }

@@ -34,15 +34,16 @@ pub struct Frames {
 /// Less room than this is not worth a read.
 const LEAST_ROOM: usize = 2 * 1024;
 
-/// An announced length reserves at most this much, or four times as much as has arrived, whichever is more: what
-/// a peer merely claims must not cost memory.
+/// An announced length reserves at most this much, or four times as much as has arrived, whichever is more:
+/// what a peer merely claims must not cost memory.
 const MOST_RESERVED: usize = 16 * 1024 * 1024;
 
-/// With this much room, memory in which a large value grows is not made larger yet: that may copy all that has arrived.
+/// With this much room, memory in which a large value grows is not made larger yet: that may copy all that
+/// has arrived.
 const ENOUGH_ROOM: usize = 128 * 1024;
 
-/// So much is read of a frame that nobody waits for: a caller who gives up a large value should not cost the others their
-/// connection, and a reply that never ends must not hold them up.
+/// So much is read of a frame that nobody waits for: a caller who gives up a large value should not cost the
+/// others their connection, and a reply that never ends must not hold them up.
 const MOST_UNWANTED: usize = 16 * 1024 * 1024;
 
 /// Memory that held more than this is not used for the next replies.
@@ -72,7 +73,8 @@ impl Inbound {
             return;
         }
         let most = MOST_RESERVED.max(4 * len);
-        // Up to half of it, unless all of it: a vector at least doubles when it grows, so its last step is just what is asked for.
+        // Up to half of it, unless all of it: a vector at least doubles when it grows, so its last step is
+        // just what is asked for.
         let more =
             if missing <= most { missing } else { most.min((len + missing) / 2 - len).max(MOST_RESERVED) };
         if more > self.read_size && is_growing {
@@ -170,8 +172,8 @@ impl Frames {
         self.ends.is_empty()
     }
 
-    /// Whether so much has come of a frame that is not whole yet that somebody has to want it: whoever hands out frames is to be
-    /// told, even if there is no whole one.
+    /// Whether so much has come of a frame that is not whole yet that somebody has to want it: whoever hands
+    /// out frames is to be told, even if there is no whole one.
     #[inline]
     #[must_use]
     pub fn has_large_rest(&self) -> bool {
@@ -228,8 +230,8 @@ impl Frames {
         })
     }
 
-    /// Takes messages as pushed, which RESP2 does not tell from replies: for a connection that asks nothing but `PING` once it has
-    /// subscribed.
+    /// Takes messages as pushed, which RESP2 does not tell from replies: for a connection that asks nothing
+    /// but `PING` once it has subscribed.
     pub fn mark_messages(&mut self) {
         let mut start = 0;
         for (end, push) in &mut self.ends {

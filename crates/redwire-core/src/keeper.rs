@@ -1,5 +1,5 @@
-//! The place of one connection, through all the connections that it has one after the other: when the next is made,
-//! and when the one there is must be given up.
+//! The place of one connection, through all the connections that it has one after the other: when the next is
+//! made, and when the one there is must be given up.
 //!
 //! ```text
 //!            first use                 connected
@@ -13,9 +13,10 @@
 //!                        Asked ── a caller asks ──▶ Now           close: Done
 //! ```
 //!
-//! An outage ends when a connection has served: with the first answer on it after the handshake, or when it has lived
-//! for as long as the longest pause. One that is lost before that is a failed attempt, whatever its handshake said, so
-//! that a server that shakes hands and hangs up is met with the same pauses as one that refuses.
+//! An outage ends when a connection has served: with the first answer on it after the handshake, or when it
+//! has lived for as long as the longest pause. One that is lost before that is a failed attempt, whatever its
+//! handshake said, so that a server that shakes hands and hangs up is met with the same pauses as one that
+//! refuses.
 //!
 //! This file must not know clocks or chance: both come in as arguments.
 
@@ -27,10 +28,11 @@ use crate::outage::{Outage, heals};
 
 /// The place of one connection.
 ///
-/// What a driver does: asks [`poll_connect`](Self::poll_connect) what to do about a connection. When it is told
-/// [`Now`](Connect::Now) it connects, and tells [`handle_connected`](Self::handle_connected) or
+/// What a driver does: asks [`poll_connect`](Self::poll_connect) what to do about a connection. When it is
+/// told [`Now`](Connect::Now) it connects, and tells [`handle_connected`](Self::handle_connected) or
 /// [`handle_failed`](Self::handle_failed); when the connection ends, [`handle_lost`](Self::handle_lost) or
-/// [`handle_left`](Self::handle_left). While there is one, [`poll_end`](Self::poll_end) says whether it must go.
+/// [`handle_left`](Self::handle_left). While there is one, [`poll_end`](Self::poll_end) says whether it must
+/// go.
 ///
 /// `random` is uniform over all of `u64`.
 ///
@@ -154,9 +156,9 @@ impl Keeper {
         self.outage.handle_failure(error, self.backoff, now, random);
     }
 
-    /// The connection was lost because of `error`; `answered` is whether anything was answered on it after its
-    /// handshake. One that was [cut](Self::cut) has not served by an answer alone: what it was cut for comes again with
-    /// the next one.
+    /// The connection was lost because of `error`; `answered` is whether anything was answered on it after
+    /// its handshake. One that was [cut](Self::cut) has not served by an answer alone: what it was cut for
+    /// comes again with the next one.
     pub fn handle_lost(&mut self, error: Error, answered: bool, now: Instant, random: u64) {
         let served = self.up.take().is_some_and(|up| {
             (answered && !up.is_cut) || now.saturating_duration_since(up.since) >= self.backoff.cap()

@@ -1,13 +1,14 @@
 //! Every decision of a client for Redis and Valkey, and no waiting.
 //!
-//! Commands and their facts, configuration and URLs, the handshake, the order of requests and replies, pools, retries
-//! and errors. The crate `redwire` adds the waiting, once for tokio and once for threads; users depend on that one.
+//! Commands and their facts, configuration and URLs, the handshake, the order of requests and replies, pools,
+//! retries and errors. The crate `redwire` adds the waiting, once for tokio and once for threads; users
+//! depend on that one.
 //!
 //! # The driving law
 //! The machines in this crate do nothing by themselves. Tell one what happened (`handle_…`) or what you want
-//! (other mutators), then ask its `poll_…` methods until they have nothing more: bytes to send, waiters to wake, the
-//! next deadline. There is no clock, socket, thread, lock or chance in here: time and random numbers are
-//! arguments. So every behaviour can be tested without waiting, and both drivers behave the same.
+//! (other mutators), then ask its `poll_…` methods until they have nothing more: bytes to send, waiters to
+//! wake, the next deadline. There is no clock, socket, thread, lock or chance in here: time and random
+//! numbers are arguments. So every behaviour can be tested without waiting, and both drivers behave the same.
 //!
 //! | machine | decides |
 //! |---|---|

@@ -2,8 +2,9 @@
 //!
 //! Replies come in the order of the requests, so a reply belongs to the oldest request that is still owed
 //! one. A caller who gives up leaves its place in that order: the reply is swallowed when it comes, and goes
-//! to nobody; if nothing of its request was taken to be written, nothing ever is. When a connection is lost, each request learns whether the server may have seen it.
-//! This file must not know sockets, commands or what a reply says, but whether a transaction was ended.
+//! to nobody; if nothing of its request was taken to be written, nothing ever is. When a connection is lost,
+//! each request learns whether the server may have seen it. This file must not know sockets, commands or what
+//! a reply says, but whether a transaction was ended.
 //!
 //! `W` is whoever waits: a waker in the async driver, nothing in the blocking one.
 
@@ -30,11 +31,13 @@ use probe::{Habit, Probe, Purpose};
 
 /// The requests of one connection, from being queued to being answered.
 ///
-/// Mutators: [`submit`](Self::submit), [`abandon`](Self::abandon). What happened: `handle_…`. What now: `poll_…`.
+/// Mutators: [`submit`](Self::submit), [`abandon`](Self::abandon). What happened: `handle_…`. What now:
+/// `poll_…`.
 #[derive(Debug)]
 pub struct Link<W> {
     outbox: Outbox,
-    /// Positions in the stream of requests: up to where bytes were queued, taken to be written, and handed to the kernel.
+    /// Positions in the stream of requests: up to where bytes were queued, taken to be written, and handed to
+    /// the kernel.
     queued: u64,
     taken: u64,
     sent: u64,
@@ -64,7 +67,8 @@ pub struct Link<W> {
     lives_elsewhere: bool,
     /// Up to where requests were queued at the last ticks, the newest first.
     ticks: [u64; clock::TICKS],
-    /// What was sent at the last tick, if the kernel would take no more then; and how often it has taken more since.
+    /// What was sent at the last tick, if the kernel would take no more then; and how often it has taken more
+    /// since.
     stuck: Option<u64>,
     unstuck: u64,
     order: VecDeque<SentRequest>,
@@ -96,7 +100,8 @@ pub struct QueueLimits {
     pub bytes: usize,
 }
 
-/// A request's claim to its replies. It must be redeemed by [`Link::poll_reply`] or given up by [`Link::abandon`].
+/// A request's claim to its replies. It must be redeemed by [`Link::poll_reply`] or given up by
+/// [`Link::abandon`].
 #[derive(Debug)]
 #[must_use = "a ticket that is dropped leaks its place; abandon it"]
 pub struct Ticket {
@@ -159,8 +164,8 @@ impl<W> RequestSlot<W> {
 }
 
 impl<W: Clone> Link<W> {
-    /// A connection with nothing under way. Once [connected](Self::handle_connected), a peer that is silent for `interval`
-    /// is asked whether it lives; `None`: never.
+    /// A connection with nothing under way. Once [connected](Self::handle_connected), a peer that is silent
+    /// for `interval` is asked whether it lives; `None`: never.
     #[must_use]
     pub fn new(limits: QueueLimits, interval: Option<Duration>) -> Self {
         Self {
@@ -209,16 +214,17 @@ impl<W: Clone> Link<W> {
         self
     }
 
-    /// Puts a question of its own among the requests after each `replies` that they ask for, so that a reply that was lost on
-    /// the way is found out even if no deadline was missed; 0: never.
+    /// Puts a question of its own among the requests after each `replies` that they ask for, so that a reply
+    /// that was lost on the way is found out even if no deadline was missed; 0: never.
     #[must_use]
     pub fn marked_every(mut self, replies: u32) -> Self {
         self.mark_every = if replies == 0 { u64::MAX } else { u64::from(replies) };
         self
     }
 
-    /// Tells by [`poll_silence`](Self::poll_silence) of a peer that leaves something unanswered for `pause`, and for
-    /// two of them at most, while nothing else comes; `None`: never. An idle connection is looked at seldom.
+    /// Tells by [`poll_silence`](Self::poll_silence) of a peer that leaves something unanswered for `pause`,
+    /// and for two of them at most, while nothing else comes; `None`: never. An idle connection is looked at
+    /// seldom.
     #[must_use]
     pub fn doubting_after(mut self, pause: Option<Duration>) -> Self {
         self.overdue = Overdue::new(pause);
@@ -244,12 +250,12 @@ impl<W: Clone> Link<W> {
         self.order.len()
     }
 
-    /// Queues a request of `count` commands whose bytes `write` appends; its replies, or its failure, are for `waiter`. `whole`:
-    /// nothing of it is executed before all of it is sent.
+    /// Queues a request of `count` commands whose bytes `write` appends; its replies, or its failure, are for
+    /// `waiter`. `whole`: nothing of it is executed before all of it is sent.
     ///
     /// # Errors
-    /// [`ErrorKind::QueueFull`]: the limits would be exceeded, or others wait for room already. A request larger than the byte
-    /// limit passes when nothing else waits to be written, or it never could.
+    /// [`ErrorKind::QueueFull`]: the limits would be exceeded, or others wait for room already. A request
+    /// larger than the byte limit passes when nothing else waits to be written, or it never could.
     #[inline]
     pub fn submit(
         &mut self,
@@ -277,7 +283,8 @@ impl<W: Clone> Link<W> {
         write: impl FnOnce(&mut Outbox),
         deadline: Option<Instant>,
     ) -> Ticket {
-        // Ahead of a request: its answer is there before somebody has what he waits for, and nothing is left to come after.
+        // Ahead of a request: its answer is there before somebody has what he waits for, and nothing is left
+        // to come after.
         if self.unmarked >= self.mark_every {
             self.put_question(Purpose::Mark);
         }
@@ -285,7 +292,8 @@ impl<W: Clone> Link<W> {
         write(&mut self.outbox);
         let start = self.queued;
         self.queued += size as u64;
-        // Half a command cannot be executed, nor half a transaction; of several commands, the first may be as soon as any byte is out.
+        // Half a command cannot be executed, nor half a transaction; of several commands, the first may be as
+        // soon as any byte is out.
         let decisive = if whole { self.queued } else { start + 1 };
         self.order.push_back(SentRequest { slot, owed: count, decisive, end: self.queued, multi: 0 });
         self.since_wave += 1;
@@ -344,8 +352,8 @@ impl<W: Clone> Link<W> {
         Error::new(ErrorKind::QueueFull, Outcome::NotSent, message)
     }
 
-    /// Takes all bytes that wait to be written, in exchange for the empty `outbox`; the caller writes them and
-    /// reports each progress to [`handle_sent`](Self::handle_sent).
+    /// Takes all bytes that wait to be written, in exchange for the empty `outbox`; the caller writes them
+    /// and reports each progress to [`handle_sent`](Self::handle_sent).
     #[inline]
     pub fn poll_transmit(&mut self, outbox: &mut Outbox) -> bool {
         debug_assert!(outbox.is_empty(), "what was taken before is not written yet");
@@ -406,7 +414,8 @@ impl<W: Clone> Link<W> {
         !self.outbox.is_empty() || self.doubtful || self.silent
     }
 
-    /// Queues a `PING` with words of its own, unless every reply has come after all and the peer is not silent.
+    /// Queues a `PING` with words of its own, unless every reply has come after all and the peer is not
+    /// silent.
     #[cold]
     fn ask(&mut self) {
         // What answers a question cannot be told among frames that come as they like.
@@ -439,16 +448,17 @@ impl<W: Clone> Link<W> {
         }
     }
 
-    /// Whether the request that was just submitted is best written at once by whoever submitted it: nobody else is
-    /// under way, and nobody was just now. Under load it is better to wait and write the requests of many together.
+    /// Whether the request that was just submitted is best written at once by whoever submitted it: nobody
+    /// else is under way, and nobody was just now. Under load it is better to wait and write the requests of
+    /// many together.
     #[inline]
     #[must_use]
     pub fn writes_at_once(&self) -> bool {
         self.order.len() == 1 && self.wave <= 1 && self.outside.is_empty()
     }
 
-    /// Whether more requests are likely to come in a moment: of those whose replies came last, not all have asked
-    /// again yet. Writing is worth a short delay then.
+    /// Whether more requests are likely to come in a moment: of those whose replies came last, not all have
+    /// asked again yet. Writing is worth a short delay then.
     #[inline]
     #[must_use]
     pub fn expects_more(&self) -> bool {
@@ -467,8 +477,8 @@ impl<W: Clone> Link<W> {
     /// Replies arrived: each goes to the oldest request that is owed one. Pushed frames are passed over.
     ///
     /// # Errors
-    /// A reply that nobody asked for: the stream is out of step and must not be used any more. So with a [large
-    /// frame](Frames::has_large_rest) that is not whole yet, and that nobody waits for.
+    /// A reply that nobody asked for: the stream is out of step and must not be used any more. So with a
+    /// [large frame](Frames::has_large_rest) that is not whole yet, and that nobody waits for.
     #[inline]
     pub fn handle_frames(&mut self, frames: &mut Frames) -> Result<(), Error> {
         if !frames.is_empty() {
@@ -608,8 +618,8 @@ impl<W: Clone> Link<W> {
         Ok(())
     }
 
-    /// The request of `ticket`, which was queued last, is a transaction: its reply number `multi`, from 1, is that to
-    /// `MULTI`. Nothing to note where it waits for room, or is no transaction (0).
+    /// The request of `ticket`, which was queued last, is a transaction: its reply number `multi`, from 1, is
+    /// that to `MULTI`. Nothing to note where it waits for room, or is no transaction (0).
     #[inline]
     pub fn mark_transaction(&mut self, ticket: &Ticket, multi: u32) {
         if multi > 0
@@ -677,7 +687,8 @@ impl<W: Clone> Link<W> {
         self.free.push(slot);
     }
 
-    /// The replies of a request, or its failure, once it has either; until then `update` may renew the waiter.
+    /// The replies of a request, or its failure, once it has either; until then `update` may renew the
+    /// waiter.
     ///
     /// A failed request may still be owed replies: they are swallowed when they come.
     ///
@@ -729,9 +740,9 @@ impl<W: Clone> Link<W> {
         )
     }
 
-    /// The caller does not wait any longer. A request whose bytes were not taken yet is never sent; any other keeps its
-    /// place, and its replies will go to nobody. Whoever waits for room may be called by it. Gives back who waited, if
-    /// anybody did.
+    /// The caller does not wait any longer. A request whose bytes were not taken yet is never sent; any other
+    /// keeps its place, and its replies will go to nobody. Whoever waits for room may be called by it. Gives
+    /// back who waited, if anybody did.
     pub fn abandon(&mut self, ticket: Ticket) -> Option<W> {
         let place = &mut self.slots[ticket.slot as usize];
         match place {
@@ -775,8 +786,8 @@ impl<W: Clone> Link<W> {
         self.order.front().is_none_or(|entry| entry.end > self.taken)
     }
 
-    /// The connection is gone, and another is to come: the requests of which bytes were taken to be written fail with
-    /// `error`, each with its own outcome. All others stay as they are.
+    /// The connection is gone, and another is to come: the requests of which bytes were taken to be written
+    /// fail with `error`, each with its own outcome. All others stay as they are.
     pub fn handle_interrupted(&mut self, error: &Error) {
         let untaken = self.order.split_off(self.order.partition_point(|entry| entry.end <= self.taken));
         for entry in &untaken {
@@ -793,7 +804,8 @@ impl<W: Clone> Link<W> {
         self.handle_unconnected();
     }
 
-    /// The connection is gone: every request fails with `error`, each with its own outcome, and nothing is left.
+    /// The connection is gone: every request fails with `error`, each with its own outcome, and nothing is
+    /// left.
     pub fn handle_lost(&mut self, error: &Error) {
         self.fail_order(error);
         let not_sent = error.clone().with_outcome(Outcome::NotSent);
@@ -848,7 +860,8 @@ fn fail<W>(place: &mut RequestSlot<W>, error: Error, woken: &mut Vec<W>) {
     *place = RequestSlot::Done(Err(error));
 }
 
-/// Takes the request out of its place, and wakes who waits for it; the error keeps the replies that came before.
+/// Takes the request out of its place, and wakes who waits for it; the error keeps the replies that came
+/// before.
 fn end<W>(place: &mut RequestSlot<W>, error: Error, woken: &mut Vec<W>) -> Error {
     let (waiter, error) = match std::mem::replace(place, RequestSlot::Free) {
         RequestSlot::Waiting { waiter, .. } | RequestSlot::Outside { waiter, .. } => (Some(waiter), error),

@@ -1,8 +1,8 @@
 //! Whether a silent peer is still there: when it is asked, and when it counts as dead.
 //!
 //! Promises that a dead peer is found within twice the interval, that one that answers within the interval is
-//! not taken for dead, and that a process that was suspended does not drop its connections. This file must not
-//! know what the question is, nor clocks: time comes in as an argument.
+//! not taken for dead, and that a process that was suspended does not drop its connections. This file must
+//! not know what the question is, nor clocks: time comes in as an argument.
 
 mod inquiry;
 
@@ -88,9 +88,9 @@ impl Liveness {
 
     /// Judges by `progress`, a number that differs from the last tick's if anything came from the peer since.
     ///
-    /// Called too early, nothing changes. Called late, it counts as one tick, and the next is a whole tick after
-    /// `now`. Late by a whole tick or more, it never says [`Dead`](Verdict::Dead): this process stood still, and what
-    /// came meanwhile may not have been read yet.
+    /// Called too early, nothing changes. Called late, it counts as one tick, and the next is a whole tick
+    /// after `now`. Late by a whole tick or more, it never says [`Dead`](Verdict::Dead): this process stood
+    /// still, and what came meanwhile may not have been read yet.
     pub fn handle_timeout(&mut self, now: Instant, progress: u64) -> Verdict {
         let (Some(tick), Some(next)) = (self.tick, self.next) else { return Verdict::Fine };
         if now < next {

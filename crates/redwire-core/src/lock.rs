@@ -1,8 +1,10 @@
-//! Locks at a server: who asks for one when, how long it is certainly held, and when it must be taken for lost.
+//! Locks at a server: who asks for one when, how long it is certainly held, and when it must be taken for
+//! lost.
 //!
-//! A lock is a key that holds the token of its holder and expires, as other clients know it. Whatever may be repeated after a
-//! lost reply is harmless when repeated: a token is recognised by the scripts of [`Claim`]. [`Acquire`] gets a lock, [`Hold`]
-//! keeps it. Time and chance come in as arguments; this file must not know connections.
+//! A lock is a key that holds the token of its holder and expires, as other clients know it. Whatever may be
+//! repeated after a lost reply is harmless when repeated: a token is recognised by the scripts of [`Claim`].
+//! [`Acquire`] gets a lock, [`Hold`] keeps it. Time and chance come in as arguments; this file must not know
+//! connections.
 
 mod acquire;
 mod claim;
@@ -78,7 +80,8 @@ impl LockOptions {
 
 /// Whether a waiter may borrow a connection to be woken over it, when `in_use` of `max` connections are lent.
 ///
-/// Half of them is left to others, the holder that is to release the lock among them; the other waiters ask from time to time.
+/// Half of them is left to others, the holder that is to release the lock among them; the other waiters ask
+/// from time to time.
 #[must_use]
 pub fn may_listen(in_use: usize, max: usize) -> bool {
     in_use < max.div_ceil(2)

@@ -1,7 +1,7 @@
 //! What `MONITOR` tells: each line as time, database, client and words, exactly as that client sent them.
 //!
-//! Promises that no line is dropped in silence: one that cannot be read is an error that shows it, and the next is read all the
-//! same. Must not know sockets and clocks, nor who listens.
+//! Promises that no line is dropped in silence: one that cannot be read is an error that shows it, and the
+//! next is read all the same. Must not know sockets and clocks, nor who listens.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -20,13 +20,15 @@ mod line;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct MonitorEntry {
-    /// When, by the server's clock: the time since 1970, to the microsecond. Added to `UNIX_EPOCH` it is a `SystemTime`.
+    /// When, by the server's clock: the time since 1970, to the microsecond. Added to `UNIX_EPOCH` it is a
+    /// `SystemTime`.
     pub time: Duration,
     /// In which database.
     pub db: u32,
     /// Who sent it.
     pub client: MonitorClient,
-    /// The command's words, its name first, as they were sent. Where the server hides secrets, it says `(redacted)`.
+    /// The command's words, its name first, as they were sent. Where the server hides secrets, it says
+    /// `(redacted)`.
     pub command: Vec<Vec<u8>>,
 }
 
@@ -46,7 +48,8 @@ pub enum MonitorClient {
 
 /// A connection that listens to `MONITOR`: what it sends, what it heard, and whether the server still lives.
 ///
-/// A server that has nothing to tell is asked with a `PING`, which is in no entry, though other monitors see it.
+/// A server that has nothing to tell is asked with a `PING`, which is in no entry, though other monitors see
+/// it.
 ///
 /// ```
 /// use redwire_core::inbound::{Frames, Inbound};
@@ -84,8 +87,8 @@ enum MonitorPhase {
 }
 
 impl MonitorStream {
-    /// Of a server that is asked whether it lives once it has been silent for half of `interval`; `None`: never. `random` is
-    /// what makes its questions its own.
+    /// Of a server that is asked whether it lives once it has been silent for half of `interval`; `None`:
+    /// never. `random` is what makes its questions its own.
     #[must_use]
     pub fn new(interval: Option<Duration>, random: u64) -> Self {
         Self {

@@ -1,9 +1,9 @@
 //! When to try to connect again while a server is away.
 //!
-//! From the first failed attempt on, all who want the connection together make one attempt per pause, and the pauses grow.
-//! A connection opens the way for others; but until it has served, it is not known whether the outage is over, and the
-//! next failure makes the pause longer, as if there had been no connection.
-//! This file must not know clocks or chance: both come in as arguments.
+//! From the first failed attempt on, all who want the connection together make one attempt per pause, and the
+//! pauses grow. A connection opens the way for others; but until it has served, it is not known whether the
+//! outage is over, and the next failure makes the pause longer, as if there had been no connection. This file
+//! must not know clocks or chance: both come in as arguments.
 
 use std::time::{Duration, Instant};
 
@@ -60,8 +60,8 @@ impl Outage {
         self.last.take().is_some()
     }
 
-    /// An attempt worked, and it will be seen whether the connection serves: that ends the outage once it has lived for
-    /// as long as the longest pause, or by [`handle_connected`](Self::handle_connected).
+    /// An attempt worked, and it will be seen whether the connection serves: that ends the outage once it has
+    /// lived for as long as the longest pause, or by [`handle_connected`](Self::handle_connected).
     pub fn handle_up(&mut self, now: Instant) {
         self.up = self.up.or(Some(now));
     }

@@ -1,10 +1,11 @@
 //! Where large values may lie so that the kernel copies them fast. It must not know what is copied or why.
 //!
-//! A socket's bytes lie in the kernel's pages, a stretch of them from the beginning of a page on. Where a copy's
-//! target is just ahead of its source by the place in the page, each load seems to depend on the store before it ("4K
-//! aliasing") and the copy takes two to three times as long. Allocators put large blocks 16 bytes into a page, so what
-//! would be rare by chance is the usual case. Measured with one MiB over loopback: GET into a buffer 8, 16 or 24 bytes
-//! into its page 1.8 GB/s, from 32 on 4.6; SET from a misplaced value 1.8, copied first 3.9, from a well placed one 4.4.
+//! A socket's bytes lie in the kernel's pages, a stretch of them from the beginning of a page on. Where a
+//! copy's target is just ahead of its source by the place in the page, each load seems to depend on the store
+//! before it ("4K aliasing") and the copy takes two to three times as long. Allocators put large blocks 16
+//! bytes into a page, so what would be rare by chance is the usual case. Measured with one MiB over loopback:
+//! GET into a buffer 8, 16 or 24 bytes into its page 1.8 GB/s, from 32 on 4.6; SET from a misplaced value
+//! 1.8, copied first 3.9, from a well placed one 4.4.
 
 const PAGE: usize = 4096;
 

@@ -1,8 +1,8 @@
 //! Pipelines: many commands in one write, each with a typed place for its reply.
 //!
-//! A [`Pipeline`] collects commands and hands out a [`Slot`] for each; when the replies are there, whatever the
-//! caller built of the slots (a tuple, a list) turns into the same shape of values. This file must not know how the
-//! commands are sent.
+//! A [`Pipeline`] collects commands and hands out a [`Slot`] for each; when the replies are there, whatever
+//! the caller built of the slots (a tuple, a list) turns into the same shape of values. This file must not
+//! know how the commands are sent.
 
 use std::borrow::Cow;
 use std::cell::RefCell;
@@ -103,7 +103,8 @@ impl Pipeline {
         (batch, slots)
     }
 
-    /// Declares that running the whole pipeline twice does no harm, so that it may be repeated when its replies were lost.
+    /// Declares that running the whole pipeline twice does no harm, so that it may be repeated when its
+    /// replies were lost.
     ///
     /// ```
     /// # use redwire_core as redwire;
@@ -280,7 +281,8 @@ impl Batch {
     ///
     /// # Errors
     /// The first command that failed, in the order of the commands, whether its slot was kept or dropped; not
-    /// those whose slot takes its error as a value ([`Slot::attempt`]). All other commands were executed all the same.
+    /// those whose slot takes its error as a value ([`Slot::attempt`]). All other commands were executed all
+    /// the same.
     #[doc(hidden)]
     pub fn finish<S: Slots>(&self, replies: Replies, slots: S) -> Result<S::Out> {
         self.finish_as("pipeline", replies, slots)
@@ -331,8 +333,8 @@ impl Batch {
         news
     }
 
-    /// The first error among the replies by which the server says that this connection is of no use, if none of the
-    /// commands was executed but those that change nothing.
+    /// The first error among the replies by which the server says that this connection is of no use, if none
+    /// of the commands was executed but those that change nothing.
     pub(crate) fn refusal(&self, replies: &Replies, config: &Config) -> Option<Error> {
         replies.errors().next()?;
         if matches!(config.deployment(), Deployment::Cluster { .. }) {
@@ -407,8 +409,8 @@ pub(crate) fn attempted(slots: &impl Slots) -> Vec<u32> {
 }
 
 impl<R> Slot<R> {
-    /// Takes this command's error as a value: `Result<R>` stands where `R` would, and the other commands' values
-    /// are still given out.
+    /// Takes this command's error as a value: `Result<R>` stands where `R` would, and the other commands'
+    /// values are still given out.
     ///
     /// That is whatever error its command ends in: what the server says, a reply that cannot be read, and
     /// also that no reply came, since its server could not be reached, or was lost behind the first replies.

@@ -1,9 +1,9 @@
 //! The accounting of a pool: who may have a connection, when one is made, and who waits.
 //!
-//! Promises that there are never more than `max` connections and no place is ever lost, that waiters are served in the
-//! order in which they came and none sleeps beside a free place, and that during an outage all of them together make
-//! one attempt to connect in each pause. This file must not know what a connection is, how one is made, nor clocks:
-//! time and chance are arguments.
+//! Promises that there are never more than `max` connections and no place is ever lost, that waiters are
+//! served in the order in which they came and none sleeps beside a free place, and that during an outage all
+//! of them together make one attempt to connect in each pause. This file must not know what a connection is,
+//! how one is made, nor clocks: time and chance are arguments.
 //!
 //! ```text
 //!  acquire ── Ready ──────────────────────────▶ (use it) ── release ──▶ the oldest waiter, or idle
@@ -13,8 +13,8 @@
 //!                                  └─ handle_connect_failed ──▶ waiters stay for the next turn
 //! ```
 //!
-//! An attempt to connect is the pool's: it is made because a caller waits, and what comes of it is for the oldest waiter
-//! of that time, whoever it was made for. So a caller that gives up does not cut it short.
+//! An attempt to connect is the pool's: it is made because a caller waits, and what comes of it is for the
+//! oldest waiter of that time, whoever it was made for. So a caller that gives up does not cut it short.
 
 mod stats;
 mod limits;
@@ -38,16 +38,19 @@ use queue::{Queue, QueuedCaller};
 
 /// The connections of one pool: `C` is a connection, `W` what wakes a waiter.
 ///
-/// Mutators: [`take_idle`](Self::take_idle), [`acquire`](Self::acquire), [`give_up`](Self::give_up), [`release`](Self::release),
-/// [`discard`](Self::discard), [`reset`](Self::reset), [`close`](Self::close). What happened: `handle_…`. What now: `poll_…`.
+/// Mutators: [`take_idle`](Self::take_idle), [`acquire`](Self::acquire), [`give_up`](Self::give_up),
+/// [`release`](Self::release), [`discard`](Self::discard), [`reset`](Self::reset), [`close`](Self::close).
+/// What happened: `handle_…`. What now: `poll_…`.
 ///
-/// After every call but `take_idle`, wake the waiters that [`poll_woken`](Self::poll_woken) names and drop what
-/// [`poll_retired`](Self::poll_retired) gives. A waiter that wakes asks [`poll_claim`](Self::poll_claim), and while it
-/// has no answer, [`poll_connect`](Self::poll_connect) whether a connection is to be made; then it sleeps again until
-/// [`poll_timeout`](Self::poll_timeout), when it calls [`handle_timeout`](Self::handle_timeout). The pool wakes the
-/// oldest waiter when that moment has changed, or when a connection may be made.
+/// After every call but `take_idle`, wake the waiters that [`poll_woken`](Self::poll_woken) names and drop
+/// what [`poll_retired`](Self::poll_retired) gives. A waiter that wakes asks
+/// [`poll_claim`](Self::poll_claim), and while it has no answer, [`poll_connect`](Self::poll_connect) whether
+/// a connection is to be made; then it sleeps again until [`poll_timeout`](Self::poll_timeout), when it calls
+/// [`handle_timeout`](Self::handle_timeout). The pool wakes the oldest waiter when that moment has changed,
+/// or when a connection may be made.
 ///
-/// `random` is uniform over all of `u64`. A `now` that is somewhat old does no harm: such as when the call began.
+/// `random` is uniform over all of `u64`. A `now` that is somewhat old does no harm: such as when the call
+/// began.
 ///
 /// ```
 /// use std::time::Instant;
@@ -181,8 +184,8 @@ impl<C, W: Clone> Pool<C, W> {
         }
     }
 
-    /// The idle connection that was used last, if there is one: the short way of [`acquire`](Self::acquire). `location`
-    /// is where in the program it is asked for, if that is tracked.
+    /// The idle connection that was used last, if there is one: the short way of [`acquire`](Self::acquire).
+    /// `location` is where in the program it is asked for, if that is tracked.
     #[inline]
     pub fn take_idle(
         &mut self,
@@ -198,15 +201,16 @@ impl<C, W: Clone> Pool<C, W> {
         Some((permit, connection))
     }
 
-    /// The idle connection that was used last of those that `fit` the caller, or else a place in the queue, for `waiter`
-    /// to be woken.
+    /// The idle connection that was used last of those that `fit` the caller, or else a place in the queue,
+    /// for `waiter` to be woken.
     ///
     /// # Errors
-    /// - [`PoolExhausted`](crate::error::ErrorKind::PoolExhausted): all connections are in use, and the caller does not want to wait.
+    /// - [`PoolExhausted`](crate::error::ErrorKind::PoolExhausted): all connections are in use, and the
+    ///   caller does not want to wait.
     /// - [`QueueFull`](crate::error::ErrorKind::QueueFull): too many wait already.
     /// - [`Closed`](crate::error::ErrorKind::Closed): the pool is closed.
-    /// - Why the last attempt to connect failed, where one is needed and time alone will not mend it, or the pool
-    ///   [fails fast](PoolLimits::fail_fast).
+    /// - Why the last attempt to connect failed, where one is needed and time alone will not mend it, or the
+    ///   pool [fails fast](PoolLimits::fail_fast).
     pub fn acquire(
         &mut self,
         location: Option<&'static Location<'static>>,
@@ -257,8 +261,8 @@ impl<C, W: Clone> Pool<C, W> {
         Ok(Acquired::Queued(claim))
     }
 
-    /// The connection that the holder of `claim` was granted, or why it was not, once either is known; until then
-    /// `update` may renew the waiter.
+    /// The connection that the holder of `claim` was granted, or why it was not, once either is known; until
+    /// then `update` may renew the waiter.
     ///
     /// # Errors
     /// Gives the claim back while there is nothing yet.
@@ -285,12 +289,12 @@ impl<C, W: Clone> Pool<C, W> {
         }
     }
 
-    /// The right to make a connection now, where a waiter has none under way that could be for it. Whoever asks makes
-    /// the connection, and tells [`handle_connected`](Self::handle_connected) or
+    /// The right to make a connection now, where a waiter has none under way that could be for it. Whoever
+    /// asks makes the connection, and tells [`handle_connected`](Self::handle_connected) or
     /// [`handle_connect_failed`](Self::handle_connect_failed).
     ///
-    /// A waiter that makes it itself, so that it cannot look at what it is granted meanwhile, names its claim: it is
-    /// granted nothing before it [resumes](Self::resume).
+    /// A waiter that makes it itself, so that it cannot look at what it is granted meanwhile, names its
+    /// claim: it is granted nothing before it [resumes](Self::resume).
     pub fn poll_connect(&mut self, by: Option<&QueueClaim>, now: Instant, random: u64) -> Option<Permit> {
         if !self.is_wanted() {
             return None;
@@ -316,8 +320,8 @@ impl<C, W: Clone> Pool<C, W> {
         self.serve(now);
     }
 
-    /// The holder of `claim` does not wait any longer. A connection that it was granted already goes to the next, or
-    /// becomes idle. One that is being made for it goes on being made.
+    /// The holder of `claim` does not wait any longer. A connection that it was granted already goes to the
+    /// next, or becomes idle. One that is being made for it goes on being made.
     pub fn give_up(&mut self, claim: QueueClaim, now: Instant) {
         let granted = self.queue.give_up(claim);
         self.counts.gave_up += u64::from(!matches!(granted, Some(Err(_))));
@@ -329,7 +333,8 @@ impl<C, W: Clone> Pool<C, W> {
         }
     }
 
-    /// A connection comes back in good order. It goes to the oldest waiter, or becomes idle, unless its time is over.
+    /// A connection comes back in good order. It goes to the oldest waiter, or becomes idle, unless its time
+    /// is over.
     pub fn release(&mut self, permit: Permit, connection: C, now: Instant) {
         let Err((permit, connection)) = self.put_back(permit, connection, now) else { return };
         if self.is_outdated(&permit, now) {
@@ -339,8 +344,8 @@ impl<C, W: Clone> Pool<C, W> {
         }
     }
 
-    /// The quick part of [`release`](Self::release): makes the connection idle, if nobody waits and its time is not over.
-    /// Wakes nobody and retires nothing.
+    /// The quick part of [`release`](Self::release): makes the connection idle, if nobody waits and its time
+    /// is not over. Wakes nobody and retires nothing.
     ///
     /// # Errors
     /// Gives both back for `release`.
@@ -374,9 +379,9 @@ impl<C, W: Clone> Pool<C, W> {
         self.serve(now);
     }
 
-    /// A connection was lost because of `error`. `answered` is whether anything was answered on it since it was made:
-    /// one that is lost before that, and before it lived for as long as the longest pause, was no connection, but one
-    /// more failed attempt.
+    /// A connection was lost because of `error`. `answered` is whether anything was answered on it since it
+    /// was made: one that is lost before that, and before it lived for as long as the longest pause, was no
+    /// connection, but one more failed attempt.
     pub fn handle_lost(&mut self, permit: Permit, answered: bool, error: Error, now: Instant, random: u64) {
         let Place { made, epoch, .. } = self.places[permit.0 as usize];
         self.counts.closed[CloseReason::Lost as usize] += 1;
@@ -392,11 +397,12 @@ impl<C, W: Clone> Pool<C, W> {
         self.serve(now);
     }
 
-    /// The connection that `permit` allows was made: its lifetime begins, and it is for the oldest waiter, or idle.
+    /// The connection that `permit` allows was made: its lifetime begins, and it is for the oldest waiter, or
+    /// idle.
     ///
-    /// Where it [must answer](Self::must_answer), it has answered something after its handshake. Then others may connect,
-    /// too; but the outage is over only when the connection has lived for as long as the longest pause, or is
-    /// lost after it served.
+    /// Where it [must answer](Self::must_answer), it has answered something after its handshake. Then others
+    /// may connect, too; but the outage is over only when the connection has lived for as long as the longest
+    /// pause, or is lost after it served.
     pub fn handle_connected(&mut self, permit: Permit, connection: C, now: Instant, random: u64) {
         let place = &mut self.places[permit.0 as usize];
         debug_assert_eq!(place.state, PlaceState::Connecting, "it is connected once");
@@ -413,20 +419,20 @@ impl<C, W: Clone> Pool<C, W> {
         self.serve(now);
     }
 
-    /// Whether a new connection must answer a `PING` before it counts, so that no caller's command is lost on one that
-    /// shakes hands and hangs up: several in a row could not be made, or were lost before they served. A few may have
-    /// been lost by chance, and then a round trip is saved.
+    /// Whether a new connection must answer a `PING` before it counts, so that no caller's command is lost on
+    /// one that shakes hands and hangs up: several in a row could not be made, or were lost before they
+    /// served. A few may have been lost by chance, and then a round trip is saved.
     #[must_use]
     pub fn must_answer(&self) -> bool {
         self.outage.tries() > TRUSTED
     }
 
-    /// The connection that `permit` allows could not be made. If time alone will not mend that, or the pool [fails
-    /// fast](PoolLimits::fail_fast), all waiters fail; otherwise they wait for the next turn, but for those that want to
-    /// be [told](AcquireLimit::told).
+    /// The connection that `permit` allows could not be made. If time alone will not mend that, or the pool
+    /// [fails fast](PoolLimits::fail_fast), all waiters fail; otherwise they wait for the next turn, but for
+    /// those that want to be [told](AcquireLimit::told).
     ///
-    /// Where the server has too many clients, and other connections of this pool live, the pool shrinks for a while:
-    /// waiters are served with one that comes back, as where all are in use.
+    /// Where the server has too many clients, and other connections of this pool live, the pool shrinks for a
+    /// while: waiters are served with one that comes back, as where all are in use.
     pub fn handle_connect_failed(&mut self, permit: Permit, error: Error, now: Instant, random: u64) {
         let begun = self.places[permit.0 as usize].since;
         self.vacate(permit.0);
@@ -434,8 +440,8 @@ impl<C, W: Clone> Pool<C, W> {
         self.fail(begun, error, now, random);
     }
 
-    /// Moves the waiters that can go on to `woken`, and the oldest one when it is to connect, or to sleep until another
-    /// moment.
+    /// Moves the waiters that can go on to `woken`, and the oldest one when it is to connect, or to sleep
+    /// until another moment.
     #[inline]
     pub fn poll_woken(&mut self, woken: &mut Vec<W>) {
         if woken.is_empty() {
@@ -451,8 +457,8 @@ impl<C, W: Clone> Pool<C, W> {
         self.retired.pop()
     }
 
-    /// When [`handle_timeout`](Self::handle_timeout) wants to be called next: for a turn to connect, or an idle connection
-    /// that grew too old. Looks at every idle connection.
+    /// When [`handle_timeout`](Self::handle_timeout) wants to be called next: for a turn to connect, or an
+    /// idle connection that grew too old. Looks at every idle connection.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
         let oldest = self.idle.iter().filter_map(|idle| {
@@ -478,8 +484,9 @@ impl<C, W: Clone> Pool<C, W> {
         self.serve(now);
     }
 
-    /// As [`poll_connect`](Self::poll_connect), for a connection that no caller asked for, where fewer than `min_idle` are
-    /// idle or being made. Ask at the start, when a connection was made or closed, and after each time-out.
+    /// As [`poll_connect`](Self::poll_connect), for a connection that no caller asked for, where fewer than
+    /// `min_idle` are idle or being made. Ask at the start, when a connection was made or closed, and after
+    /// each time-out.
     pub fn poll_warm(&mut self, now: Instant, random: u64) -> Option<Permit> {
         let enough = self.idle.len() + self.connecting >= self.limits.min_idle;
         // A wrong password is not tried again for nobody.
@@ -517,21 +524,23 @@ impl<C, W: Clone> Pool<C, W> {
         self.clear_idle(CloseReason::Disconnected);
     }
 
-    /// Connections lead to another server from now on: all there are are closed as by [`reset`](Self::reset), and what was known of
-    /// an outage is known of the former one, so that those who wait may connect at once.
+    /// Connections lead to another server from now on: all there are are closed as by [`reset`](Self::reset),
+    /// and what was known of an outage is known of the former one, so that those who wait may connect at
+    /// once.
     pub fn handle_moved(&mut self, now: Instant) {
         self.reset();
         (self.outage, self.failed_at) = (Outage::default(), None);
         self.serve(now);
     }
 
-    /// Has the next who comes make a new connection, whatever is idle, unless an outage or the limits stand against it.
+    /// Has the next who comes make a new connection, whatever is idle, unless an outage or the limits stand
+    /// against it.
     pub fn prefer_new(&mut self) {
         self.wants_new = true;
     }
 
-    /// Closes the pool for good: nobody gets a connection any more, and all who wait fail. Those in use are closed when they
-    /// come back; then the pool [is drained](Self::is_drained).
+    /// Closes the pool for good: nobody gets a connection any more, and all who wait fail. Those in use are
+    /// closed when they come back; then the pool [is drained](Self::is_drained).
     pub fn close(&mut self) {
         self.closed = true;
         self.epoch += 1;

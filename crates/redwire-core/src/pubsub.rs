@@ -1,10 +1,13 @@
-//! Publish/subscribe as desired state: who wants to hear what, and what the server must be told so that they do.
+//! Publish/subscribe as desired state: who wants to hear what, and what the server must be told so that they
+//! do.
 //!
-//! Subscriptions are wishes, which outlive connections. Names that several want are asked for once, and given up when the last has
-//! left. Promises that a message reaches everybody who wants it and nobody else, in order, and that every hole is told at its
-//! place: [`Gap`](SubscriptionEvent::Gap) after a connection that was lost, [`Lagged`](SubscriptionEvent::Lagged) where messages were dropped. What waits
-//! for a subscriber is bounded ([`SubscribeOptions`]). This file holds the wishes, `conn.rs` the connections behind them, `wire.rs`
-//! what was said on each, and `shard_placement.rs` which node of a cluster a shard channel is heard from. None must know sockets or clocks.
+//! Subscriptions are wishes, which outlive connections. Names that several want are asked for once, and given
+//! up when the last has left. Promises that a message reaches everybody who wants it and nobody else, in
+//! order, and that every hole is told at its place: [`Gap`](SubscriptionEvent::Gap) after a connection that
+//! was lost, [`Lagged`](SubscriptionEvent::Lagged) where messages were dropped. What waits for a subscriber
+//! is bounded ([`SubscribeOptions`]). This file holds the wishes, `conn.rs` the connections behind them,
+//! `wire.rs` what was said on each, and `shard_placement.rs` which node of a cluster a shard channel is heard
+//! from. None must know sockets or clocks.
 //!
 //! `W` is whoever waits: a waker in the async driver, a thread in the blocking one.
 
@@ -59,8 +62,8 @@ pub struct PubSub<W> {
 pub struct SubscriptionId(u32);
 
 impl<W> PubSub<W> {
-    /// Nothing is wanted yet. A peer that is silent for `interval` is asked whether it lives (`None`: never); a connection that
-    /// was lost is made anew after the pauses of `backoff`.
+    /// Nothing is wanted yet. A peer that is silent for `interval` is asked whether it lives (`None`: never);
+    /// a connection that was lost is made anew after the pauses of `backoff`.
     #[must_use]
     pub fn new(interval: Option<Duration>, backoff: Backoff) -> Self {
         Self {
@@ -74,7 +77,8 @@ impl<W> PubSub<W> {
         }
     }
 
-    /// Somebody wants to hear of `names`. [`poll_confirmed`](Self::poll_confirmed) tells when the server has agreed.
+    /// Somebody wants to hear of `names`. [`poll_confirmed`](Self::poll_confirmed) tells when the server has
+    /// agreed.
     ///
     /// # Errors
     /// No names; [`Closed`](ErrorKind::Closed) after [`close`](Self::close).
@@ -155,8 +159,8 @@ impl<W> PubSub<W> {
     /// Whether all names are confirmed that were asked for last. Until then `update` may renew the waiter.
     ///
     /// # Errors
-    /// The server refused a name: all that were asked for with it are taken back. A connection that cannot be made, and waiting
-    /// will not help.
+    /// The server refused a name: all that were asked for with it are taken back. A connection that cannot be
+    /// made, and waiting will not help.
     pub fn poll_confirmed(
         &mut self,
         id: &SubscriptionId,
@@ -178,8 +182,8 @@ impl<W> PubSub<W> {
         Poll::Pending
     }
 
-    /// Nobody waits for the names any longer that were asked for last: those that are not confirmed are taken back. Gives the
-    /// error of one who waited until the deadline.
+    /// Nobody waits for the names any longer that were asked for last: those that are not confirmed are taken
+    /// back. Gives the error of one who waited until the deadline.
     pub fn give_up(&mut self, id: &SubscriptionId) -> Error {
         let late = Error::timeout(Outcome::NotSent);
         let late = match self.trouble(id) {
@@ -230,7 +234,8 @@ impl<W> PubSub<W> {
         self.subscribers.successor()
     }
 
-    /// Whether the connection is to be read: not while a subscriber that wants no message dropped has no room.
+    /// Whether the connection is to be read: not while a subscriber that wants no message dropped has no
+    /// room.
     #[inline]
     #[must_use]
     pub fn wants_read(&self) -> bool {
@@ -254,7 +259,8 @@ impl<W> PubSub<W> {
     /// A subscriber has taken something, or left.
     #[inline]
     fn handle_taken(&mut self) {
-        // What comes after a pause may be old: only the answer to a question that is asked now is known to be new.
+        // What comes after a pause may be old: only the answer to a question that is asked now is known to be
+        // new.
         if self.subscribers.poll_resumed() {
             for conn in self.conns.values_mut() {
                 conn.wants_ping |= conn.behind.is_some();
@@ -327,7 +333,8 @@ impl<W> PubSub<W> {
         }
     }
 
-    /// Looks whether all names of a subscriber are confirmed by now: then whoever waits for that goes on, and a hole has ended.
+    /// Looks whether all names of a subscriber are confirmed by now: then whoever waits for that goes on, and
+    /// a hole has ended.
     fn settle(&mut self, id: u32) {
         let up = self.conns.values().filter(|conn| conn.keeper.is_up());
         let to = up.filter_map(|conn| conn.read).max();

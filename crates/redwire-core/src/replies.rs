@@ -97,7 +97,8 @@ impl Replies {
         self.errors().inspect(|_| failed += 1).any(|(_, error)| executed(&error)) || failed < self.len()
     }
 
-    /// What reply number `index` answers may have been executed, though it is an error. For before any of them was read.
+    /// What reply number `index` answers may have been executed, though it is an error. For before any of
+    /// them was read.
     pub(crate) fn doubt(&mut self, index: u32) {
         self.pieces().doubtful.push(index);
     }
@@ -199,7 +200,8 @@ impl Replies {
         self.read()
     }
 
-    /// Opens reply number `index`, a list: its items as replies of their own, in the same memory. `None` where it is nil.
+    /// Opens reply number `index`, a list: its items as replies of their own, in the same memory. `None`
+    /// where it is nil.
     ///
     /// # Errors
     /// The server's error reply, or a reply that is no list.
@@ -208,7 +210,8 @@ impl Replies {
         let mut reader = Reader::new(&self.piece, self.at);
         let count = match reader.head()? {
             Head::Null => return Ok(None),
-            // A list that is there whole has no more items than bytes, and the limit of those is far below 2^32.
+            // A list that is there whole has no more items than bytes, and the limit of those is far below
+            // 2^32.
             Head::Array(Len::Known(len)) => len as u32,
             other => return Err(mismatch("a list", &other)),
         };

@@ -91,7 +91,8 @@ pub trait Reply: Sized {
     /// Reads one value.
     ///
     /// # Errors
-    /// The server's error, where the reply is one; else [`ErrorKind::Decode`] with what was expected and what came.
+    /// The server's error, where the reply is one; else [`ErrorKind::Decode`] with what was expected and what
+    /// came.
     fn decode(reader: &mut Reader<'_>) -> Result<Self>;
 
     /// Reads one item of a list of which `items` tells what is left. A pair takes two where the list is flat.

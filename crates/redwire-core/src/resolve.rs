@@ -1,7 +1,7 @@
 //! How users put their own name look-up in place of the system's.
 //!
-//! This file must not look names up itself: the default is the driver's. A name is looked up at every connect, so an
-//! address that changed is found again without a restart.
+//! This file must not look names up itself: the default is the driver's. A name is looked up at every
+//! connect, so an address that changed is found again without a restart.
 
 use std::fmt;
 use std::io;
@@ -10,11 +10,12 @@ use std::sync::Arc;
 
 /// Turns the name of a host into addresses, in place of the system's look-up.
 ///
-/// It is asked anew at every connect, and nothing is cached here; connections of a client that are made at the same time
-/// share one look-up of a name, and its answer. An address in place of a name is not looked up. It may block: both
-/// drivers call it on a thread of its own. The connect deadline covers it; one that takes longer goes on by itself, and
-/// after the connect timeout one more is begun, but no third. A panic is an attempt that failed. The addresses are
-/// tried in the order given, the families in turn; an empty answer fails like a name that does not exist.
+/// It is asked anew at every connect, and nothing is cached here; connections of a client that are made at
+/// the same time share one look-up of a name, and its answer. An address in place of a name is not looked up.
+/// It may block: both drivers call it on a thread of its own. The connect deadline covers it; one that takes
+/// longer goes on by itself, and after the connect timeout one more is begun, but no third. A panic is an
+/// attempt that failed. The addresses are tried in the order given, the families in turn; an empty answer
+/// fails like a name that does not exist.
 ///
 /// # Errors
 /// Whatever it fails with becomes the source of a connection error of the kind
@@ -50,7 +51,8 @@ pub trait Resolve: Send + Sync {
     fn resolve(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>>;
 }
 
-/// A shared [`Resolve`], as a configuration holds it. Clones share it; two are equal if they share the same one.
+/// A shared [`Resolve`], as a configuration holds it. Clones share it; two are equal if they share the same
+/// one.
 #[derive(Clone)]
 pub struct Resolver(Arc<dyn Resolve>);
 

@@ -1,8 +1,8 @@
 //! Whether a failed call is made again, and when. The one place where that is decided.
 //!
-//! A command that was certainly not executed may be sent again. One that may have been executed is sent again only
-//! if that does no harm: it only reads, or its caller declared it idempotent. This file must not know clocks
-//! or sockets; time and chance come in as arguments.
+//! A command that was certainly not executed may be sent again. One that may have been executed is sent again
+//! only if that does no harm: it only reads, or its caller declared it idempotent. This file must not know
+//! clocks or sockets; time and chance come in as arguments.
 
 use std::time::{Duration, Instant};
 
@@ -49,8 +49,8 @@ impl Attempt {
         self.deadline
     }
 
-    /// Whether a try was refused over a connection that is of no use: what the server says of itself decides when
-    /// the next is made, too ([`Standing`](standing::Standing)).
+    /// Whether a try was refused over a connection that is of no use: what the server says of itself decides
+    /// when the next is made, too ([`Standing`](standing::Standing)).
     #[inline]
     #[must_use]
     pub fn was_refused(&self) -> bool {
@@ -59,11 +59,13 @@ impl Attempt {
 
     /// A try of `call` failed with `error`; `random` is uniform over all of `u64`.
     ///
-    /// `budget` is asked for the right to one retry ([`RetryBudget`](crate::budget::RetryBudget)), and only if all else
-    /// allows it: an answer of `true` is a retry made. A call that is asked in another way is no retry.
+    /// `budget` is asked for the right to one retry ([`RetryBudget`](crate::budget::RetryBudget)), and only
+    /// if all else allows it: an answer of `true` is a retry made. A call that is asked in another way is no
+    /// retry.
     ///
-    /// A call that was refused over a connection that is of no use waits for a better one, as during an outage: until its
-    /// deadline, and at the cost of no budget. Without a deadline, or with `retries=0`, it is told as any other failure.
+    /// A call that was refused over a connection that is of no use waits for a better one, as during an
+    /// outage: until its deadline, and at the cost of no budget. Without a deadline, or with `retries=0`, it
+    /// is told as any other failure.
     ///
     /// The outcome of the error that the caller is given is the worst of all tries:
     /// [`outcome_of_all`](Self::outcome_of_all).

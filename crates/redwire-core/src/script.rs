@@ -1,7 +1,7 @@
 //! Scripts that run at the server: sent by their SHA-1, and whole where the server does not have them.
 //!
-//! Everything that decides the words of such a call lives here. This file must not know how they are sent, nor when they
-//! are sent anew: that is [`retry`](crate::retry)'s.
+//! Everything that decides the words of such a call lives here. This file must not know how they are sent,
+//! nor when they are sent anew: that is [`retry`](crate::retry)'s.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -60,8 +60,8 @@ impl Script {
         Self(Arc::new(ScriptInner { source: Bytes::copy_from_slice(source), sha, read_only: false }))
     }
 
-    /// Declares that the script only reads (Redis 7.0): the server refuses its writes, a replica may run it, and it is repeated
-    /// when its reply was lost.
+    /// Declares that the script only reads (Redis 7.0): the server refuses its writes, a replica may run it,
+    /// and it is repeated when its reply was lost.
     #[must_use]
     pub fn read_only(mut self) -> Self {
         Arc::make_mut(&mut self.0).read_only = true;

@@ -1,8 +1,8 @@
 //! A text that is never printed. Promises that `Debug` and `Display` show `***`, whatever is inside, so a
 //! password cannot reach a log by way of a struct that contains it. Must not know what the text is used for.
 //!
-//! Servers and proxies quote what they refuse. Beside this: which words of a command are secrets (`words`), and how they are taken
-//! out of what a peer says (`mask`).
+//! Servers and proxies quote what they refuse. Beside this: which words of a command are secrets (`words`),
+//! and how they are taken out of what a peer says (`mask`).
 
 mod mask;
 mod words;

@@ -1,12 +1,14 @@
 //! Whom to ask for the master of a service, and whom to believe.
 //!
-//! Sentinels are asked in turn, each a short while after the one before, until one tells a master that can be believed; the
-//! one that did is asked first the next time. Refused is one that does not know the service, thinks that its master is down, or
-//! knows too few others to be part of a majority; one error says of each why. One that tells an older configuration than was
-//! seen before, or has no connection to the master, is believed when nobody knows better. This file must not know sockets, names or clocks: time comes in as an argument.
+//! Sentinels are asked in turn, each a short while after the one before, until one tells a master that can be
+//! believed; the one that did is asked first the next time. Refused is one that does not know the service,
+//! thinks that its master is down, or knows too few others to be part of a majority; one error says of each
+//! why. One that tells an older configuration than was seen before, or has no connection to the master, is
+//! believed when nobody knows better. This file must not know sockets, names or clocks: time comes in as an
+//! argument.
 //!
-//! What sentinels answer and how it is to be understood:
-//! [Guidelines for Redis clients with support for Sentinel](https://redis.io/docs/latest/develop/reference/sentinel-clients/).
+//! What sentinels answer and how it is to be understood: [Guidelines for Redis clients with support for
+//! Sentinel](https://redis.io/docs/latest/develop/reference/sentinel-clients/).
 
 mod instance;
 mod service_event;
@@ -28,7 +30,8 @@ pub use readers::ReplicaChoice;
 
 /// What is known about the sentinels of one service, from one discovery to the next.
 ///
-/// Those that the configuration names are kept for ever; those that others have told of, for as long as somebody tells of them.
+/// Those that the configuration names are kept for ever; those that others have told of, for as long as
+/// somebody tells of them.
 #[derive(Clone, Debug, Default)]
 pub struct Sentinels {
     seeds: Vec<HostPort>,
@@ -55,7 +58,8 @@ impl Sentinels {
         &self.order
     }
 
-    /// A discovery has found the master: its witness is asked first from now on, and those it told of are asked, too.
+    /// A discovery has found the master: its witness is asked first from now on, and those it told of are
+    /// asked, too.
     pub fn handle_found(&mut self, found: &FoundServers) {
         let confirmed = self.guessed && self.master.as_ref() == Some(&found.master);
         if confirmed || found.epoch > self.epoch {
@@ -73,8 +77,8 @@ impl Sentinels {
         self.order.insert(0, found.witness.clone());
     }
 
-    /// A sentinel says that there is another master. Whoever tells of the one known so far has not heard of it yet, and is behind:
-    /// each switch has a configuration of its own.
+    /// A sentinel says that there is another master. Whoever tells of the one known so far has not heard of
+    /// it yet, and is behind: each switch has a configuration of its own.
     pub fn handle_switched(&mut self, master: &HostPort) {
         if self.master.as_ref() != Some(master) {
             self.guessed = self.master.is_some();
@@ -88,8 +92,9 @@ impl Sentinels {
         (self.master, self.guessed) = (None, false);
     }
 
-    /// Where the master is, by `found` and by what was told since it was asked for. A sentinel that leads a failover tells the
-    /// former master with the number of the new configuration, until it is done: of two masters in one, the one known so far counts.
+    /// Where the master is, by `found` and by what was told since it was asked for. A sentinel that leads a
+    /// failover tells the former master with the number of the new configuration, until it is done: of two
+    /// masters in one, the one known so far counts.
     #[must_use]
     pub fn newest_master(&self, found: &FoundServers) -> HostPort {
         let behind = found.epoch == self.epoch || (self.guessed && found.epoch < self.epoch);
@@ -123,8 +128,8 @@ pub struct FoundServers {
 
 /// One round of asking.
 ///
-/// Ask whom [`poll_ask`](Self::poll_ask) gives, hand over what came of it, until [`poll_found`](Self::poll_found) has an answer;
-/// then drop this, and the questions under way with it.
+/// Ask whom [`poll_ask`](Self::poll_ask) gives, hand over what came of it, until
+/// [`poll_found`](Self::poll_found) has an answer; then drop this, and the questions under way with it.
 #[derive(Debug)]
 pub struct Discovery {
     service: String,
@@ -154,9 +159,9 @@ impl Discovery {
     /// How long a sentinel is alone before the next one is asked beside it.
     pub const DELAY: Duration = Duration::from_millis(200);
 
-    /// Asks `sentinels` for the master of `service`. One that knows of fewer than `min_other_sentinels` others is not
-    /// believed: it may be cut off from them, with a master that they have replaced. All addresses that they tell go through
-    /// `remap`.
+    /// Asks `sentinels` for the master of `service`. One that knows of fewer than `min_other_sentinels`
+    /// others is not believed: it may be cut off from them, with a master that they have replaced. All
+    /// addresses that they tell go through `remap`.
     #[must_use]
     pub fn new(service: &str, sentinels: &Sentinels, min_other_sentinels: u32, remap: Remap) -> Self {
         Self {
@@ -173,8 +178,8 @@ impl Discovery {
         }
     }
 
-    /// The next sentinel to ask, if it is time to: the first at once, another [`DELAY`](Self::DELAY) after the one before, or
-    /// at once when all that were asked are refused.
+    /// The next sentinel to ask, if it is time to: the first at once, another [`DELAY`](Self::DELAY) after
+    /// the one before, or at once when all that were asked are refused.
     pub fn poll_ask(&mut self, now: Instant) -> Option<HostPort> {
         if self.found.is_some() || self.next.is_some_and(|next| now < next) {
             return None;
@@ -237,8 +242,9 @@ impl Discovery {
 
     /// The master, or why nobody tells it, once that is certain.
     ///
-    /// An older configuration than was seen before is believed only when nobody has another: the sentinels were set up anew. So is
-    /// one who has no connection to the master: that is so for moments after each failover, and before a dead one is taken for dead.
+    /// An older configuration than was seen before is believed only when nobody has another: the sentinels
+    /// were set up anew. So is one who has no connection to the master: that is so for moments after each
+    /// failover, and before a dead one is taken for dead.
     ///
     /// # Errors
     /// - [`SentinelFault::UnknownService`]: every sentinel that answered knows no such service.

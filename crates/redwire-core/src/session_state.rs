@@ -209,8 +209,8 @@ impl SessionState {
         self.stream.as_ref().map_or(Ok(()), |stream| Err(stream.refusal()))
     }
 
-    /// What was done so far is how the connection is meant to be for all its users, unless it holds for one of them only, or cannot
-    /// be mended.
+    /// What was done so far is how the connection is meant to be for all its users, unless it holds for one
+    /// of them only, or cannot be mended.
     pub fn adopt(&mut self) {
         if !self.spoilt && !self.is_bound() {
             (self.lasting, self.changed) = (false, false);

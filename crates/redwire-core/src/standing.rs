@@ -1,11 +1,11 @@
 //! What a server says of itself, whatever it was asked, and when the connections to it are left for new ones.
 //!
-//! Behind one address (a name, a balancer, a proxy) there may be another server by now, while the connections there
-//! are lead to the former one, which lives. It says so itself: it is a replica (`READONLY`), it has never heard of this
-//! connection's user (`NOAUTH`), or it has no data to serve (`LOADING`, `MASTERDOWN`). So connections are left for new
-//! ones: at once, and while new ones lead to no better server, after pauses that grow as in an outage. All callers
-//! together leave once a pause, and one of them tries what is found. This file must not know clocks or chance: both
-//! come in as arguments.
+//! Behind one address (a name, a balancer, a proxy) there may be another server by now, while the connections
+//! there are lead to the former one, which lives. It says so itself: it is a replica (`READONLY`), it has
+//! never heard of this connection's user (`NOAUTH`), or it has no data to serve (`LOADING`, `MASTERDOWN`). So
+//! connections are left for new ones: at once, and while new ones lead to no better server, after pauses that
+//! grow as in an outage. All callers together leave once a pause, and one of them tries what is found. This
+//! file must not know clocks or chance: both come in as arguments.
 
 use std::time::{Duration, Instant};
 
@@ -75,8 +75,8 @@ pub enum Turn {
 pub enum Leave {
     /// All.
     All,
-    /// One: what a new connection leads to is to be tried, and is not known. All others stay, lest every caller connect
-    /// in vain, and subscribers miss messages for nothing.
+    /// One: what a new connection leads to is to be tried, and is not known. All others stay, lest every
+    /// caller connect in vain, and subscribers miss messages for nothing.
     One,
     /// All but those that were made to try: one of them led to a better server.
     Others,
@@ -113,7 +113,8 @@ impl Standing {
             return at_once.then_some(Leave::All);
         };
         doubt.heard = now;
-        // Where no call is made again, no caller asks for the turn. Replies to what was sent before are no news.
+        // Where no call is made again, no caller asks for the turn. Replies to what was sent before are no
+        // news.
         let leaves = doubt.next + GRACE <= now && doubt.take_turn(backoff, now, random);
         leaves.then_some(if doubt.repeats { Leave::One } else { Leave::All })
     }
@@ -147,10 +148,11 @@ impl Doubt {
     }
 }
 
-/// Whether `error`, the answer to a call, says that the connection it came over is of no use, or will not be for now.
+/// Whether `error`, the answer to a call, says that the connection it came over is of no use, or will not be
+/// for now.
 ///
-/// - That the server is a replica, where writes are meant: with one address only. Sentinels and the nodes of a cluster
-///   are asked instead.
+/// - That the server is a replica, where writes are meant: with one address only. Sentinels and the nodes of
+///   a cluster are asked instead.
 /// - That a password is wanted, where one was presented: everywhere.
 /// - That it cannot serve yet, or not without its master: with one address only, behind which others may be.
 #[must_use]

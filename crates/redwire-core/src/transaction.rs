@@ -1,7 +1,7 @@
 //! Transactions: `MULTI`, commands and `EXEC` in one write, and how often an optimistic one is tried.
 //!
-//! What a transaction came to is read here, straight from the reply to `EXEC`. This file must not know connections, and is given
-//! the time and chance.
+//! What a transaction came to is read here, straight from the reply to `EXEC`. This file must not know
+//! connections, and is given the time and chance.
 
 use std::borrow::Cow;
 use std::time::{Duration, Instant};
@@ -179,8 +179,8 @@ impl<S: Slots> Call for Atomic<S> {
     }
 }
 
-/// Takes note in `session_state` of what a transaction that was answered by `replies` has left of its connection: no
-/// watched keys and no open transaction, where `EXEC` was to be had.
+/// Takes note in `session_state` of what a transaction that was answered by `replies` has left of its
+/// connection: no watched keys and no open transaction, where `EXEC` was to be had.
 pub fn settle(session_state: &mut SessionState, replies: &Replies) {
     let last = replies.len().saturating_sub(1) as u32;
     if replies.errors().any(|(index, error)| index == last && leaves_open(&error)) {
@@ -199,7 +199,8 @@ pub(crate) fn leaves_open(error: &Error) -> bool {
 /// Whether a connection may begin a transaction, one that `watched` keys for it or not.
 ///
 /// # Errors
-/// [`ErrorKind::Usage`]: one is open already. [`ErrorKind::Aborted`]: it is not the connection that watches, since that was lost.
+/// [`ErrorKind::Usage`]: one is open already. [`ErrorKind::Aborted`]: it is not the connection that watches,
+/// since that was lost.
 pub fn check_start(session_state: &SessionState, watched: bool) -> Result<()> {
     if session_state.in_transaction() {
         return Err(Error::usage("a transaction is open on this connection already (MULTI)"));
@@ -237,7 +238,8 @@ pub fn deadline(own: Option<Instant>, whole: Option<Instant>, now: Instant) -> R
     Ok([own, whole].into_iter().flatten().min())
 }
 
-/// What a failure before or in `EXEC` means to a transaction: an abort where it may begin again without harm, else itself.
+/// What a failure before or in `EXEC` means to a transaction: an abort where it may begin again without harm,
+/// else itself.
 ///
 /// `call` is what failed.
 #[must_use]
@@ -252,8 +254,8 @@ pub fn interrupted(error: Error, call: &impl Call, config: &Config) -> Error {
     Error::new(ErrorKind::Aborted, outcome, message).with_source(error)
 }
 
-/// `error`, which ended a try, as an abort where the server refused a command over a connection that is of no use: the next try
-/// has another one.
+/// `error`, which ended a try, as an abort where the server refused a command over a connection that is of no
+/// use: the next try has another one.
 #[must_use]
 pub fn refused(error: Error, config: &Config) -> Error {
     if !standing::may_go_on(&error, false, config) {
@@ -278,8 +280,8 @@ pub fn check_slot(call: &impl Call, home: Option<u16>) -> Result<()> {
     Err(Error::new(fault, Outcome::NotSent, message).with_command(&call.name()))
 }
 
-/// Whether `error`, of a try that executed nothing, says that the node of a cluster does not serve the keys, or not now: the next
-/// try may go elsewhere.
+/// Whether `error`, of a try that executed nothing, says that the node of a cluster does not serve the keys,
+/// or not now: the next try may go elsewhere.
 #[must_use]
 pub fn is_misplaced(error: &Error) -> bool {
     let elsewhere = matches!(
@@ -317,24 +319,24 @@ impl TransactionOptions {
         Self { tries: None, backoff, timeout: None }
     }
 
-    /// How often it is tried at most, the first time included; default: until the deadline. With 1, the first change by somebody else
-    /// is told; where there is much contention, a small number fails often.
+    /// How often it is tried at most, the first time included; default: until the deadline. With 1, the first
+    /// change by somebody else is told; where there is much contention, a small number fails often.
     #[must_use]
     pub fn tries(mut self, tries: u32) -> Self {
         self.tries = Some(tries);
         self
     }
 
-    /// The pauses between tries; default: full jitter, from 1 ms to 50 ms. Without any, contenders get in each other's way; with
-    /// long ones, the deadline comes sooner than success.
+    /// The pauses between tries; default: full jitter, from 1 ms to 50 ms. Without any, contenders get in
+    /// each other's way; with long ones, the deadline comes sooner than success.
     #[must_use]
     pub fn backoff(mut self, backoff: Backoff) -> Self {
         self.backoff = backoff;
         self
     }
 
-    /// The deadline of all tries together; default: the client's `timeout`. Zero means none. It ends calls and tries, not the
-    /// closure's own work.
+    /// The deadline of all tries together; default: the client's `timeout`. Zero means none. It ends calls
+    /// and tries, not the closure's own work.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
@@ -376,7 +378,8 @@ impl Tries {
 
     /// A try ended with `error`; `random` is uniform over all of `u64`. Only aborts are tried again.
     ///
-    /// `budget` is asked for the right to one retry where a connection was lost: contention alone is no reason to hold back.
+    /// `budget` is asked for the right to one retry where a connection was lost: contention alone is no
+    /// reason to hold back.
     pub fn handle_end(
         &mut self,
         error: Error,

@@ -1,6 +1,6 @@
 //! How long framing, reading and writing take, without sockets. Rounds of all cases are interleaved and the
-//! median of each is printed. `cargo bench -p redwire-resp` runs all; `-- once <case>` runs one pass of a case,
-//! for counting its instructions under callgrind.
+//! median of each is printed. `cargo bench -p redwire-resp` runs all; `-- once <case>` runs one pass of a
+//! case, for counting its instructions under callgrind.
 #![allow(missing_docs, clippy::print_stdout)]
 
 use std::hint::black_box;

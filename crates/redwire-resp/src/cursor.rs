@@ -1,5 +1,5 @@
-//! The values of whole frames, one head at a time. Checks scalars; it keeps no stack, so what belongs to which
-//! aggregate is for the reader to count, and it must not know how the bytes arrived.
+//! The values of whole frames, one head at a time. Checks scalars; it keeps no stack, so what belongs to
+//! which aggregate is for the reader to count, and it must not know how the bytes arrived.
 
 use crate::error::{ProtocolError, ProtocolErrorKind};
 use crate::finder::Finder;
@@ -73,8 +73,8 @@ pub enum Head<'a> {
 /// How many elements an aggregate has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Len {
-    /// As many as said. The number comes from the peer: in bytes that a [`Finder`] has passed the elements are
-    /// all there, at three bytes or more each.
+    /// As many as said. The number comes from the peer: in bytes that a [`Finder`] has passed the elements
+    /// are all there, at three bytes or more each.
     Known(usize),
     /// As many as come before [`Head::End`].
     Streamed,
@@ -127,8 +127,8 @@ impl<'a> Cursor<'a> {
         self.clone().head()
     }
 
-    /// Moves past one whole value, with its attributes and all that is nested in it. Only structure is checked,
-    /// not the texts of scalars. [`Head::Chunk`] and [`Head::End`] are no values.
+    /// Moves past one whole value, with its attributes and all that is nested in it. Only structure is
+    /// checked, not the texts of scalars. [`Head::Chunk`] and [`Head::End`] are no values.
     ///
     /// # Errors
     ///

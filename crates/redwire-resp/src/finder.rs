@@ -1,5 +1,5 @@
-//! Where frames end, in bytes that arrive in pieces. Checks structure (types, lengths, line ends, nesting) and
-//! limits; it must not know what the values mean, nor keep any of the bytes.
+//! Where frames end, in bytes that arrive in pieces. Checks structure (types, lengths, line ends, nesting)
+//! and limits; it must not know what the values mean, nor keep any of the bytes.
 
 use crate::error::{ProtocolError, ProtocolErrorKind};
 use crate::lex::{self, Length};
@@ -90,14 +90,14 @@ impl Finder {
 
     /// Looks for the end of the frame that begins at `buf[0]`.
     ///
-    /// `buf` holds everything received since that byte: between calls the caller only appends to it, until the
-    /// frame is found. `None` means that it is incomplete. Once found, the finder is ready for the next frame,
-    /// whose first byte is `buf[found.len]`.
+    /// `buf` holds everything received since that byte: between calls the caller only appends to it, until
+    /// the frame is found. `None` means that it is incomplete. Once found, the finder is ready for the next
+    /// frame, whose first byte is `buf[found.len]`.
     ///
     /// # Errors
     ///
-    /// The bytes are not RESP or exceed the limits. There is no way to go on in the same stream; called again,
-    /// the finder fails again, until [`reset`](Self::reset).
+    /// The bytes are not RESP or exceed the limits. There is no way to go on in the same stream; called
+    /// again, the finder fails again, until [`reset`](Self::reset).
     #[inline]
     pub fn find(&mut self, buf: &[u8]) -> Result<Option<Found>, ProtocolError> {
         // Most frames are one short value: not worth the finder's state.
@@ -131,8 +131,8 @@ impl Finder {
         Ok(None)
     }
 
-    /// After `Ok(None)`, the least number of further bytes with which [`find`](Self::find) can do more. Inside
-    /// a bulk string it is exact: the rest of the body and its CRLF.
+    /// After `Ok(None)`, the least number of further bytes with which [`find`](Self::find) can do more.
+    /// Inside a bulk string it is exact: the rest of the body and its CRLF.
     pub fn missing(&self) -> usize {
         self.need.saturating_sub(self.seen)
     }

@@ -98,8 +98,8 @@ fn special_length(rest: &[u8]) -> Result<Option<(Length, usize)>, ProtocolErrorK
 }
 
 /// Finds the CR that ends the line at the start of `rest`, whose first byte is the type. Bytes before `from`
-/// are known to hold no line end, and between the type and the CR there may be `most`. `None`: not all there, and nothing
-/// but a last CR need be looked at again.
+/// are known to hold no line end, and between the type and the CR there may be `most`. `None`: not all there,
+/// and nothing but a last CR need be looked at again.
 #[inline]
 pub(crate) fn line_end(rest: &[u8], from: usize, most: usize) -> Result<Option<usize>, ProtocolErrorKind> {
     match rest.get(from..).and_then(short_line_end) {
@@ -115,8 +115,8 @@ pub(crate) fn short_line(rest: &[u8]) -> Option<usize> {
     (rest.get(end..end + 2)? == b"\r\n").then_some(end)
 }
 
-/// The first CR or LF within eight bytes, where statuses and integers have theirs, compared all at once unless
-/// the bytes end before, as with a lone reply.
+/// The first CR or LF within eight bytes, where statuses and integers have theirs, compared all at once
+/// unless the bytes end before, as with a lone reply.
 #[inline]
 fn short_line_end(rest: &[u8]) -> Option<usize> {
     let Some(word) = rest.first_chunk() else {

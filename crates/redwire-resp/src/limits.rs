@@ -18,8 +18,8 @@ pub struct Limits {
     pub bulk_len: u64,
     /// Elements in one aggregate (pairs in a map). Default 2^28.
     pub elements: u64,
-    /// Bytes in one line: a simple string, an error or a number, between its type byte and its CRLF. Default 16 MiB: scripts
-    /// make lines of any length. A line does not say beforehand how long it will be.
+    /// Bytes in one line: a simple string, an error or a number, between its type byte and its CRLF. Default
+    /// 16 MiB: scripts make lines of any length. A line does not say beforehand how long it will be.
     pub line_len: u64,
     /// Bytes in one frame: a value with its attributes and all that is nested in it. Default 1 GiB.
     pub frame_len: u64,

@@ -1,8 +1,8 @@
 //! A cluster: primaries with all slots, and their replicas, in a few seconds.
 //!
-//! What is done to it goes by the commands an operator would use, and the nodes find out the rest by themselves;
-//! [`ClusterSet::wait_settled`] is how a test knows that they have. This file must not know the client under
-//! test.
+//! What is done to it goes by the commands an operator would use, and the nodes find out the rest by
+//! themselves; [`ClusterSet::wait_settled`] is how a test knows that they have. This file must not know the
+//! client under test.
 
 mod builder;
 mod slots;
@@ -26,10 +26,11 @@ const SLOTS: u16 = 16_384;
 
 /// A running cluster, each node a [`Server`](crate::Server) of its own. Dropping it ends them all.
 ///
-/// Nodes are numbered as they were started, primaries first, whatever their parts are later. One that is silent for
-/// a second and a half is taken for dead, even if it is the machine that stalls; so no replica takes over by itself
-/// until [`kill`](Self::kill) or [`freeze`](Self::freeze) allows it, which it then does within two or three seconds.
-/// Nothing is saved: a primary that is restarted before that is empty, as then are its replicas.
+/// Nodes are numbered as they were started, primaries first, whatever their parts are later. One that is
+/// silent for a second and a half is taken for dead, even if it is the machine that stalls; so no replica
+/// takes over by itself until [`kill`](Self::kill) or [`freeze`](Self::freeze) allows it, which it then does
+/// within two or three seconds. Nothing is saved: a primary that is restarted before that is empty, as then
+/// are its replicas.
 ///
 /// ```
 /// # if redwire_testkit::find_server().is_none() { return }
@@ -73,8 +74,9 @@ impl ClusterSet {
         ClusterSetBuilder::default()
     }
 
-    /// `redis+cluster://127.0.0.1:P1,127.0.0.1:P2,…` with the primaries of the start, or `rediss+cluster://…`;
-    /// with the password if there is one. Always addresses that can be reached, not host names.
+    /// `redis+cluster://127.0.0.1:P1,127.0.0.1:P2,…` with the primaries of the start, or
+    /// `rediss+cluster://…`; with the password if there is one. Always addresses that can be reached, not
+    /// host names.
     pub fn url(&self) -> String {
         let members = self.members();
         let first = members.iter().take(self.builder.primaries);
@@ -146,8 +148,8 @@ impl ClusterSet {
         last.unwrap_or_else(|| panic!("no node that is up owns slot {slot}")).0
     }
 
-    /// Lets a replica take over from its primary, which is alive (`CLUSTER FAILOVER`), and returns when it says
-    /// that it has. The others hear of it a moment later.
+    /// Lets a replica take over from its primary, which is alive (`CLUSTER FAILOVER`), and returns when it
+    /// says that it has. The others hear of it a moment later.
     ///
     /// # Panics
     ///
@@ -169,8 +171,8 @@ impl ClusterSet {
         Instant::now()
     }
 
-    /// Kills a node, and lets its replica take over if it has one: not before all are settled, since a replica that is
-    /// not in sync would never take over. `set.node(0).kill()` lets none.
+    /// Kills a node, and lets its replica take over if it has one: not before all are settled, since a
+    /// replica that is not in sync would never take over. `set.node(0).kill()` lets none.
     ///
     /// # Panics
     ///
@@ -200,8 +202,8 @@ impl ClusterSet {
         }
     }
 
-    /// Waits until a node says that it is a primary, and returns when it did, to the millisecond: after a primary
-    /// was killed, say.
+    /// Waits until a node says that it is a primary, and returns when it did, to the millisecond: after a
+    /// primary was killed, say.
     ///
     /// # Panics
     ///
@@ -242,8 +244,8 @@ impl ClusterSet {
         self.wait_settled();
     }
 
-    /// Has all others that are up forget a node, which lives on by itself (`CLUSTER FORGET`). Move its slots and
-    /// its replicas to others before, or their slots are nobody's.
+    /// Has all others that are up forget a node, which lives on by itself (`CLUSTER FORGET`). Move its slots
+    /// and its replicas to others before, or their slots are nobody's.
     ///
     /// # Panics
     ///
@@ -264,9 +266,9 @@ impl ClusterSet {
         }
     }
 
-    /// Waits until all that are up agree: who is there, who owns which slot, who follows whom, that every slot has
-    /// an owner that is up, and that nodes killed or frozen are dead; and the replicas are in sync, and shown to
-    /// clients.
+    /// Waits until all that are up agree: who is there, who owns which slot, who follows whom, that every
+    /// slot has an owner that is up, and that nodes killed or frozen are dead; and the replicas are in sync,
+    /// and shown to clients.
     ///
     /// # Panics
     ///

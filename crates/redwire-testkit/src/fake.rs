@@ -1,7 +1,7 @@
 //! A server that does what its script says, to show a client what no real server would on demand.
 //!
-//! A script is data: a list of [`Step`]s for each connection. What differs from it is noted as a problem, and a
-//! test can't end well with a problem unless it has looked at it. The kit reads commands, and writes bytes
+//! A script is data: a list of [`Step`]s for each connection. What differs from it is noted as a problem, and
+//! a test can't end well with a problem unless it has looked at it. The kit reads commands, and writes bytes
 //! as given: it doesn't know what they mean.
 
 mod connection;
@@ -106,7 +106,8 @@ impl FakeServer {
         Self::start(Role::Each(steps.into_iter().collect()))
     }
 
-    /// Plays the first script to the first connection accepted, and so on; there have to be as many of either.
+    /// Plays the first script to the first connection accepted, and so on; there have to be as many of
+    /// either.
     pub fn scripts<S: IntoIterator<Item = Step>>(scripts: impl IntoIterator<Item = S>) -> Self {
         Self::start(Role::InTurn(scripts.into_iter().map(|steps| steps.into_iter().collect()).collect()))
     }

@@ -80,7 +80,8 @@ impl Halt {
         }
     }
 
-    /// Ok when one of the sockets is ready, `TimedOut` after `limit`, `Interrupted` once the switch was thrown.
+    /// Ok when one of the sockets is ready, `TimedOut` after `limit`, `Interrupted` once the switch was
+    /// thrown.
     pub(crate) fn wait(&self, sockets: &[(&Socket, PollFlags)], limit: Option<Duration>) -> io::Result<()> {
         let end = limit.map(|limit| Instant::now() + limit);
         loop {

@@ -1,5 +1,5 @@
-//! What the tests of redwire stand on: real servers ([`Server`]), alone, under sentinels ([`SentinelSet`]) or in
-//! a cluster ([`ClusterSet`]), scripted ones ([`FakeServer`]), a proxy that breaks connections on demand
+//! What the tests of redwire stand on: real servers ([`Server`]), alone, under sentinels ([`SentinelSet`]) or
+//! in a cluster ([`ClusterSet`]), scripted ones ([`FakeServer`]), a proxy that breaks connections on demand
 //! ([`Proxy`]), and certificates ([`Authority`]) with a front that serves TLS by them ([`TlsFront`]).
 //!
 //! Everything runs on threads of its own and blocks, so that async and blocking tests use the same kit.

@@ -1,4 +1,5 @@
-//! A data server that others are told of: of a Sentinel set or of a cluster, perhaps behind a proxy of its own.
+//! A data server that others are told of: of a Sentinel set or of a cluster, perhaps behind a proxy of its
+//! own.
 //!
 //! It says where clients are sent, which need not be where the server listens. It doesn't know the others.
 
@@ -8,8 +9,8 @@ use std::ops::Deref;
 use crate::server::ServerBuilder;
 use crate::{Proxy, Server};
 
-/// A data server of a [`SentinelSet`](crate::SentinelSet) or a [`ClusterSet`](crate::ClusterSet): a [`Server`],
-/// and the address by which the others announce it.
+/// A data server of a [`SentinelSet`](crate::SentinelSet) or a [`ClusterSet`](crate::ClusterSet): a
+/// [`Server`], and the address by which the others announce it.
 #[derive(Debug)]
 pub struct Node {
     server: Server,
@@ -24,7 +25,8 @@ impl Node {
         proxied: bool,
         lines: impl FnOnce(ServerBuilder, u16) -> ServerBuilder,
     ) -> Result<Self, String> {
-        // The proxy has to be there first, since the configuration names its port; nobody knows it until then.
+        // The proxy has to be there first, since the configuration names its port; nobody knows it until
+        // then.
         let proxy = proxied.then(|| Proxy::start((Ipv4Addr::LOCALHOST, 0).into()));
         let server = match &proxy {
             Some(proxy) => lines(builder.clone(), proxy.addr().port()).start_or_err()?,

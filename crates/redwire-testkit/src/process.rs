@@ -30,7 +30,8 @@ pub(crate) struct Process {
 impl Process {
     /// Starts `binary` in `dir`; what it prints goes to `output`.
     pub(crate) fn start(binary: &Path, args: &[&str], dir: &Path, output: File) -> io::Result<Self> {
-        // A process group of its own: Ctrl-C in a terminal must not reach the watcher before its work is done.
+        // A process group of its own: Ctrl-C in a terminal must not reach the watcher before its work is
+        // done.
         let mut child = Command::new(binary)
             .args(args)
             .current_dir(dir)

@@ -67,7 +67,8 @@ impl Fault {
     }
 }
 
-/// A proxy on a free port of `127.0.0.1`, in front of one server. Dropping it ends its connections and threads.
+/// A proxy on a free port of `127.0.0.1`, in front of one server. Dropping it ends its connections and
+/// threads.
 ///
 /// ```
 /// use redwire_testkit::{Direction, FakeServer, Fault, Proxy};
@@ -169,7 +170,8 @@ impl Proxy {
         self.shared.links().iter().filter(|link| !link.control.has_ended()).count()
     }
 
-    /// How many bytes it has passed on this way so far, over all connections, those of a write under way included.
+    /// How many bytes it has passed on this way so far, over all connections, those of a write under way
+    /// included.
     pub fn bytes(&self, direction: Direction) -> u64 {
         self.shared.flow(direction).passed.load(Ordering::SeqCst)
     }

@@ -1,4 +1,5 @@
-//! A small RESP reader of the kit's own: where frames end ([`Frames`]), what a command or a reply says ([`Value`]).
+//! A small RESP reader of the kit's own: where frames end ([`Frames`]), what a command or a reply says
+//! ([`Value`]).
 //!
 //! It is naive on purpose and independent of redwire-resp, the code it helps to test. It trusts that the
 //! bytes are RESP where told so, and never takes memory on the word of a length.

@@ -1,8 +1,8 @@
 //! A master, its replicas, and the sentinels that watch them, in less than a second.
 //!
-//! The sentinels are told of each other and of the replicas beforehand, and started last, so that they agree as
-//! soon as they run; by themselves they would take some ten seconds. From then on nobody helps them: what they
-//! find out and decide is theirs. This file must not know the client under test.
+//! The sentinels are told of each other and of the replicas beforehand, and started last, so that they agree
+//! as soon as they run; by themselves they would take some ten seconds. From then on nobody helps them: what
+//! they find out and decide is theirs. This file must not know the client under test.
 
 mod builder;
 mod events;
@@ -22,9 +22,9 @@ use crate::{Node, Server};
 /// One master, its replicas and their sentinels, each a [`Server`] of its own. Dropping it ends them all.
 ///
 /// The first node is the master at the start. A node that is down for a second is taken for dead. How long
-/// sentinels take for the rest is in their nature: they tell each other of a new master within two seconds, and
-/// send a former master, alive or back, after the new one within about ten ([`rejoin`](Self::rejoin) is quicker,
-/// or [`hasty`](SentinelSetBuilder::hasty)).
+/// sentinels take for the rest is in their nature: they tell each other of a new master within two seconds,
+/// and send a former master, alive or back, after the new one within about ten ([`rejoin`](Self::rejoin) is
+/// quicker, or [`hasty`](SentinelSetBuilder::hasty)).
 ///
 /// ```
 /// # if redwire_testkit::find_server().is_none() { return }
@@ -122,9 +122,9 @@ impl SentinelSet {
         (0..self.nodes.len()).filter(follows).collect()
     }
 
-    /// Has the sentinels promote a replica (`SENTINEL FAILOVER`), and returns their first word of it. The other
-    /// sentinels may follow a moment later, and the former master after ten seconds; one failover after another
-    /// wants [`wait_settled`](Self::wait_settled) in between.
+    /// Has the sentinels promote a replica (`SENTINEL FAILOVER`), and returns their first word of it. The
+    /// other sentinels may follow a moment later, and the former master after ten seconds; one failover after
+    /// another wants [`wait_settled`](Self::wait_settled) in between.
     ///
     /// # Panics
     ///
@@ -158,8 +158,8 @@ impl SentinelSet {
         done.unwrap_or_else(|reason| panic!("{words:?} to node {index}: {reason}"));
     }
 
-    /// Waits until all that are up agree: the sentinels on the master and that nothing is wrong with it and its
-    /// replicas, and the replicas follow it and are in sync. Those killed or frozen are passed over.
+    /// Waits until all that are up agree: the sentinels on the master and that nothing is wrong with it and
+    /// its replicas, and the replicas follow it and are in sync. Those killed or frozen are passed over.
     ///
     /// # Panics
     ///

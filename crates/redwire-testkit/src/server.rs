@@ -151,8 +151,8 @@ impl Server {
         self.ask(0, words).map(|reply| reply.print())
     }
 
-    /// As [`command`](Self::command), for words that need not be text and replies that need a closer look, in one
-    /// of its databases.
+    /// As [`command`](Self::command), for words that need not be text and replies that need a closer look, in
+    /// one of its databases.
     pub(crate) fn ask(&self, db: u32, words: &[impl AsRef<[u8]>]) -> Result<Value, String> {
         let asked = open(&self.unix_path, self.password.as_deref()).and_then(|opened| {
             let mut stream = match opened {
@@ -200,7 +200,8 @@ impl Server {
         self.running(Process::thaw);
     }
 
-    /// Kills the process (SIGKILL) and waits for its end; the port is free then. No harm if it's dead already.
+    /// Kills the process (SIGKILL) and waits for its end; the port is free then. No harm if it's dead
+    /// already.
     pub fn kill(&self) {
         drop(self.process().take());
     }
@@ -339,7 +340,8 @@ fn ask_on(stream: &mut UnixStream, words: &[impl AsRef<[u8]>]) -> io::Result<Val
     read_value(stream)
 }
 
-/// Closes a connection and waits until the server has done so too: it must not be found among the clients later.
+/// Closes a connection and waits until the server has done so too: it must not be found among the clients
+/// later.
 fn close(mut stream: UnixStream) {
     // What fails here, or comes out of turn, does so because the server has ended the connection already.
     let _ = stream.shutdown(Shutdown::Write);

@@ -1,5 +1,5 @@
-//! What the makers of several servers at once have in common: starting them together, and waiting until nothing
-//! is missing.
+//! What the makers of several servers at once have in common: starting them together, and waiting until
+//! nothing is missing.
 //!
 //! It knows neither sentinels nor clusters.
 

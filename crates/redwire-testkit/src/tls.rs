@@ -124,8 +124,8 @@ impl Authority {
         self.identity(&["localhost", "127.0.0.1", "::1"])
     }
 
-    /// To make an OCSP response for the certificate with this one's number. It need not have been signed by this
-    /// authority: then it is the wrong response, or the wrong signer.
+    /// To make an OCSP response for the certificate with this one's number. It need not have been signed by
+    /// this authority: then it is the wrong response, or the wrong signer.
     pub fn ocsp<'a>(&'a self, identity: &Identity) -> OcspBuilder<'a> {
         OcspBuilder::new(&self.issuer, identity)
     }

@@ -1,8 +1,9 @@
 //! A client of a cluster, through failovers: how soon after a promotion it writes again.
 //!
-//! `cargo run --release -p redwire --example cluster_failover [ROUNDS] [kill|freeze]` starts three primaries with a replica each for itself, has a replica
-//! take over so many times (default 1), because it is told to or because its primary was killed or frozen, and prints for both drivers how long after the
-//! replica calls itself a primary it had a write of theirs.
+//! `cargo run --release -p redwire --example cluster_failover [ROUNDS] [kill|freeze]` starts three primaries
+//! with a replica each for itself, has a replica take over so many times (default 1), because it is told to
+//! or because its primary was killed or frozen, and prints for both drivers how long after the replica calls
+//! itself a primary it had a write of theirs.
 #![allow(clippy::print_stdout, reason = "a program for the terminal: printing is its work")]
 
 use std::sync::Arc;
@@ -113,7 +114,8 @@ fn wait_for_writes(master: &Node) {
     }
 }
 
-/// When each counter first grew at a server that follows no other any more, so that only clients can have done it.
+/// When each counter first grew at a server that follows no other any more, so that only clients can have
+/// done it.
 fn first_writes(master: &Node) -> [Instant; 2] {
     let before = COUNTERS.map(|counter| count(master, counter));
     let mut found = [None, None];

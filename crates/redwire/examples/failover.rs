@@ -1,8 +1,9 @@
 //! A client of a service that sentinels watch, through failovers: how soon after a promotion it writes again.
 //!
-//! `cargo run --release -p redwire --example failover [ROUNDS] [kill|freeze]` starts a master, two replicas and three sentinels for itself, has the sentinels
-//! promote a replica so many times (default 1), because they are told to or because the master was killed or frozen, and prints for both drivers how long after the first sentinel's word
-//! (`+switch-master`) the new master had a write of theirs.
+//! `cargo run --release -p redwire --example failover [ROUNDS] [kill|freeze]` starts a master, two replicas
+//! and three sentinels for itself, has the sentinels promote a replica so many times (default 1), because
+//! they are told to or because the master was killed or frozen, and prints for both drivers how long after
+//! the first sentinel's word (`+switch-master`) the new master had a write of theirs.
 #![allow(clippy::print_stdout, reason = "a program for the terminal: printing is its work")]
 
 use std::sync::Arc;
@@ -109,7 +110,8 @@ fn wait_for_writes(master: &Node) {
     }
 }
 
-/// When each counter first grew at a server that follows no other any more, so that only clients can have done it.
+/// When each counter first grew at a server that follows no other any more, so that only clients can have
+/// done it.
 fn first_writes(master: &Node) -> [Instant; 2] {
     let before = COUNTERS.map(|counter| count(master, counter));
     let mut found = [None, None];

@@ -1,7 +1,7 @@
 //! An inventory that never sells what it does not have: keys are watched while the program decides.
 //!
-//! `cargo run -p redwire --example inventory` starts a server for itself. Tasks and threads buy from the same stock at the same
-//! time; each order takes several articles or none.
+//! `cargo run -p redwire --example inventory` starts a server for itself. Tasks and threads buy from the same
+//! stock at the same time; each order takes several articles or none.
 #![allow(clippy::print_stdout, reason = "a program for the terminal: printing is its work")]
 
 use std::sync::atomic::{AtomicU32, Ordering};

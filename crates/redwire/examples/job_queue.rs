@@ -1,7 +1,9 @@
-//! A queue of jobs over a stream: a group of workers shares it, some die in the middle of their work, and no job is lost.
+//! A queue of jobs over a stream: a group of workers shares it, some die in the middle of their work, and no
+//! job is lost.
 //!
-//! `cargo run -p redwire --example job_queue` starts a server for itself. Each job is done at least once, not exactly once:
-//! a worker that dies between doing a job and acknowledging it leaves it to be done again, so jobs must bear that.
+//! `cargo run -p redwire --example job_queue` starts a server for itself. Each job is done at least once, not
+//! exactly once: a worker that dies between doing a job and acknowledging it leaves it to be done again, so
+//! jobs must bear that.
 #![allow(clippy::print_stdout, reason = "a program for the terminal: printing is its work")]
 
 use std::collections::HashMap;
@@ -46,7 +48,8 @@ async fn main() -> Result<()> {
         client.xadd_with("jobs", options, ("number", number)).await?;
     }
 
-    // What may happen to workers. The one that is killed anew each time takes its name again, and with it what it had left.
+    // What may happen to workers. The one that is killed anew each time takes its name again, and with it
+    // what it had left.
     let (mut dead, mut cut) = (0, 0);
     for round in 0..20 {
         sleep(Duration::from_millis(10)).await;
@@ -73,7 +76,8 @@ async fn main() -> Result<()> {
     Ok(())
 }
 
-/// Works until it is stopped. Whatever fails, it goes on: what it had got is pending until somebody finishes it.
+/// Works until it is stopped. Whatever fails, it goes on: what it had got is pending until somebody finishes
+/// it.
 async fn work(url: String, name: String, done: Done) {
     loop {
         let Ok(client) = Client::connect(&url).await else { continue };

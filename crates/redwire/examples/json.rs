@@ -1,7 +1,8 @@
 //! The commands of the JSON module, with values of any type that serde knows.
 //!
-//! `cargo run -p redwire --example json` starts a server for itself, or asks the one whose URL is given. It needs the module, which
-//! Redis 8 and the bundle of Valkey have in their packages; without it, the example says so.
+//! `cargo run -p redwire --example json` starts a server for itself, or asks the one whose URL is given. It
+//! needs the module, which Redis 8 and the bundle of Valkey have in their packages; without it, the example
+//! says so.
 #![allow(clippy::print_stdout, reason = "a program for the terminal: printing is its work")]
 
 use std::error::Error;
@@ -20,7 +21,8 @@ static JSON_ARRAPPEND: Facts = Facts::new("JSON.ARRAPPEND").with_keys(KEY);
 
 /// JSON documents. A path such as `$.name` may match several places, so its values come as a list.
 pub(crate) trait JsonCommands: Run {
-    /// Sets what is at `path`; `$` is the whole document. [JSON.SET](https://redis.io/docs/latest/commands/json.set/)
+    /// Sets what is at `path`; `$` is the whole document.
+    /// [JSON.SET](https://redis.io/docs/latest/commands/json.set/)
     fn json_set(self, key: impl Arg, path: &str, value: &serde_json::Value) -> Self::Out<()> {
         self.run(Cmd::of(&JSON_SET).arg(key).arg(path).arg(value.to_string()))
     }

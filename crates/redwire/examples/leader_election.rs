@@ -1,7 +1,9 @@
-//! Leader election: of several candidates, the one that holds a lock leads, and another takes over when it is lost or given up.
+//! Leader election: of several candidates, the one that holds a lock leads, and another takes over when it is
+//! lost or given up.
 //!
-//! `cargo run -p redwire --example leader_election` starts a server for itself, with a proxy for each candidate, so that one can be
-//! cut off from it. What a lock cannot prevent, a write of a former leader that comes late, its fencing number does.
+//! `cargo run -p redwire --example leader_election` starts a server for itself, with a proxy for each
+//! candidate, so that one can be cut off from it. What a lock cannot prevent, a write of a former leader that
+//! comes late, its fencing number does.
 #![allow(clippy::print_stdout, reason = "a program for the terminal: printing is its work")]
 
 use std::time::{Duration, Instant};
@@ -11,7 +13,8 @@ use redwire::{Client, Result, Script};
 use redwire_testkit::{Direction, Fault, Proxy, Server};
 use tokio::sync::mpsc;
 
-/// Sets a value, unless somebody has set it under a higher fencing number: this is the resource that the lock protects.
+/// Sets a value, unless somebody has set it under a higher fencing number: this is the resource that the lock
+/// protects.
 const WRITE: &str = "\
 if tonumber(redis.call('HGET', KEYS[1], 'fence') or 0) > tonumber(ARGV[1]) then return 0 end
 redis.call('HSET', KEYS[1], 'fence', ARGV[1], 'leader', ARGV[2])

@@ -1,7 +1,8 @@
-//! The commands of a module as methods, by a trait of one's own: they work on clients, connections and pipelines of both drivers, as
-//! redwire's own families do.
+//! The commands of a module as methods, by a trait of one's own: they work on clients, connections and
+//! pipelines of both drivers, as redwire's own families do.
 //!
-//! `cargo run -p redwire --example module_commands`. The module is made up, and so is its server: it counts words.
+//! `cargo run -p redwire --example module_commands`. The module is made up, and so is its server: it counts
+//! words.
 #![allow(clippy::print_stdout, reason = "a program for the terminal: printing is its work")]
 
 use std::collections::HashMap;

@@ -1,7 +1,7 @@
 //! A pool of connections: for commands that belong together and need a connection to themselves for a while.
 //!
-//! `cargo run -p redwire --example pool` starts a server for itself. Single commands need no pool: the clients see to their
-//! connections themselves.
+//! `cargo run -p redwire --example pool` starts a server for itself. Single commands need no pool: the
+//! clients see to their connections themselves.
 #![allow(clippy::print_stdout, reason = "a program for the terminal: printing is its work")]
 
 use std::thread;

@@ -1,7 +1,8 @@
 //! A rate limiter by a script: so many calls in so long a time, counted for all processes together.
 //!
-//! `cargo run -p redwire --example rate_limiter` starts a server for itself. Counting and deciding must be one step, or two callers
-//! who come at once both take the last place: so it is a script, which the server runs as a whole.
+//! `cargo run -p redwire --example rate_limiter` starts a server for itself. Counting and deciding must be
+//! one step, or two callers who come at once both take the last place: so it is a script, which the server
+//! runs as a whole.
 #![allow(clippy::print_stdout, reason = "a program for the terminal: printing is its work")]
 
 use std::thread;
@@ -20,8 +21,9 @@ struct RateLimiter {
 
 impl RateLimiter {
     fn new(most: u32, window: Duration) -> Self {
-        // A sorted set has a member for each call that was let in, with its time. The clock is the server's, so that the clocks of
-        // callers do not matter. The answer is how many milliseconds are to be waited, and 0 is a place.
+        // A sorted set has a member for each call that was let in, with its time. The clock is the server's,
+        // so that the clocks of callers do not matter. The answer is how many milliseconds are to be waited,
+        // and 0 is a place.
         let script = Script::new(
             "local time = redis.call('TIME')
              local now = time[1] * 1000 + math.floor(time[2] / 1000)

@@ -1,7 +1,8 @@
 //! TLS with certificates on both sides: the server shows one, and lets in only clients that show one, too.
 //!
-//! `cargo run -p redwire --example tls_client_certificate` starts a server for itself, with a CA made for the occasion. With a
-//! server and files of your own, [`without_a_runtime`] and [`with_a_runtime`] are all there is to it.
+//! `cargo run -p redwire --example tls_client_certificate` starts a server for itself, with a CA made for the
+//! occasion. With a server and files of your own, [`without_a_runtime`] and [`with_a_runtime`] are all there
+//! is to it.
 #![allow(clippy::print_stdout, reason = "a program for the terminal: printing is its work")]
 
 use redwire::blocking;
@@ -30,8 +31,8 @@ fn main() -> Result<()> {
         tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime starts");
     runtime.block_on(with_a_runtime(config))?;
 
-    // The same in a URL, but without our certificate. Files are read again when they change, so a renewed certificate needs no
-    // restart; what is wrong with one is said in words.
+    // The same in a URL, but without our certificate. Files are read again when they change, so a renewed
+    // certificate needs no restart; what is wrong with one is said in words.
     let url = format!("{}?tls_ca_file={}", front.url("rediss"), authority.pem_file().display());
     let refused = blocking::Client::connect(&url).expect_err("the server asks for a certificate");
     assert_eq!(refused.kind(), ErrorKind::Connection(ConnectionFault::Tls));

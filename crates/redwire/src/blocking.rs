@@ -1,6 +1,7 @@
 //! The blocking driver: threads that wait on sockets of the standard library, and no runtime.
 //!
-//! Same names as at the crate's root, without `.await`. It only waits; what to do is decided in `redwire-core`.
+//! Same names as at the crate's root, without `.await`. It only waits; what to do is decided in
+//! `redwire-core`.
 
 mod cache;
 mod client;

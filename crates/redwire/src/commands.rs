@@ -1,8 +1,9 @@
-//! Commands as methods, in families: each works on every [`Run`](crate::Run), that is on clients, connections and pipelines
-//! of both drivers.
+//! Commands as methods, in families: each works on every [`Run`](crate::Run), that is on clients, connections
+//! and pipelines of both drivers.
 //!
-//! The [`prelude`](crate::prelude) brings all of them into scope. Methods bear the commands' names; where the server fixes
-//! the type of a reply so does the method, and where the user's data decide the caller names the type.
+//! The [`prelude`](crate::prelude) brings all of them into scope. Methods bear the commands' names; where the
+//! server fixes the type of a reply so does the method, and where the user's data decide the caller names the
+//! type.
 //!
 //! ```no_run
 //! use redwire::prelude::*;

@@ -20,12 +20,14 @@
 //! ```
 //!
 //! # Parts
-//! [`Client`] is what most programs need. Below it lie [`Connection`], one connection by hand, and [`Pool`], which lends
-//! them out. [`Client::events`] tells what happens to connections. What is published is heard by [`Client::subscribe`], or by a
-//! [`PubSub`] of your own; [`Client::transaction`], [`Client::lock`], [`Client::cached`] and [`Client::monitor`] are
-//! conversations, too. A client of `redis+sentinel://…` follows the master that sentinels tell, and [`Sentinel`] is the part by
-//! hand; one of `redis+cluster://…` finds the node for each command, and [`Cluster`] is the part by hand. [`blocking`] has the same names without a runtime. Every option is a method of
-//! [`ConfigBuilder`](config::ConfigBuilder), with its default, and a parameter of the URL.
+//! [`Client`] is what most programs need. Below it lie [`Connection`], one connection by hand, and [`Pool`],
+//! which lends them out. [`Client::events`] tells what happens to connections. What is published is heard by
+//! [`Client::subscribe`], or by a [`PubSub`] of your own; [`Client::transaction`], [`Client::lock`],
+//! [`Client::cached`] and [`Client::monitor`] are conversations, too. A client of `redis+sentinel://…`
+//! follows the master that sentinels tell, and [`Sentinel`] is the part by hand; one of `redis+cluster://…`
+//! finds the node for each command, and [`Cluster`] is the part by hand. [`blocking`] has the same names
+//! without a runtime. Every option is a method of [`ConfigBuilder`](config::ConfigBuilder), with its default,
+//! and a parameter of the URL.
 //!
 //! ```no_run
 //! # async fn example() -> redwire::Result<()> {
@@ -49,33 +51,39 @@
 //! ```
 //!
 //! # What it promises
-//! Each promise stands with its bounds by default, and with tests that show it: those of this crate (`tests/…`) run against
-//! real servers, on both drivers where both could break it; those of `redwire-core` without sockets and clocks.
+//! Each promise stands with its bounds by default, and with tests that show it: those of this crate
+//! (`tests/…`) run against real servers, on both drivers where both could break it; those of `redwire-core`
+//! without sockets and clocks.
 //!
-//! - **I1: A reply reaches the call that asked for it, or nobody**, whatever is dropped, times out or is lost in between. A
-//!   connection on which replies cannot be told apart any more is closed. A reply that something between drops out of the
-//!   stream, while the next one comes in time, cannot be told from its successor without marks in the stream: that is found
-//!   out when a deadline passes, or with [`mark_every`](config::ConfigBuilder::mark_every) after so many replies at most.
+//! - **I1: A reply reaches the call that asked for it, or nobody**, whatever is dropped, times out or is lost
+//!   in between. A connection on which replies cannot be told apart any more is closed. A reply that
+//!   something between drops out of the stream, while the next one comes in time, cannot be told from its
+//!   successor without marks in the stream: that is found out when a deadline passes, or with
+//!   [`mark_every`](config::ConfigBuilder::mark_every) after so many replies at most.
 //!   - `tests/faults/cancelling.rs`: `given_up_calls_on_two_workers`, `given_up_calls_on_one_thread`
-//!   - `tests/faults/leases.rs`: `given_up_leases_on_two_workers`, `a_panic_between_sending_and_reading_spoils_nobody`
+//!   - `tests/faults/leases.rs`: `given_up_leases_on_two_workers`,
+//!     `a_panic_between_sending_and_reading_spoils_nobody`
 //!   - `tests/pools/dirty.rs`: `what_can_be_mended_is_mended_and_the_connection_stays`,
 //!     `what_cannot_be_mended_takes_its_connection_with_it`
 //!   - `tests/faults/silence.rs`: `after_a_lost_reply_nobody_gets_anothers`
 //!   - `tests/faults/step.rs`: `a_reply_too_many_at_once`, `a_reply_too_many_while_idle`
 //!   - `tests/faults/marks.rs`: `with_marks_a_swallowed_reply_misleads_few`
 //!   - `tests/faults/stuck.rs`: `an_open_transaction_is_nobody_elses`
-//!   - `tests/pools/refused.rs`: `a_transaction_that_was_not_ended_is_nobody_elses`, `no_state_outlives_the_lease`
+//!   - `tests/pools/refused.rs`: `a_transaction_that_was_not_ended_is_nobody_elses`,
+//!     `no_state_outlives_the_lease`
 //!   - `tests/client/by_hand.rs`: `messages_are_read_by_hand_and_never_by_a_call`
 //!   - `tests/client/nameless.rs`: `a_command_without_words_is_never_sent`
 //!   - `tests/client/pipelines.rs`: `a_reply_that_is_not_read_is_nobody_elses`
 //!   - `redwire-core/src/link/tests.rs`: `random_histories_never_mix_replies_up`
-//! - **I2: A command is executed at most once**, unless it only reads or its caller allowed more ([`Cmd::idempotent`],
-//!   [`idempotent`](config::ConfigBuilder::idempotent)). [`Error::outcome`] tells what became of a call that failed. One that
-//!   was not handed to the kernel whole was not sent; that is made again, with up to 3 retries. The outcome of a call is
-//!   the worst of its tries; a script, a function or a command of a module runs once, whatever error it makes up.
-//!   - `tests/faults/lost.rs`: `a_lost_reply_is_told_and_the_command_not_repeated`, `half_a_command_is_not_sent`,
-//!     `replies_lost_at_random_never_execute_twice`
-//!   - `tests/faults/repeating.rs`: `a_transaction_whose_reply_is_lost_runs_once`, `what_is_declared_idempotent_is_repeated`
+//! - **I2: A command is executed at most once**, unless it only reads or its caller allowed more
+//!   ([`Cmd::idempotent`], [`idempotent`](config::ConfigBuilder::idempotent)). [`Error::outcome`] tells what
+//!   became of a call that failed. One that was not handed to the kernel whole was not sent; that is made
+//!   again, with up to 3 retries. The outcome of a call is the worst of its tries; a script, a function or a
+//!   command of a module runs once, whatever error it makes up.
+//!   - `tests/faults/lost.rs`: `a_lost_reply_is_told_and_the_command_not_repeated`,
+//!     `half_a_command_is_not_sent`, `replies_lost_at_random_never_execute_twice`
+//!   - `tests/faults/repeating.rs`: `a_transaction_whose_reply_is_lost_runs_once`,
+//!     `what_is_declared_idempotent_is_repeated`
 //!   - `tests/faults/outcomes.rs`: `what_ran_before_it_was_refused_is_not_told_as_not_sent`,
 //!     `a_lock_that_may_be_held_is_given_up`
 //!   - `tests/conversations/refusals.rs`: `a_script_with_an_error_that_looks_like_the_servers_runs_once`,
@@ -84,33 +92,43 @@
 //!     `a_script_that_makes_up_errors_runs_once`
 //!   - `tests/cluster/pipelines.rs`: `each_slot_has_its_own_value_or_error_while_a_node_fails`
 //!   - `tests/security/traffic.rs`: `a_value_cut_on_its_way_was_not_sent`
-//!   - `tests/conversations/transactions.rs`: `a_lost_reply_is_told_and_not_repeated`, `half_of_it_was_not_sent`
+//!   - `tests/conversations/transactions.rs`: `a_lost_reply_is_told_and_not_repeated`,
+//!     `half_of_it_was_not_sent`
 //!   - `tests/conversations/watched.rs`: `killed_connections_lose_no_count_and_run_nothing_elsewhere`
-//!   - `tests/conversations/scripts.rs`: `a_lost_reply_is_not_repeated`, `an_error_of_a_script_tells_that_it_may_have_written`
+//!   - `tests/conversations/scripts.rs`: `a_lost_reply_is_not_repeated`,
+//!     `an_error_of_a_script_tells_that_it_may_have_written`
 //!   - `tests/conversations/locks.rs`: `an_acquisition_whose_reply_is_lost_is_recognised`
 //!   - `tests/sentinel/failover.rs`: `a_master_that_is_killed_is_replaced`
 //!   - `tests/cluster/moving.rs`: `pipelines_and_transactions_lose_and_double_nothing_while_their_slots_move`
 //!   - `tests/cluster/soak.rs`: `counts_are_right_while_slots_move_and_replicas_take_over`
 //!   - `redwire-core/src/retry/tests.rs`: `what_may_have_run_is_repeated_only_when_harmless`
 //! - **I3: A call ends by its deadline**, 50 ms later at most: 5 s after it began, or as
-//!   [`timeout`](config::ConfigBuilder::timeout) or [`Cmd::timeout`] say. That covers the queue, the pool, credentials, DNS, all
-//!   addresses, TLS, the handshake, retries and the reply. A command that waits at the server (`BLPOP`) has that time on
-//!   top; one that waits for ever ends by its own [`Cmd::timeout`], or when its connection is lost.
+//!   [`timeout`](config::ConfigBuilder::timeout) or [`Cmd::timeout`] say. That covers the queue, the pool,
+//!   credentials, DNS, all addresses, TLS, the handshake, retries and the reply. A command that waits at the
+//!   server (`BLPOP`) has that time on top; one that waits for ever ends by its own [`Cmd::timeout`], or when
+//!   its connection is lost.
 //!   - `tests/faults/silence.rs`: `a_frozen_server_holds_nobody_past_the_deadline`,
-//!     `a_black_hole_holds_nobody_past_the_deadline`, `a_connection_that_cannot_be_made_holds_nobody_past_the_deadline`,
+//!     `a_black_hole_holds_nobody_past_the_deadline`,
+//!     `a_connection_that_cannot_be_made_holds_nobody_past_the_deadline`,
 //!     `a_command_that_waits_cannot_be_held_past_its_deadline`
-//!   - `tests/faults/waiting.rs`: `nil_comes_when_the_server_says_so`, `a_deadline_of_its_own_ends_what_waits_for_ever`
-//!   - `tests/faults/signals.rs`: `the_deadline_of_a_call_holds_while_signals_come`, `silence_is_noticed_while_signals_come`
+//!   - `tests/faults/waiting.rs`: `nil_comes_when_the_server_says_so`,
+//!     `a_deadline_of_its_own_ends_what_waits_for_ever`
+//!   - `tests/faults/signals.rs`: `the_deadline_of_a_call_holds_while_signals_come`,
+//!     `silence_is_noticed_while_signals_come`
 //!   - `tests/pools/lookups.rs`: `a_name_server_that_hangs_costs_two_threads_and_no_more`
 //!   - `tests/security/stalled.rs`: `a_handshake_that_stalls_ends_with_the_call`
-//! - **I4: Nothing leaks, and every queue has a limit.** No place in a queue or a pool, socket or byte is lost to what is
-//!   cancelled, fails or is dropped. At most 65 536 commands and 64 MiB wait on a connection, a client or pool has 50
-//!   connections (and one more to ask whether the server lives), 256 events wait for a listener and 4096 messages of 16 MiB for a
-//!   subscription ([`SubscribeOptions`](pubsub::SubscribeOptions)), and what a reply announces takes no memory before it comes. A reply has 1 GiB at
-//!   most, and one that no call waits for any more 16 MiB. A call that finds no room for its bytes waits for it.
-//!   - `redwire-core/src/pool/tests/model.rs`: `nothing_is_lost_nobody_is_overtaken_and_nobody_sleeps_for_ever`
+//! - **I4: Nothing leaks, and every queue has a limit.** No place in a queue or a pool, socket or byte is
+//!   lost to what is cancelled, fails or is dropped. At most 65 536 commands and 64 MiB wait on a connection,
+//!   a client or pool has 50 connections (and one more to ask whether the server lives), 256 events wait for
+//!   a listener and 4096 messages of 16 MiB for a subscription
+//!   ([`SubscribeOptions`](pubsub::SubscribeOptions)), and what a reply announces takes no memory before it
+//!   comes. A reply has 1 GiB at most, and one that no call waits for any more 16 MiB. A call that finds no
+//!   room for its bytes waits for it.
+//!   - `redwire-core/src/pool/tests/model.rs`:
+//!     `nothing_is_lost_nobody_is_overtaken_and_nobody_sleeps_for_ever`
 //!   - `tests/pools/crowds.rs`: `a_thousand_tasks_half_of_them_cancelled_keep_their_order`
-//!   - `tests/pools/conserved.rs`: `a_thousand_failed_handshakes_take_no_place`, `a_thousand_dropped_connects_take_no_place`
+//!   - `tests/pools/conserved.rs`: `a_thousand_failed_handshakes_take_no_place`,
+//!     `a_thousand_dropped_connects_take_no_place`
 //!   - `tests/pools/forks.rs`: `parent_and_child_go_on_with_connections_of_their_own`
 //!   - `tests/faults/outage.rs`: `a_full_queue_is_told_at_once`
 //!   - `tests/faults/hostile.rs`: `a_claimed_length_takes_no_memory`
@@ -120,10 +138,11 @@
 //!   - `tests/pools/user_code.rs`: `leases_that_are_given_up_cost_no_connection`
 //!   - `tests/faults/waiting.rs`: `a_wait_that_is_dropped_leaves_no_ghost`
 //!   - `tests/client/sharing.rs`: `calls_that_wait_are_limited`, `a_dropped_client_leaves_no_connection`
-//! - **I5: Every possible loss of messages is announced**, where it happened in their order: [`SubscriptionEvent::Gap`](pubsub::SubscriptionEvent::Gap) with its times, after a
-//!   connection that was lost and before the next message; [`SubscriptionEvent::Lagged`](pubsub::SubscriptionEvent::Lagged) with its count, where a full buffer dropped some.
-//!   What stands between two messages without either is nothing. A cache forgets all it has when the connection that announces
-//!   changes is lost.
+//! - **I5: Every possible loss of messages is announced**, where it happened in their order:
+//!   [`SubscriptionEvent::Gap`](pubsub::SubscriptionEvent::Gap) with its times, after a connection that was
+//!   lost and before the next message; [`SubscriptionEvent::Lagged`](pubsub::SubscriptionEvent::Lagged) with
+//!   its count, where a full buffer dropped some. What stands between two messages without either is nothing.
+//!   A cache forgets all it has when the connection that announces changes is lost.
 //!   - `tests/conversations/pubsub_faults.rs`: `every_hole_is_covered_while_the_connection_is_killed`,
 //!     `every_hole_is_covered_while_the_network_cuts`, `a_frozen_server_is_found_out_and_the_gap_told`,
 //!     `a_server_that_drops_a_slow_subscriber_is_told_of`, `the_oldest_are_dropped_and_counted`,
@@ -134,11 +153,11 @@
 //!   - `tests/conversations/cache/kills.rs`: `what_was_acknowledged_is_seen_through_kills`,
 //!     `whichever_connection_is_killed_everything_is_forgotten`
 //!   - `redwire-core/src/cache/tests/model.rs`: `nothing_old_serves_nobody_is_forgotten_and_nothing_leaks`
-//! - **I6: After an outage, service returns by itself**: a server that can be reached again is tried within 1 s, the longest
-//!   pause ([`reconnect_backoff`](config::ConfigBuilder::reconnect_backoff)), or within 3 s where an attempt that nobody
-//!   answers has to end first. A peer that fell silent without a word is found out within 5 s, twice
-//!   [`health_check_interval`](config::ConfigBuilder::health_check_interval), while a call waits on it or the connection is
-//!   shared; one that lies idle in a pool, before it is lent again.
+//! - **I6: After an outage, service returns by itself**: a server that can be reached again is tried within 1
+//!   s, the longest pause ([`reconnect_backoff`](config::ConfigBuilder::reconnect_backoff)), or within 3 s
+//!   where an attempt that nobody answers has to end first. A peer that fell silent without a word is found
+//!   out within 5 s, twice [`health_check_interval`](config::ConfigBuilder::health_check_interval), while a
+//!   call waits on it or the connection is shared; one that lies idle in a pool, before it is lent again.
 //!   - `tests/faults/outage.rs`: `service_returns_by_itself`, `values_stay_with_their_keys_through_all_of_it`
 //!   - `tests/faults/lost.rs`: `a_connection_killed_while_idle_is_invisible`
 //!   - `tests/faults/liveness.rs`: `a_frozen_server_is_noticed_by_calls_without_a_deadline`,
@@ -151,18 +170,20 @@
 //!   - `tests/cluster/lost.rs`: `a_killed_primary_is_replaced`,
 //!     `a_frozen_primary_holds_up_nobody_else_and_comes_back_as_a_replica`
 //!   - `redwire-core/src/liveness/tests.rs`: `a_dead_peer_is_found_within_two_intervals`
-//! - **I7: During an outage, nobody storms**: all who want a connection of a pool make one attempt in each pause together, and
-//!   so do all who want the shared one. The pauses are random, from nothing up to 10 ms at first and 1 s at last. A pool
-//!   makes at most 4 connections at a time ([`max_connecting`](config::ConfigBuilder::max_connecting)). A wrong password is
-//!   told at once, and tried again only when somebody calls. Retries are at most a fifth of the calls, and 10 a second, once
-//!   5 000 that were saved up are spent ([`retry_budget`](config::ConfigBuilder::retry_budget)).
+//! - **I7: During an outage, nobody storms**: all who want a connection of a pool make one attempt in each
+//!   pause together, and so do all who want the shared one. The pauses are random, from nothing up to 10 ms
+//!   at first and 1 s at last. A pool makes at most 4 connections at a time
+//!   ([`max_connecting`](config::ConfigBuilder::max_connecting)). A wrong password is told at once, and tried
+//!   again only when somebody calls. Retries are at most a fifth of the calls, and 10 a second, once 5 000
+//!   that were saved up are spent ([`retry_budget`](config::ConfigBuilder::retry_budget)).
 //!   - `tests/faults/outage.rs`: `a_dead_server_is_not_stormed`, `a_wrong_password_causes_no_storm`
 //!   - `tests/faults/repeating.rs`: `the_budget_bounds_all_retries_together`
 //!   - `tests/pools/spikes.rs`: `a_server_that_returns_is_not_met_by_all_at_once`
 //!   - `tests/security/refused.rs`: `fifty_workers_with_a_wrong_password_make_no_storm`
 //!   - `tests/cluster/lost.rs`: `a_node_that_nobody_reaches_is_not_stormed`
 //!   - `tests/cluster/moving.rs`: `a_thousand_slots_move_under_two_hundred_callers`
-//!   - `redwire-core/src/pool/tests/connecting.rs`: `during_an_outage_one_connects_a_pause_and_the_oldest_keeps_the_time`,
+//!   - `redwire-core/src/pool/tests/connecting.rs`:
+//!     `during_an_outage_one_connects_a_pause_and_the_oldest_keeps_the_time`,
 //!     `so_many_connect_at_a_time_and_no_more`
 //!   - `redwire-core/src/budget.rs`: `an_outage_is_not_amplified`
 //!

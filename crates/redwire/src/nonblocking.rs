@@ -40,8 +40,8 @@ pub use scan::Scan;
 pub use sentinel::Sentinel;
 pub use transaction::Transaction;
 
-/// Has `waker` woken in place of `waiter`, which is given back to be dropped without any lock: it may own a task of an executor that
-/// is not tokio, and with that a request, which locks.
+/// Has `waker` woken in place of `waiter`, which is given back to be dropped without any lock: it may own a
+/// task of an executor that is not tokio, and with that a request, which locks.
 fn renew(waiter: &mut Waker, waker: &Waker) -> Option<Waker> {
     (!waiter.will_wake(waker)).then(|| std::mem::replace(waiter, waker.clone()))
 }

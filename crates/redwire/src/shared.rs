@@ -1,5 +1,5 @@
-//! What both drivers use and the core may not have: servers and where they are, what is shared under a lock, what is
-//! asked on a thread. It knows neither driver, and what there is to decide it asks of `redwire-core`.
+//! What both drivers use and the core may not have: servers and where they are, what is shared under a lock,
+//! what is asked on a thread. It knows neither driver, and what there is to decide it asks of `redwire-core`.
 
 pub(crate) mod node_caches;
 #[cfg(feature = "tokio")]

@@ -55,8 +55,8 @@ impl Connector {
         Ok(Self { options: options.clone(), name, built: Mutex::new(None) })
     }
 
-    /// A session for one connection to `host`, unless the options name another, with certificates and keys as their files have them
-    /// now: it asks the file system whether they changed, and reads them if so.
+    /// A session for one connection to `host`, unless the options name another, with certificates and keys as
+    /// their files have them now: it asks the file system whether they changed, and reads them if so.
     ///
     /// A file that cannot be read or makes no sense is an error the first time; later, when it is being
     /// replaced perhaps, what was read before goes on to serve.
@@ -141,8 +141,8 @@ fn build(options: &TlsOptions) -> Result<ClientConfig> {
     Ok(builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(shown))))
 }
 
-/// The certificate and key that we show. That they go together is made sure of; whether the certificate is one
-/// that we would accept ourselves is not asked, for servers accept more, such as those of version 1.
+/// The certificate and key that we show. That they go together is made sure of; whether the certificate is
+/// one that we would accept ourselves is not asked, for servers accept more, such as those of version 1.
 fn identity(
     chain: Vec<CertificateDer<'static>>,
     key: PrivateKeyDer<'static>,

@@ -1,8 +1,8 @@
 //! Asks servers for their command tables and merges the answers.
 //!
 //! Promises: facts only. The sentences of a server's documentation (summaries, histories, complexity) are its
-//! authors' and are left where they are. Where two servers differ, the first one given is followed, except that
-//! flags and tips are united and the looser arity is kept. Must not know: what the table makes of it.
+//! authors' and are left where they are. Where two servers differ, the first one given is followed, except
+//! that flags and tips are united and the looser arity is kept. Must not know: what the table makes of it.
 
 use std::collections::BTreeMap;
 use std::io;

@@ -1,7 +1,7 @@
 //! The facts that servers don't tell, written by hand, by command name.
 //!
-//! Promises: every name here is in the table (a test of the table sees to it). Must not know: how the table is
-//! written; each answer is the Rust text that goes into it.
+//! Promises: every name here is in the table (a test of the table sees to it). Must not know: how the table
+//! is written; each answer is the Rust text that goes into it.
 
 /// What a command does to its connection: a variant of `Session`.
 pub(super) fn session(name: &str) -> &'static str {
@@ -33,8 +33,8 @@ pub(super) fn session(name: &str) -> &'static str {
 
 /// Where a command that waits takes its timeout: a place and a unit.
 ///
-/// `MIGRATE` is not flagged as blocking, since it holds up the whole server; its caller waits all the same. Nor is `SHUTDOWN`, which waits
-/// for replicas that lag.
+/// `MIGRATE` is not flagged as blocking, since it holds up the whole server; its caller waits all the same.
+/// Nor is `SHUTDOWN`, which waits for replicas that lag.
 pub(super) fn timeout(name: &str) -> Option<(&'static str, &'static str)> {
     Some(match name {
         "BLPOP" | "BRPOP" | "BRPOPLPUSH" | "BLMOVE" | "BZPOPMIN" | "BZPOPMAX" => ("Last", "Seconds"),
@@ -49,8 +49,8 @@ pub(super) fn timeout(name: &str) -> Option<(&'static str, &'static str)> {
     })
 }
 
-/// A better beginning for a key rule than the servers' own: of `SORT` they say "unknown" though the place of `STORE`
-/// can be known, and of `MIGRATE` they say it incompletely.
+/// A better beginning for a key rule than the servers' own: of `SORT` they say "unknown" though the place of
+/// `STORE` can be known, and of `MIGRATE` they say it incompletely.
 pub(super) fn begin(name: &str, index: usize) -> Option<&'static str> {
     match (name, index) {
         ("SORT", 2) => Some("SortStore"),
@@ -65,7 +65,8 @@ pub(super) fn find(name: &str, index: usize) -> Option<&'static str> {
     matches!((name, index), ("SORT", 2)).then_some("Range { last: 0, step: 1, limit: 0 }")
 }
 
-/// Commands that servers don't flag as read-only because they touch no key, and that change nothing all the same.
+/// Commands that servers don't flag as read-only because they touch no key, and that change nothing all the
+/// same.
 pub(super) const REPEATABLE: [&str; 81] = [
     "ACL CAT",
     "ACL DRYRUN",

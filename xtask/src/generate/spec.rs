@@ -1,7 +1,7 @@
 //! `spec/commands.json`: its shape, reading and writing.
 //!
-//! Promises: writing what was read gives the same bytes; commands are sorted; each has one line of facts and, if
-//! it has arguments, one line for these, so that a diff shows what a new server version changed.
+//! Promises: writing what was read gives the same bytes; commands are sorted; each has one line of facts and,
+//! if it has arguments, one line for these, so that a diff shows what a new server version changed.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -29,7 +29,8 @@ pub(super) struct Command {
     pub(super) group: String,
     pub(super) since: String,
     pub(super) servers: Vec<String>,
-    /// Each `{"name", "type"}` and what it has of `token`, `flags`, `key_spec`, `since`, `deprecated_since`, `arguments`.
+    /// Each `{"name", "type"}` and what it has of `token`, `flags`, `key_spec`, `since`, `deprecated_since`,
+    /// `arguments`.
     pub(super) arguments: Vec<Value>,
 }
 

@@ -1,7 +1,7 @@
 //! Turns the spec into the Rust source of the facts table.
 //!
-//! Promises: the same spec gives the same text; a fact that is not understood is an error that names it, never
-//! left out. Must not know: servers.
+//! Promises: the same spec gives the same text; a fact that is not understood is an error that names it,
+//! never left out. Must not know: servers.
 
 use std::collections::BTreeSet;
 use std::fmt::Write;

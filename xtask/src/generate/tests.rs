@@ -60,7 +60,8 @@ const COMMANDS: [&str; 36] = [
     "BRPOPLPUSH a b 0",
 ];
 
-/// Where there is no server, `cargo xtask test` has said so; a server too old for a command skips that command.
+/// Where there is no server, `cargo xtask test` has said so; a server too old for a command skips that
+/// command.
 #[test]
 fn keys_are_those_that_a_server_finds() {
     let Some(binary) = servers::chosen() else { return };

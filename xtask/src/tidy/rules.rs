@@ -90,7 +90,8 @@ pub(super) fn names(source: &Source) -> Vec<Finding> {
     findings
 }
 
-/// The core and the protocol never wait, look at a clock or throw dice. The async driver looks at its own clock.
+/// The core and the protocol never wait, look at a clock or throw dice. The async driver looks at its own
+/// clock.
 pub(super) fn banned_calls(source: &Source) -> Vec<Finding> {
     if source.path.starts_with(NONBLOCKING) {
         return in_code(source, false, &["Instant::now", ".elapsed()"], |word| {

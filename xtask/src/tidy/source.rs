@@ -1,4 +1,5 @@
-//! A Rust file as the rules see it: line by line, code and string contents apart, comments gone, tests marked.
+//! A Rust file as the rules see it: line by line, code and string contents apart, comments gone, tests
+//! marked.
 //!
 //! Promises: good enough for files that compile. Must not know: any rule.
 

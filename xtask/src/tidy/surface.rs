@@ -31,9 +31,9 @@ const PUBLIC: [&str; 20] = [
     "crates/redwire-core/src/transaction",
 ];
 
-/// Public types that users may write out or match whole: an address, the ends of a list, the parts of an id; what
-/// became of a call, so that no answer is forgotten; and the facts of a command, which are constants in the code of
-/// those who add commands of a module.
+/// Public types that users may write out or match whole: an address, the ends of a list, the parts of an id;
+/// what became of a call, so that no answer is forgotten; and the facts of a command, which are constants in
+/// the code of those who add commands of a module.
 const COMPLETE: [&str; 7] = ["HostPort", "End", "StreamId", "Outcome", "Facts", "KeySpec", "TimeoutArg"];
 
 /// What both drivers share knows neither of them.

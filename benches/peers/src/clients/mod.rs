@@ -1,9 +1,9 @@
 //! The clients, and what each has to offer to be measured: one file per client, the same names in each.
 //! Nothing here knows how a call is timed.
 //!
-//! To add a client: write `clients/<name>.rs` with a type `Async` and, if it can block, a type
-//! `Blocking`, implementing the traits below, and a type `Cluster` with [`SharedGet`], if it knows clusters; add it to the
-//! `mod` lines and one line to [`ALL`].
+//! To add a client: write `clients/<name>.rs` with a type `Async` and, if it can block, a type `Blocking`,
+//! implementing the traits below, and a type `Cluster` with [`SharedGet`], if it knows clusters; add it to
+//! the `mod` lines and one line to [`ALL`].
 
 mod fred;
 mod limit;
@@ -29,7 +29,8 @@ pub trait SharedGet: Clone + Send + Sync + Sized + 'static {
     /// fast way.
     type Bytes: Deref<Target = [u8]> + Send;
 
-    /// Connects to `host:port`, or to a cluster of these nodes, `host:port,host:port,…`, with Nagle's algorithm off.
+    /// Connects to `host:port`, or to a cluster of these nodes, `host:port,host:port,…`, with Nagle's
+    /// algorithm off.
     fn connect(addr: &str) -> impl Future<Output = Fallible<Self>> + Send;
     /// GET.
     fn get(&mut self, key: &str) -> impl Future<Output = Fallible<Self::Bytes>> + Send;
@@ -48,8 +49,8 @@ pub trait AsyncClient: SharedGet {
     fn lrange(&mut self, key: &str) -> impl Future<Output = Fallible<Vec<Self::Bytes>>> + Send;
     /// HGETALL.
     fn hgetall(&mut self, key: &str) -> impl Future<Output = Fallible<HashMap<String, Self::Bytes>>> + Send;
-    /// Subscribes, on a connection of its own, to the channel of `feed`, has it publish, and lets it hear each payload
-    /// until it says that it is over.
+    /// Subscribes, on a connection of its own, to the channel of `feed`, has it publish, and lets it hear
+    /// each payload until it says that it is over.
     fn listen(addr: &str, feed: &mut Feed) -> impl Future<Output = Fallible<()>> + Send;
 }
 

@@ -1,4 +1,5 @@
-//! redis-rs 2.0, release candidate: `Connection` to block, `MultiplexedConnection` and `ClusterConnection` on tokio, Nagle off.
+//! redis-rs 2.0, release candidate: `Connection` to block, `MultiplexedConnection` and `ClusterConnection` on
+//! tokio, Nagle off.
 
 use std::collections::HashMap;
 

@@ -1,4 +1,5 @@
-//! When calls are to begin: at once, one after another, or at a rate, whether or not earlier ones are answered.
+//! When calls are to begin: at once, one after another, or at a rate, whether or not earlier ones are
+//! answered.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

@@ -1,5 +1,5 @@
-//! Latencies as a picture: the percentile from left to right, with as much room for each further nine, and the latency upwards, both in
-//! powers of ten. It is SVG, written by hand.
+//! Latencies as a picture: the percentile from left to right, with as much room for each further nine, and
+//! the latency upwards, both in powers of ten. It is SVG, written by hand.
 
 use std::fmt::Write;
 use std::time::Duration;

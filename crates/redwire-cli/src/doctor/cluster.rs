@@ -1,5 +1,5 @@
-//! The layer of the cluster: whether each node that the URL names can be reached and belongs to it, whether the nodes agree, whether
-//! every slot is served, and whether clients get to where they are sent from here.
+//! The layer of the cluster: whether each node that the URL names can be reached and belongs to it, whether
+//! the nodes agree, whether every slot is served, and whether clients get to where they are sent from here.
 
 use std::time::Instant;
 
@@ -14,7 +14,8 @@ use super::tls::sentence;
 use crate::clusters::{self, Node, Told, Witness};
 use crate::topology::Whole;
 
-/// What the nodes tell, and the one to look at more closely: that serves the key of the trial write, if it can be had.
+/// What the nodes tell, and the one to look at more closely: that serves the key of the trial write, if it
+/// can be had.
 pub(crate) async fn examine(
     config: &Config,
     seeds: &[HostPort],

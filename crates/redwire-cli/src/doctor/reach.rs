@@ -1,5 +1,5 @@
-//! The layer of topology: whether the servers that this one names can be reached from here, and whether it is one that a
-//! plain URL is for.
+//! The layer of topology: whether the servers that this one names can be reached from here, and whether it is
+//! one that a plain URL is for.
 
 use std::io;
 use std::time::{Duration, Instant};

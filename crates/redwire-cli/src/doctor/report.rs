@@ -1,6 +1,7 @@
 //! What was found, layer by layer: in JSON for programs, in lines for people.
 //!
-//! Promises that the verdict is bad if one layer's is; warnings leave it good. Must not know how anything is found out.
+//! Promises that the verdict is bad if one layer's is; warnings leave it good. Must not know how anything is
+//! found out.
 
 use std::fmt;
 use std::time::Duration;

@@ -1,6 +1,7 @@
 //! The layer of rights: what this user may do, of what clients need.
 //!
-//! Asks the server to say it (`ACL DRYRUN`), and where it does not, tries what does no harm. Nothing is ever written.
+//! Asks the server to say it (`ACL DRYRUN`), and where it does not, tries what does no harm. Nothing is ever
+//! written.
 
 use redwire::{AuthenticationFault, ErrorKind, Value, cmd};
 

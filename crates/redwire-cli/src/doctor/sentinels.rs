@@ -1,5 +1,5 @@
-//! The layer of the sentinels: whether each can be reached, knows the service and agrees with the others, and whether they are
-//! enough to agree on a failover.
+//! The layer of the sentinels: whether each can be reached, knows the service and agrees with the others, and
+//! whether they are enough to agree on a failover.
 
 use std::time::Instant;
 

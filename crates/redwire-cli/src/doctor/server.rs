@@ -1,4 +1,5 @@
-//! The layer of the server itself: version, role, memory, room for clients, persistence, and whether it takes writes.
+//! The layer of the server itself: version, role, memory, room for clients, persistence, and whether it takes
+//! writes.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};

@@ -1,8 +1,9 @@
-//! One connection for commands of every kind, those included that change the connection or answer for ever; of a cluster, a client.
+//! One connection for commands of every kind, those included that change the connection or answer for ever;
+//! of a cluster, a client.
 //!
-//! Promises that what one command did to the connection holds for the next, and that it is told when a new connection had to be
-//! made; and that in a cluster each command goes where it belongs, and none that would change a connection. Must not know where
-//! commands come from, nor how replies are printed.
+//! Promises that what one command did to the connection holds for the next, and that it is told when a new
+//! connection had to be made; and that in a cluster each command goes where it belongs, and none that would
+//! change a connection. Must not know where commands come from, nor how replies are printed.
 
 use std::pin::pin;
 use std::time::Duration;
@@ -35,7 +36,8 @@ pub(crate) struct Hand {
     blocking: bool,
     /// Of a cluster: it finds the node of each command.
     cluster: Option<Client>,
-    /// None until the next command where the connection was lost or given up; in a cluster it is there to listen only.
+    /// None until the next command where the connection was lost or given up; in a cluster it is there to
+    /// listen only.
     session: Option<Session>,
     db: u32,
     /// A database that was chosen in a transaction, and holds once that is executed.
@@ -157,7 +159,8 @@ impl Hand {
             _ = ctrl_c() => Ok(Answer::Interrupted),
         };
         if matches!(result, Ok(Answer::Interrupted)) {
-            // The server may still hold the command; a connection of which that is known would make the next one wait.
+            // The server may still hold the command; a connection of which that is known would make the next
+            // one wait.
             self.give_up();
         }
         result

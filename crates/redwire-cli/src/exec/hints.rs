@@ -1,6 +1,7 @@
 //! What may follow a command's name, from the facts that servers tell of their commands.
 //!
-//! Promises names in the letter case that was begun, and arguments without those that were typed. Must not know the prompt.
+//! Promises names in the letter case that was begun, and arguments without those that were typed. Must not
+//! know the prompt.
 
 use std::collections::HashMap;
 

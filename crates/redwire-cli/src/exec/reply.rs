@@ -1,7 +1,8 @@
-//! Replies in print: as redis-cli shows them on a terminal, plainly for scripts, as bytes, or as JSON that keeps their types.
+//! Replies in print: as redis-cli shows them on a terminal, plainly for scripts, as bytes, or as JSON that
+//! keeps their types.
 //!
-//! Promises that nothing a server sends can steer the terminal: bytes that are no printable ASCII are escaped there, or
-//! replaced. Must not know where the text goes.
+//! Promises that nothing a server sends can steer the terminal: bytes that are no printable ASCII are escaped
+//! there, or replaced. Must not know where the text goes.
 
 use redwire::{Error, Value};
 use serde_json::{Value as Json, json};
@@ -133,8 +134,8 @@ fn write_raw(out: &mut Vec<u8>, value: &Value) {
     }
 }
 
-/// A reply as JSON: always an object of `type` and `value`. Bytes that are no text are in hexadecimal digits, with the type
-/// `bytes`; a map is a list of pairs, since its keys may be of any type.
+/// A reply as JSON: always an object of `type` and `value`. Bytes that are no text are in hexadecimal digits,
+/// with the type `bytes`; a map is a list of pairs, since its keys may be of any type.
 pub(crate) fn json(value: &Value) -> Json {
     let list = |items: &[Value]| Json::Array(items.iter().map(json).collect());
     let typed = |kind: &str, value: Json| json!({ "type": kind, "value": value });

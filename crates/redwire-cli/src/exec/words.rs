@@ -1,7 +1,7 @@
 //! A line of text, cut into the words of a command as redis-cli does.
 //!
-//! Promises the bytes that were meant: what stands in quotes is one word, and in double quotes `\n`, `\xff` and their kin are
-//! single bytes. Must not know commands.
+//! Promises the bytes that were meant: what stands in quotes is one word, and in double quotes `\n`, `\xff`
+//! and their kin are single bytes. Must not know commands.
 
 /// Why a line is no command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

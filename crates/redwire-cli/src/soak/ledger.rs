@@ -1,8 +1,8 @@
 //! What a key must hold, by what its writer was told: the books that the server is held against.
 //!
-//! A write whose reply was lost may have been executed, or be executed yet: a server that was frozen still reads what lies in its
-//! sockets, even after newer writes. So what is unknown once stays possible for good. Each book has one writer. This file must not
-//! know clients.
+//! A write whose reply was lost may have been executed, or be executed yet: a server that was frozen still
+//! reads what lies in its sockets, even after newer writes. So what is unknown once stays possible for good.
+//! Each book has one writer. This file must not know clients.
 
 use std::collections::BTreeSet;
 
@@ -173,7 +173,8 @@ impl Pile {
         self.there.len()
     }
 
-    /// The newest push that was acknowledged: for [`taken_none`](Self::taken_none), before the server is asked.
+    /// The newest push that was acknowledged: for [`taken_none`](Self::taken_none), before the server is
+    /// asked.
     pub(super) fn newest(&self) -> Option<u64> {
         self.there.last().copied()
     }

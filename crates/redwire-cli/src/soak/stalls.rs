@@ -1,7 +1,8 @@
 //! When this process wanted to run and the machine did not let it: time that no client can be blamed for.
 //!
-//! A thread sleeps a little, again and again, and looks two ways at what was lost meanwhile: by how much it slept too long, and how long any
-//! thread of the process waited for a processor (Linux tells, in `schedstat`). The larger counts. This file must not know calls.
+//! A thread sleeps a little, again and again, and looks two ways at what was lost meanwhile: by how much it
+//! slept too long, and how long any thread of the process waited for a processor (Linux tells, in
+//! `schedstat`). The larger counts. This file must not know calls.
 
 use std::collections::{HashMap, VecDeque};
 use std::fs;
@@ -93,7 +94,8 @@ impl Shared {
     }
 }
 
-/// How long each thread has waited for a processor so far, by its directory. Empty where the system does not tell.
+/// How long each thread has waited for a processor so far, by its directory. Empty where the system does not
+/// tell.
 fn waits() -> HashMap<Box<Path>, Duration> {
     let Ok(threads) = fs::read_dir("/proc/self/task") else { return HashMap::new() };
     let wait = |path: &Path| {

@@ -1,4 +1,5 @@
-//! What the calls of a drill came to: how many, how they ended, how long they took, and when nobody was served.
+//! What the calls of a drill came to: how many, how they ended, how long they took, and when nobody was
+//! served.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

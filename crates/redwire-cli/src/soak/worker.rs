@@ -1,4 +1,5 @@
-//! What one task of a drill does: it writes, counts, pushes and reads on keys of its own, and holds every reply against its books.
+//! What one task of a drill does: it writes, counts, pushes and reads on keys of its own, and holds every
+//! reply against its books.
 
 use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -19,7 +20,8 @@ const REGISTERS: usize = 8;
 /// More elements than this no list is to have.
 const FULL: usize = 100;
 
-/// How long a task waits at the server for an element. An idle server looks ten times a second whether such a time is over.
+/// How long a task waits at the server for an element. An idle server looks ten times a second whether such a
+/// time is over.
 const WAIT: Duration = Duration::from_millis(20);
 
 /// How long a task pauses between calls at most: this is a drill, and not a load.
@@ -323,7 +325,8 @@ impl Worker {
         }
     }
 
-    /// Publishes until all is heard that is to be heard: as the next message shows, or an announcement, or silence until `end`.
+    /// Publishes until all is heard that is to be heard: as the next message shows, or an announcement, or
+    /// silence until `end`.
     pub(super) async fn hear_out(&mut self, end: Instant) {
         loop {
             self.publish().await;

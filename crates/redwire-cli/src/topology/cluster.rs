@@ -1,6 +1,7 @@
 //! A cluster in the picture: what its nodes tell, each held against what most of them tell.
 //!
-//! Promises a row for every node that is told of, and one for each seed that is none of them. Must not ask anybody.
+//! Promises a row for every node that is told of, and one for each seed that is none of them. Must not ask
+//! anybody.
 
 use std::ops::RangeInclusive;
 

@@ -1,8 +1,8 @@
 //! `redwire topology --watch`: the same picture again and again, with what changed.
 //!
-//! On a terminal it is drawn in place, until q, Esc or Ctrl-C; elsewhere, and with `--json`, it is written anew whenever
-//! something changed. A server that cannot be reached is shown as it was, and asked again. What is not a change: offsets
-//! and lags, which move all the time, and epochs, which count what is told anyway.
+//! On a terminal it is drawn in place, until q, Esc or Ctrl-C; elsewhere, and with `--json`, it is written
+//! anew whenever something changed. A server that cannot be reached is shown as it was, and asked again. What
+//! is not a change: offsets and lags, which move all the time, and epochs, which count what is told anyway.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;

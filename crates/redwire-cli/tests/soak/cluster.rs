@@ -50,7 +50,8 @@ fn slots_that_move_key_by_key_lose_and_double_nothing() {
     }
 }
 
-/// Replication is asynchronous: what a primary acknowledged last may be gone with it, and that is no violation.
+/// Replication is asynchronous: what a primary acknowledged last may be gone with it, and that is no
+/// violation.
 #[test]
 fn primaries_that_are_killed_or_frozen_break_no_promise() {
     for blocking in [false, true] {

@@ -1,4 +1,5 @@
-//! A read that is to be kept, as it goes over the tracked connection. It must not know what becomes of the reply.
+//! A read that is to be kept, as it goes over the tracked connection. It must not know what becomes of the
+//! reply.
 
 use std::borrow::Cow;
 
@@ -16,8 +17,8 @@ use crate::standing::may_go_on;
 /// `CLIENT CACHING YES`, which holds for the next command only.
 const CACHING: &[u8] = b"*3\r\n$6\r\nCLIENT\r\n$7\r\nCACHING\r\n$3\r\nYES\r\n";
 
-/// One command, with the word that it is to be tracked where that is not understood. As a [`Call`] it answers with the one reply
-/// to the command, undecoded.
+/// One command, with the word that it is to be tracked where that is not understood. As a [`Call`] it answers
+/// with the one reply to the command, undecoded.
 #[derive(Debug)]
 pub struct Fetch<'a, R> {
     cmd: &'a Cmd<R>,
@@ -94,7 +95,8 @@ where
     }
 }
 
-/// Whether a read over the tracked connection that ended in `error` is for the client to ask again, as if there were no cache.
+/// Whether a read over the tracked connection that ended in `error` is for the client to ask again, as if
+/// there were no cache.
 #[must_use]
 pub fn is_for_client(error: &Error, config: &Config) -> bool {
     match error.outcome() {

@@ -1,5 +1,5 @@
-//! What a client-side cache may do, what it can tell of itself, and what its connections say first. It must not know what is
-//! kept.
+//! What a client-side cache may do, what it can tell of itself, and what its connections say first. It must
+//! not know what is kept.
 
 use std::time::Duration;
 
@@ -25,13 +25,14 @@ use crate::cmd::Cmd;
 pub struct CacheOptions {
     /// How the server knows what to announce; default: [`CacheMode::Default`].
     pub mode: CacheMode,
-    /// How much memory the cache may take, in bytes, with words, replies, keys and the tables they stand in; default: 64 MiB. What
-    /// served least lately goes first. Too little, and nearly every read goes to the server and costs more than without a cache;
-    /// too much, and it is the program's memory that runs out. A reply that alone is larger is not kept.
+    /// How much memory the cache may take, in bytes, with words, replies, keys and the tables they stand in;
+    /// default: 64 MiB. What served least lately goes first. Too little, and nearly every read goes to the
+    /// server and costs more than without a cache; too much, and it is the program's memory that runs out. A
+    /// reply that alone is larger is not kept.
     pub max_bytes: usize,
-    /// The longest time that a reply serves, counted from when it was asked for; default: 5 minutes. It bounds how old an answer
-    /// can be if all else fails, such as a server that forgets to announce. `None`: no bound but the announcements. Too short, and
-    /// the cache seldom serves.
+    /// The longest time that a reply serves, counted from when it was asked for; default: 5 minutes. It
+    /// bounds how old an answer can be if all else fails, such as a server that forgets to announce. `None`:
+    /// no bound but the announcements. Too short, and the cache seldom serves.
     pub ttl: Option<Duration>,
 }
 
@@ -39,15 +40,16 @@ pub struct CacheOptions {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CacheMode {
-    /// The server remembers each key that was read through the cache. It costs the server memory for each, up to its
-    /// `tracking-table-max-keys`.
+    /// The server remembers each key that was read through the cache. It costs the server memory for each, up
+    /// to its `tracking-table-max-keys`.
     #[default]
     Default,
-    /// As `Default`, but only for reads of a handle that [opted in](https://redis.io/docs/latest/commands/client-caching/); all
-    /// others go to the server as if there were no cache.
+    /// As `Default`, but only for reads of a handle that [opted
+    /// in](https://redis.io/docs/latest/commands/client-caching/); all others go to the server as if there
+    /// were no cache.
     OptIn,
-    /// The server remembers nothing, and announces each change of a key with one of these prefixes, whether it was read or not. Only
-    /// such keys are cached. No prefix: all keys.
+    /// The server remembers nothing, and announces each change of a key with one of these prefixes, whether
+    /// it was read or not. Only such keys are cached. No prefix: all keys.
     Broadcast(Vec<Vec<u8>>),
 }
 
@@ -150,7 +152,8 @@ impl CacheOptions {
 
 /// What a connection says to have changes announced: to itself, or to the connection with the id `redirect`.
 ///
-/// `NOLOOP` would change nothing: it is about the connection's own writes, and a cache only reads over its own.
+/// `NOLOOP` would change nothing: it is about the connection's own writes, and a cache only reads over its
+/// own.
 pub fn tracking(options: &CacheOptions, redirect: Option<i64>) -> Cmd<()> {
     let cmd = Cmd::new("CLIENT TRACKING ON").named("REDIRECT", redirect);
     match &options.mode {
@@ -162,7 +165,8 @@ pub fn tracking(options: &CacheOptions, redirect: Option<i64>) -> Cmd<()> {
     }
 }
 
-/// What a connection says to be known by its id, and then to hear what is announced: on RESP2, where nothing is pushed.
+/// What a connection says to be known by its id, and then to hear what is announced: on RESP2, where nothing
+/// is pushed.
 pub fn connection_id() -> Cmd<i64> {
     Cmd::new("CLIENT ID")
 }

@@ -1,4 +1,5 @@
-//! Which commands a cache may serve, and which change what it keeps: by their facts alone. It must not know caches.
+//! Which commands a cache may serve, and which change what it keeps: by their facts alone. It must not know
+//! caches.
 
 use crate::facts::{self, BeginSearch, Facts, Flags};
 
@@ -50,8 +51,8 @@ pub fn suitable(facts: &'static Facts) -> Suitable {
     if is_known && facts.flags.contains(Flags::WRITE) { Suitable::ChangeAll } else { Suitable::Neither }
 }
 
-/// Whether the answer depends on nothing but the data of keys that its words name. Scripts may do anything, modules need not
-/// announce what they change, and what waits is no question about the data that is there.
+/// Whether the answer depends on nothing but the data of keys that its words name. Scripts may do anything,
+/// modules need not announce what they change, and what waits is no question about the data that is there.
 #[inline]
 fn is_steady(facts: &'static Facts) -> bool {
     !facts.keys.is_empty()

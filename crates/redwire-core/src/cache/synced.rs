@@ -1,5 +1,5 @@
-//! How a cache comes to know that all announcements have come: what is asked, and what the answer means. This file must not know
-//! what is kept.
+//! How a cache comes to know that all announcements have come: what is asked, and what the answer means. This
+//! file must not know what is kept.
 
 use crate::cmd::Cmd;
 use crate::config::{Config, ReadFrom, Deployment};
@@ -20,13 +20,14 @@ pub fn wants_master(config: &Config) -> bool {
 
 /// What a tracked connection is asked: its answer comes behind all that was announced before.
 ///
-/// One that is to lead to a master is asked for the server's role. A former master answers `PING` as before, but hears of what is
-/// written to its successor only when that has sent it.
+/// One that is to lead to a master is asked for the server's role. A former master answers `PING` as before,
+/// but hears of what is written to its successor only when that has sent it.
 pub fn sync_question(wants_master: bool) -> Cmd<Value> {
     if wants_master { Cmd::of(&facts::ROLE) } else { Cmd::new("PING") }
 }
 
-/// Whether the answer is that of a server which follows another now. A server that does not tell its role is believed.
+/// Whether the answer is that of a server which follows another now. A server that does not tell its role is
+/// believed.
 #[must_use]
 pub fn is_demoted(mut answer: Replies) -> bool {
     match answer.read::<Value>() {

@@ -1,6 +1,7 @@
 //! A call to a node that does not own the slot yet: `ASKING` before it, in the same write.
 //!
-//! A server lets the next command in, or the next transaction whole. This file must not know when that is to be done.
+//! A server lets the next command in, or the next transaction whole. This file must not know when that is to
+//! be done.
 
 use std::borrow::Cow;
 

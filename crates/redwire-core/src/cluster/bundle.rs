@@ -48,7 +48,8 @@ impl Bundle {
         &self.to
     }
 
-    /// Whether it must not go over the connection that is open to that address: behind it is another node than was meant.
+    /// Whether it must not go over the connection that is open to that address: behind it is another node
+    /// than was meant.
     #[must_use]
     pub fn fresh(&self) -> bool {
         self.fresh

@@ -1,7 +1,7 @@
 //! How the replies of several nodes become one: frames in, a frame out.
 //!
-//! Promises that no part's failure is lost: it becomes the error of the whole, which names the part. This file must not know
-//! how the parts were sent.
+//! Promises that no part's failure is lost: it becomes the error of the whole, which names the part. This
+//! file must not know how the parts were sent.
 
 use bytes::Bytes;
 use redwire_resp::{Cursor, Head, Len, write_array_header};
@@ -20,7 +20,8 @@ pub(super) struct Answered {
     pub(super) frame: Result<Bytes>,
 }
 
-/// The one reply to a command of these facts. `parts` tells which keys each answer is for, where they were taken apart.
+/// The one reply to a command of these facts. `parts` tells which keys each answer is for, where they were
+/// taken apart.
 pub(super) fn combine(facts: &Facts, parts: Option<&[Part]>, answers: Vec<Answered>) -> Result<Bytes> {
     let frames: Vec<&Bytes> = answers.iter().filter_map(|answer| answer.frame.as_ref().ok()).collect();
     let policy = facts.response_policy;

@@ -1,7 +1,7 @@
 //! Who serves which slot: a snapshot that never changes.
 //!
-//! What is learnt makes another snapshot, which takes this one's place whole; shards and nodes that stayed are shared by both. This
-//! file must not know how a map is told.
+//! What is learnt makes another snapshot, which takes this one's place whole; shards and nodes that stayed
+//! are shared by both. This file must not know how a map is told.
 
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -90,7 +90,8 @@ impl Default for Map {
 }
 
 impl Map {
-    /// Of shards, each with ranges of its slots. A slot that is told twice is the first one's, unless only the other is online.
+    /// Of shards, each with ranges of its slots. A slot that is told twice is the first one's, unless only
+    /// the other is online.
     pub(super) fn of(told: impl IntoIterator<Item = (Shard, Vec<RangeInclusive<u16>>)>) -> Self {
         let mut map = Self::default();
         for (shard, ranges) in told {
@@ -251,9 +252,11 @@ impl Map {
         })
     }
 
-    /// The map after a node has said that `slot` is served by the one at `to`; `None` if this map says so already.
+    /// The map after a node has said that `slot` is served by the one at `to`; `None` if this map says so
+    /// already.
     ///
-    /// One slot changes its owner; but where `to` was a replica of the slot's shard, it has taken over, and the whole shard is its.
+    /// One slot changes its owner; but where `to` was a replica of the slot's shard, it has taken over, and
+    /// the whole shard is its.
     ///
     /// ```
     /// # use redwire_core as redwire;

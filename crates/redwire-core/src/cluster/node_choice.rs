@@ -34,7 +34,8 @@ pub enum NodeChoice {
 }
 
 impl NodeChoice {
-    /// The addresses of those that are meant, by `map`; none where there are none. `random` is uniform over all of `u64`.
+    /// The addresses of those that are meant, by `map`; none where there are none. `random` is uniform over
+    /// all of `u64`.
     #[must_use]
     pub fn among(&self, map: &Map, random: u64) -> Vec<HostPort> {
         let primary = |slot: u16| map.primary(slot).cloned().into_iter().collect();

@@ -13,7 +13,8 @@ use crate::error::{Error, ErrorKind, Outcome, Result};
 #[derive(Clone, Debug)]
 pub(super) struct NodeReport {
     pub(super) id: String,
-    /// Its configuration: another one whenever a slot comes back that it had given away, and after every failover.
+    /// Its configuration: another one whenever a slot comes back that it had given away, and after every
+    /// failover.
     pub(super) epoch: u64,
     /// The run of its process; empty where it does not tell. Cursors of another run mean nothing.
     pub(super) run: String,
@@ -39,7 +40,8 @@ impl NodeReport {
     pub(super) fn read(nodes: &str, info: &str, asked: &HostPort, remap: &Remap) -> Result<Self> {
         let lines: Vec<_> = nodes.lines().filter_map(Line::read).collect();
         let own = lines.iter().find(|line| line.has("myself")).ok_or_else(unreadable)?;
-        // Where nodes are reached by the names they announce, addresses may lead nowhere, or to no certificate that fits.
+        // Where nodes are reached by the names they announce, addresses may lead nowhere, or to no
+        // certificate that fits.
         let by_name = own.name == Some(asked.host.as_str());
         let places = lines.iter().filter_map(|line| {
             let name = line.name.filter(|_| by_name || line.host.is_empty());
@@ -111,13 +113,15 @@ impl NodeReport {
         self.addresses.get(id)
     }
 
-    /// Whether a cursor of the time of this account was still one at the time of the other, as far as the node tells.
+    /// Whether a cursor of the time of this account was still one at the time of the other, as far as the
+    /// node tells.
     pub(super) fn is_same_run(&self, other: &Self) -> bool {
         self.id == other.id && self.run == other.run
     }
 }
 
-/// `ID HOST:PORT@BUS,NAME FLAGS PRIMARY PING PONG EPOCH LINK SLOT FROM-TO [SLOT-<-ID]`, without bus and name in old servers.
+/// `ID HOST:PORT@BUS,NAME FLAGS PRIMARY PING PONG EPOCH LINK SLOT FROM-TO [SLOT-<-ID]`, without bus and name
+/// in old servers.
 struct Line<'a> {
     id: &'a str,
     host: &'a str,

@@ -21,16 +21,18 @@ pub struct ClusterOptions {
     /// this is false.
     pub require_full_coverage: bool,
     /// Redirections after which the map is asked for anew. Default 5. At 1 each does so, as often as
-    /// [`refresh_pause`](Self::refresh_pause) allows; at 0 none does, and slots that moved are learnt one by one.
+    /// [`refresh_pause`](Self::refresh_pause) allows; at 0 none does, and slots that moved are learnt one by
+    /// one.
     pub refresh_after_moved: u32,
-    /// The least time from one refresh to the next; up to a quarter of it is added at random. Default 1 s. Too short, and many
-    /// clients together keep a cluster busy that has trouble already; too long, and a replica that took over is found late.
+    /// The least time from one refresh to the next; up to a quarter of it is added at random. Default 1 s.
+    /// Too short, and many clients together keep a cluster busy that has trouble already; too long, and a
+    /// replica that took over is found late.
     pub refresh_pause: Duration,
-    /// How old the map may become without a reason to refresh it; up to a quarter of it is added at random. Default 60 s. `None`:
-    /// as old as it likes, and nodes that were added are met only by redirection.
+    /// How old the map may become without a reason to refresh it; up to a quarter of it is added at random.
+    /// Default 60 s. `None`: as old as it likes, and nodes that were added are met only by redirection.
     pub refresh_interval: Option<Duration>,
-    /// How many redirections one command follows. Default 16; from the fourth on with pauses. At 0 every slot that moved is an
-    /// error; at a huge value only the deadline ends a command that nodes send to and fro.
+    /// How many redirections one command follows. Default 16; from the fourth on with pauses. At 0 every slot
+    /// that moved is an error; at a huge value only the deadline ends a command that nodes send to and fro.
     pub max_redirects: u32,
     /// Who answers commands that only read. Default [`ReadStrategy::Primary`].
     pub read_strategy: ReadStrategy,

@@ -88,8 +88,8 @@ pub struct Part {
 impl Plan {
     /// The plan for a command of these words, name included.
     ///
-    /// Commands whose replies nobody can put together (`INFO`, `MEMORY STATS`, …) go to one node; to know of several, each is to be
-    /// asked by itself.
+    /// Commands whose replies nobody can put together (`INFO`, `MEMORY STATS`, …) go to one node; to know of
+    /// several, each is to be asked by itself.
     ///
     /// ```
     /// # use redwire_core as redwire;
@@ -103,7 +103,8 @@ impl Plan {
     /// ```
     ///
     /// # Errors
-    /// - [`ClusterFault::CrossSlot`](crate::ClusterFault::CrossSlot): keys of several slots, and the command cannot be taken apart.
+    /// - [`ClusterFault::CrossSlot`](crate::ClusterFault::CrossSlot): keys of several slots, and the command
+    ///   cannot be taken apart.
     /// - [`ErrorKind::Usage`](crate::ErrorKind::Usage): it walks one node at a time (`SCAN`).
     pub fn of(facts: &Facts, args: &Args) -> Result<Self> {
         // What nobody can put together is asked of one; a random key is any that a shard has.
@@ -142,7 +143,8 @@ fn is(facts: &Facts, other: &Facts) -> bool {
     facts.name == other.name
 }
 
-/// The words of a command with many keys: those before the keys, the keys with what belongs to each, those behind.
+/// The words of a command with many keys: those before the keys, the keys with what belongs to each, those
+/// behind.
 struct Layout<'a> {
     head: &'a [&'a [u8]],
     /// The place in `head` of the number of keys, where there is one.
@@ -180,7 +182,8 @@ impl<'a> Layout<'a> {
     }
 
     fn parts(self) -> Vec<Part> {
-        // In the order in which the slots come up first, so that the same command is always taken apart alike.
+        // In the order in which the slots come up first, so that the same command is always taken apart
+        // alike.
         let mut parts: Vec<(u16, Vec<Group<'_>>)> = Vec::new();
         let mut place_of = std::collections::HashMap::new();
         for (place, group) in self.keys.clone().enumerate() {

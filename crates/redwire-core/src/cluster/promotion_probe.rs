@@ -1,10 +1,10 @@
 //! Primaries in doubt, and which of their replicas is asked when whether it has taken over.
 //!
-//! A refresh of the map tells that as well, but begins once a second at most. A primary is in doubt when it cannot
-//! be reached, lets a call or a question wait for [`SILENT`], or lets a deadline pass; until it answers, or another
-//! has its slots. Promises one small question at a time for a whole client, however many calls wait and however
-//! many nodes are in doubt, with a pause before the next: 20 a second at most. This file must not know sockets or
-//! clocks.
+//! A refresh of the map tells that as well, but begins once a second at most. A primary is in doubt when it
+//! cannot be reached, lets a call or a question wait for [`SILENT`], or lets a deadline pass; until it
+//! answers, or another has its slots. Promises one small question at a time for a whole client, however many
+//! calls wait and however many nodes are in doubt, with a pause before the next: 20 a second at most. This
+//! file must not know sockets or clocks.
 
 use std::time::{Duration, Instant};
 
@@ -14,8 +14,8 @@ use crate::config::HostPort;
 use crate::error::{ConnectionFault, Error, ErrorKind, Outcome};
 use crate::reply::Value;
 
-/// A node that leaves something unanswered for so long, and says nothing else meanwhile, is in doubt. Far below the
-/// time after which clusters choose another primary (`cluster-node-timeout`, 15 s by default).
+/// A node that leaves something unanswered for so long, and says nothing else meanwhile, is in doubt. Far
+/// below the time after which clusters choose another primary (`cluster-node-timeout`, 15 s by default).
 pub const SILENT: Duration = Duration::from_millis(200);
 
 /// The primaries in doubt.
@@ -81,8 +81,9 @@ impl PromotionProbe {
     }
 }
 
-/// Whether a call that ended in `error` at a node did not hear it: no connection, or none any more, or none within
-/// its deadline; or a deadline that passed after it was sent. A deadline that passed in a queue says nothing.
+/// Whether a call that ended in `error` at a node did not hear it: no connection, or none any more, or none
+/// within its deadline; or a deadline that passed after it was sent. A deadline that passed in a queue says
+/// nothing.
 #[must_use]
 pub fn is_unheard(error: &Error) -> bool {
     let cause = || std::error::Error::source(error)?.downcast_ref::<Error>();

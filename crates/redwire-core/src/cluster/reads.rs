@@ -1,7 +1,7 @@
 //! Which node of a shard answers a command that only reads.
 //!
-//! Promises a node of the shard in any case, the primary if there is no better. This file must not know connections; figures and
-//! time are told.
+//! Promises a node of the shard in any case, the primary if there is no better. This file must not know
+//! connections; figures and time are told.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -10,7 +10,8 @@ use super::slots_reply::info_field;
 use super::{Node, Shard};
 use crate::config::HostPort;
 
-/// Who is asked for what only reads. A replica may be behind its primary: what was just written may not be there yet.
+/// Who is asked for what only reads. A replica may be behind its primary: what was just written may not be
+/// there yet.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ReadStrategy {
@@ -59,7 +60,8 @@ impl Readers {
         *mean = (*mean * 7 + latency) / 8;
     }
 
-    /// Whether the node is to be asked (`INFO server`) for its zone, which neither the map nor itself has told yet.
+    /// Whether the node is to be asked (`INFO server`) for its zone, which neither the map nor itself has
+    /// told yet.
     #[must_use]
     pub fn wants_zone(&self, node: &Node) -> bool {
         self.strategy == ReadStrategy::SameZone

@@ -1,9 +1,10 @@
 //! Whom to ask for the map, and whom to believe.
 //!
-//! A client that has a map believes one node that tells of the same cluster, as complete and as new as what was seen before; nodes
-//! and seeds are asked in turn until one does. A client without a map asks several at once, and believes two that agree. Where
-//! nobody is beyond doubt, the larger party decides which cluster it is, and in it one that thinks the cluster works and has seen
-//! the newest configuration. This file must not know sockets, names or clocks: time and chance come in as arguments.
+//! A client that has a map believes one node that tells of the same cluster, as complete and as new as what
+//! was seen before; nodes and seeds are asked in turn until one does. A client without a map asks several at
+//! once, and believes two that agree. Where nobody is beyond doubt, the larger party decides which cluster it
+//! is, and in it one that thinks the cluster works and has seen the newest configuration. This file must not
+//! know sockets, names or clocks: time and chance come in as arguments.
 
 use std::collections::VecDeque;
 use std::fmt::{self, Write};
@@ -67,8 +68,8 @@ pub struct FetchedMap {
 
 /// One round of asking.
 ///
-/// Ask whom [`poll_ask`](Self::poll_ask) gives, hand over what came of it, until [`poll_found`](Self::poll_found) has an answer;
-/// then drop this, and the questions under way with it.
+/// Ask whom [`poll_ask`](Self::poll_ask) gives, hand over what came of it, until
+/// [`poll_found`](Self::poll_found) has an answer; then drop this, and the questions under way with it.
 #[derive(Debug)]
 pub struct Refresh {
     known: Map,
@@ -100,14 +101,16 @@ enum MapRefusal {
 }
 
 impl Refresh {
-    /// How long a node is alone before the next one is asked beside it, and how long slow ones are waited for once one has answered.
+    /// How long a node is alone before the next one is asked beside it, and how long slow ones are waited for
+    /// once one has answered.
     pub const DELAY: Duration = Duration::from_millis(200);
 
-    /// How many a client without a map asks at once; and after so many answers it is decided which to believe.
+    /// How many a client without a map asks at once; and after so many answers it is decided which to
+    /// believe.
     pub const WITNESSES: usize = 3;
 
-    /// Asks for what has become of `known`, the nodes in it and the `seeds` in turn, in an order by `random`, which is uniform
-    /// over all of `u64`; those that are `lost` at the end.
+    /// Asks for what has become of `known`, the nodes in it and the `seeds` in turn, in an order by `random`,
+    /// which is uniform over all of `u64`; those that are `lost` at the end.
     #[must_use]
     pub fn new(
         known: &Map,
@@ -166,7 +169,8 @@ impl Refresh {
         Some(ask)
     }
 
-    /// When [`poll_ask`](Self::poll_ask) or [`poll_found`](Self::poll_found) has something, if no answer comes before.
+    /// When [`poll_ask`](Self::poll_ask) or [`poll_found`](Self::poll_found) has something, if no answer
+    /// comes before.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
         let next = self.next.filter(|_| !self.waiting.is_empty());

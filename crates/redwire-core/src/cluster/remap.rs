@@ -8,12 +8,13 @@ use std::sync::Arc;
 
 use crate::config::HostPort;
 
-/// Turns the address that a node announces into the one under which this client reaches it: behind NAT, a proxy, or in a container.
+/// Turns the address that a node announces into the one under which this client reaches it: behind NAT, a
+/// proxy, or in a container.
 ///
-/// It is applied wherever a cluster tells an address, in the map and in redirections, and wherever sentinels do. Where a
-/// node announces no host, it is given the host that was asked, with the port that was told. Those that the configuration
-/// names are taken as they are.
-/// The default changes nothing. Clones share it; two are equal if they share the same one.
+/// It is applied wherever a cluster tells an address, in the map and in redirections, and wherever sentinels
+/// do. Where a node announces no host, it is given the host that was asked, with the port that was told.
+/// Those that the configuration names are taken as they are. The default changes nothing. Clones share it;
+/// two are equal if they share the same one.
 ///
 /// ```
 /// # use redwire_core as redwire;

@@ -1,7 +1,9 @@
-//! One command's way through a cluster: to which node it goes, and where next when that node did not serve it.
+//! One command's way through a cluster: to which node it goes, and where next when that node did not serve
+//! it.
 //!
-//! What a node rejects it has not executed, so it is sent on, or again later, until the deadline; what may have been executed is
-//! for [`retry`](crate::retry) to decide, as everywhere. This file must not know sockets or clocks.
+//! What a node rejects it has not executed, so it is sent on, or again later, until the deadline; what may
+//! have been executed is for [`retry`](crate::retry) to decide, as everywhere. This file must not know
+//! sockets or clocks.
 
 use std::time::{Duration, Instant};
 
@@ -103,7 +105,8 @@ impl Route {
         }
     }
 
-    /// One that has several commands to send, and cannot have `ASKING` before each: while its slot is on its way, it waits.
+    /// One that has several commands to send, and cannot have `ASKING` before each: while its slot is on its
+    /// way, it waits.
     #[must_use]
     pub fn waiting_for_migrations(self) -> Self {
         Self { may_ask: false, ..self }
@@ -123,11 +126,12 @@ impl Route {
 
     /// The node to send to: the primary of the slot, or any primary. `random` is uniform over all of `u64`.
     ///
-    /// Where that one could not be reached at the last try, a replica of it: one that has taken over serves the call, and any
-    /// other knows who did.
+    /// Where that one could not be reached at the last try, a replica of it: one that has taken over serves
+    /// the call, and any other knows who did.
     ///
     /// # Errors
-    /// [`ClusterFault::NotCovered`], for [`handle_failure`](Self::handle_failure): nobody is known for the slot.
+    /// [`ClusterFault::NotCovered`], for [`handle_failure`](Self::handle_failure): nobody is known for the
+    /// slot.
     pub fn target(&self, map: &Map, random: u64) -> Result<HostPort> {
         let lost = self.lost.as_ref();
         let shard = match self.slot {
@@ -142,8 +146,8 @@ impl Route {
         Ok(replica.unwrap_or(&shard.primary).address.clone())
     }
 
-    /// A try of `call` at `from` failed with `error`; `from` is `None` where it found no node. The rest is as for
-    /// [`Attempt::handle_failure`].
+    /// A try of `call` at `from` failed with `error`; `from` is `None` where it found no node. The rest is as
+    /// for [`Attempt::handle_failure`].
     pub fn handle_failure(
         &mut self,
         error: Error,
@@ -234,8 +238,8 @@ impl Route {
         RouteStep { then, hint }
     }
 
-    /// Rejected, or not sent, for a reason that passes: till the deadline, or `retries` times if there is none.
-    /// That is no retry that a budget counts: pauses grow, and one call ends by its deadline.
+    /// Rejected, or not sent, for a reason that passes: till the deadline, or `retries` times if there is
+    /// none. That is no retry that a budget counts: pauses grow, and one call ends by its deadline.
     fn wait(&mut self, error: Error, rules: Rules<'_>, retries: u32, random: u64) -> AfterFailure {
         self.waits += 1;
         let after = self.delay(self.waits, rules, random);
@@ -290,8 +294,8 @@ fn casts_doubt(error: &Error) -> bool {
     !matches!(error.kind(), ErrorKind::Cluster(ClusterFault::TryAgain)) && error.code() != Some("BUSY")
 }
 
-/// The primary that serves a command without keys: one by chance of those that are online and not `lost`, else any.
-/// Its place among the [shards](Map::shards); `random` is uniform over all of `u64`.
+/// The primary that serves a command without keys: one by chance of those that are online and not `lost`,
+/// else any. Its place among the [shards](Map::shards); `random` is uniform over all of `u64`.
 #[must_use]
 pub fn any_primary(map: &Map, lost: Option<&HostPort>, random: u64) -> Option<usize> {
     let all = 0..map.shards().len();

@@ -1,32 +1,35 @@
 //! All keys of a cluster by `SCAN`, node after node, while slots move and nodes fail.
 //!
-//! Promises that every key that is there from beginning to end is in a page at least once; it may be in several. A cursor is one
-//! node's, so the scan goes by slots: it takes a node that has slots not covered yet, walks that one whole, and asks it before and
-//! after what it says of itself. What counts is its own word, never the map, which only tells whom to ask. This file must not know
-//! sockets or clocks, nor what is in a page.
+//! Promises that every key that is there from beginning to end is in a page at least once; it may be in
+//! several. A cursor is one node's, so the scan goes by slots: it takes a node that has slots not covered
+//! yet, walks that one whole, and asks it before and after what it says of itself. What counts is its own
+//! word, never the map, which only tells whom to ask. This file must not know sockets or clocks, nor what is
+//! in a page.
 //!
 //! # When a slot is covered
-//! `SCAN` gives what its node has from the first page to the last. So of a slot that the node owned at both ends, nothing is missing,
-//! but for what came in meanwhile and what had gone before.
-//! - Nothing came in if the slot was never another's. Whoever is given a slot takes a new configuration epoch, unless it has the
-//!   highest already; so who got the slot had a higher one than this node, and this node takes a new one when the slot comes back. If
-//!   the epoch is the same at both ends, no slot left and came back (seen so of Redis 6.2 and 7.0 and Valkey 9.1).
-//! - What had gone is with the node to which the slot is moving, key by key, at the end (`[7->-id]`). Keys go that way only, so that
-//!   node is walked from the start after this one has ended: the slot is *owed* by it. It may pass it on in the same way. A slot
-//!   that has been the target's, came back and goes there again is not owed any more: by then the source has another epoch.
-//! - A mark at the beginning that is gone, while the slot is still owned, was taken back: keys may have returned behind the cursor,
-//!   and the slot stays open.
-//! - The node must be the same run of the same process: another one has other cursors. So a walk that was interrupted goes on where
-//!   it was if the node still is that one, and the end tells what it was worth.
+//! `SCAN` gives what its node has from the first page to the last. So of a slot that the node owned at both
+//! ends, nothing is missing, but for what came in meanwhile and what had gone before.
+//! - Nothing came in if the slot was never another's. Whoever is given a slot takes a new configuration
+//!   epoch, unless it has the highest already; so who got the slot had a higher one than this node, and this
+//!   node takes a new one when the slot comes back. If the epoch is the same at both ends, no slot left and
+//!   came back (seen so of Redis 6.2 and 7.0 and Valkey 9.1).
+//! - What had gone is with the node to which the slot is moving, key by key, at the end (`[7->-id]`). Keys go
+//!   that way only, so that node is walked from the start after this one has ended: the slot is *owed* by it.
+//!   It may pass it on in the same way. A slot that has been the target's, came back and goes there again is
+//!   not owed any more: by then the source has another epoch.
+//! - A mark at the beginning that is gone, while the slot is still owned, was taken back: keys may have
+//!   returned behind the cursor, and the slot stays open.
+//! - The node must be the same run of the same process: another one has other cursors. So a walk that was
+//!   interrupted goes on where it was if the node still is that one, and the end tells what it was worth.
 //!
-//! One thing no node tells: a migration that begins and is taken back, without the slot changing hands, all between the two
-//! questions of one walk through its node. Keys that came back so may be missing.
+//! One thing no node tells: a migration that begins and is taken back, without the slot changing hands, all
+//! between the two questions of one walk through its node. Keys that came back so may be missing.
 //!
 //! # When it ends
-//! A walk through a node settles every slot that stayed with it, whatever others do. So once slots rest, marks of migrations
-//! that never end included, what is left takes at most two walks through each node: one through every owner, one through every target;
-//! and two more where source and target contradict each other. Slots that change hands faster than a node is walked keep it going for
-//! as long as they do.
+//! A walk through a node settles every slot that stayed with it, whatever others do. So once slots rest,
+//! marks of migrations that never end included, what is left takes at most two walks through each node: one
+//! through every owner, one through every target; and two more where source and target contradict each other.
+//! Slots that change hands faster than a node is walked keep it going for as long as they do.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -45,8 +48,8 @@ use crate::{Run, facts};
 /// One walk over the keys of a whole cluster.
 ///
 /// Do what [`poll_step`](Self::poll_step) says, hand over what came of it, whatever failed to
-/// [`handle_failure`](Self::handle_failure), and begin again, until it is done. A step that was given up (its future dropped) is
-/// told again.
+/// [`handle_failure`](Self::handle_failure), and begin again, until it is done. A step that was given up (its
+/// future dropped) is told again.
 ///
 /// ```
 /// # use redwire_core as redwire;
@@ -89,10 +92,11 @@ pub struct ClusterScan {
 /// What is to be done next.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ScanStep {
-    /// Ask this node the [`question`](ClusterScan::question), and [hand over](ClusterScan::handle_answer) the answer. The node may be one that the
-    /// map does not have.
+    /// Ask this node the [`question`](ClusterScan::question), and [hand over](ClusterScan::handle_answer) the
+    /// answer. The node may be one that the map does not have.
     Ask(HostPort),
-    /// Send `SCAN` with this cursor to this node, give out what is in the page, and [hand over](ClusterScan::handle_page) the next cursor.
+    /// Send `SCAN` with this cursor to this node, give out what is in the page, and [hand
+    /// over](ClusterScan::handle_page) the next cursor.
     Page {
         /// Where.
         node: HostPort,
@@ -139,7 +143,8 @@ struct Visit {
 
 impl ClusterScan {
     /// From the beginning. Of the options, [`remap`](ClusterOptions::remap) and
-    /// [`require_full_coverage`](ClusterOptions::require_full_coverage) matter: without the latter, slots that nobody serves are left out.
+    /// [`require_full_coverage`](ClusterOptions::require_full_coverage) matter: without the latter, slots
+    /// that nobody serves are left out.
     #[must_use]
     pub fn new(options: &ClusterOptions) -> Self {
         Self {
@@ -154,8 +159,9 @@ impl ClusterScan {
         }
     }
 
-    /// What a node is asked about itself, in one write: `CLUSTER NODES`, which must be permitted, and `INFO server`. Where the latter
-    /// is not, a server that starts anew with the same data between two pages is found out only if a call failed meanwhile.
+    /// What a node is asked about itself, in one write: `CLUSTER NODES`, which must be permitted, and
+    /// `INFO server`. Where the latter is not, a server that starts anew with the same data between two pages
+    /// is found out only if a call failed meanwhile.
     pub fn question(p: &Pipeline) -> (Slot<String>, TrySlot<String>) {
         (p.run(Cmd::of(&facts::CLUSTER_NODES)), p.run(Cmd::of(&facts::INFO).arg("server")).attempt())
     }
@@ -169,7 +175,8 @@ impl ClusterScan {
     /// What is to be done next, by the newest map.
     ///
     /// # Errors
-    /// [`ClusterFault::NotCovered`], for [`handle_failure`](Self::handle_failure): nobody is known for a slot.
+    /// [`ClusterFault::NotCovered`], for [`handle_failure`](Self::handle_failure): nobody is known for a
+    /// slot.
     pub fn poll_step(&mut self, map: &Map) -> Result<ScanStep> {
         if self.visit.is_none() {
             let Some(node) = self.choose(map)? else { return Ok(ScanStep::Done) };
@@ -218,11 +225,12 @@ impl ClusterScan {
         Ok(())
     }
 
-    /// A step failed, or there was none. A page must come by `deadline`, whatever is asked and tried until then; the rest is as for
-    /// [`Route::handle_failure`].
+    /// A step failed, or there was none. A page must come by `deadline`, whatever is asked and tried until
+    /// then; the rest is as for [`Route::handle_failure`].
     ///
-    /// What follows is [`AfterFailure::Retry`], after which the newest map is to be handed to [`poll_step`](Self::poll_step), or
-    /// [`AfterFailure::Fail`]. After that the scan may be continued, with another deadline: nothing is left out.
+    /// What follows is [`AfterFailure::Retry`], after which the newest map is to be handed to
+    /// [`poll_step`](Self::poll_step), or [`AfterFailure::Fail`]. After that the scan may be continued, with
+    /// another deadline: nothing is left out.
     pub fn handle_failure(
         &mut self,
         error: Error,
@@ -252,7 +260,8 @@ impl ClusterScan {
         step
     }
 
-    /// The node to walk through, if there is anything left: owners of open slots first, so that a target is walked once for all.
+    /// The node to walk through, if there is anything left: owners of open slots first, so that a target is
+    /// walked once for all.
     fn choose(&mut self, map: &Map) -> Result<Option<HostPort>> {
         if map.covered() == 0 {
             return Err(uncovered(None));
@@ -370,8 +379,9 @@ impl Debt {
         Self { source: source.id.clone(), epoch: source.epoch, target: target.to_owned(), address }
     }
 
-    /// Whether the target has to do with the slot what the source says. Not where the slot was the target's meanwhile, came
-    /// back, and now goes there once more: keys may have returned with it, and be at the source still.
+    /// Whether the target has to do with the slot what the source says. Not where the slot was the target's
+    /// meanwhile, came back, and now goes there once more: keys may have returned with it, and be at the
+    /// source still.
     fn is_met(&self, target: &NodeReport, slot: u16) -> bool {
         match target.hold(slot) {
             SlotHold::Owns => true,
@@ -380,8 +390,8 @@ impl Debt {
         }
     }
 
-    /// Where the target is: by the map, which knows by which of its addresses nodes are reached; or by its source, since a node
-    /// without slots may not be in the map.
+    /// Where the target is: by the map, which knows by which of its addresses nodes are reached; or by its
+    /// source, since a node without slots may not be in the map.
     fn place<'a>(&'a self, map: &'a Map) -> Option<&'a HostPort> {
         let known = map.nodes().find(|node| node.id == self.target);
         known.map(|node| &node.address).or(self.address.as_ref())

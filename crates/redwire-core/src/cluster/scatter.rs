@@ -1,4 +1,5 @@
-//! A command or a pipeline that concerns several nodes: taken apart by node, sent all at once, put together again in order.
+//! A command or a pipeline that concerns several nodes: taken apart by node, sent all at once, put together
+//! again in order.
 //!
 //! Promises that only what was not executed is sent again, and that commands on one key are executed in the
 //! order they were queued in: those behind one that waits for its redirection wait with it, and one that was
@@ -25,8 +26,9 @@ use crate::reply::{Reader, Value};
 
 /// The commands of one call, each with its parts.
 ///
-/// Send the [bundles](Self::poll_send), hand over what came of each, wait until [`poll_timeout`](Self::poll_timeout) or a reply, and
-/// begin again, until [`poll_replies`](Self::poll_replies) has them.
+/// Send the [bundles](Self::poll_send), hand over what came of each, wait until
+/// [`poll_timeout`](Self::poll_timeout) or a reply, and begin again, until
+/// [`poll_replies`](Self::poll_replies) has them.
 #[derive(Debug)]
 pub struct Scatter {
     commands: Vec<Command>,
@@ -70,7 +72,8 @@ impl Scatter {
     /// A single command, which concerns several nodes. It must end by `deadline`.
     ///
     /// # Errors
-    /// As [`Plan::of`]; and [`ClusterFault::NotCovered`](crate::ClusterFault::NotCovered): it goes to all nodes, and none is known.
+    /// As [`Plan::of`]; and [`ClusterFault::NotCovered`](crate::ClusterFault::NotCovered): it goes to all
+    /// nodes, and none is known.
     pub fn of_command<R>(cmd: &Cmd<R>, map: &Map, deadline: Option<Instant>) -> Result<Self> {
         let (commands, options) = (Vec::new(), cmd.options());
         let mut scatter = Self { commands, piped: false, deadline, options, anywhere: None };
@@ -81,7 +84,8 @@ impl Scatter {
     /// The commands of a pipeline. It must end by `deadline`.
     ///
     /// # Errors
-    /// A command that cannot stand in a pipeline; or as [`Plan::of`], naming the command. Then nothing is sent.
+    /// A command that cannot stand in a pipeline; or as [`Plan::of`], naming the command. Then nothing is
+    /// sent.
     pub fn of_batch(batch: &Batch, map: &Map, deadline: Option<Instant>) -> Result<Self> {
         batch.check()?;
         let mut scatter = Self {
@@ -138,8 +142,9 @@ impl Scatter {
         Ok(())
     }
 
-    /// What is to be sent now, at most one bundle for each node and kind of connection. `random` gives numbers uniform over all of
-    /// `u64`; `hints` takes what is to be told to the [`Topology`](super::Topology).
+    /// What is to be sent now, at most one bundle for each node and kind of connection. `random` gives
+    /// numbers uniform over all of `u64`; `hints` takes what is to be told to the
+    /// [`Topology`](super::Topology).
     pub fn poll_send(
         &mut self,
         map: &Map,
@@ -149,7 +154,8 @@ impl Scatter {
     ) -> Vec<Bundle> {
         let mut bundles: Vec<Bundle> = Vec::new();
         let mut places: HashMap<(HostPort, bool), usize> = HashMap::new();
-        // Of every key that somebody before is concerned with: the bundle it goes with, or that others must wait.
+        // Of every key that somebody before is concerned with: the bundle it goes with, or that others must
+        // wait.
         let mut claims: HashMap<Vec<u8>, Option<usize>> = HashMap::new();
         let options = self.options;
         let anywhere = *self.anywhere.get_or_insert_with(&mut *random);
@@ -189,7 +195,8 @@ impl Scatter {
         bundles
     }
 
-    /// When [`poll_send`](Self::poll_send) has something, if no reply comes before. A time that has passed is now.
+    /// When [`poll_send`](Self::poll_send) has something, if no reply comes before. A time that has passed is
+    /// now.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
         let shares = self.commands.iter().flat_map(|command| &command.shares);
@@ -201,8 +208,8 @@ impl Scatter {
             .min()
     }
 
-    /// What came of a bundle. `hints` takes what is to be told to the [`Topology`](super::Topology); the rest is as for
-    /// [`Route::handle_failure`].
+    /// What came of a bundle. `hints` takes what is to be told to the [`Topology`](super::Topology); the rest
+    /// is as for [`Route::handle_failure`].
     pub fn handle_replies(
         &mut self,
         bundle: &Bundle,

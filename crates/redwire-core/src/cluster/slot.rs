@@ -29,7 +29,8 @@ const TABLE: [u16; 256] = {
 /// Error messages name this many keys at most.
 const MOST_NAMED: usize = 8;
 
-/// The slot of a key. Of a key with a hash tag, only what is between the first `{` and the next `}` counts, unless that is nothing.
+/// The slot of a key. Of a key with a hash tag, only what is between the first `{` and the next `}` counts,
+/// unless that is nothing.
 ///
 /// ```
 /// # use redwire_core as redwire;

@@ -18,8 +18,8 @@ pub enum Source {
     /// `CLUSTER SLOTS`: known to every server.
     #[default]
     Slots,
-    /// `CLUSTER SHARDS`, since Redis 7.0: also tells which nodes are down or load their data. Where it is not known or not
-    /// permitted, the other is asked.
+    /// `CLUSTER SHARDS`, since Redis 7.0: also tells which nodes are down or load their data. Where it is not
+    /// known or not permitted, the other is asked.
     Shards,
 }
 
@@ -44,7 +44,8 @@ impl SlotsReply<'_> {
         .map(|told| Map::of(told.into_iter().flatten()))
     }
 
-    /// A range of `CLUSTER SLOTS`: first and last slot, the primary, its replicas. `None` where nobody can tell where the primary is.
+    /// A range of `CLUSTER SLOTS`: first and last slot, the primary, its replicas. `None` where nobody can
+    /// tell where the primary is.
     fn row(&self, row: &Value) -> Result<Option<(Shard, Vec<RangeInclusive<u16>>)>> {
         let Some([first, last, nodes @ ..]) = list(row) else {
             return Err(unreadable("a range of slots with its nodes"));
@@ -119,8 +120,8 @@ impl SlotsReply<'_> {
     }
 }
 
-/// Where a node is reached that is told as `host` and `port` by the one at `asked`: no host is the host that was asked, and `?` is
-/// one that nobody knows, since nodes are to announce names and this one has none.
+/// Where a node is reached that is told as `host` and `port` by the one at `asked`: no host is the host that
+/// was asked, and `?` is one that nobody knows, since nodes are to announce names and this one has none.
 pub(super) fn address(host: &str, port: u16, asked: &HostPort, remap: &Remap) -> Option<HostPort> {
     let host = match host {
         "?" => return None,

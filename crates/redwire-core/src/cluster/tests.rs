@@ -1,4 +1,5 @@
-//! The decisions of a cluster, by cases that any implementation could run (`spec/cases/cluster_*.json`), and by properties.
+//! The decisions of a cluster, by cases that any implementation could run (`spec/cases/cluster_*.json`), and
+//! by properties.
 
 use serde_json::Value as Json;
 
@@ -23,7 +24,8 @@ pub(super) fn remap(table: &std::collections::HashMap<String, String>) -> super:
     table.collect::<std::collections::HashMap<_, _>>().into()
 }
 
-/// A reply as the cases write it: objects are maps of RESP3, flat lists of RESP2; `{"status": …}` and `{"error": …}` are what they say.
+/// A reply as the cases write it: objects are maps of RESP3, flat lists of RESP2; `{"status": …}` and
+/// `{"error": …}` are what they say.
 pub(super) fn reply(json: &Json, resp3: bool) -> Value {
     match json {
         Json::Null => Value::Null,

@@ -1,7 +1,8 @@
 //! The map of one client: what it is now, and when it is asked for anew.
 //!
-//! Promises that at most one refresh is under way, and that one begins at most once in the pause that the options tell, whatever
-//! happens. A redirection is served at once all the same: it changes the map by itself. This file must not know who waits for what.
+//! Promises that at most one refresh is under way, and that one begins at most once in the pause that the
+//! options tell, whatever happens. A redirection is served at once all the same: it changes the map by
+//! itself. This file must not know who waits for what.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,7 +15,8 @@ use crate::config::HostPort;
 use crate::error::Result;
 use crate::reply::Value;
 
-/// The map and when to refresh it. Drivers share one among all callers, and hold a copy of [`map`](Self::map) for those in a hurry.
+/// The map and when to refresh it. Drivers share one among all callers, and hold a copy of [`map`](Self::map)
+/// for those in a hurry.
 #[derive(Debug)]
 pub struct Topology {
     map: Arc<Map>,
@@ -34,7 +36,8 @@ pub struct Topology {
 }
 
 impl Topology {
-    /// Knows nothing but the `seeds`, which it keeps for ever, and wants to be refreshed at once. `tls` is whether nodes are spoken to by TLS.
+    /// Knows nothing but the `seeds`, which it keeps for ever, and wants to be refreshed at once. `tls` is
+    /// whether nodes are spoken to by TLS.
     #[must_use]
     pub fn new(seeds: Vec<HostPort>, options: ClusterOptions, tls: bool, now: Instant) -> Self {
         Self {
@@ -99,13 +102,15 @@ impl Topology {
         self.lost.contains(node)
     }
 
-    /// Whether there are primaries in doubt, of which a replica is to be [asked](Self::poll_probe) whether it has taken over.
+    /// Whether there are primaries in doubt, of which a replica is to be [asked](Self::poll_probe) whether it
+    /// has taken over.
     #[must_use]
     pub fn is_probing(&self) -> bool {
         !self.lost.is_empty()
     }
 
-    /// The replica of a lost primary that is to be asked for its role (`ROLE`) now; `random` is uniform over all of `u64`.
+    /// The replica of a lost primary that is to be asked for its role (`ROLE`) now; `random` is uniform over
+    /// all of `u64`.
     pub fn poll_probe(&mut self, now: Instant, random: u64) -> Option<HostPort> {
         self.lost.poll_question(&self.map, now, random)
     }
@@ -132,7 +137,8 @@ impl Topology {
         self.wanted = true;
     }
 
-    /// The refresh that is to begin now, if there is one; `random` is uniform over all of `u64`. Its end is to be told.
+    /// The refresh that is to begin now, if there is one; `random` is uniform over all of `u64`. Its end is
+    /// to be told.
     pub fn poll_refresh(&mut self, now: Instant, random: u64) -> Option<Refresh> {
         if self.poll_timeout()? > now {
             return None;
@@ -143,7 +149,8 @@ impl Topology {
         Some(Refresh::new(&self.map, &self.seeds, &self.options, self.tls, is_lost, random))
     }
 
-    /// When [`poll_refresh`](Self::poll_refresh) has one, unless something happens before. A time that has passed is now.
+    /// When [`poll_refresh`](Self::poll_refresh) has one, unless something happens before. A time that has
+    /// passed is now.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
         if self.under_way {
@@ -181,7 +188,8 @@ impl Topology {
         };
         self.options.source = found.source;
         self.stale = self.options.refresh_interval.map(|interval| now + jittered(interval, random));
-        // Redirections of the meantime may be newer than the answer: whoever meets the old owner again is sent on again.
+        // Redirections of the meantime may be newer than the answer: whoever meets the old owner again is
+        // sent on again.
         self.map = Arc::new(found.map);
         // The next map may tell who has taken over.
         self.wanted |= self.map.shards().iter().any(|shard| self.lost.contains(&shard.primary.address));

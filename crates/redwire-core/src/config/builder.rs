@@ -138,8 +138,8 @@ impl ConfigBuilder {
     }
 
     /// Who makes the connections of the async client in place of its own sockets: all of them, those to
-    /// sentinels and cluster nodes included. It takes a `redwire::connector::Connector`, such as one through a
-    /// proxy, or to a peer in memory. TLS and the handshake come on top. Default: none. Options of sockets
+    /// sentinels and cluster nodes included. It takes a `redwire::connector::Connector`, such as one through
+    /// a proxy, or to a peer in memory. TLS and the handshake come on top. Default: none. Options of sockets
     /// ([`nodelay`](Self::nodelay), [`keepalive`](Self::keepalive), [`resolver`](Self::resolver)) are left to
     /// the connector. With it all times of the client are those of its tokio runtime, so that a paused clock
     /// holds for the client, too.
@@ -161,23 +161,24 @@ impl ConfigBuilder {
 
     /// Seeds the random numbers of the thread that makes a client of this configuration: pauses with jitter,
     /// the ages of connections, which node is asked. Default: none. For simulations on one thread: there two
-    /// runs with the same seed are equal. It is the generator of the crate `fastrand`, which other code of the
-    /// thread may use, too. In production all processes with the same seed would pause alike, and come back
-    /// together after an outage.
+    /// runs with the same seed are equal. It is the generator of the crate `fastrand`, which other code of
+    /// the thread may use, too. In production all processes with the same seed would pause alike, and come
+    /// back together after an outage.
     pub fn seed(mut self, seed: u64) -> Self {
         self.config.seed = Some(seed);
         self
     }
 
-    /// What becomes of the replies to `command`, for all who use this configuration: each is read as a [`Value`], and the type that
-    /// a caller asked for is read from what `callback` makes of it. Default: none; a second one for the same command replaces the
-    /// first. It is a command's or a subcommand's name (`CLIENT LIST`); a module's, by its first word.
+    /// What becomes of the replies to `command`, for all who use this configuration: each is read as a
+    /// [`Value`], and the type that a caller asked for is read from what `callback` makes of it. Default:
+    /// none; a second one for the same command replaces the first. It is a command's or a subcommand's name
+    /// (`CLIENT LIST`); a module's, by its first word.
     ///
-    /// The value has the form of the protocol: what is a map on RESP3 is a flat list on RESP2. Errors of the server do not
-    /// come here, nor do replies that are read apart from their commands
-    /// (`Connection::read_reply`). An error of the callback is a
-    /// [`Decode`](crate::ErrorKind::Decode), of a command that was executed. It runs where the reply is awaited: a slow one holds
-    /// up its caller, and nobody else.
+    /// The value has the form of the protocol: what is a map on RESP3 is a flat list on RESP2. Errors of the
+    /// server do not come here, nor do replies that are read apart from their commands
+    /// (`Connection::read_reply`). An error of the callback is a [`Decode`](crate::ErrorKind::Decode), of a
+    /// command that was executed. It runs where the reply is awaited: a slow one holds up its caller, and
+    /// nobody else.
     ///
     /// ```
     /// # use redwire_core as redwire;
@@ -327,9 +328,9 @@ impl ConfigBuilder {
     /// 0 to 1000. On top come 10 a second, and at most 5 000 are saved up. At 0 a busy client retries next
     /// to nothing; at 1000 each call may be made many times while the server struggles.
     ///
-    /// Not counted are, in a cluster, redirections and what waits for a failover or a slot that moves (`CLUSTERDOWN`,
-    /// `TRYAGAIN`, a node that cannot be reached): nothing was executed then, pauses grow to a second, and the call's
-    /// deadline ends it, after some 15 tries in 5 s.
+    /// Not counted are, in a cluster, redirections and what waits for a failover or a slot that moves
+    /// (`CLUSTERDOWN`, `TRYAGAIN`, a node that cannot be reached): nothing was executed then, pauses grow to
+    /// a second, and the call's deadline ends it, after some 15 tries in 5 s.
     pub fn retry_budget(mut self, percent: u32) -> Self {
         self.config.retry_budget = percent;
         self
@@ -360,9 +361,9 @@ impl ConfigBuilder {
         self
     }
 
-    /// Whether a replica is meant. Default false. `READONLY` is sent on connect, so that a replica in a Cluster
-    /// answers reads; and a connection whose server refuses a write as a replica is kept, where it would
-    /// otherwise be left for a new one, and the write made again until its deadline.
+    /// Whether a replica is meant. Default false. `READONLY` is sent on connect, so that a replica in a
+    /// Cluster answers reads; and a connection whose server refuses a write as a replica is kept, where it
+    /// would otherwise be left for a new one, and the write made again until its deadline.
     pub fn read_only(mut self, on: bool) -> Self {
         self.config.read_only = on;
         self
@@ -370,31 +371,33 @@ impl ConfigBuilder {
 
     /// The most commands that may wait on one connection, sent or not. Default 65 536, at least 1: a server
     /// answers that many well within the default deadline, and their bookkeeping is a few MiB. Beyond the
-    /// limit a call gets an error at once; those that wait for room for their bytes count, too. Few, and bursts are refused; millions, and an outage fills memory
-    /// with commands that will time out.
+    /// limit a call gets an error at once; those that wait for room for their bytes count, too. Few, and
+    /// bursts are refused; millions, and an outage fills memory with commands that will time out.
     pub fn max_queued_commands(mut self, most: usize) -> Self {
         self.config.max_queued_commands = most;
         self
     }
 
-    /// The most encoded bytes that may wait to be written on one connection. Default 64 MiB, at least 1 KiB. A call that finds
-    /// no room waits for it, within its deadline: calls that wait
-    /// go in the order in which they came, and no later call overtakes them.
-    /// A command larger than the limit waits until nothing else is to be written. With a small limit large values wait for one
-    /// another, and small commands for them; a limit of gigabytes is memory that an outage may take.
+    /// The most encoded bytes that may wait to be written on one connection. Default 64 MiB, at least 1 KiB.
+    /// A call that finds no room waits for it, within its deadline: calls that wait go in the order in which
+    /// they came, and no later call overtakes them. A command larger than the limit waits until nothing else
+    /// is to be written. With a small limit large values wait for one another, and small commands for them; a
+    /// limit of gigabytes is memory that an outage may take.
     pub fn max_queued_bytes(mut self, bytes: usize) -> Self {
         self.config.max_queued_bytes = bytes;
         self
     }
 
-    /// After how many replies a connection that callers share is asked a question of its own, whose answer shows whether
-    /// replies still belong to their requests. Default 0: only after a reply has failed to come in time.
+    /// After how many replies a connection that callers share is asked a question of its own, whose answer
+    /// shows whether replies still belong to their requests. Default 0: only after a reply has failed to come
+    /// in time.
     ///
-    /// Servers answer every request, in order. But where something between drops a single reply out of the stream, and the
-    /// next one comes in time, that one goes to the wrong call, and so do all that follow. With this, `mark_every` of them do
-    /// at most: then the connection ends, and the calls under way with it, as maybe executed. The question is a `PING` among
-    /// the requests, 40 bytes or so: with 100 it costs a hundredth of a small request each. Nothing is asked on a connection
-    /// of one caller, whose calls are answered before the next.
+    /// Servers answer every request, in order. But where something between drops a single reply out of the
+    /// stream, and the next one comes in time, that one goes to the wrong call, and so do all that follow.
+    /// With this, `mark_every` of them do at most: then the connection ends, and the calls under way with it,
+    /// as maybe executed. The question is a `PING` among the requests, 40 bytes or so: with 100 it costs a
+    /// hundredth of a small request each. Nothing is asked on a connection of one caller, whose calls are
+    /// answered before the next.
     pub fn mark_every(mut self, replies: u32) -> Self {
         self.config.mark_every = replies;
         self
@@ -423,20 +426,22 @@ impl ConfigBuilder {
         self
     }
 
-    /// The longest line in a reply, in bytes: an error, a status or a number. Default 16 MiB, at least 1 KiB. Servers keep
-    /// their own lines short, but a script may fail with an error of any length. A longer line ends the connection for all
-    /// who use it, since it does not say beforehand where it will end. Of an error's text an [`Error`](crate::Error) keeps 4
-    /// KiB.
+    /// The longest line in a reply, in bytes: an error, a status or a number. Default 16 MiB, at least 1 KiB.
+    /// Servers keep their own lines short, but a script may fail with an error of any length. A longer line
+    /// ends the connection for all who use it, since it does not say beforehand where it will end. Of an
+    /// error's text an [`Error`](crate::Error) keeps 4 KiB.
     pub fn max_reply_line(mut self, bytes: u64) -> Self {
         self.config.reply_limits.line_len = bytes;
         self
     }
 
-    /// The most bytes of one reply, or of one message that the server sends unasked, with all that is nested in it. Default 1
-    /// GiB, at least 1 KiB. A larger reply ends the connection, so a limit below the largest collection that is read whole
-    /// breaks that call, and those beside it; a huge one is memory that a server may take whose reply does not end.
+    /// The most bytes of one reply, or of one message that the server sends unasked, with all that is nested
+    /// in it. Default 1 GiB, at least 1 KiB. A larger reply ends the connection, so a limit below the largest
+    /// collection that is read whole breaks that call, and those beside it; a huge one is memory that a
+    /// server may take whose reply does not end.
     ///
-    /// A reply that no caller waits for any more ends the connection once more than 16 MiB of it have come, whatever the limit.
+    /// A reply that no caller waits for any more ends the connection once more than 16 MiB of it have come,
+    /// whatever the limit.
     pub fn max_reply_bytes(mut self, bytes: u64) -> Self {
         self.config.reply_limits.frame_len = bytes;
         self

@@ -10,8 +10,8 @@ impl Config {
         &self.cluster
     }
 
-    /// This configuration for connections to the node at `address`. Where replicas answer reads, `READONLY` is sent to every node:
-    /// each may become one.
+    /// This configuration for connections to the node at `address`. Where replicas answer reads, `READONLY`
+    /// is sent to every node: each may become one.
     #[must_use]
     pub fn for_node(&self, address: HostPort) -> Self {
         Self {
@@ -25,7 +25,8 @@ impl Config {
         }
     }
 
-    /// Whether calls may go to another server while this one cannot be reached, so that no caller is to wait for it.
+    /// Whether calls may go to another server while this one cannot be reached, so that no caller is to wait
+    /// for it.
     #[must_use]
     pub fn has_alternatives(&self) -> bool {
         self.has_alternatives

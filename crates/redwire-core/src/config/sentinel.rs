@@ -1,5 +1,5 @@
-//! How a Sentinel set is asked, and which of its servers a client uses. Promises plain data. Must not know how sentinels are
-//! reached.
+//! How a Sentinel set is asked, and which of its servers a client uses. Promises plain data. Must not know
+//! how sentinels are reached.
 
 use std::time::Duration;
 
@@ -36,10 +36,11 @@ pub enum ReadFrom {
     /// The master.
     #[default]
     Master,
-    /// The replicas in turn, and the master while there is none. A replica that cannot be connected to, loads its data or
-    /// has lost its master is passed over for a second.
+    /// The replicas in turn, and the master while there is none. A replica that cannot be connected to, loads
+    /// its data or has lost its master is passed over for a second.
     ReplicaPreferred,
-    /// The replicas in turn, and no other server: one that was passed over is tried again where there is none else.
+    /// The replicas in turn, and no other server: one that was passed over is tried again where there is none
+    /// else.
     Replica,
 }
 

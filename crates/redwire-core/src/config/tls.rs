@@ -1,5 +1,5 @@
-//! What TLS is to be like. Promises plain data that never prints a private key or its password. Must not read files: the
-//! drivers do, at each connect, so that a renewed certificate is used without a restart.
+//! What TLS is to be like. Promises plain data that never prints a private key or its password. Must not read
+//! files: the drivers do, at each connect, so that a renewed certificate is used without a restart.
 
 use std::path::PathBuf;
 #[cfg(feature = "tls")]
@@ -61,15 +61,16 @@ pub enum Verification {
     Required,
 }
 
-/// What is asked of OCSP ([RFC 6960](https://www.rfc-editor.org/rfc/rfc6960)), the answer to "was this certificate revoked?".
+/// What is asked of OCSP ([RFC 6960](https://www.rfc-editor.org/rfc/rfc6960)), the answer to "was this
+/// certificate revoked?".
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Ocsp {
     /// Nothing.
     #[default]
     Off,
-    /// An answer that the server staples to its certificate is verified; none is no error unless the certificate says
-    /// must-staple ([RFC 7633](https://www.rfc-editor.org/rfc/rfc7633)).
+    /// An answer that the server staples to its certificate is verified; none is no error unless the
+    /// certificate says must-staple ([RFC 7633](https://www.rfc-editor.org/rfc/rfc7633)).
     Stapled,
     /// The server must staple an answer.
     MustStaple,

@@ -1,6 +1,7 @@
 //! How long a command makes its connection wait, read from its own words.
 //!
-//! Promises: a command that may wait is never taken for one that answers at once. Must not know: clocks, deadlines.
+//! Promises: a command that may wait is never taken for one that answers at once. Must not know: clocks,
+//! deadlines.
 
 use std::time::Duration;
 
@@ -105,5 +106,6 @@ impl TimeoutArg {
     }
 }
 
-/// For so long servers wait for replicas that lag before they go down, unless configured otherwise (since 7.0).
+/// For so long servers wait for replicas that lag before they go down, unless configured otherwise (since
+/// 7.0).
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);

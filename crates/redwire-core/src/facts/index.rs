@@ -1,14 +1,16 @@
 //! From a name to its place in the table: a hash index, made at compile time.
 //!
-//! Promises: letter case doesn't matter to the hash; what isn't in the table ends at an empty slot. Must not know:
-//! containers and subcommands.
+//! Promises: letter case doesn't matter to the hash; what isn't in the table ends at an empty slot. Must not
+//! know: containers and subcommands.
 
 use super::ALL;
 
-/// How many slots there are: a power of two, more than twice the commands, so that most names are alone in theirs.
+/// How many slots there are: a power of two, more than twice the commands, so that most names are alone in
+/// theirs.
 const SLOTS: usize = 1024;
 
-/// In each slot the place of a command in the table, plus one; 0 is empty. Who finds a slot taken goes to the next.
+/// In each slot the place of a command in the table, plus one; 0 is empty. Who finds a slot taken goes to the
+/// next.
 static INDEX: [u16; SLOTS] = build();
 
 /// The hash of no bytes.

@@ -61,7 +61,8 @@ pub enum BeginSearch {
 pub enum FindKeys {
     /// All up to a last one.
     Range {
-        /// The last key, relative to the first; negative: from the end of the command, where -1 is its last word.
+        /// The last key, relative to the first; negative: from the end of the command, where -1 is its last
+        /// word.
         last: i16,
         /// How many words from key to key.
         step: u16,
@@ -201,7 +202,8 @@ impl BeginSearch {
     }
 }
 
-/// The position behind a keyword, which is at `from` or beyond it, in the direction that the sign of `from` says.
+/// The position behind a keyword, which is at `from` or beyond it, in the direction that the sign of `from`
+/// says.
 fn behind_keyword<'a, I>(words: &I, keyword: &[u8], from: i16) -> Option<usize>
 where
     I: Iterator<Item = &'a [u8]> + Clone,
@@ -230,7 +232,8 @@ where
     options.find(|(_, word)| word.eq_ignore_ascii_case(b"KEYS")).map(|(position, _)| position + 1)
 }
 
-/// The option words from a position on, without their arguments: `arguments` says which options have how many.
+/// The option words from a position on, without their arguments: `arguments` says which options have how
+/// many.
 fn options<'a, I>(
     words: &I,
     from: usize,

@@ -54,7 +54,8 @@ fn everything_goes_out_in_one_write() {
     assert_eq!(session, Session { protocol: Protocol::Resp3, version: Some("7.0.1".into()), id: Some(9) });
 }
 
-/// What servers and front ends say that have no `HELLO`, or no such `HELLO`; some of it is in their documents or their users' reports.
+/// What servers and front ends say that have no `HELLO`, or no such `HELLO`; some of it is in their documents
+/// or their users' reports.
 const REFUSALS: [&str; 26] = [
     // Redis before 6.0, with and without the arguments; a renamed command; a user's rights; an old protocol.
     "-ERR unknown command 'HELLO'\r\n",

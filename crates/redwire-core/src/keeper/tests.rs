@@ -1,4 +1,5 @@
-//! The place of a connection: no history makes more attempts than the pauses allow, and none leaves it without a way out.
+//! The place of a connection: no history makes more attempts than the pauses allow, and none leaves it
+//! without a way out.
 
 use proptest::prelude::*;
 

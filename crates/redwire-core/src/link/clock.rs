@@ -25,13 +25,14 @@ impl<W: Clone> Link<W> {
         Look { progress: received.wrapping_add(self.unstuck), sent: self.sent, oldest }
     }
 
-    /// Whether the peer is in doubt, where [`handle_timeout`](Self::handle_timeout) has found that out, or that it is no
-    /// longer: see [`doubting_after`](Self::doubting_after).
+    /// Whether the peer is in doubt, where [`handle_timeout`](Self::handle_timeout) has found that out, or
+    /// that it is no longer: see [`doubting_after`](Self::doubting_after).
     pub fn poll_silence(&mut self) -> Option<bool> {
         self.overdue.poll_hints()
     }
 
-    /// When [`handle_timeout`](Self::handle_timeout) wants to be called next: no later than the earliest deadline.
+    /// When [`handle_timeout`](Self::handle_timeout) wants to be called next: no later than the earliest
+    /// deadline.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
         let sooner = |a: Option<Instant>, b: Option<Instant>| match (a, b) {
@@ -47,19 +48,19 @@ impl<W: Clone> Link<W> {
         self.deadline
     }
 
-    /// Fails the requests whose deadline has passed; `cause` is what is known to keep them waiting. Nothing else:
-    /// for who keeps deadlines in place of the driver.
+    /// Fails the requests whose deadline has passed; `cause` is what is known to keep them waiting. Nothing
+    /// else: for who keeps deadlines in place of the driver.
     pub fn handle_deadlines(&mut self, now: Instant, cause: Option<&Error>) {
         self.fail_late(now, cause);
     }
 
-    /// Fails the requests whose deadline has passed; `cause` is what is known to keep them waiting. `received` is
-    /// how many bytes have come in all, as far as the driver counts them. Says whether it would help to know from
-    /// elsewhere that the server lives: see [`handle_alive`](Self::handle_alive).
+    /// Fails the requests whose deadline has passed; `cause` is what is known to keep them waiting.
+    /// `received` is how many bytes have come in all, as far as the driver counts them. Says whether it would
+    /// help to know from elsewhere that the server lives: see [`handle_alive`](Self::handle_alive).
     ///
     /// # Errors
-    /// The connection is dead: the peer has been silent for too long, though it was asked; and no caller waits
-    /// that has more time than that, or the server lives and one has waited in vain.
+    /// The connection is dead: the peer has been silent for too long, though it was asked; and no caller
+    /// waits that has more time than that, or the server lives and one has waited in vain.
     pub fn handle_timeout(
         &mut self,
         now: Instant,
@@ -96,8 +97,8 @@ impl<W: Clone> Link<W> {
     }
 
     /// The server was found to live over another connection. While callers wait and none has waited in vain,
-    /// what they asked may just take its time: a large request that is still on its way, or one that the server
-    /// holds back. Once one has waited in vain, it is this connection that is dead.
+    /// what they asked may just take its time: a large request that is still on its way, or one that the
+    /// server holds back. Once one has waited in vain, it is this connection that is dead.
     pub fn handle_alive(&mut self) {
         self.lives_elsewhere = true;
         if !self.missed && self.has_waiting() {
@@ -109,8 +110,9 @@ impl<W: Clone> Link<W> {
         (0..self.slots.len() as u32).any(|slot| self.is_slot_waiting(slot))
     }
 
-    /// Whether a caller waits that has more time for its reply than a peer may be silent. `ticks` is up to where
-    /// requests were queued at the ticks before this one: so a request is known to have waited for some of them.
+    /// Whether a caller waits that has more time for its reply than a peer may be silent. `ticks` is up to
+    /// where requests were queued at the ticks before this one: so a request is known to have waited for some
+    /// of them.
     fn outlasts_silence(&self, now: Instant, ticks: [u64; TICKS]) -> bool {
         let Some(tick) = self.liveness.tick() else { return false };
         self.order.iter().any(|entry| {

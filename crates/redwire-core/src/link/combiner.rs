@@ -1,8 +1,8 @@
 //! One link for many threads, and no thread of its own: those who wait do what there is to do, each for all.
 //!
-//! There are two duties, and each has one holder at most: to write what has gathered, and to read. Whoever waits takes what is
-//! vacant, and whoever leaves has another called to it, so that nobody sleeps while nobody reads. A thread may have the duty to read
-//! for good. This file must not know threads.
+//! There are two duties, and each has one holder at most: to write what has gathered, and to read. Whoever
+//! waits takes what is vacant, and whoever leaves has another called to it, so that nobody sleeps while
+//! nobody reads. A thread may have the duty to read for good. This file must not know threads.
 
 use std::time::Instant;
 
@@ -12,7 +12,8 @@ use crate::inbound::Frames;
 use crate::outbox::Outbox;
 use crate::replies::Replies;
 
-/// A [`Link`] whose callers take turns at driving it. Every change is followed by [`poll_woken`](Self::poll_woken).
+/// A [`Link`] whose callers take turns at driving it. Every change is followed by
+/// [`poll_woken`](Self::poll_woken).
 #[derive(Debug)]
 pub struct Combiner<W> {
     link: Link<W>,
@@ -66,7 +67,8 @@ impl<W: Clone> Combiner<W> {
         self.link.handle_connected(now);
     }
 
-    /// From now on, and until the connection is lost, one thread reads for all, whether it waits for a reply or not.
+    /// From now on, and until the connection is lost, one thread reads for all, whether it waits for a reply
+    /// or not.
     pub fn handle_resident(&mut self) {
         (self.resident, self.reading) = (true, true);
     }
@@ -104,7 +106,8 @@ impl<W: Clone> Combiner<W> {
         self.link.submitted()
     }
 
-    /// Whether the connection was lost, so that nothing more may be submitted before [`poll_end`](Self::poll_end) has said so.
+    /// Whether the connection was lost, so that nothing more may be submitted before
+    /// [`poll_end`](Self::poll_end) has said so.
     #[inline]
     #[must_use]
     pub fn has_failed(&self) -> bool {
@@ -195,7 +198,8 @@ impl<W: Clone> Combiner<W> {
         self.link.expects_more()
     }
 
-    /// Gives the writer what there is to write, unless `outbox` still holds what the kernel did not take before.
+    /// Gives the writer what there is to write, unless `outbox` still holds what the kernel did not take
+    /// before.
     #[inline]
     pub fn poll_transmit(&mut self, outbox: &mut Outbox) {
         if outbox.is_empty() {
@@ -203,7 +207,8 @@ impl<W: Clone> Combiner<W> {
         }
     }
 
-    /// The writer has stopped: the kernel took `sent` bytes. Without an error, it is to be tried again if that was not all.
+    /// The writer has stopped: the kernel took `sent` bytes. Without an error, it is to be tried again if
+    /// that was not all.
     #[inline]
     pub fn handle_written(&mut self, sent: usize, result: Result<(), Error>) {
         self.writing = false;

@@ -1,7 +1,9 @@
-//! Whether the peer leaves something unanswered for so long that it is in doubt, long before it counts as dead.
+//! Whether the peer leaves something unanswered for so long that it is in doubt, long before it counts as
+//! dead.
 //!
-//! A call that waits is itself a question. So nothing is sent: the connection is looked at from time to time while
-//! something is under way, and seldom while it is idle. This file must not know clocks, or what doubt leads to.
+//! A call that waits is itself a question. So nothing is sent: the connection is looked at from time to time
+//! while something is under way, and seldom while it is idle. This file must not know clocks, or what doubt
+//! leads to.
 
 use std::time::{Duration, Instant};
 
@@ -57,7 +59,8 @@ impl Overdue {
         *self = Self::new(self.pause);
     }
 
-    /// Looks, if it is time to. A process that stood still learns nothing by that: what came was not read yet.
+    /// Looks, if it is time to. A process that stood still learns nothing by that: what came was not read
+    /// yet.
     pub(super) fn handle_timeout(&mut self, look: Look, now: Instant) {
         let (Some(pause), Some(next)) = (self.pause, self.next.filter(|next| *next <= now)) else { return };
         let stood_still = now.duration_since(next) >= pause;

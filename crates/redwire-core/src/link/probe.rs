@@ -1,12 +1,12 @@
 //! A question whose answer shows whether replies still belong to their requests, or only that the peer lives.
 //!
-//! After a reply failed to come in time it may only be late; or something between lost it, and every later one
-//! would go to the wrong request. Where the next reply comes in time, nothing shows that but such a question
-//! among the requests. This file must not know when to ask.
+//! After a reply failed to come in time it may only be late; or something between lost it, and every later
+//! one would go to the wrong request. Where the next reply comes in time, nothing shows that but such a
+//! question among the requests. This file must not know when to ask.
 //!
-//! Servers answer `PING words` by the words. Front ends that answer `PING` themselves may leave them out. What
-//! such a peer answers instead is learnt from the first idle question or mark, and from then on has the part of
-//! the words: less certain, since a request before the question may be answered the same.
+//! Servers answer `PING words` by the words. Front ends that answer `PING` themselves may leave them out.
+//! What such a peer answers instead is learnt from the first idle question or mark, and from then on has the
+//! part of the words: less certain, since a request before the question may be answered the same.
 
 use redwire_resp::{Cursor, Head, Len};
 
@@ -15,8 +15,8 @@ use redwire_resp::{Cursor, Head, Len};
 pub(super) enum Purpose {
     /// Whether the peer lives: any answer will do.
     Life,
-    /// Whether all is well, though nothing speaks against it (`mark_every`). An answer that is a `PONG` without
-    /// the words will do until it is known what the peer answers.
+    /// Whether all is well, though nothing speaks against it (`mark_every`). An answer that is a `PONG`
+    /// without the words will do until it is known what the peer answers.
     Mark,
     /// Whether a reply that did not come in time was lost.
     Step,
@@ -35,8 +35,8 @@ pub(super) struct Probe {
 pub(super) struct Habit(Option<(u8, Vec<u8>)>);
 
 impl Probe {
-    /// The probe that takes `slot`, for a stream of which `position` bytes are queued. By the `salt` nobody can
-    /// store its words.
+    /// The probe that takes `slot`, for a stream of which `position` bytes are queued. By the `salt` nobody
+    /// can store its words.
     pub(super) fn new(slot: u32, position: u64, salt: u64, purpose: Purpose) -> Self {
         Self { slot, words: format!("redwire:in-step:{salt:016x}:{position}"), purpose }
     }
@@ -83,8 +83,8 @@ impl Habit {
     }
 }
 
-/// The text that `frame` consists of, but for attributes, and its kind. To a subscriber on RESP2 the answer to
-/// `PING` is a pair, of which this is the second.
+/// The text that `frame` consists of, but for attributes, and its kind. To a subscriber on RESP2 the answer
+/// to `PING` is a pair, of which this is the second.
 fn text(frame: &[u8]) -> Option<(u8, &[u8])> {
     let mut cursor = Cursor::new(frame);
     let mut head = cursor.head().ok()?;

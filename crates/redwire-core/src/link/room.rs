@@ -1,7 +1,9 @@
-//! Requests that wait for room. What is to be written has a limit in bytes, and large values meet it while those before them
-//! are on their way: they wait outside, within their deadlines, and are called in the order in which they came.
+//! Requests that wait for room. What is to be written has a limit in bytes, and large values meet it while
+//! those before them are on their way: they wait outside, within their deadlines, and are called in the order
+//! in which they came.
 //!
-//! Their bytes stay with their callers, so waiting costs no memory but a place. This file must not know what is written.
+//! Their bytes stay with their callers, so waiting costs no memory but a place. This file must not know what
+//! is written.
 
 use std::time::Instant;
 
@@ -19,8 +21,9 @@ impl Ticket {
 }
 
 impl<W: Clone> Link<W> {
-    /// As [`submit`](Self::submit); but where there is only no room for its bytes, the request waits for that, and its ticket
-    /// [may enter](Ticket::may_enter) when it is polled after its waiter was woken. Nobody overtakes those who wait so.
+    /// As [`submit`](Self::submit); but where there is only no room for its bytes, the request waits for
+    /// that, and its ticket [may enter](Ticket::may_enter) when it is polled after its waiter was woken.
+    /// Nobody overtakes those who wait so.
     ///
     /// # Errors
     /// [`QueueFull`](crate::ErrorKind::QueueFull): too many requests wait already, for a reply or for room.
@@ -64,8 +67,8 @@ impl<W: Clone> Link<W> {
         Ok(Ticket { slot, may_enter: false })
     }
 
-    /// Queues the bytes of a request whose turn has come; where it has not, nothing happens. Its replies, or its failure, are
-    /// for the same waiter.
+    /// Queues the bytes of a request whose turn has come; where it has not, nothing happens. Its replies, or
+    /// its failure, are for the same waiter.
     pub fn enter(
         &mut self,
         ticket: Ticket,

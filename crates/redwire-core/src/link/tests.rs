@@ -213,7 +213,8 @@ fn a_reply_that_never_comes_is_found_out() {
             assert!(link.is_idle() && !link.wants_transmit());
         } else {
             link.handle_lost(&received.unwrap_err());
-            // The one in between may have got its neighbour's reply: nobody can tell before the probe is back.
+            // The one in between may have got its neighbour's reply: nobody can tell before the probe is
+            // back.
             let _ = redeem(&mut link, other);
         }
         assert_eq!(link.free.len(), link.slots.len());
@@ -238,8 +239,8 @@ fn queues_have_limits() {
     }
 }
 
-/// Whatever is submitted, abandoned, cut and answered in whatever order: a reply reaches its own request, slots
-/// are neither lost nor mixed up.
+/// Whatever is submitted, abandoned, cut and answered in whatever order: a reply reaches its own request,
+/// slots are neither lost nor mixed up.
 #[test]
 fn random_histories_never_mix_replies_up() {
     proptest::proptest!(|(steps in proptest::collection::vec((0_u8..6, proptest::num::u16::ANY), 1..200))| {
@@ -279,7 +280,8 @@ fn random_histories_never_mix_replies_up() {
     });
 }
 
-/// Whatever is given up, and whenever bytes are taken: what goes out is what was still wanted when it was taken, in order.
+/// Whatever is given up, and whenever bytes are taken: what goes out is what was still wanted when it was
+/// taken, in order.
 #[test]
 fn random_histories_send_only_what_is_wanted() {
     proptest::proptest!(|(steps in proptest::collection::vec((0_u8..5, proptest::num::u16::ANY), 1..200))| {
@@ -320,7 +322,8 @@ fn random_histories_send_only_what_is_wanted() {
 
 const TICK: Duration = Duration::from_secs(1);
 
-/// A connected link whose peer is asked after two ticks of silence at the latest, and what it has to send now.
+/// A connected link whose peer is asked after two ticks of silence at the latest, and what it has to send
+/// now.
 fn watched(now: Instant) -> Link<u32> {
     let mut link = Link::new(QueueLimits { commands: 99, bytes: 1 << 20 }, Some(2 * TICK));
     assert_eq!(link.poll_timeout(), None, "nothing is watched before it is connected");
@@ -386,8 +389,9 @@ fn silence_is_borne_while_the_peer_is_known_to_live_and_there_is_hope() {
     link.handle_timeout(start + 4 * TICK, 0, None).unwrap_err();
 }
 
-/// At which tick a silent connection is given up on which one call waits from the beginning for so many ticks, and
-/// from each tick on another for as many as an ordinary one; the server is found to live elsewhere from a tick on.
+/// At which tick a silent connection is given up on which one call waits from the beginning for so many
+/// ticks, and from each tick on another for as many as an ordinary one; the server is found to live elsewhere
+/// from a tick on.
 fn given_up(long: Option<u32>, ordinary: Option<u32>, lives_from: u32) -> (u32, usize) {
     let start = Instant::now();
     let mut link = watched(start);

@@ -1,8 +1,9 @@
-//! What a question over another connection finds out about a server, and what follows for a caller that waits.
+//! What a question over another connection finds out about a server, and what follows for a caller that
+//! waits.
 //!
-//! A connection that waits for one caller cannot tell whether its server lives: the command holds up a question
-//! behind it, too. So the server is asked over another connection, by one caller for all. Promises that silence,
-//! and nothing else, counts as dead. This file must not know connections or clocks.
+//! A connection that waits for one caller cannot tell whether its server lives: the command holds up a
+//! question behind it, too. So the server is asked over another connection, by one caller for all. Promises
+//! that silence, and nothing else, counts as dead. This file must not know connections or clocks.
 
 use std::time::{Duration, Instant};
 
@@ -51,12 +52,12 @@ impl Inquiry {
 }
 
 impl Finding {
-    /// From when on silence counts for a caller that must have its reply by `deadline`, and has `waited` for it on a
-    /// connection of its own; `None` where that is given up. `interval` is the health check interval.
+    /// From when on silence counts for a caller that must have its reply by `deadline`, and has `waited` for
+    /// it on a connection of its own; `None` where that is given up. `interval` is the health check interval.
     ///
     /// A server that is busy with one long command answers nowhere. So a caller with more time than twice the
-    /// interval has waited for a busy server or for a dead one when its deadline passes, and nothing before tells
-    /// which. A caller without a deadline would wait for a dead server for ever.
+    /// interval has waited for a busy server or for a dead one when its deadline passes, and nothing before
+    /// tells which. A caller without a deadline would wait for a dead server for ever.
     #[must_use]
     pub fn silent_since(
         self,

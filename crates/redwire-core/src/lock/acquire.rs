@@ -1,7 +1,7 @@
 //! Getting a lock: ask, wait to be woken or for the next turn, ask again, until it is had or time is up.
 //!
-//! An attempt keeps one token throughout: a lock that was had without knowing, since the reply was lost, is recognised at the next
-//! question. This file must not know clocks or connections.
+//! An attempt keeps one token throughout: a lock that was had without knowing, since the reply was lost, is
+//! recognised at the next question. This file must not know clocks or connections.
 
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,8 @@ use crate::error::{Error, LockFault, Outcome, Result};
 use crate::outage;
 use crate::reply::Value;
 
-/// What the server answers to the question for a lock: whether it is ours; the fencing number, or how long somebody else's lasts.
+/// What the server answers to the question for a lock: whether it is ours; the fencing number, or how long
+/// somebody else's lasts.
 pub type AcquireAnswer = (bool, i64);
 
 /// One attempt to get a lock.
@@ -27,7 +28,8 @@ pub struct Acquire {
     timeout: Option<Duration>,
     /// When somebody else need not be waited for any longer.
     until: Option<Instant>,
-    /// When no call may go on any longer: the last question, asked when the wait is over, has its time like any other.
+    /// When no call may go on any longer: the last question, asked when the wait is over, has its time like
+    /// any other.
     limit: Option<Instant>,
     next: NextAttempt,
     /// When the question was asked that is under way.
@@ -87,14 +89,15 @@ impl Acquire {
         &self.claim
     }
 
-    /// Whether the attempt, given up as it is now, may leave a lock behind, or have taken a wake-up that is somebody else's: then
-    /// [`Claim::abandon`] is due.
+    /// Whether the attempt, given up as it is now, may leave a lock behind, or have taken a wake-up that is
+    /// somebody else's: then [`Claim::abandon`] is due.
     #[must_use]
     pub fn leaves_traces(&self) -> bool {
         self.doubtful || matches!(self.next, NextAttempt::Answer | NextAttempt::Listen)
     }
 
-    /// What to do now. `may_listen`: whether there is a connection to be woken over; `random` is uniform over all of `u64`.
+    /// What to do now. `may_listen`: whether there is a connection to be woken over; `random` is uniform over
+    /// all of `u64`.
     pub fn poll_step(&mut self, now: Instant, random: u64, may_listen: bool) -> AcquireStep {
         match self.next {
             NextAttempt::LockWait(left) => {
@@ -167,7 +170,8 @@ impl Acquire {
         self.until.is_some_and(|until| until <= now)
     }
 
-    /// How long to wait until the next question: not past the end of the other's lock, nor the end of our time.
+    /// How long to wait until the next question: not past the end of the other's lock, nor the end of our
+    /// time.
     fn turn(&self, left: Option<Duration>, now: Instant) -> Duration {
         let ours = self.until.map(|until| until.saturating_duration_since(now));
         // A lock lasts to the end of its last millisecond.

@@ -1,7 +1,7 @@
 //! What is said to the server about a lock: its keys, and scripts that look and act in one step.
 //!
-//! Every script does no harm when it is run again: whose reply was lost may ask once more, and is told the same. This file must
-//! not know who asks when.
+//! Every script does no harm when it is run again: whose reply was lost may ask once more, and is told the
+//! same. This file must not know who asks when.
 
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -15,19 +15,20 @@ use crate::script::Script;
 /// Takes the lock, if it is free or ours already: `{1, fence}`. Otherwise `{0, how long it will last}`.
 ///
 /// Keys: the lock, the fencing number, the wake-up, the note that this token's lock was released, the attempt
-/// that took the lock. Arguments: token, ttl, attempt. An element that was to wake a waiter is taken away, since
-/// there is nothing to be had any more, and so is the note.
+/// that took the lock. Arguments: token, ttl, attempt. An element that was to wake a waiter is taken away,
+/// since there is nothing to be had any more, and so is the note.
 ///
-/// An attempt begins with the 16 characters of the process that counts them; an earlier one of the same process
-/// is late, and changes nothing about a lock that is held.
+/// An attempt begins with the 16 characters of the process that counts them; an earlier one of the same
+/// process is late, and changes nothing about a lock that is held.
 ///
-/// The fencing number is the server's clock in microseconds, or one more than the last where that is higher: so
-/// it grows even where the counter was lost. It stays the same for an attempt that asks again. Lua's numbers hold
-/// it exactly until the year 2255. Redis before 7.0 can be set to send scripts to its replicas whole; one that
-/// reads the clock must ask for its effects to be sent instead (`replicate_commands`).
+/// The fencing number is the server's clock in microseconds, or one more than the last where that is higher:
+/// so it grows even where the counter was lost. It stays the same for an attempt that asks again. Lua's
+/// numbers hold it exactly until the year 2255. Redis before 7.0 can be set to send scripts to its replicas
+/// whole; one that reads the clock must ask for its effects to be sent instead (`replicate_commands`).
 static ACQUIRE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("acquire.lua")));
 
-/// Makes the lock last from now on for the ttl at least, if it is ours. It never shortens, so that one which is late undoes nothing.
+/// Makes the lock last from now on for the ttl at least, if it is ours. It never shortens, so that one which
+/// is late undoes nothing.
 ///
 /// Keys: the lock, the attempt that took it. Arguments: token, ttl.
 static EXTEND: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("extend.lua")));
@@ -35,9 +36,9 @@ static EXTEND: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("ext
 /// Frees the lock, if it is ours, and wakes one who waits, if it is free. Says whether it was ours.
 ///
 /// Keys: the lock, the wake-up, the note that this token's lock was released, the attempt that took the lock.
-/// Arguments: token, how long the note is kept, attempt. The wake-up list has one element at most, for a second.
-/// A lock that the same token has acquired again since is not freed: a release may arrive late, of a guard that
-/// was dropped or over a slow connection.
+/// Arguments: token, how long the note is kept, attempt. The wake-up list has one element at most, for a
+/// second. A lock that the same token has acquired again since is not freed: a release may arrive late, of a
+/// guard that was dropped or over a slow connection.
 static RELEASE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("release.lua")));
 
 /// The fencing number and how long the lock will last (-1: for ever), if it is ours.
@@ -61,12 +62,13 @@ pub struct Claim {
     attempt: String,
 }
 
-/// What [`Claim::find`] and [`Claim::take`] find: the fencing number, and for how many milliseconds the lock will last, below zero for ever.
+/// What [`Claim::find`] and [`Claim::take`] find: the fencing number, and for how many milliseconds the lock
+/// will last, below zero for ever.
 pub type FoundLock = Option<(u64, i64)>;
 
 impl Claim {
-    /// The claim of `token` to the lock `name`. `attempt` is like no other: 16 characters that are the same for
-    /// all attempts of one process, then a number of fixed width that grows with each of them.
+    /// The claim of `token` to the lock `name`. `attempt` is like no other: 16 characters that are the same
+    /// for all attempts of one process, then a number of fixed width that grows with each of them.
     #[must_use]
     pub fn new(name: &[u8], token: String, attempt: String) -> Self {
         Self { name: name.to_vec(), token, attempt }
@@ -132,8 +134,8 @@ impl Claim {
 
     /// A key beside the lock's, in the same slot of a cluster.
     ///
-    /// The name is the hash tag, or has one. Where it can be neither, since it is empty or has a `}` too many, the key lies in
-    /// another slot, and a cluster refuses the scripts.
+    /// The name is the hash tag, or has one. Where it can be neither, since it is empty or has a `}` too
+    /// many, the key lies in another slot, and a cluster refuses the scripts.
     fn key(&self, what: &str) -> Vec<u8> {
         let braces = self.name.is_empty() || self.name.contains(&b'}');
         let (open, close): (&[u8], &[u8]) = if braces { (b"", b":") } else { (b"{", b"}:") };

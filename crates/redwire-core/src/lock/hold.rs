@@ -1,7 +1,8 @@
 //! Keeping a lock: until when it is certainly held, when to extend it, and when it is lost.
 //!
-//! By the holder's own clock a lock lasts from *before* its request was sent, so it ends here no later than at the server. Once
-//! told that a lock is lost, its holder is told so for ever. This file must not know clocks or connections.
+//! By the holder's own clock a lock lasts from *before* its request was sent, so it ends here no later than
+//! at the server. Once told that a lock is lost, its holder is told so for ever. This file must not know
+//! clocks or connections.
 
 use std::time::{Duration, Instant};
 

@@ -1,5 +1,5 @@
-//! One line of `MONITOR`: `1339518083.107412 [0 127.0.0.1:60866] "SET" "k" "\x00"`. The servers' escapes are undone here, each of
-//! them and no others.
+//! One line of `MONITOR`: `1339518083.107412 [0 127.0.0.1:60866] "SET" "k" "\x00"`. The servers' escapes are
+//! undone here, each of them and no others.
 
 use std::time::Duration;
 

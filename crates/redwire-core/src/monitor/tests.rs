@@ -1,4 +1,5 @@
-//! Lines of `MONITOR`, against the servers' escaping written once more; and what the feed sends, hears and passes over.
+//! Lines of `MONITOR`, against the servers' escaping written once more; and what the feed sends, hears and
+//! passes over.
 
 use proptest::collection::vec;
 use proptest::prelude::*;

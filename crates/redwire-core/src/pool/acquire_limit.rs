@@ -6,7 +6,8 @@ use super::WhenExhausted;
 use crate::config::Config;
 use crate::error::{Error, Outcome};
 
-/// How long one caller waits for a connection: until the deadline of its call, or less if `pool_timeout` says so.
+/// How long one caller waits for a connection: until the deadline of its call, or less if `pool_timeout` says
+/// so.
 ///
 /// By default it is without end.
 #[derive(Clone, Copy, Debug, Default)]
@@ -24,7 +25,8 @@ impl AcquireLimit {
     #[must_use]
     pub fn new(config: &Config, deadline: Option<Instant>, now: Instant) -> Self {
         match config.pool_timeout() {
-            // With a limit of zero the pool refuses at once; who waits then waits for the server, until the deadline.
+            // With a limit of zero the pool refuses at once; who waits then waits for the server, until the
+            // deadline.
             Some(limit) if limit.is_zero() => {
                 Self { until: deadline, with_deadline: true, exhausted: WhenExhausted::Fail, told: false }
             }
@@ -36,8 +38,8 @@ impl AcquireLimit {
         }
     }
 
-    /// As this, of a caller that is told why the next attempt to connect failed, instead of waiting until one works:
-    /// such as one that opens the pool.
+    /// As this, of a caller that is told why the next attempt to connect failed, instead of waiting until one
+    /// works: such as one that opens the pool.
     #[must_use]
     pub fn told(self) -> Self {
         Self { told: true, ..self }

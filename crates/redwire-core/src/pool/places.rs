@@ -1,4 +1,5 @@
-//! The steps behind the pool's decisions: places taken and left, connections handed over and parted with, and what is told of it.
+//! The steps behind the pool's decisions: places taken and left, connections handed over and parted with, and
+//! what is told of it.
 //!
 //! Promises that each step leaves the counts right. This file must not know when a step is taken.
 
@@ -38,7 +39,8 @@ impl<C, W: Clone> Pool<C, W> {
         in_use.map(|place| Borrower { location: place.location, since: place.since })
     }
 
-    /// What keeps those who wait: why the last attempt to connect failed, or else the limit. For one whose deadline passed.
+    /// What keeps those who wait: why the last attempt to connect failed, or else the limit. For one whose
+    /// deadline passed.
     #[must_use]
     pub fn obstacle(&self, now: Instant) -> Error {
         self.outage.error().cloned().unwrap_or_else(|| self.exhausted(now))
@@ -130,15 +132,15 @@ impl<C, W: Clone> Pool<C, W> {
         self.connecting == 0 || !self.outage.is_proving()
     }
 
-    /// Why a caller that needs a new connection is refused: there will be none before the next turn, and either waiting
-    /// is of no use, or others are to be asked.
+    /// Why a caller that needs a new connection is refused: there will be none before the next turn, and
+    /// either waiting is of no use, or others are to be asked.
     pub(super) fn refusal(&self, now: Instant) -> Option<Error> {
         self.outage.next().filter(|next| now < *next)?;
         self.outage.error().filter(|error| self.limits.fail_fast || !heals(error)).cloned()
     }
 
-    /// Whether what began at `begun` is news: what began before the last failure was known says nothing about the time
-    /// since.
+    /// Whether what began at `begun` is news: what began before the last failure was known says nothing about
+    /// the time since.
     pub(super) fn is_news(&self, begun: Instant) -> bool {
         self.failed_at.is_none_or(|at| at < begun)
     }
@@ -164,8 +166,8 @@ impl<C, W: Clone> Pool<C, W> {
         self.serve(now);
     }
 
-    /// Wakes the oldest waiter to connect, where that is wanted and allowed; or else to keep the time until it is, unless
-    /// it does.
+    /// Wakes the oldest waiter to connect, where that is wanted and allowed; or else to keep the time until
+    /// it is, unless it does.
     pub(super) fn serve(&mut self, now: Instant) {
         self.turn = None;
         if !self.is_wanted() {

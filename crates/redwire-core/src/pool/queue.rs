@@ -1,7 +1,8 @@
 //! Those who wait for a connection, oldest first.
 //!
-//! Promises that each is answered at most once, in the order in which they came, that whoever gave up or is busy making
-//! a connection is passed over, and that the memory of those who gave up is used again. This file must not know what they wait for.
+//! Promises that each is answered at most once, in the order in which they came, that whoever gave up or is
+//! busy making a connection is passed over, and that the memory of those who gave up is used again. This file
+//! must not know what they wait for.
 
 use std::collections::VecDeque;
 use std::panic::Location;
@@ -10,8 +11,8 @@ use std::time::Instant;
 use super::AcquireLimit;
 use crate::error::{Error, Result};
 
-/// A waiter's place in the queue. It must be redeemed by [`Pool::poll_claim`](super::Pool::poll_claim) or given up by
-/// [`Pool::give_up`](super::Pool::give_up).
+/// A waiter's place in the queue. It must be redeemed by [`Pool::poll_claim`](super::Pool::poll_claim) or
+/// given up by [`Pool::give_up`](super::Pool::give_up).
 #[derive(Debug)]
 #[must_use = "a claim that is dropped takes what it was granted with it; give it up"]
 pub struct QueueClaim(u32);
@@ -160,7 +161,8 @@ impl<T, W> Queue<T, W> {
         next.waiter.waiter
     }
 
-    /// Takes the answer, and since when its waiter had stood in line; gives the claim back until there is one.
+    /// Takes the answer, and since when its waiter had stood in line; gives the claim back until there is
+    /// one.
     pub(super) fn redeem(&mut self, claim: QueueClaim) -> Result<(Option<Instant>, Result<T>), QueueClaim> {
         let place = &mut self.slots[claim.0 as usize];
         match place {

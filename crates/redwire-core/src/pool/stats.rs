@@ -122,8 +122,8 @@ impl WaitTimes {
         self.longest
     }
 
-    /// No more than this waited the share `q` of all (0 to 1, so 0.99 for all but a hundredth); at most twice the exact
-    /// value. Zero if nobody waited.
+    /// No more than this waited the share `q` of all (0 to 1, so 0.99 for all but a hundredth); at most twice
+    /// the exact value. Zero if nobody waited.
     #[must_use]
     pub fn quantile(&self, q: f64) -> Duration {
         // Up to 2^53 waits this is exact, and above nobody will tell.

@@ -1,5 +1,6 @@
-//! The connections behind the wishes: one, or in a cluster one to any node and one to each node that serves shard channels that
-//! somebody wants. When each is made, and made anew. This file must not know what is said on them, or who serves what.
+//! The connections behind the wishes: one, or in a cluster one to any node and one to each node that serves
+//! shard channels that somebody wants. When each is made, and made anew. This file must not know what is said
+//! on them, or who serves what.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
@@ -185,7 +186,8 @@ impl<W> PubSub<W> {
         PubSubConnect::Done
     }
 
-    /// A connection could not be made. Where time alone will not mend that, all subscriptions fail that depend on it.
+    /// A connection could not be made. Where time alone will not mend that, all subscriptions fail that
+    /// depend on it.
     pub fn handle_failed(&mut self, conn: ConnId, error: Error, now: Instant, random: u64) {
         if !heals(&error) {
             for id in self.dependents(conn) {
@@ -198,7 +200,8 @@ impl<W> PubSub<W> {
         }
     }
 
-    /// The connection was lost, whatever the reason: it will be made anew, for as long as anybody wants anything.
+    /// The connection was lost, whatever the reason: it will be made anew, for as long as anybody wants
+    /// anything.
     pub fn handle_lost(&mut self, conn: ConnId, error: Error, now: Instant, random: u64) {
         self.handle_down(conn);
         self.handle_doubt();
@@ -214,8 +217,8 @@ impl<W> PubSub<W> {
         }
     }
 
-    /// There is nobody any more who drives the connections: they are gone, and all subscriptions fail. New ones may be made. A connection
-    /// that has [ended](PubSubConnect::Done) is none any more.
+    /// There is nobody any more who drives the connections: they are gone, and all subscriptions fail. New
+    /// ones may be made. A connection that has [ended](PubSubConnect::Done) is none any more.
     pub fn handle_undriven(&mut self, conn: ConnId, error: &Error) {
         if self.conns.contains_key(&conn) {
             self.end_all(error, || SubscriptionEnd::Failed(error.clone()));

@@ -30,15 +30,16 @@ impl ChannelKind {
 pub enum SubscriptionEvent {
     /// A message was published.
     Message(Message),
-    /// So many messages (and confirmations, where they are asked for) were dropped here, since the buffer was full.
+    /// So many messages (and confirmations, where they are asked for) were dropped here, since the buffer was
+    /// full.
     Lagged(u64),
-    /// Messages that were published in this time may be missing here, since there was no connection, or the server
-    /// did not count us among its subscribers, as while the slot of a shard channel moves. All that was published
-    /// before `from` came before, by this machine's clock and less the time that bytes travel.
+    /// Messages that were published in this time may be missing here, since there was no connection, or the
+    /// server did not count us among its subscribers, as while the slot of a shard channel moves. All that
+    /// was published before `from` came before, by this machine's clock and less the time that bytes travel.
     ///
-    /// That holds for a subscriber that reads late, too, and that the server drops at its output buffer limit: then
-    /// `from` is the last time at which nothing more was to be read, which may be long before the messages that
-    /// were read last.
+    /// That holds for a subscriber that reads late, too, and that the server drops at its output buffer
+    /// limit: then `from` is the last time at which nothing more was to be read, which may be long before the
+    /// messages that were read last.
     Gap {
         /// Up to when all is known to have come.
         from: Instant,
@@ -50,11 +51,11 @@ pub enum SubscriptionEvent {
     /// The server confirmed a name, for the first time or again. Only where
     /// [asked for](super::SubscribeOptions::confirmations).
     Subscribed(Bytes),
-    /// No message of this name comes any more: it was removed, or the server gave it up, in which case it is asked for again.
-    /// Only where [asked for](super::SubscribeOptions::confirmations).
+    /// No message of this name comes any more: it was removed, or the server gave it up, in which case it is
+    /// asked for again. Only where [asked for](super::SubscribeOptions::confirmations).
     Unsubscribed(Bytes),
-    /// The subscription has ended for good, as with a password that is wrong by now, or a channel that is not allowed any more.
-    /// Nothing follows.
+    /// The subscription has ended for good, as with a password that is wrong by now, or a channel that is not
+    /// allowed any more. Nothing follows.
     Failed(Error),
 }
 
@@ -73,7 +74,8 @@ pub struct Message {
 }
 
 impl Message {
-    /// A message that came by no pattern, for the tests of a program; set its field `pattern` for one that did.
+    /// A message that came by no pattern, for the tests of a program; set its field `pattern` for one that
+    /// did.
     #[must_use]
     pub fn new(kind: ChannelKind, channel: impl Into<Bytes>, payload: impl Into<Bytes>) -> Self {
         Self { kind, channel: channel.into(), pattern: None, payload: payload.into() }
@@ -94,7 +96,8 @@ impl Message {
             .map_err(|error| decode_error(&format!("expected a text, got other bytes: {error}")))
     }
 
-    /// The payload as any type that a reply's text can be read as: a number, a `String`, a struct of your own.
+    /// The payload as any type that a reply's text can be read as: a number, a `String`, a struct of your
+    /// own.
     ///
     /// ```
     /// # use redwire_core::pubsub::{ChannelKind, Message};

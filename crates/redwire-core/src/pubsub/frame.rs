@@ -1,5 +1,5 @@
-//! What a server says on a subscribed connection, in either protocol: RESP3 pushes it, RESP2 sends arrays. This file must not
-//! know who subscribed to what.
+//! What a server says on a subscribed connection, in either protocol: RESP3 pushes it, RESP2 sends arrays.
+//! This file must not know who subscribed to what.
 
 use redwire_resp::{Cursor, Head, Len};
 
@@ -75,7 +75,8 @@ fn text<'a>(cursor: &mut Cursor<'a>) -> Result<Option<&'a [u8]>> {
     }
 }
 
-/// What was published. Servers tell of invalidated keys in the same way, with a list in its place: that comes as it was sent.
+/// What was published. Servers tell of invalidated keys in the same way, with a list in its place: that comes
+/// as it was sent.
 #[inline]
 fn payload<'a>(cursor: &mut Cursor<'a>) -> Result<&'a [u8]> {
     let raw = cursor.remaining();

@@ -4,13 +4,14 @@
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Overflow {
-    /// Nothing is dropped here: the connection is not read until half of the buffer is free again. The server then holds what it
-    /// sends, until its own limit (`client-output-buffer-limit pubsub`) is reached and it drops the connection; a
-    /// [`Gap`](super::SubscriptionEvent::Gap) tells of that. All subscriptions of the same connection wait, too; in a cluster those of all
-    /// connections of the client.
+    /// Nothing is dropped here: the connection is not read until half of the buffer is free again. The server
+    /// then holds what it sends, until its own limit (`client-output-buffer-limit pubsub`) is reached and it
+    /// drops the connection; a [`Gap`](super::SubscriptionEvent::Gap) tells of that. All subscriptions of the
+    /// same connection wait, too; in a cluster those of all connections of the client.
     #[default]
     Wait,
-    /// The oldest message that waits makes room; [`Lagged`](super::SubscriptionEvent::Lagged) stands in its place.
+    /// The oldest message that waits makes room; [`Lagged`](super::SubscriptionEvent::Lagged) stands in its
+    /// place.
     DropOldest,
     /// What comes is dropped; [`Lagged`](super::SubscriptionEvent::Lagged) stands in its place.
     DropNewest,
@@ -39,8 +40,9 @@ impl SubscribeOptions {
         Self { messages: 4096, bytes: 16 * 1024 * 1024, overflow: Overflow::default(), confirmations: false }
     }
 
-    /// So many messages may wait for the subscriber: 4096. With few, a short pause of the subscriber is enough to hold up the
-    /// connection or to lose messages; with many, they are old when they are heard, and take memory.
+    /// So many messages may wait for the subscriber: 4096. With few, a short pause of the subscriber is
+    /// enough to hold up the connection or to lose messages; with many, they are old when they are heard, and
+    /// take memory.
     ///
     /// At least 1. With [`Overflow::Wait`], what came with the same read (256 KiB at most) is kept beyond it.
     #[must_use]
@@ -49,8 +51,8 @@ impl SubscribeOptions {
         self
     }
 
-    /// So many bytes of payloads and names may wait for the subscriber: 16 MiB. A message that is larger than that passes when
-    /// nothing else waits.
+    /// So many bytes of payloads and names may wait for the subscriber: 16 MiB. A message that is larger than
+    /// that passes when nothing else waits.
     #[must_use]
     pub fn buffer_bytes(mut self, bytes: usize) -> Self {
         self.bytes = bytes;
@@ -64,7 +66,8 @@ impl SubscribeOptions {
         self
     }
 
-    /// Whether [`Subscribed`](super::SubscriptionEvent::Subscribed) and [`Unsubscribed`](super::SubscriptionEvent::Unsubscribed) are told: no.
+    /// Whether [`Subscribed`](super::SubscriptionEvent::Subscribed) and
+    /// [`Unsubscribed`](super::SubscriptionEvent::Unsubscribed) are told: no.
     #[must_use]
     pub fn confirmations(mut self, told: bool) -> Self {
         self.confirmations = told;

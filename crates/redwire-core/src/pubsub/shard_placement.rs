@@ -1,19 +1,23 @@
 //! Shard channels in a cluster: which node each is to be heard from, and how it follows its slot.
 //!
-//! Every shard channel that somebody wants belongs to one node: it is heard over the connection to the primary of its slot, by the map. What is told on a connection
-//! obeys the same rules as everywhere; here is only what moves a name from one connection to another.
-//! - The connection is lost. Then nobody hears the name, a hole is open for those who want it, and it goes to where the map leads.
-//! - The server leaves the name out by itself. If the slot has moved, it is asked once more, and says who has it. But if a replica has
-//!   taken over, the node accepts the name as the replica that it is now, and does not hear what is published before the new primary
-//!   knows of it: the name is left again at once, and waits for a map that was asked for anew.
-//! - The node redirects. A `MOVED` goes to the map, and the name where that leads then: a few times at once, then with growing
-//!   pauses, since nodes contradict each other. An `ASK` is not followed: a node that takes a slot over does not hear what is
-//!   published in it before it has it. It counts as one more reason to ask again later, as `CLUSTERDOWN`, `LOADING` and their like.
-//! - A new map has another primary for the slot, as when a primary was cut off from the rest and does not know it. What is heard
-//!   from it is left, and then wanted there.
+//! Every shard channel that somebody wants belongs to one node: it is heard over the connection to the
+//! primary of its slot, by the map. What is told on a connection obeys the same rules as everywhere; here is
+//! only what moves a name from one connection to another.
+//! - The connection is lost. Then nobody hears the name, a hole is open for those who want it, and it goes to
+//!   where the map leads.
+//! - The server leaves the name out by itself. If the slot has moved, it is asked once more, and says who has
+//!   it. But if a replica has taken over, the node accepts the name as the replica that it is now, and does
+//!   not hear what is published before the new primary knows of it: the name is left again at once, and waits
+//!   for a map that was asked for anew.
+//! - The node redirects. A `MOVED` goes to the map, and the name where that leads then: a few times at once,
+//!   then with growing pauses, since nodes contradict each other. An `ASK` is not followed: a node that takes
+//!   a slot over does not hear what is published in it before it has it. It counts as one more reason to ask
+//!   again later, as `CLUSTERDOWN`, `LOADING` and their like.
+//! - A new map has another primary for the slot, as when a primary was cut off from the rest and does not
+//!   know it. What is heard from it is left, and then wanted there.
 //!
-//! A name is on one connection at a time, and asked for on the next when the last can tell nothing more of it: so no message comes twice
-//! or late. This file must not know connections.
+//! A name is on one connection at a time, and asked for on the next when the last can tell nothing more of
+//! it: so no message comes twice or late. This file must not know connections.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -84,12 +88,14 @@ impl ShardPlacement {
 }
 
 impl<W> PubSub<W> {
-    /// As [`new`](Self::new), for a cluster with this remap: shard channels are heard from the nodes that serve them.
+    /// As [`new`](Self::new), for a cluster with this remap: shard channels are heard from the nodes that
+    /// serve them.
     ///
-    /// [`ConnId::MAIN`] leads to any node, and serves all other names. Whenever something has changed, [`poll_conn`](Self::poll_conn)
-    /// tells of new connections, each of which is driven as the first is until [`PubSubConnect::Done`](super::PubSubConnect::Done);
-    /// [`poll_hints`](Self::poll_hints) of what there is to know about the cluster. Every new map is told by
-    /// [`handle_map`](Self::handle_map), and the same once more at [`poll_placement_timeout`](Self::poll_placement_timeout).
+    /// [`ConnId::MAIN`] leads to any node, and serves all other names. Whenever something has changed,
+    /// [`poll_conn`](Self::poll_conn) tells of new connections, each of which is driven as the first is until
+    /// [`PubSubConnect::Done`](super::PubSubConnect::Done); [`poll_hints`](Self::poll_hints) of what there is
+    /// to know about the cluster. Every new map is told by [`handle_map`](Self::handle_map), and the same
+    /// once more at [`poll_placement_timeout`](Self::poll_placement_timeout).
     #[must_use]
     pub fn in_cluster(mut self, remap: Remap) -> Self {
         self.shard_placement = Some(ShardPlacement {
@@ -117,7 +123,8 @@ impl<W> PubSub<W> {
         }
     }
 
-    /// Whether [`poll_conn`](Self::poll_conn), [`poll_hints`](Self::poll_hints) or [`handle_map`](Self::handle_map) have something to do.
+    /// Whether [`poll_conn`](Self::poll_conn), [`poll_hints`](Self::poll_hints) or
+    /// [`handle_map`](Self::handle_map) have something to do.
     #[inline]
     #[must_use]
     pub fn wants_placement(&self) -> bool {
@@ -163,8 +170,8 @@ impl<W> PubSub<W> {
         }
     }
 
-    /// A new map: names that were on their way are sent elsewhere, and those that are heard from a node that does not serve them any
-    /// more are left there.
+    /// A new map: names that were on their way are sent elsewhere, and those that are heard from a node that
+    /// does not serve them any more are left there.
     fn reassign(&mut self) {
         let (Some(shard_placement), table) = (&self.shard_placement, &mut self.names[ChannelKind::Shard as usize]) else { return };
         let mut moving = Vec::new();
@@ -216,7 +223,8 @@ impl<W> PubSub<W> {
         }
     }
 
-    /// A server has left a name out that is wanted: by itself, unless it is an answer. Whether the name has nowhere to go for now.
+    /// A server has left a name out that is wanted: by itself, unless it is an answer. Whether the name has
+    /// nowhere to go for now.
     pub(super) fn handle_left(&mut self, conn: ConnId, kind: ChannelKind, text: &Bytes, is_answer: bool) -> bool {
         let (Some(shard_placement), ChannelKind::Shard) = (&mut self.shard_placement, kind) else { return false };
         let Some(name) = self.names[kind as usize].get_mut(text) else { return false };
@@ -233,7 +241,8 @@ impl<W> PubSub<W> {
         is_over
     }
 
-    /// Whether a node accepts what it has left out by itself just now: so it is a replica by now, and the name is left again.
+    /// Whether a node accepts what it has left out by itself just now: so it is a replica by now, and the
+    /// name is left again.
     pub(super) fn is_replica_now(&mut self, conn: ConnId, kind: ChannelKind, text: &[u8]) -> bool {
         let table = &mut self.names[kind as usize];
         let Some((key, name)) = table.get_key_value(text) else { return false };
@@ -271,8 +280,8 @@ impl<W> PubSub<W> {
         Redirect::parse(error, node, &shard_placement.remap)
     }
 
-    /// The node did not take these names, for a reason that says something of the cluster, and nothing of the names: they go where
-    /// they belong. False where it is another reason.
+    /// The node did not take these names, for a reason that says something of the cluster, and nothing of the
+    /// names: they go where they belong. False where it is another reason.
     pub(super) fn handle_turned_away(
         &mut self,
         conn: ConnId,

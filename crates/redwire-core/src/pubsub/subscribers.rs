@@ -1,4 +1,5 @@
-//! Those who subscribed: what each wants, what waits for it, and who is woken. This file must not know what the server was told.
+//! Those who subscribed: what each wants, what waits for it, and who is woken. This file must not know what
+//! the server was told.
 
 use std::collections::BTreeSet;
 use std::time::Instant;
@@ -105,8 +106,8 @@ impl<W> Subscribers<W> {
         std::mem::take(&mut self.resumed)
     }
 
-    /// Adds something of `size` bytes to what waits for a subscriber. What comes while a hole is open may come after what was
-    /// missed: so that is told first, and lasts until `now` at least.
+    /// Adds something of `size` bytes to what waits for a subscriber. What comes while a hole is open may
+    /// come after what was missed: so that is told first, and lasts until `now` at least.
     #[inline]
     pub(super) fn tell(&mut self, id: u32, event: SubscriptionEvent, size: usize, now: Option<Instant>) {
         let Some(subscriber) = self.list[id as usize].as_deref_mut() else { return };

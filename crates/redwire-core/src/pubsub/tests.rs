@@ -505,7 +505,8 @@ fn a_gap_begins_where_there_was_last_nothing_to_read() {
     }
 }
 
-/// Where much is read at a time, the server may have had more to send than it could, and has dropped what came then.
+/// Where much is read at a time, the server may have had more to send than it could, and has dropped what
+/// came then.
 #[test]
 fn after_much_at_a_time_only_an_answer_tells_that_it_was_all() {
     let payload = "x".repeat(6_000);
@@ -528,7 +529,8 @@ fn after_much_at_a_time_only_an_answer_tells_that_it_was_all() {
         assert!(read(&mut scene, 1).is_empty(), "it is asked once");
         scene.come_back("a");
         assert_eq!(scene.items(&id, start), ["reconnected", "gap 2-4"]);
-        // Once it has answered, all that came before the question is known to be heard; and there may be more behind it.
+        // Once it has answered, all that came before the question is known to be heard; and there may be more
+        // behind it.
         assert_eq!(read(&mut scene, 3), ["PING"]);
         assert!(read(&mut scene, 3).is_empty(), "one question at a time");
         scene.now += SECOND;

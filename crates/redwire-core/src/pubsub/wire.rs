@@ -1,5 +1,5 @@
-//! What was said on a connection of the subscriptions: what the server was asked, what it has confirmed, and what it is to be
-//! asked next. This file must not know sockets or clocks.
+//! What was said on a connection of the subscriptions: what the server was asked, what it has confirmed, and
+//! what it is to be asked next. This file must not know sockets or clocks.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Instant;
@@ -28,8 +28,8 @@ const MOST_NAMES: usize = 1000;
 /// A payload smaller than this is copied, so that it does not keep a whole read buffer alive.
 const SHARED_FROM: usize = 4 * 1024;
 
-/// After so many bytes without a pause the server may have more to send than what has come, in a buffer that has a limit. Less
-/// than this fits into the buffers of any socket.
+/// After so many bytes without a pause the server may have more to send than what has come, in a buffer that
+/// has a limit. Less than this fits into the buffers of any socket.
 const BURST: usize = 16 * 1024;
 
 /// A name that somebody wants, or that the server was told of.
@@ -211,8 +211,8 @@ impl<W> PubSub<W> {
         }
     }
 
-    /// Presents new credentials by `auth`, appended to what is to be sent. Only where RESP3 is spoken: in RESP2 a subscribed
-    /// connection does not take the command.
+    /// Presents new credentials by `auth`, appended to what is to be sent. Only where RESP3 is spoken: in
+    /// RESP2 a subscribed connection does not take the command.
     pub fn present(&mut self, conn: ConnId, auth: &Cmd<Value>, outbox: &mut Outbox) {
         if let Some(conn) = self.conns.get_mut(&conn).filter(|conn| conn.keeper.is_up()) {
             auth.write(outbox);
@@ -251,9 +251,9 @@ impl<W> PubSub<W> {
     /// Something came: messages go to those who want them, answers to those who asked.
     ///
     /// # Errors
-    /// What no server says to subscribers, or an answer to nothing that was asked: the connection must not be used any more. So
-    /// with a server that cannot confirm now what it did before, and with a [large frame](Frames::has_large_rest) that is not
-    /// whole yet when nobody is subscribed to anything.
+    /// What no server says to subscribers, or an answer to nothing that was asked: the connection must not be
+    /// used any more. So with a server that cannot confirm now what it did before, and with a [large
+    /// frame](Frames::has_large_rest) that is not whole yet when nobody is subscribed to anything.
     pub fn handle_frames(&mut self, conn: ConnId, frames: &mut Frames, now: Instant) -> Result<()> {
         let Some(this) = self.conns.get_mut(&conn).filter(|conn| conn.keeper.is_up()) else { return Ok(()) };
         this.read = Some(now);
@@ -284,8 +284,8 @@ impl<W> PubSub<W> {
 
     /// At the time `at` there was nothing to be read, and there is nothing unread that had come by then.
     ///
-    /// What is read later may have come at any time since: a subscriber may be slow, its thread busy, the process suspended. So
-    /// a gap begins here, and not where something was last read.
+    /// What is read later may have come at any time since: a subscriber may be slow, its thread busy, the
+    /// process suspended. So a gap begins here, and not where something was last read.
     pub fn handle_quiet(&mut self, conn: ConnId, at: Instant) {
         if let Some(this) = self.conns.get_mut(&conn) {
             (this.heard, this.burst) = (this.heard.max(Some(at)), 0);
@@ -302,7 +302,8 @@ impl<W> PubSub<W> {
         }
     }
 
-    /// What was asked for `id` alone goes on for whoever else wants it: those who asked have left, or ask for something else.
+    /// What was asked for `id` alone goes on for whoever else wants it: those who asked have left, or ask for
+    /// something else.
     pub(super) fn disown(&mut self, id: u32) {
         for question in self.conns.values_mut().flat_map(|conn| &mut conn.asked) {
             if let OwedReply::Names { batch, .. } = question
@@ -372,7 +373,8 @@ impl<W> PubSub<W> {
         }
     }
 
-    /// The server has left a name out: because it was told so, or on its own account, as when a shard moves away.
+    /// The server has left a name out: because it was told so, or on its own account, as when a shard moves
+    /// away.
     fn handle_unsubscribed(&mut self, conn: ConnId, kind: ChannelKind, text: &[u8], before: Instant) {
         let Some(this) = self.conns.get_mut(&conn) else { return };
         let is_answer = this.is_answered(true, kind, text);
@@ -430,7 +432,8 @@ impl<W> PubSub<W> {
             _ => None,
         };
         match this.asked.front() {
-            // It answers a command to leave names which the server had left out by itself by then, as it had told.
+            // It answers a command to leave names which the server had left out by itself by then, as it had
+            // told.
             _ if stale.is_some_and(|redirect| Some(redirect.slot) != slot) => Ok(()),
             None => Err(error.clone().with_outcome(Outcome::MaybeExecuted)),
             // Names are asked for on the next connection.
@@ -499,7 +502,8 @@ impl<W> PubSub<W> {
         Ok(())
     }
 
-    /// The server does not allow a name: that is the end for those who had it, and the answer to those who ask for it.
+    /// The server does not allow a name: that is the end for those who had it, and the answer to those who
+    /// ask for it.
     fn fail(&mut self, kind: ChannelKind, text: &Bytes, error: &Error) {
         let Some(name) = self.names[kind as usize].get(text) else { return };
         for id in name.wanted_by.clone() {
@@ -518,7 +522,8 @@ impl<W> PubSub<W> {
         self.conns.get(&conn)?.liveness.poll_timeout()
     }
 
-    /// Asks a silent peer whether it lives; `received` is how many bytes have come in all, as far as the driver counts them.
+    /// Asks a silent peer whether it lives; `received` is how many bytes have come in all, as far as the
+    /// driver counts them.
     ///
     /// # Errors
     /// The peer has been silent for too long, though it was asked: the connection is dead.
@@ -541,7 +546,8 @@ impl<W> PubSub<W> {
 }
 
 impl PubSubConn {
-    /// So many bytes were read at a time. Where there is much, only the answer to a question tells that it is all.
+    /// So many bytes were read at a time. Where there is much, only the answer to a question tells that it is
+    /// all.
     #[inline]
     fn handle_burst(&mut self, bytes: usize) {
         self.burst += bytes;

@@ -1,6 +1,7 @@
 //! A tree as the frame that would have been read as it.
 //!
-//! Promises that reading the frame gives the same tree. A tree that no server can send gives a frame that cannot be read.
+//! Promises that reading the frame gives the same tree. A tree that no server can send gives a frame that
+//! cannot be read.
 
 use super::Value;
 

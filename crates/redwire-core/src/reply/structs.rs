@@ -1,7 +1,8 @@
 //! Replies that are structs of the user's own, by serde, straight from the bytes of the frame.
 //!
 //! The same answer gives the same struct whether it came as a RESP2 list of fields and values or as a RESP3
-//! map. How scalars are spelled is for the other replies to know: this file asks them. It must not know commands.
+//! map. How scalars are spelled is for the other replies to know: this file asks them. It must not know
+//! commands.
 
 use std::borrow::Cow;
 use std::ops::{Deref, DerefMut};
@@ -44,8 +45,8 @@ mod fault;
 /// ```
 ///
 /// # What reads as what
-/// - Structs and maps: a map, a list of fields and values in turn, or a list of such pairs. Unknown fields are
-///   passed over, whatever they hold; a missing one needs `Option` or `#[serde(default)]`.
+/// - Structs and maps: a map, a list of fields and values in turn, or a list of such pairs. Unknown fields
+///   are passed over, whatever they hold; a missing one needs `Option` or `#[serde(default)]`.
 /// - Sequences, sets and tuples: any list. In a list, a tuple may also be so many items in a row.
 /// - Numbers, and `bool` (`1`, `0`, `true`, `false`): RESP's own, or text that is one; what is whole is an
 ///   integer.
@@ -57,9 +58,10 @@ mod fault;
 /// text stay text there: read them as `String` or through `deserialize_with`. A `tag` needs a RESP3 map.
 ///
 /// # A key that does not exist
-/// `HGETALL` of a missing key answers with an empty map, not with nil. So a struct fails for want of its fields, and
-/// `Option<Struct<T>>`, which is `None` for nil, fails with it. Put the `Option` inside: `Struct<Option<T>>`
-/// is `None` for nil and for an empty map or list. An `Option` deeper inside takes an empty map for a map.
+/// `HGETALL` of a missing key answers with an empty map, not with nil. So a struct fails for want of its
+/// fields, and `Option<Struct<T>>`, which is `None` for nil, fails with it. Put the `Option` inside:
+/// `Struct<Option<T>>` is `None` for nil and for an empty map or list. An `Option` deeper inside takes an
+/// empty map for a map.
 ///
 /// ```
 /// # use redwire_core::{Reader, Struct};
@@ -74,8 +76,8 @@ mod fault;
 /// ```
 ///
 /// # Errors
-/// [`ErrorKind::Decode`], telling the way to the field: ``at `users[3].age`: expected …``. An error of the server
-/// where a value was wanted fails the whole, and comes as it is.
+/// [`ErrorKind::Decode`], telling the way to the field: ``at `users[3].age`: expected …``. An error of the
+/// server where a value was wanted fails the whole, and comes as it is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Struct<T>(pub T);
 
@@ -152,7 +154,8 @@ struct NextValue<'r, 'de> {
 }
 
 impl<'r, 'de> NextValue<'r, 'de> {
-    /// What `take` makes of the text that comes next; `None`, and nothing read, if it is none or `take` declines.
+    /// What `take` makes of the text that comes next; `None`, and nothing read, if it is none or `take`
+    /// declines.
     fn borrow<T>(&mut self, take: impl FnOnce(&'de [u8]) -> Option<T>) -> Option<T> {
         let mut ahead = self.reader.cursor.clone();
         let taken = match ahead.head() {
@@ -260,7 +263,8 @@ impl<'de> Deserializer<'de> for NextValue<'_, 'de> {
         visitor.visit_u8(number.ok_or_else(|| mismatch("an integer that fits u8", &head))?)
     }
 
-    /// Narrower than the reply type `bool`, as no field of a struct is the answer `OK`, and nil is for `Option`.
+    /// Narrower than the reply type `bool`, as no field of a struct is the answer `OK`, and nil is for
+    /// `Option`.
     fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, StructFault> {
         let scalar = Scalar::read(self.reader)?;
         let truth = scalar.truth().ok_or_else(|| scalar.mismatch("a truth value (0, 1, true or false)"));

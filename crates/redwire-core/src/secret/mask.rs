@@ -1,9 +1,10 @@
-//! Taking secrets out of what a server or a proxy says. Promises that neither a secret nor a part of it that is long enough to be of
-//! use stays in the text. Must not know whose text it is.
+//! Taking secrets out of what a server or a proxy says. Promises that neither a secret nor a part of it that
+//! is long enough to be of use stays in the text. Must not know whose text it is.
 
 use super::{MASK, Secret, words};
 
-/// `text` without `secrets`: each stands as `***`, and so does a piece of a long one, since servers cut what they quote.
+/// `text` without `secrets`: each stands as `***`, and so does a piece of a long one, since servers cut what
+/// they quote.
 pub(crate) fn mask(text: &str, secrets: &[Secret]) -> String {
     let mut text: String = text.chars().take(MOST_SHOWN).collect();
     for secret in secrets {
@@ -18,7 +19,8 @@ pub(crate) fn mask(text: &str, secrets: &[Secret]) -> String {
 
 /// `line`, an error of a server, without what it quotes of a command's arguments.
 ///
-/// A command that is not known may be a password with its name misspelt, or `AUTH` where that bears another name.
+/// A command that is not known may be a password with its name misspelt, or `AUTH` where that bears another
+/// name.
 pub(crate) fn unquoted(line: String) -> String {
     if let Some(at) = line.find(BEGINNING) {
         return format!("{}{BEGINNING}: {MASK}", &line[..at]);
@@ -36,7 +38,8 @@ const MODIFIER: &str = "ACL SETUSER modifier '";
 
 /// A piece of a secret as long as this is hidden, too.
 const PIECE: usize = 6;
-/// A secret shorter than this is hidden where it stands alone: there are other words that have it in them, `WRONGPASS` for one.
+/// A secret shorter than this is hidden where it stands alone: there are other words that have it in them,
+/// `WRONGPASS` for one.
 const SHORT: usize = 8;
 /// More of a text that quotes secrets is not shown.
 const MOST_SHOWN: usize = 1000;

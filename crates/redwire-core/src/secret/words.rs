@@ -1,5 +1,5 @@
-//! Which words of which commands are secrets. Promises to find them wherever their grammar puts them, and rather one too many
-//! where a command breaks its grammar. Must not know what becomes of them.
+//! Which words of which commands are secrets. Promises to find them wherever their grammar puts them, and
+//! rather one too many where a command breaks its grammar. Must not know what becomes of them.
 
 use redwire_resp::{Cursor, Head, Len};
 
@@ -89,7 +89,8 @@ fn behind_auth<'a>(words: &[&'a str]) -> Vec<&'a str> {
     words[at..].iter().take(2).copied().collect()
 }
 
-/// Passwords and their hashes among the rules of a user. A rule that is none may be a password without its `>`.
+/// Passwords and their hashes among the rules of a user. A rule that is none may be a password without its
+/// `>`.
 fn of_rules<'a>(rules: &[&'a str]) -> Vec<&'a str> {
     let secrets = rules.iter().filter(|rule| is_secret_rule(rule));
     secrets.map(|rule| rule.strip_prefix(['>', '<', '#', '!']).unwrap_or(rule)).collect()
@@ -120,7 +121,8 @@ const RULES: [&str; 16] = [
     "skip-sanitize-payload",
 ];
 
-/// The values of options that are secret by their names, from pairs of name and value. Where the pairs are out of step, all of them.
+/// The values of options that are secret by their names, from pairs of name and value. Where the pairs are
+/// out of step, all of them.
 fn of_options<'a>(words: &[&'a str]) -> Vec<&'a str> {
     let is_secret = |name: &str| {
         let name = name.to_ascii_lowercase();

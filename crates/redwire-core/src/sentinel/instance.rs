@@ -6,7 +6,8 @@ use crate::config::HostPort;
 use crate::error::{Error, ErrorKind, Outcome, Result};
 use crate::reply::{Reader, Reply};
 
-/// What a sentinel tells about one server. The fields that decide have a method each; all others are there by their name.
+/// What a sentinel tells about one server. The fields that decide have a method each; all others are there by
+/// their name.
 ///
 /// ```
 /// # use redwire_core as redwire;

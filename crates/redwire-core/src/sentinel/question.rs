@@ -1,8 +1,8 @@
-//! What each sentinel is asked, and in which other words where it refuses a part: some know or allow only a part of `SENTINEL`, as
-//! the discovery services of providers do, and users with few rights.
+//! What each sentinel is asked, and in which other words where it refuses a part: some know or allow only a
+//! part of `SENTINEL`, as the discovery services of providers do, and users with few rights.
 //!
-//! Promises that one question that is refused costs its own answer only: where the master is suffices. This file must not know who
-//! is believed.
+//! Promises that one question that is refused costs its own answer only: where the master is suffices. This
+//! file must not know who is believed.
 
 use super::Instance;
 use crate::cmd::Cmd;
@@ -60,7 +60,8 @@ impl From<<SentinelQuestion as Slots>::Out> for SentinelReply {
 }
 
 impl SentinelReply {
-    /// Whether it is to be asked in [`other_words`]: it knows the service, as far as it told, but not all of the question.
+    /// Whether it is to be asked in [`other_words`]: it knows the service, as far as it told, but not all of
+    /// the question.
     #[must_use]
     pub fn wants_other_words(&self) -> bool {
         match &self.master {

@@ -1,15 +1,15 @@
 //! Which server of a service answers a client that reads from its replicas.
 //!
-//! Promises a replica that is not known to be unfit, or the master where the client allows that. This file must not know
-//! connections; time is an argument.
+//! Promises a replica that is not known to be unfit, or the master where the client allows that. This file
+//! must not know connections; time is an argument.
 
 use std::time::{Duration, Instant};
 
 use super::FoundServers;
 use crate::config::{HostPort, ReadFrom};
 
-/// The replicas of a service, in turn. One that could not be connected to, or had no data to answer from, is passed over for
-/// [`REST`](Self::REST).
+/// The replicas of a service, in turn. One that could not be connected to, or had no data to answer from, is
+/// passed over for [`REST`](Self::REST).
 #[derive(Debug, Default)]
 pub struct ReplicaChoice {
     turn: usize,
@@ -41,16 +41,16 @@ impl ReplicaChoice {
         chosen
     }
 
-    /// Some replica that is in use has no data to answer from. Which of several it was is not told; the one that
-    /// was chosen last is passed over first, and the next if that was another.
+    /// Some replica that is in use has no data to answer from. Which of several it was is not told; the one
+    /// that was chosen last is passed over first, and the next if that was another.
     pub fn handle_refusal(&mut self, now: Instant) {
         if let Some(replica) = self.chosen.clone() {
             self.handle_unfit(&replica, now);
         }
     }
 
-    /// This replica could not be connected to, or said that it has no data to answer from (it loads, or has lost its
-    /// master).
+    /// This replica could not be connected to, or said that it has no data to answer from (it loads, or has
+    /// lost its master).
     pub fn handle_unfit(&mut self, replica: &HostPort, now: Instant) {
         self.resting.retain(|(other, _)| other != replica);
         self.resting.push((replica.clone(), now + Self::REST));

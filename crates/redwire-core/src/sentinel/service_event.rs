@@ -1,7 +1,7 @@
 //! What sentinels publish when something happens to a service. It must not know how it was received.
 //!
-//! The channels and their words:
-//! [Sentinel Pub/Sub](https://redis.io/docs/latest/operate/oss_and_stack/management/sentinel/#pubsub-messages).
+//! The channels and their words: [Sentinel
+//! Pub/Sub](https://redis.io/docs/latest/operate/oss_and_stack/management/sentinel/#pubsub-messages).
 
 use crate::config::HostPort;
 
@@ -13,8 +13,8 @@ pub enum ServiceEvent {
         /// The new one.
         master: HostPort,
     },
-    /// A replica has taken over, by the sentinel that leads the failover. The service has another master once that sentinel names it,
-    /// which is sooner than the news of it: those wait for the other replicas.
+    /// A replica has taken over, by the sentinel that leads the failover. The service has another master once
+    /// that sentinel names it, which is sooner than the news of it: those wait for the other replicas.
     Promoted {
         /// The replica.
         replica: HostPort,

@@ -1,4 +1,5 @@
-//! Discovery, by cases that any implementation could run (`spec/cases/sentinel.json`), and what is learnt from one to the next.
+//! Discovery, by cases that any implementation could run (`spec/cases/sentinel.json`), and what is learnt
+//! from one to the next.
 
 use std::collections::BTreeMap;
 

@@ -1,6 +1,7 @@
 //! What a cluster is started with, and how it is put together.
 //!
-//! Afterwards it is needed for nodes that are added. It decides nothing about slots but who has which at first.
+//! Afterwards it is needed for nodes that are added. It decides nothing about slots but who has which at
+//! first.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
@@ -84,23 +85,24 @@ impl ClusterSetBuilder {
         self
     }
 
-    /// Announces node 3 as `node-3.redwire.test`, which no resolver knows, and asks clients to go by that name:
-    /// they need [`ClusterSet::remap`]. Only from Redis 7.0 on. Default: by addresses.
+    /// Announces node 3 as `node-3.redwire.test`, which no resolver knows, and asks clients to go by that
+    /// name: they need [`ClusterSet::remap`]. Only from Redis 7.0 on. Default: by addresses.
     pub fn host_names(mut self) -> Self {
         self.host_names = true;
         self.server = self.server.arg("cluster-preferred-endpoint-type", "hostname");
         self
     }
 
-    /// Puts a [`Proxy`](crate::Proxy) before each node; clients and the replicas come through it, but not what
-    /// the nodes tell each other: they go on to see a node that nobody else reaches. Default: none.
+    /// Puts a [`Proxy`](crate::Proxy) before each node; clients and the replicas come through it, but not
+    /// what the nodes tell each other: they go on to see a node that nobody else reaches. Default: none.
     pub fn proxied(mut self) -> Self {
         self.proxied = true;
         self
     }
 
-    /// The availability zones of the nodes in turn, from the first again when there are no more of them: with two
-    /// of them and three primaries a replica is in another zone than its primary. Only Valkey. Default: none.
+    /// The availability zones of the nodes in turn, from the first again when there are no more of them: with
+    /// two of them and three primaries a replica is in another zone than its primary. Only Valkey. Default:
+    /// none.
     pub fn zones(mut self, names: &[&str]) -> Self {
         self.zones = names.iter().map(|&name| name.to_owned()).collect();
         self

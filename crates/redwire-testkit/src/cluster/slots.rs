@@ -14,7 +14,8 @@ const KEYS: &str = "100";
 /// How long the servers may take for them, in milliseconds.
 const TIMEOUT: &str = "10000";
 
-/// The slot of a key: of what is between its first `{` and the next `}`, if that is anything, else of all of it.
+/// The slot of a key: of what is between its first `{` and the next `}`, if that is anything, else of all of
+/// it.
 ///
 /// ```
 /// assert_eq!(redwire_testkit::slot("123456789"), 12739);
@@ -80,8 +81,8 @@ impl ClusterSet {
 }
 
 impl ClusterSet {
-    /// Waits until all have heard of the newest epoch. Whoever is given a slot takes the next one by itself: two that take the same
-    /// contradict each other, and over that a slot may be lost.
+    /// Waits until all have heard of the newest epoch. Whoever is given a slot takes the next one by itself:
+    /// two that take the same contradict each other, and over that a slot may be lost.
     fn wait_for_epoch(&self) {
         // It is told at once.
         wait_every(Duration::from_millis(1), || {
@@ -151,7 +152,8 @@ impl SlotMove<'_> {
         let (slot, ids) = (self.slot.to_string(), [&self.to.id, &self.from.id]);
         let words = ["CLUSTER", "SETSLOT", &slot, "NODE", &self.to.id];
         self.to.demand(&words);
-        // One that has heard already that its last slot is gone may have become a replica, which has nothing to be told.
+        // One that has heard already that its last slot is gone may have become a replica, which has nothing
+        // to be told.
         let told = self.from.node.command(&words);
         let replica = |reason: &String| reason.contains("only with masters");
         assert!(

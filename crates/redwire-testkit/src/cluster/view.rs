@@ -31,8 +31,8 @@ impl View {
         self.nodes.iter().find(|seen| seen.is("myself"))
     }
 
-    /// Whether it holds what the others, `selves`, say of themselves, sees the nodes of `down` as dead, and sees
-    /// nobody else; the error has what isn't so.
+    /// Whether it holds what the others, `selves`, say of themselves, sees the nodes of `down` as dead, and
+    /// sees nobody else; the error has what isn't so.
     pub(super) fn agrees<'a>(
         &self,
         selves: &[Seen],

@@ -162,7 +162,8 @@ impl Pump<'_> {
         }
     }
 
-    /// The sender has ended or reset its stream: so does the proxy on the other side, unless all is swallowed.
+    /// The sender has ended or reset its stream: so does the proxy on the other side, unless all is
+    /// swallowed.
     fn finish(&self, end: Option<End>) {
         if self.flow.faults().blackhole {
             return;

@@ -101,8 +101,8 @@ impl SentinelSetBuilder {
         self
     }
 
-    /// Puts a [`Proxy`](crate::Proxy) before each data server; sentinels and replicas come through it as clients
-    /// do, so that faults cut a server off from everybody. Default: none.
+    /// Puts a [`Proxy`](crate::Proxy) before each data server; sentinels and replicas come through it as
+    /// clients do, so that faults cut a server off from everybody. Default: none.
     pub fn proxied(mut self) -> Self {
         self.proxied = true;
         self
@@ -128,17 +128,17 @@ impl SentinelSetBuilder {
     }
 
     /// A directive of the sentinels that concerns the master: `.sentinel_arg("failover-timeout", "500")`. It
-    /// overrides what the kit itself sets: `down-after-milliseconds 1000`, `failover-timeout 3000` (a failover
-    /// that fails is tried again after twice that), `parallel-syncs 1`.
+    /// overrides what the kit itself sets: `down-after-milliseconds 1000`, `failover-timeout 3000` (a
+    /// failover that fails is tried again after twice that), `parallel-syncs 1`.
     pub fn sentinel_arg(mut self, name: &str, value: &str) -> Self {
         self.args.push((name.to_owned(), value.to_owned()));
         self
     }
 
-    /// Makes the sentinels tell each other of news five times a second, not every two seconds, and look after the
-    /// data servers twice a second, not every ten: a former master is sent after the new one within two seconds.
-    /// What one is told so it forgets with its restart. Nothing for measurements, and without effect before
-    /// Redis 7.0. Default: they take their time.
+    /// Makes the sentinels tell each other of news five times a second, not every two seconds, and look after
+    /// the data servers twice a second, not every ten: a former master is sent after the new one within two
+    /// seconds. What one is told so it forgets with its restart. Nothing for measurements, and without effect
+    /// before Redis 7.0. Default: they take their time.
     pub fn hasty(mut self) -> Self {
         self.hasty = true;
         self

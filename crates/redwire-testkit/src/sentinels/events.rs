@@ -1,7 +1,7 @@
 //! When sentinels say that there is a new master, to the moment.
 //!
-//! A thread for each sentinel is subscribed to `+switch-master`, and subscribes again to one that comes back. It
-//! asks nothing and decides nothing.
+//! A thread for each sentinel is subscribed to `+switch-master`, and subscribes again to one that comes back.
+//! It asks nothing and decides nothing.
 
 use std::io::{self, Write as _};
 use std::net::SocketAddr;

@@ -82,9 +82,9 @@ impl ServerBuilder {
         self
     }
 
-    /// Speaks TLS by itself, on its port and to other servers, with a certificate that this authority issues. It
-    /// asks clients for none. Default: it doesn't; to test with binaries built without it ([`has_tls`]) put a
-    /// [`TlsFront`](crate::TlsFront) before the server.
+    /// Speaks TLS by itself, on its port and to other servers, with a certificate that this authority issues.
+    /// It asks clients for none. Default: it doesn't; to test with binaries built without it ([`has_tls`])
+    /// put a [`TlsFront`](crate::TlsFront) before the server.
     ///
     /// # Panics
     ///
@@ -183,7 +183,8 @@ impl ServerBuilder {
     }
 }
 
-/// The server to test with: the path in `REDWIRE_SERVER`, else `redis-server`, else `valkey-server` on `PATH`.
+/// The server to test with: the path in `REDWIRE_SERVER`, else `redis-server`, else `valkey-server` on
+/// `PATH`.
 pub fn find_server() -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
     let on_path = |name| env::split_paths(&path).map(|dir| dir.join(name)).find(|file| file.is_file());
@@ -191,7 +192,8 @@ pub fn find_server() -> Option<PathBuf> {
     named.or_else(|| on_path("redis-server")).or_else(|| on_path("valkey-server"))
 }
 
-/// The servers to test with: the paths in `REDWIRE_SERVERS`, parted by colons, else the one of [`find_server`].
+/// The servers to test with: the paths in `REDWIRE_SERVERS`, parted by colons, else the one of
+/// [`find_server`].
 pub fn servers_from_env() -> Vec<PathBuf> {
     match env::var_os("REDWIRE_SERVERS").filter(|paths| !paths.is_empty()) {
         Some(paths) => env::split_paths(&paths).filter(|path| !path.as_os_str().is_empty()).collect(),

@@ -38,8 +38,8 @@ impl Server {
         calls.and_then(|calls| calls.parse().ok()).unwrap_or_else(|| panic!("no calls in {line}"))
     }
 
-    /// The connections by `CLIENT LIST`: values by their names (`id`, `name`, `db`, `cmd`, …). The one that asks
-    /// is left out.
+    /// The connections by `CLIENT LIST`: values by their names (`id`, `name`, `db`, `cmd`, …). The one that
+    /// asks is left out.
     #[track_caller]
     pub fn client_list(&self) -> Vec<BTreeMap<String, String>> {
         let asked = open(&self.unix_path, self.password.as_deref()).and_then(|opened| {

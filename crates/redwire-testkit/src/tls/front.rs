@@ -28,8 +28,8 @@ use crate::halt::Halt;
 /// How long the target may take to accept.
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 
-/// A server that speaks TLS, on a free port of `127.0.0.1`, in front of one that doesn't. Dropping it ends its
-/// connections and threads.
+/// A server that speaks TLS, on a free port of `127.0.0.1`, in front of one that doesn't. Dropping it ends
+/// its connections and threads.
 ///
 /// A connection whose target refuses is closed before the handshake. Sessions are resumed if the client asks.
 ///
@@ -47,7 +47,8 @@ pub struct TlsFront {
     accepting: Option<JoinHandle<()>>,
 }
 
-/// Where a [`TlsFront`] passes on what it has decrypted. Made from a [`Server`] too, which means its TCP port.
+/// Where a [`TlsFront`] passes on what it has decrypted. Made from a [`Server`] too, which means its TCP
+/// port.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Target {
     /// A TCP address.
@@ -184,8 +185,8 @@ impl TlsFrontBuilder<'_> {
         self
     }
 
-    /// Says this before the handshake is over, as a server may that needs to know nothing of its client: a client finds it in
-    /// the same bytes that end the handshake for it. Default: nothing.
+    /// Says this before the handshake is over, as a server may that needs to know nothing of its client: a
+    /// client finds it in the same bytes that end the handshake for it. Default: nothing.
     pub fn greet(mut self, words: &str) -> Self {
         self.options.greeting = words.to_owned();
         self

@@ -58,8 +58,8 @@ impl Identity {
     }
 }
 
-/// What a certificate is to be like. Made by [`Authority::identity`](super::Authority::identity); without more
-/// it is a sound server's.
+/// What a certificate is to be like. Made by [`Authority::identity`](super::Authority::identity); without
+/// more it is a sound server's.
 #[derive(Debug)]
 #[must_use]
 pub struct IdentityBuilder<'a> {

@@ -90,7 +90,8 @@ impl Caller {
     }
 }
 
-/// What the callers saw since the last report; and if a replica was `promoted`, how soon after that all were served again.
+/// What the callers saw since the last report; and if a replica was `promoted`, how soon after that all were
+/// served again.
 fn report(callers: &[Caller], promoted: Option<Instant>) {
     let now = Instant::now();
     let last = callers.iter().map(|caller| caller.served(promoted.unwrap_or(now))).max();

@@ -1,5 +1,5 @@
-//! The act of what takes more than a request and its reply: publish/subscribe, transactions, scripts, locks, monitors, streams and
-//! the client-side cache.
+//! The act of what takes more than a request and its reply: publish/subscribe, transactions, scripts, locks,
+//! monitors, streams and the client-side cache.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};

@@ -1,4 +1,5 @@
-//! The act in which sentinels replace a master under load: on purpose, and after it was killed. What callers see of that.
+//! The act in which sentinels replace a master under load: on purpose, and after it was killed. What callers
+//! see of that.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,7 +1,7 @@
 //! A walk through the features, on a private server, with both drivers: `cargo xtask demo`.
 //!
-//! Each step says what it does, shows the answer and how long it took. Nothing outside is touched: the servers are
-//! started for the walk and stopped after it.
+//! Each step says what it does, shows the answer and how long it took. Nothing outside is touched: the
+//! servers are started for the walk and stopped after it.
 #![allow(clippy::print_stdout, reason = "a program for the terminal: printing is its work")]
 
 mod cluster;

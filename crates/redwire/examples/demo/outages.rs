@@ -1,7 +1,8 @@
-//! The act in which a server under load is killed and restarted, frozen and thawed: what its callers see of that.
+//! The act in which a server under load is killed and restarted, frozen and thawed: what its callers see of
+//! that.
 //!
-//! Callers of both drivers count, write and read without a pause. Nothing is repeated here: what the client itself does not
-//! mend is an error, and is shown.
+//! Callers of both drivers count, write and read without a pause. Nothing is repeated here: what the client
+//! itself does not mend is an error, and is shown.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -79,7 +80,8 @@ impl Callers {
     }
 }
 
-/// Waits until every caller is served again, and shows what they saw from `during` the outage until a second after it.
+/// Waits until every caller is served again, and shows what they saw from `during` the outage until a second
+/// after it.
 fn report(what: &str, watch: &Watch, during: Tally) {
     let over = Instant::now();
     eventually("every caller is served again", Duration::from_secs(5), || {

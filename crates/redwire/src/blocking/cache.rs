@@ -1,4 +1,5 @@
-//! A client-side cache, blocking. It only waits; what is kept, who reads, and what a change means is decided in `redwire-core`.
+//! A client-side cache, blocking. It only waits; what is kept, who reads, and what a change means is decided
+//! in `redwire-core`.
 
 mod tracked_conn;
 mod tracking;
@@ -25,9 +26,10 @@ use tracking::Tracking;
 
 /// A client-side cache: reads are served from memory until the server says that their keys have changed.
 ///
-/// Made by [`Client::cached`]; it works and promises the same as the async [`Cache`](crate::Cache), of which the documentation tells more.
-/// It is the one part of the blocking client with a thread, since changes must be heard while nobody calls: one that reads from
-/// its connection, and on RESP2 two, since it has two connections. They end when the last handle is dropped.
+/// Made by [`Client::cached`]; it works and promises the same as the async [`Cache`](crate::Cache), of which
+/// the documentation tells more. It is the one part of the blocking client with a thread, since changes must
+/// be heard while nobody calls: one that reads from its connection, and on RESP2 two, since it has two
+/// connections. They end when the last handle is dropped.
 ///
 /// ```no_run
 /// # let client = redwire::blocking::Client::connect("redis://localhost")?;
@@ -68,8 +70,8 @@ impl Client {
     /// ```
     ///
     /// # Errors
-    /// A connection that cannot be made; a server that announces no changes: one that is older than Redis 6, or whose user may not
-    /// say `CLIENT TRACKING`.
+    /// A connection that cannot be made; a server that announces no changes: one that is older than Redis 6,
+    /// or whose user may not say `CLIENT TRACKING`.
     pub fn cached(&self, options: CacheOptions) -> Result<Cache> {
         let node_caches = match &self.cluster {
             None => NodeCaches::of_server(options.clone(), Tracking::beside(self.pool(), options)),
@@ -86,8 +88,8 @@ impl Client {
 }
 
 impl Cache {
-    /// The same cache, for reads that are to be cached in [`CacheMode::OptIn`](crate::cache::CacheMode::OptIn). In other modes it makes no
-    /// difference.
+    /// The same cache, for reads that are to be cached in
+    /// [`CacheMode::OptIn`](crate::cache::CacheMode::OptIn). In other modes it makes no difference.
     ///
     /// ```no_run
     /// # let client = redwire::blocking::Client::connect("redis://localhost")?;
@@ -104,8 +106,8 @@ impl Cache {
         Self { inner: Arc::clone(&self.inner), opted_in: true }
     }
 
-    /// Waits until everything is known that the server has announced: one round trip to it, two with RESP2. Whoever reads afterwards sees every
-    /// write that was acknowledged before, to whomever.
+    /// Waits until everything is known that the server has announced: one round trip to it, two with RESP2.
+    /// Whoever reads afterwards sees every write that was acknowledged before, to whomever.
     ///
     /// While nobody announces changes there is nothing to wait for, since nothing is kept.
     ///

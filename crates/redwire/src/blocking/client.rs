@@ -22,13 +22,13 @@ use super::scan::Scan;
 use crate::shared::scanning::{ScanOptions, Scanning};
 use crate::shared::target::Target;
 
-/// A client for one server, one service that sentinels watch, or one cluster, for any number of threads. What a cluster means to it is told
-/// at the async [`Client`](crate::Client).
+/// A client for one server, one service that sentinels watch, or one cluster, for any number of threads. What
+/// a cluster means to it is told at the async [`Client`](crate::Client).
 ///
-/// Cheap to clone; clones share their connections, of which there are at most `max_connections` (default 50). A call has a
-/// connection to itself while it runs; from six calls at a time on, small ones share one, and those who wait write and read
-/// for all. Commands are methods of the families in the [`prelude`](crate::prelude); any other command runs by
-/// [`execute`](Self::execute).
+/// Cheap to clone; clones share their connections, of which there are at most `max_connections` (default 50).
+/// A call has a connection to itself while it runs; from six calls at a time on, small ones share one, and
+/// those who wait write and read for all. Commands are methods of the families in the
+/// [`prelude`](crate::prelude); any other command runs by [`execute`](Self::execute).
 ///
 /// ```no_run
 /// use redwire::prelude::*;
@@ -50,7 +50,8 @@ impl Client {
     /// Connects to the server that `url` names; the grammar is told at [`ConfigBuilder::url`].
     ///
     /// # Errors
-    /// A bad URL, a connection that cannot be made within the connect timeout, or a step of the handshake that failed.
+    /// A bad URL, a connection that cannot be made within the connect timeout, or a step of the handshake
+    /// that failed.
     pub fn connect(url: &str) -> Result<Self> {
         Self::open(Config::from_url(url)?)
     }
@@ -65,7 +66,8 @@ impl Client {
         Ok(client)
     }
 
-    /// As [`open`](Self::open); each connection, now and later, is given to `on_connect` before anybody else uses it.
+    /// As [`open`](Self::open); each connection, now and later, is given to `on_connect` before anybody else
+    /// uses it.
     ///
     /// ```no_run
     /// # let config = redwire::config::Config::default();
@@ -148,8 +150,8 @@ impl Client {
         self.pool().events()
     }
 
-    /// Shows every command that the server executes, over a connection of its own that the end of this client does not end; see
-    /// [`Monitor`].
+    /// Shows every command that the server executes, over a connection of its own that the end of this client
+    /// does not end; see [`Monitor`].
     ///
     /// # Errors
     /// As [`connect`](Self::connect); also the server's, if this user may not listen.
@@ -190,13 +192,14 @@ impl Client {
     /// # Ok::<(), redwire::Error>(())
     /// ```
     ///
-    /// `SHUTDOWN` has no answer but the end of its connection, which is taken for `OK`; it is sent once, on a connection of its own, and
-    /// may take the time that the server gives its replicas (10 s by default) on top of the deadline. It cannot stand in a pipeline.
+    /// `SHUTDOWN` has no answer but the end of its connection, which is taken for `OK`; it is sent once, on a
+    /// connection of its own, and may take the time that the server gives its replicas (10 s by default) on
+    /// top of the deadline. It cannot stand in a pipeline.
     ///
     /// # Errors
-    /// The server's error; a connection lost or not to be had; no reply before the deadline; a reply of another type; a
-    /// command that would change the connection for others. [`Error::outcome`](crate::Error::outcome) tells whether it
-    /// was executed.
+    /// The server's error; a connection lost or not to be had; no reply before the deadline; a reply of
+    /// another type; a command that would change the connection for others.
+    /// [`Error::outcome`](crate::Error::outcome) tells whether it was executed.
     #[inline]
     pub fn execute<R: Reply>(&self, cmd: Cmd<R>) -> Result<R> {
         self.call(cmd)
@@ -214,8 +217,8 @@ impl Client {
     /// ```
     ///
     /// # Errors
-    /// The first command that failed, unless its slot takes the error as a value ([`Slot::attempt`](crate::Slot::attempt)).
-    /// The other commands are executed all the same.
+    /// The first command that failed, unless its slot takes the error as a value
+    /// ([`Slot::attempt`](crate::Slot::attempt)). The other commands are executed all the same.
     pub fn pipeline<S: Slots>(&self, build: impl FnOnce(&Pipeline) -> S) -> Result<S::Out> {
         self.call(Piped::record(build))
     }
@@ -281,8 +284,8 @@ impl Client {
         }
     }
 
-    /// The lock of this name, with its defaults, to be told how long it lasts and to be acquired. Its docs say what a lock of a server
-    /// guarantees, and what not.
+    /// The lock of this name, with its defaults, to be told how long it lasts and to be acquired. Its docs
+    /// say what a lock of a server guarantees, and what not.
     ///
     /// ```no_run
     /// # let client = redwire::blocking::Client::connect("redis://localhost")?;
@@ -297,7 +300,8 @@ impl Client {
 }
 
 impl Client {
-    /// All keys of the database, a page at a time; in a cluster, those of all nodes. [SCAN](https://redis.io/docs/latest/commands/scan/)
+    /// All keys of the database, a page at a time; in a cluster, those of all nodes.
+    /// [SCAN](https://redis.io/docs/latest/commands/scan/)
     pub fn scan<T: Reply>(&self, options: ScanOptions) -> Scan<'_, T> {
         let scanning = match &self.cluster {
             Some(_) => Scanning::cluster(options, self.config().cluster_options()),
@@ -306,7 +310,8 @@ impl Client {
         Scan::new(self, scanning)
     }
 
-    /// The fields of a hash with their values: `T` is a pair. [HSCAN](https://redis.io/docs/latest/commands/hscan/)
+    /// The fields of a hash with their values: `T` is a pair.
+    /// [HSCAN](https://redis.io/docs/latest/commands/hscan/)
     pub fn hscan<T: Reply>(&self, key: impl Arg, options: ScanOptions) -> Scan<'_, T> {
         Scan::new(self, Scanning::within(&facts::HSCAN, key, options))
     }
@@ -316,7 +321,8 @@ impl Client {
         Scan::new(self, Scanning::within(&facts::SSCAN, key, options))
     }
 
-    /// The members of a sorted set with their scores: `T` is a pair. [ZSCAN](https://redis.io/docs/latest/commands/zscan/)
+    /// The members of a sorted set with their scores: `T` is a pair.
+    /// [ZSCAN](https://redis.io/docs/latest/commands/zscan/)
     pub fn zscan<T: Reply>(&self, key: impl Arg, options: ScanOptions) -> Scan<'_, T> {
         Scan::new(self, Scanning::within(&facts::ZSCAN, key, options))
     }

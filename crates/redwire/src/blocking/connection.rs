@@ -1,7 +1,7 @@
 //! One connection for one caller at a time, blocking: the part that users hold by hand.
 //!
-//! It keeps what the caller asked for across reconnects. Sending and receiving is the business of its [`Wire`]; being lent out
-//! again, of [`reuse`].
+//! It keeps what the caller asked for across reconnects. Sending and receiving is the business of its
+//! [`Wire`]; being lent out again, of [`reuse`].
 
 mod grouped;
 mod reuse;
@@ -30,8 +30,8 @@ use crate::shared::setup;
 use crate::shared::target::Target;
 pub(super) use reuse::Unready;
 
-/// What a [`Connection`] does each time it is connected, after the handshake. What it runs on the connection ends by the deadline
-/// of the connect; a callback that panics is a connect that failed.
+/// What a [`Connection`] does each time it is connected, after the handshake. What it runs on the connection
+/// ends by the deadline of the connect; a callback that panics is a connect that failed.
 pub type OnConnect = Arc<dyn Fn(&mut Connection) -> Result<()> + Send + Sync>;
 
 /// One connection by hand, for one caller at a time: state such as the database is the caller's own.
@@ -71,14 +71,16 @@ impl Connection {
     /// Connects to the server that `url` names.
     ///
     /// # Errors
-    /// A bad URL, a connection that cannot be made within the connect timeout, or a step of the handshake that failed.
+    /// A bad URL, a connection that cannot be made within the connect timeout, or a step of the handshake
+    /// that failed.
     pub fn connect(url: &str) -> Result<Self> {
         let mut connection = Self::new(Config::from_url(url)?)?;
         connection.reconnect()?;
         Ok(connection)
     }
 
-    /// A connection that is not connected yet: [`reconnect`](Self::reconnect) does that, and so does the first command.
+    /// A connection that is not connected yet: [`reconnect`](Self::reconnect) does that, and so does the
+    /// first command.
     ///
     /// # Errors
     /// Options that this version has no part for.
@@ -123,8 +125,8 @@ impl Connection {
         self.introduce(deadline)
     }
 
-    /// Connects for a pool, before `until` if that comes before the connect timeout. Where it `must_answer`, a
-    /// handshake is not enough.
+    /// Connects for a pool, before `until` if that comes before the connect timeout. Where it `must_answer`,
+    /// a handshake is not enough.
     pub(super) fn connect_pooled(
         &mut self,
         until: Option<Instant>,
@@ -220,7 +222,8 @@ impl Connection {
     /// ```
     ///
     /// # Errors
-    /// The connection is lost, or cannot be made; a command without words, or one that [lacks a value](Cmd::check).
+    /// The connection is lost, or cannot be made; a command without words, or one that [lacks a
+    /// value](Cmd::check).
     pub fn send<R: Reply>(&mut self, cmd: &Cmd<R>) -> Result<()> {
         dispatch::check_send(cmd)?;
         let deadline = self.deadline();
@@ -267,7 +270,8 @@ impl Connection {
     /// [`send`](Self::send)), the next one.
     ///
     /// # Errors
-    /// The server's error, a reply that is no `R`, a connection lost, no reply within the timeout; nothing was sent.
+    /// The server's error, a reply that is no `R`, a connection lost, no reply within the timeout; nothing
+    /// was sent.
     pub fn read_reply<R: Reply>(&mut self) -> Result<R> {
         let deadline = self.deadline();
         self.leave_parent();
@@ -309,8 +313,8 @@ impl Connection {
         }
     }
 
-    /// Whether [`read_reply`](Self::read_reply) would find its reply, or a frame, within `limit`. Zero looks at
-    /// what is there already; `Duration::MAX` is without limit.
+    /// Whether [`read_reply`](Self::read_reply) would find its reply, or a frame, within `limit`. Zero looks
+    /// at what is there already; `Duration::MAX` is without limit.
     ///
     /// # Errors
     /// The connection is lost.
@@ -422,7 +426,8 @@ impl Connection {
         self.wire.as_mut().ok_or_else(setup::closed_client)
     }
 
-    /// What a forked child inherits is the parent's: it is dropped, which closes the child's hold on it, and nothing is said.
+    /// What a forked child inherits is the parent's: it is dropped, which closes the child's hold on it, and
+    /// nothing is said.
     pub(super) fn leave_parent(&mut self) {
         let process = std::process::id();
         if self.process != process {

@@ -25,8 +25,8 @@ use crate::shared::socket;
 /// the kind [`TimedOut`](io::ErrorKind::TimedOut) or [`WouldBlock`](io::ErrorKind::WouldBlock), and the
 /// stream is as before. The deadlines of calls rest on that: one that waits longer holds up its caller.
 ///
-/// It is dropped when the connection ends; in a child that was forked its copy is, too, which must end nothing
-/// for the parent. A panic in it is a lost connection.
+/// It is dropped when the connection ends; in a child that was forked its copy is, too, which must end
+/// nothing for the parent. A panic in it is a lost connection.
 pub trait Stream: Send + Sync {
     /// Reads some bytes into `buffer`. `Ok(0)`: the peer has closed.
     ///

@@ -1,8 +1,8 @@
 //! One connection that several threads drive, each for all: how a thread writes, reads, and waits.
 //!
-//! The two halves of a connection are taken out from under the lock while a thread uses them, and put back afterwards.
-//! Who does what is decided by the core's `Combiner`. This file must not know what is sent, where connections come from,
-//! or where they go.
+//! The two halves of a connection are taken out from under the lock while a thread uses them, and put back
+//! afterwards. Who does what is decided by the core's `Combiner`. This file must not know what is sent, where
+//! connections come from, or where they go.
 
 use std::sync::{Arc, MutexGuard};
 use std::thread::{self, Thread};
@@ -19,8 +19,8 @@ use super::stream::Socket;
 use super::wire::{Outgoing, Wire};
 use crate::shared::setup;
 
-/// The longest time that a writer waits for the kernel to take anything, before it looks again at its deadline and for
-/// replies.
+/// The longest time that a writer waits for the kernel to take anything, before it looks again at its
+/// deadline and for replies.
 pub(super) const STALL: Duration = Duration::from_millis(20);
 
 /// A connection whose reading and writing sides are used by different threads.
@@ -241,7 +241,8 @@ pub(super) fn write<'s, S: Shared>(
     state
 }
 
-/// Reads once, by `receive`: the duty of a thread that was told to. Nothing within the time of `receive` is no failure.
+/// Reads once, by `receive`: the duty of a thread that was told to. Nothing within the time of `receive` is
+/// no failure.
 pub(super) fn read<'s, S: Shared>(
     shared: &'s S,
     mut state: MutexGuard<'s, S::State>,
@@ -282,7 +283,8 @@ pub(super) fn read<'s, S: Shared>(
     state
 }
 
-/// A duty that is being done. Should it end by a panic, no other thread may wait for it: the connection is lost.
+/// A duty that is being done. Should it end by a panic, no other thread may wait for it: the connection is
+/// lost.
 struct Turn<'a, S: Shared> {
     shared: &'a S,
     reads: bool,

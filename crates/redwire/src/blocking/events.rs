@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use crate::shared::events::{Event, Mailbox};
 
-/// What happens to the connections of a client, as an iterator that waits for the next event and ends with the client.
+/// What happens to the connections of a client, as an iterator that waits for the next event and ends with
+/// the client.
 ///
 /// ```no_run
 /// # let client = redwire::blocking::Client::connect("redis://localhost")?;

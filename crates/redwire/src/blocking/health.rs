@@ -16,7 +16,8 @@ use crate::shared::service::Follower;
 use crate::shared::sync::{Condvar, Mutex};
 use crate::shared::target::Target;
 
-/// Asks a server whether it lives, over a connection of its own, beyond the limit of a pool; made when somebody first asks.
+/// Asks a server whether it lives, over a connection of its own, beyond the limit of a pool; made when
+/// somebody first asks.
 pub(super) struct Health {
     target: Arc<Target>,
     interrupt: Arc<Interrupt<Plug>>,
@@ -95,8 +96,8 @@ impl Health {
         Wire::connect(&self.target, None, Some(&self.interrupt), Some(deadline))
     }
 
-    /// Forgets the connection of a process of which this one is a child, if it can be had without waiting for a thread that
-    /// does not exist here.
+    /// Forgets the connection of a process of which this one is a child, if it can be had without waiting for
+    /// a thread that does not exist here.
     pub(super) fn disown(&self) {
         if let Some(mut state) = self.state.try_lock()
             && let Some(mut wire) = state.wire.take()

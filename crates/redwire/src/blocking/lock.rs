@@ -32,23 +32,27 @@ use crate::shared::sync::Condvar;
 /// ```
 ///
 /// # What it guarantees, and what not
-/// - One server decides. As long as it keeps its data, one token at a time holds the lock, and a holder that dies is rid of it when
-///   the [`ttl`](Self::ttl) has passed. After a failover, a restart without persistence, `FLUSHALL` or eviction it may be free
-///   though somebody works under it. This is not Redlock: no majority of servers is asked.
-/// - A holder that stands still for longer than the ttl (a pause of the machine, a frozen process) has lost the lock and does not
-///   know before it runs again. So look at [`is_lost`](LockGuard::is_lost) or wait for [`lost`](LockGuard::lost), which go by the
-///   holder's own clock and count from before the request was sent: as long as clocks run at the same rate, they tell of the loss
-///   no later than the lock runs out at the server. A machine that is suspended may stop its clock.
+/// - One server decides. As long as it keeps its data, one token at a time holds the lock, and a holder that
+///   dies is rid of it when the [`ttl`](Self::ttl) has passed. After a failover, a restart without
+///   persistence, `FLUSHALL` or eviction it may be free though somebody works under it. This is not Redlock:
+///   no majority of servers is asked.
+/// - A holder that stands still for longer than the ttl (a pause of the machine, a frozen process) has lost
+///   the lock and does not know before it runs again. So look at [`is_lost`](LockGuard::is_lost) or wait for
+///   [`lost`](LockGuard::lost), which go by the holder's own clock and count from before the request was
+///   sent: as long as clocks run at the same rate, they tell of the loss no later than the lock runs out at
+///   the server. A machine that is suspended may stop its clock.
 /// - Between that look and what is done next, time passes, too. Where it must not go wrong, give
 ///   [`fence`](LockGuard::fence) along with each write, and let the resource refuse a number below the
-///   highest it has seen. The number grows with each acquisition: it is the server's clock in microseconds, or
-///   one more than the last number where that is higher. So it also grows after a failover that lost writes, or
-///   `FLUSHALL`, as long as the clock of the server that answers then is not behind the former one's.
-/// - It is not fair: of those who wait, whoever asks first after a release has it. It is not reentrant, but by [`token`](Self::token).
+///   highest it has seen. The number grows with each acquisition: it is the server's clock in microseconds,
+///   or one more than the last number where that is higher. So it also grows after a failover that lost
+///   writes, or `FLUSHALL`, as long as the clock of the server that answers then is not behind the former
+///   one's.
+/// - It is not fair: of those who wait, whoever asks first after a release has it. It is not reentrant, but
+///   by [`token`](Self::token).
 ///
 /// # At the server
-/// The key has the name and holds the token, with an expiry, as other clients do it (redis-py's `Lock` among them): they and this
-/// one exclude each other. Beside it lie
+/// The key has the name and holds the token, with an expiry, as other clients do it (redis-py's `Lock` among
+/// them): they and this one exclude each other. Beside it lie
 /// - `{name}:fence`, the last fencing number, which stays;
 /// - `{name}:wake`, a list of one element at most, for a second after a release;
 /// - `{name}:attempt`, which acquisition took the lock, for as long as it is held, so that a release of an
@@ -67,15 +71,17 @@ impl Lock {
         Self { client: client.clone(), options: LockOptions::new(name) }
     }
 
-    /// How long it is held without being extended, in whole milliseconds, 1 at least; default: 30 s. Too short, and a pause of the
-    /// holder or the network loses it; too long, and the others wait long for a holder that died.
+    /// How long it is held without being extended, in whole milliseconds, 1 at least; default: 30 s. Too
+    /// short, and a pause of the holder or the network loses it; too long, and the others wait long for a
+    /// holder that died.
     #[must_use]
     pub fn ttl(mut self, ttl: Duration) -> Self {
         self.options.ttl = ttl;
         self
     }
 
-    /// How long [`acquire`](Self::acquire) waits for somebody else; default: the ttl, within which a dead holder's lock is free.
+    /// How long [`acquire`](Self::acquire) waits for somebody else; default: the ttl, within which a dead
+    /// holder's lock is free.
     #[must_use]
     pub fn wait(mut self, wait: Duration) -> Self {
         self.options.wait = LockWait::Upto(wait);
@@ -91,19 +97,20 @@ impl Lock {
 
     /// How often a waiter asks whether the lock is free; default: 100 ms, from 1 ms to an hour.
     ///
-    /// A release by this library wakes one of those who wait, so it matters only for locks that other clients release or that run
-    /// out. Shorter loads the server, longer leaves such a lock free for a while. Who cannot be woken asks once a second at least.
+    /// A release by this library wakes one of those who wait, so it matters only for locks that other clients
+    /// release or that run out. Shorter loads the server, longer leaves such a lock free for a while. Who
+    /// cannot be woken asks once a second at least.
     #[must_use]
     pub fn retry_interval(mut self, interval: Duration) -> Self {
         self.options.retry_interval = interval;
         self
     }
 
-    /// Whether a thread extends it each time that a third of the ttl has passed, until the guard is gone; default: no. There is one
-    /// thread for each guard.
+    /// Whether a thread extends it each time that a third of the ttl has passed, until the guard is gone;
+    /// default: no. There is one thread for each guard.
     ///
-    /// Then the ttl may be short; it is also the time after which a holder that cannot reach the server counts as gone. Work that
-    /// hangs keeps the lock.
+    /// Then the ttl may be short; it is also the time after which a holder that cannot reach the server
+    /// counts as gone. Work that hangs keeps the lock.
     #[must_use]
     pub fn auto_extend(mut self, on: bool) -> Self {
         self.options.auto_extend = on;
@@ -113,24 +120,25 @@ impl Lock {
     /// The token that stands for the holder; default: 128 random bits for each acquisition. Whoever gives the
     /// same token holds the same lock, so it must be nobody else's.
     ///
-    /// Where a token acquires a lock that it holds already, the guard of the last acquisition frees it. The end
-    /// of an earlier guard, or its release that arrives late, leaves the lock as it is.
+    /// Where a token acquires a lock that it holds already, the guard of the last acquisition frees it. The
+    /// end of an earlier guard, or its release that arrives late, leaves the lock as it is.
     #[must_use]
     pub fn token(mut self, token: impl Into<String>) -> Self {
         self.options.token = Some(token.into());
         self
     }
 
-    /// Waits until the lock is free, and takes it. Ends after [`wait`](Self::wait), or, where the server does not answer, by the
-    /// client's [`timeout`](crate::config::ConfigBuilder::timeout) after that.
+    /// Waits until the lock is free, and takes it. Ends after [`wait`](Self::wait), or, where the server does
+    /// not answer, by the client's [`timeout`](crate::config::ConfigBuilder::timeout) after that.
     ///
-    /// A lost reply or connection is no reason to give up before: the lock is recognised by its token when it is asked for again. While
-    /// it waits, an attempt borrows a connection of the client's pool, over which it is woken, as long as less than half of them are
-    /// in use. An attempt that fails takes back a lock that it may have got without knowing.
+    /// A lost reply or connection is no reason to give up before: the lock is recognised by its token when it
+    /// is asked for again. While it waits, an attempt borrows a connection of the client's pool, over which
+    /// it is woken, as long as less than half of them are in use. An attempt that fails takes back a lock
+    /// that it may have got without knowing.
     ///
     /// # Errors
-    /// [`NotAcquired`](LockFault::NotAcquired) when somebody else kept it; otherwise as any call, or the thread that is to extend it
-    /// cannot be started.
+    /// [`NotAcquired`](LockFault::NotAcquired) when somebody else kept it; otherwise as any call, or the
+    /// thread that is to extend it cannot be started.
     pub fn acquire(&self) -> Result<LockGuard> {
         self.attempt(&self.options)
     }
@@ -147,8 +155,8 @@ impl Lock {
         }
     }
 
-    /// Takes charge of a lock that is held already, by the token of its holder: acquired elsewhere, in another thread or process, and
-    /// [left](LockGuard::detach) there.
+    /// Takes charge of a lock that is held already, by the token of its holder: acquired elsewhere, in
+    /// another thread or process, and [left](LockGuard::detach) there.
     ///
     /// # Errors
     /// [`NotOwned`](LockFault::NotOwned) if that token does not hold it; otherwise as any call.
@@ -232,10 +240,11 @@ fn abandon(client: &Client, claim: &Claim) {
 /// The longest that an unattended release may take.
 const ABANDON: Duration = Duration::from_millis(250);
 
-/// A lock that is held. Dropping it releases the lock, if that takes no longer than 250 ms. [`release`](Self::release) tells what
-/// came of it.
+/// A lock that is held. Dropping it releases the lock, if that takes no longer than 250 ms.
+/// [`release`](Self::release) tells what came of it.
 ///
-/// The guard belongs to whoever has it and may be sent to another thread: there is no token bound to a thread.
+/// The guard belongs to whoever has it and may be sent to another thread: there is no token bound to a
+/// thread.
 #[must_use = "dropping the guard releases the lock"]
 pub struct LockGuard {
     shared: Arc<LockShared>,
@@ -257,21 +266,22 @@ impl LockGuard {
         self.shared.held.claim().token()
     }
 
-    /// The fencing number: it grows with every acquisition of this lock by anybody who uses this library. It is
-    /// about the server's time in microseconds, and below 2^53.
+    /// The fencing number: it grows with every acquisition of this lock by anybody who uses this library. It
+    /// is about the server's time in microseconds, and below 2^53.
     #[must_use]
     pub fn fence(&self) -> u64 {
         self.shared.held.fence()
     }
 
-    /// Until when the lock is certainly held, by this machine's clock, as far as is known now; `None`: it does not run out.
+    /// Until when the lock is certainly held, by this machine's clock, as far as is known now; `None`: it
+    /// does not run out.
     #[must_use]
     pub fn valid_until(&self) -> Option<Instant> {
         self.shared.held.hold().until()
     }
 
-    /// Whether the lock must be taken for lost: its time has passed without an extension that was confirmed, or the server said
-    /// that it is not held any more. Asks nobody. What was lost once stays so.
+    /// Whether the lock must be taken for lost: its time has passed without an extension that was confirmed,
+    /// or the server said that it is not held any more. Asks nobody. What was lost once stays so.
     #[must_use]
     pub fn is_lost(&self) -> bool {
         self.shared.held.hold().is_lost(Instant::now())
@@ -279,8 +289,8 @@ impl LockGuard {
 
     /// Waits until the lock is lost.
     ///
-    /// That the lock was taken away before its time is found out by what asks the server: [`auto_extend`](Lock::auto_extend) does, from
-    /// time to time.
+    /// That the lock was taken away before its time is found out by what asks the server:
+    /// [`auto_extend`](Lock::auto_extend) does, from time to time.
     pub fn lost(&self) {
         self.await_loss(None);
     }
@@ -310,8 +320,8 @@ impl LockGuard {
     /// Has the lock last for `ttl` from now on. It never shortens its time.
     ///
     /// # Errors
-    /// [`NotOwned`](LockFault::NotOwned) and [`Lost`](LockFault::Lost); otherwise as any call, and then the time is what it was, as
-    /// far as one knows.
+    /// [`NotOwned`](LockFault::NotOwned) and [`Lost`](LockFault::Lost); otherwise as any call, and then the
+    /// time is what it was, as far as one knows.
     pub fn extend(&self, ttl: Duration) -> Result<()> {
         let (extend, extension) = self.shared.held.hold().extend(ttl, Instant::now())?;
         let answer = self.shared.client.execute(extend);
@@ -340,8 +350,8 @@ impl LockGuard {
     /// Releases the lock and wakes one who waits for it.
     ///
     /// # Errors
-    /// [`NotOwned`](LockFault::NotOwned) if it was not held any more, so that somebody else may have been at work, too; otherwise
-    /// as any call: it is tried once more, for 250 ms, and at last runs out.
+    /// [`NotOwned`](LockFault::NotOwned) if it was not held any more, so that somebody else may have been at
+    /// work, too; otherwise as any call: it is tried once more, for 250 ms, and at last runs out.
     pub fn release(mut self) -> Result<()> {
         self.shared.change(Hold::handle_ended);
         let client = &self.shared.client;
@@ -350,8 +360,8 @@ impl LockGuard {
         lock::released(owned)
     }
 
-    /// Ends the guard, and leaves the lock as it is, to run out or to be [taken charge of](Lock::reattach) by its token, which is
-    /// returned.
+    /// Ends the guard, and leaves the lock as it is, to run out or to be [taken charge of](Lock::reattach) by
+    /// its token, which is returned.
     #[must_use = "without its token nobody can release the lock"]
     pub fn detach(mut self) -> String {
         self.releases = false;

@@ -1,5 +1,5 @@
-//! Connections that are lent out, blocking. Who gets which, and when, is decided in `redwire-core`; [`process`] waits, and
-//! [`attempt`] connects.
+//! Connections that are lent out, blocking. Who gets which, and when, is decided in `redwire-core`;
+//! [`process`] waits, and [`attempt`] connects.
 
 mod attempt;
 mod lease;
@@ -34,9 +34,9 @@ use process::PoolProcess;
 
 /// Connections to one server, at most `max_connections` of them, each lent to one user at a time.
 ///
-/// Cheap to clone; clones are the same pool. Those who wait get their turn in the order they came. A connection that comes
-/// back is as new for the next user: in its database, in no transaction, or it is closed. Most programs want a
-/// [`Client`](super::Client), which has a pool inside.
+/// Cheap to clone; clones are the same pool. Those who wait get their turn in the order they came. A
+/// connection that comes back is as new for the next user: in its database, in no transaction, or it is
+/// closed. Most programs want a [`Client`](super::Client), which has a pool inside.
 ///
 /// A child process that inherits a pool opens connections of its own, and leaves those of its parent alone.
 ///
@@ -74,7 +74,8 @@ impl Pool {
     /// [`ConfigBuilder::url`](crate::config::ConfigBuilder::url).
     ///
     /// # Errors
-    /// A bad URL, a connection that cannot be made within the connect timeout, or a step of the handshake that failed.
+    /// A bad URL, a connection that cannot be made within the connect timeout, or a step of the handshake
+    /// that failed.
     pub fn connect(url: &str) -> Result<Self> {
         Self::open(Config::from_url(url)?)
     }
@@ -89,7 +90,8 @@ impl Pool {
         Ok(pool)
     }
 
-    /// As [`open`](Self::open); each connection, now and later, is given to `on_connect` before anybody else uses it.
+    /// As [`open`](Self::open); each connection, now and later, is given to `on_connect` before anybody else
+    /// uses it.
     ///
     /// # Errors
     /// As [`connect`](Self::connect); also what `on_connect` returns.
@@ -147,13 +149,13 @@ impl Pool {
         self.0.target.config()
     }
 
-    /// Borrows a connection: an idle one, a new one, or the next that comes back. Waits for it until `pool_timeout`, or for as
-    /// long as `timeout` allows, also while the server is away.
+    /// Borrows a connection: an idle one, a new one, or the next that comes back. Waits for it until
+    /// `pool_timeout`, or for as long as `timeout` allows, also while the server is away.
     ///
     /// # Errors
-    /// [`PoolExhausted`](crate::ErrorKind::PoolExhausted) or a timeout when there was none in time, of which the source
-    /// tells why, such as that the server cannot be reached; an error of connecting that time alone will not mend, such
-    /// as a wrong password; the pool is closed.
+    /// [`PoolExhausted`](crate::ErrorKind::PoolExhausted) or a timeout when there was none in time, of which
+    /// the source tells why, such as that the server cannot be reached; an error of connecting that time
+    /// alone will not mend, such as a wrong password; the pool is closed.
     #[track_caller]
     pub fn get(&self) -> Result<Lease> {
         let now = Instant::now();
@@ -185,8 +187,8 @@ impl Pool {
         place.keep().map(|(permit, connection)| Lease::new(self, permit, connection))
     }
 
-    /// Runs a call of a client, on a connection that is had before `until`: one that many share where there are many calls and
-    /// this one `may_share`, or else its own. What it leaves behind is nothing.
+    /// Runs a call of a client, on a connection that is had before `until`: one that many share where there
+    /// are many calls and this one `may_share`, or else its own. What it leaves behind is nothing.
     #[inline]
     pub(super) fn exchange(
         &self,
@@ -288,7 +290,8 @@ impl Pool {
         lease.is_from(self)
     }
 
-    /// Chooses the database of all who borrow from now on, in place of `db`. Whether it exists is told to the next of them.
+    /// Chooses the database of all who borrow from now on, in place of `db`. Whether it exists is told to the
+    /// next of them.
     pub fn select(&self, db: u32) {
         self.0.db.store(db, Ordering::Relaxed);
         self.0.process().multiplex.retire();
@@ -312,8 +315,8 @@ impl Pool {
         self.0.process().change(|state| state.machine.stats())
     }
 
-    /// Who has connections: where in the program each was asked for, and since when. One that is held for long may have been
-    /// forgotten.
+    /// Who has connections: where in the program each was asked for, and since when. One that is held for
+    /// long may have been forgotten.
     #[must_use]
     pub fn borrowers(&self) -> Vec<Borrower> {
         self.0.process().change(|state| state.machine.borrowers().collect())

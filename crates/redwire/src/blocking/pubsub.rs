@@ -1,8 +1,8 @@
 //! Publish/subscribe for threads: one connection, any number of subscriptions, and no thread of its own.
 //!
-//! Whoever waits for an item reads for all; see [`process`]. In a cluster there are several connections, each with a thread; see
-//! [`shard_channels`]. What the server is told, who hears what and what is missing where is
-//! decided in `redwire-core`.
+//! Whoever waits for an item reads for all; see [`process`]. In a cluster there are several connections, each
+//! with a thread; see [`shard_channels`]. What the server is told, who hears what and what is missing where
+//! is decided in `redwire-core`.
 
 mod handler;
 mod shard_channels;
@@ -26,13 +26,14 @@ use process::PubSubProcess;
 
 /// One connection that hears what is published, for any number of subscriptions.
 ///
-/// Cheap to clone; clones share the connection. It is made for the first subscription at the latest, made anew when it is lost,
-/// and closed when the last clone and the last subscription are dropped. A client has one inside: [`Client::pubsub`].
+/// Cheap to clone; clones share the connection. It is made for the first subscription at the latest, made
+/// anew when it is lost, and closed when the last clone and the last subscription are dropped. A client has
+/// one inside: [`Client::pubsub`].
 ///
-/// There is no thread behind it: whoever waits for an item reads for all subscriptions. While nobody waits, nothing is read and
-/// nothing is reconnected; what comes then waits in the kernel and at the server, up to the server's own limit
-/// (`client-output-buffer-limit pubsub`). Only connecting is done on a thread, which ends with the attempt, so that a short wait
-/// is enough to have it done.
+/// There is no thread behind it: whoever waits for an item reads for all subscriptions. While nobody waits,
+/// nothing is read and nothing is reconnected; what comes then waits in the kernel and at the server, up to
+/// the server's own limit (`client-output-buffer-limit pubsub`). Only connecting is done on a thread, which
+/// ends with the attempt, so that a short wait is enough to have it done.
 ///
 /// ```no_run
 /// use redwire::pubsub::SubscriptionEvent;
@@ -51,20 +52,25 @@ use process::PubSubProcess;
 /// ```
 ///
 /// # In a cluster
-/// Channels and patterns are heard over one connection to any node: nodes pass on to each other what `PUBLISH` sends to one of them.
-/// When that node dies, the connection is made anew to another. Shard channels are heard from the nodes that serve their slots, one
-/// connection for each such node, and follow their slots: when one moves, or a replica takes over, a [`Gap`](crate::pubsub::SubscriptionEvent::Gap) stands
-/// where messages may be missing, and only for those whose channels it concerns. A slot that moves is followed at once; a replica
-/// that takes over when the map has it, within `refresh_pause`. A subscription may have channels of any slots; their messages are in
-/// order by channel. A slot that nobody serves for now is waited for until the `timeout`.
+/// Channels and patterns are heard over one connection to any node: nodes pass on to each other what
+/// `PUBLISH` sends to one of them. When that node dies, the connection is made anew to another. Shard
+/// channels are heard from the nodes that serve their slots, one connection for each such node, and follow
+/// their slots: when one moves, or a replica takes over, a [`Gap`](crate::pubsub::SubscriptionEvent::Gap)
+/// stands where messages may be missing, and only for those whose channels it concerns. A slot that moves is
+/// followed at once; a replica that takes over when the map has it, within `refresh_pause`. A subscription
+/// may have channels of any slots; their messages are in order by channel. A slot that nobody serves for now
+/// is waited for until the `timeout`.
 ///
-/// There each connection has a thread, and one more tells them the map: what comes is read even if nobody waits, up to the limits of
-/// the subscriptions. They end when the last clone and the last subscription are dropped.
+/// There each connection has a thread, and one more tells them the map: what comes is read even if nobody
+/// waits, up to the limits of the subscriptions. They end when the last clone and the last subscription are
+/// dropped.
 ///
 /// # Credentials and forks
-/// New credentials are presented by whoever waits, in RESP3. In RESP2 a subscribed connection cannot; there they are when it is made anew.
+/// New credentials are presented by whoever waits, in RESP3. In RESP2 a subscribed connection cannot; there
+/// they are when it is made anew.
 ///
-/// A child process that inherits it makes a connection of its own; subscriptions of the parent fail in the child.
+/// A child process that inherits it makes a connection of its own; subscriptions of the parent fail in the
+/// child.
 #[derive(Clone)]
 pub struct PubSub(Arc<PubSubOwner>);
 
@@ -76,7 +82,8 @@ impl PubSub {
     /// [`ConfigBuilder::url`](crate::config::ConfigBuilder::url).
     ///
     /// # Errors
-    /// A bad URL, a connection that cannot be made within the connect timeout, or a step of the handshake that failed.
+    /// A bad URL, a connection that cannot be made within the connect timeout, or a step of the handshake
+    /// that failed.
     pub fn connect(url: &str) -> Result<Self> {
         Self::open(Config::from_url(url)?)
     }
@@ -158,8 +165,8 @@ impl PubSub {
         self.listen(ChannelKind::Pattern, patterns, options)
     }
 
-    /// Hears what is published by `SPUBLISH` on these shard channels (Redis 7.0); in a cluster, whichever nodes serve them.
-    /// [SSUBSCRIBE](https://redis.io/docs/latest/commands/ssubscribe/)
+    /// Hears what is published by `SPUBLISH` on these shard channels (Redis 7.0); in a cluster, whichever
+    /// nodes serve them. [SSUBSCRIBE](https://redis.io/docs/latest/commands/ssubscribe/)
     ///
     /// # Errors
     /// As [`subscribe`](Self::subscribe).
@@ -183,7 +190,8 @@ impl PubSub {
         Ok(subscription)
     }
 
-    /// Ends all subscriptions, whoever has them, and closes the connection. What has come already may still be taken.
+    /// Ends all subscriptions, whoever has them, and closes the connection. What has come already may still
+    /// be taken.
     pub fn close(&self) {
         self.process().close();
     }
@@ -203,8 +211,8 @@ impl Drop for PubSubOwner {
     }
 }
 
-/// What one subscriber hears, as an iterator that waits for the next item. It ends when its [`PubSub`] or client is closed, or
-/// with an [`SubscriptionEvent::Failed`]; a lost connection does not end it.
+/// What one subscriber hears, as an iterator that waits for the next item. It ends when its [`PubSub`] or
+/// client is closed, or with an [`SubscriptionEvent::Failed`]; a lost connection does not end it.
 ///
 /// Dropping it unsubscribes from what nobody else wants.
 #[must_use = "a subscription that is dropped hears nothing"]
@@ -238,7 +246,8 @@ impl Subscription {
         }
     }
 
-    /// Starts a thread that calls `handler` for each item, until the subscription ends or the [`Handler`] is dropped.
+    /// Starts a thread that calls `handler` for each item, until the subscription ends or the [`Handler`] is
+    /// dropped.
     ///
     /// # Errors
     /// The system denies another thread.
@@ -293,8 +302,9 @@ fn inherited() -> Error {
 }
 
 impl Client {
-    /// Where this client hears what is published: one connection for all subscriptions of all its clones, made when it is needed
-    /// first and closed with the client. In a cluster to any node, and more of them for [shard channels](PubSub#in-a-cluster).
+    /// Where this client hears what is published: one connection for all subscriptions of all its clones,
+    /// made when it is needed first and closed with the client. In a cluster to any node, and more of them
+    /// for [shard channels](PubSub#in-a-cluster).
     #[must_use]
     pub fn pubsub(&self) -> PubSub {
         self.pubsub.clone()
@@ -324,7 +334,8 @@ impl Client {
         self.pubsub.psubscribe(patterns)
     }
 
-    /// As [`PubSub::ssubscribe`]; in a cluster from the nodes that serve the slots of these channels, wherever those move.
+    /// As [`PubSub::ssubscribe`]; in a cluster from the nodes that serve the slots of these channels,
+    /// wherever those move.
     ///
     /// # Errors
     /// As [`PubSub::subscribe`].

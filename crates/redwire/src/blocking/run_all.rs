@@ -1,5 +1,5 @@
-//! Very many commands, as an iterator of results: written in waves on one connection to each server, and so many of them are under way
-//! as the window allows.
+//! Very many commands, as an iterator of results: written in waves on one connection to each server, and so
+//! many of them are under way as the window allows.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -23,10 +23,11 @@ use crate::shared::window::{Wave, Window};
 impl Client {
     /// Runs any number of commands in little memory: an iterator of their results, in their order.
     ///
-    /// They are sent without waiting for one another; see [`run_all_within`](Self::run_all_within) for how many at a time. Each is a
-    /// call of its own, with its own result, deadline and retries, and meant for commands that do not build on each other: one that is
-    /// tried again after a lost connection may run after those that follow it. Nothing is sent before the first result is
-    /// asked for; dropping the iterator gives up what is under way, with the connection that it has for itself: in a cluster one to
+    /// They are sent without waiting for one another; see [`run_all_within`](Self::run_all_within) for how
+    /// many at a time. Each is a call of its own, with its own result, deadline and retries, and meant for
+    /// commands that do not build on each other: one that is tried again after a lost connection may run
+    /// after those that follow it. Nothing is sent before the first result is asked for; dropping the
+    /// iterator gives up what is under way, with the connection that it has for itself: in a cluster one to
     /// each node that it needs. The time of a command counts from when its result is asked for.
     ///
     /// ```no_run

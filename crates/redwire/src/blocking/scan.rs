@@ -1,5 +1,5 @@
-//! The SCAN family as an iterator. Where the next page is, and what is done when a node of a cluster does not give it, is decided in
-//! `redwire-core`.
+//! The SCAN family as an iterator. Where the next page is, and what is done when a node of a cluster does not
+//! give it, is decided in `redwire-core`.
 
 use std::fmt;
 use std::sync::Arc;

@@ -1,5 +1,5 @@
-//! How callers share connections here: each call has one for itself, and leaves it for the next; where there are many
-//! calls at a time, they share one.
+//! How callers share connections here: each call has one for itself, and leaves it for the next; where there
+//! are many calls at a time, they share one.
 //!
 //! Which one, and who waits, is for the [`Pool`] to say. This file must not know what is sent.
 
@@ -16,8 +16,8 @@ use super::pool::{PoolPlace, Pool};
 use crate::shared::setup;
 use crate::shared::sync::Mutex;
 
-/// Until when a call that begins `now`, and must end by `deadline`, waits for what it needs to be sent. Without a deadline it is
-/// held up by that for no longer than `timeout`.
+/// Until when a call that begins `now`, and must end by `deadline`, waits for what it needs to be sent.
+/// Without a deadline it is held up by that for no longer than `timeout`.
 #[inline]
 pub(super) fn until(config: &Config, now: Instant, deadline: Option<Instant>) -> Option<Instant> {
     deadline.or_else(|| config.timeout().and_then(|limit| now.checked_add(limit)))
@@ -57,8 +57,9 @@ impl SharedConnections {
         replies.map_err(|error| self.explain(error))
     }
 
-    /// As [`exchange`](Self::exchange), of several calls at once, each on the shared connection beside it: all are sent before the first is waited for.
-    /// `None` where one of them would have to wait to be sent; then none is.
+    /// As [`exchange`](Self::exchange), of several calls at once, each on the shared connection beside it:
+    /// all are sent before the first is waited for. `None` where one of them would have to wait to be sent;
+    /// then none is.
     pub(super) fn exchange_all<'l>(
         calls: impl Iterator<Item = (&'l Self, &'l (impl Call + 'l))> + Clone,
         deadline: Option<Instant>,

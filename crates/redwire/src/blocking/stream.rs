@@ -89,8 +89,8 @@ impl Kill for Plug {
 const SLACK: Duration = Duration::from_millis(20);
 
 impl Stream {
-    /// Connects to `endpoint` before `deadline`, TLS included, from the first byte on to be ended by `plug`. What the server says along with the end of the TLS handshake is
-    /// appended to `plain`.
+    /// Connects to `endpoint` before `deadline`, TLS included, from the first byte on to be ended by `plug`.
+    /// What the server says along with the end of the TLS handshake is appended to `plain`.
     #[cfg_attr(not(feature = "tls"), allow(clippy::needless_pass_by_ref_mut, reason = "TLS does"))]
     pub(super) fn connect(
         target: &Target,
@@ -262,8 +262,8 @@ impl Stream {
         self.socket.write(outbox)
     }
 
-    /// The writing side for another thread, each time within `limit`. This side must not write until that one has written
-    /// all, or has failed.
+    /// The writing side for another thread, each time within `limit`. This side must not write until that one
+    /// has written all, or has failed.
     pub(super) fn writer(&mut self, limit: Option<Duration>) -> io::Result<Writer> {
         self.socket.set_write_timeout(limit)?;
         self.write_timeout = limit;
@@ -457,7 +457,8 @@ fn differs(set: Option<Duration>, wanted: Option<Duration>) -> bool {
     }
 }
 
-/// Sockets with a timeout report its end as "would block". What they call timed out is the kernel's doing: it gave the peer up.
+/// Sockets with a timeout report its end as "would block". What they call timed out is the kernel's doing: it
+/// gave the peer up.
 fn timed_out(error: io::Error) -> io::Error {
     match error.kind() {
         io::ErrorKind::WouldBlock => io::ErrorKind::TimedOut.into(),

@@ -1,6 +1,7 @@
 //! A connected socket and the requests under way on it: connecting, the handshake, sending and waiting.
 //!
-//! It only waits; whose reply has come, and what a failure means for those who wait, is decided in `redwire-core`.
+//! It only waits; whose reply has come, and what a failure means for those who wait, is decided in
+//! `redwire-core`.
 
 mod apart;
 mod renewal;
@@ -53,10 +54,11 @@ pub(super) struct Wire {
     /// When it was used last, and how much had been asked by then.
     used: Instant,
     asked: u64,
-    /// The time when the call under way began, as long as that is as good as now: looking at the clock is not free.
+    /// The time when the call under way began, as long as that is as good as now: looking at the clock is not
+    /// free.
     clock: Option<Instant>,
-    /// For so long one read or write waits. Then the peer is in doubt, where it is a node of a cluster, and once it
-    /// is time to `health` is asked whether it lives.
+    /// For so long one read or write waits. Then the peer is in doubt, where it is a node of a cluster, and
+    /// once it is time to `health` is asked whether it lives.
     limit: Option<Duration>,
     health: Option<Arc<Health>>,
     /// When `health` is to be asked, of a node that is in doubt.
@@ -69,8 +71,8 @@ pub(super) struct Wire {
 pub(super) const WRITTEN_AT_ONCE: usize = 16 * 1024;
 
 impl Wire {
-    /// Connects and shakes hands within the connect timeout, and before `call_deadline`. While calls wait, `health` is asked
-    /// whether the server lives. By `interrupt` it may be ended, from the first byte on.
+    /// Connects and shakes hands within the connect timeout, and before `call_deadline`. While calls wait,
+    /// `health` is asked whether the server lives. By `interrupt` it may be ended, from the first byte on.
     pub(super) fn connect(
         target: &Arc<Target>,
         health: Option<&Arc<Health>>,
@@ -153,7 +155,8 @@ impl Wire {
             interrupt: interrupt.cloned(),
             inbound,
             frames: Frames::default(),
-            // Whether the peer lives is asked over another connection: this one may wait for as long as it likes.
+            // Whether the peer lives is asked over another connection: this one may wait for as long as it
+            // likes.
             link: Link::new(setup::queue_limits(config), None).salted(fastrand::u64(..)),
             outbox: Outbox::default(),
             woken: Vec::new(),
@@ -239,13 +242,15 @@ impl Wire {
         !self.broken && self.link.is_idle() && !self.link.wants_transmit() && self.inbound.is_empty()
     }
 
-    /// Whether it is as good as when it was used last: the peer has neither closed it nor sent what nobody asked for.
+    /// Whether it is as good as when it was used last: the peer has neither closed it nor sent what nobody
+    /// asked for.
     #[inline]
     pub(super) fn is_fresh(&mut self, now: Instant) -> bool {
         self.wake(now).is_some()
     }
 
-    /// Takes note that it is used again; says for how long nobody has, and `None` where it is not as good as it was then.
+    /// Takes note that it is used again; says for how long nobody has, and `None` where it is not as good as
+    /// it was then.
     #[inline]
     pub(super) fn wake(&mut self, now: Instant) -> Option<Duration> {
         self.clock = Some(now);
@@ -296,7 +301,8 @@ impl Wire {
         self.broken = true;
     }
 
-    /// Sends `call` and waits for its replies. Afterwards the wire may be of no use: see [`is_clean`](Self::is_clean).
+    /// Sends `call` and waits for its replies. Afterwards the wire may be of no use: see
+    /// [`is_clean`](Self::is_clean).
     #[inline]
     pub(super) fn exchange(&mut self, call: &impl Call, deadline: Option<Instant>) -> Result<Replies> {
         let ticket = self.submit(call, deadline)?;
@@ -488,7 +494,8 @@ impl Wire {
         })
     }
 
-    /// A read or a write failed. If it only got nowhere for a while, and the server is found to live, it may go on.
+    /// A read or a write failed. If it only got nowhere for a while, and the server is found to live, it may
+    /// go on.
     #[cold]
     fn bear(&mut self, error: Error, deadline: Option<Instant>) -> Result<()> {
         self.doubt(error, deadline)?;
@@ -534,7 +541,8 @@ impl Wire {
         }
     }
 
-    /// The peer was silent for a while. Tells so where it is a node of a cluster; says whether that is all for now.
+    /// The peer was silent for a while. Tells so where it is a node of a cluster; says whether that is all
+    /// for now.
     fn is_only_doubted(&mut self) -> bool {
         let (now, interval) = (Instant::now(), self.target.config().health_check_interval());
         let (Some(pause), Some(waits)) =

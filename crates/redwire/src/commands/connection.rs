@@ -1,6 +1,7 @@
 //! The connection that asks, and the clients of a server.
 //!
-//! What would change a connection for others (its database, name or user) is an option of the connection, not a command.
+//! What would change a connection for others (its database, name or user) is an option of the connection, not
+//! a command.
 
 use std::time::Duration;
 
@@ -24,7 +25,8 @@ pub trait ConnectionCommands: Run {
         self.run(Cmd::of(&facts::ECHO).required(message))
     }
 
-    /// The server's number for the connection that asks. [CLIENT ID](https://redis.io/docs/latest/commands/client-id/)
+    /// The server's number for the connection that asks. [CLIENT
+    /// ID](https://redis.io/docs/latest/commands/client-id/)
     fn client_id(self) -> Self::Out<u64> {
         self.run(Cmd::of(&facts::CLIENT_ID))
     }
@@ -35,7 +37,8 @@ pub trait ConnectionCommands: Run {
         self.run(Cmd::of(&facts::CLIENT_INFO))
     }
 
-    /// What the server knows about these clients. [CLIENT LIST](https://redis.io/docs/latest/commands/client-list/)
+    /// What the server knows about these clients. [CLIENT
+    /// LIST](https://redis.io/docs/latest/commands/client-list/)
     fn client_list(self, filter: ClientFilter) -> Self::Out<ClientList> {
         self.run(Cmd::of(&facts::CLIENT_LIST).arg(filter))
     }
@@ -52,7 +55,8 @@ pub trait ConnectionCommands: Run {
         self.run(Cmd::of(&facts::CLIENT_KILL).arg(filter))
     }
 
-    /// Lets all clients' commands wait for so long. [CLIENT PAUSE](https://redis.io/docs/latest/commands/client-pause/)
+    /// Lets all clients' commands wait for so long. [CLIENT
+    /// PAUSE](https://redis.io/docs/latest/commands/client-pause/)
     fn client_pause(self, pause: Duration) -> Self::Out<()> {
         self.run(Cmd::of(&facts::CLIENT_PAUSE).arg(millis(pause)).arg("ALL"))
     }
@@ -68,8 +72,8 @@ pub trait ConnectionCommands: Run {
         self.run(Cmd::of(&facts::CLIENT_UNPAUSE))
     }
 
-    /// Ends the waiting of a client in a command such as BLPOP, as if its time were over; whether it was waiting.
-    /// [CLIENT UNBLOCK](https://redis.io/docs/latest/commands/client-unblock/)
+    /// Ends the waiting of a client in a command such as BLPOP, as if its time were over; whether it was
+    /// waiting. [CLIENT UNBLOCK](https://redis.io/docs/latest/commands/client-unblock/)
     fn client_unblock(self, id: u64) -> Self::Out<bool> {
         self.run(Cmd::of(&facts::CLIENT_UNBLOCK).arg(id))
     }

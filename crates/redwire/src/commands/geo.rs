@@ -1,7 +1,7 @@
 //! Places on Earth by longitude and latitude, kept in sorted sets.
 //!
-//! Promises: one method per command of Redis and Valkey that isn't deprecated, the same Rust value on RESP2 and RESP3.
-//! Must not know: who runs the commands.
+//! Promises: one method per command of Redis and Valkey that isn't deprecated, the same Rust value on RESP2
+//! and RESP3. Must not know: who runs the commands.
 
 use redwire_core::{Arg, Cmd, Reply, Run, facts};
 
@@ -11,7 +11,8 @@ pub use options::{GeoAddOptions, GeoCenter, GeoSearch, GeoUnit};
 
 /// Places by longitude and latitude, in degrees and in this order. Keys of places are sorted sets.
 ///
-/// Servers keep 52 bits of a place, so what comes back differs from what was given by up to half a metre or so.
+/// Servers keep 52 bits of a place, so what comes back differs from what was given by up to half a metre or
+/// so.
 pub trait GeoCommands: Run {
     /// Adds or moves places, one or many `(longitude, latitude, member)`; how many are new.
     /// [GEOADD](https://redis.io/docs/latest/commands/geoadd/)
@@ -25,18 +26,20 @@ pub trait GeoCommands: Run {
         self.run(Cmd::of(&facts::GEOADD).required(key).arg(options).pairs(places))
     }
 
-    /// How far two members are from each other, to a tenth of a millimetre in metres; `None` where either is missing.
-    /// [GEODIST](https://redis.io/docs/latest/commands/geodist/)
+    /// How far two members are from each other, to a tenth of a millimetre in metres; `None` where either is
+    /// missing. [GEODIST](https://redis.io/docs/latest/commands/geodist/)
     fn geodist(self, key: impl Arg, from: impl Arg, to: impl Arg, unit: GeoUnit) -> Self::Out<Option<f64>> {
         self.run(Cmd::of(&facts::GEODIST).required(key).required(from).required(to).arg(unit))
     }
 
-    /// The geohash of each of `members`, 11 characters each. [GEOHASH](https://redis.io/docs/latest/commands/geohash/)
+    /// The geohash of each of `members`, 11 characters each.
+    /// [GEOHASH](https://redis.io/docs/latest/commands/geohash/)
     fn geohash(self, key: impl Arg, members: impl Arg) -> Self::Out<Vec<Option<String>>> {
         self.run(Cmd::of(&facts::GEOHASH).required(key).any_places(members))
     }
 
-    /// The longitude and latitude of each of `members`. [GEOPOS](https://redis.io/docs/latest/commands/geopos/)
+    /// The longitude and latitude of each of `members`.
+    /// [GEOPOS](https://redis.io/docs/latest/commands/geopos/)
     fn geopos(self, key: impl Arg, members: impl Arg) -> Self::Out<Vec<Option<(f64, f64)>>> {
         self.run(Cmd::of(&facts::GEOPOS).required(key).any_places(members))
     }
@@ -55,8 +58,9 @@ pub trait GeoCommands: Run {
         )
     }
 
-    /// As [`geosearchstore`](Self::geosearchstore), but keeps the distances from the centre as scores, in the unit of the
-    /// search, and not the places. [GEOSEARCHSTORE](https://redis.io/docs/latest/commands/geosearchstore/)
+    /// As [`geosearchstore`](Self::geosearchstore), but keeps the distances from the centre as scores, in the
+    /// unit of the search, and not the places.
+    /// [GEOSEARCHSTORE](https://redis.io/docs/latest/commands/geosearchstore/)
     fn geosearchstore_dist(
         self,
         destination: impl Arg,

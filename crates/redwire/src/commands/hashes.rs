@@ -25,7 +25,8 @@ pub trait HashCommands: Run {
         self.run(Cmd::of(&facts::HSET).required(key).pairs(pairs))
     }
 
-    /// Whether the field was set, because there was none. [HSETNX](https://redis.io/docs/latest/commands/hsetnx/)
+    /// Whether the field was set, because there was none.
+    /// [HSETNX](https://redis.io/docs/latest/commands/hsetnx/)
     fn hset_nx(self, key: impl Arg, field: impl Arg, value: impl Arg) -> Self::Out<bool> {
         self.run(Cmd::of(&facts::HSETNX).required(key).required(field).required(value))
     }
@@ -44,7 +45,8 @@ pub trait HashCommands: Run {
         self.run(Cmd::of(&facts::HGET).required(key).required(field))
     }
 
-    /// The values of these fields, usually a `Vec<Option<String>>`. [HMGET](https://redis.io/docs/latest/commands/hmget/)
+    /// The values of these fields, usually a `Vec<Option<String>>`.
+    /// [HMGET](https://redis.io/docs/latest/commands/hmget/)
     fn hmget<C: Reply>(self, key: impl Arg, fields: impl Arg) -> Self::Out<C> {
         self.run(Cmd::of(&facts::HMGET).required(key).places(fields))
     }
@@ -55,19 +57,20 @@ pub trait HashCommands: Run {
         self.run(Cmd::of(&facts::HGETALL).required(key))
     }
 
-    /// Deletes these fields and gives how many there were. [HDEL](https://redis.io/docs/latest/commands/hdel/)
+    /// Deletes these fields and gives how many there were.
+    /// [HDEL](https://redis.io/docs/latest/commands/hdel/)
     fn hdel(self, key: impl Arg, fields: impl Arg) -> Self::Out<u64> {
         self.run(Cmd::of(&facts::HDEL).required(key).required(fields))
     }
 
-    /// The values of these fields, usually a `Vec<Option<String>>`, which are deleted (Redis 8.0, Valkey 9.1).
-    /// [HGETDEL](https://redis.io/docs/latest/commands/hgetdel/)
+    /// The values of these fields, usually a `Vec<Option<String>>`, which are deleted (Redis 8.0, Valkey
+    /// 9.1). [HGETDEL](https://redis.io/docs/latest/commands/hgetdel/)
     fn hgetdel<C: Reply>(self, key: impl Arg, fields: impl Arg) -> Self::Out<C> {
         self.run(Cmd::of(&facts::HGETDEL).required(key).arg("FIELDS").counted(fields))
     }
 
-    /// The values of these fields, usually a `Vec<Option<String>>`, whose expiry is changed (Redis 8.0, Valkey 9.0).
-    /// [HGETEX](https://redis.io/docs/latest/commands/hgetex/)
+    /// The values of these fields, usually a `Vec<Option<String>>`, whose expiry is changed (Redis 8.0,
+    /// Valkey 9.0). [HGETEX](https://redis.io/docs/latest/commands/hgetex/)
     fn hgetex<C: Reply>(self, key: impl Arg, expiry: Expiry, fields: impl Arg) -> Self::Out<C> {
         self.run(Cmd::of(&facts::HGETEX).required(key).arg(expiry).arg("FIELDS").counted(fields))
     }
@@ -102,7 +105,8 @@ pub trait HashCommands: Run {
         self.run(Cmd::of(&facts::HLEN).required(key))
     }
 
-    /// The length of a field's value in bytes, 0 where there is none. [HSTRLEN](https://redis.io/docs/latest/commands/hstrlen/)
+    /// The length of a field's value in bytes, 0 where there is none.
+    /// [HSTRLEN](https://redis.io/docs/latest/commands/hstrlen/)
     fn hstrlen(self, key: impl Arg, field: impl Arg) -> Self::Out<u64> {
         self.run(Cmd::of(&facts::HSTRLEN).required(key).required(field))
     }
@@ -112,8 +116,8 @@ pub trait HashCommands: Run {
         self.run(Cmd::of(&facts::HRANDFIELD).required(key))
     }
 
-    /// Any `count` different fields, or fewer where there are fewer; below zero, exactly as many, some perhaps more than
-    /// once. [HRANDFIELD](https://redis.io/docs/latest/commands/hrandfield/)
+    /// Any `count` different fields, or fewer where there are fewer; below zero, exactly as many, some
+    /// perhaps more than once. [HRANDFIELD](https://redis.io/docs/latest/commands/hrandfield/)
     fn hrandfield_count<C: Reply>(self, key: impl Arg, count: i64) -> Self::Out<C> {
         self.run(Cmd::of(&facts::HRANDFIELD).required(key).arg(count))
     }
@@ -157,7 +161,8 @@ pub trait HashCommands: Run {
         self.run(Cmd::of(&facts::HPERSIST).required(key).arg("FIELDS").counted(fields))
     }
 
-    /// How much longer these fields live (Redis 7.4, Valkey 9.0). [HPTTL](https://redis.io/docs/latest/commands/hpttl/)
+    /// How much longer these fields live (Redis 7.4, Valkey 9.0).
+    /// [HPTTL](https://redis.io/docs/latest/commands/hpttl/)
     fn httl(self, key: impl Arg, fields: impl Arg) -> Self::Out<Vec<Ttl>> {
         self.run(Cmd::of(&facts::HPTTL).required(key).arg("FIELDS").counted(fields))
     }

@@ -1,13 +1,14 @@
 //! HyperLogLogs: counting distinct items approximately, in 12 KiB at most.
 //!
-//! Promises: one method per command of Redis and Valkey, the same Rust value on RESP2 and RESP3. Must not know: who
-//! runs the commands.
+//! Promises: one method per command of Redis and Valkey, the same Rust value on RESP2 and RESP3. Must not
+//! know: who runs the commands.
 
 use redwire_core::{Arg, Cmd, Run, facts};
 
 /// HyperLogLogs. Items and keys may be one value or many.
 pub trait HyperLogLogCommands: Run {
-    /// Counts `items` in; whether the estimate may have changed. [PFADD](https://redis.io/docs/latest/commands/pfadd/)
+    /// Counts `items` in; whether the estimate may have changed.
+    /// [PFADD](https://redis.io/docs/latest/commands/pfadd/)
     fn pfadd(self, key: impl Arg, items: impl Arg) -> Self::Out<bool> {
         self.run(Cmd::of(&facts::PFADD).required(key).arg(items))
     }

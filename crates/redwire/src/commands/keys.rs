@@ -32,7 +32,8 @@ pub trait KeyCommands: Run {
         self.run(Cmd::of(&facts::EXISTS).required(keys))
     }
 
-    /// How many of these keys exist; they count as just used. [TOUCH](https://redis.io/docs/latest/commands/touch/)
+    /// How many of these keys exist; they count as just used.
+    /// [TOUCH](https://redis.io/docs/latest/commands/touch/)
     fn touch(self, keys: impl Arg) -> Self::Out<u64> {
         self.run(Cmd::of(&facts::TOUCH).required(keys))
     }
@@ -49,8 +50,8 @@ pub trait KeyCommands: Run {
         self.run(Cmd::of(&facts::PEXPIRE).required(key).arg(millis(expiry)).arg(condition))
     }
 
-    /// Lets a key expire at this moment; false where there is no such key. A moment that has passed deletes it.
-    /// [PEXPIREAT](https://redis.io/docs/latest/commands/pexpireat/)
+    /// Lets a key expire at this moment; false where there is no such key. A moment that has passed deletes
+    /// it. [PEXPIREAT](https://redis.io/docs/latest/commands/pexpireat/)
     fn expire_at(self, key: impl Arg, time: SystemTime) -> Self::Out<bool> {
         self.run(Cmd::of(&facts::PEXPIREAT).required(key).arg(unix_millis(time)))
     }
@@ -71,13 +72,15 @@ pub trait KeyCommands: Run {
         self.run(Cmd::of(&facts::PEXPIRETIME).required(key))
     }
 
-    /// Takes a key's expiry away; whether it had one. [PERSIST](https://redis.io/docs/latest/commands/persist/)
+    /// Takes a key's expiry away; whether it had one.
+    /// [PERSIST](https://redis.io/docs/latest/commands/persist/)
     fn persist(self, key: impl Arg) -> Self::Out<bool> {
         self.run(Cmd::of(&facts::PERSIST).required(key))
     }
 
-    /// All keys that match a glob pattern, usually a `Vec<String>`. It looks at every key and holds the server up so long:
-    /// [`scan`](crate::blocking::Client::scan) does not. [KEYS](https://redis.io/docs/latest/commands/keys/)
+    /// All keys that match a glob pattern, usually a `Vec<String>`. It looks at every key and holds the
+    /// server up so long: [`scan`](crate::blocking::Client::scan) does not.
+    /// [KEYS](https://redis.io/docs/latest/commands/keys/)
     fn keys<C: Reply>(self, pattern: impl Arg) -> Self::Out<C> {
         self.run(Cmd::of(&facts::KEYS).required(pattern))
     }
@@ -88,19 +91,20 @@ pub trait KeyCommands: Run {
         self.run(Cmd::of(&facts::RENAME).required(key).required(name))
     }
 
-    /// Renames a key; false where the new name is taken. [RENAMENX](https://redis.io/docs/latest/commands/renamenx/)
+    /// Renames a key; false where the new name is taken.
+    /// [RENAMENX](https://redis.io/docs/latest/commands/renamenx/)
     fn rename_nx(self, key: impl Arg, name: impl Arg) -> Self::Out<bool> {
         self.run(Cmd::of(&facts::RENAMENX).required(key).required(name))
     }
 
-    /// Copies a key; false where there is none, or where the destination exists and replacing was not asked for.
-    /// [COPY](https://redis.io/docs/latest/commands/copy/)
+    /// Copies a key; false where there is none, or where the destination exists and replacing was not asked
+    /// for. [COPY](https://redis.io/docs/latest/commands/copy/)
     fn copy(self, source: impl Arg, destination: impl Arg, options: CopyOptions) -> Self::Out<bool> {
         self.run(Cmd::of(&facts::COPY).required(source).required(destination).arg(options))
     }
 
-    /// Moves a key to another database; false where there is none, or where the other database has one of that name.
-    /// [MOVE](https://redis.io/docs/latest/commands/move/)
+    /// Moves a key to another database; false where there is none, or where the other database has one of
+    /// that name. [MOVE](https://redis.io/docs/latest/commands/move/)
     fn move_to_db(self, key: impl Arg, db: u32) -> Self::Out<bool> {
         self.run(Cmd::of(&facts::MOVE).required(key).arg(db))
     }
@@ -116,26 +120,28 @@ pub trait KeyCommands: Run {
         self.run(Cmd::of(&facts::TYPE).required(key))
     }
 
-    /// A key in the servers' own format, for [`restore`](Self::restore). [DUMP](https://redis.io/docs/latest/commands/dump/)
+    /// A key in the servers' own format, for [`restore`](Self::restore).
+    /// [DUMP](https://redis.io/docs/latest/commands/dump/)
     fn dump(self, key: impl Arg) -> Self::Out<Option<Vec<u8>>> {
         self.run(Cmd::of(&facts::DUMP).required(key))
     }
 
-    /// Makes a key from what [`dump`](Self::dump) gave; an error where it exists and replacing was not asked for.
-    /// [RESTORE](https://redis.io/docs/latest/commands/restore/)
+    /// Makes a key from what [`dump`](Self::dump) gave; an error where it exists and replacing was not asked
+    /// for. [RESTORE](https://redis.io/docs/latest/commands/restore/)
     fn restore(self, key: impl Arg, payload: impl Arg, options: RestoreOptions) -> Self::Out<()> {
         self.run(
             Cmd::of(&facts::RESTORE).required(key).arg(options.lifetime()).required(payload).arg(options),
         )
     }
 
-    /// How a value is stored, such as `listpack`. [OBJECT ENCODING](https://redis.io/docs/latest/commands/object-encoding/)
+    /// How a value is stored, such as `listpack`. [OBJECT
+    /// ENCODING](https://redis.io/docs/latest/commands/object-encoding/)
     fn object_encoding(self, key: impl Arg) -> Self::Out<Option<String>> {
         self.run(Cmd::of(&facts::OBJECT_ENCODING).required(key))
     }
 
-    /// How often a key was used, on a logarithmic scale; an error unless the server evicts the least frequently used.
-    /// [OBJECT FREQ](https://redis.io/docs/latest/commands/object-freq/)
+    /// How often a key was used, on a logarithmic scale; an error unless the server evicts the least
+    /// frequently used. [OBJECT FREQ](https://redis.io/docs/latest/commands/object-freq/)
     fn object_freq(self, key: impl Arg) -> Self::Out<Option<u64>> {
         self.run(Cmd::of(&facts::OBJECT_FREQ).required(key))
     }
@@ -146,13 +152,15 @@ pub trait KeyCommands: Run {
         self.run(Cmd::of(&facts::OBJECT_IDLETIME).required(key))
     }
 
-    /// How often a value is referred to. [OBJECT REFCOUNT](https://redis.io/docs/latest/commands/object-refcount/)
+    /// How often a value is referred to. [OBJECT
+    /// REFCOUNT](https://redis.io/docs/latest/commands/object-refcount/)
     fn object_refcount(self, key: impl Arg) -> Self::Out<Option<u64>> {
         self.run(Cmd::of(&facts::OBJECT_REFCOUNT).required(key))
     }
 
     /// The elements of a list, a set or a sorted set in order, usually a `Vec<String>`; with
-    /// [`get`](SortOptions::get), a `Vec<Option<String>>`. [SORT](https://redis.io/docs/latest/commands/sort/)
+    /// [`get`](SortOptions::get), a `Vec<Option<String>>`.
+    /// [SORT](https://redis.io/docs/latest/commands/sort/)
     fn sort<C: Reply>(self, key: impl Arg, options: SortOptions) -> Self::Out<C> {
         self.run(Cmd::of(&facts::SORT).required(key).arg(options))
     }
@@ -169,15 +177,15 @@ pub trait KeyCommands: Run {
         self.run(Cmd::of(&facts::SORT).required(key).arg(options).arg("STORE").required(destination))
     }
 
-    /// Waits until so many replicas have all that *this connection* wrote, or `wait` is over (zero: for ever), and gives how
-    /// many have. Call it on the connection that wrote, not on a client, whose calls share connections.
-    /// [WAIT](https://redis.io/docs/latest/commands/wait/)
+    /// Waits until so many replicas have all that *this connection* wrote, or `wait` is over (zero: for
+    /// ever), and gives how many have. Call it on the connection that wrote, not on a client, whose calls
+    /// share connections. [WAIT](https://redis.io/docs/latest/commands/wait/)
     fn wait(self, replicas: u64, wait: Duration) -> Self::Out<u64> {
         self.run(Cmd::of(&facts::WAIT).arg(replicas).arg(time::wait_millis(wait)))
     }
 
-    /// As [`wait`](Self::wait), until the append-only files of `local` (0 or 1) servers and so many replicas are on disk;
-    /// gives both numbers (Redis 7.2). [WAITAOF](https://redis.io/docs/latest/commands/waitaof/)
+    /// As [`wait`](Self::wait), until the append-only files of `local` (0 or 1) servers and so many replicas
+    /// are on disk; gives both numbers (Redis 7.2). [WAITAOF](https://redis.io/docs/latest/commands/waitaof/)
     fn waitaof(self, local: u64, replicas: u64, wait: Duration) -> Self::Out<(u64, u64)> {
         self.run(Cmd::of(&facts::WAITAOF).arg(local).arg(replicas).arg(time::wait_millis(wait)))
     }

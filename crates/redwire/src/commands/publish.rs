@@ -34,8 +34,8 @@ pub trait PublishCommands: Run {
         self.run(Cmd::of(&facts::PUBSUB_NUMPAT))
     }
 
-    /// The shard channels that have subscribers and match a glob pattern, usually a `Vec<String>` (Redis 7.0).
-    /// [PUBSUB SHARDCHANNELS](https://redis.io/docs/latest/commands/pubsub-shardchannels/)
+    /// The shard channels that have subscribers and match a glob pattern, usually a `Vec<String>` (Redis
+    /// 7.0). [PUBSUB SHARDCHANNELS](https://redis.io/docs/latest/commands/pubsub-shardchannels/)
     fn pubsub_shardchannels<C: Reply>(self, pattern: impl Arg) -> Self::Out<C> {
         self.run(Cmd::of(&facts::PUBSUB_SHARDCHANNELS).arg(pattern))
     }

@@ -1,7 +1,7 @@
 //! Scripts, and libraries of functions.
 //!
-//! `keys` are the keys a script touches and `args` what else it is given: one value, a slice, or `None::<&str>`.
-//! What a script returns decides the type of the reply.
+//! `keys` are the keys a script touches and `args` what else it is given: one value, a slice, or
+//! `None::<&str>`. What a script returns decides the type of the reply.
 
 use redwire_core::{Arg, Cmd, Invocation, Reply, Run, facts};
 
@@ -13,7 +13,8 @@ pub use functions::{EngineStats, Function, FunctionStats, Library, RestorePolicy
 
 /// Scripts and functions.
 pub trait ScriptingCommands: Run {
-    /// Calls a [`Script`](redwire_core::Script): by its SHA-1, and with its source where the server does not have it.
+    /// Calls a [`Script`](redwire_core::Script): by its SHA-1, and with its source where the server does not
+    /// have it.
     ///
     /// ```no_run
     /// # fn example(client: &redwire::blocking::Client) -> redwire::Result<()> {
@@ -54,7 +55,8 @@ pub trait ScriptingCommands: Run {
         self.run(Cmd::of(&facts::EVALSHA_RO).required(sha).counted(keys).any_places(args))
     }
 
-    /// Gives a script to the server, and its SHA-1 to you. [SCRIPT LOAD](https://redis.io/docs/latest/commands/script-load/)
+    /// Gives a script to the server, and its SHA-1 to you. [SCRIPT
+    /// LOAD](https://redis.io/docs/latest/commands/script-load/)
     fn script_load(self, script: impl Arg) -> Self::Out<String> {
         self.run(Cmd::of(&facts::SCRIPT_LOAD).required(script))
     }
@@ -65,7 +67,8 @@ pub trait ScriptingCommands: Run {
         self.run(Cmd::of(&facts::SCRIPT_EXISTS).places(shas))
     }
 
-    /// Makes the server forget all scripts. [SCRIPT FLUSH](https://redis.io/docs/latest/commands/script-flush/)
+    /// Makes the server forget all scripts. [SCRIPT
+    /// FLUSH](https://redis.io/docs/latest/commands/script-flush/)
     fn script_flush(self, mode: FlushMode) -> Self::Out<()> {
         self.run(Cmd::of(&facts::SCRIPT_FLUSH).arg(mode))
     }
@@ -76,7 +79,8 @@ pub trait ScriptingCommands: Run {
         self.run(Cmd::of(&facts::SCRIPT_KILL))
     }
 
-    /// Calls a function and gives what it returns (Redis 7.0). [FCALL](https://redis.io/docs/latest/commands/fcall/)
+    /// Calls a function and gives what it returns (Redis 7.0).
+    /// [FCALL](https://redis.io/docs/latest/commands/fcall/)
     fn fcall<R: Reply>(self, function: impl Arg, keys: impl Arg, args: impl Arg) -> Self::Out<R> {
         self.run(Cmd::of(&facts::FCALL).required(function).counted(keys).any_places(args))
     }
@@ -117,13 +121,14 @@ pub trait ScriptingCommands: Run {
         self.run(Cmd::of(&facts::FUNCTION_DELETE).required(library))
     }
 
-    /// Deletes all libraries (Redis 7.0). [FUNCTION FLUSH](https://redis.io/docs/latest/commands/function-flush/)
+    /// Deletes all libraries (Redis 7.0). [FUNCTION
+    /// FLUSH](https://redis.io/docs/latest/commands/function-flush/)
     fn function_flush(self, mode: FlushMode) -> Self::Out<()> {
         self.run(Cmd::of(&facts::FUNCTION_FLUSH).arg(mode))
     }
 
-    /// All libraries in the server's own format, for [`function_restore`](Self::function_restore) (Redis 7.0).
-    /// [FUNCTION DUMP](https://redis.io/docs/latest/commands/function-dump/)
+    /// All libraries in the server's own format, for [`function_restore`](Self::function_restore) (Redis
+    /// 7.0). [FUNCTION DUMP](https://redis.io/docs/latest/commands/function-dump/)
     fn function_dump(self) -> Self::Out<Vec<u8>> {
         self.run(Cmd::of(&facts::FUNCTION_DUMP))
     }

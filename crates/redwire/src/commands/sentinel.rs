@@ -5,8 +5,8 @@ use redwire_core::config::HostPort;
 use redwire_core::sentinel::Instance;
 use redwire_core::{Arg, Cmd, Error, ErrorKind, Outcome, Reader, Reply, Result, Run, facts};
 
-/// Sentinels: what they know, and what they are to do. All are described in
-/// [Sentinel commands](https://redis.io/docs/latest/operate/oss_and_stack/management/sentinel/#sentinel-commands).
+/// Sentinels: what they know, and what they are to do. All are described in [Sentinel
+/// commands](https://redis.io/docs/latest/operate/oss_and_stack/management/sentinel/#sentinel-commands).
 pub trait SentinelCommands: Run {
     /// All masters that this sentinel watches.
     fn sentinel_masters(self) -> Self::Out<Vec<Instance>> {
@@ -33,7 +33,8 @@ pub trait SentinelCommands: Run {
         self.run(Cmd::of(&facts::SENTINEL_GET_MASTER_ADDR_BY_NAME).required(service))
     }
 
-    /// Whether enough sentinels are up to agree on a failover, in the sentinel's words. If not, that is an error.
+    /// Whether enough sentinels are up to agree on a failover, in the sentinel's words. If not, that is an
+    /// error.
     fn sentinel_ckquorum(self, service: impl Arg) -> Self::Out<String> {
         self.run(Cmd::of(&facts::SENTINEL_CKQUORUM).required(service))
     }
@@ -43,7 +44,8 @@ pub trait SentinelCommands: Run {
         self.run(Cmd::of(&facts::SENTINEL_FAILOVER).required(service))
     }
 
-    /// Watches another service: its master's IP address and port, and how many sentinels must agree that it is down.
+    /// Watches another service: its master's IP address and port, and how many sentinels must agree that it
+    /// is down.
     fn sentinel_monitor(self, service: impl Arg, host: &str, port: u16, quorum: u32) -> Self::Out<()> {
         self.run(Cmd::of(&facts::SENTINEL_MONITOR).required(service).arg(host).arg(port).arg(quorum))
     }
@@ -53,12 +55,14 @@ pub trait SentinelCommands: Run {
         self.run(Cmd::of(&facts::SENTINEL_REMOVE).required(service))
     }
 
-    /// Forgets the replicas, sentinels and failovers of the services that match a glob pattern; gives how many match.
+    /// Forgets the replicas, sentinels and failovers of the services that match a glob pattern; gives how
+    /// many match.
     fn sentinel_reset(self, pattern: impl Arg) -> Self::Out<u64> {
         self.run(Cmd::of(&facts::SENTINEL_RESET).required(pattern))
     }
 
-    /// Changes settings of a service, given as pairs of name and value: `[("down-after-milliseconds", "1000")]`.
+    /// Changes settings of a service, given as pairs of name and value:
+    /// `[("down-after-milliseconds", "1000")]`.
     fn sentinel_set(self, service: impl Arg, settings: impl Arg) -> Self::Out<()> {
         self.run(Cmd::of(&facts::SENTINEL_SET).required(service).pairs(settings))
     }
@@ -68,7 +72,8 @@ pub trait SentinelCommands: Run {
         self.run(Cmd::of(&facts::SENTINEL_FLUSHCONFIG))
     }
 
-    /// Settings of the sentinel itself whose names match a glob pattern, usually a `HashMap<String, String>` (Redis 6.2).
+    /// Settings of the sentinel itself whose names match a glob pattern, usually a `HashMap<String, String>`
+    /// (Redis 6.2).
     fn sentinel_config_get<M: Reply>(self, pattern: impl Arg) -> Self::Out<M> {
         self.run(Cmd::of(&facts::SENTINEL_CONFIG).arg("GET").required(pattern))
     }

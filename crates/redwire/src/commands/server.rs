@@ -30,13 +30,14 @@ impl Arg for FlushMode {
 
 /// The server itself, and its users.
 pub trait ServerCommands: Run {
-    /// A section of what the server tells about itself, such as `server`, `default` or `everything`; several of them since
-    /// Redis 7.0. [INFO](https://redis.io/docs/latest/commands/info/)
+    /// A section of what the server tells about itself, such as `server`, `default` or `everything`; several
+    /// of them since Redis 7.0. [INFO](https://redis.io/docs/latest/commands/info/)
     fn info(self, section: impl Arg) -> Self::Out<Info> {
         self.run(Cmd::of(&facts::INFO).arg(section))
     }
 
-    /// The server's clock: seconds since 1970, and microseconds. [TIME](https://redis.io/docs/latest/commands/time/)
+    /// The server's clock: seconds since 1970, and microseconds.
+    /// [TIME](https://redis.io/docs/latest/commands/time/)
     fn time(self) -> Self::Out<(u64, u32)> {
         self.run(Cmd::of(&facts::TIME))
     }
@@ -73,17 +74,20 @@ pub trait ServerCommands: Run {
         self.run(Cmd::of(&facts::CONFIG_SET).pairs(pairs))
     }
 
-    /// Sets the figures of INFO back to zero. [CONFIG RESETSTAT](https://redis.io/docs/latest/commands/config-resetstat/)
+    /// Sets the figures of INFO back to zero. [CONFIG
+    /// RESETSTAT](https://redis.io/docs/latest/commands/config-resetstat/)
     fn config_resetstat(self) -> Self::Out<()> {
         self.run(Cmd::of(&facts::CONFIG_RESETSTAT))
     }
 
-    /// Writes the settings into the server's file. [CONFIG REWRITE](https://redis.io/docs/latest/commands/config-rewrite/)
+    /// Writes the settings into the server's file. [CONFIG
+    /// REWRITE](https://redis.io/docs/latest/commands/config-rewrite/)
     fn config_rewrite(self) -> Self::Out<()> {
         self.run(Cmd::of(&facts::CONFIG_REWRITE))
     }
 
-    /// How many commands the server has. [COMMAND COUNT](https://redis.io/docs/latest/commands/command-count/)
+    /// How many commands the server has. [COMMAND
+    /// COUNT](https://redis.io/docs/latest/commands/command-count/)
     fn command_count(self) -> Self::Out<u64> {
         self.run(Cmd::of(&facts::COMMAND_COUNT))
     }
@@ -94,7 +98,8 @@ pub trait ServerCommands: Run {
         self.run(Cmd::of(&facts::COMMAND_GETKEYS).places(words))
     }
 
-    /// When the data were saved last, in seconds since 1970. [LASTSAVE](https://redis.io/docs/latest/commands/lastsave/)
+    /// When the data were saved last, in seconds since 1970.
+    /// [LASTSAVE](https://redis.io/docs/latest/commands/lastsave/)
     fn lastsave(self) -> Self::Out<u64> {
         self.run(Cmd::of(&facts::LASTSAVE))
     }
@@ -110,7 +115,8 @@ pub trait ServerCommands: Run {
         self.run(Cmd::of(&facts::BGREWRITEAOF))
     }
 
-    /// Saves the data; the server does nothing else meanwhile. [SAVE](https://redis.io/docs/latest/commands/save/)
+    /// Saves the data; the server does nothing else meanwhile.
+    /// [SAVE](https://redis.io/docs/latest/commands/save/)
     fn save(self) -> Self::Out<()> {
         self.run(Cmd::of(&facts::SAVE))
     }
@@ -125,22 +131,26 @@ pub trait ServerCommands: Run {
         self.run(Cmd::of(&facts::REPLICAOF).arg(host).arg(port))
     }
 
-    /// Makes the server a master, which follows no other. [REPLICAOF](https://redis.io/docs/latest/commands/replicaof/)
+    /// Makes the server a master, which follows no other.
+    /// [REPLICAOF](https://redis.io/docs/latest/commands/replicaof/)
     fn replicaof_no_one(self) -> Self::Out<()> {
         self.run(Cmd::of(&facts::REPLICAOF).arg("NO").arg("ONE"))
     }
 
-    /// The latest commands that took long, up to `count`. [SLOWLOG GET](https://redis.io/docs/latest/commands/slowlog-get/)
+    /// The latest commands that took long, up to `count`. [SLOWLOG
+    /// GET](https://redis.io/docs/latest/commands/slowlog-get/)
     fn slowlog_get(self, count: u64) -> Self::Out<Vec<SlowlogEntry>> {
         self.run(Cmd::of(&facts::SLOWLOG_GET).arg(count))
     }
 
-    /// How many commands that took long are kept. [SLOWLOG LEN](https://redis.io/docs/latest/commands/slowlog-len/)
+    /// How many commands that took long are kept. [SLOWLOG
+    /// LEN](https://redis.io/docs/latest/commands/slowlog-len/)
     fn slowlog_len(self) -> Self::Out<u64> {
         self.run(Cmd::of(&facts::SLOWLOG_LEN))
     }
 
-    /// Forgets the commands that took long. [SLOWLOG RESET](https://redis.io/docs/latest/commands/slowlog-reset/)
+    /// Forgets the commands that took long. [SLOWLOG
+    /// RESET](https://redis.io/docs/latest/commands/slowlog-reset/)
     fn slowlog_reset(self) -> Self::Out<()> {
         self.run(Cmd::of(&facts::SLOWLOG_RESET))
     }
@@ -151,7 +161,8 @@ pub trait ServerCommands: Run {
         self.run(Cmd::of(&facts::MEMORY_USAGE).required(key))
     }
 
-    /// What held the server up, of each kind the latest. [LATENCY LATEST](https://redis.io/docs/latest/commands/latency-latest/)
+    /// What held the server up, of each kind the latest. [LATENCY
+    /// LATEST](https://redis.io/docs/latest/commands/latency-latest/)
     fn latency_latest(self) -> Self::Out<Vec<LatencyEvent>> {
         self.run(Cmd::of(&facts::LATENCY_LATEST))
     }
@@ -173,7 +184,8 @@ pub trait ServerCommands: Run {
         self.run(Cmd::of(&facts::ACL_WHOAMI))
     }
 
-    /// All users with their rules, as they stand in a server's file. [ACL LIST](https://redis.io/docs/latest/commands/acl-list/)
+    /// All users with their rules, as they stand in a server's file. [ACL
+    /// LIST](https://redis.io/docs/latest/commands/acl-list/)
     fn acl_list(self) -> Self::Out<Vec<String>> {
         self.run(Cmd::of(&facts::ACL_LIST))
     }
@@ -189,7 +201,8 @@ pub trait ServerCommands: Run {
         self.run(Cmd::of(&facts::ACL_SETUSER).required(user).arg(rules))
     }
 
-    /// Deletes these users and gives how many there were. [ACL DELUSER](https://redis.io/docs/latest/commands/acl-deluser/)
+    /// Deletes these users and gives how many there were. [ACL
+    /// DELUSER](https://redis.io/docs/latest/commands/acl-deluser/)
     fn acl_deluser(self, users: impl Arg) -> Self::Out<u64> {
         self.run(Cmd::of(&facts::ACL_DELUSER).required(users))
     }

@@ -1,7 +1,7 @@
 //! Sets: distinct members in no order.
 //!
-//! Promises: one method per command of Redis and Valkey, the same Rust value on RESP2 and RESP3. Must not know: who
-//! runs the commands.
+//! Promises: one method per command of Redis and Valkey, the same Rust value on RESP2 and RESP3. Must not
+//! know: who runs the commands.
 
 use redwire_core::{Arg, Cmd, Reply, Run, facts};
 
@@ -24,7 +24,8 @@ pub trait SetCommands: Run {
         self.run(Cmd::of(&facts::SISMEMBER).required(key).required(member))
     }
 
-    /// For each of `members`, whether it is in the set. [SMISMEMBER](https://redis.io/docs/latest/commands/smismember/)
+    /// For each of `members`, whether it is in the set.
+    /// [SMISMEMBER](https://redis.io/docs/latest/commands/smismember/)
     fn smismember(self, key: impl Arg, members: impl Arg) -> Self::Out<Vec<bool>> {
         self.run(Cmd::of(&facts::SMISMEMBER).required(key).places(members))
     }
@@ -44,7 +45,8 @@ pub trait SetCommands: Run {
         self.run(Cmd::of(&facts::SPOP).required(key))
     }
 
-    /// Removes up to `count` random members and returns them. [SPOP](https://redis.io/docs/latest/commands/spop/)
+    /// Removes up to `count` random members and returns them.
+    /// [SPOP](https://redis.io/docs/latest/commands/spop/)
     fn spop_count<C: Reply>(self, key: impl Arg, count: u64) -> Self::Out<C> {
         self.run(Cmd::of(&facts::SPOP).required(key).arg(count))
     }
@@ -54,8 +56,8 @@ pub trait SetCommands: Run {
         self.run(Cmd::of(&facts::SRANDMEMBER).required(key))
     }
 
-    /// Up to `count` distinct random members; with a negative `count`, exactly so many, perhaps the same ones again.
-    /// [SRANDMEMBER](https://redis.io/docs/latest/commands/srandmember/)
+    /// Up to `count` distinct random members; with a negative `count`, exactly so many, perhaps the same ones
+    /// again. [SRANDMEMBER](https://redis.io/docs/latest/commands/srandmember/)
     fn srandmember_count<C: Reply>(self, key: impl Arg, count: i64) -> Self::Out<C> {
         self.run(Cmd::of(&facts::SRANDMEMBER).required(key).arg(count))
     }
@@ -83,8 +85,8 @@ pub trait SetCommands: Run {
         self.run(Cmd::of(&facts::SINTERCARD).counted(keys))
     }
 
-    /// As [`sintercard`](Self::sintercard), but the server stops counting at `limit`; 0 is no limit. From Redis 7.0 on.
-    /// [SINTERCARD](https://redis.io/docs/latest/commands/sintercard/)
+    /// As [`sintercard`](Self::sintercard), but the server stops counting at `limit`; 0 is no limit. From
+    /// Redis 7.0 on. [SINTERCARD](https://redis.io/docs/latest/commands/sintercard/)
     fn sintercard_limit(self, keys: impl Arg, limit: u64) -> Self::Out<u64> {
         self.run(Cmd::of(&facts::SINTERCARD).counted(keys).named("LIMIT", limit))
     }
@@ -100,7 +102,8 @@ pub trait SetCommands: Run {
         self.run(Cmd::of(&facts::SUNIONSTORE).required(destination).places(keys))
     }
 
-    /// The members of the first set that are in none of the others. [SDIFF](https://redis.io/docs/latest/commands/sdiff/)
+    /// The members of the first set that are in none of the others.
+    /// [SDIFF](https://redis.io/docs/latest/commands/sdiff/)
     fn sdiff<C: Reply>(self, keys: impl Arg) -> Self::Out<C> {
         self.run(Cmd::of(&facts::SDIFF).places(keys))
     }

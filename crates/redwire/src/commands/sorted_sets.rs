@@ -1,7 +1,8 @@
 //! Sorted sets: distinct members in the order of their scores.
 //!
-//! Promises: one method per command of Redis and Valkey, the same Rust value on RESP2 and RESP3. Commands that wait
-//! take a `Duration`, in milliseconds rounded up, zero for ever. Must not know: who runs the commands.
+//! Promises: one method per command of Redis and Valkey, the same Rust value on RESP2 and RESP3. Commands
+//! that wait take a `Duration`, in milliseconds rounded up, zero for ever. Must not know: who runs the
+//! commands.
 
 use std::time::Duration;
 
@@ -15,9 +16,9 @@ pub use options::{LexBound, ScoreBound, ZAddOptions, ZCombineOptions, ZRange};
 
 /// Sorted sets. Members and keys may be one value or many where they are plural.
 ///
-/// Where members come back, name the collection: `Vec<String>`, and `Vec<(String, f64)>` or `HashMap<String, f64>` where
-/// their scores come with them. Ranks count from 0; -1 is the last one. What has no method of its own here,
-/// such as a limited range by member, is said with a [`ZRange`].
+/// Where members come back, name the collection: `Vec<String>`, and `Vec<(String, f64)>` or
+/// `HashMap<String, f64>` where their scores come with them. Ranks count from 0; -1 is the last one. What has
+/// no method of its own here, such as a limited range by member, is said with a [`ZRange`].
 pub trait SortedSetCommands: Run {
     /// Adds `member` with `score`, or gives it that score; how many are new (0 or 1).
     /// [ZADD](https://redis.io/docs/latest/commands/zadd/)
@@ -31,8 +32,8 @@ pub trait SortedSetCommands: Run {
         self.run(Cmd::of(&facts::ZADD).required(key).pairs(pairs))
     }
 
-    /// As [`zadd_multiple`](Self::zadd_multiple), on conditions; how many are new, or with `ch` new or changed.
-    /// [ZADD](https://redis.io/docs/latest/commands/zadd/)
+    /// As [`zadd_multiple`](Self::zadd_multiple), on conditions; how many are new, or with `ch` new or
+    /// changed. [ZADD](https://redis.io/docs/latest/commands/zadd/)
     fn zadd_with(self, key: impl Arg, pairs: impl Arg, options: ZAddOptions) -> Self::Out<u64> {
         self.run(Cmd::of(&facts::ZADD).required(key).arg(options).pairs(pairs))
     }
@@ -65,7 +66,8 @@ pub trait SortedSetCommands: Run {
         self.run(Cmd::of(&facts::ZMSCORE).required(key).places(members))
     }
 
-    /// The rank of `member`, counted from the lowest score. [ZRANK](https://redis.io/docs/latest/commands/zrank/)
+    /// The rank of `member`, counted from the lowest score.
+    /// [ZRANK](https://redis.io/docs/latest/commands/zrank/)
     fn zrank(self, key: impl Arg, member: impl Arg) -> Self::Out<Option<u64>> {
         self.run(Cmd::of(&facts::ZRANK).required(key).required(member))
     }
@@ -76,7 +78,8 @@ pub trait SortedSetCommands: Run {
         self.run(Cmd::of(&facts::ZRANK).required(key).required(member).arg("WITHSCORE"))
     }
 
-    /// The rank of `member`, counted from the highest score. [ZREVRANK](https://redis.io/docs/latest/commands/zrevrank/)
+    /// The rank of `member`, counted from the highest score.
+    /// [ZREVRANK](https://redis.io/docs/latest/commands/zrevrank/)
     fn zrevrank(self, key: impl Arg, member: impl Arg) -> Self::Out<Option<u64>> {
         self.run(Cmd::of(&facts::ZREVRANK).required(key).required(member))
     }
@@ -99,7 +102,8 @@ pub trait SortedSetCommands: Run {
         self.run(Cmd::of(&facts::ZRANGE).required(key).arg(ZRange::by_rank(start, stop).with_scores()))
     }
 
-    /// As [`zrange`](Self::zrange), from the highest score on. [ZRANGE](https://redis.io/docs/latest/commands/zrange/)
+    /// As [`zrange`](Self::zrange), from the highest score on.
+    /// [ZRANGE](https://redis.io/docs/latest/commands/zrange/)
     fn zrevrange<C: Reply>(self, key: impl Arg, start: i64, stop: i64) -> Self::Out<C> {
         self.run(Cmd::of(&facts::ZRANGE).required(key).arg(ZRange::by_rank(start, stop).rev()))
     }
@@ -110,7 +114,8 @@ pub trait SortedSetCommands: Run {
         self.run(Cmd::of(&facts::ZRANGE).required(key).arg(ZRange::by_rank(start, stop).rev().with_scores()))
     }
 
-    /// The members whose score lies between `min` and `max`. [ZRANGE](https://redis.io/docs/latest/commands/zrange/)
+    /// The members whose score lies between `min` and `max`.
+    /// [ZRANGE](https://redis.io/docs/latest/commands/zrange/)
     fn zrange_by_score<C: Reply>(
         self,
         key: impl Arg,
@@ -120,8 +125,8 @@ pub trait SortedSetCommands: Run {
         self.run(Cmd::of(&facts::ZRANGE).required(key).arg(ZRange::by_score(min, max)))
     }
 
-    /// As [`zrange_by_score`](Self::zrange_by_score), `count` members at most (all if negative) after the first `offset`.
-    /// [ZRANGE](https://redis.io/docs/latest/commands/zrange/)
+    /// As [`zrange_by_score`](Self::zrange_by_score), `count` members at most (all if negative) after the
+    /// first `offset`. [ZRANGE](https://redis.io/docs/latest/commands/zrange/)
     fn zrange_by_score_limit<C: Reply>(
         self,
         key: impl Arg,
@@ -155,8 +160,8 @@ pub trait SortedSetCommands: Run {
         self.run(Cmd::of(&facts::ZRANGE).required(key).arg(ZRange::by_score(min, max).rev()))
     }
 
-    /// As [`zrevrange_by_score`](Self::zrevrange_by_score), `count` members at most (all if negative) after the first
-    /// `offset`. [ZRANGE](https://redis.io/docs/latest/commands/zrange/)
+    /// As [`zrevrange_by_score`](Self::zrevrange_by_score), `count` members at most (all if negative) after
+    /// the first `offset`. [ZRANGE](https://redis.io/docs/latest/commands/zrange/)
     fn zrevrange_by_score_limit<C: Reply>(
         self,
         key: impl Arg,
@@ -203,7 +208,8 @@ pub trait SortedSetCommands: Run {
         self.run(Cmd::of(&facts::ZRANGE).required(key).arg(ZRange::by_lex(min, max).rev()))
     }
 
-    /// The members in `range`, with scores if it says so. [ZRANGE](https://redis.io/docs/latest/commands/zrange/)
+    /// The members in `range`, with scores if it says so.
+    /// [ZRANGE](https://redis.io/docs/latest/commands/zrange/)
     fn zrange_with<C: Reply>(self, key: impl Arg, range: ZRange) -> Self::Out<C> {
         self.run(Cmd::of(&facts::ZRANGE).required(key).arg(range))
     }
@@ -219,7 +225,8 @@ pub trait SortedSetCommands: Run {
         self.run(Cmd::of(&facts::ZCARD).required(key))
     }
 
-    /// How many members have a score between `min` and `max`. [ZCOUNT](https://redis.io/docs/latest/commands/zcount/)
+    /// How many members have a score between `min` and `max`.
+    /// [ZCOUNT](https://redis.io/docs/latest/commands/zcount/)
     fn zcount(self, key: impl Arg, min: impl Into<ScoreBound>, max: impl Into<ScoreBound>) -> Self::Out<u64> {
         self.run(Cmd::of(&facts::ZCOUNT).required(key).arg(min.into()).arg(max.into()))
     }
@@ -287,32 +294,35 @@ pub trait SortedSetCommands: Run {
         self.run(Cmd::of(&facts::ZPOPMAX).required(key).arg(count))
     }
 
-    /// Removes the member with the lowest score from the first set that has any, and waits for one; `None` after `wait`.
-    /// It may be lost as with [`blpop`](super::ListCommands::blpop). [BZPOPMIN](https://redis.io/docs/latest/commands/bzpopmin/)
+    /// Removes the member with the lowest score from the first set that has any, and waits for one; `None`
+    /// after `wait`. It may be lost as with [`blpop`](super::ListCommands::blpop).
+    /// [BZPOPMIN](https://redis.io/docs/latest/commands/bzpopmin/)
     fn bzpopmin<K: Reply, M: Reply>(self, keys: impl Arg, wait: Duration) -> Self::Out<Option<(K, M, f64)>> {
         self.run(Cmd::of(&facts::BZPOPMIN).required(keys).arg(timeout(wait)))
     }
 
-    /// Removes the member with the highest score from the first set that has any, and waits for one; `None` after `wait`.
-    /// It may be lost as with [`blpop`](super::ListCommands::blpop). [BZPOPMAX](https://redis.io/docs/latest/commands/bzpopmax/)
+    /// Removes the member with the highest score from the first set that has any, and waits for one; `None`
+    /// after `wait`. It may be lost as with [`blpop`](super::ListCommands::blpop).
+    /// [BZPOPMAX](https://redis.io/docs/latest/commands/bzpopmax/)
     fn bzpopmax<K: Reply, M: Reply>(self, keys: impl Arg, wait: Duration) -> Self::Out<Option<(K, M, f64)>> {
         self.run(Cmd::of(&facts::BZPOPMAX).required(keys).arg(timeout(wait)))
     }
 
-    /// Removes up to `count` members with the lowest scores from the first set that has any; its key and `(member,
-    /// score)`. From Redis 7.0 on. [ZMPOP](https://redis.io/docs/latest/commands/zmpop/)
+    /// Removes up to `count` members with the lowest scores from the first set that has any; its key and
+    /// `(member, score)`. From Redis 7.0 on. [ZMPOP](https://redis.io/docs/latest/commands/zmpop/)
     fn zmpop_min<K: Reply, C: Reply>(self, keys: impl Arg, count: u64) -> Self::Out<Option<(K, C)>> {
         self.run(Cmd::of(&facts::ZMPOP).counted(keys).arg("MIN").named("COUNT", count))
     }
 
-    /// Removes up to `count` members with the highest scores from the first set that has any; its key and `(member,
-    /// score)`. From Redis 7.0 on. [ZMPOP](https://redis.io/docs/latest/commands/zmpop/)
+    /// Removes up to `count` members with the highest scores from the first set that has any; its key and
+    /// `(member, score)`. From Redis 7.0 on. [ZMPOP](https://redis.io/docs/latest/commands/zmpop/)
     fn zmpop_max<K: Reply, C: Reply>(self, keys: impl Arg, count: u64) -> Self::Out<Option<(K, C)>> {
         self.run(Cmd::of(&facts::ZMPOP).counted(keys).arg("MAX").named("COUNT", count))
     }
 
-    /// As [`zmpop_min`](Self::zmpop_min), and waits where all are empty; `None` after `wait`. From Redis 7.0 on. They may be
-    /// lost as with [`blpop`](super::ListCommands::blpop). [BZMPOP](https://redis.io/docs/latest/commands/bzmpop/)
+    /// As [`zmpop_min`](Self::zmpop_min), and waits where all are empty; `None` after `wait`. From Redis 7.0
+    /// on. They may be lost as with [`blpop`](super::ListCommands::blpop).
+    /// [BZMPOP](https://redis.io/docs/latest/commands/bzmpop/)
     fn bzmpop_min<K: Reply, C: Reply>(
         self,
         wait: Duration,
@@ -322,8 +332,9 @@ pub trait SortedSetCommands: Run {
         self.run(Cmd::of(&facts::BZMPOP).arg(timeout(wait)).counted(keys).arg("MIN").named("COUNT", count))
     }
 
-    /// As [`zmpop_max`](Self::zmpop_max), and waits where all are empty; `None` after `wait`. From Redis 7.0 on. They may be
-    /// lost as with [`blpop`](super::ListCommands::blpop). [BZMPOP](https://redis.io/docs/latest/commands/bzmpop/)
+    /// As [`zmpop_max`](Self::zmpop_max), and waits where all are empty; `None` after `wait`. From Redis 7.0
+    /// on. They may be lost as with [`blpop`](super::ListCommands::blpop).
+    /// [BZMPOP](https://redis.io/docs/latest/commands/bzmpop/)
     fn bzmpop_max<K: Reply, C: Reply>(
         self,
         wait: Duration,
@@ -345,8 +356,8 @@ pub trait SortedSetCommands: Run {
         self.run(Cmd::of(&facts::ZINTER).counted(keys).arg("WITHSCORES"))
     }
 
-    /// As [`zinter`](Self::zinter), with weights, another way to combine scores, and scores if `options` say so.
-    /// [ZINTER](https://redis.io/docs/latest/commands/zinter/)
+    /// As [`zinter`](Self::zinter), with weights, another way to combine scores, and scores if `options` say
+    /// so. [ZINTER](https://redis.io/docs/latest/commands/zinter/)
     fn zinter_with<C: Reply>(self, keys: impl Arg, options: ZCombineOptions) -> Self::Out<C> {
         self.run(Cmd::of(&facts::ZINTER).counted(keys).arg(options))
     }
@@ -357,8 +368,8 @@ pub trait SortedSetCommands: Run {
         self.run(Cmd::of(&facts::ZINTERSTORE).required(destination).counted(keys))
     }
 
-    /// Stores what [`zinter_with`](Self::zinter_with) gives, with scores, in place of `destination`; how many members.
-    /// [ZINTERSTORE](https://redis.io/docs/latest/commands/zinterstore/)
+    /// Stores what [`zinter_with`](Self::zinter_with) gives, with scores, in place of `destination`; how many
+    /// members. [ZINTERSTORE](https://redis.io/docs/latest/commands/zinterstore/)
     fn zinterstore_with(
         self,
         destination: impl Arg,
@@ -380,8 +391,8 @@ pub trait SortedSetCommands: Run {
         self.run(Cmd::of(&facts::ZUNION).counted(keys).arg("WITHSCORES"))
     }
 
-    /// As [`zunion`](Self::zunion), with weights, another way to combine scores, and scores if `options` say so.
-    /// [ZUNION](https://redis.io/docs/latest/commands/zunion/)
+    /// As [`zunion`](Self::zunion), with weights, another way to combine scores, and scores if `options` say
+    /// so. [ZUNION](https://redis.io/docs/latest/commands/zunion/)
     fn zunion_with<C: Reply>(self, keys: impl Arg, options: ZCombineOptions) -> Self::Out<C> {
         self.run(Cmd::of(&facts::ZUNION).counted(keys).arg(options))
     }
@@ -392,8 +403,8 @@ pub trait SortedSetCommands: Run {
         self.run(Cmd::of(&facts::ZUNIONSTORE).required(destination).counted(keys))
     }
 
-    /// Stores what [`zunion_with`](Self::zunion_with) gives, with scores, in place of `destination`; how many members.
-    /// [ZUNIONSTORE](https://redis.io/docs/latest/commands/zunionstore/)
+    /// Stores what [`zunion_with`](Self::zunion_with) gives, with scores, in place of `destination`; how many
+    /// members. [ZUNIONSTORE](https://redis.io/docs/latest/commands/zunionstore/)
     fn zunionstore_with(
         self,
         destination: impl Arg,
@@ -403,12 +414,14 @@ pub trait SortedSetCommands: Run {
         self.run(Cmd::of(&facts::ZUNIONSTORE).required(destination).counted(keys).arg(options.for_store()))
     }
 
-    /// The members of the first set that are in none of the others. [ZDIFF](https://redis.io/docs/latest/commands/zdiff/)
+    /// The members of the first set that are in none of the others.
+    /// [ZDIFF](https://redis.io/docs/latest/commands/zdiff/)
     fn zdiff<C: Reply>(self, keys: impl Arg) -> Self::Out<C> {
         self.run(Cmd::of(&facts::ZDIFF).counted(keys))
     }
 
-    /// As [`zdiff`](Self::zdiff), with scores: `(member, score)`. [ZDIFF](https://redis.io/docs/latest/commands/zdiff/)
+    /// As [`zdiff`](Self::zdiff), with scores: `(member, score)`.
+    /// [ZDIFF](https://redis.io/docs/latest/commands/zdiff/)
     fn zdiff_withscores<C: Reply>(self, keys: impl Arg) -> Self::Out<C> {
         self.run(Cmd::of(&facts::ZDIFF).counted(keys).arg("WITHSCORES"))
     }
@@ -425,8 +438,8 @@ pub trait SortedSetCommands: Run {
         self.run(Cmd::of(&facts::ZINTERCARD).counted(keys))
     }
 
-    /// As [`zintercard`](Self::zintercard), but the server stops counting at `limit`; 0 is no limit. From Redis 7.0 on.
-    /// [ZINTERCARD](https://redis.io/docs/latest/commands/zintercard/)
+    /// As [`zintercard`](Self::zintercard), but the server stops counting at `limit`; 0 is no limit. From
+    /// Redis 7.0 on. [ZINTERCARD](https://redis.io/docs/latest/commands/zintercard/)
     fn zintercard_limit(self, keys: impl Arg, limit: u64) -> Self::Out<u64> {
         self.run(Cmd::of(&facts::ZINTERCARD).counted(keys).named("LIMIT", limit))
     }
@@ -436,8 +449,8 @@ pub trait SortedSetCommands: Run {
         self.run(Cmd::of(&facts::ZRANDMEMBER).required(key))
     }
 
-    /// Up to `count` distinct random members; with a negative `count`, exactly so many, perhaps the same ones again.
-    /// [ZRANDMEMBER](https://redis.io/docs/latest/commands/zrandmember/)
+    /// Up to `count` distinct random members; with a negative `count`, exactly so many, perhaps the same ones
+    /// again. [ZRANDMEMBER](https://redis.io/docs/latest/commands/zrandmember/)
     fn zrandmember_count<C: Reply>(self, key: impl Arg, count: i64) -> Self::Out<C> {
         self.run(Cmd::of(&facts::ZRANDMEMBER).required(key).arg(count))
     }

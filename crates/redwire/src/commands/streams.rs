@@ -1,7 +1,8 @@
 //! Streams, and groups of consumers that share one.
 //!
-//! An entry that a group has delivered stays pending until it is acknowledged, so a consumer that takes over what a dead one left
-//! behind sees each entry at least once. Must not know how a wait is carried out: `BLOCK` is a word like others here.
+//! An entry that a group has delivered stays pending until it is acknowledged, so a consumer that takes over
+//! what a dead one left behind sees each entry at least once. Must not know how a wait is carried out:
+//! `BLOCK` is a word like others here.
 
 use std::time::Duration;
 
@@ -27,8 +28,8 @@ pub use options::{
 
 /// Streams.
 ///
-/// The fields of an entry are read as `T`: a map, a list of pairs, or a type of your own. Where a method takes an ID, it takes
-/// a [`StreamId`] or one of the servers' own words, which stand there as constants.
+/// The fields of an entry are read as `T`: a map, a list of pairs, or a type of your own. Where a method
+/// takes an ID, it takes a [`StreamId`] or one of the servers' own words, which stand there as constants.
 ///
 /// ```
 /// use std::collections::HashMap;
@@ -95,12 +96,12 @@ pub trait StreamCommands: Run {
         self.run(Cmd::of(&facts::XREVRANGE).required(key).required(end).required(start).named("COUNT", count))
     }
 
-    /// The entries after `ids`, one ID for each of `keys`, of those streams that have any; `None` if none has, or none came
-    /// within the wait.
+    /// The entries after `ids`, one ID for each of `keys`, of those streams that have any; `None` if none
+    /// has, or none came within the wait.
     ///
-    /// It changes nothing: a reply that is lost can be asked for again, from the last ID that was seen. Asked from
-    /// [`StreamId::LATEST`] it cannot: entries that come between two calls are missed. Read the last ID once, and go on from
-    /// what came. [XREAD](https://redis.io/docs/latest/commands/xread/)
+    /// It changes nothing: a reply that is lost can be asked for again, from the last ID that was seen. Asked
+    /// from [`StreamId::LATEST`] it cannot: entries that come between two calls are missed. Read the last ID
+    /// once, and go on from what came. [XREAD](https://redis.io/docs/latest/commands/xread/)
     fn xread<K: Reply, T: Reply>(
         self,
         keys: impl Arg,
@@ -110,12 +111,14 @@ pub trait StreamCommands: Run {
         self.run(streams(Cmd::of(&facts::XREAD).arg(options), keys, ids))
     }
 
-    /// Entries for `consumer` of `group`, from each of `keys`: with [`StreamId::UNDELIVERED`] those that no consumer got yet, with an ID
-    /// those after it that this consumer got and did not acknowledge. `None` if there is nothing new.
+    /// Entries for `consumer` of `group`, from each of `keys`: with [`StreamId::UNDELIVERED`] those that no
+    /// consumer got yet, with an ID those after it that this consumer got and did not acknowledge. `None` if
+    /// there is nothing new.
     ///
-    /// What was delivered is pending until [`xack`](Self::xack). If the reply is lost, or the call is given up just as entries
-    /// come, they are pending for this consumer all the same: it finds them by reading from [`StreamId::MIN`], anyone else by
-    /// [`xautoclaim`](Self::xautoclaim). With [`noack`](XreadgroupOptions::noack) they are gone.
+    /// What was delivered is pending until [`xack`](Self::xack). If the reply is lost, or the call is given
+    /// up just as entries come, they are pending for this consumer all the same: it finds them by reading
+    /// from [`StreamId::MIN`], anyone else by [`xautoclaim`](Self::xautoclaim). With
+    /// [`noack`](XreadgroupOptions::noack) they are gone.
     /// [XREADGROUP](https://redis.io/docs/latest/commands/xreadgroup/)
     fn xreadgroup<K: Reply, T: Reply>(
         self,
@@ -141,7 +144,8 @@ pub trait StreamCommands: Run {
         self.run(Cmd::of(&facts::XDEL).required(key).required(ids))
     }
 
-    /// Deletes the oldest entries and gives how many they were. [XTRIM](https://redis.io/docs/latest/commands/xtrim/)
+    /// Deletes the oldest entries and gives how many they were.
+    /// [XTRIM](https://redis.io/docs/latest/commands/xtrim/)
     fn xtrim(self, key: impl Arg, trim: Trim) -> Self::Out<u64> {
         self.run(Cmd::of(&facts::XTRIM).required(key).arg(trim))
     }
@@ -151,8 +155,9 @@ pub trait StreamCommands: Run {
         self.run(Cmd::of(&facts::XSETID).required(key).required(id).arg(options))
     }
 
-    /// Makes a group that begins after `id`: [`StreamId::MIN`] for all entries, [`StreamId::LATEST`] for those to come. The
-    /// server's error `BUSYGROUP` says that it exists. [XGROUP CREATE](https://redis.io/docs/latest/commands/xgroup-create/)
+    /// Makes a group that begins after `id`: [`StreamId::MIN`] for all entries, [`StreamId::LATEST`] for
+    /// those to come. The server's error `BUSYGROUP` says that it exists. [XGROUP
+    /// CREATE](https://redis.io/docs/latest/commands/xgroup-create/)
     fn xgroup_create(
         self,
         key: impl Arg,
@@ -188,8 +193,9 @@ pub trait StreamCommands: Run {
         self.run(Cmd::of(&facts::XGROUP_CREATECONSUMER).required(key).required(group).required(consumer))
     }
 
-    /// Deletes a consumer and gives how many entries were pending for it. **Those are lost to the group**: have them claimed
-    /// before. [XGROUP DELCONSUMER](https://redis.io/docs/latest/commands/xgroup-delconsumer/)
+    /// Deletes a consumer and gives how many entries were pending for it. **Those are lost to the group**:
+    /// have them claimed before. [XGROUP
+    /// DELCONSUMER](https://redis.io/docs/latest/commands/xgroup-delconsumer/)
     fn xgroup_delconsumer(self, key: impl Arg, group: impl Arg, consumer: impl Arg) -> Self::Out<u64> {
         self.run(Cmd::of(&facts::XGROUP_DELCONSUMER).required(key).required(group).required(consumer))
     }
@@ -214,8 +220,8 @@ pub trait StreamCommands: Run {
         self.run(cmd.required(start).required(end).arg(count).arg(options.consumer))
     }
 
-    /// Makes `consumer` the one for whom these entries are pending, if they have been for `min_idle`, and gives them.
-    /// [XCLAIM](https://redis.io/docs/latest/commands/xclaim/)
+    /// Makes `consumer` the one for whom these entries are pending, if they have been for `min_idle`, and
+    /// gives them. [XCLAIM](https://redis.io/docs/latest/commands/xclaim/)
     fn xclaim<T: Reply>(
         self,
         key: impl Arg,
@@ -244,10 +250,10 @@ pub trait StreamCommands: Run {
         self.run(cmd.arg(timeout_millis(min_idle)).required(ids).arg(options).arg("JUSTID"))
     }
 
-    /// Looks at up to ten times `count` pending entries from `start` on, and makes `consumer` the one for whom up to `count` of
-    /// them are pending: those that have been for `min_idle`, which is how long a consumer may work on one. It gives them, and
-    /// where to go on; [`StreamId::MIN`] there means that the end was reached.
-    /// [XAUTOCLAIM](https://redis.io/docs/latest/commands/xautoclaim/)
+    /// Looks at up to ten times `count` pending entries from `start` on, and makes `consumer` the one for
+    /// whom up to `count` of them are pending: those that have been for `min_idle`, which is how long a
+    /// consumer may work on one. It gives them, and where to go on; [`StreamId::MIN`] there means that the
+    /// end was reached. [XAUTOCLAIM](https://redis.io/docs/latest/commands/xautoclaim/)
     fn xautoclaim<T: Reply>(
         self,
         key: impl Arg,
@@ -276,13 +282,14 @@ pub trait StreamCommands: Run {
         self.run(cmd.arg(timeout_millis(min_idle)).required(start).named("COUNT", count).arg("JUSTID"))
     }
 
-    /// What the server knows about a stream. [XINFO STREAM](https://redis.io/docs/latest/commands/xinfo-stream/)
+    /// What the server knows about a stream. [XINFO
+    /// STREAM](https://redis.io/docs/latest/commands/xinfo-stream/)
     fn xinfo_stream<T: Reply>(self, key: impl Arg) -> Self::Out<StreamInfo<T>> {
         self.run(Cmd::of(&facts::XINFO_STREAM).required(key))
     }
 
-    /// All of it: up to `count` entries, groups with up to so many pending entries, and their consumers; 0 for no limit.
-    /// [XINFO STREAM](https://redis.io/docs/latest/commands/xinfo-stream/)
+    /// All of it: up to `count` entries, groups with up to so many pending entries, and their consumers; 0
+    /// for no limit. [XINFO STREAM](https://redis.io/docs/latest/commands/xinfo-stream/)
     fn xinfo_stream_full<T: Reply>(self, key: impl Arg, count: u64) -> Self::Out<StreamDetails<T>> {
         self.run(Cmd::of(&facts::XINFO_STREAM).required(key).arg("FULL").named("COUNT", count))
     }

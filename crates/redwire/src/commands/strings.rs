@@ -19,7 +19,8 @@ pub trait StringCommands: Run {
         self.run(Cmd::of(&facts::GET).required(key))
     }
 
-    /// Sets `key`, whatever was there before, without expiry. [SET](https://redis.io/docs/latest/commands/set/)
+    /// Sets `key`, whatever was there before, without expiry.
+    /// [SET](https://redis.io/docs/latest/commands/set/)
     fn set(self, key: impl Arg, value: impl Arg) -> Self::Out<()> {
         self.run(Cmd::of(&facts::SET).required(key).required(value))
     }
@@ -80,7 +81,8 @@ pub trait StringCommands: Run {
         self.run(Cmd::of(&facts::APPEND).required(key).required(value))
     }
 
-    /// The length in bytes, 0 where there is no such key. [STRLEN](https://redis.io/docs/latest/commands/strlen/)
+    /// The length in bytes, 0 where there is no such key.
+    /// [STRLEN](https://redis.io/docs/latest/commands/strlen/)
     fn strlen(self, key: impl Arg) -> Self::Out<u64> {
         self.run(Cmd::of(&facts::STRLEN).required(key))
     }
@@ -110,7 +112,8 @@ pub trait StringCommands: Run {
         self.run(Cmd::of(&facts::DECRBY).required(key).arg(delta))
     }
 
-    /// The values of all `keys`, usually a `Vec<Option<String>>`. [MGET](https://redis.io/docs/latest/commands/mget/)
+    /// The values of all `keys`, usually a `Vec<Option<String>>`.
+    /// [MGET](https://redis.io/docs/latest/commands/mget/)
     fn mget<C: Reply>(self, keys: impl Arg) -> Self::Out<C> {
         self.run(Cmd::of(&facts::MGET).places(keys))
     }
@@ -120,7 +123,8 @@ pub trait StringCommands: Run {
         self.run(Cmd::of(&facts::MSET).pairs(pairs))
     }
 
-    /// Whether all these keys were set, because there was none of them. [MSETNX](https://redis.io/docs/latest/commands/msetnx/)
+    /// Whether all these keys were set, because there was none of them.
+    /// [MSETNX](https://redis.io/docs/latest/commands/msetnx/)
     fn mset_nx(self, pairs: impl Arg) -> Self::Out<bool> {
         self.run(Cmd::of(&facts::MSETNX).pairs(pairs))
     }
@@ -133,12 +137,14 @@ pub trait StringCommands: Run {
         self.run(Cmd::of(&facts::MSETEX).arg(words.len() / 2).pairs(pairs).arg(options))
     }
 
-    /// The longest common subsequence of two values (Redis 7.0). [LCS](https://redis.io/docs/latest/commands/lcs/)
+    /// The longest common subsequence of two values (Redis 7.0).
+    /// [LCS](https://redis.io/docs/latest/commands/lcs/)
     fn lcs<V: Reply>(self, key: impl Arg, other: impl Arg) -> Self::Out<V> {
         self.run(Cmd::of(&facts::LCS).required(key).required(other))
     }
 
-    /// The length of the longest common subsequence (Redis 7.0). [LCS](https://redis.io/docs/latest/commands/lcs/)
+    /// The length of the longest common subsequence (Redis 7.0).
+    /// [LCS](https://redis.io/docs/latest/commands/lcs/)
     fn lcs_len(self, key: impl Arg, other: impl Arg) -> Self::Out<u64> {
         self.run(Cmd::of(&facts::LCS).required(key).required(other).arg("LEN"))
     }
@@ -148,7 +154,8 @@ pub trait StringCommands: Run {
         self.run(Cmd::of(&facts::GETBIT).required(key).arg(offset))
     }
 
-    /// Sets or clears a bit; whether it was set before. [SETBIT](https://redis.io/docs/latest/commands/setbit/)
+    /// Sets or clears a bit; whether it was set before.
+    /// [SETBIT](https://redis.io/docs/latest/commands/setbit/)
     fn setbit(self, key: impl Arg, offset: u64, bit: bool) -> Self::Out<bool> {
         self.run(Cmd::of(&facts::SETBIT).required(key).arg(offset).arg(u32::from(bit)))
     }
@@ -163,7 +170,8 @@ pub trait StringCommands: Run {
         self.run(Cmd::of(&facts::BITCOUNT).required(key).arg(range))
     }
 
-    /// Where the first bit of this kind is, -1 where there is none. [BITPOS](https://redis.io/docs/latest/commands/bitpos/)
+    /// Where the first bit of this kind is, -1 where there is none.
+    /// [BITPOS](https://redis.io/docs/latest/commands/bitpos/)
     fn bitpos(self, key: impl Arg, bit: bool) -> Self::Out<i64> {
         self.run(Cmd::of(&facts::BITPOS).required(key).arg(u32::from(bit)))
     }

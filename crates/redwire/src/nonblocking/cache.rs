@@ -1,4 +1,5 @@
-//! A client-side cache, async. It only waits; what is kept, who reads, and what a change means is decided in `redwire-core`.
+//! A client-side cache, async. It only waits; what is kept, who reads, and what a change means is decided in
+//! `redwire-core`.
 
 mod tracking;
 
@@ -29,45 +30,51 @@ pub(super) use tracking::Watch;
 
 /// A client-side cache: reads are served from memory until the server says that their keys have changed.
 ///
-/// Made by [`Client::cached`]; cheap to clone, and clones share what is kept. Every command works on it: reads whose answer depends on
-/// nothing but their keys (`GET`, `MGET`, `HGETALL`, `LRANGE`, …) are served from memory, or asked for once, however many want
-/// them; all others go to the client. That there is no such key is remembered, too; errors are not.
+/// Made by [`Client::cached`]; cheap to clone, and clones share what is kept. Every command works on it:
+/// reads whose answer depends on nothing but their keys (`GET`, `MGET`, `HGETALL`, `LRANGE`, …) are served
+/// from memory, or asked for once, however many want them; all others go to the client. That there is no such
+/// key is remembered, too; errors are not.
 ///
 /// # What can be relied on
-/// - What the server announced is gone before anything that it said later is told, and a reply that was under way when a change
-///   of its key was announced is given to those who asked, but not kept. So no reader sees something older than it saw before. On
-///   RESP2, where announcements come over a connection of their own, that holds for each key, by whichever commands it is read
-///   through the cache: after one has asked the server, what others have kept of its keys is served once the connection that
-///   announces has answered (`PING`). What is kept of *another* key may there be older, by as long as its announcement is under way.
-/// - Reads that are never kept (scripts, keys of several slots, and what the mode leaves out) go over the client's connection,
-///   and may be ahead of what is kept, by as long as an announcement is under way, or until [`sync`](Self::sync).
-/// - When the connection that announces is lost, everything is forgotten at once, and nothing is kept until changes are announced
-///   again; meanwhile reads go to the server. [`EventKind::Untracked`](crate::EventKind::Untracked) tells.
-/// - After a write through the cache, the keys that it names are forgotten before the call returns. What a script or a module's
-///   command changes without naming it is forgotten when the server announces it.
+/// - What the server announced is gone before anything that it said later is told, and a reply that was under
+///   way when a change of its key was announced is given to those who asked, but not kept. So no reader sees
+///   something older than it saw before. On RESP2, where announcements come over a connection of their own,
+///   that holds for each key, by whichever commands it is read through the cache: after one has asked the
+///   server, what others have kept of its keys is served once the connection that announces has answered
+///   (`PING`). What is kept of *another* key may there be older, by as long as its announcement is under way.
+/// - Reads that are never kept (scripts, keys of several slots, and what the mode leaves out) go over the
+///   client's connection, and may be ahead of what is kept, by as long as an announcement is under way, or
+///   until [`sync`](Self::sync).
+/// - When the connection that announces is lost, everything is forgotten at once, and nothing is kept until
+///   changes are announced again; meanwhile reads go to the server.
+///   [`EventKind::Untracked`](crate::EventKind::Untracked) tells.
+/// - After a write through the cache, the keys that it names are forgotten before the call returns. What a
+///   script or a module's command changes without naming it is forgotten when the server announces it.
 /// - After [`sync`](Self::sync), every write that was acknowledged to whomever before it began is seen.
 ///
-/// Without `sync`, an answer may be as old as an announcement takes to arrive: as a rule, less than a round trip. While a silent
-/// connection is not known to be dead, it may be older: by twice
-/// [`health_check_interval`](crate::config::ConfigBuilder::health_check_interval) (5 s by default), and never by more than
-/// [`CacheOptions::ttl`]. Two kinds of change are not announced when they happen: that a key has expired is announced when the
-/// server removes it, which it may do a little late; and `SWAPDB` by somebody else is not announced at all.
+/// Without `sync`, an answer may be as old as an announcement takes to arrive: as a rule, less than a round
+/// trip. While a silent connection is not known to be dead, it may be older: by twice
+/// [`health_check_interval`](crate::config::ConfigBuilder::health_check_interval) (5 s by default), and never
+/// by more than [`CacheOptions::ttl`]. Two kinds of change are not announced when they happen: that a key has
+/// expired is announced when the server removes it, which it may do a little late; and `SWAPDB` by somebody
+/// else is not announced at all.
 ///
 /// # Connections
-/// A cache has a connection of its own, beside those of the client, which reads and hears of changes; on RESP2 it is two, one that
-/// reads, and one that hears. They are closed when the last handle is dropped. In a forked child there is no cache: its calls go
-/// to the server.
+/// A cache has a connection of its own, beside those of the client, which reads and hears of changes; on
+/// RESP2 it is two, one that reads, and one that hears. They are closed when the last handle is dropped. In a
+/// forked child there is no cache: its calls go to the server.
 ///
 /// # In a cluster
-/// Each node that takes writes has such connections, and memory, of its own: [`CacheOptions::max_bytes`] is for each. Reads of keys in
-/// several slots are not kept. What a node kept is forgotten when it loses a slot. That a slot moved is noticed by the first
-/// call that meets it; while nothing but memory is asked, by the next refresh of the map, after
-/// [`refresh_interval`](crate::config::ConfigBuilder::refresh_interval) (60 s) at the latest, and only then does
-/// [`sync`](Self::sync) know of what was written where the slot is now.
+/// Each node that takes writes has such connections, and memory, of its own: [`CacheOptions::max_bytes`] is
+/// for each. Reads of keys in several slots are not kept. What a node kept is forgotten when it loses a slot.
+/// That a slot moved is noticed by the first call that meets it; while nothing but memory is asked, by the
+/// next refresh of the map, after [`refresh_interval`](crate::config::ConfigBuilder::refresh_interval) (60 s)
+/// at the latest, and only then does [`sync`](Self::sync) know of what was written where the slot is now.
 ///
-/// A replica that took over is noticed by `sync`, which asks each node for its role: what a former primary kept is forgotten. A
-/// primary that is cut off from the others does not know that it was replaced; it is believed until it learns of that, or stops
-/// to answer, which is after the cluster's node timeout. With sentinels it is the same.
+/// A replica that took over is noticed by `sync`, which asks each node for its role: what a former primary
+/// kept is forgotten. A primary that is cut off from the others does not know that it was replaced; it is
+/// believed until it learns of that, or stops to answer, which is after the cluster's node timeout. With
+/// sentinels it is the same.
 ///
 /// ```no_run
 /// # async fn example(client: redwire::Client) -> redwire::Result<()> {
@@ -110,8 +117,8 @@ impl Client {
     /// ```
     ///
     /// # Errors
-    /// A connection that cannot be made; a server that announces no changes: one that is older than Redis 6, or whose user may not
-    /// say `CLIENT TRACKING`.
+    /// A connection that cannot be made; a server that announces no changes: one that is older than Redis 6,
+    /// or whose user may not say `CLIENT TRACKING`.
     pub async fn cached(&self, options: CacheOptions) -> Result<Cache> {
         let deadline = clock::now() + self.config().connect_timeout();
         let node_caches = match &self.cluster {
@@ -133,8 +140,8 @@ impl Client {
 }
 
 impl Cache {
-    /// The same cache, for reads that are to be cached in [`CacheMode::OptIn`](crate::cache::CacheMode::OptIn). In other modes it makes no
-    /// difference.
+    /// The same cache, for reads that are to be cached in
+    /// [`CacheMode::OptIn`](crate::cache::CacheMode::OptIn). In other modes it makes no difference.
     ///
     /// ```no_run
     /// # async fn example(client: redwire::Client) -> redwire::Result<()> {
@@ -152,8 +159,8 @@ impl Cache {
         Self { inner: Arc::clone(&self.inner), opted_in: true }
     }
 
-    /// Waits until everything is known that the server has announced: one round trip to it, two with RESP2. Whoever reads afterwards sees every
-    /// write that was acknowledged before, to whomever.
+    /// Waits until everything is known that the server has announced: one round trip to it, two with RESP2.
+    /// Whoever reads afterwards sees every write that was acknowledged before, to whomever.
     ///
     /// While nobody announces changes there is nothing to wait for, since nothing is kept.
     ///
@@ -285,8 +292,8 @@ impl fmt::Debug for Cache {
     }
 }
 
-/// The future of a call on a [`Cache`]. Nothing happens before it is first polled; dropping it gives up the call, and if others wait
-/// for what it reads, one of them takes over.
+/// The future of a call on a [`Cache`]. Nothing happens before it is first polled; dropping it gives up the
+/// call, and if others wait for what it reads, one of them takes over.
 #[must_use = "a call does nothing until it is awaited"]
 pub struct CacheRequest<'c, R: Reply> {
     cache: &'c Cache,

@@ -1,4 +1,5 @@
-//! The async client; [`request`] is the future of a call. They only wait: what to do about a failure is decided in `redwire-core`.
+//! The async client; [`request`] is the future of a call. They only wait: what to do about a failure is
+//! decided in `redwire-core`.
 
 mod request;
 
@@ -28,17 +29,20 @@ pub use request::Request;
 
 /// A client for one server, one service that sentinels watch, or one cluster, for any number of tasks.
 ///
-/// Cheap to clone; clones share one pipelined connection, in a cluster one to each node, which comes back by itself when it is lost. Commands are
-/// methods of the families in the [`prelude`](crate::prelude); any other command runs by [`execute`](Self::execute).
-/// Every call is a future that does nothing until it is awaited; dropping it at any moment leaves the connection in
-/// order. A command that waits for data (`BLPOP`) gets a connection of its own, so it holds up nobody.
+/// Cheap to clone; clones share one pipelined connection, in a cluster one to each node, which comes back by
+/// itself when it is lost. Commands are methods of the families in the [`prelude`](crate::prelude); any other
+/// command runs by [`execute`](Self::execute). Every call is a future that does nothing until it is awaited;
+/// dropping it at any moment leaves the connection in order. A command that waits for data (`BLPOP`) gets a
+/// connection of its own, so it holds up nobody.
 ///
 /// # In a cluster
 /// A command goes to the primary that serves its keys, or, if it only reads, to a replica by
-/// [`read_strategy`](crate::config::ConfigBuilder::read_strategy); one without keys goes to any primary, or to all nodes that it concerns
-/// (`DBSIZE`, `FLUSHALL`), and keys of several slots are asked for at all their nodes at once where the answers can be put together (`MGET`,
-/// `DEL`). Then some nodes may have executed their part when another failed, which the error's [outcome](crate::Error::outcome)
-/// tells. [`pool`](Self::pool) and [`monitor`](Self::monitor) are of any node; [`cluster`](Self::cluster) gives each.
+/// [`read_strategy`](crate::config::ConfigBuilder::read_strategy); one without keys goes to any primary, or
+/// to all nodes that it concerns (`DBSIZE`, `FLUSHALL`), and keys of several slots are asked for at all their
+/// nodes at once where the answers can be put together (`MGET`, `DEL`). Then some nodes may have executed
+/// their part when another failed, which the error's [outcome](crate::Error::outcome) tells.
+/// [`pool`](Self::pool) and [`monitor`](Self::monitor) are of any node; [`cluster`](Self::cluster) gives
+/// each.
 ///
 /// ```no_run
 /// # async fn example() -> redwire::Result<()> {
@@ -63,7 +67,8 @@ impl Client {
     /// Connects to the server that `url` names; the grammar is told at [`ConfigBuilder::url`].
     ///
     /// # Errors
-    /// A bad URL, a connection that cannot be made within the connect timeout, or a step of the handshake that failed.
+    /// A bad URL, a connection that cannot be made within the connect timeout, or a step of the handshake
+    /// that failed.
     pub async fn connect(url: &str) -> Result<Self> {
         Self::open(Config::from_url(url)?).await
     }
@@ -78,7 +83,8 @@ impl Client {
         Ok(client)
     }
 
-    /// As [`open`](Self::open); each connection, now and later, is given to `on_connect` before anybody else uses it.
+    /// As [`open`](Self::open); each connection, now and later, is given to `on_connect` before anybody else
+    /// uses it.
     ///
     /// ```no_run
     /// # async fn example(config: redwire::config::Config) -> redwire::Result<()> {
@@ -136,8 +142,8 @@ impl Client {
         Self::on_pool(&Pool::beside(target, on_connect))
     }
 
-    /// A client whose commands that wait (`BLPOP`) borrow from `pool`, which others may use, too. It has a pipelined connection
-    /// of its own for all other commands, and connects when it is used first.
+    /// A client whose commands that wait (`BLPOP`) borrow from `pool`, which others may use, too. It has a
+    /// pipelined connection of its own for all other commands, and connects when it is used first.
     #[must_use]
     pub fn on_pool(pool: &Pool) -> Self {
         let (target, _, on_connect) = pool.parts();
@@ -197,8 +203,8 @@ impl Client {
         self.pool.events()
     }
 
-    /// Shows every command that the server executes, over a connection of its own that the end of this client does not end; see
-    /// [`Monitor`].
+    /// Shows every command that the server executes, over a connection of its own that the end of this client
+    /// does not end; see [`Monitor`].
     ///
     /// # Errors
     /// As [`connect`](Self::connect); also the server's, if this user may not listen.
@@ -241,13 +247,14 @@ impl Client {
     /// # }
     /// ```
     ///
-    /// `SHUTDOWN` has no answer but the end of its connection, which is taken for `OK`; it is sent once, on a connection of its own, and
-    /// may take the time that the server gives its replicas (10 s by default) on top of the deadline. It cannot stand in a pipeline.
+    /// `SHUTDOWN` has no answer but the end of its connection, which is taken for `OK`; it is sent once, on a
+    /// connection of its own, and may take the time that the server gives its replicas (10 s by default) on
+    /// top of the deadline. It cannot stand in a pipeline.
     ///
     /// # Errors
-    /// The server's error; a connection lost or not to be had; no reply before the deadline; a reply of another type; a
-    /// command that would change the connection for others. [`Error::outcome`](crate::Error::outcome) tells whether it
-    /// was executed.
+    /// The server's error; a connection lost or not to be had; no reply before the deadline; a reply of
+    /// another type; a command that would change the connection for others.
+    /// [`Error::outcome`](crate::Error::outcome) tells whether it was executed.
     #[inline]
     pub fn execute<R: Reply>(&self, cmd: Cmd<R>) -> Request<'_, Cmd<R>> {
         self.request(cmd)
@@ -266,8 +273,8 @@ impl Client {
     /// ```
     ///
     /// # Errors
-    /// The first command that failed, unless its slot takes the error as a value ([`Slot::attempt`](crate::Slot::attempt)).
-    /// The other commands are executed all the same.
+    /// The first command that failed, unless its slot takes the error as a value
+    /// ([`Slot::attempt`](crate::Slot::attempt)). The other commands are executed all the same.
     pub fn pipeline<S: Slots>(&self, build: impl FnOnce(&Pipeline) -> S) -> Request<'_, Piped<S>> {
         self.request(Piped::record(build))
     }
@@ -285,8 +292,8 @@ impl Client {
         }
     }
 
-    /// The lock of this name, with its defaults, to be told how long it lasts and to be acquired. Its docs say what a lock of a server
-    /// guarantees, and what not.
+    /// The lock of this name, with its defaults, to be told how long it lasts and to be acquired. Its docs
+    /// say what a lock of a server guarantees, and what not.
     ///
     /// ```no_run
     /// # async fn example(client: redwire::Client) -> redwire::Result<()> {
@@ -302,7 +309,8 @@ impl Client {
 }
 
 impl Client {
-    /// All keys of the database, a page at a time; in a cluster, those of all nodes. [SCAN](https://redis.io/docs/latest/commands/scan/)
+    /// All keys of the database, a page at a time; in a cluster, those of all nodes.
+    /// [SCAN](https://redis.io/docs/latest/commands/scan/)
     pub fn scan<T: Reply>(&self, options: ScanOptions) -> Scan<'_, T> {
         let scanning = match &self.cluster {
             Some(_) => Scanning::cluster(options, self.config().cluster_options()),
@@ -311,7 +319,8 @@ impl Client {
         Scan::new(self, scanning)
     }
 
-    /// The fields of a hash with their values: `T` is a pair. [HSCAN](https://redis.io/docs/latest/commands/hscan/)
+    /// The fields of a hash with their values: `T` is a pair.
+    /// [HSCAN](https://redis.io/docs/latest/commands/hscan/)
     pub fn hscan<T: Reply>(&self, key: impl Arg, options: ScanOptions) -> Scan<'_, T> {
         Scan::new(self, Scanning::within(&facts::HSCAN, key, options))
     }
@@ -321,7 +330,8 @@ impl Client {
         Scan::new(self, Scanning::within(&facts::SSCAN, key, options))
     }
 
-    /// The members of a sorted set with their scores: `T` is a pair. [ZSCAN](https://redis.io/docs/latest/commands/zscan/)
+    /// The members of a sorted set with their scores: `T` is a pair.
+    /// [ZSCAN](https://redis.io/docs/latest/commands/zscan/)
     pub fn zscan<T: Reply>(&self, key: impl Arg, options: ScanOptions) -> Scan<'_, T> {
         Scan::new(self, Scanning::within(&facts::ZSCAN, key, options))
     }

@@ -14,7 +14,8 @@ use redwire_core::{Cmd, Reply, Result};
 use super::client::Client;
 pub(super) use nodes::Nodes;
 
-/// A cluster and its nodes, for those who want to know which is which; most programs need nothing but its [`Client`].
+/// A cluster and its nodes, for those who want to know which is which; most programs need nothing but its
+/// [`Client`].
 ///
 /// Cheap to clone; clones, and the client, share all connections.
 ///
@@ -79,8 +80,8 @@ impl Cluster {
         Ok(self.map())
     }
 
-    /// A client of one node, whether the map names it or not. What that node does not serve is an error, which names the node
-    /// that does.
+    /// A client of one node, whether the map names it or not. What that node does not serve is an error,
+    /// which names the node that does.
     #[must_use]
     pub fn node(&self, address: &HostPort) -> Client {
         self.nodes.node_clients().node_client(address).client.clone()
@@ -112,7 +113,8 @@ impl Cluster {
         nodes.into_iter().map(|(address, _)| address).zip(answers).collect()
     }
 
-    /// Where commands without a key go that concern one node: there while the map names it, else to any primary, as by default.
+    /// Where commands without a key go that concern one node: there while the map names it, else to any
+    /// primary, as by default.
     pub fn set_default_node(&self, node: Option<HostPort>) {
         self.nodes.node_clients().set_default(node);
     }

@@ -1,6 +1,7 @@
 //! One connection for one caller at a time, async: the part that users hold by hand.
 //!
-//! It keeps what the caller asked for across reconnects. Sending and receiving is in [`exchange`]; being lent out again, in [`reuse`].
+//! It keeps what the caller asked for across reconnects. Sending and receiving is in [`exchange`]; being lent
+//! out again, in [`reuse`].
 
 mod exchange;
 mod reuse;
@@ -37,8 +38,8 @@ use crate::shared::setup;
 use crate::shared::target::Target;
 pub(super) use reuse::Readiness;
 
-/// What a [`Connection`] does each time it is connected, after the handshake. It may take as long as a connect may; one that takes
-/// longer, or panics, is a connect that failed.
+/// What a [`Connection`] does each time it is connected, after the handshake. It may take as long as a
+/// connect may; one that takes longer, or panics, is a connect that failed.
 pub type OnConnect = Arc<dyn for<'c> Fn(&'c mut Connection) -> Pending<'c, ()> + Send + Sync>;
 
 /// A boxed future of a result.
@@ -46,8 +47,8 @@ pub(crate) type Pending<'c, T> = Pin<Box<dyn Future<Output = Result<T>> + Send +
 
 /// One connection by hand, for one caller at a time: state such as the database is the caller's own.
 ///
-/// Every command family works on `&mut Connection`. A call that is dropped leaves the connection in order: its reply is
-/// passed over when it comes. Most programs want a [`Client`](crate::Client) instead.
+/// Every command family works on `&mut Connection`. A call that is dropped leaves the connection in order:
+/// its reply is passed over when it comes. Most programs want a [`Client`](crate::Client) instead.
 ///
 /// ```no_run
 /// # async fn example() -> redwire::Result<()> {
@@ -96,14 +97,16 @@ impl Connection {
     /// Connects to the server that `url` names.
     ///
     /// # Errors
-    /// A bad URL, a connection that cannot be made within the connect timeout, or a step of the handshake that failed.
+    /// A bad URL, a connection that cannot be made within the connect timeout, or a step of the handshake
+    /// that failed.
     pub async fn connect(url: &str) -> Result<Self> {
         let mut connection = Self::new(Config::from_url(url)?)?;
         connection.reconnect().await?;
         Ok(connection)
     }
 
-    /// A connection that is not connected yet: [`reconnect`](Self::reconnect) does that, and so does the first command.
+    /// A connection that is not connected yet: [`reconnect`](Self::reconnect) does that, and so does the
+    /// first command.
     ///
     /// # Errors
     /// Options that this version has no part for.
@@ -123,7 +126,8 @@ impl Connection {
         Self {
             health,
             wire: None,
-            // Whether its peer lives is asked over another connection: this one may wait for as long as it likes.
+            // Whether its peer lives is asked over another connection: this one may wait for as long as it
+            // likes.
             link: Link::new(setup::queue_limits(target.config()), None).salted(fastrand::u64(..)),
             outbox: Outbox::default(),
             woken: Vec::new(),
@@ -166,7 +170,8 @@ impl Connection {
         self.interrupt.handle_asking();
         // What ended the former one is no concern of this one.
         pin!(self.interrupt.handle().notified()).enable();
-        // Boxed: it may ask sentinels over connections of its own, and would fill the stack of a thread twice.
+        // Boxed: it may ask sentinels over connections of its own, and would fill the stack of a thread
+        // twice.
         let connect = Box::pin(Wire::connect(&self.target, Some(&self.interrupt), deadline));
         let Some(connected) = unless(self.interrupt.handle().notified(), connect).await else {
             let cause = self.interrupt.cause().unwrap_or_else(setup::closed_client);
@@ -307,7 +312,8 @@ impl Connection {
     /// ```
     ///
     /// # Errors
-    /// The connection is lost, or cannot be made; a command without words, or one that [lacks a value](Cmd::check).
+    /// The connection is lost, or cannot be made; a command without words, or one that [lacks a
+    /// value](Cmd::check).
     pub async fn send<R: Reply>(&mut self, cmd: &Cmd<R>) -> Result<()> {
         dispatch::check_send(cmd)?;
         let deadline = self.deadline();
@@ -343,7 +349,8 @@ impl Connection {
     /// [`send`](Self::send)), the next one. A reply whose reading was given up is passed over.
     ///
     /// # Errors
-    /// The server's error, a reply that is no `R`, a connection lost, no reply within the timeout; nothing was sent.
+    /// The server's error, a reply that is no `R`, a connection lost, no reply within the timeout; nothing
+    /// was sent.
     pub async fn read_reply<R: Reply>(&mut self) -> Result<R> {
         let deadline = self.deadline();
         let replies = match self.sent.pop_front() {
@@ -358,8 +365,8 @@ impl Connection {
         reply.map_err(|error| self.target.explain(error.without(&self.secrets)))
     }
 
-    /// Whether [`read_reply`](Self::read_reply) would find its reply, or a frame, within `limit`. Zero looks at
-    /// what is there already, as far as the runtime learns of it within a millisecond; `Duration::MAX` is
+    /// Whether [`read_reply`](Self::read_reply) would find its reply, or a frame, within `limit`. Zero looks
+    /// at what is there already, as far as the runtime learns of it within a millisecond; `Duration::MAX` is
     /// without limit.
     ///
     /// # Errors
@@ -448,7 +455,8 @@ impl<'c> Run for &'c mut Connection {
     }
 }
 
-/// `cmd` once more, where an error that answers it does not tell whether it was executed, or may quote a secret.
+/// `cmd` once more, where an error that answers it does not tell whether it was executed, or may quote a
+/// secret.
 pub(super) fn asked<R>(cmd: &Cmd<R>) -> Option<Cmd<()>> {
     let is_asked = cmd.facts().may_run_in_part() || !cmd.secrets().is_empty();
     is_asked.then(|| cmd.clone().returning())

@@ -1,8 +1,9 @@
-//! The loop behind a connection that a task drives: it connects when it is time to, then reads, hands out, writes and
-//! sleeps, until the connection is lost, and begins anew. A monitor, which its user polls, takes the same steps.
+//! The loop behind a connection that a task drives: it connects when it is time to, then reads, hands out,
+//! writes and sleeps, until the connection is lost, and begins anew. A monitor, which its user polls, takes
+//! the same steps.
 //!
-//! What is read and written, and when to connect, is for what is [`Driven`] to say, with a machine of the core. This file
-//! must not know what that is.
+//! What is read and written, and when to connect, is for what is [`Driven`] to say, with a machine of the
+//! core. This file must not know what that is.
 
 use std::future::poll_fn;
 use std::io;
@@ -94,7 +95,8 @@ pub(super) trait Kept: Driven {
     /// There is a connection; false where there is to be none any more.
     fn handle_connected(&mut self, writer: &Arc<Writer>, session: &Session, version: u64) -> bool;
 
-    /// The connection that takes the place of the one that has just ended, where that was given up in good order.
+    /// The connection that takes the place of the one that has just ended, where that was given up in good
+    /// order.
     fn take_next(&mut self) -> Option<Wire> {
         None
     }
@@ -179,7 +181,8 @@ pub(super) async fn keep(kept: &mut impl Kept, mut first: Option<Wire>) {
 }
 
 impl Drive {
-    /// Waits until a connection is to be made; false where there is to be none any more. Deadlines are kept meanwhile.
+    /// Waits until a connection is to be made; false where there is to be none any more. Deadlines are kept
+    /// meanwhile.
     async fn until_turn(&mut self, kept: &mut impl Kept) -> bool {
         let mut pause = Timer::default();
         poll_fn(|cx| {
@@ -200,8 +203,8 @@ impl Drive {
         .await
     }
 
-    /// Makes a connection: `None` where there is to be none any more, `Some(None)` where connections lead to another
-    /// server before. Deadlines are kept meanwhile.
+    /// Makes a connection: `None` where there is to be none any more, `Some(None)` where connections lead to
+    /// another server before. Deadlines are kept meanwhile.
     async fn attempt(&mut self, kept: &mut impl Kept) -> Option<Option<Result<Wire>>> {
         let mut connecting = pin!(kept.connect());
         poll_fn(|cx| {
@@ -253,8 +256,8 @@ impl Drive {
         driven: &mut impl Driven,
         up: &mut Up,
     ) -> Poll<Result<(), End>> {
-        // Room for the next read is made only when there is something to read: by then the replies before it have been
-        // decoded, and their memory serves again.
+        // Room for the next read is made only when there is something to read: by then the replies before it
+        // have been decoded, and their memory serves again.
         if !self.pauses
             && driven.reads()
             && up.reader.poll_ready(cx).is_ready()

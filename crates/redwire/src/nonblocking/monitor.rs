@@ -1,5 +1,5 @@
-//! MONITOR, for a task that listens. It only waits; what a line says, and whether the server still lives, is decided in
-//! `redwire-core`.
+//! MONITOR, for a task that listens. It only waits; what a line says, and whether the server still lives, is
+//! decided in `redwire-core`.
 
 use std::fmt;
 use std::future::poll_fn;
@@ -26,14 +26,16 @@ use crate::shared::target::Target;
 
 /// Every command that a server executes, as a stream of entries, over a connection of its own.
 ///
-/// A line that cannot be read is an error of the kind [`Decode`](crate::ErrorKind::Decode) that shows it, and the next entry
-/// comes all the same. Any other error ends the stream: the connection is lost, or the server has been silent for twice
-/// [`health_check_interval`](crate::config::ConfigBuilder::health_check_interval), though it was asked. It is not made anew,
-/// since nobody could tell what was missed meanwhile; who wants to go on begins again. Dropping it closes the connection.
+/// A line that cannot be read is an error of the kind [`Decode`](crate::ErrorKind::Decode) that shows it, and
+/// the next entry comes all the same. Any other error ends the stream: the connection is lost, or the server
+/// has been silent for twice [`health_check_interval`](crate::config::ConfigBuilder::health_check_interval),
+/// though it was asked. It is not made anew, since nobody could tell what was missed meanwhile; who wants to
+/// go on begins again. Dropping it closes the connection.
 ///
-/// **It costs the server a lot**: all it does is written to each listener, and kept in its memory for one that does not read.
-/// Commands of administrators, and those that would show a secret, are not shown or say `(redacted)`. Valkey 8 does not mark the
-/// quotes and backslashes in words: lines with such are errors there, or have other words.
+/// **It costs the server a lot**: all it does is written to each listener, and kept in its memory for one
+/// that does not read. Commands of administrators, and those that would show a secret, are not shown or say
+/// `(redacted)`. Valkey 8 does not mark the quotes and backslashes in words: lines with such are errors
+/// there, or have other words.
 ///
 /// ```no_run
 /// # async fn example(client: redwire::Client) -> redwire::Result<()> {
@@ -58,7 +60,8 @@ impl Monitor {
     /// Listens to the server that `url` names.
     ///
     /// # Errors
-    /// A bad URL, a connection that cannot be made, or no answer in time; the server's error, if this user may not listen.
+    /// A bad URL, a connection that cannot be made, or no answer in time; the server's error, if this user
+    /// may not listen.
     pub async fn connect(url: &str) -> Result<Self> {
         Self::open(Config::from_url(url)?).await
     }

@@ -1,5 +1,5 @@
-//! Connections that are lent out, async: the face. Who gets which, and when, is decided in `redwire-core`; [`lending`]
-//! waits, and [`attempt`] connects.
+//! Connections that are lent out, async: the face. Who gets which, and when, is decided in `redwire-core`;
+//! [`lending`] waits, and [`attempt`] connects.
 
 mod attempt;
 mod lease;
@@ -36,9 +36,9 @@ type PoolMachine = pool::Pool<Box<Connection>, Waker>;
 
 /// Connections to one server, at most `max_connections` of them, each lent to one user at a time.
 ///
-/// Cheap to clone; clones are the same pool. Those who wait get their turn in the order they came. A connection that comes
-/// back is as new for the next user: in its database, in no transaction, or it is closed. Most programs want a
-/// [`Client`](crate::Client), which has a pool inside.
+/// Cheap to clone; clones are the same pool. Those who wait get their turn in the order they came. A
+/// connection that comes back is as new for the next user: in its database, in no transaction, or it is
+/// closed. Most programs want a [`Client`](crate::Client), which has a pool inside.
 ///
 /// ```no_run
 /// # async fn example() -> redwire::Result<()> {
@@ -82,7 +82,8 @@ impl Pool {
     /// [`ConfigBuilder::url`](crate::config::ConfigBuilder::url).
     ///
     /// # Errors
-    /// A bad URL, a connection that cannot be made within the connect timeout, or a step of the handshake that failed.
+    /// A bad URL, a connection that cannot be made within the connect timeout, or a step of the handshake
+    /// that failed.
     pub async fn connect(url: &str) -> Result<Self> {
         Self::open(Config::from_url(url)?).await
     }
@@ -97,7 +98,8 @@ impl Pool {
         Ok(pool)
     }
 
-    /// As [`open`](Self::open); each connection, now and later, is given to `on_connect` before anybody else uses it.
+    /// As [`open`](Self::open); each connection, now and later, is given to `on_connect` before anybody else
+    /// uses it.
     ///
     /// # Errors
     /// As [`connect`](Self::connect); also what `on_connect` returns.
@@ -179,13 +181,14 @@ impl Pool {
         self.0.target.config()
     }
 
-    /// Borrows a connection: an idle one, a new one, or the next that comes back. Waits for it until `pool_timeout`, or for as
-    /// long as `timeout` allows, also while the server is away. Dropping the future gives up the place in the queue.
+    /// Borrows a connection: an idle one, a new one, or the next that comes back. Waits for it until
+    /// `pool_timeout`, or for as long as `timeout` allows, also while the server is away. Dropping the future
+    /// gives up the place in the queue.
     ///
     /// # Errors
-    /// [`PoolExhausted`](crate::ErrorKind::PoolExhausted) or a timeout when there was none in time, of which the source
-    /// tells why, such as that the server cannot be reached; an error of connecting that time alone will not mend, such
-    /// as a wrong password; the pool is closed.
+    /// [`PoolExhausted`](crate::ErrorKind::PoolExhausted) or a timeout when there was none in time, of which
+    /// the source tells why, such as that the server cannot be reached; an error of connecting that time
+    /// alone will not mend, such as a wrong password; the pool is closed.
     #[track_caller]
     pub fn get(&self) -> impl Future<Output = Result<Lease>> + Send + '_ {
         let deadline = self.config().timeout().and_then(|limit| clock::now().checked_add(limit));
@@ -214,7 +217,8 @@ impl Pool {
         lease.is_from(self)
     }
 
-    /// Chooses the database of all who borrow from now on, in place of `db`. Whether it exists is told to the next of them.
+    /// Chooses the database of all who borrow from now on, in place of `db`. Whether it exists is told to the
+    /// next of them.
     pub fn select(&self, db: u32) {
         self.0.db.store(db, Ordering::Relaxed);
     }
@@ -235,8 +239,8 @@ impl Pool {
         self.with(|machine| machine.stats())
     }
 
-    /// Who has connections: where in the program each was asked for, and since when. One that is held for long may have been
-    /// forgotten.
+    /// Who has connections: where in the program each was asked for, and since when. One that is held for
+    /// long may have been forgotten.
     ///
     /// ```no_run
     /// # fn example(pool: redwire::Pool) {

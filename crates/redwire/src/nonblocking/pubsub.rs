@@ -1,8 +1,8 @@
 //! Publish/subscribe for tasks: one connection, any number of subscriptions, and one task behind them.
 //!
-//! The task in [`driver`] reads, writes and connects. In a cluster there is one more of them for each node from which shard channels
-//! are heard, and one in [`shard_channels`] that has these made, and tells the map. What the server is told, who hears what and what is missing where is decided in
-//! `redwire-core`.
+//! The task in [`driver`] reads, writes and connects. In a cluster there is one more of them for each node
+//! from which shard channels are heard, and one in [`shard_channels`] that has these made, and tells the map.
+//! What the server is told, who hears what and what is missing where is decided in `redwire-core`.
 
 mod driver;
 mod handler;
@@ -35,9 +35,9 @@ type PubSubMachine = pubsub::PubSub<Waker>;
 
 /// One connection that hears what is published, for any number of subscriptions.
 ///
-/// Cheap to clone; clones share the connection. It is made for the first subscription at the latest, and made anew whenever it is
-/// lost, for as long as anybody wants to hear anything. It is closed when the last clone and the last subscription are dropped.
-/// A client has one inside: [`Client::pubsub`].
+/// Cheap to clone; clones share the connection. It is made for the first subscription at the latest, and made
+/// anew whenever it is lost, for as long as anybody wants to hear anything. It is closed when the last clone
+/// and the last subscription are dropped. A client has one inside: [`Client::pubsub`].
 ///
 /// ```no_run
 /// # async fn example() -> redwire::Result<()> {
@@ -60,17 +60,21 @@ type PubSubMachine = pubsub::PubSub<Waker>;
 /// ```
 ///
 /// # In a cluster
-/// Channels and patterns are heard over one connection to any node: nodes pass on to each other what `PUBLISH` sends to one of them.
-/// When that node dies, the connection is made anew to another. Shard channels are heard from the nodes that serve their slots, one
-/// connection for each such node, and follow their slots: when one moves, or a replica takes over, a [`Gap`](crate::pubsub::SubscriptionEvent::Gap) stands
-/// where messages may be missing, and only for those whose channels it concerns. A slot that moves is followed at once; a replica
-/// that takes over when the map has it, within `refresh_pause`. A subscription may have channels of any slots; their messages are in
-/// order by channel. A slot that nobody serves for now is waited for until the `timeout`.
+/// Channels and patterns are heard over one connection to any node: nodes pass on to each other what
+/// `PUBLISH` sends to one of them. When that node dies, the connection is made anew to another. Shard
+/// channels are heard from the nodes that serve their slots, one connection for each such node, and follow
+/// their slots: when one moves, or a replica takes over, a [`Gap`](crate::pubsub::SubscriptionEvent::Gap)
+/// stands where messages may be missing, and only for those whose channels it concerns. A slot that moves is
+/// followed at once; a replica that takes over when the map has it, within `refresh_pause`. A subscription
+/// may have channels of any slots; their messages are in order by channel. A slot that nobody serves for now
+/// is waited for until the `timeout`.
 ///
 /// # Credentials and forks
-/// New credentials are presented at once in RESP3. In RESP2 a subscribed connection cannot; there they are when it is made anew.
+/// New credentials are presented at once in RESP3. In RESP2 a subscribed connection cannot; there they are
+/// when it is made anew.
 ///
-/// A child process that inherits it makes a connection of its own; subscriptions of the parent fail in the child.
+/// A child process that inherits it makes a connection of its own; subscriptions of the parent fail in the
+/// child.
 #[derive(Clone)]
 pub struct PubSub(Arc<PubSubOwner>);
 
@@ -113,7 +117,8 @@ impl PubSub {
     /// [`ConfigBuilder::url`](crate::config::ConfigBuilder::url).
     ///
     /// # Errors
-    /// A bad URL, a connection that cannot be made within the connect timeout, or a step of the handshake that failed.
+    /// A bad URL, a connection that cannot be made within the connect timeout, or a step of the handshake
+    /// that failed.
     pub async fn connect(url: &str) -> Result<Self> {
         Self::open(Config::from_url(url)?).await
     }
@@ -201,8 +206,8 @@ impl PubSub {
         self.listen(ChannelKind::Pattern, patterns, options).await
     }
 
-    /// Hears what is published by `SPUBLISH` on these shard channels (Redis 7.0); in a cluster, whichever nodes serve them.
-    /// [SSUBSCRIBE](https://redis.io/docs/latest/commands/ssubscribe/)
+    /// Hears what is published by `SPUBLISH` on these shard channels (Redis 7.0); in a cluster, whichever
+    /// nodes serve them. [SSUBSCRIBE](https://redis.io/docs/latest/commands/ssubscribe/)
     ///
     /// # Errors
     /// As [`subscribe`](Self::subscribe).
@@ -228,7 +233,8 @@ impl PubSub {
         Subscription::confirmed(self.clone(), shared, id).await
     }
 
-    /// Ends all subscriptions, whoever has them, and closes the connection. What has come already may still be taken.
+    /// Ends all subscriptions, whoever has them, and closes the connection. What has come already may still
+    /// be taken.
     pub fn close(&self) {
         self.shared().close();
     }
@@ -294,8 +300,8 @@ impl PubSubShared {
         }
     }
 
-    /// Has a connection driven by a task of the runtime that is around: the one to `node`, or that of [`ConnId::MAIN`]. `first` is a
-    /// wire that is connected already.
+    /// Has a connection driven by a task of the runtime that is around: the one to `node`, or that of
+    /// [`ConnId::MAIN`]. `first` is a wire that is connected already.
     ///
     /// # Errors
     /// There is no runtime, or it has ended.
@@ -378,7 +384,8 @@ impl PubSubState {
         self.slots.iter_mut().find(|slot| slot.conn == conn)
     }
 
-    /// Those who can go on; and those who drive or tend, sleep, and have to do something about what has changed.
+    /// Those who can go on; and those who drive or tend, sleep, and have to do something about what has
+    /// changed.
     #[inline]
     fn poll_woken(&mut self, woken: &mut Vec<Waker>) {
         self.machine.poll_woken(woken);
@@ -394,8 +401,9 @@ impl PubSubState {
 }
 
 impl Client {
-    /// Where this client hears what is published: one connection for all subscriptions of all its clones, made when it is needed
-    /// first and closed with the client. In a cluster to any node, and more of them for [shard channels](PubSub#in-a-cluster).
+    /// Where this client hears what is published: one connection for all subscriptions of all its clones,
+    /// made when it is needed first and closed with the client. In a cluster to any node, and more of them
+    /// for [shard channels](PubSub#in-a-cluster).
     #[must_use]
     pub fn pubsub(&self) -> PubSub {
         self.pubsub.clone()
@@ -417,7 +425,8 @@ impl Client {
         self.pubsub.psubscribe(patterns).await
     }
 
-    /// As [`PubSub::ssubscribe`]; in a cluster from the nodes that serve the slots of these channels, wherever those move.
+    /// As [`PubSub::ssubscribe`]; in a cluster from the nodes that serve the slots of these channels,
+    /// wherever those move.
     ///
     /// ```no_run
     /// # async fn example(client: redwire::Client) -> redwire::Result<()> {

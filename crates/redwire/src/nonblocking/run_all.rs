@@ -1,4 +1,5 @@
-//! Very many commands, as a stream of results: each is a call like any other, and so many of them are under way as the window allows.
+//! Very many commands, as a stream of results: each is a call like any other, and so many of them are under
+//! way as the window allows.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -16,10 +17,11 @@ use crate::shared::window::{Wave, Window};
 impl Client {
     /// Runs any number of commands in little memory: a stream of their results, in their order.
     ///
-    /// They are sent without waiting for one another; see [`run_all_within`](Self::run_all_within) for how many at a time. Each is a
-    /// call of its own, with its own result, deadline and retries, and meant for commands that do not build on each other: one that is
-    /// tried again after a lost connection may run after those that follow it. Nothing is sent before the stream is first polled;
-    /// dropping it gives up what is under way.
+    /// They are sent without waiting for one another; see [`run_all_within`](Self::run_all_within) for how
+    /// many at a time. Each is a call of its own, with its own result, deadline and retries, and meant for
+    /// commands that do not build on each other: one that is tried again after a lost connection may run
+    /// after those that follow it. Nothing is sent before the stream is first polled; dropping it gives up
+    /// what is under way.
     ///
     /// ```no_run
     /// # async fn example(client: redwire::Client) -> redwire::Result<()> {

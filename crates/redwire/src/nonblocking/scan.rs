@@ -1,5 +1,5 @@
-//! The SCAN family as a stream. Where the next page is, and what is done when a node of a cluster does not give it, is decided in
-//! `redwire-core`.
+//! The SCAN family as a stream. Where the next page is, and what is done when a node of a cluster does not
+//! give it, is decided in `redwire-core`.
 
 use std::fmt;
 use std::pin::Pin;
@@ -19,8 +19,8 @@ use crate::shared::scanning::{Page, Scanning};
 
 /// The items of a collection, fetched a page at a time; made by [`Client::scan`] and its kin.
 ///
-/// A `Stream`; [`next`](Self::next) serves where no stream library is at hand. Every item that is there from beginning to end is given at
-/// least once; one may come twice.
+/// A `Stream`; [`next`](Self::next) serves where no stream library is at hand. Every item that is there from
+/// beginning to end is given at least once; one may come twice.
 ///
 /// An item that cannot be read as `T` is an error in its place
 /// ([`ErrorKind::Decode`](crate::ErrorKind::Decode)), and those behind it follow. If a page does not come,

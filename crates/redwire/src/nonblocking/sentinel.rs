@@ -1,5 +1,5 @@
-//! Sentinels: asking them where the servers of a service are, and the part that users hold by hand. Whom to ask when, and whom to
-//! believe, is decided in `redwire-core`.
+//! Sentinels: asking them where the servers of a service are, and the part that users hold by hand. Whom to
+//! ask when, and whom to believe, is decided in `redwire-core`.
 
 mod watch;
 
@@ -23,8 +23,8 @@ pub(super) use watch::{cut_later, watch};
 
 /// The sentinels that watch a service.
 ///
-/// Most programs need no more than a [`Client`] of `redis+sentinel://…`, which follows the master by itself. This is for asking
-/// and telling sentinels by hand, and for clients of the replicas.
+/// Most programs need no more than a [`Client`] of `redis+sentinel://…`, which follows the master by itself.
+/// This is for asking and telling sentinels by hand, and for clients of the replicas.
 ///
 /// ```no_run
 /// # async fn example() -> redwire::Result<()> {
@@ -56,8 +56,8 @@ impl Sentinel {
         Ok(Self { config, service: Arc::new(service) })
     }
 
-    /// The sentinels that are known, in the order in which they are asked: those that the configuration names, and those that
-    /// they told of.
+    /// The sentinels that are known, in the order in which they are asked: those that the configuration
+    /// names, and those that they told of.
     #[must_use]
     pub fn addresses(&self) -> Vec<HostPort> {
         self.service.sentinels()
@@ -71,7 +71,8 @@ impl Sentinel {
         self.discover().await.map(|found| found.master)
     }
 
-    /// Where the replicas are that are up and in touch with the master, by the first sentinel that can be believed.
+    /// Where the replicas are that are up and in touch with the master, by the first sentinel that can be
+    /// believed.
     ///
     /// # Errors
     /// As [`discover_master`](Self::discover_master).

@@ -1,8 +1,8 @@
 //! How callers share a connection here: all write to one, and one task drives it.
 //!
-//! Callers encode straight into the connection's buffer under a short lock; a caller who is alone writes to the
-//! socket itself. The rest is done by the task in [`driver`]. What is written when, whose reply has come and when to try
-//! again is decided in `redwire-core`.
+//! Callers encode straight into the connection's buffer under a short lock; a caller who is alone writes to
+//! the socket itself. The rest is done by the task in [`driver`]. What is written when, whose reply has come
+//! and when to try again is decided in `redwire-core`.
 
 mod attendant;
 mod driver;
@@ -85,15 +85,15 @@ struct SharingState {
     turns: u64,
     /// The runtime, other than the driver's, of which a task attends to the connection.
     attended: Option<Id>,
-    /// The waker and the thread that were looked at last, whether that was in another runtime than the driver, and until
-    /// when it counts for others.
+    /// The waker and the thread that were looked at last, whether that was in another runtime than the
+    /// driver, and until when it counts for others.
     asker: (usize, usize),
     asked_until: Instant,
     foreign: bool,
 }
 
-/// Where nothing was written for so long, the runtime may not have run either, so that nobody knows whether the connection
-/// still lives.
+/// Where nothing was written for so long, the runtime may not have run either, so that nobody knows whether
+/// the connection still lives.
 const LONG_QUIET: Duration = Duration::from_millis(2);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,7 +118,8 @@ impl SharedConnection {
         Self::watched(pool, pool.parts().2, None)
     }
 
-    /// As [`new`](Self::new); `on_connect` comes in place of the pool's, and `watch` hears what the server says unasked.
+    /// As [`new`](Self::new); `on_connect` comes in place of the pool's, and `watch` hears what the server
+    /// says unasked.
     pub(super) fn watched(pool: &Pool, on_connect: Option<OnConnect>, watch: Option<Watch>) -> Self {
         let (target, health, _) = pool.parts();
         let config = target.config();
@@ -203,8 +204,8 @@ impl SharedConnection {
         self.shared.submit(call, waker, deadline, clock::now(), false)
     }
 
-    /// As [`submit`](Self::submit); but where there is no room for its bytes it waits for that, until its ticket may
-    /// [enter](Self::enter).
+    /// As [`submit`](Self::submit); but where there is no room for its bytes it waits for that, until its
+    /// ticket may [enter](Self::enter).
     #[inline]
     pub(super) fn submit_or_wait(
         &self,
@@ -241,7 +242,8 @@ impl SharedConnection {
         self.shared.abandon(ticket);
     }
 
-    /// Takes no more calls, waits until those under way are answered, but no longer than `deadline`, and closes.
+    /// Takes no more calls, waits until those under way are answered, but no longer than `deadline`, and
+    /// closes.
     pub(super) async fn close(&self, deadline: Option<Instant>) {
         let idle = self.shared.lock().link.is_idle();
         if !idle {
@@ -356,7 +358,8 @@ impl SharingShared {
         poll_fn(|cx| waiting.poll(cx.waker())).await
     }
 
-    /// Has the connection driven by a task of the runtime that is around; `first` is a wire that is connected already.
+    /// Has the connection driven by a task of the runtime that is around; `first` is a wire that is connected
+    /// already.
     ///
     /// # Errors
     /// There is no runtime, or it has ended; the client is closed.
@@ -423,8 +426,9 @@ impl SharingShared {
 }
 
 impl Follower for SharingShared {
-    /// Has another connection made, which takes the place of the one there is once that has answered all it was asked. What a
-    /// cache has kept is forgotten with the connection that announces changes: there it is made anew.
+    /// Has another connection made, which takes the place of the one there is once that has answered all it
+    /// was asked. What a cache has kept is forgotten with the connection that announces changes: there it is
+    /// made anew.
     fn replace(self: Arc<Self>, these: Leave) {
         match (&self.watch, these) {
             (Some(_), Leave::One) | (None, Leave::Others) => return,
@@ -513,8 +517,8 @@ impl SharingState {
         self.process != std::process::id()
     }
 
-    /// Leaves to the parent what is the parent's. Nothing of it may be dropped: that would end the stream both have, or tell
-    /// the parent's runtime to forget it.
+    /// Leaves to the parent what is the parent's. Nothing of it may be dropped: that would end the stream
+    /// both have, or tell the parent's runtime to forget it.
     #[cold]
     fn disinherit(&mut self) {
         let mut woken = Vec::new();
@@ -538,7 +542,8 @@ impl SharingState {
         if self.writer.is_none() {
             return false;
         }
-        // What came meanwhile is for the driver: if it is the end of the connection, the request goes on the next one.
+        // What came meanwhile is for the driver: if it is the end of the connection, the request goes on the
+        // next one.
         if now >= self.fresh_until && self.is_unheard(now) {
             return false;
         }

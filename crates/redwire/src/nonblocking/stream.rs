@@ -26,8 +26,8 @@ mod custom;
 #[cfg(feature = "tls")]
 mod secure;
 
-/// At most this much is read at once, however much room there is: while it is copied the peer sends on, and it is still
-/// in the processor's cache when it is looked at.
+/// At most this much is read at once, however much room there is: while it is copied the peer sends on, and
+/// it is still in the processor's cache when it is looked at.
 const READ_AT_ONCE: usize = 256 * 1024;
 
 /// The half that reads.
@@ -52,8 +52,8 @@ pub(super) enum Writer {
     Custom(custom::Writer),
 }
 
-/// Connects to the server; with TLS where that is asked for. What the server says along with the end of the TLS handshake is
-/// appended to `plain`.
+/// Connects to the server; with TLS where that is asked for. What the server says along with the end of the
+/// TLS handshake is appended to `plain`.
 #[cfg_attr(not(feature = "tls"), allow(clippy::needless_pass_by_ref_mut, reason = "TLS does"))]
 pub(super) async fn connect(
     target: &Target,
@@ -164,8 +164,8 @@ async fn dial(mut dial: Dial) -> Result<TcpStream> {
 }
 
 impl Reader {
-    /// Whether there is nothing to read: a look at the socket itself, since the runtime may not have noticed yet what came. An
-    /// error where the connection is gone.
+    /// Whether there is nothing to read: a look at the socket itself, since the runtime may not have noticed
+    /// yet what came. An error where the connection is gone.
     pub(super) fn is_silent(&self) -> Result<bool> {
         is_silent(match self {
             Self::Tcp(half) => socket::peek(half.as_ref()),
@@ -233,8 +233,8 @@ impl Writer {
         })
     }
 
-    /// Writes some of what waits in `outbox`, if the socket takes it now; says how much. A user's stream takes
-    /// nothing but by [`poll_flush`](Self::poll_flush).
+    /// Writes some of what waits in `outbox`, if the socket takes it now; says how much. A user's stream
+    /// takes nothing but by [`poll_flush`](Self::poll_flush).
     #[inline]
     pub(super) fn try_write(&self, outbox: &Outbox) -> io::Result<usize> {
         let result = if let Some(bytes) = outbox.single() {
@@ -315,7 +315,8 @@ impl Writer {
         Poll::Ready(Ok(()))
     }
 
-    /// As [`poll_flush`](Self::poll_flush), where `custom` is the user's stream. Ready when that is flushed, too.
+    /// As [`poll_flush`](Self::poll_flush), where `custom` is the user's stream. Ready when that is flushed,
+    /// too.
     #[cold]
     fn poll_flush_custom(
         &self,

@@ -1,5 +1,5 @@
-//! Transactions, async: whole pipelines or nothing, and keys that are watched meanwhile. What came of one, and whether it is tried
-//! again, is decided in `redwire-core`.
+//! Transactions, async: whole pipelines or nothing, and keys that are watched meanwhile. What came of one,
+//! and whether it is tried again, is decided in `redwire-core`.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -19,7 +19,8 @@ use crate::shared::clock;
 use crate::shared::node_clients::Routed;
 
 impl Client {
-    /// Executes several commands as one: all of them or none, and nobody's in between (`MULTI` … `EXEC`, in one write).
+    /// Executes several commands as one: all of them or none, and nobody's in between (`MULTI` … `EXEC`, in
+    /// one write).
     ///
     /// ```no_run
     /// # async fn example(client: redwire::Client) -> redwire::Result<()> {
@@ -31,22 +32,25 @@ impl Client {
     /// ```
     ///
     /// # Errors
-    /// A command that the server refuses to queue: the error names it, and nothing was executed. The first command that failed when
-    /// it was executed, unless its slot takes the error as a value ([`Slot::attempt`](crate::Slot::attempt)): as a server undoes
-    /// nothing, the others are executed all the same. Lost before `EXEC` was sent whole, nothing was executed, and it is tried
-    /// again; lost later, its [outcome](crate::Error::outcome) is unknown.
+    /// A command that the server refuses to queue: the error names it, and nothing was executed. The first
+    /// command that failed when it was executed, unless its slot takes the error as a value
+    /// ([`Slot::attempt`](crate::Slot::attempt)): as a server undoes nothing, the others are executed all the
+    /// same. Lost before `EXEC` was sent whole, nothing was executed, and it is tried again; lost later, its
+    /// [outcome](crate::Error::outcome) is unknown.
     pub fn atomic<S: Slots>(&self, build: impl FnOnce(&Pipeline) -> S) -> Request<'_, Atomic<S>> {
         self.request(Atomic::record(build))
     }
 
-    /// Reads keys, decides, and writes if nobody else has changed those keys meanwhile; otherwise tries again.
+    /// Reads keys, decides, and writes if nobody else has changed those keys meanwhile; otherwise tries
+    /// again.
     ///
-    /// `work` has a connection for itself that watches `keys`. It reads on it, and hands the commands that write to
-    /// [`commit`](Transaction::commit), at most once. It is called again for each try, so it is to do nothing else that matters;
-    /// what it returns in the end is returned here. If it returns without a commit, nothing is executed. It is called again only
-    /// when it returns an error of the kind [`Aborted`](crate::ErrorKind::Aborted): that of a commit, if a watched key was changed,
-    /// and of any call if the connection was lost before `EXEC` was sent. An `EXEC` is never sent on another connection than
-    /// that which watched.
+    /// `work` has a connection for itself that watches `keys`. It reads on it, and hands the commands that
+    /// write to [`commit`](Transaction::commit), at most once. It is called again for each try, so it is to
+    /// do nothing else that matters; what it returns in the end is returned here. If it returns without a
+    /// commit, nothing is executed. It is called again only when it returns an error of the kind
+    /// [`Aborted`](crate::ErrorKind::Aborted): that of a commit, if a watched key was changed, and of any
+    /// call if the connection was lost before `EXEC` was sent. An `EXEC` is never sent on another connection
+    /// than that which watched.
     ///
     /// ```no_run
     /// # async fn example(client: redwire::Client) -> redwire::Result<()> {
@@ -67,8 +71,9 @@ impl Client {
     /// ```
     ///
     /// # Errors
-    /// What `work` returns; [`Aborted`](crate::ErrorKind::Aborted) when the deadline, the client's `timeout`, leaves no time for
-    /// another try, or a timeout when it comes in the middle of one; no connection to be had. Nothing was executed, unless the [outcome](crate::Error::outcome) says it may have been.
+    /// What `work` returns; [`Aborted`](crate::ErrorKind::Aborted) when the deadline, the client's `timeout`,
+    /// leaves no time for another try, or a timeout when it comes in the middle of one; no connection to be
+    /// had. Nothing was executed, unless the [outcome](crate::Error::outcome) says it may have been.
     pub async fn transaction<T, F>(&self, keys: impl Arg, work: impl FnMut(Transaction) -> F) -> Result<T>
     where
         F: Future<Output = Result<T>>,
@@ -161,11 +166,12 @@ impl Client {
 }
 
 impl Connection {
-    /// Executes several commands as one; see [`Client::atomic`]. If keys are watched on this connection (`WATCH`) and one was
-    /// changed, nothing is executed.
+    /// Executes several commands as one; see [`Client::atomic`]. If keys are watched on this connection
+    /// (`WATCH`) and one was changed, nothing is executed.
     ///
     /// # Errors
-    /// As [`Client::atomic`]; [`Aborted`](crate::ErrorKind::Aborted) where a watched key was changed; a transaction is open already.
+    /// As [`Client::atomic`]; [`Aborted`](crate::ErrorKind::Aborted) where a watched key was changed; a
+    /// transaction is open already.
     pub async fn atomic<S: Slots + Send>(&mut self, build: impl FnOnce(&Pipeline) -> S) -> Result<S::Out> {
         let mut call = Atomic::record(build);
         call.dispatch()?;
@@ -183,8 +189,9 @@ impl Connection {
 
 /// One try of [`Client::transaction`]: a connection that watches keys, until [`commit`](Self::commit).
 ///
-/// Every command family works on it; `MULTI` and the like are done by its own methods. A command that runs on it is executed at
-/// once, and again in the next try: meant are those that read. One that changes a watched key makes the commit fail.
+/// Every command family works on it; `MULTI` and the like are done by its own methods. A command that runs on
+/// it is executed at once, and again in the next try: meant are those that read. One that changes a watched
+/// key makes the commit fail.
 ///
 /// Dropped without a commit, it executes nothing, and the next user finds its connection as new.
 #[derive(Debug)]
@@ -205,7 +212,8 @@ impl Transaction {
         Self { lease, watch, watched: false, slot, deadline }
     }
 
-    /// Watches more keys, from the next command on, with which that is sent. What was read of them before is not covered.
+    /// Watches more keys, from the next command on, with which that is sent. What was read of them before is
+    /// not covered.
     pub fn watch(&mut self, keys: impl Arg) {
         let watch = self.watch.take().unwrap_or_else(|| Cmd::of(&facts::WATCH).idempotent());
         self.watch = Some(watch.arg(keys));
@@ -232,8 +240,8 @@ impl Transaction {
     /// Without commands it finds out whether what was read belongs together.
     ///
     /// # Errors
-    /// [`Aborted`](crate::ErrorKind::Aborted): a watched key was changed, or the connection was lost before; return it, and
-    /// [`Client::transaction`] tries again. Otherwise as [`Client::atomic`].
+    /// [`Aborted`](crate::ErrorKind::Aborted): a watched key was changed, or the connection was lost before;
+    /// return it, and [`Client::transaction`] tries again. Otherwise as [`Client::atomic`].
     pub async fn commit<S: Slots + Send>(mut self, build: impl FnOnce(&Pipeline) -> S) -> Result<S::Out> {
         let mut call = Atomic::record_watched(build);
         call.dispatch()?;

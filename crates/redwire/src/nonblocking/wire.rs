@@ -35,7 +35,8 @@ pub(super) struct Wire {
 }
 
 impl Wire {
-    /// Connects and shakes hands within the connect timeout, and before `call_deadline`. Where it leads is told to `interrupt`.
+    /// Connects and shakes hands within the connect timeout, and before `call_deadline`. Where it leads is
+    /// told to `interrupt`.
     pub(super) async fn connect(
         target: &Arc<Target>,
         interrupt: Option<&Interrupt<Notify>>,

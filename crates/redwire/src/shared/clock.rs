@@ -5,8 +5,8 @@
 //! clock of its runtime (`tokio::time::pause`), since paused timers go off as soon as all tasks wait, for
 //! whatever that is. Then, and where there are no timers of tokio, a thread wakes the task.
 //!
-//! Where a client has a connector, its peer may live in the same runtime, and the whole is to go by one clock:
-//! then [`now`] is the time of the runtime, which a test may pause. That holds for all clients of this
+//! Where a client has a connector, its peer may live in the same runtime, and the whole is to go by one
+//! clock: then [`now`] is the time of the runtime, which a test may pause. That holds for all clients of this
 //! runtime. It must not know what is waited for.
 
 use std::cell::Cell;
@@ -168,8 +168,8 @@ impl Future for Timer {
     }
 }
 
-/// What a task reads in one turn. Bytes that never pause would keep it from its timers, and other tasks from theirs: so
-/// from the second read on it looks at the clock, and after a while it pauses.
+/// What a task reads in one turn. Bytes that never pause would keep it from its timers, and other tasks from
+/// theirs: so from the second read on it looks at the clock, and after a while it pauses.
 #[derive(Debug, Default)]
 pub(crate) struct Burst {
     goes_on: bool,
@@ -199,7 +199,8 @@ impl Burst {
     }
 }
 
-/// Never ready: the runtime looks at its timers, and has other tasks take their turn, before this one has the next.
+/// Never ready: the runtime looks at its timers, and has other tasks take their turn, before this one has the
+/// next.
 #[cold]
 pub(crate) fn poll_pause<T>(cx: &mut Context<'_>) -> Poll<T> {
     // The first poll of it only arranges for that.

@@ -1,5 +1,5 @@
-//! Credentials of connections: asking for them, and a provider whose credentials the program changes itself. It must not know how
-//! they are presented.
+//! Credentials of connections: asking for them, and a provider whose credentials the program changes itself.
+//! It must not know how they are presented.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -48,8 +48,8 @@ pub(crate) fn version(config: &Config) -> u64 {
     config.credential_provider().map_or(0, |provider| provider.version())
 }
 
-/// Credentials that the program replaces while connections live: each then authenticates anew between two replies, and no
-/// call fails. Clones share the same credentials.
+/// Credentials that the program replaces while connections live: each then authenticates anew between two
+/// replies, and no call fails. Clones share the same credentials.
 ///
 /// ```
 /// use redwire::config::Config;
@@ -82,8 +82,8 @@ impl RotatingCredentials {
         Self(Arc::new(Rotating { version: AtomicU64::new(1), state: Mutex::new(state) }))
     }
 
-    /// Replaces the credentials, for connections that live and those to come. The server should know the new ones by now, and go
-    /// on knowing the old ones for a moment.
+    /// Replaces the credentials, for connections that live and those to come. The server should know the new
+    /// ones by now, and go on knowing the old ones for a moment.
     pub fn rotate(&self, credentials: Credentials) {
         let mut state = self.lock();
         state.credentials = credentials;

@@ -1,5 +1,5 @@
-//! What happens to a client's connections, told to whoever listens. Nobody is ever held up by a slow listener: one that does not
-//! keep up is told how much it missed. This file must not know connections.
+//! What happens to a client's connections, told to whoever listens. Nobody is ever held up by a slow
+//! listener: one that does not keep up is told how much it missed. This file must not know connections.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, MutexGuard, Weak};
@@ -35,10 +35,11 @@ pub enum EventKind {
     Failed(Error),
     /// The connection was lost: the peer closed it, it broke, or its peer was found dead.
     Lost(Error),
-    /// New credentials could not be had, or the server refused them, on a connection that lives: it goes on as who it was.
+    /// New credentials could not be had, or the server refused them, on a connection that lives: it goes on
+    /// as who it was.
     Refused(Error),
-    /// Nobody announces changes to a client-side cache any longer, or the server refuses to: it is empty, and keeps nothing until
-    /// that has changed.
+    /// Nobody announces changes to a client-side cache any longer, or the server refuses to: it is empty, and
+    /// keeps nothing until that has changed.
     Untracked(Error),
     /// The connection was closed by this side, on purpose.
     Closed,
@@ -145,7 +146,8 @@ impl Mailbox {
         }
     }
 
-    /// Waits for the next event, until `deadline` where there is one; `None` when it passed, or there will be no more.
+    /// Waits for the next event, until `deadline` where there is one; `None` when it passed, or there will be
+    /// no more.
     pub(crate) fn wait(&self, deadline: Option<Instant>) -> Option<Event> {
         let mut waiting = self.lock();
         loop {

@@ -1,8 +1,8 @@
-//! How the owner of connections ends those that others use: all of them, or those to a server that was left. It must not know how
-//! either driver waits.
+//! How the owner of connections ends those that others use: all of them, or those to a server that was left.
+//! It must not know how either driver waits.
 //!
-//! A former master that lives sends away those who wait at it, and then it is certain that nothing was executed. So they have some
-//! time for that; whoever does not wait there is cut off at once.
+//! A former master that lives sends away those who wait at it, and then it is certain that nothing was
+//! executed. So they have some time for that; whoever does not wait there is cut off at once.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, MutexGuard, Weak};
@@ -82,7 +82,8 @@ impl<E: Kill> Interrupt<E> {
         }
     }
 
-    /// Ends the connection if it leads to a server that was left, also where somebody waits at it if that is `wanted`.
+    /// Ends the connection if it leads to a server that was left, also where somebody waits at it if that is
+    /// `wanted`.
     fn end_left(&self, wanted: bool) {
         let waits = self.waits.load(Ordering::Relaxed);
         if self.left.load(Ordering::Relaxed) && (wanted || !waits) {

@@ -12,14 +12,15 @@ use crate::shared::sync::Mutex;
 
 /// 128 bits that no other holder has, in hexadecimal digits.
 ///
-/// The keys of the standard library's hasher come from the operating system's chance. The number of the process is among what is
-/// hashed, since a forked child has its parent's keys.
+/// The keys of the standard library's hasher come from the operating system's chance. The number of the
+/// process is among what is hashed, since a forked child has its parent's keys.
 pub(crate) fn new_token() -> String {
     let (keys, process) = (RandomState::new(), std::process::id());
     format!("{:016x}{:016x}", keys.hash_one((process, 0)), keys.hash_one((process, 1)))
 }
 
-/// The claim of a new attempt to get a lock, or to take charge of one, with the holder's token or one of its own.
+/// The claim of a new attempt to get a lock, or to take charge of one, with the holder's token or one of its
+/// own.
 pub(crate) fn new_claim(options: &LockOptions, token: Option<String>) -> Claim {
     Claim::new(&options.name, token.unwrap_or_else(new_token), new_attempt())
 }

@@ -1,9 +1,10 @@
 //! Questions that block and cannot be cut short: the addresses of a host name, the credentials of a provider.
 //!
-//! Each has a thread of its own, so that neither a caller's deadline nor the end of a runtime waits for it. Callers of a
-//! client who want to know the same share one thread and its answer; without that, a name server that hangs would cost a
-//! thread for each call. Nothing is kept: whoever asks after the answer asks anew. A panic in a user's code is an answer,
-//! too. This file must not know how either driver waits for a connection.
+//! Each has a thread of its own, so that neither a caller's deadline nor the end of a runtime waits for it.
+//! Callers of a client who want to know the same share one thread and its answer; without that, a name server
+//! that hangs would cost a thread for each call. Nothing is kept: whoever asks after the answer asks anew. A
+//! panic in a user's code is an answer, too. This file must not know how either driver waits for a
+//! connection.
 
 #[cfg(feature = "tokio")]
 use std::future::poll_fn;
@@ -91,14 +92,15 @@ fn panicked(whose: &str) -> Error {
     Error::new(ErrorKind::Connection(ConnectionFault::Io), Outcome::NotSent, message)
 }
 
-/// So many questions for the same thing are under way at most: one, and where that has taken longer than a connect may,
-/// another, which finds out whether what the first one waits for is well again.
+/// So many questions for the same thing are under way at most: one, and where that has taken longer than a
+/// connect may, another, which finds out whether what the first one waits for is well again.
 const UNDER_WAY: usize = 2;
 
 /// Questions under way, each with those who wait for its answer.
 #[derive(Debug)]
 struct SharedLookups<K, T> {
-    /// Their threads are those of the process that made this. A child that was forked meanwhile shares nothing.
+    /// Their threads are those of the process that made this. A child that was forked meanwhile shares
+    /// nothing.
     process: u32,
     under_way: Arc<Mutex<UnderWay<K, T>>>,
 }
@@ -117,7 +119,8 @@ where
     K: Clone + PartialEq + Send + 'static,
     T: Clone + Send + 'static,
 {
-    /// Joins the newest question for `key`, unless that has taken longer than `patience`; else asks by `work`.
+    /// Joins the newest question for `key`, unless that has taken longer than `patience`; else asks by
+    /// `work`.
     fn ask(
         &self,
         key: &K,

@@ -1,5 +1,5 @@
-//! The parts of a cache: one for a server; in a cluster, one for each node that takes writes, since each announces what happens to
-//! its own keys. It must not know how either driver waits.
+//! The parts of a cache: one for a server; in a cluster, one for each node that takes writes, since each
+//! announces what happens to its own keys. It must not know how either driver waits.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -53,8 +53,8 @@ impl<L: CacheConn> NodeCaches<L> {
         &self.options
     }
 
-    /// Where the answer to `call` is kept, made by `make` if need be; `None` where nobody keeps it: its keys are at several nodes, or
-    /// nobody is known for them.
+    /// Where the answer to `call` is kept, made by `make` if need be; `None` where nobody keeps it: its keys
+    /// are at several nodes, or nobody is known for them.
     #[inline]
     pub(crate) fn find<C>(
         &self,
@@ -142,8 +142,8 @@ fn node_cache_at<L: CacheConn, C>(
 }
 
 impl<L: CacheConn> CachesByMap<L> {
-    /// Goes by `map` from now on. A node that has lost a slot will not announce what happens to its keys: should the slot come back, what
-    /// was kept of it must not be there any more.
+    /// Goes by `map` from now on. A node that has lost a slot will not announce what happens to its keys:
+    /// should the slot come back, what was kept of it must not be there any more.
     fn follow(&mut self, map: &Arc<Map>) {
         if Arc::ptr_eq(&self.map, map) {
             return;

@@ -1,5 +1,6 @@
-//! A cluster as the connections of one client see it: the map and who asks for it, who has connections to which node, and a call's
-//! way from node to node. What that way is, is decided in `redwire-core`; this file must not know how either driver waits.
+//! A cluster as the connections of one client see it: the map and who asks for it, who has connections to
+//! which node, and a call's way from node to node. What that way is, is decided in `redwire-core`; this file
+//! must not know how either driver waits.
 
 mod shared_topology;
 mod routed;
@@ -27,8 +28,8 @@ use crate::shared::sync::Mutex;
 /// A node that serves no more as a primary has so long to answer what is under way. Then that is given up.
 const LEFT: Duration = Duration::from_millis(500);
 
-/// A primary that was silent before another was found in its place has so long: one that lives, and has just handed
-/// over, sends redirections, which are certain.
+/// A primary that was silent before another was found in its place has so long: one that lives, and has just
+/// handed over, sends redirections, which are certain.
 const SILENT_LEFT: Duration = Duration::from_millis(30);
 
 /// How long a replica may take to say whether it has taken over. The next is asked then.
@@ -40,7 +41,8 @@ pub(crate) struct NodeClients<C> {
     shared_topology: Arc<SharedTopology>,
     make: Box<dyn Fn(&HostPort) -> C + Send + Sync>,
     view: ArcSwap<View<C>>,
-    /// All to whom there may be connections: who stands in the map, and who was met by redirection since it was told last.
+    /// All to whom there may be connections: who stands in the map, and who was met by redirection since it
+    /// was told last.
     known: Mutex<HashMap<HostPort, Arc<NodeClient<C>>>>,
     default: Mutex<Option<HostPort>>,
     /// Who answers what only reads; `None` where primaries do.
@@ -160,7 +162,8 @@ impl<C> NodeClients<C> {
         node_client
     }
 
-    /// As [`node_client`](Self::node_client); if `fresh`, over connections that are made from now on: behind those there are is another node.
+    /// As [`node_client`](Self::node_client); if `fresh`, over connections that are made from now on: behind
+    /// those there are is another node.
     pub(crate) fn reach(&self, address: &HostPort, fresh: bool) -> Arc<NodeClient<C>> {
         if fresh {
             self.known().remove(address);
@@ -169,8 +172,9 @@ impl<C> NodeClients<C> {
         self.node_client(address)
     }
 
-    /// What somebody hears who waits for the first map, and came when so many refreshes had [ended](SharedTopology::ended). If not `patient`,
-    /// it is waited for no longer than until the next refresh has failed.
+    /// What somebody hears who waits for the first map, and came when so many refreshes had
+    /// [ended](SharedTopology::ended). If not `patient`, it is waited for no longer than until the next
+    /// refresh has failed.
     pub(crate) fn poll_learnt(&self, ended: u64, patient: bool) -> Option<Result<()>> {
         if self.view().is_known() {
             return Some(Ok(()));
@@ -203,8 +207,8 @@ impl<C> NodeClients<C> {
         }
     }
 
-    /// A refresh has ended. Gives those who served as primaries until now and do not any more, and how long each
-    /// may still take to answer what is under way.
+    /// A refresh has ended. Gives those who served as primaries until now and do not any more, and how long
+    /// each may still take to answer what is under way.
     pub(crate) fn handle_refreshed(&self, result: Result<FetchedMap>, now: Instant) -> Vec<Left<C>> {
         let before = self.view.load_full();
         let patience = |node_client: &NodeClient<C>| match self.shared_topology.is_lost(&node_client.address) {
@@ -263,7 +267,8 @@ impl<C> NodeClients<C> {
             .collect()
     }
 
-    /// This process is a child of the one that has all this: it leaves its nodes, if it can do so without waiting for others.
+    /// This process is a child of the one that has all this: it leaves its nodes, if it can do so without
+    /// waiting for others.
     pub(crate) fn disown(&self, leave: impl Fn(&C)) {
         if let Some(known) = self.known.try_lock() {
             known.values().for_each(|node_client| leave(&node_client.client));
@@ -289,7 +294,8 @@ impl<C> NodeClients<C> {
         map
     }
 
-    /// Who of those who serve `slot` is to answer a command that only reads; `None` where it is the primary's.
+    /// Who of those who serve `slot` is to answer a command that only reads; `None` where it is the
+    /// primary's.
     fn reader(&self, map: &Map, slot: u16, now: Instant) -> Option<Arc<NodeClient<C>>> {
         let shard = map.shard(slot)?;
         let address = self.readers()?.choose(shard, now);

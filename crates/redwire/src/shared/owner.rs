@@ -1,5 +1,5 @@
-//! Which process something belongs to, told without a system call each time. A forked child has the memory of its parent, but not its
-//! threads and connections. This file must not know what is owned.
+//! Which process something belongs to, told without a system call each time. A forked child has the memory of
+//! its parent, but not its threads and connections. This file must not know what is owned.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};

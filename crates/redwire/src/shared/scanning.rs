@@ -1,5 +1,5 @@
-//! Walking a collection by cursor: SCAN, HSCAN, SSCAN, ZSCAN; and all keys of a cluster, node after node. Holds the cursor and the
-//! page that was fetched last, and must not know how pages are fetched.
+//! Walking a collection by cursor: SCAN, HSCAN, SSCAN, ZSCAN; and all keys of a cluster, node after node.
+//! Holds the cursor and the page that was fetched last, and must not know how pages are fetched.
 
 use std::collections::VecDeque;
 

@@ -1,5 +1,5 @@
-//! The servers of a service that sentinels watch, as the connections of one client see them: who is believed to be the master,
-//! until somebody doubts it. It must not know how either driver waits.
+//! The servers of a service that sentinels watch, as the connections of one client see them: who is believed
+//! to be the master, until somebody doubts it. It must not know how either driver waits.
 
 use std::fmt;
 use std::sync::{Arc, MutexGuard, Weak};
@@ -20,17 +20,18 @@ use crate::shared::sync::Mutex;
 /// A former master has so long to send away those who wait at it. Then they are cut off.
 pub(crate) const SENT_AWAY: Duration = Duration::from_millis(500);
 
-/// A sentinel that does not let itself be listened to is tried again after so long. One that is only down is connected to as any
-/// server is; this is for one that refuses, and others tell meanwhile.
+/// A sentinel that does not let itself be listened to is tried again after so long. One that is only down is
+/// connected to as any server is; this is for one that refuses, and others tell meanwhile.
 pub(crate) const RESUBSCRIBE_PAUSE: Duration = Duration::from_secs(5);
 
 /// Who has connections to the servers of a service.
 pub(crate) trait Follower: Send + Sync {
-    /// The service has another master, `next` where that is known: no call begins on the connections there are to others.
+    /// The service has another master, `next` where that is known: no call begins on the connections there
+    /// are to others.
     fn leave(self: Arc<Self>, next: Option<&Endpoint>);
 
-    /// By what the server says of itself, `these` connections are of no use: no call begins on them, new ones are made, and what
-    /// is under way is answered. Here, for those who only listen.
+    /// By what the server says of itself, `these` connections are of no use: no call begins on them, new ones
+    /// are made, and what is under way is answered. Here, for those who only listen.
     fn replace(self: Arc<Self>, these: Leave) {
         if these != Leave::One {
             self.leave(None);
@@ -58,7 +59,8 @@ pub(crate) struct Service {
     remap: Remap,
     state: Mutex<ServiceState>,
     lookups: Arc<Lookups>,
-    /// Held while everybody leaves a master, so that no connection to the next is up before all to the former were left.
+    /// Held while everybody leaves a master, so that no connection to the next is up before all to the former
+    /// were left.
     turn: Mutex<()>,
     watch: Mutex<Option<Box<dyn SentinelWatch>>>,
 }
@@ -158,8 +160,9 @@ impl Service {
         Ok(chosen)
     }
 
-    /// A sentinel says that `master` is the master. If it is another than before, everybody leaves the former one: calls are cut off at
-    /// once. Those who wait at it are to be [cut](Self::cut) after [`SENT_AWAY`] if this says so.
+    /// A sentinel says that `master` is the master. If it is another than before, everybody leaves the former
+    /// one: calls are cut off at once. Those who wait at it are to be [cut](Self::cut) after [`SENT_AWAY`] if
+    /// this says so.
     #[must_use]
     pub(crate) fn handle_switched(&self, master: HostPort) -> bool {
         let _turn = self.turn();
@@ -196,8 +199,9 @@ impl Service {
         Arc::clone(&self.lock().address)
     }
 
-    /// A connection to `address` is up, which has said itself that it plays its part. What a sentinel's word of another master means
-    /// for all connections, this means, too; see [`handle_switched`](Self::handle_switched).
+    /// A connection to `address` is up, which has said itself that it plays its part. What a sentinel's word
+    /// of another master means for all connections, this means, too; see
+    /// [`handle_switched`](Self::handle_switched).
     ///
     /// # Errors
     /// Sentinels told of another while it was being made.
@@ -234,8 +238,8 @@ impl Service {
         }
     }
 
-    /// A connection was lost because of `error`: the master may be another by now, and sentinels are asked before anybody connects
-    /// again. Unless it was left for a master of which they have just told.
+    /// A connection was lost because of `error`: the master may be another by now, and sentinels are asked
+    /// before anybody connects again. Unless it was left for a master of which they have just told.
     pub(crate) fn handle_lost(&self, error: &Error) {
         if error.kind() != ErrorKind::Connection(ConnectionFault::LeftMaster) {
             self.doubt();
@@ -280,7 +284,8 @@ impl Service {
         self.lock().followers.iter().filter_map(Weak::upgrade).collect()
     }
 
-    /// Keeps what `start` gives, unless somebody listens to the sentinels already, or nobody follows the master.
+    /// Keeps what `start` gives, unless somebody listens to the sentinels already, or nobody follows the
+    /// master.
     pub(crate) fn watch(&self, start: impl FnOnce() -> Box<dyn SentinelWatch>) {
         // Whoever holds the lock does the same, here or in a parent process that this one is a child of.
         let Some(mut watch) = self.watch.try_lock() else { return };
@@ -296,8 +301,8 @@ impl Service {
         }
     }
 
-    /// The server answered with `error`: where that means that it is no master any more, everybody leaves it. It lives, and answers
-    /// those under way itself.
+    /// The server answered with `error`: where that means that it is no master any more, everybody leaves it.
+    /// It lives, and answers those under way itself.
     pub(crate) fn handle_failure(&self, error: &Error) {
         if self.is_demotion(error) {
             self.doubt();

@@ -29,7 +29,8 @@ pub(crate) fn peek<'s>(socket: impl Into<SockRef<'s>>) -> io::Result<usize> {
 
 /// As [`peek`], at a socket that is not non-blocking: `WouldBlock` where nothing waits.
 ///
-/// The socket stays as it is: were it made non-blocking for the look, a thread that writes to it meanwhile would fail.
+/// The socket stays as it is: were it made non-blocking for the look, a thread that writes to it meanwhile
+/// would fail.
 #[cfg(unix)]
 pub(crate) fn peek_at_once<'s>(socket: impl Into<SockRef<'s>>) -> io::Result<usize> {
     let flags = libc::MSG_PEEK | libc::MSG_DONTWAIT;

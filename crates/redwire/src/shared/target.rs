@@ -1,6 +1,6 @@
-//! One server, one service whose servers sentinels tell, or one cluster, and what all connections of a client to it have in common: how it is
-//! reached, what it was found to speak, who listens to their lives, and how many retries are left. It must not know how either
-//! driver waits.
+//! One server, one service whose servers sentinels tell, or one cluster, and what all connections of a client
+//! to it have in common: how it is reached, what it was found to speak, who listens to their lives, and how
+//! many retries are left. It must not know how either driver waits.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, MutexGuard, Weak};
@@ -173,7 +173,8 @@ impl Target {
         }
     }
 
-    /// Has `follower` told of each other master, and when its connections are of no use, for as long as it is there.
+    /// Has `follower` told of each other master, and when its connections are of no use, for as long as it is
+    /// there.
     pub(crate) fn follow<F: Follower + 'static>(&self, follower: &Arc<F>) {
         let follower: Weak<F> = Arc::downgrade(follower);
         match self.service() {
@@ -287,8 +288,8 @@ impl Target {
         self.tell(EventKind::Failed(error.clone()));
     }
 
-    /// For how long a node of a cluster may leave something unanswered before it is in doubt; `None` where this is
-    /// no such node.
+    /// For how long a node of a cluster may leave something unanswered before it is in doubt; `None` where
+    /// this is no such node.
     pub(crate) fn doubts_after(&self) -> Option<Duration> {
         matches!(self.route, Destination::Node { .. }).then_some(cluster::SILENT)
     }
@@ -329,8 +330,8 @@ impl Target {
         self.standing.lock()
     }
 
-    /// How much longer a call waits before it is made again, if one of its tries was refused over a connection of no use:
-    /// while another caller tries what is at the address now.
+    /// How much longer a call waits before it is made again, if one of its tries was refused over a
+    /// connection of no use: while another caller tries what is at the address now.
     #[cold]
     pub(crate) fn wait_for_turn(&self, attempt: &Attempt) -> Option<Duration> {
         if !attempt.was_refused() {
@@ -380,7 +381,8 @@ impl Target {
         self.locate(standing::advised(error, &self.config))
     }
 
-    /// Says that `error` happened here, unless it is known at which node of a cluster. Whatever was asked, it shows no password.
+    /// Says that `error` happened here, unless it is known at which node of a cluster. Whatever was asked, it
+    /// shows no password.
     pub(crate) fn locate(&self, error: Error) -> Error {
         let quoted = self.config.password().filter(|password| error.message().contains(password.reveal()));
         let error = error.without(quoted.map_or(&[], std::slice::from_ref));

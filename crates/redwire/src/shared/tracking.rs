@@ -1,5 +1,6 @@
-//! The connections of a cache, of either driver: the one that is tracked, over which it reads, and on RESP2 a second one, which hears
-//! the announcements. What those mean is decided in `redwire-core`. It must not know how either driver waits.
+//! The connections of a cache, of either driver: the one that is tracked, over which it reads, and on RESP2 a
+//! second one, which hears the announcements. What those mean is decided in `redwire-core`. It must not know
+//! how either driver waits.
 
 use std::fmt;
 use std::sync::{Arc, OnceLock, RwLockReadGuard, RwLockWriteGuard, Weak};
@@ -35,7 +36,8 @@ pub(crate) struct Tracking<L: CacheConn> {
     owner: Owner,
     /// The connection that is tracked.
     tracked: OnceLock<Weak<L>>,
-    /// The one that hears the announcements, where it is another. It lives no longer than the tracked one is connected.
+    /// The one that hears the announcements, where it is another. It lives no longer than the tracked one is
+    /// connected.
     redirect: Mutex<Option<Arc<L>>>,
 }
 
@@ -70,8 +72,8 @@ impl<L: CacheConn> Tracking<L> {
         &self.options
     }
 
-    /// Whether this process is a child of the one that made the cache: it hears of no changes, and the lock may be held by a thread
-    /// that is not there.
+    /// Whether this process is a child of the one that made the cache: it hears of no changes, and the lock
+    /// may be held by a thread that is not there.
     pub(crate) fn is_foreign(&self) -> bool {
         self.owner.is_other()
     }
@@ -105,8 +107,8 @@ impl<L: CacheConn> Tracking<L> {
         }
     }
 
-    /// The question whether all announcements have come was answered by the tracked connection, or not. Whether that leads to
-    /// a former master: then all is forgotten, and another connection is made.
+    /// The question whether all announcements have come was answered by the tracked connection, or not.
+    /// Whether that leads to a former master: then all is forgotten, and another connection is made.
     pub(crate) fn handle_asked(&self, answered: Result<Replies>) -> Result<bool> {
         match answered.map(is_demoted) {
             Ok(false) => Ok(false),

@@ -1,6 +1,7 @@
 //! How many of very many commands are under way at a time. It must not know how they are sent.
 
-/// How much of [`Client::run_all`](crate::blocking::Client::run_all) is under way at a time, and so how much memory it takes.
+/// How much of [`Client::run_all`](crate::blocking::Client::run_all) is under way at a time, and so how much
+/// memory it takes.
 ///
 /// ```
 /// use redwire::Window;
@@ -21,16 +22,16 @@ impl Window {
         Self { commands: 1000, bytes: 256 * 1024 }
     }
 
-    /// How many commands are sent whose results were not yet taken; default 1000, at least 1. With few, the round trips tell; many
-    /// replies take memory.
+    /// How many commands are sent whose results were not yet taken; default 1000, at least 1. With few, the
+    /// round trips tell; many replies take memory.
     #[must_use]
     pub fn commands(mut self, commands: usize) -> Self {
         self.commands = commands.max(1);
         self
     }
 
-    /// How many bytes those commands have at most; default 256 KiB. A larger command is sent alone. With few, the round trips tell; from
-    /// some MiB on, others who share the connection have to wait behind them.
+    /// How many bytes those commands have at most; default 256 KiB. A larger command is sent alone. With few,
+    /// the round trips tell; from some MiB on, others who share the connection have to wait behind them.
     #[must_use]
     pub fn bytes(mut self, bytes: usize) -> Self {
         self.bytes = bytes;

@@ -123,8 +123,8 @@ impl Checker {
 
     /// The key of whoever issued `subject`: of all CAs of that name, the one that really signed it.
     ///
-    /// A CA that the server sent counts once one that counts already has signed it: else the server could bring
-    /// one of its own making.
+    /// A CA that the server sent counts once one that counts already has signed it: else the server could
+    /// bring one of its own making.
     fn issuer(
         &self,
         subject: &Certificate,

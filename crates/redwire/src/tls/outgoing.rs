@@ -1,7 +1,7 @@
 //! Ciphertext on its way to the kernel, and how much of the plaintext that stands for.
 //!
-//! A record that was handed over only in part cannot be read by the peer, so its plaintext was not sent: what is said to be not
-//! sent stays certain under TLS. This file must not know sockets.
+//! A record that was handed over only in part cannot be read by the peer, so its plaintext was not sent: what
+//! is said to be not sent stays certain under TLS. This file must not know sockets.
 
 use std::io;
 
@@ -19,13 +19,14 @@ pub(crate) struct Outgoing {
     begin: usize,
 }
 
-/// The plaintext of a full record, and the header before each ([RFC 8446](https://www.rfc-editor.org/rfc/rfc8446#section-5.1)).
+/// The plaintext of a full record, and the header before each ([RFC
+/// 8446](https://www.rfc-editor.org/rfc/rfc8446#section-5.1)).
 const RECORD: usize = 16 * 1024;
 const HEADER: usize = 5;
 
 impl Outgoing {
-    /// What to write now. If nothing is left from before, it is taken from the front of `outbox`, where it stays until it
-    /// is written: see [`handle_written`](Self::handle_written).
+    /// What to write now. If nothing is left from before, it is taken from the front of `outbox`, where it
+    /// stays until it is written: see [`handle_written`](Self::handle_written).
     pub(crate) fn poll_write(&mut self, session: &TlsSession, outbox: &Outbox) -> io::Result<&[u8]> {
         if self.written == self.bytes.len() {
             self.bytes.clear();

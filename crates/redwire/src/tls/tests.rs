@@ -274,7 +274,8 @@ fn ten_mebibytes_pass_both_ways_in_any_pieces() {
     assert!(arrived == all && back == all);
 }
 
-/// What is said to be sent is what the peer can read, to the record, however little the kernel takes at a time.
+/// What is said to be sent is what the peer can read, to the record, however little the kernel takes at a
+/// time.
 #[test]
 fn what_counts_as_sent_is_what_the_peer_can_read() {
     let authority = Authority::new();

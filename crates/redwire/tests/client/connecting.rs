@@ -1,4 +1,5 @@
-//! Every way to name a server and to introduce oneself, and what is said when it fails. REFERENCE C1–C4, N1–N3.
+//! Every way to name a server and to introduce oneself, and what is said when it fails. REFERENCE C1–C4,
+//! N1–N3.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 

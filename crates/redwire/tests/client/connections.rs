@@ -1,4 +1,5 @@
-//! A `Connection` held by hand: out of step, packed, with state of its own, lost and made anew. REFERENCE C5, N5.
+//! A `Connection` held by hand: out of step, packed, with state of its own, lost and made anew. REFERENCE C5,
+//! N5.
 
 use std::pin::pin;
 use std::task::{Context, Waker};

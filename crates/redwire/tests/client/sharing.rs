@@ -49,7 +49,8 @@ fn a_dropped_client_leaves_no_connection(setup: Setup) {
     }
 }
 
-/// What waits has a connection of its own, and there are only so many; a place comes back when its call ends or is dropped.
+/// What waits has a connection of its own, and there are only so many; a place comes back when its call ends
+/// or is dropped.
 #[test]
 fn calls_that_wait_are_limited() {
     let server = Server::start();

@@ -114,7 +114,8 @@ const REFUSALS: [&str; 18] = [
     "$-1\r\n",
 ];
 
-/// A front end that says `hello` to HELLO and `refusal` to CLIENT, lets in by AUTH with `pw`, and knows little else.
+/// A front end that says `hello` to HELLO and `refusal` to CLIENT, lets in by AUTH with `pw`, and knows
+/// little else.
 fn front_end(hello: &'static str, refusal: &'static str) -> FakeServer {
     FakeServer::answering(move |words| {
         let words: Vec<_> = words.iter().map(|word| String::from_utf8_lossy(word)).collect();
@@ -222,7 +223,8 @@ fn whoever_is_no_redis_gets_a_protocol_error(setup: Setup) {
         assert_eq!(error.outcome(), Outcome::NotSent);
         assert!(took < Duration::from_millis(300) + GRACE, "{banner:?}: {took:?}");
     }
-    // A MySQL greeting begins with a length that looks like no frame but may be a long line: time ends it, too.
+    // A MySQL greeting begins with a length that looks like no frame but may be a long line: time ends it,
+    // too.
     let fake = FakeServer::raw("+half a line");
     let error = setup.connect(&fake.url(), "connect_timeout=300ms").unwrap_err();
     assert!(error.is_timeout(), "{error}");

@@ -1,5 +1,5 @@
-//! Callers who count up, and the account of what they were told: no count may be executed twice (I2). It must not know what
-//! happens to the cluster meanwhile.
+//! Callers who count up, and the account of what they were told: no count may be executed twice (I2). It must
+//! not know what happens to the cluster meanwhile.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
@@ -124,7 +124,8 @@ impl Account {
         }
     }
 
-    /// Compares with the servers. `lossless` is whether they kept what they acknowledged: replicas follow after the fact.
+    /// Compares with the servers. `lossless` is whether they kept what they acknowledged: replicas follow
+    /// after the fact.
     #[track_caller]
     pub(crate) fn check(&self, client: &Client, lossless: bool) {
         for Counter { key, acknowledged, maybe } in &self.counters {

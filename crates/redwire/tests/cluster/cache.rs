@@ -1,4 +1,5 @@
-//! A client-side cache over many nodes: each announces what happens to its own keys, also when slots move and primaries are lost (I5).
+//! A client-side cache over many nodes: each announces what happens to its own keys, also when slots move and
+//! primaries are lost (I5).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -128,7 +129,8 @@ fn a_former_primary_is_no_authority(setup: Setup) {
     assert_eq!(cache.get("k"), Some(2));
 }
 
-/// Writers count up, each on keys of its own, and readers look what was acknowledged before they synchronise. FAULTS 119.
+/// Writers count up, each on keys of its own, and readers look what was acknowledged before they synchronise.
+/// FAULTS 119.
 fn nothing_old_is_read_after_sync_while_primaries_change(setup: Setup) {
     const KEYS: usize = 24;
     let set = ClusterSet::start();

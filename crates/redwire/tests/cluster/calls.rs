@@ -1,5 +1,5 @@
-//! What callers see of a cluster that is well: keys on all nodes, what concerns several nodes, and what stays within a slot.
-//! REFERENCE K3, K4, K8.
+//! What callers see of a cluster that is well: keys on all nodes, what concerns several nodes, and what stays
+//! within a slot. REFERENCE K3, K4, K8.
 
 use std::collections::BTreeSet;
 use std::time::Duration;

@@ -64,7 +64,8 @@ fn a_cluster_that_is_elsewhere_is_found_by_the_names_of_its_seeds(setup: Setup) 
 /// FAULTS 39.
 fn a_node_that_was_forgotten_is_left(setup: Setup) {
     let set = ClusterSet::builder().replicas(0).start();
-    // That a node is forgotten is nothing that calls would meet with: the next look at the map tells, by default within 75 s.
+    // That a node is forgotten is nothing that calls would meet with: the next look at the map tells, by
+    // default within 75 s.
     let client = setup.client(&set.url(), "client_name=loyal&refresh_interval=1s");
     let account = Account::new((0..64).map(|n| format!("count:{n}")));
     account.during(&client, 6, Duration::from_millis(2), || {

@@ -1,4 +1,5 @@
-//! How a client comes to a cluster, what it is told when it does not, and how it leaves. REFERENCE K1, K10; FAULTS 24, 39.
+//! How a client comes to a cluster, what it is told when it does not, and how it leaves. REFERENCE K1, K10;
+//! FAULTS 24, 39.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -91,7 +92,8 @@ fn a_password_is_needed_by_all_and_a_wrong_one_makes_no_storm(setup: Setup) {
         };
         (0..50).for_each(|_| drop(scope.spawn(call)));
     });
-    // Each node once to connect, and once for all calls; the pause between questions may end in the middle of them.
+    // Each node once to connect, and once for all calls; the pause between questions may end in the middle of
+    // them.
     let asked = met() - before + own;
     assert!((2..=9).contains(&asked), "{asked} connections");
 }

@@ -1,4 +1,5 @@
-//! What real nodes say at times, on demand: no host, a host that nobody knows, themselves, not now, not here. FAULTS 35, 38, 39.
+//! What real nodes say at times, on demand: no host, a host that nobody knows, themselves, not now, not here.
+//! FAULTS 35, 38, 39.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -66,7 +67,8 @@ fn what_passes_is_waited_for_until_the_deadline(setup: Setup) {
                 false => format!("-{said}\r\n"),
             }
         });
-        // A command that writes, alone and among others: it was not executed, so it may be tried for as long as it takes.
+        // A command that writes, alone and among others: it was not executed, so it may be tried for as long
+        // as it takes.
         assert_eq!(client.run::<i64>("INCR k").unwrap(), 1, "{said}");
         assert_eq!(tries.swap(0, Ordering::Relaxed), 5, "{said}");
         let both: (i64, i64) = client.pipeline(|p| (p.incr("a"), p.incr("k"))).unwrap();
@@ -77,7 +79,8 @@ fn what_passes_is_waited_for_until_the_deadline(setup: Setup) {
         assert_eq!(error.outcome(), Outcome::Rejected, "{error}");
         assert!(error.to_string().contains(said) && error.tries() > 2, "{error}");
     }
-    // All that time the map was asked for once a second at most: three times at the start, and not much longer than that.
+    // All that time the map was asked for once a second at most: three times at the start, and not much
+    // longer than that.
     assert!(one.asked("CLUSTER SLOTS") + two.asked("CLUSTER SLOTS") < 20);
 }
 

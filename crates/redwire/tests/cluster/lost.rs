@@ -1,5 +1,5 @@
-//! Primaries that are killed or frozen under load, with somebody to take over and without: service returns by itself, nothing is
-//! executed twice, and who calls others hears nothing of it (I2, I3, I6). FAULTS 35, 36.
+//! Primaries that are killed or frozen under load, with somebody to take over and without: service returns by
+//! itself, nothing is executed twice, and who calls others hears nothing of it (I2, I3, I6). FAULTS 35, 36.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,11 +21,12 @@ each!(
     a_frozen_primary_is_followed_as_soon_as_another_is_there,
 );
 
-/// After a promotion: a pause between two questions, a moment for the old primary, and some for a busy machine.
+/// After a promotion: a pause between two questions, a moment for the old primary, and some for a busy
+/// machine.
 const FOLLOWED: Duration = Duration::from_millis(500);
 
-/// Long before it would count as dead, and whatever the deadlines: also with less time than a connect may take. FAULTS
-/// 59, 122.
+/// Long before it would count as dead, and whatever the deadlines: also with less time than a connect may
+/// take. FAULTS 59, 122.
 fn a_frozen_primary_is_followed_as_soon_as_another_is_there(setup: Setup) {
     let set = ClusterSet::start();
     let mut old = 0;
@@ -65,8 +66,8 @@ fn a_frozen_primary_is_followed_as_soon_as_another_is_there(setup: Setup) {
 /// What the nodes need to find out and to choose another, by their own settings, on a busy machine.
 const FAILOVER: Duration = Duration::from_secs(30);
 
-/// How long after the cluster is well again the last caller may have to wait: a pause between questions for the map, one between
-/// connects, and some for the machine.
+/// How long after the cluster is well again the last caller may have to wait: a pause between questions for
+/// the map, one between connects, and some for the machine.
 const HEALED: Duration = Duration::from_secs(6);
 
 fn a_killed_primary_is_replaced(setup: Setup) {
@@ -213,7 +214,8 @@ fn a_node_that_nobody_reaches_is_not_stormed(setup: Setup) {
         println!(
             "{setup:?}: {asked:?} connections to the three nodes in {OUTAGE:?}; all count {took:?} later"
         );
-        // Full jitter up to a second, from 10 ms on, by those who share connections and by the pool; a question for the map a second.
+        // Full jitter up to a second, from 10 ms on, by those who share connections and by the pool; a
+        // question for the map a second.
         assert!(asked[0] <= 60, "{asked:?}");
         assert!(asked[1] <= 20 && asked[2] <= 20, "{asked:?}");
         assert!(took <= HEALED, "{took:?}");

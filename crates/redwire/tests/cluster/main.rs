@@ -1,5 +1,5 @@
-//! Clusters of real servers: what a client of many nodes does while all is well, while slots move, and while nodes are lost (I1, I2,
-//! I3, I6, I7). FAULTS 32–42, REFERENCE K1–K10.
+//! Clusters of real servers: what a client of many nodes does while all is well, while slots move, and while
+//! nodes are lost (I1, I2, I3, I6, I7). FAULTS 32–42, REFERENCE K1–K10.
 
 #![cfg(feature = "tokio")]
 #![allow(clippy::print_stdout, reason = "figures are for who looks at them (`--no-capture`)")]
@@ -78,8 +78,8 @@ pub(crate) fn in_time(took: Duration, limit: Duration) {
     );
 }
 
-/// What a call ends in that must end within `limit`, and nobody serves. It ends in a timeout if the deadline happens to fall into a
-/// try; then another call has to tell.
+/// What a call ends in that must end within `limit`, and nobody serves. It ends in a timeout if the deadline
+/// happens to fall into a try; then another call has to tell.
 #[track_caller]
 pub(crate) fn refused(client: &Client, line: &str, limit: Duration) -> Error {
     for _ in 0..20 {
@@ -112,7 +112,8 @@ pub(crate) fn named(set: &ClusterSet, name: &str) -> usize {
     nodes.map(|node| common::named_clients(&node, name)).sum()
 }
 
-/// A key with this beginning for each of the first `count` slots that the node has of those with a key near at hand.
+/// A key with this beginning for each of the first `count` slots that the node has of those with a key near
+/// at hand.
 pub(crate) fn keys_of(set: &ClusterSet, node: usize, prefix: &str, count: usize) -> Vec<String> {
     let keys = (0..).map(|n| format!("{prefix}:{n}"));
     keys.filter(|key| set.owner(redwire_testkit::slot(key)) == node).take(count).collect()

@@ -1,5 +1,5 @@
-//! Slots that move while they are used: redirections, half a slot here and half there, and what is asked of the nodes about it.
-//! FAULTS 32–34, 40, 41.
+//! Slots that move while they are used: redirections, half a slot here and half there, and what is asked of
+//! the nodes about it. FAULTS 32–34, 40, 41.
 
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::thread;
@@ -21,7 +21,8 @@ each!(
     whoever_waits_goes_along_with_the_slot,
 );
 
-/// FAULTS 32. Servers before Redis 7.0 do not count questions for the map by themselves: there it shows only that every call is right.
+/// FAULTS 32. Servers before Redis 7.0 do not count questions for the map by themselves: there it shows only
+/// that every call is right.
 fn a_thousand_slots_move_under_two_hundred_callers(setup: Setup) {
     // So many callers take the machine, and nodes are not to take each other for dead.
     let set = ClusterSet::builder().replicas(0).node_timeout(Duration::from_secs(10)).start();
@@ -95,7 +96,8 @@ fn keys_apart_are_waited_for_until_they_are_together(setup: Setup) {
     client.run::<()>("MSET {t}1 a {t}2 b").unwrap();
     let moving = set.begin_move(slot("t"), (set.owner(slot("t")) + 1) % 3);
     moving.move_key("{t}1");
-    // Half is there; and what is nowhere yet makes the one node send to the other, which wants to be asked again.
+    // Half is there; and what is nowhere yet makes the one node send to the other, which wants to be asked
+    // again.
     for line in ["MGET {t}1 {t}2", "MGET {t}1 {t}none"] {
         let error = refused(&client, line, Duration::from_millis(700));
         // One node sends it to the other, which wants it later; the deadline may come after either.

@@ -1,5 +1,5 @@
-//! Publish/subscribe in a cluster: shard channels follow their slots, ordinary ones are heard from any node, and whatever may have
-//! been missed is announced in its place (I5). FAULTS 42, REFERENCE K9.
+//! Publish/subscribe in a cluster: shard channels follow their slots, ordinary ones are heard from any node,
+//! and whatever may have been missed is announced in its place (I5). FAULTS 42, REFERENCE K9.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -210,10 +210,12 @@ impl Account {
     }
 }
 
-/// Counts on a shard channel, a number a millisecond, until told to stop. What may have been published is not published again.
+/// Counts on a shard channel, a number a millisecond, until told to stop. What may have been published is not
+/// published again.
 ///
-/// Each is published together with a write, so that only a primary does: a former one would publish it as the replica that it is
-/// now, and what comes by way of another node comes in any order. The write has no key, which could be where its slot is not.
+/// Each is published together with a write, so that only a primary does: a former one would publish it as the
+/// replica that it is now, and what comes by way of another node comes in any order. The write has no key,
+/// which could be where its slot is not.
 fn count(url: &str, channel: &str, reached: &AtomicU64, done: &AtomicBool) {
     let Client::Tokio(client) = Setup::ALL[0].client(url, "") else { unreachable!("it is the first") };
     let mut number = 1_u64;

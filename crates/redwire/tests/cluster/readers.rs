@@ -1,4 +1,5 @@
-//! Who answers what only reads: replicas, in turn, the fastest or the nearest, and the primary where there is none. REFERENCE K6.
+//! Who answers what only reads: replicas, in turn, the fastest or the nearest, and the primary where there is
+//! none. REFERENCE K6.
 
 use std::collections::BTreeMap;
 use std::thread;

@@ -1,4 +1,5 @@
-//! SCAN over a whole cluster: every key that is there from beginning to end comes up, also while slots move and primaries are lost.
+//! SCAN over a whole cluster: every key that is there from beginning to end comes up, also while slots move
+//! and primaries are lost.
 
 use std::collections::BTreeSet;
 use std::thread;
@@ -78,7 +79,8 @@ fn none_is_missed_while_slots_move(setup: Setup) {
         let moving = scope.spawn(|| {
             let slots: BTreeSet<u16> = (0..KEYS).map(|n| slot(format!("key:{n}"))).collect();
             let slots: Vec<u16> = slots.into_iter().filter(|slot| set.owner(*slot) == 0).take(40).collect();
-            // One node at a time is given slots: two at once may choose the same epoch, and a slot be lost over that.
+            // One node at a time is given slots: two at once may choose the same epoch, and a slot be lost
+            // over that.
             for to in [1, 0, 2] {
                 slots.iter().for_each(|slot| set.move_slot(*slot, to));
                 set.wait_settled();

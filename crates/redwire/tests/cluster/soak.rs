@@ -1,4 +1,5 @@
-//! A drill in the small: callers count while slots move and replicas take over, and every count is right in the end (I2, I6).
+//! A drill in the small: callers count while slots move and replicas take over, and every count is right in
+//! the end (I2, I6).
 
 use std::time::{Duration, Instant};
 
@@ -12,7 +13,8 @@ each!(counts_are_right_while_slots_move_and_replicas_take_over);
 /// Nothing is lost by either: a primary that is asked to step down waits until its replica has everything.
 fn counts_are_right_while_slots_move_and_replicas_take_over(setup: Setup) {
     const ROUNDS: usize = 4;
-    // No replica is to take over unasked because the machine stands still: slots that just moved would be lost with their keys.
+    // No replica is to take over unasked because the machine stands still: slots that just moved would be
+    // lost with their keys.
     let set = ClusterSet::builder().arg("cluster-replica-no-failover", "yes").start();
     let client = setup.client(&set.url(), "");
     let keys: Vec<_> = (0..24).map(|n| format!("count:{n}")).collect();

@@ -1,5 +1,5 @@
-//! What the tests of the commands share: [`each_client!`](crate::each_client) runs a body, written once, on the blocking
-//! and on the async client, each with RESP3 and RESP2. Nothing here checks anything.
+//! What the tests of the commands share: [`each_client!`](crate::each_client) runs a body, written once, on
+//! the blocking and on the async client, each with RESP3 and RESP2. Nothing here checks anything.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -7,9 +7,9 @@ use redwire_testkit::{Server, shared};
 
 /// Runs a body on four clients: `each_client!(|c, key| { run!(c.set(key("a"), 1)); })`.
 ///
-/// In the body, `run!` waits for a call and unwraps its result, `try_run!` leaves the result as it is, and `key("a")` is a
-/// name that no other test and no other client uses. `each_client!(on server, |c, key| { … })` uses a server of the
-/// test's own, for what would disturb others.
+/// In the body, `run!` waits for a call and unwraps its result, `try_run!` leaves the result as it is, and
+/// `key("a")` is a name that no other test and no other client uses.
+/// `each_client!(on server, |c, key| { … })` uses a server of the test's own, for what would disturb others.
 #[macro_export]
 macro_rules! each_client {
     (on $server:expr, |$c:ident, $key:ident| $body:block) => {

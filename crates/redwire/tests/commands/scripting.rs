@@ -106,7 +106,8 @@ fn a_function_that_runs_is_seen_and_ended() {
         run!(c.function_load_replace(endless));
         let other = redwire::blocking::Client::connect(&server.url()).unwrap();
         let runs = std::thread::spawn(move || other.fcall::<()>("endless", NONE, "word"));
-        // The server answers only once the function has run for longer than the threshold, and then only this.
+        // The server answers only once the function has run for longer than the threshold, and then only
+        // this.
         let running = loop {
             if let Some(running) = run!(c.function_stats()).running {
                 break running;

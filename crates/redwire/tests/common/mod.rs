@@ -15,7 +15,8 @@ use tokio::runtime::Runtime;
 /// More than anything here takes on a busy machine.
 pub(crate) const LIMIT: Duration = Duration::from_secs(10);
 
-/// What a call may take past its deadline: 50 ms are promised; a test on a loaded machine allows its scheduler 100 more.
+/// What a call may take past its deadline: 50 ms are promised; a test on a loaded machine allows its
+/// scheduler 100 more.
 pub(crate) const GRACE: Duration = Duration::from_millis(150);
 
 /// A scenario function becomes a module of four tests.
@@ -319,7 +320,8 @@ pub(crate) fn timed<T>(work: impl FnOnce() -> T) -> (T, Duration) {
     (output, start.elapsed())
 }
 
-/// For how long the machine stood still since `begin`, as on a host with too many guests: so much later nobody can be blamed for.
+/// For how long the machine stood still since `begin`, as on a host with too many guests: so much later
+/// nobody can be blamed for.
 ///
 /// A thread that does nothing but sleep is the measure. It begins with the first [`Setup::url`].
 pub(crate) fn stood_still_since(begin: Instant) -> Duration {

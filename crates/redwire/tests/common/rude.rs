@@ -1,5 +1,5 @@
-//! Peers that complete each handshake and then misbehave: they hang up, as to evicted clients or as balancers without a
-//! back end, or send without end.
+//! Peers that complete each handshake and then misbehave: they hang up, as to evicted clients or as balancers
+//! without a back end, or send without end.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -24,8 +24,8 @@ pub(crate) enum Then {
 /// Within this the first connections come.
 const UP: Duration = Duration::from_millis(200);
 
-/// A peer that answers handshakes, those of caches too, questions for the map of a cluster, one `PING`, and nothing
-/// else.
+/// A peer that answers handshakes, those of caches too, questions for the map of a cluster, one `PING`, and
+/// nothing else.
 #[derive(Debug)]
 pub(crate) struct RudePeer {
     shared: Arc<Shared>,

@@ -65,7 +65,8 @@ fn threads_that_hang_are_few() {
         late += 1;
     };
     assert!(late >= 16 && shown(&error).contains("it hangs"), "{late}: {error}");
-    // Where the machine is slow, a thread may begin when its attempt is over: then the connector is not asked.
+    // Where the machine is slow, a thread may begin when its attempt is over: then the connector is not
+    // asked.
     assert!(memory.open() <= 16);
     memory.set(Mood::Well);
     eventually("it is asked again", LIMIT, || {

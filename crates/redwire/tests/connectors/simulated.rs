@@ -223,7 +223,8 @@ fn whatever_waits_goes_by_the_clock_of_the_runtime() {
     });
 }
 
-/// The clock of a runtime is that of its own clients only: sockets of another in this thread know nothing of it.
+/// The clock of a runtime is that of its own clients only: sockets of another in this thread know nothing of
+/// it.
 #[test]
 fn a_later_runtime_of_the_thread_has_its_own_clock() {
     let server = Server::start();

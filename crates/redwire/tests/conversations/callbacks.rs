@@ -1,4 +1,5 @@
-//! Response callbacks: what users make of the replies to a command, on clients, connections, pipelines and leases alike.
+//! Response callbacks: what users make of the replies to a command, on clients, connections, pipelines and
+//! leases alike.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

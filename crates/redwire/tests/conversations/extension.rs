@@ -1,4 +1,5 @@
-//! Commands of modules by traits of one's own: they work everywhere, and what their facts say is kept to as for redwire's own.
+//! Commands of modules by traits of one's own: they work everywhere, and what their facts say is kept to as
+//! for redwire's own.
 
 use std::collections::HashMap;
 use std::sync::Mutex;

@@ -1,4 +1,5 @@
-//! Locks: one holder at a time, whatever is lost, frozen, cancelled or taken away; who waits is woken. FAULTS 45.
+//! Locks: one holder at a time, whatever is lost, frozen, cancelled or taken away; who waits is woken. FAULTS
+//! 45.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -408,7 +409,8 @@ fn a_late_release_frees_nothing_that_its_token_holds_anew(setup: Setup) {
     }
 }
 
-/// Lost writes after a failover, a server without its data, a counter of earlier versions, a clock that was set back.
+/// Lost writes after a failover, a server without its data, a counter of earlier versions, a clock that was
+/// set back.
 fn fences_grow_through_lost_data(setup: Setup) {
     let server = Server::start();
     let client = setup.client(&server.url(), "");

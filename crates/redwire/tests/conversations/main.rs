@@ -1,5 +1,5 @@
-//! Conversations of more than one request and its reply: publish/subscribe, transactions, scripts, locks, monitors, streams and
-//! caching, against real servers and under faults. FAULTS 10–14, 41, 43–45, 54.
+//! Conversations of more than one request and its reply: publish/subscribe, transactions, scripts, locks,
+//! monitors, streams and caching, against real servers and under faults. FAULTS 10–14, 41, 43–45, 54.
 
 #![cfg(feature = "tokio")]
 

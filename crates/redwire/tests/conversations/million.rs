@@ -1,4 +1,5 @@
-//! Very many commands in little memory: in order, each with its own result, never more under way than allowed. REFERENCE U3.
+//! Very many commands in little memory: in order, each with its own result, never more under way than
+//! allowed. REFERENCE U3.
 
 use std::cell::Cell;
 

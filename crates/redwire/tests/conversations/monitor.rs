@@ -68,8 +68,8 @@ impl Monitor {
     }
 }
 
-/// SET of every byte that `server` can show: Valkey 8 leaves quotes and backslashes as they are, so that nobody can tell where
-/// a word ends.
+/// SET of every byte that `server` can show: Valkey 8 leaves quotes and backslashes as they are, so that
+/// nobody can tell where a word ends.
 fn set(server: &Server) -> (Cmd<()>, Vec<Vec<u8>>) {
     let is_lax = server.is_valkey() && server.version() < (9, 0, 0);
     let all = (0..=255).filter(|byte| !(is_lax && b"\"\\".contains(byte))).collect();

@@ -1,5 +1,5 @@
-//! Publish/subscribe as it goes when nothing is in its way: what is wanted is subscribed, what comes is told, and nothing is left
-//! behind.
+//! Publish/subscribe as it goes when nothing is in its way: what is wanted is subscribed, what comes is told,
+//! and nothing is left behind.
 
 use std::sync::mpsc;
 use std::thread;

@@ -1,5 +1,5 @@
-//! Publish/subscribe while connections die and servers freeze: whatever may have been missed is announced in its place (I5), and
-//! service returns by itself (I6, I7). FAULTS 10, 11.
+//! Publish/subscribe while connections die and servers freeze: whatever may have been missed is announced in
+//! its place (I5), and service returns by itself (I6, I7). FAULTS 10, 11.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -26,7 +26,8 @@ both!(
     connections_that_die_while_it_subscribes_are_made_anew,
 );
 
-/// What a counter's subscriber may see: each number once and in order, and where some are missing, what announces it.
+/// What a counter's subscriber may see: each number once and in order, and where some are missing, what
+/// announces it.
 #[derive(Debug, Default)]
 pub(crate) struct Account {
     pub(crate) last: Option<u64>,

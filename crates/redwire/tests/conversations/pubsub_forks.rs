@@ -1,4 +1,5 @@
-//! A process that forks while it is subscribed: the connection stays the parent's, and the child makes its own (I1). FAULTS 21.
+//! A process that forks while it is subscribed: the connection stays the parent's, and the child makes its
+//! own (I1). FAULTS 21.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;

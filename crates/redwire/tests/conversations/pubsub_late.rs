@@ -1,5 +1,5 @@
-//! Subscribers that read late, since their handlers are slow or their thread is busy: a gap covers the times at which all that is
-//! missing was published, though what came before is read long after. FAULTS 115.
+//! Subscribers that read late, since their handlers are slow or their thread is busy: a gap covers the times
+//! at which all that is missing was published, though what came before is read long after. FAULTS 115.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -138,7 +138,8 @@ fn a_gap_covers_what_is_missing_however_late_it_is_read(setup: Setup) {
             while account.next < publisher.times.lock().unwrap().len() {
                 account.take(&listener.next(), &publisher);
             }
-            // From now on it is busy, and its connection ends: what it was sent is more than it may be, or it is killed.
+            // From now on it is busy, and its connection ends: what it was sent is more than it may be, or it
+            // is killed.
             let mut sent = 0;
             while publisher.publish() == 1 {
                 sent += 1;

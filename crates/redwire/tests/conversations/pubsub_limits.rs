@@ -1,5 +1,5 @@
-//! Subscribers that are slower than what they subscribed to: what waits is limited, by each policy, and what was dropped is told in its
-//! place, here or by the server (I4, I5). FAULTS 12.
+//! Subscribers that are slower than what they subscribed to: what waits is limited, by each policy, and what
+//! was dropped is told in its place, here or by the server (I4, I5). FAULTS 12.
 
 use std::time::Duration;
 
@@ -50,7 +50,8 @@ fn a_server_that_drops_a_slow_subscriber_is_told_of(setup: Setup) {
     assert!(account.missing > 0 && account.gaps == 1, "{account:?}");
 }
 
-/// A subscription whose policy is tried, and another on the same connection, which is read to the end of all that is published.
+/// A subscription whose policy is tried, and another on the same connection, which is read to the end of all
+/// that is published.
 fn flood(setup: Setup, options: SubscribeOptions, count: u64) -> (Server, PubSub, Subscription) {
     let server = Server::start();
     let pubsub = setup.pubsub(&server.url(), "");

@@ -1,5 +1,5 @@
-//! Scripts: by their SHA-1, with the source where the server lacks them, whatever happens between two calls. What a script that
-//! failed or whose reply was lost may have done is told, and it is not repeated (I2).
+//! Scripts: by their SHA-1, with the source where the server lacks them, whatever happens between two calls.
+//! What a script that failed or whose reply was lost may have done is told, and it is not repeated (I2).
 
 use std::time::Instant;
 

@@ -1,5 +1,5 @@
-//! Streams under faults: workers that are killed lose no entry of their group, and reads that wait hold up nobody, end when they
-//! should, and leave nobody behind. FAULTS 13, 14.
+//! Streams under faults: workers that are killed lose no entry of their group, and reads that wait hold up
+//! nobody, end when they should, and leave nobody behind. FAULTS 13, 14.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
@@ -54,7 +54,8 @@ fn no_entry_is_lost_when_workers_are_killed(setup: Setup) {
             scope.spawn(move || {
                 let client = setup.lazy(&server.url(), "client_name=worker").unwrap();
                 while !over.load(Ordering::Relaxed) {
-                    // Whoever is cut off goes on: what it got and did not finish is pending, for it or for who claims it.
+                    // Whoever is cut off goes on: what it got and did not finish is pending, for it or for
+                    // who claims it.
                     let _ = work(&client, &format!("worker {number}"), done);
                 }
             });
@@ -112,7 +113,8 @@ fn read_group(client: &Client, wait: Duration) -> Result<Option<StreamsRead<Stri
     On(client).xreadgroup("g", "c", "log", StreamId::UNDELIVERED, XreadgroupOptions::new().block(wait))
 }
 
-/// A server with a group, and a client that waits for 200 ms at most, besides what the server is asked to wait.
+/// A server with a group, and a client that waits for 200 ms at most, besides what the server is asked to
+/// wait.
 fn waiting(setup: Setup) -> (Server, Client) {
     let server = Server::start();
     let client = setup.client(&server.url(), "health_check_interval=200ms&timeout=200ms&connect_timeout=10s");

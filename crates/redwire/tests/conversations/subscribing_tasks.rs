@@ -1,5 +1,5 @@
-//! Subscriptions of tasks, which can do what threads cannot: be dropped at any moment, and lose their runtime. And of a process
-//! that forks.
+//! Subscriptions of tasks, which can do what threads cannot: be dropped at any moment, and lose their
+//! runtime. And of a process that forks.
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -184,7 +184,8 @@ fn a_flood_keeps_nobody_from_running() {
     });
 }
 
-/// The child leaves the parent's connection alone, is told that the subscription is not its own, and may have another.
+/// The child leaves the parent's connection alone, is told that the subscription is not its own, and may have
+/// another.
 #[test]
 fn a_child_has_a_connection_of_its_own() {
     let server = Server::start();

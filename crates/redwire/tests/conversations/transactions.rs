@@ -1,5 +1,5 @@
-//! Pipelines that are executed whole or not at all: typed results, errors before and in `EXEC`, and what is known when the
-//! connection is lost. FAULTS 41 (one server), REFERENCE U3.
+//! Pipelines that are executed whole or not at all: typed results, errors before and in `EXEC`, and what is
+//! known when the connection is lost. FAULTS 41 (one server), REFERENCE U3.
 
 use redwire::{ErrorKind, Lossy, Outcome, Pipeline, Reply, Result, Run, Slot, Slots, Value, cmd};
 use redwire_testkit::{Direction, Fault, Proxy, Server, shared};

@@ -1,5 +1,5 @@
-//! Transactions that watch keys: tried again when somebody else was quicker, never executed on a connection that does not watch, and
-//! nothing left behind. FAULTS 43, 44.
+//! Transactions that watch keys: tried again when somebody else was quicker, never executed on a connection
+//! that does not watch, and nothing left behind. FAULTS 43, 44.
 
 use std::future::{Future, ready};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -154,7 +154,8 @@ fn what_is_returned_without_a_commit_is_returned(setup: Setup) {
     check_clean(&server, &client);
 }
 
-/// Whoever borrows next is in no transaction and watches nothing, and no more connections are open than the client knows.
+/// Whoever borrows next is in no transaction and watches nothing, and no more connections are open than the
+/// client knows.
 #[track_caller]
 fn check_clean(server: &Server, client: &Client) {
     let pool = Pool::of(client);

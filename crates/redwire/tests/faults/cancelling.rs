@@ -1,5 +1,5 @@
-//! Calls given up at random moments: a reply reaches the call that asked for it, or nobody (I1), and the connection
-//! stays (FAULTS 1).
+//! Calls given up at random moments: a reply reaches the call that asked for it, or nobody (I1), and the
+//! connection stays (FAULTS 1).
 
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
@@ -69,7 +69,8 @@ fn a_waker_may_own_another_call() {
     end.recv_timeout(Duration::from_secs(10)).expect("no lock is taken twice");
 }
 
-/// Tasks make calls through a proxy that delays and splits, and give up half of them, until enough are given up.
+/// Tasks make calls through a proxy that delays and splits, and give up half of them, until enough are given
+/// up.
 fn storm(runtime: &Runtime, protocol: u8, seed: u64) {
     let server = Server::start();
     let proxy = Proxy::seeded(server.addr(), seed);

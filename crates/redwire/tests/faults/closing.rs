@@ -26,7 +26,8 @@ fn close(client: &Client, limit: Duration) {
     }
 }
 
-/// The sockets of this process that lead to `port`, as its file descriptors name them; none where there is no `/proc`.
+/// The sockets of this process that lead to `port`, as its file descriptors name them; none where there is no
+/// `/proc`.
 fn sockets_to(port: u16) -> BTreeSet<PathBuf> {
     let table = fs::read_to_string("/proc/self/net/tcp").unwrap_or_default();
     let ends_there =
@@ -69,7 +70,8 @@ fn check_closed(client: &Client) {
     }
 }
 
-/// Makes so many connections in the pool that calls borrow from, and one for the calls of all where there is that.
+/// Makes so many connections in the pool that calls borrow from, and one for the calls of all where there is
+/// that.
 pub(crate) fn warm(client: &Client, count: usize) {
     match client {
         Client::Tokio(client) => runtime().block_on(async {
@@ -222,7 +224,8 @@ fn dropping_waits_for_nobody(setup: Setup) {
     check_gone(&server, "dropped", &sockets);
 }
 
-/// Everything the async driver has, with calls under way, dropped inside its runtime and outside, and after its end.
+/// Everything the async driver has, with calls under way, dropped inside its runtime and outside, and after
+/// its end.
 #[test]
 fn parts_of_the_async_driver_are_dropped_anywhere() {
     let server = Server::start();

@@ -1,4 +1,5 @@
-//! Many threads on one connection of the blocking client: each gets its own replies, in its own time. I1, I3, I4.
+//! Many threads on one connection of the blocking client: each gets its own replies, in its own time. I1, I3,
+//! I4.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;

@@ -1,5 +1,5 @@
-//! Replies and messages without end: cut off at a limit, and sooner where nobody waits for them any more. What a peer could send is
-//! what they can have taken of memory.
+//! Replies and messages without end: cut off at a limit, and sooner where nobody waits for them any more.
+//! What a peer could send is what they can have taken of memory.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};

@@ -68,7 +68,8 @@ impl Kind {
     /// At most so many connections may come while it is watched.
     fn most(self, setup: Setup) -> usize {
         match self {
-            // The one that hears the announcements is made each time, too; and reads go to the client's own meanwhile.
+            // The one that hears the announcements is made each time, too; and reads go to the client's own
+            // meanwhile.
             Self::Cache(_) => 2 + ATTEMPTS * if setup.protocol == 2 { 3 } else { 2 },
             Self::Shared { .. } | Self::Node | Self::Channels | Self::ShardsOfACluster => ATTEMPTS,
         }

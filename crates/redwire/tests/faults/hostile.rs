@@ -1,4 +1,5 @@
-//! Replies that no server sends: an error that says so, bounded memory, and a new connection for the next call. FAULTS 47.
+//! Replies that no server sends: an error that says so, bounded memory, and a new connection for the next
+//! call. FAULTS 47.
 
 use std::fs;
 use std::time::Duration;

@@ -1,5 +1,6 @@
-//! Large values that are cut off, and that meet large ones coming the other way: half a command is not sent, and never finished on
-//! another connection (I2); two peers that both write do not wait for each other (I3). FAULTS 7; DESIGN, law 7.
+//! Large values that are cut off, and that meet large ones coming the other way: half a command is not sent,
+//! and never finished on another connection (I2); two peers that both write do not wait for each other (I3).
+//! FAULTS 7; DESIGN, law 7.
 
 use std::thread;
 use std::time::Duration;

@@ -1,4 +1,5 @@
-//! Leases that are given up at any moment: no reply reaches another borrower, and no place is lost (I1, I4). FAULTS 1, 2, 5.
+//! Leases that are given up at any moment: no reply reaches another borrower, and no place is lost (I1, I4).
+//! FAULTS 1, 2, 5.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::Command;
@@ -35,7 +36,8 @@ fn given_up_leases_on_one_thread_with_resp2() {
     storm(&Builder::new_current_thread().enable_all().build().unwrap(), 2, 2);
 }
 
-/// Tasks borrow and call through a proxy that delays and splits, and give up half of that, until enough is given up.
+/// Tasks borrow and call through a proxy that delays and splits, and give up half of that, until enough is
+/// given up.
 fn storm(runtime: &Runtime, protocol: u8, seed: u64) {
     let server = Server::start();
     let proxy = shaking(&server, seed);
@@ -195,8 +197,8 @@ fn a_panic_between_sending_and_reading_spoils_nobody(setup: Setup) {
     assert_eq!((stats.size, stats.in_use, stats.created), (1, 0, 2), "{stats:?}");
 }
 
-/// FAULTS 2: system calls that were interrupted are not failures of the connection. In a process of its own, since all threads of
-/// one stop together.
+/// FAULTS 2: system calls that were interrupted are not failures of the connection. In a process of its own,
+/// since all threads of one stop together.
 #[test]
 fn a_process_that_was_stopped_goes_on_with_its_own_replies() {
     let itself = std::env::current_exe().unwrap();

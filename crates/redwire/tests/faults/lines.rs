@@ -1,4 +1,5 @@
-//! Lines of any length that a script says: an error or a value for its caller, while others go on over the same connection.
+//! Lines of any length that a script says: an error or a value for its caller, while others go on over the
+//! same connection.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;

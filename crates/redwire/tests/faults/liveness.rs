@@ -1,5 +1,5 @@
-//! Peers that fall silent while nothing limits a call: found dead within twice the health check interval by every kind of
-//! connection, while a peer that is merely slow is left alone (I3, I6). FAULTS 8–10, 13.
+//! Peers that fall silent while nothing limits a call: found dead within twice the health check interval by
+//! every kind of connection, while a peer that is merely slow is left alone (I3, I6). FAULTS 8–10, 13.
 
 use std::thread::{self, ScopedJoinHandle};
 use std::time::{Duration, Instant};
@@ -136,7 +136,8 @@ fn a_black_hole_is_noticed_by_commands_that_wait(setup: Setup) {
     silence_ends_waits(setup, &Peer::behind_a_hole());
 }
 
-/// Commands that wait for ever, begun at different times: on a client, on connections by hand, and on one of its pool.
+/// Commands that wait for ever, begun at different times: on a client, on connections by hand, and on one of
+/// its pool.
 fn silence_ends_waits(setup: Setup, peer: &Peer) {
     let client = setup.client(&peer.url(), ENDLESS);
     let wait = || client.run::<Value>("BLPOP list 0").unwrap_err();
@@ -164,7 +165,8 @@ fn silence_ends_waits(setup: Setup, peer: &Peer) {
     eventually("service returns", LIMIT, || client.run::<i64>("RPUSH list x").is_ok());
 }
 
-/// Those who wait share the question whether the server lives. Who is told an answer of some time ago has no more time for that.
+/// Those who wait share the question whether the server lives. Who is told an answer of some time ago has no
+/// more time for that.
 fn an_answer_to_somebody_else_counts_from_when_it_came(setup: Setup) {
     let interval = Duration::from_millis(800);
     let peer = Peer::to_freeze();
@@ -284,8 +286,8 @@ fn a_request_that_the_server_holds_back_is_no_silence(setup: Setup) {
     assert_eq!(lost().len(), 0);
 }
 
-/// A server that answers nobody for several intervals, and lives. Each call ends by its own deadline, also those
-/// that share a connection. FAULTS 66.
+/// A server that answers nobody for several intervals, and lives. Each call ends by its own deadline, also
+/// those that share a connection. FAULTS 66.
 fn a_busy_server_is_waited_for_until_the_deadline(setup: Setup) {
     const SHORT: Duration = Duration::from_millis(300);
     let server = Server::start();
@@ -360,8 +362,8 @@ fn ordinary_calls_do_not_keep_a_dead_connection() {
     peer.speak();
 }
 
-/// A connection of which nothing comes, though its server lives as far as anybody can see, is kept no longer than somebody
-/// has hope for it.
+/// A connection of which nothing comes, though its server lives as far as anybody can see, is kept no longer
+/// than somebody has hope for it.
 #[test]
 fn a_connection_cut_off_from_a_server_that_lives_is_given_up() {
     let (old, new) = (Server::start(), Server::start());

@@ -1,4 +1,5 @@
-//! Connections that are lost with calls under way: what ran is known, and nothing runs twice (I2). FAULTS 4–7, 20.
+//! Connections that are lost with calls under way: what ran is known, and nothing runs twice (I2). FAULTS
+//! 4–7, 20.
 
 use bytes::Bytes;
 use redwire::{ErrorKind, Outcome, Pipeline, Run, Slot, TrySlot, cmd};
@@ -215,8 +216,8 @@ fn half_a_command_is_not_sent(setup: Setup) {
     // More than all the buffers between client and server hold.
     let value = Bytes::from(vec![b'v'; 48 << 20]);
     let set = || cmd::<()>("SET").arg("k").arg(&value);
-    // Resets only: a peer that ends in order and swallows the rest may be found out when all is written, and then the
-    // outcome is honestly unknown.
+    // Resets only: a peer that ends in order and swallows the rest may be found out when all is written, and
+    // then the outcome is honestly unknown.
     for fault in [1, 100, 65_536, 5_000_000].map(Fault::ResetAfter) {
         let client = setup.client(&proxy.url(), "timeout=30s");
         proxy.set(Direction::ToServer, fault);

@@ -1,5 +1,5 @@
-//! What networks and servers do to a client, and that its promises hold then. Numbers are those of the promises (I1–I7)
-//! in the front page of the crate.
+//! What networks and servers do to a client, and that its promises hold then. Numbers are those of the
+//! promises (I1–I7) in the front page of the crate.
 
 #![cfg(feature = "tokio")]
 

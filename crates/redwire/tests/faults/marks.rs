@@ -1,4 +1,5 @@
-//! A reply that something between drops, while the next one comes in time: nothing but marks among the requests can show that (I1).
+//! A reply that something between drops, while the next one comes in time: nothing but marks among the
+//! requests can show that (I1).
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;

@@ -1,5 +1,5 @@
-//! A server that is gone for a while: calls wait within their deadlines and limits, nothing given up runs later, nobody
-//! storms, and service returns by itself (I2–I4, I6, I7). FAULTS 18, 26, 49.
+//! A server that is gone for a while: calls wait within their deadlines and limits, nothing given up runs
+//! later, nobody storms, and service returns by itself (I2–I4, I6, I7). FAULTS 18, 26, 49.
 
 use std::thread;
 use std::time::{Duration, Instant};

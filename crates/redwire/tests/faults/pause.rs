@@ -1,5 +1,5 @@
-//! A server that holds back writes for a while, as it does before a planned failover: they wait within their deadlines (I3).
-//! FAULTS 53.
+//! A server that holds back writes for a while, as it does before a planned failover: they wait within their
+//! deadlines (I3). FAULTS 53.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;

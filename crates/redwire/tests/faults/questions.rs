@@ -1,5 +1,5 @@
-//! Whom a client asks whether he lives, how often, and what it makes of the answer: few questions, and no connection handed out that
-//! has died while nobody used it (I3, I6). FAULTS 8–10.
+//! Whom a client asks whether he lives, how often, and what it makes of the answer: few questions, and no
+//! connection handed out that has died while nobody used it (I3, I6). FAULTS 8–10.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -127,8 +127,8 @@ fn answering_all_but_ping(mute: &'static AtomicBool, pause: Duration) -> FakeSer
     })
 }
 
-/// FAULTS 67: whatever answers lives, also without the words, and behind an attribute. A reply that is lost behind it is
-/// found out all the same.
+/// FAULTS 67: whatever answers lives, also without the words, and behind an attribute. A reply that is lost
+/// behind it is found out all the same.
 fn a_front_end_that_answers_by_itself_keeps_its_connection(setup: Setup) {
     for answer in ["+PONG\r\n", "$4\r\nPONG\r\n", "|1\r\n+ttl\r\n:3\r\n+PONG\r\n", "-ERR what\r\n"] {
         if setup.protocol == 2 && answer.starts_with('|') {

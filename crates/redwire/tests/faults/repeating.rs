@@ -1,5 +1,5 @@
-//! What is repeated after a failure, and what is not: never what may have run, unless it only reads or its caller said so (I2);
-//! within the deadline, the retries and their budget (I3, I7). FAULTS 4, 6.
+//! What is repeated after a failure, and what is not: never what may have run, unless it only reads or its
+//! caller said so (I2); within the deadline, the retries and their budget (I3, I7). FAULTS 4, 6.
 
 use std::time::{Duration, Instant};
 

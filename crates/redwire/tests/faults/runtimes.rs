@@ -1,5 +1,5 @@
-//! A client outlives the runtimes in which it is used: those that end, even before a task of theirs has begun, those that
-//! stand still, and one after the other (I3, I6). FAULTS 96–98.
+//! A client outlives the runtimes in which it is used: those that end, even before a task of theirs has
+//! begun, those that stand still, and one after the other (I3, I6). FAULTS 96–98.
 
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
@@ -29,8 +29,8 @@ async fn get(client: &redwire::Client) -> Result<Value> {
     client.execute(cmd::<Value>("GET").arg("k")).await
 }
 
-/// Has `first` polled so often in a runtime that ends then, so that its tasks have not begun, or not come far; and
-/// in one that has ended.
+/// Has `first` polled so often in a runtime that ends then, so that its tasks have not begun, or not come
+/// far; and in one that has ended.
 fn give_up<T>(polls: usize, first: impl AsyncFn() -> T) {
     new_runtime().block_on(async {
         let mut first = pin!(first());
@@ -129,7 +129,8 @@ fn runtimes_come_one_after_the_other() {
     }
 }
 
-/// Two runtimes that live, of which only one runs at a time, on one thread: each call is served soon, whichever runs.
+/// Two runtimes that live, of which only one runs at a time, on one thread: each call is served soon,
+/// whichever runs.
 #[test]
 fn two_runtimes_take_turns() {
     let server = Server::start();
@@ -150,7 +151,8 @@ fn count(server: &Server) -> u64 {
     server.command(&["GET", "n"]).unwrap().parse().unwrap()
 }
 
-/// A call whose connection is driven by a runtime that is blocked keeps its deadline, and the next ones are served.
+/// A call whose connection is driven by a runtime that is blocked keeps its deadline, and the next ones are
+/// served.
 #[test]
 fn a_runtime_that_is_blocked_holds_up_no_other() {
     let peer = RudePeer::start(Then::Flood("", "+a\r\n"));

@@ -110,7 +110,8 @@ fn a_shutdown_waits_for_replicas_and_can_be_called_off(setup: Setup) {
     });
     let error = client.run::<()>("SHUTDOWN ABORT").unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Response, "{error}");
-    // Not on the same connection: Redis 7.0 falls over whatever comes next there, and Valkey does not answer it.
+    // Not on the same connection: Redis 7.0 falls over whatever comes next there, and Valkey does not answer
+    // it.
     client.run::<String>("GET k").unwrap();
     // Longer than the client's own deadline; once the replica has it, the server goes.
     let hasty = setup.lazy(&master.url(), "timeout=200ms").unwrap();

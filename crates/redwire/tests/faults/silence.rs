@@ -1,4 +1,5 @@
-//! Peers that fall silent: every call ends by its deadline, and service returns with the peer (I3, I6). FAULTS 8, 9.
+//! Peers that fall silent: every call ends by its deadline, and service returns with the peer (I3, I6).
+//! FAULTS 8, 9.
 
 use std::io::Write;
 use std::thread;
@@ -123,7 +124,8 @@ fn a_black_hole_holds_nobody_past_the_deadline(setup: Setup) {
     proxy.set(Direction::ToServer, Fault::Blackhole);
     check(setup, "a black hole", TIMEOUT, call_from_threads(&client, "GET k", 20));
     proxy.heal();
-    // What was swallowed never comes: only a new connection helps, and the peer says nothing about the old one.
+    // What was swallowed never comes: only a new connection helps, and the peer says nothing about the old
+    // one.
     proxy.reset_all();
     eventually("service returns", Duration::from_millis(1500), || client.run::<String>("GET k").is_ok());
 }

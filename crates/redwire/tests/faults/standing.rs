@@ -1,5 +1,6 @@
-//! What a server says of itself over connections to one address: that it is a replica by now, or that it does not know who
-//! asks. Calls go on over new connections, few of them, and none fails (I2, I6, I7). FAULTS 22, 56, 57.
+//! What a server says of itself over connections to one address: that it is a replica by now, or that it does
+//! not know who asks. Calls go on over new connections, few of them, and none fails (I2, I6, I7). FAULTS 22,
+//! 56, 57.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -225,7 +226,8 @@ fn what_is_under_way_is_answered_and_counts_stay_exact(setup: Setup) {
     assert_eq!(counted, done.into_inner());
 }
 
-/// Connections come as in an outage: ever fewer, one for all who wait. Then it is promoted, and all goes well.
+/// Connections come as in an outage: ever fewer, one for all who wait. Then it is promoted, and all goes
+/// well.
 fn a_replica_without_a_master_is_not_stormed(setup: Setup) {
     let address = Address::new();
     let proxy = Proxy::start(address.new.addr());
@@ -271,8 +273,8 @@ fn a_reader_stays_where_it_is(setup: Setup) {
 
 const UNKNOWN: &[u8] = b"-NOAUTH Authentication required.\r\n";
 
-/// A proxy whose server was replaced, once `forgotten` is set: only a connection that authenticates is known again. If that is
-/// `never`, none.
+/// A proxy whose server was replaced, once `forgotten` is set: only a connection that authenticates is known
+/// again. If that is `never`, none.
 fn forgetful(forgotten: Arc<AtomicBool>, never: bool) -> FakeServer {
     FakeServer::answering(move |words| match &words[0][..] {
         b"HELLO" | b"AUTH" => {
@@ -398,7 +400,8 @@ fn a_server_that_loads_for_long_is_left_for_another_of_its_name(setup: Setup) {
     eventually("another is found", LIMIT, || client.run::<Value>("GET k").is_ok());
 }
 
-/// `max_lifetime` holds for what many share: each connection goes at its age, in good order, under load and idle.
+/// `max_lifetime` holds for what many share: each connection goes at its age, in good order, under load and
+/// idle.
 fn an_old_connection_makes_way_and_no_call_fails(setup: Setup) {
     let server = Server::start();
     let proxy = Proxy::start(server.addr());
@@ -412,7 +415,8 @@ fn an_old_connection_makes_way_and_no_call_fails(setup: Setup) {
         assert_eq!(failed, 0, "each count is its own, and exact");
     });
     assert!((4..=100).contains(&came), "{setup:?}: {came} connections in 0.8 s");
-    // The pools of both drivers make the next when it is needed; the shared connection is replaced while idle.
+    // The pools of both drivers make the next when it is needed; the shared connection is replaced while
+    // idle.
     let id = || client.run::<i64>("CLIENT ID").unwrap();
     let first = id();
     eventually("another has its place", LIMIT, || id() != first);

@@ -1,5 +1,5 @@
-//! The end of a connection that lies in the kernel, unseen since the runtime has not run: what is asked then was not sent,
-//! and is sent on another connection, whatever it is and without retries (I2, I6). FAULTS 58.
+//! The end of a connection that lies in the kernel, unseen since the runtime has not run: what is asked then
+//! was not sent, and is sent on another connection, whatever it is and without retries (I2, I6). FAULTS 58.
 
 use std::thread;
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! Commands that wait on the server: they hold up nobody, end when they should, and when given up take nothing with them (I3, I4).
-//! FAULTS 13, 14, 50.
+//! Commands that wait on the server: they hold up nobody, end when they should, and when given up take
+//! nothing with them (I3, I4). FAULTS 13, 14, 50.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -137,7 +137,8 @@ fn a_deadline_of_its_own_ends_what_waits_for_ever(setup: Setup) {
     eventually("nobody waits at the server", LIMIT, || blocked(&server) == 0);
 }
 
-/// Its deadline has passed while the server stood still: what the server finds when it goes on is no waiting client.
+/// Its deadline has passed while the server stood still: what the server finds when it goes on is no waiting
+/// client.
 fn a_wait_that_ends_by_its_deadline_takes_no_element_with_it(setup: Setup) {
     let server = Server::start();
     let client = setup.client(&server.url(), "timeout=100ms&client_name=late");
@@ -166,7 +167,8 @@ fn blpop(client: &redwire::Client) -> impl Future<Output = redwire::Result<(Stri
     async move { client.execute(pop).await }
 }
 
-/// A client that waits for data and is dropped is gone from the server at once, and what comes later stays in the list.
+/// A client that waits for data and is dropped is gone from the server at once, and what comes later stays in
+/// the list.
 #[test]
 fn a_wait_that_is_dropped_leaves_no_ghost() {
     let server = Server::start();
@@ -188,7 +190,8 @@ fn a_wait_that_is_dropped_leaves_no_ghost() {
     assert!(runtime().block_on(client.execute::<Value>(cmd("PING"))).is_ok());
 }
 
-/// Given up at random while elements come: each element is popped by one, stays, or went to a wait that was just given up.
+/// Given up at random while elements come: each element is popped by one, stays, or went to a wait that was
+/// just given up.
 #[test]
 fn waits_given_up_at_random_lose_no_more_than_one_element_each() {
     const ELEMENTS: u64 = 2_000;

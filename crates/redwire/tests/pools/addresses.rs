@@ -1,4 +1,5 @@
-//! Which address a connection goes to: looked up at each connect, and a dead one costs no timeout (I3, I6). FAULTS 22, 23.
+//! Which address a connection goes to: looked up at each connect, and a dead one costs no timeout (I3, I6).
+//! FAULTS 22, 23.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};

@@ -163,7 +163,8 @@ async fn drop_until_enough(pool: redwire::Pool, seed: u64, dropped: Arc<AtomicU3
     }
 }
 
-/// The server takes the connection and never says a word: the attempt is the pool's, and all callers wait for one.
+/// The server takes the connection and never says a word: the attempt is the pool's, and all callers wait for
+/// one.
 #[test]
 fn a_connect_that_hangs_is_one_for_all_callers() {
     let silent = FakeServer::script([Step::Stall]);

@@ -1,4 +1,5 @@
-//! Many callers for few connections: nobody is forgotten, nobody is overtaken, nobody starves (I3, I4). FAULTS 16, 17.
+//! Many callers for few connections: nobody is forgotten, nobody is overtaken, nobody starves (I3, I4).
+//! FAULTS 16, 17.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -124,7 +125,8 @@ fn everybody_gets_an_equal_share(setup: Setup) {
                 while !done.load(Ordering::Relaxed) {
                     let mut lease = pool.get().unwrap();
                     lease.run::<String>("PING").unwrap();
-                    // For as long as a call may take. Most of them sleep meanwhile, so that the machine is not what is measured.
+                    // For as long as a call may take. Most of them sleep meanwhile, so that the machine is
+                    // not what is measured.
                     thread::sleep(Duration::from_millis(8));
                     drop(lease);
                     count += 1;

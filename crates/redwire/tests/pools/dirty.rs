@@ -170,7 +170,8 @@ fn what_cannot_be_mended_takes_its_connection_with_it(setup: Setup) {
     assert_eq!((stats.size, stats.created), (1, SPOILT.len() as u64 + 1), "{stats:?}");
 }
 
-/// Invalidations lie unread in the buffer of an idle connection: in RESP3 they are pushes, which belong to nobody's call.
+/// Invalidations lie unread in the buffer of an idle connection: in RESP3 they are pushes, which belong to
+/// nobody's call.
 fn pushes_that_nobody_read_are_no_dirt(setup: Setup) {
     if setup.protocol == 2 {
         return resp2_has_no_pushes(setup);

@@ -1,4 +1,5 @@
-//! What is told of the life of connections, to listeners and as events of `tracing`. Nobody waits for a listener (I4).
+//! What is told of the life of connections, to listeners and as events of `tracing`. Nobody waits for a
+//! listener (I4).
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -306,7 +307,8 @@ mod tracing_events {
     #[test]
     fn connecting_ready_lost_and_closed_are_traced() {
         let server = Server::start();
-        // Beside a single subscriber, whatever thread comes by first would decide what is of interest; others here have none.
+        // Beside a single subscriber, whatever thread comes by first would decide what is of interest; others
+        // here have none.
         let _second = Dispatch::new(Keeper::default());
         for setup in Setup::ALL {
             let keeper = Keeper::default();

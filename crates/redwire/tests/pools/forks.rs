@@ -1,5 +1,5 @@
-//! A process that forks: the child opens connections of its own and leaves those of its parent alone, whatever it inherits (I1).
-//! FAULTS 21.
+//! A process that forks: the child opens connections of its own and leaves those of its parent alone,
+//! whatever it inherits (I1). FAULTS 21.
 
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
@@ -191,7 +191,8 @@ fn a_reply_under_way_reaches_the_parent() {
     assert_eq!(lease.read_reply::<String>().unwrap(), "lease");
 }
 
-/// Forked while other threads are in the midst of calls: the child has none of those threads, and does not wait for them.
+/// Forked while other threads are in the midst of calls: the child has none of those threads, and does not
+/// wait for them.
 #[test]
 fn a_fork_amid_calls_of_other_threads_works() {
     let server = Server::start();
@@ -260,8 +261,8 @@ fn ids_at_nodes(cluster: &blocking::Cluster) -> BTreeSet<u64> {
     ids.into_iter().map(|(node, id)| u64::from(node.port) << 32 | id.unwrap()).collect()
 }
 
-/// Forked while a thread of the parent asks for the map of a cluster, which a child has not, and others wait for it: the child asks
-/// itself, and calls find their nodes there, too, while slots move.
+/// Forked while a thread of the parent asks for the map of a cluster, which a child has not, and others wait
+/// for it: the child asks itself, and calls find their nodes there, too, while slots move.
 #[test]
 fn a_child_follows_a_cluster_by_itself() {
     let set = ClusterSet::builder().primaries(3).replicas(0).start();

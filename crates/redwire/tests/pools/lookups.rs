@@ -1,5 +1,5 @@
-//! Names and credentials whose look-up hangs: callers end in time, share one look-up, and no thread or runtime is held up by it
-//! (I3, I4). FAULTS 68.
+//! Names and credentials whose look-up hangs: callers end in time, share one look-up, and no thread or
+//! runtime is held up by it (I3, I4). FAULTS 68.
 
 use std::io;
 use std::net::SocketAddr;

@@ -1,5 +1,6 @@
-//! Pools: who gets a connection and when, in what state, and that none is ever lost. What is set up by connecting, and what is
-//! told of it. Numbers are those of the promises (I1–I7) in the front page of the crate.
+//! Pools: who gets a connection and when, in what state, and that none is ever lost. What is set up by
+//! connecting, and what is told of it. Numbers are those of the promises (I1–I7) in the front page of the
+//! crate.
 
 #![cfg(feature = "tokio")]
 

@@ -1,5 +1,5 @@
-//! Servers that are away, silent, or hang up: an attempt to connect is the pool's, callers wait for what comes of it
-//! until their deadlines, and all of them together make one in each pause (I3, I6, I7).
+//! Servers that are away, silent, or hang up: an attempt to connect is the pool's, callers wait for what
+//! comes of it until their deadlines, and all of them together make one in each pause (I3, I6, I7).
 
 use std::sync::Barrier;
 use std::thread;

@@ -1,5 +1,6 @@
-//! One pool in several runtimes, one after the other or at the same time: leases work in each, connections of one are not
-//! lent in another, and no task that a runtime drops leaves anything undone (I3, I6). FAULTS 96, 97, 98.
+//! One pool in several runtimes, one after the other or at the same time: leases work in each, connections of
+//! one are not lent in another, and no task that a runtime drops leaves anything undone (I3, I6). FAULTS 96,
+//! 97, 98.
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;

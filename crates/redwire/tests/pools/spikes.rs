@@ -1,5 +1,5 @@
-//! A server that comes back is not met by all at once, and one that takes no more connections is made do with (I6, I7).
-//! FAULTS 18, 19, 49.
+//! A server that comes back is not met by all at once, and one that takes no more connections is made do with
+//! (I6, I7). FAULTS 18, 19, 49.
 
 use std::sync::mpsc;
 use std::thread;

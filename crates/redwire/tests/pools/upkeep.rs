@@ -1,4 +1,5 @@
-//! What a pool does while nobody asks: some connections stay ready, and those that are old or unused go (I6). REFERENCE P1.
+//! What a pool does while nobody asks: some connections stay ready, and those that are old or unused go (I6).
+//! REFERENCE P1.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};

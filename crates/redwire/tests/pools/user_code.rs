@@ -1,5 +1,6 @@
-//! Code of the user's that runs while a connection is made, and panics or never ends: a failed attempt that says so, and is tried again
-//! like any other (I3, I4, I6). Calls that are given up, which cost no connection. FAULTS 107–109.
+//! Code of the user's that runs while a connection is made, and panics or never ends: a failed attempt that
+//! says so, and is tried again like any other (I3, I4, I6). Calls that are given up, which cost no
+//! connection. FAULTS 107–109.
 
 use std::future::pending;
 use std::io;
@@ -53,7 +54,8 @@ impl CredentialProvider for Moody {
     }
 }
 
-/// One attempt fails, and says why; then calls fail by their deadline, and succeed as soon as it panics no more.
+/// One attempt fails, and says why; then calls fail by their deadline, and succeed as soon as it panics no
+/// more.
 #[track_caller]
 fn check(setup: Setup, moody: &Moody, options: &ConfigBuilder, kind: ErrorKind, whose: &str) {
     let error = setup.open(options.clone().retries(0)).unwrap_err();

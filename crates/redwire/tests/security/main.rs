@@ -1,4 +1,5 @@
-//! Who may listen and who may come in: TLS and credentials, on both drivers, against real servers. FAULTS 24, 25, 26, 27.
+//! Who may listen and who may come in: TLS and credentials, on both drivers, against real servers. FAULTS 24,
+//! 25, 26, 27.
 
 #![cfg(all(feature = "tokio", feature = "tls"))]
 

@@ -1,4 +1,5 @@
-//! Whether a certificate was revoked, as the server proves it by the OCSP response that it staples. FAULTS 24.
+//! Whether a certificate was revoked, as the server proves it by the OCSP response that it staples. FAULTS
+//! 24.
 
 use redwire::config::{ConfigBuilder, Ocsp};
 use redwire::{Error, ErrorKind};

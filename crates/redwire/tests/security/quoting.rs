@@ -1,4 +1,5 @@
-//! Servers and proxies quote what they refuse: that no secret is shown by whatever way their words come. FAULTS 92.
+//! Servers and proxies quote what they refuse: that no secret is shown by whatever way their words come.
+//! FAULTS 92.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

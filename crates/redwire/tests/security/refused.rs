@@ -1,5 +1,6 @@
-//! Servers that do not let in, or only in their own way. FAULTS 25: falls back once and remembers it, rights that are missing
-//! are passed over; 26: a wrong password is no storm (I7), is told at once, and service returns when it is right (I6).
+//! Servers that do not let in, or only in their own way. FAULTS 25: falls back once and remembers it, rights
+//! that are missing are passed over; 26: a wrong password is no storm (I7), is told at once, and service
+//! returns when it is right (I6).
 
 use std::sync::Mutex;
 use std::thread;
@@ -42,7 +43,8 @@ fn a_server_that_wants_a_password_says_so(setup: Setup) {
     let url = format!("redis://127.0.0.1:{}", server.port());
     let wanted = ErrorKind::Authentication(AuthenticationFault::PasswordRequired);
     let options = redwire::config::Config::builder().port(server.port()).host("127.0.0.1");
-    // RESP2 says nothing that would be refused before the first command, unless there is a database to select.
+    // RESP2 says nothing that would be refused before the first command, unless there is a database to
+    // select.
     for result in [setup.connect(&format!("{url}/1"), ""), setup.open(options.db(1))] {
         let error = result.unwrap_err();
         assert_eq!((error.kind(), error.outcome()), (wanted, Outcome::NotSent), "{error}");

@@ -1,5 +1,5 @@
-//! Certificates that are renewed while a client lives, and sessions that are resumed. FAULTS 24: reload on both sides, with
-//! no restart; service returns by itself when a certificate is mended (I6).
+//! Certificates that are renewed while a client lives, and sessions that are resumed. FAULTS 24: reload on
+//! both sides, with no restart; service returns by itself when a certificate is mended (I6).
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,5 @@
-//! Credentials that change while connections live: each authenticates anew between two replies, and no call fails. FAULTS 27.
+//! Credentials that change while connections live: each authenticates anew between two replies, and no call
+//! fails. FAULTS 27.
 //!
 //! The users take turns, so that the server itself tells by whose name each connection goes.
 
@@ -167,7 +168,8 @@ fn refused_credentials_are_told_and_calls_go_on(setup: Setup) {
     });
 }
 
-/// Some servers do not answer an `AUTH` that they refuse behind other commands: what comes then belongs to the next call.
+/// Some servers do not answer an `AUTH` that they refuse behind other commands: what comes then belongs to
+/// the next call.
 fn refused_credentials_mix_up_no_replies(setup: Setup) {
     let server = server();
     let rotating = RotatingCredentials::new(renew(&server, 0));

@@ -1,4 +1,5 @@
-//! A server behind TLS with a CA of its own, and the options that trust it. It starts them and tells errors of TLS.
+//! A server behind TLS with a CA of its own, and the options that trust it. It starts them and tells errors
+//! of TLS.
 
 use redwire::config::{Config, ConfigBuilder};
 use redwire::{ConnectionFault, Error, ErrorKind, Outcome};

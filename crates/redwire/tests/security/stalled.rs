@@ -1,5 +1,5 @@
-//! A handshake that never ends holds nobody past the connect timeout, nor past a call's deadline (I3), and service returns
-//! with the server (I6). FAULTS 24.
+//! A handshake that never ends holds nobody past the connect timeout, nor past a call's deadline (I3), and
+//! service returns with the server (I6). FAULTS 24.
 
 use std::time::{Duration, Instant};
 

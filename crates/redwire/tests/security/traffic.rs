@@ -1,5 +1,5 @@
-//! Commands over TLS behave as without: large ones, many, waiting ones, leases; and the outcome is right when the way is cut
-//! (I2), the end is noticed, silence too (I3, I6). FAULTS 24.
+//! Commands over TLS behave as without: large ones, many, waiting ones, leases; and the outcome is right when
+//! the way is cut (I2), the end is noticed, silence too (I3, I6). FAULTS 24.
 
 use std::thread;
 use std::time::{Duration, Instant};

@@ -1,4 +1,5 @@
-//! Whom a client trusts, and what it says of those it does not. FAULTS 24: a distinct error for each, and nothing in the clear.
+//! Whom a client trusts, and what it says of those it does not. FAULTS 24: a distinct error for each, and
+//! nothing in the clear.
 
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpListener};

@@ -1,5 +1,5 @@
-//! A master that is replaced, on purpose, killed or frozen, under load: service returns at the new one, nothing is executed twice, and
-//! nobody goes on with the old one (I2, I6). FAULTS 28, 31.
+//! A master that is replaced, on purpose, killed or frozen, under load: service returns at the new one,
+//! nothing is executed twice, and nobody goes on with the old one (I2, I6). FAULTS 28, 31.
 
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::thread;
@@ -39,7 +39,8 @@ impl Account {
         }
     }
 
-    /// A server may lose what it acknowledged, since replicas follow after the fact; nothing may be counted twice.
+    /// A server may lose what it acknowledged, since replicas follow after the fact; nothing may be counted
+    /// twice.
     fn check(&self, client: &Client) {
         for worker in 0..WORKERS {
             let counted =

@@ -16,7 +16,8 @@ pub(crate) struct View {
     /// What follows SENTINEL where it refuses the question, and what it says then.
     pub(crate) refuses: &'static [&'static str],
     pub(crate) refusal: &'static str,
-    /// The replica that it publishes to have taken over, and the master that it names to whom asks for no more than that.
+    /// The replica that it publishes to have taken over, and the master that it names to whom asks for no
+    /// more than that.
     pub(crate) promoted: Option<(SocketAddr, SocketAddr)>,
 }
 

@@ -1,4 +1,5 @@
-//! Sentinels that tell addresses of an inner network: a remap leads to where this client reaches them, everywhere. FAULTS 74.
+//! Sentinels that tell addresses of an inner network: a remap leads to where this client reaches them,
+//! everywhere. FAULTS 74.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;

@@ -1,5 +1,6 @@
-//! What becomes of each kind of connection when its master is one no longer: shared and lent, calling and waiting, listening and
-//! caching (I2, I6). The former master goes on as a master for some ten seconds, or is frozen: it does nothing about it. FAULTS 28, 31.
+//! What becomes of each kind of connection when its master is one no longer: shared and lent, calling and
+//! waiting, listening and caching (I2, I6). The former master goes on as a master for some ten seconds, or is
+//! frozen: it does nothing about it. FAULTS 28, 31.
 
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::thread;
@@ -56,7 +57,8 @@ fn writes_go_to_the_new_master_within_a_second_and_no_more_to_the_old_one() {
     });
 }
 
-/// The former master is frozen: calls are cut off as soon as there is another, and whoever waits there a little later.
+/// The former master is frozen: calls are cut off as soon as there is another, and whoever waits there a
+/// little later.
 #[test]
 fn calls_are_cut_off_at_once_and_those_who_wait_a_little_later() {
     each(|setup, set| {
@@ -127,7 +129,8 @@ fn a_promoted_replica_is_followed_once_it_is_named(setup: Setup) {
     }
 }
 
-/// One is lost, asks, and finds another master. The sentinels say nothing by themselves, and the former master lives.
+/// One is lost, asks, and finds another master. The sentinels say nothing by themselves, and the former
+/// master lives.
 fn what_one_connection_finds_out_moves_all(setup: Setup) {
     let (old, new) = pair();
     let sentinel = FakeSentinel::telling(View::of(old.addr()));

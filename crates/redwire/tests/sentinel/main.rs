@@ -1,4 +1,5 @@
-//! Services that sentinels watch: whom they are believed, and that clients follow the master (I2, I3, I6, I7). FAULTS 28–31.
+//! Services that sentinels watch: whom they are believed, and that clients follow the master (I2, I3, I6,
+//! I7). FAULTS 28–31.
 
 #![cfg(feature = "tokio")]
 

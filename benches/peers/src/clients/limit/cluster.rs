@@ -1,5 +1,5 @@
-//! The limit on a cluster: of the requests of N tasks, each node is sent its own in one write; then each is read from until the
-//! bytes of its replies have come.
+//! The limit on a cluster: of the requests of N tasks, each node is sent its own in one write; then each is
+//! read from until the bytes of its replies have come.
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;

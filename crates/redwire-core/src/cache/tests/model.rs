@@ -1,5 +1,6 @@
-//! Histories in any order against a server in a few lines, which knows what is true. Announcements come in the order of the replies, as
-//! on RESP3, or over a line of their own, as on RESP2. No reader ever sees less of a key than any reader saw before.
+//! Histories in any order against a server in a few lines, which knows what is true. Announcements come in
+//! the order of the replies, as on RESP3, or over a line of their own, as on RESP2. No reader ever sees less
+//! of a key than any reader saw before.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -74,7 +75,8 @@ struct World {
     announcements: VecDeque<Change>,
     /// How many there were so far.
     announced: usize,
-    /// Whether they have a line of their own, and what is asked over that: by whom, and how many changes were announced before.
+    /// Whether they have a line of their own, and what is asked over that: by whom, and how many changes were
+    /// announced before.
     apart: bool,
     questions: VecDeque<(Mark, usize, usize)>,
     /// Requests whose connection was lost, or whose caller gave up: their replies come to nobody.

@@ -1,4 +1,5 @@
-//! Walks over all keys: `spec/cases/cluster_scan.json`; what a node says of itself; and, in `scan/model.rs`, random histories.
+//! Walks over all keys: `spec/cases/cluster_scan.json`; what a node says of itself; and, in `scan/model.rs`,
+//! random histories.
 
 mod model;
 

@@ -1,4 +1,5 @@
-//! Pipelines over several nodes: random histories, in which slots move and connections break, against one server.
+//! Pipelines over several nodes: random histories, in which slots move and connections break, against one
+//! server.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::time::{Duration, Instant};
@@ -99,7 +100,8 @@ impl Cluster {
         let slot = slot(TAGS[dice.below(TAGS.len())].as_bytes());
         let owner = self.owners[&slot].clone();
         let Some(to) = self.moving.get(&slot).cloned() else {
-            // Never back: one that asks for a key where it was on its way to long ago finds another than it left.
+            // Never back: one that asks for a key where it was on its way to long ago finds another than it
+            // left.
             let at = NODES.iter().position(|node| address(node) == owner).unwrap();
             if let Some(to) = NODES.get(at + 1) {
                 self.moving.insert(slot, address(to));
@@ -304,8 +306,8 @@ fn play(lines: &[Vec<String>], breaks: bool, dice: &mut Dice) -> (Vec<Result<Byt
     unreachable!()
 }
 
-/// Of a history: what was executed is what one server would have done in the same order; what failed was not executed, unless it
-/// says that it may have been.
+/// Of a history: what was executed is what one server would have done in the same order; what failed was not
+/// executed, unless it says that it may have been.
 fn check(lines: &[Vec<String>], results: &[Result<Bytes>], stored: &Store) -> Result<(), TestCaseError> {
     let (mut model, mut unsure) = (Store::new(), BTreeSet::new());
     for (words, result) in lines.iter().zip(results) {
@@ -328,7 +330,8 @@ fn check(lines: &[Vec<String>], results: &[Result<Bytes>], stored: &Store) -> Re
         if !unsure.contains(&key) {
             prop_assert_eq!(stored.get(&key), model.get(&key), "{}", key);
         }
-        // Tokens grow in the order in which they were queued, so none was executed twice or after a later one.
+        // Tokens grow in the order in which they were queued, so none was executed twice or after a later
+        // one.
         let text = stored.get(&key).cloned().unwrap_or_default();
         let tokens: Vec<u32> = text.split(['<', '>']).filter_map(|token| token.parse().ok()).collect();
         prop_assert!(tokens.windows(2).all(|pair| pair[0] < pair[1]), "{}: {}", key, text);

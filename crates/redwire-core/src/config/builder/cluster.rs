@@ -1,5 +1,5 @@
-//! The setters of Cluster. Promises the same as its parent: each option is documented with default, unit and what breaks at
-//! both extremes. Must not know how nodes are asked.
+//! The setters of Cluster. Promises the same as its parent: each option is documented with default, unit and
+//! what breaks at both extremes. Must not know how nodes are asked.
 //!
 //! All of them ask for a Cluster to go with them: an option that would do nothing is an error.
 
@@ -11,17 +11,17 @@ use crate::config::ConfigBuilder;
 use super::non_empty;
 
 impl ConfigBuilder {
-    /// Where servers are reached that announce another address: behind NAT, a proxy, or in a container. Default:
-    /// where they say. It is applied to every address that a cluster or sentinels tell (of nodes, masters,
-    /// replicas and other sentinels), and not to those that are configured.
+    /// Where servers are reached that announce another address: behind NAT, a proxy, or in a container.
+    /// Default: where they say. It is applied to every address that a cluster or sentinels tell (of nodes,
+    /// masters, replicas and other sentinels), and not to those that are configured.
     pub fn remap(mut self, remap: impl Into<Remap>) -> Self {
         self.config.cluster.remap = remap.into();
         self.config.sentinel.remap = self.config.cluster.remap.clone();
         self
     }
 
-    /// Which command tells the map. Default [`Source::Slots`], which every server has; [`Source::Shards`] (Redis 7.0) also tells which
-    /// replicas are down or load their data.
+    /// Which command tells the map. Default [`Source::Slots`], which every server has; [`Source::Shards`]
+    /// (Redis 7.0) also tells which replicas are down or load their data.
     pub fn map_source(mut self, source: Source) -> Self {
         self.config.cluster.source = source;
         self
@@ -40,42 +40,44 @@ impl ConfigBuilder {
     }
 
     /// Redirections after which the map is asked for anew. Default 5. At 1 each does so, as often as
-    /// [`refresh_pause`](Self::refresh_pause) allows; at 0 none does, and slots that moved are learnt one by one.
+    /// [`refresh_pause`](Self::refresh_pause) allows; at 0 none does, and slots that moved are learnt one by
+    /// one.
     pub fn refresh_after_moved(mut self, redirections: u32) -> Self {
         self.config.cluster.refresh_after_moved = redirections;
         self
     }
 
-    /// The least time from one refresh of the map to the next, from 10 ms; up to a quarter of it is added at random. Default 1 s. Too
-    /// short, and many clients together keep a cluster busy that has trouble already; too long, and a replica that took over is found
-    /// late.
+    /// The least time from one refresh of the map to the next, from 10 ms; up to a quarter of it is added at
+    /// random. Default 1 s. Too short, and many clients together keep a cluster busy that has trouble
+    /// already; too long, and a replica that took over is found late.
     pub fn refresh_pause(mut self, pause: Duration) -> Self {
         self.config.cluster.refresh_pause = pause;
         self
     }
 
-    /// How old the map may become without a reason to ask anew; up to a quarter of it is added at random. Default 60 s. Zero: as old
-    /// as it likes, and nodes that were added are met only by redirection.
+    /// How old the map may become without a reason to ask anew; up to a quarter of it is added at random.
+    /// Default 60 s. Zero: as old as it likes, and nodes that were added are met only by redirection.
     pub fn refresh_interval(mut self, interval: Duration) -> Self {
         self.config.cluster.refresh_interval = Some(interval).filter(|interval| !interval.is_zero());
         self
     }
 
-    /// How many redirections one command follows. Default 16; from the fourth on with pauses. At 0 every slot that moved is an
-    /// error; at a huge value only the deadline ends a command that nodes send to and fro.
+    /// How many redirections one command follows. Default 16; from the fourth on with pauses. At 0 every slot
+    /// that moved is an error; at a huge value only the deadline ends a command that nodes send to and fro.
     pub fn max_redirects(mut self, redirections: u32) -> Self {
         self.config.cluster.max_redirects = redirections;
         self
     }
 
-    /// Who answers commands that only read. Default [`ReadStrategy::Primary`]. With any other, reads may miss what was just written,
-    /// and `READONLY` is sent on every connection.
+    /// Who answers commands that only read. Default [`ReadStrategy::Primary`]. With any other, reads may miss
+    /// what was just written, and `READONLY` is sent on every connection.
     pub fn read_strategy(mut self, strategy: ReadStrategy) -> Self {
         self.config.cluster.read_strategy = strategy;
         self
     }
 
-    /// The zone of this client (`availability-zone` of the nodes), for [`ReadStrategy::SameZone`]. Default: none. Empty is none.
+    /// The zone of this client (`availability-zone` of the nodes), for [`ReadStrategy::SameZone`]. Default:
+    /// none. Empty is none.
     pub fn zone(mut self, zone: impl Into<String>) -> Self {
         self.config.cluster.zone = non_empty(zone.into());
         self

@@ -40,16 +40,16 @@ impl ConfigBuilder {
         self
     }
 
-    /// The age at which a connection is replaced; each has its own, by up to 10 % more or less, so that they do
-    /// not all go at once. Default: none; zero is none; at least 10 ms. Short, and connecting never ends; none,
-    /// and a change of DNS or of a balancer is noticed only when the old server goes or says that it is a
-    /// replica.
+    /// The age at which a connection is replaced; each has its own, by up to 10 % more or less, so that they
+    /// do not all go at once. Default: none; zero is none; at least 10 ms. Short, and connecting never ends;
+    /// none, and a change of DNS or of a balancer is noticed only when the old server goes or says that it is
+    /// a replica.
     ///
     /// - Of a pool: once it is idle, or comes back.
     /// - The connection that the calls of an async client share: the next one is made beside it; then nothing
-    ///   more is sent over the old one, and when that has answered all it was asked, what has gathered goes over
-    ///   the next. No call fails, and calls wait for one round trip at most. If the next one cannot be made, the
-    ///   old one goes on, and that is tried again after a second.
+    ///   more is sent over the old one, and when that has answered all it was asked, what has gathered goes
+    ///   over the next. No call fails, and calls wait for one round trip at most. If the next one cannot be
+    ///   made, the old one goes on, and that is tried again after a second.
     /// - Of a client-side cache: what was kept is forgotten, as whenever its connection is made anew.
     /// - Not of subscriptions and monitors: nothing says when all that was published over one connection has
     ///   come, so another in its place would mean a gap each time. Nor connections by hand.

@@ -1,5 +1,5 @@
-//! The setters of Sentinel. Promises the same as its parent: each option is documented with default, unit and what breaks at
-//! both extremes. Must not know how sentinels are asked.
+//! The setters of Sentinel. Promises the same as its parent: each option is documented with default, unit and
+//! what breaks at both extremes. Must not know how sentinels are asked.
 //!
 //! All of them ask for a Sentinel set to go with them: an option that would do nothing is an error.
 
@@ -18,36 +18,38 @@ impl ConfigBuilder {
         self
     }
 
-    /// The password of the sentinels, which have none in common with the servers. Default: none. Empty is none.
+    /// The password of the sentinels, which have none in common with the servers. Default: none. Empty is
+    /// none.
     pub fn sentinel_password(mut self, password: impl Into<Secret>) -> Self {
         self.config.sentinel.password = Some(password.into()).filter(|secret| !secret.reveal().is_empty());
         self
     }
 
-    /// Whether sentinels are spoken to by TLS. Default: as the servers are ([`tls`](Self::tls), `rediss`). Certificates and all
-    /// else of TLS are the same for both.
+    /// Whether sentinels are spoken to by TLS. Default: as the servers are ([`tls`](Self::tls), `rediss`).
+    /// Certificates and all else of TLS are the same for both.
     pub fn sentinel_tls(mut self, on: bool) -> Self {
         self.config.sentinel.tls = Some(on);
         self
     }
 
-    /// How long a sentinel may take to connect and answer. Default 1 s. The next is asked beside it after 200 ms, so one that is
-    /// slow holds up nobody. Short, and sentinels under load are taken for unreachable; long, and an error takes as long where all
-    /// of them are silent.
+    /// How long a sentinel may take to connect and answer. Default 1 s. The next is asked beside it after 200
+    /// ms, so one that is slow holds up nobody. Short, and sentinels under load are taken for unreachable;
+    /// long, and an error takes as long where all of them are silent.
     pub fn sentinel_timeout(mut self, limit: Duration) -> Self {
         self.config.sentinel.timeout = limit;
         self
     }
 
-    /// How many other sentinels one must know of to be believed. Default 0. A majority less one keeps a client from following
-    /// a sentinel that was cut off from the others with an old master; more than there are, and none is believed.
+    /// How many other sentinels one must know of to be believed. Default 0. A majority less one keeps a
+    /// client from following a sentinel that was cut off from the others with an old master; more than there
+    /// are, and none is believed.
     pub fn min_other_sentinels(mut self, least: u32) -> Self {
         self.config.sentinel.min_other_sentinels = least;
         self
     }
 
-    /// Which servers of the service are used. Default [`ReadFrom::Master`]. A client of replicas reads what the master had a moment
-    /// ago, and cannot write.
+    /// Which servers of the service are used. Default [`ReadFrom::Master`]. A client of replicas reads what
+    /// the master had a moment ago, and cannot write.
     pub fn read_from(mut self, servers: ReadFrom) -> Self {
         self.config.sentinel.read_from = servers;
         self

@@ -14,8 +14,8 @@ use crate::secret::Secret;
 impl ConfigBuilder {
     /// A file of CA certificates (PEM), read at connect and again when it changes. Default: none; empty is
     /// none. This file, a directory and bytes add up, and stand in place of the system's certificates: a CA
-    /// too few, and connects fail as "unknown CA"; a CA too many, and an attacker with its key can pose as the
-    /// server.
+    /// too few, and connects fail as "unknown CA"; a CA too many, and an attacker with its key can pose as
+    /// the server.
     pub fn tls_ca_file(mut self, path: impl Into<PathBuf>) -> Self {
         self.config.tls_options.ca_file = some_path(path);
         self
@@ -80,8 +80,8 @@ impl ConfigBuilder {
         self
     }
 
-    /// Whether the certificate must be for the host that was asked for. Default true. False, and an attacker who
-    /// has any certificate of the same CA can pose as the server; better name the host in the certificate
+    /// Whether the certificate must be for the host that was asked for. Default true. False, and an attacker
+    /// who has any certificate of the same CA can pose as the server; better name the host in the certificate
     /// by [`tls_server_name`](Self::tls_server_name).
     pub fn tls_check_hostname(mut self, on: bool) -> Self {
         self.config.tls_options.any_host = !on;

@@ -189,7 +189,8 @@ fn what_was_sent_is_known_before_anybody_is_told_of_a_loss() {
     assert!(!combiner.has_failed());
 }
 
-/// The reader sleeps in the kernel and does not hear when it is called: its own request would never be written.
+/// The reader sleeps in the kernel and does not hear when it is called: its own request would never be
+/// written.
 #[test]
 fn who_goes_writes_first_if_only_the_reader_is_left() {
     let mut combiner = combiner();

@@ -176,7 +176,8 @@ fn a_deadline_outside_says_what_it_waited_for() {
     }
 }
 
-/// Whatever happens in whatever order: the limits hold, and whoever comes only when woken has entered or left in the end.
+/// Whatever happens in whatever order: the limits hold, and whoever comes only when woken has entered or left
+/// in the end.
 #[test]
 fn random_histories_forget_nobody() {
     proptest::proptest!(|(steps in proptest::collection::vec((0_u8..6, 1_usize..150), 1..200))| {

@@ -1,5 +1,5 @@
-//! Random histories: holders that ask, extend and release at a server, whose requests and replies are late or lost. Whoever may
-//! believe that he holds the lock does hold it, and nobody else.
+//! Random histories: holders that ask, extend and release at a server, whose requests and replies are late or
+//! lost. Whoever may believe that he holds the lock does hold it, and nobody else.
 
 use std::collections::HashSet;
 
@@ -80,7 +80,8 @@ struct World {
 }
 
 impl World {
-    /// Sends a request, of which this becomes: it arrives after `there`, and the reply `back` later; or one of them does not.
+    /// Sends a request, of which this becomes: it arrives after `there`, and the reply `back` later; or one
+    /// of them does not.
     fn send<R>(&mut self, cmd: Cmd<R>, fate: u8, there: u64, back: u64) -> Result<(i64, i64)> {
         self.now += Duration::from_millis(there);
         let cmd: Cmd<bool> = cmd.returning();

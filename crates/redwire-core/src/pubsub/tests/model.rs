@@ -1,7 +1,8 @@
 //! Everything in any order, against a server in memory and listeners who count.
 //!
-//! Messages of each channel are numbered. A listener must get them in order, and where numbers are missing, a gap or a lag must
-//! stand between. A gap covers the times at which they were published, however late the connection is read.
+//! Messages of each channel are numbered. A listener must get them in order, and where numbers are missing, a
+//! gap or a lag must stand between. A gap covers the times at which they were published, however late the
+//! connection is read.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 

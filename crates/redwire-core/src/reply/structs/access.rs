@@ -1,7 +1,7 @@
 //! What lies in lists and maps, handed to serde item by item and field by field.
 //!
-//! Everything that counts items for serde lives here, and every step of the way to a value that fails. It must
-//! not know how a scalar is read.
+//! Everything that counts items for serde lives here, and every step of the way to a value that fails. It
+//! must not know how a scalar is read.
 
 use redwire_resp::{Cursor, Head};
 use serde::de::value::SeqDeserializer;

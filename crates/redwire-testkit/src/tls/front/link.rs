@@ -1,7 +1,8 @@
-//! One connection through the TLS front: ciphertext on one socket, plaintext on the other, one thread for both.
+//! One connection through the TLS front: ciphertext on one socket, plaintext on the other, one thread for
+//! both.
 //!
-//! It stops reading where it can't write, so that neither side's silence makes it take memory, and neither way
-//! waits for the other. It doesn't know what the bytes mean.
+//! It stops reading where it can't write, so that neither side's silence makes it take memory, and neither
+//! way waits for the other. It doesn't know what the bytes mean.
 
 use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::net::Shutdown;
@@ -73,8 +74,8 @@ enum Stage {
 }
 
 impl Link<'_> {
-    /// Passes bytes on until both streams have ended. `InvalidData` if the client breaks TLS, `Interrupted` if
-    /// the front is dropped.
+    /// Passes bytes on until both streams have ended. `InvalidData` if the client breaks TLS, `Interrupted`
+    /// if the front is dropped.
     fn run(&mut self) -> io::Result<()> {
         loop {
             self.send()?;
@@ -87,8 +88,8 @@ impl Link<'_> {
         }
     }
 
-    /// Writes what the sockets take, and the ends of the streams behind it. That a receiver is gone already when
-    /// it is told of an end is no error.
+    /// Writes what the sockets take, and the ends of the streams behind it. That a receiver is gone already
+    /// when it is told of an end is no error.
     fn send(&mut self) -> io::Result<()> {
         while self.tls.wants_write() && took(self.tls.write_tls(&mut self.client))?.is_some() {}
         while !self.to_server.is_empty()

@@ -1,6 +1,7 @@
-//! A connection that one thread reads for good, since a cache keeps what comes over it: it lives while there is no call, and hears
-//! at any time. Calls write for themselves and sleep until the thread has their reply ([`drive`]). Whose reply has come, whether the
-//! peer lives and when to try again is decided in `redwire-core`.
+//! A connection that one thread reads for good, since a cache keeps what comes over it: it lives while there
+//! is no call, and hears at any time. Calls write for themselves and sleep until the thread has their reply
+//! ([`drive`]). Whose reply has come, whether the peer lives and when to try again is decided in
+//! `redwire-core`.
 
 use std::fmt;
 use std::sync::{Arc, MutexGuard};
@@ -119,7 +120,8 @@ impl TrackedConn {
 
 impl Drop for TrackedConn {
     fn drop(&mut self) {
-        // What a forked child inherits is the parent's, and its locks may be held by threads that are not there.
+        // What a forked child inherits is the parent's, and its locks may be held by threads that are not
+        // there.
         if self.shared.process == std::process::id() {
             let mut state = self.shared.lock();
             state.keeper.close();

@@ -1,5 +1,5 @@
-//! How the connections of a cache come to be: the tracked one, and on RESP2 the one that hears the announcements. What is common to both
-//! drivers is in [`tracking`](crate::shared::tracking).
+//! How the connections of a cache come to be: the tracked one, and on RESP2 the one that hears the
+//! announcements. What is common to both drivers is in [`tracking`](crate::shared::tracking).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};

@@ -1,4 +1,5 @@
-//! A call's way through a cluster, until it is answered. Where it goes, and what a failure means, is decided in `redwire-core`.
+//! A call's way through a cluster, until it is answered. Where it goes, and what a failure means, is decided
+//! in `redwire-core`.
 
 use std::time::Instant;
 

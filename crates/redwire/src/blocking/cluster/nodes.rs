@@ -1,6 +1,7 @@
 //! The nodes of a cluster as a client has them: a client for each, and the thread that asks for the map.
 //!
-//! A forked child has neither that thread nor the locks of its parent: it has nodes of its own, and leaves the parent's alone.
+//! A forked child has neither that thread nor the locks of its parent: it has nodes of its own, and leaves
+//! the parent's alone.
 
 use std::fmt;
 use std::sync::{Arc, MutexGuard, OnceLock, Weak};
@@ -79,7 +80,8 @@ impl Nodes {
         self.learn(None, false)
     }
 
-    /// Waits for the first map, until `deadline`; if not `patient`, until the refresh has failed that is made next.
+    /// Waits for the first map, until `deadline`; if not `patient`, until the refresh has failed that is made
+    /// next.
     ///
     /// # Errors
     /// Nobody tells a map.
@@ -138,7 +140,8 @@ impl Nodes {
         let shared_topology = shared.node_clients.shared_topology();
         let before = shared_topology.switches();
         if shared.wait(until, || (shared_topology.switches() != before).then_some(Ok(()))).is_err() {
-            // The time is over, as a rule; or nobody could be started who asks for the map, which is no reason to hurry.
+            // The time is over, as a rule; or nobody could be started who asks for the map, which is no
+            // reason to hurry.
             thread::sleep(until.map_or(pause, |until| until.saturating_duration_since(Instant::now())));
         }
     }

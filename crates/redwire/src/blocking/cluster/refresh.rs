@@ -58,8 +58,8 @@ pub(super) fn follow(shared: Weak<NodesShared>) {
     }
 }
 
-/// Does `work` in a thread of its own, or drops it where there can be none: then calls at a node that was left end by their
-/// deadlines, and zones are asked for after the next refresh.
+/// Does `work` in a thread of its own, or drops it where there can be none: then calls at a node that was
+/// left end by their deadlines, and zones are asked for after the next refresh.
 fn beside(work: impl FnOnce() + Send + 'static) {
     let _ = thread::Builder::new().name("redwire-map".to_owned()).spawn(work);
 }
@@ -121,8 +121,8 @@ impl Drop for PendingQuestion {
     }
 }
 
-/// Asks as many nodes at a time as the refresh wants. Each question has a thread, which may outlive the refresh, but not for longer
-/// than a node may take.
+/// Asks as many nodes at a time as the refresh wants. Each question has a thread, which may outlive the
+/// refresh, but not for longer than a node may take.
 fn ask_in_turn(mut refresh: Refresh, config: &Config) -> Result<FetchedMap> {
     let (tell, answers) = mpsc::channel();
     loop {

@@ -1,5 +1,5 @@
-//! A call that concerns several nodes: all are sent their parts at once. What goes where, and what is sent again, is decided in
-//! `redwire-core`.
+//! A call that concerns several nodes: all are sent their parts at once. What goes where, and what is sent
+//! again, is decided in `redwire-core`.
 
 use std::panic::resume_unwind;
 use std::sync::Arc;
@@ -69,7 +69,8 @@ impl Nodes {
     }
 }
 
-/// Does `work` with each of `items`, all at once: with the first on this thread, with each other on one of its own.
+/// Does `work` with each of `items`, all at once: with the first on this thread, with each other on one of
+/// its own.
 pub(in crate::blocking) fn at_once<T: Sync, A: Send>(items: &[T], work: impl Fn(&T) -> A + Sync) -> Vec<A> {
     let Some((first, others)) = items.split_first() else { return Vec::new() };
     let work = &work;

@@ -1,5 +1,5 @@
-//! A connection of one caller as transactions and very many commands use it: what is sent together, and what is left of the
-//! connection afterwards. What that is, is known to the core.
+//! A connection of one caller as transactions and very many commands use it: what is sent together, and what
+//! is left of the connection afterwards. What that is, is known to the core.
 
 use std::time::Instant;
 
@@ -64,7 +64,8 @@ impl Connection {
         let ticket = wire.submit(first, deadline)?;
         let replies = wire.exchange(call, deadline);
         if replies.is_err() {
-            // A call that was refused for its size has sent nothing, not even what came first. A wire that broke says so below.
+            // A call that was refused for its size has sent nothing, not even what came first. A wire that
+            // broke says so below.
             wire.send(deadline).ok();
         }
         let first = wire.wait(ticket, deadline).and_then(|mut replies| replies.read::<()>());
@@ -72,8 +73,8 @@ impl Connection {
         first.map(|()| replies)
     }
 
-    /// Queues `call`, which may be the first of a wave; [`send_queued`](Self::send_queued) sends it, and [`take`](Self::take) waits
-    /// for it.
+    /// Queues `call`, which may be the first of a wave; [`send_queued`](Self::send_queued) sends it, and
+    /// [`take`](Self::take) waits for it.
     pub(in crate::blocking) fn queue(&mut self, call: &impl Call, first: bool) -> Result<Ticket> {
         if first {
             self.ready(self.deadline())?;

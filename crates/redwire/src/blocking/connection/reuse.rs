@@ -1,5 +1,5 @@
-//! A connection that goes from one user to the next: whether it may, and what is done about it. What a user left behind is known
-//! to the core's `SessionState`. This file must not know pools.
+//! A connection that goes from one user to the next: whether it may, and what is done about it. What a user
+//! left behind is known to the core's `SessionState`. This file must not know pools.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -36,7 +36,8 @@ impl Connection {
         &self.interrupt
     }
 
-    /// Whether nothing is under way and nobody left anything, so that the next user may find it as new. If not: why.
+    /// Whether nothing is under way and nobody left anything, so that the next user may find it as new. If
+    /// not: why.
     #[inline]
     pub(in crate::blocking) fn check_clean(&self) -> Result<(), CloseReason> {
         match &self.wire {
@@ -69,7 +70,8 @@ impl Connection {
         self.on_connect.extend(on_connect.cloned());
     }
 
-    /// It belongs to another process, of which this one is a child: closes this one's hold on it, and says nothing.
+    /// It belongs to another process, of which this one is a child: closes this one's hold on it, and says
+    /// nothing.
     #[cold]
     pub(in crate::blocking) fn disown(&mut self) {
         if let Some(mut wire) = self.wire.take() {
@@ -92,8 +94,8 @@ impl Connection {
         self.session_state.cleanup(db) == Cleanup::None && !unsure && version == Some(credentials::version(config))
     }
 
-    /// Makes it as new for a user who wants `db`, before `deadline`. Where nothing was left behind and it was used lately, that
-    /// takes no round trip.
+    /// Makes it as new for a user who wants `db`, before `deadline`. Where nothing was left behind and it was
+    /// used lately, that takes no round trip.
     #[inline]
     pub(in crate::blocking) fn prepare(
         &mut self,
@@ -134,7 +136,8 @@ impl Connection {
         })
     }
 
-    /// Presents credentials that changed, or else finds out whether the server still lives, unless what follows shows that.
+    /// Presents credentials that changed, or else finds out whether the server still lives, unless what
+    /// follows shows that.
     fn refresh(&mut self, cleanup: Cleanup, limit: Instant) -> Result<()> {
         let Some(wire) = &mut self.wire else { return Err(gone()) };
         if wire.version() != credentials::version(self.target.config()) {

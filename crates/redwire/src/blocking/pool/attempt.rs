@@ -1,5 +1,5 @@
-//! Attempts to connect. Each is the pool's, and lasts for as long as an attempt may, whichever caller waits for
-//! it. What comes of it is told to the accounts.
+//! Attempts to connect. Each is the pool's, and lasts for as long as an attempt may, whichever caller waits
+//! for it. What comes of it is told to the accounts.
 
 use std::sync::Arc;
 use std::thread;
@@ -27,8 +27,8 @@ impl PoolShared {
 }
 
 impl Attempt {
-    /// Makes the connection, before `until` if that comes before the connect timeout; `waiter` is the one that does
-    /// so itself.
+    /// Makes the connection, before `until` if that comes before the connect timeout; `waiter` is the one
+    /// that does so itself.
     pub(super) fn run(mut self, until: Option<Instant>, waiter: Option<&QueueClaim>) {
         let process = self.shared.process();
         process.look_after(&self.shared);

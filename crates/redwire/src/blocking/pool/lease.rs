@@ -10,8 +10,9 @@ use crate::blocking::connection::Connection;
 
 /// A [`Connection`] borrowed from a [`Pool`], which gets it back when this is dropped.
 ///
-/// Every command family works on it. State such as the database or a transaction is the borrower's own, and is gone for the
-/// next one. A connection that was lost stays so until [`reconnect`](Connection::reconnect); the pool does not lend it again.
+/// Every command family works on it. State such as the database or a transaction is the borrower's own, and
+/// is gone for the next one. A connection that was lost stays so until [`reconnect`](Connection::reconnect);
+/// the pool does not lend it again.
 #[derive(Debug)]
 #[must_use = "a lease that is not used keeps others waiting"]
 pub struct Lease {

@@ -1,7 +1,9 @@
-//! One connection for many calls: what the calls of clients use while there are more of them than connections pay for.
+//! One connection for many calls: what the calls of clients use while there are more of them than connections
+//! pay for.
 //!
-//! It is borrowed from the pool like any other, for as long as calls ride on it, and goes back when the last has left. It has no
-//! thread: the calls that wait write and read for all ([`drive`]). This file must not know what is sent.
+//! It is borrowed from the pool like any other, for as long as calls ride on it, and goes back when the last
+//! has left. It has no thread: the calls that wait write and read for all ([`drive`]). This file must not
+//! know what is sent.
 
 use std::sync::MutexGuard;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,14 +19,15 @@ use super::process::PoolProcess;
 use crate::blocking::drive::{self, Driven, Halves, ride, split};
 use crate::shared::sync::Mutex;
 
-/// From so many connections in use on, calls share one. Below that one for each is as fast, and keeps calls out of each other's
-/// way; measured with 1 to 64 threads.
+/// From so many connections in use on, calls share one. Below that one for each is as fast, and keeps calls
+/// out of each other's way; measured with 1 to 64 threads.
 pub(super) const CONTENDED: usize = 6;
 
 /// Calls stop sharing once so many times in a row few wanted to.
 const QUIET: u32 = 16;
 
-/// After so long nobody else may ride, so that the connection comes back: to be given to others, renewed, or closed.
+/// After so long nobody else may ride, so that the connection comes back: to be given to others, renewed, or
+/// closed.
 const RIDE: Duration = Duration::from_millis(100);
 
 /// What the calls of one process share.
@@ -103,7 +106,8 @@ impl Multiplex {
         Some(ride(&Riding { multiplex: self, process }, state, call, deadline))
     }
 
-    /// Runs `call` on the connection of `place`, which others may share from now on. Gives the place back where another is shared.
+    /// Runs `call` on the connection of `place`, which others may share from now on. Gives the place back
+    /// where another is shared.
     pub(super) fn open<'p>(
         &self,
         process: &PoolProcess,

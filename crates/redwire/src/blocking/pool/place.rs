@@ -1,4 +1,5 @@
-//! The place of one connection among those allowed. It is given back however its holder ends, also by a panic.
+//! The place of one connection among those allowed. It is given back however its holder ends, also by a
+//! panic.
 
 use std::time::Instant;
 
@@ -37,7 +38,8 @@ impl<'p> PoolPlace<'p> {
         self.connection.as_mut().is_some_and(|connection| connection.is_ready(db, now))
     }
 
-    /// Sends `call`, for whose replies somebody [waits](Self::wait) later. If it cannot be sent, they are told.
+    /// Sends `call`, for whose replies somebody [waits](Self::wait) later. If it cannot be sent, they are
+    /// told.
     pub(in crate::blocking) fn send(
         &mut self,
         call: &impl Call,

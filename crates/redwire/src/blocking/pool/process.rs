@@ -1,7 +1,8 @@
 //! What one process has of a pool: the accounts, the connections, and those who wait for one.
 //!
-//! A child inherits the accounts of its parent, and perhaps the lock around them in the hands of a thread that it has not. So
-//! it never waits for that lock, and has accounts of its own. This file must not know what connections are used for.
+//! A child inherits the accounts of its parent, and perhaps the lock around them in the hands of a thread
+//! that it has not. So it never waits for that lock, and has accounts of its own. This file must not know
+//! what connections are used for.
 
 use std::panic::Location;
 use std::sync::{Arc, MutexGuard, OnceLock};
@@ -110,7 +111,8 @@ impl PoolProcess {
         self.state.lock()
     }
 
-    /// Changes the accounts, and does what follows from that: whoever can go on is woken, and what is not needed any more closed.
+    /// Changes the accounts, and does what follows from that: whoever can go on is woken, and what is not
+    /// needed any more closed.
     #[inline]
     pub(super) fn change<T>(&self, change: impl FnOnce(&mut PoolState) -> T) -> T {
         let (mut woken, mut retired) = (Vec::new(), Vec::new());
@@ -259,7 +261,8 @@ enum Next {
 }
 
 impl Waiting<'_> {
-    /// Waits until the claim is answered. Whoever waits also keeps the time for all who do, and connects for them.
+    /// Waits until the claim is answered. Whoever waits also keeps the time for all who do, and connects for
+    /// them.
     fn wait(mut self, shared: &PoolShared, limit: &AcquireLimit) -> Result<(Permit, Box<Connection>)> {
         loop {
             let now = Instant::now();

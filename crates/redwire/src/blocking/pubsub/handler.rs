@@ -1,4 +1,5 @@
-//! A subscription that a thread listens to, which calls somebody for each item. It must not know how items come.
+//! A subscription that a thread listens to, which calls somebody for each item. It must not know how items
+//! come.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,8 +13,8 @@ use super::Subscription;
 
 /// A thread that calls a handler for each item of a [`Subscription`].
 ///
-/// Dropping it ends that: the handler is not called again, though a call that is under way goes on to its end. The thread
-/// notices and unsubscribes within half a second.
+/// Dropping it ends that: the handler is not called again, though a call that is under way goes on to its
+/// end. The thread notices and unsubscribes within half a second.
 ///
 /// ```no_run
 /// # let pubsub = redwire::blocking::PubSub::connect("redis://localhost")?;
@@ -28,7 +29,8 @@ pub struct Handler {
     thread: Option<JoinHandle<()>>,
 }
 
-/// A thread that waits in the kernel is not woken by anybody here, so it looks from time to time whether it is to stop.
+/// A thread that waits in the kernel is not woken by anybody here, so it looks from time to time whether it
+/// is to stop.
 const LOOK: Duration = Duration::from_millis(500);
 
 impl Handler {

@@ -1,9 +1,10 @@
 //! What one process has of a [`PubSub`](super::PubSub): the wishes, the connection, and those who wait.
 //!
-//! There are three duties, each with one holder at most: to read, to write, and to connect. Whoever waits takes what is vacant, does it
-//! for all, and on leaving calls another to it. In a cluster each connection has a thread that has its duties for good ([`shard_channels`]).
-//! What is said and heard is decided in the core's `PubSub`. A child of the
-//! process never waits for its lock, which a thread may hold that the child has not.
+//! There are three duties, each with one holder at most: to read, to write, and to connect. Whoever waits
+//! takes what is vacant, does it for all, and on leaving calls another to it. In a cluster each connection
+//! has a thread that has its duties for good ([`shard_channels`]). What is said and heard is decided in the
+//! core's `PubSub`. A child of the process never waits for its lock, which a thread may hold that the child
+//! has not.
 
 use std::sync::{Arc, MutexGuard, OnceLock};
 use std::task::Poll;
@@ -45,7 +46,8 @@ pub(super) struct PubSubState {
     slots: Vec<DriverSlot>,
     /// How many sleep until they are called.
     asleep: usize,
-    /// Whether there is a thread that tends where shard channels are heard from; and the thread, while it sleeps.
+    /// Whether there is a thread that tends where shard channels are heard from; and the thread, while it
+    /// sleeps.
     pub(super) has_router: bool,
     pub(super) router: Option<Thread>,
 }
@@ -69,8 +71,8 @@ struct OpenConn {
     halves: Halves,
     /// The version of the credentials that were presented, where a live connection takes others.
     version: Option<u64>,
-    /// When something came for which a thread waited, until there is no more to be read. What was there before a
-    /// thread looked for it may have come at any time.
+    /// When something came for which a thread waited, until there is no more to be read. What was there
+    /// before a thread looked for it may have come at any time.
     came: Option<Instant>,
 }
 
@@ -159,7 +161,8 @@ impl PubSubProcess {
         }
     }
 
-    /// Waits until `poll` is ready, but no longer than `deadline`, and does meanwhile what there is to do. `poll` is told who waits.
+    /// Waits until `poll` is ready, but no longer than `deadline`, and does meanwhile what there is to do.
+    /// `poll` is told who waits.
     pub(super) fn wait<T>(
         self: &Arc<Self>,
         deadline: Option<Instant>,
@@ -508,7 +511,8 @@ impl PubSubState {
         link_of(&mut self.slots, conn)
     }
 
-    /// From now on a thread has all duties of this connection; `target` is where it leads, if it is a new one. False if one has.
+    /// From now on a thread has all duties of this connection; `target` is where it leads, if it is a new
+    /// one. False if one has.
     pub(super) fn spawn_worker(&mut self, conn: ConnId, target: Option<Arc<Target>>) -> bool {
         self.slots.extend(target.map(|target| DriverSlot::new(conn, target)));
         self.slot(conn).is_some_and(|slot| !std::mem::replace(&mut slot.has_worker, true))

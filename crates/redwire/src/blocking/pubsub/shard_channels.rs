@@ -1,7 +1,8 @@
-//! The threads of subscriptions in a cluster: one for each connection, which reads, writes and connects for all; and one that brings
-//! shard channels to the nodes that serve them.
+//! The threads of subscriptions in a cluster: one for each connection, which reads, writes and connects for
+//! all; and one that brings shard channels to the nodes that serve them.
 //!
-//! Without them, whoever waits could hear but one node at a time. Where each channel belongs is decided in `redwire-core`.
+//! Without them, whoever waits could hear but one node at a time. Where each channel belongs is decided in
+//! `redwire-core`.
 
 use std::sync::{Arc, MutexGuard};
 use std::thread;
@@ -34,7 +35,8 @@ impl PubSubProcess {
         }
     }
 
-    /// Tells the map and what there is to know about it, and has threads drive the connections that are wanted, until all is closed.
+    /// Tells the map and what there is to know about it, and has threads drive the connections that are
+    /// wanted, until all is closed.
     fn route(self: &Arc<Self>, nodes: &Nodes) {
         let _listener = self.listen(nodes);
         let mut hints = Vec::new();

@@ -1,5 +1,5 @@
-//! Listening to sentinels: a client hears of another master as soon as one of them does, and not only when it finds the old one
-//! gone. It must not know what that means for connections.
+//! Listening to sentinels: a client hears of another master as soon as one of them does, and not only when it
+//! finds the old one gone. It must not know what that means for connections.
 
 use std::sync::{Arc, Weak};
 use std::thread;

@@ -1,8 +1,9 @@
-//! How a socket comes to be connected: the look-up of the name, and attempts at its addresses, all before a deadline;
-//! or by the user's connector.
+//! How a socket comes to be connected: the look-up of the name, and attempts at its addresses, all before a
+//! deadline; or by the user's connector.
 //!
-//! Which address is tried when is decided in `redwire-core`. An attempt that cannot be interrupted runs on a thread of its
-//! own, which may outlive the call that started it, but not its deadline: what it brings then is dropped.
+//! Which address is tried when is decided in `redwire-core`. An attempt that cannot be interrupted runs on a
+//! thread of its own, which may outlive the call that started it, but not its deadline: what it brings then
+//! is dropped.
 
 use std::io;
 use std::net::{SocketAddr, TcpStream};
@@ -51,8 +52,8 @@ fn resolve(target: &Target, address: &HostPort, deadline: Instant) -> Result<Vec
     found.unwrap_or_else(|| Err(late()))
 }
 
-/// Tries `addresses` as [`Dial`] says. Each attempt has a thread, unless it is alone and none will follow: as long as a host
-/// has one address, there is no thread at all.
+/// Tries `addresses` as [`Dial`] says. Each attempt has a thread, unless it is alone and none will follow: as
+/// long as a host has one address, there is no thread at all.
 fn connect_tcp(addresses: Vec<SocketAddr>, deadline: Instant) -> Result<TcpStream> {
     let mut dial = Dial::new(addresses);
     let (sender, receiver) = mpsc::channel();
@@ -104,8 +105,8 @@ fn attempt(address: SocketAddr, deadline: Instant) -> Result<TcpStream> {
     connected.map_err(|error| Error::from_io("connecting", Outcome::NotSent, error))
 }
 
-/// A Unix socket is connected at once, or its listener has as many callers waiting as it allows. The kernel tells nobody
-/// when that changes, but makes them wait without limit: so it is asked again and again instead.
+/// A Unix socket is connected at once, or its listener has as many callers waiting as it allows. The kernel
+/// tells nobody when that changes, but makes them wait without limit: so it is asked again and again instead.
 #[cfg(unix)]
 fn connect_unix(path: &std::path::Path, deadline: Instant) -> io::Result<std::os::unix::net::UnixStream> {
     use socket2::{Domain, SockAddr, Socket, Type};

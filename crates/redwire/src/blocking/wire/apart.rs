@@ -1,5 +1,5 @@
-//! Large things, which want more than one write and one read: pipelines that are written by one thread while another reads,
-//! and values that are read straight into their place.
+//! Large things, which want more than one write and one read: pipelines that are written by one thread while
+//! another reads, and values that are read straight into their place.
 
 use std::io;
 use std::thread;
@@ -13,8 +13,8 @@ use super::super::stream::{Writer, left};
 use super::{Wire, cause};
 use crate::shared::setup;
 
-/// From this many bytes on, what a pipeline sends is written by a thread of its own while this one reads: two peers that
-/// both write and neither reads would wait for each other for ever.
+/// From this many bytes on, what a pipeline sends is written by a thread of its own while this one reads: two
+/// peers that both write and neither reads would wait for each other for ever.
 pub(super) const WRITE_APART: usize = 1024 * 1024;
 
 /// An announced value of which at least this much is missing is read straight into its place.
@@ -57,8 +57,9 @@ impl Wire {
         Ok(())
     }
 
-    /// Reads some of the `missing` bytes of a large value straight into their place. Their memory has to be filled first, a
-    /// piece at a time so that it stays in the processor's cache, which is cheaper than copying them afterwards.
+    /// Reads some of the `missing` bytes of a large value straight into their place. Their memory has to be
+    /// filled first, a piece at a time so that it stays in the processor's cache, which is cheaper than
+    /// copying them afterwards.
     pub(super) fn read_apart(
         &mut self,
         missing: usize,

@@ -118,8 +118,8 @@ impl Wire {
         Ok((whole || self.frames.has_large_rest()).then_some(&mut self.frames))
     }
 
-    /// Reads once before `deadline`, or once it has passed what is there already; if anything came, gives what came whole. What
-    /// silence means is for others to say.
+    /// Reads once before `deadline`, or once it has passed what is there already; if anything came, gives
+    /// what came whole. What silence means is for others to say.
     pub(in crate::blocking) fn listen(&mut self, deadline: Option<Instant>) -> Result<Option<&mut Frames>> {
         let read = match left(deadline, Instant::now()) {
             Ok(_) => self.read(deadline).map(|()| true),

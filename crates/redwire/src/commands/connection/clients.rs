@@ -109,7 +109,8 @@ impl Arg for ClientKind {
 
 /// Picks clients: those to which all conditions apply.
 ///
-/// For `client_list`, servers older than Valkey 8.1 know only [`id`](Self::id) and [`kind`](Self::kind), one of the two.
+/// For `client_list`, servers older than Valkey 8.1 know only [`id`](Self::id) and [`kind`](Self::kind), one
+/// of the two.
 ///
 /// ```
 /// use redwire::commands::ClientFilter;

@@ -118,10 +118,11 @@ impl GeoCenter {
     }
 }
 
-/// What to search for, made from a [`GeoCenter`]: an area, in which order, how many members, and what about each.
+/// What to search for, made from a [`GeoCenter`]: an area, in which order, how many members, and what about
+/// each.
 ///
-/// A search gives members. If it asks for more, each becomes a tuple: the member, then the distance (`f64`), the hash
-/// (`u64`) and the place (`(f64, f64)`), as far as they were asked for and in this order.
+/// A search gives members. If it asks for more, each becomes a tuple: the member, then the distance (`f64`),
+/// the hash (`u64`) and the place (`(f64, f64)`), as far as they were asked for and in this order.
 ///
 /// ```
 /// use redwire::commands::{GeoCenter, GeoUnit};
@@ -182,7 +183,8 @@ impl GeoSearch {
         self
     }
 
-    /// Any `count` at most: the search ends when so many are found, so they needn't be the nearest. Servers refuse 0.
+    /// Any `count` at most: the search ends when so many are found, so they needn't be the nearest. Servers
+    /// refuse 0.
     #[must_use]
     pub fn count_any(mut self, count: u64) -> Self {
         (self.count, self.any) = (Some(count), true);

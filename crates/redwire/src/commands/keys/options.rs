@@ -147,8 +147,8 @@ impl SortOptions {
         Self::default()
     }
 
-    /// By other keys, or fields of hashes, whose names are made from the elements: `*` stands for the element. A pattern
-    /// without `*` leaves the order as it is.
+    /// By other keys, or fields of hashes, whose names are made from the elements: `*` stands for the
+    /// element. A pattern without `*` leaves the order as it is.
     #[must_use]
     pub fn by(mut self, pattern: impl AsRef<[u8]>) -> Self {
         self.by = Some(pattern.as_ref().to_vec());
@@ -162,8 +162,8 @@ impl SortOptions {
         self
     }
 
-    /// Gives the value of another key or field in place of the element; `#` is the element itself. May be said several
-    /// times.
+    /// Gives the value of another key or field in place of the element; `#` is the element itself. May be
+    /// said several times.
     #[must_use]
     pub fn get(mut self, pattern: impl AsRef<[u8]>) -> Self {
         self.get.push(pattern.as_ref().to_vec());

@@ -1,4 +1,5 @@
-//! Times as the servers count them. The one place that rounds: up, and never to the zero that means something else.
+//! Times as the servers count them. The one place that rounds: up, and never to the zero that means something
+//! else.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 

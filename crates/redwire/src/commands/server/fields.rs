@@ -1,4 +1,5 @@
-//! Reads answers made of names and values, flat lists on RESP2 and maps on RESP3, of which newer servers may know more.
+//! Reads answers made of names and values, flat lists on RESP2 and maps on RESP3, of which newer servers may
+//! know more.
 
 use redwire_core::{Reader, Reply, Result};
 

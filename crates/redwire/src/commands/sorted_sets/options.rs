@@ -1,4 +1,5 @@
-//! Options of the commands of sorted sets, beyond keys and members: bounds, ranges, conditions, ways to combine.
+//! Options of the commands of sorted sets, beyond keys and members: bounds, ranges, conditions, ways to
+//! combine.
 //!
 //! Promises: what is built here is written in the order the servers' grammar wants. Must not know: commands.
 
@@ -63,7 +64,8 @@ impl Arg for ScoreBound {
     }
 }
 
-/// An end of a range of members that all have the same score, compared byte by byte. Text and bytes are inclusive ends.
+/// An end of a range of members that all have the same score, compared byte by byte. Text and bytes are
+/// inclusive ends.
 ///
 /// ```
 /// use redwire::commands::LexBound;
@@ -141,7 +143,8 @@ enum Ends {
 }
 
 impl ZRange {
-    /// From rank `start` to rank `stop`, both included. Ranks count from 0; -1 is the last, -2 the one before.
+    /// From rank `start` to rank `stop`, both included. Ranks count from 0; -1 is the last, -2 the one
+    /// before.
     #[must_use]
     pub fn by_rank(start: i64, stop: i64) -> Self {
         Self::new(Ends::Rank(start, stop))
@@ -163,14 +166,16 @@ impl ZRange {
         Self { ends, rev: false, limit: None, scores: false }
     }
 
-    /// From the highest to the lowest; ranks count from the highest then. The bounds keep their places: min, max.
+    /// From the highest to the lowest; ranks count from the highest then. The bounds keep their places: min,
+    /// max.
     #[must_use]
     pub fn rev(mut self) -> Self {
         self.rev = true;
         self
     }
 
-    /// Passes over `offset` members of the range and takes `count` at most, all if negative. Servers refuse it by rank.
+    /// Passes over `offset` members of the range and takes `count` at most, all if negative. Servers refuse
+    /// it by rank.
     #[must_use]
     pub fn limit(mut self, offset: u64, count: i64) -> Self {
         self.limit = Some((offset, count));

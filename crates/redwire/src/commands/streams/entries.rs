@@ -1,5 +1,5 @@
-//! Entries, those that are pending, and those that were claimed. Servers leave out what was deleted in ways of their own: here
-//! it is the same for all.
+//! Entries, those that are pending, and those that were claimed. Servers leave out what was deleted in ways
+//! of their own: here it is the same for all.
 
 use std::ops::Deref;
 use std::time::Duration;
@@ -89,7 +89,8 @@ impl<T: Reply> Reply for Claimed<T> {
     }
 }
 
-/// What was claimed among the entries that another consumer left pending; `E` is an [`Entry`] or its [`StreamId`].
+/// What was claimed among the entries that another consumer left pending; `E` is an [`Entry`] or its
+/// [`StreamId`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct AutoClaimed<E> {
@@ -97,8 +98,8 @@ pub struct AutoClaimed<E> {
     pub next: StreamId,
     /// What is pending for the caller now.
     pub entries: Vec<E>,
-    /// What is pending no longer, because it was deleted from the stream (Redis 7.0; before, it stays pending for the caller and
-    /// is not told).
+    /// What is pending no longer, because it was deleted from the stream (Redis 7.0; before, it stays pending
+    /// for the caller and is not told).
     pub deleted: Vec<StreamId>,
 }
 

@@ -51,8 +51,8 @@ impl Trim {
         self
     }
 
-    /// As [`approximate`](Self::approximate), and no more than `count` entries are deleted at a time; 0 for any number. The
-    /// servers' default is a hundred of their pages.
+    /// As [`approximate`](Self::approximate), and no more than `count` entries are deleted at a time; 0 for
+    /// any number. The servers' default is a hundred of their pages.
     #[must_use]
     pub fn limit(mut self, count: u64) -> Self {
         self.approximate = true;
@@ -101,8 +101,8 @@ impl XaddOptions {
         self
     }
 
-    /// With this ID, which must be greater than all before. With it, adding the same twice is refused, so a caller in doubt
-    /// may try again.
+    /// With this ID, which must be greater than all before. With it, adding the same twice is refused, so a
+    /// caller in doubt may try again.
     #[must_use]
     pub fn id(mut self, id: StreamId) -> Self {
         self.id = Some(id);
@@ -143,8 +143,8 @@ impl XreadOptions {
         self
     }
 
-    /// Waits for entries if there are none; zero for ever. The call has a connection to itself meanwhile, and this time on top
-    /// of its deadline.
+    /// Waits for entries if there are none; zero for ever. The call has a connection to itself meanwhile, and
+    /// this time on top of its deadline.
     #[must_use]
     pub fn block(mut self, wait: Duration) -> Self {
         self.block = Some(wait);
@@ -180,8 +180,8 @@ impl XreadgroupOptions {
         self
     }
 
-    /// Waits for entries if there are none; zero for ever. The call has a connection to itself meanwhile, and this time on top
-    /// of its deadline.
+    /// Waits for entries if there are none; zero for ever. The call has a connection to itself meanwhile, and
+    /// this time on top of its deadline.
     #[must_use]
     pub fn block(mut self, wait: Duration) -> Self {
         self.read = self.read.block(wait);
@@ -224,7 +224,8 @@ impl XgroupOptions {
         self
     }
 
-    /// So many entries count as read already, from which the server tells how far the group is behind (Redis 7.0).
+    /// So many entries count as read already, from which the server tells how far the group is behind (Redis
+    /// 7.0).
     #[must_use]
     pub fn entries_read(mut self, count: u64) -> Self {
         self.entries_read = Some(count);

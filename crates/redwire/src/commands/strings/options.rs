@@ -1,4 +1,5 @@
-//! What may be said about setting and getting strings. Builders write their words; they must not know commands.
+//! What may be said about setting and getting strings. Builders write their words; they must not know
+//! commands.
 
 use std::time::{Duration, SystemTime};
 

@@ -1,4 +1,5 @@
-//! The future of a call: sends it, waits for its replies, and goes on after a failure as `redwire-core` decides.
+//! The future of a call: sends it, waits for its replies, and goes on after a failure as `redwire-core`
+//! decides.
 
 use std::fmt;
 use std::pin::Pin;
@@ -217,8 +218,8 @@ impl<'c, C: Call> Request<'c, C> {
         self.routed.node_client().map_or(&self.client.shared_connection, |node_client| &node_client.client.shared_connection)
     }
 
-    /// Chooses the node of the cluster that the call goes to; or lets it wait for the first map or for several nodes, and then says
-    /// that there is nothing to send.
+    /// Chooses the node of the cluster that the call goes to; or lets it wait for the first map or for
+    /// several nodes, and then says that there is nothing to send.
     #[inline(never)]
     fn pick_node(&mut self, deadline: Option<Instant>, now: Instant) -> Result<bool> {
         let client = self.client;

@@ -74,7 +74,8 @@ impl Nodes {
         Ok(())
     }
 
-    /// Waits for the first map, until `deadline`; if not `patient`, until the refresh has failed that is made next.
+    /// Waits for the first map, until `deadline`; if not `patient`, until the refresh has failed that is made
+    /// next.
     ///
     /// # Errors
     /// Nobody tells a map.

@@ -1,5 +1,5 @@
-//! A call that concerns several nodes: all are sent their parts at once. What goes where, and what is sent again, is decided in
-//! `redwire-core`.
+//! A call that concerns several nodes: all are sent their parts at once. What goes where, and what is sent
+//! again, is decided in `redwire-core`.
 
 use std::future::poll_fn;
 use std::pin::Pin;

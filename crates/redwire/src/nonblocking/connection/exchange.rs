@@ -1,5 +1,5 @@
-//! Sending and receiving on a connection of one caller. It only waits; which bytes to send and whose reply has come is decided in
-//! `redwire-core`.
+//! Sending and receiving on a connection of one caller. It only waits; which bytes to send and whose reply
+//! has come is decided in `redwire-core`.
 
 use std::future::poll_fn;
 use std::io;
@@ -186,8 +186,8 @@ impl Connection {
         self.session_state.check_calls()
     }
 
-    /// Connected first where it never was, and with the newest credentials. A connection that was lost stays so until
-    /// [`reconnect`](Self::reconnect), since the state that the caller built up on it is gone.
+    /// Connected first where it never was, and with the newest credentials. A connection that was lost stays
+    /// so until [`reconnect`](Self::reconnect), since the state that the caller built up on it is gone.
     pub(super) async fn connected(&mut self, deadline: Option<Instant>) -> Result<()> {
         if let Some(ticket) = self.waiting.take() {
             self.link.abandon(ticket);
@@ -215,8 +215,8 @@ impl Connection {
         }
     }
 
-    /// What a forked child inherits is the parent's. Not even dropping it would leave the parent alone: that ends the stream
-    /// both have, and tells the parent's runtime to forget it.
+    /// What a forked child inherits is the parent's. Not even dropping it would leave the parent alone: that
+    /// ends the stream both have, and tells the parent's runtime to forget it.
     pub(super) fn leave_parent(&mut self) {
         if self.process != std::process::id() {
             self.process = std::process::id();
@@ -265,7 +265,8 @@ impl Connection {
         flushed.unwrap_or_else(|| Err(Error::timeout(Outcome::MaybeExecuted)))
     }
 
-    /// Where a call that was given up has left so much to be written that another finds no room, writes that first.
+    /// Where a call that was given up has left so much to be written that another finds no room, writes that
+    /// first.
     pub(super) async fn make_room(&mut self, size: usize, deadline: Option<Instant>) -> Result<()> {
         if self.link.has_room(size) {
             return Ok(());
@@ -284,7 +285,8 @@ impl Connection {
         !self.outbox.is_empty() || self.link.wants_transmit()
     }
 
-    /// Waits until `ticket` has its replies or its failure. If the future is dropped, the next call gives the ticket up.
+    /// Waits until `ticket` has its replies or its failure. If the future is dropped, the next call gives the
+    /// ticket up.
     pub(super) async fn wait(&mut self, ticket: Ticket, deadline: Option<Instant>) -> Result<Replies> {
         if let Some(given_up) = self.waiting.take() {
             self.link.abandon(given_up);
@@ -347,8 +349,8 @@ impl Connection {
         }
     }
 
-    /// Writes and reads, each as far as it goes, until something came in (`true`) or all is written. Loses nothing when
-    /// dropped.
+    /// Writes and reads, each as far as it goes, until something came in (`true`) or all is written. Loses
+    /// nothing when dropped.
     pub(super) async fn receive(&mut self) -> Result<bool> {
         let Some(wire) = &mut self.wire else {
             return Err(self.lost.clone().unwrap_or_else(setup::closed_client));

@@ -1,5 +1,5 @@
-//! A connection that goes from one user to the next: whether it may, and what is done about it. What a user left behind is known
-//! to the core's `SessionState`. This file must not know pools.
+//! A connection that goes from one user to the next: whether it may, and what is done about it. What a user
+//! left behind is known to the core's `SessionState`. This file must not know pools.
 
 use std::time::{Duration, Instant};
 
@@ -15,8 +15,9 @@ use crate::shared::credentials::{self, Pass};
 use crate::nonblocking::before;
 use crate::shared::setup;
 
-/// For so long the reply to a call that was given up is waited for. Without it, each call that is given up would cost a
-/// connection; and with more, a server that has fallen silent would keep the places of a pool taken.
+/// For so long the reply to a call that was given up is waited for. Without it, each call that is given up
+/// would cost a connection; and with more, a server that has fallen silent would keep the places of a pool
+/// taken.
 const SWALLOW: Duration = Duration::from_millis(50);
 
 /// Whether a connection can be used again.
@@ -43,13 +44,15 @@ impl Connection {
             && self.session_state.cleanup(self.target.config().db()) != Cleanup::Drop
     }
 
-    /// Whether the reply to a call that was given up is all that keeps it from being clean, and is to be expected soon.
+    /// Whether the reply to a call that was given up is all that keeps it from being clean, and is to be
+    /// expected soon.
     pub(in crate::nonblocking) fn owes_a_reply(&self) -> bool {
         let only_that = self.sent.is_empty() && self.lost.is_none() && self.wire.is_some();
         only_that && !self.interrupt.waits() && self.session_state.cleanup(self.target.config().db()) != Cleanup::Drop
     }
 
-    /// Waits for that reply, for the time that another connection would take to be made, and says whether it is clean now.
+    /// Waits for that reply, for the time that another connection would take to be made, and says whether it
+    /// is clean now.
     pub(in crate::nonblocking) async fn swallow(&mut self) -> bool {
         if let Some(ticket) = self.waiting.take() {
             self.link.abandon(ticket);
@@ -82,8 +85,8 @@ impl Connection {
         self.on_connect.extend(on_connect.cloned());
     }
 
-    /// Makes it as new for a user who wants `db`, before `deadline`. Where nothing was left behind and it was used lately, that
-    /// takes no round trip.
+    /// Makes it as new for a user who wants `db`, before `deadline`. Where nothing was left behind and it was
+    /// used lately, that takes no round trip.
     pub(in crate::nonblocking) async fn renew(&mut self, db: u32, deadline: Option<Instant>) -> Readiness {
         let interval = self.target.config().health_check_interval();
         let limit = interval.and_then(|interval| clock::now().checked_add(interval));

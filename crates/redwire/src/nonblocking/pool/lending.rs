@@ -1,4 +1,5 @@
-//! How a pool lends: waiting, and giving back whatever a dropped future held. Connections are made in [`attempt`](super::attempt).
+//! How a pool lends: waiting, and giving back whatever a dropped future held. Connections are made in
+//! [`attempt`](super::attempt).
 
 use std::future::poll_fn;
 use std::panic::Location;
@@ -21,7 +22,8 @@ use crate::nonblocking::renew;
 use crate::shared::setup;
 
 impl Pool {
-    /// Changes the accounts, and does what follows from that: whoever can go on is woken, and what is not needed any more closed.
+    /// Changes the accounts, and does what follows from that: whoever can go on is woken, and what is not
+    /// needed any more closed.
     pub(super) fn with<T>(&self, change: impl FnOnce(&mut PoolMachine) -> T) -> T {
         let (mut woken, mut retired) = (Vec::new(), Vec::new());
         let mut state = self.lock();
@@ -125,8 +127,8 @@ impl Pool {
         })
     }
 
-    /// Runs one request on a connection that it has for itself, as it waits at the server, and for good if it `ends` that. Getting it
-    /// takes no longer than `timeout`, however long the reply may.
+    /// Runs one request on a connection that it has for itself, as it waits at the server, and for good if it
+    /// `ends` that. Getting it takes no longer than `timeout`, however long the reply may.
     pub(in crate::nonblocking) async fn exchange(
         &self,
         commands: &[u8],
@@ -152,7 +154,8 @@ struct QueuePlace<'a> {
 }
 
 impl QueuePlace<'_> {
-    /// Ready once the claim is answered. Whoever waits also keeps the time for all who do, and has connections made.
+    /// Ready once the claim is answered. Whoever waits also keeps the time for all who do, and has
+    /// connections made.
     fn poll(&mut self, limit: &AcquireLimit, cx: &mut Context<'_>) -> Poll<Result<(Permit, Box<Connection>)>> {
         loop {
             let Some(claim) = self.claim.take() else { return Poll::Ready(Err(setup::closed_client())) };

@@ -1,5 +1,5 @@
-//! What a pool does while nobody asks: it keeps some connections warm, and closes those that are too old or idle for too long. Only
-//! pools that are told to do any of that have a task for it.
+//! What a pool does while nobody asks: it keeps some connections warm, and closes those that are too old or
+//! idle for too long. Only pools that are told to do any of that have a task for it.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;

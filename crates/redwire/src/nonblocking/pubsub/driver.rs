@@ -1,5 +1,5 @@
-//! What the task behind a connection of a [`PubSub`](super::PubSub) hands out and tells the server, and when it connects. The loop is
-//! [`drive`]'s; see the parent.
+//! What the task behind a connection of a [`PubSub`](super::PubSub) hands out and tells the server, and when
+//! it connects. The loop is [`drive`]'s; see the parent.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -31,7 +31,8 @@ pub(super) async fn drive(guard: PubSubDriverGuard, target: Arc<Target>, first: 
     drive::keep(&mut PubSubDriver::new(shared, *conn, &target), first).await;
 }
 
-/// Tells subscribers when the driver ends without being asked to: its runtime was shut down, maybe before it began.
+/// Tells subscribers when the driver ends without being asked to: its runtime was shut down, maybe before it
+/// began.
 pub(super) struct PubSubDriverGuard(pub(super) Arc<PubSubShared>, pub(super) ConnId);
 
 impl Drop for PubSubDriverGuard {
@@ -100,8 +101,8 @@ impl<'a> PubSubDriver<'a> {
         self.target.tell(EventKind::Refused(self.target.locate(error)));
     }
 
-    /// Has the task woken for each change, after a look at what has changed; fills the outbox where it is empty. Says
-    /// whether there is something to read again.
+    /// Has the task woken for each change, after a look at what has changed; fills the outbox where it is
+    /// empty. Says whether there is something to read again.
     #[inline]
     fn turn(&mut self, cx: &Context<'_>, outbox: Option<&mut Outbox>) -> std::result::Result<bool, End> {
         let mut state = self.shared.lock();

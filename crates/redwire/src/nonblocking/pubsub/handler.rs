@@ -1,4 +1,5 @@
-//! A subscription that a task listens to, which calls somebody for each item. It must not know how items come.
+//! A subscription that a task listens to, which calls somebody for each item. It must not know how items
+//! come.
 
 use redwire_core::Result;
 use redwire_core::pubsub::SubscriptionEvent;
@@ -9,8 +10,8 @@ use crate::shared::clock::runtime;
 
 /// A task that calls a handler for each item of a [`Subscription`].
 ///
-/// Dropping it ends that and unsubscribes, though a call that is under way goes on to its end. The handler runs on the task's
-/// worker: what takes long belongs elsewhere.
+/// Dropping it ends that and unsubscribes, though a call that is under way goes on to its end. The handler
+/// runs on the task's worker: what takes long belongs elsewhere.
 ///
 /// ```no_run
 /// # async fn example(client: redwire::Client) -> redwire::Result<()> {

@@ -1,4 +1,5 @@
-//! The task that brings shard channels to the nodes of a cluster that serve them. Where each belongs is decided in `redwire-core`.
+//! The task that brings shard channels to the nodes of a cluster that serve them. Where each belongs is
+//! decided in `redwire-core`.
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -11,7 +12,8 @@ use crate::shared::clock::{self, Timer};
 use crate::shared::node_clients::Listener;
 use crate::nonblocking::cluster::Nodes;
 
-/// Tells the map and what there is to know about it, and has connections driven to the nodes that are wanted, until all is closed.
+/// Tells the map and what there is to know about it, and has connections driven to the nodes that are wanted,
+/// until all is closed.
 pub(super) async fn route(guard: RouterGuard, nodes: Nodes) {
     let shared = &guard.0;
     let _listener = listen(shared, &nodes);
@@ -68,7 +70,8 @@ fn listen(shared: &Arc<PubSubShared>, nodes: &Nodes) -> Arc<Listener> {
     listener
 }
 
-/// Tells subscribers when the task ends without being asked to: its runtime was shut down, maybe before it began.
+/// Tells subscribers when the task ends without being asked to: its runtime was shut down, maybe before it
+/// began.
 pub(super) struct RouterGuard(pub(super) Arc<PubSubShared>);
 
 impl Drop for RouterGuard {

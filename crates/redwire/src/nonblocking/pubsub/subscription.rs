@@ -17,13 +17,15 @@ use super::{PubSub, PubSubShared};
 use crate::shared::clock;
 use crate::nonblocking::before;
 
-/// A subscriber takes so many items at a time: fewer turns at the lock, while few wait where no limit counts them.
+/// A subscriber takes so many items at a time: fewer turns at the lock, while few wait where no limit counts
+/// them.
 const TAKEN_AT_ONCE: usize = 64;
 
-/// What one subscriber hears, as a stream that ends when its [`PubSub`] or client is closed, or with an [`SubscriptionEvent::Failed`]; a lost
-/// connection does not end it.
+/// What one subscriber hears, as a stream that ends when its [`PubSub`] or client is closed, or with an
+/// [`SubscriptionEvent::Failed`]; a lost connection does not end it.
 ///
-/// A `Stream`; [`next`](Self::next) serves where no stream library is at hand. Dropping it unsubscribes from what nobody else wants.
+/// A `Stream`; [`next`](Self::next) serves where no stream library is at hand. Dropping it unsubscribes from
+/// what nobody else wants.
 #[must_use = "a subscription that is dropped hears nothing"]
 pub struct Subscription {
     shared: Arc<PubSubShared>,
@@ -52,8 +54,8 @@ impl Subscription {
         before(clock::now().checked_add(limit), self.next()).await.flatten()
     }
 
-    /// Hears of these names, too: channels or patterns, as what was subscribed to before. Ready once the server has confirmed them.
-    /// If the future is dropped, those that are not confirmed are taken back.
+    /// Hears of these names, too: channels or patterns, as what was subscribed to before. Ready once the
+    /// server has confirmed them. If the future is dropped, those that are not confirmed are taken back.
     ///
     /// # Errors
     /// As [`PubSub::subscribe`]; the subscription is then as it was before.
@@ -70,7 +72,8 @@ impl Subscription {
         }
     }
 
-    /// Starts a task that calls `handler` for each item, until the subscription ends or the [`Handler`] is dropped.
+    /// Starts a task that calls `handler` for each item, until the subscription ends or the [`Handler`] is
+    /// dropped.
     ///
     /// # Errors
     /// There is no tokio runtime around.

@@ -1,6 +1,6 @@
 //! A shared connection that is used in another runtime than its driver's, which may stand still: between two
-//! `block_on`, or with its threads blocked. A task in the runtime of the caller keeps deadlines then, and has the
-//! connection driven there if the driver does not move.
+//! `block_on`, or with its threads blocked. A task in the runtime of the caller keeps deadlines then, and has
+//! the connection driven there if the driver does not move.
 
 use std::sync::Arc;
 use std::task::Waker;
@@ -27,8 +27,9 @@ thread_local! {
 }
 
 impl SharingState {
-    /// Whether who submits something now, by `waker`, is in another runtime than the driver. To ask the runtime each
-    /// time would cost too much: the same task is where it was, and so is whoever comes soon after on the same thread.
+    /// Whether who submits something now, by `waker`, is in another runtime than the driver. To ask the
+    /// runtime each time would cost too much: the same task is where it was, and so is whoever comes soon
+    /// after on the same thread.
     #[inline]
     pub(super) fn is_foreign(&mut self, waker: &Waker, now: Instant) -> bool {
         let (who, thread) = (waker.data().addr(), THREAD.with(|thread| std::ptr::from_ref(thread).addr()));
@@ -70,7 +71,8 @@ impl SharingShared {
         }
     }
 
-    /// Has the connection driven in this runtime. What is under way fails, and what waits goes on the next connection.
+    /// Has the connection driven in this runtime. What is under way fails, and what waits goes on the next
+    /// connection.
     fn take_over(self: &Arc<Self>) {
         let (error, mut woken) = (setup::runtime_ended(), Vec::new());
         let mut state = self.lock();
@@ -106,8 +108,9 @@ async fn attend(attendant: Attendant) {
 }
 
 impl SharingShared {
-    /// Keeps deadlines, calls the driver, and replaces it if it has not had a turn for long: `turns` and `moved` are
-    /// how many it had had, and since when. Says when the next deadline is; `None` where there is nothing to attend to.
+    /// Keeps deadlines, calls the driver, and replaces it if it has not had a turn for long: `turns` and
+    /// `moved` are how many it had had, and since when. Says when the next deadline is; `None` where there is
+    /// nothing to attend to.
     fn look(
         self: &Arc<Self>,
         id: Id,

@@ -1,4 +1,5 @@
-//! What the task behind a shared connection hands out and writes, and when it connects. The loop is [`drive`]'s; see the parent.
+//! What the task behind a shared connection hands out and writes, and when it connects. The loop is
+//! [`drive`]'s; see the parent.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -31,7 +32,8 @@ pub(super) async fn drive(guard: SharingDriverGuard, first: Option<Wire>) {
 /// Writing waits no longer than this for what came to be read.
 const LONGEST_HOLD: Duration = Duration::from_millis(20);
 
-/// Tells callers when the driver ends without being asked to: its runtime was shut down, maybe before it began.
+/// Tells callers when the driver ends without being asked to: its runtime was shut down, maybe before it
+/// began.
 pub(super) struct SharingDriverGuard(pub(super) Arc<SharingShared>, pub(super) u64);
 
 impl Drop for SharingDriverGuard {
@@ -75,8 +77,8 @@ impl<'a> SharingDriver<'a> {
         self.woken.drain(..).for_each(Waker::wake);
     }
 
-    /// Where the connection was quiet for long, looks whether it has ended, or whether anything came: that is read before
-    /// anything is written, but does not hold up writing for long.
+    /// Where the connection was quiet for long, looks whether it has ended, or whether anything came: that is
+    /// read before anything is written, but does not hold up writing for long.
     fn look(&mut self, state: &mut SharingState, writer: &Writer) -> Result<()> {
         let now = clock::now();
         if now.saturating_duration_since(state.written) >= LONG_QUIET && !writer.is_silent()? {
@@ -99,7 +101,8 @@ impl<'a> SharingDriver<'a> {
         }
     }
 
-    /// There is no connection, for now. What is under way fails where `tell` says so, and where waiting will not help.
+    /// There is no connection, for now. What is under way fails where `tell` says so, and where waiting will
+    /// not help.
     fn handle_down(&mut self, error: &Error, tell: impl FnOnce(&mut SharingState, &Error, Instant) -> bool) {
         let error = self.shared.target.locate(error.clone());
         if let Some(watch) = &self.shared.watch {
@@ -134,7 +137,8 @@ impl Driven for SharingDriver<'_> {
         let result = state.link.handle_frames(frames);
         match &result {
             Ok(()) => state.link.poll_woken(&mut self.woken),
-            // Before callers that have their replies go on, lest their next calls be written to a bad connection.
+            // Before callers that have their replies go on, lest their next calls be written to a bad
+            // connection.
             Err(error) => state.interrupt(&self.shared.target.locate(error.clone()), &mut self.woken),
         }
         drop(state);
@@ -344,7 +348,8 @@ impl SharingState {
         }
     }
 
-    /// Whether the driver of this number has nothing to do any more: the client is closed, or another has taken over.
+    /// Whether the driver of this number has nothing to do any more: the client is closed, or another has
+    /// taken over.
     #[inline]
     fn is_over(&self, number: u64) -> bool {
         self.phase == SharingPhase::Closed || self.number != number

@@ -1,6 +1,7 @@
-//! Another connection in the place of one that works: for its age (`max_lifetime`), or since the server says that it is of
-//! no use. The next one is made beside it; then nothing more is sent over the former, and when that has answered all it was
-//! asked, what has gathered goes over the next. So no call fails, and calls wait for a round trip at most.
+//! Another connection in the place of one that works: for its age (`max_lifetime`), or since the server says
+//! that it is of no use. The next one is made beside it; then nothing more is sent over the former, and when
+//! that has answered all it was asked, what has gathered goes over the next. So no call fails, and calls wait
+//! for a round trip at most.
 
 use std::fmt;
 use std::pin::Pin;

@@ -1,5 +1,5 @@
-//! New credentials on a connection that lives: an `AUTH` takes its place among the requests, so nobody waits for it and no call
-//! fails. It must not know where credentials come from.
+//! New credentials on a connection that lives: an `AUTH` takes its place among the requests, so nobody waits
+//! for it and no call fails. It must not know where credentials come from.
 
 use std::fmt;
 use std::sync::Arc;
@@ -42,8 +42,8 @@ pub(super) fn handle_change(shared: &Arc<SharingShared>) {
     }
 }
 
-/// Presents the credentials, until they are the newest. Several changes may do so at the same time, and whoever asked earlier
-/// be answered later: so each looks again once it is done.
+/// Presents the credentials, until they are the newest. Several changes may do so at the same time, and
+/// whoever asked earlier be answered later: so each looks again once it is done.
 async fn reauthenticate(shared: Arc<SharingShared>) {
     let config = shared.target.config();
     loop {
@@ -64,9 +64,9 @@ async fn reauthenticate(shared: Arc<SharingShared>) {
     }
 }
 
-/// Presents `credentials`, once the server has taken the newest ones on a connection of its own. Redis 8.0 and
-/// Valkey 8.1 do not answer an `AUTH` that they refuse while replies before it wait to be sent: on the shared
-/// connection, each reply after it would go to the wrong caller.
+/// Presents `credentials`, once the server has taken the newest ones on a connection of its own. Redis 8.0
+/// and Valkey 8.1 do not answer an `AUTH` that they refuse while replies before it wait to be sent: on the
+/// shared connection, each reply after it would go to the wrong caller.
 async fn present(shared: &Arc<SharingShared>, credentials: &Credentials) -> Result<()> {
     if let Err(error) = Wire::connect(&shared.target, None, None).await
         && matches!(error.kind(), ErrorKind::Authentication(_))

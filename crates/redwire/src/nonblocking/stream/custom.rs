@@ -42,7 +42,8 @@ struct State {
     stream: Option<Pin<Box<dyn Stream>>>,
     /// What a look at the stream brought.
     ahead: BytesMut,
-    /// The task that reads, once it has found nothing: a look from another one must not keep it from being woken.
+    /// The task that reads, once it has found nothing: a look from another one must not keep it from being
+    /// woken.
     reader: Option<Waker>,
     /// Whether something was written that was not flushed.
     unflushed: bool,
@@ -105,8 +106,8 @@ impl State {
         self.poll(|mut stream| pin!(stream.read_buf(buffer)).poll(cx))
     }
 
-    /// How many bytes are there to be read, which are kept for the task that reads; and that task, if it is to
-    /// be woken.
+    /// How many bytes are there to be read, which are kept for the task that reads; and that task, if it is
+    /// to be woken.
     fn peek(&mut self) -> (io::Result<usize>, Option<Waker>) {
         if !self.ahead.is_empty() {
             return (Ok(self.ahead.len()), None);
@@ -177,7 +178,8 @@ impl Writer {
         })
     }
 
-    /// The front of the outbox, `written` of it, stays there until it is flushed: so its owner goes on asking.
+    /// The front of the outbox, `written` of it, stays there until it is flushed: so its owner goes on
+    /// asking.
     pub(super) fn hold(&self, written: usize) {
         self.0.with(|state| state.held += written);
     }

@@ -1,4 +1,5 @@
-//! A TCP socket, or a user's stream, with TLS on it, reading and writing apart. What TLS says is decided in [`tls`](crate::tls).
+//! A TCP socket, or a user's stream, with TLS on it, reading and writing apart. What TLS says is decided in
+//! [`tls`](crate::tls).
 
 use std::future::poll_fn;
 use std::io::{self, IoSlice};

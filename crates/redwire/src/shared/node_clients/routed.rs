@@ -12,7 +12,8 @@ use redwire_core::{Error, Result};
 use super::{NodeClient, NodeClients, View};
 use crate::shared::clock;
 
-/// One call that goes to one node: where it is, and where it goes next. Before its first failure it is no more than a node.
+/// One call that goes to one node: where it is, and where it goes next. Before its first failure it is no
+/// more than a node.
 pub(crate) struct Routed<C> {
     slot: Option<u16>,
     /// Where it was sent last.
@@ -98,7 +99,8 @@ impl<C> Routed<C> {
         self.pick_node(node_clients, view, slot, call.is_read_only(), now).map(|()| Pick::Node)
     }
 
-    /// Chooses the [`node_client`](Self::node_client) that a call of `slot` is sent to now. `reads` is whether a replica may answer it.
+    /// Chooses the [`node_client`](Self::node_client) that a call of `slot` is sent to now. `reads` is
+    /// whether a replica may answer it.
     ///
     /// # Errors
     /// Nobody is known for the slot; for [`handle_failure`](Self::handle_failure).
@@ -168,7 +170,8 @@ impl<C> Routed<C> {
         }
     }
 
-    /// A try of `call`, which must end by `deadline`, failed with `error`. `budget` is asked for the right to one retry.
+    /// A try of `call`, which must end by `deadline`, failed with `error`. `budget` is asked for the right to
+    /// one retry.
     #[cold]
     pub(crate) fn handle_failure(
         &mut self,

@@ -1,7 +1,8 @@
-//! The map that all connections of a client share, and whoever asks for it anew. It must not know connections.
+//! The map that all connections of a client share, and whoever asks for it anew. It must not know
+//! connections.
 //!
-//! A forked child has neither the tasks and threads of its parent nor its locks, which one of those may hold: it begins with the
-//! seeds.
+//! A forked child has neither the tasks and threads of its parent nor its locks, which one of those may hold:
+//! it begins with the seeds.
 
 use std::fmt;
 use std::sync::{Arc, MutexGuard, OnceLock, Weak};
@@ -186,7 +187,8 @@ impl SharedTopology {
         self.current().watcher.lock()
     }
 
-    /// Somebody wants a refresh. Says how many will have [ended](Self::ended) with the next that begins from now on.
+    /// Somebody wants a refresh. Says how many will have [ended](Self::ended) with the next that begins from
+    /// now on.
     pub(crate) fn want(&self) -> u64 {
         let mut state = self.lock();
         state.topology.handle_wanted();
@@ -257,7 +259,8 @@ impl SharedTopology {
         self.lock().switches += 1;
     }
 
-    /// How often slots were found to have another primary. Whoever waits for one need not wait any longer when this grows.
+    /// How often slots were found to have another primary. Whoever waits for one need not wait any longer
+    /// when this grows.
     pub(crate) fn switches(&self) -> u64 {
         self.lock().switches
     }

@@ -1,4 +1,5 @@
-//! A cache whose connections are killed at any moment: it is never older than what was known before (FAULTS 54).
+//! A cache whose connections are killed at any moment: it is never older than what was known before (FAULTS
+//! 54).
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
@@ -170,8 +171,8 @@ fn a_reader_never_goes_backwards(setup: Setup) {
     assert!(cache.stats().hits > 20 && cache.stats().invalidations >= 50, "{:?}", cache.stats());
 }
 
-/// The writer counts in two keys, one after the other. What asks the server is not ahead of what is kept; on RESP2, where
-/// announcements have a connection of their own, that is promised for each key.
+/// The writer counts in two keys, one after the other. What asks the server is not ahead of what is kept; on
+/// RESP2, where announcements have a connection of their own, that is promised for each key.
 fn a_reader_never_goes_backwards_by_another_command(setup: Setup) {
     let server = Server::start();
     let cache = Cache::new(&setup.client(&server.url(), "timeout=20s"), CacheOptions::default());

@@ -42,7 +42,8 @@ fn an_attempt_that_is_dropped_leaves_nothing() {
     assert_eq!(say(&server, "EXISTS l"), "0");
 }
 
-/// Attempts that are dropped at any moment, the one in which they are answered included: the lock is free soon after.
+/// Attempts that are dropped at any moment, the one in which they are answered included: the lock is free
+/// soon after.
 #[test]
 fn attempts_that_are_dropped_at_random_give_back_what_they_got() {
     let server = Server::start();
@@ -93,7 +94,8 @@ fn a_loss_can_be_awaited_elsewhere() {
     });
 }
 
-/// The last holder's release, or what an attempt leaves that was given up, is under way when the same token acquires the lock.
+/// The last holder's release, or what an attempt leaves that was given up, is under way when the same token
+/// acquires the lock.
 #[test]
 fn what_is_dropped_frees_nothing_that_its_token_holds_anew() {
     let server = Server::start();

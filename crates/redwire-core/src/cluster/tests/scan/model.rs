@@ -1,7 +1,8 @@
-//! A cluster in which slots move key by key, shards fail over and servers start anew, in any order, while it is walked through.
+//! A cluster in which slots move key by key, shards fail over and servers start anew, in any order, while it
+//! is walked through.
 //!
-//! Keys are scanned in an order that each run of a process has for itself, and a cursor is a place in it: what comes in behind the
-//! cursor is missed, as it is by a server.
+//! Keys are scanned in an order that each run of a process has for itself, and a cursor is a place in it:
+//! what comes in behind the cursor is missed, as it is by a server.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt::Write;
@@ -273,7 +274,8 @@ impl Cluster {
     }
 }
 
-/// Walks through a cluster that changes so many times meanwhile. The keys that were given out, and the cluster.
+/// Walks through a cluster that changes so many times meanwhile. The keys that were given out, and the
+/// cluster.
 fn play(mut changes: usize, dice: &mut Dice) -> (BTreeSet<Key>, Cluster) {
     let mut cluster = Cluster::new(dice);
     for _ in 0..dice.below(30) {
