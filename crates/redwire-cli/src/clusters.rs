@@ -8,7 +8,7 @@ use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
 
 use redwire::cluster::SLOTS;
-use redwire::config::{Config, HostPort, Deployment};
+use redwire::config::{Config, Deployment, HostPort};
 use redwire::{Result, Value, cmd};
 use tokio::task::JoinSet;
 

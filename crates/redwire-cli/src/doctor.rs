@@ -21,7 +21,7 @@ mod tls;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use redwire::config::{Config, Endpoint, Deployment, Verification};
+use redwire::config::{Config, Deployment, Endpoint, Verification};
 use redwire::{AuthenticationFault, ErrorKind, cmd};
 use serde_json::json;
 

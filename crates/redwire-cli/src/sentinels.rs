@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use redwire::config::{Config, HostPort, Deployment};
+use redwire::config::{Config, Deployment, HostPort};
 use redwire::sentinel::Instance;
 use redwire::{AuthenticationFault, ConnectionFault, Error, ErrorKind, Result, cmd};
 use tokio::task::JoinSet;

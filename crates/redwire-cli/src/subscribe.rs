@@ -6,7 +6,7 @@
 use std::time::{Instant, SystemTime};
 
 use redwire::config::Config;
-use redwire::pubsub::{SubscriptionEvent, Message, SubscribeOptions};
+use redwire::pubsub::{Message, SubscribeOptions, SubscriptionEvent};
 use redwire::{Result, Value, blocking};
 use serde_json::{Value as Json, json};
 use tokio::sync::mpsc;
@@ -105,7 +105,9 @@ fn for_people(item: &SubscriptionEvent) -> String {
         SubscriptionEvent::Reconnected => format!("{DIM}reconnected{DIM:#}"),
         SubscriptionEvent::Subscribed(name) => format!("{DIM}subscribed to {}{DIM:#}", quoted(name)),
         SubscriptionEvent::Unsubscribed(name) => format!("{DIM}unsubscribed from {}{DIM:#}", quoted(name)),
-        SubscriptionEvent::Failed(error) => format!("{BAD}failed{BAD:#}: {}", reply::printable(&error.to_string())),
+        SubscriptionEvent::Failed(error) => {
+            format!("{BAD}failed{BAD:#}: {}", reply::printable(&error.to_string()))
+        }
         // What a later version of the library may tell besides.
         other => reply::printable(&format!("{other:?}")),
     }

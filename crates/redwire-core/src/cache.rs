@@ -30,7 +30,7 @@ use crate::cmd::Cmd;
 use crate::replies::Replies;
 use announcement::Announcement;
 pub use fetch::{Fetch, is_for_client};
-pub use options::{CacheStats, CacheMode, CacheOptions, announcements, connection_id, tracking};
+pub use options::{CacheMode, CacheOptions, CacheStats, announcements, connection_id, tracking};
 pub use suitable::{Suitable, suitable};
 pub use synced::{demoted, is_demoted, sync_question, wants_master};
 
@@ -205,7 +205,9 @@ impl<W> Store<W> {
                 let words = Bytes::copy_from_slice(words);
                 self.remove(&words);
             }
-            Some(EntryState::Kept(kept)) if kept.doubted > self.settled => return Lookup::Settle(Mark(self.last)),
+            Some(EntryState::Kept(kept)) if kept.doubted > self.settled => {
+                return Lookup::Settle(Mark(self.last));
+            }
             Some(EntryState::Kept(_)) => {
                 let words = Bytes::copy_from_slice(words);
                 self.remove(&words);
@@ -243,7 +245,8 @@ impl<W> Store<W> {
         self.stats.misses += 1;
         let flight = self.number();
         self.index.extend(keys.iter().map(|key| (key.clone(), words.clone())));
-        self.entries.insert(words.clone(), CacheEntry { keys: keys.clone(), state: EntryState::Flying(flight) });
+        self.entries
+            .insert(words.clone(), CacheEntry { keys: keys.clone(), state: EntryState::Flying(flight) });
         self.flights.insert(flight, Flying { words, keys, begun: now, doubted: 0, waiters: HashMap::new() });
         Lookup::Fetch(Flight(flight))
     }
@@ -274,7 +277,8 @@ impl<W> Store<W> {
         // Copied: as it lies it holds on to all that came in the same read.
         let frame = Bytes::copy_from_slice(&frame);
         let used = AtomicBool::new(false);
-        entry.state = EntryState::Kept(CachedReply { frame, until, used, number: flight.0, doubted: flying.doubted });
+        entry.state =
+            EntryState::Kept(CachedReply { frame, until, used, number: flight.0, doubted: flying.doubted });
         self.queue.push_back((flying.words, flight.0));
         self.stats.bytes += cost;
         self.stats.entries += 1;
@@ -336,7 +340,8 @@ impl<W> Store<W> {
     /// Takes out the entry of a flight, unless another has its place.
     fn drop_flight(&mut self, words: &Bytes, flight: &Flight) {
         let entry = self.entries.get(words);
-        if entry.is_some_and(|entry| matches!(entry.state, EntryState::Flying(number) if number == flight.0)) {
+        if entry.is_some_and(|entry| matches!(entry.state, EntryState::Flying(number) if number == flight.0))
+        {
             self.remove(words);
         }
     }
@@ -346,7 +351,11 @@ impl<W> Store<W> {
     ///
     /// # Errors
     /// Gives the wait back while there is nothing yet.
-    pub fn poll_wait(&mut self, wait: FlightWait, update: impl FnOnce(&mut W)) -> Result<Option<Replies>, FlightWait> {
+    pub fn poll_wait(
+        &mut self,
+        wait: FlightWait,
+        update: impl FnOnce(&mut W),
+    ) -> Result<Option<Replies>, FlightWait> {
         if let Some(answer) = self.answers.remove(&wait.number) {
             self.waiting -= 1;
             return Ok(answer);

@@ -11,9 +11,9 @@ use crate::callbacks::ResponseCallbacks;
 use crate::cluster::{Map, Scatter, Spread};
 use crate::cmd::{Cmd, CmdOptions};
 use crate::config::Config;
+use crate::dispatch::{self, Dispatch};
 use crate::error::{ConnectionFault, Error, ErrorKind, Outcome, Result};
 use crate::facts::{Blocking, SessionEffect};
-use crate::dispatch::{self, Dispatch};
 use crate::outbox::Outbox;
 use crate::pipeline::{self, Batch, Pipeline, Slots};
 use crate::replies::Replies;
@@ -430,7 +430,12 @@ fn read_through<C: Call>(call: &mut C, callbacks: &ResponseCallbacks, replies: R
 /// to wait for ever, the `default` limit does not apply, and one of the call's own does.
 #[inline]
 #[must_use]
-pub fn deadline(dispatch: Dispatch, options: CmdOptions, default: Option<Duration>, now: Instant) -> Option<Instant> {
+pub fn deadline(
+    dispatch: Dispatch,
+    options: CmdOptions,
+    default: Option<Duration>,
+    now: Instant,
+) -> Option<Instant> {
     let limit = match (options.timeout, dispatch) {
         (Some(Duration::ZERO), _) | (None, Dispatch::Exclusive(Blocking::Forever)) => return None,
         (Some(own), _) => own,
@@ -492,7 +497,9 @@ mod tests {
     fn what_the_server_waits_comes_on_top() {
         let now = Instant::now();
         let second = Duration::from_secs(1);
-        let of = |dispatch, timeout| deadline(dispatch, CmdOptions { timeout, ..CmdOptions::default() }, Some(second), now);
+        let of = |dispatch, timeout| {
+            deadline(dispatch, CmdOptions { timeout, ..CmdOptions::default() }, Some(second), now)
+        };
         assert_eq!(of(Dispatch::Shared, None), Some(now + second));
         assert_eq!(of(Dispatch::Shared, Some(2 * second)), Some(now + 2 * second));
         assert_eq!(of(Dispatch::Shared, Some(Duration::ZERO)), None);

@@ -25,44 +25,44 @@
 //! [`CLUSTER SHARDS`](https://valkey.io/commands/cluster-shards/),
 //! [`CLUSTER SLOTS`](https://valkey.io/commands/cluster-slots/).
 
-mod node_report;
 mod asking;
 mod bundle;
-mod node_choice;
 mod combine;
-mod promotion_probe;
 mod map;
+mod node_choice;
+mod node_report;
 mod options;
 mod plan;
+mod promotion_probe;
 mod reads;
 mod redirect;
 mod refresh;
 mod remap;
 mod route;
+mod scan;
 mod scatter;
 mod slot;
 mod slots_reply;
 mod topology;
-mod scan;
 
 pub use asking::Asking;
 pub use bundle::Bundle;
+pub use map::{Map, Node, NodeHealth, Shard};
 pub use node_choice::NodeChoice;
-pub use promotion_probe::{SILENT, is_unheard};
-pub use map::{NodeHealth, Map, Node, Shard};
 pub use options::ClusterOptions;
 pub use plan::{Part, Plan, Spread};
+pub use promotion_probe::{SILENT, is_unheard};
 pub use reads::{ReadStrategy, Readers};
 pub use redirect::{Redirect, RedirectKind};
-pub use refresh::{NodeAnswer, Ask, FetchedMap, MapQuestion, Refresh, question};
+pub use refresh::{Ask, FetchedMap, MapQuestion, NodeAnswer, Refresh, question};
 pub use remap::Remap;
 pub(crate) use route::AT_ONCE;
-pub use route::{TopologyHint, Route, Rules, RouteStep, AfterFailure, any_primary};
+pub use route::{AfterFailure, Route, RouteStep, Rules, TopologyHint, any_primary};
+pub use scan::{ClusterScan, ScanStep};
 pub use scatter::Scatter;
 pub use slot::{SLOTS, slot, slot_of};
 pub use slots_reply::Source;
 pub use topology::Topology;
-pub use scan::{ClusterScan, ScanStep};
 
 #[cfg(test)]
 mod tests;

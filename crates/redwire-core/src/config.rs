@@ -22,20 +22,20 @@ use crate::{
 mod builder;
 pub(crate) mod cast;
 mod cluster;
+mod deployment;
 mod error;
 mod options;
 mod retry;
 mod sentinel;
 mod tls;
-mod deployment;
 mod validate;
 
 pub use builder::ConfigBuilder;
+pub use deployment::{Deployment, Endpoint, HostPort};
 pub use error::ConfigError;
 pub use retry::RetryPolicy;
 pub use sentinel::{ReadFrom, SentinelOptions};
 pub use tls::{Ocsp, TlsOptions, TlsSource, Verification};
-pub use deployment::{Endpoint, HostPort, Deployment};
 
 pub(crate) use options::{UrlOption, nearest};
 

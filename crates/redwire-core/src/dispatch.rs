@@ -154,10 +154,15 @@ fn refusal<R>(cmd: &Cmd<R>, session: SessionEffect) -> Error {
         SessionEffect::Selects => {
             "the database is chosen in the URL (`/2`) or by the option `db`, or on a `Connection`"
         }
-        SessionEffect::Authenticates | SessionEffect::Greets => "user, password and protocol are options of the client",
+        SessionEffect::Authenticates | SessionEffect::Greets => {
+            "user, password and protocol are options of the client"
+        }
         SessionEffect::Describes => "the name is set by the option `client_name`, or on a `Connection`",
         SessionEffect::Reads => "reading from replicas is the option `read_only`",
-        SessionEffect::Subscribes | SessionEffect::Monitors | SessionEffect::Replies | SessionEffect::Replicates => {
+        SessionEffect::Subscribes
+        | SessionEffect::Monitors
+        | SessionEffect::Replies
+        | SessionEffect::Replicates => {
             "its answer is not one reply; send it with `Connection::send` and read with `Connection::read_reply`"
         }
         _ => "it changes the state of its connection, which others share; use a `Connection`",

@@ -17,7 +17,7 @@ use std::collections::VecDeque;
 use std::fmt;
 
 use crate::cmd::Cmd;
-use crate::config::{Config, Protocol, ReadFrom, Deployment};
+use crate::config::{Config, Deployment, Protocol, ReadFrom};
 use crate::credentials::Credentials;
 use crate::error::{
     AuthenticationFault, ClusterFault, ConnectionFault, Error, ErrorKind, Outcome, Result, SentinelFault,
@@ -228,7 +228,9 @@ impl Handshake {
 
     fn handle_refusal(&mut self, step: HandshakeStep, error: Error) -> Result<()> {
         match step {
-            HandshakeStep::Hello if !is_about_us(&error, !self.secrets.is_empty()) && self.fall_back() => Ok(()),
+            HandshakeStep::Hello if !is_about_us(&error, !self.secrets.is_empty()) && self.fall_back() => {
+                Ok(())
+            }
             HandshakeStep::Role if !is_about_us(&error, false) => self.ask_info(),
             // Writing to a replica will tell.
             HandshakeStep::Info if !is_about_us(&error, false) => Ok(()),
@@ -236,7 +238,9 @@ impl Handshake {
             HandshakeStep::SetName if !turns_away(&error) && !wants_password(&error) => Ok(()),
             HandshakeStep::SetInfo if !turns_away(&error) => Ok(()),
             // Without a cluster a replica answers reads anyway.
-            HandshakeStep::ReadOnly if error.kind() == ErrorKind::Cluster(ClusterFault::NotACluster) => Ok(()),
+            HandshakeStep::ReadOnly if error.kind() == ErrorKind::Cluster(ClusterFault::NotACluster) => {
+                Ok(())
+            }
             HandshakeStep::Select if self.in_cluster => Err(step.failed(error.with_context(FEW_DATABASES))),
             _ => Err(step.failed(error)),
         }
@@ -268,7 +272,11 @@ impl Handshake {
             Value::Status(_) | Value::Null if self.fall_back() => return Ok(()),
             _ => {
                 let message = format!("expected a map in answer to HELLO, got {answer:?}");
-                return Err(HandshakeStep::Hello.failed(Error::new(ErrorKind::Protocol, Outcome::NotSent, message)));
+                return Err(HandshakeStep::Hello.failed(Error::new(
+                    ErrorKind::Protocol,
+                    Outcome::NotSent,
+                    message,
+                )));
             }
         };
         let is_greeting = |name: &Value| {

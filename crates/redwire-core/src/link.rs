@@ -25,7 +25,7 @@ use crate::liveness::Liveness;
 use crate::outbox::Outbox;
 use crate::replies::Replies;
 use crate::transaction;
-pub use combiner::{Combiner, Duty, CombinerEnd};
+pub use combiner::{Combiner, CombinerEnd, Duty};
 use overdue::Overdue;
 use probe::{Habit, Probe, Purpose};
 
@@ -386,7 +386,10 @@ impl<W: Clone> Link<W> {
                     continue;
                 }
                 RequestSlot::Abandoned => true,
-                RequestSlot::Late(_) | RequestSlot::Done(_) | RequestSlot::Outside { .. } | RequestSlot::Free => false,
+                RequestSlot::Late(_)
+                | RequestSlot::Done(_)
+                | RequestSlot::Outside { .. }
+                | RequestSlot::Free => false,
             };
             if abandoned {
                 self.release(entry.slot);
@@ -440,7 +443,13 @@ impl<W: Clone> Link<W> {
         let question = probe.question();
         self.outbox.copy(&question);
         self.queued += question.len() as u64;
-        self.order.push_back(SentRequest { slot, owed: 1, decisive: self.queued, end: self.queued, multi: 0 });
+        self.order.push_back(SentRequest {
+            slot,
+            owed: 1,
+            decisive: self.queued,
+            end: self.queued,
+            multi: 0,
+        });
         if self.probe.is_none() {
             self.probe = Some(probe);
         } else {
@@ -714,16 +723,22 @@ impl<W: Clone> Link<W> {
                 Err(Ticket { may_enter, ..ticket })
             }
             RequestSlot::Done(_) => {
-                let RequestSlot::Done(result) = std::mem::replace(place, RequestSlot::Free) else { return Err(ticket) };
+                let RequestSlot::Done(result) = std::mem::replace(place, RequestSlot::Free) else {
+                    return Err(ticket);
+                };
                 self.free.push(ticket.slot);
                 Ok(result)
             }
             RequestSlot::Late(_) => {
-                let RequestSlot::Late(error) = std::mem::replace(place, RequestSlot::Abandoned) else { return Err(ticket) };
+                let RequestSlot::Late(error) = std::mem::replace(place, RequestSlot::Abandoned) else {
+                    return Err(ticket);
+                };
                 Ok(Err(error))
             }
             // A ticket holds its slot until it is redeemed or abandoned, and there is one ticket for a slot.
-            RequestSlot::Free | RequestSlot::Abandoned | RequestSlot::Probe => unreachable!("a ticket outlived its slot"),
+            RequestSlot::Free | RequestSlot::Abandoned | RequestSlot::Probe => {
+                unreachable!("a ticket outlived its slot")
+            }
         }
     }
 
@@ -831,7 +846,9 @@ impl<W: Clone> Link<W> {
                 if outcome(entry.decisive, self.sent) == Outcome::NotSent { &not_sent } else { &maybe };
             let place = &mut self.slots[entry.slot as usize];
             match place {
-                RequestSlot::Waiting { .. } | RequestSlot::Gathering { .. } => fail(place, error.clone(), &mut self.woken),
+                RequestSlot::Waiting { .. } | RequestSlot::Gathering { .. } => {
+                    fail(place, error.clone(), &mut self.woken)
+                }
                 RequestSlot::Abandoned | RequestSlot::Probe => self.release(entry.slot),
                 RequestSlot::Late(_) => self.settle(entry.slot),
                 RequestSlot::Outside { .. } | RequestSlot::Done(_) | RequestSlot::Free => {}

@@ -14,9 +14,9 @@ use redwire_resp::{Cursor, Head, Len};
 
 use crate::cmd::{Cmd, CmdOptions};
 use crate::config::{Config, Deployment};
+use crate::dispatch;
 use crate::error::{Error, ErrorKind, Outcome, Result};
 use crate::facts;
-use crate::dispatch;
 use crate::outbox::Outbox;
 use crate::replies::Replies;
 use crate::reply::{Reply, Value};

@@ -16,11 +16,11 @@
 //! An attempt to connect is the pool's: it is made because a caller waits, and what comes of it is for the
 //! oldest waiter of that time, whoever it was made for. So a caller that gives up does not cut it short.
 
-mod stats;
-mod limits;
 mod acquire_limit;
+mod limits;
 mod places;
 mod queue;
+mod stats;
 
 use std::panic::Location;
 use std::time::Instant;
@@ -29,12 +29,12 @@ use crate::error::{Error, Result};
 use crate::keeper::jittered;
 use crate::outage::{Outage, Turn, heals};
 
-pub use stats::{CloseReason, PoolStats, Borrower, WaitTimes};
-pub use limits::PoolLimits;
 pub use acquire_limit::AcquireLimit;
+pub use limits::PoolLimits;
 use places::{closed, queue_full};
 pub use queue::QueueClaim;
 use queue::{Queue, QueuedCaller};
+pub use stats::{Borrower, CloseReason, PoolStats, WaitTimes};
 
 /// The connections of one pool: `C` is a connection, `W` what wakes a waiter.
 ///

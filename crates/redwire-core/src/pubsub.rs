@@ -11,13 +11,13 @@
 //!
 //! `W` is whoever waits: a waker in the async driver, a thread in the blocking one.
 
-mod subscribers;
-mod frame;
-mod shard_placement;
-mod queue;
-mod event;
 mod conn;
+mod event;
+mod frame;
 mod options;
+mod queue;
+mod shard_placement;
+mod subscribers;
 mod wire;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -29,12 +29,12 @@ use bytes::Bytes;
 use crate::arg::{Arg, Args};
 use crate::backoff::Backoff;
 use crate::error::{Error, ErrorKind, Outcome, Result};
-use subscribers::{Subscribers, SubscriptionEnd};
-use shard_placement::ShardPlacement;
-pub use event::{SubscriptionEvent, ChannelKind, Message};
 use conn::PubSubConn;
-pub use conn::{PubSubConnect, ConnId};
+pub use conn::{ConnId, PubSubConnect};
+pub use event::{ChannelKind, Message, SubscriptionEvent};
 pub use options::{Overflow, SubscribeOptions};
+use shard_placement::ShardPlacement;
+use subscribers::{Subscribers, SubscriptionEnd};
 use wire::{Name, NameState};
 
 /// All subscriptions of one connection; in a cluster, of [several](Self::in_cluster).
@@ -324,7 +324,9 @@ impl<W> PubSub<W> {
                 if let Some(conn) = conn {
                     conn.changed.remove(&key);
                 }
-                if let (Some(shard_placement), ChannelKind::Shard) = (&mut self.shard_placement, subscriber.kind) {
+                if let (Some(shard_placement), ChannelKind::Shard) =
+                    (&mut self.shard_placement, subscriber.kind)
+                {
                     shard_placement.forget(text);
                 }
             } else if let Some(conn) = conn {

@@ -7,7 +7,7 @@
 use std::time::{Duration, Instant};
 
 use crate::call::Call;
-use crate::config::{Config, Endpoint, RetryPolicy, Deployment};
+use crate::config::{Config, Deployment, Endpoint, RetryPolicy};
 use crate::error::{ClusterFault, Error, ErrorKind, Outcome};
 use crate::standing;
 

@@ -11,9 +11,9 @@
 //! Sentinel](https://redis.io/docs/latest/develop/reference/sentinel-clients/).
 
 mod instance;
-mod service_event;
 mod question;
 mod readers;
+mod service_event;
 
 use std::collections::VecDeque;
 use std::fmt::{self, Write};
@@ -23,10 +23,10 @@ use crate::cluster::Remap;
 use crate::config::HostPort;
 use crate::error::{Error, ErrorKind, Outcome, Result, SentinelFault};
 pub use instance::Instance;
-pub use service_event::ServiceEvent;
 use question::is_unknown_service;
-pub use question::{SentinelAnswer, OtherWords, SentinelQuestion, SentinelReply, other_words, question};
+pub use question::{OtherWords, SentinelAnswer, SentinelQuestion, SentinelReply, other_words, question};
 pub use readers::ReplicaChoice;
+pub use service_event::ServiceEvent;
 
 /// What is known about the sentinels of one service, from one discovery to the next.
 ///
@@ -215,7 +215,11 @@ impl Discovery {
     }
 
     /// What `sentinel` tells, and whether it is in touch with that master.
-    fn judge(&self, sentinel: &HostPort, answer: Result<SentinelAnswer>) -> Result<(FoundServers, bool), SentinelRefusal> {
+    fn judge(
+        &self,
+        sentinel: &HostPort,
+        answer: Result<SentinelAnswer>,
+    ) -> Result<(FoundServers, bool), SentinelRefusal> {
         let answer = match answer {
             Ok(answer) => answer,
             Err(error) if is_unknown_service(&error) => return Err(SentinelRefusal::Unknown),
@@ -261,7 +265,8 @@ impl Discovery {
     }
 
     fn failure(&self) -> Error {
-        let answered = || self.refused.iter().filter(|(_, refusal)| !matches!(refusal, SentinelRefusal::Failed(_)));
+        let answered =
+            || self.refused.iter().filter(|(_, refusal)| !matches!(refusal, SentinelRefusal::Failed(_)));
         let fault = if answered().next().is_none() {
             SentinelFault::Unreachable
         } else if answered().all(|(_, refusal)| matches!(refusal, SentinelRefusal::Unknown)) {

@@ -153,8 +153,10 @@ impl SessionState {
     /// The reply to what was sent has come. Only one that says that it was done settles anything.
     #[inline]
     pub fn handle_reply(&mut self, sent: SentCommand, replies: &Replies) {
-        if matches!(sent.facts.session, SessionEffect::Transaction | SessionEffect::Unwatches | SessionEffect::Resets)
-            && let Some(frame) = replies.each().last()
+        if matches!(
+            sent.facts.session,
+            SessionEffect::Transaction | SessionEffect::Unwatches | SessionEffect::Resets
+        ) && let Some(frame) = replies.each().last()
         {
             self.adopt_reply(sent, &frame);
         }

@@ -12,14 +12,14 @@ use crate::callbacks::ResponseCallbacks;
 use crate::cluster::Spread;
 use crate::cmd::{Cmd, CmdOptions};
 use crate::config::Config;
-use crate::session_state::SessionState;
+use crate::dispatch::{self, Dispatch};
 use crate::error::{ClusterFault, Error, ErrorKind, Outcome, Result};
 use crate::facts::{self, SessionEffect};
-use crate::dispatch::{self, Dispatch};
 use crate::outbox::Outbox;
 use crate::pipeline::{Batch, Pipeline, Slots};
 use crate::replies::Replies;
 use crate::retry::{self, Decision};
+use crate::session_state::SessionState;
 use crate::standing;
 
 const MULTI: &[u8] = b"*1\r\n$5\r\nMULTI\r\n";

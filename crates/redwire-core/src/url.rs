@@ -9,7 +9,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_perc
 
 use crate::{
     config::{
-        Config, ConfigError, DEFAULT_PORT, DEFAULT_SENTINEL_PORT, Endpoint, HostPort, Deployment, UrlOption,
+        Config, ConfigError, DEFAULT_PORT, DEFAULT_SENTINEL_PORT, Deployment, Endpoint, HostPort, UrlOption,
         nearest,
     },
     secret::{MASK, Secret},

@@ -206,8 +206,6 @@ mod shared;
 #[cfg(feature = "tls")]
 mod tls;
 
-pub use shared::credentials;
-pub use shared::events::{Event, EventKind};
 #[cfg(feature = "tokio")]
 pub use nonblocking::connector;
 #[cfg(feature = "tokio")]
@@ -221,21 +219,23 @@ pub use redwire_core::call::{Call, Piped};
 pub use redwire_core::callbacks::ResponseCallbacks;
 pub use redwire_core::handshake::Session;
 pub use redwire_core::{
-    Arg, Args, Atomic, AuthenticationFault, Batch, ClusterFault, Cmd, ConnectionFault, Error, ErrorKind,
-    Invocation, Items, LockFault, Lossy, CmdOptions, Outcome, Pipeline, Reader, Replies, Reply, Result, Run,
+    Arg, Args, Atomic, AuthenticationFault, Batch, ClusterFault, Cmd, CmdOptions, ConnectionFault, Error,
+    ErrorKind, Invocation, Items, LockFault, Lossy, Outcome, Pipeline, Reader, Replies, Reply, Result, Run,
     Script, SentinelFault, Slot, Slots, TransactionOptions, TrySlot, Value, cmd,
 };
+pub use shared::credentials;
+pub use shared::events::{Event, EventKind};
 /// What a subscription hears, and its options.
 pub mod pubsub {
-    pub use redwire_core::pubsub::{SubscriptionEvent, ChannelKind, Message, Overflow, SubscribeOptions};
+    pub use redwire_core::pubsub::{ChannelKind, Message, Overflow, SubscribeOptions, SubscriptionEvent};
 }
 /// What a pool tells of itself.
 pub mod pool {
-    pub use redwire_core::pool::{CloseReason, PoolStats, Borrower, WaitTimes};
+    pub use redwire_core::pool::{Borrower, CloseReason, PoolStats, WaitTimes};
 }
 /// How a client-side cache works, and what it tells of itself.
 pub mod cache {
-    pub use redwire_core::cache::{CacheStats, CacheMode, CacheOptions};
+    pub use redwire_core::cache::{CacheMode, CacheOptions, CacheStats};
 }
 /// Servers as sentinels describe them.
 pub mod sentinel {
@@ -248,7 +248,7 @@ pub mod monitor {
 /// What is known of a cluster: the map, its nodes, and which of them are meant.
 pub mod cluster {
     pub use redwire_core::cluster::{
-        ClusterOptions, NodeHealth, Map, Node, NodeChoice, ReadStrategy, Remap, SLOTS, Shard, Source, slot,
+        ClusterOptions, Map, Node, NodeChoice, NodeHealth, ReadStrategy, Remap, SLOTS, Shard, Source, slot,
     };
 }
 pub use redwire_core::{backoff, config, facts, resolve, secret};

@@ -1,7 +1,6 @@
 //! What both drivers use and the core may not have: servers and where they are, what is shared under a lock,
 //! what is asked on a thread. It knows neither driver, and what there is to decide it asks of `redwire-core`.
 
-pub(crate) mod node_caches;
 #[cfg(feature = "tokio")]
 pub(crate) mod clock;
 pub mod credentials;
@@ -9,6 +8,7 @@ pub(crate) mod events;
 pub(crate) mod interrupt;
 pub(crate) mod locking;
 pub(crate) mod lookups;
+pub(crate) mod node_caches;
 pub(crate) mod node_clients;
 pub(crate) mod owner;
 pub(crate) mod scanning;

@@ -4,7 +4,8 @@ use std::collections::HashMap;
 
 use ::redwire as lib;
 use lib::prelude::*;
-use lib::{Cmd, SubscriptionEvent, Run, facts};
+use lib::pubsub::SubscriptionEvent;
+use lib::{Cmd, Run, facts};
 
 use super::{AsyncClient, BlockingClient, SharedGet};
 use crate::Fallible;
@@ -74,7 +75,9 @@ impl AsyncClient for Async {
         let mut news = pubsub.subscribe(CHANNEL).await?;
         let mut goes_on = feed.publish()?;
         while goes_on {
-            let Some(SubscriptionEvent::Message(message)) = news.next().await else { return Err("no message".into()) };
+            let Some(SubscriptionEvent::Message(message)) = news.next().await else {
+                return Err("no message".into());
+            };
             goes_on = feed.hear(&message.payload)?;
         }
         Ok(())
@@ -116,7 +119,9 @@ impl BlockingClient for Blocking {
         let mut news = pubsub.subscribe(CHANNEL)?;
         let mut goes_on = feed.publish()?;
         while goes_on {
-            let Some(SubscriptionEvent::Message(message)) = news.next() else { return Err("no message".into()) };
+            let Some(SubscriptionEvent::Message(message)) = news.next() else {
+                return Err("no message".into());
+            };
             goes_on = feed.hear(&message.payload)?;
         }
         Ok(())

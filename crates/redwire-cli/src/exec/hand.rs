@@ -8,7 +8,7 @@
 use std::pin::pin;
 use std::time::Duration;
 
-use redwire::config::{Config, Protocol, Deployment};
+use redwire::config::{Config, Deployment, Protocol};
 use redwire::facts::{self, Facts, SessionEffect};
 use redwire::{ClusterFault, Cmd, Error, ErrorKind, Outcome, Result, Value};
 use tokio::signal::ctrl_c;
@@ -273,7 +273,8 @@ fn refusal(facts: &Facts, in_transaction: bool) -> Option<&'static str> {
 
 /// Whether a command's answer has no end.
 pub(crate) fn goes_on(facts: &Facts) -> bool {
-    matches!(facts.session, SessionEffect::Subscribes | SessionEffect::Monitors) && refusal(facts, false).is_none()
+    matches!(facts.session, SessionEffect::Subscribes | SessionEffect::Monitors)
+        && refusal(facts, false).is_none()
 }
 
 /// The facts of the command that these words are, if it is known.

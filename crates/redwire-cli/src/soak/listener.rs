@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use redwire::pubsub::{SubscriptionEvent, Message};
+use redwire::pubsub::{Message, SubscriptionEvent};
 
 use super::TICK;
 use super::broadcast::Broadcast;
@@ -63,7 +63,9 @@ impl Listener {
         while !self.drill.is_over() {
             match hearing.next_within(TICK).await {
                 Some(SubscriptionEvent::Message(message)) => self.handle_message(&message),
-                Some(SubscriptionEvent::Gap { .. } | SubscriptionEvent::Lagged(_)) => self.channel.book().announced(),
+                Some(SubscriptionEvent::Gap { .. } | SubscriptionEvent::Lagged(_)) => {
+                    self.channel.book().announced()
+                }
                 Some(SubscriptionEvent::Failed(_)) => return self.channel.book().ended(),
                 _ => {}
             }

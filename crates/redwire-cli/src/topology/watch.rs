@@ -15,7 +15,7 @@ use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::Line;
 use ratatui::widgets::{Paragraph, Row as Cells, Table};
 use redwire::Result;
-use redwire::config::{Config, Endpoint, Deployment};
+use redwire::config::{Config, Deployment, Endpoint};
 
 use super::{Picture, Row, cluster};
 use crate::info::Info;

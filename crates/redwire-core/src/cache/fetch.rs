@@ -7,8 +7,8 @@ use super::{CacheMode, CacheOptions};
 use crate::call::Call;
 use crate::cmd::{Cmd, CmdOptions};
 use crate::config::Config;
-use crate::error::{Error, ErrorKind, Outcome, Result};
 use crate::dispatch::Dispatch;
+use crate::error::{Error, ErrorKind, Outcome, Result};
 use crate::outbox::Outbox;
 use crate::replies::Replies;
 use crate::retry::may_retry;
@@ -33,9 +33,7 @@ impl<'a, R> Fetch<'a, R> {
     }
 }
 
-impl<R> crate::call::Sealed for Fetch<'_, R>
-where
-    Cmd<R>: Call, {}
+impl<R> crate::call::Sealed for Fetch<'_, R> where Cmd<R>: Call {}
 
 impl<R> Call for Fetch<'_, R>
 where

@@ -2,7 +2,7 @@
 //! file must not know what is kept.
 
 use crate::cmd::Cmd;
-use crate::config::{Config, ReadFrom, Deployment};
+use crate::config::{Config, Deployment, ReadFrom};
 use crate::error::{ConnectionFault, Error, ErrorKind, Outcome};
 use crate::facts;
 use crate::replies::Replies;

@@ -8,8 +8,8 @@ use std::borrow::Cow;
 use super::Spread;
 use crate::call::Call;
 use crate::cmd::CmdOptions;
-use crate::error::{Error, Result};
 use crate::dispatch::Dispatch;
+use crate::error::{Error, Result};
 use crate::outbox::Outbox;
 use crate::replies::Replies;
 

@@ -105,8 +105,8 @@ pub(super) fn is_primary(role: &Value) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cluster::tests::{address, reply};
     use crate::cluster::slots_reply::SlotsReply;
+    use crate::cluster::tests::{address, reply};
     use crate::cluster::{Remap, Source};
 
     fn map() -> Map {
@@ -115,7 +115,9 @@ mod tests {
             [100, 199, ["c", 1, "idc"], ["d", 1, "idd"]]
         ]);
         let (asked, remap) = (address("known:1"), Remap::default());
-        SlotsReply { asked: &asked, tls: false, remap: &remap }.read(Source::Slots, &reply(&rows, true)).unwrap()
+        SlotsReply { asked: &asked, tls: false, remap: &remap }
+            .read(Source::Slots, &reply(&rows, true))
+            .unwrap()
     }
 
     #[test]

@@ -198,7 +198,12 @@ impl Refresh {
         }
     }
 
-    fn judge(&self, node: &HostPort, source: Source, answer: Result<NodeAnswer>) -> Result<Witness, MapRefusal> {
+    fn judge(
+        &self,
+        node: &HostPort,
+        source: Source,
+        answer: Result<NodeAnswer>,
+    ) -> Result<Witness, MapRefusal> {
         let answer = answer.map_err(MapRefusal::Failed)?;
         let hearing = SlotsReply { asked: node, tls: self.tls, remap: &self.options.remap };
         let map = hearing.read(source, &answer.map).map_err(MapRefusal::Failed)?;

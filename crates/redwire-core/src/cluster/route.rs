@@ -209,7 +209,10 @@ impl Route {
             return RouteStep { then: self.wait(error, rules, retries, random), hint: None };
         }
         let Some(to) = to else {
-            return RouteStep { then: self.wait(error, rules, retries, random), hint: Some(TopologyHint::Suspect) };
+            return RouteStep {
+                then: self.wait(error, rules, retries, random),
+                hint: Some(TopologyHint::Suspect),
+            };
         };
         let moved = kind == RedirectKind::Moved;
         let hint = moved.then(|| TopologyHint::Moved { slot, to: to.clone() });

@@ -36,7 +36,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::node_report::{NodeReport, SlotHold};
-use super::route::{Route, Rules, RouteStep, AfterFailure, uncovered};
+use super::route::{AfterFailure, Route, RouteStep, Rules, uncovered};
 use super::{ClusterOptions, Map, Remap, SLOTS};
 use crate::cmd::Cmd;
 use crate::config::HostPort;

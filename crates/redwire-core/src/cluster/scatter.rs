@@ -15,7 +15,7 @@ use super::Map;
 use super::bundle::{Bundle, BundleRoute};
 use super::combine::{Answered, combine};
 use super::plan::{Part, Plan};
-use super::route::{TopologyHint, Route, Rules, AfterFailure, uncovered};
+use super::route::{AfterFailure, Route, Rules, TopologyHint, uncovered};
 use crate::cmd::{Cmd, CmdOptions};
 use crate::config::HostPort;
 use crate::error::{ClusterFault, Error, ErrorKind, Outcome, Result};
@@ -385,11 +385,17 @@ impl Share {
         }
         let waiting = |way, after| ShareState::Waiting { way, until: rules.now.checked_add(after) };
         self.state = match (step.then, &self.state) {
-            (AfterFailure::Send { to, asking, fresh, after }, _) => waiting(Some(BundleRoute { to, asking, fresh }), after),
-            (AfterFailure::Again, ShareState::Sent(way)) => ShareState::Waiting { way: Some(way.clone()), until: None },
+            (AfterFailure::Send { to, asking, fresh, after }, _) => {
+                waiting(Some(BundleRoute { to, asking, fresh }), after)
+            }
+            (AfterFailure::Again, ShareState::Sent(way)) => {
+                ShareState::Waiting { way: Some(way.clone()), until: None }
+            }
             (AfterFailure::Again, _) => ShareState::Waiting { way: None, until: None },
             (AfterFailure::Retry(after), _) => waiting(None, after),
-            (AfterFailure::Fail(error), _) => ShareState::Done(Answered { node: from.cloned(), frame: Err(error) }),
+            (AfterFailure::Fail(error), _) => {
+                ShareState::Done(Answered { node: from.cloned(), frame: Err(error) })
+            }
         };
     }
 }

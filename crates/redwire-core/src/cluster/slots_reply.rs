@@ -5,7 +5,7 @@
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use super::map::{NodeHealth, Map, Node, Shard};
+use super::map::{Map, Node, NodeHealth, Shard};
 use super::{Remap, SLOTS};
 use crate::config::HostPort;
 use crate::error::{Error, ErrorKind, Outcome, Result};

@@ -10,9 +10,9 @@ pub(super) mod map;
 mod plan;
 mod reads;
 mod redirect;
+mod scan;
 mod scatter;
 mod slot;
-mod scan;
 
 pub(super) fn address(text: &str) -> HostPort {
     let (host, port) = text.rsplit_once(':').expect("host:port");

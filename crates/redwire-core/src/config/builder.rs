@@ -5,7 +5,7 @@
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use super::{
-    Config, ConfigError, DEFAULT_HOST, DEFAULT_PORT, Endpoint, HostPort, Protocol, RetryPolicy, Deployment,
+    Config, ConfigError, DEFAULT_HOST, DEFAULT_PORT, Deployment, Endpoint, HostPort, Protocol, RetryPolicy,
     options, validate::validate,
 };
 use crate::{

@@ -1,6 +1,6 @@
 //! How a cluster is followed, as options. Promises plain data. Must not know how nodes are reached.
 
-use super::{Config, Endpoint, HostPort, RetryPolicy, Deployment};
+use super::{Config, Deployment, Endpoint, HostPort, RetryPolicy};
 use crate::cluster::{ClusterOptions, ReadStrategy};
 
 impl Config {

@@ -2,12 +2,12 @@
 //! Promises that what `differing` writes, `apply_url` reads back the same. Must not know the grammar of URLs.
 
 use super::{
-    Config, ConfigBuilder, ConfigError, Endpoint, Protocol, Deployment,
+    Config, ConfigBuilder, ConfigError, Deployment, Endpoint, Protocol,
     cast::{Expected, boolean, duration, integer, show_duration, show_size, size, words},
 };
 use crate::{
     secret::MASK,
-    url::{UrlTarget, Url},
+    url::{Url, UrlTarget},
 };
 
 mod cluster;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::cluster::Remap;
 
-use super::{Config, Endpoint, HostPort, RetryPolicy, Deployment};
+use super::{Config, Deployment, Endpoint, HostPort, RetryPolicy};
 use crate::secret::Secret;
 
 /// What holds for sentinels, apart from the servers they watch; each is documented at its setter in

@@ -4,7 +4,7 @@
 
 use std::{fmt::Display, ops::RangeInclusive, time::Duration};
 
-use super::{Config, ConfigError, Endpoint, HostPort, SentinelOptions, Deployment, cast::show_duration};
+use super::{Config, ConfigError, Deployment, Endpoint, HostPort, SentinelOptions, cast::show_duration};
 use crate::backoff::Backoff;
 use crate::cluster::{ClusterOptions, ReadStrategy};
 

@@ -136,7 +136,10 @@ impl<W: Clone> Link<W> {
             #[cfg(test)]
             (self.looked_at += 1);
             let place = &mut self.slots[entry.slot as usize];
-            let (RequestSlot::Waiting { deadline, .. } | RequestSlot::Gathering { deadline, .. }) = place else { continue };
+            let (RequestSlot::Waiting { deadline, .. } | RequestSlot::Gathering { deadline, .. }) = place
+            else {
+                continue;
+            };
             let Some(deadline) = *deadline else { continue };
             if deadline > now {
                 earliest = Some(earliest.map_or(deadline, |earliest| earliest.min(deadline)));

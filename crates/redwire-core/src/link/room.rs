@@ -81,7 +81,9 @@ impl<W: Clone> Link<W> {
         let is_first = self.outside.front() == Some(&ticket.slot);
         let waiting = std::mem::replace(place, RequestSlot::Abandoned);
         let (waiter, deadline) = match waiting {
-            RequestSlot::Outside { waiter, deadline, .. } if is_first && self.fits(size) => (waiter, deadline),
+            RequestSlot::Outside { waiter, deadline, .. } if is_first && self.fits(size) => {
+                (waiter, deadline)
+            }
             other => {
                 self.slots[ticket.slot as usize] = other;
                 return Ticket { may_enter: false, ..ticket };

@@ -124,7 +124,11 @@ impl Acquire {
     ///
     /// # Errors
     /// [`LockFault::NotAcquired`] when time is up; a failure that time will not mend, or has not.
-    pub fn handle_answer(&mut self, answer: Result<AcquireAnswer>, now: Instant) -> Result<Option<(u64, Hold)>> {
+    pub fn handle_answer(
+        &mut self,
+        answer: Result<AcquireAnswer>,
+        now: Instant,
+    ) -> Result<Option<(u64, Hold)>> {
         self.next = NextAttempt::Done;
         match answer {
             Ok((true, fence)) => {

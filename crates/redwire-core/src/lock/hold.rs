@@ -65,7 +65,12 @@ impl Hold {
     ///
     /// # Errors
     /// [`LockFault::NotOwned`].
-    pub fn found(options: &LockOptions, claim: Claim, found: FoundLock, sent: Instant) -> Result<(u64, Self)> {
+    pub fn found(
+        options: &LockOptions,
+        claim: Claim,
+        found: FoundLock,
+        sent: Instant,
+    ) -> Result<(u64, Self)> {
         let (fence, left) = found.ok_or_else(|| failure(LockFault::NotOwned))?;
         let lasts = u64::try_from(left).ok().map(Duration::from_millis);
         Ok((fence, Self::new(claim, options.ttl, options.auto_extend, sent, lasts)))

@@ -7,7 +7,10 @@ use std::panic::Location;
 use std::time::Instant;
 
 use super::queue::NextWaiter;
-use super::{CloseReason, PoolStats, Borrower, IdleConnection, AcquireLimit, Permit, Place, Pool, PlaceState, WhenExhausted};
+use super::{
+    AcquireLimit, Borrower, CloseReason, IdleConnection, Permit, Place, PlaceState, Pool, PoolStats,
+    WhenExhausted,
+};
 use crate::error::{Error, ErrorKind, Outcome, Result};
 use crate::outage::heals;
 
@@ -54,8 +57,10 @@ impl<C, W: Clone> Pool<C, W> {
         } else {
             format!("{} of {max} connections (`max_connections`) are being made", self.connecting)
         };
-        let oldest =
-            self.borrowers().filter(|borrower| borrower.location.is_some()).min_by_key(|borrower| borrower.since);
+        let oldest = self
+            .borrowers()
+            .filter(|borrower| borrower.location.is_some())
+            .min_by_key(|borrower| borrower.since);
         if let Some(Borrower { location: Some(location), since }) = oldest {
             let held = now.saturating_duration_since(since);
             message.push_str(&format!("; one has been held for {held:.1?} by {location}"));

@@ -136,7 +136,9 @@ impl<W> PubSub<W> {
             keeper::Connect::Now => return PubSubConnect::Now,
             keeper::Connect::At(next) => next,
             // It was asked for just now, and is not up.
-            keeper::Connect::Asked | keeper::Connect::Up | keeper::Connect::Done => return PubSubConnect::Idle,
+            keeper::Connect::Asked | keeper::Connect::Up | keeper::Connect::Done => {
+                return PubSubConnect::Idle;
+            }
         };
         // Where time alone will not mend it, nobody waits.
         if let Some(error) = this.keeper.error().filter(|error| !heals(error)).cloned() {

@@ -41,12 +41,24 @@ pub(super) fn read(bytes: &[u8], push: bool) -> Result<Frame<'_>> {
         Some((3, b"message")) => message(ChannelKind::Channel, &mut cursor)?,
         Some((4, b"pmessage")) => pattern_message(&mut cursor)?,
         Some((3, b"smessage")) => message(ChannelKind::Shard, &mut cursor)?,
-        Some((3, b"subscribe")) => text(&mut cursor)?.map(|name| Frame::Subscribed(ChannelKind::Channel, name)),
-        Some((3, b"psubscribe")) => text(&mut cursor)?.map(|name| Frame::Subscribed(ChannelKind::Pattern, name)),
-        Some((3, b"ssubscribe")) => text(&mut cursor)?.map(|name| Frame::Subscribed(ChannelKind::Shard, name)),
-        Some((3, b"unsubscribe")) => text(&mut cursor)?.map(|name| Frame::Unsubscribed(ChannelKind::Channel, name)),
-        Some((3, b"punsubscribe")) => text(&mut cursor)?.map(|name| Frame::Unsubscribed(ChannelKind::Pattern, name)),
-        Some((3, b"sunsubscribe")) => text(&mut cursor)?.map(|name| Frame::Unsubscribed(ChannelKind::Shard, name)),
+        Some((3, b"subscribe")) => {
+            text(&mut cursor)?.map(|name| Frame::Subscribed(ChannelKind::Channel, name))
+        }
+        Some((3, b"psubscribe")) => {
+            text(&mut cursor)?.map(|name| Frame::Subscribed(ChannelKind::Pattern, name))
+        }
+        Some((3, b"ssubscribe")) => {
+            text(&mut cursor)?.map(|name| Frame::Subscribed(ChannelKind::Shard, name))
+        }
+        Some((3, b"unsubscribe")) => {
+            text(&mut cursor)?.map(|name| Frame::Unsubscribed(ChannelKind::Channel, name))
+        }
+        Some((3, b"punsubscribe")) => {
+            text(&mut cursor)?.map(|name| Frame::Unsubscribed(ChannelKind::Pattern, name))
+        }
+        Some((3, b"sunsubscribe")) => {
+            text(&mut cursor)?.map(|name| Frame::Unsubscribed(ChannelKind::Shard, name))
+        }
         Some((2, b"pong")) => Some(Frame::Answer),
         _ => None,
     };
@@ -106,7 +118,10 @@ mod tests {
                 Frame::Message { kind: ChannelKind::Pattern, name: b"*", channel: b"c", payload: b"" },
             ),
             (b"3\r\n$10\r\nssubscribe\r\n$1\r\nc\r\n:1\r\n", Frame::Subscribed(ChannelKind::Shard, b"c")),
-            (b"3\r\n$11\r\nunsubscribe\r\n$1\r\nc\r\n:0\r\n", Frame::Unsubscribed(ChannelKind::Channel, b"c")),
+            (
+                b"3\r\n$11\r\nunsubscribe\r\n$1\r\nc\r\n:0\r\n",
+                Frame::Unsubscribed(ChannelKind::Channel, b"c"),
+            ),
             (b"2\r\n$4\r\npong\r\n$0\r\n\r\n", Frame::Answer),
         ];
         for (body, expected) in table {

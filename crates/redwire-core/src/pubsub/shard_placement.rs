@@ -25,11 +25,11 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::conn::{PubSubConn, ConnId};
+use super::conn::{ConnId, PubSubConn};
 use super::wire::{CommandBatch, NameState};
 use super::{ChannelKind, PubSub};
 use crate::backoff::Backoff;
-use crate::cluster::{AT_ONCE, Map, TopologyHint, Redirect, RedirectKind, Remap, slot};
+use crate::cluster::{AT_ONCE, Map, Redirect, RedirectKind, Remap, TopologyHint, slot};
 use crate::config::HostPort;
 use crate::error::Error;
 use crate::outage::heals;
@@ -130,7 +130,9 @@ impl<W> PubSub<W> {
     pub fn wants_placement(&self) -> bool {
         let fresh = |wait: &PlacementWait| matches!(wait, PlacementWait::Told | PlacementWait::Pause(None));
         self.shard_placement.as_ref().is_some_and(|shard_placement| {
-            !shard_placement.begun.is_empty() || !shard_placement.hints.is_empty() || shard_placement.waiting.values().any(fresh)
+            !shard_placement.begun.is_empty()
+                || !shard_placement.hints.is_empty()
+                || shard_placement.waiting.values().any(fresh)
         })
     }
 
@@ -173,7 +175,11 @@ impl<W> PubSub<W> {
     /// A new map: names that were on their way are sent elsewhere, and those that are heard from a node that
     /// does not serve them any more are left there.
     fn reassign(&mut self) {
-        let (Some(shard_placement), table) = (&self.shard_placement, &mut self.names[ChannelKind::Shard as usize]) else { return };
+        let (Some(shard_placement), table) =
+            (&self.shard_placement, &mut self.names[ChannelKind::Shard as usize])
+        else {
+            return;
+        };
         let mut moving = Vec::new();
         for (text, name) in table {
             let (Some(conn), Some(home)) = (name.conn, shard_placement.node_of(text)) else { continue };
@@ -225,8 +231,16 @@ impl<W> PubSub<W> {
 
     /// A server has left a name out that is wanted: by itself, unless it is an answer. Whether the name has
     /// nowhere to go for now.
-    pub(super) fn handle_left(&mut self, conn: ConnId, kind: ChannelKind, text: &Bytes, is_answer: bool) -> bool {
-        let (Some(shard_placement), ChannelKind::Shard) = (&mut self.shard_placement, kind) else { return false };
+    pub(super) fn handle_left(
+        &mut self,
+        conn: ConnId,
+        kind: ChannelKind,
+        text: &Bytes,
+        is_answer: bool,
+    ) -> bool {
+        let (Some(shard_placement), ChannelKind::Shard) = (&mut self.shard_placement, kind) else {
+            return false;
+        };
         let Some(name) = self.names[kind as usize].get_mut(text) else { return false };
         let is_over = name.left_by.take() == Some(conn);
         if !is_answer {
@@ -265,7 +279,11 @@ impl<W> PubSub<W> {
 
     /// Whether a shard channel waits for a connection, so that there is none to find.
     pub(super) fn is_waiting(&self, kind: ChannelKind, text: &[u8]) -> bool {
-        kind == ChannelKind::Shard && self.shard_placement.as_ref().is_some_and(|shard_placement| shard_placement.waiting.contains_key(text))
+        kind == ChannelKind::Shard
+            && self
+                .shard_placement
+                .as_ref()
+                .is_some_and(|shard_placement| shard_placement.waiting.contains_key(text))
     }
 
     /// The slot that `name` has, where that matters.
@@ -291,7 +309,9 @@ impl<W> PubSub<W> {
     ) -> bool {
         let redirect = self.redirection(conn, error);
         let passes = heals(error) || error.is_demotion();
-        let Some(shard_placement) = self.shard_placement.as_mut().filter(|_| batch.kind == ChannelKind::Shard && passes) else {
+        let Some(shard_placement) =
+            self.shard_placement.as_mut().filter(|_| batch.kind == ChannelKind::Shard && passes)
+        else {
             return false;
         };
         let moved = match redirect {
@@ -314,7 +334,11 @@ impl<W> PubSub<W> {
                 continue;
             }
             name.strikes += 1;
-            let wait = if moved && name.strikes <= AT_ONCE { PlacementWait::Told } else { PlacementWait::Pause(None) };
+            let wait = if moved && name.strikes <= AT_ONCE {
+                PlacementWait::Told
+            } else {
+                PlacementWait::Pause(None)
+            };
             shard_placement.waiting.insert(text.clone(), wait);
         }
         true

@@ -6,9 +6,9 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use super::queue::SubscriberQueue;
-use super::event::{SubscriptionEvent, ChannelKind};
+use super::event::{ChannelKind, SubscriptionEvent};
 use super::options::SubscribeOptions;
+use super::queue::SubscriberQueue;
 use crate::error::Error;
 
 #[derive(Debug)]

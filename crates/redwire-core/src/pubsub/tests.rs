@@ -10,8 +10,8 @@ use crate::inbound::{Frames, Inbound};
 use crate::keeper::Keeper;
 use crate::outbox::Outbox;
 
-mod shard_placement;
 mod model;
+mod shard_placement;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -110,7 +110,9 @@ impl Scene {
                     format!("{}={}", message.channel_text(), message.text().unwrap())
                 }
                 Some(SubscriptionEvent::Gap { from, to }) => format!("gap {}-{}", after(from), after(to)),
-                Some(SubscriptionEvent::Failed(error)) => format!("failed {}", error.code().unwrap_or_default()),
+                Some(SubscriptionEvent::Failed(error)) => {
+                    format!("failed {}", error.code().unwrap_or_default())
+                }
                 Some(SubscriptionEvent::Subscribed(name)) => format!("+{}", String::from_utf8_lossy(&name)),
                 Some(SubscriptionEvent::Unsubscribed(name)) => format!("-{}", String::from_utf8_lossy(&name)),
                 Some(other) => format!("{other:?}").to_lowercase(),
@@ -387,7 +389,10 @@ fn a_server_that_is_away_is_tried_again_and_again() {
         assert_eq!(scene.machine.poll_connect(ConnId::MAIN, scene.now, 0), PubSubConnect::Now);
         let refused = ErrorKind::Connection(ConnectionFault::Refused);
         scene.machine.handle_failed(ConnId::MAIN, Error::new(refused, Outcome::NotSent, "no"), scene.now, 0);
-        assert_eq!(scene.machine.poll_connect(ConnId::MAIN, scene.now, 0), PubSubConnect::At(scene.now + SECOND));
+        assert_eq!(
+            scene.machine.poll_connect(ConnId::MAIN, scene.now, 0),
+            PubSubConnect::At(scene.now + SECOND)
+        );
         scene.now += SECOND;
     }
     let late = scene.machine.give_up(&id);

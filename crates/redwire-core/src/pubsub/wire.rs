@@ -7,10 +7,10 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use super::PubSub;
-use super::subscribers::SubscriptionEnd;
+use super::conn::{ConnId, PubSubConn};
+use super::event::{ChannelKind, Message, SubscriptionEvent};
 use super::frame::{self, Frame};
-use super::event::{SubscriptionEvent, ChannelKind, Message};
-use super::conn::{PubSubConn, ConnId};
+use super::subscribers::SubscriptionEnd;
 use crate::call::Call;
 use crate::cmd::Cmd;
 use crate::error::{ConnectionFault, Error, ErrorKind, Outcome, Result};
@@ -333,8 +333,11 @@ impl<W> PubSub<W> {
         let share = |bytes: &[u8]| {
             if bytes.len() >= SHARED_FROM { owner.slice_ref(bytes) } else { Bytes::copy_from_slice(bytes) }
         };
-        let (channel, pattern) =
-            if kind == ChannelKind::Pattern { (share(channel), Some(key.clone())) } else { (key.clone(), None) };
+        let (channel, pattern) = if kind == ChannelKind::Pattern {
+            (share(channel), Some(key.clone()))
+        } else {
+            (key.clone(), None)
+        };
         let message = Message { kind, channel, pattern, payload: share(payload) };
         for id in others {
             self.subscribers.tell(*id, SubscriptionEvent::Message(message.clone()), size, Some(now));
@@ -459,7 +462,13 @@ impl<W> PubSub<W> {
         }
     }
 
-    fn handle_refused(&mut self, conn: ConnId, batch: CommandBatch, names: &[Bytes], error: &Error) -> Result<()> {
+    fn handle_refused(
+        &mut self,
+        conn: ConnId,
+        batch: CommandBatch,
+        names: &[Bytes],
+        error: &Error,
+    ) -> Result<()> {
         if batch.leaves && self.redirection(conn, error).is_some() {
             let now = self.conns.get(&conn).and_then(PubSubConn::complete_until);
             for (text, now) in names.iter().zip(std::iter::repeat(now).flatten()) {

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::call::Piped;
-use crate::cluster::{ClusterOptions, Route, Rules, AfterFailure};
+use crate::cluster::{AfterFailure, ClusterOptions, Route, Rules};
 use crate::cmd::Cmd;
 use crate::config::HostPort;
 use crate::error::ConnectionFault;

@@ -72,7 +72,12 @@ mod tests {
         }
     }
 
-    fn chosen(readers: &mut ReplicaChoice, found: &FoundServers, read_from: ReadFrom, now: Instant) -> Vec<String> {
+    fn chosen(
+        readers: &mut ReplicaChoice,
+        found: &FoundServers,
+        read_from: ReadFrom,
+        now: Instant,
+    ) -> Vec<String> {
         let next = |_| readers.choose(found, read_from, now).map(|server| server.host);
         let mut chosen: Vec<String> = (0..8).map_while(next).collect();
         chosen.sort_unstable();

@@ -121,7 +121,8 @@ fn what_ends_a_state_counts_only_when_it_is_done() {
 #[test]
 fn a_late_reply_ends_nothing_that_was_begun_since() {
     let mut session_state = SessionState::new(0);
-    let sent: Vec<SentCommand> = [&WATCH, &MULTI, &EXEC, &WATCH].map(|facts| session_state.handle_command(facts)).into();
+    let sent: Vec<SentCommand> =
+        [&WATCH, &MULTI, &EXEC, &WATCH].map(|facts| session_state.handle_command(facts)).into();
     session_state.handle_reply(sent[2], &reply(b"*0\r\n"));
     assert_eq!(session_state.cleanup(0), Cleanup::Reset);
     let unwatch = session_state.handle_command(&UNWATCH);

@@ -178,7 +178,12 @@ fn a_connection_is_left_clean_unless_exec_was_not_to_be_had() {
         session_state.handle_command(&facts::WATCH);
         check_start(&session_state, true).unwrap();
         settle(&mut session_state, &replies(&two(), stream, 100));
-        assert_eq!((session_state.in_transaction(), session_state.is_bound()), (stuck, stuck), "{}", stream.escape_ascii());
+        assert_eq!(
+            (session_state.in_transaction(), session_state.is_bound()),
+            (stuck, stuck),
+            "{}",
+            stream.escape_ascii()
+        );
         assert_eq!(check_start(&session_state, false).is_err(), stuck);
     }
 }

@@ -4,7 +4,7 @@
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use proptest::prelude::*;
 
-use crate::config::{Config, Endpoint, HostPort, Deployment};
+use crate::config::{Config, Deployment, Endpoint, HostPort};
 
 /// Each URL and the one that its configuration prints.
 const GOOD: &[(&str, &str)] = &[

@@ -4,10 +4,10 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
+use redwire::cache::CacheOptions;
 use redwire::commands::{StreamId, XgroupOptions, XreadgroupOptions};
 use redwire::prelude::*;
 use redwire::pubsub::SubscriptionEvent;
-use redwire::cache::CacheOptions;
 use redwire::{Client, Error, ErrorKind, Outcome, Result, Script};
 use redwire_testkit::Server;
 

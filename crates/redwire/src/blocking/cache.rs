@@ -10,7 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use redwire_core::cache::{
-    CacheStats, CacheOptions, Fetch, Lookup, Suitable, FlightWait, is_for_client, suitable, sync_question,
+    CacheOptions, CacheStats, Fetch, FlightWait, Lookup, Suitable, is_for_client, suitable, sync_question,
     wants_master,
 };
 use redwire_core::call::{self, Call};

@@ -13,12 +13,12 @@ use redwire_core::{Arg, Cmd, Error, Pipeline, Replies, Reply, Result, Run, Slots
 use super::cluster::Nodes;
 use super::connection::OnConnect;
 use super::events::Events;
-use super::sharing::SharedConnections;
 use super::lock::Lock;
 use super::monitor::Monitor;
 use super::pool::Pool;
 use super::pubsub::PubSub;
 use super::scan::Scan;
+use super::sharing::SharedConnections;
 use crate::shared::scanning::{ScanOptions, Scanning};
 use crate::shared::target::Target;
 
@@ -124,7 +124,11 @@ impl Client {
     #[must_use]
     pub fn on_pool(pool: &Pool) -> Self {
         let cluster = Nodes::of(pool.target(), pool.on_connect());
-        Self { shared_connections: SharedConnections::new(pool.clone()), pubsub: pool.pubsub(cluster.clone()), cluster }
+        Self {
+            shared_connections: SharedConnections::new(pool.clone()),
+            pubsub: pool.pubsub(cluster.clone()),
+            cluster,
+        }
     }
 
     /// The client of one node of the cluster that `target` leads to.

@@ -13,12 +13,12 @@ use std::time::{Duration, Instant};
 
 use redwire_core::call::{self, Call, Piped};
 use redwire_core::config::Config;
-use redwire_core::session_state::{SessionState, SentCommand};
+use redwire_core::dispatch::{self, Dispatch};
 use redwire_core::facts::{Facts, SessionEffect};
 use redwire_core::handshake::Session;
-use redwire_core::dispatch::{self, Dispatch};
 use redwire_core::link::Ticket;
 use redwire_core::secret::{self, Secret};
+use redwire_core::session_state::{SentCommand, SessionState};
 use redwire_core::{Cmd, Error, Outcome, Pipeline, Replies, Reply, Result, Run, Slots, Value, cmd};
 
 use super::health::Health;
@@ -360,11 +360,17 @@ impl Connection {
     }
 
     /// `facts` tell what the call does to the connection, where it may change that.
-    fn call<C: Call>(&mut self, mut call: C, dispatch: Dispatch, facts: Option<&'static Facts>) -> Result<C::Output> {
+    fn call<C: Call>(
+        &mut self,
+        mut call: C,
+        dispatch: Dispatch,
+        facts: Option<&'static Facts>,
+    ) -> Result<C::Output> {
         if call.count() == 0 {
             return call.read(Replies::default());
         }
-        let deadline = call::deadline(dispatch, call.options(), self.target.config().timeout(), Instant::now());
+        let deadline =
+            call::deadline(dispatch, call.options(), self.target.config().timeout(), Instant::now());
         let deadline = [deadline, self.limit].into_iter().flatten().min();
         self.interrupt.handle_call(dispatch != Dispatch::Shared);
         let mut output = self.ready(deadline).and_then(|()| self.try_call(&mut call, facts, deadline));

@@ -11,7 +11,7 @@ use redwire_core::liveness::{Finding, Inquiry};
 
 use super::stream::Plug;
 use super::wire::Wire;
-use crate::shared::interrupt::{Kill, Interrupt};
+use crate::shared::interrupt::{Interrupt, Kill};
 use crate::shared::service::Follower;
 use crate::shared::sync::{Condvar, Mutex};
 use crate::shared::target::Target;

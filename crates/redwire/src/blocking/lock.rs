@@ -5,7 +5,7 @@ use std::sync::{Arc, MutexGuard};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use redwire_core::lock::{self, Acquire, Claim, Hold, HoldStep, LockOptions, AcquireStep, LockWait};
+use redwire_core::lock::{self, Acquire, AcquireStep, Claim, Hold, HoldStep, LockOptions, LockWait};
 use redwire_core::{Error, ErrorKind, LockFault, Outcome, Result};
 
 use super::client::Client;

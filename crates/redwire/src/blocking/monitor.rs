@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use redwire_core::config::Config;
-use redwire_core::monitor::{MonitorStream, MonitorEntry};
+use redwire_core::monitor::{MonitorEntry, MonitorStream};
 use redwire_core::{Error, Outcome, Result};
 
 use super::wire::Wire;

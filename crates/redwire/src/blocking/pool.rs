@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use redwire_core::call::Call;
 use redwire_core::config::{Config, Endpoint};
-use redwire_core::pool::{CloseReason, PoolStats, Borrower, AcquireLimit};
+use redwire_core::pool::{AcquireLimit, Borrower, CloseReason, PoolStats};
 use redwire_core::standing::Leave;
 use redwire_core::{Replies, Result};
 

@@ -5,15 +5,15 @@
 //! is decided in `redwire-core`.
 
 mod handler;
-mod shard_channels;
 mod process;
+mod shard_channels;
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use redwire_core::config::Config;
-use redwire_core::pubsub::{SubscriptionEvent, ChannelKind, SubscribeOptions, SubscriptionId};
+use redwire_core::pubsub::{ChannelKind, SubscribeOptions, SubscriptionEvent, SubscriptionId};
 use redwire_core::{Arg, Error, Result};
 
 use super::client::Client;
@@ -268,7 +268,9 @@ impl Subscription {
 
     /// The next item, or the end of it; `None` if neither comes before `deadline`.
     fn poll(&mut self, deadline: Option<Instant>) -> Option<Option<SubscriptionEvent>> {
-        let Some(id) = self.id() else { return Some(self.id.take().map(|_| SubscriptionEvent::Failed(inherited()))) };
+        let Some(id) = self.id() else {
+            return Some(self.id.take().map(|_| SubscriptionEvent::Failed(inherited())));
+        };
         self.process.wait(deadline, |machine, me| machine.poll_item(id, |waiter| *waiter = me.cloned()))
     }
 

@@ -15,8 +15,8 @@ use redwire_core::retry::Attempt;
 use redwire_core::{Cmd, Error, Replies, Reply, Result};
 
 use super::client::Client;
-use super::sharing;
 use super::pool::Lease;
+use super::sharing;
 use crate::shared::node_clients::{NodeClient, Routed};
 use crate::shared::window::{Wave, Window};
 
@@ -120,11 +120,12 @@ impl<R: Reply, I: Iterator<Item = Cmd<R>>> RunAll<'_, R, I> {
 
     fn start(&mut self, cmd: &Cmd<R>) -> Start {
         let mut routed = Routed::new();
-        let queued = match dispatch::of(cmd).and_then(|dispatch| Ok((dispatch, self.pick_node(cmd, &mut routed)?))) {
-            Ok((Dispatch::Shared, true)) => self.queue(cmd, &routed),
-            Ok(_) => return Start::Apart,
-            Err(error) => Err(error),
-        };
+        let queued =
+            match dispatch::of(cmd).and_then(|dispatch| Ok((dispatch, self.pick_node(cmd, &mut routed)?))) {
+                Ok((Dispatch::Shared, true)) => self.queue(cmd, &routed),
+                Ok(_) => return Start::Apart,
+                Err(error) => Err(error),
+            };
         match queued {
             Ok(ticket) => Start::Sent(ticket, routed),
             Err(error) => Start::Failed(error, routed),

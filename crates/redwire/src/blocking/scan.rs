@@ -72,7 +72,9 @@ impl<'c, T: Reply> Scan<'c, T> {
             }
             Page::Ask(node) => {
                 let answer = self.node_client(nodes, &node).client.pipeline(ClusterScan::question)?;
-                self.scanning.cluster_scan().map_or(Ok(()), |cluster_scan| cluster_scan.handle_answer(answer))?;
+                self.scanning
+                    .cluster_scan()
+                    .map_or(Ok(()), |cluster_scan| cluster_scan.handle_answer(answer))?;
             }
         }
         Ok(ScanOutcome::On)

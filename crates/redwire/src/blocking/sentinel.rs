@@ -9,7 +9,7 @@ use std::thread;
 use std::time::Instant;
 
 use redwire_core::config::{Config, HostPort, ReadFrom};
-use redwire_core::sentinel::{SentinelAnswer, FoundServers, SentinelReply, other_words, question};
+use redwire_core::sentinel::{FoundServers, SentinelAnswer, SentinelReply, other_words, question};
 use redwire_core::{Cmd, Error, Outcome, Reply, Result, Run};
 
 use super::client::Client;

@@ -12,7 +12,7 @@ use redwire_core::link::Ticket;
 use redwire_core::{Error, ErrorKind, Replies, Result};
 
 use super::cluster::at_once;
-use super::pool::{PoolPlace, Pool};
+use super::pool::{Pool, PoolPlace};
 use crate::shared::setup;
 use crate::shared::sync::Mutex;
 
@@ -65,14 +65,17 @@ impl SharedConnections {
         deadline: Option<Instant>,
     ) -> Option<Vec<Result<Replies>>> {
         let now = Instant::now();
-        let places: Vec<PoolPlace<'_>> =
-            calls.clone().map(|(shared_connections, call)| shared_connections.pool.take_idle(call, now)).collect::<Option<_>>()?;
+        let places: Vec<PoolPlace<'_>> = calls
+            .clone()
+            .map(|(shared_connections, call)| shared_connections.pool.take_idle(call, now))
+            .collect::<Option<_>>()?;
         let sent: Vec<_> = (calls.clone().zip(places))
             .map(|((_, call), mut place)| (place.send(call, deadline), place))
             .collect();
         let replies = wait_for_all(sent, deadline).into_iter();
-        let explained =
-            replies.zip(calls).map(|(replies, (shared_connections, _))| replies.map_err(|error| shared_connections.explain(error)));
+        let explained = replies.zip(calls).map(|(replies, (shared_connections, _))| {
+            replies.map_err(|error| shared_connections.explain(error))
+        });
         Some(explained.collect())
     }
 

@@ -94,8 +94,7 @@ impl Wire {
         let connected = endpoint.and_then(|endpoint| {
             let mut wire = Self::connect_to(target, &endpoint, interrupt, deadline)?;
             let interval = config.health_check_interval().filter(|_| health.is_some());
-            wire.limit =
-                interval.into_iter().chain(target.doubts_after().filter(|_| health.is_some())).min();
+            wire.limit = interval.into_iter().chain(target.doubts_after().filter(|_| health.is_some())).min();
             wire.health = health.cloned();
             Ok(wire)
         });

@@ -9,7 +9,7 @@ use super::keys::time::millis;
 mod bitfield;
 mod options;
 
-pub use bitfield::{BitOffset, Bitfield, IntType, BitfieldOverflow};
+pub use bitfield::{BitOffset, Bitfield, BitfieldOverflow, IntType};
 pub use options::{BitOperation, BitRange, Expiry, SetOptions};
 
 /// Strings, counters and bits.

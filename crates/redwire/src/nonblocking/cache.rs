@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use redwire_core::cache::{
-    CacheStats, CacheOptions, Fetch, Flight, Lookup, Mark, Suitable, FlightWait, is_for_client, suitable,
+    CacheOptions, CacheStats, Fetch, Flight, FlightWait, Lookup, Mark, Suitable, is_for_client, suitable,
     sync_question, wants_master,
 };
 use redwire_core::call::{self, Call};
@@ -21,10 +21,10 @@ use redwire_core::{Cmd, Error, Outcome, Replies, Reply, Result, Run, Value};
 
 use super::client::{Client, Request};
 use super::cluster::Nodes;
-use super::sharing::SharedConnection;
 use super::renew;
-use crate::shared::node_caches::{NodeCache, NodeCaches};
+use super::sharing::SharedConnection;
 use crate::shared::clock::{self, Timer};
+use crate::shared::node_caches::{NodeCache, NodeCaches};
 use tracking::Tracking;
 pub(super) use tracking::Watch;
 

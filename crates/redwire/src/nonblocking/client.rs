@@ -16,12 +16,12 @@ use redwire_core::{Arg, Cmd, Pipeline, Replies, Reply, Result, Run, Slots, facts
 use super::cluster::Nodes;
 use super::connection::OnConnect;
 use super::events::Events;
-use super::sharing::SharedConnection;
 use super::lock::Lock;
 use super::monitor::Monitor;
 use super::pool::Pool;
 use super::pubsub::PubSub;
 use super::scan::Scan;
+use super::sharing::SharedConnection;
 use crate::shared::clock::{self, Timer};
 use crate::shared::scanning::{ScanOptions, Scanning};
 use crate::shared::target::Target;

@@ -129,7 +129,10 @@ impl Cluster {
     #[must_use]
     pub fn stats(&self) -> Vec<(HostPort, PoolStats)> {
         let node_clients = self.nodes.node_clients().all();
-        node_clients.iter().map(|node_client| (node_client.address.clone(), node_client.client.pool().stats())).collect()
+        node_clients
+            .iter()
+            .map(|node_client| (node_client.address.clone(), node_client.client.pool().stats()))
+            .collect()
     }
 }
 

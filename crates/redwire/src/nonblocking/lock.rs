@@ -5,7 +5,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use redwire_core::lock::{self, Acquire, Claim, Hold, HoldStep, LockOptions, AcquireStep, LockWait};
+use redwire_core::lock::{self, Acquire, AcquireStep, Claim, Hold, HoldStep, LockOptions, LockWait};
 use redwire_core::{ErrorKind, LockFault, Result};
 use tokio::runtime::Handle;
 use tokio::sync::Notify;

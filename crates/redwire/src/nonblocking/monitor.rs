@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use futures_core::Stream;
 use redwire_core::config::Config;
 use redwire_core::inbound::Frames;
-use redwire_core::monitor::{MonitorStream, MonitorEntry};
+use redwire_core::monitor::{MonitorEntry, MonitorStream};
 use redwire_core::outbox::Outbox;
 use redwire_core::{Error, Outcome, Result};
 
@@ -81,7 +81,8 @@ impl Monitor {
         let mut stream = MonitorStream::new(config.health_check_interval(), fastrand::u64(..));
         stream.handle_connected(clock::now());
         let process = std::process::id();
-        let mut monitor = Self { target, up: Some(up), drive: Drive::default(), heard: Heard(stream), process };
+        let mut monitor =
+            Self { target, up: Some(up), drive: Drive::default(), heard: Heard(stream), process };
         let listening = before(deadline, poll_fn(|cx| monitor.poll_listening(cx))).await;
         match listening.unwrap_or_else(|| Err(Error::timeout(Outcome::MaybeExecuted))) {
             Ok(()) => Ok(monitor),

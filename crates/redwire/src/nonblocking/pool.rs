@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use redwire_core::Result;
 use redwire_core::config::{Config, Endpoint};
-use redwire_core::pool::{self, CloseReason, PoolStats, Borrower, PoolLimits};
+use redwire_core::pool::{self, Borrower, CloseReason, PoolLimits, PoolStats};
 use redwire_core::standing::Leave;
 use tokio::sync::Notify;
 

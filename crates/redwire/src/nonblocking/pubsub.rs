@@ -227,7 +227,12 @@ impl PubSub {
         self.listen(ChannelKind::Shard, channels, options).await
     }
 
-    async fn listen(&self, kind: ChannelKind, names: impl Arg, options: SubscribeOptions) -> Result<Subscription> {
+    async fn listen(
+        &self,
+        kind: ChannelKind,
+        names: impl Arg,
+        options: SubscribeOptions,
+    ) -> Result<Subscription> {
         let shared = Arc::clone(self.shared());
         let id = shared.demand(|machine| machine.subscribe(kind, names, options))??;
         Subscription::confirmed(self.clone(), shared, id).await
@@ -333,7 +338,10 @@ impl PubSubShared {
                 let runtime = runtime()?;
                 state.is_tended = true;
                 drop(state);
-                runtime.spawn(shard_channels::route(shard_channels::RouterGuard(Arc::clone(self)), nodes.clone()));
+                runtime.spawn(shard_channels::route(
+                    shard_channels::RouterGuard(Arc::clone(self)),
+                    nodes.clone(),
+                ));
                 state = self.lock();
             }
         }

@@ -100,8 +100,9 @@ impl<'c, T: Reply> Scan<'c, T> {
                     self.scanning.handle_page(&page)
                 })
             }
-            Fetching::Answer(answer) => ready!(answer.as_mut().poll(cx))
-                .and_then(|answer| self.scanning.cluster_scan().map_or(Ok(()), |cluster_scan| cluster_scan.handle_answer(answer))),
+            Fetching::Answer(answer) => ready!(answer.as_mut().poll(cx)).and_then(|answer| {
+                self.scanning.cluster_scan().map_or(Ok(()), |cluster_scan| cluster_scan.handle_answer(answer))
+            }),
             Fetching::Map(map) => ready!(map.as_mut().poll(cx)),
             Fetching::Pause(pause) => {
                 ready!(Pin::new(pause).poll(cx));
@@ -144,7 +145,8 @@ impl<T: Reply> Stream for Scan<'_, T> {
         let this = self.get_mut();
         loop {
             let page = ready!(this.poll_fetching(cx)).and_then(|()| this.poll_item());
-            let node_client = |node| this.client.cluster.as_ref().map(|nodes| nodes.node_clients().node_client(node));
+            let node_client =
+                |node| this.client.cluster.as_ref().map(|nodes| nodes.node_clients().node_client(node));
             match page {
                 Ok(None) => {}
                 Ok(Some(Page::Item(item))) => return Poll::Ready(Some(item)),

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::task::{Poll, ready};
 
 use redwire_core::config::{Config, HostPort, ReadFrom};
-use redwire_core::sentinel::{SentinelAnswer, FoundServers, SentinelReply, other_words, question};
+use redwire_core::sentinel::{FoundServers, SentinelAnswer, SentinelReply, other_words, question};
 use redwire_core::{Cmd, Error, Reply, Result, Run};
 
 use super::client::Client;

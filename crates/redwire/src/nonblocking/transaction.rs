@@ -160,7 +160,8 @@ impl Client {
         let Some(nodes) = &self.cluster else { return self.pool().lease(None, deadline).await };
         nodes.learn(deadline, true).await?;
         routed.pick(nodes.node_clients(), &nodes.node_clients().view(), cmd, deadline, clock::now())?;
-        let pool = routed.node_client().map_or_else(|| self.pool(), |node_client| node_client.client.pool()).clone();
+        let pool =
+            routed.node_client().map_or_else(|| self.pool(), |node_client| node_client.client.pool()).clone();
         pool.lease(None, deadline).await
     }
 }

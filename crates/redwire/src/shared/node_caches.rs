@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use redwire_core::Cmd;
-use redwire_core::cache::{CacheStats, CacheOptions};
+use redwire_core::cache::{CacheOptions, CacheStats};
 use redwire_core::call::Call;
 use redwire_core::cluster::{Map, Spread};
 use redwire_core::config::HostPort;
@@ -69,7 +69,11 @@ impl<L: CacheConn> NodeCaches<L> {
     }
 
     /// That of each node that takes writes, made by `make` if need be.
-    pub(crate) fn fill<C>(&self, node_clients: &NodeClients<C>, make: impl Fn(&C) -> NodeCache<L>) -> Vec<Arc<NodeCache<L>>> {
+    pub(crate) fn fill<C>(
+        &self,
+        node_clients: &NodeClients<C>,
+        make: impl Fn(&C) -> NodeCache<L>,
+    ) -> Vec<Arc<NodeCache<L>>> {
         let Parts::Cluster(by_map) = &self.state else { return self.all() };
         let map = node_clients.map();
         let primaries = map.shards().iter().map(|shard| &shard.primary.address);
@@ -97,7 +101,9 @@ impl<L: CacheConn> NodeCaches<L> {
 
     /// Of all together.
     pub(crate) fn stats(&self) -> CacheStats {
-        self.all().iter().fold(CacheStats::default(), |sum, node_cache| sum.plus(&node_cache.tracking.stats()))
+        self.all()
+            .iter()
+            .fold(CacheStats::default(), |sum, node_cache| sum.plus(&node_cache.tracking.stats()))
     }
 
     /// The client has executed `cmd`, which changes keys.

@@ -2,8 +2,8 @@
 //! which node, and a call's way from node to node. What that way is, is decided in `redwire-core`; this file
 //! must not know how either driver waits.
 
-mod shared_topology;
 mod routed;
+mod shared_topology;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -13,13 +13,13 @@ use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwap, Guard};
 use redwire_core::cluster::{
-    Bundle, FetchedMap, Map, TopologyHint, ReadStrategy, Readers, Rules, Scatter, any_primary, is_unheard,
+    Bundle, FetchedMap, Map, ReadStrategy, Readers, Rules, Scatter, TopologyHint, any_primary, is_unheard,
 };
 use redwire_core::config::{Config, HostPort};
 use redwire_core::{Error, ErrorKind, Outcome, Result, Value};
 
-pub(crate) use shared_topology::{SharedTopology, Listener, Watcher, Work};
 pub(crate) use routed::{Pick, Routed};
+pub(crate) use shared_topology::{Listener, SharedTopology, Watcher, Work};
 
 use crate::shared::clock;
 use crate::shared::setup;
@@ -150,7 +150,11 @@ impl<C> NodeClients<C> {
         self.admit(&mut self.known(), address)
     }
 
-    fn admit(&self, known: &mut HashMap<HostPort, Arc<NodeClient<C>>>, address: &HostPort) -> Arc<NodeClient<C>> {
+    fn admit(
+        &self,
+        known: &mut HashMap<HostPort, Arc<NodeClient<C>>>,
+        address: &HostPort,
+    ) -> Arc<NodeClient<C>> {
         if let Some(node_client) = known.get(address) {
             return Arc::clone(node_client);
         }
@@ -211,7 +215,8 @@ impl<C> NodeClients<C> {
     /// each may still take to answer what is under way.
     pub(crate) fn handle_refreshed(&self, result: Result<FetchedMap>, now: Instant) -> Vec<Left<C>> {
         let before = self.view.load_full();
-        let patience = |node_client: &NodeClient<C>| match self.shared_topology.is_lost(&node_client.address) {
+        let patience = |node_client: &NodeClient<C>| match self.shared_topology.is_lost(&node_client.address)
+        {
             true => SILENT_LEFT,
             false => LEFT,
         };

@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 
-use redwire_core::cluster::{ClusterOptions, Map, ClusterScan, ScanStep};
+use redwire_core::cluster::{ClusterOptions, ClusterScan, Map, ScanStep};
 use redwire_core::config::HostPort;
 use redwire_core::facts::{self, Facts};
 use redwire_core::{Arg, Cmd, Error, ErrorKind, Reply, Result, ScanPage};
@@ -119,7 +119,9 @@ impl<T: Reply> Scanning<T> {
     /// Nobody is known for a slot; for the [`cluster_scan`](Self::cluster_scan).
     pub(crate) fn poll_item_in(&mut self, map: &Map) -> Result<Page<T>> {
         let walks = self.page.is_empty() && !self.failed;
-        let Some(cluster_scan) = self.cluster_scan.as_mut().filter(|_| walks) else { return Ok(self.poll_item()) };
+        let Some(cluster_scan) = self.cluster_scan.as_mut().filter(|_| walks) else {
+            return Ok(self.poll_item());
+        };
         Ok(match cluster_scan.poll_step(map)? {
             ScanStep::Ask(node) => Page::Ask(node),
             ScanStep::Page { node, cursor } => Page::FetchAt(node, self.fetch(&cursor)),

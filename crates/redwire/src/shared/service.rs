@@ -6,9 +6,9 @@ use std::sync::{Arc, MutexGuard, Weak};
 use std::time::Duration;
 
 use redwire_core::cluster::Remap;
-use redwire_core::config::{Config, Endpoint, HostPort, ReadFrom, Deployment};
+use redwire_core::config::{Config, Deployment, Endpoint, HostPort, ReadFrom};
 use redwire_core::pubsub::Message;
-use redwire_core::sentinel::{Discovery, FoundServers, ServiceEvent, ReplicaChoice, Sentinels};
+use redwire_core::sentinel::{Discovery, FoundServers, ReplicaChoice, Sentinels, ServiceEvent};
 use redwire_core::standing::Leave;
 use redwire_core::{ConnectionFault, Error, ErrorKind, Outcome, Result, SentinelFault};
 

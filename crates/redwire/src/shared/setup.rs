@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
-use redwire_core::config::{Config, Endpoint, Deployment};
+use redwire_core::config::{Config, Deployment, Endpoint};
 use redwire_core::inbound::Inbound;
 use redwire_core::link::QueueLimits;
 use redwire_core::pool::PoolLimits;

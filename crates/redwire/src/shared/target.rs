@@ -9,7 +9,7 @@ use std::time::Duration;
 use redwire_core::budget::RetryBudget;
 use redwire_core::call::Call;
 use redwire_core::cluster;
-use redwire_core::config::{Config, Endpoint, HostPort, Protocol, Deployment};
+use redwire_core::config::{Config, Deployment, Endpoint, HostPort, Protocol};
 use redwire_core::handshake::Session;
 use redwire_core::retry::Attempt;
 use redwire_core::standing::{self, Leave, Standing, Turn};
@@ -205,7 +205,9 @@ impl Target {
         match &self.route {
             Destination::Server { .. } | Destination::Node { .. } => {}
             Destination::Service(service) => service.handle_connecting(setup::address(endpoint)),
-            Destination::Cluster(shared_topology) => shared_topology.handle_connecting(setup::address(endpoint)),
+            Destination::Cluster(shared_topology) => {
+                shared_topology.handle_connecting(setup::address(endpoint))
+            }
         }
         self.tell(EventKind::Connecting);
     }

@@ -6,7 +6,7 @@ use std::fmt;
 use std::sync::{Arc, OnceLock, RwLockReadGuard, RwLockWriteGuard, Weak};
 use std::time::Instant;
 
-use redwire_core::cache::{CacheStats, CacheOptions, Store, demoted, is_demoted};
+use redwire_core::cache::{CacheOptions, CacheStats, Store, demoted, is_demoted};
 use redwire_core::inbound::Frames;
 use redwire_core::{Cmd, ConnectionFault, Error, ErrorKind, Outcome, Replies, Result};
 

@@ -283,7 +283,11 @@ fn verify_status(
 }
 
 /// Whether `id` is that of `subject`.
-fn is_about(id: &CertId, subject: &Certificate, issuer: &SubjectPublicKeyInfoOwned) -> Result<bool, OcspFault> {
+fn is_about(
+    id: &CertId,
+    subject: &Certificate,
+    issuer: &SubjectPublicKeyInfoOwned,
+) -> Result<bool, OcspFault> {
     let algorithm = match id.hash_algorithm.oid {
         SHA1_ID => &SHA1_FOR_LEGACY_USE_ONLY,
         SHA256_ID => &SHA256,

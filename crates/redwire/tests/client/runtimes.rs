@@ -7,10 +7,12 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 use std::time::Duration;
 
+use redwire::cache::CacheOptions;
 use redwire::config::Config;
 use redwire::prelude::*;
-use redwire::cache::CacheOptions;
-use redwire::{Client, Cluster, Connection, ErrorKind, Monitor, Pool, PubSub, Result, ScanOptions, Sentinel, Value, cmd};
+use redwire::{
+    Client, Cluster, Connection, ErrorKind, Monitor, Pool, PubSub, Result, ScanOptions, Sentinel, Value, cmd,
+};
 use redwire_testkit::{Direction, Fault, Proxy, Server, eventually};
 use tokio::runtime::{Builder, Runtime};
 

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use redwire::Run;
 use redwire::prelude::*;
-use redwire::pubsub::{SubscriptionEvent, SubscribeOptions};
+use redwire::pubsub::{SubscribeOptions, SubscriptionEvent};
 use redwire::{Error, Outcome, Result, cmd};
 use redwire_testkit::{ClusterSet, eventually, slot};
 

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::time::{Duration, SystemTime};
 
 use redwire::commands::{
-    BitOffset, BitOperation, BitRange, Bitfield, Expiry, IntType, BitfieldOverflow, SetOptions, Ttl,
+    BitOffset, BitOperation, BitRange, Bitfield, BitfieldOverflow, Expiry, IntType, SetOptions, Ttl,
 };
 use redwire::prelude::*;
 

@@ -1,6 +1,6 @@
 //! A client-side cache of either driver, by one face.
 
-use redwire::cache::{CacheStats, CacheOptions};
+use redwire::cache::{CacheOptions, CacheStats};
 use redwire::{Cmd, Reply, Result};
 
 use super::{Client, runtime, words};

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use redwire::config::{Config, ConfigBuilder};
-use redwire::pool::{PoolStats, Borrower};
+use redwire::pool::{Borrower, PoolStats};
 use redwire::{Cmd, Event, Pipeline, Reply, Result, Run, Slots, Value};
 
 use super::{Client, Connection, Driver, Setup, runtime, words};

@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use redwire::config::{Config, ConfigBuilder};
-use redwire::pubsub::{SubscriptionEvent, Message, SubscribeOptions};
 use redwire::Result;
+use redwire::config::{Config, ConfigBuilder};
+use redwire::pubsub::{Message, SubscribeOptions, SubscriptionEvent};
 
 use super::{Client, Driver, LIMIT, Setup, runtime};
 

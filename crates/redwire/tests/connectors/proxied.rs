@@ -4,8 +4,8 @@
 use std::thread;
 use std::time::Duration;
 
-use redwire::config::{Config, ConfigBuilder};
 use redwire::cache::CacheOptions;
+use redwire::config::{Config, ConfigBuilder};
 use redwire::{Run, Value, blocking, cmd, connector};
 use redwire_testkit::{Authority, ClusterSet, SentinelSet, Server, TlsFront, eventually};
 

@@ -4,8 +4,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use redwire::config::{Config, ConfigBuilder};
 use redwire::cache::CacheOptions;
+use redwire::config::{Config, ConfigBuilder};
 use redwire::{Cmd, Error, ErrorKind, Outcome, Result, Run, Slot, Value};
 use redwire_testkit::{Direction, Fault, Proxy, Server};
 

@@ -5,8 +5,8 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use redwire::pubsub::{SubscriptionEvent, ChannelKind, SubscribeOptions};
 use redwire::ErrorKind;
+use redwire::pubsub::{ChannelKind, SubscribeOptions, SubscriptionEvent};
 use redwire_testkit::{Server, eventually, shared};
 
 use crate::common::pubsub::{PubSub, Way};

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use redwire::pubsub::{SubscriptionEvent, SubscribeOptions};
+use redwire::pubsub::{SubscribeOptions, SubscriptionEvent};
 use redwire::{ErrorKind, blocking, cmd};
 use redwire_testkit::{Direction, Fault, Proxy, Server, eventually};
 
@@ -373,7 +373,9 @@ fn what_time_does_not_mend_ends_the_subscription(setup: Setup) {
     server.command(&["ACL", "SETUSER", "alice", "resetpass", ">new"]).unwrap();
     kill_named(&server, "alice");
     match subscription.next() {
-        Some(SubscriptionEvent::Failed(error)) => assert!(matches!(error.kind(), ErrorKind::Authentication(_)), "{error}"),
+        Some(SubscriptionEvent::Failed(error)) => {
+            assert!(matches!(error.kind(), ErrorKind::Authentication(_)), "{error}")
+        }
         other => panic!("expected to be told why it ends; got {other:?}"),
     }
     assert!(subscription.next().is_none());

@@ -5,8 +5,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use fork::{Fork, fork, waitpid_nohang};
-use redwire::pubsub::SubscriptionEvent;
 use redwire::blocking;
+use redwire::pubsub::SubscriptionEvent;
 use redwire_testkit::{Server, eventually};
 
 use crate::common::{LIMIT, named_clients};

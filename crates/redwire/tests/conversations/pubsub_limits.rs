@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use redwire::pubsub::{SubscriptionEvent, Overflow, SubscribeOptions};
+use redwire::pubsub::{Overflow, SubscribeOptions, SubscriptionEvent};
 use redwire::{blocking, cmd};
 use redwire_testkit::{Server, eventually};
 

@@ -112,7 +112,9 @@ fn a_runtime_that_ends_is_told_and_another_may_take_over() {
     drop(first);
     one_thread().block_on(async {
         let failed = subscription.next().await;
-        assert!(matches!(failed, Some(SubscriptionEvent::Failed(error)) if error.kind() == ErrorKind::Closed));
+        assert!(
+            matches!(failed, Some(SubscriptionEvent::Failed(error)) if error.kind() == ErrorKind::Closed)
+        );
         assert!(subscription.next().await.is_none());
         let mut again = pubsub.subscribe("news").await.unwrap();
         let client = Client::connect(&server.url()).await.unwrap();

@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use redwire::pubsub::SubscriptionEvent;
 use redwire::blocking::{Client, PubSub};
 use redwire::config::Protocol;
 use redwire::credentials::{Credentials, RotatingCredentials};
+use redwire::pubsub::SubscriptionEvent;
 use redwire_testkit::Server;
 
 use crate::common::{LIMIT, client_line};

@@ -3,8 +3,8 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use redwire::pubsub::SubscribeOptions;
 use redwire::cache::CacheOptions;
+use redwire::pubsub::SubscribeOptions;
 use redwire::{Result, Run, Value, cmd};
 
 use crate::common::cache::Cache;

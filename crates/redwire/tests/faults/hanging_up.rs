@@ -4,9 +4,9 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use redwire::pubsub::SubscribeOptions;
-use redwire::cache::CacheOptions;
 use redwire::Value;
+use redwire::cache::CacheOptions;
+use redwire::pubsub::SubscribeOptions;
 
 use crate::common::cache::Cache;
 use crate::common::pubsub::{PubSub, Way};

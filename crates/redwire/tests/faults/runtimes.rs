@@ -5,8 +5,8 @@ use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use redwire::pubsub::SubscriptionEvent;
 use redwire::cache::CacheOptions;
+use redwire::pubsub::SubscriptionEvent;
 use redwire::{Result, Value, cmd};
 use redwire_testkit::Server;
 use tokio::runtime::Runtime;

@@ -14,11 +14,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use redwire::blocking::{Client, Connection, Monitor, Pool, PubSub};
+use redwire::cache::CacheOptions;
 use redwire::config::Config;
 use redwire::prelude::*;
-use redwire::resolve::{Resolve, Resolver};
 use redwire::pubsub::SubscriptionEvent;
-use redwire::cache::CacheOptions;
+use redwire::resolve::{Resolve, Resolver};
 use redwire::{Error, Result, Run, Value, cmd};
 use redwire_testkit::Server;
 use rustix::process::{Pid, Signal, kill_process};

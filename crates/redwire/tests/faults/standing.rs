@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use redwire::pubsub::SubscriptionEvent;
 use redwire::cache::CacheOptions;
+use redwire::pubsub::SubscriptionEvent;
 use redwire::{AuthenticationFault, ErrorKind, Outcome, Result, Run, Value, cmd};
 use redwire_testkit::{FakeServer, Proxy, Server, eventually};
 

@@ -3,8 +3,8 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use redwire::pool::CloseReason;
 use redwire::Value;
+use redwire::pool::CloseReason;
 use redwire_testkit::{FakeServer, Server, Step, eventually, shared};
 
 use crate::common::pool::Pool;

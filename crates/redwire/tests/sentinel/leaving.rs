@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use redwire::cache::CacheOptions;
 use redwire::Outcome;
+use redwire::cache::CacheOptions;
 use redwire_testkit::{Server, eventually};
 
 use crate::common::pool::Pool;

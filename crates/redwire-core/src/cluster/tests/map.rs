@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::Value as Json;
 
 use super::super::slots_reply::{SlotsReply, Source};
-use super::super::{NodeHealth, Map};
+use super::super::{Map, NodeHealth};
 use super::{address, remap, reply};
 use crate::reply::Value;
 

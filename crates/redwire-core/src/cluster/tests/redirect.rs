@@ -10,7 +10,8 @@ use serde_json::Value as Json;
 
 use super::super::slots_reply::{SlotsReply, Source};
 use super::super::{
-    Asking, ClusterOptions, FetchedMap, Map, TopologyHint, Redirect, Remap, Route, Rules, RouteStep, AfterFailure, Topology, slot_of,
+    AfterFailure, Asking, ClusterOptions, FetchedMap, Map, Redirect, Remap, Route, RouteStep, Rules,
+    Topology, TopologyHint, slot_of,
 };
 use super::{address, remap, reply};
 use crate::backoff::Backoff;
@@ -206,7 +207,10 @@ fn a_transaction_that_was_redirected_goes_on_whole() {
     let refused = replies(&["+OK\r\n", "-ASK 12182 b:1\r\n", "-ASK 12182 b:1\r\n", abort]);
     let error = transaction.read(refused).unwrap_err();
     let step = route.handle_failure(error, Some(&from), &mut transaction, rules, 0, || false);
-    assert!(matches!(&step.then, AfterFailure::Send { to, asking: true, .. } if *to == address("b:1")), "{step:?}");
+    assert!(
+        matches!(&step.then, AfterFailure::Send { to, asking: true, .. } if *to == address("b:1")),
+        "{step:?}"
+    );
     let mut asking = Asking(&mut transaction);
     let (mut outbox, count) = (Outbox::default(), asking.count());
     asking.write(&mut outbox);

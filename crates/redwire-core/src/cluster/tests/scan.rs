@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::Value as Json;
 
 use super::super::node_report::{NodeReport, SlotHold};
-use super::super::{ClusterOptions, Map, Remap, Rules, AfterFailure, ClusterScan, ScanStep};
+use super::super::{AfterFailure, ClusterOptions, ClusterScan, Map, Remap, Rules, ScanStep};
 use super::redirect::{config, map};
 use super::{address, remap};
 use crate::error::{ConnectionFault, Error, ErrorKind, Outcome};

@@ -8,15 +8,15 @@ use bytes::Bytes;
 use proptest::prelude::*;
 use redwire_resp::{Cursor, Head, Len};
 
-use super::super::{Bundle, ClusterOptions, Map, TopologyHint, Rules, Scatter, slot};
+use super::super::{Bundle, ClusterOptions, Map, Rules, Scatter, TopologyHint, slot};
 use super::address;
 use super::redirect::{config, map};
 use crate::call::Call;
 use crate::cmd::Cmd;
 use crate::config::HostPort;
+use crate::dispatch::Dispatch;
 use crate::error::{Error, Outcome, Result};
 use crate::facts::Blocking;
-use crate::dispatch::Dispatch;
 use crate::outbox::Outbox;
 use crate::pipeline::{Batch, Pipeline, Slot};
 use crate::replies::Replies;

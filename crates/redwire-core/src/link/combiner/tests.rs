@@ -121,7 +121,10 @@ fn a_reader_that_is_late_hands_over() {
     let second = reads(combiner.poll_duty(second));
     read(&mut combiner, b":1\r\n:2\r\n");
     assert_eq!(done(combiner.poll_duty(second)).unwrap().read::<i64>().unwrap(), 2);
-    assert!(matches!(combiner.poll_end(), Some(CombinerEnd::Forsaken)), "the answer to the question is missing");
+    assert!(
+        matches!(combiner.poll_end(), Some(CombinerEnd::Forsaken)),
+        "the answer to the question is missing"
+    );
 }
 
 #[test]

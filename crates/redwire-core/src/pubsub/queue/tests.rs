@@ -7,7 +7,12 @@ use super::*;
 
 fn message(number: u64) -> SubscriptionEvent {
     let payload = number.to_string().into();
-    SubscriptionEvent::Message(Message { kind: ChannelKind::Channel, channel: "c".into(), pattern: None, payload })
+    SubscriptionEvent::Message(Message {
+        kind: ChannelKind::Channel,
+        channel: "c".into(),
+        pattern: None,
+        payload,
+    })
 }
 
 fn queue(overflow: Overflow, messages: usize, bytes: usize) -> SubscriberQueue {
@@ -89,7 +94,9 @@ fn what_happens_while_nobody_listens_is_told_once() {
     }
     assert!(matches!(queue.pop(), Some(SubscriptionEvent::Message(_))));
     assert!(matches!(queue.pop(), Some(SubscriptionEvent::Reconnected)));
-    assert!(matches!(queue.pop(), Some(SubscriptionEvent::Gap { from, to }) if from == at(1) && to == at(100)));
+    assert!(
+        matches!(queue.pop(), Some(SubscriptionEvent::Gap { from, to }) if from == at(1) && to == at(100))
+    );
     assert!(queue.is_empty());
 
     queue.push(message(1), 1);

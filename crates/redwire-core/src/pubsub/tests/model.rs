@@ -118,7 +118,8 @@ impl Server {
         if !connected {
             return;
         }
-        let kinds = if sharded { &[ChannelKind::Shard][..] } else { &[ChannelKind::Channel, ChannelKind::Pattern] };
+        let kinds =
+            if sharded { &[ChannelKind::Shard][..] } else { &[ChannelKind::Channel, ChannelKind::Pattern] };
         for &kind in kinds {
             if self.subscribed.contains(&(kind, name.to_owned())) {
                 match kind {
@@ -355,7 +356,9 @@ impl World {
                 }
             }
             // Without a connection nobody is subscribed.
-            Step::Move(name) if self.server.subscribed.remove(&(ChannelKind::Shard, NAMES[name].to_owned())) => {
+            Step::Move(name)
+                if self.server.subscribed.remove(&(ChannelKind::Shard, NAMES[name].to_owned())) =>
+            {
                 self.server.say(protocol, &["sunsubscribe", NAMES[name], "0"]);
             }
             Step::Forbid(name) => drop(self.server.forbidden.insert(NAMES[name].to_owned())),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::cluster::{Map, TopologyHint, Remap, slot};
+use crate::cluster::{Map, Remap, TopologyHint, slot};
 use crate::config::HostPort;
 
 /// Subscriptions in a cluster, and what each node was sent.

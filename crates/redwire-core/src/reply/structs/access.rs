@@ -45,7 +45,10 @@ impl<'r, 'de> List<'r, 'de> {
 impl<'de> SeqAccess<'de> for &mut List<'_, 'de> {
     type Error = StructFault;
 
-    fn next_element_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, StructFault> {
+    fn next_element_seed<S: DeserializeSeed<'de>>(
+        &mut self,
+        seed: S,
+    ) -> Result<Option<S::Value>, StructFault> {
         if !self.items.more(self.reader)? {
             return Ok(None);
         }
@@ -101,16 +104,23 @@ impl<'r, 'de> Fields<'r, 'de> {
     }
 
     /// The value of the field that was read last.
-    fn value<T>(&mut self, read: impl FnOnce(NextValue<'_, 'de>) -> Result<T, StructFault>) -> Result<T, StructFault> {
+    fn value<T>(
+        &mut self,
+        read: impl FnOnce(NextValue<'_, 'de>) -> Result<T, StructFault>,
+    ) -> Result<T, StructFault> {
         self.read_value(read).map_err(|fault| match &self.field {
             Some(field) => fault.inside(&spelled(field)),
             None => fault,
         })
     }
 
-    fn read_value<T>(&mut self, read: impl FnOnce(NextValue<'_, 'de>) -> Result<T, StructFault>) -> Result<T, StructFault> {
+    fn read_value<T>(
+        &mut self,
+        read: impl FnOnce(NextValue<'_, 'de>) -> Result<T, StructFault>,
+    ) -> Result<T, StructFault> {
         self.pair.as_mut().unwrap_or(&mut self.items).take(1, self.reader)?;
-        let value = read(NextValue { reader: self.reader, row: None, depth: self.depth, absent: self.absent })?;
+        let value =
+            read(NextValue { reader: self.reader, row: None, depth: self.depth, absent: self.absent })?;
         if let Some(mut pair) = self.pair.take()
             && pair.more(self.reader)?
         {
@@ -120,7 +130,10 @@ impl<'r, 'de> Fields<'r, 'de> {
     }
 
     /// What a variant holds, which is all there is.
-    fn content<T>(mut self, read: impl FnOnce(NextValue<'_, 'de>) -> Result<T, StructFault>) -> Result<T, StructFault> {
+    fn content<T>(
+        mut self,
+        read: impl FnOnce(NextValue<'_, 'de>) -> Result<T, StructFault>,
+    ) -> Result<T, StructFault> {
         let content = self.value(read)?;
         self.finish()?;
         Ok(content)

@@ -10,7 +10,7 @@ use redwire_core::cache::{CacheOptions, announcements, connection_id, tracking};
 use redwire_core::config::Protocol;
 use redwire_core::{Cmd, Error, Reply, Result, Value};
 
-use super::tracked_conn::{TrackedConn, SetUp};
+use super::tracked_conn::{SetUp, TrackedConn};
 use crate::blocking::connection::Connection;
 use crate::blocking::pool::Pool;
 use crate::shared::node_caches::NodeCache;

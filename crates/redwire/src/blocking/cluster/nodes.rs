@@ -17,7 +17,7 @@ use redwire_core::{Error, Outcome, Result};
 use super::refresh;
 use crate::blocking::client::Client;
 use crate::blocking::connection::OnConnect;
-use crate::shared::node_clients::{SharedTopology, NodeClients, Routed, Watcher};
+use crate::shared::node_clients::{NodeClients, Routed, SharedTopology, Watcher};
 use crate::shared::setup;
 use crate::shared::sync::{Condvar, Mutex};
 use crate::shared::target::Target;
@@ -164,7 +164,11 @@ impl Nodes {
 }
 
 impl NodesShared {
-    fn new(target: &Arc<Target>, shared_topology: Arc<SharedTopology>, on_connect: Option<&OnConnect>) -> Arc<Self> {
+    fn new(
+        target: &Arc<Target>,
+        shared_topology: Arc<SharedTopology>,
+        on_connect: Option<&OnConnect>,
+    ) -> Arc<Self> {
         let (connecting, own) = (on_connect.cloned(), Arc::clone(target));
         let make = move |address: &HostPort| Client::of_node(&own, address, connecting.clone());
         let node_clients = NodeClients::new(target.config(), Arc::clone(&shared_topology), make);

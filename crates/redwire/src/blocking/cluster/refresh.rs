@@ -4,7 +4,7 @@ use std::sync::{Arc, Weak, mpsc};
 use std::thread;
 use std::time::Instant;
 
-use redwire_core::cluster::{NodeAnswer, Ask, FetchedMap, Refresh, question};
+use redwire_core::cluster::{Ask, FetchedMap, NodeAnswer, Refresh, question};
 use redwire_core::config::{Config, HostPort};
 use redwire_core::{Cmd, Error, Outcome, Result, Value, facts};
 
@@ -66,7 +66,9 @@ fn beside(work: impl FnOnce() + Send + 'static) {
 
 /// Asks a replica of a primary that cannot be reached whether it has taken over.
 fn probe(shared: &Weak<NodesShared>, node: &HostPort) {
-    let Some(node_client) = shared.upgrade().map(|shared| shared.node_clients.node_client(node)) else { return };
+    let Some(node_client) = shared.upgrade().map(|shared| shared.node_clients.node_client(node)) else {
+        return;
+    };
     let role = node_client.client.execute(Cmd::<Value>::of(&facts::ROLE).timeout(PROBE).retries(0));
     if let (Ok(role), Some(shared)) = (role, shared.upgrade()) {
         let left = shared.node_clients.handle_probed(node, &role);

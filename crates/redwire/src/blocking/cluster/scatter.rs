@@ -49,22 +49,30 @@ impl Nodes {
         let node_clients = self.node_clients();
         let member_for = |bundle: &Bundle| node_clients.reach(bundle.to(), bundle.fresh());
         let sent: Vec<_> = bundles.iter().map(|bundle| (member_for(bundle), bundle)).collect();
-        let calls = sent.iter().map(|(node_client, bundle)| (&node_client.client.shared_connections, *bundle));
+        let calls =
+            sent.iter().map(|(node_client, bundle)| (&node_client.client.shared_connections, *bundle));
         // Threads take longer to start than small calls to be answered.
-        let quick = sent.len() > 1 && bundles.iter().all(|bundle| matches!(bundle.dispatch(), Ok(Dispatch::Shared)));
+        let quick =
+            sent.len() > 1 && bundles.iter().all(|bundle| matches!(bundle.dispatch(), Ok(Dispatch::Shared)));
         let replies = if quick { SharedConnections::exchange_all(calls, deadline) } else { None };
         let replies = replies.unwrap_or_else(|| {
             at_once(&sent, |(node_client, bundle)| {
-                node_client.client.shared_connections.exchange(*bundle, bundle.dispatch()?, Instant::now(), deadline)
+                node_client.client.shared_connections.exchange(
+                    *bundle,
+                    bundle.dispatch()?,
+                    Instant::now(),
+                    deadline,
+                )
             })
         });
-        let located = |((node_client, _), replies): (&(Arc<NodeClient<Client>>, &Bundle), Result<Replies>)| {
-            replies.map_err(|error| {
-                node_clients.handle_failure(&node_client.address, &error);
-                node_client.client.pool().target().handle_failure(&error);
-                node_client.client.pool().target().locate(error)
-            })
-        };
+        let located =
+            |((node_client, _), replies): (&(Arc<NodeClient<Client>>, &Bundle), Result<Replies>)| {
+                replies.map_err(|error| {
+                    node_clients.handle_failure(&node_client.address, &error);
+                    node_client.client.pool().target().handle_failure(&error);
+                    node_client.client.pool().target().locate(error)
+                })
+            };
         sent.iter().zip(replies).map(located).collect()
     }
 }

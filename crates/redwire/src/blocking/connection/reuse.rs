@@ -4,8 +4,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use redwire_core::session_state::Cleanup;
 use redwire_core::pool::CloseReason;
+use redwire_core::session_state::Cleanup;
 use redwire_core::{Cmd, Error, Outcome, Result, Value};
 
 use super::{Connection, OnConnect};
@@ -91,7 +91,9 @@ impl Connection {
         let config = self.target.config();
         let unsure = config.health_check_interval().is_some_and(|interval| idle > interval);
         let version = self.wire.as_ref().map(Wire::version);
-        self.session_state.cleanup(db) == Cleanup::None && !unsure && version == Some(credentials::version(config))
+        self.session_state.cleanup(db) == Cleanup::None
+            && !unsure
+            && version == Some(credentials::version(config))
     }
 
     /// Makes it as new for a user who wants `db`, before `deadline`. Where nothing was left behind and it was

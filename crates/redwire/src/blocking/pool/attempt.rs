@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Instant;
 
-use redwire_core::pool::{QueueClaim, CloseReason, Permit};
+use redwire_core::pool::{CloseReason, Permit, QueueClaim};
 
 use super::PoolShared;
 use super::process::PoolState;

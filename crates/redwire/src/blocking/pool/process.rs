@@ -9,7 +9,7 @@ use std::sync::{Arc, MutexGuard, OnceLock};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
-use redwire_core::pool::{self, Acquired, QueueClaim, CloseReason, AcquireLimit, Permit};
+use redwire_core::pool::{self, AcquireLimit, Acquired, CloseReason, Permit, QueueClaim};
 use redwire_core::{Error, Outcome, Result};
 
 use super::PoolShared;

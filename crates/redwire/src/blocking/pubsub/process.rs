@@ -12,7 +12,7 @@ use std::thread::{self, Thread};
 use std::time::Instant;
 
 use redwire_core::config::{Config, Endpoint, Protocol};
-use redwire_core::pubsub::{self, PubSubConnect, ConnId};
+use redwire_core::pubsub::{self, ConnId, PubSubConnect};
 use redwire_core::{Error, Outcome, Result};
 
 use crate::blocking::cluster::Nodes;
@@ -347,7 +347,11 @@ impl PubSubProcess {
     }
 
     /// Writes what the server is to be told, unless somebody does already.
-    fn flush<'s>(&'s self, mut state: MutexGuard<'s, PubSubState>, conn: ConnId) -> MutexGuard<'s, PubSubState> {
+    fn flush<'s>(
+        &'s self,
+        mut state: MutexGuard<'s, PubSubState>,
+        conn: ConnId,
+    ) -> MutexGuard<'s, PubSubState> {
         loop {
             let PubSubState { machine, slots, .. } = &mut *state;
             let Some(link) = link_of(slots, conn) else { return state };
@@ -396,7 +400,11 @@ impl PubSubProcess {
     }
 
     /// Makes a connection on the thread that serves it.
-    fn connect_here<'s>(&'s self, mut state: MutexGuard<'s, PubSubState>, conn: ConnId) -> MutexGuard<'s, PubSubState> {
+    fn connect_here<'s>(
+        &'s self,
+        mut state: MutexGuard<'s, PubSubState>,
+        conn: ConnId,
+    ) -> MutexGuard<'s, PubSubState> {
         let Some(slot) = state.slot(conn) else { return state };
         slot.connecting = true;
         let target = Arc::clone(&slot.target);

@@ -9,12 +9,12 @@ use redwire_core::cache::{CacheOptions, announcements, connection_id, tracking};
 use redwire_core::config::Protocol;
 use redwire_core::{Cmd, Error, Replies, Result, Value};
 
-use crate::shared::node_caches::NodeCache;
-use crate::shared::clock;
 use crate::nonblocking::before;
 use crate::nonblocking::connection::{Connection, OnConnect};
-use crate::nonblocking::sharing::SharedConnection;
 use crate::nonblocking::pool::Pool;
+use crate::nonblocking::sharing::SharedConnection;
+use crate::shared::clock;
+use crate::shared::node_caches::NodeCache;
 use crate::shared::setup;
 use crate::shared::tracking as shared;
 
@@ -45,7 +45,8 @@ impl Tracking {
                 tracking.set_up(&pool, connection).await.inspect_err(|error| tracking.tell(error))
             })
         });
-        let shared_connection = SharedConnection::watched(pool, Some(on_connect), Some(Watch::Tracked(Arc::clone(&this))));
+        let shared_connection =
+            SharedConnection::watched(pool, Some(on_connect), Some(Watch::Tracked(Arc::clone(&this))));
         let shared_connection = Arc::new(shared_connection);
         this.track(&shared_connection);
         NodeCache { conn: shared_connection, tracking: this }

@@ -16,10 +16,10 @@ use redwire_core::retry::{Attempt, Decision};
 use redwire_core::{Error, Replies, Result};
 
 use super::Client;
-use crate::shared::clock::{self, Timer};
-use crate::shared::node_clients::{Pick, Routed};
 use crate::nonblocking::connection::Pending;
 use crate::nonblocking::sharing::SharedConnection;
+use crate::shared::clock::{self, Timer};
+use crate::shared::node_clients::{Pick, Routed};
 
 /// The future of a call on a [`Client`]. Nothing is sent before it is first polled.
 ///
@@ -62,13 +62,15 @@ impl<C: Call> Future for Request<'_, C> {
                     Ok(Some(replies)) => Ok(replies),
                     Err(error) => Err(error),
                 },
-                RequestState::Waiting(ticket) => match self.shared_connection().poll_reply(ticket, cx.waker()) {
-                    Ok(result) => result,
-                    Err(ticket) => {
-                        self.state = RequestState::Waiting(self.enter(ticket));
-                        return Poll::Pending;
+                RequestState::Waiting(ticket) => {
+                    match self.shared_connection().poll_reply(ticket, cx.waker()) {
+                        Ok(result) => result,
+                        Err(ticket) => {
+                            self.state = RequestState::Waiting(self.enter(ticket));
+                            return Poll::Pending;
+                        }
                     }
-                },
+                }
                 RequestState::Apart(mut replies) => match replies.as_mut().poll(cx) {
                     Poll::Ready(result) => result,
                     Poll::Pending => {
@@ -183,11 +185,17 @@ impl<'c, C: Call> Request<'c, C> {
         match dispatch {
             Dispatch::Shared if self.routed.asking() => {
                 let asking = Asking(&mut self.call);
-                let shared_connection = self.routed.node_client().map_or(&self.client.shared_connection, |node_client| &node_client.client.shared_connection);
-                self.state = RequestState::Waiting(shared_connection.submit_or_wait(&asking, waker, deadline, now)?);
+                let shared_connection =
+                    self.routed.node_client().map_or(&self.client.shared_connection, |node_client| {
+                        &node_client.client.shared_connection
+                    });
+                self.state =
+                    RequestState::Waiting(shared_connection.submit_or_wait(&asking, waker, deadline, now)?);
             }
             Dispatch::Shared => {
-                self.state = RequestState::Waiting(self.shared_connection().submit_or_wait(&self.call, waker, deadline, now)?);
+                self.state = RequestState::Waiting(
+                    self.shared_connection().submit_or_wait(&self.call, waker, deadline, now)?,
+                );
             }
             Dispatch::Exclusive(_) => {
                 self.start_apart(deadline);
@@ -206,7 +214,10 @@ impl<'c, C: Call> Request<'c, C> {
         }
         if self.routed.asking() {
             let asking = Asking(&mut self.call);
-            let shared_connection = self.routed.node_client().map_or(&self.client.shared_connection, |node_client| &node_client.client.shared_connection);
+            let shared_connection = self
+                .routed
+                .node_client()
+                .map_or(&self.client.shared_connection, |node_client| &node_client.client.shared_connection);
             return shared_connection.enter(ticket, &asking);
         }
         self.shared_connection().enter(ticket, &self.call)
@@ -215,7 +226,9 @@ impl<'c, C: Call> Request<'c, C> {
     /// The shared connection of the server that the call goes to.
     #[inline]
     fn shared_connection(&self) -> &SharedConnection {
-        self.routed.node_client().map_or(&self.client.shared_connection, |node_client| &node_client.client.shared_connection)
+        self.routed
+            .node_client()
+            .map_or(&self.client.shared_connection, |node_client| &node_client.client.shared_connection)
     }
 
     /// Chooses the node of the cluster that the call goes to; or lets it wait for the first map or for
@@ -235,7 +248,8 @@ impl<'c, C: Call> Request<'c, C> {
                 let limit = client.config().timeout();
                 let until = deadline.or_else(|| limit.and_then(|limit| now.checked_add(limit)));
                 let cluster = cluster.clone();
-                self.state = RequestState::Learning(Box::pin(async move { cluster.learn(until, true).await }));
+                self.state =
+                    RequestState::Learning(Box::pin(async move { cluster.learn(until, true).await }));
             }
             Pick::Several(scatter) => {
                 self.state = RequestState::Scattered(Box::pin(cluster.clone().scatter(scatter, deadline)));
@@ -251,10 +265,16 @@ impl<'c, C: Call> Request<'c, C> {
             true => (asking.write(&mut outbox), asking.count()).1,
             false => (asking.0.write(&mut outbox), asking.0.count()).1,
         };
-        let pool = self.routed.node_client().map_or(&self.client.pool, |node_client| &node_client.client.pool).clone();
+        let pool = self
+            .routed
+            .node_client()
+            .map_or(&self.client.pool, |node_client| &node_client.client.pool)
+            .clone();
         let (commands, ends) = (outbox.to_bytes(), self.call.ends_connection());
         self.state =
-            RequestState::Apart(Box::pin(async move { pool.exchange(&commands, count, ends, deadline).await }));
+            RequestState::Apart(Box::pin(
+                async move { pool.exchange(&commands, count, ends, deadline).await },
+            ));
     }
 
     /// There is no other try.

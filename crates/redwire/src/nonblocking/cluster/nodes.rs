@@ -13,11 +13,11 @@ use redwire_core::{Error, Result};
 use tokio::sync::Notify;
 
 use super::refresh;
-use crate::shared::clock::{self, runtime};
-use crate::shared::node_clients::{NodeClients, Routed, Watcher};
 use crate::nonblocking::before;
 use crate::nonblocking::client::Client;
 use crate::nonblocking::connection::OnConnect;
+use crate::shared::clock::{self, runtime};
+use crate::shared::node_clients::{NodeClients, Routed, Watcher};
 use crate::shared::setup;
 use crate::shared::target::Target;
 
@@ -89,7 +89,9 @@ impl Nodes {
                 return learnt;
             }
             self.follow()?;
-            before(deadline, refreshed).await.ok_or_else(|| setup::late(shared_topology.failure().as_ref()))?;
+            before(deadline, refreshed)
+                .await
+                .ok_or_else(|| setup::late(shared_topology.failure().as_ref()))?;
         }
     }
 
@@ -108,7 +110,9 @@ impl Nodes {
                 return refreshed;
             }
             self.follow()?;
-            before(deadline, refreshed).await.ok_or_else(|| setup::late(shared_topology.failure().as_ref()))?;
+            before(deadline, refreshed)
+                .await
+                .ok_or_else(|| setup::late(shared_topology.failure().as_ref()))?;
         }
     }
 
@@ -146,12 +150,15 @@ impl Nodes {
 
     /// Pauses a call before its next try: for so long, or until slots have another primary.
     pub(in crate::nonblocking) async fn pause(&self, pause: Duration) {
-        let (shared_topology, until) = (self.node_clients().shared_topology(), clock::now().checked_add(pause));
+        let (shared_topology, until) =
+            (self.node_clients().shared_topology(), clock::now().checked_add(pause));
         let before = shared_topology.switches();
         loop {
             let mut refreshed = pin!(self.0.refreshed.notified());
             refreshed.as_mut().enable();
-            if shared_topology.switches() != before || crate::nonblocking::before(until, refreshed).await.is_none() {
+            if shared_topology.switches() != before
+                || crate::nonblocking::before(until, refreshed).await.is_none()
+            {
                 return;
             }
         }

@@ -5,15 +5,15 @@ use std::pin::Pin;
 use std::sync::{Arc, Weak};
 use std::task::{Poll, ready};
 
-use redwire_core::cluster::{NodeAnswer, Ask, FetchedMap, Refresh, question};
+use redwire_core::cluster::{Ask, FetchedMap, NodeAnswer, Refresh, question};
 use redwire_core::config::{Config, HostPort};
 use redwire_core::{Cmd, Result, Value, facts};
 
 use super::nodes::NodesShared;
-use crate::shared::clock::{self, Timer};
-use crate::shared::node_clients::{Left, NodeClient, PROBE, Work};
 use crate::nonblocking::client::Client;
 use crate::nonblocking::connection::Connection;
+use crate::shared::clock::{self, Timer};
+use crate::shared::node_clients::{Left, NodeClient, PROBE, Work};
 
 /// The task that takes care of refreshes. If it is dropped, even before it has begun, another may.
 pub(super) struct Following(pub(super) Weak<NodesShared>);
@@ -60,7 +60,9 @@ pub(super) async fn follow(mut following: Following) {
 
 /// Asks a replica of a primary that cannot be reached whether it has taken over.
 async fn probe(shared: &Weak<NodesShared>, node: &HostPort) {
-    let Some(node_client) = shared.upgrade().map(|shared| shared.node_clients.node_client(node)) else { return };
+    let Some(node_client) = shared.upgrade().map(|shared| shared.node_clients.node_client(node)) else {
+        return;
+    };
     let role = node_client.client.execute(Cmd::<Value>::of(&facts::ROLE).timeout(PROBE).retries(0)).await;
     if let (Ok(role), Some(shared)) = (role, shared.upgrade()) {
         let left = shared.node_clients.handle_probed(node, &role);

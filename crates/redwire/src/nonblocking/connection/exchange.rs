@@ -8,18 +8,18 @@ use std::task::Poll;
 use std::time::Instant;
 
 use redwire_core::call::{self, Call};
-use redwire_core::session_state::SentCommand;
 use redwire_core::facts::SessionEffect;
 use redwire_core::link::Ticket;
 use redwire_core::liveness::Finding;
 use redwire_core::outbox::Outbox;
+use redwire_core::session_state::SentCommand;
 use redwire_core::{Cmd, Error, Outcome, Replies, Result, Value, transaction};
 
 use super::{Connection, Pending};
+use crate::nonblocking::before;
 use crate::shared::clock::{self, Burst};
 use crate::shared::credentials::{self, Pass};
 use crate::shared::events::EventKind;
-use crate::nonblocking::before;
 use crate::shared::setup;
 
 impl Connection {

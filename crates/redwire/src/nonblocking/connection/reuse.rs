@@ -3,16 +3,16 @@
 
 use std::time::{Duration, Instant};
 
-use redwire_core::session_state::{SessionState, Cleanup};
 use redwire_core::handshake::Handshake;
+use redwire_core::session_state::{Cleanup, SessionState};
 use redwire_core::{Cmd, Error, Outcome, Result, Value};
 
 use tokio::runtime;
 
 use super::{Connection, OnConnect};
+use crate::nonblocking::before;
 use crate::shared::clock;
 use crate::shared::credentials::{self, Pass};
-use crate::nonblocking::before;
 use crate::shared::setup;
 
 /// For so long the reply to a call that was given up is waited for. Without it, each call that is given up
@@ -48,7 +48,9 @@ impl Connection {
     /// expected soon.
     pub(in crate::nonblocking) fn owes_a_reply(&self) -> bool {
         let only_that = self.sent.is_empty() && self.lost.is_none() && self.wire.is_some();
-        only_that && !self.interrupt.waits() && self.session_state.cleanup(self.target.config().db()) != Cleanup::Drop
+        only_that
+            && !self.interrupt.waits()
+            && self.session_state.cleanup(self.target.config().db()) != Cleanup::Drop
     }
 
     /// Waits for that reply, for the time that another connection would take to be made, and says whether it

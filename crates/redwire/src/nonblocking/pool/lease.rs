@@ -6,8 +6,8 @@ use redwire_core::pool::{CloseReason, Permit};
 use tokio::runtime::Handle;
 
 use super::Pool;
-use crate::shared::clock;
 use crate::nonblocking::connection::Connection;
+use crate::shared::clock;
 
 /// A [`Connection`] borrowed from a [`Pool`], which gets it back when this is dropped.
 ///

@@ -8,17 +8,17 @@ use std::sync::{Arc, MutexGuard};
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Instant;
 
-use redwire_core::pool::{Acquired, QueueClaim, CloseReason, AcquireLimit, Permit};
+use redwire_core::pool::{AcquireLimit, Acquired, CloseReason, Permit, QueueClaim};
 use redwire_core::{Replies, Result};
 use tokio::runtime::Handle;
 
 use super::attempt::Attempt;
-use super::{Lease, PoolMachine, Pool, PoolState, upkeep};
+use super::{Lease, Pool, PoolMachine, PoolState, upkeep};
+use crate::nonblocking::connection::{Connection, Readiness};
+use crate::nonblocking::renew;
 use crate::shared::clock::{self, Timer, runtime};
 use crate::shared::events::EventKind;
 use crate::shared::interrupt::Interrupts;
-use crate::nonblocking::connection::{Connection, Readiness};
-use crate::nonblocking::renew;
 use crate::shared::setup;
 
 impl Pool {
@@ -156,7 +156,11 @@ struct QueuePlace<'a> {
 impl QueuePlace<'_> {
     /// Ready once the claim is answered. Whoever waits also keeps the time for all who do, and has
     /// connections made.
-    fn poll(&mut self, limit: &AcquireLimit, cx: &mut Context<'_>) -> Poll<Result<(Permit, Box<Connection>)>> {
+    fn poll(
+        &mut self,
+        limit: &AcquireLimit,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(Permit, Box<Connection>)>> {
         loop {
             let Some(claim) = self.claim.take() else { return Poll::Ready(Err(setup::closed_client())) };
             let (mut former, now, random) = (None, clock::now(), fastrand::u64(..));

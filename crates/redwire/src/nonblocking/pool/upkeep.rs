@@ -69,7 +69,9 @@ impl Drop for Upkeep {
             let pool = Pool(shared);
             pool.lock().kept = false;
             let here = Some(self.runtime);
-            pool.with(|machine| machine.clear_idle_of(CloseReason::Lost, |connection| connection.is_of(here)));
+            pool.with(|machine| {
+                machine.clear_idle_of(CloseReason::Lost, |connection| connection.is_of(here))
+            });
         }
     }
 }

@@ -11,16 +11,16 @@ use redwire_core::handshake::Session;
 use redwire_core::inbound::Frames;
 use redwire_core::keeper;
 use redwire_core::outbox::Outbox;
-use redwire_core::pubsub::{PubSubConnect, ConnId};
+use redwire_core::pubsub::{ConnId, PubSubConnect};
 use redwire_core::{Error, Result};
 
 use super::{PubSubShared, PubSubState};
-use crate::shared::clock;
-use crate::shared::credentials::{self, Pass};
-use crate::shared::events::EventKind;
 use crate::nonblocking::drive::{self, Driven, End, Kept, Outgoing};
 use crate::nonblocking::stream::Writer;
 use crate::nonblocking::wire::Wire;
+use crate::shared::clock;
+use crate::shared::credentials::{self, Pass};
+use crate::shared::events::EventKind;
 use crate::shared::setup;
 use crate::shared::target::Target;
 

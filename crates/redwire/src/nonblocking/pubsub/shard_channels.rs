@@ -8,9 +8,9 @@ use std::task::{Poll, Waker, ready};
 use redwire_core::{Error, ErrorKind, Outcome};
 
 use super::PubSubShared;
+use crate::nonblocking::cluster::Nodes;
 use crate::shared::clock::{self, Timer};
 use crate::shared::node_clients::Listener;
-use crate::nonblocking::cluster::Nodes;
 
 /// Tells the map and what there is to know about it, and has connections driven to the nodes that are wanted,
 /// until all is closed.

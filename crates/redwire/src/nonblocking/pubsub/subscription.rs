@@ -14,8 +14,8 @@ use redwire_core::{Arg, Error, Result};
 
 use super::handler::Handler;
 use super::{PubSub, PubSubShared};
-use crate::shared::clock;
 use crate::nonblocking::before;
+use crate::shared::clock;
 
 /// A subscriber takes so many items at a time: fewer turns at the lock, while few wait where no limit counts
 /// them.
@@ -38,7 +38,11 @@ pub struct Subscription {
 
 impl Subscription {
     /// One that the server has confirmed.
-    pub(super) async fn confirmed(owner: PubSub, shared: Arc<PubSubShared>, id: SubscriptionId) -> Result<Self> {
+    pub(super) async fn confirmed(
+        owner: PubSub,
+        shared: Arc<PubSubShared>,
+        id: SubscriptionId,
+    ) -> Result<Self> {
         let subscription = Self { shared, id: Some(id), taken: VecDeque::new(), _owner: owner };
         subscription.confirm().await?;
         Ok(subscription)

@@ -9,10 +9,10 @@ use redwire_core::sentinel::ServiceEvent;
 use tokio::task::AbortHandle;
 
 use super::ask_in_turn;
-use crate::shared::clock::Timer;
 use crate::commands::{MasterAddress, SentinelCommands};
 use crate::nonblocking::connection::Connection;
 use crate::nonblocking::pubsub::PubSub;
+use crate::shared::clock::Timer;
 use crate::shared::service::{self, RESUBSCRIBE_PAUSE, SENT_AWAY};
 use crate::shared::target::Target;
 

@@ -16,12 +16,12 @@ use redwire_core::{Error, Result};
 
 use super::renewal::Renewal;
 use super::{LONG_QUIET, SharingPhase, SharingShared, SharingState, release, rotation};
-use crate::shared::clock;
-use crate::shared::credentials;
-use crate::shared::events::EventKind;
 use crate::nonblocking::drive::{self, Driven, End, Kept, Outgoing};
 use crate::nonblocking::stream::Writer;
 use crate::nonblocking::wire::Wire;
+use crate::shared::clock;
+use crate::shared::credentials;
+use crate::shared::events::EventKind;
 use crate::shared::setup;
 
 /// Keeps the connection up until the client is closed.

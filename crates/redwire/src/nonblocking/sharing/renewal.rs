@@ -15,10 +15,10 @@ use redwire_core::standing::Leave;
 
 use super::driver::SharingDriver;
 use super::{SharingShared, SharingState, release};
-use crate::shared::clock;
-use crate::shared::events::EventKind;
 use crate::nonblocking::drive::{End, Outgoing};
 use crate::nonblocking::wire::Wire;
+use crate::shared::clock;
+use crate::shared::events::EventKind;
 use crate::shared::service::Follower;
 use crate::shared::setup;
 

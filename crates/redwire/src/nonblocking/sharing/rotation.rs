@@ -7,10 +7,10 @@ use std::sync::Arc;
 use redwire_core::{ErrorKind, Result};
 
 use super::SharingShared;
+use crate::nonblocking::wire::Wire;
 use crate::shared::clock;
 use crate::shared::credentials::{self, Credentials, Pass};
 use crate::shared::events::EventKind;
-use crate::nonblocking::wire::Wire;
 
 /// Listens to the provider of a client's credentials for as long as it lives.
 pub(super) struct Rotation {

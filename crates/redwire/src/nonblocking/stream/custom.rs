@@ -19,8 +19,8 @@ use redwire_core::{Error, Outcome, Result};
 use tokio::io::AsyncReadExt;
 
 use super::READ_AT_ONCE;
-use crate::shared::lookups::catch_future;
 use crate::nonblocking::connector::{Connect, Stream};
+use crate::shared::lookups::catch_future;
 use crate::shared::sync::Mutex;
 
 /// A look at the stream takes this much at most.

@@ -13,8 +13,8 @@ use tokio::net::tcp;
 
 use super::custom;
 use crate::shared::sync::Mutex;
-use crate::tls::{Outgoing, TlsSession};
 use crate::shared::{setup, socket};
+use crate::tls::{Outgoing, TlsSession};
 
 /// Ciphertext is read in pieces of at most this size: a few full records.
 const READ_AT_ONCE: usize = 64 * 1024;

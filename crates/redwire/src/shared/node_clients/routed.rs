@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use redwire_core::call::Call;
-use redwire_core::cluster::{Route, Scatter, Spread, AfterFailure};
+use redwire_core::cluster::{AfterFailure, Route, Scatter, Spread};
 use redwire_core::config::HostPort;
 use redwire_core::retry::Decision;
 use redwire_core::{Error, Result};
@@ -52,7 +52,14 @@ struct NextHop {
 
 impl<C> Routed<C> {
     pub(crate) fn new() -> Self {
-        Self { slot: None, node_client: None, asking: false, keeps_connection: false, since: None, rerouted: None }
+        Self {
+            slot: None,
+            node_client: None,
+            asking: false,
+            keeps_connection: false,
+            since: None,
+            rerouted: None,
+        }
     }
 
     /// One that has a connection for itself and sends several commands over it.

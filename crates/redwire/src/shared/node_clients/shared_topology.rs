@@ -8,7 +8,7 @@ use std::fmt;
 use std::sync::{Arc, MutexGuard, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
-use redwire_core::cluster::{ClusterOptions, FetchedMap, Map, TopologyHint, NodeChoice, Refresh, Topology};
+use redwire_core::cluster::{ClusterOptions, FetchedMap, Map, NodeChoice, Refresh, Topology, TopologyHint};
 use redwire_core::config::{self, Config, HostPort};
 use redwire_core::outage::heals;
 use redwire_core::{Error, Result, Value};

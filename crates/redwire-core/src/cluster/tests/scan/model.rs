@@ -13,7 +13,7 @@ use proptest::prelude::*;
 use super::super::redirect::{config, map};
 use super::super::scatter::Dice;
 use super::broken;
-use crate::cluster::{ClusterOptions, Map, TopologyHint, Rules, AfterFailure, ClusterScan, ScanStep};
+use crate::cluster::{AfterFailure, ClusterOptions, ClusterScan, Map, Rules, ScanStep, TopologyHint};
 use crate::config::HostPort;
 
 /// Slots that move; the others stay with the first shard.
