@@ -148,7 +148,7 @@ fn holders_are_named_by_file_and_line(setup: Setup) {
             (location.file().rsplit('/').next().unwrap(), location.line())
         })
         .collect();
-    assert_eq!(found, [("figures.rs", line), ("figures.rs", next_line)]);
+    assert_eq!(found, [("stats.rs", line), ("stats.rs", next_line)]);
     drop(first);
     assert_eq!(pool.borrowers().len(), 1);
     // Taken out of the pool, it is nobody's any more.
