@@ -91,7 +91,8 @@ fn a_database_that_is_not_there() {
     let server = Server::start();
     let report = doctor(&format!("{}/99", server.url()), &[]);
     report.says("handshake", "good", &[]).says("select", "bad", &["no database 99", "databases"]);
-    report.says("latency", "good", &[]);
+    // What follows is looked at all the same; on a loaded machine with a warning.
+    assert_ne!(report.layer("latency")["verdict"], "skipped", "{}", report.json);
     doctor(&format!("{}/15", server.url()), &[]).says("select", "good", &[]);
 }
 

@@ -52,7 +52,7 @@ enum SentinelReply {
 #[derive(Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Outcomes {
-    FoundServers {
+    Found {
         master: String,
         witness: String,
         #[serde(default)]
@@ -127,7 +127,7 @@ fn run(case: Case) {
     }
     let result = discovery.poll_found().unwrap_or_else(|| panic!("{name}: nothing is certain"));
     match (result, case.result) {
-        (Ok(found), Outcomes::FoundServers { master, witness, replicas, sentinels }) => {
+        (Ok(found), Outcomes::Found { master, witness, replicas, sentinels }) => {
             let all = |list: &[HostPort]| list.iter().map(ToString::to_string).collect::<Vec<_>>();
             assert_eq!((found.master.to_string(), found.witness.to_string()), (master, witness), "{name}");
             assert_eq!((all(&found.replicas), all(&found.sentinels)), (replicas, sentinels), "{name}");
@@ -140,7 +140,7 @@ fn run(case: Case) {
             }
         }
         (Ok(found), Outcomes::Error { .. }) => panic!("{name}: found {found:?}"),
-        (Err(error), Outcomes::FoundServers { .. }) => panic!("{name}: {error}"),
+        (Err(error), Outcomes::Found { .. }) => panic!("{name}: {error}"),
     }
 }
 

@@ -50,7 +50,7 @@ enum Told {
 #[derive(Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Outcomes {
-    FetchedMap { witness: String, primary_of_0: String },
+    Found { witness: String, primary_of_0: String },
     Error { fault: String, says: Vec<String> },
 }
 
@@ -120,7 +120,7 @@ fn run(case: Case) {
     }
     let result = refresh.poll_found(now).unwrap_or_else(|| panic!("{name}: nothing is certain"));
     match (result, case.result) {
-        (Ok(found), Outcomes::FetchedMap { witness, primary_of_0 }) => {
+        (Ok(found), Outcomes::Found { witness, primary_of_0 }) => {
             let primary = found.map.primary(0).map(ToString::to_string);
             assert_eq!((found.witness.to_string(), primary), (witness, Some(primary_of_0)), "{name}");
         }
@@ -132,7 +132,7 @@ fn run(case: Case) {
             }
         }
         (Ok(found), Outcomes::Error { .. }) => panic!("{name}: found {:?}", ranges(&found.map)),
-        (Err(error), Outcomes::FetchedMap { .. }) => panic!("{name}: {error}"),
+        (Err(error), Outcomes::Found { .. }) => panic!("{name}: {error}"),
     }
 }
 
