@@ -1,12 +1,26 @@
 //! The order of one connection: requests out, replies back, each to the request that asked for it.
 //!
 //! Replies come in the order of the requests, so a reply belongs to the oldest request that is still owed
-//! one. A caller who gives up leaves its place in that order: the reply is swallowed when it comes, and goes
-//! to nobody; if nothing of its request was taken to be written, nothing ever is. When a connection is lost,
-//! each request learns whether the server may have seen it. This file must not know sockets, commands or what
-//! a reply says, but whether a transaction was ended.
+//! one. A caller that gives up leaves its place in that order: the reply is swallowed when it comes, and no
+//! caller gets it; if nothing of its request was taken to be written, nothing ever is. When a connection is
+//! lost, each request learns whether the server may have seen it. This file must not know sockets, commands
+//! or what a reply says, but whether a transaction was ended.
 //!
-//! `W` is whoever waits: a waker in the async driver, nothing in the blocking one.
+//! What becomes of a request (`RequestSlot`):
+//!
+//! ```text
+//!  submit ─────────────────────────▶ Waiting ── some of its replies ──▶ Gathering
+//!     └ no room ──▶ Outside ── enter ──▲
+//!
+//!  Waiting, Gathering ── the last reply, or the connection is lost ──▶ Done ── poll_reply ──▶ Free
+//!                     ├─ its deadline passes ──▶ Late ── poll_reply ──▶ Abandoned
+//!                     └─ abandon ──────────────────────▶ Abandoned ── the last reply, or never sent ──▶ Free
+//!
+//!  Outside ── its deadline passes, or the connection is lost ──▶ Done          Outside ── abandon ──▶ Abandoned
+//!  Late ── nothing more can come for it ──▶ Done
+//! ```
+//!
+//! `W` is what wakes the caller: a waker in the async driver, a thread or nothing in the blocking one.
 
 mod clock;
 mod combiner;

@@ -1,15 +1,29 @@
-//! Publish/subscribe as desired state: who wants to hear what, and what the server must be told so that they
-//! do.
+//! Publish/subscribe as desired state: what each subscriber wants to hear, and what the server must be told
+//! for that.
 //!
-//! Subscriptions are wishes, which outlive connections. Names that several want are asked for once, and given
-//! up when the last has left. Promises that a message reaches everybody who wants it and nobody else, in
-//! order, and that every hole is told at its place: [`Gap`](SubscriptionEvent::Gap) after a connection that
-//! was lost, [`Lagged`](SubscriptionEvent::Lagged) where messages were dropped. What waits for a subscriber
-//! is bounded ([`SubscribeOptions`]). This file holds the wishes, `conn.rs` the connections behind them,
-//! `wire.rs` what was said on each, and `shard_placement.rs` which node of a cluster a shard channel is heard
-//! from. None must know sockets or clocks.
+//! Subscriptions are wishes, which outlive connections. Names that several subscribers want are asked for
+//! once, and given up when the last of them has left. Promises that a message reaches every subscriber that
+//! wants it and no other, in order, and that every hole is told at its place:
+//! [`Gap`](SubscriptionEvent::Gap) after a connection that was lost, [`Lagged`](SubscriptionEvent::Lagged)
+//! where messages were dropped. What waits for a subscriber is bounded ([`SubscribeOptions`]).
 //!
-//! `W` is whoever waits: a waker in the async driver, a thread in the blocking one.
+//! What the server knows of a name (`NameState`), on the connection it is heard over:
+//!
+//! ```text
+//!            a subscriber wants it            confirmed
+//!   Absent ────────────────────────▶ Asked ─────────────▶ Up ──▶ messages
+//!     ▲ ▲                              │                   │ no subscriber wants it any more,
+//!     │ └──── refused, or sent away ───┘                   ▼ or another node has it now
+//!     └──────────── confirmed, or left out by the node ── Leaving
+//!
+//!   the connection is lost: all are Absent, and what was Up has a hole from then on
+//! ```
+//!
+//! This file holds the wishes, `conn.rs` the connections behind them (when each is made is for its
+//! [`Keeper`](crate::keeper::Keeper) to say), `wire.rs` what was said on each, and `shard_placement.rs` which
+//! node of a cluster a shard channel is heard from. None must know sockets or clocks.
+//!
+//! `W` is what wakes a subscriber: a waker in the async driver, a thread in the blocking one.
 
 mod conn;
 mod event;
