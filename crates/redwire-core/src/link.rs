@@ -16,7 +16,8 @@
 //!                     ├─ its deadline passes ──▶ Late ── poll_reply ──▶ Abandoned
 //!                     └─ abandon ──────────────────────▶ Abandoned ── the last reply, or never sent ──▶ Free
 //!
-//!  Outside ── its deadline passes, or the connection is lost ──▶ Done          Outside ── abandon ──▶ Abandoned
+//!  Outside ── its deadline passes, or the connection is lost ──▶ Done
+//!          └─ abandon ──▶ Abandoned
 //!  Late ── nothing more can come for it ──▶ Done
 //! ```
 //!
