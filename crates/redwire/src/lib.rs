@@ -27,7 +27,9 @@
 //! follows the master that sentinels tell, and [`Sentinel`] is the part by hand; one of `redis+cluster://…`
 //! finds the node for each command, and [`Cluster`] is the part by hand. [`blocking`] has the same names
 //! without a runtime. Every option is a method of [`ConfigBuilder`](config::ConfigBuilder), with its default,
-//! and a parameter of the URL.
+//! and a parameter of the URL where it has a text. What belongs to one subject stands in a module of its own:
+//! [`pubsub`], [`pool`], [`cache`], [`cluster`], [`sentinel`], [`monitor`]. A [connector](connector) of your
+//! own makes the connections, where they go through a proxy or to a peer in memory.
 //!
 //! ```no_run
 //! # async fn example() -> redwire::Result<()> {
@@ -42,7 +44,7 @@
 //!     .build()?;
 //! let client = redwire::Client::open(config).await?;
 //!
-//! // A connection for nobody else, until it is dropped: the next user finds it as new.
+//! // A connection of your own, until it is dropped: the next user finds it as new.
 //! let mut lease = client.pool().get().await?;
 //! lease.select(2).await?;
 //! lease.set("greeting", "hello").await?;
@@ -55,7 +57,7 @@
 //! (`tests/…`) run against real servers, on both drivers where both could break it; those of `redwire-core`
 //! without sockets and clocks.
 //!
-//! - **I1: A reply reaches the call that asked for it, or nobody**, whatever is dropped, times out or is lost
+//! - **I1: A reply reaches the call that asked for it, or none**, whatever is dropped, times out or is lost
 //!   in between. A connection on which replies cannot be told apart any more is closed. A reply that
 //!   something between drops out of the stream, while the next one comes in time, cannot be told from its
 //!   successor without marks in the stream: that is found out when a deadline passes, or with
@@ -74,6 +76,7 @@
 //!   - `tests/client/by_hand.rs`: `messages_are_read_by_hand_and_never_by_a_call`
 //!   - `tests/client/nameless.rs`: `a_command_without_words_is_never_sent`
 //!   - `tests/client/pipelines.rs`: `a_reply_that_is_not_read_is_nobody_elses`
+//!   - `tests/connectors/memory.rs`: `replies_reach_those_who_asked`
 //!   - `redwire-core/src/link/tests.rs`: `random_histories_never_mix_replies_up`
 //! - **I2: A command is executed at most once**, unless it only reads or its caller allowed more
 //!   ([`Cmd::idempotent`], [`idempotent`](config::ConfigBuilder::idempotent)). [`Error::outcome`] tells what
@@ -84,6 +87,8 @@
 //!     `half_a_command_is_not_sent`, `replies_lost_at_random_never_execute_twice`
 //!   - `tests/faults/repeating.rs`: `a_transaction_whose_reply_is_lost_runs_once`,
 //!     `what_is_declared_idempotent_is_repeated`
+//!   - `tests/faults/unseen.rs`: `a_call_after_an_end_that_nobody_saw_is_executed_once`
+//!   - `tests/faults/standing.rs`: `what_is_under_way_is_answered_and_counts_stay_exact`
 //!   - `tests/faults/outcomes.rs`: `what_ran_before_it_was_refused_is_not_told_as_not_sent`,
 //!     `a_lock_that_may_be_held_is_given_up`
 //!   - `tests/conversations/refusals.rs`: `a_script_with_an_error_that_looks_like_the_servers_runs_once`,
@@ -106,7 +111,8 @@
 //!   [`timeout`](config::ConfigBuilder::timeout) or [`Cmd::timeout`] say. That covers the queue, the pool,
 //!   credentials, DNS, all addresses, TLS, the handshake, retries and the reply. A command that waits at the
 //!   server (`BLPOP`) has that time on top; one that waits for ever ends by its own [`Cmd::timeout`], or when
-//!   its connection is lost.
+//!   its connection is lost. An async client may be used in several runtimes, at the same time or one after
+//!   the other; its shared connection lives in one of them.
 //!   - `tests/faults/silence.rs`: `a_frozen_server_holds_nobody_past_the_deadline`,
 //!     `a_black_hole_holds_nobody_past_the_deadline`,
 //!     `a_connection_that_cannot_be_made_holds_nobody_past_the_deadline`,
@@ -115,6 +121,13 @@
 //!     `a_deadline_of_its_own_ends_what_waits_for_ever`
 //!   - `tests/faults/signals.rs`: `the_deadline_of_a_call_holds_while_signals_come`,
 //!     `silence_is_noticed_while_signals_come`
+//!   - `tests/faults/flooding.rs`: `bytes_that_never_pause_hold_up_no_deadline`,
+//!     `messages_to_others_hold_up_no_subscriber`
+//!   - `tests/faults/runtimes.rs`: `a_runtime_that_is_blocked_holds_up_no_other`
+//!   - `tests/pools/runtimes.rs`: `connections_of_one_runtime_are_not_lent_in_another`
+//!   - `tests/connectors/memory.rs`: `silence_ends_by_the_deadline`,
+//!     `a_peer_that_reads_nothing_ends_by_the_deadline`
+//!   - `tests/connectors/bad.rs`: `one_that_hangs_ends_by_the_deadline`
 //!   - `tests/pools/lookups.rs`: `a_name_server_that_hangs_costs_two_threads_and_no_more`
 //!   - `tests/security/stalled.rs`: `a_handshake_that_stalls_ends_with_the_call`
 //! - **I4: Nothing leaks, and every queue has a limit.** No place in a queue or a pool, socket or byte is
@@ -138,15 +151,16 @@
 //!   - `tests/pools/user_code.rs`: `leases_that_are_given_up_cost_no_connection`
 //!   - `tests/faults/waiting.rs`: `a_wait_that_is_dropped_leaves_no_ghost`
 //!   - `tests/client/sharing.rs`: `calls_that_wait_are_limited`, `a_dropped_client_leaves_no_connection`
+//!   - `tests/connectors/bad.rs`: `threads_that_hang_are_few`
 //! - **I5: Every possible loss of messages is announced**, where it happened in their order:
 //!   [`SubscriptionEvent::Gap`](pubsub::SubscriptionEvent::Gap) with its times, after a connection that was
 //!   lost and before the next message; [`SubscriptionEvent::Lagged`](pubsub::SubscriptionEvent::Lagged) with
 //!   its count, where a full buffer dropped some. What stands between two messages without either is nothing.
 //!   A cache forgets all it has when the connection that announces changes is lost.
 //!   - `tests/conversations/pubsub_faults.rs`: `every_hole_is_covered_while_the_connection_is_killed`,
-//!     `every_hole_is_covered_while_the_network_cuts`, `a_frozen_server_is_found_out_and_the_gap_told`,
-//!     `a_server_that_drops_a_slow_subscriber_is_told_of`, `the_oldest_are_dropped_and_counted`,
-//!     `the_newest_are_dropped_and_counted`
+//!     `every_hole_is_covered_while_the_network_cuts`, `a_frozen_server_is_found_out_and_the_gap_told`
+//!   - `tests/conversations/pubsub_limits.rs`: `a_server_that_drops_a_slow_subscriber_is_told_of`,
+//!     `the_oldest_are_dropped_and_counted`, `the_newest_are_dropped_and_counted`
 //!   - `tests/conversations/pubsub_late.rs`: `a_gap_covers_what_is_missing_however_late_it_is_read`
 //!   - `tests/cluster/cache.rs`: `nothing_old_is_read_after_sync_while_primaries_change`
 //!   - `redwire-core/src/pubsub/tests/model.rs`: `no_message_goes_astray_and_none_is_missing_unsaid`
@@ -155,28 +169,52 @@
 //!   - `redwire-core/src/cache/tests/model.rs`: `nothing_old_serves_nobody_is_forgotten_and_nothing_leaks`
 //! - **I6: After an outage, service returns by itself**: a server that can be reached again is tried within 1
 //!   s, the longest pause ([`reconnect_backoff`](config::ConfigBuilder::reconnect_backoff)), or within 3 s
-//!   where an attempt that nobody answers has to end first. A peer that fell silent without a word is found
+//!   where an attempt that is not answered has to end first. A peer that fell silent without a word is found
 //!   out within 5 s, twice [`health_check_interval`](config::ConfigBuilder::health_check_interval), while a
-//!   call waits on it or the connection is shared; one that lies idle in a pool, before it is lent again.
+//!   call waits on it or the connection is shared; one that lies idle in a pool, before it is lent again. A
+//!   call with more time than that waits until its own deadline, since a busy server and a dead one look the
+//!   same. A demoted master behind one address is left, and the call goes on at the next one.
 //!   - `tests/faults/outage.rs`: `service_returns_by_itself`, `values_stay_with_their_keys_through_all_of_it`
 //!   - `tests/faults/lost.rs`: `a_connection_killed_while_idle_is_invisible`
+//!   - `tests/faults/unseen.rs`: `so_are_pipelines_and_calls_that_are_made_together`,
+//!     `what_came_unseen_is_heard_first`
+//!   - `tests/faults/runtimes.rs`: `a_shared_connection_whose_driver_never_began_is_driven_anew`,
+//!     `runtimes_come_one_after_the_other`, `two_runtimes_take_turns`
+//!   - `tests/faults/standing.rs`: `each_kind_of_call_goes_on_at_the_next_master`,
+//!     `each_kind_of_connection_leaves_the_former_master`,
+//!     `whoever_is_not_known_any_more_introduces_himself_again`,
+//!     `who_only_listens_is_connected_anew_once_forgotten`, `an_old_connection_makes_way_and_no_call_fails`
+//!   - `tests/pools/outages.rs`: `calls_wait_for_a_server_that_is_away`,
+//!     `all_that_wait_are_served_when_the_server_returns`
+//!   - `tests/pools/runtimes.rs`: `twenty_runtimes_one_after_the_other_have_leases_and_warm_connections`
+//!   - `tests/connectors/simulated.rs`: `outages_pass_in_no_time_and_the_same_way_each_time`
 //!   - `tests/faults/liveness.rs`: `a_frozen_server_is_noticed_by_calls_without_a_deadline`,
 //!     `a_black_hole_is_noticed_by_commands_that_wait`, `silence_is_noticed_while_nobody_calls`,
-//!     `a_slow_reply_is_no_silence`
-//!   - `tests/faults/questions.rs`: `a_connection_that_died_while_idle_is_replaced_unseen`
+//!     `a_slow_reply_is_no_silence`, `a_busy_server_is_waited_for_until_the_deadline`,
+//!     `ordinary_calls_do_not_keep_a_dead_connection`
+//!   - `tests/faults/questions.rs`: `a_connection_that_died_while_idle_is_replaced_unseen`,
+//!     `a_front_end_that_answers_by_itself_keeps_its_connection`
 //!   - `tests/sentinel/failover.rs`: `a_failover_on_purpose_is_followed`,
 //!     `a_master_that_is_frozen_is_replaced_and_not_gone_back_to`
 //!   - `tests/sentinel/scripts.rs`: `those_who_only_send_scripts_find_the_new_master`
 //!   - `tests/cluster/lost.rs`: `a_killed_primary_is_replaced`,
-//!     `a_frozen_primary_holds_up_nobody_else_and_comes_back_as_a_replica`
+//!     `a_frozen_primary_holds_up_nobody_else_and_comes_back_as_a_replica`,
+//!     `a_frozen_primary_is_followed_as_soon_as_another_is_there`
+//!   - `tests/cluster/readers.rs`: `a_frozen_replica_is_passed_over`
 //!   - `redwire-core/src/liveness/tests.rs`: `a_dead_peer_is_found_within_two_intervals`
-//! - **I7: During an outage, nobody storms**: all who want a connection of a pool make one attempt in each
-//!   pause together, and so do all who want the shared one. The pauses are random, from nothing up to 10 ms
-//!   at first and 1 s at last. A pool makes at most 4 connections at a time
+//! - **I7: During an outage, no client storms**: all callers that want a connection of a pool make one
+//!   attempt in each pause together, and so do all that want the shared one, also where a server completes
+//!   each handshake and then hangs up. The pauses are random, from nothing up to 10 ms at first and 1 s at
+//!   last. A pool makes at most 4 connections at a time
 //!   ([`max_connecting`](config::ConfigBuilder::max_connecting)). A wrong password is told at once, and tried
-//!   again only when somebody calls. Retries are at most a fifth of the calls, and 10 a second, once 5 000
+//!   again only when a call is made. Retries are at most a fifth of the calls, and 10 a second, once 5 000
 //!   that were saved up are spent ([`retry_budget`](config::ConfigBuilder::retry_budget)).
 //!   - `tests/faults/outage.rs`: `a_dead_server_is_not_stormed`, `a_wrong_password_causes_no_storm`
+//!   - `tests/faults/hanging_up.rs`: `a_peer_that_hangs_up_after_each_handshake_is_not_stormed`
+//!   - `tests/faults/standing.rs`: `a_replica_without_a_master_is_not_stormed`,
+//!     `whoever_is_never_known_causes_no_storm`
+//!   - `tests/pools/outages.rs`: `a_peer_that_hangs_up_is_not_stormed`,
+//!     `callers_with_short_deadlines_make_no_storm`
 //!   - `tests/faults/repeating.rs`: `the_budget_bounds_all_retries_together`
 //!   - `tests/pools/spikes.rs`: `a_server_that_returns_is_not_met_by_all_at_once`
 //!   - `tests/security/refused.rs`: `fifty_workers_with_a_wrong_password_make_no_storm`
@@ -186,6 +224,10 @@
 //!     `during_an_outage_one_connects_a_pause_and_the_oldest_keeps_the_time`,
 //!     `so_many_connect_at_a_time_and_no_more`
 //!   - `redwire-core/src/budget.rs`: `an_outage_is_not_amplified`
+//!
+//! Where a connector makes the connections, every one goes through it, those to sentinels and nodes included:
+//! `tests/connectors/proxied.rs`: `everything_goes_through_the_proxy`,
+//! `servers_that_sentinels_tell_are_reached_through_it`, `nodes_of_a_cluster_are_reached_through_it`.
 //!
 //! # Features
 //! | feature | default | adds |
