@@ -2,17 +2,17 @@
 //! changed.
 //!
 //! Promises that nothing is kept that was read before a change of its keys was announced, that what is
-//! announced is gone before the announcement is done with, that nothing at all is kept while nobody would
-//! announce anything, and that callers who want the same share one request. This file must not know
-//! connections, threads or tasks; `W` is whoever waits.
+//! announced is gone before the announcement is done with, that nothing at all is kept while no server would
+//! announce anything, and that callers that want the same share one request. This file must not know
+//! connections, threads or tasks; `W` is what wakes a caller that waits.
 //!
 //! # How the races are closed
 //! A read that is under way is a *flight*. It is registered before it is sent, by the words of its command
 //! and under each of its keys. An announcement takes everything out that stands under its key, flights
-//! included: those who wait for such a flight get its reply, which was right when it was read, but it is not
-//! kept, and nobody joins it any more. The same happens to all flights when the connection that announces is
-//! lost. So it does not matter in which order a reply and an announcement arrive, nor whether they come over
-//! one connection (RESP3) or over two (RESP2).
+//! included: callers that wait for such a flight get its reply, which was right when it was read, but it is
+//! not kept, and no caller joins it any more. The same happens to all flights when the connection that
+//! announces is lost. So it does not matter in which order a reply and an announcement arrive, nor whether
+//! they come over one connection (RESP3) or over two (RESP2).
 
 mod announcement;
 mod fetch;
@@ -61,7 +61,7 @@ pub struct Store<W> {
     /// What is kept, in the order in which it is looked at when room is needed; with some that is gone.
     queue: VecDeque<(Bytes, u64)>,
     flights: HashMap<u64, Flying<W>>,
-    /// What those who waited get, until they ask for it.
+    /// What callers that waited get, until they ask for it.
     answers: HashMap<u64, Option<Replies>>,
     waiting: usize,
     woken: Vec<W>,
@@ -105,7 +105,7 @@ struct Flying<W> {
     waiters: HashMap<u64, W>,
 }
 
-/// What a caller who wants to read does.
+/// What a caller that wants to read does.
 #[derive(Debug)]
 pub enum Lookup {
     /// Nothing: here is the reply.
@@ -124,13 +124,13 @@ pub enum Lookup {
 #[derive(Clone, Copy, Debug)]
 pub struct Mark(u64);
 
-/// The right to read for all who want the same.
+/// The right to read for all callers that want the same.
 #[derive(Debug)]
 #[must_use = "others wait for it; report it as fetched or failed"]
 pub struct Flight(u64);
 
-/// A place among those who wait for a flight. It must be redeemed by [`Store::poll_wait`] or given up by
-/// [`Store::abandon`].
+/// A place among the callers that wait for a flight. It must be redeemed by [`Store::poll_wait`] or given up
+/// by [`Store::abandon`].
 #[derive(Debug)]
 #[must_use = "a wait that is dropped leaks its place; abandon it"]
 pub struct FlightWait {
@@ -256,7 +256,7 @@ impl<W> Store<W> {
         self.last
     }
 
-    /// The read was answered by `replies`, which is one reply: those who wait get it, and it is kept if it
+    /// The read was answered by `replies`, which is one reply: callers that wait get it, and it is kept if it
     /// may be.
     pub fn handle_fetched(&mut self, flight: Flight, replies: &Replies) {
         let Some(flying) = self.land(&flight, Some(replies)) else { return };
@@ -311,7 +311,7 @@ impl<W> Store<W> {
         Mark(self.last)
     }
 
-    /// All is known that was announced before `mark`; or, if not `known`, nobody can tell, and nothing is
+    /// All is known that was announced before `mark`; or, if not `known`, that cannot be told, and nothing is
     /// kept.
     pub fn handle_settled(&mut self, mark: Mark, known: bool) {
         self.settled = self.settled.max(mark.0);
@@ -320,14 +320,14 @@ impl<W> Store<W> {
         }
     }
 
-    /// The read came to nothing, or its caller gave up: those who wait look again.
+    /// The read came to nothing, or its caller gave up: callers that wait look again.
     pub fn handle_failed(&mut self, flight: Flight) {
         if let Some(flying) = self.land(&flight, None) {
             self.drop_flight(&flying.words, &flight);
         }
     }
 
-    /// Ends a flight for those who wait for it.
+    /// Ends a flight for the callers that wait for it.
     fn land(&mut self, flight: &Flight, replies: Option<&Replies>) -> Option<Flying<W>> {
         let mut flying = self.flights.remove(&flight.0)?;
         for (number, waiter) in flying.waiters.drain() {
@@ -367,7 +367,8 @@ impl<W> Store<W> {
         Err(wait)
     }
 
-    /// The caller does not wait any longer. Gives back who waited, unless an answer came meanwhile.
+    /// The caller does not wait any longer. Gives back what would have woken it, unless an answer came
+    /// meanwhile.
     pub fn abandon(&mut self, wait: FlightWait) -> Option<W> {
         let flying = self.flights.get_mut(&wait.flight);
         let waiter = flying.and_then(|flying| flying.waiters.remove(&wait.number));
@@ -376,7 +377,7 @@ impl<W> Store<W> {
         waiter
     }
 
-    /// Moves those who can go on to `woken`.
+    /// Moves the callers that can go on to `woken`.
     pub fn poll_woken(&mut self, woken: &mut Vec<W>) {
         woken.append(&mut self.woken);
     }

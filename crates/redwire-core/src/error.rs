@@ -201,7 +201,7 @@ pub enum LockFault {
     NotAcquired,
     /// The server says that it is not ours any more: it ran out, was taken away, or was released before.
     NotOwned,
-    /// By our own clock it has run out without an extension that was confirmed: somebody else may hold it by
+    /// By our own clock it has run out without an extension that was confirmed: another holder may have it by
     /// now.
     Lost,
 }

@@ -1,5 +1,5 @@
-//! Locks at a server: who asks for one when, how long it is certainly held, and when it must be taken for
-//! lost.
+//! Locks at a server: when a caller asks for one, how long it is certainly held, and when it must be taken
+//! for lost.
 //!
 //! A lock is a key that holds the token of its holder and expires, as other clients know it. Whatever may be
 //! repeated after a lost reply is harmless when repeated: a token is recognised by the scripts of [`Claim`].
@@ -99,19 +99,19 @@ pub fn released(owned: bool) -> crate::Result<()> {
 fn failure(fault: LockFault) -> Error {
     let message = match fault {
         LockFault::NotAcquired => {
-            "the lock is held by somebody else, and was for as long as there was time to wait"
+            "another holder has the lock, and had it for as long as there was time to wait"
         }
         LockFault::NotOwned => {
             "the lock is not ours any more: it ran out, was taken away, or was released before"
         }
         LockFault::Lost => {
-            "the lock has run out: it was not extended in time, or no extension was confirmed, so that somebody else may hold it"
+            "the lock has run out: it was not extended in time, or no extension was confirmed, so that another holder may have it"
         }
     };
     Error::new(ErrorKind::Lock(fault), Outcome::Rejected, message)
 }
 
-/// Whether anybody holds the lock `name`.
+/// Whether the lock `name` is held, by any holder.
 pub fn locked(name: &[u8]) -> Cmd<bool> {
     Cmd::of(&facts::EXISTS).arg(name)
 }

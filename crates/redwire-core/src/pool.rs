@@ -1,4 +1,4 @@
-//! The accounting of a pool: who may have a connection, when one is made, and who waits.
+//! The accounting of a pool: which caller has a connection, when one is made, and which callers wait.
 //!
 //! Promises that there are never more than `max` connections and no place is ever lost, that waiters are
 //! served in the order in which they came and none sleeps beside a free place, and that during an outage all
@@ -14,7 +14,8 @@
 //! ```
 //!
 //! An attempt to connect is the pool's: it is made because a caller waits, and what comes of it is for the
-//! oldest waiter of that time, whoever it was made for. So a caller that gives up does not cut it short.
+//! oldest waiter of that time, whichever caller it was made for. So a caller that gives up does not cut it
+//! short.
 
 mod acquire_limit;
 mod limits;
@@ -97,7 +98,7 @@ pub struct Pool<C, W> {
     warm_turn: Option<Instant>,
     /// Connections of an earlier epoch are closed when they come back.
     epoch: u64,
-    /// Whether whoever comes next is to have a new connection, whatever is idle.
+    /// Whether the next caller is to have a new connection, whatever is idle.
     wants_new: bool,
     closed: bool,
     woken: Vec<W>,
@@ -289,8 +290,8 @@ impl<C, W: Clone> Pool<C, W> {
         }
     }
 
-    /// The right to make a connection now, where a waiter has none under way that could be for it. Whoever
-    /// asks makes the connection, and tells [`handle_connected`](Self::handle_connected) or
+    /// The right to make a connection now, where a waiter has none under way that could be for it. The
+    /// driver that asks makes the connection, and tells [`handle_connected`](Self::handle_connected) or
     /// [`handle_connect_failed`](Self::handle_connect_failed).
     ///
     /// A waiter that makes it itself, so that it cannot look at what it is granted meanwhile, names its
@@ -344,8 +345,8 @@ impl<C, W: Clone> Pool<C, W> {
         }
     }
 
-    /// The quick part of [`release`](Self::release): makes the connection idle, if nobody waits and its time
-    /// is not over. Wakes nobody and retires nothing.
+    /// The quick part of [`release`](Self::release): makes the connection idle, if no caller waits and its
+    /// time is not over. Wakes no caller and retires nothing.
     ///
     /// # Errors
     /// Gives both back for `release`.
@@ -489,7 +490,7 @@ impl<C, W: Clone> Pool<C, W> {
     /// each time-out.
     pub fn poll_warm(&mut self, now: Instant, random: u64) -> Option<Permit> {
         let enough = self.idle.len() + self.connecting >= self.limits.min_idle;
-        // A wrong password is not tried again for nobody.
+        // A wrong password is not tried again where no caller asks for it.
         let hopeless = self.outage.error().is_some_and(|error| !heals(error));
         if self.closed || enough || hopeless || self.queue.len() > 0 || !self.may_grow() {
             return None;
@@ -525,7 +526,7 @@ impl<C, W: Clone> Pool<C, W> {
     }
 
     /// Connections lead to another server from now on: all there are are closed as by [`reset`](Self::reset),
-    /// and what was known of an outage is known of the former one, so that those who wait may connect at
+    /// and what was known of an outage is known of the former one, so that waiters may connect at
     /// once.
     pub fn handle_moved(&mut self, now: Instant) {
         self.reset();
@@ -539,7 +540,7 @@ impl<C, W: Clone> Pool<C, W> {
         self.wants_new = true;
     }
 
-    /// Closes the pool for good: nobody gets a connection any more, and all who wait fail. Those in use are
+    /// Closes the pool for good: no caller gets a connection any more, and all waiters fail. Those in use are
     /// closed when they come back; then the pool [is drained](Self::is_drained).
     pub fn close(&mut self) {
         self.closed = true;

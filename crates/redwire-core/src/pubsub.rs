@@ -53,7 +53,7 @@ use wire::{Name, NameState};
 
 /// All subscriptions of one connection; in a cluster, of [several](Self::in_cluster).
 ///
-/// What somebody wants: [`subscribe`](Self::subscribe), [`add`](Self::add), [`remove`](Self::remove),
+/// What subscribers want: [`subscribe`](Self::subscribe), [`add`](Self::add), [`remove`](Self::remove),
 /// [`unsubscribe`](Self::unsubscribe), [`close`](Self::close). What happened: `handle_…`. What now: `poll_…`,
 /// [`wants_read`](Self::wants_read), [`wants_transmit`](Self::wants_transmit). Every change is followed by
 /// [`poll_woken`](Self::poll_woken).
@@ -91,8 +91,8 @@ impl<W> PubSub<W> {
         }
     }
 
-    /// Somebody wants to hear of `names`. [`poll_confirmed`](Self::poll_confirmed) tells when the server has
-    /// agreed.
+    /// A subscriber wants to hear of `names`. [`poll_confirmed`](Self::poll_confirmed) tells when the server
+    /// has agreed.
     ///
     /// # Errors
     /// No names; [`Closed`](ErrorKind::Closed) after [`close`](Self::close).
@@ -158,7 +158,7 @@ impl<W> PubSub<W> {
         self.handle_taken();
     }
 
-    /// Nobody is to hear anything any more, but for what has come already.
+    /// No subscriber is to hear anything any more, but for what has come already.
     pub fn close(&mut self) {
         self.is_closed = true;
         self.close_conns();
@@ -196,8 +196,8 @@ impl<W> PubSub<W> {
         Poll::Pending
     }
 
-    /// Nobody waits for the names any longer that were asked for last: those that are not confirmed are taken
-    /// back. Gives the error of one who waited until the deadline.
+    /// The subscriber does not wait any longer for the names that it asked for last: those that are not
+    /// confirmed are taken back. Gives its error if it waited until the deadline.
     pub fn give_up(&mut self, id: &SubscriptionId) -> Error {
         let late = Error::timeout(Outcome::NotSent);
         let late = match self.trouble(id) {
@@ -238,12 +238,12 @@ impl<W> PubSub<W> {
         }
     }
 
-    /// Moves those who can go on to `woken`.
+    /// Moves the subscribers that can go on to `woken`.
     pub fn poll_woken(&mut self, woken: &mut Vec<W>) {
         woken.append(&mut self.subscribers.woken);
     }
 
-    /// One of those who wait, to be called to a duty that whoever had it has left.
+    /// A subscriber that waits, to be called to a duty that the thread that had it has left.
     pub fn poll_successor(&mut self) -> Option<W> {
         self.subscribers.successor()
     }
@@ -349,8 +349,8 @@ impl<W> PubSub<W> {
         }
     }
 
-    /// Looks whether all names of a subscriber are confirmed by now: then whoever waits for that goes on, and
-    /// a hole has ended.
+    /// Looks whether all names of a subscriber are confirmed by now: then the subscriber that waits for that
+    /// goes on, and a hole has ended.
     fn settle(&mut self, id: u32) {
         let up = self.conns.values().filter(|conn| conn.keeper.is_up());
         let to = up.filter_map(|conn| conn.read).max();
@@ -368,7 +368,7 @@ impl<W> PubSub<W> {
         }
     }
 
-    /// What was asked for last is taken back because of `error`, which whoever waits for it gets.
+    /// What was asked for last is taken back because of `error`, which the subscriber that waits for it gets.
     fn refuse(&mut self, id: u32, error: &Error) {
         let Some(subscriber) = self.subscribers.get(id) else { return };
         let Some(pending) = subscriber.pending.take() else { return };

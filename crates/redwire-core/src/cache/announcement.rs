@@ -1,5 +1,5 @@
 //! What a server says about keys that changed: pushed on RESP3, as a message of a channel on RESP2. Words
-//! that nobody understands are nothing to a cache. This file must not know what is kept.
+//! that no client understands are nothing to a cache. This file must not know what is kept.
 
 use redwire_resp::{Cursor, Head, Len};
 

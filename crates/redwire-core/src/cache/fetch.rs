@@ -68,7 +68,7 @@ where
     /// Only the reply to the command; a refusal to track it is an error.
     fn read(&mut self, mut replies: Replies) -> Result<Replies> {
         if self.opt_in {
-            // It was read all the same, but nobody would announce a change of it.
+            // It was read all the same, but the server would announce no change of it.
             replies.read::<()>().map_err(|error| error.with_outcome(Outcome::NotSent))?;
         }
         let frame = replies.each().nth(self.count() as usize - 1);

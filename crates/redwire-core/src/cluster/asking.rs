@@ -67,7 +67,7 @@ impl<C: Call> Call for Asking<'_, C> {
         self.0.write(outbox);
     }
 
-    /// What the node says to `ASKING` itself does not matter: if it let nobody in, it says so again.
+    /// What the node says to `ASKING` itself does not matter: if it refuses, it says so again.
     fn read(&mut self, replies: Replies) -> Result<C::Output> {
         self.0.read(replies.without_first())
     }

@@ -15,7 +15,7 @@ use crate::reply::{Reader, Value};
 /// What one node answered, or why it did not.
 #[derive(Clone, Debug)]
 pub(super) struct Answered {
-    /// Who, where somebody was reached.
+    /// Which node, where one was reached.
     pub(super) node: Option<HostPort>,
     pub(super) frame: Result<Bytes>,
 }

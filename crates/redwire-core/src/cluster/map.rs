@@ -83,7 +83,7 @@ impl Shard {
 }
 
 impl Default for Map {
-    /// Nobody serves anything.
+    /// No node serves anything.
     fn default() -> Self {
         Self { shards: Vec::new(), owners: vec![NOBODY; usize::from(SLOTS)], epoch: 0 }
     }
@@ -179,7 +179,7 @@ impl Map {
         self.shards.iter().any(|shard| shard.primary.address == *address)
     }
 
-    /// The slots in ranges, in order, each with the shard that serves it, or `None` where nobody does.
+    /// The slots in ranges, in order, each with the shard that serves it, or `None` where none does.
     pub fn ranges(&self) -> impl Iterator<Item = (RangeInclusive<u16>, Option<&Arc<Shard>>)> {
         let mut start = 0;
         self.owners.chunk_by(|one, other| one == other).map(move |run| {
@@ -197,7 +197,7 @@ impl Map {
             .map(|slot| slot as u16)
     }
 
-    /// The slots that nobody serves.
+    /// The slots that no node serves.
     pub fn missing(&self) -> impl Iterator<Item = RangeInclusive<u16>> {
         self.ranges().filter(|(_, shard)| shard.is_none()).map(|(range, _)| range)
     }

@@ -88,7 +88,7 @@ pub struct Part {
 impl Plan {
     /// The plan for a command of these words, name included.
     ///
-    /// Commands whose replies nobody can put together (`INFO`, `MEMORY STATS`, …) go to one node; to know of
+    /// Commands whose replies cannot be put together (`INFO`, `MEMORY STATS`, …) go to one node; to know of
     /// several, each is to be asked by itself.
     ///
     /// ```
@@ -107,7 +107,7 @@ impl Plan {
     ///   cannot be taken apart.
     /// - [`ErrorKind::Usage`](crate::ErrorKind::Usage): it walks one node at a time (`SCAN`).
     pub fn of(facts: &Facts, args: &Args) -> Result<Self> {
-        // What nobody can put together is asked of one; a random key is any that a shard has.
+        // What cannot be put together is asked of one; a random key is any that a shard has.
         let separate = facts.response_policy == ResponsePolicy::Special && !is(facts, &facts::RANDOMKEY);
         match facts.request_policy {
             RequestPolicy::AllShards | RequestPolicy::AllNodes if separate => Ok(Self::Any),

@@ -10,8 +10,8 @@ use super::slots_reply::info_field;
 use super::{Node, Shard};
 use crate::config::HostPort;
 
-/// Who is asked for what only reads. A replica may be behind its primary: what was just written may not be
-/// there yet.
+/// Which node is asked for what only reads. A replica may be behind its primary: what was just written may
+/// not be there yet.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ReadStrategy {

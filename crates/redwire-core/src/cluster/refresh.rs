@@ -2,9 +2,9 @@
 //!
 //! A client that has a map believes one node that tells of the same cluster, as complete and as new as what
 //! was seen before; nodes and seeds are asked in turn until one does. A client without a map asks several at
-//! once, and believes two that agree. Where nobody is beyond doubt, the larger party decides which cluster it
-//! is, and in it one that thinks the cluster works and has seen the newest configuration. This file must not
-//! know sockets, names or clocks: time and chance come in as arguments.
+//! once, and believes two that agree. Where no node is beyond doubt, the larger party decides which cluster
+//! it is, and in it one that thinks the cluster works and has seen the newest configuration. This file must
+//! not know sockets, names or clocks: time and chance come in as arguments.
 
 use std::collections::VecDeque;
 use std::fmt::{self, Write};
@@ -232,7 +232,7 @@ impl Refresh {
         witness.works && map.epoch() >= self.known.epoch() && map.is_related(&self.known)
     }
 
-    /// Whether it is certain by now who is believed.
+    /// Whether it is certain by now which node is believed.
     fn is_decided(&self, now: Instant) -> bool {
         let agreed = |witness: &Witness| {
             let same = self.heard.iter().filter(|other| other.found.map.agrees(&witness.found.map));
@@ -248,7 +248,7 @@ impl Refresh {
         self.heard.len() >= Self::WITNESSES || exhausted || late || self.heard.iter().any(sound)
     }
 
-    /// The map, or why nobody tells one, once that is certain.
+    /// The map, or why no node tells one, once that is certain.
     ///
     /// # Errors
     /// - [`ClusterFault::NotACluster`]: every server that answered is none.
@@ -295,7 +295,7 @@ impl Refresh {
             // Writing to a string cannot fail.
             let _ = write!(message, "{between}{node} ({refusal})");
         }
-        // Where all say that this is nobody they know, that is what is wrong.
+        // Where all say that they do not know this user, that is what is wrong.
         let kind = match failed().next().map(Error::kind) {
             Some(kind @ ErrorKind::Authentication(_))
                 if failed().filter(|error| error.kind() == kind).count() == self.refused.len() =>

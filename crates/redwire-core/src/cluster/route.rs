@@ -130,7 +130,7 @@ impl Route {
     /// the call, and any other knows who did.
     ///
     /// # Errors
-    /// [`ClusterFault::NotCovered`], for [`handle_failure`](Self::handle_failure): nobody is known for the
+    /// [`ClusterFault::NotCovered`], for [`handle_failure`](Self::handle_failure): no node is known for the
     /// slot.
     pub fn target(&self, map: &Map, random: u64) -> Result<HostPort> {
         let lost = self.lost.as_ref();

@@ -9,7 +9,7 @@
 //! # When a slot is covered
 //! `SCAN` gives what its node has from the first page to the last. So of a slot that the node owned at both
 //! ends, nothing is missing, but for what came in meanwhile and what had gone before.
-//! - Nothing came in if the slot was never another's. Whoever is given a slot takes a new configuration
+//! - Nothing came in if the slot was never another's. A node that is given a slot takes a new configuration
 //!   epoch, unless it has the highest already; so who got the slot had a higher one than this node, and this
 //!   node takes a new one when the slot comes back. If the epoch is the same at both ends, no slot left and
 //!   came back (seen so of Redis 6.2 and 7.0 and Valkey 9.1).
@@ -144,7 +144,7 @@ struct Visit {
 impl ClusterScan {
     /// From the beginning. Of the options, [`remap`](ClusterOptions::remap) and
     /// [`require_full_coverage`](ClusterOptions::require_full_coverage) matter: without the latter, slots
-    /// that nobody serves are left out.
+    /// that no node serves are left out.
     #[must_use]
     pub fn new(options: &ClusterOptions) -> Self {
         Self {
@@ -175,7 +175,7 @@ impl ClusterScan {
     /// What is to be done next, by the newest map.
     ///
     /// # Errors
-    /// [`ClusterFault::NotCovered`], for [`handle_failure`](Self::handle_failure): nobody is known for a
+    /// [`ClusterFault::NotCovered`], for [`handle_failure`](Self::handle_failure): no node is known for a
     /// slot.
     pub fn poll_step(&mut self, map: &Map) -> Result<ScanStep> {
         if self.visit.is_none() {
@@ -296,7 +296,7 @@ impl ClusterScan {
         let mut contradicted = false;
         for (slot, fate) in (0..SLOTS).zip(&mut self.fates) {
             let Some(debt) = fate.debt_of(&report.id).cloned() else { continue };
-            // Taken back, or passed on, or the mark was lost: whoever owns the slot knows.
+            // Taken back, or passed on, or the mark was lost: the node that owns the slot knows.
             if !debt.is_met(&report, slot) && disputed.insert(slot, Arc::clone(&debt)) != Some(debt) {
                 *fate = Fate::Open;
                 contradicted = true;

@@ -134,7 +134,7 @@ impl Scatter {
                 shares
             }
         };
-        // Of a cluster that nobody knows yet, no part is all.
+        // Of a cluster whose map is not known yet, no part is all.
         if shares.is_empty() {
             return Err(uncovered(None).with_command(facts.name));
         }
@@ -154,7 +154,7 @@ impl Scatter {
     ) -> Vec<Bundle> {
         let mut bundles: Vec<Bundle> = Vec::new();
         let mut places: HashMap<(HostPort, bool), usize> = HashMap::new();
-        // Of every key that somebody before is concerned with: the bundle it goes with, or that others must
+        // Of every key that a bundle before has: the bundle it goes with, or that others must
         // wait.
         let mut claims: HashMap<Vec<u8>, Option<usize>> = HashMap::new();
         let options = self.options;

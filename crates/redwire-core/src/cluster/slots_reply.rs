@@ -23,7 +23,7 @@ pub enum Source {
     Shards,
 }
 
-/// Who was asked, and how what it says is to be taken.
+/// Which node was asked, and how what it says is to be taken.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct SlotsReply<'a> {
     /// The address under which the node was asked.
@@ -44,7 +44,7 @@ impl SlotsReply<'_> {
         .map(|told| Map::of(told.into_iter().flatten()))
     }
 
-    /// A range of `CLUSTER SLOTS`: first and last slot, the primary, its replicas. `None` where nobody can
+    /// A range of `CLUSTER SLOTS`: first and last slot, the primary, its replicas. `None` where no client can
     /// tell where the primary is.
     fn row(&self, row: &Value) -> Result<Option<(Shard, Vec<RangeInclusive<u16>>)>> {
         let Some([first, last, nodes @ ..]) = list(row) else {
@@ -121,7 +121,7 @@ impl SlotsReply<'_> {
 }
 
 /// Where a node is reached that is told as `host` and `port` by the one at `asked`: no host is the host that
-/// was asked, and `?` is one that nobody knows, since nodes are to announce names and this one has none.
+/// was asked, and `?` is one that is not known, since nodes are to announce names and this one has none.
 pub(super) fn address(host: &str, port: u16, asked: &HostPort, remap: &Remap) -> Option<HostPort> {
     let host = match host {
         "?" => return None,

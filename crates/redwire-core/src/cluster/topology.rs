@@ -2,7 +2,7 @@
 //!
 //! Promises that at most one refresh is under way, and that one begins at most once in the pause that the
 //! options tell, whatever happens. A redirection is served at once all the same: it changes the map by
-//! itself. This file must not know who waits for what.
+//! itself. This file must not know which callers wait for what.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -115,7 +115,7 @@ impl Topology {
         self.lost.poll_question(&self.map, now, random)
     }
 
-    /// When [`poll_probe`](Self::poll_probe) has somebody again.
+    /// When [`poll_probe`](Self::poll_probe) has a node to ask again.
     #[must_use]
     pub fn poll_probe_timeout(&self) -> Option<Instant> {
         self.lost.poll_timeout()
@@ -132,7 +132,7 @@ impl Topology {
         true
     }
 
-    /// Somebody wants a refresh.
+    /// A caller wants a refresh.
     pub fn handle_wanted(&mut self) {
         self.wanted = true;
     }
@@ -171,7 +171,7 @@ impl Topology {
         self.wanted
     }
 
-    /// When the map is too old, if it ever is, and nobody asks for a new one before.
+    /// When the map is too old, if it ever is, and no caller asks for a new one before.
     #[must_use]
     pub fn stale(&self) -> Option<Instant> {
         self.stale
@@ -188,10 +188,10 @@ impl Topology {
         };
         self.options.source = found.source;
         self.stale = self.options.refresh_interval.map(|interval| now + jittered(interval, random));
-        // Redirections of the meantime may be newer than the answer: whoever meets the old owner again is
+        // Redirections of the meantime may be newer than the answer: a call that meets the old owner again is
         // sent on again.
         self.map = Arc::new(found.map);
-        // The next map may tell who has taken over.
+        // The next map may tell which node has taken over.
         self.wanted |= self.map.shards().iter().any(|shard| self.lost.contains(&shard.primary.address));
         true
     }

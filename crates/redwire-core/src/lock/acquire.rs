@@ -12,7 +12,7 @@ use crate::outage;
 use crate::reply::Value;
 
 /// What the server answers to the question for a lock: whether it is ours; the fencing number, or how long
-/// somebody else's lasts.
+/// another holder's lasts.
 pub type AcquireAnswer = (bool, i64);
 
 /// One attempt to get a lock.
@@ -26,7 +26,7 @@ pub struct Acquire {
     retry_interval: Duration,
     /// The longest a call may take.
     timeout: Option<Duration>,
-    /// When somebody else need not be waited for any longer.
+    /// When another holder need not be waited for any longer.
     until: Option<Instant>,
     /// When no call may go on any longer: the last question, asked when the wait is over, has its time like
     /// any other.
@@ -34,7 +34,7 @@ pub struct Acquire {
     next: NextAttempt,
     /// When the question was asked that is under way.
     sent: Instant,
-    /// Whether a question may have been answered by the lock, and nobody heard it.
+    /// Whether a question may have been answered by the lock, unheard by the caller.
     doubtful: bool,
 }
 
@@ -43,7 +43,7 @@ enum NextAttempt {
     Ask,
     /// The answer to a question is awaited.
     Answer,
-    /// Somebody else has it, for so long if that is known.
+    /// Another holder has it, for so long if that is known.
     LockWait(Option<Duration>),
     /// No wake-up can be heard, or the server not be reached.
     Pause,
@@ -90,7 +90,7 @@ impl Acquire {
     }
 
     /// Whether the attempt, given up as it is now, may leave a lock behind, or have taken a wake-up that is
-    /// somebody else's: then [`Claim::abandon`] is due.
+    /// another holder's: then [`Claim::abandon`] is due.
     #[must_use]
     pub fn leaves_traces(&self) -> bool {
         self.doubtful || matches!(self.next, NextAttempt::Answer | NextAttempt::Listen)
@@ -138,7 +138,7 @@ impl Acquire {
                 if !self.doubtful {
                     return Ok(Some((fence.unsigned_abs(), hold)));
                 }
-                // The answer took longer than the lock lasts: nobody can be told that he holds it.
+                // The answer took longer than the lock lasts: no caller can be said to hold it.
                 self.next = NextAttempt::Pause;
                 if self.is_over(now) {
                     return Err(failure(LockFault::NotAcquired));
@@ -199,10 +199,10 @@ const LEAST: Duration = Duration::from_millis(1);
 /// The most, while no wake-up can be heard.
 const DEAF: Duration = Duration::from_secs(1);
 
-/// The most: whoever waits for longer has other things to do.
+/// The most: a caller that waits for longer has other things to do.
 const MOST: Duration = Duration::from_secs(3_600);
 
-/// Those who wait do not ask all at once.
+/// Callers that wait do not ask all at once.
 fn between_half_and_all(limit: Duration, random: u64) -> Duration {
     limit.mul_f64(0.5 + 0.5 * (random as f64 / u64::MAX as f64))
 }

@@ -1,7 +1,7 @@
 //! What is said to the server about a lock: its keys, and scripts that look and act in one step.
 //!
-//! Every script does no harm when it is run again: whose reply was lost may ask once more, and is told the
-//! same. This file must not know who asks when.
+//! Every script does no harm when it is run again: a caller whose reply was lost may ask once more, and gets
+//! the same. This file must not know when it asks.
 
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -33,7 +33,7 @@ static ACQUIRE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("ac
 /// Keys: the lock, the attempt that took it. Arguments: token, ttl.
 static EXTEND: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("extend.lua")));
 
-/// Frees the lock, if it is ours, and wakes one who waits, if it is free. Says whether it was ours.
+/// Frees the lock, if it is ours, and wakes one waiter, if it is free. Says whether it was ours.
 ///
 /// Keys: the lock, the wake-up, the note that this token's lock was released, the attempt that took the lock.
 /// Arguments: token, how long the note is kept, attempt. The wake-up list has one element at most, for a
@@ -112,7 +112,7 @@ impl Claim {
         call.arg(&self.attempt).cmd().idempotent()
     }
 
-    /// Frees it on behalf of somebody who does not want to know, and does not wait longer than `limit`.
+    /// Frees it on behalf of a caller that is not to be told, and does not wait longer than `limit`.
     pub fn abandon(&self, limit: Duration) -> Cmd<bool> {
         self.release(Some(limit)).timeout(limit.max(Duration::from_millis(1)))
     }

@@ -26,7 +26,7 @@ pub struct Hold {
     ended: bool,
 }
 
-/// What whoever keeps a lock has to do.
+/// What the task or thread that keeps a lock has to do.
 #[derive(Debug)]
 pub enum HoldStep {
     /// Run this and tell [`Hold::handle_extended`].
@@ -122,7 +122,7 @@ impl Hold {
                     Some(limit) => cmd.timeout(limit.max(Duration::from_millis(1))),
                     None => cmd,
                 };
-                // Nobody else sends one meanwhile.
+                // No other task or thread sends one meanwhile.
                 self.extend_at = None;
                 HoldStep::Extend(cmd, Extension { sent: now, ttl: self.ttl })
             }

@@ -1,4 +1,4 @@
-//! How long somebody waits for a connection, and what is said when that is over. It must not know clocks.
+//! How long a caller waits for a connection, and what is said when that is over. It must not know clocks.
 
 use std::time::Instant;
 
@@ -25,8 +25,8 @@ impl AcquireLimit {
     #[must_use]
     pub fn new(config: &Config, deadline: Option<Instant>, now: Instant) -> Self {
         match config.pool_timeout() {
-            // With a limit of zero the pool refuses at once; who waits then waits for the server, until the
-            // deadline.
+            // With a limit of zero the pool refuses at once; a caller that waits then waits for the server,
+            // until the deadline.
             Some(limit) if limit.is_zero() => {
                 Self { until: deadline, with_deadline: true, exhausted: WhenExhausted::Fail, told: false }
             }

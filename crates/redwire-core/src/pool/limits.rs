@@ -11,7 +11,7 @@ pub struct PoolLimits {
     /// Too few: callers wait or fail. Too many: the server runs into its `maxclients`.
     pub max: usize,
     /// How many are kept idle for callers to come. Default 0: connections are made when asked for. Many: the
-    /// server bears connections that nobody uses.
+    /// server bears connections that no caller uses.
     pub min_idle: usize,
     /// The most connections that are being made at a time. Default 4; 0 counts as 1. Few: a burst of callers
     /// on an empty pool waits for its connections. Many: the burst hits a server that just came back, in its
@@ -20,7 +20,7 @@ pub struct PoolLimits {
     /// The most callers that wait at a time. Default 65 536. Few: bursts fail. Many: each takes memory until
     /// its deadline.
     pub max_waiting: usize,
-    /// A connection is closed when nobody has used it for so long. Default `None`: never. Should be below
+    /// A connection is closed when no caller has used it for so long. Default `None`: never. Should be below
     /// what the server (`timeout`) and firewalls allow; if it is very short, connections are made for each
     /// call.
     pub idle: Option<Duration>,
@@ -30,14 +30,14 @@ pub struct PoolLimits {
     pub lifetime: Option<Duration>,
     /// The pause before each attempt to connect while the server is away, for all callers together.
     pub backoff: Backoff,
-    /// Whether nobody waits for a server that cannot be reached: whoever needs a new connection is told at
+    /// Whether no caller waits for a server that cannot be reached: one that needs a new connection fails at
     /// once why the last attempt failed, as for a node of a cluster, where others may know more. Default
     /// false: they wait for their deadline.
     pub fail_fast: bool,
 }
 
 impl PoolLimits {
-    /// A pool that may have no connection, or make none, would let everybody wait for ever.
+    /// A pool that may have no connection, or make none, would let all callers wait for ever.
     pub(super) fn checked(mut self) -> Self {
         (self.max, self.max_connecting) = (self.max.max(1), self.max_connecting.max(1));
         self

@@ -36,13 +36,13 @@ impl<C, W: Clone> Pool<C, W> {
         self.size() - self.idle.len() - self.connecting >= many.min(self.limits.max)
     }
 
-    /// Who has the connections in use: the report about those that never come back.
+    /// Which callers have the connections in use: the report about those that never come back.
     pub fn borrowers(&self) -> impl Iterator<Item = Borrower> + '_ {
         let in_use = self.places.iter().filter(|place| place.state == PlaceState::InUse);
         in_use.map(|place| Borrower { location: place.location, since: place.since })
     }
 
-    /// What keeps those who wait: why the last attempt to connect failed, or else the limit. For one whose
+    /// What keeps callers waiting: why the last attempt to connect failed, or else the limit. For one whose
     /// deadline passed.
     #[must_use]
     pub fn obstacle(&self, now: Instant) -> Error {
@@ -104,7 +104,7 @@ impl<C, W: Clone> Pool<C, W> {
             Permit(index)
         } else {
             self.places.push(place);
-            // Nobody has as many as 2^32 connections.
+            // No pool has as many as 2^32 connections.
             Permit(self.places.len() as u32 - 1)
         }
     }

@@ -1,8 +1,8 @@
-//! Those who wait for a connection, oldest first.
+//! The callers that wait for a connection, oldest first.
 //!
-//! Promises that each is answered at most once, in the order in which they came, that whoever gave up or is
-//! busy making a connection is passed over, and that the memory of those who gave up is used again. This file
-//! must not know what they wait for.
+//! Promises that each is answered at most once, in the order in which they came, that a caller that gave up
+//! or is busy making a connection is passed over, and that the memory of those that gave up is used again.
+//! This file must not know what they wait for.
 
 use std::collections::VecDeque;
 use std::panic::Location;
@@ -38,7 +38,7 @@ enum QueueSlot<T, W> {
     Answered(Option<Instant>, Result<T>),
 }
 
-/// Somebody who waits.
+/// A caller that waits.
 #[derive(Debug)]
 pub(super) struct QueuedCaller<W> {
     pub(super) waiter: W,
@@ -53,7 +53,7 @@ pub(super) struct QueuedCaller<W> {
     pub(super) limit: AcquireLimit,
 }
 
-/// The right to answer one who waited.
+/// The right to answer a caller that waited.
 #[derive(Debug)]
 pub(super) struct NextWaiter<W> {
     slot: u32,
@@ -154,7 +154,7 @@ impl<T, W> Queue<T, W> {
         }
     }
 
-    /// Answers who was taken out of the queue; it is to be woken.
+    /// Answers the caller that was taken out of the queue; it is to be woken.
     pub(super) fn answer(&mut self, next: NextWaiter<W>, answer: Result<T>) -> W {
         self.slots[next.slot as usize] =
             QueueSlot::Answered(next.waiter.stands_in_line.then_some(next.waiter.since), answer);
@@ -179,7 +179,7 @@ impl<T, W> Queue<T, W> {
         }
     }
 
-    /// Who waits with this claim.
+    /// The caller that waits with this claim.
     pub(super) fn waiter(&mut self, claim: &QueueClaim) -> Option<&mut QueuedCaller<W>> {
         match &mut self.slots[claim.0 as usize] {
             QueueSlot::Waiting(waiter) => Some(waiter),
@@ -187,7 +187,7 @@ impl<T, W> Queue<T, W> {
         }
     }
 
-    /// Whoever has this claim waits no longer. Gives back what was answered already.
+    /// The caller that has this claim waits no longer. Gives back what was answered already.
     pub(super) fn give_up(&mut self, claim: QueueClaim) -> Option<Result<T>> {
         let place = &mut self.slots[claim.0 as usize];
         match std::mem::replace(place, QueueSlot::GivenUp) {
@@ -205,7 +205,7 @@ impl<T, W> Queue<T, W> {
         }
     }
 
-    /// Forgets those who gave up once they are the most: a step or two for each.
+    /// Forgets the callers that gave up once they are the most: a step or two for each.
     fn sweep(&mut self) {
         if self.given_up <= self.order.len() / 2 {
             return;

@@ -11,9 +11,9 @@ use std::time::{Duration, Instant};
 pub struct PoolStats {
     /// Connections there are, and those being made.
     pub size: usize,
-    /// Connections that nobody uses.
+    /// Connections that no caller uses.
     pub idle: usize,
-    /// Connections that somebody has, or was granted.
+    /// Connections that a caller has, or was granted.
     pub in_use: usize,
     /// Connections that are being made.
     pub connecting: usize,
@@ -25,9 +25,9 @@ pub struct PoolStats {
     pub failed: u64,
     /// Calls that were refused so far, since `max_connections` were in use.
     pub exhausted: u64,
-    /// Callers who gave up waiting so far.
+    /// Callers that gave up waiting so far.
     pub gave_up: u64,
-    /// How long those waited who had to, and were served.
+    /// How long callers waited that had to, and were served.
     pub waits: WaitTimes,
     pub(super) closed: [u64; CloseReason::COUNT],
 }
@@ -66,7 +66,7 @@ impl CloseReason {
     const COUNT: usize = 6;
 }
 
-/// Who has a connection.
+/// A caller that has a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Borrower {
@@ -102,7 +102,7 @@ pub struct WaitTimes {
 const BUCKETS: usize = 32;
 
 impl WaitTimes {
-    /// Somebody waited for so long.
+    /// A caller waited for so long.
     pub fn record(&mut self, wait: Duration) {
         let micros = u64::try_from(wait.as_micros()).unwrap_or(u64::MAX);
         let bucket = (u64::BITS - micros.leading_zeros()) as usize;
@@ -116,17 +116,17 @@ impl WaitTimes {
         self.buckets.iter().sum()
     }
 
-    /// The longest wait; zero if nobody waited.
+    /// The longest wait; zero if no caller waited.
     #[must_use]
     pub fn longest(&self) -> Duration {
         self.longest
     }
 
     /// No more than this waited the share `q` of all (0 to 1, so 0.99 for all but a hundredth); at most twice
-    /// the exact value. Zero if nobody waited.
+    /// the exact value. Zero if no caller waited.
     #[must_use]
     pub fn quantile(&self, q: f64) -> Duration {
-        // Up to 2^53 waits this is exact, and above nobody will tell.
+        // Up to 2^53 waits this is exact, and above that close enough.
         let rank = ((self.count() as f64 * q.clamp(0.0, 1.0)).ceil() as u64).max(1);
         let mut seen = 0;
         for (bucket, count) in self.buckets.iter().enumerate().take(BUCKETS - 1) {

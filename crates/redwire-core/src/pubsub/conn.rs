@@ -1,6 +1,6 @@
 //! The connections behind the wishes: one, or in a cluster one to any node and one to each node that serves
-//! shard channels that somebody wants. When each is made, and made anew. This file must not know what is said
-//! on them, or who serves what.
+//! shard channels that a subscriber wants. When each is made, and made anew. This file must not know what is
+//! said on them, or which node serves what.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
@@ -30,13 +30,13 @@ impl ConnId {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub enum PubSubConnect {
-    /// There is one, or nobody needs one.
+    /// There is one, or no subscriber needs one.
     Idle,
     /// Now; then [`PubSub::handle_connected`] or [`PubSub::handle_failed`].
     Now,
     /// Not before then.
     At(Instant),
-    /// Never again: nobody needs this node any more, and the connection is gone.
+    /// Never again: no subscriber needs this node any more, and the connection is gone.
     Done,
 }
 
@@ -58,7 +58,7 @@ pub(super) struct PubSubConn {
     pub(super) wants_ping: bool,
     /// A time before the `PING` was sent that is not answered yet.
     pub(super) pinged: Option<Instant>,
-    /// Why new credentials were refused, until that is told.
+    /// Why new credentials were refused, until the driver has asked for that.
     pub(super) refused: Option<Error>,
     /// When something was last read. It may have come long before that.
     pub(super) read: Option<Instant>,
@@ -140,7 +140,7 @@ impl<W> PubSub<W> {
                 return PubSubConnect::Idle;
             }
         };
-        // Where time alone will not mend it, nobody waits.
+        // Where time alone will not mend it, no subscriber waits.
         if let Some(error) = this.keeper.error().filter(|error| !heals(error)).cloned() {
             for id in self.dependents(conn) {
                 self.refuse(id, &error);
@@ -175,7 +175,7 @@ impl<W> PubSub<W> {
         self.conns.get(&conn).is_some_and(|conn| conn.keeper.is_moved())
     }
 
-    /// Nobody wants anything of the connection: one to a node has had its day.
+    /// No subscriber wants anything of the connection: one to a node has had its day.
     fn end_conn(&mut self, conn: ConnId) -> PubSubConnect {
         if conn == ConnId::MAIN {
             return PubSubConnect::Idle;
@@ -202,7 +202,7 @@ impl<W> PubSub<W> {
         }
     }
 
-    /// The connection was lost, whatever the reason: it will be made anew, for as long as anybody wants
+    /// The connection was lost, whatever the reason: it will be made anew, for as long as a subscriber wants
     /// anything.
     pub fn handle_lost(&mut self, conn: ConnId, error: Error, now: Instant, random: u64) {
         self.handle_down(conn);
@@ -219,7 +219,7 @@ impl<W> PubSub<W> {
         }
     }
 
-    /// There is nobody any more who drives the connections: they are gone, and all subscriptions fail. New
+    /// No task or thread drives the connections any more: they are gone, and all subscriptions fail. New
     /// ones may be made. A connection that has [ended](PubSubConnect::Done) is none any more.
     pub fn handle_undriven(&mut self, conn: ConnId, error: &Error) {
         if self.conns.contains_key(&conn) {
@@ -229,7 +229,7 @@ impl<W> PubSub<W> {
         }
     }
 
-    /// There is nobody any more who tends the homes of shard channels: all subscriptions fail.
+    /// No task or thread places shard channels any more: all subscriptions fail.
     pub fn handle_no_driver(&mut self, error: &Error) {
         self.end_all(error, || SubscriptionEnd::Failed(error.clone()));
     }
@@ -249,14 +249,14 @@ impl<W> PubSub<W> {
         }
     }
 
-    /// Whether anybody wants anything of the connection.
+    /// Whether a subscriber wants anything of the connection.
     #[must_use]
     pub fn is_wanted(&self, conn: ConnId) -> bool {
         let mut names = self.names.iter().flat_map(|table| table.values());
         names.any(|name| name.conn == Some(conn) && !name.wanted_by.is_empty())
     }
 
-    /// Those who hear nothing, or not all, without this connection.
+    /// The subscribers that hear nothing, or not all, without this connection.
     pub(super) fn dependents(&self, conn: ConnId) -> BTreeSet<u32> {
         if self.shard_placement.is_none() {
             return self.subscribers.ids().collect();

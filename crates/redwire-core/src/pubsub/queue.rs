@@ -1,8 +1,8 @@
 //! What waits for one subscriber: items in order, within limits, and at each place what is missing there.
 //!
 //! Promises that what is dropped is counted at the place where it was, and that memory is bounded, however
-//! often the connection is lost while nobody listens: what happened between two messages is told once. This
-//! file must not know connections.
+//! often the connection is lost while the subscriber does not listen: what happened between two messages is
+//! told once. This file must not know connections.
 
 use std::collections::VecDeque;
 use std::time::Instant;

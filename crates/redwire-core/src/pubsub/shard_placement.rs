@@ -1,10 +1,10 @@
 //! Shard channels in a cluster: which node each is to be heard from, and how it follows its slot.
 //!
-//! Every shard channel that somebody wants belongs to one node: it is heard over the connection to the
+//! Every shard channel that a subscriber wants belongs to one node: it is heard over the connection to the
 //! primary of its slot, by the map. What is told on a connection obeys the same rules as everywhere; here is
 //! only what moves a name from one connection to another.
-//! - The connection is lost. Then nobody hears the name, a hole is open for those who want it, and it goes to
-//!   where the map leads.
+//! - The connection is lost. Then no subscriber hears the name, a hole is open for those that want it, and it
+//!   goes to where the map leads.
 //! - The server leaves the name out by itself. If the slot has moved, it is asked once more, and says who has
 //!   it. But if a replica has taken over, the node accepts the name as the replica that it is now, and does
 //!   not hear what is published before the new primary knows of it: the name is left again at once, and waits
@@ -40,11 +40,11 @@ pub(super) struct ShardPlacement {
     remap: Remap,
     conns: HashMap<HostPort, ConnId>,
     last: u32,
-    /// Connections that nobody drives yet.
+    /// Connections that no task or thread drives yet.
     begun: Vec<(ConnId, HostPort)>,
     /// What was learnt about the cluster, and not told yet.
     hints: Vec<TopologyHint>,
-    /// Names that somebody wants and that are on no connection.
+    /// Names that a subscriber wants and that are on no connection.
     waiting: BTreeMap<Bytes, PlacementWait>,
     /// Why the last of them was sent away.
     error: Option<Error>,
@@ -53,7 +53,7 @@ pub(super) struct ShardPlacement {
 /// What a name waits for.
 #[derive(Clone, Copy, Debug)]
 enum PlacementWait {
-    /// A map that has somebody for it, or that was asked for anew.
+    /// A map that has a node for it, or that was asked for anew.
     Map,
     /// The map, which is told at this moment where it is.
     Told,

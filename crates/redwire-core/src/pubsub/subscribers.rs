@@ -1,5 +1,5 @@
-//! Those who subscribed: what each wants, what waits for it, and who is woken. This file must not know what
-//! the server was told.
+//! The subscribers: what each wants, what waits for it, and which of them are woken. This file must not know
+//! what the server was told.
 
 use std::collections::BTreeSet;
 use std::time::Instant;
@@ -142,7 +142,7 @@ impl<W> Subscribers<W> {
         event
     }
 
-    /// Whether nobody is there, and nothing of those who were.
+    /// Whether there is no subscriber, and nothing of former ones.
     #[cfg(test)]
     pub(super) fn is_empty(&self) -> bool {
         self.free.len() == self.list.len() && !self.holds()
@@ -153,7 +153,7 @@ impl<W> Subscribers<W> {
         self.woken.extend(waiter);
     }
 
-    /// One of those who wait.
+    /// A subscriber that waits.
     pub(super) fn successor(&mut self) -> Option<W> {
         self.list.iter_mut().flatten().find_map(|subscriber| subscriber.waiter.take())
     }

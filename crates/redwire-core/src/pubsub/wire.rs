@@ -32,14 +32,14 @@ const SHARED_FROM: usize = 4 * 1024;
 /// has a limit. Less than this fits into the buffers of any socket.
 const BURST: usize = 16 * 1024;
 
-/// A name that somebody wants, or that the server was told of.
+/// A name that a subscriber wants, or that the server was told of.
 #[derive(Debug, Default)]
 pub(super) struct Name {
     pub(super) wire: NameState,
     pub(super) wanted_by: Vec<u32>,
     /// Whether it is asked for by itself, since the server refused it together with others.
     alone: bool,
-    /// Where it is asked for; `None` while nobody is known for it.
+    /// Where it is asked for; `None` while no node is known for it.
     pub(super) conn: Option<ConnId>,
     /// Whether it is to be left here, though it is wanted: another node has it now.
     pub(super) leaves: bool,
@@ -120,7 +120,7 @@ impl<W> PubSub<W> {
         self.handle_held();
     }
 
-    /// There is no connection: nobody is subscribed to anything on it, and who was misses messages.
+    /// There is no connection: no name is subscribed to on it, and subscribers that heard one miss messages.
     pub(super) fn handle_down(&mut self, conn: ConnId) {
         let Some(this) = self.conns.get_mut(&conn) else { return };
         this.touched = true;
@@ -199,7 +199,7 @@ impl<W> PubSub<W> {
         !outbox.is_empty()
     }
 
-    /// A name is left. Whoever wants it all the same, elsewhere, misses messages from now on.
+    /// A name is left. Subscribers that want it all the same, elsewhere, miss messages from now on.
     fn handle_leaving(&mut self, conn: ConnId, kind: ChannelKind, text: &Bytes) {
         let since = self.conns.get(&conn).and_then(PubSubConn::complete_until);
         let Some(name) = self.names[kind as usize].get_mut(text) else { return };
@@ -234,7 +234,7 @@ impl<W> PubSub<W> {
                 Some(CommandBatch { leaves: true, kind, slot, owner: None })
             }
             NameState::Absent => {
-                // Somebody who has been promised it does not fail with what others ask for.
+                // A subscriber that has been promised it does not fail with what others ask for.
                 let mut owner = Some(*name.wanted_by.first()?);
                 for &id in &name.wanted_by {
                     let pending = self.subscribers.get(id).and_then(|subscriber| subscriber.pending.as_ref());
@@ -248,12 +248,12 @@ impl<W> PubSub<W> {
         }
     }
 
-    /// Something came: messages go to those who want them, answers to those who asked.
+    /// Something came: messages go to the subscribers that want them, answers to those that asked.
     ///
     /// # Errors
     /// What no server says to subscribers, or an answer to nothing that was asked: the connection must not be
     /// used any more. So with a server that cannot confirm now what it did before, and with a [large
-    /// frame](Frames::has_large_rest) that is not whole yet when nobody is subscribed to anything.
+    /// frame](Frames::has_large_rest) that is not whole yet when no name is subscribed to.
     pub fn handle_frames(&mut self, conn: ConnId, frames: &mut Frames, now: Instant) -> Result<()> {
         let Some(this) = self.conns.get_mut(&conn).filter(|conn| conn.keeper.is_up()) else { return Ok(()) };
         this.read = Some(now);
@@ -302,8 +302,8 @@ impl<W> PubSub<W> {
         }
     }
 
-    /// What was asked for `id` alone goes on for whoever else wants it: those who asked have left, or ask for
-    /// something else.
+    /// What was asked for `id` alone goes on for other subscribers that want it: those that asked have left,
+    /// or ask for something else.
     pub(super) fn disown(&mut self, id: u32) {
         for question in self.conns.values_mut().flat_map(|conn| &mut conn.asked) {
             if let OwedReply::Names { batch, .. } = question
@@ -357,7 +357,7 @@ impl<W> PubSub<W> {
         Ok(())
     }
 
-    /// Whoever wants the name hears it from now on.
+    /// Subscribers that want the name hear it from now on.
     fn handle_up(&mut self, kind: ChannelKind, text: &[u8]) {
         let Some((key, name)) = self.names[kind as usize].get_key_value(text) else { return };
         let (key, wanted_by) = (key.clone(), name.wanted_by.clone());
@@ -477,7 +477,7 @@ impl<W> PubSub<W> {
             return Ok(());
         }
         if batch.leaves {
-            // What cannot be left stays; where nobody wants it, nobody hears it.
+            // What cannot be left stays; a name that no subscriber wants reaches none.
             for text in names {
                 self.handle_up(batch.kind, text);
                 if let Some(conn) = self.conns.get_mut(&conn) {
@@ -511,8 +511,8 @@ impl<W> PubSub<W> {
         Ok(())
     }
 
-    /// The server does not allow a name: that is the end for those who had it, and the answer to those who
-    /// ask for it.
+    /// The server does not allow a name: that is the end for subscribers that had it, and the answer to those
+    /// that ask for it.
     fn fail(&mut self, kind: ChannelKind, text: &Bytes, error: &Error) {
         let Some(name) = self.names[kind as usize].get(text) else { return };
         for id in name.wanted_by.clone() {

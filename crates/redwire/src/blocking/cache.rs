@@ -28,7 +28,7 @@ use tracking::Tracking;
 ///
 /// Made by [`Client::cached`]; it works and promises the same as the async [`Cache`](crate::Cache), of which
 /// the documentation tells more. It is the one part of the blocking client with a thread, since changes must
-/// be heard while nobody calls: one that reads from its connection, and on RESP2 two, since it has two
+/// be heard while no call is made: one that reads from its connection, and on RESP2 two, since it has two
 /// connections. They end when the last handle is dropped.
 ///
 /// ```no_run
@@ -107,9 +107,9 @@ impl Cache {
     }
 
     /// Waits until everything is known that the server has announced: one round trip to it, two with RESP2.
-    /// Whoever reads afterwards sees every write that was acknowledged before, to whomever.
+    /// A caller that reads afterwards sees every write that was acknowledged before, to any client.
     ///
-    /// While nobody announces changes there is nothing to wait for, since nothing is kept.
+    /// While no server announces changes there is nothing to wait for, since nothing is kept.
     ///
     /// # Errors
     /// No answer within the timeout; a queue that is full.
@@ -292,7 +292,7 @@ impl NodeCache<TrackedConn> {
         if !tracking.is_live() {
             return Ok(false);
         }
-        // What was written while the tracked connection was gone already, nobody has announced.
+        // What was written while the tracked connection was gone already, no server has announced.
         let is_demoted = tracking.handle_asked(conn.exchange(&sync_question(wants_master), deadline))?;
         let listener = tracking.listener(conn);
         if !is_demoted && !Arc::ptr_eq(&listener, conn) {

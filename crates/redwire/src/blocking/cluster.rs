@@ -16,7 +16,7 @@ use super::client::Client;
 pub(super) use nodes::Nodes;
 pub(super) use scatter::at_once;
 
-/// A cluster and its nodes, for those who want to know which is which; most programs need nothing but its
+/// A cluster and its nodes, for programs that want to know which is which; most programs need nothing but its
 /// [`Client`].
 ///
 /// Cheap to clone; clones, and the client, share all connections.
@@ -75,7 +75,7 @@ impl Cluster {
     /// [`refresh_pause`](crate::config::ConfigBuilder::refresh_pause) allows, so it may wait for that.
     ///
     /// # Errors
-    /// Nobody tells a map that can be used.
+    /// No node tells a map that can be used.
     pub fn refresh(&self) -> Result<Arc<Map>> {
         self.nodes.refresh()?;
         Ok(self.map())

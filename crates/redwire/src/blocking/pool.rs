@@ -34,7 +34,7 @@ use process::PoolProcess;
 
 /// Connections to one server, at most `max_connections` of them, each lent to one user at a time.
 ///
-/// Cheap to clone; clones are the same pool. Those who wait get their turn in the order they came. A
+/// Cheap to clone; clones are the same pool. Callers get their turn in the order in which they came. A
 /// connection that comes back is as new for the next user: in its database, in no transaction, or it is
 /// closed. Most programs want a [`Client`](super::Client), which has a pool inside.
 ///
@@ -60,7 +60,7 @@ const LARGE: usize = 64 * 1024;
 pub(super) struct PoolShared {
     target: Arc<Target>,
     on_connect: Option<OnConnect>,
-    /// The database of those who come.
+    /// The database of the callers to come.
     db: AtomicU32,
     /// How many of the calls were retries.
     retries: AtomicU64,
@@ -90,7 +90,7 @@ impl Pool {
         Ok(pool)
     }
 
-    /// As [`open`](Self::open); each connection, now and later, is given to `on_connect` before anybody else
+    /// As [`open`](Self::open); each connection, now and later, is given to `on_connect` before any caller
     /// uses it.
     ///
     /// # Errors
@@ -290,8 +290,8 @@ impl Pool {
         lease.is_from(self)
     }
 
-    /// Chooses the database of all who borrow from now on, in place of `db`. Whether it exists is told to the
-    /// next of them.
+    /// Chooses the database of all callers that borrow from now on, in place of `db`. Whether it exists is
+    /// told to the next of them.
     pub fn select(&self, db: u32) {
         self.0.db.store(db, Ordering::Relaxed);
         self.0.process().multiplex.retire();
@@ -304,7 +304,7 @@ impl Pool {
         process.multiplex.retire();
     }
 
-    /// Closes the connections that nobody uses.
+    /// Closes the connections that no caller uses.
     pub fn disconnect_idle(&self) {
         self.0.process().change(|state| state.machine.clear_idle(CloseReason::Disconnected));
     }
@@ -315,8 +315,8 @@ impl Pool {
         self.0.process().change(|state| state.machine.stats())
     }
 
-    /// Who has connections: where in the program each was asked for, and since when. One that is held for
-    /// long may have been forgotten.
+    /// The borrowers of connections: where in the program each was asked for, and since when. One that is
+    /// held for long may have been forgotten.
     #[must_use]
     pub fn borrowers(&self) -> Vec<Borrower> {
         self.0.process().change(|state| state.machine.borrowers().collect())
@@ -328,8 +328,8 @@ impl Pool {
         Events::new(self.target().events().listen())
     }
 
-    /// Lends no more connections, fails those who wait, and waits until all are back, but no longer than
-    /// `limit` (`Duration::MAX`: without limit). Those that are not are ended: whoever uses one sees it
+    /// Lends no more connections, fails callers that wait, and waits until all are back, but no longer than
+    /// `limit` (`Duration::MAX`: without limit). Those that are not are ended: a caller that uses one sees it
     /// closed. Says how many that were.
     pub fn close(&self, limit: Duration) -> usize {
         let process = self.0.process();
@@ -340,7 +340,7 @@ impl Pool {
         process.cut()
     }
 
-    /// Lends no more connections, fails those who wait, and ends those in use.
+    /// Lends no more connections, fails callers that wait, and ends those in use.
     pub fn close_now(&self) {
         self.close(Duration::ZERO);
     }

@@ -1,8 +1,8 @@
 //! Publish/subscribe for threads: one connection, any number of subscriptions, and no thread of its own.
 //!
-//! Whoever waits for an item reads for all; see [`process`]. In a cluster there are several connections, each
-//! with a thread; see [`shard_channels`]. What the server is told, who hears what and what is missing where
-//! is decided in `redwire-core`.
+//! A thread that waits for an event reads for all; see [`process`]. In a cluster there are several
+//! connections, each with a thread; see [`shard_channels`]. What the server is told, which subscriber hears
+//! what and what is missing where is decided in `redwire-core`.
 
 mod handler;
 mod process;
@@ -30,10 +30,10 @@ use process::PubSubProcess;
 /// anew when it is lost, and closed when the last clone and the last subscription are dropped. A client has
 /// one inside: [`Client::pubsub`].
 ///
-/// There is no thread behind it: whoever waits for an item reads for all subscriptions. While nobody waits,
-/// nothing is read and nothing is reconnected; what comes then waits in the kernel and at the server, up to
-/// the server's own limit (`client-output-buffer-limit pubsub`). Only connecting is done on a thread, which
-/// ends with the attempt, so that a short wait is enough to have it done.
+/// There is no thread behind it: a thread that waits for an event reads for all subscriptions. While none
+/// waits, nothing is read and nothing is reconnected; what comes then waits in the kernel and at the server,
+/// up to the server's own limit (`client-output-buffer-limit pubsub`). Only connecting is done on a thread,
+/// which ends with the attempt, so that a short wait is enough to have it done.
 ///
 /// ```no_run
 /// use redwire::pubsub::SubscriptionEvent;
@@ -58,23 +58,23 @@ use process::PubSubProcess;
 /// their slots: when one moves, or a replica takes over, a [`Gap`](crate::pubsub::SubscriptionEvent::Gap)
 /// stands where messages may be missing, and only for those whose channels it concerns. A slot that moves is
 /// followed at once; a replica that takes over when the map has it, within `refresh_pause`. A subscription
-/// may have channels of any slots; their messages are in order by channel. A slot that nobody serves for now
+/// may have channels of any slots; their messages are in order by channel. A slot that no node serves for now
 /// is waited for until the `timeout`.
 ///
-/// There each connection has a thread, and one more tells them the map: what comes is read even if nobody
+/// There each connection has a thread, and one more tells them the map: what comes is read even if no thread
 /// waits, up to the limits of the subscriptions. They end when the last clone and the last subscription are
 /// dropped.
 ///
 /// # Credentials and forks
-/// New credentials are presented by whoever waits, in RESP3. In RESP2 a subscribed connection cannot; there
-/// they are when it is made anew.
+/// New credentials are presented by a thread that waits, in RESP3. In RESP2 a subscribed connection cannot;
+/// there they are when it is made anew.
 ///
 /// A child process that inherits it makes a connection of its own; subscriptions of the parent fail in the
 /// child.
 #[derive(Clone)]
 pub struct PubSub(Arc<PubSubOwner>);
 
-/// Ends the threads, where there are any, when nobody needs them any more.
+/// Ends the threads, where there are any, when no subscription needs them any more.
 struct PubSubOwner(Arc<PubSubProcess>);
 
 impl PubSub {
@@ -190,7 +190,7 @@ impl PubSub {
         Ok(subscription)
     }
 
-    /// Ends all subscriptions, whoever has them, and closes the connection. What has come already may still
+    /// Ends all subscriptions, of all callers, and closes the connection. What has come already may still
     /// be taken.
     pub fn close(&self) {
         self.process().close();
@@ -214,7 +214,7 @@ impl Drop for PubSubOwner {
 /// What one subscriber hears, as an iterator that waits for the next item. It ends when its [`PubSub`] or
 /// client is closed, or with an [`SubscriptionEvent::Failed`]; a lost connection does not end it.
 ///
-/// Dropping it unsubscribes from what nobody else wants.
+/// Dropping it unsubscribes from what no other subscription wants.
 #[must_use = "a subscription that is dropped hears nothing"]
 pub struct Subscription {
     process: Arc<PubSubProcess>,

@@ -36,12 +36,13 @@ pub(super) use tracking::Watch;
 /// key is remembered, too; errors are not.
 ///
 /// # What can be relied on
-/// - What the server announced is gone before anything that it said later is told, and a reply that was under
-///   way when a change of its key was announced is given to those who asked, but not kept. So no reader sees
-///   something older than it saw before. On RESP2, where announcements come over a connection of their own,
-///   that holds for each key, by whichever commands it is read through the cache: after one has asked the
-///   server, what others have kept of its keys is served once the connection that announces has answered
-///   (`PING`). What is kept of *another* key may there be older, by as long as its announcement is under way.
+/// - What the server announced is gone before a caller gets anything that it said later, and a reply that was
+///   under way when a change of its key was announced is given to the callers that asked, but not kept. So no
+///   reader sees something older than it saw before. On RESP2, where announcements come over a connection of
+///   their own, that holds for each key, by whichever commands it is read through the cache: after one has
+///   asked the server, what others have kept of its keys is served once the connection that announces has
+///   answered (`PING`). What is kept of *another* key may there be older, by as long as its announcement is
+///   under way.
 /// - Reads that are never kept (scripts, keys of several slots, and what the mode leaves out) go over the
 ///   client's connection, and may be ahead of what is kept, by as long as an announcement is under way, or
 ///   until [`sync`](Self::sync).
@@ -50,14 +51,14 @@ pub(super) use tracking::Watch;
 ///   [`EventKind::Untracked`](crate::EventKind::Untracked) tells.
 /// - After a write through the cache, the keys that it names are forgotten before the call returns. What a
 ///   script or a module's command changes without naming it is forgotten when the server announces it.
-/// - After [`sync`](Self::sync), every write that was acknowledged to whomever before it began is seen.
+/// - After [`sync`](Self::sync), every write that was acknowledged to any client before it began is seen.
 ///
 /// Without `sync`, an answer may be as old as an announcement takes to arrive: as a rule, less than a round
 /// trip. While a silent connection is not known to be dead, it may be older: by twice
 /// [`health_check_interval`](crate::config::ConfigBuilder::health_check_interval) (5 s by default), and never
 /// by more than [`CacheOptions::ttl`]. Two kinds of change are not announced when they happen: that a key has
-/// expired is announced when the server removes it, which it may do a little late; and `SWAPDB` by somebody
-/// else is not announced at all.
+/// expired is announced when the server removes it, which it may do a little late; and `SWAPDB` by another
+/// client is not announced at all.
 ///
 /// # Connections
 /// A cache has a connection of its own, beside those of the client, which reads and hears of changes; on
@@ -160,9 +161,9 @@ impl Cache {
     }
 
     /// Waits until everything is known that the server has announced: one round trip to it, two with RESP2.
-    /// Whoever reads afterwards sees every write that was acknowledged before, to whomever.
+    /// A caller that reads afterwards sees every write that was acknowledged before, to any client.
     ///
-    /// While nobody announces changes there is nothing to wait for, since nothing is kept.
+    /// While no server announces changes there is nothing to wait for, since nothing is kept.
     ///
     /// # Errors
     /// No answer within the timeout; a queue that is full.
@@ -249,7 +250,7 @@ impl Cache {
     fn doubt(&self) {
         if let Some(nodes) = &self.client().cluster {
             nodes.node_clients().handle_hints(&[TopologyHint::Suspect]);
-            // Nobody to ask for it is told to those who need it.
+            // Callers that need it are told that there is no server to ask.
             let _ = nodes.follow();
         }
     }
@@ -262,7 +263,7 @@ impl NodeCache<SharedConnection> {
         if !tracking.is_live() {
             return Ok(false);
         }
-        // What was written while the tracked connection was gone already, nobody has announced.
+        // What was written while the tracked connection was gone already, no server has announced.
         let is_demoted =
             tracking.handle_asked(conn.exchange(&sync_question(wants_master), deadline).await)?;
         let listener = tracking.listener(conn);
@@ -306,7 +307,7 @@ pub struct CacheRequest<'c, R: Reply> {
 
 enum ReadState<'c, R: Reply> {
     Start(Cmd<R>),
-    /// It reads for all who want the same.
+    /// It reads for all callers that want the same.
     Fetching(Cmd<R>, Ticket, Flight),
     /// It waits until all is known that was announced before.
     Settling(Cmd<R>, Arc<SharedConnection>, Ticket, Mark),

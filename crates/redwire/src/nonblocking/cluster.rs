@@ -14,7 +14,7 @@ use redwire_core::{Cmd, Reply, Result};
 use super::client::Client;
 pub(super) use nodes::Nodes;
 
-/// A cluster and its nodes, for those who want to know which is which; most programs need nothing but its
+/// A cluster and its nodes, for programs that want to know which is which; most programs need nothing but its
 /// [`Client`].
 ///
 /// Cheap to clone; clones, and the client, share all connections.
@@ -74,7 +74,7 @@ impl Cluster {
     /// [`refresh_pause`](crate::config::ConfigBuilder::refresh_pause) allows, so it may wait for that.
     ///
     /// # Errors
-    /// Nobody tells a map that can be used.
+    /// No node tells a map that can be used.
     pub async fn refresh(&self) -> Result<Arc<Map>> {
         self.nodes.refresh().await?;
         Ok(self.map())

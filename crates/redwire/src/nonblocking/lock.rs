@@ -1,4 +1,4 @@
-//! Locks, async. Who asks when, and when a lock is lost, is decided in `redwire-core`; this file waits.
+//! Locks, async. When a caller asks, and when a lock is lost, is decided in `redwire-core`; this file waits.
 
 use std::fmt;
 use std::pin::pin;
@@ -26,7 +26,7 @@ use crate::shared::locking::{self, Held};
 /// let guard = lock.acquire().await?;
 /// tokio::select! {
 ///     () = work(guard.fence()) => guard.release().await?,
-///     () = guard.lost() => eprintln!("somebody else may be at it now: stopped"),
+///     () = guard.lost() => eprintln!("another process may be at it now: stopped"),
 /// }
 /// # Ok(())
 /// # }
@@ -36,8 +36,8 @@ use crate::shared::locking::{self, Held};
 /// # What it guarantees, and what not
 /// - One server decides. As long as it keeps its data, one token at a time holds the lock, and a holder that
 ///   dies is rid of it when the [`ttl`](Self::ttl) has passed. After a failover, a restart without
-///   persistence, `FLUSHALL` or eviction it may be free though somebody works under it. This is not Redlock:
-///   no majority of servers is asked.
+///   persistence, `FLUSHALL` or eviction it may be free though its holder still works under it. This is not
+///   Redlock: no majority of servers is asked.
 /// - A holder that stands still for longer than the ttl (a pause of the machine, a frozen process) has lost
 ///   the lock and does not know before it runs again. So look at [`is_lost`](LockGuard::is_lost) or await
 ///   [`lost`](LockGuard::lost), which go by the holder's own clock and count from before the request was
@@ -49,7 +49,7 @@ use crate::shared::locking::{self, Held};
 ///   or one more than the last number where that is higher. So it also grows after a failover that lost
 ///   writes, or `FLUSHALL`, as long as the clock of the server that answers then is not behind the former
 ///   one's.
-/// - It is not fair: of those who wait, whoever asks first after a release has it. It is not reentrant, but
+/// - It is not fair: of the waiters, the one that asks first after a release has it. It is not reentrant, but
 ///   by [`token`](Self::token).
 ///
 /// # At the server
@@ -82,7 +82,7 @@ impl Lock {
         self
     }
 
-    /// How long [`acquire`](Self::acquire) waits for somebody else; default: the ttl, within which a dead
+    /// How long [`acquire`](Self::acquire) waits for another holder; default: the ttl, within which a dead
     /// holder's lock is free.
     #[must_use]
     pub fn wait(mut self, wait: Duration) -> Self {
@@ -90,7 +90,7 @@ impl Lock {
         self
     }
 
-    /// [`acquire`](Self::acquire) waits for as long as somebody else keeps the lock.
+    /// [`acquire`](Self::acquire) waits for as long as another holder keeps the lock.
     #[must_use]
     pub fn wait_forever(mut self) -> Self {
         self.options.wait = LockWait::Forever;
@@ -99,7 +99,7 @@ impl Lock {
 
     /// How often a waiter asks whether the lock is free; default: 100 ms, from 1 ms to an hour.
     ///
-    /// A release by this library wakes one of those who wait, so it matters only for locks that other clients
+    /// A release by this library wakes one waiter, so it matters only for locks that other clients
     /// release or that run out. Shorter loads the server, longer leaves such a lock free for a while. Who
     /// cannot be woken asks once a second at least.
     #[must_use]
@@ -119,8 +119,8 @@ impl Lock {
         self
     }
 
-    /// The token that stands for the holder; default: 128 random bits for each acquisition. Whoever gives the
-    /// same token holds the same lock, so it must be nobody else's.
+    /// The token that stands for the holder; default: 128 random bits for each acquisition. A caller that
+    /// gives the same token holds the same lock, so it must be used for nothing else.
     ///
     /// Where a token acquires a lock that it holds already, the guard of the last acquisition frees it. The
     /// end of an earlier guard, or its release that arrives late, leaves the lock as it is.
@@ -139,12 +139,12 @@ impl Lock {
     /// and takes back a lock that it may have got just then.
     ///
     /// # Errors
-    /// [`NotAcquired`](LockFault::NotAcquired) when somebody else kept it; otherwise as any call.
+    /// [`NotAcquired`](LockFault::NotAcquired) when another holder kept it; otherwise as any call.
     pub async fn acquire(&self) -> Result<LockGuard> {
         self.attempt(&self.options).await
     }
 
-    /// Takes the lock if it is free; `None` if somebody else has it.
+    /// Takes the lock if it is free; `None` if another holder has it.
     ///
     /// # Errors
     /// As any call.
@@ -169,7 +169,7 @@ impl Lock {
         Ok(self.guard(fence, hold, runtime()?))
     }
 
-    /// Whether anybody holds it.
+    /// Whether it is held, by any holder.
     ///
     /// # Errors
     /// As any call.
@@ -234,11 +234,11 @@ impl Drop for AcquireAttempt<'_> {
     }
 }
 
-/// Frees a lock while nobody waits for it.
+/// Frees a lock while no caller waits for that.
 fn abandon(client: &Client, claim: &Claim, runtime: &Handle) {
     let limit = client.config().timeout().unwrap_or(ABANDON);
     let (client, release) = (client.clone(), claim.abandon(limit));
-    // Nobody is there to be told; what cannot be released runs out.
+    // There is no caller to be told; what cannot be released runs out.
     runtime.spawn(async move { client.execute(release).await.is_ok() });
 }
 
@@ -248,8 +248,8 @@ const ABANDON: Duration = Duration::from_secs(5);
 /// A lock that is held. Dropping it releases the lock in the background, as far as that is possible: not
 /// after the end of the runtime. [`release`](Self::release) tells what came of it.
 ///
-/// The guard belongs to whoever has it and may be sent to another task or thread: there is no token bound to
-/// a thread.
+/// The guard belongs to the task or thread that has it and may be sent to another task or thread: there is no
+/// token bound to a thread.
 #[must_use = "dropping the guard releases the lock"]
 pub struct LockGuard {
     shared: Arc<LockShared>,
@@ -257,7 +257,7 @@ pub struct LockGuard {
     releases: bool,
 }
 
-/// What a guard has in common with the task that extends it and those who await its loss.
+/// What a guard has in common with the task that extends it and the tasks that await its loss.
 struct LockShared {
     client: Client,
     held: Held,
@@ -273,7 +273,7 @@ impl LockGuard {
         self.shared.held.claim().token()
     }
 
-    /// The fencing number: it grows with every acquisition of this lock by anybody who uses this library. It
+    /// The fencing number: it grows with every acquisition of this lock by any user of this library. It
     /// is about the server's time in microseconds, and below 2^53.
     #[must_use]
     pub fn fence(&self) -> u64 {
@@ -288,7 +288,7 @@ impl LockGuard {
     }
 
     /// Whether the lock must be taken for lost: its time has passed without an extension that was confirmed,
-    /// or the server said that it is not held any more. Asks nobody. What was lost once stays so.
+    /// or the server said that it is not held any more. Asks no server. What was lost once stays so.
     #[must_use]
     pub fn is_lost(&self) -> bool {
         self.shared.held.hold().is_lost(clock::now())
@@ -346,10 +346,10 @@ impl LockGuard {
         Ok(found.is_some())
     }
 
-    /// Releases the lock and wakes one who waits for it.
+    /// Releases the lock and wakes one waiter.
     ///
     /// # Errors
-    /// [`NotOwned`](LockFault::NotOwned) if it was not held any more, so that somebody else may have been at
+    /// [`NotOwned`](LockFault::NotOwned) if it was not held any more, so that another holder may have been at
     /// work, too; otherwise as any call: it is tried once more in the background, and at last runs out.
     pub async fn release(mut self) -> Result<()> {
         self.stop();
@@ -361,7 +361,7 @@ impl LockGuard {
 
     /// Ends the guard, and leaves the lock as it is, to run out or to be [taken charge of](Lock::reattach) by
     /// its token, which is returned.
-    #[must_use = "without its token nobody can release the lock"]
+    #[must_use = "without its token the lock cannot be released"]
     pub fn detach(mut self) -> String {
         self.releases = false;
         self.token().to_owned()
@@ -405,7 +405,7 @@ impl LockShared {
             match keep {
                 HoldStep::Extend(extend, extension) => {
                     let answer = self.client.execute(extend).await;
-                    // A failure is tried again in time, and the loss is told by the hold.
+                    // A failure is tried again in time, and the hold tells of the loss.
                     let _ = self.change(|hold| hold.handle_extended(extension, answer, clock::now()));
                 }
                 HoldStep::LockWait(until) => drop(before(until, changed).await),

@@ -36,7 +36,7 @@ type PoolMachine = pool::Pool<Box<Connection>, Waker>;
 
 /// Connections to one server, at most `max_connections` of them, each lent to one user at a time.
 ///
-/// Cheap to clone; clones are the same pool. Those who wait get their turn in the order they came. A
+/// Cheap to clone; clones are the same pool. Callers get their turn in the order in which they came. A
 /// connection that comes back is as new for the next user: in its database, in no transaction, or it is
 /// closed. Most programs want a [`Client`](crate::Client), which has a pool inside.
 ///
@@ -59,10 +59,10 @@ struct PoolShared {
     target: Arc<Target>,
     health: Arc<Health>,
     on_connect: Option<OnConnect>,
-    /// The database of those who come.
+    /// The database of the callers to come.
     db: AtomicU32,
     state: Mutex<PoolState>,
-    /// Tells those who close the pool, and those who keep it, that a connection was closed.
+    /// Tells the tasks that close the pool, and the one that keeps it, that a connection was closed.
     changed: Notify,
 }
 
@@ -98,7 +98,7 @@ impl Pool {
         Ok(pool)
     }
 
-    /// As [`open`](Self::open); each connection, now and later, is given to `on_connect` before anybody else
+    /// As [`open`](Self::open); each connection, now and later, is given to `on_connect` before any caller
     /// uses it.
     ///
     /// # Errors
@@ -217,8 +217,8 @@ impl Pool {
         lease.is_from(self)
     }
 
-    /// Chooses the database of all who borrow from now on, in place of `db`. Whether it exists is told to the
-    /// next of them.
+    /// Chooses the database of all callers that borrow from now on, in place of `db`. Whether it exists is
+    /// told to the next of them.
     pub fn select(&self, db: u32) {
         self.0.db.store(db, Ordering::Relaxed);
     }
@@ -228,7 +228,7 @@ impl Pool {
         self.with(|machine| machine.reset());
     }
 
-    /// Closes the connections that nobody uses.
+    /// Closes the connections that no caller uses.
     pub fn disconnect_idle(&self) {
         self.with(|machine| machine.clear_idle(CloseReason::Disconnected));
     }
@@ -239,8 +239,8 @@ impl Pool {
         self.with(|machine| machine.stats())
     }
 
-    /// Who has connections: where in the program each was asked for, and since when. One that is held for
-    /// long may have been forgotten.
+    /// The borrowers of connections: where in the program each was asked for, and since when. One that is
+    /// held for long may have been forgotten.
     ///
     /// ```no_run
     /// # fn example(pool: redwire::Pool) {
@@ -262,8 +262,8 @@ impl Pool {
         Events::new(self.target().events().listen())
     }
 
-    /// Lends no more connections, fails those who wait, and waits until all are back, but no longer than
-    /// `limit` (`Duration::MAX`: without limit). Those that are not are ended: whoever uses one sees it
+    /// Lends no more connections, fails callers that wait, and waits until all are back, but no longer than
+    /// `limit` (`Duration::MAX`: without limit). Those that are not are ended: a caller that uses one sees it
     /// closed. Says how many that were.
     pub async fn close(&self, limit: Duration) -> usize {
         self.with(|machine| machine.close());
@@ -282,7 +282,7 @@ impl Pool {
         left
     }
 
-    /// Lends no more connections, fails those who wait, and ends those in use.
+    /// Lends no more connections, fails callers that wait, and ends those in use.
     pub fn close_now(&self) {
         self.with(|machine| machine.close());
         self.cut();

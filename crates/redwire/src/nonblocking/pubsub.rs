@@ -2,7 +2,8 @@
 //!
 //! The task in [`driver`] reads, writes and connects. In a cluster there is one more of them for each node
 //! from which shard channels are heard, and one in [`shard_channels`] that has these made, and tells the map.
-//! What the server is told, who hears what and what is missing where is decided in `redwire-core`.
+//! What the server is told, which subscriber hears what and what is missing where is decided in
+//! `redwire-core`.
 
 mod driver;
 mod handler;
@@ -36,7 +37,7 @@ type PubSubMachine = pubsub::PubSub<Waker>;
 /// One connection that hears what is published, for any number of subscriptions.
 ///
 /// Cheap to clone; clones share the connection. It is made for the first subscription at the latest, and made
-/// anew whenever it is lost, for as long as anybody wants to hear anything. It is closed when the last clone
+/// anew whenever it is lost, for as long as there is a subscription. It is closed when the last clone
 /// and the last subscription are dropped. A client has one inside: [`Client::pubsub`].
 ///
 /// ```no_run
@@ -50,7 +51,7 @@ type PubSubMachine = pubsub::PubSub<Waker>;
 ///     match item {
 ///         SubscriptionEvent::Message(message) => println!("{}: {}", message.channel_text(), message.text()?),
 ///         SubscriptionEvent::Gap { from, to } => println!("messages of {:?} may be missing", to - from),
-///         SubscriptionEvent::Lagged(count) => println!("{count} messages were dropped, since nobody took them"),
+///         SubscriptionEvent::Lagged(count) => println!("{count} messages were dropped: nothing took them"),
 ///         SubscriptionEvent::Failed(error) => return Err(error),
 ///         _ => {}
 ///     }
@@ -66,7 +67,7 @@ type PubSubMachine = pubsub::PubSub<Waker>;
 /// their slots: when one moves, or a replica takes over, a [`Gap`](crate::pubsub::SubscriptionEvent::Gap)
 /// stands where messages may be missing, and only for those whose channels it concerns. A slot that moves is
 /// followed at once; a replica that takes over when the map has it, within `refresh_pause`. A subscription
-/// may have channels of any slots; their messages are in order by channel. A slot that nobody serves for now
+/// may have channels of any slots; their messages are in order by channel. A slot that no node serves for now
 /// is waited for until the `timeout`.
 ///
 /// # Credentials and forks
@@ -78,7 +79,7 @@ type PubSubMachine = pubsub::PubSub<Waker>;
 #[derive(Clone)]
 pub struct PubSub(Arc<PubSubOwner>);
 
-/// Ends the connection when nobody needs it any more.
+/// Ends the connection when no subscription needs it any more.
 struct PubSubOwner(Arc<PubSubShared>);
 
 /// What one process has of a [`PubSub`].
@@ -95,15 +96,15 @@ struct PubSubShared {
 
 struct PubSubState {
     machine: PubSubMachine,
-    /// Those who drive connections.
+    /// The tasks that drive connections.
     slots: Vec<DriverSlot>,
-    /// Whether somebody tends where shard channels are heard from.
+    /// Whether a task looks after where shard channels are heard from.
     is_tended: bool,
     /// Who does, while it sleeps.
     tender: Option<Waker>,
 }
 
-/// Whoever drives a connection.
+/// The task that drives a connection.
 struct DriverSlot {
     conn: ConnId,
     /// Whether the driver hears when something can be read.
@@ -238,13 +239,13 @@ impl PubSub {
         Subscription::confirmed(self.clone(), shared, id).await
     }
 
-    /// Ends all subscriptions, whoever has them, and closes the connection. What has come already may still
+    /// Ends all subscriptions, of all callers, and closes the connection. What has come already may still
     /// be taken.
     pub fn close(&self) {
         self.shared().close();
     }
 
-    /// Lets go of the connection, which is made anew if anybody wants to hear anything.
+    /// Lets go of the connection, which is made anew if there is a subscription.
     pub(super) fn leave(&self) {
         Follower::leave(Arc::clone(self.shared()), None);
     }
@@ -349,7 +350,7 @@ impl PubSubShared {
         Ok(self.with(change))
     }
 
-    /// Changes the machine, and wakes those who can go on, and all who drive and tend.
+    /// Changes the machine, and wakes the subscribers that can go on, and all tasks that drive or place.
     fn with<T>(&self, change: impl FnOnce(&mut PubSubMachine) -> T) -> T {
         let mut woken = Vec::new();
         let mut state = self.lock();
@@ -392,8 +393,8 @@ impl PubSubState {
         self.slots.iter_mut().find(|slot| slot.conn == conn)
     }
 
-    /// Those who can go on; and those who drive or tend, sleep, and have to do something about what has
-    /// changed.
+    /// The subscribers that can go on; and the tasks that drive or place, sleep, and have to do something
+    /// about what has changed.
     #[inline]
     fn poll_woken(&mut self, woken: &mut Vec<Waker>) {
         self.machine.poll_woken(woken);

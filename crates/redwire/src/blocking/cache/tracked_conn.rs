@@ -70,13 +70,14 @@ impl TrackedConn {
         Self { shared }
     }
 
-    /// Connects now, so that a failure is told at once, and from then on whenever the connection is lost.
+    /// Connects now, so that the caller gets a failure at once, and from then on whenever the connection is
+    /// lost.
     pub(super) fn connect(&self) -> Result<()> {
         self.shared.connect()?;
         self.start()
     }
 
-    /// As [`connect`](Self::connect), while nobody waits for it.
+    /// As [`connect`](Self::connect), while no caller waits for it.
     pub(super) fn connect_beside(&self) {
         // Without a thread nothing is kept.
         let _ = self.start();

@@ -32,7 +32,7 @@ pub(super) struct NodesShared {
     shared_topology: Arc<SharedTopology>,
     on_connect: Option<OnConnect>,
     pub(super) node_clients: NodeClients<Client>,
-    /// Held for a moment by those who are about to wait, and by whoever calls them.
+    /// Held for a moment by threads that are about to wait, and by the one that wakes them.
     waiting: Mutex<()>,
     /// Tells of every refresh that has ended.
     refreshed: Condvar,
@@ -84,7 +84,7 @@ impl Nodes {
     /// next.
     ///
     /// # Errors
-    /// Nobody tells a map.
+    /// No node tells a map.
     pub(in crate::blocking) fn learn(&self, deadline: Option<Instant>, patient: bool) -> Result<()> {
         let shared = self.current();
         if shared.node_clients.view().is_known() {
@@ -97,7 +97,7 @@ impl Nodes {
     /// Asks for the map, and waits for the answer.
     ///
     /// # Errors
-    /// Nobody tells one; or not within the client's `timeout`.
+    /// No node tells one; or not within the client's `timeout`.
     pub(in crate::blocking) fn refresh(&self) -> Result<()> {
         let shared = self.current();
         let shared_topology = shared.node_clients.shared_topology();
@@ -140,15 +140,15 @@ impl Nodes {
         let shared_topology = shared.node_clients.shared_topology();
         let before = shared_topology.switches();
         if shared.wait(until, || (shared_topology.switches() != before).then_some(Ok(()))).is_err() {
-            // The time is over, as a rule; or nobody could be started who asks for the map, which is no
+            // The time is over, as a rule; or no thread could be started that asks for the map, which is no
             // reason to hurry.
             thread::sleep(until.map_or(pause, |until| until.saturating_duration_since(Instant::now())));
         }
     }
 
-    /// Has the map asked for, if there is a reason and nobody does.
+    /// Has the map asked for, if there is a reason and no thread does.
     pub(in crate::blocking) fn follow(&self) {
-        // Where there can be no thread, nobody is held up by that who does not wait for it.
+        // Where there can be no thread, that holds up no caller that does not wait for it.
         let _ = self.current().follow();
     }
 
@@ -227,7 +227,7 @@ impl NodesShared {
         }
     }
 
-    /// Calls those who wait.
+    /// Wakes the threads that wait.
     pub(super) fn tell(&self) {
         drop(self.lock());
         self.refreshed.notify_all();
@@ -237,7 +237,7 @@ impl NodesShared {
         self.waiting.lock()
     }
 
-    /// Has the map asked for, if there is a reason and nobody does.
+    /// Has the map asked for, if there is a reason and no thread does.
     fn follow(self: &Arc<Self>) -> Result<()> {
         let shared_topology = self.node_clients.shared_topology();
         if !shared_topology.poll_follower(Instant::now()) {

@@ -13,7 +13,7 @@ use crate::blocking::client::Client;
 use crate::blocking::connection::Connection;
 use crate::shared::node_clients::{Left, NodeClient, PROBE, Work};
 
-/// Whoever takes care of refreshes. If it ends in the middle, somebody else may.
+/// The thread that takes care of refreshes. If it ends in the middle, another may.
 struct Following(Weak<NodesShared>);
 
 impl Drop for Following {
@@ -25,7 +25,7 @@ impl Drop for Following {
     }
 }
 
-/// Asks for the map, for as long as there is a reason, and anybody who wants it.
+/// Asks for the map, for as long as there is a reason, and a client that wants it.
 pub(super) fn follow(shared: Weak<NodesShared>) {
     let mut following = Following(shared);
     while let Some(shared) = following.0.upgrade() {
@@ -34,7 +34,7 @@ pub(super) fn follow(shared: Weak<NodesShared>) {
         drop(shared);
         match work {
             Work::Nothing => {
-                // By now somebody else may do it, who has not left.
+                // By now another thread may do it, which has not left.
                 following.0 = Weak::new();
                 return;
             }
@@ -118,7 +118,7 @@ impl PendingQuestion {
 impl Drop for PendingQuestion {
     fn drop(&mut self) {
         let answer = self.answer.take().unwrap_or_else(|| Err(Error::closed_by_peer(Outcome::NotSent)));
-        // Whoever asked may have heard enough by then.
+        // The caller may have heard enough by then.
         let _ = self.tell.send((self.ask.clone(), answer));
     }
 }

@@ -1,5 +1,5 @@
 //! Attempts to connect. Each is the pool's, and lasts for as long as an attempt may, whichever caller waits
-//! for it. What comes of it is told to the accounts.
+//! for it. The accounts are told what comes of it.
 
 use std::sync::Arc;
 use std::thread;
@@ -20,7 +20,7 @@ pub(super) struct Attempt {
 impl PoolShared {
     /// The attempt that `permit` allows.
     pub(super) fn attempt(&self, permit: Permit) -> Attempt {
-        // Whoever asks has the pool.
+        // A caller that asks has the pool.
         let Some(shared) = self.this.upgrade() else { unreachable!("a pool is there while it is used") };
         Attempt { shared, permit: Some(permit) }
     }

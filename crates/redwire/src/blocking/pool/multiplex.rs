@@ -26,8 +26,8 @@ pub(super) const CONTENDED: usize = 6;
 /// Calls stop sharing once so many times in a row few wanted to.
 const QUIET: u32 = 16;
 
-/// After so long nobody else may ride, so that the connection comes back: to be given to others, renewed, or
-/// closed.
+/// After so long no other call may join, so that the connection comes back: to be given to others, renewed,
+/// or closed.
 const RIDE: Duration = Duration::from_millis(100);
 
 /// What the calls of one process share.
@@ -82,7 +82,7 @@ impl Multiplex {
         self.lock().driven.combiner.submitted()
     }
 
-    /// Nobody else may join those who share a connection now.
+    /// No other call may join those that share a connection now.
     pub(super) fn retire(&self) {
         if let Some(session) = &mut self.lock().session {
             session.until = Instant::now();
@@ -130,7 +130,7 @@ impl Multiplex {
         }))
     }
 
-    /// Gives the connection back if nobody needs it any longer.
+    /// Gives the connection back if no call needs it any longer.
     fn leave(&self, process: &PoolProcess, mut state: MutexGuard<'_, MultiplexState>) {
         let Some(end) = state.driven.combiner.poll_end() else { return };
         let Some(MultiplexedConn { permit, .. }) = state.session.take() else { return };

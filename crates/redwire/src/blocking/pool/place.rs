@@ -33,12 +33,13 @@ impl<'p> PoolPlace<'p> {
         self.connection.as_mut().and_then(|connection| connection.wire_mut()).ok_or_else(setup::closed_client)
     }
 
-    /// Whether the connection is as new for a user who wants `db`, as far as is known without a round trip.
+    /// Whether the connection is as new for a caller that wants `db`, as far as is known without a round
+    /// trip.
     pub(super) fn is_ready(&mut self, db: u32, now: Instant) -> bool {
         self.connection.as_mut().is_some_and(|connection| connection.is_ready(db, now))
     }
 
-    /// Sends `call`, for whose replies somebody [waits](Self::wait) later. If it cannot be sent, they are
+    /// Sends `call`, for whose replies the caller [waits](Self::wait) later. If it cannot be sent, they are
     /// told.
     pub(in crate::blocking) fn send(
         &mut self,
@@ -74,13 +75,13 @@ impl<'p> PoolPlace<'p> {
         }
     }
 
-    /// Nobody else is to use the connection.
+    /// No other caller is to use the connection.
     #[cold]
     pub(super) fn forbid_reuse(&mut self) {
         self.connection.iter_mut().for_each(|connection| connection.forbid_reuse());
     }
 
-    /// Makes the connection as new for a user who wants `db`.
+    /// Makes the connection as new for a caller that wants `db`.
     #[inline]
     pub(super) fn prepare(
         &mut self,

@@ -1,4 +1,4 @@
-//! What one process has of a pool: the accounts, the connections, and those who wait for one.
+//! What one process has of a pool: the accounts, the connections, and the threads that wait for one.
 //!
 //! A child inherits the accounts of its parent, and perhaps the lock around them in the hands of a thread
 //! that it has not. So it never waits for that lock, and has accounts of its own. This file must not know
@@ -34,7 +34,7 @@ pub(in crate::blocking) struct PoolProcess {
     health: Arc<Health>,
     pub(super) multiplex: Multiplex,
     state: Mutex<PoolState>,
-    /// Tells those who close the pool that all connections are back.
+    /// Tells the threads that close the pool that all connections are back.
     drained: Condvar,
     upkeep: OnceLock<Option<Upkeep>>,
     /// What this process has, where the one above is its parent.
@@ -84,7 +84,7 @@ impl PoolProcess {
         })
     }
 
-    /// Closes this process's hold on what belongs to its parent, as far as that is not in anybody's hands.
+    /// Closes this process's hold on what belongs to its parent, as far as no thread has it in hand.
     fn disown(&self) {
         self.health.disown();
         let Some(mut state) = self.state.try_lock() else { return };
@@ -111,8 +111,8 @@ impl PoolProcess {
         self.state.lock()
     }
 
-    /// Changes the accounts, and does what follows from that: whoever can go on is woken, and what is not
-    /// needed any more closed.
+    /// Changes the accounts, and does what follows from that: threads that can go on are woken, and what is
+    /// not needed any more closed.
     #[inline]
     pub(super) fn change<T>(&self, change: impl FnOnce(&mut PoolState) -> T) -> T {
         let (mut woken, mut retired) = (Vec::new(), Vec::new());
@@ -131,7 +131,7 @@ impl PoolProcess {
         output
     }
 
-    /// The connection that was used last, if nobody is before this caller.
+    /// The connection that was used last, if no other waits before this caller.
     #[inline]
     pub(super) fn take_idle(
         &self,
@@ -216,7 +216,7 @@ impl PoolProcess {
         }
     }
 
-    /// From the first connection on, somebody looks after the pool, if there is anything to do.
+    /// From the first connection on, a thread looks after the pool, if there is anything to do.
     pub(super) fn look_after(&self, shared: &PoolShared) {
         self.upkeep.get_or_init(|| Upkeep::start(shared));
     }
@@ -261,8 +261,8 @@ enum Next {
 }
 
 impl Waiting<'_> {
-    /// Waits until the claim is answered. Whoever waits also keeps the time for all who do, and connects for
-    /// them.
+    /// Waits until the claim is answered. A caller that waits also keeps the time for all that do, and
+    /// connects for them.
     fn wait(mut self, shared: &PoolShared, limit: &AcquireLimit) -> Result<(Permit, Box<Connection>)> {
         loop {
             let now = Instant::now();

@@ -1,5 +1,5 @@
-//! What a pool does while nobody asks: it keeps some connections warm, and closes those that are too old or
-//! idle for too long. Only pools that are told to do any of that have a thread for it.
+//! What a pool does while no caller asks: it keeps some connections warm, and closes those that are too old
+//! or idle for too long. Only pools with an option for any of that have a thread for it.
 
 use std::sync::{Arc, Weak};
 use std::thread;
@@ -26,7 +26,7 @@ struct Bell {
 const LOOK: Duration = Duration::from_millis(100);
 
 impl Upkeep {
-    /// Looks after the pool from now on, if it is told to do anything by itself.
+    /// Looks after the pool from now on, if its options have it do anything by itself.
     pub(super) fn start(shared: &PoolShared) -> Option<Self> {
         let config = shared.target.config();
         let timed = config.idle_timeout().is_some() || config.max_lifetime().is_some();
@@ -94,7 +94,7 @@ impl PoolShared {
             match permit {
                 _ if closed => return None,
                 None => return Some(next),
-                // One that fails is told by the accounts, which say when to try again.
+                // The accounts tell of one that fails, and say when to try again.
                 Some(permit) => self.attempt(permit).run(None, None),
             }
         }

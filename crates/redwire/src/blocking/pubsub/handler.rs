@@ -1,5 +1,5 @@
-//! A subscription that a thread listens to, which calls somebody for each item. It must not know how items
-//! come.
+//! A subscription that a thread listens to, which calls the user's code for each event. It must not know how
+//! items come.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -29,8 +29,8 @@ pub struct Handler {
     thread: Option<JoinHandle<()>>,
 }
 
-/// A thread that waits in the kernel is not woken by anybody here, so it looks from time to time whether it
-/// is to stop.
+/// A thread that waits in the kernel is not woken by another thread here, so it looks from time to time
+/// whether it is to stop.
 const LOOK: Duration = Duration::from_millis(500);
 
 impl Handler {

@@ -1,10 +1,11 @@
-//! What one process has of a [`PubSub`](super::PubSub): the wishes, the connection, and those who wait.
+//! What one process has of a [`PubSub`](super::PubSub): the wishes, the connection, and the threads that
+//! wait.
 //!
-//! There are three duties, each with one holder at most: to read, to write, and to connect. Whoever waits
-//! takes what is vacant, does it for all, and on leaving calls another to it. In a cluster each connection
-//! has a thread that has its duties for good ([`shard_channels`]). What is said and heard is decided in the
-//! core's `PubSub`. A child of the process never waits for its lock, which a thread may hold that the child
-//! has not.
+//! There are three duties, each with one holder at most: to read, to write, and to connect. A thread that
+//! waits takes what is vacant, does it for all, and on leaving calls another to it. In a cluster each
+//! connection has a thread that has its duties for good ([`shard_channels`]). What is said and heard is
+//! decided in the core's `PubSub`. A child of the process never waits for its lock, which a thread may hold
+//! that the child has not.
 
 use std::sync::{Arc, MutexGuard, OnceLock};
 use std::task::Poll;
@@ -57,7 +58,7 @@ struct DriverSlot {
     conn: ConnId,
     target: Arc<Target>,
     link: Option<OpenConn>,
-    /// Whether somebody makes a connection.
+    /// Whether a thread makes a connection.
     connecting: bool,
     /// How many reads gave anything.
     received: u64,
@@ -126,7 +127,7 @@ impl PubSubProcess {
         Ok(())
     }
 
-    /// As [`change`](Self::change), where somebody is to be there who has it carried out.
+    /// As [`change`](Self::change), where a thread is to be there that carries it out.
     pub(super) fn demand<T>(self: &Arc<Self>, change: impl FnOnce(&mut PubSubMachine) -> T) -> T {
         let output = self.change(change);
         if self.nodes.is_some() {
@@ -154,7 +155,7 @@ impl PubSubProcess {
         leave(state);
     }
 
-    /// Nobody needs it any more: where there are threads, they end.
+    /// No subscription needs it any more: where there are threads, they end.
     pub(super) fn wake_worker(&self) {
         if self.nodes.is_some() {
             self.close();
@@ -184,7 +185,7 @@ impl PubSubProcess {
                 Some(_) => self.sleep(state, None, deadline),
             };
             if late {
-                // Nobody waits here any longer.
+                // No thread waits here any longer.
                 polled = poll(&mut state.machine, None);
                 break;
             }
@@ -254,7 +255,7 @@ impl PubSubProcess {
         match (fetched, link_of(slots, conn)) {
             (Ok(Pass { credentials: Some(credentials), .. }), Some(link)) => match link.halves.writer() {
                 Some(outgoing) => machine.present(conn, &credentials.auth(), &mut outgoing.outbox),
-                // Somebody writes: at the next turn.
+                // Another thread writes: at the next turn.
                 None => link.version = Some(version.wrapping_sub(1)),
             },
             (Ok(_), _) => {}
@@ -346,7 +347,7 @@ impl PubSubProcess {
         state
     }
 
-    /// Writes what the server is to be told, unless somebody does already.
+    /// Writes what the server is to be told, unless a thread does already.
     fn flush<'s>(
         &'s self,
         mut state: MutexGuard<'s, PubSubState>,
@@ -378,7 +379,7 @@ impl PubSubProcess {
         }
     }
 
-    /// Has a thread make a connection: whoever waits may not have the time.
+    /// Has a thread make a connection: the caller that waits may not have the time.
     fn connect<'s>(
         self: &'s Arc<Self>,
         mut state: MutexGuard<'s, PubSubState>,
@@ -465,7 +466,7 @@ impl PubSubProcess {
 }
 
 impl Follower for PubSubProcess {
-    /// Lets go of the connection. Whoever waits makes the next, and is told what may be missing.
+    /// Lets go of the connection. A thread that waits makes the next, and hears what may be missing.
     fn leave(self: Arc<Self>, _: Option<&Endpoint>) {
         if self.is_current() {
             let mut state = self.lock();
@@ -484,17 +485,17 @@ impl DriverSlot {
         Self { conn, target, link: None, connecting: false, received: 0, has_worker: false, worker: None }
     }
 
-    /// Whether there is something to read, and nobody who does.
+    /// Whether there is something to read, and no thread that does.
     fn is_unread(&self) -> bool {
         self.link.as_ref().is_some_and(|link| link.halves.is_unread())
     }
 
-    /// Whether there is no connection, and nobody who makes one.
+    /// Whether there is no connection, and no thread that makes one.
     fn is_vacant(&self) -> bool {
         self.link.is_none() && !self.connecting
     }
 
-    /// Lets a connection go that has failed, once nobody has any part of it.
+    /// Lets a connection go that has failed, once no thread has any part of it.
     fn settle(&mut self, machine: &mut PubSubMachine) {
         let Some(error) = self.link.as_ref().and_then(|link| link.halves.failure()).cloned() else { return };
         let link = self.link.take();
@@ -537,7 +538,7 @@ impl PubSubState {
             && self.machine.is_wanted(ConnId::MAIN)
     }
 
-    /// Whether there is something to read, and nobody who does.
+    /// Whether there is something to read, and no thread that does.
     fn reads(&self, conn: ConnId) -> bool {
         self.machine.wants_read() && self.slots.iter().any(|slot| slot.conn == conn && slot.is_unread())
     }
@@ -553,12 +554,12 @@ impl PubSubState {
         }
     }
 
-    /// Lets connections go that have failed, once nobody has any part of them.
+    /// Lets connections go that have failed, once no thread has any part of them.
     fn settle(&mut self) {
         self.slots.iter_mut().for_each(|slot| slot.settle(&mut self.machine));
     }
 
-    /// Those who serve or tend, sleep, and have to do something about what has changed.
+    /// The threads that drive or place, sleep, and have to do something about what has changed.
     fn poll_workers(&mut self, woken: &mut Vec<Thread>) {
         let Self { machine, slots, .. } = self;
         let closed = machine.is_closed();
@@ -602,7 +603,7 @@ impl Drop for PubSubProcess {
     }
 }
 
-/// Leaves the duties to another who waits, and wakes those who can go on.
+/// Leaves the duties to another thread that waits, and wakes the threads that can go on.
 #[inline]
 pub(super) fn leave(mut state: MutexGuard<'_, PubSubState>) {
     let vacant = |slot: &DriverSlot| slot.conn == ConnId::MAIN && !slot.has_worker && slot.is_vacant();
@@ -612,7 +613,7 @@ pub(super) fn leave(mut state: MutexGuard<'_, PubSubState>) {
     successor.inspect(Thread::unpark);
 }
 
-/// Wakes those who can go on.
+/// Wakes the threads that can go on.
 #[inline]
 pub(super) fn wake(mut state: MutexGuard<'_, PubSubState>) {
     let mut woken = Vec::new();

@@ -1,8 +1,8 @@
 //! The threads of subscriptions in a cluster: one for each connection, which reads, writes and connects for
 //! all; and one that brings shard channels to the nodes that serve them.
 //!
-//! Without them, whoever waits could hear but one node at a time. Where each channel belongs is decided in
-//! `redwire-core`.
+//! Without them, a thread that waits could hear but one node at a time. Where each channel belongs is decided
+//! in `redwire-core`.
 
 use std::sync::{Arc, MutexGuard};
 use std::thread;
@@ -94,7 +94,7 @@ impl PubSubProcess {
         state
     }
 
-    /// Drives one connection, until nobody needs it any more.
+    /// Drives one connection, until no subscription needs it any more.
     fn work_for(self: &Arc<Self>, conn: ConnId) {
         let mut state = self.lock();
         while state.has_slot(conn) && !state.machine.is_closed() {
@@ -125,7 +125,7 @@ impl PubSubProcess {
     }
 }
 
-/// Tells subscribers when the thread ends without being asked to: somebody's code panicked on it.
+/// Tells subscribers when the thread ends without being asked to: a user's code panicked on it.
 struct RouterGuard<'a>(&'a PubSubProcess);
 
 impl Drop for RouterGuard<'_> {

@@ -78,7 +78,7 @@ impl Nodes {
     /// next.
     ///
     /// # Errors
-    /// Nobody tells a map.
+    /// No node tells a map.
     pub(in crate::nonblocking) async fn learn(&self, deadline: Option<Instant>, patient: bool) -> Result<()> {
         let shared_topology = self.node_clients().shared_topology();
         let ended = shared_topology.ended();
@@ -98,7 +98,7 @@ impl Nodes {
     /// Asks for the map, and waits for the answer.
     ///
     /// # Errors
-    /// Nobody tells one; or not within the client's `timeout`.
+    /// No node tells one; or not within the client's `timeout`.
     pub(in crate::nonblocking) async fn refresh(&self) -> Result<()> {
         let shared_topology = self.node_clients().shared_topology();
         let deadline = self.0.target.config().timeout().and_then(|limit| clock::now().checked_add(limit));
@@ -119,7 +119,7 @@ impl Nodes {
     /// Takes note of what was learnt from failed tries.
     pub(in crate::nonblocking) fn handle_hints(&self, hints: &[TopologyHint]) {
         self.node_clients().handle_hints(hints);
-        // Without a runtime nobody is there who waits for it.
+        // Without a runtime no task is there that waits for it.
         let _ = self.follow();
     }
 
@@ -164,7 +164,7 @@ impl Nodes {
         }
     }
 
-    /// Has the map asked for, if there is a reason and nobody does.
+    /// Has the map asked for, if there is a reason and no task does.
     pub(in crate::nonblocking) fn follow(&self) -> Result<()> {
         let shared_topology = self.node_clients().shared_topology();
         if !shared_topology.poll_follower(clock::now()) {

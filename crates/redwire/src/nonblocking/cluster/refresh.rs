@@ -27,7 +27,7 @@ impl Drop for Following {
     }
 }
 
-/// Asks for the map, for as long as there is a reason, and anybody who wants it.
+/// Asks for the map, for as long as there is a reason, and a client that wants it.
 pub(super) async fn follow(mut following: Following) {
     while let Some(shared) = following.0.upgrade() {
         let work = shared.node_clients.shared_topology().poll_work(clock::now());
@@ -35,7 +35,7 @@ pub(super) async fn follow(mut following: Following) {
         drop(shared);
         match work {
             Work::Nothing => {
-                // By now somebody else may do it, who has not left.
+                // By now another task may do it, which has not left.
                 following.0 = Weak::new();
                 return;
             }

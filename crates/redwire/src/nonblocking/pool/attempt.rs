@@ -1,5 +1,5 @@
 //! Attempts to connect. Each is the pool's, and lasts for as long as an attempt may, whichever caller waits
-//! for it. What comes of it is told to the accounts.
+//! for it. The accounts are told what comes of it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

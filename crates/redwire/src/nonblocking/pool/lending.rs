@@ -22,8 +22,8 @@ use crate::shared::interrupt::Interrupts;
 use crate::shared::setup;
 
 impl Pool {
-    /// Changes the accounts, and does what follows from that: whoever can go on is woken, and what is not
-    /// needed any more closed.
+    /// Changes the accounts, and does what follows from that: callers that can go on are woken, and what is
+    /// not needed any more closed.
     pub(super) fn with<T>(&self, change: impl FnOnce(&mut PoolMachine) -> T) -> T {
         let (mut woken, mut retired) = (Vec::new(), Vec::new());
         let mut state = self.lock();
@@ -154,7 +154,7 @@ struct QueuePlace<'a> {
 }
 
 impl QueuePlace<'_> {
-    /// Ready once the claim is answered. Whoever waits also keeps the time for all who do, and has
+    /// Ready once the claim is answered. A caller that waits also keeps the time for all that do, and has
     /// connections made.
     fn poll(
         &mut self,

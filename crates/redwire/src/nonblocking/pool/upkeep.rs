@@ -1,5 +1,5 @@
-//! What a pool does while nobody asks: it keeps some connections warm, and closes those that are too old or
-//! idle for too long. Only pools that are told to do any of that have a task for it.
+//! What a pool does while no caller asks: it keeps some connections warm, and closes those that are too old
+//! or idle for too long. Only pools with an option for any of that have a task for it.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -11,7 +11,7 @@ use super::attempt::Attempt;
 use super::{Pool, PoolShared};
 use crate::shared::clock::{self, Timer};
 
-/// Looks after `pool`, unless somebody does already.
+/// Looks after `pool`, unless a task does already.
 pub(super) fn start(pool: &Pool) {
     let config = pool.config();
     let wanted = config.min_idle_connections() > 0
@@ -51,7 +51,7 @@ impl Upkeep {
                 return;
             }
             if let Some(permit) = permit {
-                // One that fails is told by the accounts, which say when to try again.
+                // The accounts tell of one that fails, and say when to try again.
                 Attempt::new(&pool, permit).run().await;
                 continue;
             }

@@ -1,5 +1,5 @@
-//! A subscription that a task listens to, which calls somebody for each item. It must not know how items
-//! come.
+//! A subscription that a task listens to, which calls the user's code for each event. It must not know how
+//! items come.
 
 use redwire_core::Result;
 use redwire_core::pubsub::SubscriptionEvent;

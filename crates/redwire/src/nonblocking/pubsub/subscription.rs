@@ -25,7 +25,7 @@ const TAKEN_AT_ONCE: usize = 64;
 /// [`SubscriptionEvent::Failed`]; a lost connection does not end it.
 ///
 /// A `Stream`; [`next`](Self::next) serves where no stream library is at hand. Dropping it unsubscribes from
-/// what nobody else wants.
+/// what no other subscription wants.
 #[must_use = "a subscription that is dropped hears nothing"]
 pub struct Subscription {
     shared: Arc<PubSubShared>,
@@ -132,7 +132,7 @@ impl Subscription {
     }
 }
 
-/// Names that somebody waits for: whoever stops waiting does not want them.
+/// Names that a caller waits for: one that stops waiting does not want them.
 struct Unconfirmed<'s> {
     shared: &'s PubSubShared,
     id: &'s SubscriptionId,
