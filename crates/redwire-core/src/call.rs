@@ -78,7 +78,7 @@ pub trait Call: Sealed {
     #[doc(hidden)]
     fn may_repeat(&self) -> bool;
 
-    /// Whether it changes nothing, so that nobody needs to know whether it was executed.
+    /// Whether it changes nothing, so that the caller need not know whether it was executed.
     #[doc(hidden)]
     fn only_reads(&self) -> bool {
         false
@@ -419,7 +419,7 @@ pub fn fail<C: Call>(call: &mut C, error: Error, config: &Config) -> Result<C::O
     read_all(call, replies, config)
 }
 
-/// Out of the way of those who have no callbacks.
+/// Out of the way of calls that have no callbacks.
 #[cold]
 #[inline(never)]
 fn read_through<C: Call>(call: &mut C, callbacks: &ResponseCallbacks, replies: Replies) -> Result<C::Output> {

@@ -1,4 +1,4 @@
-//! Who a connection says it is: a name and a password, or somebody to ask for them.
+//! Who a connection says it is: a name and a password, or a provider that is asked for them.
 //!
 //! Promises that a password is never printed. Must not know how a provider comes by its credentials, nor
 //! when it is asked: the drivers ask at every connect.

@@ -21,8 +21,8 @@ pub enum Dispatch {
 /// How the client dispatches `cmd` on a client.
 ///
 /// # Errors
-/// [`ErrorKind::Usage`](crate::ErrorKind::Usage): the command would change the connection for everybody else,
-/// or [lacks a value](Cmd::check).
+/// [`ErrorKind::Usage`](crate::ErrorKind::Usage): the command would change the connection for all other
+/// callers, or [lacks a value](Cmd::check).
 #[inline]
 pub fn of<R>(cmd: &Cmd<R>) -> Result<Dispatch> {
     cmd.check()?;

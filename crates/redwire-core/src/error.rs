@@ -100,7 +100,7 @@ pub enum ErrorKind {
     PoolExhausted,
     /// More commands or bytes are waiting than the limits of the configuration allow.
     QueueFull,
-    /// A transaction was not executed: somebody else changed the keys it watches, or the connection that
+    /// A transaction was not executed: another client changed the keys it watches, or the connection that
     /// watched them was lost.
     Aborted,
     /// The reply cannot be turned into the type that was asked for.
@@ -115,7 +115,7 @@ pub enum ErrorKind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ConnectionFault {
-    /// Nobody listens at the address.
+    /// No server listens at the address.
     Refused,
     /// The peer or something between broke it off.
     Reset,
@@ -197,7 +197,7 @@ pub enum AuthenticationFault {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum LockFault {
-    /// Somebody else held it for as long as the caller was ready to wait.
+    /// Another holder had it for as long as the caller was ready to wait.
     NotAcquired,
     /// The server says that it is not ours any more: it ran out, was taken away, or was released before.
     NotOwned,
@@ -241,7 +241,7 @@ impl Error {
             return self;
         }
         let inner = self.inner();
-        // A word that is known as a code is no secret, even where somebody has it for a password.
+        // A word that is known as a code is no secret, even where it is also a password.
         let is_known = |code: &str| inner.kind != ErrorKind::Response || code == "ERR";
         let is_secret = |code: &str| secrets.iter().any(|secret| secret.reveal().eq_ignore_ascii_case(code));
         inner.message = match inner.message.split_once(' ') {

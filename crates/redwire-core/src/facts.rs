@@ -92,7 +92,7 @@ pub fn all() -> &'static [&'static Facts] {
 
 impl Facts {
     /// The facts of a command that no table names, such as a module's: it writes, must not be repeated, and
-    /// nobody knows its keys, unless more is said. Other fields are set by name:
+    /// its keys are not known, unless more is said. Other fields are set by name:
     /// `Facts { timeout: …, ..Facts::new("…") }`.
     ///
     /// ```
@@ -158,8 +158,8 @@ impl Facts {
         self.flags.contains(Flags::READONLY)
     }
 
-    /// Whether it may be sent again when nobody knows if it was executed: it is read-only, or asks something
-    /// of the server (`PING`, `INFO`, `CLIENT LIST`, …) and changes nothing.
+    /// Whether it may be sent again when it is not known whether it was executed: it is read-only, or asks
+    /// something of the server (`PING`, `INFO`, `CLIENT LIST`, …) and changes nothing.
     pub fn is_repeatable(&self) -> bool {
         self.repeatable
     }

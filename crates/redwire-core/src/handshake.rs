@@ -1,10 +1,10 @@
 //! What a connection says first: `HELLO` with `AUTH` and the client's name, the library's name, the database.
 //!
 //! All of it goes out in one write. A server that has no `HELLO`, or none for this user, says so in words of
-//! its own: whatever it says, unless it is about the password or about serving anybody now, it gets a second
-//! round in the words of RESP2, and the answer to the first is forgotten. Every step and every error that may
-//! be passed over is decided here, and what the server quotes of the password is taken out of its errors.
-//! This file must not know how bytes travel.
+//! its own: whatever it says, unless it is about the password or about serving any client now, it gets a
+//! second round in the words of RESP2, and the answer to the first is forgotten. Every step and every error
+//! that may be passed over is decided here, and what the server quotes of the password is taken out of its
+//! errors. This file must not know how bytes travel.
 //!
 //! ```text
 //! start ── HELLO 3 AUTH … SETNAME …, CLIENT SETINFO, SELECT, READONLY, ROLE ──> done
@@ -182,7 +182,7 @@ impl Handshake {
             return Err(Error::new(
                 ErrorKind::Protocol,
                 Outcome::NotSent,
-                "the server answered what nobody asked",
+                "the server answered what was not asked",
             ));
         };
         match Reader::read::<Value>(frame) {
@@ -258,7 +258,7 @@ impl Handshake {
     }
 
     /// Reads what `HELLO` tells. A proxy may tell less than a server, and as the flat list that a map is in
-    /// RESP2. Whoever tells nothing of the kind has no `HELLO`.
+    /// RESP2. A server that tells nothing of the kind has no `HELLO`.
     fn greet(&mut self, answer: &Value) -> Result<()> {
         let (fields, spoken) = match answer {
             Value::Map(fields) => {
@@ -334,7 +334,7 @@ impl Handshake {
     }
 }
 
-/// Whether a refusal is about who we are, or about serving anybody now, and not about the command: another
+/// Whether a refusal is about who we are, or about serving any client now, and not about the command: another
 /// would be refused as well. Some front ends want a password before they look for one in the command; where
 /// there is a `password` in it, that says nothing.
 fn is_about_us(error: &Error, password: bool) -> bool {

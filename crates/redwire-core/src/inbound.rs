@@ -42,8 +42,8 @@ const MOST_RESERVED: usize = 16 * 1024 * 1024;
 /// has arrived.
 const ENOUGH_ROOM: usize = 128 * 1024;
 
-/// So much is read of a frame that nobody waits for: a caller who gives up a large value should not cost the
-/// others their connection, and a reply that never ends must not hold them up.
+/// So much is read of a frame that no caller waits for: a caller that gives up a large value should not cost
+/// the others their connection, and a reply that never ends must not hold them up.
 const MOST_UNWANTED: usize = 16 * 1024 * 1024;
 
 /// Memory that held more than this is not used for the next replies.
@@ -172,8 +172,8 @@ impl Frames {
         self.ends.is_empty()
     }
 
-    /// Whether so much has come of a frame that is not whole yet that somebody has to want it: whoever hands
-    /// out frames is to be told, even if there is no whole one.
+    /// Whether so much has come of a frame that is not whole yet that a caller has to want it: the code that
+    /// hands out frames is to be told, even if there is no whole one.
     #[inline]
     #[must_use]
     pub fn has_large_rest(&self) -> bool {
@@ -192,13 +192,13 @@ impl Frames {
         self.rest = 0;
     }
 
-    /// Nobody waits for the frame that is not whole yet: fails where much of it has come.
+    /// No caller waits for the frame that is not whole yet: fails where much of it has come.
     pub(crate) fn check_unwanted(&self) -> Result<(), Error> {
         if !self.has_large_rest() {
             return Ok(());
         }
         let message = format!(
-            "nobody waits any more for a reply of which {} bytes have come and more follow: at most {MOST_UNWANTED} are read",
+            "no caller waits any more for a reply of which {} bytes have come and more follow: at most {MOST_UNWANTED} are read",
             self.rest
         );
         Err(Error::new(ErrorKind::Connection(ConnectionFault::Reset), Outcome::MaybeExecuted, message))

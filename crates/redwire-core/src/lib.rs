@@ -21,7 +21,7 @@
 //! | [`Outage`](outage::Outage) | when to connect again |
 //! | [`Pool`](pool::Pool) | who may have a connection, make one, or wait |
 //! | [`PubSub`](pubsub::PubSub) | who hears what is published, and what the server is told for that |
-//! | [`SessionState`](session_state::SessionState) | what is done to a connection before somebody else has it |
+//! | [`SessionState`](session_state::SessionState) | what is done to a connection before another caller has it |
 //! | [`Store`](cache::Store) | what a client-side cache keeps, who reads, and who waits for that |
 //! | [`Acquire`](lock::Acquire), [`Hold`](lock::Hold) | how a lock is had, kept and lost |
 //! | [`Attempt`](retry::Attempt), [`RetryBudget`](budget::RetryBudget) | whether a failed call is made again |

@@ -70,7 +70,7 @@ pub struct Link<W> {
     probe: Option<Probe>,
     /// What the peer answers to questions if not their words.
     habit: Habit,
-    /// A number at random, for words that nobody can guess.
+    /// A number at random, for words that cannot be guessed.
     salt: u64,
     probes: VecDeque<Probe>,
     /// After how many replies such a question is put among the requests, and how many were asked for since.
@@ -87,7 +87,7 @@ pub struct Link<W> {
     stuck: Option<u64>,
     unstuck: u64,
     order: VecDeque<SentRequest>,
-    /// Those who wait for room for their bytes, and how many of them have left since.
+    /// The requests that wait for room for their bytes, and how many of them have left since.
     outside: VecDeque<u32>,
     left: usize,
     /// What no request is owed, once that is [listened to](Self::listen).
@@ -162,7 +162,7 @@ enum RequestSlot<W> {
     /// Answered or failed, and nothing more will come.
     Done(Result<Replies, Error>),
     Abandoned,
-    /// A question of the link's own: nobody waits for its answer.
+    /// A question of the link's own: no caller waits for its answer.
     Probe,
 }
 
@@ -222,7 +222,7 @@ impl<W: Clone> Link<W> {
         }
     }
 
-    /// The same, with words of its own that nobody can guess; `random` is uniform over all of `u64`.
+    /// The same, with words of its own that cannot be guessed; `random` is uniform over all of `u64`.
     #[must_use]
     pub fn salted(mut self, random: u64) -> Self {
         self.salt = random;
@@ -298,7 +298,7 @@ impl<W: Clone> Link<W> {
         write: impl FnOnce(&mut Outbox),
         deadline: Option<Instant>,
     ) -> Ticket {
-        // Ahead of a request: its answer is there before somebody has what he waits for, and nothing is left
+        // Ahead of a request: its answer is there before the caller has its reply, and nothing is left
         // to come after.
         if self.unmarked >= self.mark_every {
             self.put_question(Purpose::Mark);
@@ -472,9 +472,9 @@ impl<W: Clone> Link<W> {
         }
     }
 
-    /// Whether the request that was just submitted is best written at once by whoever submitted it: nobody
-    /// else is under way, and nobody was just now. Under load it is better to wait and write the requests of
-    /// many together.
+    /// Whether the request that was just submitted is best written at once by the caller that submitted it:
+    /// no other request is under way, and none was just now. Under load it is better to wait and write the
+    /// requests of many together.
     #[inline]
     #[must_use]
     pub fn writes_at_once(&self) -> bool {
@@ -501,8 +501,8 @@ impl<W: Clone> Link<W> {
     /// Replies arrived: each goes to the oldest request that is owed one. Pushed frames are passed over.
     ///
     /// # Errors
-    /// A reply that nobody asked for: the stream is out of step and must not be used any more. So with a
-    /// [large frame](Frames::has_large_rest) that is not whole yet, and that nobody waits for.
+    /// A reply that no request asked for: the stream is out of step and must not be used any more. So with a
+    /// [large frame](Frames::has_large_rest) that is not whole yet, and that no caller waits for.
     #[inline]
     pub fn handle_frames(&mut self, frames: &mut Frames) -> Result<(), Error> {
         if !frames.is_empty() {
@@ -521,7 +521,7 @@ impl<W: Clone> Link<W> {
         if frames.has_large_rest() { self.check_wanted(frames) } else { Ok(()) }
     }
 
-    /// Nobody may wait any longer for a large frame that is not whole yet.
+    /// There may be no caller any more that waits for a large frame that is not whole yet.
     #[cold]
     fn check_wanted(&self, frames: &Frames) -> Result<(), Error> {
         match self.order.front().map(|entry| &self.slots[entry.slot as usize]) {
@@ -592,7 +592,7 @@ impl<W: Clone> Link<W> {
         let Some((_, error)) = last else { return Ok(()) };
         let was_opened = match &self.slots[slot as usize] {
             RequestSlot::Done(Ok(replies)) => !replies.errors().any(|(index, _)| index + 1 == multi),
-            // Nobody kept what came before.
+            // No caller kept what came before.
             _ => true,
         };
         if was_opened && transaction::leaves_open(&error) { Err(stuck(&error)) } else { Ok(()) }
@@ -669,7 +669,7 @@ impl<W: Clone> Link<W> {
             }
             RequestSlot::Abandoned | RequestSlot::Probe if done => self.release(slot),
             RequestSlot::Late(_) if done => self.settle(slot),
-            // Given up, or late, before its last reply came: the rest goes to nobody.
+            // Given up, or late, before its last reply came: the rest goes to no caller.
             RequestSlot::Abandoned
             | RequestSlot::Probe
             | RequestSlot::Late(_)
@@ -771,8 +771,8 @@ impl<W: Clone> Link<W> {
     }
 
     /// The caller does not wait any longer. A request whose bytes were not taken yet is never sent; any other
-    /// keeps its place, and its replies will go to nobody. Whoever waits for room may be called by it. Gives
-    /// back who waited, if anybody did.
+    /// keeps its place, and its replies will go to no caller. A request that waits for room may be called by
+    /// it. Gives back what would have woken the caller, if it waited.
     pub fn abandon(&mut self, ticket: Ticket) -> Option<W> {
         let place = &mut self.slots[ticket.slot as usize];
         match place {
@@ -799,7 +799,7 @@ impl<W: Clone> Link<W> {
         }
     }
 
-    /// Moves those who can go on to `woken`.
+    /// Moves the callers that can go on to `woken`.
     #[inline]
     pub fn poll_woken(&mut self, woken: &mut Vec<W>) {
         if woken.is_empty() {

@@ -26,7 +26,7 @@ struct Failure {
     error: Error,
 }
 
-/// Whether somebody who wants to connect may try now.
+/// Whether a task or thread that wants to connect may try now.
 #[derive(Debug)]
 pub enum Turn {
     /// Try.
@@ -100,7 +100,7 @@ impl Outage {
         self.last.as_ref().filter(|_| self.up.is_none())
     }
 
-    /// Asks for the right to try. Whoever gets it keeps all others waiting for a pause.
+    /// Asks for the right to try. The one that gets it keeps all others waiting for a pause.
     pub fn poll_turn(&mut self, backoff: Backoff, now: Instant, random: u64) -> Turn {
         if self.up.is_some_and(|up| backoff.cap() <= now.saturating_duration_since(up)) {
             self.handle_connected();
@@ -120,7 +120,7 @@ pub fn heals(error: &Error) -> bool {
     match error.kind() {
         ErrorKind::Connection(_) | ErrorKind::Busy | ErrorKind::MaxClients | ErrorKind::Timeout => true,
         ErrorKind::Sentinel(fault) => fault != SentinelFault::UnknownService,
-        // Why nobody tells the map is told by the first who did not.
+        // Why no node tells the map is known from the first that did not.
         ErrorKind::Cluster(ClusterFault::Unreachable | ClusterFault::NoMap) => {
             let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<Error>());
             cause.is_none_or(heals)

@@ -4,7 +4,7 @@
 //! believed; the one that did is asked first the next time. Refused is one that does not know the service,
 //! thinks that its master is down, or knows too few others to be part of a majority; one error says of each
 //! why. One that tells an older configuration than was seen before, or has no connection to the master, is
-//! believed when nobody knows better. This file must not know sockets, names or clocks: time comes in as an
+//! believed when no other knows better. This file must not know sockets, names or clocks: time comes in as an
 //! argument.
 //!
 //! What sentinels answer and how it is to be understood: [Guidelines for Redis clients with support for
@@ -31,13 +31,13 @@ pub use service_event::ServiceEvent;
 /// What is known about the sentinels of one service, from one discovery to the next.
 ///
 /// Those that the configuration names are kept for ever; those that others have told of, for as long as
-/// somebody tells of them.
+/// a sentinel tells of them.
 #[derive(Clone, Debug, Default)]
 pub struct Sentinels {
     seeds: Vec<HostPort>,
     /// Whom to ask, in this order.
     order: Vec<HostPort>,
-    /// The newest configuration that anybody told.
+    /// The newest configuration that any sentinel told.
     epoch: u64,
     /// The master in that.
     master: Option<HostPort>,
@@ -77,8 +77,8 @@ impl Sentinels {
         self.order.insert(0, found.witness.clone());
     }
 
-    /// A sentinel says that there is another master. Whoever tells of the one known so far has not heard of
-    /// it yet, and is behind: each switch has a configuration of its own.
+    /// A sentinel says that there is another master. One that tells of the master known so far has not heard
+    /// of it yet, and is behind: each switch has a configuration of its own.
     pub fn handle_switched(&mut self, master: &HostPort) {
         if self.master.as_ref() != Some(master) {
             self.guessed = self.master.is_some();
@@ -139,7 +139,7 @@ pub struct Discovery {
     waiting: VecDeque<HostPort>,
     under_way: Vec<HostPort>,
     refused: Vec<(HostPort, SentinelRefusal)>,
-    /// The newest of what was told by those who may not know best.
+    /// The newest of what was told by sentinels that may not know best.
     fallback: Option<FoundServers>,
     found: Option<FoundServers>,
     /// When the next may be asked; at once if there is no such time.
@@ -244,11 +244,11 @@ impl Discovery {
         Ok((found, master.is_reached()))
     }
 
-    /// The master, or why nobody tells it, once that is certain.
+    /// The master, or why no sentinel tells it, once that is certain.
     ///
-    /// An older configuration than was seen before is believed only when nobody has another: the sentinels
-    /// were set up anew. So is one who has no connection to the master: that is so for moments after each
-    /// failover, and before a dead one is taken for dead.
+    /// An older configuration than was seen before is believed only when no sentinel has another: the
+    /// sentinels were set up anew. So is one who has no connection to the master: that is so for moments
+    /// after each failover, and before a dead one is taken for dead.
     ///
     /// # Errors
     /// - [`SentinelFault::UnknownService`]: every sentinel that answered knows no such service.

@@ -56,7 +56,7 @@ pub struct SentCommand {
     bindings: u32,
 }
 
-/// What a connection needs before somebody else may use it.
+/// What a connection needs before another caller may use it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cleanup {
     /// Nothing.
@@ -134,7 +134,7 @@ impl SessionState {
     }
 
     /// Bytes are sent that `count` replies are to answer, and that are these `commands`, where that can be
-    /// told. Where the numbers differ, or it cannot be told, nobody knows which reply is whose.
+    /// told. Where the numbers differ, or it cannot be told, it is not known which reply is whose.
     pub fn handle_packed(&mut self, commands: Option<&[&'static Facts]>, count: u32) -> Vec<SentCommand> {
         self.spoilt = true;
         let sent: Vec<SentCommand> =
@@ -145,7 +145,7 @@ impl SessionState {
         sent
     }
 
-    /// Nobody else is to use the connection.
+    /// No other caller is to use the connection.
     pub fn forbid_reuse(&mut self) {
         self.spoilt = true;
     }

@@ -85,7 +85,7 @@ pub enum Leave {
 /// Pauses between leaving a server that will serve later, by its own words.
 const LASTING: Backoff = Backoff::exponential(Duration::from_secs(1), Duration::from_secs(30));
 
-/// So much later than those who wait for it, others take the turn.
+/// So much later than the callers that wait for it, others take the turn.
 const GRACE: Duration = Duration::from_millis(10);
 
 /// Without a refusal for so long, it is over.
@@ -187,7 +187,7 @@ pub(crate) fn may_go_on(error: &Error, harmless: bool, config: &Config) -> bool 
     certain && unfit(error, config) == Some(Unfit::Now)
 }
 
-/// What whoever has a connection of his own can do about it.
+/// The error, with what a caller that has a connection of its own can do about it.
 #[must_use]
 pub fn advised(error: Error, config: &Config) -> Error {
     if unfit(&error, config) != Some(Unfit::Now) {

@@ -320,7 +320,7 @@ impl TransactionOptions {
     }
 
     /// How often it is tried at most, the first time included; default: until the deadline. With 1, the first
-    /// change by somebody else is told; where there is much contention, a small number fails often.
+    /// change by another client is told; where there is much contention, a small number fails often.
     #[must_use]
     pub fn tries(mut self, tries: u32) -> Self {
         self.tries = Some(tries);

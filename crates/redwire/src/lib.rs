@@ -28,7 +28,7 @@
 //! finds the node for each command, and [`Cluster`] is the part by hand. [`blocking`] has the same names
 //! without a runtime. Every option is a method of [`ConfigBuilder`](config::ConfigBuilder), with its default,
 //! and a parameter of the URL where it has a text. What belongs to one subject stands in a module of its own:
-//! [`pubsub`], [`pool`], [`cache`], [`cluster`], [`sentinel`], [`monitor`]. A [connector](connector) of your
+//! [`pubsub`], [`pool`], [`cache`], [`cluster`], [`sentinel`], [`monitor`]. A [connector] of your
 //! own makes the connections, where they go through a proxy or to a peer in memory.
 //!
 //! ```no_run

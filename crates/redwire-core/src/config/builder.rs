@@ -324,9 +324,9 @@ impl ConfigBuilder {
         self
     }
 
-    /// Retries that 100 calls earn, so that an outage is not made worse by everybody's retries. Default 20,
-    /// 0 to 1000. On top come 10 a second, and at most 5 000 are saved up. At 0 a busy client retries next
-    /// to nothing; at 1000 each call may be made many times while the server struggles.
+    /// Retries that 100 calls earn, so that an outage is not made worse by the retries of all clients.
+    /// Default 20, 0 to 1000. On top come 10 a second, and at most 5 000 are saved up. At 0 a busy client
+    /// retries next to nothing; at 1000 each call may be made many times while the server struggles.
     ///
     /// Not counted are, in a cluster, redirections and what waits for a failover or a slot that moves
     /// (`CLUSTERDOWN`, `TRYAGAIN`, a node that cannot be reached): nothing was executed then, pauses grow to

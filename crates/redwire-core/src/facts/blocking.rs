@@ -57,7 +57,7 @@ impl TimeoutArg {
     /// Reads the timeout among the words of a command.
     ///
     /// A word that can't be read counts as "for ever": servers read more notations than we do (`0x10`), and a
-    /// wrong guess on that side costs a connection of its own, on the other side everybody's.
+    /// wrong guess on that side costs a connection of its own, on the other side that of all callers.
     pub(super) fn read<'a, I>(self, mut words: I, zero_is_forever: bool) -> Blocking
     where
         I: Iterator<Item = &'a [u8]>,

@@ -51,7 +51,7 @@ pub enum BeginSearch {
     MigrateKey,
     /// Behind the `KEYS` of `MIGRATE`.
     MigrateKeys,
-    /// Nobody knows without reading the data (`SORT … BY`, `GET`).
+    /// Not known without reading the data (`SORT … BY`, `GET`).
     Unknown,
 }
 
@@ -78,7 +78,7 @@ pub enum FindKeys {
         /// How many words from key to key.
         step: u16,
     },
-    /// Nobody knows.
+    /// Not known.
     Unknown,
 }
 

@@ -1,8 +1,9 @@
-//! One link for many threads, and no thread of its own: those who wait do what there is to do, each for all.
+//! One link for many threads, and no thread of its own: the threads that wait do what there is to do, each
+//! for all.
 //!
-//! There are two duties, and each has one holder at most: to write what has gathered, and to read. Whoever
-//! waits takes what is vacant, and whoever leaves has another called to it, so that nobody sleeps while
-//! nobody reads. A thread may have the duty to read for good. This file must not know threads.
+//! There are two duties, and each has one holder at most: to write what has gathered, and to read. A thread
+//! that waits takes what is vacant, and one that leaves has another called to it, so that none sleeps while
+//! none reads. A thread may have the duty to read for good. This file must not know threads.
 
 use std::time::Instant;
 
@@ -21,7 +22,7 @@ pub struct Combiner<W> {
     reading: bool,
     /// Whether the reader is a thread that reads for good.
     resident: bool,
-    /// Whether somebody must be called to what nobody does.
+    /// Whether a thread must be called to a duty that none has.
     vacant: bool,
     /// Why the connection is of no use any more.
     failed: Option<Error>,
@@ -44,12 +45,12 @@ pub enum Duty {
     Wait(Ticket),
 }
 
-/// What became of a connection that nobody needs for now.
+/// What became of a connection that no thread needs for now.
 #[derive(Debug)]
 pub enum CombinerEnd {
     /// It is as new. At most this many requests were under way on it at the same time.
     Idle(usize),
-    /// Replies may still come that nobody waits for.
+    /// Replies may still come that no thread waits for.
     Forsaken,
     /// It was lost.
     Lost(Error),
@@ -150,7 +151,7 @@ impl<W: Clone> Combiner<W> {
         self.link.mark_transaction(ticket, multi);
     }
 
-    /// What whoever holds `ticket` has to do now. A duty that is given must be done.
+    /// What the thread that holds `ticket` has to do now. A duty that is given must be done.
     #[inline]
     pub fn poll_duty(&mut self, ticket: Ticket) -> Duty {
         // Who may go writes first, if only the reader is left, who does not hear.
@@ -213,7 +214,7 @@ impl<W: Clone> Combiner<W> {
     pub fn handle_written(&mut self, sent: usize, result: Result<(), Error>) {
         self.writing = false;
         self.link.handle_sent(sent);
-        // Who could not write all may be held up because nobody reads.
+        // A thread that could not write all may be held up because none reads.
         self.vacant |= self.link.sent < self.link.taken;
         self.settle(result);
     }
@@ -247,21 +248,21 @@ impl<W: Clone> Combiner<W> {
         }
     }
 
-    /// Moves those who can go on to `woken`, and with them whoever is called to a duty.
+    /// Moves the threads that can go on to `woken`, and with them those that are called to a duty.
     #[inline]
     pub fn poll_woken(&mut self, woken: &mut Vec<W>) {
         self.link.poll_woken(woken);
         if std::mem::take(&mut self.vacant) {
             let vacant = usize::from(self.wants_writer()) + usize::from(self.wants_reader());
             if vacant > 0 {
-                // Those who hold the other duty may be among the oldest, and do not hear.
+                // The one that holds the other duty may be among the oldest, and does not hear.
                 let busy = usize::from(self.reading) + usize::from(self.writing);
                 woken.extend(self.waiting().take(vacant + busy).cloned());
             }
         }
     }
 
-    /// Whether somebody waits who has no duty, and hears when called.
+    /// Whether a thread waits that has no duty, and hears when called.
     fn has_idle(&self) -> bool {
         self.waiting().nth(usize::from(self.reading) + usize::from(self.writing)).is_some()
     }
@@ -275,7 +276,7 @@ impl<W: Clone> Combiner<W> {
         under_way.chain(self.link.waiting_outside())
     }
 
-    /// Whether nobody needs the connection any longer. Afterwards the next may be used.
+    /// Whether no thread needs the connection any longer. Afterwards the next may be used.
     pub fn poll_end(&mut self) -> Option<CombinerEnd> {
         if self.reading || self.writing || (self.failed.is_none() && self.waiting().next().is_some()) {
             return None;

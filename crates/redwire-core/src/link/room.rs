@@ -23,7 +23,7 @@ impl Ticket {
 impl<W: Clone> Link<W> {
     /// As [`submit`](Self::submit); but where there is only no room for its bytes, the request waits for
     /// that, and its ticket [may enter](Ticket::may_enter) when it is polled after its waiter was woken.
-    /// Nobody overtakes those who wait so.
+    /// No other request overtakes those that wait so.
     ///
     /// # Errors
     /// [`QueueFull`](crate::ErrorKind::QueueFull): too many requests wait already, for a reply or for room.
@@ -96,7 +96,7 @@ impl<W: Clone> Link<W> {
         ticket
     }
 
-    /// Whether somebody is called, to be woken: see [`poll_woken`](Self::poll_woken).
+    /// Whether a request is called, its caller to be woken: see [`poll_woken`](Self::poll_woken).
     #[inline]
     #[must_use]
     pub fn has_woken(&self) -> bool {
@@ -111,7 +111,7 @@ impl<W: Clone> Link<W> {
         self.order.len() < self.limits.commands && has_room
     }
 
-    /// Calls whoever waits outside longest, if there is room by now.
+    /// Calls the request that waits outside longest, if there is room by now.
     #[cold]
     pub(super) fn call_next(&mut self) {
         while let Some(&slot) = self.outside.front() {
@@ -155,7 +155,7 @@ impl<W: Clone> Link<W> {
         earliest
     }
 
-    /// Whoever waits outside, oldest first.
+    /// The requests that wait outside, oldest first.
     pub(super) fn waiting_outside(&self) -> impl Iterator<Item = &W> {
         self.outside.iter().filter_map(|slot| match &self.slots[*slot as usize] {
             RequestSlot::Outside { waiter, .. } => Some(waiter),

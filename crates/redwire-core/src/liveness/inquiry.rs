@@ -33,8 +33,8 @@ impl Inquiry {
         (begin.saturating_duration_since(at) < limit / 2).then_some(finding)
     }
 
-    /// The server was asked, for as long as `limit`; `failure` is why there was no answer. Whoever refuses,
-    /// closes or answers with an error is there.
+    /// The server was asked, for as long as `limit`; `failure` is why there was no answer. A server that
+    /// refuses, closes or answers with an error is there.
     ///
     /// What a caller in a hurry did not hear, within less than `interval`, proves nothing to others.
     pub fn handle_asked(

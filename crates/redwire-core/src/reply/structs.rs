@@ -309,7 +309,7 @@ impl<'de> Deserializer<'de> for NextValue<'_, 'de> {
         visitor.visit_unit()
     }
 
-    /// A list, or text for those who collect its bytes.
+    /// A list, or text for types that collect its bytes.
     fn deserialize_seq<V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value, StructFault> {
         let before = self.reader.cursor.clone();
         match self.reader.head()? {

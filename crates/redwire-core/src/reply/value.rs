@@ -1,4 +1,4 @@
-//! A reply as a tree, for those who do not know its shape beforehand.
+//! A reply as a tree, for callers that do not know its shape beforehand.
 
 use bytes::Bytes;
 use redwire_resp::Head;

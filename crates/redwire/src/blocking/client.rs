@@ -27,7 +27,7 @@ use crate::shared::target::Target;
 ///
 /// Cheap to clone; clones share their connections, of which there are at most `max_connections` (default 50).
 /// A call has a connection to itself while it runs; from six calls at a time on, small ones share one, and
-/// those who wait write and read for all. Commands are methods of the families in the
+/// threads that wait write and read for all. Commands are methods of the families in the
 /// [`prelude`](crate::prelude); any other command runs by [`execute`](Self::execute).
 ///
 /// ```no_run
@@ -66,7 +66,7 @@ impl Client {
         Ok(client)
     }
 
-    /// As [`open`](Self::open); each connection, now and later, is given to `on_connect` before anybody else
+    /// As [`open`](Self::open); each connection, now and later, is given to `on_connect` before any caller
     /// uses it.
     ///
     /// ```no_run

@@ -52,9 +52,9 @@ pub struct Connection {
     target: Arc<Target>,
     health: Arc<Health>,
     wire: Option<Wire>,
-    /// What whoever lends it may end it by.
+    /// What the pool that lends it may end it by.
     interrupt: Arc<Interrupt<Plug>>,
-    /// SentCommand by [`send`](Self::send), not yet read by [`read_reply`](Self::read_reply).
+    /// Sent by [`send`](Self::send), not yet read by [`read_reply`](Self::read_reply).
     sent: VecDeque<(Ticket, SentCommand)>,
     /// The newest secrets among that: no error may show them.
     secrets: Vec<Secret>,
@@ -349,7 +349,7 @@ impl Connection {
         self.call(call, Dispatch::Shared, None)
     }
 
-    /// Nobody else is to use it.
+    /// No other caller is to use it.
     #[cold]
     pub(super) fn forbid_reuse(&mut self) {
         self.session_state.forbid_reuse();

@@ -45,7 +45,7 @@ pub trait Stream: Send + Sync {
     /// The limit has passed, and nothing was written; the connection is lost.
     fn write(&self, bytes: &[u8], limit: Option<Duration>) -> io::Result<usize>;
 
-    /// Ends both directions: those who read or write come back at once, and read `Ok(0)` from now on.
+    /// Ends both directions: threads that read or write come back at once, and read `Ok(0)` from now on.
     fn shutdown(&self);
 }
 

@@ -17,12 +17,12 @@ use crate::shared::sync::{Condvar, Mutex};
 use crate::shared::target::Target;
 
 /// Asks a server whether it lives, over a connection of its own, beyond the limit of a pool; made when
-/// somebody first asks.
+/// a caller first asks.
 pub(super) struct Health {
     target: Arc<Target>,
     interrupt: Arc<Interrupt<Plug>>,
     state: Mutex<HealthState>,
-    /// Tells those who wait for an answer that nobody asks any longer.
+    /// Tells threads that wait for an answer that none asks any longer.
     asked: Condvar,
 }
 

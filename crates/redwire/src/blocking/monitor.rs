@@ -19,7 +19,7 @@ use crate::shared::target::Target;
 /// the next entry comes all the same. Any other error ends the iterator: the connection is lost, or the
 /// server has been silent for twice
 /// [`health_check_interval`](crate::config::ConfigBuilder::health_check_interval), though it was asked. It is
-/// not made anew, since nobody could tell what was missed meanwhile; who wants to go on begins again.
+/// not made anew, since it could not be told what was missed meanwhile; who wants to go on begins again.
 /// Dropping it closes the connection.
 ///
 /// **It costs the server a lot**: all it does is written to each listener, and kept in its memory for one
@@ -108,7 +108,7 @@ impl Monitor {
         while let Some(bytes) = self.stream.poll_transmit() {
             wire.say(&bytes, tick.or(deadline))?;
         }
-        // What has come already is taken even by those who would not wait, or come late.
+        // What has come already is taken even by callers that would not wait, or come late.
         let soon = Instant::now() + LEAST_WAIT;
         let until = [deadline, tick].into_iter().flatten().min().map(|until| until.max(soon));
         match wire.receive_frames(until) {

@@ -44,7 +44,7 @@ pub struct Sentinel {
 }
 
 impl Sentinel {
-    /// The sentinels and the service that `config` names. Asks nobody yet.
+    /// The sentinels and the service that `config` names. Asks none of them yet.
     ///
     /// # Errors
     /// [`Usage`](crate::ErrorKind::Usage): it names servers themselves.

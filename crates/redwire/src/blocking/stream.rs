@@ -386,7 +386,7 @@ impl Socket {
         })
     }
 
-    /// Ends both directions, for whoever uses it.
+    /// Ends both directions, for all threads that use it.
     pub(super) fn shutdown(&self) {
         // A socket that is no longer connected needs no ending.
         let _ = match self {

@@ -18,8 +18,8 @@ use super::pool::Lease;
 use crate::shared::node_clients::Routed;
 
 impl Client {
-    /// Executes several commands as one: all of them or none, and nobody's in between (`MULTI` … `EXEC`, in
-    /// one write).
+    /// Executes several commands as one: all of them or none, and none of another client in between (`MULTI`
+    /// … `EXEC`, in one write).
     ///
     /// ```no_run
     /// # let client = redwire::blocking::Client::connect("redis://localhost")?;
@@ -39,7 +39,7 @@ impl Client {
         self.call(Atomic::record(build))
     }
 
-    /// Reads keys, decides, and writes if nobody else has changed those keys meanwhile; otherwise tries
+    /// Reads keys, decides, and writes if no other client has changed those keys meanwhile; otherwise tries
     /// again.
     ///
     /// `work` has a connection for itself that watches `keys`. It reads on it, and hands the commands that

@@ -1,6 +1,6 @@
 //! A connected socket and the requests under way on it: connecting, the handshake, sending and waiting.
 //!
-//! It only waits; whose reply has come, and what a failure means for those who wait, is decided in
+//! It only waits; whose reply has come, and what a failure means for requests that wait, is decided in
 //! `redwire-core`.
 
 mod apart;
@@ -36,7 +36,7 @@ pub(super) use sharing::Outgoing;
 pub(super) struct Wire {
     target: Arc<Target>,
     stream: Stream,
-    /// What whoever may end it knows of it.
+    /// What the code that may end it knows of it.
     interrupt: Option<Arc<Interrupt<Plug>>>,
     inbound: Inbound,
     frames: Frames,
@@ -241,14 +241,14 @@ impl Wire {
         !self.broken && self.link.is_idle() && !self.link.wants_transmit() && self.inbound.is_empty()
     }
 
-    /// Whether it is as good as when it was used last: the peer has neither closed it nor sent what nobody
-    /// asked for.
+    /// Whether it is as good as when it was used last: the peer has neither closed it nor sent what no
+    /// request asked for.
     #[inline]
     pub(super) fn is_fresh(&mut self, now: Instant) -> bool {
         self.wake(now).is_some()
     }
 
-    /// Takes note that it is used again; says for how long nobody has, and `None` where it is not as good as
+    /// Takes note that it is used again; says for how long it was not, and `None` where it is not as good as
     /// it was then.
     #[inline]
     pub(super) fn wake(&mut self, now: Instant) -> Option<Duration> {
@@ -288,13 +288,13 @@ impl Wire {
         now
     }
 
-    /// The peer was found to be gone while nobody used it.
+    /// The peer was found to be gone while no caller used it.
     #[cold]
     pub(super) fn give_up(&mut self) {
         self.lose(&Error::closed_by_peer(Outcome::NotSent));
     }
 
-    /// It belongs to another process: nobody here is to be told of its end.
+    /// It belongs to another process: no listener here is to be told of its end.
     #[cold]
     pub(super) fn disown(&mut self) {
         self.broken = true;

@@ -33,7 +33,7 @@ pub use request::Request;
 /// itself when it is lost. Commands are methods of the families in the [`prelude`](crate::prelude); any other
 /// command runs by [`execute`](Self::execute). Every call is a future that does nothing until it is awaited;
 /// dropping it at any moment leaves the connection in order. A command that waits for data (`BLPOP`) gets a
-/// connection of its own, so it holds up nobody.
+/// connection of its own, so it holds up no other call.
 ///
 /// # In a cluster
 /// A command goes to the primary that serves its keys, or, if it only reads, to a replica by
@@ -83,7 +83,7 @@ impl Client {
         Ok(client)
     }
 
-    /// As [`open`](Self::open); each connection, now and later, is given to `on_connect` before anybody else
+    /// As [`open`](Self::open); each connection, now and later, is given to `on_connect` before any caller
     /// uses it.
     ///
     /// ```no_run

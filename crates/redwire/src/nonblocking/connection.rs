@@ -68,7 +68,7 @@ pub struct Connection {
     link: Link<()>,
     outbox: Outbox,
     woken: Vec<()>,
-    /// SentCommand by [`send`](Self::send), not yet read by [`read_reply`](Self::read_reply).
+    /// Sent by [`send`](Self::send), not yet read by [`read_reply`](Self::read_reply).
     sent: VecDeque<(Ticket, SentCommand)>,
     /// The newest secrets among that: no error may show them.
     secrets: Vec<Secret>,
@@ -89,7 +89,7 @@ pub struct Connection {
     asked: Instant,
     /// The process that connected.
     process: u32,
-    /// Tells whoever uses it that its owner ends it.
+    /// Tells the task that uses it that its owner ends it.
     interrupt: Arc<Interrupt<Notify>>,
 }
 
@@ -147,12 +147,12 @@ impl Connection {
         }
     }
 
-    /// Nobody but who has it ends it from now on.
+    /// Only the task that has it ends it from now on.
     pub(super) fn outlive_pool(&mut self) {
         self.interrupt = Arc::default();
     }
 
-    /// What ends the connection, whoever uses it.
+    /// What ends the connection, also while another task or thread uses it.
     pub(super) fn interrupt(&self) -> &Arc<Interrupt<Notify>> {
         &self.interrupt
     }
@@ -409,7 +409,7 @@ impl Connection {
         self.call(call, Dispatch::Shared).await
     }
 
-    /// Nobody else is to use it.
+    /// No other caller is to use it.
     #[cold]
     pub(super) fn forbid_reuse(&mut self) {
         self.session_state.forbid_reuse();

@@ -19,7 +19,7 @@ use crate::shared::service::Follower;
 use crate::shared::target::Target;
 
 /// Asks a server whether it lives, over a connection of its own, beyond the limit of a pool; made when
-/// somebody first asks.
+/// a caller first asks.
 pub(super) struct Health {
     target: Arc<Target>,
     state: Mutex<HealthState>,

@@ -65,7 +65,7 @@ struct SharingState {
     writer: Option<Arc<Writer>>,
     /// When something was last written where nothing was under way.
     written: Instant,
-    /// Until then nobody need ask how long that is ago.
+    /// Until then no caller need ask how long that is ago.
     fresh_until: Instant,
     /// Whether the driver has bytes in its hands that it has not written yet.
     writing: bool,
@@ -92,8 +92,8 @@ struct SharingState {
     foreign: bool,
 }
 
-/// Where nothing was written for so long, the runtime may not have run either, so that nobody knows whether
-/// the connection still lives.
+/// Where nothing was written for so long, the runtime may not have run either, so that it is not known
+/// whether the connection still lives.
 const LONG_QUIET: Duration = Duration::from_millis(2);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -237,7 +237,7 @@ impl SharedConnection {
         self.shared.exchange(call, deadline).await
     }
 
-    /// Gives up waiting; the reply will go to nobody.
+    /// Gives up waiting; the reply will go to no caller.
     pub(super) fn abandon(&self, ticket: Ticket) {
         self.shared.abandon(ticket);
     }
@@ -352,7 +352,7 @@ impl SharingShared {
         matches!(self.watch, Some(Watch::Redirect(_)))
     }
 
-    /// Waits for the replies to what was submitted. If the future is dropped, they will go to nobody.
+    /// Waits for the replies to what was submitted. If the future is dropped, they will go to no caller.
     async fn wait(&self, ticket: Ticket, call: &impl Call) -> Result<Replies> {
         let mut waiting = ReplyWaiter { shared: self, ticket: Some(ticket), call };
         poll_fn(|cx| waiting.poll(cx.waker())).await
@@ -470,7 +470,7 @@ impl Follower for SharingShared {
     }
 }
 
-/// Somebody who waits for the replies to what was submitted.
+/// A caller that waits for the replies to what was submitted.
 struct ReplyWaiter<'a, C: Call> {
     shared: &'a SharingShared,
     ticket: Option<Ticket>,
@@ -499,7 +499,7 @@ impl<C: Call> Drop for ReplyWaiter<'_, C> {
     }
 }
 
-/// Lets go of the state, and wakes those who were called to enter by what was done with it.
+/// Lets go of the state, and wakes the callers that were called to enter by what was done with it.
 #[inline]
 fn release(mut state: MutexGuard<'_, SharingState>) {
     if state.link.has_woken() {
@@ -571,7 +571,7 @@ impl SharingState {
         unheard
     }
 
-    /// Nobody waits for this server: says why not, and has it tried again.
+    /// No call waits for this server: says why not, and has it tried again.
     #[cold]
     fn refuse(&mut self) -> Error {
         if self.keeper.ask() {

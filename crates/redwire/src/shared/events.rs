@@ -1,4 +1,4 @@
-//! What happens to a client's connections, told to whoever listens. Nobody is ever held up by a slow
+//! What happens to a client's connections, told to all that listen. No caller is ever held up by a slow
 //! listener: one that does not keep up is told how much it missed. This file must not know connections.
 
 use std::collections::VecDeque;
@@ -38,8 +38,8 @@ pub enum EventKind {
     /// New credentials could not be had, or the server refused them, on a connection that lives: it goes on
     /// as who it was.
     Refused(Error),
-    /// Nobody announces changes to a client-side cache any longer, or the server refuses to: it is empty, and
-    /// keeps nothing until that has changed.
+    /// No server announces changes to a client-side cache any longer, or the server refuses to: it is empty,
+    /// and keeps nothing until that has changed.
     Untracked(Error),
     /// The connection was closed by this side, on purpose.
     Closed,

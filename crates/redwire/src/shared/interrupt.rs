@@ -1,8 +1,8 @@
 //! How the owner of connections ends those that others use: all of them, or those to a server that was left.
 //! It must not know how either driver waits.
 //!
-//! A former master that lives sends away those who wait at it, and then it is certain that nothing was
-//! executed. So they have some time for that; whoever does not wait there is cut off at once.
+//! A former master that lives sends away calls that wait at it, and then it is certain that nothing was
+//! executed. So they have some time for that; a call that does not wait there is cut off at once.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, MutexGuard, Weak};
@@ -13,12 +13,12 @@ use redwire_core::config::Endpoint;
 use crate::shared::setup;
 use crate::shared::sync::Mutex;
 
-/// What ends a connection, whoever uses it.
+/// What ends a connection, also while another task or thread uses it.
 pub(crate) trait Kill {
     fn kill(&self);
 }
 
-/// One connection, as whoever may end it knows it. It stays the same when the connection is made anew.
+/// One connection, as the code that may end it knows it. It stays the same when the connection is made anew.
 #[derive(Debug, Default)]
 pub(crate) struct Interrupt<E> {
     handle: E,
@@ -39,7 +39,7 @@ impl<E: Kill> Interrupt<E> {
         &self.handle
     }
 
-    /// The connection will be made, or made anew, and nobody knows yet where it leads: until then there is
+    /// The connection will be made, or made anew, and it is not known yet where it leads: until then there is
     /// nothing to leave.
     pub(crate) fn handle_asking(&self) {
         *self.address() = None;
@@ -74,7 +74,7 @@ impl<E: Kill> Interrupt<E> {
         self.ended.load(Ordering::Acquire).then(setup::left_master)
     }
 
-    /// Everybody goes to `next`, where that is known, and leaves any other server.
+    /// All connections go to `next`, where that is known, and leave any other server.
     fn leave(&self, next: Option<&Endpoint>) {
         let leads_elsewhere = self.address().as_ref().is_some_and(|address| next != Some(address));
         if leads_elsewhere {
@@ -82,7 +82,7 @@ impl<E: Kill> Interrupt<E> {
         }
     }
 
-    /// Ends the connection if it leads to a server that was left, also where somebody waits at it if that is
+    /// Ends the connection if it leads to a server that was left, also where a call waits at it if that is
     /// `wanted`.
     fn end_left(&self, wanted: bool) {
         let waits = self.waits.load(Ordering::Relaxed);
@@ -109,12 +109,12 @@ impl<E: Kill> Interrupts<E> {
         self.0.retain(|other| !std::ptr::eq(other.as_ptr(), Arc::as_ptr(interrupt)));
     }
 
-    /// Everybody goes to `next`, where that is known, and leaves any other server.
+    /// All connections go to `next`, where that is known, and leave any other server.
     pub(crate) fn leave(&self, next: Option<&Endpoint>) {
         self.here().for_each(|interrupt| interrupt.leave(next));
     }
 
-    /// Ends those to a server that was left, but for those who wait at it.
+    /// Ends those to a server that was left, but for those where a call waits.
     pub(crate) fn end_calls_left(&self) {
         self.here().for_each(|interrupt| interrupt.end_left(false));
     }

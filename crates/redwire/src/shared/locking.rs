@@ -1,4 +1,4 @@
-//! What both drivers have of a lock that is held, and tokens nobody else has. Must not know how to wait.
+//! What both drivers have of a lock that is held, and tokens no other holder has. Must not know how to wait.
 
 use std::collections::hash_map::RandomState;
 use std::fmt;

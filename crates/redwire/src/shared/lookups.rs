@@ -2,8 +2,8 @@
 //!
 //! Each has a thread of its own, so that neither a caller's deadline nor the end of a runtime waits for it.
 //! Callers of a client who want to know the same share one thread and its answer; without that, a name server
-//! that hangs would cost a thread for each call. Nothing is kept: whoever asks after the answer asks anew. A
-//! panic in a user's code is an answer, too. This file must not know how either driver waits for a
+//! that hangs would cost a thread for each call. Nothing is kept: a caller that asks after the answer asks
+//! anew. A panic in a user's code is an answer, too. This file must not know how either driver waits for a
 //! connection.
 
 #[cfg(feature = "tokio")]
@@ -96,7 +96,7 @@ fn panicked(whose: &str) -> Error {
 /// connect may, another, which finds out whether what the first one waits for is well again.
 const UNDER_WAY: usize = 2;
 
-/// Questions under way, each with those who wait for its answer.
+/// Questions under way, each with the callers that wait for its answer.
 #[derive(Debug)]
 struct SharedLookups<K, T> {
     /// Their threads are those of the process that made this. A child that was forked meanwhile shares

@@ -53,8 +53,8 @@ impl<L: CacheConn> NodeCaches<L> {
         &self.options
     }
 
-    /// Where the answer to `call` is kept, made by `make` if need be; `None` where nobody keeps it: its keys
-    /// are at several nodes, or nobody is known for them.
+    /// Where the answer to `call` is kept, made by `make` if need be; `None` where none keeps it: its keys
+    /// are at several nodes, or no node is known for them.
     #[inline]
     pub(crate) fn find<C>(
         &self,

@@ -71,7 +71,7 @@ pub(crate) struct View<C> {
 }
 
 impl<C> NodeClients<C> {
-    /// Nobody is known yet. `make` gives a client for a node, not connected yet.
+    /// No node is known yet. `make` gives a client for a node, not connected yet.
     pub(crate) fn new(
         config: &Config,
         shared_topology: Arc<SharedTopology>,
@@ -109,7 +109,7 @@ impl<C> NodeClients<C> {
         Arc::clone(&self.view().map)
     }
 
-    /// Those who take writes.
+    /// The nodes that take writes.
     #[cfg(feature = "tokio")]
     pub(crate) fn primaries(&self) -> Vec<Arc<NodeClient<C>>> {
         self.view().primaries.clone()
@@ -159,7 +159,7 @@ impl<C> NodeClients<C> {
             return Arc::clone(node_client);
         }
         let node_client = Arc::new(NodeClient { address: address.clone(), client: (self.make)(address) });
-        // Of a closed client nobody would close it later: it goes with the call that wanted it.
+        // Of a closed client nothing would close it later: it goes with the call that wanted it.
         if !self.shared_topology.is_closed() {
             known.insert(address.clone(), Arc::clone(&node_client));
         }
@@ -176,7 +176,7 @@ impl<C> NodeClients<C> {
         self.node_client(address)
     }
 
-    /// What somebody hears who waits for the first map, and came when so many refreshes had
+    /// What a caller hears that waits for the first map, and came when so many refreshes had
     /// [ended](SharedTopology::ended). If not `patient`, it is waited for no longer than until the next
     /// refresh has failed.
     pub(crate) fn poll_learnt(&self, ended: u64, patient: bool) -> Option<Result<()>> {
@@ -211,8 +211,8 @@ impl<C> NodeClients<C> {
         }
     }
 
-    /// A refresh has ended. Gives those who served as primaries until now and do not any more, and how long
-    /// each may still take to answer what is under way.
+    /// A refresh has ended. Gives the nodes that served as primaries until now and do not any more, and how
+    /// long each may still take to answer what is under way.
     pub(crate) fn handle_refreshed(&self, result: Result<FetchedMap>, now: Instant) -> Vec<Left<C>> {
         let before = self.view.load_full();
         let patience = |node_client: &NodeClient<C>| match self.shared_topology.is_lost(&node_client.address)
@@ -280,7 +280,7 @@ impl<C> NodeClients<C> {
         }
     }
 
-    /// Nobody is known any more, for ever.
+    /// No node is known any more, for ever.
     pub(crate) fn close(&self) -> Vec<Arc<NodeClient<C>>> {
         self.shared_topology.close();
         self.publish();
@@ -299,7 +299,7 @@ impl<C> NodeClients<C> {
         map
     }
 
-    /// Who of those who serve `slot` is to answer a command that only reads; `None` where it is the
+    /// Which of the nodes that serve `slot` is to answer a command that only reads; `None` where it is the
     /// primary's.
     fn reader(&self, map: &Map, slot: u16, now: Instant) -> Option<Arc<NodeClient<C>>> {
         let shard = map.shard(slot)?;

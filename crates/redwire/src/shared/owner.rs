@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::shared::clock;
 
-/// So long an answer holds for those who must not lose time.
+/// So long an answer holds for callers that must not lose time.
 const RECENT: Duration = Duration::from_millis(1);
 
 /// The process that made something.

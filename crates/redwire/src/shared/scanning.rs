@@ -116,7 +116,7 @@ impl<T: Reply> Scanning<T> {
     /// As [`poll_item`](Self::poll_item), in a cluster of this map.
     ///
     /// # Errors
-    /// Nobody is known for a slot; for the [`cluster_scan`](Self::cluster_scan).
+    /// No node is known for a slot; for the [`cluster_scan`](Self::cluster_scan).
     pub(crate) fn poll_item_in(&mut self, map: &Map) -> Result<Page<T>> {
         let walks = self.page.is_empty() && !self.failed;
         let Some(cluster_scan) = self.cluster_scan.as_mut().filter(|_| walks) else {
@@ -159,7 +159,7 @@ impl<T: Reply> Scanning<T> {
     /// A page did not come, which the caller is told: whether the same page is asked for again, or nothing
     /// more comes.
     pub(crate) fn handle_failure(&mut self, error: Error) -> Error {
-        // What the server or this client refuses, or what nobody can read, would be so again and again.
+        // What the server or this client refuses, or what cannot be read, would be so again and again.
         self.failed = matches!(
             error.kind(),
             ErrorKind::Config

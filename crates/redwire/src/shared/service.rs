@@ -1,5 +1,5 @@
 //! The servers of a service that sentinels watch, as the connections of one client see them: who is believed
-//! to be the master, until somebody doubts it. It must not know how either driver waits.
+//! to be the master, until a connection shows otherwise. It must not know how either driver waits.
 
 use std::fmt;
 use std::sync::{Arc, MutexGuard, Weak};
@@ -17,7 +17,7 @@ use crate::shared::lookups::Lookups;
 use crate::shared::setup;
 use crate::shared::sync::Mutex;
 
-/// A former master has so long to send away those who wait at it. Then they are cut off.
+/// A former master has so long to send away calls that wait at it. Then they are cut off.
 pub(crate) const SENT_AWAY: Duration = Duration::from_millis(500);
 
 /// A sentinel that does not let itself be listened to is tried again after so long. One that is only down is
@@ -31,14 +31,15 @@ pub(crate) trait Follower: Send + Sync {
     fn leave(self: Arc<Self>, next: Option<&Endpoint>);
 
     /// By what the server says of itself, `these` connections are of no use: no call begins on them, new ones
-    /// are made, and what is under way is answered. Here, for those who only listen.
+    /// are made, and what is under way is answered. Here, for connections that only listen.
     fn replace(self: Arc<Self>, these: Leave) {
         if these != Leave::One {
             self.leave(None);
         }
     }
 
-    /// Ends the connections that were left and are still in use, but for those who wait at the server.
+    /// Ends the connections that were left and are still in use, but for those where a call waits at the
+    /// server.
     fn cut_calls(self: Arc<Self>) {}
 
     /// Ends those, too.
@@ -59,8 +60,8 @@ pub(crate) struct Service {
     remap: Remap,
     state: Mutex<ServiceState>,
     lookups: Arc<Lookups>,
-    /// Held while everybody leaves a master, so that no connection to the next is up before all to the former
-    /// were left.
+    /// Held while all connections leave a master, so that no connection to the next is up before all to the
+    /// former were left.
     turn: Mutex<()>,
     watch: Mutex<Option<Box<dyn SentinelWatch>>>,
 }
@@ -70,7 +71,7 @@ struct ServiceState {
     /// The master that was told of last, and whether it may be another by now.
     master: Option<HostPort>,
     doubted: bool,
-    /// The master that connections lead to: whoever leads to another is to leave it.
+    /// The master that connections lead to: a connection to another is to leave it.
     followed: Option<HostPort>,
     /// Where the newest connection leads, for messages; the name before there is any.
     address: Arc<str>,
@@ -136,7 +137,7 @@ impl Service {
         Discovery::new(&self.name, &self.lock().sentinels, self.min_other_sentinels, self.remap.clone())
     }
 
-    /// Takes note of what sentinels told somebody who does not connect, and says where the master is.
+    /// Takes note of what sentinels told a caller that does not connect, and says where the master is.
     pub(crate) fn handle_asked(&self, found: &FoundServers) -> HostPort {
         let mut state = self.lock();
         let master = state.sentinels.newest_master(found);
@@ -160,9 +161,9 @@ impl Service {
         Ok(chosen)
     }
 
-    /// A sentinel says that `master` is the master. If it is another than before, everybody leaves the former
-    /// one: calls are cut off at once. Those who wait at it are to be [cut](Self::cut) after [`SENT_AWAY`] if
-    /// this says so.
+    /// A sentinel says that `master` is the master. If it is another than before, all connections leave the
+    /// former one: calls are cut off at once. Calls that wait at it are to be [cut](Self::cut) after
+    /// [`SENT_AWAY`] if this says so.
     #[must_use]
     pub(crate) fn handle_switched(&self, master: HostPort) -> bool {
         let _turn = self.turn();
@@ -239,7 +240,8 @@ impl Service {
     }
 
     /// A connection was lost because of `error`: the master may be another by now, and sentinels are asked
-    /// before anybody connects again. Unless it was left for a master of which they have just told.
+    /// before any task or thread connects again. Unless it was left for a master of which they have just
+    /// told.
     pub(crate) fn handle_lost(&self, error: &Error) {
         if error.kind() != ErrorKind::Connection(ConnectionFault::LeftMaster) {
             self.doubt();
@@ -270,12 +272,12 @@ impl Service {
         moved
     }
 
-    /// Has everybody leave the server that was master. What is under way at it may end.
+    /// Has all connections leave the server that was master. What is under way at it may end.
     fn leave(&self, next: Option<&Endpoint>) {
         self.followers().into_iter().for_each(|follower| follower.leave(next));
     }
 
-    /// Cuts off those who wait at a former master: it had time to send them away itself.
+    /// Cuts off calls that wait at a former master: it had time to send them away itself.
     pub(crate) fn cut(&self) {
         self.followers().into_iter().for_each(Follower::cut);
     }
@@ -284,25 +286,26 @@ impl Service {
         self.lock().followers.iter().filter_map(Weak::upgrade).collect()
     }
 
-    /// Keeps what `start` gives, unless somebody listens to the sentinels already, or nobody follows the
-    /// master.
+    /// Keeps what `start` gives, unless a task or thread listens to the sentinels already, or no connection
+    /// follows the master.
     pub(crate) fn watch(&self, start: impl FnOnce() -> Box<dyn SentinelWatch>) {
-        // Whoever holds the lock does the same, here or in a parent process that this one is a child of.
+        // The thread that holds the lock does the same, here or in a parent process that this one is a child
+        // of.
         let Some(mut watch) = self.watch.try_lock() else { return };
         if !self.followers().is_empty() && !watch.as_ref().is_some_and(|watch| watch.is_alive()) {
             *watch = Some(start());
         }
     }
 
-    /// Nobody follows the master any longer.
+    /// No connection follows the master any longer.
     pub(crate) fn end_watch(&self) {
         if let Some(mut watch) = self.watch.try_lock() {
             *watch = None;
         }
     }
 
-    /// The server answered with `error`: where that means that it is no master any more, everybody leaves it.
-    /// It lives, and answers those under way itself.
+    /// The server answered with `error`: where that means that it is no master any more, all connections
+    /// leave it. It lives, and answers those under way itself.
     pub(crate) fn handle_failure(&self, error: &Error) {
         if self.is_demotion(error) {
             self.doubt();

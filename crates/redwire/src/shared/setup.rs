@@ -119,7 +119,7 @@ pub(crate) fn io_error(doing: &str, error: io::Error) -> Error {
     }
 }
 
-/// Nobody subscribes to anything yet, by the options of `config`.
+/// No subscription yet, by the options of `config`.
 pub(crate) fn subscriptions<W>(config: &Config) -> PubSub<W> {
     let machine = PubSub::new(config.health_check_interval(), config.reconnect_backoff());
     match config.deployment() {

@@ -252,7 +252,7 @@ impl Target {
         self.events.tell(kind, &self.address());
     }
 
-    /// A connection to `endpoint` is up. Says whether those who wait at a former master are to be cut off.
+    /// A connection to `endpoint` is up. Says whether calls that wait at a former master are to be cut off.
     ///
     /// # Errors
     /// It is of no use; see [`Service::handle_connected`].
@@ -266,7 +266,7 @@ impl Target {
         Ok(moved)
     }
 
-    /// No more connections are made for those who followed the master.
+    /// No more connections are made that followed the master.
     pub(crate) fn handle_closed(&self) {
         if let Some(service) = self.service() {
             service.end_watch();

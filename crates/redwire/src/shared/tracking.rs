@@ -17,7 +17,7 @@ use crate::shared::target::Target;
 
 /// A connection that a cache reads over, or hears announcements by.
 pub(crate) trait CacheConn {
-    /// Who waits for what somebody else fetches.
+    /// The callers that wait for what another fetches.
     type Waiter;
 
     fn wake(waiter: Self::Waiter);
@@ -30,7 +30,8 @@ pub(crate) trait CacheConn {
 pub(crate) struct Tracking<L: CacheConn> {
     target: Arc<Target>,
     options: CacheOptions,
-    /// Those who only take what is kept do not wait for each other, nor hold up what is announced for long.
+    /// Callers that only take what is kept do not wait for each other, nor hold up what is announced for
+    /// long.
     store: RwLock<Store<L::Waiter>>,
     /// The process that hears of changes.
     owner: Owner,
@@ -136,7 +137,7 @@ impl<L: CacheConn> Tracking<L> {
         self.store.write()
     }
 
-    /// Changes the store, and wakes those who can go on.
+    /// Changes the store, and wakes the callers that can go on.
     pub(crate) fn change<T>(&self, change: impl FnOnce(&mut Store<L::Waiter>) -> T) -> T {
         let (mut store, mut woken) = (self.lock(), Vec::new());
         let output = change(&mut store);
@@ -159,19 +160,19 @@ impl<L: CacheConn> Tracking<L> {
         drop(former);
     }
 
-    /// Nothing is announced from now on; nobody needs to be told if that is on purpose.
+    /// Nothing is announced from now on; no listener needs to be told if that is on purpose.
     fn handle_down(&self, closed: bool, error: &Error) {
         if self.change(Store::handle_down) && !closed {
             self.tell(error);
         }
     }
 
-    /// Tells whoever listens why nothing is kept.
+    /// Tells all that listen to events why nothing is kept.
     pub(crate) fn tell(&self, error: &Error) {
         self.target.tell(EventKind::Untracked(self.target.locate(error.clone())));
     }
 
-    /// What announces is gone: so must be what is tracked, since nobody would hear of it.
+    /// What announces is gone: so must be what is tracked, since no change of it would be heard of.
     fn handle_redirect_lost(&self, error: &Error) {
         self.handle_down(false, error);
         if let Some(tracked) = self.tracked.get().and_then(Weak::upgrade) {

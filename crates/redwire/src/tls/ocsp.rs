@@ -1,7 +1,7 @@
 //! Whether the OCSP response that a server staples says that its certificate is good (RFC 6960).
 //!
 //! Promises to believe a response only if the certificate's issuer, its delegate or the expected responder
-//! has signed it. Must not ask anybody over the network. The parsing is x509-ocsp's, the cryptography
+//! has signed it. Must not ask any server over the network. The parsing is x509-ocsp's, the cryptography
 //! ring's.
 
 use std::fmt;
@@ -121,7 +121,7 @@ impl Checker {
         verify_status(&BasicOcspResponse::from_der(basic)?, &subject, &issuer, now)
     }
 
-    /// The key of whoever issued `subject`: of all CAs of that name, the one that really signed it.
+    /// The key of the CA that issued `subject`: of all CAs of that name, the one that really signed it.
     ///
     /// A CA that the server sent counts once one that counts already has signed it: else the server could
     /// bring one of its own making.

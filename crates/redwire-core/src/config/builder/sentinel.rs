@@ -33,7 +33,7 @@ impl ConfigBuilder {
     }
 
     /// How long a sentinel may take to connect and answer. Default 1 s. The next is asked beside it after 200
-    /// ms, so one that is slow holds up nobody. Short, and sentinels under load are taken for unreachable;
+    /// ms, so one that is slow holds up no caller. Short, and sentinels under load are taken for unreachable;
     /// long, and an error takes as long where all of them are silent.
     pub fn sentinel_timeout(mut self, limit: Duration) -> Self {
         self.config.sentinel.timeout = limit;

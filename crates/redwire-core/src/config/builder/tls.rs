@@ -73,7 +73,7 @@ impl ConfigBuilder {
     }
 
     /// Whether the server's certificate is verified. Default [`Verification::Required`]; in a URL `none`,
-    /// `optional` or `required`. With `none` anybody between client and server can read and change
+    /// `optional` or `required`. With `none` any party between client and server can read and change
     /// everything.
     pub fn tls_verification(mut self, verification: Verification) -> Self {
         self.config.tls_options.verification = verification;

@@ -32,7 +32,7 @@ impl<'r, 'de> List<'r, 'de> {
         Self { reader, items, depth, absent, read: 0 }
     }
 
-    /// Whoever stops before the end wanted a shorter list.
+    /// A type that stops before the end wanted a shorter list.
     pub(super) fn finish(mut self) -> Result<()> {
         if !self.items.more(self.reader)? {
             return Ok(());
@@ -232,7 +232,7 @@ pub(super) fn visit_bytes<'de, V: Visitor<'de>>(text: &[u8], visitor: V) -> Resu
     Ok(value)
 }
 
-/// A byte of a text, and nothing but a byte: whoever asks for anything else wanted a list.
+/// A byte of a text, and nothing but a byte: a type that asks for anything else wanted a list.
 #[derive(Clone, Copy)]
 struct Byte<'a> {
     byte: u8,

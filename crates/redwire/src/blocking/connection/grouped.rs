@@ -79,11 +79,11 @@ impl Connection {
         if first {
             self.ready(self.deadline())?;
         }
-        // What it may take counts from when somebody waits for it.
+        // What it may take counts from when the caller waits for it.
         self.wire()?.submit(call, None)
     }
 
-    /// Sends what is queued. If that fails, each of those who wait for it is told.
+    /// Sends what is queued. If that fails, each request that waits for it gets the error.
     pub(in crate::blocking) fn send_queued(&mut self) {
         let deadline = self.deadline();
         if let Some(wire) = &mut self.wire {

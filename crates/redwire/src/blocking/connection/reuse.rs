@@ -17,7 +17,7 @@ use crate::shared::interrupt::Interrupt;
 /// Why a connection cannot be used again.
 #[derive(Debug)]
 pub(in crate::blocking) enum Unready {
-    /// It was lost while nobody used it, or its last user left it in a state that cannot be mended.
+    /// It was lost while no caller used it, or its last user left it in a state that cannot be mended.
     Gone(CloseReason),
     /// The server refuses what makes it ready: another would fare no better.
     Refused(Error),
@@ -30,13 +30,13 @@ impl Connection {
         self.wire.as_mut()
     }
 
-    /// What ends the connection, whoever uses it.
+    /// What ends the connection, also while another task or thread uses it.
     #[inline]
     pub(in crate::blocking) fn interrupt(&self) -> &Arc<Interrupt<Plug>> {
         &self.interrupt
     }
 
-    /// Whether nothing is under way and nobody left anything, so that the next user may find it as new. If
+    /// Whether nothing is under way and no user left anything, so that the next user may find it as new. If
     /// not: why.
     #[inline]
     pub(in crate::blocking) fn check_clean(&self) -> Result<(), CloseReason> {

@@ -48,7 +48,7 @@ impl Drop for SentinelListeners {
     }
 }
 
-/// Starts a thread that listens for as long as somebody wants to know.
+/// Starts a thread that listens for as long as a client wants to know.
 fn listen(target: &Arc<Target>, sentinel: HostPort) -> Option<PubSub> {
     let pubsub = PubSub::lazy(target.config().for_sentinel(sentinel)).ok()?;
     let (target, ear) = (Arc::downgrade(target), pubsub.clone());
@@ -62,7 +62,7 @@ fn listen(target: &Arc<Target>, sentinel: HostPort) -> Option<PubSub> {
     Some(pubsub)
 }
 
-/// Listens until that fails; `None` when nobody wants to know any more.
+/// Listens until that fails; `None` when no client wants to know any more.
 fn hear(target: &Weak<Target>, pubsub: &PubSub) -> Option<()> {
     let mut service_event = match pubsub.subscribe(ServiceEvent::CHANNELS) {
         Ok(service_event) => service_event,
@@ -119,7 +119,7 @@ fn follow(target: &Arc<Target>, master: HostPort) {
     }
 }
 
-/// Cuts off those who wait at a former master, after some time in which it may send them away itself.
+/// Cuts off calls that wait at a former master, after some time in which it may send them away itself.
 pub(in crate::blocking) fn cut_later(target: &Arc<Target>) {
     let target = Arc::downgrade(target);
     let cut = move || {

@@ -95,12 +95,12 @@ impl Wire {
         self.link.poll_unasked().ok_or_else(|| Error::timeout(Outcome::MaybeExecuted))
     }
 
-    /// Replies are told to those who asked again.
+    /// Replies are given to the requests that asked again.
     pub(in crate::blocking) fn stop_listening(&mut self) {
         self.link.stop_listening();
     }
 
-    /// The reply to what was sent will go to nobody.
+    /// The reply to what was sent will go to no caller.
     pub(in crate::blocking) fn abandon(&mut self, ticket: Ticket) {
         self.link.abandon(ticket);
     }

@@ -23,7 +23,8 @@ use crate::shared::node_clients::{Pick, Routed};
 
 /// The future of a call on a [`Client`]. Nothing is sent before it is first polled.
 ///
-/// Dropping it gives up the call: what was sent already may still be executed, and its reply goes to nobody.
+/// Dropping it gives up the call: what was sent already may still be executed, and its reply goes to no
+/// caller.
 #[must_use = "a call does nothing until it is awaited"]
 pub struct Request<'c, C: Call> {
     client: &'c Client,

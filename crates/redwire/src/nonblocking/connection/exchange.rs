@@ -66,7 +66,7 @@ impl Connection {
         let Some(first) = first else { return self.exchange(call, deadline).await };
         self.ready(deadline).await?;
         let sent = self.session_state.handle_command(first.facts());
-        // Where this ends early, the reply that nobody reads closes the connection.
+        // Where this ends early, the reply that no caller reads closes the connection.
         self.queue(&[sent], first.size(), |outbox| first.write(outbox), deadline)?;
         let replies = self.exchange(call, deadline).await;
         let first = match self.sent.pop_back() {
@@ -299,7 +299,7 @@ impl Connection {
                 Err(waiting) => self.waiting = Some(waiting),
             }
             let received = self.progress(deadline).await;
-            // Put there just above, and nobody else holds the connection.
+            // Put there just above, and no other task holds the connection.
             let Some(waiting) = self.waiting.take() else { return received.map(|_| Replies::default()) };
             ticket = waiting;
         }

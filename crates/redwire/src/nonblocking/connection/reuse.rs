@@ -24,7 +24,7 @@ const SWALLOW: Duration = Duration::from_millis(50);
 #[derive(Debug)]
 pub(in crate::nonblocking) enum Readiness {
     Ready,
-    /// It was lost while nobody used it.
+    /// It was lost while no caller used it.
     Lost,
     /// Its last user left it in a state that could not be mended.
     Dirty,
@@ -33,7 +33,7 @@ pub(in crate::nonblocking) enum Readiness {
 }
 
 impl Connection {
-    /// Whether nothing is under way and nobody left anything, so that the next user may find it as new.
+    /// Whether nothing is under way and no user left anything, so that the next user may find it as new.
     pub(in crate::nonblocking) fn is_clean(&self) -> bool {
         let quiet = self.sent.is_empty() && self.waiting.is_none() && self.outbox.is_empty();
         quiet

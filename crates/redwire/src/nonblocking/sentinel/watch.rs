@@ -50,7 +50,7 @@ impl Drop for SentinelListeners {
     }
 }
 
-/// Listens for as long as somebody wants to know.
+/// Listens for as long as a client wants to know.
 async fn listen(target: Weak<Target>, sentinel: HostPort) {
     let Some(config) = target.upgrade().map(|target| target.config().for_sentinel(sentinel)) else { return };
     let Ok(pubsub) = PubSub::lazy(config) else { return };
@@ -62,7 +62,7 @@ async fn listen(target: Weak<Target>, sentinel: HostPort) {
     }
 }
 
-/// Listens until that fails; `None` when nobody wants to know any more.
+/// Listens until that fails; `None` when no client wants to know any more.
 async fn hear(target: &Weak<Target>, pubsub: &PubSub) -> Option<()> {
     let Ok(mut service_event) = pubsub.subscribe(ServiceEvent::CHANNELS).await else { return Some(()) };
     // What happened before, or while there was no connection, was not heard.
@@ -111,7 +111,7 @@ fn follow(target: &Arc<Target>, master: HostPort) {
     }
 }
 
-/// Cuts off those who wait at a former master, after some time in which it may send them away itself.
+/// Cuts off calls that wait at a former master, after some time in which it may send them away itself.
 pub(in crate::nonblocking) fn cut_later(target: &Arc<Target>) {
     let target = Arc::downgrade(target);
     tokio::spawn(async move {

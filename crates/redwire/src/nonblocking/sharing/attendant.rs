@@ -28,8 +28,8 @@ thread_local! {
 
 impl SharingState {
     /// Whether who submits something now, by `waker`, is in another runtime than the driver. To ask the
-    /// runtime each time would cost too much: the same task is where it was, and so is whoever comes soon
-    /// after on the same thread.
+    /// runtime each time would cost too much: the same task is where it was, and so is a caller that comes
+    /// soon after on the same thread.
     #[inline]
     pub(super) fn is_foreign(&mut self, waker: &Waker, now: Instant) -> bool {
         let (who, thread) = (waker.data().addr(), THREAD.with(|thread| std::ptr::from_ref(thread).addr()));
@@ -45,7 +45,7 @@ impl SharingState {
         let here = Handle::try_current().ok().map(|handle| handle.id());
         let there = self.runtime.as_ref().map(Handle::id);
         self.foreign = here.is_some() && here != there;
-        // A waker without data may be anyone's.
+        // A waker without data may be that of any task.
         self.asker = (who, if who == 0 { 0 } else { thread });
         self.asked_until = now + LONG_QUIET;
     }
@@ -96,7 +96,7 @@ impl SharingShared {
     }
 }
 
-/// Attends until nobody waits any more.
+/// Attends until no caller waits any more.
 async fn attend(attendant: Attendant) {
     let shared = &attendant.0;
     let (mut turns, mut moved, mut pause) = (None, clock::now(), PATIENCE);

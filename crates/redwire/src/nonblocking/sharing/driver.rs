@@ -132,7 +132,7 @@ impl Driven for SharingDriver<'_> {
             watch.handle_frames(frames)?;
         }
         let mut state = self.shared.lock();
-        // What comes on a connection that was let go is for nobody.
+        // What comes on a connection that was let go is for no caller.
         state.check_connected(self.number).map_err(|cause| cause.unwrap_or_else(setup::closed_client))?;
         let result = state.link.handle_frames(frames);
         match &result {

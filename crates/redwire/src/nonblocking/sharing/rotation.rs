@@ -1,5 +1,5 @@
-//! New credentials on a connection that lives: an `AUTH` takes its place among the requests, so nobody waits
-//! for it and no call fails. It must not know where credentials come from.
+//! New credentials on a connection that lives: an `AUTH` takes its place among the requests, so no caller
+//! waits for it and no call fails. It must not know where credentials come from.
 
 use std::fmt;
 use std::sync::Arc;
@@ -43,7 +43,7 @@ pub(super) fn handle_change(shared: &Arc<SharingShared>) {
 }
 
 /// Presents the credentials, until they are the newest. Several changes may do so at the same time, and
-/// whoever asked earlier be answered later: so each looks again once it is done.
+/// one that asked earlier be answered later: so each looks again once it is done.
 async fn reauthenticate(shared: Arc<SharingShared>) {
     let config = shared.target.config();
     loop {

@@ -110,7 +110,7 @@ impl<C> Routed<C> {
     /// whether a replica may answer it.
     ///
     /// # Errors
-    /// Nobody is known for the slot; for [`handle_failure`](Self::handle_failure).
+    /// No node is known for the slot; for [`handle_failure`](Self::handle_failure).
     #[inline]
     pub(crate) fn pick_node(
         &mut self,

@@ -1,5 +1,5 @@
-//! The map that all connections of a client share, and whoever asks for it anew. It must not know
-//! connections.
+//! The map that all connections of a client share, and the task or thread that asks for it anew. It must not
+//! know connections.
 //!
 //! A forked child has neither the tasks and threads of its parent nor its locks, which one of those may hold:
 //! it begins with the seeds.
@@ -17,7 +17,7 @@ use crate::shared::clock;
 use crate::shared::setup;
 use crate::shared::sync::Mutex;
 
-/// Whoever takes care of refreshes looks so often whether there is more to do.
+/// The task or thread that takes care of refreshes looks so often whether there is more to do.
 const LOOK: Duration = Duration::from_millis(50);
 
 /// The map of one client.
@@ -26,7 +26,7 @@ pub(crate) struct SharedTopology {
     options: ClusterOptions,
     tls: bool,
     state: Mutex<TopologyState>,
-    /// Those who want to know of every new map.
+    /// Who wants to know of every new map.
     listeners: Mutex<Vec<Weak<Listener>>>,
     /// Who is told by the connections to a node that it is silent.
     watcher: Mutex<Option<Weak<Watcher>>>,
@@ -43,7 +43,7 @@ pub(crate) type Watcher = dyn Fn(&HostPort, bool) + Send + Sync;
 
 struct TopologyState {
     topology: Topology,
-    /// Whether somebody takes care of refreshes.
+    /// Whether a task or thread takes care of refreshes.
     followed: bool,
     closed: bool,
     /// How many refreshes have ended, and why the last failed, if it did.
@@ -55,7 +55,7 @@ struct TopologyState {
     address: Arc<str>,
 }
 
-/// What whoever takes care of refreshes does now.
+/// What the task or thread that takes care of refreshes does now.
 pub(crate) enum Work {
     /// Carry this out, and tell its end.
     Ask(Box<Refresh>),
@@ -63,7 +63,7 @@ pub(crate) enum Work {
     Probe(HostPort),
     /// Wait, and ask again what to do.
     Until(Instant),
-    /// Nothing more, until somebody is wanted again.
+    /// Nothing more, until there is a reason again.
     Nothing,
 }
 
@@ -187,7 +187,7 @@ impl SharedTopology {
         self.current().watcher.lock()
     }
 
-    /// Somebody wants a refresh. Says how many will have [ended](Self::ended) with the next that begins from
+    /// A caller wants a refresh. Says how many will have [ended](Self::ended) with the next that begins from
     /// now on.
     pub(crate) fn want(&self) -> u64 {
         let mut state = self.lock();
@@ -195,7 +195,7 @@ impl SharedTopology {
         state.ended + if state.topology.is_under_way() { 2 } else { 1 }
     }
 
-    /// Whether somebody is to take care of refreshes from now on: there is a reason, and nobody does.
+    /// Whether a task or thread is to take care of refreshes from now on: there is a reason, and none does.
     pub(crate) fn poll_follower(&self, now: Instant) -> bool {
         let mut state = self.lock();
         let wanted = !state.followed && !state.closed && state.has_reason(now);
@@ -203,7 +203,7 @@ impl SharedTopology {
         wanted
     }
 
-    /// What whoever takes care of refreshes does now.
+    /// What the task or thread that takes care of refreshes does now.
     pub(crate) fn poll_work(&self, now: Instant) -> Work {
         let mut state = self.lock();
         if state.closed {
@@ -259,8 +259,8 @@ impl SharedTopology {
         self.lock().switches += 1;
     }
 
-    /// How often slots were found to have another primary. Whoever waits for one need not wait any longer
-    /// when this grows.
+    /// How often slots were found to have another primary. A caller that waits for one need not wait any
+    /// longer when this grows.
     pub(crate) fn switches(&self) -> u64 {
         self.lock().switches
     }
@@ -275,16 +275,16 @@ impl SharedTopology {
         self.tell();
     }
 
-    /// Whoever took care of refreshes is gone.
+    /// The task or thread that took care of refreshes is gone.
     pub(crate) fn handle_no_driver(&self) {
         let mut state = self.lock();
         if std::mem::take(&mut state.followed) {
-            let gone = Error::usage("nobody is there to ask for the map of the cluster");
+            let gone = Error::usage("no task or thread is there to ask for the map of the cluster");
             state.topology.handle_refreshed(Err(gone), clock::now(), fastrand::u64(..));
         }
     }
 
-    /// Nobody asks for the map any more.
+    /// No task or thread asks for the map any more.
     pub(super) fn close(&self) {
         self.lock().closed = true;
     }
@@ -298,7 +298,7 @@ impl SharedTopology {
         self.lock().ended
     }
 
-    /// What somebody hears who waits for the refresh that is the `goal`th to end.
+    /// What a caller hears that waits for the refresh that is the `goal`th to end.
     pub(crate) fn poll_refreshed(&self, goal: u64) -> Option<Result<()>> {
         let state = self.lock();
         match &state.failure {
