@@ -35,8 +35,8 @@ pub(super) struct Probe {
 pub(super) struct Habit(Option<(u8, Vec<u8>)>);
 
 impl Probe {
-    /// The probe that takes `slot`, for a stream of which `position` bytes are queued. By the `salt` nobody
-    /// can store its words.
+    /// The probe that takes `slot`, for a stream of which `position` bytes are queued. With the `salt`
+    /// its words cannot be known before.
     pub(super) fn new(slot: u32, position: u64, salt: u64, purpose: Purpose) -> Self {
         Self { slot, words: format!("redwire:in-step:{salt:016x}:{position}"), purpose }
     }

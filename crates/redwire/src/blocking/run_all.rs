@@ -86,7 +86,7 @@ struct NodeConn {
 
 /// How far a command has come.
 enum Start {
-    /// On its way, on the line of the node that its call has come to.
+    /// On its way, on the connection to the node that its call has come to.
     Sent(Ticket, Routed<Client>),
     /// It goes when its turn comes, by itself: it waits at the server, or concerns several nodes.
     Apart,

@@ -98,7 +98,7 @@ struct PubSubState {
     machine: PubSubMachine,
     /// The tasks that drive connections.
     slots: Vec<DriverSlot>,
-    /// Whether a task looks after where shard channels are heard from.
+    /// Whether a task decides where shard channels are heard from.
     is_tended: bool,
     /// Who does, while it sleeps.
     tender: Option<Waker>,

@@ -47,7 +47,7 @@ pub(super) struct PubSubState {
     slots: Vec<DriverSlot>,
     /// How many sleep until they are called.
     asleep: usize,
-    /// Whether there is a thread that tends where shard channels are heard from; and the thread, while it
+    /// Whether there is a thread that decides where shard channels are heard from; and the thread, while it
     /// sleeps.
     pub(super) has_router: bool,
     pub(super) router: Option<Thread>,
@@ -268,7 +268,7 @@ impl PubSubProcess {
         self.target.tell(EventKind::Refused(self.target.locate(error)));
     }
 
-    /// Sleeps until called, or until then; at the desk of a connection, if it is served.
+    /// Sleeps until called, or until then; as the worker of the connection `slot`, if it is one.
     fn sleep<'s>(
         &'s self,
         mut state: MutexGuard<'s, PubSubState>,
@@ -527,7 +527,7 @@ impl PubSubState {
         self.slot(conn).is_some_and(|slot| !std::mem::replace(&mut slot.has_worker, true))
     }
 
-    /// Whether the connection still has a desk.
+    /// Whether the connection still has a slot.
     pub(super) fn has_slot(&self, conn: ConnId) -> bool {
         self.slots.iter().any(|slot| slot.conn == conn)
     }

@@ -17,7 +17,7 @@ use crate::shared::node_clients::Listener;
 use crate::shared::target::Target;
 
 impl PubSubProcess {
-    /// Sees to it that there is a thread that tends to everything else.
+    /// Sees to it that there is a thread that decides where shard channels are heard from.
     pub(super) fn spawn_router(self: &Arc<Self>) {
         let (Some(nodes), mut state) = (self.nodes.clone(), self.lock()) else { return };
         if state.has_router || state.machine.is_closed() {
