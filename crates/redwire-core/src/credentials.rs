@@ -129,7 +129,7 @@ pub trait CredentialProvider: Send + Sync {
 pub struct Provider(Arc<dyn CredentialProvider>);
 
 impl Provider {
-    /// Takes `provider` to be shared by all who connect.
+    /// Takes `provider` to be shared by all connections.
     #[must_use]
     pub fn new(provider: impl CredentialProvider + 'static) -> Self {
         Self(Arc::new(provider))

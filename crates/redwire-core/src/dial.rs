@@ -1,4 +1,4 @@
-//! Which of a host's addresses is tried when, and what is told when none works.
+//! Which of a host's addresses is tried when, and what the error says when none works.
 //!
 //! "Happy Eyeballs": the addresses of both families in turn ([RFC 8305], section 4), each a short while after
 //! the one before, all under way until one is connected (section 5), by the recommended delay (section 8). So

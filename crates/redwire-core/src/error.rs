@@ -500,7 +500,7 @@ impl Error {
     /// Whether the same call may be made again without the risk of executing the command twice, and with some
     /// hope.
     ///
-    /// What may have been executed is not retryable by this measure; a caller who knows the command to be
+    /// What may have been executed is not retryable by this measure; a caller that knows the command to be
     /// harmless when repeated looks at [`outcome`](Self::outcome) instead.
     #[must_use]
     pub fn is_retryable(&self) -> bool {

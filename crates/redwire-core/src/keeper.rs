@@ -120,7 +120,7 @@ impl Keeper {
         }
     }
 
-    /// What to do about the connection. Who is told [`Connect::Now`] makes it.
+    /// What to do about the connection. The driver that gets [`Connect::Now`] makes it.
     pub fn poll_connect(&mut self, now: Instant, random: u64) -> Connect {
         if self.closed {
             return Connect::Done;
@@ -215,7 +215,7 @@ impl Keeper {
         self.up.is_some()
     }
 
-    /// Whether the last attempt has failed, so that a caller who has other servers had better ask those.
+    /// Whether the last attempt has failed, so that a caller that has other servers had better ask those.
     #[must_use]
     pub fn is_down(&self) -> bool {
         self.failed

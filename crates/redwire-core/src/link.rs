@@ -892,8 +892,8 @@ fn fail<W>(place: &mut RequestSlot<W>, error: Error, woken: &mut Vec<W>) {
     *place = RequestSlot::Done(Err(error));
 }
 
-/// Takes the request out of its place, and wakes who waits for it; the error keeps the replies that came
-/// before.
+/// Takes the request out of its place, and wakes the caller that waits for it; the error keeps the replies
+/// that came before.
 fn end<W>(place: &mut RequestSlot<W>, error: Error, woken: &mut Vec<W>) -> Error {
     let (waiter, error) = match std::mem::replace(place, RequestSlot::Free) {
         RequestSlot::Waiting { waiter, .. } | RequestSlot::Outside { waiter, .. } => (Some(waiter), error),

@@ -1,9 +1,9 @@
 //! When to try to connect again while a server is away.
 //!
-//! From the first failed attempt on, all who want the connection together make one attempt per pause, and the
-//! pauses grow. A connection opens the way for others; but until it has served, it is not known whether the
-//! outage is over, and the next failure makes the pause longer, as if there had been no connection. This file
-//! must not know clocks or chance: both come in as arguments.
+//! From the first failed attempt on, all callers that want the connection together make one attempt per
+//! pause, and the pauses grow. A connection opens the way for others; but until it has served, it is not
+//! known whether the outage is over, and the next failure makes the pause longer, as if there had been no
+//! connection. This file must not know clocks or chance: both come in as arguments.
 
 use std::time::{Duration, Instant};
 
@@ -47,7 +47,7 @@ impl Outage {
         self.up = None;
     }
 
-    /// The right to try was not used: it is for the next who asks.
+    /// The right to try was not used: it is for the next that asks.
     pub fn handle_unused(&mut self, now: Instant) {
         if let Some(last) = &mut self.last {
             last.next = now;

@@ -534,7 +534,7 @@ impl<C, W: Clone> Pool<C, W> {
         self.serve(now);
     }
 
-    /// Has the next who comes make a new connection, whatever is idle, unless an outage or the limits stand
+    /// Has the next caller make a new connection, whatever is idle, unless an outage or the limits stand
     /// against it.
     pub fn prefer_new(&mut self) {
         self.wants_new = true;

@@ -57,7 +57,7 @@ pub trait Resolve: Send + Sync {
 pub struct Resolver(Arc<dyn Resolve>);
 
 impl Resolver {
-    /// Takes `resolve` to be shared by all who connect.
+    /// Takes `resolve` to be shared by all connections.
     #[must_use]
     pub fn new(resolve: impl Resolve + 'static) -> Self {
         Self(Arc::new(resolve))

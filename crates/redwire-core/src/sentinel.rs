@@ -247,7 +247,7 @@ impl Discovery {
     /// The master, or why no sentinel tells it, once that is certain.
     ///
     /// An older configuration than was seen before is believed only when no sentinel has another: the
-    /// sentinels were set up anew. So is one who has no connection to the master: that is so for moments
+    /// sentinels were set up anew. So is one that has no connection to the master: that is so for moments
     /// after each failover, and before a dead one is taken for dead.
     ///
     /// # Errors

@@ -238,7 +238,7 @@ impl SessionState {
         self.transaction || self.watching
     }
 
-    /// What the next user, who wants `db`, must have done first.
+    /// What the next caller, which wants `db`, must have done first.
     #[must_use]
     pub fn cleanup(&self, db: u32) -> Cleanup {
         if self.spoilt || self.lasting {

@@ -169,7 +169,7 @@ impl ConfigBuilder {
         self
     }
 
-    /// What becomes of the replies to `command`, for all who use this configuration: each is read as a
+    /// What becomes of the replies to `command`, for all clients of this configuration: each is read as a
     /// [`Value`], and the type that a caller asked for is read from what `callback` makes of it. Default:
     /// none; a second one for the same command replaces the first. It is a command's or a subcommand's name
     /// (`CLIENT LIST`); a module's, by its first word.
@@ -428,8 +428,8 @@ impl ConfigBuilder {
 
     /// The longest line in a reply, in bytes: an error, a status or a number. Default 16 MiB, at least 1 KiB.
     /// Servers keep their own lines short, but a script may fail with an error of any length. A longer line
-    /// ends the connection for all who use it, since it does not say beforehand where it will end. Of an
-    /// error's text an [`Error`](crate::Error) keeps 4 KiB.
+    /// ends the connection for all callers that use it, since it does not say beforehand where it will end.
+    /// Of an error's text an [`Error`](crate::Error) keeps 4 KiB.
     pub fn max_reply_line(mut self, bytes: u64) -> Self {
         self.config.reply_limits.line_len = bytes;
         self

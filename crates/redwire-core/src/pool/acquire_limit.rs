@@ -21,7 +21,7 @@ pub struct AcquireLimit {
 }
 
 impl AcquireLimit {
-    /// Of a caller who comes `now`, and whose call must have ended by `deadline`.
+    /// Of a caller that comes `now`, and whose call must have ended by `deadline`.
     #[must_use]
     pub fn new(config: &Config, deadline: Option<Instant>, now: Instant) -> Self {
         match config.pool_timeout() {

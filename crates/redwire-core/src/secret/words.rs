@@ -68,7 +68,7 @@ pub fn remember(known: &mut Vec<Secret>, more: Vec<Secret>) {
     known.drain(..known.len().saturating_sub(MOST_KEPT));
 }
 
-/// A caller who has not read a reply after so many secrets has other worries.
+/// A caller that has not read a reply after so many secrets has other worries.
 const MOST_KEPT: usize = 32;
 
 /// The commands whose words are looked at.

@@ -2,7 +2,7 @@
 //! part of `SENTINEL`, as the discovery services of providers do, and users with few rights.
 //!
 //! Promises that one question that is refused costs its own answer only: where the master is suffices. This
-//! file must not know who is believed.
+//! file must not know which of them is believed.
 
 use super::Instance;
 use crate::cmd::Cmd;

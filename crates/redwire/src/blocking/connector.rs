@@ -134,7 +134,7 @@ impl From<Connector> for connector::Connector<Blocking> {
     }
 }
 
-/// A [`Connect`], and how many of its attempts go on without a caller who waits for them.
+/// A [`Connect`], and how many of its attempts go on without a caller that waits for them.
 pub(super) struct Maker {
     pub(super) connect: Box<dyn Connect>,
     pub(super) late: AtomicUsize,

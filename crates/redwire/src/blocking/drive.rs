@@ -136,7 +136,7 @@ pub(super) trait Shared: Sized {
         Ok(())
     }
 
-    /// The connection was found to be lost, of which no call is told yet.
+    /// The connection was found to be lost, of which no call has heard yet.
     fn handle_failed(&self, _: &Error) {}
 
     /// A call has ended, or a duty by a panic.
@@ -206,7 +206,7 @@ pub(super) fn ride<'s, S: Shared>(
     }
 }
 
-/// Writes what gathered: the duty of a thread that was told to.
+/// Writes what gathered: the duty of a thread to which the combiner gave it.
 pub(super) fn write<'s, S: Shared>(
     shared: &'s S,
     mut state: MutexGuard<'s, S::State>,
@@ -241,8 +241,8 @@ pub(super) fn write<'s, S: Shared>(
     state
 }
 
-/// Reads once, by `receive`: the duty of a thread that was told to. Nothing within the time of `receive` is
-/// no failure.
+/// Reads once, by `receive`: the duty of a thread to which the combiner gave it. Nothing within the time of
+/// `receive` is no failure.
 pub(super) fn read<'s, S: Shared>(
     shared: &'s S,
     mut state: MutexGuard<'s, S::State>,

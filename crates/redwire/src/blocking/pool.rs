@@ -239,7 +239,8 @@ impl Pool {
         place.is_ready(self.0.db.load(Ordering::Relaxed), now).then_some(place)
     }
 
-    /// Has a connection made, if there is none. What keeps the first attempt from working is told at once.
+    /// Has a connection made, if there is none. The caller gets at once what keeps the first attempt from
+    /// working.
     pub(super) fn warm(&self) -> Result<()> {
         let now = Instant::now();
         let deadline = self.config().timeout().and_then(|limit| now.checked_add(limit));

@@ -1,7 +1,7 @@
 //! How callers share connections here: each call has one for itself, and leaves it for the next; where there
 //! are many calls at a time, they share one.
 //!
-//! Which one, and who waits, is for the [`Pool`] to say. This file must not know what is sent.
+//! Which one, and which thread waits, is for the [`Pool`] to say. This file must not know what is sent.
 
 use std::time::{Duration, Instant};
 

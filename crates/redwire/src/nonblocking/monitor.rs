@@ -29,8 +29,8 @@ use crate::shared::target::Target;
 /// A line that cannot be read is an error of the kind [`Decode`](crate::ErrorKind::Decode) that shows it, and
 /// the next entry comes all the same. Any other error ends the stream: the connection is lost, or the server
 /// has been silent for twice [`health_check_interval`](crate::config::ConfigBuilder::health_check_interval),
-/// though it was asked. It is not made anew, since it could not be told what was missed meanwhile; who wants
-/// to go on begins again. Dropping it closes the connection.
+/// though it was asked. It is not made anew, since what was missed meanwhile could not be known; a program
+/// that wants to go on begins again. Dropping it closes the connection.
 ///
 /// **It costs the server a lot**: all it does is written to each listener, and kept in its memory for one
 /// that does not read. Commands of administrators, and those that would show a secret, are not shown or say

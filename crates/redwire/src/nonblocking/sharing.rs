@@ -1,6 +1,6 @@
 //! How callers share a connection here: all write to one, and one task drives it.
 //!
-//! Callers encode straight into the connection's buffer under a short lock; a caller who is alone writes to
+//! Callers encode straight into the connection's buffer under a short lock; a caller that is alone writes to
 //! the socket itself. The rest is done by the task in [`driver`]. What is written when, whose reply has come
 //! and when to try again is decided in `redwire-core`.
 
@@ -155,7 +155,7 @@ impl SharedConnection {
         Self { shared, _rotation: rotation }
     }
 
-    /// Connects now, so that a failure is told at once.
+    /// Connects now, so that the caller gets a failure at once.
     pub(super) async fn connect(&self) -> Result<()> {
         let wire = self.shared.connect().await?;
         self.shared.drive(self.shared.lock(), Some(wire)).map(drop)

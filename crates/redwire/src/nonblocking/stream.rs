@@ -220,7 +220,7 @@ fn is_silent(peeked: io::Result<usize>) -> Result<bool> {
 }
 
 impl Writer {
-    /// As [`Reader::is_silent`], for who is about to write.
+    /// As [`Reader::is_silent`], for a task that is about to write.
     #[cold]
     pub(super) fn is_silent(&self) -> Result<bool> {
         is_silent(match self {

@@ -1,10 +1,10 @@
 //! Questions that block and cannot be cut short: the addresses of a host name, the credentials of a provider.
 //!
 //! Each has a thread of its own, so that neither a caller's deadline nor the end of a runtime waits for it.
-//! Callers of a client who want to know the same share one thread and its answer; without that, a name server
-//! that hangs would cost a thread for each call. Nothing is kept: a caller that asks after the answer asks
-//! anew. A panic in a user's code is an answer, too. This file must not know how either driver waits for a
-//! connection.
+//! Callers of a client that want to know the same share one thread and its answer; without that, a name
+//! server that hangs would cost a thread for each call. Nothing is kept: a caller that asks after the answer
+//! asks anew. A panic in a user's code is an answer, too. This file must not know how either driver waits for
+//! a connection.
 
 #[cfg(feature = "tokio")]
 use std::future::poll_fn;

@@ -41,8 +41,8 @@ pub(crate) struct NodeClients<C> {
     shared_topology: Arc<SharedTopology>,
     make: Box<dyn Fn(&HostPort) -> C + Send + Sync>,
     view: ArcSwap<View<C>>,
-    /// All to whom there may be connections: who stands in the map, and who was met by redirection since it
-    /// was told last.
+    /// All nodes to which there may be connections: those in the map, and those met by redirection since it
+    /// was fetched last.
     known: Mutex<HashMap<HostPort, Arc<NodeClient<C>>>>,
     default: Mutex<Option<HostPort>>,
     /// Who answers what only reads; `None` where primaries do.

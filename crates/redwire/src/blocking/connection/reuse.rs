@@ -24,7 +24,7 @@ pub(in crate::blocking) enum Unready {
 }
 
 impl Connection {
-    /// Its wire, for one call of a user who leaves nothing behind.
+    /// Its wire, for one call of a caller that leaves nothing behind.
     #[inline]
     pub(in crate::blocking) fn wire_mut(&mut self) -> Option<&mut Wire> {
         self.wire.as_mut()
@@ -80,7 +80,7 @@ impl Connection {
         self.sent.clear();
     }
 
-    /// Whether it is as new for a user who wants `db`, as far as is known without a round trip.
+    /// Whether it is as new for a caller that wants `db`, as far as is known without a round trip.
     pub(in crate::blocking) fn is_ready(&mut self, db: u32, now: Instant) -> bool {
         let Some(idle) = self.wire.as_mut().and_then(|wire| wire.wake(now)) else { return false };
         self.is_as_new(db, idle)
@@ -96,8 +96,8 @@ impl Connection {
             && version == Some(credentials::version(config))
     }
 
-    /// Makes it as new for a user who wants `db`, before `deadline`. Where nothing was left behind and it was
-    /// used lately, that takes no round trip.
+    /// Makes it as new for a caller that wants `db`, before `deadline`. Where nothing was left behind and it
+    /// was used lately, that takes no round trip.
     #[inline]
     pub(in crate::blocking) fn prepare(
         &mut self,

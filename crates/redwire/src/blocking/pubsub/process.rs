@@ -163,7 +163,7 @@ impl PubSubProcess {
     }
 
     /// Waits until `poll` is ready, but no longer than `deadline`, and does meanwhile what there is to do.
-    /// `poll` is told who waits.
+    /// `poll` gets the thread that waits.
     pub(super) fn wait<T>(
         self: &Arc<Self>,
         deadline: Option<Instant>,

@@ -87,8 +87,8 @@ impl Connection {
         self.on_connect.extend(on_connect.cloned());
     }
 
-    /// Makes it as new for a user who wants `db`, before `deadline`. Where nothing was left behind and it was
-    /// used lately, that takes no round trip.
+    /// Makes it as new for a caller that wants `db`, before `deadline`. Where nothing was left behind and it
+    /// was used lately, that takes no round trip.
     pub(in crate::nonblocking) async fn renew(&mut self, db: u32, deadline: Option<Instant>) -> Readiness {
         let interval = self.target.config().health_check_interval();
         let limit = interval.and_then(|interval| clock::now().checked_add(interval));

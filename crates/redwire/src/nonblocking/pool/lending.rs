@@ -66,7 +66,8 @@ impl Pool {
         self.lend(location, AcquireLimit::new(self.config(), deadline, clock::now()), deadline).await
     }
 
-    /// Has a connection made, if there is none. What keeps the first attempt from working is told at once.
+    /// Has a connection made, if there is none. The caller gets at once what keeps the first attempt from
+    /// working.
     pub(super) async fn warm(&self) -> Result<()> {
         let now = clock::now();
         let deadline = self.config().timeout().and_then(|limit| now.checked_add(limit));

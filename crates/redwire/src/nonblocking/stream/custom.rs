@@ -1,7 +1,7 @@
 //! A stream that a user's connector made, reading and writing apart.
 //!
 //! Only the task that drives the connection reads and writes, since such a stream wakes the last task that
-//! asked, and no other: callers who find it alone wake that task in place of writing themselves. A stream
+//! asked, and no other: callers that find it alone wake that task in place of writing themselves. A stream
 //! cannot be looked at without reading, so what that finds is kept for the next read. What was written is
 //! flushed before anything else is written. Code of the user's runs here: its panic is an error.
 

@@ -140,7 +140,7 @@ impl Reader {
 }
 
 impl Writer {
-    /// As [`Reader::peek`], for who is about to write.
+    /// As [`Reader::peek`], for a task that is about to write.
     pub(super) fn peek(&self) -> io::Result<usize> {
         match &self.half {
             WriteHalf::Tcp(half) => socket::peek(half.as_ref()),

@@ -28,7 +28,7 @@ pub(crate) struct SharedTopology {
     state: Mutex<TopologyState>,
     /// Who wants to know of every new map.
     listeners: Mutex<Vec<Weak<Listener>>>,
-    /// Who is told by the connections to a node that it is silent.
+    /// Hears from the connections to a node that it is silent.
     watcher: Mutex<Option<Weak<Watcher>>>,
     /// The process that made it, and what a child of that has in its place.
     process: u32,
