@@ -414,7 +414,7 @@ fn an_old_connection_makes_way_and_no_call_fails(setup: Setup) {
         });
         assert_eq!(failed, 0, "each count is its own, and exact");
     });
-    assert!((4..=100).contains(&came), "{setup:?}: {came} connections in 0.8 s");
+    assert!((2..=100).contains(&came), "{setup:?}: {came} connections in 0.8 s");
     // The pools of both drivers make the next when it is needed; the shared connection is replaced while
     // idle.
     let id = || client.run::<i64>("CLIENT ID").unwrap();
@@ -438,5 +438,5 @@ fn a_cache_goes_on_through_the_ages_of_its_connections(setup: Setup) {
             eventually("the change is announced", LIMIT, || cache.get("n") == Some(n));
         }
     });
-    assert!(came >= 4, "{setup:?}: {came} connections");
+    assert!(came >= 2, "{setup:?}: {came} connections");
 }
