@@ -245,7 +245,8 @@ impl Drive {
     /// The task is polled anew.
     #[inline]
     pub(super) fn begin(&mut self) {
-        (self.burst, self.pauses) = (Burst::default(), false);
+        self.burst.end();
+        self.pauses = false;
     }
 
     /// Reads once and hands out what came, or writes and sleeps. Ready when there is more to do at once.

@@ -63,10 +63,9 @@ struct SharingState {
     rest: Outbox,
     /// There while connected.
     writer: Option<Arc<Writer>>,
-    /// When something was last written where nothing was under way.
-    written: Instant,
-    /// Until then no caller need ask how long that is ago.
-    fresh_until: Instant,
+    /// From then on the connection counts as quiet for long, if nothing is written where nothing is under
+    /// way.
+    quiet_from: Instant,
     /// Whether the driver has bytes in its hands that it has not written yet.
     writing: bool,
     /// The driver, while it sleeps, and when its timer will wake it.
@@ -131,8 +130,7 @@ impl SharedConnection {
                 .doubting_after(target.doubts_after()),
             rest: Outbox::default(),
             writer: None,
-            written: clock::now(),
-            fresh_until: clock::now(),
+            quiet_from: clock::now(),
             writing: false,
             driver: None,
             armed: None,
@@ -544,10 +542,10 @@ impl SharingState {
         }
         // What came meanwhile is for the driver: if it is the end of the connection, the request goes on the
         // next one.
-        if now >= self.fresh_until && self.is_unheard(now) {
+        if now >= self.quiet_from && !self.is_silent() {
             return false;
         }
-        self.written = now;
+        self.quiet_from = now + LONG_QUIET;
         self.link.poll_transmit(&mut self.rest);
         let Some(writer) = &self.writer else { return false };
         // A broken socket is found and reported by the driver, which reads from it.
@@ -559,16 +557,10 @@ impl SharingState {
         self.rest.is_empty() && in_time
     }
 
-    /// Whether the connection was quiet for long, and something has come since, or its end.
+    /// Whether neither anything came that was not read yet, nor the end of the connection.
     #[cold]
-    fn is_unheard(&mut self, now: Instant) -> bool {
-        let was_quiet = now.saturating_duration_since(self.written) >= LONG_QUIET;
-        let silent = |writer: &Arc<Writer>| matches!(writer.is_silent(), Ok(true));
-        let unheard = was_quiet && !self.writer.as_ref().is_some_and(silent);
-        if !unheard {
-            self.fresh_until = now + LONG_QUIET / 2;
-        }
-        unheard
+    fn is_silent(&self) -> bool {
+        self.writer.as_ref().is_some_and(|writer| matches!(writer.is_silent(), Ok(true)))
     }
 
     /// No call waits for this server: says why not, and has it tried again.

@@ -172,7 +172,9 @@ impl Future for Timer {
 /// theirs: so from the second read on it looks at the clock, and after a while it pauses.
 #[derive(Debug, Default)]
 pub(crate) struct Burst {
-    goes_on: bool,
+    /// How many reads there were.
+    reads: u32,
+    /// When the second was.
     since: Option<Instant>,
 }
 
@@ -180,16 +182,25 @@ pub(crate) struct Burst {
 const BURST: Duration = Duration::from_millis(5);
 
 impl Burst {
+    /// What is read next begins another turn.
+    #[inline]
+    pub(crate) fn end(&mut self) {
+        self.reads = 0;
+    }
+
     /// Something was read. The time, where the task has to compare its deadlines with it.
     #[inline]
     pub(crate) fn handle_read(&mut self) -> Option<Instant> {
-        if std::mem::replace(&mut self.goes_on, true) { Some(self.look()) } else { None }
+        self.reads = self.reads.saturating_add(1);
+        if self.reads > 1 { Some(self.look()) } else { None }
     }
 
     #[cold]
     fn look(&mut self) -> Instant {
         let now = now();
-        self.since.get_or_insert(now);
+        if self.reads == 2 {
+            self.since = Some(now);
+        }
         now
     }
 

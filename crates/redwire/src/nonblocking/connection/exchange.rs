@@ -17,7 +17,7 @@ use redwire_core::{Cmd, Error, Outcome, Replies, Result, Value, transaction};
 
 use super::{Connection, Pending};
 use crate::nonblocking::before;
-use crate::shared::clock::{self, Burst};
+use crate::shared::clock;
 use crate::shared::credentials::{self, Pass};
 use crate::shared::events::EventKind;
 use crate::shared::setup;
@@ -367,7 +367,7 @@ impl Connection {
                 let flushed = wire.writer.poll_flush(cx, outbox, |written| link.handle_sent(written))?;
                 let read = wire.reader.poll_read(cx, wire.inbound.spare());
                 if read.is_pending() {
-                    *burst = Burst::default();
+                    burst.end();
                 }
                 match read {
                     Poll::Pending if had_bytes && flushed.is_ready() => Poll::Ready(Ok(None)),
@@ -394,7 +394,7 @@ impl Connection {
         if let Ok(true) = result
             && burst.handle_read().is_some_and(|now| burst.is_long(now))
         {
-            *burst = Burst::default();
+            burst.end();
             tokio::task::yield_now().await;
         }
         result.map_err(|error| self.lose(error))

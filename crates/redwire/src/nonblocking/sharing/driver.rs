@@ -81,13 +81,13 @@ impl<'a> SharingDriver<'a> {
     /// read before anything is written, but does not hold up writing for long.
     fn look(&mut self, state: &mut SharingState, writer: &Writer) -> Result<()> {
         let now = clock::now();
-        if now.saturating_duration_since(state.written) >= LONG_QUIET && !writer.is_silent()? {
+        if now >= state.quiet_from && !writer.is_silent()? {
             let held = *self.held.get_or_insert(now);
             if now.saturating_duration_since(held) < LONGEST_HOLD {
                 return Ok(());
             }
         }
-        (self.held, state.written) = (None, now);
+        (self.held, state.quiet_from) = (None, now + LONG_QUIET);
         Ok(())
     }
 
@@ -223,7 +223,10 @@ impl Driven for SharingDriver<'_> {
     #[inline]
     fn poll_timeout(&mut self) -> Option<Instant> {
         let mut state = self.shared.lock();
-        let next = [state.link.poll_timeout(), self.renewal.poll_timeout()].into_iter().flatten().min();
+        let mut next = state.link.poll_timeout();
+        if let Some(due) = self.renewal.poll_timeout() {
+            next = Some(next.map_or(due, |next| next.min(due)));
+        }
         // A timer that goes off too early is only set again: it need not be moved for every request.
         if let (Some(next), armed) = (next, state.armed)
             && armed.is_none_or(|armed| next < armed)
@@ -291,7 +294,7 @@ impl<'a> Kept for SharingDriver<'a> {
             }
             state.writer = Some(Arc::clone(writer));
             let now = clock::now();
-            state.written = now;
+            state.quiet_from = now + LONG_QUIET;
             state.keeper.handle_connected(now, fastrand::u64(..));
             state.link.handle_connected(now);
             state.renew = false;
