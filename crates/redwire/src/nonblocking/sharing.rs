@@ -93,7 +93,10 @@ struct SharingState {
 
 /// Where nothing was written for so long, the runtime may not have run either, so that it is not known
 /// whether the connection still lives.
-const LONG_QUIET: Duration = Duration::from_millis(2);
+pub(super) const LONG_QUIET: Duration = Duration::from_millis(2);
+
+/// Writing waits no longer than this for what came to be read.
+pub(super) const LONGEST_HOLD: Duration = Duration::from_millis(20);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum SharingPhase {

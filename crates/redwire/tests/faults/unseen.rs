@@ -5,8 +5,8 @@ use std::thread;
 use std::time::Duration;
 
 use redwire::prelude::*;
-use redwire::{Value, cmd};
-use redwire_testkit::Server;
+use redwire::{Outcome, Run, Value, cmd};
+use redwire_testkit::{Authority, Server, TlsFront};
 
 const OPTIONS: &str = "retries=0&reconnect_backoff=constant:1ms";
 
@@ -58,6 +58,60 @@ fn so_are_pipelines_and_calls_that_are_made_together() {
                 assert_eq!([a.unwrap(), b.unwrap(), c as u64, d as u64].into_iter().max(), Some(4 * round));
             });
         }
+    }
+}
+
+#[test]
+fn tls_changes_nothing() {
+    let (server, authority) = (Server::start(), Authority::new());
+    let front = TlsFront::start(&authority.server(), &server);
+    let ca = authority.pem_file().display().to_string();
+    let url = format!("{}?tls_ca_file={ca}&{OPTIONS}", front.url("rediss"));
+    let (runtime, end_all) = (runtime(), || {
+        end_all(&server);
+        // The front passes the end on.
+        thread::sleep(Duration::from_millis(150));
+    });
+    let client = runtime.block_on(redwire::Client::connect(&url)).unwrap();
+    for expected in 1..=2 {
+        end_all();
+        let answer = runtime.block_on(client.execute(cmd::<u64>("INCR").arg("n")));
+        assert_eq!(answer.unwrap_or_else(|error| panic!("{expected}: {error}")), expected);
+    }
+    let mut by_hand = runtime.block_on(redwire::Connection::connect(&url)).unwrap();
+    end_all();
+    let error = runtime.block_on(by_hand.run(cmd::<u64>("INCR").arg("n"))).unwrap_err();
+    assert_eq!(error.outcome(), Outcome::NotSent, "{error}");
+}
+
+/// On a connection by hand, and on a lease, the call is not made again, since the session is gone; but it is
+/// known that it was not sent.
+#[test]
+fn a_call_on_a_connection_of_its_own_was_not_sent() {
+    let server = Server::start();
+    for url in urls(&server) {
+        let runtime = runtime();
+        runtime.block_on(async {
+            let pool = redwire::Pool::connect(&url).await.unwrap();
+            let mut lease = pool.get().await.unwrap();
+            let mut by_hand = redwire::Connection::connect(&url).await.unwrap();
+            for round in 0..3 {
+                lease.run(cmd::<Value>("DEL").arg("n")).await.unwrap();
+                by_hand.run(cmd::<Value>("DEL").arg("n")).await.unwrap();
+                end_all(&server);
+                let incr = || cmd::<u64>("INCR").arg("n");
+                for error in [
+                    lease.run(incr()).await.unwrap_err(),
+                    by_hand.run(incr()).await.unwrap_err(),
+                    by_hand.pipeline(|p| p.incr("n")).await.unwrap_err(),
+                ] {
+                    assert_eq!(error.outcome(), Outcome::NotSent, "{url}, round {round}: {error}");
+                }
+                assert_eq!(server.command(&["EXISTS", "n"]).unwrap(), "0");
+                lease = pool.get().await.unwrap();
+                by_hand.reconnect().await.unwrap();
+            }
+        });
     }
 }
 

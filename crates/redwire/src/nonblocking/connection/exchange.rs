@@ -17,6 +17,7 @@ use redwire_core::{Cmd, Error, Outcome, Replies, Result, Value, transaction};
 
 use super::{Connection, Pending};
 use crate::nonblocking::before;
+use crate::nonblocking::sharing::{LONG_QUIET, LONGEST_HOLD};
 use crate::shared::clock;
 use crate::shared::credentials::{self, Pass};
 use crate::shared::events::EventKind;
@@ -200,6 +201,7 @@ impl Connection {
         if let Some(error) = &self.lost {
             return Err(error.clone().with_outcome(Outcome::NotSent));
         }
+        self.look().await?;
         match &self.wire {
             None => self.reconnect_by(deadline).await,
             // In a transaction, or ahead of replies that are to be read first, it would come amiss.
@@ -213,6 +215,28 @@ impl Connection {
             }
             Some(_) => Ok(()),
         }
+    }
+
+    /// Where nothing was heard for long, the runtime may not have run either: what lies in the socket is read
+    /// first, since it may be the end of the connection, and then nothing is sent.
+    async fn look(&mut self) -> Result<()> {
+        let (now, is_stream) = (clock::now(), self.session_state.is_stream());
+        let is_idle = self.link.is_idle() && self.sent.is_empty() && !self.wants_transmit() && !is_stream;
+        if !is_idle || now.saturating_duration_since(self.heard) < LONG_QUIET {
+            return Ok(());
+        }
+        let read = async {
+            while let Some(wire) = &self.wire {
+                match wire.writer.is_silent() {
+                    Ok(true) => break,
+                    Ok(false) => self.receive().await.map(drop)?,
+                    Err(error) => return Err(self.lose(error)),
+                }
+            }
+            Ok(())
+        };
+        let read = before(now.checked_add(LONGEST_HOLD), read).await.unwrap_or(Ok(()));
+        read.map_err(|error: Error| error.with_outcome(Outcome::NotSent))
     }
 
     /// What a forked child inherits is the parent's. Not even dropping it would leave the parent alone: that

@@ -4,7 +4,7 @@
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use redwire_core::handshake::Session;
 use redwire_core::inbound::Frames;
@@ -15,7 +15,7 @@ use redwire_core::outbox::Outbox;
 use redwire_core::{Error, Result};
 
 use super::renewal::Renewal;
-use super::{LONG_QUIET, SharingPhase, SharingShared, SharingState, release, rotation};
+use super::{LONG_QUIET, LONGEST_HOLD, SharingPhase, SharingShared, SharingState, release, rotation};
 use crate::nonblocking::drive::{self, Driven, End, Kept, Outgoing};
 use crate::nonblocking::stream::Writer;
 use crate::nonblocking::wire::Wire;
@@ -28,9 +28,6 @@ use crate::shared::setup;
 pub(super) async fn drive(guard: SharingDriverGuard, first: Option<Wire>) {
     drive::keep(&mut SharingDriver::new(&guard.0, guard.1), first).await;
 }
-
-/// Writing waits no longer than this for what came to be read.
-const LONGEST_HOLD: Duration = Duration::from_millis(20);
 
 /// Tells callers when the driver ends without being asked to: its runtime was shut down, maybe before it
 /// began.
