@@ -11,6 +11,8 @@ pub(crate) mod lookups;
 pub(crate) mod node_caches;
 pub(crate) mod node_clients;
 pub(crate) mod owner;
+#[cfg(feature = "tokio")]
+pub(crate) mod runtimes;
 pub(crate) mod scanning;
 pub(crate) mod service;
 pub(crate) mod setup;

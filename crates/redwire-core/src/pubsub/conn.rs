@@ -224,7 +224,7 @@ impl<W> PubSub<W> {
     pub fn handle_undriven(&mut self, conn: ConnId, error: &Error) {
         if self.conns.contains_key(&conn) {
             self.end_all(error, || SubscriptionEnd::Failed(error.clone()));
-            self.handle_ended(conn);
+            self.handle_gone(conn);
             let _ = self.end_conn(conn);
         }
     }
@@ -237,12 +237,12 @@ impl<W> PubSub<W> {
     pub(super) fn close_conns(&mut self) {
         self.end_all(&closed(), || SubscriptionEnd::Ended);
         for conn in self.conns.keys().copied().collect::<Vec<_>>() {
-            self.handle_ended(conn);
+            self.handle_gone(conn);
         }
     }
 
     /// There is no connection any more, for no fault of the server.
-    fn handle_ended(&mut self, conn: ConnId) {
+    pub fn handle_gone(&mut self, conn: ConnId) {
         self.handle_down(conn);
         if let Some(conn) = self.conns.get_mut(&conn).filter(|conn| conn.keeper.is_up()) {
             conn.keeper.handle_left();

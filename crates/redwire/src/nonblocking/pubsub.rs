@@ -5,6 +5,7 @@
 //! What the server is told, which subscriber hears what and what is missing where is decided in
 //! `redwire-core`.
 
+mod attendant;
 mod driver;
 mod handler;
 mod shard_channels;
@@ -17,6 +18,7 @@ use std::task::Waker;
 use redwire_core::config::{Config, Endpoint, HostPort};
 use redwire_core::pubsub::{self, ChannelKind, ConnId, SubscribeOptions};
 use redwire_core::{Arg, Result};
+use tokio::runtime::Handle;
 
 use super::client::Client;
 use super::cluster::Nodes;
@@ -98,15 +100,21 @@ struct PubSubState {
     machine: PubSubMachine,
     /// The tasks that drive connections.
     slots: Vec<DriverSlot>,
-    /// Whether a task decides where shard channels are heard from.
-    is_tended: bool,
-    /// Who does, while it sleeps.
+    /// Drivers are numbered, so that one that was replaced knows; this is the newest.
+    number: u64,
+    /// Where the task runs that tends where shard channels are heard from, if one does, and its number.
+    tended: Option<(Handle, u64)>,
+    /// That task, while it sleeps.
     tender: Option<Waker>,
 }
 
 /// The task that drives a connection.
 struct DriverSlot {
     conn: ConnId,
+    target: Arc<Target>,
+    /// Where it runs, and its number.
+    runtime: Handle,
+    number: u64,
     /// Whether the driver hears when something can be read.
     reads: bool,
     /// The driver, while it sleeps.
@@ -267,7 +275,7 @@ impl Drop for PubSubOwner {
 impl PubSubShared {
     fn new(target: Arc<Target>, on_connect: Option<OnConnect>, nodes: Option<Nodes>) -> Arc<Self> {
         let machine = setup::subscriptions(target.config());
-        let state = PubSubState { machine, slots: Vec::new(), is_tended: false, tender: None };
+        let state = PubSubState { machine, slots: Vec::new(), number: 0, tended: None, tender: None };
         let (process, state) = (std::process::id(), Mutex::new(state));
         let shared = Arc::new(Self { target, on_connect, nodes, process, state, child: OnceLock::new() });
         shared.target.follow(&shared);
@@ -320,11 +328,42 @@ impl PubSubShared {
     ) -> Result<()> {
         let runtime = runtime()?;
         let target = node.map_or_else(|| Arc::clone(&shared.target), |node| shared.target.node(node));
-        state.slots.push(DriverSlot { conn, reads: true, driver: None });
-        // A runtime that has ended drops the task, and so the guard, at once.
+        state.number += 1;
+        let (number, slot_target, slot_runtime) = (state.number, Arc::clone(&target), runtime.clone());
+        state.slots.push(DriverSlot {
+            conn,
+            target: slot_target,
+            runtime: slot_runtime,
+            number,
+            reads: true,
+            driver: None,
+        });
         drop(state);
-        runtime.spawn(driver::drive(driver::PubSubDriverGuard(Arc::clone(shared), conn), target, first));
+        shared.start(&runtime, conn, number, target, first);
         if shared.lock().slot(conn).is_some() { Ok(()) } else { Err(setup::runtime_ended()) }
+    }
+
+    /// Starts the driver of this number. A runtime that has ended drops the task, and so the guard, at once.
+    fn start(
+        self: &Arc<Self>,
+        runtime: &Handle,
+        conn: ConnId,
+        number: u64,
+        target: Arc<Target>,
+        first: Option<Wire>,
+    ) {
+        let guard = driver::PubSubDriverGuard(Arc::clone(self), conn, number);
+        runtime.spawn(driver::drive(guard, target, first));
+    }
+
+    /// Has it tended in `runtime` where shard channels are heard from.
+    fn tend(self: &Arc<Self>, mut state: MutexGuard<'_, PubSubState>, runtime: &Handle) {
+        let Some(nodes) = self.nodes.clone() else { return };
+        state.number += 1;
+        let guard = shard_channels::RouterGuard(Arc::clone(self), state.number);
+        state.tended = Some((runtime.clone(), state.number));
+        drop(state);
+        runtime.spawn(shard_channels::route(guard, nodes));
     }
 
     /// Changes what is wanted, and has it driven.
@@ -335,14 +374,8 @@ impl PubSubShared {
                 Self::drive(self, state, ConnId::MAIN, None, None)?;
                 state = self.lock();
             }
-            if let (Some(nodes), false) = (&self.nodes, state.is_tended) {
-                let runtime = runtime()?;
-                state.is_tended = true;
-                drop(state);
-                runtime.spawn(shard_channels::route(
-                    shard_channels::RouterGuard(Arc::clone(self)),
-                    nodes.clone(),
-                ));
+            if self.nodes.is_some() && state.tended.is_none() {
+                self.tend(state, &runtime()?);
                 state = self.lock();
             }
         }
@@ -391,6 +424,18 @@ impl Follower for PubSubShared {
 impl PubSubState {
     fn slot(&mut self, conn: ConnId) -> Option<&mut DriverSlot> {
         self.slots.iter_mut().find(|slot| slot.conn == conn)
+    }
+
+    /// Whether another has taken over from the driver of this number.
+    #[inline]
+    fn is_replaced(&self, number: u64) -> bool {
+        self.slots.iter().all(|slot| slot.number != number)
+    }
+
+    /// Whether the driver of this number has nothing to do any more.
+    #[inline]
+    fn is_over(&self, number: u64) -> bool {
+        self.machine.is_closed() || self.is_replaced(number)
     }
 
     /// The subscribers that can go on; and the tasks that drive or place, sleep, and have to do something

@@ -147,6 +147,78 @@ fn two_runtimes_take_turns() {
     }
 }
 
+/// As above, for subscriptions: the connection is driven by the runtime that runs, what was missed in between is
+/// told as a gap, and messages come in order.
+#[test]
+fn subscriptions_are_heard_in_the_runtime_that_runs() {
+    let server = Server::start();
+    let client = client(&server.url());
+    let runtimes = [new_runtime(), new_runtime()];
+    let mut subscription = runtimes[0].block_on(client.subscribe("c")).unwrap();
+    for round in 1..=2 {
+        for (index, runtime) in runtimes.iter().enumerate() {
+            let begin = Instant::now();
+            let (first, published) = (round == 1 && index == 0, format!("{round}.{index}"));
+            let is_heard = async |subscription: &mut redwire::Subscription| {
+                let item = subscription.next_within(SOON).await;
+                matches!(&item, Some(SubscriptionEvent::Message(message)) if message.text().unwrap() == published)
+            };
+            runtime.block_on(async {
+                if !first {
+                    let item = subscription.next_within(SOON).await;
+                    assert!(matches!(item, Some(SubscriptionEvent::Reconnected)), "{item:?} in {published}");
+                    let gap = subscription.next_within(SOON).await;
+                    assert!(matches!(gap, Some(SubscriptionEvent::Gap { .. })), "{gap:?} in {published}");
+                }
+                let other = client.subscribe("d").await.unwrap();
+                server.command(&["PUBLISH", "c", &published]).unwrap();
+                assert!(is_heard(&mut subscription).await, "{published}");
+                drop(other);
+            });
+            assert!(begin.elapsed() < 2 * SOON, "{:?}", begin.elapsed());
+        }
+    }
+}
+
+/// A runtime that stands still is not waited for by who subscribes in another; nor is one that runs replaced.
+#[test]
+fn only_a_runtime_that_stands_still_loses_its_subscriptions() {
+    let server = Server::start();
+    let client = client(&server.url());
+    let multi = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let mut subscription = multi.block_on(client.subscribe("c")).unwrap();
+    let (waiting, blocked) = (new_runtime(), std::sync::Arc::new(std::sync::Barrier::new(2)));
+    waiting.block_on(async {
+        let item = subscription.next_within(Duration::from_millis(500)).await;
+        assert!(item.is_none(), "{item:?}");
+        server.command(&["PUBLISH", "c", "m"]).unwrap();
+        let item = subscription.next_within(SOON).await;
+        assert!(matches!(item, Some(SubscriptionEvent::Message(_))), "{item:?}");
+    });
+    let until = std::sync::Arc::clone(&blocked);
+    multi.spawn(async move { until.wait() });
+    drop(check(client.subscribe("d")));
+    blocked.wait();
+}
+
+/// The map of a cluster is asked for, and shard channels are placed, in the runtime that runs.
+#[test]
+fn a_cluster_is_followed_in_the_runtime_that_runs() {
+    let peer = RudePeer::start(Then::Serve);
+    let (client, idle) = (client(&peer.cluster_url()), new_runtime());
+    idle.block_on(async {
+        let mut first = pin!(async { tokio::join!(get(&client), client.ssubscribe("c")) });
+        for _ in 0..3 {
+            std::future::poll_fn(|cx| Poll::Ready(first.as_mut().poll(cx).is_pending())).await;
+            tokio::task::yield_now().await;
+        }
+    });
+    // From here on `idle` stands still.
+    check(get(&client));
+    drop(check(client.ssubscribe("c")));
+    check(async { client.cluster().unwrap().refresh().await });
+}
+
 fn count(server: &Server) -> u64 {
     server.command(&["GET", "n"]).unwrap().parse().unwrap()
 }

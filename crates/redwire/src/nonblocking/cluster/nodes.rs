@@ -10,6 +10,7 @@ use redwire_core::cluster::TopologyHint;
 use redwire_core::config::HostPort;
 use redwire_core::retry::Decision;
 use redwire_core::{Error, Result};
+use tokio::runtime::{Handle, Id};
 use tokio::sync::Notify;
 
 use super::refresh;
@@ -18,7 +19,9 @@ use crate::nonblocking::client::Client;
 use crate::nonblocking::connection::OnConnect;
 use crate::shared::clock::{self, runtime};
 use crate::shared::node_clients::{NodeClients, Routed, Watcher};
+use crate::shared::runtimes;
 use crate::shared::setup;
+use crate::shared::sync::Mutex;
 use crate::shared::target::Target;
 
 /// All clones are the same.
@@ -30,8 +33,20 @@ pub(super) struct NodesShared {
     pub(super) node_clients: NodeClients<Client>,
     /// Tells of every refresh that has ended.
     pub(super) refreshed: Notify,
+    follower: Mutex<Follower>,
     /// Hears of silent nodes; kept as long as this.
     watcher: Arc<Watcher>,
+}
+
+/// The task that takes care of refreshes.
+#[derive(Default)]
+struct Follower {
+    /// Where it runs, if there is one.
+    runtime: Option<Handle>,
+    /// Its number, so that one that was replaced knows.
+    number: u64,
+    /// The other runtime from which a task looks whether that one runs.
+    attended: Option<Id>,
 }
 
 impl Nodes {
@@ -50,7 +65,8 @@ impl Nodes {
                     let _ = Self(shared).follow();
                 }
             });
-            NodesShared { target: Arc::clone(target), node_clients, refreshed: Notify::new(), watcher }
+            let (target, refreshed, follower) = (Arc::clone(target), Notify::new(), Mutex::default());
+            NodesShared { target, node_clients, refreshed, follower, watcher }
         });
         shared_topology.watch(Arc::downgrade(&shared.watcher));
         Some(Self(shared))
@@ -168,11 +184,40 @@ impl Nodes {
     pub(in crate::nonblocking) fn follow(&self) -> Result<()> {
         let shared_topology = self.node_clients().shared_topology();
         if !shared_topology.poll_follower(clock::now()) {
+            self.attend();
             return Ok(());
         }
         let runtime = runtime().inspect_err(|_| shared_topology.handle_no_driver())?;
-        runtime.spawn(refresh::follow(refresh::Following(Arc::downgrade(&self.0))));
+        let mut follower = self.0.follower.lock();
+        follower.number += 1;
+        follower.runtime = Some(runtime.clone());
+        let following = refresh::Following(Arc::downgrade(&self.0), follower.number);
+        drop(follower);
+        runtime.spawn(refresh::follow(following));
         Ok(())
+    }
+
+    /// Where the map is asked for in another runtime than the one that is around, looks whether that one runs.
+    fn attend(&self) {
+        let Ok(here) = Handle::try_current() else { return };
+        let id = here.id();
+        let mut follower = self.0.follower.lock();
+        if !follower.is_foreign(id) || follower.attended.replace(id) == Some(id) {
+            return;
+        }
+        drop(follower);
+        let attending = Attending(Arc::downgrade(&self.0), id);
+        here.spawn(async move {
+            let shared = || attending.0.upgrade().filter(|shared| shared.is_attended(id));
+            let foreign = || shared().and_then(|shared| shared.foreign(id)).into_iter().collect();
+            let replace = |from: &Handle| {
+                if let Some(shared) = shared().filter(|shared| shared.take_over(from)) {
+                    // Without a runtime there is no task that would wait for the map.
+                    let _ = Self(shared).follow();
+                }
+            };
+            runtimes::attend(foreign, replace).await;
+        });
     }
 
     /// Takes no more calls, and waits until those under way are answered, but no longer than `limit`.
@@ -184,6 +229,63 @@ impl Nodes {
             // Boxed, since a node's client could be a cluster's, for all that the compiler knows.
             Box::pin(node_client.client.close(limit.saturating_sub(clock::since(start)))).await;
         }
+    }
+}
+
+/// The task that looks whether the follower runs, from the runtime of this name.
+struct Attending(Weak<NodesShared>, Id);
+
+impl Drop for Attending {
+    fn drop(&mut self) {
+        if let Some(shared) = self.0.upgrade() {
+            shared.follower.lock().attended.take_if(|attended| *attended == self.1);
+        }
+    }
+}
+
+impl Follower {
+    fn is_foreign(&self, here: Id) -> bool {
+        self.runtime.as_ref().is_some_and(|runtime| runtime.id() != here)
+    }
+}
+
+impl NodesShared {
+    /// Whether the follower of this number is the one there is.
+    pub(super) fn is_followed_by(&self, number: u64) -> bool {
+        self.follower.lock().number == number
+    }
+
+    /// The follower of this number has ended; says whether it was the one there is.
+    pub(super) fn handle_follower_ended(&self, number: u64) -> bool {
+        let mut follower = self.follower.lock();
+        let is_current = follower.number == number;
+        if is_current {
+            follower.runtime = None;
+        }
+        is_current
+    }
+
+    fn is_attended(&self, here: Id) -> bool {
+        self.follower.lock().attended == Some(here)
+    }
+
+    /// Where the map is asked for, if not `here`.
+    fn foreign(&self, here: Id) -> Option<Handle> {
+        let follower = self.follower.lock();
+        follower.runtime.clone().filter(|_| follower.is_foreign(here))
+    }
+
+    /// The runtime `from` stands still: the map is to be asked for in another. False where it is already.
+    fn take_over(&self, from: &Handle) -> bool {
+        let mut follower = self.follower.lock();
+        if follower.runtime.take_if(|runtime| runtime.id() == from.id()).is_none() {
+            return false;
+        }
+        follower.number += 1;
+        drop(follower);
+        self.node_clients.shared_topology().handle_no_driver();
+        self.refreshed.notify_waiters();
+        true
     }
 }
 

@@ -16,11 +16,18 @@ use crate::shared::clock::{self, Timer};
 use crate::shared::node_clients::{Left, NodeClient, PROBE, Work};
 
 /// The task that takes care of refreshes. If it is dropped, even before it has begun, another may.
-pub(super) struct Following(pub(super) Weak<NodesShared>);
+pub(super) struct Following(pub(super) Weak<NodesShared>, pub(super) u64);
+
+impl Following {
+    /// `None` where nobody wants the map any more, or another has taken over.
+    fn shared(&self) -> Option<Arc<NodesShared>> {
+        self.0.upgrade().filter(|shared| shared.is_followed_by(self.1))
+    }
+}
 
 impl Drop for Following {
     fn drop(&mut self) {
-        if let Some(shared) = self.0.upgrade() {
+        if let Some(shared) = self.0.upgrade().filter(|shared| shared.handle_follower_ended(self.1)) {
             shared.node_clients.shared_topology().handle_no_driver();
             shared.refreshed.notify_waiters();
         }
@@ -29,21 +36,28 @@ impl Drop for Following {
 
 /// Asks for the map, for as long as there is a reason, and a client that wants it.
 pub(super) async fn follow(mut following: Following) {
-    while let Some(shared) = following.0.upgrade() {
+    while let Some(shared) = following.shared() {
         let work = shared.node_clients.shared_topology().poll_work(clock::now());
         let config = shared.target.config().clone();
-        drop(shared);
         match work {
             Work::Nothing => {
+                shared.handle_follower_ended(following.1);
                 // By now another task may do it, which has not left.
                 following.0 = Weak::new();
                 return;
             }
-            Work::Until(time) => Timer::at(time).await,
-            Work::Probe(node) => probe(&following.0, &node).await,
+            Work::Until(time) => {
+                drop(shared);
+                Timer::at(time).await;
+            }
+            Work::Probe(node) => {
+                drop(shared);
+                probe(&following.0, &node).await;
+            }
             Work::Ask(refresh) => {
+                drop(shared);
                 let found = ask_in_turn(*refresh, &config).await;
-                let Some(shared) = following.0.upgrade() else { return };
+                let Some(shared) = following.shared() else { return };
                 let left = shared.node_clients.handle_refreshed(found, clock::now());
                 shared.refreshed.notify_waiters();
                 let zoneless = shared.node_clients.zoneless();

@@ -26,14 +26,14 @@ use crate::shared::target::Target;
 
 /// Keeps the connection up while a subscriber wants to hear something, until all is closed.
 pub(super) async fn drive(guard: PubSubDriverGuard, target: Arc<Target>, first: Option<Wire>) {
-    let PubSubDriverGuard(shared, conn) = &guard;
+    let PubSubDriverGuard(shared, conn, number) = &guard;
     let _listener = listen(shared);
-    drive::keep(&mut PubSubDriver::new(shared, *conn, &target), first).await;
+    drive::keep(&mut PubSubDriver::new(shared, *conn, *number, &target), first).await;
 }
 
 /// Tells subscribers when the driver ends without being asked to: its runtime was shut down, maybe before it
 /// began.
-pub(super) struct PubSubDriverGuard(pub(super) Arc<PubSubShared>, pub(super) ConnId);
+pub(super) struct PubSubDriverGuard(pub(super) Arc<PubSubShared>, pub(super) ConnId, pub(super) u64);
 
 impl Drop for PubSubDriverGuard {
     fn drop(&mut self) {
@@ -43,7 +43,10 @@ impl Drop for PubSubDriverGuard {
         let error = setup::runtime_ended();
         let mut woken = Vec::new();
         let mut state = self.0.lock();
-        state.slots.retain(|slot| slot.conn != self.1);
+        let slot = state.slots.iter().position(|slot| slot.number == self.2);
+        // Where another has taken over, nothing ends.
+        let Some(slot) = slot else { return };
+        state.slots.swap_remove(slot);
         state.machine.handle_undriven(self.1, &error);
         state.poll_woken(&mut woken);
         drop(state);
@@ -68,6 +71,7 @@ fn listen(shared: &Arc<PubSubShared>) -> Option<Arc<dyn Fn() + Send + Sync>> {
 struct PubSubDriver<'a> {
     shared: &'a PubSubShared,
     conn: ConnId,
+    number: u64,
     target: &'a Arc<Target>,
     woken: Vec<Waker>,
     /// Whether the connection is to be read.
@@ -82,11 +86,12 @@ struct PubSubDriver<'a> {
 }
 
 impl<'a> PubSubDriver<'a> {
-    fn new(shared: &'a PubSubShared, conn: ConnId, target: &'a Arc<Target>) -> Self {
+    fn new(shared: &'a PubSubShared, conn: ConnId, number: u64, target: &'a Arc<Target>) -> Self {
         let (looked, began) = (clock::now(), None);
         Self {
             shared,
             conn,
+            number,
             target,
             woken: Vec::new(),
             reads: true,
@@ -106,7 +111,7 @@ impl<'a> PubSubDriver<'a> {
     #[inline]
     fn turn(&mut self, cx: &Context<'_>, outbox: Option<&mut Outbox>) -> std::result::Result<bool, End> {
         let mut state = self.shared.lock();
-        if state.machine.is_closed() {
+        if state.is_over(self.number) {
             return Err(None);
         }
         if let Some(error) = state.machine.poll_cut(self.conn) {
@@ -141,6 +146,9 @@ impl Driven for PubSubDriver<'_> {
         self.began.get_or_insert(self.looked);
         let Some(frames) = frames else { return Ok(()) };
         let mut state = self.shared.lock();
+        if state.is_replaced(self.number) {
+            return Err(setup::closed_client());
+        }
         let result = state.machine.handle_frames(self.conn, frames, clock::now());
         self.reads = state.machine.wants_read();
         let refused = state.machine.poll_refused(self.conn);
@@ -169,7 +177,10 @@ impl Driven for PubSubDriver<'_> {
         self.renewal = None;
         match pass {
             Ok(Pass { credentials: Some(credentials), .. }) => {
-                self.shared.lock().machine.present(self.conn, &credentials.auth(), outbox);
+                let mut state = self.shared.lock();
+                if !state.is_replaced(self.number) {
+                    state.machine.present(self.conn, &credentials.auth(), outbox);
+                }
             }
             Ok(_) => {}
             Err(error) => self.tell_refused(error),
@@ -206,19 +217,29 @@ impl Driven for PubSubDriver<'_> {
     }
 
     fn handle_timeout(&mut self, now: Instant, received: u64) -> Result<()> {
-        self.shared.lock().machine.handle_timeout(self.conn, now, received)
+        let mut state = self.shared.lock();
+        if state.is_replaced(self.number) {
+            return Err(setup::closed_client());
+        }
+        state.machine.handle_timeout(self.conn, now, received)
     }
 }
 
 impl<'a> Kept for PubSubDriver<'a> {
     fn register(&mut self, cx: &Context<'_>) -> bool {
         let mut state = self.shared.lock();
+        if state.is_over(self.number) {
+            return false;
+        }
         state.register(self.conn, cx);
-        !state.machine.is_closed()
+        true
     }
 
     fn poll_connect(&mut self) -> keeper::Connect {
         let mut state = self.shared.lock();
+        if state.is_replaced(self.number) {
+            return keeper::Connect::Done;
+        }
         let connect = state.machine.poll_connect(self.conn, clock::now(), fastrand::u64(..));
         state.poll_woken(&mut self.woken);
         drop(state);
@@ -245,7 +266,7 @@ impl<'a> Kept for PubSubDriver<'a> {
         self.version = (renews && session.protocol == Protocol::Resp3).then_some(version);
         (self.renewal, self.began) = (None, None);
         let mut state = self.shared.lock();
-        if state.machine.is_closed() {
+        if state.is_over(self.number) {
             return false;
         }
         state.machine.handle_connected(self.conn, clock::now());
@@ -257,11 +278,17 @@ impl<'a> Kept for PubSubDriver<'a> {
     }
 
     fn handle_failed(&mut self, error: Error) {
+        if self.shared.lock().is_replaced(self.number) {
+            return;
+        }
         let (conn, error) = (self.conn, self.target.locate(error));
         self.shared.with(|machine| machine.handle_failed(conn, error, clock::now(), fastrand::u64(..)));
     }
 
     fn handle_lost(&mut self, error: Error) {
+        if self.shared.lock().is_replaced(self.number) {
+            return;
+        }
         let (conn, error) = (self.conn, self.target.locate(error));
         self.target.tell(EventKind::Lost(error.clone()));
         self.shared.with(|machine| machine.handle_lost(conn, error, clock::now(), fastrand::u64(..)));

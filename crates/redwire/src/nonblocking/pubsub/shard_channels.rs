@@ -22,7 +22,8 @@ pub(super) async fn route(guard: RouterGuard, nodes: Nodes) {
     poll_fn(|cx| {
         loop {
             let mut state = shared.lock();
-            if state.machine.is_closed() {
+            let is_current = state.tended.as_ref().is_some_and(|(_, number)| *number == guard.1);
+            if state.machine.is_closed() || !is_current {
                 return Poll::Ready(());
             }
             state.machine.poll_hints(&mut hints);
@@ -72,7 +73,7 @@ fn listen(shared: &Arc<PubSubShared>, nodes: &Nodes) -> Arc<Listener> {
 
 /// Tells subscribers when the task ends without being asked to: its runtime was shut down, maybe before it
 /// began.
-pub(super) struct RouterGuard(pub(super) Arc<PubSubShared>);
+pub(super) struct RouterGuard(pub(super) Arc<PubSubShared>, pub(super) u64);
 
 impl Drop for RouterGuard {
     fn drop(&mut self) {
@@ -83,7 +84,11 @@ impl Drop for RouterGuard {
         let error = Error::new(ErrorKind::Closed, Outcome::NotSent, message);
         let mut woken = Vec::new();
         let mut state = self.0.lock();
-        (state.is_tended, state.tender) = (false, None);
+        // Where another has taken over, nothing ends.
+        if state.tended.take_if(|(_, number)| *number == self.1).is_none() {
+            return;
+        }
+        state.tender = None;
         state.machine.handle_no_driver(&error);
         state.poll_woken(&mut woken);
         drop(state);

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::future::poll_fn;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -11,7 +11,9 @@ use std::time::Duration;
 use futures_core::Stream;
 use redwire_core::pubsub::{SubscriptionEvent, SubscriptionId};
 use redwire_core::{Arg, Error, Result};
+use tokio::runtime::Handle;
 
+use super::attendant::{self, Attendant};
 use super::handler::Handler;
 use super::{PubSub, PubSubShared};
 use crate::nonblocking::before;
@@ -33,6 +35,8 @@ pub struct Subscription {
     id: Option<SubscriptionId>,
     /// Taken from those that wait, and not given yet.
     taken: VecDeque<SubscriptionEvent>,
+    /// While it waits in another runtime than its connections are driven in.
+    attendant: Option<Attendant>,
     _owner: PubSub,
 }
 
@@ -43,7 +47,8 @@ impl Subscription {
         shared: Arc<PubSubShared>,
         id: SubscriptionId,
     ) -> Result<Self> {
-        let subscription = Self { shared, id: Some(id), taken: VecDeque::new(), _owner: owner };
+        let subscription =
+            Self { shared, id: Some(id), taken: VecDeque::new(), attendant: None, _owner: owner };
         subscription.confirm().await?;
         Ok(subscription)
     }
@@ -91,8 +96,16 @@ impl Subscription {
         let limit = self.shared.target.config().timeout();
         let deadline = limit.and_then(|limit| clock::now().checked_add(limit));
         let pending = Unconfirmed { shared: &self.shared, id };
-        let confirmed =
-            poll_fn(|cx| self.shared.lock().machine.poll_confirmed(id, |waiter| register(waiter, cx)));
+        let mut attending = pin!(async {
+            if let Ok(here) = Handle::try_current() {
+                attendant::attend(Arc::downgrade(&self.shared), here.id()).await;
+            }
+        });
+        let mut is_attended = true;
+        let confirmed = poll_fn(|cx| {
+            is_attended = is_attended && attending.as_mut().poll(cx).is_pending();
+            self.shared.lock().machine.poll_confirmed(id, |waiter| register(waiter, cx))
+        });
         let confirmed = match before(deadline, confirmed).await {
             Some(confirmed) => confirmed,
             None => Err(self.shared.with(|machine| machine.give_up(id))),
@@ -121,8 +134,15 @@ impl Subscription {
         }
         let mut woken = Vec::new();
         state.poll_woken(&mut woken);
+        let here = if first.is_pending() { Handle::try_current().ok() } else { None };
+        let foreign = here.filter(|here| state.is_foreign(here.id()));
         drop(state);
         woken.into_iter().for_each(Waker::wake);
+        if let Some(here) = foreign
+            && !self.attendant.as_ref().is_some_and(|attendant| attendant.is_of(here.id()))
+        {
+            self.attendant = Some(Attendant::start(&self.shared, &here));
+        }
         first
     }
 
@@ -168,6 +188,10 @@ impl Stream for Subscription {
 
 impl Drop for Subscription {
     fn drop(&mut self) {
+        if !self.shared.is_current() {
+            // Of the runtime of the parent process.
+            std::mem::forget(self.attendant.take());
+        }
         if self.id().is_some()
             && let Some(id) = self.id.take()
         {
