@@ -26,6 +26,7 @@ use super::events::Events;
 use super::pubsub::PubSub;
 use super::wire::WRITTEN_AT_ONCE;
 use crate::shared::credentials;
+use crate::shared::owner::PerProcess;
 use crate::shared::service::Follower;
 use crate::shared::target::Target;
 pub use lease::Lease;
@@ -64,8 +65,7 @@ pub(super) struct PoolShared {
     db: AtomicU32,
     /// How many of the calls were retries.
     retries: AtomicU64,
-    /// What the process that made the pool has of it; its children follow.
-    process: PoolProcess,
+    process: PerProcess<PoolProcess>,
     this: Weak<Self>,
 }
 
@@ -130,7 +130,7 @@ impl Pool {
             db: AtomicU32::new(target.config().db()),
             on_connect,
             retries: AtomicU64::new(0),
-            process: PoolProcess::new(&target),
+            process: PerProcess::new(PoolProcess::new(&target)),
             this: this.clone(),
             target,
         });
@@ -357,7 +357,7 @@ impl PoolShared {
     /// What this process has of the pool.
     #[inline]
     fn process(&self) -> &PoolProcess {
-        self.process.current(&self.target)
+        self.process.current(|parent| parent.fork(&self.target))
     }
 
     fn new_connection(&self, process: &PoolProcess) -> Connection {

@@ -19,6 +19,7 @@ use redwire_core::{Arg, Error, Result};
 use super::client::Client;
 use super::cluster::Nodes;
 use super::connection::OnConnect;
+use crate::shared::owner::PerProcess;
 use crate::shared::service::Follower;
 use crate::shared::target::Target;
 pub use handler::Handler;
@@ -75,7 +76,7 @@ use process::PubSubProcess;
 pub struct PubSub(Arc<PubSubOwner>);
 
 /// Ends the threads, where there are any, when no subscription needs them any more.
-struct PubSubOwner(Arc<PubSubProcess>);
+struct PubSubOwner(PerProcess<Arc<PubSubProcess>>);
 
 impl PubSub {
     /// Connects to the server that `url` names; the grammar is told at
@@ -117,17 +118,17 @@ impl PubSub {
     }
 
     pub(super) fn to(target: Arc<Target>, on_connect: Option<OnConnect>, nodes: Option<Nodes>) -> Self {
-        Self(Arc::new(PubSubOwner(PubSubProcess::new(target, on_connect, nodes))))
+        Self(Arc::new(PubSubOwner(PerProcess::new(PubSubProcess::new(target, on_connect, nodes)))))
     }
 
     fn process(&self) -> &Arc<PubSubProcess> {
-        PubSubProcess::current(&self.0.0)
+        self.0.0.current(|parent| parent.fork())
     }
 
     /// The options it was made with.
     #[must_use]
     pub fn config(&self) -> &Config {
-        self.0.0.config()
+        self.0.0.first().config()
     }
 
     /// Hears what is published on these channels from now on. Returns once the server has confirmed them all.
@@ -205,7 +206,7 @@ impl PubSub {
 impl Drop for PubSubOwner {
     fn drop(&mut self) {
         // A child that made none has nothing to close.
-        if let Some(process) = PubSubProcess::latest(&self.0).filter(|process| process.is_current()) {
+        if let Some(process) = self.0.existing() {
             process.wake_worker();
         }
     }

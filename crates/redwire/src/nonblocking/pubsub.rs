@@ -12,7 +12,7 @@ mod shard_channels;
 mod subscription;
 
 use std::fmt;
-use std::sync::{Arc, MutexGuard, OnceLock};
+use std::sync::{Arc, MutexGuard};
 use std::task::Waker;
 
 use redwire_core::config::{Config, Endpoint, HostPort};
@@ -26,6 +26,7 @@ use super::connection::{Connection, OnConnect};
 use super::wire::Wire;
 use crate::shared::clock::runtime;
 use crate::shared::events::EventKind;
+use crate::shared::owner::PerProcess;
 use crate::shared::service::Follower;
 use crate::shared::setup;
 use crate::shared::sync::Mutex;
@@ -82,7 +83,7 @@ type PubSubMachine = pubsub::PubSub<Waker>;
 pub struct PubSub(Arc<PubSubOwner>);
 
 /// Ends the connection when no subscription needs it any more.
-struct PubSubOwner(Arc<PubSubShared>);
+struct PubSubOwner(PerProcess<Arc<PubSubShared>>);
 
 /// What one process has of a [`PubSub`].
 struct PubSubShared {
@@ -92,8 +93,6 @@ struct PubSubShared {
     nodes: Option<Nodes>,
     process: u32,
     state: Mutex<PubSubState>,
-    /// What this process has, where the one above is its parent.
-    child: OnceLock<Arc<Self>>,
 }
 
 struct PubSubState {
@@ -163,13 +162,13 @@ impl PubSub {
     }
 
     pub(super) fn to(target: Arc<Target>, on_connect: Option<OnConnect>, nodes: Option<Nodes>) -> Self {
-        Self(Arc::new(PubSubOwner(PubSubShared::new(target, on_connect, nodes))))
+        Self(Arc::new(PubSubOwner(PerProcess::new(PubSubShared::new(target, on_connect, nodes)))))
     }
 
     /// The options it was made with.
     #[must_use]
     pub fn config(&self) -> &Config {
-        self.0.0.target.config()
+        self.0.0.first().target.config()
     }
 
     /// Hears what is published on these channels from now on. Ready once the server has confirmed them all.
@@ -259,14 +258,14 @@ impl PubSub {
     }
 
     fn shared(&self) -> &Arc<PubSubShared> {
-        PubSubShared::current(&self.0.0)
+        self.0.0.current(|parent| parent.fork())
     }
 }
 
 impl Drop for PubSubOwner {
     fn drop(&mut self) {
         // A child that made none has nothing to close.
-        if let Some(shared) = PubSubShared::latest(&self.0).filter(|shared| shared.is_current()) {
+        if let Some(shared) = self.0.existing() {
             shared.close();
         }
     }
@@ -277,24 +276,14 @@ impl PubSubShared {
         let machine = setup::subscriptions(target.config());
         let state = PubSubState { machine, slots: Vec::new(), number: 0, tended: None, tender: None };
         let (process, state) = (std::process::id(), Mutex::new(state));
-        let shared = Arc::new(Self { target, on_connect, nodes, process, state, child: OnceLock::new() });
+        let shared = Arc::new(Self { target, on_connect, nodes, process, state });
         shared.target.follow(&shared);
         shared
     }
 
-    fn latest(first: &Arc<Self>) -> Option<&Arc<Self>> {
-        std::iter::successors(Some(first), |shared| shared.child.get()).last()
-    }
-
-    /// What the process that runs this has, beginning with the process that made the [`PubSub`].
-    fn current(first: &Arc<Self>) -> &Arc<Self> {
-        let shared = Self::latest(first).unwrap_or(first);
-        if shared.is_current() {
-            return shared;
-        }
-        shared.child.get_or_init(|| {
-            Self::new(Arc::clone(&shared.target), shared.on_connect.clone(), shared.nodes.clone())
-        })
+    /// What a child of the process begins with.
+    fn fork(&self) -> Arc<Self> {
+        Self::new(Arc::clone(&self.target), self.on_connect.clone(), self.nodes.clone())
     }
 
     /// Whether this is the process that runs. A child leaves all of its parent alone.

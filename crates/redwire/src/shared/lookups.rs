@@ -24,6 +24,7 @@ use redwire_core::{ConnectionFault, Error, ErrorKind, Outcome, Result};
 use tokio::sync::Notify;
 
 use crate::shared::credentials::Pass;
+use crate::shared::owner::PerProcess;
 use crate::shared::setup;
 use crate::shared::sync::{Condvar, Mutex};
 
@@ -99,10 +100,8 @@ const UNDER_WAY: usize = 2;
 /// Questions under way, each with the callers that wait for its answer.
 #[derive(Debug)]
 struct SharedLookups<K, T> {
-    /// Their threads are those of the process that made this. A child that was forked meanwhile shares
-    /// nothing.
-    process: u32,
-    under_way: Arc<Mutex<UnderWay<K, T>>>,
+    /// Their threads are those of one process.
+    under_way: PerProcess<Arc<Mutex<UnderWay<K, T>>>>,
 }
 
 /// The oldest first.
@@ -110,7 +109,7 @@ type UnderWay<K, T> = Vec<(K, Arc<SharedLookup<T>>)>;
 
 impl<K, T> Default for SharedLookups<K, T> {
     fn default() -> Self {
-        Self { process: std::process::id(), under_way: Arc::default() }
+        Self { under_way: PerProcess::new(Arc::default()) }
     }
 }
 
@@ -129,23 +128,20 @@ where
     ) -> Arc<SharedLookup<T>> {
         let now = Instant::now();
         let flight = Arc::new(SharedLookup::new(now));
-        let shares = self.process == std::process::id();
-        if shares {
-            let mut under_way = lock(&self.under_way);
-            let mut same = under_way.iter().rev().filter(|(other, _)| other == key).map(|(_, flight)| flight);
-            if let Some(newest) = same.next()
-                && (now.saturating_duration_since(newest.begun) < patience || same.count() + 1 >= UNDER_WAY)
-            {
-                return Arc::clone(newest);
-            }
-            under_way.push((key.clone(), Arc::clone(&flight)));
+        let shared = self.under_way.current(|_| Arc::default());
+        let mut under_way = lock(shared);
+        let mut same = under_way.iter().rev().filter(|(other, _)| other == key).map(|(_, flight)| flight);
+        if let Some(newest) = same.next()
+            && (now.saturating_duration_since(newest.begun) < patience || same.count() + 1 >= UNDER_WAY)
+        {
+            return Arc::clone(newest);
         }
-        let (under_way, own) = (Arc::clone(&self.under_way), Arc::clone(&flight));
+        under_way.push((key.clone(), Arc::clone(&flight)));
+        drop(under_way);
+        let (shared, own) = (Arc::clone(shared), Arc::clone(&flight));
         let land = move |answer| {
-            if shares {
-                // Before the answer is told: who asks after that asks anew.
-                lock(&under_way).retain(|(_, flight)| !Arc::ptr_eq(flight, &own));
-            }
+            // Before the answer is told: who asks after that asks anew.
+            lock(&shared).retain(|(_, flight)| !Arc::ptr_eq(flight, &own));
             own.land(answer);
         };
         let landing = land.clone();
@@ -238,7 +234,7 @@ mod tests {
         answer.send(1).unwrap();
         assert_eq!((first.wait(soon()).unwrap().unwrap(), joined.wait(soon()).unwrap().unwrap()), (1, 1));
         assert_eq!(flights.ask(&"a", PATIENCE, || Ok(3)).wait(soon()).unwrap().unwrap(), 3);
-        assert!(lock(&flights.under_way).is_empty());
+        assert!(lock(flights.under_way.first()).is_empty());
     }
 
     #[test]

@@ -1,15 +1,64 @@
-//! Which process something belongs to, told without a system call each time. A forked child has the memory of
-//! its parent, but not its threads and connections. This file must not know what is owned.
+//! What belongs to one process. A forked child has the memory of its parent, but not its threads and
+//! connections: it leaves alone what is its parent's. This file must not know what is owned.
 
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::shared::clock;
 
+/// What each process has of something. A forked child begins with its own.
+#[derive(Debug)]
+pub(crate) struct PerProcess<T> {
+    process: u32,
+    own: T,
+    /// What a child of the process has.
+    child: OnceLock<Box<Self>>,
+}
+
+impl<T> PerProcess<T> {
+    /// `own` is what this process has.
+    pub(crate) fn new(own: T) -> Self {
+        Self { process: std::process::id(), own, child: OnceLock::new() }
+    }
+
+    /// What this process has. A child that has nothing yet begins with what `fork` makes of its parent's.
+    #[inline]
+    pub(crate) fn current(&self, fork: impl FnOnce(&T) -> T) -> &T {
+        let newest = self.newest();
+        if newest.process == std::process::id() { &newest.own } else { newest.fork(fork) }
+    }
+
+    /// What this process has; `None` in a child that has nothing yet.
+    pub(crate) fn existing(&self) -> Option<&T> {
+        let newest = self.newest();
+        (newest.process == std::process::id()).then_some(&newest.own)
+    }
+
+    /// What the process has that made this: for what is the same in all.
+    pub(crate) fn first(&self) -> &T {
+        &self.own
+    }
+
+    #[inline]
+    fn newest(&self) -> &Self {
+        let mut newest = self;
+        while let Some(child) = newest.child.get() {
+            newest = child;
+        }
+        newest
+    }
+
+    #[cold]
+    fn fork(&self, fork: impl FnOnce(&T) -> T) -> &T {
+        &self.child.get_or_init(|| Box::new(Self::new(fork(&self.own)))).own
+    }
+}
+
 /// So long an answer holds for callers that must not lose time.
 const RECENT: Duration = Duration::from_millis(1);
 
-/// The process that made something.
+/// The process that made something, told without a system call each time.
 #[derive(Debug)]
 pub(crate) struct Owner {
     process: u32,
@@ -56,5 +105,16 @@ mod tests {
         assert!(owner.is_other_at(now + RECENT) && owner.is_other_at(now + RECENT));
         let own = Owner::new();
         assert!(!own.is_other() && !own.is_other_at(now + 2 * RECENT));
+    }
+
+    #[test]
+    fn each_process_has_its_own() {
+        let own = PerProcess::new(1);
+        assert_eq!((own.existing(), own.current(|_| 0)), (Some(&1), &1));
+        let of_another = |own, child| PerProcess { process: 0, own, child };
+        let inherited = of_another(1, OnceLock::from(Box::new(of_another(2, OnceLock::new()))));
+        assert!(inherited.existing().is_none());
+        assert_eq!(inherited.current(|parent| parent + 1), &3);
+        assert_eq!((inherited.existing(), inherited.current(|_| 0), inherited.first()), (Some(&3), &3, &1));
     }
 }

@@ -4,7 +4,7 @@
 //! the parent's alone.
 
 use std::fmt;
-use std::sync::{Arc, MutexGuard, OnceLock, Weak};
+use std::sync::{Arc, MutexGuard, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -18,13 +18,14 @@ use super::refresh;
 use crate::blocking::client::Client;
 use crate::blocking::connection::OnConnect;
 use crate::shared::node_clients::{NodeClients, Routed, SharedTopology, Watcher};
+use crate::shared::owner::PerProcess;
 use crate::shared::setup;
 use crate::shared::sync::{Condvar, Mutex};
 use crate::shared::target::Target;
 
 /// All clones are the same.
 #[derive(Clone)]
-pub(in crate::blocking) struct Nodes(Arc<NodesShared>);
+pub(in crate::blocking) struct Nodes(Arc<PerProcess<Arc<NodesShared>>>);
 
 /// What one process has of a cluster.
 pub(super) struct NodesShared {
@@ -38,26 +39,19 @@ pub(super) struct NodesShared {
     refreshed: Condvar,
     /// Hears of silent nodes; kept as long as this.
     watcher: Arc<Watcher>,
-    process: u32,
-    /// What this process has, where the one above is its parent.
-    child: OnceLock<Arc<Self>>,
 }
 
 impl Nodes {
     /// The cluster that `target` leads to; `None` where it is none.
     pub(in crate::blocking) fn of(target: &Arc<Target>, on_connect: Option<&OnConnect>) -> Option<Self> {
         let shared_topology = Arc::clone(target.shared_topology()?);
-        Some(Self(NodesShared::new(target, shared_topology, on_connect)))
+        Some(Self(Arc::new(PerProcess::new(NodesShared::new(target, shared_topology, on_connect)))))
     }
 
     /// What this process has.
     #[inline]
     fn current(&self) -> &Arc<NodesShared> {
-        let mut shared = &self.0;
-        while let Some(child) = shared.child.get() {
-            shared = child;
-        }
-        if shared.process == std::process::id() { shared } else { shared.fork() }
+        self.0.current(|parent| parent.fork())
     }
 
     /// Whether the budget allows for a retry.
@@ -67,7 +61,7 @@ impl Nodes {
     }
 
     pub(in crate::blocking) fn config(&self) -> &Config {
-        self.0.target.config()
+        self.0.first().target.config()
     }
 
     #[inline]
@@ -188,20 +182,16 @@ impl NodesShared {
                         let _ = shared.follow();
                     }
                 }),
-                process: std::process::id(),
-                child: OnceLock::new(),
             }
         });
         shared.shared_topology.watch(Arc::downgrade(&shared.watcher));
         shared
     }
 
-    #[cold]
-    fn fork(&self) -> &Arc<Self> {
-        self.child.get_or_init(|| {
-            self.node_clients.disown(|node_client| node_client.pool().disown());
-            Self::new(&self.target, Arc::clone(&self.shared_topology), self.on_connect.as_ref())
-        })
+    /// What a child of the process begins with.
+    fn fork(&self) -> Arc<Self> {
+        self.node_clients.disown(|node_client| node_client.pool().disown());
+        Self::new(&self.target, Arc::clone(&self.shared_topology), self.on_connect.as_ref())
     }
 
     /// Waits for refreshes until `poll` has heard what it wants, but no longer than `deadline`.
@@ -255,6 +245,6 @@ impl NodesShared {
 
 impl fmt::Debug for Nodes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Nodes").field("node_clients", &self.0.node_clients).finish_non_exhaustive()
+        f.debug_struct("Nodes").field("node_clients", &self.0.first().node_clients).finish_non_exhaustive()
     }
 }

@@ -54,7 +54,7 @@ impl Lease {
     fn part_with(&self, permit: Permit, connection: &Connection) {
         let process = self.pool.0.process();
         // The permit of a parent process means nothing to the accounts of its child.
-        if self.process == process.id() {
+        if self.process == std::process::id() {
             process.change(|state| state.interrupts.forget(connection.interrupt()));
             process.discard(permit, CloseReason::Disconnected);
         }
@@ -65,7 +65,7 @@ impl Drop for Lease {
     fn drop(&mut self) {
         let Some((permit, mut connection)) = self.held.take() else { return };
         let process = self.pool.0.process();
-        if self.process == process.id() {
+        if self.process == std::process::id() {
             connection.restore(self.pool.0.on_connect.as_ref());
             process.give_back(permit, connection);
         } else {

@@ -28,7 +28,6 @@ type PoolMachine = pool::Pool<Box<Connection>, Thread>;
 
 /// What one process has of a pool.
 pub(in crate::blocking) struct PoolProcess {
-    id: u32,
     /// For so long an attempt to connect may last.
     connect_timeout: Duration,
     health: Arc<Health>,
@@ -37,8 +36,6 @@ pub(in crate::blocking) struct PoolProcess {
     /// Tells the threads that close the pool that all connections are back.
     drained: Condvar,
     upkeep: OnceLock<Option<Upkeep>>,
-    /// What this process has, where the one above is its parent.
-    child: OnceLock<Box<Self>>,
 }
 
 pub(super) struct PoolState {
@@ -55,47 +52,26 @@ impl PoolProcess {
         let health = Arc::new(Health::new(Arc::clone(target)));
         target.follow(&health);
         Self {
-            id: std::process::id(),
             connect_timeout: target.config().connect_timeout(),
             health,
             multiplex: Multiplex::new(setup::queue_limits(target.config()), target.config().mark_every()),
             state: Mutex::new(PoolState { machine, calls: 0, interrupts: Interrupts::default() }),
             drained: Condvar::new(),
             upkeep: OnceLock::new(),
-            child: OnceLock::new(),
         }
     }
 
-    /// What the process that runs this has, beginning with the process that made the pool.
-    #[inline]
-    pub(super) fn current(&self, target: &Arc<Target>) -> &Self {
-        let mut process = self;
-        while let Some(child) = process.child.get() {
-            process = child;
-        }
-        if process.id == std::process::id() { process } else { process.fork(target) }
-    }
-
-    #[cold]
-    fn fork(&self, target: &Arc<Target>) -> &Self {
-        self.child.get_or_init(|| {
-            self.disown();
-            Box::new(Self::new(target))
-        })
-    }
-
-    /// Closes this process's hold on what belongs to its parent, as far as no thread has it in hand.
-    fn disown(&self) {
+    /// What a child of the process begins with. Its hold on what belongs to its parent is closed, as far as
+    /// no thread has it in hand.
+    pub(super) fn fork(&self, target: &Arc<Target>) -> Self {
         self.health.disown();
-        let Some(mut state) = self.state.try_lock() else { return };
-        state.machine.reset();
-        while let Some(mut connection) = state.machine.poll_retired() {
-            connection.disown();
+        if let Some(mut state) = self.state.try_lock() {
+            state.machine.reset();
+            while let Some(mut connection) = state.machine.poll_retired() {
+                connection.disown();
+            }
         }
-    }
-
-    pub(super) fn id(&self) -> u32 {
-        self.id
+        Self::new(target)
     }
 
     pub(super) fn health(&self) -> Arc<Health> {

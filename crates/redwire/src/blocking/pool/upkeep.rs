@@ -7,13 +7,11 @@ use std::time::{Duration, Instant};
 
 use super::PoolShared;
 
+use crate::shared::owner::PerProcess;
 use crate::shared::sync::{Condvar, Mutex};
 
 /// The thread that looks after a pool. It ends with the pool.
-pub(super) struct Upkeep {
-    process: u32,
-    bell: Arc<Bell>,
-}
+pub(super) struct Upkeep(PerProcess<Arc<Bell>>);
 
 /// Wakes the thread.
 #[derive(Default)]
@@ -40,21 +38,19 @@ impl Upkeep {
         };
         let thread = thread::Builder::new().name("redwire-pool".to_owned()).spawn(work);
         // Without it the pool works all the same, and is less tidy.
-        thread.ok().map(|_| Self { process: std::process::id(), bell })
+        thread.ok().map(|_| Self(PerProcess::new(bell)))
     }
 
     /// Something changed that may be for the thread to see to.
     pub(super) fn wake(&self) {
-        self.bell.ring();
+        // A child process has not inherited the thread.
+        self.0.existing().into_iter().for_each(|bell| bell.ring());
     }
 }
 
 impl Drop for Upkeep {
     fn drop(&mut self) {
-        // A child process has not inherited the thread.
-        if self.process == std::process::id() {
-            self.bell.ring();
-        }
+        self.wake();
     }
 }
 

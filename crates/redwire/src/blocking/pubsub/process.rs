@@ -7,7 +7,7 @@
 //! decided in the core's `PubSub`. A child of the process never waits for its lock, which a thread may hold
 //! that the child has not.
 
-use std::sync::{Arc, MutexGuard, OnceLock};
+use std::sync::{Arc, MutexGuard};
 use std::task::Poll;
 use std::thread::{self, Thread};
 use std::time::Instant;
@@ -38,8 +38,6 @@ pub(super) struct PubSubProcess {
     /// The cluster, where it is one.
     pub(super) nodes: Option<Nodes>,
     state: Mutex<PubSubState>,
-    /// What this process has, where the one above is its parent.
-    child: OnceLock<Arc<Self>>,
 }
 
 pub(super) struct PubSubState {
@@ -83,24 +81,14 @@ impl PubSubProcess {
         let slots = vec![DriverSlot::new(ConnId::MAIN, Arc::clone(&target))];
         let state = PubSubState { machine, slots, asleep: 0, has_router: false, router: None };
         let (id, state) = (std::process::id(), Mutex::new(state));
-        let process = Arc::new(Self { id, target, on_connect, nodes, state, child: OnceLock::new() });
+        let process = Arc::new(Self { id, target, on_connect, nodes, state });
         process.target.follow(&process);
         process
     }
 
-    pub(super) fn latest(first: &Arc<Self>) -> Option<&Arc<Self>> {
-        std::iter::successors(Some(first), |process| process.child.get()).last()
-    }
-
-    /// What the process that runs this has, beginning with the process that made the `PubSub`.
-    pub(super) fn current(first: &Arc<Self>) -> &Arc<Self> {
-        let process = Self::latest(first).unwrap_or(first);
-        if process.is_current() {
-            return process;
-        }
-        process.child.get_or_init(|| {
-            Self::new(Arc::clone(&process.target), process.on_connect.clone(), process.nodes.clone())
-        })
+    /// What a child of the process begins with.
+    pub(super) fn fork(&self) -> Arc<Self> {
+        Self::new(Arc::clone(&self.target), self.on_connect.clone(), self.nodes.clone())
     }
 
     /// Whether this is the process that runs.

@@ -14,14 +14,12 @@ use super::ask_in_turn;
 use crate::blocking::connection::Connection;
 use crate::blocking::pubsub::PubSub;
 use crate::commands::{MasterAddress, SentinelCommands};
+use crate::shared::owner::PerProcess;
 use crate::shared::service::{self, RESUBSCRIBE_PAUSE, SENT_AWAY};
 use crate::shared::target::Target;
 
 /// What the threads listen by, one for each sentinel, for as long as this is kept.
-struct SentinelListeners {
-    process: u32,
-    listeners: Vec<PubSub>,
-}
+struct SentinelListeners(PerProcess<Vec<PubSub>>);
 
 /// Has the sentinels listened to that `target` asks, if it asks any and that is not done yet.
 pub(in crate::blocking) fn watch(target: &Arc<Target>) {
@@ -29,22 +27,20 @@ pub(in crate::blocking) fn watch(target: &Arc<Target>) {
     service.watch(|| {
         let listen = |sentinel| listen(target, sentinel);
         let listeners = service.sentinels().into_iter().filter_map(listen).collect();
-        Box::new(SentinelListeners { process: std::process::id(), listeners })
+        Box::new(SentinelListeners(PerProcess::new(listeners)))
     });
 }
 
 impl service::SentinelWatch for SentinelListeners {
     fn is_alive(&self) -> bool {
         // A child process has not inherited the threads.
-        self.process == std::process::id()
+        self.0.existing().is_some()
     }
 }
 
 impl Drop for SentinelListeners {
     fn drop(&mut self) {
-        if self.process == std::process::id() {
-            self.listeners.iter().for_each(PubSub::close);
-        }
+        self.0.existing().into_iter().flatten().for_each(PubSub::close);
     }
 }
 

@@ -5,7 +5,7 @@
 //! it begins with the seeds.
 
 use std::fmt;
-use std::sync::{Arc, MutexGuard, OnceLock, Weak};
+use std::sync::{Arc, MutexGuard, Weak};
 use std::time::{Duration, Instant};
 
 use redwire_core::cluster::{ClusterOptions, FetchedMap, Map, NodeChoice, Refresh, Topology, TopologyHint};
@@ -14,6 +14,7 @@ use redwire_core::outage::heals;
 use redwire_core::{Error, Result, Value};
 
 use crate::shared::clock;
+use crate::shared::owner::PerProcess;
 use crate::shared::setup;
 use crate::shared::sync::Mutex;
 
@@ -25,14 +26,16 @@ pub(crate) struct SharedTopology {
     seeds: Vec<HostPort>,
     options: ClusterOptions,
     tls: bool,
+    process: PerProcess<TopologyProcess>,
+}
+
+/// What one process has of the map.
+struct TopologyProcess {
     state: Mutex<TopologyState>,
     /// Who wants to know of every new map.
     listeners: Mutex<Vec<Weak<Listener>>>,
     /// Hears from the connections to a node that it is silent.
     watcher: Mutex<Option<Weak<Watcher>>>,
-    /// The process that made it, and what a child of that has in its place.
-    process: u32,
-    child: OnceLock<Box<Self>>,
 }
 
 /// Called for every new map, and must not take long.
@@ -71,29 +74,9 @@ impl SharedTopology {
     /// That of the cluster which `config` names; `None` where it names none.
     pub(crate) fn of(config: &Config) -> Option<Self> {
         let config::Deployment::Cluster { nodes } = config.deployment() else { return None };
-        Some(Self::new(nodes.clone(), config.cluster_options().clone(), config.tls()))
-    }
-
-    fn new(seeds: Vec<HostPort>, options: ClusterOptions, tls: bool) -> Self {
-        let state = TopologyState {
-            topology: Topology::new(seeds.clone(), options.clone(), tls, clock::now()),
-            followed: false,
-            closed: false,
-            ended: 0,
-            failure: None,
-            switches: 0,
-            address: "the cluster".into(),
-        };
-        Self {
-            seeds,
-            options,
-            tls,
-            state: Mutex::new(state),
-            listeners: Mutex::default(),
-            watcher: Mutex::default(),
-            process: std::process::id(),
-            child: OnceLock::new(),
-        }
+        let (seeds, options, tls) = (nodes.clone(), config.cluster_options().clone(), config.tls());
+        let process = PerProcess::new(TopologyProcess::new(&seeds, &options, tls));
+        Some(Self { seeds, options, tls, process })
     }
 
     fn lock(&self) -> MutexGuard<'_, TopologyState> {
@@ -101,16 +84,8 @@ impl SharedTopology {
     }
 
     /// What the process that runs this has.
-    fn current(&self) -> &Self {
-        let mut shared_topology = self;
-        while let Some(child) = shared_topology.child.get() {
-            shared_topology = child;
-        }
-        if shared_topology.process == std::process::id() {
-            return shared_topology;
-        }
-        let begin = || Box::new(Self::new(self.seeds.clone(), self.options.clone(), self.tls));
-        shared_topology.child.get_or_init(begin)
+    fn current(&self) -> &TopologyProcess {
+        self.process.current(|_| TopologyProcess::new(&self.seeds, &self.options, self.tls))
     }
 
     pub(crate) fn map(&self) -> Arc<Map> {
@@ -317,6 +292,21 @@ impl SharedTopology {
     /// Why the last refresh failed, if time alone will not mend that.
     pub(super) fn hopeless(&self) -> Option<Error> {
         self.failure().filter(|error| !heals(error))
+    }
+}
+
+impl TopologyProcess {
+    fn new(seeds: &[HostPort], options: &ClusterOptions, tls: bool) -> Self {
+        let state = TopologyState {
+            topology: Topology::new(seeds.to_vec(), options.clone(), tls, clock::now()),
+            followed: false,
+            closed: false,
+            ended: 0,
+            failure: None,
+            switches: 0,
+            address: "the cluster".into(),
+        };
+        Self { state: Mutex::new(state), listeners: Mutex::default(), watcher: Mutex::default() }
     }
 }
 
