@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use redwire_core::call::{self, Call, Piped};
@@ -19,6 +20,7 @@ use super::pool::Pool;
 use super::pubsub::PubSub;
 use super::scan::Scan;
 use super::sharing::SharedConnections;
+use crate::shared::node_clients::{NodeClients, Retrying, Routed};
 use crate::shared::scanning::{ScanOptions, Scanning};
 use crate::shared::target::Target;
 
@@ -236,8 +238,8 @@ impl Client {
         let pool = self.pool();
         let now = Instant::now();
         let deadline = call::deadline(dispatch, call.options(), pool.config().timeout(), now);
-        if let Some(nodes) = &self.cluster {
-            return nodes.call(call, dispatch, now, deadline);
+        if self.cluster.is_some() {
+            return self.call_in_cluster(call, dispatch, now, deadline);
         }
         let replies = self.shared_connections.exchange(&call, dispatch, now, deadline);
         match replies.and_then(|replies| call::read(&mut call, replies, pool.config())) {
@@ -249,43 +251,94 @@ impl Client {
         }
     }
 
-    /// Goes on after the first try of `call` failed.
-    #[cold]
-    pub(super) fn call_again<C: Call>(
+    /// Carries out `call` in a cluster.
+    #[inline(never)]
+    fn call_in_cluster<C: Call>(
         &self,
         mut call: C,
+        dispatch: Dispatch,
+        now: Instant,
+        deadline: Option<Instant>,
+    ) -> Result<C::Output> {
+        let mut routed = Routed::new();
+        match self.try_call(&mut call, &mut routed, dispatch, now, deadline) {
+            Ok(Ok(output)) => Ok(output),
+            Ok(Err(error)) => self.retry(call, routed, dispatch, Attempt::new(deadline), error),
+            Err(error) => call::fail(&mut call, error, self.config()),
+        }
+    }
+
+    /// Goes on after the first try of `call` failed, at the only server there is.
+    #[cold]
+    fn call_again<C: Call>(
+        &self,
+        call: C,
+        dispatch: Dispatch,
+        attempt: Attempt,
+        error: Error,
+    ) -> Result<C::Output> {
+        self.retry(call, Routed::new(), dispatch, attempt, error)
+    }
+
+    /// Goes on after the first try of `call` failed on its `routed`.
+    #[cold]
+    pub(super) fn retry<C: Call>(
+        &self,
+        mut call: C,
+        mut routed: Routed<Self>,
         dispatch: Dispatch,
         mut attempt: Attempt,
         mut error: Error,
     ) -> Result<C::Output> {
-        let (pool, deadline) = (self.pool(), attempt.deadline());
+        let (config, deadline) = (self.config(), attempt.deadline());
         loop {
-            let (now, random) = (Instant::now(), fastrand::u64(..));
             error = match call::ended(&call, error) {
-                Ok(replies) => return call::read(&mut call, replies, pool.config()),
-                Err(error) => pool.target().locate(error),
+                Ok(replies) => return call::read(&mut call, replies, config),
+                Err(error) => error,
             };
-            pool.target().handle_failure(&error);
-            match attempt.handle_failure(error, &mut call, pool.config(), now, random, || pool.may_retry()) {
-                Decision::Retry(pause) => {
-                    std::thread::sleep(pause);
-                    while let Some(wait) = pool.target().wait_for_turn(&attempt) {
-                        std::thread::sleep(wait);
-                    }
-                }
+            match routed.handle_failure(self, &mut attempt, error, &mut call) {
+                Decision::Retry(pause) => self.pause(pause, &attempt),
                 Decision::Again => {}
-                Decision::Fail(error) => return call::fail(&mut call, error, pool.config()),
+                Decision::Fail(error) => return call::fail(&mut call, error, config),
             }
-            let replies = self.shared_connections.exchange(&call, dispatch, Instant::now(), deadline);
-            match replies.and_then(|replies| call::read(&mut call, replies, pool.config())) {
-                Ok(output) => {
-                    pool.target().handle_tried(&attempt);
-                    pool.target().handle_answered(&call);
+            error = match self.try_call(&mut call, &mut routed, dispatch, Instant::now(), deadline) {
+                Ok(Ok(output)) => {
+                    self.target().handle_tried(&attempt);
                     return Ok(output);
                 }
-                Err(failure) => error = failure,
-            }
+                Ok(Err(error)) => error,
+                Err(error) => return call::fail(&mut call, error, config),
+            };
         }
+    }
+
+    /// One try of `call`. What fails inside may be tried again.
+    fn try_call<C: Call>(
+        &self,
+        call: &mut C,
+        routed: &mut Routed<Self>,
+        dispatch: Dispatch,
+        now: Instant,
+        deadline: Option<Instant>,
+    ) -> Result<Result<C::Output>> {
+        if let Some(nodes) = &self.cluster {
+            return nodes.try_call(call, routed, dispatch, now, deadline);
+        }
+        let replies = self.shared_connections.exchange(call, dispatch, now, deadline);
+        let output = replies.and_then(|replies| call::read(call, replies, self.config()));
+        Ok(output.inspect(|_| self.target().handle_answered(call)))
+    }
+
+    /// Pauses before another try.
+    pub(super) fn pause(&self, pause: Duration, attempt: &Attempt) {
+        let Some(nodes) = &self.cluster else {
+            thread::sleep(pause);
+            while let Some(wait) = self.pool().target().wait_for_turn(attempt) {
+                thread::sleep(wait);
+            }
+            return;
+        };
+        nodes.pause(pause);
     }
 
     /// The lock of this name, with its defaults, to be told how long it lasts and to be acquired. Its docs
@@ -338,6 +391,25 @@ impl Run for &Client {
     #[inline]
     fn run<R: Reply>(self, cmd: Cmd<R>) -> Result<R> {
         self.call(cmd)
+    }
+}
+
+impl Retrying for Client {
+    fn target(&self) -> &Target {
+        self.pool().target()
+    }
+
+    fn node_clients(&self) -> Option<&NodeClients<Self>> {
+        self.cluster.as_ref().map(Nodes::node_clients)
+    }
+
+    fn may_retry(&self) -> bool {
+        self.cluster.as_ref().map_or_else(|| self.pool().may_retry(), Nodes::may_retry)
+    }
+
+    fn follow(&self) -> Result<()> {
+        self.cluster.iter().for_each(Nodes::follow);
+        Ok(())
     }
 }
 

@@ -206,10 +206,9 @@ impl<R: Reply, I: Iterator<Item = Cmd<R>>> Iterator for RunAll<'_, R, I> {
             Start::Sent(ticket, routed) => (self.take(ticket, &routed, deadline), routed),
         };
         let result = replies.and_then(|replies| call::read(&mut cmd, replies, self.client.config()));
-        Some(result.or_else(|error| match &self.client.cluster {
-            Some(nodes) => nodes.call_again(cmd, routed, Dispatch::Shared, deadline, error),
-            None => self.client.call_again(cmd, Dispatch::Shared, Attempt::new(deadline), error),
-        }))
+        let attempt = Attempt::new(deadline);
+        let again = |error| self.client.retry(cmd, routed, Dispatch::Shared, attempt, error);
+        Some(result.or_else(again))
     }
 }
 

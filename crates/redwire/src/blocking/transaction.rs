@@ -1,8 +1,7 @@
 //! Transactions, blocking: whole pipelines or nothing, and keys that are watched meanwhile. What came of one,
 //! and whether it is tried again, is decided in `redwire-core`.
 
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use redwire_core::call::{self, Call, Piped};
 use redwire_core::dispatch::{self, Dispatch};
@@ -15,7 +14,7 @@ use redwire_core::{
 use super::client::Client;
 use super::connection::Connection;
 use super::pool::Lease;
-use crate::shared::node_clients::Routed;
+use crate::shared::node_clients::{Retrying, Routed};
 
 impl Client {
     /// Executes several commands as one: all of them or none, and none of another client in between (`MULTI`
@@ -95,18 +94,16 @@ impl Client {
                 Ok(output) => return Ok(output),
                 Err(error) => error,
             };
-            let decision = match &self.cluster {
-                Some(nodes) if transaction::is_misplaced(&error) => {
-                    nodes.handle_failure(&mut routed, error, &mut watch, tries.deadline())
-                }
-                _ => {
-                    routed = Routed::on_one_connection();
-                    let error = transaction::refused(error, self.config());
-                    tries.handle_end(error, Instant::now(), fastrand::u64(..), || self.may_retry())
-                }
+            let mut attempt = Attempt::new(tries.deadline());
+            let decision = if self.cluster.is_some() && transaction::is_misplaced(&error) {
+                routed.handle_failure(self, &mut attempt, error, &mut watch)
+            } else {
+                routed = Routed::on_one_connection();
+                let error = transaction::refused(error, self.config());
+                tries.handle_end(error, Instant::now(), fastrand::u64(..), || self.may_retry())
             };
             match decision {
-                Decision::Retry(pause) => self.pause(pause),
+                Decision::Retry(pause) => self.pause(pause, &attempt),
                 Decision::Again => {}
                 Decision::Fail(error) => return Err(tries.outcome_of_all(error)),
             }
@@ -126,13 +123,8 @@ impl Client {
                 Ok(lease) => return Ok(lease),
                 Err(error) => error,
             };
-            let (now, random) = (Instant::now(), fastrand::u64(..));
-            let decision = match &self.cluster {
-                Some(nodes) => nodes.handle_failure(routed, error, cmd, deadline),
-                None => attempt.handle_failure(error, cmd, self.config(), now, random, || self.may_retry()),
-            };
-            match decision {
-                Decision::Retry(pause) => self.pause(pause),
+            match routed.handle_failure(self, &mut attempt, error, cmd) {
+                Decision::Retry(pause) => self.pause(pause, &attempt),
                 Decision::Again => {}
                 Decision::Fail(error) => return Err(error),
             }
@@ -152,21 +144,6 @@ impl Client {
         routed.pick(nodes.node_clients(), &nodes.node_clients().view(), cmd, deadline, now)?;
         let pool = routed.node_client().map_or_else(|| self.pool(), |node_client| node_client.client.pool());
         pool.lease(None, now, deadline)
-    }
-
-    /// Pauses before another try.
-    fn pause(&self, pause: Duration) {
-        match &self.cluster {
-            Some(nodes) => nodes.pause(pause),
-            None => thread::sleep(pause),
-        }
-    }
-
-    fn may_retry(&self) -> bool {
-        match &self.cluster {
-            Some(nodes) => nodes.may_retry(),
-            None => self.pool().may_retry(),
-        }
     }
 }
 

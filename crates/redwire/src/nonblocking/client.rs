@@ -11,6 +11,7 @@ use redwire_core::call::{Call, Piped};
 use redwire_core::config::{Config, ConfigBuilder, HostPort};
 use redwire_core::dispatch::Dispatch;
 use redwire_core::outbox::Outbox;
+use redwire_core::retry::Attempt;
 use redwire_core::{Arg, Cmd, Pipeline, Replies, Reply, Result, Run, Slots, facts};
 
 use super::cluster::Nodes;
@@ -23,6 +24,7 @@ use super::pubsub::PubSub;
 use super::scan::Scan;
 use super::sharing::SharedConnection;
 use crate::shared::clock::{self, Timer};
+use crate::shared::node_clients::{NodeClients, Retrying};
 use crate::shared::scanning::{ScanOptions, Scanning};
 use crate::shared::target::Target;
 pub use request::Request;
@@ -163,11 +165,15 @@ impl Client {
     }
 
     /// Pauses before another try.
-    pub(super) async fn pause(&self, pause: Duration) {
-        match &self.cluster {
-            Some(nodes) => nodes.pause(pause).await,
-            None => Timer::after(pause).await,
-        }
+    pub(super) async fn pause(&self, pause: Duration, attempt: &Attempt) {
+        let Some(nodes) = &self.cluster else {
+            Timer::after(pause).await;
+            while let Some(wait) = self.pool.target().wait_for_turn(attempt) {
+                Timer::after(wait).await;
+            }
+            return;
+        };
+        nodes.pause(pause).await;
     }
 
     /// Gives up all connections, and what is under way on them.
@@ -284,14 +290,6 @@ impl Client {
         Request::new(self, call)
     }
 
-    /// Whether the budget allows for a retry.
-    pub(super) fn may_retry(&self) -> bool {
-        match &self.cluster {
-            Some(cluster) => cluster.may_retry(),
-            None => self.pool.target().may_retry(self.shared_connection.calls()),
-        }
-    }
-
     /// The lock of this name, with its defaults, to be told how long it lasts and to be acquired. Its docs
     /// say what a lock of a server guarantees, and what not.
     ///
@@ -343,6 +341,27 @@ impl<'c> Run for &'c Client {
     #[inline]
     fn run<R: Reply>(self, cmd: Cmd<R>) -> Request<'c, Cmd<R>> {
         self.execute(cmd)
+    }
+}
+
+impl Retrying for Client {
+    fn target(&self) -> &Target {
+        self.pool.target()
+    }
+
+    fn node_clients(&self) -> Option<&NodeClients<Self>> {
+        self.cluster.as_ref().map(Nodes::node_clients)
+    }
+
+    fn may_retry(&self) -> bool {
+        match &self.cluster {
+            Some(nodes) => nodes.may_retry(),
+            None => self.target().may_retry(self.shared_connection.calls()),
+        }
+    }
+
+    fn follow(&self) -> Result<()> {
+        self.cluster.as_ref().map_or(Ok(()), Nodes::follow)
     }
 }
 

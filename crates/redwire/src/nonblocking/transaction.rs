@@ -16,7 +16,7 @@ use super::client::{Client, Request};
 use super::connection::{Connection, Exchange, asked};
 use super::pool::Lease;
 use crate::shared::clock;
-use crate::shared::node_clients::Routed;
+use crate::shared::node_clients::{Retrying, Routed};
 
 impl Client {
     /// Executes several commands as one: all of them or none, and none of another client in between (`MULTI`
@@ -104,18 +104,16 @@ impl Client {
                 Ok(output) => return Ok(output),
                 Err(error) => error,
             };
-            let decision = match &self.cluster {
-                Some(nodes) if transaction::is_misplaced(&error) => {
-                    nodes.handle_failure(&mut routed, error, &mut watch, tries.deadline())?
-                }
-                _ => {
-                    routed = Routed::on_one_connection();
-                    let error = transaction::refused(error, self.config());
-                    tries.handle_end(error, clock::now(), fastrand::u64(..), || self.may_retry())
-                }
+            let mut attempt = Attempt::new(tries.deadline());
+            let decision = if self.cluster.is_some() && transaction::is_misplaced(&error) {
+                routed.handle_failure(self, &mut attempt, error, &mut watch)
+            } else {
+                routed = Routed::on_one_connection();
+                let error = transaction::refused(error, self.config());
+                tries.handle_end(error, clock::now(), fastrand::u64(..), || self.may_retry())
             };
             match decision {
-                Decision::Retry(pause) => self.pause(pause).await,
+                Decision::Retry(pause) => self.pause(pause, &attempt).await,
                 Decision::Again => {}
                 Decision::Fail(error) => return Err(tries.outcome_of_all(error)),
             }
@@ -135,13 +133,8 @@ impl Client {
                 Ok(lease) => return Ok(lease),
                 Err(error) => error,
             };
-            let (now, random) = (clock::now(), fastrand::u64(..));
-            let decision = match &self.cluster {
-                Some(nodes) => nodes.handle_failure(routed, error, cmd, deadline)?,
-                None => attempt.handle_failure(error, cmd, self.config(), now, random, || self.may_retry()),
-            };
-            match decision {
-                Decision::Retry(pause) => self.pause(pause).await,
+            match routed.handle_failure(self, &mut attempt, error, cmd) {
+                Decision::Retry(pause) => self.pause(pause, &attempt).await,
                 Decision::Again => {}
                 Decision::Fail(error) => return Err(error),
             }

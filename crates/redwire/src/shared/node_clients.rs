@@ -18,7 +18,7 @@ use redwire_core::cluster::{
 use redwire_core::config::{Config, HostPort};
 use redwire_core::{Error, ErrorKind, Outcome, Result, Value};
 
-pub(crate) use routed::{Pick, Routed};
+pub(crate) use routed::{Pick, Retrying, Routed};
 pub(crate) use shared_topology::{Listener, SharedTopology, Watcher, Work};
 
 use crate::shared::clock;

@@ -1,13 +1,11 @@
-//! A call's way through a cluster, until it is answered. Where it goes, and what a failure means, is decided
-//! in `redwire-core`.
+//! One try of a call in a cluster. Where it goes is decided in `redwire-core`.
 
 use std::time::Instant;
 
+use redwire_core::Result;
 use redwire_core::call::{self, Call};
 use redwire_core::cluster::Asking;
 use redwire_core::dispatch::Dispatch;
-use redwire_core::retry::Decision;
-use redwire_core::{Error, Result};
 
 use super::Nodes;
 use crate::blocking::client::Client;
@@ -16,46 +14,8 @@ use crate::shared::node_clients::{Pick, Routed};
 use crate::shared::setup;
 
 impl Nodes {
-    /// Carries out `call`, which must end by `deadline`.
-    pub(in crate::blocking) fn call<C: Call>(
-        &self,
-        mut call: C,
-        dispatch: Dispatch,
-        now: Instant,
-        deadline: Option<Instant>,
-    ) -> Result<C::Output> {
-        let mut routed = Routed::new();
-        match self.try_call(&mut call, &mut routed, dispatch, now, deadline) {
-            Ok(Ok(output)) => Ok(output),
-            Ok(Err(error)) => self.call_again(call, routed, dispatch, deadline, error),
-            Err(error) => call::fail(&mut call, error, self.config()),
-        }
-    }
-
-    /// Goes on after the first try of `call` failed on its `routed`.
-    #[cold]
-    pub(in crate::blocking) fn call_again<C: Call>(
-        &self,
-        mut call: C,
-        mut routed: Routed<Client>,
-        dispatch: Dispatch,
-        deadline: Option<Instant>,
-        mut error: Error,
-    ) -> Result<C::Output> {
-        loop {
-            match call::ended(&call, error) {
-                Ok(replies) => return call::read(&mut call, replies, self.config()),
-                Err(error) => self.bear(&mut routed, error, &mut call, deadline)?,
-            }
-            match self.try_call(&mut call, &mut routed, dispatch, Instant::now(), deadline)? {
-                Ok(output) => return Ok(output),
-                Err(failure) => error = failure,
-            }
-        }
-    }
-
-    /// One try. What fails inside may be tried again.
-    fn try_call<C: Call>(
+    /// One try of `call`, which must end by `deadline`. What fails inside may be tried again.
+    pub(in crate::blocking) fn try_call<C: Call>(
         &self,
         call: &mut C,
         routed: &mut Routed<Client>,
@@ -91,26 +51,6 @@ impl Nodes {
             }
             Err(error) => Ok(Err(error)),
         }
-    }
-
-    /// After a failed try: waits until the next.
-    ///
-    /// # Errors
-    /// There is none.
-    #[cold]
-    fn bear(
-        &self,
-        routed: &mut Routed<Client>,
-        error: Error,
-        call: &mut impl Call,
-        deadline: Option<Instant>,
-    ) -> Result<()> {
-        match self.handle_failure(routed, error, call, deadline) {
-            Decision::Retry(pause) => self.pause(pause),
-            Decision::Again => {}
-            Decision::Fail(error) => return Err(error),
-        }
-        Ok(())
     }
 }
 

@@ -8,16 +8,14 @@ use std::sync::{Arc, MutexGuard, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use redwire_core::call::Call;
 use redwire_core::cluster::TopologyHint;
 use redwire_core::config::{Config, HostPort};
-use redwire_core::retry::Decision;
 use redwire_core::{Error, Outcome, Result};
 
 use super::refresh;
 use crate::blocking::client::Client;
 use crate::blocking::connection::OnConnect;
-use crate::shared::node_clients::{NodeClients, Routed, SharedTopology, Watcher};
+use crate::shared::node_clients::{NodeClients, SharedTopology, Watcher};
 use crate::shared::owner::PerProcess;
 use crate::shared::setup;
 use crate::shared::sync::{Condvar, Mutex};
@@ -104,28 +102,6 @@ impl Nodes {
     pub(in crate::blocking) fn handle_hints(&self, hints: &[TopologyHint]) {
         self.node_clients().handle_hints(hints);
         self.follow();
-    }
-
-    /// A try of `call`, which must end by `deadline`, failed on its `routed` with `error`.
-    #[cold]
-    pub(in crate::blocking) fn handle_failure(
-        &self,
-        routed: &mut Routed<Client>,
-        error: Error,
-        call: &mut impl Call,
-        deadline: Option<Instant>,
-    ) -> Decision {
-        let error = match routed.node_client() {
-            Some(node_client) => {
-                let target = node_client.client.pool().target();
-                target.handle_failure(&error);
-                target.locate(error)
-            }
-            None => error,
-        };
-        let decision = routed.handle_failure(self.node_clients(), error, call, deadline, || self.may_retry());
-        self.follow();
-        decision
     }
 
     /// Pauses a call before its next try: for so long, or until slots have another primary.

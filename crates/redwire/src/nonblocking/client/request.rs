@@ -18,7 +18,7 @@ use redwire_core::{Error, Replies, Result};
 use super::Client;
 use crate::nonblocking::connection::Pending;
 use crate::nonblocking::sharing::SharedConnection;
-use crate::shared::clock::{self, Timer};
+use crate::shared::clock;
 use crate::shared::node_clients::{Pick, Routed};
 
 /// The future of a call on a [`Client`]. Nothing is sent before it is first polled.
@@ -42,9 +42,8 @@ enum RequestState {
     Apart(Pending<'static, Replies>),
     /// In parts, at several nodes.
     Scattered(Pending<'static, Replies>),
-    /// Nothing is known of the cluster yet, or it is hoped to change.
-    Learning(Pending<'static, ()>),
-    Pausing(Box<Timer>),
+    /// Before another try, or until something is known of the cluster.
+    Pausing(Pending<'static, ()>),
     Done,
 }
 
@@ -89,9 +88,9 @@ impl<C: Call> Future for Request<'_, C> {
                         result.and_then(|replies| call::read(&mut self.call, replies, config)),
                     );
                 }
-                RequestState::Learning(mut learning) => {
-                    let Poll::Ready(result) = learning.as_mut().poll(cx) else {
-                        self.state = RequestState::Learning(learning);
+                RequestState::Pausing(mut pause) => {
+                    let Poll::Ready(result) = pause.as_mut().poll(cx) else {
+                        self.state = RequestState::Pausing(pause);
                         return Poll::Pending;
                     };
                     if let Err(error) = result {
@@ -99,19 +98,6 @@ impl<C: Call> Future for Request<'_, C> {
                         return Poll::Ready(self.fail(error));
                     }
                     self.state = RequestState::Start;
-                    continue;
-                }
-                RequestState::Pausing(mut timer) => {
-                    if Pin::new(&mut *timer).poll(cx).is_pending() {
-                        self.state = RequestState::Pausing(timer);
-                        return Poll::Pending;
-                    }
-                    let target = self.client.pool.target();
-                    let wait = self.attempt.as_ref().and_then(|attempt| target.wait_for_turn(attempt));
-                    self.state = match wait {
-                        Some(wait) => RequestState::Pausing(Box::new(Timer::after(wait))),
-                        None => RequestState::Start,
-                    };
                     continue;
                 }
                 RequestState::Done => panic!("a request was polled after it was ready"),
@@ -249,8 +235,7 @@ impl<'c, C: Call> Request<'c, C> {
                 let limit = client.config().timeout();
                 let until = deadline.or_else(|| limit.and_then(|limit| now.checked_add(limit)));
                 let cluster = cluster.clone();
-                self.state =
-                    RequestState::Learning(Box::pin(async move { cluster.learn(until, true).await }));
+                self.state = RequestState::Pausing(Box::pin(async move { cluster.learn(until, true).await }));
             }
             Pick::Several(scatter) => {
                 self.state = RequestState::Scattered(Box::pin(cluster.clone().scatter(scatter, deadline)));
@@ -288,26 +273,16 @@ impl<'c, C: Call> Request<'c, C> {
     #[cold]
     fn handle_failure(&mut self, error: Error) -> Result<RequestState> {
         let attempt = self.attempt.get_or_insert_with(|| Attempt::new(None));
-        let (client, target) = (self.client, self.client.pool.target());
-        let budget = || client.may_retry();
-        let decision = if let Some(nodes) = &client.cluster {
-            nodes.handle_failure(&mut self.routed, error, &mut self.call, attempt.deadline())?
-        } else {
-            target.handle_failure(&error);
-            let (error, now, random) = (target.locate(error), clock::now(), fastrand::u64(..));
-            attempt.handle_failure(error, &mut self.call, target.config(), now, random, budget)
-        };
-        match (decision, &client.cluster) {
-            (Decision::Retry(pause), None) => Ok(RequestState::Pausing(Box::new(Timer::after(pause)))),
-            (Decision::Retry(pause), Some(nodes)) => {
-                let nodes = nodes.clone();
-                Ok(RequestState::Learning(Box::pin(async move {
-                    nodes.pause(pause).await;
+        match self.routed.handle_failure(self.client, attempt, error, &mut self.call) {
+            Decision::Retry(pause) => {
+                let (client, attempt) = (self.client.clone(), attempt.clone());
+                Ok(RequestState::Pausing(Box::pin(async move {
+                    client.pause(pause, &attempt).await;
                     Ok(())
                 })))
             }
-            (Decision::Again, _) => Ok(RequestState::Start),
-            (Decision::Fail(error), _) => Err(error),
+            Decision::Again => Ok(RequestState::Start),
+            Decision::Fail(error) => Err(error),
         }
     }
 }

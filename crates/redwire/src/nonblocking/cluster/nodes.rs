@@ -5,11 +5,9 @@ use std::pin::pin;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use redwire_core::call::Call;
+use redwire_core::Result;
 use redwire_core::cluster::TopologyHint;
 use redwire_core::config::HostPort;
-use redwire_core::retry::Decision;
-use redwire_core::{Error, Result};
 use tokio::runtime::{Handle, Id};
 use tokio::sync::Notify;
 
@@ -18,7 +16,7 @@ use crate::nonblocking::before;
 use crate::nonblocking::client::Client;
 use crate::nonblocking::connection::OnConnect;
 use crate::shared::clock::{self, runtime};
-use crate::shared::node_clients::{NodeClients, Routed, Watcher};
+use crate::shared::node_clients::{NodeClients, Watcher};
 use crate::shared::runtimes;
 use crate::shared::setup;
 use crate::shared::sync::Mutex;
@@ -139,31 +137,6 @@ impl Nodes {
         let _ = self.follow();
     }
 
-    /// A try of `call`, which must end by `deadline`, failed on its `routed` with `error`.
-    ///
-    /// # Errors
-    /// There is no runtime around.
-    #[cold]
-    pub(in crate::nonblocking) fn handle_failure(
-        &self,
-        routed: &mut Routed<Client>,
-        error: Error,
-        call: &mut impl Call,
-        deadline: Option<Instant>,
-    ) -> Result<Decision> {
-        let error = match routed.node_client() {
-            Some(node_client) => {
-                let target = node_client.client.pool().target();
-                target.handle_failure(&error);
-                target.locate(error)
-            }
-            None => error,
-        };
-        let decision = routed.handle_failure(self.node_clients(), error, call, deadline, || self.may_retry());
-        self.follow()?;
-        Ok(decision)
-    }
-
     /// Pauses a call before its next try: for so long, or until slots have another primary.
     pub(in crate::nonblocking) async fn pause(&self, pause: Duration) {
         let (shared_topology, until) =
@@ -181,6 +154,9 @@ impl Nodes {
     }
 
     /// Has the map asked for, if there is a reason and no task does.
+    ///
+    /// # Errors
+    /// There is no runtime around.
     pub(in crate::nonblocking) fn follow(&self) -> Result<()> {
         let shared_topology = self.node_clients().shared_topology();
         if !shared_topology.poll_follower(clock::now()) {

@@ -1,4 +1,5 @@
-//! One call's way from node to node. It must not know what is sent, or how it is waited for.
+//! What becomes of a call whose try failed, at its only server or from node to node. It must not know what is
+//! sent, or how it is waited for.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -6,11 +7,30 @@ use std::time::Instant;
 use redwire_core::call::Call;
 use redwire_core::cluster::{AfterFailure, Route, Scatter, Spread};
 use redwire_core::config::HostPort;
-use redwire_core::retry::Decision;
+use redwire_core::retry::{Attempt, Decision};
 use redwire_core::{Error, Result};
 
 use super::{NodeClient, NodeClients, View};
 use crate::shared::clock;
+use crate::shared::target::Target;
+
+/// What a call that failed asks of its client, of either driver.
+pub(crate) trait Retrying: Sized {
+    /// The server or the cluster that it leads to.
+    fn target(&self) -> &Target;
+
+    /// The nodes, where that is a cluster.
+    fn node_clients(&self) -> Option<&NodeClients<Self>>;
+
+    /// Whether the budget allows for a retry.
+    fn may_retry(&self) -> bool;
+
+    /// Has the map of the cluster asked for, if there is a reason and nobody does.
+    ///
+    /// # Errors
+    /// No call can go on without it.
+    fn follow(&self) -> Result<()>;
+}
 
 /// One call that goes to one node: where it is, and where it goes next. Before its first failure it is no
 /// more than a node.
@@ -177,10 +197,43 @@ impl<C> Routed<C> {
         }
     }
 
-    /// A try of `call`, which must end by `deadline`, failed with `error`. `budget` is asked for the right to
-    /// one retry.
+    /// A try of `call` by `client` failed with `error`: tells the server that it was sent to, and decides what
+    /// comes next.
     #[cold]
     pub(crate) fn handle_failure(
+        &mut self,
+        client: &C,
+        attempt: &mut Attempt,
+        error: Error,
+        call: &mut impl Call,
+    ) -> Decision
+    where
+        C: Retrying,
+    {
+        let node_clients = client.node_clients();
+        let server = match node_clients {
+            Some(_) => self.node_client.as_ref().map(|node_client| &node_client.client),
+            None => Some(client),
+        };
+        let error = match server.map(C::target) {
+            Some(server) => {
+                server.handle_failure(&error);
+                server.locate(error)
+            }
+            None => error,
+        };
+        let budget = || client.may_retry();
+        let Some(node_clients) = node_clients else {
+            let (config, now, random) = (client.target().config(), clock::now(), fastrand::u64(..));
+            return attempt.handle_failure(error, call, config, now, random, budget);
+        };
+        let decision = self.route_again(node_clients, error, call, attempt.deadline(), budget);
+        client.follow().map_or_else(Decision::Fail, |()| decision)
+    }
+
+    /// As [`handle_failure`](Self::handle_failure), in a cluster. `budget` is asked for the right to one
+    /// retry.
+    fn route_again(
         &mut self,
         node_clients: &NodeClients<C>,
         error: Error,
