@@ -502,13 +502,18 @@ impl<C: Call> Drop for ReplyWaiter<'_, C> {
 
 /// Lets go of the state, and wakes the callers that were called to enter by what was done with it.
 #[inline]
-fn release(mut state: MutexGuard<'_, SharingState>) {
+fn release(state: MutexGuard<'_, SharingState>) {
     if state.link.has_woken() {
-        let mut woken = Vec::new();
-        state.link.poll_woken(&mut woken);
-        drop(state);
-        woken.into_iter().for_each(Waker::wake);
+        wake_called(state);
     }
+}
+
+#[cold]
+fn wake_called(mut state: MutexGuard<'_, SharingState>) {
+    let mut woken = Vec::new();
+    state.link.poll_woken(&mut woken);
+    drop(state);
+    woken.into_iter().for_each(Waker::wake);
 }
 
 impl SharingState {
