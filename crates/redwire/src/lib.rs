@@ -177,9 +177,10 @@
 //!   - `tests/faults/outage.rs`: `service_returns_by_itself`, `values_stay_with_their_keys_through_all_of_it`
 //!   - `tests/faults/lost.rs`: `a_connection_killed_while_idle_is_invisible`
 //!   - `tests/faults/unseen.rs`: `so_are_pipelines_and_calls_that_are_made_together`,
-//!     `what_came_unseen_is_heard_first`
+//!     `what_came_unseen_is_heard_first`, `a_call_on_a_connection_of_its_own_was_not_sent`
 //!   - `tests/faults/runtimes.rs`: `a_shared_connection_whose_driver_never_began_is_driven_anew`,
-//!     `runtimes_come_one_after_the_other`, `two_runtimes_take_turns`
+//!     `runtimes_come_one_after_the_other`, `two_runtimes_take_turns`,
+//!     `subscriptions_are_heard_in_the_runtime_that_runs`, `a_cluster_is_followed_in_the_runtime_that_runs`
 //!   - `tests/faults/standing.rs`: `each_kind_of_call_goes_on_at_the_next_master`,
 //!     `each_kind_of_connection_leaves_the_former_master`,
 //!     `whoever_is_not_known_any_more_introduces_himself_again`,
