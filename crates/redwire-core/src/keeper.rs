@@ -31,8 +31,8 @@ use crate::outage::{Outage, heals};
 /// What a driver does: asks [`poll_connect`](Self::poll_connect) what to do about a connection. When it is
 /// told [`Now`](Connect::Now) it connects, and tells [`handle_connected`](Self::handle_connected) or
 /// [`handle_failed`](Self::handle_failed); when the connection ends, [`handle_lost`](Self::handle_lost) or
-/// [`handle_left`](Self::handle_left). While there is one, [`poll_end`](Self::poll_end) says whether it must
-/// go.
+/// [`handle_left`](Self::handle_left). While there is one, [`poll_cut`](Self::poll_cut) and
+/// [`expires`](Self::expires) say whether it must go.
 ///
 /// `random` is uniform over all of `u64`.
 ///
@@ -92,15 +92,6 @@ pub enum Connect {
     Asked,
     /// Never again.
     Done,
-}
-
-/// Why a connection that works is to be given up.
-#[derive(Debug)]
-pub enum ConnEnd {
-    /// It is of no use: what is under way on it fails.
-    Cut(Error),
-    /// It is too old. What is under way on it may end.
-    Expired,
 }
 
 impl Keeper {
@@ -245,14 +236,6 @@ impl Keeper {
             up.is_cut = true;
         }
         self.cut.take()
-    }
-
-    /// Whether the connection there is must go, and why.
-    pub fn poll_end(&mut self, now: Instant) -> Option<ConnEnd> {
-        if let Some(error) = self.poll_cut() {
-            return Some(ConnEnd::Cut(error));
-        }
-        self.expires().is_some_and(|expires| expires <= now).then_some(ConnEnd::Expired)
     }
 }
 

@@ -152,10 +152,9 @@ fn a_connection_goes_when_it_is_cut_or_too_old() {
     let _ = keeper.poll_connect(now, 0);
     keeper.handle_connected(now, 0);
     assert_eq!(keeper.expires(), Some(now + Duration::from_secs(9)));
-    assert!(keeper.poll_end(now).is_none());
+    assert!(keeper.poll_cut().is_none());
     keeper.cut(refused());
-    assert!(matches!(keeper.poll_end(now), Some(ConnEnd::Cut(_))));
-    assert!(matches!(keeper.poll_end(now + Duration::from_secs(9)), Some(ConnEnd::Expired)));
+    assert!(keeper.poll_cut().is_some() && keeper.poll_cut().is_none());
     keeper.close();
     keeper.handle_left();
     assert!(matches!(keeper.poll_connect(now, 0), Connect::Done));
