@@ -46,6 +46,28 @@ pub(crate) trait Follower: Send + Sync {
     fn cut(self: Arc<Self>) {}
 }
 
+/// Who has connections, for as long as each is there.
+#[derive(Default)]
+pub(crate) struct Followers(Mutex<Vec<Weak<dyn Follower>>>);
+
+impl Followers {
+    pub(crate) fn add(&self, follower: Weak<dyn Follower>) {
+        let mut followers = self.0.lock();
+        followers.retain(|follower| follower.strong_count() > 0);
+        followers.push(follower);
+    }
+
+    pub(crate) fn all(&self) -> Vec<Arc<dyn Follower>> {
+        self.0.lock().iter().filter_map(Weak::upgrade).collect()
+    }
+}
+
+impl fmt::Debug for Followers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Followers")
+    }
+}
+
 /// Who listens to the sentinels of a service, for as long as it is kept.
 pub(crate) trait SentinelWatch: Send {
     /// Whether it still does: its runtime may have ended, or this process be a child of the one that does.
@@ -59,6 +81,7 @@ pub(crate) struct Service {
     read_from: ReadFrom,
     remap: Remap,
     state: Mutex<ServiceState>,
+    followers: Followers,
     lookups: Arc<Lookups>,
     /// Held while all connections leave a master, so that no connection to the next is up before all to the
     /// former were left.
@@ -79,7 +102,6 @@ struct ServiceState {
     witness: Option<HostPort>,
     /// Which replicas answer a client that reads from them.
     readers: ReplicaChoice,
-    followers: Vec<Weak<dyn Follower>>,
 }
 
 impl Service {
@@ -95,7 +117,6 @@ impl Service {
             address: service.as_str().into(),
             witness: None,
             readers: ReplicaChoice::default(),
-            followers: Vec::new(),
         };
         Some(Self {
             name: service.clone(),
@@ -103,6 +124,7 @@ impl Service {
             read_from: options.read_from,
             remap: options.remap.clone(),
             state: Mutex::new(state),
+            followers: Followers::default(),
             lookups: Arc::default(),
             turn: Mutex::new(()),
             watch: Mutex::new(None),
@@ -252,11 +274,9 @@ impl Service {
         self.lock().doubted = true;
     }
 
-    /// Has `follower` told of each other master, for as long as it is there.
-    pub(crate) fn follow(&self, follower: Weak<dyn Follower>) {
-        let mut state = self.lock();
-        state.followers.retain(|follower| follower.strong_count() > 0);
-        state.followers.push(follower);
+    /// Who hears of each other master.
+    pub(crate) fn followers(&self) -> &Followers {
+        &self.followers
     }
 
     fn turn(&self) -> MutexGuard<'_, ()> {
@@ -267,23 +287,19 @@ impl Service {
         let moved = moved && self.read_from == ReadFrom::Master;
         if moved {
             self.leave(Some(&Endpoint::Tcp(master)));
-            self.followers().into_iter().for_each(Follower::cut_calls);
+            self.followers.all().into_iter().for_each(Follower::cut_calls);
         }
         moved
     }
 
     /// Has all connections leave the server that was master. What is under way at it may end.
     fn leave(&self, next: Option<&Endpoint>) {
-        self.followers().into_iter().for_each(|follower| follower.leave(next));
+        self.followers.all().into_iter().for_each(|follower| follower.leave(next));
     }
 
     /// Cuts off calls that wait at a former master: it had time to send them away itself.
     pub(crate) fn cut(&self) {
-        self.followers().into_iter().for_each(Follower::cut);
-    }
-
-    pub(crate) fn followers(&self) -> Vec<Arc<dyn Follower>> {
-        self.lock().followers.iter().filter_map(Weak::upgrade).collect()
+        self.followers.all().into_iter().for_each(Follower::cut);
     }
 
     /// Keeps what `start` gives, unless a task or thread listens to the sentinels already, or no connection
@@ -292,7 +308,7 @@ impl Service {
         // The thread that holds the lock does the same, here or in a parent process that this one is a child
         // of.
         let Some(mut watch) = self.watch.try_lock() else { return };
-        if !self.followers().is_empty() && !watch.as_ref().is_some_and(|watch| watch.is_alive()) {
+        if !self.followers.all().is_empty() && !watch.as_ref().is_some_and(|watch| watch.is_alive()) {
             *watch = Some(start());
         }
     }

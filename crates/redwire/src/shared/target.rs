@@ -19,7 +19,7 @@ use crate::shared::clock;
 use crate::shared::events::{EventKind, Hub};
 use crate::shared::lookups::Lookups;
 use crate::shared::node_clients::SharedTopology;
-use crate::shared::service::{Follower, Service};
+use crate::shared::service::{Follower, Followers, Service};
 use crate::shared::setup;
 use crate::shared::sync::Mutex;
 #[cfg(feature = "tls")]
@@ -43,7 +43,7 @@ pub(crate) struct Target {
     /// What the server said of itself over these connections.
     standing: Mutex<Standing>,
     /// Who has connections to it, where no service keeps them.
-    followers: Mutex<Vec<Weak<dyn Follower>>>,
+    followers: Followers,
 }
 
 /// Where connections lead.
@@ -99,7 +99,7 @@ impl Target {
             lookups: Arc::clone(&self.lookups),
             budget: Mutex::new(RetryBudget::new(self.config.retry_budget())),
             standing: Mutex::default(),
-            followers: Mutex::default(),
+            followers: Followers::default(),
             config: self.config.for_node(address.clone()),
         })
     }
@@ -134,7 +134,7 @@ impl Target {
             lookups,
             budget: Mutex::new(RetryBudget::new(config.retry_budget())),
             standing: Mutex::default(),
-            followers: Mutex::default(),
+            followers: Followers::default(),
             config,
         }))
     }
@@ -177,27 +177,17 @@ impl Target {
     /// there.
     pub(crate) fn follow<F: Follower + 'static>(&self, follower: &Arc<F>) {
         let follower: Weak<F> = Arc::downgrade(follower);
-        match self.service() {
-            Some(service) => service.follow(follower),
-            None => {
-                let mut followers = self.followers.lock();
-                followers.retain(|follower| follower.strong_count() > 0);
-                followers.push(follower);
-            }
-        }
+        self.followers().add(follower);
+    }
+
+    fn followers(&self) -> &Followers {
+        self.service().map_or(&self.followers, Service::followers)
     }
 
     /// Has new connections made in the place of these.
     #[cold]
     fn replace(&self, these: Leave) {
-        let followers: Vec<_> = match self.service() {
-            Some(service) => service.followers(),
-            None => {
-                let followers = self.followers.lock();
-                followers.iter().filter_map(Weak::upgrade).collect()
-            }
-        };
-        followers.into_iter().for_each(|follower| follower.replace(these));
+        self.followers().all().into_iter().for_each(|follower| follower.replace(these));
     }
 
     /// An attempt to connect to `endpoint` begins.
