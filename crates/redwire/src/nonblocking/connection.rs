@@ -240,8 +240,10 @@ impl Connection {
         self.runtime = Handle::try_current().ok().map(|runtime| runtime.id());
     }
 
-    /// Lets `callback` use `wire` before a client does.
-    pub(super) async fn introduce(target: &Arc<Target>, wire: Wire, callback: &OnConnect) -> Result<Wire> {
+    /// A new connection for many, which `callback` has used before.
+    pub(super) async fn introduced(target: &Arc<Target>, callback: Option<&OnConnect>) -> Result<Wire> {
+        let wire = Wire::connect(target, None, None).await?;
+        let Some(callback) = callback else { return Ok(wire) };
         let health = Arc::new(Health::new(Arc::clone(target)));
         let mut connection = Self::to(Arc::clone(target), health);
         connection.adopt(wire);

@@ -296,11 +296,7 @@ impl PubSubShared {
     }
 
     async fn connect(&self, target: &Arc<Target>) -> Result<Wire> {
-        let wire = Wire::connect(target, None, None).await?;
-        match &self.on_connect {
-            None => Ok(wire),
-            Some(callback) => Connection::introduce(target, wire, callback).await,
-        }
+        Connection::introduced(target, self.on_connect.as_ref()).await
     }
 
     /// Has a connection driven by a task of the runtime that is around: the one to `node`, or that of

@@ -394,11 +394,7 @@ impl SharingShared {
     }
 
     async fn connect(&self) -> Result<Wire> {
-        let wire = Wire::connect(&self.target, None, None).await?;
-        match &self.on_connect {
-            None => Ok(wire),
-            Some(callback) => Connection::introduce(&self.target, wire, callback).await,
-        }
+        Connection::introduced(&self.target, self.on_connect.as_ref()).await
     }
 
     /// Fails all that is under way and goes to `phase`.
