@@ -6,7 +6,7 @@
 
 use std::sync::{Arc, MutexGuard};
 use std::thread::{self, Thread};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use redwire_core::call::Call;
 use redwire_core::inbound::Frames;
@@ -19,10 +19,6 @@ use super::stream::Socket;
 use super::wire::{Outgoing, Wire};
 use crate::shared::setup;
 
-/// The longest time that a writer waits for the kernel to take anything, before it looks again at its
-/// deadline and for replies.
-pub(super) const STALL: Duration = Duration::from_millis(20);
-
 /// A connection whose reading and writing sides are used by different threads.
 pub(super) struct Halves {
     socket: Arc<Socket>,
@@ -34,7 +30,7 @@ pub(super) struct Halves {
 }
 
 impl Halves {
-    /// `connection` with what it was [split](split) into.
+    /// `connection` with what it was [split](Wire::split) into.
     pub(super) fn new(connection: Box<Connection>, (writer, socket): (Outgoing, Arc<Socket>)) -> Self {
         Self { socket, reader: Some(connection), writer: Some(writer), failed: None }
     }
@@ -102,14 +98,6 @@ impl Halves {
     pub(super) fn into_connection(self) -> Option<Box<Connection>> {
         self.reader
     }
-}
-
-/// The writing side of a connection, and what ends it.
-///
-/// # Errors
-/// The connection is lost.
-pub(super) fn split(wire: &mut Wire) -> Result<(Outgoing, Arc<Socket>)> {
-    wire.split(STALL)
 }
 
 /// What is under the lock of a connection whose calls take turns at driving it.

@@ -29,7 +29,7 @@ use crate::shared::setup;
 use crate::shared::target::{Lead, Target};
 use apart::{READ_APART, WRITE_APART};
 pub(super) use renewal::fetch;
-pub(super) use sharing::Outgoing;
+pub(super) use sharing::{Outgoing, STALL};
 
 /// A connected socket and what is under way on it.
 #[derive(Debug)]

@@ -60,13 +60,18 @@ pub(super) trait Driven {
     ///
     /// # Errors
     /// The connection is to be given up.
-    fn handle_sent(&mut self, n: usize) -> Result<(), End>;
+    fn handle_sent(&mut self, n: usize) -> Result<(), End> {
+        let _ = n;
+        Ok(())
+    }
 
     /// Has the task woken for each change, while the kernel takes no more. Says whether to read first.
     ///
     /// # Errors
     /// The connection is to be given up.
-    fn poll_stalled(&mut self, cx: &Context<'_>) -> Result<bool, End>;
+    fn poll_stalled(&mut self, _: &Context<'_>) -> Result<bool, End> {
+        Ok(false)
+    }
 
     /// When [`handle_timeout`](Self::handle_timeout) wants to be called.
     fn poll_timeout(&mut self) -> Option<Instant>;

@@ -157,14 +157,6 @@ impl Driven for Heard {
         Ok(if outbox.is_empty() { Outgoing::Nothing } else { Outgoing::Write })
     }
 
-    fn handle_sent(&mut self, _: usize) -> std::result::Result<(), End> {
-        Ok(())
-    }
-
-    fn poll_stalled(&mut self, _: &Context<'_>) -> std::result::Result<bool, End> {
-        Ok(false)
-    }
-
     fn poll_timeout(&mut self) -> Option<Instant> {
         self.0.poll_timeout()
     }

@@ -16,8 +16,9 @@ use redwire_core::link::{Combiner, CombinerEnd, Link};
 use redwire_core::{Error, Outcome, Replies, Result};
 
 use crate::blocking::connection::Connection;
-use crate::blocking::drive::{self, Driven, Halves, STALL, ride, split};
+use crate::blocking::drive::{self, Driven, Halves, ride};
 use crate::blocking::pool::Pool;
+use crate::blocking::wire::STALL;
 use crate::shared::service::Follower;
 use crate::shared::setup;
 use crate::shared::sync::Mutex;
@@ -160,7 +161,7 @@ impl TrackedShared {
         (self.set_up)(&mut connection, deadline)?;
         let wire = connection.wire_mut().ok_or_else(setup::closed_client)?;
         wire.bear_silence();
-        let parts = split(wire)?;
+        let parts = wire.split()?;
         let (mut state, now) = (self.lock(), Instant::now());
         state.driven.halves = Some(Halves::new(connection, parts));
         state.driven.combiner.handle_connected(now);

@@ -16,7 +16,7 @@ use redwire_core::{Replies, Result};
 
 use super::place::PoolPlace;
 use super::process::PoolProcess;
-use crate::blocking::drive::{self, Driven, Halves, ride, split};
+use crate::blocking::drive::{self, Driven, Halves, ride};
 use crate::shared::sync::Mutex;
 
 /// From so many connections in use on, calls share one. Below that one for each is as fast, and keeps calls
@@ -119,7 +119,7 @@ impl Multiplex {
         if state.session.is_some() {
             return Err(place);
         }
-        let opened = place.wire().and_then(|wire| Ok((split(wire)?, wire.version())));
+        let opened = place.wire().and_then(|wire| Ok((wire.split()?, wire.version())));
         let opened = opened.and_then(|(parts, version)| Ok((parts, version, place.keep()?)));
         Ok(opened.and_then(|(parts, version, (permit, connection))| {
             let until = Instant::now() + RIDE;

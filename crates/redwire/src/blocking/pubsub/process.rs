@@ -18,9 +18,9 @@ use redwire_core::{Error, Outcome, Result};
 
 use crate::blocking::cluster::Nodes;
 use crate::blocking::connection::{Connection, OnConnect};
-use crate::blocking::drive::{Halves, STALL, split};
+use crate::blocking::drive::Halves;
 use crate::blocking::health::Health;
-use crate::blocking::wire::fetch;
+use crate::blocking::wire::{STALL, fetch};
 use crate::shared::credentials::{self, Pass};
 use crate::shared::events::EventKind;
 use crate::shared::service::Follower;
@@ -421,7 +421,7 @@ impl PubSubProcess {
 
     fn handle_connected(&self, conn: ConnId, mut connection: Box<Connection>) {
         let wire = connection.wire_mut().ok_or_else(setup::closed_client);
-        let (parts, version) = match wire.and_then(|wire| Ok((split(wire)?, wire.version()))) {
+        let (parts, version) = match wire.and_then(|wire| Ok((wire.split()?, wire.version()))) {
             Ok(parts) => parts,
             Err(error) => return self.handle_failed(conn, error),
         };

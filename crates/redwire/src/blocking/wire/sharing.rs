@@ -14,12 +14,14 @@ use super::Wire;
 use crate::blocking::stream::{Socket, Writer, left};
 use crate::shared::setup;
 
+/// The longest time that a writer waits for the kernel to take anything, before it looks again at its
+/// deadline and for replies.
+pub(in crate::blocking) const STALL: Duration = Duration::from_millis(20);
+
 /// The writing side of a wire, with what the kernel has not taken yet.
 #[derive(Debug)]
 pub(in crate::blocking) struct Outgoing {
     writer: Writer,
-    /// For so long one write waits for the kernel.
-    limit: Duration,
     pub(in crate::blocking) outbox: Outbox,
 }
 
@@ -30,7 +32,7 @@ impl Outgoing {
         let (mut sent, mut begin) = (0, None);
         while !self.outbox.is_empty() {
             if let Some(begin) = begin
-                && Instant::now() >= begin + self.limit
+                && Instant::now() >= begin + STALL
             {
                 break;
             }
@@ -51,10 +53,10 @@ impl Outgoing {
 }
 
 impl Wire {
-    /// The writing side, for others, each write within `limit`; and the socket, to end it.
-    pub(in crate::blocking) fn split(&mut self, limit: Duration) -> Result<(Outgoing, Arc<Socket>)> {
-        let writer = self.stream.writer(Some(limit)).map_err(|error| setup::io_error("writing", error))?;
-        let outgoing = Outgoing { writer, limit, outbox: Outbox::default() };
+    /// The writing side, for others, and the socket, to end it.
+    pub(in crate::blocking) fn split(&mut self) -> Result<(Outgoing, Arc<Socket>)> {
+        let writer = self.stream.writer(Some(STALL)).map_err(|error| setup::io_error("writing", error))?;
+        let outgoing = Outgoing { writer, outbox: Outbox::default() };
         Ok((outgoing, Arc::clone(self.stream.socket())))
     }
 

@@ -202,11 +202,6 @@ impl Driven for PubSubDriver<'_> {
         })
     }
 
-    #[inline]
-    fn handle_sent(&mut self, _: usize) -> std::result::Result<(), End> {
-        Ok(())
-    }
-
     fn poll_stalled(&mut self, cx: &Context<'_>) -> std::result::Result<bool, End> {
         self.turn(cx, None)
     }
