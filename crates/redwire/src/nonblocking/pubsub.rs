@@ -101,10 +101,10 @@ struct PubSubState {
     slots: Vec<DriverSlot>,
     /// Drivers are numbered, so that one that was replaced knows; this is the newest.
     number: u64,
-    /// Where the task runs that tends where shard channels are heard from, if one does, and its number.
-    tended: Option<(Handle, u64)>,
+    /// Where the task runs that decides where shard channels are heard from, if there is one, and its number.
+    routed: Option<(Handle, u64)>,
     /// That task, while it sleeps.
-    tender: Option<Waker>,
+    router: Option<Waker>,
 }
 
 /// The task that drives a connection.
@@ -274,7 +274,7 @@ impl Drop for PubSubOwner {
 impl PubSubShared {
     fn new(target: Arc<Target>, on_connect: Option<OnConnect>, nodes: Option<Nodes>) -> Arc<Self> {
         let machine = setup::subscriptions(target.config());
-        let state = PubSubState { machine, slots: Vec::new(), number: 0, tended: None, tender: None };
+        let state = PubSubState { machine, slots: Vec::new(), number: 0, routed: None, router: None };
         let (process, state) = (std::process::id(), Mutex::new(state));
         let shared = Arc::new(Self { target, on_connect, nodes, process, state });
         shared.target.follow(&shared);
@@ -314,11 +314,11 @@ impl PubSubShared {
         let runtime = runtime()?;
         let target = node.map_or_else(|| Arc::clone(&shared.target), |node| shared.target.node(node));
         state.number += 1;
-        let (number, slot_target, slot_runtime) = (state.number, Arc::clone(&target), runtime.clone());
+        let number = state.number;
         state.slots.push(DriverSlot {
             conn,
-            target: slot_target,
-            runtime: slot_runtime,
+            target: Arc::clone(&target),
+            runtime: runtime.clone(),
             number,
             reads: true,
             driver: None,
@@ -341,12 +341,12 @@ impl PubSubShared {
         runtime.spawn(driver::drive(guard, target, first));
     }
 
-    /// Has it tended in `runtime` where shard channels are heard from.
-    fn tend(self: &Arc<Self>, mut state: MutexGuard<'_, PubSubState>, runtime: &Handle) {
+    /// Has a task of `runtime` decide where shard channels are heard from.
+    fn spawn_router(self: &Arc<Self>, mut state: MutexGuard<'_, PubSubState>, runtime: &Handle) {
         let Some(nodes) = self.nodes.clone() else { return };
         state.number += 1;
         let guard = shard_channels::RouterGuard(Arc::clone(self), state.number);
-        state.tended = Some((runtime.clone(), state.number));
+        state.routed = Some((runtime.clone(), state.number));
         drop(state);
         runtime.spawn(shard_channels::route(guard, nodes));
     }
@@ -359,8 +359,8 @@ impl PubSubShared {
                 Self::drive(self, state, ConnId::MAIN, None, None)?;
                 state = self.lock();
             }
-            if self.nodes.is_some() && state.tended.is_none() {
-                self.tend(state, &runtime()?);
+            if self.nodes.is_some() && state.routed.is_none() {
+                self.spawn_router(state, &runtime()?);
                 state = self.lock();
             }
         }
@@ -375,7 +375,7 @@ impl PubSubShared {
         let output = change(&mut state.machine);
         state.machine.poll_woken(&mut woken);
         woken.extend(state.slots.iter_mut().filter_map(|slot| slot.driver.take()));
-        woken.extend(state.tender.take());
+        woken.extend(state.router.take());
         drop(state);
         woken.into_iter().for_each(Waker::wake);
         output
@@ -434,7 +434,7 @@ impl PubSubState {
             }
         }
         if self.machine.wants_placement() {
-            woken.extend(self.tender.take());
+            woken.extend(self.router.take());
         }
     }
 }

@@ -373,9 +373,7 @@ impl PubSubProcess {
         mut state: MutexGuard<'s, PubSubState>,
         conn: ConnId,
     ) -> MutexGuard<'s, PubSubState> {
-        let Some(slot) = state.slot(conn) else { return state };
-        slot.connecting = true;
-        let target = Arc::clone(&slot.target);
+        let Some(target) = state.begin_connecting(conn) else { return state };
         let process = Arc::clone(self);
         let connect = move || process.attempt(conn, &target);
         if let Err(error) = thread::Builder::new().name("redwire-connect".to_owned()).spawn(connect) {
@@ -394,9 +392,7 @@ impl PubSubProcess {
         mut state: MutexGuard<'s, PubSubState>,
         conn: ConnId,
     ) -> MutexGuard<'s, PubSubState> {
-        let Some(slot) = state.slot(conn) else { return state };
-        slot.connecting = true;
-        let target = Arc::clone(&slot.target);
+        let Some(target) = state.begin_connecting(conn) else { return state };
         wake(state);
         self.attempt(conn, &target);
         self.lock()
@@ -502,6 +498,13 @@ impl DriverSlot {
 impl PubSubState {
     fn slot(&mut self, conn: ConnId) -> Option<&mut DriverSlot> {
         self.slots.iter_mut().find(|slot| slot.conn == conn)
+    }
+
+    /// A connection is being made from now on; to where.
+    fn begin_connecting(&mut self, conn: ConnId) -> Option<Arc<Target>> {
+        let slot = self.slot(conn)?;
+        slot.connecting = true;
+        Some(Arc::clone(&slot.target))
     }
 
     fn link(&mut self, conn: ConnId) -> Option<&mut OpenConn> {

@@ -45,7 +45,7 @@ pub(super) async fn attend(shared: Weak<PubSubShared>, here: Id) {
 
 impl PubSubState {
     fn runtimes(&self) -> impl Iterator<Item = &Handle> {
-        self.slots.iter().map(|slot| &slot.runtime).chain(self.tended.as_ref().map(|(runtime, _)| runtime))
+        self.slots.iter().map(|slot| &slot.runtime).chain(self.routed.as_ref().map(|(runtime, _)| runtime))
     }
 
     /// Whether a runtime other than `here` drives anything.
@@ -80,11 +80,11 @@ impl PubSubShared {
             woken.extend(slot.driver.take());
             replaced.push((slot.conn, slot.number, Arc::clone(&slot.target)));
         }
-        let is_tended = state.tended.take_if(|(runtime, _)| runtime.id() == from).is_some();
-        woken.extend(state.tender.take_if(|_| is_tended));
+        let is_routed = state.routed.take_if(|(runtime, _)| runtime.id() == from).is_some();
+        woken.extend(state.router.take_if(|_| is_routed));
         state.poll_woken(&mut woken);
-        if is_tended {
-            self.tend(state, &here);
+        if is_routed {
+            self.spawn_router(state, &here);
         } else {
             drop(state);
         }

@@ -22,7 +22,7 @@ pub(super) async fn route(guard: RouterGuard, nodes: Nodes) {
     poll_fn(|cx| {
         loop {
             let mut state = shared.lock();
-            let is_current = state.tended.as_ref().is_some_and(|(_, number)| *number == guard.1);
+            let is_current = state.routed.as_ref().is_some_and(|(_, number)| *number == guard.1);
             if state.machine.is_closed() || !is_current {
                 return Poll::Ready(());
             }
@@ -44,7 +44,7 @@ pub(super) async fn route(guard: RouterGuard, nodes: Nodes) {
             }
             state.poll_woken(&mut woken);
             let again = state.machine.wants_placement();
-            state.tender = Some(cx.waker().clone());
+            state.router = Some(cx.waker().clone());
             let next = state.machine.poll_placement_timeout();
             drop(state);
             woken.drain(..).for_each(Waker::wake);
@@ -63,8 +63,8 @@ fn listen(shared: &Arc<PubSubShared>, nodes: &Nodes) -> Arc<Listener> {
     let shared = Arc::downgrade(shared);
     let listener: Arc<Listener> = Arc::new(move || {
         if let Some(shared) = shared.upgrade().filter(|shared| shared.is_current()) {
-            let tender = shared.lock().tender.take();
-            tender.into_iter().for_each(Waker::wake);
+            let router = shared.lock().router.take();
+            router.into_iter().for_each(Waker::wake);
         }
     });
     nodes.node_clients().shared_topology().listen(Arc::downgrade(&listener));
@@ -85,10 +85,10 @@ impl Drop for RouterGuard {
         let mut woken = Vec::new();
         let mut state = self.0.lock();
         // Where another has taken over, nothing ends.
-        if state.tended.take_if(|(_, number)| *number == self.1).is_none() {
+        if state.routed.take_if(|(_, number)| *number == self.1).is_none() {
             return;
         }
-        state.tender = None;
+        state.router = None;
         state.machine.handle_no_driver(&error);
         state.poll_woken(&mut woken);
         drop(state);
