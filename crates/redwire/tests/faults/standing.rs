@@ -424,6 +424,38 @@ fn an_old_connection_makes_way_and_no_call_fails(setup: Setup) {
     client.run::<Value>("PING").unwrap();
 }
 
+/// The next connection is accepted and never answered, or hung up on, or refused: calls go on over the old one,
+/// and once a server is there again, the next one takes its place.
+#[test]
+fn an_old_connection_goes_on_while_the_next_cannot_be_had() {
+    for protocol in [2, 3] {
+        let server = Server::start();
+        let proxy = Proxy::start(server.addr());
+        let options = "max_lifetime=100ms&connect_timeout=200ms&retries=0&timeout=5s";
+        let client = Setup { driver: Driver::Tokio, protocol }.client(&proxy.url(), options);
+        let id = || client.run::<i64>("CLIENT ID").unwrap();
+        let (first, mut count) = (id(), 0);
+        let mute = FakeServer::answering(|_| Vec::new());
+        let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        for next in [mute.addr(), gone] {
+            let before = proxy.connections();
+            proxy.retarget(next);
+            eventually("another is tried", LIMIT, || {
+                count += 1;
+                assert_eq!(client.run::<usize>("INCR n").unwrap(), count);
+                proxy.connections() > before
+            });
+            assert_eq!(id(), first, "it goes on");
+        }
+        proxy.retarget(server.addr());
+        eventually("another has its place", LIMIT, || {
+            count += 1;
+            assert_eq!(client.run::<usize>("INCR n").unwrap(), count);
+            id() != first
+        });
+    }
+}
+
 fn a_cache_goes_on_through_the_ages_of_its_connections(setup: Setup) {
     let server = Server::start();
     let proxy = Proxy::start(server.addr());
