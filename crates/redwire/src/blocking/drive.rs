@@ -132,7 +132,7 @@ pub(super) trait Shared: Sized {
 }
 
 /// Submits `call`, and does what there is to do until it is answered.
-pub(super) fn ride<'s, S: Shared>(
+pub(super) fn exchange<'s, S: Shared>(
     shared: &'s S,
     mut state: MutexGuard<'s, S::State>,
     call: &impl Call,

@@ -16,7 +16,7 @@ use redwire_core::link::{Combiner, CombinerEnd, Link};
 use redwire_core::{Error, Outcome, Replies, Result};
 
 use crate::blocking::connection::Connection;
-use crate::blocking::drive::{self, Driven, Halves, ride};
+use crate::blocking::drive::{self, Driven, Halves};
 use crate::blocking::pool::Pool;
 use crate::blocking::wire::STALL;
 use crate::shared::service::Follower;
@@ -101,7 +101,7 @@ impl TrackedConn {
         if state.driven.halves.is_none() {
             return Err(Error::closed_by_peer(Outcome::NotSent));
         }
-        ride(&*self.shared, state, call, deadline)
+        drive::exchange(&*self.shared, state, call, deadline)
     }
 
     /// Has the connection tried again, if there is none and nothing is being done about it.

@@ -1,7 +1,7 @@
 //! One connection for many calls: what the calls of clients use while there are more of them than connections
 //! pay for.
 //!
-//! It is borrowed from the pool like any other, for as long as calls ride on it, and goes back when the last
+//! It is borrowed from the pool like any other, for as long as calls use it, and goes back when the last
 //! has left. It has no thread: the calls that wait write and read for all ([`drive`]). This file must not
 //! know what is sent.
 
@@ -16,7 +16,7 @@ use redwire_core::{Replies, Result};
 
 use super::place::PoolPlace;
 use super::process::PoolProcess;
-use crate::blocking::drive::{self, Driven, Halves, ride};
+use crate::blocking::drive::{self, Driven, Halves};
 use crate::shared::sync::Mutex;
 
 /// From so many connections in use on, calls share one. Below that one for each is as fast, and keeps calls
@@ -28,7 +28,7 @@ const QUIET: u32 = 16;
 
 /// After so long no other call may join, so that the connection comes back: to be given to others, renewed,
 /// or closed.
-const RIDE: Duration = Duration::from_millis(100);
+const SHARED_FOR: Duration = Duration::from_millis(100);
 
 /// What the calls of one process share.
 pub(super) struct Multiplex {
@@ -103,7 +103,7 @@ impl Multiplex {
         if state.driven.combiner.has_failed() || session.until <= now || session.version != version {
             return None;
         }
-        Some(ride(&Riding { multiplex: self, process }, state, call, deadline))
+        Some(drive::exchange(&SharedCalls { multiplex: self, process }, state, call, deadline))
     }
 
     /// Runs `call` on the connection of `place`, which others may share from now on. Gives the place back
@@ -122,11 +122,11 @@ impl Multiplex {
         let opened = place.wire().and_then(|wire| Ok((wire.split()?, wire.version())));
         let opened = opened.and_then(|(parts, version)| Ok((parts, version, place.keep()?)));
         Ok(opened.and_then(|(parts, version, (permit, connection))| {
-            let until = Instant::now() + RIDE;
+            let until = Instant::now() + SHARED_FOR;
             state.session = Some(MultiplexedConn { permit, until, version });
             state.driven.halves = Some(Halves::new(connection, parts));
             state.driven.combiner.handle_connected(Instant::now());
-            ride(&Riding { multiplex: self, process }, state, call, deadline)
+            drive::exchange(&SharedCalls { multiplex: self, process }, state, call, deadline)
         }))
     }
 
@@ -164,12 +164,12 @@ impl Multiplex {
 }
 
 /// The calls of one process on the connection that they share.
-struct Riding<'a> {
+struct SharedCalls<'a> {
     multiplex: &'a Multiplex,
     process: &'a PoolProcess,
 }
 
-impl drive::Shared for Riding<'_> {
+impl drive::Shared for SharedCalls<'_> {
     type State = MultiplexState;
 
     #[inline]

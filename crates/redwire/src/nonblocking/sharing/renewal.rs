@@ -37,8 +37,8 @@ enum Next {
     Connecting(Pin<Box<dyn Future<Output = Result<Wire>> + Send>>),
     Ready {
         wire: Box<Wire>,
-        /// Whether that has answered all it was asked.
-        parted: bool,
+        /// Whether the former has answered all it was asked.
+        drained: bool,
     },
 }
 
@@ -64,7 +64,7 @@ impl Renewal {
             && let Poll::Ready(connected) = connecting.as_mut().poll(cx)
         {
             self.next = match connected {
-                Ok(wire) => Next::Ready { wire: Box::new(wire), parted: false },
+                Ok(wire) => Next::Ready { wire: Box::new(wire), drained: false },
                 Err(_) => Next::None,
             };
         }
@@ -77,9 +77,9 @@ impl Renewal {
     }
 
     /// The former has answered all that it was asked.
-    fn handle_parted(&mut self) {
-        if let Next::Ready { parted, .. } = &mut self.next {
-            *parted = true;
+    fn handle_drained(&mut self) {
+        if let Next::Ready { drained, .. } = &mut self.next {
+            *drained = true;
         }
     }
 
@@ -120,7 +120,7 @@ impl SharingDriver<'_> {
         // No caller writes by itself any more.
         state.writing = true;
         if outbox.is_empty() && state.link.is_quiet() {
-            self.renewal.handle_parted();
+            self.renewal.handle_drained();
             return Err(Some(setup::left_master()));
         }
         state.register(cx);
@@ -132,7 +132,7 @@ impl SharingDriver<'_> {
     pub(super) fn poll_renewed(&mut self) -> Option<Wire> {
         self.renewal.due = None;
         match std::mem::take(&mut self.renewal.next) {
-            Next::Ready { wire, parted: true, .. } => {
+            Next::Ready { wire, drained: true, .. } => {
                 let (mut state, mut woken) = (self.shared.lock(), Vec::new());
                 // Nothing is under way; what has gathered goes on the next.
                 state.interrupt(&setup::left_master(), &mut woken);
