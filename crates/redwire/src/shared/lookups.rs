@@ -11,7 +11,7 @@ use std::future::poll_fn;
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, MutexGuard};
+use std::sync::Arc;
 #[cfg(feature = "tokio")]
 use std::task::Poll;
 use std::thread;
@@ -129,7 +129,7 @@ where
         let now = Instant::now();
         let flight = Arc::new(SharedLookup::new(now));
         let shared = self.under_way.current(|_| Arc::default());
-        let mut under_way = lock(shared);
+        let mut under_way = shared.lock();
         let mut same = under_way.iter().rev().filter(|(other, _)| other == key).map(|(_, flight)| flight);
         if let Some(newest) = same.next()
             && (now.saturating_duration_since(newest.begun) < patience || same.count() + 1 >= UNDER_WAY)
@@ -141,7 +141,7 @@ where
         let (shared, own) = (Arc::clone(shared), Arc::clone(&flight));
         let land = move |answer| {
             // Before the answer is told: who asks after that asks anew.
-            lock(&shared).retain(|(_, flight)| !Arc::ptr_eq(flight, &own));
+            shared.lock().retain(|(_, flight)| !Arc::ptr_eq(flight, &own));
             own.land(answer);
         };
         let landing = land.clone();
@@ -175,7 +175,7 @@ impl<T: Clone> SharedLookup<T> {
     }
 
     fn land(&self, answer: Result<T>) {
-        *lock(&self.answer) = Some(answer);
+        *self.answer.lock() = Some(answer);
         self.landed.notify_all();
         #[cfg(feature = "tokio")]
         self.told.notify_waiters();
@@ -184,7 +184,7 @@ impl<T: Clone> SharedLookup<T> {
     /// Waits for the answer until `deadline`; `None`: it has not come.
     pub(crate) fn wait(&self, deadline: Instant) -> Option<Result<T>> {
         let limit = deadline.saturating_duration_since(Instant::now());
-        let answer = self.landed.wait_timeout_while(lock(&self.answer), limit, |answer| answer.is_none());
+        let answer = self.landed.wait_timeout_while(self.answer.lock(), limit, |answer| answer.is_none());
         answer.clone()
     }
 
@@ -194,18 +194,13 @@ impl<T: Clone> SharedLookup<T> {
         loop {
             let mut told = std::pin::pin!(self.told.notified());
             told.as_mut().enable();
-            let answer = lock(&self.answer).clone();
+            let answer = self.answer.lock().clone();
             match answer {
                 Some(answer) => return answer,
                 None => told.await,
             }
         }
     }
-}
-
-/// No code of others runs under these locks, and every change is whole.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock()
 }
 
 #[cfg(test)]
@@ -234,7 +229,7 @@ mod tests {
         answer.send(1).unwrap();
         assert_eq!((first.wait(soon()).unwrap().unwrap(), joined.wait(soon()).unwrap().unwrap()), (1, 1));
         assert_eq!(flights.ask(&"a", PATIENCE, || Ok(3)).wait(soon()).unwrap().unwrap(), 3);
-        assert!(lock(flights.under_way.first()).is_empty());
+        assert!(flights.under_way.first().lock().is_empty());
     }
 
     #[test]

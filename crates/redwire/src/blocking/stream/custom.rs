@@ -7,7 +7,7 @@
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, MutexGuard, mpsc};
+use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -81,20 +81,20 @@ fn failed(error: io::Error) -> Error {
 impl Custom {
     #[cold]
     pub(super) fn set_read_timeout(&self, limit: Option<Duration>) {
-        *lock(&self.read_limit) = limit;
+        *self.read_limit.lock() = limit;
     }
 
     #[cold]
     pub(super) fn set_write_timeout(&self, limit: Option<Duration>) {
-        *lock(&self.write_limit) = limit;
+        *self.write_limit.lock() = limit;
     }
 
     #[cold]
     pub(super) fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        let mut ahead = lock(&self.ahead);
+        let mut ahead = self.ahead.lock();
         if ahead.is_empty() {
             drop(ahead);
-            let limit = *lock(&self.read_limit);
+            let limit = *self.read_limit.lock();
             return run(|| self.stream.read(buffer, limit));
         }
         let taken = ahead.len().min(buffer.len());
@@ -103,10 +103,11 @@ impl Custom {
         Ok(taken)
     }
 
-    /// How many bytes are there to be read, without waiting; `Ok(0)`: the peer has closed it.
+    /// How many bytes are there to be read, without waiting; `Ok(0)`: the peer has closed it. The user's
+    /// code runs under a lock here; `run` catches its panic.
     #[cold]
     pub(super) fn peek(&self) -> io::Result<usize> {
-        let mut ahead = lock(&self.ahead);
+        let mut ahead = self.ahead.lock();
         if ahead.is_empty() {
             let mut buffer = vec![0; LOOK];
             let read = run(|| self.stream.read(&mut buffer, Some(Duration::ZERO)))?;
@@ -118,7 +119,7 @@ impl Custom {
 
     #[cold]
     pub(super) fn write(&self, bytes: &[u8]) -> io::Result<usize> {
-        let limit = *lock(&self.write_limit);
+        let limit = *self.write_limit.lock();
         run(|| self.stream.write(bytes, limit))
     }
 
@@ -138,11 +139,6 @@ fn run(code: impl FnOnce() -> io::Result<usize>) -> io::Result<usize> {
         Ok(result) => result,
         Err(_) => Err(io::Error::other("the connector's stream panicked")),
     }
-}
-
-/// No code of others runs under these locks but that of a look at the stream, whose panic is caught.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock()
 }
 
 impl std::fmt::Debug for Custom {
