@@ -192,7 +192,7 @@ pub fn find_server() -> Option<PathBuf> {
     named.or_else(|| on_path("redis-server")).or_else(|| on_path("valkey-server"))
 }
 
-/// The servers to test with: the paths in `REDWIRE_SERVERS`, parted by colons, else the one of
+/// The servers to test with: the paths in `REDWIRE_SERVERS`, separated by colons, else the one of
 /// [`find_server`].
 pub fn servers_from_env() -> Vec<PathBuf> {
     match env::var_os("REDWIRE_SERVERS").filter(|paths| !paths.is_empty()) {

@@ -130,7 +130,7 @@ struct RouterGuard<'a>(&'a PubSubProcess);
 
 impl Drop for RouterGuard<'_> {
     fn drop(&mut self) {
-        let message = "the thread that tended the subscriptions has ended";
+        let message = "the thread of the subscriptions has ended";
         self.0.fail_all(&Error::new(ErrorKind::Closed, Outcome::NotSent, message));
     }
 }
