@@ -1,11 +1,12 @@
 //! What the tests of redwire stand on: real servers ([`Server`]), alone, under sentinels ([`SentinelSet`]) or
 //! in a cluster ([`ClusterSet`]), scripted ones ([`FakeServer`]), a proxy that breaks connections on demand
-//! ([`Proxy`]), and certificates ([`Authority`]) with a front that serves TLS by them ([`TlsFront`]).
+//! ([`Proxy`]), a port that refuses connections ([`ClosedPort`]), and certificates ([`Authority`]) with a front that serves TLS by them ([`TlsFront`]).
 //!
 //! Everything runs on threads of its own and blocks, so that async and blocking tests use the same kit.
 //! Nothing here knows the client under test, not even its parser: a kit that shared code with it would
 //! share its mistakes. It is made for tests, so what goes wrong in the arranging panics, with the reason.
 
+mod closed_port;
 mod cluster;
 mod fake;
 mod halt;
@@ -21,6 +22,7 @@ mod tls;
 use std::thread;
 use std::time::{Duration, Instant};
 
+pub use closed_port::ClosedPort;
 pub use cluster::{ClusterSet, ClusterSetBuilder, SlotMove, slot};
 pub use fake::{FakeServer, Step, expect, expect_name, push, reply};
 pub use node::Node;

@@ -108,12 +108,6 @@ enum SharingPhase {
     Closed,
 }
 
-impl SharingPhase {
-    fn close(&mut self) {
-        *self = if *self == Self::Driven { Self::Closing } else { Self::Closed };
-    }
-}
-
 impl SharedConnection {
     /// As what `pool` has, beside it.
     pub(super) fn new(pool: &Pool) -> Self {
@@ -246,15 +240,8 @@ impl SharedConnection {
     /// Takes no more calls, waits until those under way are answered, but no longer than `deadline`, and
     /// closes.
     pub(super) async fn close(&self, deadline: Option<Instant>) {
-        let idle = self.shared.lock().link.is_idle();
-        if !idle {
-            // Replies come in order: when this one is there, all are.
-            let ping = Cmd::<Value>::new("PING");
-            let last = self.shared.submit(&ping, Waker::noop(), deadline, clock::now(), true);
-            self.shared.lock().phase.close();
-            if let Ok(last) = last {
-                let _ = before(deadline, self.shared.wait(last, &ping)).await;
-            }
+        if let Some((ping, last)) = self.shared.submit_last(deadline) {
+            let _ = before(deadline, self.shared.wait(last, &ping)).await;
         }
         self.shared.end(SharingPhase::Closed, &setup::closed_client());
     }
@@ -289,6 +276,34 @@ impl SharingShared {
         if state.keeper.is_down() && self.target.config().has_alternatives() {
             return Err(state.refuse());
         }
+        self.queue(state, call, waker, deadline, now, may_wait)
+    }
+
+    /// Closes the connection to new calls. The last, where others are under way: replies come in order, so
+    /// when this one is there, all are.
+    fn submit_last(self: &Arc<Self>, deadline: Option<Instant>) -> Option<(Cmd<Value>, Ticket)> {
+        let mut state = self.lock();
+        let is_driven = matches!(state.phase, SharingPhase::Driven | SharingPhase::Closing);
+        if !is_driven || state.is_inherited() || state.link.is_idle() {
+            return None;
+        }
+        state.phase = SharingPhase::Closing;
+        let ping = Cmd::new("PING");
+        let last = self.queue(state, &ping, Waker::noop(), deadline, clock::now(), true).ok()?;
+        Some((ping, last))
+    }
+
+    /// Queues `call` on a connection that is driven.
+    #[inline]
+    fn queue(
+        self: &Arc<Self>,
+        mut state: MutexGuard<'_, SharingState>,
+        call: &impl Call,
+        waker: &Waker,
+        deadline: Option<Instant>,
+        now: Instant,
+        may_wait: bool,
+    ) -> Result<Ticket> {
         let foreign = state.is_foreign(waker, now);
         let write = |outbox: &mut Outbox| call.write(outbox);
         let (count, size, whole, waker) = (call.count(), call.size(), call.is_whole(), waker.clone());

@@ -284,7 +284,7 @@ impl<C> NodeClients<C> {
     pub(crate) fn close(&self) -> Vec<Arc<NodeClient<C>>> {
         self.shared_topology.close();
         self.publish();
-        self.known().drain().map(|(_, node_client)| node_client).collect()
+        self.known().values().cloned().collect()
     }
 
     /// Puts the newest map in place of the one there is.

@@ -2,14 +2,13 @@
 //! FAULTS 24, 39.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
 use std::thread;
 use std::time::Duration;
 
 use redwire::config::{Config, HostPort};
 use redwire::prelude::*;
 use redwire::{AuthenticationFault, ClusterFault, ErrorKind, Outcome, Value};
-use redwire_testkit::{Authority, ClusterSet, Proxy, Server, eventually, has_tls, shared, slot};
+use redwire_testkit::{Authority, ClosedPort, ClusterSet, Server, eventually, has_tls, shared, slot};
 
 use crate::common::{LIMIT, Setup, shown, timed};
 use crate::{in_time, keys_of, named};
@@ -24,13 +23,9 @@ each!(
     databases_are_there_or_refused,
 );
 
-/// Where nobody listens.
-fn nowhere() -> SocketAddr {
-    Proxy::start(shared().addr()).addr()
-}
-
 fn seeds_that_lead_nowhere_are_told_one_by_one(setup: Setup) {
-    let dead = [nowhere(), nowhere()];
+    let closed = [ClosedPort::new(), ClosedPort::new()];
+    let dead = closed.each_ref().map(ClosedPort::addr);
     let url = format!("redis+cluster://{},{}", dead[0], dead[1]);
     let (error, took) = timed(|| setup.connect(&url, "").unwrap_err());
     assert_eq!(error.kind(), ErrorKind::Cluster(ClusterFault::Unreachable), "{error}");
@@ -147,6 +142,22 @@ fn a_closed_client_leaves_nothing_behind(setup: Setup) {
         assert_eq!((error.kind(), error.outcome()), (ErrorKind::Closed, Outcome::NotSent), "{line}: {error}");
     }
     eventually("its connections are gone", LIMIT, || named(&set, "closing") == 0);
+    // Two that close it at once both wait for what is under way.
+    let client = setup.client(&set.url(), "client_name=twice");
+    thread::scope(|scope| {
+        let waits = scope.spawn(|| client.run::<(String, i64)>("BLPOP list 20"));
+        let waiting = || set.nodes().iter().map(|node| node.stat("blocked_clients")).sum::<i64>() == 1;
+        eventually("it waits", LIMIT, waiting);
+        let first = scope.spawn(|| client.shut(LIMIT));
+        eventually("no more calls are taken", LIMIT, || {
+            client.run::<Value>("GET k:1").is_err_and(|error| error.kind() == ErrorKind::Closed)
+        });
+        let second = scope.spawn(|| client.shut(LIMIT));
+        thread::sleep(Duration::from_millis(50));
+        assert!(!first.is_finished() && !second.is_finished(), "a call is under way");
+        setup.client(&set.url(), "").run::<i64>("RPUSH list 7").unwrap();
+        assert_eq!(waits.join().unwrap().unwrap(), ("list".to_owned(), 7));
+    });
     // The same for one that is dropped.
     let client = setup.client(&set.url(), "client_name=dropped");
     assert_eq!(client.run::<Vec<String>>("MGET k:1 k:2 k:3").unwrap(), ["v"; 3]);

@@ -13,6 +13,7 @@ use crate::common::{Client, GRACE, LIMIT, Setup, named_clients, runtime, stood_s
 
 both!(
     closing_waits_for_what_is_under_way,
+    several_may_close_at_once,
     closing_waits_no_longer_than_told,
     a_client_closed_during_an_outage_stays_closed,
     dropping_waits_for_nobody,
@@ -121,6 +122,39 @@ fn closing_waits_for_what_is_under_way(setup: Setup) {
     check_closed(&client);
     check_closed(&clone);
     assert_eq!(server.command(&["GET", "n"]).unwrap(), "4");
+}
+
+/// The second finds the first waiting, and waits as long: neither ends what is under way.
+fn several_may_close_at_once(setup: Setup) {
+    let server = Server::start();
+    let proxy = Proxy::start(server.addr());
+    let size = words::<i64>("INCR n").to_bytes().len() as u64;
+    let client = setup.client(&proxy.url(), "timeout=10s&health_check_interval=0");
+    let clone = client.clone();
+    thread::scope(|scope| {
+        warm(&client, 4);
+        server.freeze();
+        let sent = proxy.bytes(Direction::ToServer);
+        let calls: Vec<_> = (0..4).map(|_| scope.spawn(|| client.run::<i64>("INCR n"))).collect();
+        eventually("all are sent", LIMIT, || proxy.bytes(Direction::ToServer) == sent + 4 * size);
+        let first = scope.spawn(|| timed(|| close(&client, LIMIT)));
+        eventually("no more calls are taken", LIMIT, || {
+            let ping = words::<Value>("PING").timeout(Duration::from_millis(20));
+            clone.execute(ping).is_err_and(|error| error.kind() == ErrorKind::Closed)
+        });
+        let second = scope.spawn(|| timed(|| close(&clone, LIMIT)));
+        thread::sleep(Duration::from_millis(50));
+        assert!(!first.is_finished() && !second.is_finished(), "calls are under way");
+        server.thaw();
+        for call in calls {
+            assert!((1..=4).contains(&call.join().unwrap().unwrap()));
+        }
+        for closing in [first, second] {
+            let ((), took) = closing.join().unwrap();
+            assert!(took < LIMIT / 2, "{took:?}");
+        }
+    });
+    check_closed(&client);
 }
 
 /// Whoever was not answered is told that his call may have been executed, and why.
