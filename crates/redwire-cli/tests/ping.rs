@@ -1,10 +1,9 @@
 //! `redwire ping`, and the pages that describe the program.
 
-use std::net::TcpListener;
 use std::process::{Command, Output};
 use std::time::Duration;
 
-use redwire_testkit::{SentinelSet, Server, eventually, shared};
+use redwire_testkit::{ClosedPort, SentinelSet, Server, eventually, shared};
 use serde_json::Value as Json;
 
 fn redwire(words: &[&str]) -> Command {
@@ -21,12 +20,6 @@ fn run(words: &[&str]) -> (String, String, i32) {
 fn told(output: Output) -> (String, String, i32) {
     let text = |bytes| String::from_utf8(bytes).unwrap();
     (text(output.stdout), text(output.stderr), output.status.code().unwrap())
-}
-
-/// A URL where nobody listens.
-fn nowhere() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    format!("redis://127.0.0.1:{}", listener.local_addr().unwrap().port())
 }
 
 #[test]
@@ -77,7 +70,8 @@ fn json_is_one_object_without_the_password() {
 
 #[test]
 fn lost_probes_have_their_reason() {
-    let url = nowhere();
+    let closed = ClosedPort::new();
+    let url = format!("redis://{}", closed.addr());
     for driver in [&[][..], &["--blocking"]] {
         let words = ["--timeout", "0.2", "--url", &url, "ping", "-c", "2", "-i", "0"];
         let (out, _, status) = run(&[driver, &words].concat());

@@ -1,11 +1,11 @@
 //! What goes wrong below the server: URLs, names, ports, firewalls, and whoever else answers there.
 
 use std::io::{BufRead, BufReader, Read};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use redwire_testkit::{Direction, FakeServer, Fault, Proxy, Server};
+use redwire_testkit::{ClosedPort, Direction, FakeServer, Fault, Proxy, Server};
 use rustix::process::{Pid, Signal, kill_process};
 use socket2::{Domain, Socket, Type};
 
@@ -34,11 +34,8 @@ fn a_host_name_that_nobody_knows() {
 
 #[test]
 fn a_port_where_nobody_listens() {
-    let address = {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        listener.local_addr().unwrap()
-    };
-    let report = doctor(&format!("redis://{address}"), &[]);
+    let closed = ClosedPort::new();
+    let report = doctor(&format!("redis://{}", closed.addr()), &[]);
     report.says("tcp", "bad", &["refuses connections", "bind"]).skips_from("tls");
     assert_eq!(report.layer("tcp")["detail"]["addresses"][0]["state"], "refused");
 }

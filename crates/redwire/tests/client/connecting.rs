@@ -1,11 +1,10 @@
 //! Every way to name a server and to introduce oneself, and what is said when it fails. REFERENCE C1–C4,
 //! N1–N3.
 
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
+use std::net::{Ipv6Addr, TcpListener};
 
 use redwire::{AuthenticationFault, ConnectionFault, Error, ErrorKind, Outcome};
-use redwire_testkit::{Server, ServerBuilder, shared};
-use socket2::{Domain, Socket, Type};
+use redwire_testkit::{ClosedPort, Server, ServerBuilder, shared};
 
 use crate::common::{Setup, client_line, shown};
 
@@ -159,7 +158,8 @@ fn errors_and_debug_never_show_the_password(setup: Setup) {
     let good = setup.client(&server.url(), "");
     let mut texts = vec![format!("{good:?}"), format!("{:?}", good.config()), good.config().to_string()];
     texts.push(format!("{:?}", setup.connection(&server.url(), "")));
-    let (_held, closed) = deaf_port();
+    let refusing = ClosedPort::new();
+    let closed = refusing.addr().port();
     for url in [
         format!("redis://:not-{ESCAPED}@127.0.0.1:{port}"),
         format!("redis://:{ESCAPED}@127.0.0.1:{closed}"),
@@ -178,7 +178,8 @@ fn errors_and_debug_never_show_the_password(setup: Setup) {
 }
 
 fn nobody_listens(setup: Setup) {
-    let (_held, port) = deaf_port();
+    let closed = ClosedPort::new();
+    let port = closed.addr().port();
     let fault = |url: &str| {
         let error: Error = setup.connect(url, "connect_timeout=1s").unwrap_err();
         assert_eq!(error.outcome(), Outcome::NotSent, "{error}");
@@ -201,14 +202,6 @@ fn what_is_no_url_is_refused(setup: Setup) {
     for url in ["http://127.0.0.1", "127.0.0.1:6390", "", "redis://127.0.0.1:99999"] {
         assert_eq!(setup.connect(url, "").unwrap_err().kind(), ErrorKind::Config, "{url}");
     }
-}
-
-/// A port that is taken, so that nobody else gets it, and on which nobody listens.
-fn deaf_port() -> (Socket, u16) {
-    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-    socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).unwrap();
-    let port = socket.local_addr().unwrap().as_socket().unwrap().port();
-    (socket, port)
 }
 
 fn guarded() -> ServerBuilder {

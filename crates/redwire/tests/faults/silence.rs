@@ -76,8 +76,8 @@ fn a_frozen_server_holds_no_pipeline_past_the_deadline(setup: Setup) {
     let client = setup.client(&server.url(), "timeout=500ms");
     client.run::<()>("SET k v").unwrap();
     server.freeze();
-    // Too large for the buffers of the kernel, so that writing waits, too.
-    let (value, large) = (Bytes::from(vec![b'v'; 8 << 20]), Bytes::from(vec![b'v'; 32 << 20]));
+    // Too large for the buffers of the kernel, so that writing waits, too; but soon copied on any machine.
+    let (value, large) = (Bytes::from(vec![b'v'; 3 << 20]), Bytes::from(vec![b'v'; 12 << 20]));
     let set = |value: &Bytes| cmd::<Value>("SET").arg("k").arg(value);
     let call = || client.pipeline(|p| [(); 4].map(|()| p.run(set(&value))));
     let (result, took) = timed(call);

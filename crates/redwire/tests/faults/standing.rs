@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use redwire::cache::CacheOptions;
 use redwire::pubsub::SubscriptionEvent;
 use redwire::{AuthenticationFault, ErrorKind, Outcome, Result, Run, Value, cmd};
-use redwire_testkit::{FakeServer, Proxy, Server, eventually};
+use redwire_testkit::{ClosedPort, FakeServer, Proxy, Server, eventually};
 
 use crate::common::cache::Cache;
 use crate::common::pool::Pool;
@@ -436,8 +436,8 @@ fn an_old_connection_goes_on_while_the_next_cannot_be_had() {
         let id = || client.run::<i64>("CLIENT ID").unwrap();
         let (first, mut count) = (id(), 0);
         let mute = FakeServer::answering(|_| Vec::new());
-        let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        for next in [mute.addr(), gone] {
+        let closed = ClosedPort::new();
+        for next in [mute.addr(), closed.addr()] {
             let before = proxy.connections();
             proxy.retarget(next);
             eventually("another is tried", LIMIT, || {

@@ -20,28 +20,30 @@ both!(
     a_deadline_of_its_own_ends_what_waits_for_ever,
 );
 
-/// Many health checks fit into these waits, and a deadline, too.
-const OPTIONS: &str = "health_check_interval=200ms&timeout=200ms&connect_timeout=10s";
-
 fn blocked(server: &Server) -> i64 {
     server.stat("blocked_clients")
 }
 
 fn a_wait_of_many_health_checks_is_left_alone(setup: Setup) {
     let server = Server::start();
-    let client = setup.client(&server.url(), OPTIONS);
-    let mut connection = setup.connection(&server.url(), OPTIONS);
+    // Several health checks fit into these waits, each with time for a server that is slow to be scheduled.
+    let options = "health_check_interval=500ms&timeout=200ms&connect_timeout=10s";
+    let client = setup.client(&server.url(), options);
+    let mut connection = setup.connection(&server.url(), options);
     thread::scope(|scope| {
         let popping = scope.spawn(|| client.run::<(String, i64)>("BLPOP a 0"));
         let by_hand = scope.spawn(|| connection.run::<(String, i64)>("BLPOP b 0"));
         eventually("both wait", LIMIT, || blocked(&server) == 2);
-        // Five intervals: that nothing happens can only be seen in time.
-        thread::sleep(Duration::from_secs(1));
-        assert_eq!(blocked(&server), 2);
+        // Three intervals: that nothing happens can only be seen in time.
+        thread::sleep(Duration::from_millis(1_500));
+        let still = blocked(&server);
+        // Before anything is asserted: who waits for ever holds up a test that fails, too.
         server.command(&["RPUSH", "a", "1"]).unwrap();
         server.command(&["RPUSH", "b", "2"]).unwrap();
-        assert_eq!(popping.join().unwrap().unwrap(), ("a".to_owned(), 1));
-        assert_eq!(by_hand.join().unwrap().unwrap(), ("b".to_owned(), 2));
+        let (popped, by_hand) = (popping.join().unwrap(), by_hand.join().unwrap());
+        assert_eq!(popped.unwrap(), ("a".to_owned(), 1));
+        assert_eq!(by_hand.unwrap(), ("b".to_owned(), 2));
+        assert_eq!(still, 2);
     });
 }
 

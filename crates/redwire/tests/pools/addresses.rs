@@ -11,7 +11,7 @@ use std::time::Duration;
 use redwire::config::{Config, ConfigBuilder};
 use redwire::resolve::{Resolve, Resolver};
 use redwire::{ConnectionFault, ErrorKind, Outcome};
-use redwire_testkit::{Server, eventually};
+use redwire_testkit::{ClosedPort, Server, eventually};
 use socket2::{Domain, Socket, Type};
 
 use crate::common::{GRACE, LIMIT, Setup, timed};
@@ -133,14 +133,6 @@ impl BlackHole {
     }
 }
 
-/// A port that is taken, so that nobody else gets it, and on which nobody listens.
-fn deaf_port() -> (Socket, SocketAddr) {
-    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-    socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).unwrap();
-    let address = socket.local_addr().unwrap().as_socket().unwrap();
-    (socket, address)
-}
-
 fn a_dead_first_address_costs_no_timeout(setup: Setup) {
     let server = Server::start();
     let hole = BlackHole::new();
@@ -164,8 +156,8 @@ fn a_dead_first_address_costs_no_timeout(setup: Setup) {
 
 fn an_address_that_refuses_costs_nothing(setup: Setup) {
     let server = Server::start();
-    let (_held, deaf) = deaf_port();
-    let names = Names::new(&[deaf, server.addr()]);
+    let closed = ClosedPort::new();
+    let names = Names::new(&[closed.addr(), server.addr()]);
     let pool = setup.lazy_pool(by_name(&names)).unwrap();
     let (lease, took) = timed(|| pool.get());
     assert_eq!(lease.unwrap().run::<String>("PING").unwrap(), "PONG");
@@ -173,8 +165,8 @@ fn an_address_that_refuses_costs_nothing(setup: Setup) {
 }
 
 fn each_dead_address_is_named(setup: Setup) {
-    let ports = [deaf_port(), deaf_port(), deaf_port()];
-    let addresses: Vec<SocketAddr> = ports.iter().map(|(_, address)| *address).collect();
+    let ports = [ClosedPort::new(), ClosedPort::new(), ClosedPort::new()];
+    let addresses: Vec<SocketAddr> = ports.iter().map(ClosedPort::addr).collect();
     let names = Names::new(&addresses);
     let error = setup.open(by_name(&names)).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Connection(ConnectionFault::Refused), "{error}");
@@ -187,8 +179,8 @@ fn each_dead_address_is_named(setup: Setup) {
 
 fn a_silent_host_costs_the_connect_timeout(setup: Setup) {
     let limit = Duration::from_millis(400);
-    let (hole, (_held, deaf)) = (BlackHole::new(), deaf_port());
-    for addresses in [vec![hole.address], vec![hole.address, deaf]] {
+    let (hole, closed) = (BlackHole::new(), ClosedPort::new());
+    for addresses in [vec![hole.address], vec![hole.address, closed.addr()]] {
         let names = Names::new(&addresses);
         let options = by_name(&names).connect_timeout(limit).retries(0);
         let (failed, took) = timed(|| setup.open(options));

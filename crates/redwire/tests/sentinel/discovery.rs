@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use redwire::{ErrorKind, Outcome, SentinelFault};
-use redwire_testkit::{Direction, FakeServer, Fault, Proxy, Server, eventually, shared};
+use redwire_testkit::{ClosedPort, Direction, FakeServer, Fault, Proxy, Server, eventually, shared};
 
 use crate::common::{LIMIT, Setup, timed};
 use crate::fake::{FakeSentinel, View, url};
@@ -153,9 +153,8 @@ fn a_sentinel_that_refuses_a_part_is_asked_in_other_words(setup: Setup) {
 
 fn an_unknown_service_is_told_apart_from_sentinels_that_cannot_be_reached(setup: Setup) {
     let sentinel = FakeSentinel::telling(View { master: None, ..View::of(shared().addr()) });
-    let gone = Proxy::start(sentinel.addr());
-    let unreachable = gone.addr();
-    drop(gone);
+    let closed = ClosedPort::new();
+    let unreachable = closed.addr();
     for (sentinels, fault, words) in [
         (vec![sentinel.addr(), unreachable], SentinelFault::UnknownService, "knows no such service"),
         (vec![unreachable], SentinelFault::Unreachable, "refused"),
