@@ -135,7 +135,8 @@ impl Stream {
 
     /// Reads some bytes from the socket within `limit`, which counts from `begin` on. `Ok(0)`: the peer has
     /// closed.
-    #[inline]
+    // Always: the compiler would leave it a call of its own.
+    #[inline(always)]
     pub(super) fn read(
         &mut self,
         buffer: &mut [u8],
@@ -225,9 +226,17 @@ impl Stream {
         if differs(self.write_timeout, limit) {
             self.set_write_timeout(limit)?;
         }
-        match self.write_once(outbox) {
+        let result = match &*self.socket {
+            Socket::System(socket) if self.is_plain() => socket.write(outbox),
+            // Apart, so that the code for sockets knows that their errors own nothing.
+            _ => match self.write_once(outbox) {
+                Ok(written) if written > 0 => return Ok(written),
+                result => return self.write_on(outbox, limit, begin, result),
+            },
+        };
+        match result {
             Ok(written) if written > 0 => Ok(written),
-            result => self.write_on(outbox, limit, begin, result),
+            result => self.write_on(outbox, limit, begin, written(result)),
         }
     }
 
@@ -324,6 +333,29 @@ impl SystemSocket {
             Self::Unix(socket) => (&*socket).read(buffer),
         }
     }
+
+    #[inline]
+    fn write(&self, outbox: &Outbox) -> io::Result<usize> {
+        if let Some(bytes) = outbox.single() {
+            return self.write_bytes(bytes);
+        }
+        let mut slices = [IoSlice::new(&[]); 16];
+        let filled = outbox.slices(&mut slices);
+        match self {
+            Self::Tcp(socket) => (&*socket).write_vectored(&slices[..filled]),
+            #[cfg(unix)]
+            Self::Unix(socket) => (&*socket).write_vectored(&slices[..filled]),
+        }
+    }
+
+    #[inline]
+    fn write_bytes(&self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(socket) => (&*socket).write(bytes),
+            #[cfg(unix)]
+            Self::Unix(socket) => (&*socket).write(bytes),
+        }
+    }
 }
 
 impl Socket {
@@ -360,28 +392,21 @@ impl Socket {
     }
 
     /// Writes some of what waits in `outbox`; says how much.
-    #[inline]
     fn write(&self, outbox: &Outbox) -> io::Result<usize> {
-        if let Some(bytes) = outbox.single() {
-            return self.write_bytes(bytes);
-        }
-        let mut slices = [IoSlice::new(&[]); 16];
-        let filled = outbox.slices(&mut slices);
         written(match self {
-            Self::System(SystemSocket::Tcp(socket)) => (&*socket).write_vectored(&slices[..filled]),
-            #[cfg(unix)]
-            Self::System(SystemSocket::Unix(socket)) => (&*socket).write_vectored(&slices[..filled]),
-            Self::Custom(socket) => socket.write(slices.first().map_or(&[], |slice| slice)),
+            Self::System(socket) => socket.write(outbox),
+            Self::Custom(socket) => {
+                let mut slices = [IoSlice::new(&[])];
+                outbox.slices(&mut slices);
+                socket.write(&slices[0])
+            }
         })
     }
 
     /// Writes some of `bytes`; says how many.
-    #[inline]
     fn write_bytes(&self, bytes: &[u8]) -> io::Result<usize> {
         written(match self {
-            Self::System(SystemSocket::Tcp(socket)) => (&*socket).write(bytes),
-            #[cfg(unix)]
-            Self::System(SystemSocket::Unix(socket)) => (&*socket).write(bytes),
+            Self::System(socket) => socket.write_bytes(bytes),
             Self::Custom(socket) => socket.write(bytes),
         })
     }

@@ -459,21 +459,21 @@ impl Wire {
         Ok(())
     }
 
-    #[inline]
+    // Always: the compiler would leave it a call of its own, which costs a GET one percent.
+    #[inline(always)]
     fn read(&mut self, deadline: Option<Instant>) -> Result<()> {
         let now = self.clock.take().unwrap_or_else(Instant::now);
-        let read = self.limit(deadline, now).and_then(|limit| {
-            let missing = self.inbound.missing();
-            if missing >= READ_APART && self.stream.is_plain() {
-                return self.read_apart(missing, limit, now).map(|read| (read, true));
-            }
-            self.stream.read(&mut self.scratch, limit, now).map(|read| (read, false))
-        });
-        match read {
-            Ok((0, _)) => Err(self.ended()),
-            Ok((_, true)) => Ok(()),
-            Ok((read, false)) => self.stream.decode(&self.scratch[..read], self.inbound.spare()),
-            Err(error) => Err(setup::io_error("reading", error)),
+        let failed = |error| setup::io_error("reading", error);
+        let limit = self.limit(deadline, now).map_err(failed)?;
+        let missing = self.inbound.missing();
+        if missing >= READ_APART && self.stream.is_plain() {
+            let read = self.read_apart(missing, limit, now).map_err(failed)?;
+            return if read == 0 { Err(self.ended()) } else { Ok(()) };
+        }
+        match self.stream.read(&mut self.scratch, limit, now) {
+            Ok(0) => Err(self.ended()),
+            Ok(read) => self.stream.decode(&self.scratch[..read], self.inbound.spare()),
+            Err(error) => Err(failed(error)),
         }
     }
 

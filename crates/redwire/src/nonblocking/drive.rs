@@ -120,8 +120,8 @@ pub(super) trait Kept: Driven {
 pub(super) enum Outgoing {
     /// What the outbox holds.
     Write,
-    /// Nothing, for now.
-    Nothing,
+    /// Nothing, until the time of [`Driven::poll_timeout`] or the task is woken.
+    Nothing(Option<Instant>),
     /// More will come in a moment: let other tasks go first.
     Soon,
     /// Nothing before what came is read.
@@ -202,7 +202,7 @@ impl Drive {
                     Connect::At(_) | Connect::Asked | Connect::Up => break,
                 }
             }
-            while self.poll_timer(cx, kept).is_ready() {}
+            self.keep_time(cx, kept);
             Poll::Pending
         })
         .await
@@ -222,7 +222,7 @@ impl Drive {
             if let Poll::Ready(connected) = connecting.as_mut().poll(cx) {
                 return Poll::Ready(Some(Some(connected)));
             }
-            while self.poll_timer(cx, kept).is_ready() {}
+            self.keep_time(cx, kept);
             Poll::Pending
         })
         .await
@@ -317,7 +317,7 @@ impl Drive {
             if self.outbox.is_empty() {
                 match driven.poll_outgoing(cx, writer, &mut self.outbox)? {
                     Outgoing::Write => {}
-                    Outgoing::Nothing => return self.poll_timer(cx, driven).map_err(Some),
+                    Outgoing::Nothing(next) => return self.poll_timer(cx, driven, next).map_err(Some),
                     Outgoing::Soon => {
                         cx.waker().wake_by_ref();
                         return Poll::Pending;
@@ -333,22 +333,41 @@ impl Drive {
                 Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(Some(setup::io_error("writing", error)))),
                 Poll::Pending if driven.poll_stalled(cx)? => return Poll::Ready(Ok(())),
-                Poll::Pending => return self.poll_timer(cx, driven).map_err(Some),
+                Poll::Pending => {
+                    let next = driven.poll_timeout();
+                    return self.poll_timer(cx, driven, next).map_err(Some);
+                }
             }
         }
     }
 
-    /// Sets the timer to the next time, and does what is due. Ready when anything was.
+    /// Sets the timer to `next`, and does what is due. Ready when anything was.
     #[inline]
-    fn poll_timer(&mut self, cx: &mut Context<'_>, driven: &mut impl Driven) -> Poll<Result<()>> {
+    fn poll_timer(
+        &mut self,
+        cx: &mut Context<'_>,
+        driven: &mut impl Driven,
+        mut next: Option<Instant>,
+    ) -> Poll<Result<()>> {
         let mut late = false;
-        while let Some(next) = driven.poll_timeout() {
-            if self.timer.poll_at(next, cx).is_pending() {
+        while let Some(time) = next {
+            if self.timer.poll_at(time, cx).is_pending() {
                 break;
             }
             late = true;
             driven.handle_timeout(clock::now(), self.received)?;
+            next = driven.poll_timeout();
         }
         if late { Poll::Ready(Ok(())) } else { Poll::Pending }
+    }
+
+    /// Does what is due while there is no connection, and sets the timer to what comes next.
+    fn keep_time(&mut self, cx: &mut Context<'_>, driven: &mut impl Driven) {
+        loop {
+            let next = driven.poll_timeout();
+            if self.poll_timer(cx, driven, next).is_pending() {
+                return;
+            }
+        }
     }
 }

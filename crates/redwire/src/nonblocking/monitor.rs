@@ -154,7 +154,7 @@ impl Driven for Heard {
         while let Some(bytes) = self.0.poll_transmit() {
             outbox.copy(&bytes);
         }
-        Ok(if outbox.is_empty() { Outgoing::Nothing } else { Outgoing::Write })
+        Ok(if outbox.is_empty() { Outgoing::Nothing(self.poll_timeout()) } else { Outgoing::Write })
     }
 
     fn poll_timeout(&mut self) -> Option<Instant> {

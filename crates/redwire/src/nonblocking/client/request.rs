@@ -29,7 +29,10 @@ use crate::shared::node_clients::{Pick, Routed};
 pub struct Request<'c, C: Call> {
     client: &'c Client,
     call: C,
-    attempt: Option<Attempt>,
+    /// When it must have ended. From its first try on.
+    deadline: Option<Instant>,
+    /// What became of the first try, where that was no answer.
+    attempt: Option<Box<Attempt>>,
     state: RequestState,
     /// Its way through the cluster, where there is one.
     routed: Routed<Client>,
@@ -66,7 +69,8 @@ impl<C: Call> Future for Request<'_, C> {
                     match self.shared_connection().poll_reply(ticket, cx.waker()) {
                         Ok(result) => result,
                         Err(ticket) => {
-                            self.state = RequestState::Waiting(self.enter(ticket));
+                            let ticket = self.enter(ticket);
+                            self.wait(ticket);
                             return Poll::Pending;
                         }
                     }
@@ -140,7 +144,8 @@ impl<C: Call> Future for Request<'_, C> {
 impl<'c, C: Call> Request<'c, C> {
     #[inline]
     pub(super) fn new(client: &'c Client, call: C) -> Self {
-        Self { client, call, attempt: None, state: RequestState::Start, routed: Routed::new() }
+        let (state, routed) = (RequestState::Start, Routed::new());
+        Self { client, call, deadline: None, attempt: None, state, routed }
     }
 
     /// What is asked.
@@ -155,16 +160,12 @@ impl<'c, C: Call> Request<'c, C> {
         if self.call.count() == 0 {
             return Ok(Some(Replies::default()));
         }
-        let (deadline, now) = match &self.attempt {
-            Some(attempt) => (attempt.deadline(), None),
-            None => {
-                let (options, now) = (self.call.options(), clock::now());
-                let deadline = call::deadline(dispatch, options, self.client.config().timeout(), now);
-                self.attempt = Some(Attempt::new(deadline));
-                (deadline, Some(now))
-            }
-        };
-        let now = now.unwrap_or_else(clock::now);
+        let now = clock::now();
+        if self.attempt.is_none() {
+            let (options, timeout) = (self.call.options(), self.client.config().timeout());
+            self.deadline = call::deadline(dispatch, options, timeout, now);
+        }
+        let deadline = self.deadline;
         if self.client.cluster.is_some() && !self.pick_node(deadline, now)? {
             waker.wake_by_ref();
             return Ok(None);
@@ -176,13 +177,12 @@ impl<'c, C: Call> Request<'c, C> {
                     self.routed.node_client().map_or(&self.client.shared_connection, |node_client| {
                         &node_client.client.shared_connection
                     });
-                self.state =
-                    RequestState::Waiting(shared_connection.submit_or_wait(&asking, waker, deadline, now)?);
+                let ticket = shared_connection.submit_or_wait(&asking, waker, deadline, now)?;
+                self.wait(ticket);
             }
             Dispatch::Shared => {
-                self.state = RequestState::Waiting(
-                    self.shared_connection().submit_or_wait(&self.call, waker, deadline, now)?,
-                );
+                let ticket = self.shared_connection().submit_or_wait(&self.call, waker, deadline, now)?;
+                self.wait(ticket);
             }
             Dispatch::Exclusive(_) => {
                 self.start_apart(deadline);
@@ -191,6 +191,13 @@ impl<'c, C: Call> Request<'c, C> {
             }
         }
         Ok(None)
+    }
+
+    /// Waits for the replies. The state before is `Done`, so that nothing is lost with it: to drop it would
+    /// cost a call.
+    #[inline]
+    fn wait(&mut self, ticket: Ticket) {
+        std::mem::forget(std::mem::replace(&mut self.state, RequestState::Waiting(ticket)));
     }
 
     /// Queues the call if it has waited for room, and its turn has come.
@@ -235,6 +242,7 @@ impl<'c, C: Call> Request<'c, C> {
                 let limit = client.config().timeout();
                 let until = deadline.or_else(|| limit.and_then(|limit| now.checked_add(limit)));
                 let cluster = cluster.clone();
+                self.attempt = Some(Box::new(Attempt::new(deadline)));
                 self.state = RequestState::Pausing(Box::pin(async move { cluster.learn(until, true).await }));
             }
             Pick::Several(scatter) => {
@@ -272,7 +280,8 @@ impl<'c, C: Call> Request<'c, C> {
 
     #[cold]
     fn handle_failure(&mut self, error: Error) -> Result<RequestState> {
-        let attempt = self.attempt.get_or_insert_with(|| Attempt::new(None));
+        let deadline = self.deadline;
+        let attempt = self.attempt.get_or_insert_with(|| Box::new(Attempt::new(deadline)));
         match self.routed.handle_failure(self.client, attempt, error, &mut self.call) {
             Decision::Retry(pause) => {
                 let (client, attempt) = (self.client.clone(), attempt.clone());
@@ -290,7 +299,9 @@ impl<'c, C: Call> Request<'c, C> {
 impl<C: Call> Drop for Request<'_, C> {
     #[inline]
     fn drop(&mut self) {
-        if let RequestState::Waiting(ticket) = std::mem::replace(&mut self.state, RequestState::Done) {
+        if matches!(self.state, RequestState::Waiting(_))
+            && let RequestState::Waiting(ticket) = std::mem::replace(&mut self.state, RequestState::Done)
+        {
             self.shared_connection().abandon(ticket);
         }
     }

@@ -198,7 +198,7 @@ impl Driven for PubSubDriver<'_> {
         Ok(match (outbox.is_empty(), again) {
             (false, _) => Outgoing::Write,
             (true, true) => Outgoing::Read,
-            (true, false) => Outgoing::Nothing,
+            (true, false) => Outgoing::Nothing(self.poll_timeout()),
         })
     }
 

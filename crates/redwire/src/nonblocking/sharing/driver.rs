@@ -169,7 +169,8 @@ impl Driven for SharingDriver<'_> {
         if let Some(error) = state.keeper.poll_cut() {
             return Err(Some(error));
         }
-        if std::mem::take(&mut state.renew) {
+        if state.renew {
+            state.renew = false;
             self.renewal.start(self.shared);
             return Ok(Outgoing::Read);
         }
@@ -195,11 +196,14 @@ impl Driven for SharingDriver<'_> {
             std::mem::swap(&mut state.rest, outbox);
         }
         state.writing = !outbox.is_empty();
-        if !state.writing {
-            state.register(cx);
+        if state.writing {
+            release(state);
+            return Ok(Outgoing::Write);
         }
+        state.register(cx);
+        let next = state.poll_timeout(&self.renewal);
         release(state);
-        Ok(if outbox.is_empty() { Outgoing::Nothing } else { Outgoing::Write })
+        Ok(Outgoing::Nothing(next))
     }
 
     #[inline]
@@ -219,18 +223,7 @@ impl Driven for SharingDriver<'_> {
 
     #[inline]
     fn poll_timeout(&mut self) -> Option<Instant> {
-        let mut state = self.shared.lock();
-        let mut next = state.link.poll_timeout();
-        if let Some(due) = self.renewal.poll_timeout() {
-            next = Some(next.map_or(due, |next| next.min(due)));
-        }
-        // A timer that goes off too early is only set again: it need not be moved for every request.
-        if let (Some(next), armed) = (next, state.armed)
-            && armed.is_none_or(|armed| next < armed)
-        {
-            state.armed = Some(next);
-        }
-        state.armed
+        self.shared.lock().poll_timeout(&self.renewal)
     }
 
     fn handle_timeout(&mut self, now: Instant, received: u64) -> Result<()> {
@@ -291,7 +284,7 @@ impl<'a> Kept for SharingDriver<'a> {
             }
             state.writer = Some(Arc::clone(writer));
             let now = clock::now();
-            state.quiet_from = now + LONG_QUIET;
+            (state.armed, state.quiet_from) = (None, now + LONG_QUIET);
             state.keeper.handle_connected(now, fastrand::u64(..));
             state.link.handle_connected(now);
             state.renew = false;
@@ -341,11 +334,16 @@ impl SharingState {
     /// Fails where the connection that is driven was let go (`Some`), or there will be none any more.
     #[inline]
     fn check_connected(&self, number: u64) -> std::result::Result<(), Option<Error>> {
-        match &self.writer {
-            _ if self.is_over(number) => Err(None),
-            None => Err(Some(setup::left_master())),
-            Some(_) => Ok(()),
+        // What ends it for a driver takes its writer, too, or gives it another number.
+        if self.writer.is_some() && self.number == number {
+            return Ok(());
         }
+        Err(self.why_disconnected(number))
+    }
+
+    #[cold]
+    fn why_disconnected(&self, number: u64) -> End {
+        if self.is_over(number) { None } else { Some(setup::left_master()) }
     }
 
     /// Whether the driver of this number has nothing to do any more: the client is closed, or another has
@@ -353,6 +351,19 @@ impl SharingState {
     #[inline]
     fn is_over(&self, number: u64) -> bool {
         self.phase == SharingPhase::Closed || self.number != number
+    }
+
+    /// When the driver's timer is to go off. One that goes off too early is only set again: it need not be
+    /// moved for every request.
+    #[inline]
+    pub(super) fn poll_timeout(&mut self, renewal: &Renewal) -> Option<Instant> {
+        let next = self.link.poll_timeout();
+        match (self.armed, next) {
+            (Some(armed), Some(next)) if next < armed => self.armed = Some(next),
+            (Some(_), _) => {}
+            (None, next) => self.armed = next.into_iter().chain(renewal.poll_timeout()).min(),
+        }
+        self.armed
     }
 
     /// The driver sleeps; a caller that has work for it wakes it.

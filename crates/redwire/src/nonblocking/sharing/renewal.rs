@@ -124,8 +124,9 @@ impl SharingDriver<'_> {
             return Err(Some(setup::left_master()));
         }
         state.register(cx);
+        let next = state.poll_timeout(&self.renewal);
         release(state);
-        Ok(if outbox.is_empty() { Outgoing::Nothing } else { Outgoing::Write })
+        Ok(if outbox.is_empty() { Outgoing::Nothing(next) } else { Outgoing::Write })
     }
 
     /// The next connection, where the former has answered all.
