@@ -62,9 +62,11 @@ fn check(setup: Setup, moody: &Moody, options: &ConfigBuilder, kind: ErrorKind, 
     assert_eq!((error.kind(), error.outcome()), (kind, Outcome::NotSent), "{error}");
     assert!(error.to_string().contains(&format!("{whose} panicked")), "{error}");
     let pool = setup.lazy_pool(options.clone()).unwrap();
-    let error = pool.get_within(Duration::from_millis(100)).unwrap_err();
-    assert_eq!((error.kind(), error.outcome()), (ErrorKind::Timeout, Outcome::NotSent), "{error}");
-    assert!(shown(&error).contains(&format!("{whose} panicked")), "{}", shown(&error));
+    eventually("a caller is told why, once an attempt has failed", LIMIT, || {
+        let error = pool.get_within(Duration::from_millis(100)).unwrap_err();
+        assert_eq!((error.kind(), error.outcome()), (ErrorKind::Timeout, Outcome::NotSent), "{error}");
+        shown(&error).contains(&format!("{whose} panicked"))
+    });
     let client = pool.client();
     let short = || client.execute(words::<String>("PING").timeout(Duration::from_millis(100)));
     assert_eq!(short().unwrap_err().outcome(), Outcome::NotSent);
