@@ -86,7 +86,7 @@ impl Client {
     /// # Errors
     /// As [`connect`](Self::connect); also what `on_connect` returns.
     pub fn open_with(config: Config, on_connect: OnConnect) -> Result<Self> {
-        let client = Self::on_pool(&Pool::lazy_with(config, on_connect)?);
+        let client = Self::lazy_with(config, on_connect)?;
         client.connect_now()?;
         Ok(client)
     }
@@ -111,7 +111,7 @@ impl Client {
     /// # Errors
     /// Options that this version has no part for.
     pub fn lazy(config: Config) -> Result<Self> {
-        Ok(Self::on_pool(&Pool::lazy(config)?))
+        Ok(Self::to(SharedConnections::new(Pool::lazy(config)?)))
     }
 
     /// As [`lazy`](Self::lazy), with [`open_with`](Self::open_with)'s `on_connect`.
@@ -119,23 +119,25 @@ impl Client {
     /// # Errors
     /// As [`lazy`](Self::lazy).
     pub fn lazy_with(config: Config, on_connect: OnConnect) -> Result<Self> {
-        Ok(Self::on_pool(&Pool::lazy_with(config, on_connect)?))
+        Ok(Self::to(SharedConnections::new(Pool::lazy_with(config, on_connect)?)))
     }
 
-    /// A client whose calls borrow from `pool`, which others may use, too.
+    /// A client whose calls borrow from `pool`, which others may use, too. The pool stays open when the
+    /// client is [closed](Self::close).
     #[must_use]
     pub fn on_pool(pool: &Pool) -> Self {
+        Self::to(SharedConnections::beside_others(pool.clone()))
+    }
+
+    fn to(shared_connections: SharedConnections) -> Self {
+        let pool = shared_connections.pool();
         let cluster = Nodes::of(pool.target(), pool.on_connect());
-        Self {
-            shared_connections: SharedConnections::new(pool.clone()),
-            pubsub: pool.pubsub(cluster.clone()),
-            cluster,
-        }
+        Self { pubsub: pool.pubsub(cluster.clone()), shared_connections, cluster }
     }
 
     /// The client of one node of the cluster that `target` leads to.
     pub(super) fn of_node(target: &Target, address: &HostPort, on_connect: Option<OnConnect>) -> Self {
-        Self::on_pool(&Pool::to(target.node(address), on_connect))
+        Self::to(SharedConnections::new(Pool::to(target.node(address), on_connect)))
     }
 
     /// Gives up all connections, and what is under way on them.
@@ -167,14 +169,17 @@ impl Client {
 
     /// Takes no more calls, from whichever clone, and waits until those under way are answered, but no longer
     /// than `limit` (`Duration::MAX`: without limit). Then all connections are closed. Calls that are not
-    /// answered by then fail. If others use the same pool, it is closed for them, too.
+    /// answered by then fail.
+    ///
+    /// A client [on a pool](Self::on_pool) closes what is its own: it takes no more calls, and its
+    /// subscriptions end. The pool stays open, and calls under way over it go on.
     pub fn close(&self, limit: Duration) {
         let start = Instant::now();
         self.pubsub.close();
         if let Some(nodes) = &self.cluster {
             nodes.close(limit);
         }
-        self.pool().close(limit.saturating_sub(start.elapsed()));
+        self.shared_connections.close(limit.saturating_sub(start.elapsed()));
     }
 
     /// Options, one by one: finish with [`ConfigBuilder::build`] and [`open`](Self::open).

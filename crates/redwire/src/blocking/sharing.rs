@@ -3,6 +3,8 @@
 //!
 //! Which one, and which thread waits, is for the [`Pool`] to say. This file must not know what is sent.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use redwire_core::call::Call;
@@ -31,11 +33,38 @@ const PROMPT: Duration = Duration::from_millis(10);
 #[derive(Clone, Debug)]
 pub(super) struct SharedConnections {
     pool: Pool,
+    /// Whether the client was closed, where the pool is not its own and stays open.
+    closed: Option<Arc<AtomicBool>>,
 }
 
 impl SharedConnections {
     pub(super) fn new(pool: Pool) -> Self {
-        Self { pool }
+        Self { pool, closed: None }
+    }
+
+    /// Those of a client whose pool others use, too.
+    pub(super) fn beside_others(pool: Pool) -> Self {
+        Self { pool, closed: Some(Arc::default()) }
+    }
+
+    /// Takes no more calls. Closes the pool, if it is the client's own.
+    pub(super) fn close(&self, limit: Duration) {
+        match &self.closed {
+            Some(closed) => closed.store(true, Ordering::Relaxed),
+            None => drop(self.pool.close(limit)),
+        }
+    }
+
+    /// Whether calls are taken, as far as it is not for the pool to say.
+    ///
+    /// # Errors
+    /// The client is closed.
+    #[inline]
+    pub(super) fn check(&self) -> Result<()> {
+        match &self.closed {
+            Some(closed) if closed.load(Ordering::Relaxed) => Err(setup::closed_client()),
+            _ => Ok(()),
+        }
     }
 
     #[inline]
@@ -52,6 +81,7 @@ impl SharedConnections {
         now: Instant,
         deadline: Option<Instant>,
     ) -> Result<Replies> {
+        self.check()?;
         let until = until(self.pool.config(), now, deadline);
         let replies = self.pool.exchange(call, dispatch == Dispatch::Shared, now, until, deadline);
         replies.map_err(|error| self.explain(error))

@@ -138,6 +138,7 @@ impl Client {
         routed: &mut Routed<Self>,
         deadline: Option<Instant>,
     ) -> Result<Lease> {
+        self.shared_connections.check()?;
         let Some(nodes) = &self.cluster else { return self.pool().lease(None, Instant::now(), deadline) };
         nodes.learn(deadline, true)?;
         let now = Instant::now();

@@ -58,8 +58,10 @@ pub use request::Request;
 /// ```
 #[derive(Clone)]
 pub struct Client {
-    shared_connection: Arc<SharedConnection>,
+    pub(super) shared_connection: Arc<SharedConnection>,
     pool: Pool,
+    /// Whether others may use the pool, too.
+    is_pool_shared: bool,
     pub(super) pubsub: PubSub,
     /// Where commands go, if there are several servers.
     pub(super) cluster: Option<Nodes>,
@@ -141,17 +143,23 @@ impl Client {
     }
 
     fn to(target: Arc<Target>, on_connect: Option<OnConnect>) -> Self {
-        Self::on_pool(&Pool::beside(target, on_connect))
+        Self::beside(Pool::beside(target, on_connect), false)
     }
 
     /// A client whose commands that wait (`BLPOP`) borrow from `pool`, which others may use, too. It has a
-    /// pipelined connection of its own for all other commands, and connects when it is used first.
+    /// pipelined connection of its own for all other commands, and connects when it is used first. The pool
+    /// stays open when the client is [closed](Self::close).
     #[must_use]
     pub fn on_pool(pool: &Pool) -> Self {
+        Self::beside(pool.clone(), true)
+    }
+
+    fn beside(pool: Pool, is_pool_shared: bool) -> Self {
         let (target, _, on_connect) = pool.parts();
         let cluster = Nodes::of(&target, on_connect.as_ref());
         let pubsub = PubSub::to(target, on_connect, cluster.clone());
-        Self { shared_connection: Arc::new(SharedConnection::new(pool)), pool: pool.clone(), pubsub, cluster }
+        let shared_connection = Arc::new(SharedConnection::new(&pool));
+        Self { shared_connection, pool, is_pool_shared, pubsub, cluster }
     }
 
     /// The client of one node of the cluster that `target` leads to.
@@ -191,6 +199,7 @@ impl Client {
                 let mut outbox = Outbox::default();
                 call.write(&mut outbox);
                 let ends = call.ends_connection();
+                self.shared_connection.check()?;
                 self.pool.exchange(&outbox.to_bytes(), call.count(), ends, deadline).await
             }
         };
@@ -221,6 +230,10 @@ impl Client {
     /// Takes no more calls, from whichever clone, and waits until those under way are answered, but no longer
     /// than `limit` (`Duration::MAX`: without limit). Then all connections are closed. Calls that are not
     /// answered by then fail.
+    ///
+    /// A client [on a pool](Self::on_pool) closes what is its own: it takes no more calls, and its
+    /// subscriptions and the connection that its calls share end. The pool stays open, and calls under way
+    /// over it go on.
     pub async fn close(&self, limit: Duration) {
         let now = clock::now();
         self.pubsub.close();
@@ -228,7 +241,9 @@ impl Client {
             cluster.close(limit).await;
         }
         self.shared_connection.close(now.checked_add(limit)).await;
-        self.pool.close(limit.saturating_sub(clock::since(now))).await;
+        if !self.is_pool_shared {
+            self.pool.close(limit.saturating_sub(clock::since(now))).await;
+        }
     }
 
     /// Options, one by one: finish with [`ConfigBuilder::build`] and [`open`](Self::open).

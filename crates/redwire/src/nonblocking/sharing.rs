@@ -178,6 +178,17 @@ impl SharedConnection {
         driver.into_iter().for_each(Waker::wake);
     }
 
+    /// Whether calls are taken.
+    ///
+    /// # Errors
+    /// The client is closed.
+    pub(super) fn check(&self) -> Result<()> {
+        match self.shared.lock().phase {
+            SharingPhase::Undriven | SharingPhase::Driven => Ok(()),
+            SharingPhase::Closing | SharingPhase::Closed => Err(setup::closed_client()),
+        }
+    }
+
     /// Lets go of the connection, and of what is under way on it.
     pub(super) fn leave(&self) {
         Follower::leave(Arc::clone(&self.shared), None);

@@ -150,6 +150,7 @@ impl Client {
         routed: &mut Routed<Self>,
         deadline: Option<Instant>,
     ) -> Result<Lease> {
+        self.shared_connection.check()?;
         let Some(nodes) = &self.cluster else { return self.pool().lease(None, deadline).await };
         nodes.learn(deadline, true).await?;
         routed.pick(nodes.node_clients(), &nodes.node_clients().view(), cmd, deadline, clock::now())?;

@@ -63,21 +63,14 @@ fn closing_waits_without_limit_for_what_is_under_way(setup: Setup) {
     thread::scope(|scope| {
         let call = scope.spawn(|| client.execute(words::<i64>("INCR n").timeout(MAX)));
         thread::sleep(Duration::from_millis(50));
-        let closing = scope.spawn(|| close(&client, MAX));
+        let closing = scope.spawn(|| client.shut(MAX));
         thread::sleep(Duration::from_millis(50));
         server.thaw();
         assert_eq!(call.join().unwrap().unwrap(), 1);
         closing.join().unwrap();
     });
-    close(&client, Duration::ZERO);
+    client.shut(Duration::ZERO);
     assert!(client.run::<Value>("PING").is_err());
-}
-
-fn close(client: &Client, limit: Duration) {
-    match client {
-        Client::Tokio(client) => runtime().block_on(client.close(limit)),
-        Client::Blocking(client) => client.close(limit),
-    }
 }
 
 fn what_is_heard_is_waited_for_without_limit(setup: Setup) {

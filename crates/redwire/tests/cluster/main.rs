@@ -58,14 +58,6 @@ impl Client {
             Self::Blocking(client) => client.atomic(build),
         }
     }
-
-    /// Closes it for good.
-    pub(crate) fn shut(&self, limit: Duration) {
-        match self {
-            Self::Tokio(client) => runtime().block_on(client.close(limit)),
-            Self::Blocking(client) => client.close(limit),
-        }
-    }
 }
 
 /// A call that ends now and took so long kept to its deadline, as far as the machine let it.

@@ -193,6 +193,14 @@ impl Client {
         }
     }
 
+    /// Closes it for good.
+    pub(crate) fn shut(&self, limit: Duration) {
+        match self {
+            Self::Tokio(client) => runtime().block_on(client.close(limit)),
+            Self::Blocking(client) => client.close(limit),
+        }
+    }
+
     /// Drops it as its users do: the async one outside of any runtime.
     pub(crate) fn close(self) {
         drop(self);

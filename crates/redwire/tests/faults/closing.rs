@@ -19,14 +19,6 @@ both!(
     dropping_waits_for_nobody,
 );
 
-/// Closes it as its users do.
-fn close(client: &Client, limit: Duration) {
-    match client {
-        Client::Tokio(client) => runtime().block_on(client.close(limit)),
-        Client::Blocking(client) => client.close(limit),
-    }
-}
-
 /// The sockets of this process that lead to `port`, as its file descriptors name them; none where there is no
 /// `/proc`.
 fn sockets_to(port: u16) -> BTreeSet<PathBuf> {
@@ -103,7 +95,7 @@ fn closing_waits_for_what_is_under_way(setup: Setup) {
         let calls: Vec<_> = (0..4).map(|_| scope.spawn(|| client.run::<i64>("INCR n"))).collect();
         eventually("the server has answered all", LIMIT, || server.calls("incr") == 4);
         let sockets = sockets_to(proxy.addr().port());
-        let closing = scope.spawn(|| timed(|| close(&client, LIMIT)));
+        let closing = scope.spawn(|| timed(|| client.shut(LIMIT)));
         eventually("no more calls are taken", LIMIT, || {
             clone.run::<Value>("PING").is_err_and(|error| error.kind() == ErrorKind::Closed)
         });
@@ -137,12 +129,12 @@ fn several_may_close_at_once(setup: Setup) {
         let sent = proxy.bytes(Direction::ToServer);
         let calls: Vec<_> = (0..4).map(|_| scope.spawn(|| client.run::<i64>("INCR n"))).collect();
         eventually("all are sent", LIMIT, || proxy.bytes(Direction::ToServer) == sent + 4 * size);
-        let first = scope.spawn(|| timed(|| close(&client, LIMIT)));
+        let first = scope.spawn(|| timed(|| client.shut(LIMIT)));
         eventually("no more calls are taken", LIMIT, || {
             let ping = words::<Value>("PING").timeout(Duration::from_millis(20));
             clone.execute(ping).is_err_and(|error| error.kind() == ErrorKind::Closed)
         });
-        let second = scope.spawn(|| timed(|| close(&clone, LIMIT)));
+        let second = scope.spawn(|| timed(|| clone.shut(LIMIT)));
         thread::sleep(Duration::from_millis(50));
         assert!(!first.is_finished() && !second.is_finished(), "calls are under way");
         server.thaw();
@@ -183,7 +175,7 @@ fn closing_waits_no_longer_than_told(setup: Setup) {
             eventually("all are sent", LIMIT, || proxy.bytes(Direction::ToServer) == sent + 3 * size);
             let sockets = sockets_to(proxy.addr().port());
             let begun = Instant::now();
-            let ((), took) = timed(|| close(&client, limit));
+            let ((), took) = timed(|| client.shut(limit));
             assert!(took >= limit && took <= limit + slack(begun), "{took:?} of {limit:?}");
             let ((), took) = timed(|| {
                 for call in calls {
@@ -215,7 +207,7 @@ fn a_client_closed_during_an_outage_stays_closed(setup: Setup) {
         eventually("it tries to connect", LIMIT, || proxy.connections() > tried + 3);
         let limit = Duration::from_millis(100);
         let begun = Instant::now();
-        let ((), took) = timed(|| close(&client, limit));
+        let ((), took) = timed(|| client.shut(limit));
         assert!(took <= limit + slack(begun), "{took:?}");
         let ((), took) = timed(|| {
             for call in calls {

@@ -4,10 +4,12 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use redwire::pool::CloseReason;
-use redwire::{ErrorKind, Outcome, Value};
+use redwire::prelude::*;
+use redwire::{ErrorKind, Outcome, Run, Value};
 use redwire_testkit::{FakeServer, Server, Step, eventually};
 
-use crate::common::{GRACE, LIMIT, Setup, named_clients, timed};
+use crate::common::pool::Pool;
+use crate::common::{Client, GRACE, LIMIT, Setup, named_clients, runtime, timed, words};
 
 both!(
     closing_waits_for_those_in_use,
@@ -17,6 +19,7 @@ both!(
     whoever_connects_finds_the_pool_closed,
     a_closed_pool_lends_nothing_and_keeps_nothing,
     closing_twice_is_closing_once,
+    a_client_on_a_pool_closes_what_is_its_own,
 );
 
 fn closing_waits_for_those_in_use(setup: Setup) {
@@ -167,4 +170,45 @@ fn closing_twice_is_closing_once(setup: Setup) {
     assert_eq!(pool.close(LIMIT), 0);
     pool.close_now();
     assert_eq!(pool.stats().closed(CloseReason::Closed), 1);
+}
+
+/// A call under way over the pool ends well, other clients go on, and so does the pool.
+fn a_client_on_a_pool_closes_what_is_its_own(setup: Setup) {
+    let server = Server::start();
+    let pool = setup.pool(&server.url(), "timeout=10s");
+    let (client, other) = (pool.client(), pool.client());
+    let clone = client.clone();
+    client.run::<()>("SET k v").unwrap();
+    thread::scope(|scope| {
+        let popping = scope.spawn(|| client.run::<(String, i64)>("BLPOP list 0"));
+        eventually("it waits", LIMIT, || server.stat("blocked_clients") == 1);
+        client.shut(Duration::ZERO);
+        other.run::<i64>("RPUSH list 7").unwrap();
+        assert_eq!(popping.join().unwrap().unwrap(), ("list".to_owned(), 7));
+    });
+    client.shut(LIMIT);
+    for closed in [&client, &clone] {
+        let pipeline = closed.pipeline(|p| p.run(words::<Value>("GET k"))).map(drop);
+        let transaction = match closed {
+            Client::Tokio(client) => {
+                runtime().block_on(client.transaction("k", async |tx| tx.commit(|p| p.incr("n")).await))
+            }
+            Client::Blocking(client) => client.transaction("k", |tx| tx.commit(|p| p.incr("n"))),
+        };
+        let calls = ["GET k", "INCR n", "BLPOP list 0.01"].map(|line| closed.run::<Value>(line).map(drop));
+        for result in calls.into_iter().chain([pipeline, transaction.map(|_: i64| ())]) {
+            let error = result.unwrap_err();
+            assert_eq!((error.kind(), error.outcome()), (ErrorKind::Closed, Outcome::NotSent), "{error}");
+        }
+    }
+    assert!(!pool.is_closed());
+    assert_eq!(other.run::<String>("GET k").unwrap(), "v");
+    assert_eq!(other.run::<Option<Value>>("BLPOP list 0.01").unwrap(), None);
+    assert_eq!(pool.run::<String>("ECHO still").unwrap(), "still");
+    assert_eq!(pool.client().run::<Option<i64>>("GET n").unwrap(), None);
+    // One whose pool is its own closes that.
+    let owner = setup.client(&server.url(), "");
+    let pool = Pool::of(&owner);
+    owner.shut(LIMIT);
+    assert!(pool.is_closed());
 }

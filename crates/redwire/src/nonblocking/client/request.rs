@@ -185,7 +185,7 @@ impl<'c, C: Call> Request<'c, C> {
                 self.wait(ticket);
             }
             Dispatch::Exclusive(_) => {
-                self.start_apart(deadline);
+                self.start_apart(deadline)?;
                 // Polled at once by the caller's loop.
                 waker.wake_by_ref();
             }
@@ -253,7 +253,8 @@ impl<'c, C: Call> Request<'c, C> {
     }
 
     #[cold]
-    fn start_apart(&mut self, deadline: Option<Instant>) {
+    fn start_apart(&mut self, deadline: Option<Instant>) -> Result<()> {
+        self.shared_connection().check()?;
         let (mut outbox, asking) = (Outbox::default(), Asking(&mut self.call));
         let count = match self.routed.asking() {
             true => (asking.write(&mut outbox), asking.count()).1,
@@ -269,6 +270,7 @@ impl<'c, C: Call> Request<'c, C> {
             RequestState::Apart(Box::pin(
                 async move { pool.exchange(&commands, count, ends, deadline).await },
             ));
+        Ok(())
     }
 
     /// There is no other try.
