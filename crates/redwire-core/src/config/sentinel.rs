@@ -36,11 +36,12 @@ pub enum ReadFrom {
     /// The master.
     #[default]
     Master,
-    /// The replicas in turn, and the master while there is none. A replica that cannot be connected to, loads
-    /// its data or has lost its master is passed over for a second.
+    /// The replicas in turn, one for each connection and beginning with any of them; the master while there
+    /// is none. A replica that cannot be connected to, loads its data or has lost its master is passed over
+    /// for a second.
     ReplicaPreferred,
-    /// The replicas in turn, and no other server: one that was passed over is tried again where there is none
-    /// else.
+    /// The replicas in turn, one for each connection and beginning with any of them, and no other server: one
+    /// that was passed over is tried again where there is no other.
     Replica,
 }
 

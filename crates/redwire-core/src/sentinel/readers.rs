@@ -20,6 +20,13 @@ pub struct ReplicaChoice {
 }
 
 impl ReplicaChoice {
+    /// Begins with any replica: `random` is uniform over all of `usize`, so that the clients of many processes
+    /// do not all begin with the same one.
+    #[must_use]
+    pub fn beginning_at(random: usize) -> Self {
+        Self { turn: random, ..Self::default() }
+    }
+
     /// How long a replica is passed over that was of no use.
     pub const REST: Duration = Duration::from_secs(1);
 

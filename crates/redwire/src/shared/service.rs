@@ -116,7 +116,7 @@ impl Service {
             followed: None,
             address: service.as_str().into(),
             witness: None,
-            readers: ReplicaChoice::default(),
+            readers: ReplicaChoice::beginning_at(fastrand::usize(..)),
         };
         Some(Self {
             name: service.clone(),

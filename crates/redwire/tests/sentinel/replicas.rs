@@ -8,6 +8,7 @@ use crate::fake::{FakeSentinel, View, url};
 
 both!(
     replicas_are_used_in_turn_and_new_ones_too,
+    new_clients_begin_with_any_replica,
     the_master_stands_in_where_there_is_no_replica,
     replicas_that_are_gone_are_passed_over,
     a_replica_without_data_is_passed_over,
@@ -48,6 +49,18 @@ fn replicas_are_used_in_turn_and_new_ones_too(setup: Setup) {
     assert_eq!(seen, ["one", "two"]);
     sentinel.tell(of(&servers[0], &[&servers[1], &servers[2], &servers[3]]));
     eventually("the new one is used", LIMIT, || names(&client, &servers, 1) == ["three"]);
+}
+
+fn new_clients_begin_with_any_replica(setup: Setup) {
+    let servers = servers(&["master", "one", "two"]);
+    let sentinel = FakeSentinel::telling(of(&servers[0], &[&servers[1], &servers[2]]));
+    let mut seen: Vec<_> = (0..30)
+        .map(|_| setup.client(&url(&[sentinel.addr()]), "read_from=replica_preferred"))
+        .map(|client| client.run::<String>("GET name").unwrap())
+        .collect();
+    seen.sort_unstable();
+    seen.dedup();
+    assert_eq!(seen, ["one", "two"]);
 }
 
 fn the_master_stands_in_where_there_is_no_replica(setup: Setup) {
