@@ -37,7 +37,7 @@ pub use retry::RetryPolicy;
 pub use sentinel::{ReadFrom, SentinelOptions};
 pub use tls::{Ocsp, TlsOptions, TlsSource, Verification};
 
-pub(crate) use options::{UrlOption, nearest};
+pub(crate) use options::{UrlOption, advice, nearest};
 
 /// The checked configuration of a client. Made by [`Config::builder`] or [`Config::from_url`]; read by
 /// getters, each named like the setter in [`ConfigBuilder`] that documents it.

@@ -10,7 +10,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_perc
 use crate::{
     config::{
         Config, ConfigError, DEFAULT_PORT, DEFAULT_SENTINEL_PORT, Deployment, Endpoint, HostPort, UrlOption,
-        nearest,
+        advice, nearest,
     },
     secret::{MASK, Secret},
 };
@@ -23,8 +23,8 @@ pub(crate) struct Url {
     pub(crate) username: Option<String>,
     pub(crate) password: Option<Secret>,
     pub(crate) db: Option<u32>,
-    /// Each option once, its value decoded; secret because one of them may be the password.
-    pub(crate) query: Vec<(&'static UrlOption, Secret)>,
+    /// Each option once, its name as it was written, and its value decoded; secret because one of them may be the password.
+    pub(crate) query: Vec<(&'static UrlOption, &'static str, Secret)>,
     /// An `@` stands where none should be: a password that was not encoded may have run into any other part.
     pub(crate) may_quote_password: bool,
 }
@@ -288,26 +288,29 @@ fn parse_db(text: &str) -> Result<Option<u32>, ConfigError> {
     }
 }
 
-fn parse_query(query: &str) -> Result<Vec<(&'static UrlOption, Secret)>, ConfigError> {
-    let mut found: Vec<(&'static UrlOption, Secret)> = Vec::new();
+fn parse_query(query: &str) -> Result<Vec<(&'static UrlOption, &'static str, Secret)>, ConfigError> {
+    let mut found: Vec<(&UrlOption, &str, Secret)> = Vec::new();
     let pairs = query.split('&').filter(|_| !query.is_empty());
     for pair in pairs {
         let (name, value) = pair
             .split_once('=')
             .ok_or_else(|| ConfigError::new("URL query", "`name=value`, separated by `&`", pair))?;
         let name = decode("URL query", name)?;
-        let option = UrlOption::find(&name).ok_or_else(|| unknown(&name))?;
-        if found.iter().any(|(earlier, _)| earlier.name == option.name) {
-            return Err(ConfigError::new(option.name, "to stand once in the query", name));
+        let (option, written) = UrlOption::find(&name).ok_or_else(|| unknown(&name))?;
+        if let Some((_, before, _)) = found.iter().find(|(other, ..)| other.name == option.name) {
+            return Err(ConfigError::new(written, "to stand once in the query", before));
         }
-        let value = decode(option.name, value);
+        let value = decode(written, value);
         let value = if option.is_secret() { value.map_err(ConfigError::masked) } else { value };
-        found.push((option, Secret::new(value?)));
+        found.push((option, written, Secret::new(value?)));
     }
     Ok(found)
 }
 
 fn unknown(name: &str) -> ConfigError {
+    if let Some(advice) = advice(name) {
+        return ConfigError::new("URL query", format!("a known option ({advice})"), name);
+    }
     match nearest(name) {
         Some(near) => ConfigError::new("URL query", format!("a known option, perhaps `{near}`"), name),
         None => ConfigError::new("URL query", "a known option", name),

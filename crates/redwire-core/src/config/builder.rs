@@ -363,7 +363,10 @@ impl ConfigBuilder {
 
     /// Whether a replica is meant. Default false. `READONLY` is sent on connect, so that a replica in a
     /// Cluster answers reads; and a connection whose server refuses a write as a replica is kept, where it
-    /// would otherwise be left for a new one, and the write made again until its deadline.
+    /// would otherwise be left for a new one, and the write made again until its deadline. A client of a
+    /// Cluster reads from replicas then, by [`ReadStrategy::ReplicaPreferred`](crate::cluster::ReadStrategy)
+    /// unless another strategy is set; what writes goes to primaries as ever.
+    #[doc(alias = "readonly")]
     pub fn read_only(mut self, on: bool) -> Self {
         self.config.read_only = on;
         self

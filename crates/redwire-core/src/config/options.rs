@@ -9,8 +9,10 @@ use crate::{
     secret::MASK,
     url::{Url, UrlTarget},
 };
+pub(crate) use foreign::advice;
 
 mod cluster;
+mod foreign;
 mod sentinel;
 mod tls;
 
@@ -25,8 +27,12 @@ pub(crate) struct UrlOption {
 }
 
 impl UrlOption {
-    pub(crate) fn find(name: &str) -> Option<&'static Self> {
-        all().find(|option| option.name == name || option.aliases.contains(&name))
+    /// The option of this name, and the name as it was written.
+    pub(crate) fn find(name: &str) -> Option<(&'static Self, &'static str)> {
+        all().find_map(|option| {
+            let mut names = option.aliases.iter().chain([&option.name]);
+            names.find(|known| **known == name).map(|known| (option, *known))
+        })
     }
 
     /// Whether its value must not be shown.
@@ -41,11 +47,11 @@ impl std::fmt::Debug for UrlOption {
     }
 }
 
-/// The known name most like `name`, if any comes close.
+/// The known name most like `name`, if any comes close: a third of its letters may differ.
 pub(crate) fn nearest(name: &str) -> Option<&'static str> {
     let names = all().flat_map(|option| option.aliases.iter().chain([&option.name]));
     let close = names.map(|known| (distance(name, known), *known));
-    close.filter(|(steps, known)| *steps <= known.len().div_ceil(3)).min().map(|(_, known)| known)
+    close.filter(|(steps, known)| *steps <= known.len() / 3).min().map(|(_, known)| known)
 }
 
 /// Sets all that `url` says on top of `builder`, the query last.
@@ -67,10 +73,10 @@ pub(super) fn apply_url(mut builder: ConfigBuilder, url: Url) -> Result<ConfigBu
     if let Some(password) = url.password {
         builder = builder.password(password);
     }
-    for (option, value) in url.query {
+    for (option, written, value) in url.query {
         builder = (option.set)(builder, value.reveal()).map_err(|expected| {
             let got = if option.is_secret { MASK } else { value.reveal() };
-            ConfigError::new(option.name, expected, got)
+            ConfigError::new(written, expected, got)
         })?;
     }
     Ok(builder)
@@ -140,7 +146,7 @@ const OPTIONS: &[UrlOption] = &[
     option("nodelay", &[], |b, v| Ok(b.nodelay(boolean(v)?)), |c| c.nodelay.to_string()),
     option(
         "max_connections",
-        &[],
+        &["max_connections_per_node", "maxsize"],
         |b, v| Ok(b.max_connections(integer(v)?)),
         |c| c.max_connections.to_string(),
     ),
@@ -152,7 +158,7 @@ const OPTIONS: &[UrlOption] = &[
     ),
     option(
         "min_idle_connections",
-        &[],
+        &["minsize"],
         |b, v| Ok(b.min_idle_connections(integer(v)?)),
         |c| c.min_idle_connections.to_string(),
     ),

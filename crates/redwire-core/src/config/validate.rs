@@ -11,8 +11,13 @@ use crate::cluster::{ClusterOptions, ReadStrategy};
 mod tls;
 
 /// `config` itself, or its first fault.
-pub(super) fn validate(config: Config) -> Result<Config, ConfigError> {
+pub(super) fn validate(mut config: Config) -> Result<Config, ConfigError> {
     deployment(&config)?;
+    // In a cluster, to read only is to read from replicas.
+    let in_cluster = matches!(config.deployment, Deployment::Cluster { .. });
+    if in_cluster && config.read_only && config.cluster.read_strategy == ReadStrategy::Primary {
+        config.cluster.read_strategy = ReadStrategy::ReplicaPreferred;
+    }
     sentinel(&config)?;
     cluster(&config)?;
     tls::validate(&config)?;

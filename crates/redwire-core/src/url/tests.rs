@@ -113,6 +113,28 @@ const GOOD: &[(&str, &str)] = &[
         "redis://h?retry_on=&reconnect_backoff=constant:1",
         "redis://h:6379?retry_on=&reconnect_backoff=constant:1s",
     ),
+    ("redis://h?max_connections_per_node=7", "redis://h:6379?max_connections=7"),
+    ("redis://h?maxsize=7&minsize=2", "redis://h:6379?max_connections=7&min_idle_connections=2"),
+    ("rediss://h?ssl_cert_reqs=CERT_NONE", "rediss://h:6379?tls_verification=none"),
+    (
+        "rediss://h?tls_ocsp=stapled&ssl_ocsp_expected_cert=/r",
+        "rediss://h:6379?tls_ocsp=stapled&tls_ocsp_responder_file=/r",
+    ),
+    ("redis+cluster://h?skip_full_coverage_check=yes", "redis+cluster://h:6379?require_full_coverage=false"),
+    ("redis+cluster://h?read_from_replicas=1", "redis+cluster://h:6379?read_strategy=round_robin"),
+    ("redis+cluster://h?read_from_replicas=no", "redis+cluster://h:6379"),
+    (
+        "redis+cluster://h?load_balancing_strategy=round_robin_replicas",
+        "redis+cluster://h:6379?read_strategy=replica_preferred",
+    ),
+    (
+        "redis+cluster://h?readonly=yes",
+        "redis+cluster://h:6379?read_only=true&read_strategy=replica_preferred",
+    ),
+    (
+        "redis+cluster://h?readonly=yes&read_from_replicas=yes",
+        "redis+cluster://h:6379?read_only=true&read_strategy=round_robin",
+    ),
     ("redis://h?socket_read_size=131072", "redis://h:6379?read_buffer_size=128KiB"),
     (
         "redis://h?max_queued_commands=9&max_queued_bytes=1gib&mark_every=7",
@@ -195,11 +217,20 @@ const BAD: &[(&str, &str)] = &[
         "URL query: expected a known option, perhaps `socket_timeout`, got `socket_timout`",
     ),
     ("redis://h?colour=red", "URL query: expected a known option, got `colour`"),
+    ("redis://h?nope=1", "URL query: expected a known option, got `nope`"),
+    ("redis://h?hook=1", "URL query: expected a known option, got `hook`"),
+    (
+        "redis://h?decode_responses=True",
+        "URL query: expected a known option (each reply is read as the type that is asked for: `String`, \
+         `Lossy`, `Vec<u8>`), got `decode_responses`",
+    ),
+    ("redis://h?socket_timeout=soon", "socket_timeout: expected DURATION, got `soon`"),
+    ("rediss://h?ssl_cert_reqs=no", "ssl_cert_reqs: expected none, optional or required, got `no`"),
     ("redis://h?Timeout=1", "URL query: expected a known option, perhaps `timeout`, got `Timeout`"),
     ("redis://h?db=1&db=1", "db: expected to stand once in the query, got `db`"),
     (
         "redis://h?timeout=1&socket_timeout=1",
-        "timeout: expected to stand once in the query, got `socket_timeout`",
+        "socket_timeout: expected to stand once in the query, got `timeout`",
     ),
     ("redis://h?db=one", "db: expected INTEGER, got `one`"),
     ("redis://h?db=", "db: expected INTEGER, got ``"),
@@ -239,7 +270,8 @@ const BAD: &[(&str, &str)] = &[
     ("rediss://h?tls_ocsp=stapel", "tls_ocsp: expected off, stapled or must_staple, got `stapel`"),
     (
         "rediss://h?ssl_validate_ocsp=true",
-        "URL query: expected a known option, perhaps `ssl_validate_ocsp_stapled`, got `ssl_validate_ocsp`",
+        "URL query: expected a known option (no responder is asked; `tls_ocsp=must_staple` demands what the \
+         server staples), got `ssl_validate_ocsp`",
     ),
     (
         "redis://h?ssl_ca_certs=/ca",
@@ -258,7 +290,7 @@ const BAD: &[(&str, &str)] = &[
         "tls_server_name: expected a host name or IP address (IPv6 without brackets), got `a b`",
     ),
     ("rediss://h?tls_key_password=%zz", "tls_key_password: expected ESCAPE, got `***`"),
-    ("rediss://h?ssl_password=%ff", "tls_key_password: expected UTF-8 once percent-decoded, got `***`"),
+    ("rediss://h?ssl_password=%ff", "ssl_password: expected UTF-8 once percent-decoded, got `***`"),
     // nothing of a password, even of one that broke out of its place
     ("redis://:pa%zzss@h", "URL password: expected ESCAPE, got `***`"),
     ("redis://:%ff@h", "URL password: expected UTF-8 once percent-decoded, got `***`"),

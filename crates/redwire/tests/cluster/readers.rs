@@ -46,23 +46,25 @@ fn replicas_answer_reads_as_the_strategy_says(setup: Setup) {
     const COUNT: usize = 60;
     let set = ClusterSet::start();
     fill(&set, &setup.client(&set.url(), ""), COUNT);
-    let of = |strategy: &str| {
-        let client = setup.client(&set.url(), &format!("read_strategy={strategy}"));
+    let of = |options: &str| {
+        let client = setup.client(&set.url(), options);
         let reads = reads(&set, || {
             (0..4).for_each(|_| read(&client, COUNT));
         });
-        assert_eq!(reads.values().sum::<i64>(), 4 * COUNT as i64, "{strategy}: {reads:?}");
+        assert_eq!(reads.values().sum::<i64>(), 4 * COUNT as i64, "{options}: {reads:?}");
         client.run::<()>("SET key:0 0").unwrap();
         (reads[&0] + reads[&1] + reads[&2], reads)
     };
-    let (primaries, reads) = of("primary");
+    let (primaries, reads) = of("read_strategy=primary");
     assert_eq!(primaries, 240, "{reads:?}");
-    let (primaries, reads) = of("replica_preferred");
-    assert_eq!(primaries, 0, "{reads:?}");
-    let (primaries, reads) = of("round_robin");
+    for options in ["read_strategy=replica_preferred", "readonly=yes"] {
+        let (primaries, reads) = of(options);
+        assert_eq!(primaries, 0, "{reads:?}");
+    }
+    let (primaries, reads) = of("read_strategy=round_robin");
     assert!((80..=160).contains(&primaries) && reads.values().all(|reads| *reads > 0), "{reads:?}");
     // Which is the fastest is not known beforehand; all of them are tried once at least.
-    let (_, reads) = of("lowest_latency");
+    let (_, reads) = of("read_strategy=lowest_latency");
     assert!(reads.values().all(|reads| *reads > 0), "{reads:?}");
 }
 

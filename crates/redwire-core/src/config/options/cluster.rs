@@ -1,6 +1,6 @@
 //! The rows of Cluster.
 
-use super::{UrlOption, option};
+use super::{UrlOption, option, part};
 use crate::cluster::{ReadStrategy, Source};
 use crate::config::cast::{Expected, boolean, duration, integer, show_duration};
 
@@ -20,6 +20,10 @@ pub(super) const OPTIONS: &[UrlOption] = &[
         |b, v| Ok(b.require_full_coverage(boolean(v)?)),
         |c| c.cluster.require_full_coverage.to_string(),
     ),
+    part("skip_full_coverage_check", &[], |b, v| Ok(b.require_full_coverage(!boolean(v)?))),
+    part("read_from_replicas", &[], |b, v| {
+        Ok(if boolean(v)? { b.read_strategy(ReadStrategy::RoundRobin) } else { b })
+    }),
     option(
         "refresh_after_moved",
         &["reinitialize_steps"],
@@ -70,6 +74,11 @@ const STRATEGIES: [ReadStrategy; 5] = [
 ];
 
 fn strategy(text: &str) -> Result<ReadStrategy, Expected> {
+    // Words of redis-py.
+    let text = match text {
+        "round_robin_replicas" | "random_replica" => "replica_preferred",
+        text => text,
+    };
     let found = STRATEGIES.into_iter().find(|strategy| show_strategy(*strategy) == text);
     found.ok_or("primary, round_robin, replica_preferred, lowest_latency or same_zone")
 }

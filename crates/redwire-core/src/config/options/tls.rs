@@ -58,7 +58,7 @@ pub(super) const OPTIONS: &[UrlOption] = &[
     option("tls_ocsp", &["ssl_validate_ocsp_stapled"], |b, v| Ok(b.tls_ocsp(ocsp(v)?)), show_ocsp),
     option(
         "tls_ocsp_responder_file",
-        &[],
+        &["ssl_ocsp_expected_cert"],
         |b, v| Ok(b.tls_ocsp_responder_file(v)),
         |c| show_source(c.tls_options.ocsp_responder.as_ref()),
     ),
@@ -78,9 +78,9 @@ fn show_source(source: Option<&TlsSource>) -> String {
 
 fn verification(text: &str) -> Result<Verification, Expected> {
     match text {
-        "none" => Ok(Verification::None),
-        "optional" => Ok(Verification::Optional),
-        "required" => Ok(Verification::Required),
+        "none" | "CERT_NONE" => Ok(Verification::None),
+        "optional" | "CERT_OPTIONAL" => Ok(Verification::Optional),
+        "required" | "CERT_REQUIRED" => Ok(Verification::Required),
         _ => Err("none, optional or required"),
     }
 }

@@ -1,0 +1,72 @@
+//! Options of Python's clients that are done in another way here, each with that way. What has the same
+//! meaning is an alias in the tables beside this one. Must not know the values of options.
+
+/// Names, and what stands in their place, to go behind "expected a known option".
+const FOREIGN: &[(&[&str], &str)] = &[
+    (
+        &["decode_responses", "encoding", "encoding_errors", "charset", "errors"],
+        "each reply is read as the type that is asked for: `String`, `Lossy`, `Vec<u8>`",
+    ),
+    (&["ssl", "tls"], "TLS is asked for by the scheme, as in `rediss://`"),
+    (&["ssl_ca_data"], "`ConfigBuilder::tls_ca_bytes` takes certificates, `ssl_ca_certs` a file of them"),
+    (&["ssl_validate_ocsp"], "no responder is asked; `tls_ocsp=must_staple` demands what the server staples"),
+    (
+        &["ssl_ocsp_context", "ssl_min_version", "ssl_ciphers"],
+        "`ConfigBuilder::tls_config` takes a configuration of rustls",
+    ),
+    (&["socket_keepalive_options"], "`keepalive_idle`, `keepalive_interval` and `keepalive_count` are three"),
+    (&["retry"], "`retries` says how often, `retry_backoff` with which pauses, `retry_on` after what"),
+    (
+        &["cluster_error_retry_attempts", "connection_error_retry_attempts"],
+        "a call waits for a cluster until its `timeout`; `retries` limits its other tries",
+    ),
+    (&["redis_connect_func"], "`open_with` of clients and pools takes a callback for each connection"),
+    (&["credential_provider"], "`ConfigBuilder::credential_provider` takes it"),
+    (
+        &["connection_pool", "auto_close_connection_pool"],
+        "`Client::on_pool` takes a pool, which the client's `close` leaves open",
+    ),
+    (&["single_connection_client"], "a `Connection` is one connection of one caller"),
+    (&["startup_nodes"], "a URL names several hosts, separated by commas, as in `redis+cluster://a:1,b:2`"),
+    (
+        &["dynamic_startup_nodes", "nodemanager_follow_cluster"],
+        "the nodes of the map and those of the URL are asked in turn, always",
+    ),
+    (&["host_port_remap"], "`ConfigBuilder::remap` takes a table or a function"),
+    (&["readonly_mode"], "`read_strategy=replica_preferred` has replicas answer what only reads"),
+    (&["init_slot_cache"], "`connect` asks for the map at once, `connect_lazy` does not"),
+    (
+        &[
+            "connection_class",
+            "parser_class",
+            "encoder_class",
+            "lock_class",
+            "redis_class",
+            "commands_factory",
+            "socket_type",
+            "shard_hint",
+            "loop",
+        ],
+        "there is one implementation, which needs no choice",
+    ),
+];
+
+/// What stands in the place of the option `name`.
+pub(crate) fn advice(name: &str) -> Option<&'static str> {
+    FOREIGN.iter().find(|(names, _)| names.contains(&name)).map(|(_, advice)| *advice)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::UrlOption;
+
+    #[test]
+    fn what_is_foreign_is_no_option_here() {
+        for (names, advice) in FOREIGN {
+            assert!(names.iter().all(|name| UrlOption::find(name).is_none()), "{names:?}");
+            assert!(names.iter().all(|name| super::advice(name) == Some(advice)));
+        }
+        assert_eq!(advice("timeout"), None);
+    }
+}
