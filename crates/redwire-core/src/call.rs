@@ -447,6 +447,41 @@ pub fn deadline(
     }
 }
 
+/// When a try of `call` that begins `now` ends, if the call must have ended by `deadline`: that is earlier where
+/// the try is to be made again after a timeout ([`RetryPolicy::on_timeout`](crate::config::RetryPolicy)).
+#[inline]
+#[must_use]
+pub fn try_deadline(
+    call: &impl Call,
+    dispatch: Dispatch,
+    config: &Config,
+    deadline: Option<Instant>,
+    now: Instant,
+) -> Option<Instant> {
+    if config.retry().on_timeout { share_of(call, dispatch, config, deadline, now) } else { deadline }
+}
+
+/// Out of the way of calls that are not made again after a timeout.
+#[cold]
+fn share_of(
+    call: &impl Call,
+    dispatch: Dispatch,
+    config: &Config,
+    deadline: Option<Instant>,
+    now: Instant,
+) -> Option<Instant> {
+    let (policy, options) = (config.retry(), call.options());
+    let retries = options.retries.unwrap_or(policy.retries);
+    let may_repeat = call.may_repeat() || config.idempotent();
+    if dispatch != Dispatch::Shared || !may_repeat || retries == 0 || call.ends_connection() {
+        return deadline;
+    }
+    let whole = options.timeout.filter(|own| !own.is_zero()).or_else(|| config.timeout());
+    let share = || whole.map(|whole| whole / retries.saturating_add(1));
+    let end = policy.attempt_timeout.or_else(share).and_then(|limit| now.checked_add(limit));
+    end.into_iter().chain(deadline).min()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 
 use crate::call::Call;
 use crate::config::{Config, Deployment, Endpoint, RetryPolicy};
+use crate::dispatch::Dispatch;
 use crate::error::{ClusterFault, Error, ErrorKind, Outcome};
+use crate::facts::Blocking;
 use crate::standing;
 
 /// One call, through all its tries.
@@ -19,6 +21,8 @@ pub struct Attempt {
     deadline: Option<Instant>,
     /// Whether a try may have been executed.
     doubtful: bool,
+    /// Whether the last try timed out.
+    timed_out: bool,
     /// Why a try was refused over a connection that is of no use.
     refused: Option<Error>,
 }
@@ -39,7 +43,7 @@ impl Attempt {
     #[inline]
     #[must_use]
     pub fn new(deadline: Option<Instant>) -> Self {
-        Self { tries: 1, pause: Duration::ZERO, deadline, doubtful: false, refused: None }
+        Self { tries: 1, pause: Duration::ZERO, deadline, doubtful: false, timed_out: false, refused: None }
     }
 
     /// When the call must have ended.
@@ -55,6 +59,13 @@ impl Attempt {
     #[must_use]
     pub fn was_refused(&self) -> bool {
         self.refused.is_some()
+    }
+
+    /// Which connection the next try takes, where the call takes that of `dispatch`: one of its own after a
+    /// timeout, since on the shared one it would wait behind the try before.
+    #[must_use]
+    pub fn dispatch(&self, dispatch: Dispatch) -> Dispatch {
+        if self.timed_out { Dispatch::Exclusive(Blocking::No) } else { dispatch }
     }
 
     /// A try of `call` failed with `error`; `random` is uniform over all of `u64`.
@@ -118,8 +129,9 @@ impl Attempt {
     }
 
     /// Takes note of how a try ended.
-    pub(crate) fn handle_outcome(&mut self, error: &Error) {
+    pub fn handle_outcome(&mut self, error: &Error) {
         self.doubtful |= error.outcome() == Outcome::MaybeExecuted;
+        self.timed_out = error.kind() == ErrorKind::Timeout;
     }
 
     /// The error that ends `call`, with the worst outcome of all its tries: what was not sent or rejected at

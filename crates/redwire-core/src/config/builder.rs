@@ -312,9 +312,30 @@ impl ConfigBuilder {
         self
     }
 
-    /// [`RetryPolicy::on_timeout`]: whether a try that timed out is retried. Default false.
+    /// [`RetryPolicy::on_timeout`]: whether a try that timed out is retried. Default false. How long a try
+    /// lasts is told by [`attempt_timeout`](Self::attempt_timeout).
     pub fn retry_on_timeout(mut self, on: bool) -> Self {
         self.config.retry.on_timeout = on;
+        self
+    }
+
+    /// [`RetryPolicy::attempt_timeout`]: the longest time that one try takes, with
+    /// [`retry_on_timeout`](Self::retry_on_timeout). Default and zero: the timeout of the call, shared out
+    /// evenly among its tries.
+    ///
+    /// ```
+    /// # use redwire_core as redwire;
+    /// use std::time::Duration;
+    ///
+    /// use redwire::config::Config;
+    ///
+    /// let second = Duration::from_secs(1);
+    /// let config = Config::builder().timeout(5 * second).retry_on_timeout(true).attempt_timeout(second).build()?;
+    /// assert_eq!(config.retry().attempt_timeout, Some(second));
+    /// # Ok::<(), redwire::config::ConfigError>(())
+    /// ```
+    pub fn attempt_timeout(mut self, limit: Duration) -> Self {
+        self.config.retry.attempt_timeout = non_zero(limit);
         self
     }
 

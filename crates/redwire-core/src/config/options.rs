@@ -193,6 +193,12 @@ const OPTIONS: &[UrlOption] = &[
         |b, v| Ok(b.retry_on_timeout(boolean(v)?)),
         |c| c.retry.on_timeout.to_string(),
     ),
+    option(
+        "attempt_timeout",
+        &[],
+        |b, v| Ok(b.attempt_timeout(duration(v)?)),
+        |c| show_duration(c.retry.attempt_timeout.unwrap_or_default()),
+    ),
     option("retry_on", &["retry_on_error"], |b, v| Ok(b.retry_on(words(v))), |c| c.retry.codes.join(",")),
     option("retry_budget", &[], |b, v| Ok(b.retry_budget(integer(v)?)), |c| c.retry_budget.to_string()),
     option("idempotent", &[], |b, v| Ok(b.idempotent(boolean(v)?)), |c| c.idempotent.to_string()),

@@ -2,6 +2,8 @@
 //! Must not know which command is at stake: whether repeating it is *safe* is decided from its outcome and
 //! its facts, elsewhere.
 
+use std::time::Duration;
+
 use crate::{backoff::Backoff, config::RECONNECT_BACKOFF};
 
 /// The rule for retrying a command. A command that may already have been executed is repeated only where that
@@ -15,9 +17,16 @@ pub struct RetryPolicy {
     /// The pause before each retry. Default full jitter, 10 ms → 1 s. Too short, and a struggling server is
     /// hammered; too long, and the deadline passes while waiting.
     pub backoff: Backoff,
-    /// Whether a try that timed out is retried. Default false: the deadline usually covers the whole
-    /// operation.
+    /// Whether a try that timed out is retried. Default false: the deadline of a call covers all its tries, so
+    /// that a reply that is lost ends the call. With true, a try of what may be repeated (it only reads, or
+    /// its caller declared it idempotent) ends after [`attempt_timeout`](Self::attempt_timeout), and the next
+    /// one begins.
     pub on_timeout: bool,
+    /// The longest time that one try takes, where it is retried on timeout. Default none: the timeout of the
+    /// call, in equal shares (`timeout / (retries + 1)`). Commands that wait at the server (`BLPOP`) have no
+    /// such limit. Shorter than the server takes, and no try ever ends well, while the server does the same
+    /// work several times; longer than the timeout, and there is no second try.
+    pub attempt_timeout: Option<Duration>,
     /// The error code words of a server that mean "later". Default `LOADING`, `TRYAGAIN`, `CLUSTERDOWN`,
     /// `MASTERDOWN`, `BUSY` and [`MAX_CLIENTS`](Self::MAX_CLIENTS). Empty retries no error reply; a word that
     /// does not mean "later" (as `WRONGTYPE`) only repeats the error, slowly.
@@ -32,7 +41,8 @@ impl RetryPolicy {
     /// Never retries anything.
     #[must_use]
     pub fn never() -> Self {
-        Self { retries: 0, backoff: Backoff::none(), on_timeout: false, codes: Vec::new() }
+        let (backoff, codes) = (Backoff::none(), Vec::new());
+        Self { retries: 0, backoff, on_timeout: false, attempt_timeout: None, codes }
     }
 
     /// Whether an error reply with this code word is to be retried. The whole word counts: `BUSYGROUP` is not
@@ -57,6 +67,7 @@ impl Default for RetryPolicy {
             retries: 3,
             backoff: RECONNECT_BACKOFF,
             on_timeout: false,
+            attempt_timeout: None,
             codes: codes.map(str::to_owned).to_vec(),
         }
     }

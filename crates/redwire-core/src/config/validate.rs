@@ -155,6 +155,12 @@ fn times(config: &Config) -> Result<(), ConfigError> {
     for (option, interval) in repeated {
         time(option, interval.unwrap_or(LEAST_REPEATED), LEAST_REPEATED..=MAX_TIME)?;
     }
+    if let Some(limit) = config.retry.attempt_timeout {
+        time("attempt_timeout", limit, Duration::from_millis(1)..=MAX_TIME)?;
+        if !config.retry.on_timeout {
+            return Err(ConfigError::new("attempt_timeout", "`retry_on_timeout` to go with it", "none"));
+        }
+    }
     if let Some(limit) = config.tcp_user_timeout {
         time("tcp_user_timeout", limit, Duration::from_millis(1)..=MAX_USER_TIMEOUT)?;
     }

@@ -110,6 +110,10 @@ const GOOD: &[(&str, &str)] = &[
         "redis://h:6379?retries=0&retry_backoff=equal:1ms:500ms&retry_on_timeout=true&retry_on=BUSY,OOM",
     ),
     (
+        "redis://h?retry_on_timeout=yes&attempt_timeout=0.5",
+        "redis://h:6379?retry_on_timeout=true&attempt_timeout=500ms",
+    ),
+    (
         "redis://h?retry_on=&reconnect_backoff=constant:1",
         "redis://h:6379?retry_on=&reconnect_backoff=constant:1s",
     ),
@@ -248,6 +252,7 @@ const BAD: &[(&str, &str)] = &[
     ("redis://h?timeout=99999999999999999999", "timeout: expected DURATION, got `99999999999999999999`"),
     ("redis://h?timeout=9000h", "timeout: expected from 0s to 31536000s, got `32400000s`"),
     ("redis://h?connect_timeout=0", "connect_timeout: expected from 1ns to 31536000s, got `0s`"),
+    ("redis://h?attempt_timeout=1", "attempt_timeout: expected `retry_on_timeout` to go with it, got `none`"),
     ("redis://h?nodelay=maybe", "nodelay: expected true, false, yes, no, 1 or 0, got `maybe`"),
     ("redis://h?protocol=4", "protocol: expected 2 or 3, got `4`"),
     ("redis://h?read_buffer_size=64kb", "read_buffer_size: expected SIZE, got `64kb`"),

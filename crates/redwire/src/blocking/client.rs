@@ -246,7 +246,8 @@ impl Client {
         if self.cluster.is_some() {
             return self.call_in_cluster(call, dispatch, now, deadline);
         }
-        let replies = self.shared_connections.exchange(&call, dispatch, now, deadline);
+        let until = call::try_deadline(&call, dispatch, pool.config(), deadline, now);
+        let replies = self.shared_connections.exchange(&call, dispatch, now, until);
         match replies.and_then(|replies| call::read(&mut call, replies, pool.config())) {
             Ok(output) => {
                 pool.target().handle_answered(&call);
@@ -266,7 +267,8 @@ impl Client {
         deadline: Option<Instant>,
     ) -> Result<C::Output> {
         let mut routed = Routed::new();
-        match self.try_call(&mut call, &mut routed, dispatch, now, deadline) {
+        let until = call::try_deadline(&call, dispatch, self.config(), deadline, now);
+        match self.try_call(&mut call, &mut routed, dispatch, now, until) {
             Ok(Ok(output)) => Ok(output),
             Ok(Err(error)) => self.retry(call, routed, dispatch, Attempt::new(deadline), error),
             Err(error) => call::fail(&mut call, error, self.config()),
@@ -301,12 +303,16 @@ impl Client {
                 Ok(replies) => return call::read(&mut call, replies, config),
                 Err(error) => error,
             };
+            attempt.handle_outcome(&error);
             match routed.handle_failure(self, &mut attempt, error, &mut call) {
                 Decision::Retry(pause) => self.pause(pause, &attempt),
                 Decision::Again => {}
                 Decision::Fail(error) => return call::fail(&mut call, error, config),
             }
-            error = match self.try_call(&mut call, &mut routed, dispatch, Instant::now(), deadline) {
+            let now = Instant::now();
+            let until = call::try_deadline(&call, dispatch, config, deadline, now);
+            let dispatch = attempt.dispatch(dispatch);
+            error = match self.try_call(&mut call, &mut routed, dispatch, now, until) {
                 Ok(Ok(output)) => {
                     self.target().handle_tried(&attempt);
                     return Ok(output);

@@ -567,17 +567,14 @@ impl SharingState {
         if self.writing || !self.link.writes_at_once() {
             return false;
         }
-        if self.writer.is_none() {
-            return false;
-        }
+        let Some(writer) = &self.writer else { return false };
         // What came meanwhile is for the driver: if it is the end of the connection, the request goes on the
         // next one.
-        if now >= self.quiet_from && !self.is_silent() {
+        if now >= self.quiet_from && !matches!(writer.is_silent(), Ok(true)) {
             return false;
         }
         self.quiet_from = now + LONG_QUIET;
         self.link.poll_transmit(&mut self.rest);
-        let Some(writer) = &self.writer else { return false };
         // A broken socket is found and reported by the driver, which reads from it.
         if let Ok(written) = writer.try_write(&self.rest) {
             self.rest.advance(written);
@@ -585,12 +582,6 @@ impl SharingState {
         }
         let in_time = deadline.is_none_or(|deadline| self.armed.is_some_and(|armed| armed <= deadline));
         self.rest.is_empty() && in_time
-    }
-
-    /// Whether neither anything came that was not read yet, nor the end of the connection.
-    #[cold]
-    fn is_silent(&self) -> bool {
-        self.writer.as_ref().is_some_and(|writer| matches!(writer.is_silent(), Ok(true)))
     }
 
     /// No call waits for this server: says why not, and has it tried again.

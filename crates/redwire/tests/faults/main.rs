@@ -7,6 +7,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod attempts;
 mod cancelling;
 mod closing;
 mod combining;

@@ -197,11 +197,13 @@ fn full_queue(path: &Path) -> (Socket, Vec<UnixStream>) {
 /// A server that stands still is found dead by its silence, also where no deadline is near.
 #[test]
 fn silence_is_noticed_while_signals_come() {
-    const INTERVAL: Duration = Duration::from_millis(200);
+    // A connection that lay idle for so long would be asked before it is used, and a call without a deadline
+    // would wait for another: long enough to begin all calls before, on any machine.
+    const INTERVAL: Duration = Duration::from_secs(1);
     handle_signals();
     let server = Server::start();
     // A call with a deadline waits for a server that may only be busy.
-    let url = format!("{}?health_check_interval=200ms&timeout=0", server.url());
+    let url = format!("{}?health_check_interval=1s&timeout=0", server.url());
     let client = || Client::connect(&url).unwrap();
     let (waits, large, pubsub) = (client(), client(), PubSub::connect(&url).unwrap());
     let mut hand = Connection::connect(&url).unwrap();

@@ -170,6 +170,8 @@ impl<'c, C: Call> Request<'c, C> {
             waker.wake_by_ref();
             return Ok(None);
         }
+        let until = call::try_deadline(&self.call, dispatch, self.client.config(), deadline, now);
+        let dispatch = self.attempt.as_ref().map_or(dispatch, |attempt| attempt.dispatch(dispatch));
         match dispatch {
             Dispatch::Shared if self.routed.asking() => {
                 let asking = Asking(&mut self.call);
@@ -177,15 +179,15 @@ impl<'c, C: Call> Request<'c, C> {
                     self.routed.node_client().map_or(&self.client.shared_connection, |node_client| {
                         &node_client.client.shared_connection
                     });
-                let ticket = shared_connection.submit_or_wait(&asking, waker, deadline, now)?;
+                let ticket = shared_connection.submit_or_wait(&asking, waker, until, now)?;
                 self.wait(ticket);
             }
             Dispatch::Shared => {
-                let ticket = self.shared_connection().submit_or_wait(&self.call, waker, deadline, now)?;
+                let ticket = self.shared_connection().submit_or_wait(&self.call, waker, until, now)?;
                 self.wait(ticket);
             }
             Dispatch::Exclusive(_) => {
-                self.start_apart(deadline)?;
+                self.start_apart(until)?;
                 // Polled at once by the caller's loop.
                 waker.wake_by_ref();
             }
@@ -253,7 +255,7 @@ impl<'c, C: Call> Request<'c, C> {
     }
 
     #[cold]
-    fn start_apart(&mut self, deadline: Option<Instant>) -> Result<()> {
+    fn start_apart(&mut self, until: Option<Instant>) -> Result<()> {
         self.shared_connection().check()?;
         let (mut outbox, asking) = (Outbox::default(), Asking(&mut self.call));
         let count = match self.routed.asking() {
@@ -267,9 +269,7 @@ impl<'c, C: Call> Request<'c, C> {
             .clone();
         let (commands, ends) = (outbox.to_bytes(), self.call.ends_connection());
         self.state =
-            RequestState::Apart(Box::pin(
-                async move { pool.exchange(&commands, count, ends, deadline).await },
-            ));
+            RequestState::Apart(Box::pin(async move { pool.exchange(&commands, count, ends, until).await }));
         Ok(())
     }
 
@@ -284,6 +284,7 @@ impl<'c, C: Call> Request<'c, C> {
     fn handle_failure(&mut self, error: Error) -> Result<RequestState> {
         let deadline = self.deadline;
         let attempt = self.attempt.get_or_insert_with(|| Box::new(Attempt::new(deadline)));
+        attempt.handle_outcome(&error);
         match self.routed.handle_failure(self.client, attempt, error, &mut self.call) {
             Decision::Retry(pause) => {
                 let (client, attempt) = (self.client.clone(), attempt.clone());
