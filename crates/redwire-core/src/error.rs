@@ -420,7 +420,9 @@ impl Error {
     /// put `ERR` before a word that says more (`ERR LOADING …`): then that word.
     #[must_use]
     pub fn code(&self) -> Option<&str> {
-        if !self.is_from_server() {
+        // What a server answered to connecting came before anything was sent for the caller.
+        let in_handshake = self.0.outcome == Outcome::NotSent && self.is_servers_kind();
+        if !in_handshake && !self.is_from_server() {
             return None;
         }
         let line =
@@ -428,7 +430,23 @@ impl Error {
         if let Some(code) = line.and_then(Self::code) {
             return Some(code);
         }
+        if in_handshake {
+            return None;
+        }
         code_and_rest(&self.0.message).0.split(['\r', '\n']).next().filter(|word| is_code(word))
+    }
+
+    /// Whether it is of a kind that servers' errors have.
+    fn is_servers_kind(&self) -> bool {
+        matches!(
+            self.0.kind,
+            ErrorKind::Response
+                | ErrorKind::Authentication(_)
+                | ErrorKind::Busy
+                | ErrorKind::Cluster(_)
+                | ErrorKind::MaxClients
+                | ErrorKind::ReadOnly
+        )
     }
 
     /// The line that a server answered the command with, whatever was put before it; `None` where that does
@@ -446,15 +464,7 @@ impl Error {
     fn is_from_server(&self) -> bool {
         match self.0.outcome {
             Outcome::Rejected => true,
-            Outcome::MaybeExecuted | Outcome::Unreadable => matches!(
-                self.0.kind,
-                ErrorKind::Response
-                    | ErrorKind::Authentication(_)
-                    | ErrorKind::Busy
-                    | ErrorKind::Cluster(_)
-                    | ErrorKind::MaxClients
-                    | ErrorKind::ReadOnly
-            ),
+            Outcome::MaybeExecuted | Outcome::Unreadable => self.is_servers_kind(),
             Outcome::NotSent => false,
         }
     }
@@ -501,7 +511,9 @@ impl Error {
     /// hope.
     ///
     /// What may have been executed is not retryable by this measure; a caller that knows the command to be
-    /// harmless when repeated looks at [`outcome`](Self::outcome) instead.
+    /// harmless when repeated looks at [`outcome`](Self::outcome) instead. Of failures to connect, those are
+    /// not that somebody has to mend first: credentials, certificates, a database or a service that is not
+    /// there.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         match self.0.outcome {
@@ -510,6 +522,9 @@ impl Error {
                 ErrorKind::Config
                     | ErrorKind::Usage
                     | ErrorKind::Authentication(_)
+                    | ErrorKind::Connection(ConnectionFault::Tls)
+                    | ErrorKind::Response
+                    | ErrorKind::Sentinel(SentinelFault::UnknownService)
                     | ErrorKind::Closed
                     | ErrorKind::Cluster(ClusterFault::CrossSlot | ClusterFault::NotACluster)
             ),

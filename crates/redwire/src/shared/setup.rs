@@ -61,7 +61,13 @@ pub(crate) fn address(endpoint: &Endpoint) -> Arc<str> {
 
 /// Connecting took too long: for the call that wanted it, or by the connect timeout.
 pub(crate) fn too_slow(config: &Config, for_the_call: bool) -> Error {
-    let message = format!("no connection within the connect timeout of {:?}", config.connect_timeout());
+    // A server that speaks no TLS waits for the rest of a command.
+    let (by_tls, hint) = match config.tls() {
+        true => (" by TLS", " (does the server speak TLS at this port?)"),
+        false => ("", ""),
+    };
+    let limit = config.connect_timeout();
+    let message = format!("no connection{by_tls} within the connect timeout of {limit:?}{hint}");
     let error = Error::new(ErrorKind::Connection(ConnectionFault::Timeout), Outcome::NotSent, message);
     if for_the_call { late(Some(&error)) } else { error }
 }

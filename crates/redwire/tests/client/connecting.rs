@@ -146,10 +146,13 @@ fn what_does_not_let_in_is_told(setup: Setup) {
         assert_eq!(error.outcome(), Outcome::NotSent);
         assert_eq!(error.address(), Some(format!("127.0.0.1:{port}").as_str()));
         assert!(!error.is_retryable());
+        let code = if fault == AuthenticationFault::WrongPassword { "WRONGPASS" } else { "NOAUTH" };
+        assert_eq!(error.code(), Some(code), "{error}");
     }
     let error = setup.connect(&format!("{}/999", shared().url()), "").unwrap_err();
     assert!(error.to_string().contains("SELECT"), "{error}");
-    assert_eq!(error.kind(), ErrorKind::Response);
+    assert_eq!((error.kind(), error.code()), (ErrorKind::Response, Some("ERR")));
+    assert!(!error.is_retryable());
 }
 
 fn errors_and_debug_never_show_the_password(setup: Setup) {

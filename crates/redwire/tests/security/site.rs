@@ -73,6 +73,7 @@ pub(crate) fn at(port: u16) -> ConfigBuilder {
 pub(crate) fn check_tls_error(error: &Error, words: &[&str]) {
     assert_eq!(error.kind(), ErrorKind::Connection(ConnectionFault::Tls), "{error}");
     assert_eq!(error.outcome(), Outcome::NotSent, "{error}");
+    assert!(!error.is_retryable(), "{error}");
     let text = error.to_string();
     assert!(words.iter().all(|word| text.contains(word)), "{text}\nlacks one of {words:?}");
     assert!(error.address().is_some(), "{text}");

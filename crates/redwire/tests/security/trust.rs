@@ -169,5 +169,7 @@ fn a_plain_server_is_never_spoken_to_in_the_clear(setup: Setup) {
     let error: Error = result.unwrap_err();
     assert_eq!(error.outcome(), Outcome::NotSent, "{error}");
     assert!(took <= Duration::from_millis(300) + GRACE, "{took:?}");
+    // It waits for the rest of what it takes for a command.
+    assert!(error.to_string().contains("TLS"), "{error}");
     assert_eq!((server.calls("hello"), server.calls("client|setinfo")), (0, 0));
 }

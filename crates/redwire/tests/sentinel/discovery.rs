@@ -162,6 +162,7 @@ fn an_unknown_service_is_told_apart_from_sentinels_that_cannot_be_reached(setup:
         let error = setup.connect(&url(&sentinels), "").unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Sentinel(fault), "{error}");
         assert_eq!(error.outcome(), Outcome::NotSent, "{error}");
+        assert_eq!(error.is_retryable(), fault == SentinelFault::Unreachable, "{error}");
         assert!(error.to_string().contains("\"mymaster\"") && error.to_string().contains(words), "{error}");
         assert!(
             sentinels.iter().all(|sentinel| error.to_string().contains(&sentinel.to_string())),
