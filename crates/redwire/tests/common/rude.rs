@@ -3,6 +3,7 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -76,10 +77,10 @@ impl RudePeer {
         format!("redis+cluster://{}", self.shared.addr)
     }
 
-    /// How many connections have come since `since` on which no map was asked for.
-    pub(crate) fn connections_since(&self, since: Instant) -> usize {
+    /// How many connections came within `times` on which no map was asked for.
+    pub(crate) fn connections(&self, times: Range<Instant>) -> usize {
         let came = self.shared.came.lock().unwrap_or_else(PoisonError::into_inner);
-        came.iter().filter(|came| **came >= since).count()
+        came.iter().filter(|came| times.contains(*came)).count()
     }
 }
 
