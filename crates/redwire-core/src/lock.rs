@@ -17,7 +17,7 @@ pub use claim::{Claim, FoundLock};
 pub use hold::{Extension, Hold, HoldStep};
 
 use crate::cmd::Cmd;
-use crate::error::{Error, ErrorKind, LockFault, Outcome};
+use crate::error::{Error, ErrorKind, LockFault, Outcome, Result};
 use crate::facts;
 
 /// How a lock is to be had and kept.
@@ -68,6 +68,14 @@ impl LockOptions {
         Self { wait: LockWait::Upto(Duration::ZERO), ..self.clone() }
     }
 
+    /// Whether a server can keep such a lock.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Usage`]: the ttl is less than a millisecond, or more than 100 years.
+    pub fn check(&self) -> Result<()> {
+        check_ttl(self.ttl)
+    }
+
     /// The wait in time; `None` for one without end.
     fn patience(&self) -> Option<Duration> {
         match self.wait {
@@ -87,11 +95,22 @@ pub fn may_listen(in_use: usize, max: usize) -> bool {
     in_use < max.div_ceil(2)
 }
 
+/// Whether a lock can last for `ttl`: every lock runs out some time, since its holder may die.
+fn check_ttl(ttl: Duration) -> Result<()> {
+    if (SHORTEST_TTL..=LONGEST_TTL).contains(&ttl) {
+        return Ok(());
+    }
+    Err(Error::usage(format!("the ttl of a lock: expected from 1 ms to 100 years, got {ttl:?}")))
+}
+
+const SHORTEST_TTL: Duration = Duration::from_millis(1);
+const LONGEST_TTL: Duration = Duration::from_secs(100 * 365 * 24 * 3_600);
+
 /// The result of a release: the lock was released now, or was gone before.
 ///
 /// # Errors
 /// [`LockFault::NotOwned`].
-pub fn released(owned: bool) -> crate::Result<()> {
+pub fn released(owned: bool) -> Result<()> {
     if owned { Ok(()) } else { Err(failure(LockFault::NotOwned)) }
 }
 

@@ -18,7 +18,7 @@ pub enum Deployment {
     },
     /// A Cluster.
     Cluster {
-        /// The nodes to ask for the map, in this order; at least one.
+        /// The nodes to ask for the map, at least one; which of them is asked first is left to chance.
         nodes: Vec<HostPort>,
     },
 }

@@ -6,7 +6,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Claim, FoundLock, LockOptions, failure};
+use super::{Claim, FoundLock, LockOptions, check_ttl, failure};
 use crate::cmd::Cmd;
 use crate::error::{Error, LockFault, Result};
 
@@ -135,6 +135,7 @@ impl Hold {
     /// # Errors
     /// The lock is lost.
     pub fn extend(&mut self, ttl: Duration, now: Instant) -> Result<(Cmd<bool>, Extension)> {
+        check_ttl(ttl)?;
         self.check(now)?;
         Ok((self.claim.extend(ttl), Extension { sent: now, ttl }))
     }

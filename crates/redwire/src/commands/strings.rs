@@ -112,15 +112,41 @@ pub trait StringCommands: Run {
         self.run(Cmd::of(&facts::DECRBY).required(key).arg(delta))
     }
 
-    /// The values of all `keys`, usually a `Vec<Option<String>>`.
+    /// The values of all `keys`, usually a `Vec<Option<String>>`. In a cluster keys of several slots are asked
+    /// for slot by slot, at once: other callers may write in between.
     /// [MGET](https://redis.io/docs/latest/commands/mget/)
     fn mget<C: Reply>(self, keys: impl Arg) -> Self::Out<C> {
         self.run(Cmd::of(&facts::MGET).places(keys))
     }
 
-    /// Sets all these keys: pairs, or a map. [MSET](https://redis.io/docs/latest/commands/mset/)
+    /// Sets all these keys: pairs, or a map. On one server, and in a cluster within one slot, all are set at
+    /// once. In a cluster keys of several slots are set slot by slot, which is not atomic: other callers may
+    /// see some of them set and others not yet, and after an error some may be set. Keys with the same hash
+    /// tag (`{user:7}:name`) have the same slot. [MSET](https://redis.io/docs/latest/commands/mset/)
     fn mset(self, pairs: impl Arg) -> Self::Out<()> {
         self.run(Cmd::of(&facts::MSET).pairs(pairs))
+    }
+
+    /// As [`mget`](Self::mget), under the name that says what it is in a cluster: it may be carried out in
+    /// parts.
+    ///
+    /// ```no_run
+    /// # async fn example(client: redwire::Client) -> redwire::Result<()> {
+    /// use redwire::prelude::*;
+    ///
+    /// client.mset_nonatomic([("user:1", "ann"), ("user:2", "bob")]).await?;
+    /// let names: Vec<Option<String>> = client.mget_nonatomic(["user:1", "user:2"]).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    fn mget_nonatomic<C: Reply>(self, keys: impl Arg) -> Self::Out<C> {
+        self.mget(keys)
+    }
+
+    /// As [`mset`](Self::mset), under the name that says what it is in a cluster: it may be carried out in
+    /// parts.
+    fn mset_nonatomic(self, pairs: impl Arg) -> Self::Out<()> {
+        self.mset(pairs)
     }
 
     /// Whether all these keys were set, because there was none of them.

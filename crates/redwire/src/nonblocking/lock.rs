@@ -73,9 +73,10 @@ impl Lock {
         Self { client: client.clone(), options: LockOptions::new(name) }
     }
 
-    /// How long it is held without being extended, in whole milliseconds, 1 at least; default: 30 s. Too
-    /// short, and a pause of the holder or the network loses it; too long, and the others wait long for a
-    /// holder that died.
+    /// How long it is held without being extended, in whole milliseconds, from 1 to 100 years; default: 30 s.
+    /// Too short, and a pause of the holder or the network loses it; too long, and the others wait long for a
+    /// holder that died. There is no lock without an end: that of a holder that died would stay for ever. To
+    /// hold one for as long as the holder lives, have it [extended](Self::auto_extend).
     #[must_use]
     pub fn ttl(mut self, ttl: Duration) -> Self {
         self.options.ttl = ttl;
@@ -162,7 +163,7 @@ impl Lock {
     /// # Errors
     /// [`NotOwned`](LockFault::NotOwned) if that token does not hold it; otherwise as any call.
     pub async fn reattach(&self, token: &str) -> Result<LockGuard> {
-        let claim = locking::new_claim(&self.options, Some(token.to_owned()));
+        let claim = locking::new_claim(&self.options, Some(token.to_owned()))?;
         let sent = clock::now();
         let found = self.client.execute(claim.take()).await?;
         let (fence, hold) = Hold::found(&self.options, claim, found, sent)?;
@@ -179,7 +180,7 @@ impl Lock {
 
     async fn attempt(&self, options: &LockOptions) -> Result<LockGuard> {
         let client = &self.client;
-        let claim = locking::new_claim(options, options.token.clone());
+        let claim = locking::new_claim(options, options.token.clone())?;
         let acquire = Acquire::new(options, claim, client.config().timeout(), clock::now());
         let mut attempt = AcquireAttempt { client, acquire, runtime: runtime()? };
         loop {

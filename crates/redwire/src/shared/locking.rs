@@ -6,6 +6,7 @@ use std::hash::BuildHasher;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{LazyLock, MutexGuard};
 
+use redwire_core::Result;
 use redwire_core::lock::{Claim, Hold, LockOptions};
 
 use crate::shared::sync::Mutex;
@@ -21,8 +22,12 @@ pub(crate) fn new_token() -> String {
 
 /// The claim of a new attempt to get a lock, or to take charge of one, with the holder's token or one of its
 /// own.
-pub(crate) fn new_claim(options: &LockOptions, token: Option<String>) -> Claim {
-    Claim::new(&options.name, token.unwrap_or_else(new_token), new_attempt())
+///
+/// # Errors
+/// No server can keep such a lock.
+pub(crate) fn new_claim(options: &LockOptions, token: Option<String>) -> Result<Claim> {
+    options.check()?;
+    Ok(Claim::new(&options.name, token.unwrap_or_else(new_token), new_attempt()))
 }
 
 /// The next attempt of this process: who counts, and its number.
