@@ -120,6 +120,9 @@ fn many_keys_are_set_and_read_at_once() {
         run!(c.mset([(key("a"), "1"), (key("b"), "2")]));
         let values: Vec<Option<String>> = run!(c.mget([key("a"), key("none"), key("b")]));
         assert_eq!(values, [text("1"), None, text("2")]);
+        run!(c.mset_nonatomic([(key("e"), "5"), (key("f"), "6")]));
+        let both: Vec<Option<i64>> = run!(c.mget_nonatomic([key("e"), key("f")]));
+        assert_eq!(both, [Some(5), Some(6)]);
         assert!(!run!(c.mset_nx([(key("b"), 3), (key("c"), 3)])));
         assert!(run!(c.mset_nx(HashMap::from([(key("c"), 3), (key("d"), 3)]))));
         assert_eq!(run!(c.mget::<(u32, u32)>([key("c"), key("d")])), (3, 3));
