@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use redwire::blocking;
 use redwire::prelude::*;
-use redwire::{Result, Value};
-use redwire_testkit::{Server, eventually};
+use redwire::{ErrorKind, Result, Value};
+use redwire_testkit::{Direction, Proxy, Server, eventually};
 
 use crate::common::{Client, Driver, LIMIT, Setup, runtime, words};
 
@@ -58,13 +58,18 @@ fn a_connection_is_lent_without_limit_or_at_once(setup: Setup) {
 
 fn closing_waits_without_limit_for_what_is_under_way(setup: Setup) {
     let server = Server::start();
-    let client = setup.client(&server.url(), "health_check_interval=0");
+    let proxy = Proxy::start(server.addr());
+    let client = setup.client(&proxy.url(), "health_check_interval=0");
     server.freeze();
     thread::scope(|scope| {
+        let sent = proxy.bytes(Direction::ToServer);
         let call = scope.spawn(|| client.execute(words::<i64>("INCR n").timeout(MAX)));
-        thread::sleep(Duration::from_millis(50));
+        eventually("it is sent", LIMIT, || proxy.bytes(Direction::ToServer) > sent);
         let closing = scope.spawn(|| client.shut(MAX));
-        thread::sleep(Duration::from_millis(50));
+        eventually("no more calls are taken", LIMIT, || {
+            let ping = words::<Value>("PING").timeout(Duration::from_millis(20));
+            client.execute(ping).is_err_and(|error| error.kind() == ErrorKind::Closed)
+        });
         server.thaw();
         assert_eq!(call.join().unwrap().unwrap(), 1);
         closing.join().unwrap();

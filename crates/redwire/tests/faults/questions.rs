@@ -143,16 +143,17 @@ fn a_front_end_that_answers_by_itself_keeps_its_connection(setup: Setup) {
         });
         // Where errors are all that comes back, marks prove nothing.
         let marks = if answer.starts_with('-') { 0 } else { 2 };
-        let options = format!("health_check_interval=150ms&timeout=5s&mark_every={marks}");
+        // Three times as long as is needed to see that it is asked, so that a busy machine answers in time.
+        let options = format!("health_check_interval=300ms&timeout=5s&mark_every={marks}");
         let client = setup.client(&fake.url(), &options);
         let echo = |n: u32| client.execute(words::<String>(&format!("ECHO {n}")).retries(0));
         let mut lost = losses(&client);
-        let end = Instant::now() + Duration::from_millis(500);
+        let end = Instant::now() + Duration::from_millis(700);
         for n in 0..3 {
             assert_eq!(echo(n).unwrap(), n.to_string(), "{answer:?}");
         }
         if let Driver::Tokio = setup.driver {
-            eventually("it is asked several times", LIMIT, || pings(&fake, 0) > 2);
+            eventually("it is asked several times", LIMIT, || pings(&fake, 0) > 1);
         }
         thread::sleep(end.saturating_duration_since(Instant::now()));
         for n in 0..20 {

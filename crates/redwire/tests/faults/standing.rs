@@ -377,7 +377,8 @@ fn whoever_is_never_known_causes_no_storm(setup: Setup) {
     let before = fake.connections();
     for_a_while(4, Duration::from_millis(1000), |_| {
         let error = client.run::<Value>("GET k").unwrap_err();
-        assert!(error.to_string().contains("NOAUTH"), "{error}");
+        // A machine that is busy elsewhere may not get to a try in time.
+        assert!(error.to_string().contains("NOAUTH") || error.is_timeout(), "{error}");
         true
     });
     let came = fake.connections() - before;
