@@ -72,10 +72,10 @@ impl Lock {
         Self { client: client.clone(), options: LockOptions::new(name) }
     }
 
-    /// How long it is held without being extended, in whole milliseconds, from 1 to 100 years; default: 30 s.
-    /// Too short, and a pause of the holder or the network loses it; too long, and the others wait long for a
-    /// holder that died. There is no lock without an end: that of a holder that died would stay for ever. To
-    /// hold one for as long as the holder lives, have it [extended](Self::auto_extend).
+    /// How long it is held without being extended, in whole milliseconds, 1 at least; default: 30 s. Too
+    /// short, and a pause of the holder or the network loses it; too long, and the others wait long for a
+    /// holder that died. `Duration::MAX`: without an end, and that of a holder that died stays until its key
+    /// is deleted; to hold one for as long as the holder lives, have it [extended](Self::auto_extend).
     #[must_use]
     pub fn ttl(mut self, ttl: Duration) -> Self {
         self.options.ttl = ttl;

@@ -28,7 +28,7 @@ both!(
     a_frozen_server_loses_the_lock_in_time,
     a_lock_that_was_taken_away_is_found_out,
     its_time_can_be_extended,
-    its_time_has_an_end,
+    its_time_is_a_millisecond_at_least,
     it_is_extended_for_as_long_as_it_is_held,
     a_token_moves_to_another_client,
     a_dropped_guard_releases,
@@ -306,23 +306,20 @@ fn its_time_can_be_extended(setup: Setup) {
     assert!(!lock.locked().unwrap());
 }
 
-fn its_time_has_an_end(setup: Setup) {
+fn its_time_is_a_millisecond_at_least(setup: Setup) {
     let server = Server::start();
     let client = setup.client(&server.url(), "");
-    let year = Duration::from_secs(365 * 24 * 3_600);
-    for ttl in [Duration::ZERO, Duration::from_micros(999), 101 * year, Duration::MAX] {
+    for ttl in [Duration::ZERO, Duration::from_micros(999)] {
         let error = lock(&client).ttl(ttl).try_acquire().err().expect("it is refused");
         assert_eq!((error.kind(), error.outcome()), (ErrorKind::Usage, Outcome::NotSent), "{error}");
-        assert!(
-            error.to_string().contains(&format!("expected from 1 ms to 100 years, got {ttl:?}")),
-            "{error}"
-        );
+        assert!(error.to_string().contains(&format!("expected at least 1 ms, got {ttl:?}")), "{error}");
         let guard = lock(&client).acquire().unwrap();
         assert_eq!(guard.extend(ttl).unwrap_err().kind(), ErrorKind::Usage);
         guard.release().unwrap();
     }
-    let guard = lock(&client).ttl(100 * year).acquire().unwrap();
+    let guard = lock(&client).ttl(Duration::MAX).acquire().unwrap();
     assert!(guard.owned().unwrap());
+    guard.extend(MS).unwrap();
     guard.release().unwrap();
 }
 
