@@ -172,6 +172,20 @@ fn between(low: u64, high: u64, random: u64) -> u64 {
     low + u64::try_from(offset).expect("offset < width, and width - 1 fits in 64 bits")
 }
 
+/// `time`, a tenth more or less; `random` is uniform over all of `u64`.
+pub(crate) fn jitter_around(time: Duration, random: u64) -> Duration {
+    let spread = (time / 5).as_nanos().min(u128::from(u64::MAX));
+    // Below the spread, which fits in 64 bits.
+    let more = ((spread * u128::from(random)) >> 64) as u64;
+    (time - time / 10).saturating_add(Duration::from_nanos(more))
+}
+
+/// `time`, and up to a quarter of it more; `random` is uniform over all of `u64`.
+pub(crate) fn jitter_above(time: Duration, random: u64) -> Duration {
+    let share = (random >> 32) as u32;
+    time.saturating_add((time / 4).mul_f64(f64::from(share) / f64::from(u32::MAX)))
+}
+
 const NAMES: &[(&str, Shape)] = &[
     ("none", Shape::None),
     ("constant", Shape::Constant),

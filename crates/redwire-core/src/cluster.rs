@@ -50,7 +50,7 @@ pub use bundle::Bundle;
 pub use map::{Map, Node, NodeHealth, Shard};
 pub use node_choice::NodeChoice;
 pub use options::ClusterOptions;
-pub use plan::{Part, Plan, Spread};
+pub use plan::{Part, Plan, Spread, slot_of};
 pub use promotion_probe::{SILENT, is_unheard};
 pub use reads::{ReadStrategy, Readers};
 pub use redirect::{Redirect, RedirectKind};
@@ -60,7 +60,7 @@ pub(crate) use route::AT_ONCE;
 pub use route::{AfterFailure, Route, RouteStep, Rules, TopologyHint, any_primary};
 pub use scan::{ClusterScan, ScanStep};
 pub use scatter::Scatter;
-pub use slot::{SLOTS, slot, slot_of};
+pub use slot::{SLOTS, slot};
 pub use slots_reply::Source;
 pub use topology::Topology;
 

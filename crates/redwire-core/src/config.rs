@@ -437,7 +437,7 @@ impl Default for Config {
             retry: RetryPolicy::default(),
             retry_budget: 20,
             idempotent: false,
-            reconnect_backoff: RECONNECT_BACKOFF,
+            reconnect_backoff: retry::DEFAULT_BACKOFF,
             read_buffer_size: 64 << 10,
             read_only: false,
             max_queued_commands: 65_536,
@@ -465,7 +465,6 @@ impl fmt::Display for Config {
 pub(crate) const DEFAULT_HOST: &str = "localhost";
 pub(crate) const DEFAULT_PORT: u16 = 6379;
 pub(crate) const DEFAULT_SENTINEL_PORT: u16 = 26379;
-const RECONNECT_BACKOFF: Backoff = Backoff::full_jitter(Duration::from_millis(10), Duration::from_secs(1));
 
 #[cfg(test)]
 mod tests;

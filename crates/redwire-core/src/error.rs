@@ -11,7 +11,6 @@ use crate::facts::Facts;
 use crate::refusal;
 use crate::replies::Replies;
 use crate::secret::{self, Secret};
-use crate::standing::is_unknown;
 
 /// The result of nearly everything in this library.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -562,7 +561,12 @@ impl Error {
     /// not know who asks, or that it cannot serve now.
     pub(crate) fn is_news(&self) -> bool {
         let rejected = self.0.outcome == Outcome::Rejected;
-        self.is_demotion() || (rejected && (is_unknown(self) || self.0.kind == ErrorKind::Busy))
+        self.is_demotion() || (rejected && (self.wants_password() || self.0.kind == ErrorKind::Busy))
+    }
+
+    /// Whether the server does not know, or has forgotten, who is connected: it wants a password.
+    pub(crate) fn wants_password(&self) -> bool {
+        self.kind() == ErrorKind::Authentication(AuthenticationFault::PasswordRequired)
     }
 
     /// The same failure, as the last of a call that may have been executed by a try before it.
@@ -779,7 +783,8 @@ mod tests {
                 true,
             ),
             (
-                "ERR Error running script: @user_script: 1: -READONLY You can't write against a read only replica.",
+                "ERR Error running script: @user_script: 1: -READONLY You can't write against a read only \
+                 replica.",
                 false,
                 true,
             ),
@@ -818,7 +823,8 @@ mod tests {
             .with_tries(3);
         assert_eq!(
             error.to_string(),
-            "INCR at 127.0.0.1:1234: no reply within the deadline (outcome unknown: it may have been executed) (after 3 tries)"
+            "INCR at 127.0.0.1:1234: no reply within the deadline (outcome unknown: it may have been \
+             executed) (after 3 tries)"
         );
         assert!(error.is_timeout() && !error.is_retryable());
     }

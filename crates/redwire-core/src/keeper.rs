@@ -22,7 +22,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::backoff::Backoff;
+use crate::backoff::{Backoff, jitter_around};
 use crate::error::Error;
 use crate::outage::{Outage, heals};
 
@@ -50,7 +50,8 @@ use crate::outage::{Outage, heals};
 /// assert!(matches!(keeper.poll_connect(now, 0), Connect::Up));
 /// let error = redwire_core::Error::closed_by_peer(redwire_core::Outcome::NotSent);
 /// keeper.handle_lost(error, true, now, 0);
-/// assert!(matches!(keeper.poll_connect(now, 0), Connect::At(next) if next == now + Duration::from_millis(10)));
+/// let next = now + Duration::from_millis(10);
+/// assert!(matches!(keeper.poll_connect(now, 0), Connect::At(at) if at == next));
 /// ```
 #[derive(Debug)]
 pub struct Keeper {
@@ -135,7 +136,7 @@ impl Keeper {
 
     /// There is a connection.
     pub fn handle_connected(&mut self, now: Instant, random: u64) {
-        let lifetime = self.lifetime.map(|lifetime| jittered(lifetime, random));
+        let lifetime = self.lifetime.map(|lifetime| jitter_around(lifetime, random));
         let expires = lifetime.and_then(|lifetime| now.checked_add(lifetime));
         self.up = Some(Up { since: now, expires, is_cut: false });
         (self.moved, self.asked, self.failed) = (false, false, false);
@@ -237,14 +238,6 @@ impl Keeper {
         }
         self.cut.take()
     }
-}
-
-/// `lifetime`, a tenth more or less.
-pub(crate) fn jittered(lifetime: Duration, random: u64) -> Duration {
-    let spread = (lifetime / 5).as_nanos().min(u128::from(u64::MAX));
-    // Below the spread, which fits in 64 bits.
-    let more = ((spread * u128::from(random)) >> 64) as u64;
-    (lifetime - lifetime / 10).saturating_add(Duration::from_nanos(more))
 }
 
 #[cfg(test)]

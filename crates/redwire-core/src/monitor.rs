@@ -12,7 +12,7 @@ use crate::error::{Error, Outcome, Result};
 use crate::inbound::Frames;
 use crate::liveness::{Liveness, Verdict};
 use crate::reply::decode_error;
-use crate::standing::{forgotten, is_unknown};
+use crate::standing::forgotten;
 
 mod line;
 
@@ -139,7 +139,7 @@ impl MonitorStream {
     fn handle_line(&mut self, frame: &[u8]) -> Result<()> {
         let Some(line) = frame.strip_prefix(b"+").and_then(|line| line.strip_suffix(b"\r\n")) else {
             let error = frame.strip_prefix(b"-").map(|line| Error::from_server(line.trim_ascii_end()));
-            return error.filter(is_unknown).map_or(Ok(()), |error| Err(forgotten(&error)));
+            return error.filter(Error::wants_password).map_or(Ok(()), |error| Err(forgotten(&error)));
         };
         match line::parse(line) {
             Some(entry) if self.is_own(&entry) => {}

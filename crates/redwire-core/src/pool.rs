@@ -26,11 +26,11 @@ mod stats;
 use std::panic::Location;
 use std::time::Instant;
 
+use crate::backoff::jitter_around;
 use crate::error::{Error, Result};
-use crate::keeper::jittered;
 use crate::outage::{Outage, Turn, heals};
 
-pub use acquire_limit::AcquireLimit;
+pub use acquire_limit::{AcquireLimit, WhenExhausted};
 pub use limits::PoolLimits;
 use places::{closed, queue_full};
 pub use queue::QueueClaim;
@@ -122,16 +122,6 @@ pub enum Acquired<C> {
     Ready(Permit, C),
     /// A place in the queue.
     Queued(QueueClaim),
-}
-
-/// What a caller wants that comes while all connections are in use.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum WhenExhausted {
-    /// To wait for one.
-    #[default]
-    Wait,
-    /// An error at once. It still waits where one more connection may be made.
-    Fail,
 }
 
 #[derive(Debug)]
@@ -409,7 +399,8 @@ impl<C, W: Clone> Pool<C, W> {
         debug_assert_eq!(place.state, PlaceState::Connecting, "it is connected once");
         let begun = std::mem::replace(&mut place.since, now);
         place.made = now;
-        place.expires = self.limits.lifetime.and_then(|lifetime| now.checked_add(jittered(lifetime, random)));
+        place.expires =
+            self.limits.lifetime.and_then(|lifetime| now.checked_add(jitter_around(lifetime, random)));
         place.state = PlaceState::InUse;
         self.connecting -= 1;
         self.counts.created += 1;

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use crate::backoff::Backoff;
 use crate::config::{Config, Deployment};
-use crate::error::{AuthenticationFault, ConnectionFault, Error, ErrorKind, Outcome};
+use crate::error::{ConnectionFault, Error, ErrorKind, Outcome};
 
 /// What the connections of one client to one address have been told.
 ///
@@ -160,16 +160,10 @@ pub fn unfit(error: &Error, config: &Config) -> Option<Unfit> {
     let rejected = error.outcome() == Outcome::Rejected;
     let alone = matches!(config.deployment(), Deployment::Single(_)) && !config.has_alternatives();
     match error.kind() {
-        _ if is_unknown(error) => (rejected && config.authenticates()).then_some(Unfit::Now),
+        _ if error.wants_password() => (rejected && config.authenticates()).then_some(Unfit::Now),
         ErrorKind::Busy => (rejected && alone && error.code() != Some("BUSY")).then_some(Unfit::Lasting),
         _ => (alone && !config.read_only() && error.is_demotion()).then_some(Unfit::Now),
     }
-}
-
-/// Whether the server does not know, or has forgotten, who is connected: it wants a password.
-#[must_use]
-pub(crate) fn is_unknown(error: &Error) -> bool {
-    error.kind() == ErrorKind::Authentication(AuthenticationFault::PasswordRequired)
 }
 
 /// Why a connection was given up that had served, and whose server has forgotten who is connected.
@@ -193,7 +187,10 @@ pub fn advised(error: Error, config: &Config) -> Error {
     if unfit(&error, config) != Some(Unfit::Now) {
         return error;
     }
-    error.with_context("this connection is of no use any more, and `reconnect` makes one to the server that is at its address now")
+    error.with_context(
+        "this connection is of no use any more, and `reconnect` makes one to the server that \
+         is at its address now",
+    )
 }
 
 #[cfg(test)]

@@ -2,13 +2,17 @@
 //!
 //! This file must not know which node serves what.
 
-use super::slot::cross_slot;
-use super::{slot, slot_of};
+use std::fmt::Write;
+
+use super::slot;
 use crate::arg::Args;
 use crate::cmd::Cmd;
-use crate::error::{Error, Result};
+use crate::error::{ClusterFault, Error, ErrorKind, Outcome, Result};
 use crate::facts::{self, BeginSearch, Facts, FindKeys, KeySpec, RequestPolicy, ResponsePolicy};
 use crate::pipeline::Batch;
+
+/// Error messages name this many keys at most.
+const MOST_NAMED: usize = 8;
 
 /// Where a command goes.
 #[derive(Clone, Debug)]
@@ -209,4 +213,37 @@ impl<'a> Layout<'a> {
         groups.chain(self.tail).for_each(|word| args.bulk(word));
         Part { slot, args, places: keys.iter().map(|(place, _)| *place).collect() }
     }
+}
+
+/// The slot of a command of these words, name included; `None` if it has no key that is known.
+///
+/// # Errors
+/// [`ClusterFault::CrossSlot`]: its keys have several; the message names keys and slots.
+pub fn slot_of<'a, I>(facts: &Facts, words: I) -> Result<Option<u16>>
+where
+    I: Iterator<Item = &'a [u8]> + Clone,
+{
+    let mut slots = facts.keys(words.clone()).map(|(_, key)| slot(key));
+    let Some(first) = slots.next() else { return Ok(None) };
+    if slots.all(|slot| slot == first) {
+        return Ok(Some(first));
+    }
+    Err(cross_slot(facts.keys(words).map(|(_, key)| key)).with_command(facts.name))
+}
+
+/// Says which of `keys` has which slot.
+#[cold]
+fn cross_slot<'a>(keys: impl Iterator<Item = &'a [u8]>) -> Error {
+    let mut message = "the keys are in several slots, and it can only be run within one".to_owned();
+    let keys: Vec<_> = keys.collect();
+    for (n, key) in keys.iter().take(MOST_NAMED).enumerate() {
+        let between = if n == 0 { ": " } else { ", " };
+        // Writing to a string cannot fail.
+        let _ = write!(message, "{between}{:?} in {}", String::from_utf8_lossy(key), slot(key));
+    }
+    if keys.len() > MOST_NAMED {
+        let _ = write!(message, " and {} more", keys.len() - MOST_NAMED);
+    }
+    message.push_str("; keys with the same {hash tag} are in one slot");
+    Error::new(ErrorKind::Cluster(ClusterFault::CrossSlot), Outcome::NotSent, message)
 }

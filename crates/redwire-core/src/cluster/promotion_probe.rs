@@ -9,7 +9,7 @@
 use std::time::{Duration, Instant};
 
 use super::Map;
-use super::topology::jittered;
+use crate::backoff::jitter_above;
 use crate::config::HostPort;
 use crate::error::{ConnectionFault, Error, ErrorKind, Outcome};
 use crate::reply::Value;
@@ -68,7 +68,7 @@ impl PromotionProbe {
             return None;
         }
         // Also where there is no replica: a new map may have one, and until then none is looked for at once.
-        self.next = Some(now + jittered(Self::PAUSE, random));
+        self.next = Some(now + jitter_above(Self::PAUSE, random));
         let lost = map.shards().iter().filter(|shard| self.contains(&shard.primary.address));
         let replicas: Vec<_> = lost.flat_map(|shard| &shard.replicas).collect();
         self.turn = self.turn.wrapping_add(1);

@@ -5,12 +5,13 @@
 //! itself. This file must not know which callers wait for what.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::promotion_probe::{self, PromotionProbe};
 use super::refresh::{FetchedMap, Refresh};
 use super::route::TopologyHint;
 use super::{ClusterOptions, Map, Shard};
+use crate::backoff::jitter_above;
 use crate::config::HostPort;
 use crate::error::Result;
 use crate::reply::Value;
@@ -144,7 +145,7 @@ impl Topology {
             return None;
         }
         (self.under_way, self.wanted, self.moved, self.stale) = (true, false, 0, None);
-        self.earliest = now + jittered(self.options.refresh_pause, random);
+        self.earliest = now + jitter_above(self.options.refresh_pause, random);
         let is_lost = |node: &HostPort| self.lost.contains(node);
         Some(Refresh::new(&self.map, &self.seeds, &self.options, self.tls, is_lost, random))
     }
@@ -187,7 +188,7 @@ impl Topology {
             return false;
         };
         self.options.source = found.source;
-        self.stale = self.options.refresh_interval.map(|interval| now + jittered(interval, random));
+        self.stale = self.options.refresh_interval.map(|interval| now + jitter_above(interval, random));
         // Redirections of the meantime may be newer than the answer: a call that meets the old owner again is
         // sent on again.
         self.map = Arc::new(found.map);
@@ -195,10 +196,4 @@ impl Topology {
         self.wanted |= self.map.shards().iter().any(|shard| self.lost.contains(&shard.primary.address));
         true
     }
-}
-
-/// The time, and up to a quarter of it more.
-pub(super) fn jittered(time: Duration, random: u64) -> Duration {
-    let share = (random >> 32) as u32;
-    time.saturating_add((time / 4).mul_f64(f64::from(share) / f64::from(u32::MAX)))
 }

@@ -4,7 +4,11 @@
 
 use std::time::Duration;
 
-use crate::{backoff::Backoff, config::RECONNECT_BACKOFF};
+use crate::backoff::Backoff;
+
+/// The pauses that hold by default, before a retry and before the next attempt to connect.
+pub(super) const DEFAULT_BACKOFF: Backoff =
+    Backoff::full_jitter(Duration::from_millis(10), Duration::from_secs(1));
 
 /// The rule for retrying a command. A command that may already have been executed is repeated only where that
 /// is safe, whatever stands here; and the operation's deadline ends all retrying.
@@ -65,7 +69,7 @@ impl Default for RetryPolicy {
         let codes = ["LOADING", "TRYAGAIN", "CLUSTERDOWN", "MASTERDOWN", "BUSY", Self::MAX_CLIENTS];
         Self {
             retries: 3,
-            backoff: RECONNECT_BACKOFF,
+            backoff: DEFAULT_BACKOFF,
             on_timeout: false,
             attempt_timeout: None,
             codes: codes.map(str::to_owned).to_vec(),

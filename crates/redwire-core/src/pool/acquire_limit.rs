@@ -2,7 +2,6 @@
 
 use std::time::Instant;
 
-use super::WhenExhausted;
 use crate::config::Config;
 use crate::error::{Error, Outcome};
 
@@ -18,6 +17,16 @@ pub struct AcquireLimit {
     exhausted: WhenExhausted,
     /// Whether it wants to be told of the next attempt that fails.
     told: bool,
+}
+
+/// What a caller wants that comes while all connections are in use.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum WhenExhausted {
+    /// To wait for one.
+    #[default]
+    Wait,
+    /// An error at once. It still waits where one more connection may be made.
+    Fail,
 }
 
 impl AcquireLimit {

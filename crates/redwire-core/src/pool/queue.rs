@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::panic::Location;
 use std::time::Instant;
 
-use super::AcquireLimit;
+use super::acquire_limit::AcquireLimit;
 use crate::error::{Error, Result};
 
 /// A waiter's place in the queue. It must be redeemed by [`Pool::poll_claim`](super::Pool::poll_claim) or

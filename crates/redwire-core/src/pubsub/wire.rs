@@ -20,7 +20,7 @@ use crate::outage::heals;
 use crate::outbox::Outbox;
 use crate::reply::Value;
 use crate::secret::Secret;
-use crate::standing::{forgotten, is_unknown};
+use crate::standing::forgotten;
 
 /// A command names no more than this, so that the server never works long on one.
 const MOST_NAMES: usize = 1000;
@@ -440,7 +440,7 @@ impl<W> PubSub<W> {
             _ if stale.is_some_and(|redirect| Some(redirect.slot) != slot) => Ok(()),
             None => Err(error.clone().with_outcome(Outcome::MaybeExecuted)),
             // Names are asked for on the next connection.
-            Some(OwedReply::Ping | OwedReply::Names { .. }) if this.answered && is_unknown(error) => {
+            Some(OwedReply::Ping | OwedReply::Names { .. }) if this.answered && error.wants_password() => {
                 Err(forgotten(error))
             }
             // Whatever it answers, it answers.
