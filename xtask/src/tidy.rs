@@ -3,34 +3,22 @@
 //! Promises: prints each breach as `file:line: why`; every rule has a test that shows it finding one. Sizes
 //! and taste stay with the reader. Must not know: how anything builds.
 
+mod finding;
 mod imports;
 mod rules;
 mod source;
 mod surface;
 #[cfg(test)]
 mod tests;
+mod width;
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::path::Path;
 use std::{fs, io};
 
 use crate::repository;
+use finding::Finding;
 use source::Source;
-
-/// One breach of a rule.
-#[derive(Debug, PartialEq, Eq)]
-struct Finding {
-    path: String,
-    line: usize,
-    why: String,
-}
-
-impl fmt::Display for Finding {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}: {}", self.path, self.line, self.why)
-    }
-}
 
 /// Checks the whole repository.
 pub(crate) fn run() -> Result<(), String> {
@@ -70,11 +58,14 @@ fn check(files: &BTreeMap<String, String>) -> Vec<Finding> {
     for (path, text) in files.iter().filter(|(path, _)| path.ends_with("Cargo.toml")) {
         findings.extend(imports::in_manifest(path, text));
     }
+    for (path, text) in files {
+        findings.extend(width::too_wide(path, text));
+    }
     findings.extend(rules::twins(files.keys().map(String::as_str)));
     findings
 }
 
-/// The Rust files and manifests below a folder, without what builds leave.
+/// The Rust files, manifests and pages below a folder, without what builds leave.
 fn read(root: &Path) -> io::Result<BTreeMap<String, String>> {
     let mut files = BTreeMap::new();
     let mut folders = vec![root.to_path_buf()];
@@ -86,7 +77,7 @@ fn read(root: &Path) -> io::Result<BTreeMap<String, String>> {
                 if name != "target" && !name.starts_with('.') {
                     folders.push(path);
                 }
-            } else if name.ends_with(".rs") || name == "Cargo.toml" {
+            } else if name.ends_with(".rs") || name.ends_with(".md") || name == "Cargo.toml" {
                 let relative = path.strip_prefix(root).map_err(io::Error::other)?;
                 let relative = relative.to_string_lossy().replace('\\', "/");
                 files.insert(relative, fs::read_to_string(&path)?);

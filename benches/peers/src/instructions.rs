@@ -27,15 +27,24 @@ const LIST: u64 = data::LIST_LEN as u64;
 
 #[rustfmt::skip]
 const COUNTS: &[Count] = &[
-    Count { title: "blocking GET, depth 1", workload: "W1", mode: Mode::Blocking, ops: 2000, elements: 1, target: Some(3000.0) },
-    Count { title: "async GET, 1 task", workload: "W3.1", mode: Mode::Async, ops: 2000, elements: 1, target: Some(5000.0) },
-    Count { title: "async GET, 64 tasks", workload: "W3.64", mode: Mode::Async, ops: 12_800, elements: 1, target: Some(2000.0) },
-    Count { title: "pipeline of 100, blocking, per GET", workload: "W4.100", mode: Mode::Blocking, ops: 6000, elements: 1, target: Some(900.0) },
-    Count { title: "pipeline of 100, async, per GET", workload: "W4.100", mode: Mode::Async, ops: 6000, elements: 1, target: Some(900.0) },
-    Count { title: "LRANGE, blocking, per element", workload: "W5.l", mode: Mode::Blocking, ops: 10, elements: LIST, target: Some(500.0) },
-    Count { title: "LRANGE, async, per element", workload: "W5.l", mode: Mode::Async, ops: 10, elements: LIST, target: Some(500.0) },
-    Count { title: "cluster GET, 1 task", workload: "W7.1", mode: Mode::Async, ops: 20_000, elements: 1, target: None },
-    Count { title: "cluster GET, 64 tasks", workload: "W7.64", mode: Mode::Async, ops: 51_200, elements: 1, target: None },
+    Count { title: "blocking GET, depth 1", workload: "W1", mode: Mode::Blocking,
+        ops: 2000, elements: 1, target: Some(3000.0) },
+    Count { title: "async GET, 1 task", workload: "W3.1", mode: Mode::Async,
+        ops: 2000, elements: 1, target: Some(5000.0) },
+    Count { title: "async GET, 64 tasks", workload: "W3.64", mode: Mode::Async,
+        ops: 12_800, elements: 1, target: Some(2000.0) },
+    Count { title: "pipeline of 100, blocking, per GET", workload: "W4.100", mode: Mode::Blocking,
+        ops: 6000, elements: 1, target: Some(900.0) },
+    Count { title: "pipeline of 100, async, per GET", workload: "W4.100", mode: Mode::Async,
+        ops: 6000, elements: 1, target: Some(900.0) },
+    Count { title: "LRANGE, blocking, per element", workload: "W5.l", mode: Mode::Blocking,
+        ops: 10, elements: LIST, target: Some(500.0) },
+    Count { title: "LRANGE, async, per element", workload: "W5.l", mode: Mode::Async,
+        ops: 10, elements: LIST, target: Some(500.0) },
+    Count { title: "cluster GET, 1 task", workload: "W7.1", mode: Mode::Async,
+        ops: 20_000, elements: 1, target: None },
+    Count { title: "cluster GET, 64 tasks", workload: "W7.64", mode: Mode::Async,
+        ops: 51_200, elements: 1, target: None },
 ];
 
 /// Counts for the selected clients and prints one table.

@@ -216,7 +216,8 @@ pub(crate) struct Soak {
     #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = some_seconds)]
     pub(crate) seconds: Duration,
     /// How many tasks call at the same time, each on keys of its own.
-    #[arg(long, value_name = "N", default_value = "8", value_parser = clap::value_parser!(u16).range(1..=4096))]
+    #[arg(long, value_name = "N", default_value = "8")]
+    #[arg(value_parser = clap::value_parser!(u16).range(1..=4096))]
     pub(crate) tasks: u16,
     /// What each call has to end by, in place of `--timeout`.
     #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = some_seconds)]
@@ -235,14 +236,17 @@ pub(crate) struct Bench {
     #[arg(long, default_value = "get")]
     pub(crate) workload: Workload,
     /// How many tasks call at the same time.
-    #[arg(long, value_name = "N", default_value = "50", value_parser = clap::value_parser!(u16).range(1..=4096))]
+    #[arg(long, value_name = "N", default_value = "50")]
+    #[arg(value_parser = clap::value_parser!(u16).range(1..=4096))]
     pub(crate) tasks: u16,
     /// How many clients they share. An async client has one connection; a blocking one, a connection for each
     /// task that calls.
-    #[arg(long, value_name = "N", default_value = "1", value_parser = clap::value_parser!(u16).range(1..=4096))]
+    #[arg(long, value_name = "N", default_value = "1")]
+    #[arg(value_parser = clap::value_parser!(u16).range(1..=4096))]
     pub(crate) connections: u16,
     /// Ends after so many calls.
-    #[arg(long, value_name = "N", conflicts_with = "seconds", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", conflicts_with = "seconds")]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) requests: Option<u64>,
     /// Ends after so long [default: 10].
     #[arg(long, value_name = "SECONDS", value_parser = some_seconds)]

@@ -124,7 +124,8 @@ fn understand(global: &Global, url: &str, report: &mut Report<'_>) -> Option<Con
         Err(error) => {
             layer.found(Finding::bad(
                 format!("The URL or an option makes no sense: {}", tls::sentence(error.message())),
-                "A URL is like `redis://USER:PASSWORD@HOST:PORT/DATABASE`, `rediss://…` for TLS, `unix:///PATH`.",
+                "A URL is like `redis://USER:PASSWORD@HOST:PORT/DATABASE`, `rediss://…` for TLS, \
+                 `unix:///PATH`.",
             ));
             None
         }

@@ -84,7 +84,8 @@ async fn run_lines(hand: &mut Hand, printer: Printer<'_>) -> Result<Verdict, Fai
     loop {
         let mut line = Vec::new();
         let read = tokio::select! {
-            read = input.read_until(b'\n', &mut line) => read.map_err(|error| Failure::new("reading the commands", error))?,
+            read = input.read_until(b'\n', &mut line) => read.map_err(|error| Failure::new("reading the \
+                 commands", error))?,
             _ = &mut end => return Ok(verdict),
         };
         if read == 0 {
@@ -134,7 +135,11 @@ async fn run_prompt(hand: &mut Hand, global: &Global, printer: Printer<'_>) -> R
             None => continue,
             Some(b"quit" | b"exit") => return Ok(Verdict::Good),
             Some(b"help" | b"?") if words.len() == 1 => {
-                output.note("Tab completes names, what may follow is shown as you type, the arrows go through what was said before. Ctrl-C stops waiting for a reply or for messages, Ctrl-D ends.");
+                output.note(
+                    "Tab completes names, what may follow is shown as you type, the arrows go \
+                     through what was said before. Ctrl-C stops waiting for a reply or for messages, \
+                     Ctrl-D ends.",
+                );
                 continue;
             }
             Some(_) => {}

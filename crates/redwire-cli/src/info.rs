@@ -120,7 +120,8 @@ mod tests {
     fn it_reads_what_servers_write() {
         let info = Info::parse(
             "# Server\r\nredis_version:7.2.4\r\nvalkey_version:8.1.3\r\n\r\n# Replication\r\nrole:master\r\n\
-             connected_slaves:2\r\nslave0:ip=10.0.0.2,port=6379,state=online,offset=14,lag=1\r\nslave1:broken\r\n\
+             connected_slaves:2\r\nslave0:ip=10.0.0.2,port=6379,state=online,offset=14,lag=1\r\n\
+             slave1:broken\r\n\
              master_repl_offset:15\r\n",
         );
         assert_eq!(info.server(), "Valkey 8.1.3");
@@ -139,7 +140,8 @@ mod tests {
     #[test]
     fn a_replica_names_its_master() {
         let info = Info::parse(
-            "role:slave\nmaster_host:db\nmaster_port:6379\nmaster_link_status:down\nslave_repl_offset:7\nmaster_repl_offset:9",
+            "role:slave\nmaster_host:db\nmaster_port:6379\nmaster_link_status:down\n\
+             slave_repl_offset:7\nmaster_repl_offset:9",
         );
         let master = info.master().unwrap();
         assert_eq!((master.host.as_str(), master.port, master.state.as_str()), ("db", 6379, "down"));

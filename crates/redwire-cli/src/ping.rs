@@ -201,6 +201,7 @@ impl Tally {
         let times = self
             .figures()
             .map(|[min, median, p99, max]| json!({ "min": min, "median": median, "p99": p99, "max": max }));
-        json!({ "url": url, "probes": self.probes, "lost": self.lost, "errors": self.errors, "rtt_us": times })
+        let Self { probes, lost, errors, .. } = self;
+        json!({ "url": url, "probes": probes, "lost": lost, "errors": errors, "rtt_us": times })
     }
 }

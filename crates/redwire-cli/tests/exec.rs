@@ -83,7 +83,8 @@ fn raw_bytes_are_exactly_the_replys() {
 #[test]
 fn lines_run_on_one_connection() {
     for driver in DRIVERS {
-        let lines = b"# a comment\n\nSELECT 3\nMULTI\nSET lines 'a b'\nAPPEND lines \"\\x21\"\nEXEC\nGET lines\nDEL lines\n";
+        let lines = b"# a comment\n\nSELECT 3\nMULTI\nSET lines 'a b'\nAPPEND lines \"\\x21\"\nEXEC\nGET \
+                      lines\nDEL lines\n";
         let (out, err, status) = feed(&[driver, &["exec"]].concat(), lines);
         assert_eq!((status, err.as_str()), (0, ""));
         assert_eq!(out, "OK\nOK\nQUEUED\nQUEUED\nOK\n4\na b!\n1\n");

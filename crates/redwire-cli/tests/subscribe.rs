@@ -52,7 +52,8 @@ fn messages_and_gaps_are_shown_until_an_interrupt() {
             assert_eq!(listening.json(), json!({ "item": "subscribed", "name": text(name) }));
         }
         server.command(&["PUBLISH", "sport", "1 \n : 0"]).unwrap();
-        let message = json!({ "item": "message", "channel": text("sport"), "pattern": null, "payload": text("1 \n : 0") });
+        let (channel, payload) = (text("sport"), text("1 \n : 0"));
+        let message = json!({ "item": "message", "channel": channel, "pattern": null, "payload": payload });
         assert_eq!(listening.json(), message);
         server.restart();
         let mut told = Vec::new();

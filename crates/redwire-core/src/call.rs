@@ -381,7 +381,8 @@ impl<S: Slots> Call for Piped<S> {
 /// `error` itself, where it is none.
 #[cold]
 pub fn ended(call: &impl Call, error: Error) -> Result<Replies> {
-    let lost = matches!(error.kind(), ErrorKind::Connection(fault) if matches!(fault, ConnectionFault::Closed | ConnectionFault::Reset | ConnectionFault::LeftMaster));
+    use ConnectionFault::{Closed, LeftMaster, Reset};
+    let lost = matches!(error.kind(), ErrorKind::Connection(Closed | Reset | LeftMaster));
     if lost && error.outcome() == Outcome::MaybeExecuted && call.ends_connection() {
         return Ok(Replies::single(Bytes::from_static(b"+OK\r\n"), false));
     }

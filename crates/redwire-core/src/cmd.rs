@@ -296,8 +296,8 @@ impl<R> Cmd<R> {
         let name = self.name();
         let argument = (absent.place + 1).saturating_sub(name.split_ascii_whitespace().count());
         let message = format!(
-            "argument {argument} is missing: {} is absent (`None` or an empty list), and what comes behind it \
-             would take its place",
+            "argument {argument} is missing: {} is absent (`None` or an empty list), and what comes behind \
+             it would take its place",
             absent.describe()
         );
         Error::usage(message).with_command(&name)

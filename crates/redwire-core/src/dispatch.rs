@@ -59,7 +59,8 @@ pub(crate) fn check_pipeline<R>(cmd: &Cmd<R>) -> Result<()> {
     match of(cmd)? {
         Dispatch::Shared => Ok(()),
         Dispatch::Exclusive(_) => {
-            let message = "a command that waits can stand neither in a pipeline, where it would hold up all that share the connection, nor in a transaction, where it would not wait";
+            let message = "a command that waits can stand neither in a pipeline, where it would hold up all \
+                           that share the connection, nor in a transaction, where it would not wait";
             Err(Error::usage(message).with_command(&cmd.name()))
         }
     }
@@ -163,7 +164,8 @@ fn refusal<R>(cmd: &Cmd<R>, session: SessionEffect) -> Error {
         | SessionEffect::Monitors
         | SessionEffect::Replies
         | SessionEffect::Replicates => {
-            "its answer is not one reply; send it with `Connection::send` and read with `Connection::read_reply`"
+            "its answer is not one reply; send it with `Connection::send` and read with \
+             `Connection::read_reply`"
         }
         _ => "it changes the state of its connection, which others share; use a `Connection`",
     };

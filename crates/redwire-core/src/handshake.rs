@@ -8,7 +8,7 @@
 //!
 //! ```text
 //! start ── HELLO 3 AUTH … SETNAME …, CLIENT SETINFO, SELECT, READONLY, ROLE ──> done
-//!   └───── AUTH, CLIENT SETNAME, CLIENT SETINFO, SELECT, READONLY, ROLE ──────> done   (RESP2, or no HELLO here)
+//!   └───── AUTH, CLIENT SETNAME, CLIENT SETINFO, SELECT, READONLY, ROLE ──> done   (RESP2, or no HELLO here)
 //! ```
 //! `ROLE` is asked where sentinels have told which server it is, and `INFO replication` where it is not to be
 //! had. A connection that was used is made as new by a `RESET` ahead of the same words.
@@ -458,7 +458,8 @@ fn settings(config: &Config) -> Vec<(HandshakeStep, Cmd<Value>)> {
 const RESET: &str = "RESET";
 
 /// Where a server is gone as soon as it is greeted.
-const CLOSED: &str = "it closed before it answered HELLO, as servers and proxies do that know RESP2 only (`protocol=2` if it is one)";
+const CLOSED: &str = "it closed before it answered HELLO, as servers and proxies do that know RESP2 only \
+                      (`protocol=2` if it is one)";
 
 const FEW_DATABASES: &str =
     "a cluster has the database 0 only, or from Valkey 9 on as many as its `cluster-databases` says";

@@ -198,7 +198,8 @@ impl Frames {
             return Ok(());
         }
         let message = format!(
-            "no caller waits any more for a reply of which {} bytes have come and more follow: at most {MOST_UNWANTED} are read",
+            "no caller waits any more for a reply of which {} bytes have come and more follow: at most \
+             {MOST_UNWANTED} are read",
             self.rest
         );
         Err(Error::new(ErrorKind::Connection(ConnectionFault::Reset), Outcome::MaybeExecuted, message))

@@ -359,7 +359,8 @@ impl<W: Clone> Link<W> {
     fn queue_full(&self, count: u32) -> Error {
         let waiting = self.queued - self.sent;
         let message = format!(
-            "the queue is full: {} requests and {waiting} bytes wait, at most {} and {} may ({count} more asked for)",
+            "the queue is full: {} requests and {waiting} bytes wait, at most {} and {} may ({count} more \
+             asked for)",
             self.order.len() + self.outside.len(),
             self.limits.commands,
             self.limits.bytes

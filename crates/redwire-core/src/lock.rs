@@ -121,7 +121,8 @@ fn failure(fault: LockFault) -> Error {
             "the lock is not ours any more: it ran out, was taken away, or was released before"
         }
         LockFault::Lost => {
-            "the lock has run out: it was not extended in time, or no extension was confirmed, so that another holder may have it"
+            "the lock has run out: it was not extended in time, or no extension was confirmed, so that \
+             another holder may have it"
         }
     };
     Error::new(ErrorKind::Lock(fault), Outcome::Rejected, message)

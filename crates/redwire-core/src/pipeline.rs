@@ -524,7 +524,8 @@ macro_rules! tuples {
         impl<$($name: Slots),*> Slots for ($($name,)*) {
             type Out = ($($name::Out,)*);
 
-            #[allow(non_snake_case, clippy::unused_unit, reason = "the type parameters double as the names of the parts")]
+            #[allow(non_snake_case, clippy::unused_unit, reason = "the type parameters double as the names \
+                 of the parts")]
             fn fill(self, _replies: &mut Replies) -> Result<Self::Out> {
                 let ($($name,)*) = self;
                 Ok(($($name.fill(_replies)?,)*))

@@ -36,7 +36,8 @@ pub use value::Value;
 /// # use redwire_core as redwire;
 /// use redwire::{Reader, Reply};
 ///
-/// let from_resp2 = Reader::read::<Vec<(String, i64)>>(b"*4\r\n$1\r\na\r\n$1\r\n1\r\n$1\r\nb\r\n$1\r\n2\r\n")?;
+/// let flat = b"*4\r\n$1\r\na\r\n$1\r\n1\r\n$1\r\nb\r\n$1\r\n2\r\n";
+/// let from_resp2 = Reader::read::<Vec<(String, i64)>>(flat)?;
 /// let from_resp3 = Reader::read::<Vec<(String, i64)>>(b"%2\r\n$1\r\na\r\n:1\r\n$1\r\nb\r\n:2\r\n")?;
 /// assert_eq!(from_resp2, from_resp3);
 /// # Ok::<(), redwire_core::Error>(())

@@ -151,7 +151,8 @@ fn advised(error: Error, config: &Config) -> Error {
         ) if !config.has_alternatives() => {
             let tls = if config.tls() { "s" } else { "" };
             error.with_context(&format!(
-                "the server is a node of a cluster, which a client of `redis{tls}+cluster://{address}` follows"
+                "the server is a node of a cluster, which a client of `redis{tls}+cluster://{address}` \
+                 follows"
             ))
         }
         _ => error,

@@ -257,8 +257,8 @@ impl ReplyStream {
     #[cold]
     fn refusal(&self) -> Error {
         Error::usage(format!(
-            "since {}, what comes on this connection is read by hand (`can_read`, `read_reply`), as no call could be \
-             told its reply: run `RESET`, or `reconnect`",
+            "since {}, what comes on this connection is read by hand (`can_read`, `read_reply`), as no call \
+             could be told its reply: run `RESET`, or `reconnect`",
             self.since
         ))
     }

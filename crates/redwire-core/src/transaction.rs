@@ -223,7 +223,8 @@ pub fn check_command<R>(cmd: &Cmd<R>) -> Result<()> {
         return Ok(());
     }
     dispatch::check_send(cmd)?;
-    let message = "a transaction cannot run it: keys are watched by `watch`, `commit` executes, and the connection stays as it is";
+    let message = "a transaction cannot run it: keys are watched by `watch`, `commit` executes, and the \
+                   connection stays as it is";
     Err(Error::usage(message).with_command(&cmd.name()))
 }
 

@@ -74,8 +74,9 @@ fn a_failover_is_told_by_all_sentinels() {
     }
 }
 
-/// The node follows the master. The sentinels may send it there once more after it was seen to: for a moment it has
-/// no link then. On a loaded machine hasty sentinels may also take a master for dead that is not, and promote the node.
+/// The node follows the master. The sentinels may send it there once more after it was seen to: for a moment
+/// it has no link then. On a loaded machine hasty sentinels may also take a master for dead that is not, and
+/// promote the node.
 fn replicates(set: &SentinelSet, node: usize) {
     eventually("the node is a replica", LIMIT, || {
         set.replicas().contains(&node) || set.master_index() == node

@@ -166,7 +166,7 @@
 //!   - `redwire-core/src/pubsub/tests/model.rs`: `no_message_goes_astray_and_none_is_missing_unsaid`
 //!   - `tests/conversations/cache/kills.rs`: `what_was_acknowledged_is_seen_through_kills`,
 //!     `whichever_connection_is_killed_everything_is_forgotten`
-//!   - `redwire-core/src/cache/tests/model.rs`: `nothing_old_serves_nobody_is_forgotten_and_nothing_leaks`
+//!   - `redwire-core/src/cache/tests/model.rs`: `nothing_old_serves_no_waiter_is_forgotten_and_nothing_leaks`
 //! - **I6: After an outage, service returns by itself**: a server that can be reached again is tried within 1
 //!   s, the longest pause ([`reconnect_backoff`](config::ConfigBuilder::reconnect_backoff)), or within 3 s
 //!   where an attempt that is not answered has to end first. A peer that fell silent without a word is found

@@ -164,7 +164,8 @@ fn key_spec(name: &str, command: &Command, index: usize, spec: &Value) -> Result
     let write = !has("RO") && !has("not_key") && !command.flags.iter().any(|flag| flag == "readonly");
     let channel = has("not_key") && command.flags.iter().any(|flag| flag == "pubsub");
     Ok(format!(
-        "KeySpec {{ begin: BeginSearch::{begin}, find: FindKeys::{find}, write: {write}, channel: {channel} }}"
+        "KeySpec {{ begin: BeginSearch::{begin}, find: FindKeys::{find}, write: {write}, channel: {channel} \
+         }}"
     ))
 }
 

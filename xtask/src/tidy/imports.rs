@@ -1,6 +1,6 @@
 //! The direction of imports between the crates: resp <- core <- redwire <- cli, with the test kit beside.
 
-use super::Finding;
+use super::finding::Finding;
 use super::source::Source;
 
 /// A crate of ours, what it may use, and what its tests may use on top.

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use super::Finding;
+use super::finding::Finding;
 use super::source::Source;
 
 /// Folders whose code makes no contact with the world, and what is banned there.
@@ -80,7 +80,7 @@ pub(super) fn names(source: &Source) -> Vec<Finding> {
     let mut findings = Vec::new();
     for line in &source.lines {
         if words(&line.code).any(|word| word.starts_with("async_")) {
-            findings.push(finding(
+            findings.push(Finding::new(
                 source,
                 line.number,
                 "no name starts with `async_`: what it does twice belongs in the core",
@@ -116,7 +116,7 @@ pub(super) fn server_words(source: &Source) -> Vec<Finding> {
         for text in &line.strings {
             let first = text.trim_start_matches('-').split(' ').next().unwrap_or_default();
             if SERVER_WORDS.contains(&first) {
-                findings.push(finding(
+                findings.push(Finding::new(
                     source,
                     line.number,
                     &format!("`{first}` is a server's word: the core decides about it"),
@@ -156,7 +156,7 @@ fn in_code(source: &Source, tests_too: bool, banned: &[&str], why: impl Fn(&str)
             continue;
         }
         for word in banned.iter().filter(|word| has(&line.code, word)) {
-            findings.push(finding(source, line.number, &why(word)));
+            findings.push(Finding::new(source, line.number, &why(word)));
         }
     }
     findings
@@ -174,8 +174,4 @@ pub(super) fn has(code: &str, word: &str) -> bool {
 
 fn words(code: &str) -> impl Iterator<Item = &str> {
     code.split(|c: char| !c.is_alphanumeric() && c != '_')
-}
-
-pub(super) fn finding(source: &Source, line: usize, why: &str) -> Finding {
-    Finding { path: source.path.clone(), line, why: why.to_owned() }
 }

@@ -1,7 +1,7 @@
 //! Rules about what is seen from outside: public types that may grow, and the folder that both drivers use.
 
-use super::Finding;
-use super::rules::{finding, has};
+use super::finding::Finding;
+use super::rules::has;
 use super::source::Source;
 
 /// What both drivers use. It knows neither.
@@ -45,7 +45,7 @@ pub(super) fn neither_driver(source: &Source) -> Vec<Finding> {
     for line in source.product() {
         for driver in ["crate::nonblocking", "crate::blocking"].iter().filter(|word| has(&line.code, word)) {
             let why = format!("`{driver}` is a driver: what both share knows neither");
-            findings.push(finding(source, line.number, &why));
+            findings.push(Finding::new(source, line.number, &why));
         }
     }
     findings
@@ -85,5 +85,5 @@ fn declared(code: &str) -> Option<&str> {
 }
 
 fn exhaustive(source: &Source, line: usize) -> Finding {
-    finding(source, line, "a public type that may grow is `#[non_exhaustive]`")
+    Finding::new(source, line, "a public type that may grow is `#[non_exhaustive]`")
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::width::WIDTH;
 use super::*;
 
 /// What is found in one file, as `line: beginning of why`.
@@ -103,7 +104,8 @@ fn a_module_declared_for_tests_is_one() {
 
 #[test]
 fn server_words_in_drivers_are_found() {
-    let text = "//! A.\nif code == \"MOVED\" {}\nlet a = b\"READONLY You can't\";\nlet b = r#\"ASK\"#;\nlet c = \"MOVEDX\";\n";
+    let text = "//! A.\nif code == \"MOVED\" {}\nlet a = b\"READONLY You can't\";\nlet b = r#\"ASK\"#;\nlet \
+                c = \"MOVEDX\";\n";
     assert_eq!(findings("crates/redwire/src/nonblocking.rs", text), [2, 3, 4]);
     assert_eq!(findings("crates/redwire-core/src/a.rs", text), NONE);
     let both = BTreeMap::from(
@@ -170,7 +172,22 @@ fn dependencies_against_the_direction_are_found() {
 }
 
 #[test]
+fn lines_that_are_too_wide_are_found() {
+    let word = "word ".repeat(22);
+    let (code, page) = ("crates/redwire/src/a.rs", "README.md");
+    assert_eq!(findings(code, &format!("//! A.\n// {word}\n/// {word}\nlet a = \"{word}\";\n")), [2, 3, 4]);
+    assert_eq!(findings(code, &format!("//! A.\n/// | {word} | {word} |\n")), NONE, "a table");
+    let address = format!("https://{}", "a".repeat(WIDTH));
+    assert_eq!(findings(code, &format!("//! A.\n// {address} it is\n    //! - {address}\n")), NONE);
+    assert_eq!(findings(page, &format!("# {word}\n\n{word}a\n- {word}\n> {word}\n")), [3, 4, 5]);
+    assert_eq!(findings(page, &format!("| {word} |\n```\n{word}a\n```\n[1]: {address}\n")), NONE);
+    assert_eq!(findings(page, &format!("{}\n", "ä".repeat(WIDTH))), NONE, "letters, not bytes");
+    assert_eq!(findings("crates/redwire-core/src/facts/table.rs", &format!("//! {word}\n")), NONE);
+}
+
+#[test]
 fn strings_and_comments_are_told_from_code() {
-    let text = "//! A.\nlet a = \"\\\"Mutex\\\\\"; let b = '\"'; let c = 'a'; /* Mutex\nMutex */ let d = r\"x\\\";\nlet e: &'static str = \"//\"; Mutex\n";
+    let text = "//! A.\nlet a = \"\\\"Mutex\\\\\"; let b = '\"'; let c = 'a'; /* Mutex\nMutex */ let d = \
+                r\"x\\\";\nlet e: &'static str = \"//\"; Mutex\n";
     assert_eq!(findings("crates/redwire-core/src/a.rs", text), [4]);
 }

@@ -85,7 +85,10 @@ impl Report<'_> {
         let histogram = figures.latency.iter_log(1000, 2.0);
         let histogram: Vec<_> = histogram
             .filter(|step| step.count_since_last_iteration() > 0)
-            .map(|step| json!({ "upto_us": step.value_iterated_to() as f64 / 1e3, "calls": step.count_since_last_iteration() }))
+            .map(|step| {
+                let upto = step.value_iterated_to() as f64 / 1e3;
+                json!({ "upto_us": upto, "calls": step.count_since_last_iteration() })
+            })
             .collect();
         json!({
             "address": self.place,

@@ -47,7 +47,8 @@ fn to_json(witness: &Witness) -> Json {
     json!({
         "address": witness.address.to_string(), "seed": witness.is_seed, "from_here": witness.reached(),
         "ms": witness.told().map(|told| told.took.as_secs_f64() * 1e3), "id": own.map(|own| &own.id),
-        "announces": own.map(|own| own.address.to_string()), "host_name": own.and_then(|own| own.host_name.as_ref()),
+        "announces": own.map(|own| own.address.to_string()),
+        "host_name": own.and_then(|own| own.host_name.as_ref()),
         "state": witness.told().and_then(|told| told.state.text("cluster_state")),
     })
 }
@@ -58,16 +59,26 @@ fn seed(layer: &mut Layer, witness: &Witness, told: Option<&Told>) {
     let found = if told.is_some() { Finding::warning } else { Finding::bad };
     match (&witness.told, told) {
         (Err(error), _) if answers_otherwise(error) => layer.found(found(
-            format!("The server {address}, which the URL names, is no node of a cluster: {}", sentence(error.message())),
-            "A server by itself is `redis://HOST:PORT`. A node of a cluster has `cluster-enabled yes` in its configuration.".to_owned(),
+            format!(
+                "The server {address}, which the URL names, is no node of a cluster: {}",
+                sentence(error.message())
+            ),
+            "A server by itself is `redis://HOST:PORT`. A node of a cluster has `cluster-enabled yes` in its \
+             configuration."
+                .to_owned(),
         )),
         (Err(error), _) => layer.found(found(
-            format!("The node {address}, which the URL names, cannot be asked: {}", sentence(error.message())),
+            format!(
+                "The node {address}, which the URL names, cannot be asked: {}",
+                sentence(error.message())
+            ),
             advice(error).to_owned(),
         )),
         (Ok(theirs), Some(told)) if !is_of(theirs, told) => layer.found(Finding::bad(
-            format!("The node {address}, which the URL names, is of another cluster: a client may follow that one."),
-            "Name nodes of one cluster in the URL. A node that others forgot (`CLUSTER FORGET`), or that has met nobody, looks the same.",
+            format!("The node {address}, which the URL names, is of another cluster: a client may follow \
+                     that one."),
+            "Name nodes of one cluster in the URL. A node that others forgot (`CLUSTER FORGET`), or that has \
+             met nobody, looks the same.",
         )),
         (Ok(_), _) => {}
     }
@@ -86,7 +97,8 @@ fn is_of(theirs: &Told, told: &Told) -> bool {
 fn advice(error: &Error) -> &'static str {
     match error.kind() {
         ErrorKind::Authentication(_) => {
-            "All nodes of a cluster are spoken to with the same user and password; compare `requirepass` and the ACL files."
+            "All nodes of a cluster are spoken to with the same user and password; compare `requirepass` and \
+             the ACL files."
         }
         _ => "Is it running, is the port right, and does it listen on this address (`bind`)?",
     }
@@ -95,9 +107,13 @@ fn advice(error: &Error) -> &'static str {
 fn coverage(layer: &mut Layer, whole: &Whole) {
     if let Some(missing) = whole.missing() {
         layer.found(Finding::bad(
-            format!("Nobody serves {missing}: commands for their keys fail, and unless `cluster-require-full-coverage` is `no`, all others, too."),
-            "Start the primaries that are down, let a replica of theirs take over (`CLUSTER FAILOVER TAKEOVER`), or give slots that nobody has to somebody \
-             (`CLUSTER ADDSLOTS`). A client with `require_full_coverage=false` in its URL uses what there is.",
+            format!(
+                "Nobody serves {missing}: commands for their keys fail, and unless \
+                 `cluster-require-full-coverage` is `no`, all others, too."
+            ),
+            "Start the primaries that are down, let a replica of theirs take over (`CLUSTER FAILOVER \
+             TAKEOVER`), or give slots that nobody has to somebody (`CLUSTER ADDSLOTS`). A client with \
+             `require_full_coverage=false` in its URL uses what there is.",
         ));
     }
 }
@@ -108,9 +124,13 @@ fn agreement(layer: &mut Layer, witnesses: &[Witness], told: &Told) {
         let count = theirs.differences(told);
         if count > 0 {
             layer.found(Finding::warning(
-                format!("The node {} tells otherwise than most who serves {count} of the slots.", witness.address),
-                "While slots move and after a failover this passes within seconds. If it stays, the node is cut off from the others: look at the port of \
-                 the cluster bus (10000 above the other unless `cluster-port` says so) and at firewalls between the nodes.",
+                format!(
+                    "The node {} tells otherwise than most who serves {count} of the slots.",
+                    witness.address
+                ),
+                "While slots move and after a failover this passes within seconds. If it stays, the node is \
+                 cut off from the others: look at the port of the cluster bus (10000 above the other unless \
+                 `cluster-port` says so) and at firewalls between the nodes.",
             ));
         }
     }
@@ -123,8 +143,13 @@ fn works(layer: &mut Layer, witnesses: &[Witness]) {
     let failing: Vec<_> = witnesses.iter().filter(fails).map(|witness| witness.address.to_string()).collect();
     if !failing.is_empty() {
         layer.found(Finding::bad(
-            format!("To {} the cluster is down (`cluster_state:fail`): they refuse all commands, or those of slots without a node.", failing.join(", ")),
-            "More than half of the primaries must see each other, and every slot must have one of them. `CLUSTER INFO` at such a node says what is missing.",
+            format!(
+                "To {} the cluster is down (`cluster_state:fail`): they refuse all commands, or those of \
+                 slots without a node.",
+                failing.join(", ")
+            ),
+            "More than half of the primaries must see each other, and every slot must have one of them. \
+             `CLUSTER INFO` at such a node says what is missing.",
         ));
     }
 }
@@ -187,8 +212,10 @@ fn ways(layer: &mut Layer, witnesses: &[Witness], told: &Told) {
 }
 
 /// What to try where the addresses that nodes announce lead nowhere.
-const ELSEWHERE: &str = "Let nodes announce addresses that clients can reach (`cluster-announce-ip`, `cluster-announce-port`, `cluster-announce-hostname` with \
-    `cluster-preferred-endpoint-type`), or open the way. Behind NAT or in containers, tell the client where they are: `remap` of `Config::builder()`.";
+const ELSEWHERE: &str = "Let nodes announce addresses that clients can reach (`cluster-announce-ip`, \
+                         `cluster-announce-port`, `cluster-announce-hostname` with \
+                         `cluster-preferred-endpoint-type`), or open the way. Behind NAT or in containers, \
+                         tell the client where they are: `remap` of `Config::builder()`.";
 
 /// Whether all nodes go by a name, or none.
 fn names(layer: &mut Layer, told: &Told) {
@@ -201,7 +228,8 @@ fn names(layer: &mut Layer, told: &Told) {
                 named.host_name.as_deref().unwrap_or_default(),
                 bare.address
             ),
-            "Give each its `cluster-announce-hostname`: where clients are sent to names, those without one cannot be reached.",
+            "Give each its `cluster-announce-hostname`: where clients are sent to names, those without one \
+             cannot be reached.",
         ));
     }
 }

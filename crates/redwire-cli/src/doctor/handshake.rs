@@ -29,7 +29,8 @@ pub(crate) fn describe(layer: &mut Layer, config: &Config, session: &Session) {
     if config.protocol() == Protocol::Resp3 && facts.protocol != Protocol::Resp3 {
         layer.found(Finding::warning(
             "The server has no `HELLO` for this user, so the old protocol RESP2 is spoken.",
-            "Servers from 6.0 on have it: look at the version, at the user's rights (`+hello`), and at proxies in between.",
+            "Servers from 6.0 on have it: look at the version, at the user's rights (`+hello`), and at \
+             proxies in between.",
         ));
     }
 }
@@ -45,8 +46,8 @@ pub(crate) async fn failed(
         ErrorKind::Authentication(fault) => refused(fault, error, config),
         ErrorKind::MaxClients => Finding::bad(
             "The server has as many clients as it may have (`maxclients`), and sent this one away.",
-            "Find who holds so many connections (`CLIENT LIST` from one that is in), and bound their pools; or raise `maxclients` \
-             and the limit of open files.",
+            "Find who holds so many connections (`CLIENT LIST` from one that is in), and bound their pools; \
+             or raise `maxclients` and the limit of open files.",
         ),
         ErrorKind::Busy => busy(error),
         ErrorKind::Response => said(error),
@@ -73,10 +74,11 @@ fn refused(fault: AuthenticationFault, error: &Error, config: &Config) -> Findin
         }
         AuthenticationFault::WrongPassword => Finding::bad(
             format!(
-                "The server does not accept this password for the user {user:?}: it is wrong, or there is no such user, or it is off."
+                "The server does not accept this password for the user {user:?}: it is wrong, or there is no \
+                 such user, or it is off."
             ),
-            "Compare it with the server's (`requirepass`, `ACL LIST`). Characters such as @ / : # % in a URL must be \
-             percent-encoded. Servers before 6.0 have no users: give the password alone.",
+            "Compare it with the server's (`requirepass`, `ACL LIST`). Characters such as @ / : # % in a URL \
+             must be percent-encoded. Servers before 6.0 have no users: give the password alone.",
         ),
         _ => no_rights(error),
     }
@@ -94,7 +96,8 @@ pub(crate) fn busy(error: &Error) -> Finding {
     match error.code() {
         Some("LOADING") => Finding::bad(
             "The server is loading its data into memory, and serves nobody before that is done.",
-            "Wait: `INFO persistence` tells how far it is. If it happens often, find out why the server restarts.",
+            "Wait: `INFO persistence` tells how far it is. If it happens often, find out why the server \
+             restarts.",
         ),
         Some("MASTERDOWN") => Finding::bad(
             "This replica has lost its master, and is told not to serve old data.",
@@ -114,8 +117,10 @@ pub(crate) fn busy(error: &Error) -> Finding {
 fn said(error: &Error) -> Finding {
     match error.code() {
         Some("DENIED") => Finding::bad(
-            "The server is in protected mode: it has no password, so it lets in nobody from outside its own machine.",
-            "Set a password (`requirepass`) and `bind` the right address; only then, if at all, `protected-mode no`.",
+            "The server is in protected mode: it has no password, so it lets in nobody from outside its own \
+             machine.",
+            "Set a password (`requirepass`) and `bind` the right address; only then, if at all, \
+             `protected-mode no`.",
         ),
         _ => Finding::bad(sentence(error.message()), "The server said so; its log may say more."),
     }
@@ -130,8 +135,9 @@ async fn silent(config: &Config, address: Option<SocketAddr>, name: &str) -> Fin
     }
     Finding::bad(
         format!("The peer takes connections, and did not answer within {limit:?}."),
-        "It is frozen (SIGSTOP, swapping, a slow command: `SLOWLOG`, `LATENCY DOCTOR`), or a firewall or proxy on the way takes \
-         connections for a server that it does not reach. Try `redis-cli PING` on the server's own machine.",
+        "It is frozen (SIGSTOP, swapping, a slow command: `SLOWLOG`, `LATENCY DOCTOR`), or a firewall or \
+         proxy on the way takes connections for a server that it does not reach. Try `redis-cli PING` on the \
+         server's own machine.",
     )
 }
 
@@ -161,8 +167,8 @@ async fn stranger(error: &Error, config: &Config, address: Option<SocketAddr>, n
     match error.kind() {
         ErrorKind::Connection(ConnectionFault::Closed | ConnectionFault::Reset) => Finding::bad(
             format!("The peer closed the connection instead of an answer: {meaning}"),
-            "See the server's log. A balancer without a healthy server behind it, a list of allowed addresses, or another \
-             protocol end like this.",
+            "See the server's log. A balancer without a healthy server behind it, a list of allowed \
+             addresses, or another protocol end like this.",
         ),
         ErrorKind::Protocol => Finding::bad(format!("This is no Redis server: {meaning}"), other),
         _ => Finding::bad(meaning, "See the server's log for its side of it."),
@@ -191,8 +197,8 @@ pub(crate) async fn select(config: &Config, session: &mut Session) -> Layer {
         }
         Err(error) if error.code().is_some() && db != 0 => layer.found(Finding::bad(
             format!("The server has no database {db}: {}", sentence(error.message())),
-            "`databases` in the server's configuration says how many it has (16 by default, 0 to 15). A cluster, and many hosted \
-             servers, have only 0.",
+            "`databases` in the server's configuration says how many it has (16 by default, 0 to 15). A \
+             cluster, and many hosted servers, have only 0.",
         )),
         Err(error) => layer.found(Finding::bad(
             format!("The database cannot be chosen: {}", sentence(error.message())),

@@ -31,8 +31,13 @@ pub(crate) async fn examine(session: &mut Session) -> Layer {
             Err(error) if error.code().is_some() => times.push(sent.elapsed()),
             Err(error) => {
                 layer.found(Finding::bad(
-                    format!("Of {PROBES} PINGs, number {} got no answer: {}", times.len() + 1, sentence(error.message())),
-                    "The server froze or the line was cut: look at `SLOWLOG GET`, `LATENCY DOCTOR` and the server's log.",
+                    format!(
+                        "Of {PROBES} PINGs, number {} got no answer: {}",
+                        times.len() + 1,
+                        sentence(error.message())
+                    ),
+                    "The server froze or the line was cut: look at `SLOWLOG GET`, `LATENCY DOCTOR` and the \
+                     server's log.",
                 ));
                 break;
             }
@@ -58,14 +63,20 @@ fn judge(layer: &mut Layer, times: &[Duration]) {
     }
     if median > FAR {
         layer.found(Finding::warning(
-            format!("Half of all round trips take more than {median:.1?}: the server is far away, or the line is slow."),
+            format!(
+                "Half of all round trips take more than {median:.1?}: the server is far away, or the \
+                 line is slow."
+            ),
             "Run the program near the server. Pipelines pay for the way once, not for each command.",
         ));
     } else if max > 10 * median && max > FAR {
         layer.found(Finding::warning(
-            format!("Some round trips take {max:.1?}, where {median:.1?} is usual: something stops now and then."),
-            "Look for slow commands (`SLOWLOG GET`), forks for snapshots, swapping (`LATENCY DOCTOR`), and for load on this \
-             machine.",
+            format!(
+                "Some round trips take {max:.1?}, where {median:.1?} is usual: something stops now and \
+                 then."
+            ),
+            "Look for slow commands (`SLOWLOG GET`), forks for snapshots, swapping (`LATENCY DOCTOR`), and \
+             for load on this machine.",
         ));
     }
 }

@@ -60,8 +60,8 @@ fn unique(found: impl Iterator<Item = SocketAddr>) -> Vec<SocketAddr> {
 fn unknown(host: &str, why: &str) -> Finding {
     Finding::bad(
         format!("Nobody knows the host name {host:?}: {why}."),
-        "Check its spelling, and with `getent hosts` whether this machine's DNS knows it; a name of a container or a \
-         private zone is known only inside.",
+        "Check its spelling, and with `getent hosts` whether this machine's DNS knows it; a name of a \
+         container or a private zone is known only inside.",
     )
 }
 
@@ -107,7 +107,8 @@ pub(crate) async fn unix(path: &Path, limit: Duration) -> Layer {
                 "Compare it with `unixsocket` of the server's configuration; is the server running?"
             }
             io::ErrorKind::PermissionDenied => {
-                "`unixsocketperm` of the server's configuration says who may; often one has to be in its group."
+                "`unixsocketperm` of the server's configuration says who may; often one has to be in its \
+                 group."
             }
             _ => "Is the server running? It leaves its socket behind when it is killed.",
         };
@@ -176,15 +177,16 @@ fn unreachable(address: &str, error: &io::Error, limit: Duration) -> Finding {
     match error.kind() {
         io::ErrorKind::ConnectionRefused => Finding::bad(
             format!("{address} refuses connections: the machine is there, and nobody listens on that port."),
-            "Is the server running? Is the port right (`port`, `tls-port`)? Does the server listen on this address, and not \
-             only on 127.0.0.1 (`bind`)? With containers: is the port published?",
+            "Is the server running? Is the port right (`port`, `tls-port`)? Does the server listen on this \
+             address, and not only on 127.0.0.1 (`bind`)? With containers: is the port published?",
         ),
         io::ErrorKind::TimedOut => Finding::bad(
             format!(
-                "{address} did not answer within {limit:?}: something drops the packets, or the machine is off."
+                "{address} did not answer within {limit:?}: something drops the packets, or the machine is \
+                 off."
             ),
-            "Look at firewalls and security groups on the way, in both directions, and whether the address is right. A server \
-             too busy to accept looks the same.",
+            "Look at firewalls and security groups on the way, in both directions, and whether the address \
+             is right. A server too busy to accept looks the same.",
         ),
         io::ErrorKind::NetworkUnreachable | io::ErrorKind::HostUnreachable => Finding::bad(
             format!("There is no way from here to {address}: {error}."),

@@ -53,12 +53,13 @@ pub(crate) async fn examine(session: &mut Session, info: &Info, limit: Duration)
         let why = server.result.as_ref().map_or_else(word, |_| "open");
         layer.found(Finding::warning(
             format!(
-                "The server names its {} as {}, and from here that is {why}: clients that follow it there will fail.",
+                "The server names its {} as {}, and from here that is {why}: clients that follow it there \
+                 will fail.",
                 server.role,
                 server.address()
             ),
-            "Let it announce an address that clients can reach (`replica-announce-ip`, `cluster-announce-ip`, \
-             `cluster-announce-hostname`), or open the way.",
+            "Let it announce an address that clients can reach (`replica-announce-ip`, \
+             `cluster-announce-ip`, `cluster-announce-hostname`), or open the way.",
         ));
     }
     layer
@@ -68,9 +69,10 @@ pub(crate) async fn examine(session: &mut Session, info: &Info, limit: Duration)
 fn kind(layer: &mut Layer, info: &Info) {
     if info.is_cluster() {
         layer.found(Finding::bad(
-            "This is a node of a cluster, spoken to by a plain URL: it serves only the keys of its own slots, and answers MOVED for \
-             the others.",
-            "Use a cluster URL (`redis+cluster://HOST:PORT`), or the address of a server that is no cluster node.",
+            "This is a node of a cluster, spoken to by a plain URL: it serves only the keys of its own \
+             slots, and answers MOVED for the others.",
+            "Use a cluster URL (`redis+cluster://HOST:PORT`), or the address of a server that is no cluster \
+             node.",
         ));
     } else if info.is("redis_mode", "sentinel") {
         layer.found(Finding::bad(

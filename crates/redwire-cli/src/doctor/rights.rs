@@ -106,7 +106,10 @@ fn judge(layer: &mut Layer, user: &str, may: &[&Right], may_not: &[&Right]) {
     }
     if may_not.iter().filter(|right| right.need == Need::Data).count() == 4 {
         layer.found(Finding::warning(
-            format!("The user {user:?} may neither read nor write keys nor publish or subscribe, by the commonest commands."),
+            format!(
+                "The user {user:?} may neither read nor write keys nor publish or subscribe, by the \
+                 commonest commands."
+            ),
             "If it is meant to, give it the commands, keys (`~PATTERN`) and channels (`&PATTERN`).",
         ));
     }

@@ -53,13 +53,15 @@ fn unasked(address: &HostPort, error: &Error, all: bool) -> Finding {
     let meaning = format!("The sentinel {address} cannot be asked: {}", sentence(error.message()));
     let advice = match error.kind() {
         ErrorKind::Authentication(_) => {
-            "Sentinels have a password of their own, or none: `sentinel_password` (and `sentinel_username`) in the URL's query."
+            "Sentinels have a password of their own, or none: `sentinel_password` (and `sentinel_username`) \
+             in the URL's query."
         }
         ErrorKind::Connection(ConnectionFault::Tls) => {
             "Sentinels speak TLS or not, apart from the servers: `sentinel_tls` in the URL's query."
         }
         _ => {
-            "Is it running, is the port right (26379 unless told), and does it listen on this address (`bind`)?"
+            "Is it running, is the port right (26379 unless told), and does it listen on this address \
+             (`bind`)?"
         }
     };
     if all { Finding::bad(meaning, advice) } else { Finding::warning(meaning, advice) }
@@ -79,8 +81,8 @@ fn unknown(address: &HostPort, service: &str, watched: &[String], all: bool) -> 
 /// One that refuses to tell; `all`: as everybody does.
 fn silent(address: &HostPort, error: &Error, all: bool) -> Finding {
     let meaning = format!("The sentinel {address} refuses to tell the master: {}", sentence(error.message()));
-    let advice = "Its user needs `+sentinel|get-master-addr-by-name`, and should have `+sentinel|master`, `+sentinel|sentinels` and \
-                  `+sentinel|replicas`.";
+    let advice = "Its user needs `+sentinel|get-master-addr-by-name`, and should have `+sentinel|master`, \
+                  `+sentinel|sentinels` and `+sentinel|replicas`.";
     if all { Finding::bad(meaning, advice) } else { Finding::warning(meaning, advice) }
 }
 
@@ -98,8 +100,8 @@ fn told_by(layer: &mut Layer, service: &str, witness: &Witness, told: &Told, bel
     {
         layer.found(Finding::warning(
             format!("The sentinel {address} tells that the master is {theirs}, most others {believed}."),
-            "During a failover this passes within seconds. If it stays, the sentinel is cut off from the others, or was set up for \
-             another set.",
+            "During a failover this passes within seconds. If it stays, the sentinel is cut off from the \
+             others, or was set up for another set.",
         ));
     }
     if master.is_down() || !master.is_reached() {
@@ -110,8 +112,12 @@ fn told_by(layer: &mut Layer, service: &str, witness: &Witness, told: &Told, bel
     }
     if let Some(error) = told.lacks_quorum() {
         layer.found(Finding::warning(
-            format!("The sentinel {address} says that no failover is possible: {}", sentence(error.message())),
-            "Bring back the sentinels that are down; more than half of all, and as many as the quorum, must be up.",
+            format!(
+                "The sentinel {address} says that no failover is possible: {}",
+                sentence(error.message())
+            ),
+            "Bring back the sentinels that are down; more than half of all, and as many as the quorum, must \
+             be up.",
         ));
     }
 }

@@ -104,7 +104,10 @@ fn loading(layer: &mut Layer, info: &Info) {
         let done = info.text("loading_loaded_perc").unwrap_or("?");
         let left = info.text("loading_eta_seconds").unwrap_or("?");
         layer.found(Finding::bad(
-            format!("The server is loading its data: {done} % are in memory, {left} s to go, and it serves nobody before."),
+            format!(
+                "The server is loading its data: {done} % are in memory, {left} s to go, and it serves \
+                 nobody before."
+            ),
             "Wait. If it happens often, find out why the server restarts.",
         ));
     }
@@ -114,9 +117,12 @@ fn replica(layer: &mut Layer, info: &Info) {
     if info.role() == "replica" && !info.is("master_link_status", "up") {
         let since = info.text("master_link_down_since_seconds").unwrap_or("an unknown number of");
         layer.found(Finding::bad(
-            format!("This replica has no link to its master for {since} seconds: what it tells is old, and gets older."),
-            "See the replica's log: `masterauth` and `masteruser`, `replicaof`, the network between the two, and whether the master \
-             is up.",
+            format!(
+                "This replica has no link to its master for {since} seconds: what it tells is old, and \
+                 gets older."
+            ),
+            "See the replica's log: `masterauth` and `masteruser`, `replicaof`, the network between the two, \
+             and whether the master is up.",
         ));
     }
 }
@@ -128,8 +134,14 @@ fn memory(layer: &mut Layer, info: &Info) {
     };
     if limit > 0 && used >= limit / 10 * 9 && info.is("maxmemory_policy", "noeviction") {
         layer.found(Finding::warning(
-            format!("{} of {} of memory are used, and nothing is evicted (`noeviction`): writes are refused once it is full.", size(used), size(limit)),
-            "Raise `maxmemory`, let keys expire, or choose a policy that evicts (`maxmemory-policy`) if this is a cache.",
+            format!(
+                "{} of {} of memory are used, and nothing is evicted (`noeviction`): writes are refused \
+                 once it is full.",
+                size(used),
+                size(limit)
+            ),
+            "Raise `maxmemory`, let keys expire, or choose a policy that evicts (`maxmemory-policy`) if this \
+             is a cache.",
         ));
     }
 }
@@ -154,7 +166,8 @@ fn persistence(layer: &mut Layer, info: &Info) {
         if info.is(field, "err") {
             layer.found(Finding::warning(
                 format!("The server's last {what} failed: what is in memory may be lost with it."),
-                "Look for a full disk, missing rights to its directory, or too little memory to fork, in the server's log.",
+                "Look for a full disk, missing rights to its directory, or too little memory to fork, in the \
+                 server's log.",
             ));
         }
     }
@@ -167,15 +180,19 @@ fn writes(layer: &mut Layer, written: Result<Value>, role: &str) {
     match (error.kind(), error.code()) {
         (ErrorKind::ReadOnly, _) => layer.found(Finding::warning(
             "This is a replica, and read-only: reads work, every write is refused.",
-            "Give clients that write the master's address (see `topology`), or a Sentinel or Cluster URL that finds it.",
+            "Give clients that write the master's address (see `topology`), or a Sentinel or Cluster URL \
+             that finds it.",
         )),
         (_, Some("OOM")) => layer.found(Finding::bad(
-            "The server is full: its memory is at `maxmemory`, nothing may be evicted, and writes are refused.",
-            "Raise `maxmemory`, delete or expire keys, or choose a policy that evicts (`maxmemory-policy`) if this is a cache.",
+            "The server is full: its memory is at `maxmemory`, nothing may be evicted, and writes are \
+             refused.",
+            "Raise `maxmemory`, delete or expire keys, or choose a policy that evicts (`maxmemory-policy`) \
+             if this is a cache.",
         )),
         (_, Some("MISCONF")) => layer.found(Finding::bad(
             "The server refuses writes, since it could not save its data.",
-            "Look for a full disk or missing rights in its log; `stop-writes-on-bgsave-error no` takes writes all the same.",
+            "Look for a full disk or missing rights in its log; `stop-writes-on-bgsave-error no` takes \
+             writes all the same.",
         )),
         (_, Some("NOREPLICAS")) => layer.found(Finding::bad(
             "The server refuses writes, since too few of its replicas are there (`min-replicas-to-write`).",

@@ -32,8 +32,8 @@ pub(crate) fn examine(config: &Config, directives: &Directives) -> Layer {
     }
     if number("tcp-keepalive") == Some(0) {
         layer.found(Finding::warning(
-            "The server never asks whether a silent client is still there (`tcp-keepalive 0`): those that vanished stay, and count \
-             for `maxclients`.",
+            "The server never asks whether a silent client is still there (`tcp-keepalive 0`): those that \
+             vanished stay, and count for `maxclients`.",
             "`CONFIG SET tcp-keepalive 300`, which is the default.",
         ));
     }
@@ -42,10 +42,11 @@ pub(crate) fn examine(config: &Config, directives: &Directives) -> Layer {
     if let Some(largest) = number("proto-max-bulk-len").filter(|bytes| *bytes > most) {
         layer.found(Finding::warning(
             format!(
-                "The server takes values of up to {largest} bytes, and this client reads replies of up to {most}: it could write what \
-                 it cannot read."
+                "The server takes values of up to {largest} bytes, and this client reads replies of up to \
+                 {most}: it could write what it cannot read."
             ),
-            "Make `max_reply_bulk` and `max_reply_bytes` at least as large as the server's `proto-max-bulk-len`.",
+            "Make `max_reply_bulk` and `max_reply_bytes` at least as large as the server's \
+             `proto-max-bulk-len`.",
         ));
     }
     if let Some(most) = number("maxclients").filter(|most| *most <= config.max_connections() as u64) {
@@ -66,13 +67,22 @@ fn idle(layer: &mut Layer, config: &Config, limit: Duration) {
         let ours =
             config.idle_timeout().map_or_else(|| "for ever".to_owned(), |ours| format!("for {ours:?}"));
         layer.found(Finding::warning(
-            format!("The server closes connections that are idle for {limit:?} (`timeout`), and a pool keeps them {ours}: some calls pay for a new one."),
-            format!("Set `idle_timeout` below {limit:?}; or `timeout 0` at the server, which is the default."),
+            format!(
+                "The server closes connections that are idle for {limit:?} (`timeout`), and a pool keeps \
+                 them {ours}: some calls pay for a new one."
+            ),
+            format!(
+                "Set `idle_timeout` below {limit:?}; or `timeout 0` at the server, which is the \
+                 default."
+            ),
         ));
     }
     if config.health_check_interval().is_none_or(|ours| ours >= limit) {
         layer.found(Finding::warning(
-            format!("The server closes connections that are idle for {limit:?} (`timeout`), and the shared connection is not asked more often."),
+            format!(
+                "The server closes connections that are idle for {limit:?} (`timeout`), and the shared \
+                 connection is not asked more often."
+            ),
             format!("Set `health_check_interval` below {limit:?}."),
         ));
     }
@@ -83,7 +93,8 @@ fn own(layer: &mut Layer, config: &Config) {
     if config.timeout().is_some_and(|all| all < config.connect_timeout()) {
         layer.found(Finding::warning(
             format!(
-                "A call has {:?} for everything, and connecting alone may take {:?}: a call that has to connect is given up early.",
+                "A call has {:?} for everything, and connecting alone may take {:?}: a call that has to \
+                 connect is given up early.",
                 config.timeout().unwrap_or_default(),
                 config.connect_timeout()
             ),
@@ -92,7 +103,8 @@ fn own(layer: &mut Layer, config: &Config) {
     }
     if config.keepalive().is_none() && config.health_check_interval().is_none() {
         layer.found(Finding::warning(
-            "Neither TCP keepalive nor health checks are on: a connection whose peer vanished is never found out.",
+            "Neither TCP keepalive nor health checks are on: a connection whose peer vanished is never found \
+             out.",
             "Leave `keepalive` or `health_check_interval` at their defaults.",
         ));
     }

@@ -73,7 +73,8 @@ fn warn(layer: &mut Layer, config: &Config, seen: &Seen) {
         ));
     } else if options.any_host {
         layer.found(Finding::warning(
-            "The certificate may be for any host: the owner of any other certificate of that CA can pose as the server.",
+            "The certificate may be for any host: the owner of any other certificate of that CA can pose as \
+             the server.",
             "Leave out `tls_check_hostname=false`, or say with `tls_server_name` which name it has.",
         ));
     }
@@ -92,12 +93,13 @@ async fn no_session(fault: &io::Error, address: SocketAddr, name: &str, limit: D
     let (meaning, advice) = match fault.kind() {
         io::ErrorKind::TimedOut => (
             "The peer takes connections and does not answer the first message of TLS.".to_owned(),
-            "It is frozen or overloaded, or a firewall drops what follows the connect, or it speaks another protocol and waits for \
-             more.",
+            "It is frozen or overloaded, or a firewall drops what follows the connect, or it speaks another \
+             protocol and waits for more.",
         ),
         _ => (
             format!("The TLS handshake broke off: {fault}."),
-            "See the server's log; perhaps the port speaks another protocol, or a device on the way cuts TLS.",
+            "See the server's log; perhaps the port speaks another protocol, or a device on the way cuts \
+             TLS.",
         ),
     };
     stranger(meaning, advice, address, name, limit).await
@@ -125,22 +127,24 @@ async fn refused(error: &Error, address: SocketAddr, name: &str, limit: Duration
 fn certificate(fault: &CertificateError) -> &'static str {
     match fault {
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
-            "Renew the server's certificate, and make the server load it (`CONFIG SET tls-cert-file …`, or a restart)."
+            "Renew the server's certificate, and make the server load it (`CONFIG SET tls-cert-file …`, or a \
+             restart)."
         }
         CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
             "Compare the clocks of both machines; if they are right, wait or issue another certificate."
         }
         CertificateError::UnknownIssuer => {
-            "Name the CA that signed it with `--tls-ca-file` (`tls_ca_file`). If it is a well-known one, the server may fail to \
-             send the certificates in between: put them into its certificate file."
+            "Name the CA that signed it with `--tls-ca-file` (`tls_ca_file`). If it is a well-known one, the \
+             server may fail to send the certificates in between: put them into its certificate file."
         }
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
-            "Connect by a name that stands in the certificate, or say it with `--tls-server-name`; or issue a certificate for \
-             this one."
+            "Connect by a name that stands in the certificate, or say it with `--tls-server-name`; or issue \
+             a certificate for this one."
         }
         CertificateError::Revoked => "Issue another certificate; ask why this one was revoked.",
         _ => {
-            "Issue another certificate, for a server (`extendedKeyUsage=serverAuth`), of version 3, not a CA's own."
+            "Issue another certificate, for a server (`extendedKeyUsage=serverAuth`), of version 3, not a \
+             CA's own."
         }
     }
 }
@@ -150,8 +154,9 @@ fn refusal(alert: AlertDescription) -> &'static str {
         AlertDescription::UnrecognisedName => "Say with `--tls-server-name` which name the server goes by.",
         AlertDescription::ProtocolVersion => "Allow TLS 1.2 or 1.3 at the server (`tls-protocols`).",
         _ => {
-            "Give a client certificate and its key with `--tls-cert-file` and `--tls-key-file`, signed by the CA that the server \
-             trusts (`tls-ca-cert-file`); or set `tls-auth-clients no` at the server."
+            "Give a client certificate and its key with `--tls-cert-file` and `--tls-key-file`, signed by \
+             the CA that the server trusts (`tls-ca-cert-file`); or set `tls-auth-clients no` at the \
+             server."
         }
     }
 }

@@ -94,7 +94,8 @@ proptest! {
 
     #[test]
     fn never_above_the_cap(
-        shape in 0..SHAPES.len(), base in time(), cap in time(), attempt: u32, previous in time(), random: u64,
+        shape in 0..SHAPES.len(), base in time(), cap in time(), attempt: u32,
+        previous in time(), random: u64,
     ) {
         prop_assert!(SHAPES[shape](base, cap).delay(attempt, previous, random) <= cap);
     }

@@ -61,7 +61,8 @@ use crate::{Run, facts};
 /// let mut options = ClusterOptions::default();
 /// options.require_full_coverage = false;
 /// let mut scan = ClusterScan::new(&options);
-/// let says = || ("aa 10.0.0.1:6379@16379 myself,master - 0 0 1 connected 42".to_owned(), Ok("run_id:x".to_owned()));
+/// let nodes = "aa 10.0.0.1:6379@16379 myself,master - 0 0 1 connected 42";
+/// let says = || (nodes.to_owned(), Ok("run_id:x".to_owned()));
 ///
 /// assert_eq!(scan.poll_step(&map)?, ScanStep::Ask(node.clone()));
 /// scan.handle_answer(says())?;

@@ -185,7 +185,9 @@ impl ConfigBuilder {
     /// # use redwire_core::config::Config;
     /// use redwire::Value;
     ///
-    /// let upper = |value: Value| Ok(value.as_str().map_or(Value::Null, |text| Value::Status(text.to_uppercase())));
+    /// let upper = |value: Value| {
+    ///     Ok(value.as_str().map_or(Value::Null, |text| Value::Status(text.to_uppercase())))
+    /// };
     /// let config = Config::builder().response_callback("GET", upper).build()?;
     /// # Ok::<(), redwire_core::config::ConfigError>(())
     /// ```

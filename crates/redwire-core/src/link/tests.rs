@@ -291,7 +291,8 @@ fn random_histories_send_only_what_is_wanted() {
         for (number, (step, random)) in steps.into_iter().enumerate() {
             let random = usize::from(random);
             if step < 3 {
-                let bytes = format!("<{number}:{}>", "x".repeat(if random < 100 { 70_000 } else { random % 50 }));
+                let len = if random < 100 { 70_000 } else { random % 50 };
+                let bytes = format!("<{number}:{}>", "x".repeat(len));
                 let write = |outbox: &mut Outbox| outbox.share(Bytes::from(bytes.clone()));
                 held.push((link.submit(1, bytes.len(), true, write, 0, None).unwrap(), bytes.clone()));
                 wanted.push(bytes);

@@ -46,8 +46,10 @@ fn whole_sentences_are_believed_and_nothing_else() {
         "READONLY You can't write against a read only replica. script: f_1, on @user_script:1.",
         "ERR READONLY You can't write against a read only replica.",
         "@user_script: 1: -READONLY You can't write against a read only replica.",
-        "ERR Error running script (call to f_1): @user_script:1: LOADING Redis is loading the dataset in memory",
-        "MISCONF Redis is configured to save RDB snapshots, but it's not able to. script: f_1, on @user_script:1.",
+        "ERR Error running script (call to f_1): @user_script:1: LOADING Redis is loading the dataset in \
+         memory",
+        "MISCONF Redis is configured to save RDB snapshots, but it's not able to. script: f_1, on \
+         @user_script:1.",
         "OOM command not allowed when used memory > 'maxmemory'.",
         "NOSCRIPT of the script's own",
         "NOPERM mine",

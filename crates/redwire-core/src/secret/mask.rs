@@ -144,7 +144,8 @@ mod tests {
 
         #[test]
         fn no_secret_stays(
-            before in "[ -)+-~äß]{0,30}", secret in "[!-)+-~äß]{1,40}", after in "[ -)+-~äß]{0,30}", cut in 0_usize..40,
+            before in "[ -)+-~äß]{0,30}", secret in "[!-)+-~äß]{1,40}",
+            after in "[ -)+-~äß]{0,30}", cut in 0_usize..40,
         ) {
             // As servers quote it, and a long one wherever it stands.
             let mark = if secret.chars().count() < SHORT { "'" } else { "" };

@@ -33,12 +33,14 @@ impl ServiceEvent {
     /// use redwire_core::sentinel::ServiceEvent;
     ///
     /// let words = "mymaster 10.0.0.1 6379 10.0.0.2 6380";
-    /// let Some(ServiceEvent::Switched { master }) = ServiceEvent::parse("mymaster", "+switch-master", words) else { panic!() };
+    /// let event = ServiceEvent::parse("mymaster", "+switch-master", words);
+    /// let Some(ServiceEvent::Switched { master }) = event else { panic!() };
     /// assert_eq!(master.to_string(), "10.0.0.2:6380");
     /// assert_eq!(ServiceEvent::parse("another", "+switch-master", words), None);
     /// let words = "slave 10.0.0.3:6379 10.0.0.3 6379 @ mymaster 10.0.0.1 6379";
     /// assert_eq!(ServiceEvent::parse("mymaster", "+slave", words), Some(ServiceEvent::Replicas));
-    /// let Some(ServiceEvent::Promoted { replica }) = ServiceEvent::parse("mymaster", "+promoted-slave", words) else { panic!() };
+    /// let event = ServiceEvent::parse("mymaster", "+promoted-slave", words);
+    /// let Some(ServiceEvent::Promoted { replica }) = event else { panic!() };
     /// assert_eq!(replica.to_string(), "10.0.0.3:6379");
     /// ```
     #[must_use]

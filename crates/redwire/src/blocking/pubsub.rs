@@ -43,7 +43,9 @@ use process::PubSubProcess;
 /// let pubsub = PubSub::connect("redis://localhost")?;
 /// for item in pubsub.subscribe(["hints", "sport"])? {
 ///     match item {
-///         SubscriptionEvent::Message(message) => println!("{}: {}", message.channel_text(), message.text()?),
+///         SubscriptionEvent::Message(message) => {
+///             println!("{}: {}", message.channel_text(), message.text()?);
+///         }
 ///         SubscriptionEvent::Gap { from, to } => println!("messages of {:?} may be missing", to - from),
 ///         SubscriptionEvent::Failed(error) => return Err(error),
 ///         _ => {}

@@ -24,7 +24,8 @@ pub trait ScriptingCommands: Run {
     /// let add = Script::new("return redis.call('INCRBY', KEYS[1], ARGV[1])");
     /// let n: i64 = client.invoke(add.key("n").arg(5))?;
     /// // In a pipeline the source is sent once.
-    /// let (a, b): (i64, i64) = client.pipeline(|p| (p.invoke(add.key("a").arg(1)), p.invoke(add.key("b").arg(2))))?;
+    /// let (one, two) = (add.key("a").arg(1), add.key("b").arg(2));
+    /// let (a, b): (i64, i64) = client.pipeline(|p| (p.invoke(one), p.invoke(two)))?;
     /// # Ok(())
     /// # }
     /// ```

@@ -41,7 +41,8 @@ pub use options::{
 /// client.xgroup_create("jobs", "workers", StreamId::MIN, XgroupOptions::new().mkstream());
 /// client.xadd("jobs", [("kind", "mail"), ("to", "ann")]);
 /// let options = XreadgroupOptions::new().count(10);
-/// client.xreadgroup::<String, HashMap<String, String>>("workers", "one", "jobs", StreamId::UNDELIVERED, options);
+/// client.xreadgroup::<String, HashMap<String, String>>(
+/// "workers", "one", "jobs", StreamId::UNDELIVERED, options);
 /// # });
 /// ```
 pub trait StreamCommands: Run {

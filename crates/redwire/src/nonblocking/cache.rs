@@ -110,7 +110,8 @@ impl Client {
     /// use redwire::cache::CacheOptions;
     /// use redwire::prelude::*;
     ///
-    /// let options = CacheOptions::default().max_bytes(256 << 20).ttl(Duration::from_secs(60)).broadcast(["user:"]);
+    /// let options = CacheOptions::default().max_bytes(256 << 20).ttl(Duration::from_secs(60));
+    /// let options = options.broadcast(["user:"]);
     /// let cache = client.cached(options).await?;
     /// let name: Option<String> = cache.hget("user:17", "name").await?;
     /// # Ok(())

@@ -287,8 +287,10 @@ impl Client {
     /// # async fn example(client: redwire::Client) -> redwire::Result<()> {
     /// use redwire::prelude::*;
     ///
-    /// let (n, names): (i64, Vec<String>) = client.pipeline(|p| (p.incr("n"), p.lrange("names", 0, -1))).await?;
-    /// let many: Vec<Option<String>> = client.pipeline(|p| (0..100).map(|i| p.get(i)).collect::<Vec<_>>()).await?;
+    /// let (n, names): (i64, Vec<String>) =
+    ///     client.pipeline(|p| (p.incr("n"), p.lrange("names", 0, -1))).await?;
+    /// let many: Vec<Option<String>> =
+    ///     client.pipeline(|p| (0..100).map(|i| p.get(i)).collect::<Vec<_>>()).await?;
     /// # Ok(())
     /// # }
     /// ```

@@ -27,7 +27,8 @@ pub(super) use nodes::Nodes;
 ///
 /// let cluster = Cluster::connect("redis+cluster://node1,node2").await?;
 /// cluster.client().set("greeting", "hello").await?;
-/// for (node, memory) in cluster.execute_on(NodeChoice::Primaries, &cmd::<String>("INFO").arg("memory")).await {
+/// let info = cmd::<String>("INFO").arg("memory");
+/// for (node, memory) in cluster.execute_on(NodeChoice::Primaries, &info).await {
 ///     println!("{node}: {} bytes of text", memory?.len());
 /// }
 /// # Ok(())

@@ -52,7 +52,9 @@ type PubSubMachine = pubsub::PubSub<Waker>;
 /// let mut hints = pubsub.subscribe(["hints", "sport"]).await?;
 /// while let Some(item) = hints.next().await {
 ///     match item {
-///         SubscriptionEvent::Message(message) => println!("{}: {}", message.channel_text(), message.text()?),
+///         SubscriptionEvent::Message(message) => {
+///             println!("{}: {}", message.channel_text(), message.text()?);
+///         }
 ///         SubscriptionEvent::Gap { from, to } => println!("messages of {:?} may be missing", to - from),
 ///         SubscriptionEvent::Lagged(count) => println!("{count} messages were dropped: nothing took them"),
 ///         SubscriptionEvent::Failed(error) => return Err(error),
@@ -474,8 +476,12 @@ impl Client {
     /// let mut orders = client.ssubscribe(["orders:{eu}", "orders:{us}"]).await?;
     /// while let Some(item) = orders.next().await {
     ///     match item {
-    ///         SubscriptionEvent::Message(message) => println!("{}: {}", message.channel_text(), message.text()?),
-    ///         SubscriptionEvent::Gap { .. } => println!("a slot has moved, or a node was lost: look what was missed"),
+    ///         SubscriptionEvent::Message(message) => {
+    ///             println!("{}: {}", message.channel_text(), message.text()?);
+    ///         }
+    ///         SubscriptionEvent::Gap { .. } => {
+    ///             println!("a slot has moved, or a node was lost: look what was missed");
+    ///         }
     ///         _ => {}
     ///     }
     /// }

@@ -26,7 +26,8 @@ impl Client {
     /// # async fn example(client: redwire::Client) -> redwire::Result<()> {
     /// use redwire::prelude::*;
     ///
-    /// let (visits, last): (i64, Option<String>) = client.atomic(|p| (p.incr("visits"), p.get("last"))).await?;
+    /// let (visits, last): (i64, Option<String>) =
+    ///     client.atomic(|p| (p.incr("visits"), p.get("last"))).await?;
     /// # Ok(())
     /// # }
     /// ```

@@ -1,5 +1,6 @@
 //! Whether a runtime that drives something for another runs: it may stand still, between two `block_on` or
-//! with its threads blocked. What is driven there is then taken over by the runtime of the task that needs it.
+//! with its threads blocked. What is driven there is then taken over by the runtime of the task that needs
+//! it.
 
 use std::time::Duration;
 

@@ -1,7 +1,7 @@
 //! Locks and the conditions that threads wait for, as std's, but a lock is had also after a panic under it.
 //!
-//! That is right for all of them: every change that is made under a lock of this crate is whole, and where code
-//! of a user runs under one (a look at a custom stream), its panic is caught there. Guards are std's.
+//! That is right for all of them: every change that is made under a lock of this crate is whole, and where
+//! code of a user runs under one (a look at a custom stream), its panic is caught there. Guards are std's.
 
 use std::sync::{self, MutexGuard, PoisonError, RwLockReadGuard, RwLockWriteGuard, TryLockError};
 use std::time::Duration;

@@ -6,7 +6,8 @@
 /// ```
 /// use redwire::Window;
 ///
-/// // Values of a mebibyte or so: their replies take memory, too, and only the number of commands limits those.
+/// // Values of a mebibyte or so: their replies take memory, too, and only the number of commands limits
+/// // those.
 /// let window = Window::new().commands(16);
 /// ```
 #[derive(Clone, Copy, Debug)]

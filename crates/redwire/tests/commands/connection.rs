@@ -89,7 +89,8 @@ fn waiting_clients_are_released() {
             let mut id = None;
             eventually("a client waits", LIMIT, || {
                 let all = control.client_list(ClientFilter::new()).unwrap();
-                id = all.iter().find(|one| one.get("flags").is_some_and(|flags| flags.contains('b'))).and_then(|one| one.id());
+                let blocked = |flags: &str| flags.contains('b');
+                id = all.iter().find(|one| one.get("flags").is_some_and(blocked)).and_then(|one| one.id());
                 id.is_some()
             });
             let id = id.expect("it was found");

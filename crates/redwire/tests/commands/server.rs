@@ -125,7 +125,9 @@ fn servers_follow_each_other() {
         assert!(matches!(run!(c.role()), Role::Primary { replicas, .. } if replicas.is_empty()));
         run!(c.replicaof("127.0.0.1", primary.port()));
         eventually("the replica has come", LIMIT, || {
-            let knows = |server: &Server, word| server.command(&["ROLE"]).is_ok_and(|role| role.contains(word));
+            let knows = |server: &Server, word| {
+                server.command(&["ROLE"]).is_ok_and(|role| role.contains(word))
+            };
             knows(&replica, "connected") && knows(&primary, &replica.port().to_string())
         });
         let Role::Replica { host, port, state, .. } = run!(c.role()) else { panic!("it follows") };

@@ -319,7 +319,8 @@ fn a_script_that_only_reads_is_repeated(setup: Setup) {
 fn a_function_whose_reply_is_lost_is_repeated_only_if_it_reads(setup: Setup) {
     const LIBRARY: &str = "#!lua name=mine
 redis.register_function('count', function(keys) return redis.call('INCR', keys[1]) end)
-redis.register_function('fail', function(keys) redis.call('INCR', keys[1]) return redis.error_reply('MINE no') end)
+redis.register_function('fail', function(keys)
+  redis.call('INCR', keys[1]) return redis.error_reply('MINE no') end)
 redis.register_function{function_name = 'read', flags = {'no-writes'},
     callback = function(keys) return redis.call('GET', keys[1]) end}";
     if !has_functions() {

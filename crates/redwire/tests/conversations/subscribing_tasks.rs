@@ -201,7 +201,8 @@ fn a_child_has_a_connection_of_its_own() {
         Fork::Child => {
             let works = one_thread().block_on(async {
                 let inherited = subscription.next().await;
-                let told = matches!(inherited, Some(SubscriptionEvent::Failed(error)) if error.kind() == ErrorKind::Usage);
+                let failed = |error: &redwire::Error| error.kind() == ErrorKind::Usage;
+                let told = matches!(&inherited, Some(SubscriptionEvent::Failed(error)) if failed(error));
                 drop(subscription);
                 let mut own = client.subscribe("child").await.unwrap();
                 let heard = client.publish("child", "mine").await.unwrap();

@@ -54,8 +54,8 @@ fn storm(runtime: &Runtime, protocol: u8, seed: u64) {
         for task in tasks {
             task.await.unwrap();
         }
-        // Attempts go on when the callers they were made for have left, and so does waiting for the reply that
-        // a lease still owes. Both are tasks of this runtime.
+        // Attempts go on when the callers they were made for have left, and so does waiting for the reply
+        // that a lease still owes. Both are tasks of this runtime.
         let begin = Instant::now();
         while pool.stats().connecting + pool.stats().in_use > 0 {
             assert!(begin.elapsed() < LIMIT, "{:?}", pool.stats());

@@ -147,8 +147,8 @@ fn two_runtimes_take_turns() {
     }
 }
 
-/// As above, for subscriptions: the connection is driven by the runtime that runs, what was missed in between is
-/// told as a gap, and messages come in order.
+/// As above, for subscriptions: the connection is driven by the runtime that runs, what was missed in between
+/// is told as a gap, and messages come in order.
 #[test]
 fn subscriptions_are_heard_in_the_runtime_that_runs() {
     let server = Server::start();
@@ -161,7 +161,8 @@ fn subscriptions_are_heard_in_the_runtime_that_runs() {
             let (first, published) = (round == 1 && index == 0, format!("{round}.{index}"));
             let is_heard = async |subscription: &mut redwire::Subscription| {
                 let item = subscription.next_within(SOON).await;
-                matches!(&item, Some(SubscriptionEvent::Message(message)) if message.text().unwrap() == published)
+                let Some(SubscriptionEvent::Message(message)) = &item else { return false };
+                message.text().unwrap() == published
             };
             runtime.block_on(async {
                 if !first {

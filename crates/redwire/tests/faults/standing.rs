@@ -425,8 +425,8 @@ fn an_old_connection_makes_way_and_no_call_fails(setup: Setup) {
     client.run::<Value>("PING").unwrap();
 }
 
-/// The next connection is accepted and never answered, or hung up on, or refused: calls go on over the old one,
-/// and once a server is there again, the next one takes its place.
+/// The next connection is accepted and never answered, or hung up on, or refused: calls go on over the old
+/// one, and once a server is there again, the next one takes its place.
 #[test]
 fn an_old_connection_goes_on_while_the_next_cannot_be_had() {
     for protocol in [2, 3] {

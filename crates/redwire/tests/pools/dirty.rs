@@ -1,4 +1,5 @@
-//! Whatever a borrower does to a connection, the next finds it as new: repaired, or another (I1). FAULTS 3, 44. REFERENCE P2.
+//! Whatever a borrower does to a connection, the next finds it as new: repaired, or another (I1).
+//! FAULTS 3, 44. REFERENCE P2.
 
 use std::time::Duration;
 

@@ -68,7 +68,8 @@ fn a_peer_that_hangs_up_is_not_stormed(setup: Setup) {
                 call_in_vain(&pool, Duration::from_millis(2200));
                 let before = fake.connections();
                 call_in_vain(&pool, Duration::from_secs(1));
-                // One in each of three pauses, but for a machine that stands still. Without pauses it is some thousands.
+                // One in each of three pauses, but for a machine that stands still. Without pauses it is some
+                // thousands.
                 let made = fake.connections() - before;
                 // One that is closed unused has not followed its script.
                 drop((pool, fake.problems()));

@@ -74,7 +74,10 @@ fn json_keeps_types() {
     let map = Value::Map(vec![(bytes(b"k"), Value::Set(vec![Value::Boolean(false), Value::Null]))]);
     let wanted = json!({ "type": "map", "value": [[
         { "type": "string", "value": "k" },
-        { "type": "set", "value": [{ "type": "boolean", "value": false }, { "type": "null", "value": null }] },
+        {
+            "type": "set",
+            "value": [{ "type": "boolean", "value": false }, { "type": "null", "value": null }]
+        },
     ]] });
     assert_eq!(json(&map), wanted);
     assert_eq!(json(&bytes(b"\xff\x01")), json!({ "type": "bytes", "value": "ff01" }));

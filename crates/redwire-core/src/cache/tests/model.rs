@@ -302,10 +302,17 @@ impl World {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: 2_000,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
 
     #[test]
-    fn nothing_old_serves_nobody_is_forgotten_and_nothing_leaks(steps in vec(step(), 1..250), apart in any::<bool>()) {
+    fn nothing_old_serves_no_waiter_is_forgotten_and_nothing_leaks(
+        steps in vec(step(), 1..250),
+        apart in any::<bool>(),
+    ) {
         let mut world = World::new(apart);
         for step in steps {
             world.step(step);

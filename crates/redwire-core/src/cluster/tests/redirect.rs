@@ -312,7 +312,8 @@ fn what_a_script_was_told_by_a_replica_is_news_though_it_ends_the_call() {
     for (line, hint) in [
         ("READONLY You can't write against a read only replica. script: f_1, on @user_script:1.", true),
         (
-            "ERR Error running script: @user_script: 1: -READONLY You can't write against a read only replica.",
+            "ERR Error running script: @user_script: 1: -READONLY You can't write against a read only \
+             replica.",
             true,
         ),
         ("READONLY of the script's own", false),

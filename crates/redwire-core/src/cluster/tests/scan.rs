@@ -162,7 +162,8 @@ fn what_came_too_late_changes_nothing() {
 fn the_own_line_is_read() {
     let lines = [
         "bb ::1:7001@17001,b.test slave aa 0 1 3 connected",
-        "aa 127.0.0.1:7000@17000,a.test,shard-id=x myself,master - 0 0 3 connected 0-5 7 [7->-bb] [9-<-cc] 16383 16384 x 9-8 [8] [-]",
+        "aa 127.0.0.1:7000@17000,a.test,shard-id=x myself,master - 0 0 3 connected 0-5 7 [7->-bb] [9-<-cc] \
+         16383 16384 x 9-8 [8] [-]",
         "cc :7002@17002,c.test master - 0 1 2 connected 10-12 [10->-aa]",
         "dd :0@0 master,noaddr - 0 1 2 disconnected",
         "ee 10.0.0.5:7005 master - 0 1 2 connected",

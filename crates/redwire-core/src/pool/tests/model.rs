@@ -50,7 +50,8 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (any.clone(), prop::bool::ANY).prop_map(|(which, answered)| Step::Lose(which, answered)),
         8 => connect,
         6 => any.clone().prop_map(Step::Connected),
-        3 => (any, prop::sample::select(kinds.to_vec())).prop_map(|(which, kind)| Step::ConnectFailed(which, kind)),
+        3 => (any, prop::sample::select(kinds.to_vec()))
+            .prop_map(|(which, kind)| Step::ConnectFailed(which, kind)),
         1 => Just(Step::Warm),
         3 => (0..200_u64).prop_map(Step::Wait),
         1 => prop::bool::weighted(0.5).prop_map(|all| if all { Step::Reset } else { Step::ClearIdle }),

@@ -43,7 +43,8 @@ fn step() -> impl Strategy<Value = Step> {
         1 => any.clone().prop_map(Step::Leave),
         1 => any.clone().prop_map(Step::GiveUp),
         6 => (any, 0..5_u8).prop_map(|(which, count)| Step::Take(which, count)),
-        12 => (prop::bool::weighted(0.4), name.clone()).prop_map(|(sharded, name)| Step::Publish { sharded, name }),
+        12 => (prop::bool::weighted(0.4), name.clone())
+            .prop_map(|(sharded, name)| Step::Publish { sharded, name }),
         8 => Just(Step::Transmit),
         8 => Just(Step::Serve),
         12 => (1..6_u8).prop_map(Step::Receive),
@@ -418,7 +419,10 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(500))]
 
     #[test]
-    fn no_message_goes_astray_and_none_is_missing_unsaid(steps in vec(step(), 1..150), pushes in any::<bool>()) {
+    fn no_message_goes_astray_and_none_is_missing_unsaid(
+        steps in vec(step(), 1..150),
+        pushes in any::<bool>(),
+    ) {
         let scene = Scene::connected(if pushes { '>' } else { '*' });
         let mut world = World { scene, server: Server::default(), listeners: Vec::new() };
         steps.into_iter().for_each(|step| world.apply(step));

@@ -126,7 +126,8 @@ impl Arg for RestoreOptions {
 /// use redwire::prelude::*;
 /// # let (batch, _) = redwire::Pipeline::record(|client| {
 ///
-/// // The names of the ten heaviest, by the keys weight_<element> and the fields name of the hashes object_<element>.
+/// // The names of the ten heaviest, by the keys weight_<element> and the fields name of the hashes
+/// // object_<element>.
 /// let options = SortOptions::new().by("weight_*").desc().limit(0, 10).get("object_*->name");
 /// client.sort::<Vec<Option<String>>>("ids", options);
 /// # });

@@ -14,8 +14,8 @@ use redwire_core::{Arg, Args};
 /// use redwire::{Cmd, Value};
 ///
 /// let low = ScoreBound::exclusive(1.5);
-/// let cmd: Cmd<Value> = Cmd::new("ZCOUNT").arg("pick_node").arg(low).arg(ScoreBound::MAX);
-/// assert_eq!(cmd.words(), ["ZCOUNT", "pick_node", "(1.5", "inf"]);
+/// let cmd: Cmd<Value> = Cmd::new("ZCOUNT").arg("board").arg(low).arg(ScoreBound::MAX);
+/// assert_eq!(cmd.words(), ["ZCOUNT", "board", "(1.5", "inf"]);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ScoreBound {
@@ -122,8 +122,9 @@ impl Arg for LexBound {
 ///
 /// # fn example(client: &redwire::blocking::Client) -> redwire::Result<()> {
 /// // The ten best of those below 100.
-/// let range = ZRange::by_score(ScoreBound::MIN, ScoreBound::exclusive(100.0)).rev().limit(0, 10).with_scores();
-/// let best: Vec<(String, f64)> = client.zrange_with("pick_node", range)?;
+/// let range = ZRange::by_score(ScoreBound::MIN, ScoreBound::exclusive(100.0));
+/// let range = range.rev().limit(0, 10).with_scores();
+/// let best: Vec<(String, f64)> = client.zrange_with("board", range)?;
 /// # Ok(())
 /// # }
 /// ```
@@ -220,7 +221,8 @@ impl Arg for ZRange {
 ///
 /// # fn example(client: &redwire::blocking::Client) -> redwire::Result<()> {
 /// // Keep each player's record: a score only ever rises. How many are new or have a new record?
-/// let changed = client.zadd_with("pick_node", [(250.0, "ann"), (300.0, "bob")], ZAddOptions::new().gt().ch())?;
+/// let scores = [(250.0, "ann"), (300.0, "bob")];
+/// let changed = client.zadd_with("board", scores, ZAddOptions::new().gt().ch())?;
 /// # Ok(())
 /// # }
 /// ```

@@ -173,7 +173,8 @@ impl Nodes {
         Ok(())
     }
 
-    /// Where the map is asked for in another runtime than the one that is around, looks whether that one runs.
+    /// Where the map is asked for in another runtime than the one that is around, looks whether that one
+    /// runs.
     fn attend(&self) {
         let Ok(here) = Handle::try_current() else { return };
         let id = here.id();

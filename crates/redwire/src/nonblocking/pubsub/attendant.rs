@@ -1,6 +1,6 @@
 //! Subscriptions that are heard in another runtime than their connection's, which may stand still. Where it
-//! does, their connections are driven in the runtime of the subscriber; what it may have missed is told as for
-//! every connection that is lost.
+//! does, their connections are driven in the runtime of the subscriber; what it may have missed is told as
+//! for every connection that is lost.
 
 use std::sync::{Arc, Weak};
 use std::task::Waker;

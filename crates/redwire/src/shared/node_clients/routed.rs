@@ -197,8 +197,8 @@ impl<C> Routed<C> {
         }
     }
 
-    /// A try of `call` by `client` failed with `error`: tells the server that it was sent to, and decides what
-    /// comes next.
+    /// A try of `call` by `client` failed with `error`: tells the server that it was sent to, and decides
+    /// what comes next.
     #[cold]
     pub(crate) fn handle_failure(
         &mut self,
