@@ -71,7 +71,7 @@ fn others(runner: Runner, server: &Path) -> Vec<Result<(), String>> {
     done
 }
 
-/// The examples of the product: whoever reads them must find them working.
+/// The examples of the product: a user who reads them must find them working.
 fn examples() -> Vec<String> {
     let files = fs::read_dir(root().join("crates/redwire/examples")).into_iter().flatten().flatten();
     let mut names: Vec<String> = files

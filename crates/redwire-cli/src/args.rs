@@ -101,7 +101,7 @@ pub(crate) enum Command {
     /// object; a word that is no text is an object there, with its bytes in hexadecimal digits. It costs the
     /// server a lot. Of a cluster it shows one node, the first of the URL that can be had; for another one,
     /// give that one's URL. Ends when it is interrupted, or when the connection is lost, which is exit status
-    /// 2: what was missed by then nobody can tell.
+    /// 2: what was missed by then is not known.
     Monitor(Monitor),
     /// Puts a load on a server and measures throughput, latency and what the client costs.
     ///
@@ -142,7 +142,7 @@ pub(crate) enum Command {
     /// Asks one server, and shows those it names; of a service (`redis+sentinel://…`), what each of its
     /// sentinels tells, then the master; of a cluster (`redis+cluster://…`, or any node of one), who has
     /// which slots, by all nodes. Exit status 1 if a link between them is down, or a sentinel or node, or one
-    /// that tells otherwise than most, or if nobody serves some slots.
+    /// that tells otherwise than most, or if no node serves some slots.
     Topology(Topology),
     /// Shows what is published, as it comes, until it is interrupted.
     ///

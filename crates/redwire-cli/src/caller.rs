@@ -1,4 +1,4 @@
-//! One who calls, on either driver: what `soak` and `bench` are written in.
+//! A client of either driver, and tasks or threads that call it: what `soak` and `bench` are written in.
 //!
 //! The work of a caller is `async` for both. With the blocking driver nothing in it waits for a future: it
 //! has a thread to itself, and its calls block that.
@@ -89,7 +89,7 @@ impl Caller {
         work: impl Future<Output = T> + Send + 'static,
     ) -> Spawned<T> {
         let (done, spawned) = oneshot::channel();
-        // Whoever no longer waits for the result does not miss it.
+        // The receiver is gone if the result is not waited for any longer.
         let work = async move { drop(done.send(work.await)) };
         let handle = Handle::current();
         match &self.0 {

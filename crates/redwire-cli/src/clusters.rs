@@ -105,7 +105,7 @@ impl Told {
         self.state.number("cluster_current_epoch").unwrap_or(0)
     }
 
-    /// Who has which slots: those who agree in that agree.
+    /// Which node has which slots: two nodes agree if they agree in that.
     fn shares(&self) -> BTreeMap<&str, &[RangeInclusive<u16>]> {
         let with_slots = self.nodes.iter().filter(|node| !node.slots.is_empty());
         with_slots.map(|node| (node.id.as_str(), node.slots.as_slice())).collect()
@@ -125,7 +125,7 @@ impl Node {
         let [id, place, flags, primary, _, _, epoch, _, slots @ ..] = &words[..] else { return None };
         let mut place = place.split(',');
         let (host, port) = place.next()?.split('@').next()?.rsplit_once(':')?;
-        // Whoever has met nobody does not know its own.
+        // A node that has met no other does not know its own.
         let host = if host.is_empty() { asked } else { host };
         let moving = |entry: &&str| {
             let (slot, to) = entry.strip_prefix('[')?.strip_suffix(']')?.split_once("->-")?;
@@ -171,7 +171,8 @@ pub(crate) async fn ask_all(config: &Config, seeds: &[HostPort], blocking: bool)
     witnesses
 }
 
-/// What those tell with whom most agree; of several such, those who know of the newest configuration.
+/// What a node tells with which most others agree; of several such, one that knows of the newest
+/// configuration.
 pub(crate) fn believed(witnesses: &[Witness]) -> Option<&Told> {
     let told = || witnesses.iter().filter_map(Witness::told);
     // The first of the best, so that what is named first counts.
@@ -353,14 +354,14 @@ mod tests {
         assert_eq!(nodes[0].address, HostPort::new("asked", 7000));
         assert!(nodes[0].is("myself") && nodes[0].is("master") && !nodes[1].is("myself"));
         assert_eq!((nodes[1].primary.as_deref(), nodes[1].slots.len()), (Some("a"), 0));
-        assert!(nodes[2].is("slave") && nodes[2].slots.is_empty(), "where its primary is, nobody says");
+        assert!(nodes[2].is("slave") && nodes[2].slots.is_empty(), "where its primary is, no node says");
     }
 
     #[test]
     fn most_are_believed_and_of_them_the_first() {
         let line = |slots: &str| format!("a h:1@2 master - 0 0 3 connected {slots}");
         let views = ["0-9", "0-99", "0-99"].map(|slots| witness(told(&[&line(slots)])));
-        let best = believed(&views).expect("somebody told");
+        let best = believed(&views).expect("a node told");
         assert_eq!(best.nodes[0].slots, [0..=99]);
         assert_eq!(views[0].told().map(|told| told.differences(best)), Some(90));
         let tie = ["0-9", "0-99"].map(|slots| witness(told(&[&line(slots)])));

@@ -37,7 +37,7 @@ use report::{Finding, Layer, Report};
 const LAYERS: [&str; 11] =
     ["url", "dns", "tcp", "tls", "handshake", "acl", "select", "latency", "server", "settings", "topology"];
 
-/// A key that nobody has.
+/// A key that no program uses.
 const KEY: &str = "redwire:doctor:none";
 
 pub(crate) async fn run(global: &Global, output: &Output) -> Result<Verdict, Failure> {
@@ -167,7 +167,7 @@ async fn find(global: &Global, config: &Config, report: &mut Report<'_>) -> Opti
     }
 }
 
-/// Warns of passwords that anybody on the way can read.
+/// Warns of passwords that can be read on the way.
 fn in_the_clear(layer: &mut Layer, config: &Config) {
     let is_home = |host: &str| host == "localhost" || host.starts_with("127.") || host == "::1";
     let at_home = match config.deployment() {
@@ -182,7 +182,8 @@ fn in_the_clear(layer: &mut Layer, config: &Config) {
     if config.password().is_some() && !at_home && (!config.tls() || trusting) {
         layer.found(Finding::warning(
             "The password goes over the network in a way that others can read or ask for.",
-            "Use `rediss://` with a verified certificate, or keep to a network where nobody listens.",
+            "Use `rediss://` with a verified certificate, or keep to a network that strangers cannot listen \
+             to.",
         ));
     }
 }

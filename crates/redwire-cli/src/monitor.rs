@@ -15,7 +15,7 @@ use crate::connect::{self, apart};
 use crate::exec::reply::{hexadecimal, printable, write_quoted};
 use crate::output::{BAD, DIM, Failure, GOOD, Output, Verdict};
 
-/// How long a thread waits for an entry before it looks whether anybody still wants it.
+/// How long a thread waits for an entry before it looks whether it is still wanted.
 const PATIENCE: Duration = Duration::from_millis(200);
 
 pub(crate) async fn run(

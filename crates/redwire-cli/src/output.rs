@@ -76,7 +76,7 @@ impl Output {
     /// A line for people; nothing with `--json`.
     pub(crate) fn line(&self, line: impl fmt::Display) {
         if !self.json {
-            // Nobody reads on: there is nobody to tell.
+            // It fails when the reader of the pipe is gone: then there is nothing to tell it.
             let _ = writeln!(anstream::stdout(), "{line}");
         }
     }

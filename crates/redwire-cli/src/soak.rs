@@ -1,6 +1,6 @@
 //! `redwire soak`: the failover drill. Tasks write, count, read and publish without a pause worth the name
-//! while somebody breaks things; in the end everything is read back and held against what the calls were
-//! told.
+//! while the user breaks things; in the end everything is read back and compared with what the calls were
+//! answered.
 
 mod broadcast;
 mod ledger;
@@ -39,7 +39,7 @@ pub(crate) async fn run(global: &Global, soak: &Soak, output: &Output) -> Result
     let address = connect::place(&config);
     let client = Caller::lazy(config, global.blocking).await?;
     let connects = client.count_connects();
-    // Nobody else has keys like these, whatever the seed: what is found in them is of this run.
+    // No other program has keys like these, whatever the seed: what is found in them is of this run.
     let prefix = format!("{}:{:08x}", soak.prefix, fastrand::u32(..));
     let drill = Arc::new(Drill::begin());
     let workers = workers(&client, &drill, soak, &prefix);
@@ -54,7 +54,7 @@ pub(crate) async fn run(global: &Global, soak: &Soak, output: &Output) -> Result
     let mut workers = all(running).await?;
     let ended = Instant::now();
     drill.service().note(ended);
-    // What is read and heard out afterwards serves nobody.
+    // What is read back and heard afterwards is not counted as service.
     let service = drill.service().clone();
 
     let unread = account(&mut workers).await.err();
@@ -83,7 +83,7 @@ fn workers(client: &Caller, drill: &Arc<Drill>, soak: &Soak, prefix: &str) -> Ve
     (0..tasks).map(worker).collect()
 }
 
-/// Has somebody hear what `worker` publishes.
+/// Starts a listener to what `worker` publishes.
 fn listen(client: &Caller, drill: &Arc<Drill>, soak: &Soak, worker: &Worker) -> Spawned<Tally> {
     let channel = worker.channel().clone();
     client.spawn(Listener::new(client.clone(), Arc::clone(drill), soak.deadline, channel).run())

@@ -74,7 +74,7 @@ impl Listener {
                 _ => pubsub.subscribe_with(names, options)?,
             };
             let (sender, receiver) = mpsc::channel(WAITING);
-            // Once nobody writes any more, nothing needs to be heard.
+            // Once the output is closed, nothing needs to be heard.
             let handler = subscription.each(move |item| drop(sender.blocking_send(item)))?;
             Ok(Self::Blocking(receiver, handler))
         })

@@ -71,7 +71,7 @@ pub(crate) async fn run(global: &Global, topology: &Topology, output: &Output) -
     Ok(verdict(&pictures))
 }
 
-/// One server, until somebody ends it.
+/// One server, until the user ends it.
 async fn watch(global: &Global, output: &Output) -> Result<Verdict, Failure> {
     let [url] = global.url.as_slice() else {
         return Err(Failure::new("--watch", "one server at a time: give one --url"));

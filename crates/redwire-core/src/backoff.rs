@@ -160,7 +160,7 @@ impl FromStr for Backoff {
     }
 }
 
-/// In 584 years nobody will be waiting; below that, 64 bits hold every pause.
+/// Pauses of 584 years and more are as one of 584 years: 64 bits hold no longer one.
 fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }

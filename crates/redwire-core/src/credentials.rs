@@ -114,10 +114,10 @@ pub trait CredentialProvider: Send + Sync {
         0
     }
 
-    /// Takes what is to be called after each change of [`version`](Self::version). It belongs to one
-    /// client, and is gone when that is closed: forget those that no longer upgrade. Unless written, nobody
-    /// is called, and the shared connection of an async client learns of a change at its next connect only.
-    /// All others see it by themselves.
+    /// Takes what is to be called after each change of [`version`](Self::version). It belongs to one client,
+    /// and is gone when that is closed: forget those that no longer upgrade. Unless it is written, nothing is
+    /// called, and the shared connection of an async client learns of a change at its next connect only. All
+    /// others see it by themselves.
     fn on_change(&self, notify: Weak<dyn Fn() + Send + Sync>) {
         drop(notify);
     }

@@ -582,7 +582,7 @@ impl<W: Clone> Link<W> {
         Ok(())
     }
 
-    /// The last replies of a transaction, which may have been refused. Where it may still be open, nobody
+    /// The last replies of a transaction, which may have been refused. Where it may still be open, no caller
     /// must use the connection any more: what others ask would only be queued.
     #[cold]
     fn deliver_transaction(&mut self, slot: u32, piece: Bytes, run: usize, multi: u32) -> Result<(), Error> {

@@ -112,7 +112,7 @@ fn is_redirection(line: &str, facts: &Facts, words: &[&[u8]]) -> bool {
     };
     let Some(number) = number.parse::<u16>().ok().filter(|number| *number < SLOTS) else { return false };
     if facts.keys.is_empty() {
-        // Nobody but the server knows which of its words are keys.
+        // Only the server knows which of its words are keys.
         return words.iter().skip(1).any(|word| slot(word) == number);
     }
     facts.keys(words.iter().copied()).any(|(_, key)| slot(key) == number)

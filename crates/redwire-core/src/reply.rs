@@ -85,7 +85,7 @@ pub use value::Value;
 /// its own reply.
 pub trait Reply: Sized {
     /// Whether [`decode`](Self::decode), where it succeeds, has always read the whole of its value, so that
-    /// nobody need look for its end. Types of the library say so where it saves time.
+    /// the reader need not look for its end. Types of the library say so where it saves time.
     #[doc(hidden)]
     const READS_ALL: bool = false;
 

@@ -44,7 +44,7 @@ const SLOTS: u16 = 16_384;
 #[derive(Debug)]
 pub struct ClusterSet {
     members: Mutex<Vec<Member>>,
-    /// Held by whoever adds a node: its number must not become another's meanwhile.
+    /// Held by the test that adds a node: its number must not become another's meanwhile.
     adding: Mutex<()>,
     builder: ClusterSetBuilder,
 }
@@ -245,7 +245,7 @@ impl ClusterSet {
     }
 
     /// Has all others that are up forget a node, which lives on by itself (`CLUSTER FORGET`). Move its slots
-    /// and its replicas to others before, or their slots are nobody's.
+    /// and its replicas to others before, or their slots are without a node.
     ///
     /// # Panics
     ///

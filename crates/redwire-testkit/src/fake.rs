@@ -42,7 +42,8 @@ pub enum Step {
     Reply(Vec<u8>),
     /// Writes these pieces, each by itself, with a pause in between.
     ReplyPieces(Vec<Vec<u8>>, Duration),
-    /// Writes these bytes just as `Reply` does; the name tells the reader that nobody asked. See [`push`].
+    /// Writes these bytes just as `Reply` does; the name tells the reader that no request asked for them. See
+    /// [`push`].
     Push(Vec<u8>),
     /// Ends the stream in order (FIN). What the client still sends is swallowed.
     Close,
@@ -119,7 +120,7 @@ impl FakeServer {
         Self::start(Role::Answer(Box::new(answer)))
     }
 
-    /// Sends these bytes to whoever connects, and swallows what comes: a server that isn't Redis.
+    /// Sends these bytes to each client that connects, and swallows what comes: a server that isn't Redis.
     pub fn raw(bytes: impl AsRef<[u8]>) -> Self {
         Self::script([reply(bytes), Step::Stall])
     }

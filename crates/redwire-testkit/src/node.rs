@@ -25,7 +25,7 @@ impl Node {
         proxied: bool,
         lines: impl FnOnce(ServerBuilder, u16) -> ServerBuilder,
     ) -> Result<Self, String> {
-        // The proxy has to be there first, since the configuration names its port; nobody knows it until
+        // The proxy has to be there first, since the configuration names its port; it is not known until
         // then.
         let proxy = proxied.then(|| Proxy::start((Ipv4Addr::LOCALHOST, 0).into()));
         let server = match &proxy {

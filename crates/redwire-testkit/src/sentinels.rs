@@ -1,8 +1,8 @@
 //! A master, its replicas, and the sentinels that watch them, in less than a second.
 //!
 //! The sentinels are told of each other and of the replicas beforehand, and started last, so that they agree
-//! as soon as they run; by themselves they would take some ten seconds. From then on nobody helps them: what
-//! they find out and decide is theirs. This file must not know the client under test.
+//! as soon as they run; by themselves they would take some ten seconds. From then on the kit does not help
+//! them: what they find out and decide is theirs. This file must not know the client under test.
 
 mod builder;
 mod events;

@@ -1,6 +1,6 @@
 //! Certificates of the kit's own, and the front that serves TLS with them ([`TlsFront`]).
 //!
-//! An [`Authority`] is a CA that nobody trusts but who was given its certificate; what it signs is an
+//! An [`Authority`] is a CA that is trusted only where its certificate was given; what it signs is an
 //! [`Identity`]. Nothing here knows how the client under test verifies anything.
 
 mod front;
@@ -23,7 +23,8 @@ pub use self::ocsp::OcspBuilder;
 
 /// A certificate authority of a test's own: it signs the certificates of servers and clients.
 ///
-/// Each has a key and a name of its own, so that what one has signed is unknown to those who trust another.
+/// Each has a key and a name of its own, so that what one has signed is unknown to programs that trust
+/// another.
 ///
 /// ```
 /// let authority = redwire_testkit::Authority::new();

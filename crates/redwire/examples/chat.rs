@@ -1,4 +1,4 @@
-//! A chat over publish/subscribe, with somebody who pulls the plug: what may have been missed is told.
+//! A chat over publish/subscribe, and what a subscriber is told when its connection is lost.
 //!
 //! `cargo run -p redwire --example chat` starts a server for itself. Ann is a task, Bob is a thread.
 #![allow(clippy::print_stdout, reason = "a program for the terminal: printing is its work")]
@@ -29,7 +29,7 @@ async fn evening(url: &str, lines: Sender<String>) -> Result<Handler> {
     let ann = client.subscribe("room").await?.each(move |item| hear("ann", &item, &lines))?;
     say(&client, "good evening").await?;
 
-    // The plug is pulled: whoever is subscribed loses the connection, and gets another by itself.
+    // The connections are cut: each subscriber gets another by itself.
     client.execute::<u64>(cmd("CLIENT KILL").arg("TYPE").arg("pubsub")).await?;
     while say(&client, "is anybody there?").await? < 2 {
         tokio::time::sleep(Duration::from_millis(5)).await;
@@ -44,7 +44,7 @@ async fn say(client: &Client, words: &str) -> Result<u64> {
     Ok(listeners)
 }
 
-/// What somebody hears, as a line.
+/// What a subscriber hears, as a line.
 fn hear(who: &str, item: &SubscriptionEvent, lines: &Sender<String>) {
     let line = match item {
         SubscriptionEvent::Message(message) => match message.text() {
@@ -56,7 +56,7 @@ fn hear(who: &str, item: &SubscriptionEvent, lines: &Sender<String>) {
         }
         other => format!("({other:?})"),
     };
-    // Nobody reads it any more once the evening is over.
+    // Nothing reads it any more once the chat is over.
     let _ = lines.send(format!("{who} hears: {line}"));
 }
 

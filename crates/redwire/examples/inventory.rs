@@ -57,7 +57,7 @@ fn buy_all(shop: &blocking::Client) -> Result<u32> {
                     return Ok(false);
                 }
             }
-            // If somebody else was quicker, this is an error on which the closure is called again.
+            // If another client was quicker, this is an error on which the closure is called again.
             tx.commit(|p| ORDER.map(|(article, wanted)| p.decr_by(article, wanted)))?;
             Ok(true)
         })?;
@@ -81,7 +81,7 @@ async fn eight_tasks(url: String) -> Result<u32> {
 
 async fn buy_all_awaiting(shop: Client) -> Result<u32> {
     let mut bought = 0;
-    // Whoever would rather hear of contention than wait for long says so.
+    // A program that would rather hear of contention than wait for long says so.
     let options = TransactionOptions::new().tries(1000);
     loop {
         let order = shop.transaction_with(options, ORDER.map(|(article, _)| article), async |mut tx| {

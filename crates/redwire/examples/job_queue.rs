@@ -76,7 +76,7 @@ async fn main() -> Result<()> {
     Ok(())
 }
 
-/// Works until it is stopped. Whatever fails, it goes on: what it had got is pending until somebody finishes
+/// Works until it is stopped. Whatever fails, it goes on: what it had got is pending until a worker finishes
 /// it.
 async fn work(url: String, name: String, done: Done) {
     loop {

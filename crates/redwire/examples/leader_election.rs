@@ -13,14 +13,14 @@ use redwire::{Client, Result, Script};
 use redwire_testkit::{Direction, Fault, Proxy, Server};
 use tokio::sync::mpsc;
 
-/// Sets a value, unless somebody has set it under a higher fencing number: this is the resource that the lock
+/// Sets a value, unless it was set under a higher fencing number: this is the resource that the lock
 /// protects.
 const WRITE: &str = "\
 if tonumber(redis.call('HGET', KEYS[1], 'fence') or 0) > tonumber(ARGV[1]) then return 0 end
 redis.call('HSET', KEYS[1], 'fence', ARGV[1], 'leader', ARGV[2])
 return 1";
 
-/// For how long a leader that nobody hears of stays in office.
+/// For how long a leader that is not heard of stays in office.
 const TERM: Duration = Duration::from_millis(400);
 
 /// What happens to a candidate.
@@ -46,7 +46,7 @@ impl Candidate {
             let _ = self.news.send(News::Elected { name, fence }).await;
             write(&self.client, name, fence).await?;
             tokio::select! {
-                // By this candidate's own clock, before anybody else can be elected.
+                // By this candidate's own clock, before another candidate can be elected.
                 () = guard.lost() => drop(self.news.send(News::Deposed { name }).await),
                 // Wakes the next candidate.
                 _ = self.resign.recv() => return guard.release().await,

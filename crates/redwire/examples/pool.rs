@@ -46,7 +46,8 @@ fn threads(url: &str) -> Result<()> {
 fn sell(pool: &blocking::Pool) -> Result<u32> {
     let mut sold = 0;
     loop {
-        // Waits until one comes back, in the order of those who came. It goes back at the end of the block.
+        // Waits until one comes back, in the order in which the callers came. It goes back at the end of the
+        // block.
         let mut lease = pool.get()?;
         lease.run::<()>(cmd("WATCH").arg("stock"))?;
         if lease.get::<i64>("stock")?.unwrap_or_default() == 0 {
@@ -55,7 +56,7 @@ fn sell(pool: &blocking::Pool) -> Result<u32> {
         }
         lease.run::<()>(cmd("MULTI"))?;
         lease.run::<()>(cmd("DECR").arg("stock"))?;
-        // Nil if somebody else was quicker.
+        // Nil if another client was quicker.
         sold += u32::from(lease.run::<Option<Vec<i64>>>(cmd("EXEC"))?.is_some());
     }
 }

@@ -2,8 +2,8 @@
 //! replies, and no call fails.
 //!
 //! `cargo run -p redwire --example rotating_credentials` starts a server for itself, and plays the part of
-//! whoever renews tokens: a vault, or the identity service of a cloud. A password that is asked for at each
-//! connect, and never changes while connections live, needs less: a
+//! the service that renews tokens: a vault, or the identity service of a cloud. A password that is asked for
+//! at each connect, and never changes while connections live, needs less: a
 //! [`CredentialProvider`](redwire::credentials::CredentialProvider) of your own.
 #![allow(clippy::print_stdout, reason = "a program for the terminal: printing is its work")]
 

@@ -33,7 +33,7 @@ const PUBLIC: [&str; 20] = [
 
 /// Public types that users may write out or match whole: an address, the ends of a list, the parts of an id;
 /// what became of a call, so that no answer is forgotten; and the facts of a command, which are constants in
-/// the code of those who add commands of a module.
+/// the code of users who add commands of a module.
 const COMPLETE: [&str; 7] = ["HostPort", "End", "StreamId", "Outcome", "Facts", "KeySpec", "TimeoutArg"];
 
 /// What both drivers share knows neither of them.

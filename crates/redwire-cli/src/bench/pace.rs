@@ -132,7 +132,7 @@ mod tests {
     #[tokio::test]
     async fn a_call_that_is_late_counts_from_when_it_was_to_begin() {
         let pace = Pace::begin(Some(3), None, Some(100));
-        // Nobody is there for the first ones: they stay due.
+        // No task is there for the first ones: they stay due.
         tokio::time::sleep(Duration::from_millis(50)).await;
         for index in 0..3 {
             assert_eq!(pace.next().await, Some(pace.began() + Duration::from_millis(10) * index));

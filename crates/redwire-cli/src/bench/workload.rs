@@ -80,7 +80,8 @@ impl Workload {
         })
     }
 
-    /// Has `caller` connected, so that this is not measured; in a cluster, to whoever has some of the keys.
+    /// Has `caller` connected, so that this is not measured; in a cluster, to each node that has some of the
+    /// keys.
     pub(super) async fn warm(&self, caller: &Caller) -> Result<()> {
         let keys: Vec<_> = (0..self.keys.min(MANY)).map(|number| self.key(number)).collect();
         caller.execute(cmd::<u64>("EXISTS").arg(keys)).await.map(drop)

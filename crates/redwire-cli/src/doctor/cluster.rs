@@ -53,7 +53,7 @@ fn to_json(witness: &Witness) -> Json {
     })
 }
 
-/// One that the URL names; what is worst if nobody tells anything is a warning where others do.
+/// One that the URL names; what is bad if no node tells anything is a warning where others do.
 fn seed(layer: &mut Layer, witness: &Witness, told: Option<&Told>) {
     let address = &witness.address;
     let found = if told.is_some() { Finding::warning } else { Finding::bad };
@@ -78,7 +78,7 @@ fn seed(layer: &mut Layer, witness: &Witness, told: Option<&Told>) {
             format!("The node {address}, which the URL names, is of another cluster: a client may follow \
                      that one."),
             "Name nodes of one cluster in the URL. A node that others forgot (`CLUSTER FORGET`), or that has \
-             met nobody, looks the same.",
+             met no other, looks the same.",
         )),
         (Ok(_), _) => {}
     }
@@ -108,11 +108,11 @@ fn coverage(layer: &mut Layer, whole: &Whole) {
     if let Some(missing) = whole.missing() {
         layer.found(Finding::bad(
             format!(
-                "Nobody serves {missing}: commands for their keys fail, and unless \
+                "No node serves {missing}: commands for their keys fail, and unless \
                  `cluster-require-full-coverage` is `no`, all others, too."
             ),
             "Start the primaries that are down, let a replica of theirs take over (`CLUSTER FAILOVER \
-             TAKEOVER`), or give slots that nobody has to somebody (`CLUSTER ADDSLOTS`). A client with \
+             TAKEOVER`), or give slots that no node has to one (`CLUSTER ADDSLOTS`). A client with \
              `require_full_coverage=false` in its URL uses what there is.",
         ));
     }
@@ -165,7 +165,7 @@ fn down(layer: &mut Layer, told: &Told) {
     }
 }
 
-/// Primaries whose slots have nobody to take them over.
+/// Primaries without a replica that could take over their slots.
 fn replicas(layer: &mut Layer, told: &Told) {
     let follows =
         |node: &Node, primary: &Node| node.primary.as_ref() == Some(&primary.id) && !node.is("fail");
@@ -175,7 +175,7 @@ fn replicas(layer: &mut Layer, told: &Told) {
     if !alone.is_empty() {
         layer.found(Finding::warning(
             format!(
-                "No replica follows {}: if such a primary dies, nobody serves its slots.",
+                "No replica follows {}: if such a primary dies, no node serves its slots.",
                 alone.join(", ")
             ),
             "Add replicas (`CLUSTER REPLICATE`), or bring back those that are down.",

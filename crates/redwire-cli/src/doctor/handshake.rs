@@ -35,7 +35,7 @@ pub(crate) fn describe(layer: &mut Layer, config: &Config, session: &Session) {
     }
 }
 
-/// Why there is no connection. `address`: where somebody listens; `None` for a Unix socket.
+/// Why there is no connection. `address`: where a server listens; `None` for a Unix socket.
 pub(crate) async fn failed(
     error: &Error,
     config: &Config,
@@ -95,7 +95,7 @@ fn no_rights(error: &Error) -> Finding {
 pub(crate) fn busy(error: &Error) -> Finding {
     match error.code() {
         Some("LOADING") => Finding::bad(
-            "The server is loading its data into memory, and serves nobody before that is done.",
+            "The server is loading its data into memory, and serves no client before that is done.",
             "Wait: `INFO persistence` tells how far it is. If it happens often, find out why the server \
              restarts.",
         ),
@@ -105,7 +105,7 @@ pub(crate) fn busy(error: &Error) -> Finding {
         ),
         _ => Finding::bad(
             format!(
-                "The server is busy, with a script perhaps, and serves nobody: {}",
+                "The server is busy, with a script perhaps, and serves no client: {}",
                 sentence(error.message())
             ),
             "`SCRIPT KILL` or `FUNCTION KILL` ends a script that has written nothing yet.",
@@ -117,8 +117,8 @@ pub(crate) fn busy(error: &Error) -> Finding {
 fn said(error: &Error) -> Finding {
     match error.code() {
         Some("DENIED") => Finding::bad(
-            "The server is in protected mode: it has no password, so it lets in nobody from outside its own \
-             machine.",
+            "The server is in protected mode: it has no password, so it serves no client from outside its \
+             own machine.",
             "Set a password (`requirepass`) and `bind` the right address; only then, if at all, \
              `protected-mode no`.",
         ),

@@ -1,7 +1,8 @@
 //! A look at the other end with bare hands: what its TLS is like, or what it says to a `PING` in the clear.
 //!
-//! Promises to trust nobody and to send no secret: a TLS session made here, which takes any certificate, is
-//! only looked at and dropped. Whether the certificate is good is for the library's own connection to say.
+//! Promises to trust no certificate and to send no secret: a TLS session made here, which takes any
+//! certificate, is only looked at and dropped. Whether the certificate is good is for the library's own
+//! connection to say.
 
 use std::io;
 use std::net::SocketAddr;

@@ -59,7 +59,7 @@ fn unique(found: impl Iterator<Item = SocketAddr>) -> Vec<SocketAddr> {
 
 fn unknown(host: &str, why: &str) -> Finding {
     Finding::bad(
-        format!("Nobody knows the host name {host:?}: {why}."),
+        format!("The host name {host:?} is not known: {why}."),
         "Check its spelling, and with `getent hosts` whether this machine's DNS knows it; a name of a \
          container or a private zone is known only inside.",
     )
@@ -176,7 +176,10 @@ pub(crate) fn word(error: &io::Error) -> &'static str {
 fn unreachable(address: &str, error: &io::Error, limit: Duration) -> Finding {
     match error.kind() {
         io::ErrorKind::ConnectionRefused => Finding::bad(
-            format!("{address} refuses connections: the machine is there, and nobody listens on that port."),
+            format!(
+                "{address} refuses connections: the machine is there, and no program listens on that \
+                 port."
+            ),
             "Is the server running? Is the port right (`port`, `tls-port`)? Does the server listen on this \
              address, and not only on 127.0.0.1 (`bind`)? With containers: is the port published?",
         ),

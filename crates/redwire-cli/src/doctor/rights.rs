@@ -49,7 +49,7 @@ const RIGHTS: [Right; 11] = [
     right(&["PUBLISH", KEY, "x"], Need::Data, false),
 ];
 
-/// A name that nobody has.
+/// A name that no program uses.
 const KEY: &str = "redwire:doctor:none";
 
 /// What the user may, as far as it is known.
@@ -115,7 +115,7 @@ fn judge(layer: &mut Layer, user: &str, may: &[&Right], may_not: &[&Right]) {
     }
 }
 
-/// `None`: nobody can tell without harm.
+/// `None`: that cannot be tried without harm.
 async fn allowed(session: &mut Session, user: &str, right: &Right) -> Option<bool> {
     let mut dry = cmd("ACL DRYRUN").arg(user);
     for word in right.words {

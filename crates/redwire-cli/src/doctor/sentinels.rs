@@ -48,7 +48,7 @@ fn to_json(witness: &Witness) -> Json {
     })
 }
 
-/// One that could not be asked; `all`: as nobody could.
+/// One that could not be asked; `all`: as none of them could.
 fn unasked(address: &HostPort, error: &Error, all: bool) -> Finding {
     let meaning = format!("The sentinel {address} cannot be asked: {}", sentence(error.message()));
     let advice = match error.kind() {
@@ -67,7 +67,7 @@ fn unasked(address: &HostPort, error: &Error, all: bool) -> Finding {
     if all { Finding::bad(meaning, advice) } else { Finding::warning(meaning, advice) }
 }
 
-/// One that does not know the service; `all`: as nobody does.
+/// One that does not know the service; `all`: as none of them does.
 fn unknown(address: &HostPort, service: &str, watched: &[String], all: bool) -> Finding {
     let meaning = format!("The sentinel {address} knows no service {service:?}.");
     let watched = match watched {
@@ -78,7 +78,7 @@ fn unknown(address: &HostPort, service: &str, watched: &[String], all: bool) -> 
     if all { Finding::bad(meaning, advice) } else { Finding::warning(meaning, advice) }
 }
 
-/// One that refuses to tell; `all`: as everybody does.
+/// One that refuses to tell; `all`: as all of them do.
 fn silent(address: &HostPort, error: &Error, all: bool) -> Finding {
     let meaning = format!("The sentinel {address} refuses to tell the master: {}", sentence(error.message()));
     let advice = "Its user needs `+sentinel|get-master-addr-by-name`, and should have `+sentinel|master`, \

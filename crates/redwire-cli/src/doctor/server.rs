@@ -36,7 +36,7 @@ fn pairs(told: Value) -> Vec<(String, String)> {
     }
 }
 
-/// `key` is one that nobody has: writing to it is tried with `XX`, which changes nothing.
+/// `key` is one that no program uses: writing to it is tried with `XX`, which changes nothing.
 pub(crate) async fn examine(
     session: &mut Session,
     info: &Result<Info>,
@@ -105,8 +105,8 @@ fn loading(layer: &mut Layer, info: &Info) {
         let left = info.text("loading_eta_seconds").unwrap_or("?");
         layer.found(Finding::bad(
             format!(
-                "The server is loading its data: {done} % are in memory, {left} s to go, and it serves \
-                 nobody before."
+                "The server is loading its data: {done} % are in memory, {left} s to go, and it serves no \
+                 client before."
             ),
             "Wait. If it happens often, find out why the server restarts.",
         ));

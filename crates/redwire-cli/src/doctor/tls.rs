@@ -16,7 +16,7 @@ use super::report::{Finding, Layer};
 /// A certificate that expires within so many days is worth a warning.
 const SOON: i64 = 14;
 
-/// How long one who is asked who it is may take.
+/// How long the peer may take to say what it is.
 const LOOK: Duration = Duration::from_secs(1);
 
 /// Looks at the server's TLS. `connected` is how the library's connection fared.
@@ -68,7 +68,7 @@ fn warn(layer: &mut Layer, config: &Config, seen: &Seen) {
     let options = config.tls_options();
     if options.verification == Verification::None {
         layer.found(Finding::warning(
-            "The server's certificate is not verified: whoever sits on the way can pose as the server.",
+            "The server's certificate is not verified: an attacker on the way can pose as the server.",
             "Leave out `tls_verification=none` (`--tls-insecure`), and name the CA with `tls_ca_file`.",
         ));
     } else if options.any_host {
@@ -162,7 +162,7 @@ fn refusal(alert: AlertDescription) -> &'static str {
 }
 
 /// The failure is none of rustls's own, or the peer speaks no TLS: who is it then?
-/// `advice` is for when nobody can tell.
+/// `advice` is for when that cannot be told.
 async fn stranger(
     meaning: String,
     advice: &str,

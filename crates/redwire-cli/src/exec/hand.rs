@@ -43,14 +43,14 @@ pub(crate) struct Hand {
     /// A database that was chosen in a transaction, and holds once that is executed.
     db_to_be: Option<u32>,
     in_transaction: bool,
-    /// Whether somebody said by hand who the user is.
+    /// Whether a command (`AUTH`) said who the user is.
     is_other_user: bool,
 }
 
 /// What is printed as it comes.
 pub(crate) type Heard<'a> = &'a mut (dyn FnMut(&Value) -> Result<(), Failure> + Send);
 
-/// How long a thread waits for a message before it looks whether anybody still wants it.
+/// How long a thread waits for a message before it looks whether it is still wanted.
 const PATIENCE: Duration = Duration::from_millis(200);
 
 impl Hand {
@@ -238,7 +238,7 @@ impl Hand {
 /// Runs a command in a cluster, where its keys or its facts lead it.
 ///
 /// # Errors
-/// Nobody who would have to answer can be had.
+/// No node that would have to answer can be reached.
 async fn spread(cluster: &Client, cmd: Cmd<Value>) -> Result<Answer, Failure> {
     let result = tokio::select! {
         result = cluster.execute(cmd) => result,

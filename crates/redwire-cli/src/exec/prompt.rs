@@ -82,12 +82,12 @@ impl Prompt {
         }
     }
 
-    /// Keeps a line for the arrow keys and for the next time, unless it is nobody's business.
+    /// Keeps a line for the arrow keys and for the next time, unless it may hold a secret.
     pub(crate) fn keep(&mut self, line: &str, words: &[Vec<u8>]) {
         if holds_secret(words) {
             return;
         }
-        // A history that cannot be written is no reason to hold up whoever types.
+        // A history that cannot be written is no reason to hold up the user.
         let is_new = self.editor.add_history_entry(line).unwrap_or(false);
         if let (true, Some(file)) = (is_new, &self.history) {
             let _ = self.editor.append_history(file);

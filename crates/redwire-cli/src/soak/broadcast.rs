@@ -19,7 +19,7 @@ const REMEMBERED: usize = 1024;
 #[derive(Debug)]
 pub(super) struct Broadcast {
     next: u64,
-    /// Up to here messages may be missing: nobody had subscribed yet, or a loss was announced.
+    /// Up to here messages may be missing: there was no subscription yet, or a loss was announced.
     excused: u64,
     /// Published without an answer so far, or for good, and not heard.
     possible: BTreeSet<u64>,

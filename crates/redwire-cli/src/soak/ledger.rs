@@ -141,7 +141,7 @@ pub(super) struct Pile {
     possible: BTreeSet<u64>,
     /// Pushed for certain, and not taken.
     there: BTreeSet<u64>,
-    /// Elements taken that nobody got.
+    /// Elements taken that no call got.
     taken: u64,
 }
 

@@ -107,7 +107,7 @@ impl Report<'_> {
             self.latency().map(|(name, micros)| format!("{name} {:.1?}", Duration::from_micros(micros)));
         output.line(format_args!("latency   {}", latency.join("  ")));
         output.line(format_args!(
-            "service   longest without an answer to anybody: {} ms",
+            "service   longest without an answer to any call: {} ms",
             self.longest_gap_ms()
         ));
         for (from, to) in &self.service.gaps {

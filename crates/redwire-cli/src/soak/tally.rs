@@ -1,4 +1,4 @@
-//! What the calls of a drill came to: how many, how they ended, how long they took, and when nobody was
+//! What the calls of a drill came to: how many, how they ended, how long they took, and when no call was
 //! served.
 
 use std::collections::BTreeMap;
@@ -15,7 +15,7 @@ use super::stalls::Stalls;
 /// What a call may take past its deadline.
 const GRACE: Duration = Duration::from_millis(50);
 
-/// Being served by nobody for longer than this is a gap.
+/// A longer time without an answer to any call is a gap.
 pub(super) const GAP: Duration = Duration::from_millis(200);
 
 /// What all tasks share while the drill runs.
@@ -29,7 +29,7 @@ pub(super) struct Drill {
     service: Mutex<Service>,
 }
 
-/// When somebody was served.
+/// When calls were served.
 #[derive(Clone, Debug)]
 pub(super) struct Service {
     last: Instant,
@@ -42,7 +42,7 @@ impl Service {
         Self { last: began, longest: Duration::ZERO, gaps: Vec::new() }
     }
 
-    /// Somebody was served at `now`, or the drill ended.
+    /// A call was served at `now`, or the drill ended.
     pub(super) fn note(&mut self, now: Instant) {
         let gap = now.saturating_duration_since(self.last);
         self.longest = self.longest.max(gap);

@@ -342,7 +342,7 @@ impl Worker {
         self.tally.judge_all(&self.drill).await;
     }
 
-    /// Reads back all that this task wrote, once nobody writes any more, and accounts for it.
+    /// Reads back all that this task wrote, once no task writes any more, and checks it.
     ///
     /// # Errors
     /// What kept it from being read; nothing is accounted for then.

@@ -1,7 +1,7 @@
 //! A cluster in the picture: what its nodes tell, each held against what most of them tell.
 //!
 //! Promises a row for every node that is told of, and one for each seed that is none of them. Must not ask
-//! anybody.
+//! any node.
 
 use std::ops::RangeInclusive;
 
@@ -21,7 +21,7 @@ const SHOWN: usize = 4;
 pub(crate) struct Whole {
     pub(crate) primaries: usize,
     pub(crate) replicas: usize,
-    /// Slots that nobody has, or that a node has which failed.
+    /// Slots that no node has, or that a node has which failed.
     pub(crate) missing: Vec<RangeInclusive<u16>>,
     /// The number of the configuration.
     pub(crate) epoch: u64,
@@ -60,7 +60,7 @@ impl Whole {
         self.missing.is_empty()
     }
 
-    /// The slots that nobody serves, in words.
+    /// The slots that no node serves, in words.
     pub(crate) fn missing(&self) -> Option<String> {
         (!self.missing.is_empty()).then(|| slots(&self.missing))
     }
@@ -85,7 +85,7 @@ impl std::fmt::Display for Whole {
             (several(self.primaries, "primary", "primaries"), several(self.replicas, "replica", "replicas"));
         write!(f, "{served} of {SLOTS} slots are served; {primaries} with slots, {replicas}, epoch {epoch}")?;
         match self.missing() {
-            Some(missing) => write!(f, "; nobody serves {missing}"),
+            Some(missing) => write!(f, "; no node serves {missing}"),
             None => Ok(()),
         }
     }
@@ -224,7 +224,7 @@ fn own_faults(account: &Told, is_it: bool, told: &Told) -> Vec<String> {
     faults
 }
 
-/// Whether a seed is none of the nodes, or nobody can tell which.
+/// Whether a seed is none of the nodes, or it is not known which.
 fn is_stray(witness: &Witness, told: &Told) -> bool {
     match witness.told().map(Told::own) {
         Some(own) => own.is_none_or(|own| told.node(&own.id).is_none()),
@@ -256,15 +256,15 @@ pub(super) fn moves(before: &Picture, after: &Picture) -> Vec<(String, String)> 
     let told = |((from, to), moved): ((&str, &str), Vec<u16>)| {
         let what = slots(&ranges(moved.into_iter()));
         match (from, to) {
-            (_, "") => (from.to_owned(), format!("{what}: nobody's now")),
-            ("", _) => (to.to_owned(), format!("{what}: had been nobody's")),
+            (_, "") => (from.to_owned(), format!("{what}: without a node now")),
+            ("", _) => (to.to_owned(), format!("{what}: were without a node")),
             _ => (to.to_owned(), format!("{what}: from {from}")),
         }
     };
     moved.into_iter().map(told).collect()
 }
 
-/// Who has each slot; the empty address is nobody's.
+/// Who has each slot; an empty address where no node has it.
 fn owners(picture: &Picture) -> Vec<&str> {
     let mut owners = vec![""; usize::from(SLOTS)];
     for row in &picture.servers {
@@ -372,7 +372,7 @@ mod tests {
         let failed = OTHER.replace("master", "master,fail");
         let few = picture(&[PRIMARY, &failed]);
         let whole = few.cluster.as_ref().map(ToString::to_string).unwrap_or_default();
-        assert!(whole.contains("nobody serves slots 10000-16383 (6384)"), "{whole}");
+        assert!(whole.contains("no node serves slots 10000-16383 (6384)"), "{whole}");
         assert_eq!((few.servers[1].state.as_str(), few.is_sound()), ("failed", false));
         let less = OTHER.replace("10000-16383", "10001-16383");
         let all = [PRIMARY, OTHER, REPLICA];
@@ -399,7 +399,7 @@ mod tests {
         let told = moves(&before, &picture(&[&less, &more]));
         let concerned = |address: &str, change: &str| (address.to_owned(), change.to_owned());
         let expected = [
-            concerned("10.0.0.1:7000", "slot 0: nobody's now"),
+            concerned("10.0.0.1:7000", "slot 0: without a node now"),
             concerned("10.0.0.2:7000", "slot 9999: from 10.0.0.1:7000"),
         ];
         assert_eq!(told, expected);

@@ -202,7 +202,7 @@ fn differences(before: &Picture, after: &Picture) -> Vec<(String, String)> {
     found
 }
 
-/// Draws on the terminal until somebody ends it.
+/// Draws on the terminal until the user ends it.
 pub(super) async fn on_terminal(eye: &mut Eye) -> Result<View, Failure> {
     let failed = |error: io::Error| Failure::new("the terminal", error);
     let mut terminal = ratatui::try_init().map_err(failed)?;
@@ -225,12 +225,12 @@ pub(super) async fn on_terminal(eye: &mut Eye) -> Result<View, Failure> {
     result.map(|()| view).map_err(failed)
 }
 
-/// Waits until `next`; true if somebody wants to end before.
+/// Waits until `next`; true if the user wants to end before.
 fn wait_for_end(next: Instant) -> io::Result<bool> {
     while event::poll(next.saturating_duration_since(Instant::now()))? {
         match event::read()? {
             Event::Key(key) if ends(key) => return Ok(true),
-            // Whoever changes the size wants to see it at once.
+            // A user who changes the size wants to see it at once.
             Event::Resize(..) => return Ok(false),
             _ => {}
         }

@@ -43,7 +43,7 @@ fn nodes_that_are_down() {
     eventually("its slots are missed", Duration::from_secs(20), || {
         let report = doctor(&set.url(), &[]);
         let told = report.layer("cluster")["meaning"].to_string();
-        told.contains("Nobody serves slots 0-5460 (5461)") && told.contains("cluster_state:fail")
+        told.contains("No node serves slots 0-5460 (5461)") && told.contains("cluster_state:fail")
     });
     let report = doctor(&set.url(), &[]);
     report.says(

@@ -13,12 +13,12 @@ use crate::config::HostPort;
 #[derive(Clone, Debug)]
 pub struct Map {
     shards: Vec<Arc<Shard>>,
-    /// For every slot the place of its shard, or [`NOBODY`].
+    /// For every slot the place of its shard, or [`NO_SHARD`].
     owners: Vec<u16>,
     epoch: u64,
 }
 
-const NOBODY: u16 = u16::MAX;
+const NO_SHARD: u16 = u16::MAX;
 
 /// Nodes that hold the same slots: one that is written to, and those that follow it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,7 +85,7 @@ impl Shard {
 impl Default for Map {
     /// No node serves anything.
     fn default() -> Self {
-        Self { shards: Vec::new(), owners: vec![NOBODY; usize::from(SLOTS)], epoch: 0 }
+        Self { shards: Vec::new(), owners: vec![NO_SHARD; usize::from(SLOTS)], epoch: 0 }
     }
 }
 
@@ -99,7 +99,7 @@ impl Map {
             for slot in ranges.into_iter().flatten() {
                 let owner = map.owners[usize::from(slot)];
                 let online = |place: u16| map.shards[usize::from(place)].primary.is_online();
-                if owner == NOBODY || (!online(owner) && online(place)) {
+                if owner == NO_SHARD || (!online(owner) && online(place)) {
                     map.owners[usize::from(slot)] = place;
                 }
             }
@@ -145,7 +145,10 @@ impl Map {
     #[inline]
     #[must_use]
     pub fn place(&self, slot: u16) -> Option<usize> {
-        self.owners.get(usize::from(slot)).filter(|owner| **owner != NOBODY).map(|owner| usize::from(*owner))
+        self.owners
+            .get(usize::from(slot))
+            .filter(|owner| **owner != NO_SHARD)
+            .map(|owner| usize::from(*owner))
     }
 
     /// The shard that serves `slot`.
@@ -205,13 +208,13 @@ impl Map {
     /// Whether every slot is served.
     #[must_use]
     pub fn is_complete(&self) -> bool {
-        !self.owners.contains(&NOBODY)
+        !self.owners.contains(&NO_SHARD)
     }
 
     /// How many slots are served.
     #[must_use]
     pub fn covered(&self) -> usize {
-        self.owners.iter().filter(|owner| **owner != NOBODY).count()
+        self.owners.iter().filter(|owner| **owner != NO_SHARD).count()
     }
 
     /// Whether both have the same primary for every slot.

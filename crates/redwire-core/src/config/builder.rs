@@ -177,8 +177,8 @@ impl ConfigBuilder {
     /// The value has the form of the protocol: what is a map on RESP3 is a flat list on RESP2. Errors of the
     /// server do not come here, nor do replies that are read apart from their commands
     /// (`Connection::read_reply`). An error of the callback is a [`Decode`](crate::ErrorKind::Decode), of a
-    /// command that was executed. It runs where the reply is awaited: a slow one holds up its caller, and
-    /// nobody else.
+    /// command that was executed. It runs where the reply is awaited: a slow one holds up its caller, and no
+    /// other.
     ///
     /// ```
     /// # use redwire_core as redwire;

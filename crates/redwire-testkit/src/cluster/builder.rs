@@ -94,7 +94,7 @@ impl ClusterSetBuilder {
     }
 
     /// Puts a [`Proxy`](crate::Proxy) before each node; clients and the replicas come through it, but not
-    /// what the nodes tell each other: they go on to see a node that nobody else reaches. Default: none.
+    /// what the nodes tell each other: they go on to see a node that no client reaches. Default: none.
     pub fn proxied(mut self) -> Self {
         self.proxied = true;
         self
@@ -172,7 +172,7 @@ impl ClusterSetBuilder {
             let words = ["CLUSTER", "ADDSLOTS"].into_iter().chain(slots.iter().map(String::as_str));
             member.demand(&words.collect::<Vec<_>>());
         }
-        // Each with each, so that nobody has to hear of anybody by hearsay, which takes seconds.
+        // Each with each, so that no node has to hear of one from a third, which takes seconds.
         for (index, member) in members.iter().enumerate() {
             members[index + 1..].iter().for_each(|other| member.meet(other));
         }

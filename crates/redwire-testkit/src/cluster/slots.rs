@@ -81,8 +81,8 @@ impl ClusterSet {
 }
 
 impl ClusterSet {
-    /// Waits until all have heard of the newest epoch. Whoever is given a slot takes the next one by itself:
-    /// two that take the same contradict each other, and over that a slot may be lost.
+    /// Waits until all have heard of the newest epoch. A node that is given a slot takes the next epoch by
+    /// itself: two that take the same contradict each other, and over that a slot may be lost.
     fn wait_for_epoch(&self) {
         // It is told at once.
         wait_every(Duration::from_millis(1), || {

@@ -1,6 +1,6 @@
 //! The cluster as one node sees it: `CLUSTER NODES`, read.
 //!
-//! Text in, facts out; it asks nobody.
+//! Text in, facts out; it asks no node.
 
 /// What a node sees.
 #[derive(Debug)]
@@ -32,7 +32,7 @@ impl View {
     }
 
     /// Whether it holds what the others, `selves`, say of themselves, sees the nodes of `down` as dead, and
-    /// sees nobody else; the error has what isn't so.
+    /// sees no other node; the error has what isn't so.
     pub(super) fn agrees<'a>(
         &self,
         selves: &[Seen],

@@ -10,7 +10,7 @@ use crate::server::{free_port, quoted};
 use crate::set::{all, wait_settled};
 use crate::{Authority, Node, Server, ServerBuilder};
 
-/// How often a start is tried, as somebody else may take a port that was free.
+/// How often a start is tried, as another program may take a port that was free.
 const TRIED: u32 = 5;
 
 /// What a [`SentinelSet`] is started with. Made by [`SentinelSet::builder`].
@@ -102,7 +102,7 @@ impl SentinelSetBuilder {
     }
 
     /// Puts a [`Proxy`](crate::Proxy) before each data server; sentinels and replicas come through it as
-    /// clients do, so that faults cut a server off from everybody. Default: none.
+    /// clients do, so that faults cut a server off from all of them. Default: none.
     pub fn proxied(mut self) -> Self {
         self.proxied = true;
         self

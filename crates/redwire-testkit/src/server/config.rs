@@ -207,7 +207,7 @@ pub fn has_tls(binary: &Path) -> bool {
     Server::builder().binary(binary).arg("tls-port", "0").start_or_err().is_ok()
 }
 
-/// A port on which nobody listens now.
+/// A port on which no program listens now.
 pub(crate) fn free_port() -> Result<u16, String> {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     next_port(&NEXT, PORTS, is_free)

@@ -91,7 +91,7 @@ impl TlsFront {
         format!("{scheme}://{}", self.address)
     }
 
-    /// Shows another certificate to those who connect from now on, and forgets the sessions that could be
+    /// Shows another certificate to clients that connect from now on, and forgets the sessions that could be
     /// resumed; a stapled OCSP response is not shown any more, since it was for the old one.
     pub fn swap_identity(&self, identity: &Identity) {
         self.swap(identity, Vec::new());
@@ -102,7 +102,7 @@ impl TlsFront {
         self.swap(identity, response.to_vec());
     }
 
-    /// Whether those who connect from now on are accepted, and then never answered; see
+    /// Whether clients that connect from now on are accepted, and then never answered; see
     /// [`TlsFrontBuilder::stall_handshake`]. Those it holds already stay held.
     pub fn set_stall_handshake(&self, stalled: bool) {
         self.shared.stalled.store(stalled, Ordering::SeqCst);

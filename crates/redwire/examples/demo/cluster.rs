@@ -16,7 +16,7 @@ pub(crate) fn show() -> Result<()> {
     let set = ClusterSet::start();
     let client = blocking::Client::connect(&set.url())?;
     let callers: Vec<_> = (0..3).map(|primary| Caller::of(&set, primary)).collect();
-    println!("  three primaries with a replica each; somebody counts at each of them");
+    println!("  three primaries with a replica each; a task counts at each of them");
     let ended = AtomicBool::new(false);
     thread::scope(|scope| {
         for caller in &callers {
@@ -45,7 +45,7 @@ pub(crate) fn show() -> Result<()> {
     Ok(())
 }
 
-/// Somebody who counts a key up, and when each call ended, with the error if it failed.
+/// A task that counts a key up, and when each of its calls ended, with the error if it failed.
 struct Caller {
     key: String,
     slot: u16,
@@ -67,20 +67,20 @@ impl Caller {
     fn count(&self, client: &blocking::Client, ended: &AtomicBool) {
         while !ended.load(Ordering::Relaxed) {
             let error = client.incr(&self.key).err();
-            self.calls.lock().expect("nobody panics with it").push((Instant::now(), error));
+            self.calls.lock().expect("no thread panics with it").push((Instant::now(), error));
             thread::sleep(Duration::from_millis(1));
         }
     }
 
     /// The calls since the last time.
     fn take(&self) -> Calls {
-        std::mem::take(&mut *self.calls.lock().expect("nobody panics with it"))
+        std::mem::take(&mut *self.calls.lock().expect("no thread panics with it"))
     }
 
     /// Waits for the first call that was acknowledged after `then`.
     fn served(&self, then: Instant) -> Instant {
         loop {
-            let calls = self.calls.lock().expect("nobody panics with it");
+            let calls = self.calls.lock().expect("no thread panics with it");
             if let Some((at, _)) = calls.iter().find(|(at, error)| *at > then && error.is_none()) {
                 return *at;
             }

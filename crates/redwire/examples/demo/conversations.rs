@@ -70,7 +70,7 @@ async fn transactions(client: &Client) -> Result<()> {
             async move {
                 let stock: i64 = tx.get("stock").await?.unwrap_or_default();
                 if first {
-                    // Somebody else is quicker.
+                    // Another client is quicker.
                     client.set("stock", stock + 10).await?;
                 }
                 tx.commit(|p| p.decr_by("stock", 1)).await
@@ -149,6 +149,6 @@ async fn cache(server: &Server, client: &Client) -> Result<()> {
     server.command(&["SET", "price", "11"]).map_err(Error::usage)?;
     cache.sync().await?;
     let begin = Instant::now();
-    show("somebody else changed it", begin, cache.get::<i64>("price").await?);
+    show("another client changed it", begin, cache.get::<i64>("price").await?);
     Ok(())
 }

@@ -19,7 +19,7 @@ pub(crate) fn show() -> Result<()> {
         scope.spawn(|| {
             while !ended.load(Ordering::Relaxed) {
                 let error = client.incr("counter").err();
-                events.lock().expect("nobody panics with it").push((Instant::now(), error));
+                events.lock().expect("no thread panics with it").push((Instant::now(), error));
                 thread::sleep(Duration::from_millis(1));
             }
         });
@@ -43,7 +43,7 @@ type Events = Mutex<Vec<(Instant, Option<redwire::Error>)>>;
 /// What the callers saw since the last report, and how soon after the promotion they could write again.
 fn report(what: &str, set: &SentinelSet, promoted: Instant, events: &Events) {
     let written = |events: &Events| {
-        let events = events.lock().expect("nobody panics with it");
+        let events = events.lock().expect("no thread panics with it");
         events.iter().find(|(at, error)| *at > promoted && error.is_none()).map(|(at, _)| *at)
     };
     let written = loop {
@@ -52,7 +52,7 @@ fn report(what: &str, set: &SentinelSet, promoted: Instant, events: &Events) {
             None => thread::sleep(Duration::from_millis(1)),
         }
     };
-    let seen = std::mem::take(&mut *events.lock().expect("nobody panics with it"));
+    let seen = std::mem::take(&mut *events.lock().expect("no thread panics with it"));
     let failed: Vec<_> = seen.iter().filter_map(|(_, error)| error.as_ref()).collect();
     let unsure = failed.iter().filter(|error| error.outcome() == Outcome::MaybeExecuted).count();
     println!("\n  {what}: {} is master now", set.master());

@@ -135,7 +135,7 @@ async fn awaited_tour(server: &Server) -> Result<()> {
         (popped?, got?)
     });
     assert!(popped.is_none() && got < Duration::from_millis(200));
-    step!("a call dropped after 1 µs disturbs nobody", {
+    step!("a call dropped after 1 µs disturbs no other", {
         let _ = tokio::time::timeout(Duration::from_micros(1), client.get::<String>("large")).await;
         client.get::<String>("greeting").await?
     });
@@ -177,7 +177,7 @@ fn mistakes(server: &Server) -> Result<()> {
     tell("select on a shared client", client.execute::<()>(cmd("SELECT").arg(1)).unwrap_err());
     tell("a typo in the URL", blocking::Client::connect("redis://localhost?tiemout=3").unwrap_err());
     let refused =
-        tell("a port where nobody listens", blocking::Client::connect("redis://127.0.0.1:1").unwrap_err());
+        tell("a port where no server listens", blocking::Client::connect("redis://127.0.0.1:1").unwrap_err());
     assert!(matches!(refused.kind(), ErrorKind::Connection(_)));
     server.freeze();
     let begin = Instant::now();

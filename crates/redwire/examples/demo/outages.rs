@@ -50,7 +50,7 @@ pub(crate) fn show() -> Result<()> {
     Ok(())
 }
 
-/// Those who call until they are told to end.
+/// Tasks that call until they are told to end.
 struct Callers {
     runtime: tokio::runtime::Runtime,
     tasks: Vec<tokio::task::JoinHandle<()>>,
@@ -74,7 +74,7 @@ impl Callers {
     }
 
     fn join(self) {
-        const SOUND: &str = "nobody has read what another wrote";
+        const SOUND: &str = "no task has read what another wrote";
         self.threads.into_iter().for_each(|thread| thread.join().expect(SOUND));
         self.tasks.into_iter().for_each(|task| self.runtime.block_on(task).expect(SOUND));
     }
@@ -195,7 +195,7 @@ fn call_as_thread(client: &blocking::Client, caller: usize, watch: &Watch) {
     }
 }
 
-/// Each caller writes its own name, so nobody may ever read another.
+/// Each caller writes its own name, so no caller may ever read another.
 fn check(key: &str, answer: Option<Option<String>>) {
     if let Some(Some(value)) = answer {
         assert!(value.starts_with(key), "{key} read {value:?}");

@@ -164,7 +164,7 @@ mod tests {
         assert!(after.version != before.version && after.version == version(&config));
         drop(listener);
         rotating.rotate(Credentials::new("ann", "three"));
-        assert_eq!(told.load(Ordering::Relaxed), 1, "one who is gone is not told");
+        assert_eq!(told.load(Ordering::Relaxed), 1, "a listener that is gone is not told");
         assert!(!format!("{rotating:?} {after:?}").contains("two"));
     }
 }

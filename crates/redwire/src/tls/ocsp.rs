@@ -202,7 +202,7 @@ impl Checker {
             .any(|known| known.verify_signature(key, message, signature).is_ok())
     }
 
-    /// Whether one who may speak about `subject` signed the response.
+    /// Whether a responder that may speak about `subject` signed the response.
     fn verify_signature(
         &self,
         basic: &[u8],

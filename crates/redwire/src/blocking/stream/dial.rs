@@ -106,7 +106,8 @@ fn attempt(address: SocketAddr, deadline: Instant) -> Result<TcpStream> {
 }
 
 /// A Unix socket is connected at once, or its listener has as many callers waiting as it allows. The kernel
-/// tells nobody when that changes, but makes them wait without limit: so it is asked again and again instead.
+/// does not tell when that changes, but makes callers wait without limit: so it is asked again and again
+/// instead.
 #[cfg(unix)]
 fn connect_unix(path: &std::path::Path, deadline: Instant) -> io::Result<std::os::unix::net::UnixStream> {
     use socket2::{Domain, SockAddr, Socket, Type};

@@ -19,7 +19,7 @@ use crate::shared::node_clients::{Left, NodeClient, PROBE, Work};
 pub(super) struct Following(pub(super) Weak<NodesShared>, pub(super) u64);
 
 impl Following {
-    /// `None` where nobody wants the map any more, or another has taken over.
+    /// `None` where no client wants the map any more, or another task has taken over.
     fn shared(&self) -> Option<Arc<NodesShared>> {
         self.0.upgrade().filter(|shared| shared.is_followed_by(self.1))
     }

@@ -25,7 +25,7 @@ pub(crate) trait Retrying: Sized {
     /// Whether the budget allows for a retry.
     fn may_retry(&self) -> bool;
 
-    /// Has the map of the cluster asked for, if there is a reason and nobody does.
+    /// Has the map of the cluster asked for, if there is a reason and no task does.
     ///
     /// # Errors
     /// No call can go on without it.
