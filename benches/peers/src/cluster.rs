@@ -77,7 +77,7 @@ fn join(addrs: &[String]) -> Fallible<()> {
         say(&["SET-CONFIG-EPOCH", &(index + 1).to_string()])?;
         let slots = share::slots(index);
         say(&["ADDSLOTSRANGE", &slots.start().to_string(), &slots.end().to_string()])?;
-        // Each with each, so that nobody has to hear of anybody by hearsay, which takes seconds.
+        // Each with each, so that no node has to hear of one from a third, which takes seconds.
         for (host, port) in addrs[index + 1..].iter().filter_map(|addr| addr.split_once(':')) {
             say(&["MEET", host, port])?;
         }

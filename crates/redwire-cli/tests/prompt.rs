@@ -1,4 +1,4 @@
-//! The prompt of `redwire exec`, as somebody at a terminal meets it.
+//! The prompt of `redwire exec`, as a user at a terminal meets it.
 #![cfg(unix)]
 
 use std::path::Path;

@@ -279,7 +279,7 @@ fn a_start_is_quick() {
 fn is_running(pid: u32) -> bool {
     let found = Command::new("ps").args(["-o", "stat=", "-p", &pid.to_string()]).output().unwrap();
     let state = String::from_utf8_lossy(&found.stdout);
-    // Nobody may be there to wait for the child of a killed process: a zombie has ended.
+    // There may be no process to wait for the child of a killed one: a zombie has ended.
     !state.trim().is_empty() && !state.contains('Z')
 }
 

@@ -55,7 +55,7 @@ fn large_values_pass_both_ways_at_once() {
     let mut got = vec![0; format!("${}\r\n", value.len()).len() + value.len() + 2];
     client.read_exact(&mut got).unwrap();
     assert!(got.ends_with(&[&value[..], b"\r\n"].concat()));
-    // Ten replies of a mebibyte that nobody reads while ten commands of as much are written.
+    // Ten replies of a mebibyte that are not read while ten commands of as much are written.
     let small = [b"*2\r\n$4\r\nECHO\r\n$1048576\r\n", &value[..1 << 20], b"\r\n"].concat();
     client.sock.set_nonblocking(true).unwrap();
     let (mut sent, mut received, mut chunk) = (0, 0, vec![0; 1 << 16]);
@@ -190,7 +190,7 @@ fn a_stalled_handshake_stays_so_and_new_ones_go_on_when_told() {
     stalled.set_read_timeout(Some(SHORT)).unwrap();
     assert_eq!(stalled.read(&mut [0]).unwrap_err().kind(), ErrorKind::WouldBlock);
     eventually("it is held", LIMIT, || front.open() == 1);
-    assert_eq!(server.stat("total_connections_received"), before + 1, "but for the question nobody came");
+    assert_eq!(server.stat("total_connections_received"), before + 1, "but for the question no client came");
     front.set_stall_handshake(false);
     ping(&mut connect(&front, &trusting(&authority)).unwrap()).unwrap();
     drop(stalled);
@@ -222,7 +222,7 @@ fn what_befalls_the_server_reaches_the_client() {
     ping(&mut client).unwrap();
     server.kill();
     assert!(matches!(client.read(&mut [0]), Ok(0) | Err(_)), "the end");
-    assert!(connect(&front, &trusting(&authority)).is_err(), "nobody behind it");
+    assert!(connect(&front, &trusting(&authority)).is_err(), "no server behind it");
     server.restart();
     ping(&mut connect(&front, &trusting(&authority)).unwrap()).unwrap();
     drop(client);

@@ -100,7 +100,7 @@ impl SharedGet for Cluster {
 
 impl Async {
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().expect("nobody panics while holding the lock")
+        self.0.lock().expect("no task panics while holding the lock")
     }
 
     fn request(&self, key: &str, cx: &Context<'_>) -> usize {

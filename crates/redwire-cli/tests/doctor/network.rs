@@ -1,4 +1,5 @@
-//! What goes wrong below the server: URLs, names, ports, firewalls, and whoever else answers there.
+//! What goes wrong below the server: URLs, names, ports, firewalls, and programs of another kind that answer
+//! there.
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::{SocketAddr, TcpStream};

@@ -113,7 +113,7 @@ fn a_frozen_server() {
 
 #[test]
 fn a_server_that_loads() {
-    // Servers before 7.0 answer nobody while so little is loaded.
+    // Servers before 7.0 answer no client while so little is loaded.
     if Server::start().version() < (7, 0, 0) {
         return;
     }
@@ -123,7 +123,7 @@ fn a_server_that_loads() {
         .start();
     let filled = "for i = 1, 2000 do redis.call('SET', 'k' .. i, string.rep('x', 100)) end";
     server.command(&["EVAL", filled, "0"]).unwrap();
-    // Microseconds for each key: four seconds in all, if nobody ended it.
+    // Microseconds for each key: four seconds in all, if the server were not ended.
     server.command(&["CONFIG", "SET", "key-load-delay", "2000"]).unwrap();
     thread::scope(|scope| {
         scope.spawn(|| server.command(&["DEBUG", "RELOAD"]));

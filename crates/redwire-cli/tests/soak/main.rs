@@ -275,7 +275,7 @@ fn a_master_that_comes_back_breaks_no_promise() {
     }
 }
 
-/// Whoever is connected needs no sentinel.
+/// A client that is connected needs no sentinel.
 #[test]
 fn sentinels_that_die_one_by_one_break_no_promise() {
     for blocking in [false, true] {

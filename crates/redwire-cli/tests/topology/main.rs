@@ -187,7 +187,7 @@ fn watching_writes_each_change() {
 fn watching_on_a_terminal_draws_until_q() {
     let server = Server::start();
     let mut command = Command::new("sh");
-    // A new terminal has no size until somebody gives it one.
+    // A new terminal has no size until it is given one.
     let script = r#"stty rows 24 cols 120; exec "$0" topology --watch --url "$1""#;
     command.args(["-c", script, env!("CARGO_BIN_EXE_redwire"), &server.url()]).env("TERM", "xterm");
     command.env_remove("REDWIRE_URL").env_remove("REDWIRE_PASSWORD");

@@ -134,7 +134,7 @@ fn what_other_commands_kept_is_in_doubt_until_what_announces_has_answered() {
     cache.store.handle_fetched(second, &replies(b"*2\r\n:2\r\n:2\r\n", 1));
     assert_eq!(cache.hit::<i64>(&get("c")), Some(3), "it has none of these keys");
     let Lookup::Settle(mark) = cache.lookup(&get("a")) else { panic!("it may be older") };
-    // What is under way is answered, and nobody else waits for it.
+    // What is under way is answered, and no other caller waits for it.
     let again = cache.fetch(&other);
     cache.store.handle_fetched(slow, &replies(b":1\r\n", 1));
     cache.store.handle_fetched(again, &replies(b":2\r\n", 1));
@@ -143,7 +143,7 @@ fn what_other_commands_kept_is_in_doubt_until_what_announces_has_answered() {
     cache.store.handle_settled(mark, true);
     assert_eq!(cache.hit::<i64>(&other), Some(2));
     assert_eq!(cache.hit::<i64>(&get("a")), Some(1), "no change was announced");
-    // Where nobody answers, nothing is kept.
+    // Where no answer comes, nothing is kept.
     cache.keep(&both, b"*2\r\n:1\r\n:2\r\n");
     let Lookup::Settle(mark) = cache.lookup(&get("a")) else { panic!("it may be older") };
     cache.store.handle_settled(mark, false);

@@ -107,7 +107,7 @@ fn a_server_without_hello_is_spoken_to_in_resp2() {
     }
 }
 
-/// These are about the password, or about serving anybody now: no other command would fare better.
+/// These are about the password, or about serving any client now: no other command would have another answer.
 #[test]
 fn who_is_not_let_in_is_told_why_and_does_not_ask_again() {
     let table = [
@@ -301,7 +301,7 @@ fn names_are_not_worth_a_connection() {
         answer(&mut handshake, &[words, words, words]).unwrap();
         assert!(handshake.poll_done().is_some(), "{words}");
     }
-    // Whoever wants a password wants it for all that follows.
+    // A server that wants a password wants it for all that follows.
     let mut handshake = first(&config, config.protocol());
     sent(&mut handshake);
     let error = answer(&mut handshake, &["-NOAUTH Authentication required.\r\n"]).unwrap_err();

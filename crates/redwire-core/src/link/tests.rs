@@ -213,7 +213,7 @@ fn a_reply_that_never_comes_is_found_out() {
             assert!(link.is_idle() && !link.wants_transmit());
         } else {
             link.handle_lost(&received.unwrap_err());
-            // The one in between may have got its neighbour's reply: nobody can tell before the probe is
+            // The one in between may have got its neighbour's reply: that is not known before the probe is
             // back.
             let _ = redeem(&mut link, other);
         }
@@ -358,7 +358,7 @@ fn a_silent_peer_is_asked_and_given_up_when_it_does_not_answer() {
     assert_eq!(link.poll_timeout(), None, "a connection that is gone is not watched");
 }
 
-/// As long as somebody waits who has not waited in vain.
+/// As long as a caller waits that has not waited in vain.
 #[test]
 fn silence_is_borne_while_the_peer_is_known_to_live_and_there_is_hope() {
     let start = Instant::now();
@@ -381,7 +381,7 @@ fn silence_is_borne_while_the_peer_is_known_to_live_and_there_is_hope() {
     // Asked at every tick from the third on, until the deadline has passed; from then on there is no hope.
     assert_eq!((doubts, dead), (9, Some(13)));
     link.abandon(ticket);
-    // Nobody waits at all.
+    // No caller waits at all.
     let mut link = watched(start);
     for n in 1..4 {
         assert!(!link.handle_timeout(start + n * TICK, 0, None).unwrap());
@@ -558,7 +558,7 @@ fn who_is_owed_several_keeps_those_that_came_before_a_failure() {
         assert_eq!(error.take_answered().errors().count(), 1);
         assert!(error.take_answered().is_empty(), "they are taken once");
         if late {
-            // The third goes to nobody, and those behind it to whoever asked.
+            // The third goes to no caller, and those behind it to the callers that asked.
             assert_eq!(receive(&mut link, b":3\r\n:4\r\n:5\r\n").unwrap(), [1, 2]);
             assert_eq!(redeem(&mut link, second).unwrap().len(), 2);
         } else {
@@ -582,7 +582,7 @@ fn what_was_not_taken_when_a_connection_ends_goes_on_the_next() {
     link.handle_connected(Instant::now());
     let mut outbox = Outbox::default();
     link.poll_transmit(&mut outbox);
-    // No question of the former connection, and nothing of those who left.
+    // No question of the former connection, and nothing of callers that left.
     assert_eq!(outbox.to_bytes(), b"01234567890123456789");
     link.handle_sent(outbox.len());
     assert_eq!(receive(&mut link, b":1\r\n:2\r\n:3\r\n").unwrap(), [1, 3, 5]);

@@ -112,7 +112,7 @@ fn a_lost_reply_is_asked_for_again_and_remembered() {
     asked(lock.poll_step(now, 0, true));
     assert!(lock.handle_answer(Err(lost_reply()), now).unwrap().is_none());
     assert!(lock.leaves_traces());
-    assert_eq!(paused(lock.poll_step(now, 0, true)), 50 * MS, "not all at once, and nobody listens there");
+    assert_eq!(paused(lock.poll_step(now, 0, true)), 50 * MS, "not all at once, and no waiter listens there");
     asked(lock.poll_step(now + 50 * MS, 0, true));
     // What was lost may yet arrive.
     lock.handle_answer(Ok((false, 10)), now + 60 * MS).unwrap();

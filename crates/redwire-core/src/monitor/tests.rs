@@ -159,7 +159,7 @@ fn a_silent_server_is_asked_and_the_question_is_no_entry() {
         mark.len()
     );
     hear(&mut stream, answer.as_bytes()).unwrap();
-    let entry = stream.poll_entry().expect("somebody else's").unwrap();
+    let entry = stream.poll_entry().expect("another client's").unwrap();
     assert_eq!(entry.command, [&b"PING"[..], b"x"]);
     assert!(stream.poll_entry().is_none());
 

@@ -64,7 +64,7 @@ impl Scene {
         self.pool.poll_connect(None, self.now, 0)
     }
 
-    /// One who waits, and the attempt that is made for it.
+    /// A caller that waits, and the attempt that is made for it.
     fn connecting(&mut self, waiter: u32) -> (QueueClaim, Permit) {
         let claim = self.queued(waiter);
         (claim, self.may_connect().expect("the right to connect"))
@@ -167,7 +167,7 @@ fn lost() -> Error {
     failure(ErrorKind::Connection(ConnectionFault::Closed))
 }
 
-/// Of one who does not wait while all are in use.
+/// Of a caller that does not wait while all are in use.
 fn impatient() -> AcquireLimit {
     let config = crate::config::Config::from_url("redis://h?pool_timeout=0").unwrap();
     AcquireLimit::new(&config, None, Instant::now())

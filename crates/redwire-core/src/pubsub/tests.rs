@@ -382,7 +382,7 @@ fn a_server_that_is_away_is_tried_again_and_again() {
     assert_eq!(
         scene.machine.poll_connect(ConnId::MAIN, scene.now, 0),
         PubSubConnect::Idle,
-        "nobody wants anything"
+        "no subscriber wants anything"
     );
     let id = scene.subscribe(ChannelKind::Channel, "a");
     for _ in 0..3 {

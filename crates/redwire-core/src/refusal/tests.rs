@@ -93,7 +93,7 @@ fn a_redirection_is_about_a_slot_of_the_command() {
 }
 
 proptest! {
-    /// What stands before or behind a sentence shows that somebody else has said it.
+    /// What stands before or behind a sentence shows that a script has said it.
     #[test]
     fn no_sentence_is_believed_within_another_line(nth in 0..SENTENCES.len(), word in "[a-z]{1,8}") {
         let line = SENTENCES[nth].replace('*', "Redis").replace('@', "'eval':").replace('…', "x");

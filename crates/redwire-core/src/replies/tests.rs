@@ -129,7 +129,7 @@ fn slots_read_their_own_frames() {
     assert_eq!((failed.unwrap_err().kind(), value), (ErrorKind::Decode, "vb".to_owned()));
 }
 
-/// A slot that was kept is another command's, or nobody's.
+/// A slot that was kept is another command's, or none's.
 #[test]
 fn a_slot_of_another_pipeline_is_an_error() {
     let kept = || {

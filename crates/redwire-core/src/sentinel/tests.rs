@@ -163,7 +163,7 @@ fn the_witness_is_asked_first_and_those_it_told_of_are_kept() {
     let mut sentinels = Sentinels::new(vec![address("a:1"), address("b:1")]);
     sentinels.handle_found(&found("b:1", &["c:1", "d:1"], 1));
     assert_eq!(order(&sentinels), ["b:1", "a:1", "c:1", "d:1"]);
-    // One that nobody tells of any more is forgotten, unless the configuration names it.
+    // One that no sentinel tells of any more is forgotten, unless the configuration names it.
     sentinels.handle_found(&found("c:1", &["a:1", "b:1"], 1));
     assert_eq!(order(&sentinels), ["c:1", "b:1", "a:1"]);
     sentinels.handle_distrusted(&address("c:1"));
@@ -190,7 +190,8 @@ fn news_of_another_master_outdate_what_was_known() {
     sentinels.handle_found(&new);
     sentinels.handle_switched(&address("n:1"));
     assert_eq!(sentinels.epoch, 8, "nothing new");
-    // One that cannot be connected to is forgotten: then nobody knows better than who was asked.
+    // One that cannot be connected to is forgotten: then no other knows better than the sentinel that was
+    // asked.
     sentinels.handle_failed();
     assert_eq!(sentinels.newest_master(&old), address("m:1"));
 }

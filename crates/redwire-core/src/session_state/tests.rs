@@ -3,7 +3,7 @@
 use super::*;
 use crate::facts::*;
 
-/// Commands, each with its reply; `""`: none came, or nobody read it.
+/// Commands, each with its reply; `""`: none came, or it was not read.
 type Said<'a> = &'a [(&'static Facts, &'a [u8])];
 
 const OK: &[u8] = b"+OK\r\n";
@@ -62,7 +62,8 @@ fn each_command_that_changes_its_connection_is_known() {
     }
 }
 
-/// Whatever the server says to it, or if nobody heard: a command that changes the connection counts as done.
+/// Whatever the server says to it, or if the answer was not read: a command that changes the connection
+/// counts as done.
 #[test]
 fn what_changes_a_connection_counts_whatever_is_answered() {
     for facts in all() {
@@ -201,7 +202,7 @@ fn a_stream_of_frames_is_read_by_hand_until_reset() {
         let mut session_state = after(&[(begin, b"")]);
         let error = session_state.check_calls().unwrap_err();
         assert!(error.to_string().contains(begin.name) && error.to_string().contains("RESET"), "{error}");
-        // Not asked for, so somebody else's text.
+        // Not asked for, so not an answer to it.
         session_state.handle_frame(b"+RESET\r\n");
         assert!(session_state.is_stream());
         session_state.handle_command(&RESET);

@@ -339,7 +339,7 @@ fn taken(stream: &[u8], step: usize, given_up: bool, asking: bool) -> Result<()>
     result
 }
 
-/// Nobody behind a transaction that stays open is told that his command was queued.
+/// No caller behind a transaction that stays open is told that its command was queued.
 #[test]
 fn a_transaction_that_stays_open_ends_its_connection() {
     let table: [(&[u8], bool); 11] = [

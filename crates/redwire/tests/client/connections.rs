@@ -148,7 +148,7 @@ fn a_lost_connection_stays_lost_until_made_anew(setup: Setup) {
     connection.reconnect().unwrap();
     assert!(connection.is_connected());
     assert_eq!(connection.run::<i64>("INCR n").unwrap(), 1);
-    // Replies under way are lost with the connection, and nobody else's.
+    // Replies under way are lost with the connection, and no others.
     connection.send("ECHO lost").unwrap();
     connection.reconnect().unwrap();
     assert_eq!(connection.read_reply::<String>().unwrap_err().kind(), ErrorKind::Usage);

@@ -107,7 +107,8 @@ fn without_io_of_the_runtime_that_is_said() {
     bare(Builder::enable_time).block_on(all_say(&server, "runtime with I/O"));
 }
 
-/// Whoever waits need not be in the runtime that drives the connection: also the pauses before retries go by.
+/// A task that waits need not be in the runtime that drives the connection: also the pauses before retries go
+/// by.
 #[test]
 fn calls_are_awaited_by_any_executor() {
     let server = Server::start();

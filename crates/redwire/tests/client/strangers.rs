@@ -152,7 +152,7 @@ fn any_refusal_of_hello_leads_to_resp2(setup: Setup) {
     assert_eq!(client.run::<String>("GET k").unwrap(), "v");
     let error = setup.connect(&fake.url(), "").unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Authentication(AuthenticationFault::PasswordRequired), "{error}");
-    // Not so where nobody is let in.
+    // Not so where no client is let in.
     for (refusal, words) in [
         ("-ERR max number of clients reached\r\n", "max number"),
         ("-DENIED Redis is running in protected mode\r\n", "protected mode"),

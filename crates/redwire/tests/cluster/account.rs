@@ -11,7 +11,7 @@ use redwire::{Error, Outcome, Result, cmd};
 
 use crate::common::Client;
 
-/// Says that it is over, also when the test fails: nobody waits for callers who never end.
+/// Says that it is over, also when the test fails: the test does not wait for callers that never end.
 pub(crate) struct Stop<'a>(pub(crate) &'a AtomicBool);
 
 impl Drop for Stop<'_> {

@@ -40,7 +40,7 @@ fn reads_of_all_nodes_are_kept_and_changes_seen(setup: Setup) {
     }
     let stats = cache.stats();
     assert_eq!((stats.hits, stats.misses, stats.entries), (120, 60, 60), "{stats:?}");
-    // Somebody else, and this one.
+    // Another client, and this one.
     (0..60).for_each(|n| client.run::<()>(&format!("INCR k{n}")).unwrap());
     cache.sync().unwrap();
     (0..60).for_each(|n| assert_eq!(cache.get(&format!("k{n}")), Some(n + 1)));
@@ -124,7 +124,7 @@ fn a_former_primary_is_no_authority(setup: Setup) {
     cache.sync().unwrap();
     assert_eq!((cache.get("k"), cache.get("k"), one.asked("GET")), (Some(1), Some(1), 1));
     was_replaced.store(true, Ordering::SeqCst);
-    assert_eq!(cache.get("k"), Some(1), "nobody has told");
+    assert_eq!(cache.get("k"), Some(1), "it was not announced");
     cache.sync().unwrap();
     assert_eq!(cache.get("k"), Some(2));
 }

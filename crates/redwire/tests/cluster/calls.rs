@@ -181,7 +181,7 @@ fn what_waits_and_what_lasts_finds_its_node(setup: Setup) {
             client.run::<i64>(&format!("RPUSH list:{n} x")).unwrap();
             assert_eq!(wait.join().unwrap().unwrap(), (format!("list:{n}"), "x".to_owned()));
         }
-        // Nobody waits behind one that waits at all nodes.
+        // No call waits behind one that waits at all nodes.
         let waiting = scope.spawn(|| timed(|| client.run::<i64>("WAIT 1 1500")));
         eventually("all are waited for", LIMIT, || blocked(&set) == 3);
         for n in 0..30 {
@@ -219,7 +219,7 @@ fn blocked(set: &ClusterSet) -> i64 {
     set.nodes().iter().map(|node| node.stat("blocked_clients")).sum()
 }
 
-/// Takes the lock, and gives it back; nobody else has it meanwhile.
+/// Takes the lock, and gives it back; no other holder has it meanwhile.
 fn locked(client: &Client, name: &str) {
     match client {
         Client::Tokio(client) => runtime().block_on(async {

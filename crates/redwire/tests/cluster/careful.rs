@@ -1,5 +1,5 @@
 //! What is told on one connection of a node stays there: transactions that cannot be executed, commands
-//! without words, replies that nobody reads (I1). FAULTS 87, 88, 91.
+//! without words, replies that no call reads (I1). FAULTS 87, 88, 91.
 
 use redwire::{ErrorKind, Outcome, Pipeline, Reply, Run, Slot, Value, cmd};
 use redwire_testkit::ClusterSet;

@@ -68,7 +68,7 @@ fn a_password_is_needed_by_all_and_a_wrong_one_makes_no_storm(setup: Setup) {
     a_plain_url_is_answered_with_the_right_one(setup, &set);
 
     let met = || set.nodes().iter().map(|node| node.stat("total_connections_received")).sum::<i64>();
-    // Whoever asks how many came is one of them.
+    // The client that asks how many came is one of them.
     let own = met() - met();
     let wrong = set.url().replace(":pw@", ":wrong@");
     let before = met();
@@ -93,7 +93,7 @@ fn a_password_is_needed_by_all_and_a_wrong_one_makes_no_storm(setup: Setup) {
     assert!((2..=9).contains(&asked), "{asked} connections");
 }
 
-/// And who has no password, which is nobody else for that.
+/// And one that has no password, which makes no difference.
 fn a_user_who_may_ask_for_the_map_alone_is_served(setup: Setup, set: &ClusterSet) {
     let url = set.url().replace(":pw@", "few@");
     for options in ["map_source=slots", "map_source=shards"] {
@@ -210,7 +210,7 @@ fn announced_names_are_remapped(setup: Setup) {
     assert_eq!(client.run::<i64>("INCR k:1").unwrap(), 2);
     moving.end_move();
     assert_eq!(client.run::<i64>("INCR k:1").unwrap(), 3);
-    // Without the remap nobody knows the names: each call says so in time.
+    // Without the remap the names are not known: each call says so in time.
     let client = setup.lazy(&set.url(), "timeout=700ms").unwrap();
     let (error, took) = timed(|| client.run::<Value>("GET k:1").unwrap_err());
     assert!(shown(&error).contains("redwire.test"), "{}", shown(&error));

@@ -1,4 +1,4 @@
-//! What real nodes say at times, on demand: no host, a host that nobody knows, themselves, not now, not here.
+//! What real nodes say at times, on demand: no host, a host that is not known, themselves, not now, not here.
 //! FAULTS 35, 38, 39.
 
 use std::sync::Arc;
@@ -116,7 +116,7 @@ fn a_redirection_to_nobody_waits_for_a_new_map(setup: Setup) {
     assert_eq!(error.kind(), ErrorKind::Cluster(ClusterFault::Moved), "{error}");
     for node in [&one, &two] {
         node.map(&[(0, 16383, &[two.addr()])]);
-        // A node whose name nobody knows stands in the map like this.
+        // A node whose name is not known stands in the map like this.
         node.tell(|script| script.map[0].2.push(("?".to_owned(), 7000)));
     }
     assert_eq!(client.run::<String>("GET k").unwrap(), "two");
@@ -173,7 +173,7 @@ fn a_slot_that_nobody_serves_holds_up_nobody_else(setup: Setup) {
     let error = refused(&client, "GET k", Duration::from_millis(300));
     assert_eq!(error.kind(), ErrorKind::Cluster(ClusterFault::NotCovered), "{error}");
     assert!(error.to_string().contains("7629"), "{error}");
-    // Somebody takes over: found by asking, since nobody redirects.
+    // A replica takes over: found by asking, since no node redirects.
     one.answer(|_| "+one\r\n".to_owned());
     agree(&one, &two);
     assert_eq!(client.run::<String>("GET k").unwrap(), "one");

@@ -1,5 +1,6 @@
-//! Primaries that are killed or frozen under load, with somebody to take over and without: service returns by
-//! itself, nothing is executed twice, and who calls others hears nothing of it (I2, I3, I6). FAULTS 35, 36.
+//! Primaries that are killed or frozen under load, with a replica to take over and without: service returns
+//! by itself, nothing is executed twice, and who calls others hears nothing of it (I2, I3, I6). FAULTS 35,
+//! 36.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -84,7 +85,7 @@ fn a_killed_primary_is_replaced(setup: Setup) {
         let healed = promoted.elapsed();
         println!("{setup:?}: another primary after {:?}, all count {healed:?} later", promoted - begin);
         assert!(all <= HEALED + stood_still_since(promoted), "{all:?}");
-        // Whoever was stuck in the middle has been told by now, and nobody is any more.
+        // Calls that were stuck in the middle have ended by now, and none is any more.
         let (failed, done) = (account.failed().0, account.done());
         eventually("they count on", LIMIT, || account.done() > done + 500);
         let (now, list) = account.failed();
@@ -197,7 +198,7 @@ fn without_anybody_to_take_over_calls_wait_for_their_deadline(setup: Setup) {
     });
 }
 
-/// The nodes see each other, so that nobody takes over.
+/// The nodes see each other, so that no replica takes over.
 fn a_node_that_nobody_reaches_is_not_stormed(setup: Setup) {
     const OUTAGE: Duration = Duration::from_secs(3);
     let set = ClusterSet::builder().replicas(0).proxied().start();
@@ -216,7 +217,7 @@ fn a_node_that_nobody_reaches_is_not_stormed(setup: Setup) {
         println!(
             "{setup:?}: {asked:?} connections to the three nodes in {OUTAGE:?}; all count {took:?} later"
         );
-        // Full jitter up to a second, from 10 ms on, by those who share connections and by the pool; a
+        // Full jitter up to a second, from 10 ms on, by the shared connections and by the pool; a
         // question for the map a second.
         assert!(asked[0] <= 60, "{asked:?}");
         assert!(asked[1] <= 20 && asked[2] <= 20, "{asked:?}");

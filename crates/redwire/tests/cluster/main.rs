@@ -70,7 +70,7 @@ pub(crate) fn in_time(took: Duration, limit: Duration) {
     );
 }
 
-/// What a call ends in that must end within `limit`, and nobody serves. It ends in a timeout if the deadline
+/// What a call ends in that must end within `limit`, and no node serves. It ends in a timeout if the deadline
 /// happens to fall into a try; then another call has to tell.
 #[track_caller]
 pub(crate) fn refused(client: &Client, line: &str, limit: Duration) -> Error {

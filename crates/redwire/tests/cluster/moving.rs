@@ -213,7 +213,7 @@ fn pipeline(client: &Client, keys: &[String], nth: i64) {
     }
 }
 
-/// Reads the key, and writes one more if nobody else did meanwhile.
+/// Reads the key, and writes one more if no other task did meanwhile.
 #[track_caller]
 fn count_watched(client: &Client, key: String) {
     let next = |count: Option<i64>| count.unwrap_or_default() + 1;
@@ -231,7 +231,7 @@ fn count_watched(client: &Client, key: String) {
 }
 
 fn whoever_waits_goes_along_with_the_slot(setup: Setup) {
-    // Nobody is to take over unasked because the machine stands still.
+    // No replica is to take over unasked because the machine stands still.
     let set = ClusterSet::builder().arg("cluster-replica-no-failover", "yes").start();
     let client = setup.client(&set.url(), "");
     let waiting = |node: usize| move |set: &ClusterSet| set.node(node).stat("blocked_clients") == 1;

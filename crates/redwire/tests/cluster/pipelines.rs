@@ -112,7 +112,7 @@ fn other_ways_to_pop(client: &Client, failing: &[String], others: &[String]) {
     let whole = client.pipeline(|p| keys.iter().map(|key| p.run(pop(key))).collect::<Vec<Slot<_>>>());
     let whole = whole.unwrap_err();
     assert_eq!((whole.outcome(), whole.command()), (Outcome::MaybeExecuted, Some("LPOP")), "{whole}");
-    // The one that fails last, so that nobody has to wait behind it.
+    // The one that fails last, so that no other has to wait behind it.
     let mut each = client.run_all([others, &failing[..1]].concat().iter().map(|key| pop(key)).collect());
     assert!(each.pop().is_some_and(|last| last.is_err()));
     for (key, result) in others.iter().zip(each) {
@@ -182,7 +182,7 @@ fn every_node_has_the_scripts_that_it_runs(setup: Setup) {
     let all = |p: &redwire::Pipeline, by: i64| -> Vec<Slot<i64>> {
         keys.iter().map(|key| p.invoke(count.key(key).arg(by))).collect()
     };
-    assert_eq!(client.pipeline(|p| all(p, 1)).unwrap(), [1; 12], "nobody has it");
+    assert_eq!(client.pipeline(|p| all(p, 1)).unwrap(), [1; 12], "no node has it");
     assert_eq!(client.pipeline(|p| all(p, 1)).unwrap(), [2; 12], "all have it");
     say(&set, 1, "SCRIPT FLUSH");
     let tried = client.pipeline(|p| all(p, 1).into_iter().map(Slot::attempt).collect::<Vec<_>>()).unwrap();
@@ -303,7 +303,7 @@ fn a_slot_without_an_owner_concerns_its_own_keys_only(setup: Setup) {
         assert!(matches!(missing.unwrap_err().kind(), ErrorKind::Cluster(_) | ErrorKind::Timeout));
         assert!(read.into_iter().map(Option::unwrap).eq(others.iter().cloned()));
     }
-    // A walk tells at its end that something is missing, unless nobody wants to know.
+    // A walk tells at its end that something is missing, unless the caller does not want to know.
     let scan = |options: &str| setup.client(&set.url(), options).scan::<String>(ScanOptions::new());
     let error = scan("timeout=700ms").unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Cluster(ClusterFault::NotCovered), "{error}");

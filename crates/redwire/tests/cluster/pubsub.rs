@@ -77,10 +77,10 @@ fn gap_and_text(subscription: &mut Subscription) -> (bool, String) {
     }
 }
 
-/// Publishes until somebody has heard it.
+/// Publishes until a subscriber has heard it.
 #[track_caller]
 fn publish_until_heard(client: &Client, channel: &str, payload: &str) {
-    eventually("somebody hears it", LIMIT, || matches!(try_publish(client, channel, payload), Ok(1..)));
+    eventually("a subscriber hears it", LIMIT, || matches!(try_publish(client, channel, payload), Ok(1..)));
 }
 
 fn shard_channels_of_all_slots_are_heard_over_one_connection_per_node(setup: Setup) {

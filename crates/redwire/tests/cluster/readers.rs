@@ -126,7 +126,7 @@ fn a_replica_that_is_lost_is_passed_over(setup: Setup) {
     set.node(3).restart();
     set.wait_settled();
     eventually("it is used again", LIMIT, || reads(&set, || read(&client, COUNT))[&3] > 0);
-    // Frozen, it holds up those who meet it for as long as it takes to find out, and nobody for good.
+    // Frozen, it holds up calls to it for as long as it takes to find out, and none for good.
     set.node(4).freeze();
     eventually("the primary answers", LIMIT, || {
         timed(|| read(&client, COUNT)).1 < Duration::from_millis(500)

@@ -37,7 +37,7 @@ fn heard(stream: &mut TcpStream, expected: &str) {
 fn messages_reach_subscribers() {
     let server = Server::start();
     each_client!(on server, |c, key| {
-        assert_eq!(run!(c.publish("news", "nobody hears this")), 0);
+        assert_eq!(run!(c.publish("news", "unheard")), 0);
         let mut on_channel = subscriber(&server, "SUBSCRIBE news");
         let mut on_pattern = subscriber(&server, "PSUBSCRIBE n*");
         assert_eq!(run!(c.publish("news", "hello")), 2);
@@ -62,7 +62,7 @@ fn messages_reach_subscribers_of_a_shard() {
     }
     let server = Server::start();
     each_client!(on server, |c, key| {
-        assert_eq!(run!(c.spublish("news", "nobody hears this")), 0);
+        assert_eq!(run!(c.spublish("news", "unheard")), 0);
         let mut on_shard = subscriber(&server, "SSUBSCRIBE news");
         assert_eq!(run!(c.spublish("news", "hello")), 1);
         heard(&mut on_shard, "$5\r\nhello\r\n");

@@ -329,7 +329,7 @@ pub(crate) fn timed<T>(work: impl FnOnce() -> T) -> (T, Duration) {
 }
 
 /// For how long the machine stood still since `begin`, as on a host with too many guests: so much later
-/// nobody can be blamed for.
+/// no code can be blamed for.
 ///
 /// A thread that does nothing but sleep is the measure. It begins with the first [`Setup::url`].
 pub(crate) fn stood_still_since(begin: Instant) -> Duration {

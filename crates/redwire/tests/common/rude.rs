@@ -18,7 +18,7 @@ pub(crate) enum Then {
     HangUpAfter(Duration),
     /// At the first command it sends these bytes, then those again and again as fast as it can, for 8 s.
     Flood(&'static str, &'static str),
-    /// It behaves: every key has the value `v`, and everybody may subscribe.
+    /// It behaves: every key has the value `v`, and every client may subscribe.
     Serve,
 }
 

@@ -48,7 +48,7 @@ impl std::fmt::Debug for Inner {
     }
 }
 
-/// Counts those who are served.
+/// Counts the clients that are served.
 struct Served(Arc<Inner>);
 
 impl Drop for Served {
@@ -182,7 +182,7 @@ impl Memory {
         }
     }
 
-    /// What it says to the commands in `bytes`. Those who wait at it wait for ever.
+    /// What it says to the commands in `bytes`. Clients that wait at it wait for ever.
     fn answer(&self, bytes: &mut Vec<u8>) -> String {
         let commands = std::iter::from_fn(|| take(bytes));
         let waits = |words: &Vec<String>| words[0] == "BLPOP" || self.mood() == Mood::Silent;

@@ -59,7 +59,7 @@ fn say(server: &Server, line: &str) -> String {
 
 const MS: Duration = Duration::from_millis(1);
 
-/// So long nobody waits in vain.
+/// So long no waiter waits in vain.
 const LONG: Duration = Duration::from_secs(60);
 
 fn lock(client: &Client) -> Lock {
@@ -193,7 +193,7 @@ fn an_extension_or_release_whose_reply_is_lost_counts_once(setup: Setup) {
         let extended = guard.extend(LONG);
         assert!(extended.is_ok() || extended.is_err_and(|error| error.is_timeout()), "{loss:?}");
         assert!(say(&server, "PTTL l").parse::<u64>().unwrap() > 50_000, "{loss:?}");
-        // Whoever was told nothing believes what it did before, and can ask again.
+        // A holder that was told nothing believes what it did before, and can ask again.
         eventually("it answers", LIMIT, || guard.extend(LONG).is_ok());
         assert!(guard.valid_until().unwrap() > Instant::now() + LONG / 2 && !guard.is_lost());
         proxy.set(Direction::ToClient, loss);
@@ -332,7 +332,7 @@ fn it_is_extended_for_as_long_as_it_is_held(setup: Setup) {
     assert!(!lost && guard.owned().unwrap(), "it lives on for longer than its time");
     eventually("it is extended again and again", LIMIT, || guard.valid_until().unwrap() > first + ttl);
     guard.release().unwrap();
-    // Whoever extended it is gone: a lock that is left alone runs out.
+    // The task that extended it is gone: a lock that is left alone runs out.
     let token = lock(&client).ttl(600 * MS).auto_extend(true).acquire().unwrap().detach();
     eventually("it runs out", LIMIT, || say(&server, "EXISTS l") == "0");
     refused(lock(&client).reattach(&token), LockFault::NotOwned);
@@ -357,7 +357,7 @@ fn a_token_moves_to_another_client(setup: Setup) {
     assert_eq!(
         lock(&other).token("mine").acquire().unwrap().detach(),
         "mine",
-        "whoever has it holds the lock"
+        "the holder of the guard holds the lock"
     );
     guard.release().unwrap();
     let guard = lock(&one).token("mine").acquire().unwrap();

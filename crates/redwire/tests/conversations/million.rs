@@ -199,7 +199,7 @@ fn stopping_early_leaves_nothing_behind(setup: Setup) {
             count += 1;
             count < enough
         });
-        // The replies that nobody took reach nobody.
+        // The replies that were not taken reach no other call.
         assert_eq!(client.execute(echo(12_345)).unwrap(), 12_345);
     }
     assert_eq!(Pool::of(&client).stats().in_use, 0);

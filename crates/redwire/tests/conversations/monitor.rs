@@ -69,7 +69,7 @@ impl Monitor {
 }
 
 /// SET of every byte that `server` can show: Valkey 8 leaves quotes and backslashes as they are, so that
-/// nobody can tell where a word ends.
+/// it is not known where a word ends.
 fn set(server: &Server) -> (Cmd<()>, Vec<Vec<u8>>) {
     let is_lax = server.is_valkey() && server.version() < (9, 0, 0);
     let all = (0..=255).filter(|byte| !(is_lax && b"\"\\".contains(byte))).collect();
@@ -181,7 +181,7 @@ fn a_quiet_server_is_asked_unseen(setup: Setup) {
         Monitor::connect(setup, &server.url(), "client_name=watcher&health_check_interval=100ms").unwrap();
     // Ten intervals of silence.
     if let Some(item) = monitor.next_within(Duration::from_secs(1)) {
-        panic!("nobody did anything: {item:?}");
+        panic!("no client did anything: {item:?}");
     }
     assert!(server.calls("ping") >= 2);
     server.command(&["SET", "k", "v"]).unwrap();

@@ -130,7 +130,7 @@ fn one_channel_for_several_subscriptions(setup: Setup) {
     assert_eq!(publish(shared(), &name, "2"), 1, "the other still wants it");
     assert_eq!(second.text(), "2");
     drop(second);
-    eventually("nobody is subscribed", LIMIT, || subscribers(shared(), &name) == 0);
+    eventually("no client is subscribed", LIMIT, || subscribers(shared(), &name) == 0);
 }
 
 fn many_subscriptions_on_one_connection(setup: Setup) {

@@ -304,7 +304,7 @@ fn an_idle_subscription_is_kept(setup: Setup) {
     let id = |line: String| line.split(' ').next().map(str::to_owned);
     let before = client_line(&server, "idle").and_then(id);
     assert!(subscription.next_within(Duration::from_millis(700)).is_none());
-    // Long unread, too: what came meanwhile is there, and nobody takes the silence for death.
+    // Long unread, too: what came meanwhile is there, and the silence is not taken for death.
     thread::sleep(Duration::from_millis(700));
     server.command(&["PUBLISH", "news", "1"]).unwrap();
     assert_eq!(subscription.text(), "1");
@@ -380,7 +380,7 @@ fn what_time_does_not_mend_ends_the_subscription(setup: Setup) {
     }
     assert!(subscription.next().is_none());
     assert!(subscription.next().is_none());
-    // Whoever subscribes then, is told, too; and once it is mended, it works.
+    // A subscriber that comes then is told, too; and once it is mended, it works.
     let error = pubsub.try_subscribe(Way::Channels, &["news"], SubscribeOptions::default()).unwrap_err();
     assert!(matches!(error.kind(), ErrorKind::Authentication(_)), "{error}");
     server.command(&["ACL", "SETUSER", "alice", ">old"]).unwrap();

@@ -1,5 +1,5 @@
 //! Streams under faults: workers that are killed lose no entry of their group, and reads that wait hold up
-//! nobody, end when they should, and leave nobody behind. FAULTS 13, 14.
+//! no others, end when they should, and leave no client waiting. FAULTS 13, 14.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
@@ -39,7 +39,7 @@ type Fields = BTreeMap<String, u64>;
 /// How many entries there are to be worked on.
 const JOBS: u64 = 300;
 
-/// What is pending for longer belongs to somebody who is gone.
+/// What is pending for longer belongs to a consumer that is gone.
 const PATIENCE: Duration = Duration::from_millis(100);
 
 fn no_entry_is_lost_when_workers_are_killed(setup: Setup) {
@@ -54,8 +54,8 @@ fn no_entry_is_lost_when_workers_are_killed(setup: Setup) {
             scope.spawn(move || {
                 let client = setup.lazy(&server.url(), "client_name=worker").unwrap();
                 while !over.load(Ordering::Relaxed) {
-                    // Whoever is cut off goes on: what it got and did not finish is pending, for it or for
-                    // who claims it.
+                    // A consumer that is cut off goes on: what it got and did not finish is pending, for it
+                    // or for who claims it.
                     let _ = work(&client, &format!("worker {number}"), done);
                 }
             });
@@ -173,9 +173,9 @@ fn a_read_that_waits_on_a_frozen_server_ends(setup: Setup) {
         assert!(took < Duration::from_millis(700) + slack, "{took:?}");
     });
     server.thaw();
-    eventually("nobody waits", LIMIT, || blocked(&server) == 0);
+    eventually("no client waits", LIMIT, || blocked(&server) == 0);
     On(&client).xadd("log", ("n", 1)).unwrap();
-    assert_eq!(On(&client).xpending("log", "g").unwrap().count, 0, "it was delivered to nobody");
+    assert_eq!(On(&client).xpending("log", "g").unwrap().count, 0, "it was delivered to no consumer");
 }
 
 /// Commands that wait have connections of their own: who would be behind one of them would wait for ever.
@@ -222,13 +222,13 @@ fn a_read_that_is_dropped_leaves_no_ghost() {
         waits.abort();
         let dropped = Instant::now();
         eventually("it is dropped", LIMIT, || waits.is_finished());
-        eventually("nobody waits", LIMIT, || {
+        eventually("no client waits", LIMIT, || {
             server.client_list().iter().all(|client| !client["cmd"].starts_with("xreadgroup"))
         });
         let (took, slack) = (dropped.elapsed(), GRACE + stood_still_since(dropped));
         assert!(took < Duration::from_millis(100) + slack, "{took:?}");
         On(&client).xadd("log", ("n", 1)).unwrap();
-        assert_eq!(On(&client).xpending("log", "g").unwrap().count, 0, "it was delivered to nobody");
+        assert_eq!(On(&client).xpending("log", "g").unwrap().count, 0, "it was delivered to no consumer");
         let all = read_group(&client, Duration::ZERO).unwrap().expect("the entry");
         assert_eq!(all[0].1.len(), 1);
         On(&client).xack("log", "g", all[0].1[0].id).unwrap();

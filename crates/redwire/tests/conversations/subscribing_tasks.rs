@@ -56,7 +56,7 @@ fn a_subscription_is_a_stream_that_may_go_anywhere() {
     check::<Subscription>();
 }
 
-/// Whenever somebody stops waiting, nothing is left of it, and others are not disturbed.
+/// Whenever a task stops waiting, nothing is left of it, and others are not disturbed.
 #[test]
 fn one_who_stops_waiting_leaves_nothing() {
     for protocol in [2, 3] {
@@ -72,7 +72,7 @@ fn one_who_stops_waiting_leaves_nothing() {
                 left += u32::from(within(round, keeper.add(round)).await.is_none());
                 keeper.remove(round);
             }
-            assert!(left > 0, "nobody was in a hurry");
+            assert!(left > 0, "no task was in a hurry");
             eventually("all names are left but one", LIMIT, || channels(&server).trim() == "kept");
             let client = Client::connect(&url).await.unwrap();
             assert_eq!(client.publish("kept", "still there").await.unwrap(), 1);

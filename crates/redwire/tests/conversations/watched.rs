@@ -1,4 +1,4 @@
-//! Transactions that watch keys: tried again when somebody else was quicker, never executed on a connection
+//! Transactions that watch keys: tried again when another client was quicker, never executed on a connection
 //! that does not watch, and nothing left behind. FAULTS 43, 44.
 
 use std::future::{Future, ready};
@@ -154,7 +154,7 @@ fn what_is_returned_without_a_commit_is_returned(setup: Setup) {
     check_clean(&server, &client);
 }
 
-/// Whoever borrows next is in no transaction and watches nothing, and no more connections are open than the
+/// The next borrower is in no transaction and watches nothing, and no more connections are open than the
 /// client knows.
 #[track_caller]
 fn check_clean(server: &Server, client: &Client) {
@@ -192,7 +192,7 @@ fn contending_workers_lose_no_count(setup: Setup) {
         }
     });
     assert_eq!(client.run::<usize>("GET n").unwrap(), 10 * WORKERS);
-    assert!(tries.into_inner() as usize > 10 * WORKERS, "nobody contended, so this shows nothing");
+    assert!(tries.into_inner() as usize > 10 * WORKERS, "no worker contended, so this shows nothing");
     check_clean(&server, &client);
 }
 
@@ -232,7 +232,7 @@ fn killed_connections_lose_no_count_and_run_nothing_elsewhere(setup: Setup) {
     let n: u32 = client.run("GET n").unwrap();
     let (counted, unknown) = (counted.into_inner(), unknown.into_inner());
     assert!((counted..=counted + unknown).contains(&n), "{n}, told {counted} and perhaps {unknown}");
-    assert!(killed > 0, "nobody was killed, so this shows nothing");
+    assert!(killed > 0, "no connection was killed, so this shows nothing");
 }
 
 /// Kills every third connection.
@@ -250,7 +250,7 @@ fn a_connection_lost_before_exec_is_an_abort(setup: Setup) {
         ids.push(tx.run::<i64>("CLIENT ID")?);
         let n = tx.run::<Option<i64>>("GET n")?.unwrap_or_default();
         if ids.len() == 1 {
-            // Somebody else's count would be lost by an EXEC on another connection.
+            // Another client's count would be lost by an EXEC on another connection.
             kill_named(&server, "watcher");
             server.command(&["SET", "n", "10"]).unwrap();
         }
@@ -258,7 +258,7 @@ fn a_connection_lost_before_exec_is_an_abort(setup: Setup) {
         aborts.extend(done.as_ref().err().cloned());
         done.map(|()| n + 1)
     });
-    // Where the kernel took EXEC before the end was seen, nobody can tell what came of it.
+    // Where the kernel took EXEC before the end was seen, it is not known what came of it.
     match &aborts[..] {
         [] => panic!("EXEC ran on another connection"),
         [error] if error.kind() == ErrorKind::Aborted => {

@@ -1,4 +1,4 @@
-//! Calls given up at random moments: a reply reaches the call that asked for it, or nobody (I1), and the
+//! Calls given up at random moments: a reply reaches the call that asked for it, or none (I1), and the
 //! connection stays (FAULTS 1).
 
 use std::future::{Future, poll_fn};

@@ -149,7 +149,7 @@ fn several_may_close_at_once(setup: Setup) {
     check_closed(&client);
 }
 
-/// Whoever was not answered is told that his call may have been executed, and why.
+/// A caller that was not answered is told that its call may have been executed, and why.
 #[track_caller]
 fn check_cut_off(error: &Error) {
     let closed = [ErrorKind::Closed, ErrorKind::Connection(ConnectionFault::Closed)];

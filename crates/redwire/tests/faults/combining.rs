@@ -121,7 +121,7 @@ fn one_with_less_time_does_not_take_the_others_with_it() {
             });
         }
     });
-    assert!(late.into_inner() > 0, "nobody was late");
+    assert!(late.into_inner() > 0, "no call was late");
     assert_eq!(client.pool().stats().in_use, 0, "every place came back");
 }
 

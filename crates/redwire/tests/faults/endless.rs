@@ -1,4 +1,4 @@
-//! Replies and messages without end: cut off at a limit, and sooner where nobody waits for them any more.
+//! Replies and messages without end: cut off at a limit, and sooner where no caller waits for them any more.
 //! What a peer could send is what they can have taken of memory.
 
 use std::io::{Read, Write};
@@ -132,7 +132,7 @@ fn a_reply_that_nobody_waits_for_any_more_is_cut_off(setup: Setup) {
         let unwanted = first.sent() - waited_for;
         assert!(unwanted < 16 * MIB + UNDER_WAY, "{begin:?}: {unwanted}");
     }
-    // Nor does a client read for ever what nobody has asked for. The blocking one reads nothing then.
+    // Nor does a client read for ever what no caller has asked for. The blocking one reads nothing then.
     if setup.driver == Driver::Tokio {
         let flood = Flood::start("PING", "+PONG\r\n>1000000\r\n", element());
         let client = setup.client(&flood.url, NAMELESS);

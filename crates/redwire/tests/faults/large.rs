@@ -98,7 +98,7 @@ fn ten_mebibytes_go_both_ways_at_once(setup: Setup) {
     }
 }
 
-/// It reads nothing while it writes: whoever writes to it and does not read waits for ever.
+/// It reads nothing while it writes: a client that writes to it and does not read waits for ever.
 fn ten_mebibytes_go_both_ways_through_a_peer_that_does_not_buffer(setup: Setup) {
     let fake = FakeServer::answering(|words| match &words[0][..] {
         b"HELLO" => b"%1\r\n+server\r\n+redis\r\n".to_vec(),
@@ -116,7 +116,7 @@ fn ten_mebibytes_go_both_ways_through_a_peer_that_does_not_buffer(setup: Setup) 
     assert!(echoed.unwrap().iter().all(|echo| echo == &value));
 }
 
-/// FAULTS 110. Some give up while they wait, and are in nobody's way.
+/// FAULTS 110. Some give up while they wait, and are in no other's way.
 fn many_values_larger_than_the_queue_wait_for_room(setup: Setup) {
     let server = Server::start();
     // Large requests of the blocking client never share a connection.

@@ -80,7 +80,7 @@ fn shaking(server: &Server, seed: u64) -> Proxy {
     proxy
 }
 
-/// Nobody has a connection and nobody waits for one; there is none that the pool does not know.
+/// No caller has a connection or waits for one; there is none that the pool does not know.
 #[track_caller]
 fn check_conserved(server: &Server, stats: redwire::pool::PoolStats, borrowers: usize) {
     assert_eq!((stats.in_use, stats.waiting, borrowers), (0, 0, 0), "{stats:?}");

@@ -29,7 +29,7 @@ fn a_long_line_is_for_its_caller_alone(setup: Setup) {
             scope.spawn(|| {
                 let mut counted = 0;
                 while counted < 3 || !done.load(Ordering::Relaxed) {
-                    client.run::<i64>(&format!("INCR {key}")).expect("it is nobody else's error");
+                    client.run::<i64>(&format!("INCR {key}")).expect("it is no other call's error");
                     counted += 1;
                 }
                 counted

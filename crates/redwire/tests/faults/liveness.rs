@@ -63,7 +63,8 @@ impl Peer {
         Instant::now()
     }
 
-    /// Speaks once all calls have ended; in the end also if they have not, to let go whoever was not told.
+    /// Speaks once all calls have ended; in the end also if they have not, to let go callers that were not
+    /// told.
     fn speak_after<T>(&self, calls: &[ScopedJoinHandle<'_, T>]) {
         let end = Instant::now() + LIMIT;
         while calls.iter().any(|call| !call.is_finished()) && Instant::now() < end {
@@ -83,7 +84,7 @@ impl Peer {
     }
 }
 
-/// Whether `error` says that the peer was silent, and that nobody knows what became of the command.
+/// Whether `error` says that the peer was silent, and that it is not known what became of the command.
 #[track_caller]
 fn check_silent(error: &Error) {
     assert_eq!(error.kind(), ErrorKind::Connection(ConnectionFault::Silent), "{error}");
@@ -93,7 +94,7 @@ fn check_silent(error: &Error) {
 /// What began to be silent at one time was found dead at the other, within the bound that is promised.
 #[track_caller]
 fn check_in_time(silent: Instant, found: Instant, bound: Duration) {
-    // Whoever stood still gives the peer a little more time, since its answer may not have been read.
+    // A client that stood still gives the peer a little more time, since its answer may not have been read.
     let (took, slack) = (found - silent, GRACE + 2 * stood_still_since(silent));
     assert!(took <= bound + slack, "{took:?}, with {slack:?} to spare");
 }
@@ -165,7 +166,7 @@ fn silence_ends_waits(setup: Setup, peer: &Peer) {
     eventually("service returns", LIMIT, || client.run::<i64>("RPUSH list x").is_ok());
 }
 
-/// Those who wait share the question whether the server lives. Who is told an answer of some time ago has no
+/// Calls that wait share the question whether the server lives. Who is told an answer of some time ago has no
 /// more time for that.
 fn an_answer_to_somebody_else_counts_from_when_it_came(setup: Setup) {
     let interval = Duration::from_millis(800);
@@ -286,7 +287,7 @@ fn a_request_that_the_server_holds_back_is_no_silence(setup: Setup) {
     assert_eq!(lost().len(), 0);
 }
 
-/// A server that answers nobody for several intervals, and lives. Each call ends by its own deadline, also
+/// A server that answers no client for several intervals, and lives. Each call ends by its own deadline, also
 /// those that share a connection. FAULTS 66.
 fn a_busy_server_is_waited_for_until_the_deadline(setup: Setup) {
     const SHORT: Duration = Duration::from_millis(300);
@@ -362,8 +363,8 @@ fn ordinary_calls_do_not_keep_a_dead_connection() {
     peer.speak();
 }
 
-/// A connection of which nothing comes, though its server lives as far as anybody can see, is kept no longer
-/// than somebody has hope for it.
+/// A connection of which nothing comes, though its server lives as far as can be seen, is kept no longer than
+/// a call has hope for it.
 #[test]
 fn a_connection_cut_off_from_a_server_that_lives_is_given_up() {
     let (old, new) = (Server::start(), Server::start());
@@ -389,7 +390,7 @@ fn a_connection_cut_off_from_a_server_that_lives_is_given_up() {
     eventually("service returns", LIMIT, || client.run::<i64>("INCR n").is_ok_and(|n| n == 1));
 }
 
-/// Nobody calls, and still a shared connection is found to be dead.
+/// No caller calls, and still a shared connection is found to be dead.
 #[test]
 fn silence_is_noticed_while_nobody_calls() {
     for peer in [Peer::to_freeze(), Peer::behind_a_hole()] {

@@ -99,7 +99,7 @@ fn what_came_before_a_loss_or_the_deadline_is_given_out(setup: Setup) {
         assert_eq!(server.command(&["GET", "n"]).unwrap(), "5", "once each");
         assert_eq!(client.run::<i64>("INCR n").unwrap(), 6, "the client goes on");
     }
-    // Nobody there: each says for itself that it was not sent.
+    // No server there: each call says for itself that it was not sent.
     proxy.set(Direction::ToServer, Fault::Refuse);
     proxy.cut_all();
     let lonely = setup.lazy(&proxy.url(), "timeout=200ms").unwrap();

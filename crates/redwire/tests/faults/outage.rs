@@ -1,5 +1,5 @@
 //! A server that is gone for a while: calls wait within their deadlines and limits, nothing given up runs
-//! later, nobody storms, and service returns by itself (I2–I4, I6, I7). FAULTS 18, 26, 49.
+//! later, no client storms, and service returns by itself (I2–I4, I6, I7). FAULTS 18, 26, 49.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -60,7 +60,7 @@ fn calls_during_an_outage_end_by_their_deadline_and_never_run(setup: Setup) {
     let client = setup.client(&server.url(), "timeout=300ms");
     client.run::<()>("SET k v").unwrap();
     server.kill();
-    // Whoever is first may meet the dead connection before its end is seen.
+    // The first call may meet the dead connection before its end is seen.
     let _ = client.run::<Value>("GET k");
     for (error, took) in call_at_once(&client, "INCR n", 1000) {
         assert_eq!(error.outcome(), Outcome::NotSent, "{error}");
@@ -137,7 +137,7 @@ fn connections_under_load(client: &Client, proxy: &Proxy, line: &str, check: imp
             scope.spawn(|| {
                 while Instant::now() < end {
                     match client.run::<Value>(line) {
-                        Ok(_) => panic!("nobody can answer"),
+                        Ok(_) => panic!("no server can answer"),
                         Err(error) => check(error),
                     }
                 }

@@ -120,7 +120,8 @@ fn ran_and_was_refused(setup: Setup, server: &Server, key: &str, options: &str, 
     assert_eq!(refused.outcome(), Outcome::NotSent, "{key}: {refused}");
 }
 
-/// The question for it ran, its reply is lost, and the next one is refused: nobody knows that it is held.
+/// The question for it ran, its reply is lost, and the next one is refused: the client does not know that it
+/// is held.
 fn a_lock_that_may_be_held_is_given_up(setup: Setup) {
     let server = Server::start();
     let proxy = Proxy::start(server.addr());

@@ -1,5 +1,5 @@
 //! Whom a client asks whether he lives, how often, and what it makes of the answer: few questions, and no
-//! connection handed out that has died while nobody used it (I3, I6). FAULTS 8–10.
+//! connection handed out that has died while no caller used it (I3, I6). FAULTS 8–10.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -19,7 +19,7 @@ both!(
     a_connection_that_died_while_idle_is_replaced_unseen
 );
 
-/// Whoever leases from a pool, or calls a blocking client, uses what was idle.
+/// A caller of a pool, or of a blocking client, uses what was idle.
 fn call_on_pool(client: &Client, line: &str) -> redwire::Result<String> {
     use redwire::Run;
     match client {

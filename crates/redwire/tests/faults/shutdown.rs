@@ -25,7 +25,7 @@ fn a_shutdown_that_works_is_told_so(setup: Setup) {
     let mut events = pool.events();
     client.execute::<()>(cmd("SHUTDOWN").arg("NOSAVE")).unwrap();
     eventually("it is down", LIMIT, || !server.is_up());
-    // Nobody storms the place where it was.
+    // No client storms the place where it was.
     let connects = AtomicUsize::new(0);
     let (_, took) = timed(|| {
         while let Some(event) = events.next_within(Duration::from_millis(200)) {
@@ -44,7 +44,7 @@ fn a_shutdown_that_works_is_told_so(setup: Setup) {
     let mut connection = setup.connection(&server.url(), "");
     assert!(matches!(connection.run("shutdown nosave").unwrap(), Value::Status(ok) if ok == "OK"));
     eventually("it is down", LIMIT, || !server.is_up());
-    // There is nobody to be told now, and that is not taken for success.
+    // There is no server to be told now, and that is not taken for success.
     let error = client.run::<()>("SHUTDOWN NOSAVE").unwrap_err();
     assert_eq!(error.outcome(), Outcome::NotSent, "{error}");
 }

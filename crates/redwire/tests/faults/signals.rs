@@ -49,7 +49,7 @@ fn disturbed<T: Send>(work: impl FnOnce() -> T + Send) -> T {
     thread::scope(|scope| {
         let (sender, receiver) = mpsc::channel();
         let working = scope.spawn(move || {
-            sender.send(rustix::thread::gettid()).expect("somebody wants to know");
+            sender.send(rustix::thread::gettid()).expect("the test wants to know");
             work()
         });
         let thread: Pid = receiver.recv().expect("it begins");

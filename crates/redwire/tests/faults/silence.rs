@@ -130,7 +130,7 @@ fn a_black_hole_holds_nobody_past_the_deadline(setup: Setup) {
     eventually("service returns", Duration::from_millis(1500), || client.run::<String>("GET k").is_ok());
 }
 
-/// FAULTS 46: one reply too few. Whoever misses it has its deadline; calls after it get theirs or none.
+/// FAULTS 46: one reply too few. The call that misses it has its deadline; calls after it get theirs or none.
 fn after_a_lost_reply_nobody_gets_anothers(setup: Setup) {
     let server = Server::start();
     let proxy = Proxy::start(server.addr());

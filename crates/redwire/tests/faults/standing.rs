@@ -320,7 +320,7 @@ fn whoever_is_not_known_any_more_introduces_himself_again(setup: Setup) {
         lease.reconnect().unwrap();
         lease.run::<Value>("GET k").unwrap();
     }
-    // Whoever has never said who he is has nothing to say again.
+    // A client that never said who it is has nothing to say again.
     let stranger = setup.client(&fake.url(), "");
     forgotten.store(true, Ordering::SeqCst);
     let before = fake.connections();

@@ -1,4 +1,4 @@
-//! A peer that answers too much: nobody gets wrong data, and the next call works on a new connection. FAULTS
+//! A peer that answers too much: no call gets wrong data, and the next call works on a new connection. FAULTS
 //! 3, 46.
 
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Commands that wait on the server: they hold up nobody, end when they should, and when given up take
+//! Commands that wait on the server: they hold up no others, end when they should, and when given up take
 //! nothing with them (I3, I4). FAULTS 13, 14, 50.
 
 use std::sync::Arc;
@@ -136,7 +136,7 @@ fn a_deadline_of_its_own_ends_what_waits_for_ever(setup: Setup) {
             scope.spawn(|| ends(line, timed(|| client.execute(call(line)))));
         }
     });
-    eventually("nobody waits at the server", LIMIT, || blocked(&server) == 0);
+    eventually("no client waits at the server", LIMIT, || blocked(&server) == 0);
 }
 
 /// Its deadline has passed while the server stood still: what the server finds when it goes on is no waiting
@@ -151,7 +151,7 @@ fn a_wait_that_ends_by_its_deadline_takes_no_element_with_it(setup: Setup) {
         assert!(waiting.join().unwrap().unwrap_err().is_timeout());
     });
     server.thaw();
-    eventually("nobody waits", LIMIT, || blocked(&server) == 0);
+    eventually("no client waits", LIMIT, || blocked(&server) == 0);
     server.command(&["RPUSH", "list", "kept"]).unwrap();
     assert_eq!(server.command(&["LLEN", "list"]).unwrap(), "1");
 }
@@ -181,7 +181,7 @@ fn a_wait_that_is_dropped_leaves_no_ghost() {
         waiting.abort();
         let dropped = Instant::now();
         eventually("it is dropped", LIMIT, || waiting.is_finished());
-        eventually("nobody waits", LIMIT, || {
+        eventually("no client waits", LIMIT, || {
             server.client_list().iter().all(|client| client["cmd"] != "blpop")
         });
         let (took, slack) = (dropped.elapsed(), GRACE + stood_still_since(dropped));
@@ -226,7 +226,7 @@ fn waits_given_up_at_random_lose_no_more_than_one_element_each() {
     assert_eq!(popped.len(), received, "no element is popped twice");
     let lost = pushed.load(Ordering::SeqCst) as usize - received;
     assert!(lost <= given_up, "{lost} lost by {given_up} waits that were given up");
-    eventually("nobody waits", LIMIT, || blocked(&server) == 0);
+    eventually("no client waits", LIMIT, || blocked(&server) == 0);
     // All places came back.
     let stats = client.pool().stats();
     assert_eq!((stats.in_use, stats.waiting, stats.size), (0, 0, stats.idle), "{stats:?}");

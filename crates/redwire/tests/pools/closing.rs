@@ -1,4 +1,4 @@
-//! The end of a pool: in order within a limit, or at once; nobody is left waiting (I3, I4). REFERENCE P4.
+//! The end of a pool: in order within a limit, or at once; no caller is left waiting (I3, I4). REFERENCE P4.
 
 use std::thread;
 use std::time::{Duration, Instant};

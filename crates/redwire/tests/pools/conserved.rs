@@ -66,7 +66,7 @@ fn a_thousand_failed_connects_take_no_place(setup: Setup) {
 
 fn a_thousand_failed_handshakes_take_no_place(setup: Setup) {
     let server = Server::builder().password("word").start();
-    // Whoever comes in vain is told at once, and each new try is a handshake.
+    // A caller that comes in vain is told at once, and each new try is a handshake.
     let pool = setup.pool(&format!("redis://:word@{}", server.addr()), OPTIONS);
     assert_eq!(server.command(&["CONFIG", "SET", "requirepass", "another"]).unwrap(), "OK");
     until_enough(

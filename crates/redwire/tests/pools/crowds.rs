@@ -1,4 +1,4 @@
-//! Many callers for few connections: nobody is forgotten, nobody is overtaken, nobody starves (I3, I4).
+//! Many callers for few connections: no caller is forgotten, overtaken or starved (I3, I4).
 //! FAULTS 16, 17.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -65,7 +65,7 @@ fn a_thousand_tasks_half_of_them_cancelled_keep_their_order() {
             let overtaken = served[place..].iter().filter(|later| *later < number).count();
             assert!(overtaken <= 1, "{number} came before {overtaken} who were first");
         }
-        assert!(served.len() >= TASKS / 2, "whoever was not cancelled is served");
+        assert!(served.len() >= TASKS / 2, "a caller that was not cancelled is served");
     }
 }
 
@@ -92,7 +92,7 @@ fn two_hundred_threads_half_of_them_out_of_time_keep_their_order() {
                 served.lock().unwrap().push(number);
                 assert_eq!(lease.run(cmd::<usize>("ECHO").arg(number)).unwrap(), number);
             });
-            // So far nobody is served, so that each who came waits or gave up.
+            // So far no caller is served, so that each that came waits or gave up.
             eventually("it waits", LIMIT, || {
                 let stats = pool.stats();
                 stats.waiting as u64 + stats.gave_up == number as u64 + 1
@@ -147,7 +147,7 @@ fn everybody_gets_an_equal_share(setup: Setup) {
     assert!(waits.quantile(0.95) <= waits.quantile(0.5) * 8, "{waits:?}");
 }
 
-/// Whoever holds the only connection loses it: the next in the queue makes another, and so on.
+/// The caller that holds the only connection loses it: the next in the queue makes another, and so on.
 fn a_lost_connection_wakes_the_next(setup: Setup) {
     let server = Server::start();
     let pool = setup.pool(&server.url(), "max_connections=1&timeout=30s&client_name=only");

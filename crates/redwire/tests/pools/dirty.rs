@@ -32,7 +32,7 @@ fn server() -> (Server, String) {
     (server, url)
 }
 
-/// A pool and its server, and somebody else in the same database.
+/// A pool and its server, and another client in the same database.
 struct Stage {
     setup: Setup,
     server: Server,
@@ -172,7 +172,7 @@ fn what_cannot_be_mended_takes_its_connection_with_it(setup: Setup) {
 }
 
 /// Invalidations lie unread in the buffer of an idle connection: in RESP3 they are pushes, which belong to
-/// nobody's call.
+/// no caller's call.
 fn pushes_that_nobody_read_are_no_dirt(setup: Setup) {
     if setup.protocol == 2 {
         return resp2_has_no_pushes(setup);
@@ -203,11 +203,11 @@ fn pushes_that_nobody_read_are_no_dirt(setup: Setup) {
     }
 }
 
-/// There, what comes unasked is a reply to nobody knows what: the connection goes.
+/// There, what comes unasked is a reply to an unknown command: the connection goes.
 fn resp2_has_no_pushes(setup: Setup) {
     let fake = FakeServer::answering(|words| match words[0].as_slice() {
         b"ECHO" => b"$4\r\nmine\r\n".to_vec(),
-        // One answer, and one more that nobody asked for.
+        // One answer, and one more that was not asked for.
         b"GET" => b"$5\r\nright\r\n$5\r\nwrong\r\n".to_vec(),
         _ => b"+OK\r\n".to_vec(),
     });
@@ -265,7 +265,7 @@ fn a_connection_idle_for_long_is_asked_before_it_is_lent(setup: Setup) {
     let server = Server::start();
     let pool = setup.open_pool(&server.url(), "max_connections=1&health_check_interval=100ms").unwrap();
     let id = pool.get().unwrap().id();
-    // Whoever started the server asked it as well.
+    // The testkit asked it as well when it started it.
     server.command(&["CONFIG", "RESETSTAT"]).unwrap();
     let begin = std::time::Instant::now();
     eventually("it is idle for long", LIMIT, || begin.elapsed() > interval + Duration::from_millis(20));

@@ -1,4 +1,4 @@
-//! What is told of the life of connections, to listeners and as events of `tracing`. Nobody waits for a
+//! What is told of the life of connections, to listeners and as events of `tracing`. No caller waits for a
 //! listener (I4).
 
 use std::thread;

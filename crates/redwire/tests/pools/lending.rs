@@ -89,8 +89,8 @@ fn those_who_wait_are_served_in_their_order(setup: Setup) {
     assert_eq!(served.into_inner().unwrap(), (0..WAITING).collect::<Vec<_>>());
 }
 
-/// A connection that is given back belongs to whoever waits, even if another asks for one before that one
-/// wakes.
+/// A connection that is given back belongs to the caller that waits, even if another asks for one before that
+/// one wakes.
 fn whoever_comes_late_does_not_overtake(setup: Setup) {
     let pool = setup.pool(&shared().url(), "max_connections=1&timeout=30s");
     for _ in 0..20 {

@@ -47,7 +47,7 @@ fn call_in_vain(pool: &Pool, time: Duration) {
                         Some(client) => client.run::<Value>("GET k"),
                         None => pool.run("GET k"),
                     };
-                    assert!(answer.is_err(), "nobody can answer: {answer:?}");
+                    assert!(answer.is_err(), "no server can answer: {answer:?}");
                     thread::sleep(Duration::from_millis(2));
                 }
             });

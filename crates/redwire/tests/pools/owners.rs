@@ -83,7 +83,7 @@ fn disconnect_closes_those_in_use_when_they_come_back(setup: Setup) {
     drop(idle);
     pool.disconnect();
     eventually("the idle one is closed", LIMIT, || named_clients(&server, "all") == 1);
-    assert_eq!(held.id(), id, "whoever has one may keep it");
+    assert_eq!(held.id(), id, "its borrower may keep it");
     let mut new = pool.get().unwrap();
     let new_id = new.id();
     drop(held);
@@ -121,14 +121,14 @@ fn another_database_is_for_all_who_come(setup: Setup) {
     held.run::<()>("SET where one").unwrap();
     pool.select(2);
     assert_eq!(db(&pool), 2, "an idle one");
-    assert_eq!(held.run::<String>("GET where").unwrap(), "one", "whoever has one stays where it is");
+    assert_eq!(held.run::<String>("GET where").unwrap(), "one", "a borrower stays where it is");
     let new = [pool.get().unwrap(), pool.get().unwrap()];
     for mut lease in new {
         assert_eq!(lease.run::<Option<String>>("GET where").unwrap(), None, "a new one");
     }
     drop(held);
     assert_eq!(db(&pool), 2, "one that came back");
-    // One that is not there is told to whoever comes, and is no end of the pool.
+    // One that is not there is told to the next caller, and is no end of the pool.
     pool.select(999);
     let error = pool.get().unwrap_err();
     assert_eq!(error.outcome(), Outcome::Rejected, "{error}");
@@ -214,7 +214,7 @@ fn new_connections_are_shown_to_the_callback_first(setup: Setup) {
         assert_eq!(lease.run::<String>("CLIENT GETNAME").unwrap(), "by-callback");
     }
     drop(leases);
-    // Nobody left anything, so nobody mends it.
+    // No borrower left anything, so nothing is mended.
     for _ in 0..3 {
         assert_eq!(pool.run::<String>("GET connects").unwrap(), "2");
     }

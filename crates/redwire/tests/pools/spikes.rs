@@ -62,7 +62,7 @@ fn a_server_that_returns_is_not_met_by_all_at_once(setup: Setup) {
             scope.spawn(move || {
                 while lost.run::<Value>("PING").is_ok() {}
                 drop(lost);
-                // Whoever tries in vain is told, and tries again.
+                // A caller that tries in vain is told, and tries again.
                 let lease = loop {
                     match pool.get() {
                         Ok(lease) => break lease,
@@ -166,7 +166,7 @@ fn too_many_clients_is_a_reason_to_try_again(setup: Setup) {
     });
 }
 
-/// FAULTS 49: those who wait for a connection are limited as well.
+/// FAULTS 49: callers that wait for a connection are limited as well.
 fn a_full_queue_for_connections_is_told_at_once(setup: Setup) {
     let pool =
         setup.pool(&redwire_testkit::shared().url(), "max_connections=1&timeout=30s&max_queued_commands=3");

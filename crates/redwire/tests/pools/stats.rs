@@ -100,7 +100,7 @@ fn each_reason_of_closing_is_counted(setup: Setup) {
         }
         assert_eq!((stats.size, stats.created), (0, 1), "{reason:?}: {stats:?}");
     }
-    // Lost while nobody has it, it is counted when somebody would.
+    // Lost while it is idle, it is counted when a caller would have it.
     let pool = setup.pool(&server.url(), "client_name=reasons");
     drop(pool.get().unwrap());
     assert_eq!(kill_named(&server, "reasons"), 1);
@@ -151,7 +151,7 @@ fn holders_are_named_by_file_and_line(setup: Setup) {
     assert_eq!(found, [("stats.rs", line), ("stats.rs", next_line)]);
     drop(first);
     assert_eq!(pool.borrowers().len(), 1);
-    // Taken out of the pool, it is nobody's any more.
+    // Taken out of the pool, it has no borrower any more.
     let detached: Connection = second.detach();
     assert!(pool.borrowers().is_empty());
     drop(detached);

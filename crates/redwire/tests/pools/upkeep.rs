@@ -1,5 +1,5 @@
-//! What a pool does while nobody asks: some connections stay ready, and those that are old or unused go (I6).
-//! REFERENCE P1.
+//! What a pool does while no caller asks: some connections stay ready, and those that are old or unused go
+//! (I6). REFERENCE P1.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -30,7 +30,7 @@ fn ids(server: &Server, name: &str) -> BTreeSet<u64> {
 fn some_connections_are_kept_ready(setup: Setup) {
     let server = Server::start();
     let pool = setup.open_pool(&server.url(), "min_idle_connections=3&client_name=warm").unwrap();
-    // One more, if the first was not back yet when somebody looked for what is missing.
+    // One more, if the first was not back yet when the upkeep looked for what is missing.
     let settled = || Some(pool.stats()).filter(|now| now.idle >= 3 && now.connecting == 0);
     eventually("three are ready", LIMIT, || settled().is_some());
     let ready = pool.stats().idle;
@@ -44,7 +44,7 @@ fn some_connections_are_kept_ready(setup: Setup) {
     assert_eq!(pool.stats().idle, all);
     drop([pool.get().unwrap(), pool.get().unwrap(), pool.get().unwrap()]);
     assert_eq!(pool.stats().created, all as u64, "they were ready");
-    // Whoever finds a dead one gets another, and they are made up for.
+    // A caller that finds a dead one gets another, and they are made up for.
     let before = ids(&server, "warm");
     assert_eq!(kill_named(&server, "warm"), all);
     let mut leases: Vec<_> = (0..all).map(|_| pool.get().unwrap()).collect();
@@ -65,7 +65,7 @@ fn connections_kept_ready_return_after_an_outage(setup: Setup) {
     assert!(pool.run::<String>("PING").is_err());
     eventually("they are found dead", LIMIT, || pool.stats().size == pool.stats().connecting);
     server.restart();
-    // Nobody asks for them.
+    // No caller asks for them.
     eventually("two are ready", LIMIT, || pool.stats().idle == 2);
     assert_eq!(named_clients(&server, "warm"), 2);
 }
@@ -123,7 +123,7 @@ fn a_connection_too_old_is_not_lent_again(setup: Setup) {
     let mut lease = pool.get().unwrap();
     let first = lease.id();
     eventually("its time is over", LIMIT, || begin.elapsed() > Duration::from_millis(250));
-    assert_eq!(lease.id(), first, "whoever has it may keep it");
+    assert_eq!(lease.id(), first, "its borrower may keep it");
     drop(lease);
     assert_ne!(pool.get().unwrap().id(), first);
     assert!(pool.stats().closed(CloseReason::Lifetime) >= 1);

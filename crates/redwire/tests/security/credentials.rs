@@ -29,7 +29,7 @@ fn guarded() -> Server {
     Server::builder().password(PASSWORD).acl_line("user ann on >ann-s3cr3t ~* +@all").start()
 }
 
-/// The way to `server`, as nobody yet.
+/// The way to `server`, without a user yet.
 fn at(server: &Server) -> ConfigBuilder {
     Config::builder().host("127.0.0.1").port(server.port())
 }
@@ -54,12 +54,12 @@ fn a_fixed_user_comes_in_by_tcp_unix_socket_and_tls(setup: Setup) {
         let error = setup.open(way).and_then(|client| client.run::<String>("PING")).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Authentication(AuthenticationFault::PasswordRequired), "{error}");
     }
-    // A fixed user and somebody to ask contradict each other.
+    // A fixed user and a provider to ask contradict each other.
     let both = at(&server).username("ann").credential_provider(RotatingCredentials::new(ann()));
     assert_eq!(setup.open(both).unwrap_err().kind(), ErrorKind::Config);
 }
 
-/// The default user may do everything here, so whoever forgets a password must not become it.
+/// The default user may do everything here, so a client without its password must not become it.
 fn a_user_without_a_password_is_that_user(setup: Setup) {
     let rights = "~* +@read +@connection +acl|whoami";
     let server = Server::builder()
@@ -86,8 +86,8 @@ fn a_user_without_a_password_is_that_user(setup: Setup) {
     }
     let error = setup.open(at(&server).username("guarded")).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Authentication(AuthenticationFault::WrongPassword), "{error}");
-    let nobody = setup.open(of_url(format!("redis://:@{tcp}"))).unwrap();
-    assert_eq!(nobody.run::<String>("ACL WHOAMI").unwrap(), "default");
+    let unnamed = setup.open(of_url(format!("redis://:@{tcp}"))).unwrap();
+    assert_eq!(unnamed.run::<String>("ACL WHOAMI").unwrap(), "default");
 }
 
 fn ann() -> Credentials {
@@ -118,7 +118,7 @@ impl Vault {
 
 impl CredentialProvider for Vault {
     fn credentials(&self) -> Result<Credentials> {
-        assert!(tokio::runtime::Handle::try_current().is_err(), "nobody may block a runtime");
+        assert!(tokio::runtime::Handle::try_current().is_err(), "a provider may not block a runtime");
         thread::sleep(self.pause);
         self.answer()
     }

@@ -87,7 +87,7 @@ fn any_other_answer_does_not(setup: Setup) {
             (authority.ocsp(identity).unknown().build(), &["OCSP"]),
             (authority.ocsp(identity).expired().build(), &["OCSP"]),
             (authority.ocsp(identity).not_yet_valid().build(), &["OCSP"]),
-            // Of another certificate, by another CA, and signed by one who may not.
+            // Of another certificate, by another CA, and signed by a responder that may not.
             (authority.ocsp(&other).build(), &["OCSP"]),
             (stranger.ocsp(identity).build(), &["OCSP"]),
             (authority.ocsp(identity).signed_by(&other).build(), &["OCSP"]),
@@ -113,7 +113,7 @@ fn no_answer_matters_only_where_one_is_demanded(setup: Setup) {
     let site = Stapled::new(false);
     lets_in(setup, site.options(Ocsp::Stapled));
     refused(setup, site.options(Ocsp::MustStaple), &["OCSP"]);
-    // A certificate that says must-staple demands it, too, from whoever looks at OCSP at all.
+    // A certificate that says must-staple demands it, too, from a client that looks at OCSP at all.
     let demanding = site.authority.identity(&["127.0.0.1"]).must_staple().issue();
     site.front.swap_identity(&demanding);
     lets_in(setup, site.options(Ocsp::Off));
@@ -124,7 +124,7 @@ fn no_answer_matters_only_where_one_is_demanded(setup: Setup) {
 
 fn an_expected_responder_must_have_signed(setup: Setup) {
     let site = Stapled::new(false);
-    // Nobody made these two delegates: being expected is enough, and being a delegate is not.
+    // No CA made these two delegates: being expected is enough, and being a delegate is not.
     let (expected, other) =
         (site.authority.server(), site.authority.identity(&["x"]).ocsp_responder().issue());
     let options = || site.options(Ocsp::Stapled).tls_ocsp_responder_file(&expected.cert_file);

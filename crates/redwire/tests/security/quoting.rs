@@ -190,7 +190,7 @@ fn new_credentials_that_are_refused_are_not_quoted(setup: Setup) {
         // Where that takes another connection, its handshake is refused.
         client.run::<Value>("PING").err().iter().for_each(|error| check(&shown(error)));
     });
-    // In RESP3 the fake takes whoever greets it.
+    // In RESP3 the fake takes every client that greets it.
     if let Err(error) = setup.open_connection(options("by-hand")) {
         check(&shown(&error));
     }

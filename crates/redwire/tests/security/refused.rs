@@ -80,7 +80,7 @@ fn fifty_workers_with_a_wrong_password_make_no_storm(setup: Setup) {
     assert_eq!(pool.get().unwrap().run::<String>("PING").unwrap(), "PONG");
     change(">changed");
     proxy.reset_all();
-    eventually("nobody is in", LIMIT, || proxy.open() == 0);
+    eventually("no client is in", LIMIT, || proxy.open() == 0);
     eventually("the pool has noticed", LIMIT, || pool.get().is_err());
     let wrong = ErrorKind::Authentication(AuthenticationFault::WrongPassword);
     let (before, end) = (proxy.connections(), Instant::now() + Duration::from_secs(1));
@@ -90,7 +90,7 @@ fn fifty_workers_with_a_wrong_password_make_no_storm(setup: Setup) {
             scope.spawn(|| {
                 while Instant::now() < end {
                     let (result, took) = timed(|| pool.get().map(drop));
-                    let error = result.expect_err("nobody is let in");
+                    let error = result.expect_err("no client is let in");
                     assert_eq!((error.kind(), error.outcome()), (wrong, Outcome::NotSent), "{error}");
                     let mut worst = worst.lock().unwrap();
                     *worst = took.max(*worst);
@@ -104,7 +104,7 @@ fn fifty_workers_with_a_wrong_password_make_no_storm(setup: Setup) {
     let opened = proxy.connections() - before;
     // Full jitter from 10 ms to 1 s makes about eight tries in the first second; chance may double that.
     assert!(opened <= 20, "{opened} connections in a second");
-    // At once: nobody waited for the deadline.
+    // At once: no caller waited for the deadline.
     let worst = worst.into_inner().unwrap();
     assert!(worst < Duration::from_secs(1), "{worst:?}");
     change(">right");

@@ -306,7 +306,7 @@ fn a_client_that_says_nothing_authenticates_too(setup: Setup) {
     rotating.rotate(renew(&server, 1));
     match client {
         Client::Tokio(_) => eventually("the name has changed", LIMIT, || users(&server, "quiet") == ["odd"]),
-        // Nobody watches a connection that nobody uses: it is the first thing said when it is.
+        // A connection that is not used is not watched: it is the first thing said when it is used.
         Client::Blocking(client) => {
             client.execute(redwire::cmd::<String>("PING")).unwrap();
             assert_eq!(users(&server, "quiet"), ["odd"]);

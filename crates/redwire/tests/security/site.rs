@@ -52,7 +52,7 @@ impl Site {
         format!("tls_ca_file={}", self.authority.pem_file().display())
     }
 
-    /// The way to it, trusting nobody yet.
+    /// The way to it, trusting no CA yet.
     pub(crate) fn options(&self) -> ConfigBuilder {
         at(self.front.address().port())
     }

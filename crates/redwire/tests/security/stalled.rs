@@ -1,4 +1,4 @@
-//! A handshake that never ends holds nobody past the connect timeout, nor past a call's deadline (I3), and
+//! A handshake that never ends holds no caller past the connect timeout, nor past a call's deadline (I3), and
 //! service returns with the server (I6). FAULTS 24.
 
 use std::time::{Duration, Instant};

@@ -219,8 +219,8 @@ fn a_frozen_server_is_found_out(setup: Setup) {
     thread::scope(|scope| {
         let (client, server) = (&client, &server);
         let waiting = scope.spawn(|| (client.run::<Value>("BLPOP list 0"), Instant::now()));
-        eventually("somebody waits", LIMIT, || server.stat("blocked_clients") == 1);
-        // Longer than an interval: the server is asked and answers, so nobody is given up.
+        eventually("a client waits", LIMIT, || server.stat("blocked_clients") == 1);
+        // Longer than an interval: the server is asked and answers, so no connection is given up.
         thread::sleep(INTERVAL * 3);
         assert!(!waiting.is_finished());
         client.run::<()>("SET k v").unwrap();

@@ -124,7 +124,7 @@ fn a_version_before_13_is_spoken_too(setup: Setup) {
     check_tls_error(&setup.open(options()).unwrap_err(), &["for a.example"]);
 }
 
-/// Answers everybody the same and keeps what it is sent. It ends with the test's process.
+/// Answers every client the same and keeps what it is sent. It ends with the test's process.
 fn plain_peer(answer: &'static [u8]) -> (u16, Arc<Mutex<Vec<Vec<u8>>>>) {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let port = listener.local_addr().unwrap().port();

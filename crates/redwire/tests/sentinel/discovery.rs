@@ -1,4 +1,4 @@
-//! Whom clients believe, and what they say when there is nobody to believe. FAULTS 28–30.
+//! Which sentinels clients believe, and what they say when there is none to believe. FAULTS 28–30.
 
 use std::time::Duration;
 
@@ -53,7 +53,7 @@ fn a_sentinel_that_is_silent_is_overtaken(setup: Setup) {
     let url = url(&[hole.addr(), sentinel.addr()]);
     let (client, took) = timed(|| setup.client(&url, "sentinel_timeout=10s&connect_timeout=10s"));
     assert_eq!(client.run::<String>("PING").unwrap(), "PONG");
-    assert!(took < Duration::from_secs(5), "nobody waited for the silent one: {took:?}");
+    assert!(took < Duration::from_secs(5), "no caller waited for the silent one: {took:?}");
 }
 
 fn a_replica_that_poses_as_master_is_refused(setup: Setup) {
@@ -212,7 +212,8 @@ fn a_sentinel_with_an_old_view_is_not_believed(setup: Setup) {
     }
 }
 
-/// Nobody tells the client. The first write that the former master refuses is made again where it belongs.
+/// No sentinel tells the client. The first write that the former master refuses is made again where it
+/// belongs.
 fn a_master_that_was_demoted_is_left_unnoticed(setup: Setup) {
     let (old, new) = pair();
     let sentinel = FakeSentinel::telling(View::of(old.addr()));

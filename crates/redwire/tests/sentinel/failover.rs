@@ -1,5 +1,5 @@
 //! A master that is replaced, on purpose, killed or frozen, under load: service returns at the new one,
-//! nothing is executed twice, and nobody goes on with the old one (I2, I6). FAULTS 28, 31.
+//! nothing is executed twice, and no client goes on with the old one (I2, I6). FAULTS 28, 31.
 
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::thread;
@@ -56,7 +56,7 @@ impl Account {
     }
 }
 
-/// Ends those who go on until they are told, also where a test fails: it waits for them.
+/// Ends the tasks that go on until they are told, also where a test fails: it waits for them.
 pub(crate) struct Ends<'a>(pub(crate) &'a AtomicBool);
 
 impl Drop for Ends<'_> {
@@ -143,7 +143,7 @@ fn a_master_that_is_frozen_is_replaced_and_not_gone_back_to() {
     });
 }
 
-/// Whoever waits at the master when it is demoted is sent away by it, and waits at the next.
+/// A call that waits at the master when it is demoted is sent away by it, and waits at the next.
 #[test]
 fn those_who_wait_move_over() {
     each(|setup, set| {

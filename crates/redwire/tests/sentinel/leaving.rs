@@ -57,7 +57,7 @@ fn writes_go_to_the_new_master_within_a_second_and_no_more_to_the_old_one() {
     });
 }
 
-/// The former master is frozen: calls are cut off as soon as there is another, and whoever waits there a
+/// The former master is frozen: calls are cut off as soon as there is another, and those that wait there a
 /// little later.
 #[test]
 fn calls_are_cut_off_at_once_and_those_who_wait_a_little_later() {
@@ -165,7 +165,7 @@ fn kill_those_who_last_ran(server: &Server, command: &str) {
     server.command(&["CLIENT", "KILL", "ID", id]).unwrap();
 }
 
-/// Nobody announces changes of the new master's data over a connection to the former one.
+/// No server announces changes of the new master's data over a connection to the former one.
 #[test]
 fn a_cache_serves_what_the_new_master_has() {
     each(|setup, set| {

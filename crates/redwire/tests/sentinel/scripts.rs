@@ -86,7 +86,7 @@ fn all_go_on(setup: Setup, calls: &[Call]) {
             scope.spawn(move || {
                 let mut failures = Vec::new();
                 eventually(name, LIMIT, || call(client).map_err(|error| failures.push(error)).is_ok());
-                // The first who was told so, and those who were under way.
+                // The first call that was told so, and those that were under way.
                 assert!(failures.len() <= 2, "{name}: {failures:#?}");
             });
         }
@@ -128,7 +128,7 @@ fn those_who_borrow_connections_find_it(setup: Setup) {
     );
 }
 
-/// Nobody asks the sentinels, and the connection stays.
+/// The client does not ask the sentinels, and the connection stays.
 fn what_a_script_says_itself_is_no_news(setup: Setup) {
     let server = Server::start();
     let sentinel = FakeSentinel::telling(View::of(server.addr()));

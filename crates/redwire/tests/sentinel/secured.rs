@@ -21,7 +21,7 @@ fn a_set_with_tls_and_two_passwords_is_followed() {
         let options = format!("{trust}&sentinel_password=watch&client_name=secure");
         let client = setup.client(&set.url(), &options);
         client.run::<()>("SET k v").unwrap();
-        // Whoever is promoted is to have it.
+        // A replica that is promoted is to have it.
         eventually("all have it", LIMIT, || {
             set.nodes().iter().all(|node| node.command(&["GET", "k"]).as_deref() == Ok("v"))
         });

@@ -29,7 +29,7 @@ fn a_register_may_hold_what_is_unknown_even_after_newer_writes() {
     register.check(Some(2), &mut found);
     assert_eq!(found, Findings::default());
     register.check(Some(5), &mut found);
-    assert_eq!(found, findings(1, 0, 0), "nobody wrote that");
+    assert_eq!(found, findings(1, 0, 0), "no call wrote that");
     register.check(Some(1), &mut found);
     register.check(Some(1), &mut found);
     assert_eq!(found, findings(1, 0, 1), "the newest is gone, and told once");
@@ -83,7 +83,7 @@ fn a_pile_gives_each_element_once() {
     }
     pile.taken(1, &mut found);
     pile.taken_perhaps();
-    // 4 is there, 5 was taken by somebody who did not hear of it, and 2 came after all.
+    // 4 is there, 5 was taken by a call that did not get the answer, and 2 came after all.
     pile.check(&[4, 2], &mut found);
     assert_eq!(found, Findings::default());
     pile.taken(1, &mut found);

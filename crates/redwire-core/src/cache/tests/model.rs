@@ -14,9 +14,9 @@ const COMMANDS: [&[usize]; 5] = [&[0], &[1], &[2], &[0, 1], &[1, 2]];
 
 #[derive(Clone, Debug)]
 enum Step {
-    /// Somebody reads.
+    /// A caller reads.
     Read(usize),
-    /// The server executes a request: those who read send them in any order.
+    /// The server executes a request: the callers that read send them in any order.
     Execute(usize),
     /// A reply, the oldest announcement, or the oldest answer of what announces, arrives.
     Reply(usize),
@@ -26,7 +26,7 @@ enum Step {
     GiveUp(usize),
     Abandon(usize),
     Poll(usize),
-    /// Somebody else, or the cache's own user, writes.
+    /// Another client, or the cache's own user, writes.
     Write(usize),
     OwnWrite(usize),
     Flush,
@@ -79,7 +79,7 @@ struct World {
     /// announced before.
     apart: bool,
     questions: VecDeque<(Mark, usize, usize)>,
-    /// Requests whose connection was lost, or whose caller gave up: their replies come to nobody.
+    /// Requests whose connection was lost, or whose caller gave up: their replies come to no caller.
     stranded: Vec<Request>,
     waits: Vec<(FlightWait, usize, [i64; 3])>,
     /// What the cache's users must see at least: what was announced, or what one of them has seen.
@@ -280,7 +280,7 @@ impl World {
             self.cache.store.handle_failed(request.flight);
         }
         for (wait, command, floor) in std::mem::take(&mut self.waits) {
-            let answer = self.cache.store.poll_wait(wait, |_| {}).expect("nobody waits for nothing");
+            let answer = self.cache.store.poll_wait(wait, |_| {}).expect("no caller waits for nothing");
             if let Some(mut replies) = answer {
                 self.check(command, &mut replies, &floor);
             }
@@ -294,7 +294,7 @@ impl World {
             .iter()
             .map(|(words, entry)| match &entry.state {
                 EntryState::Kept(kept) => cost(words, &kept.frame, &entry.keys),
-                EntryState::Flying(_) => panic!("nobody reads it any more"),
+                EntryState::Flying(_) => panic!("no caller reads it any more"),
             })
             .sum();
         assert_eq!((store.stats.bytes, store.stats.entries), (bytes, store.entries.len()));

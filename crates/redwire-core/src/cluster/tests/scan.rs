@@ -114,7 +114,7 @@ fn run(first: &Json, case: &Case) {
 }
 
 fn broken() -> Error {
-    Error::new(ErrorKind::Connection(ConnectionFault::Refused), Outcome::NotSent, "nobody is there")
+    Error::new(ErrorKind::Connection(ConnectionFault::Refused), Outcome::NotSent, "no server is there")
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Who does what, and that nobody is forgotten.
+//! Which caller does what, and that none is forgotten.
 
 use std::time::Duration;
 
@@ -34,7 +34,7 @@ fn write_all(combiner: &mut Combiner<u32>) {
 /// Submits and writes; the ticket is back from whatever duty came next.
 fn send(combiner: &mut Combiner<u32>, waiter: u32, deadline: Option<Instant>) -> Ticket {
     let ticket = submit(combiner, waiter, deadline);
-    let Duty::Write(ticket) = combiner.poll_duty(ticket) else { panic!("nobody writes") };
+    let Duty::Write(ticket) = combiner.poll_duty(ticket) else { panic!("no caller writes") };
     write_all(combiner);
     ticket
 }
@@ -63,7 +63,7 @@ fn done(duty: Duty) -> Result<Replies, Error> {
 fn one_writes_and_one_reads_for_all() {
     let mut combiner = combiner();
     let first = submit(&mut combiner, 1, None);
-    let Duty::Write(first) = combiner.poll_duty(first) else { panic!("nobody writes") };
+    let Duty::Write(first) = combiner.poll_duty(first) else { panic!("no caller writes") };
     // Come while the first writes: one reads, the others have nothing to do.
     let second = submit(&mut combiner, 2, None);
     let second = reads(combiner.poll_duty(second));
@@ -115,8 +115,8 @@ fn a_reader_that_is_late_hands_over() {
     assert!(done(combiner.poll_duty(first)).unwrap_err().is_timeout());
     assert!(woken(&mut combiner).contains(&2));
     assert!(combiner.poll_end().is_none());
-    // Whether the stream is in step is asked first; then the reply that nobody waits for is swallowed.
-    let Duty::Write(second) = combiner.poll_duty(second) else { panic!("nobody asks") };
+    // Whether the stream is in step is asked first; then the reply that no caller waits for is swallowed.
+    let Duty::Write(second) = combiner.poll_duty(second) else { panic!("no caller asks") };
     write_all(&mut combiner);
     let second = reads(combiner.poll_duty(second));
     read(&mut combiner, b":1\r\n:2\r\n");
@@ -137,11 +137,11 @@ fn one_that_waits_in_vain_leaves_the_reader_alone() {
     let second = waits(combiner.poll_duty(second));
     combiner.handle_timeout(now);
     assert!(done(combiner.poll_duty(second)).unwrap_err().is_timeout());
-    assert!(combiner.poll_end().is_none(), "somebody reads");
+    assert!(combiner.poll_end().is_none(), "a caller reads");
     read(&mut combiner, b":1\r\n");
     done(combiner.poll_duty(first)).unwrap();
     assert!(matches!(combiner.poll_end(), Some(CombinerEnd::Forsaken)));
-    // Nothing of that is left for those who come later, on another connection.
+    // Nothing of that is left for callers that come later, on another connection.
     let third = send(&mut combiner, 3, None);
     let third = reads(combiner.poll_duty(third));
     read(&mut combiner, b":3\r\n");
@@ -154,12 +154,12 @@ fn who_cannot_write_all_calls_for_a_reader() {
     let first = send(&mut combiner, 1, None);
     let first = reads(combiner.poll_duty(first));
     let second = submit(&mut combiner, 2, None);
-    let Duty::Write(second) = combiner.poll_duty(second) else { panic!("nobody writes") };
+    let Duty::Write(second) = combiner.poll_duty(second) else { panic!("no caller writes") };
     let third = submit(&mut combiner, 3, None);
     let third = waits(combiner.poll_duty(third));
     read(&mut combiner, b":1\r\n");
     done(combiner.poll_duty(first)).unwrap();
-    assert_eq!(woken(&mut combiner), [1, 2, 3], "whoever of them does not write reads");
+    assert_eq!(woken(&mut combiner), [1, 2, 3], "those of them that do not write read");
     let mut outbox = Outbox::default();
     combiner.poll_transmit(&mut outbox);
     combiner.handle_written(outbox.len() - 1, Ok(()));
@@ -174,7 +174,7 @@ fn what_was_sent_is_known_before_anybody_is_told_of_a_loss() {
     let first = send(&mut combiner, 1, None);
     let first = reads(combiner.poll_duty(first));
     let second = submit(&mut combiner, 2, None);
-    let Duty::Write(second) = combiner.poll_duty(second) else { panic!("nobody writes") };
+    let Duty::Write(second) = combiner.poll_duty(second) else { panic!("no caller writes") };
     let third = submit(&mut combiner, 3, None);
     let third = waits(combiner.poll_duty(third));
     let mut outbox = Outbox::default();
@@ -198,10 +198,10 @@ fn what_was_sent_is_known_before_anybody_is_told_of_a_loss() {
 fn who_goes_writes_first_if_only_the_reader_is_left() {
     let mut combiner = combiner();
     let first = submit(&mut combiner, 1, None);
-    let Duty::Write(first) = combiner.poll_duty(first) else { panic!("nobody writes") };
+    let Duty::Write(first) = combiner.poll_duty(first) else { panic!("no caller writes") };
     let mut outbox = Outbox::default();
     combiner.poll_transmit(&mut outbox);
-    // Comes too late for this write, and finds that nobody reads.
+    // Comes too late for this write, and finds that no caller reads.
     let second = submit(&mut combiner, 2, None);
     let second = reads(combiner.poll_duty(second));
     read(&mut combiner, b":1\r\n");

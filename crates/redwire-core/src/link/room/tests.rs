@@ -9,7 +9,7 @@ use crate::inbound::{Frames, Inbound};
 use crate::link::QueueLimits;
 
 const BYTES: usize = 100;
-const NOBODY: [u32; 0] = [];
+const NO_CALLER: [u32; 0] = [];
 
 fn link(commands: usize) -> Link<u32> {
     Link::new(QueueLimits { commands, bytes: BYTES }, None)
@@ -29,7 +29,7 @@ fn woken(link: &mut Link<u32>) -> Vec<u32> {
     woken
 }
 
-/// Whoever was called comes and enters, if it is still possible.
+/// A caller that was called comes and enters, if it is still possible.
 fn enter(link: &mut Link<u32>, ticket: Ticket, size: usize) -> Ticket {
     let ticket = link.poll_reply(ticket, |_| {}).unwrap_err();
     assert!(ticket.may_enter(), "it was called");
@@ -63,22 +63,22 @@ fn they_enter_in_the_order_in_which_they_came() {
     let (second, third, fourth) =
         (submit(&mut link, 2, 60, None), submit(&mut link, 3, 5, None), submit(&mut link, 4, 50, None));
     assert!(!is_outside(&link, &first) && is_outside(&link, &second), "60 and 60 are more than 100");
-    assert!(is_outside(&link, &third), "there would be room, but nobody overtakes");
+    assert!(is_outside(&link, &third), "there would be room, but no caller overtakes");
     let refused = link.submit(1, 5, true, |_| {}, 5, None).unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::QueueFull, "{refused}");
     send(&mut link, &mut outbox, 10);
-    assert_eq!(woken(&mut link), NOBODY, "50 and 60 still are");
+    assert_eq!(woken(&mut link), NO_CALLER, "50 and 60 still are");
     send(&mut link, &mut outbox, 10);
     assert_eq!(woken(&mut link), [2]);
     send(&mut link, &mut outbox, 10);
-    assert_eq!(woken(&mut link), NOBODY, "it is called once");
+    assert_eq!(woken(&mut link), NO_CALLER, "it is called once");
     let third = link.poll_reply(third, |waiter| *waiter = 33).unwrap_err();
     assert!(!third.may_enter(), "another one was called");
     let second = enter(&mut link, second, 60);
     assert_eq!(woken(&mut link), [33], "30 and 60 leave 10");
     let third = enter(&mut link, third, 5);
     send(&mut link, &mut outbox, 30);
-    assert_eq!(woken(&mut link), NOBODY);
+    assert_eq!(woken(&mut link), NO_CALLER);
     send(&mut link, &mut outbox, 20);
     assert_eq!(woken(&mut link), [4], "45 and 50");
     let fourth = enter(&mut link, fourth, 50);
@@ -99,7 +99,7 @@ fn one_that_is_larger_than_the_limit_enters_alone() {
     let large = submit(&mut link, 2, 1000, None);
     assert!(is_outside(&link, &large));
     send(&mut link, &mut outbox, 9);
-    assert_eq!(woken(&mut link), NOBODY);
+    assert_eq!(woken(&mut link), NO_CALLER);
     send(&mut link, &mut outbox, 1);
     assert_eq!(woken(&mut link), [2]);
     let large = enter(&mut link, large, 1000);
@@ -124,7 +124,7 @@ fn who_leaves_lets_the_next_one_in() {
     let fourth = enter(&mut link, fourth, 60);
     // What was given up before it was taken is never sent, and makes room.
     link.abandon(fourth);
-    assert_eq!(woken(&mut link), NOBODY);
+    assert_eq!(woken(&mut link), NO_CALLER);
     link.poll_transmit(&mut outbox);
     assert_eq!(woken(&mut link), [5]);
     let fifth = enter(&mut link, fifth, 60);
@@ -176,8 +176,8 @@ fn a_deadline_outside_says_what_it_waited_for() {
     }
 }
 
-/// Whatever happens in whatever order: the limits hold, and whoever comes only when woken has entered or left
-/// in the end.
+/// Whatever happens in whatever order: the limits hold, and a caller that comes only when woken has entered
+/// or left in the end.
 #[test]
 fn random_histories_forget_nobody() {
     proptest::proptest!(|(steps in proptest::collection::vec((0_u8..6, 1_usize..150), 1..200))| {
@@ -249,7 +249,7 @@ fn what_is_late_or_refused_costs_the_same_however_many_wait() {
     for ticket in tickets {
         assert!(link.poll_reply(ticket, |_| {}).unwrap().unwrap_err().is_timeout());
     }
-    assert_eq!(link.looked_at, 2 * many, "nobody searches for what is owed to each");
+    assert_eq!(link.looked_at, 2 * many, "the replies that each still expects are not searched for");
     answer(&mut link, many);
     assert!(link.is_idle() && link.free.len() == link.slots.len());
 }

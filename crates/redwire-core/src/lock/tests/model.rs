@@ -1,5 +1,5 @@
 //! Random histories: holders that ask, extend and release at a server, whose requests and replies are late or
-//! lost. Whoever may believe that he holds the lock does hold it, and nobody else.
+//! lost. A holder that may believe that it holds the lock does hold it, and no other.
 
 use std::collections::HashSet;
 
@@ -73,7 +73,7 @@ struct World {
     server: Server,
     now: Instant,
     holders: Vec<Holder>,
-    /// Requests that were given up by those who sent them, and arrive some day.
+    /// Requests that were given up by the holders that sent them, and arrive some day.
     late: Vec<Cmd<bool>>,
     attempts: u32,
     fence: u64,
@@ -155,13 +155,13 @@ impl World {
                 }
             }
             AcquireStep::Listen(_) => attempt.handle_heard(fate > 5),
-            // Nobody has to be punctual.
+            // No holder has to be punctual.
             AcquireStep::Pause(pause) => self.now += pause.min(Duration::from_millis(back)),
         }
         Holder::Asking(attempt)
     }
 
-    /// Whoever may believe it does hold the lock.
+    /// A holder that may believe so does hold the lock.
     fn check(&mut self) {
         let now = self.now;
         let mut believers = 0;

@@ -343,7 +343,7 @@ fn so_many_are_kept_warm() {
     let b = scene.pool.poll_warm(scene.now, 0).expect("its turn");
     scene.fail(b, failure(WRONG_PASSWORD));
     scene.later(PAUSE);
-    assert!(scene.pool.poll_warm(scene.now, 0).is_none(), "what is hopeless is not tried for nobody");
+    assert!(scene.pool.poll_warm(scene.now, 0).is_none(), "what is hopeless is not tried without a caller");
     let taken = scene.ready();
     let made = scene.connected();
     scene.release(taken);

@@ -62,7 +62,7 @@ fn step() -> impl Strategy<Value = Step> {
 /// What the callers know.
 struct Model {
     scene: Scene,
-    /// Those who wait, oldest first; the newest numbers are at the end but for those put at the head.
+    /// Callers that wait, oldest first; the newest numbers are at the end but for those put at the head.
     queue: Vec<(u32, QueueClaim)>,
     using: Vec<(Permit, u32)>,
     /// Attempts, and the waiter that makes each itself.
@@ -273,7 +273,7 @@ impl Model {
         assert!(unserved.is_sorted(), "a waiter was overtaken: {unserved:?}");
         assert_eq!(still.iter().filter(|still| **still).count(), waiting);
         let unfetched = still.len() - waiting;
-        assert!(size - idle - self.using.len() - self.connecting.len() <= unfetched, "a grant for nobody");
+        assert!(size - idle - self.using.len() - self.connecting.len() <= unfetched, "a grant for no caller");
         if pool.queue.has_free() {
             assert_eq!(idle, 0, "a waiter sleeps beside an idle connection");
         }

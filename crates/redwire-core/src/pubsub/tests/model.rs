@@ -139,7 +139,7 @@ impl Server {
     }
 }
 
-/// One who listens, and what it was promised.
+/// A subscriber, and what it was promised.
 struct Listener {
     id: SubscriptionId,
     kind: ChannelKind,
@@ -312,7 +312,7 @@ impl World {
                 self.want(count, names);
             }
             Step::Add(which, names) if count > 0 => {
-                // Whoever asks for more has waited for what was asked for before.
+                // A subscriber that asks for more has waited for what it asked for before.
                 let at = which % count;
                 if self.listeners[at].asked.is_empty() {
                     self.scene.machine.add(&self.listeners[at].id, picked(names));
@@ -356,7 +356,7 @@ impl World {
                     self.scene.machine.handle_failed(ConnId::MAIN, error, self.scene.now, 0);
                 }
             }
-            // Without a connection nobody is subscribed.
+            // Without a connection there is no subscription.
             Step::Move(name)
                 if self.server.subscribed.remove(&(ChannelKind::Shard, NAMES[name].to_owned())) =>
             {
@@ -384,7 +384,7 @@ impl World {
         assert!(self.server.frames.is_empty() && self.server.commands.is_empty());
     }
 
-    /// Everybody hears again, and nothing is left when all have gone.
+    /// Every subscriber hears again, and nothing is left when all have gone.
     fn end(mut self) {
         self.server.forbidden.clear();
         self.settle();

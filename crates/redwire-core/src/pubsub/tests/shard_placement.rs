@@ -23,7 +23,7 @@ fn node(port: u16) -> HostPort {
 fn map(shard_placement: &[(&str, u16)]) -> Arc<Map> {
     let empty = Map::default();
     let moved = |map: Map, &(name, port): &(&str, u16)| {
-        map.moved(slot(name.as_bytes()), &node(port)).expect("nobody had it")
+        map.moved(slot(name.as_bytes()), &node(port)).expect("no node had it")
     };
     Arc::new(shard_placement.iter().fold(empty, moved))
 }
@@ -59,7 +59,7 @@ impl Town {
         hints
     }
 
-    /// Patches the map by what is new, as whoever drives it does.
+    /// Patches the map by what is new, as a driver does.
     fn follow(&mut self) {
         for hints in self.hints() {
             if let TopologyHint::Moved { slot, to } = hints {
@@ -263,7 +263,7 @@ fn a_name_without_a_node_waits_for_a_map_that_has_one() {
     let id = town.subscribe("a b");
     assert_eq!(town.hints(), [TopologyHint::Suspect]);
     town.route();
-    assert!(town.hints().is_empty(), "the same map has nobody for it");
+    assert!(town.hints().is_empty(), "the same map has no node for it");
     town.learn(map(&[("b", 2)]));
     assert_eq!(town.hints(), [TopologyHint::Suspect]);
     town.learn(map(&[("b", 2), ("a", 1)]));

@@ -38,7 +38,7 @@ fn an_idle_cache_stays_as_it_is(setup: Setup) {
     assert_eq!((cache.get("k"), cache.stats().flushes, cache.stats().hits), (Some(1), 0, 1));
 }
 
-/// Nobody says that a connection is gone: what is kept is forgotten all the same.
+/// Nothing says that a connection is gone: what is kept is forgotten all the same.
 fn a_silent_server_is_not_trusted(setup: Setup) {
     let server = Server::start();
     let cache = Cache::new(
@@ -135,12 +135,12 @@ fn what_was_acknowledged_is_seen_through_kills(setup: Setup) {
     assert!(cache.stats().hits > least, "nothing was served: {:?}", cache.stats());
 }
 
-/// Some milliseconds: those digits of the clock that nobody controls are as good as chance.
+/// Some milliseconds: the last digits of the clock are as good as chance.
 fn pause(begin: Instant) -> u64 {
     10 + begin.elapsed().as_nanos() as u64 / 100 % 40
 }
 
-/// Without `sync`, and while the connections live, nobody sees an older value after a newer one.
+/// Without `sync`, and while the connections live, no reader sees an older value after a newer one.
 fn a_reader_never_goes_backwards(setup: Setup) {
     let server = Server::start();
     let proxy = Proxy::start(server.addr());

@@ -68,7 +68,7 @@ fn a_server_that_refuses_later_is_made_do_with(setup: Setup) {
     assert_eq!(cache.stats().passed, passed + 8);
     assert_eq!(cache.stats().entries, 0);
     rights(&server, "");
-    eventually("it is tried again because somebody reads", LIMIT, || {
+    eventually("it is tried again because a caller reads", LIMIT, || {
         cache.get("k");
         cache.is_tracking()
     });

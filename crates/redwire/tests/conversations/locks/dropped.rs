@@ -18,7 +18,7 @@ fn tokio(server: &Server, options: &str) -> redwire::Client {
     }
 }
 
-/// An attempt that is dropped while it waits leaves neither a lock nor somebody who waits.
+/// An attempt that is dropped while it waits leaves neither a lock nor a waiter.
 #[test]
 fn an_attempt_that_is_dropped_leaves_nothing() {
     let server = Server::start();
@@ -33,7 +33,7 @@ fn an_attempt_that_is_dropped_leaves_nothing() {
         eventually("it waits", LIMIT, || blocked(&server) == 1);
         waiting.abort();
         let dropped = Instant::now();
-        eventually("nobody waits", LIMIT, || blocked(&server) == 0);
+        eventually("no waiter is left", LIMIT, || blocked(&server) == 0);
         let (took, slack) = (dropped.elapsed(), GRACE + stood_still_since(dropped));
         assert!(took < 100 * MS + slack, "{took:?}");
         assert!(runtime().block_on(guard.owned()).unwrap(), "whose it is keeps it");
@@ -76,7 +76,7 @@ fn attempts_that_are_dropped_at_random_give_back_what_they_got() {
     assert_eq!((stats.in_use, stats.waiting), (0, 0), "{stats:?}");
 }
 
-/// The future of the loss belongs to whoever wants it, and ends with the guard.
+/// The future of the loss belongs to the task that has it, and ends with the guard.
 #[test]
 fn a_loss_can_be_awaited_elsewhere() {
     let server = Server::start();

@@ -224,7 +224,7 @@ impl Cluster {
             let away: Vec<_> = self.shards[to].keys.iter().filter(|key| slot_of(**key) == slot).collect();
             self.stable.retain(|key| !away.contains(&key));
             self.moves.remove(&slot);
-            // Nobody mends it, so marks may stay where they are.
+            // No operator mends it, so marks may stay where they are.
             self.taken_back.insert(slot);
         }
     }
