@@ -187,7 +187,7 @@ fn going_astray_is_a_problem() {
 }
 
 #[test]
-fn a_script_for_nobody_is_a_problem() {
+fn a_script_that_no_client_meets_is_a_problem() {
     assert_eq!(FakeServer::raw("x").problems(), ["connection 0: never came"]);
     FakeServer::script([]).verify();
 }

@@ -205,7 +205,7 @@ fn smaller_sets_can_be_had() {
 
 #[test]
 #[should_panic(expected = "a sentinel has to be up")]
-fn without_sentinels_nobody_knows_the_master() {
+fn without_sentinels_the_master_is_not_known() {
     let set = SentinelSet::builder().replicas(0).start();
     set.sentinels().iter().for_each(redwire_testkit::Server::kill);
     set.master();

@@ -198,7 +198,7 @@ fn a_stalled_handshake_stays_so_and_new_ones_go_on_when_told() {
 }
 
 #[test]
-fn those_who_speak_no_tls_are_told_and_closed() {
+fn clients_that_speak_no_tls_are_told_and_closed() {
     let front = TlsFront::start(&Authority::new().server(), shared());
     let mut plain = TcpStream::connect(front.address()).unwrap();
     plain.set_read_timeout(Some(LIMIT)).unwrap();

@@ -64,19 +64,19 @@
 //!   [`mark_every`](config::ConfigBuilder::mark_every) after so many replies at most.
 //!   - `tests/faults/cancelling.rs`: `given_up_calls_on_two_workers`, `given_up_calls_on_one_thread`
 //!   - `tests/faults/leases.rs`: `given_up_leases_on_two_workers`,
-//!     `a_panic_between_sending_and_reading_spoils_nobody`
+//!     `a_panic_between_sending_and_reading_spoils_no_other_call`
 //!   - `tests/pools/dirty.rs`: `what_can_be_mended_is_mended_and_the_connection_stays`,
 //!     `what_cannot_be_mended_takes_its_connection_with_it`
-//!   - `tests/faults/silence.rs`: `after_a_lost_reply_nobody_gets_anothers`
+//!   - `tests/faults/silence.rs`: `after_a_lost_reply_no_call_gets_anothers`
 //!   - `tests/faults/step.rs`: `a_reply_too_many_at_once`, `a_reply_too_many_while_idle`
 //!   - `tests/faults/marks.rs`: `with_marks_a_swallowed_reply_misleads_few`
-//!   - `tests/faults/stuck.rs`: `an_open_transaction_is_nobody_elses`
-//!   - `tests/pools/refused.rs`: `a_transaction_that_was_not_ended_is_nobody_elses`,
+//!   - `tests/faults/stuck.rs`: `an_open_transaction_reaches_no_other_call`
+//!   - `tests/pools/refused.rs`: `a_transaction_that_was_not_ended_reaches_no_other_borrower`,
 //!     `no_state_outlives_the_lease`
 //!   - `tests/client/by_hand.rs`: `messages_are_read_by_hand_and_never_by_a_call`
 //!   - `tests/client/nameless.rs`: `a_command_without_words_is_never_sent`
-//!   - `tests/client/pipelines.rs`: `a_reply_that_is_not_read_is_nobody_elses`
-//!   - `tests/connectors/memory.rs`: `replies_reach_those_who_asked`
+//!   - `tests/client/pipelines.rs`: `a_reply_that_is_not_read_goes_to_no_other_call`
+//!   - `tests/connectors/memory.rs`: `replies_reach_the_calls_that_asked`
 //!   - `redwire-core/src/link/tests.rs`: `random_histories_never_mix_replies_up`
 //! - **I2: A command is executed at most once**, unless it only reads or its caller allowed more
 //!   ([`Cmd::idempotent`], [`idempotent`](config::ConfigBuilder::idempotent)). [`Error::outcome`] tells what
@@ -87,7 +87,7 @@
 //!     `half_a_command_is_not_sent`, `replies_lost_at_random_never_execute_twice`
 //!   - `tests/faults/repeating.rs`: `a_transaction_whose_reply_is_lost_runs_once`,
 //!     `what_is_declared_idempotent_is_repeated`
-//!   - `tests/faults/unseen.rs`: `a_call_after_an_end_that_nobody_saw_is_executed_once`
+//!   - `tests/faults/unseen.rs`: `a_call_after_an_end_that_was_not_seen_is_executed_once`
 //!   - `tests/faults/standing.rs`: `what_is_under_way_is_answered_and_counts_stay_exact`
 //!   - `tests/faults/outcomes.rs`: `what_ran_before_it_was_refused_is_not_told_as_not_sent`,
 //!     `a_lock_that_may_be_held_is_given_up`
@@ -113,9 +113,9 @@
 //!   server (`BLPOP`) has that time on top; one that waits for ever ends by its own [`Cmd::timeout`], or when
 //!   its connection is lost. An async client may be used in several runtimes, at the same time or one after
 //!   the other; its shared connection lives in one of them.
-//!   - `tests/faults/silence.rs`: `a_frozen_server_holds_nobody_past_the_deadline`,
-//!     `a_black_hole_holds_nobody_past_the_deadline`,
-//!     `a_connection_that_cannot_be_made_holds_nobody_past_the_deadline`,
+//!   - `tests/faults/silence.rs`: `a_frozen_server_holds_no_call_past_the_deadline`,
+//!     `a_black_hole_holds_no_call_past_the_deadline`,
+//!     `a_connection_that_cannot_be_made_holds_no_call_past_the_deadline`,
 //!     `a_command_that_waits_cannot_be_held_past_its_deadline`
 //!   - `tests/faults/waiting.rs`: `nil_comes_when_the_server_says_so`,
 //!     `a_deadline_of_its_own_ends_what_waits_for_ever`
@@ -138,7 +138,7 @@
 //!   comes. A reply has 1 GiB at most, and one that no call waits for any more 16 MiB. A call that finds no
 //!   room for its bytes waits for it.
 //!   - `redwire-core/src/pool/tests/model.rs`:
-//!     `nothing_is_lost_nobody_is_overtaken_and_nobody_sleeps_for_ever`
+//!     `nothing_is_lost_and_no_caller_is_overtaken_or_sleeps_for_ever`
 //!   - `tests/pools/crowds.rs`: `a_thousand_tasks_half_of_them_cancelled_keep_their_order`
 //!   - `tests/pools/conserved.rs`: `a_thousand_failed_handshakes_take_no_place`,
 //!     `a_thousand_dropped_connects_take_no_place`
@@ -146,7 +146,7 @@
 //!   - `tests/faults/outage.rs`: `a_full_queue_is_told_at_once`
 //!   - `tests/faults/hostile.rs`: `a_claimed_length_takes_no_memory`
 //!   - `tests/faults/endless.rs`: `a_reply_without_end_is_cut_off_at_the_limit`,
-//!     `a_reply_that_nobody_waits_for_any_more_is_cut_off`
+//!     `a_reply_that_no_caller_waits_for_any_more_is_cut_off`
 //!   - `tests/faults/large.rs`: `many_values_larger_than_the_queue_wait_for_room`
 //!   - `tests/pools/user_code.rs`: `leases_that_are_given_up_cost_no_connection`
 //!   - `tests/faults/waiting.rs`: `a_wait_that_is_dropped_leaves_no_ghost`
@@ -183,23 +183,24 @@
 //!     `subscriptions_are_heard_in_the_runtime_that_runs`, `a_cluster_is_followed_in_the_runtime_that_runs`
 //!   - `tests/faults/standing.rs`: `each_kind_of_call_goes_on_at_the_next_master`,
 //!     `each_kind_of_connection_leaves_the_former_master`,
-//!     `whoever_is_not_known_any_more_introduces_himself_again`,
-//!     `who_only_listens_is_connected_anew_once_forgotten`, `an_old_connection_makes_way_and_no_call_fails`
+//!     `a_client_that_is_not_known_any_more_authenticates_again`,
+//!     `a_subscriber_is_connected_anew_once_its_user_is_forgotten`,
+//!     `an_old_connection_makes_way_and_no_call_fails`
 //!   - `tests/pools/outages.rs`: `calls_wait_for_a_server_that_is_away`,
 //!     `all_that_wait_are_served_when_the_server_returns`
 //!   - `tests/pools/runtimes.rs`: `twenty_runtimes_one_after_the_other_have_leases_and_warm_connections`
 //!   - `tests/connectors/simulated.rs`: `outages_pass_in_no_time_and_the_same_way_each_time`
 //!   - `tests/faults/liveness.rs`: `a_frozen_server_is_noticed_by_calls_without_a_deadline`,
-//!     `a_black_hole_is_noticed_by_commands_that_wait`, `silence_is_noticed_while_nobody_calls`,
+//!     `a_black_hole_is_noticed_by_commands_that_wait`, `silence_is_noticed_while_no_task_calls`,
 //!     `a_slow_reply_is_no_silence`, `a_busy_server_is_waited_for_until_the_deadline`,
 //!     `ordinary_calls_do_not_keep_a_dead_connection`
 //!   - `tests/faults/questions.rs`: `a_connection_that_died_while_idle_is_replaced_unseen`,
 //!     `a_front_end_that_answers_by_itself_keeps_its_connection`
 //!   - `tests/sentinel/failover.rs`: `a_failover_on_purpose_is_followed`,
 //!     `a_master_that_is_frozen_is_replaced_and_not_gone_back_to`
-//!   - `tests/sentinel/scripts.rs`: `those_who_only_send_scripts_find_the_new_master`
+//!   - `tests/sentinel/scripts.rs`: `clients_that_only_send_scripts_find_the_new_master`
 //!   - `tests/cluster/lost.rs`: `a_killed_primary_is_replaced`,
-//!     `a_frozen_primary_holds_up_nobody_else_and_comes_back_as_a_replica`,
+//!     `a_frozen_primary_holds_up_no_call_to_others_and_comes_back_as_a_replica`,
 //!     `a_frozen_primary_is_followed_as_soon_as_another_is_there`
 //!   - `tests/cluster/readers.rs`: `a_frozen_replica_is_passed_over`
 //!   - `redwire-core/src/liveness/tests.rs`: `a_dead_peer_is_found_within_two_intervals`
@@ -213,13 +214,13 @@
 //!   - `tests/faults/outage.rs`: `a_dead_server_is_not_stormed`, `a_wrong_password_causes_no_storm`
 //!   - `tests/faults/hanging_up.rs`: `a_peer_that_hangs_up_after_each_handshake_is_not_stormed`
 //!   - `tests/faults/standing.rs`: `a_replica_without_a_master_is_not_stormed`,
-//!     `whoever_is_never_known_causes_no_storm`
+//!     `a_client_that_is_never_known_causes_no_storm`
 //!   - `tests/pools/outages.rs`: `a_peer_that_hangs_up_is_not_stormed`,
 //!     `callers_with_short_deadlines_make_no_storm`
 //!   - `tests/faults/repeating.rs`: `the_budget_bounds_all_retries_together`
 //!   - `tests/pools/spikes.rs`: `a_server_that_returns_is_not_met_by_all_at_once`
 //!   - `tests/security/refused.rs`: `fifty_workers_with_a_wrong_password_make_no_storm`
-//!   - `tests/cluster/lost.rs`: `a_node_that_nobody_reaches_is_not_stormed`
+//!   - `tests/cluster/lost.rs`: `a_node_that_cannot_be_reached_is_not_stormed`
 //!   - `tests/cluster/moving.rs`: `a_thousand_slots_move_under_two_hundred_callers`
 //!   - `redwire-core/src/pool/tests/connecting.rs`:
 //!     `during_an_outage_one_connects_a_pause_and_the_oldest_keeps_the_time`,

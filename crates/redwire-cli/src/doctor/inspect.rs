@@ -215,7 +215,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_knows_who_answers_by_the_first_words() {
+    fn the_first_words_of_a_peer_tell_what_it_is() {
         let table: [(&[u8], Answer); 7] = [
             (b"+PONG\r\n", Answer::Redis),
             (b"-NOAUTH Authentication required.\r\n", Answer::Redis),

@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn messages_that_nobody_sent_or_that_come_twice_are_found() {
+    fn messages_that_were_not_sent_or_come_twice_are_found() {
         let (mut book, mut found) = published(&[Fate::Executed, Fate::NotExecuted]);
         book.heard(1, &mut found);
         book.heard(1, &mut found);

@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn gaps_lie_between_those_who_were_served() {
+    fn gaps_lie_between_calls_that_were_served() {
         let began = Instant::now();
         let mut service = Service::new(began);
         [50, 90, 300, 310, 405, 610].into_iter().for_each(|ms| service.note(began + ms * MS));

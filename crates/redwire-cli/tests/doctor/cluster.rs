@@ -85,7 +85,7 @@ fn addresses_that_lead_nowhere_from_here() {
 }
 
 #[test]
-fn names_that_nobody_knows() {
+fn names_that_are_not_known() {
     if Server::start().version() < (7, 0, 0) {
         return;
     }

@@ -27,14 +27,14 @@ fn an_option_that_does_not_exist_is_named() {
 }
 
 #[test]
-fn a_host_name_that_nobody_knows() {
+fn a_host_name_that_is_not_known() {
     // RFC 6761: names below `invalid` exist nowhere.
     let report = doctor("redis://nobody.invalid", &[]);
     report.says("url", "good", &[]).says("dns", "bad", &["nobody.invalid", "spelling"]).skips_from("tcp");
 }
 
 #[test]
-fn a_port_where_nobody_listens() {
+fn a_port_where_no_server_listens() {
     let closed = ClosedPort::new();
     let report = doctor(&format!("redis://{}", closed.addr()), &[]);
     report.says("tcp", "bad", &["refuses connections", "bind"]).skips_from("tls");

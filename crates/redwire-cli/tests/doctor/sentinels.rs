@@ -66,7 +66,7 @@ fn sentinels_that_are_down() {
 }
 
 #[test]
-fn a_service_that_nobody_knows() {
+fn a_service_that_no_sentinel_knows() {
     let set = SentinelSet::start();
     let url = set.url().replace("/mymaster", "/nobody");
     let report = doctor(&url, &[]);

@@ -51,7 +51,7 @@ fn a_certificate_that_is_not_valid_yet() {
 }
 
 #[test]
-fn a_ca_that_nobody_named() {
+fn a_ca_that_was_not_named() {
     let report = behind(&Authority::new().server(), &Authority::new());
     report.says("tls", "bad", &["CA that is trusted", "--tls-ca-file"]).skips_from("handshake");
 }

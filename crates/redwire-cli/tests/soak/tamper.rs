@@ -1,5 +1,5 @@
 //! A proxy that breaks what no client can notice by itself: it repeats requests, swaps replies, or swallows a
-//! message. It takes requests one by one, so that it knows which reply belongs to which; where somebody
+//! message. It takes requests one by one, so that it knows which reply belongs to which; where a client
 //! subscribes, it passes on what comes.
 
 use std::io::{Read, Write};

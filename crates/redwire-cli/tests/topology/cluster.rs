@@ -24,7 +24,7 @@ fn row(json: &Json, address: &str) -> Json {
 }
 
 #[test]
-fn all_nodes_are_shown_whoever_is_asked() {
+fn all_nodes_are_shown_whichever_node_is_asked() {
     let set = ClusterSet::start();
     let plain = format!("redis://{}", address(&set, 4));
     for (url, options) in [(set.url(), &[][..]), (set.url(), &["--blocking"]), (plain, &[])] {
@@ -92,7 +92,7 @@ fn a_slot_on_its_way_is_shown() {
 }
 
 #[test]
-fn watching_tells_of_moves_and_of_who_takes_over() {
+fn watching_tells_of_moves_and_of_a_takeover() {
     let set = ClusterSet::start();
     for options in [&[][..], &["--blocking"]] {
         let mut command = topology(&set.url(), &[&["--watch", "--color", "never"], options].concat());

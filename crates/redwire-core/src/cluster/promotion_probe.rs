@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_no_primary_any_more_is_not_asked_about() {
+    fn a_node_that_is_no_primary_any_more_is_not_asked_about() {
         let (mut lost, now) = (PromotionProbe::default(), Instant::now());
         lost.handle_lost(&address("a:1"), now);
         let map = map().moved(0, &address("b:1")).unwrap();

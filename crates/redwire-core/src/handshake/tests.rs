@@ -109,7 +109,7 @@ fn a_server_without_hello_is_spoken_to_in_resp2() {
 
 /// These are about the password, or about serving any client now: no other command would have another answer.
 #[test]
-fn who_is_not_let_in_is_told_why_and_does_not_ask_again() {
+fn a_client_that_is_not_let_in_is_told_why_and_does_not_ask_again() {
     let table = [
         ("redis://:secret@h", "-WRONGPASS invalid username-password pair or user is disabled.\r\n"),
         ("redis://:secret@h", "-ERR invalid password\r\n"),
@@ -268,7 +268,7 @@ fn a_failed_step_is_named_and_nothing_secret_is_said() {
 }
 
 #[test]
-fn whoever_wants_a_database_that_a_cluster_has_not_is_told_which_it_has() {
+fn a_client_that_wants_a_database_that_a_cluster_has_not_is_told_which_it_has() {
     let config = config("redis+cluster://h/4?protocol=2").for_node(HostPort::new("h", 6379));
     let mut handshake = first(&config, config.protocol());
     assert_eq!(sent(&mut handshake).last().unwrap(), "SELECT 4");
@@ -310,7 +310,7 @@ fn names_are_not_worth_a_connection() {
 
 /// It answers whatever comes first, and closes.
 #[test]
-fn a_server_that_lets_nobody_in_is_heard_at_whatever_is_said_first() {
+fn a_server_that_lets_no_client_in_is_heard_at_whatever_is_said_first() {
     for url in
         ["redis://h/?protocol=2", "redis://h/?protocol=2&client_name=app", "redis://:secret@h/?protocol=2"]
     {

@@ -54,7 +54,7 @@ fn replies_go_to_their_requests_in_order() {
 }
 
 #[test]
-fn the_reply_of_one_who_left_goes_to_nobody() {
+fn the_reply_of_a_caller_that_left_goes_to_no_other() {
     let mut link = link();
     let (a, b) = (submit(&mut link, 1, 2), submit(&mut link, 2, 1));
     link.abandon(a);
@@ -65,7 +65,7 @@ fn the_reply_of_one_who_left_goes_to_nobody() {
 }
 
 #[test]
-fn a_reply_that_nobody_asked_for_breaks_the_connection() {
+fn a_reply_that_was_not_asked_for_breaks_the_connection() {
     let mut link = link();
     let a = submit(&mut link, 1, 1);
     let error = receive(&mut link, b":1\r\n+more\r\n").unwrap_err();
@@ -537,7 +537,7 @@ fn an_idle_peer_answers_and_is_asked_again_later() {
 }
 
 #[test]
-fn who_is_owed_several_keeps_those_that_came_before_a_failure() {
+fn a_request_of_several_keeps_the_replies_that_came_before_a_failure() {
     let now = Instant::now();
     for late in [false, true] {
         let mut link = link();

@@ -74,7 +74,7 @@ fn a_waiter_listens_no_longer_than_the_others_lock_and_its_own_time() {
 }
 
 #[test]
-fn who_cannot_be_woken_asks_once_a_second_at_least() {
+fn a_waiter_that_cannot_be_woken_asks_once_a_second_at_least() {
     let now = Instant::now();
     let patient = LockOptions { retry_interval: Duration::MAX, wait: LockWait::Forever, ..options() };
     let mut lock = acquire(&patient, 50, now);
@@ -202,7 +202,7 @@ fn what_was_told_lost_stays_so() {
 }
 
 #[test]
-fn a_confirmation_that_comes_late_counts_where_nobody_was_told() {
+fn a_confirmation_that_comes_late_counts_where_no_holder_was_told() {
     let now = Instant::now();
     let mut hold = hold(false, now);
     let (_, sent) = hold.extend(300 * MS, now + 200 * MS).unwrap();

@@ -194,7 +194,7 @@ fn the_connection_used_last_is_used_first() {
 }
 
 #[test]
-fn those_who_wait_are_served_in_order_and_not_overtaken() {
+fn callers_that_wait_are_served_in_order_and_not_overtaken() {
     let mut scene = Scene::new(PoolLimits { max: 2, ..LIMITS });
     let (a, b) = (scene.connected(), scene.connected());
     let (first, second, third) = (scene.queued(1), scene.queued(2), scene.queued(3));
@@ -219,7 +219,7 @@ fn those_who_wait_are_served_in_order_and_not_overtaken() {
 }
 
 #[test]
-fn what_was_granted_to_one_who_left_goes_to_the_next_or_becomes_idle() {
+fn what_was_granted_to_a_caller_that_left_goes_to_the_next_or_becomes_idle() {
     let mut scene = Scene::new(PoolLimits { max: 1, ..LIMITS });
     let a = scene.connected();
     let (first, second, third) = (scene.queued(1), scene.queued(2), scene.queued(3));
@@ -251,7 +251,7 @@ fn an_attempt_outlives_whom_it_was_made_for() {
 }
 
 #[test]
-fn those_who_give_up_leave_no_memory_behind() {
+fn callers_that_give_up_leave_no_memory_behind() {
     let mut scene = Scene::new(PoolLimits { max: 1, ..LIMITS });
     let a = scene.connected();
     let patient = scene.queued(0);
@@ -276,7 +276,7 @@ fn the_queue_has_a_limit() {
 }
 
 #[test]
-fn one_who_will_not_wait_is_told_the_limit_and_who_holds_for_longest() {
+fn a_caller_that_will_not_wait_is_told_the_limit_and_the_longest_borrower() {
     let mut scene = Scene::new(PoolLimits { max: 2, ..LIMITS });
     let _a = scene.connecting(1);
     let error = scene.pool.obstacle(scene.now);
@@ -304,7 +304,7 @@ fn one_who_will_not_wait_is_told_the_limit_and_who_holds_for_longest() {
 }
 
 #[test]
-fn nobody_gets_what_was_idle_for_too_long() {
+fn no_caller_gets_what_was_idle_for_too_long() {
     let idle = Duration::from_secs(10);
     let mut scene = Scene::new(PoolLimits { idle: Some(idle), ..LIMITS });
     let (a, b) = (scene.connected(), scene.connected());
@@ -340,7 +340,7 @@ fn a_life_ends_when_it_is_over_give_or_take_a_tenth() {
 }
 
 #[test]
-fn the_place_of_one_whose_life_is_over_is_for_those_who_wait() {
+fn the_place_of_one_whose_life_is_over_is_for_callers_that_wait() {
     let mut scene = Scene::new(PoolLimits { max: 1, lifetime: Some(PAUSE), ..LIMITS });
     let a = scene.connected();
     let claim = scene.queued(1);
@@ -371,7 +371,7 @@ fn a_reset_closes_the_idle_at_once_and_the_others_when_they_come_back() {
 }
 
 #[test]
-fn a_closed_pool_fails_all_who_wait_and_drains() {
+fn a_closed_pool_fails_all_that_wait_and_drains() {
     let mut scene = Scene::new(PoolLimits { max: 4, ..LIMITS });
     let all = [scene.connected(), scene.connected(), scene.connected(), scene.connected()];
     let (first, second, third) = (scene.queued(1), scene.queued(2), scene.queued(3));

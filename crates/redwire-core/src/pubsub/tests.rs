@@ -274,7 +274,7 @@ fn a_shard_that_the_server_gives_up_is_a_gap_and_asked_for_again() {
 }
 
 #[test]
-fn what_is_refused_leaves_nothing_and_harms_nobody() {
+fn what_is_refused_leaves_nothing_and_harms_no_other() {
     let mut scene = Scene::connected('>');
     let mut one = scene.subscribed("a");
     let two = scene.subscribe(ChannelKind::Channel, "b secret");
@@ -302,7 +302,7 @@ fn what_is_refused_leaves_nothing_and_harms_nobody() {
 }
 
 #[test]
-fn a_refusal_goes_to_nobody_when_those_who_asked_have_left() {
+fn a_refusal_goes_to_no_subscriber_when_those_that_asked_have_left() {
     let mut scene = Scene::connected('*');
     let one = scene.subscribe(ChannelKind::Channel, "secret");
     scene.sent();
@@ -317,7 +317,7 @@ fn a_refusal_goes_to_nobody_when_those_who_asked_have_left() {
 }
 
 #[test]
-fn after_a_reconnect_only_those_fail_who_want_what_is_not_allowed_any_more() {
+fn after_a_reconnect_only_those_fail_that_want_what_is_not_allowed_any_more() {
     let mut scene = Scene::connected('>');
     let start = scene.now;
     let (one, two) = (scene.subscribed("a b"), scene.subscribed("c"));
@@ -592,7 +592,7 @@ fn answers_to_nothing_that_was_asked_break_the_connection() {
 }
 
 #[test]
-fn those_who_wait_are_woken_and_one_can_be_called() {
+fn waiters_are_woken_and_one_can_be_called() {
     let mut scene = Scene::connected('>');
     let (one, two) = (scene.subscribed("a"), scene.subscribed("b"));
     let look = |scene: &mut Scene| {

@@ -61,7 +61,7 @@ fn tries_and_the_deadline_are_limits() {
 }
 
 #[test]
-fn whoever_knows_one_node_of_a_cluster_only_is_told_what_to_use() {
+fn a_client_of_one_node_of_a_cluster_is_told_what_to_use() {
     let failed = |config: &Config| {
         let mut get = Cmd::<Value>::new("GET").arg("k");
         let moved = Error::from_server(b"MOVED 7629 h:7001");

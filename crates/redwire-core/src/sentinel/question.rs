@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn who_knows_no_such_service_or_lets_nobody_in_is_not_asked_again() {
+    fn a_sentinel_that_knows_no_such_service_or_lets_no_client_in_is_not_asked_again() {
         let error = || refused("ERR unknown command");
         let nothing = || Err(error());
         for (line, again) in [

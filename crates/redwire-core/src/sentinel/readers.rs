@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_refuses_is_taken_for_the_one_chosen_last() {
+    fn a_refusal_is_taken_for_that_of_the_replica_chosen_last() {
         let (mut readers, now) = (ReplicaChoice::default(), Instant::now());
         let two = found(&["a", "b"]);
         readers.handle_refusal(now);

@@ -197,7 +197,7 @@ fn news_of_another_master_outdate_what_was_known() {
 }
 
 #[test]
-fn an_older_configuration_is_believed_only_if_nobody_has_another() {
+fn an_older_configuration_is_believed_only_if_no_sentinel_has_another() {
     let mut sentinels = Sentinels::new(vec![address("a:1"), address("b:1")]);
     sentinels.handle_found(&found("a:1", &[], 7));
     let now = Instant::now();

@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_waits_is_woken_by_an_event_and_by_the_end() {
+    fn a_task_that_waits_is_woken_by_an_event_and_by_the_end() {
         let hub = Hub::default();
         let mailbox = hub.listen();
         std::thread::scope(|scope| {
@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn one_who_left_is_forgotten() {
+    fn a_listener_that_left_is_forgotten() {
         let hub = Hub::default();
         drop(hub.listen());
         let second = hub.listen();

@@ -92,7 +92,7 @@ fn what_is_verified_can_be_chosen() {
 }
 
 #[test]
-fn even_who_trusts_anyone_wants_the_handshake_signed() {
+fn even_a_client_that_trusts_any_certificate_wants_the_handshake_signed() {
     let authority = Authority::new();
     let (server, other) = (authority.server(), authority.server());
     let mut options = TlsOptions::default();

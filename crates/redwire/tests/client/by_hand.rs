@@ -12,7 +12,7 @@ both!(
     messages_are_read_by_hand_and_never_by_a_call,
     a_message_that_does_not_come_is_a_timeout,
     what_was_sent_before_is_read_before,
-    replies_that_were_switched_off_are_missed_by_nobody,
+    replies_that_were_switched_off_are_not_waited_for,
     packed_commands_are_read_by_hand_where_replies_are_not_counted,
     a_connection_that_was_given_away_is_made_anew,
     reset_may_be_a_call,
@@ -125,7 +125,7 @@ fn what_was_sent_before_is_read_before(setup: Setup) {
     reset(&mut connection);
 }
 
-fn replies_that_were_switched_off_are_missed_by_nobody(setup: Setup) {
+fn replies_that_were_switched_off_are_not_waited_for(setup: Setup) {
     let key = setup.key("switched");
     let mut connection = setup.connection(&shared().url(), "");
     connection.send("CLIENT REPLY OFF").unwrap();

@@ -12,7 +12,7 @@ both!(
     a_call_may_have_a_timeout_of_its_own,
     retries_are_counted,
     an_idempotent_write_is_repeated,
-    a_command_that_waits_holds_up_nobody,
+    a_command_that_waits_holds_up_no_other,
     the_servers_timeout_comes_on_top,
     a_command_that_waits_for_ever_has_no_deadline,
     what_would_disturb_others_is_refused,
@@ -62,7 +62,7 @@ fn an_idempotent_write_is_repeated(setup: Setup) {
     assert_eq!(client.run::<String>(&format!("GET {key}")).unwrap(), "v");
 }
 
-fn a_command_that_waits_holds_up_nobody(setup: Setup) {
+fn a_command_that_waits_holds_up_no_other(setup: Setup) {
     let server = Server::start();
     let client = setup.client(&server.url(), "client_name=waits");
     client.run::<()>("SET k v").unwrap();

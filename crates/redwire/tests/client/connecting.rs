@@ -21,7 +21,7 @@ both!(
     a_replica_connection_says_readonly,
     what_does_not_let_in_is_told,
     errors_and_debug_never_show_the_password,
-    nobody_listens,
+    no_server_listens,
     what_is_no_url_is_refused,
 );
 
@@ -180,7 +180,7 @@ fn errors_and_debug_never_show_the_password(setup: Setup) {
     }
 }
 
-fn nobody_listens(setup: Setup) {
+fn no_server_listens(setup: Setup) {
     let closed = ClosedPort::new();
     let port = closed.addr().port();
     let fault = |url: &str| {

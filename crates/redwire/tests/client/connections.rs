@@ -19,7 +19,7 @@ both!(
     callbacks_run_at_each_connect,
     a_failing_callback_closes_the_connection,
     a_lost_connection_stays_lost_until_made_anew,
-    a_late_reply_is_nobody_elses,
+    a_late_reply_goes_to_no_other_call,
     commands_without_a_single_reply_are_for_send,
 );
 
@@ -155,7 +155,7 @@ fn a_lost_connection_stays_lost_until_made_anew(setup: Setup) {
     assert_eq!(connection.run::<String>("ECHO found").unwrap(), "found");
 }
 
-fn a_late_reply_is_nobody_elses(setup: Setup) {
+fn a_late_reply_goes_to_no_other_call(setup: Setup) {
     let server = shared();
     let list = setup.key("late");
     let mut connection = setup.connection(&server.url(), "timeout=50ms");

@@ -18,7 +18,7 @@ both!(
     values_of_all_sizes,
     ten_mebibytes_both_ways,
     refused_commands_fail_the_pipeline_before_it_is_sent,
-    a_reply_that_is_not_read_is_nobody_elses,
+    a_reply_that_is_not_read_goes_to_no_other_call,
 );
 
 fn run<R: Reply>(pipeline: &Pipeline, line: &str) -> Slot<R> {
@@ -168,7 +168,7 @@ impl Reply for Ignored {
 }
 
 /// A type of a user's own may read less than its reply: the others have their own all the same. FAULTS 91.
-fn a_reply_that_is_not_read_is_nobody_elses(setup: Setup) {
+fn a_reply_that_is_not_read_goes_to_no_other_call(setup: Setup) {
     let client = setup.client(&shared().url(), "");
     let (a, b) = (setup.key("unread-a"), setup.key("unread-b"));
     client.run::<()>(&format!("MSET {a} va {b} vb")).unwrap();

@@ -34,9 +34,9 @@ on_both_drivers!(
     refused_names_are_passed_over,
     any_refusal_of_hello_leads_to_resp2,
     a_list_for_a_map_is_read_and_its_protocol_believed,
-    who_refuses_hello_and_closes_is_connected_to_anew,
+    a_peer_that_refuses_hello_and_closes_is_connected_to_anew,
     a_server_that_closes_on_hello_is_told_of,
-    whoever_is_no_redis_gets_a_protocol_error,
+    a_peer_that_is_no_redis_is_a_protocol_error,
     a_silent_server_costs_the_connect_timeout,
     a_user_without_rights_still_connects,
 );
@@ -179,7 +179,7 @@ fn a_list_for_a_map_is_read_and_its_protocol_believed(setup: Setup) {
     }
 }
 
-fn who_refuses_hello_and_closes_is_connected_to_anew(setup: Setup) {
+fn a_peer_that_refuses_hello_and_closes_is_connected_to_anew(setup: Setup) {
     let first = || vec![expect_name("HELLO"), reply("-ERR command not found\r\n"), Step::Close];
     let second =
         || vec![expect(&["AUTH", "pw"]), reply("+OK\r\n"), expect(&["GET", "k"]), reply("$1\r\nv\r\n")];
@@ -208,7 +208,7 @@ fn a_server_that_closes_on_hello_is_told_of(setup: Setup) {
     assert_eq!(client.run::<String>("GET k").unwrap(), "v");
 }
 
-fn whoever_is_no_redis_gets_a_protocol_error(setup: Setup) {
+fn a_peer_that_is_no_redis_is_a_protocol_error(setup: Setup) {
     for banner in [
         "HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n",
         "SSH-2.0-OpenSSH_9.6\r\n",

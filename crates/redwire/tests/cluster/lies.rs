@@ -17,10 +17,10 @@ use crate::refused;
 both!(
     what_passes_is_waited_for_until_the_deadline,
     a_redirection_without_a_host_leads_to_the_one_that_was_asked,
-    a_redirection_to_nobody_waits_for_a_new_map,
+    a_redirection_to_no_host_waits_for_a_new_map,
     a_redirection_to_itself_is_followed_over_a_new_connection,
     to_and_fro_has_an_end,
-    a_slot_that_nobody_serves_holds_up_nobody_else,
+    a_slot_without_a_node_holds_up_no_other_call,
     a_seed_of_another_cluster_is_outvoted,
     a_closed_client_ends_calls_that_are_to_be_made_again,
 );
@@ -107,7 +107,7 @@ fn a_redirection_without_a_host_leads_to_the_one_that_was_asked(setup: Setup) {
 }
 
 /// FAULTS 38.
-fn a_redirection_to_nobody_waits_for_a_new_map(setup: Setup) {
+fn a_redirection_to_no_host_waits_for_a_new_map(setup: Setup) {
     let (one, two) = two();
     let client = setup.client(&seeds(&[&one, &two]), "");
     one.answer(|_| "-MOVED 7629 ?:7000\r\n".to_owned());
@@ -159,7 +159,7 @@ fn to_and_fro_has_an_end(setup: Setup) {
     assert_eq!(one.asked("INCR") + two.asked("INCR"), 7 + 2 * 7);
 }
 
-fn a_slot_that_nobody_serves_holds_up_nobody_else(setup: Setup) {
+fn a_slot_without_a_node_holds_up_no_other_call(setup: Setup) {
     let (one, two) = two();
     for node in [&one, &two] {
         node.map(&[(8192, 16383, &[two.addr()])]);

@@ -16,9 +16,9 @@ use crate::{in_time, keys_of};
 
 each!(
     a_killed_primary_is_replaced,
-    a_frozen_primary_holds_up_nobody_else_and_comes_back_as_a_replica,
-    without_anybody_to_take_over_calls_wait_for_their_deadline,
-    a_node_that_nobody_reaches_is_not_stormed,
+    a_frozen_primary_holds_up_no_call_to_others_and_comes_back_as_a_replica,
+    without_a_replica_to_take_over_calls_wait_for_their_deadline,
+    a_node_that_cannot_be_reached_is_not_stormed,
     a_frozen_primary_is_followed_as_soon_as_another_is_there,
 );
 
@@ -109,7 +109,7 @@ fn check_kinds(account: &Account) {
     assert!(list.lines().all(expected), "{list}");
 }
 
-fn a_frozen_primary_holds_up_nobody_else_and_comes_back_as_a_replica(setup: Setup) {
+fn a_frozen_primary_holds_up_no_call_to_others_and_comes_back_as_a_replica(setup: Setup) {
     let set = ClusterSet::start();
     let client = setup.client(&set.url(), "timeout=10s");
     let account = Account::new(keys_of(&set, 0, "frozen", 8));
@@ -168,7 +168,7 @@ fn latencies(client: &Client, keys: &[String], work: impl FnOnce()) -> Duration 
 }
 
 /// The nodes themselves refuse everything then (CLUSTERDOWN), as is their default.
-fn without_anybody_to_take_over_calls_wait_for_their_deadline(setup: Setup) {
+fn without_a_replica_to_take_over_calls_wait_for_their_deadline(setup: Setup) {
     let set = ClusterSet::builder().replicas(0).start();
     let client = setup.client(&set.url(), "");
     let (lost, other) = (keys_of(&set, 0, "k", 1).remove(0), keys_of(&set, 1, "k", 1).remove(0));
@@ -199,7 +199,7 @@ fn without_anybody_to_take_over_calls_wait_for_their_deadline(setup: Setup) {
 }
 
 /// The nodes see each other, so that no replica takes over.
-fn a_node_that_nobody_reaches_is_not_stormed(setup: Setup) {
+fn a_node_that_cannot_be_reached_is_not_stormed(setup: Setup) {
     const OUTAGE: Duration = Duration::from_secs(3);
     let set = ClusterSet::builder().replicas(0).proxied().start();
     let client = setup.client(&set.url(), "timeout=500ms");

@@ -14,11 +14,11 @@ use crate::common::{Client, LIMIT, Setup, runtime, timed, words};
 use crate::{calls, keys_of, refused};
 
 each!(
-    a_key_on_its_way_is_found_even_at_a_node_nobody_told_of,
+    a_key_on_its_way_is_found_even_at_a_node_that_is_not_in_the_map,
     pipelines_and_transactions_lose_and_double_nothing_while_their_slots_move,
     a_thousand_slots_move_under_two_hundred_callers,
     keys_apart_are_waited_for_until_they_are_together,
-    whoever_waits_goes_along_with_the_slot,
+    a_call_that_waits_goes_along_with_the_slot,
 );
 
 /// FAULTS 32. Servers before Redis 7.0 do not count questions for the map by themselves: there it shows only
@@ -46,7 +46,7 @@ fn a_thousand_slots_move_under_two_hundred_callers(setup: Setup) {
 }
 
 /// FAULTS 33.
-fn a_key_on_its_way_is_found_even_at_a_node_nobody_told_of(setup: Setup) {
+fn a_key_on_its_way_is_found_even_at_a_node_that_is_not_in_the_map(setup: Setup) {
     let set = ClusterSet::builder().replicas(0).start();
     let client = setup.client(&set.url(), "refresh_interval=0");
     for n in 0..4 {
@@ -230,7 +230,7 @@ fn count_watched(client: &Client, key: String) {
     done.unwrap();
 }
 
-fn whoever_waits_goes_along_with_the_slot(setup: Setup) {
+fn a_call_that_waits_goes_along_with_the_slot(setup: Setup) {
     // No replica is to take over unasked because the machine stands still.
     let set = ClusterSet::builder().arg("cluster-replica-no-failover", "yes").start();
     let client = setup.client(&set.url(), "");

@@ -23,7 +23,7 @@ each!(
     shard_channels_follow_when_a_primary_dies,
     every_hole_is_announced_while_slots_move_and_primaries_change,
     what_a_node_does_not_allow_reaches_the_caller,
-    a_slot_that_nobody_serves_is_waited_for,
+    a_slot_without_a_node_is_waited_for,
     ordinary_channels_are_heard_from_any_node_and_then_from_another,
 );
 
@@ -314,7 +314,7 @@ fn what_a_node_does_not_allow_reaches_the_caller(setup: Setup) {
     assert_eq!(publish(&client, "open:1", "not"), 0, "all that were asked for together are taken back");
 }
 
-fn a_slot_that_nobody_serves_is_waited_for(setup: Setup) {
+fn a_slot_without_a_node_is_waited_for(setup: Setup) {
     let Some(set) = cluster(setup) else { return };
     let client = setup.client(&set.url(), "timeout=1s");
     let slot = slot("lost");

@@ -11,14 +11,14 @@ use crate::common::{Driver, LIMIT, Setup, timed, words};
 use crate::peer::{Memory, Mood};
 
 both!(
-    replies_reach_those_who_asked,
+    replies_reach_the_calls_that_asked,
     a_closed_connection_is_seen_before_it_is_used,
     silence_ends_by_the_deadline,
     a_peer_that_reads_nothing_ends_by_the_deadline,
-    closing_ends_those_who_wait,
+    closing_ends_calls_that_wait,
 );
 
-fn replies_reach_those_who_asked(setup: Setup) {
+fn replies_reach_the_calls_that_asked(setup: Setup) {
     let memory = Memory::new();
     let client = setup.open(memory.options()).unwrap();
     client.run::<()>("SET k v").unwrap();
@@ -93,7 +93,7 @@ fn a_peer_that_reads_nothing_ends_by_the_deadline(setup: Setup) {
     eventually("it goes on", LIMIT, || client.run::<()>("SET k v").is_ok());
 }
 
-fn closing_ends_those_who_wait(setup: Setup) {
+fn closing_ends_calls_that_wait(setup: Setup) {
     let memory = Memory::new();
     let client = setup.open(memory.options()).unwrap();
     thread::scope(|scope| {

@@ -13,14 +13,14 @@ pub(super) use crate::common::cache::Cache;
 use crate::common::{LIMIT, Setup};
 
 both!(
-    a_read_serves_until_somebody_changes_its_key,
+    a_read_serves_until_its_key_changes,
     own_writes_are_seen_at_once,
     only_steady_reads_are_kept,
     only_opted_in_reads_are_kept,
     only_keys_of_the_prefixes_are_kept,
     a_reply_serves_no_longer_than_its_time,
     memory_is_bounded,
-    a_hundred_who_want_the_same_ask_once,
+    a_hundred_callers_that_want_the_same_ask_once,
     an_emptied_database_empties_the_cache,
     a_dropped_cache_leaves_no_connection,
 );
@@ -48,7 +48,7 @@ pub(super) fn trackers(server: &Server) -> Vec<String> {
     ids.filter(|id| id != "0" && id != "-1").collect()
 }
 
-fn a_read_serves_until_somebody_changes_its_key(setup: Setup) {
+fn a_read_serves_until_its_key_changes(setup: Setup) {
     let server = Server::start();
     let cache = Cache::new(&setup.client(&server.url(), ""), CacheOptions::default());
     set(&server, "a", 1);
@@ -166,7 +166,7 @@ fn memory_is_bounded(setup: Setup) {
     assert!(stats.entries > 100 && stats.evictions as usize == 500 - stats.entries, "{stats:?}");
 }
 
-fn a_hundred_who_want_the_same_ask_once(setup: Setup) {
+fn a_hundred_callers_that_want_the_same_ask_once(setup: Setup) {
     let server = Server::start();
     let cache = Cache::new(&setup.client(&server.url(), ""), CacheOptions::default());
     set(&server, "k", 7);

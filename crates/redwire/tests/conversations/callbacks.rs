@@ -13,7 +13,7 @@ use crate::common::pool::Pool;
 use crate::common::{Client, Setup, runtime, words};
 
 both!(
-    a_callback_serves_all_who_use_the_configuration,
+    a_callback_serves_all_clients_of_the_configuration,
     the_caller_still_chooses_the_type,
     a_callback_that_fails_says_that_the_command_was_executed,
     errors_of_the_server_pass_by,
@@ -41,7 +41,7 @@ fn options(url: &str) -> ConfigBuilder {
     Config::builder().url(url).response_callback("GET", upper).response_callback("client info", pairs)
 }
 
-fn a_callback_serves_all_who_use_the_configuration(setup: Setup) {
+fn a_callback_serves_all_clients_of_the_configuration(setup: Setup) {
     let server = Server::start();
     server.command(&["SET", "k", "value"]).unwrap();
     server.command(&["RPUSH", "list", "value"]).unwrap();

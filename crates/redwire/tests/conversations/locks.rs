@@ -19,9 +19,9 @@ use guard::Lock;
 
 both!(
     sixteen_workers_hold_it_one_at_a_time,
-    few_connections_are_enough_for_many_who_wait,
-    a_release_wakes_one_who_waits_at_once,
-    a_wake_up_for_nobody_does_no_harm,
+    few_connections_are_enough_for_many_waiters,
+    a_release_wakes_one_waiter_at_once,
+    a_wake_up_without_a_waiter_does_no_harm,
     an_acquisition_whose_reply_is_lost_is_recognised,
     an_extension_or_release_whose_reply_is_lost_counts_once,
     a_holder_that_stands_still_is_told_and_refused_by_the_fence,
@@ -36,7 +36,7 @@ both!(
     fences_grow_through_lost_data,
     other_clients_and_this_one_exclude_each_other,
     the_wait_has_an_end,
-    who_waits_survives_an_outage,
+    a_waiter_survives_an_outage,
 );
 
 fn fault(error: &Error) -> Option<LockFault> {
@@ -99,7 +99,7 @@ fn sixteen_workers_hold_it_one_at_a_time(setup: Setup) {
     crowd(setup, "timeout=20s", 16, 20);
 }
 
-fn few_connections_are_enough_for_many_who_wait(setup: Setup) {
+fn few_connections_are_enough_for_many_waiters(setup: Setup) {
     crowd(setup, "max_connections=3&timeout=20s&pool_timeout=20s", 12, 4);
 }
 
@@ -107,7 +107,7 @@ fn blocked(server: &Server) -> i64 {
     server.stat("blocked_clients")
 }
 
-fn a_release_wakes_one_who_waits_at_once(setup: Setup) {
+fn a_release_wakes_one_waiter_at_once(setup: Setup) {
     let server = Server::start();
     let client = setup.client(&server.url(), "");
     let lock = lock(&client).ttl(LONG).retry_interval(LONG);
@@ -137,7 +137,7 @@ fn a_release_wakes_one_who_waits_at_once(setup: Setup) {
     }
 }
 
-fn a_wake_up_for_nobody_does_no_harm(setup: Setup) {
+fn a_wake_up_without_a_waiter_does_no_harm(setup: Setup) {
     let server = Server::start();
     let client = setup.client(&server.url(), "");
     for _ in 0..3 {
@@ -495,7 +495,7 @@ fn the_wait_has_an_end(setup: Setup) {
     server.thaw();
 }
 
-fn who_waits_survives_an_outage(setup: Setup) {
+fn a_waiter_survives_an_outage(setup: Setup) {
     let server = Server::start();
     let client = setup.client(&server.url(), "client_name=waiter");
     say(&server, "SET l another PX 60000");

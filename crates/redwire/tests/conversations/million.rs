@@ -18,7 +18,7 @@ both!(
     what_only_reads_survives_lost_connections,
     stopping_early_leaves_nothing_behind,
     a_dead_server_fails_each,
-    a_silent_server_holds_nobody,
+    a_silent_server_holds_no_call,
     large_values_pass,
     nothing_to_run_is_no_result,
 );
@@ -219,7 +219,7 @@ fn a_dead_server_fails_each(setup: Setup) {
     }
 }
 
-fn a_silent_server_holds_nobody(setup: Setup) {
+fn a_silent_server_holds_no_call(setup: Setup) {
     let server = Server::start();
     let client = setup.client(&server.url(), "timeout=200ms&retries=0");
     client.run::<()>("PING").unwrap();

@@ -28,7 +28,7 @@ both!(
     the_one_inside_a_client_is_shared_and_closed_with_it,
     several_wait_at_the_same_time,
     closing_ends_every_subscription,
-    a_server_that_does_not_answer_holds_nobody,
+    a_server_that_does_not_answer_holds_no_call,
     it_works_on_another_database_and_as_another_user,
 );
 
@@ -330,7 +330,7 @@ fn closing_ends_every_subscription(setup: Setup) {
     assert_eq!(error.kind(), ErrorKind::Closed, "{error}");
 }
 
-fn a_server_that_does_not_answer_holds_nobody(setup: Setup) {
+fn a_server_that_does_not_answer_holds_no_call(setup: Setup) {
     let server = Server::start();
     let pubsub = setup.pubsub(&server.url(), "timeout=300ms&client_name=slow");
     server.freeze();

@@ -15,7 +15,7 @@ both!(
     a_server_that_drops_a_slow_subscriber_is_told_of,
     the_oldest_are_dropped_and_counted,
     the_newest_are_dropped_and_counted,
-    whoever_waits_for_its_consumer_loses_nothing,
+    a_queue_that_waits_for_its_consumer_loses_nothing,
     bytes_are_limited_too,
 );
 
@@ -93,7 +93,7 @@ fn the_newest_are_dropped_and_counted(setup: Setup) {
     assert_eq!(subscription.text(), "1000");
 }
 
-fn whoever_waits_for_its_consumer_loses_nothing(setup: Setup) {
+fn a_queue_that_waits_for_its_consumer_loses_nothing(setup: Setup) {
     let server = Server::start();
     let pubsub = setup.pubsub(&server.url(), "health_check_interval=100ms&client_name=waits");
     let mut slow = pubsub.subscribe_with(&["count"], SubscribeOptions::default().buffer_messages(10));

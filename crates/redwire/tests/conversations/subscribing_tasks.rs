@@ -58,7 +58,7 @@ fn a_subscription_is_a_stream_that_may_go_anywhere() {
 
 /// Whenever a task stops waiting, nothing is left of it, and others are not disturbed.
 #[test]
-fn one_who_stops_waiting_leaves_nothing() {
+fn a_task_that_stops_waiting_leaves_nothing() {
     for protocol in [2, 3] {
         let server = Server::start();
         let url = format!("{}?protocol={protocol}", server.url());
@@ -160,7 +160,7 @@ fn new_credentials_are_presented_on_the_connection_that_lives() {
 
 /// A task that never lets go of what comes would keep others of its thread from running.
 #[test]
-fn a_flood_keeps_nobody_from_running() {
+fn a_flood_keeps_no_task_from_running() {
     let server = Server::start();
     one_thread().block_on(async {
         let client = Client::connect(&server.url()).await.unwrap();

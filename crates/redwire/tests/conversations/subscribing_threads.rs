@@ -11,7 +11,7 @@ use redwire_testkit::Server;
 use crate::common::{LIMIT, client_line};
 
 #[test]
-fn new_credentials_are_presented_by_whoever_waits() {
+fn new_credentials_are_presented_by_the_thread_that_waits() {
     let server = Server::start();
     for name in ["ann", "bob"] {
         server.command(&["ACL", "SETUSER", name, "on", ">secret", "~*", "&*", "+@all"]).unwrap();

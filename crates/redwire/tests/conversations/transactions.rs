@@ -9,7 +9,7 @@ use crate::common::{Client, Connection, Setup, runtime, words};
 
 both!(
     shapes_of_slots_become_shapes_of_values,
-    nobody_sees_half_of_it,
+    no_reader_sees_half_of_it,
     nothing_to_execute_sends_nothing,
     an_error_in_exec_is_raised_or_taken_by_its_slot,
     a_command_that_is_refused_is_named_and_nothing_executed,
@@ -19,7 +19,7 @@ both!(
     what_does_no_harm_is_repeated,
     half_of_it_was_not_sent,
     without_the_right_to_multi_it_is_told_what_may_have_run,
-    without_the_right_to_exec_nothing_runs_and_nobody_is_hurt,
+    without_the_right_to_exec_nothing_runs_and_no_other_call_fails,
     keys_watched_by_hand_are_heeded,
     an_open_transaction_takes_no_other,
     a_lease_is_left_clean,
@@ -88,7 +88,7 @@ fn shapes_of_slots_become_shapes_of_values(setup: Setup) {
 }
 
 /// Two counters that go up together are seen equal by all who look.
-fn nobody_sees_half_of_it(setup: Setup) {
+fn no_reader_sees_half_of_it(setup: Setup) {
     let server = Server::start();
     let client = setup.client(&server.url(), "");
     std::thread::scope(|scope| {
@@ -264,7 +264,7 @@ fn without_the_right_to_multi_it_is_told_what_may_have_run(setup: Setup) {
     assert_eq!(client.run::<i64>("GET n").unwrap(), 1, "no server knows what was meant");
 }
 
-fn without_the_right_to_exec_nothing_runs_and_nobody_is_hurt(setup: Setup) {
+fn without_the_right_to_exec_nothing_runs_and_no_other_call_fails(setup: Setup) {
     let server = Server::builder().acl_line("user timid on >pw ~* &* +@all -exec").start();
     let client = setup.client(&server.url().replace("redis://", "redis://timid:pw@"), "");
     let error = client.atomic(|p| run::<i64>(p, "INCR n")).unwrap_err();

@@ -20,7 +20,7 @@ use crate::common::pool::Pool;
 use crate::common::{Client, LIMIT, Setup, kill_named, runtime, words};
 
 both!(
-    a_change_by_somebody_else_is_met_with_another_try,
+    a_change_by_another_client_is_met_with_another_try,
     what_is_returned_without_a_commit_is_returned,
     contending_workers_lose_no_count,
     killed_connections_lose_no_count_and_run_nothing_elsewhere,
@@ -124,7 +124,7 @@ fn count(mut tx: Try) -> Result<i64> {
     tx.commit(|p| run::<()>(p, &format!("SET n {next}"))).map(|()| next)
 }
 
-fn a_change_by_somebody_else_is_met_with_another_try(setup: Setup) {
+fn a_change_by_another_client_is_met_with_another_try(setup: Setup) {
     let server = Server::start();
     let client = setup.client(&server.url(), "");
     let mut tries = 0;

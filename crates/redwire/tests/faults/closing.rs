@@ -16,7 +16,7 @@ both!(
     several_may_close_at_once,
     closing_waits_no_longer_than_told,
     a_client_closed_during_an_outage_stays_closed,
-    dropping_waits_for_nobody,
+    dropping_waits_for_no_task,
 );
 
 /// The sockets of this process that lead to `port`, as its file descriptors name them; none where there is no
@@ -227,7 +227,7 @@ fn a_client_closed_during_an_outage_stays_closed(setup: Setup) {
 }
 
 /// With a server that stands still, and replies under way.
-fn dropping_waits_for_nobody(setup: Setup) {
+fn dropping_waits_for_no_task(setup: Setup) {
     let server = Server::start();
     let options = "client_name=dropped&timeout=10s";
     let client = setup.client(&server.url(), options);

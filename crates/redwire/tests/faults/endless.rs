@@ -17,7 +17,7 @@ use crate::step::NAMELESS;
 
 both!(
     a_reply_without_end_is_cut_off_at_the_limit,
-    a_reply_that_nobody_waits_for_any_more_is_cut_off,
+    a_reply_that_no_caller_waits_for_any_more_is_cut_off,
     messages_and_entries_without_end_are_cut_off,
 );
 
@@ -121,7 +121,7 @@ fn a_reply_without_end_is_cut_off_at_the_limit(setup: Setup) {
     }
 }
 
-fn a_reply_that_nobody_waits_for_any_more_is_cut_off(setup: Setup) {
+fn a_reply_that_no_caller_waits_for_any_more_is_cut_off(setup: Setup) {
     for (begin, piece) in [("*1000000\r\n", element()), ("", attributes())] {
         let flood = Flood::start("INCR", begin, piece);
         let client = setup.client(&flood.url, NAMELESS);

@@ -16,7 +16,7 @@ use tokio::runtime::{Builder, Runtime};
 use crate::common::{Driver, LIMIT, Setup, named_clients, runtime, words};
 
 both!(
-    a_panic_between_sending_and_reading_spoils_nobody,
+    a_panic_between_sending_and_reading_spoils_no_other_call,
     a_connection_killed_while_idle_is_invisible_to_borrowers,
 );
 
@@ -169,7 +169,7 @@ fn blocking_calls_that_run_out_of_time() {
 }
 
 /// The borrower is unwound with a reply under way.
-fn a_panic_between_sending_and_reading_spoils_nobody(setup: Setup) {
+fn a_panic_between_sending_and_reading_spoils_no_other_call(setup: Setup) {
     let url = setup.url(&shared().url(), "max_connections=1");
     let config = redwire::config::Config::from_url(&url).unwrap();
     let spoil = || -> Result<()> { panic!("between sending and reading") };

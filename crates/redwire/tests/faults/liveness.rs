@@ -22,7 +22,7 @@ both!(
     a_black_hole_is_noticed_by_calls_without_a_deadline,
     a_frozen_server_is_noticed_by_commands_that_wait,
     a_black_hole_is_noticed_by_commands_that_wait,
-    an_answer_to_somebody_else_counts_from_when_it_came,
+    an_answer_to_another_call_counts_from_when_it_came,
     a_peer_that_takes_no_more_bytes_is_noticed,
     a_slow_reply_is_no_silence,
     a_slow_request_is_no_silence,
@@ -168,7 +168,7 @@ fn silence_ends_waits(setup: Setup, peer: &Peer) {
 
 /// Calls that wait share the question whether the server lives. Who is told an answer of some time ago has no
 /// more time for that.
-fn an_answer_to_somebody_else_counts_from_when_it_came(setup: Setup) {
+fn an_answer_to_another_call_counts_from_when_it_came(setup: Setup) {
     let interval = Duration::from_millis(800);
     let peer = Peer::to_freeze();
     let client = setup.client(&peer.url(), &ENDLESS.replace("400ms", "800ms"));
@@ -392,7 +392,7 @@ fn a_connection_cut_off_from_a_server_that_lives_is_given_up() {
 
 /// No caller calls, and still a shared connection is found to be dead.
 #[test]
-fn silence_is_noticed_while_nobody_calls() {
+fn silence_is_noticed_while_no_task_calls() {
     for peer in [Peer::to_freeze(), Peer::behind_a_hole()] {
         let (client, inner) = tokio(&peer.url(), ENDLESS);
         client.run::<()>("PING").unwrap();

@@ -14,12 +14,12 @@ use crate::common::{Client, GRACE, LIMIT, Setup, stood_still_since, timed, words
 const TIMEOUT: Duration = Duration::from_millis(500);
 
 both!(
-    a_frozen_server_holds_nobody_past_the_deadline,
+    a_frozen_server_holds_no_call_past_the_deadline,
     a_frozen_server_holds_no_pipeline_past_the_deadline,
-    a_connection_that_cannot_be_made_holds_nobody_past_the_deadline,
+    a_connection_that_cannot_be_made_holds_no_call_past_the_deadline,
     a_command_that_waits_cannot_be_held_past_its_deadline,
-    a_black_hole_holds_nobody_past_the_deadline,
-    after_a_lost_reply_nobody_gets_anothers,
+    a_black_hole_holds_no_call_past_the_deadline,
+    after_a_lost_reply_no_call_gets_anothers,
 );
 
 /// All calls must have failed for want of time, in time.
@@ -54,7 +54,7 @@ fn call_from_threads(client: &Client, line: &str, count: u32) -> Vec<(redwire::E
     })
 }
 
-fn a_frozen_server_holds_nobody_past_the_deadline(setup: Setup) {
+fn a_frozen_server_holds_no_call_past_the_deadline(setup: Setup) {
     let server = Server::start();
     let client = setup.client(&server.url(), "timeout=500ms&max_connections=4");
     client.run::<()>("SET k v").unwrap();
@@ -88,7 +88,7 @@ fn a_frozen_server_holds_no_pipeline_past_the_deadline(setup: Setup) {
     eventually("service returns", LIMIT, || client.run::<String>("PING").is_ok());
 }
 
-fn a_connection_that_cannot_be_made_holds_nobody_past_the_deadline(setup: Setup) {
+fn a_connection_that_cannot_be_made_holds_no_call_past_the_deadline(setup: Setup) {
     let server = Server::start();
     server.freeze();
     for options in ["timeout=500ms&connect_timeout=10s", "timeout=500ms&connect_timeout=100ms"] {
@@ -116,7 +116,7 @@ fn a_command_that_waits_cannot_be_held_past_its_deadline(setup: Setup) {
     server.thaw();
 }
 
-fn a_black_hole_holds_nobody_past_the_deadline(setup: Setup) {
+fn a_black_hole_holds_no_call_past_the_deadline(setup: Setup) {
     let server = Server::start();
     let proxy = Proxy::start(server.addr());
     let client = setup.client(&proxy.url(), "timeout=500ms&max_connections=4");
@@ -131,7 +131,7 @@ fn a_black_hole_holds_nobody_past_the_deadline(setup: Setup) {
 }
 
 /// FAULTS 46: one reply too few. The call that misses it has its deadline; calls after it get theirs or none.
-fn after_a_lost_reply_nobody_gets_anothers(setup: Setup) {
+fn after_a_lost_reply_no_call_gets_anothers(setup: Setup) {
     let server = Server::start();
     let proxy = Proxy::start(server.addr());
     let client = setup.client(&proxy.url(), "timeout=100ms");

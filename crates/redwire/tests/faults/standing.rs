@@ -23,9 +23,9 @@ both!(
     what_is_under_way_is_answered_and_counts_stay_exact,
     a_replica_without_a_master_is_not_stormed,
     a_reader_stays_where_it_is,
-    whoever_is_not_known_any_more_introduces_himself_again,
-    who_only_listens_is_connected_anew_once_forgotten,
-    whoever_is_never_known_causes_no_storm,
+    a_client_that_is_not_known_any_more_authenticates_again,
+    a_subscriber_is_connected_anew_once_its_user_is_forgotten,
+    a_client_that_is_never_known_causes_no_storm,
     a_server_that_loads_for_long_is_left_for_another_of_its_name,
     an_old_connection_makes_way_and_no_call_fails,
     a_cache_goes_on_through_the_ages_of_its_connections,
@@ -293,7 +293,7 @@ fn forgetful(forgotten: Arc<AtomicBool>, never: bool) -> FakeServer {
     })
 }
 
-fn whoever_is_not_known_any_more_introduces_himself_again(setup: Setup) {
+fn a_client_that_is_not_known_any_more_authenticates_again(setup: Setup) {
     let forgotten = Arc::new(AtomicBool::new(false));
     let fake = forgetful(Arc::clone(&forgotten), false);
     let base = format!("redis://:pw@{}", fake.addr());
@@ -330,7 +330,7 @@ fn whoever_is_not_known_any_more_introduces_himself_again(setup: Setup) {
 }
 
 /// A subscriber and a monitor say nothing but `PING`.
-fn who_only_listens_is_connected_anew_once_forgotten(setup: Setup) {
+fn a_subscriber_is_connected_anew_once_its_user_is_forgotten(setup: Setup) {
     let forgotten = Arc::new(AtomicBool::new(false));
     let mark = if setup.protocol == 3 { '>' } else { '*' };
     let fake = FakeServer::answering({
@@ -369,7 +369,7 @@ fn who_only_listens_is_connected_anew_once_forgotten(setup: Setup) {
     assert!(error.to_string().contains("NOAUTH"), "{error}");
 }
 
-fn whoever_is_never_known_causes_no_storm(setup: Setup) {
+fn a_client_that_is_never_known_causes_no_storm(setup: Setup) {
     let forgotten = Arc::new(AtomicBool::new(true));
     let fake = forgetful(Arc::clone(&forgotten), true);
     let client = setup.lazy(&format!("redis://:pw@{}", fake.addr()), "timeout=300ms").unwrap();

@@ -82,7 +82,7 @@ fn pushes_between_replies_are_passed_over(setup: Setup) {
 
 /// Sent right behind the handshake, in one write with it.
 #[test]
-fn a_reply_before_anybody_asked_is_noticed() {
+fn a_reply_before_any_request_is_noticed() {
     for setup in Setup::ALL {
         let opening = |extra: &str| match setup.protocol {
             3 => [expect_name("HELLO"), reply(format!("%1\r\n+server\r\n+redis\r\n{extra}"))],

@@ -10,7 +10,7 @@ use crate::common::pool::Pool;
 use crate::common::{Client, Connection, Setup, runtime, words};
 
 both!(
-    an_open_transaction_is_nobody_elses,
+    an_open_transaction_reaches_no_other_call,
     a_transaction_that_the_server_does_not_know_costs_no_connection,
     a_transaction_by_hand_is_not_left_open,
 );
@@ -26,7 +26,7 @@ fn atomic(client: &Client) -> redwire::Result<i64> {
     }
 }
 
-fn an_open_transaction_is_nobody_elses(setup: Setup) {
+fn an_open_transaction_reaches_no_other_call(setup: Setup) {
     let server = Server::builder().arg("rename-command", "EXEC \"\"").start();
     server.command(&["SET", "a", "va"]).unwrap();
     let client = setup.client(&server.url(), "retries=20");

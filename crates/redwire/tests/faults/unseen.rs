@@ -26,7 +26,7 @@ fn urls(server: &Server) -> Vec<String> {
 }
 
 #[test]
-fn a_call_after_an_end_that_nobody_saw_is_executed_once() {
+fn a_call_after_an_end_that_was_not_seen_is_executed_once() {
     let server = Server::start();
     for url in urls(&server) {
         let (runtime, mut expected) = (runtime(), 0);

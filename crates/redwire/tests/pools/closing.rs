@@ -13,10 +13,10 @@ use crate::common::{Client, GRACE, LIMIT, Setup, named_clients, runtime, timed, 
 
 both!(
     closing_waits_for_those_in_use,
-    closing_cuts_off_whoever_is_late,
+    closing_cuts_off_calls_that_are_late,
     closing_now_ends_calls_under_way,
-    those_who_wait_are_told_at_once,
-    whoever_connects_finds_the_pool_closed,
+    callers_that_wait_are_told_at_once,
+    a_caller_that_connects_finds_the_pool_closed,
     a_closed_pool_lends_nothing_and_keeps_nothing,
     closing_twice_is_closing_once,
     a_client_on_a_pool_closes_what_is_its_own,
@@ -44,7 +44,7 @@ fn closing_waits_for_those_in_use(setup: Setup) {
     eventually("nothing is left", LIMIT, || named_clients(&server, "closing") == 0);
 }
 
-fn closing_cuts_off_whoever_is_late(setup: Setup) {
+fn closing_cuts_off_calls_that_are_late(setup: Setup) {
     let limit = Duration::from_millis(150);
     let server = Server::start();
     let pool = setup.pool(&server.url(), "client_name=late");
@@ -97,7 +97,7 @@ fn closing_now_ends_calls_under_way(setup: Setup) {
     assert_eq!((pool.stats().size, pool.borrowers().len()), (0, 0));
 }
 
-fn those_who_wait_are_told_at_once(setup: Setup) {
+fn callers_that_wait_are_told_at_once(setup: Setup) {
     let server = Server::start();
     for graceful in [true, false] {
         let pool = setup.pool(&server.url(), "max_connections=1&timeout=30s");
@@ -124,7 +124,7 @@ fn those_who_wait_are_told_at_once(setup: Setup) {
     }
 }
 
-fn whoever_connects_finds_the_pool_closed(setup: Setup) {
+fn a_caller_that_connects_finds_the_pool_closed(setup: Setup) {
     let silent = FakeServer::script([Step::Stall]);
     let pool = setup.pool(&silent.url(), "connect_timeout=500ms&timeout=400ms&max_connecting=1&retries=0");
     thread::scope(|scope| {

@@ -12,7 +12,7 @@ use crate::common::{Connection, LIMIT, Setup, client_line, named_clients, words}
 both!(
     what_can_be_mended_is_mended_and_the_connection_stays,
     what_cannot_be_mended_takes_its_connection_with_it,
-    pushes_that_nobody_read_are_no_dirt,
+    pushes_that_were_not_read_are_no_session_state,
     what_is_put_right_by_its_user_costs_nothing,
     a_clean_connection_is_lent_without_a_round_trip,
     a_connection_idle_for_long_is_asked_before_it_is_lent,
@@ -173,7 +173,7 @@ fn what_cannot_be_mended_takes_its_connection_with_it(setup: Setup) {
 
 /// Invalidations lie unread in the buffer of an idle connection: in RESP3 they are pushes, which belong to
 /// no caller's call.
-fn pushes_that_nobody_read_are_no_dirt(setup: Setup) {
+fn pushes_that_were_not_read_are_no_session_state(setup: Setup) {
     if setup.protocol == 2 {
         return resp2_has_no_pushes(setup);
     }

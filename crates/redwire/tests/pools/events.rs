@@ -17,7 +17,7 @@ both!(
     failed_attempts_are_told_with_their_reason,
     connections_by_hand_are_told_of_too,
     every_listener_hears_everything_from_when_it_came,
-    a_listener_that_does_not_listen_holds_up_nobody,
+    a_listener_that_does_not_listen_holds_up_no_call,
     events_end_with_their_client,
 );
 
@@ -164,7 +164,7 @@ fn every_listener_hears_everything_from_when_it_came(setup: Setup) {
     }
 }
 
-fn a_listener_that_does_not_listen_holds_up_nobody(setup: Setup) {
+fn a_listener_that_does_not_listen_holds_up_no_call(setup: Setup) {
     let server = Server::start();
     let pool = setup.pool(&server.url(), "client_name=many");
     let mut events = pool.events();

@@ -141,7 +141,7 @@ fn parent_and_child_go_on_with_connections_of_their_own() {
 
 /// All a child does with what it inherits is to give it up, in every way there is.
 #[test]
-fn a_child_that_drops_what_it_inherits_harms_nobody() {
+fn a_child_that_drops_what_it_inherits_does_not_harm_its_parent() {
     let server = Server::start();
     let mut inherited = Inherited::new(&server, 3);
     let before = inherited.call("before", 1);

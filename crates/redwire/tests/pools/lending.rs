@@ -14,8 +14,8 @@ both!(
     without_patience_a_pool_in_use_is_told_at_once,
     waiting_ends_with_the_pool_timeout,
     waiting_ends_with_the_deadline,
-    those_who_wait_are_served_in_their_order,
-    whoever_comes_late_does_not_overtake,
+    callers_that_wait_are_served_in_their_order,
+    a_caller_that_comes_late_does_not_overtake,
     the_connection_used_last_is_lent_first,
     only_so_many_connect_at_a_time,
 );
@@ -67,7 +67,7 @@ fn waiting_ends_with_the_deadline(setup: Setup) {
     assert_eq!(pool.run::<String>("PING").unwrap(), "PONG");
 }
 
-fn those_who_wait_are_served_in_their_order(setup: Setup) {
+fn callers_that_wait_are_served_in_their_order(setup: Setup) {
     const WAITING: usize = 30;
     let pool = setup.pool(&shared().url(), "max_connections=1&timeout=30s");
     let held = pool.get().unwrap();
@@ -91,7 +91,7 @@ fn those_who_wait_are_served_in_their_order(setup: Setup) {
 
 /// A connection that is given back belongs to the caller that waits, even if another asks for one before that
 /// one wakes.
-fn whoever_comes_late_does_not_overtake(setup: Setup) {
+fn a_caller_that_comes_late_does_not_overtake(setup: Setup) {
     let pool = setup.pool(&shared().url(), "max_connections=1&timeout=30s");
     for _ in 0..20 {
         let first = pool.get().unwrap();

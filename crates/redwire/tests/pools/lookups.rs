@@ -18,7 +18,7 @@ use crate::common::{Client, Driver, LIMIT, Setup, timed, words};
 
 both!(
     a_name_server_that_hangs_costs_two_threads_and_no_more,
-    a_name_that_is_found_serves_all_who_waited_for_it,
+    a_name_that_is_found_serves_all_that_waited_for_it,
     an_answer_that_comes_late_does_not_hold_up_recovery,
 );
 
@@ -133,7 +133,7 @@ fn a_name_server_that_hangs_costs_two_threads_and_no_more(setup: Setup) {
     }
 }
 
-fn a_name_that_is_found_serves_all_who_waited_for_it(setup: Setup) {
+fn a_name_that_is_found_serves_all_that_waited_for_it(setup: Setup) {
     let server = Server::start();
     let hang = Arc::new(Hang::default());
     let _end = LetGo(Arc::clone(&hang));

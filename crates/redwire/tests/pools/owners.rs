@@ -18,7 +18,7 @@ both!(
     a_detached_connection_outlives_the_pool,
     disconnect_closes_those_in_use_when_they_come_back,
     disconnect_idle_spares_those_in_use,
-    another_database_is_for_all_who_come,
+    another_database_is_for_all_later_borrowers,
     clients_share_one_pool,
     one_connection_is_enough_for_a_pool_and_a_client,
     new_connections_are_shown_to_the_callback_first,
@@ -108,7 +108,7 @@ fn disconnect_idle_spares_those_in_use(setup: Setup) {
     assert_eq!(pool.get().unwrap().id(), id);
 }
 
-fn another_database_is_for_all_who_come(setup: Setup) {
+fn another_database_is_for_all_later_borrowers(setup: Setup) {
     let server = Server::start();
     let db = |pool: &Pool| {
         let info: String = pool.run("CLIENT LIST").unwrap();

@@ -11,7 +11,7 @@ use crate::common::pool::{Lease, Pool};
 use crate::common::{Client, Setup, runtime, words};
 
 both!(
-    a_transaction_that_was_not_ended_is_nobody_elses,
+    a_transaction_that_was_not_ended_reaches_no_other_borrower,
     no_state_outlives_the_lease,
     a_callback_that_leaves_a_transaction_open_is_an_error,
 );
@@ -32,7 +32,7 @@ const REFUSED: &[&[&str]] = &[
     &["WATCH watched", "MULTI", "UNWATCH", "DISCARD x"],
 ];
 
-fn a_transaction_that_was_not_ended_is_nobody_elses(setup: Setup) {
+fn a_transaction_that_was_not_ended_reaches_no_other_borrower(setup: Setup) {
     let plain = Server::builder()
         .acl_line("user ann on >her-word ~* &* +@all")
         .acl_line("user bob on >his-word ~* &* +@all -discard -unwatch -exec")

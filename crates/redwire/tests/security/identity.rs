@@ -13,7 +13,7 @@ use crate::site::{Site, check_tls_error};
 
 both!(
     a_client_certificate_lets_in,
-    who_is_not_let_in_is_told_why,
+    a_client_that_is_not_let_in_is_told_why,
     a_certificate_that_is_of_no_use_is_told_with_its_file,
     a_configuration_of_rustls_is_used_as_it_is,
 );
@@ -45,7 +45,7 @@ fn a_client_certificate_lets_in(setup: Setup) {
     }
 }
 
-fn who_is_not_let_in_is_told_why(setup: Setup) {
+fn a_client_that_is_not_let_in_is_told_why(setup: Setup) {
     let stranger = Authority::new().client("eve");
     for tls12 in [false, true] {
         let site = Site::strict(tls12);

@@ -19,7 +19,7 @@ use crate::common::pool::{Events, Pool};
 use crate::common::{Client, Driver, LIMIT, Setup, kill_named, shown};
 
 both!(
-    nobody_notices_that_credentials_rotate,
+    no_call_notices_that_credentials_rotate,
     idle_connections_learn_of_it_when_they_are_lent,
     refused_credentials_are_told_and_calls_go_on,
     refused_credentials_mix_up_no_replies,
@@ -59,7 +59,7 @@ fn users(server: &Server, name: &str) -> Vec<String> {
     clients.into_iter().filter(|client| client["name"] == name).map(|client| client["user"].clone()).collect()
 }
 
-fn nobody_notices_that_credentials_rotate(setup: Setup) {
+fn no_call_notices_that_credentials_rotate(setup: Setup) {
     const TURNS: usize = 8;
     let server = server();
     let rotating = RotatingCredentials::new(renew(&server, 0));

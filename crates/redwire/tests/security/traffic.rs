@@ -16,7 +16,7 @@ use crate::site::{Site, at};
 both!(
     large_pipelines_pass,
     ten_mebibytes_pass_both_ways_at_once,
-    a_command_that_waits_holds_up_nobody,
+    a_command_that_waits_holds_up_no_other,
     many_callers_get_each_their_own,
     a_value_cut_on_its_way_was_not_sent,
     a_reply_cut_on_its_way_means_maybe_executed,
@@ -77,7 +77,7 @@ fn ten_mebibytes_pass_both_ways_at_once(setup: Setup) {
     client.run::<i64>(&format!("DEL {one} {two}")).unwrap();
 }
 
-fn a_command_that_waits_holds_up_nobody(setup: Setup) {
+fn a_command_that_waits_holds_up_no_other(setup: Setup) {
     let site = Site::new();
     let client = setup.open(site.trusting()).unwrap();
     let list = setup.key("security:list");

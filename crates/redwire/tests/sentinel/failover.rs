@@ -145,7 +145,7 @@ fn a_master_that_is_frozen_is_replaced_and_not_gone_back_to() {
 
 /// A call that waits at the master when it is demoted is sent away by it, and waits at the next.
 #[test]
-fn those_who_wait_move_over() {
+fn calls_that_wait_move_over() {
     each(|setup, set| {
         let client = setup.client(&set.url(), "timeout=5s&retries=20");
         thread::scope(|scope| {

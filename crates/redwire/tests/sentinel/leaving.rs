@@ -60,7 +60,7 @@ fn writes_go_to_the_new_master_within_a_second_and_no_more_to_the_old_one() {
 /// The former master is frozen: calls are cut off as soon as there is another, and those that wait there a
 /// little later.
 #[test]
-fn calls_are_cut_off_at_once_and_those_who_wait_a_little_later() {
+fn calls_are_cut_off_at_once_and_those_that_wait_a_little_later() {
     each(|setup, set| {
         let client = setup.client(&set.url(), "timeout=60s&retries=0&health_check_interval=60s");
         let pool = Pool::of(&client);
@@ -147,7 +147,7 @@ fn what_one_connection_finds_out_moves_all(setup: Setup) {
         new.command(&["REPLICAOF", "NO", "ONE"]).unwrap();
         sentinel.tell(View { epoch: 2, ..View::of(new.addr()) });
         // Neither the lent one, nor the one that waits.
-        kill_those_who_last_ran(&old, "incr");
+        kill_clients_that_last_ran(&old, "incr");
         eventually("it goes on at the new master", LIMIT, || client.run::<i64>("INCR n").is_ok());
         assert_ne!(new.command(&["GET", "n"]).unwrap(), "2");
         let error = waiting.join().unwrap().unwrap_err();
@@ -157,7 +157,7 @@ fn what_one_connection_finds_out_moves_all(setup: Setup) {
     eventually("the former master is left", LIMIT, || named_clients(&old, "member") == 0);
 }
 
-fn kill_those_who_last_ran(server: &Server, command: &str) {
+fn kill_clients_that_last_ran(server: &Server, command: &str) {
     let list = server.command(&["CLIENT", "LIST"]).unwrap();
     let lines: Vec<_> = list.lines().filter(|line| line.contains(&format!(" cmd={command} "))).collect();
     assert_eq!(lines.len(), 1, "{list}");

@@ -14,8 +14,8 @@ use crate::discovery::{follow, pair};
 use crate::fake::{FakeSentinel, View, url};
 
 both!(
-    those_who_only_send_scripts_find_the_new_master,
-    those_who_borrow_connections_find_it,
+    clients_that_only_send_scripts_find_the_new_master,
+    borrowers_of_connections_find_it,
     what_a_script_says_itself_is_no_news,
 );
 
@@ -95,7 +95,7 @@ fn all_go_on(setup: Setup, calls: &[Call]) {
     eventually("the former master is left", LIMIT, left);
 }
 
-fn those_who_only_send_scripts_find_the_new_master(setup: Setup) {
+fn clients_that_only_send_scripts_find_the_new_master(setup: Setup) {
     let mut calls: Vec<Call> = vec![
         ("EVAL", |client| client.execute(eval()).map(drop)),
         ("EVALSHA", |client| client.execute(Script::new(WRITE).key("n").cmd::<Value>()).map(drop)),
@@ -111,7 +111,7 @@ fn those_who_only_send_scripts_find_the_new_master(setup: Setup) {
     all_go_on(setup, &calls);
 }
 
-fn those_who_borrow_connections_find_it(setup: Setup) {
+fn borrowers_of_connections_find_it(setup: Setup) {
     all_go_on(
         setup,
         &[

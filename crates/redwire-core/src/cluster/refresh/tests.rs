@@ -137,7 +137,7 @@ fn run(case: Case) {
 }
 
 #[test]
-fn every_order_comes_up_and_nobody_is_lost() {
+fn every_order_comes_up_and_no_node_is_lost() {
     let all: Vec<_> = ["a:1", "b:1", "c:1"].map(address).to_vec();
     let orders: std::collections::BTreeSet<_> = (0..200_u64)
         .map(|n| {

@@ -46,7 +46,7 @@ fn each_strategy_has_its_nodes() {
 }
 
 #[test]
-fn who_cannot_answer_rests_and_the_primary_answers_where_nobody_else_can() {
+fn a_replica_that_cannot_answer_is_left_out_and_the_primary_answers_if_no_other_can() {
     let now = Instant::now();
     let mut readers = Readers::new(ReadStrategy::ReplicaPreferred, None);
     readers.handle_failure(&address("b:1"), now);

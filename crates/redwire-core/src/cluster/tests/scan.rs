@@ -118,7 +118,7 @@ fn broken() -> Error {
 }
 
 #[test]
-fn a_node_that_nobody_reaches_is_an_error_at_the_deadline_and_the_walk_may_go_on() {
+fn a_node_that_cannot_be_reached_is_an_error_at_the_deadline_and_the_scan_may_go_on() {
     let (config, options, start) = (config(), ClusterOptions::default(), Instant::now());
     let deadline = start + Duration::from_secs(5);
     let map = map(&serde_json::json!([[0, 16383, ["a", 1, "a1"]]]));

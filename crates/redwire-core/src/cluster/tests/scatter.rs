@@ -603,7 +603,7 @@ fn nothing_is_sent_of_what_cannot_be_sent_whole() {
 }
 
 #[test]
-fn what_waits_at_several_nodes_holds_up_nobody_else() {
+fn a_call_that_waits_at_several_nodes_holds_up_no_other() {
     let hand = Hand::new(&[]);
     let (config, options, now) = (config(), ClusterOptions::default(), Instant::now());
     let rules = Rules { config: &config, cluster: &options, now };

@@ -149,7 +149,7 @@ fn one_that_waits_in_vain_leaves_the_reader_alone() {
 }
 
 #[test]
-fn who_cannot_write_all_calls_for_a_reader() {
+fn a_writer_that_cannot_write_all_calls_for_a_reader() {
     let mut combiner = combiner();
     let first = send(&mut combiner, 1, None);
     let first = reads(combiner.poll_duty(first));
@@ -169,7 +169,7 @@ fn who_cannot_write_all_calls_for_a_reader() {
 }
 
 #[test]
-fn what_was_sent_is_known_before_anybody_is_told_of_a_loss() {
+fn what_was_sent_is_known_before_a_caller_is_told_of_a_loss() {
     let mut combiner = combiner();
     let first = send(&mut combiner, 1, None);
     let first = reads(combiner.poll_duty(first));
@@ -195,7 +195,7 @@ fn what_was_sent_is_known_before_anybody_is_told_of_a_loss() {
 /// The reader sleeps in the kernel and does not hear when it is called: its own request would never be
 /// written.
 #[test]
-fn who_goes_writes_first_if_only_the_reader_is_left() {
+fn a_caller_that_goes_writes_first_if_only_the_reader_is_left() {
     let mut combiner = combiner();
     let first = submit(&mut combiner, 1, None);
     let Duty::Write(first) = combiner.poll_duty(first) else { panic!("no caller writes") };

@@ -111,7 +111,7 @@ fn one_that_is_larger_than_the_limit_enters_alone() {
 }
 
 #[test]
-fn who_leaves_lets_the_next_one_in() {
+fn a_caller_that_leaves_lets_the_next_one_in() {
     let (mut link, mut outbox) = (link(9), Outbox::default());
     let first = submit(&mut link, 1, 100, None);
     let [second, third, fourth, fifth] = [2, 3, 4, 5].map(|waiter| submit(&mut link, waiter, 60, None));
@@ -136,7 +136,7 @@ fn who_leaves_lets_the_next_one_in() {
 }
 
 #[test]
-fn the_number_of_those_who_wait_has_a_limit() {
+fn the_number_of_callers_that_wait_has_a_limit() {
     let mut link = link(3);
     let first = submit(&mut link, 1, 100, None);
     let (second, third) = (submit(&mut link, 2, 10, None), submit(&mut link, 3, 10, None));
@@ -179,7 +179,7 @@ fn a_deadline_outside_says_what_it_waited_for() {
 /// Whatever happens in whatever order: the limits hold, and a caller that comes only when woken has entered
 /// or left in the end.
 #[test]
-fn random_histories_forget_nobody() {
+fn random_histories_forget_no_caller() {
     proptest::proptest!(|(steps in proptest::collection::vec((0_u8..6, 1_usize..150), 1..200))| {
         let (mut link, mut outbox) = (link(40), Outbox::default());
         let mut held: Vec<(Ticket, usize, u32)> = Vec::new();

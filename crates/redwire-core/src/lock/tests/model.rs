@@ -182,7 +182,7 @@ impl World {
 
 proptest! {
     #[test]
-    fn whoever_may_believe_it_holds_the_lock(
+    fn a_holder_that_may_believe_so_holds_the_lock(
         steps in vec((0_usize..3, 0_u8..6, 0_u8..12, 0_u64..40, 0_u64..40), 1..300)
     ) {
         let mut world = World {

@@ -326,7 +326,7 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(3000) })]
 
     #[test]
-    fn nothing_is_lost_nobody_is_overtaken_and_nobody_sleeps_for_ever(
+    fn nothing_is_lost_and_no_caller_is_overtaken_or_sleeps_for_ever(
         max in 1..5_usize,
         max_connecting in 1..4_usize,
         (min_idle, max_waiting) in (0..3_usize, 1..6_usize),

@@ -70,7 +70,7 @@ fn bytes_count_as_well_and_a_large_one_passes_alone() {
 }
 
 #[test]
-fn one_who_wants_all_holds_until_half_is_free() {
+fn a_subscriber_that_wants_all_holds_until_half_is_free() {
     let mut queue = queue(Overflow::Wait, 4, 1000);
     (0..3).for_each(|number| queue.push(message(number), 1));
     assert!(!queue.holds());
@@ -83,7 +83,7 @@ fn one_who_wants_all_holds_until_half_is_free() {
 }
 
 #[test]
-fn what_happens_while_nobody_listens_is_told_once() {
+fn what_happens_without_a_listener_is_told_once() {
     let now = Instant::now();
     let at = |seconds| now + Duration::from_secs(seconds);
     let mut queue = queue(Overflow::DropOldest, 2, 1000);

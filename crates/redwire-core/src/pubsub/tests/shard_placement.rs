@@ -225,7 +225,7 @@ fn nodes_that_contradict_each_other_are_asked_with_pauses() {
 }
 
 #[test]
-fn what_passes_is_waited_for_and_told_to_those_who_give_up() {
+fn what_passes_is_waited_for_and_told_to_waiters_that_give_up() {
     for conn in ["CLUSTERDOWN Hash slot not served", "LOADING soon", "ASK 15495 10.0.0.1:2", "TRYAGAIN later"]
     {
         let mut town = Town::new(&[("a", 1), ("b", 2)]);
@@ -309,7 +309,7 @@ fn a_dead_node_is_tried_until_the_map_has_another_and_then_no_more() {
 }
 
 #[test]
-fn an_answer_to_what_the_node_had_done_by_itself_confuses_nobody() {
+fn an_answer_to_what_the_node_had_done_by_itself_does_no_harm() {
     let mut town = Town::new(&[("a", 1), ("b", 1), ("c", 1)]);
     let (leaving, staying) = (town.subscribed("a"), town.subscribed("b"));
     town.machine.unsubscribe(leaving);
