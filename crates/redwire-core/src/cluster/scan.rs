@@ -76,12 +76,12 @@ use crate::{Run, facts};
 #[derive(Debug)]
 pub struct ClusterScan {
     /// Of every slot.
-    fates: Vec<Fate>,
-    /// Debts that their target knew nothing of: when the source says the same again, so be it.
-    disputed: BTreeMap<u16, Arc<Debt>>,
-    visit: Option<Visit>,
-    /// Walks through nodes that failed: they go on at their cursor if the node still is what it was.
-    suspended: Vec<Visit>,
+    slots: Vec<SlotProgress>,
+    /// Migrations that their target knew nothing of: when the source says the same again, so be it.
+    disputed: BTreeMap<u16, Arc<Migration>>,
+    node_scan: Option<NodeScan>,
+    /// Scans of nodes that failed: they go on at their cursor if the node still is what it was.
+    suspended: Vec<NodeScan>,
     /// Nodes that were of no use when asked last: others come first.
     shunned: Vec<HostPort>,
     /// The tries to get the next page.
@@ -110,17 +110,17 @@ pub enum ScanStep {
 
 /// How far a slot is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Fate {
+enum SlotProgress {
     /// Its keys are to be looked for at its owner.
     Open,
     /// Those that were not given out yet are at another node.
-    Owed(Arc<Debt>),
+    Migrated(Arc<Migration>),
     Covered,
 }
 
-/// By whom a slot is owed: the target of a migration, and its source, each by its id.
+/// By which nodes a slot went: the target of a migration, and its source, each by its id.
 #[derive(Debug, PartialEq, Eq)]
-struct Debt {
+struct Migration {
     source: String,
     /// The configuration that the source had: another one once the slot has come back to it.
     epoch: u64,
@@ -131,13 +131,13 @@ struct Debt {
 
 /// The scan through one node.
 #[derive(Debug)]
-struct Visit {
+struct NodeScan {
     node: HostPort,
     /// What it said of itself at the beginning.
     begin: Option<NodeReport>,
     cursor: Vec<u8>,
     /// Whether the last page came.
-    walked: bool,
+    finished: bool,
     /// Whether it is to be asked what it says of itself.
     asks: bool,
 }
@@ -149,9 +149,9 @@ impl ClusterScan {
     #[must_use]
     pub fn new(options: &ClusterOptions) -> Self {
         Self {
-            fates: vec![Fate::Open; usize::from(SLOTS)],
+            slots: vec![SlotProgress::Open; usize::from(SLOTS)],
             disputed: BTreeMap::new(),
-            visit: None,
+            node_scan: None,
             suspended: Vec::new(),
             shunned: Vec::new(),
             route: None,
@@ -170,7 +170,7 @@ impl ClusterScan {
     /// How many of the 16384 slots are covered.
     #[must_use]
     pub fn covered(&self) -> usize {
-        self.fates.iter().filter(|fate| **fate == Fate::Covered).count()
+        self.slots.iter().filter(|progress| **progress == SlotProgress::Covered).count()
     }
 
     /// What is to be done next, by the newest map.
@@ -179,25 +179,27 @@ impl ClusterScan {
     /// [`ClusterFault::NotCovered`], for [`handle_failure`](Self::handle_failure): no node is known for a
     /// slot.
     pub fn poll_step(&mut self, map: &Map) -> Result<ScanStep> {
-        if self.visit.is_none() {
+        if self.node_scan.is_none() {
             let Some(node) = self.choose(map)? else { return Ok(ScanStep::Done) };
-            let known = self.suspended.iter().position(|visit| visit.node == node);
-            let known = known.map(|place| Visit { asks: true, ..self.suspended.swap_remove(place) });
-            self.visit = Some(known.unwrap_or_else(|| Visit::new(node)));
+            let known = self.suspended.iter().position(|node_scan| node_scan.node == node);
+            let known = known.map(|place| NodeScan { asks: true, ..self.suspended.swap_remove(place) });
+            self.node_scan = Some(known.unwrap_or_else(|| NodeScan::new(node)));
         }
-        Ok(match &self.visit {
-            Some(visit) if visit.asks => ScanStep::Ask(visit.node.clone()),
-            Some(visit) => ScanStep::Page { node: visit.node.clone(), cursor: visit.cursor.clone() },
+        Ok(match &self.node_scan {
+            Some(node_scan) if node_scan.asks => ScanStep::Ask(node_scan.node.clone()),
+            Some(node_scan) => {
+                ScanStep::Page { node: node_scan.node.clone(), cursor: node_scan.cursor.clone() }
+            }
             None => ScanStep::Done,
         })
     }
 
     /// The page came; behind it is this cursor.
     pub fn handle_page(&mut self, cursor: &[u8]) {
-        let Some(visit) = self.visit.as_mut().filter(|visit| !visit.asks) else { return };
-        visit.cursor = cursor.to_vec();
-        visit.walked = cursor == b"0";
-        visit.asks = visit.walked;
+        let Some(node_scan) = self.node_scan.as_mut().filter(|node_scan| !node_scan.asks) else { return };
+        node_scan.cursor = cursor.to_vec();
+        node_scan.finished = cursor == b"0";
+        node_scan.asks = node_scan.finished;
         self.route = None;
     }
 
@@ -207,21 +209,21 @@ impl ClusterScan {
     /// For [`handle_failure`](Self::handle_failure): [`ErrorKind::Decode`], it is no node of a cluster; or
     /// [`ClusterFault::NotCovered`], it has nothing of what is looked for, so the map is wrong.
     pub fn handle_answer(&mut self, (nodes, info): (String, Result<String>)) -> Result<()> {
-        let Some(mut visit) = self.visit.take_if(|visit| visit.asks) else { return Ok(()) };
-        let report = match NodeReport::read(&nodes, &info.unwrap_or_default(), &visit.node, &self.remap) {
+        let Some(mut node_scan) = self.node_scan.take_if(|node_scan| node_scan.asks) else { return Ok(()) };
+        let report = match NodeReport::read(&nodes, &info.unwrap_or_default(), &node_scan.node, &self.remap) {
             Ok(report) => report,
             Err(error) => {
-                self.shunned.push(visit.node);
+                self.shunned.push(node_scan.node);
                 return Err(error);
             }
         };
-        match visit.begin.take() {
-            Some(begin) if visit.walked => self.settle(&begin, &report),
+        match node_scan.begin.take() {
+            Some(begin) if node_scan.finished => self.handle_end(&begin, &report),
             // It was suspended.
             Some(begin) if begin.is_same_run(&report) && !report.run.is_empty() => {
-                self.visit = Some(Visit { begin: Some(begin), asks: false, ..visit });
+                self.node_scan = Some(NodeScan { begin: Some(begin), asks: false, ..node_scan });
             }
-            _ => return self.begin(visit, report),
+            _ => return self.begin(node_scan, report),
         }
         Ok(())
     }
@@ -240,10 +242,10 @@ impl ClusterScan {
         random: u64,
         budget: impl FnOnce() -> bool,
     ) -> RouteStep {
-        let from = self.visit.as_ref().map(|visit| visit.node.clone());
-        if let Some(visit) = self.visit.take() {
-            self.shunned.push(visit.node.clone());
-            self.suspended.extend(Some(visit).filter(|visit| visit.begin.is_some()));
+        let from = self.node_scan.as_ref().map(|node_scan| node_scan.node.clone());
+        if let Some(node_scan) = self.node_scan.take() {
+            self.shunned.push(node_scan.node.clone());
+            self.suspended.extend(Some(node_scan).filter(|node_scan| node_scan.begin.is_some()));
         }
         let route = self.route.get_or_insert_with(|| Route::new(None, deadline));
         let mut call = Cmd::<Value>::of(&facts::SCAN);
@@ -271,7 +273,7 @@ impl ClusterScan {
             self.shunned.clear();
             self.candidate(map)
         });
-        let left = self.fates.iter().position(|fate| *fate != Fate::Covered);
+        let left = self.slots.iter().position(|progress| *progress != SlotProgress::Covered);
         match left {
             Some(slot) if next.is_none() && self.require_full_coverage => Err(uncovered(Some(slot as u16))),
             _ => Ok(next),
@@ -280,101 +282,108 @@ impl ClusterScan {
 
     fn candidate(&self, map: &Map) -> Option<HostPort> {
         let is_free = |node: &&HostPort| !self.shunned.contains(*node);
-        let mut owners = (0..SLOTS).zip(&self.fates).filter_map(|(slot, fate)| match fate {
-            Fate::Open => map.primary(slot),
+        let mut owners = (0..SLOTS).zip(&self.slots).filter_map(|(slot, progress)| match progress {
+            SlotProgress::Open => map.primary(slot),
             _ => None,
         });
-        let mut targets = self.fates.iter().filter_map(|fate| match fate {
-            Fate::Owed(debt) => debt.place(map),
+        let mut targets = self.slots.iter().filter_map(|progress| match progress {
+            SlotProgress::Migrated(migration) => migration.place(map),
             _ => None,
         });
         owners.find(is_free).or_else(|| targets.find(is_free)).cloned()
     }
 
-    /// The node said what it is, and is to be walked through if it has anything to do with what is left.
-    fn begin(&mut self, visit: Visit, report: NodeReport) -> Result<()> {
+    /// The node said what it is, and is to be scanned if it has any slot that is left.
+    fn begin(&mut self, node_scan: NodeScan, report: NodeReport) -> Result<()> {
         let disputed = &mut self.disputed;
         let mut contradicted = false;
-        for (slot, fate) in (0..SLOTS).zip(&mut self.fates) {
-            let Some(debt) = fate.debt_of(&report.id).cloned() else { continue };
+        for (slot, progress) in (0..SLOTS).zip(&mut self.slots) {
+            let Some(migration) = progress.migration_to(&report.id).cloned() else { continue };
             // Taken back, or passed on, or the mark was lost: the node that owns the slot knows.
-            if !debt.is_met(&report, slot) && disputed.insert(slot, Arc::clone(&debt)) != Some(debt) {
-                *fate = Fate::Open;
+            if !migration.is_confirmed_by(&report, slot)
+                && disputed.insert(slot, Arc::clone(&migration)) != Some(migration)
+            {
+                *progress = SlotProgress::Open;
                 contradicted = true;
             }
         }
-        let concerned = (0..SLOTS).zip(&self.fates).any(|(slot, fate)| match fate {
-            Fate::Open => report.hold(slot) == SlotHold::Owns,
-            fate => fate.debt_of(&report.id).is_some(),
+        let concerned = (0..SLOTS).zip(&self.slots).any(|(slot, progress)| match progress {
+            SlotProgress::Open => report.hold(slot) == SlotHold::Owns,
+            progress => progress.migration_to(&report.id).is_some(),
         });
         if concerned {
-            self.visit = Some(Visit { begin: Some(report), asks: false, ..Visit::new(visit.node) });
+            self.node_scan =
+                Some(NodeScan { begin: Some(report), asks: false, ..NodeScan::new(node_scan.node) });
             return Ok(());
         }
-        let error = stale(&visit.node);
-        self.shunned.push(visit.node);
+        let error = stale(&node_scan.node);
+        self.shunned.push(node_scan.node);
         if contradicted { Ok(()) } else { Err(error) }
     }
 
-    /// The node was walked through from its first account to the second.
-    fn settle(&mut self, begin: &NodeReport, end: &NodeReport) {
+    /// The node was scanned from its first report to the second.
+    fn handle_end(&mut self, begin: &NodeReport, end: &NodeReport) {
         if !begin.is_same_run(end) {
-            return self.reopen(|debt| debt.target == begin.id);
+            return self.reopen(|migration| migration.target == begin.id);
         }
-        let mut debts: Vec<Arc<Debt>> = Vec::new();
+        let mut migrations: Vec<Arc<Migration>> = Vec::new();
         for slot in 0..SLOTS {
-            let fate = &self.fates[usize::from(slot)];
-            let owed = fate.debt_of(&begin.id);
+            let progress = &self.slots[usize::from(slot)];
+            let arrived = progress.migration_to(&begin.id);
             let hold = begin.hold(slot);
             let is_whole = match hold {
                 SlotHold::Owns => begin.epoch == end.epoch,
-                _ => owed.is_some_and(|debt| {
-                    let is_met = debt.is_met(begin, slot) && debt.is_met(end, slot);
-                    is_met || self.disputed.get(&slot) == Some(debt)
+                _ => arrived.is_some_and(|migration| {
+                    let is_confirmed_by =
+                        migration.is_confirmed_by(begin, slot) && migration.is_confirmed_by(end, slot);
+                    is_confirmed_by || self.disputed.get(&slot) == Some(migration)
                 }),
             };
             let stayed = hold == end.hold(slot) && is_whole;
-            self.fates[usize::from(slot)] = match (begin.leaving(slot), end.leaving(slot)) {
-                _ if *fate == Fate::Covered => continue,
-                (None, None) if stayed => Fate::Covered,
+            self.slots[usize::from(slot)] = match (begin.leaving(slot), end.leaving(slot)) {
+                _ if *progress == SlotProgress::Covered => continue,
+                (None, None) if stayed => SlotProgress::Covered,
                 (before, Some(to)) if stayed && before.is_none_or(|before| before == to) => {
-                    let known = debts.iter().find(|debt| debt.target == to).cloned();
-                    Fate::Owed(known.unwrap_or_else(|| {
-                        debts.push(Arc::new(Debt::new(end, to)));
-                        Arc::clone(&debts[debts.len() - 1])
+                    let known = migrations.iter().find(|migration| migration.target == to).cloned();
+                    SlotProgress::Migrated(known.unwrap_or_else(|| {
+                        migrations.push(Arc::new(Migration::new(end, to)));
+                        Arc::clone(&migrations[migrations.len() - 1])
                     }))
                 }
-                _ if owed.is_some() => Fate::Open,
+                _ if arrived.is_some() => SlotProgress::Open,
                 _ => continue,
             };
         }
-        // What is owed was not there yet when they began.
-        self.suspended.retain(|visit| {
-            visit.begin.as_ref().is_some_and(|begin| debts.iter().all(|debt| debt.target != begin.id))
+        // What has migrated was not there yet when they began.
+        self.suspended.retain(|node_scan| {
+            node_scan
+                .begin
+                .as_ref()
+                .is_some_and(|begin| migrations.iter().all(|migration| migration.target != begin.id))
         });
     }
 
-    /// Looks for owed slots at their owners again.
-    fn reopen(&mut self, which: impl Fn(&Debt) -> bool) {
-        for fate in &mut self.fates {
-            if matches!(fate, Fate::Owed(debt) if which(debt)) {
-                *fate = Fate::Open;
+    /// Looks for migrated slots at their owners again.
+    fn reopen(&mut self, which: impl Fn(&Migration) -> bool) {
+        for progress in &mut self.slots {
+            if matches!(progress, SlotProgress::Migrated(migration) if which(migration)) {
+                *progress = SlotProgress::Open;
             }
         }
     }
 }
 
-impl Fate {
-    /// The debt, if it is this node that owes the slot.
-    fn debt_of(&self, id: &str) -> Option<&Arc<Debt>> {
+impl SlotProgress {
+    /// The migration, if it is this node that the slot went to.
+    fn migration_to(&self, id: &str) -> Option<&Arc<Migration>> {
         match self {
-            Self::Owed(debt) if debt.target == id => Some(debt),
+            Self::Migrated(migration) if migration.target == id => Some(migration),
             _ => None,
         }
     }
 }
 
-impl Debt {
+impl Migration {
     fn new(source: &NodeReport, target: &str) -> Self {
         let address = source.address(target).cloned();
         Self { source: source.id.clone(), epoch: source.epoch, target: target.to_owned(), address }
@@ -383,7 +392,7 @@ impl Debt {
     /// Whether the target has to do with the slot what the source says. Not where the slot was the target's
     /// meanwhile, came back, and now goes there once more: keys may have returned with it, and be at the
     /// source still.
-    fn is_met(&self, target: &NodeReport, slot: u16) -> bool {
+    fn is_confirmed_by(&self, target: &NodeReport, slot: u16) -> bool {
         match target.hold(slot) {
             SlotHold::Owns => true,
             SlotHold::From(source) => source == self.source && target.epoch_of(source) <= self.epoch,
@@ -399,9 +408,9 @@ impl Debt {
     }
 }
 
-impl Visit {
+impl NodeScan {
     fn new(node: HostPort) -> Self {
-        Self { node, begin: None, cursor: b"0".to_vec(), walked: false, asks: true }
+        Self { node, begin: None, cursor: b"0".to_vec(), finished: false, asks: true }
     }
 }
 
