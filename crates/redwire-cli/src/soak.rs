@@ -57,7 +57,7 @@ pub(crate) async fn run(global: &Global, soak: &Soak, output: &Output) -> Result
     // What is read back and heard afterwards is not counted as service.
     let service = drill.service().clone();
 
-    let unread = account(&mut workers).await.err();
+    let unread = read_back(&mut workers).await.err();
     clean(&client, &workers).await;
     drill.end();
     let mut tally = Tally::new();
@@ -118,10 +118,10 @@ async fn prepare(workers: &[Worker]) -> Result<()> {
 }
 
 /// Reads everything back, trying for a while, as the server may be about to come back; then hears all out.
-async fn account(workers: &mut [Worker]) -> Result<()> {
+async fn read_back(workers: &mut [Worker]) -> Result<()> {
     let end = Instant::now() + PATIENCE;
     for worker in workers.iter_mut() {
-        while let Err(error) = worker.account().await {
+        while let Err(error) = worker.read_back().await {
             if Instant::now() > end {
                 return Err(error);
             }

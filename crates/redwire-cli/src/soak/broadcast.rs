@@ -10,7 +10,7 @@
 
 use std::collections::BTreeSet;
 
-use super::ledger::{Fate, Findings};
+use super::ledger::{Execution, Findings};
 
 /// So many messages that were heard are remembered, the newest, to tell one that is heard twice.
 const REMEMBERED: usize = 1024;
@@ -50,18 +50,18 @@ impl Broadcast {
         self.next
     }
 
-    pub(super) fn settle(&mut self, message: u64, fate: Fate, findings: &mut Findings) {
-        match fate {
+    pub(super) fn handle_outcome(&mut self, message: u64, execution: Execution, findings: &mut Findings) {
+        match execution {
             // It may have been heard before its publisher was told.
-            Fate::Executed => {
+            Execution::Executed => {
                 if self.possible.remove(&message) && message > self.excused && !self.relayed {
                     self.owed.insert(message);
                 }
             }
-            Fate::NotExecuted => {
+            Execution::NotExecuted => {
                 findings.duplicated += u64::from(!self.possible.remove(&message));
             }
-            Fate::Unknown => {}
+            Execution::Unknown => {}
         }
     }
 
@@ -112,17 +112,17 @@ mod tests {
     use super::*;
 
     /// A book in which messages of these fates were published to a subscriber.
-    fn published(fates: &[Fate]) -> (Broadcast, Findings) {
+    fn published(executions: &[Execution]) -> (Broadcast, Findings) {
         let (mut book, mut found) = (Broadcast::default(), Findings::default());
         book.announced();
-        publish(&mut book, fates, &mut found);
+        publish(&mut book, executions, &mut found);
         (book, found)
     }
 
-    fn publish(book: &mut Broadcast, fates: &[Fate], found: &mut Findings) {
-        for fate in fates {
+    fn publish(book: &mut Broadcast, executions: &[Execution], found: &mut Findings) {
+        for execution in executions {
             let message = book.issue();
-            book.settle(message, *fate, found);
+            book.handle_outcome(message, *execution, found);
         }
     }
 
@@ -132,7 +132,7 @@ mod tests {
 
     #[test]
     fn a_hole_without_a_word_is_found() {
-        let (mut book, mut found) = published(&[Fate::Executed; 5]);
+        let (mut book, mut found) = published(&[Execution::Executed; 5]);
         for message in [1, 4, 5] {
             book.heard(message, &mut found);
         }
@@ -141,12 +141,12 @@ mod tests {
 
     #[test]
     fn an_announcement_covers_what_was_published_before_it() {
-        let (mut book, mut found) = published(&[Fate::Executed; 3]);
+        let (mut book, mut found) = published(&[Execution::Executed; 3]);
         book.heard(1, &mut found);
         let under_way = book.issue();
         book.announced();
-        book.settle(under_way, Fate::Executed, &mut found);
-        publish(&mut book, &[Fate::Executed; 2], &mut found);
+        book.handle_outcome(under_way, Execution::Executed, &mut found);
+        publish(&mut book, &[Execution::Executed; 2], &mut found);
         book.heard(3, &mut found);
         book.heard(6, &mut found);
         assert_eq!(found, unannounced(1), "5 came after it, and 2 and 4 did not");
@@ -155,7 +155,7 @@ mod tests {
     #[test]
     fn what_is_not_known_to_be_published_may_come_whenever_it_likes() {
         let (mut book, mut found) =
-            published(&[Fate::Executed, Fate::Unknown, Fate::Unknown, Fate::Executed]);
+            published(&[Execution::Executed, Execution::Unknown, Execution::Unknown, Execution::Executed]);
         for message in [1, 4, 2] {
             book.heard(message, &mut found);
         }
@@ -165,7 +165,7 @@ mod tests {
 
     #[test]
     fn what_is_missing_in_the_end_is_lost() {
-        let (mut book, mut found) = published(&[Fate::Executed; 3]);
+        let (mut book, mut found) = published(&[Execution::Executed; 3]);
         book.heard(1, &mut found);
         assert!(!book.is_complete());
         book.close(&mut found);
@@ -175,11 +175,11 @@ mod tests {
     #[test]
     fn without_a_subscription_nothing_is_owed() {
         let (mut book, mut found) = (Broadcast::default(), Findings::default());
-        publish(&mut book, &[Fate::Executed; 2], &mut found);
+        publish(&mut book, &[Execution::Executed; 2], &mut found);
         book.announced();
-        publish(&mut book, &[Fate::Executed], &mut found);
+        publish(&mut book, &[Execution::Executed], &mut found);
         book.ended();
-        publish(&mut book, &[Fate::Executed], &mut found);
+        publish(&mut book, &[Execution::Executed], &mut found);
         assert!(book.is_complete());
         assert_eq!(found, Findings::default());
     }
@@ -188,7 +188,7 @@ mod tests {
     fn nodes_that_pass_messages_on_owe_nothing_and_invent_nothing() {
         let (mut book, mut found) = (Broadcast::relayed(), Findings::default());
         book.announced();
-        publish(&mut book, &[Fate::Executed; 3], &mut found);
+        publish(&mut book, &[Execution::Executed; 3], &mut found);
         book.heard(3, &mut found);
         book.heard(1, &mut found);
         assert_eq!((found, book.is_complete()), (Findings::default(), true));
@@ -202,14 +202,14 @@ mod tests {
 
     #[test]
     fn messages_that_were_not_sent_or_come_twice_are_found() {
-        let (mut book, mut found) = published(&[Fate::Executed, Fate::NotExecuted]);
+        let (mut book, mut found) = published(&[Execution::Executed, Execution::NotExecuted]);
         book.heard(1, &mut found);
         book.heard(1, &mut found);
         book.heard(3, &mut found);
         assert_eq!(found, Findings { mismatched: 1, duplicated: 1, ..Findings::default() });
         let message = book.issue();
         book.heard(message, &mut found);
-        book.settle(message, Fate::NotExecuted, &mut found);
+        book.handle_outcome(message, Execution::NotExecuted, &mut found);
         assert_eq!(found.duplicated, 2, "heard, though it was told that it was not sent");
     }
 }

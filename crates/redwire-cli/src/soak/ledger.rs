@@ -10,13 +10,13 @@ use redwire::{Outcome, Result};
 
 /// Whether a write took place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fate {
+pub(super) enum Execution {
     Executed,
     NotExecuted,
     Unknown,
 }
 
-impl Fate {
+impl Execution {
     pub(super) fn of<T>(result: &Result<T>) -> Self {
         match result.as_ref().map_err(|error| error.outcome()) {
             Ok(_) | Err(Outcome::Unreadable) => Self::Executed,
@@ -63,13 +63,13 @@ impl Register {
         self.next
     }
 
-    pub(super) fn settle(&mut self, write: u64, fate: Fate) {
-        match fate {
-            Fate::Executed => self.acknowledged = Some(write),
-            Fate::Unknown => {
+    pub(super) fn handle_outcome(&mut self, write: u64, execution: Execution) {
+        match execution {
+            Execution::Executed => self.acknowledged = Some(write),
+            Execution::Unknown => {
                 self.possible.insert(write);
             }
-            Fate::NotExecuted => {}
+            Execution::NotExecuted => {}
         }
     }
 
@@ -108,11 +108,11 @@ impl Counter {
         self.base
     }
 
-    pub(super) fn settle(&mut self, fate: Fate) {
-        match fate {
-            Fate::Executed => self.acknowledged += 1,
-            Fate::Unknown => self.unknown += 1,
-            Fate::NotExecuted => {}
+    pub(super) fn handle_outcome(&mut self, execution: Execution) {
+        match execution {
+            Execution::Executed => self.acknowledged += 1,
+            Execution::Unknown => self.unknown += 1,
+            Execution::NotExecuted => {}
         }
     }
 
@@ -153,18 +153,18 @@ impl Pile {
         self.next
     }
 
-    pub(super) fn settle(&mut self, push: u64, fate: Fate) {
-        match fate {
+    pub(super) fn handle_outcome(&mut self, push: u64, execution: Execution) {
+        match execution {
             // It may have been taken before its pusher heard of it.
-            Fate::Executed => {
+            Execution::Executed => {
                 if self.possible.remove(&push) {
                     self.there.insert(push);
                 }
             }
-            Fate::NotExecuted => {
+            Execution::NotExecuted => {
                 self.possible.remove(&push);
             }
-            Fate::Unknown => {}
+            Execution::Unknown => {}
         }
     }
 

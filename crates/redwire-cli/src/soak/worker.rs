@@ -9,7 +9,7 @@ use fastrand::Rng;
 use redwire::prelude::*;
 use redwire::{Cmd, Pipeline, Result, TrySlot, cmd};
 
-use super::ledger::{self, Counter, Fate, Pile, Register};
+use super::ledger::{self, Counter, Execution, Pile, Register};
 use super::listener::Channel;
 use super::tally::{Drill, Limit, Tally};
 use crate::caller::Caller;
@@ -178,7 +178,7 @@ impl Worker {
         let (key, write) = (key.clone(), register.issue());
         let cmd = cmd::<()>("SET").arg(&key).arg(ledger::value(&key, write));
         let written = self.execute(cmd, Duration::ZERO).await;
-        self.registers[place].1.settle(write, Fate::of(&written));
+        self.registers[place].1.handle_outcome(write, Execution::of(&written));
         let read = self.execute(get(&key), Duration::ZERO).await;
         self.check_register(place, read);
     }
@@ -197,13 +197,13 @@ impl Worker {
     async fn count(&mut self) {
         let cmd = cmd::<i64>("INCR").arg(&self.counts[0].key);
         let counted = self.execute(cmd, Duration::ZERO).await;
-        self.check_count(0, Fate::of(&counted), counted.ok());
+        self.check_count(0, Execution::of(&counted), counted.ok());
     }
 
     /// A counter was counted up, and `value` is what came back.
-    fn check_count(&mut self, place: usize, fate: Fate, value: Option<i64>) {
+    fn check_count(&mut self, place: usize, execution: Execution, value: Option<i64>) {
         let counter = &mut self.counts[place].counter;
-        counter.settle(fate);
+        counter.handle_outcome(execution);
         if value.is_some() {
             counter.check(value, &mut self.tally.findings);
         }
@@ -224,7 +224,7 @@ impl Worker {
         let push = list.pile().issue();
         let cmd = cmd::<u64>("LPUSH").arg(&list.key).arg(ledger::value(&list.key, push));
         let pushed = self.execute(cmd, Duration::ZERO).await;
-        list.pile().settle(push, Fate::of(&pushed));
+        list.pile().handle_outcome(push, Execution::of(&pushed));
     }
 
     /// Holds what was taken from a list against its book.
@@ -234,7 +234,7 @@ impl Worker {
             Ok(Some(Some(push))) => list.pile().taken(push, findings),
             Ok(Some(None)) => findings.mismatched += 1,
             Ok(None) => list.pile().taken_none(newest, findings),
-            Err(_) if Fate::of(&taken) == Fate::NotExecuted => {}
+            Err(_) if Execution::of(&taken) == Execution::NotExecuted => {}
             Err(_) => list.pile().taken_perhaps(),
         }
     }
@@ -272,7 +272,7 @@ impl Worker {
         let error = [&one, &other].into_iter().find_map(|counted| counted.as_ref().err());
         self.tally.note(&self.drill, began, Limit::of(self.deadline), error);
         for (place, counted) in [(1, one), (2, other)] {
-            self.check_count(place, Fate::of(&counted), counted.ok());
+            self.check_count(place, Execution::of(&counted), counted.ok());
         }
     }
 
@@ -281,7 +281,7 @@ impl Worker {
         let message = channel.book().issue();
         let cmd = cmd::<u64>("PUBLISH").arg(&channel.name).arg(ledger::value(&channel.name, message));
         let published = self.execute(cmd, Duration::ZERO).await;
-        channel.book().settle(message, Fate::of(&published), &mut self.tally.findings);
+        channel.book().handle_outcome(message, Execution::of(&published), &mut self.tally.findings);
     }
 
     /// Several calls in one write, each with a reply that only it can have.
@@ -309,10 +309,10 @@ impl Worker {
             [written.as_ref().err(), read.as_ref().err(), counted.as_ref().err(), echoed.as_ref().err()];
         let error = errors.into_iter().flatten().next();
         self.tally.note(&self.drill, began, Limit::of(self.deadline), error);
-        self.registers[place].1.settle(write, Fate::of(&written));
+        self.registers[place].1.handle_outcome(write, Execution::of(&written));
         self.tally.findings.mismatched += u64::from(echoed.is_ok_and(|echoed| echoed != nonce.as_bytes()));
         self.check_register(other, read);
-        self.check_count(0, Fate::of(&counted), counted.ok());
+        self.check_count(0, Execution::of(&counted), counted.ok());
     }
 
     async fn read_all(&mut self) {
@@ -346,7 +346,7 @@ impl Worker {
     ///
     /// # Errors
     /// What kept it from being read; nothing is accounted for then.
-    pub(super) async fn account(&mut self) -> Result<()> {
+    pub(super) async fn read_back(&mut self) -> Result<()> {
         let keys: Vec<_> = self.registers.iter().map(|(key, _)| key.clone()).collect();
         let values: Vec<Option<Vec<u8>>> = self.caller.execute(cmd("MGET").arg(&keys)).await?;
         let keys: Vec<_> = self.counts.iter().map(|count| count.key.clone()).collect();

@@ -21,9 +21,9 @@ fn a_value_tells_its_key_and_its_write() {
 fn a_register_may_hold_what_is_unknown_even_after_newer_writes() {
     let (mut register, mut found) = (Register::default(), Findings::default());
     register.check(None, &mut found);
-    for fate in [Fate::Executed, Fate::Unknown, Fate::Executed, Fate::NotExecuted] {
+    for execution in [Execution::Executed, Execution::Unknown, Execution::Executed, Execution::NotExecuted] {
         let write = register.issue();
-        register.settle(write, fate);
+        register.handle_outcome(write, execution);
     }
     register.check(Some(3), &mut found);
     register.check(Some(2), &mut found);
@@ -42,8 +42,8 @@ fn a_counter_lies_between_what_is_sure_and_what_is_possible() {
     let mut found = Findings::default();
     let mut counter = Counter::new(0);
     let base = counter.base();
-    for fate in [Fate::Executed, Fate::Executed, Fate::Unknown, Fate::NotExecuted] {
-        counter.settle(fate);
+    for execution in [Execution::Executed, Execution::Executed, Execution::Unknown, Execution::NotExecuted] {
+        counter.handle_outcome(execution);
     }
     for count in [2, 3] {
         counter.check(Some(base + count), &mut found);
@@ -54,7 +54,7 @@ fn a_counter_lies_between_what_is_sure_and_what_is_possible() {
     counter.check(Some(base + 5), &mut found);
     counter.check(Some(base + 5), &mut found);
     assert_eq!(found, findings(1, 2, 0), "told once");
-    counter.settle(Fate::Executed);
+    counter.handle_outcome(Execution::Executed);
     counter.check(Some(base + 6), &mut found);
     assert_eq!(found, findings(1, 2, 0));
 }
@@ -63,11 +63,11 @@ fn a_counter_lies_between_what_is_sure_and_what_is_possible() {
 fn a_counter_that_is_gone_is_lost_and_counts_on() {
     let mut found = Findings::default();
     let mut counter = Counter::new(7);
-    (0..10).for_each(|_| counter.settle(Fate::Executed));
-    counter.settle(Fate::Executed);
+    (0..10).for_each(|_| counter.handle_outcome(Execution::Executed));
+    counter.handle_outcome(Execution::Executed);
     counter.check(Some(1), &mut found);
     assert_eq!(found, findings(0, 0, 10));
-    counter.settle(Fate::Executed);
+    counter.handle_outcome(Execution::Executed);
     counter.check(Some(2), &mut found);
     assert_eq!(found, findings(0, 0, 10));
     counter.check(None, &mut found);
@@ -77,9 +77,15 @@ fn a_counter_that_is_gone_is_lost_and_counts_on() {
 #[test]
 fn a_pile_gives_each_element_once() {
     let (mut pile, mut found) = (Pile::default(), Findings::default());
-    for fate in [Fate::Executed, Fate::Unknown, Fate::NotExecuted, Fate::Executed, Fate::Executed] {
+    for execution in [
+        Execution::Executed,
+        Execution::Unknown,
+        Execution::NotExecuted,
+        Execution::Executed,
+        Execution::Executed,
+    ] {
         let push = pile.issue();
-        pile.settle(push, fate);
+        pile.handle_outcome(push, execution);
     }
     pile.taken(1, &mut found);
     pile.taken_perhaps();
@@ -96,7 +102,7 @@ fn a_pile_gives_each_element_once() {
 fn a_pile_with_an_element_twice_was_pushed_twice() {
     let (mut pile, mut found) = (Pile::default(), Findings::default());
     let push = pile.issue();
-    pile.settle(push, Fate::Executed);
+    pile.handle_outcome(push, Execution::Executed);
     pile.check(&[1, 1], &mut found);
     assert_eq!(found, findings(0, 1, 0));
 }
@@ -106,13 +112,13 @@ fn an_empty_pile_is_lost_but_for_what_came_later() {
     let (mut pile, mut found) = (Pile::default(), Findings::default());
     for _ in 0..3 {
         let push = pile.issue();
-        pile.settle(push, Fate::Executed);
+        pile.handle_outcome(push, Execution::Executed);
     }
     pile.taken_perhaps();
     let newest = pile.newest();
     let push = pile.issue();
     pile.taken_none(newest, &mut found);
-    pile.settle(push, Fate::Executed);
+    pile.handle_outcome(push, Execution::Executed);
     assert_eq!(found, findings(0, 0, 2));
     assert_eq!(pile.len(), 1);
     pile.check(&[4], &mut found);
@@ -124,7 +130,7 @@ fn an_element_taken_before_its_pusher_heard_is_no_loss() {
     let (mut pile, mut found) = (Pile::default(), Findings::default());
     let push = pile.issue();
     pile.taken(push, &mut found);
-    pile.settle(push, Fate::Executed);
+    pile.handle_outcome(push, Execution::Executed);
     pile.check(&[], &mut found);
     assert_eq!(found, Findings::default());
 }
