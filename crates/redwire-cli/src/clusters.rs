@@ -21,16 +21,16 @@ const AT_ONCE: usize = 64;
 
 /// One address, and what the node there told.
 #[derive(Debug)]
-pub(crate) struct Witness {
+pub(crate) struct AskedNode {
     pub(crate) address: HostPort,
     /// Whether the URL names it.
     pub(crate) is_seed: bool,
-    pub(crate) told: Result<Told>,
+    pub(crate) report: Result<ClusterReport>,
 }
 
 /// What a node tells of the cluster and of itself.
 #[derive(Debug)]
-pub(crate) struct Told {
+pub(crate) struct ClusterReport {
     /// All that it knows, itself among them.
     pub(crate) nodes: Vec<Node>,
     /// `CLUSTER INFO`.
@@ -55,14 +55,14 @@ pub(crate) struct Node {
     pub(crate) leaving: Vec<(u16, String)>,
 }
 
-impl Witness {
-    pub(crate) fn told(&self) -> Option<&Told> {
-        self.told.as_ref().ok()
+impl AskedNode {
+    pub(crate) fn report(&self) -> Option<&ClusterReport> {
+        self.report.as_ref().ok()
     }
 
     /// `open`, or how connecting failed, in a word.
     pub(crate) fn reached(&self) -> &'static str {
-        match &self.told {
+        match &self.report {
             // It answered, though not as a node of a cluster.
             Err(error) if error.code().is_none() => sentinels::word(error),
             _ => "open",
@@ -70,7 +70,7 @@ impl Witness {
     }
 }
 
-impl Told {
+impl ClusterReport {
     /// The node that told it.
     pub(crate) fn own(&self) -> Option<&Node> {
         self.nodes.iter().find(|node| node.is("myself"))
@@ -95,7 +95,7 @@ impl Told {
 
     /// Of how many slots the two say that another node has them.
     pub(crate) fn differences(&self, other: &Self) -> usize {
-        let id = |told: &'_ Self, place: &Option<usize>| place.map(|place| told.nodes[place].id.clone());
+        let id = |report: &'_ Self, place: &Option<usize>| place.map(|place| report.nodes[place].id.clone());
         let (ours, theirs) = (self.owners(), other.owners());
         ours.iter().zip(&theirs).filter(|(one, two)| id(self, one) != id(other, two)).count()
     }
@@ -159,48 +159,48 @@ pub(crate) fn seeds(config: &Config) -> Option<&[HostPort]> {
 }
 
 /// Asks `seeds`, then those that they tell of and that are elsewhere.
-pub(crate) async fn ask_all(config: &Config, seeds: &[HostPort], blocking: bool) -> Vec<Witness> {
-    let mut witnesses = ask_each(config, seeds, true, blocking).await;
+pub(crate) async fn ask_all(config: &Config, seeds: &[HostPort], blocking: bool) -> Vec<AskedNode> {
+    let mut asked_nodes = ask_each(config, seeds, true, blocking).await;
     let mut others: Vec<HostPort> = Vec::new();
-    for node in witnesses.iter().filter_map(Witness::told).flat_map(|told| &told.nodes) {
+    for node in asked_nodes.iter().filter_map(AskedNode::report).flat_map(|report| &report.nodes) {
         if !node.is("noaddr") && !seeds.contains(&node.address) && !others.contains(&node.address) {
             others.push(node.address.clone());
         }
     }
-    witnesses.extend(ask_each(config, &others, false, blocking).await);
-    witnesses
+    asked_nodes.extend(ask_each(config, &others, false, blocking).await);
+    asked_nodes
 }
 
 /// What a node tells with which most others agree; of several such, one that knows of the newest
 /// configuration.
-pub(crate) fn believed(witnesses: &[Witness]) -> Option<&Told> {
-    let told = || witnesses.iter().filter_map(Witness::told);
+pub(crate) fn believed(asked_nodes: &[AskedNode]) -> Option<&ClusterReport> {
+    let report = || asked_nodes.iter().filter_map(AskedNode::report);
     // The first of the best, so that what is named first counts.
-    told().rev().max_by_key(|one| {
+    report().rev().max_by_key(|one| {
         let shares = one.shares();
-        (told().filter(|other| other.shares() == shares).count(), one.epoch())
+        (report().filter(|other| other.shares() == shares).count(), one.epoch())
     })
 }
 
-async fn ask_each(config: &Config, nodes: &[HostPort], is_seed: bool, blocking: bool) -> Vec<Witness> {
-    let mut witnesses = Vec::new();
+async fn ask_each(config: &Config, nodes: &[HostPort], is_seed: bool, blocking: bool) -> Vec<AskedNode> {
+    let mut asked_nodes = Vec::new();
     for some in nodes.chunks(AT_ONCE) {
         let mut questions = JoinSet::new();
         for (index, address) in some.iter().cloned().enumerate() {
             let config = config.clone();
             questions.spawn(async move {
-                let told = ask(&config, &address, blocking).await;
-                (index, Witness { address, is_seed, told })
+                let report = ask(&config, &address, blocking).await;
+                (index, AskedNode { address, is_seed, report })
             });
         }
-        let mut told = questions.join_all().await;
-        told.sort_by_key(|(index, _)| *index);
-        witnesses.extend(told.into_iter().map(|(_, witness)| witness));
+        let mut report = questions.join_all().await;
+        report.sort_by_key(|(index, _)| *index);
+        asked_nodes.extend(report.into_iter().map(|(_, asked_node)| asked_node));
     }
-    witnesses
+    asked_nodes
 }
 
-async fn ask(config: &Config, address: &HostPort, blocking: bool) -> Result<Told> {
+async fn ask(config: &Config, address: &HostPort, blocking: bool) -> Result<ClusterReport> {
     let begun = Instant::now();
     // Most clusters have one database, and what is asked for concerns none.
     let config = config.for_map(address.clone()).to_builder().db(0).build()?;
@@ -214,8 +214,8 @@ async fn ask(config: &Config, address: &HostPort, blocking: bool) -> Result<Told
             let own = node.ask::<String>(cmd("CLUSTER MYID")).await.unwrap_or_default();
             of_slots(&slots, &address.host, &own)
         }
-        Ok(told) => {
-            let lines = told.as_str().unwrap_or_default().lines();
+        Ok(report) => {
+            let lines = report.as_str().unwrap_or_default().lines();
             let mut nodes: Vec<_> = lines.filter_map(|line| Node::read(line, &address.host)).collect();
             settle(&mut nodes, &endpoints(&slots, &address.host));
             nodes
@@ -224,7 +224,7 @@ async fn ask(config: &Config, address: &HostPort, blocking: bool) -> Result<Told
     let state = node.call(cmd("CLUSTER INFO")).await.unwrap_or(Value::Null);
     let info = Info::of(&mut node).await.unwrap_or_default();
     let state = Info::parse(state.as_str().unwrap_or_default());
-    Ok(Told { nodes, state, info, took: begun.elapsed() })
+    Ok(ClusterReport { nodes, state, info, took: begun.elapsed() })
 }
 
 /// Where clients are sent, by the ids of the nodes: from `CLUSTER SLOTS`, as the host `asked` tells it.
@@ -300,14 +300,14 @@ fn settle(nodes: &mut [Node], endpoints: &BTreeMap<String, HostPort>) {
 mod tests {
     use super::*;
 
-    fn told(lines: &[&str]) -> Told {
+    fn report(lines: &[&str]) -> ClusterReport {
         let nodes = lines.iter().filter_map(|line| Node::read(line, "asked")).collect();
         let state = Info::parse("cluster_current_epoch:3");
-        Told { nodes, state, info: Info::default(), took: Duration::ZERO }
+        ClusterReport { nodes, state, info: Info::default(), took: Duration::ZERO }
     }
 
-    fn witness(told: Told) -> Witness {
-        Witness { address: HostPort::new("asked", 7000), is_seed: true, told: Ok(told) }
+    fn asked_node(report: ClusterReport) -> AskedNode {
+        AskedNode { address: HostPort::new("asked", 7000), is_seed: true, report: Ok(report) }
     }
 
     #[test]
@@ -360,12 +360,12 @@ mod tests {
     #[test]
     fn most_are_believed_and_of_them_the_first() {
         let line = |slots: &str| format!("a h:1@2 master - 0 0 3 connected {slots}");
-        let views = ["0-9", "0-99", "0-99"].map(|slots| witness(told(&[&line(slots)])));
+        let views = ["0-9", "0-99", "0-99"].map(|slots| asked_node(report(&[&line(slots)])));
         let best = believed(&views).expect("a node told");
         assert_eq!(best.nodes[0].slots, [0..=99]);
-        assert_eq!(views[0].told().map(|told| told.differences(best)), Some(90));
-        let tie = ["0-9", "0-99"].map(|slots| witness(told(&[&line(slots)])));
-        assert_eq!(believed(&tie).map(|told| told.nodes[0].slots.clone()), Some(vec![0..=9]));
+        assert_eq!(views[0].report().map(|report| report.differences(best)), Some(90));
+        let tie = ["0-9", "0-99"].map(|slots| asked_node(report(&[&line(slots)])));
+        assert_eq!(believed(&tie).map(|report| report.nodes[0].slots.clone()), Some(vec![0..=9]));
     }
 
     #[test]
@@ -375,13 +375,13 @@ mod tests {
         let nodes =
             vec![Value::Integer(0), Value::Integer(9), node(text("a.example"), "a"), node(Value::Null, "c")];
         let slots = Value::Array(vec![Value::Array(nodes)]);
-        let mut told = told(&[
+        let mut report = report(&[
             "a 10.0.0.1:7000@17000,a.example master - 0 0 3 connected 0-9",
             "b 10.0.0.2:7000@17000,b.example slave,fail a 0 0 3 disconnected",
             "c 10.0.0.3:7000@17000 slave a 0 0 3 connected",
         ]);
-        settle(&mut told.nodes, &endpoints(&slots, "asked"));
-        let hosts: Vec<_> = told.nodes.iter().map(|node| node.address.host.as_str()).collect();
+        settle(&mut report.nodes, &endpoints(&slots, "asked"));
+        let hosts: Vec<_> = report.nodes.iter().map(|node| node.address.host.as_str()).collect();
         assert_eq!(hosts, ["a.example", "b.example", "asked"]);
     }
 }

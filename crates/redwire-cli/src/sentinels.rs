@@ -15,14 +15,14 @@ use crate::session::Session;
 
 /// One sentinel, and what it told.
 #[derive(Debug)]
-pub(crate) struct Witness {
+pub(crate) struct AskedSentinel {
     pub(crate) address: HostPort,
-    pub(crate) told: Result<Told>,
+    pub(crate) report: Result<SentinelReport>,
 }
 
 /// What a sentinel that can be asked tells of a service.
 #[derive(Debug)]
-pub(crate) struct Told {
+pub(crate) struct SentinelReport {
     /// An error where it knows no such service, or refuses to tell.
     pub(crate) master: Result<Instance>,
     pub(crate) replicas: Vec<Instance>,
@@ -36,22 +36,22 @@ pub(crate) struct Told {
     pub(crate) took: Duration,
 }
 
-impl Told {
+impl SentinelReport {
     /// What it says of a failover that is not possible. One that does not answer that question says nothing.
     pub(crate) fn lacks_quorum(&self) -> Option<&Error> {
         self.quorum.as_ref().err().filter(|error| error.code() == Some("NOQUORUM"))
     }
 }
 
-impl Witness {
+impl AskedSentinel {
     /// Where it says that the master is.
     pub(crate) fn master(&self) -> Option<HostPort> {
-        self.told.as_ref().ok()?.master.as_ref().ok()?.address().ok()
+        self.report.as_ref().ok()?.master.as_ref().ok()?.address().ok()
     }
 
     /// `open`, or how connecting failed, in a word.
     pub(crate) fn reached(&self) -> &'static str {
-        self.told.as_ref().map_or_else(word, |_| "open")
+        self.report.as_ref().map_or_else(word, |_| "open")
     }
 }
 
@@ -73,52 +73,61 @@ pub(crate) fn service(config: &Config) -> Option<(&[HostPort], &str)> {
 }
 
 /// Asks all sentinels of the service that `config` names; none where it names servers themselves.
-pub(crate) async fn ask_all(config: &Config, blocking: bool) -> Vec<Witness> {
+pub(crate) async fn ask_all(config: &Config, blocking: bool) -> Vec<AskedSentinel> {
     let Some((seeds, service)) = service(config) else { return Vec::new() };
-    let mut witnesses = ask_each(config, blocking, service, seeds.to_vec()).await;
-    let told: Vec<Instance> = answers(&witnesses).flat_map(|told| told.others.iter().cloned()).collect();
+    let mut asked_sentinels = ask_each(config, blocking, service, seeds.to_vec()).await;
+    let report: Vec<Instance> =
+        answers(&asked_sentinels).flat_map(|report| report.others.iter().cloned()).collect();
     let mut others = Vec::new();
-    for other in told {
+    for other in report {
         // One may have several addresses.
-        let is_known = answers(&witnesses).any(|told| other.field("runid") == Some(&told.id));
+        let is_known = answers(&asked_sentinels).any(|report| other.field("runid") == Some(&report.id));
         let Ok(address) = other.address() else { continue };
-        if !is_known && !others.contains(&address) && witnesses.iter().all(|known| known.address != address) {
+        if !is_known
+            && !others.contains(&address)
+            && asked_sentinels.iter().all(|known| known.address != address)
+        {
             others.push(address);
         }
     }
-    witnesses.extend(ask_each(config, blocking, service, others).await);
-    witnesses
+    asked_sentinels.extend(ask_each(config, blocking, service, others).await);
+    asked_sentinels
 }
 
 /// What those told that could be asked.
-pub(crate) fn answers(witnesses: &[Witness]) -> impl Iterator<Item = &Told> {
-    witnesses.iter().filter_map(|witness| witness.told.as_ref().ok())
+pub(crate) fn answers(asked_sentinels: &[AskedSentinel]) -> impl Iterator<Item = &SentinelReport> {
+    asked_sentinels.iter().filter_map(|asked_sentinel| asked_sentinel.report.as_ref().ok())
 }
 
 /// Where most of them say that the master is.
-pub(crate) fn believed(witnesses: &[Witness]) -> Option<HostPort> {
+pub(crate) fn believed(asked_sentinels: &[AskedSentinel]) -> Option<HostPort> {
     let mut votes = BTreeMap::<String, (usize, HostPort)>::new();
-    for address in witnesses.iter().filter_map(Witness::master) {
+    for address in asked_sentinels.iter().filter_map(AskedSentinel::master) {
         votes.entry(address.to_string()).or_insert((0, address)).0 += 1;
     }
     votes.into_values().max_by_key(|(count, _)| *count).map(|(_, address)| address)
 }
 
-async fn ask_each(config: &Config, blocking: bool, service: &str, sentinels: Vec<HostPort>) -> Vec<Witness> {
+async fn ask_each(
+    config: &Config,
+    blocking: bool,
+    service: &str,
+    sentinels: Vec<HostPort>,
+) -> Vec<AskedSentinel> {
     let mut questions = JoinSet::new();
     for (index, address) in sentinels.into_iter().enumerate() {
         let (config, service) = (config.for_sentinel(address.clone()), service.to_owned());
         questions.spawn(async move {
-            let told = ask(config, blocking, &service).await;
-            (index, Witness { address, told })
+            let report = ask(config, blocking, &service).await;
+            (index, AskedSentinel { address, report })
         });
     }
-    let mut witnesses = questions.join_all().await;
-    witnesses.sort_by_key(|(index, _)| *index);
-    witnesses.into_iter().map(|(_, witness)| witness).collect()
+    let mut asked_sentinels = questions.join_all().await;
+    asked_sentinels.sort_by_key(|(index, _)| *index);
+    asked_sentinels.into_iter().map(|(_, asked_sentinel)| asked_sentinel).collect()
 }
 
-async fn ask(config: Config, blocking: bool, service: &str) -> Result<Told> {
+async fn ask(config: Config, blocking: bool, service: &str) -> Result<SentinelReport> {
     let begun = Instant::now();
     let mut sentinel = Session::open(config, blocking).await?;
     // The first that needs a password, where one is wanted. Whatever else is refused, costs its own answer.
@@ -143,7 +152,7 @@ async fn ask(config: Config, blocking: bool, service: &str) -> Result<Told> {
     // Before 6.2 they do not tell.
     let id = sentinel.ask(cmd("SENTINEL MYID")).await.unwrap_or_default();
     let services = masters.iter().map(|master| master.name().to_owned()).collect();
-    Ok(Told { master, replicas, others, quorum, services, id, took: begun.elapsed() })
+    Ok(SentinelReport { master, replicas, others, quorum, services, id, took: begun.elapsed() })
 }
 
 /// Whether it says that it knows no such service, in place of refusing to tell.

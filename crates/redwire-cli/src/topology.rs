@@ -19,7 +19,7 @@ use crate::doctor::network::word;
 use crate::doctor::reach::{Reached, neighbours, reach};
 use crate::info::Info;
 use crate::output::{BAD, DIM, Failure, GOOD, Output, Verdict};
-use crate::sentinels::{self, Told, Witness};
+use crate::sentinels::{self, AskedSentinel, SentinelReport};
 use crate::session::Session;
 use cluster::Membership;
 pub(crate) use cluster::Whole;
@@ -163,7 +163,7 @@ impl Picture {
     async fn with(session: &mut Session, address: &str, info: &Info) -> Self {
         // Of a replica, ROLE tells how its link is while it is not up.
         let link = match session.call(cmd("ROLE")).await {
-            Ok(Value::Array(told)) => told.get(3).and_then(Value::as_str).map(str::to_owned),
+            Ok(Value::Array(report)) => report.get(3).and_then(Value::as_str).map(str::to_owned),
             _ => None,
         };
         let offset = info.offset();
@@ -192,10 +192,12 @@ impl Picture {
     /// # Errors
     /// None of the sentinels can be asked.
     pub(crate) async fn of_service(config: &Config, service: &str, blocking: bool) -> Result<Self> {
-        let witnesses = sentinels::ask_all(config, blocking).await;
-        let believed = sentinels::believed(&witnesses);
-        let mut servers: Vec<Row> =
-            witnesses.iter().map(|witness| sentinel_row(witness, believed.as_ref())).collect();
+        let asked_sentinels = sentinels::ask_all(config, blocking).await;
+        let believed = sentinels::believed(&asked_sentinels);
+        let mut servers: Vec<Row> = asked_sentinels
+            .iter()
+            .map(|asked_sentinel| sentinel_row(asked_sentinel, believed.as_ref()))
+            .collect();
         let address = believed.map_or_else(|| service.to_owned(), |master| master.to_string());
         let picture = match Session::open(config.clone(), blocking).await {
             Ok(mut session) => Self::take(&mut session, &address).await,
@@ -203,10 +205,10 @@ impl Picture {
         };
         match picture {
             Ok(master) => servers.extend(master.servers),
-            Err(error) if sentinels::answers(&witnesses).next().is_none() => return Err(error),
+            Err(error) if sentinels::answers(&asked_sentinels).next().is_none() => return Err(error),
             Err(error) => servers.push(unreached(address, &error)),
         }
-        let known = sentinels::answers(&witnesses).flat_map(|told| &told.replicas);
+        let known = sentinels::answers(&asked_sentinels).flat_map(|report| &report.replicas);
         for replica in known.filter(|replica| !is_well(replica)) {
             if let Ok(address) = replica.address().map(|address| address.to_string())
                 && servers.iter().all(|row| row.address != address)
@@ -230,30 +232,32 @@ fn is_well(instance: &Instance) -> bool {
 /// The role of sentinels, which hold no data.
 const SENTINEL: &str = "sentinel";
 
-fn sentinel_row(witness: &Witness, believed: Option<&HostPort>) -> Row {
-    let master = witness.master();
-    let state = match (&witness.told, &master) {
+fn sentinel_row(asked_sentinel: &AskedSentinel, believed: Option<&HostPort>) -> Row {
+    let master = asked_sentinel.master();
+    let state = match (&asked_sentinel.report, &master) {
         (Err(error), _) => error.message().to_owned(),
-        (Ok(told), None) => match &told.master {
+        (Ok(report), None) => match &report.master {
             Err(error) if !sentinels::is_unknown(error) => error.message().to_owned(),
             _ => "knows no such service".to_owned(),
         },
-        (Ok(told), Some(master)) => {
-            let down = told.master.as_ref().is_ok_and(|at| !is_well(at));
+        (Ok(report), Some(master)) => {
+            let down = report.master.as_ref().is_ok_and(|at| !is_well(at));
             format!("tells {master}{}", if down { ", and that it is down" } else { "" })
         }
     };
-    let settled = |told: &Told| told.lacks_quorum().is_none() && told.master.as_ref().is_ok_and(is_well);
+    let settled = |report: &SentinelReport| {
+        report.lacks_quorum().is_none() && report.master.as_ref().is_ok_and(is_well)
+    };
     let agrees = master.is_some() && master.as_ref() == believed;
     Row {
-        address: witness.address.to_string(),
+        address: asked_sentinel.address.to_string(),
         role: SENTINEL.to_owned(),
         state,
         offset: None,
         behind: None,
         lag: None,
-        from_here: witness.reached(),
-        sound: agrees && witness.told.as_ref().is_ok_and(settled),
+        from_here: asked_sentinel.reached(),
+        sound: agrees && asked_sentinel.report.as_ref().is_ok_and(settled),
         member: None,
     }
 }

@@ -11,7 +11,7 @@ use serde_json::{Value as Json, json};
 use super::KEY;
 use super::report::{Finding, Layer};
 use super::tls::sentence;
-use crate::clusters::{self, Node, Told, Witness};
+use crate::clusters::{self, AskedNode, ClusterReport, Node};
 use crate::topology::Whole;
 
 /// What the nodes tell, and the one to look at more closely: that serves the key of the trial write, if it
@@ -23,41 +23,44 @@ pub(crate) async fn examine(
 ) -> (Layer, Option<HostPort>) {
     let begun = Instant::now();
     let mut layer = Layer::new("cluster");
-    let witnesses = clusters::ask_all(config, seeds, blocking).await;
+    let asked_nodes = clusters::ask_all(config, seeds, blocking).await;
     layer.took(begun.elapsed());
-    let told = clusters::believed(&witnesses);
-    layer.detail("nodes", witnesses.iter().map(to_json).collect::<Vec<Json>>());
-    witnesses.iter().filter(|witness| witness.is_seed).for_each(|seed| self::seed(&mut layer, seed, told));
-    let Some(told) = told else { return (layer, None) };
-    let whole = Whole::of(told);
+    let report = clusters::believed(&asked_nodes);
+    layer.detail("nodes", asked_nodes.iter().map(to_json).collect::<Vec<Json>>());
+    asked_nodes
+        .iter()
+        .filter(|asked_node| asked_node.is_seed)
+        .for_each(|seed| self::seed(&mut layer, seed, report));
+    let Some(report) = report else { return (layer, None) };
+    let whole = Whole::of(report);
     layer.summary(whole.to_string());
     layer.detail("cluster", whole.to_json());
     coverage(&mut layer, &whole);
-    agreement(&mut layer, &witnesses, told);
-    works(&mut layer, &witnesses);
-    down(&mut layer, told);
-    replicas(&mut layer, told);
-    ways(&mut layer, &witnesses, told);
-    names(&mut layer, told);
-    (layer, closer(&witnesses, told))
+    agreement(&mut layer, &asked_nodes, report);
+    works(&mut layer, &asked_nodes);
+    down(&mut layer, report);
+    replicas(&mut layer, report);
+    ways(&mut layer, &asked_nodes, report);
+    names(&mut layer, report);
+    (layer, closer(&asked_nodes, report))
 }
 
-fn to_json(witness: &Witness) -> Json {
-    let own = witness.told().and_then(Told::own);
+fn to_json(asked_node: &AskedNode) -> Json {
+    let own = asked_node.report().and_then(ClusterReport::own);
     json!({
-        "address": witness.address.to_string(), "seed": witness.is_seed, "from_here": witness.reached(),
-        "ms": witness.told().map(|told| told.took.as_secs_f64() * 1e3), "id": own.map(|own| &own.id),
+        "address": asked_node.address.to_string(), "seed": asked_node.is_seed, "from_here": asked_node.reached(),
+        "ms": asked_node.report().map(|report| report.took.as_secs_f64() * 1e3), "id": own.map(|own| &own.id),
         "announces": own.map(|own| own.address.to_string()),
         "host_name": own.and_then(|own| own.host_name.as_ref()),
-        "state": witness.told().and_then(|told| told.state.text("cluster_state")),
+        "state": asked_node.report().and_then(|report| report.state.text("cluster_state")),
     })
 }
 
 /// One that the URL names; what is bad if no node tells anything is a warning where others do.
-fn seed(layer: &mut Layer, witness: &Witness, told: Option<&Told>) {
-    let address = &witness.address;
-    let found = if told.is_some() { Finding::warning } else { Finding::bad };
-    match (&witness.told, told) {
+fn seed(layer: &mut Layer, asked_node: &AskedNode, report: Option<&ClusterReport>) {
+    let address = &asked_node.address;
+    let found = if report.is_some() { Finding::warning } else { Finding::bad };
+    match (&asked_node.report, report) {
         (Err(error), _) if answers_otherwise(error) => layer.found(found(
             format!(
                 "The server {address}, which the URL names, is no node of a cluster: {}",
@@ -74,7 +77,7 @@ fn seed(layer: &mut Layer, witness: &Witness, told: Option<&Told>) {
             ),
             advice(error).to_owned(),
         )),
-        (Ok(theirs), Some(told)) if !is_of(theirs, told) => layer.found(Finding::bad(
+        (Ok(theirs), Some(report)) if !is_of(theirs, report) => layer.found(Finding::bad(
             format!("The node {address}, which the URL names, is of another cluster: a client may follow \
                      that one."),
             "Name nodes of one cluster in the URL. A node that others forgot (`CLUSTER FORGET`), or that has \
@@ -90,8 +93,8 @@ fn answers_otherwise(error: &Error) -> bool {
 }
 
 /// Whether the others know the one that told this.
-fn is_of(theirs: &Told, told: &Told) -> bool {
-    theirs.own().is_some_and(|own| told.node(&own.id).is_some())
+fn is_of(theirs: &ClusterReport, report: &ClusterReport) -> bool {
+    theirs.own().is_some_and(|own| report.node(&own.id).is_some())
 }
 
 fn advice(error: &Error) -> &'static str {
@@ -118,15 +121,15 @@ fn coverage(layer: &mut Layer, whole: &Whole) {
     }
 }
 
-fn agreement(layer: &mut Layer, witnesses: &[Witness], told: &Told) {
-    let others = witnesses.iter().filter_map(|witness| Some((witness, witness.told()?)));
-    for (witness, theirs) in others.filter(|(_, theirs)| is_of(theirs, told)) {
-        let count = theirs.differences(told);
+fn agreement(layer: &mut Layer, asked_nodes: &[AskedNode], report: &ClusterReport) {
+    let others = asked_nodes.iter().filter_map(|asked_node| Some((asked_node, asked_node.report()?)));
+    for (asked_node, theirs) in others.filter(|(_, theirs)| is_of(theirs, report)) {
+        let count = theirs.differences(report);
         if count > 0 {
             layer.found(Finding::warning(
                 format!(
                     "The node {} tells otherwise than most who serves {count} of the slots.",
-                    witness.address
+                    asked_node.address
                 ),
                 "While slots move and after a failover this passes within seconds. If it stays, the node is \
                  cut off from the others: look at the port of the cluster bus (10000 above the other unless \
@@ -137,10 +140,12 @@ fn agreement(layer: &mut Layer, witnesses: &[Witness], told: &Told) {
 }
 
 /// Whether the nodes themselves think that the cluster works.
-fn works(layer: &mut Layer, witnesses: &[Witness]) {
-    let fails =
-        |witness: &&Witness| witness.told().is_some_and(|told| told.state.is("cluster_state", "fail"));
-    let failing: Vec<_> = witnesses.iter().filter(fails).map(|witness| witness.address.to_string()).collect();
+fn works(layer: &mut Layer, asked_nodes: &[AskedNode]) {
+    let fails = |asked_node: &&AskedNode| {
+        asked_node.report().is_some_and(|report| report.state.is("cluster_state", "fail"))
+    };
+    let failing: Vec<_> =
+        asked_nodes.iter().filter(fails).map(|asked_node| asked_node.address.to_string()).collect();
     if !failing.is_empty() {
         layer.found(Finding::bad(
             format!(
@@ -155,8 +160,8 @@ fn works(layer: &mut Layer, witnesses: &[Witness]) {
 }
 
 /// The nodes that the others have given up.
-fn down(layer: &mut Layer, told: &Told) {
-    let gone: Vec<_> = told.nodes.iter().filter(|node| node.is("fail")).map(described).collect();
+fn down(layer: &mut Layer, report: &ClusterReport) {
+    let gone: Vec<_> = report.nodes.iter().filter(|node| node.is("fail")).map(described).collect();
     if !gone.is_empty() {
         layer.found(Finding::warning(
             format!("The cluster takes {} for dead.", gone.join(", ")),
@@ -166,11 +171,11 @@ fn down(layer: &mut Layer, told: &Told) {
 }
 
 /// Primaries without a replica that could take over their slots.
-fn replicas(layer: &mut Layer, told: &Told) {
+fn replicas(layer: &mut Layer, report: &ClusterReport) {
     let follows =
         |node: &Node, primary: &Node| node.primary.as_ref() == Some(&primary.id) && !node.is("fail");
-    let primaries = told.nodes.iter().filter(|node| node.primary.is_none() && !node.slots.is_empty());
-    let alone = primaries.filter(|primary| !told.nodes.iter().any(|node| follows(node, primary)));
+    let primaries = report.nodes.iter().filter(|node| node.primary.is_none() && !node.slots.is_empty());
+    let alone = primaries.filter(|primary| !report.nodes.iter().any(|node| follows(node, primary)));
     let alone: Vec<_> = alone.map(|node| node.address.to_string()).collect();
     if !alone.is_empty() {
         layer.found(Finding::warning(
@@ -184,14 +189,14 @@ fn replicas(layer: &mut Layer, told: &Told) {
 }
 
 /// Whether clients get to where they are sent from here.
-fn ways(layer: &mut Layer, witnesses: &[Witness], told: &Told) {
+fn ways(layer: &mut Layer, asked_nodes: &[AskedNode], report: &ClusterReport) {
     let error = |node: &Node| {
-        let witness = witnesses.iter().find(|witness| witness.address == node.address);
-        witness.and_then(|witness| witness.told.as_ref().err())
+        let asked_node = asked_nodes.iter().find(|asked_node| asked_node.address == node.address);
+        asked_node.and_then(|asked_node| asked_node.report.as_ref().err())
     };
     let lives = |node: &&Node| !["fail", "handshake", "noaddr"].iter().any(|flag| node.is(flag));
     let lost: Vec<_> =
-        told.nodes.iter().filter(lives).filter_map(|node| Some((node, error(node)?))).collect();
+        report.nodes.iter().filter(lives).filter_map(|node| Some((node, error(node)?))).collect();
     let (primaries, replicas): (Vec<_>, Vec<_>) =
         lost.iter().partition(|(node, _)| node.primary.is_none() && !node.slots.is_empty());
     for (nodes, found) in
@@ -218,9 +223,9 @@ const ELSEWHERE: &str = "Let nodes announce addresses that clients can reach (`c
                          tell the client where they are: `remap` of `Config::builder()`.";
 
 /// Whether all nodes go by a name, or none.
-fn names(layer: &mut Layer, told: &Told) {
+fn names(layer: &mut Layer, report: &ClusterReport) {
     let (named, bare): (Vec<_>, Vec<_>) =
-        told.nodes.iter().filter(|node| !node.is("fail")).partition(|node| node.host_name.is_some());
+        report.nodes.iter().filter(|node| !node.is("fail")).partition(|node| node.host_name.is_some());
     if let (Some(named), Some(bare)) = (named.first(), bare.first()) {
         layer.found(Finding::warning(
             format!(
@@ -244,9 +249,9 @@ fn described(node: &Node) -> String {
 }
 
 /// The node to look at more closely.
-fn closer(witnesses: &[Witness], told: &Told) -> Option<HostPort> {
-    let open = |witness: &&Witness| witness.told().is_some_and(|theirs| is_of(theirs, told));
-    let owner = told.owners()[usize::from(slot(KEY.as_bytes()))].map(|place| &told.nodes[place].address);
-    let best = witnesses.iter().filter(open).find(|witness| Some(&witness.address) == owner);
-    best.or_else(|| witnesses.iter().find(open)).map(|witness| witness.address.clone())
+fn closer(asked_nodes: &[AskedNode], report: &ClusterReport) -> Option<HostPort> {
+    let open = |asked_node: &&AskedNode| asked_node.report().is_some_and(|theirs| is_of(theirs, report));
+    let owner = report.owners()[usize::from(slot(KEY.as_bytes()))].map(|place| &report.nodes[place].address);
+    let best = asked_nodes.iter().filter(open).find(|asked_node| Some(&asked_node.address) == owner);
+    best.or_else(|| asked_nodes.iter().find(open)).map(|asked_node| asked_node.address.clone())
 }

@@ -9,42 +9,45 @@ use serde_json::{Value as Json, json};
 
 use super::report::{Finding, Layer};
 use super::tls::sentence;
-use crate::sentinels::{self, Told, Witness};
+use crate::sentinels::{self, AskedSentinel, SentinelReport};
 
 /// What they tell, and where the master is by most of them.
 pub(crate) async fn examine(config: &Config, service: &str, blocking: bool) -> (Layer, Option<HostPort>) {
     let begun = Instant::now();
     let mut layer = Layer::new("sentinels");
-    let witnesses = sentinels::ask_all(config, blocking).await;
+    let asked_sentinels = sentinels::ask_all(config, blocking).await;
     layer.took(begun.elapsed());
-    let master = sentinels::believed(&witnesses);
+    let master = sentinels::believed(&asked_sentinels);
     layer.detail("service", service);
     layer.detail("master", master.as_ref().map(ToString::to_string));
-    layer.detail("sentinels", witnesses.iter().map(to_json).collect::<Vec<Json>>());
-    let answered = sentinels::answers(&witnesses).count();
+    layer.detail("sentinels", asked_sentinels.iter().map(to_json).collect::<Vec<Json>>());
+    let answered = sentinels::answers(&asked_sentinels).count();
     if let Some(master) = &master {
-        let agreeing = witnesses.iter().filter(|witness| witness.master().as_ref() == Some(master)).count();
-        let count = witnesses.len();
+        let agreeing = asked_sentinels
+            .iter()
+            .filter(|asked_sentinel| asked_sentinel.master().as_ref() == Some(master))
+            .count();
+        let count = asked_sentinels.len();
         layer.summary(format!("{agreeing} of {count} sentinels tell that {service:?} is at {master}"));
     }
-    for witness in &witnesses {
-        match &witness.told {
-            Err(error) => layer.found(unasked(&witness.address, error, answered == 0)),
-            Ok(told) => told_by(&mut layer, service, witness, told, master.as_ref()),
+    for asked_sentinel in &asked_sentinels {
+        match &asked_sentinel.report {
+            Err(error) => layer.found(unasked(&asked_sentinel.address, error, answered == 0)),
+            Ok(report) => describe(&mut layer, service, asked_sentinel, report, master.as_ref()),
         }
     }
     (layer, master)
 }
 
-fn to_json(witness: &Witness) -> Json {
-    let quorum = witness.told.as_ref().ok().and_then(|told| match &told.quorum {
-        Err(_) if told.lacks_quorum().is_none() => None,
+fn to_json(asked_sentinel: &AskedSentinel) -> Json {
+    let quorum = asked_sentinel.report.as_ref().ok().and_then(|report| match &report.quorum {
+        Err(_) if report.lacks_quorum().is_none() => None,
         quorum => Some(quorum.is_ok()),
     });
-    let ms = witness.told.as_ref().ok().map(|told| told.took.as_secs_f64() * 1e3);
+    let ms = asked_sentinel.report.as_ref().ok().map(|report| report.took.as_secs_f64() * 1e3);
     json!({
-        "address": witness.address.to_string(), "from_here": witness.reached(), "ms": ms,
-        "master": witness.master().map(|master| master.to_string()), "quorum": quorum,
+        "address": asked_sentinel.address.to_string(), "from_here": asked_sentinel.reached(), "ms": ms,
+        "master": asked_sentinel.master().map(|master| master.to_string()), "quorum": quorum,
     })
 }
 
@@ -86,16 +89,22 @@ fn silent(address: &HostPort, error: &Error, all: bool) -> Finding {
     if all { Finding::bad(meaning, advice) } else { Finding::warning(meaning, advice) }
 }
 
-fn told_by(layer: &mut Layer, service: &str, witness: &Witness, told: &Told, believed: Option<&HostPort>) {
-    let address = &witness.address;
-    let master = match &told.master {
+fn describe(
+    layer: &mut Layer,
+    service: &str,
+    asked_sentinel: &AskedSentinel,
+    report: &SentinelReport,
+    believed: Option<&HostPort>,
+) {
+    let address = &asked_sentinel.address;
+    let master = match &report.master {
         Ok(master) => master,
         Err(error) if sentinels::is_unknown(error) => {
-            return layer.found(unknown(address, service, &told.services, believed.is_none()));
+            return layer.found(unknown(address, service, &report.services, believed.is_none()));
         }
         Err(error) => return layer.found(silent(address, error, believed.is_none())),
     };
-    if let (Some(theirs), Some(believed)) = (witness.master(), believed)
+    if let (Some(theirs), Some(believed)) = (asked_sentinel.master(), believed)
         && theirs != *believed
     {
         layer.found(Finding::warning(
@@ -110,7 +119,7 @@ fn told_by(layer: &mut Layer, service: &str, witness: &Witness, told: &Told, bel
             "Look whether the master runs, and whether the sentinel can reach it.",
         ));
     }
-    if let Some(error) = told.lacks_quorum() {
+    if let Some(error) = report.lacks_quorum() {
         layer.found(Finding::warning(
             format!(
                 "The sentinel {address} says that no failover is possible: {}",

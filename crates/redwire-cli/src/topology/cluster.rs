@@ -11,7 +11,7 @@ use redwire::{Error, Result};
 use serde_json::{Value as Json, json};
 
 use super::{Picture, Row};
-use crate::clusters::{self, Node, Told, Witness};
+use crate::clusters::{self, AskedNode, ClusterReport, Node};
 
 /// So many ranges of slots are shown to people; programs get them all.
 const SHOWN: usize = 4;
@@ -40,19 +40,19 @@ pub(crate) struct Membership {
 }
 
 impl Whole {
-    pub(crate) fn of(told: &Told) -> Self {
-        let serves = |place: &Option<usize>| place.is_some_and(|place| !told.nodes[place].is("fail"));
-        let owners = told.owners();
+    pub(crate) fn of(report: &ClusterReport) -> Self {
+        let serves = |place: &Option<usize>| place.is_some_and(|place| !report.nodes[place].is("fail"));
+        let owners = report.owners();
         let missing = (0..SLOTS).filter(|slot| !serves(&owners[usize::from(*slot)]));
         Self {
-            primaries: told
+            primaries: report
                 .nodes
                 .iter()
                 .filter(|node| node.primary.is_none() && !node.slots.is_empty())
                 .count(),
-            replicas: told.nodes.iter().filter(|node| node.primary.is_some()).count(),
+            replicas: report.nodes.iter().filter(|node| node.primary.is_some()).count(),
             missing: ranges(missing),
-            epoch: told.epoch(),
+            epoch: report.epoch(),
         }
     }
 
@@ -92,8 +92,9 @@ impl std::fmt::Display for Whole {
 }
 
 impl Membership {
-    fn of(node: &Node, own: &Node, told: &Told) -> Self {
-        let address = |id: &String| told.node(id).map_or_else(|| id.clone(), |node| node.address.to_string());
+    fn of(node: &Node, own: &Node, report: &ClusterReport) -> Self {
+        let address =
+            |id: &String| report.node(id).map_or_else(|| id.clone(), |node| node.address.to_string());
         Self {
             id: node.id.clone(),
             epoch: node.epoch,
@@ -133,18 +134,19 @@ impl Picture {
     /// # Errors
     /// None of them can be asked.
     pub(crate) async fn of_cluster(config: &Config, seeds: &[HostPort], blocking: bool) -> Result<Self> {
-        let mut witnesses = clusters::ask_all(config, seeds, blocking).await;
-        if clusters::believed(&witnesses).is_none() {
-            let failed = witnesses.drain(..).find_map(|witness| witness.told.err());
+        let mut asked_nodes = clusters::ask_all(config, seeds, blocking).await;
+        if clusters::believed(&asked_nodes).is_none() {
+            let failed = asked_nodes.drain(..).find_map(|asked_node| asked_node.report.err());
             return Err(failed.unwrap_or_else(|| Error::usage("the URL names no node")));
         }
-        Ok(Self::of_witnesses(&witnesses))
+        Ok(Self::of_witnesses(&asked_nodes))
     }
 
-    fn of_witnesses(witnesses: &[Witness]) -> Self {
-        let Some(told) = clusters::believed(witnesses) else { return Self::default() };
-        let mut rows: Vec<Row> = in_order(told).map(|node| row(node, told, witnesses)).collect();
-        let strays = witnesses.iter().filter(|witness| witness.is_seed && is_stray(witness, told));
+    fn of_witnesses(asked_nodes: &[AskedNode]) -> Self {
+        let Some(report) = clusters::believed(asked_nodes) else { return Self::default() };
+        let mut rows: Vec<Row> = in_order(report).map(|node| row(node, report, asked_nodes)).collect();
+        let strays =
+            asked_nodes.iter().filter(|asked_node| asked_node.is_seed && is_stray(asked_node, report));
         rows.extend(strays.map(stray));
         let offset =
             |address: &str| rows.iter().find(|row| row.address == address).and_then(|row| row.offset);
@@ -156,25 +158,25 @@ impl Picture {
             })
             .collect();
         rows.iter_mut().zip(behind).for_each(|(row, behind)| row.behind = behind);
-        Self { servers: rows, cluster: Some(Whole::of(told)) }
+        Self { servers: rows, cluster: Some(Whole::of(report)) }
     }
 }
 
 /// Primaries by their slots, each with those that follow it; those without slots last.
-fn in_order(told: &Told) -> impl Iterator<Item = &Node> {
-    let mut nodes: Vec<_> = told.nodes.iter().collect();
+fn in_order(report: &ClusterReport) -> impl Iterator<Item = &Node> {
+    let mut nodes: Vec<_> = report.nodes.iter().collect();
     nodes.sort_by_key(|node| {
-        let leader = node.primary.as_ref().and_then(|id| told.node(id)).unwrap_or(node);
+        let leader = node.primary.as_ref().and_then(|id| report.node(id)).unwrap_or(node);
         let first = leader.slots.first().map_or(SLOTS, |range| *range.start());
         (first, leader.id.clone(), node.primary.is_some(), node.address.to_string())
     });
     nodes.into_iter()
 }
 
-fn row(node: &Node, told: &Told, witnesses: &[Witness]) -> Row {
-    let witness = witnesses.iter().find(|witness| witness.address == node.address);
-    let account = witness.and_then(Witness::told);
-    let own = account.and_then(Told::own).filter(|own| own.id == node.id);
+fn row(node: &Node, report: &ClusterReport, asked_nodes: &[AskedNode]) -> Row {
+    let asked_node = asked_nodes.iter().find(|asked_node| asked_node.address == node.address);
+    let own_report = asked_node.and_then(AskedNode::report);
+    let own = own_report.and_then(ClusterReport::own).filter(|own| own.id == node.id);
     let mut faults: Vec<String> = [
         ("fail", "failed"),
         ("fail?", "suspected"),
@@ -185,9 +187,11 @@ fn row(node: &Node, told: &Told, witnesses: &[Witness]) -> Row {
     .filter(|(flag, _)| node.is(flag))
     .map(|(_, fault)| fault.to_owned())
     .collect();
-    faults.extend(account.map(|account| own_faults(account, own.is_some(), told)).unwrap_or_default());
-    let from_here = witness.map_or("not tried", Witness::reached);
-    let info = account.filter(|_| own.is_some()).map(|account| &account.info);
+    faults.extend(
+        own_report.map(|own_report| own_faults(own_report, own.is_some(), report)).unwrap_or_default(),
+    );
+    let from_here = asked_node.map_or("not tried", AskedNode::reached);
+    let info = own_report.filter(|_| own.is_some()).map(|own_report| &own_report.info);
     let is_replica = node.primary.is_some();
     Row {
         address: node.address.to_string(),
@@ -198,26 +202,26 @@ fn row(node: &Node, told: &Told, witnesses: &[Witness]) -> Row {
         behind: None,
         lag: info.and_then(|info| info.number("master_last_io_seconds_ago")).filter(|_| is_replica),
         from_here,
-        member: Some(Membership::of(node, own.unwrap_or(node), told)),
+        member: Some(Membership::of(node, own.unwrap_or(node), report)),
     }
 }
 
 /// What a node that can be asked has against itself.
-fn own_faults(account: &Told, is_it: bool, told: &Told) -> Vec<String> {
+fn own_faults(own_report: &ClusterReport, is_it: bool, report: &ClusterReport) -> Vec<String> {
     if !is_it {
         return vec!["another node answers there".to_owned()];
     }
     let mut faults = Vec::new();
-    if account.info.is("loading", "1") {
+    if own_report.info.is("loading", "1") {
         faults.push("loading".to_owned());
     }
-    if account.info.role() == "replica" && !account.info.is("master_link_status", "up") {
+    if own_report.info.role() == "replica" && !own_report.info.is("master_link_status", "up") {
         faults.push("link down".to_owned());
     }
-    if account.state.is("cluster_state", "fail") {
+    if own_report.state.is("cluster_state", "fail") {
         faults.push("serves nothing (cluster_state:fail)".to_owned());
     }
-    match account.differences(told) {
+    match own_report.differences(report) {
         0 => {}
         count => faults.push(format!("tells otherwise of {count} slots")),
     }
@@ -225,20 +229,21 @@ fn own_faults(account: &Told, is_it: bool, told: &Told) -> Vec<String> {
 }
 
 /// Whether a seed is none of the nodes, or it is not known which.
-fn is_stray(witness: &Witness, told: &Told) -> bool {
-    match witness.told().map(Told::own) {
-        Some(own) => own.is_none_or(|own| told.node(&own.id).is_none()),
-        None => told.nodes.iter().all(|node| node.address != witness.address),
+fn is_stray(asked_node: &AskedNode, report: &ClusterReport) -> bool {
+    match asked_node.report().map(ClusterReport::own) {
+        Some(own) => own.is_none_or(|own| report.node(&own.id).is_none()),
+        None => report.nodes.iter().all(|node| node.address != asked_node.address),
     }
 }
 
-fn stray(witness: &Witness) -> Row {
-    let state = match &witness.told {
+fn stray(asked_node: &AskedNode) -> Row {
+    let state = match &asked_node.report {
         Ok(_) => "of another cluster".to_owned(),
         Err(error) => error.message().to_owned(),
     };
     let (offset, behind, lag) = (None, None, None);
-    let (address, role, from_here) = (witness.address.to_string(), "seed".to_owned(), witness.reached());
+    let (address, role, from_here) =
+        (asked_node.address.to_string(), "seed".to_owned(), asked_node.reached());
     Row { address, role, state, offset, behind, lag, from_here, sound: false, member: None }
 }
 
@@ -253,7 +258,7 @@ pub(super) fn moves(before: &Picture, after: &Picture) -> Vec<(String, String)> 
             None => moved.push((way, vec![slot])),
         }
     }
-    let told = |((from, to), moved): ((&str, &str), Vec<u16>)| {
+    let report = |((from, to), moved): ((&str, &str), Vec<u16>)| {
         let what = slots(&ranges(moved.into_iter()));
         match (from, to) {
             (_, "") => (from.to_owned(), format!("{what}: without a node now")),
@@ -261,7 +266,7 @@ pub(super) fn moves(before: &Picture, after: &Picture) -> Vec<(String, String)> 
             _ => (to.to_owned(), format!("{what}: from {from}")),
         }
     };
-    moved.into_iter().map(told).collect()
+    moved.into_iter().map(report).collect()
 }
 
 /// Who has each slot; an empty address where no node has it.
@@ -326,7 +331,7 @@ mod tests {
     const REPLICA: &str = "c 10.0.0.3:7000@17000 slave a 0 0 1 connected";
 
     /// What the node with the id at the beginning of one of these lines tells.
-    fn witness(own: &str, lines: &[&str]) -> Witness {
+    fn asked_node(own: &str, lines: &[&str]) -> AskedNode {
         let nodes = lines.iter().map(|line| match line.starts_with(own) {
             true => line.replacen(" master", " myself,master", 1).replacen(" slave", " myself,slave", 1),
             false => (*line).to_owned(),
@@ -339,12 +344,12 @@ mod tests {
         } else {
             "role:master\nmaster_repl_offset:9"
         };
-        let told = Told { nodes, state, info: Info::parse(role), took: Duration::ZERO };
-        Witness { address, is_seed: true, told: Ok(told) }
+        let report = ClusterReport { nodes, state, info: Info::parse(role), took: Duration::ZERO };
+        AskedNode { address, is_seed: true, report: Ok(report) }
     }
 
     fn picture(lines: &[&str]) -> Picture {
-        let own = |line: &&str| witness(line.split(' ').next().unwrap_or_default(), lines);
+        let own = |line: &&str| asked_node(line.split(' ').next().unwrap_or_default(), lines);
         Picture::of_witnesses(&lines.iter().map(own).collect::<Vec<_>>())
     }
 
@@ -376,9 +381,10 @@ mod tests {
         assert_eq!((few.servers[1].state.as_str(), few.is_sound()), ("failed", false));
         let less = OTHER.replace("10000-16383", "10001-16383");
         let all = [PRIMARY, OTHER, REPLICA];
-        let witnesses = [witness("a", &all), witness("b", &[PRIMARY, &less, REPLICA]), witness("c", &all)];
+        let asked_nodes =
+            [asked_node("a", &all), asked_node("b", &[PRIMARY, &less, REPLICA]), asked_node("c", &all)];
         let states: Vec<_> =
-            Picture::of_witnesses(&witnesses).servers.into_iter().map(|row| row.state).collect();
+            Picture::of_witnesses(&asked_nodes).servers.into_iter().map(|row| row.state).collect();
         assert_eq!(states, ["online", "online", "tells otherwise of 1 slots"]);
     }
 
@@ -386,8 +392,8 @@ mod tests {
     fn seeds_that_are_not_of_it_are_told_apart() {
         let stranger = "z 10.0.9.9:7000@17000 master - 0 0 1 connected 0-16383";
         let all = [PRIMARY, OTHER];
-        let witnesses = [witness("a", &all), witness("z", &[stranger]), witness("b", &all)];
-        let picture = Picture::of_witnesses(&witnesses);
+        let asked_nodes = [asked_node("a", &all), asked_node("z", &[stranger]), asked_node("b", &all)];
+        let picture = Picture::of_witnesses(&asked_nodes);
         let last = picture.servers.last().map(|row| (row.role.as_str(), row.state.as_str()));
         assert_eq!(last, Some(("seed", "of another cluster")));
     }
@@ -396,13 +402,13 @@ mod tests {
     fn moves_are_told_by_whom_they_concern() {
         let before = picture(&[PRIMARY, OTHER]);
         let (less, more) = (PRIMARY.replace("0-9999", "1-9998"), OTHER.replace("10000-", "9999-"));
-        let told = moves(&before, &picture(&[&less, &more]));
+        let report = moves(&before, &picture(&[&less, &more]));
         let concerned = |address: &str, change: &str| (address.to_owned(), change.to_owned());
         let expected = [
             concerned("10.0.0.1:7000", "slot 0: without a node now"),
             concerned("10.0.0.2:7000", "slot 9999: from 10.0.0.1:7000"),
         ];
-        assert_eq!(told, expected);
+        assert_eq!(report, expected);
         assert_eq!(moves(&before, &before), []);
     }
 }
