@@ -61,7 +61,7 @@ pub struct FetchedMap {
     /// The map.
     pub map: Map,
     /// Who told.
-    pub witness: HostPort,
+    pub told_by: HostPort,
     /// The command that it answered.
     pub source: Source,
 }
@@ -78,7 +78,7 @@ pub struct Refresh {
     waiting: VecDeque<Ask>,
     under_way: Vec<Ask>,
     refused: Vec<(HostPort, MapRefusal)>,
-    heard: Vec<Witness>,
+    heard: Vec<MapCandidate>,
     /// When the next may be asked; at once if there is no such time.
     next: Option<Instant>,
     /// When no more is waited for those that have not answered yet.
@@ -87,7 +87,7 @@ pub struct Refresh {
 
 /// A map that can be used, and what speaks for it.
 #[derive(Debug)]
-struct Witness {
+struct MapCandidate {
     found: FetchedMap,
     /// Whether it thinks that the cluster works.
     works: bool,
@@ -107,7 +107,7 @@ impl Refresh {
 
     /// How many a client without a map asks at once; and after so many answers it is decided which to
     /// believe.
-    pub const WITNESSES: usize = 3;
+    pub const ANSWERS: usize = 3;
 
     /// Asks for what has become of `known`, the nodes in it and the `seeds` in turn, in an order by `random`,
     /// which is uniform over all of `u64`; those that are `lost` at the end.
@@ -164,7 +164,7 @@ impl Refresh {
         }
         // Without a map several are asked at once.
         let at_once =
-            self.is_first() && self.under_way.len() + self.refused.len() + self.heard.len() < Self::WITNESSES;
+            self.is_first() && self.under_way.len() + self.refused.len() + self.heard.len() < Self::ANSWERS;
         self.next = (!at_once).then_some(now + Self::DELAY);
         Some(ask)
     }
@@ -183,8 +183,8 @@ impl Refresh {
         let Some(place) = self.under_way.iter().position(|other| other == ask) else { return };
         let Ask { node, source } = self.under_way.remove(place);
         match self.judge(&node, source, answer) {
-            Ok(witness) => {
-                self.heard.push(witness);
+            Ok(candidate) => {
+                self.heard.push(candidate);
                 self.grace.get_or_insert(now + Self::DELAY);
             }
             Err(MapRefusal::Failed(error)) if source == Source::Shards && is_refused(&error) => {
@@ -203,7 +203,7 @@ impl Refresh {
         node: &HostPort,
         source: Source,
         answer: Result<NodeAnswer>,
-    ) -> Result<Witness, MapRefusal> {
+    ) -> Result<MapCandidate, MapRefusal> {
         let answer = answer.map_err(MapRefusal::Failed)?;
         let hearing = SlotsReply { asked: node, tls: self.tls, remap: &self.options.remap };
         let map = hearing.read(source, &answer.map).map_err(MapRefusal::Failed)?;
@@ -219,7 +219,10 @@ impl Refresh {
         }
         let epoch = info("cluster_current_epoch").and_then(|epoch| epoch.parse().ok()).unwrap_or_default();
         let works = state.is_none_or(|state| state == "ok");
-        Ok(Witness { found: FetchedMap { map: map.with_epoch(epoch), witness: node.clone(), source }, works })
+        Ok(MapCandidate {
+            found: FetchedMap { map: map.with_epoch(epoch), told_by: node.clone(), source },
+            works,
+        })
     }
 
     fn is_first(&self) -> bool {
@@ -227,25 +230,25 @@ impl Refresh {
     }
 
     /// Whether this one needs no other beside it.
-    fn is_beyond_doubt(&self, witness: &Witness) -> bool {
-        let map = &witness.found.map;
-        witness.works && map.epoch() >= self.known.epoch() && map.is_related(&self.known)
+    fn is_enough_alone(&self, candidate: &MapCandidate) -> bool {
+        let map = &candidate.found.map;
+        candidate.works && map.epoch() >= self.known.epoch() && map.is_related(&self.known)
     }
 
     /// Whether it is certain by now which node is believed.
     fn is_decided(&self, now: Instant) -> bool {
-        let agreed = |witness: &Witness| {
-            let same = self.heard.iter().filter(|other| other.found.map.agrees(&witness.found.map));
-            witness.works && same.count() >= 2
+        let agreed = |candidate: &MapCandidate| {
+            let same = self.heard.iter().filter(|other| other.found.map.agrees(&candidate.found.map));
+            candidate.works && same.count() >= 2
         };
-        let sound = |witness: &Witness| match self.is_first() {
-            true => agreed(witness),
-            false => self.is_beyond_doubt(witness),
+        let sound = |candidate: &MapCandidate| match self.is_first() {
+            true => agreed(candidate),
+            false => self.is_enough_alone(candidate),
         };
         let exhausted = self.waiting.is_empty() && self.under_way.is_empty();
         let late =
             self.grace.is_some_and(|grace| grace <= now) && (self.is_first() || self.waiting.is_empty());
-        self.heard.len() >= Self::WITNESSES || exhausted || late || self.heard.iter().any(sound)
+        self.heard.len() >= Self::ANSWERS || exhausted || late || self.heard.iter().any(sound)
     }
 
     /// The map, or why no node tells one, once that is certain.
@@ -267,12 +270,12 @@ impl Refresh {
     }
 
     /// What speaks for a witness, the strongest first.
-    fn weight(&self, witness: &Witness) -> (bool, usize, bool, bool, u64, usize, usize) {
-        let map = &witness.found.map;
+    fn weight(&self, candidate: &MapCandidate) -> (bool, usize, bool, bool, u64, usize, usize) {
+        let map = &candidate.found.map;
         let party = self.heard.iter().filter(|other| other.found.map.is_related(map)).count();
         let agreed = self.heard.iter().filter(|other| other.found.map.agrees(map)).count();
         let related = map.is_related(&self.known);
-        (self.is_beyond_doubt(witness), party, related, witness.works, map.epoch(), agreed, map.covered())
+        (self.is_enough_alone(candidate), party, related, candidate.works, map.epoch(), agreed, map.covered())
     }
 
     #[cold]

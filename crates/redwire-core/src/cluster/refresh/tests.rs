@@ -122,7 +122,7 @@ fn run(case: Case) {
     match (result, case.result) {
         (Ok(found), Outcomes::Found { witness, primary_of_0 }) => {
             let primary = found.map.primary(0).map(ToString::to_string);
-            assert_eq!((found.witness.to_string(), primary), (witness, Some(primary_of_0)), "{name}");
+            assert_eq!((found.told_by.to_string(), primary), (witness, Some(primary_of_0)), "{name}");
         }
         (Err(error), Outcomes::Error { fault, says }) => {
             assert_eq!(format!("{:?}", error.kind()), format!("Cluster({fault})"), "{name}: {error}");

@@ -236,7 +236,7 @@ fn topology(options: ClusterOptions) -> (Topology, Instant) {
     let mut topology = Topology::new(vec![address("seed:1")], options, false, now);
     assert!(topology.poll_refresh(now, 0).is_some(), "at first at once");
     let map = map(&serde_json::json!([[0, 16383, ["a", 1, "a1"]]]));
-    let found = FetchedMap { map, witness: address("seed:1"), source: Source::Slots };
+    let found = FetchedMap { map, told_by: address("seed:1"), source: Source::Slots };
     assert!(topology.handle_refreshed(Ok(found), now, 0));
     (topology, now)
 }
