@@ -1,9 +1,9 @@
 //! `redwire exec`: any command: one, one a line from a pipe, or from a prompt.
 //!
 //! Promises one connection for all of them, and an exit status of 1 if the server answered any with an error.
-//! Must not know how a connection is kept ([`hand`]), nor how replies look ([`reply`]).
+//! Must not know how a connection is kept ([`connection`]), nor how replies look ([`reply`]).
 
-mod hand;
+mod connection;
 mod hints;
 mod prompt;
 pub(crate) mod reply;
@@ -19,7 +19,7 @@ use tokio::signal::ctrl_c;
 use crate::args::{Exec, Global};
 use crate::connect;
 use crate::output::{BAD, DIM, Failure, Output, Verdict};
-use hand::{Answer, Hand};
+use connection::{Answer, ExecConnection};
 use prompt::{Line, Prompt};
 
 /// How replies are printed.
@@ -50,20 +50,24 @@ pub(crate) async fn run(global: &Global, exec: &Exec, output: &Output) -> Result
     };
     let printer = Printer { output, form };
     let config = connect::config(global, connect::first_url(global))?;
-    let mut hand = Hand::open(config, global.blocking).await?;
+    let mut connection = ExecConnection::open(config, global.blocking).await?;
     if !exec.words.is_empty() {
         let words: Vec<_> = exec.words.iter().map(|word| word.as_encoded_bytes().to_vec()).collect();
-        return run_one(&mut hand, &words, printer).await;
+        return run_one(&mut connection, &words, printer).await;
     }
     if io::stdin().is_terminal() && io::stdout().is_terminal() {
-        run_prompt(&mut hand, global, printer).await
+        run_prompt(&mut connection, global, printer).await
     } else {
-        run_lines(&mut hand, printer).await
+        run_lines(&mut connection, printer).await
     }
 }
 
-async fn run_one(hand: &mut Hand, words: &[Vec<u8>], printer: Printer<'_>) -> Result<Verdict, Failure> {
-    match hand.run(words, printer.output, &mut |message| printer.reply(message)).await? {
+async fn run_one(
+    connection: &mut ExecConnection,
+    words: &[Vec<u8>],
+    printer: Printer<'_>,
+) -> Result<Verdict, Failure> {
+    match connection.run(words, printer.output, &mut |message| printer.reply(message)).await? {
         // Bytes for a file are not to end with what is not theirs.
         Answer::Reply(value) if printer.form == Form::Raw && !io::stdout().is_terminal() => {
             printer.output.bytes(&reply::raw(&value))
@@ -76,7 +80,7 @@ async fn run_one(hand: &mut Hand, words: &[Vec<u8>], printer: Printer<'_>) -> Re
 }
 
 /// One command a line, from standard input. Goes on after errors of the server, not without a connection.
-async fn run_lines(hand: &mut Hand, printer: Printer<'_>) -> Result<Verdict, Failure> {
+async fn run_lines(connection: &mut ExecConnection, printer: Printer<'_>) -> Result<Verdict, Failure> {
     let mut input = BufReader::new(tokio::io::stdin());
     let mut end = pin!(ctrl_c());
     let mut verdict = Verdict::Good;
@@ -101,7 +105,7 @@ async fn run_lines(hand: &mut Hand, printer: Printer<'_>) -> Result<Verdict, Fai
                 continue;
             }
         };
-        match hand.run(&words, printer.output, &mut |message| printer.reply(message)).await? {
+        match connection.run(&words, printer.output, &mut |message| printer.reply(message)).await? {
             Answer::Reply(value) => printer.reply(&value)?,
             Answer::Refused(error) => {
                 verdict = Verdict::Bad;
@@ -113,11 +117,15 @@ async fn run_lines(hand: &mut Hand, printer: Printer<'_>) -> Result<Verdict, Fai
 }
 
 /// Commands as they are typed. What fails is told, and the next one may be typed.
-async fn run_prompt(hand: &mut Hand, global: &Global, printer: Printer<'_>) -> Result<Verdict, Failure> {
+async fn run_prompt(
+    connection: &mut ExecConnection,
+    global: &Global,
+    printer: Printer<'_>,
+) -> Result<Verdict, Failure> {
     let output = printer.output;
     let mut prompt = Prompt::new(global.color, output)?;
     loop {
-        let (line, back) = prompt.read(format!("{}> ", hand.describe())).await?;
+        let (line, back) = prompt.read(format!("{}> ", connection.describe())).await?;
         prompt = back;
         let line = match line {
             Line::Text(line) => line,
@@ -145,10 +153,10 @@ async fn run_prompt(hand: &mut Hand, global: &Global, printer: Printer<'_>) -> R
             Some(_) => {}
         }
         prompt.keep(&line, &words);
-        if hand::facts_of(&words).is_some_and(hand::goes_on) {
+        if connection::facts_of(&words).is_some_and(connection::goes_on) {
             output.note(format_args!("{DIM}listening until Ctrl-C{DIM:#}"));
         }
-        match hand.run(&words, output, &mut |message| printer.reply(message)).await {
+        match connection.run(&words, output, &mut |message| printer.reply(message)).await {
             Ok(Answer::Reply(value)) => printer.reply(&value)?,
             Ok(Answer::Refused(error)) => printer.refusal(&error)?,
             Ok(Answer::Ended) => {}

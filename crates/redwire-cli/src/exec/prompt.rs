@@ -17,7 +17,7 @@ use rustyline::history::FileHistory;
 use rustyline::validate::Validator;
 use rustyline::{ColorMode, CompletionType, Config, Context, Editor, Helper};
 
-use super::hand::facts_of;
+use super::connection::facts_of;
 use super::hints::{self, Hints};
 use crate::output::{DIM, Failure, Output};
 
@@ -33,7 +33,7 @@ pub(crate) enum Line {
 
 /// A line editor, and where its history is kept.
 pub(crate) struct Prompt {
-    editor: Editor<Companion, FileHistory>,
+    editor: Editor<PromptHelper, FileHistory>,
     history: Option<PathBuf>,
 }
 
@@ -55,7 +55,7 @@ impl Prompt {
             .color_mode(color)
             .build();
         let mut editor = Editor::with_config(config).map_err(failed)?;
-        editor.set_helper(Some(Companion { hints: Hints::new() }));
+        editor.set_helper(Some(PromptHelper { hints: Hints::new() }));
         let history = history_file().and_then(|file| match file.parent().map(fs::create_dir_all) {
             Some(Err(error)) => {
                 output.note(format_args!("no history is kept: {}: {error}", file.display()));
@@ -117,11 +117,11 @@ fn history_file() -> Option<PathBuf> {
 }
 
 /// Completes and hints.
-struct Companion {
+struct PromptHelper {
     hints: Hints,
 }
 
-impl Completer for Companion {
+impl Completer for PromptHelper {
     type Candidate = String;
 
     fn complete(&self, line: &str, pos: usize, _: &Context<'_>) -> rustyline::Result<(usize, Vec<String>)> {
@@ -130,9 +130,9 @@ impl Completer for Companion {
 }
 
 /// What is shown behind the cursor. It only tells, and cannot be taken over.
-struct Shown(String);
+struct ShownHint(String);
 
-impl Hint for Shown {
+impl Hint for ShownHint {
     fn display(&self) -> &str {
         &self.0
     }
@@ -142,22 +142,22 @@ impl Hint for Shown {
     }
 }
 
-impl Hinter for Companion {
-    type Hint = Shown;
+impl Hinter for PromptHelper {
+    type Hint = ShownHint;
 
-    fn hint(&self, line: &str, pos: usize, _: &Context<'_>) -> Option<Shown> {
-        if pos < line.len() { None } else { self.hints.after(line).map(Shown) }
+    fn hint(&self, line: &str, pos: usize, _: &Context<'_>) -> Option<ShownHint> {
+        if pos < line.len() { None } else { self.hints.after(line).map(ShownHint) }
     }
 }
 
-impl Highlighter for Companion {
+impl Highlighter for PromptHelper {
     fn highlight_hint<'h>(&self, hint: &'h str) -> Cow<'h, str> {
         Cow::Owned(format!("{DIM}{hint}{DIM:#}"))
     }
 }
 
-impl Validator for Companion {}
-impl Helper for Companion {}
+impl Validator for PromptHelper {}
+impl Helper for PromptHelper {}
 
 #[cfg(test)]
 mod tests {

@@ -5,14 +5,14 @@
 
 /// Why a line is no command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Fault {
+pub(crate) enum WordsFault {
     /// A quote is opened and not closed.
     Open,
     /// Something other than a space follows a closing quote.
     Glued,
 }
 
-impl std::fmt::Display for Fault {
+impl std::fmt::Display for WordsFault {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::Open => "a quote is opened and not closed",
@@ -25,7 +25,7 @@ impl std::fmt::Display for Fault {
 ///
 /// # Errors
 /// Quotes that do not match.
-pub(crate) fn split(line: &[u8]) -> Result<Vec<Vec<u8>>, Fault> {
+pub(crate) fn split(line: &[u8]) -> Result<Vec<Vec<u8>>, WordsFault> {
     let mut words = Vec::new();
     let mut rest = line.trim_ascii();
     if rest.starts_with(b"#") {
@@ -40,7 +40,7 @@ pub(crate) fn split(line: &[u8]) -> Result<Vec<Vec<u8>>, Fault> {
 }
 
 /// Reads one word into `word`, and gives what follows.
-fn read_word<'a>(mut rest: &'a [u8], word: &mut Vec<u8>) -> Result<&'a [u8], Fault> {
+fn read_word<'a>(mut rest: &'a [u8], word: &mut Vec<u8>) -> Result<&'a [u8], WordsFault> {
     loop {
         match rest {
             [] => return Ok(rest),
@@ -48,7 +48,7 @@ fn read_word<'a>(mut rest: &'a [u8], word: &mut Vec<u8>) -> Result<&'a [u8], Fau
             [quote @ (b'"' | b'\''), inner @ ..] => {
                 let after = read_quoted(inner, *quote, word)?;
                 let ends = after.first().is_none_or(u8::is_ascii_whitespace);
-                return if ends { Ok(after) } else { Err(Fault::Glued) };
+                return if ends { Ok(after) } else { Err(WordsFault::Glued) };
             }
             [byte, after @ ..] => {
                 word.push(*byte);
@@ -59,10 +59,10 @@ fn read_word<'a>(mut rest: &'a [u8], word: &mut Vec<u8>) -> Result<&'a [u8], Fau
 }
 
 /// Reads up to the closing quote, and gives what follows it.
-fn read_quoted<'a>(mut rest: &'a [u8], quote: u8, word: &mut Vec<u8>) -> Result<&'a [u8], Fault> {
+fn read_quoted<'a>(mut rest: &'a [u8], quote: u8, word: &mut Vec<u8>) -> Result<&'a [u8], WordsFault> {
     loop {
         let (byte, after) = match rest {
-            [] => return Err(Fault::Open),
+            [] => return Err(WordsFault::Open),
             [byte, after @ ..] if *byte == quote => return Ok(after),
             [b'\\', b'x', high, low, after @ ..] if quote == b'"' && is_hex(*high) && is_hex(*low) => {
                 (hex(*high) << 4 | hex(*low), after)
@@ -126,9 +126,9 @@ mod tests {
 
     #[test]
     fn quotes_that_do_not_match_are_faults() {
-        assert_eq!(split(br#"ECHO "a"#), Err(Fault::Open));
-        assert_eq!(split(b"ECHO 'a"), Err(Fault::Open));
-        assert_eq!(split(br#"ECHO "a"b"#), Err(Fault::Glued));
-        assert_eq!(split(br#"ECHO "a\"#), Err(Fault::Open));
+        assert_eq!(split(br#"ECHO "a"#), Err(WordsFault::Open));
+        assert_eq!(split(b"ECHO 'a"), Err(WordsFault::Open));
+        assert_eq!(split(br#"ECHO "a"b"#), Err(WordsFault::Glued));
+        assert_eq!(split(br#"ECHO "a\"#), Err(WordsFault::Open));
     }
 }

@@ -31,7 +31,7 @@ pub(crate) enum Answer {
 
 /// A connection and what was done to it.
 #[derive(Debug)]
-pub(crate) struct Hand {
+pub(crate) struct ExecConnection {
     config: Config,
     blocking: bool,
     /// Of a cluster: it finds the node of each command.
@@ -48,12 +48,12 @@ pub(crate) struct Hand {
 }
 
 /// What is printed as it comes.
-pub(crate) type Heard<'a> = &'a mut (dyn FnMut(&Value) -> Result<(), Failure> + Send);
+pub(crate) type OnValue<'a> = &'a mut (dyn FnMut(&Value) -> Result<(), Failure> + Send);
 
 /// How long a thread waits for a message before it looks whether it is still wanted.
 const PATIENCE: Duration = Duration::from_millis(200);
 
-impl Hand {
+impl ExecConnection {
     pub(crate) async fn open(config: Config, blocking: bool) -> Result<Self> {
         let (cluster, session) = match config.deployment() {
             Deployment::Cluster { .. } => (Some(Client::open(config.clone(), blocking).await?), None),
@@ -99,7 +99,7 @@ impl Hand {
         &mut self,
         words: &[Vec<u8>],
         output: &Output,
-        heard: Heard<'_>,
+        heard: OnValue<'_>,
     ) -> Result<Answer, Failure> {
         let mut words = words.iter();
         let Some(first) = words.next() else { return Ok(Answer::Ended) };
@@ -171,7 +171,7 @@ impl Hand {
         &mut self,
         cmd: &Cmd<Value>,
         facts: &Facts,
-        heard: Heard<'_>,
+        heard: OnValue<'_>,
     ) -> Result<Result<Answer>, Failure> {
         let Some(mut session) = self.session.take() else { return Ok(Ok(Answer::Interrupted)) };
         self.give_up();
