@@ -21,19 +21,19 @@ use crate::info::Info;
 use crate::output::{BAD, DIM, Failure, GOOD, Output, Verdict};
 use crate::sentinels::{self, AskedSentinel, SentinelReport};
 use crate::session::Session;
+pub(crate) use cluster::ClusterSummary;
 use cluster::Membership;
-pub(crate) use cluster::Whole;
-use watch::{Eye, View};
+use watch::{View, WatchedServer};
 
 /// How long another server may take to take a connection.
 const REACH: Duration = Duration::from_secs(2);
 
 /// What was seen at one moment: the server that was asked, then those it names.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Picture {
+pub(crate) struct Snapshot {
     pub(crate) servers: Vec<Row>,
     /// Of a cluster, what it is as a whole.
-    pub(crate) cluster: Option<Whole>,
+    pub(crate) cluster: Option<ClusterSummary>,
 }
 
 /// One server.
@@ -63,9 +63,9 @@ pub(crate) async fn run(global: &Global, topology: &Topology, output: &Output) -
     let mut pictures = Vec::new();
     for url in &global.url {
         let (config, address) = asked(global, url)?;
-        let picture = Eye::new(config, address, global.blocking).look().await?;
-        print(&picture, output);
-        pictures.push(picture);
+        let snapshot = WatchedServer::new(config, address, global.blocking).look().await?;
+        print(&snapshot, output);
+        pictures.push(snapshot);
     }
     output.json(&to_json(&pictures));
     Ok(verdict(&pictures))
@@ -77,9 +77,9 @@ async fn watch(global: &Global, output: &Output) -> Result<Verdict, Failure> {
         return Err(Failure::new("--watch", "one server at a time: give one --url"));
     };
     let (config, address) = asked(global, url)?;
-    let mut eye = Eye::new(config, address, global.blocking);
+    let mut server = WatchedServer::new(config, address, global.blocking);
     if output.is_terminal() {
-        let last = watch::on_terminal(&mut eye).await?.picture;
+        let last = watch::on_terminal(&mut server).await?.snapshot;
         return Ok(verdict(last.as_slice()));
     }
     let mut view = View::new(Instant::now());
@@ -87,18 +87,18 @@ async fn watch(global: &Global, output: &Output) -> Result<Verdict, Failure> {
         // First, so that the signal is listened for from the beginning.
         biased;
         _ = tokio::signal::ctrl_c() => {}
-        () = write_changes(&mut eye, &mut view, output) => {}
+        () = write_changes(&mut server, &mut view, output) => {}
     }
-    Ok(verdict(view.picture.as_slice()))
+    Ok(verdict(view.snapshot.as_slice()))
 }
 
 /// Writes the first picture, and each that differs from the one before.
-async fn write_changes(eye: &mut Eye, view: &mut View, output: &Output) {
+async fn write_changes(server: &mut WatchedServer, view: &mut View, output: &Output) {
     let mut ticks = tokio::time::interval(watch::TICK);
     loop {
         ticks.tick().await;
-        let first = view.picture.is_none();
-        let seen = eye.look().await;
+        let first = view.snapshot.is_none();
+        let seen = server.look().await;
         let failed = seen.is_err();
         let changes = view.handle(seen, Instant::now());
         if changes.is_empty() && (failed || !first) {
@@ -107,36 +107,40 @@ async fn write_changes(eye: &mut Eye, view: &mut View, output: &Output) {
         for change in &changes {
             output.note(change);
         }
-        if let (Some(picture), false) = (&view.picture, failed) {
-            print(picture, output);
-            output.json(&to_json(std::slice::from_ref(picture)));
+        if let (Some(snapshot), false) = (&view.snapshot, failed) {
+            print(snapshot, output);
+            output.json(&to_json(std::slice::from_ref(snapshot)));
         }
     }
 }
 
-fn print(picture: &Picture, output: &Output) {
-    if let Some(whole) = &picture.cluster {
-        let style = if whole.is_sound() { GOOD } else { BAD };
-        output.line(format_args!("{style}cluster{style:#}  {whole}"));
+fn print(snapshot: &Snapshot, output: &Output) {
+    if let Some(summary) = &snapshot.cluster {
+        let style = if summary.is_sound() { GOOD } else { BAD };
+        output.line(format_args!("{style}cluster{style:#}  {summary}"));
     }
-    let first = picture.servers.iter().position(|row| row.role != SENTINEL);
-    for (index, row) in picture.servers.iter().enumerate() {
+    let first = snapshot.servers.iter().position(|row| row.role != SENTINEL);
+    for (index, row) in snapshot.servers.iter().enumerate() {
         let follows = match &row.member {
             Some(member) => member.primary.is_some(),
-            None => picture.cluster.is_none() && first.is_some_and(|first| index > first),
+            None => snapshot.cluster.is_none() && first.is_some_and(|first| index > first),
         };
         output.line(line(row, follows));
     }
 }
 
-fn verdict(pictures: &[Picture]) -> Verdict {
-    if pictures.iter().all(Picture::is_sound) { Verdict::Good } else { Verdict::Bad }
+fn verdict(pictures: &[Snapshot]) -> Verdict {
+    if pictures.iter().all(Snapshot::is_sound) { Verdict::Good } else { Verdict::Bad }
 }
 
-fn to_json(pictures: &[Picture]) -> Json {
-    let servers: Vec<Json> = pictures.iter().flat_map(|picture| &picture.servers).map(Row::to_json).collect();
-    let clusters: Vec<Json> =
-        pictures.iter().filter_map(|picture| picture.cluster.as_ref()).map(Whole::to_json).collect();
+fn to_json(pictures: &[Snapshot]) -> Json {
+    let servers: Vec<Json> =
+        pictures.iter().flat_map(|snapshot| &snapshot.servers).map(Row::to_json).collect();
+    let clusters: Vec<Json> = pictures
+        .iter()
+        .filter_map(|snapshot| snapshot.cluster.as_ref())
+        .map(ClusterSummary::to_json)
+        .collect();
     let word = if verdict(pictures) == Verdict::Good { "good" } else { "bad" };
     let mut json = json!({ "verdict": word, "servers": servers });
     if !clusters.is_empty() {
@@ -152,7 +156,7 @@ fn asked(global: &Global, url: &str) -> Result<(Config, String), Failure> {
     Ok((config, place))
 }
 
-impl Picture {
+impl Snapshot {
     /// Asks one server, and tries whether those that it names can be reached.
     pub(crate) async fn take(session: &mut Session, address: &str) -> Result<Self> {
         let info = Info::of(session).await?;
@@ -199,11 +203,11 @@ impl Picture {
             .map(|asked_sentinel| sentinel_row(asked_sentinel, believed.as_ref()))
             .collect();
         let address = believed.map_or_else(|| service.to_owned(), |master| master.to_string());
-        let picture = match Session::open(config.clone(), blocking).await {
+        let snapshot = match Session::open(config.clone(), blocking).await {
             Ok(mut session) => Self::take(&mut session, &address).await,
             Err(error) => Err(error),
         };
-        match picture {
+        match snapshot {
             Ok(master) => servers.extend(master.servers),
             Err(error) if sentinels::answers(&asked_sentinels).next().is_none() => return Err(error),
             Err(error) => servers.push(unreached(address, &error)),
@@ -220,7 +224,7 @@ impl Picture {
     }
 
     pub(crate) fn is_sound(&self) -> bool {
-        self.servers.iter().all(|row| row.sound) && self.cluster.as_ref().is_none_or(Whole::is_sound)
+        self.servers.iter().all(|row| row.sound) && self.cluster.as_ref().is_none_or(ClusterSummary::is_sound)
     }
 }
 

@@ -12,7 +12,7 @@ use super::KEY;
 use super::report::{Finding, Layer};
 use super::tls::sentence;
 use crate::clusters::{self, AskedNode, ClusterReport, Node};
-use crate::topology::Whole;
+use crate::topology::ClusterSummary;
 
 /// What the nodes tell, and the one to look at more closely: that serves the key of the trial write, if it
 /// can be had.
@@ -32,10 +32,10 @@ pub(crate) async fn examine(
         .filter(|asked_node| asked_node.is_seed)
         .for_each(|seed| self::seed(&mut layer, seed, report));
     let Some(report) = report else { return (layer, None) };
-    let whole = Whole::of(report);
-    layer.summary(whole.to_string());
-    layer.detail("cluster", whole.to_json());
-    coverage(&mut layer, &whole);
+    let summary = ClusterSummary::of(report);
+    layer.summary(summary.to_string());
+    layer.detail("cluster", summary.to_json());
+    coverage(&mut layer, &summary);
     agreement(&mut layer, &asked_nodes, report);
     works(&mut layer, &asked_nodes);
     down(&mut layer, report);
@@ -107,8 +107,8 @@ fn advice(error: &Error) -> &'static str {
     }
 }
 
-fn coverage(layer: &mut Layer, whole: &Whole) {
-    if let Some(missing) = whole.missing() {
+fn coverage(layer: &mut Layer, summary: &ClusterSummary) {
+    if let Some(missing) = summary.missing() {
         layer.found(Finding::bad(
             format!(
                 "No node serves {missing}: commands for their keys fail, and unless \

@@ -10,7 +10,7 @@ use redwire::config::{Config, HostPort};
 use redwire::{Error, Result};
 use serde_json::{Value as Json, json};
 
-use super::{Picture, Row};
+use super::{Row, Snapshot};
 use crate::clusters::{self, AskedNode, ClusterReport, Node};
 
 /// So many ranges of slots are shown to people; programs get them all.
@@ -18,7 +18,7 @@ const SHOWN: usize = 4;
 
 /// A cluster as a whole.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Whole {
+pub(crate) struct ClusterSummary {
     pub(crate) primaries: usize,
     pub(crate) replicas: usize,
     /// Slots that no node has, or that a node has which failed.
@@ -39,7 +39,7 @@ pub(crate) struct Membership {
     pub(crate) leaving: Vec<(u16, String)>,
 }
 
-impl Whole {
+impl ClusterSummary {
     pub(crate) fn of(report: &ClusterReport) -> Self {
         let serves = |place: &Option<usize>| place.is_some_and(|place| !report.nodes[place].is("fail"));
         let owners = report.owners();
@@ -78,7 +78,7 @@ impl Whole {
 }
 
 /// What is wrong, and how large the cluster is.
-impl std::fmt::Display for Whole {
+impl std::fmt::Display for ClusterSummary {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let (served, epoch) = (self.served(), self.epoch);
         let (primaries, replicas) =
@@ -128,7 +128,7 @@ impl Membership {
     }
 }
 
-impl Picture {
+impl Snapshot {
     /// Asks the nodes of a cluster that are named, and those that they tell of.
     ///
     /// # Errors
@@ -158,7 +158,7 @@ impl Picture {
             })
             .collect();
         rows.iter_mut().zip(behind).for_each(|(row, behind)| row.behind = behind);
-        Self { servers: rows, cluster: Some(Whole::of(report)) }
+        Self { servers: rows, cluster: Some(ClusterSummary::of(report)) }
     }
 }
 
@@ -248,7 +248,7 @@ fn stray(asked_node: &AskedNode) -> Row {
 }
 
 /// Which slots went from where to where, by the address that is concerned.
-pub(super) fn moves(before: &Picture, after: &Picture) -> Vec<(String, String)> {
+pub(super) fn moves(before: &Snapshot, after: &Snapshot) -> Vec<(String, String)> {
     let (was, is) = (owners(before), owners(after));
     let mut moved: Vec<((&str, &str), Vec<u16>)> = Vec::new();
     for slot in (0..SLOTS).filter(|slot| was[usize::from(*slot)] != is[usize::from(*slot)]) {
@@ -270,9 +270,9 @@ pub(super) fn moves(before: &Picture, after: &Picture) -> Vec<(String, String)> 
 }
 
 /// Who has each slot; an empty address where no node has it.
-fn owners(picture: &Picture) -> Vec<&str> {
+fn owners(snapshot: &Snapshot) -> Vec<&str> {
     let mut owners = vec![""; usize::from(SLOTS)];
-    for row in &picture.servers {
+    for row in &snapshot.servers {
         for slot in row.member.iter().flat_map(|member| member.slots.iter().cloned().flatten()) {
             owners[usize::from(slot)] = row.address.as_str();
         }
@@ -348,26 +348,29 @@ mod tests {
         AskedNode { address, is_seed: true, report: Ok(report) }
     }
 
-    fn picture(lines: &[&str]) -> Picture {
+    fn snapshot(lines: &[&str]) -> Snapshot {
         let own = |line: &&str| asked_node(line.split(' ').next().unwrap_or_default(), lines);
-        Picture::of_witnesses(&lines.iter().map(own).collect::<Vec<_>>())
+        Snapshot::of_witnesses(&lines.iter().map(own).collect::<Vec<_>>())
     }
 
     #[test]
     fn shards_stand_together_and_all_is_well() {
-        let picture = picture(&[OTHER, REPLICA, PRIMARY]);
-        let rows: Vec<_> =
-            picture.servers.iter().map(|row| (row.role.as_str(), row.address.as_str(), row.behind)).collect();
+        let snapshot = snapshot(&[OTHER, REPLICA, PRIMARY]);
+        let rows: Vec<_> = snapshot
+            .servers
+            .iter()
+            .map(|row| (row.role.as_str(), row.address.as_str(), row.behind))
+            .collect();
         let expected = [
             ("primary", "10.0.0.1:7000", None),
             ("replica", "10.0.0.3:7000", Some(2)),
             ("primary", "10.0.0.2:7000", None),
         ];
         assert_eq!(rows, expected);
-        assert!(picture.is_sound(), "{picture:?}");
-        let whole = picture.cluster.map(|whole| whole.to_string());
+        assert!(snapshot.is_sound(), "{snapshot:?}");
+        let summary = snapshot.cluster.map(|summary| summary.to_string());
         assert_eq!(
-            whole.as_deref(),
+            summary.as_deref(),
             Some("16384 of 16384 slots are served; 2 primaries with slots, 1 replica, epoch 2")
         );
     }
@@ -375,16 +378,16 @@ mod tests {
     #[test]
     fn what_is_missing_failed_or_contradicted_is_told() {
         let failed = OTHER.replace("master", "master,fail");
-        let few = picture(&[PRIMARY, &failed]);
-        let whole = few.cluster.as_ref().map(ToString::to_string).unwrap_or_default();
-        assert!(whole.contains("no node serves slots 10000-16383 (6384)"), "{whole}");
+        let few = snapshot(&[PRIMARY, &failed]);
+        let summary = few.cluster.as_ref().map(ToString::to_string).unwrap_or_default();
+        assert!(summary.contains("no node serves slots 10000-16383 (6384)"), "{summary}");
         assert_eq!((few.servers[1].state.as_str(), few.is_sound()), ("failed", false));
         let less = OTHER.replace("10000-16383", "10001-16383");
         let all = [PRIMARY, OTHER, REPLICA];
         let asked_nodes =
             [asked_node("a", &all), asked_node("b", &[PRIMARY, &less, REPLICA]), asked_node("c", &all)];
         let states: Vec<_> =
-            Picture::of_witnesses(&asked_nodes).servers.into_iter().map(|row| row.state).collect();
+            Snapshot::of_witnesses(&asked_nodes).servers.into_iter().map(|row| row.state).collect();
         assert_eq!(states, ["online", "online", "tells otherwise of 1 slots"]);
     }
 
@@ -393,16 +396,16 @@ mod tests {
         let stranger = "z 10.0.9.9:7000@17000 master - 0 0 1 connected 0-16383";
         let all = [PRIMARY, OTHER];
         let asked_nodes = [asked_node("a", &all), asked_node("z", &[stranger]), asked_node("b", &all)];
-        let picture = Picture::of_witnesses(&asked_nodes);
-        let last = picture.servers.last().map(|row| (row.role.as_str(), row.state.as_str()));
+        let snapshot = Snapshot::of_witnesses(&asked_nodes);
+        let last = snapshot.servers.last().map(|row| (row.role.as_str(), row.state.as_str()));
         assert_eq!(last, Some(("seed", "of another cluster")));
     }
 
     #[test]
     fn moves_are_told_by_whom_they_concern() {
-        let before = picture(&[PRIMARY, OTHER]);
+        let before = snapshot(&[PRIMARY, OTHER]);
         let (less, more) = (PRIMARY.replace("0-9999", "1-9998"), OTHER.replace("10000-", "9999-"));
-        let report = moves(&before, &picture(&[&less, &more]));
+        let report = moves(&before, &snapshot(&[&less, &more]));
         let concerned = |address: &str, change: &str| (address.to_owned(), change.to_owned());
         let expected = [
             concerned("10.0.0.1:7000", "slot 0: without a node now"),

@@ -17,7 +17,7 @@ use ratatui::widgets::{Paragraph, Row as Cells, Table};
 use redwire::Result;
 use redwire::config::{Config, Deployment, Endpoint};
 
-use super::{Picture, Row, cluster};
+use super::{Row, Snapshot, cluster};
 use crate::info::Info;
 use crate::output::Failure;
 use crate::session::Session;
@@ -33,26 +33,26 @@ const KEPT: usize = 100;
 
 /// One server, looked at again and again over one connection as long as that holds.
 #[derive(Debug)]
-pub(super) struct Eye {
+pub(super) struct WatchedServer {
     config: Config,
     address: String,
     blocking: bool,
     session: Option<Session>,
 }
 
-impl Eye {
+impl WatchedServer {
     pub(super) fn new(config: Config, address: String, blocking: bool) -> Self {
         Self { config, address, blocking, session: None }
     }
 
-    pub(super) async fn look(&mut self) -> Result<Picture> {
+    pub(super) async fn look(&mut self) -> Result<Snapshot> {
         // Whom to ask may change each time.
         let own = match self.config.deployment() {
             Deployment::Sentinel { service, .. } => {
-                return Picture::of_service(&self.config, service, self.blocking).await;
+                return Snapshot::of_service(&self.config, service, self.blocking).await;
             }
             Deployment::Cluster { nodes } => {
-                return Picture::of_cluster(&self.config, nodes, self.blocking).await;
+                return Snapshot::of_cluster(&self.config, nodes, self.blocking).await;
             }
             Deployment::Single(Endpoint::Tcp(address)) => Some(address),
             _ => None,
@@ -62,14 +62,14 @@ impl Eye {
             None => Session::open(self.config.clone(), self.blocking).await?,
         };
         let info = Info::of(&mut session).await?;
-        let picture = match own {
+        let snapshot = match own {
             Some(own) if info.is_cluster() => {
-                Picture::of_cluster(&self.config, std::slice::from_ref(own), self.blocking).await?
+                Snapshot::of_cluster(&self.config, std::slice::from_ref(own), self.blocking).await?
             }
-            _ => Picture::with(&mut session, &self.address, &info).await,
+            _ => Snapshot::with(&mut session, &self.address, &info).await,
         };
         self.session = Some(session);
-        Ok(picture)
+        Ok(snapshot)
     }
 }
 
@@ -77,7 +77,7 @@ impl Eye {
 #[derive(Debug)]
 pub(super) struct View {
     begun: Instant,
-    pub(super) picture: Option<Picture>,
+    pub(super) snapshot: Option<Snapshot>,
     /// Why there is no newer picture.
     trouble: Option<String>,
     marks: BTreeMap<String, u8>,
@@ -86,17 +86,17 @@ pub(super) struct View {
 
 impl View {
     pub(super) fn new(now: Instant) -> Self {
-        Self { begun: now, picture: None, trouble: None, marks: BTreeMap::new(), changes: VecDeque::new() }
+        Self { begun: now, snapshot: None, trouble: None, marks: BTreeMap::new(), changes: VecDeque::new() }
     }
 
     /// Takes in what was seen, and tells what changed.
-    pub(super) fn handle(&mut self, seen: Result<Picture>, now: Instant) -> Vec<String> {
+    pub(super) fn handle(&mut self, seen: Result<Snapshot>, now: Instant) -> Vec<String> {
         self.marks.retain(|_, left| {
             *left -= 1;
             *left > 0
         });
         let changes = match seen {
-            Ok(picture) => self.handle_picture(picture),
+            Ok(snapshot) => self.handle_picture(snapshot),
             Err(error) => {
                 let trouble = error.to_string();
                 let is_new = self.trouble.is_none();
@@ -112,23 +112,23 @@ impl View {
         changes
     }
 
-    fn handle_picture(&mut self, picture: Picture) -> Vec<String> {
+    fn handle_picture(&mut self, snapshot: Snapshot) -> Vec<String> {
         let mut changes = Vec::new();
         if self.trouble.take().is_some() {
             changes.push("the server answers again".to_owned());
         }
-        if let Some(before) = &self.picture {
-            for (address, change) in differences(before, &picture) {
+        if let Some(before) = &self.snapshot {
+            for (address, change) in differences(before, &snapshot) {
                 changes.push(format!("{address}: {change}"));
                 self.marks.insert(address, MARKED);
             }
         }
-        self.picture = Some(picture);
+        self.snapshot = Some(snapshot);
         changes
     }
 
     fn draw(&self, frame: &mut Frame<'_>) {
-        let rows = self.picture.as_ref().map_or(&[][..], |picture| picture.servers.as_slice());
+        let rows = self.snapshot.as_ref().map_or(&[][..], |snapshot| snapshot.servers.as_slice());
         let height = u16::try_from(rows.len() + 2).unwrap_or(u16::MAX);
         let [head, table, log] =
             Layout::vertical([Constraint::Length(2), Constraint::Length(height), Constraint::Min(0)])
@@ -147,9 +147,9 @@ impl View {
         match &self.trouble {
             Some(trouble) => Paragraph::new(trouble.as_str()).style(Style::new().fg(Color::Red)),
             None => {
-                let whole = self.picture.as_ref().and_then(|picture| picture.cluster.as_ref());
-                let whole = whole.map(|whole| format!("{whole}\n")).unwrap_or_default();
-                Paragraph::new(format!("{whole}q ends; what changed is marked"))
+                let summary = self.snapshot.as_ref().and_then(|snapshot| snapshot.cluster.as_ref());
+                let summary = summary.map(|summary| format!("{summary}\n")).unwrap_or_default();
+                Paragraph::new(format!("{summary}q ends; what changed is marked"))
                     .style(Style::new().add_modifier(Modifier::DIM))
             }
         }
@@ -182,7 +182,7 @@ impl View {
 }
 
 /// What differs, by address.
-fn differences(before: &Picture, after: &Picture) -> Vec<(String, String)> {
+fn differences(before: &Snapshot, after: &Snapshot) -> Vec<(String, String)> {
     let mut found = Vec::new();
     for row in &after.servers {
         let Some(was) = before.servers.iter().find(|was| was.address == row.address) else {
@@ -203,13 +203,13 @@ fn differences(before: &Picture, after: &Picture) -> Vec<(String, String)> {
 }
 
 /// Draws on the terminal until the user ends it.
-pub(super) async fn on_terminal(eye: &mut Eye) -> Result<View, Failure> {
+pub(super) async fn on_terminal(server: &mut WatchedServer) -> Result<View, Failure> {
     let failed = |error: io::Error| Failure::new("the terminal", error);
     let mut terminal = ratatui::try_init().map_err(failed)?;
     let mut view = View::new(Instant::now());
     let result = loop {
         let next = Instant::now() + TICK;
-        let seen = eye.look().await;
+        let seen = server.look().await;
         view.handle(seen, Instant::now());
         if let Err(error) = terminal.draw(|frame| view.draw(frame)) {
             break Err(error);
@@ -251,7 +251,7 @@ mod tests {
 
     use super::*;
 
-    fn picture(rows: &[(&str, &str, &str)]) -> Picture {
+    fn snapshot(rows: &[(&str, &str, &str)]) -> Snapshot {
         let servers = rows.iter().map(|(address, role, state)| Row {
             address: (*address).to_owned(),
             role: (*role).to_owned(),
@@ -263,7 +263,7 @@ mod tests {
             sound: true,
             member: None,
         });
-        Picture { servers: servers.collect(), cluster: None }
+        Snapshot { servers: servers.collect(), cluster: None }
     }
 
     #[test]
@@ -271,10 +271,13 @@ mod tests {
         let now = Instant::now();
         let mut view = View::new(now);
         let first =
-            picture(&[("a", "master", "Redis"), ("b", "replica", "online"), ("c", "replica", "online")]);
+            snapshot(&[("a", "master", "Redis"), ("b", "replica", "online"), ("c", "replica", "online")]);
         assert!(view.handle(Ok(first.clone()), now).is_empty());
-        let second =
-            picture(&[("a", "master", "Redis"), ("b", "replica", "wait_bgsave"), ("d", "replica", "online")]);
+        let second = snapshot(&[
+            ("a", "master", "Redis"),
+            ("b", "replica", "wait_bgsave"),
+            ("d", "replica", "online"),
+        ]);
         let told = view.handle(Ok(second.clone()), now);
         assert_eq!(told, ["b: online → wait_bgsave", "d: new, a replica", "c: gone, was a replica"]);
         assert!(view.marks.contains_key("b") && !view.marks.contains_key("a"));
@@ -288,7 +291,7 @@ mod tests {
     fn trouble_and_its_end_are_told_once() {
         let now = Instant::now();
         let mut view = View::new(now);
-        let first = picture(&[("a", "master", "Redis")]);
+        let first = snapshot(&[("a", "master", "Redis")]);
         view.handle(Ok(first.clone()), now);
         assert_eq!(view.handle(Err(Error::usage("it broke")), now), ["it broke"]);
         assert!(view.handle(Err(Error::usage("it broke")), now).is_empty());
