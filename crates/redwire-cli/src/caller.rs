@@ -24,12 +24,12 @@ pub(crate) struct Caller(Client);
 
 /// A subscription of either driver.
 #[derive(Debug)]
-pub(crate) enum Hearing {
+pub(crate) enum AnySubscription {
     Tokio(Subscription),
     Blocking(blocking::Subscription),
 }
 
-impl Hearing {
+impl AnySubscription {
     /// The next item, if one comes within `limit`.
     pub(crate) async fn next_within(&mut self, limit: Duration) -> Option<SubscriptionEvent> {
         match self {
@@ -76,10 +76,10 @@ impl Caller {
     }
 
     /// Hears what is published on `channel`.
-    pub(crate) async fn subscribe(&self, channel: &str) -> Result<Hearing> {
+    pub(crate) async fn subscribe(&self, channel: &str) -> Result<AnySubscription> {
         match &self.0 {
-            Client::Tokio(client) => client.subscribe(channel).await.map(Hearing::Tokio),
-            Client::Blocking(client) => client.subscribe(channel).map(Hearing::Blocking),
+            Client::Tokio(client) => client.subscribe(channel).await.map(AnySubscription::Tokio),
+            Client::Blocking(client) => client.subscribe(channel).map(AnySubscription::Blocking),
         }
     }
 

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 pub use self::builder::ClusterSetBuilder;
 pub use self::slots::{SlotMove, slot};
-use self::view::{Seen, View};
+use self::view::{SeenNode, View};
 use crate::Node;
 use crate::server::{BUS, login};
 use crate::set::{LIMIT, wait_settled};
@@ -113,7 +113,7 @@ impl ClusterSet {
 
     /// The nodes that are up and say that they are primaries with slots.
     pub fn primaries(&self) -> Vec<usize> {
-        let is_primary = |seen: &Seen| seen.is_primary() && !seen.slots.is_empty();
+        let is_primary = |seen: &SeenNode| seen.is_primary() && !seen.slots.is_empty();
         self.selves().into_iter().filter(|(_, seen)| is_primary(seen)).map(|(index, _)| index).collect()
     }
 
@@ -121,7 +121,7 @@ impl ClusterSet {
     #[track_caller]
     pub fn replicas_of(&self, index: usize) -> Vec<usize> {
         let id = self.id(index);
-        let follows = |seen: &Seen| seen.primary.as_ref() == Some(&id);
+        let follows = |seen: &SeenNode| seen.primary.as_ref() == Some(&id);
         self.selves().into_iter().filter(|(_, seen)| follows(seen)).map(|(index, _)| index).collect()
     }
 
@@ -291,8 +291,8 @@ impl ClusterSet {
         }
         let down: Vec<_> =
             self.current().filter(|member| !up.iter().any(|other| other.id == member.id)).collect();
-        let serves = |seen: &&Seen| {
-            let primary = |other: &&Seen| seen.primary.as_ref().unwrap_or(&seen.id) == &other.id;
+        let serves = |seen: &&SeenNode| {
+            let primary = |other: &&SeenNode| seen.primary.as_ref().unwrap_or(&seen.id) == &other.id;
             selves.iter().find(primary).is_some_and(|primary| !primary.slots.is_empty())
         };
         let shown: Vec<_> = selves.iter().filter(serves).map(|seen| seen.id.as_str()).collect();
@@ -307,11 +307,11 @@ impl ClusterSet {
 
     #[track_caller]
     fn is_primary(&self, index: usize) -> bool {
-        self.member(index).view().is_ok_and(|view| view.own().is_some_and(Seen::is_primary))
+        self.member(index).view().is_ok_and(|view| view.own().is_some_and(SeenNode::is_primary))
     }
 
     /// What each that is up says of itself.
-    fn selves(&self) -> Vec<(usize, Seen)> {
+    fn selves(&self) -> Vec<(usize, SeenNode)> {
         let own = |member: Member| Some((member.index, member.view().ok()?.own()?.clone()));
         self.up().into_iter().filter_map(own).collect()
     }

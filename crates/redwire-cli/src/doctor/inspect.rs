@@ -21,7 +21,7 @@ use tokio::time::timeout;
 
 /// What was seen of a server's TLS.
 #[derive(Debug, Default)]
-pub(crate) struct Seen {
+pub(crate) struct TlsDetails {
     /// As `TLSv1_3`.
     pub(crate) version: Option<String>,
     pub(crate) cipher: Option<String>,
@@ -49,9 +49,9 @@ pub(crate) enum Answer {
 }
 
 /// Goes through a TLS handshake with any server, as `name` if that is one that can be asked for.
-pub(crate) async fn tls(address: SocketAddr, name: &str, limit: Duration) -> Seen {
-    let shown = Arc::new(Shown::default());
-    let mut seen = Seen::default();
+pub(crate) async fn tls(address: SocketAddr, name: &str, limit: Duration) -> TlsDetails {
+    let shown = Arc::new(RecordingVerifier::default());
+    let mut seen = TlsDetails::default();
     match timeout(limit, handshake(address, name, Arc::clone(&shown))).await {
         Ok(Ok(session)) => {
             seen.version = session.protocol_version().map(|version| format!("{version:?}"));
@@ -64,7 +64,11 @@ pub(crate) async fn tls(address: SocketAddr, name: &str, limit: Duration) -> See
     seen
 }
 
-async fn handshake(address: SocketAddr, name: &str, shown: Arc<Shown>) -> io::Result<ClientConnection> {
+async fn handshake(
+    address: SocketAddr,
+    name: &str,
+    shown: Arc<RecordingVerifier>,
+) -> io::Result<ClientConnection> {
     let provider = Arc::new(ring::default_provider());
     let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
@@ -161,18 +165,18 @@ fn is_code(line: &[u8]) -> bool {
 
 /// Takes any certificate and keeps what the server showed.
 #[derive(Debug)]
-struct Shown {
+struct RecordingVerifier {
     chain: Mutex<Vec<Vec<u8>>>,
     provider: CryptoProvider,
 }
 
-impl Default for Shown {
+impl Default for RecordingVerifier {
     fn default() -> Self {
         Self { chain: Mutex::default(), provider: ring::default_provider() }
     }
 }
 
-impl ServerCertVerifier for Shown {
+impl ServerCertVerifier for RecordingVerifier {
     fn verify_server_cert(
         &self,
         certificate: &CertificateDer<'_>,

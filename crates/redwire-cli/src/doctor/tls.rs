@@ -10,7 +10,7 @@ use redwire::{ConnectionFault, Error, ErrorKind};
 use serde_json::Value as Json;
 
 use super::certificate::Facts;
-use super::inspect::{self, Answer, Seen};
+use super::inspect::{self, Answer, TlsDetails};
 use super::report::{Finding, Layer};
 
 /// A certificate that expires within so many days is worth a warning.
@@ -48,7 +48,7 @@ pub(crate) async fn examine(
     layer
 }
 
-fn describe(layer: &mut Layer, seen: &Seen, name: &str) {
+fn describe(layer: &mut Layer, seen: &TlsDetails, name: &str) {
     let now = SystemTime::now();
     let chain: Vec<Facts> = seen.chain.iter().filter_map(|der| Facts::read(der)).collect();
     layer.detail("version", seen.version.clone());
@@ -64,7 +64,7 @@ fn describe(layer: &mut Layer, seen: &Seen, name: &str) {
     layer.summary(format!("{version}for {}; by {}; {until}", first.names.join(", "), first.issuer));
 }
 
-fn warn(layer: &mut Layer, config: &Config, seen: &Seen) {
+fn warn(layer: &mut Layer, config: &Config, seen: &TlsDetails) {
     let options = config.tls_options();
     if options.verification == Verification::None {
         layer.found(Finding::warning(

@@ -9,7 +9,7 @@ use super::TICK;
 use super::broadcast::Broadcast;
 use super::ledger;
 use super::tally::{Drill, Limit, Tally};
-use crate::caller::{Caller, Hearing};
+use crate::caller::{AnySubscription, Caller};
 
 /// A channel with its book, which its publisher and its listener share.
 #[derive(Clone, Debug)]
@@ -58,7 +58,7 @@ impl Listener {
         self.tally
     }
 
-    async fn listen(&mut self, mut hearing: Hearing) {
+    async fn listen(&mut self, mut hearing: AnySubscription) {
         self.channel.book().announced();
         while !self.drill.is_over() {
             match hearing.next_within(TICK).await {

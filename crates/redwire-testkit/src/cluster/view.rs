@@ -5,12 +5,12 @@
 /// What a node sees.
 #[derive(Debug)]
 pub(super) struct View {
-    nodes: Vec<Seen>,
+    nodes: Vec<SeenNode>,
 }
 
 /// How it sees one node, itself perhaps.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Seen {
+pub(super) struct SeenNode {
     pub(super) id: String,
     address: String,
     flags: Vec<String>,
@@ -24,10 +24,10 @@ pub(super) struct Seen {
 
 impl View {
     pub(super) fn read(text: &str) -> Option<Self> {
-        text.lines().map(Seen::read).collect::<Option<_>>().map(|nodes| Self { nodes })
+        text.lines().map(SeenNode::read).collect::<Option<_>>().map(|nodes| Self { nodes })
     }
 
-    pub(super) fn own(&self) -> Option<&Seen> {
+    pub(super) fn own(&self) -> Option<&SeenNode> {
         self.nodes.iter().find(|seen| seen.is("myself"))
     }
 
@@ -35,7 +35,7 @@ impl View {
     /// sees no other node; the error has what isn't so.
     pub(super) fn agrees<'a>(
         &self,
-        selves: &[Seen],
+        selves: &[SeenNode],
         down: impl Iterator<Item = &'a str>,
     ) -> Result<(), String> {
         let down: Vec<_> = down.collect();
@@ -58,7 +58,7 @@ impl View {
     }
 }
 
-impl Seen {
+impl SeenNode {
     /// From `ID HOST:PORT@BUS,NAME FLAGS PRIMARY PING PONG EPOCH LINK SLOT FROM-TO [SLOT-<-ID]`.
     fn read(line: &str) -> Option<Self> {
         let words: Vec<_> = line.split(' ').collect();

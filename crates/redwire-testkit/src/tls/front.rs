@@ -311,13 +311,13 @@ struct Shared {
     stalled: AtomicBool,
     accepted: AtomicUsize,
     open: AtomicUsize,
-    seen: Mutex<Seen>,
+    seen: Mutex<HandshakeCounts>,
     halt: Halt,
 }
 
 /// What became of the handshakes.
 #[derive(Default)]
-struct Seen {
+struct HandshakeCounts {
     full: usize,
     resumed: usize,
     client: Option<CertificateDer<'static>>,
@@ -329,7 +329,7 @@ impl Shared {
         Arc::clone(&self.config.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn seen(&self) -> MutexGuard<'_, Seen> {
+    fn seen(&self) -> MutexGuard<'_, HandshakeCounts> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
