@@ -24,7 +24,7 @@ use crate::{Node, Server};
 /// The first node is the master at the start. A node that is down for a second is taken for dead. How long
 /// sentinels take for the rest is in their nature: they tell each other of a new master within two seconds,
 /// and send a former master, alive or back, after the new one within about ten ([`rejoin`](Self::rejoin) is
-/// quicker, or [`hasty`](SentinelSetBuilder::hasty)).
+/// quicker, or [`quick`](SentinelSetBuilder::quick)).
 ///
 /// ```
 /// # if redwire_testkit::find_server().is_none() { return }

@@ -75,7 +75,7 @@ fn a_failover_is_told_by_all_sentinels() {
 }
 
 /// The node follows the master. The sentinels may send it there once more after it was seen to: for a moment
-/// it has no link then. On a loaded machine hasty sentinels may also take a master for dead that is not, and
+/// it has no link then. On a loaded machine quick sentinels may also take a master for dead that is not, and
 /// promote the node.
 fn replicates(set: &SentinelSet, node: usize) {
     eventually("the node is a replica", LIMIT, || {
@@ -86,7 +86,7 @@ fn replicates(set: &SentinelSet, node: usize) {
 #[test]
 fn another_takes_over_from_a_killed_master_which_comes_back_as_a_replica() {
     for builder in each() {
-        let set = builder.hasty().start();
+        let set = builder.quick().start();
         let events = set.switch_events();
         set.nodes()[0].kill();
         let new = another_than(&set, 0);
@@ -103,7 +103,7 @@ fn another_takes_over_from_a_killed_master_which_comes_back_as_a_replica() {
 
 #[test]
 fn another_takes_over_from_a_frozen_master_with_two_sentinels_of_three() {
-    let set = SentinelSet::builder().hasty().start();
+    let set = SentinelSet::builder().quick().start();
     set.sentinels()[2].kill();
     set.nodes()[0].freeze();
     let new = another_than(&set, 0);
@@ -148,7 +148,7 @@ fn passwords_and_users_of_both_kinds_hold() {
 #[test]
 fn through_proxies_everybody_can_be_cut_off() {
     for builder in each() {
-        let set = builder.proxied().hasty().start();
+        let set = builder.proxied().quick().start();
         let master = &set.nodes()[0];
         assert_eq!(set.master(), master.proxy().addr());
         assert_ne!(set.master(), master.addr());
@@ -187,7 +187,7 @@ fn a_set_with_tls_speaks_nothing_else() {
 #[test]
 fn hasty_sentinels_send_a_former_master_after_the_new_one() {
     for builder in each() {
-        let set = builder.hasty().start();
+        let set = builder.quick().start();
         for _ in 0..2 {
             let old = set.master_index();
             set.failover();

@@ -212,7 +212,7 @@ fn a_message_that_is_swallowed_is_found() {
 #[test]
 fn a_failover_breaks_no_promise() {
     for blocking in [false, true] {
-        let set = SentinelSet::builder().hasty().start();
+        let set = SentinelSet::builder().quick().start();
         let drill = Drill::start(&set.url(), blocking, "--json --seconds 8");
         let master = &set.nodes()[set.master_index()];
         under_way(master);
@@ -228,7 +228,7 @@ fn a_failover_breaks_no_promise() {
 
 /// Runs a drill against a set while `happens` does something to it, and gives what the drill saw.
 fn drill_with(blocking: bool, seconds: u32, happens: impl FnOnce(&SentinelSet)) -> Json {
-    let set = SentinelSet::builder().hasty().start();
+    let set = SentinelSet::builder().quick().start();
     // Calls fail within the outage: whatever is under way, none waits until it is over.
     let drill = Drill::start(&set.url(), blocking, &format!("--json --deadline 0.5 --seconds {seconds}"));
     under_way(&set.nodes()[set.master_index()]);

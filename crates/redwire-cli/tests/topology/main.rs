@@ -139,7 +139,7 @@ fn a_replica_that_only_the_sentinels_tell_of() {
 
 #[test]
 fn watching_follows_a_failover() {
-    let set = SentinelSet::builder().hasty().start();
+    let set = SentinelSet::builder().quick().start();
     let mut command = topology(&set.url(), &["--json", "--watch"]);
     let mut running = Running(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap());
     let mut lines = BufReader::new(running.0.stdout.take().unwrap()).lines();

@@ -24,7 +24,7 @@ pub struct SentinelSetBuilder {
     sentinels: usize,
     proxied: bool,
     tls: bool,
-    hasty: bool,
+    quick: bool,
     password: Option<String>,
     args: Vec<(String, String)>,
 }
@@ -41,7 +41,7 @@ impl Default for SentinelSetBuilder {
             sentinels: 3,
             proxied: false,
             tls: false,
-            hasty: false,
+            quick: false,
             password: None,
             args: Vec::new(),
         }
@@ -139,8 +139,8 @@ impl SentinelSetBuilder {
     /// the data servers twice a second, not every ten: a former master is sent after the new one within two
     /// seconds. What one is told so it forgets with its restart. Nothing for measurements, and without effect
     /// before Redis 7.0. Default: they take their time.
-    pub fn hasty(mut self) -> Self {
-        self.hasty = true;
+    pub fn quick(mut self) -> Self {
+        self.quick = true;
         self
     }
 
@@ -183,7 +183,7 @@ impl SentinelSetBuilder {
         let builders: Vec<_> =
             (0..ports.len()).map(|index| self.sentinel(index, &ports, &addresses)).collect();
         let sentinels = all(builders.iter().map(|builder| || builder.start_or_err()))?;
-        for sentinel in sentinels.iter().filter(|sentinel| self.hasty && sentinel.version() >= (7, 0, 0)) {
+        for sentinel in sentinels.iter().filter(|sentinel| self.quick && sentinel.version() >= (7, 0, 0)) {
             sentinel.command(&["SENTINEL", "DEBUG", "PUBLISH-PERIOD", "200", "INFO-PERIOD", "500"])?;
         }
         Ok(SentinelSet { sentinels, nodes, service: self.service.clone(), tls: self.tls })

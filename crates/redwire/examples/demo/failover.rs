@@ -11,7 +11,7 @@ use redwire::{Outcome, Result, blocking};
 use redwire_testkit::SentinelSet;
 
 pub(crate) fn show() -> Result<()> {
-    let set = SentinelSet::builder().hasty().start();
+    let set = SentinelSet::builder().quick().start();
     let client = blocking::Client::connect(&set.url())?;
     println!("  the master is {}; two replicas and three sentinels beside it", set.master());
     let (events, ended) = (Mutex::new(Vec::new()), AtomicBool::new(false));

@@ -125,7 +125,7 @@ fn tls_goes_through_the_proxy(setup: Setup) {
 
 #[test]
 fn servers_that_sentinels_tell_are_reached_through_it() {
-    let set = SentinelSet::builder().sentinels(1).hasty().start();
+    let set = SentinelSet::builder().sentinels(1).quick().start();
     for setup in [Setup::ALL[0], Setup::ALL[3]] {
         let proxy = Proxy::start("db.internal", set.master());
         let client = setup.open(through(&proxy).url(&set.url())).unwrap();

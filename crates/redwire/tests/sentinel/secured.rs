@@ -16,7 +16,7 @@ fn a_set_with_tls_and_two_passwords_is_followed() {
     let authority = Authority::new();
     for setup in [Setup::ALL[0], Setup { driver: Driver::Blocking, protocol: 2 }] {
         let set = SentinelSet::builder().tls(&authority).password("data").sentinel_password("watch");
-        let set = set.hasty().start();
+        let set = set.quick().start();
         let trust = format!("timeout=5s&retries=20&tls_ca_file={}", authority.pem_file().display());
         let options = format!("{trust}&sentinel_password=watch&client_name=secure");
         let client = setup.client(&set.url(), &options);
