@@ -20,25 +20,25 @@ use crate::error::{ConnectionFault, Error, ErrorKind, Outcome};
 /// use std::time::{Duration, Instant};
 ///
 /// use redwire::backoff::Backoff;
-/// use redwire_core::standing::{Leave, Standing, Turn, Unfit};
+/// use redwire_core::standing::{Replace, Standing, RetryTurn, Unfit};
 ///
 /// let (mut standing, now) = (Standing::default(), Instant::now());
 /// let backoff = Backoff::constant(Duration::from_millis(10));
-/// assert_eq!(standing.handle_refused(Unfit::Now, backoff, now, 0), Some(Leave::All));
-/// assert_eq!(standing.poll_turn(backoff, now, 0), Turn::Now(None), "the first tries what is found");
+/// assert_eq!(standing.handle_refused(Unfit::Now, backoff, now, 0), Some(Replace::All));
+/// assert_eq!(standing.poll_turn(backoff, now, 0), RetryTurn::Now(None), "the first tries what is found");
 /// let next = now + Duration::from_millis(10);
-/// assert_eq!(standing.poll_turn(backoff, now, 0), Turn::At(next), "the others wait for that");
+/// assert_eq!(standing.poll_turn(backoff, now, 0), RetryTurn::At(next), "the others wait for that");
 /// assert_eq!(standing.handle_served(), None, "a master");
-/// assert_eq!(standing.poll_turn(backoff, now, 0), Turn::Now(None));
+/// assert_eq!(standing.poll_turn(backoff, now, 0), RetryTurn::Now(None));
 /// ```
 #[derive(Debug, Default)]
 pub struct Standing {
-    doubt: Option<Doubt>,
+    refusals: Option<Refusals>,
 }
 
 /// What has been tried since the first refusal.
 #[derive(Debug)]
-struct Doubt {
+struct Refusals {
     unfit: Unfit,
     pauses: u32,
     pause: Duration,
@@ -63,16 +63,16 @@ pub enum Unfit {
 
 /// Whether a call that was refused may be made again now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Turn {
+pub enum RetryTurn {
     /// Now, once these connections have been left.
-    Now(Option<Leave>),
+    Now(Option<Replace>),
     /// Another caller tries what the new connections lead to: ask again then.
     At(Instant),
 }
 
 /// Which connections are left for new ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Leave {
+pub enum Replace {
     /// All.
     All,
     /// One: what a new connection leads to is to be tried, and is not known. All others stay, lest every
@@ -99,45 +99,46 @@ impl Standing {
         backoff: Backoff,
         now: Instant,
         random: u64,
-    ) -> Option<Leave> {
-        let is_new = |doubt: &Doubt| {
-            let worse = unfit == Unfit::Now && doubt.unfit == Unfit::Lasting;
-            worse || now.saturating_duration_since(doubt.heard) > FORGOTTEN
+    ) -> Option<Replace> {
+        let is_new = |refusals: &Refusals| {
+            let worse = unfit == Unfit::Now && refusals.unfit == Unfit::Lasting;
+            worse || now.saturating_duration_since(refusals.heard) > FORGOTTEN
         };
-        let Some(doubt) = self.doubt.as_mut().filter(|doubt| !is_new(doubt)) else {
+        let Some(refusals) = self.refusals.as_mut().filter(|refusals| !is_new(refusals)) else {
             let at_once = unfit == Unfit::Now;
             let next = if at_once { now } else { now + LASTING.delay(1, Duration::ZERO, random) };
             let (pauses, pause) = (0, Duration::ZERO);
             let repeats = false;
-            self.doubt = Some(Doubt { unfit, pauses, pause, next, untried: at_once, repeats, heard: now });
-            return at_once.then_some(Leave::All);
+            self.refusals =
+                Some(Refusals { unfit, pauses, pause, next, untried: at_once, repeats, heard: now });
+            return at_once.then_some(Replace::All);
         };
-        doubt.heard = now;
+        refusals.heard = now;
         // Where no call is made again, no caller asks for the turn. Replies to what was sent before are no
         // news.
-        let leaves = doubt.next + GRACE <= now && doubt.take_turn(backoff, now, random);
-        leaves.then_some(if doubt.repeats { Leave::One } else { Leave::All })
+        let leaves = refusals.next + GRACE <= now && refusals.take_turn(backoff, now, random);
+        leaves.then_some(if refusals.repeats { Replace::One } else { Replace::All })
     }
 
     /// A call that was refused is about to be made again.
-    pub fn poll_turn(&mut self, backoff: Backoff, now: Instant, random: u64) -> Turn {
-        let Some(doubt) = &mut self.doubt else { return Turn::Now(None) };
-        doubt.repeats = true;
-        if now < doubt.next {
-            return Turn::At(doubt.next);
+    pub fn poll_turn(&mut self, backoff: Backoff, now: Instant, random: u64) -> RetryTurn {
+        let Some(refusals) = &mut self.refusals else { return RetryTurn::Now(None) };
+        refusals.repeats = true;
+        if now < refusals.next {
+            return RetryTurn::At(refusals.next);
         }
-        Turn::Now(doubt.take_turn(backoff, now, random).then_some(Leave::One))
+        RetryTurn::Now(refusals.take_turn(backoff, now, random).then_some(Replace::One))
     }
 
     /// A call that had been refused was served. Says which connections are to be left.
-    pub fn handle_served(&mut self) -> Option<Leave> {
-        let doubt = self.doubt.take()?;
+    pub fn handle_served(&mut self) -> Option<Replace> {
+        let refusals = self.refusals.take()?;
         // At first all left; if that was not enough, only one connection at a time was made to try.
-        (doubt.pauses > 1).then_some(Leave::Others)
+        (refusals.pauses > 1).then_some(Replace::Others)
     }
 }
 
-impl Doubt {
+impl Refusals {
     /// Has all others wait for a pause; says whether the connections are to be left.
     fn take_turn(&mut self, backoff: Backoff, now: Instant, random: u64) -> bool {
         let backoff = if self.unfit == Unfit::Now { backoff } else { LASTING };

@@ -5,9 +5,9 @@ use crate::config::HostPort;
 
 const PAUSE: Duration = Duration::from_millis(10);
 const BACKOFF: Backoff = Backoff::exponential(PAUSE, Duration::from_secs(1));
-const GO: Turn = Turn::Now(None);
-const LEAVE: Turn = Turn::Now(Some(Leave::One));
-const ALL: Option<Leave> = Some(Leave::All);
+const GO: RetryTurn = RetryTurn::Now(None);
+const LEAVE: RetryTurn = RetryTurn::Now(Some(Replace::One));
+const ALL: Option<Replace> = Some(Replace::All);
 
 #[test]
 fn one_caller_a_pause_leaves_and_tries_and_the_others_wait() {
@@ -16,16 +16,16 @@ fn one_caller_a_pause_leaves_and_tries_and_the_others_wait() {
     assert_eq!(standing.handle_refused(Unfit::Now, BACKOFF, now, 0), ALL);
     assert_eq!(standing.handle_refused(Unfit::Now, BACKOFF, now, 0), None, "the others were told the same");
     assert_eq!(standing.poll_turn(BACKOFF, now, 0), GO, "the first tries the new connection");
-    assert_eq!(standing.poll_turn(BACKOFF, now, 0), Turn::At(now + PAUSE));
+    assert_eq!(standing.poll_turn(BACKOFF, now, 0), RetryTurn::At(now + PAUSE));
     let (mut at, mut pause) = (now, PAUSE);
     for _ in 0..10 {
         assert_eq!(standing.handle_refused(Unfit::Now, BACKOFF, at, 0), None);
-        assert_eq!(standing.poll_turn(BACKOFF, at, 0), Turn::At(at + pause));
+        assert_eq!(standing.poll_turn(BACKOFF, at, 0), RetryTurn::At(at + pause));
         (at, pause) = (at + pause, (pause * 2).min(Duration::from_secs(1)));
         assert_eq!(standing.poll_turn(BACKOFF, at, 0), LEAVE);
-        assert_eq!(standing.poll_turn(BACKOFF, at, 0), Turn::At(at + pause));
+        assert_eq!(standing.poll_turn(BACKOFF, at, 0), RetryTurn::At(at + pause));
     }
-    assert_eq!(standing.handle_served(), Some(Leave::Others), "the rest follows");
+    assert_eq!(standing.handle_served(), Some(Replace::Others), "the rest follows");
     assert_eq!(standing.handle_served(), None);
     assert_eq!(standing.poll_turn(BACKOFF, at, 0), GO, "all go on");
 }
@@ -44,7 +44,7 @@ fn refusals_alone_leave_where_no_call_is_made_again() {
     // Where calls are made again but none waits for its turn.
     assert_eq!(standing.poll_turn(BACKOFF, now, 0), GO);
     now += Duration::from_millis(30);
-    assert_eq!(standing.handle_refused(Unfit::Now, BACKOFF, now, 0), Some(Leave::One));
+    assert_eq!(standing.handle_refused(Unfit::Now, BACKOFF, now, 0), Some(Replace::One));
 }
 
 #[test]

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use redwire_core::call::Call;
 use redwire_core::config::{Config, Endpoint};
 use redwire_core::pool::{AcquireLimit, Borrower, CloseReason, PoolStats};
-use redwire_core::standing::Leave;
+use redwire_core::standing::Replace;
 use redwire_core::{Replies, Result};
 
 use super::cluster::Nodes;
@@ -418,8 +418,8 @@ impl PoolShared {
 }
 
 impl Follower for PoolShared {
-    fn replace(self: Arc<Self>, these: Leave) {
-        if these != Leave::One {
+    fn replace(self: Arc<Self>, these: Replace) {
+        if these != Replace::One {
             return self.leave(None);
         }
         let process = self.process();

@@ -16,7 +16,7 @@ use std::time::Duration;
 use redwire_core::Result;
 use redwire_core::config::{Config, Endpoint};
 use redwire_core::pool::{self, Borrower, CloseReason, PoolLimits, PoolStats};
-use redwire_core::standing::Leave;
+use redwire_core::standing::Replace;
 use tokio::sync::Notify;
 
 use super::before;
@@ -309,10 +309,10 @@ impl Pool {
 }
 
 impl Follower for PoolShared {
-    fn replace(self: Arc<Self>, these: Leave) {
+    fn replace(self: Arc<Self>, these: Replace) {
         match these {
-            Leave::One => Pool(self).with(|machine| machine.prefer_new()),
-            Leave::All | Leave::Others => self.leave(None),
+            Replace::One => Pool(self).with(|machine| machine.prefer_new()),
+            Replace::All | Replace::Others => self.leave(None),
         }
     }
 

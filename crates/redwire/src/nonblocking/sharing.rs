@@ -19,7 +19,7 @@ use redwire_core::config::Endpoint;
 use redwire_core::keeper::Keeper;
 use redwire_core::link::{Link, Ticket};
 use redwire_core::outbox::Outbox;
-use redwire_core::standing::Leave;
+use redwire_core::standing::Replace;
 use redwire_core::{Cmd, Error, ErrorKind, Outcome, Replies, Result, Value};
 use tokio::runtime::{Handle, Id};
 
@@ -452,9 +452,9 @@ impl Follower for SharingShared {
     /// Has another connection made, which takes the place of the one there is once that has answered all it
     /// was asked. What a cache has kept is forgotten with the connection that announces changes: there it is
     /// made anew.
-    fn replace(self: Arc<Self>, these: Leave) {
+    fn replace(self: Arc<Self>, these: Replace) {
         match (&self.watch, these) {
-            (Some(_), Leave::One) | (None, Leave::Others) => return,
+            (Some(_), Replace::One) | (None, Replace::Others) => return,
             (Some(_), _) => return self.leave(None),
             (None, _) => {}
         }

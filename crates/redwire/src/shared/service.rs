@@ -9,7 +9,7 @@ use redwire_core::cluster::Remap;
 use redwire_core::config::{Config, Deployment, Endpoint, HostPort, ReadFrom};
 use redwire_core::pubsub::Message;
 use redwire_core::sentinel::{Discovery, FoundServers, ReplicaChoice, Sentinels, ServiceEvent};
-use redwire_core::standing::Leave;
+use redwire_core::standing::Replace;
 use redwire_core::{ConnectionFault, Error, ErrorKind, Outcome, Result, SentinelFault};
 
 use crate::shared::clock;
@@ -32,8 +32,8 @@ pub(crate) trait Follower: Send + Sync {
 
     /// By what the server says of itself, `these` connections are of no use: no call begins on them, new ones
     /// are made, and what is under way is answered. Here, for connections that only listen.
-    fn replace(self: Arc<Self>, these: Leave) {
-        if these != Leave::One {
+    fn replace(self: Arc<Self>, these: Replace) {
+        if these != Replace::One {
             self.leave(None);
         }
     }

@@ -12,7 +12,7 @@ use redwire_core::cluster;
 use redwire_core::config::{Config, Deployment, Endpoint, HostPort, Protocol};
 use redwire_core::handshake::Session;
 use redwire_core::retry::Attempt;
-use redwire_core::standing::{self, Leave, Standing, Turn};
+use redwire_core::standing::{self, Replace, RetryTurn, Standing};
 use redwire_core::{Error, Result};
 
 use crate::shared::clock;
@@ -186,7 +186,7 @@ impl Target {
 
     /// Has new connections made in the place of these.
     #[cold]
-    fn replace(&self, these: Leave) {
+    fn replace(&self, these: Replace) {
         self.followers().all().into_iter().for_each(|follower| follower.replace(these));
     }
 
@@ -332,11 +332,11 @@ impl Target {
         let (now, random) = (clock::now(), fastrand::u64(..));
         let turn = self.standing().poll_turn(self.config.reconnect_backoff(), now, random);
         match turn {
-            Turn::Now(leave) => {
+            RetryTurn::Now(leave) => {
                 leave.into_iter().for_each(|these| self.replace(these));
                 None
             }
-            Turn::At(next) => {
+            RetryTurn::At(next) => {
                 // Whose turn comes too late makes a last try without one.
                 let last = attempt.deadline().map(|deadline| deadline.checked_sub(LAST).unwrap_or(now));
                 let next = last.map_or(next, |last| last.min(next));

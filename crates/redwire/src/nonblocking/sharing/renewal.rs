@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use redwire_core::Result;
 use redwire_core::outbox::Outbox;
-use redwire_core::standing::Leave;
+use redwire_core::standing::Replace;
 
 use super::driver::SharingDriver;
 use super::{SharingShared, SharingState, release};
@@ -101,7 +101,7 @@ impl SharingDriver<'_> {
         // Should the next one not be had, that is tried again after a while.
         let again = self.shared.target.config().reconnect_backoff().cap().max(AGAIN);
         self.renewal.due = clock::now().checked_add(again);
-        Follower::replace(Arc::clone(self.shared), Leave::All);
+        Follower::replace(Arc::clone(self.shared), Replace::All);
     }
 
     /// There is a next connection: over the former, only what was taken to be written still goes.
