@@ -153,7 +153,7 @@ impl<W> PubSub<W> {
     }
 
     /// The server is to be left for another: the connection goes, or the pause until there is one ends.
-    pub fn leave(&mut self, conn: ConnId, error: Error) {
+    pub fn leave_server(&mut self, conn: ConnId, error: Error) {
         let Some(conn) = self.conns.get_mut(&conn) else { return };
         conn.touched = true;
         if conn.keeper.is_up() {

@@ -141,9 +141,9 @@ impl Client {
     }
 
     /// Gives up all connections, and what is under way on them.
-    pub(super) fn leave(&self) {
-        self.pool().leave();
-        self.pubsub.leave();
+    pub(super) fn leave_server(&self) {
+        self.pool().leave_server();
+        self.pubsub.leave_server();
     }
 
     /// Where calls borrow their connections.

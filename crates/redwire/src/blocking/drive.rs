@@ -128,7 +128,7 @@ pub(super) trait Shared: Sized {
     fn handle_failed(&self, _: &Error) {}
 
     /// A call has ended, or a duty by a panic.
-    fn leave(&self, state: MutexGuard<'_, Self::State>);
+    fn release_duty(&self, state: MutexGuard<'_, Self::State>);
 }
 
 /// Submits `call`, and does what there is to do until it is answered.
@@ -148,7 +148,7 @@ pub(super) fn exchange<'s, S: Shared>(
             ticket
         }
         Err(error) => {
-            shared.leave(state);
+            shared.release_duty(state);
             return Err(error);
         }
     };
@@ -159,7 +159,7 @@ pub(super) fn exchange<'s, S: Shared>(
         combiner.poll_woken(&mut woken);
         match duty {
             Duty::Done(result) => {
-                shared.leave(state);
+                shared.release_duty(state);
                 wake(&mut woken, &me);
                 return result;
             }
@@ -293,7 +293,7 @@ impl<S: Shared> Drop for Turn<'_, S> {
             combiner.handle_written(0, Err(error));
         }
         combiner.poll_woken(&mut woken);
-        self.shared.leave(state);
+        self.shared.release_duty(state);
         woken.iter().for_each(Thread::unpark);
     }
 }

@@ -113,7 +113,7 @@ impl Health {
 
 impl Follower for Health {
     /// The former master is of no interest any more: what it says, or does not, is no sign of the next.
-    fn leave(self: Arc<Self>, _: Option<&Endpoint>) {
+    fn leave_server(self: Arc<Self>, _: Option<&Endpoint>) {
         // Held for moments only, but in a child by a thread that is not there.
         if let Some(mut state) = self.state.try_lock() {
             (state.wire, state.inquiry) = (None, Inquiry::default());

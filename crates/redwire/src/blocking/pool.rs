@@ -249,11 +249,11 @@ impl Pool {
     }
 
     /// Lets go of all connections, also of those in use.
-    pub(super) fn leave(&self) {
-        Follower::leave(Arc::clone(&self.0), None);
+    pub(super) fn leave_server(&self) {
+        Follower::leave_server(Arc::clone(&self.0), None);
         Follower::cut(Arc::clone(&self.0));
         // Callers that ask whether the server lives have left it, too.
-        Follower::leave(self.0.process().health(), None);
+        Follower::leave_server(self.0.process().health(), None);
     }
 
     /// This process is a child of the one that made the connections: it leaves those alone.
@@ -420,17 +420,17 @@ impl PoolShared {
 impl Follower for PoolShared {
     fn replace(self: Arc<Self>, these: Replace) {
         if these != Replace::One {
-            return self.leave(None);
+            return self.leave_server(None);
         }
         let process = self.process();
         process.change(|state| state.machine.prefer_new());
         process.multiplex.retire();
     }
 
-    fn leave(self: Arc<Self>, next: Option<&Endpoint>) {
+    fn leave_server(self: Arc<Self>, next: Option<&Endpoint>) {
         let process = self.process();
         process.change(|state| {
-            state.interrupts.leave(next);
+            state.interrupts.leave_server(next);
             state.machine.handle_moved(Instant::now());
         });
         process.multiplex.retire();

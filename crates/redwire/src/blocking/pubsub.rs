@@ -200,8 +200,8 @@ impl PubSub {
     }
 
     /// Lets go of the connection.
-    pub(super) fn leave(&self) {
-        Follower::leave(Arc::clone(self.process()), None);
+    pub(super) fn leave_server(&self) {
+        Follower::leave_server(Arc::clone(self.process()), None);
     }
 }
 

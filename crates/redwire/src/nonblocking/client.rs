@@ -185,10 +185,10 @@ impl Client {
     }
 
     /// Gives up all connections, and what is under way on them.
-    pub(super) fn leave(&self) {
-        self.shared_connection.leave();
-        self.pool.leave();
-        self.pubsub.leave();
+    pub(super) fn leave_server(&self) {
+        self.shared_connection.leave_server();
+        self.pool.leave_server();
+        self.pubsub.leave_server();
     }
 
     /// Sends `call` over the shared connection, or one of its own if it waits, and waits for its replies.

@@ -81,7 +81,7 @@ impl Health {
 
 impl Follower for Health {
     /// The former master is of no interest any more: what it says, or does not, is no sign of the next.
-    fn leave(self: Arc<Self>, _: Option<&Endpoint>) {
+    fn leave_server(self: Arc<Self>, _: Option<&Endpoint>) {
         self.leaves.fetch_add(1, Ordering::Relaxed);
         match self.state.try_lock() {
             Ok(mut state) => *state = HealthState::default(),

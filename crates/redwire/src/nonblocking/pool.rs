@@ -289,11 +289,11 @@ impl Pool {
     }
 
     /// Lets go of all connections, also of those in use.
-    pub(super) fn leave(&self) {
-        Follower::leave(Arc::clone(&self.0), None);
+    pub(super) fn leave_server(&self) {
+        Follower::leave_server(Arc::clone(&self.0), None);
         Follower::cut(Arc::clone(&self.0));
         // Callers that ask whether the server lives have left it, too.
-        Follower::leave(Arc::clone(&self.0.health), None);
+        Follower::leave_server(Arc::clone(&self.0.health), None);
     }
 
     fn cut(&self) {
@@ -312,13 +312,13 @@ impl Follower for PoolShared {
     fn replace(self: Arc<Self>, these: Replace) {
         match these {
             Replace::One => Pool(self).with(|machine| machine.prefer_new()),
-            Replace::All | Replace::Others => self.leave(None),
+            Replace::All | Replace::Others => self.leave_server(None),
         }
     }
 
-    fn leave(self: Arc<Self>, next: Option<&Endpoint>) {
+    fn leave_server(self: Arc<Self>, next: Option<&Endpoint>) {
         let pool = Pool(self);
-        pool.lock().interrupts.leave(next);
+        pool.lock().interrupts.leave_server(next);
         pool.with(|machine| machine.handle_moved(clock::now()));
     }
 

@@ -255,8 +255,8 @@ impl PubSub {
     }
 
     /// Lets go of the connection, which is made anew if there is a subscription.
-    pub(super) fn leave(&self) {
-        Follower::leave(Arc::clone(self.shared()), None);
+    pub(super) fn leave_server(&self) {
+        Follower::leave_server(Arc::clone(self.shared()), None);
     }
 
     fn shared(&self) -> &Arc<PubSubShared> {
@@ -397,10 +397,10 @@ impl PubSubShared {
 
 impl Follower for PubSubShared {
     /// Lets go of the connection. The driver makes the next, and tells what may be missing.
-    fn leave(self: Arc<Self>, _: Option<&Endpoint>) {
+    fn leave_server(self: Arc<Self>, _: Option<&Endpoint>) {
         if self.is_current() {
             let mut state = self.lock();
-            state.machine.leave(ConnId::MAIN, setup::left_master());
+            state.machine.leave_server(ConnId::MAIN, setup::left_master());
             let driver = state.slot(ConnId::MAIN).and_then(|slot| slot.driver.take());
             drop(state);
             driver.into_iter().for_each(Waker::wake);

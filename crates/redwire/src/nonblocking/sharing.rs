@@ -190,8 +190,8 @@ impl SharedConnection {
     }
 
     /// Lets go of the connection, and of what is under way on it.
-    pub(super) fn leave(&self) {
-        Follower::leave(Arc::clone(&self.shared), None);
+    pub(super) fn leave_server(&self) {
+        Follower::leave_server(Arc::clone(&self.shared), None);
     }
 
     /// How many calls were submitted in all.
@@ -455,7 +455,7 @@ impl Follower for SharingShared {
     fn replace(self: Arc<Self>, these: Replace) {
         match (&self.watch, these) {
             (Some(_), Replace::One) | (None, Replace::Others) => return,
-            (Some(_), _) => return self.leave(None),
+            (Some(_), _) => return self.leave_server(None),
             (None, _) => {}
         }
         let mut state = self.lock();
@@ -469,7 +469,7 @@ impl Follower for SharingShared {
     }
 
     /// Lets go of the connection. The driver makes the next.
-    fn leave(self: Arc<Self>, _: Option<&Endpoint>) {
+    fn leave_server(self: Arc<Self>, _: Option<&Endpoint>) {
         let mut woken = Vec::new();
         let mut state = self.lock();
         if !state.is_inherited() {

@@ -75,7 +75,7 @@ impl<E: Kill> Interrupt<E> {
     }
 
     /// All connections go to `next`, where that is known, and leave any other server.
-    fn leave(&self, next: Option<&Endpoint>) {
+    fn leave_server(&self, next: Option<&Endpoint>) {
         let leads_elsewhere = self.address().as_ref().is_some_and(|address| next != Some(address));
         if leads_elsewhere {
             self.left.store(true, Ordering::Relaxed);
@@ -110,8 +110,8 @@ impl<E: Kill> Interrupts<E> {
     }
 
     /// All connections go to `next`, where that is known, and leave any other server.
-    pub(crate) fn leave(&self, next: Option<&Endpoint>) {
-        self.here().for_each(|interrupt| interrupt.leave(next));
+    pub(crate) fn leave_server(&self, next: Option<&Endpoint>) {
+        self.here().for_each(|interrupt| interrupt.leave_server(next));
     }
 
     /// Ends those to a server that was left, but for those where a call waits.

@@ -28,13 +28,13 @@ pub(crate) const RESUBSCRIBE_PAUSE: Duration = Duration::from_secs(5);
 pub(crate) trait Follower: Send + Sync {
     /// The service has another master, `next` where that is known: no call begins on the connections there
     /// are to others.
-    fn leave(self: Arc<Self>, next: Option<&Endpoint>);
+    fn leave_server(self: Arc<Self>, next: Option<&Endpoint>);
 
     /// By what the server says of itself, `these` connections are of no use: no call begins on them, new ones
     /// are made, and what is under way is answered. Here, for connections that only listen.
     fn replace(self: Arc<Self>, these: Replace) {
         if these != Replace::One {
-            self.leave(None);
+            self.leave_server(None);
         }
     }
 
@@ -286,15 +286,15 @@ impl Service {
     fn move_over(&self, moved: bool, master: HostPort) -> bool {
         let moved = moved && self.read_from == ReadFrom::Master;
         if moved {
-            self.leave(Some(&Endpoint::Tcp(master)));
+            self.leave_server(Some(&Endpoint::Tcp(master)));
             self.followers.all().into_iter().for_each(Follower::cut_calls);
         }
         moved
     }
 
     /// Has all connections leave the server that was master. What is under way at it may end.
-    fn leave(&self, next: Option<&Endpoint>) {
-        self.followers.all().into_iter().for_each(|follower| follower.leave(next));
+    fn leave_server(&self, next: Option<&Endpoint>) {
+        self.followers.all().into_iter().for_each(|follower| follower.leave_server(next));
     }
 
     /// Cuts off calls that wait at a former master: it had time to send them away itself.
@@ -325,7 +325,7 @@ impl Service {
     pub(crate) fn handle_failure(&self, error: &Error) {
         if self.is_demotion(error) {
             self.doubt();
-            self.leave(None);
+            self.leave_server(None);
         } else if self.read_from != ReadFrom::Master && error.kind() == ErrorKind::Busy {
             self.handle_unfit();
         }
@@ -334,7 +334,7 @@ impl Service {
     /// A replica has no data to answer from: another does, or the master.
     fn handle_unfit(&self) {
         self.lock().readers.handle_refusal(clock::now());
-        self.leave(None);
+        self.leave_server(None);
     }
 
     fn is_demotion(&self, error: &Error) -> bool {

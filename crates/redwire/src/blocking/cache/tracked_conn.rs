@@ -326,7 +326,7 @@ impl drive::Shared for TrackedShared {
         self.watch.handle_down(closed, &error);
     }
 
-    fn leave(&self, state: MutexGuard<'_, TrackedState>) {
+    fn release_duty(&self, state: MutexGuard<'_, TrackedState>) {
         if state.driven.combiner.has_failed() {
             state.unpark();
         }
@@ -335,7 +335,7 @@ impl drive::Shared for TrackedShared {
 
 impl Follower for TrackedShared {
     /// Lets go of the connection. The thread makes the next; what was kept until then is forgotten.
-    fn leave(self: Arc<Self>, _: Option<&Endpoint>) {
+    fn leave_server(self: Arc<Self>, _: Option<&Endpoint>) {
         if self.process == std::process::id() {
             let mut state = self.lock();
             state.keeper.handle_moved();

@@ -51,7 +51,7 @@ pub(super) fn follow(shared: Weak<NodesShared>) {
                     beside(move || ask_for_zones(zoneless, &shared));
                 }
                 if !left.is_empty() {
-                    beside(move || leave(left));
+                    beside(move || end_left_nodes(left));
                 }
             }
         }
@@ -74,17 +74,17 @@ fn probe(shared: &Weak<NodesShared>, node: &HostPort) {
         let left = shared.node_clients.handle_probed(node, &role);
         if !left.is_empty() {
             shared.tell();
-            beside(move || leave(left));
+            beside(move || end_left_nodes(left));
         }
     }
 }
 
 /// Ends what is still under way at nodes that were primaries: what they execute now is kept nowhere.
-fn leave(left: Vec<Left<Client>>) {
+fn end_left_nodes(left: Vec<Left<Client>>) {
     let start = Instant::now();
     for (node_client, patience) in left {
         thread::sleep(patience.saturating_sub(start.elapsed()));
-        node_client.client.leave();
+        node_client.client.leave_server();
     }
 }
 

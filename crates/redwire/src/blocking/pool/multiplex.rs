@@ -131,7 +131,7 @@ impl Multiplex {
     }
 
     /// Gives the connection back if no call needs it any longer.
-    fn leave(&self, process: &PoolProcess, mut state: MutexGuard<'_, MultiplexState>) {
+    fn release_duty(&self, process: &PoolProcess, mut state: MutexGuard<'_, MultiplexState>) {
         let Some(end) = state.driven.combiner.poll_end() else { return };
         let Some(MultiplexedConn { permit, .. }) = state.session.take() else { return };
         let answered = state.driven.combiner.has_answered();
@@ -182,7 +182,7 @@ impl drive::Shared for SharedCalls<'_> {
         &mut state.driven
     }
 
-    fn leave(&self, state: MutexGuard<'_, MultiplexState>) {
-        self.multiplex.leave(self.process, state);
+    fn release_duty(&self, state: MutexGuard<'_, MultiplexState>) {
+        self.multiplex.release_duty(self.process, state);
     }
 }

@@ -128,7 +128,7 @@ impl PubSubProcess {
     pub(super) fn change<T>(&self, change: impl FnOnce(&mut PubSubMachine) -> T) -> T {
         let mut state = self.lock();
         let output = change(&mut state.machine);
-        leave(self.flush_all(state));
+        release_duties(self.flush_all(state));
         output
     }
 
@@ -140,7 +140,7 @@ impl PubSubProcess {
             link.halves.fail(setup::closed_client());
         }
         state.settle();
-        leave(state);
+        release_duties(state);
     }
 
     /// No subscription needs it any more: where there are threads, they end.
@@ -178,7 +178,7 @@ impl PubSubProcess {
                 break;
             }
         }
-        leave(self.flush_all(state));
+        release_duties(self.flush_all(state));
         match polled {
             Poll::Ready(output) => Some(output),
             Poll::Pending => None,
@@ -435,7 +435,7 @@ impl PubSubProcess {
         machine.handle_connected(conn, Instant::now());
         slot.link = Some(OpenConn { halves: Halves::new(connection, parts), version, came: None });
         let state = self.flush(state, conn);
-        leave(state);
+        release_duties(state);
     }
 
     #[cold]
@@ -445,21 +445,21 @@ impl PubSubProcess {
         slot.connecting = false;
         let error = slot.target.locate(error);
         state.machine.handle_failed(conn, error, Instant::now(), fastrand::u64(..));
-        leave(state);
+        release_duties(state);
     }
 }
 
 impl Follower for PubSubProcess {
     /// Lets go of the connection. A thread that waits makes the next, and hears what may be missing.
-    fn leave(self: Arc<Self>, _: Option<&Endpoint>) {
+    fn leave_server(self: Arc<Self>, _: Option<&Endpoint>) {
         if self.is_current() {
             let mut state = self.lock();
             match state.link(ConnId::MAIN) {
                 Some(link) => link.halves.fail(setup::left_master()),
-                None => state.machine.leave(ConnId::MAIN, setup::left_master()),
+                None => state.machine.leave_server(ConnId::MAIN, setup::left_master()),
             }
             state.settle();
-            leave(state);
+            release_duties(state);
         }
     }
 }
@@ -596,7 +596,7 @@ impl Drop for PubSubProcess {
 
 /// Leaves the duties to another thread that waits, and wakes the threads that can go on.
 #[inline]
-pub(super) fn leave(mut state: MutexGuard<'_, PubSubState>) {
+pub(super) fn release_duties(mut state: MutexGuard<'_, PubSubState>) {
     let vacant = |slot: &DriverSlot| slot.conn == ConnId::MAIN && !slot.has_worker && slot.is_vacant();
     let vacant = state.asleep > 0 && (state.reads(ConnId::MAIN) || state.slots.iter().any(vacant));
     let successor = if vacant { state.machine.poll_successor() } else { None };

@@ -11,7 +11,7 @@ use std::time::Instant;
 use redwire_core::pubsub::ConnId;
 use redwire_core::{Error, ErrorKind, Outcome};
 
-use super::process::{PubSubProcess, PubSubState, leave, wake};
+use super::process::{PubSubProcess, PubSubState, release_duties, wake};
 use crate::blocking::cluster::Nodes;
 use crate::shared::node_clients::Listener;
 use crate::shared::target::Target;
@@ -21,7 +21,7 @@ impl PubSubProcess {
     pub(super) fn spawn_router(self: &Arc<Self>) {
         let (Some(nodes), mut state) = (self.nodes.clone(), self.lock()) else { return };
         if state.has_router || state.machine.is_closed() {
-            return leave(state);
+            return release_duties(state);
         }
         state.has_router = true;
         drop(state);
@@ -100,7 +100,7 @@ impl PubSubProcess {
         while state.has_slot(conn) && !state.machine.is_closed() {
             state = self.work(state, conn, None);
         }
-        leave(state);
+        release_duties(state);
     }
 
     /// Calls the thread for every new map, for as long as what it gives is kept.
@@ -121,7 +121,7 @@ impl PubSubProcess {
         let mut state = self.lock();
         (state.has_router, state.router) = (false, None);
         state.machine.handle_no_driver(error);
-        leave(state);
+        release_duties(state);
     }
 }
 

@@ -65,7 +65,7 @@ pub(super) async fn follow(mut following: Following) {
                     tokio::spawn(ask_for_zones(zoneless, Arc::downgrade(&shared)));
                 }
                 if !left.is_empty() {
-                    tokio::spawn(leave(left));
+                    tokio::spawn(end_left_nodes(left));
                 }
             }
         }
@@ -82,17 +82,17 @@ async fn probe(shared: &Weak<NodesShared>, node: &HostPort) {
         let left = shared.node_clients.handle_probed(node, &role);
         if !left.is_empty() {
             shared.refreshed.notify_waiters();
-            tokio::spawn(leave(left));
+            tokio::spawn(end_left_nodes(left));
         }
     }
 }
 
 /// Ends what is still under way at nodes that were primaries: what they execute now is kept nowhere.
-async fn leave(left: Vec<Left<Client>>) {
+async fn end_left_nodes(left: Vec<Left<Client>>) {
     let start = clock::now();
     for (node_client, patience) in left {
         Timer::after(patience.saturating_sub(clock::since(start))).await;
-        node_client.client.leave();
+        node_client.client.leave_server();
     }
 }
 
