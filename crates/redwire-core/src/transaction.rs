@@ -181,7 +181,7 @@ impl<S: Slots> Call for Atomic<S> {
 
 /// Takes note in `session_state` of what a transaction that was answered by `replies` has left of its
 /// connection: no watched keys and no open transaction, where `EXEC` was to be had.
-pub fn settle(session_state: &mut SessionState, replies: &Replies) {
+pub fn handle_replies(session_state: &mut SessionState, replies: &Replies) {
     let last = replies.len().saturating_sub(1) as u32;
     if replies.errors().any(|(index, error)| index == last && leaves_open(&error)) {
         session_state.handle_command(&facts::MULTI);

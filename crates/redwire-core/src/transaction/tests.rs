@@ -177,7 +177,7 @@ fn a_connection_is_left_clean_unless_exec_was_not_to_be_had() {
         let mut session_state = SessionState::new(0);
         session_state.handle_command(&facts::WATCH);
         check_start(&session_state, true).unwrap();
-        settle(&mut session_state, &replies(&two(), stream, 100));
+        handle_replies(&mut session_state, &replies(&two(), stream, 100));
         assert_eq!(
             (session_state.in_transaction(), session_state.is_bound()),
             (stuck, stuck),

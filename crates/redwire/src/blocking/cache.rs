@@ -122,7 +122,7 @@ impl Cache {
         while !node_caches.is_empty() {
             for node_cache in &node_caches {
                 if node_cache.sync(deadline, wants_master)? {
-                    self.doubt();
+                    self.suspect_map();
                 }
             }
             asked.append(&mut node_caches);
@@ -203,7 +203,7 @@ impl Cache {
     }
 
     /// A node is no primary any more: has the map asked for.
-    fn doubt(&self) {
+    fn suspect_map(&self) {
         if let Some(nodes) = &self.client().cluster {
             nodes.node_clients().handle_hints(&[TopologyHint::Suspect]);
             nodes.follow();

@@ -85,7 +85,7 @@ impl Health {
         {
             match wire.ping(deadline) {
                 Ok(()) => {
-                    wire.rest();
+                    wire.handle_idle();
                     return Ok(wire);
                 }
                 Err(error) if error.is_timeout() => return Err(error),

@@ -49,7 +49,7 @@ impl<'c, T: Reply> Scan<'c, T> {
                 Ok(ScanOutcome::Done) => return None,
                 Ok(ScanOutcome::On) => {}
                 Err(error) => {
-                    if let Err(error) = self.bear(nodes, error) {
+                    if let Err(error) = self.handle_failure(nodes, error) {
                         self.deadline = None;
                         return Some(Err(self.scanning.handle_failure(error)));
                     }
@@ -85,7 +85,7 @@ impl<'c, T: Reply> Scan<'c, T> {
     }
 
     /// The node of the cluster that was to be asked did not answer, or there was none.
-    fn bear(&mut self, nodes: &Nodes, error: Error) -> Result<()> {
+    fn handle_failure(&mut self, nodes: &Nodes, error: Error) -> Result<()> {
         let Some(cluster_scan) = self.scanning.cluster_scan() else { return Err(error) };
         let (rules, random) = (nodes.node_clients().rules(Instant::now()), fastrand::u64(..));
         let step = cluster_scan.handle_failure(error, rules, self.deadline, random, || nodes.may_retry());

@@ -171,7 +171,7 @@ impl Stream {
     ) -> io::Result<usize> {
         let mut result = Err(error);
         while result.as_ref().is_err_and(is_early) {
-            self.set_read_timeout(rest(limit, begin)?)?;
+            self.set_read_timeout(remaining(limit, begin)?)?;
             result = self.socket.read(buffer).map_err(timed_out);
         }
         result
@@ -250,7 +250,7 @@ impl Stream {
         mut result: io::Result<usize>,
     ) -> io::Result<usize> {
         while matches!(result, Ok(0)) || result.as_ref().is_err_and(is_early) {
-            self.set_write_timeout(rest(limit, begin)?)?;
+            self.set_write_timeout(remaining(limit, begin)?)?;
             result = self.write_once(outbox);
         }
         result
@@ -460,7 +460,7 @@ fn has_some(peeked: io::Result<usize>) -> io::Result<bool> {
 
 /// What is left of `limit`, which counts from `begin` on.
 #[cold]
-fn rest(limit: Option<Duration>, begin: Instant) -> io::Result<Option<Duration>> {
+fn remaining(limit: Option<Duration>, begin: Instant) -> io::Result<Option<Duration>> {
     left(limit.and_then(|limit| begin.checked_add(limit)), Instant::now())
 }
 

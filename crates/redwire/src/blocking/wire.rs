@@ -94,7 +94,8 @@ impl Wire {
         let connected = endpoint.and_then(|endpoint| {
             let mut wire = Self::connect_to(target, &endpoint, interrupt, deadline)?;
             let interval = config.health_check_interval().filter(|_| health.is_some());
-            wire.limit = interval.into_iter().chain(target.doubts_after().filter(|_| health.is_some())).min();
+            wire.limit =
+                interval.into_iter().chain(target.suspected_after().filter(|_| health.is_some())).min();
             wire.health = health.cloned();
             Ok(wire)
         });
@@ -276,7 +277,7 @@ impl Wire {
 
     /// Takes note that it is not in use any longer; says when that is. Who asked nothing has heard nothing.
     #[inline]
-    pub(super) fn rest(&mut self) -> Instant {
+    pub(super) fn handle_idle(&mut self) -> Instant {
         let now = Instant::now();
         if self.asked != self.link.submitted() {
             (self.asked, self.used) = (self.link.submitted(), now);
@@ -359,7 +360,7 @@ impl Wire {
                 if self.has_stalled(begin) { Err(Error::timeout(Outcome::MaybeExecuted)) } else { Ok(()) }
             });
             if let Err(error) = written
-                && let Err(error) = self.bear(error, deadline)
+                && let Err(error) = self.judge_and_read(error, deadline)
             {
                 self.outbox.clear();
                 self.lose(&cause(error, deadline));
@@ -445,7 +446,7 @@ impl Wire {
     fn receive(&mut self, deadline: Option<Instant>) -> Result<()> {
         match self.read(deadline) {
             Ok(()) => self.take_frames(),
-            Err(error) => self.bear(error, deadline),
+            Err(error) => self.judge_and_read(error, deadline),
         }
     }
 
@@ -496,18 +497,18 @@ impl Wire {
     /// A read or a write failed. If it only got nowhere for a while, and the server is found to live, it may
     /// go on.
     #[cold]
-    fn bear(&mut self, error: Error, deadline: Option<Instant>) -> Result<()> {
-        self.doubt(error, deadline)?;
+    fn judge_and_read(&mut self, error: Error, deadline: Option<Instant>) -> Result<()> {
+        self.judge_failure(error, deadline)?;
         self.take_frames()
     }
 
-    /// As [`bear`](Self::bear); what came meanwhile is only kept.
-    fn doubt(&mut self, error: Error, deadline: Option<Instant>) -> Result<()> {
+    /// As [`judge_and_read`](Self::judge_and_read); what came meanwhile is only kept.
+    fn judge_failure(&mut self, error: Error, deadline: Option<Instant>) -> Result<()> {
         if !error.is_timeout() || self.limit.is_none() {
             return Err(error);
         }
         let Ok(left) = left(deadline, Instant::now()) else { return Err(error) };
-        if self.is_only_doubted() {
+        if self.is_only_silent() {
             return Ok(());
         }
         let interval = self.target.config().health_check_interval();
@@ -522,7 +523,7 @@ impl Wire {
         let since = finding.silent_since(deadline, now - begun, interval, now);
         if let Some(since) = since {
             let limit = interval.saturating_sub(now - since).max(interval / 2);
-            match self.target.doubts_after() {
+            match self.target.suspected_after() {
                 Some(_) => self.check = Some(now + limit),
                 None => self.limit = Some(limit),
             }
@@ -542,10 +543,10 @@ impl Wire {
 
     /// The peer was silent for a while. Tells so where it is a node of a cluster; says whether that is all
     /// for now.
-    fn is_only_doubted(&mut self) -> bool {
+    fn is_only_silent(&mut self) -> bool {
         let (now, interval) = (Instant::now(), self.target.config().health_check_interval());
         let (Some(pause), Some(waits)) =
-            (self.target.doubts_after(), self.interrupt.as_ref().map(|interrupt| interrupt.waits()))
+            (self.target.suspected_after(), self.interrupt.as_ref().map(|interrupt| interrupt.waits()))
         else {
             return false;
         };

@@ -176,7 +176,7 @@ impl Cache {
         while !node_caches.is_empty() {
             for node_cache in &node_caches {
                 if node_cache.sync(deadline, wants_master).await? {
-                    self.doubt();
+                    self.suspect_map();
                 }
             }
             asked.append(&mut node_caches);
@@ -248,7 +248,7 @@ impl Cache {
     }
 
     /// A node is no primary any more: has the map asked for.
-    fn doubt(&self) {
+    fn suspect_map(&self) {
         if let Some(nodes) = &self.client().cluster {
             nodes.node_clients().handle_hints(&[TopologyHint::Suspect]);
             // Callers that need it are told that there is no server to ask.

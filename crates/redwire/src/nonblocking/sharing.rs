@@ -124,7 +124,7 @@ impl SharedConnection {
             link: link
                 .salted(fastrand::u64(..))
                 .marked_every(config.mark_every())
-                .doubting_after(target.doubts_after()),
+                .doubting_after(target.suspected_after()),
             rest: Outbox::default(),
             writer: None,
             quiet_from: clock::now(),

@@ -186,7 +186,8 @@ impl<C> NodeClients<C> {
         if self.shared_topology.is_closed() {
             return Some(Err(setup::closed_client()));
         }
-        let failure = if patient { self.shared_topology.hopeless() } else { self.shared_topology.failure() };
+        let failure =
+            if patient { self.shared_topology.permanent_failure() } else { self.shared_topology.failure() };
         failure.filter(|_| patient || self.shared_topology.ended() > ended).map(Err)
     }
 

@@ -93,7 +93,7 @@ struct ServiceState {
     sentinels: Sentinels,
     /// The master that was told of last, and whether it may be another by now.
     master: Option<HostPort>,
-    doubted: bool,
+    suspected: bool,
     /// The master that connections lead to: a connection to another is to leave it.
     followed: Option<HostPort>,
     /// Where the newest connection leads, for messages; the name before there is any.
@@ -112,7 +112,7 @@ impl Service {
         let state = ServiceState {
             sentinels: Sentinels::new(nodes.clone()),
             master: None,
-            doubted: false,
+            suspected: false,
             followed: None,
             address: service.as_str().into(),
             witness: None,
@@ -152,7 +152,7 @@ impl Service {
     /// The master, while it is believed to be known. Replicas come and go, and are asked for each time.
     pub(crate) fn master(&self) -> Option<HostPort> {
         let state = self.lock();
-        state.master.clone().filter(|_| !state.doubted && self.read_from == ReadFrom::Master)
+        state.master.clone().filter(|_| !state.suspected && self.read_from == ReadFrom::Master)
     }
 
     pub(crate) fn discovery(&self) -> Discovery {
@@ -179,7 +179,7 @@ impl Service {
         let found = FoundServers { master: master.clone(), ..found };
         let chosen = state.readers.choose(&found, self.read_from, clock::now());
         let chosen = chosen.ok_or_else(|| no_replica(&self.name))?;
-        (state.master, state.doubted) = (Some(master), false);
+        (state.master, state.suspected) = (Some(master), false);
         Ok(chosen)
     }
 
@@ -191,7 +191,7 @@ impl Service {
         let _turn = self.turn();
         let mut state = self.lock();
         state.sentinels.handle_switched(&master);
-        (state.master, state.doubted) = (Some(master.clone()), false);
+        (state.master, state.suspected) = (Some(master.clone()), false);
         let moved = state.moves_to(&master);
         drop(state);
         self.move_over(moved, master)
@@ -249,7 +249,7 @@ impl Service {
             // Sentinels have told of another since.
             return;
         }
-        state.doubted = true;
+        state.suspected = true;
         state.sentinels.handle_failed();
         if let Some(tried) = tried.filter(|_| self.read_from != ReadFrom::Master) {
             state.readers.handle_unfit(tried, clock::now());
@@ -266,12 +266,12 @@ impl Service {
     /// told.
     pub(crate) fn handle_lost(&self, error: &Error) {
         if error.kind() != ErrorKind::Connection(ConnectionFault::LeftMaster) {
-            self.doubt();
+            self.suspect();
         }
     }
 
-    fn doubt(&self) {
-        self.lock().doubted = true;
+    fn suspect(&self) {
+        self.lock().suspected = true;
     }
 
     /// Who hears of each other master.
@@ -324,7 +324,7 @@ impl Service {
     /// leave it. It lives, and answers those under way itself.
     pub(crate) fn handle_failure(&self, error: &Error) {
         if self.is_demotion(error) {
-            self.doubt();
+            self.suspect();
             self.leave_server(None);
         } else if self.read_from != ReadFrom::Master && error.kind() == ErrorKind::Busy {
             self.handle_unfit();

@@ -282,7 +282,7 @@ impl Target {
 
     /// For how long a node of a cluster may leave something unanswered before it is in doubt; `None` where
     /// this is no such node.
-    pub(crate) fn doubts_after(&self) -> Option<Duration> {
+    pub(crate) fn suspected_after(&self) -> Option<Duration> {
         matches!(self.route, Destination::Node { .. }).then_some(cluster::SILENT)
     }
 

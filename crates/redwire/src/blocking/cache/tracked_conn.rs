@@ -160,7 +160,7 @@ impl TrackedShared {
         connection.reconnect_by(Some(deadline))?;
         (self.set_up)(&mut connection, deadline)?;
         let wire = connection.wire_mut().ok_or_else(setup::closed_client)?;
-        wire.bear_silence();
+        wire.ignore_silence();
         let parts = wire.split()?;
         let (mut state, now) = (self.lock(), Instant::now());
         state.driven.halves = Some(Halves::new(connection, parts));

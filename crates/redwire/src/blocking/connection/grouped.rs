@@ -46,7 +46,7 @@ impl Connection {
         self.ready(deadline)?;
         transaction::check_start(&self.session_state, watched)?;
         let replies = self.wire()?.exchange(call, deadline)?;
-        transaction::settle(&mut self.session_state, &replies);
+        transaction::handle_replies(&mut self.session_state, &replies);
         Ok(replies)
     }
 

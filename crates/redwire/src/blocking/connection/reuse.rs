@@ -60,8 +60,8 @@ impl Connection {
 
     /// Takes note that it is not in use any longer; says when that is.
     #[inline]
-    pub(in crate::blocking) fn rest(&mut self) -> Instant {
-        self.wire.as_mut().map_or_else(Instant::now, Wire::rest)
+    pub(in crate::blocking) fn handle_idle(&mut self) -> Instant {
+        self.wire.as_mut().map_or_else(Instant::now, Wire::handle_idle)
     }
 
     /// Leaves the next user the callback of the pool, whatever this one did to it.

@@ -38,7 +38,7 @@ impl Attempt {
         let must_answer = || process.change(|state| state.machine.must_answer());
         let connected = connection.connect_pooled(until, must_answer);
         let Some(permit) = self.permit.take() else { return };
-        let (now, random) = (connection.rest(), fastrand::u64(..));
+        let (now, random) = (connection.handle_idle(), fastrand::u64(..));
         process.change(|PoolState { machine, .. }| {
             if let Some(claim) = waiter {
                 machine.resume(claim, now);

@@ -149,7 +149,7 @@ impl PoolProcess {
     pub(super) fn give_back(&self, permit: Permit, mut connection: Box<Connection>) {
         match connection.check_clean() {
             Ok(()) => {
-                let now = connection.rest();
+                let now = connection.handle_idle();
                 let put_back = self.lock().machine.put_back(permit, connection, now);
                 if let Err((permit, connection)) = put_back {
                     self.release(permit, connection, now);

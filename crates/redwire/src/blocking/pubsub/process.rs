@@ -139,7 +139,7 @@ impl PubSubProcess {
         for link in state.slots.iter_mut().filter_map(|slot| slot.link.as_mut()) {
             link.halves.fail(setup::closed_client());
         }
-        state.settle();
+        state.take_failed();
         release_duties(state);
     }
 
@@ -320,7 +320,7 @@ impl PubSubProcess {
         if let Some(link) = &mut slot.link {
             link.halves.put_reader(connection, handled);
         }
-        state.settle();
+        state.take_failed();
         state
     }
 
@@ -362,7 +362,7 @@ impl PubSubProcess {
                     continue;
                 }
             }
-            state.settle();
+            state.take_failed();
             return state;
         }
     }
@@ -458,7 +458,7 @@ impl Follower for PubSubProcess {
                 Some(link) => link.halves.fail(setup::left_master()),
                 None => state.machine.leave_server(ConnId::MAIN, setup::left_master()),
             }
-            state.settle();
+            state.take_failed();
             release_duties(state);
         }
     }
@@ -480,7 +480,7 @@ impl DriverSlot {
     }
 
     /// Lets a connection go that has failed, once no thread has any part of it.
-    fn settle(&mut self, machine: &mut PubSubMachine) {
+    fn take_failed(&mut self, machine: &mut PubSubMachine) {
         let Some(error) = self.link.as_ref().and_then(|link| link.halves.failure()).cloned() else { return };
         let link = self.link.take();
         if machine.is_closed() {
@@ -541,13 +541,13 @@ impl PubSubState {
             && let Some(link) = &mut slot.link
         {
             link.halves.fail(error);
-            self.settle();
+            self.take_failed();
         }
     }
 
     /// Lets connections go that have failed, once no thread has any part of them.
-    fn settle(&mut self) {
-        self.slots.iter_mut().for_each(|slot| slot.settle(&mut self.machine));
+    fn take_failed(&mut self) {
+        self.slots.iter_mut().for_each(|slot| slot.take_failed(&mut self.machine));
     }
 
     /// The threads that drive or place, sleep, and have to do something about what has changed.

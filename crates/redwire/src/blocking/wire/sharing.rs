@@ -61,7 +61,7 @@ impl Wire {
     }
 
     /// Whether the peer lives is found out by who uses it, and not by asking elsewhere.
-    pub(in crate::blocking) fn bear_silence(&mut self) {
+    pub(in crate::blocking) fn ignore_silence(&mut self) {
         (self.limit, self.health) = (None, None);
     }
 
@@ -114,7 +114,7 @@ impl Wire {
         deadline: Option<Instant>,
     ) -> Result<Option<&mut Frames>> {
         if let Err(error) = self.read(deadline) {
-            self.doubt(error, deadline)?;
+            self.judge_failure(error, deadline)?;
         }
         let whole = self.inbound.poll_frames(&mut self.frames)?;
         Ok((whole || self.frames.has_large_rest()).then_some(&mut self.frames))

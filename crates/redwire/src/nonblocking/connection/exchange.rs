@@ -53,7 +53,7 @@ impl Connection {
         self.ready(deadline).await?;
         transaction::check_start(&self.session_state, watched)?;
         let replies = self.exchange(call, deadline).await?;
-        transaction::settle(&mut self.session_state, &replies);
+        transaction::handle_replies(&mut self.session_state, &replies);
         Ok(replies)
     }
 

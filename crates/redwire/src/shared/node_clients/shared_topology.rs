@@ -290,7 +290,7 @@ impl SharedTopology {
     }
 
     /// Why the last refresh failed, if time alone will not mend that.
-    pub(super) fn hopeless(&self) -> Option<Error> {
+    pub(super) fn permanent_failure(&self) -> Option<Error> {
         self.failure().filter(|error| !heals(error))
     }
 }
