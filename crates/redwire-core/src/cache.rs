@@ -92,7 +92,7 @@ struct CachedReply {
     used: AtomicBool,
     number: u64,
     /// In doubt, unless that is settled.
-    doubted: u64,
+    outdated: u64,
 }
 
 #[derive(Debug)]
@@ -101,7 +101,7 @@ struct Flying<W> {
     keys: Vec<Bytes>,
     begun: Instant,
     /// In doubt, unless that is settled.
-    doubted: u64,
+    outdated: u64,
     waiters: HashMap<u64, W>,
 }
 
@@ -177,7 +177,7 @@ impl<W> Store<W> {
     pub fn hit<R>(&self, cmd: &Cmd<R>, now: Instant) -> Option<Replies> {
         let (words, large) = cmd.args().pieces();
         let EntryState::Kept(kept) = &self.entries.get(words)?.state else { return None };
-        if !large.is_empty() || kept.until.is_some_and(|until| until <= now) || kept.doubted > self.settled {
+        if !large.is_empty() || kept.until.is_some_and(|until| until <= now) || kept.outdated > self.settled {
             return None;
         }
         kept.used.store(true, Ordering::Relaxed);
@@ -199,13 +199,13 @@ impl<W> Store<W> {
         match self.entries.get(words).map(|entry| &entry.state) {
             Some(EntryState::Flying(flight)) => {
                 let flight = *flight;
-                if self.flights.get(&flight).is_none_or(|flying| flying.doubted <= self.settled) {
+                if self.flights.get(&flight).is_none_or(|flying| flying.outdated <= self.settled) {
                     return self.join(flight, waiter());
                 }
                 let words = Bytes::copy_from_slice(words);
                 self.remove(&words);
             }
-            Some(EntryState::Kept(kept)) if kept.doubted > self.settled => {
+            Some(EntryState::Kept(kept)) if kept.outdated > self.settled => {
                 return Lookup::Settle(Mark(self.last));
             }
             Some(EntryState::Kept(_)) => {
@@ -247,7 +247,7 @@ impl<W> Store<W> {
         self.index.extend(keys.iter().map(|key| (key.clone(), words.clone())));
         self.entries
             .insert(words.clone(), CacheEntry { keys: keys.clone(), state: EntryState::Flying(flight) });
-        self.flights.insert(flight, Flying { words, keys, begun: now, doubted: 0, waiters: HashMap::new() });
+        self.flights.insert(flight, Flying { words, keys, begun: now, outdated: 0, waiters: HashMap::new() });
         Lookup::Fetch(Flight(flight))
     }
 
@@ -261,7 +261,7 @@ impl<W> Store<W> {
     pub fn handle_fetched(&mut self, flight: Flight, replies: &Replies) {
         let Some(flying) = self.land(&flight, Some(replies)) else { return };
         if self.apart {
-            self.doubt(&flying.keys);
+            self.outdate(&flying.keys);
         }
         let Some(frame) = replies.each().next() else { return self.drop_flight(&flying.words, &flight) };
         let Some(entry) = self.entries.get_mut(&flying.words) else { return };
@@ -278,7 +278,7 @@ impl<W> Store<W> {
         let frame = Bytes::copy_from_slice(&frame);
         let used = AtomicBool::new(false);
         entry.state =
-            EntryState::Kept(CachedReply { frame, until, used, number: flight.0, doubted: flying.doubted });
+            EntryState::Kept(CachedReply { frame, until, used, number: flight.0, outdated: flying.outdated });
         self.queue.push_back((flying.words, flight.0));
         self.stats.bytes += cost;
         self.stats.entries += 1;
@@ -286,17 +286,17 @@ impl<W> Store<W> {
     }
 
     /// These keys were read: what else was, or is being read of them may be older.
-    fn doubt(&mut self, keys: &[Bytes]) {
+    fn outdate(&mut self, keys: &[Bytes]) {
         let mark = self.number();
         for key in keys {
             let first = (key.clone(), Bytes::new());
             for (_, words) in self.index.range(&first..).take_while(|(of, _)| of == key) {
                 match self.entries.get_mut(words).map(|entry| &mut entry.state) {
-                    Some(EntryState::Kept(kept)) => kept.doubted = mark,
+                    Some(EntryState::Kept(kept)) => kept.outdated = mark,
                     // Neither requests nor replies come here in the order in which the server saw them.
                     Some(EntryState::Flying(flight)) => {
                         if let Some(flying) = self.flights.get_mut(flight) {
-                            flying.doubted = mark;
+                            flying.outdated = mark;
                         }
                     }
                     None => {}

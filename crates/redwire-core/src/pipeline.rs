@@ -304,7 +304,7 @@ impl Batch {
             self.for_failed(&errors, |index, words, error| {
                 let outcome = error.clone().in_reply_to(facts_of(words), words).outcome();
                 if outcome == Outcome::MaybeExecuted {
-                    replies.doubt(index);
+                    replies.mark_doubtful(index);
                 }
             });
         }

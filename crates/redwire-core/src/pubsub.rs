@@ -133,7 +133,7 @@ impl<W> PubSub<W> {
             self.want(id.0, kind, name);
         }
         self.handle_held();
-        self.settle(id.0);
+        self.handle_confirmed(id.0);
     }
 
     /// The subscription is not to hear of `names` any longer. What has come already stays.
@@ -146,7 +146,7 @@ impl<W> PubSub<W> {
         }
         self.handle_held();
         self.take_back(id.0, &removed);
-        self.settle(id.0);
+        self.handle_confirmed(id.0);
     }
 
     /// The subscription ends, and what waits for it is forgotten.
@@ -210,7 +210,7 @@ impl<W> PubSub<W> {
         if let Some(pending) = self.subscribers.get(id.0).and_then(|subscriber| subscriber.pending.take()) {
             self.disown(id.0);
             self.take_back(id.0, &pending);
-            self.settle(id.0);
+            self.handle_confirmed(id.0);
         }
         late
     }
@@ -351,7 +351,7 @@ impl<W> PubSub<W> {
 
     /// Looks whether all names of a subscriber are confirmed by now: then the subscriber that waits for that
     /// goes on, and a hole has ended.
-    fn settle(&mut self, id: u32) {
+    fn handle_confirmed(&mut self, id: u32) {
         let up = self.conns.values().filter(|conn| conn.keeper.is_up());
         let to = up.filter_map(|conn| conn.read).max();
         let Some(subscriber) = self.subscribers.get(id) else { return };
@@ -375,7 +375,7 @@ impl<W> PubSub<W> {
         subscriber.refused = Some(error.clone());
         self.subscribers.wake(id);
         self.take_back(id, &pending);
-        self.settle(id);
+        self.handle_confirmed(id);
     }
 
     /// The subscription ends for good.

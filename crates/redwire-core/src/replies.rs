@@ -99,7 +99,7 @@ impl Replies {
 
     /// What reply number `index` answers may have been executed, though it is an error. For before any of
     /// them was read.
-    pub(crate) fn doubt(&mut self, index: u32) {
+    pub(crate) fn mark_doubtful(&mut self, index: u32) {
         self.pieces().doubtful.push(index);
     }
 

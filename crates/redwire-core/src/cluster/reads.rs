@@ -31,7 +31,7 @@ pub enum ReadStrategy {
 
 /// Who answers reads, and what is known of them. Connections to replicas must have been told `READONLY`.
 ///
-/// A node that could not answer is left out for [`REST`](Self::REST).
+/// A node that could not answer is left out for [`PASSED_OVER`](Self::PASSED_OVER).
 #[derive(Debug, Default)]
 pub struct Readers {
     strategy: ReadStrategy,
@@ -40,12 +40,12 @@ pub struct Readers {
     turn: usize,
     latencies: HashMap<HostPort, Duration>,
     zones: HashMap<HostPort, String>,
-    resting: HashMap<HostPort, Instant>,
+    passed_over: HashMap<HostPort, Instant>,
 }
 
 impl Readers {
     /// How long a node is left out that could not answer.
-    pub const REST: Duration = Duration::from_secs(1);
+    pub const PASSED_OVER: Duration = Duration::from_secs(1);
 
     /// By `strategy`, for a client in `zone`, which only [`ReadStrategy::SameZone`] looks at.
     #[must_use]
@@ -55,7 +55,7 @@ impl Readers {
 
     /// The node answered after this time. What counts is a mean in which the newest weighs an eighth.
     pub fn handle_latency(&mut self, node: &HostPort, latency: Duration) {
-        self.resting.remove(node);
+        self.passed_over.remove(node);
         let mean = self.latencies.entry(node.clone()).or_insert(latency);
         *mean = (*mean * 7 + latency) / 8;
     }
@@ -77,14 +77,14 @@ impl Readers {
 
     /// The node could not be reached, or has no data to answer from.
     pub fn handle_failure(&mut self, node: &HostPort, now: Instant) {
-        self.resting.insert(node.clone(), now + Self::REST);
+        self.passed_over.insert(node.clone(), now + Self::PASSED_OVER);
     }
 
     /// Forgets all about nodes that `is_known` does not hold for: those that have left the map.
     pub fn retain(&mut self, is_known: impl Fn(&HostPort) -> bool) {
         self.latencies.retain(|node, _| is_known(node));
         self.zones.retain(|node, _| is_known(node));
-        self.resting.retain(|node, _| is_known(node));
+        self.passed_over.retain(|node, _| is_known(node));
     }
 
     /// Who of `shard` is to answer now.
@@ -93,9 +93,13 @@ impl Readers {
         if self.strategy == ReadStrategy::Primary {
             return primary;
         }
-        let rests = |node: &Node| self.resting.get(&node.address).is_some_and(|until| now < *until);
-        let all: Vec<&Node> =
-            shard.nodes().map(|node| &**node).filter(|node| node.is_online() && !rests(node)).collect();
+        let is_passed_over =
+            |node: &Node| self.passed_over.get(&node.address).is_some_and(|until| now < *until);
+        let all: Vec<&Node> = shard
+            .nodes()
+            .map(|node| &**node)
+            .filter(|node| node.is_online() && !is_passed_over(node))
+            .collect();
         let replicas = || all.iter().copied().filter(|node| node.address != *primary).collect::<Vec<_>>();
         let eligible = match self.strategy {
             ReadStrategy::Primary | ReadStrategy::RoundRobin => all,

@@ -177,7 +177,7 @@ impl Route {
                     // It was sent here rightly, and will be again: a slot on its way is no contradiction.
                     self.redirects = 0;
                 }
-                let hint = casts_doubt(&error).then_some(TopologyHint::Suspect);
+                let hint = makes_map_suspect(&error).then_some(TopologyHint::Suspect);
                 RouteStep { then: self.wait(error, rules, retries, random), hint }
             }
             _ => self.retry(error, call, rules, random, budget),
@@ -261,8 +261,8 @@ impl Route {
         random: u64,
         budget: impl FnOnce() -> bool,
     ) -> RouteStep {
-        let doubt = is_unheard(&error) || error.is_demotion();
-        let hint = doubt.then_some(TopologyHint::Suspect);
+        let suspect = is_unheard(&error) || error.is_demotion();
+        let hint = suspect.then_some(TopologyHint::Suspect);
         let then = match self.attempt.handle_failure(error, call, rules.config, rules.now, random, budget) {
             Decision::Again => AfterFailure::Again,
             Decision::Retry(after) => AfterFailure::Retry(after),
@@ -293,7 +293,7 @@ fn is_passing(error: &Error, harmless: bool, config: &Config) -> bool {
 }
 
 /// Whether the error says that the map may be wrong.
-fn casts_doubt(error: &Error) -> bool {
+fn makes_map_suspect(error: &Error) -> bool {
     !matches!(error.kind(), ErrorKind::Cluster(ClusterFault::TryAgain)) && error.code() != Some("BUSY")
 }
 

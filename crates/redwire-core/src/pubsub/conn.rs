@@ -196,7 +196,7 @@ impl<W> PubSub<W> {
                 self.end(id, &error, SubscriptionEnd::Failed(error.clone()));
             }
         }
-        self.handle_doubt();
+        self.suspect_map();
         if let Some(conn) = self.conns.get_mut(&conn) {
             conn.keeper.handle_failed(error, now, random);
         }
@@ -206,16 +206,16 @@ impl<W> PubSub<W> {
     /// anything.
     pub fn handle_lost(&mut self, conn: ConnId, error: Error, now: Instant, random: u64) {
         self.handle_down(conn);
-        self.handle_doubt();
+        self.suspect_map();
         if let Some(conn) = self.conns.get_mut(&conn) {
             conn.keeper.handle_lost(error, conn.answered, now, random);
         }
     }
 
     /// Another node may serve shard channels now.
-    fn handle_doubt(&mut self) {
+    fn suspect_map(&mut self) {
         if let Some(shard_placement) = &mut self.shard_placement {
-            shard_placement.doubt();
+            shard_placement.suspect_map();
         }
     }
 

@@ -62,7 +62,7 @@ enum PlacementWait {
 }
 
 impl ShardPlacement {
-    pub(super) fn doubt(&mut self) {
+    pub(super) fn suspect_map(&mut self) {
         if !self.hints.contains(&TopologyHint::Suspect) {
             self.hints.push(TopologyHint::Suspect);
         }
@@ -212,7 +212,7 @@ impl<W> PubSub<W> {
         }
         let Some(home) = shard_placement.node_of(text).cloned() else {
             shard_placement.waiting.insert(text.clone(), PlacementWait::Map);
-            return shard_placement.doubt();
+            return shard_placement.suspect_map();
         };
         shard_placement.waiting.remove(text);
         let conn = *shard_placement.conns.entry(home.clone()).or_insert_with(|| {
@@ -244,7 +244,7 @@ impl<W> PubSub<W> {
         let Some(name) = self.names[kind as usize].get_mut(text) else { return false };
         let is_over = name.left_by.take() == Some(conn);
         if !is_answer {
-            shard_placement.doubt();
+            shard_placement.suspect_map();
             name.left_by = Some(conn);
             return false;
         }
@@ -320,7 +320,7 @@ impl<W> PubSub<W> {
                 true
             }
             _ => {
-                shard_placement.doubt();
+                shard_placement.suspect_map();
                 false
             }
         };

@@ -369,7 +369,7 @@ impl<W> PubSub<W> {
                 subscriber.missing -= 1;
             }
             self.subscribers.confirm(id, &key, SubscriptionEvent::Subscribed);
-            self.settle(id);
+            self.handle_confirmed(id);
         }
         if wanted_by.is_empty() {
             self.handle_changed(kind, key);

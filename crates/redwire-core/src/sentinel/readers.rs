@@ -9,14 +9,14 @@ use super::FoundServers;
 use crate::config::{HostPort, ReadFrom};
 
 /// The replicas of a service, in turn. One that could not be connected to, or had no data to answer from, is
-/// passed over for [`REST`](Self::REST).
+/// passed over for [`PASSED_OVER`](Self::PASSED_OVER).
 #[derive(Debug, Default)]
 pub struct ReplicaChoice {
     turn: usize,
     /// The server that was chosen last.
     chosen: Option<HostPort>,
     /// Those that are passed over, and until when; the one that failed first comes first.
-    resting: Vec<(HostPort, Instant)>,
+    passed_over: Vec<(HostPort, Instant)>,
 }
 
 impl ReplicaChoice {
@@ -28,13 +28,14 @@ impl ReplicaChoice {
     }
 
     /// How long a replica is passed over that was of no use.
-    pub const REST: Duration = Duration::from_secs(1);
+    pub const PASSED_OVER: Duration = Duration::from_secs(1);
 
     /// The server to connect to. `None`: there is no replica, and the master is not wanted.
     pub fn choose(&mut self, found: &FoundServers, read_from: ReadFrom, now: Instant) -> Option<HostPort> {
-        self.resting.retain(|(_, until)| now < *until);
-        let rests = |replica: &&HostPort| self.resting.iter().any(|(other, _)| other == *replica);
-        let fit: Vec<&HostPort> = found.replicas.iter().filter(|replica| !rests(replica)).collect();
+        self.passed_over.retain(|(_, until)| now < *until);
+        let is_passed_over =
+            |replica: &&HostPort| self.passed_over.iter().any(|(other, _)| other == *replica);
+        let fit: Vec<&HostPort> = found.replicas.iter().filter(|replica| !is_passed_over(replica)).collect();
         self.turn = self.turn.wrapping_add(1);
         let chosen = match read_from {
             ReadFrom::Master => Some(found.master.clone()),
@@ -59,8 +60,8 @@ impl ReplicaChoice {
     /// This replica could not be connected to, or said that it has no data to answer from (it loads, or has
     /// lost its master).
     pub fn handle_unfit(&mut self, replica: &HostPort, now: Instant) {
-        self.resting.retain(|(other, _)| other != replica);
-        self.resting.push((replica.clone(), now + Self::REST));
+        self.passed_over.retain(|(other, _)| other != replica);
+        self.passed_over.push((replica.clone(), now + Self::PASSED_OVER));
     }
 }
 
@@ -103,7 +104,7 @@ mod tests {
         readers.handle_unfit(&two.replicas[1], now);
         assert_eq!(chosen(&mut readers, &two, preferred, now), ["m"]);
         assert_eq!(chosen(&mut readers, &two, ReadFrom::Replica, now), ["a", "b"]);
-        assert_eq!(chosen(&mut readers, &two, preferred, now + ReplicaChoice::REST), ["a", "b"]);
+        assert_eq!(chosen(&mut readers, &two, preferred, now + ReplicaChoice::PASSED_OVER), ["a", "b"]);
     }
 
     #[test]

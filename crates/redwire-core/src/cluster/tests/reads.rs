@@ -53,7 +53,7 @@ fn a_replica_that_cannot_answer_is_left_out_and_the_primary_answers_if_no_other_
     assert_eq!(chosen(&mut readers, 3, now), ["c", "c", "c"]);
     readers.handle_failure(&address("c:1"), now);
     assert_eq!(chosen(&mut readers, 2, now), ["a", "a"]);
-    assert_eq!(chosen(&mut readers, 2, now + Readers::REST), ["b", "c"]);
+    assert_eq!(chosen(&mut readers, 2, now + Readers::PASSED_OVER), ["b", "c"]);
     readers.handle_latency(&address("c:1"), Duration::from_millis(1));
     assert_eq!(chosen(&mut readers, 2, now), ["c", "c"]);
 }
