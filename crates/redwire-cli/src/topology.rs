@@ -60,15 +60,15 @@ pub(crate) async fn run(global: &Global, topology: &Topology, output: &Output) -
     if topology.watch {
         return watch(global, output).await;
     }
-    let mut pictures = Vec::new();
+    let mut snapshots = Vec::new();
     for url in &global.url {
         let (config, address) = asked(global, url)?;
         let snapshot = WatchedServer::new(config, address, global.blocking).look().await?;
         print(&snapshot, output);
-        pictures.push(snapshot);
+        snapshots.push(snapshot);
     }
-    output.json(&to_json(&pictures));
-    Ok(verdict(&pictures))
+    output.json(&to_json(&snapshots));
+    Ok(verdict(&snapshots))
 }
 
 /// One server, until the user ends it.
@@ -92,7 +92,7 @@ async fn watch(global: &Global, output: &Output) -> Result<Verdict, Failure> {
     Ok(verdict(view.snapshot.as_slice()))
 }
 
-/// Writes the first picture, and each that differs from the one before.
+/// Writes the first snapshot, and each that differs from the one before.
 async fn write_changes(server: &mut WatchedServer, view: &mut View, output: &Output) {
     let mut ticks = tokio::time::interval(watch::TICK);
     loop {
@@ -129,19 +129,19 @@ fn print(snapshot: &Snapshot, output: &Output) {
     }
 }
 
-fn verdict(pictures: &[Snapshot]) -> Verdict {
-    if pictures.iter().all(Snapshot::is_sound) { Verdict::Good } else { Verdict::Bad }
+fn verdict(snapshots: &[Snapshot]) -> Verdict {
+    if snapshots.iter().all(Snapshot::is_sound) { Verdict::Good } else { Verdict::Bad }
 }
 
-fn to_json(pictures: &[Snapshot]) -> Json {
+fn to_json(snapshots: &[Snapshot]) -> Json {
     let servers: Vec<Json> =
-        pictures.iter().flat_map(|snapshot| &snapshot.servers).map(Row::to_json).collect();
-    let clusters: Vec<Json> = pictures
+        snapshots.iter().flat_map(|snapshot| &snapshot.servers).map(Row::to_json).collect();
+    let clusters: Vec<Json> = snapshots
         .iter()
         .filter_map(|snapshot| snapshot.cluster.as_ref())
         .map(ClusterSummary::to_json)
         .collect();
-    let word = if verdict(pictures) == Verdict::Good { "good" } else { "bad" };
+    let word = if verdict(snapshots) == Verdict::Good { "good" } else { "bad" };
     let mut json = json!({ "verdict": word, "servers": servers });
     if !clusters.is_empty() {
         json["clusters"] = clusters.into();

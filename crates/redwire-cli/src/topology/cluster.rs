@@ -1,4 +1,4 @@
-//! A cluster in the picture: what its nodes tell, each held against what most of them tell.
+//! A cluster: what its nodes tell, each compared with what most of them tell.
 //!
 //! Promises a row for every node that is told of, and one for each seed that is none of them. Must not ask
 //! any node.
@@ -139,10 +139,10 @@ impl Snapshot {
             let failed = asked_nodes.drain(..).find_map(|asked_node| asked_node.report.err());
             return Err(failed.unwrap_or_else(|| Error::usage("the URL names no node")));
         }
-        Ok(Self::of_witnesses(&asked_nodes))
+        Ok(Self::of_nodes(&asked_nodes))
     }
 
-    fn of_witnesses(asked_nodes: &[AskedNode]) -> Self {
+    fn of_nodes(asked_nodes: &[AskedNode]) -> Self {
         let Some(report) = clusters::believed(asked_nodes) else { return Self::default() };
         let mut rows: Vec<Row> = in_order(report).map(|node| row(node, report, asked_nodes)).collect();
         let strays =
@@ -350,7 +350,7 @@ mod tests {
 
     fn snapshot(lines: &[&str]) -> Snapshot {
         let own = |line: &&str| asked_node(line.split(' ').next().unwrap_or_default(), lines);
-        Snapshot::of_witnesses(&lines.iter().map(own).collect::<Vec<_>>())
+        Snapshot::of_nodes(&lines.iter().map(own).collect::<Vec<_>>())
     }
 
     #[test]
@@ -387,7 +387,7 @@ mod tests {
         let asked_nodes =
             [asked_node("a", &all), asked_node("b", &[PRIMARY, &less, REPLICA]), asked_node("c", &all)];
         let states: Vec<_> =
-            Snapshot::of_witnesses(&asked_nodes).servers.into_iter().map(|row| row.state).collect();
+            Snapshot::of_nodes(&asked_nodes).servers.into_iter().map(|row| row.state).collect();
         assert_eq!(states, ["online", "online", "tells otherwise of 1 slots"]);
     }
 
@@ -396,7 +396,7 @@ mod tests {
         let stranger = "z 10.0.9.9:7000@17000 master - 0 0 1 connected 0-16383";
         let all = [PRIMARY, OTHER];
         let asked_nodes = [asked_node("a", &all), asked_node("z", &[stranger]), asked_node("b", &all)];
-        let snapshot = Snapshot::of_witnesses(&asked_nodes);
+        let snapshot = Snapshot::of_nodes(&asked_nodes);
         let last = snapshot.servers.last().map(|row| (row.role.as_str(), row.state.as_str()));
         assert_eq!(last, Some(("seed", "of another cluster")));
     }

@@ -1,4 +1,4 @@
-//! `redwire topology --watch`: the same picture again and again, with what changed.
+//! `redwire topology --watch`: the same view again and again, with what changed.
 //!
 //! On a terminal it is drawn in place, until q, Esc or Ctrl-C; elsewhere, and with `--json`, it is written
 //! anew whenever something changed. A server that cannot be reached is shown as it was, and asked again. What
@@ -73,12 +73,12 @@ impl WatchedServer {
     }
 }
 
-/// What is in view: the last picture, and what changed.
+/// What is in view: the last snapshot, and what changed.
 #[derive(Debug)]
 pub(super) struct View {
     begun: Instant,
     pub(super) snapshot: Option<Snapshot>,
-    /// Why there is no newer picture.
+    /// Why there is no newer snapshot.
     trouble: Option<String>,
     marks: BTreeMap<String, u8>,
     changes: VecDeque<String>,
@@ -96,7 +96,7 @@ impl View {
             *left > 0
         });
         let changes = match seen {
-            Ok(snapshot) => self.handle_picture(snapshot),
+            Ok(snapshot) => self.handle_snapshot(snapshot),
             Err(error) => {
                 let trouble = error.to_string();
                 let is_new = self.trouble.is_none();
@@ -112,7 +112,7 @@ impl View {
         changes
     }
 
-    fn handle_picture(&mut self, snapshot: Snapshot) -> Vec<String> {
+    fn handle_snapshot(&mut self, snapshot: Snapshot) -> Vec<String> {
         let mut changes = Vec::new();
         if self.trouble.take().is_some() {
             changes.push("the server answers again".to_owned());

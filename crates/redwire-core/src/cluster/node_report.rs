@@ -9,7 +9,7 @@ use super::{Remap, SLOTS};
 use crate::config::HostPort;
 use crate::error::{Error, ErrorKind, Outcome, Result};
 
-/// A node's account of itself, and where it knows others to be.
+/// A node's report of itself, and where it knows others to be.
 #[derive(Clone, Debug)]
 pub(super) struct NodeReport {
     pub(super) id: String,
@@ -113,7 +113,7 @@ impl NodeReport {
         self.addresses.get(id)
     }
 
-    /// Whether a cursor of the time of this account was still one at the time of the other, as far as the
+    /// Whether a cursor of the time of this report was still one at the time of the other, as far as the
     /// node tells.
     pub(super) fn is_same_run(&self, other: &Self) -> bool {
         self.id == other.id && self.run == other.run

@@ -109,7 +109,7 @@ impl Plan {
     /// # Errors
     /// - [`ClusterFault::CrossSlot`](crate::ClusterFault::CrossSlot): keys of several slots, and the command
     ///   cannot be taken apart.
-    /// - [`ErrorKind::Usage`](crate::ErrorKind::Usage): it walks one node at a time (`SCAN`).
+    /// - [`ErrorKind::Usage`](crate::ErrorKind::Usage): it scans one node at a time (`SCAN`).
     pub fn of(facts: &Facts, args: &Args) -> Result<Self> {
         // What cannot be put together is asked of one; a random key is any that a shard has.
         let separate = facts.response_policy == ResponsePolicy::Special && !is(facts, &facts::RANDOMKEY);
@@ -119,7 +119,7 @@ impl Plan {
             RequestPolicy::AllNodes => Ok(Self::Nodes),
             RequestPolicy::MultiShard => Self::by_slots(facts, &args.iter().collect::<Vec<_>>()),
             RequestPolicy::Special if is(facts, &facts::SCAN) => Err(Error::usage(
-                "its cursor is one node's; walk the whole cluster with the stream of `scan`, or name a node",
+                "its cursor is one node's; scan the whole cluster with the stream of `scan`, or name a node",
             )
             .with_command(facts.name)),
             RequestPolicy::Default | RequestPolicy::Special => {

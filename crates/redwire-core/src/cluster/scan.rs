@@ -2,34 +2,34 @@
 //!
 //! Promises that every key that is there from beginning to end is in a page at least once; it may be in
 //! several. A cursor is one node's, so the scan goes by slots: it takes a node that has slots not covered
-//! yet, walks that one whole, and asks it before and after what it says of itself. What counts is its own
-//! word, never the map, which only tells whom to ask. This file must not know sockets or clocks, nor what is
-//! in a page.
+//! yet, scans that one whole, and asks it before and after what it says of itself. What counts is its own
+//! report, never the map, which only tells which node to ask. This file must not know sockets or clocks, nor
+//! what is in a page.
 //!
 //! # When a slot is covered
 //! `SCAN` gives what its node has from the first page to the last. So of a slot that the node owned at both
 //! ends, nothing is missing, but for what came in meanwhile and what had gone before.
 //! - Nothing came in if the slot was never another's. A node that is given a slot takes a new configuration
-//!   epoch, unless it has the highest already; so who got the slot had a higher one than this node, and this
-//!   node takes a new one when the slot comes back. If the epoch is the same at both ends, no slot left and
-//!   came back (seen so of Redis 6.2 and 7.0 and Valkey 9.1).
+//!   epoch, unless it has the highest already; so the node that got the slot had a higher one than this node,
+//!   and this node takes a new one when the slot comes back. If the epoch is the same at both ends, no slot
+//!   left and came back (seen so of Redis 6.2 and 7.0 and Valkey 9.1).
 //! - What had gone is with the node to which the slot is moving, key by key, at the end (`[7->-id]`). Keys go
-//!   that way only, so that node is walked from the start after this one has ended: the slot is *owed* by it.
-//!   It may pass it on in the same way. A slot that has been the target's, came back and goes there again is
-//!   not owed any more: by then the source has another epoch.
+//!   that way only, so that node is scanned from the start after this one has ended: the slot has *migrated*.
+//!   That node may pass it on in the same way. A slot that has been the target's, came back and goes there
+//!   again counts no more as migrated: by then the source has another epoch.
 //! - A mark at the beginning that is gone, while the slot is still owned, was taken back: keys may have
 //!   returned behind the cursor, and the slot stays open.
-//! - The node must be the same run of the same process: another one has other cursors. So a walk that was
-//!   interrupted goes on where it was if the node still is that one, and the end tells what it was worth.
+//! - The node must be the same run of the same process: another one has other cursors. So a scan that was
+//!   interrupted goes on where it was if the node still is that one, and the end tells what it has covered.
 //!
 //! One thing no node tells: a migration that begins and is taken back, without the slot changing hands, all
-//! between the two questions of one walk through its node. Keys that came back so may be missing.
+//! between the two questions of one scan of its node. Keys that came back so may be missing.
 //!
 //! # When it ends
-//! A walk through a node settles every slot that stayed with it, whatever others do. So once slots rest,
-//! marks of migrations that never end included, what is left takes at most two walks through each node: one
-//! through every owner, one through every target; and two more where source and target contradict each other.
-//! Slots that change hands faster than a node is walked keep it going for as long as they do.
+//! The scan of a node covers every slot that stayed with it, whatever others do. So once slots move no more,
+//! marks of migrations that never end included, what is left takes at most two scans of each node: one of
+//! every owner, one of every target; and two more where source and target contradict each other. While slots
+//! move faster than a node is scanned, it goes on.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -45,7 +45,7 @@ use crate::pipeline::{Pipeline, Slot, TrySlot};
 use crate::reply::Value;
 use crate::{Run, facts};
 
-/// One walk over the keys of a whole cluster.
+/// One scan of the keys of a whole cluster.
 ///
 /// Do what [`poll_step`](Self::poll_step) says, hand over what came of it, whatever failed to
 /// [`handle_failure`](Self::handle_failure), and begin again, until it is done. A step that was given up (its
@@ -263,8 +263,8 @@ impl ClusterScan {
         step
     }
 
-    /// The node to walk through, if there is anything left: owners of open slots first, so that a target is
-    /// walked once for all.
+    /// The node to scan, if there is anything left: owners of open slots first, so that a target is scanned
+    /// once for all.
     fn choose(&mut self, map: &Map) -> Result<Option<HostPort>> {
         if map.covered() == 0 {
             return Err(uncovered(None));

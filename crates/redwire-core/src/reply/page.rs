@@ -1,4 +1,4 @@
-//! A page of a collection that is walked by cursor: one item that cannot be read does not take the others
+//! A page of a collection that is read by cursor: one item that cannot be read does not take the others
 //! with it.
 
 use bytes::Bytes;

@@ -118,8 +118,8 @@ impl<T: Reply> Scanning<T> {
     /// # Errors
     /// No node is known for a slot; for the [`cluster_scan`](Self::cluster_scan).
     pub(crate) fn poll_item_in(&mut self, map: &Map) -> Result<Page<T>> {
-        let walks = self.page.is_empty() && !self.failed;
-        let Some(cluster_scan) = self.cluster_scan.as_mut().filter(|_| walks) else {
+        let scans = self.page.is_empty() && !self.failed;
+        let Some(cluster_scan) = self.cluster_scan.as_mut().filter(|_| scans) else {
             return Ok(self.poll_item());
         };
         Ok(match cluster_scan.poll_step(map)? {

@@ -13,7 +13,7 @@ use crate::common::{Client, Setup, runtime};
 
 both!(
     every_stable_key_comes_while_others_come_and_go,
-    collections_are_walked,
+    collections_are_scanned,
     options_narrow_the_scan,
     an_item_that_cannot_be_read_is_an_error_in_its_place,
     what_the_server_refuses_ends_the_scan,
@@ -47,9 +47,9 @@ fn every_stable_key_comes_while_others_come_and_go(setup: Setup) {
     });
 }
 
-fn collections_are_walked(setup: Setup) {
+fn collections_are_scanned(setup: Setup) {
     let client = setup.client(&shared().url(), "");
-    let key = |kind: &str| setup.key(&format!("walk-{kind}"));
+    let key = |kind: &str| setup.key(&format!("scan-{kind}"));
     let pairs: Vec<(String, i64)> = (0..1000).map(|i| (format!("f{i}"), i)).collect();
     client.execute::<i64>(cmd("HSET").arg(key("h")).arg(&pairs)).unwrap();
     client.execute::<i64>(cmd("SADD").arg(key("s")).arg((0..1000).collect::<Vec<i64>>())).unwrap();
@@ -112,7 +112,7 @@ fn options_narrow_the_scan(setup: Setup) {
 }
 
 /// All items of a scan of the driver at hand, errors among them, and no more than `most` of them.
-macro_rules! walked {
+macro_rules! scanned {
     ($client:expr, $most:expr, $method:ident::<$item:ty>($($arg:expr),*)) => {
         match &$client {
             Client::Blocking(client) => {
@@ -151,21 +151,21 @@ fn an_item_that_cannot_be_read_is_an_error_in_its_place(setup: Setup) {
         let calls = calls(&command.to_ascii_lowercase());
         assert!((1..=20).contains(&calls), "{calls} calls of {command}");
     };
-    told(walked!(client, 5000, scan::<String>(options())), "SCAN");
+    told(scanned!(client, 5000, scan::<String>(options())), "SCAN");
     client.execute::<()>(cmd("FLUSHDB")).unwrap();
     client.execute::<i64>(cmd("SADD").arg("s").arg(&names)).unwrap();
-    told(walked!(client, 5000, sscan::<String>("s", options())), "SSCAN");
+    told(scanned!(client, 5000, sscan::<String>("s", options())), "SSCAN");
     let fields: Vec<_> = names.iter().map(|name| (name, 1)).collect();
     client.execute::<i64>(cmd("HSET").arg("h").arg(&fields)).unwrap();
-    let pairs = walked!(client, 5000, hscan::<(String, u32)>("h", options()));
+    let pairs = scanned!(client, 5000, hscan::<(String, u32)>("h", options()));
     told(pairs.into_iter().map(|pair| pair.map(|(name, _)| name)).collect(), "HSCAN");
     let scores: Vec<_> = names.iter().map(|name| (1, name)).collect();
     client.execute::<i64>(cmd("ZADD").arg("z").arg(&scores)).unwrap();
-    let pairs = walked!(client, 5000, zscan::<(String, f64)>("z", options()));
+    let pairs = scanned!(client, 5000, zscan::<(String, f64)>("z", options()));
     told(pairs.into_iter().map(|pair| pair.map(|(name, _)| name)).collect(), "ZSCAN");
     // The value, not the name: each pair is one item.
     client.execute::<i64>(cmd("HSET").arg("small").arg([("a", "1"), ("b", "x"), ("c", "3")])).unwrap();
-    let pairs = walked!(client, 5000, hscan::<(String, u32)>("small", options()));
+    let pairs = scanned!(client, 5000, hscan::<(String, u32)>("small", options()));
     let pairs: Vec<Option<(String, u32)>> = pairs.into_iter().map(Result::ok).collect();
     assert_eq!(pairs, [Some(("a".to_owned(), 1)), None, Some(("c".to_owned(), 3))]);
 }
@@ -174,10 +174,10 @@ fn what_the_server_refuses_ends_the_scan(setup: Setup) {
     let client = setup.client(&shared().url(), "");
     let key = setup.key("no-hash");
     client.execute::<()>(cmd("SET").arg(&key).arg(1)).unwrap();
-    let items = walked!(client, 10, hscan::<(String, String)>(&key, ScanOptions::new()));
+    let items = scanned!(client, 10, hscan::<(String, String)>(&key, ScanOptions::new()));
     assert_eq!(items.len(), 1, "{items:?}");
     assert_eq!(items[0].as_ref().unwrap_err().code(), Some("WRONGTYPE"));
-    let items = walked!(client, 10, zscan::<(String, f64)>(None::<&str>, ScanOptions::new()));
+    let items = scanned!(client, 10, zscan::<(String, f64)>(None::<&str>, ScanOptions::new()));
     assert_eq!(items.len(), 1, "{items:?}");
     assert_eq!(items[0].as_ref().unwrap_err().kind(), ErrorKind::Usage);
 }

@@ -303,7 +303,7 @@ fn a_slot_without_an_owner_concerns_its_own_keys_only(setup: Setup) {
         assert!(matches!(missing.unwrap_err().kind(), ErrorKind::Cluster(_) | ErrorKind::Timeout));
         assert!(read.into_iter().map(Option::unwrap).eq(others.iter().cloned()));
     }
-    // A walk tells at its end that something is missing, unless the caller does not want to know.
+    // A scan tells at its end that something is missing, unless the caller does not want to know.
     let scan = |options: &str| setup.client(&set.url(), options).scan::<String>(ScanOptions::new());
     let error = scan("timeout=700ms").unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Cluster(ClusterFault::NotCovered), "{error}");

@@ -1,5 +1,5 @@
 //! A cluster in which slots move key by key, shards fail over and servers start anew, in any order, while it
-//! is walked through.
+//! is scanned.
 //!
 //! Keys are scanned in an order that each run of a process has for itself, and a cursor is a place in it:
 //! what comes in behind the cursor is missed, as it is by a server.
@@ -62,7 +62,7 @@ struct Cluster {
     /// Whether replicas know the marks of their primaries, as of newer servers.
     marks_survive: bool,
     /// When each node was asked before the scan through it that is not over.
-    walked_since: HashMap<HostPort, u64>,
+    scanned_since: HashMap<HostPort, u64>,
     now: u64,
 }
 
@@ -90,7 +90,7 @@ impl Cluster {
             taken_back: BTreeSet::new(),
             stable: (0..KEYS).collect(),
             marks_survive: dice.below(2) == 0,
-            walked_since: HashMap::new(),
+            scanned_since: HashMap::new(),
             now: 0,
         }
     }
@@ -114,7 +114,7 @@ impl Cluster {
     }
 
     fn stir(&mut self, dice: &mut Dice) {
-        // One slot moves most, so that it is there and back while a node is walked through.
+        // One slot moves most, so that it is there and back while a node is scanned.
         let slot = dice.below(SLOTS * 3).saturating_sub(SLOTS * 2);
         match dice.below(16) {
             0..12 => self.stir_slot(slot, dice),
@@ -176,8 +176,8 @@ impl Cluster {
     fn take_back(&mut self, slot: usize) {
         let Some(Move { from, to, had: false, since }) = self.moves.get(&slot) else { return };
         let (from, to) = (*from, *to);
-        // What begins and is taken back while its source is walked through, no node tells.
-        if self.walked_since.get(&self.shards[from].places[0]).is_some_and(|begin| begin <= since) {
+        // What begins and is taken back while its source is scanned, no node tells.
+        if self.scanned_since.get(&self.shards[from].places[0]).is_some_and(|begin| begin <= since) {
             return;
         }
         self.taken_back.insert(slot);
@@ -284,9 +284,9 @@ fn play(mut changes: usize, dice: &mut Dice) -> (BTreeSet<Key>, Cluster) {
     let (config, options, start) = (config(), ClusterOptions::default(), Instant::now());
     let rules = Rules { config: &config, cluster: &options, now: start };
     let (mut scan, mut map) = (ClusterScan::new(&options), cluster.map());
-    let (mut found, mut asked, mut walked) = (BTreeSet::new(), HashMap::new(), HashSet::new());
-    let mut walks_in_calm = 0;
-    // Fewer changes a page let more walks through a node succeed, more let more fail.
+    let (mut found, mut asked, mut scanned) = (BTreeSet::new(), HashMap::new(), HashSet::new());
+    let mut scans_in_calm = 0;
+    // Fewer changes a page let more scans of a node succeed, more let more fail.
     let pace = 2 + dice.below(12);
     for step in 0.. {
         assert!(step < 20_000, "it does not end");
@@ -301,10 +301,10 @@ fn play(mut changes: usize, dice: &mut Dice) -> (BTreeSet<Key>, Cluster) {
             Ok(_) if breaks => Some(broken()),
             Ok(ScanStep::Ask(node)) => {
                 asked.insert(node.clone(), cluster.now);
-                if walked.remove(&node) {
-                    cluster.walked_since.remove(&node);
+                if scanned.remove(&node) {
+                    cluster.scanned_since.remove(&node);
                 } else {
-                    cluster.walked_since.entry(node.clone()).or_insert(cluster.now);
+                    cluster.scanned_since.entry(node.clone()).or_insert(cluster.now);
                 }
                 let (shard, which) = cluster.at(&node);
                 let answer = (cluster.says(&node), Ok(format!("run_id:{}", shard.runs[which])));
@@ -313,20 +313,20 @@ fn play(mut changes: usize, dice: &mut Dice) -> (BTreeSet<Key>, Cluster) {
             Ok(ScanStep::Page { node, cursor }) => {
                 let cursor = String::from_utf8(cursor).unwrap().parse().unwrap();
                 if cursor == 0 {
-                    cluster.walked_since.entry(node.clone()).or_insert_with(|| asked[&node]);
-                    walks_in_calm += usize::from(changes == 0);
+                    cluster.scanned_since.entry(node.clone()).or_insert_with(|| asked[&node]);
+                    scans_in_calm += usize::from(changes == 0);
                 }
                 let (next, keys) = cluster.scan(&node, cursor, 100 + dice.next() % 400);
                 found.extend(keys);
                 if next == 0 {
-                    walked.insert(node);
+                    scanned.insert(node);
                 }
                 scan.handle_page(next.to_string().as_bytes());
                 None
             }
             Err(error) => Some(error),
         };
-        assert!(walks_in_calm <= 4 * SHARDS, "{walks_in_calm} walks through nodes that rest");
+        assert!(scans_in_calm <= 4 * SHARDS, "{scans_in_calm} scans of nodes whose slots stay");
         if let Some(error) = failed {
             let ends = changes > 0 && dice.below(4) == 0;
             let deadline = start + Duration::from_secs(if ends { 0 } else { 3_600 });
