@@ -29,7 +29,7 @@ use crate::outage::{Outage, heals};
 /// The place of one connection.
 ///
 /// What a driver does: asks [`poll_connect`](Self::poll_connect) what to do about a connection. When it is
-/// told [`Now`](Connect::Now) it connects, and tells [`handle_connected`](Self::handle_connected) or
+/// told [`Now`](WhenToConnect::Now) it connects, and tells [`handle_connected`](Self::handle_connected) or
 /// [`handle_failed`](Self::handle_failed); when the connection ends, [`handle_lost`](Self::handle_lost) or
 /// [`handle_left`](Self::handle_left). While there is one, [`poll_cut`](Self::poll_cut) and
 /// [`expires`](Self::expires) say whether it must go.
@@ -41,17 +41,17 @@ use crate::outage::{Outage, heals};
 /// use std::time::{Duration, Instant};
 ///
 /// use redwire::backoff::Backoff;
-/// use redwire_core::keeper::{Connect, Keeper};
+/// use redwire_core::keeper::{WhenToConnect, Keeper};
 ///
 /// let mut keeper = Keeper::new(Backoff::constant(Duration::from_millis(10)), None);
 /// let now = Instant::now();
-/// assert!(matches!(keeper.poll_connect(now, 0), Connect::Now));
+/// assert!(matches!(keeper.poll_connect(now, 0), WhenToConnect::Now));
 /// keeper.handle_connected(now, 0);
-/// assert!(matches!(keeper.poll_connect(now, 0), Connect::Up));
+/// assert!(matches!(keeper.poll_connect(now, 0), WhenToConnect::Up));
 /// let error = redwire_core::Error::closed_by_peer(redwire_core::Outcome::NotSent);
 /// keeper.handle_lost(error, true, now, 0);
 /// let next = now + Duration::from_millis(10);
-/// assert!(matches!(keeper.poll_connect(now, 0), Connect::At(at) if at == next));
+/// assert!(matches!(keeper.poll_connect(now, 0), WhenToConnect::At(at) if at == next));
 /// ```
 #[derive(Debug)]
 pub struct Keeper {
@@ -82,7 +82,7 @@ struct Up {
 /// What is to be done about a connection.
 #[derive(Debug)]
 #[must_use]
-pub enum Connect {
+pub enum WhenToConnect {
     /// There is one.
     Up,
     /// Make one now.
@@ -112,26 +112,26 @@ impl Keeper {
         }
     }
 
-    /// What to do about the connection. The driver that gets [`Connect::Now`] makes it.
-    pub fn poll_connect(&mut self, now: Instant, random: u64) -> Connect {
+    /// What to do about the connection. The driver that gets [`WhenToConnect::Now`] makes it.
+    pub fn poll_connect(&mut self, now: Instant, random: u64) -> WhenToConnect {
         if self.closed {
-            return Connect::Done;
+            return WhenToConnect::Done;
         }
         if self.up.is_some() {
-            return Connect::Up;
+            return WhenToConnect::Up;
         }
         if std::mem::take(&mut self.moved) {
             (self.outage, self.failed) = (Outage::default(), false);
         }
         if let Some(next) = self.outage.next().filter(|next| now < *next) {
-            return Connect::At(next);
+            return WhenToConnect::At(next);
         }
         if !self.asked && self.outage.error().is_some_and(|error| !heals(error)) {
-            return Connect::Asked;
+            return WhenToConnect::Asked;
         }
         let _ = self.outage.poll_turn(self.backoff, now, random);
         (self.asked, self.cut) = (false, None);
-        Connect::Now
+        WhenToConnect::Now
     }
 
     /// There is a connection.

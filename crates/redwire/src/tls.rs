@@ -32,7 +32,7 @@ use crate::shared::sync::Mutex;
 
 /// Makes the TLS sessions of one client.
 #[derive(Debug)]
-pub(crate) struct Connector {
+pub(crate) struct TlsConnector {
     options: TlsOptions,
     name: ServerName<'static>,
     built: Mutex<Option<Built>>,
@@ -45,7 +45,7 @@ struct Built {
     stamps: Stamps,
 }
 
-impl Connector {
+impl TlsConnector {
     /// For connections to `host`, unless the options name another. Reads no file yet.
     ///
     /// Options that contradict each other are an error, and so is a host that can stand in no certificate.

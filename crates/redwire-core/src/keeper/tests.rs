@@ -41,11 +41,11 @@ proptest! {
         let (mut now, mut times) = (begin, Vec::new());
         for (attempt, random) in history {
             match keeper.poll_connect(now, random) {
-                Connect::Now => {}
-                Connect::At(next) => {
+                WhenToConnect::Now => {}
+                WhenToConnect::At(next) => {
                     prop_assert!(next > now && next <= now + Duration::from_secs(1));
                     now = next;
-                    prop_assert!(matches!(keeper.poll_connect(now, random), Connect::Now));
+                    prop_assert!(matches!(keeper.poll_connect(now, random), WhenToConnect::Now));
                 }
                 other => prop_assert!(false, "{other:?}"),
             }
@@ -80,11 +80,11 @@ fn an_answer_ends_an_outage_and_so_does_a_long_life() {
             keeper.handle_failed(refused(), now, 0);
             now += Duration::from_secs(1);
         }
-        assert!(matches!(keeper.poll_connect(now, 0), Connect::Now));
+        assert!(matches!(keeper.poll_connect(now, 0), WhenToConnect::Now));
         keeper.handle_connected(now, 0);
         now += MS * lived;
         keeper.handle_lost(refused(), answered, now, 0);
-        assert!(matches!(keeper.poll_connect(now, 0), Connect::At(next) if next == now + MS * pause));
+        assert!(matches!(keeper.poll_connect(now, 0), WhenToConnect::At(next) if next == now + MS * pause));
     }
 }
 
@@ -93,10 +93,10 @@ fn what_time_will_not_mend_is_tried_again_once_it_is_asked_for() {
     let (mut keeper, now) = (Keeper::new(BACKOFF, None), Instant::now());
     let _ = keeper.poll_connect(now, 0);
     keeper.handle_failed(wrong_password(), now, 0);
-    let Connect::At(next) = keeper.poll_connect(now, 0) else { panic!("a pause comes first") };
-    assert!(matches!(keeper.poll_connect(next, 0), Connect::Asked));
+    let WhenToConnect::At(next) = keeper.poll_connect(now, 0) else { panic!("a pause comes first") };
+    assert!(matches!(keeper.poll_connect(next, 0), WhenToConnect::Asked));
     assert!(keeper.ask() && !keeper.ask());
-    assert!(matches!(keeper.poll_connect(next, 0), Connect::Now));
+    assert!(matches!(keeper.poll_connect(next, 0), WhenToConnect::Now));
 }
 
 #[test]
@@ -105,10 +105,10 @@ fn another_server_is_tried_at_once() {
     let _ = keeper.poll_connect(now, 0);
     keeper.handle_failed(wrong_password(), now, 0);
     keeper.handle_moved();
-    assert!(matches!(keeper.poll_connect(now, 0), Connect::Now));
+    assert!(matches!(keeper.poll_connect(now, 0), WhenToConnect::Now));
     keeper.handle_connected(now, 0);
     keeper.handle_left();
-    assert!(matches!(keeper.poll_connect(now, 0), Connect::Now));
+    assert!(matches!(keeper.poll_connect(now, 0), WhenToConnect::Now));
 }
 
 #[test]
@@ -116,13 +116,13 @@ fn what_a_connection_is_cut_for_is_met_with_pauses_too() {
     let mut keeper = Keeper::new(Backoff::exponential(10 * MS, 1000 * MS), None);
     let mut now = Instant::now();
     for pause in [10, 20, 40] {
-        assert!(matches!(keeper.poll_connect(now, 0), Connect::Now));
+        assert!(matches!(keeper.poll_connect(now, 0), WhenToConnect::Now));
         keeper.handle_connected(now, 0);
         keeper.cut(refused());
         assert!(keeper.poll_cut().is_some() && keeper.poll_cut().is_none());
         keeper.handle_lost(refused(), true, now, 0);
         assert!(keeper.is_down());
-        assert!(matches!(keeper.poll_connect(now, 0), Connect::At(next) if next == now + MS * pause));
+        assert!(matches!(keeper.poll_connect(now, 0), WhenToConnect::At(next) if next == now + MS * pause));
         now += MS * pause;
     }
 }
@@ -143,7 +143,7 @@ fn it_is_down_once_an_attempt_has_failed() {
     keeper.handle_failed(refused(), now, 0);
     assert!(keeper.is_down());
     keeper.handle_moved();
-    assert!(matches!(keeper.poll_connect(now, 0), Connect::Now) && !keeper.is_down());
+    assert!(matches!(keeper.poll_connect(now, 0), WhenToConnect::Now) && !keeper.is_down());
 }
 
 #[test]
@@ -157,5 +157,5 @@ fn a_connection_goes_when_it_is_cut_or_too_old() {
     assert!(keeper.poll_cut().is_some() && keeper.poll_cut().is_none());
     keeper.close();
     keeper.handle_left();
-    assert!(matches!(keeper.poll_connect(now, 0), Connect::Done));
+    assert!(matches!(keeper.poll_connect(now, 0), WhenToConnect::Done));
 }

@@ -133,10 +133,10 @@ impl<W> PubSub<W> {
         }
         this.keeper.ask();
         let next = match this.keeper.poll_connect(now, random) {
-            keeper::Connect::Now => return PubSubConnect::Now,
-            keeper::Connect::At(next) => next,
+            keeper::WhenToConnect::Now => return PubSubConnect::Now,
+            keeper::WhenToConnect::At(next) => next,
             // It was asked for just now, and is not up.
-            keeper::Connect::Asked | keeper::Connect::Up | keeper::Connect::Done => {
+            keeper::WhenToConnect::Asked | keeper::WhenToConnect::Up | keeper::WhenToConnect::Done => {
                 return PubSubConnect::Idle;
             }
         };

@@ -201,7 +201,7 @@ pub(super) fn write<'s, S: Shared>(
     woken: &mut Vec<Thread>,
     me: &Thread,
 ) -> MutexGuard<'s, S::State> {
-    let turn = Turn { shared, reads: false };
+    let turn = DutyGuard { shared, reads: false };
     if S::driven(&mut state).combiner.expects_more() {
         drop(state);
         wake(woken, me);
@@ -238,7 +238,7 @@ pub(super) fn read<'s, S: Shared>(
     me: &Thread,
     receive: impl FnOnce(&mut Wire) -> Result<Option<&mut Frames>>,
 ) -> MutexGuard<'s, S::State> {
-    let turn = Turn { shared, reads: true };
+    let turn = DutyGuard { shared, reads: true };
     let connection = S::driven(&mut state).halves.as_mut().and_then(Halves::take_reader);
     drop(state);
     wake(woken, me);
@@ -273,12 +273,12 @@ pub(super) fn read<'s, S: Shared>(
 
 /// A duty that is being done. Should it end by a panic, no other thread may wait for it: the connection is
 /// lost.
-struct Turn<'a, S: Shared> {
+struct DutyGuard<'a, S: Shared> {
     shared: &'a S,
     reads: bool,
 }
 
-impl<S: Shared> Drop for Turn<'_, S> {
+impl<S: Shared> Drop for DutyGuard<'_, S> {
     #[cold]
     fn drop(&mut self) {
         let error = Error::closed_by_peer(Outcome::MaybeExecuted);

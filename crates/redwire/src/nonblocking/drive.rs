@@ -14,7 +14,7 @@ use std::time::Instant;
 
 use redwire_core::handshake::Session;
 use redwire_core::inbound::{Frames, Inbound};
-use redwire_core::keeper::Connect;
+use redwire_core::keeper::WhenToConnect;
 use redwire_core::outbox::Outbox;
 use redwire_core::{Error, Outcome};
 
@@ -27,7 +27,7 @@ use crate::shared::setup;
 type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// How driving a connection ends: `None` where there is to be none any more, else why it was lost.
-pub(super) type End = Option<Error>;
+pub(super) type DriveEnd = Option<Error>;
 
 /// What is driven over a connection.
 pub(super) trait Driven {
@@ -54,13 +54,13 @@ pub(super) trait Driven {
         cx: &Context<'_>,
         writer: &Writer,
         outbox: &mut Outbox,
-    ) -> Result<Outgoing, End>;
+    ) -> Result<Outgoing, DriveEnd>;
 
     /// The kernel took `n` bytes.
     ///
     /// # Errors
     /// The connection is to be given up.
-    fn handle_sent(&mut self, n: usize) -> Result<(), End> {
+    fn handle_sent(&mut self, n: usize) -> Result<(), DriveEnd> {
         let _ = n;
         Ok(())
     }
@@ -69,7 +69,7 @@ pub(super) trait Driven {
     ///
     /// # Errors
     /// The connection is to be given up.
-    fn poll_stalled(&mut self, _: &Context<'_>) -> Result<bool, End> {
+    fn poll_stalled(&mut self, _: &Context<'_>) -> Result<bool, DriveEnd> {
         Ok(false)
     }
 
@@ -89,7 +89,7 @@ pub(super) trait Kept: Driven {
     fn register(&mut self, cx: &Context<'_>) -> bool;
 
     /// What to do about a connection.
-    fn poll_connect(&mut self) -> Connect;
+    fn poll_connect(&mut self) -> WhenToConnect;
 
     /// Makes a connection.
     fn connect(&self) -> impl Future<Output = Result<Wire>> + Send + use<Self>;
@@ -196,10 +196,10 @@ impl Drive {
             }
             loop {
                 match kept.poll_connect() {
-                    Connect::Now => return Poll::Ready(true),
-                    Connect::Done => return Poll::Ready(false),
-                    Connect::At(next) if pause.poll_at(next, cx).is_ready() => {}
-                    Connect::At(_) | Connect::Asked | Connect::Up => break,
+                    WhenToConnect::Now => return Poll::Ready(true),
+                    WhenToConnect::Done => return Poll::Ready(false),
+                    WhenToConnect::At(next) if pause.poll_at(next, cx).is_ready() => {}
+                    WhenToConnect::At(_) | WhenToConnect::Asked | WhenToConnect::Up => break,
                 }
             }
             self.keep_time(cx, kept);
@@ -229,7 +229,7 @@ impl Drive {
     }
 
     /// Drives `wire` until it is lost, or given up.
-    async fn run(&mut self, kept: &mut impl Kept, wire: Wire) -> End {
+    async fn run(&mut self, kept: &mut impl Kept, wire: Wire) -> DriveEnd {
         let (session, version) = (wire.session.clone(), wire.version);
         let mut up = Up::from(wire);
         self.outbox.clear();
@@ -261,7 +261,7 @@ impl Drive {
         cx: &mut Context<'_>,
         driven: &mut impl Driven,
         up: &mut Up,
-    ) -> Poll<Result<(), End>> {
+    ) -> Poll<Result<(), DriveEnd>> {
         // Room for the next read is made only when there is something to read: by then the replies before it
         // have been decoded, and their memory serves again.
         if !self.pauses
@@ -311,7 +311,7 @@ impl Drive {
         cx: &mut Context<'_>,
         driven: &mut impl Driven,
         writer: &Writer,
-    ) -> Poll<Result<(), End>> {
+    ) -> Poll<Result<(), DriveEnd>> {
         driven.poll_beside(cx, &mut self.outbox);
         loop {
             if self.outbox.is_empty() {

@@ -16,7 +16,7 @@ use redwire_core::outbox::Outbox;
 use redwire_core::{Error, Outcome, Result};
 
 use super::before;
-use super::drive::{Drive, Driven, End, Outgoing, Up};
+use super::drive::{Drive, DriveEnd, Driven, Outgoing, Up};
 use super::stream::Writer;
 use super::wire::Wire;
 use crate::shared::clock;
@@ -150,7 +150,7 @@ impl Driven for Heard {
         _: &Context<'_>,
         _: &Writer,
         outbox: &mut Outbox,
-    ) -> std::result::Result<Outgoing, End> {
+    ) -> std::result::Result<Outgoing, DriveEnd> {
         while let Some(bytes) = self.0.poll_transmit() {
             outbox.copy(&bytes);
         }

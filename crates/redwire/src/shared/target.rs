@@ -34,7 +34,7 @@ pub(crate) struct Target {
     config: Config,
     route: Destination,
     #[cfg(feature = "tls")]
-    tls: Option<Arc<tls::Connector>>,
+    tls: Option<Arc<tls::TlsConnector>>,
     /// Whether the server was found to speak nothing but RESP2, so that it is not asked again each time.
     is_plain: AtomicBool,
     events: Arc<Hub>,
@@ -125,7 +125,7 @@ impl Target {
         Ok(Arc::new(Self {
             #[cfg(feature = "tls")]
             tls: match setup::tls_host(&config) {
-                Some(host) => Some(Arc::new(tls::Connector::new(config.tls_options(), host)?)),
+                Some(host) => Some(Arc::new(tls::TlsConnector::new(config.tls_options(), host)?)),
                 None => None,
             },
             route,

@@ -12,10 +12,10 @@ use redwire_core::outbox::Outbox;
 use redwire_core::{ConnectionFault, Error, ErrorKind, Outcome, Result};
 use redwire_testkit::{Authority, Identity};
 
-use super::{Connector, Outgoing, TlsSession};
+use super::{Outgoing, TlsConnector, TlsSession};
 use peer::{Setup, connect, connect_again, trusting};
 
-impl Connector {
+impl TlsConnector {
     /// A session with the host that the connector was made for.
     fn session(&self) -> Result<TlsSession> {
         TlsSession::new(self.config()?, self.name.clone())
@@ -166,7 +166,8 @@ fn an_alert_is_put_in_words() {
 #[test]
 fn a_peer_without_tls_is_told_from_one_with_it() {
     for answer in ["-ERR unknown command\r\n", "HTTP/1.1 400 Bad Request\r\n\r\n", "+PONG\r\n"] {
-        let session = Connector::new(&trusting(&Authority::new()), "localhost").unwrap().session().unwrap();
+        let session =
+            TlsConnector::new(&trusting(&Authority::new()), "localhost").unwrap().session().unwrap();
         let mut out = Vec::new();
         session.poll_transmit(&mut out);
         assert_eq!(out[0], 0x16, "a TLS handshake, nothing in the clear");
@@ -191,7 +192,7 @@ fn options_that_cannot_be_meant_are_refused_at_once() {
         (bad_name, "localhost", "not a name"),
         (TlsOptions::default(), "", "host"),
     ] {
-        let error = Connector::new(&options, host).map(drop).unwrap_err();
+        let error = TlsConnector::new(&options, host).map(drop).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Config);
         assert!(error.message().contains(wanted), "{error}");
     }
@@ -202,7 +203,7 @@ fn options_that_cannot_be_meant_are_refused_at_once() {
 fn ocsp_asks_for_the_feature() {
     let mut options = TlsOptions::default();
     options.ocsp = redwire_core::config::Ocsp::Stapled;
-    let error = Connector::new(&options, "localhost").map(drop).unwrap_err();
+    let error = TlsConnector::new(&options, "localhost").map(drop).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Config);
     assert!(error.message().contains("feature `ocsp`"), "{error}");
 }
@@ -213,7 +214,7 @@ fn a_second_session_resumes_the_first() {
     let server = authority.server();
     for setup in [Setup::new(&server), Setup::new(&server).tls12()] {
         let config = setup.config(&server);
-        let connector = Connector::new(&trusting(&authority), "localhost").unwrap();
+        let connector = TlsConnector::new(&trusting(&authority), "localhost").unwrap();
         let resumed: Vec<bool> =
             (0..3).map(|_| connect_again(&connector, &config).unwrap().0.is_resumed()).collect();
         assert_eq!(resumed, [false, true, true]);

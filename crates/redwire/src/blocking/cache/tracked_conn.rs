@@ -11,7 +11,7 @@ use std::time::Instant;
 use redwire_core::call::Call;
 use redwire_core::config::Endpoint;
 use redwire_core::inbound::Frames;
-use redwire_core::keeper::{Connect, Keeper};
+use redwire_core::keeper::{Keeper, WhenToConnect};
 use redwire_core::link::{Combiner, CombinerEnd, Link};
 use redwire_core::{Error, Outcome, Replies, Result};
 
@@ -291,10 +291,10 @@ impl TrackedShared {
         loop {
             let now = Instant::now();
             let next = match self.lock().keeper.poll_connect(now, fastrand::u64(..)) {
-                Connect::Now | Connect::Up => return Some(()),
-                Connect::Done => return None,
-                Connect::At(next) => Some(next),
-                Connect::Asked => None,
+                WhenToConnect::Now | WhenToConnect::Up => return Some(()),
+                WhenToConnect::Done => return None,
+                WhenToConnect::At(next) => Some(next),
+                WhenToConnect::Asked => None,
             };
             match next {
                 None => thread::park(),

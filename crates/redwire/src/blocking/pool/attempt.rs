@@ -11,7 +11,7 @@ use super::PoolShared;
 use super::process::PoolState;
 
 /// The right to make one connection, given back when this is dropped.
-pub(super) struct Attempt {
+pub(super) struct ConnectAttempt {
     shared: Arc<PoolShared>,
     /// There until the attempt has ended.
     permit: Option<Permit>,
@@ -19,14 +19,14 @@ pub(super) struct Attempt {
 
 impl PoolShared {
     /// The attempt that `permit` allows.
-    pub(super) fn attempt(&self, permit: Permit) -> Attempt {
+    pub(super) fn attempt(&self, permit: Permit) -> ConnectAttempt {
         // A caller that asks has the pool.
         let Some(shared) = self.this.upgrade() else { unreachable!("a pool is there while it is used") };
-        Attempt { shared, permit: Some(permit) }
+        ConnectAttempt { shared, permit: Some(permit) }
     }
 }
 
-impl Attempt {
+impl ConnectAttempt {
     /// Makes the connection, before `until` if that comes before the connect timeout; `waiter` is the one
     /// that does so itself.
     pub(super) fn run(mut self, until: Option<Instant>, waiter: Option<&QueueClaim>) {
@@ -57,7 +57,7 @@ impl Attempt {
     }
 }
 
-impl Drop for Attempt {
+impl Drop for ConnectAttempt {
     fn drop(&mut self) {
         if let Some(permit) = self.permit.take() {
             self.shared.process().discard(permit, CloseReason::Disconnected);

@@ -12,13 +12,13 @@ use super::Pool;
 use crate::shared::clock;
 
 /// The right to make one connection, given back when this is dropped.
-pub(super) struct Attempt {
+pub(super) struct ConnectAttempt {
     pool: Pool,
     /// There until the attempt has ended.
     permit: Option<Permit>,
 }
 
-impl Attempt {
+impl ConnectAttempt {
     pub(super) fn new(pool: &Pool, permit: Permit) -> Self {
         Self { pool: pool.clone(), permit: Some(permit) }
     }
@@ -57,7 +57,7 @@ impl Attempt {
     }
 }
 
-impl Drop for Attempt {
+impl Drop for ConnectAttempt {
     fn drop(&mut self) {
         if let Some(permit) = self.permit.take() {
             self.pool.with(|machine| machine.discard(permit, CloseReason::Disconnected, clock::now()));

@@ -12,7 +12,7 @@ use redwire_core::pool::{AcquireLimit, Acquired, CloseReason, Permit, QueueClaim
 use redwire_core::{Replies, Result};
 use tokio::runtime::Handle;
 
-use super::attempt::Attempt;
+use super::attempt::ConnectAttempt;
 use super::{Lease, Pool, PoolMachine, PoolState, upkeep};
 use crate::nonblocking::connection::{Connection, Readiness};
 use crate::nonblocking::renew;
@@ -179,7 +179,7 @@ impl QueuePlace<'_> {
                 Err(claim) => self.claim = Some(claim),
             }
             if let Some(permit) = permit {
-                Attempt::new(self.pool, permit).spawn(&runtime()?)?;
+                ConnectAttempt::new(self.pool, permit).spawn(&runtime()?)?;
                 continue;
             }
             if limit.is_over(now) {

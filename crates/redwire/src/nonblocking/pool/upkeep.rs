@@ -7,7 +7,7 @@ use std::time::Duration;
 use redwire_core::pool::CloseReason;
 use tokio::runtime::{self, Handle};
 
-use super::attempt::Attempt;
+use super::attempt::ConnectAttempt;
 use super::{Pool, PoolShared};
 use crate::shared::clock::{self, Timer};
 
@@ -52,7 +52,7 @@ impl Upkeep {
             }
             if let Some(permit) = permit {
                 // The accounts tell of one that fails, and say when to try again.
-                Attempt::new(&pool, permit).run().await;
+                ConnectAttempt::new(&pool, permit).run().await;
                 continue;
             }
             let left = next.map_or(LOOK, |next| next.saturating_duration_since(clock::now()).min(LOOK));

@@ -15,7 +15,7 @@ use redwire_core::pubsub::{ConnId, PubSubConnect};
 use redwire_core::{Error, Result};
 
 use super::{PubSubShared, PubSubState};
-use crate::nonblocking::drive::{self, Driven, End, Kept, Outgoing};
+use crate::nonblocking::drive::{self, DriveEnd, Driven, Kept, Outgoing};
 use crate::nonblocking::stream::Writer;
 use crate::nonblocking::wire::Wire;
 use crate::shared::clock;
@@ -109,7 +109,7 @@ impl<'a> PubSubDriver<'a> {
     /// Has the task woken for each change, after a look at what has changed; fills the outbox where it is
     /// empty. Says whether there is something to read again.
     #[inline]
-    fn turn(&mut self, cx: &Context<'_>, outbox: Option<&mut Outbox>) -> std::result::Result<bool, End> {
+    fn turn(&mut self, cx: &Context<'_>, outbox: Option<&mut Outbox>) -> std::result::Result<bool, DriveEnd> {
         let mut state = self.shared.lock();
         if state.is_over(self.number) {
             return Err(None);
@@ -193,7 +193,7 @@ impl Driven for PubSubDriver<'_> {
         cx: &Context<'_>,
         _: &Writer,
         outbox: &mut Outbox,
-    ) -> std::result::Result<Outgoing, End> {
+    ) -> std::result::Result<Outgoing, DriveEnd> {
         let again = self.turn(cx, Some(outbox))?;
         Ok(match (outbox.is_empty(), again) {
             (false, _) => Outgoing::Write,
@@ -202,7 +202,7 @@ impl Driven for PubSubDriver<'_> {
         })
     }
 
-    fn poll_stalled(&mut self, cx: &Context<'_>) -> std::result::Result<bool, End> {
+    fn poll_stalled(&mut self, cx: &Context<'_>) -> std::result::Result<bool, DriveEnd> {
         self.turn(cx, None)
     }
 
@@ -230,20 +230,20 @@ impl<'a> Kept for PubSubDriver<'a> {
         true
     }
 
-    fn poll_connect(&mut self) -> keeper::Connect {
+    fn poll_connect(&mut self) -> keeper::WhenToConnect {
         let mut state = self.shared.lock();
         if state.is_replaced(self.number) {
-            return keeper::Connect::Done;
+            return keeper::WhenToConnect::Done;
         }
         let connect = state.machine.poll_connect(self.conn, clock::now(), fastrand::u64(..));
         state.poll_woken(&mut self.woken);
         drop(state);
         self.woken.drain(..).for_each(Waker::wake);
         match connect {
-            PubSubConnect::Now => keeper::Connect::Now,
-            PubSubConnect::At(next) => keeper::Connect::At(next),
-            PubSubConnect::Idle => keeper::Connect::Asked,
-            PubSubConnect::Done => keeper::Connect::Done,
+            PubSubConnect::Now => keeper::WhenToConnect::Now,
+            PubSubConnect::At(next) => keeper::WhenToConnect::At(next),
+            PubSubConnect::Idle => keeper::WhenToConnect::Asked,
+            PubSubConnect::Done => keeper::WhenToConnect::Done,
         }
     }
 

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use redwire_core::handshake::Session;
 use redwire_core::inbound::Frames;
-use redwire_core::keeper::Connect;
+use redwire_core::keeper::WhenToConnect;
 use redwire_core::liveness::Finding;
 use redwire_core::outage::heals;
 use redwire_core::outbox::Outbox;
@@ -16,7 +16,7 @@ use redwire_core::{Error, Result};
 
 use super::renewal::Renewal;
 use super::{LONG_QUIET, LONGEST_HOLD, SharingPhase, SharingShared, SharingState, release, rotation};
-use crate::nonblocking::drive::{self, Driven, End, Kept, Outgoing};
+use crate::nonblocking::drive::{self, DriveEnd, Driven, Kept, Outgoing};
 use crate::nonblocking::stream::Writer;
 use crate::nonblocking::wire::Wire;
 use crate::shared::clock;
@@ -162,7 +162,7 @@ impl Driven for SharingDriver<'_> {
         cx: &Context<'_>,
         writer: &Writer,
         outbox: &mut Outbox,
-    ) -> std::result::Result<Outgoing, End> {
+    ) -> std::result::Result<Outgoing, DriveEnd> {
         let mut state = self.shared.lock();
         state.check_connected(self.number)?;
         state.turns += 1;
@@ -207,7 +207,7 @@ impl Driven for SharingDriver<'_> {
     }
 
     #[inline]
-    fn handle_sent(&mut self, n: usize) -> std::result::Result<(), End> {
+    fn handle_sent(&mut self, n: usize) -> std::result::Result<(), DriveEnd> {
         let mut state = self.shared.lock();
         state.check_connected(self.number)?;
         state.link.handle_sent(n);
@@ -215,7 +215,7 @@ impl Driven for SharingDriver<'_> {
         Ok(())
     }
 
-    fn poll_stalled(&mut self, cx: &Context<'_>) -> std::result::Result<bool, End> {
+    fn poll_stalled(&mut self, cx: &Context<'_>) -> std::result::Result<bool, DriveEnd> {
         let mut state = self.shared.lock();
         state.register(cx);
         state.check_connected(self.number).map(|()| false)
@@ -259,7 +259,7 @@ impl<'a> Kept for SharingDriver<'a> {
         true
     }
 
-    fn poll_connect(&mut self) -> Connect {
+    fn poll_connect(&mut self) -> WhenToConnect {
         let mut state = self.shared.lock();
         if !state.link.is_idle() {
             state.keeper.ask();
@@ -342,7 +342,7 @@ impl SharingState {
     }
 
     #[cold]
-    fn why_disconnected(&self, number: u64) -> End {
+    fn why_disconnected(&self, number: u64) -> DriveEnd {
         if self.is_over(number) { None } else { Some(setup::left_master()) }
     }
 

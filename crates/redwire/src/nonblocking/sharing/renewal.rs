@@ -15,7 +15,7 @@ use redwire_core::standing::Replace;
 
 use super::driver::SharingDriver;
 use super::{SharingShared, SharingState, release};
-use crate::nonblocking::drive::{End, Outgoing};
+use crate::nonblocking::drive::{DriveEnd, Outgoing};
 use crate::nonblocking::wire::Wire;
 use crate::shared::clock;
 use crate::shared::events::EventKind;
@@ -114,7 +114,7 @@ impl SharingDriver<'_> {
         mut state: MutexGuard<'_, SharingState>,
         cx: &Context<'_>,
         outbox: &mut Outbox,
-    ) -> std::result::Result<Outgoing, End> {
+    ) -> std::result::Result<Outgoing, DriveEnd> {
         self.held = None;
         std::mem::swap(&mut state.rest, outbox);
         // No caller writes by itself any more.

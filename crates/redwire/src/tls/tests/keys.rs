@@ -8,7 +8,7 @@ use redwire_core::Error;
 use redwire_core::config::{TlsOptions, TlsSource};
 use redwire_testkit::{Authority, Identity};
 
-use super::super::Connector;
+use super::super::TlsConnector;
 use super::message;
 use super::peer::{Setup, connect_again, trusting};
 
@@ -32,7 +32,7 @@ fn with_texts(cert: &str, key: &str) -> TlsOptions {
 
 #[track_caller]
 fn refused(options: &TlsOptions) -> Error {
-    Connector::new(options, "localhost").unwrap().session().map(drop).unwrap_err()
+    TlsConnector::new(options, "localhost").unwrap().session().map(drop).unwrap_err()
 }
 
 #[test]
@@ -41,7 +41,7 @@ fn keys_may_have_any_usual_form() {
     assert!(RSA.contains("BEGIN RSA PRIVATE KEY") && EC.contains("BEGIN EC PRIVATE KEY"));
     assert!(client.key_pem.contains("BEGIN PRIVATE KEY"));
     for (cert, key) in [(RSA, RSA), (EC, EC), (&client.cert_pem, &client.key_pem)] {
-        Connector::new(&with_texts(cert, key), "localhost").unwrap().session().unwrap();
+        TlsConnector::new(&with_texts(cert, key), "localhost").unwrap().session().unwrap();
     }
 }
 
@@ -122,7 +122,7 @@ fn a_renewed_certificate_is_shown_at_the_next_connect() {
     let mut options = trusting(&authority);
     options.cert = Some(TlsSource::File(cert.clone()));
     options.key = Some(TlsSource::File(key.clone()));
-    let connector = Connector::new(&options, "localhost").unwrap();
+    let connector = TlsConnector::new(&options, "localhost").unwrap();
     let shown = || {
         let (_, peer) = connect_again(&connector, &config).unwrap();
         peer.0.peer_certificates().unwrap()[0].clone()
@@ -154,7 +154,7 @@ fn a_renewed_authority_is_trusted_at_the_next_connect() {
     for options in [by_file, by_dir] {
         fs::write(&path, old.pem()).unwrap();
         touch(&path, 1);
-        let connector = Connector::new(&options, "localhost").unwrap();
+        let connector = TlsConnector::new(&options, "localhost").unwrap();
         connect_again(&connector, &config).map(drop).unwrap_err();
         fs::write(&path, new.pem()).unwrap();
         touch(&path, 2);
@@ -187,7 +187,7 @@ fn an_encrypted_key_is_opened_with_its_password_only() {
         with_texts(&client.cert_pem, &format!("{}{}{}", client.cert_pem, &*key, client.cert_pem));
     assert!(message(&refused(&options)).contains("no password is given (`tls_key_password`)"));
     options.key_password = Some("right".into());
-    Connector::new(&options, "localhost").unwrap().session().unwrap();
+    TlsConnector::new(&options, "localhost").unwrap().session().unwrap();
     for wrong in (0..300).map(|n| format!("wrong{n}")) {
         options.key_password = Some(wrong.as_str().into());
         let error = refused(&options);

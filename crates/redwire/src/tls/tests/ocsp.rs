@@ -20,7 +20,7 @@ use x509_ocsp::{
     RevokedInfo, SingleResponse, Version,
 };
 
-use super::super::Connector;
+use super::super::TlsConnector;
 use super::message;
 use super::peer::{Setup, connect, trusting};
 
@@ -237,7 +237,7 @@ fn an_expected_responder_excludes_all_others() {
     refused(stapled(&options, &server, good.signed_by(key_of(&expired))), "certificate is not valid now");
 
     options.ocsp_responder = Some(TlsSource::Bytes("".into()));
-    let error = Connector::new(&options, "localhost").unwrap().session().map(drop).unwrap_err();
+    let error = TlsConnector::new(&options, "localhost").unwrap().session().map(drop).unwrap_err();
     assert!(message(&error).contains("`tls_ocsp_responder_bytes` holds has no certificate"), "{error}");
 }
 
@@ -269,7 +269,7 @@ fn a_missing_response_counts_where_one_must_be() {
 fn asking_without_verifying_is_refused() {
     let mut options = TlsOptions::default();
     (options.ocsp, options.verification) = (Ocsp::Stapled, Verification::None);
-    let error = Connector::new(&options, "localhost").map(drop).unwrap_err();
+    let error = TlsConnector::new(&options, "localhost").map(drop).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Config);
 }
 

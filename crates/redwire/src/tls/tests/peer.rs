@@ -12,7 +12,7 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{RootCertStore, ServerConfig, ServerConnection, SupportedProtocolVersion};
 
-use super::super::{self as tls, Connector, TlsSession};
+use super::super::{self as tls, TlsConnector, TlsSession};
 
 static TLS12: [&SupportedProtocolVersion; 1] = [&rustls::version::TLS12];
 
@@ -136,10 +136,13 @@ pub(super) fn connect(
     host: &str,
     config: &Arc<ServerConfig>,
 ) -> Result<(TlsSession, Peer)> {
-    connect_again(&Connector::new(options, host)?, config)
+    connect_again(&TlsConnector::new(options, host)?, config)
 }
 
-pub(super) fn connect_again(connector: &Connector, config: &Arc<ServerConfig>) -> Result<(TlsSession, Peer)> {
+pub(super) fn connect_again(
+    connector: &TlsConnector,
+    config: &Arc<ServerConfig>,
+) -> Result<(TlsSession, Peer)> {
     let (session, mut peer) = (connector.session()?, Peer::new(config));
     assert!(session.is_handshaking());
     talk(&session, &mut peer)?;
