@@ -24,7 +24,7 @@ use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{CertificateError, ClientConfig, InconsistentKeys};
 
 use files::Stamps;
-pub(crate) use outgoing::Outgoing;
+pub(crate) use outgoing::Ciphertext;
 pub(crate) use session::TlsSession;
 use verifier::Verifier;
 

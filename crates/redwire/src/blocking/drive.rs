@@ -16,7 +16,7 @@ use redwire_core::{Error, Outcome, Replies, Result};
 
 use super::connection::Connection;
 use super::stream::Socket;
-use super::wire::{Outgoing, Wire};
+use super::wire::{Wire, WireWriter};
 use crate::shared::setup;
 
 /// A connection whose reading and writing sides are used by different threads.
@@ -24,14 +24,14 @@ pub(super) struct Halves {
     socket: Arc<Socket>,
     /// In the hands of the thread that reads, else here; so the other for the one that writes.
     reader: Option<Box<Connection>>,
-    writer: Option<Outgoing>,
+    writer: Option<WireWriter>,
     /// Why it is of no use any more.
     failed: Option<Error>,
 }
 
 impl Halves {
     /// `connection` with what it was [split](Wire::split) into.
-    pub(super) fn new(connection: Box<Connection>, (writer, socket): (Outgoing, Arc<Socket>)) -> Self {
+    pub(super) fn new(connection: Box<Connection>, (writer, socket): (WireWriter, Arc<Socket>)) -> Self {
         Self { socket, reader: Some(connection), writer: Some(writer), failed: None }
     }
 
@@ -47,12 +47,12 @@ impl Halves {
     }
 
     /// The writing side; `None` while another thread has it, or where nothing is to be written any more.
-    pub(super) fn take_writer(&mut self) -> Option<Outgoing> {
+    pub(super) fn take_writer(&mut self) -> Option<WireWriter> {
         if self.failed.is_some() { None } else { self.writer.take() }
     }
 
     /// The thread that wrote has stopped.
-    pub(super) fn put_writer(&mut self, outgoing: Outgoing, result: Result<()>) {
+    pub(super) fn put_writer(&mut self, outgoing: WireWriter, result: Result<()>) {
         self.writer = Some(outgoing);
         self.check(result);
     }
@@ -63,7 +63,7 @@ impl Halves {
     }
 
     /// The writing side, where no thread has it.
-    pub(super) fn writer(&mut self) -> Option<&mut Outgoing> {
+    pub(super) fn writer(&mut self) -> Option<&mut WireWriter> {
         self.writer.as_mut()
     }
 

@@ -31,7 +31,7 @@ use crate::shared::target::Target;
 
 /// A connected socket. Reading and writing may go on at the same time, from two threads.
 #[derive(Debug)]
-pub(super) struct Stream {
+pub(super) struct WireStream {
     socket: Arc<Socket>,
     #[cfg(feature = "tls")]
     secure: Option<Secure>,
@@ -40,9 +40,9 @@ pub(super) struct Stream {
     write_timeout: Option<Duration>,
 }
 
-/// The writing side of a [`Stream`], for a thread of its own.
+/// The writing side of a [`WireStream`], for a thread of its own.
 #[derive(Debug)]
-pub(super) struct Writer {
+pub(super) struct StreamWriter {
     socket: Arc<Socket>,
     #[cfg(feature = "tls")]
     secure: Option<Secure>,
@@ -88,7 +88,7 @@ impl Kill for Plug {
 /// A timeout is set anew only when it would be off by more than this: each setting costs a system call.
 const SLACK: Duration = Duration::from_millis(20);
 
-impl Stream {
+impl WireStream {
     /// Connects to `endpoint` before `deadline`, TLS included, from the first byte on to be ended by `plug`.
     /// What the server says along with the end of the TLS handshake is appended to `plain`.
     #[cfg_attr(not(feature = "tls"), allow(clippy::needless_pass_by_ref_mut, reason = "TLS does"))]
@@ -273,10 +273,10 @@ impl Stream {
 
     /// The writing side for another thread, each time within `limit`. This side must not write until that one
     /// has written all, or has failed.
-    pub(super) fn writer(&mut self, limit: Option<Duration>) -> io::Result<Writer> {
+    pub(super) fn writer(&mut self, limit: Option<Duration>) -> io::Result<StreamWriter> {
         self.socket.set_write_timeout(limit)?;
         self.write_timeout = limit;
-        Ok(Writer {
+        Ok(StreamWriter {
             socket: Arc::clone(&self.socket),
             #[cfg(feature = "tls")]
             secure: self.secure.as_mut().map(Secure::split),
@@ -306,7 +306,7 @@ impl Stream {
     }
 }
 
-impl Writer {
+impl StreamWriter {
     /// Writes some of what waits in `outbox`; says how much of it was handed over, which is 0 where a signal
     /// came first.
     #[cfg_attr(not(feature = "tls"), allow(clippy::needless_pass_by_ref_mut, reason = "TLS does"))]

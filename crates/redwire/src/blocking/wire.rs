@@ -22,20 +22,20 @@ use redwire_core::{Cmd, Error, Outcome, Replies, Result, Value};
 
 use super::health::Health;
 use super::sentinel::{self, discover};
-use super::stream::{Plug, Stream, early, left};
+use super::stream::{Plug, WireStream, early, left};
 use crate::shared::events::EventKind;
 use crate::shared::interrupt::Interrupt;
 use crate::shared::setup;
 use crate::shared::target::{Lead, Target};
 use apart::{READ_APART, WRITE_APART};
 pub(super) use renewal::fetch;
-pub(super) use sharing::{Outgoing, STALL};
+pub(super) use sharing::{STALL, WireWriter};
 
 /// A connected socket and what is under way on it.
 #[derive(Debug)]
 pub(super) struct Wire {
     target: Arc<Target>,
-    stream: Stream,
+    stream: WireStream,
     /// What the code that may end it knows of it.
     interrupt: Option<Arc<Interrupt<Plug>>>,
     inbound: Inbound,
@@ -151,7 +151,7 @@ impl Wire {
         let plug = interrupt.map(|interrupt| interrupt.handle());
         Ok(Self {
             target: Arc::clone(target),
-            stream: Stream::connect(target, endpoint, plug, deadline, inbound.spare())?,
+            stream: WireStream::connect(target, endpoint, plug, deadline, inbound.spare())?,
             interrupt: interrupt.cloned(),
             inbound,
             frames: Frames::default(),

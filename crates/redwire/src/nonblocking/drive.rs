@@ -18,7 +18,7 @@ use redwire_core::keeper::WhenToConnect;
 use redwire_core::outbox::Outbox;
 use redwire_core::{Error, Outcome};
 
-use super::stream::{Reader, Writer};
+use super::stream::{StreamReader, StreamWriter};
 use super::wire::Wire;
 use crate::shared::clock::{self, Burst, Timer, poll_pause};
 use crate::shared::setup;
@@ -52,9 +52,9 @@ pub(super) trait Driven {
     fn poll_outgoing(
         &mut self,
         cx: &Context<'_>,
-        writer: &Writer,
+        writer: &StreamWriter,
         outbox: &mut Outbox,
-    ) -> Result<Outgoing, DriveEnd>;
+    ) -> Result<WriteNext, DriveEnd>;
 
     /// The kernel took `n` bytes.
     ///
@@ -98,7 +98,7 @@ pub(super) trait Kept: Driven {
     fn is_moved(&self) -> bool;
 
     /// There is a connection; false where there is to be none any more.
-    fn handle_connected(&mut self, writer: &Arc<Writer>, session: &Session, version: u64) -> bool;
+    fn handle_connected(&mut self, writer: &Arc<StreamWriter>, session: &Session, version: u64) -> bool;
 
     /// The connection that takes the place of the one that has just ended, where that was given up in good
     /// order.
@@ -117,7 +117,7 @@ pub(super) trait Kept: Driven {
 }
 
 /// What there is to write.
-pub(super) enum Outgoing {
+pub(super) enum WriteNext {
     /// What the outbox holds.
     Write,
     /// Nothing, until the time of [`Driven::poll_timeout`] or the task is woken.
@@ -145,8 +145,8 @@ pub(super) struct Drive {
 /// A connection, as the loop needs it.
 #[derive(Debug)]
 pub(super) struct Up {
-    reader: Reader,
-    writer: Arc<Writer>,
+    reader: StreamReader,
+    writer: Arc<StreamWriter>,
     inbound: Inbound,
     frames: Frames,
 }
@@ -310,20 +310,20 @@ impl Drive {
         &mut self,
         cx: &mut Context<'_>,
         driven: &mut impl Driven,
-        writer: &Writer,
+        writer: &StreamWriter,
     ) -> Poll<Result<(), DriveEnd>> {
         driven.poll_beside(cx, &mut self.outbox);
         loop {
             if self.outbox.is_empty() {
                 match driven.poll_outgoing(cx, writer, &mut self.outbox)? {
-                    Outgoing::Write => {}
-                    Outgoing::Nothing(next) => return self.poll_timer(cx, driven, next).map_err(Some),
-                    Outgoing::Soon => {
+                    WriteNext::Write => {}
+                    WriteNext::Nothing(next) => return self.poll_timer(cx, driven, next).map_err(Some),
+                    WriteNext::Soon => {
                         cx.waker().wake_by_ref();
                         return Poll::Pending;
                     }
-                    Outgoing::AfterReading => return poll_pause(cx),
-                    Outgoing::Read => return Poll::Ready(Ok(())),
+                    WriteNext::AfterReading => return poll_pause(cx),
+                    WriteNext::Read => return Poll::Ready(Ok(())),
                 }
             }
             let mut sent = 0;

@@ -16,8 +16,8 @@ use redwire_core::outbox::Outbox;
 use redwire_core::{Error, Outcome, Result};
 
 use super::before;
-use super::drive::{Drive, DriveEnd, Driven, Outgoing, Up};
-use super::stream::Writer;
+use super::drive::{Drive, DriveEnd, Driven, Up, WriteNext};
+use super::stream::StreamWriter;
 use super::wire::Wire;
 use crate::shared::clock;
 use crate::shared::events::EventKind;
@@ -148,13 +148,13 @@ impl Driven for Heard {
     fn poll_outgoing(
         &mut self,
         _: &Context<'_>,
-        _: &Writer,
+        _: &StreamWriter,
         outbox: &mut Outbox,
-    ) -> std::result::Result<Outgoing, DriveEnd> {
+    ) -> std::result::Result<WriteNext, DriveEnd> {
         while let Some(bytes) = self.0.poll_transmit() {
             outbox.copy(&bytes);
         }
-        Ok(if outbox.is_empty() { Outgoing::Nothing(self.poll_timeout()) } else { Outgoing::Write })
+        Ok(if outbox.is_empty() { WriteNext::Nothing(self.poll_timeout()) } else { WriteNext::Write })
     }
 
     fn poll_timeout(&mut self) -> Option<Instant> {

@@ -29,7 +29,7 @@ use super::connection::{Connection, OnConnect};
 use super::health::Health;
 use super::pool::Pool;
 use super::renew;
-use super::stream::Writer;
+use super::stream::StreamWriter;
 use super::wire::Wire;
 use crate::shared::clock::{self, runtime};
 use crate::shared::events::EventKind;
@@ -62,7 +62,7 @@ struct SharingState {
     /// Bytes taken from the link that a caller could not write whole.
     rest: Outbox,
     /// There while connected.
-    writer: Option<Arc<Writer>>,
+    writer: Option<Arc<StreamWriter>>,
     /// From then on the connection counts as quiet for long, if nothing is written where nothing is under
     /// way.
     quiet_from: Instant,

@@ -32,24 +32,24 @@ const READ_AT_ONCE: usize = 256 * 1024;
 
 /// The half that reads.
 #[derive(Debug)]
-pub(super) enum Reader {
+pub(super) enum StreamReader {
     Tcp(tcp::OwnedReadHalf),
     #[cfg(unix)]
     Unix(unix::OwnedReadHalf),
     #[cfg(feature = "tls")]
-    Tls(secure::Reader),
-    Custom(custom::Reader),
+    Tls(secure::StreamReader),
+    Custom(custom::StreamReader),
 }
 
 /// The half that writes; several tasks may try.
 #[derive(Debug)]
-pub(super) enum Writer {
+pub(super) enum StreamWriter {
     Tcp(tcp::OwnedWriteHalf),
     #[cfg(unix)]
     Unix(unix::OwnedWriteHalf),
     #[cfg(feature = "tls")]
-    Tls(secure::Writer),
-    Custom(custom::Writer),
+    Tls(secure::StreamWriter),
+    Custom(custom::StreamWriter),
 }
 
 /// Connects to the server; with TLS where that is asked for. What the server says along with the end of the
@@ -59,7 +59,7 @@ pub(super) async fn connect(
     target: &Target,
     endpoint: &Endpoint,
     plain: &mut BytesMut,
-) -> Result<(Reader, Writer)> {
+) -> Result<(StreamReader, StreamWriter)> {
     if let Some(connector) = connector::of(target.config())? {
         // The client may have been made outside of the runtime.
         clock::follow_runtime();
@@ -76,17 +76,17 @@ pub(super) async fn connect(
                 let (half, other) = stream.into_split();
                 let (half, other) = (secure::ReadHalf::Tcp(half), secure::WriteHalf::Tcp(other));
                 let (reader, writer) = secure::shake_hands(half, other, session, plain).await?;
-                return Ok((Reader::Tls(reader), Writer::Tls(writer)));
+                return Ok((StreamReader::Tls(reader), StreamWriter::Tls(writer)));
             }
             let _ = plain;
             let (reader, writer) = stream.into_split();
-            Ok((Reader::Tcp(reader), Writer::Tcp(writer)))
+            Ok((StreamReader::Tcp(reader), StreamWriter::Tcp(writer)))
         }
         #[cfg(unix)]
         Endpoint::Unix(path) => {
             let stream = with_io(UnixStream::connect(path)).await?;
             let (reader, writer) = stream.into_split();
-            Ok((Reader::Unix(reader), Writer::Unix(writer)))
+            Ok((StreamReader::Unix(reader), StreamWriter::Unix(writer)))
         }
         _ => Err(Error::usage(format!("this system has no sockets for the address {endpoint}"))),
     }
@@ -99,7 +99,7 @@ async fn connect_by(
     target: &Target,
     endpoint: &Endpoint,
     plain: &mut BytesMut,
-) -> Result<(Reader, Writer)> {
+) -> Result<(StreamReader, StreamWriter)> {
     let (half, other) = custom::connect(connector, endpoint).await?;
     #[cfg(feature = "tls")]
     if let Endpoint::Tcp(address) = endpoint
@@ -107,10 +107,10 @@ async fn connect_by(
     {
         let (half, other) = (secure::ReadHalf::Custom(half), secure::WriteHalf::Custom(other));
         let (reader, writer) = secure::shake_hands(half, other, session, plain).await?;
-        return Ok((Reader::Tls(reader), Writer::Tls(writer)));
+        return Ok((StreamReader::Tls(reader), StreamWriter::Tls(writer)));
     }
     let _ = (target, plain);
-    Ok((Reader::Custom(half), Writer::Custom(other)))
+    Ok((StreamReader::Custom(half), StreamWriter::Custom(other)))
 }
 
 /// The addresses of the host, looked up anew. An address stands for itself.
@@ -163,7 +163,7 @@ async fn dial(mut dial: Dial) -> Result<TcpStream> {
     .await
 }
 
-impl Reader {
+impl StreamReader {
     /// Whether there is nothing to read: a look at the socket itself, since the runtime may not have noticed
     /// yet what came. An error where the connection is gone.
     pub(super) fn is_silent(&self) -> Result<bool> {
@@ -219,8 +219,8 @@ fn is_silent(peeked: io::Result<usize>) -> Result<bool> {
     }
 }
 
-impl Writer {
-    /// As [`Reader::is_silent`], for a task that is about to write.
+impl StreamWriter {
+    /// As [`StreamReader::is_silent`], for a task that is about to write.
     #[cold]
     pub(super) fn is_silent(&self) -> Result<bool> {
         is_silent(match self {
@@ -278,7 +278,7 @@ impl Writer {
 
     /// The user's stream that takes what is written.
     #[inline]
-    fn custom(&self) -> Option<&custom::Writer> {
+    fn custom(&self) -> Option<&custom::StreamWriter> {
         match self {
             Self::Tcp(_) => None,
             #[cfg(unix)]
@@ -320,7 +320,7 @@ impl Writer {
     #[cold]
     fn poll_flush_custom(
         &self,
-        custom: &custom::Writer,
+        custom: &custom::StreamWriter,
         cx: &mut Context<'_>,
         outbox: &mut Outbox,
         mut sent: impl FnMut(usize),

@@ -15,7 +15,7 @@ use tokio::sync::Notify;
 
 use super::before;
 use super::sentinel::{self, discover};
-use super::stream::{self, Reader, Writer};
+use super::stream::{self, StreamReader, StreamWriter};
 use crate::shared::clock::{self, check_runtime};
 use crate::shared::credentials::Pass;
 use crate::shared::interrupt::Interrupt;
@@ -25,8 +25,8 @@ use crate::shared::target::{Lead, Target};
 /// A connected socket, ready for commands.
 #[derive(Debug)]
 pub(super) struct Wire {
-    pub(super) reader: Reader,
-    pub(super) writer: Writer,
+    pub(super) reader: StreamReader,
+    pub(super) writer: StreamWriter,
     pub(super) inbound: Inbound,
     pub(super) frames: Frames,
     pub(super) session: Session,

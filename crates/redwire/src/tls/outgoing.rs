@@ -11,7 +11,7 @@ use super::TlsSession;
 
 /// Records that were not handed to the kernel whole.
 #[derive(Debug, Default)]
-pub(crate) struct Outgoing {
+pub(crate) struct Ciphertext {
     bytes: Vec<u8>,
     written: usize,
     /// The plaintext at the front of the outbox that lies encrypted in `bytes`, from `begin` on.
@@ -24,7 +24,7 @@ pub(crate) struct Outgoing {
 const RECORD: usize = 16 * 1024;
 const HEADER: usize = 5;
 
-impl Outgoing {
+impl Ciphertext {
     /// What to write now. If nothing is left from before, it is taken from the front of `outbox`, where it
     /// stays until it is written: see [`handle_written`](Self::handle_written).
     pub(crate) fn poll_write(&mut self, session: &TlsSession, outbox: &Outbox) -> io::Result<&[u8]> {

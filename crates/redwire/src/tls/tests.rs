@@ -12,7 +12,7 @@ use redwire_core::outbox::Outbox;
 use redwire_core::{ConnectionFault, Error, ErrorKind, Outcome, Result};
 use redwire_testkit::{Authority, Identity};
 
-use super::{Outgoing, TlsConnector, TlsSession};
+use super::{Ciphertext, TlsConnector, TlsSession};
 use peer::{Setup, connect, connect_again, trusting};
 
 impl TlsConnector {
@@ -290,7 +290,7 @@ fn what_counts_as_sent_is_what_the_peer_can_read() {
         outbox.share(Bytes::from(vec![2; 90_000]));
         outbox.copy(&[3; 50_000]);
         let mut sizes = [1, 300, 16_000, 406, 16_385, 70_000, 5].into_iter().cycle();
-        let (mut outgoing, mut sent, mut arrived) = (Outgoing::default(), 0, 0);
+        let (mut outgoing, mut sent, mut arrived) = (Ciphertext::default(), 0, 0);
         while !outbox.is_empty() {
             let bytes = outgoing.poll_write(&session, &outbox).unwrap();
             let taken = sizes.next().unwrap().min(bytes.len());

@@ -8,15 +8,15 @@ use bytes::BytesMut;
 use redwire_core::outbox::Outbox;
 use redwire_core::{Error, Outcome, Result};
 
-use super::{Socket, Stream, left};
+use super::{Socket, WireStream, left};
 use crate::shared::setup;
-use crate::tls::{Outgoing, TlsSession};
+use crate::tls::{Ciphertext, TlsSession};
 
 /// The session of one connection, and the ciphertext that the socket has not taken yet.
 #[derive(Debug)]
 pub(super) struct Secure {
     session: Arc<TlsSession>,
-    outgoing: Outgoing,
+    outgoing: Ciphertext,
 }
 
 /// Ciphertext of the handshake is read in pieces of this size: a chain of certificates takes two or three.
@@ -24,18 +24,18 @@ const READ_AT_ONCE: usize = 4 * 1024;
 
 /// Makes `stream` secure before `deadline`.
 pub(super) fn shake_hands(
-    mut stream: Stream,
+    mut stream: WireStream,
     session: TlsSession,
     deadline: Instant,
     plain: &mut BytesMut,
-) -> Result<Stream> {
+) -> Result<WireStream> {
     let (mut outgoing, mut cipher) = (Vec::new(), [0; READ_AT_ONCE]);
     loop {
         outgoing.clear();
         session.poll_transmit(&mut outgoing);
         stream.send(&outgoing, deadline)?;
         if !session.is_handshaking() {
-            stream.secure = Some(Secure { session: Arc::new(session), outgoing: Outgoing::default() });
+            stream.secure = Some(Secure { session: Arc::new(session), outgoing: Ciphertext::default() });
             return Ok(stream);
         }
         let now = Instant::now();

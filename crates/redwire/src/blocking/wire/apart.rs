@@ -9,7 +9,7 @@ use redwire_core::link::Ticket;
 use redwire_core::outbox::Outbox;
 use redwire_core::{Error, Replies, Result};
 
-use super::super::stream::{Writer, left};
+use super::super::stream::{StreamWriter, left};
 use super::{Wire, cause};
 use crate::shared::setup;
 
@@ -76,7 +76,7 @@ impl Wire {
 }
 
 /// Writes all of `outbox`, unless it fails; says how much was written.
-fn write_all(mut writer: Writer, mut outbox: Outbox, deadline: Option<Instant>) -> usize {
+fn write_all(mut writer: StreamWriter, mut outbox: Outbox, deadline: Option<Instant>) -> usize {
     let mut sent = 0;
     while !outbox.is_empty() {
         let Ok(written) = left(deadline, Instant::now()).and_then(|_| writer.write(&outbox)) else { break };

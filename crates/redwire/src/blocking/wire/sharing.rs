@@ -11,7 +11,7 @@ use redwire_core::outbox::Outbox;
 use redwire_core::{Error, Outcome, Result};
 
 use super::Wire;
-use crate::blocking::stream::{Socket, Writer, left};
+use crate::blocking::stream::{Socket, StreamWriter, left};
 use crate::shared::setup;
 
 /// The longest time that a writer waits for the kernel to take anything, before it looks again at its
@@ -20,12 +20,12 @@ pub(in crate::blocking) const STALL: Duration = Duration::from_millis(20);
 
 /// The writing side of a wire, with what the kernel has not taken yet.
 #[derive(Debug)]
-pub(in crate::blocking) struct Outgoing {
-    writer: Writer,
+pub(in crate::blocking) struct WireWriter {
+    writer: StreamWriter,
     pub(in crate::blocking) outbox: Outbox,
 }
 
-impl Outgoing {
+impl WireWriter {
     /// Writes until all is written, or until the kernel takes no more, or only bit by bit, for a while; says
     /// how much that was. The thread that writes for others looks at its own deadline in between.
     pub(in crate::blocking) fn write(&mut self) -> (usize, Result<()>) {
@@ -54,10 +54,10 @@ impl Outgoing {
 
 impl Wire {
     /// The writing side, for others, and the socket, to end it.
-    pub(in crate::blocking) fn split(&mut self) -> Result<(Outgoing, Arc<Socket>)> {
+    pub(in crate::blocking) fn split(&mut self) -> Result<(WireWriter, Arc<Socket>)> {
         let writer = self.stream.writer(Some(STALL)).map_err(|error| setup::io_error("writing", error))?;
-        let outgoing = Outgoing { writer, outbox: Outbox::default() };
-        Ok((outgoing, Arc::clone(self.stream.socket())))
+        let writer = WireWriter { writer, outbox: Outbox::default() };
+        Ok((writer, Arc::clone(self.stream.socket())))
     }
 
     /// Whether the peer lives is found out by who uses it, and not by asking elsewhere.

@@ -15,8 +15,8 @@ use redwire_core::pubsub::{ConnId, PubSubConnect};
 use redwire_core::{Error, Result};
 
 use super::{PubSubShared, PubSubState};
-use crate::nonblocking::drive::{self, DriveEnd, Driven, Kept, Outgoing};
-use crate::nonblocking::stream::Writer;
+use crate::nonblocking::drive::{self, DriveEnd, Driven, Kept, WriteNext};
+use crate::nonblocking::stream::StreamWriter;
 use crate::nonblocking::wire::Wire;
 use crate::shared::clock;
 use crate::shared::credentials::{self, Pass};
@@ -191,14 +191,14 @@ impl Driven for PubSubDriver<'_> {
     fn poll_outgoing(
         &mut self,
         cx: &Context<'_>,
-        _: &Writer,
+        _: &StreamWriter,
         outbox: &mut Outbox,
-    ) -> std::result::Result<Outgoing, DriveEnd> {
+    ) -> std::result::Result<WriteNext, DriveEnd> {
         let again = self.turn(cx, Some(outbox))?;
         Ok(match (outbox.is_empty(), again) {
-            (false, _) => Outgoing::Write,
-            (true, true) => Outgoing::Read,
-            (true, false) => Outgoing::Nothing(self.poll_timeout()),
+            (false, _) => WriteNext::Write,
+            (true, true) => WriteNext::Read,
+            (true, false) => WriteNext::Nothing(self.poll_timeout()),
         })
     }
 
@@ -256,7 +256,7 @@ impl<'a> Kept for PubSubDriver<'a> {
         self.shared.lock().machine.is_moved(self.conn)
     }
 
-    fn handle_connected(&mut self, _: &Arc<Writer>, session: &Session, version: u64) -> bool {
+    fn handle_connected(&mut self, _: &Arc<StreamWriter>, session: &Session, version: u64) -> bool {
         let renews = self.target.config().credential_provider().is_some();
         self.version = (renews && session.protocol == Protocol::Resp3).then_some(version);
         (self.renewal, self.began) = (None, None);

@@ -16,8 +16,8 @@ use redwire_core::{Error, Result};
 
 use super::renewal::Renewal;
 use super::{LONG_QUIET, LONGEST_HOLD, SharingPhase, SharingShared, SharingState, release, rotation};
-use crate::nonblocking::drive::{self, DriveEnd, Driven, Kept, Outgoing};
-use crate::nonblocking::stream::Writer;
+use crate::nonblocking::drive::{self, DriveEnd, Driven, Kept, WriteNext};
+use crate::nonblocking::stream::StreamWriter;
 use crate::nonblocking::wire::Wire;
 use crate::shared::clock;
 use crate::shared::credentials;
@@ -76,7 +76,7 @@ impl<'a> SharingDriver<'a> {
 
     /// Where the connection was quiet for long, looks whether it has ended, or whether anything came: that is
     /// read before anything is written, but does not hold up writing for long.
-    fn look(&mut self, state: &mut SharingState, writer: &Writer) -> Result<()> {
+    fn look(&mut self, state: &mut SharingState, writer: &StreamWriter) -> Result<()> {
         let now = clock::now();
         if now >= state.quiet_from && !writer.is_silent()? {
             let held = *self.held.get_or_insert(now);
@@ -160,9 +160,9 @@ impl Driven for SharingDriver<'_> {
     fn poll_outgoing(
         &mut self,
         cx: &Context<'_>,
-        writer: &Writer,
+        writer: &StreamWriter,
         outbox: &mut Outbox,
-    ) -> std::result::Result<Outgoing, DriveEnd> {
+    ) -> std::result::Result<WriteNext, DriveEnd> {
         let mut state = self.shared.lock();
         state.check_connected(self.number)?;
         state.turns += 1;
@@ -172,7 +172,7 @@ impl Driven for SharingDriver<'_> {
         if state.renew {
             state.renew = false;
             self.renewal.start(self.shared);
-            return Ok(Outgoing::Read);
+            return Ok(WriteNext::Read);
         }
         if self.renewal.is_ready() {
             return self.take_rest(state, cx, outbox);
@@ -181,13 +181,13 @@ impl Driven for SharingDriver<'_> {
         {
             // Others are about to ask, too: let them, and write all in one.
             self.yielded = true;
-            return Ok(Outgoing::Soon);
+            return Ok(WriteNext::Soon);
         }
         self.yielded = false;
         if state.rest.is_empty() && state.link.wants_transmit() && state.link.is_quiet() {
             self.look(&mut state, writer).map_err(Some)?;
             if self.held.is_some() {
-                return Ok(Outgoing::AfterReading);
+                return Ok(WriteNext::AfterReading);
             }
         }
         if state.rest.is_empty() {
@@ -198,12 +198,12 @@ impl Driven for SharingDriver<'_> {
         state.writing = !outbox.is_empty();
         if state.writing {
             release(state);
-            return Ok(Outgoing::Write);
+            return Ok(WriteNext::Write);
         }
         state.register(cx);
         let next = state.poll_timeout(&self.renewal);
         release(state);
-        Ok(Outgoing::Nothing(next))
+        Ok(WriteNext::Nothing(next))
     }
 
     #[inline]
@@ -276,7 +276,7 @@ impl<'a> Kept for SharingDriver<'a> {
         self.shared.lock().keeper.is_moved()
     }
 
-    fn handle_connected(&mut self, writer: &Arc<Writer>, _: &Session, version: u64) -> bool {
+    fn handle_connected(&mut self, writer: &Arc<StreamWriter>, _: &Session, version: u64) -> bool {
         {
             let mut state = self.shared.lock();
             if state.is_over(self.number) {

@@ -15,7 +15,7 @@ use redwire_core::standing::Replace;
 
 use super::driver::SharingDriver;
 use super::{SharingShared, SharingState, release};
-use crate::nonblocking::drive::{DriveEnd, Outgoing};
+use crate::nonblocking::drive::{DriveEnd, WriteNext};
 use crate::nonblocking::wire::Wire;
 use crate::shared::clock;
 use crate::shared::events::EventKind;
@@ -114,7 +114,7 @@ impl SharingDriver<'_> {
         mut state: MutexGuard<'_, SharingState>,
         cx: &Context<'_>,
         outbox: &mut Outbox,
-    ) -> std::result::Result<Outgoing, DriveEnd> {
+    ) -> std::result::Result<WriteNext, DriveEnd> {
         self.held = None;
         std::mem::swap(&mut state.rest, outbox);
         // No caller writes by itself any more.
@@ -126,7 +126,7 @@ impl SharingDriver<'_> {
         state.register(cx);
         let next = state.poll_timeout(&self.renewal);
         release(state);
-        Ok(if outbox.is_empty() { Outgoing::Nothing(next) } else { Outgoing::Write })
+        Ok(if outbox.is_empty() { WriteNext::Nothing(next) } else { WriteNext::Write })
     }
 
     /// The next connection, where the former has answered all.

@@ -28,11 +28,11 @@ const LOOK: usize = 4 * 1024;
 
 /// The half that reads.
 #[derive(Debug)]
-pub(crate) struct Reader(Arc<Shared>);
+pub(crate) struct StreamReader(Arc<Shared>);
 
 /// The half that writes.
 #[derive(Debug)]
-pub(crate) struct Writer(Arc<Shared>);
+pub(crate) struct StreamWriter(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared(Mutex<State>);
@@ -52,7 +52,10 @@ struct State {
 }
 
 /// What `connect` gives for `endpoint`.
-pub(super) async fn connect(connect: &dyn Connect, endpoint: &Endpoint) -> Result<(Reader, Writer)> {
+pub(super) async fn connect(
+    connect: &dyn Connect,
+    endpoint: &Endpoint,
+) -> Result<(StreamReader, StreamWriter)> {
     let asked = async {
         connect.connect(endpoint).await.map_err(|error| match error.downcast::<Error>() {
             Ok(error) => error.with_outcome(Outcome::NotSent),
@@ -68,7 +71,7 @@ pub(super) async fn connect(connect: &dyn Connect, endpoint: &Endpoint) -> Resul
         held: 0,
     };
     let shared = Arc::new(Shared(Mutex::new(state)));
-    Ok((Reader(Arc::clone(&shared)), Writer(shared)))
+    Ok((StreamReader(Arc::clone(&shared)), StreamWriter(shared)))
 }
 
 impl Shared {
@@ -131,7 +134,7 @@ impl State {
     }
 }
 
-impl Reader {
+impl StreamReader {
     /// Appends some bytes to `buffer`, without waiting where a look at the stream brought some.
     #[cold]
     pub(super) fn poll_read(
@@ -160,8 +163,8 @@ impl Reader {
     }
 }
 
-impl Writer {
-    /// As [`Reader::peek`].
+impl StreamWriter {
+    /// As [`StreamReader::peek`].
     pub(super) fn peek(&self) -> io::Result<usize> {
         self.0.peek()
     }

@@ -14,7 +14,7 @@ use tokio::net::tcp;
 use super::custom;
 use crate::shared::sync::Mutex;
 use crate::shared::{setup, socket};
-use crate::tls::{Outgoing, TlsSession};
+use crate::tls::{Ciphertext, TlsSession};
 
 /// Ciphertext is read in pieces of at most this size: a few full records.
 const READ_AT_ONCE: usize = 64 * 1024;
@@ -23,19 +23,19 @@ const READ_AT_ONCE: usize = 64 * 1024;
 #[derive(Debug)]
 pub(super) enum ReadHalf {
     Tcp(tcp::OwnedReadHalf),
-    Custom(custom::Reader),
+    Custom(custom::StreamReader),
 }
 
 /// What ciphertext is written to.
 #[derive(Debug)]
 pub(super) enum WriteHalf {
     Tcp(tcp::OwnedWriteHalf),
-    Custom(custom::Writer),
+    Custom(custom::StreamWriter),
 }
 
 /// The half that reads.
 #[derive(Debug)]
-pub(crate) struct Reader {
+pub(crate) struct StreamReader {
     half: ReadHalf,
     session: Arc<TlsSession>,
     cipher: Box<[u8]>,
@@ -43,10 +43,10 @@ pub(crate) struct Reader {
 
 /// The half that writes.
 #[derive(Debug)]
-pub(crate) struct Writer {
+pub(crate) struct StreamWriter {
     half: WriteHalf,
     session: Arc<TlsSession>,
-    outgoing: Mutex<Outgoing>,
+    outgoing: Mutex<Ciphertext>,
 }
 
 /// Makes the stream of both halves secure.
@@ -55,11 +55,14 @@ pub(super) async fn shake_hands(
     other: WriteHalf,
     session: TlsSession,
     plain: &mut BytesMut,
-) -> Result<(Reader, Writer)> {
+) -> Result<(StreamReader, StreamWriter)> {
     let session = Arc::new(session);
-    let mut reader =
-        Reader { half, session: Arc::clone(&session), cipher: vec![0; READ_AT_ONCE].into_boxed_slice() };
-    let writer = Writer { half: other, session, outgoing: Mutex::default() };
+    let mut reader = StreamReader {
+        half,
+        session: Arc::clone(&session),
+        cipher: vec![0; READ_AT_ONCE].into_boxed_slice(),
+    };
+    let writer = StreamWriter { half: other, session, outgoing: Mutex::default() };
     loop {
         let mut bytes = Vec::new();
         writer.session.poll_transmit(&mut bytes);
@@ -89,7 +92,7 @@ fn closed() -> Error {
     Error::closed_by_peer(Outcome::NotSent).with_context("in the TLS handshake")
 }
 
-impl Reader {
+impl StreamReader {
     /// How many bytes of ciphertext are there to be read; `Ok(0)`: the peer has closed it.
     pub(super) fn peek(&self) -> io::Result<usize> {
         match &self.half {
@@ -139,8 +142,8 @@ impl Reader {
     }
 }
 
-impl Writer {
-    /// As [`Reader::peek`], for a task that is about to write.
+impl StreamWriter {
+    /// As [`StreamReader::peek`], for a task that is about to write.
     pub(super) fn peek(&self) -> io::Result<usize> {
         match &self.half {
             WriteHalf::Tcp(half) => socket::peek(half.as_ref()),
@@ -156,7 +159,7 @@ impl Writer {
     }
 
     /// What takes the ciphertext, if that is a user's stream.
-    pub(super) fn custom(&self) -> Option<&custom::Writer> {
+    pub(super) fn custom(&self) -> Option<&custom::StreamWriter> {
         match &self.half {
             WriteHalf::Tcp(_) => None,
             WriteHalf::Custom(half) => Some(half),
@@ -167,7 +170,7 @@ impl Writer {
     pub(super) fn poll_write(
         &self,
         cx: &mut Context<'_>,
-        half: &custom::Writer,
+        half: &custom::StreamWriter,
         outbox: &Outbox,
     ) -> Poll<io::Result<usize>> {
         let mut outgoing = self.outgoing.lock();
