@@ -14,9 +14,9 @@ use crate::blocking::connection::Connection;
 use crate::shared::node_clients::{Left, NodeClient, PROBE, Work};
 
 /// The thread that takes care of refreshes. If it ends in the middle, another may.
-struct Following(Weak<NodesShared>);
+struct RefreshThread(Weak<NodesShared>);
 
-impl Drop for Following {
+impl Drop for RefreshThread {
     fn drop(&mut self) {
         if let Some(shared) = self.0.upgrade() {
             shared.node_clients.shared_topology().handle_no_driver();
@@ -27,22 +27,22 @@ impl Drop for Following {
 
 /// Asks for the map, for as long as there is a reason, and a client that wants it.
 pub(super) fn follow(shared: Weak<NodesShared>) {
-    let mut following = Following(shared);
-    while let Some(shared) = following.0.upgrade() {
+    let mut thread_guard = RefreshThread(shared);
+    while let Some(shared) = thread_guard.0.upgrade() {
         let work = shared.node_clients.shared_topology().poll_work(Instant::now());
         let config = shared.target.config().clone();
         drop(shared);
         match work {
             Work::Nothing => {
                 // By now another thread may do it, which has not left.
-                following.0 = Weak::new();
+                thread_guard.0 = Weak::new();
                 return;
             }
             Work::Until(time) => thread::sleep(time.saturating_duration_since(Instant::now())),
-            Work::Probe(node) => probe(&following.0, &node),
+            Work::Probe(node) => probe(&thread_guard.0, &node),
             Work::Ask(refresh) => {
                 let found = ask_in_turn(*refresh, &config);
-                let Some(shared) = following.0.upgrade() else { return };
+                let Some(shared) = thread_guard.0.upgrade() else { return };
                 let left = shared.node_clients.handle_refreshed(found, Instant::now());
                 shared.tell();
                 let zoneless = shared.node_clients.zoneless();

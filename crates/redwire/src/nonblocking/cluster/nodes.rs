@@ -31,14 +31,14 @@ pub(super) struct NodesShared {
     pub(super) node_clients: NodeClients<Client>,
     /// Tells of every refresh that has ended.
     pub(super) refreshed: Notify,
-    follower: Mutex<Follower>,
+    follower: Mutex<RefreshState>,
     /// Hears of silent nodes; kept as long as this.
     watcher: Arc<Watcher>,
 }
 
 /// The task that takes care of refreshes.
 #[derive(Default)]
-struct Follower {
+struct RefreshState {
     /// Where it runs, if there is one.
     runtime: Option<Handle>,
     /// Its number, so that one that was replaced knows.
@@ -167,9 +167,9 @@ impl Nodes {
         let mut follower = self.0.follower.lock();
         follower.number += 1;
         follower.runtime = Some(runtime.clone());
-        let following = refresh::Following(Arc::downgrade(&self.0), follower.number);
+        let task = refresh::RefreshTask(Arc::downgrade(&self.0), follower.number);
         drop(follower);
-        runtime.spawn(refresh::follow(following));
+        runtime.spawn(refresh::follow(task));
         Ok(())
     }
 
@@ -183,7 +183,7 @@ impl Nodes {
             return;
         }
         drop(follower);
-        let attending = Attending(Arc::downgrade(&self.0), id);
+        let attending = RefreshAttendant(Arc::downgrade(&self.0), id);
         here.spawn(async move {
             let shared = || attending.0.upgrade().filter(|shared| shared.is_attended(id));
             let foreign = || shared().and_then(|shared| shared.foreign(id)).into_iter().collect();
@@ -210,9 +210,9 @@ impl Nodes {
 }
 
 /// The task that looks whether the follower runs, from the runtime of this name.
-struct Attending(Weak<NodesShared>, Id);
+struct RefreshAttendant(Weak<NodesShared>, Id);
 
-impl Drop for Attending {
+impl Drop for RefreshAttendant {
     fn drop(&mut self) {
         if let Some(shared) = self.0.upgrade() {
             shared.follower.lock().attended.take_if(|attended| *attended == self.1);
@@ -220,7 +220,7 @@ impl Drop for Attending {
     }
 }
 
-impl Follower {
+impl RefreshState {
     fn is_foreign(&self, here: Id) -> bool {
         self.runtime.as_ref().is_some_and(|runtime| runtime.id() != here)
     }

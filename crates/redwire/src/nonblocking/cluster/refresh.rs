@@ -16,16 +16,16 @@ use crate::shared::clock::{self, Timer};
 use crate::shared::node_clients::{Left, NodeClient, PROBE, Work};
 
 /// The task that takes care of refreshes. If it is dropped, even before it has begun, another may.
-pub(super) struct Following(pub(super) Weak<NodesShared>, pub(super) u64);
+pub(super) struct RefreshTask(pub(super) Weak<NodesShared>, pub(super) u64);
 
-impl Following {
+impl RefreshTask {
     /// `None` where no client wants the map any more, or another task has taken over.
     fn shared(&self) -> Option<Arc<NodesShared>> {
         self.0.upgrade().filter(|shared| shared.is_followed_by(self.1))
     }
 }
 
-impl Drop for Following {
+impl Drop for RefreshTask {
     fn drop(&mut self) {
         if let Some(shared) = self.0.upgrade().filter(|shared| shared.handle_follower_ended(self.1)) {
             shared.node_clients.shared_topology().handle_no_driver();
@@ -35,15 +35,15 @@ impl Drop for Following {
 }
 
 /// Asks for the map, for as long as there is a reason, and a client that wants it.
-pub(super) async fn follow(mut following: Following) {
-    while let Some(shared) = following.shared() {
+pub(super) async fn follow(mut task: RefreshTask) {
+    while let Some(shared) = task.shared() {
         let work = shared.node_clients.shared_topology().poll_work(clock::now());
         let config = shared.target.config().clone();
         match work {
             Work::Nothing => {
-                shared.handle_follower_ended(following.1);
+                shared.handle_follower_ended(task.1);
                 // By now another task may do it, which has not left.
-                following.0 = Weak::new();
+                task.0 = Weak::new();
                 return;
             }
             Work::Until(time) => {
@@ -52,12 +52,12 @@ pub(super) async fn follow(mut following: Following) {
             }
             Work::Probe(node) => {
                 drop(shared);
-                probe(&following.0, &node).await;
+                probe(&task.0, &node).await;
             }
             Work::Ask(refresh) => {
                 drop(shared);
                 let found = ask_in_turn(*refresh, &config).await;
-                let Some(shared) = following.shared() else { return };
+                let Some(shared) = task.shared() else { return };
                 let left = shared.node_clients.handle_refreshed(found, clock::now());
                 shared.refreshed.notify_waiters();
                 let zoneless = shared.node_clients.zoneless();
