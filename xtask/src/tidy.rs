@@ -4,6 +4,7 @@
 //! and taste stay with the reader. Must not know: how anything builds.
 
 mod finding;
+mod homonyms;
 mod imports;
 mod rules;
 mod source;
@@ -37,24 +38,25 @@ pub(crate) fn run() -> Result<(), String> {
 
 /// All rules over the files of a repository, given by path from its root.
 fn check(files: &BTreeMap<String, String>) -> Vec<Finding> {
-    let sources: Vec<Source> = files
+    let mut sources: Vec<Source> = files
         .iter()
         .filter(|(path, _)| path.ends_with(".rs"))
         .map(|(path, text)| Source::new(path, text))
         .collect();
     let declared: Vec<String> = sources.iter().flat_map(Source::test_modules).collect();
     let mut findings = Vec::new();
-    for mut source in sources {
+    for source in &mut sources {
         source.is_test |= declared.iter().any(|prefix| source.path.starts_with(prefix.as_str()));
-        findings.extend(rules::header(&source));
-        findings.extend(rules::stubs(&source));
-        findings.extend(rules::names(&source));
-        findings.extend(rules::banned_calls(&source));
-        findings.extend(rules::server_words(&source));
-        findings.extend(surface::neither_driver(&source));
-        findings.extend(surface::may_grow(&source));
-        findings.extend(imports::in_source(&source));
+        findings.extend(rules::header(source));
+        findings.extend(rules::stubs(source));
+        findings.extend(rules::names(source));
+        findings.extend(rules::banned_calls(source));
+        findings.extend(rules::server_words(source));
+        findings.extend(surface::neither_driver(source));
+        findings.extend(surface::may_grow(source));
+        findings.extend(imports::in_source(source));
     }
+    findings.extend(homonyms::second_meanings(&sources));
     for (path, text) in files.iter().filter(|(path, _)| path.ends_with("Cargo.toml")) {
         findings.extend(imports::in_manifest(path, text));
     }

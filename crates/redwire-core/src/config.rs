@@ -13,7 +13,7 @@ use crate::{
     backoff::Backoff,
     callbacks::ResponseCallbacks,
     cluster::ClusterOptions,
-    connector::{Blocking, Connector, Nonblocking},
+    connector::{BlockingDriver, Connector, NonblockingDriver},
     credentials::{Credentials, Provider},
     resolve::Resolver,
     secret::Secret,
@@ -69,8 +69,8 @@ pub struct Config {
     password: Option<Secret>,
     credential_provider: Option<Provider>,
     resolver: Option<Resolver>,
-    connector: Option<Connector<Nonblocking>>,
-    blocking_connector: Option<Connector<Blocking>>,
+    connector: Option<Connector<NonblockingDriver>>,
+    blocking_connector: Option<Connector<BlockingDriver>>,
     seed: Option<u64>,
     response_callbacks: ResponseCallbacks,
     connect_timeout: Duration,
@@ -213,13 +213,13 @@ impl Config {
 
     /// Who makes the connections of the async client; `None`: the driver.
     #[must_use]
-    pub fn connector(&self) -> Option<&Connector<Nonblocking>> {
+    pub fn connector(&self) -> Option<&Connector<NonblockingDriver>> {
         self.connector.as_ref()
     }
 
     /// Who makes the connections of the blocking client; `None`: the driver.
     #[must_use]
-    pub fn blocking_connector(&self) -> Option<&Connector<Blocking>> {
+    pub fn blocking_connector(&self) -> Option<&Connector<BlockingDriver>> {
         self.blocking_connector.as_ref()
     }
 

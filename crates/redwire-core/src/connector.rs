@@ -10,11 +10,11 @@ use std::sync::Arc;
 
 /// The async driver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Nonblocking {}
+pub enum NonblockingDriver {}
 
 /// The blocking driver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Blocking {}
+pub enum BlockingDriver {}
 
 /// Who makes the connections of a `Driver`, as a configuration keeps it: a `Connector` of the crate `redwire`
 /// becomes one. Clones share it; two are equal if they share the same one.
@@ -63,7 +63,7 @@ mod tests {
 
     #[test]
     fn clones_are_equal_and_the_driver_gets_it_back() {
-        let connector = Connector::<Blocking>::new(7_u32);
+        let connector = Connector::<BlockingDriver>::new(7_u32);
         assert_eq!(connector, connector.clone());
         assert_ne!(connector, Connector::new(7_u32));
         assert_eq!((connector.get::<u32>(), connector.get::<u64>()), (Some(&7), None));

@@ -172,6 +172,25 @@ fn dependencies_against_the_direction_are_found() {
 }
 
 #[test]
+fn a_second_type_of_a_public_name_is_found() {
+    let found = |files: &[(&str, &str)]| {
+        let files = files.iter().map(|(path, text)| ((*path).to_owned(), format!("//! A.\n{text}\n")));
+        let found = check(&files.collect());
+        found.into_iter().map(|finding| finding.path).collect::<Vec<_>>()
+    };
+    let (core, shared) = ("crates/redwire-core/src/a.rs", "crates/redwire/src/shared/a.rs");
+    let public = (core, "pub struct Turn;");
+    for second in ["struct Turn(u8);", "pub(super) enum Turn {}", "type Turn = u8;", "trait Turn {}"] {
+        assert_eq!(found(&[public, (shared, second)]), [shared], "{second}");
+    }
+    assert_eq!(found(&[public, (shared, "    struct Turn;")]).len(), 0, "inside of a function");
+    assert_eq!(found(&[(core, "struct Turn;"), (shared, "struct Turn;")]).len(), 0, "both are private");
+    assert_eq!(found(&[public, ("xtask/src/a.rs", "struct Turn;")]).len(), 0, "another program");
+    let drivers = ["nonblocking", "blocking"].map(|driver| format!("crates/redwire/src/{driver}/a.rs"));
+    assert_eq!(found(&drivers.each_ref().map(|path| (path.as_str(), "pub struct Lock;"))).len(), 0);
+}
+
+#[test]
 fn lines_that_are_too_wide_are_found() {
     let word = "word ".repeat(22);
     let (code, page) = ("crates/redwire/src/a.rs", "README.md");

@@ -48,7 +48,9 @@ pub(crate) async fn examine(
 fn to_json(asked_node: &AskedNode) -> Json {
     let own = asked_node.report().and_then(ClusterReport::own);
     json!({
-        "address": asked_node.address.to_string(), "seed": asked_node.is_seed, "from_here": asked_node.reached(),
+        "address": asked_node.address.to_string(),
+        "seed": asked_node.is_seed,
+        "from_here": asked_node.reached(),
         "ms": asked_node.report().map(|report| report.took.as_secs_f64() * 1e3), "id": own.map(|own| &own.id),
         "announces": own.map(|own| own.address.to_string()),
         "host_name": own.and_then(|own| own.host_name.as_ref()),

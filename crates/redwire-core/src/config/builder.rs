@@ -11,7 +11,7 @@ use super::{
 use crate::{
     Error, Value,
     backoff::Backoff,
-    connector::{Blocking, Connector, Nonblocking},
+    connector::{BlockingDriver, Connector, NonblockingDriver},
     credentials::Provider,
     resolve::Resolver,
     secret::Secret,
@@ -146,7 +146,7 @@ impl ConfigBuilder {
     ///
     /// A blocking client with this configuration fails: see
     /// [`blocking_connector`](Self::blocking_connector).
-    pub fn connector(mut self, connector: impl Into<Connector<Nonblocking>>) -> Self {
+    pub fn connector(mut self, connector: impl Into<Connector<NonblockingDriver>>) -> Self {
         self.config.connector = Some(connector.into());
         self
     }
@@ -154,7 +154,7 @@ impl ConfigBuilder {
     /// As [`connector`](Self::connector), for the blocking client: a
     /// `redwire::blocking::connector::Connector`. Default: none. A client fails to connect if only the other
     /// one is set, since it would go past the proxy of the other.
-    pub fn blocking_connector(mut self, connector: impl Into<Connector<Blocking>>) -> Self {
+    pub fn blocking_connector(mut self, connector: impl Into<Connector<BlockingDriver>>) -> Self {
         self.config.blocking_connector = Some(connector.into());
         self
     }

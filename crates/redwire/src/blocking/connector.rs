@@ -13,7 +13,7 @@ use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use redwire_core::config::{Config, Endpoint};
-use redwire_core::connector::{self, Blocking};
+use redwire_core::connector::{self, BlockingDriver};
 use redwire_core::{Error, Result};
 
 use crate::shared::socket;
@@ -94,7 +94,7 @@ pub trait Connect: Send + Sync {
 /// A shared [`Connect`], as a configuration takes it. Clones share it; two are equal if they share the same
 /// one.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Connector(connector::Connector<Blocking>);
+pub struct Connector(connector::Connector<BlockingDriver>);
 
 impl Connector {
     /// Takes `connect` to make all connections.
@@ -128,7 +128,7 @@ impl Connector {
     }
 }
 
-impl From<Connector> for connector::Connector<Blocking> {
+impl From<Connector> for connector::Connector<BlockingDriver> {
     fn from(connector: Connector) -> Self {
         connector.0
     }

@@ -9,7 +9,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use redwire_core::config::{Config, Endpoint};
-use redwire_core::connector::{self, Nonblocking};
+use redwire_core::connector::{self, NonblockingDriver};
 use redwire_core::{Error, Result};
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -69,7 +69,7 @@ pub trait Connect: Send + Sync {
 /// A shared [`Connect`], as a configuration takes it. Clones share it; two are equal if they share the same
 /// one.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Connector(connector::Connector<Nonblocking>);
+pub struct Connector(connector::Connector<NonblockingDriver>);
 
 impl Connector {
     /// Takes `connect` to make all connections.
@@ -101,7 +101,7 @@ impl Connector {
     }
 }
 
-impl From<Connector> for connector::Connector<Nonblocking> {
+impl From<Connector> for connector::Connector<NonblockingDriver> {
     fn from(connector: Connector) -> Self {
         connector.0
     }
