@@ -117,7 +117,8 @@ async fn prepare(workers: &[Worker]) -> Result<()> {
     Ok(())
 }
 
-/// Reads everything back, trying for a while, as the server may be about to come back; then hears all out.
+/// Reads everything back, trying for a while, as the server may be about to come back; then waits for the
+/// last messages.
 async fn read_back(workers: &mut [Worker]) -> Result<()> {
     let end = Instant::now() + PATIENCE;
     for worker in workers.iter_mut() {

@@ -44,7 +44,7 @@ const KEY: usize = 180;
 
 /// Replies by the words of their commands, and the reads that are under way.
 ///
-/// What is kept is had by [`hit`](Self::hit), from any number of threads at a time. Mutators:
+/// What is kept is read by [`hit`](Self::hit), from any number of threads at a time. Mutators:
 /// [`lookup`](Self::lookup), [`abandon`](Self::abandon). What happened: `handle_…`. What now: `poll_…`.
 #[derive(Debug)]
 pub struct Store<W> {
@@ -320,7 +320,7 @@ impl<W> Store<W> {
         }
     }
 
-    /// The read came to nothing, or its caller gave up: callers that wait look again.
+    /// The read failed, or its caller gave up: callers that wait look again.
     pub fn handle_failed(&mut self, flight: Flight) {
         if let Some(flying) = self.land(&flight, None) {
             self.drop_flight(&flying.words, &flight);

@@ -7,9 +7,10 @@
 //! in as arguments.
 //!
 //! # How a driver uses it
-//! - Whenever [`Topology::poll_refresh`] gives a [`Refresh`], one task asks whom [`Refresh::poll_ask`] says
-//!   (a connection of its own, [`question`], [`NodeAnswer::from`]) until [`Refresh::poll_found`], and hands
-//!   the end to [`Topology::handle_refreshed`]. No request waits for that, but for the first map.
+//! - Whenever [`Topology::poll_refresh`] gives a [`Refresh`], one task asks the nodes that
+//!   [`Refresh::poll_ask`] gives (a connection of its own, [`question`], [`NodeAnswer::from`]) until
+//!   [`Refresh::poll_found`], and hands the end to [`Topology::handle_refreshed`]. No request waits for that,
+//!   except for the first map.
 //! - [`Plan::of`] tells whether a command has one slot. With one or none: [`Route::target`], send it there,
 //!   and on an error do what [`Route::handle_failure`] says, in an [`Asking`] where it says so. Otherwise,
 //!   and for pipelines: [`Scatter`], whose [`Bundle`]s are calls of their own, all under way at once.

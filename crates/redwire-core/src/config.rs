@@ -182,7 +182,8 @@ impl Config {
     }
 
     /// The fixed username and password to authenticate with; `None`: neither was given, or a provider is to
-    /// be asked. A username alone goes with the empty password, lest its connections be the default user's.
+    /// be asked. A username alone goes with the empty password, so that its connections are not the default
+    /// user's.
     #[must_use]
     pub fn static_credentials(&self) -> Option<Credentials> {
         let password = match (&self.username, &self.password) {
@@ -199,25 +200,25 @@ impl Config {
         self.credential_provider.is_some() || self.username.is_some() || self.password.is_some()
     }
 
-    /// Who is asked for credentials at every connect.
+    /// The provider that is asked for credentials at every connect.
     #[must_use]
     pub fn credential_provider(&self) -> Option<&Provider> {
         self.credential_provider.as_ref()
     }
 
-    /// Who looks names up; `None`: the system.
+    /// The resolver of host names; `None`: the system.
     #[must_use]
     pub fn resolver(&self) -> Option<&Resolver> {
         self.resolver.as_ref()
     }
 
-    /// Who makes the connections of the async client; `None`: the driver.
+    /// What makes the connections of the async client; `None`: the driver.
     #[must_use]
     pub fn connector(&self) -> Option<&Connector<NonblockingDriver>> {
         self.connector.as_ref()
     }
 
-    /// Who makes the connections of the blocking client; `None`: the driver.
+    /// What makes the connections of the blocking client; `None`: the driver.
     #[must_use]
     pub fn blocking_connector(&self) -> Option<&Connector<BlockingDriver>> {
         self.blocking_connector.as_ref()

@@ -1,4 +1,4 @@
-//! Where a configuration keeps who makes connections in place of the driver's own sockets.
+//! Where a configuration keeps what makes connections in place of the driver's own sockets.
 //!
 //! This file must not know what such a connection is: streams belong to a driver, and each driver has its own
 //! kind. So a configuration keeps what only that driver can read.
@@ -16,8 +16,8 @@ pub enum NonblockingDriver {}
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BlockingDriver {}
 
-/// Who makes the connections of a `Driver`, as a configuration keeps it: a `Connector` of the crate `redwire`
-/// becomes one. Clones share it; two are equal if they share the same one.
+/// What makes the connections of a `Driver`, as a configuration keeps it: a `Connector` of the crate
+/// `redwire` becomes one. Clones share it; two are equal if they share the same one.
 pub struct Connector<Driver> {
     value: Arc<dyn Any + Send + Sync>,
     driver: PhantomData<fn() -> Driver>,

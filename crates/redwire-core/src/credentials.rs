@@ -96,8 +96,8 @@ pub trait CredentialProvider: Send + Sync {
     /// that failed.
     ///
     /// # Errors
-    /// Whatever keeps the provider from answering: the connect fails with it. A connection that lives goes
-    /// on as who it was, and an event tells the error.
+    /// Whatever keeps the provider from answering: the connect fails with it. A connection that lives goes on
+    /// as the former user, and an event tells the error.
     fn credentials(&self) -> Result<Credentials>;
 
     /// Asked by the async driver on the same occasions; the connect's deadline drops the future. Unless

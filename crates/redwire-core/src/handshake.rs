@@ -312,8 +312,8 @@ impl Handshake {
         Ok(())
     }
 
-    /// Whether the server is what it was said to be: who told may have been behind, or the server is just
-    /// being demoted.
+    /// Whether the server is what it was said to be: the sentinel that told it may have been behind, or the
+    /// server is just being demoted.
     fn verify(&mut self, word: &str) -> Result<()> {
         // Others take writes, as the active replicas of KeyDB do.
         let is = match word {

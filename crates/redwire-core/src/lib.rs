@@ -23,7 +23,7 @@
 //! | [`PubSub`](pubsub::PubSub) | who hears what is published, and what the server is told for that |
 //! | [`SessionState`](session_state::SessionState) | what is done to a connection before another caller has it |
 //! | [`Store`](cache::Store) | what a client-side cache keeps, who reads, and who waits for that |
-//! | [`Acquire`](lock::Acquire), [`Hold`](lock::Hold) | how a lock is had, kept and lost |
+//! | [`Acquire`](lock::Acquire), [`Hold`](lock::Hold) | how a lock is acquired, kept and lost |
 //! | [`Attempt`](retry::Attempt), [`RetryBudget`](budget::RetryBudget) | whether a failed call is made again |
 //! | [`Topology`](cluster::Topology), [`Refresh`](cluster::Refresh) | who serves which slot of a cluster, and who is asked for that |
 //! | [`Route`](cluster::Route), [`Scatter`](cluster::Scatter) | where a command or its parts go in a cluster, and go next |

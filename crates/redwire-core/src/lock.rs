@@ -20,7 +20,7 @@ use crate::cmd::Cmd;
 use crate::error::{Error, ErrorKind, LockFault, Outcome, Result};
 use crate::facts;
 
-/// How a lock is to be had and kept.
+/// How a lock is acquired and kept.
 #[derive(Clone, Debug)]
 pub struct LockOptions {
     /// The key.

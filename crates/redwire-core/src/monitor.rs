@@ -25,14 +25,14 @@ pub struct MonitorEntry {
     pub time: Duration,
     /// In which database.
     pub db: u32,
-    /// Who sent it.
+    /// The client that sent it.
     pub client: MonitorClient,
     /// The command's words, its name first, as they were sent. Where the server hides secrets, it says
     /// `(redacted)`.
     pub command: Vec<Vec<u8>>,
 }
 
-/// Who sent a command that a monitor shows.
+/// The client that sent a command which a monitor shows.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum MonitorClient {
@@ -135,7 +135,7 @@ impl MonitorStream {
     }
 
     /// A line is a status; what else comes answers a question, and that it came is all there is to know.
-    /// But for one: that the server has forgotten who listens.
+    /// Except one: that the server has forgotten the user of this connection.
     fn handle_line(&mut self, frame: &[u8]) -> Result<()> {
         let Some(line) = frame.strip_prefix(b"+").and_then(|line| line.strip_suffix(b"\r\n")) else {
             let error = frame.strip_prefix(b"-").map(|line| Error::from_server(line.trim_ascii_end()));

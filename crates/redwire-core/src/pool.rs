@@ -420,7 +420,7 @@ impl<C, W: Clone> Pool<C, W> {
     }
 
     /// The connection that `permit` allows could not be made. If time alone will not mend that, or the pool
-    /// [fails fast](PoolLimits::fail_fast), all waiters fail; otherwise they wait for the next turn, but for
+    /// [fails fast](PoolLimits::fail_fast), all waiters fail; otherwise they wait for the next turn, except
     /// those that want to be [told](AcquireLimit::told).
     ///
     /// Where the server has too many clients, and other connections of this pool live, the pool shrinks for a

@@ -158,7 +158,7 @@ impl<W> PubSub<W> {
         self.handle_taken();
     }
 
-    /// No subscriber is to hear anything any more, but for what has come already.
+    /// No subscriber is to hear anything any more, except what has come already.
     pub fn close(&mut self) {
         self.is_closed = true;
         self.close_conns();

@@ -75,7 +75,7 @@ impl Replies {
         })
     }
 
-    /// Adds a command that has no reply, for this reason: who reads its reply gets the error.
+    /// Adds a command that has no reply, for this reason: the caller that reads its reply gets the error.
     pub(crate) fn push_missing(&mut self, error: Error) {
         let index = self.count;
         self.push(Bytes::from_static(MISSING), 1, true);

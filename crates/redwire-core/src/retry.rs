@@ -177,7 +177,7 @@ pub fn may_retry(error: &Error, harmless: bool, policy: &RetryPolicy) -> bool {
         _ if error.kind() == ErrorKind::Timeout => {
             policy.on_timeout && (harmless || error.outcome() == Outcome::NotSent)
         }
-        // Limits are told at once: who meets one decides whether to wait.
+        // Limits are told at once: the caller that meets one decides whether to wait.
         Outcome::NotSent => {
             error.is_retryable() && !matches!(error.kind(), ErrorKind::QueueFull | ErrorKind::PoolExhausted)
         }

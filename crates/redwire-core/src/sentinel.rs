@@ -1,4 +1,4 @@
-//! Whom to ask for the master of a service, and whom to believe.
+//! Which sentinels to ask for the master of a service, and which to believe.
 //!
 //! Sentinels are asked in turn, each a short while after the one before, until one tells a master that can be
 //! believed; the one that did is asked first the next time. Refused is one that does not know the service,
@@ -35,7 +35,7 @@ pub use service_event::ServiceEvent;
 #[derive(Clone, Debug, Default)]
 pub struct Sentinels {
     seeds: Vec<HostPort>,
-    /// Whom to ask, in this order.
+    /// The sentinels to ask, in this order.
     order: Vec<HostPort>,
     /// The newest configuration that any sentinel told.
     epoch: u64,
@@ -118,7 +118,7 @@ pub struct FoundServers {
     pub master: HostPort,
     /// The replicas that can be used: up, and in touch with the master.
     pub replicas: Vec<HostPort>,
-    /// Who told.
+    /// The sentinel that told it.
     pub witness: HostPort,
     /// The others that it knows.
     pub sentinels: Vec<HostPort>,
@@ -128,7 +128,7 @@ pub struct FoundServers {
 
 /// One round of asking.
 ///
-/// Ask whom [`poll_ask`](Self::poll_ask) gives, hand over what came of it, until
+/// Ask the sentinels that [`poll_ask`](Self::poll_ask) gives, hand over what came of it, until
 /// [`poll_found`](Self::poll_found) has an answer; then drop this, and the questions under way with it.
 #[derive(Debug)]
 pub struct Discovery {

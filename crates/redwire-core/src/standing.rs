@@ -75,8 +75,8 @@ pub enum RetryTurn {
 pub enum Replace {
     /// All.
     All,
-    /// One: what a new connection leads to is to be tried, and is not known. All others stay, lest every
-    /// caller connect in vain, and subscribers miss messages for nothing.
+    /// One: what a new connection leads to is to be tried, and is not known. All others stay, or every caller
+    /// would connect in vain, and subscribers would miss messages for nothing.
     One,
     /// All but those that were made to try: one of them led to a better server.
     Others,

@@ -79,7 +79,7 @@ impl<S: Slots> Atomic<S> {
 
     /// What the replies to the commands say.
     fn finish(&mut self, executed: Replies) -> Result<S::Out> {
-        // A call is read once, but for one that was refused whole.
+        // A call is read once, except one that was refused whole.
         let slots = self.slots.take();
         let slots = slots.ok_or_else(|| Error::usage("the replies of a transaction are read once"))?;
         self.news = self.batch.news(&executed);
@@ -180,7 +180,7 @@ impl<S: Slots> Call for Atomic<S> {
 }
 
 /// Takes note in `session_state` of what a transaction that was answered by `replies` has left of its
-/// connection: no watched keys and no open transaction, where `EXEC` was to be had.
+/// connection: no watched keys and no open transaction, if `EXEC` was answered.
 pub fn handle_replies(session_state: &mut SessionState, replies: &Replies) {
     let last = replies.len().saturating_sub(1) as u32;
     if replies.errors().any(|(index, error)| index == last && leaves_open(&error)) {

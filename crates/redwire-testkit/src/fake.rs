@@ -242,7 +242,7 @@ fn accept(shared: &Shared, listener: &Socket) {
     });
 }
 
-/// Whom the server plays.
+/// What the server plays.
 enum Role {
     Each(Vec<Step>),
     InTurn(Vec<Vec<Step>>),

@@ -148,7 +148,7 @@ fn speaks_tls() -> Finding {
     )
 }
 
-/// What came makes no sense, or the connection was lost: who is it?
+/// What came makes no sense, or the connection was lost: what kind of server is it?
 async fn stranger(error: &Error, config: &Config, address: Option<SocketAddr>, name: &str) -> Finding {
     let other = "Check the host and the port.";
     if let (false, Some(address)) = (config.tls(), address) {

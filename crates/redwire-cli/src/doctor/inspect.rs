@@ -1,4 +1,4 @@
-//! A look at the other end with bare hands: what its TLS is like, or what it says to a `PING` in the clear.
+//! A look at the other end over a raw socket: what its TLS is like, or what it says to a `PING` in the clear.
 //!
 //! Promises to trust no certificate and to send no secret: a TLS session made here, which takes any
 //! certificate, is only looked at and dropped. Whether the certificate is good is for the library's own
@@ -31,7 +31,7 @@ pub(crate) struct TlsDetails {
     pub(crate) fault: Option<io::Error>,
 }
 
-/// Who answers at a port that does not answer as it should.
+/// What answers at a port that does not answer as it should.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Answer {
     /// A server that speaks RESP, in the clear.
@@ -102,7 +102,7 @@ async fn handshake(
     Ok(session)
 }
 
-/// Says `PING` in the clear and looks who answers. Where nothing comes of it, tries TLS.
+/// Says `PING` in the clear and looks what answers. Where nothing comes of it, tries TLS.
 pub(crate) async fn clear(address: SocketAddr, name: &str, limit: Duration) -> Answer {
     let answer = match timeout(limit, first_words(address)).await {
         Ok(Ok(words)) => judge(&words),

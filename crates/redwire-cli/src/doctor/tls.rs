@@ -161,7 +161,7 @@ fn refusal(alert: AlertDescription) -> &'static str {
     }
 }
 
-/// The failure is none of rustls's own, or the peer speaks no TLS: who is it then?
+/// The failure is none of rustls's own, or the peer speaks no TLS: what is it then?
 /// `advice` is for when that cannot be told.
 async fn stranger(
     meaning: String,

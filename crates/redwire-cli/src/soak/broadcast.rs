@@ -1,12 +1,12 @@
 //! What a subscriber must hear, by what the publisher was told and what was announced: the book of one
 //! channel.
 //!
-//! It judges by order. There is one publisher, who waits for each answer before the next message. So whatever
-//! was acknowledged and has a lower number than what is heard now was heard before, or it was lost; and a
-//! loss is to be announced before the next message. In a cluster publisher and subscriber may be at different
-//! nodes, and what one tells the other may come late, in another order, or never; no client can know. There
-//! nothing is owed, and after an announcement, which may mean another node, nothing is heard twice. This file
-//! must not know clients.
+//! It judges by order. There is one publisher, which waits for each answer before the next message. So
+//! whatever was acknowledged and has a lower number than what is heard now was heard before, or it was lost;
+//! and a loss is to be announced before the next message. In a cluster publisher and subscriber may be at
+//! different nodes, and what one tells the other may come late, in another order, or never; no client can
+//! know. There nothing has to come, and after an announcement, which may mean another node, nothing is heard
+//! twice. This file must not know clients.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,4 @@
-//! What a key must hold, by what its writer was told: the books that the server is held against.
+//! What a key must hold, by what its writer was told: the books that the server is compared with.
 //!
 //! A write whose reply was lost may have been executed, or be executed yet: a server that was frozen still
 //! reads what lies in its sockets, even after newer writes. So what is unknown once stays possible for good.

@@ -1,4 +1,4 @@
-//! Who hears what one task publishes, and holds it against the book of the channel.
+//! A listener hears what one task publishes, and compares it with the book of the channel.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};

@@ -1,4 +1,4 @@
-//! Who serves which slot: a snapshot that never changes.
+//! Which node serves which slot: a snapshot that never changes.
 //!
 //! What is learnt makes another snapshot, which takes this one's place whole; shards and nodes that stayed
 //! are shared by both. This file must not know how a map is told.

@@ -34,7 +34,7 @@ pub struct ClusterOptions {
     /// How many redirections one command follows. Default 16; from the fourth on with pauses. At 0 every slot
     /// that moved is an error; at a huge value only the deadline ends a command that nodes send to and fro.
     pub max_redirects: u32,
-    /// Who answers commands that only read. Default [`ReadStrategy::Primary`].
+    /// Which nodes answer commands that only read. Default [`ReadStrategy::Primary`].
     pub read_strategy: ReadStrategy,
     /// The zone of this client, for [`ReadStrategy::SameZone`]. Default: none.
     pub zone: Option<String>,

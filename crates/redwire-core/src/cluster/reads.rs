@@ -29,7 +29,8 @@ pub enum ReadStrategy {
     SameZone,
 }
 
-/// Who answers reads, and what is known of them. Connections to replicas must have been told `READONLY`.
+/// The nodes that answer reads, and what is known of them. Connections to replicas must have been told
+/// `READONLY`.
 ///
 /// A node that could not answer is left out for [`PASSED_OVER`](Self::PASSED_OVER).
 #[derive(Debug, Default)]
@@ -87,7 +88,7 @@ impl Readers {
         self.passed_over.retain(|node, _| is_known(node));
     }
 
-    /// Who of `shard` is to answer now.
+    /// The node of `shard` that is to answer now.
     pub fn choose<'a>(&mut self, shard: &'a Shard, now: Instant) -> &'a HostPort {
         let primary = &shard.primary.address;
         if self.strategy == ReadStrategy::Primary {

@@ -14,7 +14,7 @@ pub struct Redirect {
     pub kind: RedirectKind,
     /// The slot.
     pub slot: u16,
-    /// Who serves it, after the remap; `None` where the node does not know how to reach it (`?`).
+    /// The node that serves it, after the remap; `None` where the node does not know how to reach it (`?`).
     pub to: Option<HostPort>,
 }
 

@@ -1,4 +1,4 @@
-//! Whom to ask for the map, and whom to believe.
+//! Which nodes to ask for the map, and which to believe.
 //!
 //! A client that has a map believes one node that tells of the same cluster, as complete and as new as what
 //! was seen before; nodes and seeds are asked in turn until one does. A client without a map asks several at
@@ -49,7 +49,7 @@ impl From<(Value, Result<String>)> for NodeAnswer {
 /// A node to ask, and by which command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ask {
-    /// Whom.
+    /// Which node.
     pub node: HostPort,
     /// What.
     pub source: Source,
@@ -60,7 +60,7 @@ pub struct Ask {
 pub struct FetchedMap {
     /// The map.
     pub map: Map,
-    /// Who told.
+    /// The node that told it.
     pub told_by: HostPort,
     /// The command that it answered.
     pub source: Source,
@@ -68,7 +68,7 @@ pub struct FetchedMap {
 
 /// One round of asking.
 ///
-/// Ask whom [`poll_ask`](Self::poll_ask) gives, hand over what came of it, until
+/// Ask the nodes that [`poll_ask`](Self::poll_ask) gives, hand over what came of it, until
 /// [`poll_found`](Self::poll_found) has an answer; then drop this, and the questions under way with it.
 #[derive(Debug)]
 pub struct Refresh {

@@ -81,7 +81,7 @@ pub enum TopologyHint {
     Moved {
         /// Which.
         slot: u16,
-        /// By whom.
+        /// The node that said so.
         to: HostPort,
     },
     /// The map may be wrong.
@@ -127,7 +127,7 @@ impl Route {
     /// The node to send to: the primary of the slot, or any primary. `random` is uniform over all of `u64`.
     ///
     /// Where that one could not be reached at the last try, a replica of it: one that has taken over serves
-    /// the call, and any other knows who did.
+    /// the call, and any other knows which node did.
     ///
     /// # Errors
     /// [`ClusterFault::NotCovered`], for [`handle_failure`](Self::handle_failure): no node is known for the

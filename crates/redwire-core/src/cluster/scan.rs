@@ -8,7 +8,7 @@
 //!
 //! # When a slot is covered
 //! `SCAN` gives what its node has from the first page to the last. So of a slot that the node owned at both
-//! ends, nothing is missing, but for what came in meanwhile and what had gone before.
+//! ends, nothing is missing, except what came in meanwhile and what had gone before.
 //! - Nothing came in if the slot was never another's. A node that is given a slot takes a new configuration
 //!   epoch, unless it has the highest already; so the node that got the slot had a higher one than this node,
 //!   and this node takes a new one when the slot comes back. If the epoch is the same at both ends, no slot
@@ -77,7 +77,7 @@ use crate::{Run, facts};
 pub struct ClusterScan {
     /// Of every slot.
     slots: Vec<SlotProgress>,
-    /// Migrations that their target knew nothing of: when the source says the same again, so be it.
+    /// Migrations that their target knew nothing of: when the source says the same again, it is believed.
     disputed: BTreeMap<u16, Arc<Migration>>,
     node_scan: Option<NodeScan>,
     /// Scans of nodes that failed: they go on at their cursor if the node still is what it was.

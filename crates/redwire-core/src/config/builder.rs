@@ -122,22 +122,22 @@ impl ConfigBuilder {
         self
     }
 
-    /// Who is asked for a username and password at every connect, in place of a fixed username and
-    /// password; both are an error. Default: none. A slow answer is part of the connect, and its error
+    /// A provider that is asked for a username and password at every connect, in place of a fixed username
+    /// and password; both are an error. Default: none. A slow answer is part of the connect, and its error
     /// fails the connect.
     pub fn credential_provider(mut self, provider: impl Into<Provider>) -> Self {
         self.config.credential_provider = Some(provider.into());
         self
     }
 
-    /// Who turns the names of hosts into addresses, at every connect. Default: the system. A slow answer is
+    /// What turns the names of hosts into addresses, at every connect. Default: the system. A slow answer is
     /// part of the connect; an old one leads to servers that are gone.
     pub fn resolver(mut self, resolver: impl Into<Resolver>) -> Self {
         self.config.resolver = Some(resolver.into());
         self
     }
 
-    /// Who makes the connections of the async client in place of its own sockets: all of them, those to
+    /// What makes the connections of the async client in place of its own sockets: all of them, those to
     /// sentinels and cluster nodes included. It takes a `redwire::connector::Connector`, such as one through
     /// a proxy, or to a peer in memory. TLS and the handshake come on top. Default: none. Options of sockets
     /// ([`nodelay`](Self::nodelay), [`keepalive`](Self::keepalive), [`resolver`](Self::resolver)) are left to
@@ -288,9 +288,9 @@ impl ConfigBuilder {
     }
 
     /// A connection silent for this long is asked (`PING`), and must answer within as long again: so a dead
-    /// peer is found within twice this, idle or busy. Default 2.5 s, hence 5 s; zero is never; at least 10
-    /// ms. Short costs a PING as often on every quiet connection, and takes a server's pause for its death;
-    /// never, and a silent loss is found only by the deadlines of calls, or by the kernel.
+    /// peer is found within twice this, idle or busy. Default 2.5 s, so within 5 s; zero is never; at least
+    /// 10 ms. Short costs a PING as often on every quiet connection, and takes a server's pause for its
+    /// death; never, and a silent loss is found only by the deadlines of calls, or by the kernel.
     pub fn health_check_interval(mut self, interval: Duration) -> Self {
         self.config.health_check_interval = non_zero(interval);
         self

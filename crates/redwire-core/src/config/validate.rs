@@ -69,7 +69,7 @@ fn deployment(config: &Config) -> Result<(), ConfigError> {
     }
 }
 
-/// None of the options is given in vain.
+/// None of the options is without effect.
 fn sentinel(config: &Config) -> Result<(), ConfigError> {
     let (options, default) = (&config.sentinel, SentinelOptions::default());
     let differs = [
@@ -87,7 +87,7 @@ fn sentinel(config: &Config) -> Result<(), ConfigError> {
     time("sentinel_timeout", options.timeout, Duration::from_millis(1)..=MAX_TIME)
 }
 
-/// None of the options is given in vain.
+/// None of the options is without effect.
 fn cluster(config: &Config) -> Result<(), ConfigError> {
     let (options, default) = (&config.cluster, ClusterOptions::default());
     let differs = [
@@ -174,7 +174,7 @@ fn times(config: &Config) -> Result<(), ConfigError> {
 
 fn backoff(option: &'static str, backoff: Backoff, least: Duration) -> Result<(), ConfigError> {
     if backoff.base() < least {
-        let expected = format!("a base of at least {}, lest an outage become a storm", show_duration(least));
+        let expected = format!("a base of at least {}, or an outage becomes a storm", show_duration(least));
         return Err(ConfigError::new(option, expected, backoff));
     }
     if backoff.base() > backoff.cap() || backoff.cap() > MAX_TIME {

@@ -50,7 +50,7 @@ pub enum Blocking {
     Forever,
 }
 
-/// Who asks a server to wait for longer than this means "for ever".
+/// A caller that asks a server to wait for longer than this means "for ever".
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 
 impl TimeoutArg {

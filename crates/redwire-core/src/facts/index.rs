@@ -9,8 +9,8 @@ use super::ALL;
 /// theirs.
 const SLOTS: usize = 1024;
 
-/// In each slot the place of a command in the table, plus one; 0 is empty. Who finds a slot taken goes to the
-/// next.
+/// In each slot the place of a command in the table, plus one; 0 is empty. A search that finds a slot taken
+/// goes to the next.
 static INDEX: [u16; SLOTS] = build();
 
 /// The hash of no bytes.

@@ -1,4 +1,4 @@
-//! Getting a lock: ask, wait to be woken or for the next turn, ask again, until it is had or time is up.
+//! Getting a lock: ask, wait to be woken or for the next turn, ask again, until it is acquired or time is up.
 //!
 //! An attempt keeps one token throughout: a lock that was had without knowing, since the reply was lost, is
 //! recognised at the next question. This file must not know clocks or connections.
@@ -120,7 +120,8 @@ impl Acquire {
         }
     }
 
-    /// The question was answered, or not. `Some` when the lock is had: its fencing number, and what keeps it.
+    /// The question was answered, or not. `Some` when the lock is acquired: its fencing number, and what
+    /// keeps it.
     ///
     /// # Errors
     /// [`LockFault::NotAcquired`] when time is up; a failure that time will not mend, or has not.

@@ -16,7 +16,7 @@ use crate::script::Script;
 ///
 /// Keys: the lock, the fencing number, the wake-up, the note that this token's lock was released, the attempt
 /// that took the lock. Arguments: token, ttl, attempt. An element that was to wake a waiter is taken away,
-/// since there is nothing to be had any more, and so is the note.
+/// since there is no lock to wait for any more, and so is the note.
 ///
 /// An attempt begins with the 16 characters of the process that counts them; an earlier one of the same
 /// process is late, and changes nothing about a lock that is held.
@@ -80,7 +80,7 @@ impl Claim {
         &self.name
     }
 
-    /// Who claims it.
+    /// The token of the holder.
     #[must_use]
     pub fn token(&self) -> &str {
         &self.token

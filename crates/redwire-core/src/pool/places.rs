@@ -1,4 +1,4 @@
-//! The steps behind the pool's decisions: places taken and left, connections handed over and parted with, and
+//! The steps behind the pool's decisions: places taken and left, connections handed over and given up, and
 //! what is told of it.
 //!
 //! Promises that each step leaves the counts right. This file must not know when a step is taken.

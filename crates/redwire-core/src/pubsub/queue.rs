@@ -124,7 +124,7 @@ impl SubscriberQueue {
         }
         let QueuedEvent { event, size, .. } = self.queue.pop_front()?;
         self.bytes -= size;
-        // Not before half is free, lest the connection stop and go for every message.
+        // Not before half is free, so that the connection does not stop and go for every message.
         if self.holds && self.queue.len() <= self.options.messages / 2 && self.bytes <= self.options.bytes / 2
         {
             self.holds = false;

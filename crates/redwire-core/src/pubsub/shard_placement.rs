@@ -156,7 +156,7 @@ impl<W> PubSub<W> {
         let mut due = Vec::new();
         for (text, wait) in &mut shard_placement.waiting {
             let strikes = self.names[ChannelKind::Shard as usize].get(text).map_or(0, |name| name.strikes);
-            // A redirection changes the map, but for other slots it tells nothing.
+            // A redirection changes the map; of other slots it tells nothing.
             let shards = (before.shard(slot(text)), map.shard(slot(text)));
             let is_told = match shards {
                 (Some(before), Some(after)) => !Arc::ptr_eq(before, after),

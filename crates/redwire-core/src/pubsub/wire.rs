@@ -220,7 +220,8 @@ impl<W> PubSub<W> {
         }
     }
 
-    /// Why the server refused the credentials that were presented last: the connection goes on as who it was.
+    /// Why the server refused the credentials that were presented last: the connection goes on as the former
+    /// user.
     pub fn poll_refused(&mut self, conn: ConnId) -> Option<Error> {
         self.conns.get_mut(&conn)?.refused.take()
     }

@@ -36,8 +36,9 @@ fn crc16(bytes: &[u8]) -> u16 {
     bytes.iter().fold(0, |crc, &byte| (0..8).fold(crc ^ (u16::from(byte) << 8), shift))
 }
 
-/// A slot on its way from one primary to another, made by [`ClusterSet::begin_move`]: its owner redirects who
-/// asks for a key that has gone (`-ASK`). Dropped before [`end_move`](Self::end_move), it stays on its way.
+/// A slot on its way from one primary to another, made by [`ClusterSet::begin_move`]: its owner redirects
+/// clients that asks for a key that has gone (`-ASK`). Dropped before [`end_move`](Self::end_move), it stays
+/// on its way.
 #[derive(Debug)]
 #[must_use]
 pub struct SlotMove<'a> {

@@ -191,7 +191,7 @@ impl Pump<'_> {
                 return Err(ErrorKind::Interrupted.into());
             }
             let (now, later) = rest.split_at(plan.len);
-            // First: who has received a byte must find it counted.
+            // First: a test that has received a byte must find it counted.
             self.flow.passed.fetch_add(now.len() as u64, Ordering::SeqCst);
             self.control.halt.write_all(self.to, now)?;
             if let Some(end) = plan.end {

@@ -19,7 +19,7 @@ const THREADS: usize = 4;
 const CALLERS: usize = TASKS + THREADS;
 
 pub(crate) fn show() -> Result<()> {
-    // Keeps what it has acknowledged over the kill, so that the counter can be held against it.
+    // Keeps what it has acknowledged over the kill, so that the counter can be compared with it.
     let server = Server::builder().arg("appendonly", "yes").start();
     let url = format!("{}?timeout=500ms&connect_timeout=500ms&health_check_interval=200ms", server.url());
     println!("  {TASKS} tasks and {THREADS} threads count, write and read; each call has 500 ms");

@@ -306,7 +306,7 @@ impl NodeCache<TrackedConn> {
         Ok(is_demoted)
     }
 
-    /// Waits for what another reads; `None` where it came to nothing.
+    /// Waits for what another reads; `None` where that failed.
     fn wait(&self, mut wait: FlightWait, deadline: Option<Instant>) -> Result<Option<Replies>> {
         let tracking = &self.tracking;
         loop {

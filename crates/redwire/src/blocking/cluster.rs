@@ -65,7 +65,7 @@ impl Cluster {
         &self.client
     }
 
-    /// Who serves what, as far as is known: a snapshot.
+    /// Which node serves which slot, as far as is known: a snapshot.
     #[must_use]
     pub fn map(&self) -> Arc<Map> {
         self.nodes.node_clients().map()

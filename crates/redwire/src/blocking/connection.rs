@@ -251,7 +251,7 @@ impl Connection {
         self.transmit(&sent, commands, deadline)
     }
 
-    /// Sends what is read by hand: each command for its reply, or the bytes alone where no request is owed
+    /// Sends what is read by hand: each command for its reply, or the bytes alone where no request waits for
     /// what comes.
     fn transmit(&mut self, sent: &[SentCommand], bytes: &[u8], deadline: Option<Instant>) -> Result<()> {
         if self.session_state.is_stream() {

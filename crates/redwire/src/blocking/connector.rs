@@ -152,7 +152,7 @@ where
     }
 }
 
-/// Who makes the connections, if that is not the driver.
+/// What makes the connections, if that is not the driver.
 ///
 /// # Errors
 /// It is the async driver's: sockets in its place would go past a proxy.

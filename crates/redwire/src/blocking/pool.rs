@@ -187,8 +187,8 @@ impl Pool {
         place.keep().map(|(permit, connection)| Lease::new(self, permit, connection))
     }
 
-    /// Runs a call of a client, on a connection that is had before `until`: one that many share where there
-    /// are many calls and this one `may_share`, or else its own. What it leaves behind is nothing.
+    /// Runs a call of a client, on a connection that it has to get before `until`: one that many share where
+    /// there are many calls and this one `may_share`, or else its own. What it leaves behind is nothing.
     #[inline]
     pub(super) fn exchange(
         &self,

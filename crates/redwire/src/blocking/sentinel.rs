@@ -1,5 +1,5 @@
-//! Sentinels: asking them where the servers of a service are, and the part that users hold by hand. Whom to
-//! ask when, and whom to believe, is decided in `redwire-core`.
+//! Sentinels: asking them where the servers of a service are, and the part that users hold by hand. Which of
+//! them to ask when, and which to believe, is decided in `redwire-core`.
 
 mod watch;
 

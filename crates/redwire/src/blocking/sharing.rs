@@ -72,7 +72,7 @@ impl SharedConnections {
         &self.pool
     }
 
-    /// Sends `call` and waits for its replies, on a connection that is had [`until`] then.
+    /// Sends `call` and waits for its replies, on a connection that it has to get [`until`] then.
     #[inline]
     pub(super) fn exchange(
         &self,

@@ -119,7 +119,7 @@ impl WireStream {
         Ok(stream)
     }
 
-    /// The socket, for who may want to end it.
+    /// The socket, for a thread that may want to end it.
     pub(super) fn socket(&self) -> &Arc<Socket> {
         &self.socket
     }

@@ -49,7 +49,7 @@ pub(super) struct Wire {
     version: u64,
     /// Not connected yet, or lost.
     broken: bool,
-    /// Whether users were answered who shared it.
+    /// Whether callers that shared it were answered.
     served: bool,
     /// When it was used last, and how much had been asked by then.
     used: Instant,
@@ -225,7 +225,7 @@ impl Wire {
         self.served || self.link.has_answered()
     }
 
-    /// Users were answered who shared it.
+    /// Callers that shared it were answered.
     pub(super) fn handle_served(&mut self) {
         self.served = true;
     }
@@ -275,7 +275,8 @@ impl Wire {
         }
     }
 
-    /// Takes note that it is not in use any longer; says when that is. Who asked nothing has heard nothing.
+    /// Takes note that it is not in use any longer; says when that is. A caller that asked nothing has heard
+    /// nothing.
     #[inline]
     pub(super) fn handle_idle(&mut self) -> Instant {
         let now = Instant::now();
@@ -541,7 +542,7 @@ impl Wire {
         }
     }
 
-    /// The peer was silent for a while. Tells so where it is a node of a cluster; says whether that is all
+    /// The peer was silent for a while. Says so where it is a node of a cluster; and whether that is all
     /// for now.
     fn is_only_silent(&mut self) -> bool {
         let (now, interval) = (Instant::now(), self.target.config().health_check_interval());

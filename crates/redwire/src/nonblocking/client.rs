@@ -273,8 +273,8 @@ impl Client {
     /// top of the deadline. It cannot stand in a pipeline.
     ///
     /// # Errors
-    /// The server's error; a connection lost or not to be had; no reply before the deadline; a reply of
-    /// another type; a command that would change the connection for others.
+    /// The server's error; a connection that was lost or cannot be made; no reply before the deadline; a
+    /// reply of another type; a command that would change the connection for others.
     /// [`Error::outcome`](crate::Error::outcome) tells whether it was executed.
     #[inline]
     pub fn execute<R: Reply>(&self, cmd: Cmd<R>) -> Request<'_, Cmd<R>> {

@@ -121,7 +121,7 @@ where
     }
 }
 
-/// Who makes the connections, if that is not the driver.
+/// What makes the connections, if that is not the driver.
 ///
 /// # Errors
 /// It is the blocking driver's: sockets in its place would go past a proxy.

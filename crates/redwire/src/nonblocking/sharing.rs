@@ -51,7 +51,7 @@ struct SharingShared {
     target: Arc<Target>,
     health: Arc<Health>,
     on_connect: Option<OnConnect>,
-    /// Who hears what the server says unasked, and whether the connection is up: a client-side cache.
+    /// The client-side cache that hears what the server says unasked, and whether the connection is up.
     watch: Option<Watch>,
     state: Mutex<SharingState>,
 }

@@ -21,14 +21,14 @@ pub(crate) struct Pass {
 }
 
 impl Pass {
-    /// Asks the provider, who may block.
+    /// Asks the provider, which may block.
     pub(crate) fn ask(provider: &Provider) -> Result<Self> {
         // Looked at first: credentials that change while they are asked for are asked for once more.
         let version = provider.version();
         Ok(Self { credentials: Some(provider.credentials()?), version })
     }
 
-    /// Asks a provider who must not block; without one, the configuration knows. Its panic is an error.
+    /// Asks a provider that must not block; without one, the configuration knows. Its panic is an error.
     #[cfg(feature = "tokio")]
     pub(crate) async fn fetch(config: &Config) -> Result<Self> {
         let Some(provider) = config.credential_provider() else { return Ok(Self::fixed(config)) };

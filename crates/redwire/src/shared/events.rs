@@ -36,7 +36,7 @@ pub enum EventKind {
     /// The connection was lost: the peer closed it, it broke, or its peer was found dead.
     Lost(Error),
     /// New credentials could not be had, or the server refused them, on a connection that lives: it goes on
-    /// as who it was.
+    /// as the former user.
     Refused(Error),
     /// No server announces changes to a client-side cache any longer, or the server refuses to: it is empty,
     /// and keeps nothing until that has changed.

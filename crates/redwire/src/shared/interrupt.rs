@@ -114,7 +114,7 @@ impl<E: Kill> Interrupts<E> {
         self.here().for_each(|interrupt| interrupt.leave_server(next));
     }
 
-    /// Ends those to a server that was left, but for those where a call waits.
+    /// Ends those to a server that was left, except those where a call waits.
     pub(crate) fn end_calls_left(&self) {
         self.here().for_each(|interrupt| interrupt.end_left(false));
     }

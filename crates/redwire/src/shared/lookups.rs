@@ -140,7 +140,7 @@ where
         drop(under_way);
         let (shared, own) = (Arc::clone(shared), Arc::clone(&flight));
         let land = move |answer| {
-            // Before the answer is told: who asks after that asks anew.
+            // Before the answer is told: a caller that asks after that asks anew.
             shared.lock().retain(|(_, flight)| !Arc::ptr_eq(flight, &own));
             own.land(answer);
         };

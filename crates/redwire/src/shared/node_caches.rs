@@ -31,7 +31,7 @@ enum Parts<L: CacheConn> {
     Cluster(RwLock<CachesByMap<L>>),
 }
 
-/// Who is asked for what, by a map.
+/// Which node is asked for what, by a map.
 struct CachesByMap<L: CacheConn> {
     map: Arc<Map>,
     node_caches: HashMap<HostPort, Arc<NodeCache<L>>>,

@@ -35,7 +35,7 @@ const SILENT_LEFT: Duration = Duration::from_millis(30);
 /// How long a replica may take to say whether it has taken over. The next is asked then.
 pub(crate) const PROBE: Duration = Duration::from_millis(200);
 
-/// Who has connections to which node. `C` is a client of one node, of either driver.
+/// The connections to each node. `C` is a client of one node, of either driver.
 pub(crate) struct NodeClients<C> {
     config: Config,
     shared_topology: Arc<SharedTopology>,
@@ -45,7 +45,7 @@ pub(crate) struct NodeClients<C> {
     /// was fetched last.
     known: Mutex<HashMap<HostPort, Arc<NodeClient<C>>>>,
     default: Mutex<Option<HostPort>>,
-    /// Who answers what only reads; `None` where primaries do.
+    /// The nodes that answer what only reads; `None` where primaries do.
     readers: Option<Mutex<Readers>>,
     calls: AtomicU64,
 }
@@ -140,7 +140,7 @@ impl<C> NodeClients<C> {
         self.known.lock()
     }
 
-    /// All to whom there may be connections.
+    /// All nodes to which there may be connections.
     pub(crate) fn all(&self) -> Vec<Arc<NodeClient<C>>> {
         self.known().values().cloned().collect()
     }
@@ -368,7 +368,7 @@ impl<C> View<C> {
         self.stale.is_some_and(|stale| stale <= now)
     }
 
-    /// Who serves `slot`, or any primary.
+    /// The node that serves `slot`, or any primary.
     #[inline]
     fn primary(&self, slot: Option<u16>) -> Option<&Arc<NodeClient<C>>> {
         match slot {

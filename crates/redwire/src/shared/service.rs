@@ -24,7 +24,7 @@ pub(crate) const SENT_AWAY: Duration = Duration::from_millis(500);
 /// connected to as any server is; this is for one that refuses, and others tell meanwhile.
 pub(crate) const RESUBSCRIBE_PAUSE: Duration = Duration::from_secs(5);
 
-/// Who has connections to the servers of a service.
+/// What has connections to the servers of a service.
 pub(crate) trait Follower: Send + Sync {
     /// The service has another master, `next` where that is known: no call begins on the connections there
     /// are to others.
@@ -38,7 +38,7 @@ pub(crate) trait Follower: Send + Sync {
         }
     }
 
-    /// Ends the connections that were left and are still in use, but for those where a call waits at the
+    /// Ends the connections that were left and are still in use, except those where a call waits at the
     /// server.
     fn cut_calls(self: Arc<Self>) {}
 
@@ -46,7 +46,7 @@ pub(crate) trait Follower: Send + Sync {
     fn cut(self: Arc<Self>) {}
 }
 
-/// Who has connections, for as long as each is there.
+/// All that have connections, for as long as each is there.
 #[derive(Default)]
 pub(crate) struct Followers(Mutex<Vec<Weak<dyn Follower>>>);
 
@@ -68,7 +68,7 @@ impl fmt::Debug for Followers {
     }
 }
 
-/// Who listens to the sentinels of a service, for as long as it is kept.
+/// What listens to the sentinels of a service, for as long as it is kept.
 pub(crate) trait SentinelWatch: Send {
     /// Whether it still does: its runtime may have ended, or this process be a child of the one that does.
     fn is_alive(&self) -> bool;
@@ -98,7 +98,7 @@ struct ServiceState {
     followed: Option<HostPort>,
     /// Where the newest connection leads, for messages; the name before there is any.
     address: Arc<str>,
-    /// Who told of the servers that were tried last.
+    /// The sentinel that told of the servers that were tried last.
     witness: Option<HostPort>,
     /// Which replicas answer a client that reads from them.
     readers: ReplicaChoice,
@@ -274,7 +274,7 @@ impl Service {
         self.lock().suspected = true;
     }
 
-    /// Who hears of each other master.
+    /// All that are told of each other master.
     pub(crate) fn followers(&self) -> &Followers {
         &self.followers
     }

@@ -1,4 +1,5 @@
-//! Locks and the conditions that threads wait for, as std's, but a lock is had also after a panic under it.
+//! Locks and the conditions that threads wait for, as std's, but a lock can be taken also after a panic under
+//! it.
 //!
 //! That is right for all of them: every change that is made under a lock of this crate is whole, and where
 //! code of a user runs under one (a look at a custom stream), its panic is caught there. Guards are std's.

@@ -42,7 +42,7 @@ pub(crate) struct Target {
     budget: Mutex<RetryBudget>,
     /// What the server said of itself over these connections.
     standing: Mutex<Standing>,
-    /// Who has connections to it, where no service keeps them.
+    /// What has connections to it, where no service keeps them.
     followers: Followers,
 }
 
@@ -144,7 +144,7 @@ impl Target {
         &self.config
     }
 
-    /// Whom to connect to, or to ask.
+    /// The server to connect to, or the sentinels to ask.
     pub(crate) fn lead(&self) -> Lead<'_> {
         match &self.route {
             Destination::Server { endpoint, .. } => Lead::Server(endpoint.clone()),

@@ -26,7 +26,7 @@ pub(crate) trait CacheConn {
     fn cut(&self, error: Error);
 }
 
-/// What a cache keeps, and who announces changes to it.
+/// What a cache keeps, and the connections that announce changes to it.
 pub(crate) struct Tracking<L: CacheConn> {
     target: Arc<Target>,
     options: CacheOptions,
@@ -42,7 +42,7 @@ pub(crate) struct Tracking<L: CacheConn> {
     redirect: Mutex<Option<Arc<L>>>,
 }
 
-/// Who hears what a connection has to say, and whether it is up.
+/// What is told what comes on a connection, and whether it is up.
 pub(crate) enum Watch<L: CacheConn> {
     /// The connection is the tracked one.
     Tracked(Arc<Tracking<L>>),
@@ -197,7 +197,8 @@ impl<L: CacheConn> Watch<L> {
                 tracking.handle_down(closed, error);
                 tracking.redirect_to(None);
             }
-            // Who listens is closed only by who is tracked, and has nothing to tell him.
+            // The connection that listens is closed only by the one that is tracked, and has nothing to tell
+            // it.
             Self::Redirect(tracking) => {
                 if let Some(tracking) = tracking.upgrade().filter(|_| !closed) {
                     tracking.handle_redirect_lost(error);

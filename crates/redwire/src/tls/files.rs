@@ -80,7 +80,7 @@ pub(super) fn key(source: &TlsSource, password: Option<&Secret>) -> Result<Priva
     }
     if pem.has("Proc-Type: 4,ENCRYPTED") {
         return Err(pem.fault(
-            "is encrypted in a way of old; `openssl pkcs8 -topk8` turns it into one that is supported",
+            "is encrypted in an old way; `openssl pkcs8 -topk8` turns it into one that is supported",
         ));
     }
     PrivateKeyDer::from_pem_slice(&pem.text).map_err(|error| pem.broken(error, "private key"))

@@ -30,7 +30,7 @@ const SKEW: u64 = 5 * 60;
 /// How long a response holds that does not say how long, in seconds: such a responder has news at any time.
 const UNDATED: u64 = 24 * 60 * 60;
 
-/// How many of the CAs that the server sends are looked at, lest it keeps us busy with them.
+/// How many of the CAs that the server sends are looked at, so that it cannot keep us busy with them.
 const MOST_INTERMEDIATES: usize = 8;
 
 const BASIC_RESPONSE: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.48.1.1");
@@ -45,7 +45,7 @@ const STATUS_REQUEST: u16 = 5;
 #[derive(Debug)]
 pub(super) struct Checker {
     must_staple: bool,
-    /// Who alone may have signed.
+    /// The only one that may have signed.
     responder: Option<CertificateDer<'static>>,
     roots: Arc<RootCertStore>,
     algorithms: WebPkiSupportedAlgorithms,

@@ -69,8 +69,8 @@ impl ConfigBuilder {
         self
     }
 
-    /// Who answers commands that only read. Default [`ReadStrategy::Primary`]. With any other, reads may miss
-    /// what was just written, and `READONLY` is sent on every connection.
+    /// Which nodes answer commands that only read. Default [`ReadStrategy::Primary`]. With any other, reads
+    /// may miss what was just written, and `READONLY` is sent on every connection.
     pub fn read_strategy(mut self, strategy: ReadStrategy) -> Self {
         self.config.cluster.read_strategy = strategy;
         self

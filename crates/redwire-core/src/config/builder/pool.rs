@@ -33,7 +33,7 @@ impl ConfigBuilder {
     }
 
     /// How long a connection may lie idle before it is closed. Default: for ever; zero is for ever; at
-    /// least 10 ms. Stay below the server's own `timeout`, lest it close them first. Short, and most calls
+    /// least 10 ms. Stay below the server's own `timeout`, or it closes them first. Short, and most calls
     /// pay for a connect; for ever, and the connections of the busiest minute stay.
     pub fn idle_timeout(mut self, limit: Duration) -> Self {
         self.config.idle_timeout = non_zero(limit);

@@ -29,7 +29,7 @@ impl ConfigBuilder {
     }
 
     /// CA certificates (PEM) themselves, beside or in place of [`tls_ca_file`](Self::tls_ca_file). Default:
-    /// none. Not to be had in a URL.
+    /// none. Cannot be given in a URL.
     pub fn tls_ca_bytes(mut self, pem: impl AsRef<[u8]>) -> Self {
         self.config.tls_options.ca_bytes = Some(pem.as_ref().to_vec());
         self
@@ -43,8 +43,8 @@ impl ConfigBuilder {
         self
     }
 
-    /// The client's certificate (PEM) itself, in place of [`tls_cert_file`](Self::tls_cert_file). Not to be
-    /// had in a URL.
+    /// The client's certificate (PEM) itself, in place of [`tls_cert_file`](Self::tls_cert_file). Cannot be
+    /// given in a URL.
     pub fn tls_cert_bytes(mut self, pem: impl AsRef<[u8]>) -> Self {
         self.config.tls_options.cert = Some(bytes(pem.as_ref()));
         self
@@ -58,7 +58,7 @@ impl ConfigBuilder {
     }
 
     /// The private key (PEM) itself, in place of [`tls_key_file`](Self::tls_key_file). Never printed, and
-    /// not to be had in a URL.
+    /// cannot be given in a URL.
     pub fn tls_key_bytes(mut self, pem: impl AsRef<[u8]>) -> Self {
         self.config.tls_options.key = Some(bytes(pem.as_ref()));
         self
@@ -81,8 +81,8 @@ impl ConfigBuilder {
     }
 
     /// Whether the certificate must be for the host that was asked for. Default true. False, and an attacker
-    /// who has any certificate of the same CA can pose as the server; better name the host in the certificate
-    /// by [`tls_server_name`](Self::tls_server_name).
+    /// an attacker who has any certificate of the same CA can pose as the server; better name the host in the
+    /// certificate by [`tls_server_name`](Self::tls_server_name).
     pub fn tls_check_hostname(mut self, on: bool) -> Self {
         self.config.tls_options.any_host = !on;
         self
@@ -114,7 +114,7 @@ impl ConfigBuilder {
     }
 
     /// That certificate (PEM) itself, in place of
-    /// [`tls_ocsp_responder_file`](Self::tls_ocsp_responder_file). Not to be had in a URL.
+    /// [`tls_ocsp_responder_file`](Self::tls_ocsp_responder_file). Cannot be given in a URL.
     pub fn tls_ocsp_responder_bytes(mut self, pem: impl AsRef<[u8]>) -> Self {
         self.config.tls_options.ocsp_responder = Some(bytes(pem.as_ref()));
         self

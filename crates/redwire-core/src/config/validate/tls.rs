@@ -1,4 +1,4 @@
-//! Which options of TLS go together. Promises that none of them is given in vain, so that no user believes
+//! Which options of TLS go together. Promises that none of them is without effect, so that no user believes
 //! to be safer than they are, and that no key gets into a message. Must not know whether files exist nor
 //! what is in them.
 

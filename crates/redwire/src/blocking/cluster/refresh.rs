@@ -1,4 +1,4 @@
-//! The thread that asks nodes for the map. It must not know whom to ask, when, or whom to believe.
+//! The thread that asks nodes for the map. It must not know which node to ask, when, or which to believe.
 
 use std::sync::{Arc, Weak, mpsc};
 use std::thread;

@@ -102,7 +102,7 @@ impl<'p> PoolPlace<'p> {
         }
     }
 
-    /// Permit and connection, for who keeps them.
+    /// Permit and connection, for a caller that keeps them.
     pub(super) fn keep(mut self) -> Result<(Permit, Box<Connection>)> {
         self.permit.take().zip(self.connection.take()).ok_or_else(setup::closed_client)
     }

@@ -89,7 +89,7 @@ fn hear(target: &Weak<Target>, pubsub: &PubSub) -> Option<()> {
     }
 }
 
-/// Follows a replica that has taken over, if the sentinel that tells so names it as the master already.
+/// Follows a replica that has taken over, if the sentinel that says so names it as the master already.
 fn confirm(target: &Arc<Target>, sentinel: Config, replica: HostPort) {
     let (Some(service), Ok(mut sentinel)) = (target.service(), Connection::new(sentinel)) else { return };
     let named = sentinel.sentinel_get_master_addr_by_name(service.name());

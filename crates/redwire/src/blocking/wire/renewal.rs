@@ -1,4 +1,4 @@
-//! Who a connection is to the server: credentials, which may change while it lives, and the handshake that
+//! The user of a connection: credentials, which may change while it lives, and the handshake that
 //! makes a used connection as new.
 
 use std::io;
@@ -26,8 +26,8 @@ impl Wire {
         reset.inspect_err(|error| self.lose(error))
     }
 
-    /// Presents credentials that have changed. Where the server refuses them, the connection goes on as who
-    /// it was.
+    /// Presents credentials that have changed. Where the server refuses them, the connection goes on as the
+    /// former user.
     #[inline]
     pub(in crate::blocking) fn renew(&mut self, deadline: Option<Instant>) -> Result<()> {
         let version = credentials::version(self.target.config());

@@ -60,7 +60,7 @@ impl Wire {
         Ok((writer, Arc::clone(self.stream.socket())))
     }
 
-    /// Whether the peer lives is found out by who uses it, and not by asking elsewhere.
+    /// Whether the peer lives is found out by the threads that use it, and not by asking elsewhere.
     pub(in crate::blocking) fn ignore_silence(&mut self) {
         (self.limit, self.health) = (None, None);
     }
@@ -83,7 +83,7 @@ impl Wire {
         self.send(deadline)
     }
 
-    /// Waits for a frame that no request is owed, but no longer than `deadline`; says whether there is one.
+    /// Waits for a frame that no request waits for, but no longer than `deadline`; says whether there is one.
     pub(in crate::blocking) fn wait_frame(&mut self, deadline: Option<Instant>) -> Result<bool> {
         if !self.link.has_unasked() {
             self.check()?;
@@ -91,7 +91,7 @@ impl Wire {
         self.receive_while(|link| !link.has_unasked(), deadline)
     }
 
-    /// The next frame that no request is owed.
+    /// The next frame that no request waits for.
     pub(in crate::blocking) fn next_frame(&mut self, deadline: Option<Instant>) -> Result<Bytes> {
         self.wait_frame(deadline)?;
         self.link.poll_unasked().ok_or_else(|| Error::timeout(Outcome::MaybeExecuted))

@@ -1,4 +1,4 @@
-//! The task that asks nodes for the map. It must not know whom to ask, when, or whom to believe.
+//! The task that asks nodes for the map. It must not know which node to ask, when, or which to believe.
 
 use std::future::poll_fn;
 use std::pin::Pin;

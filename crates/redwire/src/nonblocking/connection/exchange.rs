@@ -121,7 +121,7 @@ impl Connection {
         self.wait(ticket, deadline).await
     }
 
-    /// Queues what is read by hand: each command for its reply, or the bytes alone where no request is owed
+    /// Queues what is read by hand: each command for its reply, or the bytes alone where no request waits for
     /// what comes.
     pub(super) fn queue(
         &mut self,

@@ -27,9 +27,9 @@ thread_local! {
 }
 
 impl SharingState {
-    /// Whether who submits something now, by `waker`, is in another runtime than the driver. To ask the
-    /// runtime each time would cost too much: the same task is where it was, and so is a caller that comes
-    /// soon after on the same thread.
+    /// Whether the task that submits something now, by `waker`, is in another runtime than the driver. To ask
+    /// the runtime each time would cost too much: the same task is where it was, and so is a caller that
+    /// comes soon after on the same thread.
     #[inline]
     pub(super) fn is_foreign(&mut self, waker: &Waker, now: Instant) -> bool {
         let (who, thread) = (waker.data().addr(), THREAD.with(|thread| std::ptr::from_ref(thread).addr()));

@@ -134,7 +134,7 @@ impl Driven for SharingDriver<'_> {
         let result = state.link.handle_frames(frames);
         match &result {
             Ok(()) => state.link.poll_woken(&mut self.woken),
-            // Before callers that have their replies go on, lest their next calls be written to a bad
+            // Before callers that have their replies go on, or their next calls would be written to a bad
             // connection.
             Err(error) => state.interrupt(&self.shared.target.locate(error.clone()), &mut self.woken),
         }

@@ -98,7 +98,7 @@ impl SharingDriver<'_> {
     /// The connection is too old.
     #[cold]
     pub(super) fn renew_for_age(&mut self) {
-        // Should the next one not be had, that is tried again after a while.
+        // If the next one cannot be made, that is tried again after a while.
         let again = self.shared.target.config().reconnect_backoff().cap().max(AGAIN);
         self.renewal.due = clock::now().checked_add(again);
         Follower::replace(Arc::clone(self.shared), Replace::All);

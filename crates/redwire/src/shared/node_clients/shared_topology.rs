@@ -32,7 +32,7 @@ pub(crate) struct SharedTopology {
 /// What one process has of the map.
 struct TopologyProcess {
     state: Mutex<TopologyState>,
-    /// Who wants to know of every new map.
+    /// What is told of every new map.
     listeners: Mutex<Vec<Weak<Listener>>>,
     /// Hears from the connections to a node that it is silent.
     watcher: Mutex<Option<Weak<Watcher>>>,
