@@ -142,7 +142,7 @@ pub(crate) enum Command {
     /// Asks one server, and shows those it names; of a service (`redis+sentinel://…`), what each of its
     /// sentinels tells, then the master; of a cluster (`redis+cluster://…`, or any node of one), who has
     /// which slots, by all nodes. Exit status 1 if a link between them is down, or a sentinel or node, or one
-    /// that tells otherwise than most, or if no node serves some slots.
+    /// that disagrees with most others, or if no node serves some slots.
     Topology(Topology),
     /// Shows what is published, as it comes, until it is interrupted.
     ///

@@ -114,7 +114,7 @@ async fn measure(
     let (seconds, cpu) = (pace.began().elapsed().as_secs_f64(), figures::cpu().saturating_sub(before));
     drop(progress);
     if interrupted {
-        output.note("interrupted: this is what there was until then");
+        output.note("interrupted: these are the results until then");
     }
     Ok((figures, seconds, cpu))
 }

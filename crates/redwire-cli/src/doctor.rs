@@ -181,7 +181,7 @@ fn in_the_clear(layer: &mut Layer, config: &Config) {
     let trusting = config.tls() && config.tls_options().verification == Verification::None;
     if config.password().is_some() && !at_home && (!config.tls() || trusting) {
         layer.found(Finding::warning(
-            "The password goes over the network in a way that others can read or ask for.",
+            "The password can be read on the network, or a false server can ask for it.",
             "Use `rediss://` with a verified certificate, or keep to a network that strangers cannot listen \
              to.",
         ));
@@ -268,12 +268,16 @@ async fn inside(mut session: Session, config: &Config, report: &mut Report<'_>) 
     report.push(settings::examine(config, &directives));
     match info {
         Ok(_) if config.has_alternatives() => {
-            report.push(Layer::skipped("topology", "the layer `cluster` has it"));
+            report.push(Layer::skipped("topology", "see the layer `cluster`"));
         }
         Ok(info) => {
             report.push(reach::examine(&mut session, &info, config.connect_timeout().min(REACH)).await)
         }
-        Err(_) => report.push(Layer::skipped("topology", "the server does not tell about itself (`INFO`)")),
+        Err(_) => report.push(Layer::skipped(
+            "topology",
+            "the server gives no information about itself \
+             (`INFO`)",
+        )),
     }
 }
 

@@ -144,9 +144,8 @@ async fn run_prompt(
             Some(b"quit" | b"exit") => return Ok(Verdict::Good),
             Some(b"help" | b"?") if words.len() == 1 => {
                 output.note(
-                    "Tab completes names, what may follow is shown as you type, the arrows go \
-                     through what was said before. Ctrl-C stops waiting for a reply or for messages, \
-                     Ctrl-D ends.",
+                    "Tab completes names, what may follow is shown as you type, the arrow keys go through \
+                     earlier lines. Ctrl-C stops waiting for a reply or for messages, Ctrl-D ends.",
                 );
                 continue;
             }

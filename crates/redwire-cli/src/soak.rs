@@ -65,7 +65,7 @@ pub(crate) async fn run(global: &Global, soak: &Soak, output: &Output) -> Result
     workers.into_iter().for_each(|worker| tally.add(worker.into_tally()));
     let report = Report { began, ended, tally: &tally, service, connects: connects.load(Ordering::Relaxed) };
     if interrupted {
-        output.note("interrupted: this is what there was until then");
+        output.note("interrupted: these are the results until then");
     }
     report.write(output, unread.as_ref())
 }

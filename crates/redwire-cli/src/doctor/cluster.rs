@@ -80,8 +80,8 @@ fn seed(layer: &mut Layer, asked_node: &AskedNode, report: Option<&ClusterReport
             advice(error).to_owned(),
         )),
         (Ok(theirs), Some(report)) if !is_of(theirs, report) => layer.found(Finding::bad(
-            format!("The node {address}, which the URL names, is of another cluster: a client may follow \
-                     that one."),
+            format!("The node {address}, which the URL names, is of another cluster: a client of this URL \
+                     may follow that one."),
             "Name nodes of one cluster in the URL. A node that others forgot (`CLUSTER FORGET`), or that has \
              met no other, looks the same.",
         )),
@@ -102,7 +102,7 @@ fn is_of(theirs: &ClusterReport, report: &ClusterReport) -> bool {
 fn advice(error: &Error) -> &'static str {
     match error.kind() {
         ErrorKind::Authentication(_) => {
-            "All nodes of a cluster are spoken to with the same user and password; compare `requirepass` and \
+            "A client uses the same user and password for all nodes of a cluster; compare `requirepass` and \
              the ACL files."
         }
         _ => "Is it running, is the port right, and does it listen on this address (`bind`)?",
@@ -130,10 +130,10 @@ fn agreement(layer: &mut Layer, asked_nodes: &[AskedNode], report: &ClusterRepor
         if count > 0 {
             layer.found(Finding::warning(
                 format!(
-                    "The node {} tells otherwise than most who serves {count} of the slots.",
+                    "The node {} disagrees with most others about {count} of the slots.",
                     asked_node.address
                 ),
-                "While slots move and after a failover this passes within seconds. If it stays, the node is \
+                "While slots move and after a failover this passes within seconds. If it lasts, the node is \
                  cut off from the others: look at the port of the cluster bus (10000 above the other unless \
                  `cluster-port` says so) and at firewalls between the nodes.",
             ));
@@ -151,8 +151,8 @@ fn works(layer: &mut Layer, asked_nodes: &[AskedNode]) {
     if !failing.is_empty() {
         layer.found(Finding::bad(
             format!(
-                "To {} the cluster is down (`cluster_state:fail`): they refuse all commands, or those of \
-                 slots without a node.",
+                "{} say that the cluster is down (`cluster_state:fail`): they refuse all commands, or those \
+                 of slots without a node.",
                 failing.join(", ")
             ),
             "More than half of the primaries must see each other, and every slot must have one of them. \
@@ -166,7 +166,7 @@ fn down(layer: &mut Layer, report: &ClusterReport) {
     let gone: Vec<_> = report.nodes.iter().filter(|node| node.is("fail")).map(described).collect();
     if !gone.is_empty() {
         layer.found(Finding::warning(
-            format!("The cluster takes {} for dead.", gone.join(", ")),
+            format!("The cluster has marked {} as failed.", gone.join(", ")),
             "Start it again, or, if it is gone for good, have all others forget it (`CLUSTER FORGET`).",
         ));
     }
@@ -231,7 +231,7 @@ fn names(layer: &mut Layer, report: &ClusterReport) {
     if let (Some(named), Some(bare)) = (named.first(), bare.first()) {
         layer.found(Finding::warning(
             format!(
-                "Some nodes announce a host name, as {}, and others, as {}, none.",
+                "Some nodes announce a host name (as {}), others none (as {}).",
                 named.host_name.as_deref().unwrap_or_default(),
                 bare.address
             ),

@@ -86,7 +86,7 @@ fn refused(fault: AuthenticationFault, error: &Error, config: &Config) -> Findin
 
 fn no_rights(error: &Error) -> Finding {
     Finding::bad(
-        format!("The user may not even do what connecting takes: {}", sentence(error.message())),
+        format!("The user may not run the commands that connecting needs: {}", sentence(error.message())),
         "Give the user `+@connection` (`ACL SETUSER NAME +@connection`).",
     )
 }
@@ -134,16 +134,16 @@ async fn silent(config: &Config, address: Option<SocketAddr>, name: &str) -> Fin
         return speaks_tls();
     }
     Finding::bad(
-        format!("The peer takes connections, and did not answer within {limit:?}."),
+        format!("The peer accepts connections, and did not answer within {limit:?}."),
         "It is frozen (SIGSTOP, swapping, a slow command: `SLOWLOG`, `LATENCY DOCTOR`), or a firewall or \
-         proxy on the way takes connections for a server that it does not reach. Try `redis-cli PING` on the \
-         server's own machine.",
+         proxy on the way accepts connections for a server that it does not reach. Try `redis-cli PING` on \
+         the server's own machine.",
     )
 }
 
 fn speaks_tls() -> Finding {
     Finding::bad(
-        "This port speaks TLS, and was spoken to in the clear.",
+        "This port speaks TLS, and the client does not.",
         "Use `rediss://` (or `--tls`), or the port that the server has without TLS (`port`).",
     )
 }
@@ -166,7 +166,7 @@ async fn stranger(error: &Error, config: &Config, address: Option<SocketAddr>, n
     let meaning = sentence(error.message());
     match error.kind() {
         ErrorKind::Connection(ConnectionFault::Closed | ConnectionFault::Reset) => Finding::bad(
-            format!("The peer closed the connection instead of an answer: {meaning}"),
+            format!("The peer closed the connection and did not answer: {meaning}"),
             "See the server's log. A balancer without a healthy server behind it, a list of allowed \
              addresses, or another protocol end like this.",
         ),

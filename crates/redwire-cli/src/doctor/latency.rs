@@ -36,8 +36,8 @@ pub(crate) async fn examine(session: &mut Session) -> Layer {
                         times.len() + 1,
                         sentence(error.message())
                     ),
-                    "The server froze or the line was cut: look at `SLOWLOG GET`, `LATENCY DOCTOR` and the \
-                     server's log.",
+                    "The server froze or the connection was cut: look at `SLOWLOG GET`, `LATENCY DOCTOR` and \
+                     the server's log.",
                 ));
                 break;
             }
@@ -64,16 +64,15 @@ fn judge(layer: &mut Layer, times: &[Duration]) {
     if median > FAR {
         layer.found(Finding::warning(
             format!(
-                "Half of all round trips take more than {median:.1?}: the server is far away, or the \
-                 line is slow."
+                "Half of all round trips take more than {median:.1?}: the server is far away, or the network \
+                 is slow."
             ),
-            "Run the program near the server. Pipelines pay for the way once, not for each command.",
+            "Run the program near the server. A pipeline takes one round trip, not one for each command.",
         ));
     } else if max > 10 * median && max > FAR {
         layer.found(Finding::warning(
             format!(
-                "Some round trips take {max:.1?}, where {median:.1?} is usual: something stops now and \
-                 then."
+                "Some round trips take {max:.1?}, where {median:.1?} is usual: something pauses now and then."
             ),
             "Look for slow commands (`SLOWLOG GET`), forks for snapshots, swapping (`LATENCY DOCTOR`), and \
              for load on this machine.",

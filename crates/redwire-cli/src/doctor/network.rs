@@ -30,7 +30,7 @@ pub(crate) async fn dns(endpoint: &Endpoint, limit: Duration) -> (Layer, Vec<Soc
         }
         Err(_) => {
             layer.found(Finding::bad(
-                format!("The name server did not tell within {limit:?} which address {host:?} has."),
+                format!("The name server did not say within {limit:?} which address {host:?} has."),
                 "Look at /etc/resolv.conf, and whether a firewall lets DNS (port 53) through.",
             ));
             return (layer, Vec::new());
@@ -107,8 +107,8 @@ pub(crate) async fn unix(path: &Path, limit: Duration) -> Layer {
                 "Compare it with `unixsocket` of the server's configuration; is the server running?"
             }
             io::ErrorKind::PermissionDenied => {
-                "`unixsocketperm` of the server's configuration says who may; often one has to be in its \
-                 group."
+                "`unixsocketperm` of the server's configuration says who may connect; often the user has to \
+                 be in its group."
             }
             _ => "Is the server running? It leaves its socket behind when it is killed.",
         };

@@ -69,8 +69,8 @@ pub(crate) async fn examine(session: &mut Session, info: &Info, limit: Duration)
 fn kind(layer: &mut Layer, info: &Info) {
     if info.is_cluster() {
         layer.found(Finding::bad(
-            "This is a node of a cluster, spoken to by a plain URL: it serves only the keys of its own \
-             slots, and answers MOVED for the others.",
+            "This is a node of a cluster, and the URL is that of a single server: it serves only the keys of \
+             its own slots, and answers MOVED for the others.",
             "Use a cluster URL (`redis+cluster://HOST:PORT`), or the address of a server that is no cluster \
              node.",
         ));

@@ -40,7 +40,7 @@ const RIGHTS: [Right; 11] = [
         Need::Useful("the library's name in CLIENT LIST"),
         true,
     ),
-    right(&["RESET"], Need::Useful("making a used connection as new, in place of another connection"), false),
+    right(&["RESET"], Need::Useful("making a used connection clean, so that no other one is needed"), false),
     right(&["INFO"], Need::Useful("what this doctor asks the server"), true),
     right(&["GET", KEY], Need::Data, true),
     // With XX it sets nothing, since there is no such key.
@@ -82,7 +82,7 @@ pub(crate) async fn examine(session: &mut Session, user: &str) -> Layer {
 fn judge(layer: &mut Layer, user: &str, may: &[&Right], may_not: &[&Right]) {
     if may.iter().all(|right| right.name() == "HELLO") {
         layer.found(Finding::bad(
-            format!("The user {user:?} is let in, and may do nothing."),
+            format!("The user {user:?} may connect, and may do nothing else."),
             format!("Give it rights, such as `ACL SETUSER {user} ~* &* +@all -@dangerous`."),
         ));
         return;
@@ -100,15 +100,15 @@ fn judge(layer: &mut Layer, user: &str, may: &[&Right], may_not: &[&Right]) {
     let lost: Vec<String> = may_not.iter().filter_map(|right| right.loss()).collect();
     if !lost.is_empty() {
         layer.found(Finding::warning(
-            format!("The user {user:?} has no right to {}. Clients work, without that.", lost.join(", ")),
+            format!("The user {user:?} has no right to {}. Clients work without it.", lost.join(", ")),
             format!("`ACL SETUSER {user} +@connection +info` gives it."),
         ));
     }
     if may_not.iter().filter(|right| right.need == Need::Data).count() == 4 {
         layer.found(Finding::warning(
             format!(
-                "The user {user:?} may neither read nor write keys nor publish or subscribe, by the \
-                 commonest commands."
+                "The user {user:?} may neither read nor write keys nor publish or subscribe, with the most \
+                 common commands."
             ),
             "If it is meant to, give it the commands, keys (`~PATTERN`) and channels (`&PATTERN`).",
         ));

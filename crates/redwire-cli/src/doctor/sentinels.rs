@@ -28,7 +28,7 @@ pub(crate) async fn examine(config: &Config, service: &str, blocking: bool) -> (
             .filter(|asked_sentinel| asked_sentinel.master().as_ref() == Some(master))
             .count();
         let count = asked_sentinels.len();
-        layer.summary(format!("{agreeing} of {count} sentinels tell that {service:?} is at {master}"));
+        layer.summary(format!("{agreeing} of {count} sentinels say that {service:?} is at {master}"));
     }
     for asked_sentinel in &asked_sentinels {
         match &asked_sentinel.report {
@@ -60,10 +60,10 @@ fn unasked(address: &HostPort, error: &Error, all: bool) -> Finding {
              in the URL's query."
         }
         ErrorKind::Connection(ConnectionFault::Tls) => {
-            "Sentinels speak TLS or not, apart from the servers: `sentinel_tls` in the URL's query."
+            "Whether sentinels use TLS is set apart from the servers: `sentinel_tls` in the URL's query."
         }
         _ => {
-            "Is it running, is the port right (26379 unless told), and does it listen on this address \
+            "Is it running, is the port right (26379 by default), and does it listen on this address \
              (`bind`)?"
         }
     };
@@ -108,15 +108,15 @@ fn describe(
         && theirs != *believed
     {
         layer.found(Finding::warning(
-            format!("The sentinel {address} tells that the master is {theirs}, most others {believed}."),
-            "During a failover this passes within seconds. If it stays, the sentinel is cut off from the \
+            format!("The sentinel {address} says that the master is {theirs}, most others say {believed}."),
+            "During a failover this passes within seconds. If it lasts, the sentinel is cut off from the \
              others, or was set up for another set.",
         ));
     }
     if master.is_down() || !master.is_reached() {
         layer.found(Finding::warning(
             format!("The sentinel {address} thinks that the master is down: {}.", master.flags()),
-            "Look whether the master runs, and whether the sentinel can reach it.",
+            "Check whether the master runs, and whether the sentinel can reach it.",
         ));
     }
     if let Some(error) = report.lacks_quorum() {

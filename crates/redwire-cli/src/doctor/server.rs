@@ -58,8 +58,8 @@ pub(crate) async fn examine(
             persistence(&mut layer, info);
         }
         Err(error) => layer.found(Finding::warning(
-            format!("The server does not tell about itself: {}", sentence(error.message())),
-            "Give the user `+info` to have its memory, role and clients looked at.",
+            format!("The server gives no information about itself: {}", sentence(error.message())),
+            "Give the user `+info` so that its memory, role and clients can be checked.",
         )),
     }
     let role = info.as_ref().map_or("unknown", Info::role);
@@ -105,8 +105,8 @@ fn loading(layer: &mut Layer, info: &Info) {
         let left = info.text("loading_eta_seconds").unwrap_or("?");
         layer.found(Finding::bad(
             format!(
-                "The server is loading its data: {done} % are in memory, {left} s to go, and it serves no \
-                 client before."
+                "The server is loading its data: {done} % are in memory, {left} s to go; until then it \
+                 serves no client."
             ),
             "Wait. If it happens often, find out why the server restarts.",
         ));
@@ -118,8 +118,7 @@ fn replica(layer: &mut Layer, info: &Info) {
         let since = info.text("master_link_down_since_seconds").unwrap_or("an unknown number of");
         layer.found(Finding::bad(
             format!(
-                "This replica has no link to its master for {since} seconds: what it tells is old, and \
-                 gets older."
+                "This replica has no link to its master for {since} seconds: its data is old, and gets older."
             ),
             "See the replica's log: `masterauth` and `masteruser`, `replicaof`, the network between the two, \
              and whether the master is up.",
@@ -153,7 +152,7 @@ fn clients(layer: &mut Layer, info: &Info, directives: &Directives) {
     };
     if now.saturating_mul(10) >= most.saturating_mul(9) {
         layer.found(Finding::warning(
-            format!("{now} of {most} clients are connected: soon the server sends newcomers away."),
+            format!("{now} of {most} clients are connected: soon the server refuses new ones."),
             "Find who holds so many (`CLIENT LIST`), bound the pools, or raise `maxclients`.",
         ));
     }
@@ -165,7 +164,7 @@ fn persistence(layer: &mut Layer, info: &Info) {
     {
         if info.is(field, "err") {
             layer.found(Finding::warning(
-                format!("The server's last {what} failed: what is in memory may be lost with it."),
+                format!("The server's last {what} failed: if the server ends, what is in memory is lost."),
                 "Look for a full disk, missing rights to its directory, or too little memory to fork, in the \
                  server's log.",
             ));
@@ -191,8 +190,8 @@ fn writes(layer: &mut Layer, written: Result<Value>, role: &str) {
         )),
         (_, Some("MISCONF")) => layer.found(Finding::bad(
             "The server refuses writes, since it could not save its data.",
-            "Look for a full disk or missing rights in its log; `stop-writes-on-bgsave-error no` takes \
-             writes all the same.",
+            "Look for a full disk or missing rights in its log; `stop-writes-on-bgsave-error no` accepts \
+             writes in spite of that.",
         )),
         (_, Some("NOREPLICAS")) => layer.found(Finding::bad(
             "The server refuses writes, since too few of its replicas are there (`min-replicas-to-write`).",

@@ -22,7 +22,7 @@ pub(crate) fn examine(config: &Config, directives: &Directives) -> Layer {
     }
     own(&mut layer, config);
     if directives.is_empty() {
-        layer.summary("the server's own are not known: this user may not ask (`CONFIG GET`)");
+        layer.summary("the server's settings are not known: this user may not read them (`CONFIG GET`)");
         return layer;
     }
     layer.summary("the server's timeouts and the client's fit together");
@@ -43,7 +43,7 @@ pub(crate) fn examine(config: &Config, directives: &Directives) -> Layer {
         layer.found(Finding::warning(
             format!(
                 "The server takes values of up to {largest} bytes, and this client reads replies of up to \
-                 {most}: it could write what it cannot read."
+                 {most}: it could write values that it cannot read."
             ),
             "Make `max_reply_bulk` and `max_reply_bytes` at least as large as the server's \
              `proto-max-bulk-len`.",
@@ -103,8 +103,8 @@ fn own(layer: &mut Layer, config: &Config) {
     }
     if config.keepalive().is_none() && config.health_check_interval().is_none() {
         layer.found(Finding::warning(
-            "Neither TCP keepalive nor health checks are on: a connection whose peer vanished is never found \
-             out.",
+            "Neither TCP keepalive nor health checks are on: a connection whose peer vanished is never \
+             noticed.",
             "Leave `keepalive` or `health_check_interval` at their defaults.",
         ));
     }

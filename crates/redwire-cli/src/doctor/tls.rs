@@ -92,14 +92,14 @@ fn warn(layer: &mut Layer, config: &Config, seen: &TlsDetails) {
 async fn no_session(fault: &io::Error, address: SocketAddr, name: &str, limit: Duration) -> Finding {
     let (meaning, advice) = match fault.kind() {
         io::ErrorKind::TimedOut => (
-            "The peer takes connections and does not answer the first message of TLS.".to_owned(),
+            "The peer accepts connections and does not answer the first message of TLS.".to_owned(),
             "It is frozen or overloaded, or a firewall drops what follows the connect, or it speaks another \
              protocol and waits for more.",
         ),
         _ => (
             format!("The TLS handshake broke off: {fault}."),
-            "See the server's log; perhaps the port speaks another protocol, or a device on the way cuts \
-             TLS.",
+            "See the server's log; perhaps the port speaks another protocol, or a device on the way \
+             intercepts TLS.",
         ),
     };
     stranger(meaning, advice, address, name, limit).await
@@ -138,7 +138,7 @@ fn certificate(fault: &CertificateError) -> &'static str {
              server may fail to send the certificates in between: put them into its certificate file."
         }
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
-            "Connect by a name that stands in the certificate, or say it with `--tls-server-name`; or issue \
+            "Connect by a name that is in the certificate, or give it with `--tls-server-name`; or issue \
              a certificate for this one."
         }
         CertificateError::Revoked => "Issue another certificate; ask why this one was revoked.",
@@ -151,7 +151,7 @@ fn certificate(fault: &CertificateError) -> &'static str {
 
 fn refusal(alert: AlertDescription) -> &'static str {
     match alert {
-        AlertDescription::UnrecognisedName => "Say with `--tls-server-name` which name the server goes by.",
+        AlertDescription::UnrecognisedName => "Give the name of the server with `--tls-server-name`.",
         AlertDescription::ProtocolVersion => "Allow TLS 1.2 or 1.3 at the server (`tls-protocols`).",
         _ => {
             "Give a client certificate and its key with `--tls-cert-file` and `--tls-key-file`, signed by \

@@ -33,7 +33,7 @@ impl Report<'_> {
         self.lines(output, unread.is_some());
         if let Some(error) = unread {
             let doing = "reading back what the server has in the end";
-            let advice = "what it lost is not known; see that it comes back before the time is over";
+            let advice = "what it lost is not known; let it come back before the drill ends";
             let failure = Failure::new(doing, format_args!("{error}; {advice}"));
             if !bad {
                 return Err(failure);
@@ -51,7 +51,12 @@ impl Report<'_> {
             violation("mismatched", found.mismatched, "replies that belong to another request"),
             violation("duplicated", found.duplicated, "writes executed more often than they were made"),
             violation("overrun", self.tally.overrun, "calls that ended more than 50 ms after their deadline"),
-            violation("unannounced_loss", found.unannounced, "published messages missing without a word"),
+            violation(
+                "unannounced_loss",
+                found.unannounced,
+                "published messages missing, with no gap \
+                 announced",
+            ),
         ]
     }
 

@@ -223,7 +223,7 @@ fn own_faults(own_report: &ClusterReport, is_it: bool, report: &ClusterReport) -
     }
     match own_report.differences(report) {
         0 => {}
-        count => faults.push(format!("tells otherwise of {count} slots")),
+        count => faults.push(format!("disagrees about {count} slots")),
     }
     faults
 }
@@ -388,7 +388,7 @@ mod tests {
             [asked_node("a", &all), asked_node("b", &[PRIMARY, &less, REPLICA]), asked_node("c", &all)];
         let states: Vec<_> =
             Snapshot::of_nodes(&asked_nodes).servers.into_iter().map(|row| row.state).collect();
-        assert_eq!(states, ["online", "online", "tells otherwise of 1 slots"]);
+        assert_eq!(states, ["online", "online", "disagrees about 1 slots"]);
     }
 
     #[test]

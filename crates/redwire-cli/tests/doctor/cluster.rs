@@ -33,10 +33,10 @@ fn nodes_that_are_down() {
     set.node(3).kill();
     let report = doctor(&set.url(), &[]);
     report.says("cluster", "warning", &[&set.node(3).address().to_string(), "(a replica)", "remap"]);
-    eventually("it is taken for dead", Duration::from_secs(20), || {
+    eventually("it is marked as failed", Duration::from_secs(20), || {
         let report = doctor(&set.url(), &[]);
         let told = report.layer("cluster")["meaning"].to_string();
-        told.contains("for dead") && told.contains("No replica follows")
+        told.contains("as failed") && told.contains("No replica follows")
     });
     let primary = set.node(0).address().to_string();
     set.node(0).kill();
@@ -51,7 +51,7 @@ fn nodes_that_are_down() {
         "bad",
         &[&primary, "cannot be asked", "CLUSTER FAILOVER TAKEOVER", "require_full_coverage"],
     );
-    assert!(report.layer("server")["detail"]["role"].is_string(), "another node is looked at all the same");
+    assert!(report.layer("server")["detail"]["role"].is_string(), "another node is checked nevertheless");
 }
 
 #[test]

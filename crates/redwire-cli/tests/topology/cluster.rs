@@ -56,7 +56,7 @@ fn what_is_missing_is_told() {
     set.node(1).kill();
     let (code, json) = once(&set.url(), &[]);
     assert_eq!((code, &row(&json, &gone)["from_here"]), (Some(1), &"refused".into()), "{json}");
-    eventually("it is taken for dead", Duration::from_secs(20), || {
+    eventually("it is marked as failed", Duration::from_secs(20), || {
         let (code, json) = once(&set.url(), &[]);
         code == Some(1)
             && row(&json, &gone)["state"] == "failed"

@@ -125,7 +125,7 @@ fn a_replica_that_only_the_sentinels_tell_of() {
     let set = SentinelSet::start();
     let gone = &set.nodes()[set.replicas()[0]];
     gone.kill();
-    eventually("it is taken for dead", Duration::from_secs(20), || {
+    eventually("it is marked as failed", Duration::from_secs(20), || {
         let (_, json) = once(&set.url(), &[]);
         json["servers"].as_array().is_some_and(|servers| {
             servers.iter().any(|row| {
