@@ -34,7 +34,7 @@ pub enum Turn {
     /// Not before then.
     At(Instant),
     /// Not before then, and no use waiting: time alone will not mend it.
-    Hopeless(Instant, Error),
+    Permanent(Instant, Error),
 }
 
 impl Outage {
@@ -110,7 +110,7 @@ impl Outage {
             last.next = now + backoff.delay(last.tries + 1, last.pause, random);
             return Turn::Now;
         }
-        if heals(&last.error) { Turn::At(last.next) } else { Turn::Hopeless(last.next, last.error.clone()) }
+        if heals(&last.error) { Turn::At(last.next) } else { Turn::Permanent(last.next, last.error.clone()) }
     }
 }
 
@@ -169,7 +169,7 @@ mod tests {
         let wrong = ErrorKind::Authentication(AuthenticationFault::WrongPassword);
         let (mut outage, now) = failed(wrong);
         assert!(
-            matches!(outage.poll_turn(BACKOFF, now, 0), Turn::Hopeless(_, error) if error.kind() == wrong)
+            matches!(outage.poll_turn(BACKOFF, now, 0), Turn::Permanent(_, error) if error.kind() == wrong)
         );
         assert!(matches!(outage.poll_turn(BACKOFF, now + Duration::from_secs(1), 0), Turn::Now));
     }

@@ -482,13 +482,13 @@ impl<C, W: Clone> Pool<C, W> {
     pub fn poll_warm(&mut self, now: Instant, random: u64) -> Option<Permit> {
         let enough = self.idle.len() + self.connecting >= self.limits.min_idle;
         // A wrong password is not tried again where no caller asks for it.
-        let hopeless = self.outage.error().is_some_and(|error| !heals(error));
-        if self.closed || enough || hopeless || self.queue.len() > 0 || !self.may_grow() {
+        let permanent = self.outage.error().is_some_and(|error| !heals(error));
+        if self.closed || enough || permanent || self.queue.len() > 0 || !self.may_grow() {
             return None;
         }
         match self.outage.poll_turn(self.limits.backoff, now, random) {
             Turn::Now => Some(self.occupy(None, now)),
-            Turn::At(next) | Turn::Hopeless(next, _) => {
+            Turn::At(next) | Turn::Permanent(next, _) => {
                 self.warm_turn = Some(next);
                 None
             }

@@ -3,7 +3,7 @@
 //!
 //! Subscriptions are wishes, which outlive connections. Names that several subscribers want are asked for
 //! once, and given up when the last of them has left. Promises that a message reaches every subscriber that
-//! wants it and no other, in order, and that every hole is told at its place:
+//! wants it and no other, in order, and that every gap is told at its place:
 //! [`Gap`](SubscriptionEvent::Gap) after a connection that was lost, [`Lagged`](SubscriptionEvent::Lagged)
 //! where messages were dropped. What waits for a subscriber is bounded ([`SubscribeOptions`]).
 //!
@@ -16,7 +16,7 @@
 //!     │ └──── refused, or sent away ───┘                   ▼ or another node has it now
 //!     └──────────── confirmed, or left out by the node ── Leaving
 //!
-//!   the connection is lost: all are Absent, and what was Up has a hole from then on
+//!   the connection is lost: all are Absent, and what was Up has a open_gap from then on
 //! ```
 //!
 //! This file holds the wishes, `conn.rs` the connections behind them (when each is made is for its
@@ -350,7 +350,7 @@ impl<W> PubSub<W> {
     }
 
     /// Looks whether all names of a subscriber are confirmed by now: then the subscriber that waits for that
-    /// goes on, and a hole has ended.
+    /// goes on, and a gap has ended.
     fn handle_confirmed(&mut self, id: u32) {
         let up = self.conns.values().filter(|conn| conn.keeper.is_up());
         let to = up.filter_map(|conn| conn.read).max();
@@ -359,9 +359,9 @@ impl<W> PubSub<W> {
             return;
         }
         let is_confirmed = subscriber.pending.take().is_some();
-        if let (Some(hole), Some(to)) = (subscriber.hole, to) {
-            subscriber.hole = None;
-            subscriber.queue.handle_gap(hole.from, to.max(hole.from));
+        if let (Some(open_gap), Some(to)) = (subscriber.open_gap, to) {
+            subscriber.open_gap = None;
+            subscriber.queue.handle_gap(open_gap.from, to.max(open_gap.from));
         }
         if is_confirmed || !subscriber.queue.is_empty() {
             self.subscribers.wake(id);
@@ -387,7 +387,7 @@ impl<W> PubSub<W> {
         if subscriber.pending.take().is_some() {
             subscriber.refused = Some(error.clone());
         }
-        (subscriber.end, subscriber.hole) = (end, None);
+        (subscriber.end, subscriber.open_gap) = (end, None);
         let names = std::mem::take(&mut subscriber.names);
         self.subscribers.wake(id);
         self.take_back(id, &names);

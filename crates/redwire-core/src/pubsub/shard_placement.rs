@@ -3,7 +3,7 @@
 //! Every shard channel that a subscriber wants belongs to one node: it is heard over the connection to the
 //! primary of its slot, by the map. What is told on a connection obeys the same rules as everywhere; here is
 //! only what moves a name from one connection to another.
-//! - The connection is lost. Then no subscriber hears the name, a hole is open for those that want it, and it
+//! - The connection is lost. Then no subscriber hears the name, a gap is open for those that want it, and it
 //!   goes to where the map leads.
 //! - The server leaves the name out by itself. If the slot has moved, it is asked once more, and says who has
 //!   it. But if a replica has taken over, the node accepts the name as the replica that it is now, and does
@@ -267,7 +267,7 @@ impl<W> PubSub<W> {
         if let Some(name) = table.get_mut(text) {
             (name.wire, name.leaves) = (NameState::Up, true);
         }
-        // They miss it again as soon as it is left; meanwhile their hole stays open.
+        // They miss it again as soon as it is left; meanwhile their gap stays open.
         for id in wanted_by {
             if let Some(subscriber) = self.subscribers.get(id) {
                 subscriber.missing -= 1;

@@ -33,14 +33,14 @@ pub(super) struct Subscriber<W> {
     /// Why they were not.
     pub(super) refused: Option<Error>,
     pub(super) queue: SubscriberQueue,
-    pub(super) hole: Option<Hole>,
+    pub(super) open_gap: Option<OpenGap>,
     pub(super) end: SubscriptionEnd,
     pub(super) waiter: Option<W>,
 }
 
 /// A time in which messages may have been missed, and which has not ended yet.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Hole {
+pub(super) struct OpenGap {
     pub(super) from: Instant,
     /// Whether it was told already, since a message came before the last of the names was confirmed.
     pub(super) told: bool,
@@ -66,7 +66,7 @@ impl<W> Subscribers<W> {
             pending: None,
             refused: None,
             queue: SubscriberQueue::new(options),
-            hole: None,
+            open_gap: None,
             end: SubscriptionEnd::Open,
             waiter: None,
         });
@@ -106,16 +106,16 @@ impl<W> Subscribers<W> {
         std::mem::take(&mut self.resumed)
     }
 
-    /// Adds something of `size` bytes to what waits for a subscriber. What comes while a hole is open may
+    /// Adds something of `size` bytes to what waits for a subscriber. What comes while a gap is open may
     /// come after what was missed: so that is told first, and lasts until `now` at least.
     #[inline]
     pub(super) fn tell(&mut self, id: u32, event: SubscriptionEvent, size: usize, now: Option<Instant>) {
         let Some(subscriber) = self.list[id as usize].as_deref_mut() else { return };
-        if let (Some(hole), Some(now)) = (&mut subscriber.hole, now)
-            && !hole.told
+        if let (Some(open_gap), Some(now)) = (&mut subscriber.open_gap, now)
+            && !open_gap.told
         {
-            hole.told = true;
-            subscriber.queue.handle_gap(hole.from, now);
+            open_gap.told = true;
+            subscriber.queue.handle_gap(open_gap.from, now);
         }
         let held = subscriber.queue.holds();
         subscriber.queue.push(event, size);
@@ -175,7 +175,7 @@ impl<W> Subscribers<W> {
 impl<W> Subscriber<W> {
     /// From now on messages may be missing, and have been since `from`.
     pub(super) fn open_hole(&mut self, from: Instant) {
-        let from = self.hole.map_or(from, |hole| hole.from.min(from));
-        self.hole = Some(Hole { from, told: false });
+        let from = self.open_gap.map_or(from, |open_gap| open_gap.from.min(from));
+        self.open_gap = Some(OpenGap { from, told: false });
     }
 }

@@ -112,7 +112,7 @@ impl<W> PubSub<W> {
         }
         for id in dependents {
             let Some(subscriber) = self.subscribers.get(id) else { continue };
-            if subscriber.hole.is_some() && again {
+            if subscriber.open_gap.is_some() && again {
                 subscriber.queue.handle_reconnected();
                 self.subscribers.wake(id);
             }
@@ -147,10 +147,10 @@ impl<W> PubSub<W> {
                 !name.wanted_by.is_empty()
             });
         }
-        // A hole that was told in part may have become larger.
+        // A gap that was told in part may have become larger.
         for id in self.subscribers.ids() {
             if let Some(subscriber) = self.subscribers.get(id)
-                && let (Some(_), Some(since)) = (subscriber.hole, since)
+                && let (Some(_), Some(since)) = (subscriber.open_gap, since)
             {
                 subscriber.open_hole(since);
             }
