@@ -89,10 +89,10 @@ pub trait Call: Sealed {
     fn is_single(&self) -> bool;
 
     /// An error that it keeps for its caller as a value, and that says something about the server:
-    /// [`Error::is_news`].
+    /// [`Error::is_about_server`].
     #[inline]
     #[doc(hidden)]
-    fn news(&self) -> Option<&Error> {
+    fn error_about_server(&self) -> Option<&Error> {
         None
     }
 
@@ -265,7 +265,7 @@ fn header_size(words: usize) -> usize {
 pub struct Piped<S> {
     batch: Batch,
     slots: Option<S>,
-    news: Option<Error>,
+    error_about_server: Option<Error>,
     /// Whether the server refused it whole.
     refused: bool,
 }
@@ -274,7 +274,7 @@ impl<S: Slots> Piped<S> {
     /// Lets `build` queue commands.
     pub fn record(build: impl FnOnce(&Pipeline) -> S) -> Self {
         let (batch, slots) = Pipeline::record(build);
-        Self { batch, slots: Some(slots), news: None, refused: false }
+        Self { batch, slots: Some(slots), error_about_server: None, refused: false }
     }
 }
 
@@ -307,12 +307,12 @@ impl<S: Slots> Call for Piped<S> {
         // A call is read once: after an error of a single command it is not tried again (`is_single`).
         let slots =
             self.slots.take().ok_or_else(|| Error::usage("the replies of a pipeline are read once"))?;
-        self.news = self.batch.news(&replies);
+        self.error_about_server = self.batch.error_about_server(&replies);
         self.batch.finish(replies, slots)
     }
 
-    fn news(&self) -> Option<&Error> {
-        self.news.as_ref()
+    fn error_about_server(&self) -> Option<&Error> {
+        self.error_about_server.as_ref()
     }
 
     fn refusal(&mut self, replies: &Replies, config: &Config) -> Option<Error> {

@@ -559,7 +559,7 @@ impl Error {
 
     /// Whether the server says something of itself, whatever it was asked: that it is a replica, that it does
     /// not know who asks, or that it cannot serve now.
-    pub(crate) fn is_news(&self) -> bool {
+    pub(crate) fn is_about_server(&self) -> bool {
         let rejected = self.0.outcome == Outcome::Rejected;
         self.is_demotion() || (rejected && (self.wants_password() || self.0.kind == ErrorKind::Busy))
     }

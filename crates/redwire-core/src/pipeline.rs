@@ -321,16 +321,16 @@ impl Batch {
     }
 
     /// The first error among the replies by which the server says something of itself.
-    pub(crate) fn news(&self, replies: &Replies) -> Option<Error> {
+    pub(crate) fn error_about_server(&self, replies: &Replies) -> Option<Error> {
         let errors: Vec<_> = replies.errors().collect();
-        let mut news = None;
+        let mut error_about_server = None;
         self.for_failed(&errors, |_, words, error| {
             let error = error.clone().in_reply_to(facts_of(words), words);
-            if news.is_none() && error.is_news() {
-                news = Some(error);
+            if error_about_server.is_none() && error.is_about_server() {
+                error_about_server = Some(error);
             }
         });
-        news
+        error_about_server
     }
 
     /// The first error among the replies by which the server says that this connection is of no use, if none

@@ -382,7 +382,7 @@ impl<C, W: Clone> Pool<C, W> {
             // The server was left.
         } else if !answered && lived < self.limits.backoff.cap() {
             return self.fail(made, error, now, random);
-        } else if self.is_news(made) {
+        } else if self.is_newer_than_failure(made) {
             self.outage.handle_connected();
         }
         self.serve(now);
@@ -404,7 +404,7 @@ impl<C, W: Clone> Pool<C, W> {
         place.state = PlaceState::InUse;
         self.connecting -= 1;
         self.counts.created += 1;
-        if self.is_news(begun) {
+        if self.is_newer_than_failure(begun) {
             self.outage.handle_up(now);
         }
         self.release(permit, connection, now);

@@ -34,14 +34,14 @@ pub struct Atomic<S> {
     watched: bool,
     /// Whether the server refused it whole.
     refused: bool,
-    news: Option<Error>,
+    error_about_server: Option<Error>,
 }
 
 impl<S: Slots> Atomic<S> {
     /// Lets `build` queue commands.
     pub fn record(build: impl FnOnce(&Pipeline) -> S) -> Self {
         let (batch, slots) = Pipeline::record(build);
-        Self { batch, slots: Some(slots), watched: false, refused: false, news: None }
+        Self { batch, slots: Some(slots), watched: false, refused: false, error_about_server: None }
     }
 
     /// As [`record`](Self::record), for a connection that watches keys.
@@ -82,7 +82,7 @@ impl<S: Slots> Atomic<S> {
         // A call is read once, except one that was refused whole.
         let slots = self.slots.take();
         let slots = slots.ok_or_else(|| Error::usage("the replies of a transaction are read once"))?;
-        self.news = self.batch.news(&executed);
+        self.error_about_server = self.batch.error_about_server(&executed);
         self.batch.finish_as("transaction", executed, slots)
     }
 
@@ -162,8 +162,8 @@ impl<S: Slots> Call for Atomic<S> {
         self.refused
     }
 
-    fn news(&self) -> Option<&Error> {
-        self.news.as_ref()
+    fn error_about_server(&self) -> Option<&Error> {
+        self.error_about_server.as_ref()
     }
 
     fn options(&self) -> CmdOptions {

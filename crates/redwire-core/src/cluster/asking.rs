@@ -84,8 +84,8 @@ impl<C: Call> Call for Asking<'_, C> {
         self.0.is_single()
     }
 
-    fn news(&self) -> Option<&Error> {
-        self.0.news()
+    fn error_about_server(&self) -> Option<&Error> {
+        self.0.error_about_server()
     }
 
     fn options(&self) -> CmdOptions {

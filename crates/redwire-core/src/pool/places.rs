@@ -146,14 +146,14 @@ impl<C, W: Clone> Pool<C, W> {
 
     /// Whether what began at `begun` is news: what began before the last failure was known says nothing about
     /// the time since.
-    pub(super) fn is_news(&self, begun: Instant) -> bool {
+    pub(super) fn is_newer_than_failure(&self, begun: Instant) -> bool {
         self.failed_at.is_none_or(|at| at < begun)
     }
 
     /// An attempt that began at `begun` failed.
     pub(super) fn fail(&mut self, begun: Instant, error: Error, now: Instant, random: u64) {
         // Those that failed together make the pause longer once.
-        let known = self.outage.is_on() && !self.is_news(begun);
+        let known = self.outage.is_on() && !self.is_newer_than_failure(begun);
         if !known || !heals(&error) {
             self.outage.handle_failure(error.clone(), self.limits.backoff, now, random);
             self.failed_at = Some(now);

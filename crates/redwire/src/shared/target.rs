@@ -362,7 +362,7 @@ impl Target {
     /// `call` was answered.
     #[inline]
     pub(crate) fn handle_answered(&self, call: &impl Call) {
-        if let Some(error) = call.news() {
+        if let Some(error) = call.error_about_server() {
             self.handle_failure(error);
         }
     }
