@@ -13,7 +13,7 @@ use redwire_core::{Error, Reply, Result};
 use super::client::Client;
 use super::cluster::Nodes;
 use crate::shared::node_clients::NodeClient;
-use crate::shared::scanning::{Page, Scanning};
+use crate::shared::scanning::{NextPage, Scanning};
 
 /// The items of a collection, fetched a page at a time; made by [`Client::scan`] and its kin.
 ///
@@ -62,15 +62,15 @@ impl<'c, T: Reply> Scan<'c, T> {
     fn step(&mut self, nodes: &Nodes) -> Result<ScanOutcome<T>> {
         nodes.learn(self.deadline, true)?;
         match self.scanning.poll_item_in(&nodes.node_clients().map())? {
-            Page::Item(item) => return Ok(ScanOutcome::Item(item)),
-            Page::Done => return Ok(ScanOutcome::Done),
-            Page::Fetch(cmd) => self.scanning.handle_page(&self.client.execute(cmd)?)?,
-            Page::FetchAt(node, cmd) => {
+            NextPage::Item(item) => return Ok(ScanOutcome::Item(item)),
+            NextPage::Done => return Ok(ScanOutcome::Done),
+            NextPage::Fetch(cmd) => self.scanning.handle_page(&self.client.execute(cmd)?)?,
+            NextPage::FetchAt(node, cmd) => {
                 let page = self.node_client(nodes, &node).client.execute(cmd.retries(0))?;
                 self.scanning.handle_page(&page)?;
                 self.deadline = None;
             }
-            Page::Ask(node) => {
+            NextPage::Ask(node) => {
                 let answer = self.node_client(nodes, &node).client.pipeline(ClusterScan::question)?;
                 self.scanning
                     .cluster_scan()
@@ -117,14 +117,14 @@ impl<T: Reply> Iterator for Scan<'_, T> {
         }
         loop {
             match self.scanning.poll_item() {
-                Page::Item(item) => return Some(item),
-                Page::Fetch(cmd) => {
+                NextPage::Item(item) => return Some(item),
+                NextPage::Fetch(cmd) => {
                     let page = self.client.execute(cmd).and_then(|page| self.scanning.handle_page(&page));
                     if let Err(error) = page {
                         return Some(Err(self.scanning.handle_failure(error)));
                     }
                 }
-                Page::Done | Page::FetchAt(..) | Page::Ask(_) => return None,
+                NextPage::Done | NextPage::FetchAt(..) | NextPage::Ask(_) => return None,
             }
         }
     }

@@ -26,7 +26,7 @@ use super::stream::{Plug, WireStream, early, left};
 use crate::shared::events::EventKind;
 use crate::shared::interrupt::Interrupt;
 use crate::shared::setup;
-use crate::shared::target::{Lead, Target};
+use crate::shared::target::{ConnectTo, Target};
 use apart::{READ_APART, WRITE_APART};
 pub(super) use renewal::fetch;
 pub(super) use sharing::{STALL, WireWriter};
@@ -86,9 +86,9 @@ impl Wire {
         if let Some(interrupt) = interrupt {
             interrupt.handle_asking();
         }
-        let endpoint = match target.lead() {
-            Lead::Server(endpoint) => Ok(endpoint),
-            Lead::Ask(service) => discover(service, config, deadline).map(Endpoint::Tcp),
+        let endpoint = match target.next_server() {
+            ConnectTo::Server(endpoint) => Ok(endpoint),
+            ConnectTo::Ask(service) => discover(service, config, deadline).map(Endpoint::Tcp),
         };
         let tried = endpoint.as_ref().ok().cloned();
         let connected = endpoint.and_then(|endpoint| {

@@ -15,7 +15,7 @@ use super::client::{Client, Request};
 use super::cluster::Nodes;
 use super::connection::Pending;
 use crate::shared::clock::{self, Timer};
-use crate::shared::scanning::{Page, Scanning};
+use crate::shared::scanning::{NextPage, Scanning};
 
 /// The items of a collection, fetched a page at a time; made by [`Client::scan`] and its kin.
 ///
@@ -63,7 +63,7 @@ impl<'c, T: Reply> Scan<'c, T> {
     }
 
     /// What is to be done for the next item; nothing before the map is there.
-    fn poll_item(&mut self) -> Result<Option<Page<T>>> {
+    fn poll_item(&mut self) -> Result<Option<NextPage<T>>> {
         let Some(nodes) = self.nodes() else { return Ok(Some(self.scanning.poll_item())) };
         if !nodes.node_clients().view().is_known() {
             let deadline = self.deadline();
@@ -149,16 +149,18 @@ impl<T: Reply> Stream for Scan<'_, T> {
                 |node| this.client.cluster.as_ref().map(|nodes| nodes.node_clients().node_client(node));
             match page {
                 Ok(None) => {}
-                Ok(Some(Page::Item(item))) => return Poll::Ready(Some(item)),
-                Ok(Some(Page::Done)) => return Poll::Ready(None),
-                Ok(Some(Page::Fetch(cmd))) => this.fetching = Some(Fetching::Page(this.client.execute(cmd))),
-                Ok(Some(Page::FetchAt(node, cmd))) => {
+                Ok(Some(NextPage::Item(item))) => return Poll::Ready(Some(item)),
+                Ok(Some(NextPage::Done)) => return Poll::Ready(None),
+                Ok(Some(NextPage::Fetch(cmd))) => {
+                    this.fetching = Some(Fetching::Page(this.client.execute(cmd)))
+                }
+                Ok(Some(NextPage::FetchAt(node, cmd))) => {
                     let Some(node_client) = node_client(&node) else { return Poll::Ready(None) };
                     let (cmd, deadline) = (cmd.returning::<Value>(), this.deadline());
                     let page = async move { node_client.client.exchange(&cmd, deadline).await };
                     this.fetching = Some(Fetching::PageAt(Box::pin(page)));
                 }
-                Ok(Some(Page::Ask(node))) => {
+                Ok(Some(NextPage::Ask(node))) => {
                     let Some(node_client) = node_client(&node) else { return Poll::Ready(None) };
                     let answer = async move { node_client.client.pipeline(ClusterScan::question).await };
                     this.fetching = Some(Fetching::Answer(Box::pin(answer)));

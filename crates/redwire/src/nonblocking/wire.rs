@@ -17,10 +17,10 @@ use super::before;
 use super::sentinel::{self, discover};
 use super::stream::{self, StreamReader, StreamWriter};
 use crate::shared::clock::{self, check_runtime};
-use crate::shared::credentials::Pass;
+use crate::shared::credentials::VersionedCredentials;
 use crate::shared::interrupt::Interrupt;
 use crate::shared::setup;
-use crate::shared::target::{Lead, Target};
+use crate::shared::target::{ConnectTo, Target};
 
 /// A connected socket, ready for commands.
 #[derive(Debug)]
@@ -61,16 +61,16 @@ impl Wire {
         interrupt: Option<&Interrupt<Notify>>,
         tried: &mut Option<Endpoint>,
     ) -> Result<Self> {
-        let endpoint = match target.lead() {
-            Lead::Server(endpoint) => endpoint,
-            Lead::Ask(service) => Endpoint::Tcp(discover(service, target.config()).await?),
+        let endpoint = match target.next_server() {
+            ConnectTo::Server(endpoint) => endpoint,
+            ConnectTo::Ask(service) => Endpoint::Tcp(discover(service, target.config()).await?),
         };
         let endpoint = tried.insert(endpoint);
         if let Some(interrupt) = interrupt {
             interrupt.handle_connecting(endpoint);
         }
         target.handle_connecting(endpoint);
-        let pass = Pass::fetch(target.config()).await?;
+        let pass = VersionedCredentials::fetch(target.config()).await?;
         let mut protocol = target.protocol();
         let wire = loop {
             let (mut inbound, frames) = (setup::inbound(target.config()), Frames::default());

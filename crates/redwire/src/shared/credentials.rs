@@ -15,12 +15,12 @@ use crate::shared::sync::Mutex;
 
 /// What a connection authenticates with, and which version of it that is.
 #[derive(Clone, Debug)]
-pub(crate) struct Pass {
+pub(crate) struct VersionedCredentials {
     pub(crate) credentials: Option<Credentials>,
     pub(crate) version: u64,
 }
 
-impl Pass {
+impl VersionedCredentials {
     /// Asks the provider, which may block.
     pub(crate) fn ask(provider: &Provider) -> Result<Self> {
         // Looked at first: credentials that change while they are asked for are asked for once more.
@@ -157,9 +157,9 @@ mod tests {
         };
         rotating.on_change(Arc::downgrade(&listener));
         let provider = config.credential_provider().unwrap();
-        let before = Pass::ask(provider).unwrap();
+        let before = VersionedCredentials::ask(provider).unwrap();
         rotating.rotate(Credentials::new("ann", "two"));
-        let after = Pass::ask(provider).unwrap();
+        let after = VersionedCredentials::ask(provider).unwrap();
         assert_eq!(after.credentials, Some(Credentials::new("ann", "two")));
         assert!(after.version != before.version && after.version == version(&config));
         drop(listener);

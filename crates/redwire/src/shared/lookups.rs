@@ -23,7 +23,7 @@ use redwire_core::{ConnectionFault, Error, ErrorKind, Outcome, Result};
 #[cfg(feature = "tokio")]
 use tokio::sync::Notify;
 
-use crate::shared::credentials::Pass;
+use crate::shared::credentials::VersionedCredentials;
 use crate::shared::owner::PerProcess;
 use crate::shared::setup;
 use crate::shared::sync::{Condvar, Mutex};
@@ -32,7 +32,7 @@ use crate::shared::sync::{Condvar, Mutex};
 #[derive(Debug, Default)]
 pub(crate) struct Lookups {
     addresses: SharedLookups<HostPort, Vec<SocketAddr>>,
-    passes: SharedLookups<Provider, Pass>,
+    passes: SharedLookups<Provider, VersionedCredentials>,
 }
 
 impl Lookups {
@@ -51,10 +51,14 @@ impl Lookups {
     }
 
     /// The credentials that the provider gives now.
-    pub(crate) fn pass(&self, provider: &Provider, config: &Config) -> Arc<SharedLookup<Pass>> {
+    pub(crate) fn pass(
+        &self,
+        provider: &Provider,
+        config: &Config,
+    ) -> Arc<SharedLookup<VersionedCredentials>> {
         let own = provider.clone();
         self.passes.ask(provider, config.connect_timeout(), move || {
-            catch(PROVIDER, || Pass::ask(&own)).and_then(|pass| pass)
+            catch(PROVIDER, || VersionedCredentials::ask(&own)).and_then(|pass| pass)
         })
     }
 }

@@ -19,7 +19,7 @@ use redwire_core::config::{Config, HostPort};
 use redwire_core::{Error, ErrorKind, Outcome, Result, Value};
 
 pub(crate) use routed::{Pick, Retrying, Routed};
-pub(crate) use shared_topology::{Listener, SharedTopology, Watcher, Work};
+pub(crate) use shared_topology::{Listener, RefreshWork, SharedTopology, Watcher};
 
 use crate::shared::clock;
 use crate::shared::setup;
@@ -57,7 +57,7 @@ pub(crate) struct NodeClient<C> {
 }
 
 /// A node that is no primary any more, and how long it may still take to answer what is under way.
-pub(crate) type Left<C> = (Arc<NodeClient<C>>, Duration);
+pub(crate) type FormerPrimary<C> = (Arc<NodeClient<C>>, Duration);
 
 /// The map with the nodes it names: a snapshot, swapped whole.
 pub(crate) struct View<C> {
@@ -214,7 +214,7 @@ impl<C> NodeClients<C> {
 
     /// A refresh has ended. Gives the nodes that served as primaries until now and do not any more, and how
     /// long each may still take to answer what is under way.
-    pub(crate) fn handle_refreshed(&self, result: Result<FetchedMap>, now: Instant) -> Vec<Left<C>> {
+    pub(crate) fn handle_refreshed(&self, result: Result<FetchedMap>, now: Instant) -> Vec<FormerPrimary<C>> {
         let before = self.view.load_full();
         let patience = |node_client: &NodeClient<C>| match self.shared_topology.is_lost(&node_client.address)
         {
@@ -260,7 +260,7 @@ impl<C> NodeClients<C> {
 
     /// A node was asked for its role. Gives its former primary if it has taken over from that one, as
     /// [`handle_refreshed`](Self::handle_refreshed) does.
-    pub(crate) fn handle_probed(&self, node: &HostPort, role: &Value) -> Vec<Left<C>> {
+    pub(crate) fn handle_probed(&self, node: &HostPort, role: &Value) -> Vec<FormerPrimary<C>> {
         let before = self.view.load_full();
         if !self.shared_topology.handle_probed(node, role) {
             return Vec::new();

@@ -68,7 +68,7 @@ pub(crate) struct Scanning<T> {
 }
 
 /// What comes next.
-pub(crate) enum Page<T> {
+pub(crate) enum NextPage<T> {
     /// An item of the page at hand, or what is wrong with it.
     Item(Result<T>),
     /// Another page must be fetched by this command.
@@ -105,11 +105,11 @@ impl<T: Reply> Scanning<T> {
         Self { start, options, cursor, page, last: false, failed: false, cluster_scan: None }
     }
 
-    pub(crate) fn poll_item(&mut self) -> Page<T> {
+    pub(crate) fn poll_item(&mut self) -> NextPage<T> {
         match self.page.pop_front() {
-            Some(item) => Page::Item(item),
-            None if self.last || self.failed => Page::Done,
-            None => Page::Fetch(self.fetch(&self.cursor)),
+            Some(item) => NextPage::Item(item),
+            None if self.last || self.failed => NextPage::Done,
+            None => NextPage::Fetch(self.fetch(&self.cursor)),
         }
     }
 
@@ -117,15 +117,15 @@ impl<T: Reply> Scanning<T> {
     ///
     /// # Errors
     /// No node is known for a slot; for the [`cluster_scan`](Self::cluster_scan).
-    pub(crate) fn poll_item_in(&mut self, map: &Map) -> Result<Page<T>> {
+    pub(crate) fn poll_item_in(&mut self, map: &Map) -> Result<NextPage<T>> {
         let scans = self.page.is_empty() && !self.failed;
         let Some(cluster_scan) = self.cluster_scan.as_mut().filter(|_| scans) else {
             return Ok(self.poll_item());
         };
         Ok(match cluster_scan.poll_step(map)? {
-            ScanStep::Ask(node) => Page::Ask(node),
-            ScanStep::Page { node, cursor } => Page::FetchAt(node, self.fetch(&cursor)),
-            ScanStep::Done => Page::Done,
+            ScanStep::Ask(node) => NextPage::Ask(node),
+            ScanStep::Page { node, cursor } => NextPage::FetchAt(node, self.fetch(&cursor)),
+            ScanStep::Done => NextPage::Done,
         })
     }
 
@@ -184,7 +184,7 @@ mod tests {
         let mut scanning: Scanning<u32> =
             Scanning::keys(ScanOptions::new().pattern("a*").count(5).kind("hash"));
         let fetch = |scanning: &mut Scanning<u32>| match scanning.poll_item() {
-            Page::Fetch(cmd) => cmd.words().join(" "),
+            NextPage::Fetch(cmd) => cmd.words().join(" "),
             _ => panic!("a page is needed"),
         };
         assert_eq!(fetch(&mut scanning), "SCAN 0 MATCH a* COUNT 5 TYPE hash");
@@ -194,10 +194,10 @@ mod tests {
         come(&mut scanning, "*2\r\n$2\r\n17\r\n*0\r\n").unwrap();
         assert_eq!(fetch(&mut scanning), "SCAN 17 MATCH a* COUNT 5 TYPE hash");
         come(&mut scanning, "*2\r\n$1\r\n0\r\n*2\r\n+x\r\n:1\r\n").unwrap();
-        let Page::Item(Err(error)) = scanning.poll_item() else { panic!("an item that is no number") };
+        let NextPage::Item(Err(error)) = scanning.poll_item() else { panic!("an item that is no number") };
         assert_eq!((error.kind(), error.command()), (ErrorKind::Decode, Some("SCAN")));
-        assert!(matches!(scanning.poll_item(), Page::Item(Ok(1))));
-        assert!(matches!(scanning.poll_item(), Page::Done));
+        assert!(matches!(scanning.poll_item(), NextPage::Item(Ok(1))));
+        assert!(matches!(scanning.poll_item(), NextPage::Done));
     }
 
     #[test]
@@ -213,7 +213,7 @@ mod tests {
         ] {
             let mut scanning: Scanning<u32> = Scanning::keys(ScanOptions::new());
             let error = scanning.handle_failure(error);
-            assert_eq!(matches!(scanning.poll_item(), Page::Fetch(_)), again, "{error}");
+            assert_eq!(matches!(scanning.poll_item(), NextPage::Fetch(_)), again, "{error}");
         }
     }
 }

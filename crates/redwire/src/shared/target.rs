@@ -65,7 +65,7 @@ enum Destination {
 }
 
 /// Where the next connection leads.
-pub(crate) enum Lead<'t> {
+pub(crate) enum ConnectTo<'t> {
     /// To this server.
     Server(Endpoint),
     /// Where the sentinels say.
@@ -145,14 +145,14 @@ impl Target {
     }
 
     /// The server to connect to, or the sentinels to ask.
-    pub(crate) fn lead(&self) -> Lead<'_> {
+    pub(crate) fn next_server(&self) -> ConnectTo<'_> {
         match &self.route {
-            Destination::Server { endpoint, .. } => Lead::Server(endpoint.clone()),
-            Destination::Node { node, .. } => Lead::Server(Endpoint::Tcp(node.clone())),
-            Destination::Cluster(shared_topology) => Lead::Server(Endpoint::Tcp(shared_topology.any())),
+            Destination::Server { endpoint, .. } => ConnectTo::Server(endpoint.clone()),
+            Destination::Node { node, .. } => ConnectTo::Server(Endpoint::Tcp(node.clone())),
+            Destination::Cluster(shared_topology) => ConnectTo::Server(Endpoint::Tcp(shared_topology.any())),
             Destination::Service(service) => match service.master() {
-                Some(master) => Lead::Server(Endpoint::Tcp(master)),
-                None => Lead::Ask(service),
+                Some(master) => ConnectTo::Server(Endpoint::Tcp(master)),
+                None => ConnectTo::Ask(service),
             },
         }
     }

@@ -11,7 +11,7 @@ use redwire_core::{Cmd, Error, Outcome, Result, Value, facts};
 use super::nodes::NodesShared;
 use crate::blocking::client::Client;
 use crate::blocking::connection::Connection;
-use crate::shared::node_clients::{Left, NodeClient, PROBE, Work};
+use crate::shared::node_clients::{FormerPrimary, NodeClient, PROBE, RefreshWork};
 
 /// The thread that takes care of refreshes. If it ends in the middle, another may.
 struct RefreshThread(Weak<NodesShared>);
@@ -33,14 +33,14 @@ pub(super) fn follow(shared: Weak<NodesShared>) {
         let config = shared.target.config().clone();
         drop(shared);
         match work {
-            Work::Nothing => {
+            RefreshWork::Nothing => {
                 // By now another thread may do it, which has not left.
                 thread_guard.0 = Weak::new();
                 return;
             }
-            Work::Until(time) => thread::sleep(time.saturating_duration_since(Instant::now())),
-            Work::Probe(node) => probe(&thread_guard.0, &node),
-            Work::Ask(refresh) => {
+            RefreshWork::Until(time) => thread::sleep(time.saturating_duration_since(Instant::now())),
+            RefreshWork::Probe(node) => probe(&thread_guard.0, &node),
+            RefreshWork::Ask(refresh) => {
                 let found = ask_in_turn(*refresh, &config);
                 let Some(shared) = thread_guard.0.upgrade() else { return };
                 let left = shared.node_clients.handle_refreshed(found, Instant::now());
@@ -80,7 +80,7 @@ fn probe(shared: &Weak<NodesShared>, node: &HostPort) {
 }
 
 /// Ends what is still under way at nodes that were primaries: what they execute now is kept nowhere.
-fn end_left_nodes(left: Vec<Left<Client>>) {
+fn end_left_nodes(left: Vec<FormerPrimary<Client>>) {
     let start = Instant::now();
     for (node_client, patience) in left {
         thread::sleep(patience.saturating_sub(start.elapsed()));

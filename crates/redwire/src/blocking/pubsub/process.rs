@@ -21,7 +21,7 @@ use crate::blocking::connection::{Connection, OnConnect};
 use crate::blocking::drive::Halves;
 use crate::blocking::health::Health;
 use crate::blocking::wire::{STALL, fetch};
-use crate::shared::credentials::{self, Pass};
+use crate::shared::credentials::{self, VersionedCredentials};
 use crate::shared::events::EventKind;
 use crate::shared::service::Follower;
 use crate::shared::setup;
@@ -241,11 +241,13 @@ impl PubSubProcess {
         let mut state = self.lock();
         let PubSubState { machine, slots, .. } = &mut *state;
         match (fetched, link_of(slots, conn)) {
-            (Ok(Pass { credentials: Some(credentials), .. }), Some(link)) => match link.halves.writer() {
-                Some(outgoing) => machine.present(conn, &credentials.auth(), &mut outgoing.outbox),
-                // Another thread writes: at the next turn.
-                None => link.version = Some(version.wrapping_sub(1)),
-            },
+            (Ok(VersionedCredentials { credentials: Some(credentials), .. }), Some(link)) => {
+                match link.halves.writer() {
+                    Some(outgoing) => machine.present(conn, &credentials.auth(), &mut outgoing.outbox),
+                    // Another thread writes: at the next turn.
+                    None => link.version = Some(version.wrapping_sub(1)),
+                }
+            }
             (Ok(_), _) => {}
             (Err(error), _) => self.tell_refused(error),
         }

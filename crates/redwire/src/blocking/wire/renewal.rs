@@ -9,7 +9,7 @@ use redwire_core::handshake::Handshake;
 use redwire_core::{Outcome, Result, Value};
 
 use super::Wire;
-use crate::shared::credentials::{self, Pass};
+use crate::shared::credentials::{self, VersionedCredentials};
 use crate::shared::events::EventKind;
 use crate::shared::setup;
 use crate::shared::target::Target;
@@ -40,8 +40,8 @@ impl Wire {
         let deadline = deadline.unwrap_or_else(|| Instant::now() + self.target.config().connect_timeout());
         self.version = version;
         let refused = match fetch(&self.target, deadline) {
-            Ok(Pass { credentials: None, .. }) => return Ok(()),
-            Ok(Pass { credentials: Some(credentials), version }) => {
+            Ok(VersionedCredentials { credentials: None, .. }) => return Ok(()),
+            Ok(VersionedCredentials { credentials: Some(credentials), version }) => {
                 self.version = version;
                 let auth = credentials.auth();
                 let replies = self.exchange(&auth, Some(deadline));
@@ -58,9 +58,9 @@ impl Wire {
 }
 
 /// The credentials to present. A provider may take its time, but not more than there is.
-pub(in crate::blocking) fn fetch(target: &Arc<Target>, deadline: Instant) -> Result<Pass> {
+pub(in crate::blocking) fn fetch(target: &Arc<Target>, deadline: Instant) -> Result<VersionedCredentials> {
     let config = target.config();
-    let Some(provider) = config.credential_provider() else { return Ok(Pass::fixed(config)) };
+    let Some(provider) = config.credential_provider() else { return Ok(VersionedCredentials::fixed(config)) };
     let pass = target.lookups().pass(provider, config).wait(deadline);
     let late = || setup::io_error("asking for credentials", io::ErrorKind::TimedOut.into());
     pass.unwrap_or_else(|| Err(late()))

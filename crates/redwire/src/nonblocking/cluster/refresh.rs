@@ -13,7 +13,7 @@ use super::nodes::NodesShared;
 use crate::nonblocking::client::Client;
 use crate::nonblocking::connection::Connection;
 use crate::shared::clock::{self, Timer};
-use crate::shared::node_clients::{Left, NodeClient, PROBE, Work};
+use crate::shared::node_clients::{FormerPrimary, NodeClient, PROBE, RefreshWork};
 
 /// The task that takes care of refreshes. If it is dropped, even before it has begun, another may.
 pub(super) struct RefreshTask(pub(super) Weak<NodesShared>, pub(super) u64);
@@ -40,21 +40,21 @@ pub(super) async fn follow(mut task: RefreshTask) {
         let work = shared.node_clients.shared_topology().poll_work(clock::now());
         let config = shared.target.config().clone();
         match work {
-            Work::Nothing => {
+            RefreshWork::Nothing => {
                 shared.handle_follower_ended(task.1);
                 // By now another task may do it, which has not left.
                 task.0 = Weak::new();
                 return;
             }
-            Work::Until(time) => {
+            RefreshWork::Until(time) => {
                 drop(shared);
                 Timer::at(time).await;
             }
-            Work::Probe(node) => {
+            RefreshWork::Probe(node) => {
                 drop(shared);
                 probe(&task.0, &node).await;
             }
-            Work::Ask(refresh) => {
+            RefreshWork::Ask(refresh) => {
                 drop(shared);
                 let found = ask_in_turn(*refresh, &config).await;
                 let Some(shared) = task.shared() else { return };
@@ -88,7 +88,7 @@ async fn probe(shared: &Weak<NodesShared>, node: &HostPort) {
 }
 
 /// Ends what is still under way at nodes that were primaries: what they execute now is kept nowhere.
-async fn end_left_nodes(left: Vec<Left<Client>>) {
+async fn end_left_nodes(left: Vec<FormerPrimary<Client>>) {
     let start = clock::now();
     for (node_client, patience) in left {
         Timer::after(patience.saturating_sub(clock::since(start))).await;

@@ -19,7 +19,7 @@ use super::{Connection, Pending};
 use crate::nonblocking::before;
 use crate::nonblocking::sharing::{LONG_QUIET, LONGEST_HOLD};
 use crate::shared::clock;
-use crate::shared::credentials::{self, Pass};
+use crate::shared::credentials::{self, VersionedCredentials};
 use crate::shared::events::EventKind;
 use crate::shared::setup;
 
@@ -255,7 +255,7 @@ impl Connection {
         // Without a deadline of its own, a call is not held up for ever by this.
         let deadline = deadline.unwrap_or_else(|| clock::now() + config.connect_timeout());
         let version = credentials::version(config);
-        let fetched = before(Some(deadline), Pass::fetch(config)).await;
+        let fetched = before(Some(deadline), VersionedCredentials::fetch(config)).await;
         let fetched = fetched.ok_or_else(|| Error::timeout(Outcome::NotSent))?;
         let Some(wire) = &mut self.wire else { return Ok(()) };
         // One change is answered once, whatever comes of it.

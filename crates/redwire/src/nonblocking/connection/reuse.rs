@@ -12,7 +12,7 @@ use tokio::runtime;
 use super::{Connection, OnConnect};
 use crate::nonblocking::before;
 use crate::shared::clock;
-use crate::shared::credentials::{self, Pass};
+use crate::shared::credentials::{self, VersionedCredentials};
 use crate::shared::setup;
 
 /// For so long the reply to a call that was given up is waited for. Without it, each call that is given up
@@ -147,7 +147,7 @@ impl Connection {
 
     /// `RESET`, and another handshake, in one write.
     async fn reset(&mut self) -> Result<()> {
-        let pass = Pass::fetch(self.target.config()).await?;
+        let pass = VersionedCredentials::fetch(self.target.config()).await?;
         let mut again =
             Handshake::again(self.target.config(), pass.credentials.as_ref(), self.target.protocol());
         let Some(wire) = self.wire.take() else { return Err(lost()) };

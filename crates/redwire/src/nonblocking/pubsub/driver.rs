@@ -19,7 +19,7 @@ use crate::nonblocking::drive::{self, DriveEnd, Driven, Kept, WriteNext};
 use crate::nonblocking::stream::StreamWriter;
 use crate::nonblocking::wire::Wire;
 use crate::shared::clock;
-use crate::shared::credentials::{self, Pass};
+use crate::shared::credentials::{self, VersionedCredentials};
 use crate::shared::events::EventKind;
 use crate::shared::setup;
 use crate::shared::target::Target;
@@ -82,7 +82,7 @@ struct PubSubDriver<'a> {
     began: Option<Instant>,
     /// The version of the credentials that were presented, where a live connection takes others.
     version: Option<u64>,
-    renewal: Option<Pin<Box<dyn Future<Output = Result<Pass>> + Send>>>,
+    renewal: Option<Pin<Box<dyn Future<Output = Result<VersionedCredentials>> + Send>>>,
 }
 
 impl<'a> PubSubDriver<'a> {
@@ -170,13 +170,13 @@ impl Driven for PubSubDriver<'_> {
         if self.renewal.is_none() && version != presented {
             self.version = Some(version);
             let target = Arc::clone(target);
-            self.renewal = Some(Box::pin(async move { Pass::fetch(target.config()).await }));
+            self.renewal = Some(Box::pin(async move { VersionedCredentials::fetch(target.config()).await }));
         }
         let Some(renewal) = &mut self.renewal else { return };
         let Poll::Ready(pass) = renewal.as_mut().poll(cx) else { return };
         self.renewal = None;
         match pass {
-            Ok(Pass { credentials: Some(credentials), .. }) => {
+            Ok(VersionedCredentials { credentials: Some(credentials), .. }) => {
                 let mut state = self.shared.lock();
                 if !state.is_replaced(self.number) {
                     state.machine.present(self.conn, &credentials.auth(), outbox);

@@ -9,7 +9,7 @@ use redwire_core::{ErrorKind, Result};
 use super::SharingShared;
 use crate::nonblocking::wire::Wire;
 use crate::shared::clock;
-use crate::shared::credentials::{self, Credentials, Pass};
+use crate::shared::credentials::{self, Credentials, VersionedCredentials};
 use crate::shared::events::EventKind;
 
 /// Listens to the provider of a client's credentials for as long as it lives.
@@ -47,7 +47,7 @@ pub(super) fn handle_change(shared: &Arc<SharingShared>) {
 async fn reauthenticate(shared: Arc<SharingShared>) {
     let config = shared.target.config();
     loop {
-        let pass = match Pass::fetch(config).await {
+        let pass = match VersionedCredentials::fetch(config).await {
             Ok(pass) => pass,
             Err(error) => return shared.target.tell(EventKind::Refused(shared.target.locate(error))),
         };

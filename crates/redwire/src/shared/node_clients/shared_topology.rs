@@ -59,7 +59,7 @@ struct TopologyState {
 }
 
 /// What the task or thread that takes care of refreshes does now.
-pub(crate) enum Work {
+pub(crate) enum RefreshWork {
     /// Carry this out, and tell its end.
     Ask(Box<Refresh>),
     /// Ask this node for its role (`ROLE`), and tell the answer.
@@ -179,25 +179,25 @@ impl SharedTopology {
     }
 
     /// What the task or thread that takes care of refreshes does now.
-    pub(crate) fn poll_work(&self, now: Instant) -> Work {
+    pub(crate) fn poll_work(&self, now: Instant) -> RefreshWork {
         let mut state = self.lock();
         if state.closed {
-            return Work::Nothing;
+            return RefreshWork::Nothing;
         }
         if let Some(refresh) = state.topology.poll_refresh(now, fastrand::u64(..)) {
-            return Work::Ask(Box::new(refresh));
+            return RefreshWork::Ask(Box::new(refresh));
         }
         if let Some(replica) = state.topology.poll_probe(now, fastrand::u64(..)) {
-            return Work::Probe(replica);
+            return RefreshWork::Probe(replica);
         }
         let refresh = state.topology.poll_timeout().filter(|_| state.topology.is_wanted());
         let probe = state.topology.poll_probe_timeout();
         match refresh.into_iter().chain(probe).min() {
             // Not longer than that: a node may come into doubt meanwhile.
-            Some(until) => Work::Until(until.min(now + LOOK)),
+            Some(until) => RefreshWork::Until(until.min(now + LOOK)),
             None => {
                 state.followed = false;
-                Work::Nothing
+                RefreshWork::Nothing
             }
         }
     }
