@@ -22,7 +22,7 @@ use redwire_core::session_state::{SentCommand, SessionState};
 use redwire_core::{Cmd, Error, Outcome, Pipeline, Replies, Reply, Result, Run, Slots, Value, cmd};
 
 use super::health::Health;
-use super::stream::Plug;
+use super::stream::CurrentSocket;
 use super::wire::Wire;
 use crate::shared::interrupt::Interrupt;
 use crate::shared::lookups::{CALLBACK, Lookups, catch};
@@ -53,7 +53,7 @@ pub struct Connection {
     health: Arc<Health>,
     wire: Option<Wire>,
     /// What the pool that lends it may end it by.
-    interrupt: Arc<Interrupt<Plug>>,
+    interrupt: Arc<Interrupt<CurrentSocket>>,
     /// Sent by [`send`](Self::send), not yet read by [`read_reply`](Self::read_reply).
     sent: VecDeque<(Ticket, SentCommand)>,
     /// The newest secrets among that: no error may show them.

@@ -100,7 +100,7 @@ impl Connector {
     /// Takes `connect` to make all connections.
     #[must_use]
     pub fn new(connect: impl Connect + 'static) -> Self {
-        let maker = Maker { connect: Box::new(connect), late: AtomicUsize::new(0) };
+        let maker = BoundedConnect { connect: Box::new(connect), late: AtomicUsize::new(0) };
         Self(connector::Connector::new(Arc::new(maker)))
     }
 
@@ -135,7 +135,7 @@ impl From<Connector> for connector::Connector<BlockingDriver> {
 }
 
 /// A [`Connect`], and how many of its attempts go on without a caller that waits for them.
-pub(super) struct Maker {
+pub(super) struct BoundedConnect {
     pub(super) connect: Box<dyn Connect>,
     pub(super) late: AtomicUsize,
 }
@@ -156,7 +156,7 @@ where
 ///
 /// # Errors
 /// It is the async driver's: sockets in its place would go past a proxy.
-pub(super) fn of(config: &Config) -> Result<Option<&Arc<Maker>>> {
+pub(super) fn of(config: &Config) -> Result<Option<&Arc<BoundedConnect>>> {
     match (config.blocking_connector(), config.connector()) {
         (None, None) => Ok(None),
         (Some(connector), _) => connector.get().map(Some).ok_or_else(missing),

@@ -9,7 +9,7 @@ use redwire_core::Result;
 use redwire_core::config::Endpoint;
 use redwire_core::liveness::{Finding, Inquiry};
 
-use super::stream::Plug;
+use super::stream::CurrentSocket;
 use super::wire::Wire;
 use crate::shared::interrupt::{Interrupt, Kill};
 use crate::shared::service::Follower;
@@ -20,7 +20,7 @@ use crate::shared::target::Target;
 /// a caller first asks.
 pub(super) struct Health {
     target: Arc<Target>,
-    interrupt: Arc<Interrupt<Plug>>,
+    interrupt: Arc<Interrupt<CurrentSocket>>,
     state: Mutex<HealthState>,
     /// Tells threads that wait for an answer that none asks any longer.
     asked: Condvar,

@@ -66,9 +66,9 @@ pub(super) enum SystemSocket {
 
 /// What ends a connection: the socket that it has now.
 #[derive(Debug, Default)]
-pub(super) struct Plug(Mutex<Weak<Socket>>);
+pub(super) struct CurrentSocket(Mutex<Weak<Socket>>);
 
-impl Plug {
+impl CurrentSocket {
     fn set(&self, socket: &Arc<Socket>) {
         *self.lock() = Arc::downgrade(socket);
     }
@@ -78,7 +78,7 @@ impl Plug {
     }
 }
 
-impl Kill for Plug {
+impl Kill for CurrentSocket {
     fn kill(&self) {
         let socket = self.lock().upgrade();
         socket.inspect(|socket| socket.shutdown());
@@ -89,13 +89,13 @@ impl Kill for Plug {
 const SLACK: Duration = Duration::from_millis(20);
 
 impl WireStream {
-    /// Connects to `endpoint` before `deadline`, TLS included, from the first byte on to be ended by `plug`.
-    /// What the server says along with the end of the TLS handshake is appended to `plain`.
+    /// Connects to `endpoint` before `deadline`, TLS included, from the first byte on to be ended by
+    /// `current_socket`. What the server says along with the end of the TLS handshake is appended to `plain`.
     #[cfg_attr(not(feature = "tls"), allow(clippy::needless_pass_by_ref_mut, reason = "TLS does"))]
     pub(super) fn connect(
         target: &Target,
         endpoint: &Endpoint,
-        plug: Option<&Plug>,
+        current_socket: Option<&CurrentSocket>,
         deadline: Instant,
         plain: &mut BytesMut,
     ) -> Result<Self> {
@@ -106,8 +106,8 @@ impl WireStream {
             read_timeout: None,
             write_timeout: None,
         };
-        if let Some(plug) = plug {
-            plug.set(&stream.socket);
+        if let Some(current_socket) = current_socket {
+            current_socket.set(&stream.socket);
         }
         #[cfg(feature = "tls")]
         if let Endpoint::Tcp(address) = endpoint

@@ -22,7 +22,7 @@ use redwire_core::{Cmd, Error, Outcome, Replies, Result, Value};
 
 use super::health::Health;
 use super::sentinel::{self, discover};
-use super::stream::{Plug, WireStream, early, left};
+use super::stream::{CurrentSocket, WireStream, early, left};
 use crate::shared::events::EventKind;
 use crate::shared::interrupt::Interrupt;
 use crate::shared::setup;
@@ -37,7 +37,7 @@ pub(super) struct Wire {
     target: Arc<Target>,
     stream: WireStream,
     /// What the code that may end it knows of it.
-    interrupt: Option<Arc<Interrupt<Plug>>>,
+    interrupt: Option<Arc<Interrupt<CurrentSocket>>>,
     inbound: Inbound,
     frames: Frames,
     link: Link<()>,
@@ -76,7 +76,7 @@ impl Wire {
     pub(super) fn connect(
         target: &Arc<Target>,
         health: Option<&Arc<Health>>,
-        interrupt: Option<&Arc<Interrupt<Plug>>>,
+        interrupt: Option<&Arc<Interrupt<CurrentSocket>>>,
         call_deadline: Option<Instant>,
     ) -> Result<Self> {
         sentinel::watch(target);
@@ -113,7 +113,7 @@ impl Wire {
     fn connect_to(
         target: &Arc<Target>,
         endpoint: &Endpoint,
-        interrupt: Option<&Arc<Interrupt<Plug>>>,
+        interrupt: Option<&Arc<Interrupt<CurrentSocket>>>,
         deadline: Instant,
     ) -> Result<Self> {
         let config = target.config();
@@ -143,15 +143,15 @@ impl Wire {
     fn open(
         target: &Arc<Target>,
         endpoint: &Endpoint,
-        interrupt: Option<&Arc<Interrupt<Plug>>>,
+        interrupt: Option<&Arc<Interrupt<CurrentSocket>>>,
         deadline: Instant,
     ) -> Result<Self> {
         let config = target.config();
         let mut inbound = setup::inbound(config);
-        let plug = interrupt.map(|interrupt| interrupt.handle());
+        let current_socket = interrupt.map(|interrupt| interrupt.handle());
         Ok(Self {
             target: Arc::clone(target),
-            stream: WireStream::connect(target, endpoint, plug, deadline, inbound.spare())?,
+            stream: WireStream::connect(target, endpoint, current_socket, deadline, inbound.spare())?,
             interrupt: interrupt.cloned(),
             inbound,
             frames: Frames::default(),

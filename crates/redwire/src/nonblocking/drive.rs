@@ -84,7 +84,7 @@ pub(super) trait Driven {
 }
 
 /// What is driven, and connected again when its connection is lost.
-pub(super) trait Kept: Driven {
+pub(super) trait Reconnecting: Driven {
     /// Has the task woken for each change; false where there is to be no connection any more.
     fn register(&mut self, cx: &Context<'_>) -> bool;
 
@@ -144,21 +144,21 @@ pub(super) struct Drive {
 
 /// A connection, as the loop needs it.
 #[derive(Debug)]
-pub(super) struct Up {
+pub(super) struct DrivenConn {
     reader: StreamReader,
     writer: Arc<StreamWriter>,
     inbound: Inbound,
     frames: Frames,
 }
 
-impl From<Wire> for Up {
+impl From<Wire> for DrivenConn {
     fn from(Wire { reader, writer, inbound, frames, .. }: Wire) -> Self {
         Self { reader, writer: Arc::new(writer), inbound, frames }
     }
 }
 
 /// Keeps a connection up until there is to be none any more; `first` is up already.
-pub(super) async fn keep(kept: &mut impl Kept, mut first: Option<Wire>) {
+pub(super) async fn keep(kept: &mut impl Reconnecting, mut first: Option<Wire>) {
     let mut drive = Drive::default();
     loop {
         let connected = match first.take() {
@@ -188,7 +188,7 @@ pub(super) async fn keep(kept: &mut impl Kept, mut first: Option<Wire>) {
 impl Drive {
     /// Waits until a connection is to be made; false where there is to be none any more. Deadlines are kept
     /// meanwhile.
-    async fn until_turn(&mut self, kept: &mut impl Kept) -> bool {
+    async fn until_turn(&mut self, kept: &mut impl Reconnecting) -> bool {
         let mut pause = Timer::default();
         poll_fn(|cx| {
             if !kept.register(cx) {
@@ -210,7 +210,7 @@ impl Drive {
 
     /// Makes a connection: `None` where there is to be none any more, `Some(None)` where connections lead to
     /// another server before. Deadlines are kept meanwhile.
-    async fn attempt(&mut self, kept: &mut impl Kept) -> Option<Option<Result<Wire>>> {
+    async fn attempt(&mut self, kept: &mut impl Reconnecting) -> Option<Option<Result<Wire>>> {
         let mut connecting = pin!(kept.connect());
         poll_fn(|cx| {
             if !kept.register(cx) {
@@ -229,9 +229,9 @@ impl Drive {
     }
 
     /// Drives `wire` until it is lost, or given up.
-    async fn run(&mut self, kept: &mut impl Kept, wire: Wire) -> DriveEnd {
+    async fn run(&mut self, kept: &mut impl Reconnecting, wire: Wire) -> DriveEnd {
         let (session, version) = (wire.session.clone(), wire.version);
-        let mut up = Up::from(wire);
+        let mut up = DrivenConn::from(wire);
         self.outbox.clear();
         if !kept.handle_connected(&up.writer, &session, version) {
             return None;
@@ -260,7 +260,7 @@ impl Drive {
         &mut self,
         cx: &mut Context<'_>,
         driven: &mut impl Driven,
-        up: &mut Up,
+        up: &mut DrivenConn,
     ) -> Poll<Result<(), DriveEnd>> {
         // Room for the next read is made only when there is something to read: by then the replies before it
         // have been decoded, and their memory serves again.
@@ -283,7 +283,12 @@ impl Drive {
     }
 
     #[inline]
-    fn handle_read(&mut self, read: io::Result<usize>, driven: &mut impl Driven, up: &mut Up) -> Result<()> {
+    fn handle_read(
+        &mut self,
+        read: io::Result<usize>,
+        driven: &mut impl Driven,
+        up: &mut DrivenConn,
+    ) -> Result<()> {
         let read = read.map_err(|error| setup::io_error("reading", error))?;
         if read == 0 {
             return Err(Error::closed_by_peer(Outcome::MaybeExecuted));

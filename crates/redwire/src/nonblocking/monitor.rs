@@ -16,7 +16,7 @@ use redwire_core::outbox::Outbox;
 use redwire_core::{Error, Outcome, Result};
 
 use super::before;
-use super::drive::{Drive, DriveEnd, Driven, Up, WriteNext};
+use super::drive::{Drive, DriveEnd, Driven, DrivenConn, WriteNext};
 use super::stream::StreamWriter;
 use super::wire::Wire;
 use crate::shared::clock;
@@ -49,7 +49,7 @@ use crate::shared::target::Target;
 /// ```
 pub struct Monitor {
     target: Arc<Target>,
-    up: Option<Box<Up>>,
+    up: Option<Box<DrivenConn>>,
     drive: Drive,
     heard: Heard,
     /// The process that connected.
@@ -77,7 +77,7 @@ impl Monitor {
     pub(super) async fn to(target: Arc<Target>) -> Result<Self> {
         let config = target.config();
         let deadline = config.timeout().and_then(|limit| clock::now().checked_add(limit));
-        let up = Box::new(Up::from(Wire::connect(&target, None, deadline).await?));
+        let up = Box::new(DrivenConn::from(Wire::connect(&target, None, deadline).await?));
         let mut stream = MonitorStream::new(config.health_check_interval(), fastrand::u64(..));
         stream.handle_connected(clock::now());
         let process = std::process::id();

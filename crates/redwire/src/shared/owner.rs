@@ -60,14 +60,14 @@ const RECENT: Duration = Duration::from_millis(1);
 
 /// The process that made something, told without a system call each time.
 #[derive(Debug)]
-pub(crate) struct Owner {
+pub(crate) struct OwnerProcess {
     process: u32,
     begin: Instant,
     /// When it was last asked, in nanoseconds since the beginning.
     asked: AtomicU64,
 }
 
-impl Owner {
+impl OwnerProcess {
     pub(crate) fn new() -> Self {
         Self { process: std::process::id(), begin: clock::now(), asked: AtomicU64::new(0) }
     }
@@ -99,11 +99,11 @@ mod tests {
     #[test]
     fn another_process_is_found_out_within_a_millisecond() {
         let now = Instant::now();
-        let owner = Owner { process: 0, begin: now, asked: AtomicU64::new(0) };
+        let owner = OwnerProcess { process: 0, begin: now, asked: AtomicU64::new(0) };
         assert!(owner.is_other());
         assert!(!owner.is_other_at(now));
         assert!(owner.is_other_at(now + RECENT) && owner.is_other_at(now + RECENT));
-        let own = Owner::new();
+        let own = OwnerProcess::new();
         assert!(!own.is_other() && !own.is_other_at(now + 2 * RECENT));
     }
 

@@ -11,7 +11,7 @@ use redwire_core::inbound::Frames;
 use redwire_core::{Cmd, ConnectionFault, Error, ErrorKind, Outcome, Replies, Result};
 
 use crate::shared::events::EventKind;
-use crate::shared::owner::Owner;
+use crate::shared::owner::OwnerProcess;
 use crate::shared::sync::{Mutex, RwLock};
 use crate::shared::target::Target;
 
@@ -34,7 +34,7 @@ pub(crate) struct Tracking<L: CacheConn> {
     /// long.
     store: RwLock<Store<L::Waiter>>,
     /// The process that hears of changes.
-    owner: Owner,
+    owner: OwnerProcess,
     /// The connection that is tracked.
     tracked: OnceLock<Weak<L>>,
     /// The one that hears the announcements, where it is another. It lives no longer than the tracked one is
@@ -57,7 +57,7 @@ impl<L: CacheConn> Tracking<L> {
             target: Arc::clone(target),
             store: RwLock::new(Store::new(options.clone())),
             options,
-            owner: Owner::new(),
+            owner: OwnerProcess::new(),
             tracked: OnceLock::new(),
             redirect: Mutex::new(None),
         })

@@ -9,7 +9,7 @@ use redwire_core::session_state::Cleanup;
 use redwire_core::{Cmd, Error, Outcome, Result, Value};
 
 use super::{Connection, OnConnect};
-use crate::blocking::stream::Plug;
+use crate::blocking::stream::CurrentSocket;
 use crate::blocking::wire::Wire;
 use crate::shared::credentials;
 use crate::shared::interrupt::Interrupt;
@@ -32,7 +32,7 @@ impl Connection {
 
     /// What ends the connection, also while another task or thread uses it.
     #[inline]
-    pub(in crate::blocking) fn interrupt(&self) -> &Arc<Interrupt<Plug>> {
+    pub(in crate::blocking) fn interrupt(&self) -> &Arc<Interrupt<CurrentSocket>> {
         &self.interrupt
     }
 

@@ -17,7 +17,7 @@ use super::multiplex::{CONTENDED, Multiplex};
 use super::upkeep::Upkeep;
 use crate::blocking::connection::Connection;
 use crate::blocking::health::Health;
-use crate::blocking::stream::Plug;
+use crate::blocking::stream::CurrentSocket;
 use crate::shared::interrupt::Interrupts;
 use crate::shared::setup;
 use crate::shared::sync::{Condvar, Mutex};
@@ -43,7 +43,7 @@ pub(super) struct PoolState {
     /// How many calls and leases there were.
     calls: u64,
     /// The connections that may be in use.
-    pub(super) interrupts: Interrupts<Plug>,
+    pub(super) interrupts: Interrupts<CurrentSocket>,
 }
 
 impl PoolProcess {

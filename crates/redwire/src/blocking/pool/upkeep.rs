@@ -11,11 +11,11 @@ use crate::shared::owner::PerProcess;
 use crate::shared::sync::{Condvar, Mutex};
 
 /// The thread that looks after a pool. It ends with the pool.
-pub(super) struct Upkeep(PerProcess<Arc<Bell>>);
+pub(super) struct Upkeep(PerProcess<Arc<UpkeepSignal>>);
 
 /// Wakes the thread.
 #[derive(Default)]
-struct Bell {
+struct UpkeepSignal {
     rung: Mutex<bool>,
     ringing: Condvar,
 }
@@ -31,20 +31,20 @@ impl Upkeep {
         if !timed && config.min_idle_connections() == 0 {
             return None;
         }
-        let (pool, bell) = (shared.this.clone(), Arc::new(Bell::default()));
+        let (pool, signal) = (shared.this.clone(), Arc::new(UpkeepSignal::default()));
         let work = {
-            let bell = Arc::clone(&bell);
-            move || look_after(&pool, &bell)
+            let signal = Arc::clone(&signal);
+            move || look_after(&pool, &signal)
         };
         let thread = thread::Builder::new().name("redwire-pool".to_owned()).spawn(work);
         // Without it the pool works all the same, and is less tidy.
-        thread.ok().map(|_| Self(PerProcess::new(bell)))
+        thread.ok().map(|_| Self(PerProcess::new(signal)))
     }
 
     /// Something changed that may be for the thread to see to.
     pub(super) fn wake(&self) {
         // A child process has not inherited the thread.
-        self.0.existing().into_iter().for_each(|bell| bell.ring());
+        self.0.existing().into_iter().for_each(|signal| signal.ring());
     }
 }
 
@@ -54,7 +54,7 @@ impl Drop for Upkeep {
     }
 }
 
-impl Bell {
+impl UpkeepSignal {
     fn ring(&self) {
         *self.rung.lock() = true;
         self.ringing.notify_one();
@@ -68,11 +68,11 @@ impl Bell {
     }
 }
 
-fn look_after(pool: &Weak<PoolShared>, bell: &Bell) {
+fn look_after(pool: &Weak<PoolShared>, signal: &UpkeepSignal) {
     while let Some(shared) = pool.upgrade() {
         let Some(next) = shared.tidy_up() else { return };
         drop(shared);
-        bell.wait(next.map_or(LOOK, |next| next.saturating_duration_since(Instant::now()).min(LOOK)));
+        signal.wait(next.map_or(LOOK, |next| next.saturating_duration_since(Instant::now()).min(LOOK)));
     }
 }
 

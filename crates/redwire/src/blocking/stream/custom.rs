@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use redwire_core::config::Endpoint;
 use redwire_core::{Error, Outcome, Result};
 
-use crate::blocking::connector::{Maker, Stream};
+use crate::blocking::connector::{BoundedConnect, Stream};
 use crate::shared::lookups::catch;
 use crate::shared::sync::Mutex;
 
@@ -33,13 +33,17 @@ pub(in crate::blocking) struct Custom {
     write_limit: Mutex<Option<Duration>>,
 }
 
-/// What `maker` gives for `endpoint` before `deadline`.
-pub(super) fn connect(maker: &Arc<Maker>, endpoint: &Endpoint, deadline: Instant) -> Result<Custom> {
-    if maker.late.load(Ordering::Relaxed) >= LATE {
+/// What `connect` gives for `endpoint` before `deadline`.
+pub(super) fn connect(
+    connect: &Arc<BoundedConnect>,
+    endpoint: &Endpoint,
+    deadline: Instant,
+) -> Result<Custom> {
+    if connect.late.load(Ordering::Relaxed) >= LATE {
         let message = format!("it hangs: {LATE} attempts have not ended by their deadlines");
         return Err(failed(io::Error::other(message)));
     }
-    let (own, endpoint) = (Arc::clone(maker), endpoint.clone());
+    let (own, endpoint) = (Arc::clone(connect), endpoint.clone());
     let (sender, receiver) = mpsc::sync_channel(0);
     let attempt = move || {
         let stream = match deadline.saturating_duration_since(Instant::now()) {
@@ -57,7 +61,7 @@ pub(super) fn connect(maker: &Arc<Maker>, endpoint: &Endpoint, deadline: Instant
     let answer = receiver.recv_timeout(deadline.saturating_duration_since(Instant::now()));
     let Ok(answer) = answer else {
         // Before the channel closes, by which the attempt learns that it is late.
-        maker.late.fetch_add(1, Ordering::Relaxed);
+        connect.late.fetch_add(1, Ordering::Relaxed);
         return Err(failed(io::ErrorKind::TimedOut.into()));
     };
     let stream = answer?.map_err(failed)?;

@@ -15,7 +15,7 @@ use redwire_core::pubsub::{ConnId, PubSubConnect};
 use redwire_core::{Error, Result};
 
 use super::{PubSubShared, PubSubState};
-use crate::nonblocking::drive::{self, DriveEnd, Driven, Kept, WriteNext};
+use crate::nonblocking::drive::{self, DriveEnd, Driven, Reconnecting, WriteNext};
 use crate::nonblocking::stream::StreamWriter;
 use crate::nonblocking::wire::Wire;
 use crate::shared::clock;
@@ -220,7 +220,7 @@ impl Driven for PubSubDriver<'_> {
     }
 }
 
-impl<'a> Kept for PubSubDriver<'a> {
+impl<'a> Reconnecting for PubSubDriver<'a> {
     fn register(&mut self, cx: &Context<'_>) -> bool {
         let mut state = self.shared.lock();
         if state.is_over(self.number) {

@@ -16,7 +16,7 @@ use redwire_core::{Error, Result};
 
 use super::renewal::Renewal;
 use super::{LONG_QUIET, LONGEST_HOLD, SharingPhase, SharingShared, SharingState, release, rotation};
-use crate::nonblocking::drive::{self, DriveEnd, Driven, Kept, WriteNext};
+use crate::nonblocking::drive::{self, DriveEnd, Driven, Reconnecting, WriteNext};
 use crate::nonblocking::stream::StreamWriter;
 use crate::nonblocking::wire::Wire;
 use crate::shared::clock;
@@ -248,7 +248,7 @@ impl Driven for SharingDriver<'_> {
     }
 }
 
-impl<'a> Kept for SharingDriver<'a> {
+impl<'a> Reconnecting for SharingDriver<'a> {
     fn register(&mut self, cx: &Context<'_>) -> bool {
         let mut state = self.shared.lock();
         if state.is_over(self.number) {
