@@ -23,7 +23,8 @@ pub(crate) struct Url {
     pub(crate) username: Option<String>,
     pub(crate) password: Option<Secret>,
     pub(crate) db: Option<u32>,
-    /// Each option once, its name as it was written, and its value decoded; secret because one of them may be the password.
+    /// Each option once, its name as it was written, and its value decoded; secret because one of them may be
+    /// the password.
     pub(crate) query: Vec<(&'static UrlOption, &'static str, Secret)>,
     /// An `@` stands where none should be: a password that was not encoded may have run into any other part.
     pub(crate) may_quote_password: bool,

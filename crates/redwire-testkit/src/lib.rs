@@ -1,6 +1,7 @@
 //! What the tests of redwire stand on: real servers ([`Server`]), alone, under sentinels ([`SentinelSet`]) or
 //! in a cluster ([`ClusterSet`]), scripted ones ([`FakeServer`]), a proxy that breaks connections on demand
-//! ([`Proxy`]), a port that refuses connections ([`ClosedPort`]), and certificates ([`Authority`]) with a front that serves TLS by them ([`TlsFront`]).
+//! ([`Proxy`]), a port that refuses connections ([`ClosedPort`]), and certificates ([`Authority`]) with a
+//! front that serves TLS by them ([`TlsFront`]).
 //!
 //! Everything runs on threads of its own and blocks, so that async and blocking tests use the same kit.
 //! Nothing here knows the client under test, not even its parser: a kit that shared code with it would

@@ -20,8 +20,8 @@ pub struct ReplicaChoice {
 }
 
 impl ReplicaChoice {
-    /// Begins with any replica: `random` is uniform over all of `usize`, so that the clients of many processes
-    /// do not all begin with the same one.
+    /// Begins with any replica: `random` is uniform over all of `usize`, so that the clients of many
+    /// processes do not all begin with the same one.
     #[must_use]
     pub fn beginning_at(random: usize) -> Self {
         Self { turn: random, ..Self::default() }
