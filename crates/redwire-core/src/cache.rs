@@ -91,7 +91,7 @@ struct CachedReply {
     /// Whether it served since it was last looked at for room.
     used: AtomicBool,
     number: u64,
-    /// In doubt, unless that is settled.
+    /// May be older than announcements up to this number, until all of them are known (`settled`).
     outdated: u64,
 }
 
@@ -100,7 +100,7 @@ struct Flying<W> {
     words: Bytes,
     keys: Vec<Bytes>,
     begun: Instant,
-    /// In doubt, unless that is settled.
+    /// May be older than announcements up to this number, until all of them are known (`settled`).
     outdated: u64,
     waiters: HashMap<u64, W>,
 }

@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn facts_choose_the_lane() {
+    fn facts_choose_the_dispatch() {
         assert_eq!(dispatch("GET k").unwrap(), Dispatch::Shared);
         assert_eq!(dispatch("XREAD STREAMS s 0").unwrap(), Dispatch::Shared);
         assert_eq!(dispatch("NOSUCH.COMMAND x").unwrap(), Dispatch::Shared);

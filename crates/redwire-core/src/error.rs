@@ -773,7 +773,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_script_was_told_is_news_and_what_it_says_itself_is_not() {
+    fn what_a_script_was_told_is_about_the_server_and_what_it_says_itself_is_not() {
         let table = [
             ("READONLY any words", true, false),
             ("ERR READONLY You can't write against a read only replica.", true, true),

@@ -157,13 +157,14 @@
 //!   lost and before the next message; [`SubscriptionEvent::Lagged`](pubsub::SubscriptionEvent::Lagged) with
 //!   its count, where a full buffer dropped some. What stands between two messages without either is nothing.
 //!   A cache forgets all it has when the connection that announces changes is lost.
-//!   - `tests/conversations/pubsub_faults.rs`: `every_hole_is_covered_while_the_connection_is_killed`,
-//!     `every_hole_is_covered_while_the_network_cuts`, `a_frozen_server_is_found_out_and_the_gap_told`
+//!   - `tests/conversations/pubsub_faults.rs`: `every_gap_is_announced_while_the_connection_is_killed`,
+//!     `every_gap_is_announced_while_the_network_cuts`, `a_frozen_server_is_found_out_and_the_gap_told`
 //!   - `tests/conversations/pubsub_limits.rs`: `a_server_that_drops_a_slow_subscriber_is_told_of`,
 //!     `the_oldest_are_dropped_and_counted`, `the_newest_are_dropped_and_counted`
 //!   - `tests/conversations/pubsub_late.rs`: `a_gap_covers_what_is_missing_however_late_it_is_read`
 //!   - `tests/cluster/cache.rs`: `nothing_old_is_read_after_sync_while_primaries_change`
-//!   - `redwire-core/src/pubsub/tests/model.rs`: `no_message_goes_astray_and_none_is_missing_unsaid`
+//!   - `redwire-core/src/pubsub/tests/model.rs`:
+//!     `no_message_reaches_another_subscriber_and_none_is_missing_unannounced`
 //!   - `tests/conversations/cache/kills.rs`: `what_was_acknowledged_is_seen_through_kills`,
 //!     `whichever_connection_is_killed_everything_is_forgotten`
 //!   - `redwire-core/src/cache/tests/model.rs`: `nothing_old_serves_no_waiter_is_forgotten_and_nothing_leaks`

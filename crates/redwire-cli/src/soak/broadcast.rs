@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hole_without_a_word_is_found() {
+    fn a_gap_that_is_not_announced_is_found() {
         let (mut book, mut found) = published(&[Execution::Executed; 5]);
         for message in [1, 4, 5] {
             book.heard(message, &mut found);

@@ -402,7 +402,7 @@ mod tests {
     }
 
     #[test]
-    fn moves_are_told_by_whom_they_concern() {
+    fn moves_are_told_by_the_node_they_concern() {
         let before = snapshot(&[PRIMARY, OTHER]);
         let (less, more) = (PRIMARY.replace("0-9999", "1-9998"), OTHER.replace("10000-", "9999-"));
         let report = moves(&before, &snapshot(&[&less, &more]));

@@ -59,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn announcements_are_told_from_other_pushes() {
+    fn announcements_are_distinguished_from_other_pushes() {
         let keys = |keys: &[&'static [u8]]| Announcement::Changed(keys.to_vec());
         let table: &[(&[u8], Announcement<'_>)] = &[
             (b">2\r\n$10\r\ninvalidate\r\n*1\r\n$1\r\nk\r\n", keys(&[b"k"])),

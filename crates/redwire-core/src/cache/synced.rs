@@ -48,7 +48,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_former_master_is_told_by_its_role() {
+    fn a_former_master_is_recognised_by_its_role() {
         let answers: &[(&[u8], bool)] = &[
             (b"*3\r\n$6\r\nmaster\r\n:42\r\n*0\r\n", false),
             (b"*5\r\n$5\r\nslave\r\n$1\r\nh\r\n:1\r\n$9\r\nconnected\r\n:42\r\n", true),

@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn a_deadline_is_news_about_a_node_once_something_was_sent_or_connecting() {
+    fn a_deadline_says_something_of_a_node_once_something_was_sent_or_connecting() {
         use crate::error::ConnectionFault::{LeftMaster, Refused, Timeout};
         let timeout = Error::timeout;
         let connection = |fault| Error::new(ErrorKind::Connection(fault), Outcome::NotSent, "");

@@ -308,7 +308,7 @@ fn addresses_print_for_people() {
 }
 
 #[test]
-fn options_of_sentinels_are_read_kept_and_never_in_vain() {
+fn options_of_sentinels_are_read_kept_and_never_without_effect() {
     let url = "rediss+sentinel://ann:pw@a,b:1/m?sentinel_username=watch&sentinel_password=word\
                &sentinel_tls=no\
                &sentinel_timeout=100ms&min_other_sentinels=1&read_from=replica";

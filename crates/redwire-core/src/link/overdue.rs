@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn a_process_that_stood_still_doubts_no_peer() {
+    fn a_process_that_stood_still_suspects_no_peer() {
         let (mut overdue, start) = (Overdue::new(Some(PAUSE)), Instant::now());
         let look = Look { progress: 1, sent: 5, oldest: Some(5) };
         overdue.wake(look, start);

@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unfit_replica_is_passed_over_for_its_rest() {
+    fn an_unfit_replica_is_passed_over_for_a_while() {
         let (mut readers, now) = (ReplicaChoice::default(), Instant::now());
         let two = found(&["a", "b"]);
         let preferred = ReadFrom::ReplicaPreferred;

@@ -163,7 +163,7 @@ fn half_of_it_is_not_sent() {
 }
 
 #[test]
-fn a_connection_is_left_clean_unless_exec_was_not_to_be_had() {
+fn a_connection_is_clean_once_exec_was_answered() {
     let table: [(&[u8], bool); 6] = [
         (b"+OK\r\n+QUEUED\r\n+QUEUED\r\n*2\r\n-ERR x\r\n:1\r\n", false),
         (b"+OK\r\n+QUEUED\r\n+QUEUED\r\n*-1\r\n", false),

@@ -164,7 +164,7 @@ fn an_alert_is_put_in_words() {
 }
 
 #[test]
-fn a_peer_without_tls_is_told_from_one_with_it() {
+fn a_peer_without_tls_is_distinguished_from_one_with_it() {
     for answer in ["-ERR unknown command\r\n", "HTTP/1.1 400 Bad Request\r\n\r\n", "+PONG\r\n"] {
         let session =
             TlsConnector::new(&trusting(&Authority::new()), "localhost").unwrap().session().unwrap();

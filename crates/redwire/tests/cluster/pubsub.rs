@@ -21,7 +21,7 @@ each!(
     shard_channels_of_all_slots_are_heard_over_one_connection_per_node,
     a_shard_channel_is_subscribed_to_while_its_slot_is_on_its_way,
     shard_channels_follow_when_a_primary_dies,
-    every_hole_is_announced_while_slots_move_and_primaries_change,
+    every_gap_is_announced_while_slots_move_and_primaries_change,
     what_a_node_does_not_allow_reaches_the_caller,
     a_slot_without_a_node_is_waited_for,
     ordinary_channels_are_heard_from_any_node_and_then_from_another,
@@ -238,7 +238,7 @@ fn is_certain(error: &Error) -> bool {
     matches!(error.outcome(), Outcome::NotSent | Outcome::Rejected)
 }
 
-fn every_hole_is_announced_while_slots_move_and_primaries_change(setup: Setup) {
+fn every_gap_is_announced_while_slots_move_and_primaries_change(setup: Setup) {
     let Some(set) = cluster(setup) else { return };
     let client = setup.client(&set.url(), "");
     let (slot, mut account) = (slot("count"), Account::default());

@@ -14,8 +14,8 @@ use crate::common::pubsub::{Subscription, Way};
 use crate::common::{GRACE, LIMIT, Setup, client_line, kill_named, named_clients, stood_still_since, timed};
 
 both!(
-    every_hole_is_covered_while_the_connection_is_killed,
-    every_hole_is_covered_while_the_network_cuts,
+    every_gap_is_announced_while_the_connection_is_killed,
+    every_gap_is_announced_while_the_network_cuts,
     overlapping_subscriptions_each_have_their_gaps,
     a_frozen_server_is_found_out_and_the_gap_told,
     a_silent_peer_is_asked_once_and_left,
@@ -158,7 +158,7 @@ fn account_for(
     account
 }
 
-fn every_hole_is_covered_while_the_connection_is_killed(setup: Setup) {
+fn every_gap_is_announced_while_the_connection_is_killed(setup: Setup) {
     let server = Server::start();
     let pubsub = setup.pubsub(&server.url(), "client_name=listener");
     let subscription = pubsub.subscribe(&["count"]);
@@ -171,7 +171,7 @@ fn every_hole_is_covered_while_the_connection_is_killed(setup: Setup) {
     assert_eq!(named_clients(&server, "listener"), 1);
 }
 
-fn every_hole_is_covered_while_the_network_cuts(setup: Setup) {
+fn every_gap_is_announced_while_the_network_cuts(setup: Setup) {
     let server = Server::start();
     let proxy = Proxy::start(server.addr());
     let subscription = setup.pubsub(&proxy.url(), "").subscribe(&["count", "other"]);

@@ -42,7 +42,7 @@ impl Peer {
         Self { server: Server::start(), proxy: None }
     }
 
-    fn behind_a_hole() -> Self {
+    fn behind_a_gap() -> Self {
         let server = Server::start();
         Self { proxy: Some(Proxy::start(server.addr())), server }
     }
@@ -104,7 +104,7 @@ fn a_frozen_server_is_noticed_by_calls_without_a_deadline(setup: Setup) {
 }
 
 fn a_black_hole_is_noticed_by_calls_without_a_deadline(setup: Setup) {
-    silence_ends_calls(setup, &Peer::behind_a_hole());
+    silence_ends_calls(setup, &Peer::behind_a_gap());
 }
 
 /// Many callers of a client, and one of a connection by hand, as soon as the peer is silent.
@@ -134,7 +134,7 @@ fn a_frozen_server_is_noticed_by_commands_that_wait(setup: Setup) {
 }
 
 fn a_black_hole_is_noticed_by_commands_that_wait(setup: Setup) {
-    silence_ends_waits(setup, &Peer::behind_a_hole());
+    silence_ends_waits(setup, &Peer::behind_a_gap());
 }
 
 /// Commands that wait for ever, begun at different times: on a client, on connections by hand, and on one of
@@ -393,7 +393,7 @@ fn a_connection_cut_off_from_a_server_that_lives_is_given_up() {
 /// No caller calls, and still a shared connection is found to be dead.
 #[test]
 fn silence_is_noticed_while_no_task_calls() {
-    for peer in [Peer::to_freeze(), Peer::behind_a_hole()] {
+    for peer in [Peer::to_freeze(), Peer::behind_a_gap()] {
         let (client, inner) = tokio(&peer.url(), ENDLESS);
         client.run::<()>("PING").unwrap();
         let mut events = inner.events();

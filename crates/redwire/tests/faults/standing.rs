@@ -428,7 +428,7 @@ fn an_old_connection_makes_way_and_no_call_fails(setup: Setup) {
 /// The next connection is accepted and never answered, or hung up on, or refused: calls go on over the old
 /// one, and once a server is there again, the next one takes its place.
 #[test]
-fn an_old_connection_goes_on_while_the_next_cannot_be_had() {
+fn an_old_connection_goes_on_while_the_next_cannot_be_made() {
     for protocol in [2, 3] {
         let server = Server::start();
         let proxy = Proxy::start(server.addr());

@@ -17,7 +17,7 @@ both!(
     a_clean_connection_is_lent_without_a_round_trip,
     a_connection_idle_for_long_is_asked_before_it_is_lent,
     a_server_without_reset_gets_a_new_connection,
-    clients_beside_a_dirty_lease_notice_nothing,
+    clients_beside_a_lease_with_session_state_notice_nothing,
 );
 
 /// A user, a name, a database and a protocol that differ from those a server begins with.
@@ -290,7 +290,7 @@ fn a_server_without_reset_gets_a_new_connection(setup: Setup) {
 }
 
 /// The pool inside a client, whose own calls go over the same connections in the blocking driver.
-fn clients_beside_a_dirty_lease_notice_nothing(setup: Setup) {
+fn clients_beside_a_lease_with_session_state_notice_nothing(setup: Setup) {
     let (_server, url) = server();
     let client = setup.client(&url, "db=3&client_name=own&max_connections=2");
     client.run::<()>("SET where three").unwrap();

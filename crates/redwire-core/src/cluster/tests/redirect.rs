@@ -277,7 +277,7 @@ fn zero_never_refreshes_for_redirections_and_one_always() {
 }
 
 #[test]
-fn a_storm_of_news_is_at_most_one_refresh_a_second() {
+fn a_storm_of_hints_is_at_most_one_refresh_a_second() {
     let (mut topology, start) = topology(ClusterOptions::default());
     let mut refreshes = Vec::new();
     for ms in 0..20_000_u64 {
@@ -305,7 +305,7 @@ fn a_quiet_map_is_refreshed_when_it_is_old() {
 }
 
 #[test]
-fn what_a_script_was_told_by_a_replica_is_news_though_it_ends_the_call() {
+fn what_a_script_was_told_by_a_replica_is_about_the_server_though_it_ends_the_call() {
     let (config, cluster) = (config(), ClusterOptions::default());
     let (now, from) = (Instant::now(), address("a:1"));
     let rules = Rules { config: &config, cluster: &cluster, now };

@@ -419,7 +419,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(500))]
 
     #[test]
-    fn no_message_goes_astray_and_none_is_missing_unsaid(
+    fn no_message_reaches_another_subscriber_and_none_is_missing_unannounced(
         steps in vec(step(), 1..150),
         pushes in any::<bool>(),
     ) {

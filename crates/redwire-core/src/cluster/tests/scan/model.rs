@@ -362,7 +362,7 @@ proptest! {
     }
 
     #[test]
-    fn and_in_a_cluster_that_rests(seed in any::<u64>()) {
+    fn and_in_a_cluster_whose_slots_stay(seed in any::<u64>()) {
         let mut dice = Dice(seed);
         let (found, cluster) = play(0, &mut dice);
         prop_assert!(cluster.stable.is_subset(&found));
