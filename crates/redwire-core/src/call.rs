@@ -448,8 +448,9 @@ pub fn deadline(
     }
 }
 
-/// When a try of `call` that begins `now` ends, if the call must have ended by `deadline`: that is earlier where
-/// the try is to be made again after a timeout ([`RetryPolicy::on_timeout`](crate::config::RetryPolicy)).
+/// When a try of `call` that begins `now` ends, if the call must have ended by `deadline`: that is earlier
+/// where the try is to be made again after a timeout
+/// ([`RetryPolicy::on_timeout`](crate::config::RetryPolicy)).
 #[inline]
 #[must_use]
 pub fn try_deadline(

@@ -332,7 +332,8 @@ impl ConfigBuilder {
     /// use redwire::config::Config;
     ///
     /// let second = Duration::from_secs(1);
-    /// let config = Config::builder().timeout(5 * second).retry_on_timeout(true).attempt_timeout(second).build()?;
+    /// let builder = Config::builder().timeout(5 * second);
+    /// let config = builder.retry_on_timeout(true).attempt_timeout(second).build()?;
     /// assert_eq!(config.retry().attempt_timeout, Some(second));
     /// # Ok::<(), redwire::config::ConfigError>(())
     /// ```

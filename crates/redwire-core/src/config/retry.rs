@@ -21,10 +21,10 @@ pub struct RetryPolicy {
     /// The pause before each retry. Default full jitter, 10 ms → 1 s. Too short, and a struggling server is
     /// hammered; too long, and the deadline passes while waiting.
     pub backoff: Backoff,
-    /// Whether a try that timed out is retried. Default false: the deadline of a call covers all its tries, so
-    /// that a reply that is lost ends the call. With true, a try of what may be repeated (it only reads, or
-    /// its caller declared it idempotent) ends after [`attempt_timeout`](Self::attempt_timeout), and the next
-    /// one begins.
+    /// Whether a try that timed out is retried. Default false: the deadline of a call covers all its tries,
+    /// so that a reply that is lost ends the call. With true, a try of what may be repeated (it only reads,
+    /// or its caller declared it idempotent) ends after [`attempt_timeout`](Self::attempt_timeout), and the
+    /// next one begins.
     pub on_timeout: bool,
     /// The longest time that one try takes, where it is retried on timeout. Default none: the timeout of the
     /// call, in equal shares (`timeout / (retries + 1)`). Commands that wait at the server (`BLPOP`) have no

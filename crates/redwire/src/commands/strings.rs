@@ -112,8 +112,8 @@ pub trait StringCommands: Run {
         self.run(Cmd::of(&facts::DECRBY).required(key).arg(delta))
     }
 
-    /// The values of all `keys`, usually a `Vec<Option<String>>`. In a cluster keys of several slots are asked
-    /// for slot by slot, at once: other callers may write in between.
+    /// The values of all `keys`, usually a `Vec<Option<String>>`. In a cluster keys of several slots are
+    /// asked for slot by slot, at once: other callers may write in between.
     /// [MGET](https://redis.io/docs/latest/commands/mget/)
     fn mget<C: Reply>(self, keys: impl Arg) -> Self::Out<C> {
         self.run(Cmd::of(&facts::MGET).places(keys))
