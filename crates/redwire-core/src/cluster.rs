@@ -51,6 +51,8 @@ pub use bundle::Bundle;
 pub use map::{Map, Node, NodeHealth, Shard};
 pub use node_choice::NodeChoice;
 pub use options::ClusterOptions;
+#[cfg(test)]
+use plan::slot_of_words;
 pub use plan::{Part, Plan, Spread, slot_of};
 pub use promotion_probe::{SILENT, is_unheard};
 pub use reads::{ReadStrategy, Readers};

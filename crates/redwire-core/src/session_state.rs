@@ -85,6 +85,12 @@ impl SessionState {
         }
     }
 
+    /// The database that is in use, while that is certain.
+    #[must_use]
+    pub fn db(&self) -> Option<u32> {
+        self.db
+    }
+
     /// A command is sent.
     #[inline]
     pub fn handle_command(&mut self, facts: &'static Facts) -> SentCommand {

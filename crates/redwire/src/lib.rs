@@ -294,6 +294,7 @@ pub mod monitor {
 pub mod cluster {
     pub use redwire_core::cluster::{
         ClusterOptions, Map, Node, NodeChoice, NodeHealth, ReadStrategy, Remap, SLOTS, Shard, Source, slot,
+        slot_of,
     };
 }
 pub use redwire_core::{backoff, config, facts, resolve, secret};

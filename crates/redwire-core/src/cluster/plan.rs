@@ -124,13 +124,13 @@ impl Plan {
             .with_command(facts.name)),
             RequestPolicy::Default | RequestPolicy::Special => {
                 let words: Vec<_> = args.iter().collect();
-                Ok(slot_of(facts, words.into_iter())?.map_or(Self::Any, Self::Slot))
+                Ok(slot_of_words(facts, words.into_iter())?.map_or(Self::Any, Self::Slot))
             }
         }
     }
 
     fn by_slots(facts: &Facts, words: &[&[u8]]) -> Result<Self> {
-        match slot_of(facts, words.iter().copied()) {
+        match slot_of_words(facts, words.iter().copied()) {
             Ok(slot) => Ok(slot.map_or(Self::Any, Self::Slot)),
             Err(_) => match Layout::of(facts, words) {
                 Some(layout) => Ok(Self::Parts(layout.parts())),
@@ -215,11 +215,29 @@ impl<'a> Layout<'a> {
     }
 }
 
-/// The slot of a command of these words, name included; `None` if it has no key that is known.
+/// The slot of the keys of `cmd`, to which a client of a cluster sends it; `None` if no key is known.
+///
+/// ```
+/// # use redwire_core as redwire;
+/// use redwire::cluster::{slot, slot_of};
+/// use redwire::cmd;
+///
+/// assert_eq!(slot_of(&cmd::<()>("SET").arg("{user:7}:name").arg("ann"))?, Some(slot(b"user:7")));
+/// assert_eq!(slot_of(&cmd::<()>("PING"))?, None);
+/// assert!(slot_of(&cmd::<()>("RENAME").arg("a").arg("b")).is_err());
+/// # Ok::<(), redwire::Error>(())
+/// ```
 ///
 /// # Errors
 /// [`ClusterFault::CrossSlot`]: its keys have several; the message names keys and slots.
-pub fn slot_of<'a, I>(facts: &Facts, words: I) -> Result<Option<u16>>
+#[doc(alias = "determine_slot")]
+pub fn slot_of<R>(cmd: &Cmd<R>) -> Result<Option<u16>> {
+    let words: Vec<_> = cmd.args().iter().collect();
+    slot_of_words(cmd.facts(), words.into_iter())
+}
+
+/// As [`slot_of`], of a command of these words, name included.
+pub(super) fn slot_of_words<'a, I>(facts: &Facts, words: I) -> Result<Option<u16>>
 where
     I: Iterator<Item = &'a [u8]> + Clone,
 {

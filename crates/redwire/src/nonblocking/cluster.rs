@@ -116,8 +116,11 @@ impl Cluster {
 
     /// Where commands without a key go that concern one node: there while the map names it, else to any
     /// primary, as by default.
-    pub fn set_default_node(&self, node: Option<HostPort>) {
-        self.nodes.node_clients().set_default(node);
+    ///
+    /// # Errors
+    /// [`Usage`](crate::ErrorKind::Usage): the map is known, and names no such node.
+    pub fn set_default_node(&self, node: Option<HostPort>) -> Result<()> {
+        self.nodes.node_clients().set_default(node)
     }
 
     /// Where commands without a key go, if that was chosen.

@@ -283,6 +283,13 @@ impl Connection {
         self.wire.as_ref().map(|wire| &wire.session)
     }
 
+    /// The database that commands are executed in now; `None` where that is not known: a `SELECT` was sent
+    /// and not answered yet, or in a transaction that was not executed yet.
+    #[must_use]
+    pub fn db(&self) -> Option<u32> {
+        self.session_state.db()
+    }
+
     /// Registers a callback for every (re)connect from now on.
     pub fn on_connect(&mut self, callback: OnConnect) {
         self.on_connect.push(callback);

@@ -103,13 +103,13 @@ impl Sentinel {
         Connection::new(self.config.for_sentinel(sentinel))
     }
 
-    /// Runs a command on the first sentinel that can be reached.
+    /// Runs a command on one sentinel, chosen at random among those that can be reached.
     ///
     /// # Errors
     /// What that one answers; that none can be reached.
     pub async fn execute<R: Reply>(&self, cmd: Cmd<R>) -> Result<R> {
         let mut last = setup::no_service();
-        for sentinel in self.addresses() {
+        for sentinel in self.shuffled() {
             let mut connection = self.connection(sentinel)?;
             match connection.reconnect().await {
                 Ok(()) => return connection.run(cmd).await,
@@ -117,6 +117,13 @@ impl Sentinel {
             }
         }
         Err(last)
+    }
+
+    /// The sentinels that are known, in any order.
+    fn shuffled(&self) -> Vec<HostPort> {
+        let mut sentinels = self.addresses();
+        fastrand::shuffle(&mut sentinels);
+        sentinels
     }
 
     /// Runs a command on every sentinel that is known, one after the other, and tells what each answered.

@@ -120,9 +120,19 @@ impl<C> NodeClients<C> {
         self.default.lock().clone()
     }
 
-    pub(crate) fn set_default(&self, node: Option<HostPort>) {
+    /// # Errors
+    /// [`Usage`](redwire_core::ErrorKind::Usage): the map is known, and names no such node.
+    pub(crate) fn set_default(&self, node: Option<HostPort>) -> Result<()> {
+        let view = self.view();
+        if let Some(stranger) = node.as_ref().filter(|node| view.is_known() && view.map.node(node).is_none())
+        {
+            let known: Vec<_> = view.map.nodes().map(|node| node.address.to_string()).collect();
+            let known = known.join(", ");
+            return Err(Error::usage(format!("expected a node of the cluster ({known}), got {stranger}")));
+        }
         *self.default.lock() = node;
         self.publish();
+        Ok(())
     }
 
     /// A call begins.

@@ -77,6 +77,11 @@ fn the_database_chosen_stays_until_the_connection_ends(setup: Setup) {
     let name = setup.key("select").replace(':', "-");
     let mut connection = setup.connection(&server.url(), &format!("client_name={name}"));
     connection.select(5).unwrap();
+    assert_eq!(connection.db(), Some(5));
+    connection.send("SELECT 6").unwrap();
+    assert_eq!(connection.db(), None, "its answer was not read");
+    connection.read_reply::<()>().unwrap();
+    connection.select(5).unwrap();
     for _ in 0..3 {
         connection.run::<String>("PING").unwrap();
         assert!(client_line(server, &name).unwrap().contains(" db=5 "));

@@ -47,14 +47,18 @@ macro_rules! scenario {
         assert!(!error.to_string().contains("cluster://"), "{error}");
 
         assert_eq!($cluster.default_node(), None);
-        $cluster.set_default_node(Some(at(2)));
+        $cluster.set_default_node(Some(at(2))).unwrap();
+        let stranger = HostPort::new("127.0.0.1", 1);
+        let error = $cluster.set_default_node(Some(stranger)).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Usage);
+        assert!(error.to_string().contains(&at(0).to_string()), "{error}");
         assert_eq!($cluster.default_node(), Some(at(2)));
         for _ in 0..5 {
             let port: (String, u16) =
                 $wait!($cluster.client().execute(cmd("CONFIG GET").arg("port"))).unwrap();
             assert_eq!(port.1, at(2).port);
         }
-        $cluster.set_default_node(None);
+        $cluster.set_default_node(None).unwrap();
 
         let stats = $cluster.stats();
         assert!(stats.len() >= 6 && stats.iter().any(|(node, _)| *node == at(owner)), "{stats:?}");

@@ -281,6 +281,13 @@ impl Connection {
         }
     }
 
+    pub(crate) fn db(&self) -> Option<u32> {
+        match self {
+            Self::Tokio(connection) => connection.db(),
+            Self::Blocking(connection) => connection.db(),
+        }
+    }
+
     pub(crate) fn session(&self) -> Option<&Session> {
         match self {
             Self::Tokio(connection) => connection.session(),

@@ -1,6 +1,6 @@
 //! Sentinels by hand, and their commands, against a real set with passwords of its own.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use redwire::config::{Config, ReadFrom};
 use redwire::prelude::*;
@@ -57,6 +57,14 @@ macro_rules! scenario {
         assert_eq!(ids.len(), 3);
         assert!(ids.iter().all(|(_, id)| id.as_ref().is_ok_and(|id| id.len() == 40)));
         assert_eq!($wait!($sentinel.execute(cmd::<String>("PING"))).unwrap(), "PONG");
+        // Each of them is asked, sooner or later.
+        let mut asked = HashSet::new();
+        for _ in 0..1_000 {
+            if asked.len() < 3 {
+                asked.insert($wait!($sentinel.execute(cmd::<String>("SENTINEL MYID"))).unwrap());
+            }
+        }
+        assert_eq!(asked.len(), 3);
         let error = $wait!($sentinel.execute(cmd::<()>("SENTINEL FAILOVER").arg("other"))).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Response, "{error}");
     }};

@@ -11,7 +11,7 @@ use serde_json::Value as Json;
 use super::super::slots_reply::{SlotsReply, Source};
 use super::super::{
     AfterFailure, Asking, ClusterOptions, FetchedMap, Map, Redirect, Remap, Route, RouteStep, Rules,
-    Topology, TopologyHint, slot_of,
+    Topology, TopologyHint, slot_of_words,
 };
 use super::{address, remap, reply};
 use crate::backoff::Backoff;
@@ -124,7 +124,7 @@ fn run(map: &Map, case: Case) {
     let cluster = ClusterOptions { remap: remap(&case.remap), max_redirects, ..defaults };
     let config = config();
     let words: Vec<_> = cmd.args().iter().collect();
-    let slot = slot_of(cmd.facts(), words.into_iter()).unwrap();
+    let slot = slot_of_words(cmd.facts(), words.into_iter()).unwrap();
     let deadline = case.deadline_ms.map(|ms| start + Duration::from_millis(ms));
     let mut route = Route::new(slot, deadline);
     for (n, step) in case.steps.into_iter().enumerate() {

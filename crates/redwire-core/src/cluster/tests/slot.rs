@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::super::{slot, slot_of};
+use super::super::{slot, slot_of_words};
 use crate::error::{ClusterFault, ErrorKind};
 use crate::facts;
 
@@ -55,7 +55,7 @@ fn the_slots_of_servers() {
 fn of(line: &str) -> crate::Result<Option<u16>> {
     let words: Vec<_> = line.split(' ').map(str::as_bytes).collect();
     let facts = facts::lookup(words[0], words.get(1).copied()).unwrap_or(&facts::UNKNOWN);
-    slot_of(facts, words.into_iter())
+    slot_of_words(facts, words.into_iter())
 }
 
 #[test]
