@@ -28,6 +28,13 @@ use std::{fmt, str::FromStr, time::Duration};
 /// assert_eq!(backoff.delay(4, Duration::ZERO, 0), Duration::from_millis(80));
 /// assert_eq!("exponential:10ms:1s".parse(), Ok(backoff));
 /// ```
+#[doc(alias = "AbstractBackoff")]
+#[doc(alias = "ExponentialBackoff")]
+#[doc(alias = "FullJitterBackoff")]
+#[doc(alias = "EqualJitterBackoff")]
+#[doc(alias = "DecorrelatedJitterBackoff")]
+#[doc(alias = "ConstantBackoff")]
+#[doc(alias = "NoBackoff")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Backoff {
     shape: Shape,

@@ -25,6 +25,7 @@ use crate::secret::{self, Secret};
 /// assert_eq!(cmd.name(), "CLIENT NO-EVICT");
 /// assert_eq!(cmd.to_bytes(), b"*3\r\n$6\r\nCLIENT\r\n$8\r\nNO-EVICT\r\n$2\r\nON\r\n");
 /// ```
+#[doc(alias = "execute_command")]
 #[must_use = "a command does nothing until it is run"]
 pub struct Cmd<R> {
     /// `None` where the words tell: they are looked up when it is asked for.
@@ -265,6 +266,7 @@ impl<R> Cmd<R> {
     }
 
     /// The command packed as it goes over the wire, without sending it.
+    #[doc(alias = "pack_command")]
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut outbox = Outbox::default();

@@ -29,6 +29,10 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// assert_eq!(error.code(), Some("WRONGTYPE"));
 /// assert_eq!(error.outcome(), Outcome::Rejected);
 /// ```
+#[doc(alias = "RedisError")]
+#[doc(alias = "ReplyError")]
+#[doc(alias = "PipelineError")]
+#[doc(alias = "MultiExecError")]
 #[derive(Clone)]
 pub struct Error(Arc<ErrorInner>);
 
@@ -70,37 +74,53 @@ pub enum ErrorKind {
     /// The call cannot be made this way; the message says which way it can.
     Usage,
     /// The connection could not be made, or was lost.
+    #[doc(alias = "ConnectionError")]
     Connection(ConnectionFault),
     /// The server does not let this user in, or does not let it do this.
+    #[doc(alias = "AuthenticationError")]
+    #[doc(alias = "NoPermissionError")]
+    #[doc(alias = "AuthorizationError")]
     Authentication(AuthenticationFault),
     /// The call's deadline passed.
+    #[doc(alias = "TimeoutError")]
     Timeout,
     /// The peer sent what no Redis server sends. Where replies cannot be told apart any more, the connection
     /// was dropped.
+    #[doc(alias = "ProtocolError")]
+    #[doc(alias = "InvalidResponse")]
     Protocol,
     /// The server answered with an error; [`Error::code`] is its first word.
+    #[doc(alias = "ResponseError")]
+    #[doc(alias = "DataError")]
     Response,
     /// The server is there but cannot serve now: it loads its data, or its master is down, or a script runs.
     /// Where one of the first two lasts for a second, new connections are made to its address, behind which
     /// another may serve.
+    #[doc(alias = "BusyLoadingError")]
     Busy,
     /// The server has as many clients as its `maxclients` allows.
+    #[doc(alias = "MaxClientsError")]
     MaxClients,
     /// A write was sent to a replica. With one address, the connections to it are left for new ones, which
     /// may lead to another server by now, and what was not executed is made again until its deadline, unless
     /// [`read_only`](crate::config::ConfigBuilder::read_only) says that a replica is meant, or `retries` is
     /// 0.
+    #[doc(alias = "ReadOnlyError")]
     ReadOnly,
     /// The sentinels did not lead to a master.
     Sentinel(SentinelFault),
     /// The cluster cannot serve the command, or not here, or not now.
     Cluster(ClusterFault),
     /// As many connections as `max_connections` allows are in use.
+    #[doc(alias = "MaxConnectionsError")]
     PoolExhausted,
     /// More commands or bytes are waiting than the limits of the configuration allow.
     QueueFull,
     /// A transaction was not executed: another client changed the keys it watches, or the connection that
     /// watched them was lost.
+    #[doc(alias = "WatchError")]
+    #[doc(alias = "WatchVariableError")]
+    #[doc(alias = "ExecAbortError")]
     Aborted,
     /// The reply cannot be turned into the type that was asked for.
     Decode,
@@ -145,10 +165,12 @@ pub enum SentinelFault {
     UnknownService,
     /// None told a master that can be believed: it is down and no other was chosen yet, or they see too few
     /// others.
+    #[doc(alias = "MasterNotFoundError")]
     NoMaster,
     /// The server they told is no master, or no longer.
     NotMaster,
     /// They told no replica that can be used, and a replica was asked for.
+    #[doc(alias = "SlaveNotFoundError")]
     NoReplica,
 }
 
@@ -157,16 +179,22 @@ pub enum SentinelFault {
 #[non_exhaustive]
 pub enum ClusterFault {
     /// The slot belongs to another node.
+    #[doc(alias = "MovedError")]
     Moved,
     /// The slot is on its way to another node, which is to be asked for this key.
+    #[doc(alias = "AskError")]
     Ask,
     /// Some of the keys are on their way to another node: later they will be together again.
+    #[doc(alias = "TryAgainError")]
     TryAgain,
     /// The cluster does not serve, as the node sees it: slots have no node, or it is cut off from the others.
+    #[doc(alias = "ClusterDownError")]
     Down,
     /// The keys are in several slots, and the command can only be run within one.
+    #[doc(alias = "ClusterCrossSlotError")]
     CrossSlot,
     /// No node is known for the slot.
+    #[doc(alias = "SlotNotCoveredError")]
     NotCovered,
     /// None of the nodes that were asked for the map answered.
     Unreachable,
@@ -193,6 +221,8 @@ pub enum AuthenticationFault {
 }
 
 /// What is wrong with a lock.
+#[doc(alias = "LockError")]
+#[doc(alias = "LockNotOwnedError")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum LockFault {

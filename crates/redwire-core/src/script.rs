@@ -40,6 +40,7 @@ use crate::facts::{self, Facts};
 /// error is [`MaybeExecuted`](crate::Outcome::MaybeExecuted), whatever error code it made up. A script must
 /// not answer with a whole sentence by which a server refuses to run it (`NOSCRIPT No matching script. …`,
 /// `BUSY Redis is busy running a script. …`), or it may be run a second time.
+#[doc(alias = "register_script")]
 #[derive(Clone)]
 pub struct Script(Arc<ScriptInner>);
 

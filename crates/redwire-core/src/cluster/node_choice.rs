@@ -12,6 +12,7 @@ use crate::config::HostPort;
 ///
 /// assert!(NodeChoice::All.among(&Map::default(), 0).is_empty());
 /// ```
+#[doc(alias = "target_nodes")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum NodeChoice {

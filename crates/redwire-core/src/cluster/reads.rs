@@ -12,6 +12,7 @@ use crate::config::HostPort;
 
 /// Which node is asked for what only reads. A replica may be behind its primary: what was just written may
 /// not be there yet.
+#[doc(alias = "LoadBalancingStrategy")]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ReadStrategy {

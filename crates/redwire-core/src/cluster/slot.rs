@@ -30,6 +30,7 @@ const TABLE: [u16; 256] = {
 /// assert_eq!(slot(b"123456789"), 12739);
 /// assert_eq!(slot(b"user:{42}:name"), slot(b"{42}"));
 /// ```
+#[doc(alias = "keyslot")]
 #[must_use]
 pub fn slot(key: &[u8]) -> u16 {
     let step = |crc: u16, byte: &u8| (crc << 8) ^ TABLE[usize::from((crc >> 8) as u8 ^ byte)];

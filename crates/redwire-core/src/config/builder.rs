@@ -64,6 +64,7 @@ impl ConfigBuilder {
     /// `?name=value&…` sets any option by the name of its setter here, and wins over the rest of the URL.
     /// Durations are seconds (`0.5`) or have a unit (`500ms`); booleans are true, false, yes, no, 1 or 0;
     /// sizes may end in KiB, MiB or GiB. The names that redis-py uses for these options are understood too.
+    #[doc(alias = "from_url")]
     pub fn url(mut self, url: &str) -> Self {
         self.url = Some(Url::parse(url));
         self
@@ -90,12 +91,14 @@ impl ConfigBuilder {
     }
 
     /// The one server's Unix socket. Default: none, TCP is used. Replaces host and port.
+    #[doc(alias = "unix_socket_path")]
     pub fn path(self, path: impl Into<PathBuf>) -> Self {
         self.deployment(Deployment::Single(Endpoint::Unix(path.into())))
     }
 
     /// Whether connections use TLS. Default: false. In a URL, the scheme `rediss` says so; a URL never
     /// switches off what is switched on here.
+    #[doc(alias = "ssl")]
     pub fn tls(mut self, on: bool) -> Self {
         self.config.tls = on;
         self
@@ -191,6 +194,7 @@ impl ConfigBuilder {
     /// let config = Config::builder().response_callback("GET", upper).build()?;
     /// # Ok::<(), redwire_core::config::ConfigError>(())
     /// ```
+    #[doc(alias = "set_response_callback")]
     pub fn response_callback(
         mut self,
         command: &str,
@@ -203,6 +207,7 @@ impl ConfigBuilder {
     /// The longest a connect may take, with name look-up, TLS and handshake. Default 2 s; zero is refused.
     /// Below the network's round trip times four, no connect succeeds; at a minute, a dead address holds up
     /// its callers as long.
+    #[doc(alias = "socket_connect_timeout")]
     pub fn connect_timeout(mut self, limit: Duration) -> Self {
         self.config.connect_timeout = limit;
         self
@@ -211,6 +216,7 @@ impl ConfigBuilder {
     /// The overall deadline of one operation: queue, connect, retries and answer. Default 5 s; zero is none.
     /// Too short, and a slow command ends with its outcome unknown; none, and a frozen server holds its
     /// callers for ever.
+    #[doc(alias = "socket_timeout")]
     pub fn timeout(mut self, limit: Duration) -> Self {
         self.config.timeout = non_zero(limit);
         self
@@ -218,6 +224,7 @@ impl ConfigBuilder {
 
     /// Whether the kernel probes silent TCP connections. Default true. Off, a peer that vanished without a
     /// word is noticed only by the next command.
+    #[doc(alias = "socket_keepalive")]
     pub fn keepalive(mut self, on: bool) -> Self {
         self.config.keepalive = on;
         self
@@ -225,6 +232,7 @@ impl ConfigBuilder {
 
     /// Silence before the first keepalive probe; whole seconds count. Default 30 s, 1 to 32767 s. Short costs
     /// a packet as often on every idle connection; long lets firewalls forget the connection first.
+    #[doc(alias = "socket_keepalive_options")]
     pub fn keepalive_idle(mut self, idle: Duration) -> Self {
         self.config.keepalive_probes.idle = idle;
         self
@@ -309,6 +317,7 @@ impl ConfigBuilder {
     }
 
     /// [`RetryPolicy::backoff`]: the pause before each retry. Default full jitter, 10 ms → 1 s.
+    #[doc(alias = "Retry")]
     pub fn retry_backoff(mut self, backoff: Backoff) -> Self {
         self.config.retry.backoff = backoff;
         self
@@ -343,6 +352,7 @@ impl ConfigBuilder {
     }
 
     /// [`RetryPolicy::codes`]: the error code words that are retried, in place of the default ones.
+    #[doc(alias = "retry_on_error")]
     pub fn retry_on<W: Into<String>>(mut self, codes: impl IntoIterator<Item = W>) -> Self {
         self.config.retry.codes = codes.into_iter().map(Into::into).collect();
         self
@@ -380,6 +390,7 @@ impl ConfigBuilder {
 
     /// Bytes of a connection's read buffer to begin with; it grows for larger replies. Default 64 KiB, 1 KiB
     /// to 1 GiB. Small costs more system calls; large costs that much memory for every connection.
+    #[doc(alias = "socket_read_size")]
     pub fn read_buffer_size(mut self, bytes: usize) -> Self {
         self.config.read_buffer_size = bytes;
         self

@@ -12,6 +12,7 @@ pub(super) const DEFAULT_BACKOFF: Backoff =
 
 /// The rule for retrying a command. A command that may already have been executed is repeated only where that
 /// is safe, whatever stands here; and the operation's deadline ends all retrying.
+#[doc(alias = "Retry")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RetryPolicy {

@@ -10,6 +10,8 @@ use super::{Reader, Reply, decode_error, mismatch};
 use crate::error::Result;
 
 /// Text in which bytes that are no UTF-8 were replaced by `U+FFFD`, where `String` would fail.
+#[doc(alias = "encoding_errors")]
+#[doc(alias = "decode_responses")]
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Lossy(pub String);
 

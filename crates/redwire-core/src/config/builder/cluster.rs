@@ -14,6 +14,7 @@ impl ConfigBuilder {
     /// Where servers are reached that announce another address: behind NAT, a proxy, or in a container.
     /// Default: where they say. It is applied to every address that a cluster or sentinels tell (of nodes,
     /// masters, replicas and other sentinels), and not to those that are configured.
+    #[doc(alias = "host_port_remap")]
     pub fn remap(mut self, remap: impl Into<Remap>) -> Self {
         self.config.cluster.remap = remap.into();
         self.config.sentinel.remap = self.config.cluster.remap.clone();
@@ -34,6 +35,7 @@ impl ConfigBuilder {
     /// [`NotCovered`](crate::ClusterFault::NotCovered) or [`Down`](crate::ClusterFault::Down); all others go
     /// on. A scan of the whole cluster gives out the keys of the others and then ends in that error, unless
     /// this is false.
+    #[doc(alias = "skip_full_coverage_check")]
     pub fn require_full_coverage(mut self, on: bool) -> Self {
         self.config.cluster.require_full_coverage = on;
         self
@@ -42,6 +44,7 @@ impl ConfigBuilder {
     /// Redirections after which the map is asked for anew. Default 5. At 1 each does so, as often as
     /// [`refresh_pause`](Self::refresh_pause) allows; at 0 none does, and slots that moved are learnt one by
     /// one.
+    #[doc(alias = "reinitialize_steps")]
     pub fn refresh_after_moved(mut self, redirections: u32) -> Self {
         self.config.cluster.refresh_after_moved = redirections;
         self
@@ -71,6 +74,8 @@ impl ConfigBuilder {
 
     /// Which nodes answer commands that only read. Default [`ReadStrategy::Primary`]. With any other, reads
     /// may miss what was just written, and `READONLY` is sent on every connection.
+    #[doc(alias = "read_from_replicas")]
+    #[doc(alias = "load_balancing_strategy")]
     pub fn read_strategy(mut self, strategy: ReadStrategy) -> Self {
         self.config.cluster.read_strategy = strategy;
         self

@@ -12,6 +12,8 @@ impl ConfigBuilder {
     /// limit while a call waits for long, to ask whether the server lives. Few, and calls wait for one
     /// another (see [`pool_timeout`](Self::pool_timeout)); many, and the server's `maxclients` (10 000) is
     /// shared by fewer processes.
+    #[doc(alias = "maxsize")]
+    #[doc(alias = "max_connections_per_node")]
     pub fn max_connections(mut self, most: usize) -> Self {
         self.config.max_connections = most;
         self
@@ -27,6 +29,7 @@ impl ConfigBuilder {
 
     /// Idle connections kept ready. Default 0, at most `max_connections`. At 0 the first call after a quiet
     /// time pays for the connect; many are unused sockets and memory of the server.
+    #[doc(alias = "minsize")]
     pub fn min_idle_connections(mut self, least: usize) -> Self {
         self.config.min_idle_connections = least;
         self

@@ -16,6 +16,7 @@ impl ConfigBuilder {
     /// none. This file, a directory and bytes add up, and stand in place of the system's certificates: a CA
     /// too few, and connects fail as "unknown CA"; a CA too many, and an attacker with its key can pose as
     /// the server.
+    #[doc(alias = "ssl_ca_certs")]
     pub fn tls_ca_file(mut self, path: impl Into<PathBuf>) -> Self {
         self.config.tls_options.ca_file = some_path(path);
         self
@@ -23,6 +24,7 @@ impl ConfigBuilder {
 
     /// A directory of files of CA certificates (PEM), as [`tls_ca_file`](Self::tls_ca_file) for each file
     /// in it. Default: none; empty is none.
+    #[doc(alias = "ssl_ca_path")]
     pub fn tls_ca_dir(mut self, path: impl Into<PathBuf>) -> Self {
         self.config.tls_options.ca_dir = some_path(path);
         self
@@ -30,6 +32,7 @@ impl ConfigBuilder {
 
     /// CA certificates (PEM) themselves, beside or in place of [`tls_ca_file`](Self::tls_ca_file). Default:
     /// none. Cannot be given in a URL.
+    #[doc(alias = "ssl_ca_data")]
     pub fn tls_ca_bytes(mut self, pem: impl AsRef<[u8]>) -> Self {
         self.config.tls_options.ca_bytes = Some(pem.as_ref().to_vec());
         self
@@ -38,6 +41,7 @@ impl ConfigBuilder {
     /// The file of the client's certificate (PEM), followed by those between it and the CA. Default: none;
     /// empty is none. Needs a key. A server that asks for one (`tls-auth-clients yes`, its default) refuses
     /// connections without.
+    #[doc(alias = "ssl_certfile")]
     pub fn tls_cert_file(mut self, path: impl Into<PathBuf>) -> Self {
         self.config.tls_options.cert = some_path(path).map(TlsSource::File);
         self
@@ -52,6 +56,7 @@ impl ConfigBuilder {
 
     /// The file of the private key (PEM) of the client's certificate. Default: none; empty is none. Needs a
     /// certificate.
+    #[doc(alias = "ssl_keyfile")]
     pub fn tls_key_file(mut self, path: impl Into<PathBuf>) -> Self {
         self.config.tls_options.key = some_path(path).map(TlsSource::File);
         self
@@ -66,6 +71,7 @@ impl ConfigBuilder {
 
     /// What the private key is encrypted with. Default: none; empty is none. Needs a key, and the feature
     /// `encrypted-keys` of `redwire`.
+    #[doc(alias = "ssl_password")]
     pub fn tls_key_password(mut self, password: impl Into<Secret>) -> Self {
         let password = Some(password.into()).filter(|secret| !secret.reveal().is_empty());
         self.config.tls_options.key_password = password;
@@ -75,6 +81,7 @@ impl ConfigBuilder {
     /// Whether the server's certificate is verified. Default [`Verification::Required`]; in a URL `none`,
     /// `optional` or `required`. With `none` any party between client and server can read and change
     /// everything.
+    #[doc(alias = "ssl_cert_reqs")]
     pub fn tls_verification(mut self, verification: Verification) -> Self {
         self.config.tls_options.verification = verification;
         self
@@ -83,6 +90,7 @@ impl ConfigBuilder {
     /// Whether the certificate must be for the host that was asked for. Default true. False, and an attacker
     /// an attacker who has any certificate of the same CA can pose as the server; better name the host in the
     /// certificate by [`tls_server_name`](Self::tls_server_name).
+    #[doc(alias = "ssl_check_hostname")]
     pub fn tls_check_hostname(mut self, on: bool) -> Self {
         self.config.tls_options.any_host = !on;
         self
@@ -101,6 +109,8 @@ impl ConfigBuilder {
     /// `ocsp` of `redwire`.
     ///
     /// redis-py's `ssl_validate_ocsp_stapled=true` is `must_staple`.
+    #[doc(alias = "ssl_validate_ocsp_stapled")]
+    #[doc(alias = "ssl_validate_ocsp")]
     pub fn tls_ocsp(mut self, ocsp: Ocsp) -> Self {
         self.config.tls_options.ocsp = ocsp;
         self
@@ -108,6 +118,7 @@ impl ConfigBuilder {
 
     /// The file of the certificate (PEM) that must have signed the OCSP answer. Default: none, which is the
     /// CA or whom it named for that; empty is none. Needs [`tls_ocsp`](Self::tls_ocsp).
+    #[doc(alias = "ssl_ocsp_expected_cert")]
     pub fn tls_ocsp_responder_file(mut self, path: impl Into<PathBuf>) -> Self {
         self.config.tls_options.ocsp_responder = some_path(path).map(TlsSource::File);
         self
@@ -123,6 +134,7 @@ impl ConfigBuilder {
     /// A configuration of rustls, used as it stands, in place of all other options of TLS but
     /// [`tls_server_name`](Self::tls_server_name). Default: none. What it verifies, or fails to, is its
     /// maker's affair.
+    #[doc(alias = "ssl_ocsp_context")]
     #[cfg(feature = "tls")]
     pub fn tls_config(mut self, config: Arc<rustls::ClientConfig>) -> Self {
         self.config.tls_options.config = Some(config);
