@@ -284,7 +284,8 @@ impl<'a> Reconnecting for SharingDriver<'a> {
             }
             state.writer = Some(Arc::clone(writer));
             let now = clock::now();
-            (state.armed, state.quiet_from) = (None, now + LONG_QUIET);
+            // It may have been made, and have ended, long before this task had its first turn.
+            (state.armed, state.quiet_from) = (None, now);
             state.keeper.handle_connected(now, fastrand::u64(..));
             state.link.handle_connected(now);
             state.renew = false;
