@@ -21,10 +21,11 @@ mod transaction;
 mod wire;
 
 use std::future::poll_fn;
-use std::pin::pin;
+use std::pin::Pin;
 use std::task::{Poll, Waker};
+use std::time::Instant;
 
-use crate::shared::clock::before;
+use crate::shared::clock::{before, unless};
 
 pub use cache::{Cache, CacheRequest};
 pub use client::{Client, Request};
@@ -46,12 +47,32 @@ fn renew(waiter: &mut Waker, waker: &Waker) -> Option<Waker> {
     (!waiter.will_wake(waker)).then(|| std::mem::replace(waiter, waker.clone()))
 }
 
-/// What `work` gives, or `None` if `end` is ready first.
-async fn unless<T>(end: impl Future<Output = ()>, work: impl Future<Output = T>) -> Option<T> {
-    let (mut end, mut work) = (pin!(end), pin!(work));
-    poll_fn(|cx| match work.as_mut().poll(cx) {
-        Poll::Ready(output) => Poll::Ready(Some(output)),
-        Poll::Pending => end.as_mut().poll(cx).map(|()| None),
-    })
-    .await
+/// What is under way at the same time, each future with what it is for.
+struct UnderWay<K, T>(Vec<(K, Pin<Box<dyn Future<Output = T> + Send>>)>);
+
+impl<K, T> UnderWay<K, T> {
+    fn begin(&mut self, what: K, work: impl Future<Output = T> + Send + 'static) {
+        self.0.push((what, Box::pin(work)));
+    }
+
+    /// Waits until something has ended, but no longer than `deadline`; gives all that has.
+    async fn ended(&mut self, deadline: Option<Instant>) -> Vec<(K, T)> {
+        let ended = poll_fn(|cx| {
+            let (mut ended, mut at) = (Vec::new(), 0);
+            while let Some((_, work)) = self.0.get_mut(at) {
+                match work.as_mut().poll(cx) {
+                    Poll::Ready(output) => ended.push((self.0.remove(at).0, output)),
+                    Poll::Pending => at += 1,
+                }
+            }
+            if ended.is_empty() { Poll::Pending } else { Poll::Ready(ended) }
+        });
+        before(deadline, ended).await.unwrap_or_default()
+    }
+}
+
+impl<K, T> Default for UnderWay<K, T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
 }

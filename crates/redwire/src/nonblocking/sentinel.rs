@@ -4,18 +4,16 @@
 mod watch;
 
 use std::fmt;
-use std::future::poll_fn;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Poll, ready};
 
 use redwire_core::config::{Config, HostPort, ReadFrom};
 use redwire_core::sentinel::{FoundServers, SentinelAnswer, SentinelReply, other_words, question};
 use redwire_core::{Cmd, Error, Reply, Result, Run};
 
+use super::UnderWay;
 use super::client::Client;
 use super::connection::{Connection, Pending};
-use crate::shared::clock::{self, Timer};
+use crate::shared::clock;
 use crate::shared::lookups::Lookups;
 use crate::shared::service::Service;
 use crate::shared::setup;
@@ -156,41 +154,22 @@ pub(super) fn discover<'s>(service: &'s Service, config: &'s Config) -> Pending<
     Box::pin(async move { service.handle_found(ask_in_turn(service, config).await?) })
 }
 
-/// A question under way.
-type PendingQuestion = (HostPort, Pin<Box<dyn Future<Output = Result<SentinelAnswer>> + Send>>);
-
 /// Asks as many sentinels at a time as the discovery wants.
 async fn ask_in_turn(service: &Service, config: &Config) -> Result<FoundServers> {
     let mut discovery = service.discovery();
-    let mut asked: Vec<PendingQuestion> = Vec::new();
-    let mut timer = Timer::default();
-    poll_fn(|cx| {
-        loop {
-            while let Some(sentinel) = discovery.poll_ask(clock::now()) {
-                let (config, name) = (config.for_sentinel(sentinel.clone()), service.name().to_owned());
-                let asking = ask(config, Arc::clone(service.lookups()), name);
-                asked.push((sentinel, Box::pin(asking)));
-            }
-            let mut answered = false;
-            asked.retain_mut(|(sentinel, asking)| match asking.as_mut().poll(cx) {
-                Poll::Pending => true,
-                Poll::Ready(answer) => {
-                    discovery.handle_answer(sentinel, answer, clock::now());
-                    answered = true;
-                    false
-                }
-            });
-            if let Some(found) = discovery.poll_found() {
-                return Poll::Ready(found);
-            }
-            if answered {
-                continue;
-            }
-            let Some(next) = discovery.poll_timeout() else { return Poll::Pending };
-            ready!(timer.poll_at(next, cx));
+    let mut asked = UnderWay::default();
+    loop {
+        while let Some(sentinel) = discovery.poll_ask(clock::now()) {
+            let (config, name) = (config.for_sentinel(sentinel.clone()), service.name().to_owned());
+            asked.begin(sentinel, ask(config, Arc::clone(service.lookups()), name));
         }
-    })
-    .await
+        if let Some(found) = discovery.poll_found() {
+            return found;
+        }
+        for (sentinel, answer) in asked.ended(discovery.poll_timeout()).await {
+            discovery.handle_answer(&sentinel, answer, clock::now());
+        }
+    }
 }
 
 async fn ask(config: Config, lookups: Arc<Lookups>, service: String) -> Result<SentinelAnswer, Error> {

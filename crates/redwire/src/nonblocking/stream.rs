@@ -1,13 +1,13 @@
 //! Sockets of the async driver: TCP, TLS, Unix, and streams of the user's own, reading and writing apart.
 //! Knows nothing of what goes through them.
 
-use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::{BufMut, BytesMut};
+use custom::Custom;
 use redwire_core::config::{Endpoint, HostPort};
 use redwire_core::dial::Dial;
 use redwire_core::outbox::Outbox;
@@ -17,8 +17,8 @@ use tokio::net::{TcpStream, tcp};
 #[cfg(unix)]
 use tokio::net::{UnixStream, unix};
 
-use super::connector::{self, Connect};
-use crate::shared::clock::{self, Timer, with_io};
+use super::{UnderWay, connector};
+use crate::shared::clock::{self, with_io};
 use crate::shared::target::Target;
 use crate::shared::{lookups, setup, socket};
 
@@ -33,23 +33,36 @@ const READ_AT_ONCE: usize = 256 * 1024;
 /// The half that reads.
 #[derive(Debug)]
 pub(super) enum StreamReader {
-    Tcp(tcp::OwnedReadHalf),
-    #[cfg(unix)]
-    Unix(unix::OwnedReadHalf),
+    Plain(ReadHalf),
+    // Boxed, so that all kinds are told apart by one look.
     #[cfg(feature = "tls")]
-    Tls(secure::StreamReader),
-    Custom(custom::StreamReader),
+    Tls(Box<secure::StreamReader>),
 }
 
 /// The half that writes; several tasks may try.
 #[derive(Debug)]
 pub(super) enum StreamWriter {
+    Plain(WriteHalf),
+    #[cfg(feature = "tls")]
+    Tls(Box<secure::StreamWriter>),
+}
+
+/// What is read from, without or under TLS.
+#[derive(Debug)]
+pub(super) enum ReadHalf {
+    Tcp(tcp::OwnedReadHalf),
+    #[cfg(unix)]
+    Unix(unix::OwnedReadHalf),
+    Custom(Custom),
+}
+
+/// What is written to, without or under TLS.
+#[derive(Debug)]
+pub(super) enum WriteHalf {
     Tcp(tcp::OwnedWriteHalf),
     #[cfg(unix)]
     Unix(unix::OwnedWriteHalf),
-    #[cfg(feature = "tls")]
-    Tls(secure::StreamWriter),
-    Custom(custom::StreamWriter),
+    Custom(Custom),
 }
 
 /// Connects to the server; with TLS where that is asked for. What the server says along with the end of the
@@ -60,57 +73,37 @@ pub(super) async fn connect(
     endpoint: &Endpoint,
     plain: &mut BytesMut,
 ) -> Result<(StreamReader, StreamWriter)> {
-    if let Some(connector) = connector::of(target.config())? {
-        // The client may have been made outside of the runtime.
-        clock::follow_runtime();
-        return connect_by(&**connector, target, endpoint, plain).await;
-    }
-    match endpoint {
-        Endpoint::Tcp(address) => {
+    let (reader, writer) = match (connector::of(target.config())?, endpoint) {
+        (Some(connector), _) => {
+            // The client may have been made outside of the runtime.
+            clock::follow_runtime();
+            let stream = custom::connect(&**connector, endpoint).await?;
+            (ReadHalf::Custom(stream.clone()), WriteHalf::Custom(stream))
+        }
+        (None, Endpoint::Tcp(address)) => {
             let addresses = resolve(target, address).await?;
             let stream = dial(Dial::new(addresses)).await?;
             socket::configure((&stream).into(), target.config())
                 .map_err(|error| Error::from_io("setting socket options", Outcome::NotSent, error))?;
-            #[cfg(feature = "tls")]
-            if let Some(session) = target.tls_session(&address.host)? {
-                let (half, other) = stream.into_split();
-                let (half, other) = (secure::ReadHalf::Tcp(half), secure::WriteHalf::Tcp(other));
-                let (reader, writer) = secure::shake_hands(half, other, session, plain).await?;
-                return Ok((StreamReader::Tls(reader), StreamWriter::Tls(writer)));
-            }
-            let _ = plain;
             let (reader, writer) = stream.into_split();
-            Ok((StreamReader::Tcp(reader), StreamWriter::Tcp(writer)))
+            (ReadHalf::Tcp(reader), WriteHalf::Tcp(writer))
         }
         #[cfg(unix)]
-        Endpoint::Unix(path) => {
-            let stream = with_io(UnixStream::connect(path)).await?;
-            let (reader, writer) = stream.into_split();
-            Ok((StreamReader::Unix(reader), StreamWriter::Unix(writer)))
+        (None, Endpoint::Unix(path)) => {
+            let (reader, writer) = with_io(UnixStream::connect(path)).await?.into_split();
+            (ReadHalf::Unix(reader), WriteHalf::Unix(writer))
         }
-        _ => Err(Error::usage(format!("this system has no sockets for the address {endpoint}"))),
-    }
-}
-
-/// As [`connect`], by the user's connector.
-#[cfg_attr(not(feature = "tls"), allow(clippy::needless_pass_by_ref_mut, reason = "TLS does"))]
-async fn connect_by(
-    connector: &dyn Connect,
-    target: &Target,
-    endpoint: &Endpoint,
-    plain: &mut BytesMut,
-) -> Result<(StreamReader, StreamWriter)> {
-    let (half, other) = custom::connect(connector, endpoint).await?;
+        _ => return Err(Error::usage(format!("this system has no sockets for the address {endpoint}"))),
+    };
     #[cfg(feature = "tls")]
     if let Endpoint::Tcp(address) = endpoint
         && let Some(session) = target.tls_session(&address.host)?
     {
-        let (half, other) = (secure::ReadHalf::Custom(half), secure::WriteHalf::Custom(other));
-        let (reader, writer) = secure::shake_hands(half, other, session, plain).await?;
-        return Ok((StreamReader::Tls(reader), StreamWriter::Tls(writer)));
+        let (reader, writer) = secure::shake_hands(reader, writer, session, plain).await?;
+        return Ok((StreamReader::Tls(Box::new(reader)), StreamWriter::Tls(Box::new(writer))));
     }
-    let _ = (target, plain);
-    Ok((StreamReader::Custom(half), StreamWriter::Custom(other)))
+    let _ = plain;
+    Ok((StreamReader::Plain(reader), StreamWriter::Plain(writer)))
 }
 
 /// The addresses of the host, looked up anew. An address stands for itself.
@@ -121,73 +114,33 @@ async fn resolve(target: &Target, address: &HostPort) -> Result<Vec<SocketAddr>>
     }
 }
 
-/// An attempt to connect to one address.
-type DialAttempt = (SocketAddr, Pin<Box<dyn Future<Output = Result<TcpStream>> + Send>>);
-
 /// The first connection that comes up, with as many attempts at a time as `dial` wants.
 async fn dial(mut dial: Dial) -> Result<TcpStream> {
-    let mut attempts: Vec<DialAttempt> = Vec::new();
-    let mut timer = Timer::default();
-    poll_fn(|cx| {
-        loop {
-            while let Some(address) = dial.poll_start(clock::now()) {
-                attempts.push((address, Box::pin(with_io(TcpStream::connect(address)))));
-            }
-            let mut failed = false;
-            let mut connected = None;
-            attempts.retain_mut(|(address, attempt)| match attempt.as_mut().poll(cx) {
-                Poll::Pending => true,
-                Poll::Ready(Ok(stream)) => {
-                    connected = Some(stream);
-                    false
-                }
-                Poll::Ready(Err(error)) => {
-                    dial.handle_failure(*address, error, clock::now());
-                    failed = true;
-                    false
-                }
-            });
-            if let Some(stream) = connected {
-                return Poll::Ready(Ok(stream));
-            }
-            if let Some(error) = dial.poll_failed() {
-                return Poll::Ready(Err(error));
-            }
-            if failed {
-                continue;
-            }
-            let Some(next) = dial.poll_timeout() else { return Poll::Pending };
-            ready!(timer.poll_at(next, cx));
+    let mut attempts = UnderWay::default();
+    loop {
+        while let Some(address) = dial.poll_start(clock::now()) {
+            attempts.begin(address, with_io(TcpStream::connect(address)));
         }
-    })
-    .await
+        if let Some(error) = dial.poll_failed() {
+            return Err(error);
+        }
+        for (address, connected) in attempts.ended(dial.poll_timeout()).await {
+            match connected {
+                Ok(stream) => return Ok(stream),
+                Err(error) => dial.handle_failure(address, error, clock::now()),
+            }
+        }
+    }
 }
 
 impl StreamReader {
-    /// Whether there is nothing to read: a look at the socket itself, since the runtime may not have noticed
-    /// yet what came. An error where the connection is gone.
-    pub(super) fn is_silent(&self) -> Result<bool> {
-        is_silent(match self {
-            Self::Tcp(half) => socket::peek(half.as_ref()),
-            #[cfg(unix)]
-            Self::Unix(half) => socket::peek(half.as_ref()),
-            #[cfg(feature = "tls")]
-            Self::Tls(reader) => reader.peek(),
-            Self::Custom(reader) => reader.peek(),
-        })
-    }
-
     /// Whether there may be something to read; if not, the task is woken when there is.
     #[inline]
     pub(super) fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
-            Self::Tcp(half) => half.as_ref().poll_read_ready(cx),
-            #[cfg(unix)]
-            Self::Unix(half) => half.as_ref().poll_read_ready(cx),
+            Self::Plain(half) => half.poll_ready(cx),
             #[cfg(feature = "tls")]
             Self::Tls(reader) => reader.poll_ready(cx),
-            // Only reading shows.
-            Self::Custom(_) => Poll::Ready(Ok(())),
         }
     }
 
@@ -199,93 +152,87 @@ impl StreamReader {
         buffer: &mut BytesMut,
     ) -> Poll<io::Result<usize>> {
         match self {
-            Self::Tcp(half) => pin!(half.read_buf(&mut buffer.limit(READ_AT_ONCE))).poll(cx),
-            #[cfg(unix)]
-            Self::Unix(half) => pin!(half.read_buf(&mut buffer.limit(READ_AT_ONCE))).poll(cx),
+            Self::Plain(half) => half.poll_read(cx, buffer),
             #[cfg(feature = "tls")]
             Self::Tls(reader) => reader.poll_read(cx, buffer),
-            Self::Custom(reader) => reader.poll_read(cx, buffer),
         }
     }
 }
 
-/// What a look at a socket says.
-fn is_silent(peeked: io::Result<usize>) -> Result<bool> {
-    match peeked {
-        Ok(0) => Err(Error::closed_by_peer(Outcome::NotSent)),
-        Ok(_) => Ok(false),
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(true),
-        Err(error) => Err(setup::io_error("reading", error)),
+impl ReadHalf {
+    #[inline]
+    fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Tcp(half) => half.as_ref().poll_read_ready(cx),
+            #[cfg(unix)]
+            Self::Unix(half) => half.as_ref().poll_read_ready(cx),
+            // Only reading shows.
+            Self::Custom(_) => Poll::Ready(Ok(())),
+        }
+    }
+
+    #[inline]
+    fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut impl BufMut) -> Poll<io::Result<usize>> {
+        match self {
+            Self::Tcp(half) => pin!(half.read_buf(&mut buffer.limit(READ_AT_ONCE))).poll(cx),
+            #[cfg(unix)]
+            Self::Unix(half) => pin!(half.read_buf(&mut buffer.limit(READ_AT_ONCE))).poll(cx),
+            Self::Custom(stream) => stream.poll_read(cx, buffer),
+        }
     }
 }
 
 impl StreamWriter {
-    /// As [`StreamReader::is_silent`], for a task that is about to write.
+    /// What takes the bytes in the end.
+    #[inline]
+    fn half(&self) -> &WriteHalf {
+        match self {
+            Self::Plain(half) => half,
+            #[cfg(feature = "tls")]
+            Self::Tls(writer) => writer.half(),
+        }
+    }
+
+    /// Whether there is nothing to read, for a task that is about to write: a look at the socket itself,
+    /// since the runtime may not have noticed yet what came. An error where the connection is gone.
     #[cold]
     pub(super) fn is_silent(&self) -> Result<bool> {
-        is_silent(match self {
-            Self::Tcp(half) => socket::peek(half.as_ref()),
+        let peeked = match self.half() {
+            WriteHalf::Tcp(half) => socket::peek(half.as_ref()),
             #[cfg(unix)]
-            Self::Unix(half) => socket::peek(half.as_ref()),
-            #[cfg(feature = "tls")]
-            Self::Tls(writer) => writer.peek(),
-            Self::Custom(writer) => writer.peek(),
-        })
+            WriteHalf::Unix(half) => socket::peek(half.as_ref()),
+            WriteHalf::Custom(stream) => stream.peek(),
+        };
+        match peeked {
+            Ok(0) => Err(Error::closed_by_peer(Outcome::NotSent)),
+            Ok(_) => Ok(false),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(true),
+            Err(error) => Err(setup::io_error("reading", error)),
+        }
     }
 
     /// Writes some of what waits in `outbox`, if the socket takes it now; says how much. A user's stream
     /// takes nothing but by [`poll_flush`](Self::poll_flush).
     #[inline]
     pub(super) fn try_write(&self, outbox: &Outbox) -> io::Result<usize> {
-        let result = if let Some(bytes) = outbox.single() {
-            match self {
-                Self::Tcp(half) => half.try_write(bytes),
-                #[cfg(unix)]
-                Self::Unix(half) => half.try_write(bytes),
-                #[cfg(feature = "tls")]
-                Self::Tls(writer) => writer.try_write(outbox),
-                Self::Custom(_) => Err(io::ErrorKind::WouldBlock.into()),
-            }
-        } else {
-            let mut slices = [IoSlice::new(&[]); 16];
-            let filled = outbox.slices(&mut slices);
-            match self {
-                Self::Tcp(half) => half.try_write_vectored(&slices[..filled]),
-                #[cfg(unix)]
-                Self::Unix(half) => half.try_write_vectored(&slices[..filled]),
-                #[cfg(feature = "tls")]
-                Self::Tls(writer) => writer.try_write(outbox),
-                Self::Custom(_) => Err(io::ErrorKind::WouldBlock.into()),
+        let result = match (self, outbox.single()) {
+            #[cfg(feature = "tls")]
+            (Self::Tls(writer), _) => writer.try_write(outbox),
+            (Self::Plain(half), Some(bytes)) => half.try_write(bytes),
+            (Self::Plain(half), None) => {
+                let mut slices = [IoSlice::new(&[]); 16];
+                let filled = outbox.slices(&mut slices);
+                match half {
+                    WriteHalf::Tcp(half) => half.try_write_vectored(&slices[..filled]),
+                    #[cfg(unix)]
+                    WriteHalf::Unix(half) => half.try_write_vectored(&slices[..filled]),
+                    WriteHalf::Custom(_) => Err(io::ErrorKind::WouldBlock.into()),
+                }
             }
         };
         match result {
             Ok(0) => Err(io::ErrorKind::WriteZero.into()),
             result => result,
-        }
-    }
-
-    /// Whether the socket may take bytes; if not, the task is woken when it may.
-    fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self {
-            Self::Tcp(half) => half.as_ref().poll_write_ready(cx),
-            #[cfg(unix)]
-            Self::Unix(half) => half.as_ref().poll_write_ready(cx),
-            #[cfg(feature = "tls")]
-            Self::Tls(writer) => writer.poll_ready(cx),
-            Self::Custom(_) => Poll::Ready(Ok(())),
-        }
-    }
-
-    /// The user's stream that takes what is written.
-    #[inline]
-    fn custom(&self) -> Option<&custom::StreamWriter> {
-        match self {
-            Self::Tcp(_) => None,
-            #[cfg(unix)]
-            Self::Unix(_) => None,
-            #[cfg(feature = "tls")]
-            Self::Tls(writer) => writer.custom(),
-            Self::Custom(writer) => Some(writer),
         }
     }
 
@@ -297,7 +244,8 @@ impl StreamWriter {
         outbox: &mut Outbox,
         mut sent: impl FnMut(usize),
     ) -> Poll<io::Result<()>> {
-        if let Some(custom) = self.custom() {
+        let half = self.half();
+        if let WriteHalf::Custom(custom) = half {
             return self.poll_flush_custom(custom, cx, outbox, sent);
         }
         while !outbox.is_empty() {
@@ -307,7 +255,7 @@ impl StreamWriter {
                     sent(written);
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    ready!(self.poll_ready(cx))?;
+                    ready!(half.poll_ready(cx))?;
                 }
                 Err(error) => return Poll::Ready(Err(error)),
             }
@@ -320,7 +268,7 @@ impl StreamWriter {
     #[cold]
     fn poll_flush_custom(
         &self,
-        custom: &custom::StreamWriter,
+        custom: &Custom,
         cx: &mut Context<'_>,
         outbox: &mut Outbox,
         mut sent: impl FnMut(usize),
@@ -332,8 +280,10 @@ impl StreamWriter {
             }
             let written = match self {
                 #[cfg(feature = "tls")]
-                Self::Tls(writer) => ready!(writer.poll_write(cx, custom, outbox))?,
-                _ => {
+                Self::Tls(writer) => {
+                    ready!(writer.poll_write(outbox, |bytes| custom.poll_write(cx, &[IoSlice::new(bytes)])))?
+                }
+                Self::Plain(_) => {
                     let mut slices = [IoSlice::new(&[]); 16];
                     let filled = outbox.slices(&mut slices);
                     ready!(custom.poll_write(cx, &slices[..filled]))?
@@ -342,6 +292,28 @@ impl StreamWriter {
             // What may have left counts as sent, flushed or not.
             sent(written);
             custom.hold(written);
+        }
+    }
+}
+
+impl WriteHalf {
+    #[inline]
+    fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(half) => half.try_write(bytes),
+            #[cfg(unix)]
+            Self::Unix(half) => half.try_write(bytes),
+            Self::Custom(_) => Err(io::ErrorKind::WouldBlock.into()),
+        }
+    }
+
+    /// Whether the socket may take bytes; if not, the task is woken when it may.
+    fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Tcp(half) => half.as_ref().poll_write_ready(cx),
+            #[cfg(unix)]
+            Self::Unix(half) => half.as_ref().poll_write_ready(cx),
+            Self::Custom(_) => Poll::Ready(Ok(())),
         }
     }
 }

@@ -129,7 +129,7 @@ impl Wire {
 
     /// Whether the peer has neither closed it nor sent anything but what servers may push at any time.
     pub(super) async fn is_silent(&mut self) -> Result<bool> {
-        while !self.reader.is_silent()? {
+        while !self.writer.is_silent()? {
             self.read_frames().await?;
             if self.frames.replies().next().is_some() {
                 return Ok(false);

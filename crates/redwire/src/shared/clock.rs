@@ -266,3 +266,13 @@ pub(crate) async fn before<T>(deadline: Option<Instant>, future: impl Future<Out
     })
     .await
 }
+
+/// What `work` gives, or `None` if `end` is ready first.
+pub(crate) async fn unless<T>(end: impl Future<Output = ()>, work: impl Future<Output = T>) -> Option<T> {
+    let (mut end, mut work) = (pin!(end), pin!(work));
+    poll_fn(|cx| match work.as_mut().poll(cx) {
+        Poll::Ready(output) => Poll::Ready(Some(output)),
+        Poll::Pending => end.as_mut().poll(cx).map(|()| None),
+    })
+    .await
+}

@@ -1,15 +1,13 @@
 //! The task that asks nodes for the map. It must not know which node to ask, when, or which to believe.
 
-use std::future::poll_fn;
-use std::pin::Pin;
 use std::sync::{Arc, Weak};
-use std::task::{Poll, ready};
 
 use redwire_core::cluster::{Ask, FetchedMap, NodeAnswer, Refresh, question};
 use redwire_core::config::{Config, HostPort};
 use redwire_core::{Cmd, Result, Value, facts};
 
 use super::nodes::NodesShared;
+use crate::nonblocking::UnderWay;
 use crate::nonblocking::client::Client;
 use crate::nonblocking::connection::Connection;
 use crate::shared::clock::{self, Timer};
@@ -108,39 +106,21 @@ async fn ask_for_zones(nodes: Vec<Arc<NodeClient<Client>>>, shared: Weak<NodesSh
     }
 }
 
-/// A question under way.
-type PendingQuestion = (Ask, Pin<Box<dyn Future<Output = Result<NodeAnswer>> + Send>>);
-
 /// Asks as many nodes at a time as the refresh wants.
 async fn ask_in_turn(mut refresh: Refresh, config: &Config) -> Result<FetchedMap> {
-    let mut asked: Vec<PendingQuestion> = Vec::new();
-    let mut timer = Timer::default();
-    poll_fn(|cx| {
-        loop {
-            let now = clock::now();
-            while let Some(next) = refresh.poll_ask(now) {
-                asked.push((next.clone(), Box::pin(ask(config.for_map(next.node.clone()), next))));
-            }
-            let mut answered = false;
-            asked.retain_mut(|(whom, asking)| match asking.as_mut().poll(cx) {
-                Poll::Pending => true,
-                Poll::Ready(answer) => {
-                    refresh.handle_answer(whom, answer, now);
-                    answered = true;
-                    false
-                }
-            });
-            if let Some(found) = refresh.poll_found(now) {
-                return Poll::Ready(found);
-            }
-            if answered {
-                continue;
-            }
-            let Some(next) = refresh.poll_timeout() else { return Poll::Pending };
-            ready!(timer.poll_at(next, cx));
+    let mut asked = UnderWay::default();
+    loop {
+        let now = clock::now();
+        while let Some(next) = refresh.poll_ask(now) {
+            asked.begin(next.clone(), ask(config.for_map(next.node.clone()), next));
         }
-    })
-    .await
+        if let Some(found) = refresh.poll_found(now) {
+            return found;
+        }
+        for (whom, answer) in asked.ended(refresh.poll_timeout()).await {
+            refresh.handle_answer(&whom, answer, clock::now());
+        }
+    }
 }
 
 async fn ask(config: Config, ask: Ask) -> Result<NodeAnswer> {

@@ -5,8 +5,6 @@
 //! cannot be looked at without reading, so what that finds is kept for the next read. What was written is
 //! flushed before anything else is written. Code of the user's runs here: its panic is an error.
 
-#[cfg(feature = "tls")]
-use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
@@ -26,18 +24,11 @@ use crate::shared::sync::Mutex;
 /// A look at the stream takes this much at most.
 const LOOK: usize = 4 * 1024;
 
-/// The half that reads.
-#[derive(Debug)]
-pub(crate) struct StreamReader(Arc<Shared>);
+/// A user's stream, as both halves have it.
+#[derive(Clone, Debug)]
+pub(crate) struct Custom(Arc<Mutex<State>>);
 
-/// The half that writes.
-#[derive(Debug)]
-pub(crate) struct StreamWriter(Arc<Shared>);
-
-#[derive(Debug)]
-struct Shared(Mutex<State>);
-
-struct State {
+pub(crate) struct State {
     /// `None`: it panicked.
     stream: Option<Pin<Box<dyn Stream>>>,
     /// What a look at the stream brought.
@@ -52,10 +43,7 @@ struct State {
 }
 
 /// What `connect` gives for `endpoint`.
-pub(super) async fn connect(
-    connect: &dyn Connect,
-    endpoint: &Endpoint,
-) -> Result<(StreamReader, StreamWriter)> {
+pub(super) async fn connect(connect: &dyn Connect, endpoint: &Endpoint) -> Result<Custom> {
     let asked = async {
         connect.connect(endpoint).await.map_err(|error| match error.downcast::<Error>() {
             Ok(error) => error.with_outcome(Outcome::NotSent),
@@ -70,21 +58,7 @@ pub(super) async fn connect(
         unflushed: false,
         held: 0,
     };
-    let shared = Arc::new(Shared(Mutex::new(state)));
-    Ok((StreamReader(Arc::clone(&shared)), StreamWriter(shared)))
-}
-
-impl Shared {
-    fn with<T>(&self, work: impl FnOnce(&mut State) -> T) -> T {
-        work(&mut self.0.lock())
-    }
-
-    fn peek(&self) -> io::Result<usize> {
-        let (looked, reader) = self.with(State::peek);
-        // The stream wakes it for that no more.
-        reader.into_iter().for_each(Waker::wake);
-        looked
-    }
+    Ok(Custom(Arc::new(Mutex::new(state))))
 }
 
 impl State {
@@ -134,7 +108,15 @@ impl State {
     }
 }
 
-impl StreamReader {
+impl Custom {
+    /// How many bytes are there to be read; `Ok(0)`: the peer has closed it.
+    pub(super) fn peek(&self) -> io::Result<usize> {
+        let (looked, reader) = self.0.lock().peek();
+        // The stream wakes it for that no more.
+        reader.into_iter().for_each(Waker::wake);
+        looked
+    }
+
     /// Appends some bytes to `buffer`, without waiting where a look at the stream brought some.
     #[cold]
     pub(super) fn poll_read(
@@ -142,67 +124,42 @@ impl StreamReader {
         cx: &mut Context<'_>,
         buffer: &mut impl BufMut,
     ) -> Poll<io::Result<usize>> {
-        self.0.with(|state| {
-            if state.ahead.is_empty() {
-                let read = state.poll_read(cx, &mut buffer.limit(READ_AT_ONCE));
-                if read.is_pending() && !state.reader.as_ref().is_some_and(|own| own.will_wake(cx.waker())) {
-                    state.reader = Some(cx.waker().clone());
-                }
-                return read;
+        let mut state = self.0.lock();
+        if state.ahead.is_empty() {
+            let read = state.poll_read(cx, &mut buffer.limit(READ_AT_ONCE));
+            if read.is_pending() && !state.reader.as_ref().is_some_and(|own| own.will_wake(cx.waker())) {
+                state.reader = Some(cx.waker().clone());
             }
-            let taken = state.ahead.len().min(buffer.remaining_mut());
-            buffer.put_slice(&state.ahead[..taken]);
-            state.ahead.advance(taken);
-            Poll::Ready(Ok(taken))
-        })
-    }
-
-    /// How many bytes are there to be read; `Ok(0)`: the peer has closed it.
-    pub(super) fn peek(&self) -> io::Result<usize> {
-        self.0.peek()
-    }
-}
-
-impl StreamWriter {
-    /// As [`StreamReader::peek`].
-    pub(super) fn peek(&self) -> io::Result<usize> {
-        self.0.peek()
+            return read;
+        }
+        let taken = state.ahead.len().min(buffer.remaining_mut());
+        buffer.put_slice(&state.ahead[..taken]);
+        state.ahead.advance(taken);
+        Poll::Ready(Ok(taken))
     }
 
     /// Writes some of `slices`; says how much.
     pub(super) fn poll_write(&self, cx: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
-        self.0.with(|state| {
-            let written = ready!(state.poll(|stream| stream.poll_write_vectored(cx, slices)))?;
-            state.unflushed = true;
-            match written {
-                0 => Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                written => Poll::Ready(Ok(written)),
-            }
-        })
+        let mut state = self.0.lock();
+        let written = ready!(state.poll(|stream| stream.poll_write_vectored(cx, slices)))?;
+        state.unflushed = true;
+        match written {
+            0 => Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+            written => Poll::Ready(Ok(written)),
+        }
     }
 
     /// The front of the outbox, `written` of it, stays there until it is flushed: so its owner goes on
     /// asking.
     pub(super) fn hold(&self, written: usize) {
-        self.0.with(|state| state.held += written);
+        self.0.lock().held += written;
     }
 
     /// Flushes what was written; says how much of the front of the outbox that was.
     pub(super) fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        self.0.with(|state| {
-            ready!(state.poll_flush(cx))?;
-            Poll::Ready(Ok(std::mem::take(&mut state.held)))
-        })
-    }
-
-    /// Writes all of `bytes`.
-    #[cfg(feature = "tls")]
-    pub(super) async fn send(&self, mut bytes: &[u8]) -> io::Result<()> {
-        while !bytes.is_empty() {
-            let written = poll_fn(|cx| self.poll_write(cx, &[IoSlice::new(bytes)])).await?;
-            bytes = &bytes[written..];
-        }
-        poll_fn(|cx| self.poll_flush(cx)).await.map(drop)
+        let mut state = self.0.lock();
+        ready!(state.poll_flush(cx))?;
+        Poll::Ready(Ok(std::mem::take(&mut state.held)))
     }
 }
 

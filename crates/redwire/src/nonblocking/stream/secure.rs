@@ -9,29 +9,14 @@ use std::task::{Context, Poll, ready};
 use bytes::BytesMut;
 use redwire_core::outbox::Outbox;
 use redwire_core::{Error, Outcome, Result};
-use tokio::net::tcp;
 
-use super::custom;
+use super::{ReadHalf, WriteHalf};
+use crate::shared::setup;
 use crate::shared::sync::Mutex;
-use crate::shared::{setup, socket};
 use crate::tls::{Ciphertext, TlsSession};
 
 /// Ciphertext is read in pieces of at most this size: a few full records.
 const READ_AT_ONCE: usize = 64 * 1024;
-
-/// What ciphertext is read from.
-#[derive(Debug)]
-pub(super) enum ReadHalf {
-    Tcp(tcp::OwnedReadHalf),
-    Custom(custom::StreamReader),
-}
-
-/// What ciphertext is written to.
-#[derive(Debug)]
-pub(super) enum WriteHalf {
-    Tcp(tcp::OwnedWriteHalf),
-    Custom(custom::StreamWriter),
-}
 
 /// The half that reads.
 #[derive(Debug)]
@@ -93,20 +78,8 @@ fn closed() -> Error {
 }
 
 impl StreamReader {
-    /// How many bytes of ciphertext are there to be read; `Ok(0)`: the peer has closed it.
-    pub(super) fn peek(&self) -> io::Result<usize> {
-        match &self.half {
-            ReadHalf::Tcp(half) => socket::peek(half.as_ref()),
-            ReadHalf::Custom(half) => half.peek(),
-        }
-    }
-
     pub(super) fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &self.half {
-            ReadHalf::Tcp(half) => half.as_ref().poll_read_ready(cx),
-            // Only reading shows.
-            ReadHalf::Custom(_) => Poll::Ready(Ok(())),
-        }
+        self.half.poll_ready(cx)
     }
 
     /// Appends plaintext to `buffer`. `Ok(0)`: the peer has closed.
@@ -128,95 +101,60 @@ impl StreamReader {
     }
 
     fn poll_cipher(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        let half = match &self.half {
-            ReadHalf::Tcp(half) => half,
-            ReadHalf::Custom(half) => return half.poll_read(cx, &mut &mut self.cipher[..]),
-        };
-        loop {
-            ready!(half.as_ref().poll_read_ready(cx))?;
-            match half.try_read(&mut self.cipher) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                read => return Poll::Ready(read),
-            }
-        }
+        self.half.poll_read(cx, &mut &mut self.cipher[..])
     }
 }
 
 impl StreamWriter {
-    /// As [`StreamReader::peek`], for a task that is about to write.
-    pub(super) fn peek(&self) -> io::Result<usize> {
-        match &self.half {
-            WriteHalf::Tcp(half) => socket::peek(half.as_ref()),
-            WriteHalf::Custom(half) => half.peek(),
+    /// What takes the ciphertext.
+    pub(super) fn half(&self) -> &WriteHalf {
+        &self.half
+    }
+
+    /// Writes some of what waits in `outbox`, if the socket takes it now; says how much.
+    pub(super) fn try_write(&self, outbox: &Outbox) -> io::Result<usize> {
+        match self.poll_write(outbox, |bytes| Poll::Ready(self.half.try_write(bytes))) {
+            Poll::Ready(written) => written,
+            Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
         }
     }
 
-    pub(super) fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &self.half {
-            WriteHalf::Tcp(half) => half.as_ref().poll_write_ready(cx),
-            WriteHalf::Custom(_) => Poll::Ready(Ok(())),
-        }
-    }
-
-    /// What takes the ciphertext, if that is a user's stream.
-    pub(super) fn custom(&self) -> Option<&custom::StreamWriter> {
-        match &self.half {
-            WriteHalf::Tcp(_) => None,
-            WriteHalf::Custom(half) => Some(half),
-        }
-    }
-
-    /// Writes some of what waits in `outbox` to `half`, a user's stream; says how much.
+    /// Writes some of what waits in `outbox` by `write`, which takes ciphertext; says how much.
     pub(super) fn poll_write(
         &self,
-        cx: &mut Context<'_>,
-        half: &custom::StreamWriter,
         outbox: &Outbox,
+        mut write: impl FnMut(&[u8]) -> Poll<io::Result<usize>>,
     ) -> Poll<io::Result<usize>> {
         let mut outgoing = self.outgoing.lock();
         loop {
-            let bytes = outgoing.poll_write(&self.session, outbox)?;
-            let written = ready!(half.poll_write(cx, &[IoSlice::new(bytes)]))?;
+            let written = ready!(write(outgoing.poll_write(&self.session, outbox)?))?;
             let sent = outgoing.handle_written(written);
-            if sent > 0 {
+            if sent > 0 || written == 0 {
                 return Poll::Ready(Ok(sent));
             }
         }
     }
 
-    /// Writes some of what waits in `outbox`, if the socket takes it now; says how much.
-    pub(super) fn try_write(&self, outbox: &Outbox) -> io::Result<usize> {
-        let WriteHalf::Tcp(half) = &self.half else { return Err(io::ErrorKind::WouldBlock.into()) };
-        let mut outgoing = self.outgoing.lock();
-        loop {
-            let bytes = outgoing.poll_write(&self.session, outbox)?;
-            let written = half.try_write(bytes)?;
-            if written == 0 {
-                return Ok(0);
-            }
-            let sent = outgoing.handle_written(written);
-            if sent > 0 {
-                return Ok(sent);
-            }
-        }
-    }
-
+    /// Writes all of `bytes`, which are ciphertext.
     async fn send(&self, mut bytes: &[u8]) -> Result<()> {
-        let half = match &self.half {
-            WriteHalf::Tcp(half) => half,
-            WriteHalf::Custom(half) => {
-                return half.send(bytes).await.map_err(|error| setup::io_error("writing", error));
+        let sent = poll_fn(|cx| {
+            while !bytes.is_empty() {
+                let written = match &self.half {
+                    WriteHalf::Custom(half) => ready!(half.poll_write(cx, &[IoSlice::new(bytes)]))?,
+                    half => match half.try_write(bytes) {
+                        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                            ready!(half.poll_ready(cx)).map(|()| 0)?
+                        }
+                        written => written?,
+                    },
+                };
+                bytes = &bytes[written..];
             }
-        };
-        while !bytes.is_empty() {
-            let written = match half.try_write(bytes) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    poll_fn(|cx| self.poll_ready(cx)).await.map(|()| 0)
-                }
-                written => written,
-            };
-            bytes = &bytes[written.map_err(|error| setup::io_error("writing", error))?..];
-        }
-        Ok(())
+            match &self.half {
+                WriteHalf::Custom(half) => half.poll_flush(cx).map_ok(drop),
+                _ => Poll::Ready(Ok(())),
+            }
+        });
+        sent.await.map_err(|error| setup::io_error("writing", error))
     }
 }
