@@ -80,7 +80,7 @@ struct Up {
 }
 
 /// What is to be done about a connection.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub enum WhenToConnect {
     /// There is one.

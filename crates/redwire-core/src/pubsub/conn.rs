@@ -13,7 +13,7 @@ use super::{ChannelKind, PubSub, closed};
 use crate::backoff::Backoff;
 use crate::config::HostPort;
 use crate::error::Error;
-use crate::keeper::{self, Keeper};
+use crate::keeper::{Keeper, WhenToConnect};
 use crate::liveness::Liveness;
 use crate::outage::heals;
 
@@ -24,20 +24,6 @@ pub struct ConnId(pub(super) u32);
 impl ConnId {
     /// The connection to the server, or to any node of a cluster. There from the beginning.
     pub const MAIN: Self = Self(0);
-}
-
-/// Whether a connection is to be made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[must_use]
-pub enum PubSubConnect {
-    /// There is one, or no subscriber needs one.
-    Idle,
-    /// Now; then [`PubSub::handle_connected`] or [`PubSub::handle_failed`].
-    Now,
-    /// Not before then.
-    At(Instant),
-    /// Never again: no subscriber needs this node any more, and the connection is gone.
-    Done,
 }
 
 #[derive(Debug)]
@@ -121,27 +107,27 @@ impl<W> PubSub<W> {
         self.conns.get_mut(&conn).is_some_and(|conn| std::mem::take(&mut conn.touched))
     }
 
-    /// Whether a connection is to be made now; `random` is uniform over all of `u64`.
-    pub fn poll_connect(&mut self, conn: ConnId, now: Instant, random: u64) -> PubSubConnect {
+    /// What to do about a connection; `random` is uniform over all of `u64`. Where no subscriber needs it, it
+    /// is [asked](WhenToConnect::Asked) for; [`Done`](WhenToConnect::Done) is one to a node that none needs
+    /// any more, and that is gone.
+    pub fn poll_connect(&mut self, conn: ConnId, now: Instant, random: u64) -> WhenToConnect {
         let is_wanted = self.is_wanted(conn);
-        let Some(this) = self.conns.get_mut(&conn) else { return PubSubConnect::Done };
-        if this.keeper.is_up() || self.is_closed {
-            return PubSubConnect::Idle;
+        let Some(this) = self.conns.get_mut(&conn) else { return WhenToConnect::Done };
+        if this.keeper.is_up() {
+            return WhenToConnect::Up;
+        }
+        if self.is_closed {
+            return WhenToConnect::Asked;
         }
         if !is_wanted {
             return self.end_conn(conn);
         }
         this.keeper.ask();
-        let next = match this.keeper.poll_connect(now, random) {
-            keeper::WhenToConnect::Now => return PubSubConnect::Now,
-            keeper::WhenToConnect::At(next) => next,
-            // It was asked for just now, and is not up.
-            keeper::WhenToConnect::Asked | keeper::WhenToConnect::Up | keeper::WhenToConnect::Done => {
-                return PubSubConnect::Idle;
-            }
-        };
+        let connect = this.keeper.poll_connect(now, random);
         // Where time alone will not mend it, no subscriber waits.
-        if let Some(error) = this.keeper.error().filter(|error| !heals(error)).cloned() {
+        if let WhenToConnect::At(_) = connect
+            && let Some(error) = this.keeper.error().filter(|error| !heals(error)).cloned()
+        {
             for id in self.dependents(conn) {
                 self.refuse(id, &error);
             }
@@ -149,7 +135,7 @@ impl<W> PubSub<W> {
                 return self.end_conn(conn);
             }
         }
-        PubSubConnect::At(next)
+        connect
     }
 
     /// The server is to be left for another: the connection goes, or the pause until there is one ends.
@@ -176,16 +162,16 @@ impl<W> PubSub<W> {
     }
 
     /// No subscriber wants anything of the connection: one to a node has had its day.
-    fn end_conn(&mut self, conn: ConnId) -> PubSubConnect {
+    fn end_conn(&mut self, conn: ConnId) -> WhenToConnect {
         if conn == ConnId::MAIN {
-            return PubSubConnect::Idle;
+            return WhenToConnect::Asked;
         }
         if let Some(node) = self.conns.remove(&conn).and_then(|conn| conn.node)
             && let Some(shard_placement) = &mut self.shard_placement
         {
             shard_placement.handle_ended(&node);
         }
-        PubSubConnect::Done
+        WhenToConnect::Done
     }
 
     /// A connection could not be made. Where time alone will not mend that, all subscriptions fail that
@@ -220,7 +206,7 @@ impl<W> PubSub<W> {
     }
 
     /// No task or thread drives the connections any more: they are gone, and all subscriptions fail. New
-    /// ones may be made. A connection that has [ended](PubSubConnect::Done) is none any more.
+    /// ones may be made. A connection that has [ended](WhenToConnect::Done) is none any more.
     pub fn handle_undriven(&mut self, conn: ConnId, error: &Error) {
         if self.conns.contains_key(&conn) {
             self.end_all(error, || SubscriptionEnd::Failed(error.clone()));

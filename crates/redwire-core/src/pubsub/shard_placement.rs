@@ -93,9 +93,9 @@ impl<W> PubSub<W> {
     ///
     /// [`ConnId::MAIN`] leads to any node, and serves all other names. Whenever something has changed,
     /// [`poll_conn`](Self::poll_conn) tells of new connections, each of which is driven as the first is until
-    /// [`PubSubConnect::Done`](super::PubSubConnect::Done); [`poll_hints`](Self::poll_hints) of what there is
-    /// to know about the cluster. Every new map is told by [`handle_map`](Self::handle_map), and the same
-    /// once more at [`poll_placement_timeout`](Self::poll_placement_timeout).
+    /// [`WhenToConnect::Done`](crate::keeper::WhenToConnect::Done); [`poll_hints`](Self::poll_hints) of what
+    /// there is to know about the cluster. Every new map is told by [`handle_map`](Self::handle_map), and the
+    /// same once more at [`poll_placement_timeout`](Self::poll_placement_timeout).
     #[must_use]
     pub fn in_cluster(mut self, remap: Remap) -> Self {
         self.shard_placement = Some(ShardPlacement {

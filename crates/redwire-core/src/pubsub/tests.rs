@@ -7,7 +7,7 @@ use redwire_resp::{Cursor, Finder, Head, Len, Limits};
 use super::*;
 use crate::error::{AuthenticationFault, ConnectionFault};
 use crate::inbound::{Frames, Inbound};
-use crate::keeper::Keeper;
+use crate::keeper::{Keeper, WhenToConnect};
 use crate::outbox::Outbox;
 
 mod model;
@@ -228,7 +228,7 @@ fn a_gap_lasts_from_the_last_sign_of_life_to_the_last_confirmation() {
     scene.lose();
     assert_eq!(scene.items(&id, start), ["a=1"], "not told before it is known how long it lasts");
     scene.now += SECOND;
-    assert_eq!(scene.machine.poll_connect(ConnId::MAIN, scene.now, 0), PubSubConnect::Now);
+    assert_eq!(scene.machine.poll_connect(ConnId::MAIN, scene.now, 0), WhenToConnect::Now);
     scene.machine.handle_connected(ConnId::MAIN, scene.now);
     assert_eq!(scene.sent(), ["SUBSCRIBE a b"]);
     scene.now += SECOND;
@@ -344,7 +344,7 @@ fn a_server_that_is_busy_for_now_ends_nothing() {
     scene.sent();
     let error = scene.frames(b"-BUSY a script runs\r\n").unwrap_err();
     scene.machine.handle_lost(ConnId::MAIN, error, scene.now, 0);
-    assert_eq!(scene.machine.poll_connect(ConnId::MAIN, scene.now, 0), PubSubConnect::Now);
+    assert_eq!(scene.machine.poll_connect(ConnId::MAIN, scene.now, 0), WhenToConnect::Now);
     scene.machine.handle_connected(ConnId::MAIN, scene.now);
     assert_eq!(scene.sent(), ["SUBSCRIBE a"]);
     scene.receive(&["subscribe", "a", "1"]);
@@ -359,17 +359,17 @@ fn a_wrong_password_ends_all_for_good_and_is_told_to_the_next_at_once() {
     let (old, new) = (scene.subscribed("a"), scene.subscribe(ChannelKind::Channel, "b"));
     scene.lose();
     scene.now += SECOND;
-    assert_eq!(scene.machine.poll_connect(ConnId::MAIN, scene.now, 0), PubSubConnect::Now);
+    assert_eq!(scene.machine.poll_connect(ConnId::MAIN, scene.now, 0), WhenToConnect::Now);
     let wrong = ErrorKind::Authentication(AuthenticationFault::WrongPassword);
     scene.machine.handle_failed(ConnId::MAIN, Error::new(wrong, Outcome::NotSent, "no"), scene.now, 0);
     assert_eq!(scene.items(&old, start), ["failed ", "end"]);
     assert!(matches!(scene.confirmed(&new), Poll::Ready(Err(error)) if error.kind() == wrong));
-    assert_eq!(scene.machine.poll_connect(ConnId::MAIN, scene.now, 0), PubSubConnect::Idle);
+    assert_eq!(scene.machine.poll_connect(ConnId::MAIN, scene.now, 0), WhenToConnect::Asked);
     let next = scene.subscribe(ChannelKind::Channel, "c");
-    assert_eq!(scene.machine.poll_connect(ConnId::MAIN, scene.now, 0), PubSubConnect::Idle);
+    assert_eq!(scene.machine.poll_connect(ConnId::MAIN, scene.now, 0), WhenToConnect::Asked);
     assert!(matches!(scene.confirmed(&next), Poll::Ready(Err(error)) if error.kind() == wrong));
     let last = scene.subscribe(ChannelKind::Channel, "c");
-    assert_eq!(scene.machine.poll_connect(ConnId::MAIN, scene.now + SECOND, 0), PubSubConnect::Now);
+    assert_eq!(scene.machine.poll_connect(ConnId::MAIN, scene.now + SECOND, 0), WhenToConnect::Now);
     scene.machine.handle_connected(ConnId::MAIN, scene.now);
     assert_eq!(scene.sent(), ["SUBSCRIBE c"]);
     assert!(scene.confirmed(&last).is_pending());
@@ -381,24 +381,24 @@ fn a_server_that_is_away_is_tried_again_and_again() {
     scene.pace(Backoff::constant(SECOND));
     assert_eq!(
         scene.machine.poll_connect(ConnId::MAIN, scene.now, 0),
-        PubSubConnect::Idle,
+        WhenToConnect::Asked,
         "no subscriber wants anything"
     );
     let id = scene.subscribe(ChannelKind::Channel, "a");
     for _ in 0..3 {
-        assert_eq!(scene.machine.poll_connect(ConnId::MAIN, scene.now, 0), PubSubConnect::Now);
+        assert_eq!(scene.machine.poll_connect(ConnId::MAIN, scene.now, 0), WhenToConnect::Now);
         let refused = ErrorKind::Connection(ConnectionFault::Refused);
         scene.machine.handle_failed(ConnId::MAIN, Error::new(refused, Outcome::NotSent, "no"), scene.now, 0);
         assert_eq!(
             scene.machine.poll_connect(ConnId::MAIN, scene.now, 0),
-            PubSubConnect::At(scene.now + SECOND)
+            WhenToConnect::At(scene.now + SECOND)
         );
         scene.now += SECOND;
     }
     let late = scene.machine.give_up(&id);
     assert!(late.is_timeout() && std::error::Error::source(&late).is_some());
     scene.machine.unsubscribe(id);
-    assert_eq!(scene.machine.poll_connect(ConnId::MAIN, scene.now, 0), PubSubConnect::Idle);
+    assert_eq!(scene.machine.poll_connect(ConnId::MAIN, scene.now, 0), WhenToConnect::Asked);
 }
 
 #[test]
@@ -410,12 +410,12 @@ fn confirmations_do_not_count_as_an_end_of_the_outage_before_they_come() {
     let mut pauses = Vec::new();
     for _ in 0..4 {
         scene.lose();
-        let PubSubConnect::At(next) = scene.machine.poll_connect(ConnId::MAIN, scene.now, 0) else {
+        let WhenToConnect::At(next) = scene.machine.poll_connect(ConnId::MAIN, scene.now, 0) else {
             panic!("at once")
         };
         pauses.push((next - scene.now).as_secs());
         scene.now = next;
-        assert_eq!(scene.machine.poll_connect(ConnId::MAIN, scene.now, 0), PubSubConnect::Now);
+        assert_eq!(scene.machine.poll_connect(ConnId::MAIN, scene.now, 0), WhenToConnect::Now);
         scene.machine.handle_connected(ConnId::MAIN, scene.now);
     }
     assert_eq!(pauses, [1, 2, 4, 8]);

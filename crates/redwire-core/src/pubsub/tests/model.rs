@@ -26,7 +26,7 @@ enum Step {
     Serve,
     Receive(u8),
     Lose,
-    PubSubConnect { works: bool },
+    Connect { works: bool },
     WrongPassword,
     Move(usize),
     Forbid(usize),
@@ -49,7 +49,7 @@ fn step() -> impl Strategy<Value = Step> {
         8 => Just(Step::Serve),
         12 => (1..6_u8).prop_map(Step::Receive),
         2 => Just(Step::Lose),
-        4 => prop::bool::weighted(0.8).prop_map(|works| Step::PubSubConnect { works }),
+        4 => prop::bool::weighted(0.8).prop_map(|works| Step::Connect { works }),
         1 => prop::bool::weighted(0.1).prop_map(|wrong| if wrong { Step::WrongPassword } else { Step::Lose }),
         3 => name.clone().prop_map(Step::Move),
         1 => name.prop_map(Step::Forbid),
@@ -292,7 +292,7 @@ impl World {
     }
 
     fn connect(&mut self) {
-        if self.scene.machine.poll_connect(ConnId::MAIN, self.scene.now, 0) == PubSubConnect::Now {
+        if self.scene.machine.poll_connect(ConnId::MAIN, self.scene.now, 0) == WhenToConnect::Now {
             self.scene.machine.handle_connected(ConnId::MAIN, self.scene.now);
         }
     }
@@ -346,12 +346,12 @@ impl World {
                 self.server.hang_up();
                 self.scene.lose();
             }
-            Step::PubSubConnect { works: true } => self.connect(),
-            Step::PubSubConnect { works: false } | Step::WrongPassword => {
+            Step::Connect { works: true } => self.connect(),
+            Step::Connect { works: false } | Step::WrongPassword => {
                 let wrong = ErrorKind::Authentication(AuthenticationFault::WrongPassword);
                 let away = ErrorKind::Connection(ConnectionFault::Refused);
                 let kind = if matches!(step, Step::WrongPassword) { wrong } else { away };
-                if self.scene.machine.poll_connect(ConnId::MAIN, self.scene.now, 0) == PubSubConnect::Now {
+                if self.scene.machine.poll_connect(ConnId::MAIN, self.scene.now, 0) == WhenToConnect::Now {
                     let error = Error::new(kind, Outcome::NotSent, "no");
                     self.scene.machine.handle_failed(ConnId::MAIN, error, self.scene.now, 0);
                 }

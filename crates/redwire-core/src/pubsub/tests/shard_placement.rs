@@ -48,7 +48,7 @@ impl Town {
         self.machine.handle_map(&self.map, self.now, 0);
         while let Some((conn, node)) = self.machine.poll_conn() {
             self.conns.insert(node.port, conn);
-            assert_eq!(self.machine.poll_connect(conn, self.now, 0), PubSubConnect::Now);
+            assert_eq!(self.machine.poll_connect(conn, self.now, 0), WhenToConnect::Now);
             self.machine.handle_connected(conn, self.now);
         }
     }
@@ -298,9 +298,9 @@ fn a_dead_node_is_tried_until_the_map_has_another_and_then_no_more() {
     town.machine.handle_lost(dead, Error::closed_by_peer(Outcome::MaybeExecuted), town.now, 0);
     assert_eq!(town.hints(), [TopologyHint::Suspect]);
     town.now += SECOND;
-    assert_eq!(town.machine.poll_connect(dead, town.now, 0), PubSubConnect::Now);
+    assert_eq!(town.machine.poll_connect(dead, town.now, 0), WhenToConnect::Now);
     town.learn(map(&[("a", 3), ("b", 2)]));
-    assert_eq!(town.machine.poll_connect(dead, town.now, 0), PubSubConnect::Done);
+    assert_eq!(town.machine.poll_connect(dead, town.now, 0), WhenToConnect::Done);
     assert_eq!(town.sent(3), ["SSUBSCRIBE a"]);
     town.say(3, &["ssubscribe", "a", "1"]);
     assert_eq!(town.items(&id), ["gap 0-1"]);

@@ -13,7 +13,8 @@ use std::thread::{self, Thread};
 use std::time::Instant;
 
 use redwire_core::config::{Config, Endpoint, Protocol};
-use redwire_core::pubsub::{self, ConnId, PubSubConnect};
+use redwire_core::keeper::WhenToConnect;
+use redwire_core::pubsub::{self, ConnId};
 use redwire_core::{Error, Outcome, Result};
 
 use crate::blocking::cluster::Nodes;
@@ -207,11 +208,11 @@ impl PubSubProcess {
         }
         if is_vacant {
             match state.machine.poll_connect(conn, now, fastrand::u64(..)) {
-                PubSubConnect::Idle => {}
-                PubSubConnect::Now if has_worker => return self.connect_here(state, conn),
-                PubSubConnect::Now => state = self.connect(state, conn),
-                PubSubConnect::At(next) => until = until.into_iter().chain([next]).min(),
-                PubSubConnect::Done => {
+                WhenToConnect::Up | WhenToConnect::Asked => {}
+                WhenToConnect::Now if has_worker => return self.connect_here(state, conn),
+                WhenToConnect::Now => state = self.connect(state, conn),
+                WhenToConnect::At(next) => until = until.into_iter().chain([next]).min(),
+                WhenToConnect::Done => {
                     state.slots.retain(|slot| slot.conn != conn);
                     return state;
                 }

@@ -9,9 +9,9 @@ use std::time::Instant;
 use redwire_core::config::Protocol;
 use redwire_core::handshake::Session;
 use redwire_core::inbound::Frames;
-use redwire_core::keeper;
+use redwire_core::keeper::WhenToConnect;
 use redwire_core::outbox::Outbox;
-use redwire_core::pubsub::{ConnId, PubSubConnect};
+use redwire_core::pubsub::ConnId;
 use redwire_core::{Error, Result};
 
 use super::{PubSubShared, PubSubState};
@@ -230,21 +230,16 @@ impl<'a> Reconnecting for PubSubDriver<'a> {
         true
     }
 
-    fn poll_connect(&mut self) -> keeper::WhenToConnect {
+    fn poll_connect(&mut self) -> WhenToConnect {
         let mut state = self.shared.lock();
         if state.is_replaced(self.number) {
-            return keeper::WhenToConnect::Done;
+            return WhenToConnect::Done;
         }
         let connect = state.machine.poll_connect(self.conn, clock::now(), fastrand::u64(..));
         state.poll_woken(&mut self.woken);
         drop(state);
         self.woken.drain(..).for_each(Waker::wake);
-        match connect {
-            PubSubConnect::Now => keeper::WhenToConnect::Now,
-            PubSubConnect::At(next) => keeper::WhenToConnect::At(next),
-            PubSubConnect::Idle => keeper::WhenToConnect::Asked,
-            PubSubConnect::Done => keeper::WhenToConnect::Done,
-        }
+        connect
     }
 
     fn connect(&self) -> impl Future<Output = Result<Wire>> + Send + use<'a> {
