@@ -21,7 +21,7 @@ use redwire_core::link::{Link, Ticket};
 use redwire_core::outbox::Outbox;
 use redwire_core::standing::Replace;
 use redwire_core::{Cmd, Error, ErrorKind, Outcome, Replies, Result, Value};
-use tokio::runtime::{Handle, Id};
+use tokio::runtime::Handle;
 
 use super::before;
 use super::cache::Watch;
@@ -32,19 +32,19 @@ use super::renew;
 use super::stream::StreamWriter;
 use super::wire::Wire;
 use crate::shared::clock::{self, runtime};
+use crate::shared::credentials::{self, Listener};
 use crate::shared::events::EventKind;
+use crate::shared::runtimes::{self, Attendants};
 use crate::shared::service::Follower;
 use crate::shared::setup;
 use crate::shared::sync::Mutex;
 use crate::shared::target::Target;
-use rotation::Rotation;
 
 /// The shared connection of a client. Closed when the last handle is dropped.
-#[derive(Debug)]
 pub(super) struct SharedConnection {
     shared: Arc<SharingShared>,
     /// Kept for as long as new credentials are of interest.
-    _rotation: Option<Rotation>,
+    _rotation: Option<Listener>,
 }
 
 struct SharingShared {
@@ -54,6 +54,8 @@ struct SharingShared {
     /// The client-side cache that hears what the server says unasked, and whether the connection is up.
     watch: Option<Watch>,
     state: Mutex<SharingState>,
+    /// Where else it is used than in the driver's runtime.
+    attendants: Attendants,
 }
 
 #[derive(Debug)]
@@ -79,11 +81,8 @@ struct SharingState {
     /// Where the driver runs, and the process that is.
     runtime: Option<Handle>,
     process: u32,
-    /// Which driver it is, so that one that was replaced knows, and how often it had its turn.
+    /// Which driver it is, so that one that was replaced knows.
     number: u64,
-    turns: u64,
-    /// The runtime, other than the driver's, of which a task attends to the connection.
-    attended: Option<Id>,
     /// The waker and the thread that were looked at last, whether that was in another runtime than the
     /// driver, and until when it counts for others.
     asker: (usize, usize),
@@ -137,17 +136,19 @@ impl SharedConnection {
             runtime: None,
             process: std::process::id(),
             number: 0,
-            turns: 0,
-            attended: None,
             asker: (0, 0),
             asked_until: clock::now(),
             foreign: false,
         };
-        let shared = Arc::new(SharingShared { target, health, on_connect, watch, state: Mutex::new(state) });
+        let (state, attendants) = (Mutex::new(state), Attendants::default());
+        let shared = Arc::new(SharingShared { target, health, on_connect, watch, state, attendants });
         shared.target.follow(&shared);
         // Once it listens, a connection can do nothing else.
-        let rotation = if shared.listens() { None } else { Rotation::watch(&shared) };
-        Self { shared, _rotation: rotation }
+        let _rotation = match shared.listens() {
+            true => None,
+            false => credentials::listen(shared.target.config(), &shared, rotation::handle_change),
+        };
+        Self { shared, _rotation }
     }
 
     /// Connects now, so that the caller gets a failure at once.
@@ -334,7 +335,7 @@ impl SharingShared {
             driver.wake();
         }
         if foreign {
-            self.attend();
+            runtimes::attend_once(self, |shared| &shared.attendants);
         }
         submitted
     }
@@ -558,7 +559,6 @@ impl SharingState {
         std::mem::forget(woken);
         self.keeper.handle_left();
         (self.phase, self.process, self.armed) = (SharingPhase::Undriven, std::process::id(), None);
-        self.attended = None;
     }
 
     /// Writes what was just submitted, if that is best and possible; else the driver must be woken.
@@ -606,14 +606,5 @@ impl SharingState {
     fn lose(&mut self, error: &Error, woken: &mut Vec<Waker>) {
         self.link.handle_lost(error);
         self.interrupt(error, woken);
-    }
-}
-
-impl std::fmt::Debug for SharingShared {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("SharingShared")
-            .field("target", &self.target)
-            .field("state", &self.state)
-            .finish_non_exhaustive()
     }
 }

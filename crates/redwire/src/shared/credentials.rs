@@ -48,6 +48,24 @@ pub(crate) fn version(config: &Config) -> u64 {
     config.credential_provider().map_or(0, |provider| provider.version())
 }
 
+/// What hears of new credentials, for as long as it is kept.
+#[cfg(feature = "tokio")]
+pub(crate) type Listener = Arc<dyn Fn() + Send + Sync>;
+
+/// Has `changed` called for each change of the credentials. `None` where they are part of the configuration.
+#[cfg(feature = "tokio")]
+pub(crate) fn listen<T: Send + Sync + 'static>(
+    config: &Config,
+    who: &Arc<T>,
+    changed: fn(&Arc<T>),
+) -> Option<Listener> {
+    let provider = config.credential_provider()?;
+    let who = Arc::downgrade(who);
+    let listener: Listener = Arc::new(move || who.upgrade().iter().for_each(changed));
+    provider.on_change(Arc::downgrade(&listener));
+    Some(listener)
+}
+
 /// Credentials that the program replaces while connections live: each then authenticates anew between two
 /// replies, and no call fails. Clones share the same credentials.
 ///

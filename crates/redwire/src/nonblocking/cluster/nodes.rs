@@ -15,9 +15,9 @@ use super::refresh;
 use crate::nonblocking::before;
 use crate::nonblocking::client::Client;
 use crate::nonblocking::connection::OnConnect;
-use crate::shared::clock::{self, runtime};
+use crate::shared::clock::{self, Timer, runtime};
 use crate::shared::node_clients::{NodeClients, Watcher};
-use crate::shared::runtimes;
+use crate::shared::runtimes::{self, Attendants, Attended};
 use crate::shared::setup;
 use crate::shared::sync::Mutex;
 use crate::shared::target::Target;
@@ -32,6 +32,8 @@ pub(super) struct NodesShared {
     /// Tells of every refresh that has ended.
     pub(super) refreshed: Notify,
     follower: Mutex<RefreshState>,
+    /// The runtimes that need it, though it runs in another.
+    attendants: Attendants,
     /// Hears of silent nodes; kept as long as this.
     watcher: Arc<Watcher>,
 }
@@ -43,8 +45,6 @@ struct RefreshState {
     runtime: Option<Handle>,
     /// Its number, so that one that was replaced knows.
     number: u64,
-    /// The other runtime from which a task looks whether that one runs.
-    attended: Option<Id>,
 }
 
 impl Nodes {
@@ -63,8 +63,9 @@ impl Nodes {
                     let _ = Self(shared).follow();
                 }
             });
-            let (target, refreshed, follower) = (Arc::clone(target), Notify::new(), Mutex::default());
-            NodesShared { target, node_clients, refreshed, follower, watcher }
+            let (target, follower, attendants) =
+                (Arc::clone(target), Mutex::default(), Attendants::default());
+            NodesShared { target, node_clients, refreshed: Notify::new(), follower, attendants, watcher }
         });
         shared_topology.watch(Arc::downgrade(&shared.watcher));
         Some(Self(shared))
@@ -94,19 +95,8 @@ impl Nodes {
     /// # Errors
     /// No node tells a map.
     pub(in crate::nonblocking) async fn learn(&self, deadline: Option<Instant>, patient: bool) -> Result<()> {
-        let shared_topology = self.node_clients().shared_topology();
-        let ended = shared_topology.ended();
-        loop {
-            let mut refreshed = pin!(self.0.refreshed.notified());
-            refreshed.as_mut().enable();
-            if let Some(learnt) = self.node_clients().poll_learnt(ended, patient) {
-                return learnt;
-            }
-            self.follow()?;
-            before(deadline, refreshed)
-                .await
-                .ok_or_else(|| setup::late(shared_topology.failure().as_ref()))?;
-        }
+        let ended = self.node_clients().shared_topology().ended();
+        self.wait(deadline, || self.node_clients().poll_learnt(ended, patient)).await
     }
 
     /// Asks for the map, and waits for the answer.
@@ -117,16 +107,24 @@ impl Nodes {
         let shared_topology = self.node_clients().shared_topology();
         let deadline = self.0.target.config().timeout().and_then(|limit| clock::now().checked_add(limit));
         let goal = shared_topology.want();
+        self.wait(deadline, || shared_topology.poll_refreshed(goal)).await
+    }
+
+    /// Waits until `poll` gives something, which is asked again after each refresh, or until `deadline`.
+    ///
+    /// # Errors
+    /// What `poll` gives; it is too late, or there is no runtime around.
+    async fn wait(&self, deadline: Option<Instant>, poll: impl Fn() -> Option<Result<()>>) -> Result<()> {
         loop {
             let mut refreshed = pin!(self.0.refreshed.notified());
             refreshed.as_mut().enable();
-            if let Some(refreshed) = shared_topology.poll_refreshed(goal) {
-                return refreshed;
+            if let Some(heard) = poll() {
+                return heard;
             }
             self.follow()?;
-            before(deadline, refreshed)
-                .await
-                .ok_or_else(|| setup::late(shared_topology.failure().as_ref()))?;
+            if before(deadline, refreshed).await.is_none() {
+                return Err(setup::late(self.node_clients().shared_topology().failure().as_ref()));
+            }
         }
     }
 
@@ -139,17 +137,12 @@ impl Nodes {
 
     /// Pauses a call before its next try: for so long, or until slots have another primary.
     pub(in crate::nonblocking) async fn pause(&self, pause: Duration) {
-        let (shared_topology, until) =
-            (self.node_clients().shared_topology(), clock::now().checked_add(pause));
-        let before = shared_topology.switches();
-        loop {
-            let mut refreshed = pin!(self.0.refreshed.notified());
-            refreshed.as_mut().enable();
-            if shared_topology.switches() != before
-                || crate::nonblocking::before(until, refreshed).await.is_none()
-            {
-                return;
-            }
+        let shared_topology = self.node_clients().shared_topology();
+        let (timer, before) = (Timer::after(pause), shared_topology.switches());
+        let until = clock::now().checked_add(pause);
+        if self.wait(until, || (shared_topology.switches() != before).then_some(Ok(()))).await.is_err() {
+            // The time is over, as a rule; or there is no runtime, which is no reason to hurry.
+            timer.await;
         }
     }
 
@@ -160,7 +153,7 @@ impl Nodes {
     pub(in crate::nonblocking) fn follow(&self) -> Result<()> {
         let shared_topology = self.node_clients().shared_topology();
         if !shared_topology.poll_follower(clock::now()) {
-            self.attend();
+            runtimes::attend_once(&self.0, |shared| &shared.attendants);
             return Ok(());
         }
         let runtime = runtime().inspect_err(|_| shared_topology.handle_no_driver())?;
@@ -173,30 +166,6 @@ impl Nodes {
         Ok(())
     }
 
-    /// Where the map is asked for in another runtime than the one that is around, looks whether that one
-    /// runs.
-    fn attend(&self) {
-        let Ok(here) = Handle::try_current() else { return };
-        let id = here.id();
-        let mut follower = self.0.follower.lock();
-        if !follower.is_foreign(id) || follower.attended.replace(id) == Some(id) {
-            return;
-        }
-        drop(follower);
-        let attending = RefreshAttendant(Arc::downgrade(&self.0), id);
-        here.spawn(async move {
-            let shared = || attending.0.upgrade().filter(|shared| shared.is_attended(id));
-            let foreign = || shared().and_then(|shared| shared.foreign(id)).into_iter().collect();
-            let replace = |from: &Handle| {
-                if let Some(shared) = shared().filter(|shared| shared.take_over(from)) {
-                    // Without a runtime there is no task that would wait for the map.
-                    let _ = Self(shared).follow();
-                }
-            };
-            runtimes::attend(foreign, replace).await;
-        });
-    }
-
     /// Takes no more calls, and waits until those under way are answered, but no longer than `limit`.
     pub(in crate::nonblocking) async fn close(&self, limit: Duration) {
         let start = clock::now();
@@ -206,23 +175,6 @@ impl Nodes {
             // Boxed, since a node's client could be a cluster's, for all that the compiler knows.
             Box::pin(node_client.client.close(limit.saturating_sub(clock::since(start)))).await;
         }
-    }
-}
-
-/// The task that looks whether the follower runs, from the runtime of this name.
-struct RefreshAttendant(Weak<NodesShared>, Id);
-
-impl Drop for RefreshAttendant {
-    fn drop(&mut self) {
-        if let Some(shared) = self.0.upgrade() {
-            shared.follower.lock().attended.take_if(|attended| *attended == self.1);
-        }
-    }
-}
-
-impl RefreshState {
-    fn is_foreign(&self, here: Id) -> bool {
-        self.runtime.as_ref().is_some_and(|runtime| runtime.id() != here)
     }
 }
 
@@ -241,28 +193,28 @@ impl NodesShared {
         }
         is_current
     }
+}
 
-    fn is_attended(&self, here: Id) -> bool {
-        self.follower.lock().attended == Some(here)
-    }
+impl Attended for NodesShared {
+    const LONGEST_LOOK: Duration = Duration::from_secs(1);
 
-    /// Where the map is asked for, if not `here`.
-    fn foreign(&self, here: Id) -> Option<Handle> {
+    /// Where the map is asked for.
+    fn foreign(&self, here: Id) -> Vec<Handle> {
         let follower = self.follower.lock();
-        follower.runtime.clone().filter(|_| follower.is_foreign(here))
+        follower.runtime.iter().filter(|runtime| runtime.id() != here).cloned().collect()
     }
 
-    /// The runtime `from` stands still: the map is to be asked for in another. False where it is already.
-    fn take_over(&self, from: &Handle) -> bool {
+    fn take_over(self: &Arc<Self>, from: Id) {
         let mut follower = self.follower.lock();
-        if follower.runtime.take_if(|runtime| runtime.id() == from.id()).is_none() {
-            return false;
+        if follower.runtime.take_if(|runtime| runtime.id() == from).is_none() {
+            return;
         }
         follower.number += 1;
         drop(follower);
         self.node_clients.shared_topology().handle_no_driver();
         self.refreshed.notify_waiters();
-        true
+        // Without a runtime there is no task that would wait for the map.
+        let _ = Nodes(Arc::clone(self)).follow();
     }
 }
 

@@ -2,46 +2,15 @@
 //! does, their connections are driven in the runtime of the subscriber; what it may have missed is told as
 //! for every connection that is lost.
 
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::task::Waker;
+use std::time::Duration;
 
 use tokio::runtime::{Handle, Id};
-use tokio::task::AbortHandle;
 
 use super::{PubSubShared, PubSubState};
 use crate::shared::clock::runtime;
-use crate::shared::runtimes;
-
-/// A task in the runtime of a subscriber that looks whether those that drive run. It ends with this.
-pub(super) struct Attendant {
-    runtime: Id,
-    task: AbortHandle,
-}
-
-impl Attendant {
-    pub(super) fn start(shared: &Arc<PubSubShared>, here: &Handle) -> Self {
-        let task = here.spawn(attend(Arc::downgrade(shared), here.id())).abort_handle();
-        Self { runtime: here.id(), task }
-    }
-
-    /// Whether it still looks, from the runtime `here`.
-    pub(super) fn is_of(&self, here: Id) -> bool {
-        self.runtime == here && !self.task.is_finished()
-    }
-}
-
-impl Drop for Attendant {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
-
-/// Has connections that no runtime drives any more driven `here`, for as long as others than `here` do.
-pub(super) async fn attend(shared: Weak<PubSubShared>, here: Id) {
-    let foreign = || shared.upgrade().map(|shared| shared.lock().foreign(here)).unwrap_or_default();
-    let replace = |from: &Handle| shared.upgrade().into_iter().for_each(|shared| shared.take_over(from.id()));
-    runtimes::attend(foreign, replace).await;
-}
+use crate::shared::runtimes::Attended;
 
 impl PubSubState {
     fn runtimes(&self) -> impl Iterator<Item = &Handle> {
@@ -52,21 +21,23 @@ impl PubSubState {
     pub(super) fn is_foreign(&self, here: Id) -> bool {
         self.runtimes().any(|runtime| runtime.id() != here)
     }
+}
 
-    /// The runtimes other than `here` that drive anything.
+impl Attended for PubSubShared {
+    const LONGEST_LOOK: Duration = Duration::from_secs(1);
+
     fn foreign(&self, here: Id) -> Vec<Handle> {
+        let state = self.lock();
         let mut foreign: Vec<Handle> = Vec::new();
-        for runtime in self.runtimes().filter(|runtime| runtime.id() != here) {
+        for runtime in state.runtimes().filter(|runtime| runtime.id() != here) {
             if foreign.iter().all(|known| known.id() != runtime.id()) {
                 foreign.push(runtime.clone());
             }
         }
         foreign
     }
-}
 
-impl PubSubShared {
-    /// Has all that the runtime `from` drives driven in the one that is around. Their connections are lost.
+    /// The connections that `from` drives are lost.
     fn take_over(self: &Arc<Self>, from: Id) {
         let Ok(here) = runtime() else { return };
         let (mut woken, mut replaced) = (Vec::new(), Vec::new());

@@ -27,7 +27,12 @@ use crate::shared::target::Target;
 /// Keeps the connection up while a subscriber wants to hear something, until all is closed.
 pub(super) async fn drive(guard: PubSubDriverGuard, target: Arc<Target>, first: Option<Wire>) {
     let PubSubDriverGuard(shared, conn, number) = &guard;
-    let _listener = listen(shared);
+    // Looks at them when it is woken.
+    let _listener = credentials::listen(shared.target.config(), shared, |shared| {
+        if shared.is_current() {
+            shared.with(|_| {});
+        }
+    });
     drive::keep(&mut PubSubDriver::new(shared, *conn, *number, &target), first).await;
 }
 
@@ -52,19 +57,6 @@ impl Drop for PubSubDriverGuard {
         drop(state);
         woken.into_iter().for_each(Waker::wake);
     }
-}
-
-/// Wakes the driver when there are new credentials, for as long as what it gives is kept.
-fn listen(shared: &Arc<PubSubShared>) -> Option<Arc<dyn Fn() + Send + Sync>> {
-    let provider = shared.target.config().credential_provider()?;
-    let shared = Arc::downgrade(shared);
-    let listener: Arc<dyn Fn() + Send + Sync> = Arc::new(move || {
-        if let Some(shared) = shared.upgrade().filter(|shared| shared.is_current()) {
-            shared.with(|_| {});
-        }
-    });
-    provider.on_change(Arc::downgrade(&listener));
-    Some(listener)
 }
 
 /// What the task holds between two polls.

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::future::poll_fn;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -13,11 +13,11 @@ use redwire_core::pubsub::{SubscriptionEvent, SubscriptionId};
 use redwire_core::{Arg, Error, Result};
 use tokio::runtime::Handle;
 
-use super::attendant::{self, Attendant};
 use super::handler::Handler;
 use super::{PubSub, PubSubShared};
 use crate::nonblocking::before;
 use crate::shared::clock;
+use crate::shared::runtimes::Attendant;
 
 /// A subscriber takes so many items at a time: fewer turns at the lock, while few wait where no limit counts
 /// them.
@@ -96,16 +96,11 @@ impl Subscription {
         let limit = self.shared.target.config().timeout();
         let deadline = limit.and_then(|limit| clock::now().checked_add(limit));
         let pending = Unconfirmed { shared: &self.shared, id };
-        let mut attending = pin!(async {
-            if let Ok(here) = Handle::try_current() {
-                attendant::attend(Arc::downgrade(&self.shared), here.id()).await;
-            }
-        });
-        let mut is_attended = true;
-        let confirmed = poll_fn(|cx| {
-            is_attended = is_attended && attending.as_mut().poll(cx).is_pending();
-            self.shared.lock().machine.poll_confirmed(id, |waiter| register(waiter, cx))
-        });
+        let here = Handle::try_current().ok();
+        let here = here.filter(|here| self.shared.lock().is_foreign(here.id()));
+        let _attendant = here.map(|here| Attendant::start(&self.shared, &here));
+        let confirmed =
+            poll_fn(|cx| self.shared.lock().machine.poll_confirmed(id, |waiter| register(waiter, cx)));
         let confirmed = match before(deadline, confirmed).await {
             Some(confirmed) => confirmed,
             None => Err(self.shared.with(|machine| machine.give_up(id))),

@@ -9,17 +9,18 @@ use std::time::{Duration, Instant};
 use tokio::runtime::{Handle, Id};
 
 use super::{LONG_QUIET, SharingPhase, SharingShared, SharingState};
-use crate::shared::clock::{self, Timer};
+use crate::shared::clock;
+use crate::shared::runtimes::Attended;
 use crate::shared::setup;
 
-/// A driver that was called and has not moved for so long is replaced.
+/// A driver whose runtime runs no task for so long is replaced.
 const PATIENCE: Duration = Duration::from_millis(10);
 
 /// As [`PATIENCE`], where requests are under way: they fail with its connection.
 const PATIENCE_UNDER_WAY: Duration = Duration::from_millis(500);
 
-/// The longest time between two looks.
-const LONGEST_LOOK: Duration = Duration::from_millis(100);
+/// The longest time between two looks at deadlines: calls may come whose end is sooner than that of others.
+const DEADLINES_LOOK: Duration = Duration::from_millis(20);
 
 thread_local! {
     /// Its address tells threads apart.
@@ -51,31 +52,39 @@ impl SharingState {
     }
 }
 
-/// The task that attends to a connection, in the runtime of this name.
-struct Attendant(Arc<SharingShared>, Id);
+impl Attended for SharingShared {
+    const LONGEST_LOOK: Duration = Duration::from_millis(100);
 
-impl Drop for Attendant {
-    fn drop(&mut self) {
-        self.0.lock().attended.take_if(|id| *id == self.1);
-    }
-}
-
-impl SharingShared {
-    /// Has the connection attended to in the runtime that is around.
-    #[cold]
-    pub(super) fn attend(self: &Arc<Self>) {
-        let Ok(runtime) = Handle::try_current() else { return };
-        let id = runtime.id();
-        if self.lock().attended.replace(id) != Some(id) {
-            runtime.spawn(attend(Attendant(Arc::clone(self), id)));
-        }
+    fn foreign(&self, here: Id) -> Vec<Handle> {
+        let state = self.lock();
+        let is_used = state.phase == SharingPhase::Driven && !state.is_inherited() && !state.link.is_idle();
+        let driving = state.runtime.iter().filter(|runtime| is_used && runtime.id() != here);
+        driving.cloned().collect()
     }
 
-    /// Has the connection driven in this runtime. What is under way fails, and what waits goes on the next
-    /// connection.
-    fn take_over(self: &Arc<Self>) {
+    fn patience(&self) -> Duration {
+        if self.lock().link.is_quiet() { PATIENCE } else { PATIENCE_UNDER_WAY }
+    }
+
+    fn handle_deadlines(&self) -> Option<Instant> {
+        let (now, mut woken) = (clock::now(), Vec::new());
+        let mut state = self.lock();
+        let SharingState { link, keeper, .. } = &mut *state;
+        link.handle_deadlines(now, keeper.error());
+        link.poll_woken(&mut woken);
+        let next = link.deadline();
+        drop(state);
+        woken.into_iter().for_each(Waker::wake);
+        next.into_iter().chain(now.checked_add(DEADLINES_LOOK)).min()
+    }
+
+    /// What is under way fails, and what waits goes on the next connection.
+    fn take_over(self: &Arc<Self>, from: Id) {
         let (error, mut woken) = (setup::runtime_ended(), Vec::new());
         let mut state = self.lock();
+        if state.phase != SharingPhase::Driven || state.runtime.as_ref().map(Handle::id) != Some(from) {
+            return;
+        }
         state.number += 1;
         (state.phase, state.armed) = (SharingPhase::Undriven, None);
         state.interrupt(&error, &mut woken);
@@ -93,54 +102,5 @@ impl SharingShared {
         if state.phase == SharingPhase::Undriven {
             drop(self.drive(state, None));
         }
-    }
-}
-
-/// Attends until no caller waits any more.
-async fn attend(attendant: Attendant) {
-    let shared = &attendant.0;
-    let (mut turns, mut moved, mut pause) = (None, clock::now(), PATIENCE);
-    while let Some(deadline) = shared.look(attendant.1, &mut turns, &mut moved) {
-        let next = clock::now() + pause;
-        pause = (2 * pause).min(LONGEST_LOOK);
-        Timer::at(deadline.map_or(next, |deadline| deadline.min(next))).await;
-    }
-}
-
-impl SharingShared {
-    /// Keeps deadlines, calls the driver, and replaces it if it has not had a turn for long: `turns` and
-    /// `moved` are how many it had had, and since when. Says when the next deadline is; `None` where there is
-    /// nothing to attend to.
-    fn look(
-        self: &Arc<Self>,
-        id: Id,
-        turns: &mut Option<u64>,
-        moved: &mut Instant,
-    ) -> Option<Option<Instant>> {
-        let now = clock::now();
-        let (mut state, mut woken) = (self.lock(), Vec::new());
-        let SharingState { link, keeper, .. } = &mut *state;
-        link.handle_deadlines(now, keeper.error());
-        link.poll_woken(&mut woken);
-        let is_done = state.phase != SharingPhase::Driven || state.is_inherited() || state.link.is_idle();
-        if is_done {
-            state.attended.take_if(|attended| *attended == id);
-        }
-        let attends = state.attended == Some(id) && state.runtime.as_ref().map(Handle::id) != Some(id);
-        if turns.replace(state.turns) != Some(state.turns) {
-            *moved = now;
-        }
-        let patience = if state.link.is_quiet() { PATIENCE } else { PATIENCE_UNDER_WAY };
-        let stands_still = now.saturating_duration_since(*moved) >= patience;
-        let next = attends.then(|| state.link.deadline());
-        if next.is_some() {
-            woken.extend(state.driver.take());
-        }
-        drop(state);
-        woken.into_iter().for_each(Waker::wake);
-        if next.is_some() && stands_still {
-            self.take_over();
-        }
-        next
     }
 }

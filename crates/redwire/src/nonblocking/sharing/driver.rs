@@ -165,7 +165,6 @@ impl Driven for SharingDriver<'_> {
     ) -> std::result::Result<WriteNext, DriveEnd> {
         let mut state = self.shared.lock();
         state.check_connected(self.number)?;
-        state.turns += 1;
         if let Some(error) = state.keeper.poll_cut() {
             return Err(Some(error));
         }
@@ -254,7 +253,6 @@ impl<'a> Reconnecting for SharingDriver<'a> {
         if state.is_over(self.number) {
             return false;
         }
-        state.turns += 1;
         state.register(cx);
         true
     }

@@ -1,7 +1,6 @@
 //! New credentials on a connection that lives: an `AUTH` takes its place among the requests, so no caller
 //! waits for it and no call fails. It must not know where credentials come from.
 
-use std::fmt;
 use std::sync::Arc;
 
 use redwire_core::{ErrorKind, Result};
@@ -11,26 +10,6 @@ use crate::nonblocking::wire::Wire;
 use crate::shared::clock;
 use crate::shared::credentials::{self, Credentials, VersionedCredentials};
 use crate::shared::events::EventKind;
-
-/// Listens to the provider of a client's credentials for as long as it lives.
-pub(super) struct Rotation {
-    _listener: Arc<dyn Fn() + Send + Sync>,
-}
-
-impl Rotation {
-    /// `None` where credentials are part of the configuration.
-    pub(super) fn watch(shared: &Arc<SharingShared>) -> Option<Self> {
-        let provider = shared.target.config().credential_provider()?;
-        let shared = Arc::downgrade(shared);
-        let listener: Arc<dyn Fn() + Send + Sync> = Arc::new(move || {
-            if let Some(shared) = shared.upgrade() {
-                handle_change(&shared);
-            }
-        });
-        provider.on_change(Arc::downgrade(&listener));
-        Some(Self { _listener: listener })
-    }
-}
 
 /// There are new credentials. A connection that is made from now on asks for them by itself.
 pub(super) fn handle_change(shared: &Arc<SharingShared>) {
@@ -78,10 +57,4 @@ async fn present(shared: &Arc<SharingShared>, credentials: &Credentials) -> Resu
     let auth = credentials.auth();
     let answer = shared.exchange(&auth, deadline).await;
     answer.and_then(|mut replies| replies.read::<()>()).map_err(|error| auth.judge(error))
-}
-
-impl fmt::Debug for Rotation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Rotation")
-    }
 }
