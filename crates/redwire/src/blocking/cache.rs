@@ -215,10 +215,8 @@ impl Cache {
         let mut now = Instant::now();
         let mut deadline = None;
         loop {
-            let found = match tracking.hit(&cmd, now) {
-                Some(replies) => Lookup::Hit(replies),
-                None if tracking.is_foreign() => return self.client().execute(cmd),
-                None => tracking.lock().lookup(&cmd, now, thread::current),
+            let Some(found) = tracking.look(&cmd, now, thread::current) else {
+                return self.client().execute(cmd);
             };
             if let Lookup::Hit(replies) = found {
                 let output = call::read(&mut cmd, replies, self.client().config());

@@ -4,26 +4,27 @@
 mod tracking;
 
 use std::fmt;
+use std::future::poll_fn;
+use std::ops::ControlFlow;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
-use std::time::Instant;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
 
 use redwire_core::cache::{
-    CacheOptions, CacheStats, Fetch, Flight, FlightWait, Lookup, Mark, Suitable, is_for_client, suitable,
+    CacheOptions, CacheStats, Fetch, Flight, FlightWait, Lookup, Suitable, is_for_client, suitable,
     sync_question, wants_master,
 };
 use redwire_core::call::{self, Call};
 use redwire_core::cluster::TopologyHint;
 use redwire_core::dispatch::Dispatch;
-use redwire_core::link::Ticket;
 use redwire_core::{Cmd, Error, Outcome, Replies, Reply, Result, Run, Value};
 
 use super::client::{Client, Request};
 use super::cluster::Nodes;
-use super::renew;
 use super::sharing::SharedConnection;
-use crate::shared::clock::{self, Timer};
+use super::{before, renew};
+use crate::shared::clock;
 use crate::shared::node_caches::{NodeCache, NodeCaches};
 use tracking::Tracking;
 pub(super) use tracking::Watch;
@@ -221,7 +222,7 @@ impl Cache {
     /// # Errors
     /// As [`Client::execute`].
     pub fn execute<R: Reply>(&self, cmd: Cmd<R>) -> CacheRequest<'_, R> {
-        CacheRequest { cache: self, node_cache: None, begun: None, state: ReadState::Start(cmd) }
+        CacheRequest { cache: self, begun: None, state: ReadState::Start(cmd) }
     }
 }
 
@@ -299,8 +300,6 @@ impl fmt::Debug for Cache {
 #[must_use = "a call does nothing until it is awaited"]
 pub struct CacheRequest<'c, R: Reply> {
     cache: &'c Cache,
-    /// Where what it reads is kept.
-    node_cache: Option<Arc<NodeCache<SharedConnection>>>,
     /// When it was first looked for.
     begun: Option<Instant>,
     state: ReadState<'c, R>,
@@ -308,12 +307,8 @@ pub struct CacheRequest<'c, R: Reply> {
 
 enum ReadState<'c, R: Reply> {
     Start(Cmd<R>),
-    /// It reads for all callers that want the same.
-    Fetching(Cmd<R>, Ticket, Flight),
-    /// It waits until all is known that was announced before.
-    Settling(Cmd<R>, Arc<SharedConnection>, Ticket, Mark),
-    /// Another does.
-    Waiting(Cmd<R>, FlightWait, Option<Box<Timer>>),
+    /// It is read beside the cache, by this caller or another.
+    Reading(Pin<Box<dyn Future<Output = (Cmd<()>, Result<Option<Replies>>)> + Send>>),
     /// On its way as if there were no cache.
     Plain(Request<'c, Cmd<R>>),
     Done,
@@ -328,198 +323,95 @@ impl<R: Reply> Future for CacheRequest<'_, R> {
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<R>> {
         loop {
-            let step = match std::mem::replace(&mut self.state, ReadState::Done) {
-                ReadState::Start(cmd) => self.start(cmd, cx),
-                ReadState::Fetching(cmd, ticket, flight) => self.poll_fetch(cmd, ticket, flight, cx),
-                ReadState::Settling(cmd, listener, ticket, mark) => {
-                    self.poll_settled(cmd, listener, ticket, mark, cx)
+            let next = match std::mem::replace(&mut self.state, ReadState::Done) {
+                ReadState::Start(cmd) => self.start(cmd, cx.waker()),
+                ReadState::Reading(mut reading) => match reading.as_mut().poll(cx) {
+                    Poll::Ready((cmd, replies)) => self.finish(cmd.returning(), replies),
+                    Poll::Pending => {
+                        self.state = ReadState::Reading(reading);
+                        return Poll::Pending;
+                    }
+                },
+                ReadState::Plain(mut request) => {
+                    let polled = Pin::new(&mut request).poll(cx);
+                    match polled {
+                        Poll::Pending => self.state = ReadState::Plain(request),
+                        Poll::Ready(_) => self.handle_written(request.call()),
+                    }
+                    return polled;
                 }
-                ReadState::Waiting(cmd, wait, timer) => self.poll_wait(cmd, wait, timer, cx),
-                ReadState::Plain(request) => self.poll_plain(request, cx),
                 ReadState::Done => panic!("a request was polled after it was ready"),
             };
-            match step {
-                ReadStep::Ready(result) => return Poll::Ready(result),
-                ReadStep::Pending(state) => {
-                    self.state = state;
-                    return Poll::Pending;
-                }
-                ReadStep::On(state) => self.state = state,
+            match next {
+                ControlFlow::Break(result) => return Poll::Ready(result),
+                ControlFlow::Continue(state) => self.state = state,
             }
         }
     }
 }
 
-/// What came of a poll of one state.
-enum ReadStep<'c, R: Reply> {
-    Ready(Result<R>),
-    Pending(ReadState<'c, R>),
-    /// Another state is to be polled at once.
-    On(ReadState<'c, R>),
-}
+/// The result of a call, or how it goes on.
+type ReadStep<'c, R> = ControlFlow<Result<R>, ReadState<'c, R>>;
 
 impl<'c, R: Reply> CacheRequest<'c, R> {
+    /// Looks whether the reply is there.
     #[inline]
-    fn start(&mut self, mut cmd: Cmd<R>, cx: &Context<'_>) -> ReadStep<'c, R> {
+    fn start(&mut self, mut cmd: Cmd<R>, waker: &Waker) -> ReadStep<'c, R> {
         let cache = self.cache;
         if suitable(cmd.facts()) != Suitable::Read || !cache.options().covers(cache.opted_in) {
             return self.plain(cmd);
         }
         let Some(node_cache) = cache.find(&cmd) else { return self.plain(cmd) };
-        let NodeCache { conn, tracking } = &**self.node_cache.insert(node_cache);
-        let now = clock::now();
-        self.begun.get_or_insert(now);
-        let found = match tracking.hit(&cmd, now) {
-            Some(replies) => Lookup::Hit(replies),
-            None if tracking.is_foreign() => return self.plain(cmd),
-            None => tracking.lock().lookup(&cmd, now, || cx.waker().clone()),
-        };
-        match found {
-            Lookup::Hit(replies) => {
+        let now = *self.begun.get_or_insert(clock::now());
+        match node_cache.tracking.look(&cmd, now, || waker.clone()) {
+            None => self.plain(cmd),
+            Some(Lookup::Hit(replies)) => {
                 let output = call::read(&mut cmd, replies, cache.client().config());
-                ReadStep::Ready(output.map_err(|error| self.explain(error, &cmd)))
+                ControlFlow::Break(output.map_err(|error| self.explain(error, &cmd)))
             }
-            Lookup::Fetch(flight) => self.fetch(cmd, flight, cx),
-            Lookup::FlightWait(wait) => ReadStep::On(ReadState::Waiting(cmd, wait, None)),
-            Lookup::Settle(mark) => self.settle(cmd, mark, cx),
-            Lookup::Pass => {
-                if !tracking.is_live() {
-                    conn.ask();
-                }
-                self.plain(cmd)
+            Some(found) => {
+                let (deadline, cmd) = (self.deadline(&cmd), cmd.returning::<()>());
+                ControlFlow::Continue(ReadState::Reading(Box::pin(async move {
+                    let replies = node_cache.read(&cmd, found, deadline).await;
+                    (cmd, replies)
+                })))
             }
         }
     }
 
-    fn fetch(&self, cmd: Cmd<R>, flight: Flight, cx: &Context<'_>) -> ReadStep<'c, R> {
-        let Some(NodeCache { conn, tracking }) = self.node_cache.as_deref() else { return self.plain(cmd) };
-        let fetch = Fetch::new(&cmd, tracking.options());
-        match conn.submit(&fetch, cx.waker(), self.deadline(&cmd)) {
-            Ok(ticket) => ReadStep::Pending(ReadState::Fetching(cmd, ticket, flight)),
-            Err(_) => {
-                tracking.change(|store| store.handle_failed(flight));
-                self.plain(cmd)
-            }
-        }
-    }
-
-    fn poll_fetch(&self, cmd: Cmd<R>, ticket: Ticket, flight: Flight, cx: &Context<'_>) -> ReadStep<'c, R> {
-        let Some(NodeCache { conn, tracking }) = self.node_cache.as_deref() else { return self.plain(cmd) };
-        let result = match conn.poll_reply(ticket, cx.waker()) {
-            Ok(result) => result,
-            Err(ticket) => return ReadStep::Pending(ReadState::Fetching(cmd, ticket, flight)),
+    /// What was read, if anything was.
+    fn finish(&self, mut cmd: Cmd<R>, replies: Result<Option<Replies>>) -> ReadStep<'c, R> {
+        let config = self.cache.client().config();
+        let output = match replies {
+            Ok(None) => return self.plain(cmd),
+            Ok(Some(replies)) => call::read(&mut cmd, replies, config),
+            Err(error) => Err(error),
         };
-        match result.and_then(|replies| Fetch::new(&cmd, tracking.options()).read(replies)) {
-            Ok(replies) => {
-                tracking.change(|store| store.handle_fetched(flight, &replies));
-                self.read(cmd, replies)
-            }
-            Err(error) => {
-                tracking.change(|store| store.handle_failed(flight));
-                self.fail(cmd, error)
+        if let Err(error) = &output {
+            self.cache.client().pool().target().handle_failure(error);
+            if is_for_client(error, config) {
+                return self.plain(cmd);
             }
         }
-    }
-
-    /// Asks what announces, so that what is kept is known to be in order.
-    fn settle(&self, cmd: Cmd<R>, mark: Mark, cx: &Context<'_>) -> ReadStep<'c, R> {
-        let Some(NodeCache { conn, tracking }) = self.node_cache.as_deref() else { return self.plain(cmd) };
-        let listener = tracking.listener(conn);
-        match listener.submit(&sync_question(false), cx.waker(), self.deadline(&cmd)) {
-            Ok(ticket) => ReadStep::Pending(ReadState::Settling(cmd, listener, ticket, mark)),
-            Err(_) => {
-                tracking.change(|store| store.handle_settled(mark, false));
-                ReadStep::On(ReadState::Start(cmd))
-            }
-        }
-    }
-
-    fn poll_settled(
-        &self,
-        cmd: Cmd<R>,
-        listener: Arc<SharedConnection>,
-        ticket: Ticket,
-        mark: Mark,
-        cx: &Context<'_>,
-    ) -> ReadStep<'c, R> {
-        let known = match listener.poll_reply(ticket, cx.waker()) {
-            Ok(answer) => answer.is_ok(),
-            Err(ticket) => return ReadStep::Pending(ReadState::Settling(cmd, listener, ticket, mark)),
-        };
-        if let Some(NodeCache { tracking, .. }) = self.node_cache.as_deref() {
-            tracking.change(|store| store.handle_settled(mark, known));
-        }
-        ReadStep::On(ReadState::Start(cmd))
-    }
-
-    fn poll_wait(
-        &self,
-        cmd: Cmd<R>,
-        wait: FlightWait,
-        mut timer: Option<Box<Timer>>,
-        cx: &mut Context<'_>,
-    ) -> ReadStep<'c, R> {
-        let Some(NodeCache { tracking, .. }) = self.node_cache.as_deref() else { return self.plain(cmd) };
-        let mut former = None;
-        let polled = tracking.lock().poll_wait(wait, |waiter| former = renew(waiter, cx.waker()));
-        drop(former);
-        let wait = match polled {
-            Ok(Some(replies)) => return self.read(cmd, replies),
-            Ok(None) => return ReadStep::On(ReadState::Start(cmd)),
-            Err(wait) => wait,
-        };
-        if timer.is_none() {
-            timer = self.deadline(&cmd).map(|deadline| Box::new(Timer::at(deadline)));
-        }
-        if let Some(timer) = &mut timer
-            && Pin::new(&mut **timer).poll(cx).is_ready()
-        {
-            let waiter = tracking.lock().abandon(wait);
-            drop(waiter);
-            return ReadStep::Ready(Err(self.explain(Error::timeout(Outcome::NotSent), &cmd)));
-        }
-        ReadStep::Pending(ReadState::Waiting(cmd, wait, timer))
-    }
-
-    fn poll_plain(&self, mut request: Request<'c, Cmd<R>>, cx: &mut Context<'_>) -> ReadStep<'c, R> {
-        match Pin::new(&mut request).poll(cx) {
-            Poll::Pending => ReadStep::Pending(ReadState::Plain(request)),
-            Poll::Ready(result) => {
-                let writes = suitable(request.call().facts());
-                if matches!(writes, Suitable::Change | Suitable::ChangeAll) {
-                    self.cache.inner.node_caches.handle_written(request.call());
-                }
-                ReadStep::Ready(result)
-            }
-        }
-    }
-
-    /// What the reply says.
-    fn read(&self, mut cmd: Cmd<R>, replies: Replies) -> ReadStep<'c, R> {
-        match call::read(&mut cmd, replies, self.cache.client().config()) {
-            Ok(output) => ReadStep::Ready(Ok(output)),
-            Err(error) => self.fail(cmd, error),
-        }
-    }
-
-    #[cold]
-    fn fail(&self, cmd: Cmd<R>, error: Error) -> ReadStep<'c, R> {
-        self.cache.client().pool().target().handle_failure(&error);
-        if is_for_client(&error, self.cache.client().config()) {
-            return self.plain(cmd);
-        }
-        ReadStep::Ready(Err(self.explain(error, &cmd)))
+        ControlFlow::Break(output.map_err(|error| self.explain(error, &cmd)))
     }
 
     /// Over the client, with the time that is left.
     fn plain(&self, cmd: Cmd<R>) -> ReadStep<'c, R> {
-        let deadline = if self.begun.is_some() { self.deadline(&cmd) } else { None };
-        let cmd = match deadline.map(|deadline| deadline.saturating_duration_since(clock::now())) {
+        let left = self.deadline(&cmd).map(|deadline| deadline.saturating_duration_since(clock::now()));
+        let cmd = match left {
             // No time at all would mean no limit.
-            Some(left) => cmd.timeout(left.max(std::time::Duration::from_micros(1))),
+            Some(left) => cmd.timeout(left.max(Duration::from_micros(1))),
             None => cmd,
         };
-        ReadStep::On(ReadState::Plain(self.cache.client().execute(cmd)))
+        ControlFlow::Continue(ReadState::Plain(self.cache.client().execute(cmd)))
+    }
+
+    /// The client has carried out `cmd`: what it may have changed is kept no more.
+    fn handle_written(&self, cmd: &Cmd<R>) {
+        if matches!(suitable(cmd.facts()), Suitable::Change | Suitable::ChangeAll) {
+            self.cache.inner.node_caches.handle_written(cmd);
+        }
     }
 
     fn deadline(&self, cmd: &Cmd<R>) -> Option<Instant> {
@@ -532,27 +424,111 @@ impl<'c, R: Reply> CacheRequest<'c, R> {
     }
 }
 
-impl<R: Reply> Drop for CacheRequest<'_, R> {
+impl<R: Reply> fmt::Debug for CacheRequest<'_, R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CacheRequest").finish_non_exhaustive()
+    }
+}
+
+impl NodeCache<SharedConnection> {
+    /// The reply to `cmd`, of which this is `found`. `None`: the client is to be asked as if there were no
+    /// cache.
+    async fn read(
+        &self,
+        cmd: &Cmd<()>,
+        mut found: Lookup,
+        deadline: Option<Instant>,
+    ) -> Result<Option<Replies>> {
+        let Self { conn, tracking } = self;
+        loop {
+            match found {
+                Lookup::Hit(replies) => return Ok(Some(replies)),
+                Lookup::Fetch(flight) => return self.fetch(cmd, flight, deadline).await,
+                Lookup::FlightWait(wait) => {
+                    let mut waiting = FlightWaiter { tracking, wait: Some(wait) };
+                    let answer = before(deadline, poll_fn(|cx| waiting.poll(cx.waker()))).await;
+                    if let Some(replies) = answer.ok_or_else(|| Error::timeout(Outcome::NotSent))? {
+                        return Ok(Some(replies));
+                    }
+                }
+                Lookup::Settle(mark) => {
+                    let known = tracking.listener(conn).exchange(&sync_question(false), deadline).await;
+                    tracking.change(|store| store.handle_settled(mark, known.is_ok()));
+                }
+                Lookup::Pass => {
+                    if !tracking.is_live() {
+                        conn.ask();
+                    }
+                    return Ok(None);
+                }
+            }
+            let look = |cx: &mut Context<'_>| tracking.look(cmd, clock::now(), || cx.waker().clone());
+            let Some(next) = poll_fn(|cx| Poll::Ready(look(cx))).await else { return Ok(None) };
+            found = next;
+        }
+    }
+
+    /// Reads for all callers that want the same. Where it cannot be sent now, the client asks.
+    async fn fetch(
+        &self,
+        cmd: &Cmd<()>,
+        flight: Flight,
+        deadline: Option<Instant>,
+    ) -> Result<Option<Replies>> {
+        let Self { conn, tracking } = self;
+        let (mut fetching, mut fetch) =
+            (FlightGuard { tracking, flight: Some(flight) }, Fetch::new(cmd, tracking.options()));
+        let Ok(ticket) = conn.submit(&fetch, Waker::noop(), deadline) else { return Ok(None) };
+        let replies = conn.wait(ticket, &fetch).await.and_then(|replies| fetch.read(replies))?;
+        if let Some(flight) = fetching.flight.take() {
+            tracking.change(|store| store.handle_fetched(flight, &replies));
+        }
+        Ok(Some(replies))
+    }
+}
+
+/// A read for all callers that want the same, which has failed if it is dropped.
+struct FlightGuard<'a> {
+    tracking: &'a Tracking,
+    flight: Option<Flight>,
+}
+
+impl Drop for FlightGuard<'_> {
     fn drop(&mut self) {
-        let Some(NodeCache { conn, tracking }) = self.node_cache.as_deref() else { return };
-        match std::mem::replace(&mut self.state, ReadState::Done) {
-            ReadState::Fetching(_, ticket, flight) => {
-                conn.abandon(ticket);
-                tracking.change(|store| store.handle_failed(flight));
-            }
-            ReadState::Settling(_, listener, ticket, _) => listener.abandon(ticket),
-            ReadState::Waiting(_, wait, _) => {
-                let waiter = tracking.lock().abandon(wait);
-                // Not under the lock; see `renew`.
-                drop(waiter);
-            }
-            ReadState::Start(_) | ReadState::Plain(_) | ReadState::Done => {}
+        if let Some(flight) = self.flight.take() {
+            self.tracking.change(|store| store.handle_failed(flight));
         }
     }
 }
 
-impl<R: Reply> fmt::Debug for CacheRequest<'_, R> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("CacheRequest").finish_non_exhaustive()
+/// A caller that waits for what another reads.
+struct FlightWaiter<'a> {
+    tracking: &'a Tracking,
+    wait: Option<FlightWait>,
+}
+
+impl FlightWaiter<'_> {
+    fn poll(&mut self, waker: &Waker) -> Poll<Option<Replies>> {
+        let Some(wait) = self.wait.take() else { return Poll::Ready(None) };
+        let mut former = None;
+        let polled = self.tracking.lock().poll_wait(wait, |waiter| former = renew(waiter, waker));
+        drop(former);
+        match polled {
+            Ok(answer) => Poll::Ready(answer),
+            Err(wait) => {
+                self.wait = Some(wait);
+                Poll::Pending
+            }
+        }
+    }
+}
+
+impl Drop for FlightWaiter<'_> {
+    fn drop(&mut self) {
+        if let Some(wait) = self.wait.take() {
+            let waiter = self.tracking.lock().abandon(wait);
+            // Not under the lock; see `renew`.
+            drop(waiter);
+        }
     }
 }

@@ -244,6 +244,11 @@ impl SharedConnection {
         self.shared.exchange(call, deadline).await
     }
 
+    /// Waits for the replies to what was submitted. If the future is dropped, they will go to no caller.
+    pub(super) async fn wait(&self, ticket: Ticket, call: &impl Call) -> Result<Replies> {
+        self.shared.wait(ticket, call).await
+    }
+
     /// Gives up waiting; the reply will go to no caller.
     pub(super) fn abandon(&self, ticket: Ticket) {
         self.shared.abandon(ticket);

@@ -6,7 +6,7 @@ use std::fmt;
 use std::sync::{Arc, OnceLock, RwLockReadGuard, RwLockWriteGuard, Weak};
 use std::time::Instant;
 
-use redwire_core::cache::{CacheOptions, CacheStats, Store, demoted, is_demoted};
+use redwire_core::cache::{CacheOptions, CacheStats, Lookup, Store, demoted, is_demoted};
 use redwire_core::inbound::Frames;
 use redwire_core::{Cmd, ConnectionFault, Error, ErrorKind, Outcome, Replies, Result};
 
@@ -81,7 +81,7 @@ impl<L: CacheConn> Tracking<L> {
 
     /// What is kept as the reply to `cmd`.
     #[inline]
-    pub(crate) fn hit<R>(&self, cmd: &Cmd<R>, now: Instant) -> Option<Replies> {
+    fn hit<R>(&self, cmd: &Cmd<R>, now: Instant) -> Option<Replies> {
         if self.owner.is_other_at(now) {
             return None;
         }
@@ -89,6 +89,21 @@ impl<L: CacheConn> Tracking<L> {
             Some(store) => store.hit(cmd, now),
             None if self.is_foreign() => None,
             None => self.read().hit(cmd, now),
+        }
+    }
+
+    /// What a caller that wants to read does; `None` where this process hears of no changes.
+    #[inline]
+    pub(crate) fn look<R>(
+        &self,
+        cmd: &Cmd<R>,
+        now: Instant,
+        waiter: impl FnOnce() -> L::Waiter,
+    ) -> Option<Lookup> {
+        match self.hit(cmd, now) {
+            Some(replies) => Some(Lookup::Hit(replies)),
+            None if self.is_foreign() => None,
+            None => Some(self.lock().lookup(cmd, now, waiter)),
         }
     }
 
