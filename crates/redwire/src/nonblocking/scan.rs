@@ -9,9 +9,9 @@ use std::time::Instant;
 use futures_core::Stream;
 use redwire_core::call;
 use redwire_core::cluster::{AfterFailure, ClusterScan};
-use redwire_core::{Cmd, Error, Replies, Reply, Result, ScanPage, Value, facts};
+use redwire_core::{Error, Reply, Result, ScanPage};
 
-use super::client::{Client, Request};
+use super::client::Client;
 use super::cluster::Nodes;
 use super::connection::Pending;
 use crate::shared::clock::{self, Timer};
@@ -32,18 +32,17 @@ use crate::shared::scanning::{NextPage, Scanning};
 pub struct Scan<'c, T: Reply> {
     client: &'c Client,
     scanning: Scanning<T>,
-    fetching: Option<Fetching<'c>>,
+    /// What is waited for.
+    fetching: Option<Pending<'c, Fetched>>,
     /// In a cluster, when the page that is asked for must be there.
     deadline: Option<Instant>,
 }
 
-/// What is waited for.
-enum Fetching<'c> {
-    Page(Request<'c, Cmd<ScanPage>>),
-    PageAt(Pending<'static, Replies>),
-    Answer(Pending<'static, (String, Result<String>)>),
-    Map(Pending<'c, ()>),
-    Pause(Timer),
+/// What has come of that.
+enum Fetched {
+    Page(ScanPage),
+    Answer((String, Result<String>)),
+    Nothing,
 }
 
 impl<'c, T: Reply> Scan<'c, T> {
@@ -67,7 +66,8 @@ impl<'c, T: Reply> Scan<'c, T> {
         let Some(nodes) = self.nodes() else { return Ok(Some(self.scanning.poll_item())) };
         if !nodes.node_clients().view().is_known() {
             let deadline = self.deadline();
-            self.fetching = Some(Fetching::Map(Box::pin(nodes.learn(deadline, true))));
+            self.fetching =
+                Some(Box::pin(async move { nodes.learn(deadline, true).await.map(|()| Fetched::Nothing) }));
             return Ok(None);
         }
         self.scanning.poll_item_in(&nodes.node_clients().map()).map(Some)
@@ -87,30 +87,18 @@ impl<'c, T: Reply> Scan<'c, T> {
     /// What was waited for is there.
     fn poll_fetching(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
         let Some(fetching) = &mut self.fetching else { return Poll::Ready(Ok(())) };
-        let fetched = match fetching {
-            Fetching::Page(request) => {
-                ready!(Pin::new(request).poll(cx)).and_then(|page| self.scanning.handle_page(&page))
-            }
-            Fetching::PageAt(replies) => {
-                let page = ready!(replies.as_mut().poll(cx)).and_then(|replies| {
-                    call::read(&mut Cmd::of(&facts::SCAN), replies, self.client.config())
-                });
-                page.and_then(|page: ScanPage| {
-                    self.deadline = None;
-                    self.scanning.handle_page(&page)
-                })
-            }
-            Fetching::Answer(answer) => ready!(answer.as_mut().poll(cx)).and_then(|answer| {
-                self.scanning.cluster_scan().map_or(Ok(()), |cluster_scan| cluster_scan.handle_answer(answer))
-            }),
-            Fetching::Map(map) => ready!(map.as_mut().poll(cx)),
-            Fetching::Pause(pause) => {
-                ready!(Pin::new(pause).poll(cx));
-                Ok(())
-            }
-        };
+        let fetched = ready!(fetching.as_mut().poll(cx));
         self.fetching = None;
-        Poll::Ready(fetched)
+        Poll::Ready(fetched.and_then(|fetched| match fetched {
+            Fetched::Page(page) => {
+                self.deadline = None;
+                self.scanning.handle_page(&page)
+            }
+            Fetched::Answer(answer) => {
+                self.scanning.cluster_scan().map_or(Ok(()), |cluster_scan| cluster_scan.handle_answer(answer))
+            }
+            Fetched::Nothing => Ok(()),
+        }))
     }
 
     /// The node of the cluster that was to be asked did not answer, or there was none.
@@ -123,7 +111,10 @@ impl<'c, T: Reply> Scan<'c, T> {
         nodes.handle_hints(step.hint.as_slice());
         match step.then {
             AfterFailure::Retry(pause) => {
-                self.fetching = Some(Fetching::Pause(Timer::after(pause)));
+                self.fetching = Some(Box::pin(async move {
+                    Timer::after(pause).await;
+                    Ok(Fetched::Nothing)
+                }));
                 Ok(())
             }
             AfterFailure::Fail(error) => {
@@ -152,18 +143,23 @@ impl<T: Reply> Stream for Scan<'_, T> {
                 Ok(Some(NextPage::Item(item))) => return Poll::Ready(Some(item)),
                 Ok(Some(NextPage::Done)) => return Poll::Ready(None),
                 Ok(Some(NextPage::Fetch(cmd))) => {
-                    this.fetching = Some(Fetching::Page(this.client.execute(cmd)))
+                    let client = this.client;
+                    let page = async move { client.execute(cmd).await.map(Fetched::Page) };
+                    this.fetching = Some(Box::pin(page));
                 }
                 Ok(Some(NextPage::FetchAt(node, cmd))) => {
                     let Some(node_client) = node_client(&node) else { return Poll::Ready(None) };
-                    let (cmd, deadline) = (cmd.returning::<Value>(), this.deadline());
-                    let page = async move { node_client.client.exchange(&cmd, deadline).await };
-                    this.fetching = Some(Fetching::PageAt(Box::pin(page)));
+                    let (mut cmd, deadline) = (cmd, this.deadline());
+                    this.fetching = Some(Box::pin(async move {
+                        let replies = node_client.client.exchange(&cmd, deadline).await?;
+                        call::read(&mut cmd, replies, node_client.client.config()).map(Fetched::Page)
+                    }));
                 }
                 Ok(Some(NextPage::Ask(node))) => {
                     let Some(node_client) = node_client(&node) else { return Poll::Ready(None) };
-                    let answer = async move { node_client.client.pipeline(ClusterScan::question).await };
-                    this.fetching = Some(Fetching::Answer(Box::pin(answer)));
+                    this.fetching = Some(Box::pin(async move {
+                        node_client.client.pipeline(ClusterScan::question).await.map(Fetched::Answer)
+                    }));
                 }
                 Err(error) => {
                     if let Err(error) = this.handle_failure(error) {
