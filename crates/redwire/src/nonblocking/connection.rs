@@ -20,17 +20,17 @@ use redwire_core::config::Config;
 use redwire_core::dispatch::{self, Dispatch};
 use redwire_core::handshake::Session;
 use redwire_core::link::{Link, Ticket};
-use redwire_core::outbox::Outbox;
 use redwire_core::secret::{self, Secret};
 use redwire_core::session_state::{SentCommand, SessionState};
 use redwire_core::{Cmd, Error, Outcome, Pipeline, Replies, Reply, Result, Run, Slots, cmd};
 use tokio::runtime::{self, Handle};
 use tokio::sync::Notify;
 
+use super::drive::Drive;
 use super::health::Health;
 use super::wire::Wire;
 use super::{before, unless};
-use crate::shared::clock::{self, Burst};
+use crate::shared::clock;
 use crate::shared::events::EventKind;
 use crate::shared::interrupt::{Interrupt, Kill};
 use crate::shared::lookups::{CALLBACK, Lookups, catch, catch_future};
@@ -66,7 +66,7 @@ pub struct Connection {
     health: Arc<Health>,
     wire: Option<Wire>,
     link: Link<()>,
-    outbox: Outbox,
+    drive: Drive,
     woken: Vec<()>,
     /// Sent by [`send`](Self::send), not yet read by [`read_reply`](Self::read_reply).
     sent: VecDeque<(Ticket, SentCommand)>,
@@ -83,8 +83,6 @@ pub struct Connection {
     session_state: SessionState,
     /// When something last came from the server.
     heard: Instant,
-    /// What was read since there was last nothing to read.
-    burst: Burst,
     /// When its server was last asked about in vain.
     asked: Instant,
     /// The process that connected.
@@ -129,7 +127,7 @@ impl Connection {
             // Whether its peer lives is asked over another connection: this one may wait for as long as it
             // likes.
             link: Link::new(setup::queue_limits(target.config()), None).salted(fastrand::u64(..)),
-            outbox: Outbox::default(),
+            drive: Drive::default(),
             woken: Vec::new(),
             sent: VecDeque::new(),
             secrets: Vec::new(),
@@ -139,7 +137,6 @@ impl Connection {
             on_connect: Vec::new(),
             session_state: SessionState::new(target.config().db()),
             heard: clock::now(),
-            burst: Burst::default(),
             asked: clock::now(),
             process: std::process::id(),
             interrupt: Arc::default(),
@@ -267,7 +264,7 @@ impl Connection {
         self.session_state = SessionState::new(self.target.config().db());
         self.waiting = None;
         self.lost = None;
-        self.outbox.clear();
+        self.drive = Drive::default();
         self.link = Link::new(setup::queue_limits(self.target.config()), None).salted(fastrand::u64(..));
     }
 

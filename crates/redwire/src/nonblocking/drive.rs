@@ -1,6 +1,6 @@
 //! The loop behind a connection that a task drives: it connects when it is time to, then reads, hands out,
-//! writes and sleeps, until the connection is lost, and begins anew. A monitor, which its user polls, takes
-//! the same steps.
+//! writes and sleeps, until the connection is lost, and begins anew. A monitor, which its user polls, and a
+//! connection of one caller take the same steps.
 //!
 //! What is read and written, and when to connect, is for what is [`Driven`] to say, with a machine of the
 //! core. This file must not know what that is.
@@ -8,26 +8,24 @@
 use std::future::poll_fn;
 use std::io;
 use std::pin::pin;
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
-use redwire_core::handshake::Session;
-use redwire_core::inbound::{Frames, Inbound};
+use redwire_core::inbound::Frames;
 use redwire_core::keeper::WhenToConnect;
 use redwire_core::outbox::Outbox;
-use redwire_core::{Error, Outcome};
+use redwire_core::{Error, Outcome, Result};
 
-use super::stream::{StreamReader, StreamWriter};
+use super::stream::StreamWriter;
 use super::wire::Wire;
 use crate::shared::clock::{self, Burst, Timer, poll_pause};
 use crate::shared::setup;
 
-/// What may fail here, by default with an error.
-type Result<T, E = Error> = std::result::Result<T, E>;
-
 /// How driving a connection ends: `None` where there is to be none any more, else why it was lost.
 pub(super) type DriveEnd = Option<Error>;
+
+/// What one step of it gives, or how it ends with that.
+pub(super) type Step<T = ()> = std::result::Result<T, DriveEnd>;
 
 /// What is driven over a connection.
 pub(super) trait Driven {
@@ -54,13 +52,13 @@ pub(super) trait Driven {
         cx: &Context<'_>,
         writer: &StreamWriter,
         outbox: &mut Outbox,
-    ) -> Result<WriteNext, DriveEnd>;
+    ) -> Step<WriteNext>;
 
     /// The kernel took `n` bytes.
     ///
     /// # Errors
     /// The connection is to be given up.
-    fn handle_sent(&mut self, n: usize) -> Result<(), DriveEnd> {
+    fn handle_sent(&mut self, n: usize) -> Step {
         let _ = n;
         Ok(())
     }
@@ -69,7 +67,7 @@ pub(super) trait Driven {
     ///
     /// # Errors
     /// The connection is to be given up.
-    fn poll_stalled(&mut self, _: &Context<'_>) -> Result<bool, DriveEnd> {
+    fn poll_stalled(&mut self, _: &Context<'_>) -> Step<bool> {
         Ok(false)
     }
 
@@ -98,7 +96,7 @@ pub(super) trait Reconnecting: Driven {
     fn is_moved(&self) -> bool;
 
     /// There is a connection; false where there is to be none any more.
-    fn handle_connected(&mut self, writer: &Arc<StreamWriter>, session: &Session, version: u64) -> bool;
+    fn handle_connected(&mut self, wire: &Wire) -> bool;
 
     /// The connection that takes the place of the one that has just ended, where that was given up in good
     /// order.
@@ -140,21 +138,6 @@ pub(super) struct Drive {
     pauses: bool,
     /// How many bytes have come in.
     received: u64,
-}
-
-/// A connection, as the loop needs it.
-#[derive(Debug)]
-pub(super) struct DrivenConn {
-    reader: StreamReader,
-    writer: Arc<StreamWriter>,
-    inbound: Inbound,
-    frames: Frames,
-}
-
-impl From<Wire> for DrivenConn {
-    fn from(Wire { reader, writer, inbound, frames, .. }: Wire) -> Self {
-        Self { reader, writer: Arc::new(writer), inbound, frames }
-    }
 }
 
 /// Keeps a connection up until there is to be none any more; `first` is up already.
@@ -229,22 +212,25 @@ impl Drive {
     }
 
     /// Drives `wire` until it is lost, or given up.
-    async fn run(&mut self, kept: &mut impl Reconnecting, wire: Wire) -> DriveEnd {
-        let (session, version) = (wire.session.clone(), wire.version);
-        let mut up = DrivenConn::from(wire);
+    async fn run(&mut self, kept: &mut impl Reconnecting, mut wire: Wire) -> DriveEnd {
         self.outbox.clear();
-        if !kept.handle_connected(&up.writer, &session, version) {
+        if !kept.handle_connected(&wire) {
             return None;
         }
         poll_fn(|cx| {
             self.begin();
             loop {
-                if let Err(end) = ready!(self.poll_step(cx, kept, &mut up)) {
+                if let Err(end) = ready!(self.poll_step(cx, kept, &mut wire)) {
                     return Poll::Ready(end);
                 }
             }
         })
         .await
+    }
+
+    /// What is being written, and not written yet.
+    pub(super) fn outbox(&self) -> &Outbox {
+        &self.outbox
     }
 
     /// The task is polled anew.
@@ -260,16 +246,16 @@ impl Drive {
         &mut self,
         cx: &mut Context<'_>,
         driven: &mut impl Driven,
-        up: &mut DrivenConn,
-    ) -> Poll<Result<(), DriveEnd>> {
+        wire: &mut Wire,
+    ) -> Poll<Step> {
         // Room for the next read is made only when there is something to read: by then the replies before it
         // have been decoded, and their memory serves again.
         if !self.pauses
             && driven.reads()
-            && up.reader.poll_ready(cx).is_ready()
-            && let Poll::Ready(read) = up.reader.poll_read(cx, up.inbound.spare())
+            && wire.reader.poll_ready(cx).is_ready()
+            && let Poll::Ready(read) = wire.reader.poll_read(cx, wire.inbound.spare())
         {
-            self.handle_read(read, driven, up).map_err(Some)?;
+            self.handle_read(read, driven, wire).map_err(Some)?;
             let Some(now) = self.burst.handle_read() else { return Poll::Ready(Ok(())) };
             self.handle_burst(now, driven).map_err(Some)?;
             if !self.pauses {
@@ -279,7 +265,7 @@ impl Drive {
         if self.pauses {
             let _ = poll_pause::<()>(cx);
         }
-        self.poll_write(cx, driven, &up.writer)
+        self.poll_write(cx, driven, &wire.writer)
     }
 
     #[inline]
@@ -287,15 +273,15 @@ impl Drive {
         &mut self,
         read: io::Result<usize>,
         driven: &mut impl Driven,
-        up: &mut DrivenConn,
+        wire: &mut Wire,
     ) -> Result<()> {
         let read = read.map_err(|error| setup::io_error("reading", error))?;
         if read == 0 {
             return Err(Error::closed_by_peer(Outcome::MaybeExecuted));
         }
         self.received += read as u64;
-        let whole = up.inbound.poll_frames(&mut up.frames)? || up.frames.has_large_rest();
-        driven.handle_read(whole.then_some(&mut up.frames))
+        let whole = wire.inbound.poll_frames(&mut wire.frames)? || wire.frames.has_large_rest();
+        driven.handle_read(whole.then_some(&mut wire.frames))
     }
 
     /// Does what is due while bytes come without a pause.
@@ -316,7 +302,7 @@ impl Drive {
         cx: &mut Context<'_>,
         driven: &mut impl Driven,
         writer: &StreamWriter,
-    ) -> Poll<Result<(), DriveEnd>> {
+    ) -> Poll<Step> {
         driven.poll_beside(cx, &mut self.outbox);
         loop {
             if self.outbox.is_empty() {

@@ -1,7 +1,6 @@
 //! Asks whether the server of a connection that waits still lives, over another connection, by one caller for
 //! all. What the answer means is decided in the core ([`Inquiry`]).
 
-use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -87,11 +86,5 @@ impl Follower for Health {
             Ok(mut state) => *state = HealthState::default(),
             Err(_) => self.left.notify_waiters(),
         }
-    }
-}
-
-impl fmt::Debug for Health {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Health").field("target", &self.target).finish_non_exhaustive()
     }
 }

@@ -16,7 +16,7 @@ use redwire_core::outbox::Outbox;
 use redwire_core::{Error, Outcome, Result};
 
 use super::before;
-use super::drive::{Drive, DriveEnd, Driven, DrivenConn, WriteNext};
+use super::drive::{Drive, Driven, Step, WriteNext};
 use super::stream::StreamWriter;
 use super::wire::Wire;
 use crate::shared::clock;
@@ -49,7 +49,7 @@ use crate::shared::target::Target;
 /// ```
 pub struct Monitor {
     target: Arc<Target>,
-    up: Option<Box<DrivenConn>>,
+    wire: Option<Box<Wire>>,
     drive: Drive,
     heard: Heard,
     /// The process that connected.
@@ -77,12 +77,12 @@ impl Monitor {
     pub(super) async fn to(target: Arc<Target>) -> Result<Self> {
         let config = target.config();
         let deadline = config.timeout().and_then(|limit| clock::now().checked_add(limit));
-        let up = Box::new(DrivenConn::from(Wire::connect(&target, None, deadline).await?));
+        let wire = Box::new(Wire::connect(&target, None, deadline).await?);
         let mut stream = MonitorStream::new(config.health_check_interval(), fastrand::u64(..));
         stream.handle_connected(clock::now());
         let process = std::process::id();
         let mut monitor =
-            Self { target, up: Some(up), drive: Drive::default(), heard: Heard(stream), process };
+            Self { target, wire: Some(wire), drive: Drive::default(), heard: Heard(stream), process };
         let listening = before(deadline, poll_fn(|cx| monitor.poll_listening(cx))).await;
         match listening.unwrap_or_else(|| Err(Error::timeout(Outcome::MaybeExecuted))) {
             Ok(()) => Ok(monitor),
@@ -107,10 +107,10 @@ impl Monitor {
             if let Some(entry) = self.heard.0.poll_entry() {
                 return Poll::Ready(Some(entry.map_err(|error| self.target.locate(error))));
             }
-            let Some(up) = &mut self.up else { return Poll::Ready(None) };
-            if let Err(end) = ready!(self.drive.poll_step(cx, &mut self.heard, up)) {
+            let Some(wire) = &mut self.wire else { return Poll::Ready(None) };
+            if let Err(end) = ready!(self.drive.poll_step(cx, &mut self.heard, wire)) {
                 let error = self.target.locate(end.unwrap_or_else(setup::closed_client));
-                self.up = None;
+                self.wire = None;
                 self.target.tell(EventKind::Lost(error.clone()));
                 return Poll::Ready(Some(Err(error)));
             }
@@ -121,8 +121,8 @@ impl Monitor {
     fn poll_listening(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
         self.drive.begin();
         while !self.heard.0.is_listening() {
-            let Some(up) = &mut self.up else { return Poll::Ready(Err(setup::closed_client())) };
-            let step = ready!(self.drive.poll_step(cx, &mut self.heard, up));
+            let Some(wire) = &mut self.wire else { return Poll::Ready(Err(setup::closed_client())) };
+            let step = ready!(self.drive.poll_step(cx, &mut self.heard, wire));
             step.map_err(|end| end.unwrap_or_else(setup::closed_client))?;
         }
         Poll::Ready(Ok(()))
@@ -131,7 +131,7 @@ impl Monitor {
     /// What a forked child inherits is the parent's: dropping it would end the stream for both.
     fn leave_parent(&mut self) {
         if self.process != std::process::id() {
-            std::mem::forget(self.up.take());
+            std::mem::forget(self.wire.take());
         }
     }
 }
@@ -145,12 +145,7 @@ impl Driven for Heard {
         frames.map_or(Ok(()), |frames| self.0.handle_frames(frames))
     }
 
-    fn poll_outgoing(
-        &mut self,
-        _: &Context<'_>,
-        _: &StreamWriter,
-        outbox: &mut Outbox,
-    ) -> std::result::Result<WriteNext, DriveEnd> {
+    fn poll_outgoing(&mut self, _: &Context<'_>, _: &StreamWriter, outbox: &mut Outbox) -> Step<WriteNext> {
         while let Some(bytes) = self.0.poll_transmit() {
             outbox.copy(&bytes);
         }
@@ -177,7 +172,7 @@ impl Stream for Monitor {
 impl Drop for Monitor {
     fn drop(&mut self) {
         self.leave_parent();
-        if self.up.take().is_some() {
+        if self.wire.take().is_some() {
             self.target.tell(EventKind::Closed);
         }
     }
@@ -185,6 +180,6 @@ impl Drop for Monitor {
 
 impl fmt::Debug for Monitor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Monitor").field("up", &self.up).finish_non_exhaustive()
+        f.debug_struct("Monitor").field("wire", &self.wire).finish_non_exhaustive()
     }
 }

@@ -26,7 +26,8 @@ use crate::shared::target::{ConnectTo, Target};
 #[derive(Debug)]
 pub(super) struct Wire {
     pub(super) reader: StreamReader,
-    pub(super) writer: StreamWriter,
+    /// Callers that share the connection may write, too.
+    pub(super) writer: Arc<StreamWriter>,
     pub(super) inbound: Inbound,
     pub(super) frames: Frames,
     pub(super) session: Session,
@@ -75,8 +76,8 @@ impl Wire {
         let wire = loop {
             let (mut inbound, frames) = (setup::inbound(target.config()), Frames::default());
             let (reader, writer) = stream::connect(target, endpoint, inbound.spare()).await?;
-            let wire =
-                Self { reader, writer, inbound, frames, session: Session::default(), version: pass.version };
+            let (writer, session, version) = (Arc::new(writer), Session::default(), pass.version);
+            let wire = Self { reader, writer, inbound, frames, session, version };
             let mut handshake = Handshake::new(target.config(), pass.credentials.as_ref(), protocol);
             match wire.shake_hands(&mut handshake).await {
                 Ok(wire) => break wire,
@@ -97,10 +98,7 @@ impl Wire {
     async fn converse(mut self, handshake: &mut Handshake) -> Result<Self> {
         loop {
             if let Some(bytes) = handshake.poll_transmit() {
-                let mut outbox = Outbox::default();
-                outbox.copy(&bytes);
-                let flushed = poll_fn(|cx| self.writer.poll_flush(cx, &mut outbox, |_| {})).await;
-                flushed.map_err(|error| setup::io_error("writing", error))?;
+                self.write(&bytes).await?;
             }
             if let Some(session) = handshake.poll_done() {
                 self.session = session;
@@ -111,6 +109,13 @@ impl Wire {
             }
             self.frames.replies().try_for_each(|frame| handshake.handle_reply(frame))?;
         }
+    }
+
+    async fn write(&self, bytes: &[u8]) -> Result<()> {
+        let mut outbox = Outbox::default();
+        outbox.copy(bytes);
+        let flushed = poll_fn(|cx| self.writer.poll_flush(cx, &mut outbox, |_| {})).await;
+        flushed.map_err(|error| setup::io_error("writing", error))
     }
 
     /// Reads once; says whether whole frames came. Nothing is lost when the future is dropped.
@@ -140,10 +145,7 @@ impl Wire {
 
     /// Asks for a sign of life while nothing else is under way.
     pub(super) async fn ping(&mut self) -> Result<()> {
-        let mut outbox = Outbox::default();
-        outbox.copy(&Cmd::<Value>::new("PING").to_bytes());
-        let flushed = poll_fn(|cx| self.writer.poll_flush(cx, &mut outbox, |_| {})).await;
-        flushed.map_err(|error| setup::io_error("writing", error))?;
+        self.write(&Cmd::<Value>::new("PING").to_bytes()).await?;
         // Whatever it answers, it answers.
         while !(self.read_frames().await? && self.frames.replies().next().is_some()) {}
         Ok(())

@@ -2,22 +2,25 @@
 //! has come is decided in `redwire-core`.
 
 use std::future::poll_fn;
-use std::io;
-use std::pin::pin;
-use std::task::Poll;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
 use std::time::Instant;
 
 use redwire_core::call::{self, Call};
 use redwire_core::facts::SessionEffect;
-use redwire_core::link::Ticket;
+use redwire_core::inbound::Frames;
+use redwire_core::link::{Link, Ticket};
 use redwire_core::liveness::Finding;
 use redwire_core::outbox::Outbox;
 use redwire_core::session_state::SentCommand;
 use redwire_core::{Cmd, Error, Outcome, Replies, Result, Value, transaction};
+use tokio::sync::futures::Notified;
 
 use super::{Connection, Pending};
 use crate::nonblocking::before;
+use crate::nonblocking::drive::{Drive, Driven, Step, WriteNext};
 use crate::nonblocking::sharing::{LONG_QUIET, LONGEST_HOLD};
+use crate::nonblocking::stream::StreamWriter;
 use crate::shared::clock;
 use crate::shared::credentials::{self, VersionedCredentials};
 use crate::shared::events::EventKind;
@@ -306,7 +309,7 @@ impl Connection {
     }
 
     fn wants_transmit(&self) -> bool {
-        !self.outbox.is_empty() || self.link.wants_transmit()
+        !self.drive.outbox().is_empty() || self.link.wants_transmit()
     }
 
     /// Waits until `ticket` has its replies or its failure. If the future is dropped, the next call gives the
@@ -379,49 +382,29 @@ impl Connection {
         let Some(wire) = &mut self.wire else {
             return Err(self.lost.clone().unwrap_or_else(setup::closed_client));
         };
-        let (link, outbox, burst) = (&mut self.link, &mut self.outbox, &mut self.burst);
-        let cut = self.interrupt.handle().notified();
-        let progress = async {
-            let mut cut = pin!(cut);
-            poll_fn(|cx| {
-                if outbox.is_empty() {
-                    link.poll_transmit(outbox);
-                }
-                let had_bytes = !outbox.is_empty();
-                let flushed = wire.writer.poll_flush(cx, outbox, |written| link.handle_sent(written))?;
-                let read = wire.reader.poll_read(cx, wire.inbound.spare());
-                if read.is_pending() {
-                    burst.end();
-                }
-                match read {
-                    Poll::Pending if had_bytes && flushed.is_ready() => Poll::Ready(Ok(None)),
-                    Poll::Pending if cut.as_mut().poll(cx).is_ready() => {
-                        let cause = self.interrupt.cause().unwrap_or_else(setup::closed_client);
-                        Poll::Ready(Err(io::Error::other(cause)))
+        let received = {
+            let (cut, drive) = (pin!(self.interrupt.handle().notified()), &mut self.drive);
+            let mut caller =
+                OneCaller { link: &mut self.link, cut, is_cut: false, wrote: false, came: false };
+            let mut has_slept = false;
+            let stepped = poll_fn(|cx| {
+                if std::mem::replace(&mut has_slept, true) {
+                    drive.begin();
+                    // Handed out before other tasks had their turn.
+                    if caller.came {
+                        return Poll::Ready(Ok(()));
                     }
-                    read => read.map_ok(Some),
                 }
-            })
-            .await
+                drive.poll_step(cx, &mut caller, wire)
+            });
+            stepped.await.map(|()| caller.came)
         };
-        let result = match progress.await {
-            Ok(None) => Ok(false),
-            Ok(Some(0)) => Err(Error::closed_by_peer(Outcome::MaybeExecuted)),
-            Ok(Some(_)) => match wire.inbound.poll_frames(&mut wire.frames) {
-                Ok(_) => link.handle_frames(&mut wire.frames).map(|()| true),
-                Err(error) => Err(error.into()),
-            },
-            Err(error) => Err(setup::io_error("reading or writing", error)),
-        };
-        link.poll_woken(&mut self.woken);
+        self.link.poll_woken(&mut self.woken);
         self.woken.clear();
-        if let Ok(true) = result
-            && burst.handle_read().is_some_and(|now| burst.is_long(now))
-        {
-            burst.end();
-            tokio::task::yield_now().await;
-        }
-        result.map_err(|error| self.lose(error))
+        received.map_err(|end| {
+            let cause = end.or_else(|| self.interrupt.cause());
+            self.lose(cause.unwrap_or_else(setup::closed_client))
+        })
     }
 
     pub(super) fn lose(&mut self, error: Error) -> Error {
@@ -430,7 +413,64 @@ impl Connection {
         self.wire = None;
         self.target.tell(EventKind::Lost(error.clone()));
         self.lost = Some(error.clone());
-        self.outbox.clear();
+        self.drive = Drive::default();
         error
+    }
+}
+
+/// A connection of one caller, as it is driven while that waits.
+struct OneCaller<'a, 'n> {
+    link: &'a mut Link<()>,
+    /// Ready when the owner of the connection ends it.
+    cut: Pin<&'a mut Notified<'n>>,
+    is_cut: bool,
+    wrote: bool,
+    came: bool,
+}
+
+impl OneCaller<'_, '_> {
+    fn check_cut(&self) -> Step {
+        if self.is_cut { Err(None) } else { Ok(()) }
+    }
+}
+
+impl Driven for OneCaller<'_, '_> {
+    fn handle_read(&mut self, frames: Option<&mut Frames>) -> Result<()> {
+        self.came = true;
+        frames.map_or(Ok(()), |frames| self.link.handle_frames(frames))
+    }
+
+    fn poll_beside(&mut self, cx: &mut Context<'_>, _: &mut Outbox) {
+        self.is_cut = self.is_cut || self.cut.as_mut().poll(cx).is_ready();
+    }
+
+    fn poll_outgoing(&mut self, _: &Context<'_>, _: &StreamWriter, outbox: &mut Outbox) -> Step<WriteNext> {
+        self.check_cut()?;
+        self.link.poll_transmit(outbox);
+        Ok(match (outbox.is_empty(), self.wrote) {
+            (false, _) => WriteNext::Write,
+            // The caller goes on by itself.
+            (true, true) => WriteNext::Read,
+            (true, false) => WriteNext::Nothing(None),
+        })
+    }
+
+    fn handle_sent(&mut self, n: usize) -> Step {
+        self.wrote = true;
+        self.link.handle_sent(n);
+        Ok(())
+    }
+
+    fn poll_stalled(&mut self, _: &Context<'_>) -> Step<bool> {
+        self.check_cut().map(|()| false)
+    }
+
+    /// The caller keeps the time.
+    fn poll_timeout(&mut self) -> Option<Instant> {
+        None
+    }
+
+    fn handle_timeout(&mut self, _: Instant, _: u64) -> Result<()> {
+        Ok(())
     }
 }

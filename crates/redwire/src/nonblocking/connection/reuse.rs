@@ -35,7 +35,7 @@ pub(in crate::nonblocking) enum Readiness {
 impl Connection {
     /// Whether nothing is under way and no user left anything, so that the next user may find it as new.
     pub(in crate::nonblocking) fn is_clean(&self) -> bool {
-        let quiet = self.sent.is_empty() && self.waiting.is_none() && self.outbox.is_empty();
+        let quiet = self.sent.is_empty() && self.waiting.is_none() && self.drive.outbox().is_empty();
         quiet
             && self.link.is_idle()
             && !self.link.wants_transmit()

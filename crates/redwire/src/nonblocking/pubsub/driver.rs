@@ -7,7 +7,6 @@ use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
 use redwire_core::config::Protocol;
-use redwire_core::handshake::Session;
 use redwire_core::inbound::Frames;
 use redwire_core::keeper::WhenToConnect;
 use redwire_core::outbox::Outbox;
@@ -15,7 +14,7 @@ use redwire_core::pubsub::ConnId;
 use redwire_core::{Error, Result};
 
 use super::{PubSubShared, PubSubState};
-use crate::nonblocking::drive::{self, DriveEnd, Driven, Reconnecting, WriteNext};
+use crate::nonblocking::drive::{self, Driven, Reconnecting, Step, WriteNext};
 use crate::nonblocking::stream::StreamWriter;
 use crate::nonblocking::wire::Wire;
 use crate::shared::clock;
@@ -101,7 +100,7 @@ impl<'a> PubSubDriver<'a> {
     /// Has the task woken for each change, after a look at what has changed; fills the outbox where it is
     /// empty. Says whether there is something to read again.
     #[inline]
-    fn turn(&mut self, cx: &Context<'_>, outbox: Option<&mut Outbox>) -> std::result::Result<bool, DriveEnd> {
+    fn turn(&mut self, cx: &Context<'_>, outbox: Option<&mut Outbox>) -> Step<bool> {
         let mut state = self.shared.lock();
         if state.is_over(self.number) {
             return Err(None);
@@ -180,12 +179,7 @@ impl Driven for PubSubDriver<'_> {
     }
 
     #[inline]
-    fn poll_outgoing(
-        &mut self,
-        cx: &Context<'_>,
-        _: &StreamWriter,
-        outbox: &mut Outbox,
-    ) -> std::result::Result<WriteNext, DriveEnd> {
+    fn poll_outgoing(&mut self, cx: &Context<'_>, _: &StreamWriter, outbox: &mut Outbox) -> Step<WriteNext> {
         let again = self.turn(cx, Some(outbox))?;
         Ok(match (outbox.is_empty(), again) {
             (false, _) => WriteNext::Write,
@@ -194,7 +188,7 @@ impl Driven for PubSubDriver<'_> {
         })
     }
 
-    fn poll_stalled(&mut self, cx: &Context<'_>) -> std::result::Result<bool, DriveEnd> {
+    fn poll_stalled(&mut self, cx: &Context<'_>) -> Step<bool> {
         self.turn(cx, None)
     }
 
@@ -243,9 +237,9 @@ impl<'a> Reconnecting for PubSubDriver<'a> {
         self.shared.lock().machine.is_moved(self.conn)
     }
 
-    fn handle_connected(&mut self, _: &Arc<StreamWriter>, session: &Session, version: u64) -> bool {
+    fn handle_connected(&mut self, wire: &Wire) -> bool {
         let renews = self.target.config().credential_provider().is_some();
-        self.version = (renews && session.protocol == Protocol::Resp3).then_some(version);
+        self.version = (renews && wire.session.protocol == Protocol::Resp3).then_some(wire.version);
         (self.renewal, self.began) = (None, None);
         let mut state = self.shared.lock();
         if state.is_over(self.number) {

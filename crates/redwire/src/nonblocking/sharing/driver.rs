@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
-use redwire_core::handshake::Session;
 use redwire_core::inbound::Frames;
 use redwire_core::keeper::WhenToConnect;
 use redwire_core::liveness::Finding;
@@ -16,7 +15,7 @@ use redwire_core::{Error, Result};
 
 use super::renewal::Renewal;
 use super::{LONG_QUIET, LONGEST_HOLD, SharingPhase, SharingShared, SharingState, release, rotation};
-use crate::nonblocking::drive::{self, DriveEnd, Driven, Reconnecting, WriteNext};
+use crate::nonblocking::drive::{self, DriveEnd, Driven, Reconnecting, Step, WriteNext};
 use crate::nonblocking::stream::StreamWriter;
 use crate::nonblocking::wire::Wire;
 use crate::shared::clock;
@@ -162,7 +161,7 @@ impl Driven for SharingDriver<'_> {
         cx: &Context<'_>,
         writer: &StreamWriter,
         outbox: &mut Outbox,
-    ) -> std::result::Result<WriteNext, DriveEnd> {
+    ) -> Step<WriteNext> {
         let mut state = self.shared.lock();
         state.check_connected(self.number)?;
         if let Some(error) = state.keeper.poll_cut() {
@@ -206,7 +205,7 @@ impl Driven for SharingDriver<'_> {
     }
 
     #[inline]
-    fn handle_sent(&mut self, n: usize) -> std::result::Result<(), DriveEnd> {
+    fn handle_sent(&mut self, n: usize) -> Step {
         let mut state = self.shared.lock();
         state.check_connected(self.number)?;
         state.link.handle_sent(n);
@@ -214,7 +213,7 @@ impl Driven for SharingDriver<'_> {
         Ok(())
     }
 
-    fn poll_stalled(&mut self, cx: &Context<'_>) -> std::result::Result<bool, DriveEnd> {
+    fn poll_stalled(&mut self, cx: &Context<'_>) -> Step<bool> {
         let mut state = self.shared.lock();
         state.register(cx);
         state.check_connected(self.number).map(|()| false)
@@ -274,13 +273,13 @@ impl<'a> Reconnecting for SharingDriver<'a> {
         self.shared.lock().keeper.is_moved()
     }
 
-    fn handle_connected(&mut self, writer: &Arc<StreamWriter>, _: &Session, version: u64) -> bool {
+    fn handle_connected(&mut self, wire: &Wire) -> bool {
         {
             let mut state = self.shared.lock();
             if state.is_over(self.number) {
                 return false;
             }
-            state.writer = Some(Arc::clone(writer));
+            state.writer = Some(Arc::clone(&wire.writer));
             let now = clock::now();
             // It may have been made, and have ended, long before this task had its first turn.
             (state.armed, state.quiet_from) = (None, now);
@@ -294,7 +293,7 @@ impl<'a> Reconnecting for SharingDriver<'a> {
             watch.handle_up();
         }
         // They may have changed since the connection asked for them.
-        if version != credentials::version(self.shared.target.config()) && !self.shared.listens() {
+        if wire.version != credentials::version(self.shared.target.config()) && !self.shared.listens() {
             rotation::handle_change(self.shared);
         }
         true
@@ -332,7 +331,7 @@ impl<'a> Reconnecting for SharingDriver<'a> {
 impl SharingState {
     /// Fails where the connection that is driven was let go (`Some`), or there will be none any more.
     #[inline]
-    fn check_connected(&self, number: u64) -> std::result::Result<(), Option<Error>> {
+    fn check_connected(&self, number: u64) -> Step {
         // What ends it for a driver takes its writer, too, or gives it another number.
         if self.writer.is_some() && self.number == number {
             return Ok(());

@@ -3,7 +3,6 @@
 //! that has answered all it was asked, what has gathered goes over the next. So no call fails, and calls wait
 //! for a round trip at most.
 
-use std::fmt;
 use std::pin::Pin;
 use std::sync::{Arc, MutexGuard};
 use std::task::{Context, Poll, Waker};
@@ -15,7 +14,7 @@ use redwire_core::standing::Replace;
 
 use super::driver::SharingDriver;
 use super::{SharingShared, SharingState, release};
-use crate::nonblocking::drive::{DriveEnd, WriteNext};
+use crate::nonblocking::drive::{Step, WriteNext};
 use crate::nonblocking::wire::Wire;
 use crate::shared::clock;
 use crate::shared::events::EventKind;
@@ -114,7 +113,7 @@ impl SharingDriver<'_> {
         mut state: MutexGuard<'_, SharingState>,
         cx: &Context<'_>,
         outbox: &mut Outbox,
-    ) -> std::result::Result<WriteNext, DriveEnd> {
+    ) -> Step<WriteNext> {
         self.held = None;
         std::mem::swap(&mut state.rest, outbox);
         // No caller writes by itself any more.
@@ -150,9 +149,3 @@ impl SharingDriver<'_> {
 
 /// The least time between two attempts to replace a connection for its age.
 const AGAIN: std::time::Duration = std::time::Duration::from_secs(1);
-
-impl fmt::Debug for Renewal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Renewal").field("due", &self.due).finish_non_exhaustive()
-    }
-}
