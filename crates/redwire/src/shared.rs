@@ -19,6 +19,7 @@ pub(crate) mod setup;
 pub(crate) mod socket;
 pub(crate) mod sync;
 pub(crate) mod target;
+pub(crate) mod threads;
 pub(crate) mod tracking;
 pub(crate) mod window;
 

@@ -21,6 +21,7 @@ use redwire_core::{Cmd, Error, Outcome, Replies, Reply, Result, Run};
 use super::client::Client;
 use super::cluster::Nodes;
 use crate::shared::node_caches::{NodeCache, NodeCaches};
+use crate::shared::threads;
 use tracked_conn::TrackedConn;
 use tracking::Tracking;
 
@@ -312,14 +313,11 @@ impl NodeCache<TrackedConn> {
                 Ok(answer) => return Ok(answer),
                 Err(wait) => wait,
             };
-            match deadline.map(|deadline| deadline.saturating_duration_since(Instant::now())) {
-                None => thread::park(),
-                Some(Duration::ZERO) => {
-                    tracking.lock().abandon(wait);
-                    return Err(Error::timeout(Outcome::NotSent));
-                }
-                Some(left) => thread::park_timeout(left),
+            if threads::is_over(deadline) {
+                tracking.lock().abandon(wait);
+                return Err(Error::timeout(Outcome::NotSent));
             }
+            threads::park_until(deadline);
         }
     }
 }

@@ -18,6 +18,7 @@ use super::connection::Connection;
 use super::stream::Socket;
 use super::wire::{Wire, WireWriter};
 use crate::shared::setup;
+use crate::shared::threads;
 
 /// A connection whose reading and writing sides are used by different threads.
 pub(super) struct Halves {
@@ -179,12 +180,7 @@ pub(super) fn exchange<'s, S: Shared>(
                 ticket = waiting;
                 drop(state);
                 wake(&mut woken, &me);
-                match deadline {
-                    None => thread::park(),
-                    Some(deadline) => {
-                        thread::park_timeout(deadline.saturating_duration_since(Instant::now()));
-                    }
-                }
+                threads::park_until(deadline);
                 state = shared.lock();
             }
         }

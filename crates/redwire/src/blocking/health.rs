@@ -15,6 +15,7 @@ use crate::shared::interrupt::{Interrupt, Kill};
 use crate::shared::service::Follower;
 use crate::shared::sync::{Condvar, Mutex};
 use crate::shared::target::Target;
+use crate::shared::threads;
 
 /// Asks a server whether it lives, over a connection of its own, beyond the limit of a pool; made when
 /// a caller first asks.
@@ -47,11 +48,10 @@ impl Health {
         let mut state = self.lock();
         let before = state.left;
         while state.asking {
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
+            if threads::is_over(Some(deadline)) {
                 return Finding::Silent;
             }
-            state = self.asked.wait_timeout(state, left);
+            state = self.asked.wait_until(state, Some(deadline));
         }
         // Callers that wait at a server that was left learn of it by other means.
         if state.left != before {

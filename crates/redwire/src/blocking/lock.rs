@@ -2,16 +2,17 @@
 //! waits.
 
 use std::fmt;
-use std::sync::{Arc, MutexGuard};
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use redwire_core::lock::{self, Acquire, AcquireStep, Claim, Hold, HoldStep, LockOptions, LockWait};
-use redwire_core::{Error, ErrorKind, LockFault, Outcome, Result};
+use redwire_core::{ErrorKind, LockFault, Result};
 
 use super::client::Client;
 use crate::shared::locking::{self, Held};
 use crate::shared::sync::Condvar;
+use crate::shared::threads;
 
 /// A lock at the server that programs on many machines share, made by [`Client::lock`].
 ///
@@ -210,10 +211,8 @@ impl Lock {
         let shared = Arc::new(LockShared { client: self.client.clone(), held, changed: Condvar::new() });
         let guard = LockGuard { shared: Arc::clone(&shared), releases: true };
         if self.options.auto_extend {
-            let keeper = thread::Builder::new().name("redwire-lock".into()).spawn(move || shared.keep());
-            keeper.map_err(|error| {
-                Error::from_io("starting the thread that extends a lock", Outcome::NotSent, error)
-            })?;
+            threads::spawn("redwire-lock", move || shared.keep())
+                .map_err(|error| error.with_context("a lock cannot be extended"))?;
         }
         Ok(guard)
     }
@@ -315,7 +314,7 @@ impl LockGuard {
                 return false;
             }
             let next = [hold.until(), deadline].into_iter().flatten().min();
-            hold = shared.wait(hold, next);
+            hold = shared.changed.wait_until(hold, next);
         }
     }
 
@@ -391,17 +390,6 @@ impl LockShared {
         output
     }
 
-    /// Waits until something changes, or until then.
-    fn wait<'a>(&self, hold: MutexGuard<'a, Hold>, until: Option<Instant>) -> MutexGuard<'a, Hold> {
-        match until {
-            None => self.changed.wait(hold),
-            Some(until) => {
-                let left = until.saturating_duration_since(Instant::now());
-                self.changed.wait_timeout(hold, left)
-            }
-        }
-    }
-
     /// Extends the lock until it is lost, or the guard is gone.
     fn keep(&self) {
         let timeout = self.client.config().timeout();
@@ -415,7 +403,7 @@ impl LockShared {
                     let _ = self.change(|hold| hold.handle_extended(extension, answer, Instant::now()));
                     hold = self.held.hold();
                 }
-                HoldStep::LockWait(until) => hold = self.wait(hold, until),
+                HoldStep::LockWait(until) => hold = self.changed.wait_until(hold, until),
                 HoldStep::Stop => break,
             }
         }

@@ -11,6 +11,7 @@ use redwire_core::{Error, Outcome, Result};
 
 use super::wire::Wire;
 use crate::shared::target::Target;
+use crate::shared::threads;
 
 /// Every command that a server executes, as an iterator that waits for the next one, over a connection of its
 /// own.
@@ -71,7 +72,7 @@ impl Monitor {
         while !monitor.stream.is_listening() {
             let received = monitor.receive(deadline).and_then(|()| {
                 // What came may be no answer.
-                let is_late = !monitor.stream.is_listening() && is_over(deadline);
+                let is_late = !monitor.stream.is_listening() && threads::is_over(deadline);
                 if is_late { Err(Error::timeout(Outcome::MaybeExecuted)) } else { Ok(()) }
             });
             received.map_err(|error| monitor.lose(error).with_command("MONITOR"))?;
@@ -92,7 +93,7 @@ impl Monitor {
                 return Some(entry.map_err(|error| self.target.locate(error)));
             }
             self.wire.as_ref()?;
-            if std::mem::replace(&mut has_tried, true) && is_over(deadline) {
+            if std::mem::replace(&mut has_tried, true) && threads::is_over(deadline) {
                 return None;
             }
             if let Err(error) = self.receive(deadline) {
@@ -138,10 +139,6 @@ impl Monitor {
 
 /// A read that may not wait at all would read nothing.
 const LEAST_WAIT: Duration = Duration::from_millis(1);
-
-fn is_over(deadline: Option<Instant>) -> bool {
-    deadline.is_some_and(|deadline| deadline <= Instant::now())
-}
 
 impl Iterator for Monitor {
     type Item = Result<MonitorEntry>;

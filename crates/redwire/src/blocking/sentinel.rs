@@ -5,7 +5,6 @@ mod watch;
 
 use std::fmt;
 use std::sync::{Arc, mpsc};
-use std::thread;
 use std::time::Instant;
 
 use redwire_core::config::{Config, HostPort, ReadFrom};
@@ -18,6 +17,7 @@ use super::stream::left;
 use crate::shared::lookups::Lookups;
 use crate::shared::service::Service;
 use crate::shared::setup;
+use crate::shared::threads;
 pub(super) use watch::{cut_later, watch};
 
 /// The sentinels that watch a service.
@@ -161,8 +161,7 @@ fn ask_in_turn(service: &Service, config: &Config, deadline: Instant) -> Result<
             let (sender, asked, lookups) = (sender.clone(), sentinel.clone(), Arc::clone(service.lookups()));
             // The caller may be gone by then.
             let asking = move || drop(sender.send((asked, ask(config, lookups, &name))));
-            if let Err(error) = thread::Builder::new().name("redwire-sentinel".to_owned()).spawn(asking) {
-                let error = Error::from_io("starting a thread", Outcome::NotSent, error);
+            if let Err(error) = threads::spawn("redwire-sentinel", asking) {
                 discovery.handle_answer(&sentinel, Err(error), now);
             }
         }

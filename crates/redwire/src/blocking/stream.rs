@@ -364,10 +364,7 @@ impl Socket {
             Self::System(SystemSocket::Tcp(socket)) => socket.set_read_timeout(limit),
             #[cfg(unix)]
             Self::System(SystemSocket::Unix(socket)) => socket.set_read_timeout(limit),
-            Self::Custom(socket) => {
-                socket.set_read_timeout(limit);
-                Ok(())
-            }
+            Self::Custom(socket) => socket.set_read_timeout(limit),
         }
     }
 
@@ -376,10 +373,7 @@ impl Socket {
             Self::System(SystemSocket::Tcp(socket)) => socket.set_write_timeout(limit),
             #[cfg(unix)]
             Self::System(SystemSocket::Unix(socket)) => socket.set_write_timeout(limit),
-            Self::Custom(socket) => {
-                socket.set_write_timeout(limit);
-                Ok(())
-            }
+            Self::Custom(socket) => socket.set_write_timeout(limit),
         }
     }
 
@@ -418,10 +412,7 @@ impl Socket {
             Self::System(SystemSocket::Tcp(socket)) => socket.shutdown(Shutdown::Both),
             #[cfg(unix)]
             Self::System(SystemSocket::Unix(socket)) => socket.shutdown(Shutdown::Both),
-            Self::Custom(socket) => {
-                socket.shutdown();
-                Ok(())
-            }
+            Self::Custom(socket) => socket.shutdown(),
         };
     }
 }

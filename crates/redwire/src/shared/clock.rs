@@ -24,6 +24,7 @@ use tokio::runtime::{Handle, Id, RuntimeFlavor};
 use tokio::time::Sleep;
 
 use crate::shared::sync::Mutex;
+use crate::shared::threads;
 
 thread_local! {
     /// The runtime of this thread whose time is that of the clients in it.
@@ -244,7 +245,7 @@ impl Alarm {
                 thread::sleep(TICK);
             }
         };
-        let rings = thread::Builder::new().name("redwire-clock".to_owned()).spawn(work).is_ok();
+        let rings = threads::spawn("redwire-clock", work).is_ok();
         Self { set: alarm, rings }
     }
 

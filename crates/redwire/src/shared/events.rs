@@ -12,6 +12,7 @@ use redwire_core::Error;
 use redwire_core::handshake::Session;
 
 use crate::shared::sync::{Condvar, Mutex};
+use crate::shared::threads;
 
 /// Something happened to a connection.
 #[derive(Clone, Debug)]
@@ -154,14 +155,10 @@ impl Mailbox {
             if let Some(event) = waiting.take() {
                 return Some(event);
             }
-            if waiting.ended {
+            if waiting.ended || threads::is_over(deadline) {
                 return None;
             }
-            waiting = match deadline.map(|deadline| deadline.saturating_duration_since(Instant::now())) {
-                None => self.arrived.wait(waiting),
-                Some(left) if left.is_zero() => return None,
-                Some(left) => self.arrived.wait_timeout(waiting, left),
-            };
+            waiting = self.arrived.wait_until(waiting, deadline);
         }
     }
 }

@@ -14,7 +14,6 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 #[cfg(feature = "tokio")]
 use std::task::Poll;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use redwire_core::config::{Config, HostPort};
@@ -27,6 +26,7 @@ use crate::shared::credentials::VersionedCredentials;
 use crate::shared::owner::PerProcess;
 use crate::shared::setup;
 use crate::shared::sync::{Condvar, Mutex};
+use crate::shared::threads;
 
 /// The questions of one client.
 #[derive(Debug, Default)]
@@ -150,8 +150,8 @@ where
         };
         let landing = land.clone();
         let question = move || landing(work());
-        if let Err(error) = thread::Builder::new().name("redwire-lookup".to_owned()).spawn(question) {
-            land(Err(Error::from_io("starting a thread", Outcome::NotSent, error)));
+        if let Err(error) = threads::spawn("redwire-lookup", question) {
+            land(Err(error));
         }
         flight
     }

@@ -5,7 +5,7 @@
 //! code of a user runs under one (a look at a custom stream), its panic is caught there. Guards are std's.
 
 use std::sync::{self, MutexGuard, PoisonError, RwLockReadGuard, RwLockWriteGuard, TryLockError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// As [`std::sync::Mutex`].
 #[derive(Debug, Default)]
@@ -81,11 +81,16 @@ impl Condvar {
         self.0.notify_all();
     }
 
-    pub(crate) fn wait<'a, T>(&self, guard: MutexGuard<'a, T>) -> MutexGuard<'a, T> {
-        self.0.wait(guard).unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(crate) fn wait_timeout<'a, T>(&self, guard: MutexGuard<'a, T>, limit: Duration) -> MutexGuard<'a, T> {
+    /// Waits until then at the longest; a moment that has passed is no wait.
+    pub(crate) fn wait_until<'a, T>(
+        &self,
+        guard: MutexGuard<'a, T>,
+        until: Option<Instant>,
+    ) -> MutexGuard<'a, T> {
+        let Some(until) = until else {
+            return self.0.wait(guard).unwrap_or_else(PoisonError::into_inner);
+        };
+        let limit = until.saturating_duration_since(Instant::now());
         self.0.wait_timeout(guard, limit).unwrap_or_else(PoisonError::into_inner).0
     }
 

@@ -3,7 +3,6 @@
 //! ([`drive`]). Whose reply has come, whether the peer lives and when to try again is decided in
 //! `redwire-core`.
 
-use std::fmt;
 use std::sync::{Arc, MutexGuard};
 use std::thread::{self, Thread};
 use std::time::Instant;
@@ -22,13 +21,13 @@ use crate::blocking::wire::STALL;
 use crate::shared::service::Follower;
 use crate::shared::setup;
 use crate::shared::sync::Mutex;
+use crate::shared::threads;
 use crate::shared::tracking::Watch;
 
 /// What is done on each new connection before it is used, before a deadline.
 pub(super) type SetUp = Box<dyn Fn(&mut Connection, Instant) -> Result<()> + Send + Sync>;
 
 /// A connection with its thread. Closed when it is dropped.
-#[derive(Debug)]
 pub(super) struct TrackedConn {
     shared: Arc<TrackedShared>,
 }
@@ -49,6 +48,8 @@ struct TrackedState {
     /// When the next connection is made, and whether this one is to be given up.
     keeper: Keeper,
 }
+
+type Locked<'s> = MutexGuard<'s, TrackedState>;
 
 impl TrackedConn {
     /// A connection beside those of `pool`, not connected yet.
@@ -86,12 +87,8 @@ impl TrackedConn {
 
     fn start(&self) -> Result<()> {
         let shared = Arc::clone(&self.shared);
-        let spawned = thread::Builder::new().name("redwire-cache".into()).spawn(move || shared.drive());
-        spawned.map(drop).map_err(|error| {
-            let error = Error::from_io("starting a thread", Outcome::NotSent, error);
-            self.shared.handle_down(&error);
-            error
-        })
+        let started = threads::spawn("redwire-cache", move || shared.drive());
+        started.map(drop).inspect_err(|error| self.shared.handle_down(error))
     }
 
     /// Sends `call` and waits for its replies. It does not wait for a connection.
@@ -149,7 +146,7 @@ impl TrackedState {
 }
 
 impl TrackedShared {
-    fn lock(&self) -> MutexGuard<'_, TrackedState> {
+    fn lock(&self) -> Locked<'_> {
         self.state.lock()
     }
 
@@ -226,12 +223,7 @@ impl TrackedShared {
     }
 
     /// Writes what no caller has written, reads once, and asks whether the peer lives when it is time to.
-    fn turn<'s>(
-        &'s self,
-        mut state: MutexGuard<'s, TrackedState>,
-        woken: &mut Vec<Thread>,
-        me: &Thread,
-    ) -> MutexGuard<'s, TrackedState> {
+    fn turn<'s>(&'s self, mut state: Locked<'s>, woken: &mut Vec<Thread>, me: &Thread) -> Locked<'s> {
         // It may have been cut or closed while it was made, when there was nothing to end yet.
         let closed = state.keeper.is_closed().then(setup::closed_client);
         if let Some(error) = closed.or_else(|| state.keeper.poll_cut()) {
@@ -270,7 +262,7 @@ impl TrackedShared {
     }
 
     /// Gives the connection up, on the thread that reads it.
-    fn end<'s>(&'s self, state: MutexGuard<'s, TrackedState>, error: Error) -> MutexGuard<'s, TrackedState> {
+    fn end<'s>(&'s self, state: Locked<'s>, error: Error) -> Locked<'s> {
         drop(state);
         drive::Shared::handle_failed(self, &error);
         let mut state = self.lock();
@@ -296,10 +288,7 @@ impl TrackedShared {
                 WhenToConnect::At(next) => Some(next),
                 WhenToConnect::Asked => None,
             };
-            match next {
-                None => thread::park(),
-                Some(next) => thread::park_timeout(next.saturating_duration_since(now)),
-            }
+            threads::park_until(next);
         }
     }
 }
@@ -307,7 +296,7 @@ impl TrackedShared {
 impl drive::Shared for TrackedShared {
     type State = TrackedState;
 
-    fn lock(&self) -> MutexGuard<'_, TrackedState> {
+    fn lock(&self) -> Locked<'_> {
         self.lock()
     }
 
@@ -326,7 +315,7 @@ impl drive::Shared for TrackedShared {
         self.watch.handle_down(closed, &error);
     }
 
-    fn release_duty(&self, state: MutexGuard<'_, TrackedState>) {
+    fn release_duty(&self, state: Locked<'_>) {
         if state.driven.combiner.has_failed() {
             state.unpark();
         }
@@ -342,11 +331,5 @@ impl Follower for TrackedShared {
             state.fail(setup::left_master());
             state.unpark();
         }
-    }
-}
-
-impl fmt::Debug for TrackedShared {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TrackedShared").field("pool", &self.pool).finish_non_exhaustive()
     }
 }

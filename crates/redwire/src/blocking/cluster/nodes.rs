@@ -8,9 +8,9 @@ use std::sync::{Arc, MutexGuard, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use redwire_core::Result;
 use redwire_core::cluster::TopologyHint;
 use redwire_core::config::{Config, HostPort};
-use redwire_core::{Error, Outcome, Result};
 
 use super::refresh;
 use crate::blocking::client::Client;
@@ -20,6 +20,7 @@ use crate::shared::owner::PerProcess;
 use crate::shared::setup;
 use crate::shared::sync::{Condvar, Mutex};
 use crate::shared::target::Target;
+use crate::shared::threads;
 
 /// All clones are the same.
 #[derive(Clone)]
@@ -182,14 +183,10 @@ impl NodesShared {
                 return heard;
             }
             self.follow()?;
-            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-            waiting = match left {
-                None => self.refreshed.wait(waiting),
-                Some(Duration::ZERO) => {
-                    return Err(setup::late(self.node_clients.shared_topology().failure().as_ref()));
-                }
-                Some(left) => self.refreshed.wait_timeout(waiting, left),
-            };
+            if threads::is_over(deadline) {
+                return Err(setup::late(self.node_clients.shared_topology().failure().as_ref()));
+            }
+            waiting = self.refreshed.wait_until(waiting, deadline);
         }
     }
 
@@ -210,12 +207,8 @@ impl NodesShared {
             return Ok(());
         }
         let shared = Arc::downgrade(self);
-        let started =
-            thread::Builder::new().name("redwire-map".to_owned()).spawn(move || refresh::follow(shared));
-        started.map(drop).map_err(|error| {
-            shared_topology.handle_no_driver();
-            Error::from_io("starting a thread", Outcome::NotSent, error)
-        })
+        let started = threads::spawn("redwire-map", move || refresh::follow(shared));
+        started.map(drop).inspect_err(|_| shared_topology.handle_no_driver())
     }
 }
 

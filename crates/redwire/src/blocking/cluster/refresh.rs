@@ -12,6 +12,7 @@ use super::nodes::NodesShared;
 use crate::blocking::client::Client;
 use crate::blocking::connection::Connection;
 use crate::shared::node_clients::{FormerPrimary, NodeClient, PROBE, RefreshWork};
+use crate::shared::threads;
 
 /// The thread that takes care of refreshes. If it ends in the middle, another may.
 struct RefreshThread(Weak<NodesShared>);
@@ -61,7 +62,7 @@ pub(super) fn follow(shared: Weak<NodesShared>) {
 /// Does `work` in a thread of its own, or drops it where there can be none: then calls at a node that was
 /// left end by their deadlines, and zones are asked for after the next refresh.
 fn beside(work: impl FnOnce() + Send + 'static) {
-    let _ = thread::Builder::new().name("redwire-map".to_owned()).spawn(work);
+    let _ = threads::spawn("redwire-map", work);
 }
 
 /// Asks a replica of a primary that cannot be reached whether it has taken over.

@@ -2,13 +2,13 @@
 //! for it. The accounts are told what comes of it.
 
 use std::sync::Arc;
-use std::thread;
 use std::time::Instant;
 
 use redwire_core::pool::{CloseReason, Permit, QueueClaim};
 
 use super::PoolShared;
 use super::process::PoolState;
+use crate::shared::threads;
 
 /// The right to make one connection, given back when this is dropped.
 pub(super) struct ConnectAttempt {
@@ -52,8 +52,7 @@ impl ConnectAttempt {
 
     /// Has a thread do it. Says whether there is one.
     pub(super) fn spawn(self) -> bool {
-        let work = move || self.run(None, None);
-        thread::Builder::new().name("redwire-connect".to_owned()).spawn(work).is_ok()
+        threads::spawn("redwire-connect", move || self.run(None, None)).is_ok()
     }
 }
 

@@ -22,6 +22,7 @@ use crate::shared::interrupt::Interrupts;
 use crate::shared::setup;
 use crate::shared::sync::{Condvar, Mutex};
 use crate::shared::target::Target;
+use crate::shared::threads;
 
 /// The core's accounting, of boxed connections and sleeping threads.
 type PoolMachine = pool::Pool<Box<Connection>, Thread>;
@@ -201,12 +202,10 @@ impl PoolProcess {
     pub(super) fn drain(&self, deadline: Option<Instant>) {
         let mut state = self.lock();
         while !state.machine.is_drained() {
-            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-            state = match left {
-                None => self.drained.wait(state),
-                Some(left) if left.is_zero() => return,
-                Some(left) => self.drained.wait_timeout(state, left),
-            };
+            if threads::is_over(deadline) {
+                return;
+            }
+            state = self.drained.wait_until(state, deadline);
         }
     }
 
@@ -249,8 +248,7 @@ impl Waiting<'_> {
                     shared.attempt(permit).run(until, self.claim.as_ref());
                 }
                 Next::Spawn(permit) => self.alone = !shared.attempt(permit).spawn(),
-                Next::Sleep(None) => thread::park(),
-                Next::Sleep(Some(until)) => thread::park_timeout(until.saturating_duration_since(now)),
+                Next::Sleep(until) => threads::park_until(until),
             }
         }
     }

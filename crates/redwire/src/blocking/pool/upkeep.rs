@@ -1,24 +1,16 @@
 //! What a pool does while no caller asks: it keeps some connections warm, and closes those that are too old
 //! or idle for too long. Only pools with an option for any of that have a thread for it.
 
-use std::sync::{Arc, Weak};
-use std::thread;
+use std::sync::Weak;
+use std::thread::Thread;
 use std::time::{Duration, Instant};
 
 use super::PoolShared;
-
 use crate::shared::owner::PerProcess;
-use crate::shared::sync::{Condvar, Mutex};
+use crate::shared::threads;
 
 /// The thread that looks after a pool. It ends with the pool.
-pub(super) struct Upkeep(PerProcess<Arc<UpkeepSignal>>);
-
-/// Wakes the thread.
-#[derive(Default)]
-struct UpkeepSignal {
-    rung: Mutex<bool>,
-    ringing: Condvar,
-}
+pub(super) struct Upkeep(PerProcess<Thread>);
 
 /// At least this often is looked, since what is due may come to be so at any time.
 const LOOK: Duration = Duration::from_millis(100);
@@ -31,20 +23,16 @@ impl Upkeep {
         if !timed && config.min_idle_connections() == 0 {
             return None;
         }
-        let (pool, signal) = (shared.this.clone(), Arc::new(UpkeepSignal::default()));
-        let work = {
-            let signal = Arc::clone(&signal);
-            move || look_after(&pool, &signal)
-        };
-        let thread = thread::Builder::new().name("redwire-pool".to_owned()).spawn(work);
+        let pool = shared.this.clone();
         // Without it the pool works all the same, and is less tidy.
-        thread.ok().map(|_| Self(PerProcess::new(signal)))
+        let started = threads::spawn("redwire-pool", move || look_after(&pool)).ok()?;
+        Some(Self(PerProcess::new(started.thread().clone())))
     }
 
     /// Something changed that may be for the thread to see to.
     pub(super) fn wake(&self) {
         // A child process has not inherited the thread.
-        self.0.existing().into_iter().for_each(|signal| signal.ring());
+        self.0.existing().inspect(|thread| thread.unpark());
     }
 }
 
@@ -54,25 +42,12 @@ impl Drop for Upkeep {
     }
 }
 
-impl UpkeepSignal {
-    fn ring(&self) {
-        *self.rung.lock() = true;
-        self.ringing.notify_one();
-    }
-
-    /// Sleeps until it rings, but no longer than `limit`.
-    fn wait(&self, limit: Duration) {
-        let rung = self.rung.lock();
-        let mut waited = self.ringing.wait_timeout_while(rung, limit, |rung| !*rung);
-        *waited = false;
-    }
-}
-
-fn look_after(pool: &Weak<PoolShared>, signal: &UpkeepSignal) {
+fn look_after(pool: &Weak<PoolShared>) {
     while let Some(shared) = pool.upgrade() {
         let Some(next) = shared.tidy_up() else { return };
         drop(shared);
-        signal.wait(next.map_or(LOOK, |next| next.saturating_duration_since(Instant::now()).min(LOOK)));
+        let look = Instant::now() + LOOK;
+        threads::park_until(Some(next.map_or(look, |next| next.min(look))));
     }
 }
 

@@ -3,13 +3,14 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::{self, JoinHandle};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use redwire_core::Result;
 use redwire_core::pubsub::SubscriptionEvent;
-use redwire_core::{Error, Outcome, Result};
 
 use super::Subscription;
+use crate::shared::threads;
 
 /// A thread that calls a handler for each item of a [`Subscription`].
 ///
@@ -49,8 +50,7 @@ impl Handler {
                 }
             }
         };
-        let thread = thread::Builder::new().name("redwire-handler".to_owned()).spawn(listen);
-        let thread = thread.map_err(|error| Error::from_io("starting a thread", Outcome::NotSent, error))?;
+        let thread = threads::spawn("redwire-handler", listen)?;
         Ok(Self { stop, thread: Some(thread) })
     }
 

@@ -28,6 +28,7 @@ use crate::shared::service::Follower;
 use crate::shared::setup;
 use crate::shared::sync::Mutex;
 use crate::shared::target::Target;
+use crate::shared::threads;
 
 pub(super) type PubSubMachine = pubsub::PubSub<Thread>;
 
@@ -51,6 +52,9 @@ pub(super) struct PubSubState {
     pub(super) has_router: bool,
     pub(super) router: Option<Thread>,
 }
+
+/// The state, which threads hand on while they do what there is to do.
+pub(super) type Locked<'s> = MutexGuard<'s, PubSubState>;
 
 /// Where the duties of one connection lie.
 struct DriverSlot {
@@ -105,7 +109,7 @@ impl PubSubProcess {
         self.target.locate(error)
     }
 
-    pub(super) fn lock(&self) -> MutexGuard<'_, PubSubState> {
+    pub(super) fn lock(&self) -> Locked<'_> {
         self.state.lock()
     }
 
@@ -168,7 +172,7 @@ impl PubSubProcess {
                 break;
             }
             // Even without any time, what has come already is read.
-            let late = deadline.is_some_and(|deadline| deadline <= Instant::now());
+            let late = threads::is_over(deadline);
             state = match self.nodes {
                 None => self.work(state, ConnId::MAIN, deadline),
                 Some(_) => self.sleep(state, None, deadline),
@@ -189,10 +193,10 @@ impl PubSubProcess {
     /// Does what there is to do for a connection, or sleeps where others do it.
     pub(super) fn work<'s>(
         self: &'s Arc<Self>,
-        mut state: MutexGuard<'s, PubSubState>,
+        mut state: Locked<'s>,
         conn: ConnId,
         deadline: Option<Instant>,
-    ) -> MutexGuard<'s, PubSubState> {
+    ) -> Locked<'s> {
         let now = Instant::now();
         state.handle_timeout(conn, now);
         state = self.renew(state, conn, now);
@@ -222,12 +226,7 @@ impl PubSubProcess {
     }
 
     /// Presents credentials that have changed while the connection lives.
-    fn renew<'s>(
-        &'s self,
-        mut state: MutexGuard<'s, PubSubState>,
-        conn: ConnId,
-        now: Instant,
-    ) -> MutexGuard<'s, PubSubState> {
+    fn renew<'s>(&'s self, mut state: Locked<'s>, conn: ConnId, now: Instant) -> Locked<'s> {
         let version = credentials::version(self.config());
         match state.link(conn) {
             Some(OpenConn { version: Some(presented), halves, .. })
@@ -262,19 +261,16 @@ impl PubSubProcess {
     /// Sleeps until called, or until then; as the worker of the connection `slot`, if it is one.
     fn sleep<'s>(
         &'s self,
-        mut state: MutexGuard<'s, PubSubState>,
+        mut state: Locked<'s>,
         slot: Option<ConnId>,
         until: Option<Instant>,
-    ) -> MutexGuard<'s, PubSubState> {
+    ) -> Locked<'s> {
         state.asleep += 1;
         if let Some(slot) = slot.and_then(|conn| state.slot(conn)) {
             slot.worker = Some(thread::current());
         }
         wake(state);
-        match until {
-            None => thread::park(),
-            Some(until) => thread::park_timeout(until.saturating_duration_since(Instant::now())),
-        }
+        threads::park_until(until);
         let mut state = self.lock();
         state.asleep -= 1;
         if let Some(slot) = slot.and_then(|conn| state.slot(conn)) {
@@ -284,12 +280,7 @@ impl PubSubProcess {
     }
 
     /// Reads once, for all.
-    fn read<'s>(
-        &'s self,
-        mut state: MutexGuard<'s, PubSubState>,
-        conn: ConnId,
-        until: Option<Instant>,
-    ) -> MutexGuard<'s, PubSubState> {
+    fn read<'s>(&'s self, mut state: Locked<'s>, conn: ConnId, until: Option<Instant>) -> Locked<'s> {
         let Some(mut connection) = state.link(conn).and_then(|link| link.halves.take_reader()) else {
             return state;
         };
@@ -328,7 +319,7 @@ impl PubSubProcess {
     }
 
     /// Writes what any server is to be told.
-    fn flush_all<'s>(&'s self, mut state: MutexGuard<'s, PubSubState>) -> MutexGuard<'s, PubSubState> {
+    fn flush_all<'s>(&'s self, mut state: Locked<'s>) -> Locked<'s> {
         for at in 0.. {
             let Some(conn) = state.slots.get(at).map(|slot| slot.conn) else { break };
             if state.machine.wants_transmit(conn) {
@@ -339,11 +330,7 @@ impl PubSubProcess {
     }
 
     /// Writes what the server is to be told, unless a thread does already.
-    fn flush<'s>(
-        &'s self,
-        mut state: MutexGuard<'s, PubSubState>,
-        conn: ConnId,
-    ) -> MutexGuard<'s, PubSubState> {
+    fn flush<'s>(&'s self, mut state: Locked<'s>, conn: ConnId) -> Locked<'s> {
         loop {
             let PubSubState { machine, slots, .. } = &mut *state;
             let Some(link) = link_of(slots, conn) else { return state };
@@ -371,30 +358,21 @@ impl PubSubProcess {
     }
 
     /// Has a thread make a connection: the caller that waits may not have the time.
-    fn connect<'s>(
-        self: &'s Arc<Self>,
-        mut state: MutexGuard<'s, PubSubState>,
-        conn: ConnId,
-    ) -> MutexGuard<'s, PubSubState> {
+    fn connect<'s>(self: &'s Arc<Self>, mut state: Locked<'s>, conn: ConnId) -> Locked<'s> {
         let Some(target) = state.begin_connecting(conn) else { return state };
         let process = Arc::clone(self);
         let connect = move || process.attempt(conn, &target);
-        if let Err(error) = thread::Builder::new().name("redwire-connect".to_owned()).spawn(connect) {
+        if let Err(error) = threads::spawn("redwire-connect", connect) {
             if let Some(slot) = state.slot(conn) {
                 slot.connecting = false;
             }
-            let error = Error::from_io("starting a thread", Outcome::NotSent, error);
             state.machine.handle_failed(conn, error, Instant::now(), fastrand::u64(..));
         }
         state
     }
 
     /// Makes a connection on the thread that serves it.
-    fn connect_here<'s>(
-        &'s self,
-        mut state: MutexGuard<'s, PubSubState>,
-        conn: ConnId,
-    ) -> MutexGuard<'s, PubSubState> {
+    fn connect_here<'s>(&'s self, mut state: Locked<'s>, conn: ConnId) -> Locked<'s> {
         let Some(target) = state.begin_connecting(conn) else { return state };
         wake(state);
         self.attempt(conn, &target);
@@ -599,7 +577,7 @@ impl Drop for PubSubProcess {
 
 /// Leaves the duties to another thread that waits, and wakes the threads that can go on.
 #[inline]
-pub(super) fn release_duties(mut state: MutexGuard<'_, PubSubState>) {
+pub(super) fn release_duties(mut state: Locked<'_>) {
     let vacant = |slot: &DriverSlot| slot.conn == ConnId::MAIN && !slot.has_worker && slot.is_vacant();
     let vacant = state.asleep > 0 && (state.reads(ConnId::MAIN) || state.slots.iter().any(vacant));
     let successor = if vacant { state.machine.poll_successor() } else { None };
@@ -609,7 +587,7 @@ pub(super) fn release_duties(mut state: MutexGuard<'_, PubSubState>) {
 
 /// Wakes the threads that can go on.
 #[inline]
-pub(super) fn wake(mut state: MutexGuard<'_, PubSubState>) {
+pub(super) fn wake(mut state: Locked<'_>) {
     let mut woken = Vec::new();
     state.machine.poll_woken(&mut woken);
     state.poll_workers(&mut woken);

@@ -4,17 +4,18 @@
 //! Without them, a thread that waits could hear but one node at a time. Where each channel belongs is decided
 //! in `redwire-core`.
 
-use std::sync::{Arc, MutexGuard};
+use std::sync::Arc;
 use std::thread;
 use std::time::Instant;
 
 use redwire_core::pubsub::ConnId;
 use redwire_core::{Error, ErrorKind, Outcome};
 
-use super::process::{PubSubProcess, PubSubState, release_duties, wake};
+use super::process::{Locked, PubSubProcess, release_duties, wake};
 use crate::blocking::cluster::Nodes;
 use crate::shared::node_clients::Listener;
 use crate::shared::target::Target;
+use crate::shared::threads;
 
 impl PubSubProcess {
     /// Sees to it that there is a thread that decides where shard channels are heard from.
@@ -30,8 +31,8 @@ impl PubSubProcess {
             let _guard = RouterGuard(&process);
             process.route(&nodes);
         };
-        if let Err(error) = thread::Builder::new().name("redwire-shards".to_owned()).spawn(route) {
-            self.fail_all(&Error::from_io("starting a thread", Outcome::NotSent, error));
+        if let Err(error) = threads::spawn("redwire-shards", route) {
+            self.fail_all(&error);
         }
     }
 
@@ -67,28 +68,25 @@ impl PubSubProcess {
             let until = state.machine.poll_placement_timeout();
             state.router = Some(thread::current());
             wake(state);
-            match until {
-                None => thread::park(),
-                Some(until) => thread::park_timeout(until.saturating_duration_since(Instant::now())),
-            }
+            threads::park_until(until);
         }
     }
 
     /// Has a thread drive this connection, to `target` if it is a new one.
     fn spawn_worker<'s>(
         self: &'s Arc<Self>,
-        mut state: MutexGuard<'s, PubSubState>,
+        mut state: Locked<'s>,
         conn: ConnId,
         target: Option<Arc<Target>>,
-    ) -> MutexGuard<'s, PubSubState> {
+    ) -> Locked<'s> {
         if !state.spawn_worker(conn, target) {
             return state;
         }
         let process = Arc::clone(self);
         let work_for = move || process.work_for(conn);
-        if let Err(error) = thread::Builder::new().name("redwire-pubsub".to_owned()).spawn(work_for) {
+        if let Err(error) = threads::spawn("redwire-pubsub", work_for) {
             drop(state);
-            self.fail_all(&Error::from_io("starting a thread", Outcome::NotSent, error));
+            self.fail_all(&error);
             state = self.lock();
         }
         state

@@ -17,6 +17,7 @@ use crate::commands::{MasterAddress, SentinelCommands};
 use crate::shared::owner::PerProcess;
 use crate::shared::service::{self, RESUBSCRIBE_PAUSE, SENT_AWAY};
 use crate::shared::target::Target;
+use crate::shared::threads;
 
 /// What the threads listen by, one for each sentinel, for as long as this is kept.
 struct SentinelListeners(PerProcess<Vec<PubSub>>);
@@ -54,7 +55,7 @@ fn listen(target: &Arc<Target>, sentinel: HostPort) -> Option<PubSub> {
         }
     };
     // Without it another master is found all the same, and later.
-    thread::Builder::new().name("redwire-sentinel".to_owned()).spawn(work).ok()?;
+    threads::spawn("redwire-sentinel", work).ok()?;
     Some(pubsub)
 }
 
@@ -77,7 +78,7 @@ fn hear(target: &Weak<Target>, pubsub: &PubSub) -> Option<()> {
                     let sentinel = pubsub.config().clone();
                     let confirm = move || confirm(&target, sentinel, replica);
                     // Without it the news of the new master comes a little later.
-                    let _ = thread::Builder::new().name("redwire-sentinel".to_owned()).spawn(confirm);
+                    let _ = threads::spawn("redwire-sentinel", confirm);
                 }
                 // They are asked for at each connect.
                 Some(ServiceEvent::Replicas) | None => {}
@@ -127,5 +128,5 @@ pub(in crate::blocking) fn cut_later(target: &Arc<Target>) {
         }
     };
     // Without it they hear from the former master once it is demoted, or is found to be dead.
-    let _ = thread::Builder::new().name("redwire-sentinel".to_owned()).spawn(cut);
+    let _ = threads::spawn("redwire-sentinel", cut);
 }

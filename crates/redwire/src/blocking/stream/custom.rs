@@ -8,7 +8,6 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, mpsc};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use redwire_core::config::Endpoint;
@@ -17,6 +16,7 @@ use redwire_core::{Error, Outcome, Result};
 use crate::blocking::connector::{BoundedConnect, Stream};
 use crate::shared::lookups::catch;
 use crate::shared::sync::Mutex;
+use crate::shared::threads;
 
 /// A look at the stream takes this much at most.
 const LOOK: usize = 4 * 1024;
@@ -54,10 +54,7 @@ pub(super) fn connect(
             own.late.fetch_sub(1, Ordering::Relaxed);
         }
     };
-    thread::Builder::new()
-        .name("redwire-connect".to_owned())
-        .spawn(attempt)
-        .map_err(|error| Error::from_io("starting a thread", Outcome::NotSent, error))?;
+    threads::spawn("redwire-connect", attempt)?;
     let answer = receiver.recv_timeout(deadline.saturating_duration_since(Instant::now()));
     let Ok(answer) = answer else {
         // Before the channel closes, by which the attempt learns that it is late.
@@ -84,13 +81,15 @@ fn failed(error: io::Error) -> Error {
 
 impl Custom {
     #[cold]
-    pub(super) fn set_read_timeout(&self, limit: Option<Duration>) {
+    pub(super) fn set_read_timeout(&self, limit: Option<Duration>) -> io::Result<()> {
         *self.read_limit.lock() = limit;
+        Ok(())
     }
 
     #[cold]
-    pub(super) fn set_write_timeout(&self, limit: Option<Duration>) {
+    pub(super) fn set_write_timeout(&self, limit: Option<Duration>) -> io::Result<()> {
         *self.write_limit.lock() = limit;
+        Ok(())
     }
 
     #[cold]
@@ -128,11 +127,12 @@ impl Custom {
     }
 
     #[cold]
-    pub(super) fn shutdown(&self) {
-        let _ = run(|| {
+    pub(super) fn shutdown(&self) -> io::Result<()> {
+        run(|| {
             self.stream.shutdown();
             Ok(0)
-        });
+        })
+        .map(drop)
     }
 }
 

@@ -18,6 +18,7 @@ use redwire_core::{Error, Outcome, Result};
 use super::{Socket, SystemSocket, custom, left};
 use crate::blocking::connector;
 use crate::shared::target::Target;
+use crate::shared::threads;
 use crate::shared::{lookups, socket};
 
 /// Connects to `endpoint` before `deadline`.
@@ -68,13 +69,10 @@ fn connect_tcp(addresses: Vec<SocketAddr>, deadline: Instant) -> Result<TcpStrea
                 }
             } else {
                 let sender = sender.clone();
-                let attempt = move || sender.send((address, attempt(address, deadline)));
-                match thread::Builder::new().name("redwire-connect".to_owned()).spawn(attempt) {
+                let attempt = move || drop(sender.send((address, attempt(address, deadline))));
+                match threads::spawn("redwire-connect", attempt) {
                     Ok(_) => under_way += 1,
-                    Err(error) => {
-                        let error = Error::from_io("starting a thread", Outcome::NotSent, error);
-                        dial.handle_failure(address, error, now);
-                    }
+                    Err(error) => dial.handle_failure(address, error, now),
                 }
             }
         }
