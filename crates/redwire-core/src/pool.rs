@@ -37,6 +37,9 @@ pub use queue::QueueClaim;
 use queue::{Queue, QueuedCaller};
 pub use stats::{Borrower, CloseReason, PoolStats, WaitTimes};
 
+/// Where in the user's program a connection was asked for, if that is known.
+pub type CallSite = Option<&'static Location<'static>>;
+
 /// The connections of one pool: `C` is a connection, `W` what wakes a waiter.
 ///
 /// Mutators: [`take_idle`](Self::take_idle), [`acquire`](Self::acquire), [`give_up`](Self::give_up),
@@ -128,7 +131,7 @@ pub enum Acquired<C> {
 struct Place {
     state: PlaceState,
     /// Where in the program it was asked for, and since when it is in use, or being made.
-    location: Option<&'static Location<'static>>,
+    location: CallSite,
     since: Instant,
     /// When it was made.
     made: Instant,
@@ -178,11 +181,7 @@ impl<C, W: Clone> Pool<C, W> {
     /// The idle connection that was used last, if there is one: the short way of [`acquire`](Self::acquire).
     /// `location` is where in the program it is asked for, if that is tracked.
     #[inline]
-    pub fn take_idle(
-        &mut self,
-        location: Option<&'static Location<'static>>,
-        now: Instant,
-    ) -> Option<(Permit, C)> {
+    pub fn take_idle(&mut self, location: CallSite, now: Instant) -> Option<(Permit, C)> {
         if self.wants_new {
             return None;
         }
@@ -204,7 +203,7 @@ impl<C, W: Clone> Pool<C, W> {
     ///   pool [fails fast](PoolLimits::fail_fast).
     pub fn acquire(
         &mut self,
-        location: Option<&'static Location<'static>>,
+        location: CallSite,
         limit: &AcquireLimit,
         waiter: W,
         fit: impl Fn(&C) -> bool,

@@ -3,13 +3,12 @@
 //!
 //! Promises that each step leaves the counts right. This file must not know when a step is taken.
 
-use std::panic::Location;
 use std::time::Instant;
 
 use super::queue::NextWaiter;
 use super::{
-    AcquireLimit, Borrower, CloseReason, IdleConnection, Permit, Place, PlaceState, Pool, PoolStats,
-    WhenExhausted,
+    AcquireLimit, Borrower, CallSite, CloseReason, IdleConnection, Permit, Place, PlaceState, Pool,
+    PoolStats, WhenExhausted,
 };
 use crate::error::{Error, ErrorKind, Outcome, Result};
 use crate::outage::heals;
@@ -95,7 +94,7 @@ impl<C, W: Clone> Pool<C, W> {
     }
 
     /// Takes a place for a connection to be made.
-    pub(super) fn occupy(&mut self, location: Option<&'static Location<'static>>, now: Instant) -> Permit {
+    pub(super) fn occupy(&mut self, location: CallSite, now: Instant) -> Permit {
         self.connecting += 1;
         let (state, epoch) = (PlaceState::Connecting, self.epoch);
         let place = Place { state, location, since: now, made: now, expires: None, epoch };
@@ -117,12 +116,7 @@ impl<C, W: Clone> Pool<C, W> {
     }
 
     #[inline]
-    pub(super) fn hold(
-        &mut self,
-        permit: &Permit,
-        location: Option<&'static Location<'static>>,
-        now: Instant,
-    ) {
+    pub(super) fn hold(&mut self, permit: &Permit, location: CallSite, now: Instant) {
         let place = &mut self.places[permit.0 as usize];
         (place.state, place.location, place.since) = (PlaceState::InUse, location, now);
     }

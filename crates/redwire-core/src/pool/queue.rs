@@ -5,9 +5,9 @@
 //! This file must not know what they wait for.
 
 use std::collections::VecDeque;
-use std::panic::Location;
 use std::time::Instant;
 
+use super::CallSite;
 use super::acquire_limit::AcquireLimit;
 use crate::error::{Error, Result};
 
@@ -42,7 +42,7 @@ enum QueueSlot<T, W> {
 #[derive(Debug)]
 pub(super) struct QueuedCaller<W> {
     pub(super) waiter: W,
-    pub(super) location: Option<&'static Location<'static>>,
+    pub(super) location: CallSite,
     pub(super) since: Instant,
     /// Whether no connection could be made for it when it came.
     pub(super) stands_in_line: bool,

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use redwire_core::call::Call;
 use redwire_core::config::{Config, Endpoint};
-use redwire_core::pool::{AcquireLimit, Borrower, CloseReason, PoolStats};
+use redwire_core::pool::{AcquireLimit, Borrower, CallSite, CloseReason, PoolStats};
 use redwire_core::standing::Replace;
 use redwire_core::{Replies, Result};
 
@@ -177,12 +177,7 @@ impl Pool {
         self.lease(Some(Location::caller()), now, now.checked_add(limit))
     }
 
-    pub(super) fn lease(
-        &self,
-        location: Option<&'static Location<'static>>,
-        now: Instant,
-        until: Option<Instant>,
-    ) -> Result<Lease> {
+    pub(super) fn lease(&self, location: CallSite, now: Instant, until: Option<Instant>) -> Result<Lease> {
         let place = self.0.lend(self.0.process(), location, now, until)?;
         place.keep().map(|(permit, connection)| Lease::new(self, permit, connection))
     }
@@ -369,7 +364,7 @@ impl PoolShared {
     fn lend<'p>(
         &'p self,
         process: &'p PoolProcess,
-        location: Option<&'static Location<'static>>,
+        location: CallSite,
         now: Instant,
         deadline: Option<Instant>,
     ) -> Result<PoolPlace<'p>> {
@@ -389,7 +384,7 @@ impl PoolShared {
     fn lend_next<'p>(
         &'p self,
         process: &'p PoolProcess,
-        location: Option<&'static Location<'static>>,
+        location: CallSite,
         limit: AcquireLimit,
         deadline: Option<Instant>,
     ) -> Result<PoolPlace<'p>> {

@@ -4,12 +4,11 @@
 //! that it has not. So it never waits for that lock, and has accounts of its own. This file must not know
 //! what connections are used for.
 
-use std::panic::Location;
 use std::sync::{Arc, MutexGuard, OnceLock};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
-use redwire_core::pool::{self, AcquireLimit, Acquired, CloseReason, Permit, QueueClaim};
+use redwire_core::pool::{self, AcquireLimit, Acquired, CallSite, CloseReason, Permit, QueueClaim};
 use redwire_core::{Error, Outcome, Result};
 
 use super::PoolShared;
@@ -110,11 +109,7 @@ impl PoolProcess {
 
     /// The connection that was used last, if no other waits before this caller.
     #[inline]
-    pub(super) fn take_idle(
-        &self,
-        location: Option<&'static Location<'static>>,
-        now: Instant,
-    ) -> Option<(Permit, Box<Connection>)> {
+    pub(super) fn take_idle(&self, location: CallSite, now: Instant) -> Option<(Permit, Box<Connection>)> {
         let mut state = self.lock();
         state.calls += 1;
         if state.machine.is_contended(CONTENDED) {
@@ -133,7 +128,7 @@ impl PoolProcess {
     pub(super) fn acquire(
         &self,
         shared: &PoolShared,
-        location: Option<&'static Location<'static>>,
+        location: CallSite,
         limit: &AcquireLimit,
     ) -> Result<(Permit, Box<Connection>)> {
         let (now, thread) = (Instant::now(), thread::current());

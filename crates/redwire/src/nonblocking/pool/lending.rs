@@ -2,13 +2,12 @@
 //! [`attempt`](super::attempt).
 
 use std::future::poll_fn;
-use std::panic::Location;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, MutexGuard};
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Instant;
 
-use redwire_core::pool::{AcquireLimit, Acquired, CloseReason, Permit, QueueClaim};
+use redwire_core::pool::{AcquireLimit, Acquired, CallSite, CloseReason, Permit, QueueClaim};
 use redwire_core::{Replies, Result};
 use tokio::runtime::Handle;
 
@@ -60,7 +59,7 @@ impl Pool {
     /// Lends a connection that is as new.
     pub(in crate::nonblocking) async fn lease(
         &self,
-        location: Option<&'static Location<'static>>,
+        location: CallSite,
         deadline: Option<Instant>,
     ) -> Result<Lease> {
         self.lend(location, AcquireLimit::new(self.config(), deadline, clock::now()), deadline).await
@@ -77,7 +76,7 @@ impl Pool {
 
     async fn lend(
         &self,
-        location: Option<&'static Location<'static>>,
+        location: CallSite,
         limit: AcquireLimit,
         deadline: Option<Instant>,
     ) -> Result<Lease> {
@@ -115,11 +114,7 @@ impl Pool {
         Ok(None)
     }
 
-    fn acquire(
-        &self,
-        location: Option<&'static Location<'static>>,
-        limit: &AcquireLimit,
-    ) -> Result<Acquired<Box<Connection>>> {
+    fn acquire(&self, location: CallSite, limit: &AcquireLimit) -> Result<Acquired<Box<Connection>>> {
         let here = Handle::try_current().ok().map(|runtime| runtime.id());
         // The waker of the waiting task takes its place when the claim is first polled.
         let waker = Waker::noop().clone();
