@@ -2,17 +2,15 @@
 //! give it, is decided in `redwire-core`.
 
 use std::fmt;
-use std::sync::Arc;
+use std::ops::ControlFlow;
 use std::thread;
 use std::time::Instant;
 
 use redwire_core::cluster::{AfterFailure, ClusterScan};
-use redwire_core::config::HostPort;
 use redwire_core::{Error, Reply, Result};
 
 use super::client::Client;
 use super::cluster::Nodes;
-use crate::shared::node_clients::NodeClient;
 use crate::shared::scanning::{NextPage, Scanning};
 
 /// The items of a collection, fetched a page at a time; made by [`Client::scan`] and its kin.
@@ -38,54 +36,46 @@ impl<'c, T: Reply> Scan<'c, T> {
         Self { client, scanning, deadline: None }
     }
 
-    /// The next item of a whole cluster.
-    fn next_in(&mut self, nodes: &Nodes) -> Option<Result<T>> {
-        loop {
-            let limit = self.client.config().timeout();
-            let deadline = self.deadline.or_else(|| Instant::now().checked_add(limit?));
-            self.deadline = deadline;
-            match self.step(nodes) {
-                Ok(ScanOutcome::Item(item)) => return Some(item),
-                Ok(ScanOutcome::Done) => return None,
-                Ok(ScanOutcome::On) => {}
-                Err(error) => {
-                    if let Err(error) = self.handle_failure(nodes, error) {
-                        self.deadline = None;
-                        return Some(Err(self.scanning.handle_failure(error)));
-                    }
-                }
+    /// The next item, or what there is to do before it is there.
+    fn step(&mut self) -> Result<ControlFlow<Option<Result<T>>>> {
+        let page = match self.nodes() {
+            None => self.scanning.poll_item(),
+            Some(nodes) => {
+                let limit = self.client.config().timeout();
+                self.deadline = self.deadline.or_else(|| Instant::now().checked_add(limit?));
+                nodes.learn(self.deadline, true)?;
+                self.scanning.poll_item_in(&nodes.node_clients().map())?
             }
-        }
-    }
-
-    /// Does what is to be done for the next item of a whole cluster.
-    fn step(&mut self, nodes: &Nodes) -> Result<ScanOutcome<T>> {
-        nodes.learn(self.deadline, true)?;
-        match self.scanning.poll_item_in(&nodes.node_clients().map())? {
-            NextPage::Item(item) => return Ok(ScanOutcome::Item(item)),
-            NextPage::Done => return Ok(ScanOutcome::Done),
+        };
+        let node_client =
+            |node| self.client.cluster.as_ref().map(|nodes| nodes.node_clients().node_client(&node));
+        match page {
+            NextPage::Item(item) => return Ok(ControlFlow::Break(Some(item))),
+            NextPage::Done => return Ok(ControlFlow::Break(None)),
             NextPage::Fetch(cmd) => self.scanning.handle_page(&self.client.execute(cmd)?)?,
             NextPage::FetchAt(node, cmd) => {
-                let page = self.node_client(nodes, &node).client.execute(cmd.retries(0))?;
-                self.scanning.handle_page(&page)?;
+                let Some(node_client) = node_client(node) else { return Ok(ControlFlow::Break(None)) };
+                self.scanning.handle_page(&node_client.client.execute(cmd.retries(0))?)?;
                 self.deadline = None;
             }
             NextPage::Ask(node) => {
-                let answer = self.node_client(nodes, &node).client.pipeline(ClusterScan::question)?;
-                self.scanning
-                    .cluster_scan()
-                    .map_or(Ok(()), |cluster_scan| cluster_scan.handle_answer(answer))?;
+                let Some(node_client) = node_client(node) else { return Ok(ControlFlow::Break(None)) };
+                let answer = node_client.client.pipeline(ClusterScan::question)?;
+                let cluster_scan = self.scanning.cluster_scan();
+                cluster_scan.map_or(Ok(()), |cluster_scan| cluster_scan.handle_answer(answer))?;
             }
         }
-        Ok(ScanOutcome::On)
+        Ok(ControlFlow::Continue(()))
     }
 
-    fn node_client(&self, nodes: &Nodes, node: &HostPort) -> Arc<NodeClient<Client>> {
-        nodes.node_clients().node_client(node)
+    /// The node of the cluster that keys are asked of; `None` where it is a server.
+    fn nodes(&mut self) -> Option<&'c Nodes> {
+        self.client.cluster.as_ref().filter(|_| self.scanning.cluster_scan().is_some())
     }
 
-    /// The node of the cluster that was to be asked did not answer, or there was none.
-    fn handle_failure(&mut self, nodes: &Nodes, error: Error) -> Result<()> {
+    /// Waits for what the cluster needs, unless that is of no use.
+    fn handle_failure(&mut self, error: Error) -> Result<()> {
+        let Some(nodes) = self.nodes() else { return Err(error) };
         let Some(cluster_scan) = self.scanning.cluster_scan() else { return Err(error) };
         let (rules, random) = (nodes.node_clients().rules(Instant::now()), fastrand::u64(..));
         let step = cluster_scan.handle_failure(error, rules, self.deadline, random, || nodes.may_retry());
@@ -99,32 +89,20 @@ impl<'c, T: Reply> Scan<'c, T> {
     }
 }
 
-/// What came of a step through a cluster.
-enum ScanOutcome<T> {
-    Item(Result<T>),
-    Done,
-    On,
-}
-
 impl<T: Reply> Iterator for Scan<'_, T> {
     type Item = Result<T>;
 
     fn next(&mut self) -> Option<Result<T>> {
-        if let Some(nodes) = &self.client.cluster
-            && self.scanning.cluster_scan().is_some()
-        {
-            return self.next_in(nodes);
-        }
         loop {
-            match self.scanning.poll_item() {
-                NextPage::Item(item) => return Some(item),
-                NextPage::Fetch(cmd) => {
-                    let page = self.client.execute(cmd).and_then(|page| self.scanning.handle_page(&page));
-                    if let Err(error) = page {
+            match self.step() {
+                Ok(ControlFlow::Break(item)) => return item,
+                Ok(ControlFlow::Continue(())) => {}
+                Err(error) => {
+                    if let Err(error) = self.handle_failure(error) {
+                        self.deadline = None;
                         return Some(Err(self.scanning.handle_failure(error)));
                     }
                 }
-                NextPage::Done | NextPage::FetchAt(..) | NextPage::Ask(_) => return None,
             }
         }
     }
