@@ -67,7 +67,6 @@ pub struct Connection {
     wire: Option<Wire>,
     link: Link<()>,
     drive: Drive,
-    woken: Vec<()>,
     /// Sent by [`send`](Self::send), not yet read by [`read_reply`](Self::read_reply).
     sent: VecDeque<(Ticket, SentCommand)>,
     /// The newest secrets among that: no error may show them.
@@ -128,7 +127,6 @@ impl Connection {
             // likes.
             link: Link::new(setup::queue_limits(target.config()), None).salted(fastrand::u64(..)),
             drive: Drive::default(),
-            woken: Vec::new(),
             sent: VecDeque::new(),
             secrets: Vec::new(),
             waiting: None,

@@ -31,6 +31,7 @@ use crate::shared::service::Follower;
 use crate::shared::setup;
 use crate::shared::sync::Mutex;
 use crate::shared::target::Target;
+use driver::PubSubDriverGuard;
 pub use handler::Handler;
 pub use subscription::Subscription;
 
@@ -313,34 +314,18 @@ impl PubSubShared {
         node: Option<&HostPort>,
         first: Option<Wire>,
     ) -> Result<()> {
-        let runtime = runtime()?;
+        let here = runtime()?;
         let target = node.map_or_else(|| Arc::clone(&shared.target), |node| shared.target.node(node));
         state.number += 1;
         let number = state.number;
-        state.slots.push(DriverSlot {
-            conn,
-            target: Arc::clone(&target),
-            runtime: runtime.clone(),
-            number,
-            reads: true,
-            driver: None,
-        });
+        let guard =
+            PubSubDriverGuard { shared: Arc::clone(shared), conn, number, target: Arc::clone(&target) };
+        let (runtime, reads) = (here.clone(), true);
+        state.slots.push(DriverSlot { conn, target, runtime, number, reads, driver: None });
+        // A runtime that has ended drops the task, and so the guard, at once.
         drop(state);
-        shared.start(&runtime, conn, number, target, first);
+        here.spawn(driver::drive(guard, first));
         if shared.lock().slot(conn).is_some() { Ok(()) } else { Err(setup::runtime_ended()) }
-    }
-
-    /// Starts the driver of this number. A runtime that has ended drops the task, and so the guard, at once.
-    fn start(
-        self: &Arc<Self>,
-        runtime: &Handle,
-        conn: ConnId,
-        number: u64,
-        target: Arc<Target>,
-        first: Option<Wire>,
-    ) {
-        let guard = driver::PubSubDriverGuard(Arc::clone(self), conn, number);
-        runtime.spawn(driver::drive(guard, target, first));
     }
 
     /// Has a task of `runtime` decide where shard channels are heard from.

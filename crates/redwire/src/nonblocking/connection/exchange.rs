@@ -399,8 +399,7 @@ impl Connection {
             });
             stepped.await.map(|()| caller.came)
         };
-        self.link.poll_woken(&mut self.woken);
-        self.woken.clear();
+        self.link.poll_woken(&mut Vec::new());
         received.map_err(|end| {
             let cause = end.or_else(|| self.interrupt.cause());
             self.lose(cause.unwrap_or_else(setup::closed_client))

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tokio::runtime::{Handle, Id};
 
+use super::driver::{self, PubSubDriverGuard};
 use super::{PubSubShared, PubSubState};
 use crate::shared::clock::runtime;
 use crate::shared::runtimes::Attended;
@@ -49,7 +50,8 @@ impl Attended for PubSubShared {
             machine.handle_gone(slot.conn);
             // It finds out that it was replaced.
             woken.extend(slot.driver.take());
-            replaced.push((slot.conn, slot.number, Arc::clone(&slot.target)));
+            let (shared, target) = (Arc::clone(self), Arc::clone(&slot.target));
+            replaced.push(PubSubDriverGuard { shared, conn: slot.conn, number: slot.number, target });
         }
         let is_routed = state.routed.take_if(|(runtime, _)| runtime.id() == from).is_some();
         woken.extend(state.router.take_if(|_| is_routed));
@@ -60,8 +62,8 @@ impl Attended for PubSubShared {
             drop(state);
         }
         woken.into_iter().for_each(Waker::wake);
-        for (conn, number, target) in replaced {
-            self.start(&here, conn, number, target, None);
+        for guard in replaced {
+            here.spawn(driver::drive(guard, None));
         }
     }
 }

@@ -24,34 +24,38 @@ use crate::shared::setup;
 use crate::shared::target::Target;
 
 /// Keeps the connection up while a subscriber wants to hear something, until all is closed.
-pub(super) async fn drive(guard: PubSubDriverGuard, target: Arc<Target>, first: Option<Wire>) {
-    let PubSubDriverGuard(shared, conn, number) = &guard;
+pub(super) async fn drive(guard: PubSubDriverGuard, first: Option<Wire>) {
     // Looks at them when it is woken.
-    let _listener = credentials::listen(shared.target.config(), shared, |shared| {
+    let _listener = credentials::listen(guard.target.config(), &guard.shared, |shared| {
         if shared.is_current() {
             shared.with(|_| {});
         }
     });
-    drive::keep(&mut PubSubDriver::new(shared, *conn, *number, &target), first).await;
+    drive::keep(&mut PubSubDriver::new(&guard), first).await;
 }
 
 /// Tells subscribers when the driver ends without being asked to: its runtime was shut down, maybe before it
 /// began.
-pub(super) struct PubSubDriverGuard(pub(super) Arc<PubSubShared>, pub(super) ConnId, pub(super) u64);
+pub(super) struct PubSubDriverGuard {
+    pub(super) shared: Arc<PubSubShared>,
+    pub(super) conn: ConnId,
+    pub(super) number: u64,
+    pub(super) target: Arc<Target>,
+}
 
 impl Drop for PubSubDriverGuard {
     fn drop(&mut self) {
-        if !self.0.is_current() {
+        if !self.shared.is_current() {
             return;
         }
         let error = setup::runtime_ended();
         let mut woken = Vec::new();
-        let mut state = self.0.lock();
-        let slot = state.slots.iter().position(|slot| slot.number == self.2);
+        let mut state = self.shared.lock();
+        let slot = state.slots.iter().position(|slot| slot.number == self.number);
         // Where another has taken over, nothing ends.
         let Some(slot) = slot else { return };
         state.slots.swap_remove(slot);
-        state.machine.handle_undriven(self.1, &error);
+        state.machine.handle_undriven(self.conn, &error);
         state.poll_woken(&mut woken);
         drop(state);
         woken.into_iter().for_each(Waker::wake);
@@ -77,17 +81,16 @@ struct PubSubDriver<'a> {
 }
 
 impl<'a> PubSubDriver<'a> {
-    fn new(shared: &'a PubSubShared, conn: ConnId, number: u64, target: &'a Arc<Target>) -> Self {
-        let (looked, began) = (clock::now(), None);
+    fn new(guard: &'a PubSubDriverGuard) -> Self {
         Self {
-            shared,
-            conn,
-            number,
-            target,
+            shared: &guard.shared,
+            conn: guard.conn,
+            number: guard.number,
+            target: &guard.target,
             woken: Vec::new(),
             reads: true,
-            looked,
-            began,
+            looked: clock::now(),
+            began: None,
             version: None,
             renewal: None,
         }
