@@ -47,8 +47,11 @@ fn renew(waiter: &mut Waker, waker: &Waker) -> Option<Waker> {
     (!waiter.will_wake(waker)).then(|| std::mem::replace(waiter, waker.clone()))
 }
 
+/// A future of which only the output is known.
+type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
 /// What is under way at the same time, each future with what it is for.
-struct UnderWay<K, T>(Vec<(K, Pin<Box<dyn Future<Output = T> + Send>>)>);
+struct UnderWay<K, T>(Vec<(K, BoxFuture<T>)>);
 
 impl<K, T> UnderWay<K, T> {
     fn begin(&mut self, what: K, work: impl Future<Output = T> + Send + 'static) {

@@ -23,7 +23,7 @@ use redwire_core::{Cmd, Error, Outcome, Replies, Reply, Result, Run, Value};
 use super::client::{Client, Request};
 use super::cluster::Nodes;
 use super::sharing::SharedConnection;
-use super::{before, renew};
+use super::{BoxFuture, before, renew};
 use crate::shared::clock;
 use crate::shared::node_caches::{NodeCache, NodeCaches};
 use tracking::Tracking;
@@ -308,7 +308,7 @@ pub struct CacheRequest<'c, R: Reply> {
 enum ReadState<'c, R: Reply> {
     Start(Cmd<R>),
     /// It is read beside the cache, by this caller or another.
-    Reading(Pin<Box<dyn Future<Output = (Cmd<()>, Result<Option<Replies>>)> + Send>>),
+    Reading(BoxFuture<(Cmd<()>, Result<Option<Replies>>)>),
     /// On its way as if there were no cache.
     Plain(Request<'c, Cmd<R>>),
     Done,
@@ -362,7 +362,8 @@ impl<'c, R: Reply> CacheRequest<'c, R> {
             return self.plain(cmd);
         }
         let Some(node_cache) = cache.find(&cmd) else { return self.plain(cmd) };
-        let now = *self.begun.get_or_insert(clock::now());
+        let now = clock::now();
+        self.begun = Some(now);
         match node_cache.tracking.look(&cmd, now, || waker.clone()) {
             None => self.plain(cmd),
             Some(Lookup::Hit(replies)) => {

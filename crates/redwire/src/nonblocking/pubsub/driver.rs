@@ -1,7 +1,6 @@
 //! What the task behind a connection of a [`PubSub`](super::PubSub) hands out and tells the server, and when
 //! it connects. The loop is [`drive`]'s; see the parent.
 
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
@@ -14,6 +13,7 @@ use redwire_core::pubsub::ConnId;
 use redwire_core::{Error, Result};
 
 use super::{PubSubShared, PubSubState};
+use crate::nonblocking::BoxFuture;
 use crate::nonblocking::drive::{self, Driven, Reconnecting, Step, WriteNext};
 use crate::nonblocking::stream::StreamWriter;
 use crate::nonblocking::wire::Wire;
@@ -77,7 +77,7 @@ struct PubSubDriver<'a> {
     began: Option<Instant>,
     /// The version of the credentials that were presented, where a live connection takes others.
     version: Option<u64>,
-    renewal: Option<Pin<Box<dyn Future<Output = Result<VersionedCredentials>> + Send>>>,
+    renewal: Option<BoxFuture<Result<VersionedCredentials>>>,
 }
 
 impl<'a> PubSubDriver<'a> {

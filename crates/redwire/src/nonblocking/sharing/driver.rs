@@ -1,7 +1,6 @@
 //! What the task behind a shared connection hands out and writes, and when it connects. The loop is
 //! [`drive`]'s; see the parent.
 
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
@@ -15,6 +14,7 @@ use redwire_core::{Error, Result};
 
 use super::renewal::Renewal;
 use super::{LONG_QUIET, LONGEST_HOLD, SharingPhase, SharingShared, SharingState, release, rotation};
+use crate::nonblocking::BoxFuture;
 use crate::nonblocking::drive::{self, DriveEnd, Driven, Reconnecting, Step, WriteNext};
 use crate::nonblocking::stream::StreamWriter;
 use crate::nonblocking::wire::Wire;
@@ -48,7 +48,7 @@ pub(super) struct SharingDriver<'a> {
     number: u64,
     woken: Vec<Waker>,
     /// The question, over another connection, whether the server lives.
-    asking: Option<Pin<Box<dyn Future<Output = bool> + Send>>>,
+    asking: Option<BoxFuture<bool>>,
     yielded: bool,
     /// Since when writing waits for what came to be read.
     pub(super) held: Option<Instant>,

@@ -3,7 +3,6 @@
 //! that has answered all it was asked, what has gathered goes over the next. So no call fails, and calls wait
 //! for a round trip at most.
 
-use std::pin::Pin;
 use std::sync::{Arc, MutexGuard};
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
@@ -14,6 +13,7 @@ use redwire_core::standing::Replace;
 
 use super::driver::SharingDriver;
 use super::{SharingShared, SharingState, release};
+use crate::nonblocking::BoxFuture;
 use crate::nonblocking::drive::{Step, WriteNext};
 use crate::nonblocking::wire::Wire;
 use crate::shared::clock;
@@ -33,7 +33,7 @@ pub(super) struct Renewal {
 enum Next {
     #[default]
     None,
-    Connecting(Pin<Box<dyn Future<Output = Result<Wire>> + Send>>),
+    Connecting(BoxFuture<Result<Wire>>),
     Ready {
         wire: Box<Wire>,
         /// Whether the former has answered all it was asked.
