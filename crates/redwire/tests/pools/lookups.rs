@@ -188,6 +188,7 @@ fn a_runtime_ends_while_a_name_is_looked_up() {
     let client = redwire::Client::lazy(options.build().unwrap()).unwrap();
     let error: Error = runtime.block_on(async { client.execute(words::<String>("PING")).await.unwrap_err() });
     assert!(error.is_timeout(), "{error}");
+    eventually("it is looked up", LIMIT, || hang.under_way.load(Ordering::SeqCst) == 1);
     let ((), took) = timed(|| drop(runtime));
     assert!(took < Duration::from_secs(5), "the look-up would go on for ever: {took:?}");
     assert_eq!(hang.under_way.load(Ordering::SeqCst), 1);
