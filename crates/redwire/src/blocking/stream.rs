@@ -398,6 +398,7 @@ impl Socket {
     }
 
     /// Writes some of `bytes`; says how many.
+    #[cfg(feature = "tls")]
     fn write_bytes(&self, bytes: &[u8]) -> io::Result<usize> {
         written(match self {
             Self::System(socket) => socket.write_bytes(bytes),
