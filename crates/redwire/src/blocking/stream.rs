@@ -263,6 +263,7 @@ impl WireStream {
     }
 
     #[inline]
+    #[cfg_attr(not(feature = "tls"), allow(clippy::needless_pass_by_ref_mut, reason = "TLS does"))]
     fn write_once(&mut self, outbox: &Outbox) -> io::Result<usize> {
         #[cfg(feature = "tls")]
         if let Some(secure) = &mut self.secure {
