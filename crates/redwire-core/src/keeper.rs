@@ -58,6 +58,9 @@ pub struct Keeper {
     backoff: Backoff,
     lifetime: Option<Duration>,
     outage: Outage,
+    /// How many connections were made so far, and how many attempts failed.
+    made: u64,
+    failures: u64,
     up: Option<Up>,
     /// Whether a caller would use the connection if it were up.
     asked: bool,
@@ -102,6 +105,8 @@ impl Keeper {
         Self {
             backoff,
             lifetime,
+            made: 0,
+            failures: 0,
             outage: Outage::default(),
             up: None,
             asked: false,
@@ -139,12 +144,14 @@ impl Keeper {
         let lifetime = self.lifetime.map(|lifetime| jitter_around(lifetime, random));
         let expires = lifetime.and_then(|lifetime| now.checked_add(lifetime));
         self.up = Some(Up { since: now, expires, is_cut: false });
+        self.made += 1;
         (self.moved, self.asked, self.failed) = (false, false, false);
     }
 
     /// The connection could not be made.
     pub fn handle_failed(&mut self, error: Error, now: Instant, random: u64) {
         self.failed = true;
+        self.failures += 1;
         self.outage.handle_failure(error, self.backoff, now, random);
     }
 
@@ -199,6 +206,18 @@ impl Keeper {
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.closed
+    }
+
+    /// How many connections were made so far.
+    #[must_use]
+    pub fn made(&self) -> u64 {
+        self.made
+    }
+
+    /// How many attempts to connect failed so far.
+    #[must_use]
+    pub fn failures(&self) -> u64 {
+        self.failures
     }
 
     /// Whether there is a connection.

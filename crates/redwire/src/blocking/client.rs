@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use redwire_core::call::{self, Call, Piped};
 use redwire_core::config::{Config, ConfigBuilder, HostPort};
 use redwire_core::dispatch::Dispatch;
+use redwire_core::pool::PoolStats;
 use redwire_core::retry::{Attempt, Decision};
 use redwire_core::{Arg, Cmd, Error, Pipeline, Replies, Reply, Result, Run, Slots, facts};
 
@@ -150,6 +151,14 @@ impl Client {
     #[must_use]
     pub fn pool(&self) -> &Pool {
         self.shared_connections.pool()
+    }
+
+    /// What the connections of this client are doing, and have done so far: those of its
+    /// [pool](Self::pool). In a cluster each node has its own
+    /// ([`Cluster::stats`](crate::blocking::Cluster::stats)).
+    #[must_use]
+    pub fn stats(&self) -> PoolStats {
+        self.pool().stats()
     }
 
     /// What happens to the connections of this client, from now on.

@@ -121,13 +121,13 @@ impl Cluster {
         self.nodes.node_clients().default_node()
     }
 
-    /// What the connections are doing that are lent to callers, node by node.
+    /// What the connections are doing, node by node.
     #[must_use]
     pub fn stats(&self) -> Vec<(HostPort, PoolStats)> {
         let node_clients = self.nodes.node_clients().all();
         node_clients
             .iter()
-            .map(|node_client| (node_client.address.clone(), node_client.client.pool().stats()))
+            .map(|node_client| (node_client.address.clone(), node_client.client.stats()))
             .collect()
     }
 }

@@ -11,6 +11,7 @@ use redwire_core::call::{Call, Piped};
 use redwire_core::config::{Config, ConfigBuilder, HostPort};
 use redwire_core::dispatch::Dispatch;
 use redwire_core::outbox::Outbox;
+use redwire_core::pool::PoolStats;
 use redwire_core::retry::Attempt;
 use redwire_core::{Arg, Cmd, Pipeline, Replies, Reply, Result, Run, Slots, facts};
 
@@ -210,6 +211,24 @@ impl Client {
     #[must_use]
     pub fn pool(&self) -> &Pool {
         &self.pool
+    }
+
+    /// What the connections of this client are doing, and have done so far: those of its
+    /// [pool](Self::pool), and the one that its calls share, which counts as in use while calls are under
+    /// way. In a cluster each node has its own ([`Cluster::stats`](crate::Cluster::stats)).
+    ///
+    /// ```no_run
+    /// # async fn example(client: redwire::Client) -> redwire::Result<()> {
+    /// use redwire::prelude::*;
+    ///
+    /// client.ping().await?;
+    /// assert_eq!((client.stats().size, client.stats().created), (1, 1));
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn stats(&self) -> PoolStats {
+        self.shared_connection.count(self.pool.stats())
     }
 
     /// What happens to the connections of this client, from now on.

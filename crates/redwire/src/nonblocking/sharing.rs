@@ -19,6 +19,7 @@ use redwire_core::config::Endpoint;
 use redwire_core::keeper::Keeper;
 use redwire_core::link::{Link, Ticket};
 use redwire_core::outbox::Outbox;
+use redwire_core::pool::PoolStats;
 use redwire_core::standing::Replace;
 use redwire_core::{Cmd, Error, ErrorKind, Outcome, Replies, Result, Value};
 use tokio::runtime::Handle;
@@ -193,6 +194,18 @@ impl SharedConnection {
     /// Lets go of the connection, and of what is under way on it.
     pub(super) fn leave_server(&self) {
         Follower::leave_server(Arc::clone(&self.shared), None);
+    }
+
+    /// These figures of a pool, and with them this connection's.
+    pub(super) fn count(&self, mut stats: PoolStats) -> PoolStats {
+        let state = self.shared.lock();
+        let (is_up, is_idle) = (state.keeper.is_up(), state.link.is_idle());
+        stats.size += usize::from(is_up);
+        stats.idle += usize::from(is_up && is_idle);
+        stats.in_use += usize::from(is_up && !is_idle);
+        stats.created += state.keeper.made();
+        stats.failed += state.keeper.failures();
+        stats
     }
 
     /// How many calls were submitted in all.

@@ -62,6 +62,9 @@ macro_rules! scenario {
 
         let stats = $cluster.stats();
         assert!(stats.len() >= 6 && stats.iter().any(|(node, _)| *node == at(owner)), "{stats:?}");
+        // The connection that its calls share.
+        let own = stats.iter().find(|(node, _)| *node == at(owner)).map(|(_, own)| (own.size, own.created));
+        assert!(own.is_some_and(|(size, created)| size > 0 && created > 0), "{stats:?}");
         let to = (owner + 1) % 3;
         $set.move_slot(slot(b"k"), to);
         let map = $wait!($cluster.refresh()).unwrap();

@@ -8,11 +8,12 @@ use redwire::pool::CloseReason;
 use redwire_testkit::{FakeServer, Server, Step, eventually, shared};
 
 use crate::common::pool::Pool;
-use crate::common::{Connection, LIMIT, Setup, kill_named, runtime};
+use crate::common::{Client, Connection, LIMIT, Setup, kill_named, runtime};
 
 both!(
     every_step_is_counted,
     each_reason_of_closing_is_counted,
+    what_calls_share_is_counted_too,
     waits_are_measured,
     holders_are_named_by_file_and_line,
     calls_of_clients_hold_nothing_for_long,
@@ -88,6 +89,33 @@ const REASONS: &[Reason] = &[
         pool.close_now();
     }),
 ];
+
+/// The connection that the calls of a client share.
+fn what_calls_share_is_counted_too(setup: Setup) {
+    let server = Server::start();
+    let client = setup.client(&server.url(), "client_name=shared");
+    let stats = || match &client {
+        Client::Tokio(client) => client.stats(),
+        Client::Blocking(client) => client.stats(),
+    };
+    client.run::<()>("SET k v").unwrap();
+    let now = stats();
+    assert_eq!((now.size, now.idle, now.in_use, now.created), (1, 1, 0, 1), "{now:?}");
+    server.freeze();
+    thread::scope(|scope| {
+        let call = scope.spawn(|| client.run::<String>("GET k"));
+        eventually("it is in use", LIMIT, || (stats().in_use, stats().idle) == (1, 0));
+        server.thaw();
+        assert_eq!(call.join().unwrap().unwrap(), "v");
+    });
+    // A command that waits has one of its own.
+    client.run::<Option<Value>>("BLPOP none 0.01").unwrap();
+    let before = stats();
+    kill_named(&server, "shared");
+    eventually("it is made anew", LIMIT, || client.run::<String>("GET k").is_ok());
+    let after = stats();
+    assert!(after.created > before.created, "{before:?}, {after:?}");
+}
 
 fn each_reason_of_closing_is_counted(setup: Setup) {
     let server = Server::start();
