@@ -167,6 +167,7 @@ impl Cache {
     ///
     /// # Errors
     /// As [`Client::execute`].
+    #[doc(alias = "execute_command")]
     pub fn execute<R: Reply>(&self, cmd: Cmd<R>) -> Result<R> {
         match suitable(cmd.facts()) {
             Suitable::Read if self.options().covers(self.opted_in) => match self.find(&cmd) {

@@ -41,6 +41,11 @@ use crate::shared::target::Target;
 /// let text: Option<String> = client.get("greeting")?;
 /// # Ok::<(), redwire::Error>(())
 /// ```
+#[doc(alias = "Redis")]
+#[doc(alias = "StrictRedis")]
+#[doc(alias = "RedisCluster")]
+#[doc(alias = "aioredis")]
+#[doc(alias = "create_redis")]
 #[derive(Clone)]
 pub struct Client {
     pub(super) shared_connections: SharedConnections,
@@ -86,6 +91,7 @@ impl Client {
     ///
     /// # Errors
     /// As [`connect`](Self::connect); also what `on_connect` returns.
+    #[doc(alias = "redis_connect_func")]
     pub fn open_with(config: Config, on_connect: OnConnect) -> Result<Self> {
         let client = Self::lazy_with(config, on_connect)?;
         client.connect_now()?;
@@ -103,6 +109,7 @@ impl Client {
     ///
     /// # Errors
     /// A bad URL, or options that this version has no part for.
+    #[doc(alias = "create_reconnecting_redis")]
     pub fn connect_lazy(url: &str) -> Result<Self> {
         Self::lazy(Config::from_url(url)?)
     }
@@ -125,6 +132,8 @@ impl Client {
 
     /// A client whose calls borrow from `pool`, which others may use, too. The pool stays open when the
     /// client is [closed](Self::close).
+    #[doc(alias = "connection_pool")]
+    #[doc(alias = "auto_close_connection_pool")]
     #[must_use]
     pub fn on_pool(pool: &Pool) -> Self {
         Self::to(SharedConnections::beside_others(pool.clone()))
@@ -220,6 +229,7 @@ impl Client {
     /// The server's error; a connection that was lost or cannot be made; no reply before the deadline; a
     /// reply of another type; a command that would change the connection for others.
     /// [`Error::outcome`](crate::Error::outcome) tells whether it was executed.
+    #[doc(alias = "execute_command")]
     #[inline]
     pub fn execute<R: Reply>(&self, cmd: Cmd<R>) -> Result<R> {
         self.call(cmd)
@@ -379,6 +389,7 @@ impl Client {
 impl Client {
     /// All keys of the database, a page at a time; in a cluster, those of all nodes.
     /// [SCAN](https://redis.io/docs/latest/commands/scan/)
+    #[doc(alias = "scan_iter")]
     pub fn scan<T: Reply>(&self, options: ScanOptions) -> Scan<'_, T> {
         let scanning = match &self.cluster {
             Some(_) => Scanning::cluster(options, self.config().cluster_options()),

@@ -83,12 +83,18 @@ impl Cluster {
 
     /// A client of one node, whether the map names it or not. What that node does not serve is an error,
     /// which names the node that does.
+    #[doc(alias = "get_node")]
+    #[doc(alias = "get_connection_by_node")]
     #[must_use]
     pub fn node(&self, address: &HostPort) -> Client {
         self.nodes.node_clients().node_client(address).client.clone()
     }
 
     /// A client of each of these nodes, with the address.
+    #[doc(alias = "get_nodes")]
+    #[doc(alias = "get_primaries")]
+    #[doc(alias = "get_replicas")]
+    #[doc(alias = "get_random_node")]
     #[must_use]
     pub fn nodes(&self, choice: NodeChoice) -> Vec<(HostPort, Client)> {
         let chosen = choice.among(&self.map(), fastrand::u64(..));
@@ -96,6 +102,7 @@ impl Cluster {
     }
 
     /// Runs a command at each of these nodes, at all of them at once, and tells what each answered.
+    #[doc(alias = "target_nodes")]
     pub fn execute_on<R: Reply + Send>(
         &self,
         choice: NodeChoice,
@@ -111,6 +118,7 @@ impl Cluster {
     ///
     /// # Errors
     /// [`Usage`](crate::ErrorKind::Usage): the map is known, and names no such node.
+    #[doc(alias = "default_node")]
     pub fn set_default_node(&self, node: Option<HostPort>) -> Result<()> {
         self.nodes.node_clients().set_default(node)
     }

@@ -48,6 +48,9 @@ pub type OnConnect = Arc<dyn Fn(&mut Connection) -> Result<()> + Send + Sync>;
 /// let text: Option<String> = connection.get("greeting")?;
 /// # Ok::<(), redwire::Error>(())
 /// ```
+#[doc(alias = "RedisConnection")]
+#[doc(alias = "single_connection_client")]
+#[doc(alias = "create_connection")]
 pub struct Connection {
     target: Arc<Target>,
     health: Arc<Health>,
@@ -200,11 +203,14 @@ impl Connection {
     }
 
     /// Registers a callback for every (re)connect from now on.
+    #[doc(alias = "register_connect_callback")]
+    #[doc(alias = "redis_connect_func")]
     pub fn on_connect(&mut self, callback: OnConnect) {
         self.on_connect.push(callback);
     }
 
     /// Forgets all callbacks.
+    #[doc(alias = "clear_connect_callbacks")]
     pub fn clear_on_connect(&mut self) {
         self.on_connect.clear();
     }
@@ -231,6 +237,7 @@ impl Connection {
     /// # Errors
     /// The connection is lost, or cannot be made; a command without words, or one that [lacks a
     /// value](Cmd::check).
+    #[doc(alias = "send_command")]
     pub fn send<R: Reply>(&mut self, cmd: &Cmd<R>) -> Result<()> {
         dispatch::check_send(cmd)?;
         let deadline = self.deadline();
@@ -248,6 +255,7 @@ impl Connection {
     ///
     /// # Errors
     /// As [`send`](Self::send).
+    #[doc(alias = "send_packed_command")]
     pub fn send_packed(&mut self, commands: &[u8], count: u32) -> Result<()> {
         let known = dispatch::packed(commands)?;
         let deadline = self.deadline();
@@ -279,6 +287,8 @@ impl Connection {
     /// # Errors
     /// The server's error, a reply that is no `R`, a connection lost, no reply within the timeout; nothing
     /// was sent.
+    #[doc(alias = "read_response")]
+    #[doc(alias = "parse_response")]
     pub fn read_reply<R: Reply>(&mut self) -> Result<R> {
         let deadline = self.deadline();
         self.leave_parent();

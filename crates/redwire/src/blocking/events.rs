@@ -29,6 +29,7 @@ impl Events {
     }
 
     /// The next event, if one comes within `limit`.
+    #[doc(alias = "get_message")]
     pub fn next_within(&mut self, limit: Duration) -> Option<Event> {
         self.mailbox.wait(Instant::now().checked_add(limit))
     }

@@ -363,6 +363,7 @@ impl LockGuard {
 
     /// Ends the guard, and leaves the lock as it is, to run out or to be [taken charge of](Lock::reattach) by
     /// its token, which is returned.
+    #[doc(alias = "thread_local")]
     #[must_use = "without its token the lock cannot be released"]
     pub fn detach(mut self) -> String {
         self.releases = false;

@@ -81,6 +81,7 @@ impl Monitor {
     }
 
     /// The next entry, if one comes within `limit`.
+    #[doc(alias = "get_message")]
     pub fn next_within(&mut self, limit: Duration) -> Option<Result<MonitorEntry>> {
         self.next_by(Instant::now().checked_add(limit))
     }

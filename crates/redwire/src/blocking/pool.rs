@@ -51,6 +51,10 @@ use process::PoolProcess;
 /// println!("{} of {} idle", pool.stats().idle, pool.stats().size);
 /// # Ok::<(), redwire::Error>(())
 /// ```
+#[doc(alias = "ConnectionPool")]
+#[doc(alias = "BlockingConnectionPool")]
+#[doc(alias = "SentinelConnectionPool")]
+#[doc(alias = "ConnectionsPool")]
 #[derive(Clone)]
 pub struct Pool(Arc<PoolShared>);
 
@@ -95,6 +99,7 @@ impl Pool {
     ///
     /// # Errors
     /// As [`connect`](Self::connect); also what `on_connect` returns.
+    #[doc(alias = "redis_connect_func")]
     pub fn open_with(config: Config, on_connect: OnConnect) -> Result<Self> {
         let pool = Self::lazy_with(config, on_connect)?;
         pool.warm()?;
@@ -105,6 +110,7 @@ impl Pool {
     ///
     /// # Errors
     /// A bad URL, or options that this version has no part for.
+    #[doc(alias = "create_reconnecting_redis")]
     pub fn connect_lazy(url: &str) -> Result<Self> {
         Self::lazy(Config::from_url(url)?)
     }
@@ -156,6 +162,8 @@ impl Pool {
     /// [`PoolExhausted`](crate::ErrorKind::PoolExhausted) or a timeout when there was none in time, of which
     /// the source tells why, such as that the server cannot be reached; an error of connecting that time
     /// alone will not mend, such as a wrong password; the pool is closed.
+    #[doc(alias = "get_connection")]
+    #[doc(alias = "acquire")]
     #[track_caller]
     pub fn get(&self) -> Result<Lease> {
         let now = Instant::now();
@@ -266,6 +274,7 @@ impl Pool {
     }
 
     /// A connection to the same server that does not belong to the pool, not connected yet.
+    #[doc(alias = "make_connection")]
     #[must_use]
     pub fn connection(&self) -> Connection {
         self.0.new_connection(self.0.process())
@@ -281,6 +290,7 @@ impl Pool {
     }
 
     /// Whether `lease` comes from this pool.
+    #[doc(alias = "owns_connection")]
     #[must_use]
     pub fn owns(&self, lease: &Lease) -> bool {
         lease.is_from(self)
@@ -301,6 +311,7 @@ impl Pool {
     }
 
     /// Closes the connections that no caller uses.
+    #[doc(alias = "clear")]
     pub fn disconnect_idle(&self) {
         self.0.process().change(|state| state.machine.clear_idle(CloseReason::Disconnected));
     }

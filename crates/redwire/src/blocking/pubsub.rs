@@ -105,6 +105,7 @@ impl PubSub {
     ///
     /// # Errors
     /// A bad URL, or options that this version has no part for.
+    #[doc(alias = "create_reconnecting_redis")]
     pub fn connect_lazy(url: &str) -> Result<Self> {
         Self::lazy(Config::from_url(url)?)
     }
@@ -228,6 +229,7 @@ pub struct Subscription {
 
 impl Subscription {
     /// The next item, if one comes within `limit`. `None` also at the end.
+    #[doc(alias = "get_message")]
     pub fn next_within(&mut self, limit: Duration) -> Option<SubscriptionEvent> {
         self.poll(Instant::now().checked_add(limit)).flatten()
     }

@@ -37,6 +37,7 @@ pub(super) use watch::{cut_later, watch};
 /// let text: Option<String> = replicas.get("greeting")?;
 /// # Ok::<(), redwire::Error>(())
 /// ```
+#[doc(alias = "SentinelManagedConnection")]
 #[derive(Clone)]
 pub struct Sentinel {
     config: Config,
@@ -73,6 +74,7 @@ impl Sentinel {
     ///
     /// # Errors
     /// As [`discover_master`](Self::discover_master).
+    #[doc(alias = "discover_slaves")]
     pub fn discover_replicas(&self) -> Result<Vec<HostPort>> {
         self.discover().map(|found| found.replicas)
     }
@@ -89,6 +91,8 @@ impl Sentinel {
     ///
     /// # Errors
     /// Options that this version has no part for.
+    #[doc(alias = "master_for")]
+    #[doc(alias = "slave_for")]
     pub fn client(&self, servers: ReadFrom) -> Result<Client> {
         Client::lazy(self.config.to_builder().read_from(servers).build()?)
     }
@@ -106,6 +110,7 @@ impl Sentinel {
     ///
     /// # Errors
     /// What that one answers; that none can be reached.
+    #[doc(alias = "execute_command")]
     pub fn execute<R: Reply>(&self, cmd: Cmd<R>) -> Result<R> {
         let mut last = setup::no_service();
         for sentinel in self.shuffled() {

@@ -221,6 +221,7 @@ impl Cache {
     ///
     /// # Errors
     /// As [`Client::execute`].
+    #[doc(alias = "execute_command")]
     pub fn execute<R: Reply>(&self, cmd: Cmd<R>) -> CacheRequest<'_, R> {
         CacheRequest { cache: self, begun: None, state: ReadState::Start(cmd) }
     }

@@ -57,6 +57,11 @@ pub use request::Request;
 /// # Ok(())
 /// # }
 /// ```
+#[doc(alias = "Redis")]
+#[doc(alias = "StrictRedis")]
+#[doc(alias = "RedisCluster")]
+#[doc(alias = "aioredis")]
+#[doc(alias = "create_redis")]
 #[derive(Clone)]
 pub struct Client {
     pub(super) shared_connection: Arc<SharedConnection>,
@@ -106,6 +111,7 @@ impl Client {
     ///
     /// # Errors
     /// As [`connect`](Self::connect); also what `on_connect` returns.
+    #[doc(alias = "redis_connect_func")]
     pub async fn open_with(config: Config, on_connect: OnConnect) -> Result<Self> {
         let client = Self::to(Target::new(config)?, Some(on_connect));
         client.connect_now().await?;
@@ -123,6 +129,7 @@ impl Client {
     ///
     /// # Errors
     /// A bad URL, or options that this version has no part for.
+    #[doc(alias = "create_reconnecting_redis")]
     pub fn connect_lazy(url: &str) -> Result<Self> {
         Self::lazy(Config::from_url(url)?)
     }
@@ -150,6 +157,8 @@ impl Client {
     /// A client whose commands that wait (`BLPOP`) borrow from `pool`, which others may use, too. It has a
     /// pipelined connection of its own for all other commands, and connects when it is used first. The pool
     /// stays open when the client is [closed](Self::close).
+    #[doc(alias = "connection_pool")]
+    #[doc(alias = "auto_close_connection_pool")]
     #[must_use]
     pub fn on_pool(pool: &Pool) -> Self {
         Self::beside(pool.clone(), true)
@@ -295,6 +304,7 @@ impl Client {
     /// The server's error; a connection that was lost or cannot be made; no reply before the deadline; a
     /// reply of another type; a command that would change the connection for others.
     /// [`Error::outcome`](crate::Error::outcome) tells whether it was executed.
+    #[doc(alias = "execute_command")]
     #[inline]
     pub fn execute<R: Reply>(&self, cmd: Cmd<R>) -> Request<'_, Cmd<R>> {
         self.request(cmd)
@@ -345,6 +355,7 @@ impl Client {
 impl Client {
     /// All keys of the database, a page at a time; in a cluster, those of all nodes.
     /// [SCAN](https://redis.io/docs/latest/commands/scan/)
+    #[doc(alias = "scan_iter")]
     pub fn scan<T: Reply>(&self, options: ScanOptions) -> Scan<'_, T> {
         let scanning = match &self.cluster {
             Some(_) => Scanning::cluster(options, self.config().cluster_options()),

@@ -61,6 +61,9 @@ pub(crate) type Pending<'c, T> = Pin<Box<dyn Future<Output = Result<T>> + Send +
 /// # Ok(())
 /// # }
 /// ```
+#[doc(alias = "RedisConnection")]
+#[doc(alias = "single_connection_client")]
+#[doc(alias = "create_connection")]
 pub struct Connection {
     target: Arc<Target>,
     health: Arc<Health>,
@@ -286,11 +289,14 @@ impl Connection {
     }
 
     /// Registers a callback for every (re)connect from now on.
+    #[doc(alias = "register_connect_callback")]
+    #[doc(alias = "redis_connect_func")]
     pub fn on_connect(&mut self, callback: OnConnect) {
         self.on_connect.push(callback);
     }
 
     /// Forgets all callbacks.
+    #[doc(alias = "clear_connect_callbacks")]
     pub fn clear_on_connect(&mut self) {
         self.on_connect.clear();
     }
@@ -318,6 +324,7 @@ impl Connection {
     /// # Errors
     /// The connection is lost, or cannot be made; a command without words, or one that [lacks a
     /// value](Cmd::check).
+    #[doc(alias = "send_command")]
     pub async fn send<R: Reply>(&mut self, cmd: &Cmd<R>) -> Result<()> {
         dispatch::check_send(cmd)?;
         let deadline = self.deadline();
@@ -337,6 +344,7 @@ impl Connection {
     ///
     /// # Errors
     /// As [`send`](Self::send).
+    #[doc(alias = "send_packed_command")]
     pub async fn send_packed(&mut self, commands: &[u8], count: u32) -> Result<()> {
         let known = dispatch::packed(commands)?;
         let deadline = self.deadline();
@@ -355,6 +363,8 @@ impl Connection {
     /// # Errors
     /// The server's error, a reply that is no `R`, a connection lost, no reply within the timeout; nothing
     /// was sent.
+    #[doc(alias = "read_response")]
+    #[doc(alias = "parse_response")]
     pub async fn read_reply<R: Reply>(&mut self) -> Result<R> {
         let deadline = self.deadline();
         let replies = match self.sent.pop_front() {

@@ -96,6 +96,7 @@ impl Monitor {
     }
 
     /// The next entry, if one comes within `limit`.
+    #[doc(alias = "get_message")]
     pub async fn next_within(&mut self, limit: Duration) -> Option<Result<MonitorEntry>> {
         before(clock::now().checked_add(limit), self.next()).await.flatten()
     }

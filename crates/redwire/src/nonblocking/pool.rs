@@ -52,6 +52,10 @@ type PoolMachine = pool::Pool<Box<Connection>, Waker>;
 /// # Ok(())
 /// # }
 /// ```
+#[doc(alias = "ConnectionPool")]
+#[doc(alias = "BlockingConnectionPool")]
+#[doc(alias = "SentinelConnectionPool")]
+#[doc(alias = "ConnectionsPool")]
 #[derive(Clone)]
 pub struct Pool(Arc<PoolShared>);
 
@@ -103,6 +107,7 @@ impl Pool {
     ///
     /// # Errors
     /// As [`connect`](Self::connect); also what `on_connect` returns.
+    #[doc(alias = "redis_connect_func")]
     pub async fn open_with(config: Config, on_connect: OnConnect) -> Result<Self> {
         let pool = Self::lazy_with(config, on_connect)?;
         pool.warm().await?;
@@ -113,6 +118,7 @@ impl Pool {
     ///
     /// # Errors
     /// A bad URL, or options that this version has no part for.
+    #[doc(alias = "create_reconnecting_redis")]
     pub fn connect_lazy(url: &str) -> Result<Self> {
         Self::lazy(Config::from_url(url)?)
     }
@@ -189,6 +195,8 @@ impl Pool {
     /// [`PoolExhausted`](crate::ErrorKind::PoolExhausted) or a timeout when there was none in time, of which
     /// the source tells why, such as that the server cannot be reached; an error of connecting that time
     /// alone will not mend, such as a wrong password; the pool is closed.
+    #[doc(alias = "get_connection")]
+    #[doc(alias = "acquire")]
     #[track_caller]
     pub fn get(&self) -> impl Future<Output = Result<Lease>> + Send + '_ {
         let deadline = self.config().timeout().and_then(|limit| clock::now().checked_add(limit));
@@ -206,12 +214,14 @@ impl Pool {
     }
 
     /// A connection to the same server that does not belong to the pool, not connected yet.
+    #[doc(alias = "make_connection")]
     #[must_use]
     pub fn connection(&self) -> Connection {
         self.new_connection()
     }
 
     /// Whether `lease` comes from this pool.
+    #[doc(alias = "owns_connection")]
     #[must_use]
     pub fn owns(&self, lease: &Lease) -> bool {
         lease.is_from(self)
@@ -229,6 +239,7 @@ impl Pool {
     }
 
     /// Closes the connections that no caller uses.
+    #[doc(alias = "clear")]
     pub fn disconnect_idle(&self) {
         self.with(|machine| machine.clear_idle(CloseReason::Disconnected));
     }

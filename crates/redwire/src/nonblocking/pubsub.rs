@@ -150,6 +150,7 @@ impl PubSub {
     ///
     /// # Errors
     /// A bad URL, or options that this version has no part for.
+    #[doc(alias = "create_reconnecting_redis")]
     pub fn connect_lazy(url: &str) -> Result<Self> {
         Self::lazy(Config::from_url(url)?)
     }

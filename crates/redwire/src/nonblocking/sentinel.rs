@@ -38,6 +38,7 @@ pub(super) use watch::{cut_later, watch};
 /// # Ok(())
 /// # }
 /// ```
+#[doc(alias = "SentinelManagedConnection")]
 #[derive(Clone)]
 pub struct Sentinel {
     config: Config,
@@ -74,6 +75,7 @@ impl Sentinel {
     ///
     /// # Errors
     /// As [`discover_master`](Self::discover_master).
+    #[doc(alias = "discover_slaves")]
     pub async fn discover_replicas(&self) -> Result<Vec<HostPort>> {
         self.discover().await.map(|found| found.replicas)
     }
@@ -88,6 +90,8 @@ impl Sentinel {
     ///
     /// # Errors
     /// Options that this version has no part for.
+    #[doc(alias = "master_for")]
+    #[doc(alias = "slave_for")]
     pub fn client(&self, servers: ReadFrom) -> Result<Client> {
         Client::lazy(self.config.to_builder().read_from(servers).build()?)
     }
@@ -105,6 +109,7 @@ impl Sentinel {
     ///
     /// # Errors
     /// What that one answers; that none can be reached.
+    #[doc(alias = "execute_command")]
     pub async fn execute<R: Reply>(&self, cmd: Cmd<R>) -> Result<R> {
         let mut last = setup::no_service();
         for sentinel in self.shuffled() {

@@ -38,6 +38,8 @@ impl Client {
     /// ([`Slot::attempt`](crate::Slot::attempt)): as a server undoes nothing, the others are executed all the
     /// same. Lost before `EXEC` was sent whole, nothing was executed, and it is tried again; lost later, its
     /// [outcome](crate::Error::outcome) is unknown.
+    #[doc(alias = "multi_exec")]
+    #[doc(alias = "transaction_pipeline")]
     pub fn atomic<S: Slots>(&self, build: impl FnOnce(&Pipeline) -> S) -> Request<'_, Atomic<S>> {
         self.request(Atomic::record(build))
     }

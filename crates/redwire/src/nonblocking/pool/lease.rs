@@ -14,6 +14,7 @@ use crate::shared::clock;
 /// Every command family works on it. State such as the database or a transaction is the borrower's own, and
 /// is gone for the next one. A connection that was lost stays so until [`reconnect`](Connection::reconnect);
 /// the pool does not lend it again.
+#[doc(alias = "acquire")]
 #[derive(Debug)]
 #[must_use = "a lease that is not used keeps others waiting"]
 pub struct Lease {

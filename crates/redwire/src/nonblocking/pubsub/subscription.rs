@@ -59,6 +59,7 @@ impl Subscription {
     }
 
     /// The next item, if one comes within `limit`. `None` also at the end.
+    #[doc(alias = "get_message")]
     pub async fn next_within(&mut self, limit: Duration) -> Option<SubscriptionEvent> {
         before(clock::now().checked_add(limit), self.next()).await.flatten()
     }
