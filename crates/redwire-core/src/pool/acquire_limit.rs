@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use crate::config::Config;
-use crate::error::{Error, Outcome};
+use crate::error::{Error, ErrorKind, Outcome};
 
 /// How long one caller waits for a connection: until the deadline of its call, or less if `pool_timeout` says
 /// so.
@@ -81,7 +81,11 @@ impl AcquireLimit {
     /// The error for a caller whose limit has passed; `obstacle` is what held it up.
     #[must_use]
     pub fn end(&self, obstacle: Error) -> Error {
-        if self.with_deadline { Error::timeout(Outcome::NotSent).with_source(obstacle) } else { obstacle }
+        if !self.with_deadline {
+            return obstacle;
+        }
+        let message = format!("no connection within the deadline: {}", obstacle.message());
+        Error::new(ErrorKind::Timeout, Outcome::NotSent, message).with_source(obstacle)
     }
 }
 

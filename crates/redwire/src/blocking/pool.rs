@@ -186,7 +186,8 @@ impl Pool {
     }
 
     pub(super) fn lease(&self, location: CallSite, now: Instant, until: Option<Instant>) -> Result<Lease> {
-        let place = self.0.lend(self.0.process(), location, now, until)?;
+        let place = self.0.lend(self.0.process(), location, now, until);
+        let place = place.map_err(|error| self.target().locate(error))?;
         place.keep().map(|(permit, connection)| Lease::new(self, permit, connection))
     }
 

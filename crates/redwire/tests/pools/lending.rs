@@ -46,6 +46,7 @@ fn waiting_ends_with_the_pool_timeout(setup: Setup) {
     let (refused, took) = timed(|| pool.get());
     let error = refused.unwrap_err();
     assert_eq!((error.kind(), error.outcome()), (ErrorKind::PoolExhausted, Outcome::NotSent), "{error}");
+    assert_eq!(error.address(), Some(shared().addr().to_string().as_str()));
     assert!((limit..limit + GRACE).contains(&took), "{took:?}");
     let stats = pool.stats();
     assert_eq!((stats.gave_up, stats.waiting), (1, 0), "{stats:?}");
@@ -61,6 +62,10 @@ fn waiting_ends_with_the_deadline(setup: Setup) {
         let error = refused.unwrap_err();
         assert_eq!((error.kind(), error.outcome()), (ErrorKind::Timeout, Outcome::NotSent), "{error}");
         assert_eq!(cause(&error), Some(ErrorKind::PoolExhausted), "{error:?}");
+        // It says what was waited for, where, and who has it.
+        let text = error.to_string();
+        assert!(text.contains("no connection within the deadline: all 1 connections"), "{text}");
+        assert!(text.contains(&shared().addr().to_string()) && text.contains("lending.rs:"), "{text}");
         assert!((limit..limit + GRACE).contains(&took), "{took:?}");
     }
     drop(held);

@@ -21,7 +21,8 @@ impl ConfigBuilder {
 
     /// How long a call waits for a connection when all are in use. Default: as long as its deadline allows.
     /// Zero fails at once ([`PoolExhausted`](crate::ErrorKind::PoolExhausted)), so that every burst above
-    /// the limit reaches the callers; longer than the deadline does nothing.
+    /// the limit reaches the callers. The deadline of the call ends the wait, too: to wait for 20 s, set both
+    /// this and [`timeout`](Self::timeout), or ask for a connection by `get_within`.
     pub fn pool_timeout(mut self, limit: Duration) -> Self {
         self.config.pool_timeout = Some(limit);
         self

@@ -62,7 +62,8 @@ impl Pool {
         location: CallSite,
         deadline: Option<Instant>,
     ) -> Result<Lease> {
-        self.lend(location, AcquireLimit::new(self.config(), deadline, clock::now()), deadline).await
+        let limit = AcquireLimit::new(self.config(), deadline, clock::now());
+        self.lend(location, limit, deadline).await.map_err(|error| self.target().locate(error))
     }
 
     /// Has a connection made, if there is none. The caller gets at once what keeps the first attempt from
