@@ -119,7 +119,7 @@ impl Client {
     /// # Errors
     /// Options that this version has no part for.
     pub fn lazy(config: Config) -> Result<Self> {
-        Ok(Self::to(SharedConnections::new(Pool::lazy(config)?)))
+        Ok(Self::to(SharedConnections::new(Pool::to(Target::new(config)?, None))))
     }
 
     /// As [`lazy`](Self::lazy), with [`open_with`](Self::open_with)'s `on_connect`.
@@ -127,7 +127,7 @@ impl Client {
     /// # Errors
     /// As [`lazy`](Self::lazy).
     pub fn lazy_with(config: Config, on_connect: OnConnect) -> Result<Self> {
-        Ok(Self::to(SharedConnections::new(Pool::lazy_with(config, on_connect)?)))
+        Ok(Self::to(SharedConnections::new(Pool::to(Target::new(config)?, Some(on_connect)))))
     }
 
     /// A client whose calls borrow from `pool`, which others may use, too. The pool stays open when the

@@ -28,6 +28,7 @@ use super::wire::WRITTEN_AT_ONCE;
 use crate::shared::credentials;
 use crate::shared::owner::PerProcess;
 use crate::shared::service::Follower;
+use crate::shared::setup;
 use crate::shared::target::Target;
 pub use lease::Lease;
 pub(super) use place::PoolPlace;
@@ -118,8 +119,9 @@ impl Pool {
     /// As [`connect_lazy`](Self::connect_lazy), with a configuration.
     ///
     /// # Errors
-    /// Options that this version has no part for.
+    /// Options that this version has no part for; a cluster, which is no one server.
     pub fn lazy(config: Config) -> Result<Self> {
+        setup::check_one_server(&config)?;
         Ok(Self::to(Target::new(config)?, None))
     }
 
@@ -128,6 +130,7 @@ impl Pool {
     /// # Errors
     /// As [`lazy`](Self::lazy).
     pub fn lazy_with(config: Config, on_connect: OnConnect) -> Result<Self> {
+        setup::check_one_server(&config)?;
         Ok(Self::to(Target::new(config)?, Some(on_connect)))
     }
 

@@ -109,8 +109,9 @@ impl Connection {
     /// first command.
     ///
     /// # Errors
-    /// Options that this version has no part for.
+    /// Options that this version has no part for; a cluster, which is no one server.
     pub fn new(config: Config) -> Result<Self> {
+        setup::check_one_server(&config)?;
         Self::with_lookups(config, Arc::default())
     }
 

@@ -126,8 +126,9 @@ impl Pool {
     /// As [`connect_lazy`](Self::connect_lazy), with a configuration.
     ///
     /// # Errors
-    /// Options that this version has no part for.
+    /// Options that this version has no part for; a cluster, which is no one server.
     pub fn lazy(config: Config) -> Result<Self> {
+        setup::check_one_server(&config)?;
         Ok(Self::to(Target::new(config)?, None))
     }
 
@@ -136,6 +137,7 @@ impl Pool {
     /// # Errors
     /// As [`lazy`](Self::lazy).
     pub fn lazy_with(config: Config, on_connect: OnConnect) -> Result<Self> {
+        setup::check_one_server(&config)?;
         Ok(Self::to(Target::new(config)?, Some(on_connect)))
     }
 

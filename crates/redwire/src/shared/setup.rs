@@ -90,6 +90,20 @@ pub(crate) fn no_cluster() -> Error {
     Error::usage("a cluster was expected (`redis+cluster://host,…`)")
 }
 
+/// Whether `config` leads to one server at a time, as a pool or a connection by hand does.
+///
+/// # Errors
+/// It leads to a cluster.
+pub(crate) fn check_one_server(config: &Config) -> Result<()> {
+    match config.deployment() {
+        Deployment::Cluster { .. } => Err(Error::usage(
+            "one server was expected, got a cluster, whose keys are on several: a `Client` finds their nodes, \
+             and `client.cluster()` has `node(address)` and `nodes(choice)`, each a client with a `pool()`",
+        )),
+        _ => Ok(()),
+    }
+}
+
 /// Sentinels are wanted, and there are none.
 pub(crate) fn no_service() -> Error {
     Error::usage("a service that sentinels watch was expected (`redis+sentinel://host,…/service`)")

@@ -15,6 +15,23 @@ use crate::{in_time, keys_of, named};
 
 both!(seeds_that_lead_nowhere_are_told_one_by_one);
 
+/// Neither asks any server.
+#[test]
+fn a_pool_and_a_connection_by_hand_lead_to_one_server() {
+    let config = Config::from_url("redis+cluster://localhost").unwrap();
+    let errors = [
+        redwire::Pool::lazy(config.clone()).map(drop),
+        redwire::blocking::Pool::lazy(config.clone()).map(drop),
+        redwire::Connection::new(config.clone()).map(drop),
+        redwire::blocking::Connection::new(config).map(drop),
+    ];
+    for error in errors {
+        let error = error.unwrap_err();
+        assert_eq!((error.kind(), error.outcome()), (ErrorKind::Usage, Outcome::NotSent), "{error}");
+        assert!(error.to_string().contains("`client.cluster()`"), "{error}");
+    }
+}
+
 each!(
     a_password_is_needed_by_all_and_a_wrong_one_makes_no_storm,
     a_closed_client_leaves_nothing_behind,
