@@ -17,9 +17,9 @@ pub(super) const DEFAULT_BACKOFF: Backoff =
 #[non_exhaustive]
 pub struct RetryPolicy {
     /// Retries after the first try. Default 3. At 0 every passing fault reaches the caller; at a huge value
-    /// only the deadline ends retrying, and without a deadline nothing does. Other than at 0 it does not count
-    /// what passes by itself: a call waits for a connection, and in a cluster for a failover, a slot that
-    /// moves or nodes that are down (`CLUSTERDOWN`, `TRYAGAIN`), until its deadline, whatever stands here.
+    /// only the deadline ends retrying, and without a deadline nothing does. Other than at 0 it does not
+    /// count what passes by itself: a call waits for a connection, and in a cluster for a failover, a slot
+    /// that moves or nodes that are down (`CLUSTERDOWN`, `TRYAGAIN`), until its deadline.
     pub retries: u32,
     /// The pause before each retry. Default full jitter, 10 ms → 1 s. Too short, and a struggling server is
     /// hammered; too long, and the deadline passes while waiting.

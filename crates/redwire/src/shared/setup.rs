@@ -97,8 +97,8 @@ pub(crate) fn no_cluster() -> Error {
 pub(crate) fn check_one_server(config: &Config) -> Result<()> {
     match config.deployment() {
         Deployment::Cluster { .. } => Err(Error::usage(
-            "one server was expected, got a cluster, whose keys are on several: a `Client` finds their nodes, \
-             and `client.cluster()` has `node(address)` and `nodes(choice)`, each a client with a `pool()`",
+            "one server was expected, got a cluster, whose keys are on several: a `Client` finds their \
+             nodes, and `client.cluster()` has `node(address)` and `nodes(choice)`, each with a `pool()`",
         )),
         _ => Ok(()),
     }
