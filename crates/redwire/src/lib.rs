@@ -29,7 +29,10 @@
 //! without a runtime. Every option is a method of [`ConfigBuilder`](config::ConfigBuilder), with its default,
 //! and a parameter of the URL where it has a text. What belongs to one subject stands in a module of its own:
 //! [`pubsub`], [`pool`], [`cache`], [`cluster`], [`sentinel`], [`monitor`]. A [connector] of your
-//! own makes the connections, where they go through a proxy or to a peer in memory.
+//! own makes the connections, where they go through a proxy or to a peer in memory. Users of redis-py,
+//! aioredis and redis-py-cluster find their names on the page
+#![cfg_attr(all(doc, feature = "tokio"), doc = "[`coming_from_python`].")]
+#![cfg_attr(not(all(doc, feature = "tokio")), doc = "`coming_from_python`.")]
 //!
 //! ```no_run
 //! # async fn example() -> redwire::Result<()> {
@@ -243,6 +246,9 @@
 //! | `serde` | no | `Struct`, which reads structs of your own from field-value replies |
 
 pub mod blocking;
+#[cfg(all(doc, feature = "tokio"))]
+#[doc = include_str!("../docs/coming_from_python.md")]
+pub mod coming_from_python {}
 pub mod commands;
 #[cfg(feature = "tokio")]
 mod nonblocking;
