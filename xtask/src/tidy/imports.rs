@@ -10,7 +10,7 @@ struct Member {
     tests_use: &'static [&'static str],
 }
 
-const MEMBERS: [Member; 6] = [
+const MEMBERS: [Member; 7] = [
     Member { name: "redwire-resp", uses: &[], tests_use: &[] },
     Member { name: "redwire-core", uses: &["redwire-resp"], tests_use: &["redwire-testkit"] },
     Member { name: "redwire-testkit", uses: &["redwire-resp", "redwire-core"], tests_use: &[] },
@@ -20,6 +20,8 @@ const MEMBERS: [Member; 6] = [
         uses: &["redwire", "redwire-core", "redwire-resp"],
         tests_use: &["redwire-testkit"],
     },
+    // A model that shared the client's parser would share its mistakes.
+    Member { name: "redwire-model", uses: &[], tests_use: &["redwire", "redwire-testkit"] },
     // The chores must run while the product does not build.
     Member { name: "xtask", uses: &[], tests_use: &["redwire-core"] },
 ];

@@ -1,0 +1,461 @@
+//! A server's whole state, and what happens to it from outside.
+//!
+//! This file must not know any command, nor what carries the bytes; time comes in as an argument. How a
+//! request becomes a reply is said by `dispatch.rs`.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+
+use crate::acl::Acl;
+use crate::client::Client;
+use crate::conditions::Condition;
+use crate::config::Config;
+use crate::database::Database;
+use crate::log::Executed;
+use crate::options::Options;
+use crate::pubsub::PubSub;
+use crate::reply::Reply;
+use crate::script::Scripts;
+use crate::tracking::Tracking;
+
+/// Names a connection, as `CLIENT ID` does. It is never used twice by one model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ClientId(pub(crate) u64);
+
+impl ClientId {
+    /// The number that `CLIENT ID` replies.
+    #[must_use]
+    pub fn get(self) -> u64 {
+        self.0
+    }
+}
+
+impl std::fmt::Display for ClientId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A server without sockets, threads and a clock: the same calls give the same bytes.
+///
+/// Tell it what happened ([`connect`](Self::connect), [`receive`](Self::receive),
+/// [`disconnect`](Self::disconnect), [`handle_timeout`](Self::handle_timeout)), then ask
+/// [`poll_ready`](Self::poll_ready) for the clients that have something to be sent or are to be hung up on,
+/// until there are no more; and [`next_timeout`](Self::next_timeout) for when it wants to be called again.
+/// `now` is the time since the model began, and never goes back: an earlier time counts as the latest.
+///
+/// ```
+/// use std::time::Duration;
+/// use redwire_model::{Model, Options};
+///
+/// let mut model = Model::new(Options::new());
+/// let client = model.connect("127.0.0.1:50000", Duration::ZERO);
+/// model.receive(client, b"SET k v PX 100\r\nGET k\r\n", Duration::ZERO);
+/// assert_eq!(model.transmit(client), b"+OK\r\n$1\r\nv\r\n");
+/// model.receive(client, b"GET k\r\n", Duration::from_millis(100));
+/// assert_eq!(model.transmit(client), b"$-1\r\n");
+/// ```
+#[derive(Debug)]
+pub struct Model {
+    pub(crate) options: Options,
+    pub(crate) now: Duration,
+    pub(crate) began: Duration,
+    pub(crate) run_id: String,
+    pub(crate) databases: Vec<Database>,
+    pub(crate) clients: BTreeMap<u64, Client>,
+    pub(crate) watchers: BTreeMap<(usize, Vec<u8>), BTreeSet<u64>>,
+    /// Who waits for a key, the one that waits longest first.
+    pub(crate) waiting: BTreeMap<(usize, Vec<u8>), Vec<u64>>,
+    /// Keys that may have what a client waits for.
+    pub(crate) ready_keys: VecDeque<(usize, Vec<u8>)>,
+    pub(crate) pubsub: PubSub,
+    pub(crate) tracking: Tracking,
+    pub(crate) acl: Acl,
+    pub(crate) config: Config,
+    pub(crate) scripts: Scripts,
+    pub(crate) pause: Option<Pause>,
+    pub(crate) conditions: BTreeSet<Condition>,
+    pub(crate) random: fastrand::Rng,
+    /// The client whose command is being executed.
+    pub(crate) executing: Option<u64>,
+    /// The keys that commands have modified since the last ones were taken.
+    pub(crate) changes: Vec<(usize, Vec<u8>)>,
+    /// How many changes there were in all.
+    pub(crate) dirty: u64,
+    pub(crate) log: Vec<Executed>,
+    pub(crate) stats: Stats,
+    /// Clients whose requests can go on.
+    pub(crate) resumed: VecDeque<u64>,
+    ready: BTreeSet<u64>,
+    delay: Duration,
+    arrivals: VecDeque<(Duration, u64, Arrival)>,
+    next_client: u64,
+}
+
+/// What reaches the server after its delay.
+#[derive(Clone, Debug)]
+enum Arrival {
+    Bytes(Vec<u8>),
+    Gone,
+}
+
+/// `CLIENT PAUSE`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pause {
+    pub(crate) until: Duration,
+    pub(crate) writes_only: bool,
+}
+
+/// What `INFO` counts.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Stats {
+    pub(crate) connections: u64,
+    pub(crate) commands: u64,
+    pub(crate) rejected: u64,
+    pub(crate) expired: u64,
+    pub(crate) errors: u64,
+    pub(crate) hits: u64,
+    pub(crate) misses: u64,
+}
+
+impl Model {
+    /// A server that has no data and no clients.
+    pub fn new(options: Options) -> Self {
+        let mut random = fastrand::Rng::with_seed(options.seed);
+        let run_id = (0..40).map(|_| char::from_digit(random.u32(..16), 16).unwrap_or('0')).collect();
+        Self {
+            now: Duration::ZERO,
+            began: Duration::ZERO,
+            run_id,
+            databases: vec![Database::default(); options.databases],
+            clients: BTreeMap::new(),
+            watchers: BTreeMap::new(),
+            waiting: BTreeMap::new(),
+            ready_keys: VecDeque::new(),
+            pubsub: PubSub::default(),
+            tracking: Tracking::default(),
+            acl: Acl::new(options.password.as_deref()),
+            config: Config::new(&options),
+            scripts: Scripts::new(),
+            pause: None,
+            conditions: BTreeSet::new(),
+            random,
+            executing: None,
+            changes: Vec::new(),
+            dirty: 0,
+            log: Vec::new(),
+            stats: Stats::default(),
+            resumed: VecDeque::new(),
+            ready: BTreeSet::new(),
+            delay: Duration::ZERO,
+            arrivals: VecDeque::new(),
+            next_client: 1,
+            options,
+        }
+    }
+
+    /// A client connects from `peer` (`127.0.0.1:50000`; it stands in `CLIENT LIST`).
+    ///
+    /// If there are `maxclients` already it is told so, and hung up on.
+    pub fn connect(&mut self, peer: &str, now: Duration) -> ClientId {
+        self.turn(now);
+        let id = self.next_client;
+        self.next_client += 1;
+        self.stats.connections += 1;
+        let open = self.clients.values().filter(|client| !client.closing).count();
+        let is_full = open >= self.config.maxclients();
+        let mut client = Client::new(id, peer, self.now);
+        client.user = self.acl.first_user();
+        if is_full {
+            self.stats.rejected += 1;
+            client.push(&Reply::Error("ERR max number of clients reached".into()));
+            client.closing = true;
+        }
+        self.clients.insert(id, client);
+        if is_full {
+            self.ready.insert(id);
+        }
+        ClientId(id)
+    }
+
+    /// Bytes from a client, in pieces of any size.
+    pub fn receive(&mut self, client: ClientId, bytes: &[u8], now: Duration) {
+        self.turn(now);
+        self.arrive(client.0, Arrival::Bytes(bytes.to_vec()));
+    }
+
+    /// A client has hung up. What it had sent before is still executed, if it was not waiting.
+    pub fn disconnect(&mut self, client: ClientId, now: Duration) {
+        self.turn(now);
+        self.arrive(client.0, Arrival::Gone);
+    }
+
+    /// A client that has something to be sent, or that is to be hung up on. Each is told once for all that has
+    /// gathered.
+    pub fn poll_ready(&mut self) -> Option<ClientId> {
+        self.ready.pop_first().map(ClientId)
+    }
+
+    /// What is to be sent to a client.
+    #[must_use]
+    pub fn output(&self, client: ClientId) -> &[u8] {
+        self.clients.get(&client.0).map_or(&[], Client::pending)
+    }
+
+    /// The first `count` bytes of the output were sent. What is not sent counts against
+    /// `client-output-buffer-limit`.
+    pub fn sent(&mut self, client: ClientId, count: usize) {
+        if let Some(client) = self.clients.get_mut(&client.0) {
+            client.sent = (client.sent + count).min(client.output.len());
+            if client.sent == client.output.len() {
+                client.output.clear();
+                client.sent = 0;
+            }
+        }
+    }
+
+    /// All output, which counts as sent.
+    pub fn transmit(&mut self, client: ClientId) -> Vec<u8> {
+        let bytes = self.output(client).to_vec();
+        self.sent(client, bytes.len());
+        bytes
+    }
+
+    /// Whether the server hangs up on a client once its output is sent. It is so too of one that is gone.
+    #[must_use]
+    pub fn is_closing(&self, client: ClientId) -> bool {
+        self.clients.get(&client.0).is_none_or(|client| client.closing)
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) must be called, if nothing else happens before.
+    #[must_use]
+    pub fn next_timeout(&self) -> Option<Duration> {
+        if self.is(Condition::Frozen) {
+            return None;
+        }
+        let blocked = self.clients.values().filter_map(|client| client.blocked.as_ref()?.until);
+        let pause = self.pause.map(|pause| pause.until);
+        let arrival = self.arrivals.front().map(|(when, ..)| *when);
+        let soft = self.clients.values().filter_map(|client| self.soft_limit_ends(client));
+        let expiry = self.databases.iter().filter_map(Database::next_end).min().filter(|_| self.is_heard());
+        let expiry = expiry.map(|end| Duration::from_millis(end).saturating_sub(self.options.unix_time));
+        blocked.chain(pause).chain(arrival).chain(soft).chain(expiry).min()
+    }
+
+    /// Does what is due at `now`.
+    pub fn handle_timeout(&mut self, now: Duration) {
+        self.turn(now);
+        self.settle();
+    }
+
+    /// From now on what clients send reaches the server so much later. Default: at once.
+    pub fn set_delay(&mut self, delay: Duration) {
+        self.delay = delay;
+    }
+
+    /// The time since the model began.
+    #[must_use]
+    pub fn now(&self) -> Duration {
+        self.now
+    }
+
+    /// Milliseconds since 1970.
+    pub(crate) fn unix_ms(&self) -> u64 {
+        u64::try_from((self.options.unix_time + self.now).as_millis()).unwrap_or(u64::MAX)
+    }
+
+    pub(crate) fn is(&self, condition: Condition) -> bool {
+        self.conditions.contains(&condition)
+    }
+
+    /// All clients whose requests may go on, in order, until nothing more happens by itself.
+    pub(crate) fn settle(&mut self) {
+        if self.is(Condition::Frozen) {
+            return;
+        }
+        while self.arrivals.front().is_some_and(|(when, ..)| *when <= self.now) {
+            if let Some((_, id, arrival)) = self.arrivals.pop_front() {
+                self.arrived(id, arrival);
+                self.proceed();
+            }
+        }
+        self.expire_keys();
+        self.serve_waiting();
+        self.handle_pause_end();
+        self.handle_blocked_timeouts();
+        self.proceed();
+    }
+
+    /// Lets the clients go on that can.
+    fn proceed(&mut self) {
+        while let Some(id) = self.resumed.pop_front() {
+            self.process(id);
+        }
+        self.broadcast_invalidations();
+        self.enforce_output_limits();
+        let busy = self.clients.values().filter(|client| !client.pending().is_empty() || client.closing);
+        let busy: Vec<u64> = busy.map(|client| client.id).collect();
+        self.ready.extend(busy);
+    }
+
+    fn turn(&mut self, now: Duration) {
+        self.now = self.now.max(now);
+    }
+
+    fn arrive(&mut self, id: u64, arrival: Arrival) {
+        self.arrivals.push_back((self.now + self.delay, id, arrival));
+        self.settle();
+    }
+
+    fn arrived(&mut self, id: u64, arrival: Arrival) {
+        match arrival {
+            Arrival::Gone => self.forget(id),
+            Arrival::Bytes(bytes) => {
+                if let Some(client) = self.clients.get_mut(&id).filter(|client| !client.closing) {
+                    client.requests.push(&bytes);
+                    client.heard = self.now;
+                    self.resumed.push_back(id);
+                }
+            }
+        }
+    }
+
+    fn handle_blocked_timeouts(&mut self) {
+        let now = self.now;
+        let late = self.clients.values().filter(|client| {
+            client.blocked.as_ref().is_some_and(|blocked| blocked.until.is_some_and(|until| until <= now))
+        });
+        let mut late: Vec<(Option<Duration>, u64)> = late
+            .map(|client| (client.blocked.as_ref().and_then(|blocked| blocked.until), client.id))
+            .collect();
+        late.sort_unstable();
+        for (_, id) in late {
+            if let Some(blocked) = self.unblock(id) {
+                self.write_reply(id, &blocked.on_timeout);
+            }
+        }
+    }
+
+    fn handle_pause_end(&mut self) {
+        if self.pause.is_some_and(|pause| pause.until <= self.now) {
+            self.end_pause();
+        }
+    }
+
+    /// Lets those go on that came while clients were paused.
+    pub(crate) fn end_pause(&mut self) {
+        self.pause = None;
+        let waiting = self.clients.values().filter(|client| client.postponed.is_some());
+        let waiting: Vec<u64> = waiting.map(|client| client.id).collect();
+        self.resumed.extend(waiting);
+    }
+
+    /// Takes a command out of its wait, and lets the client's next requests go on.
+    pub(crate) fn unblock(&mut self, id: u64) -> Option<crate::client::Blocked> {
+        let blocked = self.clients.get_mut(&id)?.blocked.take()?;
+        for key in &blocked.keys {
+            let place = (blocked.database, key.clone());
+            if let Some(waiting) = self.waiting.get_mut(&place) {
+                waiting.retain(|other| *other != id);
+                if waiting.is_empty() {
+                    self.waiting.remove(&place);
+                }
+            }
+        }
+        self.resumed.push_back(id);
+        Some(blocked)
+    }
+
+    /// Forgets a client and all that it had.
+    pub(crate) fn forget(&mut self, id: u64) {
+        self.unblock(id);
+        self.unwatch(id);
+        self.pubsub.forget(id);
+        self.stop_tracking(id);
+        self.clients.remove(&id);
+        self.ready.remove(&id);
+        self.tell_broken_redirections(id);
+    }
+
+    /// Hangs up on a client, after its output or at once.
+    pub(crate) fn close(&mut self, id: u64, at_once: bool) {
+        self.unblock(id);
+        self.unwatch(id);
+        self.pubsub.forget(id);
+        self.stop_tracking(id);
+        if let Some(client) = self.clients.get_mut(&id) {
+            client.closing = true;
+            client.channels.clear();
+            client.patterns.clear();
+            client.shard_channels.clear();
+            if at_once {
+                client.output.clear();
+                client.sent = 0;
+            }
+            self.ready.insert(id);
+        }
+        self.tell_broken_redirections(id);
+    }
+
+    pub(crate) fn unwatch(&mut self, id: u64) {
+        let Some(client) = self.clients.get_mut(&id) else { return };
+        client.watch_broken = false;
+        for place in std::mem::take(&mut client.watched) {
+            if let Some(watchers) = self.watchers.get_mut(&place) {
+                watchers.remove(&id);
+                if watchers.is_empty() {
+                    self.watchers.remove(&place);
+                }
+            }
+        }
+    }
+
+    /// A key was modified: those that watch, track or wait for it are told.
+    pub(crate) fn signal(&mut self, database: usize, key: &[u8], by: Option<u64>) {
+        let place = (database, key.to_vec());
+        if let Some(watchers) = self.watchers.get(&place) {
+            for id in watchers {
+                if let Some(client) = self.clients.get_mut(id) {
+                    client.watch_broken = true;
+                }
+            }
+        }
+        self.invalidate(key, by);
+        if self.waiting.contains_key(&place) && !self.ready_keys.contains(&place) {
+            self.ready_keys.push_back(place.clone());
+        }
+        self.dirty += 1;
+        self.changes.push(place);
+    }
+
+    /// Takes away the keys whose time has come.
+    pub(crate) fn expire_keys(&mut self) {
+        let now = self.unix_ms();
+        for database in 0..self.databases.len() {
+            while let Some(key) = self.databases[database].due(now) {
+                self.databases[database].remove(&key);
+                self.stats.expired += 1;
+                self.signal(database, &key, None);
+            }
+        }
+    }
+
+    /// Writes a reply to a client, and pushes that waited for it.
+    pub(crate) fn write_reply(&mut self, id: u64, reply: &Reply) {
+        let Some(client) = self.clients.get_mut(&id) else { return };
+        client.reply(reply);
+        for push in std::mem::take(&mut client.deferred) {
+            client.push(&push);
+        }
+    }
+
+    /// Writes what no request is owed. For the client whose command is being executed it waits for the reply.
+    pub(crate) fn push(&mut self, id: u64, push: Reply) {
+        let Some(client) = self.clients.get_mut(&id).filter(|client| !client.closing) else { return };
+        if self.executing == Some(id) {
+            client.deferred.push(push);
+        } else {
+            client.push(&push);
+        }
+    }
+}

@@ -1,0 +1,241 @@
+//! The engine without sockets: what several clients see, and what happens when time passes.
+
+use std::time::Duration;
+
+use crate::{ClientId, Condition, Model, Options};
+
+const START: Duration = Duration::ZERO;
+
+fn ms(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+/// A model, and clients that speak in lines.
+struct Table {
+    model: Model,
+    now: Duration,
+}
+
+impl Table {
+    fn new() -> Self {
+        Self { model: Model::new(Options::new().log(true)), now: START }
+    }
+
+    fn client(&mut self) -> ClientId {
+        self.model.connect("127.0.0.1:50000", self.now)
+    }
+
+    /// Sends a line, and returns what came back, each `\r\n` as a space.
+    fn say(&mut self, client: ClientId, line: &str) -> String {
+        self.model.receive(client, format!("{line}\r\n").as_bytes(), self.now);
+        self.heard(client)
+    }
+
+    fn heard(&mut self, client: ClientId) -> String {
+        let bytes = self.model.transmit(client);
+        String::from_utf8(bytes).expect("the tests use text").replace("\r\n", " ").trim_end().to_owned()
+    }
+
+    fn advance(&mut self, by: Duration) {
+        self.now += by;
+        self.model.handle_timeout(self.now);
+    }
+}
+
+#[test]
+fn replies_come_in_order_and_the_same_way_each_time() {
+    let run = || {
+        let mut table = Table::new();
+        let client = table.client();
+        let mut all = String::new();
+        for n in 0..50 {
+            all += &table.say(client, &format!("SADD s {n}\r\nSRANDMEMBER s\r\nRANDOMKEY"));
+        }
+        all + &table.say(client, "SPOP s 10") + &table.say(client, "SSCAN s 0 COUNT 1000")
+    };
+    assert_eq!(run(), run());
+}
+
+#[test]
+fn a_key_ends_at_its_millisecond() {
+    let mut table = Table::new();
+    let client = table.client();
+    assert_eq!(table.say(client, "SET k v PX 100"), "+OK");
+    table.advance(ms(99));
+    assert_eq!(table.say(client, "PTTL k"), ":1");
+    table.advance(ms(1));
+    assert_eq!(table.say(client, "GET k"), "$-1");
+}
+
+#[test]
+fn a_client_that_waits_is_served_in_turn() {
+    let mut table = Table::new();
+    let (one, two, other) = (table.client(), table.client(), table.client());
+    assert_eq!(table.say(one, "BLPOP a b 0\r\nPING"), "");
+    assert_eq!(table.say(two, "BLPOP b 1"), "");
+    assert_eq!(table.model.next_timeout(), Some(ms(1000)));
+    assert_eq!(table.say(other, "RPUSH b x"), ":1");
+    assert_eq!(table.heard(one), "*2 $1 b $1 x +PONG");
+    table.advance(ms(1000));
+    assert_eq!(table.heard(two), "*-1");
+    assert_eq!(table.model.next_timeout(), None);
+    let waits = table.client();
+    table.say(waits, "BLPOP c 0");
+    table.say(other, "MULTI\r\nLPUSH c 1\r\nDEL c\r\nEXEC");
+    assert_eq!(table.heard(waits), "");
+    assert_eq!(table.say(other, &format!("CLIENT UNBLOCK {waits} ERROR")), ":1");
+    assert_eq!(table.heard(waits), "-UNBLOCKED client unblocked via CLIENT UNBLOCK");
+}
+
+#[test]
+fn a_watched_key_that_changes_ends_the_transaction() {
+    let mut table = Table::new();
+    let (one, other) = (table.client(), table.client());
+    table.say(one, "WATCH k\r\nMULTI\r\nSET k mine");
+    table.say(other, "SET k theirs PX 10");
+    assert_eq!(table.say(one, "EXEC"), "*-1");
+    table.say(one, "WATCH k\r\nMULTI\r\nGET k");
+    table.advance(ms(10));
+    assert_eq!(table.say(one, "EXEC"), "*-1");
+    table.say(one, "MULTI");
+    assert_eq!(table.say(one, "GET"), "-ERR wrong number of arguments for 'get' command");
+    assert_eq!(table.say(one, "EXEC"), "-EXECABORT Transaction discarded because of previous errors.");
+}
+
+#[test]
+fn what_is_published_is_heard_by_subscribers() {
+    let mut table = Table::new();
+    let (hears, says) = (table.client(), table.client());
+    assert_eq!(table.say(hears, "SUBSCRIBE c"), "*3 $9 subscribe $1 c :1");
+    assert_eq!(table.say(hears, "PSUBSCRIBE c*"), "*3 $10 psubscribe $2 c* :2");
+    assert_eq!(table.say(says, "PUBLISH c hi"), ":2");
+    assert_eq!(table.heard(hears), "*3 $7 message $1 c $2 hi *4 $8 pmessage $2 c* $1 c $2 hi");
+    assert!(table.say(hears, "GET k").starts_with("-ERR Can't execute 'get': only"));
+}
+
+#[test]
+fn a_cache_is_told_what_it_may_not_keep() {
+    let mut table = Table::new();
+    let (cache, other) = (table.client(), table.client());
+    table.say(cache, "HELLO 3\r\nCLIENT TRACKING ON\r\nGET k\r\nGET end");
+    table.say(other, "SET k 1\r\nSET k 2\r\nSET end 1 PX 50");
+    assert_eq!(table.heard(cache), ">2 $10 invalidate *1 $1 k >2 $10 invalidate *1 $3 end");
+    table.say(cache, "GET end");
+    assert_eq!(table.model.next_timeout(), Some(ms(50)));
+    table.advance(ms(50));
+    assert_eq!(table.heard(cache), ">2 $10 invalidate *1 $3 end");
+}
+
+#[test]
+fn conditions_refuse_what_servers_refuse() {
+    let mut table = Table::new();
+    let client = table.client();
+    for (condition, line, said) in [
+        (Condition::ReadOnly, "SET k v", "-READONLY You can't write against a read only replica."),
+        (Condition::OutOfMemory, "SET k v", "-OOM command not allowed when used memory > 'maxmemory'."),
+        (Condition::Loading, "GET k", "-LOADING Redis is loading the dataset in memory"),
+        (Condition::TooFewReplicas, "DEL k", "-NOREPLICAS Not enough good replicas to write."),
+    ] {
+        table.model.set(condition, true, START);
+        assert_eq!(table.say(client, line), said);
+        table.model.set(condition, false, START);
+        assert!(!table.say(client, line).starts_with('-'));
+    }
+    table.model.set(Condition::Frozen, true, START);
+    assert_eq!(table.say(client, "PING"), "");
+    table.model.set(Condition::Frozen, false, START);
+    assert_eq!(table.heard(client), "+PONG");
+}
+
+#[test]
+fn what_is_sent_too_slowly_is_cut_off() {
+    let mut table = Table::new();
+    let (hears, says) = (table.client(), table.client());
+    table.say(says, "CONFIG SET client-output-buffer-limit \"pubsub 1kb 0 0\"");
+    table.say(hears, "SUBSCRIBE c");
+    for _ in 0..100 {
+        table.say(says, "PUBLISH c 0123456789");
+    }
+    assert!(table.model.is_closing(hears));
+    assert_eq!(table.heard(hears), "");
+}
+
+#[test]
+fn a_full_server_says_so_and_hangs_up() {
+    let mut table = Table::new();
+    let client = table.client();
+    table.say(client, "CONFIG SET maxclients 1");
+    let late = table.client();
+    assert_eq!(table.heard(late), "-ERR max number of clients reached");
+    assert!(table.model.is_closing(late));
+    table.model.disconnect(late, START);
+    table.model.disconnect(client, START);
+    let next = table.client();
+    assert_eq!(table.say(next, "PING"), "+PONG");
+}
+
+#[test]
+fn a_delay_and_a_pause_end_in_time() {
+    let mut table = Table::new();
+    let client = table.client();
+    table.model.set_delay(ms(5));
+    assert_eq!(table.say(client, "PING"), "");
+    assert_eq!(table.model.next_timeout(), Some(ms(5)));
+    table.advance(ms(5));
+    assert_eq!(table.heard(client), "+PONG");
+    table.model.set_delay(START);
+    table.say(client, "CLIENT PAUSE 100 WRITE");
+    assert_eq!(table.say(client, "GET k\r\nSET k v\r\nGET k"), "$-1");
+    table.advance(ms(100));
+    assert_eq!(table.heard(client), "+OK $1 v");
+}
+
+#[test]
+fn users_may_do_what_their_rules_say() {
+    let mut table = Table::new();
+    let (admin, client) = (table.client(), table.client());
+    table.say(admin, "ACL SETUSER alice on >secret ~a:* +@read +set -@dangerous");
+    assert!(table.say(client, "AUTH alice wrong").starts_with("-WRONGPASS"));
+    assert_eq!(table.say(client, "AUTH alice secret"), "+OK");
+    assert_eq!(table.say(client, "SET a:1 v"), "+OK");
+    assert_eq!(table.say(client, "GET b"), "-NOPERM No permissions to access a key");
+    let said = "-NOPERM User alice has no permissions to run the 'del' command";
+    assert_eq!(table.say(client, "DEL a:1"), said);
+    table.say(admin, "ACL DELUSER alice");
+    assert!(table.model.is_closing(client));
+}
+
+#[test]
+fn what_it_does_not_know_it_names() {
+    let mut table = Table::new();
+    let client = table.client();
+    let said = table.say(client, "SORT k");
+    assert!(said.contains("does not know the command 'SORT'"), "{said}");
+    let said = table.say(client, "NONSENSE a b");
+    assert_eq!(said, "-ERR unknown command 'NONSENSE', with args beginning with: 'a' 'b'");
+}
+
+#[test]
+fn the_log_tells_what_changed_data() {
+    let mut table = Table::new();
+    let client = table.client();
+    table.say(client, "SET k v\r\nGET k\r\nINCR k");
+    let log = table.model.take_log();
+    let told: Vec<_> = log.iter().map(|done| (done.changed, done.error.is_some())).collect();
+    assert_eq!(told, [(true, false), (false, false), (false, true)]);
+    assert!(table.model.take_log().is_empty());
+}
+
+#[test]
+fn a_restart_keeps_data_or_loses_it() {
+    let mut table = Table::new();
+    for (lost, said) in [(false, "$1 v"), (true, "$-1")] {
+        let client = table.client();
+        table.say(client, "SET k v");
+        table.model.restart(lost, START);
+        assert!(table.model.is_closing(client));
+        table.model.disconnect(client, START);
+        let next = table.client();
+        assert_eq!(table.say(next, "GET k"), said);
+    }
+}

@@ -1,0 +1,182 @@
+//! Which clients must be told that a key they may keep was modified.
+//!
+//! This file must not know how commands name the options.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::commands::Command;
+use crate::model::Model;
+use crate::reply::Reply;
+
+/// The channel on which a client that speaks RESP2 is told.
+const CHANNEL: &[u8] = b"__redis__:invalidate";
+
+/// What a client has asked for.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Tracked {
+    /// Who is told instead.
+    pub(crate) redirect: Option<u64>,
+    pub(crate) broken: bool,
+    pub(crate) broadcast: bool,
+    pub(crate) prefixes: BTreeSet<Vec<u8>>,
+    pub(crate) optin: bool,
+    pub(crate) optout: bool,
+    pub(crate) noloop: bool,
+}
+
+/// Who has read what.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Tracking {
+    readers: BTreeMap<Vec<u8>, BTreeSet<u64>>,
+    /// Keys that those who hear of all keys with a prefix are told at the end of the turn, and who modified
+    /// each last.
+    announced: BTreeMap<Vec<u8>, Option<u64>>,
+}
+
+impl Model {
+    /// Whether a client is to be told of keys, so that they must end in time.
+    pub(crate) fn is_heard(&self) -> bool {
+        self.clients.values().any(|client| client.tracking.is_some())
+            || self.clients.values().any(|client| client.blocked.is_some())
+    }
+
+    /// How many keys clients may have in their caches.
+    pub(crate) fn tracked_keys(&self) -> usize {
+        self.tracking.readers.len()
+    }
+
+    /// Remembers the keys that a client has read.
+    pub(crate) fn track_reads(&mut self, id: u64, command: &Command, args: &[Vec<u8>]) {
+        if !command.has("readonly") {
+            return;
+        }
+        let Some(client) = self.clients.get(&id) else { return };
+        let Some(tracked) = client.tracking.as_ref().filter(|tracked| !tracked.broadcast) else { return };
+        let wanted = match client.caching {
+            Some(wanted) => wanted,
+            None => !tracked.optin,
+        };
+        if wanted {
+            for key in command.keys_of(args) {
+                self.tracking.readers.entry(key.clone()).or_default().insert(id);
+            }
+        }
+    }
+
+    /// A key was modified.
+    pub(crate) fn invalidate(&mut self, key: &[u8], by: Option<u64>) {
+        if self
+            .clients
+            .values()
+            .any(|client| client.tracking.as_ref().is_some_and(|tracked| tracked.broadcast))
+        {
+            self.tracking.announced.insert(key.to_vec(), by);
+        }
+        for id in self.tracking.readers.remove(key).unwrap_or_default() {
+            let Some(tracked) = self.clients.get(&id).and_then(|client| client.tracking.as_ref()) else {
+                continue;
+            };
+            if tracked.broadcast || tracked.noloop && by == Some(id) {
+                continue;
+            }
+            self.tell_invalid(id, Some(&[key.to_vec()]));
+        }
+    }
+
+    /// All keys of a database are gone.
+    pub(crate) fn invalidate_all(&mut self) {
+        self.tracking.readers.clear();
+        let ids = self.clients.values().filter(|client| client.tracking.is_some());
+        for id in ids.map(|client| client.id).collect::<Vec<_>>() {
+            self.tell_invalid(id, None);
+        }
+    }
+
+    /// Tells those who asked for all keys with a prefix.
+    pub(crate) fn broadcast_invalidations(&mut self) {
+        let announced = std::mem::take(&mut self.tracking.announced);
+        if announced.is_empty() {
+            return;
+        }
+        let mut told = Vec::new();
+        for client in self.clients.values() {
+            let Some(tracked) = client.tracking.as_ref().filter(|tracked| tracked.broadcast) else {
+                continue;
+            };
+            for prefix in &tracked.prefixes {
+                let keys: Vec<Vec<u8>> = announced
+                    .iter()
+                    .filter(|(key, by)| {
+                        key.starts_with(prefix) && !(tracked.noloop && **by == Some(client.id))
+                    })
+                    .map(|(key, _)| key.clone())
+                    .collect();
+                if !keys.is_empty() {
+                    told.push((client.id, keys));
+                }
+            }
+        }
+        for (id, keys) in told {
+            self.tell_invalid(id, Some(&keys));
+        }
+    }
+
+    /// Tells a client, or the one it named, that keys are not valid any more; all of them without a list.
+    fn tell_invalid(&mut self, id: u64, keys: Option<&[Vec<u8>]>) {
+        let Some(tracked) = self.clients.get_mut(&id).and_then(|client| client.tracking.as_mut()) else {
+            return;
+        };
+        let target = tracked.redirect.unwrap_or(id);
+        let is_gone = self.clients.get(&target).is_none_or(|client| client.closing);
+        if is_gone {
+            self.tell_broken(id);
+            return;
+        }
+        let Some(client) = self.clients.get(&target) else { return };
+        let list = keys.map_or(Reply::Null, |keys| Reply::list(keys.iter().cloned()));
+        if client.resp3 {
+            self.push(target, Reply::Push(vec![Reply::bulk("invalidate"), list]));
+        } else if client.channels.contains(CHANNEL) {
+            let list = keys.map_or(Reply::NullArray, |keys| Reply::list(keys.iter().cloned()));
+            self.push(target, Reply::Push(vec![Reply::bulk("message"), Reply::bulk(CHANNEL), list]));
+        }
+    }
+
+    /// Tells the clients whose redirection went to one that is gone.
+    pub(crate) fn tell_broken_redirections(&mut self, gone: u64) {
+        let redirected = self
+            .clients
+            .values()
+            .filter(|client| client.tracking.as_ref().is_some_and(|tracked| tracked.redirect == Some(gone)));
+        for id in redirected.map(|client| client.id).collect::<Vec<_>>() {
+            if let Some(tracked) = self.clients.get_mut(&id).and_then(|client| client.tracking.as_mut()) {
+                tracked.broken = true;
+            }
+        }
+    }
+
+    fn tell_broken(&mut self, id: u64) {
+        let Some(client) = self.clients.get_mut(&id) else { return };
+        let target = client.tracking.as_mut().and_then(|tracked| {
+            tracked.broken = true;
+            tracked.redirect
+        });
+        if client.resp3 {
+            let target = i64::try_from(target.unwrap_or(0)).unwrap_or(0);
+            self.push(id, Reply::Push(vec![Reply::bulk("tracking-redir-broken"), Reply::Int(target)]));
+        }
+    }
+
+    /// A client wants to hear no more.
+    pub(crate) fn stop_tracking(&mut self, id: u64) {
+        if let Some(client) = self.clients.get_mut(&id) {
+            if client.tracking.take().is_none() {
+                return;
+            }
+        }
+        self.tracking.readers.retain(|_, readers| {
+            readers.remove(&id);
+            !readers.is_empty()
+        });
+    }
+}
