@@ -22,6 +22,7 @@ pub(crate) mod sorted_sets;
 pub(crate) mod sorted_sets_many;
 pub(crate) mod sorted_sets_range;
 pub(crate) mod stream_groups;
+pub(crate) mod stream_pending;
 pub(crate) mod streams;
 pub(crate) mod strings;
 pub(crate) mod tracking;
@@ -106,6 +107,7 @@ const FAMILIES: &[&[Command]] = &[
     sorted_sets_many::ROWS,
     sorted_sets_range::ROWS,
     stream_groups::ROWS,
+    stream_pending::ROWS,
     streams::ROWS,
     strings::ROWS,
     tracking::ROWS,
@@ -180,6 +182,15 @@ pub(crate) fn wrong_arity(name: &str) -> crate::Refusal {
     crate::Refusal::new(format!("ERR wrong number of arguments for '{name}' command"))
 }
 
+/// The refusal of a subcommand whose words make no sense.
+pub(crate) fn odd_subcommand(args: Args<'_>) -> crate::Refusal {
+    let name = String::from_utf8_lossy(&args[1]).into_owned();
+    let container = upper(&args[0]);
+    crate::Refusal::new(format!(
+        "ERR unknown subcommand or wrong number of arguments for '{name}'. Try {container} HELP."
+    ))
+}
+
 pub(crate) fn upper(word: &[u8]) -> String {
     String::from_utf8_lossy(word).to_ascii_uppercase()
 }
@@ -224,7 +235,11 @@ impl Command {
             Keys::Streams => {
                 let words = args.iter().position(|word| word.eq_ignore_ascii_case(b"streams"));
                 let rest = words.map_or(&[][..], |at| &args[at + 1..]);
-                rest[..rest.len() / 2].iter().collect()
+                if rest.len().is_multiple_of(2) {
+                    rest[..rest.len() / 2].iter().collect()
+                } else {
+                    Vec::new()
+                }
             }
         }
     }
@@ -232,7 +247,8 @@ impl Command {
 
 fn counted(args: Args<'_>, at: usize) -> Vec<&Vec<u8>> {
     let count = args.get(at).and_then(|word| parse_int(word)).and_then(|count| usize::try_from(count).ok());
-    args.iter().skip(at + 1).take(count.unwrap_or(0)).collect()
+    let keys = args.get(at + 1..).and_then(|rest| rest.get(..count.unwrap_or(0)));
+    keys.unwrap_or_default().iter().collect()
 }
 
 #[cfg(test)]

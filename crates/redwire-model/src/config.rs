@@ -97,7 +97,7 @@ impl Config {
 
     fn set_output_limit(&mut self, value: &str) -> Result<(), &'static str> {
         let words: Vec<&str> = value.split_ascii_whitespace().collect();
-        if words.is_empty() || words.len() % 4 != 0 {
+        if words.is_empty() || !words.len().is_multiple_of(4) {
             return Err("Wrong number of arguments in buffer limit configuration.");
         }
         let mut limits: Vec<String> = ["normal", "slave", "pubsub"]

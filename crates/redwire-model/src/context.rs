@@ -89,6 +89,13 @@ impl Context<'_> {
         self.model.signal(database, key, Some(id));
     }
 
+    /// The groups of a stream were changed, of which neither caches nor watchers are told.
+    pub(crate) fn noted(&mut self, key: &[u8]) {
+        let place = (self.database(), key.to_vec());
+        self.model.dirty += 1;
+        self.model.changes.push(place);
+    }
+
     /// Lets the client wait until one of the keys may have what it wants, or until the timeout.
     ///
     /// Where it may not wait, it gets at once what it would get then.
@@ -113,6 +120,7 @@ impl Context<'_> {
             }
         }
         let until = limit.map(|limit| self.model.now + limit);
+        let then = if matches!(then, Reply::Int(_)) { then } else { Reply::NullArray };
         let blocked = Blocked { keys: keys.to_vec(), database, until, args: args.to_vec(), on_timeout: then };
         self.client().blocked = Some(blocked);
         Reply::Nothing

@@ -49,7 +49,6 @@ impl Model {
                 return;
             }
             self.serve_waiting();
-            self.broadcast_invalidations();
         }
     }
 
@@ -58,19 +57,20 @@ impl Model {
         self.expire_keys();
         self.stats.commands += 1;
         let found = self.lookup(&args);
-        if let Ok(command) = &found {
-            if self.is_paused_for(id, command) {
-                if let Some(client) = self.clients.get_mut(&id) {
-                    client.postponed = Some(args);
-                }
-                return;
+        if let Ok(command) = &found
+            && self.is_paused_for(id, command)
+        {
+            if let Some(client) = self.clients.get_mut(&id) {
+                client.postponed = Some(args);
             }
+            return;
         }
-        if let Some(client) = self.clients.get_mut(&id) {
-            if client.replies == Replies::SkipNext {
-                client.replies = Replies::Skip;
-            }
+        if let Some(client) = self.clients.get_mut(&id)
+            && client.replies == Replies::SkipNext
+        {
+            client.replies = Replies::Skip;
         }
+        let is_client = found.as_ref().is_ok_and(|command| command.name.starts_with("CLIENT "));
         self.executing = Some(id);
         let reply = match found.and_then(|command| self.check(id, command, &args).map(|()| command)) {
             Err(refusal) => self.refuse(id, &args, &refusal),
@@ -86,7 +86,7 @@ impl Model {
             if client.replies == Replies::Skip {
                 client.replies = Replies::On;
             }
-            if client.transaction.is_none() && client.last_command != "client|caching" {
+            if client.transaction.is_none() && !is_client {
                 client.caching = None;
             }
         }
@@ -194,12 +194,12 @@ impl Model {
         let Some(client) = self.clients.get_mut(&id) else { return Reply::Nothing };
         if let Some(transaction) = &mut client.transaction {
             transaction.failed = true;
-            if args[0].eq_ignore_ascii_case(b"exec") && args.len() == 1 {
-                client.transaction = None;
-                self.unwatch(id);
-                let why = format!("EXECABORT Transaction discarded because of: {refusal}");
-                return Reply::Error(why.into());
-            }
+        }
+        if args[0].eq_ignore_ascii_case(b"exec") {
+            client.transaction = None;
+            self.unwatch(id);
+            let why = refusal.0.strip_prefix("ERR ").unwrap_or(&refusal.0);
+            return Reply::Error(format!("EXECABORT Transaction discarded because of: {why}").into());
         }
         Reply::Error(refusal.0.clone())
     }
@@ -210,10 +210,10 @@ impl Model {
     }
 
     fn queue(&mut self, id: u64, args: Words) -> Reply {
-        if let Some(client) = self.clients.get_mut(&id) {
-            if let Some(transaction) = &mut client.transaction {
-                transaction.queue.push(args);
-            }
+        if let Some(client) = self.clients.get_mut(&id)
+            && let Some(transaction) = &mut client.transaction
+        {
+            transaction.queue.push(args);
         }
         Reply::Simple("QUEUED".into())
     }
@@ -265,7 +265,9 @@ impl Model {
                 self.executing = Some(id);
                 let reply = self.run(id, command, &args, Mode::Again);
                 self.executing = None;
-                if reply != Reply::Nothing && self.unblock(id).is_some() {
+                if reply == Reply::Nothing {
+                    self.wait_behind_others(id);
+                } else if self.unblock(id).is_some() {
                     self.write_reply(id, &reply);
                 }
             }

@@ -11,10 +11,12 @@ mod context;
 mod database;
 mod dispatch;
 mod glob;
+mod host;
 mod info;
 mod limits;
 mod locks;
 mod log;
+mod memory;
 mod model;
 mod number;
 mod options;
@@ -22,10 +24,15 @@ mod pubsub;
 mod reply;
 mod request;
 mod script;
+#[cfg(feature = "server")]
+mod server;
 mod sha256;
+mod signals;
 mod sorted_set;
 mod stream;
 mod table;
+#[cfg(feature = "tokio")]
+mod tasks;
 mod tracking;
 mod value;
 
@@ -34,8 +41,14 @@ mod tests;
 
 pub use commands::{Command, Keys, commands};
 pub use conditions::Condition;
+pub use host::Host;
 pub use log::Executed;
+pub use memory::MemoryStream;
 pub use model::{ClientId, Model};
 pub use options::Options;
 pub use reply::{Refusal, Reply};
 pub use script::ScriptCall;
+#[cfg(feature = "server")]
+pub use server::Server;
+#[cfg(feature = "tokio")]
+pub use tasks::TaskStream;

@@ -8,8 +8,10 @@ use std::sync::Arc;
 use crate::reply::{Outcome, Refusal, Reply};
 use crate::script::{Function, ScriptCall, Scripts};
 
-/// Each script by its SHA-1.
-const SCRIPTS: [(&str, fn(&mut ScriptCall<'_, '_>) -> Outcome); 5] =
+/// What stands for a script.
+type Stand = fn(&mut ScriptCall<'_, '_>) -> Outcome;
+
+const SCRIPTS: [(&str, Stand); 5] =
     [(ACQUIRE, acquire), (EXTEND, extend), (FIND, find), (RELEASE, release), (TAKE, take)];
 
 impl Scripts {

@@ -86,7 +86,7 @@ pub struct Model {
     pub(crate) stats: Stats,
     /// Clients whose requests can go on.
     pub(crate) resumed: VecDeque<u64>,
-    ready: BTreeSet<u64>,
+    pub(crate) ready: BTreeSet<u64>,
     delay: Duration,
     arrivals: VecDeque<(Duration, u64, Arrival)>,
     next_client: u64,
@@ -348,114 +348,5 @@ impl Model {
         let waiting = self.clients.values().filter(|client| client.postponed.is_some());
         let waiting: Vec<u64> = waiting.map(|client| client.id).collect();
         self.resumed.extend(waiting);
-    }
-
-    /// Takes a command out of its wait, and lets the client's next requests go on.
-    pub(crate) fn unblock(&mut self, id: u64) -> Option<crate::client::Blocked> {
-        let blocked = self.clients.get_mut(&id)?.blocked.take()?;
-        for key in &blocked.keys {
-            let place = (blocked.database, key.clone());
-            if let Some(waiting) = self.waiting.get_mut(&place) {
-                waiting.retain(|other| *other != id);
-                if waiting.is_empty() {
-                    self.waiting.remove(&place);
-                }
-            }
-        }
-        self.resumed.push_back(id);
-        Some(blocked)
-    }
-
-    /// Forgets a client and all that it had.
-    pub(crate) fn forget(&mut self, id: u64) {
-        self.unblock(id);
-        self.unwatch(id);
-        self.pubsub.forget(id);
-        self.stop_tracking(id);
-        self.clients.remove(&id);
-        self.ready.remove(&id);
-        self.tell_broken_redirections(id);
-    }
-
-    /// Hangs up on a client, after its output or at once.
-    pub(crate) fn close(&mut self, id: u64, at_once: bool) {
-        self.unblock(id);
-        self.unwatch(id);
-        self.pubsub.forget(id);
-        self.stop_tracking(id);
-        if let Some(client) = self.clients.get_mut(&id) {
-            client.closing = true;
-            client.channels.clear();
-            client.patterns.clear();
-            client.shard_channels.clear();
-            if at_once {
-                client.output.clear();
-                client.sent = 0;
-            }
-            self.ready.insert(id);
-        }
-        self.tell_broken_redirections(id);
-    }
-
-    pub(crate) fn unwatch(&mut self, id: u64) {
-        let Some(client) = self.clients.get_mut(&id) else { return };
-        client.watch_broken = false;
-        for place in std::mem::take(&mut client.watched) {
-            if let Some(watchers) = self.watchers.get_mut(&place) {
-                watchers.remove(&id);
-                if watchers.is_empty() {
-                    self.watchers.remove(&place);
-                }
-            }
-        }
-    }
-
-    /// A key was modified: those that watch, track or wait for it are told.
-    pub(crate) fn signal(&mut self, database: usize, key: &[u8], by: Option<u64>) {
-        let place = (database, key.to_vec());
-        if let Some(watchers) = self.watchers.get(&place) {
-            for id in watchers {
-                if let Some(client) = self.clients.get_mut(id) {
-                    client.watch_broken = true;
-                }
-            }
-        }
-        self.invalidate(key, by);
-        if self.waiting.contains_key(&place) && !self.ready_keys.contains(&place) {
-            self.ready_keys.push_back(place.clone());
-        }
-        self.dirty += 1;
-        self.changes.push(place);
-    }
-
-    /// Takes away the keys whose time has come.
-    pub(crate) fn expire_keys(&mut self) {
-        let now = self.unix_ms();
-        for database in 0..self.databases.len() {
-            while let Some(key) = self.databases[database].due(now) {
-                self.databases[database].remove(&key);
-                self.stats.expired += 1;
-                self.signal(database, &key, None);
-            }
-        }
-    }
-
-    /// Writes a reply to a client, and pushes that waited for it.
-    pub(crate) fn write_reply(&mut self, id: u64, reply: &Reply) {
-        let Some(client) = self.clients.get_mut(&id) else { return };
-        client.reply(reply);
-        for push in std::mem::take(&mut client.deferred) {
-            client.push(&push);
-        }
-    }
-
-    /// Writes what no request is owed. For the client whose command is being executed it waits for the reply.
-    pub(crate) fn push(&mut self, id: u64, push: Reply) {
-        let Some(client) = self.clients.get_mut(&id).filter(|client| !client.closing) else { return };
-        if self.executing == Some(id) {
-            client.deferred.push(push);
-        } else {
-            client.push(&push);
-        }
     }
 }

@@ -62,10 +62,10 @@ pub(crate) fn format_double(value: f64) -> String {
 /// The sum of two decimal numbers as `INCRBYFLOAT` writes it: at most 17 digits behind the point, none of
 /// them a zero at the end. `None` if one is not a number, or the sum is not finite.
 ///
-/// Servers add in 80 bits, which is exact for what people write; adding in decimal is too.
+/// Servers add in 80 bits, of which 64 are the number's own.
 pub(crate) fn add_decimal(one: &[u8], other: &[u8]) -> Option<String> {
     if let (Some(one), Some(other)) = (scaled(one), scaled(other)) {
-        return one.checked_add(other).map(unscaled);
+        return one.checked_add(other).map(|sum| unscaled(in_80_bits(sum)));
     }
     let sum = parse_float(one)? + parse_float(other)?;
     if !sum.is_finite() {
@@ -90,6 +90,20 @@ fn scaled(text: &[u8]) -> Option<i128> {
     let shift = i32::try_from(PLACES).ok()? + exponent - i32::try_from(part.len()).ok()?;
     let shift = u32::try_from(shift).ok()?;
     Some(sign * digits.checked_mul(10_i128.checked_pow(shift)?)?)
+}
+
+/// The nearest number that 64 bits hold, times ten to the 17th as before.
+fn in_80_bits(value: i128) -> i128 {
+    let scale = 10_i128.pow(PLACES);
+    let whole = (value / scale).unsigned_abs();
+    let bits = u128::BITS - whole.leading_zeros();
+    let halves_up = |value: i128, by: i128| (value + value.signum() * (by / 2)) / by;
+    match bits {
+        // More places than are written.
+        0 => value,
+        1..=64 => halves_up(halves_up(value << (64 - bits), scale) * scale, 1 << (64 - bits)),
+        _ => halves_up(value, scale << (bits - 64)) * (scale << (bits - 64)),
+    }
 }
 
 fn unscaled(value: i128) -> String {
@@ -138,5 +152,6 @@ mod tests {
             assert_eq!(add_decimal(one.as_bytes(), other.as_bytes()).as_deref(), Some(sum));
         }
         assert_eq!(add_decimal(b"1", b"x"), None);
+        assert_eq!(add_decimal(b"-9223372036854775807", b"0.25").as_deref(), Some("-9223372036854775807"));
     }
 }

@@ -35,11 +35,11 @@ pub enum Reply {
     /// No value where an array might have been: another form than [`Null`](Self::Null) in RESP2.
     NullArray,
     /// An array.
-    Array(Vec<Reply>),
+    Array(Vec<Self>),
     /// A map; in RESP2 an array of twice the length.
-    Map(Vec<(Reply, Reply)>),
+    Map(Vec<(Self, Self)>),
     /// A set; in RESP2 an array.
-    Set(Vec<Reply>),
+    Set(Vec<Self>),
     /// A number; in RESP2 its text.
     Double(f64),
     /// A truth value; in RESP2 1 or 0.
@@ -47,9 +47,9 @@ pub enum Reply {
     /// Text for people; in RESP2 bytes.
     Verbatim(String),
     /// What no request is owed; in RESP2 an array.
-    Push(Vec<Reply>),
+    Push(Vec<Self>),
     /// Several replies to one command.
-    Many(Vec<Reply>),
+    Many(Vec<Self>),
 }
 
 /// Why a command is refused: the line of its error, from the error's word on.

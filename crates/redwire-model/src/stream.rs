@@ -84,9 +84,7 @@ impl Stream {
             excess -= excess % LOT;
         }
         for _ in 0..excess {
-            if let Some((id, _)) = self.entries.pop_first() {
-                self.max_deleted = self.max_deleted.max(id);
-            }
+            self.entries.pop_first();
         }
         excess
     }
@@ -96,16 +94,14 @@ impl Stream {
         if self.added == 0 || self.entries.is_empty() {
             return Some(0);
         }
-        let first = self.entries.first_key_value().map_or(self.last, |(id, _)| *id);
-        let last_entry = self.entries.last_key_value().map_or(self.last, |(id, _)| *id);
-        let has_gap = |from: Id| self.max_deleted > from && self.max_deleted >= first;
-        if let Some(read) = group.read.filter(|_| !has_gap(group.last)) {
-            return Some(self.added.saturating_sub(read));
-        }
-        if self.entries_read_at(group.last).is_some() {
-            return self.entries_read_at(group.last).map(|read| self.added.saturating_sub(read));
-        }
-        (group.last >= last_entry).then_some(0)
+        let known = group.read.filter(|_| !self.has_gap_from(group.last));
+        let read = known.or_else(|| self.entries_read_at(group.last))?;
+        Some(self.added.saturating_sub(read))
+    }
+
+    /// Whether entries from an id on were deleted out of the middle.
+    pub(crate) fn has_gap_from(&self, id: Id) -> bool {
+        !self.entries.is_empty() && self.max_deleted != (0, 0) && id <= self.max_deleted
     }
 
     /// How many entries had been added when this id was the last, if that can be told.
@@ -113,26 +109,23 @@ impl Stream {
         if self.added == 0 {
             return Some(0);
         }
-        if self.entries.is_empty() && id < self.last {
+        if self.entries.is_empty() && id <= self.last {
             return Some(self.added);
         }
-        if id == self.last {
-            return Some(self.added);
-        }
-        if id > self.last {
+        if id != (0, 0) && id < self.max_deleted {
             return None;
+        }
+        if id >= self.last {
+            return (id == self.last).then_some(self.added);
         }
         let len = u64::try_from(self.entries.len()).unwrap_or(u64::MAX);
         let first = self.entries.first_key_value().map(|(id, _)| *id)?;
-        if self.max_deleted == (0, 0) || self.max_deleted < first {
-            if id < first {
-                return Some(self.added - len);
-            }
-            if id == first {
-                return Some(self.added - len + 1);
-            }
+        let is_whole = self.max_deleted == (0, 0) || self.max_deleted < first;
+        match id {
+            id if is_whole && id < first => Some(self.added - len),
+            id if is_whole && id == first => Some(self.added - len + 1),
+            _ => None,
         }
-        None
     }
 }
 

@@ -83,13 +83,17 @@ impl Model {
         }
     }
 
-    /// All keys of a database are gone.
-    pub(crate) fn invalidate_all(&mut self) {
+    /// All keys of a database are gone. What the client itself is told, who did that, is returned.
+    pub(crate) fn invalidate_all(&mut self, by: u64) -> Option<Reply> {
         self.tracking.readers.clear();
         let ids = self.clients.values().filter(|client| client.tracking.is_some());
         for id in ids.map(|client| client.id).collect::<Vec<_>>() {
             self.tell_invalid(id, None);
         }
+        let client = self.clients.get_mut(&by)?;
+        let is_own = |push: &Reply| matches!(push, Reply::Push(parts) if parts.last() == Some(&Reply::Null));
+        let at = client.deferred.iter().position(is_own)?;
+        Some(client.deferred.remove(at))
     }
 
     /// Tells those who asked for all keys with a prefix.
@@ -167,13 +171,16 @@ impl Model {
         }
     }
 
-    /// A client wants to hear no more.
+    /// A client wants to hear no more. What it has read stays known: it is told of it if it begins anew.
     pub(crate) fn stop_tracking(&mut self, id: u64) {
         if let Some(client) = self.clients.get_mut(&id) {
-            if client.tracking.take().is_none() {
-                return;
-            }
+            client.tracking = None;
         }
+    }
+
+    /// A client goes.
+    pub(crate) fn forget_reads(&mut self, id: u64) {
+        self.stop_tracking(id);
         self.tracking.readers.retain(|_, readers| {
             readers.remove(&id);
             !readers.is_empty()

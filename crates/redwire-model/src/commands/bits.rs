@@ -41,7 +41,7 @@ fn setbit(cx: &mut Context<'_>, args: Args<'_>) -> Outcome {
         _ => return Err(refusal("ERR bit is not an integer or out of range")),
     };
     let value = cx.get_or_new::<Vec<u8>>(&args[1])?;
-    let before = bit(value, offset);
+    let (before, grows) = (bit(value, offset), value.len() <= offset / 8);
     value.resize(value.len().max(offset / 8 + 1), 0);
     let mask = 1 << (7 - offset % 8);
     if on {
@@ -49,7 +49,9 @@ fn setbit(cx: &mut Context<'_>, args: Args<'_>) -> Outcome {
     } else {
         value[offset / 8] &= !mask;
     }
-    cx.modified(&args[1]);
+    if before != on || grows {
+        cx.modified(&args[1]);
+    }
     Ok(Reply::flag(before))
 }
 
@@ -58,9 +60,6 @@ fn setbit(cx: &mut Context<'_>, args: Args<'_>) -> Outcome {
 fn bits(len: usize, start: i64, end: i64, in_bits: bool) -> Option<(usize, usize)> {
     let unit = if in_bits { 1 } else { 8 };
     let total = i64::try_from(len * 8 / unit).unwrap_or(i64::MAX);
-    if start < 0 && end < 0 && start > end {
-        return None;
-    }
     let place = |at: i64| if at < 0 { at.saturating_add(total).max(0) } else { at };
     let (start, end) = (place(start), place(end).min(total - 1));
     if start > end || total == 0 {
@@ -87,6 +86,9 @@ fn bitcount(cx: &mut Context<'_>, args: Args<'_>) -> Outcome {
     };
     let in_bits = unit(args.get(4))?;
     let Some(value) = cx.get::<Vec<u8>>(&args[1])? else { return Ok(Reply::Int(0)) };
+    if start < 0 && end < 0 && start > end {
+        return Ok(Reply::Int(0));
+    }
     let found = bits(value.len(), start, end, in_bits);
     Ok(Reply::count(found.map_or(0, |(from, to)| (from..=to).filter(|at| bit(value, *at)).count())))
 }
@@ -97,13 +99,13 @@ fn bitpos(cx: &mut Context<'_>, args: Args<'_>) -> Outcome {
         1 => true,
         _ => return Err(refusal("ERR The bit argument must be 1 or 0.")),
     };
-    let (start, end, ends) = match args.len() {
-        3 => (0, -1, false),
-        4 => (int(&args[3])?, -1, false),
-        5 | 6 => (int(&args[3])?, int(&args[4])?, true),
-        _ => return Err(SYNTAX),
-    };
+    if args.len() > 6 {
+        return Err(SYNTAX);
+    }
+    let start = args.get(3).map_or(Ok(0), |word| int(word))?;
     let in_bits = unit(args.get(5))?;
+    let end = args.get(4).map(|word| int(word)).transpose()?;
+    let (end, ends) = (end.unwrap_or(-1), end.is_some());
     let Some(value) = cx.get::<Vec<u8>>(&args[1])? else {
         return Ok(Reply::Int(if wanted { -1 } else { 0 }));
     };

@@ -76,7 +76,7 @@ fn setinfo(cx: &mut Context<'_>, args: Args<'_>) -> Outcome {
         let option = String::from_utf8_lossy(&args[2]);
         return Err(Refusal::new(format!("ERR Unrecognized option '{option}'")));
     }
-    check_name(&args[3], if is_name { "lib-name" } else { "lib-ver" })?;
+    check_name(&args[3], &String::from_utf8_lossy(&args[2]))?;
     let client = cx.client();
     if is_name {
         client.lib_name.clone_from(&args[3]);
@@ -125,7 +125,7 @@ fn pause(cx: &mut Context<'_>, args: Args<'_>) -> Outcome {
         [mode] if is(mode, "ALL") => false,
         [mode] if is(mode, "WRITE") => true,
         [_] => return Err(refusal("ERR CLIENT PAUSE mode must be WRITE or ALL")),
-        _ => return Err(super::wrong_arity("client|pause")),
+        _ => return Err(super::odd_subcommand(args)),
     };
     let until = cx.model.now + milliseconds(&args[2])?.unwrap_or(Duration::ZERO);
     // A pause never makes one that is there shorter or weaker.

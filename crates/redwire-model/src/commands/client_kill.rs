@@ -57,11 +57,8 @@ impl Filters {
 
 fn filters(cx: &Context<'_>, words: Args<'_>) -> Result<Filters, Refusal> {
     let mut filters = Filters::default();
-    if words.len() % 2 != 0 {
-        return Err(SYNTAX);
-    }
-    for pair in words.chunks_exact(2) {
-        let (word, value) = (&pair[0], &pair[1]);
+    for pair in words.chunks(2) {
+        let [word, value] = pair else { return Err(SYNTAX) };
         match word.to_ascii_uppercase().as_slice() {
             b"ID" => {
                 let id = parse_int(value).filter(|id| *id > 0).and_then(|id| u64::try_from(id).ok());
@@ -126,6 +123,7 @@ fn unblock(cx: &mut Context<'_>, args: Args<'_>) -> Outcome {
         [] => false,
         [word] if is(word, "TIMEOUT") => false,
         [word] if is(word, "ERROR") => true,
+        [_, _, ..] => return Err(super::odd_subcommand(args)),
         _ => return Err(refusal("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR")),
     };
     let id = parse_int(&args[2]).ok_or(NOT_INTEGER)?;

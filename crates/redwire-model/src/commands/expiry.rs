@@ -147,7 +147,7 @@ fn persist(cx: &mut Context<'_>, args: Args<'_>) -> Outcome {
 }
 
 /// -2 if there is no such key, -1 if it has no end, or else what `say` makes of the end and the time.
-fn tell(cx: &mut Context<'_>, args: Args<'_>, say: impl Fn(u64, u64) -> u64) -> Outcome {
+fn tell(cx: &Context<'_>, args: Args<'_>, say: impl Fn(u64, u64) -> u64) -> Outcome {
     Ok(Reply::Int(match (cx.db().contains(&args[1]), cx.db().expires(&args[1])) {
         (false, _) => -2,
         (true, None) => -1,

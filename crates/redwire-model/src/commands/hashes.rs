@@ -28,7 +28,7 @@ pub(crate) const ROWS: &[Command] = &[
 ];
 
 fn put(cx: &mut Context<'_>, args: Args<'_>, name: &str) -> Result<usize, Refusal> {
-    if args.len() % 2 != 0 {
+    if !args.len().is_multiple_of(2) {
         return Err(wrong_arity(name));
     }
     let hash = cx.get_or_new::<Hash>(&args[1])?;
@@ -92,7 +92,10 @@ fn hlen(cx: &mut Context<'_>, args: Args<'_>) -> Outcome {
     Ok(Reply::count(cx.get::<Hash>(&args[1])?.map_or(0, Hash::len)))
 }
 
-fn pairs(cx: &Context<'_>, key: &[u8]) -> Result<Vec<(Vec<u8>, Vec<u8>)>, Refusal> {
+/// Fields and values.
+type Pairs = Vec<(Vec<u8>, Vec<u8>)>;
+
+fn pairs(cx: &Context<'_>, key: &[u8]) -> Result<Pairs, Refusal> {
     let hash = cx.get::<Hash>(key)?;
     Ok(hash.into_iter().flat_map(Hash::iter).map(|(field, value)| (field.clone(), value.clone())).collect())
 }

@@ -7,7 +7,7 @@ use crate::context::{Context, done, int, is};
 use crate::database::Database;
 use crate::glob;
 use crate::number::parse_int;
-use crate::reply::{NO_SUCH_KEY, OUT_OF_RANGE, Outcome, Refusal, Reply, SYNTAX, refusal};
+use crate::reply::{NO_SUCH_KEY, OK, OUT_OF_RANGE, Outcome, Refusal, Reply, SYNTAX, refusal};
 use crate::value::Value;
 
 pub(crate) const ROWS: &[Command] = &[
@@ -89,7 +89,9 @@ fn rename_to(cx: &mut Context<'_>, args: Args<'_>, replace: bool) -> Result<bool
 
 /// The database that a word names.
 pub(crate) fn database(cx: &Context<'_>, word: &[u8]) -> Result<usize, Refusal> {
-    let number = usize::try_from(int(word)?).ok();
+    let number = i32::try_from(int(word)?)
+        .map_err(|_| refusal("ERR value is out of range, value must between -2147483648 and 2147483647"))?;
+    let number = usize::try_from(number).ok();
     number.filter(|number| *number < cx.model.databases.len()).ok_or(refusal("ERR DB index is out of range"))
 }
 
@@ -119,9 +121,7 @@ fn copy(cx: &mut Context<'_>, args: Args<'_>) -> Outcome {
 }
 
 fn move_key(cx: &mut Context<'_>, args: Args<'_>) -> Outcome {
-    let number = parse_int(&args[2]).ok_or(crate::reply::NOT_INTEGER)?;
-    let target = usize::try_from(number).ok().filter(|number| *number < cx.model.databases.len());
-    let target = target.ok_or(refusal("ERR DB index is out of range"))?;
+    let target = database(cx, &args[2])?;
     if target == cx.database() {
         return Err(refusal("ERR source and destination objects are the same"));
     }
@@ -144,30 +144,35 @@ fn flush_mode(args: Args<'_>) -> Result<(), Refusal> {
     }
 }
 
-fn flush(cx: &mut Context<'_>, databases: std::ops::Range<usize>) {
+/// Takes all keys away. Caches are told once of all keys, and not of each; a client that tracks hears of its own
+/// flush before the reply.
+fn flush(cx: &mut Context<'_>, databases: std::ops::Range<usize>) -> Reply {
+    let id = cx.id;
     for database in databases {
         let keys: Vec<Vec<u8>> = cx.model.databases[database].table().keys().cloned().collect();
         cx.model.databases[database].clear();
-        // Caches are told once of all keys, and not of each.
-        cx.model.invalidate_all();
         for key in keys {
-            cx.model.signal(database, &key, None);
+            cx.model.touch(database, &key);
+            cx.model.changes.push((database, key));
         }
+    }
+    cx.model.dirty += 1;
+    match cx.model.invalidate_all(id) {
+        Some(push) => Reply::Many(vec![push, OK]),
+        None => OK,
     }
 }
 
 fn flushdb(cx: &mut Context<'_>, args: Args<'_>) -> Outcome {
     flush_mode(args)?;
     let database = cx.database();
-    flush(cx, database..database + 1);
-    done()
+    Ok(flush(cx, database..database + 1))
 }
 
 fn flushall(cx: &mut Context<'_>, args: Args<'_>) -> Outcome {
     flush_mode(args)?;
     let count = cx.model.databases.len();
-    flush(cx, 0..count);
-    done()
+    Ok(flush(cx, 0..count))
 }
 
 fn swapdb(cx: &mut Context<'_>, args: Args<'_>) -> Outcome {
@@ -184,10 +189,7 @@ fn swapdb(cx: &mut Context<'_>, args: Args<'_>) -> Outcome {
         let keys = |database: &Database| database.table().keys().cloned().collect::<Vec<_>>();
         let both = [keys(&cx.model.databases[one]), keys(&cx.model.databases[other])];
         for key in both.into_iter().flatten() {
-            let is_waited_for = cx.model.waiting.contains_key(&(database, key.clone()));
-            if is_waited_for || cx.model.watchers.contains_key(&(database, key.clone())) {
-                cx.model.signal(database, &key, Some(cx.id));
-            }
+            cx.model.touch(database, &key);
         }
     }
     cx.model.dirty += 1;

@@ -139,7 +139,9 @@ fn lindex(cx: &mut Context<'_>, args: Args<'_>) -> Outcome {
 
 fn lset(cx: &mut Context<'_>, args: Args<'_>) -> Outcome {
     let Some(list) = cx.get_mut::<List>(&args[1])? else { return Err(NO_SUCH_KEY) };
-    let at = place(int(&args[2])?, list.len())?;
+    // Servers keep 32 bits of the index here.
+    #[expect(clippy::cast_possible_truncation, reason = "as servers do")]
+    let at = place(i64::from(int(&args[2])? as i32), list.len())?;
     list[at].clone_from(&args[3]);
     cx.modified(&args[1]);
     done()
@@ -168,8 +170,15 @@ fn ltrim(cx: &mut Context<'_>, args: Args<'_>) -> Outcome {
     done()
 }
 
+/// The least of all integers has no counterpart above zero.
+fn above_least(value: i64) -> Result<i64, Refusal> {
+    let refused =
+        refusal("ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807");
+    if value == i64::MIN { Err(refused) } else { Ok(value) }
+}
+
 fn lrem(cx: &mut Context<'_>, args: Args<'_>) -> Outcome {
-    let count = int(&args[2])?;
+    let count = above_least(int(&args[2])?)?;
     let Some(list) = cx.get_mut::<List>(&args[1])? else { return Ok(Reply::Int(0)) };
     let most =
         if count == 0 { usize::MAX } else { usize::try_from(count.unsigned_abs()).unwrap_or(usize::MAX) };
@@ -215,9 +224,7 @@ fn lpos(cx: &mut Context<'_>, args: Args<'_>) -> Outcome {
                      negative to start from the end of the list",
                 ));
             }
-            if rank == i64::MIN {
-                return Err(refusal("ERR value is out of range, must be greater than -9223372036854775808"));
-            }
+            above_least(rank)?;
         } else if is(word, "COUNT") {
             count = Some(positive(value, refusal("ERR COUNT can't be negative"))?);
         } else if is(word, "MAXLEN") {
@@ -257,10 +264,10 @@ pub(crate) fn shift(
     cx.get::<List>(to)?;
     let Some(element) = cx.get_mut::<List>(from)?.and_then(|list| ends.0.pop(list)) else { return Ok(None) };
     ends.1.push(cx.get_or_new::<List>(to)?, element.clone());
+    cx.modified(to);
     if from != to {
         cx.modified(from);
     }
-    cx.modified(to);
     Ok(Some(element))
 }
 
@@ -279,13 +286,17 @@ pub(crate) fn which_end(words: Args<'_>) -> Result<(End, usize), Refusal> {
     let end = End::named(first)?;
     match rest {
         [] => Ok((end, 1)),
-        [word, count] if is(word, "COUNT") => {
+        [word, count, rest @ ..] if is(word, "COUNT") => {
             let zero = refusal("ERR count should be greater than 0");
-            Ok((end, positive(count, zero.clone()).and_then(|n| if n > 0 { Ok(n) } else { Err(zero) })?))
+            let count = positive(count, zero.clone()).ok().filter(|count| *count > 0).ok_or(zero)?;
+            if rest.is_empty() { Ok((end, count)) } else { Err(SYNTAX) }
         }
         _ => Err(SYNTAX),
     }
 }
+
+/// A key, and what was taken from its list.
+pub(crate) type Taken = (Vec<u8>, Vec<Vec<u8>>);
 
 /// Takes from the first list that has elements. `None` if none has.
 pub(crate) fn take_first(
@@ -293,7 +304,7 @@ pub(crate) fn take_first(
     keys: Args<'_>,
     end: End,
     count: usize,
-) -> Result<Option<(Vec<u8>, Vec<Vec<u8>>)>, Refusal> {
+) -> Result<Option<Taken>, Refusal> {
     for key in keys {
         let taken = take(cx, key, end, count)?;
         if !taken.is_empty() {

@@ -6,7 +6,7 @@ use super::{Args, Command, Keys, row};
 use crate::context::Context;
 use crate::glob;
 use crate::pubsub::Kind;
-use crate::reply::{Outcome, Reply};
+use crate::reply::{Outcome, Reply, refusal};
 
 pub(crate) const ROWS: &[Command] = &[
     row("PSUBSCRIBE", -2, "pubsub noscript loading stale", Keys::None, "pubsub slow", psubscribe),
@@ -50,6 +50,9 @@ fn told(cx: &mut Context<'_>, kind: Kind, word: &str, name: Option<&[u8]>) -> Re
 }
 
 fn add(cx: &mut Context<'_>, args: Args<'_>, kind: Kind) -> Outcome {
+    if kind == Kind::Shard && !cx.may_wait {
+        return Err(refusal("ERR SSUBSCRIBE isn't allowed for a DENY BLOCKING client"));
+    }
     let mut replies = Vec::new();
     for name in &args[1..] {
         let client = cx.client();

@@ -38,8 +38,7 @@ fn options<'a>(
     with_type: bool,
     with_novalues: bool,
 ) -> Result<Options<'a>, Refusal> {
-    let cursor = std::str::from_utf8(&args[at]).ok().and_then(|text| text.parse().ok());
-    let cursor = cursor.ok_or(refusal("ERR invalid cursor"))?;
+    let cursor = cursor(&args[at])?;
     let mut options = Options { cursor, count: 10, pattern: None, kind: None, no_values: false };
     let mut words = args[at + 1..].iter();
     while let Some(word) = words.next() {
@@ -62,6 +61,11 @@ fn options<'a>(
     Ok(options)
 }
 
+fn cursor(word: &[u8]) -> Result<u64, Refusal> {
+    let cursor = std::str::from_utf8(word).ok().and_then(|text| text.parse().ok());
+    cursor.ok_or(refusal("ERR invalid cursor"))
+}
+
 fn page(cursor: u64, items: Vec<Reply>) -> Reply {
     Reply::Array(vec![Reply::bulk(cursor.to_string()), Reply::Array(items)])
 }
@@ -76,8 +80,9 @@ fn scan(cx: &mut Context<'_>, args: Args<'_>) -> Outcome {
 }
 
 fn hscan(cx: &mut Context<'_>, args: Args<'_>) -> Outcome {
-    let options = options(args, 2, false, true)?;
+    cursor(&args[2])?;
     let Some(hash) = cx.get::<Hash>(&args[1])? else { return Ok(page(0, Vec::new())) };
+    let options = options(args, 2, false, true)?;
     let (next, found) = hash.scan(options.cursor, whole(hash.len(), options.count));
     let found = found.into_iter().filter(|(field, _)| options.fits(field));
     let items = found.flat_map(|(field, value)| {
@@ -88,16 +93,18 @@ fn hscan(cx: &mut Context<'_>, args: Args<'_>) -> Outcome {
 }
 
 fn sscan(cx: &mut Context<'_>, args: Args<'_>) -> Outcome {
-    let options = options(args, 2, false, false)?;
+    cursor(&args[2])?;
     let Some(set) = cx.get::<Set>(&args[1])? else { return Ok(page(0, Vec::new())) };
+    let options = options(args, 2, false, false)?;
     let (next, found) = set.scan(options.cursor, whole(set.len(), options.count));
     let found = found.into_iter().filter(|(member, ())| options.fits(member));
     Ok(page(next, found.map(|(member, ())| Reply::bulk(member.clone())).collect()))
 }
 
 fn zscan(cx: &mut Context<'_>, args: Args<'_>) -> Outcome {
-    let options = options(args, 2, false, false)?;
+    cursor(&args[2])?;
     let Some(set) = cx.get::<SortedSet>(&args[1])? else { return Ok(page(0, Vec::new())) };
+    let options = options(args, 2, false, false)?;
     let (next, found) = set.table().scan(options.cursor, whole(set.len(), options.count));
     let found = found.into_iter().filter(|(member, _)| options.fits(member));
     let items =

@@ -137,8 +137,8 @@ fn config_get(cx: &mut Context<'_>, args: Args<'_>) -> Outcome {
 }
 
 fn config_set(cx: &mut Context<'_>, args: Args<'_>) -> Outcome {
-    if args.len() % 2 != 0 {
-        return Err(super::wrong_arity("config|set"));
+    if !args.len().is_multiple_of(2) {
+        return Err(crate::reply::SYNTAX);
     }
     let mut config = cx.model.config.clone();
     let mut password = None;

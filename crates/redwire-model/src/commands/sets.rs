@@ -217,8 +217,11 @@ fn sdiffstore(cx: &mut Context<'_>, args: Args<'_>) -> Outcome {
 pub(crate) fn limit(words: Args<'_>) -> Result<usize, Refusal> {
     match words {
         [] => Ok(usize::MAX),
-        [word, limit] if is(word, "LIMIT") => {
+        [word, limit, rest @ ..] if is(word, "LIMIT") => {
             let limit = positive(limit, refusal("ERR LIMIT can't be negative"))?;
+            if !rest.is_empty() {
+                return Err(SYNTAX);
+            }
             Ok(if limit == 0 { usize::MAX } else { limit })
         }
         _ => Err(SYNTAX),

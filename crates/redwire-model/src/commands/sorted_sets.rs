@@ -48,6 +48,9 @@ pub(crate) const ROWS: &[Command] = &[
     row("ZSCORE", 3, "readonly fast", Keys::Range(1, 1, 1), "read sortedset fast", zscore),
 ];
 
+/// Members with their scores.
+pub(crate) type Members = Vec<(Vec<u8>, f64)>;
+
 const NAN: Refusal = refusal("ERR resulting score is not a number (NaN)");
 
 /// What stands between the key and the scores of `ZADD`.
@@ -81,7 +84,7 @@ fn add_options(words: Args<'_>) -> (AddOptions, Args<'_>) {
 
 fn zadd(cx: &mut Context<'_>, args: Args<'_>) -> Outcome {
     let (options, pairs) = add_options(&args[2..]);
-    if pairs.is_empty() || pairs.len() % 2 != 0 {
+    if pairs.is_empty() || !pairs.len().is_multiple_of(2) {
         return Err(SYNTAX);
     }
     if options.if_absent && options.if_there {
@@ -111,9 +114,9 @@ fn zadd(cx: &mut Context<'_>, args: Args<'_>) -> Outcome {
         let fits = match before {
             None => !options.if_there,
             Some(before) => {
-                !options.if_absent
-                    && !(options.greater && score <= before)
-                    && !(options.less && score >= before)
+                let too_low = options.greater && score <= before;
+                let too_high = options.less && score >= before;
+                !options.if_absent && !too_low && !too_high
             }
         };
         if !fits {
@@ -146,8 +149,10 @@ fn zincrby(cx: &mut Context<'_>, args: Args<'_>) -> Outcome {
     if score.is_nan() {
         return Err(NAN);
     }
-    cx.get_or_new::<SortedSet>(&args[1])?.insert(&args[3], score);
-    cx.modified(&args[1]);
+    let set = cx.get_or_new::<SortedSet>(&args[1])?;
+    if set.insert(&args[3], score) != Some(score) {
+        cx.modified(&args[1]);
+    }
     Ok(Reply::Double(score))
 }
 
@@ -166,7 +171,7 @@ fn zmscore(cx: &mut Context<'_>, args: Args<'_>) -> Outcome {
     Ok(Reply::Array(args[2..].iter().map(score).collect()))
 }
 
-fn rank(cx: &mut Context<'_>, args: Args<'_>, from_highest: bool) -> Outcome {
+fn rank(cx: &Context<'_>, args: Args<'_>, from_highest: bool) -> Outcome {
     let with_score = match &args[3..] {
         [] => false,
         [word] if is(word, "WITHSCORE") => true,
@@ -203,12 +208,7 @@ fn zrem(cx: &mut Context<'_>, args: Args<'_>) -> Outcome {
 }
 
 /// Takes up to so many from one end.
-fn take(
-    cx: &mut Context<'_>,
-    key: &[u8],
-    highest: bool,
-    count: usize,
-) -> Result<Vec<(Vec<u8>, f64)>, Refusal> {
+fn take(cx: &mut Context<'_>, key: &[u8], highest: bool, count: usize) -> Result<Members, Refusal> {
     let Some(set) = cx.get_mut::<SortedSet>(key)? else { return Ok(Vec::new()) };
     let taken: Vec<_> = (0..count.min(set.len())).filter_map(|_| set.pop(highest)).collect();
     if !taken.is_empty() {
@@ -219,7 +219,7 @@ fn take(
 
 fn pop(cx: &mut Context<'_>, args: Args<'_>, highest: bool) -> Outcome {
     if args.len() > 3 {
-        return Err(super::wrong_arity(&super::upper(&args[0])));
+        return Err(SYNTAX);
     }
     let count = match args.get(2) {
         None => None,
@@ -231,7 +231,7 @@ fn pop(cx: &mut Context<'_>, args: Args<'_>, highest: bool) -> Outcome {
 }
 
 /// Members with their scores: pairs in RESP3, and else one behind the other.
-pub(crate) fn scored(members: Vec<(Vec<u8>, f64)>, in_pairs: bool) -> Reply {
+pub(crate) fn scored(members: Members, in_pairs: bool) -> Reply {
     let pair = |(member, score)| [Reply::Bulk(member), Reply::Double(score)];
     Reply::Array(if in_pairs {
         members.into_iter().map(|member| Reply::Array(pair(member).into())).collect()
@@ -254,7 +254,7 @@ fn take_first(
     keys: Args<'_>,
     highest: bool,
     count: usize,
-) -> Result<Option<(Vec<u8>, Vec<(Vec<u8>, f64)>)>, Refusal> {
+) -> Result<Option<(Vec<u8>, Members)>, Refusal> {
     for key in keys {
         let taken = take(cx, key, highest, count)?;
         if !taken.is_empty() {
@@ -297,10 +297,10 @@ fn which_end(words: Args<'_>) -> Result<(bool, usize), Refusal> {
     };
     match rest {
         [] => Ok((highest, 1)),
-        [word, count] if is(word, "COUNT") => {
+        [word, count, rest @ ..] if is(word, "COUNT") => {
             let zero = refusal("ERR count should be greater than 0");
-            let count = positive(count, zero.clone())?;
-            if count > 0 { Ok((highest, count)) } else { Err(zero) }
+            let count = positive(count, zero.clone()).ok().filter(|count| *count > 0).ok_or(zero)?;
+            if rest.is_empty() { Ok((highest, count)) } else { Err(SYNTAX) }
         }
         _ => Err(SYNTAX),
     }
@@ -342,7 +342,7 @@ fn zrandmember(cx: &mut Context<'_>, args: Args<'_>) -> Outcome {
         return Err(refusal("ERR value is out of range"));
     }
     let set = cx.get::<SortedSet>(&args[1])?;
-    let members: Vec<(Vec<u8>, f64)> =
+    let members: Members =
         set.into_iter().flat_map(SortedSet::iter).map(|(member, score)| (member.clone(), score)).collect();
     let Some(count) = count else {
         return Ok(Reply::maybe(random.choice(&members).map(|(member, _)| member.clone())));

@@ -133,6 +133,13 @@ fn keys<'a>(args: Args<'a>, at: usize, name: &str) -> Result<Args<'a>, Refusal> 
     counted_keys(args, at, Refusal::new(zero))
 }
 
+/// A key of another type is refused before the options are read.
+fn check_types(cx: &Context<'_>, keys: Args<'_>) -> Result<(), Refusal> {
+    let is_right = |value: &Value| matches!(value, Value::Set(_) | Value::SortedSet(_));
+    let all = keys.iter().all(|key| cx.db().get(key).is_none_or(is_right));
+    if all { Ok(()) } else { Err(WRONGTYPE) }
+}
+
 /// All members that remain, with their scores.
 fn combine(cx: &Context<'_>, keys: Args<'_>, how: How, options: &Options) -> Result<SortedSet, Refusal> {
     let mut sets = Vec::new();
@@ -170,6 +177,7 @@ fn combine(cx: &Context<'_>, keys: Args<'_>, how: How, options: &Options) -> Res
 
 fn tell(cx: &mut Context<'_>, args: Args<'_>, how: How, name: &str) -> Outcome {
     let keys = keys(args, 1, name)?;
+    check_types(cx, keys)?;
     let options = options(&args[2 + keys.len()..], keys.len(), how, false)?;
     let found: Vec<_> =
         combine(cx, keys, how, &options)?.iter().map(|(member, score)| (member.clone(), score)).collect();
@@ -183,6 +191,7 @@ fn tell(cx: &mut Context<'_>, args: Args<'_>, how: How, name: &str) -> Outcome {
 
 fn keep(cx: &mut Context<'_>, args: Args<'_>, how: How, name: &str) -> Outcome {
     let keys = keys(args, 2, name)?;
+    check_types(cx, keys)?;
     let options = options(&args[3 + keys.len()..], keys.len(), how, true)?;
     let found: Vec<_> =
         combine(cx, keys, how, &options)?.iter().map(|(member, score)| (member.clone(), score)).collect();
@@ -217,6 +226,7 @@ fn zdiffstore(cx: &mut Context<'_>, args: Args<'_>) -> Outcome {
 
 fn zintercard(cx: &mut Context<'_>, args: Args<'_>) -> Outcome {
     let keys = keys(args, 1, "zintercard")?;
+    check_types(cx, keys)?;
     let limit = limit(&args[2 + keys.len()..])?;
     let options = Options { weights: vec![1.0; keys.len()], aggregate: Aggregate::Sum, with_scores: false };
     Ok(Reply::count(combine(cx, keys, How::Common, &options)?.len().min(limit)))

@@ -64,9 +64,11 @@ impl<T: PartialOrd> Bound<T> {
 
 fn score_bound(word: &[u8]) -> Result<Bound<f64>, Refusal> {
     let not_float = refusal("ERR min or max is not a float");
+    // No digits at all count as zero.
+    let number = |word: &[u8]| if word.is_empty() { Some(0.0) } else { parse_float(word) };
     match word.strip_prefix(b"(") {
-        Some(rest) => parse_float(rest).map(Bound::Beside).ok_or(not_float),
-        None => parse_float(word).map(Bound::At).ok_or(not_float),
+        Some(rest) => number(rest).map(Bound::Beside).ok_or(not_float),
+        None => number(word).map(Bound::At).ok_or(not_float),
     }
 }
 
@@ -247,7 +249,7 @@ pub(crate) fn store(cx: &mut Context<'_>, key: &[u8], members: Vec<(Vec<u8>, f64
     cx.put(key, set, None);
 }
 
-fn count(cx: &mut Context<'_>, args: Args<'_>, by: By) -> Outcome {
+fn count(cx: &Context<'_>, args: Args<'_>, by: By) -> Outcome {
     let range = Range::read(by, &args[2], &args[3])?;
     let set = cx.get::<SortedSet>(&args[1])?;
     Ok(Reply::count(set.map_or(0, |set| range.members(set, false).len())))

@@ -51,32 +51,57 @@ fn trim(words: Args<'_>) -> Result<Option<(Trim, usize)>, Refusal> {
     Ok(Some((Trim { bound, exact, limit: None }, at)))
 }
 
-fn trim_limit(trim: &mut Option<Trim>, word: Option<&Vec<u8>>) -> Result<(), Refusal> {
-    let limit = parse_int(word.ok_or(SYNTAX)?).ok_or(NOT_INTEGER)?;
-    let limit = usize::try_from(limit).map_err(|_| refusal("ERR The LIMIT argument must be >= 0."))?;
-    match trim {
-        Some(trim) if !trim.exact => trim.limit = (limit > 0).then_some(limit),
-        Some(_) => {
-            return Err(refusal("ERR syntax error, LIMIT cannot be used without the special ~ option"));
-        }
-        None => {
-            return Err(refusal(
-                "ERR syntax error, LIMIT cannot be used without specifying a trimming strategy",
-            ));
+/// Reads all that stands in front of the id of `XADD`, or behind the key of `XTRIM`: what to cut to, whether to
+/// make a stream, and how many words that were.
+fn cutting(words: Args<'_>, adds: bool) -> Result<(Option<Trim>, bool, usize), Refusal> {
+    let (mut at, mut make, mut cut, mut limit) = (0, true, None, None);
+    while let Some(word) = words.get(at) {
+        let has_more = words.len() > at + 1;
+        if adds && is(word, "NOMKSTREAM") {
+            make = false;
+            at += 1;
+        } else if has_more && is(word, "LIMIT") {
+            let value = parse_int(&words[at + 1]).ok_or(NOT_INTEGER)?;
+            limit =
+                Some(usize::try_from(value).map_err(|_| refusal("ERR The LIMIT argument must be >= 0."))?);
+            at += 2;
+        } else if let Some((found, count)) = trim(&words[at..])?.filter(|_| has_more) {
+            if cut.is_some() {
+                return Err(refusal(
+                    "ERR syntax error, MAXLEN and MINID options at the same time are not compatible",
+                ));
+            }
+            cut = Some(found);
+            at += count;
+        } else {
+            break;
         }
     }
-    Ok(())
+    if let Some(limit) = limit {
+        match &mut cut {
+            None => {
+                return Err(refusal(
+                    "ERR syntax error, LIMIT cannot be used without specifying a trimming strategy",
+                ));
+            }
+            Some(cut) if cut.exact => {
+                return Err(refusal("ERR syntax error, LIMIT cannot be used without the special ~ option"));
+            }
+            Some(cut) => cut.limit = (limit > 0).then_some(limit),
+        }
+    }
+    Ok((cut, make, at))
 }
 
 fn new_id(cx: &Context<'_>, word: &[u8], last: Id) -> Result<Id, Refusal> {
     let small = refusal("ERR The ID specified in XADD is equal or smaller than the target stream top item");
     let id = if word == b"*" {
         let now = cx.model.unix_ms();
-        if now > last.0 { (now, 0) } else { next(last).ok_or(small.clone())? }
+        if now > last.0 { (now, 0) } else { next(last).ok_or_else(|| small.clone())? }
     } else if let Some(time) = word.strip_suffix(b"-*") {
         let (time, _) = parse_id(time, 0).filter(|_| !time.contains(&b'-')).ok_or(BAD_ID)?;
         match time {
-            time if time == last.0 => (time, last.1.checked_add(1).ok_or(small.clone())?),
+            time if time == last.0 => (time, last.1.checked_add(1).ok_or_else(|| small.clone())?),
             time => (time, u64::from(time == 0)),
         }
     } else {
@@ -92,33 +117,16 @@ fn new_id(cx: &Context<'_>, word: &[u8], last: Id) -> Result<Id, Refusal> {
 }
 
 fn xadd(cx: &mut Context<'_>, args: Args<'_>) -> Outcome {
-    let (mut at, mut make, mut cut) = (2, true, None);
-    while let Some(word) = args.get(at) {
-        if is(word, "NOMKSTREAM") {
-            make = false;
-            at += 1;
-        } else if let Some((trim, words)) = trim(&args[at..])? {
-            if cut.is_some() {
-                return Err(refusal(
-                    "ERR syntax error, MAXLEN and MINID options at the same time are not compatible",
-                ));
-            }
-            cut = Some(trim);
-            at += words;
-        } else if is(word, "LIMIT") {
-            trim_limit(&mut cut, args.get(at + 1))?;
-            at += 2;
-        } else {
-            break;
-        }
-    }
+    let (cut, make, count) = cutting(&args[2..], true)?;
+    let at = 2 + count;
     let word = args.get(at).ok_or_else(|| wrong_arity("xadd"))?;
-    let is_id = word == b"*" || word.strip_suffix(b"-*").is_some() || parse_id(word, 0).is_some();
+    let is_time = |time: &[u8]| !time.contains(&b'-') && parse_id(time, 0).is_some();
+    let is_id = word == b"*" || word.strip_suffix(b"-*").is_some_and(is_time) || parse_id(word, 0).is_some();
     if !is_id {
         return Err(BAD_ID);
     }
     let fields = &args[at + 1..];
-    if fields.is_empty() || fields.len() % 2 != 0 {
+    if fields.is_empty() || !fields.len().is_multiple_of(2) {
         return Err(wrong_arity("xadd"));
     }
     if parse_id(word, 0) == Some((0, 0)) {
@@ -140,12 +148,9 @@ fn xadd(cx: &mut Context<'_>, args: Args<'_>) -> Outcome {
 }
 
 fn xtrim(cx: &mut Context<'_>, args: Args<'_>) -> Outcome {
-    let (found, words) = trim(&args[2..])?.ok_or(SYNTAX)?;
-    let mut cut = Some(found);
-    match &args[2 + words..] {
-        [] => {}
-        [word, limit] if is(word, "LIMIT") => trim_limit(&mut cut, Some(limit))?,
-        _ => return Err(SYNTAX),
+    let (cut, _, count) = cutting(&args[2..], false)?;
+    if cut.is_none() || args.len() > 2 + count {
+        return Err(SYNTAX);
     }
     let Some(stream) = cx.get_mut::<Stream>(&args[1])? else { return Ok(Reply::Int(0)) };
     let removed = cut.map_or(0, |cut| stream.trim(cut.bound, cut.exact, cut.limit));
@@ -160,6 +165,9 @@ fn xlen(cx: &mut Context<'_>, args: Args<'_>) -> Outcome {
 }
 
 fn xdel(cx: &mut Context<'_>, args: Args<'_>) -> Outcome {
+    if cx.get::<Stream>(&args[1])?.is_none() {
+        return Ok(Reply::Int(0));
+    }
     let ids = ids(&args[2..])?;
     let Some(stream) = cx.get_mut::<Stream>(&args[1])? else { return Ok(Reply::Int(0)) };
     let removed = ids.into_iter().filter(|id| stream.delete(*id)).count();
@@ -196,17 +204,13 @@ pub(crate) fn entry(id: Id, fields: &Fields) -> Reply {
     Reply::Array(vec![Reply::bulk(id_text(id)), Reply::list(words)])
 }
 
-fn read_range(cx: &mut Context<'_>, args: Args<'_>, reverse: bool) -> Outcome {
+fn read_range(cx: &Context<'_>, args: Args<'_>, reverse: bool) -> Outcome {
     let (first, last) = if reverse { (&args[3], &args[2]) } else { (&args[2], &args[3]) };
     let (first, last) = (range_end(first, true)?, range_end(last, false)?);
-    let mut most = usize::MAX;
-    match &args[4..] {
-        [] => {}
-        [word, count] if is(word, "COUNT") => {
-            let count = parse_int(count).ok_or(NOT_INTEGER)?;
-            most = usize::try_from(count).unwrap_or(0);
-        }
-        _ => return Err(SYNTAX),
+    let (mut most, mut words) = (usize::MAX, args[4..].iter());
+    while let Some(word) = words.next() {
+        let count = words.next().filter(|_| is(word, "COUNT")).ok_or(SYNTAX)?;
+        most = usize::try_from(parse_int(count).ok_or(NOT_INTEGER)?).unwrap_or(0);
     }
     let Some(stream) = cx.get::<Stream>(&args[1])? else { return Ok(Reply::Array(Vec::new())) };
     if most == 0 {
@@ -276,7 +280,7 @@ pub(crate) fn read_options<'a>(args: Args<'a>, name: &str) -> Result<ReadOptions
         }
     }
     let rest = &args[at + 1..];
-    if rest.len() % 2 != 0 {
+    if !rest.len().is_multiple_of(2) {
         let ids = if in_group { "an ID or '>'" } else { "an ID, '+', or '$'" };
         return Err(Refusal::new(format!(
             "ERR Unbalanced '{name}' list of streams: for each stream key {ids} must be specified."

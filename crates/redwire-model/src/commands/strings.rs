@@ -244,7 +244,7 @@ fn incrbyfloat(cx: &mut Context<'_>, args: Args<'_>) -> Outcome {
 }
 
 fn mset(cx: &mut Context<'_>, args: Args<'_>) -> Outcome {
-    if args.len() % 2 == 0 {
+    if args.len().is_multiple_of(2) {
         return Err(wrong_arity("mset"));
     }
     for pair in args[1..].chunks_exact(2) {
@@ -254,7 +254,7 @@ fn mset(cx: &mut Context<'_>, args: Args<'_>) -> Outcome {
 }
 
 fn msetnx(cx: &mut Context<'_>, args: Args<'_>) -> Outcome {
-    if args.len() % 2 == 0 {
+    if args.len().is_multiple_of(2) {
         return Err(wrong_arity("msetnx"));
     }
     if args[1..].chunks_exact(2).any(|pair| cx.db().contains(&pair[0])) {

@@ -17,8 +17,8 @@ pub(crate) const ROWS: &[Command] = &[
     row("CLIENT TRACKINGINFO", 2, "noscript loading stale", Keys::None, "slow connection", trackinginfo),
 ];
 
-fn options(cx: &Context<'_>, words: Args<'_>) -> Result<Tracked, Refusal> {
-    let mut wanted = Tracked::default();
+fn options(cx: &Context<'_>, words: Args<'_>) -> Result<(Tracked, Vec<Vec<u8>>), Refusal> {
+    let (mut wanted, mut prefixes) = (Tracked::default(), Vec::new());
     let mut words = words.iter();
     while let Some(word) = words.next() {
         match word.to_ascii_uppercase().as_slice() {
@@ -36,17 +36,17 @@ fn options(cx: &Context<'_>, words: Args<'_>) -> Result<Tracked, Refusal> {
             b"OPTOUT" => wanted.optout = true,
             b"NOLOOP" => wanted.noloop = true,
             b"PREFIX" if words.len() > 0 => {
-                wanted.prefixes.extend(words.next().cloned());
+                prefixes.extend(words.next().cloned());
             }
             _ => return Err(SYNTAX),
         }
     }
-    Ok(wanted)
+    Ok((wanted, prefixes))
 }
 
 /// Whether options go with each other, and with those that the client has chosen before.
-fn check(wanted: &Tracked, before: Option<&Tracked>) -> Result<(), Refusal> {
-    if !wanted.broadcast && !wanted.prefixes.is_empty() {
+fn check(wanted: &Tracked, has_prefixes: bool, before: Option<&Tracked>) -> Result<(), Refusal> {
+    if !wanted.broadcast && has_prefixes {
         return Err(refusal("ERR PREFIX option requires BCAST mode to be enabled"));
     }
     if before.is_some_and(|before| before.broadcast != wanted.broadcast) {
@@ -71,35 +71,28 @@ fn check(wanted: &Tracked, before: Option<&Tracked>) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn overlap(prefixes: &BTreeSet<Vec<u8>>, more: &BTreeSet<Vec<u8>>) -> Result<(), Refusal> {
+fn overlap(prefixes: &BTreeSet<Vec<u8>>, more: &[Vec<u8>]) -> Result<(), Refusal> {
     let text = |word: &[u8]| String::from_utf8_lossy(word).into_owned();
-    for new in more {
-        for known in prefixes.iter().filter(|known| *known != new) {
-            if known.starts_with(new) || new.starts_with(known) {
-                return Err(Refusal::new(format!(
-                    "ERR Prefix '{}' overlaps with an existing prefix '{}'. Prefixes for a single client must not \
-                     overlap.",
-                    text(new),
-                    text(known)
-                )));
-            }
+    let meet = |one: &[u8], other: &[u8]| one.starts_with(other) || other.starts_with(one);
+    let refuse = |one: &[u8], other: &[u8], which: &str| {
+        let (one, other) = (text(one), text(other));
+        Err(Refusal::new(format!(
+            "ERR Prefix '{one}' overlaps with {which} prefix '{other}'. Prefixes for a single client must not overlap."
+        )))
+    };
+    for (at, new) in more.iter().enumerate() {
+        if let Some(known) = prefixes.iter().find(|known| meet(new, known)) {
+            return refuse(new, known, "an existing");
         }
-        for other in more.iter().filter(|other| *other < new) {
-            if new.starts_with(other) {
-                return Err(Refusal::new(format!(
-                    "ERR Prefix '{}' overlaps with another provided prefix '{}'. Prefixes for a single client must \
-                     not overlap.",
-                    text(other),
-                    text(new)
-                )));
-            }
+        if let Some(other) = more[at + 1..].iter().find(|other| meet(new, other)) {
+            return refuse(new, other, "another provided");
         }
     }
     Ok(())
 }
 
 fn tracking(cx: &mut Context<'_>, args: Args<'_>) -> Outcome {
-    let mut wanted = options(cx, &args[3..])?;
+    let (mut wanted, mut prefixes) = options(cx, &args[3..])?;
     let id = cx.id;
     match () {
         () if is(&args[2], "ON") => {}
@@ -110,14 +103,14 @@ fn tracking(cx: &mut Context<'_>, args: Args<'_>) -> Outcome {
         () => return Err(SYNTAX),
     }
     let before = cx.client().tracking.clone();
-    check(&wanted, before.as_ref())?;
+    check(&wanted, !prefixes.is_empty(), before.as_ref())?;
     if wanted.broadcast {
         let known = before.map(|before| before.prefixes).unwrap_or_default();
-        overlap(&known, &wanted.prefixes)?;
-        if wanted.prefixes.is_empty() && known.is_empty() {
-            wanted.prefixes.insert(Vec::new());
+        overlap(&known, &prefixes)?;
+        if prefixes.is_empty() {
+            prefixes.push(Vec::new());
         }
-        wanted.prefixes.extend(known);
+        wanted.prefixes = known.into_iter().chain(prefixes).collect();
     }
     cx.client().tracking = Some(wanted);
     done()
@@ -127,7 +120,7 @@ fn caching(cx: &mut Context<'_>, args: Args<'_>) -> Outcome {
     let client = cx.client();
     let (optin, optout) =
         client.tracking.as_ref().map_or((false, false), |tracked| (tracked.optin, tracked.optout));
-    if !optin && !optout {
+    if client.tracking.is_none() {
         return Err(refusal(
             "ERR CLIENT CACHING can be called only when the client is in tracking mode with OPTIN or OPTOUT mode \
              enabled",
