@@ -50,6 +50,8 @@ pub enum Reply {
     Push(Vec<Self>),
     /// Several replies to one command.
     Many(Vec<Self>),
+    /// A reply's bytes, written when the client may have spoken the other protocol.
+    Encoded(Vec<u8>),
 }
 
 /// Why a command is refused: the line of its error, from the error's word on.
@@ -158,6 +160,7 @@ impl Reply {
             Self::Bool(value) => write_line(out, b':', if *value { "1" } else { "0" }),
             Self::Verbatim(text) if resp3 => write_bulk(out, b'=', format!("txt:{text}").as_bytes()),
             Self::Verbatim(text) => write_bulk(out, b'$', text.as_bytes()),
+            Self::Encoded(bytes) => out.extend_from_slice(bytes),
             Self::Many(replies) => replies.iter().for_each(|reply| reply.write(resp3, out)),
         }
     }

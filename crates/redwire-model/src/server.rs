@@ -54,6 +54,16 @@ enum Place {
     Unix(PathBuf),
 }
 
+impl Place {
+    fn thread_name(&self) -> String {
+        match self {
+            Self::Tcp(addr) => format!("model {}", addr.port()),
+            #[cfg(unix)]
+            Self::Unix(_) => "model".to_owned(),
+        }
+    }
+}
+
 impl Server {
     /// A server on a free port of the loopback interface, by the system's clock.
     ///
@@ -99,9 +109,11 @@ impl Server {
         let stopped = Arc::new(AtomicBool::new(false));
         let acceptor = {
             let (host, stopped) = (host.clone(), Arc::clone(&stopped));
-            thread::Builder::new()
-                .name("model".to_owned())
-                .spawn(move || accept_all(&host, &stopped, accept))?
+            {
+                let name = place.thread_name();
+                let own = name.clone();
+                thread::Builder::new().name(name).spawn(move || accept_all(&host, &own, &stopped, accept))?
+            }
         };
         Ok(Self { host, place, stopped, acceptor: Some(acceptor) })
     }
@@ -192,7 +204,12 @@ impl Socket for UnixStream {
 }
 
 /// Takes connections until the server stops, and then ends them all.
-fn accept_all<S: Socket>(host: &Host, stopped: &AtomicBool, accept: impl Fn() -> io::Result<(S, String)>) {
+fn accept_all<S: Socket>(
+    host: &Host,
+    name: &str,
+    stopped: &AtomicBool,
+    accept: impl Fn() -> io::Result<(S, String)>,
+) {
     let open: Arc<Mutex<Vec<Connection<S>>>> = Arc::default();
     while !stopped.load(Ordering::SeqCst) {
         let Ok((socket, peer)) = accept() else { continue };
@@ -201,7 +218,7 @@ fn accept_all<S: Socket>(host: &Host, stopped: &AtomicBool, accept: impl Fn() ->
         }
         let mut open = open.lock().unwrap_or_else(PoisonError::into_inner);
         open.retain(|connection| !connection.is_over());
-        if let Ok(connection) = Connection::start(host, socket, peer) {
+        if let Ok(connection) = Connection::start(host, name, socket, peer) {
             open.push(connection);
         }
     }
@@ -219,13 +236,12 @@ struct Connection<S> {
 }
 
 impl<S: Socket> Connection<S> {
-    fn start(host: &Host, socket: S, peer: String) -> io::Result<Self> {
+    fn start(host: &Host, name: &str, socket: S, peer: String) -> io::Result<Self> {
         socket.set_up();
         let stream = Arc::new(MemoryStream::new(host.clone(), host.admit(Some(peer))));
         let (mut from, mut to) = (socket.twin()?, socket.twin()?);
         let (near, far) = (Arc::clone(&stream), Arc::clone(&stream));
-        let spawn =
-            |work: Box<dyn FnOnce() + Send>| thread::Builder::new().name("model".to_owned()).spawn(work);
+        let spawn = |work: Box<dyn FnOnce() + Send>| thread::Builder::new().name(name.to_owned()).spawn(work);
         let reader = spawn(Box::new(move || {
             let mut buffer = vec![0; CHUNK];
             while let Ok(count @ 1..) = from.read(&mut buffer) {

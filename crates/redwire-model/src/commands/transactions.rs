@@ -53,10 +53,9 @@ fn exec(cx: &mut Context<'_>, _: Args<'_>) -> Outcome {
     }
     let mut replies = Vec::new();
     for args in transaction.queue {
-        replies.push(cx.model.run_within(cx.id, &args));
-        if !cx.model.clients.contains_key(&cx.id) {
-            return Ok(Reply::Nothing);
-        }
+        let reply = cx.model.run_within(cx.id, &args);
+        // The protocol may change on the way.
+        replies.push(Reply::Encoded(reply.to_bytes(cx.client().resp3)));
     }
     // A command of several replies, such as SUBSCRIBE, says them all in its place.
     Ok(Reply::Array(replies))

@@ -12,7 +12,7 @@ pub(crate) enum Frame {
     /// Bytes with their mark.
     Bulk(u8, Option<Vec<u8>>),
     /// Others within, with their mark.
-    Items(u8, Option<Vec<Frame>>),
+    Items(u8, Option<Vec<Self>>),
 }
 
 impl Frame {

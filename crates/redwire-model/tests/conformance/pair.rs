@@ -39,6 +39,7 @@ struct Client {
     /// The commands it has queued since `MULTI`.
     queue: Vec<Vec<Vec<u8>>>,
     waits: bool,
+    queues: bool,
 }
 
 impl<'s> Pair<'s> {
@@ -67,7 +68,15 @@ impl<'s> Pair<'s> {
         let real = UnixStream::connect(self.server.unix_path()).expect("the server listens");
         real.set_read_timeout(Some(Duration::from_millis(50))).expect("a limit can be set");
         let id = self.model.connect("127.0.0.1:50000", self.began.elapsed());
-        let mut client = Client { real, heard: Vec::new(), real_id: 0, id, queue: Vec::new(), waits: false };
+        let mut client = Client {
+            real,
+            heard: Vec::new(),
+            real_id: 0,
+            id,
+            queue: Vec::new(),
+            waits: false,
+            queues: false,
+        };
         client.send(&[b"CLIENT".to_vec(), b"ID".to_vec()]);
         client.real_id = client.next().and_then(|frame| frame.number()).expect("it has an id");
         if self.resp3 {
@@ -82,6 +91,11 @@ impl<'s> Pair<'s> {
     /// The clients that do not wait.
     pub(crate) fn free_clients(&self) -> Vec<usize> {
         (0..CLIENTS).filter(|client| !self.clients[*client].waits).collect()
+    }
+
+    /// Whether a client is between `MULTI` and `EXEC`.
+    pub(crate) fn is_queueing(&self, client: usize) -> bool {
+        self.clients[client].queues
     }
 
     /// Tells both a line of a client; `Err` says in what they differ.
@@ -130,6 +144,13 @@ impl<'s> Pair<'s> {
         }
         if expected.iter().any(|frame| frame.text().as_deref() == Some("QUEUED")) {
             client.queue.push(words.to_vec());
+        }
+        match () {
+            () if is_word(words, "MULTI") && !expected.iter().all(Frame::is_error) => client.queues = true,
+            () if ["EXEC", "DISCARD", "RESET"].iter().any(|name| is_word(words, name)) => {
+                client.queues = false
+            }
+            () => {}
         }
         // A push says nothing of whether it waits on.
         let is_answered = expected.iter().any(|frame| !matches!(frame, Frame::Items(b'>', _)));
