@@ -53,6 +53,8 @@ pub(crate) struct Client {
     pub(crate) asking: bool,
     pub(crate) monitor: bool,
     pub(crate) last_command: String,
+    /// The number of its last write.
+    pub(crate) written: u64,
 }
 
 /// The commands between `MULTI` and `EXEC`.
@@ -122,6 +124,7 @@ impl Client {
             asking: false,
             monitor: false,
             last_command: "NULL".to_owned(),
+            written: 0,
         }
     }
 

@@ -14,6 +14,7 @@ pub(crate) mod keys;
 pub(crate) mod lists;
 pub(crate) mod lists_blocking;
 pub(crate) mod publish;
+pub(crate) mod replication;
 pub(crate) mod scan;
 pub(crate) mod scripting;
 pub(crate) mod server;
@@ -99,6 +100,7 @@ const FAMILIES: &[&[Command]] = &[
     lists::ROWS,
     lists_blocking::ROWS,
     publish::ROWS,
+    replication::ROWS,
     scan::ROWS,
     scripting::ROWS,
     server::ROWS,

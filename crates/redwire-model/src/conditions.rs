@@ -82,5 +82,6 @@ impl Model {
         self.pause = None;
         self.conditions.clear();
         self.stats = fresh.stats;
+        self.replication = fresh.replication;
     }
 }

@@ -90,7 +90,12 @@ impl Model {
                 client.caching = None;
             }
         }
-        self.changes.clear();
+        if self.commit() {
+            let offset = self.replication.offset;
+            if let Some(client) = self.clients.get_mut(&id) {
+                client.written = offset;
+            }
+        }
     }
 
     /// Which command a request asks for.
@@ -169,7 +174,7 @@ impl Model {
         if self.is(Condition::TooFewReplicas) && any("write") {
             return Err(refusal("NOREPLICAS Not enough good replicas to write."));
         }
-        if self.is(Condition::ReadOnly) && any("write") {
+        if self.role() == "slave" && any("write") {
             return Err(refusal("READONLY You can't write against a read only replica."));
         }
         if self.is(Condition::MasterDown) && !command.has("stale") {
@@ -265,6 +270,7 @@ impl Model {
                 self.executing = Some(id);
                 let reply = self.run(id, command, &args, Mode::Again);
                 self.executing = None;
+                self.commit();
                 if reply == Reply::Nothing {
                     self.wait_behind_others(id);
                 } else if self.unblock(id).is_some() {
@@ -272,7 +278,6 @@ impl Model {
                 }
             }
         }
-        self.changes.clear();
     }
 
     /// Whether a key holds what a command waits for. What reads in a group is told even if its key is gone.

@@ -12,7 +12,7 @@ const SECTIONS: [&str; 8] =
 impl Model {
     /// What the server is: `master` or `slave`.
     pub(crate) fn role(&self) -> &'static str {
-        if self.is(Condition::ReadOnly) { "slave" } else { "master" }
+        if self.is(Condition::ReadOnly) || self.replication.master.is_some() { "slave" } else { "master" }
     }
 }
 
@@ -78,12 +78,7 @@ fn lines(model: &Model, section: &str) -> Vec<(String, String)> {
             line("tracking_total_keys", model.tracked_keys().to_string()),
             line("total_error_replies", model.stats.errors.to_string()),
         ],
-        "replication" => vec![
-            line("role", model.role().to_owned()),
-            line("connected_slaves", "0".to_owned()),
-            line("master_replid", model.run_id.clone()),
-            line("master_repl_offset", "0".to_owned()),
-        ],
+        "replication" => replication(model),
         "cluster" => vec![line("cluster_enabled", "0".to_owned())],
         _ => keyspace(model),
     }
@@ -102,6 +97,28 @@ fn clients(model: &Model) -> Vec<(String, String)> {
         line("pubsub_clients", count(&crate::client::Client::is_subscriber)),
         line("watching_clients", count(&|client| !client.watched.is_empty())),
     ]
+}
+
+fn replication(model: &Model) -> Vec<(String, String)> {
+    let line = |name: &str, value: String| (name.to_owned(), value);
+    let (replication, offset) = (&model.replication, model.replication.offset.to_string());
+    let mut lines = vec![line("role", model.role().to_owned())];
+    if let Some((host, port)) = &replication.master {
+        lines.push(line("master_host", host.clone()));
+        lines.push(line("master_port", port.to_string()));
+        lines.push(line("master_link_status", if replication.link_up { "up" } else { "down" }.to_owned()));
+        lines.push(line("slave_repl_offset", offset.clone()));
+        lines.push(line("slave_read_only", "1".to_owned()));
+    }
+    lines.push(line("connected_slaves", replication.replicas.len().to_string()));
+    for (number, (address, acknowledged)) in replication.replicas.iter().enumerate() {
+        let (host, port) = address.rsplit_once(':').unwrap_or((address, "0"));
+        let told = format!("ip={host},port={port},state=online,offset={acknowledged},lag=0");
+        lines.push(line(&format!("slave{number}"), told));
+    }
+    lines.push(line("master_replid", model.run_id.clone()));
+    lines.push(line("master_repl_offset", offset));
+    lines
 }
 
 fn keys(model: &Model) -> usize {

@@ -21,6 +21,7 @@ mod model;
 mod number;
 mod options;
 mod pubsub;
+mod replication;
 mod reply;
 mod request;
 mod script;
@@ -46,6 +47,7 @@ pub use log::Executed;
 pub use memory::MemoryStream;
 pub use model::{ClientId, Model};
 pub use options::Options;
+pub use replication::{Snapshot, Write};
 pub use reply::{Refusal, Reply};
 pub use script::ScriptCall;
 #[cfg(feature = "server")]

@@ -14,6 +14,7 @@ use crate::database::Database;
 use crate::log::Executed;
 use crate::options::Options;
 use crate::pubsub::PubSub;
+use crate::replication::Replication;
 use crate::reply::Reply;
 use crate::script::Scripts;
 use crate::tracking::Tracking;
@@ -73,6 +74,7 @@ pub struct Model {
     pub(crate) acl: Acl,
     pub(crate) config: Config,
     pub(crate) scripts: Scripts,
+    pub(crate) replication: Replication,
     pub(crate) pause: Option<Pause>,
     pub(crate) conditions: BTreeSet<Condition>,
     pub(crate) random: fastrand::Rng,
@@ -137,6 +139,7 @@ impl Model {
             acl: Acl::new(options.password.as_deref()),
             config: Config::new(&options),
             scripts: Scripts::new(),
+            replication: Replication::default(),
             pause: None,
             conditions: BTreeSet::new(),
             random,
@@ -280,6 +283,7 @@ impl Model {
             }
         }
         self.expire_keys();
+        self.commit();
         self.serve_waiting();
         self.handle_pause_end();
         self.handle_blocked_timeouts();
@@ -330,8 +334,11 @@ impl Model {
             .collect();
         late.sort_unstable();
         for (_, id) in late {
+            let count = self.acknowledged(id);
             if let Some(blocked) = self.unblock(id) {
-                self.write_reply(id, &blocked.on_timeout);
+                let waits_for_replicas = matches!(blocked.on_timeout, Reply::Int(_));
+                let reply = if waits_for_replicas { Reply::Int(count) } else { blocked.on_timeout };
+                self.write_reply(id, &reply);
             }
         }
     }

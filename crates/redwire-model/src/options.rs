@@ -21,6 +21,7 @@ pub struct Options {
     pub(crate) password: Option<String>,
     pub(crate) port: u16,
     pub(crate) log: bool,
+    pub(crate) replicates: bool,
 }
 
 impl Default for Options {
@@ -33,6 +34,7 @@ impl Default for Options {
             password: None,
             port: 6379,
             log: false,
+            replicates: false,
         }
     }
 }
@@ -84,6 +86,13 @@ impl Options {
     /// Default: no.
     pub fn log(mut self, log: bool) -> Self {
         self.log = log;
+        self
+    }
+
+    /// Whether writes are kept for [`Model::take_writes`](crate::Model::take_writes), to be brought to
+    /// replicas. Default: no.
+    pub fn replicates(mut self, replicates: bool) -> Self {
+        self.replicates = replicates;
         self
     }
 }

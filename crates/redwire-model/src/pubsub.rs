@@ -77,6 +77,7 @@ impl PubSub {
 impl Model {
     /// Publishes a message, and says how many heard it.
     pub(crate) fn publish(&mut self, channel: &[u8], message: &[u8], kind: Kind) -> usize {
+        self.replicate_message(kind, channel, message);
         let direct = self.pubsub.of(kind).get(channel).cloned().unwrap_or_default();
         let mut heard = direct.len();
         let word = format!("{}message", kind.prefix());

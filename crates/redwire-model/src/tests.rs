@@ -239,3 +239,32 @@ fn a_restart_keeps_data_or_loses_it() {
         assert_eq!(table.say(next, "GET k"), said);
     }
 }
+
+#[test]
+fn a_replica_has_what_was_brought_to_it_and_loses_the_rest() {
+    let options = || Options::new().replicates(true);
+    let mut master = Table { model: Model::new(options()), now: START };
+    let mut replica = Table { model: Model::new(options()), now: START };
+    replica.model.follow(Some(("127.0.0.1", 6379)), START);
+    let (writes, reads) = (master.client(), replica.client());
+    master.say(writes, "SET k 1\r\nMULTI\r\nINCR k\r\nRPUSH l a\r\nEXEC");
+    let told = master.model.take_writes();
+    assert_eq!(told.iter().map(crate::Write::offset).collect::<Vec<_>>(), [1, 2]);
+    assert!(!replica.model.apply(&told[1], START), "one is missing");
+    assert!(told.iter().all(|write| replica.model.apply(write, START)));
+    assert_eq!(replica.say(reads, "GET k\r\nLRANGE l 0 -1"), "$1 2 *1 $1 a");
+    assert_eq!(replica.say(reads, "SET k 3"), "-READONLY You can't write against a read only replica.");
+
+    master.say(writes, "SET k lost");
+    assert_eq!(master.say(writes, "WAIT 1 100"), "");
+    master.model.acknowledge("127.0.0.1:6380", 2, START);
+    master.advance(ms(100));
+    assert_eq!(master.heard(writes), ":0");
+    replica.model.follow(None, START);
+    assert_eq!(replica.say(reads, "GET k\r\nSET k 3"), "$1 2 +OK");
+    assert_eq!(master.say(writes, "BLPOP none 0"), "");
+    master.model.follow(Some(("127.0.0.1", 6380)), ms(100));
+    assert!(master.heard(writes).starts_with("-UNBLOCKED force unblock"));
+    master.model.restore(&replica.model.snapshot(), ms(100));
+    assert_eq!(master.say(writes, "GET k"), "$1 3");
+}

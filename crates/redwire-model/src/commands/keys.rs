@@ -190,6 +190,7 @@ fn swapdb(cx: &mut Context<'_>, args: Args<'_>) -> Outcome {
         let both = [keys(&cx.model.databases[one]), keys(&cx.model.databases[other])];
         for key in both.into_iter().flatten() {
             cx.model.touch(database, &key);
+            cx.model.changes.push((database, key));
         }
     }
     cx.model.dirty += 1;

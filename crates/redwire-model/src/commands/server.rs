@@ -4,7 +4,7 @@
 
 use super::{Args, Command, Keys, commands, find, is_container, row, upper};
 use crate::commands::Lookup;
-use crate::context::{Context, done, int, milliseconds};
+use crate::context::{Context, done};
 use crate::glob;
 use crate::reply::{Outcome, Refusal, Reply, refusal};
 
@@ -32,9 +32,7 @@ pub(crate) const ROWS: &[Command] = &[
     row("MONITOR", 1, "admin noscript loading stale", Keys::None, "admin slow dangerous", monitor),
     row("READONLY", 1, "loading stale fast", Keys::None, "fast connection", no_cluster),
     row("READWRITE", 1, "loading stale fast", Keys::None, "fast connection", no_cluster),
-    row("ROLE", 1, "noscript loading stale fast", Keys::None, "admin fast dangerous", role),
     row("TIME", 1, "loading stale fast", Keys::None, "fast", time),
-    row("WAIT", 3, "blocking", Keys::None, "slow blocking connection", wait),
 ];
 
 fn no_cluster(_: &mut Context<'_>, _: Args<'_>) -> Outcome {
@@ -194,29 +192,7 @@ fn monitor(cx: &mut Context<'_>, _: Args<'_>) -> Outcome {
     done()
 }
 
-fn role(cx: &mut Context<'_>, _: Args<'_>) -> Outcome {
-    Ok(match cx.model.role() {
-        "master" => Reply::Array(vec![Reply::bulk("master"), Reply::Int(0), Reply::Array(Vec::new())]),
-        _ => Reply::Array(vec![
-            Reply::bulk("slave"),
-            Reply::bulk("127.0.0.1"),
-            Reply::Int(6379),
-            Reply::bulk("connected"),
-            Reply::Int(0),
-        ]),
-    })
-}
-
 fn time(cx: &mut Context<'_>, _: Args<'_>) -> Outcome {
     let now = cx.model.options.unix_time + cx.model.now;
     Ok(Reply::list([now.as_secs().to_string(), now.subsec_micros().to_string()]))
-}
-
-fn wait(cx: &mut Context<'_>, args: Args<'_>) -> Outcome {
-    let wanted = int(&args[1])?;
-    let limit = milliseconds(&args[2])?;
-    if wanted <= 0 {
-        return Ok(Reply::Int(0));
-    }
-    Ok(cx.wait(&[], limit, args, Reply::Int(0)))
 }
