@@ -111,7 +111,8 @@ impl Acl {
         }
         let fits =
             |patterns: &[Vec<u8>], text: &[u8]| patterns.iter().any(|pattern| glob::matches(pattern, text));
-        if command.keys_of(args).into_iter().any(|key| !fits(&user.keys, key)) {
+        let are_channels = matches!(command.name, "SSUBSCRIBE" | "SUNSUBSCRIBE" | "SPUBLISH");
+        if !are_channels && command.keys_of(args).into_iter().any(|key| !fits(&user.keys, key)) {
             return Err(refusal("NOPERM No permissions to access a key"));
         }
         let channels = match command.name {

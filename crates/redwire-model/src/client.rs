@@ -51,6 +51,8 @@ pub(crate) struct Client {
     pub(crate) no_evict: bool,
     pub(crate) no_touch: bool,
     pub(crate) asking: bool,
+    /// Whether it reads from a replica in a cluster.
+    pub(crate) reads_replica: bool,
     pub(crate) monitor: bool,
     pub(crate) last_command: String,
     /// The number of its last write.
@@ -122,6 +124,7 @@ impl Client {
             no_evict: false,
             no_touch: false,
             asking: false,
+            reads_replica: false,
             monitor: false,
             last_command: "NULL".to_owned(),
             written: 0,

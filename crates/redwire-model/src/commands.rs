@@ -7,6 +7,7 @@ pub(crate) mod acl;
 pub(crate) mod bits;
 pub(crate) mod client;
 pub(crate) mod client_kill;
+pub(crate) mod cluster;
 pub(crate) mod connection;
 pub(crate) mod expiry;
 pub(crate) mod hashes;
@@ -93,6 +94,7 @@ const FAMILIES: &[&[Command]] = &[
     bits::ROWS,
     client::ROWS,
     client_kill::ROWS,
+    cluster::ROWS,
     connection::ROWS,
     expiry::ROWS,
     hashes::ROWS,

@@ -82,6 +82,13 @@ impl Model {
         self.pause = None;
         self.conditions.clear();
         self.stats = fresh.stats;
-        self.replication = fresh.replication;
+        self.replication.replicas.clear();
+        if data_lost {
+            self.replication.forget_data();
+        }
+        if let Some(cluster) = &mut self.cluster {
+            cluster.migration = None;
+            cluster.messages.clear();
+        }
     }
 }

@@ -67,8 +67,14 @@ impl Context<'_> {
 
     /// Puts a value in place of any other, with another end or none, and says so.
     pub(crate) fn put(&mut self, key: &[u8], value: impl Stored, expires: Option<u64>) {
+        let is_new = !self.db().contains(key);
         self.db_mut().insert(key, Entry { value: value.wrap(), expires });
         self.modified(key);
+        if !is_new {
+            // Servers do not look for clients that wait when a value is replaced.
+            let place = (self.database(), key.to_vec());
+            self.model.ready_keys.retain(|ready| *ready != place);
+        }
     }
 
     /// Takes a key away, and says so. Whether it was there.

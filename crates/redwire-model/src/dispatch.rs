@@ -28,9 +28,10 @@ impl Model {
     pub(crate) fn process(&mut self, id: u64) {
         loop {
             let Some(client) = self.clients.get_mut(&id) else { return };
-            if client.blocked.is_some() || client.closing {
+            if client.blocked.is_some() || client.closing || self.is_migrating() {
                 return;
             }
+            let Some(client) = self.clients.get_mut(&id) else { return };
             if let Some(args) = client.postponed.take() {
                 self.request(id, args);
             } else {
@@ -70,6 +71,7 @@ impl Model {
         {
             client.replies = Replies::Skip;
         }
+        let is_asking = found.as_ref().is_ok_and(|command| command.name == "ASKING");
         let is_client = found.as_ref().is_ok_and(|command| command.name.starts_with("CLIENT "));
         self.executing = Some(id);
         let reply = match found.and_then(|command| self.check(id, command, &args).map(|()| command)) {
@@ -86,6 +88,9 @@ impl Model {
             if client.replies == Replies::Skip {
                 client.replies = Replies::On;
             }
+            if !is_asking {
+                client.asking = false;
+            }
             if client.transaction.is_none() && !is_client {
                 client.caching = None;
             }
@@ -99,7 +104,7 @@ impl Model {
     }
 
     /// Which command a request asks for.
-    fn lookup(&self, args: &[Vec<u8>]) -> Result<&'static Command, Refusal> {
+    pub(crate) fn lookup(&self, args: &[Vec<u8>]) -> Result<&'static Command, Refusal> {
         let text = |word: &[u8]| String::from_utf8_lossy(&word[..word.len().min(128)]).into_owned();
         match find(args) {
             Lookup::Known(command) if command.takes(args.len()) => Ok(command),
@@ -137,6 +142,7 @@ impl Model {
         if let Some(user) = &client.user {
             self.acl.check(user, command, args)?;
         }
+        self.check_slots(id, command, args)?;
         let queued = client.transaction.as_ref().filter(|_| command.name == "EXEC");
         let queued: Vec<&Command> = queued.map_or_else(Vec::new, |transaction| {
             transaction.queue.iter().filter_map(|args| self.lookup(args).ok()).collect()

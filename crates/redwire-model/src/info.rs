@@ -10,6 +10,11 @@ const SECTIONS: [&str; 8] =
     ["server", "clients", "memory", "persistence", "stats", "replication", "cluster", "keyspace"];
 
 impl Model {
+    /// `standalone` or `cluster`.
+    pub(crate) fn mode(&self) -> &'static str {
+        if self.cluster.is_some() { "cluster" } else { "standalone" }
+    }
+
     /// What the server is: `master` or `slave`.
     pub(crate) fn role(&self) -> &'static str {
         if self.is(Condition::ReadOnly) || self.replication.master.is_some() { "slave" } else { "master" }
@@ -42,7 +47,7 @@ fn lines(model: &Model, section: &str) -> Vec<(String, String)> {
     match section {
         "server" => vec![
             line("redis_version", model.options.version.clone()),
-            line("redis_mode", "standalone".to_owned()),
+            line("redis_mode", model.mode().to_owned()),
             line("os", "model".to_owned()),
             line("arch_bits", "64".to_owned()),
             line("process_id", "1".to_owned()),
@@ -79,7 +84,7 @@ fn lines(model: &Model, section: &str) -> Vec<(String, String)> {
             line("total_error_replies", model.stats.errors.to_string()),
         ],
         "replication" => replication(model),
-        "cluster" => vec![line("cluster_enabled", "0".to_owned())],
+        "cluster" => vec![line("cluster_enabled", flag(model.cluster.is_some()))],
         _ => keyspace(model),
     }
 }

@@ -4,6 +4,7 @@
 
 mod acl;
 mod client;
+mod cluster;
 mod commands;
 mod conditions;
 mod config;
@@ -40,6 +41,7 @@ mod value;
 #[cfg(test)]
 mod tests;
 
+pub use cluster::{Message, Node};
 pub use commands::{Command, Keys, commands};
 pub use conditions::Condition;
 pub use host::Host;

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::acl::Acl;
 use crate::client::Client;
+use crate::cluster::Cluster;
 use crate::conditions::Condition;
 use crate::config::Config;
 use crate::database::Database;
@@ -75,6 +76,7 @@ pub struct Model {
     pub(crate) config: Config,
     pub(crate) scripts: Scripts,
     pub(crate) replication: Replication,
+    pub(crate) cluster: Option<Cluster>,
     pub(crate) pause: Option<Pause>,
     pub(crate) conditions: BTreeSet<Condition>,
     pub(crate) random: fastrand::Rng,
@@ -140,6 +142,7 @@ impl Model {
             config: Config::new(&options),
             scripts: Scripts::new(),
             replication: Replication::default(),
+            cluster: None,
             pause: None,
             conditions: BTreeSet::new(),
             random,
@@ -242,6 +245,9 @@ impl Model {
         let soft = self.clients.values().filter_map(|client| self.soft_limit_ends(client));
         let expiry = self.databases.iter().filter_map(Database::next_end).min().filter(|_| self.is_heard());
         let expiry = expiry.map(|end| Duration::from_millis(end).saturating_sub(self.options.unix_time));
+        let tick = self.cluster.as_ref().map(|cluster| cluster.next_tick);
+        let migration = self.cluster.as_ref().and_then(|cluster| Some(cluster.migration.as_ref()?.until));
+        let pause = pause.into_iter().chain(tick).chain(migration);
         blocked.chain(pause).chain(arrival).chain(soft).chain(expiry).min()
     }
 
@@ -282,6 +288,8 @@ impl Model {
                 self.proceed();
             }
         }
+        self.tick_cluster();
+        self.handle_migration_timeout();
         self.expire_keys();
         self.commit();
         self.serve_waiting();

@@ -17,8 +17,16 @@ use crate::value::Entry;
 #[derive(Clone, Debug)]
 pub struct Write {
     offset: u64,
+    line: Line,
     changes: Vec<Change>,
     messages: Vec<Message>,
+}
+
+/// Which master's writes these are, and whose they go on from, up to which.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Line {
+    id: u64,
+    former: (u64, u64),
 }
 
 type Change = (usize, Vec<u8>, Option<Entry>);
@@ -36,6 +44,7 @@ impl Write {
 #[derive(Clone, Debug)]
 pub struct Snapshot {
     offset: u64,
+    line: Line,
     databases: Vec<Database>,
 }
 
@@ -43,6 +52,7 @@ pub struct Snapshot {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Replication {
     pub(crate) offset: u64,
+    line: Line,
     writes: Vec<Write>,
     messages: Vec<Message>,
     /// Whose replica it is.
@@ -50,6 +60,15 @@ pub(crate) struct Replication {
     pub(crate) link_up: bool,
     /// Up to which write each replica has acknowledged, by its address.
     pub(crate) replicas: BTreeMap<String, u64>,
+}
+
+impl Replication {
+    /// All data is gone, and where it came from too.
+    pub(crate) fn forget_data(&mut self) {
+        (self.offset, self.line) = (0, Line::default());
+        self.writes.clear();
+        self.messages.clear();
+    }
 }
 
 impl Model {
@@ -86,29 +105,38 @@ impl Model {
     /// All data, and the number of the last write that is in it.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
-        Snapshot { offset: self.replication.offset, databases: self.databases.clone() }
+        let Replication { offset, line, .. } = self.replication;
+        Snapshot { offset, line, databases: self.databases.clone() }
     }
 
     /// Takes a master's data in place of its own, as a replica does that cannot go on from where it was.
     pub fn restore(&mut self, snapshot: &Snapshot, now: Duration) {
-        self.replication.offset = snapshot.offset;
+        (self.replication.offset, self.replication.line) = (snapshot.offset, snapshot.line);
         let before = std::mem::replace(&mut self.databases, snapshot.databases.clone());
         for (number, database) in before.iter().enumerate() {
             for key in database.table().keys() {
                 self.touch(number, key);
             }
         }
-        self.invalidate_all(0);
+        self.invalidate_all(0, true);
         self.handle_timeout(now);
     }
 
-    /// Applies a master's write. `false`: another write is missing in front of it, and it needs a
-    /// [`snapshot`](Self::snapshot). One that it has already changes nothing.
+    /// Applies a master's write. `false`: another write is missing in front of it, or this server has writes
+    /// that the master does not have, and it needs a [`snapshot`](Self::snapshot). One that it has already
+    /// changes nothing.
     pub fn apply(&mut self, write: &Write, now: Duration) -> bool {
-        if write.offset != self.replication.offset + 1 {
-            return write.offset <= self.replication.offset;
+        let Replication { offset, line, .. } = self.replication;
+        let goes_on = line.id == write.line.id
+            || line.id == write.line.former.0 && offset <= write.line.former.1
+            || offset == 0;
+        if !goes_on || write.offset > offset + 1 {
+            return false;
         }
-        self.replication.offset = write.offset;
+        if write.offset <= offset {
+            return true;
+        }
+        (self.replication.offset, self.replication.line) = (write.offset, write.line);
         for (database, key, entry) in &write.changes {
             match entry {
                 Some(entry) => self.databases[*database].insert(key, entry.clone()),
@@ -127,6 +155,15 @@ impl Model {
     /// Makes it the replica of a server, or a master again. A replica takes no writes; clients that wait at it
     /// are told to go.
     pub fn follow(&mut self, master: Option<(&str, u16)>, now: Duration) {
+        self.turn_to(master);
+        self.handle_timeout(now);
+    }
+
+    /// As [`follow`](Self::follow), in the middle of a command.
+    pub(crate) fn turn_to(&mut self, master: Option<(&str, u16)>) {
+        if master.is_none() && self.replication.master.is_some() {
+            self.begin_line();
+        }
         self.replication.master = master.map(|(host, port)| (host.to_owned(), port));
         self.replication.link_up = master.is_some();
         self.replication.replicas.clear();
@@ -139,7 +176,6 @@ impl Model {
                 self.write_reply(id, &Reply::Error(why.into()));
             }
         }
-        self.handle_timeout(now);
     }
 
     /// Whose replica it is.
@@ -177,6 +213,12 @@ impl Model {
         self.replication.replicas.remove(replica);
     }
 
+    /// From now on the writes are this server's own.
+    fn begin_line(&mut self) {
+        let former = (self.replication.line.id, self.replication.offset);
+        self.replication.line = Line { id: self.random.u64(1..), former };
+    }
+
     /// How many replicas have all that a client has written.
     pub(crate) fn acknowledged(&self, id: u64) -> i64 {
         let offset = self.clients.get(&id).map_or(0, |client| client.written);
@@ -201,6 +243,9 @@ impl Model {
         if places.is_empty() && messages.is_empty() {
             return false;
         }
+        if self.replication.line.id == 0 {
+            self.begin_line();
+        }
         self.replication.offset += 1;
         if self.options.replicates {
             places.sort();
@@ -210,7 +255,8 @@ impl Model {
                 (database, key, entry)
             });
             let changes = changes.collect();
-            self.replication.writes.push(Write { offset: self.replication.offset, changes, messages });
+            let (offset, line) = (self.replication.offset, self.replication.line);
+            self.replication.writes.push(Write { offset, line, changes, messages });
         }
         true
     }

@@ -51,7 +51,11 @@ impl SortedSet {
 
     /// Lowest first.
     pub(crate) fn iter(&self) -> impl DoubleEndedIterator<Item = (&Vec<u8>, f64)> {
-        self.order.iter().map(|(ordinal, member)| (member, score(*ordinal)))
+        // Zero stands in one place of the order, whatever its sign.
+        let exact = |score: f64, member: &[u8]| {
+            if score == 0.0 { self.score(member).unwrap_or(score) } else { score }
+        };
+        self.order.iter().map(move |(ordinal, member)| (member, exact(score(*ordinal), member)))
     }
 
     pub(crate) fn table(&self) -> &Table<f64> {

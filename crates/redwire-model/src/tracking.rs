@@ -83,14 +83,15 @@ impl Model {
         }
     }
 
-    /// All keys of a database are gone. What the client itself is told, who did that, is returned.
-    pub(crate) fn invalidate_all(&mut self, by: u64) -> Option<Reply> {
+    /// All keys of a database are gone. What the client itself is told, who did that, is returned; in a
+    /// transaction it waits for its end.
+    pub(crate) fn invalidate_all(&mut self, by: u64, within: bool) -> Option<Reply> {
         self.tracking.readers.clear();
         let ids = self.clients.values().filter(|client| client.tracking.is_some());
         for id in ids.map(|client| client.id).collect::<Vec<_>>() {
             self.tell_invalid(id, None);
         }
-        let client = self.clients.get_mut(&by)?;
+        let client = self.clients.get_mut(&by).filter(|_| !within)?;
         let is_own = |push: &Reply| matches!(push, Reply::Push(parts) if parts.last() == Some(&Reply::Null));
         let at = client.deferred.iter().position(is_own)?;
         Some(client.deferred.remove(at))

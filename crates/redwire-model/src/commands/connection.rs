@@ -44,6 +44,9 @@ fn select(cx: &mut Context<'_>, args: Args<'_>) -> Outcome {
     } else {
         return Err(refusal("ERR value is not an integer or out of range"));
     };
+    if cx.model.cluster.is_some() && number > 0 {
+        return Err(refusal("ERR SELECT is not allowed in cluster mode"));
+    }
     cx.client().database = number;
     done()
 }
@@ -127,7 +130,7 @@ fn hello(cx: &mut Context<'_>, args: Args<'_>) -> Outcome {
         pair("version", Reply::bulk(cx.model.options.version.as_str())),
         pair("proto", Reply::Int(proto)),
         pair("id", Reply::Int(id)),
-        pair("mode", Reply::bulk("standalone")),
+        pair("mode", Reply::bulk(cx.model.mode())),
         pair("role", Reply::bulk(cx.model.role())),
         pair("modules", Reply::Array(Vec::new())),
     ]))
@@ -162,5 +165,6 @@ fn reset(cx: &mut Context<'_>, _: Args<'_>) -> Outcome {
     client.no_evict = false;
     client.no_touch = false;
     client.asking = false;
+    client.reads_replica = false;
     Ok(Reply::Simple("RESET".into()))
 }

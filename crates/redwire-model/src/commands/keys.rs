@@ -157,7 +157,8 @@ fn flush(cx: &mut Context<'_>, databases: std::ops::Range<usize>) -> Reply {
         }
     }
     cx.model.dirty += 1;
-    match cx.model.invalidate_all(id) {
+    let within = !cx.may_wait;
+    match cx.model.invalidate_all(id, within) {
         Some(push) => Reply::Many(vec![push, OK]),
         None => OK,
     }

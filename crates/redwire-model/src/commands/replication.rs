@@ -23,14 +23,13 @@ pub(crate) const ROWS: &[Command] = &[
 
 fn replicaof(cx: &mut Context<'_>, args: Args<'_>) -> Outcome {
     if is(&args[1], "NO") && is(&args[2], "ONE") {
-        cx.model.replication.master = None;
+        cx.model.turn_to(None);
         return done();
     }
     let port = parse_int(&args[2]).and_then(|port| u16::try_from(port).ok());
     let port = port.ok_or(refusal("ERR Invalid master port"))?;
     let host = String::from_utf8_lossy(&args[1]).into_owned();
-    cx.model.replication.master = Some((host, port));
-    cx.model.replication.link_up = true;
+    cx.model.turn_to(Some((&host, port)));
     done()
 }
 

@@ -9,14 +9,6 @@ use crate::glob;
 use crate::reply::{Outcome, Refusal, Reply, refusal};
 
 pub(crate) const ROWS: &[Command] = &[
-    row("ASKING", 1, "fast", Keys::None, "fast connection", no_cluster),
-    row("CLUSTER", -2, "", Keys::None, "slow", super::container),
-    row("CLUSTER INFO", 2, "stale", Keys::None, "slow", no_cluster),
-    row("CLUSTER KEYSLOT", 3, "stale", Keys::None, "slow", no_cluster),
-    row("CLUSTER MYID", 2, "stale", Keys::None, "slow", no_cluster),
-    row("CLUSTER NODES", 2, "stale", Keys::None, "slow", no_cluster),
-    row("CLUSTER SHARDS", 2, "loading stale", Keys::None, "slow", no_cluster),
-    row("CLUSTER SLOTS", 2, "loading stale", Keys::None, "slow", no_cluster),
     row("COMMAND", -1, "loading stale", Keys::None, "slow connection", command),
     row("COMMAND COUNT", 2, "loading stale", Keys::None, "slow connection", count),
     row("COMMAND DOCS", -2, "loading stale", Keys::None, "slow connection", docs),
@@ -30,14 +22,8 @@ pub(crate) const ROWS: &[Command] = &[
     row("INFO", -1, "loading stale", Keys::None, "slow dangerous", info),
     row("LASTSAVE", 1, "loading stale fast", Keys::None, "admin fast dangerous", lastsave),
     row("MONITOR", 1, "admin noscript loading stale", Keys::None, "admin slow dangerous", monitor),
-    row("READONLY", 1, "loading stale fast", Keys::None, "fast connection", no_cluster),
-    row("READWRITE", 1, "loading stale fast", Keys::None, "fast connection", no_cluster),
     row("TIME", 1, "loading stale fast", Keys::None, "fast", time),
 ];
-
-fn no_cluster(_: &mut Context<'_>, _: Args<'_>) -> Outcome {
-    Err(refusal("ERR This instance has cluster support disabled"))
-}
 
 /// A command as `COMMAND INFO` tells it, without tips and key specifications.
 fn facts(command: &Command) -> Reply {

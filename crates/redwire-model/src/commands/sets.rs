@@ -80,8 +80,9 @@ fn smove(cx: &mut Context<'_>, args: Args<'_>) -> Outcome {
         set.remove(member);
     }
     cx.modified(from);
-    cx.get_or_new::<Set>(to)?.insert(member, ());
-    cx.modified(to);
+    if cx.get_or_new::<Set>(to)?.insert(member, ()).is_none() {
+        cx.modified(to);
+    }
     Ok(Reply::Int(1))
 }
 

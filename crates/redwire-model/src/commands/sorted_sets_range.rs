@@ -160,7 +160,7 @@ fn read_options(
             return Err(SYNTAX);
         }
     }
-    if options.limit.is_some() && options.by == By::Rank {
+    if options.limit.is_some_and(|(_, count)| count != -1) && options.by == By::Rank {
         return Err(refusal(
             "ERR syntax error, LIMIT is only supported in combination with either BYSCORE or BYLEX",
         ));

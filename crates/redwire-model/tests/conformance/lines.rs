@@ -179,7 +179,7 @@ const PATTERNS: &[((u32, u32), &[&str])] = &[
             "ZREMRANGEBYLEX lex {x} {x}",
             "ZRANGESTORE {z} {z} {i} {i}",
             "ZUNION 2 {z} {z} WITHSCORES",
-            "ZINTER 2 {z} {t} WEIGHTS {f} {f} WITHSCORES",
+            "ZINTER 2 {z} {t} WEIGHTS 2 -1 WITHSCORES",
             "ZDIFF 2 {z} {z}",
             "ZUNIONSTORE {z} 2 {z} {z} AGGREGATE MAX",
             "ZINTERSTORE {z} 2 {z} {z}",

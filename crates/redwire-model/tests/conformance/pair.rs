@@ -125,8 +125,22 @@ impl<'s> Pair<'s> {
         if !ends && self.clients[client].id == id {
             self.clients[client].queue.splice(..0, queue);
         }
+        if self.clients[client].waits {
+            self.await_wait(client);
+        }
         let said: Vec<&str> = self.said.iter().map(String::as_str).collect();
         result.map_err(|difference| format!("{difference}\n{}", said.join("\n")))
+    }
+
+    /// A command that waits says nothing, so that the server is asked whether it has got it.
+    fn await_wait(&self, client: usize) {
+        let id = self.clients[client].real_id.to_string();
+        let until = Instant::now() + LIMIT;
+        let waits = || {
+            let line = self.server.command(&["CLIENT", "LIST", "ID", &id]).unwrap_or_default();
+            line.split(' ').any(|word| word.strip_prefix("flags=").is_some_and(|flags| flags.contains('b')))
+        };
+        while !waits() && Instant::now() < until {}
     }
 
     /// Compares what one client has heard.

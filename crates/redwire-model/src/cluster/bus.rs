@@ -1,0 +1,211 @@
+//! What nodes tell each other, and what a node makes of it.
+//!
+//! The caller carries the messages, and may delay or lose them. This file must not know clients.
+
+use std::time::Duration;
+
+use super::election::Candidacy;
+use super::migrate::Parcel;
+use super::{Cluster, Known, SLOTS};
+use crate::model::Model;
+
+/// What one node tells another. It is carried by the caller.
+#[derive(Clone, Debug)]
+pub struct Message(pub(super) Kind);
+
+#[derive(Clone, Debug)]
+pub(super) enum Kind {
+    Gossip(Gossip),
+    /// What is known of a node that believes older things of itself.
+    Update(Claim),
+    Failed(String),
+    Candidacy(Candidacy),
+    Vote(u64),
+    Parcel(Parcel),
+    Received(u64, Result<(), String>),
+}
+
+/// What a node says of itself, and whom it does not hear.
+#[derive(Clone, Debug)]
+pub(super) struct Gossip {
+    claim: Claim,
+    current_epoch: u64,
+    offset: u64,
+    doubted: Vec<String>,
+}
+
+/// Who has which slots since which epoch.
+#[derive(Clone, Debug)]
+pub(super) struct Claim {
+    node: super::Node,
+    epoch: u64,
+    ranges: Vec<(u16, u16)>,
+}
+
+impl Cluster {
+    fn claim(&self, at: usize) -> Claim {
+        let known = &self.nodes[at];
+        Claim { node: known.node.clone(), epoch: known.epoch, ranges: self.ranges(at) }
+    }
+
+    /// Tells all others of this node.
+    pub(super) fn gossip(&mut self, offset: u64, now: Duration) {
+        let doubted: Vec<String> = (1..self.nodes.len())
+            .filter(|at| !self.is_seen(*at, now))
+            .map(|at| self.nodes[at].node.id.clone())
+            .collect();
+        for to in 1..self.nodes.len() {
+            let (claim, current_epoch, doubted) = (self.claim(0), self.epoch, doubted.clone());
+            self.send(to, Message(Kind::Gossip(Gossip { claim, current_epoch, offset, doubted })));
+        }
+    }
+
+    /// Believes a claim as far as it is newer than what is known. What is known better is returned.
+    fn believe(&mut self, claim: &Claim, now: Duration) -> Option<usize> {
+        let from = self.find(&claim.node.id).unwrap_or_else(|| {
+            let (node, doubts) = (claim.node.clone(), std::collections::BTreeMap::new());
+            self.nodes.push(Known { node, epoch: claim.epoch, heard: now, failed: false, doubts, offset: 0 });
+            self.nodes.len() - 1
+        });
+        let mut better = None;
+        if from != 0 {
+            self.nodes[from].node = claim.node.clone();
+            self.nodes[from].epoch = self.nodes[from].epoch.max(claim.epoch);
+        }
+        if claim.node.master.is_some() {
+            return None;
+        }
+        for slot in claim.ranges.iter().flat_map(|(first, last)| *first..=*last).filter(|slot| *slot < SLOTS)
+        {
+            let owner = self.owners[usize::from(slot)];
+            match owner {
+                Some(owner) if owner == from => {}
+                Some(owner)
+                    if self.nodes[owner].epoch >= claim.epoch || self.importing.contains_key(&slot) =>
+                {
+                    better = Some(owner);
+                }
+                _ => {
+                    self.owners[usize::from(slot)] = Some(from);
+                    self.migrating.remove(&slot);
+                }
+            }
+        }
+        better
+    }
+
+    /// Notes who is not heard by whom; a node that a majority does not hear is down.
+    fn doubt(&mut self, from: usize, doubted: &[String], now: Duration) -> Vec<usize> {
+        let mut down = Vec::new();
+        let voters = self.voters();
+        for at in 1..self.nodes.len() {
+            let is_doubted = doubted.contains(&self.nodes[at].node.id);
+            if is_doubted && voters.contains(&from) {
+                self.nodes[at].doubts.insert(from, now);
+            } else {
+                self.nodes[at].doubts.remove(&from);
+            }
+            if !self.is_seen(at, now) && voters.contains(&0) {
+                self.nodes[at].doubts.insert(0, now);
+            } else {
+                self.nodes[at].doubts.remove(&0);
+            }
+            let known = &self.nodes[at];
+            if !known.failed && known.doubts.len() * 2 > voters.len() && !self.is_seen(at, now) {
+                down.push(at);
+            }
+        }
+        down
+    }
+}
+
+impl Model {
+    /// The messages for other nodes since this was last called, each with the id of the node it is for.
+    pub fn take_messages(&mut self) -> Vec<(String, Message)> {
+        self.cluster.as_mut().map(|cluster| std::mem::take(&mut cluster.messages)).unwrap_or_default()
+    }
+
+    /// A message has come from the node of this id.
+    pub fn handle_message(&mut self, from: &str, message: Message, now: Duration) {
+        self.handle_timeout(now);
+        let now = self.now;
+        if self.is(crate::Condition::Frozen) {
+            return;
+        }
+        let Some(cluster) = &mut self.cluster else { return };
+        let sender = cluster.find(from);
+        if let Some(at) = sender {
+            cluster.nodes[at].heard = now;
+            cluster.nodes[at].doubts.clear();
+        }
+        match message.0 {
+            Kind::Gossip(gossip) => self.handle_gossip(&gossip, now),
+            Kind::Update(claim) => {
+                cluster.believe(&claim, now);
+                self.settle_role();
+            }
+            Kind::Failed(id) => {
+                if let Some(at) = cluster.find(&id).filter(|at| *at != 0) {
+                    cluster.nodes[at].failed = true;
+                }
+            }
+            Kind::Candidacy(candidacy) => self.handle_candidacy(from, &candidacy),
+            Kind::Vote(epoch) => self.handle_vote(epoch, now),
+            Kind::Parcel(parcel) => self.handle_parcel(from, parcel, now),
+            Kind::Received(number, result) => self.handle_received(number, result, now),
+        }
+        self.handle_timeout(now);
+    }
+
+    fn handle_gossip(&mut self, gossip: &Gossip, now: Duration) {
+        let Some(cluster) = &mut self.cluster else { return };
+        cluster.epoch = cluster.epoch.max(gossip.current_epoch);
+        let better = cluster.believe(&gossip.claim, now);
+        let Some(from) = cluster.find(&gossip.claim.node.id) else { return };
+        if let Some(better) = better {
+            let claim = cluster.claim(better);
+            cluster.send(from, Message(Kind::Update(claim)));
+        }
+        cluster.nodes[from].heard = now;
+        cluster.nodes[from].offset = gossip.offset;
+        // A node that is heard again is up, if it is a replica or nothing took its place.
+        cluster.nodes[from].failed = false;
+        for at in cluster.doubt(from, &gossip.doubted, now) {
+            cluster.nodes[at].failed = true;
+            let id = cluster.nodes[at].node.id.clone();
+            for to in (1..cluster.nodes.len()).filter(|to| *to != at) {
+                cluster.send(to, Message(Kind::Failed(id.clone())));
+            }
+        }
+        self.settle_role();
+    }
+
+    /// A master whose slots are another's becomes its replica, and so do its replicas.
+    fn settle_role(&mut self) {
+        let Some(cluster) = &mut self.cluster else { return };
+        let master = cluster.master_of(0);
+        if cluster.ranges(master).is_empty() {
+            let newest = (1..cluster.nodes.len()).filter(|at| !cluster.ranges(*at).is_empty());
+            let newest = newest.max_by_key(|at| cluster.nodes[*at].epoch);
+            if let Some(newest) = newest.filter(|at| *at != 0) {
+                let id = cluster.nodes[newest].node.id.clone();
+                cluster.nodes[0].node.master = Some(id);
+            }
+        }
+        self.follow_own_master();
+    }
+
+    /// Tells others of itself, and looks who is not heard.
+    pub(crate) fn tick_cluster(&mut self) {
+        let (now, offset) = (self.now, self.replication.offset);
+        let Some(cluster) = &mut self.cluster else { return };
+        if cluster.next_tick > now {
+            return;
+        }
+        cluster.next_tick = now + cluster.node_timeout / 4;
+        cluster.nodes[0].heard = now;
+        cluster.nodes[0].offset = offset;
+        cluster.gossip(offset, now);
+        self.stand_for_election(now);
+    }
+}
