@@ -1,7 +1,7 @@
 //! Users: who they are, and what they may do.
 //!
-//! Read and write permissions of keys (`%R~`), and selectors, are refused by name. This file must not know how
-//! a connection comes to its user.
+//! Read and write permissions of keys (`%R~`), and selectors, are refused by name. This file must not know
+//! how a connection comes to its user.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -255,8 +255,8 @@ fn add_pattern(patterns: &mut Vec<Vec<u8>>, pattern: &[u8], mark: &str) -> Resul
         let (what, all) = if mark == "~" { ("pattern", "allkeys") } else { ("channel", "allchannels") };
         let (what, reset) = if mark == "~" { (what, "resetkeys") } else { ("channel", "resetchannels") };
         return Err(format!(
-            "Adding a {what} after the * {what} (or the '{all}' flag) is not valid and does not have any effect. \
-             Try '{reset}' to start with an empty list of {what}s"
+            "Adding a {what} after the * {what} (or the '{all}' flag) is not valid and does not have any \
+             effect. Try '{reset}' to start with an empty list of {what}s"
         ));
     }
     if pattern == all {

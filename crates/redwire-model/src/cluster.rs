@@ -62,6 +62,20 @@ pub(crate) struct Known {
     /// Who says that it may be down, and since when.
     pub(crate) doubts: BTreeMap<usize, Duration>,
     pub(crate) offset: u64,
+    /// Its last claim that changed nothing, so that it need not be looked at again.
+    pub(crate) told: Option<Told>,
+}
+
+/// The version of the belief that a claim changed nothing of, its epoch and its slots.
+type Told = (u64, u64, Vec<(u16, u16)>);
+
+/// What follows from who has which slot.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Shape {
+    voters: Vec<usize>,
+    ranges: Vec<Vec<(u16, u16)>>,
+    complete: bool,
+    pub(crate) version: u64,
 }
 
 /// The belief of one node.
@@ -71,6 +85,7 @@ pub(crate) struct Cluster {
     pub(crate) nodes: Vec<Known>,
     /// Whose each slot is.
     pub(crate) owners: Vec<Option<usize>>,
+    pub(crate) shape: Shape,
     pub(crate) epoch: u64,
     /// Slots on their way to another node, and from one.
     pub(crate) migrating: BTreeMap<u16, usize>,
@@ -99,31 +114,33 @@ impl Cluster {
 
     /// The slots of a node, as ranges.
     pub(crate) fn ranges(&self, at: usize) -> Vec<(u16, u16)> {
-        let mut ranges: Vec<(u16, u16)> = Vec::new();
-        for slot in 0..SLOTS {
-            if self.owners[usize::from(slot)] != Some(at) {
-                continue;
-            }
+        self.shape.ranges.get(at).cloned().unwrap_or_default()
+    }
+
+    /// The masters that have slots.
+    pub(crate) fn voters(&self) -> &[usize] {
+        &self.shape.voters
+    }
+
+    /// Slots have another owner: what is known of all of them is worked out anew.
+    pub(crate) fn owners_changed(&mut self) {
+        let mut ranges: Vec<Vec<(u16, u16)>> = vec![Vec::new(); self.nodes.len()];
+        for (slot, owner) in (0..SLOTS).zip(&self.owners) {
+            let Some(ranges) = owner.and_then(|at| ranges.get_mut(at)) else { continue };
             match ranges.last_mut() {
                 Some((_, last)) if *last + 1 == slot => *last = slot,
                 _ => ranges.push((slot, slot)),
             }
         }
-        ranges
-    }
-
-    /// The masters that have slots.
-    pub(crate) fn voters(&self) -> Vec<usize> {
-        let mut voters: Vec<usize> = self.owners.iter().flatten().copied().collect();
-        voters.sort_unstable();
-        voters.dedup();
-        voters
+        let voters = (0..ranges.len()).filter(|at| !ranges[*at].is_empty()).collect();
+        let complete = self.owners.iter().all(Option::is_some);
+        self.shape = Shape { voters, ranges, complete, version: self.shape.version + 1 };
     }
 
     /// Whether all slots are served, by nodes that are up, and a majority of masters is seen.
     pub(crate) fn is_ok(&self, now: Duration) -> bool {
-        let served = self.owners.iter().all(|owner| owner.is_some_and(|at| !self.nodes[at].failed));
         let voters = self.voters();
+        let served = self.shape.complete && !voters.iter().any(|at| self.nodes[*at].failed);
         let seen = voters.iter().filter(|at| self.is_seen(**at, now)).count();
         served && seen * 2 > voters.len()
     }
@@ -145,8 +162,8 @@ impl Cluster {
 }
 
 impl Model {
-    /// Makes it a node of a cluster, the first of `nodes`. `slots` says which node has which slots, by id; the
-    /// epoch of each master is its place among the nodes. `node_timeout` is after which silence a node is
+    /// Makes it a node of a cluster, the first of `nodes`. `slots` says which node has which slots, by id;
+    /// the epoch of each master is its place among the nodes. `node_timeout` is after which silence a node is
     /// doubted.
     ///
     /// From now on it has messages for the others ([`take_messages`](Self::take_messages)), and wants to be
@@ -168,10 +185,12 @@ impl Model {
             failed: false,
             doubts: BTreeMap::new(),
             offset: 0,
+            told: None,
         });
         let mut cluster = Cluster {
             nodes: known.collect(),
             owners: vec![None; usize::from(SLOTS)],
+            shape: Shape::default(),
             epoch: u64::try_from(nodes.len()).unwrap_or(1),
             migrating: BTreeMap::new(),
             importing: BTreeMap::new(),
@@ -188,6 +207,7 @@ impl Model {
                 cluster.owners[usize::from(slot)] = owner;
             }
         }
+        cluster.owners_changed();
         self.cluster = Some(cluster);
         self.follow_own_master();
         self.handle_timeout(now);

@@ -18,6 +18,7 @@ pub(crate) mod publish;
 pub(crate) mod replication;
 pub(crate) mod scan;
 pub(crate) mod scripting;
+pub(crate) mod sentinel;
 pub(crate) mod server;
 pub(crate) mod sets;
 pub(crate) mod sorted_sets;
@@ -105,6 +106,7 @@ const FAMILIES: &[&[Command]] = &[
     replication::ROWS,
     scan::ROWS,
     scripting::ROWS,
+    sentinel::ROWS,
     server::ROWS,
     sets::ROWS,
     sorted_sets::ROWS,
@@ -267,6 +269,31 @@ mod tests {
         for name in unmodelled::NAMES {
             assert!(!INDEX.contains_key(name), "{name}");
         }
+    }
+
+    /// `REDWIRE_MODEL_LIST=1 cargo test -p redwire-model` writes it anew.
+    #[test]
+    fn the_list_of_commands_is_the_tables() {
+        let mut list =
+            "# Commands that the model knows\n\nMade from the table in `src/commands`.\n".to_owned();
+        let mut names: Vec<&str> = Vec::new();
+        for command in commands().filter(|command| !is_container(command.name)) {
+            names.push(command.name);
+        }
+        let mut line = String::new();
+        for name in names {
+            if line.len() + name.len() > 100 {
+                list += &format!("\n{}", line.trim_end());
+                line.clear();
+            }
+            line += &format!("`{name}` ");
+        }
+        list += &format!("\n{}\n", line.trim_end());
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/COMMANDS.md");
+        if std::env::var_os("REDWIRE_MODEL_LIST").is_some() {
+            std::fs::write(path, &list).expect("the list can be written");
+        }
+        assert_eq!(std::fs::read_to_string(path).expect("the list is there"), list);
     }
 
     #[test]

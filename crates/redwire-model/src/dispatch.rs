@@ -4,7 +4,7 @@
 //! This file must not know what a command does.
 
 use crate::client::Replies;
-use crate::commands::{Command, Lookup, find, wrong_arity};
+use crate::commands::{Command, Lookup, find, sentinel, wrong_arity};
 use crate::conditions::Condition;
 use crate::context::Context;
 use crate::log::Executed;
@@ -106,11 +106,16 @@ impl Model {
     /// Which command a request asks for.
     pub(crate) fn lookup(&self, args: &[Vec<u8>]) -> Result<&'static Command, Refusal> {
         let text = |word: &[u8]| String::from_utf8_lossy(&word[..word.len().min(128)]).into_owned();
-        match find(args) {
+        let found = match find(args) {
+            Lookup::Known(command) if !self.is_offered(command) => Lookup::Unknown,
+            found => found,
+        };
+        match found {
             Lookup::Known(command) if command.takes(args.len()) => Ok(command),
             Lookup::Known(command) => Err(wrong_arity(command.name)),
             Lookup::Unmodelled(name) => Err(Refusal::new(format!(
-                "ERR the model server does not know the command '{name}': redwire_model::commands() lists what it knows"
+                "ERR the model server does not know the command '{name}': redwire_model::commands() lists \
+                 what it knows"
             ))),
             Lookup::UnknownSubcommand(name) => {
                 Err(Refusal::new(format!("ERR unknown subcommand '{}'. Try {name} HELP.", text(&args[1]))))
@@ -128,6 +133,11 @@ impl Model {
                 Err(Refusal::new(format!("ERR unknown command '{name}', with args beginning with: {said}")))
             }
         }
+    }
+
+    /// Whether there is such a command for what the server is.
+    fn is_offered(&self, command: &Command) -> bool {
+        if self.services.is_some() { sentinel::is_allowed(command) } else { !command.has("only_sentinel") }
     }
 
     /// Whether a command is refused before it is looked at.
@@ -152,8 +162,8 @@ impl Model {
         if !client.resp3 && client.is_subscriber() && !may_run_subscribed(command.name) {
             let name = command.name.to_ascii_lowercase().replace(' ', "|");
             return Err(Refusal::new(format!(
-                "ERR Can't execute '{name}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are \
-                 allowed in this context"
+                "ERR Can't execute '{name}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET \
+                 are allowed in this context"
             )));
         }
         Ok(())
@@ -171,10 +181,11 @@ impl Model {
         }
         if self.is(Condition::CannotSave) && (any("write") || command.name == "PING") {
             return Err(refusal(
-                "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk. \
-                 Commands that may modify the data set are disabled, because this instance is configured to report \
-                 errors during writes if RDB snapshotting fails (stop-writes-on-bgsave-error option). Please check \
-                 the Redis logs for details about the RDB error.",
+                "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to \
+                 disk. Commands that may modify the data set are disabled, because this instance is \
+                 configured to report errors during writes if RDB snapshotting fails \
+                 (stop-writes-on-bgsave-error option). Please check the Redis logs for details about the RDB \
+                 error.",
             ));
         }
         if self.is(Condition::TooFewReplicas) && any("write") {

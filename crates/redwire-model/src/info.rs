@@ -12,7 +12,11 @@ const SECTIONS: [&str; 8] =
 impl Model {
     /// `standalone` or `cluster`.
     pub(crate) fn mode(&self) -> &'static str {
-        if self.cluster.is_some() { "cluster" } else { "standalone" }
+        match () {
+            () if self.services.is_some() => "sentinel",
+            () if self.cluster.is_some() => "cluster",
+            () => "standalone",
+        }
     }
 
     /// What the server is: `master` or `slave`.

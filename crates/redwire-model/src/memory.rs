@@ -11,9 +11,9 @@ use crate::{ClientId, Host};
 
 /// A connection to a [`Host`] in the same process.
 ///
-/// Reads and writes take a limit, after which they fail with [`TimedOut`](io::ErrorKind::TimedOut): so it does
-/// all that a stream of redwire's blocking client has to. [`Read`] and [`Write`] wait as long as it takes.
-/// Dropping it hangs up.
+/// Reads and writes take a limit, after which they fail with [`TimedOut`](io::ErrorKind::TimedOut): so it
+/// does all that a stream of redwire's blocking client has to. [`Read`] and [`Write`] wait as long as it
+/// takes. Dropping it hangs up.
 ///
 /// ```
 /// use std::io::{Read, Write};

@@ -18,6 +18,7 @@ use crate::pubsub::PubSub;
 use crate::replication::Replication;
 use crate::reply::Reply;
 use crate::script::Scripts;
+use crate::sentinel::Services;
 use crate::tracking::Tracking;
 
 /// Names a connection, as `CLIENT ID` does. It is never used twice by one model.
@@ -77,6 +78,8 @@ pub struct Model {
     pub(crate) scripts: Scripts,
     pub(crate) replication: Replication,
     pub(crate) cluster: Option<Cluster>,
+    /// What it watches, if it is a sentinel.
+    pub(crate) services: Option<Services>,
     pub(crate) pause: Option<Pause>,
     pub(crate) conditions: BTreeSet<Condition>,
     pub(crate) random: fastrand::Rng,
@@ -143,6 +146,7 @@ impl Model {
             scripts: Scripts::new(),
             replication: Replication::default(),
             cluster: None,
+            services: None,
             pause: None,
             conditions: BTreeSet::new(),
             random,
@@ -196,8 +200,8 @@ impl Model {
         self.arrive(client.0, Arrival::Gone);
     }
 
-    /// A client that has something to be sent, or that is to be hung up on. Each is told once for all that has
-    /// gathered.
+    /// A client that has something to be sent, or that is to be hung up on. Each is told once for all that
+    /// has gathered.
     pub fn poll_ready(&mut self) -> Option<ClientId> {
         self.ready.pop_first().map(ClientId)
     }

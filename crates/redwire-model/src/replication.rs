@@ -1,8 +1,8 @@
 //! What a master tells its replicas, and what a replica makes of it.
 //!
-//! The model sends nothing itself: the caller takes the writes, and brings them to other models when it likes,
-//! or never. What was not brought when a replica becomes the master is lost, as with real servers. This file
-//! must not know who decides that.
+//! The model sends nothing itself: the caller takes the writes, and brings them to other models when it
+//! likes, or never. What was not brought when a replica becomes the master is lost, as with real servers.
+//! This file must not know who decides that.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -13,7 +13,8 @@ use crate::pubsub::Kind;
 use crate::reply::Reply;
 use crate::value::Entry;
 
-/// One command, transaction or script that changed data, as a master tells it: what the changed keys hold now.
+/// One command, transaction or script that changed data, as a master tells it: what the changed keys hold
+/// now.
 #[derive(Clone, Debug)]
 pub struct Write {
     offset: u64,
@@ -152,8 +153,8 @@ impl Model {
         true
     }
 
-    /// Makes it the replica of a server, or a master again. A replica takes no writes; clients that wait at it
-    /// are told to go.
+    /// Makes it the replica of a server, or a master again. A replica takes no writes; clients that wait at
+    /// it are told to go.
     pub fn follow(&mut self, master: Option<(&str, u16)>, now: Duration) {
         self.turn_to(master);
         self.handle_timeout(now);
@@ -171,8 +172,8 @@ impl Model {
             let waiting = self.clients.values().filter(|client| client.blocked.is_some());
             for id in waiting.map(|client| client.id).collect::<Vec<_>>() {
                 self.unblock(id);
-                let why = "UNBLOCKED force unblock from blocking operation, instance state changed (master -> \
-                           replica?)";
+                let why = "UNBLOCKED force unblock from blocking operation, instance state changed (master \
+                           -> replica?)";
                 self.write_reply(id, &Reply::Error(why.into()));
             }
         }

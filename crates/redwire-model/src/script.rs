@@ -88,8 +88,8 @@ impl ScriptCall<'_, '_> {
 }
 
 impl Model {
-    /// Says what is run in place of a script, which the model cannot read. It is known by its SHA-1, so `source`
-    /// must be the very text that clients send.
+    /// Says what is run in place of a script, which the model cannot read. It is known by its SHA-1, so
+    /// `source` must be the very text that clients send.
     ///
     /// ```
     /// use std::time::Duration;
@@ -102,8 +102,7 @@ impl Model {
     ///     call.call(&[b"INCRBY".to_vec(), key, by])
     /// });
     /// let client = model.connect("127.0.0.1:50000", Duration::ZERO);
-    /// let eval = format!("*5\r\n$4\r\nEVAL\r\n${}\r\n{source}\r\n$1\r\n1\r\n$1\r\nk\r\n$1\r\n5\r\n", source.len());
-    /// model.receive(client, eval.as_bytes(), Duration::ZERO);
+    /// model.receive(client, format!("EVAL \"{source}\" 1 k 5\r\n").as_bytes(), Duration::ZERO);
     /// assert_eq!(model.transmit(client), b":5\r\n");
     /// ```
     pub fn register_script<F>(&mut self, source: impl AsRef<[u8]>, function: F)

@@ -19,8 +19,8 @@ use crate::{Host, Options};
 /// How much is carried at a time.
 const CHUNK: usize = 64 * 1024;
 
-/// A server on a loopback port or a Unix socket; its [`Host`] says what befalls it. Dropping it hangs up on all
-/// clients and ends its threads.
+/// A server on a loopback port or a Unix socket; its [`Host`] says what befalls it. Dropping it hangs up on
+/// all clients and ends its threads.
 ///
 /// ```
 /// use std::io::{Read, Write};

@@ -268,3 +268,21 @@ fn a_replica_has_what_was_brought_to_it_and_loses_the_rest() {
     master.model.restore(&replica.model.snapshot(), ms(100));
     assert_eq!(master.say(writes, "GET k"), "$1 3");
 }
+
+#[test]
+fn a_sentinel_tells_what_it_believes_and_of_another_master() {
+    let mut table = Table::new();
+    let service = crate::Service::new("orders", ("10.0.0.1", 6379)).replica(("10.0.0.2", 6380)).quorum(3);
+    table.model.watch_service(service);
+    let (asks, hears) = (table.client(), table.client());
+    assert_eq!(table.say(asks, "SENTINEL get-master-addr-by-name other"), "*-1");
+    assert!(table.say(asks, "SENTINEL REPLICAS orders").contains("10.0.0.2:6380"));
+    assert!(table.say(asks, "SENTINEL CKQUORUM orders").starts_with("-NOQUORUM 1 usable"));
+    assert!(table.say(asks, "GET k").starts_with("-ERR unknown command 'GET'"));
+    assert_eq!(table.say(asks, "ROLE"), "*2 $8 sentinel *1 $6 orders");
+    table.say(hears, "SUBSCRIBE +switch-master");
+    table.model.switch_master("orders", ("10.0.0.2", 6380), START);
+    let told = "*3 $7 message $14 +switch-master $34 orders 10.0.0.1 6379 10.0.0.2 6380";
+    assert_eq!(table.heard(hears), told);
+    assert!(table.say(asks, "SENTINEL MASTERS").contains("10.0.0.2"));
+}

@@ -54,9 +54,9 @@ impl Cluster {
             .filter(|at| !self.is_seen(*at, now))
             .map(|at| self.nodes[at].node.id.clone())
             .collect();
+        let gossip = Gossip { claim: self.claim(0), current_epoch: self.epoch, offset, doubted };
         for to in 1..self.nodes.len() {
-            let (claim, current_epoch, doubted) = (self.claim(0), self.epoch, doubted.clone());
-            self.send(to, Message(Kind::Gossip(Gossip { claim, current_epoch, offset, doubted })));
+            self.send(to, Message(Kind::Gossip(gossip.clone())));
         }
     }
 
@@ -64,7 +64,9 @@ impl Cluster {
     fn believe(&mut self, claim: &Claim, now: Duration) -> Option<usize> {
         let from = self.find(&claim.node.id).unwrap_or_else(|| {
             let (node, doubts) = (claim.node.clone(), std::collections::BTreeMap::new());
-            self.nodes.push(Known { node, epoch: claim.epoch, heard: now, failed: false, doubts, offset: 0 });
+            let (epoch, failed, offset, told) = (claim.epoch, false, 0, None);
+            self.nodes.push(Known { node, epoch, heard: now, failed, doubts, offset, told });
+            self.owners_changed();
             self.nodes.len() - 1
         });
         let mut better = None;
@@ -75,6 +77,11 @@ impl Cluster {
         if claim.node.master.is_some() {
             return None;
         }
+        let told = (self.shape.version, claim.epoch, claim.ranges.clone());
+        if self.nodes[from].told.as_ref() == Some(&told) {
+            return None;
+        }
+        let mut changed = false;
         for slot in claim.ranges.iter().flat_map(|(first, last)| *first..=*last).filter(|slot| *slot < SLOTS)
         {
             let owner = self.owners[usize::from(slot)];
@@ -88,16 +95,21 @@ impl Cluster {
                 _ => {
                     self.owners[usize::from(slot)] = Some(from);
                     self.migrating.remove(&slot);
+                    changed = true;
                 }
             }
         }
+        if changed {
+            self.owners_changed();
+        }
+        self.nodes[from].told = better.is_none().then_some((self.shape.version, told.1, told.2));
         better
     }
 
     /// Notes who is not heard by whom; a node that a majority does not hear is down.
     fn doubt(&mut self, from: usize, doubted: &[String], now: Duration) -> Vec<usize> {
         let mut down = Vec::new();
-        let voters = self.voters();
+        let voters = self.voters().to_vec();
         for at in 1..self.nodes.len() {
             let is_doubted = doubted.contains(&self.nodes[at].node.id);
             if is_doubted && voters.contains(&from) {

@@ -100,6 +100,7 @@ impl Model {
                 *owner = Some(0);
             }
         }
+        cluster.owners_changed();
         cluster.epoch = cluster.epoch.max(epoch);
         cluster.nodes[0].epoch = epoch;
         cluster.nodes[0].node.master = None;

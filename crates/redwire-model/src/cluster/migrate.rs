@@ -82,10 +82,9 @@ impl Model {
             Ok(())
         };
         self.handle_timeout(now);
-        if let Some(cluster) = &mut self.cluster {
-            if let Some(to) = cluster.find(from) {
-                cluster.send(to, Message(Kind::Received(parcel.number, result)));
-            }
+        let Some(cluster) = &mut self.cluster else { return };
+        if let Some(to) = cluster.find(from) {
+            cluster.send(to, Message(Kind::Received(parcel.number, result)));
         }
     }
 
@@ -117,11 +116,9 @@ impl Model {
     pub(crate) fn handle_migration_timeout(&mut self) {
         let now = self.now;
         let Some(cluster) = &mut self.cluster else { return };
-        if cluster.migration.as_ref().is_some_and(|migration| migration.until <= now) {
-            if let Some(migration) = cluster.migration.take() {
-                let late = Refusal::new("IOERR error or timeout reading to target instance");
-                self.end_migration(migration.client, &Reply::Error(late.0));
-            }
+        if let Some(migration) = cluster.migration.take_if(|migration| migration.until <= now) {
+            let late = Refusal::new("IOERR error or timeout reading to target instance");
+            self.end_migration(migration.client, &Reply::Error(late.0));
         }
     }
 

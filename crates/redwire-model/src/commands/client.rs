@@ -226,8 +226,8 @@ fn line(model: &Model, client: &Client) -> String {
     format!(
         "id={} addr={} laddr=127.0.0.1:{} fd={} name={} age={} idle={} flags={} db={} sub={} psub={} ssub={} \
          multi={multi} watch={} qbuf={queue} qbuf-free=0 argv-mem=0 multi-mem=0 rbs=1024 rbp=0 obl=0 oll=0 \
-         omem={output} tot-mem={output} events=r cmd={} user={} redir={redirect} resp={} lib-name={} lib-ver={} \
-         io-thread=0",
+         omem={output} tot-mem={output} events=r cmd={} user={} redir={redirect} resp={} lib-name={} \
+         lib-ver={} io-thread=0",
         client.id,
         client.peer,
         model.options.port,

@@ -145,7 +145,8 @@ fn setslot(cx: &mut Context<'_>, args: Args<'_>) -> Outcome {
         let at = at.ok_or_else(|| Refusal::new(format!("ERR Unknown node {id}")))?;
         if owner == Some(0) && at != 0 && has_keys {
             return Err(Refusal::new(format!(
-                "ERR Can't assign hashslot {slot} to a different node while I still hold keys for this hash slot."
+                "ERR Can't assign hashslot {slot} to a different node while I still hold keys for this hash \
+                 slot."
             )));
         }
         if at == 0 && cluster.importing.remove(&slot).is_some() {
@@ -155,6 +156,7 @@ fn setslot(cx: &mut Context<'_>, args: Args<'_>) -> Outcome {
         }
         cluster.migrating.remove(&slot);
         cluster.owners[usize::from(slot)] = Some(at);
+        cluster.owners_changed();
     } else {
         return Err(refusal("ERR Invalid CLUSTER SETSLOT action or number of arguments. Try CLUSTER HELP"));
     }
@@ -261,7 +263,7 @@ fn slots(cx: &mut Context<'_>, _: Args<'_>) -> Outcome {
         Reply::Array(vec![host, Reply::Int(node.port.into()), id, Reply::Array(Vec::new())])
     };
     let mut rows: Vec<(u16, u16, usize)> = Vec::new();
-    for at in cluster.voters() {
+    for at in cluster.voters().iter().copied() {
         rows.extend(cluster.ranges(at).into_iter().map(|(first, last)| (first, last, at)));
     }
     rows.sort_unstable();

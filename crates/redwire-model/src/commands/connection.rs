@@ -70,8 +70,8 @@ fn auth(cx: &mut Context<'_>, args: Args<'_>) -> Outcome {
         [password] => {
             if cx.model.acl.users.get(DEFAULT).is_some_and(|user| user.nopass) {
                 return Err(refusal(
-                    "ERR AUTH <password> called without any password configured for the default user. Are you \
-                     sure your configuration is correct?",
+                    "ERR AUTH <password> called without any password configured for the default user. Are \
+                     you sure your configuration is correct?",
                 ));
             }
             authenticate(cx, DEFAULT, password)?;
@@ -111,9 +111,9 @@ fn hello(cx: &mut Context<'_>, args: Args<'_>) -> Outcome {
     }
     if cx.client().user.is_none() {
         return Err(refusal(
-            "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH \
-             <user> <pass> option can be used to authenticate the client and select the RESP protocol version at \
-             the same time",
+            "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> \
+             AUTH <user> <pass> option can be used to authenticate the client and select the RESP protocol \
+             version at the same time",
         ));
     }
     let client = cx.client();

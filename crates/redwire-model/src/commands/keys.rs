@@ -144,8 +144,8 @@ fn flush_mode(args: Args<'_>) -> Result<(), Refusal> {
     }
 }
 
-/// Takes all keys away. Caches are told once of all keys, and not of each; a client that tracks hears of its own
-/// flush before the reply.
+/// Takes all keys away. Caches are told once of all keys, and not of each; a client that tracks hears of its
+/// own flush before the reply.
 fn flush(cx: &mut Context<'_>, databases: std::ops::Range<usize>) -> Reply {
     let id = cx.id;
     for database in databases {

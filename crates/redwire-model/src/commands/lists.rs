@@ -220,8 +220,8 @@ fn lpos(cx: &mut Context<'_>, args: Args<'_>) -> Outcome {
             rank = parse_int(value).ok_or(NOT_INTEGER)?;
             if rank == 0 {
                 return Err(refusal(
-                    "ERR RANK can't be zero: use 1 to start from the first match, 2 from the second ... or use \
-                     negative to start from the end of the list",
+                    "ERR RANK can't be zero: use 1 to start from the first match, 2 from the second ... or \
+                     use negative to start from the end of the list",
                 ));
             }
             above_least(rank)?;

@@ -34,6 +34,12 @@ fn replicaof(cx: &mut Context<'_>, args: Args<'_>) -> Outcome {
 }
 
 fn role(cx: &mut Context<'_>, _: Args<'_>) -> Outcome {
+    if let Some(services) = &cx.model.services {
+        return Ok(Reply::Array(vec![
+            Reply::bulk("sentinel"),
+            Reply::list(services.keys().map(String::as_str)),
+        ]));
+    }
     let replication = &cx.model.replication;
     let offset = Reply::Int(i64::try_from(replication.offset).unwrap_or(i64::MAX));
     if let Some((host, port)) = &replication.master {
@@ -57,9 +63,9 @@ fn wait(cx: &mut Context<'_>, args: Args<'_>) -> Outcome {
     let limit = milliseconds(&args[2])?;
     if cx.model.replication.master.is_some() {
         return Err(refusal(
-            "ERR WAIT cannot be used with replica instances. Please also note that since Redis 4.0 if a replica is \
-             configured to be writable (which is not the default) writes to replicas are just local and are not \
-             propagated.",
+            "ERR WAIT cannot be used with replica instances. Please also note that since Redis 4.0 if a \
+             replica is configured to be writable (which is not the default) writes to replicas are just \
+             local and are not propagated.",
         ));
     }
     let count = cx.model.acknowledged(cx.id);

@@ -59,7 +59,8 @@ fn run(cx: &mut Context<'_>, sha: &str, args: Args<'_>) -> Outcome {
     }
     let Some(function) = cx.model.scripts.registered.get(sha).cloned() else {
         return Err(Refusal::new(format!(
-            "ERR the model server reads no Lua: Model::register_script must say what stands for the script {sha}"
+            "ERR the model server reads no Lua: Model::register_script must say what stands for the script \
+             {sha}"
         )));
     };
     let (keys, rest) = args[3..].split_at(count);

@@ -38,8 +38,8 @@ pub(crate) const ROWS: &[Command] = &[
 ];
 
 const NO_KEY: Refusal = refusal(
-    "ERR The XGROUP subcommand requires the key to exist. Note that for CREATE you may want to use the MKSTREAM \
-     option to create an empty stream automatically.",
+    "ERR The XGROUP subcommand requires the key to exist. Note that for CREATE you may want to use the \
+     MKSTREAM option to create an empty stream automatically.",
 );
 
 pub(crate) fn text(word: &[u8]) -> String {
@@ -193,9 +193,9 @@ fn xreadgroup(cx: &mut Context<'_>, args: Args<'_>) -> Outcome {
             b">" => None,
             b"$" => {
                 return Err(refusal(
-                    "ERR The $ ID is meaningless in the context of XREADGROUP: you want to read the history of \
-                     this consumer by specifying a proper ID, or use the > ID to get new messages. The $ ID would \
-                     just return an empty result set.",
+                    "ERR The $ ID is meaningless in the context of XREADGROUP: you want to read the history \
+                     of this consumer by specifying a proper ID, or use the > ID to get new messages. The $ \
+                     ID would just return an empty result set.",
                 ));
             }
             _ => Some(parse_id(word, 0).ok_or(BAD_ID)?),

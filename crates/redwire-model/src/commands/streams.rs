@@ -51,8 +51,8 @@ fn trim(words: Args<'_>) -> Result<Option<(Trim, usize)>, Refusal> {
     Ok(Some((Trim { bound, exact, limit: None }, at)))
 }
 
-/// Reads all that stands in front of the id of `XADD`, or behind the key of `XTRIM`: what to cut to, whether to
-/// make a stream, and how many words that were.
+/// Reads all that stands in front of the id of `XADD`, or behind the key of `XTRIM`: what to cut to, whether
+/// to make a stream, and how many words that were.
 fn cutting(words: Args<'_>, adds: bool) -> Result<(Option<Trim>, bool, usize), Refusal> {
     let (mut at, mut make, mut cut, mut limit) = (0, true, None, None);
     while let Some(word) = words.get(at) {

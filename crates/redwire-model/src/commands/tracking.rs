@@ -77,7 +77,8 @@ fn overlap(prefixes: &BTreeSet<Vec<u8>>, more: &[Vec<u8>]) -> Result<(), Refusal
     let refuse = |one: &[u8], other: &[u8], which: &str| {
         let (one, other) = (text(one), text(other));
         Err(Refusal::new(format!(
-            "ERR Prefix '{one}' overlaps with {which} prefix '{other}'. Prefixes for a single client must not overlap."
+            "ERR Prefix '{one}' overlaps with {which} prefix '{other}'. Prefixes for a single client must \
+             not overlap."
         )))
     };
     for (at, new) in more.iter().enumerate() {
@@ -122,8 +123,8 @@ fn caching(cx: &mut Context<'_>, args: Args<'_>) -> Outcome {
         client.tracking.as_ref().map_or((false, false), |tracked| (tracked.optin, tracked.optout));
     if client.tracking.is_none() {
         return Err(refusal(
-            "ERR CLIENT CACHING can be called only when the client is in tracking mode with OPTIN or OPTOUT mode \
-             enabled",
+            "ERR CLIENT CACHING can be called only when the client is in tracking mode with OPTIN or OPTOUT \
+             mode enabled",
         ));
     }
     match () {

@@ -211,8 +211,8 @@ fn in_any_order(model: &[Frame], server: &[Frame]) -> bool {
     (0..3).all(|at| part(model, at) == part(server, at))
 }
 
-/// All that is within, in order of its own; without what cannot be told apart: channels that are left in any order,
-/// times, and the words of errors.
+/// All that is within, in order of its own; without what cannot be told apart: channels that are left in any
+/// order, times, and the words of errors.
 fn deep(frames: &[Frame]) -> Vec<Frame> {
     let mut all: Vec<Frame> = frames.to_vec();
     let is_unsubscription = |frame: &Frame| {

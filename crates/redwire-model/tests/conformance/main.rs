@@ -7,6 +7,7 @@ mod differences;
 mod frames;
 mod lines;
 mod pair;
+mod patterns;
 
 use redwire_testkit::{Server, find_server};
 
