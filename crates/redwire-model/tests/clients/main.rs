@@ -1,5 +1,7 @@
 //! Clients of redwire and the model: over a port, a Unix socket and in memory, async and blocking.
 
+mod sets;
+
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
