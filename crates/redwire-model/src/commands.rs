@@ -252,7 +252,11 @@ impl Command {
 }
 
 fn counted(args: Args<'_>, at: usize) -> Vec<&Vec<u8>> {
-    let count = args.get(at).and_then(|word| parse_int(word)).and_then(|count| usize::try_from(count).ok());
+    // Servers look for keys before they look whether the count is a whole number.
+    let digits =
+        |word: &Vec<u8>| word.iter().take_while(|byte| byte.is_ascii_digit()).copied().collect::<Vec<_>>();
+    let count =
+        args.get(at).and_then(|word| parse_int(&digits(word))).and_then(|count| usize::try_from(count).ok());
     let keys = args.get(at + 1..).and_then(|rest| rest.get(..count.unwrap_or(0)));
     keys.unwrap_or_default().iter().collect()
 }

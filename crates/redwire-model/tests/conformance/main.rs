@@ -3,6 +3,7 @@
 //!
 //! `REDWIRE_SERVER` names the server. `REDWIRE_MODEL_SEEDS=1000-2000` runs other and more lines.
 
+mod dialogues;
 mod differences;
 mod frames;
 mod lines;

@@ -110,9 +110,21 @@ impl<'s> Pair<'s> {
             .iter()
             .map(|client| (i64::try_from(client.id.get()).expect("ids are small"), client.real_id))
             .unzip();
-        self.clients[client].send(&with_ids(words, &real_ids));
+        let (theirs, ours) = (encoded(&with_ids(words, &real_ids)), encoded(&with_ids(words, &ids)));
+        self.tell(client, words, (&theirs, &ours))
+    }
+
+    /// As [`run`](Self::run), of bytes that need not be a command.
+    pub(crate) fn run_raw(&mut self, client: usize, bytes: &[u8]) -> Result<(), String> {
+        self.said.push_back(format!("  {client}: {:?}", String::from_utf8_lossy(bytes)));
+        self.tell(client, &[], (bytes, bytes))
+    }
+
+    fn tell(&mut self, client: usize, words: &[Vec<u8>], bytes: (&[u8], &[u8])) -> Result<(), String> {
+        // What has ended is seen when its replies are compared.
+        let _ = self.clients[client].real.write_all(bytes.0);
         let id = self.clients[client].id;
-        self.model.receive(id, &encoded(&with_ids(words, &ids)), self.began.elapsed());
+        self.model.receive(id, bytes.1, self.began.elapsed());
         let queue = std::mem::take(&mut self.clients[client].queue);
         let mut result = Ok(());
         for other in 0..CLIENTS {
@@ -171,16 +183,11 @@ impl<'s> Pair<'s> {
         if is_answered {
             client.waits = false;
         } else if !words.is_empty() {
-            let says_little = [
-                "CLIENT",
-                "SUBSCRIBE",
-                "PSUBSCRIBE",
-                "SSUBSCRIBE",
-                "UNSUBSCRIBE",
-                "PUNSUBSCRIBE",
-                "SUNSUBSCRIBE",
-            ];
-            client.waits = !says_little.iter().any(|name| is_word(words, name));
+            let name = String::from_utf8_lossy(&words[0]).to_ascii_uppercase();
+            client.waits = name.starts_with("BL")
+                || name.starts_with("BR")
+                || name.starts_with("BZ")
+                || name.starts_with("XREAD");
         }
         if !are_alike(about, words, queue, &expected, &real) {
             return Err(format!("client {at} heard\n  {real:?}\n  and the model says\n  {expected:?}"));
