@@ -10,6 +10,8 @@ use crate::options::Options;
 #[derive(Clone, Debug)]
 pub(crate) struct Config {
     values: BTreeMap<&'static str, String>,
+    /// Of `normal` clients and of `pubsub`, as the option says them.
+    limits: [OutputLimit; 2],
 }
 
 /// Names and values at the start. What follows from `maxclients`, `proto-max-bulk-len`,
@@ -35,7 +37,7 @@ const DEFAULTS: &[(&str, &str)] = &[
 ];
 
 /// The limits of a client's output: at once, and for so many seconds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct OutputLimit {
     pub(crate) hard: usize,
     pub(crate) soft: usize,
@@ -48,7 +50,9 @@ impl Config {
             DEFAULTS.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
         values.insert("databases", options.databases.to_string());
         values.insert("requirepass", options.password.clone().unwrap_or_default());
-        Self { values }
+        let mut config = Self { values, limits: [OutputLimit::default(); 2] };
+        config.limits = ["normal", "pubsub"].map(|class| config.read_output_limit(class));
+        config
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&'static str, &str)> {
@@ -82,8 +86,12 @@ impl Config {
         self.number("proto-max-bulk-len", 512 << 20)
     }
 
-    /// The limits for a class of clients: `normal`, `pubsub`.
-    pub(crate) fn output_limit(&self, class: &str) -> OutputLimit {
+    /// The limits for subscribers, or for other clients.
+    pub(crate) fn output_limit(&self, subscriber: bool) -> OutputLimit {
+        self.limits[usize::from(subscriber)]
+    }
+
+    fn read_output_limit(&self, class: &str) -> OutputLimit {
         let limits = self.values.get("client-output-buffer-limit").map_or("", String::as_str);
         let words: Vec<&str> = limits.split(' ').collect();
         let found = words.chunks_exact(4).find(|words| words[0] == class);
@@ -103,7 +111,7 @@ impl Config {
         let mut limits: Vec<String> = ["normal", "slave", "pubsub"]
             .iter()
             .map(|class| {
-                let limit = self.output_limit(class);
+                let limit = self.read_output_limit(class);
                 format!("{class} {} {} {}", limit.hard, limit.soft, limit.soft_seconds)
             })
             .collect();
@@ -120,6 +128,7 @@ impl Config {
             limits[place] = format!("{class} {hard} {soft} {seconds}");
         }
         self.values.insert("client-output-buffer-limit", limits.join(" "));
+        self.limits = ["normal", "pubsub"].map(|class| self.read_output_limit(class));
         Ok(())
     }
 

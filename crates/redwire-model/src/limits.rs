@@ -14,7 +14,7 @@ use crate::reply::Reply;
 
 impl Model {
     fn output_limit(&self, client: &Client) -> OutputLimit {
-        self.config.output_limit(if client.is_subscriber() { "pubsub" } else { "normal" })
+        self.config.output_limit(client.is_subscriber())
     }
 
     /// When a client has been above its soft limit for too long.
@@ -26,7 +26,9 @@ impl Model {
     /// Hangs up on clients whose output has become too large, which is lost.
     pub(crate) fn enforce_output_limits(&mut self) {
         let mut over = Vec::new();
-        for id in self.clients.keys().copied().collect::<Vec<_>>() {
+        let busy =
+            self.clients.values().filter(|client| !client.output.is_empty() || client.above_soft.is_some());
+        for id in busy.map(|client| client.id).collect::<Vec<_>>() {
             let Some(client) = self.clients.get(&id).filter(|client| !client.closing) else { continue };
             let (limit, len) = (self.output_limit(client), client.pending().len());
             let is_above = limit.soft > 0 && len >= limit.soft;

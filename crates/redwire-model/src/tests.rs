@@ -286,3 +286,89 @@ fn a_sentinel_tells_what_it_believes_and_of_another_master() {
     assert_eq!(table.heard(hears), told);
     assert!(table.say(asks, "SENTINEL MASTERS").contains("10.0.0.2"));
 }
+
+/// Every command with words of all kinds, so that no place in its words is taken for granted.
+#[test]
+fn no_line_makes_it_panic() {
+    const WORDS: [&str; 34] = [
+        "a",
+        "b",
+        "l",
+        "s",
+        "h",
+        "z",
+        "x",
+        "0",
+        "1",
+        "2",
+        "-1",
+        "9223372036854775807",
+        "-9223372036854775808",
+        "1.5",
+        "inf",
+        "",
+        "*",
+        "$",
+        ">",
+        "1-1",
+        "(1",
+        "[a",
+        "-",
+        "+",
+        "COUNT",
+        "LIMIT",
+        "MATCH",
+        "KEYS",
+        "STREAMS",
+        "GROUP",
+        "BLOCK",
+        "WEIGHTS",
+        "ON",
+        "ID",
+    ];
+    let mut random = fastrand::Rng::with_seed(1);
+    let names: Vec<&str> = crate::commands().map(|command| command.name).collect();
+    let mut table = Table::new();
+    for line in 0..15_000 {
+        if line % 2000 == 0 {
+            table = Table::new();
+            let client = table.client();
+            table.say(
+                client,
+                "RPUSH l 1 2 3\r\nSADD s a b\r\nHSET h a 1\r\nZADD z 1 a 2 b\r\nXADD x 1-1 a b\r\nSET a 1",
+            );
+        }
+        let client = table.client();
+        let name = random.choice(&names).expect("there are commands");
+        let count = random.usize(..7);
+        let words: Vec<&[u8]> = name
+            .split(' ')
+            .chain((0..count).map(|_| *random.choice(&WORDS).expect("there are words")))
+            .map(str::as_bytes)
+            .collect();
+        let mut request = format!("*{}\r\n", words.len()).into_bytes();
+        for word in words {
+            request.extend_from_slice(format!("${}\r\n", word.len()).as_bytes());
+            request.extend_from_slice(word);
+            request.extend_from_slice(b"\r\n");
+        }
+        let protocol: &[u8] = if random.bool() { b"HELLO 3\r\n" } else { b"" };
+        table.model.receive(client, protocol, table.now);
+        table.model.receive(client, &request, table.now);
+        table.model.disconnect(client, table.now);
+        table.now += ms(random.u64(..3));
+    }
+}
+
+#[test]
+fn no_bytes_make_it_panic() {
+    let mut random = fastrand::Rng::with_seed(2);
+    let mut table = Table::new();
+    for _ in 0..5_000 {
+        let client = table.client();
+        let bytes: Vec<u8> =
+            (0..random.usize(..40)).map(|_| *random.choice(b"*$123\r\n+-:GET a\"'\\x\0").unwrap()).collect();
+        table.model.receive(client, &bytes, START);
+        table.model.disconnect(client, START);
+    }
+}
