@@ -51,7 +51,7 @@ pub(crate) fn send(cx: &mut Context<'_>, wanted: Wanted) -> Outcome {
     }
     let (id, until, number) = (cx.id, cx.model.now + wanted.limit, cx.model.dirty + 1);
     cx.model.dirty += 1;
-    let io_error = refusal("IOERR error or timeout connecting to the client");
+    let io_error = refusal("IOERR error or timeout writing to target instance");
     let Some(cluster) = &mut cx.model.cluster else { return Err(io_error) };
     let to = cluster
         .nodes

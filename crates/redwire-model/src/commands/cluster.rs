@@ -79,14 +79,16 @@ fn keys_in(cx: &Context<'_>, slot: u16) -> Vec<Vec<u8>> {
 
 fn countkeysinslot(cx: &mut Context<'_>, args: Args<'_>) -> Outcome {
     cluster(cx)?;
-    let slot = slot(&args[2])?;
+    let slot = slot(&args[2]).map_err(|_| refusal("ERR Invalid slot"))?;
     Ok(Reply::count(keys_in(cx, slot).len()))
 }
 
 fn getkeysinslot(cx: &mut Context<'_>, args: Args<'_>) -> Outcome {
     cluster(cx)?;
-    let slot = slot(&args[2])?;
-    let most = usize::try_from(int(&args[3])?).map_err(|_| refusal("ERR Invalid number of keys"))?;
+    let (slot, most) = (slot(&args[2]), int(&args[3])?);
+    let (Ok(slot), Ok(most)) = (slot, usize::try_from(most)) else {
+        return Err(refusal("ERR Invalid slot or number of keys"));
+    };
     Ok(Reply::list(keys_in(cx, slot).into_iter().take(most)))
 }
 
@@ -100,11 +102,11 @@ fn bumpepoch(cx: &mut Context<'_>, _: Args<'_>) -> Outcome {
 /// A replica takes over, without asking the others.
 fn failover(cx: &mut Context<'_>, args: Args<'_>) -> Outcome {
     let cluster = cluster(cx)?;
-    if !args.get(2).is_some_and(|word| is(word, "TAKEOVER")) {
-        return Err(refusal("ERR the model server knows CLUSTER FAILOVER with TAKEOVER only"));
-    }
     if cluster.master_of(0) == 0 {
         return Err(refusal("ERR You should send CLUSTER FAILOVER to a replica"));
+    }
+    if !args.get(2).is_some_and(|word| is(word, "TAKEOVER")) {
+        return Err(refusal("ERR the model server knows CLUSTER FAILOVER with TAKEOVER only"));
     }
     let (epoch, now) = (cluster.epoch + 1, cx.model.now);
     cx.model.take_over(epoch, now);

@@ -82,8 +82,12 @@ fn add_options(words: Args<'_>) -> (AddOptions, Args<'_>) {
     (options, rest)
 }
 
-fn zadd(cx: &mut Context<'_>, args: Args<'_>) -> Outcome {
-    let (options, pairs) = add_options(&args[2..]);
+/// Members and the scores that `ZADD` gives them.
+type Scores<'a> = Vec<(f64, &'a Vec<u8>)>;
+
+/// Reads what `ZADD` is to do, and refuses what makes no sense.
+fn to_add(words: Args<'_>) -> Result<(AddOptions, Scores<'_>), Refusal> {
+    let (options, pairs) = add_options(words);
     if pairs.is_empty() || !pairs.len().is_multiple_of(2) {
         return Err(SYNTAX);
     }
@@ -100,6 +104,21 @@ fn zadd(cx: &mut Context<'_>, args: Args<'_>) -> Outcome {
     for pair in pairs.chunks_exact(2) {
         scores.push((float(&pair[0])?, &pair[1]));
     }
+    Ok((options, scores))
+}
+
+impl AddOptions {
+    /// Whether a member gets a score, which had another before or none.
+    fn fit(&self, before: Option<f64>, score: f64) -> bool {
+        let Some(before) = before else { return !self.if_there };
+        let too_low = self.greater && score <= before;
+        let too_high = self.less && score >= before;
+        !self.if_absent && !too_low && !too_high
+    }
+}
+
+fn zadd(cx: &mut Context<'_>, args: Args<'_>) -> Outcome {
+    let (options, scores) = to_add(&args[2..])?;
     let is_there = cx.get::<SortedSet>(&args[1])?.is_some();
     if options.if_there && !is_there {
         return Ok(if options.increment { Reply::Null } else { Reply::Int(0) });
@@ -111,15 +130,7 @@ fn zadd(cx: &mut Context<'_>, args: Args<'_>) -> Outcome {
         if score.is_nan() {
             return Err(NAN);
         }
-        let fits = match before {
-            None => !options.if_there,
-            Some(before) => {
-                let too_low = options.greater && score <= before;
-                let too_high = options.less && score >= before;
-                !options.if_absent && !too_low && !too_high
-            }
-        };
-        if !fits {
+        if !options.fit(before, score) {
             continue;
         }
         last = Some(score);
