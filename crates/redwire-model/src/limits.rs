@@ -19,7 +19,7 @@ impl Model {
 
     /// When a client has been above its soft limit for too long.
     pub(crate) fn soft_limit_ends(&self, client: &Client) -> Option<Duration> {
-        let since = client.above_soft?;
+        let since = client.above_soft.filter(|_| !client.closing)?;
         Some(since + Duration::from_secs(self.output_limit(client).soft_seconds))
     }
 
@@ -35,7 +35,7 @@ impl Model {
             let since = if is_above { client.above_soft.or(Some(self.now)) } else { None };
             let now = self.now;
             let soft = Duration::from_secs(limit.soft_seconds);
-            if limit.hard > 0 && len >= limit.hard || since.is_some_and(|since| now > since + soft) {
+            if limit.hard > 0 && len >= limit.hard || since.is_some_and(|since| now >= since + soft) {
                 over.push(id);
             }
             if let Some(client) = self.clients.get_mut(&id) {

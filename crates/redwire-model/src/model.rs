@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::acl::Acl;
 use crate::client::Client;
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, Message};
 use crate::conditions::Condition;
 use crate::config::Config;
 use crate::database::Database;
@@ -78,6 +78,8 @@ pub struct Model {
     pub(crate) scripts: Scripts,
     pub(crate) replication: Replication,
     pub(crate) cluster: Option<Cluster>,
+    /// Messages of other nodes that came while it was frozen.
+    pub(crate) held_messages: Vec<(String, Message)>,
     /// What it watches, if it is a sentinel.
     pub(crate) services: Option<Services>,
     pub(crate) pause: Option<Pause>,
@@ -146,6 +148,7 @@ impl Model {
             scripts: Scripts::new(),
             replication: Replication::default(),
             cluster: None,
+            held_messages: Vec::new(),
             services: None,
             pause: None,
             conditions: BTreeSet::new(),
@@ -220,6 +223,7 @@ impl Model {
             if client.sent == client.output.len() {
                 client.output.clear();
                 client.sent = 0;
+                client.above_soft = None;
             }
         }
     }
@@ -291,6 +295,9 @@ impl Model {
                 self.arrived(id, arrival);
                 self.proceed();
             }
+        }
+        for (from, message) in std::mem::take(&mut self.held_messages) {
+            self.handle_message(&from, message, self.now);
         }
         self.tick_cluster();
         self.handle_migration_timeout();

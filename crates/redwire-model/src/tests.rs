@@ -161,6 +161,21 @@ fn what_is_sent_too_slowly_is_cut_off() {
 }
 
 #[test]
+fn a_client_above_its_soft_limit_has_some_seconds() {
+    let mut table = Table::new();
+    let (hears, says) = (table.client(), table.client());
+    table.say(says, "CONFIG SET client-output-buffer-limit \"pubsub 0 50 2\"");
+    table.say(hears, "SUBSCRIBE c");
+    table.say(says, "PUBLISH c 0123456789012345678901234567890123456789");
+    assert_eq!(table.model.next_timeout(), Some(ms(2000)));
+    table.advance(ms(1999));
+    assert!(!table.model.is_closing(hears));
+    table.advance(ms(1));
+    assert!(table.model.is_closing(hears));
+    assert_eq!(table.model.next_timeout(), None);
+}
+
+#[test]
 fn a_full_server_says_so_and_hangs_up() {
     let mut table = Table::new();
     let client = table.client();

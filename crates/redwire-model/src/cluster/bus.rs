@@ -142,6 +142,8 @@ impl Model {
         self.handle_timeout(now);
         let now = self.now;
         if self.is(crate::Condition::Frozen) {
+            // It waits in the process's sockets.
+            self.held_messages.push((from.to_owned(), message));
             return;
         }
         let Some(cluster) = &mut self.cluster else { return };

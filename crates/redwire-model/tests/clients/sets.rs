@@ -1,5 +1,5 @@
-//! redwire's client, a cluster and a service of models, all in one runtime whose clock is paused: a test carries
-//! what the nodes tell each other, every 10 ms.
+//! redwire's client, a cluster and a service of models, all in one runtime whose clock is paused: a test
+//! carries what the nodes tell each other, every 10 ms.
 
 use std::collections::BTreeMap;
 use std::io;

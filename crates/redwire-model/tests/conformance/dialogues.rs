@@ -1,4 +1,5 @@
-//! What random lines do not come to: users, passwords, protocols, faulty requests, replies that are not wanted.
+//! What random lines do not come to: users, passwords, protocols, faulty requests, replies that are not
+//! wanted.
 //!
 //! This file must not know which differences are right.
 
