@@ -61,5 +61,5 @@ fn seeds() -> std::ops::Range<u64> {
     let named = std::env::var("REDWIRE_MODEL_SEEDS").ok();
     let range = named.as_deref().and_then(|range| range.split_once('-'));
     let number = |text: &str| text.parse().expect("REDWIRE_MODEL_SEEDS is FROM-TO");
-    range.map_or(0..60, |(from, to)| number(from)..number(to))
+    range.map_or(0..120, |(from, to)| number(from)..number(to))
 }
