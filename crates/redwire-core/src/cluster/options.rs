@@ -20,6 +20,11 @@ pub struct ClusterOptions {
     /// on. A scan of the whole cluster gives out the keys of the others and then ends in that error, unless
     /// this is false.
     pub require_full_coverage: bool,
+    /// Whether the nodes that a map names are asked for the next one, too. Default true: they and the seeds
+    /// (the nodes that the configuration names) in turn. When false, only the seeds are: where others must
+    /// not be asked, or a name of many addresses leads to the right ones. With few seeds, which may be down
+    /// together, nothing is learnt until one is back.
+    pub dynamic_startup_nodes: bool,
     /// Redirections after which the map is asked for anew. Default 5. At 1 each does so, as often as
     /// [`refresh_pause`](Self::refresh_pause) allows; at 0 none does, and slots that moved are learnt one by
     /// one.
@@ -46,6 +51,7 @@ impl Default for ClusterOptions {
             remap: Remap::default(),
             source: Source::Slots,
             require_full_coverage: true,
+            dynamic_startup_nodes: true,
             refresh_after_moved: 5,
             refresh_pause: Duration::from_secs(1),
             refresh_interval: Some(Duration::from_secs(60)),

@@ -109,8 +109,9 @@ impl Refresh {
     /// believe.
     pub const ANSWERS: usize = 3;
 
-    /// Asks for what has become of `known`, the nodes in it and the `seeds` in turn, in an order by `random`,
-    /// which is uniform over all of `u64`; those that are `lost` at the end.
+    /// Asks for what has become of `known`, the nodes in it and the `seeds` in turn, or the seeds alone
+    /// ([`dynamic_startup_nodes`](ClusterOptions::dynamic_startup_nodes)), in an order by `random`, which is
+    /// uniform over all of `u64`; those that are `lost` at the end.
     #[must_use]
     pub fn new(
         known: &Map,
@@ -120,7 +121,9 @@ impl Refresh {
         lost: impl Fn(&HostPort) -> bool,
         random: u64,
     ) -> Self {
-        let nodes = known.nodes().filter(|node| node.is_online()).map(|node| node.address.clone());
+        let asks_nodes = options.dynamic_startup_nodes;
+        let nodes =
+            known.nodes().filter(|node| asks_nodes && node.is_online()).map(|node| node.address.clone());
         let (nodes, seeds) = (shuffled(nodes.collect(), random), shuffled(seeds.to_vec(), random));
         let mut refresh = Self::of(known, &nodes, &seeds, options, tls);
         // Stable: the others stay in their order.

@@ -93,6 +93,7 @@ fn cluster(config: &Config) -> Result<(), ConfigError> {
     let differs = [
         ("map_source", options.source != default.source),
         ("require_full_coverage", options.require_full_coverage != default.require_full_coverage),
+        ("dynamic_startup_nodes", options.dynamic_startup_nodes != default.dynamic_startup_nodes),
         ("refresh_after_moved", options.refresh_after_moved != default.refresh_after_moved),
         ("refresh_pause", options.refresh_pause != default.refresh_pause),
         ("refresh_interval", options.refresh_interval != default.refresh_interval),

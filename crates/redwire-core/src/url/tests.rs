@@ -124,6 +124,7 @@ const GOOD: &[(&str, &str)] = &[
         "rediss://h?tls_ocsp=stapled&ssl_ocsp_expected_cert=/r",
         "rediss://h:6379?tls_ocsp=stapled&tls_ocsp_responder_file=/r",
     ),
+    ("redis+cluster://h?nodemanager_follow_cluster=no", "redis+cluster://h:6379?dynamic_startup_nodes=false"),
     ("redis+cluster://h?skip_full_coverage_check=yes", "redis+cluster://h:6379?require_full_coverage=false"),
     ("redis+cluster://h?read_from_replicas=1", "redis+cluster://h:6379?read_strategy=round_robin"),
     ("redis+cluster://h?read_from_replicas=no", "redis+cluster://h:6379"),

@@ -10,7 +10,7 @@ use redwire::prelude::*;
 use redwire::{AuthenticationFault, ClusterFault, ErrorKind, Outcome, Value};
 use redwire_testkit::{Authority, ClosedPort, ClusterSet, Server, eventually, has_tls, shared, slot};
 
-use crate::common::{LIMIT, Setup, shown, timed};
+use crate::common::{Client, LIMIT, Setup, runtime, shown, timed};
 use crate::{in_time, keys_of, named};
 
 both!(seeds_that_lead_nowhere_are_told_one_by_one);
@@ -35,6 +35,7 @@ fn a_pool_and_a_connection_by_hand_lead_to_one_server() {
 each!(
     a_password_is_needed_by_all_and_a_wrong_one_makes_no_storm,
     a_closed_client_leaves_nothing_behind,
+    start_up_nodes_alone_are_asked_where_that_is_wanted,
     tls_and_proxies_change_nothing,
     announced_names_are_remapped,
     databases_are_there_or_refused,
@@ -180,6 +181,30 @@ fn a_closed_client_leaves_nothing_behind(setup: Setup) {
     assert_eq!(client.run::<Vec<String>>("MGET k:1 k:2 k:3").unwrap(), ["v"; 3]);
     client.close();
     eventually("its connections are gone", LIMIT, || named(&set, "dropped") == 0);
+}
+
+fn start_up_nodes_alone_are_asked_where_that_is_wanted(setup: Setup) {
+    let set = ClusterSet::builder().replicas(0).start();
+    let url = format!("redis+cluster://{}", set.node(0).addr());
+    for (asks, alone) in [("no", true), ("yes", false)] {
+        let options = format!("refresh_pause=10ms&dynamic_startup_nodes={asks}");
+        let client = setup.client(&url, &options);
+        // Servers before 7.0 count it as `CLUSTER`.
+        let asked = || -> i64 {
+            let calls = |node| set.node(node).calls("cluster|slots") + set.node(node).calls("cluster");
+            (1..3).map(calls).sum()
+        };
+        let before = asked();
+        let refresh = || match &client {
+            Client::Tokio(client) => runtime().block_on(client.cluster().unwrap().refresh()).map(drop),
+            Client::Blocking(client) => client.cluster().unwrap().refresh().map(drop),
+        };
+        for _ in 0..20 {
+            refresh().unwrap();
+        }
+        assert_eq!(asked() == before, alone, "{options}");
+        client.run::<()>("SET k v").unwrap();
+    }
 }
 
 fn tls_and_proxies_change_nothing(setup: Setup) {

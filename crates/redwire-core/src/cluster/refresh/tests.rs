@@ -163,3 +163,15 @@ fn seeds_are_asked_though_all_that_is_known_is_silent() {
         assert_eq!(refresh.poll_ask(now + Refresh::DELAY).map(|ask| ask.node), Some(address("seed:1")));
     }
 }
+
+#[test]
+fn the_seeds_alone_are_asked_where_that_is_wanted() {
+    let known = Map::default().moved(0, &address("other:1")).unwrap();
+    let options = ClusterOptions { dynamic_startup_nodes: false, ..ClusterOptions::default() };
+    for random in 0..50 {
+        let mut refresh = Refresh::new(&known, &[address("seed:1")], &options, false, |_| false, random);
+        let now = Instant::now();
+        assert_eq!(refresh.poll_ask(now).map(|ask| ask.node), Some(address("seed:1")));
+        assert!(refresh.poll_ask(now + 10 * Refresh::DELAY).is_none());
+    }
+}

@@ -58,6 +58,14 @@ impl ConfigBuilder {
         self
     }
 
+    /// [`ClusterOptions::dynamic_startup_nodes`](crate::cluster::ClusterOptions): whether the nodes that a
+    /// map names are asked for the next one, too, or the nodes of the configuration alone. Default true.
+    #[doc(alias = "nodemanager_follow_cluster")]
+    pub fn dynamic_startup_nodes(mut self, on: bool) -> Self {
+        self.config.cluster.dynamic_startup_nodes = on;
+        self
+    }
+
     /// How old the map may become without a reason to ask anew; up to a quarter of it is added at random.
     /// Default 60 s. Zero: as old as it likes, and nodes that were added are met only by redirection.
     pub fn refresh_interval(mut self, interval: Duration) -> Self {

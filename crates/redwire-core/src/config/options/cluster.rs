@@ -20,6 +20,12 @@ pub(super) const OPTIONS: &[UrlOption] = &[
         |b, v| Ok(b.require_full_coverage(boolean(v)?)),
         |c| c.cluster.require_full_coverage.to_string(),
     ),
+    option(
+        "dynamic_startup_nodes",
+        &["nodemanager_follow_cluster"],
+        |b, v| Ok(b.dynamic_startup_nodes(boolean(v)?)),
+        |c| c.cluster.dynamic_startup_nodes.to_string(),
+    ),
     part("skip_full_coverage_check", &[], |b, v| Ok(b.require_full_coverage(!boolean(v)?))),
     part("read_from_replicas", &[], |b, v| {
         Ok(if boolean(v)? { b.read_strategy(ReadStrategy::RoundRobin) } else { b })

@@ -28,10 +28,6 @@ const FOREIGN: &[(&[&str], &str)] = &[
     ),
     (&["single_connection_client"], "a `Connection` is one connection of one caller"),
     (&["startup_nodes"], "a URL names several hosts, separated by commas, as in `redis+cluster://a:1,b:2`"),
-    (
-        &["dynamic_startup_nodes", "nodemanager_follow_cluster"],
-        "the nodes of the map and those of the URL are asked in turn, always",
-    ),
     (&["host_port_remap"], "`ConfigBuilder::remap` takes a table or a function"),
     (&["readonly_mode"], "`read_strategy=replica_preferred` has replicas answer what only reads"),
     (&["init_slot_cache"], "`connect` asks for the map at once, `connect_lazy` does not"),
