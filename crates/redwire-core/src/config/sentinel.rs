@@ -19,6 +19,8 @@ pub struct SentinelOptions {
     pub password: Option<Secret>,
     /// Whether sentinels are spoken to by TLS; `None`: as the servers are.
     pub tls: Option<bool>,
+    /// The configuration of connections to them, in place of the client's and of the three before.
+    pub config: Option<Box<Config>>,
     /// How long one may take to connect and to answer.
     pub timeout: Duration,
     /// How many other sentinels one must know of to be believed.
@@ -51,6 +53,7 @@ impl Default for SentinelOptions {
             username: None,
             password: None,
             tls: None,
+            config: None,
             timeout: Duration::from_secs(1),
             min_other_sentinels: 0,
             read_from: ReadFrom::Master,
@@ -70,6 +73,25 @@ impl Config {
     #[must_use]
     pub fn for_sentinel(&self, address: HostPort) -> Self {
         let options = &self.sentinel;
+        if let Some(own) = &options.config {
+            return Self {
+                deployment: Deployment::Single(Endpoint::Tcp(address)),
+                db: 0,
+                read_only: false,
+                connect_timeout: options.timeout,
+                timeout: Some(options.timeout),
+                retry: RetryPolicy::never(),
+                // Where all connections are made by a connector, these are, too.
+                connector: own.connector.clone().or_else(|| self.connector.clone()),
+                blocking_connector: own
+                    .blocking_connector
+                    .clone()
+                    .or_else(|| self.blocking_connector.clone()),
+                resolver: own.resolver.clone().or_else(|| self.resolver.clone()),
+                seed: None,
+                ..(**own).clone()
+            };
+        }
         Self {
             deployment: Deployment::Single(Endpoint::Tcp(address)),
             tls: options.tls.unwrap_or(self.tls),

@@ -76,6 +76,7 @@ fn sentinel(config: &Config) -> Result<(), ConfigError> {
         ("sentinel_username", options.username.is_some()),
         ("sentinel_password", options.password.is_some()),
         ("sentinel_tls", options.tls.is_some()),
+        ("sentinel_config", options.config.is_some()),
         ("sentinel_timeout", options.timeout != default.timeout),
         ("min_other_sentinels", options.min_other_sentinels != default.min_other_sentinels),
         ("read_from", options.read_from != default.read_from),
@@ -83,6 +84,11 @@ fn sentinel(config: &Config) -> Result<(), ConfigError> {
     let first = differs.iter().find(|(_, differs)| *differs);
     if let (Some((option, _)), false) = (first, matches!(config.deployment, Deployment::Sentinel { .. })) {
         return Err(ConfigError::new(option, "a Sentinel set to go with it (`redis+sentinel://`)", "none"));
+    }
+    let doubled = differs[..3].iter().find(|(_, differs)| *differs && options.config.is_some());
+    if let Some((option, _)) = doubled {
+        let expected = "to stand in `sentinel_config`, which takes the place of this option";
+        return Err(ConfigError::new(option, expected, "both"));
     }
     time("sentinel_timeout", options.timeout, Duration::from_millis(1)..=MAX_TIME)
 }

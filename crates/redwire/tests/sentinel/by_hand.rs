@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use redwire::config::{Config, ReadFrom};
 use redwire::prelude::*;
 use redwire::{ErrorKind, cmd};
-use redwire_testkit::SentinelSet;
+use redwire_testkit::{Authority, SentinelSet, Target, TlsFront, eventually};
 
 use crate::common::{LIMIT, Setup, runtime};
 
@@ -122,5 +122,30 @@ fn users_with_few_rights_find_the_master(set: &SentinelSet) {
         let replicas = sentinel.discover_replicas().unwrap();
         let told = rights.contains("slaves") || rights.contains("replicas");
         assert_eq!(replicas.len(), if told { 2 } else { 0 }, "{rights}");
+    }
+}
+
+/// Sentinels behind TLS with a CA and a name for their own clients, and servers in the clear.
+#[test]
+fn sentinels_have_a_configuration_of_their_own() {
+    let set = SentinelSet::builder().password("data").sentinel_password("watch").start();
+    let authority = Authority::new();
+    let front = TlsFront::builder(&authority.server()).start(Target::from(&set.sentinels()[0]));
+    for setup in Setup::ALL {
+        let own = Config::builder().tls(true).tls_ca_file(authority.pem_file()).password("watch");
+        let own = own.client_name("watcher").build().unwrap();
+        let url = format!("redis+sentinel://127.0.0.1:{}/mymaster", front.address().port());
+        let options = Config::builder().url(&url).password("data").client_name("worker");
+        let options = options.sentinel_config(own.clone()).sentinel_timeout(LIMIT);
+        let client = setup.open(options.clone()).unwrap();
+        client.run::<()>("SET k v").unwrap();
+        let named = |line: &str| set.sentinels()[0].command(&["CLIENT", "LIST"]).unwrap().contains(line);
+        eventually("the sentinel knows the watcher", LIMIT, || named("name=watcher"));
+        assert!(!named("name=worker"));
+        assert!(client.run::<String>("CLIENT LIST").unwrap().contains("name=worker"));
+        let error = options.sentinel_password("watch").build().unwrap_err();
+        assert_eq!(error.option(), "sentinel_password", "{error}");
+        let error = Config::builder().sentinel_config(own).build().unwrap_err();
+        assert_eq!(error.option(), "sentinel_config", "{error}");
     }
 }

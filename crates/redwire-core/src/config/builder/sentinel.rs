@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use crate::config::{ConfigBuilder, ReadFrom};
+use crate::config::{Config, ConfigBuilder, ReadFrom};
 use crate::secret::Secret;
 
 use super::non_empty;
@@ -26,9 +26,33 @@ impl ConfigBuilder {
     }
 
     /// Whether sentinels are spoken to by TLS. Default: as the servers are ([`tls`](Self::tls), `rediss`).
-    /// Certificates and all else of TLS are the same for both.
+    /// Certificates and all else of TLS are the same for both, unless they have a
+    /// [configuration](Self::sentinel_config) of their own.
     pub fn sentinel_tls(mut self, on: bool) -> Self {
         self.config.sentinel.tls = Some(on);
+        self
+    }
+
+    /// The configuration of connections to sentinels, in place of this one: for a CA, a client certificate, a
+    /// credential provider, a client name or a protocol of their own. Default: none, which is this
+    /// configuration with the user, the password and the TLS that the options above say. Its address,
+    /// database, retries and timeouts count for nothing ([`sentinel_timeout`](Self::sentinel_timeout) holds);
+    /// connector and resolver are this one's, if it has none.
+    ///
+    /// ```
+    /// # use redwire_core as redwire;
+    /// use redwire::config::Config;
+    ///
+    /// let sentinels = Config::builder().tls(true).tls_ca_file("/etc/sentinels/ca.pem").client_name("watcher");
+    /// let config = Config::builder()
+    ///     .url("redis+sentinel://s1,s2,s3/mymaster")
+    ///     .sentinel_config(sentinels.build()?)
+    ///     .build()?;
+    /// # Ok::<(), redwire::config::ConfigError>(())
+    /// ```
+    #[doc(alias = "sentinel_kwargs")]
+    pub fn sentinel_config(mut self, config: Config) -> Self {
+        self.config.sentinel.config = Some(Box::new(config));
         self
     }
 
