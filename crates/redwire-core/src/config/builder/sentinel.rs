@@ -43,10 +43,10 @@ impl ConfigBuilder {
     /// # use redwire_core as redwire;
     /// use redwire::config::Config;
     ///
-    /// let sentinels = Config::builder().tls(true).tls_ca_file("/etc/sentinels/ca.pem").client_name("watcher");
+    /// let sentinels = Config::builder().tls(true).tls_ca_file("/etc/sentinels/ca.pem").build()?;
     /// let config = Config::builder()
     ///     .url("redis+sentinel://s1,s2,s3/mymaster")
-    ///     .sentinel_config(sentinels.build()?)
+    ///     .sentinel_config(sentinels)
     ///     .build()?;
     /// # Ok::<(), redwire::config::ConfigError>(())
     /// ```
