@@ -5,7 +5,7 @@
 use std::time::Instant;
 
 use super::overdue::Look;
-use super::{Link, RequestSlot, end};
+use super::{Link, RequestSlot, SentRequest, end};
 use crate::error::{Error, Outcome};
 use crate::liveness::Verdict;
 
@@ -106,8 +106,14 @@ impl<W: Clone> Link<W> {
         }
     }
 
+    /// Whether a caller waits for a reply on this connection. What was not taken to be written may wait for
+    /// the next one, and loses nothing with this one.
     fn has_waiting(&self) -> bool {
-        (0..self.slots.len() as u32).any(|slot| self.is_slot_waiting(slot))
+        self.taken_requests().any(|entry| self.is_slot_waiting(entry.slot))
+    }
+
+    fn taken_requests(&self) -> impl Iterator<Item = &SentRequest> {
+        self.order.iter().take_while(|entry| entry.end <= self.taken)
     }
 
     /// Whether a caller waits that has more time for its reply than a peer may be silent. `ticks` is up to
@@ -115,7 +121,7 @@ impl<W: Clone> Link<W> {
     /// of them.
     fn outlasts_silence(&self, now: Instant, ticks: [u64; TICKS]) -> bool {
         let Some(tick) = self.liveness.tick() else { return false };
-        self.order.iter().any(|entry| {
+        self.taken_requests().any(|entry| {
             let (RequestSlot::Waiting { deadline: Some(deadline), .. }
             | RequestSlot::Gathering { deadline: Some(deadline), .. }) = &self.slots[entry.slot as usize]
             else {

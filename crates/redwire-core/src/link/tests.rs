@@ -443,6 +443,34 @@ fn silence_is_borne_while_a_call_has_more_time_than_that() {
     assert_eq!(given_up(Some(12), Some(4), NEVER), (12, 10));
 }
 
+/// They wait for the next connection, which is made already: to wait for this one helps none of them.
+#[test]
+fn callers_whose_requests_were_not_taken_keep_no_silent_connection() {
+    let start = Instant::now();
+    for lives in [false, true] {
+        let mut link = watched(start);
+        // The link's own question is under way, and is never answered.
+        link.handle_timeout(start + TICK, 0, None).unwrap();
+        link.handle_timeout(start + 2 * TICK, 0, None).unwrap();
+        sent(&mut link);
+        let deadline = Some(start + 40 * TICK);
+        let ticket = link.submit(1, 1, true, |outbox| outbox.copy(b"x"), 1, deadline).unwrap();
+        let dead = (3..20).find(|n| match link.handle_timeout(start + *n * TICK, 0, None) {
+            Ok(_) => {
+                if lives {
+                    link.handle_alive();
+                }
+                false
+            }
+            Err(_) => true,
+        });
+        assert_eq!(dead, Some(4), "{lives}");
+        link.handle_interrupted(&Error::silent_peer(Outcome::MaybeExecuted));
+        assert!(link.is_waiting(&ticket), "it goes on the next connection");
+        link.abandon(ticket);
+    }
+}
+
 /// A peer that answers `PING` by itself, with an attribute or without, and what it answers in place of words.
 const FRONT_ENDS: [&str; 6] = [
     "+PONG\r\n",
