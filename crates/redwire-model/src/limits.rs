@@ -30,6 +30,9 @@ impl Model {
             self.clients.values().filter(|client| !client.output.is_empty() || client.above_soft.is_some());
         for id in busy.map(|client| client.id).collect::<Vec<_>>() {
             let Some(client) = self.clients.get(&id).filter(|client| !client.closing) else { continue };
+            if client.pending().is_empty() && client.above_soft.is_none() {
+                continue;
+            }
             let (limit, len) = (self.output_limit(client), client.pending().len());
             let is_above = limit.soft > 0 && len >= limit.soft;
             let since = if is_above { client.above_soft.or(Some(self.now)) } else { None };
