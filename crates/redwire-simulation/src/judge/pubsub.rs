@@ -1,0 +1,117 @@
+//! Messages that were published: heard once and in order, or announced as missing (I5).
+//!
+//! This file must not know how they travel.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use super::Verdict;
+use super::replay::Replay;
+use crate::history::{Heard, History, Subscribed};
+use crate::scenario::Scenario;
+
+pub(super) fn judge(scenario: &Scenario, history: &History, replay: &Replay, verdict: &mut Verdict) {
+    let none = Vec::new();
+    for (number, subscription) in history.subscriptions.iter().enumerate() {
+        let published = replay.published.get(&subscription.channel).unwrap_or(&none);
+        let mut follower = Follower::new(scenario, subscription, published);
+        let mut wrong = |what: String| {
+            let task = subscription.task;
+            verdict.wrong("I5", format!("subscription {number}, of task {task}: {what}"));
+        };
+        for (at, heard) in &subscription.heard {
+            if let Err(what) = follower.hear(heard) {
+                wrong(format!("at {at:?} {what}"));
+                break;
+            }
+        }
+        // Who is slow and lets the others wait keeps from them what they should have heard.
+        let is_held_up = history.subscriptions.iter().any(|other| other.holds_up);
+        if let Some(what) = follower.end().filter(|_| !is_held_up) {
+            wrong(what);
+        }
+    }
+}
+
+/// What a subscriber knows so far.
+struct Follower<'h> {
+    scenario: &'h Scenario,
+    subscription: &'h Subscribed,
+    published: &'h [(Duration, u64)],
+    places: HashMap<u64, usize>,
+    /// The next message, if none is missing.
+    next: usize,
+    /// What was announced since the last message.
+    gaps: Vec<(Duration, Duration)>,
+    lagged: u64,
+    has_begun: bool,
+}
+
+impl<'h> Follower<'h> {
+    fn new(scenario: &'h Scenario, subscription: &'h Subscribed, published: &'h [(Duration, u64)]) -> Self {
+        let places = published.iter().enumerate().map(|(place, (_, tag))| (*tag, place)).collect();
+        let next = published.iter().take_while(|(at, _)| *at <= subscription.since).count();
+        Self {
+            scenario,
+            subscription,
+            published,
+            places,
+            next,
+            gaps: Vec::new(),
+            lagged: 0,
+            has_begun: false,
+        }
+    }
+
+    fn hear(&mut self, heard: &Heard) -> Result<(), String> {
+        match heard {
+            Heard::Gap(from, to) => self.gaps.push((*from, *to)),
+            Heard::Lagged(count) => self.lagged += count,
+            Heard::Other => {}
+            Heard::Message(tag) => {
+                let Some(place) = self.places.get(tag).copied() else {
+                    return Err(format!("it heard {tag}, which was not published there"));
+                };
+                // Between the server's confirmation and its arrival here.
+                if !self.has_begun && place < self.next {
+                    self.next = place;
+                }
+                if place < self.next {
+                    return Err(format!("it heard {tag} a second time, or too late"));
+                }
+                let missing = self.missing(place);
+                self.has_begun = true;
+                self.next = place + 1;
+                self.gaps.clear();
+                self.lagged = 0;
+                if let Some((at, tag)) = missing {
+                    return Err(format!("{tag}, published at {at:?}, was missing, and no gap told"));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The first message before `place` that is missing, and was not announced so.
+    fn missing(&self, place: usize) -> Option<(Duration, u64)> {
+        let travel = self.scenario.travel();
+        let missing = self.published.get(self.next..place)?.iter();
+        let mut unannounced = missing.filter(|(at, _)| {
+            !self.gaps.iter().any(|(from, to)| from.saturating_sub(travel) <= *at && at <= to)
+        });
+        unannounced.nth(usize::try_from(self.lagged).unwrap_or(usize::MAX)).copied()
+    }
+
+    /// What is missing at the end, though it should be known by then.
+    fn end(self) -> Option<String> {
+        let slow = self.scenario.slack() + self.scenario.travel();
+        let until = self.subscription.until.checked_sub(slow)?;
+        // A gap is told when the connection is up again.
+        if until < self.scenario.well() || until > self.scenario.length {
+            return None;
+        }
+        let due = self.published.iter().take_while(|(at, _)| *at <= until).count();
+        let (at, tag) = self.missing(due)?;
+        Some(format!("{tag}, published at {at:?}, never came, and no gap told"))
+    }
+}

@@ -1,0 +1,95 @@
+//! Reads through a cache, changes of watched keys, scans: nobody acts on what is old.
+//!
+//! This file must not know how values travel.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use super::Verdict;
+use super::replay::Replay;
+use crate::history::{Cached, History};
+use crate::scenario::Scenario;
+use crate::workload::FIELDS;
+
+pub(super) fn judge(scenario: &Scenario, history: &History, replay: &Replay, verdict: &mut Verdict) {
+    for read in &history.watched {
+        let Some(before) = replay.before.get(&read.tag) else { continue };
+        verdict.check(*before == read.value, "I2", || {
+            format!("{} was written for {:?} in place of {before:?}", read.tag, read.value)
+        });
+    }
+    verdict.check(replay.astray.is_empty(), "I4", || {
+        format!("executed in another database: {:?}", replay.astray)
+    });
+    for scan in &history.scans {
+        let is_lost = history.losses.iter().any(|(_, at)| *at <= scan.ended_at);
+        let missing = (0..FIELDS).find(|field| !scan.fields.contains(&format!("field{field}")));
+        verdict.check(missing.is_none() || is_lost || scan.failures > 0, "scan", || {
+            format!("task {}, from {:?} on: field{missing:?} was not found", scan.task, scan.begun)
+        });
+    }
+    let mut newest: HashMap<(usize, &str), Duration> = HashMap::new();
+    for read in &history.cached {
+        let Some(last) = last_valid(read, replay) else {
+            verdict.wrong(
+                "I5",
+                format!("task {} read {:?} of {}, which it never had", read.task, read.value, read.key),
+            );
+            continue;
+        };
+        let oldest = oldest(scenario, read);
+        verdict.check(last >= oldest, "I5", || {
+            let age = oldest - last;
+            format!(
+                "task {} read {:?} of {} at {:?}, {age:?} too old",
+                read.task, read.value, read.key, read.begun
+            )
+        });
+        if !scenario.options.resp2 && history.losses.is_empty() {
+            let seen = newest.entry((read.task, &read.key)).or_default();
+            verdict.check(last >= *seen, "I5", || {
+                format!(
+                    "task {} read {:?} of {} at {:?} after a newer value",
+                    read.task, read.value, read.key, read.begun
+                )
+            });
+            *seen = (*seen).max(first_valid(read, replay));
+        }
+    }
+}
+
+/// Until when at last the key had this value, before the end of the read; `None`: never.
+fn last_valid(read: &Cached, replay: &Replay) -> Option<Duration> {
+    let none = Vec::new();
+    let values = replay.values.get(&read.key).unwrap_or(&none);
+    let mut last = None;
+    let mut current = (Duration::ZERO, &None);
+    for (at, value) in
+        values.iter().map(|(at, value)| (*at, value)).take_while(|(at, _)| *at <= read.ended_at)
+    {
+        if *current.1 == read.value {
+            last = Some(at);
+        }
+        current = (at, value);
+    }
+    if *current.1 == read.value { Some(read.ended_at) } else { last }
+}
+
+/// From when on the key had the value that was read.
+fn first_valid(read: &Cached, replay: &Replay) -> Duration {
+    let values = replay.values.get(&read.key);
+    let found = values.and_then(|values| values.iter().find(|(_, value)| *value == read.value));
+    found.map_or(Duration::ZERO, |(at, _)| *at)
+}
+
+/// What was replaced before this must not be read any more.
+fn oldest(scenario: &Scenario, read: &Cached) -> Duration {
+    if let Some(synced) = read.synced {
+        return synced;
+    }
+    let travel = scenario.travel() * 2 + Duration::from_millis(1);
+    // A silent server is found dead by then, or at the deadline of a call that waits for it.
+    let silence = (scenario.options.health * 2).max(scenario.options.timeout);
+    let silence = if read.begun < scenario.well() { silence } else { Duration::ZERO };
+    read.begun.saturating_sub(travel + silence)
+}

@@ -1,0 +1,62 @@
+//! A whole client in a simulated world: network, servers, faults and callers, all decided by one number.
+//!
+//! The client is the real one. It reaches model servers by a [connector](redwire::connector), over a network
+//! in memory, on a runtime of one thread whose clock is paused; chance comes from the number alone. So the
+//! same number gives the same history, to the byte, and ten seconds pass in some milliseconds. What happened
+//! is held against the promises I1 to I7 (`DESIGN.md`).
+
+mod connection;
+mod faults;
+mod history;
+mod judge;
+mod link;
+mod program;
+mod run;
+mod scenario;
+mod server;
+mod shrink;
+mod stream;
+mod workload;
+mod world;
+
+pub use program::program;
+
+/// What is known of one run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Report {
+    /// The promises that were broken, in words; none if all is well.
+    pub wrongs: Vec<String>,
+    /// Everything that happened, a line each; empty unless it was asked for.
+    pub trace: String,
+    /// How many calls were made.
+    pub calls: usize,
+}
+
+/// Runs the scenario that `seed` decides.
+///
+/// ```
+/// let report = redwire_simulation::simulate(7);
+/// assert!(report.wrongs.is_empty(), "{:?}", report.wrongs);
+/// ```
+#[must_use]
+pub fn simulate(seed: u64) -> Report {
+    report(seed, false)
+}
+
+/// As [`simulate`], and tells all that happens.
+#[must_use]
+pub fn trace(seed: u64) -> Report {
+    report(seed, true)
+}
+
+fn report(seed: u64, traced: bool) -> Report {
+    let scenario = scenario::Scenario::draw(seed);
+    let history = run::run(&scenario, traced);
+    let wrongs = judge::judge(&scenario, &history).iter().map(ToString::to_string).collect();
+    let mut trace = String::new();
+    for (at, what) in history.trace.iter().flatten() {
+        trace += &format!("{at:?} {what}\n");
+    }
+    Report { wrongs, trace, calls: history.calls.len() }
+}

@@ -1,0 +1,140 @@
+//! A model server at the network: what it is told, and what befalls it.
+//!
+//! This file must not know who its clients are, nor when faults come.
+
+use std::time::Duration;
+
+use redwire_model::{ClientId, Model};
+
+/// How a server meets those who want to connect.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Door {
+    /// No one listens.
+    Refuses,
+    /// Nothing is answered.
+    Silent,
+    /// Each connection is accepted, and closed when it has sent so many bytes.
+    ClosesAfter(u64),
+    /// Handshakes are answered, and the first command after them has the connection closed.
+    HandshakesOnly,
+    #[default]
+    Open,
+}
+
+/// What can be seen of a handshake in its bytes.
+const HANDSHAKE: [&[u8]; 2] = [b"HELLO", b"SETINFO"];
+
+impl Door {
+    /// Whether a connection that sends this is closed for it.
+    pub(crate) fn closes_at(self, bytes: &[u8]) -> bool {
+        self == Self::HandshakesOnly
+            && !HANDSHAKE.iter().any(|word| bytes.windows(word.len()).any(|part| part == *word))
+    }
+}
+
+/// A server and what is wrong with it and the way to it.
+#[derive(Debug)]
+pub(crate) struct Server {
+    pub(crate) model: Model,
+    pub(crate) door: Door,
+    /// The process stands still: nothing is read, and the kernel accepts for it.
+    pub(crate) is_frozen: bool,
+    /// What clients send does not arrive until this ends.
+    pub(crate) holds_up: bool,
+    /// What it sends does not arrive until this ends.
+    pub(crate) holds_down: bool,
+    /// The connection by which faults are brought about that need commands.
+    admin: ClientId,
+    /// Which password it has, where it has one.
+    pub(crate) password: Option<u32>,
+    /// What was due until then was done.
+    handled: Option<Duration>,
+}
+
+impl Server {
+    /// A server that the model is, with the first password if it has one.
+    pub(crate) fn new(mut model: Model, has_password: bool) -> Self {
+        let admin = model.connect("127.0.0.1:1", Duration::ZERO);
+        let mut server = Self {
+            model,
+            door: Door::Open,
+            is_frozen: false,
+            holds_up: false,
+            holds_down: false,
+            admin,
+            password: has_password.then_some(0),
+            handled: None,
+        };
+        server.authenticate(Duration::ZERO);
+        server
+    }
+
+    /// The words of a password.
+    pub(crate) fn password(number: u32) -> String {
+        format!("password{number}")
+    }
+
+    fn authenticate(&mut self, now: Duration) {
+        if let Some(number) = self.password {
+            self.say(&format!("AUTH {}", Self::password(number)), now);
+        }
+    }
+
+    /// Carries out a command, whatever the clients may.
+    pub(crate) fn command(&mut self, line: &str, now: Duration) {
+        if self.model.is_closing(self.admin) {
+            self.model.disconnect(self.admin, now);
+            self.admin = self.model.connect("127.0.0.1:1", now);
+            self.authenticate(now);
+        }
+        self.say(line, now);
+    }
+
+    fn say(&mut self, line: &str, now: Duration) {
+        self.model.receive(self.admin, format!("{line}\r\n").as_bytes(), now);
+        let _ = self.model.transmit(self.admin);
+    }
+
+    /// Has a new password beside the former one; says which.
+    pub(crate) fn change_password(&mut self, now: Duration) -> String {
+        let next = Self::password(self.password.map_or(0, |number| number + 1));
+        self.command(&format!("ACL SETUSER default >{next}"), now);
+        self.password = self.password.map(|number| number + 1);
+        next
+    }
+
+    /// Knows the last password only.
+    pub(crate) fn forget_passwords(&mut self, now: Duration) {
+        let Some(number) = self.password else { return };
+        let last = Self::password(number);
+        if self.model.is_closing(self.admin) {
+            // After a restart it has the first password again.
+            self.model.disconnect(self.admin, now);
+            self.admin = self.model.connect("127.0.0.1:1", now);
+            self.say(&format!("AUTH {}", Self::password(0)), now);
+            self.authenticate(now);
+        }
+        self.say(&format!("ACL SETUSER default resetpass >{last}"), now);
+    }
+
+    /// When it wants to do something by itself.
+    pub(crate) fn next_timeout(&self) -> Option<Duration> {
+        let next = self.model.next_timeout()?;
+        // What is not done by then is done later: time must go on.
+        Some(self.handled.map_or(next, |handled| next.max(handled + Duration::from_millis(1))))
+    }
+
+    /// Does what is due; says whether there was something.
+    pub(crate) fn handle_timeout(&mut self, now: Duration) -> bool {
+        let is_due = self.next_timeout().is_some_and(|at| at <= now);
+        if is_due {
+            self.model.handle_timeout(now);
+            self.handled = Some(now);
+        }
+        is_due
+    }
+
+    pub(crate) fn is_admin(&self, client: ClientId) -> bool {
+        client == self.admin
+    }
+}

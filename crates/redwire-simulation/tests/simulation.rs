@@ -1,0 +1,41 @@
+//! Some hundred histories keep all promises, and the same number gives the same one.
+
+use redwire_simulation::{simulate, trace};
+
+#[test]
+fn the_same_number_gives_the_same_history() {
+    for seed in [1, 4, 9] {
+        let (one, other) = (trace(seed), trace(seed));
+        let difference = one.trace.lines().zip(other.trace.lines()).find(|(one, other)| one != other);
+        assert_eq!(difference, None, "seed {seed}");
+        assert_eq!(one, other, "seed {seed}");
+    }
+    assert_ne!(trace(4).trace, trace(9).trace);
+}
+
+fn check(seeds: impl IntoIterator<Item = u64>) -> usize {
+    let calls = seeds.into_iter().map(|seed| {
+        let report = simulate(seed);
+        assert!(report.wrongs.is_empty(), "cargo xtask simulate --seed {seed} --trace: {:?}", report.wrongs);
+        report.calls
+    });
+    calls.sum()
+}
+
+#[test]
+fn promises_are_kept() {
+    assert!(check(0..100) > 10_000, "little was tried");
+}
+
+/// Beside the others, where there are two processors.
+#[test]
+fn promises_are_kept_with_other_numbers() {
+    assert!(check(100..200) > 10_000, "little was tried");
+}
+
+/// Numbers that found a fault, and keep it from coming back.
+#[test]
+fn what_was_found_once_stays_mended() {
+    // 453: calls that waited for the next connection kept a dead one.
+    check([453]);
+}
