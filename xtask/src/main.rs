@@ -13,6 +13,7 @@ mod generate;
 mod programs;
 mod repository;
 mod servers;
+mod simulate;
 mod tidy;
 
 use std::env;
@@ -28,6 +29,8 @@ usage: cargo xtask CHORE [ARGUMENTS]
   gen               write the table of command facts from spec/commands.json
       --check                       only fail if the table is not current
       --collect SERVER-BINARY…      first ask these servers for spec/commands.json
+  simulate [ARGS]   run a whole client in simulated worlds, each decided by a number; --help tells more
+      --mistakes [NAME…]            does it find what is planted in copies of the code?
   bench [ARGS]      run redwire side by side with other clients
   fuzz [SECONDS]    run each fuzz target so long (60 by default); needs cargo-fuzz
 
@@ -46,6 +49,7 @@ fn main() -> ExitCode {
         "fuzz" => programs::fuzz(args),
         "gen" => generate::run(args),
         "servers" => servers::list(),
+        "simulate" => simulate::run_it(args),
         "test" => check::all(args),
         "tidy" => tidy::run(),
         "help" | "--help" | "-h" => {
