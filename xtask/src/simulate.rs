@@ -92,8 +92,8 @@ fn apply(place: &Path, patch: &Path) -> Result<(), String> {
     }
 }
 
-/// What is changed is compiled quickly, and the rest is quick: a mistake is found after a few numbers, or only
-/// after very many.
+/// What is changed is compiled quickly, and the rest is quick: a mistake is found after a few numbers, or
+/// only after very many.
 fn build(place: &Path) -> Result<(), String> {
     let mut build = cargo(&["build", "--quiet", "--release", "-p", "redwire-simulation"]);
     build.current_dir(place).env("CARGO_TARGET_DIR", place.join("target"));
