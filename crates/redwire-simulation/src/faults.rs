@@ -70,7 +70,7 @@ pub(crate) enum FaultKind {
 }
 
 /// The refusals that a fault can bring about.
-const REFUSALS: [Condition; 7] = [
+pub(crate) const REFUSALS: [Condition; 7] = [
     Condition::Loading,
     Condition::ReadOnly,
     Condition::OutOfMemory,
@@ -152,7 +152,10 @@ impl State {
         let fault = self.faults[number];
         self.history.note(now, || format!("fault {number} begins: {:?}", fault.kind));
         match fault.kind {
-            FaultKind::HangUp => self.servers[0].model.kill_clients(now),
+            FaultKind::HangUp => {
+                self.servers[0].model.kill_clients(now);
+                self.servers[0].revive(now);
+            }
             FaultKind::Reset { all } => {
                 for (at, id) in self.open().into_iter().enumerate() {
                     if all || at % 2 == 0 {

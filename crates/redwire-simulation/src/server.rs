@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use redwire_model::{ClientId, Model};
 
+use crate::faults::REFUSALS;
+
 /// How a server meets those who want to connect.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Door {
@@ -82,12 +84,21 @@ impl Server {
 
     /// Carries out a command, whatever the clients may.
     pub(crate) fn command(&mut self, line: &str, now: Duration) {
+        // What the faults refuse is refused again once this is done.
+        for condition in REFUSALS {
+            self.model.set(condition, false, now);
+        }
+        self.revive(now);
+        self.say(line, now);
+    }
+
+    /// Connects again, if it was hung up on. While the server is full, that is too late.
+    pub(crate) fn revive(&mut self, now: Duration) {
         if self.model.is_closing(self.admin) {
             self.model.disconnect(self.admin, now);
             self.admin = self.model.connect("127.0.0.1:1", now);
             self.authenticate(now);
         }
-        self.say(line, now);
     }
 
     fn say(&mut self, line: &str, now: Duration) {

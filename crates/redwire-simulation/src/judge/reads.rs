@@ -88,8 +88,9 @@ fn oldest(scenario: &Scenario, read: &Cached) -> Duration {
         return synced;
     }
     let travel = scenario.travel() * 2 + Duration::from_millis(1);
-    // A silent server is found dead by then, or at the deadline of a call that waits for it.
-    let silence = (scenario.options.health * 2).max(scenario.options.timeout);
+    // A silent server is found dead by then, or at the tick after the deadline of a call that waits for it.
+    let health = scenario.options.health;
+    let silence = (health * 2).max(scenario.options.timeout) + health / 2;
     let silence = if read.begun < scenario.well() { silence } else { Duration::ZERO };
     read.begun.saturating_sub(travel + silence)
 }
