@@ -190,7 +190,8 @@ impl State {
             FaultKind::MaxClients(most) => {
                 self.servers[0].command(&format!("CONFIG SET maxclients {}", most + 1), now);
             }
-            FaultKind::Pause { writes_only } => {
+            // A server that pauses all would hold back what pauses it again.
+            FaultKind::Pause { writes_only } if !self.is_paused(number, now) => {
                 let what = if writes_only { "WRITE" } else { "ALL" };
                 self.servers[0].command(&format!("CLIENT PAUSE {} {what}", fault.lasts.as_millis()), now);
             }
@@ -285,6 +286,12 @@ impl State {
             connection.up.under_way = connection.up.under_way.saturating_sub(unread);
             self.to_wake.extend(connection.wakers.write.take());
         }
+    }
+
+    /// Whether another pause lasts.
+    fn is_paused(&self, but: usize, now: Duration) -> bool {
+        let others = self.faults.iter().enumerate().filter(|(at, fault)| *at != but && fault.lasts_at(now));
+        others.into_iter().any(|(_, fault)| matches!(fault.kind, FaultKind::Pause { .. }))
     }
 
     fn open(&self) -> Vec<ConnectionId> {
