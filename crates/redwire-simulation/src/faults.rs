@@ -291,7 +291,7 @@ impl State {
     /// Whether another pause lasts.
     fn is_paused(&self, but: usize, now: Duration) -> bool {
         let others = self.faults.iter().enumerate().filter(|(at, fault)| *at != but && fault.lasts_at(now));
-        others.into_iter().any(|(_, fault)| matches!(fault.kind, FaultKind::Pause { .. }))
+        others.map(|(_, fault)| fault.kind).any(|kind| matches!(kind, FaultKind::Pause { .. }))
     }
 
     fn open(&self) -> Vec<ConnectionId> {
