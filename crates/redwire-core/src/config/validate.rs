@@ -72,21 +72,23 @@ fn deployment(config: &Config) -> Result<(), ConfigError> {
 /// None of the options is without effect.
 fn sentinel(config: &Config) -> Result<(), ConfigError> {
     let (options, default) = (&config.sentinel, SentinelOptions::default());
-    let differs = [
+    let replaced = [
         ("sentinel_username", options.username.is_some()),
         ("sentinel_password", options.password.is_some()),
         ("sentinel_tls", options.tls.is_some()),
+    ];
+    let others = [
         ("sentinel_config", options.config.is_some()),
         ("sentinel_timeout", options.timeout != default.timeout),
         ("min_other_sentinels", options.min_other_sentinels != default.min_other_sentinels),
         ("read_from", options.read_from != default.read_from),
     ];
-    let first = differs.iter().find(|(_, differs)| *differs);
+    let first = replaced.iter().chain(&others).find(|(_, differs)| *differs);
     if let (Some((option, _)), false) = (first, matches!(config.deployment, Deployment::Sentinel { .. })) {
         return Err(ConfigError::new(option, "a Sentinel set to go with it (`redis+sentinel://`)", "none"));
     }
-    let doubled = differs[..3].iter().find(|(_, differs)| *differs && options.config.is_some());
-    if let Some((option, _)) = doubled {
+    let first = replaced.iter().find(|(_, differs)| *differs);
+    if let (Some((option, _)), Some(_)) = (first, &options.config) {
         let expected = "to stand in `sentinel_config`, which takes the place of this option";
         return Err(ConfigError::new(option, expected, "both"));
     }

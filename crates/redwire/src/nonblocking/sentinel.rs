@@ -112,7 +112,7 @@ impl Sentinel {
     #[doc(alias = "execute_command")]
     pub async fn execute<R: Reply>(&self, cmd: Cmd<R>) -> Result<R> {
         let mut last = setup::no_service();
-        for sentinel in self.shuffled() {
+        for sentinel in self.service.shuffled_sentinels() {
             let mut connection = self.connection(sentinel)?;
             match connection.reconnect().await {
                 Ok(()) => return connection.run(cmd).await,
@@ -120,13 +120,6 @@ impl Sentinel {
             }
         }
         Err(last)
-    }
-
-    /// The sentinels that are known, in any order.
-    fn shuffled(&self) -> Vec<HostPort> {
-        let mut sentinels = self.addresses();
-        fastrand::shuffle(&mut sentinels);
-        sentinels
     }
 
     /// Runs a command on every sentinel that is known, one after the other, and tells what each answered.

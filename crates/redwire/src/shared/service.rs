@@ -149,6 +149,13 @@ impl Service {
         self.lock().sentinels.addresses().to_vec()
     }
 
+    /// The sentinels that are known, in any order.
+    pub(crate) fn shuffled_sentinels(&self) -> Vec<HostPort> {
+        let mut sentinels = self.sentinels();
+        fastrand::shuffle(&mut sentinels);
+        sentinels
+    }
+
     /// The master, while it is believed to be known. Replicas come and go, and are asked for each time.
     pub(crate) fn master(&self) -> Option<HostPort> {
         let state = self.lock();
