@@ -374,6 +374,36 @@ impl<S: Slots> Call for Piped<S> {
     }
 }
 
+/// What a call sends, for a future that outlives the call.
+#[derive(Debug)]
+pub struct PackedCall {
+    /// Its commands.
+    pub bytes: Vec<u8>,
+    /// [`Call::count`].
+    pub count: u32,
+    /// [`Call::is_whole`].
+    pub is_whole: bool,
+    /// [`Call::multi`].
+    pub multi: u32,
+    /// [`Call::ends_connection`].
+    pub ends_connection: bool,
+}
+
+impl PackedCall {
+    /// What `call` sends.
+    pub fn of(call: &impl Call) -> Self {
+        let mut outbox = Outbox::default();
+        call.write(&mut outbox);
+        Self {
+            bytes: outbox.to_bytes(),
+            count: call.count(),
+            is_whole: call.is_whole(),
+            multi: call.multi(),
+            ends_connection: call.ends_connection(),
+        }
+    }
+}
+
 /// The replies to `call` where `error`, the loss of its connection, is the only answer it has: a server that
 /// goes down says nothing.
 ///
@@ -446,42 +476,6 @@ pub fn deadline(
         Dispatch::Exclusive(Blocking::Upto(wait)) => now.checked_add(limit)?.checked_add(wait),
         Dispatch::Shared | Dispatch::Exclusive(Blocking::No | Blocking::Forever) => now.checked_add(limit),
     }
-}
-
-/// When a try of `call` that begins `now` ends, if the call must have ended by `deadline`: that is earlier
-/// where the try is to be made again after a timeout
-/// ([`RetryPolicy::on_timeout`](crate::config::RetryPolicy)).
-#[inline]
-#[must_use]
-pub fn try_deadline(
-    call: &impl Call,
-    dispatch: Dispatch,
-    config: &Config,
-    deadline: Option<Instant>,
-    now: Instant,
-) -> Option<Instant> {
-    if config.retry().on_timeout { share_of(call, dispatch, config, deadline, now) } else { deadline }
-}
-
-/// Out of the way of calls that are not made again after a timeout.
-#[cold]
-fn share_of(
-    call: &impl Call,
-    dispatch: Dispatch,
-    config: &Config,
-    deadline: Option<Instant>,
-    now: Instant,
-) -> Option<Instant> {
-    let (policy, options) = (config.retry(), call.options());
-    let retries = options.retries.unwrap_or(policy.retries);
-    let may_repeat = call.may_repeat() || config.idempotent();
-    if dispatch != Dispatch::Shared || !may_repeat || retries == 0 || call.ends_connection() {
-        return deadline;
-    }
-    let whole = options.timeout.filter(|own| !own.is_zero()).or_else(|| config.timeout());
-    let share = || whole.map(|whole| whole / retries.saturating_add(1));
-    let end = policy.attempt_timeout.or_else(share).and_then(|limit| now.checked_add(limit));
-    end.into_iter().chain(deadline).min()
 }
 
 #[cfg(test)]

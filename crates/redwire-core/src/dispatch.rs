@@ -14,8 +14,17 @@ use crate::facts::{self, Blocking, Facts, SessionEffect};
 pub enum Dispatch {
     /// A pipelined connection shared by all callers.
     Shared,
-    /// A connection of its own until the reply is there, since the server may hold the reply back.
+    /// A connection of its own until the reply is there: the server may hold the reply back, or another
+    /// connection is needed than the one that is shared.
     Exclusive(Blocking),
+}
+
+impl Dispatch {
+    /// Whether the server may hold the reply back.
+    #[must_use]
+    pub fn waits(self) -> bool {
+        matches!(self, Self::Exclusive(Blocking::Upto(_) | Blocking::Forever))
+    }
 }
 
 /// How the client dispatches `cmd` on a client.

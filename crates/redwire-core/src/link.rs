@@ -599,7 +599,7 @@ impl<W: Clone> Link<W> {
         if was_opened && transaction::leaves_open(&error) { Err(stuck(&error)) } else { Ok(()) }
     }
 
-    /// A frame that no request is owed.
+    /// A frame that answers no request.
     #[cold]
     fn hear(&mut self, frame: Bytes) {
         if let Some(unasked) = &mut self.unasked {
@@ -607,30 +607,29 @@ impl<W: Clone> Link<W> {
         }
     }
 
-    /// Keeps from now on what no request is owed, for [`poll_unasked`](Self::poll_unasked): messages, pushed
+    /// Keeps from now on what answers no request, for [`poll_unasked`](Self::poll_unasked): messages, pushed
     /// or not, and what answers to [`say`](Self::say).
     pub fn listen(&mut self) {
         self.unasked.get_or_insert_default();
     }
 
-    /// From now on a reply that no request is owed is a fault again.
+    /// From now on a reply that answers no request is a fault again.
     pub fn stop_listening(&mut self) {
         self.unasked = None;
     }
 
-    /// The oldest frame that no request was owed.
+    /// The oldest frame that answers no request.
     pub fn poll_unasked(&mut self) -> Option<Bytes> {
         self.unasked.as_mut()?.pop_front()
     }
 
-    /// Whether a frame that no request was owed is there to be read.
+    /// Whether a frame that answers no request is there to be read.
     #[must_use]
     pub fn has_unasked(&self) -> bool {
         self.unasked.as_ref().is_some_and(|unasked| !unasked.is_empty())
     }
 
-    /// Queues bytes that are owed no reply as far as this is concerned: what answers them is [listened
-    /// to](Self::listen).
+    /// Queues bytes for which no reply is waited: what answers them is [listened to](Self::listen).
     ///
     /// # Errors
     /// As [`submit`](Self::submit).

@@ -93,12 +93,10 @@ impl Attempt {
         if call.revise(&error) {
             return Decision::Again;
         }
-        let options = call.options();
-        let policy = config.retry();
-        let retries = if call.ends_connection() { 0 } else { options.retries.unwrap_or(policy.retries) };
+        let (policy, retries) = (config.retry(), retries_of(call, config));
         // Of a pipeline, other commands were executed when one was rejected.
         let whole = error.outcome() != Outcome::Rejected || call.is_single();
-        let harmless = call.may_repeat() || config.idempotent();
+        let harmless = is_harmless(call, config);
         let moved = matches!(config.deployment(), Deployment::Sentinel { .. }) && may_move(&error, harmless);
         let refused = whole && standing::may_go_on(&error, harmless, config);
         if refused {
@@ -157,6 +155,52 @@ fn advised(error: Error, config: &Config) -> Error {
         }
         _ => error,
     }
+}
+
+/// Whether `call` may be executed twice without harm.
+pub(crate) fn is_harmless(call: &impl Call, config: &Config) -> bool {
+    call.may_repeat() || config.idempotent()
+}
+
+/// How often `call` is made again at most.
+pub(crate) fn retries_of(call: &impl Call, config: &Config) -> u32 {
+    if call.ends_connection() { 0 } else { call.options().retries.unwrap_or_else(|| config.retry().retries) }
+}
+
+/// When a try of `call` that begins `now` ends, if the call must have ended by `deadline`: that is earlier
+/// where the try is to be made again after a timeout ([`RetryPolicy::on_timeout`]).
+#[inline]
+#[must_use]
+pub fn try_deadline(
+    call: &impl Call,
+    dispatch: Dispatch,
+    config: &Config,
+    deadline: Option<Instant>,
+    now: Instant,
+) -> Option<Instant> {
+    if config.retry().on_timeout { share_of(call, dispatch, config, deadline, now) } else { deadline }
+}
+
+/// Out of the way of calls that are not made again after a timeout.
+#[cold]
+fn share_of(
+    call: &impl Call,
+    dispatch: Dispatch,
+    config: &Config,
+    deadline: Option<Instant>,
+    now: Instant,
+) -> Option<Instant> {
+    let retries = retries_of(call, config);
+    if dispatch.waits() || !is_harmless(call, config) || retries == 0 {
+        return deadline;
+    }
+    let whole = match call.options().timeout {
+        Some(Duration::ZERO) => None,
+        own => own.or_else(|| config.timeout()),
+    };
+    let share = || whole.map(|whole| whole / retries.saturating_add(1));
+    let limit = config.retry().attempt_timeout.or_else(share);
+    limit.and_then(|limit| now.checked_add(limit)).into_iter().chain(deadline).min()
 }
 
 /// Whether a call that a replica refused may be made again at its master: what was not executed, or is

@@ -246,8 +246,7 @@ pub fn deadline(own: Option<Instant>, whole: Option<Instant>, now: Instant) -> R
 #[must_use]
 pub fn interrupted(error: Error, call: &impl Call, config: &Config) -> Error {
     let lost = matches!(error.kind(), ErrorKind::Connection(_));
-    let harmless = call.may_repeat() || config.idempotent();
-    if !lost || !retry::may_retry(&error, harmless, config.retry()) {
+    if !lost || !retry::may_retry(&error, retry::is_harmless(call, config), config.retry()) {
         return error;
     }
     let message = format!("aborted, the connection was lost: {}", error.message());

@@ -12,7 +12,7 @@ use super::{ClusterOptions, Map, Redirect, RedirectKind};
 use crate::call::Call;
 use crate::config::{Config, HostPort};
 use crate::error::{ClusterFault, Error, ErrorKind, Outcome, Result};
-use crate::retry::{Attempt, Decision, may_move};
+use crate::retry::{self, Attempt, Decision};
 
 /// Redirections that are followed without a pause; from then on nodes contradict each other.
 pub(crate) const AT_ONCE: u32 = 3;
@@ -163,11 +163,8 @@ impl Route {
             self.lost = from.cloned();
         }
         let whole = error.outcome() != Outcome::Rejected || call.is_single();
-        let harmless = call.may_repeat() || rules.config.idempotent();
-        let retries = match call.ends_connection() {
-            true => 0,
-            false => call.options().retries.unwrap_or_else(|| rules.config.retry().retries),
-        };
+        let harmless = retry::is_harmless(call, rules.config);
+        let retries = retry::retries_of(call, rules.config);
         let redirect = from.filter(|_| whole && error.outcome() == Outcome::Rejected);
         let redirect = redirect.and_then(|from| Redirect::parse(&error, from, &rules.cluster.remap));
         let mut step = match (redirect, from) {
@@ -283,7 +280,7 @@ fn is_passing(error: &Error, harmless: bool, config: &Config) -> bool {
     match (error.outcome(), error.kind()) {
         (Outcome::NotSent, ErrorKind::Connection(_)) => true,
         (Outcome::NotSent, ErrorKind::Cluster(fault)) => fault == ClusterFault::NotCovered,
-        _ if may_move(error, harmless) => true,
+        _ if retry::may_move(error, harmless) => true,
         (
             Outcome::Rejected,
             ErrorKind::Busy | ErrorKind::Cluster(ClusterFault::TryAgain | ClusterFault::Down),

@@ -27,12 +27,13 @@ pub struct RetryPolicy {
     /// Whether a try that timed out is retried. Default false: the deadline of a call covers all its tries,
     /// so that a reply that is lost ends the call. With true, a try of what may be repeated (it only reads,
     /// or its caller declared it idempotent) ends after [`attempt_timeout`](Self::attempt_timeout), and the
-    /// next one begins.
+    /// next one begins: one of the [`retries`](Self::retries), also where the try before was not sent.
     pub on_timeout: bool,
     /// The longest time that one try takes, where it is retried on timeout. Default none: the timeout of the
-    /// call, in equal shares (`timeout / (retries + 1)`). Commands that wait at the server (`BLPOP`) have no
-    /// such limit. Shorter than the server takes, and no try ever ends well, while the server does the same
-    /// work several times; longer than the timeout, and there is no second try.
+    /// call, in equal shares (`timeout / (retries + 1)`). Commands that wait at the server (`BLPOP`), and
+    /// calls that go to several nodes of a cluster, have no such limit. Shorter than the server takes, and no
+    /// try ever ends well, while the server does the same work several times; longer than the timeout, and
+    /// there is no second try.
     pub attempt_timeout: Option<Duration>,
     /// The error code words of a server that mean "later". Default `LOADING`, `TRYAGAIN`, `CLUSTERDOWN`,
     /// `MASTERDOWN`, `BUSY` and [`MAX_CLIENTS`](Self::MAX_CLIENTS). Empty retries no error reply; a word that

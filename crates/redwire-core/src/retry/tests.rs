@@ -4,7 +4,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::*;
-use crate::call::Piped;
+use crate::call::{self, Piped};
 use crate::cluster::{AfterFailure, ClusterOptions, Route, Rules};
 use crate::cmd::Cmd;
 use crate::config::HostPort;
@@ -34,6 +34,36 @@ fn what_may_have_run_is_repeated_only_when_harmless() {
         let policy = RetryPolicy::default();
         assert_eq!(may_retry(&error, false, &policy), as_write, "{error} of a write");
         assert_eq!(may_retry(&error, true, &policy), as_read, "{error} of a read");
+    }
+}
+
+/// What of a call's time one try has: [`try_deadline`].
+#[test]
+fn a_try_has_its_share_of_the_time() {
+    let (now, second) = (Instant::now(), Duration::from_secs(1));
+    let get = || Cmd::<Value>::new("GET").arg("k");
+    let own = Dispatch::Exclusive(Blocking::No);
+    let table = [
+        ("timeout=9s&retries=2", Dispatch::Shared, get(), Some(3)),
+        ("timeout=9s&retries=2", own, get(), Some(3)),
+        ("timeout=9s&retries=2", Dispatch::Exclusive(Blocking::Upto(second)), get(), Some(9)),
+        ("timeout=9s&retries=2", Dispatch::Exclusive(Blocking::Forever), get(), Some(9)),
+        ("timeout=9s&retries=2", Dispatch::Shared, get().timeout(6 * second), Some(2)),
+        ("timeout=9s&retries=2", Dispatch::Shared, get().retries(0), Some(9)),
+        ("timeout=9s&retries=2", Dispatch::Shared, Cmd::new("INCR").arg("n"), Some(9)),
+        ("timeout=9s&retries=2", Dispatch::Shared, Cmd::new("INCR").arg("n").idempotent(), Some(3)),
+        ("timeout=9s&attempt_timeout=4s", Dispatch::Shared, get(), Some(4)),
+        ("timeout=3s&attempt_timeout=4s", Dispatch::Shared, get(), Some(3)),
+        // Without a limit there is nothing to share out.
+        ("timeout=9s&retries=2", Dispatch::Shared, get().timeout(Duration::ZERO), None),
+        ("timeout=0&retries=2", Dispatch::Shared, get(), None),
+        ("timeout=0&attempt_timeout=4s", Dispatch::Shared, get(), Some(4)),
+    ];
+    for (options, dispatch, cmd, expected) in table {
+        let config = Config::from_url(&format!("redis://h/?retry_on_timeout=yes&{options}")).unwrap();
+        let whole = call::deadline(Dispatch::Shared, Call::options(&cmd), config.timeout(), now);
+        let end = try_deadline(&cmd, dispatch, &config, whole, now);
+        assert_eq!(end.map(|end| (end - now).as_secs()), expected, "{options} {dispatch:?} {cmd:?}");
     }
 }
 
@@ -347,11 +377,11 @@ fn a_pipeline_of_which_nothing_was_executed_is_made_again() {
         let mut call = Piped::record(build);
         let frames = replies.iter().map(|reply| bytes::Bytes::from_static(reply.as_bytes()));
         let replies = crate::Replies::of(frames);
-        match crate::call::read(&mut call, replies, config) {
+        match call::read(&mut call, replies, config) {
             Ok(_) => None,
             Err(error) => {
                 assert!(call.is_single());
-                let slots = crate::call::fail(&mut call, error.clone(), config).unwrap();
+                let slots = call::fail(&mut call, error.clone(), config).unwrap();
                 assert!(slots.0.is_err(), "in the end each has its own");
                 Some(error)
             }

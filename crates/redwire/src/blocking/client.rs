@@ -9,7 +9,7 @@ use redwire_core::call::{self, Call, Piped};
 use redwire_core::config::{Config, ConfigBuilder, HostPort};
 use redwire_core::dispatch::Dispatch;
 use redwire_core::pool::PoolStats;
-use redwire_core::retry::{Attempt, Decision};
+use redwire_core::retry::{self, Attempt, Decision};
 use redwire_core::{Arg, Cmd, Error, Pipeline, Replies, Reply, Result, Run, Slots, facts};
 
 use super::cluster::Nodes;
@@ -265,7 +265,7 @@ impl Client {
         if self.cluster.is_some() {
             return self.call_in_cluster(call, dispatch, now, deadline);
         }
-        let until = call::try_deadline(&call, dispatch, pool.config(), deadline, now);
+        let until = retry::try_deadline(&call, dispatch, pool.config(), deadline, now);
         let replies = self.shared_connections.exchange(&call, dispatch, now, until);
         match replies.and_then(|replies| call::read(&mut call, replies, pool.config())) {
             Ok(output) => {
@@ -286,8 +286,7 @@ impl Client {
         deadline: Option<Instant>,
     ) -> Result<C::Output> {
         let mut routed = Routed::new();
-        let until = call::try_deadline(&call, dispatch, self.config(), deadline, now);
-        match self.try_call(&mut call, &mut routed, dispatch, now, until) {
+        match self.try_call(&mut call, &mut routed, dispatch, now, deadline) {
             Ok(Ok(output)) => Ok(output),
             Ok(Err(error)) => self.retry(call, routed, dispatch, Attempt::new(deadline), error),
             Err(error) => call::fail(&mut call, error, self.config()),
@@ -322,16 +321,13 @@ impl Client {
                 Ok(replies) => return call::read(&mut call, replies, config),
                 Err(error) => error,
             };
-            attempt.handle_outcome(&error);
             match routed.handle_failure(self, &mut attempt, error, &mut call) {
                 Decision::Retry(pause) => self.pause(pause, &attempt),
                 Decision::Again => {}
                 Decision::Fail(error) => return call::fail(&mut call, error, config),
             }
-            let now = Instant::now();
-            let until = call::try_deadline(&call, dispatch, config, deadline, now);
-            let dispatch = attempt.dispatch(dispatch);
-            error = match self.try_call(&mut call, &mut routed, dispatch, now, until) {
+            let (dispatch, now) = (attempt.dispatch(dispatch), Instant::now());
+            error = match self.try_call(&mut call, &mut routed, dispatch, now, deadline) {
                 Ok(Ok(output)) => {
                     self.target().handle_tried(&attempt);
                     return Ok(output);
@@ -342,7 +338,7 @@ impl Client {
         }
     }
 
-    /// One try of `call`. What fails inside may be tried again.
+    /// One try of `call`, which must end by `deadline`. What fails inside may be tried again.
     fn try_call<C: Call>(
         &self,
         call: &mut C,
@@ -354,7 +350,8 @@ impl Client {
         if let Some(nodes) = &self.cluster {
             return nodes.try_call(call, routed, dispatch, now, deadline);
         }
-        let replies = self.shared_connections.exchange(call, dispatch, now, deadline);
+        let until = retry::try_deadline(call, dispatch, self.config(), deadline, now);
+        let replies = self.shared_connections.exchange(call, dispatch, now, until);
         let output = replies.and_then(|replies| call::read(call, replies, self.config()));
         Ok(output.inspect(|_| self.target().handle_answered(call)))
     }

@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 
 use redwire_core::call::Call;
 use redwire_core::config::{Config, Endpoint};
+use redwire_core::dispatch::Dispatch;
 use redwire_core::pool::{AcquireLimit, Borrower, CallSite, CloseReason, PoolStats};
 use redwire_core::standing::Replace;
 use redwire_core::{Replies, Result};
@@ -195,22 +196,22 @@ impl Pool {
     }
 
     /// Runs a call of a client, on a connection that it has to get before `until`: one that many share where
-    /// there are many calls and this one `may_share`, or else its own. What it leaves behind is nothing.
+    /// there are many calls and `dispatch` allows it, or else its own. What it leaves behind is nothing.
     #[inline]
     pub(super) fn exchange(
         &self,
         call: &impl Call,
-        may_share: bool,
+        dispatch: Dispatch,
         now: Instant,
         until: Option<Instant>,
         deadline: Option<Instant>,
     ) -> Result<Replies> {
-        let process = self.0.process();
+        let (process, may_share) = (self.0.process(), dispatch == Dispatch::Shared);
         if may_share && process.multiplex.is_wanted() && call.size() <= LARGE {
             return self.share(process, call, now, until, deadline);
         }
         let mut place = self.0.lend(process, None, now, until)?;
-        place.handle_call(!may_share);
+        place.handle_call(dispatch.waits());
         if !may_share && call.ends_connection() {
             place.forbid_reuse();
         }

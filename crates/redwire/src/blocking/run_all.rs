@@ -11,7 +11,7 @@ use redwire_core::call::{self, Call};
 use redwire_core::cluster::Spread;
 use redwire_core::dispatch::{self, Dispatch};
 use redwire_core::link::Ticket;
-use redwire_core::retry::Attempt;
+use redwire_core::retry::{self, Attempt};
 use redwire_core::{Cmd, Error, Replies, Reply, Result};
 
 use super::client::Client;
@@ -149,7 +149,8 @@ impl<R: Reply, I: Iterator<Item = Cmd<R>>> RunAll<'_, R, I> {
             None => {
                 let client = routed.node_client().map_or(self.client, |node_client| &node_client.client);
                 let now = Instant::now();
-                let lease = client.pool().lease(None, now, sharing::until(client.config(), now, None))?;
+                let until = sharing::until(client.config(), now, None);
+                let lease = client.shared_connections.lease(now, until)?;
                 let node_client = routed.node_client().cloned();
                 self.conns.push(NodeConn { node_client, lease, under_way: 0, queued: false });
                 self.conns.len() - 1
@@ -198,14 +199,15 @@ impl<R: Reply, I: Iterator<Item = Cmd<R>>> Iterator for RunAll<'_, R, I> {
             return None;
         };
         self.wave.handle_taken(cmd.size());
-        let default = self.client.config().timeout();
-        let deadline = call::deadline(Dispatch::Shared, Call::options(&cmd), default, Instant::now());
+        let (config, now) = (self.client.config(), Instant::now());
+        let deadline = call::deadline(Dispatch::Shared, Call::options(&cmd), config.timeout(), now);
+        let until = retry::try_deadline(&cmd, Dispatch::Shared, config, deadline, now);
         let (replies, routed) = match start {
             Start::Apart => return Some(self.client.call(cmd)),
             Start::Failed(error, routed) => (Err(error), routed),
-            Start::Sent(ticket, routed) => (self.take(ticket, &routed, deadline), routed),
+            Start::Sent(ticket, routed) => (self.take(ticket, &routed, until), routed),
         };
-        let result = replies.and_then(|replies| call::read(&mut cmd, replies, self.client.config()));
+        let result = replies.and_then(|replies| call::read(&mut cmd, replies, config));
         let attempt = Attempt::new(deadline);
         let again = |error| self.client.retry(cmd, routed, Dispatch::Shared, attempt, error);
         Some(result.or_else(again))

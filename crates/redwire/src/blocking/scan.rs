@@ -68,7 +68,7 @@ impl<'c, T: Reply> Scan<'c, T> {
         Ok(ControlFlow::Continue(()))
     }
 
-    /// The node of the cluster that keys are asked of; `None` where it is a server.
+    /// The cluster whose nodes are asked for their keys; `None` where one server is.
     fn nodes(&mut self) -> Option<&'c Nodes> {
         self.client.cluster.as_ref().filter(|_| self.scanning.cluster_scan().is_some())
     }

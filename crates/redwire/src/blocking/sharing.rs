@@ -14,7 +14,7 @@ use redwire_core::link::Ticket;
 use redwire_core::{Error, ErrorKind, Replies, Result};
 
 use super::cluster::at_once;
-use super::pool::{Pool, PoolPlace};
+use super::pool::{Lease, Pool, PoolPlace};
 use crate::shared::setup;
 use crate::shared::sync::Mutex;
 
@@ -60,7 +60,7 @@ impl SharedConnections {
     /// # Errors
     /// The client is closed.
     #[inline]
-    pub(super) fn check(&self) -> Result<()> {
+    fn check(&self) -> Result<()> {
         match &self.closed {
             Some(closed) if closed.load(Ordering::Relaxed) => Err(setup::closed_client()),
             _ => Ok(()),
@@ -72,7 +72,7 @@ impl SharedConnections {
         &self.pool
     }
 
-    /// Sends `call` and waits for its replies, on a connection that it has to get [`until`] then.
+    /// Sends `call` and waits for its replies. It waits for a connection only as long as [`until`] allows.
     #[inline]
     pub(super) fn exchange(
         &self,
@@ -83,8 +83,14 @@ impl SharedConnections {
     ) -> Result<Replies> {
         self.check()?;
         let until = until(self.pool.config(), now, deadline);
-        let replies = self.pool.exchange(call, dispatch == Dispatch::Shared, now, until, deadline);
+        let replies = self.pool.exchange(call, dispatch, now, until, deadline);
         replies.map_err(|error| self.explain(error))
+    }
+
+    /// Lends a connection to a caller that sends several commands over it.
+    pub(super) fn lease(&self, now: Instant, until: Option<Instant>) -> Result<Lease> {
+        self.check()?;
+        self.pool.lease(None, now, until)
     }
 
     /// As [`exchange`](Self::exchange), of several calls at once, each on the shared connection beside it:

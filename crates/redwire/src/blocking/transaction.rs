@@ -140,13 +140,14 @@ impl Client {
         routed: &mut Routed<Self>,
         deadline: Option<Instant>,
     ) -> Result<Lease> {
-        self.shared_connections.check()?;
-        let Some(nodes) = &self.cluster else { return self.pool().lease(None, Instant::now(), deadline) };
+        let Some(nodes) = &self.cluster else {
+            return self.shared_connections.lease(Instant::now(), deadline);
+        };
         nodes.learn(deadline, true)?;
         let now = Instant::now();
         routed.pick(nodes.node_clients(), &nodes.node_clients().view(), cmd, deadline, now)?;
-        let pool = routed.node_client().map_or_else(|| self.pool(), |node_client| node_client.client.pool());
-        pool.lease(None, now, deadline)
+        let client = routed.node_client().map_or(self, |node_client| &node_client.client);
+        client.shared_connections.lease(now, deadline)
     }
 }
 

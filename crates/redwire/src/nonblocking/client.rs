@@ -7,16 +7,15 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use redwire_core::call::{Call, Piped};
+use redwire_core::call::{Call, PackedCall, Piped};
 use redwire_core::config::{Config, ConfigBuilder, HostPort};
 use redwire_core::dispatch::Dispatch;
-use redwire_core::outbox::Outbox;
 use redwire_core::pool::PoolStats;
 use redwire_core::retry::Attempt;
 use redwire_core::{Arg, Cmd, Pipeline, Replies, Reply, Result, Run, Slots, facts};
 
 use super::cluster::Nodes;
-use super::connection::OnConnect;
+use super::connection::{OnConnect, Pending};
 use super::events::Events;
 use super::lock::Lock;
 use super::monitor::Monitor;
@@ -205,15 +204,21 @@ impl Client {
     pub(super) async fn exchange(&self, call: &impl Call, deadline: Option<Instant>) -> Result<Replies> {
         let replies = match call.dispatch()? {
             Dispatch::Shared => self.shared_connection.exchange(call, deadline).await,
-            Dispatch::Exclusive(_) => {
-                let mut outbox = Outbox::default();
-                call.write(&mut outbox);
-                let ends = call.ends_connection();
-                self.shared_connection.check()?;
-                self.pool.exchange(&outbox.to_bytes(), call.count(), ends, deadline).await
-            }
+            dispatch @ Dispatch::Exclusive(_) => self.exchange_apart(call, dispatch, deadline)?.await,
         };
         replies.map_err(|error| self.pool.target().locate(error))
+    }
+
+    /// Sends `call` over a connection of its own, and waits for its replies.
+    fn exchange_apart(
+        &self,
+        call: &impl Call,
+        dispatch: Dispatch,
+        deadline: Option<Instant>,
+    ) -> Result<Pending<'static, Replies>> {
+        self.shared_connection.check()?;
+        let (pool, packed) = (self.pool.clone(), PackedCall::of(call));
+        Ok(Box::pin(async move { pool.exchange(&packed, dispatch.waits(), deadline).await }))
     }
 
     /// Where commands that wait borrow their connections.

@@ -2,17 +2,23 @@
 //! within a slot. REFERENCE K3, K4, K8.
 
 use std::collections::BTreeSet;
+use std::thread;
 use std::time::Duration;
 
 use redwire::config::Config;
 use redwire::prelude::*;
 use redwire::{ClusterFault, ErrorKind, Outcome, Run, Script, Slot, TrySlot, Value, cmd};
-use redwire_testkit::{ClusterSet, eventually, slot};
+use redwire_testkit::{ClusterSet, Direction, Fault, Proxy, eventually, slot};
 
 use crate::common::{Client, LIMIT, Setup, runtime, timed, words};
+use crate::fake::{FakeNode, url};
 use crate::say;
 
-both!(commands_find_their_nodes);
+both!(
+    commands_find_their_nodes,
+    what_concerns_several_nodes_has_all_the_time,
+    the_first_map_has_all_the_time
+);
 
 each!(pipelines_and_transactions_find_their_nodes, what_waits_and_what_lasts_finds_its_node);
 
@@ -27,6 +33,38 @@ fn commands_find_their_nodes(setup: Setup) {
     for node in set.primaries() {
         assert_eq!(say(&set, node, "DBSIZE"), "0");
     }
+}
+
+/// With `attempt_timeout`, which is for one try at one node.
+const ATTEMPTS: &str = "timeout=5s&attempt_timeout=100ms&retry_on_timeout=yes";
+/// Longer than a try may take.
+const SLOW: Duration = Duration::from_millis(300);
+
+fn what_concerns_several_nodes_has_all_the_time(setup: Setup) {
+    let nodes = [FakeNode::start(), FakeNode::start()];
+    let addrs = nodes.each_ref().map(FakeNode::addr);
+    for node in &nodes {
+        node.map(&[(0, 8_191, &addrs[..1]), (8_192, 16_383, &addrs[1..])]);
+        node.answer(|words| {
+            thread::sleep(if words == ["DBSIZE"] { SLOW } else { Duration::ZERO });
+            ":1\r\n".to_owned()
+        });
+    }
+    let client = setup.client(&url(&addrs), ATTEMPTS);
+    assert_eq!(client.run::<i64>("DBSIZE").unwrap(), 2);
+    assert_eq!(nodes.each_ref().map(|node| node.asked("DBSIZE")), [1, 1]);
+}
+
+fn the_first_map_has_all_the_time(setup: Setup) {
+    let node = FakeNode::start();
+    node.map(&[(0, 16_383, &[node.addr()])]);
+    node.answer(|_| ":7\r\n".to_owned());
+    let proxy = Proxy::start(node.addr());
+    proxy.set(Direction::ToClient, Fault::Delay { min: SLOW, max: SLOW });
+    let client = setup.lazy(&url(&[proxy.addr()]), ATTEMPTS).unwrap();
+    let (value, took) = timed(|| client.run::<i64>("GET k"));
+    assert_eq!((value.unwrap(), node.asked("GET")), (7, 1));
+    assert!(took >= SLOW, "{took:?}");
 }
 
 fn single_keys_lie_on_all_nodes(client: &Client, set: &ClusterSet) {
@@ -173,7 +211,7 @@ fn pipelines_and_transactions_find_their_nodes(setup: Setup) {
 fn what_waits_and_what_lasts_finds_its_node(setup: Setup) {
     let set = ClusterSet::builder().replicas(0).start();
     let client = setup.client(&set.url(), "");
-    std::thread::scope(|scope| {
+    thread::scope(|scope| {
         for n in 0..6 {
             let client = &client;
             let wait = scope.spawn(move || client.run::<(String, String)>(&format!("BLPOP list:{n} 20")));

@@ -13,6 +13,7 @@ both!(
     an_open_transaction_reaches_no_other_call,
     a_transaction_that_the_server_does_not_know_costs_no_connection,
     a_transaction_by_hand_is_not_left_open,
+    nor_is_one_that_is_made_again_over_another_connection,
 );
 
 fn incr(p: &Pipeline) -> Slot<i64> {
@@ -106,6 +107,26 @@ fn a_transaction_by_hand_is_not_left_open(setup: Setup) {
     }
     connection.reconnect().unwrap();
     assert_eq!(connection.run::<String>("ECHO mine").unwrap(), "mine");
+}
+
+/// A try over a connection of its own, as the first timed out (T2): the next user of that one finds it as
+/// new.
+fn nor_is_one_that_is_made_again_over_another_connection(setup: Setup) {
+    let server = Server::builder().arg("rename-command", "EXEC \"\"").start();
+    server.command(&["SET", "a", "va"]).unwrap();
+    let options = "timeout=10s&retries=50&attempt_timeout=100ms&retry_on_timeout=yes&health_check_interval=0";
+    let client = setup.client(&server.url(), options);
+    let get = |p: &Pipeline| -> Slot<String> { p.run(words("GET a")) };
+    for _ in 0..3 {
+        server.command(&["CLIENT", "PAUSE", "250"]).unwrap();
+        let error = match &client {
+            Client::Tokio(client) => runtime().block_on(client.atomic(get)),
+            Client::Blocking(client) => client.atomic(get),
+        };
+        let error = error.unwrap_err();
+        assert!(error.tries() > 1, "{error}");
+        assert_eq!(Pool::of(&client).run::<String>("GET a").unwrap(), "va", "after {error}");
+    }
 }
 
 /// A future of a transaction that was dropped leaves its part of the stream to be watched over all the same.

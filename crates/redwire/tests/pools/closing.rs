@@ -196,7 +196,13 @@ fn a_client_on_a_pool_closes_what_is_its_own(setup: Setup) {
             Client::Blocking(client) => client.transaction("k", |tx| tx.commit(|p| p.incr("n"))),
         };
         let calls = ["GET k", "INCR n", "BLPOP list 0.01"].map(|line| closed.run::<Value>(line).map(drop));
-        for result in calls.into_iter().chain([pipeline, transaction.map(|_: i64| ())]) {
+        let all = match closed {
+            Client::Tokio(client) => {
+                runtime().block_on(client.run_all([words::<Value>("GET k")]).next()).expect("a result")
+            }
+            Client::Blocking(client) => client.run_all([words::<Value>("GET k")]).next().expect("a result"),
+        };
+        for result in calls.into_iter().chain([pipeline, all.map(drop), transaction.map(|_: i64| ())]) {
             let error = result.unwrap_err();
             assert_eq!((error.kind(), error.outcome()), (ErrorKind::Closed, Outcome::NotSent), "{error}");
         }

@@ -6,6 +6,7 @@ use redwire_core::Result;
 use redwire_core::call::{self, Call};
 use redwire_core::cluster::Asking;
 use redwire_core::dispatch::Dispatch;
+use redwire_core::retry;
 
 use super::Nodes;
 use crate::blocking::client::Client;
@@ -64,11 +65,12 @@ fn exchange<C: Call>(
 ) -> Result<C::Output> {
     let Some(node_client) = routed.node_client() else { return Err(setup::closed_client()) };
     let client = &node_client.client;
+    let until = retry::try_deadline(call, dispatch, client.config(), deadline, now);
     if routed.asking() {
         let mut asking = Asking(call);
-        let replies = client.shared_connections.exchange(&asking, dispatch, now, deadline)?;
+        let replies = client.shared_connections.exchange(&asking, dispatch, now, until)?;
         return call::read(&mut asking, replies, client.config());
     }
-    let replies = client.shared_connections.exchange(call, dispatch, now, deadline)?;
+    let replies = client.shared_connections.exchange(call, dispatch, now, until)?;
     call::read(call, replies, client.config())
 }

@@ -6,8 +6,9 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::task::Waker;
 
 use redwire_core::cache::{CacheOptions, announcements, connection_id, tracking};
+use redwire_core::call::PackedCall;
 use redwire_core::config::Protocol;
-use redwire_core::{Cmd, Error, Replies, Result, Value};
+use redwire_core::{Cmd, Error, Replies, Reply, Result, Value};
 
 use crate::nonblocking::before;
 use crate::nonblocking::connection::{Connection, OnConnect};
@@ -88,6 +89,6 @@ impl Tracking {
 }
 
 /// One command on a connection that is being set up.
-async fn ask<R>(connection: &mut Connection, cmd: &Cmd<R>) -> Result<Replies> {
-    connection.exchange_packed(&cmd.to_bytes(), 1, None).await
+async fn ask<R: Reply>(connection: &mut Connection, cmd: &Cmd<R>) -> Result<Replies> {
+    connection.exchange_packed(&PackedCall::of(cmd), None).await
 }

@@ -11,8 +11,7 @@ use redwire_core::cluster::Asking;
 use redwire_core::config::Config;
 use redwire_core::dispatch::Dispatch;
 use redwire_core::link::Ticket;
-use redwire_core::outbox::Outbox;
-use redwire_core::retry::{Attempt, Decision};
+use redwire_core::retry::{self, Attempt, Decision};
 use redwire_core::{Error, Replies, Result};
 
 use super::Client;
@@ -170,16 +169,12 @@ impl<'c, C: Call> Request<'c, C> {
             waker.wake_by_ref();
             return Ok(None);
         }
-        let until = call::try_deadline(&self.call, dispatch, self.client.config(), deadline, now);
+        let until = retry::try_deadline(&self.call, dispatch, self.client.config(), deadline, now);
         let dispatch = self.attempt.as_ref().map_or(dispatch, |attempt| attempt.dispatch(dispatch));
         match dispatch {
             Dispatch::Shared if self.routed.asking() => {
-                let asking = Asking(&mut self.call);
-                let shared_connection =
-                    self.routed.node_client().map_or(&self.client.shared_connection, |node_client| {
-                        &node_client.client.shared_connection
-                    });
-                let ticket = shared_connection.submit_or_wait(&asking, waker, until, now)?;
+                let (asking, server) = (Asking(&mut self.call), server(self.client, &self.routed));
+                let ticket = server.shared_connection.submit_or_wait(&asking, waker, until, now)?;
                 self.wait(ticket);
             }
             Dispatch::Shared => {
@@ -187,7 +182,7 @@ impl<'c, C: Call> Request<'c, C> {
                 self.wait(ticket);
             }
             Dispatch::Exclusive(_) => {
-                self.start_apart(until)?;
+                self.start_apart(dispatch, until)?;
                 // Polled at once by the caller's loop.
                 waker.wake_by_ref();
             }
@@ -199,6 +194,7 @@ impl<'c, C: Call> Request<'c, C> {
     /// cost a call.
     #[inline]
     fn wait(&mut self, ticket: Ticket) {
+        debug_assert!(matches!(self.state, RequestState::Done), "a state is forgotten that holds something");
         std::mem::forget(std::mem::replace(&mut self.state, RequestState::Waiting(ticket)));
     }
 
@@ -209,12 +205,8 @@ impl<'c, C: Call> Request<'c, C> {
             return ticket;
         }
         if self.routed.asking() {
-            let asking = Asking(&mut self.call);
-            let shared_connection = self
-                .routed
-                .node_client()
-                .map_or(&self.client.shared_connection, |node_client| &node_client.client.shared_connection);
-            return shared_connection.enter(ticket, &asking);
+            let (asking, server) = (Asking(&mut self.call), server(self.client, &self.routed));
+            return server.shared_connection.enter(ticket, &asking);
         }
         self.shared_connection().enter(ticket, &self.call)
     }
@@ -222,9 +214,7 @@ impl<'c, C: Call> Request<'c, C> {
     /// The shared connection of the server that the call goes to.
     #[inline]
     fn shared_connection(&self) -> &SharedConnection {
-        self.routed
-            .node_client()
-            .map_or(&self.client.shared_connection, |node_client| &node_client.client.shared_connection)
+        &server(self.client, &self.routed).shared_connection
     }
 
     /// Chooses the node of the cluster that the call goes to; or lets it wait for the first map or for
@@ -244,7 +234,7 @@ impl<'c, C: Call> Request<'c, C> {
                 let limit = client.config().timeout();
                 let until = deadline.or_else(|| limit.and_then(|limit| now.checked_add(limit)));
                 let cluster = cluster.clone();
-                self.attempt = Some(Box::new(Attempt::new(deadline)));
+                self.attempt.get_or_insert_with(|| Box::new(Attempt::new(deadline)));
                 self.state = RequestState::Pausing(Box::pin(async move { cluster.learn(until, true).await }));
             }
             Pick::Several(scatter) => {
@@ -255,21 +245,13 @@ impl<'c, C: Call> Request<'c, C> {
     }
 
     #[cold]
-    fn start_apart(&mut self, until: Option<Instant>) -> Result<()> {
-        self.shared_connection().check()?;
-        let (mut outbox, asking) = (Outbox::default(), Asking(&mut self.call));
-        let count = match self.routed.asking() {
-            true => (asking.write(&mut outbox), asking.count()).1,
-            false => (asking.0.write(&mut outbox), asking.0.count()).1,
+    fn start_apart(&mut self, dispatch: Dispatch, until: Option<Instant>) -> Result<()> {
+        let server = server(self.client, &self.routed);
+        let replies = match self.routed.asking() {
+            true => server.exchange_apart(&Asking(&mut self.call), dispatch, until)?,
+            false => server.exchange_apart(&self.call, dispatch, until)?,
         };
-        let pool = self
-            .routed
-            .node_client()
-            .map_or(&self.client.pool, |node_client| &node_client.client.pool)
-            .clone();
-        let (commands, ends) = (outbox.to_bytes(), self.call.ends_connection());
-        self.state =
-            RequestState::Apart(Box::pin(async move { pool.exchange(&commands, count, ends, until).await }));
+        self.state = RequestState::Apart(replies);
         Ok(())
     }
 
@@ -284,7 +266,6 @@ impl<'c, C: Call> Request<'c, C> {
     fn handle_failure(&mut self, error: Error) -> Result<RequestState> {
         let deadline = self.deadline;
         let attempt = self.attempt.get_or_insert_with(|| Box::new(Attempt::new(deadline)));
-        attempt.handle_outcome(&error);
         match self.routed.handle_failure(self.client, attempt, error, &mut self.call) {
             Decision::Retry(pause) => {
                 let (client, attempt) = (self.client.clone(), attempt.clone());
@@ -314,6 +295,12 @@ impl<C: Call> fmt::Debug for Request<'_, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Request").field("call", &self.call.name()).finish_non_exhaustive()
     }
+}
+
+/// The client of the server that a call goes to.
+#[inline]
+fn server<'r>(client: &'r Client, routed: &'r Routed<Client>) -> &'r Client {
+    routed.node_client().map_or(client, |node_client| &node_client.client)
 }
 
 /// What comes back behind the answer to `ASKING`.

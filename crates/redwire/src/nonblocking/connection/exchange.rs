@@ -6,7 +6,7 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use redwire_core::call::{self, Call};
+use redwire_core::call::{self, Call, PackedCall};
 use redwire_core::facts::SessionEffect;
 use redwire_core::inbound::Frames;
 use redwire_core::link::{Link, Ticket};
@@ -84,12 +84,11 @@ impl Connection {
     /// Sends what is packed already, connecting first, and waits for its replies.
     pub(in crate::nonblocking) async fn exchange_packed(
         &mut self,
-        commands: &[u8],
-        count: u32,
+        call: &PackedCall,
         deadline: Option<Instant>,
     ) -> Result<Replies> {
         self.ready(deadline).await?;
-        self.transact(commands, count, deadline).await
+        self.transact(call, deadline).await
     }
 
     pub(in crate::nonblocking) fn exchange_boxed(
@@ -103,13 +102,13 @@ impl Connection {
             }
             self.ready(deadline).await?;
             let sent = self.session_state.handle_command(cmd.facts());
-            let replies = self.transact(&cmd.to_bytes(), 1, deadline).await;
+            let replies = self.transact(&PackedCall::of(&cmd), deadline).await;
             let replies = replies.or_else(|error| call::ended(&cmd, error))?;
             self.session_state.handle_reply(sent, &replies);
             if !replies.errors().any(|(_, error)| cmd.revise(&error)) {
                 return Ok(replies);
             }
-            let replies = self.transact(&cmd.to_bytes(), 1, deadline).await.and_then(|replies| {
+            let replies = self.transact(&PackedCall::of(&cmd), deadline).await.and_then(|replies| {
                 let error = replies.errors().next();
                 error.map_or(Ok(replies), |(_, error)| Err(cmd.judge(error)))
             });
@@ -117,10 +116,12 @@ impl Connection {
         })
     }
 
-    async fn transact(&mut self, commands: &[u8], count: u32, deadline: Option<Instant>) -> Result<Replies> {
-        self.make_room(commands.len(), deadline).await?;
-        let ticket =
-            self.link.submit(count, commands.len(), true, |outbox| outbox.copy(commands), (), deadline)?;
+    async fn transact(&mut self, call: &PackedCall, deadline: Option<Instant>) -> Result<Replies> {
+        let size = call.bytes.len();
+        self.make_room(size, deadline).await?;
+        let write = |outbox: &mut Outbox| outbox.copy(&call.bytes);
+        let ticket = self.link.submit(call.count, size, call.is_whole, write, (), deadline)?;
+        self.link.mark_transaction(&ticket, call.multi);
         self.wait(ticket, deadline).await
     }
 
@@ -267,7 +268,7 @@ impl Connection {
             Ok(None) => return Ok(()),
             Ok(Some(credentials)) => {
                 let auth = credentials.auth();
-                let replies = self.transact(&auth.to_bytes(), 1, Some(deadline)).await;
+                let replies = self.transact(&PackedCall::of(&auth), Some(deadline)).await;
                 // Nothing of the call itself was sent yet.
                 let mut replies = replies.map_err(|error| error.with_outcome(Outcome::NotSent))?;
                 replies.read::<()>().err().map(|error| auth.judge(error))

@@ -3,6 +3,7 @@
 
 use std::time::{Duration, Instant};
 
+use redwire_core::call::PackedCall;
 use redwire_core::handshake::Handshake;
 use redwire_core::session_state::{Cleanup, SessionState};
 use redwire_core::{Cmd, Error, Outcome, Result, Value};
@@ -140,7 +141,7 @@ impl Connection {
     /// Chooses the database that a user wants.
     async fn choose(&mut self, db: u32) -> Result<()> {
         let select = Cmd::<Value>::new("SELECT").arg(db);
-        self.exchange_packed(&select.to_bytes(), 1, None).await?.read::<()>()?;
+        self.exchange_packed(&PackedCall::of(&select), None).await?.read::<()>()?;
         self.session_state.handle_selected(db);
         Ok(())
     }

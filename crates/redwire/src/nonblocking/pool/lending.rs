@@ -7,6 +7,7 @@ use std::sync::{Arc, MutexGuard};
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Instant;
 
+use redwire_core::call::PackedCall;
 use redwire_core::pool::{AcquireLimit, Acquired, CallSite, CloseReason, Permit, QueueClaim};
 use redwire_core::{Replies, Result};
 use tokio::runtime::Handle;
@@ -124,22 +125,22 @@ impl Pool {
         })
     }
 
-    /// Runs one request on a connection that it has for itself, as it waits at the server, and for good if it
-    /// `ends` that. Getting it takes no longer than `timeout`, however long the reply may.
+    /// Runs `call` on a connection that it has for itself, and for good if it ends that; `waits`: the server
+    /// may hold the reply back. Getting the connection takes no longer than `timeout`, however long the reply
+    /// may.
     pub(in crate::nonblocking) async fn exchange(
         &self,
-        commands: &[u8],
-        count: u32,
-        ends: bool,
+        call: &PackedCall,
+        waits: bool,
         deadline: Option<Instant>,
     ) -> Result<Replies> {
         let soon = self.config().timeout().and_then(|limit| clock::now().checked_add(limit));
         let mut lease = self.lease(None, deadline.or(soon)).await?;
-        lease.interrupt().handle_call(true);
-        if ends {
+        lease.interrupt().handle_call(waits);
+        if call.ends_connection {
             lease.forbid_reuse();
         }
-        lease.exchange_packed(commands, count, deadline).await
+        lease.exchange_packed(call, deadline).await
     }
 }
 

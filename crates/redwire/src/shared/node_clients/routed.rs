@@ -227,6 +227,8 @@ impl<C> Routed<C> {
             let (config, now, random) = (client.target().config(), clock::now(), fastrand::u64(..));
             return attempt.handle_failure(error, call, config, now, random, budget);
         };
+        // The route counts the tries; which connection the next one takes is for the attempt to say.
+        attempt.handle_outcome(&error);
         let decision = self.route_again(node_clients, error, call, attempt.deadline(), budget);
         client.follow().map_or_else(Decision::Fail, |()| decision)
     }
