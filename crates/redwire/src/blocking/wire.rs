@@ -83,21 +83,19 @@ impl Wire {
         let config = target.config();
         let own_deadline = Instant::now() + config.connect_timeout();
         let deadline = call_deadline.map_or(own_deadline, |deadline| deadline.min(own_deadline));
-        if let Some(interrupt) = interrupt {
-            interrupt.handle_asking();
-        }
-        let endpoint = match target.next_server() {
-            ConnectTo::Server(endpoint) => Ok(endpoint),
-            ConnectTo::Ask(service) => discover(service, config, deadline).map(Endpoint::Tcp),
+        let mut tried = None;
+        let connected = loop {
+            let connected = Self::connect_to(target, interrupt, deadline, &mut tried);
+            if connected.is_ok() || Instant::now() >= deadline || !target.has_moved_from(tried.as_ref()) {
+                break connected;
+            }
         };
-        let tried = endpoint.as_ref().ok().cloned();
-        let connected = endpoint.and_then(|endpoint| {
-            let mut wire = Self::connect_to(target, &endpoint, interrupt, deadline)?;
+        let connected = connected.map(|mut wire| {
             let interval = config.health_check_interval().filter(|_| health.is_some());
             wire.limit =
                 interval.into_iter().chain(target.suspected_after().filter(|_| health.is_some())).min();
             wire.health = health.cloned();
-            Ok(wire)
+            wire
         });
         let connected = connected.map_err(|error| {
             let error = match error.is_timeout() {
@@ -112,11 +110,20 @@ impl Wire {
 
     fn connect_to(
         target: &Arc<Target>,
-        endpoint: &Endpoint,
         interrupt: Option<&Arc<Interrupt<CurrentSocket>>>,
         deadline: Instant,
+        tried: &mut Option<Endpoint>,
     ) -> Result<Self> {
         let config = target.config();
+        *tried = None;
+        if let Some(interrupt) = interrupt {
+            interrupt.handle_asking();
+        }
+        let endpoint = match target.next_server() {
+            ConnectTo::Server(endpoint) => endpoint,
+            ConnectTo::Ask(service) => Endpoint::Tcp(discover(service, config, deadline)?),
+        };
+        let endpoint = tried.insert(endpoint);
         if let Some(interrupt) = interrupt {
             interrupt.handle_connecting(endpoint);
         }

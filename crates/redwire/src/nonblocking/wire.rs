@@ -49,7 +49,14 @@ impl Wire {
         let deadline = call_deadline.map_or(own_deadline, |deadline| deadline.min(own_deadline));
         let mut tried = None;
         // Boxed, or else each future that connects would be larger by twice as much.
-        let connecting = Box::pin(Self::connect_to(target, interrupt, &mut tried));
+        let connecting = Box::pin(async {
+            loop {
+                let connected = Self::connect_to(target, interrupt, &mut tried).await;
+                if connected.is_ok() || !target.has_moved_from(tried.as_ref()) {
+                    return connected;
+                }
+            }
+        });
         let connected = before(Some(deadline), connecting).await;
         let connected =
             connected.unwrap_or_else(|| Err(setup::too_slow(target.config(), deadline < own_deadline)));
@@ -62,6 +69,7 @@ impl Wire {
         interrupt: Option<&Interrupt<Notify>>,
         tried: &mut Option<Endpoint>,
     ) -> Result<Self> {
+        *tried = None;
         let endpoint = match target.next_server() {
             ConnectTo::Server(endpoint) => endpoint,
             ConnectTo::Ask(service) => Endpoint::Tcp(discover(service, target.config()).await?),

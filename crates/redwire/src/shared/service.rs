@@ -249,11 +249,19 @@ impl Service {
         Ok(self.move_over(moved, address.clone()))
     }
 
+    /// Whether sentinels have told of another master than `tried`, where the master is wanted.
+    pub(crate) fn has_another_master(&self, tried: &HostPort) -> bool {
+        self.is_superseded(&self.lock(), Some(tried))
+    }
+
+    fn is_superseded(&self, state: &ServiceState, tried: Option<&HostPort>) -> bool {
+        self.read_from == ReadFrom::Master && tried.is_some() && state.master.as_ref() != tried
+    }
+
     /// A connection could not be made, to `tried` if it came so far.
     pub(crate) fn handle_failed(&self, tried: Option<&HostPort>, error: &Error) {
         let mut state = self.lock();
-        if self.read_from == ReadFrom::Master && tried.is_some() && state.master.as_ref() != tried {
-            // Sentinels have told of another since.
+        if self.is_superseded(&state, tried) {
             return;
         }
         state.suspected = true;

@@ -256,6 +256,15 @@ impl Target {
         Ok(moved)
     }
 
+    /// Whether sentinels told of another master while a connection to `tried` was being made: then it is made
+    /// to that one.
+    pub(crate) fn has_moved_from(&self, tried: Option<&Endpoint>) -> bool {
+        match (self.service(), tried) {
+            (Some(service), Some(Endpoint::Tcp(address))) => service.has_another_master(address),
+            _ => false,
+        }
+    }
+
     /// No more connections are made that followed the master.
     pub(crate) fn handle_closed(&self) {
         if let Some(service) = self.service() {

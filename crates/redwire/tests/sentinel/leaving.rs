@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use redwire::Outcome;
 use redwire::cache::CacheOptions;
-use redwire_testkit::{Server, eventually};
+use redwire_testkit::{Direction, Fault, Proxy, Server, eventually};
 
 use crate::common::pool::Pool;
 use crate::common::{Client, LIMIT, Setup, named_clients, runtime, stood_still_since, words};
@@ -16,7 +16,11 @@ use crate::discovery::pair;
 use crate::failover::{Ends, FAILOVER, each};
 use crate::fake::{FakeSentinel, View, url};
 
-both!(what_one_connection_finds_out_moves_all, a_promoted_replica_is_followed_once_it_is_named);
+both!(
+    what_one_connection_finds_out_moves_all,
+    a_promoted_replica_is_followed_once_it_is_named,
+    what_connects_meanwhile_goes_to_the_new_master,
+);
 
 /// Half of the time that those have who wait at a former master.
 const AT_ONCE: Duration = Duration::from_millis(250);
@@ -126,6 +130,29 @@ fn a_promoted_replica_is_followed_once_it_is_named(setup: Setup) {
         let before = count(expected);
         client.run::<i64>("INCR n").unwrap();
         assert_ne!(count(expected), before);
+    }
+}
+
+/// Sentinels name another master while the first connections to the former one are being made.
+fn what_connects_meanwhile_goes_to_the_new_master(setup: Setup) {
+    let (old, new) = pair();
+    new.command(&["REPLICAOF", "NO", "ONE"]).unwrap();
+    let slow = Proxy::start(old.addr());
+    let pause = Duration::from_millis(400);
+    slow.set(Direction::ToClient, Fault::Delay { min: pause, max: pause });
+    let view = View { promoted: Some((new.addr(), new.addr())), ..View::of(slow.addr()) };
+    let connects: [fn(Setup, &str); 2] = [
+        |setup, url| {
+            setup.client(url, "").run::<i64>("INCR n").unwrap();
+        },
+        |setup, url| {
+            Pool::of(&setup.lazy(url, "").unwrap()).get().unwrap().run::<i64>("INCR n").unwrap();
+        },
+    ];
+    for (place, connect) in connects.into_iter().enumerate() {
+        let sentinel = FakeSentinel::telling(view.clone());
+        connect(setup, &url(&[sentinel.addr()]));
+        assert_eq!(new.command(&["GET", "n"]).unwrap(), (place + 1).to_string());
     }
 }
 
