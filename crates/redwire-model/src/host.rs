@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -70,6 +71,19 @@ impl Inner {
     pub(crate) fn until_timeout(&self) -> Option<Duration> {
         let timeout = self.model.next_timeout()?;
         (!matches!(self.clock, Clock::Stopped)).then(|| timeout.saturating_sub(self.now()))
+    }
+
+    /// Moves output of a client into a buffer, and says how many bytes. `None`: there is none yet;
+    /// 0: the server has hung up.
+    pub(crate) fn take_output(&mut self, id: ClientId, buffer: &mut [u8]) -> Option<usize> {
+        let output = self.model.output(id);
+        if output.is_empty() {
+            return self.model.is_closing(id).then_some(0);
+        }
+        let count = output.len().min(buffer.len());
+        buffer[..count].copy_from_slice(&output[..count]);
+        self.model.sent(id, count);
+        Some(count)
     }
 }
 
@@ -174,6 +188,29 @@ impl Host {
         self.with(|model, now| model.connect(&peer, now))
     }
 
+    /// Takes all bytes of a client at once.
+    pub(crate) fn receive(&self, id: ClientId, bytes: &[u8]) -> io::Result<usize> {
+        self.with(|model, now| {
+            if model.is_closing(id) {
+                return Err(io::ErrorKind::BrokenPipe.into());
+            }
+            model.receive(id, bytes, now);
+            Ok(bytes.len())
+        })
+    }
+
+    /// A client has hung up.
+    pub(crate) fn disconnect(&self, id: ClientId) {
+        self.with(|model, now| model.disconnect(id, now));
+    }
+
+    /// Does what is due.
+    pub(crate) fn handle_timeout(&self, inner: &mut Inner) {
+        let now = inner.now();
+        inner.model.handle_timeout(now);
+        self.tell(inner);
+    }
+
     pub(crate) fn lock(&self) -> MutexGuard<'_, Inner> {
         self.shared.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -194,7 +231,7 @@ impl Host {
     }
 
     /// Tells those who wait that something has changed: that there is output, or another timeout.
-    pub(crate) fn tell(&self, inner: &mut Inner) {
+    fn tell(&self, inner: &mut Inner) {
         while inner.model.poll_ready().is_some() {}
         self.shared.changed.notify_all();
         for waker in std::mem::take(&mut inner.wakers).into_values() {

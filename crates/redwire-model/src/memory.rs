@@ -5,6 +5,7 @@
 //! protocol.
 
 use std::io::{self, Read, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::{ClientId, Host};
@@ -30,11 +31,13 @@ use crate::{ClientId, Host};
 pub struct MemoryStream {
     host: Host,
     id: ClientId,
+    /// Whether this end has hung up, of which a server that is frozen or slow does not hear yet.
+    ended: AtomicBool,
 }
 
 impl MemoryStream {
     pub(crate) fn new(host: Host, id: ClientId) -> Self {
-        Self { host, id }
+        Self { host, id, ended: AtomicBool::new(false) }
     }
 
     /// The server's name for this connection.
@@ -43,7 +46,7 @@ impl MemoryStream {
         self.id
     }
 
-    /// Reads some bytes, within a limit. `Ok(0)`: the server has hung up.
+    /// Reads some bytes, within a limit. `Ok(0)`: the server has hung up, or this end has.
     ///
     /// # Errors
     /// The limit has passed.
@@ -52,19 +55,13 @@ impl MemoryStream {
         let mut inner = self.host.lock();
         loop {
             if inner.until_timeout().is_some_and(|left| left.is_zero()) {
-                let now = inner.now();
-                inner.model.handle_timeout(now);
-                self.host.tell(&mut inner);
+                self.host.handle_timeout(&mut inner);
             }
-            let output = inner.model.output(self.id);
-            if !output.is_empty() {
-                let count = output.len().min(buffer.len());
-                buffer[..count].copy_from_slice(&output[..count]);
-                inner.model.sent(self.id, count);
-                return Ok(count);
-            }
-            if inner.model.is_closing(self.id) {
+            if self.has_ended() {
                 return Ok(0);
+            }
+            if let Some(count) = inner.take_output(self.id, buffer) {
+                return Ok(count);
             }
             let left = until.map(|until| until.saturating_duration_since(Instant::now()));
             if left.is_some_and(|left| left.is_zero()) {
@@ -79,22 +76,22 @@ impl MemoryStream {
     /// Hands bytes to the server, which takes all of them at once.
     ///
     /// # Errors
-    /// [`BrokenPipe`](io::ErrorKind::BrokenPipe): the server has hung up.
+    /// [`BrokenPipe`](io::ErrorKind::BrokenPipe): the server has hung up, or this end has.
     pub fn write_within(&self, bytes: &[u8], _limit: Option<Duration>) -> io::Result<usize> {
-        let id = self.id;
-        self.host.with(|model, now| {
-            if model.is_closing(id) {
-                return Err(io::ErrorKind::BrokenPipe.into());
-            }
-            model.receive(id, bytes, now);
-            Ok(bytes.len())
-        })
+        if self.has_ended() {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
+        self.host.receive(self.id, bytes)
     }
 
     /// Hangs up: threads that read come back at once with `Ok(0)`.
     pub fn shutdown(&self) {
-        let id = self.id;
-        self.host.with(|model, now| model.disconnect(id, now));
+        self.ended.store(true, Ordering::SeqCst);
+        self.host.disconnect(self.id);
+    }
+
+    fn has_ended(&self) -> bool {
+        self.ended.load(Ordering::SeqCst)
     }
 }
 

@@ -76,14 +76,8 @@ impl AsyncRead for TaskStream {
         let host = this.host.clone();
         let mut inner = host.lock();
         loop {
-            let output = inner.model.output(this.id);
-            if !output.is_empty() {
-                let count = output.len().min(buffer.remaining());
-                buffer.put_slice(&output[..count]);
-                inner.model.sent(this.id, count);
-                return Poll::Ready(Ok(()));
-            }
-            if inner.model.is_closing(this.id) {
+            if let Some(count) = inner.take_output(this.id, buffer.initialize_unfilled()) {
+                buffer.advance(count);
                 return Poll::Ready(Ok(()));
             }
             let left = inner.until_timeout();
@@ -91,23 +85,14 @@ impl AsyncRead for TaskStream {
                 inner.wakers.insert(this.id, cx.waker().clone());
                 return Poll::Pending;
             }
-            let now = inner.now();
-            inner.model.handle_timeout(now);
-            host.tell(&mut inner);
+            host.handle_timeout(&mut inner);
         }
     }
 }
 
 impl AsyncWrite for TaskStream {
     fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let id = self.id;
-        Poll::Ready(self.host.with(|model, now| {
-            if model.is_closing(id) {
-                return Err(io::ErrorKind::BrokenPipe.into());
-            }
-            model.receive(id, bytes, now);
-            Ok(bytes.len())
-        }))
+        Poll::Ready(self.host.receive(self.id, bytes))
     }
 
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -115,15 +100,13 @@ impl AsyncWrite for TaskStream {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let id = self.id;
-        self.host.with(|model, now| model.disconnect(id, now));
+        self.host.disconnect(self.id);
         Poll::Ready(Ok(()))
     }
 }
 
 impl Drop for TaskStream {
     fn drop(&mut self) {
-        let id = self.id;
-        self.host.with(|model, now| model.disconnect(id, now));
+        self.host.disconnect(self.id);
     }
 }

@@ -1,5 +1,6 @@
 //! Clients of redwire and the model: over a port, a Unix socket and in memory, async and blocking.
 
+mod gone;
 mod sets;
 
 use std::io::{self, Read, Write};
