@@ -9,8 +9,8 @@ use std::ops::Deref;
 #[cfg(unix)]
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
 use crate::memory::MemoryStream;
@@ -108,12 +108,9 @@ impl Server {
     ) -> io::Result<Self> {
         let stopped = Arc::new(AtomicBool::new(false));
         let acceptor = {
-            let (host, stopped) = (host.clone(), Arc::clone(&stopped));
-            {
-                let name = place.thread_name();
-                let own = name.clone();
-                thread::Builder::new().name(name).spawn(move || accept_all(&host, &own, &stopped, accept))?
-            }
+            let (host, name, stopped) = (host.clone(), place.thread_name(), Arc::clone(&stopped));
+            let builder = thread::Builder::new().name(name.clone());
+            builder.spawn(move || accept_all(&host, &name, &stopped, accept))?
         };
         Ok(Self { host, place, stopped, acceptor: Some(acceptor) })
     }
@@ -210,19 +207,17 @@ fn accept_all<S: Socket>(
     stopped: &AtomicBool,
     accept: impl Fn() -> io::Result<(S, String)>,
 ) {
-    let open: Arc<Mutex<Vec<Connection<S>>>> = Arc::default();
+    let mut open: Vec<Connection<S>> = Vec::new();
     while !stopped.load(Ordering::SeqCst) {
         let Ok((socket, peer)) = accept() else { continue };
         if stopped.load(Ordering::SeqCst) {
             break;
         }
-        let mut open = open.lock().unwrap_or_else(PoisonError::into_inner);
         open.retain(|connection| !connection.is_over());
         if let Ok(connection) = Connection::start(host, name, socket, peer) {
             open.push(connection);
         }
     }
-    let open = std::mem::take(&mut *open.lock().unwrap_or_else(PoisonError::into_inner));
     for connection in open {
         connection.end();
     }
