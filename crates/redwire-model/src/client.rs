@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use crate::pubsub::Kind;
 use crate::reply::Reply;
 use crate::request::{Requests, Words};
 use crate::tracking::Tracked;
@@ -134,6 +135,15 @@ impl Client {
     /// The bytes that wait to be sent.
     pub(crate) fn pending(&self) -> &[u8] {
         &self.output[self.sent..]
+    }
+
+    /// What it is subscribed to.
+    pub(crate) fn subscribed(&mut self, kind: Kind) -> &mut BTreeSet<Vec<u8>> {
+        match kind {
+            Kind::Channel => &mut self.channels,
+            Kind::Pattern => &mut self.patterns,
+            Kind::Shard => &mut self.shard_channels,
+        }
     }
 
     /// How many channels and patterns it is subscribed to, shard channels apart.

@@ -63,18 +63,19 @@ impl PubSub {
             }
         }
     }
-
-    pub(crate) fn forget(&mut self, id: u64) {
-        for kind in [Kind::Channel, Kind::Pattern, Kind::Shard] {
-            self.of(kind).retain(|_, ids| {
-                ids.retain(|other| *other != id);
-                !ids.is_empty()
-            });
-        }
-    }
 }
 
 impl Model {
+    /// Ends all subscriptions of a client.
+    pub(crate) fn unsubscribe(&mut self, id: u64) {
+        let Some(client) = self.clients.get_mut(&id) else { return };
+        for kind in [Kind::Channel, Kind::Pattern, Kind::Shard] {
+            for name in std::mem::take(client.subscribed(kind)) {
+                self.pubsub.remove(kind, &name, id);
+            }
+        }
+    }
+
     /// Publishes a message, and says how many heard it.
     pub(crate) fn publish(&mut self, channel: &[u8], message: &[u8], kind: Kind) -> usize {
         self.replicate_message(kind, channel, message);

@@ -34,12 +34,17 @@ impl Model {
         }
     }
 
-    /// Forgets a client and all that it had.
-    pub(crate) fn forget(&mut self, id: u64) {
+    /// Ends what a client waits for, watches, hears and caches.
+    fn release(&mut self, id: u64) {
         self.unblock(id);
         self.unwatch(id);
-        self.pubsub.forget(id);
+        self.unsubscribe(id);
         self.forget_reads(id);
+    }
+
+    /// Forgets a client and all that it had.
+    pub(crate) fn forget(&mut self, id: u64) {
+        self.release(id);
         self.clients.remove(&id);
         self.ready.remove(&id);
         self.tell_broken_redirections(id);
@@ -47,15 +52,9 @@ impl Model {
 
     /// Hangs up on a client, after its output or at once.
     pub(crate) fn close(&mut self, id: u64, at_once: bool) {
-        self.unblock(id);
-        self.unwatch(id);
-        self.pubsub.forget(id);
-        self.forget_reads(id);
+        self.release(id);
         if let Some(client) = self.clients.get_mut(&id) {
             client.closing = true;
-            client.channels.clear();
-            client.patterns.clear();
-            client.shard_channels.clear();
             if at_once {
                 client.output.clear();
                 client.sent = 0;

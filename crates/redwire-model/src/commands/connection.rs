@@ -148,13 +148,10 @@ fn reset(cx: &mut Context<'_>, _: Args<'_>) -> Outcome {
     let id = cx.id;
     cx.model.unwatch(id);
     cx.model.stop_tracking(id);
-    cx.model.pubsub.forget(id);
+    cx.model.unsubscribe(id);
     let user = cx.model.acl.first_user();
     let client = cx.client();
     client.transaction = None;
-    client.channels.clear();
-    client.patterns.clear();
-    client.shard_channels.clear();
     client.monitor = false;
     client.database = 0;
     client.name.clear();

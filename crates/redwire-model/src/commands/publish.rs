@@ -55,12 +55,7 @@ fn add(cx: &mut Context<'_>, args: Args<'_>, kind: Kind) -> Outcome {
     }
     let mut replies = Vec::new();
     for name in &args[1..] {
-        let client = cx.client();
-        match kind {
-            Kind::Channel => client.channels.insert(name.clone()),
-            Kind::Pattern => client.patterns.insert(name.clone()),
-            Kind::Shard => client.shard_channels.insert(name.clone()),
-        };
+        cx.client().subscribed(kind).insert(name.clone());
         cx.model.pubsub.add(kind, name, cx.id);
         replies.push(told(cx, kind, "subscribe", Some(name)));
     }
@@ -68,24 +63,14 @@ fn add(cx: &mut Context<'_>, args: Args<'_>, kind: Kind) -> Outcome {
 }
 
 fn remove(cx: &mut Context<'_>, args: Args<'_>, kind: Kind) -> Outcome {
-    let client = cx.client();
-    let all = match kind {
-        Kind::Channel => &client.channels,
-        Kind::Pattern => &client.patterns,
-        Kind::Shard => &client.shard_channels,
-    };
+    let all = cx.client().subscribed(kind);
     let names: Vec<Vec<u8>> = if args.len() > 1 { args[1..].to_vec() } else { all.iter().cloned().collect() };
     if names.is_empty() {
         return Ok(Reply::Many(vec![told(cx, kind, "unsubscribe", None)]));
     }
     let mut replies = Vec::new();
     for name in &names {
-        let client = cx.client();
-        match kind {
-            Kind::Channel => client.channels.remove(name),
-            Kind::Pattern => client.patterns.remove(name),
-            Kind::Shard => client.shard_channels.remove(name),
-        };
+        cx.client().subscribed(kind).remove(name);
         cx.model.pubsub.remove(kind, name, cx.id);
         replies.push(told(cx, kind, "unsubscribe", Some(name)));
     }
