@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::commands::{Args, Command, commands, named};
+use crate::commands::{Args, Command, commands, named, reply_name};
 use crate::glob;
 use crate::reply::{Refusal, refusal};
 use crate::sha256::sha256;
@@ -56,7 +56,7 @@ impl Rule {
         match self {
             Self::All => "@all".to_owned(),
             Self::Category(category) => format!("@{category}"),
-            Self::Command(name) => name.to_ascii_lowercase().replace(' ', "|"),
+            Self::Command(name) => reply_name(name),
         }
     }
 }
@@ -106,7 +106,7 @@ impl Acl {
             return Err(Refusal::new(format!(
                 "NOPERM User {} has no permissions to run the '{}' command",
                 String::from_utf8_lossy(name),
-                command.name.to_ascii_lowercase().replace(' ', "|")
+                reply_name(command.name)
             )));
         }
         let fits =

@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use crate::commands::Command;
 use crate::pubsub::Kind;
 use crate::reply::Reply;
 use crate::request::{Requests, Words};
@@ -55,7 +56,7 @@ pub(crate) struct Client {
     /// Whether it reads from a replica in a cluster.
     pub(crate) reads_replica: bool,
     pub(crate) monitor: bool,
-    pub(crate) last_command: String,
+    pub(crate) last_command: Option<&'static Command>,
     /// The number of its last write.
     pub(crate) written: u64,
 }
@@ -127,7 +128,7 @@ impl Client {
             asking: false,
             reads_replica: false,
             monitor: false,
-            last_command: "NULL".to_owned(),
+            last_command: None,
             written: 0,
         }
     }

@@ -178,14 +178,18 @@ pub(crate) fn is_container(name: &str) -> bool {
 
 /// Carries nothing out: a name that needs another word behind it.
 pub(crate) fn container(_: &mut Context<'_>, args: Args<'_>) -> Outcome {
-    let name = String::from_utf8_lossy(&args[0]).to_ascii_lowercase();
-    Err(wrong_arity(&name))
+    Err(wrong_arity(&upper(&args[0])))
 }
 
 /// The refusal of too few or too many words.
 pub(crate) fn wrong_arity(name: &str) -> crate::Refusal {
-    let name = name.to_ascii_lowercase().replace(' ', "|");
+    let name = reply_name(name);
     crate::Refusal::new(format!("ERR wrong number of arguments for '{name}' command"))
+}
+
+/// The name of a command as replies have it: `client|kill`.
+pub(crate) fn reply_name(name: &str) -> String {
+    name.to_ascii_lowercase().replace(' ', "|")
 }
 
 /// The refusal of a subcommand whose words make no sense.

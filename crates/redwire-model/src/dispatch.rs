@@ -247,7 +247,7 @@ impl Model {
         let database = self.clients.get(&id).map_or(0, |client| client.database);
         self.tell_monitors(id, command, args, mode);
         if let Some(client) = self.clients.get_mut(&id) {
-            client.last_command = command.name.to_ascii_lowercase().replace(' ', "|");
+            client.last_command = Some(command);
         }
         let outcome = (command.run)(&mut Context { model: self, id, may_wait, again }, args);
         let reply = Reply::from(outcome);

@@ -2,7 +2,7 @@
 //!
 //! This file must not know what rules mean; the other `acl.rs` does.
 
-use super::{Args, Command, Keys, commands, named, row, upper};
+use super::{Args, Command, Keys, commands, named, reply_name, row, upper};
 use crate::acl::{DEFAULT, User, categories};
 use crate::context::{Context, done};
 use crate::reply::{Outcome, Refusal, Reply, refusal};
@@ -70,7 +70,7 @@ fn cat(_: &mut Context<'_>, args: Args<'_>) -> Outcome {
         return Err(Refusal::new(format!("ERR Unknown category '{}'", String::from_utf8_lossy(word))));
     }
     let names = commands().filter(|command| command.is_in(&category));
-    Ok(Reply::list(names.map(|command| command.name.to_ascii_lowercase().replace(' ', "|"))))
+    Ok(Reply::list(names.map(|command| reply_name(command.name))))
 }
 
 fn dryrun(cx: &mut Context<'_>, args: Args<'_>) -> Outcome {

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use super::connection::check_name;
-use super::{Args, Command, Keys, row};
+use super::{Args, Command, Keys, reply_name, row};
 use crate::client::{Client, Replies};
 use crate::context::{Context, done, is, milliseconds};
 use crate::model::{Model, Pause};
@@ -241,7 +241,7 @@ fn line(model: &Model, client: &Client) -> String {
         client.patterns.len(),
         client.shard_channels.len(),
         client.watched.len(),
-        client.last_command,
+        client.last_command.map_or_else(|| "NULL".to_owned(), |command| reply_name(command.name)),
         client.user.as_deref().map_or_else(|| "(none)".to_owned(), text),
         if client.resp3 { 3 } else { 2 },
         text(&client.lib_name),

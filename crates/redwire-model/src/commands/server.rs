@@ -2,7 +2,7 @@
 //!
 //! This file must not know what data there is; `info.rs` makes the text of `INFO`.
 
-use super::{Args, Command, Keys, commands, find, is_container, row, upper};
+use super::{Args, Command, Keys, commands, find, is_container, reply_name, row, upper};
 use crate::commands::Lookup;
 use crate::context::{Context, done};
 use crate::glob;
@@ -41,7 +41,7 @@ fn facts(command: &Command) -> Reply {
         Vec::new()
     };
     Reply::Array(vec![
-        Reply::bulk(command.name.to_ascii_lowercase().replace(' ', "|")),
+        Reply::bulk(reply_name(command.name)),
         Reply::Int(command.arity.into()),
         Reply::Set(flags.collect()),
         Reply::count(first),
