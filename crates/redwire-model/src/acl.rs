@@ -111,8 +111,9 @@ impl Acl {
         }
         let fits =
             |patterns: &[Vec<u8>], text: &[u8]| patterns.iter().any(|pattern| glob::matches(pattern, text));
-        let are_channels = matches!(command.name, "SSUBSCRIBE" | "SUNSUBSCRIBE" | "SPUBLISH");
-        if !are_channels && command.keys_of(args).into_iter().any(|key| !fits(&user.keys, key)) {
+        if !command.has_shard_channels()
+            && command.keys_of(args).into_iter().any(|key| !fits(&user.keys, key))
+        {
             return Err(refusal("NOPERM No permissions to access a key"));
         }
         let channels = match command.name {

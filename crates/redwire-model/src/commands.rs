@@ -224,6 +224,11 @@ impl Command {
         if self.arity >= 0 { words == self.arity } else { words >= -self.arity }
     }
 
+    /// Whether its keys are shard channels: they have slots, but ACL rules of channels hold for them.
+    pub(crate) fn has_shard_channels(&self) -> bool {
+        matches!(self.name, "SSUBSCRIBE" | "SUNSUBSCRIBE" | "SPUBLISH")
+    }
+
     /// Whether it may change something that replicas would have to be told.
     pub(crate) fn may_replicate(&self) -> bool {
         self.has("write") || matches!(self.name, "PUBLISH" | "SPUBLISH" | "EVAL" | "EVALSHA" | "PFCOUNT")

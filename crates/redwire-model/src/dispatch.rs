@@ -3,8 +3,8 @@
 //! The order of the checks is that of real servers, since it decides which of two refusals a client sees.
 //! This file must not know what a command does.
 
-use crate::client::Replies;
-use crate::commands::{Command, Lookup, find, sentinel, wrong_arity};
+use crate::client::{Client, Replies};
+use crate::commands::{Args, Command, Lookup, find, reply_name, sentinel, wrong_arity};
 use crate::conditions::Condition;
 use crate::context::Context;
 use crate::log::Executed;
@@ -27,11 +27,13 @@ impl Model {
     /// Carries out what a client has sent, as far as it goes.
     pub(crate) fn process(&mut self, id: u64) {
         loop {
-            let Some(client) = self.clients.get_mut(&id) else { return };
-            if client.blocked.is_some() || client.closing || self.is_migrating() {
+            if self.is_migrating() {
                 return;
             }
-            let Some(client) = self.clients.get_mut(&id) else { return };
+            let client = self.clients.get_mut(&id);
+            let Some(client) = client.filter(|client| client.blocked.is_none() && !client.closing) else {
+                return;
+            };
             if let Some(args) = client.postponed.take() {
                 self.request(id, args);
             } else {
@@ -153,14 +155,12 @@ impl Model {
             self.acl.check(user, command, args)?;
         }
         self.check_slots(id, command, args)?;
-        let queued = client.transaction.as_ref().filter(|_| command.name == "EXEC");
-        let queued: Vec<&Command> = queued.map_or_else(Vec::new, |transaction| {
-            transaction.queue.iter().filter_map(|args| self.lookup(args).ok()).collect()
-        });
-        let any = |flag: &str| command.has(flag) || queued.iter().any(|command| command.has(flag));
+        let any = |flag: &str| {
+            command.has(flag) || self.executes(client, command).any(|(command, _)| command.has(flag))
+        };
         self.check_conditions(client.transaction.is_some(), command, any)?;
         if !client.resp3 && client.is_subscriber() && !may_run_subscribed(command.name) {
-            let name = command.name.to_ascii_lowercase().replace(' ', "|");
+            let name = reply_name(command.name);
             return Err(Refusal::new(format!(
                 "ERR Can't execute '{name}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET \
                  are allowed in this context"
@@ -311,13 +311,21 @@ impl Model {
 
     fn is_paused_for(&self, id: u64, command: &Command) -> bool {
         let Some(pause) = self.pause.filter(|pause| pause.until > self.now) else { return false };
-        let transaction = self.clients.get(&id).and_then(|client| client.transaction.as_ref());
-        let queued = transaction.filter(|_| command.name == "EXEC");
-        let writes = command.may_replicate()
-            || queued.is_some_and(|transaction| {
-                transaction.queue.iter().any(|args| self.lookup(args).is_ok_and(Command::may_replicate))
-            });
-        !pause.writes_only || writes
+        let Some(client) = self.clients.get(&id) else { return false };
+        !pause.writes_only
+            || command.may_replicate()
+            || self.executes(client, command).any(|(command, _)| command.may_replicate())
+    }
+
+    /// The commands that a client has queued, if it now says `EXEC`.
+    pub(crate) fn executes<'a>(
+        &'a self,
+        client: &'a Client,
+        command: &Command,
+    ) -> impl Iterator<Item = (&'static Command, Args<'a>)> {
+        let transaction = client.transaction.as_ref().filter(|_| command.name == "EXEC");
+        let queue = transaction.into_iter().flat_map(|transaction| &transaction.queue);
+        queue.filter_map(|args| Some((self.lookup(args).ok()?, args.as_slice())))
     }
 }
 

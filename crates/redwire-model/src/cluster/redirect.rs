@@ -12,14 +12,11 @@ impl Model {
     pub(crate) fn check_slots(&self, id: u64, command: &Command, args: Args<'_>) -> Result<(), Refusal> {
         let Some(cluster) = &self.cluster else { return Ok(()) };
         let Some(client) = self.clients.get(&id) else { return Ok(()) };
-        let queued = client.transaction.as_ref().filter(|_| command.name == "EXEC");
         let mut keys: Vec<&Vec<u8>> = keys(command, args);
         let mut writes = !command.has("readonly");
-        for args in queued.iter().flat_map(|transaction| &transaction.queue) {
-            if let Ok(command) = self.lookup(args) {
-                keys.extend(self::keys(command, args));
-                writes |= command.has("write");
-            }
+        for (command, args) in self.executes(client, command) {
+            keys.extend(self::keys(command, args));
+            writes |= command.has("write");
         }
         let Some(first) = keys.first() else { return Ok(()) };
         let slot = slot_of(first);
@@ -36,7 +33,7 @@ impl Model {
         if is_moving && command.name == "MIGRATE" {
             return Ok(());
         }
-        let is_channel = matches!(command.name, "SSUBSCRIBE" | "SUNSUBSCRIBE" | "SPUBLISH");
+        let is_channel = command.has_shard_channels();
         let missing = keys.iter().filter(|key| !self.databases[0].contains(key)).count();
         let try_again = refusal("TRYAGAIN Multiple keys request during rehashing of slot");
         if owner == 0 {
@@ -64,8 +61,6 @@ impl Model {
 /// What decides the slot of a command: its keys, or its shard channels.
 fn keys<'a>(command: &Command, args: Args<'a>) -> Vec<&'a Vec<u8>> {
     match command.name {
-        "SSUBSCRIBE" | "SUNSUBSCRIBE" => args[1..].iter().collect(),
-        "SPUBLISH" => vec![&args[1]],
         "MIGRATE" if args[3].is_empty() => {
             let words = args.iter().position(|word| word.eq_ignore_ascii_case(b"keys"));
             words.map_or_else(Vec::new, |at| args[at + 1..].iter().collect())
