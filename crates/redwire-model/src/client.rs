@@ -157,6 +157,12 @@ impl Client {
         self.subscriptions() + self.shard_channels.len() > 0
     }
 
+    /// Who is told of keys instead, as `CLIENT LIST` says it: 0 is the client itself, -1 nobody.
+    pub(crate) fn redirect(&self) -> i64 {
+        let tracked = self.tracking.as_ref();
+        tracked.map_or(-1, |tracked| tracked.redirect.and_then(|id| i64::try_from(id).ok()).unwrap_or(0))
+    }
+
     /// Appends a reply, if the client wants replies. What it is told of its subscriptions counts as pushed.
     pub(crate) fn reply(&mut self, reply: &Reply) {
         if matches!(reply, Reply::Many(_)) || matches!(self.replies, Replies::On | Replies::SkipNext) {

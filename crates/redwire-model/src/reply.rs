@@ -114,6 +114,16 @@ impl Reply {
         Self::Int(i64::try_from(count).unwrap_or(i64::MAX))
     }
 
+    /// A number that is not below zero.
+    pub(crate) fn number(number: u64) -> Self {
+        Self::Int(i64::try_from(number).unwrap_or(i64::MAX))
+    }
+
+    /// A map whose keys are names.
+    pub(crate) fn fields<N: Into<Vec<u8>>>(fields: impl IntoIterator<Item = (N, Self)>) -> Self {
+        Self::Map(fields.into_iter().map(|(name, value)| (Self::bulk(name), value)).collect())
+    }
+
     /// An array of bytes.
     pub(crate) fn list<B: Into<Vec<u8>>>(items: impl IntoIterator<Item = B>) -> Self {
         Self::Array(items.into_iter().map(Self::bulk).collect())

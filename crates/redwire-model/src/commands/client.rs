@@ -56,7 +56,7 @@ pub(crate) const ROWS: &[Command] = &[
 ];
 
 fn id(cx: &mut Context<'_>, _: Args<'_>) -> Outcome {
-    Ok(Reply::Int(i64::try_from(cx.id).unwrap_or(i64::MAX)))
+    Ok(Reply::number(cx.id))
 }
 
 fn getname(cx: &mut Context<'_>, _: Args<'_>) -> Outcome {
@@ -218,10 +218,7 @@ fn line(model: &Model, client: &Client) -> String {
         .transaction
         .as_ref()
         .map_or(-1, |transaction| i64::try_from(transaction.queue.len()).unwrap_or(i64::MAX));
-    let redirect = client
-        .tracking
-        .as_ref()
-        .map_or(-1, |tracked| tracked.redirect.and_then(|id| i64::try_from(id).ok()).unwrap_or(0));
+    let redirect = client.redirect();
     let (output, queue) = (client.pending().len(), client.requests.len());
     format!(
         "id={} addr={} laddr=127.0.0.1:{} fd={} name={} age={} idle={} flags={} db={} sub={} psub={} ssub={} \

@@ -279,18 +279,17 @@ fn slots(cx: &mut Context<'_>, _: Args<'_>) -> Outcome {
 
 fn shards(cx: &mut Context<'_>, _: Args<'_>) -> Outcome {
     let cluster = cluster(cx)?;
-    let pair = |name: &str, value: Reply| (Reply::bulk(name), value);
     let told = |at: usize| {
         let known = &cluster.nodes[at];
         let role = if known.node.master.is_some() { "replica" } else { "master" };
-        Reply::Map(vec![
-            pair("id", Reply::bulk(known.node.id.as_str())),
-            pair("port", Reply::Int(known.node.port.into())),
-            pair("ip", Reply::bulk(known.node.host.as_str())),
-            pair("endpoint", Reply::bulk(known.node.host.as_str())),
-            pair("role", Reply::bulk(role)),
-            pair("replication-offset", Reply::Int(i64::try_from(known.offset).unwrap_or(i64::MAX))),
-            pair("health", Reply::bulk(if known.failed { "fail" } else { "online" })),
+        Reply::fields([
+            ("id", Reply::bulk(known.node.id.as_str())),
+            ("port", Reply::Int(known.node.port.into())),
+            ("ip", Reply::bulk(known.node.host.as_str())),
+            ("endpoint", Reply::bulk(known.node.host.as_str())),
+            ("role", Reply::bulk(role)),
+            ("replication-offset", Reply::number(known.offset)),
+            ("health", Reply::bulk(if known.failed { "fail" } else { "online" })),
         ])
     };
     let masters = (0..cluster.nodes.len()).filter(|at| cluster.nodes[*at].node.master.is_none());
@@ -298,7 +297,7 @@ fn shards(cx: &mut Context<'_>, _: Args<'_>) -> Outcome {
         let ends = cluster.ranges(at).into_iter().flat_map(|(first, last)| [first, last]);
         let slots = Reply::Array(ends.map(|slot| Reply::Int(slot.into())).collect());
         let nodes = std::iter::once(at).chain(cluster.replicas(at)).map(told).collect();
-        Reply::Map(vec![pair("slots", slots), pair("nodes", Reply::Array(nodes))])
+        Reply::fields([("slots", slots), ("nodes", Reply::Array(nodes))])
     });
     Ok(Reply::Array(shards.collect()))
 }

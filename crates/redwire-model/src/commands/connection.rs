@@ -39,11 +39,7 @@ fn echo(_: &mut Context<'_>, args: Args<'_>) -> Outcome {
 }
 
 fn select(cx: &mut Context<'_>, args: Args<'_>) -> Outcome {
-    let number = if parse_int(&args[1]).is_some() {
-        database(cx, &args[1])?
-    } else {
-        return Err(refusal("ERR value is not an integer or out of range"));
-    };
+    let number = database(cx, &args[1])?;
     if cx.model.cluster.is_some() && number > 0 {
         return Err(refusal("ERR SELECT is not allowed in cluster mode"));
     }
@@ -123,16 +119,15 @@ fn hello(cx: &mut Context<'_>, args: Args<'_>) -> Outcome {
     if let Some(name) = name {
         client.name.clone_from(name);
     }
-    let (proto, id) = (if client.resp3 { 3 } else { 2 }, i64::try_from(client.id).unwrap_or(0));
-    let pair = |name: &str, value: Reply| (Reply::bulk(name), value);
-    Ok(Reply::Map(vec![
-        pair("server", Reply::bulk("redis")),
-        pair("version", Reply::bulk(cx.model.options.version.as_str())),
-        pair("proto", Reply::Int(proto)),
-        pair("id", Reply::Int(id)),
-        pair("mode", Reply::bulk(cx.model.mode())),
-        pair("role", Reply::bulk(cx.model.role())),
-        pair("modules", Reply::Array(Vec::new())),
+    let proto = if client.resp3 { 3 } else { 2 };
+    Ok(Reply::fields([
+        ("server", Reply::bulk("redis")),
+        ("version", Reply::bulk(cx.model.options.version.as_str())),
+        ("proto", Reply::Int(proto)),
+        ("id", Reply::number(cx.id)),
+        ("mode", Reply::bulk(cx.model.mode())),
+        ("role", Reply::bulk(cx.model.role())),
+        ("modules", Reply::Array(Vec::new())),
     ]))
 }
 

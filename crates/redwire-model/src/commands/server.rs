@@ -91,11 +91,10 @@ fn docs(_: &mut Context<'_>, args: Args<'_>) -> Outcome {
         args[2..].iter().filter_map(|word| named(word)).collect()
     };
     let told = wanted.into_iter().map(|command| {
-        let summary = Reply::bulk("A command of the model server.");
-        let facts = Reply::Map(vec![(Reply::bulk("summary"), summary)]);
-        (Reply::bulk(command.name.to_ascii_lowercase()), facts)
+        let facts = Reply::fields([("summary", Reply::bulk("A command of the model server."))]);
+        (command.name.to_ascii_lowercase(), facts)
     });
-    Ok(Reply::Map(told.collect()))
+    Ok(Reply::fields(told))
 }
 
 fn getkeys(_: &mut Context<'_>, args: Args<'_>) -> Outcome {
@@ -117,7 +116,7 @@ fn config_get(cx: &mut Context<'_>, args: Args<'_>) -> Outcome {
         patterns.into_iter().any(|pattern| glob::matches(&pattern, name.as_bytes()))
     };
     let found = cx.model.config.iter().filter(|(name, _)| wanted(name));
-    Ok(Reply::Map(found.map(|(name, value)| (Reply::bulk(name), Reply::bulk(value))).collect()))
+    Ok(Reply::fields(found.map(|(name, value)| (name, Reply::bulk(value)))))
 }
 
 fn config_set(cx: &mut Context<'_>, args: Args<'_>) -> Outcome {
@@ -167,7 +166,7 @@ fn info(cx: &mut Context<'_>, args: Args<'_>) -> Outcome {
 
 fn lastsave(cx: &mut Context<'_>, _: Args<'_>) -> Outcome {
     let began = cx.model.options.unix_time + cx.model.began;
-    Ok(Reply::Int(i64::try_from(began.as_secs()).unwrap_or(i64::MAX)))
+    Ok(Reply::number(began.as_secs()))
 }
 
 fn monitor(cx: &mut Context<'_>, _: Args<'_>) -> Outcome {

@@ -5,9 +5,8 @@
 use std::collections::BTreeSet;
 
 use super::{Args, Command, Keys, row};
-use crate::context::{Context, done, is};
-use crate::number::parse_int;
-use crate::reply::{NOT_INTEGER, Outcome, Refusal, Reply, SYNTAX, refusal};
+use crate::context::{Context, done, int, is};
+use crate::reply::{Outcome, Refusal, Reply, SYNTAX, refusal};
 use crate::tracking::Tracked;
 
 pub(crate) const ROWS: &[Command] = &[
@@ -26,7 +25,7 @@ fn options(cx: &Context<'_>, words: Args<'_>) -> Result<(Tracked, Vec<Vec<u8>>),
                 if wanted.redirect.is_some() {
                     return Err(refusal("ERR A client can only redirect to a single other client"));
                 }
-                let id = parse_int(words.next().ok_or(SYNTAX)?).ok_or(NOT_INTEGER)?;
+                let id = int(words.next().ok_or(SYNTAX)?)?;
                 let id = u64::try_from(id).ok().filter(|id| cx.model.clients.contains_key(id));
                 let id = id.ok_or(refusal("ERR The client ID you want redirect to does not exist"))?;
                 wanted.redirect = Some(id);
@@ -145,17 +144,11 @@ fn caching(cx: &mut Context<'_>, args: Args<'_>) -> Outcome {
     done()
 }
 
-fn redirect(cx: &mut Context<'_>) -> i64 {
-    let tracked = cx.client().tracking.as_ref();
-    tracked.map_or(-1, |tracked| tracked.redirect.and_then(|id| i64::try_from(id).ok()).unwrap_or(0))
-}
-
 fn getredir(cx: &mut Context<'_>, _: Args<'_>) -> Outcome {
-    Ok(Reply::Int(redirect(cx)))
+    Ok(Reply::Int(cx.client().redirect()))
 }
 
 fn trackinginfo(cx: &mut Context<'_>, _: Args<'_>) -> Outcome {
-    let redirect = redirect(cx);
     let client = cx.client();
     let mut flags = Vec::new();
     let mut prefixes = Vec::new();
@@ -182,9 +175,9 @@ fn trackinginfo(cx: &mut Context<'_>, _: Args<'_>) -> Outcome {
             prefixes.extend(tracked.prefixes.iter().cloned());
         }
     }
-    Ok(Reply::Map(vec![
-        (Reply::bulk("flags"), Reply::Set(flags.into_iter().map(Reply::bulk).collect())),
-        (Reply::bulk("redirect"), Reply::Int(redirect)),
-        (Reply::bulk("prefixes"), Reply::Array(prefixes.into_iter().map(Reply::Bulk).collect())),
+    Ok(Reply::fields([
+        ("flags", Reply::Set(flags.into_iter().map(Reply::bulk).collect())),
+        ("redirect", Reply::Int(client.redirect())),
+        ("prefixes", Reply::list(prefixes)),
     ]))
 }
