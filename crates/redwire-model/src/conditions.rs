@@ -68,15 +68,10 @@ impl Model {
     /// forgotten, what `CONFIG SET` and `ACL SETUSER` set too. Its data is lost, or as it was.
     pub fn restart(&mut self, data_lost: bool, now: Duration) {
         self.kill_clients(now);
-        let mut fresh = Self::new(self.options.clone().seed(self.random.u64(..)));
-        std::mem::swap(&mut fresh.scripts.registered, &mut self.scripts.registered);
-        if !data_lost {
-            std::mem::swap(&mut fresh.databases, &mut self.databases);
-        }
+        let fresh = Self::new(self.options.clone().seed(self.random.u64(..)));
         self.run_id = fresh.run_id;
         self.began = self.now;
-        self.databases = fresh.databases;
-        self.scripts = fresh.scripts;
+        self.scripts.loaded.clear();
         self.acl = fresh.acl;
         self.config = fresh.config;
         self.pause = None;
@@ -84,6 +79,7 @@ impl Model {
         self.stats = fresh.stats;
         self.replication.replicas.clear();
         if data_lost {
+            self.databases = fresh.databases;
             self.replication.forget_data();
         }
         if let Some(cluster) = &mut self.cluster {

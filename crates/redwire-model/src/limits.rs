@@ -7,42 +7,33 @@ use std::time::Duration;
 
 use crate::client::Client;
 use crate::commands::Command;
-use crate::config::OutputLimit;
 use crate::dispatch::Mode;
 use crate::model::Model;
 use crate::reply::Reply;
 
 impl Model {
-    fn output_limit(&self, client: &Client) -> OutputLimit {
-        self.config.output_limit(client.is_subscriber())
-    }
-
     /// When a client has been above its soft limit for too long.
     pub(crate) fn soft_limit_ends(&self, client: &Client) -> Option<Duration> {
         let since = client.above_soft.filter(|_| !client.closing)?;
-        Some(since + Duration::from_secs(self.output_limit(client).soft_seconds))
+        let limit = self.config.output_limit(client.is_subscriber());
+        Some(since + Duration::from_secs(limit.soft_seconds))
     }
 
     /// Hangs up on clients whose output has become too large, which is lost.
     pub(crate) fn enforce_output_limits(&mut self) {
-        let mut over = Vec::new();
-        let busy =
-            self.clients.values().filter(|client| !client.output.is_empty() || client.above_soft.is_some());
-        for id in busy.map(|client| client.id).collect::<Vec<_>>() {
-            let Some(client) = self.clients.get(&id).filter(|client| !client.closing) else { continue };
-            if client.pending().is_empty() && client.above_soft.is_none() {
+        let (now, mut over) = (self.now, Vec::new());
+        for client in self.clients.values_mut().filter(|client| !client.closing) {
+            let len = client.pending().len();
+            if len == 0 && client.above_soft.is_none() {
                 continue;
             }
-            let (limit, len) = (self.output_limit(client), client.pending().len());
+            let limit = self.config.output_limit(client.is_subscriber());
             let is_above = limit.soft > 0 && len >= limit.soft;
-            let since = if is_above { client.above_soft.or(Some(self.now)) } else { None };
-            let now = self.now;
+            client.above_soft = client.above_soft.or(Some(now)).filter(|_| is_above);
             let soft = Duration::from_secs(limit.soft_seconds);
-            if limit.hard > 0 && len >= limit.hard || since.is_some_and(|since| now >= since + soft) {
-                over.push(id);
-            }
-            if let Some(client) = self.clients.get_mut(&id) {
-                client.above_soft = since;
+            let is_over_soft = client.above_soft.is_some_and(|since| now >= since + soft);
+            if limit.hard > 0 && len >= limit.hard || is_over_soft {
+                over.push(client.id);
             }
         }
         for id in over {
@@ -55,7 +46,8 @@ impl Model {
         if mode == Mode::Again || command.has("admin") || command.has("skip_monitor") {
             return;
         }
-        if !self.clients.values().any(|client| client.monitor) {
+        let monitors = self.clients_that(|client| client.monitor);
+        if monitors.is_empty() {
             return;
         }
         let Some(client) = self.clients.get(&id) else { return };
@@ -67,8 +59,7 @@ impl Model {
             let word = if hides && at > 0 { &b"(redacted)"[..] } else { word };
             let _ = write!(line, " \"{}\"", escaped(word));
         }
-        let monitors = self.clients.values().filter(|client| client.monitor).map(|client| client.id);
-        for monitor in monitors.collect::<Vec<_>>() {
+        for monitor in monitors {
             self.push(monitor, Reply::Simple(line.clone().into()));
         }
     }

@@ -281,6 +281,11 @@ impl Model {
         u64::try_from((self.options.unix_time + self.now).as_millis()).unwrap_or(u64::MAX)
     }
 
+    /// The clients that fit, in the order of their ids.
+    pub(crate) fn clients_that(&self, fit: impl Fn(&Client) -> bool) -> Vec<u64> {
+        self.clients.values().filter(|client| fit(client)).map(|client| client.id).collect()
+    }
+
     pub(crate) fn is(&self, condition: Condition) -> bool {
         self.conditions.contains(&condition)
     }
@@ -316,9 +321,7 @@ impl Model {
         }
         self.broadcast_invalidations();
         self.enforce_output_limits();
-        let busy = self.clients.values().filter(|client| !client.pending().is_empty() || client.closing);
-        let busy: Vec<u64> = busy.map(|client| client.id).collect();
-        self.ready.extend(busy);
+        self.ready.extend(self.clients_that(|client| !client.pending().is_empty() || client.closing));
     }
 
     fn turn(&mut self, now: Duration) {
@@ -371,8 +374,6 @@ impl Model {
     /// Lets those go on that came while clients were paused.
     pub(crate) fn end_pause(&mut self) {
         self.pause = None;
-        let waiting = self.clients.values().filter(|client| client.postponed.is_some());
-        let waiting: Vec<u64> = waiting.map(|client| client.id).collect();
-        self.resumed.extend(waiting);
+        self.resumed.extend(self.clients_that(|client| client.postponed.is_some()));
     }
 }

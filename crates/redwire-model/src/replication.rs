@@ -169,8 +169,7 @@ impl Model {
         self.replication.link_up = master.is_some();
         self.replication.replicas.clear();
         if master.is_some() {
-            let waiting = self.clients.values().filter(|client| client.blocked.is_some());
-            for id in waiting.map(|client| client.id).collect::<Vec<_>>() {
+            for id in self.clients_that(|client| client.blocked.is_some()) {
                 self.unblock(id);
                 let why = "UNBLOCKED force unblock from blocking operation, instance state changed (master \
                            -> replica?)";
@@ -193,11 +192,11 @@ impl Model {
     /// A replica, named by its address, has all writes up to this one. Clients in `WAIT` are told.
     pub fn acknowledge(&mut self, replica: &str, offset: u64, now: Duration) {
         self.replication.replicas.insert(replica.to_owned(), offset);
-        let waiting = self.clients.values().filter(|client| {
+        let waiting = self.clients_that(|client| {
             let words = client.blocked.as_ref().map(|blocked| &blocked.args);
             words.is_some_and(|words| words[0].eq_ignore_ascii_case(b"wait"))
         });
-        for id in waiting.map(|client| client.id).collect::<Vec<_>>() {
+        for id in waiting {
             let words =
                 self.clients.get(&id).and_then(|client| client.blocked.as_ref()).map(|b| b.args.clone());
             let wanted = words.and_then(|words| crate::number::parse_int(&words[1])).unwrap_or(0);

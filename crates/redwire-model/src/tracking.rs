@@ -36,8 +36,7 @@ pub(crate) struct Tracking {
 impl Model {
     /// Whether a client is to be told of keys, so that they must end in time.
     pub(crate) fn is_heard(&self) -> bool {
-        self.clients.values().any(|client| client.tracking.is_some())
-            || self.clients.values().any(|client| client.blocked.is_some())
+        self.clients.values().any(|client| client.tracking.is_some() || client.blocked.is_some())
     }
 
     /// How many keys clients may have in their caches.
@@ -87,8 +86,7 @@ impl Model {
     /// transaction it waits for its end.
     pub(crate) fn invalidate_all(&mut self, by: u64, within: bool) -> Option<Reply> {
         self.tracking.readers.clear();
-        let ids = self.clients.values().filter(|client| client.tracking.is_some());
-        for id in ids.map(|client| client.id).collect::<Vec<_>>() {
+        for id in self.clients_that(|client| client.tracking.is_some()) {
             self.tell_invalid(id, None);
         }
         let client = self.clients.get_mut(&by).filter(|_| !within)?;
@@ -149,14 +147,8 @@ impl Model {
 
     /// Tells the clients whose redirection went to one that is gone.
     pub(crate) fn tell_broken_redirections(&mut self, gone: u64) {
-        let redirected = self
-            .clients
-            .values()
-            .filter(|client| client.tracking.as_ref().is_some_and(|tracked| tracked.redirect == Some(gone)));
-        for id in redirected.map(|client| client.id).collect::<Vec<_>>() {
-            if let Some(tracked) = self.clients.get_mut(&id).and_then(|client| client.tracking.as_mut()) {
-                tracked.broken = true;
-            }
+        for tracked in self.clients.values_mut().filter_map(|client| client.tracking.as_mut()) {
+            tracked.broken |= tracked.redirect == Some(gone);
         }
     }
 

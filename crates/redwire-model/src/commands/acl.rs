@@ -55,8 +55,7 @@ fn deluser(cx: &mut Context<'_>, args: Args<'_>) -> Outcome {
             continue;
         }
         removed += 1;
-        let theirs = cx.model.clients.values().filter(|client| client.user.as_ref() == Some(name));
-        for id in theirs.map(|client| client.id).collect::<Vec<_>>() {
+        for id in cx.model.clients_that(|client| client.user.as_ref() == Some(name)) {
             cx.model.close(id, id != cx.id);
         }
     }

@@ -5,9 +5,9 @@
 use super::client::{class, class_of};
 use super::{Args, Command, Keys, row};
 use crate::client::Client;
-use crate::context::{Context, is};
+use crate::context::{Context, int, is};
 use crate::number::parse_int;
-use crate::reply::{NOT_INTEGER, Outcome, Refusal, Reply, SYNTAX, refusal};
+use crate::reply::{Outcome, Refusal, Reply, SYNTAX, refusal};
 
 pub(crate) const ROWS: &[Command] = &[
     row(
@@ -96,15 +96,11 @@ fn kill(cx: &mut Context<'_>, args: Args<'_>) -> Outcome {
     } else {
         filters(cx, &args[2..])?
     };
-    let found = cx.model.clients.values().filter(|client| filters.fits(cx, client)).map(|client| client.id);
-    let found: Vec<u64> = found.collect();
+    let found = cx.model.clients_that(|client| filters.fits(cx, client));
     if by_address && found.is_empty() {
         return Err(refusal("ERR No such client"));
     }
-    for id in &found {
-        if *id == cx.id {
-            continue;
-        }
+    for id in found.iter().filter(|id| **id != cx.id) {
         cx.model.close(*id, true);
     }
     let reply = if by_address { crate::reply::OK } else { Reply::count(found.len()) };
@@ -126,7 +122,7 @@ fn unblock(cx: &mut Context<'_>, args: Args<'_>) -> Outcome {
         [_, _, ..] => return Err(super::odd_subcommand(args)),
         _ => return Err(refusal("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR")),
     };
-    let id = parse_int(&args[2]).ok_or(NOT_INTEGER)?;
+    let id = int(&args[2])?;
     let Some(id) = u64::try_from(id).ok() else { return Ok(Reply::Int(0)) };
     let Some(blocked) = cx.model.unblock(id) else { return Ok(Reply::Int(0)) };
     let reply = if with_error {
