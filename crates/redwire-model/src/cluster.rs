@@ -98,6 +98,13 @@ pub(crate) struct Cluster {
     pub(crate) migration: Option<Migration>,
 }
 
+impl Known {
+    fn new(node: Node, epoch: u64, now: Duration) -> Self {
+        let (failed, doubts, offset, told) = (false, BTreeMap::new(), 0, None);
+        Self { node, epoch, heard: now, failed, doubts, offset, told }
+    }
+}
+
 impl Cluster {
     pub(crate) fn me(&self) -> &Known {
         &self.nodes[0]
@@ -150,6 +157,12 @@ impl Cluster {
         at == 0 || now.saturating_sub(self.nodes[at].heard) <= self.node_timeout
     }
 
+    /// Takes an epoch that is higher than all it knows, so that all believe what it says of its slots.
+    pub(crate) fn bump_epoch(&mut self) {
+        self.epoch += 1;
+        self.nodes[0].epoch = self.epoch;
+    }
+
     pub(crate) fn send(&mut self, to: usize, message: Message) {
         self.messages.push((self.nodes[to].node.id.clone(), message));
     }
@@ -178,15 +191,8 @@ impl Model {
         let mut ids: Vec<&String> = nodes.iter().map(|node| &node.id).collect();
         ids.sort();
         let place = |id: &String| ids.iter().position(|other| *other == id).unwrap_or(0);
-        let known = nodes.iter().map(|node| Known {
-            node: node.clone(),
-            epoch: u64::try_from(place(&node.id) + 1).unwrap_or(1),
-            heard: now,
-            failed: false,
-            doubts: BTreeMap::new(),
-            offset: 0,
-            told: None,
-        });
+        let epoch = |node: &Node| u64::try_from(place(&node.id) + 1).unwrap_or(1);
+        let known = nodes.iter().map(|node| Known::new(node.clone(), epoch(node), now));
         let mut cluster = Cluster {
             nodes: known.collect(),
             owners: vec![None; usize::from(SLOTS)],

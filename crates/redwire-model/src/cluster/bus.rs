@@ -63,9 +63,7 @@ impl Cluster {
     /// Believes a claim as far as it is newer than what is known. What is known better is returned.
     fn believe(&mut self, claim: &Claim, now: Duration) -> Option<usize> {
         let from = self.find(&claim.node.id).unwrap_or_else(|| {
-            let (node, doubts) = (claim.node.clone(), std::collections::BTreeMap::new());
-            let (epoch, failed, offset, told) = (claim.epoch, false, 0, None);
-            self.nodes.push(Known { node, epoch, heard: now, failed, doubts, offset, told });
+            self.nodes.push(Known::new(claim.node.clone(), claim.epoch, now));
             self.owners_changed();
             self.nodes.len() - 1
         });

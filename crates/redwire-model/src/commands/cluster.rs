@@ -36,6 +36,8 @@ pub(crate) const ROWS: &[Command] = &[
 ];
 
 const DISABLED: Refusal = refusal("ERR This instance has cluster support disabled");
+const BAD_SETSLOT: Refusal =
+    refusal("ERR Invalid CLUSTER SETSLOT action or number of arguments. Try CLUSTER HELP");
 
 fn cluster<'c>(cx: &'c mut Context<'_>) -> Result<&'c mut Cluster, Refusal> {
     cx.model.cluster.as_mut().ok_or(DISABLED)
@@ -94,8 +96,7 @@ fn getkeysinslot(cx: &mut Context<'_>, args: Args<'_>) -> Outcome {
 
 fn bumpepoch(cx: &mut Context<'_>, _: Args<'_>) -> Outcome {
     let cluster = cluster(cx)?;
-    cluster.epoch += 1;
-    cluster.nodes[0].epoch = cluster.epoch;
+    cluster.bump_epoch();
     Ok(Reply::Simple(format!("BUMPED {}", cluster.epoch).into()))
 }
 
@@ -126,7 +127,7 @@ fn setslot(cx: &mut Context<'_>, args: Args<'_>) -> Outcome {
         return done();
     }
     let [id] = &args[4..] else {
-        return Err(refusal("ERR Invalid CLUSTER SETSLOT action or number of arguments. Try CLUSTER HELP"));
+        return Err(BAD_SETSLOT);
     };
     let id = String::from_utf8_lossy(id).into_owned();
     let at = cluster.find(&id);
@@ -153,14 +154,13 @@ fn setslot(cx: &mut Context<'_>, args: Args<'_>) -> Outcome {
         }
         if at == 0 && cluster.importing.remove(&slot).is_some() {
             // The newest owner has the highest epoch, so that all believe it.
-            cluster.epoch += 1;
-            cluster.nodes[0].epoch = cluster.epoch;
+            cluster.bump_epoch();
         }
         cluster.migrating.remove(&slot);
         cluster.owners[usize::from(slot)] = Some(at);
         cluster.owners_changed();
     } else {
-        return Err(refusal("ERR Invalid CLUSTER SETSLOT action or number of arguments. Try CLUSTER HELP"));
+        return Err(BAD_SETSLOT);
     }
     done()
 }
