@@ -228,33 +228,41 @@ impl User {
         words.collect::<Vec<_>>().join(" ")
     }
 
+    /// Whether it may connect, and how.
+    pub(crate) fn flags(&self) -> impl Iterator<Item = &'static str> {
+        let on = if self.is_on { "on" } else { "off" };
+        [on].into_iter().chain(self.nopass.then_some("nopass")).chain(["sanitize-payload"])
+    }
+
     /// The line of `ACL LIST`.
     pub(crate) fn line(&self, name: &[u8]) -> String {
         let mut words = vec![format!("user {}", String::from_utf8_lossy(name))];
-        words.push(if self.is_on { "on" } else { "off" }.to_owned());
-        if self.nopass {
-            words.push("nopass".to_owned());
-        }
-        words.push("sanitize-payload".to_owned());
+        words.extend(self.flags().map(str::to_owned));
         words.extend(self.passwords.iter().map(|hash| format!("#{hash}")));
-        words.extend(self.keys.iter().map(|pattern| format!("~{}", String::from_utf8_lossy(pattern))));
+        words.extend(marked('~', &self.keys));
         if self.channels.iter().any(|pattern| pattern == b"*") {
             words.push("&*".to_owned());
         } else {
             words.push("resetchannels".to_owned());
-            words
-                .extend(self.channels.iter().map(|pattern| format!("&{}", String::from_utf8_lossy(pattern))));
+            words.extend(marked('&', &self.channels));
         }
         words.push(self.commands());
         words.join(" ")
     }
 }
 
+/// Patterns behind their mark: `~session:*`.
+pub(crate) fn marked(mark: char, patterns: &[Vec<u8>]) -> Vec<String> {
+    patterns.iter().map(|pattern| format!("{mark}{}", String::from_utf8_lossy(pattern))).collect()
+}
+
 fn add_pattern(patterns: &mut Vec<Vec<u8>>, pattern: &[u8], mark: &str) -> Result<(), String> {
     let (pattern, all) = (pattern.to_vec(), b"*".to_vec());
     if patterns.contains(&all) && pattern != all {
-        let (what, all) = if mark == "~" { ("pattern", "allkeys") } else { ("channel", "allchannels") };
-        let (what, reset) = if mark == "~" { (what, "resetkeys") } else { ("channel", "resetchannels") };
+        let (what, all, reset) = match mark {
+            "~" => ("pattern", "allkeys", "resetkeys"),
+            _ => ("channel", "allchannels", "resetchannels"),
+        };
         return Err(format!(
             "Adding a {what} after the * {what} (or the '{all}' flag) is not valid and does not have any \
              effect. Try '{reset}' to start with an empty list of {what}s"

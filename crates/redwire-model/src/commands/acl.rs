@@ -3,7 +3,7 @@
 //! This file must not know what rules mean; the other `acl.rs` does.
 
 use super::{Args, Command, Keys, commands, named, reply_name, row, upper};
-use crate::acl::{DEFAULT, User, categories};
+use crate::acl::{DEFAULT, User, categories, marked};
 use crate::context::{Context, done};
 use crate::reply::{Outcome, Refusal, Reply, refusal};
 
@@ -92,21 +92,12 @@ fn dryrun(cx: &mut Context<'_>, args: Args<'_>) -> Outcome {
 
 fn getuser(cx: &mut Context<'_>, args: Args<'_>) -> Outcome {
     let Some(user) = cx.model.acl.users.get(&args[2]) else { return Ok(Reply::Null) };
-    let mut flags = vec![if user.is_on { "on" } else { "off" }];
-    if user.nopass {
-        flags.push("nopass");
-    }
-    flags.push("sanitize-payload");
-    let patterns = |mark: &str, patterns: &[Vec<u8>]| {
-        let words = patterns.iter().map(|pattern| format!("{mark}{}", String::from_utf8_lossy(pattern)));
-        Reply::bulk(words.collect::<Vec<_>>().join(" "))
-    };
-    Ok(Reply::Map(vec![
-        (Reply::bulk("flags"), Reply::Set(flags.into_iter().map(Reply::bulk).collect())),
-        (Reply::bulk("passwords"), Reply::list(user.passwords.iter().map(String::as_str))),
-        (Reply::bulk("commands"), Reply::bulk(user.commands())),
-        (Reply::bulk("keys"), patterns("~", &user.keys)),
-        (Reply::bulk("channels"), patterns("&", &user.channels)),
-        (Reply::bulk("selectors"), Reply::Array(Vec::new())),
+    Ok(Reply::fields([
+        ("flags", Reply::Set(user.flags().map(Reply::bulk).collect())),
+        ("passwords", Reply::list(user.passwords.iter().map(String::as_str))),
+        ("commands", Reply::bulk(user.commands())),
+        ("keys", Reply::bulk(marked('~', &user.keys).join(" "))),
+        ("channels", Reply::bulk(marked('&', &user.channels).join(" "))),
+        ("selectors", Reply::Array(Vec::new())),
     ]))
 }
