@@ -155,9 +155,8 @@ impl Model {
             self.acl.check(user, command, args)?;
         }
         self.check_slots(id, command, args)?;
-        let any = |flag: &str| {
-            command.has(flag) || self.executes(client, command).any(|(command, _)| command.has(flag))
-        };
+        let queued: Vec<&Command> = self.executes(client, command).map(|(command, _)| command).collect();
+        let any = |flag: &str| command.has(flag) || queued.iter().any(|command| command.has(flag));
         self.check_conditions(client.transaction.is_some(), command, any)?;
         if !client.resp3 && client.is_subscriber() && !may_run_subscribed(command.name) {
             let name = reply_name(command.name);

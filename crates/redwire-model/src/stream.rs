@@ -8,11 +8,12 @@ use std::collections::{BTreeMap, BTreeSet};
 pub(crate) type Id = (u64, u64);
 /// The fields and values of an entry.
 pub(crate) type Fields = Vec<(Vec<u8>, Vec<u8>)>;
+pub(crate) type Entries = BTreeMap<Id, Fields>;
 
 /// See the file's own words.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Stream {
-    pub(crate) entries: BTreeMap<Id, Fields>,
+    pub(crate) entries: Entries,
     pub(crate) last: Id,
     pub(crate) added: u64,
     pub(crate) max_deleted: Id,

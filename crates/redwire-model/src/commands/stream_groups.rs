@@ -4,10 +4,9 @@
 
 use super::streams::{BAD_ID, entry, ids, per_stream, read_options};
 use super::{Args, Command, Keys, odd_subcommand, row};
-use crate::context::{Context, done, is};
-use crate::number::parse_int;
-use crate::reply::{NO_SUCH_KEY, NOT_INTEGER, Outcome, Refusal, Reply, SYNTAX, refusal};
-use crate::stream::{Consumer, Group, Id, Pending, Stream, id_text, next, parse_id};
+use crate::context::{Context, done, int, is};
+use crate::reply::{NO_SUCH_KEY, Outcome, Refusal, Reply, SYNTAX, refusal};
+use crate::stream::{Consumer, Entries, Group, Id, Pending, Stream, id_text, next, parse_id};
 
 pub(crate) const ROWS: &[Command] = &[
     row("XACK", -4, "write fast", Keys::Range(1, 1, 1), "write stream fast", xack),
@@ -60,12 +59,22 @@ fn group_mut<'m>(cx: &'m mut Context<'_>, key: &[u8], name: &[u8]) -> Result<&'m
     stream.groups.get_mut(name).ok_or_else(|| no_group(key, name))
 }
 
+/// The entries of a stream, and a group of it. `None` if there is no such key or group.
+pub(crate) fn entries_and_group<'m>(
+    cx: &'m mut Context<'_>,
+    key: &[u8],
+    name: &[u8],
+) -> Result<Option<(&'m Entries, &'m mut Group)>, Refusal> {
+    let Some(Stream { entries, groups, .. }) = cx.get_mut(key)? else { return Ok(None) };
+    Ok(groups.get_mut(name).map(|group| (&*entries, group)))
+}
+
 /// From where a group reads, and how many entries it has read according to the caller.
 fn beginning(cx: &Context<'_>, key: &[u8], words: Args<'_>) -> Result<(Id, Option<u64>), Refusal> {
     let read = match words.get(1) {
         None => None,
         Some(word) => {
-            let read = parse_int(word).ok_or(NOT_INTEGER)?;
+            let read = int(word)?;
             if read < -1 {
                 return Err(refusal("ERR value for ENTRIESREAD must be positive or -1"));
             }
@@ -167,12 +176,8 @@ fn delconsumer(cx: &mut Context<'_>, args: Args<'_>) -> Outcome {
 }
 
 fn xack(cx: &mut Context<'_>, args: Args<'_>) -> Outcome {
-    let found = cx.get::<Stream>(&args[1])?.is_some_and(|stream| stream.groups.contains_key(&args[2]));
-    if !found {
-        return Ok(Reply::Int(0));
-    }
+    let Some((_, group)) = entries_and_group(cx, &args[1], &args[2])? else { return Ok(Reply::Int(0)) };
     let ids = ids(&args[3..])?;
-    let group = group_mut(cx, &args[1], &args[2])?;
     let acknowledged = ids.iter().filter(|id| group.pending.remove(id).is_some()).count();
     if acknowledged > 0 {
         cx.noted(&args[1]);
@@ -235,9 +240,7 @@ fn history(
     most: usize,
 ) -> Result<Vec<Reply>, Refusal> {
     let now = cx.model.unix_ms();
-    let Some(stream) = cx.get_mut::<Stream>(key)? else { return Ok(Vec::new()) };
-    let Stream { entries, groups, .. } = stream;
-    let Some(group) = groups.get_mut(reader.0) else { return Ok(Vec::new()) };
+    let Some((entries, group)) = entries_and_group(cx, key, reader.0)? else { return Ok(Vec::new()) };
     seen(group, reader.1, now);
     let mut found = Vec::new();
     for id in group.pending_of(reader.1).into_iter().filter(|id| *id > from).take(most) {
@@ -287,16 +290,11 @@ fn deliver(
     Ok((!found.is_empty()).then_some(found))
 }
 
-fn named(pairs: Vec<(&str, Reply)>) -> Reply {
-    Reply::Map(pairs.into_iter().map(|(name, value)| (Reply::bulk(name), value)).collect())
-}
-
 fn info_groups(cx: &mut Context<'_>, args: Args<'_>) -> Outcome {
     let stream = cx.get::<Stream>(&args[2])?.ok_or(NO_SUCH_KEY)?;
-    let number =
-        |value: Option<u64>| value.map_or(Reply::Null, |n| Reply::Int(i64::try_from(n).unwrap_or(i64::MAX)));
+    let number = |value: Option<u64>| value.map_or(Reply::Null, Reply::number);
     let told = stream.groups.iter().map(|(name, group)| {
-        named(vec![
+        Reply::fields([
             ("name", Reply::bulk(name.clone())),
             ("consumers", Reply::count(group.consumers.len())),
             ("pending", Reply::count(group.pending.len())),
@@ -312,13 +310,13 @@ fn info_consumers(cx: &mut Context<'_>, args: Args<'_>) -> Outcome {
     let now = cx.model.unix_ms();
     let stream = cx.get::<Stream>(&args[2])?.ok_or(NO_SUCH_KEY)?;
     let group = stream.groups.get(&args[3]).ok_or_else(|| no_group(&args[2], &args[3]))?;
-    let since = |then: u64| i64::try_from(now.saturating_sub(then)).unwrap_or(i64::MAX);
+    let since = |then: u64| Reply::number(now.saturating_sub(then));
     let told = group.consumers.iter().map(|(name, consumer)| {
-        named(vec![
+        Reply::fields([
             ("name", Reply::bulk(name.clone())),
             ("pending", Reply::count(group.pending_of(name).len())),
-            ("idle", Reply::Int(since(consumer.seen))),
-            ("inactive", Reply::Int(consumer.active.map_or(-1, since))),
+            ("idle", since(consumer.seen)),
+            ("inactive", consumer.active.map_or(Reply::Int(-1), since)),
         ])
     });
     Ok(Reply::Array(told.collect()))

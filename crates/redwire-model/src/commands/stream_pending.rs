@@ -2,12 +2,12 @@
 //!
 //! This file must not know how they are given; `stream_groups.rs` does.
 
-use super::stream_groups::{no_key_or_group, seen, text};
+use super::stream_groups::{entries_and_group, no_key_or_group, seen, text};
 use super::streams::{entry, ids, range_end};
 use super::{Args, Command, Keys, row};
-use crate::context::{Context, is};
+use crate::context::{Context, int, is};
 use crate::number::parse_int;
-use crate::reply::{NO_SUCH_KEY, NOT_INTEGER, Outcome, Refusal, Reply, SYNTAX, refusal};
+use crate::reply::{Outcome, Refusal, Reply, SYNTAX, refusal};
 use crate::stream::{Group, Id, Pending, Stream, id_text, parse_id};
 
 pub(crate) const ROWS: &[Command] = &[
@@ -21,7 +21,7 @@ fn xpending(cx: &mut Context<'_>, args: Args<'_>) -> Outcome {
     let (mut at, mut idle) = (3, 0);
     if args.len() > 3 && is(&args[3], "IDLE") {
         let word = args.get(4).ok_or(SYNTAX)?;
-        idle = u64::try_from(parse_int(word).ok_or(NOT_INTEGER)?).unwrap_or(0);
+        idle = u64::try_from(int(word)?).unwrap_or(0);
         if args.len() < 8 {
             return Err(SYNTAX);
         }
@@ -31,7 +31,7 @@ fn xpending(cx: &mut Context<'_>, args: Args<'_>) -> Outcome {
     let range = match rest.len() {
         0 => None,
         3.. => {
-            let count = usize::try_from(parse_int(&rest[2]).ok_or(NOT_INTEGER)?).unwrap_or(0);
+            let count = usize::try_from(int(&rest[2])?).unwrap_or(0);
             Some((range_end(&rest[0], true)?, range_end(&rest[1], false)?, count))
         }
         _ => return Err(SYNTAX),
@@ -48,10 +48,9 @@ fn xpending(cx: &mut Context<'_>, args: Args<'_>) -> Outcome {
     };
     let found = group.pending.iter().filter(|(id, pending)| **id >= first && **id <= last && fits(pending));
     let told = found.take(count).map(|(id, pending)| {
-        let since = i64::try_from(now.saturating_sub(pending.delivered)).unwrap_or(i64::MAX);
-        let times = i64::try_from(pending.times).unwrap_or(i64::MAX);
+        let since = Reply::number(now.saturating_sub(pending.delivered));
         let consumer = Reply::bulk(pending.consumer.clone());
-        Reply::Array(vec![Reply::bulk(id_text(*id)), consumer, Reply::Int(since), Reply::Int(times)])
+        Reply::Array(vec![Reply::bulk(id_text(*id)), consumer, since, Reply::number(pending.times)])
     });
     Ok(Reply::Array(told.collect()))
 }
@@ -82,10 +81,8 @@ fn claim(group: &mut Group, id: Id, consumer: &[u8], now: u64, just_id: bool) {
 
 fn xclaim(cx: &mut Context<'_>, args: Args<'_>) -> Outcome {
     let now = cx.model.unix_ms();
-    let found = cx.get::<Stream>(&args[1])?.is_some_and(|stream| stream.groups.contains_key(&args[2]));
-    if !found {
-        return Err(no_key_or_group(&args[1], &args[2], ""));
-    }
+    let found = entries_and_group(cx, &args[1], &args[2])?;
+    let (entries, group) = found.ok_or_else(|| no_key_or_group(&args[1], &args[2], ""))?;
     let bad = refusal("ERR Invalid min-idle-time argument for XCLAIM");
     let idle = u64::try_from(parse_int(&args[4]).ok_or(bad)?).unwrap_or(0);
     let count = args[5..].iter().take_while(|word| parse_id(word, 0).is_some()).count();
@@ -103,9 +100,6 @@ fn xclaim(cx: &mut Context<'_>, args: Args<'_>) -> Outcome {
             return Err(Refusal::new(format!("ERR Unrecognized XCLAIM option '{}'", text(word))));
         }
     }
-    let Some(stream) = cx.get_mut::<Stream>(&args[1])? else { return Ok(Reply::Array(Vec::new())) };
-    let Stream { entries, groups, .. } = stream;
-    let Some(group) = groups.get_mut(&args[2]) else { return Ok(Reply::Array(Vec::new())) };
     seen(group, &args[3], now);
     let mut replies = Vec::new();
     for id in wanted {
@@ -141,13 +135,8 @@ fn xautoclaim(cx: &mut Context<'_>, args: Args<'_>) -> Outcome {
             return Err(SYNTAX);
         }
     }
-    let found = cx.get::<Stream>(&args[1])?.is_some_and(|stream| stream.groups.contains_key(&args[2]));
-    if !found {
-        return Err(no_key_or_group(&args[1], &args[2], ""));
-    }
-    let Some(stream) = cx.get_mut::<Stream>(&args[1])? else { return Err(NO_SUCH_KEY) };
-    let Stream { entries, groups, .. } = stream;
-    let Some(group) = groups.get_mut(&args[2]) else { return Err(NO_SUCH_KEY) };
+    let found = entries_and_group(cx, &args[1], &args[2])?;
+    let (entries, group) = found.ok_or_else(|| no_key_or_group(&args[1], &args[2], ""))?;
     seen(group, &args[3], now);
     let (mut claimed, mut deleted, mut cursor, mut tries) = (Vec::new(), Vec::new(), (0, 0), count * 10);
     let ids: Vec<Id> = group.pending.range(from..).map(|(id, _)| *id).collect();

@@ -3,9 +3,8 @@
 //! This file must not know groups; `stream_groups.rs` uses what is here.
 
 use super::{Args, Command, Keys, row, wrong_arity};
-use crate::context::{Context, is, milliseconds};
-use crate::number::parse_int;
-use crate::reply::{NOT_INTEGER, Outcome, Refusal, Reply, SYNTAX, refusal};
+use crate::context::{Context, int, is, milliseconds};
+use crate::reply::{Outcome, Refusal, Reply, SYNTAX, refusal};
 use crate::stream::{Bound, Fields, Id, Stream, id_text, next, parse_id, previous};
 
 pub(crate) const ROWS: &[Command] = &[
@@ -42,7 +41,7 @@ fn trim(words: Args<'_>) -> Result<Option<(Trim, usize)>, Refusal> {
     }
     let value = words.get(at).ok_or(SYNTAX)?;
     let bound = if by_len {
-        let len = parse_int(value).ok_or(NOT_INTEGER)?;
+        let len = int(value)?;
         Bound::Len(u64::try_from(len).map_err(|_| refusal("ERR The MAXLEN argument must be >= 0."))?)
     } else {
         Bound::From(parse_id(value, 0).ok_or(BAD_ID)?)
@@ -61,7 +60,7 @@ fn cutting(words: Args<'_>, adds: bool) -> Result<(Option<Trim>, bool, usize), R
             make = false;
             at += 1;
         } else if has_more && is(word, "LIMIT") {
-            let value = parse_int(&words[at + 1]).ok_or(NOT_INTEGER)?;
+            let value = int(&words[at + 1])?;
             limit =
                 Some(usize::try_from(value).map_err(|_| refusal("ERR The LIMIT argument must be >= 0."))?);
             at += 2;
@@ -210,7 +209,7 @@ fn read_range(cx: &Context<'_>, args: Args<'_>, reverse: bool) -> Outcome {
     let (mut most, mut words) = (usize::MAX, args[4..].iter());
     while let Some(word) = words.next() {
         let count = words.next().filter(|_| is(word, "COUNT")).ok_or(SYNTAX)?;
-        most = usize::try_from(parse_int(count).ok_or(NOT_INTEGER)?).unwrap_or(0);
+        most = usize::try_from(int(count)?).unwrap_or(0);
     }
     let Some(stream) = cx.get::<Stream>(&args[1])? else { return Ok(Reply::Array(Vec::new())) };
     if most == 0 {
@@ -253,7 +252,7 @@ pub(crate) fn read_options<'a>(args: Args<'a>, name: &str) -> Result<ReadOptions
         if is(word, "STREAMS") && left > 0 {
             break;
         } else if is(word, "COUNT") && left > 0 {
-            let count = parse_int(&args[at + 1]).ok_or(NOT_INTEGER)?;
+            let count = int(&args[at + 1])?;
             most = usize::try_from(count).ok().filter(|count| *count > 0).unwrap_or(usize::MAX);
             at += 2;
         } else if is(word, "BLOCK") && left > 0 {
