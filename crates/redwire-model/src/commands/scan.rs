@@ -3,12 +3,13 @@
 //! This file must not know how a table finds its way from page to page.
 
 use super::{Args, Command, Keys, row};
-use crate::context::{Context, is};
+use crate::context::{Context, int, is};
 use crate::glob;
-use crate::number::{format_double, parse_int};
-use crate::reply::{NOT_INTEGER, Outcome, Refusal, Reply, SYNTAX, refusal};
+use crate::number::format_double;
+use crate::reply::{Outcome, Refusal, Reply, SYNTAX, refusal};
 use crate::sorted_set::SortedSet;
-use crate::value::{Hash, Set};
+use crate::table::Table;
+use crate::value::{Hash, Set, Stored};
 
 pub(crate) const ROWS: &[Command] = &[
     row("SCAN", -2, "readonly", Keys::None, "keyspace read slow", scan),
@@ -48,7 +49,7 @@ fn options<'a>(
         }
         let value = words.next().ok_or(SYNTAX)?;
         if is(word, "COUNT") {
-            let count = parse_int(value).ok_or(NOT_INTEGER)?;
+            let count = int(value)?;
             options.count = usize::try_from(count).ok().filter(|count| *count > 0).ok_or(SYNTAX)?;
         } else if is(word, "MATCH") {
             options.pattern = Some(value);
@@ -79,40 +80,36 @@ fn scan(cx: &mut Context<'_>, args: Args<'_>) -> Outcome {
     Ok(page(next, found.map(|(key, _)| Reply::bulk(key.clone())).collect()))
 }
 
-fn hscan(cx: &mut Context<'_>, args: Args<'_>) -> Outcome {
+/// A page of one key's value: names, and behind each what is told of its value.
+fn scan_key<S: Stored, V: 'static>(
+    cx: &Context<'_>,
+    args: Args<'_>,
+    with_novalues: bool,
+    table: fn(&S) -> &Table<V>,
+    tell: fn(&V) -> Option<Reply>,
+) -> Outcome {
     cursor(&args[2])?;
-    let Some(hash) = cx.get::<Hash>(&args[1])? else { return Ok(page(0, Vec::new())) };
-    let options = options(args, 2, false, true)?;
-    let (next, found) = hash.scan(options.cursor, whole(hash.len(), options.count));
-    let found = found.into_iter().filter(|(field, _)| options.fits(field));
-    let items = found.flat_map(|(field, value)| {
-        let value = (!options.no_values).then(|| Reply::bulk(value.clone()));
-        std::iter::once(Reply::bulk(field.clone())).chain(value)
+    let Some(value) = cx.get::<S>(&args[1])? else { return Ok(page(0, Vec::new())) };
+    let (options, table) = (options(args, 2, false, with_novalues)?, table(value));
+    // Servers return a small collection whole, however few are asked for.
+    let count = if table.len() <= 128 { table.len().max(options.count) } else { options.count };
+    let (next, found) = table.scan(options.cursor, count);
+    let found = found.into_iter().filter(|(name, _)| options.fits(name));
+    let items = found.flat_map(|(name, value)| {
+        let told = if options.no_values { None } else { tell(value) };
+        std::iter::once(Reply::bulk(name.clone())).chain(told)
     });
     Ok(page(next, items.collect()))
 }
 
+fn hscan(cx: &mut Context<'_>, args: Args<'_>) -> Outcome {
+    scan_key::<Hash, _>(cx, args, true, |hash| hash, |value| Some(Reply::bulk(value.clone())))
+}
+
 fn sscan(cx: &mut Context<'_>, args: Args<'_>) -> Outcome {
-    cursor(&args[2])?;
-    let Some(set) = cx.get::<Set>(&args[1])? else { return Ok(page(0, Vec::new())) };
-    let options = options(args, 2, false, false)?;
-    let (next, found) = set.scan(options.cursor, whole(set.len(), options.count));
-    let found = found.into_iter().filter(|(member, ())| options.fits(member));
-    Ok(page(next, found.map(|(member, ())| Reply::bulk(member.clone())).collect()))
+    scan_key::<Set, _>(cx, args, false, |set| set, |()| None)
 }
 
 fn zscan(cx: &mut Context<'_>, args: Args<'_>) -> Outcome {
-    cursor(&args[2])?;
-    let Some(set) = cx.get::<SortedSet>(&args[1])? else { return Ok(page(0, Vec::new())) };
-    let options = options(args, 2, false, false)?;
-    let (next, found) = set.table().scan(options.cursor, whole(set.len(), options.count));
-    let found = found.into_iter().filter(|(member, _)| options.fits(member));
-    let items =
-        found.flat_map(|(member, score)| [Reply::bulk(member.clone()), Reply::bulk(format_double(*score))]);
-    Ok(page(next, items.collect()))
-}
-
-/// Servers return a small collection whole, however few are asked for.
-fn whole(len: usize, count: usize) -> usize {
-    if len <= 128 { len.max(count) } else { count }
+    scan_key(cx, args, false, SortedSet::table, |score| Some(Reply::bulk(format_double(*score))))
 }
