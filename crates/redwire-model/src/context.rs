@@ -191,6 +191,12 @@ pub(crate) fn range(start: i64, end: i64, len: usize) -> Option<(usize, usize)> 
         .then(|| (usize::try_from(start).unwrap_or(0), usize::try_from(end).unwrap_or(0)))
 }
 
+/// As [`range`]; but an end in front of the first element counts as the first.
+pub(crate) fn clamped_range(start: i64, end: i64, len: usize) -> Option<(usize, usize)> {
+    let total = i64::try_from(len).unwrap_or(i64::MAX);
+    range(start, if end < 0 { end.max(-total) } else { end }, len)
+}
+
 /// `+OK`, as the end of a command that says nothing else.
 pub(crate) fn done() -> Outcome {
     Ok(crate::reply::OK)

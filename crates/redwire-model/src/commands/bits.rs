@@ -3,7 +3,7 @@
 //! This file must not know any other type.
 
 use super::{Args, Command, Keys, row};
-use crate::context::{Context, int, is};
+use crate::context::{Context, clamped_range, int, is};
 use crate::number::parse_int;
 use crate::reply::{Outcome, Refusal, Reply, SYNTAX, refusal};
 
@@ -59,13 +59,7 @@ fn setbit(cx: &mut Context<'_>, args: Args<'_>) -> Outcome {
 /// empty.
 fn bits(len: usize, start: i64, end: i64, in_bits: bool) -> Option<(usize, usize)> {
     let unit = if in_bits { 1 } else { 8 };
-    let total = i64::try_from(len * 8 / unit).unwrap_or(i64::MAX);
-    let place = |at: i64| if at < 0 { at.saturating_add(total).max(0) } else { at };
-    let (start, end) = (place(start), place(end).min(total - 1));
-    if start > end || total == 0 {
-        return None;
-    }
-    let (start, end) = (usize::try_from(start).ok()?, usize::try_from(end).ok()?);
+    let (start, end) = clamped_range(start, end, len * 8 / unit)?;
     Some((start * unit, end * unit + unit - 1))
 }
 

@@ -4,9 +4,9 @@
 
 use super::expiry::{End, end_of};
 use super::{Args, Command, Keys, row, wrong_arity};
-use crate::context::{Context, done, int, is};
-use crate::number::{add_decimal, parse_float, parse_int};
-use crate::reply::{NOT_FLOAT, NOT_INTEGER, OK, Outcome, Refusal, Reply, SYNTAX, refusal};
+use crate::context::{Context, clamped_range, done, float, int, is};
+use crate::number::add_decimal;
+use crate::reply::{OK, Outcome, Refusal, Reply, SYNTAX, refusal};
 
 pub(crate) const ROWS: &[Command] = &[
     row("APPEND", 3, "write denyoom fast", Keys::Range(1, 1, 1), "write string fast", append),
@@ -188,23 +188,14 @@ fn setrange(cx: &mut Context<'_>, args: Args<'_>) -> Outcome {
 fn getrange(cx: &mut Context<'_>, args: Args<'_>) -> Outcome {
     let (start, end) = (int(&args[2])?, int(&args[3])?);
     let Some(value) = cx.get::<Vec<u8>>(&args[1])? else { return Ok(Reply::bulk("")) };
-    let len = i64::try_from(value.len()).unwrap_or(i64::MAX);
-    if start < 0 && end < 0 && start > end {
-        return Ok(Reply::bulk(""));
-    }
-    // An end in front of the first byte counts as the first byte.
-    let place = |at: i64| if at < 0 { at.saturating_add(len).max(0) } else { at };
-    let (start, end) = (place(start), place(end).min(len - 1));
-    if start > end || len == 0 {
-        return Ok(Reply::bulk(""));
-    }
-    let (start, end) = (usize::try_from(start).unwrap_or(0), usize::try_from(end).unwrap_or(0));
-    Ok(Reply::bulk(&value[start..=end]))
+    let is_backward = start < 0 && end < 0 && start > end;
+    let found = clamped_range(start, end, value.len()).filter(|_| !is_backward);
+    Ok(Reply::bulk(found.map_or(&[][..], |(start, end)| &value[start..=end])))
 }
 
 fn add(cx: &mut Context<'_>, key: &[u8], by: i64) -> Outcome {
     let before = match cx.get::<Vec<u8>>(key)? {
-        Some(value) => parse_int(value).ok_or(NOT_INTEGER)?,
+        Some(value) => int(value)?,
         None => 0,
     };
     let sum = before.checked_add(by).ok_or(refusal("ERR increment or decrement would overflow"))?;
@@ -233,8 +224,8 @@ fn decrby(cx: &mut Context<'_>, args: Args<'_>) -> Outcome {
 fn incrbyfloat(cx: &mut Context<'_>, args: Args<'_>) -> Outcome {
     let before = cx.get::<Vec<u8>>(&args[1])?.cloned();
     let before = before.unwrap_or_else(|| b"0".to_vec());
-    parse_float(&before).ok_or(NOT_FLOAT)?;
-    parse_float(&args[2]).ok_or(NOT_FLOAT)?;
+    float(&before)?;
+    float(&args[2])?;
     let sum = add_decimal(&before, &args[2])
         .ok_or(refusal("ERR increment would produce NaN or Infinity"))?
         .into_bytes();
