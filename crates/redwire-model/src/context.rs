@@ -148,6 +148,8 @@ pub(crate) fn is(word: &[u8], expected: &str) -> bool {
     word.eq_ignore_ascii_case(expected.as_bytes())
 }
 
+pub(crate) const NO_KEYS: Refusal = refusal("ERR numkeys should be greater than 0");
+
 /// How many keys a word announces, and these keys, behind it.
 pub(crate) fn counted_keys<'a>(args: Args<'a>, at: usize, zero: Refusal) -> Result<Args<'a>, Refusal> {
     let count = parse_int(&args[at]).filter(|count| *count > 0).ok_or(zero)?;

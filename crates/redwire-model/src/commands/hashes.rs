@@ -2,11 +2,11 @@
 //!
 //! This file must not know any other type.
 
-use super::sets::pick;
+use super::sets::{how_many, pick};
 use super::{Args, Command, Keys, row, wrong_arity};
-use crate::context::{Context, done, int, is};
+use crate::context::{Context, done, float, int};
 use crate::number::{add_decimal, parse_float, parse_int};
-use crate::reply::{NOT_FLOAT, Outcome, Refusal, Reply, SYNTAX, refusal};
+use crate::reply::{Outcome, Refusal, Reply, refusal};
 use crate::value::Hash;
 
 pub(crate) const ROWS: &[Command] = &[
@@ -126,7 +126,7 @@ fn hincrby(cx: &mut Context<'_>, args: Args<'_>) -> Outcome {
 }
 
 fn hincrbyfloat(cx: &mut Context<'_>, args: Args<'_>) -> Outcome {
-    let by = parse_float(&args[3]).ok_or(NOT_FLOAT)?;
+    let by = float(&args[3])?;
     if by.is_infinite() {
         return Err(refusal("ERR value is NaN or Infinity"));
     }
@@ -140,18 +140,7 @@ fn hincrbyfloat(cx: &mut Context<'_>, args: Args<'_>) -> Outcome {
 
 fn hrandfield(cx: &mut Context<'_>, args: Args<'_>) -> Outcome {
     let mut random = cx.model.random.fork();
-    let (count, with_values) = match &args[2..] {
-        [] => (None, false),
-        [count] => (Some(int(count)?), false),
-        [count, word] if is(word, "WITHVALUES") => (Some(int(count)?), true),
-        [count, ..] => {
-            int(count)?;
-            return Err(SYNTAX);
-        }
-    };
-    if count.is_some_and(|count| count < -(i64::MAX / 2)) {
-        return Err(refusal("ERR value is out of range"));
-    }
+    let (count, with_values) = how_many(&args[2..], "WITHVALUES")?;
     let pairs = pairs(cx, &args[1])?;
     let Some(count) = count else {
         return Ok(Reply::maybe(random.choice(&pairs).map(|(field, _)| field.clone())));

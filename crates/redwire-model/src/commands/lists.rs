@@ -4,9 +4,9 @@
 
 use super::keys::{place, positive};
 use super::{Args, Command, Keys, row};
-use crate::context::{Context, counted_keys, done, int, is, range};
+use crate::context::{Context, NO_KEYS, counted_keys, done, int, is, range};
 use crate::number::parse_int;
-use crate::reply::{NO_SUCH_KEY, NOT_INTEGER, Outcome, Refusal, Reply, SYNTAX, refusal};
+use crate::reply::{NO_SUCH_KEY, Outcome, Refusal, Reply, SYNTAX, refusal};
 use crate::value::List;
 
 pub(crate) const ROWS: &[Command] = &[
@@ -217,7 +217,7 @@ fn lpos(cx: &mut Context<'_>, args: Args<'_>) -> Outcome {
     while let Some(word) = words.next() {
         let value = words.next().ok_or(SYNTAX)?;
         if is(word, "RANK") {
-            rank = parse_int(value).ok_or(NOT_INTEGER)?;
+            rank = int(value)?;
             if rank == 0 {
                 return Err(refusal(
                     "ERR RANK can't be zero: use 1 to start from the first match, 2 from the second ... or \
@@ -281,32 +281,35 @@ fn rpoplpush(cx: &mut Context<'_>, args: Args<'_>) -> Outcome {
 }
 
 /// What stands behind the keys of `LMPOP`: which end, and how many.
-pub(crate) fn which_end(words: Args<'_>) -> Result<(End, usize), Refusal> {
+fn which_end(words: Args<'_>) -> Result<(End, usize), Refusal> {
     let (first, rest) = words.split_first().ok_or(SYNTAX)?;
-    let end = End::named(first)?;
-    match rest {
-        [] => Ok((end, 1)),
+    Ok((End::named(first)?, count_behind(rest)?))
+}
+
+/// `COUNT n` at the end of `LMPOP` and `ZMPOP`, or 1.
+pub(crate) fn count_behind(words: Args<'_>) -> Result<usize, Refusal> {
+    match words {
+        [] => Ok(1),
         [word, count, rest @ ..] if is(word, "COUNT") => {
-            let zero = refusal("ERR count should be greater than 0");
-            let count = positive(count, zero.clone()).ok().filter(|count| *count > 0).ok_or(zero)?;
-            if rest.is_empty() { Ok((end, count)) } else { Err(SYNTAX) }
+            let count = parse_int(count).and_then(|count| usize::try_from(count).ok());
+            let count = count.filter(|count| *count > 0);
+            let count = count.ok_or(refusal("ERR count should be greater than 0"))?;
+            if rest.is_empty() { Ok(count) } else { Err(SYNTAX) }
         }
         _ => Err(SYNTAX),
     }
 }
 
-/// A key, and what was taken from its list.
-pub(crate) type Taken = (Vec<u8>, Vec<Vec<u8>>);
+/// A key, and what was taken from its value.
+pub(crate) type Taken<T> = (Vec<u8>, Vec<T>);
 
-/// Takes from the first list that has elements. `None` if none has.
-pub(crate) fn take_first(
-    cx: &mut Context<'_>,
+/// Takes from the first key that has something, as `take` does. `None` if none has.
+pub(crate) fn take_first<T>(
     keys: Args<'_>,
-    end: End,
-    count: usize,
-) -> Result<Option<Taken>, Refusal> {
+    mut take: impl FnMut(&[u8]) -> Result<Vec<T>, Refusal>,
+) -> Result<Option<Taken<T>>, Refusal> {
     for key in keys {
-        let taken = take(cx, key, end, count)?;
+        let taken = take(key)?;
         if !taken.is_empty() {
             return Ok(Some((key.clone(), taken)));
         }
@@ -314,11 +317,21 @@ pub(crate) fn take_first(
     Ok(None)
 }
 
+/// `LMPOP` from the number of its keys on, which stands at this place: the keys, and the reply if one has
+/// something.
+pub(crate) fn pop_many<'a>(
+    cx: &mut Context<'_>,
+    args: Args<'a>,
+    at: usize,
+) -> Result<(Args<'a>, Option<Reply>), Refusal> {
+    let keys = counted_keys(args, at, NO_KEYS)?;
+    let (end, count) = which_end(&args[at + 1 + keys.len()..])?;
+    let taken = take_first(keys, |key| take(cx, key, end, count))?;
+    let reply = taken.map(|(key, taken)| Reply::Array(vec![Reply::Bulk(key), Reply::list(taken)]));
+    Ok((keys, reply))
+}
+
 fn lmpop(cx: &mut Context<'_>, args: Args<'_>) -> Outcome {
-    let keys = counted_keys(args, 1, refusal("ERR numkeys should be greater than 0"))?;
-    let (end, count) = which_end(&args[2 + keys.len()..])?;
-    Ok(match take_first(cx, keys, end, count)? {
-        None => Reply::NullArray,
-        Some((key, taken)) => Reply::Array(vec![Reply::Bulk(key), Reply::list(taken)]),
-    })
+    let (_, reply) = pop_many(cx, args, 1)?;
+    Ok(reply.unwrap_or(Reply::NullArray))
 }

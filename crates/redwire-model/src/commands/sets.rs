@@ -4,7 +4,7 @@
 
 use super::keys::positive;
 use super::{Args, Command, Keys, row, wrong_arity};
-use crate::context::{Context, counted_keys, int, is};
+use crate::context::{Context, NO_KEYS, counted_keys, int, is};
 use crate::reply::{Outcome, Refusal, Reply, SYNTAX, refusal};
 use crate::value::Set;
 
@@ -111,14 +111,10 @@ fn spop(cx: &mut Context<'_>, args: Args<'_>) -> Outcome {
 }
 
 fn srandmember(cx: &mut Context<'_>, args: Args<'_>) -> Outcome {
-    let count = match &args[2..] {
-        [] => None,
-        [word] => Some(int(word)?),
-        _ => return Err(SYNTAX),
-    };
-    if count.is_some_and(|count| count < -(i64::MAX / 2)) {
-        return Err(refusal("ERR value is out of range"));
+    if args.len() > 3 {
+        return Err(SYNTAX);
     }
+    let (count, _) = how_many(&args[2..], "")?;
     let mut random = cx.model.random.fork();
     let set = cx.get::<Set>(&args[1])?;
     let Some(count) = count else {
@@ -127,6 +123,21 @@ fn srandmember(cx: &mut Context<'_>, args: Args<'_>) -> Outcome {
         ));
     };
     Ok(Reply::list(set.map_or_else(Vec::new, |set| pick(set.keys().cloned().collect(), count, &mut random))))
+}
+
+/// How many are wanted of a collection, if that is said; and whether `word` is said, behind it.
+pub(crate) fn how_many(words: Args<'_>, word: &str) -> Result<(Option<i64>, bool), Refusal> {
+    let Some((count, rest)) = words.split_first() else { return Ok((None, false)) };
+    let count = int(count)?;
+    let is_said = match rest {
+        [] => false,
+        [said] if is(said, word) => true,
+        _ => return Err(SYNTAX),
+    };
+    if count < -(i64::MAX / 2) {
+        return Err(refusal("ERR value is out of range"));
+    }
+    Ok((Some(count), is_said))
 }
 
 /// So many of them, each once; or with repetitions if the count is below zero.
@@ -140,9 +151,9 @@ pub(crate) fn pick<T: Clone>(mut items: Vec<T>, count: i64, random: &mut fastran
     items
 }
 
-/// How sets are combined.
+/// How sets are combined: all members, those that all have, or those that only the first has.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum How {
+pub(crate) enum How {
     All,
     Common,
     First,
@@ -231,7 +242,7 @@ pub(crate) fn limit(words: Args<'_>) -> Result<usize, Refusal> {
 
 fn sintercard(cx: &mut Context<'_>, args: Args<'_>) -> Outcome {
     let count = crate::number::parse_int(&args[1]).filter(|count| *count > 0);
-    let count = count.ok_or(refusal("ERR numkeys should be greater than 0"))?;
+    let count = count.ok_or(NO_KEYS)?;
     if usize::try_from(count).unwrap_or(usize::MAX) > args.len() - 2 {
         return Err(refusal("ERR Number of keys can't be greater than number of args"));
     }

@@ -3,9 +3,10 @@
 //! This file must not know ranges, nor several sets at a time.
 
 use super::keys::positive;
-use super::sets::pick;
+use super::lists::{count_behind, take_first};
+use super::sets::{how_many, pick};
 use super::{Args, Command, Keys, row};
-use crate::context::{Context, counted_keys, float, int, is, seconds};
+use crate::context::{Context, NO_KEYS, counted_keys, float, is, seconds};
 use crate::reply::{Outcome, Refusal, Reply, SYNTAX, refusal};
 use crate::sorted_set::SortedSet;
 
@@ -242,13 +243,22 @@ fn pop(cx: &mut Context<'_>, args: Args<'_>, highest: bool) -> Outcome {
 }
 
 /// Members with their scores: pairs in RESP3, and else one behind the other.
-pub(crate) fn scored(members: Members, in_pairs: bool) -> Reply {
+fn scored(members: Members, in_pairs: bool) -> Reply {
     let pair = |(member, score)| [Reply::Bulk(member), Reply::Double(score)];
     Reply::Array(if in_pairs {
         members.into_iter().map(|member| Reply::Array(pair(member).into())).collect()
     } else {
         members.into_iter().flat_map(pair).collect()
     })
+}
+
+/// Members, with their scores if that was asked for.
+pub(crate) fn told(cx: &mut Context<'_>, members: Members, with_scores: bool) -> Reply {
+    if with_scores {
+        scored(members, cx.client().resp3)
+    } else {
+        Reply::list(members.into_iter().map(|(member, _)| member))
+    }
 }
 
 fn zpopmin(cx: &mut Context<'_>, args: Args<'_>) -> Outcome {
@@ -259,26 +269,10 @@ fn zpopmax(cx: &mut Context<'_>, args: Args<'_>) -> Outcome {
     pop(cx, args, true)
 }
 
-/// Takes from the first set that has members.
-fn take_first(
-    cx: &mut Context<'_>,
-    keys: Args<'_>,
-    highest: bool,
-    count: usize,
-) -> Result<Option<(Vec<u8>, Members)>, Refusal> {
-    for key in keys {
-        let taken = take(cx, key, highest, count)?;
-        if !taken.is_empty() {
-            return Ok(Some((key.clone(), taken)));
-        }
-    }
-    Ok(None)
-}
-
 fn bpop(cx: &mut Context<'_>, args: Args<'_>, highest: bool) -> Outcome {
     let limit = seconds(&args[args.len() - 1])?;
     let keys = &args[1..args.len() - 1];
-    Ok(match take_first(cx, keys, highest, 1)? {
+    Ok(match take_first(keys, |key| take(cx, key, highest, 1))? {
         Some((key, taken)) => {
             let mut items = vec![Reply::Bulk(key)];
             for (member, score) in taken {
@@ -306,52 +300,36 @@ fn which_end(words: Args<'_>) -> Result<(bool, usize), Refusal> {
         () if is(first, "MAX") => true,
         () => return Err(SYNTAX),
     };
-    match rest {
-        [] => Ok((highest, 1)),
-        [word, count, rest @ ..] if is(word, "COUNT") => {
-            let zero = refusal("ERR count should be greater than 0");
-            let count = positive(count, zero.clone()).ok().filter(|count| *count > 0).ok_or(zero)?;
-            if rest.is_empty() { Ok((highest, count)) } else { Err(SYNTAX) }
-        }
-        _ => Err(SYNTAX),
-    }
+    Ok((highest, count_behind(rest)?))
 }
 
-fn mpop(cx: &mut Context<'_>, args: Args<'_>, at: usize) -> Result<(Reply, usize), Refusal> {
-    let keys = counted_keys(args, at, refusal("ERR numkeys should be greater than 0"))?;
+/// As [`pop_many`](super::lists::pop_many), of `ZMPOP`.
+fn pop_many<'a>(
+    cx: &mut Context<'_>,
+    args: Args<'a>,
+    at: usize,
+) -> Result<(Args<'a>, Option<Reply>), Refusal> {
+    let keys = counted_keys(args, at, NO_KEYS)?;
     let (highest, count) = which_end(&args[at + 1 + keys.len()..])?;
-    Ok(match take_first(cx, keys, highest, count)? {
-        None => (Reply::NullArray, keys.len()),
-        Some((key, taken)) => (Reply::Array(vec![Reply::Bulk(key), scored(taken, true)]), keys.len()),
-    })
+    let taken = take_first(keys, |key| take(cx, key, highest, count))?;
+    let reply = taken.map(|(key, taken)| Reply::Array(vec![Reply::Bulk(key), scored(taken, true)]));
+    Ok((keys, reply))
 }
 
 fn zmpop(cx: &mut Context<'_>, args: Args<'_>) -> Outcome {
-    mpop(cx, args, 1).map(|(reply, _)| reply)
+    let (_, reply) = pop_many(cx, args, 1)?;
+    Ok(reply.unwrap_or(Reply::NullArray))
 }
 
 fn bzmpop(cx: &mut Context<'_>, args: Args<'_>) -> Outcome {
     let limit = seconds(&args[1])?;
-    Ok(match mpop(cx, args, 2)? {
-        (Reply::NullArray, count) => cx.wait(&args[3..3 + count], limit, args, Reply::NullArray),
-        (reply, _) => reply,
-    })
+    let (keys, reply) = pop_many(cx, args, 2)?;
+    Ok(reply.unwrap_or_else(|| cx.wait(keys, limit, args, Reply::NullArray)))
 }
 
 fn zrandmember(cx: &mut Context<'_>, args: Args<'_>) -> Outcome {
     let mut random = cx.model.random.fork();
-    let (count, with_scores) = match &args[2..] {
-        [] => (None, false),
-        [count] => (Some(int(count)?), false),
-        [count, word] if is(word, "WITHSCORES") => (Some(int(count)?), true),
-        [count, ..] => {
-            int(count)?;
-            return Err(SYNTAX);
-        }
-    };
-    if count.is_some_and(|count| count < -(i64::MAX / 2)) {
-        return Err(refusal("ERR value is out of range"));
-    }
+    let (count, with_scores) = how_many(&args[2..], "WITHSCORES")?;
     let set = cx.get::<SortedSet>(&args[1])?;
     let members: Members =
         set.into_iter().flat_map(SortedSet::iter).map(|(member, score)| (member.clone(), score)).collect();
@@ -359,10 +337,5 @@ fn zrandmember(cx: &mut Context<'_>, args: Args<'_>) -> Outcome {
         return Ok(Reply::maybe(random.choice(&members).map(|(member, _)| member.clone())));
     };
     let picked = pick(members, count, &mut random);
-    let resp3 = cx.client().resp3;
-    Ok(if with_scores {
-        scored(picked, resp3)
-    } else {
-        Reply::list(picked.into_iter().map(|(member, _)| member))
-    })
+    Ok(told(cx, picked, with_scores))
 }

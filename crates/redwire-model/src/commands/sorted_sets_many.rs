@@ -2,13 +2,13 @@
 //!
 //! This file must not know ranges.
 
-use super::sets::limit;
-use super::sorted_sets::scored;
+use super::sets::{How, limit};
+use super::sorted_sets::{Members, told};
 use super::sorted_sets_range::store;
-use super::{Args, Command, Keys, row};
-use crate::context::{Context, counted_keys, is};
-use crate::number::{parse_float, parse_int};
-use crate::reply::{NOT_INTEGER, Outcome, Refusal, Reply, SYNTAX, WRONGTYPE, refusal};
+use super::{Args, Command, Keys, reply_name, row, upper};
+use crate::context::{Context, counted_keys, int, is};
+use crate::number::parse_float;
+use crate::reply::{Outcome, Refusal, Reply, SYNTAX, WRONGTYPE, refusal};
 use crate::sorted_set::SortedSet;
 use crate::value::{Set, Stored, Value};
 
@@ -42,14 +42,6 @@ pub(crate) const ROWS: &[Command] = &[
         zunionstore,
     ),
 ];
-
-/// How sets are combined.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum How {
-    All,
-    Common,
-    First,
-}
 
 /// How the scores of a member become one.
 #[derive(Clone, Copy)]
@@ -125,23 +117,20 @@ fn members(cx: &Context<'_>, key: &[u8], weight: f64) -> Result<SortedSet, Refus
     Ok(weighted)
 }
 
-fn keys<'a>(args: Args<'a>, at: usize, name: &str) -> Result<Args<'a>, Refusal> {
-    if parse_int(&args[at]).is_none() {
-        return Err(NOT_INTEGER);
-    }
+/// The keys, whose number stands at this place, and the words behind them. A key of another type is refused
+/// before these are read.
+fn keys<'a>(cx: &Context<'_>, args: Args<'a>, at: usize) -> Result<(Args<'a>, Args<'a>), Refusal> {
+    int(&args[at])?;
+    let name = reply_name(&upper(&args[0]));
     let zero = format!("ERR at least 1 input key is needed for '{name}' command");
-    counted_keys(args, at, Refusal::new(zero))
-}
-
-/// A key of another type is refused before the options are read.
-fn check_types(cx: &Context<'_>, keys: Args<'_>) -> Result<(), Refusal> {
+    let keys = counted_keys(args, at, Refusal::new(zero))?;
     let is_right = |value: &Value| matches!(value, Value::Set(_) | Value::SortedSet(_));
     let all = keys.iter().all(|key| cx.db().get(key).is_none_or(is_right));
-    if all { Ok(()) } else { Err(WRONGTYPE) }
+    if all { Ok((keys, &args[at + 1 + keys.len()..])) } else { Err(WRONGTYPE) }
 }
 
 /// All members that remain, with their scores.
-fn combine(cx: &Context<'_>, keys: Args<'_>, how: How, options: &Options) -> Result<SortedSet, Refusal> {
+fn combine(cx: &Context<'_>, keys: Args<'_>, how: How, options: &Options) -> Result<Members, Refusal> {
     let mut sets = Vec::new();
     for (key, weight) in keys.iter().zip(&options.weights) {
         sets.push(members(cx, key, *weight)?);
@@ -172,62 +161,52 @@ fn combine(cx: &Context<'_>, keys: Args<'_>, how: How, options: &Options) -> Res
             }
         }
     }
-    Ok(result)
+    Ok(result.iter().map(|(member, score)| (member.clone(), score)).collect())
 }
 
-fn tell(cx: &mut Context<'_>, args: Args<'_>, how: How, name: &str) -> Outcome {
-    let keys = keys(args, 1, name)?;
-    check_types(cx, keys)?;
-    let options = options(&args[2 + keys.len()..], keys.len(), how, false)?;
-    let found: Vec<_> =
-        combine(cx, keys, how, &options)?.iter().map(|(member, score)| (member.clone(), score)).collect();
-    let resp3 = cx.client().resp3;
-    Ok(if options.with_scores {
-        scored(found, resp3)
-    } else {
-        Reply::list(found.into_iter().map(|(member, _)| member))
-    })
+fn tell(cx: &mut Context<'_>, args: Args<'_>, how: How) -> Outcome {
+    let (keys, rest) = keys(cx, args, 1)?;
+    let options = options(rest, keys.len(), how, false)?;
+    let found = combine(cx, keys, how, &options)?;
+    Ok(told(cx, found, options.with_scores))
 }
 
-fn keep(cx: &mut Context<'_>, args: Args<'_>, how: How, name: &str) -> Outcome {
-    let keys = keys(args, 2, name)?;
-    check_types(cx, keys)?;
-    let options = options(&args[3 + keys.len()..], keys.len(), how, true)?;
-    let found: Vec<_> =
-        combine(cx, keys, how, &options)?.iter().map(|(member, score)| (member.clone(), score)).collect();
+fn keep(cx: &mut Context<'_>, args: Args<'_>, how: How) -> Outcome {
+    let (keys, rest) = keys(cx, args, 2)?;
+    let options = options(rest, keys.len(), how, true)?;
+    let found = combine(cx, keys, how, &options)?;
     let count = found.len();
     store(cx, &args[1], found);
     Ok(Reply::count(count))
 }
 
 fn zunion(cx: &mut Context<'_>, args: Args<'_>) -> Outcome {
-    tell(cx, args, How::All, "zunion")
+    tell(cx, args, How::All)
 }
 
 fn zinter(cx: &mut Context<'_>, args: Args<'_>) -> Outcome {
-    tell(cx, args, How::Common, "zinter")
+    tell(cx, args, How::Common)
 }
 
 fn zdiff(cx: &mut Context<'_>, args: Args<'_>) -> Outcome {
-    tell(cx, args, How::First, "zdiff")
+    tell(cx, args, How::First)
 }
 
 fn zunionstore(cx: &mut Context<'_>, args: Args<'_>) -> Outcome {
-    keep(cx, args, How::All, "zunionstore")
+    keep(cx, args, How::All)
 }
 
 fn zinterstore(cx: &mut Context<'_>, args: Args<'_>) -> Outcome {
-    keep(cx, args, How::Common, "zinterstore")
+    keep(cx, args, How::Common)
 }
 
 fn zdiffstore(cx: &mut Context<'_>, args: Args<'_>) -> Outcome {
-    keep(cx, args, How::First, "zdiffstore")
+    keep(cx, args, How::First)
 }
 
 fn zintercard(cx: &mut Context<'_>, args: Args<'_>) -> Outcome {
-    let keys = keys(args, 1, "zintercard")?;
-    check_types(cx, keys)?;
-    let limit = limit(&args[2 + keys.len()..])?;
+    let (keys, rest) = keys(cx, args, 1)?;
+    let limit = limit(rest)?;
     let options = Options { weights: vec![1.0; keys.len()], aggregate: Aggregate::Sum, with_scores: false };
     Ok(Reply::count(combine(cx, keys, How::Common, &options)?.len().min(limit)))
 }

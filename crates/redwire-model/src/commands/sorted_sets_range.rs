@@ -2,7 +2,7 @@
 //!
 //! This file must not know how a set keeps its order.
 
-use super::sorted_sets::scored;
+use super::sorted_sets::{Members, told};
 use super::{Args, Command, Keys, row};
 use crate::context::{Context, int, is, range};
 use crate::number::parse_float;
@@ -100,7 +100,7 @@ impl Range {
     }
 
     /// The members in it, lowest first, or highest first where ranks count from there.
-    fn members(&self, set: &SortedSet, reverse: bool) -> Vec<(Vec<u8>, f64)> {
+    fn members(&self, set: &SortedSet, reverse: bool) -> Members {
         let own = |(member, score): (&Vec<u8>, f64)| (member.clone(), score);
         let mut found: Vec<_> = match self {
             Self::Rank(start, end) => {
@@ -171,12 +171,7 @@ fn read_options(
     Ok(options)
 }
 
-fn select(
-    cx: &Context<'_>,
-    key: &[u8],
-    words: Args<'_>,
-    options: &Options,
-) -> Result<Vec<(Vec<u8>, f64)>, Refusal> {
+fn select(cx: &Context<'_>, key: &[u8], words: Args<'_>, options: &Options) -> Result<Members, Refusal> {
     let (low, high) = if options.reverse && options.by != By::Rank {
         (&words[1], &words[0])
     } else {
@@ -195,12 +190,7 @@ fn tell(cx: &mut Context<'_>, args: Args<'_>, by: By, reverse: bool, is_zrange: 
     let options = Options { by, reverse, with_scores: false, limit: None };
     let options = read_options(options, &args[4..], is_zrange, false)?;
     let found = select(cx, &args[1], &args[2..4], &options)?;
-    let resp3 = cx.client().resp3;
-    Ok(if options.with_scores {
-        scored(found, resp3)
-    } else {
-        Reply::list(found.into_iter().map(|(member, _)| member))
-    })
+    Ok(told(cx, found, options.with_scores))
 }
 
 fn zrange(cx: &mut Context<'_>, args: Args<'_>) -> Outcome {
@@ -237,7 +227,7 @@ fn zrangestore(cx: &mut Context<'_>, args: Args<'_>) -> Outcome {
 }
 
 /// Puts a set of these members, or takes the key away if there are none.
-pub(crate) fn store(cx: &mut Context<'_>, key: &[u8], members: Vec<(Vec<u8>, f64)>) {
+pub(crate) fn store(cx: &mut Context<'_>, key: &[u8], members: Members) {
     if members.is_empty() {
         cx.remove(key);
         return;
