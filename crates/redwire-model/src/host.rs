@@ -10,7 +10,7 @@ use std::task::Waker;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::memory::MemoryStream;
-use crate::{ClientId, Condition, Model, Options};
+use crate::{ClientId, Condition, Model, Options, Reply};
 
 /// A server in memory: a [`Model`] and its clock. Clones are the same server.
 ///
@@ -153,12 +153,8 @@ impl Host {
     /// A server that asks for a password asks this connection, too.
     #[must_use]
     pub fn command<W: AsRef<[u8]>>(&self, words: &[W]) -> String {
-        let mut request = format!("*{}\r\n", words.len()).into_bytes();
-        for word in words {
-            request.extend_from_slice(format!("${}\r\n", word.as_ref().len()).as_bytes());
-            request.extend_from_slice(word.as_ref());
-            request.extend_from_slice(b"\r\n");
-        }
+        // A request is written as an array of bytes in a reply is.
+        let request = Reply::list(words.iter().map(AsRef::as_ref)).to_bytes(false);
         let reply = self.with(|model, now| {
             let client = model.connect("127.0.0.1:0", now);
             model.receive(client, &request, now);

@@ -361,12 +361,7 @@ fn no_line_makes_it_panic() {
             .chain((0..count).map(|_| *random.choice(&WORDS).expect("there are words")))
             .map(str::as_bytes)
             .collect();
-        let mut request = format!("*{}\r\n", words.len()).into_bytes();
-        for word in words {
-            request.extend_from_slice(format!("${}\r\n", word.len()).as_bytes());
-            request.extend_from_slice(word);
-            request.extend_from_slice(b"\r\n");
-        }
+        let request = crate::Reply::list(words).to_bytes(false);
         let protocol: &[u8] = if random.bool() { b"HELLO 3\r\n" } else { b"" };
         table.model.receive(client, protocol, table.now);
         table.model.receive(client, &request, table.now);

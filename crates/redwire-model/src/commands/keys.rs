@@ -4,7 +4,6 @@
 
 use super::{Args, Command, Keys, row};
 use crate::context::{Context, done, int, is};
-use crate::database::Database;
 use crate::glob;
 use crate::number::parse_int;
 use crate::reply::{NO_SUCH_KEY, OK, OUT_OF_RANGE, Outcome, Refusal, Reply, SYNTAX, refusal};
@@ -144,17 +143,26 @@ fn flush_mode(args: Args<'_>) -> Result<(), Refusal> {
     }
 }
 
+fn all_keys(cx: &Context<'_>, database: usize) -> Vec<Vec<u8>> {
+    cx.model.databases[database].table().keys().cloned().collect()
+}
+
+/// A whole database is another, of whose keys caches are not told one by one.
+fn replaced(cx: &mut Context<'_>, database: usize, keys: Vec<Vec<u8>>) {
+    for key in keys {
+        cx.model.touch(database, &key);
+        cx.model.changes.push((database, key));
+    }
+}
+
 /// Takes all keys away. Caches are told once of all keys, and not of each; a client that tracks hears of its
 /// own flush before the reply.
 fn flush(cx: &mut Context<'_>, databases: std::ops::Range<usize>) -> Reply {
     let id = cx.id;
     for database in databases {
-        let keys: Vec<Vec<u8>> = cx.model.databases[database].table().keys().cloned().collect();
+        let keys = all_keys(cx, database);
         cx.model.databases[database].clear();
-        for key in keys {
-            cx.model.touch(database, &key);
-            cx.model.changes.push((database, key));
-        }
+        replaced(cx, database, keys);
     }
     cx.model.dirty += 1;
     let within = !cx.may_wait;
@@ -186,14 +194,9 @@ fn swapdb(cx: &mut Context<'_>, args: Args<'_>) -> Outcome {
         return Err(refusal("ERR DB index is out of range"));
     };
     cx.model.databases.swap(one, other);
-    for database in [one, other] {
-        let keys = |database: &Database| database.table().keys().cloned().collect::<Vec<_>>();
-        let both = [keys(&cx.model.databases[one]), keys(&cx.model.databases[other])];
-        for key in both.into_iter().flatten() {
-            cx.model.touch(database, &key);
-            cx.model.changes.push((database, key));
-        }
-    }
+    let both = [all_keys(cx, one), all_keys(cx, other)].concat();
+    replaced(cx, one, both.clone());
+    replaced(cx, other, both);
     cx.model.dirty += 1;
     done()
 }
@@ -238,7 +241,7 @@ fn idletime(cx: &mut Context<'_>, args: Args<'_>) -> Outcome {
     Ok(if cx.db().contains(&args[2]) { Reply::Int(0) } else { Reply::Null })
 }
 
-/// The place of a word that must not be below zero, for commands that count.
+/// The number that a word says, which must not be below zero.
 pub(crate) fn positive(word: &[u8], refused: Refusal) -> Result<usize, Refusal> {
     parse_int(word).and_then(|count| usize::try_from(count).ok()).ok_or(refused)
 }

@@ -41,7 +41,7 @@ fn role(cx: &mut Context<'_>, _: Args<'_>) -> Outcome {
         ]));
     }
     let replication = &cx.model.replication;
-    let offset = Reply::Int(i64::try_from(replication.offset).unwrap_or(i64::MAX));
+    let offset = Reply::number(replication.offset);
     if let Some((host, port)) = &replication.master {
         let state = if replication.link_up { "connected" } else { "connect" };
         let (host, port) = (Reply::bulk(host.as_str()), Reply::Int((*port).into()));

@@ -4,9 +4,8 @@
 
 use super::{Args, Command, Keys, row};
 use crate::conditions::Condition;
-use crate::context::{Context, done, is};
-use crate::number::parse_int;
-use crate::reply::{NOT_INTEGER, Outcome, Refusal, Reply, refusal};
+use crate::context::{Context, done, int, is};
+use crate::reply::{Outcome, Refusal, Reply, refusal};
 use crate::script::{ScriptCall, sha1};
 
 pub(crate) const ROWS: &[Command] = &[
@@ -50,7 +49,7 @@ pub(crate) const ROWS: &[Command] = &[
 ];
 
 fn run(cx: &mut Context<'_>, sha: &str, args: Args<'_>) -> Outcome {
-    let count = parse_int(&args[2]).ok_or(NOT_INTEGER)?;
+    let count = int(&args[2])?;
     let Ok(count) = usize::try_from(count) else {
         return Err(refusal("ERR Number of keys can't be negative"));
     };

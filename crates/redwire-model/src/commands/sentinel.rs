@@ -37,7 +37,7 @@ fn address(cx: &mut Context<'_>, args: Args<'_>) -> Outcome {
 
 /// A server as sentinels describe it.
 fn described(fields: Vec<(&str, String)>) -> Reply {
-    Reply::Map(fields.into_iter().map(|(name, value)| (Reply::bulk(name), Reply::bulk(value))).collect())
+    Reply::fields(fields.into_iter().map(|(name, value)| (name, Reply::bulk(value))))
 }
 
 fn described_master(service: &Service) -> Reply {
