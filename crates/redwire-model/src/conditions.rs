@@ -64,8 +64,9 @@ impl Model {
         self.handle_timeout(now);
     }
 
-    /// The server ends and starts again at once: all clients are hung up on, scripts and subscriptions are
-    /// forgotten, what `CONFIG SET` and `ACL SETUSER` set too. Its data is lost, or as it was.
+    /// The server ends and starts again at once: all clients are hung up on; loaded scripts, and what
+    /// `CONFIG SET` and `ACL SETUSER` have set, are forgotten; every [`Condition`] ends. Its data is lost
+    /// (`data_lost`), or as it was. Scripts that a test has registered stay.
     pub fn restart(&mut self, data_lost: bool, now: Duration) {
         self.kill_clients(now);
         let fresh = Self::new(self.options.clone().seed(self.random.u64(..)));

@@ -150,7 +150,8 @@ impl Host {
     /// Runs a command by a connection of its own, and returns the bytes of the reply as text. One that would
     /// wait is given up.
     ///
-    /// A server that asks for a password asks this connection, too.
+    /// A server that asks for a password asks this connection, too. While it is frozen, or slow by
+    /// [`Model::set_delay`], the text is empty.
     #[must_use]
     pub fn command<W: AsRef<[u8]>>(&self, words: &[W]) -> String {
         // A request is written as an array of bytes in a reply is.

@@ -28,10 +28,10 @@
 //! says that it does not know it. A test tells it and real servers the same random lines, and compares the
 //! replies byte by byte.
 //!
-//! It differs from a server in this: keys end at their millisecond, and not some time later; what stands in
-//! no order stands in one that looks random and is always the same; chance comes from [`Options::seed`];
-//! scripts are not read, but a test says what stands for one ([`Model::register_script`]; those of redwire's
-//! locks are known).
+//! It differs from a server in this: keys end at their millisecond, and not some time later; keys, fields
+//! and members without an order come in one that looks random and is always the same; chance comes from
+//! [`Options::seed`]; scripts are not read, but a test says what is run in place of one
+//! ([`Model::register_script`]; those of redwire's locks are known).
 //!
 //! Several models make a master with replicas ([`Model::take_writes`]), a service with sentinels
 //! ([`Model::watch_service`]) or a cluster ([`Model::join_cluster`]). The test carries what they tell each

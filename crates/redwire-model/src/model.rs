@@ -235,7 +235,7 @@ impl Model {
         bytes
     }
 
-    /// Whether the server hangs up on a client once its output is sent. It is so too of one that is gone.
+    /// Whether the server hangs up on a client once its output is sent. Also `true` for one that is gone.
     #[must_use]
     pub fn is_closing(&self, client: ClientId) -> bool {
         self.clients.get(&client.0).is_none_or(|client| client.closing)
@@ -265,7 +265,8 @@ impl Model {
         self.settle();
     }
 
-    /// From now on what clients send reaches the server so much later. Default: at once.
+    /// From now on, what clients send, and that they have hung up, reaches the server after this delay.
+    /// Default: at once.
     pub fn set_delay(&mut self, delay: Duration) {
         self.delay = delay;
     }

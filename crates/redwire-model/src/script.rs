@@ -57,7 +57,7 @@ impl ScriptCall<'_, '_> {
         }
     }
 
-    /// Runs a command that replies bytes or nothing.
+    /// Runs a command that replies bytes or nothing. Any other reply counts as nothing.
     ///
     /// # Errors
     /// As [`call`](Self::call).
@@ -68,7 +68,7 @@ impl ScriptCall<'_, '_> {
         })
     }
 
-    /// Runs a command that replies an integer.
+    /// Runs a command that replies an integer. Any other reply counts as 0.
     ///
     /// # Errors
     /// As [`call`](Self::call).

@@ -91,7 +91,7 @@ fn own(address: (&str, u16)) -> Address {
 pub(crate) type Services = BTreeMap<String, Service>;
 
 impl Model {
-    /// Makes it a sentinel, if it is none yet, that watches a service; or what it believes of one another.
+    /// Lets it watch a service, which makes it a sentinel. A service of the same name is replaced.
     pub fn watch_service(&mut self, service: Service) {
         self.services.get_or_insert_default().insert(service.name.clone(), service);
     }

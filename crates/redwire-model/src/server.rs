@@ -8,6 +8,7 @@ use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::ops::Deref;
 #[cfg(unix)]
 use std::os::unix::net::{UnixListener, UnixStream};
+#[cfg(unix)]
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -74,7 +75,8 @@ impl Server {
         Self::start_with(Options::new()).expect("the loopback interface has a free port")
     }
 
-    /// As [`start`](Self::start), with options; the port is told by `INFO`.
+    /// As [`start`](Self::start), with options. The port and the calendar are the system's, and not those of
+    /// the options.
     ///
     /// # Errors
     /// There is no free port.
@@ -87,7 +89,8 @@ impl Server {
         })
     }
 
-    /// A server on a Unix socket, which must not be there yet, and is removed in the end.
+    /// A server on a Unix socket, by the system's clock. The socket must not be there yet, and is removed in
+    /// the end.
     ///
     /// # Errors
     /// The socket cannot be made.
