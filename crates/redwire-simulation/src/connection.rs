@@ -36,8 +36,6 @@ pub(crate) struct Connection {
     pub(crate) unread: usize,
     /// The client has left it; what it sent before may still be on its way.
     pub(crate) is_dropped: bool,
-    /// The server has accepted it and not seen its end.
-    pub(crate) is_open_there: bool,
     /// What has arrived at the client.
     inbox: VecDeque<u8>,
     end: Option<End>,
@@ -62,7 +60,6 @@ impl Connection {
             client: None,
             unread: 0,
             is_dropped: false,
-            is_open_there: false,
             inbox: VecDeque::new(),
             end: None,
             wakers: Wakers::default(),

@@ -296,7 +296,7 @@ impl State {
 
     fn open(&self) -> Vec<ConnectionId> {
         let open = self.connections.iter().filter(|(_, connection)| {
-            connection.phase == Phase::Open && connection.is_open_there && !connection.is_dropped
+            connection.phase == Phase::Open && connection.client.is_some() && !connection.is_dropped
         });
         open.map(|(id, _)| *id).collect()
     }

@@ -88,7 +88,7 @@ async fn let_go(world: &World, scenario: &Scenario, client: Client) -> Left {
     drop(client);
     sleep(Duration::from_secs(10)).await;
     let connections = world.with(|state, _| {
-        let open = state.connections.values().filter(|one| one.is_open_there && !one.up.is_dead);
+        let open = state.connections.values().filter(|one| one.client.is_some() && !one.up.is_dead);
         open.count()
     });
     // One of them is the world's.

@@ -275,7 +275,6 @@ impl State {
         if accepted {
             let client = server.model.connect(&format!("10.0.0.1:{}", 10_000 + id), now);
             connection.client = Some(client);
-            connection.is_open_there = true;
             self.owners.insert((connection.server, client), id);
             self.history.note(now, || format!("connection {id} is accepted as client {client}"));
         } else {
@@ -314,7 +313,6 @@ impl State {
             self.servers[server].model.disconnect(client, now);
             self.owners.remove(&(server, client));
         }
-        connection.is_open_there = false;
         if connection.is_dropped {
             self.connections.remove(&id);
         }
