@@ -2,7 +2,7 @@
 //!
 //! This file must not know how values travel.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use super::Verdict;
@@ -23,7 +23,8 @@ pub(super) fn judge(scenario: &Scenario, history: &History, replay: &Replay, ver
     });
     for scan in &history.scans {
         let is_lost = history.losses.iter().any(|(_, at)| *at <= scan.ended_at);
-        let missing = (0..FIELDS).find(|field| !scan.fields.contains(&format!("field{field}")));
+        let found: HashSet<&str> = scan.fields.iter().map(String::as_str).collect();
+        let missing = (0..FIELDS).find(|field| !found.contains(format!("field{field}").as_str()));
         verdict.check(missing.is_none() || is_lost || scan.failures > 0, "scan", || {
             format!("task {}, from {:?} on: field{missing:?} was not found", scan.task, scan.begun)
         });
@@ -60,19 +61,15 @@ pub(super) fn judge(scenario: &Scenario, history: &History, replay: &Replay, ver
 
 /// Until when at last the key had this value, before the end of the read; `None`: never.
 fn last_valid(read: &Cached, replay: &Replay) -> Option<Duration> {
-    let none = Vec::new();
-    let values = replay.values.get(&read.key).unwrap_or(&none);
-    let mut last = None;
-    let mut current = (Duration::ZERO, &None);
-    for (at, value) in
-        values.iter().map(|(at, value)| (*at, value)).take_while(|(at, _)| *at <= read.ended_at)
-    {
-        if *current.1 == read.value {
-            last = Some(at);
-        }
-        current = (at, value);
-    }
-    if *current.1 == read.value { Some(read.ended_at) } else { last }
+    let values = replay.values.get(&read.key).map_or(&[][..], Vec::as_slice);
+    let values = &values[..values.partition_point(|(at, _)| *at <= read.ended_at)];
+    // At first it has none.
+    let next = match values.iter().rposition(|(_, value)| *value == read.value) {
+        Some(place) => place + 1,
+        None if read.value.is_none() => 0,
+        None => return None,
+    };
+    Some(values.get(next).map_or(read.ended_at, |(at, _)| *at))
 }
 
 /// From when on the key had the value that was read.
