@@ -161,11 +161,6 @@ impl Worker {
         );
         answered
     }
-
-    /// What `op` is as a command.
-    fn command(&self, op: &Op) -> Cmd<Value> {
-        command(op, &self.script)
-    }
 }
 
 fn told(ended: &Ended) -> String {

@@ -31,12 +31,12 @@ impl Worker {
     ) -> bool {
         let may_repeat = form == Form::Single && matches!(ops[0], Op::Set(..)) && self.chance(2);
         let place = self.begin(form, &ops, limit, may_repeat);
-        let commands: Vec<_> = ops.iter().map(|op| command(op, &self.script)).collect();
+        let mut commands: Vec<_> = ops.iter().map(|op| command(op, &self.script)).collect();
         let answers: Answers<'_> = match form {
             Form::Pipeline => Box::pin(client.pipeline(|p| queue(p, commands, limit))),
             Form::Atomic | Form::Watched => Box::pin(client.atomic(|p| queue(p, commands, limit))),
             Form::Single | Form::Closing | Form::Lease => {
-                let mut command = self.command(&ops[0]);
+                let mut command = commands.remove(0);
                 if let Some(limit) = limit {
                     command = command.timeout(limit);
                 }
