@@ -2,11 +2,11 @@
 //!
 //! This file must not know what a server is, nor when anything happens.
 
-use std::collections::VecDeque;
 use std::io;
 use std::task::{Poll, Waker};
 
 use redwire_model::ClientId;
+use tokio::io::ReadBuf;
 
 use crate::link::{End, Link};
 
@@ -37,7 +37,7 @@ pub(crate) struct Connection {
     /// The client has left it; what it sent before may still be on its way.
     pub(crate) is_dropped: bool,
     /// What has arrived at the client.
-    inbox: VecDeque<u8>,
+    inbox: Vec<u8>,
     end: Option<End>,
     pub(crate) wakers: Wakers,
 }
@@ -60,7 +60,7 @@ impl Connection {
             client: None,
             unread: 0,
             is_dropped: false,
-            inbox: VecDeque::new(),
+            inbox: Vec::new(),
             end: None,
             wakers: Wakers::default(),
         }
@@ -83,15 +83,17 @@ impl Connection {
         [self.wakers.read.take(), self.wakers.write.take()]
     }
 
-    /// Takes up to `most` of what has arrived.
-    pub(crate) fn poll_read(&mut self, most: usize, waker: &Waker) -> Poll<io::Result<Vec<u8>>> {
+    /// Puts as much of what has arrived into `buffer` as it has room for.
+    pub(crate) fn poll_read(&mut self, buffer: &mut ReadBuf<'_>, waker: &Waker) -> Poll<io::Result<()>> {
         if !self.inbox.is_empty() {
-            let taken: Vec<u8> = self.inbox.drain(..most.min(self.inbox.len())).collect();
-            self.down.under_way = self.down.under_way.saturating_sub(taken.len());
-            return Poll::Ready(Ok(taken));
+            let taken = buffer.remaining().min(self.inbox.len());
+            buffer.put_slice(&self.inbox[..taken]);
+            self.inbox.drain(..taken);
+            self.down.handle_taken(taken);
+            return Poll::Ready(Ok(()));
         }
         match self.end {
-            Some(End::Closed) => Poll::Ready(Ok(Vec::new())),
+            Some(End::Closed) => Poll::Ready(Ok(())),
             Some(End::Reset) => Poll::Ready(Err(io::ErrorKind::ConnectionReset.into())),
             None => {
                 self.wakers.read = Some(waker.clone());

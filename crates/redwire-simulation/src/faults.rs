@@ -282,8 +282,7 @@ impl State {
     /// The server has read what arrived while it stood still.
     fn read_unread(&mut self) {
         for connection in self.connections.values_mut() {
-            let unread = std::mem::take(&mut connection.unread);
-            connection.up.under_way = connection.up.under_way.saturating_sub(unread);
+            connection.up.handle_taken(std::mem::take(&mut connection.unread));
             self.to_wake.extend(connection.wakers.write.take());
         }
     }

@@ -32,7 +32,7 @@ pub(crate) enum End {
 #[derive(Debug, Default)]
 pub(crate) struct Link {
     /// Bytes that were sent and not taken by the one who reads.
-    pub(crate) under_way: usize,
+    under_way: usize,
     /// What arrives later never overtakes this.
     last_arrival: Duration,
     /// All bytes that were sent so far.
@@ -54,6 +54,11 @@ impl Link {
     /// How many more bytes may be sent now.
     pub(crate) fn room(&self, way: &Way) -> usize {
         way.window.saturating_sub(self.under_way)
+    }
+
+    /// The one who reads has taken so many bytes.
+    pub(crate) fn handle_taken(&mut self, bytes: usize) {
+        self.under_way = self.under_way.saturating_sub(bytes);
     }
 
     /// The connection ends when `bytes` more have passed.

@@ -72,15 +72,11 @@ impl AsyncRead for Stream {
             let Some(connection) = state.connections.get_mut(&id) else {
                 return Poll::Ready(Err(io::ErrorKind::NotConnected.into()));
             };
-            match connection.poll_read(buffer.remaining(), cx.waker()) {
-                Poll::Ready(Ok(bytes)) => {
-                    buffer.put_slice(&bytes);
-                    state.pump(id, now);
-                    Poll::Ready(Ok(()))
-                }
-                Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
-                Poll::Pending => Poll::Pending,
+            let read = connection.poll_read(buffer, cx.waker());
+            if matches!(read, Poll::Ready(Ok(()))) {
+                state.pump(id, now);
             }
+            read
         })
     }
 }
@@ -94,13 +90,11 @@ impl AsyncWrite for Stream {
                 return Poll::Ready(Err(io::ErrorKind::NotConnected.into()));
             };
             let room = connection.up.room(&way).min(bytes.len());
-            match connection.poll_write(room, cx.waker()) {
-                Poll::Ready(Ok(taken)) => {
-                    state.write(id, &bytes[..taken], now);
-                    Poll::Ready(Ok(taken))
-                }
-                other => other,
+            let written = connection.poll_write(room, cx.waker());
+            if let Poll::Ready(Ok(taken)) = written {
+                state.write(id, &bytes[..taken], now);
             }
+            written
         })
     }
 

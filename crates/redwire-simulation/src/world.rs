@@ -292,15 +292,14 @@ impl State {
             return;
         };
         if server.door.closes_at(bytes) {
-            self.end_down(id, End::Closed, now);
-            self.handle_gone(id, now);
+            self.hang_up(id, End::Closed, now);
             return;
         }
         server.model.receive(client, bytes, now);
         if server.is_frozen {
             connection.unread += bytes.len();
         } else {
-            connection.up.under_way = connection.up.under_way.saturating_sub(bytes.len());
+            connection.up.handle_taken(bytes.len());
             self.to_wake.extend(connection.wakers.write.take());
         }
     }
@@ -341,35 +340,39 @@ impl State {
 
     /// Sends what the server has for a client, as far as there is room.
     pub(crate) fn pump(&mut self, id: ConnectionId, now: Duration) {
+        // Even if nothing is to be sent: the order of tasks, and so what a number means, depends on it.
         self.to_wake.extend(self.driver.take());
-        let Some(connection) = self.connections.get_mut(&id) else { return };
-        let (Some(client), number) = (connection.client, connection.server) else { return };
-        let server = &mut self.servers[number];
-        if server.is_frozen {
-            return;
-        }
         loop {
+            let Some(connection) = self.connections.get_mut(&id) else { return };
+            let Some(client) = connection.client else { return };
+            let server = &mut self.servers[connection.server];
+            if server.is_frozen {
+                return;
+            }
             let output = server.model.output(client);
             let taken = output.len().min(connection.down.room(&self.way));
             if taken == 0 {
-                break;
+                if output.is_empty() && server.model.is_closing(client) {
+                    self.hang_up(id, End::Closed, now);
+                }
+                return;
             }
             let (pieces, end) = connection.down.send(&output[..taken], now, &self.way, &mut self.random);
             server.model.sent(client, taken);
             for piece in pieces {
-                self.arranged += 1;
-                self.happenings.insert((piece.at, self.arranged), Happening::Down(id, piece.bytes));
+                self.arrange(piece.at, Happening::Down(id, piece.bytes));
             }
             if let Some(end) = end {
-                self.end_down(id, end, now);
-                self.handle_gone(id, now);
+                self.hang_up(id, end, now);
                 return;
             }
         }
-        if server.model.output(client).is_empty() && server.model.is_closing(client) {
-            self.end_down(id, End::Closed, now);
-            self.handle_gone(id, now);
-        }
+    }
+
+    /// The server ends a connection.
+    fn hang_up(&mut self, id: ConnectionId, end: End, now: Duration) {
+        self.end_down(id, end, now);
+        self.handle_gone(id, now);
     }
 
     /// The client will hear that a connection has ended.
