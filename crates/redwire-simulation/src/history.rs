@@ -106,7 +106,7 @@ pub(crate) struct Call {
     pub(crate) may_repeat: bool,
     pub(crate) begun: Duration,
     /// By when it has to end.
-    pub(crate) deadline: Option<Duration>,
+    pub(crate) deadline: Duration,
     /// Whether it must be answered, if all is well.
     pub(crate) is_fair: bool,
     pub(crate) ended_at: Duration,

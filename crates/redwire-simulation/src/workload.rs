@@ -63,10 +63,12 @@ impl Worker {
     /// Goes on until the scenario ends.
     pub(crate) async fn work(mut self) {
         match self.task.work {
-            Work::Strings | Work::Counters | Work::Lists | Work::Pipelines | Work::Transactions => {
-                self.plain().await;
-            }
-            Work::Publishes => self.plain().await,
+            Work::Strings
+            | Work::Counters
+            | Work::Lists
+            | Work::Pipelines
+            | Work::Transactions
+            | Work::Publishes => self.plain().await,
             Work::Watches => self.watches().await,
             Work::Subscribes => self.subscribes().await,
             Work::Locks => self.locks().await,
@@ -100,11 +102,16 @@ impl Worker {
         of > 0 && self.random.u32(..of) == 0
     }
 
+    /// After how many polls a call is given up, if it is.
+    fn patience(&mut self) -> Option<usize> {
+        self.chance(self.task.drops).then(|| self.random.usize(1..6))
+    }
+
     /// A deadline of its own, or the client's.
     fn limit(&mut self) -> Option<Duration> {
         let millis = [1, 5, 20, 100, 500, 1_000, 2_000];
-        let fits = if self.random.bool() { millis[self.random.usize(..millis.len())] } else { 0 };
-        (fits > 0).then(|| Duration::from_millis(fits).min(LONGEST))
+        let has_own = self.random.bool();
+        has_own.then(|| Duration::from_millis(millis[self.random.usize(..millis.len())]).min(LONGEST))
     }
 
     /// Notes that a call begins; gives its place.
@@ -126,7 +133,7 @@ impl Worker {
                 ops: ops.to_vec(),
                 may_repeat,
                 begun: now,
-                deadline: Some(now + time + waits),
+                deadline: now + time + waits,
                 is_fair,
                 ended_at: Duration::MAX,
                 ended: Ended::Open,
@@ -147,7 +154,7 @@ impl Worker {
 
     /// Awaits a call, or gives it up half-way.
     async fn finish(&mut self, place: usize, answers: Answers<'_>) -> Option<Result<Vec<Answer>>> {
-        let polls = self.chance(self.task.drops).then(|| self.random.usize(1..6));
+        let polls = self.patience();
         let answered = abandon(answers, polls).await;
         let answered =
             answered.map(|result| result.map(|values| values.into_iter().map(Answer::from).collect()));

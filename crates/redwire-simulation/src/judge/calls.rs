@@ -43,7 +43,7 @@ pub(super) fn judge(history: &History, replay: &Replay, verdict: &mut Verdict) {
 }
 
 fn deadline(place: usize, call: &Call, verdict: &mut Verdict) {
-    let Some(deadline) = call.deadline else { return };
+    let deadline = call.deadline;
     if matches!(call.ended, Ended::Dropped) {
         return;
     }

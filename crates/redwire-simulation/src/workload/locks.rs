@@ -16,7 +16,7 @@ impl Worker {
             let ttl = Duration::from_millis(self.random.u64(100..1_500));
             let wait = Duration::from_millis(self.random.u64(1..1_000));
             let lock = self.client.lock(&name).ttl(ttl).wait(wait).auto_extend(self.random.bool());
-            let polls = self.chance(self.task.drops).then(|| self.random.usize(1..6));
+            let polls = self.patience();
             let task = self.task.id;
             self.world.note(|| format!("task {task} wants {name} for {ttl:?}, waits {wait:?}"));
             let begun = self.world.now();

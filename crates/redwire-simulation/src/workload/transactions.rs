@@ -23,10 +23,7 @@ impl Worker {
             // Others change it meanwhile, and connections are lost.
             let pause = Duration::from_millis(if self.random.bool() { self.random.u64(..60) } else { 0 });
             // The task itself is late by that, if it is its turn when the deadline passes.
-            self.world.with(|state, _| {
-                let call = &mut state.history.calls[place];
-                call.deadline = call.deadline.map(|deadline| deadline + pause);
-            });
+            self.world.with(|state, _| state.history.calls[place].deadline += pause);
             let watched = key.clone();
             let work = move |mut transaction: Transaction| {
                 let (key, world, next) = (key.clone(), Arc::clone(&world), Arc::clone(&next));
