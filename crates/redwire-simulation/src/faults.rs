@@ -250,20 +250,9 @@ impl State {
             let is = lasting.contains(&FaultKind::Refusal(condition));
             server.model.set(condition, is, now);
         }
-        let holds = |up: bool| {
-            lasting.iter().any(|kind| match kind {
-                FaultKind::Hold { up: held_up, down } => {
-                    if up {
-                        *held_up
-                    } else {
-                        *down
-                    }
-                }
-                _ => false,
-            })
-        };
         let were_held = server.holds_up || server.holds_down;
-        (server.holds_up, server.holds_down) = (holds(true), holds(false));
+        server.holds_up = lasting.iter().any(|kind| matches!(kind, FaultKind::Hold { up: true, .. }));
+        server.holds_down = lasting.iter().any(|kind| matches!(kind, FaultKind::Hold { down: true, .. }));
         let is_frozen = lasting.contains(&FaultKind::Freeze);
         let was_frozen = std::mem::replace(&mut server.is_frozen, is_frozen);
         if was_frozen != is_frozen {
