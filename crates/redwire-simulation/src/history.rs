@@ -203,8 +203,8 @@ pub(crate) struct History {
     /// When connections were asked for.
     pub(crate) connects: Vec<Duration>,
     pub(crate) left: Left,
-    /// Other things that must not be, as they were seen.
-    pub(crate) wrongs: Vec<String>,
+    /// Other things that must not be, as they were seen: the promise, and how it was broken.
+    pub(crate) wrongs: Vec<(&'static str, String)>,
     /// What happened, in words; `None`: no one wants to read it.
     pub(crate) trace: Option<Vec<(Duration, String)>>,
 }

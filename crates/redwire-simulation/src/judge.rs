@@ -50,8 +50,8 @@ impl Verdict {
 /// What is wrong with a history of `scenario`.
 pub(crate) fn judge(scenario: &Scenario, history: &History) -> Vec<Wrong> {
     let mut verdict = Verdict::default();
-    for what in &history.wrongs {
-        verdict.wrong("run", what.clone());
+    for (promise, what) in &history.wrongs {
+        verdict.wrong(promise, what.clone());
     }
     let replay = replay::replay(history);
     calls::judge(history, &replay, &mut verdict);

@@ -28,7 +28,7 @@ pub(crate) fn run(scenario: &Scenario, traced: bool) -> History {
     let runtime = builder.enable_time().start_paused(true).build().expect("a runtime without I/O starts");
     keep_panics();
     let mut history = runtime.block_on(simulate(scenario, traced));
-    history.wrongs.extend(PANICS.take());
+    history.wrongs.extend(PANICS.take().into_iter().map(|panic| ("panic", panic)));
     history
 }
 
@@ -63,13 +63,12 @@ async fn simulate(scenario: &Scenario, traced: bool) -> History {
         tasks.map(|task| (task.id, tokio::spawn(Worker::new(&world, &scenario, &client, *task).work())));
     let end = world.moment(scenario.length + PATIENCE);
     for (id, mut task) in tasks.collect::<Vec<_>>() {
-        let wrong = match timeout_at(end, &mut task).await {
+        match timeout_at(end, &mut task).await {
             Ok(Ok(())) => continue,
-            Ok(Err(error)) => format!("task {id} panicked: {error}"),
-            Err(_) => format!("I3: task {id} never ended"),
-        };
+            Ok(Err(error)) => world.wrong("panic", format!("task {id} panicked: {error}")),
+            Err(_) => world.wrong("I3", format!("task {id} never ended")),
+        }
         task.abort();
-        world.with(|state, _| state.history.wrongs.push(wrong));
     }
     let left = let_go(&world, &scenario, client).await;
     world.with(|state, _| {

@@ -141,6 +141,11 @@ impl World {
         self.with(|state, now| state.history.note(now, what));
     }
 
+    /// Notes that a promise was broken, where it is seen at once.
+    pub(crate) fn wrong(&self, promise: &'static str, what: String) {
+        self.with(|state, _| state.history.wrongs.push((promise, what)));
+    }
+
     /// Lets everything happen at its time. It never ends.
     pub(crate) async fn drive(self: Arc<Self>) {
         let mut timer = pin!(sleep(Duration::ZERO));

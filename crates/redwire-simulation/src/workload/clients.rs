@@ -29,8 +29,7 @@ impl Worker {
                 other.close(limit).await;
                 let took = world.now() - begun;
                 if took > limit + Duration::from_millis(2) {
-                    let what = format!("I3: closing took {took:?} of {limit:?}");
-                    world.with(|state, _| state.history.wrongs.push(what));
+                    world.wrong("I3", format!("closing took {took:?} of {limit:?}"));
                 }
             });
             worker.random = fastrand::Rng::with_seed(self.random.u64(..));

@@ -24,8 +24,7 @@ impl Worker {
             let ends = begun + wait + self.scenario.options.timeout + Duration::from_millis(3);
             let late = self.world.now().saturating_sub(ends);
             if late > Duration::ZERO {
-                let what = format!("task {task} waited {late:?} too long for {name}");
-                self.world.with(|state, _| state.history.wrongs.push(what));
+                self.world.wrong("I3", format!("task {task} waited {late:?} too long for {name}"));
             }
             let Some(Ok(guard)) = acquired else {
                 self.world.note(|| format!("task {task} does not get {name}: {acquired:?}"));
