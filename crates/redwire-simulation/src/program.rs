@@ -66,7 +66,6 @@ impl Options {
                 "--trace" => options.trace = true,
                 "--first" => options.stops = true,
                 "--plain" => options.plain = true,
-                "--help" | "-h" => return Err(HELP.to_owned()),
                 _ => {
                     let value = args.next().ok_or_else(|| format!("{name} needs a value\n\n{HELP}"))?;
                     options.set(name, value)?;
@@ -96,7 +95,7 @@ impl Options {
                     value.parse().map_err(|_| format!("--hours expects a number, got {value:?}"))?;
                 let limit = Duration::try_from_secs_f64(hours * 3600.0);
                 self.limit = Some(limit.map_err(|_| format!("--hours expects a time, got {value:?}"))?);
-                self.seeds = u64::MAX - self.from;
+                self.seeds = u64::MAX;
             }
             "--scenario" if value == "single" => {}
             "--scenario" => return Err(format!("there is no scenario {value:?}; there is: single")),
@@ -124,6 +123,10 @@ impl Options {
 /// # Errors
 /// The arguments cannot be understood.
 pub fn program(args: &[String]) -> Result<bool, String> {
+    if args.iter().any(|arg| arg == "--help" || arg == "-h") {
+        println!("{HELP}");
+        return Ok(true);
+    }
     let options = Options::parse(args)?;
     match options.seed {
         Some(seed) => Ok(one(&options, seed)),
@@ -159,8 +162,11 @@ fn many(options: &Options) -> bool {
             scope.spawn(|| {
                 loop {
                     let is_late = options.limit.is_some_and(|limit| begun.elapsed() >= limit);
+                    if is_late || stopped.load(Ordering::Relaxed) {
+                        return;
+                    }
                     let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if is_late || seed - options.from >= options.seeds || stopped.load(Ordering::Relaxed) {
+                    if seed - options.from >= options.seeds {
                         return;
                     }
                     let scenario = options.scenario(seed);
