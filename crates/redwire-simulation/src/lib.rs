@@ -2,8 +2,9 @@
 //!
 //! The client is the real one. It reaches model servers by a [connector](redwire::connector), over a network
 //! in memory, on a runtime of one thread whose clock is paused; chance comes from the number alone. So the
-//! same number gives the same history, to the byte, and ten seconds pass in some milliseconds. What happened
-//! is held against the promises I1 to I7 (`DESIGN.md`).
+//! same number gives the same history, to the byte, but for the tokens of locks, which are the system's
+//! chance; and ten seconds pass in some milliseconds. What happened is held against the promises I1 to I7
+//! (`DESIGN.md`).
 
 mod connection;
 mod faults;
