@@ -43,6 +43,18 @@ pub(crate) fn run_quietly(command: &mut Command) -> Result<(), String> {
     }
 }
 
+/// What a program prints; if it fails, the error has what it complains of.
+pub(crate) fn said(command: &mut Command) -> Result<Vec<u8>, String> {
+    match command.output() {
+        Ok(output) if output.status.success() => Ok(output.stdout),
+        Ok(output) => {
+            let complaint = String::from_utf8_lossy(&output.stderr).into_owned();
+            Err(format!("`{}` failed ({})\n{complaint}", line(command), output.status))
+        }
+        Err(error) => Err(format!("`{}` can't be run: {error}", line(command))),
+    }
+}
+
 /// Whether a program runs and succeeds; its output is thrown away.
 pub(crate) fn works(command: &mut Command) -> bool {
     command.output().is_ok_and(|output| output.status.success())

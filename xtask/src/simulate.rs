@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use crate::repository::{cargo, root, run};
+use crate::repository::{cargo, root, run, said};
 
 /// `cargo xtask simulate`.
 pub(crate) fn run_it(args: &[String]) -> Result<(), String> {
@@ -39,6 +39,9 @@ fn mistakes(names: &[String]) -> Result<(), String> {
         }
     }
     patches.sort();
+    if let Some(name) = names.iter().find(|name| patches.iter().all(|(known, _)| known != *name)) {
+        return Err(format!("there is no mistake {name:?} in {}", folder.display()));
+    }
     let place = target().join("mistakes");
     let mut missed = 0;
     for (name, patch) in &patches {
@@ -62,11 +65,8 @@ fn target() -> PathBuf {
 /// Has `place` hold what the repository holds. What is the same already is left alone, so that little has to
 /// be compiled.
 fn copy_tree(place: &Path) -> Result<(), String> {
-    let list = Command::new("git")
-        .args(["ls-files", "-z", "-co", "--exclude-standard"])
-        .current_dir(root())
-        .output();
-    let list = list.map_err(|error| format!("git: {error}"))?.stdout;
+    let mut git = Command::new("git");
+    let list = said(git.args(["ls-files", "-z", "-co", "--exclude-standard"]).current_dir(root()))?;
     for name in String::from_utf8_lossy(&list).split('\0').filter(|name| !name.is_empty()) {
         let (from, to) = (root().join(name), place.join(name));
         let Ok(wanted) = fs::read(&from) else { continue };
@@ -83,13 +83,7 @@ fn apply(place: &Path, patch: &Path) -> Result<(), String> {
     // Not as a part of the repository that it may lie in.
     let ceiling = place.parent().unwrap_or(place);
     let mut git = Command::new("git");
-    let output =
-        git.arg("apply").arg(patch).current_dir(place).env("GIT_CEILING_DIRECTORIES", ceiling).output();
-    let output = output.map_err(|error| format!("git: {error}"))?;
-    match output.status.success() {
-        true => Ok(()),
-        false => Err(format!("{}: {}", patch.display(), String::from_utf8_lossy(&output.stderr))),
-    }
+    said(git.arg("apply").arg(patch).current_dir(place).env("GIT_CEILING_DIRECTORIES", ceiling)).map(drop)
 }
 
 /// What is changed is compiled quickly, and the rest is quick: a mistake is found after a few numbers, or
@@ -105,11 +99,7 @@ fn build(place: &Path) -> Result<(), String> {
     for package in ["\"*\"", "redwire-model", "redwire-simulation"] {
         build.args(["--config", &format!("profile.release.package.{package}.opt-level=1")]);
     }
-    let output = build.output().map_err(|error| error.to_string())?;
-    match output.status.success() {
-        true => Ok(()),
-        false => Err(format!("it does not compile: {}", String::from_utf8_lossy(&output.stderr))),
-    }
+    said(&mut build).map(drop)
 }
 
 /// How the mistake was found, if it was.
