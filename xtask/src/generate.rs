@@ -16,7 +16,7 @@ use crate::repository;
 use spec::Spec;
 
 /// Where the table is.
-const TABLE: &str = "crates/redwire-core/src/facts/table.rs";
+pub(crate) const TABLE: &str = "crates/redwire-core/src/facts/table.rs";
 
 /// Runs the chore: `gen`, `gen --check`, `gen --collect SERVER…`.
 pub(crate) fn run(args: &[String]) -> Result<(), String> {

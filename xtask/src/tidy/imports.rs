@@ -1,4 +1,5 @@
-//! The direction of imports between the crates: resp <- core <- redwire <- cli, with the test kit beside.
+//! The direction of imports between the crates: resp <- core <- redwire <- cli, with the test kit and the
+//! model beside, and the simulation over redwire and the model.
 
 use super::finding::Finding;
 use super::source::Source;
@@ -10,7 +11,7 @@ struct Member {
     tests_use: &'static [&'static str],
 }
 
-const MEMBERS: [Member; 7] = [
+const MEMBERS: [Member; 8] = [
     Member { name: "redwire-resp", uses: &[], tests_use: &[] },
     Member { name: "redwire-core", uses: &["redwire-resp"], tests_use: &["redwire-testkit"] },
     Member { name: "redwire-testkit", uses: &["redwire-resp", "redwire-core"], tests_use: &[] },
@@ -22,6 +23,7 @@ const MEMBERS: [Member; 7] = [
     },
     // A model that shared the client's parser would share its mistakes.
     Member { name: "redwire-model", uses: &[], tests_use: &["redwire", "redwire-testkit"] },
+    Member { name: "redwire-simulation", uses: &["redwire", "redwire-model"], tests_use: &[] },
     // The chores must run while the product does not build.
     Member { name: "xtask", uses: &[], tests_use: &["redwire-core"] },
 ];

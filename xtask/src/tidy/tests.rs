@@ -154,6 +154,9 @@ fn imports_against_the_direction_are_found() {
     assert_eq!(findings("crates/redwire-resp/src/a.rs", "//! A.\nlet a = redwire_core::cmd();\n"), [2]);
     assert_eq!(findings("crates/redwire/src/a.rs", "//! A.\nuse redwire_testkit::Server;\n"), [2]);
     assert_eq!(findings("crates/redwire/tests/a.rs", "//! A.\nuse redwire_testkit::Server;\n"), NONE);
+    let simulation = "crates/redwire-simulation/src/a.rs";
+    assert_eq!(findings(simulation, "//! A.\nuse redwire_core::Cmd;\nuse redwire_model::Model;\n"), [2]);
+    assert_eq!(findings("crates/redwire/tests/a.rs", "//! A.\nuse redwire_simulation::trace;\n"), [2]);
     assert_eq!(
         findings("crates/redwire/src/a.rs", "//! A.\nuse redwire_core::Cmd;\nuse redwire_resp as r;\n"),
         NONE
