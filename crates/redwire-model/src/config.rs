@@ -12,6 +12,8 @@ pub(crate) struct Config {
     values: BTreeMap<&'static str, String>,
     /// Of `normal` clients and of `pubsub`, as the option says them.
     limits: [OutputLimit; 2],
+    /// As the option says it.
+    bulk_max: i64,
 }
 
 /// Names and values at the start. What follows from `maxclients`, `proto-max-bulk-len`,
@@ -50,7 +52,8 @@ impl Config {
             DEFAULTS.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
         values.insert("databases", options.databases.to_string());
         values.insert("requirepass", options.password.clone().unwrap_or_default());
-        let mut config = Self { values, limits: [OutputLimit::default(); 2] };
+        let mut config = Self { values, limits: [OutputLimit::default(); 2], bulk_max: 0 };
+        config.bulk_max = config.read_bulk_max();
         config.limits = ["normal", "pubsub"].map(|class| config.read_output_limit(class));
         config
     }
@@ -75,6 +78,7 @@ impl Config {
             _ => {}
         }
         self.values.insert(name, value.to_owned());
+        self.bulk_max = self.read_bulk_max();
         Ok(true)
     }
 
@@ -83,6 +87,10 @@ impl Config {
     }
 
     pub(crate) fn bulk_max(&self) -> i64 {
+        self.bulk_max
+    }
+
+    fn read_bulk_max(&self) -> i64 {
         self.number("proto-max-bulk-len", 512 << 20)
     }
 
