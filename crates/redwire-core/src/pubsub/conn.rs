@@ -12,7 +12,7 @@ use super::wire::OwedReply;
 use super::{ChannelKind, PubSub, closed};
 use crate::backoff::Backoff;
 use crate::config::HostPort;
-use crate::error::Error;
+use crate::error::{ConnectionFault, Error, ErrorKind};
 use crate::keeper::{Keeper, WhenToConnect};
 use crate::liveness::Liveness;
 use crate::outage::heals;
@@ -48,7 +48,10 @@ pub(super) struct PubSubConn {
     pub(super) refused: Option<Error>,
     /// When something was last read. It may have come long before that.
     pub(super) read: Option<Instant>,
-    /// When there was last nothing to be read: all that had come by then was heard.
+    /// When there was last nothing to be read. The connection may have been dead by then, unseen.
+    pub(super) quiet: Option<Instant>,
+    /// When there was nothing to be read, and something came later: all that had come by then was heard, and
+    /// what the server sent by then had come.
     pub(super) heard: Option<Instant>,
     /// How many bytes were read since then, or since the last `PING` was sent.
     pub(super) burst: usize,
@@ -73,6 +76,7 @@ impl PubSubConn {
             pinged: None,
             refused: None,
             read: None,
+            quiet: None,
             heard: None,
             burst: 0,
             behind: None,
@@ -191,6 +195,12 @@ impl<W> PubSub<W> {
     /// The connection was lost, whatever the reason: it will be made anew, for as long as a subscriber wants
     /// anything.
     pub fn handle_lost(&mut self, conn: ConnId, error: Error, now: Instant, random: u64) {
+        if let Some(conn) = self.conns.get_mut(&conn)
+            && error.kind() == ErrorKind::Connection(ConnectionFault::Closed)
+        {
+            // The end comes in order, too, behind all that was sent. A reset does not.
+            conn.heard = conn.heard.max(conn.quiet);
+        }
         self.handle_down(conn);
         self.suspect_map();
         if let Some(conn) = self.conns.get_mut(&conn) {

@@ -37,9 +37,10 @@ pub enum SubscriptionEvent {
     /// server did not count us among its subscribers, as while the slot of a shard channel moves. All that
     /// was published before `from` came before, by this machine's clock and less the time that bytes travel.
     ///
-    /// That holds for a subscriber that reads late, too, and that the server drops at its output buffer
-    /// limit: then `from` is the last time at which nothing more was to be read, which may be long before the
-    /// messages that were read last.
+    /// That holds for a connection that died unseen, for a subscriber that reads late, and for one that the
+    /// server drops at its output buffer limit, too: `from` is the last time at which nothing more was to be
+    /// read, and after which something came, be it the answer to a sign of life (`health_check_interval`). It
+    /// may be long before the messages that were read last.
     Gap {
         /// Up to when all is known to have come.
         from: Instant,

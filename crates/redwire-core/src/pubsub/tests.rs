@@ -510,6 +510,30 @@ fn a_gap_begins_where_there_was_last_nothing_to_read() {
     }
 }
 
+/// What came last was heard at 1, and nothing since: a message may have been lost on its way at any time
+/// after the look before.
+#[test]
+fn a_look_that_finds_nothing_is_no_sign_of_life() {
+    for fault in [ConnectionFault::Silent, ConnectionFault::Reset] {
+        let mut scene = Scene::connected('>');
+        let start = scene.now;
+        let id = scene.subscribed("a");
+        scene.now += SECOND;
+        scene.receive(&["message", "a", "1"]);
+        scene.now += SECOND;
+        scene.receive(&["message", "a", "2"]);
+        scene.now += 4 * SECOND;
+        scene.machine.handle_quiet(ConnId::MAIN, scene.now);
+        scene.now += SECOND;
+        let error = Error::new(ErrorKind::Connection(fault), Outcome::MaybeExecuted, "dead");
+        scene.machine.handle_lost(ConnId::MAIN, error, scene.now, 0);
+        scene.machine.handle_connected(ConnId::MAIN, scene.now);
+        scene.sent();
+        scene.receive(&["subscribe", "a", "1"]);
+        assert_eq!(scene.items(&id, start), ["a=1", "a=2", "reconnected", "gap 1-7"]);
+    }
+}
+
 /// Where much is read at a time, the server may have had more to send than it could, and has dropped what
 /// came then.
 #[test]

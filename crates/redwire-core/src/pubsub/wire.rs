@@ -103,7 +103,7 @@ impl<W> PubSub<W> {
         let dependents = self.dependents(conn);
         let Some(this) = self.conns.get_mut(&conn) else { return };
         this.keeper.handle_connected(now, 0);
-        (this.answered, this.read, this.heard) = (false, Some(now), Some(now));
+        (this.answered, this.read, this.quiet, this.heard) = (false, Some(now), None, Some(now));
         let again = std::mem::replace(&mut this.was_connected, true);
         this.liveness.handle_connected(now);
         for kind in ChannelKind::ALL {
@@ -129,6 +129,7 @@ impl<W> PubSub<W> {
         this.refused = None;
         this.changed.clear();
         this.liveness.handle_lost();
+        this.quiet = None;
         let (behind, heard) = (this.behind.take(), this.heard.take());
         let since = behind.or(heard);
         for table in &mut self.names {
@@ -258,6 +259,8 @@ impl<W> PubSub<W> {
     pub fn handle_frames(&mut self, conn: ConnId, frames: &mut Frames, now: Instant) -> Result<()> {
         let Some(this) = self.conns.get_mut(&conn).filter(|conn| conn.keeper.is_up()) else { return Ok(()) };
         this.read = Some(now);
+        // The connection was alive: what comes is in order, and so all that was sent by then has come.
+        this.heard = this.heard.max(this.quiet);
         let before = this.heard;
         let bytes = std::mem::take(&mut frames.bytes);
         let mut start = 0;
@@ -286,10 +289,11 @@ impl<W> PubSub<W> {
     /// At the time `at` there was nothing to be read, and there is nothing unread that had come by then.
     ///
     /// What is read later may have come at any time since: a subscriber may be slow, its thread busy, the
-    /// process suspended. So a gap begins here, and not where something was last read.
+    /// process suspended. So a gap begins here, and not where something was last read. But only if something
+    /// was read later: or else the connection may have been dead by then, and messages lost on the way.
     pub fn handle_quiet(&mut self, conn: ConnId, at: Instant) {
         if let Some(this) = self.conns.get_mut(&conn) {
-            (this.heard, this.burst) = (this.heard.max(Some(at)), 0);
+            (this.quiet, this.burst) = (this.quiet.max(Some(at)), 0);
         }
     }
 
