@@ -13,8 +13,8 @@ use crate::{
     backoff::Backoff,
     callbacks::ResponseCallbacks,
     cluster::ClusterOptions,
-    connector::{BlockingDriver, Connector, NonblockingDriver},
     credentials::{Credentials, Provider},
+    driver_value::{BlockingDriver, DriverValue, NonblockingDriver},
     resolve::Resolver,
     secret::Secret,
 };
@@ -69,8 +69,10 @@ pub struct Config {
     password: Option<Secret>,
     credential_provider: Option<Provider>,
     resolver: Option<Resolver>,
-    connector: Option<Connector<NonblockingDriver>>,
-    blocking_connector: Option<Connector<BlockingDriver>>,
+    connector: Option<DriverValue<NonblockingDriver>>,
+    blocking_connector: Option<DriverValue<BlockingDriver>>,
+    on_connect: Option<DriverValue<NonblockingDriver>>,
+    blocking_on_connect: Option<DriverValue<BlockingDriver>>,
     seed: Option<u64>,
     response_callbacks: ResponseCallbacks,
     connect_timeout: Duration,
@@ -214,14 +216,26 @@ impl Config {
 
     /// What makes the connections of the async client; `None`: the driver.
     #[must_use]
-    pub fn connector(&self) -> Option<&Connector<NonblockingDriver>> {
+    pub fn connector(&self) -> Option<&DriverValue<NonblockingDriver>> {
         self.connector.as_ref()
     }
 
     /// What makes the connections of the blocking client; `None`: the driver.
     #[must_use]
-    pub fn blocking_connector(&self) -> Option<&Connector<BlockingDriver>> {
+    pub fn blocking_connector(&self) -> Option<&DriverValue<BlockingDriver>> {
         self.blocking_connector.as_ref()
+    }
+
+    /// What the async driver runs on each new connection.
+    #[must_use]
+    pub fn on_connect(&self) -> Option<&DriverValue<NonblockingDriver>> {
+        self.on_connect.as_ref()
+    }
+
+    /// What the blocking driver runs on each new connection.
+    #[must_use]
+    pub fn blocking_on_connect(&self) -> Option<&DriverValue<BlockingDriver>> {
+        self.blocking_on_connect.as_ref()
     }
 
     /// What the random numbers of a client begin with; `None`: they are not to be foreseen.
@@ -412,6 +426,8 @@ impl Default for Config {
             resolver: None,
             connector: None,
             blocking_connector: None,
+            on_connect: None,
+            blocking_on_connect: None,
             seed: None,
             response_callbacks: ResponseCallbacks::default(),
             connect_timeout: Duration::from_secs(2),

@@ -251,10 +251,23 @@ impl Server {
     }
 }
 
+/// A directory for the files of a server: in memory where there is much of it. A node of a cluster waits for
+/// the disk at each change of the map, which takes seconds where others write much.
+fn make_dir() -> io::Result<TempDir> {
+    const MEMORY: &str = "/dev/shm";
+    const MUCH: u64 = 1 << 30;
+    let mut builder = tempfile::Builder::new();
+    let builder = builder.prefix("redwire-");
+    match rustix::fs::statvfs(MEMORY) {
+        Ok(room) if room.f_bavail.saturating_mul(room.f_frsize) >= MUCH => builder.tempdir_in(MEMORY),
+        _ => builder.tempdir(),
+    }
+}
+
 /// Prepares a directory, writes the configuration and starts, on another port if the first one is taken.
 fn start(builder: &ServerBuilder) -> Result<Server, String> {
     let binary = builder.find_binary()?;
-    let dir = tempfile::Builder::new().prefix("redwire-").tempdir().map_err(|error| error.to_string())?;
+    let dir = make_dir().map_err(|error| error.to_string())?;
     let unix_path = dir.path().join("redis.sock");
     builder.write_pems(dir.path()).map_err(|error| error.to_string())?;
     let ports_tried = if builder.port.is_some() { 1 } else { PORTS_TRIED };

@@ -11,8 +11,8 @@ use super::{
 use crate::{
     Error, Value,
     backoff::Backoff,
-    connector::{BlockingDriver, Connector, NonblockingDriver},
     credentials::Provider,
+    driver_value::{BlockingDriver, DriverValue, NonblockingDriver},
     resolve::Resolver,
     secret::Secret,
     url::Url,
@@ -149,7 +149,7 @@ impl ConfigBuilder {
     ///
     /// A blocking client with this configuration fails: see
     /// [`blocking_connector`](Self::blocking_connector).
-    pub fn connector(mut self, connector: impl Into<Connector<NonblockingDriver>>) -> Self {
+    pub fn connector(mut self, connector: impl Into<DriverValue<NonblockingDriver>>) -> Self {
         self.config.connector = Some(connector.into());
         self
     }
@@ -157,8 +157,30 @@ impl ConfigBuilder {
     /// As [`connector`](Self::connector), for the blocking client: a
     /// `redwire::blocking::connector::Connector`. Default: none. A client fails to connect if only the other
     /// one is set, since it would go past the proxy of the other.
-    pub fn blocking_connector(mut self, connector: impl Into<Connector<BlockingDriver>>) -> Self {
+    pub fn blocking_connector(mut self, connector: impl Into<DriverValue<BlockingDriver>>) -> Self {
         self.config.blocking_connector = Some(connector.into());
+        self
+    }
+
+    /// What the async driver runs on each new connection, after the handshake and before any caller uses it: a
+    /// `redwire::OnConnect`. All connections of clients, pools, subscriptions, caches and monitors, to each
+    /// node of a cluster, and those by hand, but not to sentinels, which have a
+    /// [configuration](Self::sentinel_config) of their own for that. Default: none. A connect whose callback
+    /// fails has failed; it has the connect timeout for that.
+    ///
+    /// A blocking client with this configuration fails: see
+    /// [`blocking_on_connect`](Self::blocking_on_connect).
+    #[doc(alias = "redis_connect_func")]
+    pub fn on_connect(mut self, callback: impl Into<DriverValue<NonblockingDriver>>) -> Self {
+        self.config.on_connect = Some(callback.into());
+        self
+    }
+
+    /// As [`on_connect`](Self::on_connect), for the blocking driver: a `redwire::blocking::OnConnect`.
+    /// Default: none. A client fails to connect if only the other one is set, since what that one does on
+    /// each connection would be left out.
+    pub fn blocking_on_connect(mut self, callback: impl Into<DriverValue<BlockingDriver>>) -> Self {
+        self.config.blocking_on_connect = Some(callback.into());
         self
     }
 

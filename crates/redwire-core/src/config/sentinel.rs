@@ -98,6 +98,9 @@ impl Config {
             username: options.username.clone(),
             password: options.password.clone(),
             credential_provider: None,
+            // Sentinels do not know most commands.
+            on_connect: None,
+            blocking_on_connect: None,
             db: 0,
             read_only: false,
             connect_timeout: options.timeout,

@@ -215,7 +215,7 @@ fn a_user_without_a_password_is_that_user_with_the_empty_one() {
 
 #[test]
 fn connectors_and_the_seed_are_kept_for_sentinels_and_nodes() {
-    let (connector, blocking) = (Connector::new(1), Connector::new(2));
+    let (connector, blocking) = (DriverValue::new(1), DriverValue::new(2));
     let builder = Config::builder().connector(connector.clone()).blocking_connector(blocking.clone()).seed(7);
     let config = builder.build().unwrap();
     let node = HostPort::new("h", 1);
@@ -225,6 +225,21 @@ fn connectors_and_the_seed_are_kept_for_sentinels_and_nodes() {
         assert_eq!(other.seed(), None, "the client's random numbers go on");
     }
     assert_eq!(config.to_string(), "redis://localhost:6379");
+}
+
+#[test]
+fn callbacks_on_connecting_are_kept_for_nodes_and_not_for_sentinels() {
+    let (callback, blocking) = (DriverValue::new(1), DriverValue::new(2));
+    let builder = Config::builder().on_connect(callback.clone()).blocking_on_connect(blocking.clone());
+    let (config, node) = (builder.clone().build().unwrap(), HostPort::new("h", 1));
+    let of = |config: Config| (config.on_connect().cloned(), config.blocking_on_connect().cloned());
+    for other in [config.for_node(node.clone()), config.for_map(node.clone())] {
+        assert_eq!(of(other), (Some(callback.clone()), Some(blocking.clone())));
+    }
+    assert_eq!(of(config.for_sentinel(node.clone())), (None, None));
+    let sentinels = Config::builder().on_connect(callback.clone()).build().unwrap();
+    let own = builder.url("redis+sentinel://s/m").sentinel_config(sentinels).build().unwrap();
+    assert_eq!(of(own.for_sentinel(node)), (Some(callback), None));
 }
 
 #[test]

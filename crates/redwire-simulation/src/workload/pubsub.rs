@@ -41,7 +41,11 @@ impl Worker {
             while self.world.now() < ends.min(self.scenario.length) {
                 let limit = Duration::from_millis(self.random.u64(1..500));
                 if let Some(event) = subscription.next_within(limit).await {
+                    let has_ended = matches!(event, SubscriptionEvent::Failed(_));
                     self.heard(place, event);
+                    if has_ended {
+                        break;
+                    }
                     sleep(Duration::from_millis(slow)).await;
                 } else {
                     self.world.with(|state, now| state.history.subscriptions[place].until = now);

@@ -13,7 +13,6 @@ use redwire_core::retry::{self, Attempt, Decision};
 use redwire_core::{Arg, Cmd, Error, Pipeline, Replies, Reply, Result, Run, Slots, facts};
 
 use super::cluster::Nodes;
-use super::connection::OnConnect;
 use super::events::Events;
 use super::lock::Lock;
 use super::monitor::Monitor;
@@ -74,30 +73,6 @@ impl Client {
         Ok(client)
     }
 
-    /// As [`open`](Self::open); each connection, now and later, is given to `on_connect` before any caller
-    /// uses it.
-    ///
-    /// ```no_run
-    /// # let config = redwire::config::Config::default();
-    /// use std::sync::Arc;
-    ///
-    /// use redwire::blocking::{Client, Connection};
-    /// use redwire::{Run, cmd};
-    ///
-    /// let no_evict = |connection: &mut Connection| connection.run::<()>(cmd("CLIENT NO-EVICT").arg("ON"));
-    /// let client = Client::open_with(config, Arc::new(no_evict))?;
-    /// # Ok::<(), redwire::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    /// As [`connect`](Self::connect); also what `on_connect` returns.
-    #[doc(alias = "redis_connect_func")]
-    pub fn open_with(config: Config, on_connect: OnConnect) -> Result<Self> {
-        let client = Self::lazy_with(config, on_connect)?;
-        client.connect_now()?;
-        Ok(client)
-    }
-
     fn connect_now(&self) -> Result<()> {
         match &self.cluster {
             Some(nodes) => nodes.connect(),
@@ -119,15 +94,7 @@ impl Client {
     /// # Errors
     /// Options that this version has no part for.
     pub fn lazy(config: Config) -> Result<Self> {
-        Ok(Self::to(SharedConnections::new(Pool::to(Target::new(config)?, None))))
-    }
-
-    /// As [`lazy`](Self::lazy), with [`open_with`](Self::open_with)'s `on_connect`.
-    ///
-    /// # Errors
-    /// As [`lazy`](Self::lazy).
-    pub fn lazy_with(config: Config, on_connect: OnConnect) -> Result<Self> {
-        Ok(Self::to(SharedConnections::new(Pool::to(Target::new(config)?, Some(on_connect)))))
+        Ok(Self::to(SharedConnections::new(Pool::to(Target::new(config)?))))
     }
 
     /// A client whose calls borrow from `pool`, which others may use, too. The pool stays open when the
@@ -141,13 +108,13 @@ impl Client {
 
     fn to(shared_connections: SharedConnections) -> Self {
         let pool = shared_connections.pool();
-        let cluster = Nodes::of(pool.target(), pool.on_connect());
+        let cluster = Nodes::of(pool.target());
         Self { pubsub: pool.pubsub(cluster.clone()), shared_connections, cluster }
     }
 
     /// The client of one node of the cluster that `target` leads to.
-    pub(super) fn of_node(target: &Target, address: &HostPort, on_connect: Option<OnConnect>) -> Self {
-        Self::to(SharedConnections::new(Pool::to(target.node(address), on_connect)))
+    pub(super) fn of_node(target: &Target, address: &HostPort) -> Self {
+        Self::to(SharedConnections::new(Pool::to(target.node(address))))
     }
 
     /// Gives up all connections, and what is under way on them.

@@ -22,6 +22,7 @@ use redwire_core::session_state::{SentCommand, SessionState};
 use redwire_core::{Cmd, Error, Outcome, Pipeline, Replies, Reply, Result, Run, Slots, Value, cmd};
 
 use super::health::Health;
+use super::on_connect::OnConnect;
 use super::stream::CurrentSocket;
 use super::wire::Wire;
 use crate::shared::interrupt::Interrupt;
@@ -29,10 +30,6 @@ use crate::shared::lookups::{CALLBACK, Lookups, catch};
 use crate::shared::setup;
 use crate::shared::target::Target;
 pub(super) use reuse::Unready;
-
-/// What a [`Connection`] does each time it is connected, after the handshake. What it runs on the connection
-/// ends by the deadline of the connect; a callback that panics is a connect that failed.
-pub type OnConnect = Arc<dyn Fn(&mut Connection) -> Result<()> + Send + Sync>;
 
 /// One connection by hand, for one caller at a time: state such as the database is the caller's own.
 ///
@@ -96,18 +93,18 @@ impl Connection {
     pub(super) fn with_lookups(config: Config, lookups: Arc<Lookups>) -> Result<Self> {
         let target = Target::with_lookups(config, lookups)?;
         let health = Arc::new(Health::new(Arc::clone(&target)));
-        Ok(Self::to(target, health, None))
+        Ok(Self::to(target, health))
     }
 
     /// A connection to `target` that is not connected yet; `health` tells whether the server lives.
-    pub(super) fn to(target: Arc<Target>, health: Arc<Health>, on_connect: Option<OnConnect>) -> Self {
+    pub(super) fn to(target: Arc<Target>, health: Arc<Health>) -> Self {
         Self {
             health,
             wire: None,
             interrupt: Arc::default(),
             sent: VecDeque::new(),
             secrets: Vec::new(),
-            on_connect: on_connect.into_iter().collect(),
+            on_connect: Vec::new(),
             limit: None,
             session_state: SessionState::new(target.config().db()),
             process: std::process::id(),
@@ -159,9 +156,11 @@ impl Connection {
     /// Runs the callbacks on a connection that is as new.
     fn introduce(&mut self, deadline: Option<Instant>) -> Result<()> {
         self.session_state = SessionState::new(self.target.config().db());
-        for callback in self.on_connect.clone() {
+        let common = OnConnect::of(self.target.config()).map(|common| common.cloned());
+        let common = common.inspect_err(|_| self.disconnect())?;
+        for callback in common.into_iter().chain(self.on_connect.clone()) {
             let limit = std::mem::replace(&mut self.limit, deadline);
-            let called = catch(CALLBACK, || callback(self)).and_then(|called| called);
+            let called = catch(CALLBACK, || callback.call(self)).and_then(|called| called);
             self.limit = limit;
             if let Err(error) = called {
                 self.disconnect();
@@ -174,6 +173,20 @@ impl Connection {
             return Err(setup::bound_by_callback());
         }
         Ok(())
+    }
+
+    /// A new connection that is driven in another way, on which the callback of the configuration was run.
+    pub(super) fn introduced(target: &Arc<Target>, deadline: Option<Instant>) -> Result<Wire> {
+        let wire = Wire::connect(target, None, None, deadline)?;
+        if OnConnect::of(target.config())?.is_none() {
+            return Ok(wire);
+        }
+        let mut connection = Self::to(Arc::clone(target), Arc::new(Health::new(Arc::clone(target))));
+        connection.wire = Some(wire);
+        let limit = Instant::now() + target.config().connect_timeout();
+        connection.introduce(Some(deadline.map_or(limit, |deadline| deadline.min(limit))))?;
+        let is_clean = connection.sent.is_empty();
+        connection.wire.take().filter(|wire| is_clean && wire.is_clean()).ok_or_else(setup::left_dirty)
     }
 
     /// Closes the connection. Replies that are under way are lost.
@@ -203,14 +216,15 @@ impl Connection {
         self.session_state.db()
     }
 
-    /// Registers a callback for every (re)connect from now on.
+    /// Registers a callback for every (re)connect of this connection from now on, after that of the
+    /// [configuration](crate::config::ConfigBuilder::blocking_on_connect).
     #[doc(alias = "register_connect_callback")]
     #[doc(alias = "redis_connect_func")]
     pub fn on_connect(&mut self, callback: OnConnect) {
         self.on_connect.push(callback);
     }
 
-    /// Forgets all callbacks.
+    /// Forgets all callbacks but that of the configuration.
     #[doc(alias = "clear_connect_callbacks")]
     pub fn clear_on_connect(&mut self) {
         self.on_connect.clear();

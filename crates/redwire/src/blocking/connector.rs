@@ -13,7 +13,7 @@ use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use redwire_core::config::{Config, Endpoint};
-use redwire_core::connector::{self, BlockingDriver};
+use redwire_core::driver_value::{BlockingDriver, DriverValue};
 use redwire_core::{Error, Result};
 
 use crate::shared::socket;
@@ -94,14 +94,14 @@ pub trait Connect: Send + Sync {
 /// A shared [`Connect`], as a configuration takes it. Clones share it; two are equal if they share the same
 /// one.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Connector(connector::Connector<BlockingDriver>);
+pub struct Connector(DriverValue<BlockingDriver>);
 
 impl Connector {
     /// Takes `connect` to make all connections.
     #[must_use]
     pub fn new(connect: impl Connect + 'static) -> Self {
         let maker = BoundedConnect { connect: Box::new(connect), late: AtomicUsize::new(0) };
-        Self(connector::Connector::new(Arc::new(maker)))
+        Self(DriverValue::new(Arc::new(maker)))
     }
 
     /// As [`new`](Self::new), of a function.
@@ -128,7 +128,7 @@ impl Connector {
     }
 }
 
-impl From<Connector> for connector::Connector<BlockingDriver> {
+impl From<Connector> for DriverValue<BlockingDriver> {
     fn from(connector: Connector) -> Self {
         connector.0
     }

@@ -9,6 +9,7 @@ use redwire_core::config::Config;
 use redwire_core::monitor::{MonitorEntry, MonitorStream};
 use redwire_core::{Error, Outcome, Result};
 
+use super::connection::Connection;
 use super::wire::Wire;
 use crate::shared::target::Target;
 use crate::shared::threads;
@@ -65,7 +66,7 @@ impl Monitor {
     pub(super) fn to(target: Arc<Target>) -> Result<Self> {
         let config = target.config();
         let deadline = config.timeout().and_then(|limit| Instant::now().checked_add(limit));
-        let wire = Box::new(Wire::connect(&target, None, None, deadline)?);
+        let wire = Box::new(Connection::introduced(&target, deadline)?);
         let mut stream = MonitorStream::new(config.health_check_interval(), fastrand::u64(..));
         stream.handle_connected(Instant::now());
         let mut monitor = Self { target, wire: Some(wire), stream, process: std::process::id() };

@@ -22,7 +22,7 @@ use redwire_core::standing::Replace;
 use redwire_core::{Replies, Result};
 
 use super::cluster::Nodes;
-use super::connection::{Connection, OnConnect, Unready};
+use super::connection::{Connection, Unready};
 use super::events::Events;
 use super::pubsub::PubSub;
 use super::wire::WRITTEN_AT_ONCE;
@@ -66,7 +66,6 @@ const LARGE: usize = 64 * 1024;
 /// What the handles of a pool share.
 pub(super) struct PoolShared {
     target: Arc<Target>,
-    on_connect: Option<OnConnect>,
     /// The database of the callers to come.
     db: AtomicU32,
     /// How many of the calls were retries.
@@ -96,18 +95,6 @@ impl Pool {
         Ok(pool)
     }
 
-    /// As [`open`](Self::open); each connection, now and later, is given to `on_connect` before any caller
-    /// uses it.
-    ///
-    /// # Errors
-    /// As [`connect`](Self::connect); also what `on_connect` returns.
-    #[doc(alias = "redis_connect_func")]
-    pub fn open_with(config: Config, on_connect: OnConnect) -> Result<Self> {
-        let pool = Self::lazy_with(config, on_connect)?;
-        pool.warm()?;
-        Ok(pool)
-    }
-
     /// A pool that connects when it is used first.
     ///
     /// # Errors
@@ -123,22 +110,12 @@ impl Pool {
     /// Options that this version has no part for; a cluster, which is no one server.
     pub fn lazy(config: Config) -> Result<Self> {
         setup::check_one_server(&config)?;
-        Ok(Self::to(Target::new(config)?, None))
+        Ok(Self::to(Target::new(config)?))
     }
 
-    /// As [`lazy`](Self::lazy), with [`open_with`](Self::open_with)'s `on_connect`.
-    ///
-    /// # Errors
-    /// As [`lazy`](Self::lazy).
-    pub fn lazy_with(config: Config, on_connect: OnConnect) -> Result<Self> {
-        setup::check_one_server(&config)?;
-        Ok(Self::to(Target::new(config)?, Some(on_connect)))
-    }
-
-    pub(super) fn to(target: Arc<Target>, on_connect: Option<OnConnect>) -> Self {
+    pub(super) fn to(target: Arc<Target>) -> Self {
         let shared = Arc::new_cyclic(|this| PoolShared {
             db: AtomicU32::new(target.config().db()),
-            on_connect,
             retries: AtomicU64::new(0),
             process: PerProcess::new(PoolProcess::new(&target)),
             this: this.clone(),
@@ -285,13 +262,9 @@ impl Pool {
         self.0.new_connection(self.0.process())
     }
 
-    pub(super) fn on_connect(&self) -> Option<&OnConnect> {
-        self.0.on_connect.as_ref()
-    }
-
     /// Subscriptions at the same server, which do not belong to the pool.
     pub(super) fn pubsub(&self, nodes: Option<Nodes>) -> PubSub {
-        PubSub::to(Arc::clone(self.target()), self.0.on_connect.clone(), nodes)
+        PubSub::to(Arc::clone(self.target()), nodes)
     }
 
     /// Whether `lease` comes from this pool.
@@ -372,7 +345,7 @@ impl PoolShared {
     }
 
     fn new_connection(&self, process: &PoolProcess) -> Connection {
-        Connection::to(Arc::clone(&self.target), process.health(), self.on_connect.clone())
+        Connection::to(Arc::clone(&self.target), process.health())
     }
 
     /// Lends a connection that is as new.

@@ -18,7 +18,6 @@ use redwire_core::{Arg, Error, Result};
 
 use super::client::Client;
 use super::cluster::Nodes;
-use super::connection::OnConnect;
 use crate::shared::owner::PerProcess;
 use crate::shared::service::Follower;
 use crate::shared::target::Target;
@@ -116,12 +115,12 @@ impl PubSub {
     /// Options that this version has no part for.
     pub fn lazy(config: Config) -> Result<Self> {
         let target = Target::new(config)?;
-        let nodes = Nodes::of(&target, None);
-        Ok(Self::to(target, None, nodes))
+        let nodes = Nodes::of(&target);
+        Ok(Self::to(target, nodes))
     }
 
-    pub(super) fn to(target: Arc<Target>, on_connect: Option<OnConnect>, nodes: Option<Nodes>) -> Self {
-        Self(Arc::new(PubSubOwner(PerProcess::new(PubSubProcess::new(target, on_connect, nodes)))))
+    pub(super) fn to(target: Arc<Target>, nodes: Option<Nodes>) -> Self {
+        Self(Arc::new(PubSubOwner(PerProcess::new(PubSubProcess::new(target, nodes)))))
     }
 
     fn process(&self) -> &Arc<PubSubProcess> {

@@ -15,7 +15,7 @@ use redwire_core::retry::Attempt;
 use redwire_core::{Arg, Cmd, Pipeline, Replies, Reply, Result, Run, Slots, facts};
 
 use super::cluster::Nodes;
-use super::connection::{OnConnect, Pending};
+use super::connection::Pending;
 use super::events::Events;
 use super::lock::Lock;
 use super::monitor::Monitor;
@@ -91,32 +91,6 @@ impl Client {
         client.connect_now().await?;
         Ok(client)
     }
-
-    /// As [`open`](Self::open); each connection, now and later, is given to `on_connect` before any caller
-    /// uses it.
-    ///
-    /// ```no_run
-    /// # async fn example(config: redwire::config::Config) -> redwire::Result<()> {
-    /// use std::sync::Arc;
-    ///
-    /// use redwire::{Client, Run, cmd};
-    ///
-    /// let no_evict: redwire::OnConnect =
-    ///     Arc::new(|connection| Box::pin(connection.run::<()>(cmd("CLIENT NO-EVICT").arg("ON"))));
-    /// let client = Client::open_with(config, no_evict).await?;
-    /// # Ok(())
-    /// # }
-    /// ```
-    ///
-    /// # Errors
-    /// As [`connect`](Self::connect); also what `on_connect` returns.
-    #[doc(alias = "redis_connect_func")]
-    pub async fn open_with(config: Config, on_connect: OnConnect) -> Result<Self> {
-        let client = Self::to(Target::new(config)?, Some(on_connect));
-        client.connect_now().await?;
-        Ok(client)
-    }
-
     async fn connect_now(&self) -> Result<()> {
         match &self.cluster {
             Some(cluster) => cluster.connect().await,
@@ -138,19 +112,11 @@ impl Client {
     /// # Errors
     /// Options that this version has no part for.
     pub fn lazy(config: Config) -> Result<Self> {
-        Ok(Self::to(Target::new(config)?, None))
+        Ok(Self::to(Target::new(config)?))
     }
 
-    /// As [`lazy`](Self::lazy), with [`open_with`](Self::open_with)'s `on_connect`.
-    ///
-    /// # Errors
-    /// As [`lazy`](Self::lazy).
-    pub fn lazy_with(config: Config, on_connect: OnConnect) -> Result<Self> {
-        Ok(Self::to(Target::new(config)?, Some(on_connect)))
-    }
-
-    fn to(target: Arc<Target>, on_connect: Option<OnConnect>) -> Self {
-        Self::beside(Pool::beside(target, on_connect), false)
+    fn to(target: Arc<Target>) -> Self {
+        Self::beside(Pool::beside(target), false)
     }
 
     /// A client whose commands that wait (`BLPOP`) borrow from `pool`, which others may use, too. It has a
@@ -164,16 +130,16 @@ impl Client {
     }
 
     fn beside(pool: Pool, is_pool_shared: bool) -> Self {
-        let (target, _, on_connect) = pool.parts();
-        let cluster = Nodes::of(&target, on_connect.as_ref());
-        let pubsub = PubSub::to(target, on_connect, cluster.clone());
+        let target = Arc::clone(pool.target());
+        let cluster = Nodes::of(&target);
+        let pubsub = PubSub::to(target, cluster.clone());
         let shared_connection = Arc::new(SharedConnection::new(&pool));
         Self { shared_connection, pool, is_pool_shared, pubsub, cluster }
     }
 
     /// The client of one node of the cluster that `target` leads to.
-    pub(super) fn of_node(target: &Target, address: &HostPort, on_connect: Option<OnConnect>) -> Self {
-        Self::to(target.node(address), on_connect)
+    pub(super) fn of_node(target: &Target, address: &HostPort) -> Self {
+        Self::to(target.node(address))
     }
 
     /// Connects in the background.

@@ -28,6 +28,7 @@ use tokio::sync::Notify;
 
 use super::drive::Drive;
 use super::health::Health;
+use super::on_connect::OnConnect;
 use super::wire::Wire;
 use super::{before, unless};
 use crate::shared::clock;
@@ -37,10 +38,6 @@ use crate::shared::lookups::{CALLBACK, Lookups, catch, catch_future};
 use crate::shared::setup;
 use crate::shared::target::Target;
 pub(super) use reuse::Readiness;
-
-/// What a [`Connection`] does each time it is connected, after the handshake. It may take as long as a
-/// connect may; one that takes longer, or panics, is a connect that failed.
-pub type OnConnect = Arc<dyn for<'c> Fn(&'c mut Connection) -> Pending<'c, ()> + Send + Sync>;
 
 /// A boxed future of a result.
 pub(crate) type Pending<'c, T> = Pin<Box<dyn Future<Output = Result<T>> + Send + 'c>>;
@@ -204,7 +201,9 @@ impl Connection {
 
     /// Runs the callbacks on a connection that is new, or as new.
     async fn introduce_by(&mut self, deadline: Option<Instant>) -> Result<()> {
-        for callback in self.on_connect.clone() {
+        let common = OnConnect::of(self.target.config()).map(|common| common.cloned());
+        let common = common.inspect_err(|_| self.disconnect())?;
+        for callback in common.into_iter().chain(self.on_connect.clone()) {
             if let Err(error) = self.call_back(&callback, deadline).await {
                 self.disconnect();
                 return Err(error);
@@ -223,7 +222,7 @@ impl Connection {
         let target = Arc::clone(&self.target);
         let limit = clock::now().checked_add(target.config().connect_timeout());
         let until = [deadline, limit].into_iter().flatten().min();
-        let called = match catch(CALLBACK, || callback(self)) {
+        let called = match catch(CALLBACK, || callback.call(self)) {
             Ok(called) => before(until, catch_future(CALLBACK, called)).await,
             Err(panicked) => Some(Err(panicked)),
         };
@@ -239,21 +238,27 @@ impl Connection {
         self.runtime = Handle::try_current().ok().map(|runtime| runtime.id());
     }
 
-    /// A new connection for many, which `callback` has used before.
-    pub(super) async fn introduced(target: &Arc<Target>, callback: Option<&OnConnect>) -> Result<Wire> {
-        let wire = Wire::connect(target, None, None).await?;
-        let Some(callback) = callback else { return Ok(wire) };
+    /// A new connection for many, on which the callback of the configuration was run before, and then
+    /// `callback`.
+    pub(super) async fn introduced(
+        target: &Arc<Target>,
+        callback: Option<&OnConnect>,
+        deadline: Option<Instant>,
+    ) -> Result<Wire> {
+        let common = OnConnect::of(target.config())?;
+        let wire = Wire::connect(target, None, deadline).await?;
+        if common.is_none() && callback.is_none() {
+            return Ok(wire);
+        }
         let health = Arc::new(Health::new(Arc::clone(target)));
         let mut connection = Self::to(Arc::clone(target), health);
         connection.adopt(wire);
-        connection.call_back(callback, None).await?;
+        for callback in common.into_iter().chain(callback) {
+            connection.call_back(callback, deadline).await?;
+        }
         connection.session_state.adopt();
         let clean = connection.is_clean() && !connection.session_state.is_bound();
-        connection.wire.take().filter(|_| clean).ok_or_else(|| {
-            Error::usage(
-                "a callback run on connecting must read all replies, end its transaction, and leave it up",
-            )
-        })
+        connection.wire.take().filter(|_| clean).ok_or_else(setup::left_dirty)
     }
 
     /// Closes the connection. Replies that are under way are lost.
@@ -289,14 +294,15 @@ impl Connection {
         self.session_state.db()
     }
 
-    /// Registers a callback for every (re)connect from now on.
+    /// Registers a callback for every (re)connect of this connection from now on, after that of the
+    /// [configuration](crate::config::ConfigBuilder::on_connect).
     #[doc(alias = "register_connect_callback")]
     #[doc(alias = "redis_connect_func")]
     pub fn on_connect(&mut self, callback: OnConnect) {
         self.on_connect.push(callback);
     }
 
-    /// Forgets all callbacks.
+    /// Forgets all callbacks but that of the configuration.
     #[doc(alias = "clear_connect_callbacks")]
     pub fn clear_on_connect(&mut self) {
         self.on_connect.clear();

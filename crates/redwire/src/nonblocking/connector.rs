@@ -9,7 +9,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use redwire_core::config::{Config, Endpoint};
-use redwire_core::connector::{self, NonblockingDriver};
+use redwire_core::driver_value::{DriverValue, NonblockingDriver};
 use redwire_core::{Error, Result};
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -69,14 +69,14 @@ pub trait Connect: Send + Sync {
 /// A shared [`Connect`], as a configuration takes it. Clones share it; two are equal if they share the same
 /// one.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Connector(connector::Connector<NonblockingDriver>);
+pub struct Connector(DriverValue<NonblockingDriver>);
 
 impl Connector {
     /// Takes `connect` to make all connections.
     #[must_use]
     pub fn new(connect: impl Connect + 'static) -> Self {
         let connect: Arc<dyn Connect> = Arc::new(connect);
-        Self(connector::Connector::new(connect))
+        Self(DriverValue::new(connect))
     }
 
     /// As [`new`](Self::new), of an async function.
@@ -101,7 +101,7 @@ impl Connector {
     }
 }
 
-impl From<Connector> for connector::Connector<NonblockingDriver> {
+impl From<Connector> for DriverValue<NonblockingDriver> {
     fn from(connector: Connector) -> Self {
         connector.0
     }

@@ -16,6 +16,7 @@ use redwire_core::outbox::Outbox;
 use redwire_core::{Error, Outcome, Result};
 
 use super::before;
+use super::connection::Connection;
 use super::drive::{Drive, Driven, Step, WriteNext};
 use super::stream::StreamWriter;
 use super::wire::Wire;
@@ -77,7 +78,7 @@ impl Monitor {
     pub(super) async fn to(target: Arc<Target>) -> Result<Self> {
         let config = target.config();
         let deadline = config.timeout().and_then(|limit| clock::now().checked_add(limit));
-        let wire = Box::new(Wire::connect(&target, None, deadline).await?);
+        let wire = Box::new(Connection::introduced(&target, None, deadline).await?);
         let mut stream = MonitorStream::new(config.health_check_interval(), fastrand::u64(..));
         stream.handle_connected(clock::now());
         let process = std::process::id();

@@ -20,7 +20,7 @@ use redwire_core::standing::Replace;
 use tokio::sync::Notify;
 
 use super::before;
-use super::connection::{Connection, OnConnect};
+use super::connection::Connection;
 use super::events::Events;
 use super::health::Health;
 use crate::shared::clock;
@@ -62,7 +62,6 @@ pub struct Pool(Arc<PoolShared>);
 struct PoolShared {
     target: Arc<Target>,
     health: Arc<Health>,
-    on_connect: Option<OnConnect>,
     /// The database of the callers to come.
     db: AtomicU32,
     state: Mutex<PoolState>,
@@ -102,18 +101,6 @@ impl Pool {
         Ok(pool)
     }
 
-    /// As [`open`](Self::open); each connection, now and later, is given to `on_connect` before any caller
-    /// uses it.
-    ///
-    /// # Errors
-    /// As [`connect`](Self::connect); also what `on_connect` returns.
-    #[doc(alias = "redis_connect_func")]
-    pub async fn open_with(config: Config, on_connect: OnConnect) -> Result<Self> {
-        let pool = Self::lazy_with(config, on_connect)?;
-        pool.warm().await?;
-        Ok(pool)
-    }
-
     /// A pool that connects when it is used first.
     ///
     /// # Errors
@@ -129,31 +116,22 @@ impl Pool {
     /// Options that this version has no part for; a cluster, which is no one server.
     pub fn lazy(config: Config) -> Result<Self> {
         setup::check_one_server(&config)?;
-        Ok(Self::to(Target::new(config)?, None))
+        Ok(Self::to(Target::new(config)?))
     }
 
-    /// As [`lazy`](Self::lazy), with [`open_with`](Self::open_with)'s `on_connect`.
-    ///
-    /// # Errors
-    /// As [`lazy`](Self::lazy).
-    pub fn lazy_with(config: Config, on_connect: OnConnect) -> Result<Self> {
-        setup::check_one_server(&config)?;
-        Ok(Self::to(Target::new(config)?, Some(on_connect)))
-    }
-
-    fn to(target: Arc<Target>, on_connect: Option<OnConnect>) -> Self {
+    fn to(target: Arc<Target>) -> Self {
         let limits = setup::pool_limits(target.config());
-        Self::limited(target, on_connect, limits)
+        Self::limited(target, limits)
     }
 
     /// The pool of a client, whose shared connection counts as one.
-    pub(super) fn beside(target: Arc<Target>, on_connect: Option<OnConnect>) -> Self {
+    pub(super) fn beside(target: Arc<Target>) -> Self {
         let mut limits = setup::pool_limits(target.config());
         limits.max = (limits.max - 1).max(1);
-        Self::limited(target, on_connect, limits)
+        Self::limited(target, limits)
     }
 
-    fn limited(target: Arc<Target>, on_connect: Option<OnConnect>, limits: PoolLimits) -> Self {
+    fn limited(target: Arc<Target>, limits: PoolLimits) -> Self {
         let state = PoolState {
             machine: PoolMachine::new(limits),
             limits,
@@ -164,7 +142,6 @@ impl Pool {
         let shared = Arc::new(PoolShared {
             health: Arc::new(Health::new(Arc::clone(&target))),
             db: AtomicU32::new(target.config().db()),
-            on_connect,
             state: Mutex::new(state),
             changed: Notify::new(),
             target,
@@ -179,8 +156,8 @@ impl Pool {
     }
 
     /// What a shared connection beside the pool has in common with it.
-    pub(super) fn parts(&self) -> (Arc<Target>, Arc<Health>, Option<OnConnect>) {
-        (Arc::clone(&self.0.target), Arc::clone(&self.0.health), self.0.on_connect.clone())
+    pub(super) fn parts(&self) -> (Arc<Target>, Arc<Health>) {
+        (Arc::clone(&self.0.target), Arc::clone(&self.0.health))
     }
 
     /// The options this pool was made with.

@@ -22,7 +22,7 @@ use tokio::runtime::Handle;
 
 use super::client::Client;
 use super::cluster::Nodes;
-use super::connection::{Connection, OnConnect};
+use super::connection::Connection;
 use super::wire::Wire;
 use crate::shared::clock::runtime;
 use crate::shared::events::EventKind;
@@ -91,7 +91,6 @@ struct PubSubOwner(PerProcess<Arc<PubSubShared>>);
 /// What one process has of a [`PubSub`].
 struct PubSubShared {
     target: Arc<Target>,
-    on_connect: Option<OnConnect>,
     /// The cluster, where it is one.
     nodes: Option<Nodes>,
     process: u32,
@@ -161,12 +160,12 @@ impl PubSub {
     /// Options that this version has no part for.
     pub fn lazy(config: Config) -> Result<Self> {
         let target = Target::new(config)?;
-        let nodes = Nodes::of(&target, None);
-        Ok(Self::to(target, None, nodes))
+        let nodes = Nodes::of(&target);
+        Ok(Self::to(target, nodes))
     }
 
-    pub(super) fn to(target: Arc<Target>, on_connect: Option<OnConnect>, nodes: Option<Nodes>) -> Self {
-        Self(Arc::new(PubSubOwner(PerProcess::new(PubSubShared::new(target, on_connect, nodes)))))
+    pub(super) fn to(target: Arc<Target>, nodes: Option<Nodes>) -> Self {
+        Self(Arc::new(PubSubOwner(PerProcess::new(PubSubShared::new(target, nodes)))))
     }
 
     /// The options it was made with.
@@ -276,18 +275,18 @@ impl Drop for PubSubOwner {
 }
 
 impl PubSubShared {
-    fn new(target: Arc<Target>, on_connect: Option<OnConnect>, nodes: Option<Nodes>) -> Arc<Self> {
+    fn new(target: Arc<Target>, nodes: Option<Nodes>) -> Arc<Self> {
         let machine = setup::subscriptions(target.config());
         let state = PubSubState { machine, slots: Vec::new(), number: 0, routed: None, router: None };
         let (process, state) = (std::process::id(), Mutex::new(state));
-        let shared = Arc::new(Self { target, on_connect, nodes, process, state });
+        let shared = Arc::new(Self { target, nodes, process, state });
         shared.target.follow(&shared);
         shared
     }
 
     /// What a child of the process begins with.
     fn fork(&self) -> Arc<Self> {
-        Self::new(Arc::clone(&self.target), self.on_connect.clone(), self.nodes.clone())
+        Self::new(Arc::clone(&self.target), self.nodes.clone())
     }
 
     /// Whether this is the process that runs. A child leaves all of its parent alone.
@@ -300,7 +299,7 @@ impl PubSubShared {
     }
 
     async fn connect(&self, target: &Arc<Target>) -> Result<Wire> {
-        Connection::introduced(target, self.on_connect.as_ref()).await
+        Connection::introduced(target, None, None).await
     }
 
     /// Has a connection driven by a task of the runtime that is around: the one to `node`, or that of

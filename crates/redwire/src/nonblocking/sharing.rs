@@ -26,8 +26,9 @@ use tokio::runtime::Handle;
 
 use super::before;
 use super::cache::Watch;
-use super::connection::{Connection, OnConnect};
+use super::connection::Connection;
 use super::health::Health;
+use super::on_connect::OnConnect;
 use super::pool::Pool;
 use super::renew;
 use super::stream::StreamWriter;
@@ -51,6 +52,7 @@ pub(super) struct SharedConnection {
 struct SharingShared {
     target: Arc<Target>,
     health: Arc<Health>,
+    /// After the configuration's.
     on_connect: Option<OnConnect>,
     /// The client-side cache that hears what the server says unasked, and whether the connection is up.
     watch: Option<Watch>,
@@ -111,13 +113,13 @@ enum SharingPhase {
 impl SharedConnection {
     /// As what `pool` has, beside it.
     pub(super) fn new(pool: &Pool) -> Self {
-        Self::watched(pool, pool.parts().2, None)
+        Self::watched(pool, None, None)
     }
 
-    /// As [`new`](Self::new); `on_connect` comes in place of the pool's, and `watch` hears what the server
+    /// As [`new`](Self::new); `on_connect` comes after the configuration's, and `watch` hears what the server
     /// says unasked.
     pub(super) fn watched(pool: &Pool, on_connect: Option<OnConnect>, watch: Option<Watch>) -> Self {
-        let (target, health, _) = pool.parts();
+        let (target, health) = pool.parts();
         let config = target.config();
         let link = Link::new(setup::queue_limits(config), config.health_check_interval());
         let state = SharingState {
@@ -439,7 +441,7 @@ impl SharingShared {
     }
 
     async fn connect(&self) -> Result<Wire> {
-        Connection::introduced(&self.target, self.on_connect.as_ref()).await
+        Connection::introduced(&self.target, self.on_connect.as_ref(), None).await
     }
 
     /// Fails all that is under way and goes to `phase`.

@@ -104,6 +104,11 @@ pub(crate) fn check_one_server(config: &Config) -> Result<()> {
     }
 }
 
+/// A callback on connecting has left a connection that no other caller can use.
+pub(crate) fn left_dirty() -> Error {
+    Error::usage("a callback run on connecting must read all replies, end its transaction, and leave it up")
+}
+
 /// Sentinels are wanted, and there are none.
 pub(crate) fn no_service() -> Error {
     Error::usage("a service that sentinels watch was expected (`redis+sentinel://host,…/service`)")

@@ -12,6 +12,7 @@ mod connecting;
 mod connections;
 mod durations;
 mod nameless;
+mod on_connect;
 mod pipelines;
 mod runtimes;
 mod scanning;

@@ -10,12 +10,13 @@ use redwire::prelude::*;
 use redwire::{ClusterFault, ErrorKind, Outcome, Run, Script, Slot, TrySlot, Value, cmd};
 use redwire_testkit::{ClusterSet, Direction, Fault, Proxy, eventually, slot};
 
-use crate::common::{Client, LIMIT, Setup, runtime, timed, words};
+use crate::common::{Client, LIMIT, Setup, blocking_running, running, runtime, timed, words};
 use crate::fake::{FakeNode, url};
 use crate::say;
 
 both!(
     commands_find_their_nodes,
+    a_callback_is_run_on_connections_to_each_node,
     what_concerns_several_nodes_has_all_the_time,
     the_first_map_has_all_the_time
 );
@@ -32,6 +33,18 @@ fn commands_find_their_nodes(setup: Setup) {
     assert_eq!(client.run::<String>("FLUSHALL").unwrap(), "OK");
     for node in set.primaries() {
         assert_eq!(say(&set, node, "DBSIZE"), "0");
+    }
+}
+
+fn a_callback_is_run_on_connections_to_each_node(setup: Setup) {
+    let set = ClusterSet::start();
+    let config = Config::from_url(&setup.url(&set.url(), "")).unwrap().to_builder();
+    let line = "CLIENT SETNAME by-callback";
+    let client =
+        setup.open(config.on_connect(running(line)).blocking_on_connect(blocking_running(line))).unwrap();
+    assert_eq!(client.run::<i64>("DBSIZE").unwrap(), 0);
+    for node in set.primaries() {
+        assert!(say(&set, node, "CLIENT LIST").contains("name=by-callback "));
     }
 }
 

@@ -4,7 +4,7 @@
 
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use redwire::config::{ConfigBuilder, Protocol};
@@ -297,15 +297,9 @@ impl Connection {
 
     /// Runs `line` at each connect.
     pub(crate) fn on_connect(&mut self, line: &'static str) {
-        use redwire::Run;
         match self {
-            Self::Tokio(connection) => connection.on_connect(Arc::new(move |connection| {
-                Box::pin(async move { connection.run(words::<Value>(line)).await.map(drop) })
-            })),
-            Self::Blocking(connection) => {
-                connection
-                    .on_connect(Arc::new(move |connection| connection.run(words::<Value>(line)).map(drop)));
-            }
+            Self::Tokio(connection) => connection.on_connect(running(line)),
+            Self::Blocking(connection) => connection.on_connect(blocking_running(line)),
         }
     }
 
@@ -315,6 +309,20 @@ impl Connection {
             Self::Blocking(connection) => connection.clear_on_connect(),
         }
     }
+}
+
+/// What runs `line` at each connect.
+pub(crate) fn running(line: &'static str) -> redwire::OnConnect {
+    use redwire::Run;
+    redwire::OnConnect::new(move |connection| {
+        Box::pin(async move { connection.run(words::<Value>(line)).await.map(drop) })
+    })
+}
+
+/// As [`running`], of the blocking driver.
+pub(crate) fn blocking_running(line: &'static str) -> redwire::blocking::OnConnect {
+    use redwire::Run;
+    redwire::blocking::OnConnect::new(move |connection| connection.run(words::<Value>(line)).map(drop))
 }
 
 /// A command from words parted by spaces.

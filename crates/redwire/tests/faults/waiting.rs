@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 use redwire::{Cmd, Outcome, Run, Value, cmd};
 use redwire_testkit::{Server, eventually};
 
-use crate::common::pool::Pool;
 use crate::common::{Client, Driver, GRACE, LIMIT, Setup, runtime, stood_still_since, timed, words};
 
 both!(
@@ -119,6 +118,7 @@ fn a_deadline_of_its_own_ends_what_waits_for_ever(setup: Setup) {
     let limit = Duration::from_millis(300);
     let server = Server::start();
     let client = setup.client(&server.url(), "timeout=100ms&connect_timeout=10s&health_check_interval=0");
+    let pool = setup.pool(&server.url(), "timeout=10s&health_check_interval=0");
     let call = |line: &str| words::<Value>(line).timeout(limit);
     let ends = |line: &str, (result, took): (redwire::Result<Value>, Duration)| {
         let error = result.expect_err(line);
@@ -128,7 +128,7 @@ fn a_deadline_of_its_own_ends_what_waits_for_ever(setup: Setup) {
     thread::scope(|scope| {
         for line in LINES {
             let mut connection = setup.connection(&server.url(), "timeout=100ms&health_check_interval=0");
-            let mut lease = Pool::of(&client).get().unwrap();
+            let mut lease = pool.get().unwrap();
             scope.spawn(move || ends(line, timed(|| connection.execute(call(line)))));
             scope.spawn(move || ends(line, timed(|| lease.execute(call(line)))));
         }

@@ -1,6 +1,5 @@
 //! What the owner of a pool can do with it, and what a borrower can do with a lease (I4). REFERENCE P2.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use redwire::config::Config;
@@ -184,30 +183,17 @@ fn new_connections_are_shown_to_the_callback_first(setup: Setup) {
     let server = Server::start();
     let config = Config::from_url(&setup.url(&server.url(), "db=1&client_name=shown")).unwrap();
     // It counts in the pool's database, and what it sets up stays for all users.
-    let pool = match setup.driver {
-        Driver::Tokio => Pool::Tokio(
-            redwire::Pool::lazy_with(
-                config,
-                Arc::new(|connection| {
-                    Box::pin(async {
-                        connection.run(cmd::<i64>("INCR").arg("connects")).await?;
-                        connection.run(cmd::<()>("CLIENT SETNAME").arg("by-callback")).await
-                    })
-                }),
-            )
-            .unwrap(),
-        ),
-        Driver::Blocking => Pool::Blocking(
-            blocking::Pool::lazy_with(
-                config,
-                Arc::new(|connection| {
-                    connection.run(cmd::<i64>("INCR").arg("connects"))?;
-                    connection.run(cmd::<()>("CLIENT SETNAME").arg("by-callback"))
-                }),
-            )
-            .unwrap(),
-        ),
-    };
+    let shown = config.to_builder().on_connect(redwire::OnConnect::new(|connection| {
+        Box::pin(async {
+            connection.run(cmd::<i64>("INCR").arg("connects")).await?;
+            connection.run(cmd::<()>("CLIENT SETNAME").arg("by-callback")).await
+        })
+    }));
+    let shown = shown.blocking_on_connect(blocking::OnConnect::new(|connection| {
+        connection.run(cmd::<i64>("INCR").arg("connects"))?;
+        connection.run(cmd::<()>("CLIENT SETNAME").arg("by-callback"))
+    }));
+    let pool = setup.lazy_pool(shown).unwrap();
     let mut leases = [pool.get().unwrap(), pool.get().unwrap()];
     for lease in &mut leases {
         assert_eq!(lease.run::<String>("GET connects").unwrap(), "2");

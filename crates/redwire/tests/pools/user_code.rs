@@ -104,7 +104,7 @@ fn a_callback_that_panics_is_an_attempt_that_failed(setup: Setup) {
     match setup.driver {
         Driver::Tokio => {
             let acting = Arc::clone(&moody);
-            let callback: redwire::OnConnect = Arc::new(move |connection| {
+            let callback = redwire::OnConnect::new(move |connection| {
                 let acting = Arc::clone(&acting);
                 Box::pin(async move {
                     connection.run::<()>(cmd("PING")).await?;
@@ -112,9 +112,10 @@ fn a_callback_that_panics_is_an_attempt_that_failed(setup: Setup) {
                     Ok(())
                 })
             });
+            let config = config.to_builder().on_connect(callback).build().unwrap();
             runtime().block_on(async {
-                told(&redwire::Client::open_with(config.clone(), callback.clone()).await.unwrap_err());
-                let pool = Pool::lazy_with(config, callback).unwrap();
+                told(&redwire::Client::open(config.clone()).await.unwrap_err());
+                let pool = Pool::lazy(config).unwrap();
                 assert!(pool.get_within(Duration::from_millis(100)).await.unwrap_err().is_timeout());
                 moody.bad.store(false, Ordering::SeqCst);
                 assert_eq!(pool.get().await.unwrap().run::<String>(cmd("PING")).await.unwrap(), "PONG");
@@ -123,12 +124,13 @@ fn a_callback_that_panics_is_an_attempt_that_failed(setup: Setup) {
         }
         Driver::Blocking => {
             let acting = Arc::clone(&moody);
-            let callback: redwire::blocking::OnConnect = Arc::new(move |connection| {
+            let callback = redwire::blocking::OnConnect::new(move |connection| {
                 connection.run::<()>(cmd("PING"))?;
                 acting.act();
                 Ok(())
             });
-            let pool = redwire::blocking::Pool::lazy_with(config, callback).unwrap();
+            let config = config.to_builder().blocking_on_connect(callback).build().unwrap();
+            let pool = redwire::blocking::Pool::lazy(config).unwrap();
             assert!(pool.get_within(Duration::from_millis(100)).unwrap_err().is_timeout());
             moody.bad.store(false, Ordering::SeqCst);
             assert_eq!(pool.get().unwrap().run::<String>(cmd("PING")).unwrap(), "PONG");
@@ -153,8 +155,9 @@ fn a_callback_or_provider_that_never_ends_is_cut_off_by_the_connect_timeout() {
     }
     let server = Server::start();
     let options = Config::builder().host("127.0.0.1").port(server.port()).connect_timeout(CONNECT_TIMEOUT);
-    let callback: redwire::OnConnect = Arc::new(|_| Box::pin(pending()));
-    let with_callback = options.clone().timeout(LIMIT).build().unwrap();
+    let callback = redwire::OnConnect::new(|_| Box::pin(pending()));
+    let plain = options.clone().timeout(LIMIT).build().unwrap();
+    let with_callback = options.clone().on_connect(callback.clone()).timeout(LIMIT).build().unwrap();
     let with_provider = options.credential_provider(Never).timeout(LIMIT).build().unwrap();
     runtime().block_on(async {
         let timed_out = |error: Error| {
@@ -163,10 +166,10 @@ fn a_callback_or_provider_that_never_ends_is_cut_off_by_the_connect_timeout() {
         };
         timed_out(redwire::Client::open(with_provider.clone()).await.unwrap_err());
         timed_out(Pool::open(with_provider).await.unwrap_err());
-        timed_out(redwire::Client::open_with(with_callback.clone(), callback.clone()).await.unwrap_err());
-        timed_out(Pool::open_with(with_callback.clone(), callback.clone()).await.unwrap_err());
+        timed_out(redwire::Client::open(with_callback.clone()).await.unwrap_err());
+        timed_out(Pool::open(with_callback).await.unwrap_err());
     });
-    let mut connection = redwire::Connection::new(with_callback).unwrap();
+    let mut connection = redwire::Connection::new(plain).unwrap();
     connection.on_connect(callback);
     let (error, took) = timed(|| runtime().block_on(connection.reconnect()).unwrap_err());
     assert_eq!(error.kind(), ErrorKind::Connection(ConnectionFault::Timeout), "{error}");

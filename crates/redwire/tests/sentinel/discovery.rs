@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use redwire::config::{Config, ConfigBuilder};
 use redwire::{ErrorKind, Outcome, SentinelFault};
 use redwire_testkit::{ClosedPort, Direction, FakeServer, Fault, Proxy, Server, eventually, shared};
 
-use crate::common::{LIMIT, Setup, timed};
+use crate::common::{LIMIT, Setup, blocking_running, running, timed};
 use crate::fake::{FakeSentinel, View, url};
 
 both!(
@@ -18,7 +19,24 @@ both!(
     a_sentinel_that_is_alone_or_sees_the_master_down_is_not_believed,
     a_sentinel_with_an_old_view_is_not_believed,
     a_master_that_was_demoted_is_left_unnoticed,
+    sentinels_have_a_callback_of_their_own,
 );
+
+/// What is run at the servers of the service is not run at sentinels, which may not know it.
+fn sentinels_have_a_callback_of_their_own(setup: Setup) {
+    let server = Server::start();
+    let sentinel = FakeSentinel::telling(View::of(server.addr()));
+    let config = Config::from_url(&setup.url(&url(&[sentinel.addr()]), "")).unwrap().to_builder();
+    let shown = |options: ConfigBuilder, line| {
+        options.on_connect(running(line)).blocking_on_connect(blocking_running(line))
+    };
+    let client = setup.open(shown(config.clone(), "INCR connects")).unwrap();
+    assert_eq!(client.run::<u32>("GET connects").unwrap(), 1);
+    assert_eq!(sentinel.times("INCR"), 0);
+    let own = shown(Config::builder(), "PING").build().unwrap();
+    setup.open(config.sentinel_config(own)).unwrap();
+    assert!(sentinel.times("PING") > 0);
+}
 
 /// A master and a replica that follows it.
 pub(crate) fn pair() -> (Server, Server) {

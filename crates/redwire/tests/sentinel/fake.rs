@@ -67,6 +67,11 @@ impl FakeSentinel {
         self.server.received().iter().filter(is_question).count()
     }
 
+    /// How often it was sent this command.
+    pub(crate) fn times(&self, command: &str) -> usize {
+        self.server.received().iter().filter(|words| words[0] == command.as_bytes()).count()
+    }
+
     /// How often it was asked for the master.
     pub(crate) fn asked(&self) -> usize {
         let is_question = |words: &&Vec<Vec<u8>>| words.get(1).is_some_and(|word| word == b"MASTER");

@@ -20,7 +20,7 @@ const FOREIGN: &[(&[&str], &str)] = &[
         &["cluster_error_retry_attempts", "connection_error_retry_attempts"],
         "a call waits for a cluster until its `timeout`; `retries` limits its other tries",
     ),
-    (&["redis_connect_func"], "`open_with` of clients and pools takes a callback for each connection"),
+    (&["redis_connect_func"], "`ConfigBuilder::on_connect` takes a callback for each connection"),
     (&["credential_provider"], "`ConfigBuilder::credential_provider` takes it"),
     (
         &["connection_pool", "auto_close_connection_pool"],

@@ -14,7 +14,6 @@ use redwire_core::config::{Config, HostPort};
 
 use super::refresh;
 use crate::blocking::client::Client;
-use crate::blocking::connection::OnConnect;
 use crate::shared::node_clients::{NodeClients, SharedTopology, Watcher};
 use crate::shared::owner::PerProcess;
 use crate::shared::setup;
@@ -30,7 +29,6 @@ pub(in crate::blocking) struct Nodes(Arc<PerProcess<Arc<NodesShared>>>);
 pub(super) struct NodesShared {
     pub(super) target: Arc<Target>,
     shared_topology: Arc<SharedTopology>,
-    on_connect: Option<OnConnect>,
     pub(super) node_clients: NodeClients<Client>,
     /// Held for a moment by threads that are about to wait, and by the one that wakes them.
     waiting: Mutex<()>,
@@ -42,9 +40,9 @@ pub(super) struct NodesShared {
 
 impl Nodes {
     /// The cluster that `target` leads to; `None` where it is none.
-    pub(in crate::blocking) fn of(target: &Arc<Target>, on_connect: Option<&OnConnect>) -> Option<Self> {
+    pub(in crate::blocking) fn of(target: &Arc<Target>) -> Option<Self> {
         let shared_topology = Arc::clone(target.shared_topology()?);
-        Some(Self(Arc::new(PerProcess::new(NodesShared::new(target, shared_topology, on_connect)))))
+        Some(Self(Arc::new(PerProcess::new(NodesShared::new(target, shared_topology)))))
     }
 
     /// What this process has.
@@ -135,19 +133,14 @@ impl Nodes {
 }
 
 impl NodesShared {
-    fn new(
-        target: &Arc<Target>,
-        shared_topology: Arc<SharedTopology>,
-        on_connect: Option<&OnConnect>,
-    ) -> Arc<Self> {
-        let (connecting, own) = (on_connect.cloned(), Arc::clone(target));
-        let make = move |address: &HostPort| Client::of_node(&own, address, connecting.clone());
+    fn new(target: &Arc<Target>, shared_topology: Arc<SharedTopology>) -> Arc<Self> {
+        let own = Arc::clone(target);
+        let make = move |address: &HostPort| Client::of_node(&own, address);
         let node_clients = NodeClients::new(target.config(), Arc::clone(&shared_topology), make);
         let shared = Arc::new_cyclic(|shared: &Weak<Self>| {
             let shared = shared.clone();
             Self {
                 target: Arc::clone(target),
-                on_connect: on_connect.cloned(),
                 node_clients,
                 shared_topology,
                 waiting: Mutex::new(()),
@@ -168,7 +161,7 @@ impl NodesShared {
     /// What a child of the process begins with.
     fn fork(&self) -> Arc<Self> {
         self.node_clients.disown(|node_client| node_client.pool().disown());
-        Self::new(&self.target, Arc::clone(&self.shared_topology), self.on_connect.as_ref())
+        Self::new(&self.target, Arc::clone(&self.shared_topology))
     }
 
     /// Waits for refreshes until `poll` has heard what it wants, but no longer than `deadline`.

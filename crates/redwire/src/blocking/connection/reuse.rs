@@ -8,7 +8,7 @@ use redwire_core::pool::CloseReason;
 use redwire_core::session_state::Cleanup;
 use redwire_core::{Cmd, Error, Outcome, Result, Value};
 
-use super::{Connection, OnConnect};
+use super::Connection;
 use crate::blocking::stream::CurrentSocket;
 use crate::blocking::wire::Wire;
 use crate::shared::credentials;
@@ -62,12 +62,6 @@ impl Connection {
     #[inline]
     pub(in crate::blocking) fn handle_idle(&mut self) -> Instant {
         self.wire.as_mut().map_or_else(Instant::now, Wire::handle_idle)
-    }
-
-    /// Leaves the next user the callback of the pool, whatever this one did to it.
-    pub(in crate::blocking) fn restore(&mut self, on_connect: Option<&OnConnect>) {
-        self.on_connect.clear();
-        self.on_connect.extend(on_connect.cloned());
     }
 
     /// It belongs to another process, of which this one is a child: closes this one's hold on it, and says

@@ -67,7 +67,7 @@ impl Drop for Lease {
         let Some((permit, mut connection)) = self.held.take() else { return };
         let process = self.pool.0.process();
         if self.process == std::process::id() {
-            connection.restore(self.pool.0.on_connect.as_ref());
+            connection.clear_on_connect();
             process.give_back(permit, connection);
         } else {
             connection.leave_parent();

@@ -18,7 +18,7 @@ use redwire_core::pubsub::{self, ConnId};
 use redwire_core::{Error, Outcome, Result};
 
 use crate::blocking::cluster::Nodes;
-use crate::blocking::connection::{Connection, OnConnect};
+use crate::blocking::connection::Connection;
 use crate::blocking::drive::Halves;
 use crate::blocking::health::Health;
 use crate::blocking::wire::{STALL, fetch};
@@ -36,7 +36,6 @@ pub(super) type PubSubMachine = pubsub::PubSub<Thread>;
 pub(super) struct PubSubProcess {
     id: u32,
     pub(super) target: Arc<Target>,
-    on_connect: Option<OnConnect>,
     /// The cluster, where it is one.
     pub(super) nodes: Option<Nodes>,
     state: Mutex<PubSubState>,
@@ -81,19 +80,19 @@ struct OpenConn {
 }
 
 impl PubSubProcess {
-    pub(super) fn new(target: Arc<Target>, on_connect: Option<OnConnect>, nodes: Option<Nodes>) -> Arc<Self> {
+    pub(super) fn new(target: Arc<Target>, nodes: Option<Nodes>) -> Arc<Self> {
         let machine = setup::subscriptions(target.config());
         let slots = vec![DriverSlot::new(ConnId::MAIN, Arc::clone(&target))];
         let state = PubSubState { machine, slots, asleep: 0, has_router: false, router: None };
         let (id, state) = (std::process::id(), Mutex::new(state));
-        let process = Arc::new(Self { id, target, on_connect, nodes, state });
+        let process = Arc::new(Self { id, target, nodes, state });
         process.target.follow(&process);
         process
     }
 
     /// What a child of the process begins with.
     pub(super) fn fork(&self) -> Arc<Self> {
-        Self::new(Arc::clone(&self.target), self.on_connect.clone(), self.nodes.clone())
+        Self::new(Arc::clone(&self.target), self.nodes.clone())
     }
 
     /// Whether this is the process that runs.
@@ -391,7 +390,7 @@ impl PubSubProcess {
 
     fn make(&self, target: &Arc<Target>) -> Result<Box<Connection>> {
         let health = Arc::new(Health::new(Arc::clone(target)));
-        let mut connection = Box::new(Connection::to(Arc::clone(target), health, self.on_connect.clone()));
+        let mut connection = Box::new(Connection::to(Arc::clone(target), health));
         connection.reconnect()?;
         Ok(connection)
     }

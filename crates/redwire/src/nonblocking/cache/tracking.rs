@@ -11,7 +11,8 @@ use redwire_core::config::Protocol;
 use redwire_core::{Cmd, Error, Replies, Reply, Result, Value};
 
 use crate::nonblocking::before;
-use crate::nonblocking::connection::{Connection, OnConnect};
+use crate::nonblocking::connection::Connection;
+use crate::nonblocking::on_connect::OnConnect;
 use crate::nonblocking::pool::Pool;
 use crate::nonblocking::sharing::SharedConnection;
 use crate::shared::clock;
@@ -39,7 +40,7 @@ impl Tracking {
     pub(super) fn beside(pool: &Pool, options: CacheOptions) -> NodeCache<SharedConnection> {
         let this = Self::of(pool.target(), options);
         let (tracking, beside) = (Arc::downgrade(&this), pool.clone());
-        let on_connect: OnConnect = Arc::new(move |connection| {
+        let on_connect = OnConnect::new(move |connection| {
             let (tracking, pool) = (tracking.upgrade(), beside.clone());
             Box::pin(async move {
                 let tracking = tracking.ok_or_else(setup::closed_client)?;
@@ -57,9 +58,6 @@ impl Tracking {
     async fn set_up(self: &Arc<Self>, pool: &Pool, connection: &mut Connection) -> Result<()> {
         let deadline = clock::now() + pool.config().connect_timeout();
         let set_up = async {
-            if let Some(callback) = pool.parts().2 {
-                callback(connection).await?;
-            }
             let pushes = connection.session().is_some_and(|session| session.protocol == Protocol::Resp3);
             let redirect = if pushes { None } else { Some(self.listen(pool).await?) };
             ask(connection, &tracking(self.options(), redirect)).await?.read::<()>()
@@ -73,7 +71,7 @@ impl Tracking {
     async fn listen(self: &Arc<Self>, pool: &Pool) -> Result<i64> {
         let id = Arc::new(AtomicI64::new(0));
         let known = Arc::clone(&id);
-        let on_connect: OnConnect = Arc::new(move |connection| {
+        let on_connect = OnConnect::new(move |connection| {
             let id = Arc::clone(&known);
             Box::pin(async move {
                 id.store(ask(connection, &connection_id()).await?.read()?, Ordering::Relaxed);

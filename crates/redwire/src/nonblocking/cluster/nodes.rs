@@ -14,7 +14,6 @@ use tokio::sync::Notify;
 use super::refresh;
 use crate::nonblocking::before;
 use crate::nonblocking::client::Client;
-use crate::nonblocking::connection::OnConnect;
 use crate::shared::clock::{self, Timer, runtime};
 use crate::shared::node_clients::{NodeClients, Watcher};
 use crate::shared::runtimes::{self, Attendants, Attended};
@@ -49,10 +48,10 @@ struct RefreshState {
 
 impl Nodes {
     /// The cluster that `target` leads to; `None` where it is none.
-    pub(in crate::nonblocking) fn of(target: &Arc<Target>, on_connect: Option<&OnConnect>) -> Option<Self> {
+    pub(in crate::nonblocking) fn of(target: &Arc<Target>) -> Option<Self> {
         let shared_topology = Arc::clone(target.shared_topology()?);
-        let (on_connect, own) = (on_connect.cloned(), Arc::clone(target));
-        let make = move |address: &HostPort| Client::of_node(&own, address, on_connect.clone());
+        let own = Arc::clone(target);
+        let make = move |address: &HostPort| Client::of_node(&own, address);
         let node_clients = NodeClients::new(target.config(), Arc::clone(&shared_topology), make);
         let shared = Arc::new_cyclic(|shared: &Weak<NodesShared>| {
             let shared = shared.clone();

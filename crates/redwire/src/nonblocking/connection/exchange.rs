@@ -371,8 +371,11 @@ impl Connection {
                 self.asked = since;
                 Ok(false)
             }
-            // The deadline comes first: it is told by the link.
-            None if left < interval => Ok(false),
+            // The deadline comes first, and nothing is asked until then: it is told by the link.
+            None if left < interval => {
+                self.asked = now;
+                Ok(false)
+            }
             None => Err(self.lose(Error::silent_peer(Outcome::MaybeExecuted))),
         }
     }

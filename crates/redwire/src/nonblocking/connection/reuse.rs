@@ -10,7 +10,7 @@ use redwire_core::{Cmd, Error, Outcome, Result, Value};
 
 use tokio::runtime;
 
-use super::{Connection, OnConnect};
+use super::Connection;
 use crate::nonblocking::before;
 use crate::shared::clock;
 use crate::shared::credentials::{self, VersionedCredentials};
@@ -80,12 +80,6 @@ impl Connection {
     /// Whether it works in `runtime`.
     pub(in crate::nonblocking) fn is_of(&self, runtime: Option<runtime::Id>) -> bool {
         runtime.is_none() || self.runtime == runtime
-    }
-
-    /// Leaves the next user the callback of the pool, whatever this one did to it.
-    pub(in crate::nonblocking) fn restore(&mut self, on_connect: Option<&OnConnect>) {
-        self.on_connect.clear();
-        self.on_connect.extend(on_connect.cloned());
     }
 
     /// Makes it as new for a caller that wants `db`, before `deadline`. Where nothing was left behind and it

@@ -109,7 +109,7 @@ impl Drop for Lease {
         }
         let Some((permit, mut connection)) = self.held.take() else { return };
         if own && connection.is_clean() {
-            connection.restore(self.pool.0.on_connect.as_ref());
+            connection.clear_on_connect();
             self.pool.with(|machine| machine.release(permit, connection, clock::now()));
             return;
         }

@@ -50,11 +50,7 @@ impl Pool {
     }
 
     pub(super) fn new_connection(&self) -> Connection {
-        let mut connection = Connection::to(Arc::clone(self.target()), Arc::clone(&self.0.health));
-        if let Some(callback) = &self.0.on_connect {
-            connection.on_connect(callback.clone());
-        }
-        connection
+        Connection::to(Arc::clone(self.target()), Arc::clone(&self.0.health))
     }
 
     /// Lends a connection that is as new.

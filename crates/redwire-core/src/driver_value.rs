@@ -1,7 +1,7 @@
-//! Where a configuration keeps what makes connections in place of the driver's own sockets.
+//! Where a configuration keeps what belongs to one driver: its connector, and its callback on connecting.
 //!
-//! This file must not know what such a connection is: streams belong to a driver, and each driver has its own
-//! kind. So a configuration keeps what only that driver can read.
+//! This file must not know what such a value is: connections and streams belong to a driver, and each driver
+//! has its own kind. So a configuration keeps what only that driver can read.
 
 use std::any::Any;
 use std::fmt;
@@ -16,14 +16,14 @@ pub enum NonblockingDriver {}
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BlockingDriver {}
 
-/// What makes the connections of a `Driver`, as a configuration keeps it: a `Connector` of the crate
+/// What belongs to a `Driver`, as a configuration keeps it: a `Connector` or an `OnConnect` of the crate
 /// `redwire` becomes one. Clones share it; two are equal if they share the same one.
-pub struct Connector<Driver> {
+pub struct DriverValue<Driver> {
     value: Arc<dyn Any + Send + Sync>,
     driver: PhantomData<fn() -> Driver>,
 }
 
-impl<Driver> Connector<Driver> {
+impl<Driver> DriverValue<Driver> {
     /// Takes `value`, which the driver gets back by [`get`](Self::get).
     #[must_use]
     pub fn new(value: impl Any + Send + Sync) -> Self {
@@ -37,23 +37,23 @@ impl<Driver> Connector<Driver> {
     }
 }
 
-impl<Driver> Clone for Connector<Driver> {
+impl<Driver> Clone for DriverValue<Driver> {
     fn clone(&self) -> Self {
         Self { value: Arc::clone(&self.value), driver: PhantomData }
     }
 }
 
-impl<Driver> PartialEq for Connector<Driver> {
+impl<Driver> PartialEq for DriverValue<Driver> {
     fn eq(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.value, &other.value)
     }
 }
 
-impl<Driver> Eq for Connector<Driver> {}
+impl<Driver> Eq for DriverValue<Driver> {}
 
-impl<Driver> fmt::Debug for Connector<Driver> {
+impl<Driver> fmt::Debug for DriverValue<Driver> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Connector(..)")
+        f.write_str("..")
     }
 }
 
@@ -63,9 +63,9 @@ mod tests {
 
     #[test]
     fn clones_are_equal_and_the_driver_gets_it_back() {
-        let connector = Connector::<BlockingDriver>::new(7_u32);
-        assert_eq!(connector, connector.clone());
-        assert_ne!(connector, Connector::new(7_u32));
-        assert_eq!((connector.get::<u32>(), connector.get::<u64>()), (Some(&7), None));
+        let value = DriverValue::<BlockingDriver>::new(7_u32);
+        assert_eq!(value, value.clone());
+        assert_ne!(value, DriverValue::new(7_u32));
+        assert_eq!((value.get::<u32>(), value.get::<u64>()), (Some(&7), None));
     }
 }
