@@ -296,9 +296,12 @@ fn forgetful(forgotten: Arc<AtomicBool>, never: bool) -> FakeServer {
 fn a_client_that_is_not_known_any_more_authenticates_again(setup: Setup) {
     let forgotten = Arc::new(AtomicBool::new(false));
     let fake = forgetful(Arc::clone(&forgotten), false);
-    let base = format!("redis://:pw@{}", fake.addr());
-    let client = setup.client(&base, "timeout=5s");
-    let pool = setup.pool(&base, "timeout=5s");
+    let base = |fake: &FakeServer| format!("redis://:pw@{}", fake.addr());
+    let client = setup.client(&base(&fake), "timeout=5s");
+    // Another, since the client may authenticate again at any time.
+    let forgotten_lease = Arc::new(AtomicBool::new(false));
+    let lender = forgetful(Arc::clone(&forgotten_lease), false);
+    let pool = setup.pool(&base(&lender), "timeout=5s");
     let pipeline =
         |p: &redwire::Pipeline| (p.run(cmd::<Value>("SET").arg("k")), p.run(cmd::<i64>("INCR").arg("n")));
     for round in 0..3 {
@@ -314,7 +317,7 @@ fn a_client_that_is_not_known_any_more_authenticates_again(setup: Setup) {
         }
         let mut lease = pool.get().unwrap();
         lease.run::<Value>("GET k").unwrap();
-        forgotten.store(true, Ordering::SeqCst);
+        forgotten_lease.store(true, Ordering::SeqCst);
         let error = lease.run::<Value>("GET k").unwrap_err();
         assert!(error.to_string().contains("`reconnect`"), "{error}");
         lease.reconnect().unwrap();
