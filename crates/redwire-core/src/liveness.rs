@@ -41,8 +41,10 @@ pub struct Liveness {
     next: Option<Instant>,
     /// What the progress was at the last tick of this connection.
     progress: Option<u64>,
-    /// For how many whole ticks nothing has come.
+    /// For how many whole ticks nothing has come, as far as that counts against the peer.
     quiet: u32,
+    /// For how many it is in all.
+    silent: u32,
 }
 
 /// What a tick found.
@@ -65,12 +67,12 @@ impl Liveness {
     #[must_use]
     pub fn new(interval: Option<Duration>) -> Self {
         let tick = interval.map(|interval| interval / 2).filter(|tick| !tick.is_zero());
-        Self { tick, next: None, progress: None, quiet: 0 }
+        Self { tick, next: None, progress: None, quiet: 0, silent: 0 }
     }
 
     /// There is a connection, a new one.
     pub fn handle_connected(&mut self, now: Instant) {
-        (self.progress, self.quiet) = (None, 0);
+        (self.progress, self.quiet, self.silent) = (None, 0, 0);
         self.set_timer(now);
     }
 
@@ -99,10 +101,11 @@ impl Liveness {
         let stood_still = now.duration_since(next) >= tick;
         self.set_timer(now);
         if self.progress.replace(progress) != Some(progress) {
-            self.quiet = 0;
+            (self.quiet, self.silent) = (0, 0);
             return Verdict::Fine;
         }
         self.quiet += 1;
+        self.silent = self.silent.saturating_add(1);
         match self.quiet {
             1 => Verdict::Ask,
             DEAD_AFTER.. if stood_still => {
@@ -122,6 +125,11 @@ impl Liveness {
     /// The peer may live, though nothing came: the answer to the question gets another interval.
     pub fn handle_alive(&mut self) {
         self.quiet = self.quiet.min(1);
+    }
+
+    /// Whether nothing has come for twice the interval, though the peer was given more time since.
+    pub(crate) fn is_overdue(&self) -> bool {
+        self.silent >= DEAD_AFTER
     }
 
     fn set_timer(&mut self, now: Instant) {

@@ -106,6 +106,13 @@ impl<W: Clone> Link<W> {
         }
     }
 
+    /// Whether the peer has said nothing for twice the interval, and was given more time since: what it should
+    /// have announced meanwhile may be lost.
+    #[must_use]
+    pub fn is_overdue(&self) -> bool {
+        self.liveness.is_overdue()
+    }
+
     /// Whether a caller waits for a reply on this connection. What was not taken to be written may wait for
     /// the next one, and loses nothing with this one.
     fn has_waiting(&self) -> bool {

@@ -101,6 +101,12 @@ impl<W: Clone> Combiner<W> {
         self.link.handle_timeout(now, received, None)
     }
 
+    /// As [`Link::is_overdue`].
+    #[must_use]
+    pub fn is_overdue(&self) -> bool {
+        self.link.is_overdue()
+    }
+
     /// How many requests were submitted in all.
     #[must_use]
     pub fn submitted(&self) -> u64 {

@@ -112,3 +112,20 @@ fn without_an_interval_nothing_is_asked() {
         assert_eq!(liveness.handle_timeout(now + INTERVAL, 5), Fine);
     }
 }
+
+/// A caller has more time, or the server lives elsewhere: it is given more, and is overdue all the same.
+#[test]
+fn more_time_makes_nothing_younger() {
+    let (mut liveness, _) = connected();
+    let mut overdue = Vec::new();
+    for (progress, more) in [(5, false), (5, false), (5, true), (5, true), (5, true), (6, false), (6, false)]
+    {
+        let now = liveness.poll_timeout().expect("a connection");
+        assert_ne!(liveness.handle_timeout(now, progress), Dead);
+        if more {
+            liveness.handle_alive();
+        }
+        overdue.push(liveness.is_overdue());
+    }
+    assert_eq!(overdue, [false, false, false, true, true, false, false]);
+}

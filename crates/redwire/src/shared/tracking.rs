@@ -222,6 +222,14 @@ impl<L: CacheConn> Watch<L> {
         }
     }
 
+    /// The connection has said nothing for so long that it would be given up, if its callers had not more
+    /// time: what it should have announced may be lost.
+    pub(crate) fn handle_overdue(&self) {
+        if let Self::Tracked(tracking) = self {
+            tracking.change(Store::clear);
+        }
+    }
+
     /// These came in: what the server said unasked is for the cache.
     pub(crate) fn handle_frames(&self, frames: &mut Frames) -> Result<()> {
         let upgraded;

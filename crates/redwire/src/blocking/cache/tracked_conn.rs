@@ -246,11 +246,16 @@ impl TrackedShared {
         state.received += u64::from(came);
         let (now, received) = (Instant::now(), state.received);
         let combiner = &mut state.driven.combiner;
-        if !combiner.has_failed()
-            && combiner.poll_timeout().is_some_and(|tick| tick <= now)
-            && let Err(error) = combiner.handle_tick(now, received)
-        {
-            state = self.end(state, error);
+        if !combiner.has_failed() && combiner.poll_timeout().is_some_and(|tick| tick <= now) {
+            let ticked = combiner.handle_tick(now, received);
+            let is_overdue = combiner.is_overdue();
+            if let Err(error) = ticked {
+                state = self.end(state, error);
+            } else if is_overdue {
+                drop(state);
+                self.watch.handle_overdue();
+                state = self.lock();
+            }
         }
         if !state.driven.combiner.has_failed() && state.keeper.expires().is_some_and(|end| end <= now) {
             // What it was asked, the client asks again.

@@ -231,7 +231,11 @@ impl Driven for SharingDriver<'_> {
         let verdict = link.handle_timeout(now, received, keeper.error());
         let silence = link.poll_silence();
         link.poll_woken(&mut self.woken);
+        let is_overdue = link.is_overdue();
         drop(state);
+        if let Some(watch) = self.shared.watch.as_ref().filter(|_| is_overdue) {
+            watch.handle_overdue();
+        }
         self.wake();
         if let Some(silent) = silence {
             self.shared.target.handle_silence(silent);

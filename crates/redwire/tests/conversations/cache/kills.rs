@@ -5,13 +5,15 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use redwire::Value;
 use redwire::cache::CacheOptions;
 use redwire_testkit::{Direction, Fault, Proxy, Server, eventually};
 
 use super::{Cache, executed, set, trackers};
-use crate::common::{LIMIT, Setup};
+use crate::common::{LIMIT, Setup, words};
 
 both!(
+    a_silent_connection_is_not_trusted_while_a_caller_waits,
     whichever_connection_is_killed_everything_is_forgotten,
     what_was_acknowledged_is_seen_through_kills,
     a_reader_never_goes_backwards,
@@ -53,6 +55,36 @@ fn a_silent_server_is_not_trusted(setup: Setup) {
     server.thaw();
     eventually("changes are announced again", LIMIT, || cache.is_tracking());
     assert_eq!((cache.get("k"), cache.stats().flushes > 0), (Some(1), true));
+}
+
+/// Also where the connection is kept, since a caller with more time waits for what it asked over it.
+fn a_silent_connection_is_not_trusted_while_a_caller_waits(setup: Setup) {
+    let server = Server::start();
+    let proxy = Proxy::start(server.addr());
+    let client = setup.client(&proxy.url(), "timeout=30s&health_check_interval=200ms");
+    let cache = Cache::new(&client, CacheOptions::default());
+    server.command(&["SET", "k", "1"]).unwrap();
+    assert_eq!((cache.get("k"), cache.get("k")), (Some(1), Some(1)));
+    proxy.set(Direction::ToClient, Fault::Blackhole);
+    server.command(&["SET", "k", "2"]).unwrap();
+    thread::scope(|scope| {
+        let waiting = scope.spawn(|| cache.run::<Value>("GET other"));
+        let read = || cache.execute(words::<u64>("GET k").timeout(Duration::from_millis(20)));
+        eventually("what it kept is forgotten", LIMIT, || match read() {
+            Ok(value) => {
+                assert_eq!(value, 1, "nothing else can have come");
+                false
+            }
+            Err(error) => error.is_timeout(),
+        });
+        if setup.protocol == 3 {
+            assert!(!waiting.is_finished(), "it has time");
+        }
+        proxy.heal();
+        proxy.reset_all();
+        assert!(waiting.join().unwrap().is_ok_and(|value| value == Value::Null));
+    });
+    eventually("it reads again", LIMIT, || cache.get("k") == Some(2));
 }
 
 fn whichever_connection_is_killed_everything_is_forgotten(setup: Setup) {
