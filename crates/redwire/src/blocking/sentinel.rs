@@ -7,7 +7,7 @@ use std::fmt;
 use std::sync::{Arc, mpsc};
 use std::time::Instant;
 
-use redwire_core::config::{Config, HostPort, ReadFrom};
+use redwire_core::config::{Config, Deployment, HostPort, ReadFrom};
 use redwire_core::sentinel::{FoundServers, SentinelAnswer, SentinelReply, other_words, question};
 use redwire_core::{Cmd, Error, Outcome, Reply, Result, Run};
 
@@ -52,6 +52,15 @@ impl Sentinel {
     pub fn new(config: Config) -> Result<Self> {
         let service = Service::of(&config).ok_or_else(setup::no_service)?;
         Ok(Self { config, service: Arc::new(service) })
+    }
+
+    /// Another service that the same sentinels watch: those that are known by now, and with the same options.
+    ///
+    /// # Errors
+    /// [`Config`](crate::ErrorKind::Config): no name.
+    pub fn for_service(&self, name: &str) -> Result<Self> {
+        let deployment = Deployment::Sentinel { nodes: self.addresses(), service: name.to_owned() };
+        Self::new(self.config.to_builder().deployment(deployment).build()?)
     }
 
     /// The sentinels that are known, in the order in which they are asked: those that the configuration

@@ -387,7 +387,7 @@ impl Wire {
     fn write(&mut self, deadline: Option<Instant>) -> Result<usize> {
         let now = self.clock.unwrap_or_else(Instant::now);
         let written = self.limit(deadline, now).and_then(|limit| self.stream.write(&self.outbox, limit, now));
-        let written = written.map_err(|error| setup::io_error("writing", error))?;
+        let written = written.map_err(|error| self.cause(|| setup::io_error("writing", error)))?;
         self.outbox.advance(written);
         if written > WRITTEN_AT_ONCE {
             self.clock = None;
@@ -487,10 +487,15 @@ impl Wire {
     }
 
     /// Nothing more will come.
-    #[cold]
     fn ended(&self) -> Error {
+        self.cause(|| Error::closed_by_peer(Outcome::MaybeExecuted))
+    }
+
+    /// Why the connection was ended from here, or else what `failed` says of it.
+    #[cold]
+    fn cause(&self, failed: impl FnOnce() -> Error) -> Error {
         let cause = self.interrupt.as_ref().and_then(|interrupt| interrupt.cause());
-        cause.unwrap_or_else(|| Error::closed_by_peer(Outcome::MaybeExecuted))
+        cause.unwrap_or_else(failed)
     }
 
     /// How long one read or write may take: until the deadline, but no longer than the peer may be silent.

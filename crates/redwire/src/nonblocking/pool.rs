@@ -217,6 +217,12 @@ impl Pool {
         self.with(|machine| machine.reset());
     }
 
+    /// Closes all connections at once, those in use, too: what is under way on them fails, with
+    /// [`LeftMaster`](crate::ConnectionFault::LeftMaster) as the kind. The pool goes on with new ones.
+    pub fn disconnect_now(&self) {
+        self.leave_server();
+    }
+
     /// Closes the connections that no caller uses.
     #[doc(alias = "clear")]
     pub fn disconnect_idle(&self) {

@@ -124,8 +124,8 @@ pub(crate) fn runtime_ended() -> Error {
 
 /// The connection was let go because its server is master no longer, or serves this client no longer.
 pub(crate) fn left_master() -> Error {
-    let message =
-        "the connection was given up, since there is another master, or its server says that it is of no use";
+    let message = "the connection was given up, since there is another master, its server says that it is of \
+                   no use, or all connections were to be closed";
     Error::new(ErrorKind::Connection(ConnectionFault::LeftMaster), Outcome::MaybeExecuted, message)
 }
 

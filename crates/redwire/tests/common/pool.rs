@@ -124,6 +124,10 @@ impl Pool {
         same!(self, pool => pool.disconnect());
     }
 
+    pub(crate) fn disconnect_now(&self) {
+        same!(self, pool => pool.disconnect_now());
+    }
+
     pub(crate) fn disconnect_idle(&self) {
         same!(self, pool => pool.disconnect_idle());
     }

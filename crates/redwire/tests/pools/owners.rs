@@ -1,10 +1,11 @@
 //! What the owner of a pool can do with it, and what a borrower can do with a lease (I4). REFERENCE P2.
 
+use std::thread;
 use std::time::Duration;
 
 use redwire::config::Config;
 use redwire::pool::CloseReason;
-use redwire::{ErrorKind, Outcome, Run, blocking, cmd};
+use redwire::{ConnectionFault, ErrorKind, Outcome, Run, Value, blocking, cmd};
 use redwire_testkit::{Server, eventually, shared};
 
 use crate::common::pool::Pool;
@@ -17,6 +18,7 @@ both!(
     a_detached_connection_outlives_the_pool,
     disconnect_closes_those_in_use_when_they_come_back,
     disconnect_idle_spares_those_in_use,
+    disconnect_now_ends_those_in_use,
     another_database_is_for_all_later_borrowers,
     clients_share_one_pool,
     one_connection_is_enough_for_a_pool_and_a_client,
@@ -90,6 +92,30 @@ fn disconnect_closes_those_in_use_when_they_come_back(setup: Setup) {
     eventually("the other is closed", LIMIT, || named_clients(&server, "all") == 1);
     assert_eq!(pool.get().unwrap().id(), new_id, "one made since then stays");
     assert_eq!(pool.stats().closed(CloseReason::Disconnected), 2);
+}
+
+fn disconnect_now_ends_those_in_use(setup: Setup) {
+    let server = Server::start();
+    let pool = setup.pool(&server.url(), "client_name=all&timeout=30s&retries=0");
+    let (mut waiting, mut held, idle) = (pool.get().unwrap(), pool.get().unwrap(), pool.get().unwrap());
+    held.id();
+    drop(idle);
+    let cut = |error: redwire::Error| {
+        assert_eq!(error.kind(), ErrorKind::Connection(ConnectionFault::LeftMaster), "{error}");
+        error.outcome()
+    };
+    thread::scope(|scope| {
+        let waiting = scope.spawn(move || waiting.run::<Value>("BLPOP list 0").unwrap_err());
+        eventually("it waits", LIMIT, || server.stat("blocked_clients") == 1);
+        pool.disconnect_now();
+        assert_eq!(cut(waiting.join().unwrap()), Outcome::MaybeExecuted);
+    });
+    assert_eq!(cut(held.run::<Value>("PING").unwrap_err()), Outcome::NotSent);
+    eventually("all are closed", LIMIT, || named_clients(&server, "all") == 0);
+    // The borrower may go on, and so does the pool.
+    held.reconnect().unwrap();
+    held.run::<()>("PING").unwrap();
+    pool.get().unwrap().run::<()>("PING").unwrap();
 }
 
 fn disconnect_idle_spares_those_in_use(setup: Setup) {

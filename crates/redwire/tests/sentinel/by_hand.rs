@@ -49,8 +49,14 @@ macro_rules! scenario {
         assert_eq!($wait!(connection.sentinel_myid()).unwrap().len(), 40);
         let settings: HashMap<String, String> = $wait!(connection.sentinel_config_get("*")).unwrap();
         assert!(!settings.is_empty());
-        $wait!(connection.sentinel_monitor("another", "127.0.0.1", 1, 1)).unwrap();
+        let known = $wait!($sentinel.discover_master()).unwrap();
+        $wait!(connection.sentinel_monitor("another", known.host.as_str(), known.port, 1)).unwrap();
         assert_eq!($wait!(connection.sentinel_masters()).unwrap().len(), 2);
+        let another = $sentinel.for_service("another").unwrap();
+        assert_eq!(another.addresses().len(), 3);
+        let error = $wait!($sentinel.for_service("unknown").unwrap().discover_master()).unwrap_err();
+        assert!(error.to_string().contains("unknown"), "{error}");
+        assert_eq!($sentinel.for_service("").unwrap_err().kind(), ErrorKind::Config);
         $wait!(connection.sentinel_remove("another")).unwrap();
 
         let ids = $wait!($sentinel.execute_all(&cmd::<String>("SENTINEL MYID")));
