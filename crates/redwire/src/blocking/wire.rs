@@ -487,6 +487,7 @@ impl Wire {
     }
 
     /// Nothing more will come.
+    #[cold]
     fn ended(&self) -> Error {
         self.cause(|| Error::closed_by_peer(Outcome::MaybeExecuted))
     }
