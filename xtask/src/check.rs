@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
+use crate::programs::demo_on_model;
 use crate::repository::{cargo, root, run, run_quietly, works};
 use crate::servers;
 
@@ -68,6 +69,9 @@ fn others(runner: Runner, server: &Path) -> Vec<Result<(), String>> {
         let words = ["run", "--quiet", "-p", "redwire", "--all-features", "--example", &example];
         done.push(run_quietly(cargo(&words).env("REDWIRE_SERVER", server)));
     }
+    // As `cargo xtask demo` does where no server can be had; nothing is compiled anew for it.
+    let demo = demo_on_model("debug", &["--workspace", "--all-features"]);
+    done.push(demo.and_then(|mut demo| run_quietly(&mut demo)));
     done
 }
 

@@ -34,7 +34,8 @@ usage: cargo xtask CHORE [ARGUMENTS]
   bench [ARGS]      run redwire side by side with other clients
   fuzz [SECONDS]    run each fuzz target so long (60 by default); needs cargo-fuzz
 
-demo, test and bench install a server if the machine has none, after saying so.
+demo, test and bench install a server if the machine has none, after saying so. Where that cannot be done,
+the demo runs on a model of a server.
 REDWIRE_SERVERS names servers to use instead of those on PATH, separated as in PATH.";
 
 fn main() -> ExitCode {

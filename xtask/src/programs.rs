@@ -4,15 +4,32 @@
 
 use std::process::Command;
 
-use crate::repository::{cargo, root, run, works};
+use crate::repository::{cargo, root, run, target, works};
 use crate::servers;
 
-/// `cargo xtask demo`: the walk through the features, on the first server of this machine.
+/// `cargo xtask demo`: the walk through the features, on the first server of this machine; on the model where
+/// there is none, and none can be installed.
 pub(crate) fn demo(args: &[String]) -> Result<(), String> {
-    let servers = servers::require()?;
-    let server = servers.first().ok_or("no server")?;
-    let mut demo = cargo(&["run", "--quiet", "--release", "-p", "redwire", "--example", "demo", "--"]);
-    run(demo.args(args).env("REDWIRE_SERVER", server))
+    match servers::first()? {
+        Ok(server) => {
+            let words = ["run", "--quiet", "--release", "-p", "redwire", "--example", "demo", "--"];
+            run(cargo(&words).args(args).env("REDWIRE_SERVER", server))
+        }
+        Err(why) => {
+            println!("The demo runs on a model of a server (crates/redwire-model): {why}.");
+            run(demo_on_model("release", &["--release", "-p", "redwire", "-p", "redwire-model"])?.args(args))
+        }
+    }
+}
+
+/// Builds the demo, and the model that is started as a server is, both by one command: so what they share is
+/// compiled once.
+pub(crate) fn demo_on_model(folder: &str, which: &[&str]) -> Result<Command, String> {
+    run(cargo(&["build", "--quiet", "--example", "demo", "--example", "serve"]).args(which))?;
+    let examples = target().join(folder).join("examples");
+    let mut demo = Command::new(examples.join("demo"));
+    demo.arg("--on-model").env("REDWIRE_SERVER", examples.join("serve"));
+    Ok(demo)
 }
 
 /// `cargo xtask bench`: side by side with other clients.

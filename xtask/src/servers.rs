@@ -27,9 +27,30 @@ pub(crate) fn list() -> Result<(), String> {
 /// The servers to use: those of `REDWIRE_SERVERS` (paths or names, separated as in PATH), else those on PATH.
 /// Installs one if there is none.
 pub(crate) fn require() -> Result<Vec<PathBuf>, String> {
-    if let Some(list) = env::var_os("REDWIRE_SERVERS").filter(|list| !list.is_empty()) {
-        return env::split_paths(&list).map(|server| resolve(&server)).collect();
-    }
+    let named = named()?;
+    if named.is_empty() { found_or_installed() } else { Ok(named) }
+}
+
+/// As [`require`], the first one; or why there is none and none can be installed.
+///
+/// # Errors
+/// `REDWIRE_SERVERS` names something else.
+pub(crate) fn first() -> Result<Result<PathBuf, String>, String> {
+    let named = named()?;
+    let servers = if named.is_empty() { found_or_installed() } else { Ok(named) };
+    Ok(servers.map(|servers| servers[0].clone()))
+}
+
+fn named() -> Result<Vec<PathBuf>, String> {
+    let list = env::var_os("REDWIRE_SERVERS").unwrap_or_default();
+    env::split_paths(&list)
+        .filter(|server| !server.as_os_str().is_empty())
+        .map(|server| resolve(&server))
+        .collect()
+}
+
+/// At least one.
+fn found_or_installed() -> Result<Vec<PathBuf>, String> {
     let mut found = on_path();
     if found.is_empty() {
         install()?;
@@ -146,17 +167,12 @@ const MANAGERS: [Manager; 6] = [
     },
 ];
 
+const ADVICE: &str = "no redis-server or valkey-server on PATH: install Redis (6.2 or newer) or Valkey, or \
+                      name one in REDWIRE_SERVERS";
+
 /// Installs a server with the first package manager there is.
 fn install() -> Result<(), String> {
-    const ADVICE: &str = "no redis-server or valkey-server on PATH: install Redis (6.2 or newer) or Valkey, \
-                          or name one in REDWIRE_SERVERS";
-    let Some(manager) = MANAGERS.iter().find(|manager| find(Path::new(manager.program)).is_some()) else {
-        return Err(ADVICE.into());
-    };
-    let sudo = manager.root && !is_root();
-    if sudo && find(Path::new("sudo")).is_none() {
-        return Err(format!("{ADVICE} (as root: {} {})", manager.program, manager.install.join(" ")));
-    }
+    let (manager, sudo) = choose_manager(|name| find(Path::new(name)).is_some(), is_root)?;
     println!(
         "No redis-server or valkey-server on PATH: installing {} with {}{}.",
         manager.packages.join(" or else "),
@@ -177,6 +193,19 @@ fn install() -> Result<(), String> {
         }
     }
     Err(format!("{} could not install a server. {ADVICE}", manager.program))
+}
+
+/// The first package manager there is, and whether it takes sudo.
+fn choose_manager(
+    is_there: impl Fn(&str) -> bool,
+    is_root: impl Fn() -> bool,
+) -> Result<(&'static Manager, bool), String> {
+    let manager = MANAGERS.iter().find(|manager| is_there(manager.program)).ok_or(ADVICE)?;
+    let sudo = manager.root && !is_root();
+    if sudo && !is_there("sudo") {
+        return Err(format!("{ADVICE} (as root: {} {})", manager.program, manager.install.join(" ")));
+    }
+    Ok((manager, sudo))
 }
 
 fn command(manager: &Manager, sudo: bool, args: &[&str]) -> Command {
@@ -202,6 +231,19 @@ fn is_root() -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn why_no_server_can_be_installed() {
+        let choose = |programs: &[&str], root: bool| {
+            choose_manager(|name| programs.contains(&name), || root)
+                .map(|(manager, sudo)| (manager.program, sudo))
+        };
+        assert_eq!(choose(&["apt-get", "apk"], true), Ok(("apt-get", false)));
+        assert_eq!(choose(&["apk", "sudo"], false), Ok(("apk", true)));
+        assert_eq!(choose(&["brew"], false), Ok(("brew", false)));
+        assert_eq!(choose(&["sudo"], true), Err(ADVICE.to_owned()));
+        assert_eq!(choose(&["dnf"], false), Err(format!("{ADVICE} (as root: dnf install --assumeyes)")));
+    }
 
     #[test]
     #[cfg(unix)]

@@ -3,12 +3,12 @@
 //! Must not know: what is simulated, or what a mistake is about.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use crate::repository::{cargo, root, run, said};
+use crate::repository::{cargo, root, run, said, target};
 
 /// `cargo xtask simulate`.
 pub(crate) fn run_it(args: &[String]) -> Result<(), String> {
@@ -56,10 +56,6 @@ fn mistakes(names: &[String]) -> Result<(), String> {
     }
     println!("{} mistakes, {missed} not found", patches.len());
     if missed == 0 { Ok(()) } else { Err(format!("{missed} mistakes were not found")) }
-}
-
-fn target() -> PathBuf {
-    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
 }
 
 /// Has `place` hold what the repository holds. What is the same already is left alone, so that little has to
