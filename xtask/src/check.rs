@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use crate::programs::demo_on_model;
 use crate::repository::{cargo, root, run, run_quietly, works};
-use crate::servers;
+use crate::{interleave, servers};
 
 /// Sets of features that have to compile, besides all of them: none, and each that others could lean on
 /// unseen.
@@ -69,6 +69,7 @@ fn others(runner: Runner, server: &Path) -> Vec<Result<(), String>> {
         let words = ["run", "--quiet", "-p", "redwire", "--all-features", "--example", &example];
         done.push(run_quietly(cargo(&words).env("REDWIRE_SERVER", server)));
     }
+    done.push(interleave::run_it(&[]));
     // As `cargo xtask demo` does where no server can be had; nothing is compiled anew for it.
     let demo = demo_on_model("debug", &["--workspace", "--all-features"]);
     done.push(demo.and_then(|mut demo| run_quietly(&mut demo)));

@@ -10,6 +10,8 @@
 
 mod check;
 mod generate;
+mod interleave;
+mod mistakes;
 mod programs;
 mod repository;
 mod servers;
@@ -31,6 +33,8 @@ usage: cargo xtask CHORE [ARGUMENTS]
       --collect SERVER-BINARY…      first ask these servers for spec/commands.json
   simulate [ARGS]   run a whole client in simulated worlds, each decided by a number; --help tells more
       --mistakes [NAME…]            does it find what is planted in copies of the code?
+  interleave        run the blocking driver's threads in many orders; a part of test
+      --mistakes [NAME…]            does it find what is planted in copies of the code?
   bench [ARGS]      run redwire side by side with other clients
   fuzz [SECONDS]    run each fuzz target so long (60 by default); needs cargo-fuzz
 
@@ -49,6 +53,7 @@ fn main() -> ExitCode {
         "demo" => programs::demo(args),
         "fuzz" => programs::fuzz(args),
         "gen" => generate::run(args),
+        "interleave" => interleave::run_it(args),
         "servers" => servers::list(),
         "simulate" => simulate::run_it(args),
         "test" => check::all(args),

@@ -276,6 +276,9 @@ pub use redwire_core::{
 };
 pub use shared::credentials;
 pub use shared::events::{Event, EventKind};
+#[cfg(redwire_shuttle)]
+#[doc(hidden)]
+pub use shared::explored;
 /// What a subscription hears, and its options.
 pub mod pubsub {
     pub use redwire_core::pubsub::{ChannelKind, Message, Overflow, SubscribeOptions, SubscriptionEvent};

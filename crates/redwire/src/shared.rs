@@ -5,6 +5,8 @@
 pub(crate) mod clock;
 pub mod credentials;
 pub(crate) mod events;
+#[cfg(redwire_shuttle)]
+pub mod explored;
 pub(crate) mod interrupt;
 pub(crate) mod locking;
 pub(crate) mod lookups;
@@ -28,12 +30,14 @@ pub(crate) mod window;
 pub(crate) mod clock {
     use std::time::{Duration, Instant};
 
+    use super::threads;
+
     #[inline]
     pub(crate) fn now() -> Instant {
-        Instant::now()
+        threads::now()
     }
 
     pub(crate) fn since(moment: Instant) -> Duration {
-        moment.elapsed()
+        threads::since(moment)
     }
 }

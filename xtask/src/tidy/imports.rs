@@ -1,5 +1,5 @@
 //! The direction of imports between the crates: resp <- core <- redwire <- cli, with the test kit and the
-//! model beside, and the simulation over redwire and the model.
+//! model beside, and over them the simulation and the orders of threads.
 
 use super::finding::Finding;
 use super::source::Source;
@@ -11,7 +11,7 @@ struct Member {
     tests_use: &'static [&'static str],
 }
 
-const MEMBERS: [Member; 8] = [
+const MEMBERS: [Member; 9] = [
     Member { name: "redwire-resp", uses: &[], tests_use: &[] },
     Member { name: "redwire-core", uses: &["redwire-resp"], tests_use: &["redwire-testkit"] },
     Member { name: "redwire-testkit", uses: &["redwire-resp", "redwire-core"], tests_use: &[] },
@@ -24,6 +24,7 @@ const MEMBERS: [Member; 8] = [
     // A model that shared the client's parser would share its mistakes.
     Member { name: "redwire-model", uses: &[], tests_use: &["redwire", "redwire-testkit"] },
     Member { name: "redwire-simulation", uses: &["redwire", "redwire-model"], tests_use: &[] },
+    Member { name: "redwire-interleavings", uses: &["redwire"], tests_use: &[] },
     // The chores must run while the product does not build.
     Member { name: "xtask", uses: &[], tests_use: &["redwire-core"] },
 ];

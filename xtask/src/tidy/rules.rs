@@ -34,6 +34,19 @@ const DRIVERS: [&str; 2] = ["crates/redwire/src/nonblocking", "crates/redwire/sr
 /// What goes by a clock that a test may pause.
 const NONBLOCKING: &str = "crates/redwire/src/nonblocking";
 
+/// What waits in threads, and what it must not take from std for that.
+const BLOCKING: &str = "crates/redwire/src/blocking";
+const EXPLORED: [&str; 8] = [
+    "Instant::now",
+    ".elapsed()",
+    "std::sync::Mutex",
+    "std::sync::Condvar",
+    "std::sync::atomic",
+    "thread::current",
+    "thread::park",
+    "thread::spawn",
+];
+
 /// Words that servers begin an error with: what to do about one is decided in the core.
 const SERVER_WORDS: [&str; 20] = [
     "ASK",
@@ -91,11 +104,16 @@ pub(super) fn names(source: &Source) -> Vec<Finding> {
 }
 
 /// The core and the protocol never wait, look at a clock or throw dice. The async driver looks at its own
-/// clock.
+/// clock; what threads of the blocking driver look at and wait by may be an explorer's.
 pub(super) fn banned_calls(source: &Source) -> Vec<Finding> {
     if source.path.starts_with(NONBLOCKING) {
         return in_code(source, false, &["Instant::now", ".elapsed()"], |word| {
             format!("`{word}` is the system's clock: take `clock::now` or `clock::since`")
+        });
+    }
+    if source.path.starts_with(BLOCKING) {
+        return in_code(source, false, &EXPLORED, |word| {
+            format!("`{word}` escapes an explorer: take that of `shared/threads.rs` or `shared/sync.rs`")
         });
     }
     if !PURE.iter().any(|folder| source.path.starts_with(folder)) {

@@ -86,8 +86,26 @@ fn the_async_driver_looks_at_its_own_clock() {
     for banned in ["let a = Instant::now();", "let a = begin.elapsed();"] {
         let text = format!("//! A.\n{banned}\n");
         assert_eq!(findings("crates/redwire/src/nonblocking.rs", &text), [2], "{banned}");
-        assert_eq!(findings("crates/redwire/src/blocking.rs", &text), NONE, "{banned}");
+        assert_eq!(findings("crates/redwire/src/shared/clock.rs", &text), NONE, "{banned}");
     }
+}
+
+#[test]
+fn nothing_in_the_blocking_driver_escapes_an_explorer() {
+    for banned in [
+        "let a = Instant::now();",
+        "let a = begin.elapsed();",
+        "a: std::sync::Mutex<u8>,",
+        "use std::sync::atomic::AtomicBool;",
+        "std::thread::park();",
+        "thread::current().unpark();",
+    ] {
+        let text = format!("//! A.\n{banned}\n");
+        assert_eq!(findings("crates/redwire/src/blocking/pool.rs", &text), [2], "{banned}");
+        assert_eq!(findings("crates/redwire/src/shared/threads.rs", &text), NONE, "{banned}");
+    }
+    let text = "//! A.\nuse crate::shared::sync::atomic::AtomicBool;\nlet me = threads::current();\n";
+    assert_eq!(findings("crates/redwire/src/blocking/pool.rs", text), NONE);
 }
 
 #[test]

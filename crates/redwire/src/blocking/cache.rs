@@ -6,7 +6,6 @@ mod tracking;
 
 use std::fmt;
 use std::sync::Arc;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use redwire_core::cache::{
@@ -78,7 +77,7 @@ impl Client {
         let node_caches = match &self.cluster {
             None => NodeCaches::of_server(options.clone(), Tracking::beside(self.pool(), options)),
             Some(nodes) => {
-                nodes.learn(Instant::now().checked_add(self.config().connect_timeout()), true)?;
+                nodes.learn(threads::now().checked_add(self.config().connect_timeout()), true)?;
                 let node_caches = NodeCaches::of_cluster(options.clone());
                 node_caches.fill(nodes.node_clients(), |node| Tracking::beside(node.pool(), options.clone()));
                 node_caches
@@ -117,7 +116,7 @@ impl Cache {
     /// No answer within the timeout; a queue that is full.
     pub fn sync(&self) -> Result<()> {
         let limit = self.client().config().timeout();
-        let deadline = limit.and_then(|limit| Instant::now().checked_add(limit));
+        let deadline = limit.and_then(|limit| threads::now().checked_add(limit));
         let wants_master = wants_master(self.client().config());
         let (mut node_caches, mut asked) = (self.node_caches(), Vec::new());
         while !node_caches.is_empty() {
@@ -214,10 +213,10 @@ impl Cache {
 
     fn read<R: Reply>(&self, node_cache: &NodeCache<TrackedConn>, mut cmd: Cmd<R>) -> Result<R> {
         let NodeCache { conn, tracking } = node_cache;
-        let mut now = Instant::now();
+        let mut now = threads::now();
         let mut deadline = None;
         loop {
-            let Some(found) = tracking.look(&cmd, now, thread::current) else {
+            let Some(found) = tracking.look(&cmd, now, threads::current) else {
                 return self.client().execute(cmd);
             };
             if let Lookup::Hit(replies) = found {
@@ -239,7 +238,7 @@ impl Cache {
                 }
                 Lookup::FlightWait(wait) => match node_cache.wait(wait, deadline) {
                     Ok(None) => {
-                        now = Instant::now();
+                        now = threads::now();
                         continue;
                     }
                     Ok(Some(replies)) => Ok(replies),
@@ -249,7 +248,7 @@ impl Cache {
                     let listener = tracking.listener(conn);
                     let known = listener.exchange(&sync_question(false), deadline).is_ok();
                     tracking.change(|store| store.handle_settled(mark, known));
-                    now = Instant::now();
+                    now = threads::now();
                     continue;
                 }
                 Lookup::Hit(_) | Lookup::Pass => {
@@ -272,7 +271,7 @@ impl Cache {
 
     /// Over the client, with the time that is left.
     fn plain<R: Reply>(&self, cmd: Cmd<R>, deadline: Option<Instant>) -> Result<R> {
-        let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        let left = deadline.map(|deadline| deadline.saturating_duration_since(threads::now()));
         self.client().execute(match left {
             // No time at all would mean no limit.
             Some(left) => cmd.timeout(left.max(Duration::from_micros(1))),

@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use redwire_core::call::{self, Call, Piped};
@@ -23,6 +22,7 @@ use super::sharing::SharedConnections;
 use crate::shared::node_clients::{NodeClients, Retrying, Routed};
 use crate::shared::scanning::{ScanOptions, Scanning};
 use crate::shared::target::Target;
+use crate::shared::threads;
 
 /// A client for one server, one service that sentinels watch, or one cluster, for any number of threads. What
 /// a cluster means to it is told at the async [`Client`](crate::Client).
@@ -159,12 +159,12 @@ impl Client {
     /// A client [on a pool](Self::on_pool) closes what is its own: it takes no more calls, and its
     /// subscriptions end. The pool stays open, and calls under way over it go on.
     pub fn close(&self, limit: Duration) {
-        let start = Instant::now();
+        let start = threads::now();
         self.pubsub.close();
         if let Some(nodes) = &self.cluster {
             nodes.close(limit);
         }
-        self.shared_connections.close(limit.saturating_sub(start.elapsed()));
+        self.shared_connections.close(limit.saturating_sub(threads::since(start)));
     }
 
     /// Options, one by one: finish with [`ConfigBuilder::build`] and [`open`](Self::open).
@@ -227,7 +227,7 @@ impl Client {
             return call.read(Replies::default());
         }
         let pool = self.pool();
-        let now = Instant::now();
+        let now = threads::now();
         let deadline = call::deadline(dispatch, call.options(), pool.config().timeout(), now);
         if self.cluster.is_some() {
             return self.call_in_cluster(call, dispatch, now, deadline);
@@ -293,7 +293,7 @@ impl Client {
                 Decision::Again => {}
                 Decision::Fail(error) => return call::fail(&mut call, error, config),
             }
-            let (dispatch, now) = (attempt.dispatch(dispatch), Instant::now());
+            let (dispatch, now) = (attempt.dispatch(dispatch), threads::now());
             error = match self.try_call(&mut call, &mut routed, dispatch, now, deadline) {
                 Ok(Ok(output)) => {
                     self.target().handle_tried(&attempt);
@@ -326,9 +326,9 @@ impl Client {
     /// Pauses before another try.
     pub(super) fn pause(&self, pause: Duration, attempt: &Attempt) {
         let Some(nodes) = &self.cluster else {
-            thread::sleep(pause);
+            threads::sleep(pause);
             while let Some(wait) = self.pool().target().wait_for_turn(attempt) {
-                thread::sleep(wait);
+                threads::sleep(wait);
             }
             return;
         };

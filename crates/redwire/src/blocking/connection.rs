@@ -29,6 +29,7 @@ use crate::shared::interrupt::Interrupt;
 use crate::shared::lookups::{CALLBACK, Lookups, catch};
 use crate::shared::setup;
 use crate::shared::target::Target;
+use crate::shared::threads;
 pub(super) use reuse::Unready;
 
 /// One connection by hand, for one caller at a time: state such as the database is the caller's own.
@@ -134,7 +135,7 @@ impl Connection {
         must_answer: impl FnOnce() -> bool,
     ) -> Result<()> {
         let config = self.target.config();
-        let limit = Instant::now() + config.connect_timeout();
+        let limit = threads::now() + config.connect_timeout();
         let limit = until.map_or(limit, |until| limit.min(until));
         self.wire = Some(Wire::connect(&self.target, Some(&self.health), Some(&self.interrupt), until)?);
         self.introduce(Some(limit))?;
@@ -183,7 +184,7 @@ impl Connection {
         }
         let mut connection = Self::to(Arc::clone(target), Arc::new(Health::new(Arc::clone(target))));
         connection.wire = Some(wire);
-        let limit = Instant::now() + target.config().connect_timeout();
+        let limit = threads::now() + target.config().connect_timeout();
         connection.introduce(Some(deadline.map_or(limit, |deadline| deadline.min(limit))))?;
         let is_clean = connection.sent.is_empty();
         connection.wire.take().filter(|wire| is_clean && wire.is_clean()).ok_or_else(setup::left_dirty)
@@ -351,7 +352,7 @@ impl Connection {
     /// # Errors
     /// The connection is lost.
     pub fn can_read(&mut self, limit: Duration) -> Result<bool> {
-        let deadline = Instant::now().checked_add(limit);
+        let deadline = threads::now().checked_add(limit);
         self.leave_parent();
         let Some(wire) = &mut self.wire else { return Ok(false) };
         match self.sent.front() {
@@ -402,7 +403,7 @@ impl Connection {
             return call.read(Replies::default());
         }
         let deadline =
-            call::deadline(dispatch, call.options(), self.target.config().timeout(), Instant::now());
+            call::deadline(dispatch, call.options(), self.target.config().timeout(), threads::now());
         let deadline = [deadline, self.limit].into_iter().flatten().min();
         self.interrupt.handle_call(dispatch != Dispatch::Shared);
         let mut output = self.ready(deadline).and_then(|()| self.try_call(&mut call, facts, deadline));
@@ -431,7 +432,7 @@ impl Connection {
     }
 
     fn deadline(&self) -> Option<Instant> {
-        let deadline = self.target.config().timeout().and_then(|limit| Instant::now().checked_add(limit));
+        let deadline = self.target.config().timeout().and_then(|limit| threads::now().checked_add(limit));
         [deadline, self.limit].into_iter().flatten().min()
     }
 

@@ -9,7 +9,6 @@ use std::net::{Shutdown, TcpStream};
 #[cfg(unix)]
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use redwire_core::config::{Config, Endpoint};
@@ -17,6 +16,7 @@ use redwire_core::driver_value::{BlockingDriver, DriverValue};
 use redwire_core::{Error, Result};
 
 use crate::shared::socket;
+use crate::shared::sync::atomic::AtomicUsize;
 
 /// A byte stream to a server, which several threads use at a time: one reads, another writes, and any may end
 /// it. [`TcpStream`] and `UnixStream` are such streams.

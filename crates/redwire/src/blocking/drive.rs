@@ -4,8 +4,7 @@
 //! afterwards. Who does what is decided by the core's `Combiner`. This file must not know what is sent, where
 //! connections come from, or where they go.
 
-use std::sync::{Arc, MutexGuard};
-use std::thread::{self, Thread};
+use std::sync::Arc;
 use std::time::Instant;
 
 use redwire_core::call::Call;
@@ -18,7 +17,8 @@ use super::connection::Connection;
 use super::stream::Socket;
 use super::wire::{Wire, WireWriter};
 use crate::shared::setup;
-use crate::shared::threads;
+use crate::shared::sync::MutexGuard;
+use crate::shared::threads::{self, Thread};
 
 /// A connection whose reading and writing sides are used by different threads.
 pub(super) struct Halves {
@@ -139,7 +139,7 @@ pub(super) fn exchange<'s, S: Shared>(
     call: &impl Call,
     deadline: Option<Instant>,
 ) -> Result<Replies> {
-    let me = thread::current();
+    let me = threads::current();
     let encode = |outbox: &mut Outbox| call.write(outbox);
     let combiner = &mut S::driven(&mut state).combiner;
     let submitted = combiner.submit(call.count(), call.size(), call.is_whole(), encode, me.clone(), deadline);
@@ -185,7 +185,7 @@ pub(super) fn exchange<'s, S: Shared>(
             }
         }
         if deadline.is_some() {
-            S::driven(&mut state).combiner.handle_timeout(Instant::now());
+            S::driven(&mut state).combiner.handle_timeout(threads::now());
         }
     }
 }
@@ -202,7 +202,7 @@ pub(super) fn write<'s, S: Shared>(
         drop(state);
         wake(woken, me);
         // Others are about to ask, too: let them, and write all in one.
-        thread::yield_now();
+        threads::yield_now();
         state = shared.lock();
     }
     let Driven { combiner, halves } = S::driven(&mut state);

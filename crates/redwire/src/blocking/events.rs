@@ -1,9 +1,10 @@
 //! The events of a client, for a thread that waits for them.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::shared::events::{Event, Mailbox};
+use crate::shared::threads;
 
 /// What happens to the connections of a client, as an iterator that waits for the next event and ends with
 /// the client.
@@ -31,7 +32,7 @@ impl Events {
     /// The next event, if one comes within `limit`.
     #[doc(alias = "get_message")]
     pub fn next_within(&mut self, limit: Duration) -> Option<Event> {
-        self.mailbox.wait(Instant::now().checked_add(limit))
+        self.mailbox.wait(threads::now().checked_add(limit))
     }
 }
 

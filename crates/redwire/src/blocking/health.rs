@@ -2,7 +2,7 @@
 //! all. What the answer means is decided in the core ([`Inquiry`]).
 
 use std::fmt;
-use std::sync::{Arc, MutexGuard};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use redwire_core::Result;
@@ -13,7 +13,7 @@ use super::stream::CurrentSocket;
 use super::wire::Wire;
 use crate::shared::interrupt::{Interrupt, Kill};
 use crate::shared::service::Follower;
-use crate::shared::sync::{Condvar, Mutex};
+use crate::shared::sync::{Condvar, Mutex, MutexGuard};
 use crate::shared::target::Target;
 use crate::shared::threads;
 
@@ -43,7 +43,7 @@ impl Health {
 
     /// Asks whether the server lives, for no longer than `limit`.
     pub(super) fn check(&self, limit: Duration) -> Finding {
-        let begin = Instant::now();
+        let begin = threads::now();
         let deadline = begin + limit;
         let mut state = self.lock();
         let before = state.left;
@@ -55,7 +55,7 @@ impl Health {
         }
         // Callers that wait at a server that was left learn of it by other means.
         if state.left != before {
-            return Finding::Alive(Instant::now());
+            return Finding::Alive(threads::now());
         }
         if let Some(finding) = state.inquiry.recent(begin, limit) {
             return finding;
@@ -64,7 +64,7 @@ impl Health {
         let wire = state.wire.take();
         drop(state);
         let asked = self.ask(wire, deadline);
-        let (now, interval) = (Instant::now(), self.target.config().health_check_interval());
+        let (now, interval) = (threads::now(), self.target.config().health_check_interval());
         let mut state = self.lock();
         state.asking = false;
         let finding = if state.left == before {
@@ -81,7 +81,7 @@ impl Health {
 
     fn ask(&self, wire: Option<Wire>, deadline: Instant) -> Result<Wire> {
         if let Some(mut wire) = wire
-            && wire.is_fresh(Instant::now())
+            && wire.is_fresh(threads::now())
         {
             match wire.ping(deadline) {
                 Ok(()) => {

@@ -3,7 +3,6 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use redwire_core::lock::{self, Acquire, AcquireStep, Claim, Hold, HoldStep, LockOptions, LockWait};
@@ -165,7 +164,7 @@ impl Lock {
     /// [`NotOwned`](LockFault::NotOwned) if that token does not hold it; otherwise as any call.
     pub fn reattach(&self, token: &str) -> Result<LockGuard> {
         let claim = locking::new_claim(&self.options, Some(token.to_owned()))?;
-        let sent = Instant::now();
+        let sent = threads::now();
         let found = self.client.execute(claim.take())?;
         let (fence, hold) = Hold::found(&self.options, claim, found, sent)?;
         self.guard(fence, hold)
@@ -182,14 +181,14 @@ impl Lock {
     fn attempt(&self, options: &LockOptions) -> Result<LockGuard> {
         let client = &self.client;
         let claim = locking::new_claim(options, options.token.clone())?;
-        let acquire = Acquire::new(options, claim, client.config().timeout(), Instant::now());
+        let acquire = Acquire::new(options, claim, client.config().timeout(), threads::now());
         let mut attempt = AcquireAttempt { client, acquire };
         let acquire = &mut attempt.acquire;
         loop {
-            match acquire.poll_step(Instant::now(), fastrand::u64(..), self.may_listen()) {
+            match acquire.poll_step(threads::now(), fastrand::u64(..), self.may_listen()) {
                 AcquireStep::Ask(ask) => {
                     let answer = client.execute(ask);
-                    if let Some((fence, hold)) = acquire.handle_answer(answer, Instant::now())? {
+                    if let Some((fence, hold)) = acquire.handle_answer(answer, threads::now())? {
                         return self.guard(fence, hold);
                     }
                 }
@@ -197,7 +196,7 @@ impl Lock {
                     let heard = client.execute(listen);
                     acquire.handle_heard(heard.is_ok());
                 }
-                AcquireStep::Pause(pause) => thread::sleep(pause),
+                AcquireStep::Pause(pause) => threads::sleep(pause),
             }
         }
     }
@@ -285,7 +284,7 @@ impl LockGuard {
     /// or the server said that it is not held any more. Asks no server. What was lost once stays so.
     #[must_use]
     pub fn is_lost(&self) -> bool {
-        self.shared.held.hold().is_lost(Instant::now())
+        self.shared.held.hold().is_lost(threads::now())
     }
 
     /// Waits until the lock is lost.
@@ -299,14 +298,14 @@ impl LockGuard {
     /// As [`lost`](Self::lost), but waits no longer than `limit`; says whether the lock is lost.
     #[must_use]
     pub fn lost_within(&self, limit: Duration) -> bool {
-        self.await_loss(Instant::now().checked_add(limit))
+        self.await_loss(threads::now().checked_add(limit))
     }
 
     fn await_loss(&self, deadline: Option<Instant>) -> bool {
         let shared = &self.shared;
         let mut hold = shared.held.hold();
         loop {
-            let now = Instant::now();
+            let now = threads::now();
             if hold.is_lost(now) {
                 return true;
             }
@@ -324,9 +323,9 @@ impl LockGuard {
     /// [`NotOwned`](LockFault::NotOwned) and [`Lost`](LockFault::Lost); otherwise as any call, and then the
     /// time is what it was, as far as one knows.
     pub fn extend(&self, ttl: Duration) -> Result<()> {
-        let (extend, extension) = self.shared.held.hold().extend(ttl, Instant::now())?;
+        let (extend, extension) = self.shared.held.hold().extend(ttl, threads::now())?;
         let answer = self.shared.client.execute(extend);
-        self.shared.change(|hold| hold.handle_extended(extension, answer, Instant::now()))
+        self.shared.change(|hold| hold.handle_extended(extension, answer, threads::now()))
     }
 
     /// Has the lock last for its full [`ttl`](Lock::ttl) from now on.
@@ -396,12 +395,12 @@ impl LockShared {
         let timeout = self.client.config().timeout();
         let mut hold = self.held.hold();
         loop {
-            match hold.poll_keep(Instant::now(), timeout) {
+            match hold.poll_keep(threads::now(), timeout) {
                 HoldStep::Extend(extend, extension) => {
                     drop(hold);
                     let answer = self.client.execute(extend);
                     // A failure is tried again in time, and the hold tells of the loss.
-                    let _ = self.change(|hold| hold.handle_extended(extension, answer, Instant::now()));
+                    let _ = self.change(|hold| hold.handle_extended(extension, answer, threads::now()));
                     hold = self.held.hold();
                 }
                 HoldStep::LockWait(until) => hold = self.changed.wait_until(hold, until),

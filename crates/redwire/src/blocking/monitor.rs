@@ -65,10 +65,10 @@ impl Monitor {
 
     pub(super) fn to(target: Arc<Target>) -> Result<Self> {
         let config = target.config();
-        let deadline = config.timeout().and_then(|limit| Instant::now().checked_add(limit));
+        let deadline = config.timeout().and_then(|limit| threads::now().checked_add(limit));
         let wire = Box::new(Connection::introduced(&target, deadline)?);
         let mut stream = MonitorStream::new(config.health_check_interval(), fastrand::u64(..));
-        stream.handle_connected(Instant::now());
+        stream.handle_connected(threads::now());
         let mut monitor = Self { target, wire: Some(wire), stream, process: std::process::id() };
         while !monitor.stream.is_listening() {
             let received = monitor.receive(deadline).and_then(|()| {
@@ -84,7 +84,7 @@ impl Monitor {
     /// The next entry, if one comes within `limit`.
     #[doc(alias = "get_message")]
     pub fn next_within(&mut self, limit: Duration) -> Option<Result<MonitorEntry>> {
-        self.next_by(Instant::now().checked_add(limit))
+        self.next_by(threads::now().checked_add(limit))
     }
 
     fn next_by(&mut self, deadline: Option<Instant>) -> Option<Result<MonitorEntry>> {
@@ -112,12 +112,12 @@ impl Monitor {
             wire.say(&bytes, tick.or(deadline))?;
         }
         // What has come already is taken even by callers that would not wait, or come late.
-        let soon = Instant::now() + LEAST_WAIT;
+        let soon = threads::now() + LEAST_WAIT;
         let until = [deadline, tick].into_iter().flatten().min().map(|until| until.max(soon));
         match wire.receive_frames(until) {
             Ok(Some(frames)) => self.stream.handle_frames(frames),
             Ok(None) => Ok(()),
-            Err(error) if error.is_timeout() => self.stream.handle_timeout(Instant::now()),
+            Err(error) if error.is_timeout() => self.stream.handle_timeout(threads::now()),
             Err(error) => Err(error),
         }
     }

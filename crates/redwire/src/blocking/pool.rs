@@ -10,7 +10,6 @@ mod upkeep;
 
 use std::fmt;
 use std::panic::Location;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -30,7 +29,9 @@ use crate::shared::credentials;
 use crate::shared::owner::PerProcess;
 use crate::shared::service::Follower;
 use crate::shared::setup;
+use crate::shared::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use crate::shared::target::Target;
+use crate::shared::threads;
 pub use lease::Lease;
 pub(super) use place::PoolPlace;
 use process::PoolProcess;
@@ -147,7 +148,7 @@ impl Pool {
     #[doc(alias = "acquire")]
     #[track_caller]
     pub fn get(&self) -> Result<Lease> {
-        let now = Instant::now();
+        let now = threads::now();
         self.lease(
             Some(Location::caller()),
             now,
@@ -162,7 +163,7 @@ impl Pool {
     /// As [`get`](Self::get).
     #[track_caller]
     pub fn get_within(&self, limit: Duration) -> Result<Lease> {
-        let now = Instant::now();
+        let now = threads::now();
         self.lease(Some(Location::caller()), now, now.checked_add(limit))
     }
 
@@ -227,7 +228,7 @@ impl Pool {
     /// Has a connection made, if there is none. The caller gets at once what keeps the first attempt from
     /// working.
     pub(super) fn warm(&self) -> Result<()> {
-        let now = Instant::now();
+        let now = threads::now();
         let deadline = self.config().timeout().and_then(|limit| now.checked_add(limit));
         let limit = AcquireLimit::new(self.config(), deadline, now).told();
         self.0.lend_next(self.0.process(), None, limit, deadline).map(drop)
@@ -326,7 +327,7 @@ impl Pool {
         let process = self.0.process();
         process.change(|state| state.machine.close());
         process.multiplex.retire();
-        process.drain(Instant::now().checked_add(limit));
+        process.drain(threads::now().checked_add(limit));
         self.target().handle_closed();
         process.cut()
     }
@@ -370,7 +371,7 @@ impl PoolShared {
                 Err(unready) => self.part_with(place, unready)?,
             }
         }
-        let limit = AcquireLimit::new(self.target.config(), deadline, Instant::now());
+        let limit = AcquireLimit::new(self.target.config(), deadline, threads::now());
         self.lend_next(process, location, limit, deadline)
     }
 
@@ -387,7 +388,7 @@ impl PoolShared {
             process.check(&limit)?;
             let (permit, connection) = process.acquire(self, location, &limit)?;
             let mut place = PoolPlace::new(process, permit, connection);
-            match place.prepare(self.db.load(Ordering::Relaxed), Instant::now(), deadline) {
+            match place.prepare(self.db.load(Ordering::Relaxed), threads::now(), deadline) {
                 Ok(()) => return Ok(place),
                 Err(unready) => self.part_with(place, unready)?,
             }
@@ -421,7 +422,7 @@ impl Follower for PoolShared {
         let process = self.process();
         process.change(|state| {
             state.interrupts.leave_server(next);
-            state.machine.handle_moved(Instant::now());
+            state.machine.handle_moved(threads::now());
         });
         process.multiplex.retire();
     }

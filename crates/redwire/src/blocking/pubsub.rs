@@ -21,6 +21,7 @@ use super::cluster::Nodes;
 use crate::shared::owner::PerProcess;
 use crate::shared::service::Follower;
 use crate::shared::target::Target;
+use crate::shared::threads;
 pub use handler::Handler;
 use process::PubSubProcess;
 
@@ -230,7 +231,7 @@ impl Subscription {
     /// The next item, if one comes within `limit`. `None` also at the end.
     #[doc(alias = "get_message")]
     pub fn next_within(&mut self, limit: Duration) -> Option<SubscriptionEvent> {
-        self.poll(Instant::now().checked_add(limit)).flatten()
+        self.poll(threads::now().checked_add(limit)).flatten()
     }
 
     /// Hears of these names, too. Returns once the server has confirmed them.
@@ -263,7 +264,7 @@ impl Subscription {
     fn confirm(&self) -> Result<()> {
         let Some(id) = self.id() else { return Err(inherited()) };
         let process = &self.process;
-        let deadline = process.config().timeout().and_then(|limit| Instant::now().checked_add(limit));
+        let deadline = process.config().timeout().and_then(|limit| threads::now().checked_add(limit));
         let confirmed =
             process.wait(deadline, |machine, me| machine.poll_confirmed(id, |waiter| *waiter = me.cloned()));
         let confirmed = confirmed.unwrap_or_else(|| Err(process.change(|machine| machine.give_up(id))));

@@ -18,6 +18,7 @@ use super::client::Client;
 use super::pool::Lease;
 use super::sharing;
 use crate::shared::node_clients::{NodeClient, Routed};
+use crate::shared::threads;
 use crate::shared::window::{Wave, Window};
 
 impl Client {
@@ -136,7 +137,7 @@ impl<R: Reply, I: Iterator<Item = Cmd<R>>> RunAll<'_, R, I> {
     fn pick_node(&self, cmd: &Cmd<R>, routed: &mut Routed<Client>) -> Result<bool> {
         let Some(nodes) = &self.client.cluster else { return Ok(true) };
         let Spread::One(slot) = Call::spread(cmd)? else { return Ok(false) };
-        let now = Instant::now();
+        let now = threads::now();
         nodes.learn(sharing::until(self.client.config(), now, None), true)?;
         routed
             .pick_node(nodes.node_clients(), &nodes.node_clients().view(), slot, Call::is_read_only(cmd), now)
@@ -148,7 +149,7 @@ impl<R: Reply, I: Iterator<Item = Cmd<R>>> RunAll<'_, R, I> {
             Some(place) => place,
             None => {
                 let client = routed.node_client().map_or(self.client, |node_client| &node_client.client);
-                let now = Instant::now();
+                let now = threads::now();
                 let until = sharing::until(client.config(), now, None);
                 let lease = client.shared_connections.lease(now, until)?;
                 let node_client = routed.node_client().cloned();
@@ -199,7 +200,7 @@ impl<R: Reply, I: Iterator<Item = Cmd<R>>> Iterator for RunAll<'_, R, I> {
             return None;
         };
         self.wave.handle_taken(cmd.size());
-        let (config, now) = (self.client.config(), Instant::now());
+        let (config, now) = (self.client.config(), threads::now());
         let deadline = call::deadline(Dispatch::Shared, Call::options(&cmd), config.timeout(), now);
         let until = retry::try_deadline(&cmd, Dispatch::Shared, config, deadline, now);
         let (replies, routed) = match start {

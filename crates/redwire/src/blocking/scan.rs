@@ -3,7 +3,6 @@
 
 use std::fmt;
 use std::ops::ControlFlow;
-use std::thread;
 use std::time::Instant;
 
 use redwire_core::cluster::{AfterFailure, ClusterScan};
@@ -12,6 +11,7 @@ use redwire_core::{Error, Reply, Result};
 use super::client::Client;
 use super::cluster::Nodes;
 use crate::shared::scanning::{NextPage, Scanning};
+use crate::shared::threads;
 
 /// The items of a collection, fetched a page at a time; made by [`Client::scan`] and its kin.
 ///
@@ -42,7 +42,7 @@ impl<'c, T: Reply> Scan<'c, T> {
             None => self.scanning.poll_item(),
             Some(nodes) => {
                 let limit = self.client.config().timeout();
-                self.deadline = self.deadline.or_else(|| Instant::now().checked_add(limit?));
+                self.deadline = self.deadline.or_else(|| threads::now().checked_add(limit?));
                 nodes.learn(self.deadline, true)?;
                 self.scanning.poll_item_in(&nodes.node_clients().map())?
             }
@@ -77,11 +77,11 @@ impl<'c, T: Reply> Scan<'c, T> {
     fn handle_failure(&mut self, error: Error) -> Result<()> {
         let Some(nodes) = self.nodes() else { return Err(error) };
         let Some(cluster_scan) = self.scanning.cluster_scan() else { return Err(error) };
-        let (rules, random) = (nodes.node_clients().rules(Instant::now()), fastrand::u64(..));
+        let (rules, random) = (nodes.node_clients().rules(threads::now()), fastrand::u64(..));
         let step = cluster_scan.handle_failure(error, rules, self.deadline, random, || nodes.may_retry());
         nodes.handle_hints(step.hint.as_slice());
         match step.then {
-            AfterFailure::Retry(pause) => thread::sleep(pause),
+            AfterFailure::Retry(pause) => threads::sleep(pause),
             AfterFailure::Fail(error) => return Err(error),
             AfterFailure::Send { .. } | AfterFailure::Again => {}
         }

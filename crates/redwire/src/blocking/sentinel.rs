@@ -91,7 +91,7 @@ impl Sentinel {
     fn discover(&self) -> Result<FoundServers> {
         // Each question has a limit of its own, and there are so many.
         let limit = self.config.sentinel_options().timeout * (self.addresses().len() as u32 + 1);
-        let found = ask_in_turn(&self.service, &self.config, Instant::now() + limit)?;
+        let found = ask_in_turn(&self.service, &self.config, threads::now() + limit)?;
         self.service.handle_asked(&found);
         Ok(found)
     }
@@ -162,7 +162,7 @@ fn ask_in_turn(service: &Service, config: &Config, deadline: Instant) -> Result<
     let mut discovery = service.discovery();
     let (sender, receiver) = mpsc::channel();
     loop {
-        let now = Instant::now();
+        let now = threads::now();
         while let Some(sentinel) = discovery.poll_ask(now) {
             let (config, name) = (config.for_sentinel(sentinel.clone()), service.name().to_owned());
             let (sender, asked, lookups) = (sender.clone(), sentinel.clone(), Arc::clone(service.lookups()));
@@ -177,9 +177,9 @@ fn ask_in_turn(service: &Service, config: &Config, deadline: Instant) -> Result<
         }
         let until = discovery.poll_timeout().map_or(deadline, |next| next.min(deadline));
         match receiver.recv_timeout(until.saturating_duration_since(now)) {
-            Ok((sentinel, answer)) => discovery.handle_answer(&sentinel, answer, Instant::now()),
+            Ok((sentinel, answer)) => discovery.handle_answer(&sentinel, answer, threads::now()),
             Err(_) => {
-                left(Some(deadline), Instant::now())
+                left(Some(deadline), threads::now())
                     .map_err(|error| Error::from_io("asking the sentinels", Outcome::NotSent, error))?;
             }
         }

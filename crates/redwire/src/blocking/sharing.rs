@@ -4,7 +4,6 @@
 //! Which one, and which thread waits, is for the [`Pool`] to say. This file must not know what is sent.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use redwire_core::call::Call;
@@ -17,6 +16,8 @@ use super::cluster::at_once;
 use super::pool::{Lease, Pool, PoolPlace};
 use crate::shared::setup;
 use crate::shared::sync::Mutex;
+use crate::shared::sync::atomic::{AtomicBool, Ordering};
+use crate::shared::threads;
 
 /// Until when a call that begins `now`, and must end by `deadline`, waits for what it needs to be sent.
 /// Without a deadline it is held up by that for no longer than `timeout`.
@@ -100,7 +101,7 @@ impl SharedConnections {
         calls: impl Iterator<Item = (&'l Self, &'l (impl Call + 'l))> + Clone,
         deadline: Option<Instant>,
     ) -> Option<Vec<Result<Replies>>> {
-        let now = Instant::now();
+        let now = threads::now();
         let places: Vec<PoolPlace<'_>> = calls
             .clone()
             .map(|(shared_connections, call)| shared_connections.pool.take_idle(call, now))
@@ -130,7 +131,7 @@ fn wait_for_all(
     mut sent: Vec<(Result<Ticket>, PoolPlace<'_>)>,
     deadline: Option<Instant>,
 ) -> Vec<Result<Replies>> {
-    let prompt = Instant::now() + PROMPT;
+    let prompt = threads::now() + PROMPT;
     let wait = |(ticket, place): (Result<Ticket>, PoolPlace<'_>)| place.wait(ticket?, deadline);
     let is_answered = |(ticket, place): &mut (Result<Ticket>, PoolPlace<'_>)| {
         ticket.as_ref().map_or(true, |ticket| place.is_answered(ticket, prompt))

@@ -10,7 +10,7 @@ use std::io::{self, IoSlice, Read, Write};
 use std::net::{Shutdown, TcpStream};
 #[cfg(unix)]
 use std::os::unix::net::UnixStream;
-use std::sync::{Arc, MutexGuard, Weak};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
@@ -26,8 +26,9 @@ use crate::shared::interrupt::Kill;
 #[cfg(feature = "tls")]
 use crate::shared::setup;
 use crate::shared::socket;
-use crate::shared::sync::Mutex;
+use crate::shared::sync::{Mutex, MutexGuard};
 use crate::shared::target::Target;
+use crate::shared::threads;
 
 /// A connected socket. Reading and writing may go on at the same time, from two threads.
 #[derive(Debug)]
@@ -293,7 +294,7 @@ impl WireStream {
     #[cfg(feature = "tls")]
     fn send(&mut self, mut bytes: &[u8], deadline: Instant) -> Result<()> {
         while !bytes.is_empty() {
-            let written = left(Some(deadline), Instant::now()).and_then(|limit| {
+            let written = left(Some(deadline), threads::now()).and_then(|limit| {
                 self.socket.set_write_timeout(limit.map(early))?;
                 match self.socket.write_bytes(bytes) {
                     Err(error) if error.kind() == io::ErrorKind::TimedOut => Ok(0),
@@ -454,7 +455,7 @@ fn has_some(peeked: io::Result<usize>) -> io::Result<bool> {
 /// What is left of `limit`, which counts from `begin` on.
 #[cold]
 fn remaining(limit: Option<Duration>, begin: Instant) -> io::Result<Option<Duration>> {
-    left(limit.and_then(|limit| begin.checked_add(limit)), Instant::now())
+    left(limit.and_then(|limit| begin.checked_add(limit)), threads::now())
 }
 
 /// What a write gave. One that a signal interrupted wrote nothing.

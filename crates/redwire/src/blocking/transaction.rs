@@ -15,6 +15,7 @@ use super::client::Client;
 use super::connection::Connection;
 use super::pool::Lease;
 use crate::shared::node_clients::{Retrying, Routed};
+use crate::shared::threads;
 
 impl Client {
     /// Executes several commands as one: all of them or none, and none of another client in between (`MULTI`
@@ -87,7 +88,7 @@ impl Client {
         mut work: impl FnMut(Transaction) -> Result<T>,
     ) -> Result<T> {
         let mut watch = Cmd::of(&facts::WATCH).arg(keys).idempotent();
-        let mut tries = Tries::new(options, self.config(), Instant::now());
+        let mut tries = Tries::new(options, self.config(), threads::now());
         let mut routed = Routed::on_one_connection();
         loop {
             let lease = self.lease_again(&mut watch, &mut routed, tries.deadline());
@@ -102,7 +103,7 @@ impl Client {
             } else {
                 routed = Routed::on_one_connection();
                 let error = transaction::refused(error, self.config());
-                tries.handle_end(error, Instant::now(), fastrand::u64(..), || self.may_retry())
+                tries.handle_end(error, threads::now(), fastrand::u64(..), || self.may_retry())
             };
             match decision {
                 Decision::Retry(pause) => self.pause(pause, &attempt),
@@ -141,10 +142,10 @@ impl Client {
         deadline: Option<Instant>,
     ) -> Result<Lease> {
         let Some(nodes) = &self.cluster else {
-            return self.shared_connections.lease(Instant::now(), deadline);
+            return self.shared_connections.lease(threads::now(), deadline);
         };
         nodes.learn(deadline, true)?;
-        let now = Instant::now();
+        let now = threads::now();
         routed.pick(nodes.node_clients(), &nodes.node_clients().view(), cmd, deadline, now)?;
         let client = routed.node_client().map_or(self, |node_client| &node_client.client);
         client.shared_connections.lease(now, deadline)
@@ -165,7 +166,7 @@ impl Connection {
             return call.read(Replies::default());
         }
         let default = self.target().config().timeout();
-        let deadline = call::deadline(Dispatch::Shared, call.options(), default, Instant::now());
+        let deadline = call::deadline(Dispatch::Shared, call.options(), default, threads::now());
         let replies = self.exchange_atomic(&call, false, deadline);
         let output = replies.and_then(|replies| call::read(&mut call, replies, self.target().config()));
         self.target().handle_answered(&call);
@@ -258,7 +259,7 @@ impl Transaction {
 
     /// When `call` must have ended: no later than the transaction.
     fn deadline_of(&self, call: &impl Call, dispatch: Dispatch) -> Result<Option<Instant>> {
-        let (default, now) = (self.lease.target().config().timeout(), Instant::now());
+        let (default, now) = (self.lease.target().config().timeout(), threads::now());
         transaction::deadline(call::deadline(dispatch, call.options(), default, now), self.deadline, now)
     }
 

@@ -27,6 +27,7 @@ use crate::shared::events::EventKind;
 use crate::shared::interrupt::Interrupt;
 use crate::shared::setup;
 use crate::shared::target::{ConnectTo, Target};
+use crate::shared::threads;
 use apart::{READ_APART, WRITE_APART};
 pub(super) use renewal::fetch;
 pub(super) use sharing::{STALL, WireWriter};
@@ -81,12 +82,12 @@ impl Wire {
     ) -> Result<Self> {
         sentinel::watch(target);
         let config = target.config();
-        let own_deadline = Instant::now() + config.connect_timeout();
+        let own_deadline = threads::now() + config.connect_timeout();
         let deadline = call_deadline.map_or(own_deadline, |deadline| deadline.min(own_deadline));
         let mut tried = None;
         let connected = loop {
             let connected = Self::connect_to(target, interrupt, deadline, &mut tried);
-            if connected.is_ok() || Instant::now() >= deadline || !target.has_moved_from(tried.as_ref()) {
+            if connected.is_ok() || threads::now() >= deadline || !target.has_moved_from(tried.as_ref()) {
                 break connected;
             }
         };
@@ -172,7 +173,7 @@ impl Wire {
             version: 0,
             broken: true,
             served: false,
-            used: Instant::now(),
+            used: threads::now(),
             asked: 0,
             clock: None,
             limit: None,
@@ -224,7 +225,7 @@ impl Wire {
 
     /// It is ready for its first user.
     pub(super) fn handle_introduced(&mut self) {
-        self.link.handle_connected(Instant::now());
+        self.link.handle_connected(threads::now());
     }
 
     /// Whether a user was answered on it.
@@ -286,7 +287,7 @@ impl Wire {
     /// nothing.
     #[inline]
     pub(super) fn handle_idle(&mut self) -> Instant {
-        let now = Instant::now();
+        let now = threads::now();
         if self.asked != self.link.submitted() {
             (self.asked, self.used) = (self.link.submitted(), now);
             if self.check.take().is_some() {
@@ -362,7 +363,7 @@ impl Wire {
     #[inline]
     fn flush(&mut self, deadline: Option<Instant>) {
         while !self.outbox.is_empty() {
-            let begin = (self.outbox.len() > WRITTEN_AT_ONCE).then(Instant::now);
+            let begin = (self.outbox.len() > WRITTEN_AT_ONCE).then(threads::now);
             let written = self.write(deadline).and_then(|written| {
                 self.link.handle_sent(written);
                 if self.has_stalled(begin) { Err(Error::timeout(Outcome::MaybeExecuted)) } else { Ok(()) }
@@ -380,12 +381,12 @@ impl Wire {
     #[inline]
     fn has_stalled(&self, begin: Option<Instant>) -> bool {
         !self.outbox.is_empty()
-            && begin.zip(self.limit).is_some_and(|(begin, limit)| begin.elapsed() >= early(limit))
+            && begin.zip(self.limit).is_some_and(|(begin, limit)| threads::since(begin) >= early(limit))
     }
 
     #[inline]
     fn write(&mut self, deadline: Option<Instant>) -> Result<usize> {
-        let now = self.clock.unwrap_or_else(Instant::now);
+        let now = self.clock.unwrap_or_else(threads::now);
         let written = self.limit(deadline, now).and_then(|limit| self.stream.write(&self.outbox, limit, now));
         let written = written.map_err(|error| self.cause(|| setup::io_error("writing", error)))?;
         self.outbox.advance(written);
@@ -406,7 +407,7 @@ impl Wire {
             }
             let received = match self.receive(deadline) {
                 Err(error) if error.is_timeout() => {
-                    self.link.handle_timeout(Instant::now(), 0, None).map(drop)
+                    self.link.handle_timeout(threads::now(), 0, None).map(drop)
                 }
                 received => received,
             };
@@ -429,7 +430,7 @@ impl Wire {
         deadline: Option<Instant>,
     ) -> Result<bool> {
         while waits(&self.link) {
-            let received = match left(deadline, Instant::now()) {
+            let received = match left(deadline, threads::now()) {
                 Ok(_) => self.receive(deadline),
                 Err(late) => match self.read_at_once() {
                     Ok(true) => self.take_frames(),
@@ -471,7 +472,7 @@ impl Wire {
     // Always: the compiler would leave it a call of its own, which costs a GET one percent.
     #[inline(always)]
     fn read(&mut self, deadline: Option<Instant>) -> Result<()> {
-        let now = self.clock.take().unwrap_or_else(Instant::now);
+        let now = self.clock.take().unwrap_or_else(threads::now);
         let failed = |error| setup::io_error("reading", error);
         let limit = self.limit(deadline, now).map_err(failed)?;
         let missing = self.inbound.missing();
@@ -521,7 +522,7 @@ impl Wire {
         if !error.is_timeout() || self.limit.is_none() {
             return Err(error);
         }
-        let Ok(left) = left(deadline, Instant::now()) else { return Err(error) };
+        let Ok(left) = left(deadline, threads::now()) else { return Err(error) };
         if self.is_only_silent() {
             return Ok(());
         }
@@ -529,11 +530,11 @@ impl Wire {
         let (Some(interval), Some(health)) = (interval, &self.health) else { return Err(error) };
         // It has got nowhere for an interval, or since this was found before.
         let begun = self.waits.filter(|(of, _)| *of == deadline && deadline.is_some());
-        let now = Instant::now();
+        let now = threads::now();
         let begun = begun.map_or_else(|| now.checked_sub(interval).unwrap_or(now), |(_, since)| since);
         self.waits = Some((deadline, begun));
         let finding = health.check(left.map_or(interval, |left| left.min(interval)));
-        let now = Instant::now();
+        let now = threads::now();
         let since = finding.silent_since(deadline, now - begun, interval, now);
         if let Some(since) = since {
             let limit = interval.saturating_sub(now - since).max(interval / 2);
@@ -558,7 +559,7 @@ impl Wire {
     /// The peer was silent for a while. Says so where it is a node of a cluster; and whether that is all
     /// for now.
     fn is_only_silent(&mut self) -> bool {
-        let (now, interval) = (Instant::now(), self.target.config().health_check_interval());
+        let (now, interval) = (threads::now(), self.target.config().health_check_interval());
         let (Some(pause), Some(waits)) =
             (self.target.suspected_after(), self.interrupt.as_ref().map(|interrupt| interrupt.waits()))
         else {
@@ -597,5 +598,5 @@ impl Drop for Wire {
 
 /// What broke the wire: once the deadline has passed it is that, however it showed.
 fn cause(error: Error, deadline: Option<Instant>) -> Error {
-    if left(deadline, Instant::now()).is_err() { Error::timeout(Outcome::MaybeExecuted) } else { error }
+    if left(deadline, threads::now()).is_err() { Error::timeout(Outcome::MaybeExecuted) } else { error }
 }

@@ -2,8 +2,7 @@
 //! It must not know how they are presented.
 
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, MutexGuard, Weak};
+use std::sync::{Arc, Weak};
 
 use redwire_core::Result;
 use redwire_core::config::Config;
@@ -11,7 +10,8 @@ pub use redwire_core::credentials::{CredentialFuture, CredentialProvider, Creden
 
 #[cfg(feature = "tokio")]
 use crate::shared::lookups::{PROVIDER, catch, catch_future};
-use crate::shared::sync::Mutex;
+use crate::shared::sync::atomic::{AtomicU64, Ordering};
+use crate::shared::sync::{Mutex, MutexGuard};
 
 /// What a connection authenticates with, and which version of it that is.
 #[derive(Clone, Debug)]

@@ -2,7 +2,7 @@
 //! listener: one that does not keep up is told how much it missed. This file must not know connections.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, MutexGuard, Weak};
+use std::sync::{Arc, Weak};
 #[cfg(feature = "tokio")]
 use std::task::Poll;
 use std::task::Waker;
@@ -11,7 +11,7 @@ use std::time::Instant;
 use redwire_core::Error;
 use redwire_core::handshake::Session;
 
-use crate::shared::sync::{Condvar, Mutex};
+use crate::shared::sync::{Condvar, Mutex, MutexGuard};
 use crate::shared::threads;
 
 /// Something happened to a connection.

@@ -4,14 +4,14 @@
 //! A former master that lives sends away calls that wait at it, and then it is certain that nothing was
 //! executed. So they have some time for that; a call that does not wait there is cut off at once.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, MutexGuard, Weak};
+use std::sync::{Arc, Weak};
 
 use redwire_core::Error;
 use redwire_core::config::Endpoint;
 
 use crate::shared::setup;
-use crate::shared::sync::Mutex;
+use crate::shared::sync::atomic::{AtomicBool, Ordering};
+use crate::shared::sync::{Mutex, MutexGuard};
 
 /// What ends a connection, also while another task or thread uses it.
 pub(crate) trait Kill {

@@ -3,13 +3,13 @@
 use std::collections::hash_map::RandomState;
 use std::fmt;
 use std::hash::BuildHasher;
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{LazyLock, MutexGuard};
 
 use redwire_core::Result;
 use redwire_core::lock::{Claim, Hold, LockOptions};
 
-use crate::shared::sync::Mutex;
+use crate::shared::sync::{Mutex, MutexGuard};
 
 /// 128 bits that no other holder has, in hexadecimal digits.
 ///

@@ -130,7 +130,7 @@ where
         patience: Duration,
         work: impl FnOnce() -> Result<T> + Send + 'static,
     ) -> Arc<SharedLookup<T>> {
-        let now = Instant::now();
+        let now = threads::now();
         let flight = Arc::new(SharedLookup::new(now));
         let shared = self.under_way.current(|_| Arc::default());
         let mut under_way = shared.lock();
@@ -187,7 +187,7 @@ impl<T: Clone> SharedLookup<T> {
 
     /// Waits for the answer until `deadline`; `None`: it has not come.
     pub(crate) fn wait(&self, deadline: Instant) -> Option<Result<T>> {
-        let limit = deadline.saturating_duration_since(Instant::now());
+        let limit = deadline.saturating_duration_since(threads::now());
         let answer = self.landed.wait_timeout_while(self.answer.lock(), limit, |answer| answer.is_none());
         answer.clone()
     }

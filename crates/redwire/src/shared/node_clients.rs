@@ -7,8 +7,7 @@ mod shared_topology;
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, MutexGuard};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwap, Guard};
@@ -23,7 +22,8 @@ pub(crate) use shared_topology::{Listener, RefreshWork, SharedTopology, Watcher}
 
 use crate::shared::clock;
 use crate::shared::setup;
-use crate::shared::sync::Mutex;
+use crate::shared::sync::atomic::{AtomicU64, Ordering};
+use crate::shared::sync::{Mutex, MutexGuard};
 
 /// A node that serves no more as a primary has so long to answer what is under way. Then that is given up.
 const LEFT: Duration = Duration::from_millis(500);

@@ -1,11 +1,11 @@
 //! What belongs to one process. A forked child has the memory of its parent, but not its threads and
 //! connections: it leaves alone what is its parent's. This file must not know what is owned.
 
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::shared::clock;
+use crate::shared::sync::OnceLock;
 
 /// What each process has of something. A forked child begins with its own.
 #[derive(Debug)]

@@ -2,7 +2,7 @@
 //! to be the master, until a connection shows otherwise. It must not know how either driver waits.
 
 use std::fmt;
-use std::sync::{Arc, MutexGuard, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use redwire_core::cluster::Remap;
@@ -15,7 +15,7 @@ use redwire_core::{ConnectionFault, Error, ErrorKind, Outcome, Result, SentinelF
 use crate::shared::clock;
 use crate::shared::lookups::Lookups;
 use crate::shared::setup;
-use crate::shared::sync::Mutex;
+use crate::shared::sync::{Mutex, MutexGuard};
 
 /// A former master has so long to send away calls that wait at it. Then they are cut off.
 pub(crate) const SENT_AWAY: Duration = Duration::from_millis(500);

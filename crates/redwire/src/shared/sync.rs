@@ -3,17 +3,35 @@
 //!
 //! That is right for all of them: every change that is made under a lock of this crate is whole, and where
 //! code of a user runs under one (a look at a custom stream), its panic is caught there. Guards are std's.
+//!
+//! With `--cfg redwire_shuttle` all of them are those of `explored.rs`.
 
-use std::sync::{self, MutexGuard, PoisonError, RwLockReadGuard, RwLockWriteGuard, TryLockError};
+use std::sync::{PoisonError, TryLockError};
 use std::time::{Duration, Instant};
+
+#[cfg(not(redwire_shuttle))]
+use std::sync as origin;
+#[cfg(not(redwire_shuttle))]
+pub(crate) use std::sync::{MutexGuard, OnceLock, RwLockReadGuard, RwLockWriteGuard, atomic, mpsc};
+
+#[cfg(redwire_shuttle)]
+use self::explored as origin;
+#[cfg(redwire_shuttle)]
+pub(crate) use super::explored::{MutexGuard, OnceLock, RwLockReadGuard, RwLockWriteGuard, atomic, mpsc};
+use super::threads;
+
+#[cfg(redwire_shuttle)]
+mod explored {
+    pub(super) use crate::shared::explored::{ExploredCondvar as Condvar, ExploredMutex as Mutex, RwLock};
+}
 
 /// As [`std::sync::Mutex`].
 #[derive(Debug, Default)]
-pub(crate) struct Mutex<T>(sync::Mutex<T>);
+pub(crate) struct Mutex<T>(origin::Mutex<T>);
 
 impl<T> Mutex<T> {
     pub(crate) const fn new(value: T) -> Self {
-        Self(sync::Mutex::new(value))
+        Self(origin::Mutex::new(value))
     }
 
     #[inline]
@@ -37,11 +55,11 @@ impl<T> Mutex<T> {
 
 /// As [`std::sync::RwLock`].
 #[derive(Debug, Default)]
-pub(crate) struct RwLock<T>(sync::RwLock<T>);
+pub(crate) struct RwLock<T>(origin::RwLock<T>);
 
 impl<T> RwLock<T> {
     pub(crate) const fn new(value: T) -> Self {
-        Self(sync::RwLock::new(value))
+        Self(origin::RwLock::new(value))
     }
 
     #[inline]
@@ -66,11 +84,11 @@ impl<T> RwLock<T> {
 
 /// As [`std::sync::Condvar`].
 #[derive(Debug, Default)]
-pub(crate) struct Condvar(sync::Condvar);
+pub(crate) struct Condvar(origin::Condvar);
 
 impl Condvar {
     pub(crate) const fn new() -> Self {
-        Self(sync::Condvar::new())
+        Self(origin::Condvar::new())
     }
 
     pub(crate) fn notify_one(&self) {
@@ -90,7 +108,7 @@ impl Condvar {
         let Some(until) = until else {
             return self.0.wait(guard).unwrap_or_else(PoisonError::into_inner);
         };
-        let limit = until.saturating_duration_since(Instant::now());
+        let limit = until.saturating_duration_since(threads::now());
         self.0.wait_timeout(guard, limit).unwrap_or_else(PoisonError::into_inner).0
     }
 

@@ -2,8 +2,7 @@
 //! to it have in common: how it is reached, what it was found to speak, who listens to their lives, and how
 //! many retries are left. It must not know how either driver waits.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, MutexGuard, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use redwire_core::budget::RetryBudget;
@@ -21,7 +20,8 @@ use crate::shared::lookups::Lookups;
 use crate::shared::node_clients::SharedTopology;
 use crate::shared::service::{Follower, Followers, Service};
 use crate::shared::setup;
-use crate::shared::sync::Mutex;
+use crate::shared::sync::atomic::{AtomicBool, Ordering};
+use crate::shared::sync::{Mutex, MutexGuard};
 #[cfg(feature = "tls")]
 use crate::tls;
 

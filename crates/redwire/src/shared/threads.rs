@@ -1,28 +1,49 @@
-//! How threads are started, and sleep until a moment.
+//! How threads are started, what time it is for them, and how they sleep until a moment.
+//!
+//! With `--cfg redwire_shuttle` an explorer decides all that: see `explored.rs`.
 
-use std::thread::{self, JoinHandle};
-use std::time::Instant;
+#[cfg(not(redwire_shuttle))]
+use std::thread::{Builder, park_timeout};
+#[cfg(not(redwire_shuttle))]
+pub(crate) use std::thread::{JoinHandle, Thread, current, park, sleep, yield_now};
+use std::time::{Duration, Instant};
 
+#[cfg(redwire_shuttle)]
+use super::explored::{Builder, park_timeout};
+#[cfg(redwire_shuttle)]
+pub(crate) use super::explored::{JoinHandle, Thread, current, now, park, sleep, yield_now};
 use redwire_core::{Error, Outcome, Result};
+
+/// The time.
+#[cfg(not(redwire_shuttle))]
+#[inline]
+pub(crate) fn now() -> Instant {
+    Instant::now()
+}
+
+/// How long ago `moment` was.
+pub(crate) fn since(moment: Instant) -> Duration {
+    now().saturating_duration_since(moment)
+}
 
 /// Starts a thread of this name.
 ///
 /// # Errors
 /// There are as many threads as there may be.
 pub(crate) fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>> {
-    let started = thread::Builder::new().name(name.to_owned()).spawn(work);
+    let started = Builder::new().name(name.to_owned()).spawn(work);
     started.map_err(|error| Error::from_io("starting a thread", Outcome::NotSent, error))
 }
 
 /// Sleeps until the thread is called, or until then. May return earlier.
 pub(crate) fn park_until(until: Option<Instant>) {
     match until {
-        None => thread::park(),
-        Some(until) => thread::park_timeout(until.saturating_duration_since(Instant::now())),
+        None => park(),
+        Some(until) => park_timeout(until.saturating_duration_since(now())),
     }
 }
 
 /// Whether there is a deadline, and it has passed.
 pub(crate) fn is_over(deadline: Option<Instant>) -> bool {
-    deadline.is_some_and(|deadline| deadline <= Instant::now())
+    deadline.is_some_and(|deadline| deadline <= now())
 }

@@ -3,7 +3,7 @@
 //! how either driver waits.
 
 use std::fmt;
-use std::sync::{Arc, OnceLock, RwLockReadGuard, RwLockWriteGuard, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 use redwire_core::cache::{CacheOptions, CacheStats, Lookup, Store, demoted, is_demoted};
@@ -12,7 +12,7 @@ use redwire_core::{Cmd, ConnectionFault, Error, ErrorKind, Outcome, Replies, Res
 
 use crate::shared::events::EventKind;
 use crate::shared::owner::OwnerProcess;
-use crate::shared::sync::{Mutex, RwLock};
+use crate::shared::sync::{Mutex, OnceLock, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use crate::shared::target::Target;
 
 /// A connection that a cache reads over, or hears announcements by.

@@ -3,8 +3,7 @@
 //! ([`drive`]). Whose reply has come, whether the peer lives and when to try again is decided in
 //! `redwire-core`.
 
-use std::sync::{Arc, MutexGuard};
-use std::thread::{self, Thread};
+use std::sync::Arc;
 use std::time::Instant;
 
 use redwire_core::call::Call;
@@ -20,8 +19,8 @@ use crate::blocking::pool::Pool;
 use crate::blocking::wire::STALL;
 use crate::shared::service::Follower;
 use crate::shared::setup;
-use crate::shared::sync::Mutex;
-use crate::shared::threads;
+use crate::shared::sync::{Mutex, MutexGuard};
+use crate::shared::threads::{self, Thread};
 use crate::shared::tracking::Watch;
 
 /// What is done on each new connection before it is used, before a deadline.
@@ -152,14 +151,14 @@ impl TrackedShared {
 
     /// Makes a connection, which calls may use from now on.
     fn connect(&self) -> Result<()> {
-        let deadline = Instant::now() + self.pool.config().connect_timeout();
+        let deadline = threads::now() + self.pool.config().connect_timeout();
         let mut connection = Box::new(self.pool.connection());
         connection.reconnect_by(Some(deadline))?;
         (self.set_up)(&mut connection, deadline)?;
         let wire = connection.wire_mut().ok_or_else(setup::closed_client)?;
         wire.ignore_silence();
         let parts = wire.split()?;
-        let (mut state, now) = (self.lock(), Instant::now());
+        let (mut state, now) = (self.lock(), threads::now());
         state.driven.halves = Some(Halves::new(connection, parts));
         state.driven.combiner.handle_connected(now);
         state.driven.combiner.handle_resident();
@@ -171,7 +170,7 @@ impl TrackedShared {
 
     /// What the thread does: keeps the connection up until it is closed.
     fn drive(&self) {
-        self.lock().thread = Some(thread::current());
+        self.lock().thread = Some(threads::current());
         while self.until_turn().is_some() {
             if !self.lock().keeper.is_up()
                 && let Err(error) = self.connect()
@@ -185,7 +184,7 @@ impl TrackedShared {
 
     /// Reads for all until the connection is lost, and lets it go.
     fn run(&self) {
-        let (me, mut woken) = (thread::current(), Vec::new());
+        let (me, mut woken) = (threads::current(), Vec::new());
         let mut state = self.lock();
         let lost = loop {
             if let Some(CombinerEnd::Lost(error)) = state.driven.combiner.poll_end() {
@@ -196,14 +195,14 @@ impl TrackedShared {
                 state.driven.combiner.poll_woken(&mut woken);
                 drop(state);
                 drive::wake(&mut woken, &me);
-                thread::park();
+                threads::park();
                 state = self.lock();
                 continue;
             }
             state = self.turn(state, &mut woken, &me);
         };
         let connection = state.driven.halves.take().and_then(Halves::into_connection);
-        let (now, random) = (Instant::now(), fastrand::u64(..));
+        let (now, random) = (threads::now(), fastrand::u64(..));
         if state.keeper.is_moved() {
             state.keeper.handle_left();
         } else {
@@ -235,7 +234,7 @@ impl TrackedShared {
         let tick = state.driven.combiner.poll_timeout();
         // What the kernel did not take is offered again.
         let stalled = state.driven.halves.as_ref().is_some_and(Halves::is_stalled);
-        let again = stalled.then(|| Instant::now() + STALL);
+        let again = stalled.then(|| threads::now() + STALL);
         let until = tick.into_iter().chain(again).chain(state.keeper.expires()).min();
         let mut came = false;
         let mut state = drive::read(self, state, woken, me, |wire| {
@@ -244,7 +243,7 @@ impl TrackedShared {
             read
         });
         state.received += u64::from(came);
-        let (now, received) = (Instant::now(), state.received);
+        let (now, received) = (threads::now(), state.received);
         let combiner = &mut state.driven.combiner;
         if !combiner.has_failed() && combiner.poll_timeout().is_some_and(|tick| tick <= now) {
             let ticked = combiner.handle_tick(now, received);
@@ -280,13 +279,13 @@ impl TrackedShared {
     fn handle_down(&self, error: &Error) {
         drive::Shared::handle_failed(self, error);
         let error = self.pool.target().locate(error.clone());
-        self.lock().keeper.handle_failed(error, Instant::now(), fastrand::u64(..));
+        self.lock().keeper.handle_failed(error, threads::now(), fastrand::u64(..));
     }
 
     /// Waits until a connection may be made, or is up; `None` once it is closed.
     fn until_turn(&self) -> Option<()> {
         loop {
-            let now = Instant::now();
+            let now = threads::now();
             let next = match self.lock().keeper.poll_connect(now, fastrand::u64(..)) {
                 WhenToConnect::Now | WhenToConnect::Up => return Some(()),
                 WhenToConnect::Done => return None,

@@ -2,8 +2,6 @@
 //! announcements. What is common to both drivers is in [`tracking`](crate::shared::tracking).
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
-use std::thread::Thread;
 use std::time::Instant;
 
 use redwire_core::cache::{CacheOptions, announcements, connection_id, tracking};
@@ -15,6 +13,8 @@ use crate::blocking::connection::Connection;
 use crate::blocking::pool::Pool;
 use crate::shared::node_caches::NodeCache;
 use crate::shared::setup;
+use crate::shared::sync::atomic::{AtomicI64, Ordering};
+use crate::shared::threads::Thread;
 use crate::shared::tracking::{self as shared, Watch};
 
 pub(super) type Tracking = shared::Tracking<TrackedConn>;

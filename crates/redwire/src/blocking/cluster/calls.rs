@@ -13,6 +13,7 @@ use crate::blocking::client::Client;
 use crate::blocking::sharing;
 use crate::shared::node_clients::{Pick, Routed};
 use crate::shared::setup;
+use crate::shared::threads;
 
 impl Nodes {
     /// One try of `call`, which must end by `deadline`. What fails inside may be tried again.
@@ -48,7 +49,7 @@ impl Nodes {
                 let until = sharing::until(self.config(), now, deadline);
                 self.learn(until, true)
                     .map_err(|error| routed.outcome_of_all(error, call).or_command(&call.name()))?;
-                self.try_call(call, routed, dispatch, Instant::now(), deadline)
+                self.try_call(call, routed, dispatch, threads::now(), deadline)
             }
             Err(error) => Ok(Err(error)),
         }

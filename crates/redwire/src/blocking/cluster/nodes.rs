@@ -4,8 +4,7 @@
 //! the parent's alone.
 
 use std::fmt;
-use std::sync::{Arc, MutexGuard, Weak};
-use std::thread;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use redwire_core::Result;
@@ -17,7 +16,7 @@ use crate::blocking::client::Client;
 use crate::shared::node_clients::{NodeClients, SharedTopology, Watcher};
 use crate::shared::owner::PerProcess;
 use crate::shared::setup;
-use crate::shared::sync::{Condvar, Mutex};
+use crate::shared::sync::{Condvar, Mutex, MutexGuard};
 use crate::shared::target::Target;
 use crate::shared::threads;
 
@@ -92,7 +91,7 @@ impl Nodes {
     pub(in crate::blocking) fn refresh(&self) -> Result<()> {
         let shared = self.current();
         let shared_topology = shared.node_clients.shared_topology();
-        let deadline = shared.target.config().timeout().and_then(|limit| Instant::now().checked_add(limit));
+        let deadline = shared.target.config().timeout().and_then(|limit| threads::now().checked_add(limit));
         let goal = shared_topology.want();
         shared.wait(deadline, || shared_topology.poll_refreshed(goal))
     }
@@ -105,13 +104,13 @@ impl Nodes {
 
     /// Pauses a call before its next try: for so long, or until slots have another primary.
     pub(in crate::blocking) fn pause(&self, pause: Duration) {
-        let (shared, until) = (self.current(), Instant::now().checked_add(pause));
+        let (shared, until) = (self.current(), threads::now().checked_add(pause));
         let shared_topology = shared.node_clients.shared_topology();
         let before = shared_topology.switches();
         if shared.wait(until, || (shared_topology.switches() != before).then_some(Ok(()))).is_err() {
             // The time is over, as a rule; or no thread could be started that asks for the map, which is no
             // reason to hurry.
-            thread::sleep(until.map_or(pause, |until| until.saturating_duration_since(Instant::now())));
+            threads::sleep(until.map_or(pause, |until| until.saturating_duration_since(threads::now())));
         }
     }
 
@@ -123,11 +122,11 @@ impl Nodes {
 
     /// Takes no more calls, and waits until those under way are answered, but no longer than `limit`.
     pub(in crate::blocking) fn close(&self, limit: Duration) {
-        let (start, shared) = (Instant::now(), self.current());
+        let (start, shared) = (threads::now(), self.current());
         let node_clients = shared.node_clients.close();
         shared.tell();
         for node_client in node_clients {
-            node_client.client.close(limit.saturating_sub(start.elapsed()));
+            node_client.client.close(limit.saturating_sub(threads::since(start)));
         }
     }
 }
@@ -196,7 +195,7 @@ impl NodesShared {
     /// Has the map asked for, if there is a reason and no thread does.
     fn follow(self: &Arc<Self>) -> Result<()> {
         let shared_topology = self.node_clients.shared_topology();
-        if !shared_topology.poll_follower(Instant::now()) {
+        if !shared_topology.poll_follower(threads::now()) {
             return Ok(());
         }
         let shared = Arc::downgrade(self);

@@ -1,8 +1,6 @@
 //! The thread that asks nodes for the map. It must not know which node to ask, when, or which to believe.
 
 use std::sync::{Arc, Weak, mpsc};
-use std::thread;
-use std::time::Instant;
 
 use redwire_core::cluster::{Ask, FetchedMap, NodeAnswer, Refresh, question};
 use redwire_core::config::{Config, HostPort};
@@ -30,7 +28,7 @@ impl Drop for RefreshThread {
 pub(super) fn follow(shared: Weak<NodesShared>) {
     let mut thread_guard = RefreshThread(shared);
     while let Some(shared) = thread_guard.0.upgrade() {
-        let work = shared.node_clients.shared_topology().poll_work(Instant::now());
+        let work = shared.node_clients.shared_topology().poll_work(threads::now());
         let config = shared.target.config().clone();
         drop(shared);
         match work {
@@ -39,12 +37,12 @@ pub(super) fn follow(shared: Weak<NodesShared>) {
                 thread_guard.0 = Weak::new();
                 return;
             }
-            RefreshWork::Until(time) => thread::sleep(time.saturating_duration_since(Instant::now())),
+            RefreshWork::Until(time) => threads::sleep(time.saturating_duration_since(threads::now())),
             RefreshWork::Probe(node) => probe(&thread_guard.0, &node),
             RefreshWork::Ask(refresh) => {
                 let found = ask_in_turn(*refresh, &config);
                 let Some(shared) = thread_guard.0.upgrade() else { return };
-                let left = shared.node_clients.handle_refreshed(found, Instant::now());
+                let left = shared.node_clients.handle_refreshed(found, threads::now());
                 shared.tell();
                 let zoneless = shared.node_clients.zoneless();
                 if !zoneless.is_empty() {
@@ -82,9 +80,9 @@ fn probe(shared: &Weak<NodesShared>, node: &HostPort) {
 
 /// Ends what is still under way at nodes that were primaries: what they execute now is kept nowhere.
 fn end_left_nodes(left: Vec<FormerPrimary<Client>>) {
-    let start = Instant::now();
+    let start = threads::now();
     for (node_client, patience) in left {
-        thread::sleep(patience.saturating_sub(start.elapsed()));
+        threads::sleep(patience.saturating_sub(threads::since(start)));
         node_client.client.leave_server();
     }
 }
@@ -129,7 +127,7 @@ impl Drop for PendingQuestion {
 fn ask_in_turn(mut refresh: Refresh, config: &Config) -> Result<FetchedMap> {
     let (tell, answers) = mpsc::channel();
     loop {
-        let now = Instant::now();
+        let now = threads::now();
         while let Some(next) = refresh.poll_ask(now) {
             let config = config.for_map(next.node.clone());
             let asked = PendingQuestion { ask: next, answer: None, tell: tell.clone() };
@@ -144,7 +142,7 @@ fn ask_in_turn(mut refresh: Refresh, config: &Config) -> Result<FetchedMap> {
             None => answers.recv().ok(),
         };
         if let Some((asked, answer)) = answer {
-            refresh.handle_answer(&asked, answer, Instant::now());
+            refresh.handle_answer(&asked, answer, threads::now());
         }
     }
 }

@@ -15,6 +15,7 @@ use super::Nodes;
 use crate::blocking::client::Client;
 use crate::blocking::sharing::SharedConnections;
 use crate::shared::node_clients::NodeClient;
+use crate::shared::threads;
 
 impl Nodes {
     /// Carries out `scatter`, which must end by `deadline`.
@@ -23,11 +24,11 @@ impl Nodes {
         let (mut random, mut budget) = (|| fastrand::u64(..), || self.may_retry());
         node_clients.handle_call();
         loop {
-            let (now, mut hints) = (Instant::now(), Vec::new());
+            let (now, mut hints) = (threads::now(), Vec::new());
             let bundles = node_clients.poll_send(&mut scatter, now, &mut random, &mut hints);
             let answers = self.exchange_all(&bundles, deadline);
             for (bundle, replies) in bundles.iter().zip(answers) {
-                let rules = node_clients.rules(Instant::now());
+                let rules = node_clients.rules(threads::now());
                 scatter.handle_replies(bundle, replies, rules, &mut random, &mut budget, &mut hints);
             }
             if !hints.is_empty() {
@@ -39,7 +40,7 @@ impl Nodes {
             if bundles.is_empty()
                 && let Some(next) = scatter.poll_timeout()
             {
-                thread::sleep(next.saturating_duration_since(Instant::now()));
+                thread::sleep(next.saturating_duration_since(threads::now()));
             }
         }
     }
@@ -60,7 +61,7 @@ impl Nodes {
                 node_client.client.shared_connections.exchange(
                     *bundle,
                     bundle.dispatch()?,
-                    Instant::now(),
+                    threads::now(),
                     deadline,
                 )
             })

@@ -13,6 +13,7 @@ use crate::blocking::stream::CurrentSocket;
 use crate::blocking::wire::Wire;
 use crate::shared::credentials;
 use crate::shared::interrupt::Interrupt;
+use crate::shared::threads;
 
 /// Why a connection cannot be used again.
 #[derive(Debug)]
@@ -61,7 +62,7 @@ impl Connection {
     /// Takes note that it is not in use any longer; says when that is.
     #[inline]
     pub(in crate::blocking) fn handle_idle(&mut self) -> Instant {
-        self.wire.as_mut().map_or_else(Instant::now, Wire::handle_idle)
+        self.wire.as_mut().map_or_else(threads::now, Wire::handle_idle)
     }
 
     /// It belongs to another process, of which this one is a child: closes this one's hold on it, and says
@@ -113,7 +114,7 @@ impl Connection {
     #[cold]
     fn mend(&mut self, cleanup: Cleanup, db: u32, deadline: Option<Instant>) -> Result<(), Unready> {
         let config = self.target.config();
-        let now = Instant::now();
+        let now = threads::now();
         // Without either limit a server that fell silent would hold this up for ever.
         let limit = config.health_check_interval().unwrap_or_else(|| config.connect_timeout());
         let limit = now.checked_add(limit).into_iter().chain(deadline).min().unwrap_or(now);

@@ -5,8 +5,6 @@
 //! has left. It has no thread: the calls that wait write and read for all ([`drive`]). This file must not
 //! know what is sent.
 
-use std::sync::MutexGuard;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use redwire_core::call::Call;
@@ -17,7 +15,9 @@ use redwire_core::{Replies, Result};
 use super::place::PoolPlace;
 use super::process::PoolProcess;
 use crate::blocking::drive::{self, Driven, Halves};
-use crate::shared::sync::Mutex;
+use crate::shared::sync::atomic::{AtomicBool, Ordering};
+use crate::shared::sync::{Mutex, MutexGuard};
+use crate::shared::threads;
 
 /// From so many connections in use on, calls share one. Below that one for each is as fast, and keeps calls
 /// out of each other's way; measured with 1 to 64 threads.
@@ -85,7 +85,7 @@ impl Multiplex {
     /// No other call may join those that share a connection now.
     pub(super) fn retire(&self) {
         if let Some(session) = &mut self.lock().session {
-            session.until = Instant::now();
+            session.until = threads::now();
         }
     }
 
@@ -122,10 +122,10 @@ impl Multiplex {
         let opened = place.wire().and_then(|wire| Ok((wire.split()?, wire.version())));
         let opened = opened.and_then(|(parts, version)| Ok((parts, version, place.keep()?)));
         Ok(opened.and_then(|(parts, version, (permit, connection))| {
-            let until = Instant::now() + SHARED_FOR;
+            let until = threads::now() + SHARED_FOR;
             state.session = Some(MultiplexedConn { permit, until, version });
             state.driven.halves = Some(Halves::new(connection, parts));
-            state.driven.combiner.handle_connected(Instant::now());
+            state.driven.combiner.handle_connected(threads::now());
             drive::exchange(&SharedCalls { multiplex: self, process }, state, call, deadline)
         }))
     }

@@ -4,8 +4,7 @@
 //! that it has not. So it never waits for that lock, and has accounts of its own. This file must not know
 //! what connections are used for.
 
-use std::sync::{Arc, MutexGuard, OnceLock};
-use std::thread::{self, Thread};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use redwire_core::pool::{self, AcquireLimit, Acquired, CallSite, CloseReason, Permit, QueueClaim};
@@ -19,9 +18,9 @@ use crate::blocking::health::Health;
 use crate::blocking::stream::CurrentSocket;
 use crate::shared::interrupt::Interrupts;
 use crate::shared::setup;
-use crate::shared::sync::{Condvar, Mutex};
+use crate::shared::sync::{Condvar, Mutex, MutexGuard, OnceLock};
 use crate::shared::target::Target;
-use crate::shared::threads;
+use crate::shared::threads::{self, Thread};
 
 /// The core's accounting, of boxed connections and sleeping threads.
 type PoolMachine = pool::Pool<Box<Connection>, Thread>;
@@ -120,7 +119,7 @@ impl PoolProcess {
 
     /// Fails once `limit` is over.
     pub(super) fn check(&self, limit: &AcquireLimit) -> Result<()> {
-        let now = Instant::now();
+        let now = threads::now();
         if limit.is_over(now) { Err(limit.end(self.lock().machine.obstacle(now))) } else { Ok(()) }
     }
 
@@ -131,7 +130,7 @@ impl PoolProcess {
         location: CallSite,
         limit: &AcquireLimit,
     ) -> Result<(Permit, Box<Connection>)> {
-        let (now, thread) = (Instant::now(), thread::current());
+        let (now, thread) = (threads::now(), threads::current());
         match self.change(|state| state.machine.acquire(location, limit, thread, |_| true, now))? {
             Acquired::Ready(permit, connection) => Ok((permit, connection)),
             Acquired::Queued(claim) => {
@@ -165,7 +164,7 @@ impl PoolProcess {
         let (served, error) = (connection.has_served(), Error::closed_by_peer(Outcome::NotSent));
         let error = connection.target().locate(error);
         drop(connection);
-        let (now, random) = (Instant::now(), fastrand::u64(..));
+        let (now, random) = (threads::now(), fastrand::u64(..));
         self.change(|state| state.machine.handle_lost(permit, served, error, now, random));
         self.wake_upkeep();
     }
@@ -178,7 +177,7 @@ impl PoolProcess {
     /// Takes back a place alone.
     #[cold]
     pub(super) fn discard(&self, permit: Permit, why: CloseReason) {
-        self.change(|state| state.machine.discard(permit, why, Instant::now()));
+        self.change(|state| state.machine.discard(permit, why, threads::now()));
         self.wake_upkeep();
     }
 
@@ -235,7 +234,7 @@ impl Waiting<'_> {
     /// connects for them.
     fn wait(mut self, shared: &PoolShared, limit: &AcquireLimit) -> Result<(Permit, Box<Connection>)> {
         loop {
-            let now = Instant::now();
+            let now = threads::now();
             match self.step(limit, self.may_connect(limit, now), now) {
                 Next::Return(answer) => return answer,
                 Next::Connect(permit) => {
@@ -283,7 +282,7 @@ impl Waiting<'_> {
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         if let Some(claim) = self.claim.take() {
-            self.process.change(|state| state.machine.give_up(claim, Instant::now()));
+            self.process.change(|state| state.machine.give_up(claim, threads::now()));
         }
     }
 }

@@ -2,12 +2,11 @@
 //! or idle for too long. Only pools with an option for any of that have a thread for it.
 
 use std::sync::Weak;
-use std::thread::Thread;
 use std::time::{Duration, Instant};
 
 use super::PoolShared;
 use crate::shared::owner::PerProcess;
-use crate::shared::threads;
+use crate::shared::threads::{self, Thread};
 
 /// The thread that looks after a pool. It ends with the pool.
 pub(super) struct Upkeep(PerProcess<Thread>);
@@ -46,7 +45,7 @@ fn look_after(pool: &Weak<PoolShared>) {
     while let Some(shared) = pool.upgrade() {
         let Some(next) = shared.tidy_up() else { return };
         drop(shared);
-        let look = Instant::now() + LOOK;
+        let look = threads::now() + LOOK;
         threads::park_until(Some(next.map_or(look, |next| next.min(look))));
     }
 }
@@ -56,7 +55,7 @@ impl PoolShared {
     fn tidy_up(&self) -> Option<Option<Instant>> {
         let process = self.process();
         loop {
-            let (now, random) = (Instant::now(), fastrand::u64(..));
+            let (now, random) = (threads::now(), fastrand::u64(..));
             let (permit, next, closed) = process.change(|state| {
                 state.machine.handle_timeout(now);
                 let permit = state.machine.poll_warm(now, random);

@@ -2,15 +2,14 @@
 //! items come.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use redwire_core::Result;
 use redwire_core::pubsub::SubscriptionEvent;
 
 use super::Subscription;
-use crate::shared::threads;
+use crate::shared::sync::atomic::{AtomicBool, Ordering};
+use crate::shared::threads::{self, JoinHandle};
 
 /// A thread that calls a handler for each item of a [`Subscription`].
 ///
@@ -43,7 +42,7 @@ impl Handler {
         let stopped = Arc::clone(&stop);
         let listen = move || {
             while !stopped.load(Ordering::Relaxed) {
-                match subscription.poll(Instant::now().checked_add(LOOK)) {
+                match subscription.poll(threads::now().checked_add(LOOK)) {
                     Some(Some(item)) if !stopped.load(Ordering::Relaxed) => handler(item),
                     Some(Some(_)) | None => {}
                     Some(None) => break,

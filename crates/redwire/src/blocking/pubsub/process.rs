@@ -7,9 +7,8 @@
 //! decided in the core's `PubSub`. A child of the process never waits for its lock, which a thread may hold
 //! that the child has not.
 
-use std::sync::{Arc, MutexGuard};
+use std::sync::Arc;
 use std::task::Poll;
-use std::thread::{self, Thread};
 use std::time::Instant;
 
 use redwire_core::config::{Config, Endpoint, Protocol};
@@ -26,9 +25,9 @@ use crate::shared::credentials::{self, VersionedCredentials};
 use crate::shared::events::EventKind;
 use crate::shared::service::Follower;
 use crate::shared::setup;
-use crate::shared::sync::Mutex;
+use crate::shared::sync::{Mutex, MutexGuard};
 use crate::shared::target::Target;
-use crate::shared::threads;
+use crate::shared::threads::{self, Thread};
 
 pub(super) type PubSubMachine = pubsub::PubSub<Thread>;
 
@@ -161,7 +160,7 @@ impl PubSubProcess {
         deadline: Option<Instant>,
         mut poll: impl FnMut(&mut PubSubMachine, Option<&Thread>) -> Poll<T>,
     ) -> Option<T> {
-        let me = thread::current();
+        let me = threads::current();
         let mut state = self.lock();
         // Most of what is waited for has come with something else.
         let mut polled = poll(&mut state.machine, None);
@@ -196,7 +195,7 @@ impl PubSubProcess {
         conn: ConnId,
         deadline: Option<Instant>,
     ) -> Locked<'s> {
-        let now = Instant::now();
+        let now = threads::now();
         state.handle_timeout(conn, now);
         state = self.renew(state, conn, now);
         state = self.flush(state, conn);
@@ -266,7 +265,7 @@ impl PubSubProcess {
     ) -> Locked<'s> {
         state.asleep += 1;
         if let Some(slot) = slot.and_then(|conn| state.slot(conn)) {
-            slot.worker = Some(thread::current());
+            slot.worker = Some(threads::current());
         }
         wake(state);
         threads::park_until(until);
@@ -290,7 +289,7 @@ impl PubSubProcess {
             waits = !wire.has_unread()?;
             wire.listen(until)
         });
-        let now = Instant::now();
+        let now = threads::now();
         let mut state = self.lock();
         let PubSubState { machine, slots, .. } = &mut *state;
         let Some(slot) = slots.iter_mut().find(|slot| slot.conn == conn) else { return state };
@@ -365,7 +364,7 @@ impl PubSubProcess {
             if let Some(slot) = state.slot(conn) {
                 slot.connecting = false;
             }
-            state.machine.handle_failed(conn, error, Instant::now(), fastrand::u64(..));
+            state.machine.handle_failed(conn, error, threads::now(), fastrand::u64(..));
         }
         state
     }
@@ -412,7 +411,7 @@ impl PubSubProcess {
             drop(state);
             return;
         }
-        machine.handle_connected(conn, Instant::now());
+        machine.handle_connected(conn, threads::now());
         slot.link = Some(OpenConn { halves: Halves::new(connection, parts), version, came: None });
         let state = self.flush(state, conn);
         release_duties(state);
@@ -424,7 +423,7 @@ impl PubSubProcess {
         let Some(slot) = state.slot(conn) else { return };
         slot.connecting = false;
         let error = slot.target.locate(error);
-        state.machine.handle_failed(conn, error, Instant::now(), fastrand::u64(..));
+        state.machine.handle_failed(conn, error, threads::now(), fastrand::u64(..));
         release_duties(state);
     }
 }
@@ -466,7 +465,7 @@ impl DriverSlot {
         if machine.is_closed() {
             return;
         }
-        machine.handle_lost(self.conn, error.clone(), Instant::now(), fastrand::u64(..));
+        machine.handle_lost(self.conn, error.clone(), threads::now(), fastrand::u64(..));
         if let Some(mut connection) = link.and_then(|link| link.halves.into_connection())
             && let Some(wire) = connection.wire_mut()
         {

@@ -5,8 +5,6 @@
 //! in `redwire-core`.
 
 use std::sync::Arc;
-use std::thread;
-use std::time::Instant;
 
 use redwire_core::pubsub::ConnId;
 use redwire_core::{Error, ErrorKind, Outcome};
@@ -15,7 +13,7 @@ use super::process::{Locked, PubSubProcess, release_duties, wake};
 use crate::blocking::cluster::Nodes;
 use crate::shared::node_clients::Listener;
 use crate::shared::target::Target;
-use crate::shared::threads;
+use crate::shared::threads::{self, Thread};
 
 impl PubSubProcess {
     /// Sees to it that there is a thread that decides where shard channels are heard from.
@@ -54,7 +52,7 @@ impl PubSubProcess {
                 continue;
             }
             let map = nodes.node_clients().shared_topology().map();
-            state.machine.handle_map(&map, Instant::now(), fastrand::u64(..));
+            state.machine.handle_map(&map, threads::now(), fastrand::u64(..));
             while let Some((conn, node)) = state.machine.poll_conn() {
                 state = self.spawn_worker(state, conn, Some(self.target.node(&node)));
             }
@@ -66,7 +64,7 @@ impl PubSubProcess {
                 continue;
             }
             let until = state.machine.poll_placement_timeout();
-            state.router = Some(thread::current());
+            state.router = Some(threads::current());
             wake(state);
             threads::park_until(until);
         }
@@ -107,7 +105,7 @@ impl PubSubProcess {
         let listener: Arc<Listener> = Arc::new(move || {
             if let Some(process) = process.upgrade().filter(|process| process.is_current()) {
                 let router = process.lock().router.take();
-                router.inspect(thread::Thread::unpark);
+                router.inspect(Thread::unpark);
             }
         });
         nodes.node_clients().shared_topology().listen(Arc::downgrade(&listener));

@@ -2,8 +2,6 @@
 //! finds the old one gone. It must not know what that means for connections.
 
 use std::sync::{Arc, Weak};
-use std::thread;
-use std::time::Instant;
 
 use redwire_core::ErrorKind;
 use redwire_core::config::{Config, HostPort};
@@ -51,7 +49,7 @@ fn listen(target: &Arc<Target>, sentinel: HostPort) -> Option<PubSub> {
     let (target, ear) = (Arc::downgrade(target), pubsub.clone());
     let work = move || {
         while hear(&target, &ear).is_some() {
-            thread::sleep(RESUBSCRIBE_PAUSE);
+            threads::sleep(RESUBSCRIBE_PAUSE);
         }
     };
     // Without it another master is found all the same, and later.
@@ -104,7 +102,7 @@ fn confirm(target: &Arc<Target>, sentinel: Config, replica: HostPort) {
 /// Asks who is master.
 fn look(target: &Arc<Target>) {
     let Some(service) = target.service() else { return };
-    let deadline = Instant::now() + target.config().connect_timeout();
+    let deadline = threads::now() + target.config().connect_timeout();
     if let Ok(found) = ask_in_turn(service, target.config(), deadline) {
         follow(target, service.handle_asked(&found));
     }
@@ -120,7 +118,7 @@ fn follow(target: &Arc<Target>, master: HostPort) {
 pub(in crate::blocking) fn cut_later(target: &Arc<Target>) {
     let target = Arc::downgrade(target);
     let cut = move || {
-        thread::sleep(SENT_AWAY);
+        threads::sleep(SENT_AWAY);
         if let Some(target) = target.upgrade()
             && let Some(service) = target.service()
         {

@@ -6,8 +6,7 @@
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::Ordering;
-use std::sync::{Arc, mpsc};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use redwire_core::config::Endpoint;
@@ -15,7 +14,8 @@ use redwire_core::{Error, Outcome, Result};
 
 use crate::blocking::connector::{BoundedConnect, Stream};
 use crate::shared::lookups::catch;
-use crate::shared::sync::Mutex;
+use crate::shared::sync::atomic::Ordering;
+use crate::shared::sync::{Mutex, mpsc};
 use crate::shared::threads;
 
 /// A look at the stream takes this much at most.
@@ -46,7 +46,7 @@ pub(super) fn connect(
     let (own, endpoint) = (Arc::clone(connect), endpoint.clone());
     let (sender, receiver) = mpsc::sync_channel(0);
     let attempt = move || {
-        let stream = match deadline.saturating_duration_since(Instant::now()) {
+        let stream = match deadline.saturating_duration_since(threads::now()) {
             Duration::ZERO => Ok(Err(io::ErrorKind::TimedOut.into())),
             limit => catch("the connector", || own.connect.connect(&endpoint, limit)),
         };
@@ -55,7 +55,7 @@ pub(super) fn connect(
         }
     };
     threads::spawn("redwire-connect", attempt)?;
-    let answer = receiver.recv_timeout(deadline.saturating_duration_since(Instant::now()));
+    let answer = receiver.recv_timeout(deadline.saturating_duration_since(threads::now()));
     let Ok(answer) = answer else {
         // Before the channel closes, by which the attempt learns that it is late.
         connect.late.fetch_add(1, Ordering::Relaxed);

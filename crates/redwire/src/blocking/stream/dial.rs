@@ -60,12 +60,12 @@ fn connect_tcp(addresses: Vec<SocketAddr>, deadline: Instant) -> Result<TcpStrea
     let (sender, receiver) = mpsc::channel();
     let mut under_way = 0;
     loop {
-        let now = Instant::now();
+        let now = threads::now();
         while let Some(address) = dial.poll_start(now) {
             if under_way == 0 && dial.poll_timeout().is_none() {
                 match attempt(address, deadline) {
                     Ok(stream) => return Ok(stream),
-                    Err(error) => dial.handle_failure(address, error, Instant::now()),
+                    Err(error) => dial.handle_failure(address, error, threads::now()),
                 }
             } else {
                 let sender = sender.clone();
@@ -84,10 +84,10 @@ fn connect_tcp(addresses: Vec<SocketAddr>, deadline: Instant) -> Result<TcpStrea
             Ok((_, Ok(stream))) => return Ok(stream),
             Ok((address, Err(error))) => {
                 under_way -= 1;
-                dial.handle_failure(address, error, Instant::now());
+                dial.handle_failure(address, error, threads::now());
             }
             Err(_) => {
-                left(Some(deadline), Instant::now())
+                left(Some(deadline), threads::now())
                     .map_err(|error| Error::from_io("connecting", Outcome::NotSent, error))?;
             }
         }
@@ -95,7 +95,7 @@ fn connect_tcp(addresses: Vec<SocketAddr>, deadline: Instant) -> Result<TcpStrea
 }
 
 fn attempt(address: SocketAddr, deadline: Instant) -> Result<TcpStream> {
-    let limit = deadline.saturating_duration_since(Instant::now());
+    let limit = deadline.saturating_duration_since(threads::now());
     let connected = match limit.is_zero() {
         true => Err(io::ErrorKind::TimedOut.into()),
         false => TcpStream::connect_timeout(&address, limit),
@@ -115,7 +115,7 @@ fn connect_unix(path: &std::path::Path, deadline: Instant) -> io::Result<std::os
     loop {
         match socket.connect(&address) {
             Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {
-                left(Some(deadline), Instant::now())?;
+                left(Some(deadline), threads::now())?;
                 thread::sleep(BETWEEN_TRIES);
             }
             Err(error) => return Err(error),

@@ -10,6 +10,7 @@ use redwire_core::{Error, Outcome, Result};
 
 use super::{Socket, WireStream, left};
 use crate::shared::setup;
+use crate::shared::threads;
 use crate::tls::{Ciphertext, TlsSession};
 
 /// The session of one connection, and the ciphertext that the socket has not taken yet.
@@ -38,7 +39,7 @@ pub(super) fn shake_hands(
             stream.secure = Some(Secure { session: Arc::new(session), outgoing: Ciphertext::default() });
             return Ok(stream);
         }
-        let now = Instant::now();
+        let now = threads::now();
         let read = left(Some(deadline), now).and_then(|limit| stream.read(&mut cipher, limit, now));
         match read.map_err(|error| setup::io_error("reading in the TLS handshake", error))? {
             0 => return Err(closed()),

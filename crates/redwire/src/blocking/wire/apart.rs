@@ -12,6 +12,7 @@ use redwire_core::{Error, Replies, Result};
 use super::super::stream::{StreamWriter, left};
 use super::{Wire, cause};
 use crate::shared::setup;
+use crate::shared::threads;
 
 /// From this many bytes on, what a pipeline sends is written by a thread of its own while this one reads: two
 /// peers that both write and neither reads would wait for each other for ever.
@@ -28,7 +29,7 @@ impl Wire {
     #[cold]
     pub(super) fn exchange_apart(&mut self, ticket: Ticket, deadline: Option<Instant>) -> Result<Replies> {
         let outbox = std::mem::take(&mut self.outbox);
-        let writer = match left(deadline, Instant::now()).and_then(|limit| self.stream.writer(limit)) {
+        let writer = match left(deadline, threads::now()).and_then(|limit| self.stream.writer(limit)) {
             Ok(writer) => writer,
             Err(error) => {
                 self.lose(&setup::io_error("writing", error));
@@ -79,7 +80,7 @@ impl Wire {
 fn write_all(mut writer: StreamWriter, mut outbox: Outbox, deadline: Option<Instant>) -> usize {
     let mut sent = 0;
     while !outbox.is_empty() {
-        let Ok(written) = left(deadline, Instant::now()).and_then(|_| writer.write(&outbox)) else { break };
+        let Ok(written) = left(deadline, threads::now()).and_then(|_| writer.write(&outbox)) else { break };
         outbox.advance(written);
         sent += written;
     }

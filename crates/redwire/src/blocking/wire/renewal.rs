@@ -13,6 +13,7 @@ use crate::shared::credentials::{self, VersionedCredentials};
 use crate::shared::events::EventKind;
 use crate::shared::setup;
 use crate::shared::target::Target;
+use crate::shared::threads;
 
 impl Wire {
     /// Makes it as new, whatever was said on it before. After a failure it is of no use.
@@ -37,7 +38,7 @@ impl Wire {
     #[cold]
     fn authenticate(&mut self, version: u64, deadline: Option<Instant>) -> Result<()> {
         // Without a deadline of its own, a call is not held up for ever by this.
-        let deadline = deadline.unwrap_or_else(|| Instant::now() + self.target.config().connect_timeout());
+        let deadline = deadline.unwrap_or_else(|| threads::now() + self.target.config().connect_timeout());
         self.version = version;
         let refused = match fetch(&self.target, deadline) {
             Ok(VersionedCredentials { credentials: None, .. }) => return Ok(()),

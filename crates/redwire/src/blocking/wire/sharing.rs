@@ -13,6 +13,7 @@ use redwire_core::{Error, Outcome, Result};
 use super::Wire;
 use crate::blocking::stream::{Socket, StreamWriter, left};
 use crate::shared::setup;
+use crate::shared::threads;
 
 /// The longest time that a writer waits for the kernel to take anything, before it looks again at its
 /// deadline and for replies.
@@ -32,7 +33,7 @@ impl WireWriter {
         let (mut sent, mut begin) = (0, None);
         while !self.outbox.is_empty() {
             if let Some(begin) = begin
-                && Instant::now() >= begin + STALL
+                && threads::now() >= begin + STALL
             {
                 break;
             }
@@ -45,7 +46,7 @@ impl WireWriter {
                 Err(error) => return (sent, Err(setup::io_error("writing", error))),
             }
             if !self.outbox.is_empty() {
-                begin = begin.or_else(|| Some(Instant::now()));
+                begin = begin.or_else(|| Some(threads::now()));
             }
         }
         (sent, Ok(()))
@@ -123,7 +124,7 @@ impl Wire {
     /// Reads once before `deadline`, or once it has passed what is there already; if anything came, gives
     /// what came whole. What silence means is for others to say.
     pub(in crate::blocking) fn listen(&mut self, deadline: Option<Instant>) -> Result<Option<&mut Frames>> {
-        let read = match left(deadline, Instant::now()) {
+        let read = match left(deadline, threads::now()) {
             Ok(_) => self.read(deadline).map(|()| true),
             Err(_) => self.read_at_once(),
         };

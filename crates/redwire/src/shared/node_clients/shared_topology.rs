@@ -5,7 +5,7 @@
 //! it begins with the seeds.
 
 use std::fmt;
-use std::sync::{Arc, MutexGuard, Weak};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use redwire_core::cluster::{ClusterOptions, FetchedMap, Map, NodeChoice, Refresh, Topology, TopologyHint};
@@ -16,7 +16,7 @@ use redwire_core::{Error, Result, Value};
 use crate::shared::clock;
 use crate::shared::owner::PerProcess;
 use crate::shared::setup;
-use crate::shared::sync::Mutex;
+use crate::shared::sync::{Mutex, MutexGuard};
 
 /// The task or thread that takes care of refreshes looks so often whether there is more to do.
 const LOOK: Duration = Duration::from_millis(50);
