@@ -6,6 +6,8 @@
 use std::path::Path;
 use std::process::Command;
 
+use serde_json::Value;
+
 use crate::mistakes::{self, Hunt};
 use crate::repository::{cargo, root, run, said, target};
 
@@ -31,10 +33,19 @@ fn explore(place: &Path, target: &Path) -> Command {
 }
 
 fn build(place: &Path) -> Result<(), String> {
-    said(explore(place, &place.join("target")).arg("--no-run")).map(drop)
+    program(place).map(drop)
+}
+
+/// The program that cargo would run, built. To end cargo would not end it.
+fn program(place: &Path) -> Result<String, String> {
+    let words = ["--no-run", "--message-format", "json"];
+    let messages = said(explore(place, &place.join("target")).args(words))?;
+    let messages = String::from_utf8_lossy(&messages);
+    let messages = messages.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let program = messages.into_iter().find_map(|message| Some(message["executable"].as_str()?.to_owned()));
+    program.ok_or_else(|| "cargo names no program".to_owned())
 }
 
 fn search(place: &Path) -> Result<Option<String>, String> {
-    let mut test = explore(place, &place.join("target"));
-    mistakes::watch(test.arg("--").arg("--nocapture"), place, " failed after ")
+    mistakes::watch(Command::new(program(place)?).arg("--nocapture"), place, " failed after ")
 }
