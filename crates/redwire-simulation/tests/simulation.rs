@@ -36,8 +36,8 @@ fn promises_are_kept_with_other_numbers() {
 /// Numbers that found a fault, and keep it from coming back.
 #[test]
 fn what_was_found_once_stays_mended() {
-    // 453: calls that waited for the next connection kept a dead one. 312 035: a look at a connection that had
-    // died unseen counted as heard. 313 793: a call on a lease asked without a pause whether its silent server
-    // lives. 322 946: a cache trusted its silent connection for longer, since a call waited there.
+    // 453: calls that waited for the next connection kept a dead one. 312 035: a look at a connection that
+    // had died unseen counted as heard. 313 793: a call on a lease asked without a pause whether its silent
+    // server lives. 322 946: a cache trusted its silent connection for longer, since a call waited there.
     check([453, 312_035, 313_793, 322_946]);
 }

@@ -162,8 +162,8 @@ impl ConfigBuilder {
         self
     }
 
-    /// What the async driver runs on each new connection, after the handshake and before any caller uses it: a
-    /// `redwire::OnConnect`. All connections of clients, pools, subscriptions, caches and monitors, to each
+    /// What the async driver runs on each new connection, after the handshake and before any caller uses it:
+    /// a `redwire::OnConnect`. All connections of clients, pools, subscriptions, caches and monitors, to each
     /// node of a cluster, and those by hand, but not to sentinels, which have a
     /// [configuration](Self::sentinel_config) of their own for that. Default: none. A connect whose callback
     /// fails has failed; it has the connect timeout for that.

@@ -106,8 +106,8 @@ impl<W: Clone> Link<W> {
         }
     }
 
-    /// Whether the peer has said nothing for twice the interval, and was given more time since: what it should
-    /// have announced meanwhile may be lost.
+    /// Whether the peer has said nothing for twice the interval, and was given more time since: what it
+    /// should have announced meanwhile may be lost.
     #[must_use]
     pub fn is_overdue(&self) -> bool {
         self.liveness.is_overdue()
