@@ -55,7 +55,7 @@ pub use options::ClusterOptions;
 use plan::slot_of_words;
 pub use plan::{Part, Plan, Spread, slot_of};
 pub use promotion_probe::{SILENT, is_unheard};
-pub use reads::{ReadStrategy, Readers};
+pub use reads::{ReadStrategy, Readers, cannot_answer};
 pub use redirect::{Redirect, RedirectKind};
 pub use refresh::{Ask, FetchedMap, MapQuestion, NodeAnswer, Refresh, question};
 pub use remap::Remap;

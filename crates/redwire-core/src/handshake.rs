@@ -130,7 +130,8 @@ impl Handshake {
 
     fn introduce(&mut self, config: &Config, credentials: Option<&Credentials>, protocol: Protocol) {
         self.role = role(config);
-        self.in_cluster = config.has_alternatives();
+        let is_alone = matches!(config.deployment(), Deployment::Single(_));
+        self.in_cluster = is_alone && config.has_alternatives();
         self.secrets.extend(credentials.map(|credentials| credentials.password().clone()));
         let mut plain = introduction(config, credentials);
         plain.extend(settings(config));

@@ -118,6 +118,9 @@ pub struct FoundServers {
     pub master: HostPort,
     /// The replicas that can be used: up, and in touch with the master.
     pub replicas: Vec<HostPort>,
+    /// Replicas that are up, but were not in touch with the master when the sentinel last heard of them,
+    /// which may be ten seconds ago: so they are told after each failover.
+    pub unlinked: Vec<HostPort>,
     /// The sentinel that told it.
     pub witness: HostPort,
     /// The others that it knows.
@@ -232,11 +235,13 @@ impl Discovery {
         if master.other_sentinels() < self.min_other_sentinels {
             return Err(SentinelRefusal::Alone(master.other_sentinels()));
         }
-        let usable = |replica: &&Instance| !replica.is_down() && replica.is_reached() && replica.is_linked();
+        let up = answer.replicas.iter().filter(|replica| !replica.is_down() && replica.is_reached());
+        let (linked, unlinked): (Vec<_>, Vec<_>) = up.partition(|replica| replica.is_linked());
         let address = |instance: &Instance| instance.address().map(|told| self.remap.apply(told));
         let found = FoundServers {
             master: address(&master).map_err(SentinelRefusal::Failed)?,
-            replicas: answer.replicas.iter().filter(usable).flat_map(address).collect(),
+            replicas: linked.into_iter().flat_map(address).collect(),
+            unlinked: unlinked.into_iter().flat_map(address).collect(),
             sentinels: answer.sentinels.iter().flat_map(address).collect(),
             witness: sentinel.clone(),
             epoch: master.config_epoch(),

@@ -6,9 +6,11 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
+use super::promotion_probe::is_unheard;
 use super::slots_reply::info_field;
 use super::{Node, Shard};
 use crate::config::HostPort;
+use crate::error::{Error, ErrorKind, Outcome};
 
 /// Which node is asked for what only reads. A replica may be behind its primary: what was just written may
 /// not be there yet.
@@ -43,6 +45,15 @@ pub struct Readers {
     latencies: HashMap<HostPort, Duration>,
     zones: HashMap<HostPort, String>,
     passed_over: HashMap<HostPort, Instant>,
+}
+
+/// Whether `error`, which ended a call, says that its server cannot answer now: it was not heard, loads its
+/// data, or has lost its primary. What a script makes up says nothing about its server.
+#[must_use]
+pub fn cannot_answer(error: &Error) -> bool {
+    is_unheard(error)
+        || (matches!(error.kind(), ErrorKind::Busy | ErrorKind::Cluster(_))
+            && error.outcome() != Outcome::MaybeExecuted)
 }
 
 impl Readers {

@@ -38,12 +38,23 @@ pub enum ReadFrom {
     /// The master.
     #[default]
     Master,
-    /// The replicas in turn, one for each connection and beginning with any of them; the master while there
-    /// is none. A replica that cannot be connected to, loads its data or has lost its master is passed over
-    /// for a second.
+    /// The replicas in turn, beginning with any of them; the master while none is of use.
+    ///
+    /// The calls of a client are spread over all replicas: each goes to the next, over connections that calls
+    /// to that replica share as those of any client do, so `max_connections` counts for each replica. A scan,
+    /// a transaction and all commands of a pipeline go to one. Two reads, one after the other, may so be
+    /// answered by two replicas, of which the second is behind the first.
+    ///
+    /// Each connection of a pool, of subscriptions, of a cache and of a monitor leads to the next replica
+    /// when it is made, and stays there.
+    ///
+    /// A replica that cannot be connected to, does not answer for 0.2 s, loads its data or has lost its
+    /// master is passed over for a second; then one call tries it. A call that waits already at one that
+    /// falls silent is made again at another if `retry_on_timeout` says so. Sentinels tell of new replicas
+    /// and of those that are down; they are also asked every 10 s or so.
     ReplicaPreferred,
-    /// The replicas in turn, one for each connection and beginning with any of them, and no other server: one
-    /// that was passed over is tried again where there is no other.
+    /// As [`ReplicaPreferred`](Self::ReplicaPreferred), and no other server than replicas: while none is of
+    /// use, calls wait for one, as they wait for an only server.
     Replica,
 }
 
@@ -67,6 +78,13 @@ impl Config {
     #[must_use]
     pub fn sentinel_options(&self) -> &SentinelOptions {
         &self.sentinel
+    }
+
+    /// This configuration for the connections to one of several replicas, each of which may answer a call.
+    #[must_use]
+    pub fn for_replica(&self) -> Self {
+        // The client's random numbers go on.
+        Self { has_alternatives: true, seed: None, ..self.clone() }
     }
 
     /// This configuration for a connection to the sentinel at `address`.

@@ -38,6 +38,30 @@ impl PoolStats {
     pub fn closed(&self, why: CloseReason) -> u64 {
         self.closed[why as usize]
     }
+
+    /// What was counted so far, of a pool that is there no longer.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn past(self) -> Self {
+        Self { size: 0, idle: 0, in_use: 0, connecting: 0, waiting: 0, ..self }
+    }
+
+    /// Both pools together.
+    #[must_use]
+    pub fn plus(mut self, other: &Self) -> Self {
+        self.size += other.size;
+        self.idle += other.idle;
+        self.in_use += other.in_use;
+        self.connecting += other.connecting;
+        self.waiting += other.waiting;
+        self.created += other.created;
+        self.failed += other.failed;
+        self.exhausted += other.exhausted;
+        self.gave_up += other.gave_up;
+        self.waits.add(&other.waits);
+        self.closed.iter_mut().zip(other.closed).for_each(|(sum, closed)| *sum += closed);
+        self
+    }
 }
 
 /// Why a pool parts with a connection.
@@ -110,6 +134,11 @@ impl WaitTimes {
         self.longest = self.longest.max(wait);
     }
 
+    fn add(&mut self, other: &Self) {
+        self.buckets.iter_mut().zip(other.buckets).for_each(|(sum, count)| *sum += count);
+        self.longest = self.longest.max(other.longest);
+    }
+
     /// How many waited.
     #[must_use]
     pub fn count(&self) -> u64 {
@@ -144,5 +173,20 @@ impl WaitTimes {
             let below = (bucket < BUCKETS - 1).then(|| Duration::from_micros(1 << bucket));
             (below, *count)
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_of_several_pools_add_up() {
+        let mut one = PoolStats { size: 2, idle: 1, in_use: 1, created: 5, failed: 1, ..Default::default() };
+        one.waits.record(Duration::from_millis(1));
+        one.closed[CloseReason::Lost as usize] = 3;
+        let sum = one.clone().past().plus(&one);
+        assert_eq!((sum.size, sum.idle, sum.in_use, sum.created, sum.failed), (2, 1, 1, 10, 2));
+        assert_eq!((sum.closed(CloseReason::Lost), sum.waits.count()), (6, 2));
     }
 }

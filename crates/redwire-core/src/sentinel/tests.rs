@@ -148,6 +148,7 @@ fn found(witness: &str, sentinels: &[&str], epoch: u64) -> FoundServers {
     FoundServers {
         master: address("m:1"),
         replicas: Vec::new(),
+        unlinked: Vec::new(),
         witness: address(witness),
         sentinels: sentinels.iter().map(|text| address(text)).collect(),
         epoch,

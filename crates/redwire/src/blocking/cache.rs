@@ -56,6 +56,9 @@ struct CacheInner {
 impl Client {
     /// A cache beside this client, connected and ready.
     ///
+    /// With the [replicas](crate::config::ReadFrom) of a service, all that is kept is read from one of them,
+    /// which announces its changes; reads that cannot be kept are spread as those of the client.
+    ///
     /// ```no_run
     /// # let client = redwire::blocking::Client::connect("redis://localhost")?;
     /// use std::time::Duration;

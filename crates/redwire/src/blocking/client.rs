@@ -19,7 +19,7 @@ use super::pool::Pool;
 use super::pubsub::PubSub;
 use super::scan::Scan;
 use super::sharing::SharedConnections;
-use crate::shared::node_clients::{NodeClients, Retrying, Routed};
+use crate::shared::node_clients::{NodeClients, ReplicaClients, Retrying, Routed};
 use crate::shared::scanning::{ScanOptions, Scanning};
 use crate::shared::target::Target;
 use crate::shared::threads;
@@ -49,8 +49,10 @@ use crate::shared::threads;
 pub struct Client {
     pub(super) shared_connections: SharedConnections,
     pub(super) pubsub: PubSub,
-    /// Where commands go, if there are several servers.
+    /// Where commands go in a cluster.
     pub(super) cluster: Option<Nodes>,
+    /// Where calls go, if they are spread over the replicas of a service.
+    pub(super) replicas: Option<Arc<ReplicaClients<Self>>>,
 }
 
 impl Client {
@@ -76,6 +78,7 @@ impl Client {
     fn connect_now(&self) -> Result<()> {
         match &self.cluster {
             Some(nodes) => nodes.connect(),
+            // Where the replicas are is known by then. Connections to them are made when they are asked for.
             None => self.pool().warm(),
         }
     }
@@ -94,11 +97,14 @@ impl Client {
     /// # Errors
     /// Options that this version has no part for.
     pub fn lazy(config: Config) -> Result<Self> {
-        Ok(Self::to(SharedConnections::new(Pool::to(Target::new(config)?))))
+        Ok(Self::beside(SharedConnections::new(Pool::to(Target::new(config)?))))
     }
 
     /// A client whose calls borrow from `pool`, which others may use, too. The pool stays open when the
     /// client is [closed](Self::close).
+    ///
+    /// Where the pool's connections lead to the replicas of a service, each call goes where the connection
+    /// leads that it borrows: calls are not spread.
     #[doc(alias = "connection_pool")]
     #[doc(alias = "auto_close_connection_pool")]
     #[must_use]
@@ -106,14 +112,23 @@ impl Client {
         Self::to(SharedConnections::beside_others(pool.clone()))
     }
 
+    /// One that has a pool of its own, or, with replicas of a service, one for each.
+    fn beside(shared_connections: SharedConnections) -> Self {
+        let pool = shared_connections.pool();
+        let own = Arc::clone(pool.target());
+        let make = move |address: &HostPort| Self::of_node(&own, address);
+        let replicas = ReplicaClients::of(pool.target(), make, Self::stats);
+        Self { replicas, ..Self::to(shared_connections) }
+    }
+
     fn to(shared_connections: SharedConnections) -> Self {
         let pool = shared_connections.pool();
         let cluster = Nodes::of(pool.target());
-        Self { pubsub: pool.pubsub(cluster.clone()), shared_connections, cluster }
+        Self { pubsub: pool.pubsub(cluster.clone()), shared_connections, cluster, replicas: None }
     }
 
-    /// The client of one node of the cluster that `target` leads to.
-    pub(super) fn of_node(target: &Target, address: &HostPort) -> Self {
+    /// The client of one node of the cluster that `target` leads to, or of one replica of the service.
+    pub(super) fn of_node(target: &Arc<Target>, address: &HostPort) -> Self {
         Self::to(SharedConnections::new(Pool::to(target.node(address))))
     }
 
@@ -123,18 +138,24 @@ impl Client {
         self.pubsub.leave_server();
     }
 
-    /// Where calls borrow their connections.
+    /// Where calls borrow their connections. Those that go to the nodes of a cluster, or are spread over
+    /// replicas, borrow from a pool for each server; this one's connections then lead to any of them.
     #[must_use]
     pub fn pool(&self) -> &Pool {
         self.shared_connections.pool()
     }
 
     /// What the connections of this client are doing, and have done so far: those of its
-    /// [pool](Self::pool). In a cluster each node has its own
+    /// [pool](Self::pool). With [replicas](crate::config::ReadFrom) of a service, those to all of them
+    /// together. In a cluster each node has its own
     /// ([`Cluster::stats`](crate::blocking::Cluster::stats)).
     #[must_use]
     pub fn stats(&self) -> PoolStats {
-        self.pool().stats()
+        let own = self.pool().stats();
+        match &self.replicas {
+            Some(replicas) => own.plus(&replicas.stats()),
+            None => own,
+        }
     }
 
     /// What happens to the connections of this client, from now on.
@@ -163,6 +184,9 @@ impl Client {
         self.pubsub.close();
         if let Some(nodes) = &self.cluster {
             nodes.close(limit);
+        }
+        for replica in self.replicas.iter().flat_map(|replicas| replicas.close()) {
+            replica.client.close(limit.saturating_sub(threads::since(start)));
         }
         self.shared_connections.close(limit.saturating_sub(threads::since(start)));
     }
@@ -229,8 +253,8 @@ impl Client {
         let pool = self.pool();
         let now = threads::now();
         let deadline = call::deadline(dispatch, call.options(), pool.config().timeout(), now);
-        if self.cluster.is_some() {
-            return self.call_in_cluster(call, dispatch, now, deadline);
+        if self.cluster.is_some() | self.replicas.is_some() {
+            return self.call_one_of_several(call, dispatch, now, deadline);
         }
         let until = retry::try_deadline(&call, dispatch, pool.config(), deadline, now);
         let replies = self.shared_connections.exchange(&call, dispatch, now, until);
@@ -243,9 +267,9 @@ impl Client {
         }
     }
 
-    /// Carries out `call` in a cluster.
+    /// Carries out `call` in a cluster, or at a replica.
     #[inline(never)]
-    fn call_in_cluster<C: Call>(
+    fn call_one_of_several<C: Call>(
         &self,
         mut call: C,
         dispatch: Dispatch,
@@ -315,12 +339,18 @@ impl Client {
         deadline: Option<Instant>,
     ) -> Result<Result<C::Output>> {
         if let Some(nodes) = &self.cluster {
-            return nodes.try_call(call, routed, dispatch, now, deadline);
+            return nodes.try_call(self, call, routed, dispatch, now, deadline);
         }
+        routed.pick_replica(self, now);
+        let server = routed.node_client().map_or(self, |replica| &replica.client);
         let until = retry::try_deadline(call, dispatch, self.config(), deadline, now);
-        let replies = self.shared_connections.exchange(call, dispatch, now, until);
+        let replies = server.shared_connections.exchange(call, dispatch, now, until);
         let output = replies.and_then(|replies| call::read(call, replies, self.config()));
-        Ok(output.inspect(|_| self.target().handle_answered(call)))
+        let output = output.inspect(|_| server.target().handle_answered(call));
+        if output.is_ok() && routed.is_timed() {
+            routed.handle_success(self);
+        }
+        Ok(output)
     }
 
     /// Pauses before another try.
@@ -398,8 +428,18 @@ impl Retrying for Client {
         self.cluster.as_ref().map(Nodes::node_clients)
     }
 
+    fn replicas(&self) -> Option<&ReplicaClients<Self>> {
+        self.replicas.as_deref()
+    }
+
+    fn rest(&self) -> bool {
+        self.pool().disconnect_idle();
+        self.pool().stats().size == 0
+    }
+
     fn may_retry(&self) -> bool {
-        self.cluster.as_ref().map_or_else(|| self.pool().may_retry(), Nodes::may_retry)
+        let spread = self.replicas.as_ref().map_or(0, |replicas| replicas.calls());
+        self.cluster.as_ref().map_or_else(|| self.pool().may_retry(spread), Nodes::may_retry)
     }
 
     fn follow(&self) -> Result<()> {

@@ -247,10 +247,10 @@ impl Pool {
         self.0.process();
     }
 
-    /// Whether the budget allows for a retry.
-    pub(super) fn may_retry(&self) -> bool {
+    /// Whether the budget allows for a retry, where so many calls were made `elsewhere`.
+    pub(super) fn may_retry(&self, elsewhere: u64) -> bool {
         let retries = self.0.retries.load(Ordering::Relaxed);
-        let calls = self.0.process().calls().saturating_sub(retries);
+        let calls = (self.0.process().calls() + elsewhere).saturating_sub(retries);
         let may = self.target().may_retry(calls);
         self.0.retries.fetch_add(u64::from(may), Ordering::Relaxed);
         may

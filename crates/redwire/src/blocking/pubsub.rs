@@ -234,6 +234,11 @@ impl Subscription {
         self.poll(threads::now().checked_add(limit)).flatten()
     }
 
+    /// The next item, or the end (`Some(None)`); `None` where neither comes until then.
+    pub(super) fn next_until(&mut self, until: Option<Instant>) -> Option<Option<SubscriptionEvent>> {
+        self.poll(until)
+    }
+
     /// Hears of these names, too. Returns once the server has confirmed them.
     ///
     /// # Errors

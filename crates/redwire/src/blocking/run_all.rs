@@ -77,7 +77,7 @@ pub struct RunAll<'c, R, I> {
 
 /// The connection to one server.
 struct NodeConn {
-    /// Which node of a cluster that is.
+    /// Which node of a cluster or which replica that is.
     node_client: Option<Arc<NodeClient<Client>>>,
     lease: Lease,
     /// How many commands are under way on it, and whether some of them wait to be sent.
@@ -135,9 +135,12 @@ impl<R: Reply, I: Iterator<Item = Cmd<R>>> RunAll<'_, R, I> {
 
     /// Chooses the server that `cmd` goes to. Says whether it is one.
     fn pick_node(&self, cmd: &Cmd<R>, routed: &mut Routed<Client>) -> Result<bool> {
-        let Some(nodes) = &self.client.cluster else { return Ok(true) };
-        let Spread::One(slot) = Call::spread(cmd)? else { return Ok(false) };
         let now = threads::now();
+        let Some(nodes) = &self.client.cluster else {
+            routed.pick_replica(self.client, now);
+            return Ok(true);
+        };
+        let Spread::One(slot) = Call::spread(cmd)? else { return Ok(false) };
         nodes.learn(sharing::until(self.client.config(), now, None), true)?;
         routed
             .pick_node(nodes.node_clients(), &nodes.node_clients().view(), slot, Call::is_read_only(cmd), now)

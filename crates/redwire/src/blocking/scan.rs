@@ -3,13 +3,15 @@
 
 use std::fmt;
 use std::ops::ControlFlow;
+use std::sync::Arc;
 use std::time::Instant;
 
 use redwire_core::cluster::{AfterFailure, ClusterScan};
-use redwire_core::{Error, Reply, Result};
+use redwire_core::{Cmd, Error, Reply, Result, Value, facts};
 
 use super::client::Client;
 use super::cluster::Nodes;
+use crate::shared::node_clients::NodeClient;
 use crate::shared::scanning::{NextPage, Scanning};
 use crate::shared::threads;
 
@@ -23,17 +25,20 @@ use crate::shared::threads;
 /// What the server refuses ends it: after that error comes `None`.
 ///
 /// In a cluster, [`Client::scan`] gives the keys of all nodes, while slots move and replicas take over, too.
+/// With the replicas of a service all pages come from one; where that cannot go on, another begins anew.
 #[must_use = "an iterator does nothing until it is asked for items"]
 pub struct Scan<'c, T> {
     client: &'c Client,
     scanning: Scanning<T>,
-    /// In a cluster, when the page that is asked for must be there.
+    /// In a cluster, or where a replica failed, when the page that is asked for must be there.
     deadline: Option<Instant>,
+    /// The replica whose cursor it is, where there are several.
+    replica: Option<Arc<NodeClient<Client>>>,
 }
 
 impl<'c, T: Reply> Scan<'c, T> {
     pub(crate) fn new(client: &'c Client, scanning: Scanning<T>) -> Self {
-        Self { client, scanning, deadline: None }
+        Self { client, scanning, deadline: None, replica: None }
     }
 
     /// The next item, or what there is to do before it is there.
@@ -52,7 +57,14 @@ impl<'c, T: Reply> Scan<'c, T> {
         match page {
             NextPage::Item(item) => return Ok(ControlFlow::Break(Some(item))),
             NextPage::Done => return Ok(ControlFlow::Break(None)),
-            NextPage::Fetch(cmd) => self.scanning.handle_page(&self.client.execute(cmd)?)?,
+            NextPage::Fetch(cmd) => {
+                if self.replica.is_none() {
+                    self.replica = self.client.any_replica()?;
+                }
+                let server = self.replica.as_ref().map_or(self.client, |replica| &replica.client);
+                self.scanning.handle_page(&server.execute(cmd)?)?;
+                self.deadline = None;
+            }
             NextPage::FetchAt(node, cmd) => {
                 let Some(node_client) = node_client(node) else { return Ok(ControlFlow::Break(None)) };
                 self.scanning.handle_page(&node_client.client.execute(cmd.retries(0))?)?;
@@ -75,6 +87,13 @@ impl<'c, T: Reply> Scan<'c, T> {
 
     /// Waits for what the cluster needs, unless that is of no use.
     fn handle_failure(&mut self, error: Error) -> Result<()> {
+        if self.client.replicas.is_some() {
+            self.replica = None;
+            let (config, now, random) = (self.client.config(), threads::now(), fastrand::u64(..));
+            self.deadline = self.deadline.or_else(|| now.checked_add(config.timeout()?));
+            threads::sleep(self.scanning.begin_anew(error, config, self.deadline, now, random)?);
+            return Ok(());
+        }
         let Some(nodes) = self.nodes() else { return Err(error) };
         let Some(cluster_scan) = self.scanning.cluster_scan() else { return Err(error) };
         let (rules, random) = (nodes.node_clients().rules(threads::now()), fastrand::u64(..));
@@ -86,6 +105,19 @@ impl<'c, T: Reply> Scan<'c, T> {
             AfterFailure::Send { .. } | AfterFailure::Again => {}
         }
         Ok(())
+    }
+}
+
+impl Client {
+    /// The replica whose turn it is, or where any connection leads while none is of use; `None` where calls
+    /// are not spread.
+    fn any_replica(&self) -> Result<Option<Arc<NodeClient<Self>>>> {
+        let Some(replicas) = &self.replicas else { return Ok(None) };
+        if !replicas.has_fit(threads::now()) {
+            // By then the sentinels were asked, and a server is there.
+            self.execute(Cmd::<Value>::of(&facts::PING))?;
+        }
+        Ok(replicas.any(threads::now()))
     }
 }
 

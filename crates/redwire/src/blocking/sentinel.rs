@@ -96,7 +96,8 @@ impl Sentinel {
         Ok(found)
     }
 
-    /// A client of the master, or of replicas, which follows them; it connects when it is used first.
+    /// A client of the master, or one whose calls are spread over the replicas ([`ReadFrom`]); it follows
+    /// them, and connects when it is used first.
     ///
     /// # Errors
     /// Options that this version has no part for.
@@ -153,7 +154,7 @@ impl fmt::Debug for Sentinel {
 
 /// The server of `service` to connect to, found before `deadline`.
 pub(super) fn discover(service: &Service, config: &Config, deadline: Instant) -> Result<HostPort> {
-    service.handle_found(ask_in_turn(service, config, deadline)?)
+    service.handle_found(&ask_in_turn(service, config, deadline)?)
 }
 
 /// Asks as many sentinels at a time as the discovery wants. Each question has a thread, which may outlive the

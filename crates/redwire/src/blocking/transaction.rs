@@ -142,7 +142,10 @@ impl Client {
         deadline: Option<Instant>,
     ) -> Result<Lease> {
         let Some(nodes) = &self.cluster else {
-            return self.shared_connections.lease(threads::now(), deadline);
+            let now = threads::now();
+            routed.pick_replica(self, now);
+            let server = routed.node_client().map_or(self, |replica| &replica.client);
+            return server.shared_connections.lease(now, deadline);
         };
         nodes.learn(deadline, true)?;
         let now = threads::now();

@@ -36,6 +36,8 @@ pub(super) use sharing::{STALL, WireWriter};
 #[derive(Debug)]
 pub(super) struct Wire {
     target: Arc<Target>,
+    /// Where it leads.
+    endpoint: Endpoint,
     stream: WireStream,
     /// What the code that may end it knows of it.
     interrupt: Option<Arc<Interrupt<CurrentSocket>>>,
@@ -159,6 +161,7 @@ impl Wire {
         let current_socket = interrupt.map(|interrupt| interrupt.handle());
         Ok(Self {
             target: Arc::clone(target),
+            endpoint: endpoint.clone(),
             stream: WireStream::connect(target, endpoint, current_socket, deadline, inbound.spare())?,
             interrupt: interrupt.cloned(),
             inbound,
@@ -211,6 +214,10 @@ impl Wire {
     pub(super) fn ping(&mut self, deadline: Instant) -> Result<()> {
         let answer = self.exchange(&Cmd::<Value>::new("PING"), Some(deadline));
         answer.map(drop).inspect_err(|_| self.lose(&Error::silent_peer(Outcome::NotSent)))
+    }
+
+    pub(super) fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
     }
 
     pub(super) fn session(&self) -> &Session {

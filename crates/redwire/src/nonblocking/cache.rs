@@ -104,6 +104,9 @@ struct CacheInner {
 impl Client {
     /// A cache beside this client, connected and ready.
     ///
+    /// With the [replicas](crate::config::ReadFrom) of a service, all that is kept is read from one of them,
+    /// which announces its changes; reads that cannot be kept are spread as those of the client.
+    ///
     /// ```no_run
     /// # async fn example(client: redwire::Client) -> redwire::Result<()> {
     /// use std::time::Duration;

@@ -24,18 +24,19 @@ use super::pubsub::PubSub;
 use super::scan::Scan;
 use super::sharing::SharedConnection;
 use crate::shared::clock::{self, Timer};
-use crate::shared::node_clients::{NodeClients, Retrying};
+use crate::shared::node_clients::{NodeClients, ReplicaClients, Retrying};
 use crate::shared::scanning::{ScanOptions, Scanning};
 use crate::shared::target::Target;
 pub use request::Request;
 
 /// A client for one server, one service that sentinels watch, or one cluster, for any number of tasks.
 ///
-/// Cheap to clone; clones share one pipelined connection, in a cluster one to each node, which comes back by
-/// itself when it is lost. Commands are methods of the families in the [`prelude`](crate::prelude); any other
-/// command runs by [`execute`](Self::execute). Every call is a future that does nothing until it is awaited;
-/// dropping it at any moment leaves the connection in order. A command that waits for data (`BLPOP`) gets a
-/// connection of its own, so it holds up no other call.
+/// Cheap to clone; clones share one pipelined connection, which comes back by itself when it is lost; in a
+/// cluster there is one to each node, and with [replicas](crate::config::ReadFrom) one to each of them.
+/// Commands are methods of the families in the [`prelude`](crate::prelude); any other command runs by
+/// [`execute`](Self::execute). Every call is a future that does nothing until it is awaited; dropping it at
+/// any moment leaves the connection in order. A command that waits for data (`BLPOP`) gets a connection of
+/// its own, so it holds up no other call.
 ///
 /// # In a cluster
 /// A command goes to the primary that serves its keys, or, if it only reads, to a replica by
@@ -68,8 +69,10 @@ pub struct Client {
     /// Whether others may use the pool, too.
     is_pool_shared: bool,
     pub(super) pubsub: PubSub,
-    /// Where commands go, if there are several servers.
+    /// Where commands go in a cluster.
     pub(super) cluster: Option<Nodes>,
+    /// Where calls go, if they are spread over the replicas of a service.
+    pub(super) replicas: Option<Arc<ReplicaClients<Self>>>,
 }
 
 impl Client {
@@ -93,9 +96,13 @@ impl Client {
     }
     async fn connect_now(&self) -> Result<()> {
         match &self.cluster {
-            Some(cluster) => cluster.connect().await,
-            None => self.shared_connection.connect().await,
+            Some(cluster) => cluster.connect().await?,
+            None => self.shared_connection.connect().await?,
         }
+        if let Some(replicas) = &self.replicas {
+            replicas.all().iter().for_each(|replica| replica.client.warm());
+        }
+        Ok(())
     }
 
     /// A client that connects when it is used first.
@@ -122,6 +129,9 @@ impl Client {
     /// A client whose commands that wait (`BLPOP`) borrow from `pool`, which others may use, too. It has a
     /// pipelined connection of its own for all other commands, and connects when it is used first. The pool
     /// stays open when the client is [closed](Self::close).
+    ///
+    /// Where the pool's connections lead to the replicas of a service, so does this connection: to one of
+    /// them, as calls are not spread.
     #[doc(alias = "connection_pool")]
     #[doc(alias = "auto_close_connection_pool")]
     #[must_use]
@@ -132,13 +142,18 @@ impl Client {
     fn beside(pool: Pool, is_pool_shared: bool) -> Self {
         let target = Arc::clone(pool.target());
         let cluster = Nodes::of(&target);
+        let own = Arc::clone(&target);
+        let make = move |address: &HostPort| Self::of_node(&own, address);
+        // One that borrows from a pool goes where that one's connections lead.
+        let spreads = !is_pool_shared;
+        let replicas = spreads.then(|| ReplicaClients::of(&target, make, Self::stats)).flatten();
         let pubsub = PubSub::to(target, cluster.clone());
         let shared_connection = Arc::new(SharedConnection::new(&pool));
-        Self { shared_connection, pool, is_pool_shared, pubsub, cluster }
+        Self { shared_connection, pool, is_pool_shared, pubsub, cluster, replicas }
     }
 
-    /// The client of one node of the cluster that `target` leads to.
-    pub(super) fn of_node(target: &Target, address: &HostPort) -> Self {
+    /// The client of one node of the cluster that `target` leads to, or of one replica of the service.
+    pub(super) fn of_node(target: &Arc<Target>, address: &HostPort) -> Self {
         Self::to(target.node(address))
     }
 
@@ -187,7 +202,9 @@ impl Client {
         Ok(Box::pin(async move { pool.exchange(&packed, dispatch.waits(), deadline).await }))
     }
 
-    /// Where commands that wait borrow their connections.
+    /// Where commands that wait borrow their connections. Those that go to the nodes of a cluster, or are
+    /// spread over replicas, borrow from a pool for each server; this one's connections then lead to any of
+    /// them.
     #[must_use]
     pub fn pool(&self) -> &Pool {
         &self.pool
@@ -195,7 +212,8 @@ impl Client {
 
     /// What the connections of this client are doing, and have done so far: those of its
     /// [pool](Self::pool), and the one that its calls share, which counts as in use while calls are under
-    /// way. In a cluster each node has its own ([`Cluster::stats`](crate::Cluster::stats)).
+    /// way. With [replicas](crate::config::ReadFrom) of a service, those to all of them together. In a
+    /// cluster each node has its own ([`Cluster::stats`](crate::Cluster::stats)).
     ///
     /// ```no_run
     /// # async fn example(client: redwire::Client) -> redwire::Result<()> {
@@ -208,7 +226,11 @@ impl Client {
     /// ```
     #[must_use]
     pub fn stats(&self) -> PoolStats {
-        self.shared_connection.count(self.pool.stats())
+        let own = self.shared_connection.count(self.pool.stats());
+        match &self.replicas {
+            Some(replicas) => own.plus(&replicas.stats()),
+            None => own,
+        }
     }
 
     /// What happens to the connections of this client, from now on.
@@ -238,6 +260,10 @@ impl Client {
         self.pubsub.close();
         if let Some(cluster) = &self.cluster {
             cluster.close(limit).await;
+        }
+        for replica in self.replicas.iter().flat_map(|replicas| replicas.close()) {
+            // Boxed, since a replica's client could have replicas, for all that the compiler knows.
+            Box::pin(replica.client.close(limit.saturating_sub(clock::since(now)))).await;
         }
         self.shared_connection.close(now.checked_add(limit)).await;
         if !self.is_pool_shared {
@@ -371,10 +397,21 @@ impl Retrying for Client {
         self.cluster.as_ref().map(Nodes::node_clients)
     }
 
+    fn replicas(&self) -> Option<&ReplicaClients<Self>> {
+        self.replicas.as_deref()
+    }
+
+    fn rest(&self) -> bool {
+        self.shared_connection.rest()
+    }
+
     fn may_retry(&self) -> bool {
         match &self.cluster {
             Some(nodes) => nodes.may_retry(),
-            None => self.target().may_retry(self.shared_connection.calls()),
+            None => {
+                let spread = self.replicas.as_ref().map_or(0, |replicas| replicas.calls());
+                self.target().may_retry(self.shared_connection.calls() + spread)
+            }
         }
     }
 

@@ -287,6 +287,11 @@ impl Connection {
         self.wire.as_ref().map(|wire| &wire.session)
     }
 
+    /// What leads to the same server, also where a new connection may lead to another.
+    pub(super) fn same_server(&self) -> Arc<Target> {
+        self.wire.as_ref().map_or_else(|| Arc::clone(&self.target), |wire| self.target.at(&wire.endpoint))
+    }
+
     /// The database that commands are executed in now; `None` where that is not known: a `SELECT` was sent
     /// and not answered yet, or in a transaction that was not executed yet.
     #[must_use]

@@ -3,18 +3,20 @@
 
 use std::fmt;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures_core::Stream;
 use redwire_core::call;
 use redwire_core::cluster::{AfterFailure, ClusterScan};
-use redwire_core::{Error, Reply, Result, ScanPage};
+use redwire_core::{Cmd, Error, Reply, Result, ScanPage, Value, facts};
 
 use super::client::Client;
 use super::cluster::Nodes;
 use super::connection::Pending;
 use crate::shared::clock::{self, Timer};
+use crate::shared::node_clients::NodeClient;
 use crate::shared::scanning::{NextPage, Scanning};
 
 /// The items of a collection, fetched a page at a time; made by [`Client::scan`] and its kin.
@@ -28,26 +30,32 @@ use crate::shared::scanning::{NextPage, Scanning};
 /// What the server refuses ends it: after that error comes `None`.
 ///
 /// In a cluster, [`Client::scan`] gives the keys of all nodes, while slots move and replicas take over, too.
+/// With the replicas of a service all pages come from one; where that cannot go on, another begins anew.
 #[must_use = "a stream does nothing until it is polled"]
 pub struct Scan<'c, T: Reply> {
     client: &'c Client,
     scanning: Scanning<T>,
     /// What is waited for.
     fetching: Option<Pending<'c, Fetched>>,
-    /// In a cluster, when the page that is asked for must be there.
+    /// In a cluster, or where a replica failed, when the page that is asked for must be there.
     deadline: Option<Instant>,
+    /// The replica whose cursor it is, where there are several.
+    replica: Option<Replica>,
 }
+
+type Replica = Arc<NodeClient<Client>>;
 
 /// What has come of that.
 enum Fetched {
     Page(ScanPage),
+    PageOf(ScanPage, Option<Replica>),
     Answer((String, Result<String>)),
     Nothing,
 }
 
 impl<'c, T: Reply> Scan<'c, T> {
     pub(crate) fn new(client: &'c Client, scanning: Scanning<T>) -> Self {
-        Self { client, scanning, fetching: None, deadline: None }
+        Self { client, scanning, fetching: None, deadline: None, replica: None }
     }
 
     /// The next item; `None` when there is nothing more. Nothing is lost when the future is dropped.
@@ -84,6 +92,13 @@ impl<'c, T: Reply> Scan<'c, T> {
         self.deadline
     }
 
+    fn pause(&mut self, pause: Duration) {
+        self.fetching = Some(Box::pin(async move {
+            Timer::after(pause).await;
+            Ok(Fetched::Nothing)
+        }));
+    }
+
     /// What was waited for is there.
     fn poll_fetching(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
         let Some(fetching) = &mut self.fetching else { return Poll::Ready(Ok(())) };
@@ -94,6 +109,10 @@ impl<'c, T: Reply> Scan<'c, T> {
                 self.deadline = None;
                 self.scanning.handle_page(&page)
             }
+            Fetched::PageOf(page, replica) => {
+                (self.replica, self.deadline) = (replica, None);
+                self.scanning.handle_page(&page)
+            }
             Fetched::Answer(answer) => {
                 self.scanning.cluster_scan().map_or(Ok(()), |cluster_scan| cluster_scan.handle_answer(answer))
             }
@@ -101,8 +120,15 @@ impl<'c, T: Reply> Scan<'c, T> {
         }))
     }
 
-    /// The node of the cluster that was to be asked did not answer, or there was none.
+    /// The node of the cluster or the replica that was to be asked did not answer, or there was none.
     fn handle_failure(&mut self, error: Error) -> Result<()> {
+        if self.client.replicas.is_some() {
+            self.replica = None;
+            let (config, deadline) = (self.client.config(), self.deadline());
+            let (now, random) = (clock::now(), fastrand::u64(..));
+            let pause = self.scanning.begin_anew(error, config, deadline, now, random);
+            return pause.map(|pause| self.pause(pause)).inspect_err(|_| self.deadline = None);
+        }
         let Some(nodes) = self.nodes() else { return Err(error) };
         let (deadline, now, random) = (self.deadline(), clock::now(), fastrand::u64(..));
         let Some(cluster_scan) = self.scanning.cluster_scan() else { return Err(error) };
@@ -111,10 +137,7 @@ impl<'c, T: Reply> Scan<'c, T> {
         nodes.handle_hints(step.hint.as_slice());
         match step.then {
             AfterFailure::Retry(pause) => {
-                self.fetching = Some(Box::pin(async move {
-                    Timer::after(pause).await;
-                    Ok(Fetched::Nothing)
-                }));
+                self.pause(pause);
                 Ok(())
             }
             AfterFailure::Fail(error) => {
@@ -123,6 +146,33 @@ impl<'c, T: Reply> Scan<'c, T> {
             }
             AfterFailure::Send { .. } | AfterFailure::Again => Ok(()),
         }
+    }
+}
+
+/// Fetches a page from `replica`, or from any where the first is fetched.
+async fn fetch(client: &Client, replica: Option<Replica>, cmd: Cmd<ScanPage>) -> Result<Fetched> {
+    if client.replicas.is_none() {
+        return client.execute(cmd).await.map(Fetched::Page);
+    }
+    let replica = match replica {
+        Some(replica) => Some(replica),
+        None => client.any_replica().await?,
+    };
+    let server = replica.as_ref().map_or(client, |replica| &replica.client);
+    let page = server.execute(cmd).await?;
+    Ok(Fetched::PageOf(page, replica))
+}
+
+impl Client {
+    /// The replica whose turn it is, or where any connection leads while none is of use; `None` where calls
+    /// are not spread.
+    async fn any_replica(&self) -> Result<Option<Arc<NodeClient<Self>>>> {
+        let Some(replicas) = &self.replicas else { return Ok(None) };
+        if !replicas.has_fit(clock::now()) {
+            // By then the sentinels were asked, and a server is there.
+            self.execute(Cmd::<Value>::of(&facts::PING)).await?;
+        }
+        Ok(replicas.any(clock::now()))
     }
 }
 
@@ -143,9 +193,7 @@ impl<T: Reply> Stream for Scan<'_, T> {
                 Ok(Some(NextPage::Item(item))) => return Poll::Ready(Some(item)),
                 Ok(Some(NextPage::Done)) => return Poll::Ready(None),
                 Ok(Some(NextPage::Fetch(cmd))) => {
-                    let client = this.client;
-                    let page = async move { client.execute(cmd).await.map(Fetched::Page) };
-                    this.fetching = Some(Box::pin(page));
+                    this.fetching = Some(Box::pin(fetch(this.client, this.replica.clone(), cmd)));
                 }
                 Ok(Some(NextPage::FetchAt(node, cmd))) => {
                     let Some(node_client) = node_client(&node) else { return Poll::Ready(None) };

@@ -95,7 +95,8 @@ impl Sentinel {
         Ok(found)
     }
 
-    /// A client of the master, or of replicas, which follows them; it connects when it is used first.
+    /// A client of the master, or one whose calls are spread over the replicas ([`ReadFrom`]); it follows
+    /// them, and connects when it is used first.
     ///
     /// # Errors
     /// Options that this version has no part for.
@@ -158,7 +159,7 @@ impl fmt::Debug for Sentinel {
 
 /// The server of `service` to connect to. Boxed, since asking is connecting, too.
 pub(super) fn discover<'s>(service: &'s Service, config: &'s Config) -> Pending<'s, HostPort> {
-    Box::pin(async move { service.handle_found(ask_in_turn(service, config).await?) })
+    Box::pin(async move { service.handle_found(&ask_in_turn(service, config).await?) })
 }
 
 /// Asks as many sentinels at a time as the discovery wants.

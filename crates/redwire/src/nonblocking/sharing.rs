@@ -198,6 +198,22 @@ impl SharedConnection {
         Follower::leave_server(Arc::clone(&self.shared), None);
     }
 
+    /// Lets go of the connection if nothing is under way on it: the next call has another made. Says whether
+    /// there is none now.
+    pub(super) fn rest(&self) -> bool {
+        let mut state = self.shared.lock();
+        if state.phase != SharingPhase::Driven || state.is_inherited() {
+            return true;
+        }
+        let is_unused = state.writer.is_some() && state.link.is_idle();
+        if is_unused {
+            // The driver has nothing to do any more.
+            state.number += 1;
+            self.shared.end_now(state, SharingPhase::Undriven, &setup::left_master());
+        }
+        is_unused
+    }
+
     /// These figures of a pool, and with them this connection's.
     pub(super) fn count(&self, mut stats: PoolStats) -> PoolStats {
         let state = self.shared.lock();
@@ -446,8 +462,11 @@ impl SharingShared {
 
     /// Fails all that is under way and goes to `phase`.
     fn end(&self, phase: SharingPhase, error: &Error) {
+        self.end_now(self.lock(), phase, error);
+    }
+
+    fn end_now(&self, mut state: MutexGuard<'_, SharingState>, phase: SharingPhase, error: &Error) {
         let mut woken = Vec::new();
-        let mut state = self.lock();
         if state.phase == SharingPhase::Closed || state.is_inherited() {
             return;
         }

@@ -154,7 +154,11 @@ impl Client {
         deadline: Option<Instant>,
     ) -> Result<Lease> {
         self.shared_connection.check()?;
-        let Some(nodes) = &self.cluster else { return self.pool().lease(None, deadline).await };
+        let Some(nodes) = &self.cluster else {
+            routed.pick_replica(self, clock::now());
+            let server = routed.node_client().map_or(self, |replica| &replica.client);
+            return server.pool().clone().lease(None, deadline).await;
+        };
         nodes.learn(deadline, true).await?;
         routed.pick(nodes.node_clients(), &nodes.node_clients().view(), cmd, deadline, clock::now())?;
         let pool =

@@ -31,6 +31,8 @@ pub(super) struct Wire {
     pub(super) inbound: Inbound,
     pub(super) frames: Frames,
     pub(super) session: Session,
+    /// Where it leads.
+    pub(super) endpoint: Endpoint,
     /// The version of the credentials it authenticated with.
     pub(super) version: u64,
 }
@@ -85,7 +87,8 @@ impl Wire {
             let (mut inbound, frames) = (setup::inbound(target.config()), Frames::default());
             let (reader, writer) = stream::connect(target, endpoint, inbound.spare()).await?;
             let (writer, session, version) = (Arc::new(writer), Session::default(), pass.version);
-            let wire = Self { reader, writer, inbound, frames, session, version };
+            let endpoint = endpoint.clone();
+            let wire = Self { reader, writer, inbound, frames, session, endpoint, version };
             let mut handshake = Handshake::new(target.config(), pass.credentials.as_ref(), protocol);
             match wire.shake_hands(&mut handshake).await {
                 Ok(wire) => break wire,

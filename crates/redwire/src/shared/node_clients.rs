@@ -2,6 +2,7 @@
 //! which node, and a call's way from node to node. What that way is, is decided in `redwire-core`; this file
 //! must not know how either driver waits.
 
+mod replicas;
 mod routed;
 mod shared_topology;
 
@@ -12,11 +13,13 @@ use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwap, Guard};
 use redwire_core::cluster::{
-    Bundle, FetchedMap, Map, ReadStrategy, Readers, Rules, Scatter, TopologyHint, any_primary, is_unheard,
+    Bundle, FetchedMap, Map, ReadStrategy, Readers, Rules, Scatter, TopologyHint, any_primary, cannot_answer,
+    is_unheard,
 };
 use redwire_core::config::{Config, HostPort};
-use redwire_core::{Error, ErrorKind, Outcome, Result, Value};
+use redwire_core::{Error, Result, Value};
 
+pub(crate) use replicas::ReplicaClients;
 pub(crate) use routed::{Pick, Retrying, Routed};
 pub(crate) use shared_topology::{Listener, RefreshWork, SharedTopology, Watcher};
 
@@ -50,7 +53,7 @@ pub(crate) struct NodeClients<C> {
     calls: AtomicU64,
 }
 
-/// One node.
+/// One node of a cluster, or one replica of a service.
 pub(crate) struct NodeClient<C> {
     pub(crate) address: HostPort,
     pub(crate) client: C,
@@ -168,7 +171,7 @@ impl<C> NodeClients<C> {
         if let Some(node_client) = known.get(address) {
             return Arc::clone(node_client);
         }
-        let node_client = Arc::new(NodeClient { address: address.clone(), client: (self.make)(address) });
+        let node_client = NodeClient::new(address, &self.make);
         // Of a closed client nothing would close it later: it goes with the call that wanted it.
         if !self.shared_topology.is_closed() {
             known.insert(address.clone(), Arc::clone(&node_client));
@@ -354,13 +357,7 @@ impl<C> NodeClients<C> {
     /// `address` failed with `error`: it answers no reads for a while, if that is a reason.
     fn handle_reader_failure(&self, address: &HostPort, error: &Error, now: Instant) {
         let Some(mut readers) = self.readers() else { return };
-        let serves_not = match error.kind() {
-            _ if is_unheard(error) => true,
-            // What a script makes up says nothing about its server.
-            ErrorKind::Busy | ErrorKind::Cluster(_) => error.outcome() != Outcome::MaybeExecuted,
-            _ => false,
-        };
-        if serves_not {
+        if cannot_answer(error) {
             readers.handle_failure(address, now);
         }
     }
@@ -394,6 +391,12 @@ impl<C> View<C> {
 impl<C> fmt::Debug for NodeClients<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("NodeClients").field("shared_topology", &self.shared_topology).finish_non_exhaustive()
+    }
+}
+
+impl<C> NodeClient<C> {
+    fn new(address: &HostPort, make: &dyn Fn(&HostPort) -> C) -> Arc<Self> {
+        Arc::new(Self { address: address.clone(), client: make(address) })
     }
 }
 

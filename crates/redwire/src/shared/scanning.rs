@@ -2,9 +2,10 @@
 //! Holds the cursor and the page that was fetched last, and must not know how pages are fetched.
 
 use std::collections::VecDeque;
+use std::time::{Duration, Instant};
 
 use redwire_core::cluster::{ClusterOptions, ClusterScan, Map, ScanStep};
-use redwire_core::config::HostPort;
+use redwire_core::config::{Config, HostPort};
 use redwire_core::facts::{self, Facts};
 use redwire_core::{Arg, Cmd, Error, ErrorKind, Reply, Result, ScanPage};
 
@@ -65,6 +66,8 @@ pub(crate) struct Scanning<T> {
     failed: bool,
     /// The way from node to node, in a cluster.
     cluster_scan: Option<Box<ClusterScan>>,
+    /// How often it was begun anew at another replica.
+    beginnings: u32,
 }
 
 /// What comes next.
@@ -102,7 +105,7 @@ impl<T: Reply> Scanning<T> {
 
     fn new(start: Cmd<ScanPage>, options: ScanOptions) -> Self {
         let (cursor, page) = (b"0".to_vec(), VecDeque::new());
-        Self { start, options, cursor, page, last: false, failed: false, cluster_scan: None }
+        Self { start, options, cursor, page, last: false, failed: false, cluster_scan: None, beginnings: 0 }
     }
 
     pub(crate) fn poll_item(&mut self) -> NextPage<T> {
@@ -156,21 +159,53 @@ impl<T: Reply> Scanning<T> {
         Ok(())
     }
 
+    /// The replica whose cursor it is did not give a page: another may, from the beginning on, so that items
+    /// come again. Says after which pause that is tried: until `deadline`, or where there is none, as often
+    /// as a call is made again.
+    ///
+    /// # Errors
+    /// It is to be told, for [`handle_failure`](Self::handle_failure).
+    pub(crate) fn begin_anew(
+        &mut self,
+        error: Error,
+        config: &Config,
+        deadline: Option<Instant>,
+        now: Instant,
+        random: u64,
+    ) -> Result<Duration> {
+        if is_final(&error) {
+            return Err(error);
+        }
+        (self.cursor, self.last) = (b"0".to_vec(), false);
+        self.beginnings += 1;
+        let retries = config.retry().retries;
+        let pause = config.reconnect_backoff().delay(self.beginnings, Duration::ZERO, random);
+        let in_time = match deadline {
+            Some(deadline) => retries > 0 && now + pause < deadline,
+            None => self.beginnings <= retries,
+        };
+        if in_time { Ok(pause) } else { Err(error) }
+    }
+
     /// A page did not come, which the caller is told: whether the same page is asked for again, or nothing
     /// more comes.
     pub(crate) fn handle_failure(&mut self, error: Error) -> Error {
-        // What the server or this client refuses, or what cannot be read, would be so again and again.
-        self.failed = matches!(
-            error.kind(),
-            ErrorKind::Config
-                | ErrorKind::Usage
-                | ErrorKind::Authentication(_)
-                | ErrorKind::Response
-                | ErrorKind::Decode
-                | ErrorKind::Closed
-        );
+        self.failed = is_final(&error);
         error
     }
+}
+
+/// What the server or this client refuses, or what cannot be read, would be so again and again.
+fn is_final(error: &Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::Config
+            | ErrorKind::Usage
+            | ErrorKind::Authentication(_)
+            | ErrorKind::Response
+            | ErrorKind::Decode
+            | ErrorKind::Closed
+    )
 }
 
 #[cfg(test)]

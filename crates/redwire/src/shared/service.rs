@@ -3,8 +3,9 @@
 
 use std::fmt;
 use std::sync::{Arc, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use arc_swap::{ArcSwap, Guard};
 use redwire_core::cluster::Remap;
 use redwire_core::config::{Config, Deployment, Endpoint, HostPort, ReadFrom};
 use redwire_core::pubsub::Message;
@@ -81,6 +82,8 @@ pub(crate) struct Service {
     read_from: ReadFrom,
     remap: Remap,
     state: Mutex<ServiceState>,
+    /// A copy of what the state has, for callers in a hurry.
+    readers: ArcSwap<ReplicaChoice>,
     followers: Followers,
     lookups: Arc<Lookups>,
     /// Held while all connections leave a master, so that no connection to the next is up before all to the
@@ -109,6 +112,7 @@ impl Service {
     pub(crate) fn of(config: &Config) -> Option<Self> {
         let Deployment::Sentinel { nodes, service } = config.deployment() else { return None };
         let options = config.sentinel_options();
+        let readers = ReplicaChoice::new(options.read_from, fastrand::usize(..));
         let state = ServiceState {
             sentinels: Sentinels::new(nodes.clone()),
             master: None,
@@ -116,7 +120,7 @@ impl Service {
             followed: None,
             address: service.as_str().into(),
             witness: None,
-            readers: ReplicaChoice::beginning_at(fastrand::usize(..)),
+            readers: readers.clone(),
         };
         Some(Self {
             name: service.clone(),
@@ -124,6 +128,7 @@ impl Service {
             read_from: options.read_from,
             remap: options.remap.clone(),
             state: Mutex::new(state),
+            readers: ArcSwap::from_pointee(readers),
             followers: Followers::default(),
             lookups: Arc::default(),
             turn: Mutex::new(()),
@@ -168,9 +173,17 @@ impl Service {
 
     /// Takes note of what sentinels told a caller that does not connect, and says where the master is.
     pub(crate) fn handle_asked(&self, found: &FoundServers) -> HostPort {
-        let mut state = self.lock();
+        self.handle_told(&mut self.lock(), found)
+    }
+
+    /// Takes note of what sentinels told. Gives the master, by that and by all that was told since.
+    fn handle_told(&self, state: &mut ServiceState, found: &FoundServers) -> HostPort {
         let master = state.sentinels.newest_master(found);
         state.sentinels.handle_found(found);
+        let found = FoundServers { master: master.clone(), ..found.clone() };
+        if state.readers.handle_found(&found, clock::now()) {
+            self.publish(state);
+        }
         master
     }
 
@@ -178,13 +191,11 @@ impl Service {
     ///
     /// # Errors
     /// There is no replica, and nothing else will do.
-    pub(crate) fn handle_found(&self, found: FoundServers) -> Result<HostPort> {
+    pub(crate) fn handle_found(&self, found: &FoundServers) -> Result<HostPort> {
         let mut state = self.lock();
-        let master = state.sentinels.newest_master(&found);
-        state.sentinels.handle_found(&found);
+        let master = self.handle_told(&mut state, found);
         state.witness = Some(found.witness.clone());
-        let found = FoundServers { master: master.clone(), ..found };
-        let chosen = state.readers.choose(&found, self.read_from, clock::now());
+        let chosen = state.readers.choose_next(clock::now());
         let chosen = chosen.ok_or_else(|| no_replica(&self.name))?;
         (state.master, state.suspected) = (Some(master), false);
         Ok(chosen)
@@ -199,6 +210,9 @@ impl Service {
         let mut state = self.lock();
         state.sentinels.handle_switched(&master);
         (state.master, state.suspected) = (Some(master.clone()), false);
+        if state.readers.handle_switched(&master) {
+            self.publish(&state);
+        }
         let moved = state.moves_to(&master);
         drop(state);
         self.move_over(moved, master)
@@ -268,6 +282,7 @@ impl Service {
         state.sentinels.handle_failed();
         if let Some(tried) = tried.filter(|_| self.read_from != ReadFrom::Master) {
             state.readers.handle_unfit(tried, clock::now());
+            self.publish(&state);
         }
         if error.kind() == ErrorKind::Sentinel(SentinelFault::NotMaster)
             && let Some(witness) = state.witness.take()
@@ -348,8 +363,58 @@ impl Service {
 
     /// A replica has no data to answer from: another does, or the master.
     fn handle_unfit(&self) {
-        self.lock().readers.handle_refusal(clock::now());
+        let mut state = self.lock();
+        state.readers.handle_refusal(clock::now());
+        self.publish(&state);
+        drop(state);
         self.leave_server(None);
+    }
+
+    /// The replicas, and which of them are passed over.
+    #[inline]
+    pub(crate) fn readers(&self) -> Guard<Arc<ReplicaChoice>> {
+        self.readers.load()
+    }
+
+    fn publish(&self, state: &ServiceState) {
+        self.readers.store(Arc::new(state.readers.clone()));
+    }
+
+    /// The replica at `address` is `fit`, or was of no use.
+    pub(crate) fn handle_replica(&self, address: &HostPort, fit: bool) {
+        let mut state = self.lock();
+        let news = match fit {
+            true => state.readers.handle_fit(address),
+            false => {
+                state.readers.handle_unfit(address, clock::now());
+                true
+            }
+        };
+        if news {
+            self.publish(&state);
+        }
+    }
+
+    /// Whether this call is the one that tries the replica at `address`.
+    #[cold]
+    pub(crate) fn poll_trial(&self, address: &HostPort, now: Instant) -> bool {
+        let mut state = self.lock();
+        let tries = state.readers.poll_trial(address, now);
+        if tries {
+            self.publish(&state);
+        }
+        tries
+    }
+
+    /// When the sentinels are to be asked for the replicas, though nothing happened; `None` where that is not
+    /// wanted.
+    pub(crate) fn next_look(&self) -> Option<Instant> {
+        self.lock().readers.poll_timeout()
+    }
+
+    /// Whether the sentinels are to be asked for the replicas now.
+    pub(crate) fn poll_look(&self) -> bool {
+        self.lock().readers.poll_look(clock::now())
     }
 
     fn is_demotion(&self, error: &Error) -> bool {

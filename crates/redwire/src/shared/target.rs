@@ -60,6 +60,12 @@ enum Destination {
         shared_topology: Arc<SharedTopology>,
     },
     Service(Box<Service>),
+    /// To one replica of the service that `of` leads to.
+    Replica {
+        replica: HostPort,
+        address: Arc<str>,
+        of: Arc<Target>,
+    },
     /// To any node.
     Cluster(Arc<SharedTopology>),
 }
@@ -77,18 +83,21 @@ impl Target {
         Self::with_lookups(config, Arc::default())
     }
 
-    /// One node of this cluster. What happens to its connections is told here, too.
-    pub(crate) fn node(&self, address: &HostPort) -> Arc<Self> {
-        let route = match self.shared_topology() {
-            Some(shared_topology) => Destination::Node {
-                node: address.clone(),
-                address: address.to_string().into(),
-                shared_topology: Arc::clone(shared_topology),
-            },
-            None => {
-                let endpoint = Endpoint::Tcp(address.clone());
-                Destination::Server { address: setup::address(&endpoint), endpoint }
+    /// One node of this cluster, or one replica of this service. What happens to its connections is told
+    /// here, too.
+    pub(crate) fn node(self: &Arc<Self>, node: &HostPort) -> Arc<Self> {
+        let address: Arc<str> = node.to_string().into();
+        let route = match (self.shared_topology(), self.service()) {
+            (Some(shared_topology), _) => {
+                let shared_topology = Arc::clone(shared_topology);
+                Destination::Node { node: node.clone(), address, shared_topology }
             }
+            (_, Some(_)) => Destination::Replica { replica: node.clone(), address, of: Arc::clone(self) },
+            _ => Destination::Server { endpoint: Endpoint::Tcp(node.clone()), address },
+        };
+        let config = match self.service() {
+            Some(_) => self.config.for_replica(),
+            None => self.config.for_node(node.clone()),
         };
         Arc::new(Self {
             route,
@@ -100,8 +109,18 @@ impl Target {
             budget: Mutex::new(RetryBudget::new(self.config.retry_budget())),
             standing: Mutex::default(),
             followers: Followers::default(),
-            config: self.config.for_node(address.clone()),
+            config,
         })
+    }
+
+    /// What leads to `endpoint`, where a connection led that was made to this: this, or one of its replicas.
+    pub(crate) fn at(self: &Arc<Self>, endpoint: &Endpoint) -> Arc<Self> {
+        match (self.service(), endpoint) {
+            (Some(service), Endpoint::Tcp(replica)) if service.readers().reads_replicas() => {
+                self.node(replica)
+            }
+            _ => Arc::clone(self),
+        }
     }
 
     /// As [`new`](Self::new), sharing what is looked up.
@@ -148,7 +167,9 @@ impl Target {
     pub(crate) fn next_server(&self) -> ConnectTo<'_> {
         match &self.route {
             Destination::Server { endpoint, .. } => ConnectTo::Server(endpoint.clone()),
-            Destination::Node { node, .. } => ConnectTo::Server(Endpoint::Tcp(node.clone())),
+            Destination::Node { node: server, .. } | Destination::Replica { replica: server, .. } => {
+                ConnectTo::Server(Endpoint::Tcp(server.clone()))
+            }
             Destination::Cluster(shared_topology) => ConnectTo::Server(Endpoint::Tcp(shared_topology.any())),
             Destination::Service(service) => match service.master() {
                 Some(master) => ConnectTo::Server(Endpoint::Tcp(master)),
@@ -161,7 +182,24 @@ impl Target {
     pub(crate) fn service(&self) -> Option<&Service> {
         match &self.route {
             Destination::Service(service) => Some(service),
-            Destination::Server { .. } | Destination::Node { .. } | Destination::Cluster(_) => None,
+            Destination::Server { .. }
+            | Destination::Node { .. }
+            | Destination::Replica { .. }
+            | Destination::Cluster(_) => None,
+        }
+    }
+
+    /// What sentinels are asked for: this, or the service of which it is one replica.
+    pub(crate) fn whole_service(self: &Arc<Self>) -> &Arc<Self> {
+        if let Destination::Replica { of, .. } = &self.route { of } else { self }
+    }
+
+    /// The replica of a service is `fit`, or was of no use.
+    fn handle_replica(&self, fit: bool) {
+        if let Destination::Replica { replica, of, .. } = &self.route
+            && let Some(service) = of.service()
+        {
+            service.handle_replica(replica, fit);
         }
     }
 
@@ -169,7 +207,10 @@ impl Target {
     pub(crate) fn shared_topology(&self) -> Option<&Arc<SharedTopology>> {
         match &self.route {
             Destination::Cluster(shared_topology) => Some(shared_topology),
-            Destination::Server { .. } | Destination::Node { .. } | Destination::Service(_) => None,
+            Destination::Server { .. }
+            | Destination::Node { .. }
+            | Destination::Replica { .. }
+            | Destination::Service(_) => None,
         }
     }
 
@@ -193,7 +234,7 @@ impl Target {
     /// An attempt to connect to `endpoint` begins.
     pub(crate) fn handle_connecting(&self, endpoint: &Endpoint) {
         match &self.route {
-            Destination::Server { .. } | Destination::Node { .. } => {}
+            Destination::Server { .. } | Destination::Node { .. } | Destination::Replica { .. } => {}
             Destination::Service(service) => service.handle_connecting(setup::address(endpoint)),
             Destination::Cluster(shared_topology) => {
                 shared_topology.handle_connecting(setup::address(endpoint))
@@ -205,7 +246,9 @@ impl Target {
     /// Where connections lead now, for messages. Of a service without a server it is its name.
     fn address(&self) -> Arc<str> {
         match &self.route {
-            Destination::Server { address, .. } | Destination::Node { address, .. } => Arc::clone(address),
+            Destination::Server { address, .. }
+            | Destination::Node { address, .. }
+            | Destination::Replica { address, .. } => Arc::clone(address),
             Destination::Service(service) => service.address(),
             Destination::Cluster(shared_topology) => shared_topology.address(),
         }
@@ -251,6 +294,7 @@ impl Target {
             (Some(service), Endpoint::Tcp(address)) => service.handle_connected(address)?,
             _ => false,
         };
+        self.handle_replica(true);
         self.is_plain.store(session.protocol == Protocol::Resp2, Ordering::Relaxed);
         self.tell(EventKind::Ready(session.clone()));
         Ok(moved)
@@ -281,6 +325,7 @@ impl Target {
             });
             service.handle_failed(tried, error);
         }
+        self.handle_replica(false);
         if error.is_timeout() {
             // Also where it was the deadline of a call that passed.
             self.handle_silence(true);
@@ -289,10 +334,11 @@ impl Target {
         self.tell(EventKind::Failed(error.clone()));
     }
 
-    /// For how long a node of a cluster may leave something unanswered before it is in doubt; `None` where
-    /// this is no such node.
+    /// For how long a node of a cluster or one of several replicas may leave something unanswered before it
+    /// is in doubt; `None` where this is neither.
     pub(crate) fn suspected_after(&self) -> Option<Duration> {
-        matches!(self.route, Destination::Node { .. }).then_some(cluster::SILENT)
+        let has_others = matches!(self.route, Destination::Node { .. } | Destination::Replica { .. });
+        has_others.then_some(cluster::SILENT)
     }
 
     /// The server is `silent`, or has answered after that.
@@ -300,6 +346,7 @@ impl Target {
         if let Destination::Node { node, shared_topology, .. } = &self.route {
             shared_topology.handle_silence(node, silent);
         }
+        self.handle_replica(!silent);
     }
 
     /// A connection could not be made, or was lost.
@@ -324,6 +371,9 @@ impl Target {
         }
         if let Some(service) = self.service() {
             service.handle_failure(error);
+        }
+        if cluster::cannot_answer(error) {
+            self.handle_replica(false);
         }
     }
 

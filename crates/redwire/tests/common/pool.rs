@@ -65,6 +65,14 @@ impl Pool {
         }
     }
 
+    /// What the connections of `client` do, and did so far.
+    pub(crate) fn stats_of(client: &Client) -> PoolStats {
+        match client {
+            Client::Tokio(client) => client.stats(),
+            Client::Blocking(client) => client.stats(),
+        }
+    }
+
     /// A client that borrows here.
     pub(crate) fn client(&self) -> Client {
         match self {

@@ -143,6 +143,28 @@ fn a_master_that_is_frozen_is_replaced_and_not_gone_back_to() {
     });
 }
 
+/// No read fails, and the replica that takes over is left to those that write.
+#[test]
+fn readers_follow_the_replicas() {
+    each(|setup, set| {
+        let reader = setup.client(&set.url(), "read_from=replica&client_name=reader&timeout=10s&retries=20");
+        let read = || drop(reader.run::<Option<String>>("GET counter:0").unwrap());
+        let old = set.master_index();
+        let readers = |node: usize| {
+            (0..20).for_each(|_| read());
+            named_clients(&set.nodes()[node], "reader")
+        };
+        let replicas = |master: usize| (0..set.nodes().len()).filter(move |node| *node != master);
+        eventually("all are read from", FAILOVER, || replicas(old).all(|node| readers(node) > 0));
+        assert_eq!(readers(old), 0);
+        set.failover();
+        let master = set.master_index();
+        eventually("the new master is left", FAILOVER, || master != old && readers(master) == 0);
+        let still = replicas(master).find(|node| *node != old).unwrap();
+        assert!(readers(still) > 0);
+    });
+}
+
 /// A call that waits at the master when it is demoted is sent away by it, and waits at the next.
 #[test]
 fn calls_that_wait_move_over() {

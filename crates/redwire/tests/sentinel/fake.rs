@@ -1,6 +1,7 @@
 //! Sentinels that tell what a test has them tell, before real servers. They check nothing.
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use redwire_testkit::FakeServer;
@@ -19,6 +20,9 @@ pub(crate) struct View {
     /// The replica that it publishes to have taken over, and the master that it names to whom asks for no
     /// more than that.
     pub(crate) promoted: Option<(SocketAddr, SocketAddr)>,
+    /// Whether it lets itself be listened to, and publishes that there is news of a replica when it is told
+    /// another view: with its answer to the next `PING`, which listeners send each `health_check_interval`.
+    pub(crate) publishes: bool,
 }
 
 impl View {
@@ -32,6 +36,7 @@ impl View {
             refuses: &[],
             refusal: "",
             promoted: None,
+            publishes: false,
         }
     }
 }
@@ -40,20 +45,35 @@ impl View {
 pub(crate) struct FakeSentinel {
     server: FakeServer,
     view: Arc<Mutex<View>>,
+    news: Arc<AtomicBool>,
 }
 
 impl FakeSentinel {
     pub(crate) fn telling(view: View) -> Self {
         let view = Arc::new(Mutex::new(view));
+        let news = Arc::new(AtomicBool::new(false));
         let server = FakeServer::answering({
-            let view = Arc::clone(&view);
-            move |words| answer(&view.lock().unwrap(), words)
+            let (view, news) = (Arc::clone(&view), Arc::clone(&news));
+            move |words| {
+                let view = view.lock().unwrap();
+                if !view.publishes || !words[0].eq_ignore_ascii_case(b"PING") {
+                    return answer(&view, words);
+                }
+                let mut reply = Vec::new();
+                if news.swap(false, Ordering::Relaxed) {
+                    let news = "slave 127.0.0.1:1 127.0.0.1 1 @ mymaster 127.0.0.1 1";
+                    reply = list(&["message", "+slave", news]);
+                }
+                reply.extend(list(&["pong", ""]));
+                reply
+            }
         });
-        Self { server, view }
+        Self { server, view, news }
     }
 
     pub(crate) fn tell(&self, view: View) {
         *self.view.lock().unwrap() = view;
+        self.news.store(true, Ordering::Relaxed);
     }
 
     pub(crate) fn addr(&self) -> SocketAddr {
@@ -127,7 +147,7 @@ fn answer(view: &View, words: &[Vec<u8>]) -> Vec<u8> {
             }
             reply
         }
-        ["SUBSCRIBE", channels @ ..] if view.promoted.is_some() => {
+        ["SUBSCRIBE", channels @ ..] if view.publishes || view.promoted.is_some() => {
             let mut reply = Vec::new();
             for channel in channels {
                 let (length, count) = (channel.len(), channels.len());

@@ -72,8 +72,8 @@ impl ConfigBuilder {
         self
     }
 
-    /// Which servers of the service are used. Default [`ReadFrom::Master`]. A client of replicas reads what
-    /// the master had a moment ago, and cannot write.
+    /// Which servers of the service are used. Default [`ReadFrom::Master`]. The calls of a client of replicas
+    /// are spread over all of them; it reads what the master had a moment ago, and cannot write.
     pub fn read_from(mut self, servers: ReadFrom) -> Self {
         self.config.sentinel.read_from = servers;
         self

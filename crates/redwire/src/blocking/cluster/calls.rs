@@ -19,6 +19,7 @@ impl Nodes {
     /// One try of `call`, which must end by `deadline`. What fails inside may be tried again.
     pub(in crate::blocking) fn try_call<C: Call>(
         &self,
+        client: &Client,
         call: &mut C,
         routed: &mut Routed<Client>,
         dispatch: Dispatch,
@@ -37,7 +38,7 @@ impl Nodes {
             Ok(Pick::Node) => {
                 let output = exchange(call, routed, dispatch, now, deadline);
                 if output.is_ok() && routed.is_timed() {
-                    routed.handle_success(node_clients);
+                    routed.handle_success(client);
                 }
                 Ok(output)
             }
@@ -49,7 +50,7 @@ impl Nodes {
                 let until = sharing::until(self.config(), now, deadline);
                 self.learn(until, true)
                     .map_err(|error| routed.outcome_of_all(error, call).or_command(&call.name()))?;
-                self.try_call(call, routed, dispatch, threads::now(), deadline)
+                self.try_call(client, call, routed, dispatch, threads::now(), deadline)
             }
             Err(error) => Ok(Err(error)),
         }

@@ -13,7 +13,7 @@ use crate::blocking::connection::Connection;
 use crate::blocking::pubsub::PubSub;
 use crate::commands::{MasterAddress, SentinelCommands};
 use crate::shared::owner::PerProcess;
-use crate::shared::service::{self, RESUBSCRIBE_PAUSE, SENT_AWAY};
+use crate::shared::service::{self, RESUBSCRIBE_PAUSE, SENT_AWAY, Service};
 use crate::shared::target::Target;
 use crate::shared::threads;
 
@@ -22,6 +22,7 @@ struct SentinelListeners(PerProcess<Vec<PubSub>>);
 
 /// Has the sentinels listened to that `target` asks, if it asks any and that is not done yet.
 pub(in crate::blocking) fn watch(target: &Arc<Target>) {
+    let target = target.whole_service();
     let Some(service) = target.service() else { return };
     service.watch(|| {
         let listen = |sentinel| listen(target, sentinel);
@@ -62,14 +63,19 @@ fn hear(target: &Weak<Target>, pubsub: &PubSub) -> Option<()> {
     let mut service_event = match pubsub.subscribe(ServiceEvent::CHANNELS) {
         Ok(service_event) => service_event,
         Err(error) if error.kind() == ErrorKind::Closed => return None,
-        Err(_) => return target.upgrade().map(drop),
+        Err(_) => return target.upgrade().map(|target| look_again(&target)),
     };
     // What happened before, or while there was no connection, was not heard.
     look(&target.upgrade()?);
     loop {
-        let item = service_event.next()?;
+        let next_look = target.upgrade()?.service()?.next_look();
+        let item = service_event.next_until(next_look);
         let target = target.upgrade()?;
-        match item {
+        let Some(item) = item else {
+            look_again(&target);
+            continue;
+        };
+        match item? {
             SubscriptionEvent::Message(message) => match target.service()?.service_event(&message) {
                 Some(ServiceEvent::Switched { master }) => follow(&target, master),
                 Some(ServiceEvent::Promoted { replica }) => {
@@ -78,7 +84,7 @@ fn hear(target: &Weak<Target>, pubsub: &PubSub) -> Option<()> {
                     // Without it the news of the new master comes a little later.
                     let _ = threads::spawn("redwire-sentinel", confirm);
                 }
-                // They are asked for at each connect.
+                Some(ServiceEvent::Replicas) if next_look.is_some() => look(&target),
                 Some(ServiceEvent::Replicas) | None => {}
             },
             SubscriptionEvent::Gap { .. } | SubscriptionEvent::Lagged(_) => look(&target),
@@ -99,7 +105,14 @@ fn confirm(target: &Arc<Target>, sentinel: Config, replica: HostPort) {
     }
 }
 
-/// Asks who is master.
+/// Asks who is master, and where the replicas are, if it is time to.
+fn look_again(target: &Arc<Target>) {
+    if target.service().is_some_and(Service::poll_look) {
+        look(target);
+    }
+}
+
+/// Asks who is master, and where the replicas are.
 fn look(target: &Arc<Target>) {
     let Some(service) = target.service() else { return };
     let deadline = threads::now() + target.config().connect_timeout();

@@ -18,6 +18,7 @@ use crate::nonblocking::sharing::SharedConnection;
 use crate::shared::clock;
 use crate::shared::node_caches::NodeCache;
 use crate::shared::setup;
+use crate::shared::target::Target;
 use crate::shared::tracking as shared;
 
 pub(super) type Tracking = shared::Tracking<SharedConnection>;
@@ -59,7 +60,7 @@ impl Tracking {
         let deadline = clock::now() + pool.config().connect_timeout();
         let set_up = async {
             let pushes = connection.session().is_some_and(|session| session.protocol == Protocol::Resp3);
-            let redirect = if pushes { None } else { Some(self.listen(pool).await?) };
+            let redirect = if pushes { None } else { Some(self.listen(connection.same_server()).await?) };
             ask(connection, &tracking(self.options(), redirect)).await?.read::<()>()
         };
         let done = before(Some(deadline), set_up).await;
@@ -67,8 +68,9 @@ impl Tracking {
         done.map_err(|error| error.with_context("the changes of what is cached cannot be announced"))
     }
 
-    /// Connects what hears the announcements; says by which id it is known.
-    async fn listen(self: &Arc<Self>, pool: &Pool) -> Result<i64> {
+    /// Connects what hears the announcements of `server`; says by which id it is known there.
+    async fn listen(self: &Arc<Self>, server: Arc<Target>) -> Result<i64> {
+        let pool = Pool::beside(server);
         let id = Arc::new(AtomicI64::new(0));
         let known = Arc::clone(&id);
         let on_connect = OnConnect::new(move |connection| {
@@ -79,7 +81,7 @@ impl Tracking {
             })
         });
         let watch = Watch::Redirect(Arc::downgrade(self));
-        let shared_connection = Arc::new(SharedConnection::watched(pool, Some(on_connect), Some(watch)));
+        let shared_connection = Arc::new(SharedConnection::watched(&pool, Some(on_connect), Some(watch)));
         shared_connection.connect().await?;
         self.redirect_to(Some(shared_connection));
         Ok(id.load(Ordering::Relaxed))

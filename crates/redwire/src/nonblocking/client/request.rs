@@ -33,7 +33,7 @@ pub struct Request<'c, C: Call> {
     /// What became of the first try, where that was no answer.
     attempt: Option<Box<Attempt>>,
     state: RequestState,
-    /// Its way through the cluster, where there is one.
+    /// Its way through the cluster, or to a replica.
     routed: Routed<Client>,
 }
 
@@ -112,16 +112,14 @@ impl<C: Call> Future for Request<'_, C> {
                 true => read_asked(&mut self.call, replies, client.config()),
             }) {
                 Ok(output) if self.routed.is_timed() => {
-                    if let Some(nodes) = &client.cluster {
-                        self.routed.handle_success(nodes.node_clients());
-                    }
+                    self.routed.handle_success(client);
                     return Poll::Ready(Ok(output));
                 }
                 Ok(output) => {
                     if let Some(attempt) = &self.attempt {
                         client.pool.target().handle_tried(attempt);
                     }
-                    client.pool.target().handle_answered(&self.call);
+                    server(client, &self.routed).pool.target().handle_answered(&self.call);
                     return Poll::Ready(Ok(output));
                 }
                 Err(error) => error,
@@ -165,7 +163,8 @@ impl<'c, C: Call> Request<'c, C> {
             self.deadline = call::deadline(dispatch, options, timeout, now);
         }
         let deadline = self.deadline;
-        if self.client.cluster.is_some() && !self.pick_node(deadline, now)? {
+        let has_several = self.client.cluster.is_some() | self.client.replicas.is_some();
+        if has_several && !self.pick_node(deadline, now)? {
             waker.wake_by_ref();
             return Ok(None);
         }
@@ -217,12 +216,15 @@ impl<'c, C: Call> Request<'c, C> {
         &server(self.client, &self.routed).shared_connection
     }
 
-    /// Chooses the node of the cluster that the call goes to; or lets it wait for the first map or for
-    /// several nodes, and then says that there is nothing to send.
+    /// Chooses the node of the cluster or the replica that the call goes to; or lets it wait for the first
+    /// map or for several nodes, and then says that there is nothing to send.
     #[inline(never)]
     fn pick_node(&mut self, deadline: Option<Instant>, now: Instant) -> Result<bool> {
         let client = self.client;
-        let Some(cluster) = &client.cluster else { return Ok(true) };
+        let Some(cluster) = &client.cluster else {
+            self.routed.pick_replica(client, now);
+            return Ok(true);
+        };
         let (node_clients, view) = (cluster.node_clients(), cluster.node_clients().view());
         if view.is_stale(now) {
             cluster.follow()?;

@@ -10,10 +10,11 @@ use tokio::task::AbortHandle;
 
 use super::ask_in_turn;
 use crate::commands::{MasterAddress, SentinelCommands};
+use crate::nonblocking::before;
 use crate::nonblocking::connection::Connection;
 use crate::nonblocking::pubsub::PubSub;
 use crate::shared::clock::Timer;
-use crate::shared::service::{self, RESUBSCRIBE_PAUSE, SENT_AWAY};
+use crate::shared::service::{self, RESUBSCRIBE_PAUSE, SENT_AWAY, Service};
 use crate::shared::target::Target;
 
 /// The tasks that listen, one for each sentinel, for as long as this is kept.
@@ -24,6 +25,7 @@ struct SentinelListeners {
 
 /// Has the sentinels listened to that `target` asks, if it asks any and that is not done yet.
 pub(in crate::nonblocking) fn watch(target: &Arc<Target>) {
+    let target = target.whole_service();
     let Some(service) = target.service() else { return };
     service.watch(|| {
         let listen = |sentinel| tokio::spawn(listen(Arc::downgrade(target), sentinel)).abort_handle();
@@ -64,19 +66,27 @@ async fn listen(target: Weak<Target>, sentinel: HostPort) {
 
 /// Listens until that fails; `None` when no client wants to know any more.
 async fn hear(target: &Weak<Target>, pubsub: &PubSub) -> Option<()> {
-    let Ok(mut service_event) = pubsub.subscribe(ServiceEvent::CHANNELS).await else { return Some(()) };
+    let Ok(mut service_event) = pubsub.subscribe(ServiceEvent::CHANNELS).await else {
+        look_again(&target.upgrade()?).await;
+        return Some(());
+    };
     // What happened before, or while there was no connection, was not heard.
     look(&target.upgrade()?).await;
     loop {
-        let item = service_event.next().await?;
+        let next_look = target.upgrade()?.service()?.next_look();
+        let item = before(next_look, service_event.next()).await;
         let target = target.upgrade()?;
-        match item {
+        let Some(item) = item else {
+            look_again(&target).await;
+            continue;
+        };
+        match item? {
             SubscriptionEvent::Message(message) => match target.service()?.service_event(&message) {
                 Some(ServiceEvent::Switched { master }) => follow(&target, master),
                 Some(ServiceEvent::Promoted { replica }) => {
                     tokio::spawn(confirm(target, pubsub.config().clone(), replica));
                 }
-                // They are asked for at each connect.
+                Some(ServiceEvent::Replicas) if next_look.is_some() => look(&target).await,
                 Some(ServiceEvent::Replicas) | None => {}
             },
             SubscriptionEvent::Gap { .. } | SubscriptionEvent::Lagged(_) => look(&target).await,
@@ -97,7 +107,14 @@ async fn confirm(target: Arc<Target>, sentinel: Config, replica: HostPort) {
     }
 }
 
-/// Asks who is master.
+/// Asks who is master, and where the replicas are, if it is time to.
+async fn look_again(target: &Arc<Target>) {
+    if target.service().is_some_and(Service::poll_look) {
+        look(target).await;
+    }
+}
+
+/// Asks who is master, and where the replicas are.
 async fn look(target: &Arc<Target>) {
     let Some(service) = target.service() else { return };
     if let Ok(found) = ask_in_turn(service, target.config()).await {

@@ -10,7 +10,7 @@ use redwire_core::config::HostPort;
 use redwire_core::retry::{Attempt, Decision};
 use redwire_core::{Error, Result};
 
-use super::{NodeClient, NodeClients, View};
+use super::{NodeClient, NodeClients, ReplicaClients, View};
 use crate::shared::clock;
 use crate::shared::target::Target;
 
@@ -22,6 +22,12 @@ pub(crate) trait Retrying: Sized {
     /// The nodes, where that is a cluster.
     fn node_clients(&self) -> Option<&NodeClients<Self>>;
 
+    /// The replicas, where calls are spread over those of a service.
+    fn replicas(&self) -> Option<&ReplicaClients<Self>>;
+
+    /// Closes the connections that lead to any replica, if no call uses them. Says whether that is done.
+    fn rest(&self) -> bool;
+
     /// Whether the budget allows for a retry.
     fn may_retry(&self) -> bool;
 
@@ -32,8 +38,8 @@ pub(crate) trait Retrying: Sized {
     fn follow(&self) -> Result<()>;
 }
 
-/// One call that goes to one node: where it is, and where it goes next. Before its first failure it is no
-/// more than a node.
+/// One call that goes to one node of a cluster or one replica of a service: where it is, and where it goes
+/// next. Before its first failure it is no more than a node.
 pub(crate) struct Routed<C> {
     slot: Option<u16>,
     /// Where it was sent last.
@@ -160,6 +166,19 @@ impl<C> Routed<C> {
         Ok(())
     }
 
+    /// Chooses the replica that a call goes to which begins `now`, if calls of `client` are spread over
+    /// several. One that is changed to another way of asking stays where it is.
+    #[inline]
+    pub(crate) fn pick_replica(&mut self, client: &C, now: Instant)
+    where
+        C: Retrying,
+    {
+        let Some(replicas) = client.replicas().filter(|_| self.node_client.is_none()) else { return };
+        let picked = replicas.pick(now, || client.rest());
+        self.since = picked.as_ref().and_then(|(_, tries)| tries.then_some(now));
+        self.node_client = picked.map(|(replica, _)| replica);
+    }
+
     #[cold]
     fn pick_again(&mut self, node_clients: &NodeClients<C>) -> Result<()> {
         let Some(rerouted) = &mut self.rerouted else { return Err(Error::usage("it has not begun yet")) };
@@ -183,17 +202,23 @@ impl<C> Routed<C> {
         }
     }
 
-    /// Whether it matters how long the answer took.
+    /// Whether it matters how long the answer took, or that there is one.
     #[inline]
     pub(crate) fn is_timed(&self) -> bool {
         self.since.is_some()
     }
 
-    /// The call was answered.
+    /// The call of `client` was answered.
     #[cold]
-    pub(crate) fn handle_success(&mut self, node_clients: &NodeClients<C>) {
-        if let (Some(since), Some(node_client)) = (self.since.take(), &self.node_client) {
-            node_clients.handle_latency(&node_client.address, clock::since(since));
+    pub(crate) fn handle_success(&mut self, client: &C)
+    where
+        C: Retrying,
+    {
+        let (Some(since), Some(node_client)) = (self.since.take(), &self.node_client) else { return };
+        match client.node_clients() {
+            Some(node_clients) => node_clients.handle_latency(&node_client.address, clock::since(since)),
+            // The replica that was passed over is of use again.
+            None => node_client.client.target().handle_silence(false),
         }
     }
 
@@ -211,10 +236,8 @@ impl<C> Routed<C> {
         C: Retrying,
     {
         let node_clients = client.node_clients();
-        let server = match node_clients {
-            Some(_) => self.node_client.as_ref().map(|node_client| &node_client.client),
-            None => Some(client),
-        };
+        let own = node_clients.is_none().then_some(client);
+        let server = self.node_client.as_ref().map(|node_client| &node_client.client).or(own);
         let error = match server.map(C::target) {
             Some(server) => {
                 server.handle_failure(&error);
@@ -225,7 +248,12 @@ impl<C> Routed<C> {
         let budget = || client.may_retry();
         let Some(node_clients) = node_clients else {
             let (config, now, random) = (client.target().config(), clock::now(), fastrand::u64(..));
-            return attempt.handle_failure(error, call, config, now, random, budget);
+            let decision = attempt.handle_failure(error, call, config, now, random, budget);
+            if !matches!(decision, Decision::Again) {
+                // The next try goes to the replica whose turn it is then.
+                self.node_client = None;
+            }
+            return decision;
         };
         // The route counts the tries; which connection the next one takes is for the attempt to say.
         attempt.handle_outcome(&error);
