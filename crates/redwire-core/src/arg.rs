@@ -70,6 +70,9 @@ const MOST_COPIED: usize = 2 * 1024 * 1024;
 ///     }
 /// }
 /// ```
+#[doc(alias = "Encoder")]
+#[doc(alias = "encoder_class")]
+#[doc(alias = "get_encoder")]
 pub trait Arg {
     /// Appends this value's words.
     fn write(&self, args: &mut Args);

@@ -70,8 +70,10 @@ pub enum Outcome {
 #[non_exhaustive]
 pub enum ErrorKind {
     /// A URL or an option has a value it cannot have.
+    #[doc(alias = "ValueError")]
     Config,
     /// The call cannot be made this way; the message says which way it can.
+    #[doc(alias = "DataError")]
     Usage,
     /// The connection could not be made, or was lost.
     #[doc(alias = "ConnectionError")]
@@ -110,6 +112,7 @@ pub enum ErrorKind {
     /// The sentinels did not lead to a master.
     Sentinel(SentinelFault),
     /// The cluster cannot serve the command, or not here, or not now.
+    #[doc(alias = "RedisClusterException")]
     Cluster(ClusterFault),
     /// As many connections as `max_connections` allows are in use.
     #[doc(alias = "MaxConnectionsError")]
@@ -162,6 +165,7 @@ pub enum SentinelFault {
     /// None of them answered.
     Unreachable,
     /// Those that answered know no such service.
+    #[doc(alias = "MasterNotFoundError")]
     UnknownService,
     /// None told a master that can be believed: it is down and no other was chosen yet, or they see too few
     /// others.

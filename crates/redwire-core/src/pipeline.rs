@@ -29,6 +29,7 @@ use crate::standing;
 const STRANGER: &str = "expected slots of this pipeline, got one that was kept from another";
 
 /// Collects commands. Every command family works on `&Pipeline`; each call gives a [`Slot`].
+#[doc(alias = "ClusterPipeline")]
 #[derive(Debug, Default)]
 pub struct Pipeline {
     batch: RefCell<Batch>,
@@ -219,6 +220,7 @@ impl Batch {
     /// let (batch, _) = Pipeline::record(|p| (p.run(Cmd::<()>::new("PING")), p.run(Cmd::<()>::new("PING"))));
     /// assert_eq!(batch.to_bytes(), b"*1\r\n$4\r\nPING\r\n".repeat(2));
     /// ```
+    #[doc(alias = "pack_commands")]
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         self.outbox.to_bytes()
@@ -429,6 +431,7 @@ impl<R> Slot<R> {
     /// assert_eq!(batch.len(), 2);
     /// # drop(slots);
     /// ```
+    #[doc(alias = "raise_on_error")]
     pub fn attempt(self) -> TrySlot<R> {
         TrySlot(self)
     }

@@ -128,6 +128,10 @@ pub trait Reply: Sized {
 }
 
 /// Reads the values of a frame, one after the other.
+#[doc(alias = "BaseParser")]
+#[doc(alias = "PythonParser")]
+#[doc(alias = "HiredisParser")]
+#[doc(alias = "parser_class")]
 #[derive(Debug)]
 pub struct Reader<'a> {
     cursor: Cursor<'a>,

@@ -19,6 +19,7 @@ use crate::reply::Reply;
 /// }
 /// impl<T: Run> BloomCommands for T {}
 /// ```
+#[doc(alias = "load_external_module")]
 pub trait Run: Sized {
     /// What running a command gives: a future, a `Result`, a place in a pipeline.
     type Out<R: Reply>;

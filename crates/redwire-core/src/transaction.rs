@@ -329,6 +329,7 @@ impl TransactionOptions {
 
     /// The pauses between tries; default: full jitter, from 1 ms to 50 ms. Without any, contenders get in
     /// each other's way; with long ones, the deadline comes sooner than success.
+    #[doc(alias = "watch_delay")]
     #[must_use]
     pub fn backoff(mut self, backoff: Backoff) -> Self {
         self.backoff = backoff;

@@ -107,9 +107,9 @@ fn read_from_replicas(set: &ClusterSet) -> Result<()> {
     assert_eq!(shares.iter().filter(|share| **share > 0).count(), 2, "{shares:?}");
     println!("  in turn: {shares:?}");
 
-    // RedisCluster(…, readonly_mode=True, read_from_replicas=True): all that reads goes to replicas. What
-    // writes goes to primaries as ever.
-    let rc_readonly = Client::connect(&format!("{}?readonly=True", set.url()))?;
+    // RedisCluster(…, readonly_mode=True): all that reads goes to replicas. (With
+    // read_from_replicas=True, too, primaries have their turn.) What writes goes to primaries as ever.
+    let rc_readonly = Client::connect(&format!("{}?readonly_mode=True", set.url()))?;
     rc_readonly.set("foo", "baz")?;
     wait_for_replicas(&rc_readonly)?;
     let before = gets(set);

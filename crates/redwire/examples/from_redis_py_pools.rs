@@ -87,18 +87,21 @@ async fn class_connection_pool(url: &str) -> Result<()> {
 
     // BlockingConnectionPool(max_connections=1, timeout=0.2)
     let pool = Pool::connect(&format!("{url}?max_connections=1&pool_timeout=200ms")).await?;
-    let connection = pool.get().await?;
+    let mut connection = pool.get().await?;
     let asked = Instant::now();
     let error = pool.get().await.expect_err("it is not given back");
     assert_eq!(error.kind(), ErrorKind::PoolExhausted);
     println!("  waited for {:.1?}: {error}", asked.elapsed());
 
-    // await pool.disconnect(inuse_connections=False); those in use are closed when they come back.
+    // await pool.disconnect(inuse_connections=False)
     pool.disconnect_idle();
     assert_eq!((pool.stats().idle, pool.stats().in_use), (0, 1));
-    pool.disconnect();
+    connection.ping().await?;
+    // await pool.disconnect(): also those in use, at once. `disconnect` lets them finish first.
+    pool.disconnect_now();
+    connection.ping().await.expect_err("it was closed");
     drop(connection);
-    // Also reset(): the pool is as new, and goes on.
+    // reset(): the pool is as new, and goes on.
     let first = pool.get().await?.client_id().await?;
     pool.disconnect();
     assert_ne!(pool.get().await?.client_id().await?, first);

@@ -106,6 +106,10 @@ fn class_sentinel(set: &SentinelSet) -> Result<()> {
     let config = Config::builder().url(&set.url()).sentinel_config(kwargs).build()?;
     blocking::Sentinel::new(config)?.discover_master()?;
 
+    // SentinelConnectionPool('mymaster', sentinel): a pool of connections to the master.
+    let pool = blocking::Pool::connect(&set.url())?;
+    pool.get()?.set("by", "pool")?;
+
     // execute_command('SENTINEL MASTER', 'mymaster') at all of them, and with once=True at one, at random.
     let ask = cmd::<Instance>("SENTINEL MASTER").arg("mymaster");
     for (address, instance) in sentinel.execute_all(&ask) {
@@ -118,9 +122,9 @@ fn class_sentinel(set: &SentinelSet) -> Result<()> {
     let slaves: Vec<Instance> = sentinel.execute(cmd("SENTINEL REPLICAS").arg("mymaster"))?;
     assert_eq!(slaves.iter().filter(|slave| !slave.is_down()).count(), 2);
 
-    // MasterNotFoundError
-    let unknown = set.url().replace("/mymaster", "/unknown");
-    let error = blocking::Sentinel::new(unknown.parse()?)?.discover_master().expect_err("no such service");
+    // discover_master('unknown'), for another service of the same sentinels: MasterNotFoundError
+    let unknown = sentinel.for_service("unknown")?;
+    let error = unknown.discover_master().expect_err("no such service");
     assert!(matches!(error.kind(), ErrorKind::Sentinel(SentinelFault::UnknownService)), "{error:?}");
     println!("  {error}");
     Ok(())

@@ -159,6 +159,7 @@ impl Map {
     }
 
     /// Where `slot` is written.
+    #[doc(alias = "get_master_node_by_slot")]
     #[inline]
     #[must_use]
     pub fn primary(&self, slot: u16) -> Option<&HostPort> {
@@ -166,6 +167,7 @@ impl Map {
     }
 
     /// Every node, shard by shard, its primary first.
+    #[doc(alias = "all_nodes")]
     pub fn nodes(&self) -> impl Iterator<Item = &Arc<Node>> {
         self.shards.iter().flat_map(|shard| shard.nodes())
     }
@@ -177,6 +179,7 @@ impl Map {
     }
 
     /// Whether the node at `address` is a primary.
+    #[doc(alias = "server_type")]
     #[must_use]
     pub fn is_primary(&self, address: &HostPort) -> bool {
         self.shards.iter().any(|shard| shard.primary.address == *address)

@@ -13,10 +13,12 @@ use crate::config::HostPort;
 /// assert!(NodeChoice::All.among(&Map::default(), 0).is_empty());
 /// ```
 #[doc(alias = "target_nodes")]
+#[doc(alias = "NODE_FLAGS")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum NodeChoice {
     /// Every node.
+    #[doc(alias = "ALL_NODES")]
     All,
     /// Those that take writes.
     Primaries,

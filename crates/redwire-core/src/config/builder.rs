@@ -321,6 +321,7 @@ impl ConfigBuilder {
     /// peer is found within twice this, idle or busy. Default 2.5 s, so within 5 s; zero is never; at least
     /// 10 ms. Short costs a PING as often on every quiet connection, and takes a server's pause for its
     /// death; never, and a silent loss is found only by the deadlines of calls, or by the kernel.
+    #[doc(alias = "check_health")]
     pub fn health_check_interval(mut self, interval: Duration) -> Self {
         self.config.health_check_interval = non_zero(interval);
         self
@@ -333,6 +334,8 @@ impl ConfigBuilder {
     }
 
     /// [`RetryPolicy::retries`]: retries after the first try. Default 3.
+    #[doc(alias = "cluster_error_retry_attempts")]
+    #[doc(alias = "connection_error_retry_attempts")]
     pub fn retries(mut self, retries: u32) -> Self {
         self.config.retry.retries = retries;
         self
@@ -424,6 +427,7 @@ impl ConfigBuilder {
     /// Cluster reads from replicas then, by [`ReadStrategy::ReplicaPreferred`](crate::cluster::ReadStrategy)
     /// unless another strategy is set; what writes goes to primaries as ever.
     #[doc(alias = "readonly")]
+    #[doc(alias = "readonly_mode")]
     pub fn read_only(mut self, on: bool) -> Self {
         self.config.read_only = on;
         self

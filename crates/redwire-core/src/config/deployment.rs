@@ -17,6 +17,7 @@ pub enum Deployment {
         service: String,
     },
     /// A Cluster.
+    #[doc(alias = "startup_nodes")]
     Cluster {
         /// The nodes to ask for the map, at least one; which of them is asked first is left to chance.
         nodes: Vec<HostPort>,

@@ -214,7 +214,12 @@ const OPTIONS: &[UrlOption] = &[
         |b, v| Ok(b.read_buffer_size(size(v)?)),
         |c| show_size(c.read_buffer_size as u64),
     ),
-    option("read_only", &["readonly"], |b, v| Ok(b.read_only(boolean(v)?)), |c| c.read_only.to_string()),
+    option(
+        "read_only",
+        &["readonly", "readonly_mode"],
+        |b, v| Ok(b.read_only(boolean(v)?)),
+        |c| c.read_only.to_string(),
+    ),
     option(
         "max_queued_commands",
         &[],

@@ -32,6 +32,7 @@ pub struct SentinelOptions {
 }
 
 /// Which servers of a service a client uses.
+#[doc(alias = "rotate_slaves")]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ReadFrom {

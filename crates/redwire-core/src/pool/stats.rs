@@ -12,6 +12,7 @@ pub struct PoolStats {
     /// Connections there are, and those being made.
     pub size: usize,
     /// Connections that no caller uses.
+    #[doc(alias = "freesize")]
     pub idle: usize,
     /// Connections that a caller has, or was granted.
     pub in_use: usize,
@@ -20,6 +21,7 @@ pub struct PoolStats {
     /// Callers that wait, without those for whom a connection is being made.
     pub waiting: usize,
     /// Connections that were made so far.
+    #[doc(alias = "created_connections")]
     pub created: u64,
     /// Attempts to connect that failed so far. A connection that was lost before it served is not among them.
     pub failed: u64,

@@ -68,6 +68,7 @@ impl SubscribeOptions {
 
     /// Whether [`Subscribed`](super::SubscriptionEvent::Subscribed) and
     /// [`Unsubscribed`](super::SubscriptionEvent::Unsubscribed) are told: no.
+    #[doc(alias = "ignore_subscribe_messages")]
     #[must_use]
     pub fn confirmations(mut self, told: bool) -> Self {
         self.confirmations = told;

@@ -12,6 +12,8 @@ use crate::error::Result;
 /// Text in which bytes that are no UTF-8 were replaced by `U+FFFD`, where `String` would fail.
 #[doc(alias = "encoding_errors")]
 #[doc(alias = "decode_responses")]
+#[doc(alias = "encoding")]
+#[doc(alias = "charset")]
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Lossy(pub String);
 

@@ -79,6 +79,7 @@ impl Instance {
     }
 
     /// Whether the sentinel thinks that it is down.
+    #[doc(alias = "filter_slaves")]
     #[must_use]
     pub fn is_down(&self) -> bool {
         self.flags().split(',').any(|flag| matches!(flag, "s_down" | "o_down"))

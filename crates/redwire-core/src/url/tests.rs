@@ -133,7 +133,7 @@ const GOOD: &[(&str, &str)] = &[
         "redis+cluster://h:6379?read_strategy=replica_preferred",
     ),
     (
-        "redis+cluster://h?readonly=yes",
+        "redis+cluster://h?readonly_mode=True",
         "redis+cluster://h:6379?read_only=true&read_strategy=replica_preferred",
     ),
     (

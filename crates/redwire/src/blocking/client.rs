@@ -61,6 +61,7 @@ impl Client {
     /// # Errors
     /// A bad URL, a connection that cannot be made within the connect timeout, or a step of the handshake
     /// that failed.
+    #[doc(alias = "from_url")]
     pub fn connect(url: &str) -> Result<Self> {
         Self::open(Config::from_url(url)?)
     }
@@ -69,6 +70,7 @@ impl Client {
     ///
     /// # Errors
     /// As [`connect`](Self::connect).
+    #[doc(alias = "initialize")]
     pub fn open(config: Config) -> Result<Self> {
         let client = Self::lazy(config)?;
         client.connect_now()?;
@@ -88,6 +90,7 @@ impl Client {
     /// # Errors
     /// A bad URL, or options that this version has no part for.
     #[doc(alias = "create_reconnecting_redis")]
+    #[doc(alias = "init_slot_cache")]
     pub fn connect_lazy(url: &str) -> Result<Self> {
         Self::lazy(Config::from_url(url)?)
     }
@@ -179,6 +182,8 @@ impl Client {
     ///
     /// A client [on a pool](Self::on_pool) closes what is its own: it takes no more calls, and its
     /// subscriptions end. The pool stays open, and calls under way over it go on.
+    #[doc(alias = "aclose")]
+    #[doc(alias = "close_connection_pool")]
     pub fn close(&self, limit: Duration) {
         let start = threads::now();
         self.pubsub.close();
@@ -197,6 +202,7 @@ impl Client {
     }
 
     /// The options this client was made with.
+    #[doc(alias = "get_connection_kwargs")]
     #[must_use]
     pub fn config(&self) -> &Config {
         self.pool().config()
@@ -240,6 +246,7 @@ impl Client {
     /// # Errors
     /// The first command that failed, unless its slot takes the error as a value
     /// ([`Slot::attempt`](crate::Slot::attempt)). The other commands are executed all the same.
+    #[doc(alias = "ClusterPipeline")]
     pub fn pipeline<S: Slots>(&self, build: impl FnOnce(&Pipeline) -> S) -> Result<S::Out> {
         self.call(Piped::record(build))
     }

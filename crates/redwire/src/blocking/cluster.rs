@@ -34,6 +34,11 @@ pub(super) use scatter::at_once;
 /// }
 /// # Ok::<(), redwire::Error>(())
 /// ```
+#[doc(alias = "NodesManager")]
+#[doc(alias = "ClusterConnectionPool")]
+#[doc(alias = "ClusterBlockingConnectionPool")]
+#[doc(alias = "ClusterReadOnlyConnectionPool")]
+#[doc(alias = "ClusterWithReadReplicasConnectionPool")]
 #[derive(Clone, Debug)]
 pub struct Cluster {
     client: Client,
@@ -85,6 +90,7 @@ impl Cluster {
     /// which names the node that does.
     #[doc(alias = "get_node")]
     #[doc(alias = "get_connection_by_node")]
+    #[doc(alias = "ClusterNode")]
     #[must_use]
     pub fn node(&self, address: &HostPort) -> Client {
         self.nodes.node_clients().node_client(address).client.clone()
@@ -95,6 +101,10 @@ impl Cluster {
     #[doc(alias = "get_primaries")]
     #[doc(alias = "get_replicas")]
     #[doc(alias = "get_random_node")]
+    #[doc(alias = "get_connection_by_slot")]
+    #[doc(alias = "get_random_connection")]
+    #[doc(alias = "get_node_from_key")]
+    #[doc(alias = "get_nodes_by_server_type")]
     #[must_use]
     pub fn nodes(&self, choice: NodeChoice) -> Vec<(HostPort, Client)> {
         let chosen = choice.among(&self.map(), fastrand::u64(..));
@@ -124,6 +134,7 @@ impl Cluster {
     }
 
     /// Where commands without a key go, if that was chosen.
+    #[doc(alias = "get_default_node")]
     #[must_use]
     pub fn default_node(&self) -> Option<HostPort> {
         self.nodes.node_clients().default_node()

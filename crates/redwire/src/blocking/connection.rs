@@ -49,6 +49,10 @@ pub(super) use reuse::Unready;
 #[doc(alias = "RedisConnection")]
 #[doc(alias = "single_connection_client")]
 #[doc(alias = "create_connection")]
+#[doc(alias = "SSLConnection")]
+#[doc(alias = "UnixDomainSocketConnection")]
+#[doc(alias = "ClusterConnection")]
+#[doc(alias = "SSLClusterConnection")]
 pub struct Connection {
     target: Arc<Target>,
     health: Arc<Health>,
@@ -199,6 +203,7 @@ impl Connection {
     }
 
     /// Whether the connection is up, as far as is known without asking the server.
+    #[doc(alias = "closed")]
     #[must_use]
     pub fn is_connected(&self) -> bool {
         self.wire.as_ref().is_some_and(|wire| !wire.is_broken())
@@ -310,6 +315,7 @@ impl Connection {
     /// was sent.
     #[doc(alias = "read_response")]
     #[doc(alias = "parse_response")]
+    #[doc(alias = "disable_decoding")]
     pub fn read_reply<R: Reply>(&mut self) -> Result<R> {
         let deadline = self.deadline();
         self.leave_parent();
@@ -356,6 +362,7 @@ impl Connection {
     ///
     /// # Errors
     /// The connection is lost.
+    #[doc(alias = "can_read_destructive")]
     pub fn can_read(&mut self, limit: Duration) -> Result<bool> {
         let deadline = threads::now().checked_add(limit);
         self.leave_parent();

@@ -84,6 +84,7 @@ impl Lock {
 
     /// How long [`acquire`](Self::acquire) waits for another holder; default: the ttl, within which a dead
     /// holder's lock is free.
+    #[doc(alias = "blocking_timeout")]
     #[must_use]
     pub fn wait(mut self, wait: Duration) -> Self {
         self.options.wait = LockWait::Upto(wait);
@@ -102,6 +103,7 @@ impl Lock {
     /// A release by this library wakes one waiter, so it matters only for locks that other clients
     /// release or that run out. Shorter loads the server, longer leaves such a lock free for a while. Who
     /// cannot be woken asks once a second at least.
+    #[doc(alias = "sleep")]
     #[must_use]
     pub fn retry_interval(mut self, interval: Duration) -> Self {
         self.options.retry_interval = interval;

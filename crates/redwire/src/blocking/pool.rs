@@ -58,6 +58,8 @@ use process::PoolProcess;
 #[doc(alias = "BlockingConnectionPool")]
 #[doc(alias = "SentinelConnectionPool")]
 #[doc(alias = "ConnectionsPool")]
+#[doc(alias = "RedisPool")]
+#[doc(alias = "create_pool")]
 #[derive(Clone)]
 pub struct Pool(Arc<PoolShared>);
 
@@ -82,6 +84,7 @@ impl Pool {
     /// # Errors
     /// A bad URL, a connection that cannot be made within the connect timeout, or a step of the handshake
     /// that failed.
+    #[doc(alias = "from_url")]
     pub fn connect(url: &str) -> Result<Self> {
         Self::open(Config::from_url(url)?)
     }
@@ -283,6 +286,7 @@ impl Pool {
     }
 
     /// Closes all connections: those that are idle now, those in use when they come back.
+    #[doc(alias = "reset")]
     pub fn disconnect(&self) {
         let process = self.0.process();
         process.change(|state| state.machine.reset());
@@ -291,6 +295,7 @@ impl Pool {
 
     /// Closes all connections at once, those in use, too: what is under way on them fails, with
     /// [`LeftMaster`](crate::ConnectionFault::LeftMaster) as the kind. The pool goes on with new ones.
+    #[doc(alias = "inuse_connections")]
     pub fn disconnect_now(&self) {
         self.leave_server();
     }
@@ -302,6 +307,7 @@ impl Pool {
     }
 
     /// What the pool is doing, and has done so far.
+    #[doc(alias = "size")]
     #[must_use]
     pub fn stats(&self) -> PoolStats {
         self.0.process().change(|state| state.machine.stats())

@@ -261,6 +261,7 @@ impl Subscription {
     ///
     /// # Errors
     /// The system denies another thread.
+    #[doc(alias = "run_in_thread")]
     pub fn each(self, handler: impl FnMut(SubscriptionEvent) + Send + 'static) -> Result<Handler> {
         Handler::start(self, handler)
     }

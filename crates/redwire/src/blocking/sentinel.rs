@@ -58,6 +58,7 @@ impl Sentinel {
     ///
     /// # Errors
     /// [`Config`](crate::ErrorKind::Config): no name.
+    #[doc(alias = "service_name")]
     pub fn for_service(&self, name: &str) -> Result<Self> {
         let deployment = Deployment::Sentinel { nodes: self.addresses(), service: name.to_owned() };
         Self::new(self.config.to_builder().deployment(deployment).build()?)
@@ -103,6 +104,7 @@ impl Sentinel {
     /// Options that this version has no part for.
     #[doc(alias = "master_for")]
     #[doc(alias = "slave_for")]
+    #[doc(alias = "rotate_slaves")]
     pub fn client(&self, servers: ReadFrom) -> Result<Client> {
         Client::lazy(self.config.to_builder().read_from(servers).build()?)
     }

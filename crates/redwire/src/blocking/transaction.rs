@@ -73,6 +73,7 @@ impl Client {
     /// What `work` returns; [`Aborted`](crate::ErrorKind::Aborted) when the deadline, the client's `timeout`,
     /// leaves no time for another try, or a timeout when it comes in the middle of one; no connection to be
     /// had. Nothing was executed, unless the [outcome](crate::Error::outcome) says it may have been.
+    #[doc(alias = "value_from_callable")]
     pub fn transaction<T>(&self, keys: impl Arg, work: impl FnMut(Transaction) -> Result<T>) -> Result<T> {
         self.transaction_with(TransactionOptions::new(), keys, work)
     }

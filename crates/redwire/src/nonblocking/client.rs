@@ -81,6 +81,7 @@ impl Client {
     /// # Errors
     /// A bad URL, a connection that cannot be made within the connect timeout, or a step of the handshake
     /// that failed.
+    #[doc(alias = "from_url")]
     pub async fn connect(url: &str) -> Result<Self> {
         Self::open(Config::from_url(url)?).await
     }
@@ -89,6 +90,7 @@ impl Client {
     ///
     /// # Errors
     /// As [`connect`](Self::connect).
+    #[doc(alias = "initialize")]
     pub async fn open(config: Config) -> Result<Self> {
         let client = Self::lazy(config)?;
         client.connect_now().await?;
@@ -110,6 +112,7 @@ impl Client {
     /// # Errors
     /// A bad URL, or options that this version has no part for.
     #[doc(alias = "create_reconnecting_redis")]
+    #[doc(alias = "init_slot_cache")]
     pub fn connect_lazy(url: &str) -> Result<Self> {
         Self::lazy(Config::from_url(url)?)
     }
@@ -255,6 +258,8 @@ impl Client {
     /// A client [on a pool](Self::on_pool) closes what is its own: it takes no more calls, and its
     /// subscriptions and the connection that its calls share end. The pool stays open, and calls under way
     /// over it go on.
+    #[doc(alias = "aclose")]
+    #[doc(alias = "close_connection_pool")]
     pub async fn close(&self, limit: Duration) {
         let now = clock::now();
         self.pubsub.close();
@@ -277,6 +282,7 @@ impl Client {
     }
 
     /// The options this client was made with.
+    #[doc(alias = "get_connection_kwargs")]
     #[must_use]
     pub fn config(&self) -> &Config {
         self.pool.config()
@@ -324,6 +330,7 @@ impl Client {
     /// # Errors
     /// The first command that failed, unless its slot takes the error as a value
     /// ([`Slot::attempt`](crate::Slot::attempt)). The other commands are executed all the same.
+    #[doc(alias = "ClusterPipeline")]
     pub fn pipeline<S: Slots>(&self, build: impl FnOnce(&Pipeline) -> S) -> Request<'_, Piped<S>> {
         self.request(Piped::record(build))
     }

@@ -61,6 +61,10 @@ pub(crate) type Pending<'c, T> = Pin<Box<dyn Future<Output = Result<T>> + Send +
 #[doc(alias = "RedisConnection")]
 #[doc(alias = "single_connection_client")]
 #[doc(alias = "create_connection")]
+#[doc(alias = "SSLConnection")]
+#[doc(alias = "UnixDomainSocketConnection")]
+#[doc(alias = "ClusterConnection")]
+#[doc(alias = "SSLClusterConnection")]
 pub struct Connection {
     target: Arc<Target>,
     health: Arc<Health>,
@@ -276,6 +280,7 @@ impl Connection {
     }
 
     /// Whether the connection is up, as far as is known without asking the server.
+    #[doc(alias = "closed")]
     #[must_use]
     pub fn is_connected(&self) -> bool {
         self.wire.is_some()
@@ -377,6 +382,7 @@ impl Connection {
     /// was sent.
     #[doc(alias = "read_response")]
     #[doc(alias = "parse_response")]
+    #[doc(alias = "disable_decoding")]
     pub async fn read_reply<R: Reply>(&mut self) -> Result<R> {
         let deadline = self.deadline();
         let replies = match self.sent.pop_front() {
@@ -397,6 +403,7 @@ impl Connection {
     ///
     /// # Errors
     /// The connection is lost.
+    #[doc(alias = "can_read_destructive")]
     pub async fn can_read(&mut self, limit: Duration) -> Result<bool> {
         let deadline = clock::now().checked_add(limit.max(Duration::from_millis(1)));
         loop {

@@ -92,6 +92,7 @@ impl Monitor {
     }
 
     /// The next entry; `None` after the connection was lost. Loses nothing when dropped.
+    #[doc(alias = "next_command")]
     pub async fn next(&mut self) -> Option<Result<MonitorEntry>> {
         poll_fn(|cx| self.poll_entry(cx)).await
     }

@@ -56,6 +56,8 @@ type PoolMachine = pool::Pool<Box<Connection>, Waker>;
 #[doc(alias = "BlockingConnectionPool")]
 #[doc(alias = "SentinelConnectionPool")]
 #[doc(alias = "ConnectionsPool")]
+#[doc(alias = "RedisPool")]
+#[doc(alias = "create_pool")]
 #[derive(Clone)]
 pub struct Pool(Arc<PoolShared>);
 
@@ -87,6 +89,7 @@ impl Pool {
     /// # Errors
     /// A bad URL, a connection that cannot be made within the connect timeout, or a step of the handshake
     /// that failed.
+    #[doc(alias = "from_url")]
     pub async fn connect(url: &str) -> Result<Self> {
         Self::open(Config::from_url(url)?).await
     }
@@ -213,12 +216,14 @@ impl Pool {
     }
 
     /// Closes all connections: those that are idle now, those in use when they come back.
+    #[doc(alias = "reset")]
     pub fn disconnect(&self) {
         self.with(|machine| machine.reset());
     }
 
     /// Closes all connections at once, those in use, too: what is under way on them fails, with
     /// [`LeftMaster`](crate::ConnectionFault::LeftMaster) as the kind. The pool goes on with new ones.
+    #[doc(alias = "inuse_connections")]
     pub fn disconnect_now(&self) {
         self.leave_server();
     }
@@ -230,6 +235,7 @@ impl Pool {
     }
 
     /// What the pool is doing, and has done so far.
+    #[doc(alias = "size")]
     #[must_use]
     pub fn stats(&self) -> PoolStats {
         self.with(|machine| machine.stats())

@@ -75,6 +75,7 @@ impl ConfigBuilder {
 
     /// How many redirections one command follows. Default 16; from the fourth on with pauses. At 0 every slot
     /// that moved is an error; at a huge value only the deadline ends a command that nodes send to and fro.
+    #[doc(alias = "allow_redirections")]
     pub fn max_redirects(mut self, redirections: u32) -> Self {
         self.config.cluster.max_redirects = redirections;
         self
@@ -84,6 +85,7 @@ impl ConfigBuilder {
     /// may miss what was just written, and `READONLY` is sent on every connection.
     #[doc(alias = "read_from_replicas")]
     #[doc(alias = "load_balancing_strategy")]
+    #[doc(alias = "read_command")]
     pub fn read_strategy(mut self, strategy: ReadStrategy) -> Self {
         self.config.cluster.read_strategy = strategy;
         self

@@ -15,6 +15,7 @@ use crate::shared::clock;
 /// is gone for the next one. A connection that was lost stays so until [`reconnect`](Connection::reconnect);
 /// the pool does not lend it again.
 #[doc(alias = "acquire")]
+#[doc(alias = "release")]
 #[derive(Debug)]
 #[must_use = "a lease that is not used keeps others waiting"]
 pub struct Lease {

@@ -87,6 +87,7 @@ impl Subscription {
     ///
     /// # Errors
     /// There is no tokio runtime around.
+    #[doc(alias = "run_in_thread")]
     pub fn each(self, handler: impl FnMut(SubscriptionEvent) + Send + 'static) -> Result<Handler> {
         Handler::start(self, handler)
     }
