@@ -4,7 +4,7 @@
 //! likes, or never. What was not brought when a replica becomes the master is lost, as with real servers.
 //! This file must not know who decides that.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::database::Database;
@@ -118,6 +118,8 @@ impl Model {
             for key in database.table().keys() {
                 self.touch(number, key);
             }
+            let held = before_and_now(database, &self.databases[number]);
+            held.into_iter().for_each(|key| self.log_held(number, &key));
         }
         self.invalidate_all(0, true);
         self.handle_timeout(now);
@@ -144,6 +146,7 @@ impl Model {
                 None => drop(self.databases[*database].remove(key)),
             }
             self.signal(*database, key, None);
+            self.log_held(*database, key);
         }
         for (kind, channel, message) in &write.messages {
             self.publish(channel, message, *kind);
@@ -226,9 +229,10 @@ impl Model {
         i64::try_from(count).unwrap_or(i64::MAX)
     }
 
-    /// A message for the subscribers at the replicas.
+    /// A message for the subscribers at the replicas. In a cluster all nodes tell each other of channels.
     pub(crate) fn replicate_message(&mut self, kind: Kind, channel: &[u8], message: &[u8]) {
-        if self.options.replicates && self.replication.master.is_none() {
+        let is_told_to_all = self.cluster.is_some() && kind == Kind::Channel;
+        if self.options.replicates && self.replication.master.is_none() && !is_told_to_all {
             self.replication.messages.push((kind, channel.to_vec(), message.to_vec()));
         }
     }
@@ -260,4 +264,9 @@ impl Model {
         }
         true
     }
+}
+
+/// The keys of either.
+fn before_and_now(before: &Database, now: &Database) -> BTreeSet<Vec<u8>> {
+    before.table().keys().chain(now.table().keys()).cloned().collect()
 }

@@ -23,6 +23,8 @@ pub(super) enum Kind {
     Vote(u64),
     Parcel(Parcel),
     Received(u64, Result<(), String>),
+    /// A channel, and what was published there.
+    Published(Vec<u8>, Vec<u8>),
 }
 
 /// What a node says of itself, and whom it does not hear.
@@ -49,7 +51,7 @@ impl Cluster {
     }
 
     /// Tells all others of this node.
-    pub(super) fn gossip(&mut self, offset: u64, now: Duration) {
+    pub(crate) fn gossip(&mut self, offset: u64, now: Duration) {
         let doubted: Vec<String> = (1..self.nodes.len())
             .filter(|at| !self.is_seen(*at, now))
             .map(|at| self.nodes[at].node.id.clone())
@@ -61,7 +63,23 @@ impl Cluster {
     }
 
     /// Believes a claim as far as it is newer than what is known. What is known better is returned.
+    ///
+    /// A node whose master, or which itself, loses its last slot by that becomes a replica of the one that
+    /// has it now.
     fn believe(&mut self, claim: &Claim, now: Duration) -> Option<usize> {
+        let own = self.master_of(0);
+        let had_slots = !self.ranges(own).is_empty();
+        let better = self.believe_slots(claim, now);
+        if had_slots && self.ranges(own).is_empty() {
+            self.nodes[0].node.master = Some(claim.node.id.clone());
+            // A replica moves no slots.
+            self.migrating.clear();
+            self.importing.clear();
+        }
+        better
+    }
+
+    fn believe_slots(&mut self, claim: &Claim, now: Duration) -> Option<usize> {
         let from = self.find(&claim.node.id).unwrap_or_else(|| {
             self.nodes.push(Known::new(claim.node.clone(), claim.epoch, now));
             self.owners_changed();
@@ -154,7 +172,7 @@ impl Model {
             Kind::Gossip(gossip) => self.handle_gossip(&gossip, now),
             Kind::Update(claim) => {
                 cluster.believe(&claim, now);
-                self.settle_role();
+                self.follow_own_master();
             }
             Kind::Failed(id) => {
                 if let Some(at) = cluster.find(&id).filter(|at| *at != 0) {
@@ -165,8 +183,19 @@ impl Model {
             Kind::Vote(epoch) => self.handle_vote(epoch, now),
             Kind::Parcel(parcel) => self.handle_parcel(from, parcel, now),
             Kind::Received(number, result) => self.handle_received(number, result, now),
+            Kind::Published(channel, message) => {
+                self.publish(&channel, &message, crate::pubsub::Kind::Channel);
+            }
         }
         self.handle_timeout(now);
+    }
+
+    /// Tells the other nodes what was published, for their subscribers.
+    pub(crate) fn publish_to_nodes(&mut self, channel: &[u8], message: &[u8]) {
+        let Some(cluster) = &mut self.cluster else { return };
+        for to in 1..cluster.nodes.len() {
+            cluster.send(to, Message(Kind::Published(channel.to_vec(), message.to_vec())));
+        }
     }
 
     fn handle_gossip(&mut self, gossip: &Gossip, now: Duration) {
@@ -180,6 +209,14 @@ impl Model {
         }
         cluster.nodes[from].heard = now;
         cluster.nodes[from].offset = gossip.offset;
+        let are_primaries = gossip.claim.node.master.is_none() && cluster.me().node.master.is_none();
+        if are_primaries
+            && gossip.claim.epoch == cluster.me().epoch
+            && cluster.me().node.id < gossip.claim.node.id
+        {
+            // Of two that chose the same epoch at the same time, one takes another.
+            cluster.bump_epoch();
+        }
         // A node that is heard again is up, if it is a replica or nothing took its place.
         cluster.nodes[from].failed = false;
         for at in cluster.doubt(from, &gossip.doubted, now) {
@@ -187,21 +224,6 @@ impl Model {
             let id = cluster.nodes[at].node.id.clone();
             for to in (1..cluster.nodes.len()).filter(|to| *to != at) {
                 cluster.send(to, Message(Kind::Failed(id.clone())));
-            }
-        }
-        self.settle_role();
-    }
-
-    /// A master whose slots are another's becomes its replica, and so do its replicas.
-    fn settle_role(&mut self) {
-        let Some(cluster) = &mut self.cluster else { return };
-        let master = cluster.master_of(0);
-        if cluster.ranges(master).is_empty() {
-            let newest = (1..cluster.nodes.len()).filter(|at| !cluster.ranges(*at).is_empty());
-            let newest = newest.max_by_key(|at| cluster.nodes[*at].epoch);
-            if let Some(newest) = newest.filter(|at| *at != 0) {
-                let id = cluster.nodes[newest].node.id.clone();
-                cluster.nodes[0].node.master = Some(id);
             }
         }
         self.follow_own_master();

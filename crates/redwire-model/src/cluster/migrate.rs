@@ -78,6 +78,7 @@ impl Model {
             for (key, entry) in parcel.entries {
                 self.databases[0].insert(&key, entry);
                 self.signal(0, &key, None);
+                self.log_held(0, &key);
             }
             Ok(())
         };
@@ -101,6 +102,7 @@ impl Model {
                     for key in &migration.keys {
                         self.databases[0].remove(key);
                         self.signal(0, key, None);
+                        self.log_held(0, key);
                     }
                     self.commit();
                 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::{Node, slot_of};
-use crate::{ClientId, Condition, Model, Options};
+use crate::{ClientId, Condition, Executed, Model, Options};
 
 const TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -34,7 +34,7 @@ impl World {
         let mut nodes = Vec::new();
         for n in 0..6 {
             let seed = u64::try_from(n).unwrap();
-            let mut model = Model::new(Options::new().replicates(true).seed(seed).port(port(n)));
+            let mut model = Model::new(Options::new().replicates(true).log(true).seed(seed).port(port(n)));
             let others = (0..6).filter(|other| *other != n);
             let all: Vec<Node> = std::iter::once(n).chain(others).map(node).collect();
             model.join_cluster(&all, &slots, TIMEOUT, Duration::ZERO);
@@ -108,6 +108,40 @@ fn a_node_says_where_a_key_is() {
     assert!(world.say(0, "CLUSTER INFO").contains("cluster_state:ok"));
     assert_eq!(world.say(0, "CLUSTER NODES").matches("connected").count(), 6);
     assert_eq!(world.say(0, "CLUSTER SLOTS").matches("127.0.0.1").count(), 6);
+}
+
+#[test]
+fn what_is_published_at_a_node_is_heard_once_at_all() {
+    let mut world = World::new();
+    for node in [0, 2, 3, 4, 5] {
+        assert!(world.say(node, "SUBSCRIBE news").contains("subscribe"));
+    }
+    assert_eq!(world.say(1, "PUBLISH news 7"), ":0");
+    for node in [0, 2, 3, 4, 5] {
+        assert_eq!(world.heard(node), "*3 $7 message $4 news $1 7", "{node}");
+    }
+}
+
+#[test]
+fn the_log_tells_what_came_from_other_nodes() {
+    let mut world = World::new();
+    let held = |model: &mut Model| {
+        let log = model.take_log().into_iter().filter(|done| done.client == Executed::ELSEWHERE);
+        let lines = log.map(|done| String::from_utf8(done.words.join(&b' ')).unwrap());
+        lines.collect::<Vec<_>>()
+    };
+    world.say(2, "RPUSH {foo}a 1 2");
+    assert_eq!(held(&mut world.nodes[5]), ["HOLDS {foo}a list 1 2"]);
+    world.say(0, &format!("CLUSTER SETSLOT 12182 IMPORTING {}", id(2)));
+    world.say(2, &format!("CLUSTER SETSLOT 12182 MIGRATING {}", id(0)));
+    assert_eq!(world.say(2, "MIGRATE 127.0.0.1 7000 {foo}a 0 1000"), "+OK");
+    assert_eq!(held(&mut world.nodes[2]), ["HOLDS {foo}a"]);
+    assert_eq!(held(&mut world.nodes[5]), ["HOLDS {foo}a"]);
+    assert_eq!(held(&mut world.nodes[0]), ["HOLDS {foo}a list 1 2"]);
+    assert_eq!(held(&mut world.nodes[3]), ["HOLDS {foo}a list 1 2"]);
+    let snapshot = world.nodes[0].snapshot();
+    world.nodes[4].restore(&snapshot, world.now);
+    assert_eq!(held(&mut world.nodes[4]), ["HOLDS {foo}a list 1 2"]);
 }
 
 #[test]

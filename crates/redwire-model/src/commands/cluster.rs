@@ -117,6 +117,7 @@ fn failover(cx: &mut Context<'_>, args: Args<'_>) -> Outcome {
 fn setslot(cx: &mut Context<'_>, args: Args<'_>) -> Outcome {
     let slot = slot(&args[2])?;
     let has_keys = !keys_in(cx, slot).is_empty();
+    let (offset, now) = (cx.model.replication.offset, cx.model.now);
     let cluster = cluster(cx)?;
     if cluster.master_of(0) != 0 {
         return Err(refusal("ERR You can use SETSLOT only with masters."));
@@ -152,13 +153,15 @@ fn setslot(cx: &mut Context<'_>, args: Args<'_>) -> Outcome {
                  slot."
             )));
         }
-        if at == 0 && cluster.importing.remove(&slot).is_some() {
-            // The newest owner has the highest epoch, so that all believe it.
-            cluster.bump_epoch();
-        }
+        let is_imported = at == 0 && cluster.importing.remove(&slot).is_some();
         cluster.migrating.remove(&slot);
         cluster.owners[usize::from(slot)] = Some(at);
         cluster.owners_changed();
+        if is_imported {
+            // The newest owner has the highest epoch, so that all believe it, and they hear of it at once.
+            cluster.bump_epoch();
+            cluster.gossip(offset, now);
+        }
     } else {
         return Err(BAD_SETSLOT);
     }

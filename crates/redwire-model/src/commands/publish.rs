@@ -33,6 +33,7 @@ pub(crate) const ROWS: &[Command] = &[
 ];
 
 fn publish(cx: &mut Context<'_>, args: Args<'_>) -> Outcome {
+    cx.model.publish_to_nodes(&args[1], &args[2]);
     Ok(Reply::count(cx.model.publish(&args[1], &args[2], Kind::Channel)))
 }
 
