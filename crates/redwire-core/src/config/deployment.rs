@@ -36,7 +36,7 @@ pub enum Endpoint {
 
 /// A host name or IP address with a port. An IPv6 address is kept without brackets, with `%zone` where it has
 /// one.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct HostPort {
     /// A name to resolve, or an IP address.
     pub host: String,

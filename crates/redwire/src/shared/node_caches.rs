@@ -1,7 +1,7 @@
 //! The parts of a cache: one for a server; in a cluster, one for each node that takes writes, since each
 //! announces what happens to its own keys. It must not know how either driver waits.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use redwire_core::Cmd;
@@ -34,7 +34,8 @@ enum Parts<L: CacheConn> {
 /// Which node is asked for what, by a map.
 struct CachesByMap<L: CacheConn> {
     map: Arc<Map>,
-    node_caches: HashMap<HostPort, Arc<NodeCache<L>>>,
+    /// In an order, so that a seed decides which is connected first.
+    node_caches: BTreeMap<HostPort, Arc<NodeCache<L>>>,
 }
 
 impl<L: CacheConn> NodeCaches<L> {
@@ -45,7 +46,7 @@ impl<L: CacheConn> NodeCaches<L> {
 
     /// Of a cluster, without any yet.
     pub(crate) fn of_cluster(options: CacheOptions) -> Self {
-        let by_map = CachesByMap { map: Arc::default(), node_caches: HashMap::new() };
+        let by_map = CachesByMap { map: Arc::default(), node_caches: BTreeMap::new() };
         Self { options, state: Parts::Cluster(RwLock::new(by_map)) }
     }
 

@@ -6,7 +6,7 @@ mod replicas;
 mod routed;
 mod shared_topology;
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -45,8 +45,8 @@ pub(crate) struct NodeClients<C> {
     make: Box<dyn Fn(&HostPort) -> C + Send + Sync>,
     view: ArcSwap<View<C>>,
     /// All nodes to which there may be connections: those in the map, and those met by redirection since it
-    /// was fetched last.
-    known: Mutex<HashMap<HostPort, Arc<NodeClient<C>>>>,
+    /// was fetched last. In an order, so that a seed decides what is done to all of them, too.
+    known: Mutex<BTreeMap<HostPort, Arc<NodeClient<C>>>>,
     default: Mutex<Option<HostPort>>,
     /// The nodes that answer what only reads; `None` where primaries do.
     readers: Option<Mutex<Readers>>,
@@ -88,7 +88,7 @@ impl<C> NodeClients<C> {
             shared_topology,
             make: Box::new(make),
             view: ArcSwap::from_pointee(view),
-            known: Mutex::new(HashMap::new()),
+            known: Mutex::new(BTreeMap::new()),
             default: Mutex::new(None),
             readers: (options.read_strategy != ReadStrategy::Primary).then(|| Mutex::new(readers)),
             calls: AtomicU64::new(0),
@@ -149,7 +149,7 @@ impl<C> NodeClients<C> {
         self.calls.load(Ordering::Relaxed)
     }
 
-    fn known(&self) -> MutexGuard<'_, HashMap<HostPort, Arc<NodeClient<C>>>> {
+    fn known(&self) -> MutexGuard<'_, BTreeMap<HostPort, Arc<NodeClient<C>>>> {
         self.known.lock()
     }
 
@@ -165,7 +165,7 @@ impl<C> NodeClients<C> {
 
     fn admit(
         &self,
-        known: &mut HashMap<HostPort, Arc<NodeClient<C>>>,
+        known: &mut BTreeMap<HostPort, Arc<NodeClient<C>>>,
         address: &HostPort,
     ) -> Arc<NodeClient<C>> {
         if let Some(node_client) = known.get(address) {
