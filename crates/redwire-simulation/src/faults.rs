@@ -8,6 +8,7 @@ use std::time::Duration;
 use redwire_model::Condition;
 
 use crate::connection::{ConnectionId, Phase};
+use crate::history::Loss;
 use crate::link::{End, Way};
 use crate::server::Door;
 use crate::world::State;
@@ -19,6 +20,8 @@ pub(crate) struct Fault {
     pub(crate) id: usize,
     pub(crate) at: Duration,
     pub(crate) lasts: Duration,
+    /// Which server it befalls; 0 where that means nothing.
+    pub(crate) server: usize,
     pub(crate) kind: FaultKind,
 }
 
@@ -65,8 +68,14 @@ pub(crate) enum FaultKind {
     Pause { writes_only: bool },
     /// The server forgets its scripts.
     ScriptFlush,
-    /// The password changes. The server goes on knowing the former one for as long as this lasts.
+    /// The password changes. The servers go on knowing the former one for as long as this lasts.
     Rotate,
+    /// The other servers neither hear the server nor are heard by it; clients reach it.
+    Isolate,
+    /// A replica, the server itself or the first one of it, takes over without being asked for.
+    TakeOver,
+    /// The slot of one of the keys goes to another primary of a cluster, key by key.
+    Move { pick: u64, to: usize },
 }
 
 /// The refusals that a fault can bring about.
@@ -128,6 +137,17 @@ impl FaultKind {
         }
     }
 
+    /// One of those that only several servers can have.
+    pub(crate) fn draw_of_cluster(random: &mut fastrand::Rng, primaries: usize) -> Self {
+        match random.u32(..8) {
+            0 => Self::Restart { data_lost: random.u32(..4) == 0 },
+            1 => Self::Freeze,
+            2 | 3 => Self::Isolate,
+            4 => Self::TakeOver,
+            _ => Self::Move { pick: random.u64(..64), to: random.usize(..primaries) },
+        }
+    }
+
     /// Whether it strikes at some time after it has begun.
     pub(crate) fn lies_in_wait(self) -> bool {
         matches!(self, Self::CutUp { .. } | Self::CutDown { .. })
@@ -150,31 +170,32 @@ impl FaultKind {
 impl State {
     pub(crate) fn begin_fault(&mut self, number: usize, now: Duration) {
         let fault = self.faults[number];
-        self.history.note(now, || format!("fault {number} begins: {:?}", fault.kind));
+        let at = fault.server;
+        self.history.note(now, || format!("fault {number} begins at server {at}: {:?}", fault.kind));
         match fault.kind {
             FaultKind::HangUp => {
-                self.servers[0].model.kill_clients(now);
-                self.servers[0].revive(now);
+                self.servers[at].model.kill_clients(now);
+                self.servers[at].revive(now);
             }
             FaultKind::Reset { all } => {
-                for (at, id) in self.open().into_iter().enumerate() {
-                    if all || at % 2 == 0 {
+                for (nth, id) in self.open(at).into_iter().enumerate() {
+                    if all || nth % 2 == 0 {
                         self.break_off(id, End::Reset, now);
                     }
                 }
             }
             FaultKind::CutUp { pick, bytes, end } => {
-                if let Some(connection) = self.picked(pick) {
+                if let Some(connection) = self.picked(at, pick) {
                     connection.up.cut_after(bytes, end);
                 }
             }
             FaultKind::CutDown { pick, bytes, end } => {
-                if let Some(connection) = self.picked(pick) {
+                if let Some(connection) = self.picked(at, pick) {
                     connection.down.cut_after(bytes, end);
                 }
             }
             FaultKind::HalfOpen => {
-                for id in self.open() {
+                for id in self.open(at) {
                     if let Some(connection) = self.connections.get_mut(&id) {
                         connection.up.is_dead = true;
                         connection.down.is_dead = true;
@@ -182,24 +203,27 @@ impl State {
                 }
             }
             FaultKind::Restart { .. } => {
-                for id in self.open() {
+                for id in self.open(at) {
                     self.break_off(id, End::Reset, now);
                 }
-                self.servers[0].model.kill_clients(now);
+                self.servers[at].model.kill_clients(now);
             }
             FaultKind::MaxClients(most) => {
-                self.servers[0].command(&format!("CONFIG SET maxclients {}", most + 1), now);
+                self.servers[at].command(&format!("CONFIG SET maxclients {}", most + 1), now);
             }
             // A server that pauses all would hold back what pauses it again.
             FaultKind::Pause { writes_only } if !self.is_paused(number, now) => {
                 let what = if writes_only { "WRITE" } else { "ALL" };
-                self.servers[0].command(&format!("CLIENT PAUSE {} {what}", fault.lasts.as_millis()), now);
+                self.servers[at].command(&format!("CLIENT PAUSE {} {what}", fault.lasts.as_millis()), now);
             }
-            FaultKind::ScriptFlush => self.servers[0].command("SCRIPT FLUSH", now),
-            FaultKind::Rotate if self.servers[0].password.is_some() => {
-                let password = self.servers[0].change_password(now);
-                self.rotated = Some(password);
+            FaultKind::ScriptFlush => self.servers[at].command("SCRIPT FLUSH", now),
+            FaultKind::Rotate => {
+                for server in self.servers.iter_mut().filter(|server| server.password.is_some()) {
+                    self.rotated = Some(server.change_password(now));
+                }
             }
+            FaultKind::TakeOver => self.take_over(at, now),
+            FaultKind::Move { pick, to } => self.begin_move(pick, to, fault.until(), now),
             _ => {}
         }
         self.follow_faults(now);
@@ -207,21 +231,30 @@ impl State {
 
     pub(crate) fn end_fault(&mut self, number: usize, now: Duration) {
         let fault = self.faults[number];
+        let at = fault.server;
         self.history.note(now, || format!("fault {number} ends"));
         match fault.kind {
             FaultKind::Restart { data_lost } => {
-                self.servers[0].model.restart(data_lost, now);
-                self.servers[0].forget_passwords(now);
+                self.servers[at].model.restart(data_lost, now);
+                self.servers[at].forget_passwords(now);
+                self.servers[at].needs_sync = self.servers[at].followed.is_some();
                 if data_lost {
-                    let executed = self.servers[0].model.take_log();
-                    self.history.executed.extend(executed);
-                    self.history.losses.push((self.history.executed.len(), now));
+                    self.drain_log(at);
+                    self.history.losses.push(Loss {
+                        place: self.history.executed.len(),
+                        server: at,
+                        at: now,
+                    });
                 }
             }
-            FaultKind::Rotate => self.servers[0].forget_passwords(now),
-            FaultKind::MaxClients(_) => self.servers[0].command("CONFIG SET maxclients 10000", now),
+            FaultKind::Rotate => {
+                for server in &mut self.servers {
+                    server.forget_passwords(now);
+                }
+            }
+            FaultKind::MaxClients(_) => self.servers[at].command("CONFIG SET maxclients 10000", now),
             FaultKind::CutUp { .. } | FaultKind::CutDown { .. } | FaultKind::CloseAfter(_) => {
-                for connection in self.connections.values_mut() {
+                for connection in self.connections.values_mut().filter(|one| one.server == at) {
                     connection.up.spare();
                     connection.down.spare();
                 }
@@ -233,10 +266,24 @@ impl State {
 
     /// Has the world be as the faults that last say.
     fn follow_faults(&mut self, now: Duration) {
-        let lasting: Vec<FaultKind> =
-            self.faults.iter().filter(|fault| fault.lasts_at(now)).map(|fault| fault.kind).collect();
-        self.way = lasting.iter().fold(self.base_way, |way, kind| way_under(way, *kind));
-        let server = &mut self.servers[0];
+        let lasting: Vec<Fault> = self.faults.iter().filter(|fault| fault.lasts_at(now)).copied().collect();
+        self.way = lasting.iter().fold(self.base_way, |way, fault| way_under(way, fault.kind));
+        let mut were_held = false;
+        for at in 0..self.servers.len() {
+            let kinds = lasting.iter().filter(|fault| fault.server == at).map(|fault| fault.kind).collect();
+            were_held |= self.servers[at].holds_up || self.servers[at].holds_down;
+            self.follow_faults_of(at, kinds, now);
+        }
+        if were_held {
+            for what in std::mem::take(&mut self.held) {
+                self.happen(what, now);
+            }
+        }
+    }
+
+    fn follow_faults_of(&mut self, at: usize, lasting: Vec<FaultKind>, now: Duration) {
+        let is_alone = self.servers.len() == 1;
+        let server = &mut self.servers[at];
         let doors = lasting.iter().filter_map(|kind| match kind {
             FaultKind::Refuse | FaultKind::Restart { .. } => Some(Door::Refuses),
             FaultKind::Silent => Some(Door::Silent),
@@ -250,47 +297,50 @@ impl State {
             let is = lasting.contains(&FaultKind::Refusal(condition));
             server.model.set(condition, is, now);
         }
-        let were_held = server.holds_up || server.holds_down;
         server.holds_up = lasting.iter().any(|kind| matches!(kind, FaultKind::Hold { up: true, .. }));
         server.holds_down = lasting.iter().any(|kind| matches!(kind, FaultKind::Hold { down: true, .. }));
-        let is_frozen = lasting.contains(&FaultKind::Freeze);
+        server.is_cut_off = lasting.contains(&FaultKind::Isolate);
+        server.is_down = lasting.iter().any(|kind| matches!(kind, FaultKind::Restart { .. }));
+        // What is down does nothing by itself, and in particular tells the others nothing.
+        let is_frozen = lasting.contains(&FaultKind::Freeze) || server.is_down && !is_alone;
         let was_frozen = std::mem::replace(&mut server.is_frozen, is_frozen);
         if was_frozen != is_frozen {
             server.model.set(Condition::Frozen, is_frozen, now);
         }
         if was_frozen && !is_frozen {
-            self.read_unread();
-        }
-        if were_held {
-            for what in std::mem::take(&mut self.held) {
-                self.happen(what, now);
-            }
+            self.read_unread(at);
         }
     }
 
-    /// The server has read what arrived while it stood still.
-    fn read_unread(&mut self) {
-        for connection in self.connections.values_mut() {
+    /// A server has read what arrived while it stood still.
+    fn read_unread(&mut self, at: usize) {
+        for connection in self.connections.values_mut().filter(|connection| connection.server == at) {
             connection.up.handle_taken(std::mem::take(&mut connection.unread));
             self.to_wake.extend(connection.wakers.write.take());
         }
     }
 
-    /// Whether another pause lasts.
+    /// Whether another pause lasts at the same server.
     fn is_paused(&self, but: usize, now: Duration) -> bool {
+        let server = self.faults[but].server;
         let others = self.faults.iter().enumerate().filter(|(at, fault)| *at != but && fault.lasts_at(now));
-        others.map(|(_, fault)| fault.kind).any(|kind| matches!(kind, FaultKind::Pause { .. }))
+        others
+            .filter(|(_, fault)| fault.server == server)
+            .any(|(_, fault)| matches!(fault.kind, FaultKind::Pause { .. }))
     }
 
-    fn open(&self) -> Vec<ConnectionId> {
+    fn open(&self, server: usize) -> Vec<ConnectionId> {
         let open = self.connections.iter().filter(|(_, connection)| {
-            connection.phase == Phase::Open && connection.client.is_some() && !connection.is_dropped
+            connection.phase == Phase::Open
+                && connection.client.is_some()
+                && !connection.is_dropped
+                && connection.server == server
         });
         open.map(|(id, _)| *id).collect()
     }
 
-    fn picked(&mut self, pick: u64) -> Option<&mut crate::connection::Connection> {
-        let open = self.open();
+    fn picked(&mut self, server: usize, pick: u64) -> Option<&mut crate::connection::Connection> {
+        let open = self.open(server);
         let at = usize::try_from(pick).unwrap_or(0).checked_rem(open.len())?;
         self.connections.get_mut(&open[at])
     }

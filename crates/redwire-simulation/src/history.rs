@@ -7,6 +7,8 @@ use std::time::Duration;
 use redwire::{Error, Value};
 use redwire_model::Executed;
 
+use crate::scenario::{Scenario, Topology};
+
 /// One operation of a call. The number is its tag: no other operation of the run has the same.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Op {
@@ -28,19 +30,26 @@ pub(crate) enum Op {
     Echo(u64),
     /// `PUBLISH channel tag`
     Publish(String, u64),
+    /// `MSET`, of several keys
+    SetMany(Vec<(String, u64)>),
+    /// `MGET`, of several keys
+    GetMany(Vec<String>),
+    /// `DEL`, of several keys
+    Delete(Vec<String>),
 }
 
 impl Op {
-    /// What of it can be found in the server's log, where it may stand once.
-    pub(crate) fn tag(&self) -> Option<u64> {
+    /// What of it can be found in the servers' logs, where each may stand once.
+    pub(crate) fn tags(&self) -> Vec<u64> {
         match self {
             Self::Set(_, tag)
             | Self::Add(_, tag)
             | Self::Script(_, tag)
             | Self::Push(_, tag)
             | Self::Echo(tag)
-            | Self::Publish(_, tag) => Some(*tag),
-            Self::Get(_) | Self::Pop(_) | Self::Wait(..) => None,
+            | Self::Publish(_, tag) => vec![*tag],
+            Self::SetMany(pairs) => pairs.iter().map(|(_, tag)| *tag).collect(),
+            Self::Get(_) | Self::Pop(_) | Self::Wait(..) | Self::GetMany(_) | Self::Delete(_) => Vec::new(),
         }
     }
 }
@@ -188,6 +197,15 @@ pub(crate) struct Left {
     pub(crate) tasks: usize,
 }
 
+/// A server has lost its data.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Loss {
+    /// How much was executed before.
+    pub(crate) place: usize,
+    pub(crate) server: usize,
+    pub(crate) at: Duration,
+}
+
 /// All that happened.
 #[derive(Debug, Default)]
 pub(crate) struct History {
@@ -197,11 +215,17 @@ pub(crate) struct History {
     pub(crate) cached: Vec<Cached>,
     pub(crate) watched: Vec<Read>,
     pub(crate) scans: Vec<Scanned>,
-    pub(crate) executed: Vec<Executed>,
-    /// How much was executed when the server lost its data, and when that was.
-    pub(crate) losses: Vec<(usize, Duration)>,
-    /// When connections were asked for.
-    pub(crate) connects: Vec<Duration>,
+    /// What each server executed, in the order in which it happened.
+    pub(crate) executed: Vec<(usize, Executed)>,
+    pub(crate) losses: Vec<Loss>,
+    /// When another server took the place of one, whose last writes may be lost by that.
+    pub(crate) replaced: Vec<Duration>,
+    /// When connections were asked for, and to which server.
+    pub(crate) connects: Vec<(Duration, usize)>,
+    /// When a node of a cluster told a client that it is not the one.
+    pub(crate) redirections: Vec<Duration>,
+    /// From when on several servers agreed about their parts, after the last fault.
+    pub(crate) settled: Option<Duration>,
     pub(crate) left: Left,
     /// Other things that must not be, as they were seen: the promise, and how it was broken.
     pub(crate) wrongs: Vec<(&'static str, String)>,
@@ -210,6 +234,16 @@ pub(crate) struct History {
 }
 
 impl History {
+    /// When everything must be well again.
+    pub(crate) fn well(&self, scenario: &Scenario) -> Duration {
+        let calm = if scenario.topology == Topology::Single {
+            scenario.calm()
+        } else {
+            self.settled.unwrap_or(Duration::MAX)
+        };
+        if calm == Duration::ZERO { calm } else { calm.saturating_add(scenario.recovery()) }
+    }
+
     pub(crate) fn note(&mut self, at: Duration, what: impl FnOnce() -> String) {
         if let Some(trace) = &mut self.trace {
             trace.push((at, what()));

@@ -6,11 +6,13 @@
 //! chance; and ten seconds pass in some milliseconds. What happened is held against the promises I1 to I7
 //! (`DESIGN.md`).
 
+mod between;
 mod connection;
 mod faults;
 mod history;
 mod judge;
 mod link;
+mod moves;
 mod program;
 mod run;
 mod scenario;
@@ -21,6 +23,7 @@ mod workload;
 mod world;
 
 pub use program::program;
+pub use scenario::Topology;
 
 /// What is known of one run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,22 +40,24 @@ pub struct Report {
 /// Runs the scenario that `seed` decides.
 ///
 /// ```
-/// let report = redwire_simulation::simulate(7);
+/// use redwire_simulation::{Topology, simulate};
+///
+/// let report = simulate(Topology::Single, 7);
 /// assert!(report.wrongs.is_empty(), "{:?}", report.wrongs);
 /// ```
 #[must_use]
-pub fn simulate(seed: u64) -> Report {
-    report(seed, false)
+pub fn simulate(topology: Topology, seed: u64) -> Report {
+    report(topology, seed, false)
 }
 
 /// As [`simulate`], and tells all that happens.
 #[must_use]
-pub fn trace(seed: u64) -> Report {
-    report(seed, true)
+pub fn trace(topology: Topology, seed: u64) -> Report {
+    report(topology, seed, true)
 }
 
-fn report(seed: u64, traced: bool) -> Report {
-    let scenario = scenario::Scenario::draw(seed);
+fn report(topology: Topology, seed: u64, traced: bool) -> Report {
+    let scenario = scenario::Scenario::draw(topology, seed);
     let history = run::run(&scenario, traced);
     let wrongs = judge::judge(&scenario, &history).iter().map(ToString::to_string).collect();
     let mut trace = String::new();

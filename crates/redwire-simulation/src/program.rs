@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use crate::history::History;
 use crate::judge::{Wrong, judge};
 use crate::run::run;
-use crate::scenario::Scenario;
+use crate::scenario::{Scenario, Topology};
 use crate::shrink::shrink;
 
 const HELP: &str = "\
@@ -18,7 +18,7 @@ usage: simulate [OPTIONS]
 
   --seeds N           so many numbers, one after the other (1000)
   --from N            the first of them (0)
-  --scenario NAME     of this kind only: single
+  --scenario NAME     of this kind only: single, cluster (as the number decides)
   --hours H           for so long, in place of a count; fractions are fine
   --jobs N            on so many threads (as many as there are processors)
   --first             stop at the first number that fails
@@ -39,6 +39,7 @@ struct Options {
     stops: bool,
     plain: bool,
     seed: Option<u64>,
+    topology: Option<Topology>,
     trace: bool,
     tasks: Option<Vec<usize>>,
     faults: Option<Vec<usize>>,
@@ -55,6 +56,7 @@ impl Options {
             stops: false,
             plain: false,
             seed: None,
+            topology: None,
             trace: false,
             tasks: None,
             faults: None,
@@ -97,8 +99,7 @@ impl Options {
                 self.limit = Some(limit.map_err(|_| format!("--hours expects a time, got {value:?}"))?);
                 self.seeds = u64::MAX;
             }
-            "--scenario" if value == "single" => {}
-            "--scenario" => return Err(format!("there is no scenario {value:?}; there is: single")),
+            "--scenario" => self.topology = Some(value.parse()?),
             _ => return Err(format!("there is no option {name}\n\n{HELP}")),
         }
         Ok(())
@@ -106,7 +107,8 @@ impl Options {
 
     /// The scenario of a number, less what is to be left out.
     fn scenario(&self, seed: u64) -> Scenario {
-        let mut scenario = Scenario::draw(seed);
+        let topology = self.topology.unwrap_or_else(|| Topology::of(seed));
+        let mut scenario = Scenario::draw(topology, seed);
         if let Some(tasks) = &self.tasks {
             scenario.tasks.retain(|task| tasks.contains(&task.id));
         }
@@ -204,13 +206,16 @@ const EVENTS: usize = 40;
 fn show(scenario: &Scenario, wrong: &Wrong, shrinks: bool) {
     let seed = scenario.seed;
     if !shrinks {
-        println!("seed {seed} failed: {wrong}");
+        println!("{} seed {seed} failed: {wrong}", scenario.topology.name());
         return;
     }
     let (small, wrongs) = shrink(scenario, wrong.promise);
     let history: History = run(&small, true);
     let list = |numbers: Vec<String>| numbers.join(",");
-    let mut text = format!("seed {seed} failed: {wrong}\nas small as it was found:\n{small}\n");
+    let mut text = format!(
+        "{} seed {seed} failed: {wrong}\nas small as it was found:\n{small}\n",
+        small.topology.name()
+    );
     let trace = history.trace.unwrap_or_default();
     let shown = trace.len().saturating_sub(EVENTS);
     text += &format!("the last {} of {} events:\n", trace.len() - shown, trace.len());
@@ -221,7 +226,8 @@ fn show(scenario: &Scenario, wrong: &Wrong, shrinks: bool) {
         text += &format!("{wrong}\n");
     }
     println!(
-        "{text}again: cargo xtask simulate --seed {seed} --tasks {} --faults {} --length {} --trace\n",
+        "{text}again: cargo xtask simulate --scenario {} --seed {seed} --tasks {} --faults {} --length {} --trace\n",
+        small.topology.name(),
         list(small.tasks.iter().map(|task| task.id.to_string()).collect()),
         list(small.faults.iter().map(|fault| fault.id.to_string()).collect()),
         small.length.as_millis(),

@@ -7,15 +7,16 @@ use std::sync::{Arc, Once};
 use std::time::Duration;
 
 use redwire::Client;
-use redwire_model::{Model, Options};
+use redwire_model::{Model, Node, Options};
 use tokio::runtime::Builder;
 use tokio::time::{sleep, timeout_at};
 
+use crate::between::node_id;
 use crate::history::{History, Left};
-use crate::scenario::Scenario;
+use crate::scenario::{PRIMARIES, Scenario, Topology};
 use crate::server::Server;
 use crate::stream;
-use crate::workload::{FIELDS, SCRIPT, Worker};
+use crate::workload::{FIELDS, SCRIPT, Worker, fixed_key};
 use crate::world::World;
 
 /// Every call has a deadline, so all tasks must have ended by then.
@@ -32,8 +33,38 @@ pub(crate) fn run(scenario: &Scenario, traced: bool) -> History {
     history
 }
 
-fn server(scenario: &Scenario) -> Server {
-    let mut options = Options::new().seed(scenario.seed).log(true);
+/// The servers, with what they hold from the beginning on.
+fn servers(scenario: &Scenario) -> Vec<Server> {
+    let mut servers: Vec<Server> = (0..scenario.servers()).map(|number| server(scenario, number)).collect();
+    let fields: Vec<String> = (0..FIELDS).map(|field| format!("field{field} {field}")).collect();
+    let hash = format!("HSET hash {}", fields.join(" "));
+    for server in &mut servers {
+        // All but the one whose key it is refuse it.
+        server.command(&hash, Duration::ZERO);
+        if scenario.topology == Topology::Cluster {
+            for key in (0..FIELDS).map(fixed_key) {
+                server.command(&format!("SET {key} there"), Duration::ZERO);
+            }
+        }
+    }
+    // Replicas have it, too.
+    for master in 0..servers.len() {
+        let (snapshot, _) = (servers[master].model.snapshot(), servers[master].model.take_writes());
+        let address = servers[master].address.clone();
+        let is_replica = |server: &&mut Server| {
+            server.model.master().is_some_and(|(host, port)| host == address.0 && port == address.1)
+        };
+        for replica in servers.iter_mut().filter(is_replica) {
+            replica.model.restore(&snapshot, Duration::ZERO);
+        }
+    }
+    servers
+}
+
+fn server(scenario: &Scenario, number: usize) -> Server {
+    let is_alone = scenario.topology == Topology::Single;
+    let seed = scenario.seed.wrapping_add(number as u64);
+    let mut options = Options::new().seed(seed).log(true).replicates(!is_alone);
     if scenario.options.has_password {
         options = options.password(Server::password(0));
     }
@@ -42,18 +73,31 @@ fn server(scenario: &Scenario) -> Server {
         let words = [b"INCRBY".to_vec(), call.keys[0].clone(), call.args[0].clone()];
         call.call(&words)
     });
-    let mut server = Server::new(model, scenario.options.has_password);
-    let fields: Vec<String> = (0..FIELDS).map(|field| format!("field{field} {field}")).collect();
-    server.command(&format!("HSET hash {}", fields.join(" ")), Duration::ZERO);
-    server
+    if scenario.topology == Topology::Cluster {
+        join_cluster(&mut model, scenario, number);
+    }
+    Server::new(model, scenario.address(number), scenario.options.has_password)
+}
+
+/// Makes it a node: of the servers the first are primaries, and those behind them their replicas.
+fn join_cluster(model: &mut Model, scenario: &Scenario, number: usize) {
+    let node = |server: usize| {
+        let (host, port) = scenario.address(server);
+        let node = Node::new(node_id(server), host, port);
+        if server < PRIMARIES { node } else { node.replica_of(node_id(server % PRIMARIES)) }
+    };
+    let others = (0..scenario.servers()).filter(|other| *other != number);
+    let nodes: Vec<Node> = std::iter::once(number).chain(others).map(node).collect();
+    let ids: Vec<String> = (0..PRIMARIES).map(node_id).collect();
+    let slots =
+        [(ids[0].as_str(), 0, 5_460), (ids[1].as_str(), 5_461, 10_922), (ids[2].as_str(), 10_923, 16_383)];
+    model.join_cluster(&nodes, &slots, scenario.set.node_timeout, Duration::ZERO);
 }
 
 async fn simulate(scenario: &Scenario, traced: bool) -> History {
     let scenario = Arc::new(scenario.clone());
     let history = History { trace: traced.then(Vec::new), ..History::default() };
-    let servers = vec![server(&scenario)];
-    let world = World::new(servers, scenario.way, scenario.seed, scenario.faults.clone(), history);
-    let world = Arc::new(world);
+    let world = Arc::new(World::new(servers(&scenario), &scenario, history));
     tokio::spawn(Arc::clone(&world).drive());
 
     let config = stream::config(&world, &scenario).expect("options fit");
@@ -82,7 +126,13 @@ async fn let_go(world: &World, scenario: &Scenario, client: Client) -> Left {
     world.note(|| "all tasks have ended".to_owned());
     // What was given up is found out, or found dead.
     sleep(scenario.options.health * 2 + Duration::from_secs(2)).await;
-    let stats = client.pool().stats();
+    let stats = match client.cluster() {
+        Some(cluster) => {
+            let nodes = cluster.stats().into_iter().map(|(node, _)| cluster.node(&node).pool().stats());
+            nodes.collect()
+        }
+        None => vec![client.pool().stats()],
+    };
     world.note(|| "the client is dropped".to_owned());
     drop(client);
     sleep(Duration::from_secs(10)).await;
@@ -93,8 +143,11 @@ async fn let_go(world: &World, scenario: &Scenario, client: Client) -> Left {
     // One of them is the world's.
     let tasks = tokio::runtime::Handle::current().metrics().num_alive_tasks() - 1;
     // What is kept warm is made anew from time to time.
-    let connecting = stats.connecting.saturating_sub(scenario.options.min_idle);
-    Left { in_use: stats.in_use, connecting, waiting: stats.waiting, connections, tasks }
+    let warm = scenario.options.min_idle;
+    let connecting = stats.iter().map(|stats| stats.connecting.saturating_sub(warm)).sum();
+    let in_use = stats.iter().map(|stats| stats.in_use).sum();
+    let waiting = stats.iter().map(|stats| stats.waiting).sum();
+    Left { in_use, connecting, waiting, connections, tasks }
 }
 
 thread_local! {

@@ -4,7 +4,10 @@
 //! Not every scenario has everything: some are quiet and some wild, so that what only shows where something
 //! else is absent is found as well. This file must not know how a scenario is carried out.
 
+mod set;
+
 use std::fmt;
+use std::str::FromStr;
 use std::time::Duration;
 
 use redwire::config::{Config, ConfigBuilder, Protocol};
@@ -12,11 +15,46 @@ use redwire::config::{Config, ConfigBuilder, Protocol};
 use crate::faults::{Fault, FaultKind};
 use crate::link::Way;
 
-/// Which servers there are. Sets with sentinels and clusters are to come.
+pub(crate) use set::{PRIMARIES, SetOptions};
+
+/// Which servers there are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Topology {
+pub enum Topology {
     /// One server.
     Single,
+    /// Three primaries that share the slots, with or without a replica each.
+    Cluster,
+}
+
+impl Topology {
+    /// All there are.
+    pub const ALL: [Self; 2] = [Self::Single, Self::Cluster];
+
+    /// The one that a number has where no other is asked for.
+    #[must_use]
+    pub fn of(seed: u64) -> Self {
+        let count = Self::ALL.len() as u64;
+        Self::ALL[usize::try_from(seed % count).unwrap_or(0)]
+    }
+
+    /// The word for it on the command line.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Single => "single",
+            Self::Cluster => "cluster",
+        }
+    }
+}
+
+impl FromStr for Topology {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        let found = Self::ALL.into_iter().find(|topology| topology.name() == name);
+        let names = Self::ALL.map(Self::name).join(", ");
+        found.ok_or_else(|| format!("there is no scenario {name:?}; there are: {names}"))
+    }
 }
 
 /// What a task does for the length of a scenario.
@@ -42,7 +80,7 @@ pub(crate) enum Work {
     Leases,
     /// Clients that are opened, used and closed.
     Clients,
-    /// All fields of a hash, page by page.
+    /// All fields of a hash, or all keys of a cluster, page by page.
     Scans,
 }
 
@@ -98,6 +136,8 @@ pub(crate) struct Options {
 pub(crate) struct Scenario {
     pub(crate) seed: u64,
     pub(crate) topology: Topology,
+    /// What matters where there are several servers.
+    pub(crate) set: SetOptions,
     /// How long tasks go on.
     pub(crate) length: Duration,
     pub(crate) options: Options,
@@ -123,7 +163,16 @@ fn millis(random: &mut fastrand::Rng, from: &[u64]) -> Duration {
 
 impl Scenario {
     /// What `seed` decides.
-    pub(crate) fn draw(seed: u64) -> Self {
+    pub(crate) fn draw(topology: Topology, seed: u64) -> Self {
+        let mut scenario = Self::draw_single(seed);
+        match topology {
+            Topology::Single => {}
+            Topology::Cluster => scenario.make_cluster(),
+        }
+        scenario
+    }
+
+    fn draw_single(seed: u64) -> Self {
         let random = &mut fastrand::Rng::with_seed(seed ^ 0x9e37_79b9_7f4a_7c15);
         let options = Options {
             resp2: random.u32(..3) == 0,
@@ -155,6 +204,7 @@ impl Scenario {
         Self {
             seed,
             topology: Topology::Single,
+            set: SetOptions::default(),
             length: LENGTH,
             options,
             way,
@@ -181,21 +231,24 @@ impl Scenario {
                 let kind = pick(random, &kinds);
                 let kind = FaultKind::draw(random, kind);
                 let lasts = if kind.lies_in_wait() { last - at } else { lasts };
-                Fault { id: 0, at: Duration::from_millis(at), lasts: Duration::from_millis(lasts), kind }
+                Fault {
+                    id: 0,
+                    at: Duration::from_millis(at),
+                    lasts: Duration::from_millis(lasts),
+                    server: 0,
+                    kind,
+                }
             })
             .collect();
-        faults.sort_by_key(|fault| fault.at);
-        for (id, fault) in faults.iter_mut().enumerate() {
-            fault.id = id;
-        }
+        number(&mut faults);
         faults
     }
 
     /// The configuration of a client in it.
     pub(crate) fn config(&self) -> ConfigBuilder {
         let options = &self.options;
-        Config::builder()
-            .host("server")
+        let config = Config::builder()
+            .host(SERVER)
             .seed(self.seed)
             .protocol(if options.resp2 { Protocol::Resp2 } else { Protocol::Resp3 })
             .timeout(options.timeout)
@@ -206,7 +259,8 @@ impl Scenario {
             .min_idle_connections(options.min_idle.min(options.connections))
             .max_lifetime(options.max_lifetime)
             .retries(options.retries)
-            .mark_every(options.mark_every)
+            .mark_every(options.mark_every);
+        if self.topology == Topology::Single { config } else { self.set_config(config) }
     }
 
     /// When the last fault is over.
@@ -214,19 +268,22 @@ impl Scenario {
         self.faults.iter().map(Fault::until).max().unwrap_or_default()
     }
 
-    /// When everything must be well again.
-    pub(crate) fn well(&self) -> Duration {
+    /// How long after the last fault everything must be well again, once the servers are.
+    pub(crate) fn recovery(&self) -> Duration {
         let options = &self.options;
         // A silent peer is found by then, or by the longest deadline of those who wait for it.
         let found = (options.health * 2).max(options.timeout).max(LONGEST);
         // An attempt that hangs has to end, and the pause after it.
         let tried = options.connect_timeout + Duration::from_secs(1);
-        if self.faults.is_empty() { Duration::ZERO } else { self.calm() + found + tried + self.slack() }
+        let learnt = if self.topology == Topology::Single { Duration::ZERO } else { set::LEARNT };
+        found + tried + learnt + self.slack()
     }
 
     /// How long what passes the network takes at most, when there are no faults.
     pub(crate) fn slack(&self) -> Duration {
-        (self.way.latency + self.way.jitter) * 20 + Duration::from_millis(100)
+        let slack = (self.way.latency + self.way.jitter) * 20 + Duration::from_millis(100);
+        // With redirections.
+        if self.topology == Topology::Single { slack } else { slack * 2 }
     }
 
     /// How long a byte is on its way at most, while nothing is held.
@@ -248,16 +305,30 @@ impl Scenario {
 impl fmt::Display for Scenario {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "  {:?}, {:?}, {} keys of a kind", self.topology, self.length, self.keys)?;
+        if self.topology != Topology::Single {
+            writeln!(f, "  {:?}", self.set)?;
+        }
         writeln!(f, "  {:?}", self.options)?;
         writeln!(f, "  {:?}", self.way)?;
         for task in &self.tasks {
             let Task { id, work, pause, drops } = task;
             writeln!(f, "  task {id}: {work:?}, pauses up to {pause} ms, drops one of {drops}")?;
         }
-        for Fault { id, at, lasts, kind } in &self.faults {
-            writeln!(f, "  fault {id}: at {at:?} for {lasts:?}: {kind:?}")?;
+        for Fault { id, at, lasts, server, kind } in &self.faults {
+            writeln!(f, "  fault {id}: at {at:?} for {lasts:?}, server {server}: {kind:?}")?;
         }
-        write!(f, "  all is well from {:?} on", self.well())
+        write!(f, "  all is calm from {:?} on, and well {:?} later", self.calm(), self.recovery())
+    }
+}
+
+/// The name of a server that is alone.
+pub(crate) const SERVER: &str = "server";
+
+/// Puts faults into the order of their time, and numbers them.
+fn number(faults: &mut [Fault]) {
+    faults.sort_by_key(|fault| fault.at);
+    for (id, fault) in faults.iter_mut().enumerate() {
+        fault.id = id;
     }
 }
 

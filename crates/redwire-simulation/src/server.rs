@@ -38,6 +38,15 @@ impl Door {
 #[derive(Debug)]
 pub(crate) struct Server {
     pub(crate) model: Model,
+    /// Where clients and other servers reach it.
+    pub(crate) address: (String, u16),
+    /// It has ended, and will be back.
+    pub(crate) is_down: bool,
+    /// The other servers do not reach it, nor it them.
+    pub(crate) is_cut_off: bool,
+    /// Whose replica it is, and whether it needs all of that one's data.
+    pub(crate) followed: Option<usize>,
+    pub(crate) needs_sync: bool,
     pub(crate) door: Door,
     /// The process stands still: nothing is read, and the kernel accepts for it.
     pub(crate) is_frozen: bool,
@@ -55,10 +64,15 @@ pub(crate) struct Server {
 
 impl Server {
     /// A server that the model is, with the first password if it has one.
-    pub(crate) fn new(mut model: Model, has_password: bool) -> Self {
+    pub(crate) fn new(mut model: Model, address: (String, u16), has_password: bool) -> Self {
         let admin = model.connect("127.0.0.1:1", Duration::ZERO);
         let mut server = Self {
             model,
+            address,
+            is_down: false,
+            is_cut_off: false,
+            followed: None,
+            needs_sync: false,
             door: Door::Open,
             is_frozen: false,
             holds_up: false,
@@ -101,9 +115,37 @@ impl Server {
         }
     }
 
-    fn say(&mut self, line: &str, now: Duration) {
+    /// Says a line, and gives what was answered at once.
+    fn say(&mut self, line: &str, now: Duration) -> String {
         self.model.receive(self.admin, format!("{line}\r\n").as_bytes(), now);
-        let _ = self.model.transmit(self.admin);
+        String::from_utf8_lossy(&self.model.transmit(self.admin)).into_owned()
+    }
+
+    /// What it answers to a command; `None` while it does not answer.
+    pub(crate) fn ask(&mut self, line: &str, now: Duration) -> Option<String> {
+        if self.is_frozen || self.is_down {
+            return None;
+        }
+        self.revive(now);
+        let answer = self.say(line, now);
+        if answer.is_empty() {
+            // It would come later, and be taken for that to another question.
+            self.model.kill_client(self.admin, now);
+        }
+        Some(answer).filter(|answer| !answer.is_empty() && !answer.starts_with('-'))
+    }
+
+    /// Says a line to which the answer may come later, or not at all.
+    pub(crate) fn tell(&mut self, line: &str, now: Duration) {
+        if !self.is_frozen && !self.is_down {
+            self.revive(now);
+            self.say(line, now);
+        }
+    }
+
+    /// Whether other servers are in touch with it.
+    pub(crate) fn is_reached(&self) -> bool {
+        !self.is_down && !self.is_cut_off
     }
 
     /// Has a new password beside the former one; says which.

@@ -8,7 +8,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use redwire::config::Config;
+use redwire::config::{Config, Endpoint};
 use redwire::connector::Connector;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
@@ -34,11 +34,15 @@ pub(crate) fn config(world: &Arc<World>, scenario: &Scenario) -> redwire::Result
 
 fn connector(world: &Arc<World>) -> Connector {
     let world = Arc::clone(world);
-    Connector::from_fn(move |_| connect(Arc::clone(&world)))
+    Connector::from_fn(move |endpoint| connect(Arc::clone(&world), endpoint))
 }
 
-async fn connect(world: Arc<World>) -> io::Result<Stream> {
-    let id = world.with(|state, now| state.connect(0, now));
+async fn connect(world: Arc<World>, endpoint: Endpoint) -> io::Result<Stream> {
+    let id = world.with(|state, now| {
+        let server = state.server_at(&endpoint)?;
+        Some(state.connect(server, now))
+    });
+    let id = id.ok_or_else(refused)?;
     let stream = Stream { world, id };
     poll_fn(|cx| {
         stream.world.with(|state, _| {

@@ -21,10 +21,10 @@ use redwire::{Client, Cmd, Pipeline, Result, Run, Script, Slot, Value, cmd};
 use tokio::time::sleep;
 
 use crate::history::{Answer, Call, Ended, Form, Op};
-use crate::scenario::{LONGEST, Scenario, Task, Work};
+use crate::scenario::{LONGEST, Scenario, Task, Topology, Work};
 use crate::world::World;
 
-pub(crate) use scans::FIELDS;
+pub(crate) use scans::{FIELDS, fixed_key};
 
 /// What stands for the script of [`Op::Script`] in the model.
 pub(crate) const SCRIPT: &str = "return redis.call('INCRBY', KEYS[1], ARGV[1])";
@@ -45,6 +45,8 @@ pub(crate) struct Worker {
     task: Task,
     tags: u64,
     script: Script,
+    /// The number that keys have now, where all must be in one slot.
+    slot: Option<u64>,
 }
 
 impl Worker {
@@ -57,6 +59,7 @@ impl Worker {
             task,
             tags: (task.id as u64 + 1) * TAGS,
             script: Script::new(SCRIPT),
+            slot: None,
         }
     }
 
@@ -95,7 +98,12 @@ impl Worker {
     }
 
     fn key(&mut self, kind: &str) -> String {
-        format!("{kind}{}", self.random.u64(..self.scenario.keys))
+        let number = self.random.u64(..self.scenario.keys);
+        // In a cluster all kinds of a number are in one slot, and each number in another.
+        match self.scenario.topology {
+            Topology::Cluster => format!("{kind}{{{}}}", self.slot.unwrap_or(number)),
+            Topology::Single => format!("{kind}{number}"),
+        }
     }
 
     fn chance(&mut self, of: u32) -> bool {
@@ -190,6 +198,11 @@ fn command(op: &Op, script: &Script) -> Cmd<Value> {
         }
         Op::Echo(tag) => cmd("ECHO").arg(*tag),
         Op::Publish(channel, tag) => cmd("PUBLISH").arg(channel).arg(*tag),
+        Op::SetMany(pairs) => {
+            pairs.iter().fold(cmd("MSET"), |command, (key, tag)| command.arg(key).arg(format!("{key}:{tag}")))
+        }
+        Op::GetMany(keys) => keys.iter().fold(cmd("MGET"), Cmd::arg),
+        Op::Delete(keys) => keys.iter().fold(cmd("DEL"), Cmd::arg),
     }
 }
 

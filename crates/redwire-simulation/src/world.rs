@@ -10,14 +10,18 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use redwire::config::Endpoint;
 use redwire::credentials::{Credentials, RotatingCredentials};
 use redwire_model::ClientId;
 use tokio::time::{Instant, sleep};
 
+use crate::between::{Between, Cargo};
 use crate::connection::{Connection, ConnectionId, Phase};
 use crate::faults::Fault;
 use crate::history::History;
 use crate::link::{End, Way};
+use crate::moves::Move;
+use crate::scenario::{Scenario, Topology};
 use crate::server::{Door, Server};
 
 /// What is to happen.
@@ -35,6 +39,12 @@ pub(crate) enum Happening {
     DownEnd(ConnectionId, End),
     FaultBegins(usize),
     FaultEnds(usize),
+    /// Something reaches a server from another one.
+    Between(usize, usize, Cargo),
+    /// A slot moves on.
+    MoveStep(usize),
+    /// It is looked whether the servers agree.
+    Look,
 }
 
 /// The simulated world, which streams and tasks share.
@@ -60,6 +70,12 @@ pub(crate) struct State {
     /// What waits until the way to its server is free again.
     pub(crate) held: Vec<Happening>,
     pub(crate) faults: Vec<Fault>,
+    /// The ways between servers.
+    pub(crate) between: Between,
+    /// The slots that have been sent to other nodes.
+    pub(crate) moves: Vec<Move>,
+    /// How many keys of a kind there are.
+    pub(crate) keys: u64,
     pub(crate) history: History,
     arranged: u64,
     next_connection: ConnectionId,
@@ -70,23 +86,20 @@ pub(crate) struct State {
 }
 
 impl World {
-    pub(crate) fn new(
-        servers: Vec<Server>,
-        way: Way,
-        seed: u64,
-        faults: Vec<Fault>,
-        history: History,
-    ) -> Self {
+    pub(crate) fn new(servers: Vec<Server>, scenario: &Scenario, history: History) -> Self {
         let mut state = State {
-            random: fastrand::Rng::with_seed(seed),
-            base_way: way,
-            way,
+            random: fastrand::Rng::with_seed(scenario.seed),
+            base_way: scenario.way,
+            way: scenario.way,
             servers,
             connections: BTreeMap::new(),
             owners: BTreeMap::new(),
             happenings: BTreeMap::new(),
             held: Vec::new(),
-            faults,
+            faults: scenario.faults.clone(),
+            between: Between::new(scenario.set.distance),
+            moves: Vec::new(),
+            keys: scenario.keys,
             history,
             arranged: 0,
             next_connection: 1,
@@ -98,6 +111,9 @@ impl World {
             let (from, until) = (state.faults[number].at, state.faults[number].until());
             state.arrange(from, Happening::FaultBegins(number));
             state.arrange(until, Happening::FaultEnds(number));
+        }
+        if scenario.topology != Topology::Single {
+            state.arrange(scenario.calm(), Happening::Look);
         }
         let credentials = RotatingCredentials::new(Credentials::default_user(Server::password(0)));
         Self { begun: Instant::now(), credentials, state: Mutex::new(state) }
@@ -190,6 +206,7 @@ impl State {
             for number in 0..self.servers.len() {
                 self.serve(number, now);
             }
+            self.carry(now);
             let due = self.happenings.first_entry().filter(|entry| entry.key().0 <= now);
             if let Some(entry) = due {
                 let what = entry.remove();
@@ -236,6 +253,9 @@ impl State {
             }
             Happening::FaultBegins(number) => self.begin_fault(number, now),
             Happening::FaultEnds(number) => self.end_fault(number, now),
+            Happening::Between(from, to, cargo) => self.handle_cargo(from, to, cargo, now),
+            Happening::MoveStep(number) => self.step_move(number, now),
+            Happening::Look => self.look(now),
         }
     }
 
@@ -251,12 +271,20 @@ impl State {
         if up { server.holds_up } else { server.holds_down }
     }
 
+    /// The server behind an address.
+    pub(crate) fn server_at(&self, endpoint: &Endpoint) -> Option<usize> {
+        let Endpoint::Tcp(address) = endpoint else { return None };
+        self.servers
+            .iter()
+            .position(|server| server.address.0 == address.host && server.address.1 == address.port)
+    }
+
     /// A client wants to connect.
     pub(crate) fn connect(&mut self, server: usize, now: Duration) -> ConnectionId {
         let id = self.next_connection;
         self.next_connection += 1;
-        self.history.connects.push(now);
-        self.history.note(now, || format!("connection {id} is asked for"));
+        self.history.connects.push((now, server));
+        self.history.note(now, || format!("connection {id} to server {server} is asked for"));
         let mut connection = Connection::new(server);
         let at = connection.up.arrival(now, &self.way, &mut self.random);
         self.connections.insert(id, connection);
@@ -331,16 +359,22 @@ impl State {
                 None => self.servers[number].model.disconnect(client, now),
             }
         }
+        self.drain_log(number);
+    }
+
+    /// Takes over what a server has executed.
+    pub(crate) fn drain_log(&mut self, number: usize) {
         let executed = self.servers[number].model.take_log();
         if self.history.trace.is_some() {
             for done in &executed {
                 let words: Vec<_> = done.words.iter().map(|word| String::from_utf8_lossy(word)).collect();
                 let words = words.iter().take(6).map(|word| shortened(word)).collect::<Vec<_>>().join(" ");
                 let error = done.error.as_deref().unwrap_or("done");
-                self.history.note(now, || format!("server, client {}: {words}: {error}", done.client));
+                let client = done.client;
+                self.history.note(done.at, || format!("server {number}, client {client}: {words}: {error}"));
             }
         }
-        self.history.executed.extend(executed);
+        self.history.executed.extend(executed.into_iter().map(|done| (number, done)));
     }
 
     /// Sends what the server has for a client, as far as there is room.
@@ -361,6 +395,9 @@ impl State {
                     self.hang_up(id, End::Closed, now);
                 }
                 return;
+            }
+            if output[..taken].windows(MOVED.len()).any(|bytes| bytes == MOVED) {
+                self.history.redirections.push(now);
             }
             let (pieces, end) = connection.down.send(&output[..taken], now, &self.way, &mut self.random);
             server.model.sent(client, taken);
@@ -420,6 +457,9 @@ impl State {
         }
     }
 }
+
+/// How a node begins to say that another has the slot.
+const MOVED: &[u8] = b"-MOVED ";
 
 /// A word as the trace shows it.
 fn shortened(word: &str) -> String {

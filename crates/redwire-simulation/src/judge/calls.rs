@@ -2,7 +2,7 @@
 //!
 //! This file must not know what a server is.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::time::Duration;
 
 use redwire::{ErrorKind, Outcome};
@@ -15,7 +15,7 @@ use crate::history::{Answer, Call, Ended, Form, History, Op};
 const TICK: Duration = Duration::from_millis(1);
 
 pub(super) fn judge(history: &History, replay: &Replay, verdict: &mut Verdict) {
-    let mut popped = HashSet::new();
+    let mut popped: HashMap<(&str, &str), usize> = HashMap::new();
     for (place, call) in history.calls.iter().enumerate() {
         deadline(place, call, verdict);
         executions(place, call, replay, verdict);
@@ -33,7 +33,12 @@ pub(super) fn judge(history: &History, replay: &Replay, verdict: &mut Verdict) {
                 if let Op::Pop(key) | Op::Wait(key, _) = op
                     && let Some(element) = element(answer)
                 {
-                    let is_new = popped.insert((key, element));
+                    let count = popped.entry((key, element)).or_default();
+                    *count += 1;
+                    // Where writes are lost with a server, the same element is popped anew.
+                    let done = replay.pops.get(key).into_iter().flatten();
+                    let done = done.filter(|done| self::element(&done.answer) == Some(element)).count();
+                    let is_new = *count <= done;
                     verdict.check(is_new, "I1", || format!("call {place}: {element} was popped twice"));
                 }
             }
@@ -64,15 +69,20 @@ fn deadline(place: usize, call: &Call, verdict: &mut Verdict) {
 /// Whether what was executed is what its caller was told.
 fn executions(place: usize, call: &Call, replay: &Replay, verdict: &mut Verdict) {
     // What only reads may be executed more often, and keeps the outcome of its last try.
-    let counted = |op: &&Op| op.tag().is_some() && !matches!(op, Op::Echo(_));
-    let tags: Vec<u64> = call.ops.iter().filter(counted).filter_map(Op::tag).collect();
+    let counted = |op: &&Op| !matches!(op, Op::Echo(_));
+    let (ops, tags): (Vec<&Op>, Vec<u64>) = call
+        .ops
+        .iter()
+        .filter(counted)
+        .flat_map(|op| op.tags().into_iter().map(move |tag| (op, tag)))
+        .unzip();
     let none = Vec::new();
     let done: Vec<&Vec<Done>> = tags.iter().map(|tag| replay.tagged.get(tag).unwrap_or(&none)).collect();
     let mut wrong = |what: String| {
         verdict.wrong("I2", format!("call {place} of task {}: {what}", call.task));
     };
     let is_watched = call.form == Form::Watched;
-    for (op, done) in call.ops.iter().filter(counted).zip(&done) {
+    for (op, done) in ops.into_iter().zip(&done) {
         if done.len() > 1 && !call.may_repeat {
             wrong(format!("{op:?} was executed {} times", done.len()));
         }
@@ -111,13 +121,15 @@ fn executions(place: usize, call: &Call, replay: &Replay, verdict: &mut Verdict)
 /// Whether the operations on each key were executed in the order in which they stand.
 fn is_in_order(call: &Call, replay: &Replay) -> bool {
     let mut last: HashMap<&str, usize> = HashMap::new();
-    call.ops.iter().all(|op| {
-        let (Op::Set(key, tag) | Op::Add(key, tag) | Op::Script(key, tag) | Op::Push(key, tag)) = op else {
-            return true;
-        };
-        let Some(done) = replay.tagged.get(tag).and_then(|done| done.first()) else { return true };
-        last.insert(key, done.place).is_none_or(|last| last <= done.place)
-    })
+    let written = call.ops.iter().flat_map(|op| match op {
+        Op::Set(key, tag) | Op::Add(key, tag) | Op::Script(key, tag) | Op::Push(key, tag) => {
+            vec![(key, *tag)]
+        }
+        Op::SetMany(pairs) => pairs.iter().map(|(key, tag)| (key, *tag)).collect(),
+        _ => Vec::new(),
+    });
+    let mut written = written.filter_map(|(key, tag)| Some((key, replay.tagged.get(&tag)?.first()?.place)));
+    written.all(|(key, place)| last.insert(key, place).is_none_or(|last| last <= place))
 }
 
 /// Whether `answer` is what the server said to `op` while it was asked.
@@ -131,6 +143,21 @@ fn is_answer(op: &Op, answer: &Answer, call: &Call, replay: &Replay) -> bool {
         Op::Get(key) => among(replay.reads.get(key)),
         Op::Wait(..) if *answer == Answer::Null => true,
         Op::Pop(key) | Op::Wait(key, _) => among(replay.pops.get(key)),
+        Op::SetMany(pairs) => {
+            *answer == Answer::Text("OK".to_owned())
+                && pairs.iter().all(|(_, tag)| replay.tagged.contains_key(tag))
+        }
+        Op::GetMany(keys) => {
+            let Answer::Many(values) = answer else { return false };
+            values.len() == keys.len()
+                && keys.iter().zip(values).all(|(key, value)| {
+                    let done = replay.reads.get(key).into_iter().flatten().filter(while_asked);
+                    done.into_iter().any(|done| done.answer == *value)
+                })
+        }
+        Op::Delete(keys) => {
+            matches!(answer, Answer::Int(count) if usize::try_from(*count).is_ok_and(|count| count <= keys.len()))
+        }
         Op::Set(_, tag) | Op::Add(_, tag) | Op::Script(_, tag) | Op::Push(_, tag) | Op::Echo(tag) => {
             among(replay.tagged.get(tag))
         }

@@ -9,7 +9,9 @@ pub(super) fn judge(history: &History, verdict: &mut Verdict) {
     for (at, held) in history.locks.iter().enumerate() {
         for other in history.locks[at + 1..].iter().filter(|other| other.name == held.name) {
             // What the server has lost it gives away again.
-            let is_lost = history.losses.iter().any(|(_, loss)| *loss >= held.from && *loss <= other.from);
+            let is_lost = history.losses.iter().any(|loss| loss.at >= held.from && loss.at <= other.from)
+                // The server that has taken over need not know of it.
+                || !history.replaced.is_empty();
             if is_lost {
                 continue;
             }

@@ -2,18 +2,24 @@
 //!
 //! This file must not know how they travel.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use super::Verdict;
 use super::replay::Replay;
 use crate::history::{Heard, History, Subscribed};
-use crate::scenario::Scenario;
+use crate::scenario::{Scenario, Topology};
 
 pub(super) fn judge(scenario: &Scenario, history: &History, replay: &Replay, verdict: &mut Verdict) {
     let none = Vec::new();
     for (number, subscription) in history.subscriptions.iter().enumerate() {
         let published = replay.published.get(&subscription.channel).unwrap_or(&none);
+        if scenario.topology != Topology::Single {
+            if let Some(what) = heard_of_several(scenario, history, subscription, published) {
+                verdict.wrong("I5", format!("subscription {number}, of task {}: {what}", subscription.task));
+            }
+            continue;
+        }
         let mut follower = Follower::new(scenario, subscription, published);
         let mut wrong = |what: String| {
             let task = subscription.task;
@@ -27,7 +33,7 @@ pub(super) fn judge(scenario: &Scenario, history: &History, replay: &Replay, ver
         }
         // Who is slow and lets the others wait keeps from them what they should have heard.
         let is_held_up = history.subscriptions.iter().any(|other| other.holds_up);
-        if let Some(what) = follower.end().filter(|_| !is_held_up) {
+        if let Some(what) = follower.end(history).filter(|_| !is_held_up) {
             wrong(what);
         }
     }
@@ -103,15 +109,50 @@ impl<'h> Follower<'h> {
     }
 
     /// What is missing at the end, though it should be known by then.
-    fn end(self) -> Option<String> {
+    fn end(self, history: &History) -> Option<String> {
         let slow = self.scenario.slack() + self.scenario.travel();
         let until = self.subscription.until.checked_sub(slow)?;
         // A gap is told when the connection is up again.
-        if until < self.scenario.well() || until > self.scenario.length {
+        if until < history.well(self.scenario) || until > self.scenario.length {
             return None;
         }
         let due = self.published.iter().take_while(|(at, _)| *at <= until).count();
         let (at, tag) = self.missing(due)?;
         Some(format!("{tag}, published at {at:?}, never came, and no gap told"))
     }
+}
+
+/// What is wrong with what a subscriber heard where several servers tell each other of messages. They do so
+/// as well as they can, and in no order; what they lose among themselves no client can know.
+fn heard_of_several(
+    scenario: &Scenario,
+    history: &History,
+    subscription: &Subscribed,
+    published: &[(Duration, u64)],
+) -> Option<String> {
+    let times: HashMap<u64, Duration> = published.iter().map(|(at, tag)| (*tag, *at)).collect();
+    let mut heard = HashSet::new();
+    let (mut gaps, mut lagged) = (Vec::new(), false);
+    for (at, what) in &subscription.heard {
+        match what {
+            Heard::Message(tag) if !times.contains_key(tag) => {
+                return Some(format!("at {at:?} it heard {tag}, which was not published there"));
+            }
+            Heard::Message(tag) if !heard.insert(*tag) => {
+                return Some(format!("at {at:?} it heard {tag} a second time"));
+            }
+            Heard::Gap(from, to) => gaps.push((*from, *to)),
+            Heard::Lagged(_) => lagged = true,
+            Heard::Message(_) | Heard::Other => {}
+        }
+    }
+    let slow = scenario.slack() + scenario.travel() + scenario.set.distance;
+    let from = history.well(scenario).max(subscription.since.saturating_add(slow));
+    let until = subscription.until.min(scenario.length).checked_sub(slow)?;
+    let is_held_up = lagged || history.subscriptions.iter().any(|other| other.holds_up);
+    let mut due = published.iter().filter(|(at, _)| from <= *at && *at <= until && !is_held_up);
+    let (at, tag) = due.find(|(at, tag)| {
+        !heard.contains(tag) && !gaps.iter().any(|(from, to)| from.saturating_sub(slow) <= *at && *at <= *to)
+    })?;
+    Some(format!("{tag}, published at {at:?}, never came, and no gap told"))
 }

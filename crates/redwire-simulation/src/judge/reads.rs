@@ -2,13 +2,13 @@
 //!
 //! This file must not know how values travel.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
 use super::Verdict;
-use super::replay::Replay;
+use super::replay::{Replay, Values};
 use crate::history::{Cached, History};
-use crate::scenario::Scenario;
+use crate::scenario::{Scenario, Topology};
 use crate::workload::FIELDS;
 
 pub(super) fn judge(scenario: &Scenario, history: &History, replay: &Replay, verdict: &mut Verdict) {
@@ -22,7 +22,7 @@ pub(super) fn judge(scenario: &Scenario, history: &History, replay: &Replay, ver
         format!("executed in another database: {:?}", replay.astray)
     });
     for scan in &history.scans {
-        let is_lost = history.losses.iter().any(|(_, at)| *at <= scan.ended_at);
+        let is_lost = history.losses.iter().any(|loss| loss.at <= scan.ended_at);
         let found: HashSet<&str> = scan.fields.iter().map(String::as_str).collect();
         let missing = (0..FIELDS).find(|field| !found.contains(format!("field{field}").as_str()));
         verdict.check(missing.is_none() || is_lost || scan.failures > 0, "scan", || {
@@ -38,7 +38,7 @@ pub(super) fn judge(scenario: &Scenario, history: &History, replay: &Replay, ver
             );
             continue;
         };
-        let oldest = oldest(scenario, read);
+        let oldest = oldest(scenario, history, read);
         verdict.check(last >= oldest, "I5", || {
             let age = oldest - last;
             format!(
@@ -46,7 +46,8 @@ pub(super) fn judge(scenario: &Scenario, history: &History, replay: &Replay, ver
                 read.task, read.value, read.key, read.begun
             )
         });
-        if !scenario.options.resp2 && history.losses.is_empty() {
+        let is_alone = scenario.topology == Topology::Single;
+        if is_alone && !scenario.options.resp2 && history.losses.is_empty() {
             let seen = newest.entry((read.task, &read.key)).or_default();
             verdict.check(last >= *seen, "I5", || {
                 format!(
@@ -59,9 +60,15 @@ pub(super) fn judge(scenario: &Scenario, history: &History, replay: &Replay, ver
     }
 }
 
-/// Until when at last the key had this value, before the end of the read; `None`: never.
+/// Until when at last the key had this value at a server, before the end of the read; `None`: never.
 fn last_valid(read: &Cached, replay: &Replay) -> Option<Duration> {
-    let values = replay.values.get(&read.key).map_or(&[][..], Vec::as_slice);
+    let Some(servers) = replay.values.get(&read.key) else {
+        return read.value.is_none().then_some(read.ended_at);
+    };
+    servers.values().filter_map(|values| last_valid_at(read, values)).max()
+}
+
+fn last_valid_at(read: &Cached, values: &Values) -> Option<Duration> {
     let values = &values[..values.partition_point(|(at, _)| *at <= read.ended_at)];
     // At first it has none.
     let next = match values.iter().rposition(|(_, value)| *value == read.value) {
@@ -74,13 +81,17 @@ fn last_valid(read: &Cached, replay: &Replay) -> Option<Duration> {
 
 /// From when on the key had the value that was read.
 fn first_valid(read: &Cached, replay: &Replay) -> Duration {
-    let values = replay.values.get(&read.key);
-    let found = values.and_then(|values| values.iter().find(|(_, value)| *value == read.value));
-    found.map_or(Duration::ZERO, |(at, _)| *at)
+    let values = replay.values.get(&read.key).into_iter().flat_map(BTreeMap::values);
+    let found = values.filter_map(|values| values.iter().find(|(_, value)| *value == read.value));
+    found.map(|(at, _)| *at).min().unwrap_or(Duration::ZERO)
 }
 
 /// What was replaced before this must not be read any more.
-fn oldest(scenario: &Scenario, read: &Cached) -> Duration {
+fn oldest(scenario: &Scenario, history: &History, read: &Cached) -> Duration {
+    if scenario.topology == Topology::Cluster && !scenario.faults.is_empty() {
+        // A slot that has moved may be noticed by the next refresh of the map only.
+        return read.begun.saturating_sub(scenario.set.refresh_interval * 2);
+    }
     if let Some(synced) = read.synced {
         return synced;
     }
@@ -88,6 +99,6 @@ fn oldest(scenario: &Scenario, read: &Cached) -> Duration {
     // A silent server is found dead by then, or at the tick after the deadline of a call that waits for it.
     let health = scenario.options.health;
     let silence = (health * 2).max(scenario.options.timeout) + health / 2;
-    let silence = if read.begun < scenario.well() { silence } else { Duration::ZERO };
+    let silence = if read.begun < history.well(scenario) { silence } else { Duration::ZERO };
     read.begun.saturating_sub(travel + silence)
 }

@@ -2,6 +2,7 @@
 //!
 //! This file must not know what callers were told.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use crate::history::{Answer, History};
 /// An operation that was executed.
 #[derive(Clone, Debug)]
 pub(crate) struct Done {
-    /// Its place in the log.
+    /// Its place in the order of all that was executed.
     pub(crate) place: usize,
     pub(crate) at: Duration,
     /// What it was answered with.
@@ -28,8 +29,8 @@ pub(crate) struct Replay {
     pub(crate) reads: HashMap<String, Vec<Done>>,
     /// By key: `LPOP` and `BLPOP`.
     pub(crate) pops: HashMap<String, Vec<Done>>,
-    /// By key: each value of a string, from when on.
-    pub(crate) values: HashMap<String, Vec<(Duration, Option<String>)>>,
+    /// By key, and each server that had it: each value of a string, from when on.
+    pub(crate) values: HashMap<String, BTreeMap<usize, Values>>,
     /// By tag of a `SET`: what was there before.
     pub(crate) before: HashMap<u64, Option<String>>,
     /// By channel, in order.
@@ -38,7 +39,10 @@ pub(crate) struct Replay {
     pub(crate) astray: Vec<u64>,
 }
 
-/// What the server has.
+/// What a string was from when on.
+pub(crate) type Values = Vec<(Duration, Option<String>)>;
+
+/// What a server has.
 #[derive(Debug, Default)]
 struct Data {
     strings: BTreeMap<String, String>,
@@ -46,26 +50,30 @@ struct Data {
     lists: BTreeMap<String, VecDeque<String>>,
 }
 
-/// Executes the log once more.
+/// Executes the logs once more, each server's with its own data.
 pub(crate) fn replay(history: &History) -> Replay {
-    let (mut replay, mut data) = (Replay::default(), Data::default());
+    let (mut replay, mut all) = (Replay::default(), BTreeMap::<usize, Data>::new());
     let mut losses = history.losses.iter().peekable();
-    for (place, done) in history.executed.iter().enumerate() {
-        while let Some((_, at)) = losses.next_if(|(loss, _)| *loss <= place) {
-            for key in data.strings.keys() {
-                replay.values.entry(key.clone()).or_default().push((*at, None));
+    for (place, (server, done)) in history.executed.iter().enumerate() {
+        while let Some(loss) = losses.next_if(|loss| loss.place <= place) {
+            let data = std::mem::take(all.entry(loss.server).or_default());
+            for key in data.strings.into_keys() {
+                replay.note_value(loss.server, key, loss.at, None);
             }
-            data = Data::default();
         }
         if done.error.is_none() {
-            replay.execute(place, done, &mut data);
+            replay.execute(place, *server, done, all.entry(*server).or_default());
         }
     }
     replay
 }
 
 impl Replay {
-    fn execute(&mut self, place: usize, done: &Executed, data: &mut Data) {
+    fn note_value(&mut self, server: usize, key: String, at: Duration, value: Option<String>) {
+        self.values.entry(key).or_default().entry(server).or_default().push((at, value));
+    }
+
+    fn execute(&mut self, place: usize, server: usize, done: &Executed, data: &mut Data) {
         let words: Vec<_> = done.words.iter().map(|word| String::from_utf8_lossy(word)).collect();
         let word = |at: usize| words.get(at).map(|word| word.clone().into_owned()).unwrap_or_default();
         let (key, tag) = (word(1), word(2).parse::<u64>().unwrap_or(0));
@@ -76,19 +84,33 @@ impl Replay {
             self.tagged.entry(tag).or_default().push(Done { place, at: done.at, answer });
         };
         match words.first().map(|word| word.as_ref()) {
-            Some("SET") => {
-                let value = word(2);
-                if let Some((_, tag)) = value.split_once(':') {
-                    let tag = tag.parse().unwrap_or(0);
-                    tagged(tag, Answer::Text("OK".to_owned()));
-                    self.before.insert(tag, data.strings.get(&key).cloned());
+            Some("SET" | "MSET") => {
+                for pair in words[1..].chunks_exact(2) {
+                    let (key, value) = (pair[0].to_string(), pair[1].to_string());
+                    if let Some((_, tag)) = value.split_once(':') {
+                        let tag = tag.parse().unwrap_or(0);
+                        tagged(tag, Answer::Text("OK".to_owned()));
+                        self.before.insert(tag, data.strings.get(&key).cloned());
+                    }
+                    data.strings.insert(key, value);
                 }
-                self.values.entry(key.clone()).or_default().push((done.at, Some(value.clone())));
-                data.strings.insert(key, value);
+                for pair in words[1..].chunks_exact(2) {
+                    self.note_value(server, pair[0].to_string(), done.at, Some(pair[1].to_string()));
+                }
             }
-            Some("GET") => {
-                let answer = data.strings.get(&key).cloned().map_or(Answer::Null, Answer::Text);
-                self.reads.entry(key).or_default().push(Done { place, at: done.at, answer });
+            Some("GET" | "MGET") => {
+                for key in &words[1..] {
+                    let answer = data.strings.get(key.as_ref()).cloned().map_or(Answer::Null, Answer::Text);
+                    let done = Done { place, at: done.at, answer };
+                    self.reads.entry(key.to_string()).or_default().push(done);
+                }
+            }
+            Some("DEL") => {
+                for key in &words[1..] {
+                    if data.strings.remove(key.as_ref()).is_some() {
+                        self.note_value(server, key.to_string(), done.at, None);
+                    }
+                }
             }
             Some("INCRBY") => {
                 let sum = data.counters.entry(key).or_default();
@@ -115,6 +137,30 @@ impl Replay {
                 tagged(tag, Answer::Other("some".to_owned()));
                 self.published.entry(key).or_default().push((done.at, tag));
             }
+            Some("HOLDS") if done.client == Executed::ELSEWHERE => {
+                self.hold(server, done.at, key, &words[2..], data);
+            }
+            _ => {}
+        }
+    }
+
+    /// A key holds what another server held.
+    fn hold(&mut self, server: usize, at: Duration, key: String, held: &[Cow<'_, str>], data: &mut Data) {
+        data.counters.remove(&key);
+        data.lists.remove(&key);
+        let before = data.strings.remove(&key);
+        match held {
+            [kind, value] if kind == "string" => match value.parse() {
+                Ok(number) => drop(data.counters.insert(key, number)),
+                Err(_) => {
+                    data.strings.insert(key.clone(), value.to_string());
+                    self.note_value(server, key, at, Some(value.to_string()));
+                }
+            },
+            [kind, elements @ ..] if kind == "list" => {
+                data.lists.insert(key, elements.iter().map(ToString::to_string).collect());
+            }
+            _ if before.is_some() => self.note_value(server, key, at, None),
             _ => {}
         }
     }

@@ -8,7 +8,7 @@ use redwire::Client;
 
 use super::{Answers, Worker, command, queue};
 use crate::history::{Form, Op};
-use crate::scenario::Work;
+use crate::scenario::{Topology, Work};
 
 impl Worker {
     pub(super) async fn plain(&mut self) {
@@ -57,7 +57,12 @@ impl Worker {
             }
             Work::Transactions => {
                 let many = self.random.usize(1..4);
-                (Form::Atomic, (0..many).map(|_| self.quick_op()).collect())
+                if self.scenario.topology == Topology::Cluster {
+                    self.slot = Some(self.random.u64(..self.scenario.keys));
+                }
+                let ops = (0..many).map(|_| self.quick_op()).collect();
+                self.slot = None;
+                (Form::Atomic, ops)
             }
             _ => (Form::Single, vec![self.own_op()]),
         }
@@ -67,6 +72,7 @@ impl Worker {
     fn own_op(&mut self) -> Op {
         let work = self.task.work;
         match work {
+            Work::Strings if self.scenario.topology == Topology::Cluster && self.chance(3) => self.wide_op(),
             Work::Strings => match self.random.u32(..5) {
                 0 | 1 => Op::Get(self.key("string")),
                 2 | 3 => Op::Set(self.key("string"), self.tag()),
@@ -97,7 +103,22 @@ impl Worker {
         }
     }
 
+    /// An operation on several keys, which may be at several nodes.
+    fn wide_op(&mut self) -> Op {
+        let mut keys: Vec<String> = (0..self.random.u32(1..5)).map(|_| self.key("string")).collect();
+        keys.sort();
+        keys.dedup();
+        match self.random.u32(..5) {
+            0 => Op::Delete(keys),
+            1 | 2 => Op::SetMany(keys.into_iter().map(|key| (key, self.tag())).collect()),
+            _ => Op::GetMany(keys),
+        }
+    }
+
     fn any_op(&mut self) -> Op {
+        if self.scenario.topology == Topology::Cluster && self.chance(8) {
+            return self.wide_op();
+        }
         if self.chance(8) { Op::Script(self.key("counter"), self.tag()) } else { self.quick_op() }
     }
 }

@@ -8,9 +8,18 @@ use redwire::ScanOptions;
 
 use super::Worker;
 use crate::history::Scanned;
+use crate::scenario::Topology;
 
 /// How many fields the hash has, from the beginning on.
 pub(crate) const FIELDS: usize = 60;
+
+/// How keys begin that are there from the beginning on, at all nodes of a cluster.
+const FIXED: &str = "fixed";
+
+/// As many of them as the hash has fields.
+pub(crate) fn fixed_key(number: usize) -> String {
+    format!("{FIXED}{number}")
+}
 
 impl Worker {
     pub(super) async fn scans(&mut self) {
@@ -19,13 +28,24 @@ impl Worker {
             self.world.note(|| format!("task {task} scans"));
             let begun = self.world.now();
             let client = self.client.clone();
-            let mut scan = client.hscan::<(String, String)>("hash", ScanOptions::new().count(10));
             let (mut fields, mut failures) = (Vec::new(), 0);
-            while let Some(item) = scan.next().await {
-                match item {
-                    Ok((field, _)) => fields.push(field),
-                    Err(_) if failures < 3 => failures += 1,
-                    Err(_) => break,
+            if self.scenario.topology == Topology::Cluster && self.random.bool() {
+                let mut scan = client.scan::<String>(ScanOptions::new().count(10));
+                while let Some(item) = scan.next().await {
+                    match item {
+                        Ok(key) => fields.extend(key.strip_prefix(FIXED).map(|n| format!("field{n}"))),
+                        Err(_) if failures < 3 => failures += 1,
+                        Err(_) => break,
+                    }
+                }
+            } else {
+                let mut scan = client.hscan::<(String, String)>("hash", ScanOptions::new().count(10));
+                while let Some(item) = scan.next().await {
+                    match item {
+                        Ok((field, _)) => fields.push(field),
+                        Err(_) if failures < 3 => failures += 1,
+                        Err(_) => break,
+                    }
                 }
             }
             self.world.with(|state, now| {
