@@ -21,14 +21,16 @@ pub(crate) enum Cargo {
 /// The ways between servers.
 #[derive(Debug)]
 pub(crate) struct Between {
-    distance: Duration,
+    pub(crate) distance: Duration,
+    /// Until then all hear of the last change to the slots.
+    pub(crate) quiet_until: Duration,
     /// What is sent later on a way never overtakes this.
     arrivals: BTreeMap<(usize, usize), Duration>,
 }
 
 impl Between {
     pub(crate) fn new(distance: Duration) -> Self {
-        Self { distance, arrivals: BTreeMap::new() }
+        Self { distance, quiet_until: Duration::ZERO, arrivals: BTreeMap::new() }
     }
 }
 
@@ -68,7 +70,6 @@ impl State {
         });
         let server = &mut self.servers[at];
         if server.followed != master {
-            // Whoever takes its place has not got what it has got.
             if server.followed.is_some() && master.is_none() {
                 self.history.replaced.push(now);
             }

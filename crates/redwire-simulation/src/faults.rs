@@ -74,6 +74,8 @@ pub(crate) enum FaultKind {
     Isolate,
     /// A replica, the server itself or the first one of it, takes over without being asked for.
     TakeOver,
+    /// The sentinels have a replica take over. The former master is told at the end of the fault only.
+    Switch,
     /// The slot of one of the keys goes to another primary of a cluster, key by key.
     Move { pick: u64, to: usize },
 }
@@ -94,7 +96,7 @@ impl Fault {
         self.at + self.lasts
     }
 
-    fn lasts_at(&self, now: Duration) -> bool {
+    pub(crate) fn lasts_at(&self, now: Duration) -> bool {
         self.at <= now && now < self.until()
     }
 }
@@ -145,6 +147,16 @@ impl FaultKind {
             2 | 3 => Self::Isolate,
             4 => Self::TakeOver,
             _ => Self::Move { pick: random.u64(..64), to: random.usize(..primaries) },
+        }
+    }
+
+    /// One of those that only a service with sentinels can have.
+    pub(crate) fn draw_of_service(random: &mut fastrand::Rng) -> Self {
+        match random.u32(..8) {
+            0 => Self::Restart { data_lost: random.u32(..4) == 0 },
+            1 => Self::Freeze,
+            2 => Self::Isolate,
+            _ => Self::Switch,
         }
     }
 
@@ -223,6 +235,7 @@ impl State {
                 }
             }
             FaultKind::TakeOver => self.take_over(at, now),
+            FaultKind::Switch => self.begin_switch(number, now),
             FaultKind::Move { pick, to } => self.begin_move(pick, to, fault.until(), now),
             _ => {}
         }

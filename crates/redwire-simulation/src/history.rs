@@ -8,6 +8,7 @@ use redwire::{Error, Value};
 use redwire_model::Executed;
 
 use crate::scenario::{Scenario, Topology};
+use crate::switches::Switch;
 
 /// One operation of a call. The number is its tag: no other operation of the run has the same.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -220,6 +221,7 @@ pub(crate) struct History {
     pub(crate) losses: Vec<Loss>,
     /// When another server took the place of one, whose last writes may be lost by that.
     pub(crate) replaced: Vec<Duration>,
+    pub(crate) switches: Vec<Switch>,
     /// When connections were asked for, and to which server.
     pub(crate) connects: Vec<(Duration, usize)>,
     /// When a node of a cluster told a client that it is not the one.

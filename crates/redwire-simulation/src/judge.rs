@@ -54,7 +54,7 @@ pub(crate) fn judge(scenario: &Scenario, history: &History) -> Vec<Wrong> {
         verdict.wrong(promise, what.clone());
     }
     let replay = replay::replay(history);
-    calls::judge(history, &replay, &mut verdict);
+    calls::judge(scenario, history, &replay, &mut verdict);
     pubsub::judge(scenario, history, &replay, &mut verdict);
     locks::judge(history, &mut verdict);
     reads::judge(scenario, history, &replay, &mut verdict);

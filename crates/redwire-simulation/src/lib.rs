@@ -3,8 +3,8 @@
 //! The client is the real one. It reaches model servers by a [connector](redwire::connector), over a network
 //! in memory, on a runtime of one thread whose clock is paused; chance comes from the number alone. So the
 //! same number gives the same history, to the byte, but for the tokens of locks, which are the system's
-//! chance; and ten seconds pass in some milliseconds. What happened is held against the promises I1 to I7
-//! (`DESIGN.md`).
+//! chance; and ten seconds pass in some milliseconds. The servers are one, a master with replicas and
+//! sentinels, or a cluster ([`Topology`]). What happened is held against the promises I1 to I7 (`DESIGN.md`).
 
 mod between;
 mod connection;
@@ -19,6 +19,7 @@ mod scenario;
 mod server;
 mod shrink;
 mod stream;
+mod switches;
 mod workload;
 mod world;
 

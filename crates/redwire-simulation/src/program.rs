@@ -18,7 +18,7 @@ usage: simulate [OPTIONS]
 
   --seeds N           so many numbers, one after the other (1000)
   --from N            the first of them (0)
-  --scenario NAME     of this kind only: single, cluster (as the number decides)
+  --scenario NAME     of this kind only: single, sentinels, cluster (as the number decides)
   --hours H           for so long, in place of a count; fractions are fine
   --jobs N            on so many threads (as many as there are processors)
   --first             stop at the first number that fails

@@ -7,13 +7,13 @@ use std::sync::{Arc, Once};
 use std::time::Duration;
 
 use redwire::Client;
-use redwire_model::{Model, Node, Options};
+use redwire_model::{Model, Node, Options, Service};
 use tokio::runtime::Builder;
 use tokio::time::{sleep, timeout_at};
 
 use crate::between::node_id;
 use crate::history::{History, Left};
-use crate::scenario::{PRIMARIES, Scenario, Topology};
+use crate::scenario::{PRIMARIES, SERVICE, Scenario, Topology};
 use crate::server::Server;
 use crate::stream;
 use crate::workload::{FIELDS, SCRIPT, Worker, fixed_key};
@@ -62,6 +62,9 @@ fn servers(scenario: &Scenario) -> Vec<Server> {
 }
 
 fn server(scenario: &Scenario, number: usize) -> Server {
+    if scenario.is_sentinel(number) {
+        return sentinel(scenario, number);
+    }
     let is_alone = scenario.topology == Topology::Single;
     let seed = scenario.seed.wrapping_add(number as u64);
     let mut options = Options::new().seed(seed).log(true).replicates(!is_alone);
@@ -75,8 +78,27 @@ fn server(scenario: &Scenario, number: usize) -> Server {
     });
     if scenario.topology == Topology::Cluster {
         join_cluster(&mut model, scenario, number);
+    } else if number > 0 {
+        let (host, port) = scenario.address(0);
+        model.follow(Some((&host, port)), Duration::ZERO);
     }
     Server::new(model, scenario.address(number), scenario.options.has_password)
+}
+
+/// One of the sentinels, which all know each other.
+fn sentinel(scenario: &Scenario, number: usize) -> Server {
+    let mut model = Model::new(Options::new().seed(scenario.seed.wrapping_add(number as u64)).log(true));
+    let address = |server: usize| scenario.address(server);
+    let mut service = Service::new(SERVICE, (&address(0).0, address(0).1)).quorum(2);
+    for server in (1..scenario.servers()).filter(|server| *server != number) {
+        let (host, port) = address(server);
+        service = match scenario.is_sentinel(server) {
+            true => service.sentinel((&host, port)),
+            false => service.replica((&host, port)),
+        };
+    }
+    model.watch_service(service);
+    Server::new(model, address(number), false)
 }
 
 /// Makes it a node: of the servers the first are primaries, and those behind them their replicas.

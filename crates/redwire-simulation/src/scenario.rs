@@ -15,20 +15,22 @@ use redwire::config::{Config, ConfigBuilder, Protocol};
 use crate::faults::{Fault, FaultKind};
 use crate::link::Way;
 
-pub(crate) use set::{PRIMARIES, SetOptions};
+pub(crate) use set::{PRIMARIES, SERVICE, SetOptions};
 
 /// Which servers there are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Topology {
     /// One server.
     Single,
+    /// A master with one or two replicas, and three sentinels.
+    Sentinels,
     /// Three primaries that share the slots, with or without a replica each.
     Cluster,
 }
 
 impl Topology {
     /// All there are.
-    pub const ALL: [Self; 2] = [Self::Single, Self::Cluster];
+    pub const ALL: [Self; 3] = [Self::Single, Self::Sentinels, Self::Cluster];
 
     /// The one that a number has where no other is asked for.
     #[must_use]
@@ -42,6 +44,7 @@ impl Topology {
     pub fn name(self) -> &'static str {
         match self {
             Self::Single => "single",
+            Self::Sentinels => "sentinels",
             Self::Cluster => "cluster",
         }
     }
@@ -167,6 +170,7 @@ impl Scenario {
         let mut scenario = Self::draw_single(seed);
         match topology {
             Topology::Single => {}
+            Topology::Sentinels => scenario.make_service(),
             Topology::Cluster => scenario.make_cluster(),
         }
         scenario

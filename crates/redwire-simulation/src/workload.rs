@@ -102,7 +102,7 @@ impl Worker {
         // In a cluster all kinds of a number are in one slot, and each number in another.
         match self.scenario.topology {
             Topology::Cluster => format!("{kind}{{{}}}", self.slot.unwrap_or(number)),
-            Topology::Single => format!("{kind}{number}"),
+            Topology::Single | Topology::Sentinels => format!("{kind}{number}"),
         }
     }
 

@@ -43,6 +43,8 @@ pub(crate) enum Happening {
     Between(usize, usize, Cargo),
     /// A slot moves on.
     MoveStep(usize),
+    /// A server hears that a service has another master.
+    Switched(usize),
     /// It is looked whether the servers agree.
     Look,
 }
@@ -70,6 +72,8 @@ pub(crate) struct State {
     /// What waits until the way to its server is free again.
     pub(crate) held: Vec<Happening>,
     pub(crate) faults: Vec<Fault>,
+    /// How many of the servers have data; the others are sentinels.
+    pub(crate) data_servers: usize,
     /// The ways between servers.
     pub(crate) between: Between,
     /// The slots that have been sent to other nodes.
@@ -97,6 +101,7 @@ impl World {
             happenings: BTreeMap::new(),
             held: Vec::new(),
             faults: scenario.faults.clone(),
+            data_servers: scenario.data_servers(),
             between: Between::new(scenario.set.distance),
             moves: Vec::new(),
             keys: scenario.keys,
@@ -255,6 +260,7 @@ impl State {
             Happening::FaultEnds(number) => self.end_fault(number, now),
             Happening::Between(from, to, cargo) => self.handle_cargo(from, to, cargo, now),
             Happening::MoveStep(number) => self.step_move(number, now),
+            Happening::Switched(server) => self.handle_switched(server, now),
             Happening::Look => self.look(now),
         }
     }
@@ -400,7 +406,12 @@ impl State {
                 self.history.redirections.push(now);
             }
             let (pieces, end) = connection.down.send(&output[..taken], now, &self.way, &mut self.random);
+            let (number, news) = (connection.server, output[..taken].to_vec());
             server.model.sent(client, taken);
+            if let Some(last) = pieces.last().filter(|_| number >= self.data_servers) {
+                let at = last.at;
+                self.note_news(number, &news, at);
+            }
             for piece in pieces {
                 self.arrange(piece.at, Happening::Down(id, piece.bytes));
             }

@@ -9,12 +9,14 @@ use redwire::{ErrorKind, Outcome};
 
 use super::Verdict;
 use super::replay::{Done, Replay};
+use crate::faults::FaultKind;
 use crate::history::{Answer, Call, Ended, Form, History, Op};
+use crate::scenario::Scenario;
 
 /// Timers of the runtime go off at the next millisecond.
 const TICK: Duration = Duration::from_millis(1);
 
-pub(super) fn judge(history: &History, replay: &Replay, verdict: &mut Verdict) {
+pub(super) fn judge(scenario: &Scenario, history: &History, replay: &Replay, verdict: &mut Verdict) {
     let mut popped: HashMap<(&str, &str), usize> = HashMap::new();
     for (place, call) in history.calls.iter().enumerate() {
         deadline(place, call, verdict);
@@ -45,6 +47,37 @@ pub(super) fn judge(history: &History, replay: &Replay, verdict: &mut Verdict) {
         }
     }
     pops(history, replay, verdict);
+    former_masters(scenario, history, replay, verdict);
+}
+
+/// A client that was told of another master sends the former one no writes.
+fn former_masters(scenario: &Scenario, history: &History, replay: &Replay, verdict: &mut Verdict) {
+    // What is held on its way is told later than it seems.
+    if scenario.faults.iter().any(|fault| matches!(fault.kind, FaultKind::Hold { .. })) {
+        return;
+    }
+    for (nth, switch) in history.switches.iter().enumerate() {
+        let until = history.switches.get(nth + 1).map_or(Duration::MAX, |next| next.at);
+        let mut told = switch.told.clone();
+        told.sort_unstable();
+        // A connection to one sentinel may be lost just then.
+        let Some(told) = told.get(1).map(|told| *told + scenario.slack() + Duration::from_millis(500)) else {
+            continue;
+        };
+        // A client that was opened since may have asked a sentinel that is late.
+        let calls = history.calls.iter().enumerate().filter(|(_, call)| call.form != Form::Closing);
+        for (place, call) in calls {
+            let tags = call.ops.iter().filter(|op| !matches!(op, Op::Echo(_))).flat_map(Op::tags);
+            let mut done = tags.filter_map(|tag| replay.tagged.get(&tag)).flatten();
+            let is_lost = call.begun > told
+                && call.begun < until
+                && done.any(|done| done.server == switch.former && done.at < until);
+            verdict.check(!is_lost, "I6", || {
+                let late = call.begun - told;
+                format!("call {place} went to the former master, {late:?} after it was told of another")
+            });
+        }
+    }
 }
 
 fn deadline(place: usize, call: &Call, verdict: &mut Verdict) {

@@ -88,6 +88,10 @@ fn first_valid(read: &Cached, replay: &Replay) -> Duration {
 
 /// What was replaced before this must not be read any more.
 fn oldest(scenario: &Scenario, history: &History, read: &Cached) -> Duration {
+    if scenario.topology == Topology::Sentinels && read.begun < history.well(scenario) {
+        // A master that was replaced announces what changes at it, and knows no more.
+        return Duration::ZERO;
+    }
     if scenario.topology == Topology::Cluster && !scenario.faults.is_empty() {
         // A slot that has moved may be noticed by the next refresh of the map only.
         return read.begun.saturating_sub(scenario.set.refresh_interval * 2);

@@ -16,6 +16,7 @@ pub(crate) struct Done {
     /// Its place in the order of all that was executed.
     pub(crate) place: usize,
     pub(crate) at: Duration,
+    pub(crate) server: usize,
     /// What it was answered with.
     pub(crate) answer: Answer,
 }
@@ -81,7 +82,7 @@ impl Replay {
             if done.database != 0 {
                 self.astray.push(tag);
             }
-            self.tagged.entry(tag).or_default().push(Done { place, at: done.at, answer });
+            self.tagged.entry(tag).or_default().push(Done { place, at: done.at, server, answer });
         };
         match words.first().map(|word| word.as_ref()) {
             Some("SET" | "MSET") => {
@@ -101,7 +102,7 @@ impl Replay {
             Some("GET" | "MGET") => {
                 for key in &words[1..] {
                     let answer = data.strings.get(key.as_ref()).cloned().map_or(Answer::Null, Answer::Text);
-                    let done = Done { place, at: done.at, answer };
+                    let done = Done { place, at: done.at, server, answer };
                     self.reads.entry(key.to_string()).or_default().push(done);
                 }
             }
@@ -125,12 +126,12 @@ impl Replay {
             Some("LPOP") => {
                 let popped = data.lists.get_mut(&key).and_then(VecDeque::pop_front);
                 let answer = popped.map_or(Answer::Null, Answer::Text);
-                self.pops.entry(key).or_default().push(Done { place, at: done.at, answer });
+                self.pops.entry(key).or_default().push(Done { place, at: done.at, server, answer });
             }
             Some("BLPOP") => {
                 let Some(popped) = data.lists.get_mut(&key).and_then(VecDeque::pop_front) else { return };
                 let answer = Answer::Many(vec![Answer::Text(key.clone()), Answer::Text(popped)]);
-                self.pops.entry(key).or_default().push(Done { place, at: done.at, answer });
+                self.pops.entry(key).or_default().push(Done { place, at: done.at, server, answer });
             }
             Some("ECHO") => tagged(key.parse().unwrap_or(0), Answer::Text(key)),
             Some("PUBLISH") => {

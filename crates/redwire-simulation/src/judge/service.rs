@@ -18,11 +18,14 @@ pub(super) fn judge(scenario: &Scenario, history: &History, verdict: &mut Verdic
         let is_settled =
             history.settled.is_some_and(|at| at < scenario.length) || scenario.calm() * 2 > scenario.length;
         verdict.check(is_settled, "world", || "the servers do not find together".to_owned());
-        questions(scenario, history, verdict);
-        redirections(scenario, history, verdict);
+        if scenario.topology == Topology::Cluster {
+            questions(scenario, history, verdict);
+            redirections(scenario, history, verdict);
+        }
     }
     let is_due = |call: &Call| {
-        let is_well = call.begun >= well || scenario.only_moves_slots() && is_never_held_up(call);
+        let only_moves = scenario.topology == Topology::Cluster && scenario.only_moves_slots();
+        let is_well = call.begun >= well || only_moves && is_never_held_up(call);
         is_well && call.is_fair
     };
     for (place, call) in history.calls.iter().enumerate().filter(|(_, call)| is_due(call)) {

@@ -12,6 +12,10 @@ use super::{Fault, FaultKind, Scenario, Topology, Work, millis, number, pick};
 /// Masters of a cluster.
 pub(crate) const PRIMARIES: usize = 3;
 
+/// How many there are, and what they call their service.
+pub(crate) const SENTINELS: usize = 3;
+pub(crate) const SERVICE: &str = "orders";
+
 /// How long a client takes at most to learn how a set of servers is now, once it is asked to.
 pub(super) const LEARNT: Duration = Duration::from_secs(3);
 
@@ -33,6 +37,7 @@ pub(crate) struct SetOptions {
     pub(crate) refresh_interval: Duration,
     pub(crate) refresh_after_moved: u32,
     pub(crate) by_shards: bool,
+    pub(crate) min_other_sentinels: u32,
 }
 
 impl Default for SetOptions {
@@ -46,6 +51,7 @@ impl Default for SetOptions {
             refresh_interval: Duration::from_secs(60),
             refresh_after_moved: 5,
             by_shards: false,
+            min_other_sentinels: 0,
         }
     }
 }
@@ -55,7 +61,8 @@ impl Scenario {
     pub(crate) fn address(&self, server: usize) -> (String, u16) {
         match self.topology {
             Topology::Single => (super::SERVER.to_owned(), 6379),
-            Topology::Cluster => (format!("10.0.1.{server}"), 6379),
+            Topology::Sentinels if self.is_sentinel(server) => (format!("10.0.1.{server}"), 26_379),
+            Topology::Sentinels | Topology::Cluster => (format!("10.0.1.{server}"), 6379),
         }
     }
 
@@ -63,8 +70,37 @@ impl Scenario {
     pub(crate) fn servers(&self) -> usize {
         match self.topology {
             Topology::Single => 1,
+            Topology::Sentinels => self.data_servers() + SENTINELS,
             Topology::Cluster => PRIMARIES * (1 + self.set.replicas),
         }
+    }
+
+    /// How many servers have data: the first ones.
+    pub(crate) fn data_servers(&self) -> usize {
+        match self.topology {
+            Topology::Sentinels => 1 + self.set.replicas,
+            _ => self.servers(),
+        }
+    }
+
+    /// Whether a server is a sentinel.
+    pub(crate) fn is_sentinel(&self, server: usize) -> bool {
+        server >= self.data_servers()
+    }
+
+    /// Turns it into the scenario of a service with sentinels.
+    pub(super) fn make_service(&mut self) {
+        let random = &mut fastrand::Rng::with_seed(self.seed ^ 0x2545_f491_4f6c_dd1d);
+        self.topology = Topology::Sentinels;
+        self.length = LENGTH;
+        self.set = SetOptions {
+            replicas: random.usize(1..=2),
+            distance: millis(random, &[0, 1, 5, 30]),
+            seeds: random.usize(1..=SENTINELS),
+            min_other_sentinels: pick(random, &[0, 0, 1, 2]),
+            ..SetOptions::default()
+        };
+        self.spread_faults(random, &[1, 1, 2, 4]);
     }
 
     /// Turns it into the scenario of a cluster.
@@ -86,8 +122,9 @@ impl Scenario {
             seeds: random.usize(1..=PRIMARIES),
             reads: pick(random, &strategies),
             refresh_interval: millis(random, &[1_000, 60_000, 60_000]),
-            refresh_after_moved: pick(random, &[1, 5, 5]),
+            refresh_after_moved: pick(random, &[0, 1, 5, 5]),
             by_shards: random.u32(..4) == 0,
+            ..SetOptions::default()
         };
         for task in &mut self.tasks {
             // A cluster has no pool whose connections lead to one server.
@@ -127,17 +164,31 @@ impl Scenario {
         }
         let most = pick(random, most);
         for _ in 0..random.usize(0..=most) {
-            let kind = FaultKind::draw_of_cluster(random, PRIMARIES);
+            let kind = match self.topology {
+                Topology::Cluster => FaultKind::draw_of_cluster(random, PRIMARIES),
+                _ => FaultKind::draw_of_service(random),
+            };
             // What is to be noticed by the other servers lasts for longer than they are patient.
             let (at, lasts) = (random.u64(10..4_000), random.u64(50..3_000));
             let (at, lasts) = (Duration::from_millis(at), Duration::from_millis(lasts));
-            self.faults.push(Fault { id: 0, at, lasts, server: random.usize(..servers), kind });
+            // The first is a master.
+            let server = if random.bool() { 0 } else { random.usize(..servers) };
+            self.faults.push(Fault { id: 0, at, lasts, server, kind });
         }
         number(&mut self.faults);
     }
 
     /// The part of the configuration that names the servers.
     pub(super) fn set_config(&self, config: ConfigBuilder) -> ConfigBuilder {
+        if self.topology == Topology::Sentinels {
+            let sentinels = (0..self.set.seeds).map(|seed| self.data_servers() + seed);
+            let nodes = sentinels.map(|server| HostPort::from(self.address(server))).collect();
+            let service = SERVICE.to_owned();
+            return config
+                .deployment(Deployment::Sentinel { nodes, service })
+                .min_other_sentinels(self.set.min_other_sentinels)
+                .sentinel_timeout(self.options.connect_timeout);
+        }
         let nodes = (0..self.set.seeds).map(|server| HostPort::from(self.address(server))).collect();
         config
             .deployment(Deployment::Cluster { nodes })
