@@ -46,6 +46,6 @@ fn program(place: &Path) -> Result<String, String> {
     program.ok_or_else(|| "cargo names no program".to_owned())
 }
 
-fn search(place: &Path) -> Result<Option<String>, String> {
+fn search(place: &Path, _: &str) -> Result<Option<String>, String> {
     mistakes::watch(Command::new(program(place)?).arg("--nocapture"), place, " failed after ")
 }

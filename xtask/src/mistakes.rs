@@ -11,14 +11,14 @@ use std::time::{Duration, Instant};
 use crate::repository::{root, said, target};
 
 /// A copy that has not ended by then hangs, which is found as well.
-const PATIENCE: Duration = Duration::from_secs(900);
+const PATIENCE: Duration = Duration::from_secs(3_600);
 
 /// Where the mistakes are, a patch each, and what looks for one in a copy.
 pub(crate) struct Hunt {
     pub(crate) folder: &'static str,
     pub(crate) build: fn(&Path) -> Result<(), String>,
-    /// How it was found, if it was.
-    pub(crate) search: fn(&Path) -> Result<Option<String>, String>,
+    /// How the mistake of this patch was found, if it was.
+    pub(crate) search: fn(&Path, &str) -> Result<Option<String>, String>,
 }
 
 /// Plants each mistake in a copy of the code, alone, and looks for it.
@@ -42,10 +42,10 @@ pub(crate) fn find(hunt: &Hunt, names: &[String]) -> Result<(), String> {
     let mut missed = 0;
     for (name, patch) in &patches {
         copy_tree(&place)?;
-        let title = fs::read_to_string(patch).map_err(|error| error.to_string())?;
-        let title = title.lines().next().unwrap_or_default().to_owned();
+        let text = fs::read_to_string(patch).map_err(|error| error.to_string())?;
+        let title = text.lines().next().unwrap_or_default();
         apply(&place, patch)?;
-        let found = (hunt.build)(&place).and_then(|()| (hunt.search)(&place))?;
+        let found = (hunt.build)(&place).and_then(|()| (hunt.search)(&place, &text))?;
         missed += u32::from(found.is_none());
         let found = found.unwrap_or_else(|| "not found".to_owned());
         println!("| {name} | {title} | {found} |");

@@ -38,9 +38,11 @@ fn build(place: &Path) -> Result<(), String> {
     said(&mut build).map(drop)
 }
 
-/// How the mistake was found, if it was.
-fn search(place: &Path) -> Result<Option<String>, String> {
+/// How the mistake of `patch` was found, if it was: in scenarios of the kind that its second line names.
+fn search(place: &Path, patch: &str) -> Result<Option<String>, String> {
+    let scenario = patch.lines().nth(1).and_then(|line| line.strip_prefix("scenario: "));
     let mut simulate = Command::new(place.join("target/release/redwire-simulation"));
-    simulate.args(["--seeds", &SEEDS.to_string(), "--first", "--plain"]);
+    let scenario = scenario.unwrap_or("single");
+    simulate.args(["--scenario", scenario, "--seeds", &SEEDS.to_string(), "--first", "--plain"]);
     mistakes::watch(&mut simulate, place, " failed: ")
 }
