@@ -226,7 +226,8 @@ fn show(scenario: &Scenario, wrong: &Wrong, shrinks: bool) {
         text += &format!("{wrong}\n");
     }
     println!(
-        "{text}again: cargo xtask simulate --scenario {} --seed {seed} --tasks {} --faults {} --length {} --trace\n",
+        "{text}again: cargo xtask simulate --scenario {} --seed {seed} --tasks {} --faults {} --length {} \
+         --trace\n",
         small.topology.name(),
         list(small.tasks.iter().map(|task| task.id.to_string()).collect()),
         list(small.faults.iter().map(|fault| fault.id.to_string()).collect()),

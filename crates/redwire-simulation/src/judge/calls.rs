@@ -189,7 +189,8 @@ fn is_answer(op: &Op, answer: &Answer, call: &Call, replay: &Replay) -> bool {
                 })
         }
         Op::Delete(keys) => {
-            matches!(answer, Answer::Int(count) if usize::try_from(*count).is_ok_and(|count| count <= keys.len()))
+            let Answer::Int(count) = answer else { return false };
+            usize::try_from(*count).is_ok_and(|count| count <= keys.len())
         }
         Op::Set(_, tag) | Op::Add(_, tag) | Op::Script(_, tag) | Op::Push(_, tag) | Op::Echo(tag) => {
             among(replay.tagged.get(tag))
