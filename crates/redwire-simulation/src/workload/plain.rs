@@ -111,7 +111,13 @@ impl Worker {
         match self.random.u32(..5) {
             0 => Op::Delete(keys),
             1 | 2 => Op::SetMany(keys.into_iter().map(|key| (key, self.tag())).collect()),
-            _ => Op::GetMany(keys),
+            _ => {
+                if keys.len() > 1 {
+                    // In the slot of the first one.
+                    keys.push(keys[0].replace("string", "watched"));
+                }
+                Op::GetMany(keys)
+            }
         }
     }
 
