@@ -91,7 +91,8 @@ impl Server {
     }
 
     fn authenticate(&mut self, now: Duration) {
-        if let Some(number) = self.password {
+        // The last may not have been heard, as while it was hung up on at the same time.
+        for number in self.password.map(|last| 0..=last).into_iter().flatten() {
             self.say(&format!("AUTH {}", Self::password(number)), now);
         }
     }
@@ -164,7 +165,6 @@ impl Server {
             // After a restart it has the first password again.
             self.model.disconnect(self.admin, now);
             self.admin = self.model.connect("127.0.0.1:1", now);
-            self.say(&format!("AUTH {}", Self::password(0)), now);
             self.authenticate(now);
         }
         self.say(&format!("ACL SETUSER default resetpass >{last}"), now);

@@ -100,9 +100,8 @@ fn oldest(scenario: &Scenario, history: &History, read: &Cached) -> Duration {
         return synced;
     }
     let travel = scenario.travel() * 2 + Duration::from_millis(1);
-    // A silent server is found dead by then, or at the tick after the deadline of a call that waits for it.
-    let health = scenario.options.health;
-    let silence = (health * 2).max(scenario.options.timeout) + health / 2;
+    // By then a silent connection is not trusted any more.
+    let silence = scenario.options.health * 2;
     let silence = if read.begun < history.well(scenario) { silence } else { Duration::ZERO };
     read.begun.saturating_sub(travel + silence)
 }

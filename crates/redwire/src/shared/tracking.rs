@@ -225,8 +225,13 @@ impl<L: CacheConn> Watch<L> {
     /// The connection has said nothing for so long that it would be given up, if its callers had not more
     /// time: what it should have announced may be lost.
     pub(crate) fn handle_overdue(&self) {
-        if let Self::Tracked(tracking) = self {
-            tracking.change(Store::clear);
+        match self {
+            Self::Tracked(tracking) => tracking.clear(),
+            Self::Redirect(tracking) => {
+                if let Some(tracking) = tracking.upgrade() {
+                    tracking.clear();
+                }
+            }
         }
     }
 
