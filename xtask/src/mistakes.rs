@@ -104,3 +104,26 @@ pub(crate) fn watch(command: &mut Command, place: &Path, sign: &str) -> Result<O
         Some(status) => (!status.success()).then(|| format!("ends with {status}")),
     }))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What has changed since under a patch is told at once, and not when mistakes are planted next.
+    #[test]
+    fn every_patch_applies() {
+        for folder in ["crates/redwire-simulation/mistakes", "crates/redwire-interleavings/mistakes"] {
+            for entry in fs::read_dir(root().join(folder)).unwrap() {
+                let patch = entry.unwrap().path();
+                let mut git = Command::new("git");
+                let Ok(checked) = git.args(["apply", "--check"]).arg(&patch).current_dir(root()).output()
+                else {
+                    // Only who plants mistakes needs git.
+                    return;
+                };
+                let why = String::from_utf8_lossy(&checked.stderr);
+                assert!(checked.status.success(), "{}: {why}", patch.display());
+            }
+        }
+    }
+}

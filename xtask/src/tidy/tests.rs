@@ -101,11 +101,11 @@ fn nothing_in_the_blocking_driver_escapes_an_explorer() {
         "thread::current().unpark();",
     ] {
         let text = format!("//! A.\n{banned}\n");
-        assert_eq!(findings("crates/redwire/src/blocking/pool.rs", &text), [2], "{banned}");
+        assert_eq!(findings("crates/redwire/src/blocking.rs", &text), [2], "{banned}");
         assert_eq!(findings("crates/redwire/src/shared/threads.rs", &text), NONE, "{banned}");
     }
     let text = "//! A.\nuse crate::shared::sync::atomic::AtomicBool;\nlet me = threads::current();\n";
-    assert_eq!(findings("crates/redwire/src/blocking/pool.rs", text), NONE);
+    assert_eq!(findings("crates/redwire/src/blocking.rs", text), NONE);
 }
 
 #[test]
