@@ -30,7 +30,7 @@ fn use_and_give_back(pool: &redwire::blocking::Pool, way: usize) -> redwire::Res
 #[test]
 fn every_place_goes_on_to_the_next() {
     for places in [1, 2] {
-        explore(&format!("every_place_goes_on_to_the_next ({places})"), 6000, move || {
+        explore(&format!("every_place_goes_on_to_the_next ({places})"), 3000, move || {
             let peer = Peer::default();
             let pool = pool(config(&peer).max_connections(places));
             let callers = (0..4).map(|way| {
@@ -48,7 +48,7 @@ fn every_place_goes_on_to_the_next() {
 #[test]
 fn a_place_is_handed_to_a_caller_that_gives_up() {
     for places in [1, 2] {
-        explore(&format!("a_place_is_handed_to_a_caller_that_gives_up ({places})"), 6000, move || {
+        explore(&format!("a_place_is_handed_to_a_caller_that_gives_up ({places})"), 3000, move || {
             let peer = Peer::default();
             let pool = pool(config(&peer).max_connections(places));
             let callers = (0..4).map(|caller: u64| {
@@ -69,7 +69,7 @@ fn a_place_is_handed_to_a_caller_that_gives_up() {
 
 #[test]
 fn closing_a_pool_ends_all_waits() {
-    explore("closing_a_pool_ends_all_waits", 9000, || {
+    explore("closing_a_pool_ends_all_waits", 4500, || {
         let peer = Peer::default();
         let pool = pool(config(&peer).max_connections(1));
         let callers = (0..3).map(|_| {
@@ -94,7 +94,7 @@ fn closing_a_pool_ends_all_waits() {
 
 #[test]
 fn closing_waits_for_what_is_in_use() {
-    explore("closing_waits_for_what_is_in_use", 9000, || {
+    explore("closing_waits_for_what_is_in_use", 4500, || {
         let peer = Peer::default();
         let pool = pool(config(&peer).max_connections(2));
         let leases: Vec<_> = (0..2).filter_map(|_| pool.get().ok()).collect();

@@ -28,7 +28,7 @@ fn hear(subscription: &mut Subscription, channel: &str) {
 
 #[test]
 fn each_hears_its_own_and_the_end() {
-    explore("each_hears_its_own_and_the_end", 6000, || {
+    explore("each_hears_its_own_and_the_end", 3000, || {
         let peer = Peer::default();
         let pubsub = pubsub(&peer);
         let subscribers = CHANNELS.map(|channel| {
@@ -56,7 +56,7 @@ fn each_hears_its_own_and_the_end() {
 
 #[test]
 fn the_one_that_reads_leaves_and_another_reads() {
-    explore("the_one_that_reads_leaves_and_another_reads", 6000, || {
+    explore("the_one_that_reads_leaves_and_another_reads", 3000, || {
         let peer = Peer::default();
         let pubsub = pubsub(&peer);
         let mut subscriptions =
@@ -77,7 +77,7 @@ fn the_one_that_reads_leaves_and_another_reads() {
 
 #[test]
 fn a_lost_connection_is_made_anew() {
-    explore("a_lost_connection_is_made_anew", 6000, || {
+    explore("a_lost_connection_is_made_anew", 3000, || {
         let peer = Peer::default();
         let pubsub = pubsub(&peer);
         let subscribers = CHANNELS.map(|channel| {

@@ -5,8 +5,7 @@
 //! Where the replicas are is learnt by the client's own connection, which asks the sentinels, and by what
 //! listens to them. Until that is known, and while no replica is of use, calls go over the client's own.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, MutexGuard};
+use std::sync::Arc;
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
@@ -16,7 +15,8 @@ use redwire_core::sentinel::ReplicaChoice;
 
 use super::NodeClient;
 use crate::shared::service::Service;
-use crate::shared::sync::Mutex;
+use crate::shared::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use crate::shared::sync::{Mutex, MutexGuard};
 use crate::shared::target::Target;
 
 /// The connections to each replica. `C` is a client of one server, of either driver.
