@@ -2,7 +2,7 @@
 //!
 //! The crate `shuttle` runs all threads of a scenario in turns, and chooses at each lock, condition and
 //! wake-up which of them goes on. The driver is the real one, with its locks and threads from
-//! `redwire/src/shared/explored.rs`; its server is a [`Peer`] in memory. A thread that is not woken is a
+//! `redwire/src/shared/explored.rs`; its server is a peer in memory. A thread that is not woken is a
 //! deadlock, or is woken by its timeout alone, and both are found.
 //!
 //! `cargo xtask test` builds it with `--cfg redwire_shuttle`; without that it is empty. This crate must not
