@@ -35,6 +35,22 @@ impl<Driver> DriverValue<Driver> {
     pub fn get<T: Any>(&self) -> Option<&T> {
         self.value.downcast_ref()
     }
+
+    /// What a driver goes by, of which its `own` value was made; `None` where neither driver has one.
+    ///
+    /// # Errors
+    /// That it is `missing`: only the `other` driver has one, and it would be left out.
+    pub fn choose<'v, T: Any, Other, E>(
+        own: Option<&'v Self>,
+        other: Option<&DriverValue<Other>>,
+        missing: impl Fn() -> E,
+    ) -> Result<Option<&'v T>, E> {
+        match (own, other) {
+            (None, None) => Ok(None),
+            (Some(own), _) => own.get().map(Some).ok_or_else(missing),
+            (None, Some(_)) => Err(missing()),
+        }
+    }
 }
 
 impl<Driver> Clone for DriverValue<Driver> {
@@ -67,5 +83,17 @@ mod tests {
         assert_eq!(value, value.clone());
         assert_ne!(value, DriverValue::new(7_u32));
         assert_eq!((value.get::<u32>(), value.get::<u64>()), (Some(&7), None));
+    }
+
+    #[test]
+    fn a_driver_goes_by_its_own() {
+        let (own, other) =
+            (DriverValue::<BlockingDriver>::new(7_u32), DriverValue::<NonblockingDriver>::new(8));
+        let choose = |own, other| DriverValue::choose::<u32, NonblockingDriver, _>(own, other, || "missing");
+        assert_eq!(choose(None, None), Ok(None));
+        assert_eq!(choose(Some(&own), None), Ok(Some(&7)));
+        assert_eq!(choose(Some(&own), Some(&other)), Ok(Some(&7)));
+        assert_eq!(choose(None, Some(&other)), Err("missing"));
+        assert_eq!(choose(Some(&DriverValue::new("no number")), None), Err("missing"));
     }
 }

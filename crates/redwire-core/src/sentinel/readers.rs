@@ -273,6 +273,9 @@ mod tests {
         assert!(choice.poll_trial(&at("a"), later), "the first");
         assert!(!choice.poll_trial(&at("a"), later), "no other call does");
         assert_eq!(calls(&choice, later), "bbbbbb");
+        // That one was given up, and nothing is known of its answer: another tries in its time.
+        let later = later + ReplicaChoice::PASSED_OVER;
+        assert!(choice.poll_trial(&at("a"), later) && !choice.poll_trial(&at("a"), later));
         assert!(choice.handle_fit(&at("a")));
         assert!(!choice.handle_fit(&at("a")), "no news");
         assert_eq!(calls(&choice, later), "ababab");

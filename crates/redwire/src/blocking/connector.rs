@@ -157,11 +157,7 @@ where
 /// # Errors
 /// It is the async driver's: sockets in its place would go past a proxy.
 pub(super) fn of(config: &Config) -> Result<Option<&Arc<BoundedConnect>>> {
-    match (config.blocking_connector(), config.connector()) {
-        (None, None) => Ok(None),
-        (Some(connector), _) => connector.get().map(Some).ok_or_else(missing),
-        (None, Some(_)) => Err(missing()),
-    }
+    DriverValue::choose(config.blocking_connector(), config.connector(), missing)
 }
 
 #[cold]

@@ -45,11 +45,7 @@ impl OnConnect {
     /// # Errors
     /// It is the async driver's, and would be left out.
     pub(super) fn of(config: &Config) -> Result<Option<&Self>> {
-        match (config.blocking_on_connect(), config.on_connect()) {
-            (None, None) => Ok(None),
-            (Some(callback), _) => callback.get().map(Some).ok_or_else(missing),
-            (None, Some(_)) => Err(missing()),
-        }
+        DriverValue::choose(config.blocking_on_connect(), config.on_connect(), missing)
     }
 }
 

@@ -96,6 +96,7 @@ impl Client {
         client.connect_now().await?;
         Ok(client)
     }
+
     async fn connect_now(&self) -> Result<()> {
         match &self.cluster {
             Some(cluster) => cluster.connect().await?,

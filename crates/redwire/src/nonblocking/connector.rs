@@ -126,11 +126,7 @@ where
 /// # Errors
 /// It is the blocking driver's: sockets in its place would go past a proxy.
 pub(super) fn of(config: &Config) -> Result<Option<&Arc<dyn Connect>>> {
-    match (config.connector(), config.blocking_connector()) {
-        (None, None) => Ok(None),
-        (Some(connector), _) => connector.get().map(Some).ok_or_else(missing),
-        (None, Some(_)) => Err(missing()),
-    }
+    DriverValue::choose(config.connector(), config.blocking_connector(), missing)
 }
 
 #[cold]

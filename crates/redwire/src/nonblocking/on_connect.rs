@@ -47,11 +47,7 @@ impl OnConnect {
     /// # Errors
     /// It is the blocking driver's, and would be left out.
     pub(super) fn of(config: &Config) -> Result<Option<&Self>> {
-        match (config.on_connect(), config.blocking_on_connect()) {
-            (None, None) => Ok(None),
-            (Some(callback), _) => callback.get().map(Some).ok_or_else(missing),
-            (None, Some(_)) => Err(missing()),
-        }
+        DriverValue::choose(config.on_connect(), config.blocking_on_connect(), missing)
     }
 }
 
