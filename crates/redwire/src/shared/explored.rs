@@ -81,10 +81,8 @@ pub fn keep_time() {
             }
             (due, (!time.is_over).then(|| Arc::clone(&time.keeper)))
         });
-        assert!(
-            now() < TIME.with_borrow(|time| time.begin) + AGES,
-            "a thread was not woken, but by its timeout"
-        );
+        let passed = TIME.with_borrow(|time| time.passed);
+        assert!(passed < AGES, "a thread was not woken, but by its timeout");
         match (due, keeper) {
             (Some((_, sleeper)), _) => sleeper.look(),
             (None, Some(keeper)) => keeper.sleep(None),
@@ -276,7 +274,7 @@ impl<T> ExploredMutex<T> {
     /// None.
     pub fn lock(&self) -> LockResult<MutexGuard<'_, T>> {
         let guard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(MutexGuard { guard: Some(guard), mutex: self })
+        Ok(MutexGuard { guard, mutex: self })
     }
 
     /// As [`std::sync::Mutex::try_lock`].
@@ -284,13 +282,12 @@ impl<T> ExploredMutex<T> {
     /// # Errors
     /// Another thread has it.
     pub fn try_lock(&self) -> Result<MutexGuard<'_, T>, TryLockError<MutexGuard<'_, T>>> {
-        match self.0.try_lock() {
-            Ok(guard) => Ok(MutexGuard { guard: Some(guard), mutex: self }),
-            Err(TryLockError::Poisoned(poisoned)) => {
-                Ok(MutexGuard { guard: Some(poisoned.into_inner()), mutex: self })
-            }
-            Err(TryLockError::WouldBlock) => Err(TryLockError::WouldBlock),
-        }
+        let guard = match self.0.try_lock() {
+            Ok(guard) => guard,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => return Err(TryLockError::WouldBlock),
+        };
+        Ok(MutexGuard { guard, mutex: self })
     }
 
     /// As [`std::sync::Mutex::get_mut`].
@@ -304,8 +301,7 @@ impl<T> ExploredMutex<T> {
 
 /// As [`std::sync::MutexGuard`].
 pub struct MutexGuard<'a, T> {
-    /// There but while a condition is waited for.
-    guard: Option<shuttle::sync::MutexGuard<'a, T>>,
+    guard: shuttle::sync::MutexGuard<'a, T>,
     mutex: &'a ExploredMutex<T>,
 }
 
@@ -313,13 +309,13 @@ impl<T> Deref for MutexGuard<'_, T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        self.guard.as_deref().expect("it is there")
+        &self.guard
     }
 }
 
 impl<T> DerefMut for MutexGuard<'_, T> {
     fn deref_mut(&mut self) -> &mut T {
-        self.guard.as_deref_mut().expect("it is there")
+        &mut self.guard
     }
 }
 
