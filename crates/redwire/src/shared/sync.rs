@@ -6,23 +6,21 @@
 //!
 //! With `--cfg redwire_shuttle` all of them are those of `explored.rs`.
 
+#[cfg(not(redwire_shuttle))]
+use std::sync as origin;
 use std::sync::{PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
-#[cfg(not(redwire_shuttle))]
-use std::sync as origin;
-#[cfg(not(redwire_shuttle))]
-pub(crate) use std::sync::{MutexGuard, OnceLock, RwLockReadGuard, RwLockWriteGuard, atomic, mpsc};
+pub(crate) use origin::{MutexGuard, OnceLock, RwLockReadGuard, RwLockWriteGuard, atomic, mpsc};
 
 #[cfg(redwire_shuttle)]
 use self::explored as origin;
-#[cfg(redwire_shuttle)]
-pub(crate) use super::explored::{MutexGuard, OnceLock, RwLockReadGuard, RwLockWriteGuard, atomic, mpsc};
 use super::threads;
 
+/// By std's names.
 #[cfg(redwire_shuttle)]
 mod explored {
-    pub(super) use crate::shared::explored::{ExploredCondvar as Condvar, ExploredMutex as Mutex, RwLock};
+    pub(crate) use crate::shared::explored::{ExploredCondvar as Condvar, ExploredMutex as Mutex, *};
 }
 
 /// As [`std::sync::Mutex`].

@@ -3,16 +3,16 @@
 //! With `--cfg redwire_shuttle` an explorer decides all that: see `explored.rs`.
 
 #[cfg(not(redwire_shuttle))]
-use std::thread::{Builder, park_timeout};
-#[cfg(not(redwire_shuttle))]
-pub(crate) use std::thread::{JoinHandle, Thread, current, park, sleep, yield_now};
+use std::thread as origin;
 use std::time::{Duration, Instant};
 
 #[cfg(redwire_shuttle)]
-use super::explored::{Builder, park_timeout};
-#[cfg(redwire_shuttle)]
-pub(crate) use super::explored::{JoinHandle, Thread, current, now, park, sleep, yield_now};
+pub(crate) use origin::now;
+pub(crate) use origin::{JoinHandle, Thread, current, park, sleep, yield_now};
 use redwire_core::{Error, Outcome, Result};
+
+#[cfg(redwire_shuttle)]
+use super::explored as origin;
 
 /// The time.
 #[cfg(not(redwire_shuttle))]
@@ -31,7 +31,7 @@ pub(crate) fn since(moment: Instant) -> Duration {
 /// # Errors
 /// There are as many threads as there may be.
 pub(crate) fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>> {
-    let started = Builder::new().name(name.to_owned()).spawn(work);
+    let started = origin::Builder::new().name(name.to_owned()).spawn(work);
     started.map_err(|error| Error::from_io("starting a thread", Outcome::NotSent, error))
 }
 
@@ -39,7 +39,7 @@ pub(crate) fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<
 pub(crate) fn park_until(until: Option<Instant>) {
     match until {
         None => park(),
-        Some(until) => park_timeout(until.saturating_duration_since(now())),
+        Some(until) => origin::park_timeout(until.saturating_duration_since(now())),
     }
 }
 
