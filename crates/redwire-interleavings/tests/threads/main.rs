@@ -36,6 +36,24 @@ fn spawn<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> JoinHa
     Builder::new().spawn(work).expect("there are threads")
 }
 
+/// A thread for each of `items`, which has its item and a clone of `shared`.
+fn spawn_each<S, I, T>(
+    shared: &S,
+    items: impl IntoIterator<Item = I>,
+    work: impl Fn(S, I) -> T + Copy + Send + 'static,
+) -> Vec<JoinHandle<T>>
+where
+    S: Clone + Send + 'static,
+    I: Send + 'static,
+    T: Send + 'static,
+{
+    let start = |item| {
+        let shared = shared.clone();
+        spawn(move || work(shared, item))
+    };
+    items.into_iter().map(start).collect()
+}
+
 fn join<T>(threads: impl IntoIterator<Item = JoinHandle<T>>) -> Vec<T> {
     threads.into_iter().map(|thread| thread.join().expect("no thread panics")).collect()
 }

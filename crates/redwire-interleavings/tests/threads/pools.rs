@@ -6,7 +6,7 @@ use redwire::explored::sleep;
 use redwire::{Run as _, cmd};
 use redwire_interleavings::{Peer, explore, is_calm};
 
-use crate::{check_idle, config, join, pool, spawn};
+use crate::{check_idle, config, join, pool, spawn, spawn_each};
 
 /// Gives back what it borrowed in one of four ways.
 fn use_and_give_back(pool: &redwire::blocking::Pool, way: usize) -> redwire::Result<()> {
@@ -33,11 +33,10 @@ fn every_place_goes_on_to_the_next() {
         explore(&format!("every_place_goes_on_to_the_next ({places})"), 3000, move || {
             let peer = Peer::default();
             let pool = pool(config(&peer).max_connections(places));
-            let callers = (0..4).map(|way| {
-                let pool = pool.clone();
-                spawn(move || [way, (way + 1) % 4].map(|way| use_and_give_back(&pool, way)))
+            let callers = spawn_each(&pool, 0..4, |pool, way| {
+                [way, (way + 1) % 4].map(|way| use_and_give_back(&pool, way))
             });
-            let results = join(callers.collect::<Vec<_>>()).into_iter().flatten();
+            let results = join(callers).into_iter().flatten();
             let failed: Vec<_> = results.filter_map(Result::err).collect();
             assert!(failed.is_empty() || !is_calm(), "{failed:?}");
             check_idle(|| pool.stats());
@@ -51,14 +50,12 @@ fn a_place_is_handed_to_a_caller_that_gives_up() {
         explore(&format!("a_place_is_handed_to_a_caller_that_gives_up ({places})"), 3000, move || {
             let peer = Peer::default();
             let pool = pool(config(&peer).max_connections(places));
-            let callers = (0..4).map(|caller: u64| {
-                let pool = pool.clone();
-                spawn(move || match pool.get_within(Duration::from_millis(10 * caller)) {
+            join(spawn_each(&pool, 0..4, |pool, caller| {
+                match pool.get_within(Duration::from_millis(10 * caller)) {
                     Ok(_lease) => sleep(Duration::from_millis(10)),
                     Err(error) => drop(error),
-                })
-            });
-            join(callers.collect::<Vec<_>>());
+                }
+            }));
             let waiter = pool.get();
             assert!(waiter.is_ok() || !is_calm(), "{waiter:?}");
             drop(waiter);
@@ -72,22 +69,16 @@ fn closing_a_pool_ends_all_waits() {
     explore("closing_a_pool_ends_all_waits", 4500, || {
         let peer = Peer::default();
         let pool = pool(config(&peer).max_connections(1));
-        let callers = (0..3).map(|_| {
-            let pool = pool.clone();
-            spawn(move || {
-                if let Ok(mut lease) = pool.get() {
-                    assert!(lease.run(cmd::<()>("ECHO").arg("held")).is_err(), "no reply was sent");
-                }
-            })
+        let callers = spawn_each(&pool, 0..3, |pool, _| {
+            if let Ok(mut lease) = pool.get() {
+                assert!(lease.run(cmd::<()>("ECHO").arg("held")).is_err(), "no reply was sent");
+            }
         });
-        let callers: Vec<_> = callers.collect();
-        let closer = {
-            let pool = pool.clone();
-            spawn(move || pool.close(Duration::from_millis(10)))
-        };
-        pool.close(Duration::from_millis(10));
+        let limit = Duration::from_millis(10);
+        let closer = spawn_each(&pool, [limit], |pool, limit| pool.close(limit));
+        pool.close(limit);
         join(callers);
-        join([closer]);
+        join(closer);
         check_idle(|| pool.stats());
     });
 }

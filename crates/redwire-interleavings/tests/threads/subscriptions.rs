@@ -7,7 +7,7 @@ use redwire::explored::sleep;
 use redwire::pubsub::SubscriptionEvent;
 use redwire_interleavings::{Peer, explore};
 
-use crate::{config, join, spawn};
+use crate::{config, join, spawn, spawn_each};
 
 const CHANNELS: [&str; 3] = ["a", "b", "c"];
 
@@ -31,13 +31,10 @@ fn each_hears_its_own_and_the_end() {
     explore("each_hears_its_own_and_the_end", 3000, || {
         let peer = Peer::default();
         let pubsub = pubsub(&peer);
-        let subscribers = CHANNELS.map(|channel| {
-            let pubsub = pubsub.clone();
-            spawn(move || {
-                let mut subscription = pubsub.subscribe(channel).expect("the server is there");
-                hear(&mut subscription, channel);
-                subscription
-            })
+        let subscribers = spawn_each(&pubsub, CHANNELS, |pubsub, channel| {
+            let mut subscription = pubsub.subscribe(channel).expect("the server is there");
+            hear(&mut subscription, channel);
+            subscription
         });
         for channel in CHANNELS {
             peer.await_subscribers(channel, 1);
