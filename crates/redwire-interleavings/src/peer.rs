@@ -13,8 +13,8 @@ use crate::explore::pick;
 
 /// A server. Clones are the same one.
 ///
-/// It answers `PING` and `ECHO`, and knows subscriptions. What begins with an `ECHO` of a word that begins
-/// with `held` is answered when it is told to.
+/// It answers `PING` and `ECHO`, and knows subscriptions. An `ECHO` of a word that begins with `held` is
+/// answered after [`release`](Self::release), and only then what comes behind it on the same connection.
 #[derive(Clone, Debug, Default)]
 pub struct Peer(Arc<Shared>);
 
@@ -206,12 +206,9 @@ impl Stream for PeerStream {
             if until.is_some_and(|until| until <= now()) {
                 return Err(io::ErrorKind::TimedOut.into());
             }
-            let limit = until.map(|until| until.saturating_duration_since(now()));
-            let changed = &self.peer.0.changed;
-            state = match limit {
-                None => changed.wait(state).unwrap_or_else(PoisonError::into_inner),
-                Some(limit) => changed.wait_timeout(state, limit).unwrap_or_else(PoisonError::into_inner).0,
-            };
+            let left = until.map_or(Duration::MAX, |until| until.saturating_duration_since(now()));
+            let waited = self.peer.0.changed.wait_timeout(state, left);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 
