@@ -11,13 +11,14 @@ use serde_json::Value;
 use crate::mistakes::{self, Hunt};
 use crate::repository::{cargo, root, run, said, target};
 
+pub(crate) const HUNT: Hunt = Hunt { folder: "crates/redwire-interleavings/mistakes", search };
+
 /// `cargo xtask interleave`.
 pub(crate) fn run_it(args: &[String]) -> Result<(), String> {
     if let Some((first, names)) = args.split_first()
         && first == "--mistakes"
     {
-        let hunt = Hunt { folder: "crates/redwire-interleavings/mistakes", build, search };
-        return mistakes::find(&hunt, names);
+        return mistakes::find(&HUNT, names);
     }
     run(explore(&root(), &target().join("interleavings")).arg("--").arg("--nocapture").args(args))
 }
@@ -32,11 +33,7 @@ fn explore(place: &Path, target: &Path) -> Command {
     test
 }
 
-fn build(place: &Path) -> Result<(), String> {
-    program(place).map(drop)
-}
-
-/// The program that cargo would run, built. To end cargo would not end it.
+/// Builds the tests; the program that has them. It is run without cargo, as ending cargo would not end it.
 fn program(place: &Path) -> Result<String, String> {
     let words = ["--no-run", "--message-format", "json"];
     let messages = said(explore(place, &place.join("target")).args(words))?;
@@ -46,6 +43,9 @@ fn program(place: &Path) -> Result<String, String> {
     program.ok_or_else(|| "cargo names no program".to_owned())
 }
 
+/// How the mistake was found, if it was. One scenario runs after the other: of two at a time, which of them
+/// finds it first would be left to chance.
 fn search(place: &Path, _: &str) -> Result<Option<String>, String> {
-    mistakes::watch(Command::new(program(place)?).arg("--nocapture"), place, " failed after ")
+    let mut test = Command::new(program(place)?);
+    mistakes::watch(test.args(["--nocapture", "--test-threads", "1"]), place, " failed after ")
 }

@@ -3,7 +3,7 @@
 //! Must not know: what a mistake is about, or what looks for it.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -16,28 +16,17 @@ const PATIENCE: Duration = Duration::from_secs(3_600);
 /// Where the mistakes are, a patch each, and what looks for one in a copy.
 pub(crate) struct Hunt {
     pub(crate) folder: &'static str,
-    pub(crate) build: fn(&Path) -> Result<(), String>,
-    /// How the mistake of this patch was found, if it was.
+    /// Builds the copy; how the mistake of this patch was found, if it was.
     pub(crate) search: fn(&Path, &str) -> Result<Option<String>, String>,
 }
 
 /// Plants each mistake in a copy of the code, alone, and looks for it.
 pub(crate) fn find(hunt: &Hunt, names: &[String]) -> Result<(), String> {
-    let folder = root().join(hunt.folder);
-    let mut patches = Vec::new();
-    for entry in fs::read_dir(&folder).map_err(|error| format!("{}: {error}", folder.display()))? {
-        let path = entry.map_err(|error| error.to_string())?.path();
-        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        if path.extension().is_some_and(|ending| ending == "patch")
-            && (names.is_empty() || names.contains(&name))
-        {
-            patches.push((name, path));
-        }
-    }
-    patches.sort();
+    let mut patches = patches(hunt)?;
     if let Some(name) = names.iter().find(|name| patches.iter().all(|(known, _)| known != *name)) {
-        return Err(format!("there is no mistake {name:?} in {}", folder.display()));
+        return Err(format!("there is no mistake {name:?} in {}", hunt.folder));
     }
+    patches.retain(|(name, _)| names.is_empty() || names.contains(name));
     let place = target().join("mistakes");
     let mut missed = 0;
     for (name, patch) in &patches {
@@ -45,13 +34,28 @@ pub(crate) fn find(hunt: &Hunt, names: &[String]) -> Result<(), String> {
         let text = fs::read_to_string(patch).map_err(|error| error.to_string())?;
         let title = text.lines().next().unwrap_or_default();
         apply(&place, patch)?;
-        let found = (hunt.build)(&place).and_then(|()| (hunt.search)(&place, &text))?;
+        let found = (hunt.search)(&place, &text)?;
         missed += u32::from(found.is_none());
         let found = found.unwrap_or_else(|| "not found".to_owned());
         println!("| {name} | {title} | {found} |");
     }
     println!("{} mistakes, {missed} not found", patches.len());
     if missed == 0 { Ok(()) } else { Err(format!("{missed} mistakes were not found")) }
+}
+
+/// All of them, by name.
+fn patches(hunt: &Hunt) -> Result<Vec<(String, PathBuf)>, String> {
+    let folder = root().join(hunt.folder);
+    let mut patches = Vec::new();
+    for entry in fs::read_dir(&folder).map_err(|error| format!("{}: {error}", folder.display()))? {
+        let path = entry.map_err(|error| error.to_string())?.path();
+        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        if path.extension().is_some_and(|ending| ending == "patch") {
+            patches.push((name, path));
+        }
+    }
+    patches.sort();
+    Ok(patches)
 }
 
 /// Has `place` hold what the repository holds. What is the same already is left alone, so that little has to
@@ -108,17 +112,19 @@ pub(crate) fn watch(command: &mut Command, place: &Path, sign: &str) -> Result<O
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{interleave, simulate};
 
-    /// What has changed since under a patch is told at once, and not when mistakes are planted next.
+    /// A patch that a change of the code has left behind is told at once, not when mistakes are planted next.
     #[test]
     fn every_patch_applies() {
-        for folder in ["crates/redwire-simulation/mistakes", "crates/redwire-interleavings/mistakes"] {
-            for entry in fs::read_dir(root().join(folder)).unwrap() {
-                let patch = entry.unwrap().path();
+        for hunt in [simulate::HUNT, interleave::HUNT] {
+            let patches = patches(&hunt).unwrap();
+            assert!(!patches.is_empty(), "{}", hunt.folder);
+            for (_, patch) in patches {
                 let mut git = Command::new("git");
                 let Ok(checked) = git.args(["apply", "--check"]).arg(&patch).current_dir(root()).output()
                 else {
-                    // Only who plants mistakes needs git.
+                    // Without git no mistakes are planted.
                     return;
                 };
                 let why = String::from_utf8_lossy(&checked.stderr);

@@ -8,13 +8,14 @@ use std::process::Command;
 use crate::mistakes::{self, Hunt};
 use crate::repository::{cargo, run, said};
 
+pub(crate) const HUNT: Hunt = Hunt { folder: "crates/redwire-simulation/mistakes", search };
+
 /// `cargo xtask simulate`.
 pub(crate) fn run_it(args: &[String]) -> Result<(), String> {
     if let Some((first, names)) = args.split_first()
         && first == "--mistakes"
     {
-        let hunt = Hunt { folder: "crates/redwire-simulation/mistakes", build, search };
-        return mistakes::find(&hunt, names);
+        return mistakes::find(&HUNT, names);
     }
     run(cargo(&["run", "--quiet", "--release", "-p", "redwire-simulation", "--"]).args(args))
 }
@@ -40,6 +41,7 @@ fn build(place: &Path) -> Result<(), String> {
 
 /// How the mistake of `patch` was found, if it was: in scenarios of the kind that its second line names.
 fn search(place: &Path, patch: &str) -> Result<Option<String>, String> {
+    build(place)?;
     let scenario = patch.lines().nth(1).and_then(|line| line.strip_prefix("scenario: "));
     let mut simulate = Command::new(place.join("target/release/redwire-simulation"));
     let scenario = scenario.unwrap_or("single");
