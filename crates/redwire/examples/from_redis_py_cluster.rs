@@ -13,7 +13,7 @@ use redwire::blocking::{Client, Cluster};
 use redwire::cluster::{NodeChoice, slot};
 use redwire::config::{Config, HostPort};
 use redwire::prelude::*;
-use redwire::{ErrorKind, Result, cmd};
+use redwire::{ErrorKind, Result, Run as _, cmd};
 use redwire_testkit::{Authority, ClusterSet, Proxy, TlsFront};
 
 fn main() -> Result<()> {
@@ -36,7 +36,7 @@ fn default_and_custom_pool(set: &ClusterSet) -> Result<()> {
     assert_eq!(rc.get::<String>("foo")?.as_deref(), Some("bar"));
 
     // ClusterConnectionPool(startup_nodes=[…, …, …], max_connections=32, max_connections_per_node=8). The
-    // limit is one of each node, so a total of 32 over four nodes is 8 of each.
+    // limit holds for each node, so a total of 32 over four nodes is 8 of each.
     let rc = Client::connect(&format!("{}?max_connections_per_node=8", set.url()))?;
     assert_eq!(rc.config().max_connections(), 8);
     assert_eq!(rc.get::<String>("foo")?.as_deref(), Some("bar"));
@@ -99,11 +99,7 @@ fn read_from_replicas(set: &ClusterSet) -> Result<()> {
     let rc = Client::connect(&format!("{}?read_from_replicas=True", set.url()))?;
     rc.set("foo", "bar")?;
     wait_for_replicas(&rc)?;
-    let before = gets(set);
-    for _ in 0..10 {
-        assert_eq!(rc.get::<String>("foo")?.as_deref(), Some("bar"));
-    }
-    let shares: Vec<_> = gets(set).iter().zip(before).map(|(after, before)| after - before).collect();
+    let shares = ten_gets(&rc, set, "bar")?;
     assert_eq!(shares.iter().filter(|share| **share > 0).count(), 2, "{shares:?}");
     println!("  in turn: {shares:?}");
 
@@ -112,20 +108,21 @@ fn read_from_replicas(set: &ClusterSet) -> Result<()> {
     let rc_readonly = Client::connect(&format!("{}?readonly_mode=True", set.url()))?;
     rc_readonly.set("foo", "baz")?;
     wait_for_replicas(&rc_readonly)?;
-    let before = gets(set);
-    for _ in 0..10 {
-        assert_eq!(rc_readonly.get::<String>("foo")?.as_deref(), Some("baz"));
-    }
     let owner = set.owner(slot(b"foo"));
-    let shares: Vec<_> = gets(set).iter().zip(before).map(|(after, before)| after - before).collect();
+    let shares = ten_gets(&rc_readonly, set, "baz")?;
     assert_eq!((shares[owner], shares.iter().sum::<i64>()), (0, 10), "{shares:?}");
     println!("  by replicas: {shares:?}");
     Ok(())
 }
 
-/// How many GETs each node executed.
-fn gets(set: &ClusterSet) -> Vec<i64> {
-    set.nodes().iter().map(|node| node.calls("get")).collect()
+/// Reads `foo` ten times, which must be `value`; how many of these GETs each node executed.
+fn ten_gets(rc: &Client, set: &ClusterSet, value: &str) -> Result<Vec<i64>> {
+    let gets = || set.nodes().iter().map(|node| node.calls("get")).collect::<Vec<_>>();
+    let before = gets();
+    for _ in 0..10 {
+        assert_eq!(rc.get::<String>("foo")?.as_deref(), Some(value));
+    }
+    Ok(gets().iter().zip(before).map(|(after, before)| after - before).collect())
 }
 
 /// Until the replica of `foo` has what was written.
@@ -137,7 +134,7 @@ fn wait_for_replicas(rc: &Client) -> Result<()> {
     for replica in &shard.replicas {
         // READONLY is a state of a connection, so it is one connection that asks.
         let mut connection = cluster.node(&replica.address).pool().get()?;
-        redwire::Run::run::<()>(&mut *connection, cmd("READONLY"))?;
+        connection.run::<()>(cmd("READONLY"))?;
         while connection.get::<String>("foo")? != written {
             thread::sleep(Duration::from_millis(5));
         }
@@ -199,7 +196,7 @@ fn all_parameters(set: &ClusterSet) -> Result<()> {
     println!("\nAll parameters");
     let options = [
         // init_slot_cache=True: `connect` asks for the map, `connect_lazy` does not.
-        // max_connections=64: a total is nodes × limit, so it is said by the limit of each node.
+        // max_connections=64: a total is nodes × limit, so the limit of each node says it.
         "max_connections_per_node=16",
         "reinitialize_steps=1000",
         "skip_full_coverage_check=False",
