@@ -101,14 +101,14 @@ async fn commands_interface(server: &Server) -> Result<()> {
     let reconnecting = Client::connect_lazy(&server.url())?;
     assert_eq!(reconnecting.incr("counter").await?, 1);
     server.kill_clients(&["TYPE", "normal"]);
-    // What only reads is: it finds out that the connection is gone, if that is not known yet.
+    // A call that only reads is repeated: it finds out that the connection is gone, if that is not known yet.
     assert_eq!(reconnecting.get::<i64>("counter").await?, Some(1));
     assert_eq!(reconnecting.incr("counter").await?, 2);
     println!("  counted to 2 over two connections");
     Ok(())
 }
 
-/// "Exceptions": one `Error`, whose kind and outcome tell what they tell.
+/// "Exceptions": one `Error`, whose kind and outcome tell what Python's classes do.
 async fn exceptions(url: &str) -> Result<()> {
     println!("\nExceptions");
     let redis = Client::connect(url).await?;

@@ -176,8 +176,8 @@ async fn error_handling_examples(place: &Place) -> Result<()> {
     Ok(())
 }
 
-/// The document's own loop. What it is left to decide is what to do with a call that may have been executed,
-/// which is never repeated here (`error.outcome()`): setting a key once more does no harm.
+/// The document's own loop. It repeats a call that may have been executed (`error.outcome()`), which a client
+/// never does by itself: setting a key once more does no harm.
 async fn robust_operation(redis: &Client, key: &str, value: &str) -> Result<()> {
     let max_retries = 3;
     let mut retry_count = 0;

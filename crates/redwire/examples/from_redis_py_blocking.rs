@@ -1,9 +1,9 @@
 //! Coming from Python: what redis-py does about connections, example by example, without a runtime.
 //!
-//! `cargo run -p redwire --example from_redis_py_blocking`. It is `from_redis_py` as redis-py's client
-//! without asyncio has it: the names are the same, in `redwire::blocking`, and nothing is awaited. Each
-//! function has the name and the values of an example of the document "Connection Management"; only hosts
-//! and files are those of a server that is started for it.
+//! `cargo run -p redwire --example from_redis_py_blocking`. It is `from_redis_py` with the clients of
+//! `redwire::blocking`: the names are the same, and nothing is awaited. Each function has the name and the
+//! values of an example of the document "Connection Management"; only hosts and files are those of a server
+//! that is started for it.
 #![allow(clippy::print_stdout, reason = "a program for the terminal: printing is its work")]
 
 use std::thread;
@@ -177,8 +177,8 @@ fn error_handling_examples(place: &Place) -> Result<()> {
     Ok(())
 }
 
-/// The document's own loop. What it is left to decide is what to do with a call that may have been executed,
-/// which is never repeated here (`error.outcome()`): setting a key once more does no harm.
+/// The document's own loop. It repeats a call that may have been executed (`error.outcome()`), which a client
+/// never does by itself: setting a key once more does no harm.
 fn robust_operation(redis: &Client, key: &str, value: &str) -> Result<()> {
     let max_retries = 3;
     let mut retry_count = 0;
@@ -211,8 +211,8 @@ fn performance_optimization_examples(place: &Place) -> Result<()> {
     // Redis(…, socket_read_size=65536, socket_keepalive=True, health_check_interval=0)
     let options = "socket_read_size=65536&socket_keepalive=True&health_check_interval=0";
     let redis = Client::connect(&format!("{url}?{options}"))?;
-    // ConnectionPool(…, max_connections=100, socket_read_size=131072). Each client has a pool, from which
-    // each call borrows.
+    // ConnectionPool(…, max_connections=100, socket_read_size=131072). Each client has such a pool: a call
+    // has a connection to itself; from six calls at a time on, small ones share one.
     let redis_pooled = Client::connect(&format!("{url}?max_connections=100&socket_read_size=131072"))?;
     // Redis(…, single_connection_client=True): a connection of one caller.
     let mut redis_single = Connection::connect(&url)?;

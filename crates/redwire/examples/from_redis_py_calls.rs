@@ -87,7 +87,7 @@ async fn publish_subscribe(redis: &Client) -> Result<()> {
     // psubscribe(**{'my-*': handler}); run_in_thread(): a task calls the handler until `running` is dropped.
     let (heard, mut messages) = tokio::sync::mpsc::unbounded_channel();
     let running = pubsub.psubscribe("my-*").await?.each(move |event| {
-        // Not read any more once this example is over.
+        // An error once this example is over, and reads no more events.
         let _ = heard.send(event);
     })?;
     redis.publish("my-second-channel", "more").await?;

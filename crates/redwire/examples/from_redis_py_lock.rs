@@ -39,7 +39,7 @@ fn timeline(redis: &Client) -> Result<()> {
             assert!(guard.owned()?, "thread-1 did not release it");
             guard.release()
         });
-        thread_2_has_it.recv().expect("it is to be had");
+        thread_2_has_it.recv().expect("thread-2 says so");
         // Time 6: thread-1 finishes its work and releases. Its guard has its own token, so thread-2 keeps the
         // lock.
         let error = thread_1.release().expect_err("it ran out");
@@ -64,6 +64,6 @@ fn parameters(redis: &Client) -> Result<()> {
     // blocking=False; the default of `timeout` there, no end, is `ttl(Duration::MAX)`.
     let held = redis.lock("my-lock").ttl(Duration::MAX).acquire()?;
     assert!(redis.lock("my-lock").try_acquire()?.is_none());
-    println!("  not to be had at once");
+    println!("  another gets none at once");
     held.release()
 }

@@ -1,5 +1,5 @@
-//! Coming from Python: what of redis-py's client is set before it is made: response callbacks, credential
-//! providers, callbacks on connecting, retries.
+//! Coming from Python: what redis-py's client is told about its calls and connections, which is set here
+//! before the client is made: response callbacks, credential providers, callbacks on connecting, retries.
 //!
 //! `cargo run -p redwire --example from_redis_py_options` starts a server for itself. Each step is a
 //! parameter or a method of `redis.Redis` in the document "Connecting to Redis".
@@ -35,7 +35,7 @@ impl CredentialProvider for UsernamePasswordCredentialProvider {
 async fn callbacks_and_providers() -> Result<()> {
     let server = Server::builder().acl_line("user ann on >hunter2 ~* &* +@all").start();
     println!("set_response_callback, credential_provider, redis_connect_func");
-    // All of them belong to the configuration: a client does not change under those that use it.
+    // All of them belong to the configuration: a client does not change while it is used.
     let upper =
         |value: Value| Ok(value.as_str().map_or(Value::Null, |text| Value::Status(text.to_uppercase())));
     let config = Config::builder()

@@ -36,7 +36,7 @@ async fn connection_pool_examples(url: &str) -> Result<()> {
     let redis_blocking = Client::on_pool(&blocking_pool);
     redis_blocking.ping().await?;
 
-    // ConnectionPool.from_url("redis://localhost:6379/0", max_connections=50), the default of 50 in words.
+    // ConnectionPool.from_url("redis://localhost:6379/0", max_connections=50), which is the default.
     let pool_from_url = Pool::connect(&format!("{url}/0?max_connections=50")).await?;
     assert_eq!(pool_from_url.config().max_connections(), 50);
 
