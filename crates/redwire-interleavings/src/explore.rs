@@ -60,14 +60,19 @@ pub fn explore(name: &str, schedules: usize, scenario: impl Fn() + Send + Sync +
     if let Ok(schedule) = env::var("REDWIRE_SCHEDULE") {
         return shuttle::replay(execution, &schedule);
     }
-    let number = |name| env::var(name).ok().and_then(|number| number.parse::<u64>().ok());
-    let factor = number("REDWIRE_SCHEDULES").unwrap_or(1) as usize;
+    let schedules = schedules * number("REDWIRE_SCHEDULES", 1) as usize;
     let mut config = Config::new();
     (config.stack_size, config.max_steps) = (STACK, MaxSteps::FailAfter(STEPS));
     (config.failure_persistence, config.silence_warnings) = (FailurePersistence::Print, true);
     let report = Report { name: name.to_owned(), count };
-    Runner::new(Orders::new(number("REDWIRE_SEED").unwrap_or(0), schedules * factor), config).run(execution);
+    Runner::new(Orders::new(number("REDWIRE_SEED", 0), schedules), config).run(execution);
     drop(report);
+}
+
+/// The number that this variable of the environment has, or `default` where it is not set.
+fn number(name: &str, default: u64) -> u64 {
+    let Ok(text) = env::var(name) else { return default };
+    text.parse().unwrap_or_else(|_| panic!("{name}: expected a number, got {text:?}"))
 }
 
 /// Tells after how many executions a scenario failed.
