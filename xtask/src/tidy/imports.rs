@@ -1,5 +1,5 @@
 //! The direction of imports between the crates: resp <- core <- redwire <- cli, with the test kit and the
-//! model beside, and over them the simulation and the orders of threads.
+//! model beside, and over them the simulation and the interleavings.
 
 use super::finding::Finding;
 use super::source::Source;
