@@ -151,23 +151,19 @@ impl Server {
 
     /// Has a new password beside the former one; says which.
     pub(crate) fn change_password(&mut self, now: Duration) -> String {
-        let next = Self::password(self.password.map_or(0, |number| number + 1));
+        let number = self.password.map_or(0, |number| number + 1);
+        let next = Self::password(number);
         self.command(&format!("ACL SETUSER default >{next}"), now);
-        self.password = self.password.map(|number| number + 1);
+        self.password = Some(number);
         next
     }
 
     /// Knows the last password only.
     pub(crate) fn forget_passwords(&mut self, now: Duration) {
         let Some(number) = self.password else { return };
-        let last = Self::password(number);
-        if self.model.is_closing(self.admin) {
-            // After a restart it has the first password again.
-            self.model.disconnect(self.admin, now);
-            self.admin = self.model.connect("127.0.0.1:1", now);
-            self.authenticate(now);
-        }
-        self.say(&format!("ACL SETUSER default resetpass >{last}"), now);
+        // After a restart it has the first password again.
+        self.revive(now);
+        self.say(&format!("ACL SETUSER default resetpass >{}", Self::password(number)), now);
     }
 
     /// When it wants to do something by itself.
