@@ -65,9 +65,7 @@ impl State {
     /// Notes whose replica a server is now, and has it get all data if it needs that.
     fn follow_master(&mut self, at: usize, now: Duration) {
         let master = self.servers[at].model.master();
-        let master = master.and_then(|(host, port)| {
-            self.servers.iter().position(|other| other.address.0 == host && other.address.1 == port)
-        });
+        let master = master.and_then(|(host, port)| self.server_at(host, port));
         let server = &mut self.servers[at];
         if server.followed != master {
             if server.followed.is_some() && master.is_none() {

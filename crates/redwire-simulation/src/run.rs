@@ -48,15 +48,14 @@ fn servers(scenario: &Scenario) -> Vec<Server> {
         }
     }
     // Replicas have it, too.
-    for master in 0..servers.len() {
-        let (snapshot, _) = (servers[master].model.snapshot(), servers[master].model.take_writes());
-        let address = servers[master].address.clone();
-        let is_replica = |server: &&mut Server| {
-            server.model.master().is_some_and(|(host, port)| host == address.0 && port == address.1)
-        };
-        for replica in servers.iter_mut().filter(is_replica) {
-            replica.model.restore(&snapshot, Duration::ZERO);
+    for at in 0..servers.len() {
+        let master = servers[at].model.master();
+        let master = master.and_then(|(host, port)| servers.iter().find(|other| other.is_at(host, port)));
+        if let Some(snapshot) = master.map(|master| master.model.snapshot()) {
+            servers[at].model.restore(&snapshot, Duration::ZERO);
         }
+        // Replicas have these writes now.
+        servers[at].model.take_writes();
     }
     servers
 }

@@ -144,6 +144,11 @@ impl Server {
         }
     }
 
+    /// Whether this is its address.
+    pub(crate) fn is_at(&self, host: &str, port: u16) -> bool {
+        self.address.0 == host && self.address.1 == port
+    }
+
     /// Whether other servers are in touch with it.
     pub(crate) fn is_reached(&self) -> bool {
         !self.is_down && !self.is_cut_off

@@ -39,7 +39,8 @@ fn connector(world: &Arc<World>) -> Connector {
 
 async fn connect(world: Arc<World>, endpoint: Endpoint) -> io::Result<Stream> {
     let id = world.with(|state, now| {
-        let server = state.server_at(&endpoint)?;
+        let Endpoint::Tcp(address) = &endpoint else { return None };
+        let server = state.server_at(&address.host, address.port)?;
         Some(state.connect(server, now))
     });
     let id = id.ok_or_else(refused)?;

@@ -10,7 +10,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use redwire::config::Endpoint;
 use redwire::credentials::{Credentials, RotatingCredentials};
 use redwire_model::ClientId;
 use tokio::time::{Instant, sleep};
@@ -277,12 +276,9 @@ impl State {
         if up { server.holds_up } else { server.holds_down }
     }
 
-    /// The server behind an address.
-    pub(crate) fn server_at(&self, endpoint: &Endpoint) -> Option<usize> {
-        let Endpoint::Tcp(address) = endpoint else { return None };
-        self.servers
-            .iter()
-            .position(|server| server.address.0 == address.host && server.address.1 == address.port)
+    /// The server that has this address.
+    pub(crate) fn server_at(&self, host: &str, port: u16) -> Option<usize> {
+        self.servers.iter().position(|server| server.is_at(host, port))
     }
 
     /// A client wants to connect.
