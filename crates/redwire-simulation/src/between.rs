@@ -10,6 +10,9 @@ use redwire_model::{Message, Snapshot, Write};
 
 use crate::world::{Happening, State};
 
+/// So many writes may be on their way to a replica that has all others, since callers go on writing.
+const UNDER_WAY: u64 = 3;
+
 /// What is on its way from one server to another.
 #[derive(Debug)]
 pub(crate) enum Cargo {
@@ -85,6 +88,13 @@ impl State {
             let snapshot = self.servers[master].model.snapshot();
             self.send(master, at, Cargo::Snapshot(snapshot), now);
         }
+    }
+
+    /// Whether a server has its master's data, if it has a master.
+    pub(crate) fn is_synced(&self, at: usize) -> bool {
+        let offset = |server: usize| self.servers[server].model.offset();
+        let server = &self.servers[at];
+        !server.needs_sync && server.followed.is_none_or(|master| offset(master) <= offset(at) + UNDER_WAY)
     }
 
     fn is_way_free(&self, from: usize, to: usize) -> bool {

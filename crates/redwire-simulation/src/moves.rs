@@ -21,9 +21,6 @@ pub(crate) struct Move {
     is_done: bool,
 }
 
-/// So many writes may be on their way to a replica that has all others, since callers go on writing.
-pub(crate) const UNDER_WAY: u64 = 3;
-
 /// What a node says of the cluster.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct View {
@@ -159,12 +156,8 @@ impl State {
         let mut views = views.into_iter().map(|view| view.map(|view| (view.is_ok, view.slots)));
         let Some(Some((true, slots))) = views.next() else { return false };
         let is_agreed = views.all(|view| view.is_some_and(|(is_ok, others)| is_ok && others == slots));
-        let offset = |server: usize| self.servers[server].model.offset();
-        let is_synced = self.servers.iter().enumerate().all(|(at, server)| {
-            !server.needs_sync
-                && server.followed.is_none_or(|master| offset(master) <= offset(at) + UNDER_WAY)
-        });
-        is_agreed && is_synced && self.moves.iter().all(|one| one.is_done)
+        let are_synced = (0..self.servers.len()).all(|at| self.is_synced(at));
+        is_agreed && are_synced && self.moves.iter().all(|one| one.is_done)
     }
 
     /// Looks whether the servers have found together again, once all faults are over.

@@ -5,7 +5,6 @@
 
 use std::time::Duration;
 
-use crate::moves::UNDER_WAY;
 use crate::scenario::SERVICE;
 use crate::world::{Happening, State};
 
@@ -71,15 +70,10 @@ impl State {
     /// Whether all servers know who is the master, and have its data.
     pub(crate) fn is_service_settled(&self) -> bool {
         let master = self.master();
-        let offset = |at: usize| self.servers[at].model.offset();
         !self.is_switching()
-            && (0..self.data_servers).all(|at| {
-                let server = &self.servers[at];
-                let is_master = at == master && server.followed.is_none();
-                is_master
-                    || server.followed == Some(master)
-                        && !server.needs_sync
-                        && offset(master) <= offset(at) + UNDER_WAY
+            && (0..self.data_servers).all(|at| match self.servers[at].followed {
+                None => at == master,
+                Some(followed) => followed == master && self.is_synced(at),
             })
     }
 
