@@ -26,11 +26,15 @@ pub(crate) enum Door {
 /// What can be seen of a handshake in its bytes.
 const HANDSHAKE: [&[u8]; 2] = [b"HELLO", b"SETINFO"];
 
+/// Whether `part` stands somewhere in `bytes`.
+pub(crate) fn contains(bytes: &[u8], part: &[u8]) -> bool {
+    bytes.windows(part.len()).any(|window| window == part)
+}
+
 impl Door {
     /// Whether a connection that sends this is closed for it.
     pub(crate) fn closes_at(self, bytes: &[u8]) -> bool {
-        self == Self::HandshakesOnly
-            && !HANDSHAKE.iter().any(|word| bytes.windows(word.len()).any(|part| part == *word))
+        self == Self::HandshakesOnly && !HANDSHAKE.iter().any(|word| contains(bytes, word))
     }
 }
 

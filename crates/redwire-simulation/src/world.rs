@@ -21,7 +21,7 @@ use crate::history::History;
 use crate::link::{End, Way};
 use crate::moves::Move;
 use crate::scenario::{Scenario, Topology};
-use crate::server::{Door, Server};
+use crate::server::{Door, Server, contains};
 
 /// What is to happen.
 #[derive(Debug)]
@@ -398,15 +398,15 @@ impl State {
                 }
                 return;
             }
-            if output[..taken].windows(MOVED.len()).any(|bytes| bytes == MOVED) {
+            let output = &output[..taken];
+            if contains(output, MOVED) {
                 self.history.redirections.push(now);
             }
-            let (pieces, end) = connection.down.send(&output[..taken], now, &self.way, &mut self.random);
-            let (number, news) = (connection.server, output[..taken].to_vec());
+            let is_news = connection.server >= self.data_servers && contains(output, NEWS);
+            let (pieces, end) = connection.down.send(output, now, &self.way, &mut self.random);
             server.model.sent(client, taken);
-            if let Some(last) = pieces.last().filter(|_| number >= self.data_servers) {
-                let at = last.at;
-                self.note_news(number, &news, at);
+            if let Some(last) = pieces.last().filter(|_| is_news) {
+                self.note_news(last.at);
             }
             for piece in pieces {
                 self.arrange(piece.at, Happening::Down(id, piece.bytes));
@@ -467,6 +467,9 @@ impl State {
 
 /// How a node begins to say that another has the slot.
 const MOVED: &[u8] = b"-MOVED ";
+
+/// What stands in a sentinel's message about another master, and in no answer.
+const NEWS: &[u8] = b"+switch-master\r\n$";
 
 /// A word as the trace shows it.
 fn shortened(word: &str) -> String {
