@@ -299,6 +299,11 @@ impl Scenario {
         })
     }
 
+    /// Whether one of the tasks has this work.
+    pub(crate) fn has(&self, work: Work) -> bool {
+        self.tasks.iter().any(|task| task.work == work)
+    }
+
     /// Whether there are connections for all who need one of their own.
     pub(crate) fn has_room(&self) -> bool {
         let alone = |work| matches!(work, Work::Lists | Work::Watches | Work::Locks | Work::Leases);

@@ -18,10 +18,12 @@ pub(super) fn judge(scenario: &Scenario, history: &History, verdict: &mut Verdic
         let is_settled =
             history.settled.is_some_and(|at| at < scenario.length) || scenario.calm() * 2 > scenario.length;
         verdict.check(is_settled, "world", || "the servers do not find together".to_owned());
-        if scenario.topology == Topology::Cluster {
-            questions(scenario, history, verdict);
-            redirections(scenario, history, verdict);
-        }
+    }
+    // Clients that a task opens connect and ask anew, and cannot be told from the one that all tasks share.
+    let is_counted = !scenario.has(Work::Clients);
+    if is_counted && scenario.topology == Topology::Cluster {
+        questions(scenario, history, verdict);
+        redirections(scenario, history, verdict);
     }
     let is_due = |call: &Call| {
         let only_moves = scenario.topology == Topology::Cluster && scenario.only_moves_slots();
@@ -37,16 +39,14 @@ pub(super) fn judge(scenario: &Scenario, history: &History, verdict: &mut Verdic
             });
         }
     }
-    connects(scenario, history, verdict);
+    if is_counted {
+        connects(scenario, history, verdict);
+    }
 }
 
 /// While no connection can be had, few are asked for.
 fn connects(scenario: &Scenario, history: &History, verdict: &mut Verdict) {
     const SECOND: Duration = Duration::from_secs(1);
-    // Those that are opened on purpose cannot be told from others.
-    if scenario.tasks.iter().any(|task| task.work == Work::Clients) {
-        return;
-    }
     // The shared connection, the pool and subscriptions have pauses of their own, and so has each cache.
     let caches = scenario.tasks.iter().filter(|task| task.work == Work::Reads).count();
     let most = MOST_CONNECTS * (3 + caches);
@@ -78,10 +78,6 @@ fn is_never_held_up(call: &Call) -> bool {
 
 /// Once all is well, few calls go to the wrong node: that a slot has moved is learnt once.
 fn redirections(scenario: &Scenario, history: &History, verdict: &mut Verdict) {
-    // Each new client begins anew, and a replica answers reads of its own.
-    if scenario.tasks.iter().any(|task| task.work == Work::Clients) {
-        return;
-    }
     let well = history.well(scenario);
     let count = history.redirections.iter().filter(|at| **at >= well).count();
     // A slot that is used again after a while, and calls that were under way meanwhile.
@@ -92,17 +88,16 @@ fn redirections(scenario: &Scenario, history: &History, verdict: &mut Verdict) {
 
 /// How often the client asks for the map of the cluster, and who has taken over.
 fn questions(scenario: &Scenario, history: &History, verdict: &mut Verdict) {
-    if scenario.tasks.iter().any(|task| task.work == Work::Clients) {
-        return;
-    }
-    let limits = [("CLUSTER", 2 * scenario.servers() + 3), ("ROLE", 21 + 2 * scenario.servers())];
+    let mut limits = vec![("CLUSTER", 2 * scenario.servers() + 3)];
     // To sync a cache is to ask for the role, too.
-    let has_cache = scenario.tasks.iter().any(|task| task.work == Work::Reads);
-    for (word, most) in limits.into_iter().filter(|(word, _)| *word != "ROLE" || !has_cache) {
-        let asked = history.executed.iter().filter(|(server, done)| {
+    if !scenario.has(Work::Reads) {
+        limits.push(("ROLE", 21 + 2 * scenario.servers()));
+    }
+    for (word, most) in limits {
+        let asked = history.executed.iter().filter(|(_, done)| {
             // By other commands than these the world asks.
-            let map = matches!(done.words.get(1).map(Vec::as_slice), Some(b"SLOTS" | b"SHARDS") | None);
-            *server < scenario.servers() && done.words[0] == word.as_bytes() && map
+            let is_client = matches!(done.words.get(1).map(Vec::as_slice), Some(b"SLOTS" | b"SHARDS") | None);
+            done.words[0] == word.as_bytes() && is_client
         });
         let times: Vec<Duration> = asked.map(|(_, done)| done.at).collect();
         for (at, first) in times.iter().enumerate() {
