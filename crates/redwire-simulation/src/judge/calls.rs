@@ -1,6 +1,7 @@
-//! Replies, executions, outcomes and deadlines of calls: I1, I2, I3.
+//! Replies, executions, outcomes and deadlines of calls, and that none goes to a former master: I1, I2, I3,
+//! I6.
 //!
-//! This file must not know what a server is.
+//! This file must not know how servers come to their parts.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -67,8 +68,7 @@ fn former_masters(scenario: &Scenario, history: &History, replay: &Replay, verdi
         // A client that was opened since may have asked a sentinel that is late.
         let calls = history.calls.iter().enumerate().filter(|(_, call)| call.form != Form::Closing);
         for (place, call) in calls {
-            let tags = call.ops.iter().filter(|op| !matches!(op, Op::Echo(_))).flat_map(Op::tags);
-            let mut done = tags.filter_map(|tag| replay.tagged.get(&tag)).flatten();
+            let mut done = counted(call).filter_map(|(_, tag)| replay.tagged.get(&tag)).flatten();
             let is_lost = call.begun > told
                 && call.begun < until
                 && done.any(|done| done.server == switch.former && done.at < until);
@@ -99,16 +99,16 @@ fn deadline(place: usize, call: &Call, verdict: &mut Verdict) {
     }
 }
 
+/// The operations that may be executed once only, with their tags. What only reads may be executed more
+/// often, by any server, and keeps the outcome of its last try.
+fn counted(call: &Call) -> impl Iterator<Item = (&Op, u64)> {
+    let counted = call.ops.iter().filter(|op| !matches!(op, Op::Echo(_)));
+    counted.flat_map(|op| op.tags().into_iter().map(move |tag| (op, tag)))
+}
+
 /// Whether what was executed is what its caller was told.
 fn executions(place: usize, call: &Call, replay: &Replay, verdict: &mut Verdict) {
-    // What only reads may be executed more often, and keeps the outcome of its last try.
-    let counted = |op: &&Op| !matches!(op, Op::Echo(_));
-    let (ops, tags): (Vec<&Op>, Vec<u64>) = call
-        .ops
-        .iter()
-        .filter(counted)
-        .flat_map(|op| op.tags().into_iter().map(move |tag| (op, tag)))
-        .unzip();
+    let (ops, tags): (Vec<&Op>, Vec<u64>) = counted(call).unzip();
     let none = Vec::new();
     let done: Vec<&Vec<Done>> = tags.iter().map(|tag| replay.tagged.get(tag).unwrap_or(&none)).collect();
     let mut wrong = |what: String| {
