@@ -102,9 +102,7 @@ impl<'h> Follower<'h> {
     fn missing(&self, place: usize) -> Option<(Duration, u64)> {
         let travel = self.scenario.travel();
         let missing = self.published.get(self.next..place)?.iter();
-        let mut unannounced = missing.filter(|(at, _)| {
-            !self.gaps.iter().any(|(from, to)| from.saturating_sub(travel) <= *at && at <= to)
-        });
+        let mut unannounced = missing.filter(|(at, _)| !is_in_gap(&self.gaps, *at, travel));
         unannounced.nth(usize::try_from(self.lagged).unwrap_or(usize::MAX)).copied()
     }
 
@@ -120,6 +118,12 @@ impl<'h> Follower<'h> {
         let (at, tag) = self.missing(due)?;
         Some(format!("{tag}, published at {at:?}, never came, and no gap told"))
     }
+}
+
+/// Whether a subscriber was told that it may have missed what was published then, and came up to `travel`
+/// later.
+fn is_in_gap(gaps: &[(Duration, Duration)], at: Duration, travel: Duration) -> bool {
+    gaps.iter().any(|(from, to)| from.saturating_sub(travel) <= at && at <= *to)
 }
 
 /// What is wrong with what a subscriber heard where several servers tell each other of messages. They do so
@@ -151,8 +155,6 @@ fn heard_of_several(
     let until = subscription.until.min(scenario.length).checked_sub(slow)?;
     let is_held_up = lagged || history.subscriptions.iter().any(|other| other.holds_up);
     let mut due = published.iter().filter(|(at, _)| from <= *at && *at <= until && !is_held_up);
-    let (at, tag) = due.find(|(at, tag)| {
-        !heard.contains(tag) && !gaps.iter().any(|(from, to)| from.saturating_sub(slow) <= *at && *at <= *to)
-    })?;
+    let (at, tag) = due.find(|(at, tag)| !heard.contains(tag) && !is_in_gap(&gaps, *at, slow))?;
     Some(format!("{tag}, published at {at:?}, never came, and no gap told"))
 }
