@@ -1,7 +1,7 @@
 //! Whether a history keeps the promises I1 to I7.
 //!
-//! What the server executed stands in its log in the order in which it did, so no order has to be searched
-//! for: a reply is right if it is what the log makes of it. This file must not know how a history came to be.
+//! What a server executed stands in its log in the order in which it did, so no order has to be searched for:
+//! a reply is right if it is what the log makes of it. This file must not know how a history came to be.
 
 mod calls;
 mod locks;

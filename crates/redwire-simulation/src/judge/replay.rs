@@ -1,4 +1,4 @@
-//! What the server's log says of each operation.
+//! What the servers' logs say of each operation.
 //!
 //! This file must not know what callers were told.
 

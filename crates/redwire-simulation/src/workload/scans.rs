@@ -1,4 +1,4 @@
-//! All fields of a hash, page by page.
+//! All fields of a hash, or all keys of a cluster, page by page.
 //!
 //! This file must not know what is right.
 
