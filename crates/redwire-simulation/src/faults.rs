@@ -10,6 +10,7 @@ use redwire_model::Condition;
 use crate::connection::{ConnectionId, Phase};
 use crate::history::Loss;
 use crate::link::{End, Way};
+use crate::scenario::PRIMARIES;
 use crate::server::Door;
 use crate::world::State;
 
@@ -139,18 +140,22 @@ impl FaultKind {
         }
     }
 
-    /// One of those that only several servers can have.
-    pub(crate) fn draw_of_cluster(random: &mut fastrand::Rng, primaries: usize) -> Self {
+    /// One of those that a cluster can have, and no server that is alone.
+    pub(crate) fn draw_of_cluster(random: &mut fastrand::Rng) -> Self {
         match random.u32(..8) {
             0 => Self::Restart { data_lost: random.u32(..4) == 0 },
             1 => Self::Freeze,
             2 | 3 => Self::Isolate,
             4 => Self::TakeOver,
-            _ => Self::Move { pick: random.u64(..64), to: random.usize(..primaries) },
+            _ => Self::draw_move(random),
         }
     }
 
-    /// One of those that only a service with sentinels can have.
+    pub(crate) fn draw_move(random: &mut fastrand::Rng) -> Self {
+        Self::Move { pick: random.u64(..64), to: random.usize(..PRIMARIES) }
+    }
+
+    /// One of those that a service with sentinels can have, and no server that is alone.
     pub(crate) fn draw_of_service(random: &mut fastrand::Rng) -> Self {
         match random.u32(..8) {
             0 => Self::Restart { data_lost: random.u32(..4) == 0 },

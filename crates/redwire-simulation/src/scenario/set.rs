@@ -142,10 +142,8 @@ impl Scenario {
     /// Nothing goes wrong, but slots move.
     fn only_move_slots(&mut self, random: &mut fastrand::Rng) {
         let moves = (0..random.usize(1..=6)).map(|_| {
-            let (at, lasts) = (random.u64(10..3_000), random.u64(50..3_000));
-            let (at, lasts) = (Duration::from_millis(at), Duration::from_millis(lasts));
-            let kind = FaultKind::Move { pick: random.u64(..64), to: random.usize(..PRIMARIES) };
-            Fault { id: 0, at, lasts, server: 0, kind }
+            let (at, lasts) = times(random, 3_000);
+            Fault { id: 0, at, lasts, server: 0, kind: FaultKind::draw_move(random) }
         });
         self.faults = moves.collect();
         number(&mut self.faults);
@@ -165,12 +163,11 @@ impl Scenario {
         let most = pick(random, most);
         for _ in 0..random.usize(0..=most) {
             let kind = match self.topology {
-                Topology::Cluster => FaultKind::draw_of_cluster(random, PRIMARIES),
+                Topology::Cluster => FaultKind::draw_of_cluster(random),
                 _ => FaultKind::draw_of_service(random),
             };
             // What is to be noticed by the other servers lasts for longer than they are patient.
-            let (at, lasts) = (random.u64(10..4_000), random.u64(50..3_000));
-            let (at, lasts) = (Duration::from_millis(at), Duration::from_millis(lasts));
+            let (at, lasts) = times(random, 4_000);
             // The first is a master.
             let server = if random.bool() { 0 } else { random.usize(..servers) };
             self.faults.push(Fault { id: 0, at, lasts, server, kind });
@@ -197,4 +194,10 @@ impl Scenario {
             .refresh_after_moved(self.set.refresh_after_moved)
             .map_source(if self.set.by_shards { Source::Shards } else { Source::Slots })
     }
+}
+
+/// When a fault begins, before so many milliseconds, and for how long it lasts.
+fn times(random: &mut fastrand::Rng, latest: u64) -> (Duration, Duration) {
+    let (at, lasts) = (random.u64(10..latest), random.u64(50..3_000));
+    (Duration::from_millis(at), Duration::from_millis(lasts))
 }
