@@ -110,14 +110,13 @@ impl State {
     /// `None`: it cannot be done now. Otherwise whether nothing is left to do.
     fn try_step(&mut self, slot: u16, to: usize, now: Duration) -> Option<bool> {
         let views = self.views(now);
-        let is_primary = |server: &usize| {
-            views.get(*server).and_then(Option::as_ref).is_some_and(|view| view.is_primary && view.is_ok)
-        };
-        let target = [to, to + PRIMARIES].into_iter().find(is_primary)?;
-        let owners = (0..views.len()).filter(is_primary);
-        let owners = owners.filter_map(|server| Some((views[server].as_ref()?.epoch, server)));
-        let (_, source) =
-            owners.filter(|(_, at)| views[*at].as_ref().is_some_and(|v| v.has(*at, slot))).max()?;
+        let answered = views.iter().enumerate().filter_map(|(server, view)| Some((server, view.as_ref()?)));
+        let primaries: BTreeMap<usize, &View> =
+            answered.filter(|(_, view)| view.is_primary && view.is_ok).collect();
+        let target = [to, to + PRIMARIES].into_iter().find(|server| primaries.contains_key(server))?;
+        let owners = primaries.iter().filter(|(server, view)| view.has(**server, slot));
+        let (source, _) =
+            owners.map(|(server, view)| (*server, view.epoch)).max_by_key(|(_, epoch)| *epoch)?;
         if source == target {
             return Some(true);
         }
@@ -141,7 +140,7 @@ impl State {
             self.servers[server].ask(&done, now)?;
         }
         // The others as well, since one of the two may have an older epoch than they know.
-        for server in (0..views.len()).filter(is_primary).filter(|at| ![source, target].contains(at)) {
+        for server in primaries.into_keys().filter(|at| ![source, target].contains(at)) {
             self.servers[server].tell(&done, now);
         }
         Some(true)
