@@ -26,6 +26,8 @@ pub(crate) struct Move {
 struct View {
     is_primary: bool,
     epoch: u64,
+    /// The highest of which it has heard.
+    highest_epoch: u64,
     /// The slots of each primary, as ranges.
     slots: BTreeMap<String, Vec<String>>,
     is_ok: bool,
@@ -47,7 +49,9 @@ impl State {
     fn view(&mut self, server: usize, now: Duration) -> Option<View> {
         let nodes = self.servers[server].ask("CLUSTER NODES", now)?;
         let info = self.servers[server].ask("CLUSTER INFO", now)?;
-        let mut view = View { is_ok: info.contains("cluster_state:ok"), ..View::default() };
+        let highest = info.lines().find_map(|line| line.strip_prefix("cluster_current_epoch:"));
+        let highest_epoch = highest.and_then(|epoch| epoch.trim().parse().ok()).unwrap_or(0);
+        let mut view = View { highest_epoch, is_ok: info.contains("cluster_state:ok"), ..View::default() };
         for line in nodes.lines() {
             let words: Vec<&str> = line.split(' ').collect();
             let [id, _, flags, _, _, _, epoch, _, slots @ ..] = words.as_slice() else { continue };
@@ -130,8 +134,11 @@ impl State {
             self.servers[source].tell(&format!("MIGRATE {host} {port} {key} 0 300 REPLACE"), now);
             return Some(false);
         }
-        // Two nodes that change at the same time might choose the same epoch.
-        if now < self.between.quiet_until {
+        // Two nodes that change at the same time might choose the same epoch. So might a node that was out of
+        // touch when another took the epoch that it would choose.
+        let highest = views.iter().flatten().map(|view| view.highest_epoch).max();
+        let has_heard = highest == Some(primaries[&target].highest_epoch);
+        if now < self.between.quiet_until || !has_heard {
             return Some(false);
         }
         self.between.quiet_until = now + self.between.distance * 4 + Duration::from_millis(50);
