@@ -15,7 +15,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
-use redwire_model::{Executed, Host, Model, Options};
+use redwire_model::{Executed, Host, Model, Options, Reply};
 
 const VERSION: &str = "8.0.2";
 const JOURNAL: &str = "appendonly.resp";
@@ -135,21 +135,17 @@ impl Journal {
         {
             if self.database != Some(*database) {
                 self.database = Some(*database);
-                request(&mut bytes, &[b"SELECT".to_vec(), database.to_string().into_bytes()]);
+                bytes.extend(request(&[b"SELECT".to_vec(), database.to_string().into_bytes()]));
             }
-            request(&mut bytes, words);
+            bytes.extend(request(words));
         }
         self.file.write_all(&bytes)
     }
 }
 
-fn request(bytes: &mut Vec<u8>, words: &[Vec<u8>]) {
-    bytes.extend_from_slice(format!("*{}\r\n", words.len()).as_bytes());
-    for word in words {
-        bytes.extend_from_slice(format!("${}\r\n", word.len()).as_bytes());
-        bytes.extend_from_slice(word);
-        bytes.extend_from_slice(b"\r\n");
-    }
+/// A request is written as an array of bytes in a reply is.
+fn request(words: &[Vec<u8>]) -> Vec<u8> {
+    Reply::Array(words.iter().cloned().map(Reply::Bulk).collect()).to_bytes(false)
 }
 
 trait Socket: Read + Write + Send + Sized + 'static {
