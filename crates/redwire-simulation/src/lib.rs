@@ -3,8 +3,10 @@
 //! The client is the real one. It reaches model servers by a [connector](redwire::connector), over a network
 //! in memory, on a runtime of one thread whose clock is paused; chance comes from the number alone. So the
 //! same number gives the same history, to the byte, but for the tokens of locks, which are the system's
-//! chance; and ten seconds pass in some milliseconds. The servers are one, a master with replicas and
-//! sentinels, or a cluster ([`Topology`]). What happened is held against the promises I1 to I7 (`DESIGN.md`).
+//! chance. Keys are named after them, so where tasks take locks, the order in which keys are scanned, and in
+//! which those of a slot move, is chance as well. Ten seconds pass in some milliseconds. The servers are one,
+//! a master with replicas and sentinels, or a cluster ([`Topology`]). What happened is held against the
+//! promises I1 to I7 (`DESIGN.md`).
 
 mod between;
 mod connection;
