@@ -60,13 +60,16 @@ fn servers(scenario: &Scenario) -> Vec<Server> {
     servers
 }
 
+fn options(scenario: &Scenario, number: usize) -> Options {
+    Options::new().seed(scenario.seed.wrapping_add(number as u64)).log(true)
+}
+
 fn server(scenario: &Scenario, number: usize) -> Server {
     if scenario.is_sentinel(number) {
         return sentinel(scenario, number);
     }
     let is_alone = scenario.topology == Topology::Single;
-    let seed = scenario.seed.wrapping_add(number as u64);
-    let mut options = Options::new().seed(seed).log(true).replicates(!is_alone);
+    let mut options = options(scenario, number).replicates(!is_alone);
     if scenario.options.has_password {
         options = options.password(Server::password(0));
     }
@@ -86,18 +89,18 @@ fn server(scenario: &Scenario, number: usize) -> Server {
 
 /// One of the sentinels, which all know each other.
 fn sentinel(scenario: &Scenario, number: usize) -> Server {
-    let mut model = Model::new(Options::new().seed(scenario.seed.wrapping_add(number as u64)).log(true));
-    let address = |server: usize| scenario.address(server);
-    let mut service = Service::new(SERVICE, (&address(0).0, address(0).1)).quorum(2);
+    let mut model = Model::new(options(scenario, number));
+    let (host, port) = scenario.address(0);
+    let mut service = Service::new(SERVICE, (&host, port)).quorum(2);
     for server in (1..scenario.servers()).filter(|server| *server != number) {
-        let (host, port) = address(server);
+        let (host, port) = scenario.address(server);
         service = match scenario.is_sentinel(server) {
             true => service.sentinel((&host, port)),
             false => service.replica((&host, port)),
         };
     }
     model.watch_service(service);
-    Server::new(model, address(number), false)
+    Server::new(model, scenario.address(number), false)
 }
 
 /// Makes it a node: of the servers the first are primaries, and those behind them their replicas.

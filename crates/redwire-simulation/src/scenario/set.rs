@@ -177,16 +177,17 @@ impl Scenario {
 
     /// The part of the configuration that names the servers.
     pub(super) fn set_config(&self, config: ConfigBuilder) -> ConfigBuilder {
-        if self.topology == Topology::Sentinels {
-            let sentinels = (0..self.set.seeds).map(|seed| self.data_servers() + seed);
-            let nodes = sentinels.map(|server| HostPort::from(self.address(server))).collect();
+        let is_cluster = self.topology == Topology::Cluster;
+        let first = if is_cluster { 0 } else { self.data_servers() };
+        let told = first..first + self.set.seeds;
+        let nodes = told.map(|server| HostPort::from(self.address(server))).collect();
+        if !is_cluster {
             let service = SERVICE.to_owned();
             return config
                 .deployment(Deployment::Sentinel { nodes, service })
                 .min_other_sentinels(self.set.min_other_sentinels)
                 .sentinel_timeout(self.options.connect_timeout);
         }
-        let nodes = (0..self.set.seeds).map(|server| HostPort::from(self.address(server))).collect();
         config
             .deployment(Deployment::Cluster { nodes })
             .read_strategy(self.set.reads)
