@@ -58,6 +58,13 @@ impl Sentinels {
         &self.order
     }
 
+    /// Those that are listened to: which the configuration names, and the one that told of the master last.
+    /// Others that are told of may be out of reach from here.
+    pub fn listened(&self) -> impl Iterator<Item = &HostPort> {
+        let witness = self.order.first().filter(|witness| !self.seeds.contains(witness));
+        self.seeds.iter().chain(witness)
+    }
+
     /// A discovery has found the master: its witness is asked first from now on, and those it told of are
     /// asked, too.
     pub fn handle_found(&mut self, found: &FoundServers) {
@@ -191,6 +198,14 @@ impl Discovery {
         self.under_way.push(sentinel.clone());
         self.next = Some(now + Self::DELAY);
         Some(sentinel)
+    }
+
+    /// Asks `sentinel` first: one that may have told of another master while it was not listened to.
+    #[must_use]
+    pub fn beginning_with(mut self, sentinel: &HostPort) -> Self {
+        self.waiting.retain(|other| other != sentinel);
+        self.waiting.push_front(sentinel.clone());
+        self
     }
 
     /// When [`poll_ask`](Self::poll_ask) has another, once it has none now.

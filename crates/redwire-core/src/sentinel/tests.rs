@@ -172,6 +172,32 @@ fn the_witness_is_asked_first_and_those_it_told_of_are_kept() {
 }
 
 #[test]
+fn the_named_ones_and_the_last_witness_are_listened_to() {
+    let listened = |sentinels: &Sentinels| sentinels.listened().map(ToString::to_string).collect::<Vec<_>>();
+    let mut sentinels = Sentinels::new(vec![address("a:1"), address("b:1")]);
+    assert_eq!(listened(&sentinels), ["a:1", "b:1"]);
+    sentinels.handle_found(&found("b:1", &["a:1", "c:1", "d:1"], 1));
+    assert_eq!(listened(&sentinels), ["a:1", "b:1"]);
+    sentinels.handle_found(&found("c:1", &["a:1", "b:1", "d:1"], 1));
+    assert_eq!(listened(&sentinels), ["a:1", "b:1", "c:1"]);
+    sentinels.handle_distrusted(&address("c:1"));
+    assert_eq!(listened(&sentinels), ["a:1", "b:1"]);
+}
+
+#[test]
+fn a_discovery_begins_with_the_one_that_is_named() {
+    let mut sentinels = Sentinels::new(vec![address("a:1"), address("b:1")]);
+    sentinels.handle_found(&found("a:1", &["c:1"], 1));
+    for (first, next) in [("a:1", "b:1"), ("b:1", "a:1"), ("x:1", "a:1")] {
+        let now = Instant::now();
+        let discovery = Discovery::new("s", &sentinels, 0, Remap::default());
+        let mut discovery = discovery.beginning_with(&address(first));
+        assert_eq!(discovery.poll_ask(now), Some(address(first)));
+        assert_eq!(discovery.poll_ask(now + Discovery::DELAY), Some(address(next)));
+    }
+}
+
+#[test]
 fn news_of_another_master_outdate_what_was_known() {
     let mut sentinels = Sentinels::new(vec![address("a:1"), address("b:1")]);
     let old = found("a:1", &[], 7);

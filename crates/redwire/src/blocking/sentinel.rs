@@ -8,7 +8,7 @@ use std::sync::{Arc, mpsc};
 use std::time::Instant;
 
 use redwire_core::config::{Config, Deployment, HostPort, ReadFrom};
-use redwire_core::sentinel::{FoundServers, SentinelAnswer, SentinelReply, other_words, question};
+use redwire_core::sentinel::{Discovery, FoundServers, SentinelAnswer, SentinelReply, other_words, question};
 use redwire_core::{Cmd, Error, Outcome, Reply, Result, Run};
 
 use super::client::Client;
@@ -92,7 +92,8 @@ impl Sentinel {
     fn discover(&self) -> Result<FoundServers> {
         // Each question has a limit of its own, and there are so many.
         let limit = self.config.sentinel_options().timeout * (self.addresses().len() as u32 + 1);
-        let found = ask_in_turn(&self.service, &self.config, threads::now() + limit)?;
+        let found =
+            ask_in_turn(&self.service, &self.config, self.service.discovery(), threads::now() + limit)?;
         self.service.handle_asked(&found);
         Ok(found)
     }
@@ -156,13 +157,17 @@ impl fmt::Debug for Sentinel {
 
 /// The server of `service` to connect to, found before `deadline`.
 pub(super) fn discover(service: &Service, config: &Config, deadline: Instant) -> Result<HostPort> {
-    service.handle_found(&ask_in_turn(service, config, deadline)?)
+    service.handle_found(&ask_in_turn(service, config, service.discovery(), deadline)?)
 }
 
-/// Asks as many sentinels at a time as the discovery wants. Each question has a thread, which may outlive the
+/// Asks as many sentinels at a time as `discovery` wants. Each question has a thread, which may outlive the
 /// call, but not for longer than a sentinel may take.
-fn ask_in_turn(service: &Service, config: &Config, deadline: Instant) -> Result<FoundServers> {
-    let mut discovery = service.discovery();
+fn ask_in_turn(
+    service: &Service,
+    config: &Config,
+    mut discovery: Discovery,
+    deadline: Instant,
+) -> Result<FoundServers> {
     let (sender, receiver) = mpsc::channel();
     loop {
         let now = threads::now();

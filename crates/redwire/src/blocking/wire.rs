@@ -82,7 +82,6 @@ impl Wire {
         interrupt: Option<&Arc<Interrupt<CurrentSocket>>>,
         call_deadline: Option<Instant>,
     ) -> Result<Self> {
-        sentinel::watch(target);
         let config = target.config();
         let own_deadline = threads::now() + config.connect_timeout();
         let deadline = call_deadline.map_or(own_deadline, |deadline| deadline.min(own_deadline));
@@ -126,6 +125,7 @@ impl Wire {
             ConnectTo::Server(endpoint) => endpoint,
             ConnectTo::Ask(service) => Endpoint::Tcp(discover(service, config, deadline)?),
         };
+        sentinel::watch(target);
         let endpoint = tried.insert(endpoint);
         if let Some(interrupt) = interrupt {
             interrupt.handle_connecting(endpoint);

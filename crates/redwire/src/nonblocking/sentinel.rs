@@ -7,7 +7,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use redwire_core::config::{Config, Deployment, HostPort, ReadFrom};
-use redwire_core::sentinel::{FoundServers, SentinelAnswer, SentinelReply, other_words, question};
+use redwire_core::sentinel::{Discovery, FoundServers, SentinelAnswer, SentinelReply, other_words, question};
 use redwire_core::{Cmd, Error, Reply, Result, Run};
 
 use super::UnderWay;
@@ -91,7 +91,7 @@ impl Sentinel {
     }
 
     async fn discover(&self) -> Result<FoundServers> {
-        let found = ask_in_turn(&self.service, &self.config).await?;
+        let found = ask_in_turn(&self.service, &self.config, self.service.discovery()).await?;
         self.service.handle_asked(&found);
         Ok(found)
     }
@@ -161,12 +161,11 @@ impl fmt::Debug for Sentinel {
 
 /// The server of `service` to connect to. Boxed, since asking is connecting, too.
 pub(super) fn discover<'s>(service: &'s Service, config: &'s Config) -> Pending<'s, HostPort> {
-    Box::pin(async move { service.handle_found(&ask_in_turn(service, config).await?) })
+    Box::pin(async move { service.handle_found(&ask_in_turn(service, config, service.discovery()).await?) })
 }
 
-/// Asks as many sentinels at a time as the discovery wants.
-async fn ask_in_turn(service: &Service, config: &Config) -> Result<FoundServers> {
-    let mut discovery = service.discovery();
+/// Asks as many sentinels at a time as `discovery` wants.
+async fn ask_in_turn(service: &Service, config: &Config, mut discovery: Discovery) -> Result<FoundServers> {
     let mut asked = UnderWay::default();
     loop {
         while let Some(sentinel) = discovery.poll_ask(clock::now()) {

@@ -46,7 +46,6 @@ impl Wire {
         call_deadline: Option<Instant>,
     ) -> Result<Self> {
         check_runtime().map_err(|error| target.locate(error))?;
-        sentinel::watch(target);
         let own_deadline = clock::now() + target.config().connect_timeout();
         let deadline = call_deadline.map_or(own_deadline, |deadline| deadline.min(own_deadline));
         let mut tried = None;
@@ -76,6 +75,7 @@ impl Wire {
             ConnectTo::Server(endpoint) => endpoint,
             ConnectTo::Ask(service) => Endpoint::Tcp(discover(service, target.config()).await?),
         };
+        sentinel::watch(target);
         let endpoint = tried.insert(endpoint);
         if let Some(interrupt) = interrupt {
             interrupt.handle_connecting(endpoint);

@@ -69,8 +69,8 @@ impl fmt::Debug for Followers {
     }
 }
 
-/// What listens to the sentinels of a service, for as long as it is kept.
-pub(crate) trait SentinelWatch: Send {
+/// What listens to one sentinel, for as long as it is kept.
+pub(crate) trait SentinelListener: Send {
     /// Whether it still does: its runtime may have ended, or this process be a child of the one that does.
     fn is_alive(&self) -> bool;
 }
@@ -89,7 +89,7 @@ pub(crate) struct Service {
     /// Held while all connections leave a master, so that no connection to the next is up before all to the
     /// former were left.
     turn: Mutex<()>,
-    watch: Mutex<Option<Box<dyn SentinelWatch>>>,
+    listeners: Mutex<Vec<(HostPort, Box<dyn SentinelListener>)>>,
 }
 
 struct ServiceState {
@@ -132,7 +132,7 @@ impl Service {
             followers: Followers::default(),
             lookups: Arc::default(),
             turn: Mutex::new(()),
-            watch: Mutex::new(None),
+            listeners: Mutex::default(),
         })
     }
 
@@ -167,6 +167,7 @@ impl Service {
         state.master.clone().filter(|_| !state.suspected && self.read_from == ReadFrom::Master)
     }
 
+    /// Where the servers are asked for now.
     pub(crate) fn discovery(&self) -> Discovery {
         Discovery::new(&self.name, &self.lock().sentinels, self.min_other_sentinels, self.remap.clone())
     }
@@ -332,21 +333,30 @@ impl Service {
         self.followers.all().into_iter().for_each(Follower::cut);
     }
 
-    /// Keeps what `start` gives, unless a task or thread listens to the sentinels already, or no connection
-    /// follows the master.
-    pub(crate) fn watch(&self, start: impl FnOnce() -> Box<dyn SentinelWatch>) {
+    /// Has the sentinels listened to that are to be, by what `listen` gives, if any connection follows the
+    /// master.
+    pub(crate) fn watch(&self, listen: impl Fn(HostPort) -> Option<Box<dyn SentinelListener>>) {
         // The thread that holds the lock does the same, here or in a parent process that this one is a child
         // of.
-        let Some(mut watch) = self.watch.try_lock() else { return };
-        if !self.followers.all().is_empty() && !watch.as_ref().is_some_and(|watch| watch.is_alive()) {
-            *watch = Some(start());
+        let Some(mut listeners) = self.listeners.try_lock() else { return };
+        if self.followers.all().is_empty() {
+            return;
+        }
+        let sentinels: Vec<_> = self.lock().sentinels.listened().cloned().collect();
+        listeners.retain(|(sentinel, listener)| sentinels.contains(sentinel) && listener.is_alive());
+        for sentinel in sentinels {
+            if !listeners.iter().any(|(listened, _)| *listened == sentinel)
+                && let Some(listener) = listen(sentinel.clone())
+            {
+                listeners.push((sentinel, listener));
+            }
         }
     }
 
     /// No connection follows the master any longer.
     pub(crate) fn end_watch(&self) {
-        if let Some(mut watch) = self.watch.try_lock() {
-            *watch = None;
+        if let Some(mut listeners) = self.listeners.try_lock() {
+            listeners.clear();
         }
     }
 

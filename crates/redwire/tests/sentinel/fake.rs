@@ -14,6 +14,8 @@ pub(crate) struct View {
     pub(crate) epoch: u32,
     pub(crate) others: u32,
     pub(crate) replicas: Vec<SocketAddr>,
+    /// The other sentinels that it tells of.
+    pub(crate) sentinels: Vec<SocketAddr>,
     /// What follows SENTINEL where it refuses the question, and what it says then.
     pub(crate) refuses: &'static [&'static str],
     pub(crate) refusal: &'static str,
@@ -33,6 +35,7 @@ impl View {
             epoch: 1,
             others: 2,
             replicas: Vec::new(),
+            sentinels: Vec::new(),
             refuses: &[],
             refusal: "",
             promoted: None,
@@ -134,19 +137,8 @@ fn answer(view: &View, words: &[Vec<u8>]) -> Vec<u8> {
         ["SENTINEL", "MASTER" | "SENTINELS" | "REPLICAS" | "SLAVES", other] if *other != "mymaster" => {
             b"-ERR No such master with that name\r\n".to_vec()
         }
-        ["SENTINEL", "SENTINELS", _] => b"*0\r\n".to_vec(),
-        ["SENTINEL", "REPLICAS" | "SLAVES", _] => {
-            let mut reply = format!("*{}\r\n", view.replicas.len()).into_bytes();
-            for replica in &view.replicas {
-                reply.extend(fields(&[
-                    ("ip", &replica.ip().to_string()),
-                    ("port", &replica.port().to_string()),
-                    ("flags", "slave"),
-                    ("master-link-status", "ok"),
-                ]));
-            }
-            reply
-        }
+        ["SENTINEL", "SENTINELS", _] => instances(&view.sentinels, "sentinel"),
+        ["SENTINEL", "REPLICAS" | "SLAVES", _] => instances(&view.replicas, "slave"),
         ["SUBSCRIBE", channels @ ..] if view.publishes || view.promoted.is_some() => {
             let mut reply = Vec::new();
             for channel in channels {
@@ -163,6 +155,19 @@ fn answer(view: &View, words: &[Vec<u8>]) -> Vec<u8> {
         }
         _ => b"+OK\r\n".to_vec(),
     }
+}
+
+fn instances(addresses: &[SocketAddr], flags: &str) -> Vec<u8> {
+    let mut reply = format!("*{}\r\n", addresses.len()).into_bytes();
+    for address in addresses {
+        reply.extend(fields(&[
+            ("ip", &address.ip().to_string()),
+            ("port", &address.port().to_string()),
+            ("flags", flags),
+            ("master-link-status", "ok"),
+        ]));
+    }
+    reply
 }
 
 fn list(words: &[&str]) -> Vec<u8> {

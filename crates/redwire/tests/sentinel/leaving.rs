@@ -20,6 +20,8 @@ both!(
     what_one_connection_finds_out_moves_all,
     a_promoted_replica_is_followed_once_it_is_named,
     what_connects_meanwhile_goes_to_the_new_master,
+    what_a_sentinel_knew_before_it_was_listened_to_is_followed,
+    the_sentinel_that_told_of_the_master_is_listened_to,
 );
 
 /// Half of the time that those have who wait at a former master.
@@ -154,6 +156,42 @@ fn what_connects_meanwhile_goes_to_the_new_master(setup: Setup) {
         connect(setup, &url(&[sentinel.addr()]));
         assert_eq!(new.command(&["GET", "n"]).unwrap(), (place + 1).to_string());
     }
+}
+
+/// The one that is asked first knows less, and each is listened to.
+fn what_a_sentinel_knew_before_it_was_listened_to_is_followed(setup: Setup) {
+    let (old, new) = pair();
+    new.command(&["REPLICAOF", "NO", "ONE"]).unwrap();
+    let telling = |master: &Server, epoch| {
+        FakeSentinel::telling(View { publishes: true, epoch, ..View::of(master.addr()) })
+    };
+    let (behind, ahead) = (telling(&old, 1), telling(&new, 2));
+    let client = setup.client(&url(&[behind.addr(), ahead.addr()]), "timeout=10s&retries=20");
+    eventually("the one that knows more is believed", LIMIT, || {
+        // One under way is cut off.
+        client.run::<i64>("INCR n").ok();
+        new.command(&["GET", "n"]).is_ok_and(|n| n.parse::<i64>().is_ok())
+    });
+}
+
+/// The configuration names only one that dies, which has told of it.
+fn the_sentinel_that_told_of_the_master_is_listened_to(setup: Setup) {
+    let (old, new) = pair();
+    new.command(&["REPLICAOF", "NO", "ONE"]).unwrap();
+    let told = View { promoted: Some((new.addr(), new.addr())), ..View::of(old.addr()) };
+    let told = FakeSentinel::telling(told);
+    let named = FakeSentinel::telling(View { sentinels: vec![told.addr()], ..View::of(old.addr()) });
+    let proxy = Proxy::start(named.addr());
+    let client = setup.client(&url(&[proxy.addr()]), "timeout=10s&retries=20");
+    client.run::<i64>("INCR n").unwrap();
+    assert_eq!(old.command(&["GET", "n"]).unwrap(), "1");
+    proxy.set(Direction::ToClient, Fault::Refuse);
+    proxy.cut_all();
+    kill_clients_that_last_ran(&old, "incr");
+    eventually("the other publishes another master", LIMIT, || {
+        client.run::<i64>("INCR n").ok();
+        new.command(&["GET", "n"]).is_ok_and(|n| n.parse::<i64>().is_ok())
+    });
 }
 
 /// One is lost, asks, and finds another master. The sentinels say nothing by themselves, and the former

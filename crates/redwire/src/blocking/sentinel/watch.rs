@@ -17,39 +17,38 @@ use crate::shared::service::{self, RESUBSCRIBE_PAUSE, SENT_AWAY, Service};
 use crate::shared::target::Target;
 use crate::shared::threads;
 
-/// What the threads listen by, one for each sentinel, for as long as this is kept.
-struct SentinelListeners(PerProcess<Vec<PubSub>>);
+/// What a thread listens to one sentinel by, for as long as this is kept.
+struct SentinelListener(PerProcess<PubSub>);
 
-/// Has the sentinels listened to that `target` asks, if it asks any and that is not done yet.
+/// Has the sentinels of `target` listened to, if it has any and that is not done yet.
 pub(in crate::blocking) fn watch(target: &Arc<Target>) {
     let target = target.whole_service();
     let Some(service) = target.service() else { return };
-    service.watch(|| {
-        let listen = |sentinel| listen(target, sentinel);
-        let listeners = service.sentinels().into_iter().filter_map(listen).collect();
-        Box::new(SentinelListeners(PerProcess::new(listeners)))
+    service.watch(|sentinel| {
+        let pubsub = listen(target, sentinel)?;
+        Some(Box::new(SentinelListener(PerProcess::new(pubsub))))
     });
 }
 
-impl service::SentinelWatch for SentinelListeners {
+impl service::SentinelListener for SentinelListener {
     fn is_alive(&self) -> bool {
         // A child process has not inherited the threads.
         self.0.existing().is_some()
     }
 }
 
-impl Drop for SentinelListeners {
+impl Drop for SentinelListener {
     fn drop(&mut self) {
-        self.0.existing().into_iter().flatten().for_each(PubSub::close);
+        self.0.existing().into_iter().for_each(PubSub::close);
     }
 }
 
 /// Starts a thread that listens for as long as a client wants to know.
 fn listen(target: &Arc<Target>, sentinel: HostPort) -> Option<PubSub> {
-    let pubsub = PubSub::lazy(target.config().for_sentinel(sentinel)).ok()?;
+    let pubsub = PubSub::lazy(target.config().for_sentinel(sentinel.clone())).ok()?;
     let (target, ear) = (Arc::downgrade(target), pubsub.clone());
     let work = move || {
-        while hear(&target, &ear).is_some() {
+        while hear(&target, &sentinel, &ear).is_some() {
             threads::sleep(RESUBSCRIBE_PAUSE);
         }
     };
@@ -59,35 +58,35 @@ fn listen(target: &Arc<Target>, sentinel: HostPort) -> Option<PubSub> {
 }
 
 /// Listens until that fails; `None` when no client wants to know any more.
-fn hear(target: &Weak<Target>, pubsub: &PubSub) -> Option<()> {
+fn hear(target: &Weak<Target>, sentinel: &HostPort, pubsub: &PubSub) -> Option<()> {
     let mut service_event = match pubsub.subscribe(ServiceEvent::CHANNELS) {
         Ok(service_event) => service_event,
         Err(error) if error.kind() == ErrorKind::Closed => return None,
-        Err(_) => return target.upgrade().map(|target| look_again(&target)),
+        Err(_) => return target.upgrade().map(|target| look_again(&target, sentinel)),
     };
     // What happened before, or while there was no connection, was not heard.
-    look(&target.upgrade()?);
+    look(&target.upgrade()?, sentinel);
     loop {
         let next_look = target.upgrade()?.service()?.next_look();
         let item = service_event.next_until(next_look);
         let target = target.upgrade()?;
         let Some(item) = item else {
-            look_again(&target);
+            look_again(&target, sentinel);
             continue;
         };
         match item? {
             SubscriptionEvent::Message(message) => match target.service()?.service_event(&message) {
                 Some(ServiceEvent::Switched { master }) => follow(&target, master),
                 Some(ServiceEvent::Promoted { replica }) => {
-                    let sentinel = pubsub.config().clone();
-                    let confirm = move || confirm(&target, sentinel, replica);
+                    let config = pubsub.config().clone();
+                    let confirm = move || confirm(&target, config, replica);
                     // Without it the news of the new master comes a little later.
                     let _ = threads::spawn("redwire-sentinel", confirm);
                 }
-                Some(ServiceEvent::Replicas) if next_look.is_some() => look(&target),
+                Some(ServiceEvent::Replicas) if next_look.is_some() => look(&target, sentinel),
                 Some(ServiceEvent::Replicas) | None => {}
             },
-            SubscriptionEvent::Gap { .. } | SubscriptionEvent::Lagged(_) => look(&target),
+            SubscriptionEvent::Gap { .. } | SubscriptionEvent::Lagged(_) => look(&target, sentinel),
             SubscriptionEvent::Failed(_) => return Some(()),
             _ => {}
         }
@@ -106,18 +105,21 @@ fn confirm(target: &Arc<Target>, sentinel: Config, replica: HostPort) {
 }
 
 /// Asks who is master, and where the replicas are, if it is time to.
-fn look_again(target: &Arc<Target>) {
+fn look_again(target: &Arc<Target>, sentinel: &HostPort) {
     if target.service().is_some_and(Service::poll_look) {
-        look(target);
+        look(target, sentinel);
     }
 }
 
-/// Asks who is master, and where the replicas are.
-fn look(target: &Arc<Target>) {
+/// Asks who is master, and where the replicas are: `sentinel` first, which may have told so already, while it
+/// was not listened to.
+fn look(target: &Arc<Target>, sentinel: &HostPort) {
     let Some(service) = target.service() else { return };
     let deadline = threads::now() + target.config().connect_timeout();
-    if let Ok(found) = ask_in_turn(service, target.config(), deadline) {
+    let discovery = service.discovery().beginning_with(sentinel);
+    if let Ok(found) = ask_in_turn(service, target.config(), discovery, deadline) {
         follow(target, service.handle_asked(&found));
+        watch(target);
     }
 }
 

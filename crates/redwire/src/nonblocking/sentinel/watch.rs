@@ -17,47 +17,48 @@ use crate::shared::clock::Timer;
 use crate::shared::service::{self, RESUBSCRIBE_PAUSE, SENT_AWAY, Service};
 use crate::shared::target::Target;
 
-/// The tasks that listen, one for each sentinel, for as long as this is kept.
-struct SentinelListeners {
+/// The task that listens to one sentinel, for as long as this is kept.
+struct SentinelListener {
     process: u32,
-    tasks: Vec<AbortHandle>,
+    task: Option<AbortHandle>,
 }
 
-/// Has the sentinels listened to that `target` asks, if it asks any and that is not done yet.
+/// Has the sentinels of `target` listened to, if it has any and that is not done yet.
 pub(in crate::nonblocking) fn watch(target: &Arc<Target>) {
     let target = target.whole_service();
     let Some(service) = target.service() else { return };
-    service.watch(|| {
-        let listen = |sentinel| tokio::spawn(listen(Arc::downgrade(target), sentinel)).abort_handle();
-        let tasks = service.sentinels().into_iter().map(listen).collect();
-        Box::new(SentinelListeners { process: std::process::id(), tasks })
+    service.watch(|sentinel| {
+        let task = Some(tokio::spawn(listen(Arc::downgrade(target), sentinel)).abort_handle());
+        Some(Box::new(SentinelListener { process: std::process::id(), task }))
     });
 }
 
-impl service::SentinelWatch for SentinelListeners {
+impl service::SentinelListener for SentinelListener {
     fn is_alive(&self) -> bool {
-        self.process == std::process::id() && !self.tasks.iter().any(AbortHandle::is_finished)
+        self.process == std::process::id() && !self.task.as_ref().is_none_or(AbortHandle::is_finished)
     }
 }
 
-impl Drop for SentinelListeners {
+impl Drop for SentinelListener {
     fn drop(&mut self) {
-        let tasks = std::mem::take(&mut self.tasks);
+        let Some(task) = self.task.take() else { return };
         if self.process == std::process::id() {
-            tasks.iter().for_each(AbortHandle::abort);
+            task.abort();
         } else {
-            // They are the parent's, and so is what they hold.
-            std::mem::forget(tasks);
+            // It is the parent's, and so is what it holds.
+            std::mem::forget(task);
         }
     }
 }
 
 /// Listens for as long as a client wants to know.
 async fn listen(target: Weak<Target>, sentinel: HostPort) {
-    let Some(config) = target.upgrade().map(|target| target.config().for_sentinel(sentinel)) else { return };
+    let Some(config) = target.upgrade().map(|target| target.config().for_sentinel(sentinel.clone())) else {
+        return;
+    };
     let Ok(pubsub) = PubSub::lazy(config) else { return };
     loop {
-        if hear(&target, &pubsub).await.is_none() {
+        if hear(&target, &sentinel, &pubsub).await.is_none() {
             return;
         }
         Timer::after(RESUBSCRIBE_PAUSE).await;
@@ -65,19 +66,19 @@ async fn listen(target: Weak<Target>, sentinel: HostPort) {
 }
 
 /// Listens until that fails; `None` when no client wants to know any more.
-async fn hear(target: &Weak<Target>, pubsub: &PubSub) -> Option<()> {
+async fn hear(target: &Weak<Target>, sentinel: &HostPort, pubsub: &PubSub) -> Option<()> {
     let Ok(mut service_event) = pubsub.subscribe(ServiceEvent::CHANNELS).await else {
-        look_again(&target.upgrade()?).await;
+        look_again(&target.upgrade()?, sentinel).await;
         return Some(());
     };
     // What happened before, or while there was no connection, was not heard.
-    look(&target.upgrade()?).await;
+    look(&target.upgrade()?, sentinel).await;
     loop {
         let next_look = target.upgrade()?.service()?.next_look();
         let item = before(next_look, service_event.next()).await;
         let target = target.upgrade()?;
         let Some(item) = item else {
-            look_again(&target).await;
+            look_again(&target, sentinel).await;
             continue;
         };
         match item? {
@@ -86,10 +87,10 @@ async fn hear(target: &Weak<Target>, pubsub: &PubSub) -> Option<()> {
                 Some(ServiceEvent::Promoted { replica }) => {
                     tokio::spawn(confirm(target, pubsub.config().clone(), replica));
                 }
-                Some(ServiceEvent::Replicas) if next_look.is_some() => look(&target).await,
+                Some(ServiceEvent::Replicas) if next_look.is_some() => look(&target, sentinel).await,
                 Some(ServiceEvent::Replicas) | None => {}
             },
-            SubscriptionEvent::Gap { .. } | SubscriptionEvent::Lagged(_) => look(&target).await,
+            SubscriptionEvent::Gap { .. } | SubscriptionEvent::Lagged(_) => look(&target, sentinel).await,
             SubscriptionEvent::Failed(_) => return Some(()),
             _ => {}
         }
@@ -108,17 +109,20 @@ async fn confirm(target: Arc<Target>, sentinel: Config, replica: HostPort) {
 }
 
 /// Asks who is master, and where the replicas are, if it is time to.
-async fn look_again(target: &Arc<Target>) {
+async fn look_again(target: &Arc<Target>, sentinel: &HostPort) {
     if target.service().is_some_and(Service::poll_look) {
-        look(target).await;
+        look(target, sentinel).await;
     }
 }
 
-/// Asks who is master, and where the replicas are.
-async fn look(target: &Arc<Target>) {
+/// Asks who is master, and where the replicas are: `sentinel` first, which may have told so already, while it
+/// was not listened to.
+async fn look(target: &Arc<Target>, sentinel: &HostPort) {
     let Some(service) = target.service() else { return };
-    if let Ok(found) = ask_in_turn(service, target.config()).await {
+    let discovery = service.discovery().beginning_with(sentinel);
+    if let Ok(found) = ask_in_turn(service, target.config(), discovery).await {
         follow(target, service.handle_asked(&found));
+        watch(target);
     }
 }
 
