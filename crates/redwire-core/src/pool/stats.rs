@@ -74,7 +74,7 @@ pub enum CloseReason {
     Idle,
     /// It lived for longer than the limit.
     Lifetime,
-    /// It came back in a state that could not be mended.
+    /// It came back in a state that could not be mended, or not before the deadline of its next user.
     Dirty,
     /// It was lost, or found dead.
     Lost,

@@ -405,7 +405,7 @@ impl PoolShared {
     fn part_with(&self, place: PoolPlace<'_>, unready: Unready) -> Result<()> {
         match unready {
             Unready::Gone(why) => place.close(why),
-            Unready::Refused(error) => {
+            Unready::Failed(error) => {
                 place.close(CloseReason::Dirty);
                 return Err(error);
             }

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Instant;
 
 use redwire_core::config::{Config, Deployment, Endpoint};
 use redwire_core::inbound::Inbound;
@@ -79,6 +80,13 @@ pub(crate) fn late(cause: Option<&Error>) -> Error {
         Some(cause) => late.with_source(cause.clone()),
         None => late,
     }
+}
+
+/// Until when a connection that is looked at, or made as new, for the next user may take for that: without a
+/// limit, a server that fell silent would hold up a caller without a deadline for ever.
+pub(crate) fn renewal_limit(config: &Config, now: Instant) -> Option<Instant> {
+    let limit = config.health_check_interval().unwrap_or_else(|| config.connect_timeout());
+    now.checked_add(limit)
 }
 
 pub(crate) fn closed_client() -> Error {

@@ -17,6 +17,7 @@ both!(
     calls_wait_for_a_server_that_is_away,
     all_that_wait_are_served_when_the_server_returns,
     an_attempt_outlives_the_caller_it_was_made_for,
+    a_caller_in_a_hurry_is_no_failed_attempt,
     one_that_opens_a_pool_is_told_of_the_first_failure,
 );
 
@@ -173,6 +174,25 @@ fn an_attempt_outlives_the_caller_it_was_made_for(setup: Setup) {
     eventually("it is there all the same", LIMIT, || pool.stats().idle == 1);
     drop(pool.get_within(Duration::ZERO).unwrap_or_else(|error| panic!("{}", shown(&error))));
     assert_eq!((proxy.connections(), pool.stats().created), (1, 1));
+}
+
+/// One that is idle is asked whether it lives, which takes longer than its next user has: that says nothing
+/// of the server, and the user after that one waits for no pause.
+fn a_caller_in_a_hurry_is_no_failed_attempt(setup: Setup) {
+    let server = Server::start();
+    let proxy = Proxy::start(server.addr());
+    let interval = Duration::from_millis(200);
+    let pool = setup.pool(&proxy.url(), "health_check_interval=200ms&reconnect_backoff=constant:30s");
+    // No user was answered on it.
+    drop(pool.get().unwrap());
+    let made = Instant::now();
+    proxy.set(Direction::ToClient, Fault::Delay { min: interval / 2, max: interval / 2 });
+    while made.elapsed() < interval * 2 {
+        thread::sleep(interval / 10);
+    }
+    let error = pool.get_within(interval / 10).unwrap_err();
+    assert_eq!((error.kind(), error.outcome()), (ErrorKind::Timeout, Outcome::NotSent), "{error}");
+    drop(pool.get_within(LIMIT).unwrap_or_else(|error| panic!("{}", shown(&error))));
 }
 
 fn one_that_opens_a_pool_is_told_of_the_first_failure(setup: Setup) {

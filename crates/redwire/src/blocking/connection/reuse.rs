@@ -6,13 +6,14 @@ use std::time::{Duration, Instant};
 
 use redwire_core::pool::CloseReason;
 use redwire_core::session_state::Cleanup;
-use redwire_core::{Cmd, Error, Outcome, Result, Value};
+use redwire_core::{Cmd, Error, ErrorKind, Outcome, Result, Value};
 
 use super::Connection;
 use crate::blocking::stream::CurrentSocket;
 use crate::blocking::wire::Wire;
 use crate::shared::credentials;
 use crate::shared::interrupt::Interrupt;
+use crate::shared::setup;
 use crate::shared::threads;
 
 /// Why a connection cannot be used again.
@@ -20,8 +21,8 @@ use crate::shared::threads;
 pub(in crate::blocking) enum Unready {
     /// It was lost while no caller used it, or its last user left it in a state that cannot be mended.
     Gone(CloseReason),
-    /// The server refuses what makes it ready: another would fare no better.
-    Refused(Error),
+    /// Nor would another be ready: the server refuses what makes it so, or the caller's deadline has passed.
+    Failed(Error),
 }
 
 impl Connection {
@@ -113,11 +114,9 @@ impl Connection {
 
     #[cold]
     fn mend(&mut self, cleanup: Cleanup, db: u32, deadline: Option<Instant>) -> Result<(), Unready> {
-        let config = self.target.config();
         let now = threads::now();
-        // Without either limit a server that fell silent would hold this up for ever.
-        let limit = config.health_check_interval().unwrap_or_else(|| config.connect_timeout());
-        let limit = now.checked_add(limit).into_iter().chain(deadline).min().unwrap_or(now);
+        let server_limit = setup::renewal_limit(self.target.config(), now);
+        let limit = server_limit.into_iter().chain(deadline).min().unwrap_or(now);
         let mended = match cleanup {
             Cleanup::Drop => return Err(Unready::Gone(CloseReason::Dirty)),
             Cleanup::Reset => self.reset(limit),
@@ -128,7 +127,11 @@ impl Connection {
             _ => Ok(()),
         });
         mended.map_err(|error| match error.outcome() {
-            Outcome::Rejected => Unready::Refused(self.target.locate(error)),
+            Outcome::Rejected => Unready::Failed(self.target.locate(error)),
+            // That this caller had little time is no attempt of the pool's that failed.
+            _ if error.kind() == ErrorKind::Timeout && deadline == Some(limit) => {
+                Unready::Failed(self.target.locate(setup::late(None)))
+            }
             _ => Unready::Gone(CloseReason::Lost),
         })
     }

@@ -29,8 +29,8 @@ pub(in crate::nonblocking) enum Readiness {
     Lost,
     /// Its last user left it in a state that could not be mended.
     Dirty,
-    /// The server refuses what makes it ready: another would fare no better.
-    Refused(Error),
+    /// Nor would another be ready: the server refuses what makes it so, or the caller's deadline has passed.
+    Failed(Error),
 }
 
 impl Connection {
@@ -85,20 +85,21 @@ impl Connection {
     /// Makes it as new for a caller that wants `db`, before `deadline`. Where nothing was left behind and it
     /// was used lately, that takes no round trip.
     pub(in crate::nonblocking) async fn renew(&mut self, db: u32, deadline: Option<Instant>) -> Readiness {
-        let interval = self.target.config().health_check_interval();
-        let limit = interval.and_then(|interval| clock::now().checked_add(interval));
-        let limit = [limit, deadline].into_iter().flatten().min();
+        let server_limit = setup::renewal_limit(self.target.config(), clock::now());
+        let limit = [server_limit, deadline].into_iter().flatten().min();
         let mended = before(limit, self.mend(db)).await;
+        let is_late = mended.is_none() && deadline == limit;
         match mended.unwrap_or_else(|| Err(setup::late(None))) {
             Ok(true) => Readiness::Ready,
             Ok(false) => Readiness::Dirty,
-            Err(error) if error.outcome() == Outcome::Rejected => Readiness::Refused(error),
+            Err(error) if error.outcome() == Outcome::Rejected => Readiness::Failed(error),
             Err(error) => {
                 // What a call met with is told already.
                 if self.lost.is_none() {
                     self.lose(error);
                 }
-                Readiness::Lost
+                // That this caller had little time is no attempt of the pool's that failed.
+                if is_late { Readiness::Failed(setup::late(None)) } else { Readiness::Lost }
             }
         }
     }

@@ -104,7 +104,7 @@ impl Pool {
             Readiness::Ready => return Ok(Some(lease)),
             Readiness::Lost => lease.close(CloseReason::Lost),
             Readiness::Dirty => lease.close(CloseReason::Dirty),
-            Readiness::Refused(error) => {
+            Readiness::Failed(error) => {
                 lease.close(CloseReason::Dirty);
                 return Err(self.target().locate(error));
             }
