@@ -41,6 +41,9 @@ pub enum SubscriptionEvent {
     /// server drops at its output buffer limit, too: `from` is the last time at which nothing more was to be
     /// read, and after which something came, be it the answer to a sign of life (`health_check_interval`). It
     /// may be long before the messages that were read last.
+    ///
+    /// In a cluster, where nodes tell each other of messages, one of that time may come a second time: the
+    /// new connection may lead to another node, which has heard of it later.
     Gap {
         /// Up to when all is known to have come.
         from: Instant,

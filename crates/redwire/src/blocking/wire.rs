@@ -52,6 +52,8 @@ pub(super) struct Wire {
     version: u64,
     /// Not connected yet, or lost.
     broken: bool,
+    /// Why, if it was lost.
+    loss: Option<Error>,
     /// Whether callers that shared it were answered.
     served: bool,
     /// When it was used last, and how much had been asked by then.
@@ -175,6 +177,7 @@ impl Wire {
             session: Session::default(),
             version: 0,
             broken: true,
+            loss: None,
             served: false,
             used: threads::now(),
             asked: 0,
@@ -233,6 +236,12 @@ impl Wire {
     /// It is ready for its first user.
     pub(super) fn handle_introduced(&mut self) {
         self.link.handle_connected(threads::now());
+    }
+
+    /// Why it was lost.
+    pub(super) fn loss(&self) -> Error {
+        let loss = self.loss.clone().unwrap_or_else(|| Error::closed_by_peer(Outcome::NotSent));
+        loss.with_outcome(Outcome::NotSent)
     }
 
     /// Whether a user was answered on it.
@@ -587,6 +596,7 @@ impl Wire {
     pub(super) fn lose(&mut self, error: &Error) {
         if !self.broken {
             self.broken = true;
+            self.loss = Some(error.clone());
             self.target.tell(EventKind::Lost(self.target.locate(error.clone())));
         }
         self.link.handle_lost(error);

@@ -18,6 +18,7 @@ both!(
     all_that_wait_are_served_when_the_server_returns,
     an_attempt_outlives_the_caller_it_was_made_for,
     a_caller_in_a_hurry_is_no_failed_attempt,
+    a_server_that_was_found_silent_is_called_so,
     one_that_opens_a_pool_is_told_of_the_first_failure,
 );
 
@@ -193,6 +194,19 @@ fn a_caller_in_a_hurry_is_no_failed_attempt(setup: Setup) {
     let error = pool.get_within(interval / 10).unwrap_err();
     assert_eq!((error.kind(), error.outcome()), (ErrorKind::Timeout, Outcome::NotSent), "{error}");
     drop(pool.get_within(LIMIT).unwrap_or_else(|error| panic!("{}", shown(&error))));
+}
+
+/// By one that lies idle: the attempt after that is told why it waits.
+fn a_server_that_was_found_silent_is_called_so(setup: Setup) {
+    let server = Server::start();
+    let proxy = Proxy::start(server.addr());
+    let pool = setup.pool(&proxy.url(), "health_check_interval=50ms&reconnect_backoff=constant:30s");
+    drop(pool.get().unwrap());
+    proxy.set(Direction::ToClient, Fault::Blackhole);
+    thread::sleep(Duration::from_millis(100));
+    let error = pool.get_within(Duration::from_millis(400)).unwrap_err();
+    assert_eq!((error.kind(), error.outcome()), (ErrorKind::Timeout, Outcome::NotSent), "{error}");
+    assert!(shown(&error).contains("the server is silent"), "{}", shown(&error));
 }
 
 fn one_that_opens_a_pool_is_told_of_the_first_failure(setup: Setup) {

@@ -50,9 +50,10 @@ impl Connection {
         }
     }
 
-    /// Whether a user was answered on it, or there is nothing that could have answered.
-    pub(in crate::blocking) fn has_served(&self) -> bool {
-        self.wire.as_ref().is_none_or(Wire::has_served)
+    /// Why it was lost, and whether a user was answered on it, or there is nothing that could have answered.
+    pub(in crate::blocking) fn loss(&self) -> (Error, bool) {
+        let error = self.wire.as_ref().map_or_else(gone, Wire::loss);
+        (self.target.locate(error), self.wire.as_ref().is_none_or(Wire::has_served))
     }
 
     #[inline]

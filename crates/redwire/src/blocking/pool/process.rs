@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use redwire_core::pool::{self, AcquireLimit, Acquired, CallSite, CloseReason, Permit, QueueClaim};
-use redwire_core::{Error, Outcome, Result};
+use redwire_core::Result;
 
 use super::PoolShared;
 use super::multiplex::{CONTENDED, Multiplex};
@@ -161,8 +161,7 @@ impl PoolProcess {
             drop(connection);
             return self.discard(permit, why);
         }
-        let (served, error) = (connection.has_served(), Error::closed_by_peer(Outcome::NotSent));
-        let error = connection.target().locate(error);
+        let (error, served) = connection.loss();
         drop(connection);
         let (now, random) = (threads::now(), fastrand::u64(..));
         self.change(|state| state.machine.handle_lost(permit, served, error, now, random));

@@ -89,7 +89,7 @@ impl Connection {
         let limit = [server_limit, deadline].into_iter().flatten().min();
         let mended = before(limit, self.mend(db)).await;
         let is_late = mended.is_none() && deadline == limit;
-        match mended.unwrap_or_else(|| Err(setup::late(None))) {
+        match mended.unwrap_or_else(|| Err(Error::silent_peer(Outcome::NotSent))) {
             Ok(true) => Readiness::Ready,
             Ok(false) => Readiness::Dirty,
             Err(error) if error.outcome() == Outcome::Rejected => Readiness::Failed(error),
