@@ -90,6 +90,9 @@ pub(crate) struct Cluster {
     /// Slots on their way to another node, and from one.
     pub(crate) migrating: BTreeMap<u16, usize>,
     pub(crate) importing: BTreeMap<u16, usize>,
+    /// Slots that an owner does not claim any more, which is still known as such: any other that claims one
+    /// has it, however old its epoch.
+    pub(crate) unclaimed: BTreeMap<u16, usize>,
     pub(crate) node_timeout: Duration,
     pub(crate) next_tick: Duration,
     pub(crate) voted: u64,
@@ -200,6 +203,7 @@ impl Model {
             epoch: u64::try_from(nodes.len()).unwrap_or(1),
             migrating: BTreeMap::new(),
             importing: BTreeMap::new(),
+            unclaimed: BTreeMap::new(),
             node_timeout,
             next_tick: now,
             voted: 0,

@@ -270,7 +270,10 @@ impl State {
                     server.forget_passwords(now);
                 }
             }
-            FaultKind::MaxClients(_) => self.servers[at].command("CONFIG SET maxclients 10000", now),
+            FaultKind::MaxClients(_) => {
+                self.let_administrator_in(at, now);
+                self.servers[at].command("CONFIG SET maxclients 10000", now);
+            }
             FaultKind::CutUp { .. } | FaultKind::CutDown { .. } | FaultKind::CloseAfter(_) => {
                 for connection in self.connections.values_mut().filter(|one| one.server == at) {
                     connection.up.spare();
@@ -338,6 +341,17 @@ impl State {
         }
     }
 
+    /// Hangs up on clients of a full server until its administrator can connect again.
+    fn let_administrator_in(&mut self, at: usize, now: Duration) {
+        self.servers[at].revive(now);
+        while self.servers[at].is_locked_out()
+            && let Some(id) = self.open(at).first().copied()
+        {
+            self.hang_up(id, End::Closed, now);
+            self.servers[at].revive(now);
+        }
+    }
+
     /// Whether another pause lasts at the same server.
     fn is_paused(&self, but: usize, now: Duration) -> bool {
         let server = self.faults[but].server;
@@ -372,7 +386,8 @@ fn way_under(way: Way, kind: FaultKind) -> Way {
             jitter: way.jitter + Duration::from_millis(jitter),
             ..way
         },
-        FaultKind::Narrow(bandwidth) => Way { bandwidth, ..way },
+        // What is on its way then arrives within a second; the rest waits at its sender.
+        FaultKind::Narrow(bandwidth) => Way { bandwidth, window: way.window.min(bandwidth * 1000), ..way },
         FaultKind::Pieces(piece) => Way { piece, ..way },
         FaultKind::Window(window) => Way { window, ..way },
         _ => way,

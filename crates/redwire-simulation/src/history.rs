@@ -228,6 +228,8 @@ pub(crate) struct History {
     pub(crate) redirections: Vec<Duration>,
     /// From when on several servers agreed about their parts, after the last fault.
     pub(crate) settled: Option<Duration>,
+    /// Why they did not when they were last looked at.
+    pub(crate) discord: Option<String>,
     pub(crate) left: Left,
     /// Other things that must not be, as they were seen: the promise, and how it was broken.
     pub(crate) wrongs: Vec<(&'static str, String)>,

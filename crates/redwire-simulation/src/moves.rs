@@ -153,22 +153,32 @@ impl State {
         Some(true)
     }
 
-    /// Whether the servers agree, and have what they should have.
-    fn is_settled(&mut self, now: Duration) -> bool {
+    /// Why the servers do not agree, or have not what they should have; `None` where all is well.
+    fn discord(&mut self, now: Duration) -> Option<String> {
         if self.data_servers < self.servers.len() {
-            return self.is_service_settled();
+            return (!self.is_service_settled()).then(|| "not all follow the master".to_owned());
         }
         let views = self.views(now);
-        let mut views = views.into_iter().map(|view| view.map(|view| (view.is_ok, view.slots)));
-        let Some(Some((true, slots))) = views.next() else { return false };
-        let is_agreed = views.all(|view| view.is_some_and(|(is_ok, others)| is_ok && others == slots));
-        let are_synced = (0..self.servers.len()).all(|at| self.is_synced(at));
-        is_agreed && are_synced && self.moves.iter().all(|one| one.is_done)
+        for (server, view) in views.iter().enumerate() {
+            match view {
+                None => return Some(format!("server {server} does not answer")),
+                Some(view) if !view.is_ok => return Some(format!("all is not well to server {server}")),
+                _ if view.as_ref().map(|view| &view.slots) != views[0].as_ref().map(|view| &view.slots) => {
+                    return Some(format!("server {server} knows {view:?}, and server 0 {:?}", views[0]));
+                }
+                Some(_) => {}
+            }
+        }
+        let behind = (0..self.servers.len()).find(|at| !self.is_synced(*at));
+        let moving = self.moves.iter().find(|one| !one.is_done);
+        let behind = behind.map(|server| format!("server {server} has not all that its primary has"));
+        behind.or_else(|| moving.map(|one| format!("{one:?}")))
     }
 
     /// Looks whether the servers have found together again, once all faults are over.
     pub(crate) fn look(&mut self, now: Duration) {
-        if self.is_settled(now) {
+        self.history.discord = self.discord(now);
+        if self.history.discord.is_none() {
             self.history.note(now, || "all servers agree".to_owned());
             self.history.settled = Some(now);
         } else {

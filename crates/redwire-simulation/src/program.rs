@@ -27,7 +27,7 @@ usage: simulate [OPTIONS]
   --seed N            this number alone
   --trace             with all that happens
   --tasks A,B --faults C,D --length MILLIS
-                      with these of its tasks and faults only, and so long";
+                      with these of its tasks and faults only (or none), and so long";
 
 /// What is asked for.
 #[derive(Debug)]
@@ -80,7 +80,7 @@ impl Options {
     fn set(&mut self, name: &str, value: &str) -> Result<(), String> {
         let number = || value.parse::<u64>().map_err(|_| format!("{name} expects a number, got {value:?}"));
         let numbers = || {
-            let parts = value.split(',').filter(|part| !part.is_empty());
+            let parts = value.split(',').filter(|part| !part.is_empty() && value != "none");
             let numbers: Result<Vec<usize>, _> = parts.map(str::parse).collect();
             numbers.map_err(|_| format!("{name} expects numbers as in 1,4, got {value:?}"))
         };
@@ -211,7 +211,7 @@ fn show(scenario: &Scenario, wrong: &Wrong, shrinks: bool) {
     }
     let (small, wrongs) = shrink(scenario, wrong.promise);
     let history: History = run(&small, true);
-    let list = |numbers: Vec<String>| numbers.join(",");
+    let list = |numbers: Vec<String>| if numbers.is_empty() { "none".to_owned() } else { numbers.join(",") };
     let mut text = format!(
         "{} seed {seed} failed: {wrong}\nas small as it was found:\n{small}\n",
         small.topology.name()

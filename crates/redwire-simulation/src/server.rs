@@ -113,11 +113,16 @@ impl Server {
 
     /// Connects again, if it was hung up on. While the server is full, that is too late.
     pub(crate) fn revive(&mut self, now: Duration) {
-        if self.model.is_closing(self.admin) {
+        if self.is_locked_out() {
             self.model.disconnect(self.admin, now);
             self.admin = self.model.connect("127.0.0.1:1", now);
             self.authenticate(now);
         }
+    }
+
+    /// Whether the administrator is refused, or was hung up on.
+    pub(crate) fn is_locked_out(&self) -> bool {
+        self.model.is_closing(self.admin)
     }
 
     /// Says a line, and gives what was answered at once.

@@ -419,7 +419,7 @@ impl State {
     }
 
     /// The server ends a connection.
-    fn hang_up(&mut self, id: ConnectionId, end: End, now: Duration) {
+    pub(crate) fn hang_up(&mut self, id: ConnectionId, end: End, now: Duration) {
         self.end_down(id, end, now);
         self.handle_gone(id, now);
     }

@@ -102,9 +102,13 @@ impl Cluster {
         {
             let owner = self.owners[usize::from(slot)];
             match owner {
-                Some(owner) if owner == from => {}
+                Some(owner) if owner == from => {
+                    self.unclaimed.remove(&slot);
+                }
                 Some(owner)
-                    if self.nodes[owner].epoch >= claim.epoch || self.importing.contains_key(&slot) =>
+                    if self.nodes[owner].epoch >= claim.epoch
+                        && self.unclaimed.get(&slot) != Some(&owner)
+                        || self.importing.contains_key(&slot) =>
                 {
                     better = Some(owner);
                 }
@@ -114,6 +118,12 @@ impl Cluster {
                     changed = true;
                 }
             }
+        }
+        if from != 0 {
+            let is_claimed =
+                |slot: u16| claim.ranges.iter().any(|(first, last)| (*first..=*last).contains(&slot));
+            let known = self.ranges(from).into_iter().flat_map(|(first, last)| first..=last);
+            self.unclaimed.extend(known.filter(|slot| !is_claimed(*slot)).map(|slot| (slot, from)));
         }
         if changed {
             self.owners_changed();

@@ -171,6 +171,27 @@ fn a_slot_moves_key_by_key() {
     assert_eq!(world.say(0, "MGET {foo}a {foo}b"), "*2 $1 1 $1 2");
 }
 
+/// A node that was out of touch hears first that the former owner has a higher epoch than the new one, since
+/// it was given another slot after that.
+#[test]
+fn a_slot_that_its_owner_does_not_claim_is_believed_to_any_other() {
+    let mut world = World::new();
+    world.cut_off.push(5);
+    for (slot, from, to) in [(0, 0, 1), (5461, 1, 0)] {
+        for line in [format!("IMPORTING {}", id(from)), format!("NODE {}", id(to))] {
+            assert_eq!(world.say(to, &format!("CLUSTER SETSLOT {slot} {line}")), "+OK");
+        }
+        assert_eq!(world.say(from, &format!("CLUSTER SETSLOT {slot} NODE {}", id(to))), "+OK");
+        world.advance(Duration::from_secs(1));
+    }
+    world.cut_off.clear();
+    world.advance(Duration::from_secs(2));
+    let slots = world.say(0, "CLUSTER SLOTS");
+    for node in [1, 2, 5] {
+        assert_eq!(world.say(node, "CLUSTER SLOTS"), slots, "{node}");
+    }
+}
+
 #[test]
 fn a_replica_is_elected_and_what_it_had_not_got_is_lost() {
     let mut world = World::new();

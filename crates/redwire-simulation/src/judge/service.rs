@@ -17,7 +17,10 @@ pub(super) fn judge(scenario: &Scenario, history: &History, verdict: &mut Verdic
     if scenario.topology != Topology::Single {
         let is_settled =
             history.settled.is_some_and(|at| at < scenario.length) || scenario.calm() * 2 > scenario.length;
-        verdict.check(is_settled, "world", || "the servers do not find together".to_owned());
+        verdict.check(is_settled, "world", || {
+            let why = history.discord.as_deref().unwrap_or("too late");
+            format!("the servers do not find together: {why}")
+        });
     }
     // Clients that a task opens connect and ask anew, and cannot be told from the one that all tasks share.
     let is_counted = !scenario.has(Work::Clients);
