@@ -29,6 +29,7 @@
 mod asking;
 mod bundle;
 mod combine;
+mod first_pass;
 mod map;
 mod node_choice;
 mod node_report;

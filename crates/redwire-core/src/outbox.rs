@@ -52,6 +52,11 @@ impl Outbox {
         self.tail.extend_from_slice(bytes);
     }
 
+    /// Makes room for so many bytes that will be copied.
+    pub fn reserve(&mut self, bytes: usize) {
+        self.tail.reserve(bytes);
+    }
+
     /// Appends bytes without copying them.
     pub fn share(&mut self, bytes: Bytes) {
         let mut before = std::mem::take(&mut self.tail);

@@ -86,6 +86,9 @@ pub trait Slots {
     }
 }
 
+/// For so many bytes a pipeline has room from the beginning: some twenty small commands.
+const FIRST_ROOM: usize = 1024;
+
 /// How many pipelines there were. Numbers begin anew after 2^32.
 static PIPELINES: AtomicU32 = AtomicU32::new(1);
 
@@ -95,7 +98,9 @@ impl Pipeline {
     pub fn record<S: Slots>(build: impl FnOnce(&Self) -> S) -> (Batch, S) {
         // 0 is no pipeline.
         let number = PIPELINES.fetch_add(1, Ordering::Relaxed).max(1);
-        let pipeline = Self { batch: RefCell::new(Batch { harmless: true, number, ..Batch::default() }) };
+        let mut batch = Batch { harmless: true, number, ..Batch::default() };
+        batch.outbox.reserve(FIRST_ROOM);
+        let pipeline = Self { batch: RefCell::new(batch) };
         let slots = build(&pipeline);
         let mut batch = pipeline.batch.into_inner();
         if !slots.belong_to(number) {
@@ -265,18 +270,15 @@ impl Batch {
 
     /// Shows the words of every command, in order.
     pub(crate) fn for_each(&self, mut see: impl FnMut(&[&[u8]])) {
-        let packed = self.outbox.to_bytes();
-        let mut cursor = Cursor::new(&packed);
-        let mut words = Vec::new();
-        // Written here as arrays of bulk strings.
-        while let Ok(Head::Array(Len::Known(count))) = cursor.head() {
-            words.clear();
-            for _ in 0..count {
-                let Ok(Head::Bulk(word)) = cursor.head() else { break };
-                words.push(word);
-            }
-            see(&words);
-        }
+        each_packed(&self.outbox.to_bytes(), |words, _| {
+            see(words);
+            true
+        });
+    }
+
+    /// Whether any command calls a script.
+    pub(crate) fn has_scripts(&self) -> bool {
+        !self.scripts.is_empty()
     }
 
     /// The values of `slots`, from the replies to this batch.
@@ -396,8 +398,40 @@ impl Batch {
     }
 }
 
+/// Shows the words of every command that is `packed`, in order, and how it lies there, for as long as `see`
+/// says so.
+pub(crate) fn each_packed<'a>(packed: &'a [u8], mut see: impl FnMut(&[&'a [u8]], &'a [u8]) -> bool) {
+    let mut cursor = Cursor::new(packed);
+    let (mut words, mut from) = (Vec::new(), 0);
+    // Written here as arrays of bulk strings.
+    while let Some(count) = cursor.short_array().or_else(|| long_array(&mut cursor)) {
+        words.clear();
+        for _ in 0..count {
+            match cursor.short_bulk() {
+                Some(word) => words.push(word),
+                None => match cursor.head() {
+                    Ok(Head::Bulk(word)) => words.push(word),
+                    _ => break,
+                },
+            }
+        }
+        if !see(&words, &packed[from..cursor.position()]) {
+            return;
+        }
+        from = cursor.position();
+    }
+}
+
+#[cold]
+fn long_array(cursor: &mut Cursor<'_>) -> Option<usize> {
+    match cursor.head() {
+        Ok(Head::Array(Len::Known(count))) => Some(count),
+        _ => None,
+    }
+}
+
 /// What is known about the command of these words.
-fn facts_of(words: &[&[u8]]) -> &'static facts::Facts {
+pub(crate) fn facts_of(words: &[&[u8]]) -> &'static facts::Facts {
     let mut words = words.iter().copied();
     facts::lookup(words.next().unwrap_or_default(), words.next()).unwrap_or(&facts::UNKNOWN)
 }

@@ -36,6 +36,17 @@ struct Pieces {
     missing: Vec<(u32, Error)>,
     /// The errors that answer what may have been executed all the same.
     doubtful: Vec<u32>,
+    /// The replies of several nodes, where these are read from.
+    woven: Option<Woven>,
+}
+
+/// Replies of several requests, read in the order in which they were asked for. Those to each request are
+/// read one after the other, where they lie.
+#[derive(Clone, Debug)]
+struct Woven {
+    /// For each reply the place of its source.
+    order: Vec<u16>,
+    sources: Vec<Replies>,
 }
 
 /// Stands in the place of a reply that is missing. Why it is missing stands beside the frames, where no
@@ -71,8 +82,21 @@ impl Replies {
         let first = &self.piece;
         self.all.get_or_insert_with(|| {
             let list = vec![first.clone()];
-            Box::new(Pieces { list, now: 0, missing: Vec::new(), doubtful: Vec::new() })
+            Box::new(Pieces { list, now: 0, missing: Vec::new(), doubtful: Vec::new(), woven: None })
         })
+    }
+
+    /// The replies to commands of which each was answered by the source at its place in `order`, none of them
+    /// by an error.
+    pub(crate) fn woven(order: Vec<u16>, sources: Vec<Self>) -> Self {
+        let mut replies = Self { count: order.len() as u32, ..Self::default() };
+        replies.pieces().woven = Some(Woven { order, sources });
+        replies
+    }
+
+    /// Whether any of the frames may be an error.
+    pub(crate) fn has_errors(&self) -> bool {
+        self.has_errors
     }
 
     /// Adds a command that has no reply, for this reason: the caller that reads its reply gets the error.
@@ -136,7 +160,16 @@ impl Replies {
                 self.advance(end);
                 Ok(value)
             }
-            Err(error) => Err(self.fail(error)),
+            Err(error) => self.read_otherwise(error),
+        }
+    }
+
+    /// What cannot be read here may lie elsewhere.
+    #[cold]
+    fn read_otherwise<R: Reply>(&mut self, error: Error) -> Result<R> {
+        match self.is_woven() {
+            true => self.read_woven(self.next),
+            false => Err(self.fail(error)),
         }
     }
 
@@ -158,14 +191,46 @@ impl Replies {
 
     /// As [`read`](Self::read), of a type that may read less than its reply, or would read more.
     fn read_within<R: Reply>(&mut self) -> Result<R> {
+        if self.is_woven() {
+            return self.read_woven(self.next);
+        }
         let end = if self.count == 1 { self.piece.len() } else { self.end() };
         match R::decode(&mut Reader::within(&self.piece, self.at, end)) {
             Ok(value) => {
                 self.advance(end);
                 Ok(value)
             }
-            Err(error) => Err(self.fail(error)),
+            Err(error) => self.read_otherwise(error),
         }
+    }
+
+    fn is_woven(&self) -> bool {
+        self.all.as_ref().is_some_and(|all| all.woven.is_some())
+    }
+
+    /// As [`read_at`](Self::read_at), of replies that have several sources.
+    fn read_woven<R: Reply>(&mut self, index: u32) -> Result<R> {
+        match self.source(index) {
+            Some(source) => source.read(),
+            None => Err(decode_error("expected a reply for each command, got fewer")),
+        }
+    }
+
+    /// The source that reply number `index` is the next of, if there are several. It is taken for read.
+    fn source(&mut self, index: u32) -> Option<&mut Self> {
+        let woven = self.all.as_mut()?.woven.as_mut()?;
+        if index < self.next {
+            self.next = 0;
+            woven.sources.iter_mut().for_each(Self::rewind);
+        }
+        while self.next < index {
+            let source = &mut woven.sources[usize::from(*woven.order.get(self.next as usize)?)];
+            source.advance(source.end());
+            self.next += 1;
+        }
+        let source = woven.sources.get_mut(usize::from(*woven.order.get(index as usize)?))?;
+        self.next += 1;
+        Some(source)
     }
 
     /// Where the reply that is read next ends.
@@ -190,8 +255,13 @@ impl Replies {
     /// As [`read`](Self::read); or why there is no reply.
     #[inline]
     pub fn read_at<R: Reply>(&mut self, index: u32) -> Result<R> {
-        if let Some(error) = self.missing(index) {
-            return Err(error.clone());
+        if self.all.is_some() {
+            if self.is_woven() {
+                return self.read_woven(index);
+            }
+            if let Some(error) = self.missing(index) {
+                return Err(error.clone());
+            }
         }
         if index >= self.count {
             return Err(decode_error("expected a reply for each command, got fewer"));
@@ -206,6 +276,9 @@ impl Replies {
     /// # Errors
     /// The server's error reply, or a reply that is no list.
     pub(crate) fn open_at(&mut self, index: u32) -> Result<Option<Self>> {
+        if let Some(source) = self.source(index) {
+            return source.open_at(source.next);
+        }
         self.seek(index);
         let mut reader = Reader::new(&self.piece, self.at);
         let count = match reader.head()? {
@@ -324,14 +397,26 @@ impl Replies {
     /// Where each reply lies.
     fn frames(&self) -> impl Iterator<Item = (&Bytes, Range<usize>)> {
         let pieces = self.all.as_ref().map_or_else(|| std::slice::from_ref(&self.piece), |all| &all.list);
-        pieces.iter().flat_map(|piece| {
+        let woven = self.all.as_ref().and_then(|all| all.woven.as_ref());
+        let elsewhere = woven.map(Woven::frames).into_iter().flatten();
+        let here = pieces.iter().flat_map(|piece| {
             let mut at = 0;
             std::iter::from_fn(move || {
                 let start = at;
                 at += frame_len(piece.get(at..).filter(|rest| !rest.is_empty())?);
                 Some((piece, start..at))
             })
-        })
+        });
+        here.chain(elsewhere)
+    }
+}
+
+impl Woven {
+    /// Where each reply lies.
+    fn frames(&self) -> Vec<(&Bytes, Range<usize>)> {
+        let mut sources: Vec<_> =
+            self.sources.iter().map(|source| source.frames().collect::<Vec<_>>().into_iter()).collect();
+        self.order.iter().filter_map(|source| sources[usize::from(*source)].next()).collect()
     }
 }
 

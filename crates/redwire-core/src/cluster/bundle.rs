@@ -14,6 +14,7 @@ use crate::dispatch::{self, Dispatch};
 use crate::error::Result;
 use crate::facts;
 use crate::outbox::Outbox;
+use crate::pipeline::each_packed;
 use crate::replies::Replies;
 use crate::reply::Value;
 
@@ -24,6 +25,9 @@ pub(super) struct BundleRoute {
     pub(super) asking: bool,
     pub(super) fresh: bool,
 }
+
+/// The number of a command, that of its share, and the place of the reply in the bundle.
+pub(super) type SharePlace = (usize, usize, usize);
 
 /// What one node is sent in one write: a [`Call`] that is made once, and read as the replies it got.
 #[derive(Debug)]
@@ -36,7 +40,9 @@ pub struct Bundle {
     /// The scripts that the node has by then, by their SHA-1.
     scripts: BTreeSet<String>,
     /// Which share of which command, and at which place its reply is.
-    pub(super) shares: Vec<(usize, usize, usize)>,
+    pub(super) shares: Vec<SharePlace>,
+    /// Its place among the bundles of a [`FirstPass`](super::first_pass::FirstPass), which has no shares.
+    pub(super) first: Option<u16>,
     options: CmdOptions,
     dispatch: Dispatch,
 }
@@ -66,9 +72,37 @@ impl Bundle {
             count: 0,
             scripts: BTreeSet::new(),
             shares: Vec::new(),
+            first: None,
             options,
             dispatch: Dispatch::Shared,
         }
+    }
+
+    /// Number `place` of a first pass, with room for commands of so many bytes.
+    pub(super) fn of_first_pass(place: u16, to: &HostPort, room: usize, options: CmdOptions) -> Self {
+        let way = BundleRoute { to: to.clone(), asking: false, fresh: false };
+        let mut bundle = Self { first: Some(place), ..Self::new(&way, options) };
+        bundle.outbox.reserve(room);
+        bundle
+    }
+
+    /// Adds a command as it is packed.
+    pub(super) fn push_packed(&mut self, bytes: &[u8]) {
+        self.outbox.copy(bytes);
+        self.count += 1;
+    }
+
+    /// Shows the words of each command.
+    pub(super) fn for_each(&self, mut see: impl FnMut(&[&[u8]])) {
+        each_packed(&self.outbox.to_bytes(), |words, _| {
+            see(words);
+            true
+        });
+    }
+
+    /// How it went.
+    pub(super) fn route(&self) -> BundleRoute {
+        BundleRoute { to: self.to.clone(), asking: false, fresh: self.fresh }
     }
 
     pub(super) fn push(&mut self, nth: usize, part: usize, cmd: &Cmd<Value>, asking: bool) {
@@ -120,7 +154,10 @@ impl Call for Bundle {
 
     /// What goes before a command does nothing by itself.
     fn is_whole(&self) -> bool {
-        self.shares.len() == 1
+        match self.first {
+            Some(_) => self.count == 1,
+            None => self.shares.len() == 1,
+        }
     }
 
     fn write(&self, outbox: &mut Outbox) {

@@ -12,10 +12,12 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use super::Map;
-use super::bundle::{Bundle, BundleRoute};
+use super::bundle::{Bundle, BundleRoute, SharePlace};
 use super::combine::{Answered, combine};
-use super::plan::{Part, Plan};
+use super::first_pass::FirstPass;
+use super::plan::{Part, Plan, slot_of};
 use super::route::{AfterFailure, Route, Rules, TopologyHint, uncovered};
+use crate::call::Call;
 use crate::cmd::{Cmd, CmdOptions};
 use crate::config::HostPort;
 use crate::error::{ClusterFault, Error, ErrorKind, Outcome, Result};
@@ -31,7 +33,10 @@ use crate::reply::{Reader, Value};
 /// [`poll_replies`](Self::poll_replies) has them.
 #[derive(Debug)]
 pub struct Scatter {
-    commands: Vec<Command>,
+    /// The commands of a pipeline that go their first way.
+    first: Option<FirstPass>,
+    /// Those that go on by themselves, by their number.
+    commands: Vec<Option<Command>>,
     /// Whether it is a pipeline, of which each command has its own result.
     piped: bool,
     deadline: Option<Instant>,
@@ -75,8 +80,7 @@ impl Scatter {
     /// As [`Plan::of`]; and [`ClusterFault::NotCovered`](crate::ClusterFault::NotCovered): it goes to all
     /// nodes, and none is known.
     pub fn of_command<R>(cmd: &Cmd<R>, map: &Map, deadline: Option<Instant>) -> Result<Self> {
-        let (commands, options) = (Vec::new(), cmd.options());
-        let mut scatter = Self { commands, piped: false, deadline, options, anywhere: None };
+        let mut scatter = Self::new(cmd.options(), deadline);
         scatter.push(cmd.clone().returning(), map)?;
         Ok(scatter)
     }
@@ -88,13 +92,11 @@ impl Scatter {
     /// sent.
     pub fn of_batch(batch: &Batch, map: &Map, deadline: Option<Instant>) -> Result<Self> {
         batch.check()?;
-        let mut scatter = Self {
-            commands: Vec::with_capacity(batch.len()),
-            piped: true,
-            deadline,
-            options: batch.options(),
-            anywhere: None,
-        };
+        let first = FirstPass::of(batch, map);
+        let mut scatter = Self { piped: true, first, ..Self::new(batch.options(), deadline) };
+        if scatter.first.is_some() {
+            return Ok(scatter);
+        }
         for cmd in batch.commands() {
             scatter.push(cmd, map).map_err(|error| {
                 let (nth, all) = (scatter.commands.len() + 1, batch.len());
@@ -104,20 +106,31 @@ impl Scatter {
         Ok(scatter)
     }
 
+    fn new(options: CmdOptions, deadline: Option<Instant>) -> Self {
+        Self { first: None, commands: Vec::new(), piped: false, deadline, options, anywhere: None }
+    }
+
+    /// Lets each command of a bundle go on by itself, of which something failed on the first way.
+    #[cold]
+    fn take_apart(&mut self, place: u16, bundle: &Bundle) -> Vec<SharePlace> {
+        let Some(first) = &mut self.first else { return Vec::new() };
+        self.commands.resize_with(first.len(), || None);
+        let (mut shares, mut numbers) = (Vec::new(), first.take_apart(place));
+        bundle.for_each(|words| {
+            let Some(nth) = numbers.next() else { return };
+            let cmd: Cmd<Value> = words.iter().fold(Cmd::new(""), |cmd, word| cmd.arg(*word));
+            let (facts, slot) = (cmd.facts(), slot_of(&cmd).ok().flatten());
+            let mut share = Share::new(cmd, slot, None, self.options, self.deadline);
+            share.state = ShareState::Sent(bundle.route());
+            self.commands[nth] = Some(Command { facts, parts: None, shares: vec![share] });
+            shares.push((nth, 0, shares.len()));
+        });
+        shares
+    }
+
     fn push(&mut self, cmd: Cmd<Value>, map: &Map) -> Result<()> {
         let (facts, options, deadline) = (cmd.facts(), self.options, self.deadline);
-        let share = |mut cmd: Cmd<Value>, slot, node| {
-            if options.idempotent {
-                cmd = cmd.idempotent();
-            }
-            if let Some(retries) = options.retries {
-                cmd = cmd.retries(retries);
-            }
-            let words: Vec<_> = cmd.args().iter().collect();
-            let keys = facts.keys(words.into_iter()).map(|(_, key)| key.to_vec()).collect();
-            let state = ShareState::Waiting { way: None, until: None };
-            Share { cmd, route: Route::new(slot, deadline), node, keys, state }
-        };
+        let share = |cmd, slot, node| Share::new(cmd, slot, node, options, deadline);
         let mut parts = None;
         let shares = match Plan::of(facts, cmd.args())? {
             Plan::Any => vec![share(cmd, None, None)],
@@ -138,7 +151,7 @@ impl Scatter {
         if shares.is_empty() {
             return Err(uncovered(None).with_command(facts.name));
         }
-        self.commands.push(Command { facts, parts, shares });
+        self.commands.push(Some(Command { facts, parts, shares }));
         Ok(())
     }
 
@@ -152,7 +165,10 @@ impl Scatter {
         random: &mut impl FnMut() -> u64,
         hints: &mut Vec<TopologyHint>,
     ) -> Vec<Bundle> {
-        let mut bundles: Vec<Bundle> = Vec::new();
+        let mut bundles = self.first.as_mut().map(FirstPass::poll_send).unwrap_or_default();
+        if !bundles.is_empty() {
+            return bundles;
+        }
         let mut places: HashMap<(HostPort, bool), usize> = HashMap::new();
         // Of every key that a bundle before has: the bundle it goes with, or that others must
         // wait.
@@ -160,6 +176,7 @@ impl Scatter {
         let options = self.options;
         let anywhere = *self.anywhere.get_or_insert_with(&mut *random);
         for (nth, command) in self.commands.iter_mut().enumerate() {
+            let Some(command) = command else { continue };
             for (part, share) in command.shares.iter_mut().enumerate() {
                 if matches!(share.state, ShareState::Done(_)) {
                     continue;
@@ -199,7 +216,7 @@ impl Scatter {
     /// now.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let shares = self.commands.iter().flat_map(|command| &command.shares);
+        let shares = self.commands.iter().flatten().flat_map(|command| &command.shares);
         shares
             .filter_map(|share| match share.state {
                 ShareState::Waiting { until, .. } => until,
@@ -219,28 +236,44 @@ impl Scatter {
         budget: &mut impl FnMut() -> bool,
         hints: &mut Vec<TopologyHint>,
     ) {
-        let answers: Vec<Result<Bytes>> = match replies {
-            Ok(replies) => split(&replies, bundle, &Error::closed_by_peer(Outcome::MaybeExecuted)),
-            // Those that were answered before it failed have their replies.
-            Err(mut error) => split(&error.take_answered(), bundle, &error),
+        let replies = match (&mut self.first, bundle.first, replies) {
+            (Some(first), Some(place), Ok(replies)) => {
+                match first.handle_replies(place, bundle.count(), replies) {
+                    Ok(()) => return,
+                    Err(replies) => Ok(replies),
+                }
+            }
+            (.., replies) => replies,
         };
-        let judged = answers.into_iter().zip(&bundle.shares).map(|(answer, (nth, part, _))| {
-            answer.map_err(|error| self.commands[*nth].shares[*part].cmd.judge(error))
+        let of_first = bundle.first.map(|place| self.take_apart(place, bundle));
+        let shares = of_first.as_deref().unwrap_or(&bundle.shares);
+        let answers: Vec<Result<Bytes>> = match replies {
+            Ok(replies) => split(&replies, shares, &Error::closed_by_peer(Outcome::MaybeExecuted)),
+            // Those that were answered before it failed have their replies.
+            Err(mut error) => split(&error.take_answered(), shares, &error),
+        };
+        let judged = answers.into_iter().zip(shares).map(|(answer, (nth, part, _))| {
+            answer.map_err(|error| match &self.commands[*nth] {
+                Some(command) => command.shares[*part].cmd.judge(error),
+                None => error,
+            })
         });
         let answers: Vec<Result<Bytes>> = judged.collect();
-        for (at, (nth, part, _)) in bundle.shares.iter().enumerate() {
-            let facts = self.commands[*nth].facts;
+        for (at, (nth, part, _)) in shares.iter().enumerate() {
+            let Some(command) = &mut self.commands[*nth] else { continue };
+            let facts = command.facts;
             let node = Some(bundle.to().clone());
             let error = match &answers[at] {
                 Ok(frame) => {
                     let done = Answered { node, frame: Ok(frame.clone()) };
-                    self.commands[*nth].shares[*part].state = ShareState::Done(done);
+                    command.shares[*part].state = ShareState::Done(done);
                     continue;
                 }
                 Err(error) => error.clone(),
             };
-            let overtaken = self.is_overtaken(bundle, &answers, at).then(|| error.clone());
-            let share = &mut self.commands[*nth].shares[*part];
+            let overtaken = self.is_overtaken(shares, &answers, at).then(|| error.clone());
+            let Some(command) = &mut self.commands[*nth] else { continue };
+            let share = &mut command.shares[*part];
             share.fail(error, Some(bundle.to()), rules, random(), budget, hints);
             if let (Some(error), ShareState::Waiting { .. }) = (overtaken, &share.state) {
                 let why = "not sent again, a later command on the same key may have been executed";
@@ -253,15 +286,15 @@ impl Scatter {
 
     /// Whether a later command of the bundle on one of the keys of share number `at` may have been executed,
     /// and the order of the two matters.
-    fn is_overtaken(&self, bundle: &Bundle, answers: &[Result<Bytes>], at: usize) -> bool {
+    fn is_overtaken(&self, shares: &[SharePlace], answers: &[Result<Bytes>], at: usize) -> bool {
         let of = |at: usize| {
-            let (nth, part, _) = bundle.shares[at];
-            (self.commands[nth].facts, &self.commands[nth].shares[part].keys)
+            let (nth, part, _) = shares[at];
+            self.commands[nth].as_ref().map(|command| (command.facts, &command.shares[part].keys))
         };
-        let (facts, keys) = of(at);
+        let Some((facts, keys)) = of(at) else { return false };
         (at + 1..answers.len()).any(|later| {
             let executed = may_have_been_executed(&answers[later]);
-            let (other, others) = of(later);
+            let Some((other, others)) = of(later) else { return false };
             let matters = !(facts.is_read_only() && other.is_read_only());
             executed && matters && keys.iter().any(|key| others.contains(key))
         })
@@ -269,7 +302,16 @@ impl Scatter {
 
     /// Nothing is sent any more: what waits for that fails with `error`.
     pub fn handle_closed(&mut self, error: &Error) {
-        let shares = self.commands.iter_mut().flat_map(|command| &mut command.shares);
+        let unsent = self.first.as_mut().map(FirstPass::poll_send).unwrap_or_default();
+        for bundle in &unsent {
+            let shares = bundle.first.map(|place| self.take_apart(place, bundle)).unwrap_or_default();
+            for (nth, part, _) in shares {
+                if let Some(command) = &mut self.commands[nth] {
+                    command.shares[part].state = ShareState::Waiting { way: None, until: None };
+                }
+            }
+        }
+        let shares = self.commands.iter_mut().flatten().flat_map(|command| &mut command.shares);
         for share in shares.filter(|share| matches!(share.state, ShareState::Waiting { .. })) {
             share.state = ShareState::Done(Answered { node: None, frame: Err(error.clone()) });
         }
@@ -282,10 +324,20 @@ impl Scatter {
     /// Why a single command failed.
     pub fn poll_replies(&mut self) -> Option<Result<Replies>> {
         let done = |share: &Share| matches!(share.state, ShareState::Done(_));
-        if !self.commands.iter().all(|command| command.shares.iter().all(done)) {
+        if !self.commands.iter().flatten().all(|command| command.shares.iter().all(done)) {
             return None;
         }
-        let results = std::mem::take(&mut self.commands).into_iter().map(Command::finish);
+        if let Some(first) = self.first.take_if(|first| first.is_done()) {
+            let commands = &mut self.commands;
+            return Some(Ok(first.finish(|nth| match commands[nth].take() {
+                Some(command) => command.finish().map_err(last_word),
+                None => Err(Error::closed_by_peer(Outcome::MaybeExecuted)),
+            })));
+        }
+        if self.first.is_some() {
+            return None;
+        }
+        let results = std::mem::take(&mut self.commands).into_iter().flatten().map(Command::finish);
         Some(match self.piped {
             true => Ok(Replies::of_results(results.map(|result| result.map_err(last_word)))),
             false => results.collect::<Result<Vec<_>>>().map(Replies::of),
@@ -311,11 +363,11 @@ fn may_have_been_executed(result: &Result<Bytes>) -> bool {
     }
 }
 
-/// The frame that answers each share of the bundle; `missing` where there is none.
-fn split(replies: &Replies, bundle: &Bundle, missing: &Error) -> Vec<Result<Bytes>> {
+/// The frame that answers each share of a bundle; `missing` where there is none.
+fn split(replies: &Replies, shares: &[SharePlace], missing: &Error) -> Vec<Result<Bytes>> {
     let mut frames = replies.each().enumerate();
     // Those between are the answers to ASKING and SCRIPT LOAD.
-    let shares = bundle.shares.iter().map(|(_, _, place)| {
+    let shares = shares.iter().map(|(_, _, place)| {
         let Some((_, frame)) = frames.find(|(nth, _)| nth == place) else {
             return Err(missing.clone());
         };
@@ -338,6 +390,25 @@ impl Command {
 }
 
 impl Share {
+    fn new(
+        mut cmd: Cmd<Value>,
+        slot: Option<u16>,
+        node: Option<HostPort>,
+        options: CmdOptions,
+        deadline: Option<Instant>,
+    ) -> Self {
+        if options.idempotent {
+            cmd = cmd.idempotent();
+        }
+        if let Some(retries) = options.retries {
+            cmd = cmd.retries(retries);
+        }
+        let words: Vec<_> = cmd.args().iter().collect();
+        let keys = cmd.facts().keys(words.into_iter()).map(|(_, key)| key.to_vec()).collect();
+        let state = ShareState::Waiting { way: None, until: None };
+        Self { cmd, route: Route::new(slot, deadline), node, keys, state }
+    }
+
     /// The way it goes now, if it is to go.
     fn ready(
         &mut self,

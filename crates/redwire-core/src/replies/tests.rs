@@ -157,3 +157,25 @@ fn a_slot_of_another_pipeline_is_an_error() {
     let error = batch.finish(replies(&[b"$2\r\nvb\r\n"], false), kept()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Usage, "{error}");
 }
+
+/// Those of two requests, the second in two pieces.
+#[test]
+fn woven_replies_are_read_in_the_order_of_the_commands() {
+    let piece = |bytes: &'static [u8], count| {
+        let mut replies = Replies::default();
+        replies.push(Bytes::from_static(bytes), count, false);
+        replies
+    };
+    let mut two = piece(b":2\r\n", 1);
+    two.push(Bytes::from_static(b":5\r\n:6\r\n"), 2, false);
+    let one = piece(b":1\r\n*1\r\n:3\r\n:4\r\n", 3);
+    let mut replies = Replies::woven(vec![0, 1, 0, 0, 1, 1], vec![one, two]);
+    assert_eq!(replies.read::<Ignored>().unwrap(), Ignored);
+    assert_eq!(replies.read::<i64>().unwrap(), 2);
+    assert!(replies.read::<Fails>().is_err());
+    for index in [3, 4, 5, 0, 1, 5, 4, 3, 1] {
+        assert_eq!(replies.read_at::<i64>(index).unwrap(), i64::from(index) + 1);
+    }
+    let mapped = replies.clone().without_first();
+    assert_eq!(mapped.each().map(|frame| frame.len()).collect::<Vec<_>>(), [4, 8, 4, 4, 4]);
+}

@@ -192,14 +192,24 @@ impl Cluster {
         if breaks {
             frames.truncate(dice.below(frames.len() + 1));
             let error = Error::closed_by_peer(Outcome::MaybeExecuted);
-            return Err(error.with_answered(Replies::of(frames)));
+            return Err(error.with_answered(replies_of(frames)));
         }
-        Ok(Replies::of(frames))
+        Ok(replies_of(frames))
     }
 
     fn all(&self) -> Store {
         self.stores.values().flatten().map(|(key, value)| (key.clone(), value.clone())).collect()
     }
+}
+
+/// As a connection hands them over, which has seen whether there is an error.
+fn replies_of(frames: impl IntoIterator<Item = Bytes>) -> Replies {
+    let mut replies = Replies::default();
+    for frame in frames {
+        let is_error = frame.starts_with(b"-");
+        replies.push(frame, 1, is_error);
+    }
+    replies
 }
 
 fn commands(bundle: &Bundle) -> Vec<Vec<String>> {
@@ -397,7 +407,7 @@ impl Hand {
     fn lose(&mut self, bundle: &Bundle, frames: &[&'static str]) {
         let (config, options) = (config(), ClusterOptions::default());
         let rules = Rules { config: &config, cluster: &options, now: self.now };
-        let replies = Replies::of(frames.iter().map(|frame| Bytes::from_static(frame.as_bytes())));
+        let replies = replies_of(frames.iter().map(|frame| Bytes::from_static(frame.as_bytes())));
         let error = Error::closed_by_peer(Outcome::MaybeExecuted).with_answered(replies);
         let (mut random, mut budget) = (|| 0, || true);
         self.scatter.handle_replies(bundle, Err(error), rules, &mut random, &mut budget, &mut Vec::new());
@@ -410,7 +420,7 @@ impl Hand {
     fn answer(&mut self, bundle: &Bundle, frames: &[&'static str]) -> Vec<TopologyHint> {
         let (config, options) = (config(), ClusterOptions::default());
         let rules = Rules { config: &config, cluster: &options, now: self.now };
-        let replies = Replies::of(frames.iter().map(|frame| Bytes::from_static(frame.as_bytes())));
+        let replies = replies_of(frames.iter().map(|frame| Bytes::from_static(frame.as_bytes())));
         let mut hints = Vec::new();
         let (mut random, mut budget) = (|| 0, || true);
         self.scatter.handle_replies(bundle, Ok(replies), rules, &mut random, &mut budget, &mut hints);
@@ -445,6 +455,52 @@ fn each_node_gets_its_part_in_one_write_and_replies_are_in_order() {
     replies.read::<()>().unwrap();
     assert_eq!(replies.read::<Vec<i64>>().unwrap(), [2, 1]);
     assert_eq!(replies.read::<i64>().unwrap(), 7);
+}
+
+/// Commands of one key each, all of which are answered.
+#[test]
+fn replies_are_read_where_they_lie_in_any_order() {
+    let mut hand = Hand::new(&["INCR foo", "LRANGE bar 0 -1", "GET foo", "DEL foo", "GET bar"]);
+    let bundles = hand.send();
+    assert_eq!(
+        shown(&bundles),
+        [of("b:1", &["INCR foo", "GET foo", "DEL foo"]), of("a:1", &["LRANGE bar 0 -1", "GET bar"])]
+    );
+    assert!(hand.send().is_empty());
+    hand.answer(&bundles[1], &["*2\r\n:7\r\n:8\r\n", "$1\r\nv\r\n"]);
+    assert!(hand.scatter.poll_replies().is_none() && hand.scatter.poll_timeout().is_none());
+    hand.answer(&bundles[0], &[":1\r\n", "$-1\r\n", ":0\r\n"]);
+    let mut replies = hand.scatter.poll_replies().unwrap().unwrap();
+    assert_eq!((replies.len(), replies.errors().count()), (5, 0));
+    let frames: Vec<_> = replies.each().collect();
+    assert_eq!(frames, [":1\r\n", "*2\r\n:7\r\n:8\r\n", "$-1\r\n", ":0\r\n", "$1\r\nv\r\n"]);
+    assert_eq!(replies.read::<i64>().unwrap(), 1);
+    assert_eq!(replies.read::<Vec<i64>>().unwrap(), [7, 8]);
+    assert_eq!(replies.read_at::<String>(4).unwrap(), "v");
+    assert_eq!(replies.read_at::<Option<String>>(2).unwrap(), None);
+    assert!(replies.read_at::<i64>(4).is_err());
+    assert_eq!(replies.read_at::<i64>(3).unwrap(), 0);
+    assert_eq!(replies.open_at(1).unwrap().unwrap().read_at::<i64>(1).unwrap(), 8);
+    assert!(replies.read_at::<Value>(5).is_err());
+}
+
+/// What another node answered stays as it is.
+#[test]
+fn only_what_failed_on_the_first_way_goes_on() {
+    let mut hand = Hand::new(&["SET foo 1", "GET bar", "GET foo", "LPUSH bar 1"]);
+    let bundles = hand.send();
+    hand.answer(&bundles[0], &["+OK\r\n", "-MOVED 12182 a:1\r\n"]);
+    assert!(hand.send().iter().all(|bundle| bundle.to().to_string() == "a:1"));
+    hand.answer(&bundles[1], &["$1\r\nv\r\n", "-WRONGTYPE no\r\n"]);
+    assert!(hand.scatter.poll_replies().is_none());
+}
+
+#[test]
+fn of_a_closed_client_nothing_is_sent_on_the_first_way() {
+    let mut hand = Hand::new(&["SET foo 1", "GET bar"]);
+    hand.scatter.handle_closed(&Error::usage("closed"));
+    assert!(hand.send().is_empty());
+    assert!(hand.results().iter().all(|result| result.as_ref().is_err_and(|e| e.message() == "closed")));
 }
 
 /// A pipeline of commands of which some have no reply, read as its caller does: each slot by itself, or the

@@ -7,8 +7,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use redwire_core::pool::{self, AcquireLimit, Acquired, CallSite, CloseReason, Permit, QueueClaim};
 use redwire_core::Result;
+use redwire_core::pool::{self, AcquireLimit, Acquired, CallSite, CloseReason, Permit, QueueClaim};
 
 use super::PoolShared;
 use super::multiplex::{CONTENDED, Multiplex};
