@@ -289,11 +289,20 @@ impl State {
     fn follow_faults(&mut self, now: Duration) {
         let lasting: Vec<Fault> = self.faults.iter().filter(|fault| fault.lasts_at(now)).copied().collect();
         self.way = lasting.iter().fold(self.base_way, |way, fault| way_under(way, fault.kind));
+        let is_rotating = lasting.iter().any(|fault| fault.kind == FaultKind::Rotate);
         let mut were_held = false;
         for at in 0..self.servers.len() {
+            let was_frozen = self.servers[at].is_frozen;
             let kinds = lasting.iter().filter(|fault| fault.server == at).map(|fault| fault.kind).collect();
             were_held |= self.servers[at].holds_up || self.servers[at].holds_down;
             self.follow_faults_of(at, kinds, now);
+            if was_frozen && !self.servers[at].is_frozen {
+                self.read_unread(at);
+                // What it was told meanwhile may have been lost with the connection.
+                if !is_rotating {
+                    self.servers[at].forget_passwords(now);
+                }
+            }
         }
         if were_held {
             for what in std::mem::take(&mut self.held) {
@@ -327,9 +336,6 @@ impl State {
         let was_frozen = std::mem::replace(&mut server.is_frozen, is_frozen);
         if was_frozen != is_frozen {
             server.model.set(Condition::Frozen, is_frozen, now);
-        }
-        if was_frozen && !is_frozen {
-            self.read_unread(at);
         }
     }
 
