@@ -52,6 +52,9 @@ fn apart<R>(cmd: &Cmd<R>, session: SessionEffect) -> Result<Dispatch> {
 /// the server may wait.
 #[must_use]
 pub fn on_connection<R>(cmd: &Cmd<R>) -> Dispatch {
+    if cmd.facts().timeout.is_none() {
+        return Dispatch::Shared;
+    }
     let words: Vec<_> = cmd.args().iter().collect();
     match cmd.facts().blocks(words.into_iter()) {
         Blocking::No => Dispatch::Shared,

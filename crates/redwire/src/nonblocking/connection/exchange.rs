@@ -33,17 +33,7 @@ impl Connection {
         deadline: Option<Instant>,
     ) -> Result<Replies> {
         self.ready(deadline).await?;
-        self.make_room(call.size(), deadline).await?;
-        let ticket = self.link.submit(
-            call.count(),
-            call.size(),
-            call.is_whole(),
-            |outbox| call.write(outbox),
-            (),
-            deadline,
-        )?;
-        self.link.mark_transaction(&ticket, call.multi());
-        self.wait(ticket, deadline).await
+        self.transact(call, deadline).await
     }
 
     /// As [`exchange`](Self::exchange), of a transaction, for which keys are `watched` or not.
@@ -88,7 +78,11 @@ impl Connection {
         deadline: Option<Instant>,
     ) -> Result<Replies> {
         self.ready(deadline).await?;
-        self.transact(call, deadline).await
+        self.make_room(call.bytes.len(), deadline).await?;
+        let write = |outbox: &mut Outbox| outbox.copy(&call.bytes);
+        let ticket = self.link.submit(call.count, call.bytes.len(), call.is_whole, write, (), deadline)?;
+        self.link.mark_transaction(&ticket, call.multi);
+        self.wait(ticket, deadline).await
     }
 
     pub(in crate::nonblocking) fn exchange_boxed(
@@ -98,17 +92,17 @@ impl Connection {
     ) -> Pending<'_, Replies> {
         Box::pin(async move {
             if self.session_state.is_stream() && cmd.facts().session == SessionEffect::Resets {
-                return self.end_stream(&cmd, deadline).await;
+                return Box::pin(self.end_stream(&cmd, deadline)).await;
             }
             self.ready(deadline).await?;
             let sent = self.session_state.handle_command(cmd.facts());
-            let replies = self.transact(&PackedCall::of(&cmd), deadline).await;
+            let replies = self.transact(&cmd, deadline).await;
             let replies = replies.or_else(|error| call::ended(&cmd, error))?;
             self.session_state.handle_reply(sent, &replies);
             if !replies.errors().any(|(_, error)| cmd.revise(&error)) {
                 return Ok(replies);
             }
-            let replies = self.transact(&PackedCall::of(&cmd), deadline).await.and_then(|replies| {
+            let replies = Box::pin(self.transact(&cmd, deadline)).await.and_then(|replies| {
                 let error = replies.errors().next();
                 error.map_or(Ok(replies), |(_, error)| Err(cmd.judge(error)))
             });
@@ -116,12 +110,12 @@ impl Connection {
         })
     }
 
-    async fn transact(&mut self, call: &PackedCall, deadline: Option<Instant>) -> Result<Replies> {
-        let size = call.bytes.len();
-        self.make_room(size, deadline).await?;
-        let write = |outbox: &mut Outbox| outbox.copy(&call.bytes);
-        let ticket = self.link.submit(call.count, size, call.is_whole, write, (), deadline)?;
-        self.link.mark_transaction(&ticket, call.multi);
+    /// Sends `call` on a connection that is ready, and waits for its replies.
+    async fn transact(&mut self, call: &impl Call, deadline: Option<Instant>) -> Result<Replies> {
+        self.make_room(call.size(), deadline).await?;
+        let write = |outbox: &mut Outbox| call.write(outbox);
+        let ticket = self.link.submit(call.count(), call.size(), call.is_whole(), write, (), deadline)?;
+        self.link.mark_transaction(&ticket, call.multi());
         self.wait(ticket, deadline).await
     }
 
@@ -215,7 +209,7 @@ impl Connection {
                     && !self.session_state.is_stream()
                     && !self.session_state.is_bound() =>
             {
-                self.authenticate(deadline).await
+                Box::pin(self.authenticate(deadline)).await
             }
             Some(_) => Ok(()),
         }
@@ -239,7 +233,7 @@ impl Connection {
             }
             Ok(())
         };
-        let read = before(now.checked_add(LONGEST_HOLD), read).await.unwrap_or(Ok(()));
+        let read = Box::pin(before(now.checked_add(LONGEST_HOLD), read)).await.unwrap_or(Ok(()));
         read.map_err(|error: Error| error.with_outcome(Outcome::NotSent))
     }
 
@@ -268,7 +262,7 @@ impl Connection {
             Ok(None) => return Ok(()),
             Ok(Some(credentials)) => {
                 let auth = credentials.auth();
-                let replies = self.transact(&PackedCall::of(&auth), Some(deadline)).await;
+                let replies = self.transact(&auth, Some(deadline)).await;
                 // Nothing of the call itself was sent yet.
                 let mut replies = replies.map_err(|error| error.with_outcome(Outcome::NotSent))?;
                 replies.read::<()>().err().map(|error| auth.judge(error))
@@ -305,7 +299,8 @@ impl Connection {
             }
             Ok(())
         };
-        let made = before(deadline, made).await.unwrap_or_else(|| Err(Error::timeout(Outcome::NotSent)));
+        let made =
+            Box::pin(before(deadline, made)).await.unwrap_or_else(|| Err(Error::timeout(Outcome::NotSent)));
         made.map_err(|error: Error| error.with_outcome(Outcome::NotSent))
     }
 
@@ -340,7 +335,7 @@ impl Connection {
         let next = [deadline, check].into_iter().flatten().min();
         let received = match before(next, self.receive()).await {
             Some(received) => received,
-            None => self.handle_silence(deadline).await,
+            None => Box::pin(self.handle_silence(deadline)).await,
         };
         if let Ok(true) = received {
             self.heard = clock::now();
