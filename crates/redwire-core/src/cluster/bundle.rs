@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use super::asking::ASKING;
+use crate::arg::Args;
 use crate::call::Call;
 use crate::cmd::{Cmd, CmdOptions};
 use crate::config::HostPort;
@@ -89,6 +90,12 @@ impl Bundle {
     /// Adds a command as it is packed.
     pub(super) fn push_packed(&mut self, bytes: &[u8]) {
         self.outbox.copy(bytes);
+        self.count += 1;
+    }
+
+    /// Adds the part of a command.
+    pub(super) fn push_part(&mut self, args: &Args) {
+        self.outbox.command(args);
         self.count += 1;
     }
 

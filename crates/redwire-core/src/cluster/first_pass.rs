@@ -1,5 +1,6 @@
-//! A pipeline on its first way: each command goes to the primary of its slot, as it is packed, and no more is
-//! kept of it than where its reply will be. Of a node that answers all it was sent, that is all.
+//! A call on its first way: each command of a pipeline goes to the primary of its slot, as it is packed, and
+//! so does each part of a command with many keys. No more is kept of it than where its reply will be, and of a
+//! node that answers all it was sent, that is all.
 //!
 //! This file must not know what becomes of commands that fail.
 
@@ -8,14 +9,15 @@ use std::borrow::Cow;
 use bytes::Bytes;
 
 use super::bundle::Bundle;
-use super::plan::slot_of_words;
+use super::plan::{Part, slot_of_words};
 use super::{Map, slot};
-use crate::error::{Error, Outcome, Result};
+use crate::cmd::CmdOptions;
+use crate::error::Result;
 use crate::facts::{BeginSearch, Facts, FindKeys, KeySpec, RequestPolicy};
 use crate::pipeline::{Batch, each_packed, facts_of};
 use crate::replies::Replies;
 
-/// The commands of a pipeline, each in the bundle of one node.
+/// The commands of a pipeline, or the parts of one command, each in the bundle of one node.
 #[derive(Debug)]
 pub(super) struct FirstPass {
     /// Which bundle each command lies in.
@@ -44,25 +46,37 @@ impl FirstPass {
         let whole = batch.outbox().single().map_or_else(|| batch.to_bytes().into(), Cow::Borrowed);
         // A share of the whole, and half as much.
         let room = whole.len() * 3 / 2 / map.shards().len().max(1);
-        let mut order = Vec::with_capacity(batch.len());
-        let mut bundles: Vec<Bundle> = Vec::new();
-        let mut of_shard: Vec<Option<u16>> = vec![None; map.shards().len()];
+        let mut sorting = Sorting::new(map, batch.len(), room, batch.options());
         let mut known = Known::default();
         each_packed(&whole, |words, bytes| {
-            let Some(shard) = known.only_slot(words).and_then(|slot| map.place(slot)) else { return false };
-            let place = *of_shard[shard].get_or_insert_with(|| {
-                let to = &map.shards()[shard].primary.address;
-                // There are no more bundles than shards.
-                let place = bundles.len() as u16;
-                bundles.push(Bundle::of_first_pass(place, to, room, batch.options()));
-                place
-            });
-            bundles[usize::from(place)].push_packed(bytes);
-            order.push(place);
-            true
+            let bundle = known.only_slot(words).and_then(|slot| sorting.bundle(slot));
+            bundle.map(|bundle| bundle.push_packed(bytes)).is_some()
         });
-        let ends = bundles.iter().map(|_| End::Open).collect();
-        (order.len() == batch.len()).then_some(Self { order, bundles, ends })
+        sorting.finish(batch.len())
+    }
+
+    /// The parts of one command, if the primary of each is known.
+    pub(super) fn of_parts(parts: &[Part], map: &Map, options: CmdOptions) -> Option<Self> {
+        let size: usize = parts.iter().map(|part| part.args.size()).sum();
+        let room = size * 2 / map.shards().len().max(1);
+        let mut sorting = Sorting::new(map, parts.len(), room, options);
+        for part in parts {
+            sorting.bundle(part.slot)?.push_part(&part.args);
+        }
+        sorting.finish(parts.len())
+    }
+
+    /// The numbers of the commands in bundle number `place`.
+    pub(super) fn numbers(&self, place: u16) -> impl Iterator<Item = usize> + '_ {
+        self.order.iter().enumerate().filter(move |(_, other)| **other == place).map(|(nth, _)| nth)
+    }
+
+    /// Of each command the number of its bundle, and the reply if that has come.
+    pub(super) fn each(&self) -> impl Iterator<Item = (u16, Option<Bytes>)> + '_ {
+        let mut frames: Vec<_> = self.ends.iter().map(End::frames).collect();
+        self.order
+            .iter()
+            .map(move |place| (*place, frames[usize::from(*place)].as_mut().and_then(Iterator::next)))
     }
 
     /// How many commands there are.
@@ -95,7 +109,7 @@ impl FirstPass {
     /// Each command of bundle number `place` goes on by itself. Gives their numbers.
     pub(super) fn take_apart(&mut self, place: u16) -> impl Iterator<Item = usize> + '_ {
         self.ends[usize::from(place)] = End::TakenApart;
-        self.order.iter().enumerate().filter(move |(_, other)| **other == place).map(|(nth, _)| nth)
+        self.numbers(place)
     }
 
     /// Whether nothing is to come any more.
@@ -113,18 +127,60 @@ impl FirstPass {
             });
             return Replies::woven(self.order, answers.collect());
         }
-        let mut frames: Vec<_> = (self.ends.iter())
-            .map(|end| match end {
-                End::Answered(replies) => Some(replies.each()),
-                _ => None,
-            })
-            .collect();
-        let result = |(nth, place): (usize, &u16)| match &mut frames[usize::from(*place)] {
-            // As many as were owed, or it was taken apart.
-            Some(frames) => frames.next().ok_or_else(|| Error::closed_by_peer(Outcome::MaybeExecuted)),
-            None => other(nth),
+        let result = |(nth, (_, frame)): (usize, (_, Option<Bytes>))| frame.map_or_else(|| other(nth), Ok);
+        Replies::of_results(self.each().enumerate().map(result).collect::<Vec<_>>())
+    }
+}
+
+impl End {
+    fn frames(&self) -> Option<impl Iterator<Item = Bytes> + '_> {
+        match self {
+            Self::Answered(replies) => Some(replies.each()),
+            _ => None,
+        }
+    }
+}
+
+/// Commands on their way into the bundles of a first pass.
+struct Sorting<'m> {
+    map: &'m Map,
+    room: usize,
+    options: CmdOptions,
+    order: Vec<u16>,
+    bundles: Vec<Bundle>,
+    /// Of each shard the bundle of its primary.
+    of_shard: Vec<Option<u16>>,
+}
+
+impl<'m> Sorting<'m> {
+    /// For so many commands; each bundle has `room` from the beginning.
+    fn new(map: &'m Map, count: usize, room: usize, options: CmdOptions) -> Self {
+        let of_shard = vec![None; map.shards().len()];
+        Self { map, room, options, order: Vec::with_capacity(count), bundles: Vec::new(), of_shard }
+    }
+
+    /// The bundle for the next command, which has this slot; `None` where no primary of it is known.
+    fn bundle(&mut self, slot: u16) -> Option<&mut Bundle> {
+        let shard = self.map.place(slot)?;
+        let place = match self.of_shard[shard] {
+            Some(place) => place,
+            None => {
+                let to = &self.map.shards()[shard].primary.address;
+                // There are no more bundles than shards.
+                let place = self.bundles.len() as u16;
+                self.bundles.push(Bundle::of_first_pass(place, to, self.room, self.options));
+                self.of_shard[shard] = Some(place);
+                place
+            }
         };
-        Replies::of_results(self.order.iter().enumerate().map(result).collect::<Vec<_>>())
+        self.order.push(place);
+        self.bundles.get_mut(usize::from(place))
+    }
+
+    /// The first pass, if all of so many commands have their bundle.
+    fn finish(self, count: usize) -> Option<FirstPass> {
+        let ends = self.bundles.iter().map(|_| End::Open).collect();
+        (self.order.len() == count).then_some(FirstPass { order: self.order, bundles: self.bundles, ends })
     }
 }
 

@@ -33,8 +33,10 @@ use crate::reply::{Reader, Value};
 /// [`poll_replies`](Self::poll_replies) has them.
 #[derive(Debug)]
 pub struct Scatter {
-    /// The commands of a pipeline that go their first way.
+    /// The commands of a pipeline that go their first way, or the parts of a single command.
     first: Option<FirstPass>,
+    /// That single command, and its parts.
+    whole: Option<(&'static Facts, Vec<Part>)>,
     /// Those that go on by themselves, by their number.
     commands: Vec<Option<Command>>,
     /// Whether it is a pipeline, of which each command has its own result.
@@ -81,7 +83,14 @@ impl Scatter {
     /// nodes, and none is known.
     pub fn of_command<R>(cmd: &Cmd<R>, map: &Map, deadline: Option<Instant>) -> Result<Self> {
         let mut scatter = Self::new(cmd.options(), deadline);
-        scatter.push(cmd.clone().returning(), map)?;
+        let plan = Plan::of(cmd.facts(), cmd.args())?;
+        if let Plan::Parts(parts) = &plan {
+            scatter.first = FirstPass::of_parts(parts, map, cmd.options());
+        }
+        match (plan, &scatter.first) {
+            (Plan::Parts(parts), Some(_)) => scatter.whole = Some((cmd.facts(), parts)),
+            (plan, _) => scatter.push(cmd.clone().returning(), plan, map)?,
+        }
         Ok(scatter)
     }
 
@@ -98,7 +107,8 @@ impl Scatter {
             return Ok(scatter);
         }
         for cmd in batch.commands() {
-            scatter.push(cmd, map).map_err(|error| {
+            let plan = Plan::of(cmd.facts(), cmd.args());
+            plan.and_then(|plan| scatter.push(cmd, plan, map)).map_err(|error| {
                 let (nth, all) = (scatter.commands.len() + 1, batch.len());
                 error.with_context(&format!("command {nth} of {all} in the pipeline"))
             })?;
@@ -107,7 +117,8 @@ impl Scatter {
     }
 
     fn new(options: CmdOptions, deadline: Option<Instant>) -> Self {
-        Self { first: None, commands: Vec::new(), piped: false, deadline, options, anywhere: None }
+        let (first, whole, commands) = (None, None, Vec::new());
+        Self { first, whole, commands, piped: false, deadline, options, anywhere: None }
     }
 
     /// Lets each command of a bundle go on by itself, of which something failed on the first way.
@@ -128,11 +139,11 @@ impl Scatter {
         shares
     }
 
-    fn push(&mut self, cmd: Cmd<Value>, map: &Map) -> Result<()> {
+    fn push(&mut self, cmd: Cmd<Value>, plan: Plan, map: &Map) -> Result<()> {
         let (facts, options, deadline) = (cmd.facts(), self.options, self.deadline);
         let share = |cmd, slot, node| Share::new(cmd, slot, node, options, deadline);
         let mut parts = None;
-        let shares = match Plan::of(facts, cmd.args())? {
+        let shares = match plan {
             Plan::Any => vec![share(cmd, None, None)],
             Plan::Slot(slot) => vec![share(cmd, Some(slot), None)],
             Plan::Primaries => map.first_slots().map(|slot| share(cmd.clone(), Some(slot), None)).collect(),
@@ -329,6 +340,14 @@ impl Scatter {
         }
         if let Some(first) = self.first.take_if(|first| first.is_done()) {
             let commands = &mut self.commands;
+            if let Some((facts, parts)) = self.whole.take() {
+                let answer = |(nth, (_, frame)): (usize, (u16, Option<Bytes>))| match frame {
+                    Some(frame) => Some(Answered { node: None, frame: Ok(frame) }),
+                    None => commands[nth].take().and_then(|command| command.into_answers().next()),
+                };
+                let answers = first.each().enumerate().filter_map(answer).collect();
+                return Some(combine(facts, Some(&parts), answers).map(|frame| Replies::of([frame])));
+            }
             return Some(Ok(first.finish(|nth| match commands[nth].take() {
                 Some(command) => command.finish().map_err(last_word),
                 None => Err(Error::closed_by_peer(Outcome::MaybeExecuted)),
@@ -380,12 +399,16 @@ fn split(replies: &Replies, shares: &[SharePlace], missing: &Error) -> Vec<Resul
 }
 
 impl Command {
-    fn finish(self) -> Result<Bytes> {
-        let answers = self.shares.into_iter().filter_map(|share| match share.state {
+    fn finish(mut self) -> Result<Bytes> {
+        let (facts, parts) = (self.facts, self.parts.take());
+        combine(facts, parts.as_deref(), self.into_answers().collect())
+    }
+
+    fn into_answers(self) -> impl Iterator<Item = Answered> {
+        self.shares.into_iter().filter_map(|share| match share.state {
             ShareState::Done(answered) => Some(answered),
             _ => None,
-        });
-        combine(self.facts, self.parts.as_deref(), answers.collect())
+        })
     }
 }
 
