@@ -2,7 +2,7 @@
 //! both extremes, and that a URL wins over options given in code whatever the order of calls. Must not know
 //! the grammar of URLs nor what values are allowed.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{borrow::Cow, path::PathBuf, sync::Arc, time::Duration};
 
 use super::{
     Config, ConfigError, DEFAULT_HOST, DEFAULT_PORT, Deployment, Endpoint, HostPort, Protocol, RetryPolicy,
@@ -379,7 +379,7 @@ impl ConfigBuilder {
     /// [`RetryPolicy::codes`]: the error code words that are retried, in place of the default ones.
     #[doc(alias = "retry_on_error")]
     pub fn retry_on<W: Into<String>>(mut self, codes: impl IntoIterator<Item = W>) -> Self {
-        self.config.retry.codes = codes.into_iter().map(Into::into).collect();
+        self.config.retry.codes = codes.into_iter().map(|word| Cow::Owned(word.into())).collect();
         self
     }
 

@@ -2,6 +2,7 @@
 //! Must not know which command is at stake: whether repeating it is *safe* is decided from its outcome and
 //! its facts, elsewhere.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use crate::backoff::Backoff;
@@ -38,7 +39,7 @@ pub struct RetryPolicy {
     /// The error code words of a server that mean "later". Default `LOADING`, `TRYAGAIN`, `CLUSTERDOWN`,
     /// `MASTERDOWN`, `BUSY` and [`MAX_CLIENTS`](Self::MAX_CLIENTS). Empty retries no error reply; a word that
     /// does not mean "later" (as `WRONGTYPE`) only repeats the error, slowly.
-    pub codes: Vec<String>,
+    pub codes: Vec<Cow<'static, str>>,
 }
 
 impl RetryPolicy {
@@ -76,7 +77,7 @@ impl Default for RetryPolicy {
             backoff: DEFAULT_BACKOFF,
             on_timeout: false,
             attempt_timeout: None,
-            codes: codes.map(str::to_owned).to_vec(),
+            codes: codes.map(Cow::Borrowed).to_vec(),
         }
     }
 }
