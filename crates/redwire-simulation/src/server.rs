@@ -15,10 +15,10 @@ pub(crate) enum Door {
     Refuses,
     /// Nothing is answered.
     Silent,
-    /// Each connection is accepted, and closed when it has sent so many bytes.
-    ClosesAfter(u64),
     /// Handshakes are answered, and the first command after them has the connection closed.
     HandshakesOnly,
+    /// Each connection is accepted, and closed when it has sent so many bytes: some calls are answered.
+    ClosesAfter(u64),
     #[default]
     Open,
 }
