@@ -101,10 +101,12 @@ impl Sentinels {
 
     /// Where the master is, by `found` and by what was told since it was asked for. A sentinel that leads a
     /// failover tells the former master with the number of the new configuration, until it is done: of two
-    /// masters in one, the one known so far counts.
+    /// masters in one, the one known so far counts. An older configuration counts only where it was chosen by
+    /// a discovery that knew of the newer one.
     #[must_use]
     pub fn newest_master(&self, found: &FoundServers) -> HostPort {
-        let behind = found.epoch == self.epoch || (self.guessed && found.epoch < self.epoch);
+        let learnt_since = self.guessed || self.epoch != found.known_epoch;
+        let behind = found.epoch == self.epoch || (learnt_since && found.epoch < self.epoch);
         let newer = self.master.as_ref().filter(|_| behind);
         newer.unwrap_or(&found.master).clone()
     }
@@ -134,6 +136,8 @@ pub struct FoundServers {
     pub sentinels: Vec<HostPort>,
     /// The number of the configuration: it grows with each failover.
     pub epoch: u64,
+    /// The newest that was known when they were asked for.
+    pub known_epoch: u64,
 }
 
 /// One round of asking.
@@ -260,6 +264,7 @@ impl Discovery {
             sentinels: answer.sentinels.iter().flat_map(address).collect(),
             witness: sentinel.clone(),
             epoch: master.config_epoch(),
+            known_epoch: self.epoch,
         };
         Ok((found, master.is_reached()))
     }

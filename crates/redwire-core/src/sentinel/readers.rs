@@ -31,6 +31,7 @@ use crate::config::{HostPort, ReadFrom};
 ///     witness: at("s"),
 ///     sentinels: Vec::new(),
 ///     epoch: 1,
+///     known_epoch: 1,
 /// };
 /// let (mut choice, now) = (ReplicaChoice::new(ReadFrom::Replica, 0), Instant::now());
 /// choice.handle_found(&found, now);
@@ -213,6 +214,7 @@ mod tests {
             witness: at("s"),
             sentinels: Vec::new(),
             epoch: 1,
+            known_epoch: 1,
         }
     }
 

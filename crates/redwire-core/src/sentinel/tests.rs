@@ -152,6 +152,7 @@ fn found(witness: &str, sentinels: &[&str], epoch: u64) -> FoundServers {
         witness: address(witness),
         sentinels: sentinels.iter().map(|text| address(text)).collect(),
         epoch,
+        known_epoch: epoch,
     }
 }
 
@@ -169,6 +170,20 @@ fn the_witness_is_asked_first_and_those_it_told_of_are_kept() {
     assert_eq!(order(&sentinels), ["c:1", "b:1", "a:1"]);
     sentinels.handle_distrusted(&address("c:1"));
     assert_eq!(order(&sentinels), ["b:1", "a:1", "c:1"]);
+}
+
+/// Two discoveries at a time: the one that was asked before the failover ends last.
+#[test]
+fn an_answer_from_before_does_not_undo_what_was_learnt_meanwhile() {
+    let mut sentinels = Sentinels::new(vec![address("a:1"), address("b:1")]);
+    sentinels.handle_found(&found("a:1", &[], 1));
+    let newer = FoundServers { master: address("n:1"), epoch: 2, known_epoch: 1, ..found("b:1", &[], 2) };
+    assert_eq!(sentinels.newest_master(&newer), address("n:1"));
+    sentinels.handle_found(&newer);
+    assert_eq!(sentinels.newest_master(&found("a:1", &[], 1)), address("n:1"));
+    // One that knew of it has asked all, and found the sentinels set up anew.
+    let anew = FoundServers { known_epoch: 2, ..found("a:1", &[], 1) };
+    assert_eq!(sentinels.newest_master(&anew), address("m:1"));
 }
 
 #[test]
