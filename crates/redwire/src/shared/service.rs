@@ -82,7 +82,8 @@ pub(crate) struct Service {
     read_from: ReadFrom,
     remap: Remap,
     state: Mutex<ServiceState>,
-    /// A copy of what the state has, for callers in a hurry.
+    /// Which replicas answer a client that reads from them. Changed under the lock of the state; callers in a
+    /// hurry look without it.
     readers: ArcSwap<ReplicaChoice>,
     followers: Followers,
     lookups: Arc<Lookups>,
@@ -103,8 +104,6 @@ struct ServiceState {
     address: Arc<str>,
     /// The sentinel that told of the servers that were tried last.
     witness: Option<HostPort>,
-    /// Which replicas answer a client that reads from them.
-    readers: ReplicaChoice,
 }
 
 impl Service {
@@ -120,7 +119,6 @@ impl Service {
             followed: None,
             address: service.as_str().into(),
             witness: None,
-            readers: readers.clone(),
         };
         Some(Self {
             name: service.clone(),
@@ -182,9 +180,7 @@ impl Service {
         let master = state.sentinels.newest_master(found);
         state.sentinels.handle_found(found);
         let found = FoundServers { master: master.clone(), ..found.clone() };
-        if state.readers.handle_found(&found, clock::now()) {
-            self.publish(state);
-        }
+        self.change_readers(state, |readers| readers.handle_found(&found, clock::now()));
         master
     }
 
@@ -196,7 +192,7 @@ impl Service {
         let mut state = self.lock();
         let master = self.handle_told(&mut state, found);
         state.witness = Some(found.witness.clone());
-        let chosen = state.readers.choose_next(clock::now());
+        let chosen = self.change_readers(&mut state, |readers| readers.choose_next(clock::now()));
         let chosen = chosen.ok_or_else(|| no_replica(&self.name))?;
         (state.master, state.suspected) = (Some(master), false);
         Ok(chosen)
@@ -211,9 +207,7 @@ impl Service {
         let mut state = self.lock();
         state.sentinels.handle_switched(&master);
         (state.master, state.suspected) = (Some(master.clone()), false);
-        if state.readers.handle_switched(&master) {
-            self.publish(&state);
-        }
+        self.change_readers(&mut state, |readers| readers.handle_switched(&master));
         let moved = state.moves_to(&master);
         drop(state);
         self.move_over(moved, master)
@@ -282,8 +276,7 @@ impl Service {
         state.suspected = true;
         state.sentinels.handle_failed();
         if let Some(tried) = tried.filter(|_| self.read_from != ReadFrom::Master) {
-            state.readers.handle_unfit(tried, clock::now());
-            self.publish(&state);
+            self.change_readers(&mut state, |readers| readers.handle_unfit(tried, clock::now()));
         }
         if error.kind() == ErrorKind::Sentinel(SentinelFault::NotMaster)
             && let Some(witness) = state.witness.take()
@@ -374,8 +367,7 @@ impl Service {
     /// A replica has no data to answer from: another does, or the master.
     fn handle_unfit(&self) {
         let mut state = self.lock();
-        state.readers.handle_refusal(clock::now());
-        self.publish(&state);
+        self.change_readers(&mut state, |readers| readers.handle_refusal(clock::now()));
         drop(state);
         self.leave_server(None);
     }
@@ -386,45 +378,36 @@ impl Service {
         self.readers.load()
     }
 
-    fn publish(&self, state: &ServiceState) {
-        self.readers.store(Arc::new(state.readers.clone()));
+    fn change_readers<T>(&self, _: &mut ServiceState, change: impl FnOnce(&mut ReplicaChoice) -> T) -> T {
+        let mut readers = ReplicaChoice::clone(&self.readers());
+        let output = change(&mut readers);
+        self.readers.store(Arc::new(readers));
+        output
     }
 
     /// The replica at `address` is `fit`, or was of no use.
     pub(crate) fn handle_replica(&self, address: &HostPort, fit: bool) {
-        let mut state = self.lock();
-        let news = match fit {
-            true => state.readers.handle_fit(address),
-            false => {
-                state.readers.handle_unfit(address, clock::now());
-                true
-            }
-        };
-        if news {
-            self.publish(&state);
-        }
+        self.change_readers(&mut self.lock(), |readers| match fit {
+            true => drop(readers.handle_fit(address)),
+            false => readers.handle_unfit(address, clock::now()),
+        });
     }
 
     /// Whether this call is the one that tries the replica at `address`.
     #[cold]
     pub(crate) fn poll_trial(&self, address: &HostPort, now: Instant) -> bool {
-        let mut state = self.lock();
-        let tries = state.readers.poll_trial(address, now);
-        if tries {
-            self.publish(&state);
-        }
-        tries
+        self.change_readers(&mut self.lock(), |readers| readers.poll_trial(address, now))
     }
 
     /// When the sentinels are to be asked for the replicas, though nothing happened; `None` where that is not
     /// wanted.
     pub(crate) fn next_look(&self) -> Option<Instant> {
-        self.lock().readers.poll_timeout()
+        self.readers().poll_timeout()
     }
 
     /// Whether the sentinels are to be asked for the replicas now.
     pub(crate) fn poll_look(&self) -> bool {
-        self.lock().readers.poll_look(clock::now())
+        self.change_readers(&mut self.lock(), |readers| readers.poll_look(clock::now()))
     }
 
     fn is_demotion(&self, error: &Error) -> bool {
