@@ -28,7 +28,7 @@ pub(crate) struct NodeCaches<L: CacheConn> {
 
 enum Parts<L: CacheConn> {
     Server(Arc<NodeCache<L>>),
-    Cluster(RwLock<CachesByMap<L>>),
+    Cluster(Box<RwLock<CachesByMap<L>>>),
 }
 
 /// Which node is asked for what, by a map.
@@ -47,7 +47,7 @@ impl<L: CacheConn> NodeCaches<L> {
     /// Of a cluster, without any yet.
     pub(crate) fn of_cluster(options: CacheOptions) -> Self {
         let by_map = CachesByMap { map: Arc::default(), node_caches: BTreeMap::new() };
-        Self { options, state: Parts::Cluster(RwLock::new(by_map)) }
+        Self { options, state: Parts::Cluster(Box::new(RwLock::new(by_map))) }
     }
 
     pub(crate) fn options(&self) -> &CacheOptions {
