@@ -36,10 +36,10 @@ impl Tracking {
     /// A cache beside `pool`, and its tracked connection, which is not connected yet.
     pub(super) fn beside(pool: &Pool, options: CacheOptions) -> NodeCache<TrackedConn> {
         let this = Self::of(pool.target(), options);
-        let tracking = Arc::downgrade(&this);
+        let (tracking, beside) = (Arc::downgrade(&this), pool.clone());
         let set_up: SetUp = Box::new(move |connection, deadline| {
             let tracking = tracking.upgrade().ok_or_else(setup::closed_client)?;
-            let done = tracking.set_up(connection, deadline);
+            let done = tracking.set_up(&beside, connection, deadline);
             done.inspect_err(|error| tracking.tell(error))
         });
         let conn = Arc::new(TrackedConn::new(pool, set_up, Watch::Tracked(Arc::clone(&this))));
@@ -48,24 +48,25 @@ impl Tracking {
     }
 
     /// Has the changes of what `connection` will read announced.
-    fn set_up(self: &Arc<Self>, connection: &mut Connection, deadline: Instant) -> Result<()> {
+    fn set_up(self: &Arc<Self>, pool: &Pool, connection: &mut Connection, deadline: Instant) -> Result<()> {
         let pushes = connection.session().is_some_and(|session| session.protocol == Protocol::Resp3);
-        let redirect = if pushes { Ok(None) } else { self.listen(connection.same_server()).map(Some) };
+        let redirect = if pushes { Ok(None) } else { self.listen(pool, connection.same_server()).map(Some) };
         let done =
             redirect.and_then(|redirect| ask(connection, &tracking(self.options(), redirect), deadline));
         done.map_err(|error| error.with_context("the changes of what is cached cannot be announced"))
     }
 
     /// Connects what hears the announcements of `server`; says by which id it is known there.
-    fn listen(self: &Arc<Self>, server: Arc<Target>) -> Result<i64> {
-        let pool = Pool::to(server);
+    fn listen(self: &Arc<Self>, pool: &Pool, server: Arc<Target>) -> Result<i64> {
+        // One of several replicas has connections of its own.
+        let beside = if Arc::ptr_eq(&server, pool.target()) { pool.clone() } else { Pool::to(server) };
         let id = Arc::new(AtomicI64::new(0));
         let known = Arc::clone(&id);
         let set_up: SetUp = Box::new(move |connection, deadline| {
             known.store(ask(connection, &connection_id(), deadline)?, Ordering::Relaxed);
             ask::<Value>(connection, &announcements(), deadline).map(drop)
         });
-        let conn = TrackedConn::new(&pool, set_up, Watch::Redirect(Arc::downgrade(self)));
+        let conn = TrackedConn::new(&beside, set_up, Watch::Redirect(Arc::downgrade(self)));
         conn.connect()?;
         self.redirect_to(Some(Arc::new(conn)));
         Ok(id.load(Ordering::Relaxed))

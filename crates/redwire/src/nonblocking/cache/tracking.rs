@@ -60,7 +60,8 @@ impl Tracking {
         let deadline = clock::now() + pool.config().connect_timeout();
         let set_up = async {
             let pushes = connection.session().is_some_and(|session| session.protocol == Protocol::Resp3);
-            let redirect = if pushes { None } else { Some(self.listen(connection.same_server()).await?) };
+            let redirect =
+                if pushes { None } else { Some(self.listen(pool, connection.same_server()).await?) };
             ask(connection, &tracking(self.options(), redirect)).await?.read::<()>()
         };
         let done = before(Some(deadline), set_up).await;
@@ -69,8 +70,9 @@ impl Tracking {
     }
 
     /// Connects what hears the announcements of `server`; says by which id it is known there.
-    async fn listen(self: &Arc<Self>, server: Arc<Target>) -> Result<i64> {
-        let pool = Pool::beside(server);
+    async fn listen(self: &Arc<Self>, pool: &Pool, server: Arc<Target>) -> Result<i64> {
+        // One of several replicas has connections of its own.
+        let beside = if Arc::ptr_eq(&server, pool.target()) { pool.clone() } else { Pool::beside(server) };
         let id = Arc::new(AtomicI64::new(0));
         let known = Arc::clone(&id);
         let on_connect = OnConnect::new(move |connection| {
@@ -81,7 +83,7 @@ impl Tracking {
             })
         });
         let watch = Watch::Redirect(Arc::downgrade(self));
-        let shared_connection = Arc::new(SharedConnection::watched(&pool, Some(on_connect), Some(watch)));
+        let shared_connection = Arc::new(SharedConnection::watched(&beside, Some(on_connect), Some(watch)));
         shared_connection.connect().await?;
         self.redirect_to(Some(shared_connection));
         Ok(id.load(Ordering::Relaxed))
