@@ -112,13 +112,9 @@ impl Monitor {
             wire.say(&bytes, tick.or(deadline))?;
         }
         // What has come already is taken even by callers that would not wait, or come late.
-        let soon = threads::now() + LEAST_WAIT;
-        let until = [deadline, tick].into_iter().flatten().min().map(|until| until.max(soon));
-        match wire.receive_frames(until) {
-            Ok(Some(frames)) => self.stream.handle_frames(frames),
-            Ok(None) => Ok(()),
-            Err(error) if error.is_timeout() => self.stream.handle_timeout(threads::now()),
-            Err(error) => Err(error),
+        match wire.listen(deadline.into_iter().chain(tick).min())? {
+            Some(frames) => self.stream.handle_frames(frames),
+            None => self.stream.handle_timeout(threads::now()),
         }
     }
 
@@ -138,9 +134,6 @@ impl Monitor {
         }
     }
 }
-
-/// A read that may not wait at all would read nothing.
-const LEAST_WAIT: Duration = Duration::from_millis(1);
 
 impl Iterator for Monitor {
     type Item = Result<MonitorEntry>;
