@@ -155,7 +155,9 @@ pub struct Discovery {
     refused: Vec<(HostPort, SentinelRefusal)>,
     /// The newest of what was told by sentinels that may not know best.
     fallback: Option<FoundServers>,
+    /// The newest of what can be believed, which counts once this sentinel has answered.
     found: Option<FoundServers>,
+    awaited: Option<HostPort>,
     /// When the next may be asked; at once if there is no such time.
     next: Option<Instant>,
 }
@@ -188,6 +190,7 @@ impl Discovery {
             refused: Vec::new(),
             fallback: None,
             found: None,
+            awaited: None,
             next: None,
         }
     }
@@ -204,11 +207,13 @@ impl Discovery {
         Some(sentinel)
     }
 
-    /// Asks `sentinel` first: one that may have told of another master while it was not listened to.
+    /// Asks `sentinel` first, and hears it in any case: it may have told of another master while it was not
+    /// listened to.
     #[must_use]
     pub fn beginning_with(mut self, sentinel: &HostPort) -> Self {
         self.waiting.retain(|other| other != sentinel);
         self.waiting.push_front(sentinel.clone());
+        self.awaited = Some(sentinel.clone());
         self
     }
 
@@ -222,8 +227,13 @@ impl Discovery {
     pub fn handle_answer(&mut self, sentinel: &HostPort, answer: Result<SentinelAnswer>, now: Instant) {
         let Some(place) = self.under_way.iter().position(|other| other == sentinel) else { return };
         let sentinel = self.under_way.remove(place);
+        self.awaited.take_if(|awaited| *awaited == sentinel);
         match self.judge(&sentinel, answer) {
-            Ok((found, true)) if found.epoch >= self.epoch => self.found = Some(found),
+            Ok((found, true)) if found.epoch >= self.epoch => {
+                if self.found.as_ref().is_none_or(|other| other.epoch < found.epoch) {
+                    self.found = Some(found);
+                }
+            }
             Ok((doubtful, _)) => {
                 if self.fallback.as_ref().is_none_or(|other| other.epoch < doubtful.epoch) {
                     self.fallback = Some(doubtful);
@@ -280,7 +290,7 @@ impl Discovery {
     /// - [`SentinelFault::Unreachable`]: none answered.
     /// - [`SentinelFault::NoMaster`]: none told a master that can be believed.
     pub fn poll_found(&mut self) -> Option<Result<FoundServers>> {
-        if let Some(found) = self.found.take() {
+        if let Some(found) = self.found.take_if(|_| self.awaited.is_none()) {
             return Some(Ok(found));
         }
         if !self.waiting.is_empty() || !self.under_way.is_empty() {

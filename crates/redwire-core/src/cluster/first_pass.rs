@@ -1,6 +1,6 @@
 //! A call on its first way: each command of a pipeline goes to the primary of its slot, as it is packed, and
-//! so does each part of a command with many keys. No more is kept of it than where its reply will be, and of a
-//! node that answers all it was sent, that is all.
+//! so does each part of a command with many keys. No more is kept of it than where its reply will be, and of
+//! a node that answers all it was sent, that is all.
 //!
 //! This file must not know what becomes of commands that fail.
 
@@ -25,11 +25,11 @@ pub(super) struct FirstPass {
     /// Those that are to be sent.
     bundles: Vec<Bundle>,
     /// What came of each.
-    ends: Vec<End>,
+    ends: Vec<BundleEnd>,
 }
 
 #[derive(Debug)]
-enum End {
+enum BundleEnd {
     Open,
     /// Every command was answered, and none by an error.
     Answered(Replies),
@@ -73,7 +73,7 @@ impl FirstPass {
 
     /// Of each command the number of its bundle, and the reply if that has come.
     pub(super) fn each(&self) -> impl Iterator<Item = (u16, Option<Bytes>)> + '_ {
-        let mut frames: Vec<_> = self.ends.iter().map(End::frames).collect();
+        let mut frames: Vec<_> = self.ends.iter().map(BundleEnd::frames).collect();
         self.order
             .iter()
             .map(move |place| (*place, frames[usize::from(*place)].as_mut().and_then(Iterator::next)))
@@ -102,27 +102,27 @@ impl FirstPass {
         if replies.has_errors() || replies.len() != owed as usize {
             return Err(replies);
         }
-        self.ends[usize::from(place)] = End::Answered(replies);
+        self.ends[usize::from(place)] = BundleEnd::Answered(replies);
         Ok(())
     }
 
     /// Each command of bundle number `place` goes on by itself. Gives their numbers.
     pub(super) fn take_apart(&mut self, place: u16) -> impl Iterator<Item = usize> + '_ {
-        self.ends[usize::from(place)] = End::TakenApart;
+        self.ends[usize::from(place)] = BundleEnd::TakenApart;
         self.numbers(place)
     }
 
     /// Whether nothing is to come any more.
     pub(super) fn is_done(&self) -> bool {
-        !self.ends.iter().any(|end| matches!(end, End::Open))
+        !self.ends.iter().any(|end| matches!(end, BundleEnd::Open))
     }
 
     /// The replies to all commands, in their order, once they are there; those of commands that went on by
     /// themselves by `other`.
     pub(super) fn finish(self, mut other: impl FnMut(usize) -> Result<Bytes>) -> Replies {
-        if !self.ends.iter().any(|end| matches!(end, End::TakenApart)) {
+        if !self.ends.iter().any(|end| matches!(end, BundleEnd::TakenApart)) {
             let answers = self.ends.into_iter().filter_map(|end| match end {
-                End::Answered(replies) => Some(replies),
+                BundleEnd::Answered(replies) => Some(replies),
                 _ => None,
             });
             return Replies::woven(self.order, answers.collect());
@@ -132,7 +132,7 @@ impl FirstPass {
     }
 }
 
-impl End {
+impl BundleEnd {
     fn frames(&self) -> Option<impl Iterator<Item = Bytes> + '_> {
         match self {
             Self::Answered(replies) => Some(replies.each()),
@@ -179,7 +179,7 @@ impl<'m> Sorting<'m> {
 
     /// The first pass, if all of so many commands have their bundle.
     fn finish(self, count: usize) -> Option<FirstPass> {
-        let ends = self.bundles.iter().map(|_| End::Open).collect();
+        let ends = self.bundles.iter().map(|_| BundleEnd::Open).collect();
         (self.order.len() == count).then_some(FirstPass { order: self.order, bundles: self.bundles, ends })
     }
 }

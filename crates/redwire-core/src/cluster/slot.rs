@@ -5,8 +5,8 @@
 /// How many slots a cluster has.
 pub const SLOTS: u16 = 16_384;
 
-/// CRC16 of every byte, for the polynomial 0x1021: XMODEM's. In each table the byte has one zero more behind it
-/// than in the table before, so that four bytes are looked up at once.
+/// CRC16 of every byte, for the polynomial 0x1021: XMODEM's. In each table the byte has one zero more behind
+/// it than in the table before, so that four bytes are looked up at once.
 const TABLES: [[u16; 256]; 4] = {
     let mut tables = [[0; 256]; 4];
     let mut byte = 0;

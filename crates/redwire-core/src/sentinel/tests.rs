@@ -172,6 +172,32 @@ fn the_witness_is_asked_first_and_those_it_told_of_are_kept() {
     assert_eq!(order(&sentinels), ["b:1", "a:1", "c:1"]);
 }
 
+/// However late it answers; where it does not answer, the others count.
+#[test]
+fn the_sentinel_that_a_discovery_begins_with_is_heard_in_any_case() {
+    let answer = |master: &str, epoch: u64| {
+        let fields =
+            [("ip", master), ("port", "1"), ("flags", "master"), ("config-epoch", &epoch.to_string())]
+                .map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let master = instances(vec![BTreeMap::from(fields)]).pop();
+        Ok(SentinelAnswer { master, ..SentinelAnswer::default() })
+    };
+    let sentinels = Sentinels::new(vec![address("a:1"), address("b:1"), address("c:1")]);
+    let refused = || Err(Error::usage("refused"));
+    for (late, expected) in [(answer("n", 2), "n:1"), (answer("m", 1), "m:1"), (refused(), "m:1")] {
+        let now = Instant::now();
+        let discovery = Discovery::new("s", &sentinels, 0, Remap::default());
+        let mut discovery = discovery.beginning_with(&address("b:1"));
+        assert_eq!(discovery.poll_ask(now), Some(address("b:1")));
+        let now = now + Discovery::DELAY;
+        assert_eq!(discovery.poll_ask(now), Some(address("a:1")));
+        discovery.handle_answer(&address("a:1"), answer("m", 1), now);
+        assert!(discovery.poll_found().is_none() && discovery.poll_ask(now + Discovery::DELAY).is_none());
+        discovery.handle_answer(&address("b:1"), late, now);
+        assert_eq!(discovery.poll_found().unwrap().unwrap().master, address(expected));
+    }
+}
+
 /// Two discoveries at a time: the one that was asked before the failover ends last.
 #[test]
 fn an_answer_from_before_does_not_undo_what_was_learnt_meanwhile() {
