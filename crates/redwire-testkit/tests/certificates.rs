@@ -7,6 +7,8 @@ use ring::signature::{ECDSA_P256_SHA256_ASN1, UnparsedPublicKey};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use x509_cert::der::{Decode as _, Encode as _};
+use x509_cert::ext::pkix::AuthorityInfoAccessSyntax;
+use x509_cert::ext::pkix::name::GeneralName;
 use x509_ocsp::{BasicOcspResponse, CertStatus, OcspResponse, OcspResponseStatus, SingleResponse};
 
 #[test]
@@ -69,6 +71,19 @@ fn ocsp_responses_are_as_ordered() {
     let enclosed = &other.certs.as_ref().unwrap()[0];
     assert_eq!(enclosed.to_der().unwrap(), delegate.cert_der.as_ref());
     assert!(is_signed(&other, &public_key(enclosed)) && !is_signed(&other, &key));
+}
+
+#[test]
+fn certificates_name_their_responders() {
+    let urls = ["http://127.0.0.1:1/a", "http://b.test"];
+    let identity = Authority::new().identity(&["localhost"]).ocsp_urls(&urls).issue();
+    let certificate = x509_cert::Certificate::from_der(&identity.cert_der).unwrap();
+    let (_, access) = certificate.tbs_certificate.get::<AuthorityInfoAccessSyntax>().unwrap().unwrap();
+    let named = access.0.iter().map(|one| match &one.access_location {
+        GeneralName::UniformResourceIdentifier(url) => (one.access_method.to_string(), url.as_str()),
+        other => panic!("{other:?}"),
+    });
+    assert!(named.eq(urls.map(|url| ("1.3.6.1.5.5.7.48.1".to_owned(), url))));
 }
 
 fn parsed(response: &[u8]) -> BasicOcspResponse {

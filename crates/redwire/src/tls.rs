@@ -24,6 +24,8 @@ use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{CertificateError, ClientConfig, InconsistentKeys};
 
 use files::Stamps;
+#[cfg(feature = "ocsp")]
+pub(crate) use ocsp::{HttpExchange, OcspStep};
 pub(crate) use outgoing::Ciphertext;
 pub(crate) use session::TlsSession;
 use verifier::Verifier;
@@ -41,8 +43,16 @@ pub(crate) struct TlsConnector {
 /// What was made of the files as they were when `stamps` were taken.
 #[derive(Debug)]
 struct Built {
-    config: Arc<ClientConfig>,
+    parts: SessionParts,
     stamps: Stamps,
+}
+
+/// What a session is made of.
+#[derive(Clone, Debug)]
+struct SessionParts {
+    config: Arc<ClientConfig>,
+    #[cfg(feature = "ocsp")]
+    ocsp: Option<Arc<ocsp::Checker>>,
 }
 
 impl TlsConnector {
@@ -65,27 +75,30 @@ impl TlsConnector {
             Some(_) => self.name.clone(),
             None => server_name(host)?,
         };
-        TlsSession::new(self.config()?, name)
+        TlsSession::new(self.parts()?, name)
     }
 
-    fn config(&self) -> Result<Arc<ClientConfig>> {
+    fn parts(&self) -> Result<SessionParts> {
         if let Some(config) = &self.options.config {
-            return Ok(Arc::clone(config));
+            return Ok(SessionParts {
+                config: Arc::clone(config),
+                #[cfg(feature = "ocsp")]
+                ocsp: None,
+            });
         }
         // Taken before the reading: a change in between shows at the next connect.
         let stamps = files::stamps(&self.options);
         let mut built = self.built.lock();
         match &*built {
-            Some(built) if built.stamps == stamps => return Ok(Arc::clone(&built.config)),
+            Some(built) if built.stamps == stamps => return Ok(built.parts.clone()),
             _ => {}
         }
         match (build(&self.options), &*built) {
-            (Ok(config), _) => {
-                let config = Arc::new(config);
-                *built = Some(Built { config: Arc::clone(&config), stamps });
-                Ok(config)
+            (Ok(parts), _) => {
+                *built = Some(Built { parts: parts.clone(), stamps });
+                Ok(parts)
             }
-            (Err(_), Some(before)) => Ok(Arc::clone(&before.config)),
+            (Err(_), Some(before)) => Ok(before.parts.clone()),
             (Err(error), None) => Err(error),
         }
     }
@@ -111,7 +124,10 @@ fn check(options: &TlsOptions) -> Result<()> {
         return Ok(());
     }
     if cfg!(not(feature = "ocsp")) {
-        return Err(refused("TLS: `tls_ocsp` needs the feature `ocsp` of redwire"));
+        return Err(refused(
+            "TLS: `tls_ocsp` (`ssl_validate_ocsp`, `ssl_validate_ocsp_stapled`) needs the feature `ocsp` of \
+             redwire",
+        ));
     }
     if options.verification == Verification::None {
         return Err(refused(
@@ -121,14 +137,26 @@ fn check(options: &TlsOptions) -> Result<()> {
     Ok(())
 }
 
-fn build(options: &TlsOptions) -> Result<ClientConfig> {
+fn build(options: &TlsOptions) -> Result<SessionParts> {
     let provider = Arc::new(provider());
-    let verifier = Verifier::new(options, &provider)?;
+    let verifier = Arc::new(Verifier::new(options, &provider)?);
+    Ok(SessionParts {
+        #[cfg(feature = "ocsp")]
+        ocsp: verifier.ocsp().cloned(),
+        config: Arc::new(config(options, provider, verifier)?),
+    })
+}
+
+fn config(
+    options: &TlsOptions,
+    provider: Arc<CryptoProvider>,
+    verifier: Arc<Verifier>,
+) -> Result<ClientConfig> {
     let builder = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|error| fault::error("TLS: the library lacks a protocol version").with_source(error))?
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(verifier));
+        .with_custom_certificate_verifier(verifier);
     let (Some(cert), Some(key)) = (&options.cert, &options.key) else {
         return Ok(builder.with_no_client_auth());
     };

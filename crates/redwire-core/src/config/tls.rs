@@ -74,6 +74,9 @@ pub enum Ocsp {
     Stapled,
     /// The server must staple an answer.
     MustStaple,
+    /// A good answer that the server staples is enough; without one, the responder is asked that the server's
+    /// certificate names. Its answer must be there, too: without one there is no connection.
+    Check,
 }
 
 impl PartialEq for TlsOptions {

@@ -100,6 +100,12 @@ const GOOD: &[(&str, &str)] = &[
         "rediss://h:6379?tls_server_name=db.example&tls_ocsp=stapled&tls_ocsp_responder_file=/r",
     ),
     ("rediss://h?ssl_validate_ocsp_stapled=True", "rediss://h:6379?tls_ocsp=must_staple"),
+    ("rediss://h?ssl_validate_ocsp_stapled=0", "rediss://h:6379"),
+    ("rediss://h?ssl_validate_ocsp=True", "rediss://h:6379?tls_ocsp=check"),
+    ("rediss://h?ssl_validate_ocsp=1&ssl_validate_ocsp_stapled=0", "rediss://h:6379?tls_ocsp=check"),
+    ("rediss://h?ssl_validate_ocsp_stapled=1&ssl_validate_ocsp=0", "rediss://h:6379?tls_ocsp=must_staple"),
+    ("rediss://h?ssl_validate_ocsp_stapled=1&ssl_validate_ocsp=1", "rediss://h:6379?tls_ocsp=check"),
+    ("rediss+sentinel://h/s?tls_ocsp=check", "rediss+sentinel://h:26379/s?tls_ocsp=check"),
     ("rediss+cluster://h?tls_ocsp=must_staple", "rediss+cluster://h:6379?tls_ocsp=must_staple"),
     ("redis://h?client_name=a%2Bb", "redis://h:6379?client_name=a%2Bb"),
     ("redis://h?client_name=a+b", "redis://h:6379?client_name=a%2Bb"),
@@ -273,11 +279,18 @@ const BAD: &[(&str, &str)] = &[
     ),
     // TLS
     ("rediss://h?tls_verification=no", "tls_verification: expected none, optional or required, got `no`"),
-    ("rediss://h?tls_ocsp=stapel", "tls_ocsp: expected off, stapled or must_staple, got `stapel`"),
+    ("rediss://h?tls_ocsp=stapel", "tls_ocsp: expected off, stapled, must_staple or check, got `stapel`"),
     (
-        "rediss://h?ssl_validate_ocsp=true",
-        "URL query: expected a known option (no responder is asked; `tls_ocsp=must_staple` demands what the \
-         server staples), got `ssl_validate_ocsp`",
+        "rediss://h?ssl_validate_ocsp=maybe",
+        "ssl_validate_ocsp: expected true, false, yes, no, 1 or 0, got `maybe`",
+    ),
+    (
+        "redis://h?ssl_validate_ocsp=true",
+        "tls_ocsp: expected TLS to go with it (`rediss://` or `tls`), got `no TLS`",
+    ),
+    (
+        "rediss://h?ssl_validate_ocsp=true&ssl_cert_reqs=none",
+        "tls_ocsp: expected verification to go with it (`tls_verification`), got `none`",
     ),
     (
         "redis://h?ssl_ca_certs=/ca",

@@ -14,11 +14,16 @@ use rcgen::{
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tempfile::TempDir;
 
+use super::ocsp::{SEQUENCE, element};
 use super::{directory, write};
 
 /// The TLS feature extension, by which a certificate says must-staple, and its content for OCSP (RFC 7633).
 const TLS_FEATURE: [u64; 9] = [1, 3, 6, 1, 5, 5, 7, 1, 24];
 const STATUS_REQUEST: [u8; 5] = [0x30, 0x03, 0x02, 0x01, 0x05];
+
+/// The Authority Information Access extension (RFC 5280), and the DER of its method for OCSP responders.
+const AUTHORITY_INFO_ACCESS: [u64; 9] = [1, 3, 6, 1, 5, 5, 7, 1, 1];
+const OCSP_METHOD: &[u8] = b"\x06\x08\x2b\x06\x01\x05\x05\x07\x30\x01";
 
 /// As OpenSSL has them: it need not be safe.
 const ITERATIONS: u32 = 2048;
@@ -93,6 +98,16 @@ impl<'a> IdentityBuilder<'a> {
     /// With the extension that says must-staple: good only with a stapled OCSP response.
     pub fn must_staple(mut self) -> Self {
         let extension = CustomExtension::from_oid_content(&TLS_FEATURE, STATUS_REQUEST.to_vec());
+        self.params.custom_extensions.push(extension);
+        self
+    }
+
+    /// Names the OCSP responders at these URLs, in Authority Information Access.
+    pub fn ocsp_urls(mut self, urls: &[&str]) -> Self {
+        let named =
+            urls.iter().map(|url| element(SEQUENCE, &[OCSP_METHOD, &element(0x86, &[url.as_bytes()])]));
+        let content = element(SEQUENCE, &[&named.collect::<Vec<_>>().concat()]);
+        let extension = CustomExtension::from_oid_content(&AUTHORITY_INFO_ACCESS, content);
         self.params.custom_extensions.push(extension);
         self
     }

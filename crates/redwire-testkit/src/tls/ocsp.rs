@@ -16,7 +16,7 @@ const ECDSA_ID: &[u8] = b"\x30\x0a\x06\x08\x2a\x86\x48\xce\x3d\x04\x03\x02";
 /// The name of the common kind of response.
 const BASIC: &[u8] = b"\x06\x09\x2b\x06\x01\x05\x05\x07\x30\x01\x01";
 
-const SEQUENCE: u8 = 0x30;
+pub(super) const SEQUENCE: u8 = 0x30;
 const OCTETS: u8 = 0x04;
 const TIME: u8 = 0x18;
 
@@ -119,7 +119,7 @@ fn hashed(algorithm: &'static Algorithm, bytes: &[u8]) -> Vec<u8> {
 }
 
 /// A DER element of these parts.
-fn element(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
+pub(super) fn element(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
     let content = parts.concat();
     let bytes = content.len().to_be_bytes();
     let bytes = &bytes[bytes.iter().take_while(|&&byte| byte == 0).count()..];

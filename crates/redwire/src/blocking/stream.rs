@@ -3,6 +3,8 @@
 
 mod custom;
 mod dial;
+#[cfg(feature = "ocsp")]
+mod ocsp;
 #[cfg(feature = "tls")]
 mod secure;
 
@@ -100,13 +102,7 @@ impl WireStream {
         deadline: Instant,
         plain: &mut BytesMut,
     ) -> Result<Self> {
-        let stream = Self {
-            socket: Arc::new(dial::connect(endpoint, target, deadline)?),
-            #[cfg(feature = "tls")]
-            secure: None,
-            read_timeout: None,
-            write_timeout: None,
-        };
+        let stream = Self::connect_plain(target, endpoint, deadline)?;
         if let Some(current_socket) = current_socket {
             current_socket.set(&stream.socket);
         }
@@ -114,10 +110,26 @@ impl WireStream {
         if let Endpoint::Tcp(address) = endpoint
             && let Some(session) = target.tls_session(&address.host)?
         {
-            return secure::shake_hands(stream, session, deadline, plain);
+            let stream = secure::shake_hands(stream, session, deadline, plain)?;
+            #[cfg(feature = "ocsp")]
+            if let Some(secure) = &stream.secure {
+                ocsp::check(secure.session(), target, deadline)?;
+            }
+            return Ok(stream);
         }
         let _ = (plain, target);
         Ok(stream)
+    }
+
+    /// Connects to `endpoint` before `deadline`, by the user's connector where there is one.
+    fn connect_plain(target: &Target, endpoint: &Endpoint, deadline: Instant) -> Result<Self> {
+        Ok(Self {
+            socket: Arc::new(dial::connect(endpoint, target, deadline)?),
+            #[cfg(feature = "tls")]
+            secure: None,
+            read_timeout: None,
+            write_timeout: None,
+        })
     }
 
     /// The socket, for a thread that may want to end it.

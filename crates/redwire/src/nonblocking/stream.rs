@@ -1,10 +1,13 @@
 //! Sockets of the async driver: TCP, TLS, Unix, and streams of the user's own, reading and writing apart.
 //! Knows nothing of what goes through them.
 
+#[cfg(feature = "tls")]
+use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::task::{Context, Poll, ready};
+use std::time::Instant;
 
 use bytes::{BufMut, BytesMut};
 use custom::Custom;
@@ -23,6 +26,8 @@ use crate::shared::target::Target;
 use crate::shared::{lookups, setup, socket};
 
 mod custom;
+#[cfg(feature = "ocsp")]
+mod ocsp;
 #[cfg(feature = "tls")]
 mod secure;
 
@@ -65,15 +70,33 @@ pub(super) enum WriteHalf {
     Custom(Custom),
 }
 
-/// Connects to the server; with TLS where that is asked for. What the server says along with the end of the
-/// TLS handshake is appended to `plain`.
+/// Connects to the server; with TLS where that is asked for. To ask whether its certificate was revoked may
+/// take some of the time until `deadline`. What the server says along with the end of the TLS handshake is
+/// appended to `plain`.
 #[cfg_attr(not(feature = "tls"), allow(clippy::needless_pass_by_ref_mut, reason = "TLS does"))]
 pub(super) async fn connect(
     target: &Target,
     endpoint: &Endpoint,
+    deadline: Instant,
     plain: &mut BytesMut,
 ) -> Result<(StreamReader, StreamWriter)> {
-    let (reader, writer) = match (connector::of(target.config())?, endpoint) {
+    let (reader, writer) = connect_plain(target, endpoint).await?;
+    #[cfg(feature = "tls")]
+    if let Endpoint::Tcp(address) = endpoint
+        && let Some(session) = target.tls_session(&address.host)?
+    {
+        let (reader, writer) = secure::shake_hands(reader, writer, session, plain).await?;
+        #[cfg(feature = "ocsp")]
+        ocsp::check(writer.session(), target, deadline).await?;
+        return Ok((StreamReader::Tls(Box::new(reader)), StreamWriter::Tls(Box::new(writer))));
+    }
+    let _ = (deadline, plain);
+    Ok((StreamReader::Plain(reader), StreamWriter::Plain(writer)))
+}
+
+/// Connects to `endpoint`, by the user's connector where there is one.
+async fn connect_plain(target: &Target, endpoint: &Endpoint) -> Result<(ReadHalf, WriteHalf)> {
+    Ok(match (connector::of(target.config())?, endpoint) {
         (Some(connector), _) => {
             // The client may have been made outside of the runtime.
             clock::follow_runtime();
@@ -94,16 +117,7 @@ pub(super) async fn connect(
             (ReadHalf::Unix(reader), WriteHalf::Unix(writer))
         }
         _ => return Err(Error::usage(format!("this system has no sockets for the address {endpoint}"))),
-    };
-    #[cfg(feature = "tls")]
-    if let Endpoint::Tcp(address) = endpoint
-        && let Some(session) = target.tls_session(&address.host)?
-    {
-        let (reader, writer) = secure::shake_hands(reader, writer, session, plain).await?;
-        return Ok((StreamReader::Tls(Box::new(reader)), StreamWriter::Tls(Box::new(writer))));
-    }
-    let _ = plain;
-    Ok((StreamReader::Plain(reader), StreamWriter::Plain(writer)))
+    })
 }
 
 /// The addresses of the host, looked up anew. An address stands for itself.
@@ -305,6 +319,30 @@ impl WriteHalf {
             Self::Unix(half) => half.try_write(bytes),
             Self::Custom(_) => Err(io::ErrorKind::WouldBlock.into()),
         }
+    }
+
+    /// Writes all of `bytes` as they are.
+    #[cfg(feature = "tls")]
+    async fn send(&self, mut bytes: &[u8]) -> Result<()> {
+        let sent = poll_fn(|cx| {
+            while !bytes.is_empty() {
+                let written = match self {
+                    Self::Custom(half) => ready!(half.poll_write(cx, &[IoSlice::new(bytes)]))?,
+                    half => match half.try_write(bytes) {
+                        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                            ready!(half.poll_ready(cx)).map(|()| 0)?
+                        }
+                        written => written?,
+                    },
+                };
+                bytes = &bytes[written..];
+            }
+            match self {
+                Self::Custom(half) => half.poll_flush(cx).map_ok(drop),
+                _ => Poll::Ready(Ok(())),
+            }
+        });
+        sent.await.map_err(|error| setup::io_error("writing", error))
     }
 
     /// Whether the socket may take bytes; if not, the task is woken when it may.

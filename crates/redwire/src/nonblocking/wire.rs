@@ -52,7 +52,7 @@ impl Wire {
         // Boxed, or else each future that connects would be larger by twice as much.
         let connecting = Box::pin(async {
             loop {
-                let connected = Self::connect_to(target, interrupt, &mut tried).await;
+                let connected = Self::connect_to(target, interrupt, deadline, &mut tried).await;
                 if connected.is_ok() || !target.has_moved_from(tried.as_ref()) {
                     return connected;
                 }
@@ -68,6 +68,7 @@ impl Wire {
     async fn connect_to(
         target: &Arc<Target>,
         interrupt: Option<&Interrupt<Notify>>,
+        deadline: Instant,
         tried: &mut Option<Endpoint>,
     ) -> Result<Self> {
         *tried = None;
@@ -85,7 +86,7 @@ impl Wire {
         let mut protocol = target.protocol();
         let wire = loop {
             let (mut inbound, frames) = (setup::inbound(target.config()), Frames::default());
-            let (reader, writer) = stream::connect(target, endpoint, inbound.spare()).await?;
+            let (reader, writer) = stream::connect(target, endpoint, deadline, inbound.spare()).await?;
             let (writer, session, version) = (Arc::new(writer), Session::default(), pass.version);
             let endpoint = endpoint.clone();
             let wire = Self { reader, writer, inbound, frames, session, endpoint, version };

@@ -168,7 +168,7 @@ pub(crate) struct SharedLookup<T> {
 }
 
 impl<T: Clone> SharedLookup<T> {
-    fn new(begun: Instant) -> Self {
+    pub(crate) fn new(begun: Instant) -> Self {
         Self {
             begun,
             answer: Mutex::new(None),
@@ -178,7 +178,7 @@ impl<T: Clone> SharedLookup<T> {
         }
     }
 
-    fn land(&self, answer: Result<T>) {
+    pub(crate) fn land(&self, answer: Result<T>) {
         *self.answer.lock() = Some(answer);
         self.landed.notify_all();
         #[cfg(feature = "tokio")]

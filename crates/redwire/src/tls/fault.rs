@@ -38,6 +38,32 @@ pub(super) fn client_certificate(cause: rustls::Error) -> Error {
     error(message).with_source(cause)
 }
 
+/// The server's certificate was revoked, as `told_by` says.
+#[cfg(feature = "ocsp")]
+pub(super) fn revoked(told_by: &str) -> Error {
+    error(format!("TLS: the server's certificate is revoked, says {told_by}"))
+}
+
+/// `what` makes the server's certificate one that is not accepted, as the responder at `url` answers.
+#[cfg(feature = "ocsp")]
+pub(super) fn unaccepted(what: &dyn std::fmt::Display, url: Option<&str>) -> Error {
+    let from = url.map_or_else(String::new, |url| format!(" (answered by the OCSP responder {url})"));
+    error(format!("TLS: the server's certificate is not accepted: {what}{from}"))
+}
+
+/// There is no answer to the question whether the server's certificate was revoked. Later there may be one,
+/// so this is retryable, and no fault of the server.
+#[cfg(feature = "ocsp")]
+pub(super) fn unanswered(why: &str, cause: Option<Error>) -> Error {
+    let kind = ErrorKind::Connection(ConnectionFault::Io);
+    let message = format!("TLS: it is not known whether the server's certificate is revoked: {why}");
+    let error = Error::new(kind, Outcome::NotSent, message);
+    match cause {
+        Some(cause) => error.with_source(cause),
+        None => error,
+    }
+}
+
 /// Says why a session with the server `name` failed.
 pub(super) fn explain(cause: rustls::Error, name: &ServerName<'_>, has_certificate: bool) -> Error {
     let name = name.to_str();

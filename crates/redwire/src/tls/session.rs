@@ -3,15 +3,21 @@
 //! Promises to take what was received in any pieces. Must not know what the plaintext means.
 
 use std::io::{self, BufRead, IoSlice, Write};
-use std::sync::{Arc, MutexGuard};
+#[cfg(feature = "ocsp")]
+use std::sync::Arc;
+use std::sync::MutexGuard;
+#[cfg(feature = "ocsp")]
+use std::time::Instant;
 
 use bytes::BytesMut;
 use redwire_core::Result;
 use redwire_core::outbox::Outbox;
+use rustls::ClientConnection;
 use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, ClientConnection};
 
-use super::fault;
+#[cfg(feature = "ocsp")]
+use super::ocsp::{Checker, OcspInquiry};
+use super::{SessionParts, fault};
 
 use crate::shared::sync::Mutex;
 
@@ -32,6 +38,8 @@ pub(crate) struct TlsSession {
     name: ServerName<'static>,
     /// Whether we have a certificate, should the server ask for one.
     has_certificate: bool,
+    #[cfg(feature = "ocsp")]
+    ocsp: Option<Arc<Checker>>,
 }
 
 #[derive(Debug)]
@@ -42,12 +50,27 @@ struct TlsState {
 }
 
 impl TlsSession {
-    pub(super) fn new(config: Arc<ClientConfig>, name: ServerName<'static>) -> Result<Self> {
+    pub(super) fn new(parts: SessionParts, name: ServerName<'static>) -> Result<Self> {
+        let config = parts.config;
         let has_certificate = config.client_auth_cert_resolver.has_certs();
         let mut tls = ClientConnection::new(config, name.clone())
             .map_err(|error| fault::explain(error, &name, has_certificate))?;
         tls.set_buffer_limit(Some(BATCH));
-        Ok(Self { state: Mutex::new(TlsState { tls, closed: false }), name, has_certificate })
+        Ok(Self {
+            state: Mutex::new(TlsState { tls, closed: false }),
+            name,
+            has_certificate,
+            #[cfg(feature = "ocsp")]
+            ocsp: parts.ocsp,
+        })
+    }
+
+    /// Finds out, after the handshake, whether the server's certificate was revoked, where that is asked for.
+    /// A session that was resumed is asked about, too. The connection is to be ready by `deadline`.
+    #[cfg(feature = "ocsp")]
+    pub(crate) fn ocsp_inquiry(&self, now: Instant, deadline: Instant) -> Option<OcspInquiry> {
+        let checker = self.ocsp.as_ref()?;
+        checker.inquiry(self.lock().tls.peer_certificates().unwrap_or_default(), now, deadline)
     }
 
     /// Moves the ciphertext that waits to be sent to the end of `out`.

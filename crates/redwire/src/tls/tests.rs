@@ -18,7 +18,7 @@ use peer::{Setup, connect, connect_again, trusting};
 impl TlsConnector {
     /// A session with the host that the connector was made for.
     fn session(&self) -> Result<TlsSession> {
-        TlsSession::new(self.config()?, self.name.clone())
+        TlsSession::new(self.parts()?, self.name.clone())
     }
 }
 
@@ -201,11 +201,14 @@ fn options_that_cannot_be_meant_are_refused_at_once() {
 #[cfg(not(feature = "ocsp"))]
 #[test]
 fn ocsp_asks_for_the_feature() {
-    let mut options = TlsOptions::default();
-    options.ocsp = redwire_core::config::Ocsp::Stapled;
-    let error = TlsConnector::new(&options, "localhost").map(drop).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Config);
-    assert!(error.message().contains("feature `ocsp`"), "{error}");
+    use redwire_core::config::Ocsp;
+    for ocsp in [Ocsp::Stapled, Ocsp::MustStaple, Ocsp::Check] {
+        let mut options = TlsOptions::default();
+        options.ocsp = ocsp;
+        let error = TlsConnector::new(&options, "localhost").map(drop).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Config);
+        assert!(error.message().contains("needs the feature `ocsp`"), "{error}");
+    }
 }
 
 #[test]

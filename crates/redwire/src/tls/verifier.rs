@@ -15,6 +15,8 @@ use rustls::crypto::{
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{CertificateError, DigitallySignedStruct, SignatureScheme};
 
+#[cfg(feature = "ocsp")]
+use super::ocsp::Checker;
 use super::{fault, files};
 
 #[derive(Debug)]
@@ -24,7 +26,7 @@ pub(super) struct Verifier {
     any_host: bool,
     algorithms: WebPkiSupportedAlgorithms,
     #[cfg(feature = "ocsp")]
-    ocsp: Option<super::ocsp::Checker>,
+    ocsp: Option<Arc<Checker>>,
 }
 
 impl Verifier {
@@ -48,8 +50,16 @@ impl Verifier {
             any_host: options.any_host,
             algorithms,
             #[cfg(feature = "ocsp")]
-            ocsp: super::ocsp::Checker::new(options, roots, algorithms)?,
+            ocsp: Checker::new(options, roots, algorithms)?,
         })
+    }
+}
+
+#[cfg(feature = "ocsp")]
+impl Verifier {
+    /// What is asked of OCSP.
+    pub(super) fn ocsp(&self) -> Option<&Arc<Checker>> {
+        self.ocsp.as_ref()
     }
 }
 
@@ -73,7 +83,7 @@ impl ServerCertVerifier for Verifier {
         }
         #[cfg(feature = "ocsp")]
         if let Some(ocsp) = &self.ocsp {
-            ocsp.check(end_entity, intermediates, ocsp_response, now)?;
+            ocsp.check_staple(end_entity, intermediates, ocsp_response, now)?;
         }
         Ok(ServerCertVerified::assertion())
     }

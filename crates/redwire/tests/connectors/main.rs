@@ -14,6 +14,11 @@ mod in_memory;
 #[path = "../../examples/socks5.rs"]
 mod socks5;
 
+#[cfg(feature = "ocsp")]
+#[allow(dead_code, reason = "what a responder can do is tested elsewhere")]
+#[path = "../security/responder.rs"]
+mod responder;
+
 mod bad;
 mod memory;
 mod peer;

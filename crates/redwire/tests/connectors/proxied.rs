@@ -5,6 +5,8 @@ use std::thread;
 use std::time::Duration;
 
 use redwire::cache::CacheOptions;
+#[cfg(feature = "ocsp")]
+use redwire::config::Ocsp;
 use redwire::config::{Config, ConfigBuilder};
 use redwire::{Run, Value, blocking, cmd, connector};
 use redwire_testkit::{Authority, ClusterSet, SentinelSet, Server, TlsFront, eventually};
@@ -13,9 +15,13 @@ use crate::common::cache::Cache;
 use crate::common::pool::Pool;
 use crate::common::pubsub::PubSub;
 use crate::common::{Client, Driver, LIMIT, Setup, kill_named, runtime};
+#[cfg(feature = "ocsp")]
+use crate::responder::Responder;
 use crate::socks5::{Proxy, Socks5};
 
 both!(everything_goes_through_the_proxy, tls_goes_through_the_proxy);
+#[cfg(feature = "ocsp")]
+both!(the_responder_of_a_certificate_is_asked_through_it);
 
 /// A configuration of all connections through `proxy`.
 fn through(proxy: &Proxy) -> ConfigBuilder {
@@ -121,6 +127,21 @@ fn tls_goes_through_the_proxy(setup: Setup) {
     let error = setup.open(through(&proxy).host("db.internal").tls(true)).unwrap_err();
     assert!(error.to_string().contains("certificate"), "{error}");
     assert!(proxy.asked().len() >= 4);
+}
+
+#[cfg(feature = "ocsp")]
+fn the_responder_of_a_certificate_is_asked_through_it(setup: Setup) {
+    let (authority, responder) = (Authority::new(), Responder::start());
+    let identity = authority.identity(&["db.internal"]).ocsp_urls(&[&responder.url()]).issue();
+    responder.answer(&authority.ocsp(&identity).build());
+    let front = TlsFront::start(&identity, redwire_testkit::shared());
+    let proxy = Proxy::start("db.internal", front.address());
+    let options = through(&proxy).host("db.internal").tls(true).tls_ca_file(authority.pem_file());
+    let client = setup.open(options.tls_ocsp(Ocsp::Check)).unwrap();
+    assert_eq!(client.run::<String>("PING").unwrap(), "PONG");
+    assert_eq!(responder.asked(), 1);
+    let asked = proxy.asked();
+    assert!(asked.contains(&responder.address().to_string()), "{asked:?}");
 }
 
 #[test]

@@ -11,9 +11,13 @@ mod credentials;
 mod identity;
 #[cfg(feature = "ocsp")]
 mod ocsp;
+#[cfg(feature = "ocsp")]
+mod ocsp_asked;
 mod quoting;
 mod refused;
 mod renewal;
+#[cfg(feature = "ocsp")]
+mod responder;
 mod rotation;
 mod site;
 mod stalled;

@@ -103,12 +103,36 @@ impl ConfigBuilder {
         self
     }
 
-    /// Whether the server's proof that its certificate was not revoked is verified. Default [`Ocsp::Off`];
-    /// in a URL `off`, `stapled` or `must_staple`. Off, a revoked certificate is good until it expires;
-    /// with `must_staple`, a server that has no fresh answer of its CA cannot be reached. Needs the feature
-    /// `ocsp` of `redwire`.
+    /// Whether it is made sure that the server's certificate was not revoked. Default [`Ocsp::Off`]; in a URL
+    /// `off`, `stapled`, `must_staple` or `check`. Off, a revoked certificate is good until it expires; with
+    /// `must_staple`, a server that has no fresh answer of its CA cannot be reached. Needs the feature `ocsp`
+    /// of `redwire`.
     ///
-    /// redis-py's `ssl_validate_ocsp_stapled=true` is `must_staple`.
+    /// With `check`, the client asks by HTTP ([RFC 6960](https://www.rfc-editor.org/rfc/rfc6960), appendix A)
+    /// the responder that the certificate names in its Authority Information Access, after the TLS handshake
+    /// and before anything else is said to the server. The host of the responder is looked up by the
+    /// [resolver](Self::resolver), and connected to by the connector where there is one.
+    ///
+    /// - A good answer that the server staples is enough: then no responder is asked. One that says "revoked"
+    ///   is believed, too; any other is as none.
+    /// - There is **no connection** if the answer says "revoked" or "unknown", is not for now, or is signed
+    ///   neither by the certificate's issuer nor by its delegate (or not by the one expected), if the
+    ///   certificate names no responder, and if the responder gives no answer: its outage is one of new
+    ///   connections. Only where it could not be asked is the error
+    ///   [retryable](crate::Error::is_retryable).
+    /// - Asking takes at most 5 s, and at most 9 in 10 parts of what is left of the
+    ///   [`connect_timeout`](Self::connect_timeout) (or of the call that wants the connection); where a
+    ///   certificate names several responders, they are asked one after the other, and share that time.
+    ///   Only `http://` is asked, as CAs use it, and no redirect is followed.
+    /// - An answer is believed until its `nextUpdate`, and one without for a minute. All connections of a
+    ///   client share the answers, those to the nodes of a cluster included, and of those that want to know
+    ///   the same at a time one asks. The answers are forgotten when a file of certificates changes.
+    /// - A TLS session that is resumed is checked as any other: mostly by an answer that is there already.
+    ///
+    /// The responder learns which server is connected to: that is why this is not the default.
+    ///
+    /// redis-py's `ssl_validate_ocsp_stapled=true` is `must_staple`, and its `ssl_validate_ocsp=true` is
+    /// `check`. Where a URL has both, the last one holds.
     #[doc(alias = "ssl_validate_ocsp_stapled")]
     #[doc(alias = "ssl_validate_ocsp")]
     pub fn tls_ocsp(mut self, ocsp: Ocsp) -> Self {

@@ -9,7 +9,6 @@ const FOREIGN: &[(&[&str], &str)] = &[
     ),
     (&["ssl", "tls"], "TLS is asked for by the scheme, as in `rediss://`"),
     (&["ssl_ca_data"], "`ConfigBuilder::tls_ca_bytes` takes certificates, `ssl_ca_certs` a file of them"),
-    (&["ssl_validate_ocsp"], "no responder is asked; `tls_ocsp=must_staple` demands what the server staples"),
     (
         &["ssl_ocsp_context", "ssl_min_version", "ssl_ciphers"],
         "`ConfigBuilder::tls_config` takes a configuration of rustls",

@@ -1,9 +1,9 @@
 //! The rows of TLS. Promises that what can stand in a URL does, and that the password of a key is never
 //! shown. Must not know which of them go together.
 
-use super::{UrlOption, option, secret};
+use super::{UrlOption, option, part, secret};
 use crate::config::cast::{Expected, boolean};
-use crate::config::{Config, Ocsp, TlsSource, Verification};
+use crate::config::{Config, ConfigBuilder, Ocsp, TlsSource, Verification};
 use crate::secret::MASK;
 
 pub(super) const OPTIONS: &[UrlOption] = &[
@@ -55,7 +55,9 @@ pub(super) const OPTIONS: &[UrlOption] = &[
         |b, v| Ok(b.tls_server_name(v)),
         |c| c.tls_options.server_name.clone().unwrap_or_default(),
     ),
-    option("tls_ocsp", &["ssl_validate_ocsp_stapled"], |b, v| Ok(b.tls_ocsp(ocsp(v)?)), show_ocsp),
+    option("tls_ocsp", &[], |b, v| Ok(b.tls_ocsp(ocsp(v)?)), show_ocsp),
+    part("ssl_validate_ocsp", &[], |b, v| asked(b, v, Ocsp::Check)),
+    part("ssl_validate_ocsp_stapled", &[], |b, v| asked(b, v, Ocsp::MustStaple)),
     option(
         "tls_ocsp_responder_file",
         &["ssl_ocsp_expected_cert"],
@@ -100,12 +102,18 @@ fn ocsp(text: &str) -> Result<Ocsp, Expected> {
         "off" => Ok(Ocsp::Off),
         "stapled" => Ok(Ocsp::Stapled),
         "must_staple" => Ok(Ocsp::MustStaple),
+        "check" => Ok(Ocsp::Check),
         _ => match boolean(text) {
             Ok(true) => Ok(Ocsp::MustStaple),
             Ok(false) => Ok(Ocsp::Off),
-            Err(_) => Err("off, stapled or must_staple"),
+            Err(_) => Err("off, stapled, must_staple or check"),
         },
     }
+}
+
+/// redis-py has two truth values. False is its default, which takes back nothing that the other one asks for.
+fn asked(builder: ConfigBuilder, text: &str, ocsp: Ocsp) -> Result<ConfigBuilder, Expected> {
+    Ok(if boolean(text)? { builder.tls_ocsp(ocsp) } else { builder })
 }
 
 fn show_ocsp(config: &Config) -> String {
@@ -113,6 +121,7 @@ fn show_ocsp(config: &Config) -> String {
         Ocsp::Off => "off",
         Ocsp::Stapled => "stapled",
         Ocsp::MustStaple => "must_staple",
+        Ocsp::Check => "check",
     };
     word.to_owned()
 }

@@ -62,6 +62,12 @@ fn closed() -> Error {
 }
 
 impl Secure {
+    /// What was said in the handshake.
+    #[cfg(feature = "ocsp")]
+    pub(super) fn session(&self) -> &TlsSession {
+        &self.session
+    }
+
     /// Appends the plaintext of `cipher` to `plain`, if there are whole records.
     pub(super) fn decrypt(&self, cipher: &[u8], plain: &mut BytesMut) -> Result<()> {
         let decrypted = self.session.decrypt(cipher, plain)?;

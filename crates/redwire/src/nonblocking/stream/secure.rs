@@ -2,7 +2,7 @@
 //! [`tls`](crate::tls).
 
 use std::future::poll_fn;
-use std::io::{self, IoSlice};
+use std::io;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
@@ -51,7 +51,7 @@ pub(super) async fn shake_hands(
     loop {
         let mut bytes = Vec::new();
         writer.session.poll_transmit(&mut bytes);
-        writer.send(&bytes).await?;
+        writer.half.send(&bytes).await?;
         if !writer.session.is_handshaking() {
             return Ok((reader, writer));
         }
@@ -64,7 +64,7 @@ pub(super) async fn shake_hands(
                     // The alert that tells the server why.
                     let mut alert = Vec::new();
                     writer.session.poll_transmit(&mut alert);
-                    let _ = writer.send(&alert).await;
+                    let _ = writer.half.send(&alert).await;
                     return Err(error);
                 }
             }
@@ -106,6 +106,12 @@ impl StreamReader {
 }
 
 impl StreamWriter {
+    /// What was said in the handshake.
+    #[cfg(feature = "ocsp")]
+    pub(super) fn session(&self) -> &TlsSession {
+        &self.session
+    }
+
     /// What takes the ciphertext.
     pub(super) fn half(&self) -> &WriteHalf {
         &self.half
@@ -133,28 +139,5 @@ impl StreamWriter {
                 return Poll::Ready(Ok(sent));
             }
         }
-    }
-
-    /// Writes all of `bytes`, which are ciphertext.
-    async fn send(&self, mut bytes: &[u8]) -> Result<()> {
-        let sent = poll_fn(|cx| {
-            while !bytes.is_empty() {
-                let written = match &self.half {
-                    WriteHalf::Custom(half) => ready!(half.poll_write(cx, &[IoSlice::new(bytes)]))?,
-                    half => match half.try_write(bytes) {
-                        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                            ready!(half.poll_ready(cx)).map(|()| 0)?
-                        }
-                        written => written?,
-                    },
-                };
-                bytes = &bytes[written..];
-            }
-            match &self.half {
-                WriteHalf::Custom(half) => half.poll_flush(cx).map_ok(drop),
-                _ => Poll::Ready(Ok(())),
-            }
-        });
-        sent.await.map_err(|error| setup::io_error("writing", error))
     }
 }
