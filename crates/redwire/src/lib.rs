@@ -240,7 +240,7 @@
 //! |---|---|---|
 //! | `tokio` | yes | the async client; without it no runtime is compiled |
 //! | `tls` | yes | TLS (`rediss://`), by rustls |
-//! | `ocsp` | no | verifying the OCSP response that a server staples to its certificate (`tls_ocsp`) |
+//! | `ocsp` | no | making sure that the server's certificate was not revoked: by the OCSP response that it staples, or by asking the responder (`tls_ocsp`) |
 //! | `encrypted-keys` | no | TLS client keys with a password (`tls_key_password`) |
 //! | `tracing` | no | the events of connections as events of `tracing`, with the target `redwire` |
 //! | `serde` | no | `Struct`, which reads structs of your own from field-value replies |
