@@ -12,7 +12,7 @@ use redwire_core::{Cmd, Error, Reply, Result, Value, facts};
 use super::client::Client;
 use super::cluster::Nodes;
 use crate::shared::node_clients::NodeClient;
-use crate::shared::scanning::{NextPage, Scanning};
+use crate::shared::scanning::{NextPage, Scanning, within};
 use crate::shared::threads;
 
 /// The items of a collection, fetched a page at a time; made by [`Client::scan`] and its kin.
@@ -30,7 +30,7 @@ use crate::shared::threads;
 pub struct Scan<'c, T> {
     client: &'c Client,
     scanning: Scanning<T>,
-    /// In a cluster, or where a replica failed, when the page that is asked for must be there.
+    /// In a cluster, or with replicas of a service, when the page that is asked for must be there.
     deadline: Option<Instant>,
     /// The replica whose cursor it is, where there are several.
     replica: Option<Arc<NodeClient<Client>>>,
@@ -46,9 +46,7 @@ impl<'c, T: Reply> Scan<'c, T> {
         let page = match self.nodes() {
             None => self.scanning.poll_item(),
             Some(nodes) => {
-                let limit = self.client.config().timeout();
-                self.deadline = self.deadline.or_else(|| threads::now().checked_add(limit?));
-                nodes.learn(self.deadline, true)?;
+                nodes.learn(self.deadline(), true)?;
                 self.scanning.poll_item_in(&nodes.node_clients().map())?
             }
         };
@@ -58,16 +56,18 @@ impl<'c, T: Reply> Scan<'c, T> {
             NextPage::Item(item) => return Ok(ControlFlow::Break(Some(item))),
             NextPage::Done => return Ok(ControlFlow::Break(None)),
             NextPage::Fetch(cmd) => {
+                let deadline = self.client.replicas.as_ref().and_then(|_| self.deadline());
                 if self.replica.is_none() {
-                    self.replica = self.client.any_replica()?;
+                    self.replica = self.client.any_replica(deadline)?;
                 }
                 let server = self.replica.as_ref().map_or(self.client, |replica| &replica.client);
-                self.scanning.handle_page(&server.execute(cmd)?)?;
+                self.scanning.handle_page(&server.execute(within(cmd, deadline, threads::now()))?)?;
                 self.deadline = None;
             }
             NextPage::FetchAt(node, cmd) => {
                 let Some(node_client) = node_client(node) else { return Ok(ControlFlow::Break(None)) };
-                self.scanning.handle_page(&node_client.client.execute(cmd.retries(0))?)?;
+                let cmd = within(cmd.retries(0), self.deadline, threads::now());
+                self.scanning.handle_page(&node_client.client.execute(cmd)?)?;
                 self.deadline = None;
             }
             NextPage::Ask(node) => {
@@ -80,6 +80,13 @@ impl<'c, T: Reply> Scan<'c, T> {
         Ok(ControlFlow::Continue(()))
     }
 
+    /// When the page that is asked for must be there.
+    fn deadline(&mut self) -> Option<Instant> {
+        let limit = self.client.config().timeout();
+        self.deadline = self.deadline.or_else(|| threads::now().checked_add(limit?));
+        self.deadline
+    }
+
     /// The cluster whose nodes are asked for their keys; `None` where one server is.
     fn nodes(&mut self) -> Option<&'c Nodes> {
         self.client.cluster.as_ref().filter(|_| self.scanning.cluster_scan().is_some())
@@ -90,7 +97,6 @@ impl<'c, T: Reply> Scan<'c, T> {
         if self.client.replicas.is_some() {
             self.replica = None;
             let (config, now, random) = (self.client.config(), threads::now(), fastrand::u64(..));
-            self.deadline = self.deadline.or_else(|| now.checked_add(config.timeout()?));
             threads::sleep(self.scanning.begin_anew(error, config, self.deadline, now, random)?);
             return Ok(());
         }
@@ -111,11 +117,11 @@ impl<'c, T: Reply> Scan<'c, T> {
 impl Client {
     /// The replica whose turn it is, or where any connection leads while none is of use; `None` where calls
     /// are not spread.
-    fn any_replica(&self) -> Result<Option<Arc<NodeClient<Self>>>> {
+    fn any_replica(&self, deadline: Option<Instant>) -> Result<Option<Arc<NodeClient<Self>>>> {
         let Some(replicas) = &self.replicas else { return Ok(None) };
         if !replicas.has_fit(threads::now()) {
             // By then the sentinels were asked, and a server is there.
-            self.execute(Cmd::<Value>::of(&facts::PING))?;
+            self.execute(within(Cmd::<Value>::of(&facts::PING), deadline, threads::now()))?;
         }
         Ok(replicas.any(threads::now()))
     }

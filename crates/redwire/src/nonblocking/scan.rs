@@ -17,7 +17,7 @@ use super::cluster::Nodes;
 use super::connection::Pending;
 use crate::shared::clock::{self, Timer};
 use crate::shared::node_clients::NodeClient;
-use crate::shared::scanning::{NextPage, Scanning};
+use crate::shared::scanning::{NextPage, Scanning, within};
 
 /// The items of a collection, fetched a page at a time; made by [`Client::scan`] and its kin.
 ///
@@ -37,7 +37,7 @@ pub struct Scan<'c, T: Reply> {
     scanning: Scanning<T>,
     /// What is waited for.
     fetching: Option<Pending<'c, Fetched>>,
-    /// In a cluster, or where a replica failed, when the page that is asked for must be there.
+    /// In a cluster, or with replicas of a service, when the page that is asked for must be there.
     deadline: Option<Instant>,
     /// The replica whose cursor it is, where there are several.
     replica: Option<Replica>,
@@ -150,27 +150,32 @@ impl<'c, T: Reply> Scan<'c, T> {
 }
 
 /// Fetches a page from `replica`, or from any where the first is fetched.
-async fn fetch(client: &Client, replica: Option<Replica>, cmd: Cmd<ScanPage>) -> Result<Fetched> {
+async fn fetch(
+    client: &Client,
+    replica: Option<Replica>,
+    cmd: Cmd<ScanPage>,
+    deadline: Option<Instant>,
+) -> Result<Fetched> {
     if client.replicas.is_none() {
         return client.execute(cmd).await.map(Fetched::Page);
     }
     let replica = match replica {
         Some(replica) => Some(replica),
-        None => client.any_replica().await?,
+        None => client.any_replica(deadline).await?,
     };
     let server = replica.as_ref().map_or(client, |replica| &replica.client);
-    let page = server.execute(cmd).await?;
+    let page = server.execute(within(cmd, deadline, clock::now())).await?;
     Ok(Fetched::PageOf(page, replica))
 }
 
 impl Client {
     /// The replica whose turn it is, or where any connection leads while none is of use; `None` where calls
     /// are not spread.
-    async fn any_replica(&self) -> Result<Option<Arc<NodeClient<Self>>>> {
+    async fn any_replica(&self, deadline: Option<Instant>) -> Result<Option<Arc<NodeClient<Self>>>> {
         let Some(replicas) = &self.replicas else { return Ok(None) };
         if !replicas.has_fit(clock::now()) {
             // By then the sentinels were asked, and a server is there.
-            self.execute(Cmd::<Value>::of(&facts::PING)).await?;
+            self.execute(within(Cmd::<Value>::of(&facts::PING), deadline, clock::now())).await?;
         }
         Ok(replicas.any(clock::now()))
     }
@@ -193,7 +198,8 @@ impl<T: Reply> Stream for Scan<'_, T> {
                 Ok(Some(NextPage::Item(item))) => return Poll::Ready(Some(item)),
                 Ok(Some(NextPage::Done)) => return Poll::Ready(None),
                 Ok(Some(NextPage::Fetch(cmd))) => {
-                    this.fetching = Some(Box::pin(fetch(this.client, this.replica.clone(), cmd)));
+                    let deadline = this.client.replicas.as_ref().and_then(|_| this.deadline());
+                    this.fetching = Some(Box::pin(fetch(this.client, this.replica.clone(), cmd, deadline)));
                 }
                 Ok(Some(NextPage::FetchAt(node, cmd))) => {
                     let Some(node_client) = node_client(&node) else { return Poll::Ready(None) };

@@ -160,8 +160,11 @@ impl<T: Reply> Scanning<T> {
     }
 
     /// The replica whose cursor it is did not give a page: another may, from the beginning on, so that items
-    /// come again. Says after which pause that is tried: until `deadline`, or where there is none, as often
-    /// as a call is made again.
+    /// come again. Says after which pause that is tried: until `deadline`, which the page has had from its
+    /// beginning, or where there is none, as often as a call is made again.
+    ///
+    /// This is no retry of a call: each try of a page is a call, which is made again at its server as others
+    /// are.
     ///
     /// # Errors
     /// It is to be told, for [`handle_failure`](Self::handle_failure).
@@ -192,6 +195,15 @@ impl<T: Reply> Scanning<T> {
     pub(crate) fn handle_failure(&mut self, error: Error) -> Error {
         self.failed = is_final(&error);
         error
+    }
+}
+
+/// `cmd`, which must have ended by `deadline`.
+pub(crate) fn within<R>(cmd: Cmd<R>, deadline: Option<Instant>, now: Instant) -> Cmd<R> {
+    match deadline {
+        // Zero would be no limit.
+        Some(deadline) => cmd.timeout(deadline.saturating_duration_since(now).max(Duration::from_nanos(1))),
+        None => cmd,
     }
 }
 

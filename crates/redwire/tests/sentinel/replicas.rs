@@ -12,7 +12,7 @@ use redwire_testkit::{Direction, FakeServer, Fault, Proxy, Server, eventually};
 
 use crate::common::cache::Cache;
 use crate::common::pool::Pool;
-use crate::common::{Client, Driver, LIMIT, Setup, named_clients, runtime};
+use crate::common::{Client, Driver, GRACE, LIMIT, Setup, named_clients, runtime, timed};
 use crate::fake::{FakeSentinel, View, url};
 
 both!(
@@ -21,6 +21,7 @@ both!(
     replicas_come_and_go,
     a_scan_is_whole_while_calls_are_spread,
     a_scan_goes_on_where_its_replica_dies,
+    the_time_of_a_page_begins_with_the_page,
     each_connection_of_a_pool_leads_to_the_next,
     a_cache_keeps_what_one_replica_announces,
     new_clients_begin_with_any_replica,
@@ -291,6 +292,19 @@ fn a_scan_goes_on_where_its_replica_dies(setup: Setup) {
         }
     }
     assert_eq!(found, keys);
+}
+
+/// And not with the first replica that failed.
+fn the_time_of_a_page_begins_with_the_page(setup: Setup) {
+    let servers = servers(&["master", "one", "two"]);
+    let sentinel = FakeSentinel::telling(of(&servers[0], &[&servers[1], &servers[2]]));
+    let options = "read_from=replica_preferred&timeout=600ms&retry_on_timeout=true&attempt_timeout=250ms";
+    let client = setup.client(&url(&[sentinel.addr()]), options);
+    assert_eq!(names(&client, 4), set(["one", "two"]));
+    servers.iter().for_each(Server::freeze);
+    let (scanned, took) = timed(|| client.scan::<String>(ScanOptions::new()));
+    servers.iter().for_each(Server::thaw);
+    assert!(scanned.is_err() && took < Duration::from_millis(600) + GRACE, "{took:?}");
 }
 
 fn each_connection_of_a_pool_leads_to_the_next(setup: Setup) {
