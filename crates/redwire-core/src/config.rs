@@ -98,6 +98,8 @@ pub struct Config {
     reconnect_backoff: Backoff,
     read_buffer_size: usize,
     read_only: bool,
+    /// The word of a URL, until the whole is checked.
+    read_from_replicas: bool,
     max_queued_commands: usize,
     max_queued_bytes: usize,
     mark_every: u32,
@@ -457,6 +459,7 @@ impl Default for Config {
             reconnect_backoff: retry::DEFAULT_BACKOFF,
             read_buffer_size: 64 << 10,
             read_only: false,
+            read_from_replicas: false,
             max_queued_commands: 65_536,
             max_queued_bytes: 64 << 20,
             mark_every: 0,

@@ -64,12 +64,12 @@ async fn pipeline(rc: &Client) -> Result<()> {
 /// `keyslot`, `determine_slot`, `mget_nonatomic`, and what is refused over several slots.
 async fn several_slots(rc: &Client) -> Result<()> {
     println!("\nslots");
-    assert_eq!(slot(b"foo"), 12_182);
+    assert_eq!(slot("foo"), 12_182);
     assert_eq!(slot_of(&cmd::<()>("SET").arg("foo").arg("bar"))?, Some(12_182));
     rc.mset_nonatomic([("a", 1), ("b", 2), ("c", 3)]).await?;
     let values: Vec<i64> = rc.mget_nonatomic(["a", "b", "c"]).await?;
     assert_eq!(values, [1, 2, 3]);
-    println!("  {values:?} from slots {:?}", [b"a", b"b", b"c"].map(|key| slot(key)));
+    println!("  {values:?} from slots {:?}", ["a", "b", "c"].map(slot));
 
     // A transaction is within one slot; redis-py has none in a cluster.
     let error = rc.atomic(|p| (p.incr("a"), p.incr("b"))).await.expect_err("two slots");
@@ -89,7 +89,7 @@ async fn nodes(cluster: &Cluster) -> Result<()> {
     assert_eq!(cluster.nodes(NodeChoice::Replicas).len(), 3);
     assert_eq!(cluster.nodes(NodeChoice::Random).len(), 1);
     // get_node_from_key(key), get_node_from_key(key, replica=True)
-    let shard = map.shard(slot(b"foo")).expect("all slots are covered");
+    let shard = map.shard(slot("foo")).expect("all slots are covered");
     assert_eq!(cluster.nodes(NodeChoice::Key(b"foo".to_vec()))[0].0, shard.primary.address);
     println!("  foo is at {}, and at its replica {}", shard.primary.address, shard.replicas[0].address);
     // get_node(node_name=…), get_node(host, port)

@@ -80,7 +80,7 @@ fn blocking_pool(set: &ClusterSet) -> Result<()> {
     let options = "max_connections=1&pool_timeout=200ms&timeout=30";
     let cluster = Cluster::connect(&format!("{}?{options}", set.url()))?;
     // get_connection_by_slot(slot)
-    let (address, node) = cluster.nodes(NodeChoice::Slot(slot(b"foo"))).swap_remove(0);
+    let (address, node) = cluster.nodes(NodeChoice::Slot(slot("foo"))).swap_remove(0);
     let held = node.pool().get()?;
     let asked = Instant::now();
     let error = cluster.client().get::<String>("foo").expect_err("the only one of that node is in use");
@@ -108,7 +108,7 @@ fn read_from_replicas(set: &ClusterSet) -> Result<()> {
     let rc_readonly = Client::connect(&format!("{}?readonly_mode=True", set.url()))?;
     rc_readonly.set("foo", "baz")?;
     wait_for_replicas(&rc_readonly)?;
-    let owner = set.owner(slot(b"foo"));
+    let owner = set.owner(slot("foo"));
     let shares = ten_gets(&rc_readonly, set, "baz")?;
     assert_eq!((shares[owner], shares.iter().sum::<i64>()), (0, 10), "{shares:?}");
     println!("  by replicas: {shares:?}");
@@ -129,7 +129,7 @@ fn ten_gets(rc: &Client, set: &ClusterSet, value: &str) -> Result<Vec<i64>> {
 fn wait_for_replicas(rc: &Client) -> Result<()> {
     let cluster = rc.cluster().expect("it is a client of a cluster");
     let map = cluster.map();
-    let shard = map.shard(slot(b"foo")).expect("all slots are covered");
+    let shard = map.shard(slot("foo")).expect("all slots are covered");
     let written: Option<String> = cluster.node(&shard.primary.address).get("foo")?;
     for replica in &shard.replicas {
         // READONLY is a state of a connection, so it is one connection that asks.
@@ -164,7 +164,7 @@ fn pool_information(set: &ClusterSet) -> Result<()> {
     println!("  Active connections: {created}");
 
     // get_connection_by_node(node), get_random_connection(), disconnect(), reset()
-    let address = map.primary(slot(b"foo")).expect("all slots are covered");
+    let address = map.primary(slot("foo")).expect("all slots are covered");
     cluster.node(address).pool().get()?.ping()?;
     cluster.nodes(NodeChoice::Random)[0].1.pool().get()?.ping()?;
     for (_, node) in cluster.nodes(NodeChoice::All) {

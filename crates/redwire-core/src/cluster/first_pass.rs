@@ -203,7 +203,7 @@ impl<'a> Known<'a> {
         }
         let facts = self.facts.filter(|facts| facts.timeout.is_none())?;
         if let Some(place) = self.key {
-            return words.get(place).map(|key| slot(key));
+            return words.get(place).map(slot);
         }
         match facts.request_policy {
             RequestPolicy::Default | RequestPolicy::MultiShard => {

@@ -70,7 +70,7 @@ impl Spread {
             let facts = facts::lookup(words[0], words.get(1).copied()).unwrap_or(&facts::UNKNOWN);
             keys.extend(facts.keys(words.iter().copied()).map(|(_, key)| key.to_vec()));
         });
-        let Some(first) = keys.first().map(|key| slot(key)) else { return Ok(Self::One(None)) };
+        let Some(first) = keys.first().map(slot) else { return Ok(Self::One(None)) };
         if keys.iter().all(|key| slot(key) == first) {
             return Ok(Self::One(Some(first)));
         }
@@ -222,7 +222,7 @@ impl<'a> Layout<'a> {
 /// use redwire::cluster::{slot, slot_of};
 /// use redwire::cmd;
 ///
-/// assert_eq!(slot_of(&cmd::<()>("SET").arg("{user:7}:name").arg("ann"))?, Some(slot(b"user:7")));
+/// assert_eq!(slot_of(&cmd::<()>("SET").arg("{user:7}:name").arg("ann"))?, Some(slot("user:7")));
 /// assert_eq!(slot_of(&cmd::<()>("PING"))?, None);
 /// assert!(slot_of(&cmd::<()>("RENAME").arg("a").arg("b")).is_err());
 /// # Ok::<(), redwire::Error>(())

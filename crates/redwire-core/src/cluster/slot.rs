@@ -44,12 +44,17 @@ fn crc16(bytes: &[u8]) -> u16 {
 /// ```
 /// # use redwire_core as redwire;
 /// use redwire::cluster::slot;
-/// assert_eq!(slot(b"123456789"), 12739);
-/// assert_eq!(slot(b"user:{42}:name"), slot(b"{42}"));
+/// assert_eq!(slot("123456789"), 12739);
+/// assert_eq!(slot("user:{42}:name"), slot(b"{42}"));
 /// ```
 #[doc(alias = "keyslot")]
 #[must_use]
-pub fn slot(key: &[u8]) -> u16 {
+#[inline]
+pub fn slot(key: impl AsRef<[u8]>) -> u16 {
+    slot_of_bytes(key.as_ref())
+}
+
+fn slot_of_bytes(key: &[u8]) -> u16 {
     crc16(hash_tag(key)) % SLOTS
 }
 

@@ -425,7 +425,9 @@ impl ConfigBuilder {
     /// Cluster answers reads; and a connection whose server refuses a write as a replica is kept, where it
     /// would otherwise be left for a new one, and the write made again until its deadline. A client of a
     /// Cluster reads from replicas then, by [`ReadStrategy::ReplicaPreferred`](crate::cluster::ReadStrategy)
-    /// unless another strategy is set; what writes goes to primaries as ever.
+    /// unless another strategy than the default is set, which says more exactly what is wanted; what writes
+    /// goes to primaries as ever. In a URL, `readonly_mode` wins over `read_from_replicas`: both together are
+    /// replicas, where the latter alone is primary and replicas in turn.
     #[doc(alias = "readonly")]
     #[doc(alias = "readonly_mode")]
     pub fn read_only(mut self, on: bool) -> Self {

@@ -146,7 +146,7 @@ const OPTIONS: &[UrlOption] = &[
     option("nodelay", &[], |b, v| Ok(b.nodelay(boolean(v)?)), |c| c.nodelay.to_string()),
     option(
         "max_connections",
-        &["max_connections_per_node", "maxsize"],
+        &["maxsize"],
         |b, v| Ok(b.max_connections(integer(v)?)),
         |c| c.max_connections.to_string(),
     ),

@@ -13,10 +13,15 @@ mod tls;
 /// `config` itself, or its first fault.
 pub(super) fn validate(mut config: Config) -> Result<Config, ConfigError> {
     deployment(&config)?;
-    // In a cluster, to read only is to read from replicas.
+    // In a cluster, to read only is to read from replicas; but a strategy says it more exactly.
     let in_cluster = matches!(config.deployment, Deployment::Cluster { .. });
-    if in_cluster && config.read_only && config.cluster.read_strategy == ReadStrategy::Primary {
-        config.cluster.read_strategy = ReadStrategy::ReplicaPreferred;
+    let from_replicas = std::mem::take(&mut config.read_from_replicas);
+    if config.cluster.read_strategy == ReadStrategy::Primary {
+        config.cluster.read_strategy = match (config.read_only && in_cluster, from_replicas) {
+            (true, _) => ReadStrategy::ReplicaPreferred,
+            (false, true) => ReadStrategy::RoundRobin,
+            (false, false) => ReadStrategy::Primary,
+        };
     }
     sentinel(&config)?;
     cluster(&config)?;

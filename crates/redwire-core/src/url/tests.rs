@@ -124,6 +124,8 @@ const GOOD: &[(&str, &str)] = &[
         "redis://h:6379?retry_on=&reconnect_backoff=constant:1s",
     ),
     ("redis://h?max_connections_per_node=7", "redis://h:6379?max_connections=7"),
+    ("redis+cluster://h?max_connections_per_node=True", "redis+cluster://h:6379?max_connections=16"),
+    ("redis+cluster://h?max_connections_per_node=False", "redis+cluster://h:6379"),
     ("redis://h?maxsize=7&minsize=2", "redis://h:6379?max_connections=7&min_idle_connections=2"),
     ("rediss://h?ssl_cert_reqs=CERT_NONE", "rediss://h:6379?tls_verification=none"),
     (
@@ -144,7 +146,15 @@ const GOOD: &[(&str, &str)] = &[
     ),
     (
         "redis+cluster://h?readonly=yes&read_from_replicas=yes",
+        "redis+cluster://h:6379?read_only=true&read_strategy=replica_preferred",
+    ),
+    (
+        "redis+cluster://h?read_from_replicas=yes&readonly_mode=yes&read_strategy=round_robin",
         "redis+cluster://h:6379?read_only=true&read_strategy=round_robin",
+    ),
+    (
+        "redis+cluster://h?read_strategy=lowest_latency&read_from_replicas=yes",
+        "redis+cluster://h:6379?read_strategy=lowest_latency",
     ),
     ("redis://h?socket_read_size=131072", "redis://h:6379?read_buffer_size=128KiB"),
     (
@@ -269,6 +279,10 @@ const BAD: &[(&str, &str)] = &[
     ("redis://h?idempotent=maybe", "idempotent: expected true, false, yes, no, 1 or 0, got `maybe`"),
     ("redis://h?retry_budget=20%25", "retry_budget: expected INTEGER, got `20%`"),
     ("redis://h?pool_timeout=", "pool_timeout: expected DURATION, got ``"),
+    (
+        "redis://h?max_connections_per_node=yes",
+        "max_connections_per_node: expected a whole number, or true, which is 16, got `yes`",
+    ),
     (
         "redis://h?max_connections=2&min_idle_connections=3",
         "min_idle_connections: expected a number from 0 to 2, got `3`",

@@ -82,7 +82,9 @@ impl ConfigBuilder {
     }
 
     /// Which nodes answer commands that only read. Default [`ReadStrategy::Primary`]. With any other, reads
-    /// may miss what was just written, and `READONLY` is sent on every connection.
+    /// may miss what was just written, and `READONLY` is sent on every connection. It wins over
+    /// [`read_only`](Self::read_only), and over the word `read_from_replicas` of a URL, which alone is
+    /// [`ReadStrategy::RoundRobin`].
     #[doc(alias = "read_from_replicas")]
     #[doc(alias = "load_balancing_strategy")]
     #[doc(alias = "read_command")]

@@ -27,8 +27,9 @@ pub(super) const OPTIONS: &[UrlOption] = &[
         |c| c.cluster.dynamic_startup_nodes.to_string(),
     ),
     part("skip_full_coverage_check", &[], |b, v| Ok(b.require_full_coverage(!boolean(v)?))),
-    part("read_from_replicas", &[], |b, v| {
-        Ok(if boolean(v)? { b.read_strategy(ReadStrategy::RoundRobin) } else { b })
+    part("read_from_replicas", &[], |mut b, v| {
+        b.config.read_from_replicas = boolean(v)?;
+        Ok(b)
     }),
     option(
         "refresh_after_moved",
@@ -61,6 +62,12 @@ pub(super) const OPTIONS: &[UrlOption] = &[
         |c| show_strategy(c.cluster.read_strategy).to_owned(),
     ),
     option("zone", &[], |b, v| Ok(b.zone(v)), |c| c.cluster.zone.clone().unwrap_or_default()),
+    part("max_connections_per_node", &[], |b, v| match v {
+        // As redis-py-cluster has it.
+        "True" | "true" => Ok(b.max_connections(16)),
+        "False" | "false" => Ok(b),
+        _ => Ok(b.max_connections(integer(v).map_err(|_| "a whole number, or true, which is 16")?)),
+    }),
 ];
 
 fn source(text: &str) -> Result<Source, Expected> {
