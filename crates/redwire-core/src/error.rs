@@ -114,7 +114,7 @@ pub enum ErrorKind {
     /// The cluster cannot serve the command, or not here, or not now.
     #[doc(alias = "RedisClusterException")]
     Cluster(ClusterFault),
-    /// As many connections as `max_connections` allows are in use.
+    /// As many connections are in use as `max_connections` allows, or in a cluster `max_cluster_connections`.
     #[doc(alias = "MaxConnectionsError")]
     PoolExhausted,
     /// More commands or bytes are waiting than the limits of the configuration allow.

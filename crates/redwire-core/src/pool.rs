@@ -18,9 +18,11 @@
 //! short.
 
 mod acquire_limit;
+mod allowance;
 mod limits;
 mod places;
 mod queue;
+mod shared_limit;
 mod stats;
 
 use std::panic::Location;
@@ -28,13 +30,14 @@ use std::time::Instant;
 
 use crate::backoff::jitter_around;
 use crate::error::{Error, Result};
-use crate::outage::{Outage, Turn, heals};
+use crate::outage::{Outage, Turn};
 
 pub use acquire_limit::{AcquireLimit, WhenExhausted};
 pub use limits::PoolLimits;
 use places::{closed, queue_full};
 pub use queue::QueueClaim;
 use queue::{Queue, QueuedCaller};
+pub use shared_limit::{Allowance, Demand, SharedLimit};
 pub use stats::{Borrower, CloseReason, PoolStats, WaitTimes};
 
 /// Where in the user's program a connection was asked for, if that is known.
@@ -52,6 +55,9 @@ pub type CallSite = Option<&'static Location<'static>>;
 /// a connection is to be made; then it sleeps again until [`poll_timeout`](Self::poll_timeout), when it calls
 /// [`handle_timeout`](Self::handle_timeout). The pool wakes the oldest waiter when that moment has changed,
 /// or when a connection may be made.
+///
+/// A pool that [shares a limit](PoolLimits::max_together) with others makes no connection before it is
+/// [allowed](Self::handle_allowance) to: after each change its [`demand`](Self::demand) is told.
 ///
 /// `random` is uniform over all of `u64`. A `now` that is somewhat old does no harm: such as when the call
 /// began.
@@ -103,6 +109,10 @@ pub struct Pool<C, W> {
     epoch: u64,
     /// Whether the next caller is to have a new connection, whatever is idle.
     wants_new: bool,
+    /// So many connections there may be by the limit that is shared with others, if one is.
+    allowed: usize,
+    /// Since when a caller of any of those pools waits for whom there is no place.
+    sought: Option<Instant>,
     closed: bool,
     woken: Vec<W>,
     retired: Vec<C>,
@@ -171,6 +181,8 @@ impl<C, W: Clone> Pool<C, W> {
             warm_turn: None,
             epoch: 0,
             wants_new: false,
+            allowed: 0,
+            sought: None,
             closed: false,
             woken: Vec::new(),
             retired: Vec::new(),
@@ -244,7 +256,7 @@ impl<C, W: Clone> Pool<C, W> {
             QueuedCaller { waiter, location, since: now, stands_in_line, turn: None, connects: false, limit };
         let claim = self.queue.push_back(waiter);
         self.serve(now);
-        let stands_in_line = self.turn.is_some() || !self.is_wanted();
+        let stands_in_line = self.turn.is_some() || !self.is_wanted() || self.is_sought();
         if let Some(waiter) = self.queue.waiter(&claim) {
             (waiter.turn, waiter.stands_in_line) = (self.turn, stands_in_line);
         }
@@ -286,7 +298,7 @@ impl<C, W: Clone> Pool<C, W> {
     /// A waiter that makes it itself, so that it cannot look at what it is granted meanwhile, names its
     /// claim: it is granted nothing before it [resumes](Self::resume).
     pub fn poll_connect(&mut self, by: Option<&QueueClaim>, now: Instant, random: u64) -> Option<Permit> {
-        if !self.is_wanted() {
+        if !self.is_wanted() || !self.has_place() {
             return None;
         }
         if let Turn::Now = self.outage.poll_turn(self.limits.backoff, now, random) {
@@ -341,7 +353,7 @@ impl<C, W: Clone> Pool<C, W> {
     /// Gives both back for `release`.
     #[inline]
     pub fn put_back(&mut self, permit: Permit, connection: C, now: Instant) -> Result<(), (Permit, C)> {
-        if self.queue.has_free() || self.is_outdated(&permit, now) {
+        if self.queue.has_free() || self.is_sought() || self.is_outdated(&permit, now) {
             return Err((permit, connection));
         }
         let place = &mut self.places[permit.0 as usize];
@@ -479,10 +491,7 @@ impl<C, W: Clone> Pool<C, W> {
     /// `min_idle` are idle or being made. Ask at the start, when a connection was made or closed, and after
     /// each time-out.
     pub fn poll_warm(&mut self, now: Instant, random: u64) -> Option<Permit> {
-        let enough = self.idle.len() + self.connecting >= self.limits.min_idle;
-        // A wrong password is not tried again where no caller asks for it.
-        let permanent = self.outage.error().is_some_and(|error| !heals(error));
-        if self.closed || enough || permanent || self.queue.len() > 0 || !self.may_grow() {
+        if !self.wants_warm() || !self.has_place() {
             return None;
         }
         match self.outage.poll_turn(self.limits.backoff, now, random) {

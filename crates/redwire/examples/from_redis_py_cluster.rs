@@ -76,14 +76,14 @@ fn ssl_pool(set: &ClusterSet) -> Result<()> {
 /// "Blocking pool with limited connections".
 fn blocking_pool(set: &ClusterSet) -> Result<()> {
     println!("\nBlocking pool");
-    // ClusterBlockingConnectionPool(…, max_connections=20, timeout=30), with one of each node and 0.2 s.
-    let options = "max_connections=1&pool_timeout=200ms&timeout=30";
+    // ClusterBlockingConnectionPool(…, max_connections=20, timeout=30), with one of all nodes and 0.2 s.
+    let options = "max_cluster_connections=1&pool_timeout=200ms&timeout=30";
     let cluster = Cluster::connect(&format!("{}?{options}", set.url()))?;
     // get_connection_by_slot(slot)
     let (address, node) = cluster.nodes(NodeChoice::Slot(slot("foo"))).swap_remove(0);
     let held = node.pool().get()?;
     let asked = Instant::now();
-    let error = cluster.client().get::<String>("foo").expect_err("the only one of that node is in use");
+    let error = cluster.client().get::<String>("foo").expect_err("the only one is in use");
     assert_eq!(error.kind(), ErrorKind::PoolExhausted);
     println!("  {address}, after {:.1?}: {error}", asked.elapsed());
     // release(connection)

@@ -3,6 +3,7 @@
 
 #[cfg(feature = "tokio")]
 pub(crate) mod clock;
+pub(crate) mod connection_limit;
 pub mod credentials;
 pub(crate) mod events;
 #[cfg(redwire_shuttle)]

@@ -43,6 +43,8 @@ pub struct ClusterOptions {
     pub read_strategy: ReadStrategy,
     /// The zone of this client, for [`ReadStrategy::SameZone`]. Default: none.
     pub zone: Option<String>,
+    /// The most connections to all nodes together. Default: none; then each node has its own limit alone.
+    pub max_connections: Option<usize>,
 }
 
 impl Default for ClusterOptions {
@@ -58,6 +60,7 @@ impl Default for ClusterOptions {
             max_redirects: 16,
             read_strategy: ReadStrategy::Primary,
             zone: None,
+            max_connections: None,
         }
     }
 }

@@ -113,6 +113,7 @@ fn cluster(config: &Config) -> Result<(), ConfigError> {
         ("max_redirects", options.max_redirects != default.max_redirects),
         ("read_strategy", options.read_strategy != default.read_strategy),
         ("zone", options.zone != default.zone),
+        ("max_cluster_connections", options.max_connections != default.max_connections),
     ];
     let first = differs.iter().find(|(_, differs)| *differs);
     if let (Some((option, _)), false) = (first, matches!(config.deployment, Deployment::Cluster { .. })) {
@@ -131,6 +132,7 @@ fn cluster(config: &Config) -> Result<(), ConfigError> {
     if let Some(interval) = options.refresh_interval {
         time("refresh_interval", interval, LEAST_REPEATED..=MAX_TIME)?;
     }
+    within("max_cluster_connections", options.max_connections.unwrap_or(1), 1..=1 << 20)?;
     time("refresh_pause", options.refresh_pause, LEAST_REPEATED..=MAX_TIME)
 }
 

@@ -10,6 +10,9 @@ pub struct PoolLimits {
     /// The most connections there are at a time, idle and in use and being made. Default 50; 0 counts as 1.
     /// Too few: callers wait or fail. Too many: the server runs into its `maxclients`.
     pub max: usize,
+    /// The most connections there are at a time in all pools that share this limit
+    /// ([`SharedLimit`](super::SharedLimit)), with those beside them. Default `None`: there is no such limit.
+    pub max_together: Option<usize>,
     /// How many are kept idle for callers to come. Default 0: connections are made when asked for. Many: the
     /// server bears connections that no caller uses.
     pub min_idle: usize,
@@ -48,6 +51,7 @@ impl Default for PoolLimits {
     fn default() -> Self {
         Self {
             max: 50,
+            max_together: None,
             min_idle: 0,
             max_connecting: 4,
             max_waiting: 65_536,

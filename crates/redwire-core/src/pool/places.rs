@@ -51,10 +51,14 @@ impl<C, W: Clone> Pool<C, W> {
     #[cold]
     pub(super) fn exhausted(&self, now: Instant) -> Error {
         let max = self.limits.max;
-        let mut message = if self.is_exhausted() {
-            format!("all {max} connections (`max_connections`) are in use")
-        } else {
-            format!("{} of {max} connections (`max_connections`) are being made", self.connecting)
+        let mut message = match self.limits.max_together.filter(|_| self.is_sought()) {
+            _ if self.is_exhausted() => format!("all {max} connections (`max_connections`) are in use"),
+            Some(max) => {
+                format!(
+                    "all {max} connections to the nodes of the cluster (`max_cluster_connections`) are in use"
+                )
+            }
+            None => format!("{} of {max} connections (`max_connections`) are being made", self.connecting),
         };
         let oldest = self
             .borrowers()
@@ -75,9 +79,22 @@ impl<C, W: Clone> Pool<C, W> {
         self.size() >= self.limits.max
     }
 
-    /// Whether the limits allow for one more connection to be made now.
+    /// Whether the pool's own limits allow for one more connection to be made now.
     pub(super) fn may_grow(&self) -> bool {
         !self.is_exhausted() && self.connecting < self.limits.max_connecting
+    }
+
+    /// Whether the limit that is shared with other pools, if one is, allows for one more connection.
+    pub(super) fn has_place(&self) -> bool {
+        self.limits.max_together.is_none() || self.size() < self.allowed
+    }
+
+    /// Whether a connection is to be kept warm that is not there yet.
+    pub(super) fn wants_warm(&self) -> bool {
+        let enough = self.idle.len() + self.connecting >= self.limits.min_idle;
+        // A wrong password is not tried again where no caller asks for it.
+        let permanent = self.outage.error().is_some_and(|error| !heals(error));
+        !(self.closed || enough || permanent || self.queue.len() > 0) && self.may_grow()
     }
 
     /// Whether a connection may be made now that is not needed; the oldest that is idle makes way for it.
@@ -86,7 +103,8 @@ impl<C, W: Clone> Pool<C, W> {
         if self.outage.next().is_some() || self.queue.len() > 0 {
             return false;
         }
-        if self.is_exhausted() && self.connecting < self.limits.max_connecting && !self.idle.is_empty() {
+        let is_full = self.is_exhausted() || !self.has_place();
+        if is_full && self.connecting < self.limits.max_connecting && !self.idle.is_empty() {
             let idle = self.idle.remove(0);
             self.retire(idle.place, idle.connection, CloseReason::Disconnected);
         }
@@ -113,6 +131,8 @@ impl<C, W: Clone> Pool<C, W> {
         debug_assert_ne!(state, PlaceState::Vacant, "a place is left once");
         self.connecting -= usize::from(state == PlaceState::Connecting);
         self.vacant.push(index);
+        // Whose it is now is for the limit to say that is shared with others.
+        self.allowed = self.allowed.saturating_sub(1);
     }
 
     #[inline]
@@ -121,7 +141,7 @@ impl<C, W: Clone> Pool<C, W> {
         (place.state, place.location, place.since) = (PlaceState::InUse, location, now);
     }
 
-    /// Whether one more connection is wanted by a waiter, and the limits allow for it.
+    /// Whether one more connection is wanted by a waiter, and the pool's own limits allow for it.
     pub(super) fn is_wanted(&self) -> bool {
         self.queue.len() > self.connecting && self.may_grow() && self.may_try()
     }
@@ -178,6 +198,9 @@ impl<C, W: Clone> Pool<C, W> {
             return self.fail_all(&error);
         }
         self.turn = self.outage.next().filter(|next| now < *next);
+        if self.turn.is_none() && !self.has_place() {
+            return;
+        }
         let Some(oldest) = self.queue.oldest() else { return };
         if self.turn.is_none() || oldest.turn != self.turn {
             oldest.turn = self.turn;
@@ -188,6 +211,9 @@ impl<C, W: Clone> Pool<C, W> {
 
     #[cold]
     pub(super) fn hand_over(&mut self, permit: Permit, connection: C, now: Instant) {
+        if self.yields() {
+            return self.retire(permit.0, connection, CloseReason::Displaced);
+        }
         match self.queue.pop() {
             Some(next) => {
                 self.hold(&permit, next.waiter.location, now);
@@ -201,7 +227,7 @@ impl<C, W: Clone> Pool<C, W> {
         }
     }
 
-    fn answer(&mut self, next: NextWaiter<W>, answer: Result<(Permit, C)>) {
+    pub(super) fn answer(&mut self, next: NextWaiter<W>, answer: Result<(Permit, C)>) {
         let waiter = self.queue.answer(next, answer);
         self.woken.push(waiter);
     }

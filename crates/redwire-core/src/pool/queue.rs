@@ -127,8 +127,20 @@ impl<T, W> Queue<T, W> {
         None
     }
 
+    /// The oldest of those that wait, but for `n` that came before it.
+    pub(super) fn after(&self, n: usize) -> Option<&QueuedCaller<W>> {
+        let mut waiting = self.order.iter().filter_map(|slot| match &self.slots[*slot as usize] {
+            QueueSlot::Waiting(waiter) => Some(waiter),
+            QueueSlot::Free | QueueSlot::GivenUp | QueueSlot::Answered(..) => None,
+        });
+        waiting.nth(n)
+    }
+
     /// Takes all of which `which` is true out of the queue, oldest first, to be given an answer.
-    pub(super) fn take_where(&mut self, which: impl Fn(&QueuedCaller<W>) -> bool) -> Vec<NextWaiter<W>> {
+    pub(super) fn take_where(
+        &mut self,
+        mut which: impl FnMut(&QueuedCaller<W>) -> bool,
+    ) -> Vec<NextWaiter<W>> {
         let (slots, busy, mut taken) = (&mut self.slots, &mut self.busy, Vec::new());
         self.order.retain(|&slot| {
             let place = &mut slots[slot as usize];

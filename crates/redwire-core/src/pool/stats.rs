@@ -25,7 +25,8 @@ pub struct PoolStats {
     pub created: u64,
     /// Attempts to connect that failed so far. A connection that was lost before it served is not among them.
     pub failed: u64,
-    /// Calls that were refused so far, since `max_connections` were in use.
+    /// Calls that were refused so far, since `max_connections` were in use, or in a cluster
+    /// `max_cluster_connections`.
     pub exhausted: u64,
     /// Callers that gave up waiting so far.
     pub gave_up: u64,
@@ -82,14 +83,23 @@ pub enum CloseReason {
     Disconnected,
     /// The pool was closed.
     Closed,
+    /// A caller of another node of the cluster waited for its place (`max_cluster_connections`).
+    Displaced,
 }
 
 impl CloseReason {
     /// Every reason, in the order of their declaration.
-    pub const ALL: [Self; Self::COUNT] =
-        [Self::Idle, Self::Lifetime, Self::Dirty, Self::Lost, Self::Disconnected, Self::Closed];
+    pub const ALL: [Self; Self::COUNT] = [
+        Self::Idle,
+        Self::Lifetime,
+        Self::Dirty,
+        Self::Lost,
+        Self::Disconnected,
+        Self::Closed,
+        Self::Displaced,
+    ];
 
-    const COUNT: usize = 6;
+    const COUNT: usize = 7;
 }
 
 /// A caller that has a connection.

@@ -8,11 +8,13 @@ use crate::error::{AuthenticationFault, ConnectionFault, ErrorKind, Outcome};
 
 mod connecting;
 mod model;
+mod shared;
 
 const PAUSE: Duration = Duration::from_millis(100);
 const LIMITS: PoolLimits = PoolLimits {
     fail_fast: false,
     max: 3,
+    max_together: None,
     min_idle: 0,
     max_connecting: 3,
     max_waiting: 1000,
@@ -420,7 +422,7 @@ fn the_histogram_takes_every_wait() {
     assert_eq!(waits.quantile(1.0), Duration::MAX);
     let buckets: Vec<_> = waits.buckets().collect();
     assert_eq!((buckets[0], buckets[31]), ((Some(Duration::from_micros(1)), 1), (None, 1)));
-    assert_eq!(CloseReason::ALL.map(|why| why as usize), [0, 1, 2, 3, 4, 5]);
+    assert_eq!(CloseReason::ALL.map(|why| why as usize), [0, 1, 2, 3, 4, 5, 6]);
 }
 
 #[test]

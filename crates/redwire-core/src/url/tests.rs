@@ -126,6 +126,10 @@ const GOOD: &[(&str, &str)] = &[
     ("redis://h?max_connections_per_node=7", "redis://h:6379?max_connections=7"),
     ("redis+cluster://h?max_connections_per_node=True", "redis+cluster://h:6379?max_connections=16"),
     ("redis+cluster://h?max_connections_per_node=False", "redis+cluster://h:6379"),
+    (
+        "redis+cluster://h?max_cluster_connections=64&max_connections=16",
+        "redis+cluster://h:6379?max_connections=16&max_cluster_connections=64",
+    ),
     ("redis://h?maxsize=7&minsize=2", "redis://h:6379?max_connections=7&min_idle_connections=2"),
     ("rediss://h?ssl_cert_reqs=CERT_NONE", "rediss://h:6379?tls_verification=none"),
     (
@@ -282,6 +286,14 @@ const BAD: &[(&str, &str)] = &[
     (
         "redis://h?max_connections_per_node=yes",
         "max_connections_per_node: expected a whole number, or true, which is 16, got `yes`",
+    ),
+    (
+        "redis+cluster://h?max_cluster_connections=0",
+        "max_cluster_connections: expected a number from 1 to 1048576, got `0`",
+    ),
+    (
+        "redis://h?max_cluster_connections=9",
+        "max_cluster_connections: expected a Cluster to go with it (`redis+cluster://`), got `none`",
     ),
     (
         "redis://h?max_connections=2&min_idle_connections=3",

@@ -25,6 +25,7 @@ use super::connection::{Connection, Unready};
 use super::events::Events;
 use super::pubsub::PubSub;
 use super::wire::WRITTEN_AT_ONCE;
+use crate::shared::connection_limit::LimitedPool;
 use crate::shared::credentials;
 use crate::shared::owner::PerProcess;
 use crate::shared::service::Follower;
@@ -121,7 +122,7 @@ impl Pool {
         let shared = Arc::new_cyclic(|this| PoolShared {
             db: AtomicU32::new(target.config().db()),
             retries: AtomicU64::new(0),
-            process: PerProcess::new(PoolProcess::new(&target)),
+            process: PerProcess::new(PoolProcess::new(&target, this)),
             this: this.clone(),
             target,
         });
@@ -354,7 +355,7 @@ impl PoolShared {
     /// What this process has of the pool.
     #[inline]
     fn process(&self) -> &PoolProcess {
-        self.process.current(|parent| parent.fork(&self.target))
+        self.process.current(|parent| parent.fork(&self.target, &self.this))
     }
 
     fn new_connection(&self, process: &PoolProcess) -> Connection {
@@ -411,6 +412,13 @@ impl PoolShared {
             }
         }
         Ok(())
+    }
+}
+
+impl LimitedPool for PoolShared {
+    fn handle_limit(self: Arc<Self>) {
+        // Others are told by the caller.
+        self.process().settle(|_| ());
     }
 }
 

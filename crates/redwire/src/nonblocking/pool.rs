@@ -8,8 +8,8 @@ mod upkeep;
 
 use std::fmt;
 use std::panic::Location;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Weak};
 use std::task::Waker;
 use std::time::Duration;
 
@@ -24,6 +24,7 @@ use super::connection::Connection;
 use super::events::Events;
 use super::health::Health;
 use crate::shared::clock;
+use crate::shared::connection_limit::{LimitShare, LimitedPool};
 use crate::shared::interrupt::Interrupts;
 use crate::shared::service::Follower;
 use crate::shared::setup;
@@ -63,6 +64,8 @@ pub struct Pool(Arc<PoolShared>);
 
 struct PoolShared {
     target: Arc<Target>,
+    /// Whether calls share a connection beside it.
+    is_beside: bool,
     health: Arc<Health>,
     /// The database of the callers to come.
     db: AtomicU32,
@@ -80,6 +83,8 @@ struct PoolState {
     kept: bool,
     /// The connections that may be in use.
     interrupts: Interrupts<Notify>,
+    /// The part in the limit of a cluster.
+    share: Option<LimitShare>,
 }
 
 impl Pool {
@@ -123,31 +128,36 @@ impl Pool {
     }
 
     fn to(target: Arc<Target>) -> Self {
-        let limits = setup::pool_limits(target.config());
-        Self::limited(target, limits)
+        let limits = setup::pool_limits(&target);
+        Self::limited(target, limits, false)
     }
 
     /// The pool of a client, whose shared connection counts as one.
     pub(super) fn beside(target: Arc<Target>) -> Self {
-        let mut limits = setup::pool_limits(target.config());
+        let mut limits = setup::pool_limits(&target);
         limits.max = (limits.max - 1).max(1);
-        Self::limited(target, limits)
+        Self::limited(target, limits, true)
     }
 
-    fn limited(target: Arc<Target>, limits: PoolLimits) -> Self {
-        let state = PoolState {
-            machine: PoolMachine::new(limits),
-            limits,
-            process: std::process::id(),
-            kept: false,
-            interrupts: Interrupts::default(),
-        };
-        let shared = Arc::new(PoolShared {
-            health: Arc::new(Health::new(Arc::clone(&target))),
-            db: AtomicU32::new(target.config().db()),
-            state: Mutex::new(state),
-            changed: Notify::new(),
-            target,
+    fn limited(target: Arc<Target>, limits: PoolLimits, is_beside: bool) -> Self {
+        let shared = Arc::new_cyclic(|this: &Weak<PoolShared>| {
+            let this: Weak<PoolShared> = Weak::clone(this);
+            let state = PoolState {
+                machine: PoolMachine::new(limits),
+                limits,
+                process: std::process::id(),
+                kept: false,
+                interrupts: Interrupts::default(),
+                share: target.join_limit(is_beside, this),
+            };
+            PoolShared {
+                health: Arc::new(Health::new(Arc::clone(&target))),
+                db: AtomicU32::new(target.config().db()),
+                state: Mutex::new(state),
+                changed: Notify::new(),
+                is_beside,
+                target,
+            }
         });
         shared.target.follow(&shared);
         shared.target.follow(&shared.health);
@@ -307,6 +317,13 @@ impl Pool {
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.with(|machine| machine.is_closed())
+    }
+}
+
+impl LimitedPool for PoolShared {
+    fn handle_limit(self: Arc<Self>) {
+        // Others are told by the caller.
+        Pool(self).settle(|_| ());
     }
 }
 

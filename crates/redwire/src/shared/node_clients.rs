@@ -183,7 +183,9 @@ impl<C> NodeClients<C> {
     /// those there are is another node.
     pub(crate) fn reach(&self, address: &HostPort, fresh: bool) -> Arc<NodeClient<C>> {
         if fresh {
-            self.known().remove(address);
+            // Not dropped under the lock: what ends with it tells others.
+            let left = self.known().remove(address);
+            drop(left);
             self.publish();
         }
         self.node_client(address)
@@ -237,7 +239,7 @@ impl<C> NodeClients<C> {
         let patience: Vec<_> = before.primaries.iter().map(|node_client| patience(node_client)).collect();
         self.shared_topology.handle_refreshed(result, now);
         let map = self.publish();
-        self.known().retain(|address, _| map.node(address).is_some());
+        self.forget_all_but(&map);
         if let Some(mut readers) = self.readers() {
             readers.retain(|address| map.node(address).is_some());
         }
@@ -247,6 +249,17 @@ impl<C> NodeClients<C> {
             self.shared_topology.handle_switched();
         }
         left
+    }
+
+    /// Only the nodes of `map` are known any longer.
+    fn forget_all_but(&self, map: &Map) {
+        let mut known = self.known();
+        let is_left = |address: &&HostPort| map.node(address).is_none();
+        let left: Vec<_> = known.keys().filter(is_left).cloned().collect();
+        let left: Vec<_> = left.iter().map(|address| known.remove(address)).collect();
+        drop(known);
+        // Not under the lock: what ends with a client of a node tells those of others.
+        drop(left);
     }
 
     /// A try at the node at `address` failed with `error`.

@@ -11,6 +11,8 @@ use redwire_core::pool::PoolLimits;
 use redwire_core::pubsub::PubSub;
 use redwire_core::{ConnectionFault, Error, ErrorKind, Outcome, Result};
 
+use crate::shared::target::Target;
+
 pub(crate) fn inbound(config: &Config) -> Inbound {
     Inbound::new(config.read_buffer_size(), config.reply_limits())
 }
@@ -19,9 +21,11 @@ pub(crate) fn queue_limits(config: &Config) -> QueueLimits {
     QueueLimits { commands: config.max_queued_commands(), bytes: config.max_queued_bytes() }
 }
 
-pub(crate) fn pool_limits(config: &Config) -> PoolLimits {
+pub(crate) fn pool_limits(target: &Target) -> PoolLimits {
+    let config = target.config();
     PoolLimits {
         max: config.max_connections(),
+        max_together: target.connection_limit().map(|limit| limit.max()),
         min_idle: config.min_idle_connections(),
         max_connecting: config.max_connecting(),
         max_waiting: config.max_queued_commands(),

@@ -15,9 +15,11 @@ use redwire_core::standing::{self, Replace, RetryTurn, Standing};
 use redwire_core::{Error, Result};
 
 use crate::shared::clock;
+use crate::shared::connection_limit::{ConnectionLimit, LimitShare, LimitedPool};
 use crate::shared::events::{EventKind, Hub};
 use crate::shared::lookups::Lookups;
 use crate::shared::node_clients::SharedTopology;
+use crate::shared::owner::PerProcess;
 use crate::shared::service::{Follower, Followers, Service};
 use crate::shared::setup;
 use crate::shared::sync::atomic::{AtomicBool, Ordering};
@@ -44,6 +46,8 @@ pub(crate) struct Target {
     standing: Mutex<Standing>,
     /// What has connections to it, where no service keeps them.
     followers: Followers,
+    /// The limit of connections to all nodes of the cluster, if there is one.
+    connection_limit: Option<Arc<PerProcess<Arc<ConnectionLimit>>>>,
 }
 
 /// Where connections lead.
@@ -107,6 +111,7 @@ impl Target {
             events: Arc::clone(&self.events),
             lookups: Arc::clone(&self.lookups),
             budget: Mutex::new(RetryBudget::new(self.config.retry_budget())),
+            connection_limit: self.connection_limit.clone(),
             standing: Mutex::default(),
             followers: Followers::default(),
             config,
@@ -152,6 +157,7 @@ impl Target {
             events: Arc::default(),
             lookups,
             budget: Mutex::new(RetryBudget::new(config.retry_budget())),
+            connection_limit: config.cluster_options().max_connections.map(ConnectionLimit::new),
             standing: Mutex::default(),
             followers: Followers::default(),
             config,
@@ -212,6 +218,18 @@ impl Target {
             | Destination::Replica { .. }
             | Destination::Service(_) => None,
         }
+    }
+
+    /// The limit of connections to all nodes of the cluster, if this leads to one, or to one of its nodes.
+    pub(crate) fn connection_limit(&self) -> Option<&Arc<ConnectionLimit>> {
+        self.connection_limit.as_deref().map(ConnectionLimit::current)
+    }
+
+    /// What `pool` has of that limit from now on. With `shares`, a connection beside it leads to the same
+    /// server, over which calls are shared: to a node, as those of the whole cluster go over its nodes'.
+    pub(crate) fn join_limit(&self, shares: bool, pool: Weak<dyn LimitedPool>) -> Option<LimitShare> {
+        let beside = usize::from(shares && matches!(self.route, Destination::Node { .. }));
+        Some(self.connection_limit()?.join(beside, pool, clock::now()))
     }
 
     /// Has `follower` told of each other master, and when its connections are of no use, for as long as it is

@@ -35,6 +35,7 @@ mod changes;
 mod connecting;
 mod fake;
 mod lies;
+mod limits;
 mod lost;
 mod moving;
 mod outcomes;

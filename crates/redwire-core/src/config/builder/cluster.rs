@@ -93,6 +93,28 @@ impl ConfigBuilder {
         self
     }
 
+    /// The most connections of a client to all nodes of a cluster together, beside
+    /// [`max_connections`](Self::max_connections), which holds for each. Default: none; at least 1.
+    ///
+    /// It counts what calls and leases use, in use or idle or being made, and for an async client the
+    /// connection to each node that its calls share. That one is there whatever this limit says: of 20
+    /// connections in a cluster of 3 nodes the others are 17, and one is always left for a command that waits
+    /// (`BLPOP`), a transaction or a lease. Subscriptions, monitors, caches, connections by hand, those over
+    /// which the map is asked for, and one that asks whether a server lives are not counted.
+    ///
+    /// A caller for whom there is no place is given that of a connection to another node that is idle, which
+    /// is closed for it; or else it waits as where all of its node are in use
+    /// ([`pool_timeout`](Self::pool_timeout)). Callers of all nodes get their places in the order in which
+    /// they came. What [`min_idle_connections`](Self::min_idle_connections) keeps ready takes only places
+    /// that are free.
+    ///
+    /// Few, and calls to one node close connections to another, so that many pay for a connect; many, and
+    /// the servers' `maxclients` is shared by fewer processes.
+    pub fn max_cluster_connections(mut self, most: usize) -> Self {
+        self.config.cluster.max_connections = Some(most);
+        self
+    }
+
     /// The zone of this client (`availability-zone` of the nodes), for [`ReadStrategy::SameZone`]. Default:
     /// none. Empty is none.
     pub fn zone(mut self, zone: impl Into<String>) -> Self {

@@ -12,7 +12,7 @@ impl ConfigBuilder {
     /// limit while a call waits for long, to ask whether the server lives. Few, and calls wait for one
     /// another (see [`pool_timeout`](Self::pool_timeout)); many, and the server's `maxclients` (10 000) is
     /// shared by fewer processes. In a cluster it is the limit of each node: of `n` nodes there are at most
-    /// `n` times as many, and there is no other limit for all of them together.
+    /// `n` times as many, unless [`max_cluster_connections`](Self::max_cluster_connections) says otherwise.
     #[doc(alias = "maxsize")]
     #[doc(alias = "max_connections_per_node")]
     pub fn max_connections(mut self, most: usize) -> Self {

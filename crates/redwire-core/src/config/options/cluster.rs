@@ -62,6 +62,12 @@ pub(super) const OPTIONS: &[UrlOption] = &[
         |c| show_strategy(c.cluster.read_strategy).to_owned(),
     ),
     option("zone", &[], |b, v| Ok(b.zone(v)), |c| c.cluster.zone.clone().unwrap_or_default()),
+    option(
+        "max_cluster_connections",
+        &[],
+        |b, v| Ok(b.max_cluster_connections(integer(v)?)),
+        |c| c.cluster.max_connections.map(|most| most.to_string()).unwrap_or_default(),
+    ),
     part("max_connections_per_node", &[], |b, v| match v {
         // As redis-py-cluster has it.
         "True" | "true" => Ok(b.max_connections(16)),

@@ -4,7 +4,7 @@
 //! that it has not. So it never waits for that lock, and has accounts of its own. This file must not know
 //! what connections are used for.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use redwire_core::Result;
@@ -16,6 +16,7 @@ use super::upkeep::Upkeep;
 use crate::blocking::connection::Connection;
 use crate::blocking::health::Health;
 use crate::blocking::stream::CurrentSocket;
+use crate::shared::connection_limit::{ConnectionLimit, LimitShare};
 use crate::shared::interrupt::Interrupts;
 use crate::shared::setup;
 use crate::shared::sync::{Condvar, Mutex, MutexGuard, OnceLock};
@@ -43,18 +44,22 @@ pub(super) struct PoolState {
     calls: u64,
     /// The connections that may be in use.
     pub(super) interrupts: Interrupts<CurrentSocket>,
+    /// The part in the limit of a cluster.
+    share: Option<LimitShare>,
 }
 
 impl PoolProcess {
-    pub(super) fn new(target: &Arc<Target>) -> Self {
-        let machine = PoolMachine::new(setup::pool_limits(target.config()));
+    pub(super) fn new(target: &Arc<Target>, pool: &Weak<PoolShared>) -> Self {
+        let machine = PoolMachine::new(setup::pool_limits(target));
+        let pool: Weak<PoolShared> = Weak::clone(pool);
+        let share = target.join_limit(false, pool);
         let health = Arc::new(Health::new(Arc::clone(target)));
         target.follow(&health);
         Self {
             connect_timeout: target.config().connect_timeout(),
             health,
             multiplex: Multiplex::new(setup::queue_limits(target.config()), target.config().mark_every()),
-            state: Mutex::new(PoolState { machine, calls: 0, interrupts: Interrupts::default() }),
+            state: Mutex::new(PoolState { machine, calls: 0, interrupts: Interrupts::default(), share }),
             drained: Condvar::new(),
             upkeep: OnceLock::new(),
         }
@@ -62,7 +67,7 @@ impl PoolProcess {
 
     /// What a child of the process begins with. Its hold on what belongs to its parent is closed, as far as
     /// no thread has it in hand.
-    pub(super) fn fork(&self, target: &Arc<Target>) -> Self {
+    pub(super) fn fork(&self, target: &Arc<Target>, pool: &Weak<PoolShared>) -> Self {
         self.health.disown();
         if let Some(mut state) = self.state.try_lock() {
             state.machine.reset();
@@ -70,7 +75,7 @@ impl PoolProcess {
                 connection.disown();
             }
         }
-        Self::new(target)
+        Self::new(target, pool)
     }
 
     pub(super) fn health(&self) -> Arc<Health> {
@@ -90,9 +95,28 @@ impl PoolProcess {
     /// not needed any more closed.
     #[inline]
     pub(super) fn change<T>(&self, change: impl FnOnce(&mut PoolState) -> T) -> T {
+        let (output, limit) = self.settle(change);
+        limit.into_iter().for_each(|limit| limit.tell());
+        output
+    }
+
+    /// As [`change`](Self::change); gives the limit by which other pools are to be told.
+    #[inline]
+    pub(super) fn settle<T>(
+        &self,
+        change: impl FnOnce(&mut PoolState) -> T,
+    ) -> (T, Option<Arc<ConnectionLimit>>) {
         let (mut woken, mut retired) = (Vec::new(), Vec::new());
         let mut state = self.lock();
+        if state.machine.is_sought() {
+            // What comes back goes by what holds now.
+            state.settle();
+        }
         let output = change(&mut state);
+        let limit = state.settle();
+        if state.machine.is_sought() {
+            self.multiplex.want();
+        }
         state.machine.poll_woken(&mut woken);
         while let Some(connection) = state.machine.poll_retired() {
             retired.push(connection);
@@ -103,7 +127,7 @@ impl PoolProcess {
             self.drained.notify_all();
         }
         woken.into_iter().for_each(|thread| thread.unpark());
-        output
+        (output, limit)
     }
 
     /// The connection that was used last, if no other waits before this caller.
@@ -207,6 +231,14 @@ impl PoolProcess {
         let state = self.lock();
         state.interrupts.end();
         state.machine.stats().in_use
+    }
+}
+
+impl PoolState {
+    /// Tells the limit that is shared with other pools, if one is, what this one has and wants.
+    fn settle(&mut self) -> Option<Arc<ConnectionLimit>> {
+        let share = self.share.as_ref()?;
+        Some(share.settle(&mut self.machine, threads::now()))
     }
 }
 

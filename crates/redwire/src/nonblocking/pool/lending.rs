@@ -13,10 +13,11 @@ use redwire_core::{Replies, Result};
 use tokio::runtime::Handle;
 
 use super::attempt::ConnectAttempt;
-use super::{Lease, Pool, PoolMachine, PoolState, upkeep};
+use super::{Lease, Pool, PoolMachine, PoolShared, PoolState, upkeep};
 use crate::nonblocking::connection::{Connection, Readiness};
 use crate::nonblocking::renew;
 use crate::shared::clock::{self, Timer, runtime};
+use crate::shared::connection_limit::ConnectionLimit;
 use crate::shared::events::EventKind;
 use crate::shared::interrupt::Interrupts;
 use crate::shared::setup;
@@ -25,9 +26,24 @@ impl Pool {
     /// Changes the accounts, and does what follows from that: callers that can go on are woken, and what is
     /// not needed any more closed.
     pub(super) fn with<T>(&self, change: impl FnOnce(&mut PoolMachine) -> T) -> T {
+        let (output, limit) = self.settle(change);
+        limit.into_iter().for_each(|limit| limit.tell());
+        output
+    }
+
+    /// As [`with`](Self::with); gives the limit by which other pools are to be told.
+    pub(super) fn settle<T>(
+        &self,
+        change: impl FnOnce(&mut PoolMachine) -> T,
+    ) -> (T, Option<Arc<ConnectionLimit>>) {
         let (mut woken, mut retired) = (Vec::new(), Vec::new());
         let mut state = self.lock();
+        if state.machine.is_sought() {
+            // What comes back goes by what holds now.
+            state.settle();
+        }
         let output = change(&mut state.machine);
+        let limit = state.settle();
         state.machine.poll_woken(&mut woken);
         retired.extend(std::iter::from_fn(|| state.machine.poll_retired()));
         drop(state);
@@ -38,13 +54,13 @@ impl Pool {
             self.target().tell(EventKind::Closed);
         }
         woken.into_iter().for_each(Waker::wake);
-        output
+        (output, limit)
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, PoolState> {
         let mut state = self.0.state.lock();
         if state.process != std::process::id() {
-            state.leave_parent();
+            state.leave_parent(&self.0);
         }
         state
     }
@@ -197,10 +213,19 @@ impl Drop for QueuePlace<'_> {
 impl PoolState {
     /// A forked child begins anew, and leaves what it inherited to the parent.
     #[cold]
-    fn leave_parent(&mut self) {
+    fn leave_parent(&mut self, shared: &PoolShared) {
         let machine = PoolMachine::new(self.limits);
         std::mem::forget(std::mem::replace(&mut self.machine, machine));
         self.interrupts = Interrupts::default();
         (self.process, self.kept) = (std::process::id(), false);
+        if let Some((limit, share)) = shared.target.connection_limit().zip(self.share.take()) {
+            self.share = Some(share.in_process(limit, usize::from(shared.is_beside), clock::now()));
+        }
+    }
+
+    /// Tells the limit that is shared with other pools, if one is, what this one has and wants.
+    fn settle(&mut self) -> Option<Arc<ConnectionLimit>> {
+        let share = self.share.as_ref()?;
+        Some(share.settle(&mut self.machine, clock::now()))
     }
 }
