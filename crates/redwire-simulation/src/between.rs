@@ -11,7 +11,7 @@ use redwire_model::{Message, Snapshot, Write};
 use crate::world::{Happening, State};
 
 /// So many writes may be on their way to a replica that has all others, since callers go on writing.
-const UNDER_WAY: u64 = 3;
+const UNDER_WAY: u64 = 64;
 
 /// What is on its way from one server to another.
 #[derive(Debug)]
