@@ -270,6 +270,8 @@ impl State {
                     server.forget_passwords(now);
                 }
             }
+            // What it was told meanwhile may have been lost with the connection.
+            FaultKind::Pause { .. } if !self.is_rotating(now) => self.servers[at].forget_passwords(now),
             FaultKind::MaxClients(_) => {
                 self.let_administrator_in(at, now);
                 self.servers[at].command("CONFIG SET maxclients 10000", now);
@@ -289,7 +291,7 @@ impl State {
     fn follow_faults(&mut self, now: Duration) {
         let lasting: Vec<Fault> = self.faults.iter().filter(|fault| fault.lasts_at(now)).copied().collect();
         self.way = lasting.iter().fold(self.base_way, |way, fault| way_under(way, fault.kind));
-        let is_rotating = lasting.iter().any(|fault| fault.kind == FaultKind::Rotate);
+        let is_rotating = self.is_rotating(now);
         let mut were_held = false;
         for at in 0..self.servers.len() {
             let was_frozen = self.servers[at].is_frozen;
@@ -356,6 +358,10 @@ impl State {
             self.hang_up(id, End::Closed, now);
             self.servers[at].revive(now);
         }
+    }
+
+    fn is_rotating(&self, now: Duration) -> bool {
+        self.faults.iter().any(|fault| fault.kind == FaultKind::Rotate && fault.lasts_at(now))
     }
 
     /// Whether another pause lasts at the same server.

@@ -301,6 +301,24 @@ fn what_is_refused_leaves_nothing_and_harms_no_other() {
     assert!(scene.items(&one, start).is_empty());
 }
 
+/// Between the end of the one and the beginning of the other something may be published that does not come.
+#[test]
+fn what_came_for_those_that_have_left_is_not_for_who_comes_next() {
+    let mut scene = Scene::connected('*');
+    let start = scene.now;
+    let one = scene.subscribed("a");
+    scene.machine.unsubscribe(one);
+    assert_eq!(scene.sent(), ["UNSUBSCRIBE a"]);
+    let two = scene.subscribe(ChannelKind::Channel, "a");
+    scene.receive(&["message", "a", "1"]);
+    scene.receive(&["unsubscribe", "a", "0"]);
+    assert_eq!(scene.sent(), ["SUBSCRIBE a"]);
+    scene.receive(&["subscribe", "a", "1"]);
+    assert!(matches!(scene.confirmed(&two), Poll::Ready(Ok(()))));
+    scene.receive(&["message", "a", "3"]);
+    assert_eq!(scene.items(&two, start), ["a=3"]);
+}
+
 #[test]
 fn a_refusal_goes_to_no_subscriber_when_those_that_asked_have_left() {
     let mut scene = Scene::connected('*');

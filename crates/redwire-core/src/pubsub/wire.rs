@@ -43,6 +43,8 @@ pub(super) struct Name {
     pub(super) conn: Option<ConnId>,
     /// Whether it is to be left here, though it is wanted: another node has it now.
     pub(super) leaves: bool,
+    /// Whether it was left here since no subscriber wanted it.
+    unwanted: bool,
     /// The connection whose node has left it out by itself, until it is known who serves it now.
     pub(super) left_by: Option<ConnId>,
     /// How often it was sent away since it was last confirmed.
@@ -182,6 +184,7 @@ impl<W> PubSub<W> {
             }
             let Some(name) = self.names[kind as usize].get_mut(&text) else { continue };
             name.wire = if batch.leaves { NameState::Leaving } else { NameState::Asked };
+            name.unwanted = batch.leaves && name.wanted_by.is_empty();
             if name.alone {
                 apart.push((batch, vec![text]));
             } else {
@@ -331,7 +334,10 @@ impl<W> PubSub<W> {
     ) {
         let Some((key, name)) = self.names[kind as usize].get_key_value(name) else { return };
         let Some((last, others)) = name.wanted_by.split_last() else { return };
-        if name.conn != Some(conn) {
+        // A subscriber that wants it while it is being left, since none did, hears of it once it is confirmed
+        // anew: what is published in between will not come.
+        let is_left = name.wire == NameState::Leaving && name.unwanted;
+        if name.conn != Some(conn) || is_left {
             return;
         }
         let size = channel.len() + payload.len();
