@@ -87,19 +87,42 @@ pub trait Arg {
 /// The words of a command, encoded as they come.
 #[derive(Clone, Default)]
 pub struct Args {
-    encoded: Buffer,
-    count: usize,
+    words: Buffer,
+}
+
+/// What [`Args`] has.
+#[derive(Debug)]
+pub(crate) struct Words {
+    pub(crate) encoded: Vec<u8>,
+    pub(crate) count: usize,
     /// Boxed, since nearly no command has it.
-    rare: Option<Box<Rare>>,
+    pub(crate) rare: Option<Box<Rare>>,
 }
 
 /// What few commands have.
-#[derive(Clone, Default)]
-struct Rare {
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Rare {
     /// Large values, each with the place in `encoded` before which it stands.
     shared: Vec<(usize, Bytes)>,
     /// Values that were absent.
     absences: Absences,
+}
+
+impl Words {
+    /// No words yet, and memory for them.
+    pub(crate) const fn new(encoded: Vec<u8>) -> Self {
+        Self { encoded, count: 0, rare: None }
+    }
+
+    /// No words any more.
+    #[inline]
+    pub(crate) fn clear(&mut self) {
+        self.encoded.clear();
+        self.count = 0;
+        if self.rare.is_some() {
+            self.rare = None;
+        }
+    }
 }
 
 impl Args {
@@ -115,8 +138,9 @@ impl Args {
         if word.len() > MOST_COPIED {
             return self.large(word);
         }
-        redwire_resp::write_bulk(&mut self.encoded, word);
-        self.count += 1;
+        let words = &mut *self.words;
+        redwire_resp::write_bulk(&mut words.encoded, word);
+        words.count += 1;
     }
 
     /// Copied here, and not once more to be written.
@@ -130,17 +154,17 @@ impl Args {
         if word.len() < SHARED_FROM {
             return self.bulk(word);
         }
-        redwire_resp::write_bulk_header(&mut self.encoded, word.len());
-        let place = self.encoded.len();
-        self.rare.get_or_insert_default().shared.push((place, word.clone()));
-        self.encoded.extend_from_slice(b"\r\n");
-        self.count += 1;
+        redwire_resp::write_bulk_header(&mut self.words.encoded, word.len());
+        let place = self.words.encoded.len();
+        self.words.rare.get_or_insert_default().shared.push((place, word.clone()));
+        self.words.encoded.extend_from_slice(b"\r\n");
+        self.words.count += 1;
     }
 
     /// Appends an integer in decimal.
     pub fn integer(&mut self, number: i64) {
-        redwire_resp::write_integer(&mut self.encoded, number);
-        self.count += 1;
+        redwire_resp::write_integer(&mut self.words.encoded, number);
+        self.words.count += 1;
     }
 
     /// Appends a float in its shortest form; `inf`, `-inf` and `nan` as Redis spells them.
@@ -173,51 +197,52 @@ impl Args {
     /// Appends words that are already encoded as bulk strings.
     #[inline]
     pub(crate) fn encoded(&mut self, bulks: &[u8], count: usize) {
-        self.encoded.extend_from_slice(bulks);
-        self.count += count;
+        let words = &mut *self.words;
+        words.encoded.extend_from_slice(bulks);
+        words.count += count;
     }
 
     /// Appends the words of `other` behind its first `bytes`, which hold `words` of them.
     pub(crate) fn rest_of(&mut self, other: &Self, bytes: usize, words: usize) {
         let (encoded, shared) = other.pieces();
-        let moved = |place: usize| place - bytes + self.encoded.len();
+        let moved = |place: usize| place - bytes + self.words.encoded.len();
         let shared: Vec<_> = shared
             .iter()
             .filter(|(place, _)| *place > bytes)
             .map(|(place, value)| (moved(*place), value.clone()))
             .collect();
-        if let Some(rare) = &other.rare {
-            let absences = rare.absences.moved(self.count.saturating_sub(words));
-            let rare = self.rare.get_or_insert_default();
+        if let Some(rare) = &other.words.rare {
+            let absences = rare.absences.moved(self.words.count.saturating_sub(words));
+            let rare = self.words.rare.get_or_insert_default();
             rare.shared.extend(shared);
             rare.absences.add(absences);
         }
-        self.encoded.extend_from_slice(&encoded[bytes..]);
-        self.count += other.count - words;
+        self.words.encoded.extend_from_slice(&encoded[bytes..]);
+        self.words.count += other.words.count - words;
     }
 
     /// How many words there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.count
+        self.words.count
     }
 
     /// Whether there is no word yet.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.count == 0
+        self.words.count == 0
     }
 
     /// How many bytes the words take on the wire, without the header that counts them.
     #[must_use]
     pub fn size(&self) -> usize {
-        self.encoded.len() + self.pieces().1.iter().map(|(_, value)| value.len()).sum::<usize>()
+        self.words.encoded.len() + self.pieces().1.iter().map(|(_, value)| value.len()).sum::<usize>()
     }
 
     /// The encoded words in order, in pieces: what was copied, and what is shared.
     #[inline]
     pub(crate) fn pieces(&self) -> (&[u8], &[(usize, Bytes)]) {
-        (&self.encoded, self.rare.as_ref().map_or(&[], |rare| &rare.shared))
+        (&self.words.encoded, self.words.rare.as_ref().map_or(&[], |rare| &rare.shared))
     }
 
     /// The words, decoded again, as far as they lie here (a large shared value included).
@@ -225,24 +250,24 @@ impl Args {
         let mut shared = self.pieces().1.iter().peekable();
         let mut at = 0;
         std::iter::from_fn(move || {
-            let (len, header_len) = header(self.encoded.get(at..)?)?;
+            let (len, header_len) = header(self.words.encoded.get(at..)?)?;
             let start = at + header_len;
             if let Some((_, value)) = shared.next_if(|(place, _)| *place == start) {
                 at = start + 2;
                 return Some(&value[..]);
             }
             at = start + len + 2;
-            Some(&self.encoded[start..start + len])
+            Some(&self.words.encoded[start..start + len])
         })
     }
 
     /// The word at this place, from 0: that of [`iter`](Self::iter), found sooner.
     #[inline]
     pub(crate) fn word(&self, place: usize) -> Option<&[u8]> {
-        if self.rare.is_some() {
+        if self.words.rare.is_some() {
             return self.iter().nth(place);
         }
-        let mut rest = &self.encoded[..];
+        let mut rest = &self.words.encoded[..];
         for _ in 0..place {
             let (len, header_len) = header(rest)?;
             rest = rest.get(header_len + len + 2..)?;
@@ -269,7 +294,7 @@ fn header(encoded: &[u8]) -> Option<(usize, usize)> {
 impl fmt::Debug for Args {
     /// Counts the words and never shows one: any of them may be a secret.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Args").field("len", &self.count).field("bytes", &self.size()).finish()
+        f.debug_struct("Args").field("len", &self.words.count).field("bytes", &self.size()).finish()
     }
 }
 

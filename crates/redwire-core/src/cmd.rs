@@ -31,10 +31,18 @@ pub struct Cmd<R> {
     /// `None` where the words tell: they are looked up when it is asked for.
     facts: Option<&'static Facts>,
     args: Args,
-    options: CmdOptions,
-    /// The script that it names by its SHA-1.
-    script: Option<Script>,
+    /// Boxed, since few commands have it: a command is moved several times on its way, and the fewer bytes it
+    /// has, the faster.
+    rare: Option<Box<Rare>>,
     reply: PhantomData<fn() -> R>,
+}
+
+/// What few commands have.
+#[derive(Clone, Debug, Default)]
+struct Rare {
+    options: CmdOptions,
+    /// The script that the command names by its SHA-1.
+    script: Option<Script>,
 }
 
 /// What a caller may say about one call, beyond its words.
@@ -63,7 +71,7 @@ impl<R> Cmd<R> {
         for word in name.split_ascii_whitespace() {
             args.bulk(word.as_bytes());
         }
-        Self { facts: None, args, options: CmdOptions::default(), script: None, reply: PhantomData }
+        Self { facts: None, args, rare: None, reply: PhantomData }
     }
 
     /// A command that is known when the program is compiled: one of the table, or of [facts](Facts::new) of
@@ -83,7 +91,7 @@ impl<R> Cmd<R> {
             }
         };
         let facts = (!words_decide).then_some(facts);
-        Self { facts, args, options: CmdOptions::default(), script: None, reply: PhantomData }
+        Self { facts, args, rare: None, reply: PhantomData }
     }
 
     /// Appends an argument; see [`Arg`] for what it may be.
@@ -164,7 +172,7 @@ impl<R> Cmd<R> {
     /// Declares that running the command twice does no harm, so that it may be repeated when its reply was
     /// lost.
     pub fn idempotent(mut self) -> Self {
-        self.options.idempotent = true;
+        self.options_mut().idempotent = true;
         self
     }
 
@@ -188,38 +196,42 @@ impl<R> Cmd<R> {
     /// let job = job.timeout(Duration::from_secs(60));
     /// ```
     pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.options.timeout = Some(timeout);
+        self.options_mut().timeout = Some(timeout);
         self
     }
 
     /// How often this call is repeated at most when that is safe; default: the client's `retries`.
     pub fn retries(mut self, retries: u32) -> Self {
-        self.options.retries = Some(retries);
+        self.options_mut().retries = Some(retries);
         self
     }
 
     /// The same command, its reply read as another type.
     pub fn returning<S>(self) -> Cmd<S> {
-        let Self { facts, args, options, script, .. } = self;
-        Cmd { facts, args, options, script, reply: PhantomData }
+        let Self { facts, args, rare, .. } = self;
+        Cmd { facts, args, rare, reply: PhantomData }
+    }
+
+    fn options_mut(&mut self) -> &mut CmdOptions {
+        &mut self.rare.get_or_insert_default().options
     }
 
     /// Says which script the command names by its SHA-1.
     pub(crate) fn naming(mut self, script: Script) -> Self {
-        self.script = Some(script);
+        self.rare.get_or_insert_default().script = Some(script);
         self
     }
 
     /// The script that the command names by its SHA-1.
     #[inline]
     pub(crate) fn script(&self) -> Option<&Script> {
-        self.script.as_ref()
+        self.rare.as_ref()?.script.as_ref()
     }
 
     /// Puts the source of its script in place of the SHA-1. Whether there was one to put.
     #[cold]
     pub(crate) fn spell_out_script(&mut self) -> bool {
-        let Some(script) = self.script.take() else { return false };
+        let Some(script) = self.rare.as_mut().and_then(|rare| rare.script.take()) else { return false };
         let (facts, args) = script.spell_out(&self.args);
         (self.facts, self.args) = (Some(facts), args);
         true
@@ -248,9 +260,10 @@ impl<R> Cmd<R> {
     }
 
     /// What the caller said about this call.
+    #[inline]
     #[must_use]
     pub fn options(&self) -> CmdOptions {
-        self.options
+        self.rare.as_ref().map(|rare| rare.options).unwrap_or_default()
     }
 
     /// The words after encoding, and their number.
@@ -308,7 +321,7 @@ impl<R> Cmd<R> {
     /// Whether repeating the command after a lost reply does no harm: it only reads, or its caller said so.
     #[must_use]
     pub fn may_repeat(&self) -> bool {
-        self.options.idempotent || self.facts().is_repeatable()
+        self.options().idempotent || self.facts().is_repeatable()
     }
 
     /// `error`, which a server answered the command with, and what that says about the command: one that runs
@@ -334,14 +347,8 @@ pub(crate) fn name<'a>(mut words: impl Iterator<Item = &'a [u8]>) -> Cow<'static
 
 impl<R> Clone for Cmd<R> {
     fn clone(&self) -> Self {
-        let Self { facts, args, options, script, .. } = self;
-        Self {
-            facts: *facts,
-            args: args.clone(),
-            options: *options,
-            script: script.clone(),
-            reply: PhantomData,
-        }
+        let Self { facts, args, rare, .. } = self;
+        Self { facts: *facts, args: args.clone(), rare: rare.clone(), reply: PhantomData }
     }
 }
 

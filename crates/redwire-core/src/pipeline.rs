@@ -86,8 +86,8 @@ pub trait Slots {
     }
 }
 
-/// For so many bytes a pipeline has room from the beginning: some twenty small commands.
-const FIRST_ROOM: usize = 1024;
+/// For so many bytes a pipeline has room from the beginning: some hundred small commands.
+const FIRST_ROOM: usize = 4 * 1024;
 
 /// How many pipelines there were. Numbers begin anew after 2^32.
 static PIPELINES: AtomicU32 = AtomicU32::new(1);
@@ -509,7 +509,12 @@ impl<S: Slots> Slots for Vec<S> {
     type Out = Vec<S::Out>;
 
     fn fill(self, replies: &mut Replies) -> Result<Self::Out> {
-        self.into_iter().map(|slot| slot.fill(replies)).collect()
+        // To collect into a `Result` would have the list grow by and by.
+        let mut values = Vec::with_capacity(self.len());
+        for slot in self {
+            values.push(slot.fill(replies)?);
+        }
+        Ok(values)
     }
 
     fn add_attempted(&self, attempted: &mut Vec<u32>) {

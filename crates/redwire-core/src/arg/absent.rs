@@ -68,29 +68,29 @@ impl Args {
     /// The first place where a value is absent, though one must stand there.
     #[inline]
     pub(crate) fn missing(&self) -> Option<Absent> {
-        self.rare.as_ref()?.absences.missing
+        self.words.rare.as_ref()?.absences.missing
     }
 
     #[inline]
     fn gap(&self) -> Option<Absent> {
-        self.rare.as_ref()?.absences.gap
+        self.words.rare.as_ref()?.absences.gap
     }
 
     fn set_gap(&mut self, gap: Option<Absent>) {
-        if gap.is_some() || self.rare.is_some() {
-            self.rare.get_or_insert_default().absences.gap = gap;
+        if gap.is_some() || self.words.rare.is_some() {
+            self.words.rare.get_or_insert_default().absences.gap = gap;
         }
     }
 
     #[cold]
     fn miss(&mut self, absent: Absent) {
-        self.rare.get_or_insert_default().absences.missing.get_or_insert(absent);
+        self.words.rare.get_or_insert_default().absences.missing.get_or_insert(absent);
     }
 
     /// Takes note of a value without a word.
     #[cold]
     pub(super) fn note_none(&mut self) {
-        self.note_gap(Absent { place: self.count, what: What::Value });
+        self.note_gap(Absent { place: self.words.count, what: What::Value });
     }
 
     #[cold]
@@ -104,9 +104,9 @@ impl Args {
     /// Appends a value that must be there: [`Cmd::required`](crate::Cmd::required).
     #[inline]
     pub(crate) fn required(&mut self, write: impl FnOnce(&mut Self)) {
-        let place = self.count;
+        let place = self.words.count;
         write(self);
-        if self.count == place {
+        if self.words.count == place {
             self.miss(Absent { place, what: What::Value });
         }
     }
@@ -114,9 +114,9 @@ impl Args {
     /// Appends a part of a tuple, which must be there.
     #[inline]
     pub(super) fn part(&mut self, number: usize, part: &impl Arg) {
-        let place = self.count;
+        let place = self.words.count;
         part.write(self);
-        if self.count == place {
+        if self.words.count == place {
             self.miss(Absent { place, what: What::Part(number) });
         }
     }
@@ -127,9 +127,9 @@ impl Args {
         // The fewest words of an item that is there, and the first that is not.
         let (mut fewest, mut skipped) = (usize::MAX, None);
         for (index, item) in items.enumerate() {
-            let (place, gap) = (self.count, self.gap());
+            let (place, gap) = (self.words.count, self.gap());
             item.write(self);
-            match self.count - place {
+            match self.words.count - place {
                 0 => {
                     skipped.get_or_insert((place, index + 1));
                     self.set_gap(gap);
@@ -146,7 +146,7 @@ impl Args {
     /// Appends what `write` does, and gives how many words that is and where a value is absent among them.
     #[inline]
     fn observe(&mut self, write: impl FnOnce(&mut Self)) -> (usize, Option<Absent>) {
-        let (place, before) = (self.count, self.gap());
+        let (place, before) = (self.words.count, self.gap());
         if before.is_some() {
             self.set_gap(None);
         }
@@ -155,7 +155,7 @@ impl Args {
         if before.is_some() {
             self.set_gap(before);
         }
-        (self.count - place, gap)
+        (self.words.count - place, gap)
     }
 
     /// Appends a list whose items have their places: [`Cmd::any_places`](crate::Cmd::any_places).
@@ -174,7 +174,7 @@ impl Args {
             (1.., None) => {}
             (1.., Some(absent)) if absent.is_apart() => {}
             (_, Some(absent)) => self.miss(absent),
-            (_, None) => self.miss(Absent { place: self.count, what: What::Value }),
+            (_, None) => self.miss(Absent { place: self.words.count, what: What::Value }),
         }
     }
 

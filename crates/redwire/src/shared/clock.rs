@@ -29,7 +29,13 @@ use crate::shared::threads;
 thread_local! {
     /// The runtime of this thread whose time is that of the clients in it.
     static FOLLOWED: Cell<Option<Id>> = const { Cell::new(None) };
+
+    /// The last tick of the system's coarse clock that this thread saw, and the time when it saw it first.
+    static COARSE: Cell<Option<(coarsetime::Instant, Instant)>> = const { Cell::new(None) };
 }
+
+/// The longest tick that the coarse clocks of systems have.
+pub(crate) const LONGEST_TICK: Duration = Duration::from_millis(10);
 
 /// From now on the clients of this runtime go by its time. Only a runtime of one thread can pause its clock;
 /// the time of any other is the system's.
@@ -45,6 +51,25 @@ pub(crate) fn follow_runtime() {
 #[inline]
 pub(crate) fn now() -> Instant {
     FOLLOWED.get().map_or_else(Instant::now, now_in)
+}
+
+/// The time, or up to [`LONGEST_TICK`] earlier. To look at the clock exactly takes three times as long, which
+/// is a twelfth of all that a call costs where a thousand tasks share a connection.
+#[inline]
+pub(crate) fn about_now() -> Instant {
+    FOLLOWED.get().map_or_else(in_this_tick, now_in)
+}
+
+fn in_this_tick() -> Instant {
+    let tick = coarsetime::Instant::now_without_cache_update();
+    match COARSE.get() {
+        Some((seen, then)) if seen == tick => then,
+        _ => {
+            let now = Instant::now();
+            COARSE.set(Some((tick, now)));
+            now
+        }
+    }
 }
 
 /// How long ago `moment` was.

@@ -4,7 +4,7 @@
 use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use redwire_core::call::{self, Call};
 use redwire_core::cluster::Asking;
@@ -36,6 +36,9 @@ pub struct Request<'c, C: Call> {
     /// Its way through the cluster, or to a replica.
     routed: Routed<Client>,
 }
+
+/// A call that has so much time may end a tick of the system's coarse clock later.
+const ROUGH_FROM: Duration = Duration::from_secs(1);
 
 enum RequestState {
     Start,
@@ -157,10 +160,19 @@ impl<'c, C: Call> Request<'c, C> {
         if self.call.count() == 0 {
             return Ok(Some(Replies::default()));
         }
-        let now = clock::now();
+        let (options, timeout) = (self.call.options(), self.client.config().timeout());
+        let (now, begin) = match options.timeout.or(timeout) {
+            Some(limit) if limit < ROUGH_FROM => {
+                let now = clock::now();
+                (now, now)
+            }
+            _ => {
+                let now = clock::about_now();
+                (now, now + clock::LONGEST_TICK)
+            }
+        };
         if self.attempt.is_none() {
-            let (options, timeout) = (self.call.options(), self.client.config().timeout());
-            self.deadline = call::deadline(dispatch, options, timeout, now);
+            self.deadline = call::deadline(dispatch, options, timeout, begin);
         }
         let deadline = self.deadline;
         let has_several = self.client.cluster.is_some() | self.client.replicas.is_some();
