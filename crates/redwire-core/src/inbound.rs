@@ -31,6 +31,9 @@ pub struct Frames {
     rest_is_push: bool,
 }
 
+/// A frame of which so much has come is not moved without need.
+const LARGE: usize = 64 * 1024;
+
 /// Less room than this is not worth a read.
 const LEAST_ROOM: usize = 2 * 1024;
 
@@ -68,6 +71,10 @@ impl Inbound {
 
     fn make_room(&mut self) {
         let (len, capacity, missing) = (self.buffer.len(), self.buffer.capacity(), self.missing());
+        // The rest of a large value has its room: no more is made, for which all of it would be moved.
+        if len >= LARGE && (1..=capacity - len).contains(&missing) {
+            return;
+        }
         let is_growing = capacity >= MOST_RESERVED;
         if is_growing && capacity - len >= missing.clamp(1, ENOUGH_ROOM) {
             return;
