@@ -15,6 +15,8 @@ pub struct Inbound {
     buffer: BytesMut,
     finder: Finder,
     read_size: usize,
+    /// How much the next replies are likely to take, where those before took much.
+    expected: usize,
 }
 
 /// Whole frames that arrived together.
@@ -57,19 +59,33 @@ impl Inbound {
     #[must_use]
     pub fn new(read_size: usize, limits: Limits) -> Self {
         let read_size = read_size.max(LEAST_ROOM);
-        Self { buffer: BytesMut::with_capacity(read_size), finder: Finder::new(limits), read_size }
+        Self {
+            buffer: BytesMut::with_capacity(read_size),
+            finder: Finder::new(limits),
+            read_size,
+            expected: 0,
+        }
     }
 
     /// The buffer to append to, with room for the next read.
     #[inline]
     pub fn spare(&mut self) -> &mut BytesMut {
-        if self.buffer.capacity() - self.buffer.len() < self.missing().max(LEAST_ROOM) {
+        let wanted = if self.buffer.is_empty() { self.expected } else { self.finder.missing() };
+        if self.buffer.capacity() - self.buffer.len() < wanted.max(LEAST_ROOM) {
             self.make_room();
         }
         &mut self.buffer
     }
 
     fn make_room(&mut self) {
+        let expected = std::mem::take(&mut self.expected).max(self.read_size);
+        // From the front on, where the values before were dropped: what does not fit behind them would have to
+        // be moved there.
+        if self.buffer.is_empty()
+            && (self.buffer.try_reclaim(expected) || self.buffer.capacity() >= LEAST_ROOM)
+        {
+            return move_on(&mut self.buffer);
+        }
         let (len, capacity, missing) = (self.buffer.len(), self.buffer.capacity(), self.missing());
         // The rest of a large value has its room: no more is made, for which all of it would be moved.
         if len >= LARGE && (1..=capacity - len).contains(&missing) {
@@ -106,6 +122,14 @@ impl Inbound {
     #[must_use]
     pub fn missing(&self) -> usize {
         if self.buffer.is_empty() { 0 } else { self.finder.missing() }
+    }
+
+    /// How many bytes to read straight into [`spare`](Self::spare), where that is worth more than a read: what
+    /// is missing of a large value, or more of a list of which much has come.
+    #[inline]
+    #[must_use]
+    pub fn wanted(&self) -> usize {
+        if self.buffer.len() >= LARGE { self.finder.missing().max(LARGE) } else { self.missing() }
     }
 
     /// Whether no byte waits for the rest of its frame.
@@ -150,6 +174,7 @@ impl Inbound {
             return Ok(false);
         }
         frames.bytes = self.buffer.split_to(start).freeze();
+        self.expected = if start >= LARGE { start } else { 0 };
         if start > MOST_KEPT {
             // The memory of an unusually large reply goes with it.
             self.buffer = BytesMut::from(&self.buffer[..]);

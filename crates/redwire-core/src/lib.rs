@@ -84,7 +84,7 @@ pub use redwire_resp::ProtocolError;
 pub use replies::Replies;
 #[cfg(feature = "serde")]
 pub use reply::Struct;
-pub use reply::{Items, Lossy, Reader, Reply, ScanPage, Value};
+pub use reply::{Detach, Items, Lossy, Reader, Reply, ScanPage, Value};
 pub use run::Run;
 pub use script::{Invocation, Script};
 pub use transaction::{Atomic, TransactionOptions};

@@ -426,7 +426,7 @@ pub(crate) fn error_frame(line: &str) -> Bytes {
 }
 
 /// The length of the frame at the front. The frames were found whole, so there is one.
-fn frame_len(bytes: &[u8]) -> usize {
+pub(crate) fn frame_len(bytes: &[u8]) -> usize {
     let mut cursor = Cursor::new(bytes);
     match cursor.skip() {
         Ok(()) => cursor.position(),

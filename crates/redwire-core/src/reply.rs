@@ -13,6 +13,7 @@ mod collections;
 mod encode;
 mod page;
 mod scalars;
+mod shared;
 #[cfg(feature = "serde")]
 mod structs;
 mod text;
@@ -20,6 +21,8 @@ mod tuples;
 mod value;
 
 pub use page::ScanPage;
+pub use shared::Detach;
+use shared::ListMemory;
 #[cfg(feature = "serde")]
 pub use structs::Struct;
 pub use text::Lossy;
@@ -139,6 +142,9 @@ pub struct Reader<'a> {
     owner: Option<&'a Bytes>,
     start: usize,
     row: Option<Row>,
+    /// Where the list begins that was opened first, and what small values in it share.
+    list: Option<usize>,
+    memory: Option<ListMemory>,
 }
 
 /// A flat list, of which an item that is no list may be as many as a tuple has parts.
@@ -157,7 +163,8 @@ pub struct Items {
     left: Option<usize>,
 }
 
-/// A [`Bytes`] value smaller than this is copied, so that it does not keep a whole read buffer alive.
+/// A [`Bytes`] value smaller than this does not keep a whole read buffer alive: it is copied, or shares memory
+/// with the others of its list.
 const SHARED_FROM: usize = 4 * 1024;
 
 /// No list reserves more places than this on the server's word alone.
@@ -166,7 +173,7 @@ const MOST_RESERVED: usize = 1 << 20;
 impl<'a> Reader<'a> {
     #[inline]
     pub(crate) fn new(owner: &'a Bytes, start: usize) -> Self {
-        Self { cursor: Cursor::new(&owner[start..]), owner: Some(owner), start, row: None }
+        Self::over(Cursor::new(&owner[start..]), Some(owner), start)
     }
 
     /// Reads one value from a whole frame.
@@ -174,12 +181,17 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// As [`Reply::decode`]; malformed bytes are an [`ErrorKind::Protocol`].
     pub fn read<R: Reply>(frame: &'a [u8]) -> Result<R> {
-        R::decode(&mut Self { cursor: Cursor::new(frame), owner: None, start: 0, row: None })
+        R::decode(&mut Self::over(Cursor::new(frame), None, 0))
     }
 
     /// A reader of what lies between `start` and `end`.
     pub(crate) fn within(owner: &'a Bytes, start: usize, end: usize) -> Self {
-        Self { cursor: Cursor::new(&owner[start..end]), owner: Some(owner), start, row: None }
+        Self::over(Cursor::new(&owner[start..end]), Some(owner), start)
+    }
+
+    #[inline]
+    fn over(cursor: Cursor<'a>, owner: Option<&'a Bytes>, start: usize) -> Self {
+        Self { cursor, owner, start, row: None, list: None, memory: None }
     }
 
     /// How far the reader has come in its memory.
@@ -346,6 +358,9 @@ impl<'a> Reader<'a> {
     /// The server's error, or another kind of value.
     #[inline]
     pub fn items(&mut self) -> Result<Items> {
+        if self.list.is_none() {
+            self.list = Some(self.position());
+        }
         match self.head()? {
             Head::Array(len) | Head::Set(len) | Head::Push(len) => Ok(Items::new(len, 1)),
             Head::Map(len) => Ok(Items::new(len, 2)),
@@ -365,11 +380,18 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// `bytes`, which this reader gave out, as a value that may share its memory.
-    pub(crate) fn share(&self, bytes: &'a [u8]) -> Bytes {
-        match self.owner {
-            Some(owner) if bytes.len() >= SHARED_FROM => owner.slice_ref(bytes),
-            _ => Bytes::copy_from_slice(bytes),
+    /// `bytes`, which this reader gave out, as a value that may share its memory; see [`Detach`].
+    #[inline]
+    pub(crate) fn share(&mut self, bytes: &'a [u8]) -> Bytes {
+        let Some(owner) = self.owner else { return Bytes::copy_from_slice(bytes) };
+        match self.list {
+            _ if bytes.len() >= SHARED_FROM => owner.slice_ref(bytes),
+            Some(list) => {
+                let at = bytes.as_ptr().addr() - owner.as_ptr().addr();
+                let memory = self.memory.get_or_insert_with(|| ListMemory::new(owner, list));
+                memory.slice(owner, at, bytes.len())
+            }
+            None => Bytes::copy_from_slice(bytes),
         }
     }
 

@@ -270,9 +270,9 @@ pub use redwire_core::call::{Call, Piped};
 pub use redwire_core::callbacks::ResponseCallbacks;
 pub use redwire_core::handshake::Session;
 pub use redwire_core::{
-    Arg, Args, Atomic, AuthenticationFault, Batch, ClusterFault, Cmd, CmdOptions, ConnectionFault, Error,
-    ErrorKind, Invocation, Items, LockFault, Lossy, Outcome, Pipeline, Reader, Replies, Reply, Result, Run,
-    Script, SentinelFault, Slot, Slots, TransactionOptions, TrySlot, Value, cmd,
+    Arg, Args, Atomic, AuthenticationFault, Batch, ClusterFault, Cmd, CmdOptions, ConnectionFault, Detach,
+    Error, ErrorKind, Invocation, Items, LockFault, Lossy, Outcome, Pipeline, Reader, Replies, Reply, Result,
+    Run, Script, SentinelFault, Slot, Slots, TransactionOptions, TrySlot, Value, cmd,
 };
 pub use shared::credentials;
 pub use shared::events::{Event, EventKind};

@@ -31,7 +31,7 @@ impl Deref for Lossy {
 fn text<'a, T>(
     reader: &mut Reader<'a>,
     expected: &str,
-    take: impl FnOnce(&Reader<'a>, &'a [u8]) -> T,
+    take: impl FnOnce(&mut Reader<'a>, &'a [u8]) -> T,
 ) -> Result<T>
 where
     T: From<Vec<u8>>,
@@ -67,7 +67,7 @@ impl Reply for Vec<u8> {
 impl Reply for Bytes {
     const READS_ALL: bool = true;
 
-    /// The raw bytes; large ones share the memory they were read into.
+    /// The raw bytes; large ones, and those of a list, share memory (see [`Detach`](crate::Detach)).
     #[inline]
     fn decode(reader: &mut Reader<'_>) -> Result<Self> {
         text(reader, "bytes", |reader, bytes| reader.share(bytes))

@@ -491,7 +491,7 @@ impl Wire {
         let now = self.clock.take().unwrap_or_else(threads::now);
         let failed = |error| setup::io_error("reading", error);
         let limit = self.limit(deadline, now).map_err(failed)?;
-        let missing = self.inbound.missing();
+        let missing = self.inbound.wanted();
         if missing >= READ_APART && self.stream.is_plain() {
             let read = self.read_apart(missing, limit, now).map_err(failed)?;
             return if read == 0 { Err(self.ended()) } else { Ok(()) };
