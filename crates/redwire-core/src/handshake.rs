@@ -13,6 +13,8 @@
 //! `ROLE` is asked where sentinels have told which server it is, and `INFO replication` where it is not to be
 //! had. A connection that was used is made as new by a `RESET` ahead of the same words.
 
+mod greeting;
+
 use std::collections::VecDeque;
 use std::fmt;
 
@@ -25,6 +27,7 @@ use crate::error::{
 use crate::outbox::Outbox;
 use crate::reply::{Reader, Value};
 use crate::secret::Secret;
+use greeting::Greeting;
 
 /// The first exchange of a connection. Send what [`poll_transmit`](Self::poll_transmit) gives, hand every
 /// reply to [`handle_reply`](Self::handle_reply), until [`poll_done`](Self::poll_done) gives the session.
@@ -105,7 +108,7 @@ impl Handshake {
     #[must_use]
     pub fn again(config: &Config, credentials: Option<&Credentials>, protocol: Protocol) -> Self {
         let mut handshake = Self::silent();
-        handshake.queue(vec![(HandshakeStep::Reset, Cmd::new("RESET"))]);
+        handshake.queue(&[(HandshakeStep::Reset, Cmd::new("RESET"))]);
         handshake.introduce(config, credentials, protocol);
         handshake
     }
@@ -133,22 +136,24 @@ impl Handshake {
         let is_alone = matches!(config.deployment(), Deployment::Single(_));
         self.in_cluster = is_alone && config.has_alternatives();
         self.secrets.extend(credentials.map(|credentials| credentials.password().clone()));
+        self.outgoing.reserve(FIRST_BYTES);
+        self.steps.reserve(MOST_STEPS);
         let mut plain = introduction(config, credentials);
-        plain.extend(settings(config));
+        let settings_from = plain.len();
+        add_settings(&mut plain, config);
         if protocol == Protocol::Resp2 {
-            self.queue(plain);
+            self.queue(&plain);
         } else {
-            let mut first = vec![(HandshakeStep::Hello, hello(config, credentials))];
-            first.extend(settings(config));
-            self.queue(first);
+            self.queue(&[(HandshakeStep::Hello, hello(config, credentials))]);
+            self.queue(&plain[settings_from..]);
             (self.fallback, self.offered) = (Some(plain), true);
         }
     }
 
-    fn queue(&mut self, steps: Vec<(HandshakeStep, Cmd<Value>)>) {
+    fn queue(&mut self, steps: &[(HandshakeStep, Cmd<Value>)]) {
         for (step, cmd) in steps {
             self.outgoing.command(cmd.args());
-            self.steps.push_back(step);
+            self.steps.push_back(*step);
         }
     }
 
@@ -186,6 +191,11 @@ impl Handshake {
                 "the server answered what was not asked",
             ));
         };
+        if step == HandshakeStep::Hello
+            && let Some(greeting) = Greeting::read(frame)
+        {
+            return self.greet(greeting).map_err(|error| error.without(&self.secrets));
+        }
         match Reader::read::<Value>(frame) {
             Ok(answer) => self.handle_answer(step, &answer).map_err(|error| error.without(&self.secrets)),
             Err(error) => self.handle_refusal(step, error.without(&self.secrets)),
@@ -213,7 +223,11 @@ impl Handshake {
 
     fn handle_answer(&mut self, step: HandshakeStep, answer: &Value) -> Result<()> {
         match (step, answer) {
-            (HandshakeStep::Hello, _) => self.greet(answer),
+            (HandshakeStep::Hello, Value::Status(_) | Value::Null) if self.fall_back() => Ok(()),
+            (HandshakeStep::Hello, _) => {
+                let message = format!("expected a map in answer to HELLO, got {answer:?}");
+                Err(step.failed(Error::new(ErrorKind::Protocol, Outcome::NotSent, message)))
+            }
             (HandshakeStep::Role, _) => match role_word(answer) {
                 Some(word) => self.verify(word),
                 None => self.ask_info(),
@@ -254,50 +268,31 @@ impl Handshake {
         // What was sent along with HELLO may have failed for want of AUTH: it is all said again.
         self.ignored = self.steps.len();
         self.steps.clear();
-        self.queue(plain);
+        self.queue(&plain);
         true
     }
 
-    /// Reads what `HELLO` tells. A proxy may tell less than a server, and as the flat list that a map is in
-    /// RESP2. A server that tells nothing of the kind has no `HELLO`.
-    fn greet(&mut self, answer: &Value) -> Result<()> {
-        let (fields, spoken) = match answer {
-            Value::Map(fields) => {
-                (fields.iter().map(|(name, value)| (name, value)).collect(), Protocol::Resp3)
-            }
-            Value::Array(items) => {
-                let (pairs, _) = items.as_chunks();
-                let pairs: Vec<_> = pairs.iter().map(|[name, value]| (name, value)).collect();
-                (pairs, Protocol::Resp2)
-            }
-            Value::Status(_) | Value::Null if self.fall_back() => return Ok(()),
-            _ => {
-                let message = format!("expected a map in answer to HELLO, got {answer:?}");
-                return Err(HandshakeStep::Hello.failed(Error::new(
-                    ErrorKind::Protocol,
-                    Outcome::NotSent,
-                    message,
-                )));
-            }
-        };
-        let is_greeting = |name: &Value| {
-            matches!(name.as_str(), Some("server" | "version" | "proto" | "id" | "mode" | "role"))
-        };
+    /// Takes note of what `HELLO` tells. A proxy may tell less than a server. A server that tells nothing of
+    /// the kind, as the flat list that a map is in RESP2, has no `HELLO`.
+    fn greet(&mut self, greeting: Greeting<'_>) -> Result<()> {
+        let Greeting { spoken, fields } = greeting;
+        let is_greeting =
+            |name: &str| matches!(name, "server" | "version" | "proto" | "id" | "mode" | "role");
         if spoken == Protocol::Resp2 && !fields.iter().any(|(name, _)| is_greeting(name)) && self.fall_back()
         {
             return Ok(());
         }
         self.session.protocol = spoken;
         for (name, value) in fields {
-            match name.as_str() {
-                Some("proto") => match number(value) {
+            match name {
+                "proto" => match value.number() {
                     Some(2) => self.session.protocol = Protocol::Resp2,
                     Some(3) => self.session.protocol = Protocol::Resp3,
                     _ => {}
                 },
-                Some("version") => self.session.version = value.as_str().map(str::to_owned),
-                Some("id") => self.session.id = number(value),
-                Some("role") => value.as_str().map_or(Ok(()), |word| self.verify(word))?,
+                "version" => self.session.version = value.text().map(str::to_owned),
+                "id" => self.session.id = value.number(),
+                "role" => value.text().map_or(Ok(()), |word| self.verify(word))?,
                 _ => {}
             }
         }
@@ -309,7 +304,7 @@ impl Handshake {
         if self.verified {
             return Ok(());
         }
-        self.queue(vec![(HandshakeStep::Info, Cmd::new("INFO replication"))]);
+        self.queue(&[(HandshakeStep::Info, Cmd::new("INFO replication"))]);
         Ok(())
     }
 
@@ -357,11 +352,6 @@ fn wants_password(error: &Error) -> bool {
 
 fn is_lost(error: &Error) -> bool {
     matches!(error.kind(), ErrorKind::Connection(ConnectionFault::Closed | ConnectionFault::Reset))
-}
-
-/// A number, which some proxies write as text.
-fn number(value: &Value) -> Option<i64> {
-    value.as_i64().or_else(|| value.as_str()?.parse().ok())
 }
 
 /// What `INFO replication` says that the server is.
@@ -426,7 +416,7 @@ fn hello(config: &Config, credentials: Option<&Credentials>) -> Cmd<Value> {
 
 /// What `HELLO` says in one, in the words of RESP2.
 fn introduction(config: &Config, credentials: Option<&Credentials>) -> Vec<(HandshakeStep, Cmd<Value>)> {
-    let mut steps = Vec::new();
+    let mut steps = Vec::with_capacity(MOST_STEPS);
     if let Some(credentials) = credentials {
         steps.push((HandshakeStep::Auth, credentials.auth()));
     }
@@ -436,8 +426,7 @@ fn introduction(config: &Config, credentials: Option<&Credentials>) -> Vec<(Hand
     steps
 }
 
-fn settings(config: &Config) -> Vec<(HandshakeStep, Cmd<Value>)> {
-    let mut steps = Vec::new();
+fn add_settings(steps: &mut Vec<(HandshakeStep, Cmd<Value>)>, config: &Config) {
     for (attribute, value) in [("LIB-NAME", config.lib_name()), ("LIB-VER", config.lib_version())] {
         if let Some(value) = value {
             steps.push((HandshakeStep::SetInfo, Cmd::new("CLIENT SETINFO").arg(attribute).arg(value)));
@@ -452,8 +441,13 @@ fn settings(config: &Config) -> Vec<(HandshakeStep, Cmd<Value>)> {
     if role(config).is_some() {
         steps.push((HandshakeStep::Role, Cmd::new("ROLE")));
     }
-    steps
 }
+
+/// As many steps as there can be in one write.
+const MOST_STEPS: usize = 8;
+
+/// Room for what nearly all say in it.
+const FIRST_BYTES: usize = 256;
 
 /// The command and its answer.
 const RESET: &str = "RESET";

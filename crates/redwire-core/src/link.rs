@@ -838,11 +838,10 @@ impl<W: Clone> Link<W> {
     /// left.
     pub fn handle_lost(&mut self, error: &Error) {
         self.fail_order(error);
-        let not_sent = error.clone().with_outcome(Outcome::NotSent);
         while let Some(slot) = self.outside.pop_front() {
             match &mut self.slots[slot as usize] {
                 RequestSlot::Abandoned => self.release(slot),
-                place => fail(place, not_sent.clone(), &mut self.woken),
+                place => fail(place, error.clone().with_outcome(Outcome::NotSent), &mut self.woken),
             }
         }
         self.left = 0;
@@ -854,6 +853,9 @@ impl<W: Clone> Link<W> {
 
     /// Fails all that wait in the order.
     fn fail_order(&mut self, error: &Error) {
+        if self.order.is_empty() {
+            return;
+        }
         let not_sent = error.clone().with_outcome(Outcome::NotSent);
         let maybe = error.clone().with_outcome(Outcome::MaybeExecuted);
         while let Some(entry) = self.order.pop_front() {

@@ -72,6 +72,9 @@ pub(super) struct Wire {
     waits: Option<(Option<Instant>, Instant)>,
 }
 
+/// What is read at once at first. Most connections never get a larger reply, and an idle one should be cheap.
+const FIRST_SCRATCH: usize = 4 * 1024;
+
 /// The kernel takes this much from an idle connection without making the writer wait.
 pub(super) const WRITTEN_AT_ONCE: usize = 16 * 1024;
 
@@ -173,7 +176,7 @@ impl Wire {
             link: Link::new(setup::queue_limits(config), None).salted(fastrand::u64(..)),
             outbox: Outbox::default(),
             woken: Vec::new(),
-            scratch: vec![0; config.read_buffer_size()].into(),
+            scratch: vec![0; config.read_buffer_size().min(FIRST_SCRATCH)].into(),
             session: Session::default(),
             version: 0,
             broken: true,
@@ -498,8 +501,23 @@ impl Wire {
         }
         match self.stream.read(&mut self.scratch, limit, now) {
             Ok(0) => Err(self.ended()),
-            Ok(read) => self.stream.decode(&self.scratch[..read], self.inbound.spare()),
+            Ok(read) => {
+                let decoded = self.stream.decode(&self.scratch[..read], self.inbound.spare());
+                if read == self.scratch.len() {
+                    self.grow_scratch();
+                }
+                decoded
+            }
             Err(error) => Err(failed(error)),
+        }
+    }
+
+    /// A read filled it: there may be more to be read at once.
+    #[cold]
+    fn grow_scratch(&mut self) {
+        let most = self.target.config().read_buffer_size();
+        if self.scratch.len() < most {
+            self.scratch = vec![0; most.min(4 * self.scratch.len())].into();
         }
     }
 

@@ -35,8 +35,10 @@ pub(super) struct SharingDriverGuard(pub(super) Arc<SharingShared>, pub(super) u
 impl Drop for SharingDriverGuard {
     fn drop(&mut self) {
         // Where another has taken over, nothing ends.
-        let is_current = self.0.lock().number == self.1;
-        if is_current {
+        let state = self.0.lock();
+        let is_over = state.is_over(self.1);
+        drop(state);
+        if !is_over {
             self.0.end(SharingPhase::Undriven, &setup::runtime_ended());
         }
     }
