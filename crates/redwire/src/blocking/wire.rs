@@ -199,10 +199,7 @@ impl Wire {
     fn converse(&mut self, handshake: &mut Handshake, deadline: Instant) -> Result<()> {
         loop {
             if let Some(bytes) = handshake.poll_transmit() {
-                self.outbox.copy(&bytes);
-                while !self.outbox.is_empty() {
-                    self.write(Some(deadline))?;
-                }
+                self.say(&bytes, Some(deadline))?;
             }
             if let Some(session) = handshake.poll_done() {
                 self.session = session;
