@@ -15,7 +15,7 @@ use redwire_core::{Error, Outcome, Replies, Result};
 
 use super::connection::Connection;
 use super::stream::Socket;
-use super::wire::{Wire, WireWriter};
+use super::wire::{STALL, Wire, WireWriter};
 use crate::shared::setup;
 use crate::shared::sync::MutexGuard;
 use crate::shared::threads::{self, Thread};
@@ -85,9 +85,10 @@ impl Halves {
         self.reader.is_some() && self.failed.is_none()
     }
 
-    /// Whether the kernel has not taken all that there was to write.
-    pub(super) fn is_stalled(&self) -> bool {
-        self.writer.as_ref().is_some_and(|outgoing| !outgoing.outbox.is_empty())
+    /// When what the kernel did not take is to be offered again, if there is any.
+    pub(super) fn poll_retry(&self) -> Option<Instant> {
+        let is_stalled = self.writer.as_ref().is_some_and(|outgoing| !outgoing.outbox.is_empty());
+        is_stalled.then(|| threads::now() + STALL)
     }
 
     /// Why it has failed, once no thread has any part of it.

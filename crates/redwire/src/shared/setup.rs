@@ -4,7 +4,8 @@ use std::io;
 use std::sync::Arc;
 use std::time::Instant;
 
-use redwire_core::config::{Config, Deployment, Endpoint};
+use redwire_core::config::{Config, Deployment, Endpoint, Protocol};
+use redwire_core::handshake::Session;
 use redwire_core::inbound::Inbound;
 use redwire_core::link::QueueLimits;
 use redwire_core::pool::PoolLimits;
@@ -34,6 +35,18 @@ pub(crate) fn pool_limits(target: &Target) -> PoolLimits {
         backoff: config.reconnect_backoff(),
         fail_fast: config.has_alternatives(),
     }
+}
+
+/// The `version` of the credentials that a connection of subscriptions presented, if it presents others while
+/// it lives: there is a provider, and the server takes an `AUTH` from a subscribed connection (RESP3).
+pub(crate) fn renewed_version(config: &Config, session: &Session, version: u64) -> Option<u64> {
+    let renews = config.credential_provider().is_some() && session.protocol == Protocol::Resp3;
+    renews.then_some(version)
+}
+
+/// Whether a pool is to be looked after while no caller uses it.
+pub(crate) fn wants_upkeep(config: &Config) -> bool {
+    config.min_idle_connections() > 0 || config.idle_timeout().is_some() || config.max_lifetime().is_some()
 }
 
 /// Whether this program was built with all that `config` asks for.

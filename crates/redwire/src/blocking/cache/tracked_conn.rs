@@ -16,7 +16,6 @@ use redwire_core::{Error, Outcome, Replies, Result};
 use crate::blocking::connection::Connection;
 use crate::blocking::drive::{self, Driven, Halves};
 use crate::blocking::pool::Pool;
-use crate::blocking::wire::STALL;
 use crate::shared::service::Follower;
 use crate::shared::setup;
 use crate::shared::sync::{Mutex, MutexGuard};
@@ -232,10 +231,8 @@ impl TrackedShared {
             state = drive::write(self, state, woken, me);
         }
         let tick = state.driven.combiner.poll_timeout();
-        // What the kernel did not take is offered again.
-        let stalled = state.driven.halves.as_ref().is_some_and(Halves::is_stalled);
-        let again = stalled.then(|| threads::now() + STALL);
-        let until = tick.into_iter().chain(again).chain(state.keeper.expires()).min();
+        let retry = state.driven.halves.as_ref().and_then(Halves::poll_retry);
+        let until = tick.into_iter().chain(retry).chain(state.keeper.expires()).min();
         let mut came = false;
         let mut state = drive::read(self, state, woken, me, |wire| {
             let read = wire.receive_frames(until);

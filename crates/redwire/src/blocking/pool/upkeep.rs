@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::PoolShared;
 use crate::shared::owner::PerProcess;
+use crate::shared::setup;
 use crate::shared::threads::{self, Thread};
 
 /// The thread that looks after a pool. It ends with the pool.
@@ -17,9 +18,7 @@ const LOOK: Duration = Duration::from_millis(100);
 impl Upkeep {
     /// Looks after the pool from now on, if its options have it do anything by itself.
     pub(super) fn start(shared: &PoolShared) -> Option<Self> {
-        let config = shared.target.config();
-        let timed = config.idle_timeout().is_some() || config.max_lifetime().is_some();
-        if !timed && config.min_idle_connections() == 0 {
+        if !setup::wants_upkeep(shared.target.config()) {
             return None;
         }
         let pool = shared.this.clone();

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Instant;
 
-use redwire_core::config::{Config, Endpoint, Protocol};
+use redwire_core::config::{Config, Endpoint};
 use redwire_core::keeper::WhenToConnect;
 use redwire_core::pubsub::{self, ConnId};
 use redwire_core::{Error, Outcome, Result};
@@ -20,7 +20,7 @@ use crate::blocking::cluster::Nodes;
 use crate::blocking::connection::Connection;
 use crate::blocking::drive::Halves;
 use crate::blocking::health::Health;
-use crate::blocking::wire::{STALL, fetch};
+use crate::blocking::wire::fetch;
 use crate::shared::credentials::{self, VersionedCredentials};
 use crate::shared::events::EventKind;
 use crate::shared::service::Follower;
@@ -200,10 +200,9 @@ impl PubSubProcess {
         state = self.renew(state, conn, now);
         state = self.flush(state, conn);
         let Some(slot) = state.slot(conn) else { return state };
-        // What the kernel did not take is offered again.
-        let stalled = slot.link.as_ref().is_some_and(|link| link.halves.is_stalled()).then_some(now + STALL);
+        let retry = slot.link.as_ref().and_then(|link| link.halves.poll_retry());
         let (has_worker, is_vacant) = (slot.has_worker, slot.is_vacant());
-        let mut until = deadline.into_iter().chain(stalled).min();
+        let mut until = deadline.into_iter().chain(retry).min();
         if state.reads(conn) {
             let tick = state.machine.poll_timeout(conn);
             return self.read(state, conn, until.into_iter().chain(tick).min());
@@ -396,13 +395,14 @@ impl PubSubProcess {
 
     fn handle_connected(&self, conn: ConnId, mut connection: Box<Connection>) {
         let wire = connection.wire_mut().ok_or_else(setup::closed_client);
-        let (parts, version) = match wire.and_then(|wire| Ok((wire.split()?, wire.version()))) {
-            Ok(parts) => parts,
+        let split = wire.and_then(|wire| {
+            let version = setup::renewed_version(self.config(), wire.session(), wire.version());
+            Ok((wire.split()?, version))
+        });
+        let (parts, version) = match split {
+            Ok(split) => split,
             Err(error) => return self.handle_failed(conn, error),
         };
-        let renews = self.config().credential_provider().is_some()
-            && connection.session().is_some_and(|session| session.protocol == Protocol::Resp3);
-        let version = renews.then_some(version);
         let mut state = self.lock();
         let PubSubState { machine, slots, .. } = &mut *state;
         let Some(slot) = slots.iter_mut().find(|slot| slot.conn == conn) else { return };

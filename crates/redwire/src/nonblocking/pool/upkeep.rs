@@ -10,14 +10,11 @@ use tokio::runtime::{self, Handle};
 use super::attempt::ConnectAttempt;
 use super::{Pool, PoolShared};
 use crate::shared::clock::{self, Timer};
+use crate::shared::setup;
 
 /// Looks after `pool`, unless a task does already.
 pub(super) fn start(pool: &Pool) {
-    let config = pool.config();
-    let wanted = config.min_idle_connections() > 0
-        || config.idle_timeout().is_some()
-        || config.max_lifetime().is_some();
-    if !wanted {
+    if !setup::wants_upkeep(pool.config()) {
         return;
     }
     let Ok(runtime) = Handle::try_current() else { return };

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
-use redwire_core::config::Protocol;
 use redwire_core::inbound::Frames;
 use redwire_core::keeper::WhenToConnect;
 use redwire_core::outbox::Outbox;
@@ -241,8 +240,7 @@ impl<'a> Reconnecting for PubSubDriver<'a> {
     }
 
     fn handle_connected(&mut self, wire: &Wire) -> bool {
-        let renews = self.target.config().credential_provider().is_some();
-        self.version = (renews && wire.session.protocol == Protocol::Resp3).then_some(wire.version);
+        self.version = setup::renewed_version(self.target.config(), &wire.session, wire.version);
         (self.renewal, self.began) = (None, None);
         let mut state = self.shared.lock();
         if state.is_over(self.number) {
