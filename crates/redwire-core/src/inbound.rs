@@ -79,8 +79,8 @@ impl Inbound {
 
     fn make_room(&mut self) {
         let expected = std::mem::take(&mut self.expected).max(self.read_size);
-        // From the front on, where the values before were dropped: what does not fit behind them would have to
-        // be moved there.
+        // From the front on, where the values before were dropped: what does not fit behind them would have
+        // to be moved there.
         if self.buffer.is_empty()
             && (self.buffer.try_reclaim(expected) || self.buffer.capacity() >= LEAST_ROOM)
         {
@@ -124,8 +124,8 @@ impl Inbound {
         if self.buffer.is_empty() { 0 } else { self.finder.missing() }
     }
 
-    /// How many bytes to read straight into [`spare`](Self::spare), where that is worth more than a read: what
-    /// is missing of a large value, or more of a list of which much has come.
+    /// How many bytes to read straight into [`spare`](Self::spare), where that is worth more than a read:
+    /// what is missing of a large value, or more of a list of which much has come.
     #[inline]
     #[must_use]
     pub fn wanted(&self) -> usize {

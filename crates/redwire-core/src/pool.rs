@@ -29,8 +29,8 @@ use std::panic::Location;
 use std::time::Instant;
 
 use crate::backoff::jitter_around;
-use crate::error::{Error, Result};
-use crate::outage::{Outage, Turn};
+use crate::error::{ConnectionFault, Error, ErrorKind, Outcome, Result};
+use crate::outage::{self, Outage, Turn};
 
 pub use acquire_limit::{AcquireLimit, WhenExhausted};
 pub use limits::PoolLimits;
@@ -392,6 +392,8 @@ impl<C, W: Clone> Pool<C, W> {
         if epoch != self.epoch {
             // The server was left.
         } else if !answered && lived < self.limits.backoff.cap() {
+            // It was connected. What its first user heard of it does not say that no other can be had.
+            let error = if outage::heals(&error) { error } else { given_up(error) };
             return self.fail(made, error, now, random);
         } else if self.is_newer_than_failure(made) {
             self.outage.handle_connected();
@@ -563,6 +565,13 @@ impl<C, W: Clone> Pool<C, W> {
     pub fn is_drained(&self) -> bool {
         self.closed && self.size() == 0
     }
+}
+
+/// What is told of a connection that was given up because of `error`.
+#[cold]
+fn given_up(error: Error) -> Error {
+    let message = "the connection before was given up";
+    Error::new(ErrorKind::Connection(ConnectionFault::Reset), Outcome::NotSent, message).with_source(error)
 }
 
 #[cfg(test)]

@@ -163,8 +163,8 @@ pub struct Items {
     left: Option<usize>,
 }
 
-/// A [`Bytes`] value smaller than this does not keep a whole read buffer alive: it is copied, or shares memory
-/// with the others of its list.
+/// A [`Bytes`] value smaller than this does not keep a whole read buffer alive: it is copied, or shares
+/// memory with the others of its list.
 const SHARED_FROM: usize = 4 * 1024;
 
 /// No list reserves more places than this on the server's word alone.

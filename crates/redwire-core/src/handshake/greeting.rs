@@ -1,5 +1,5 @@
-//! The answer to `HELLO`: a map, or the flat list that it is in RESP2. This file must not know what its fields
-//! mean.
+//! The answer to `HELLO`: a map, or the flat list that it is in RESP2. This file must not know what its
+//! fields mean.
 
 use redwire_resp::{Cursor, Head, Len};
 
@@ -83,7 +83,8 @@ mod tests {
 
     #[test]
     fn fields_are_read_from_maps_and_flat_lists_whole_or_streamed() {
-        let fields = "$5\r\nproto\r\n:3\r\n+version\r\n$5\r\n8.0.0\r\n$7\r\nmodules\r\n*1\r\n+x\r\n$2\r\nid\r\n$2\r\n42\r\n";
+        let fields = "$5\r\nproto\r\n:3\r\n+version\r\n$5\r\n8.0.0\r\n\
+                      $7\r\nmodules\r\n*1\r\n+x\r\n$2\r\nid\r\n$2\r\n42\r\n";
         for (begin, end, spoken) in [
             ("%4\r\n", "", Protocol::Resp3),
             ("%?\r\n", ".\r\n", Protocol::Resp3),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::backoff::Backoff;
-use crate::error::{AuthenticationFault, ConnectionFault, ErrorKind, Outcome};
+use crate::error::AuthenticationFault;
 
 mod connecting;
 mod model;

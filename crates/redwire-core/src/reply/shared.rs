@@ -58,10 +58,10 @@ impl ListMemory {
 
 /// Values that may share memory with others.
 ///
-/// A [`Bytes`] in a reply is a slice of memory that lives until its last slice is dropped. What one keeps alive
-/// is at most:
-/// - a value of 4 KiB or more: the memory that its reply was read into, which is 4 MiB, or the reply where that
-///   is larger;
+/// A [`Bytes`] in a reply is a slice of memory that lives until its last slice is dropped. What one keeps
+/// alive is at most:
+/// - a value of 4 KiB or more: the memory that its reply was read into, which is 4 MiB, or the reply where
+///   that is larger;
 /// - a smaller one in a list or a map: 4 MiB where 64 KiB to 4 MiB of replies came together; else 64 KiB, or
 ///   the list where that is smaller;
 /// - any other: nothing but itself.

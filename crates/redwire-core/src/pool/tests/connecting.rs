@@ -141,6 +141,21 @@ fn a_connection_that_is_lost_before_it_served_is_one_more_failure() {
 }
 
 #[test]
+fn what_the_first_user_of_a_connection_heard_does_not_turn_others_away() {
+    let mut scene = Scene::new(LIMITS);
+    let (permit, _) = scene.connected();
+    let nonsense = Error::new(ErrorKind::Protocol, Outcome::MaybeExecuted, "expected a length");
+    scene.pool.handle_lost(permit, false, nonsense, scene.now, 0);
+    // It is one failure, so the next attempt comes after a pause; a caller waits for it.
+    let claim = scene.queued(1);
+    assert!(scene.may_connect().is_none());
+    scene.later(PAUSE);
+    let permit = scene.may_connect().expect("the right to connect");
+    scene.connect(permit);
+    scene.granted(claim);
+}
+
+#[test]
 fn each_that_is_lost_before_it_served_makes_the_pause_longer() {
     let backoff = Backoff::exponential(PAUSE, PAUSE * 8);
     let mut scene = Scene::new(PoolLimits { backoff, ..LIMITS });

@@ -161,18 +161,12 @@ impl<'c, C: Call> Request<'c, C> {
             return Ok(Some(Replies::default()));
         }
         let (options, timeout) = (self.call.options(), self.client.config().timeout());
-        let (now, begin) = match options.timeout.or(timeout) {
-            Some(limit) if limit < ROUGH_FROM => {
-                let now = clock::now();
-                (now, now)
-            }
-            _ => {
-                let now = clock::about_now();
-                (now, now + clock::LONGEST_TICK)
-            }
+        let (now, earlier) = match options.timeout.or(timeout) {
+            Some(limit) if limit < ROUGH_FROM => (clock::now(), Duration::ZERO),
+            _ => clock::about_now(),
         };
         if self.attempt.is_none() {
-            self.deadline = call::deadline(dispatch, options, timeout, begin);
+            self.deadline = call::deadline(dispatch, options, timeout, now + earlier);
         }
         let deadline = self.deadline;
         let has_several = self.client.cluster.is_some() | self.client.replicas.is_some();
