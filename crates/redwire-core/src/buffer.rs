@@ -16,6 +16,7 @@ const KEPT_BYTES: usize = 4 * 1024;
 const FIRST_BYTES: usize = 256;
 
 thread_local! {
+    #[allow(clippy::vec_box, reason = "the box is what a command takes and gives back")]
     static SPARE: RefCell<Vec<Box<Words>>> = const { RefCell::new(Vec::new()) };
 }
 
