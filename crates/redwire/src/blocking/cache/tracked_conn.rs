@@ -14,7 +14,7 @@ use redwire_core::link::{Combiner, CombinerEnd, Link};
 use redwire_core::{Error, Outcome, Replies, Result};
 
 use crate::blocking::connection::Connection;
-use crate::blocking::drive::{self, Driven, Halves};
+use crate::blocking::drive::{self, Driven, Halves, Machine};
 use crate::blocking::pool::Pool;
 use crate::shared::service::Follower;
 use crate::shared::setup;
@@ -96,7 +96,7 @@ impl TrackedConn {
         if state.driven.halves.is_none() {
             return Err(Error::closed_by_peer(Outcome::NotSent));
         }
-        drive::exchange(&*self.shared, state, call, deadline)
+        drive::exchange(&self.shared.as_ref(), state, call, deadline)
     }
 
     /// Has the connection tried again, if there is none and nothing is being done about it.
@@ -193,7 +193,7 @@ impl TrackedShared {
                 // A caller still writes; it wakes this thread when it has ended.
                 state.driven.combiner.poll_woken(&mut woken);
                 drop(state);
-                drive::wake(&mut woken, &me);
+                drive::wake(&mut woken, Some(&me));
                 threads::park();
                 state = self.lock();
                 continue;
@@ -211,7 +211,7 @@ impl TrackedShared {
         state.driven.combiner.poll_woken(&mut woken);
         let closed = state.keeper.is_closed();
         drop(state);
-        drive::wake(&mut woken, &me);
+        drive::wake(&mut woken, Some(&me));
         if let Some(mut connection) = connection
             && let Some(wire) = connection.wire_mut()
             && !closed
@@ -228,13 +228,13 @@ impl TrackedShared {
             return self.end(state, error);
         }
         if state.driven.combiner.poll_writer() {
-            state = drive::write(self, state, woken, me);
+            state = drive::write(&self, state, woken, Some(me));
         }
         let tick = state.driven.combiner.poll_timeout();
         let retry = state.driven.halves.as_ref().and_then(Halves::poll_retry);
         let until = tick.into_iter().chain(retry).chain(state.keeper.expires()).min();
         let mut came = false;
-        let mut state = drive::read(self, state, woken, me, |wire| {
+        let mut state = drive::read(&self, state, woken, Some(me), |wire| {
             let read = wire.receive_frames(until);
             came = !read.as_ref().is_err_and(Error::is_timeout);
             read
@@ -265,7 +265,7 @@ impl TrackedShared {
     /// Gives the connection up, on the thread that reads it.
     fn end<'s>(&'s self, state: Locked<'s>, error: Error) -> Locked<'s> {
         drop(state);
-        drive::Shared::handle_failed(self, &error);
+        drive::Shared::handle_failed(&self, &error);
         let mut state = self.lock();
         state.fail(error.clone());
         state.driven.combiner.handle_read(Err(error));
@@ -274,7 +274,7 @@ impl TrackedShared {
 
     /// There is no connection, for now.
     fn handle_down(&self, error: &Error) {
-        drive::Shared::handle_failed(self, error);
+        drive::Shared::handle_failed(&self, error);
         let error = self.pool.target().locate(error.clone());
         self.lock().keeper.handle_failed(error, threads::now(), fastrand::u64(..));
     }
@@ -294,15 +294,22 @@ impl TrackedShared {
     }
 }
 
-impl drive::Shared for TrackedShared {
+impl<'s> drive::SharedByCalls<'s> for &'s TrackedShared {
+    #[inline]
+    fn combiner(state: &mut TrackedState) -> &mut Combiner<Thread> {
+        &mut state.driven.combiner
+    }
+}
+
+impl<'s> drive::Shared<'s> for &'s TrackedShared {
     type State = TrackedState;
 
-    fn lock(&self) -> Locked<'_> {
-        self.lock()
+    fn lock(&self) -> Locked<'s> {
+        TrackedShared::lock(self)
     }
 
-    fn driven(state: &mut TrackedState) -> &mut Driven {
-        &mut state.driven
+    fn parts<'m>(&self, state: &'m mut TrackedState) -> (impl Machine, Option<&'m mut Halves>) {
+        (&mut state.driven.combiner, state.driven.halves.as_mut())
     }
 
     /// Before replies are handed out: what came ahead of one must count for the caller that reads it.

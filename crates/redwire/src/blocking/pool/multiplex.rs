@@ -14,10 +14,10 @@ use redwire_core::{Replies, Result};
 
 use super::place::PoolPlace;
 use super::process::PoolProcess;
-use crate::blocking::drive::{self, Driven, Halves};
+use crate::blocking::drive::{self, Driven, Halves, Machine};
 use crate::shared::sync::atomic::{AtomicBool, Ordering};
 use crate::shared::sync::{Mutex, MutexGuard};
-use crate::shared::threads;
+use crate::shared::threads::{self, Thread};
 
 /// From so many connections in use on, calls share one. Below that one for each is as fast, and keeps calls
 /// out of each other's way; measured with 1 to 64 threads.
@@ -169,20 +169,27 @@ struct SharedCalls<'a> {
     process: &'a PoolProcess,
 }
 
-impl drive::Shared for SharedCalls<'_> {
+impl<'a> drive::Shared<'a> for SharedCalls<'a> {
     type State = MultiplexState;
 
     #[inline]
-    fn lock(&self) -> MutexGuard<'_, MultiplexState> {
+    fn lock(&self) -> MutexGuard<'a, MultiplexState> {
         self.multiplex.lock()
     }
 
     #[inline]
-    fn driven(state: &mut MultiplexState) -> &mut Driven {
-        &mut state.driven
+    fn parts<'m>(&self, state: &'m mut MultiplexState) -> (impl Machine, Option<&'m mut Halves>) {
+        (&mut state.driven.combiner, state.driven.halves.as_mut())
     }
 
-    fn release_duty(&self, state: MutexGuard<'_, MultiplexState>) {
+    fn release_duty(&self, state: MutexGuard<'a, MultiplexState>) {
         self.multiplex.release_duty(self.process, state);
+    }
+}
+
+impl<'a> drive::SharedByCalls<'a> for SharedCalls<'a> {
+    #[inline]
+    fn combiner(state: &mut MultiplexState) -> &mut Combiner<Thread> {
+        &mut state.driven.combiner
     }
 }

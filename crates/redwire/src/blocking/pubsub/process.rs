@@ -2,23 +2,26 @@
 //! wait.
 //!
 //! There are three duties, each with one holder at most: to read, to write, and to connect. A thread that
-//! waits takes what is vacant, does it for all, and on leaving calls another to it. In a cluster each
-//! connection has a thread that has its duties for good ([`shard_channels`]). What is said and heard is
-//! decided in the core's `PubSub`. A child of the process never waits for its lock, which a thread may hold
-//! that the child has not.
+//! waits takes what is vacant, does it for all (see [`drive`]), and on leaving calls another to it. In a
+//! cluster each connection has a thread that has its duties for good ([`shard_channels`]). What is said and
+//! heard is decided in the core's `PubSub`. A child of the process never waits for its lock, which a thread
+//! may hold that the child has not.
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Instant;
 
 use redwire_core::config::{Config, Endpoint};
+use redwire_core::inbound::Frames;
 use redwire_core::keeper::WhenToConnect;
+use redwire_core::outbox::Outbox;
 use redwire_core::pubsub::{self, ConnId};
 use redwire_core::{Error, Outcome, Result};
 
 use crate::blocking::cluster::Nodes;
 use crate::blocking::connection::Connection;
-use crate::blocking::drive::Halves;
+use crate::blocking::drive::{self, Halves, Machine};
 use crate::blocking::health::Health;
 use crate::blocking::wire::fetch;
 use crate::shared::credentials::{self, VersionedCredentials};
@@ -61,8 +64,7 @@ struct DriverSlot {
     link: Option<OpenConn>,
     /// Whether a thread makes a connection.
     connecting: bool,
-    /// How many reads gave anything.
-    received: u64,
+    heard: Heard,
     /// Whether there is a thread that has all duties for good; and the thread, while it sleeps.
     has_worker: bool,
     worker: Option<Thread>,
@@ -73,6 +75,13 @@ struct OpenConn {
     halves: Halves,
     /// The version of the credentials that were presented, where a live connection takes others.
     version: Option<u64>,
+}
+
+/// What came over the connections of a slot.
+#[derive(Default)]
+struct Heard {
+    /// How many reads gave anything.
+    received: u64,
     /// When something came for which a thread waited, until there is no more to be read. What was there
     /// before a thread looked for it may have come at any time.
     came: Option<Instant>,
@@ -278,38 +287,16 @@ impl PubSubProcess {
 
     /// Reads once, for all.
     fn read<'s>(&'s self, mut state: Locked<'s>, conn: ConnId, until: Option<Instant>) -> Locked<'s> {
-        let Some(mut connection) = state.link(conn).and_then(|link| link.halves.take_reader()) else {
-            return state;
-        };
-        wake(state);
-        let wire = connection.wire_mut().ok_or_else(setup::closed_client);
-        let mut waits = false;
-        let read = wire.and_then(|wire| {
-            waits = !wire.has_unread()?;
-            wire.listen(until)
+        let driven = DrivenConn { process: self, conn, waited: Cell::default() };
+        let mut woken = state.poll_woken();
+        let mut state = drive::read(&driven, state, &mut woken, None, |wire| {
+            let waits = !wire.has_unread()?;
+            let read = wire.listen(until);
+            driven.waited.set(waits.then(threads::now));
+            read
         });
-        let now = threads::now();
-        let mut state = self.lock();
-        let PubSubState { machine, slots, .. } = &mut *state;
-        let Some(slot) = slots.iter_mut().find(|slot| slot.conn == conn) else { return state };
-        if let Some(came) = slot.link.as_mut().and_then(|link| link.came.take_if(|_| waits)) {
-            machine.handle_quiet(conn, came);
-        }
-        let handled = read.and_then(|frames| match frames {
-            None => Ok(()),
-            Some(frames) => {
-                slot.received += 1;
-                if let Some(link) = slot.link.as_mut().filter(|_| waits) {
-                    link.came = Some(now);
-                }
-                machine.handle_frames(conn, frames, now)
-            }
-        });
-        if let Some(error) = machine.poll_refused(conn) {
+        if let Some(error) = state.machine.poll_refused(conn) {
             self.tell_refused(error);
-        }
-        if let Some(link) = &mut slot.link {
-            link.halves.put_reader(connection, handled);
         }
         state.take_failed();
         state
@@ -328,30 +315,16 @@ impl PubSubProcess {
 
     /// Writes what the server is to be told, unless a thread does already.
     fn flush<'s>(&'s self, mut state: Locked<'s>, conn: ConnId) -> Locked<'s> {
-        loop {
-            let PubSubState { machine, slots, .. } = &mut *state;
-            let Some(link) = link_of(slots, conn) else { return state };
-            let Some(mut outgoing) = link.halves.take_writer() else { return state };
-            if outgoing.outbox.is_empty() {
-                machine.poll_transmit(conn, &mut outgoing.outbox);
+        let driven = DrivenConn { process: self, conn, waited: Cell::default() };
+        while state.wants_writer(conn) {
+            let mut woken = state.poll_woken();
+            state = drive::write(&driven, state, &mut woken, None);
+            if state.link(conn).is_some_and(|link| link.halves.is_stalled()) {
+                break;
             }
-            if outgoing.outbox.is_empty() {
-                link.halves.put_writer(outgoing, Ok(()));
-                return state;
-            }
-            wake(state);
-            let (_, written) = outgoing.write();
-            let is_whole = written.is_ok() && outgoing.outbox.is_empty();
-            state = self.lock();
-            if let Some(link) = state.link(conn) {
-                link.halves.put_writer(outgoing, written);
-                if is_whole {
-                    continue;
-                }
-            }
-            state.take_failed();
-            return state;
         }
+        state.take_failed();
+        state
     }
 
     /// Has a thread make a connection: the caller that waits may not have the time.
@@ -412,7 +385,8 @@ impl PubSubProcess {
             return;
         }
         machine.handle_connected(conn, threads::now());
-        slot.link = Some(OpenConn { halves: Halves::new(connection, parts), version, came: None });
+        slot.heard.came = None;
+        slot.link = Some(OpenConn { halves: Halves::new(connection, parts), version });
         let state = self.flush(state, conn);
         release_duties(state);
     }
@@ -425,6 +399,70 @@ impl PubSubProcess {
         let error = slot.target.locate(error);
         state.machine.handle_failed(conn, error, threads::now(), fastrand::u64(..));
         release_duties(state);
+    }
+}
+
+/// One connection, as a thread drives it.
+struct DrivenConn<'p> {
+    process: &'p PubSubProcess,
+    conn: ConnId,
+    /// When something came, or the time was over, if the thread waited for that.
+    waited: Cell<Option<Instant>>,
+}
+
+impl<'p> drive::Shared<'p> for DrivenConn<'p> {
+    type State = PubSubState;
+
+    fn lock(&self) -> Locked<'p> {
+        self.process.lock()
+    }
+
+    fn parts<'m>(&self, state: &'m mut PubSubState) -> (impl Machine, Option<&'m mut Halves>) {
+        let (conn, waited) = (self.conn, self.waited.get());
+        let (heard, link) = match state.slots.iter_mut().find(|slot| slot.conn == conn) {
+            Some(slot) => (Some(&mut slot.heard), slot.link.as_mut()),
+            None => (None, None),
+        };
+        let machine = ConnMachine { machine: &mut state.machine, conn, heard, waited };
+        (machine, link.map(|link| &mut link.halves))
+    }
+
+    fn release_duty(&self, mut state: Locked<'p>) {
+        state.take_failed();
+        release_duties(state);
+    }
+}
+
+/// What is heard and said on one connection.
+struct ConnMachine<'s> {
+    machine: &'s mut PubSubMachine,
+    conn: ConnId,
+    heard: Option<&'s mut Heard>,
+    waited: Option<Instant>,
+}
+
+impl Machine for ConnMachine<'_> {
+    fn poll_transmit(&mut self, outbox: &mut Outbox) {
+        if outbox.is_empty() {
+            self.machine.poll_transmit(self.conn, outbox);
+        }
+    }
+
+    fn handle_written(&mut self, _: usize, _: Result<()>) {}
+
+    fn handle_read(&mut self, read: Result<Option<&mut Frames>>) -> Result<()> {
+        let Some(heard) = &mut self.heard else { return read.map(drop) };
+        if let Some(came) = heard.came.take_if(|_| self.waited.is_some()) {
+            self.machine.handle_quiet(self.conn, came);
+        }
+        let Some(frames) = read? else { return Ok(()) };
+        heard.received += 1;
+        heard.came = self.waited.or(heard.came);
+        self.machine.handle_frames(self.conn, frames, threads::now())
+    }
+
+    fn poll_woken(&mut self, woken: &mut Vec<Thread>) {
+        self.machine.poll_woken(woken);
     }
 }
 
@@ -445,7 +483,8 @@ impl Follower for PubSubProcess {
 
 impl DriverSlot {
     fn new(conn: ConnId, target: Arc<Target>) -> Self {
-        Self { conn, target, link: None, connecting: false, received: 0, has_worker: false, worker: None }
+        let heard = Heard::default();
+        Self { conn, target, link: None, connecting: false, heard, has_worker: false, worker: None }
     }
 
     /// Whether there is something to read, and no thread that does.
@@ -508,6 +547,12 @@ impl PubSubState {
             && self.machine.is_wanted(ConnId::MAIN)
     }
 
+    /// Whether there is something to write, and no thread that does.
+    fn wants_writer(&mut self, conn: ConnId) -> bool {
+        let Some(link) = link_of(&mut self.slots, conn) else { return false };
+        link.halves.may_write() && (link.halves.is_stalled() || self.machine.wants_transmit(conn))
+    }
+
     /// Whether there is something to read, and no thread that does.
     fn reads(&self, conn: ConnId) -> bool {
         self.machine.wants_read() && self.slots.iter().any(|slot| slot.conn == conn && slot.is_unread())
@@ -516,7 +561,7 @@ impl PubSubState {
     fn handle_timeout(&mut self, conn: ConnId, now: Instant) {
         let Some(slot) = self.slots.iter_mut().find(|slot| slot.conn == conn) else { return };
         if self.machine.poll_timeout(conn).is_some_and(|due| due <= now)
-            && let Err(error) = self.machine.handle_timeout(conn, now, slot.received)
+            && let Err(error) = self.machine.handle_timeout(conn, now, slot.heard.received)
             && let Some(link) = &mut slot.link
         {
             link.halves.fail(error);
@@ -529,9 +574,12 @@ impl PubSubState {
         self.slots.iter_mut().for_each(|slot| slot.take_failed(&mut self.machine));
     }
 
-    /// The threads that drive or place, sleep, and have to do something about what has changed.
-    fn poll_workers(&mut self, woken: &mut Vec<Thread>) {
+    /// The threads that can go on: those that wait, and those that drive or place, sleep, and have to do
+    /// something about what has changed.
+    fn poll_woken(&mut self) -> Vec<Thread> {
+        let mut woken = Vec::new();
         let Self { machine, slots, .. } = self;
+        machine.poll_woken(&mut woken);
         let closed = machine.is_closed();
         for slot in slots.iter_mut().filter(|slot| slot.worker.is_some()) {
             if machine.poll_touched(slot.conn) || (machine.wants_read() && slot.is_unread()) || closed {
@@ -541,6 +589,7 @@ impl PubSubState {
         if self.router.is_some() && (closed || self.machine.wants_placement() || self.wants_worker()) {
             woken.extend(self.router.take());
         }
+        woken
     }
 }
 
@@ -586,9 +635,7 @@ pub(super) fn release_duties(mut state: Locked<'_>) {
 /// Wakes the threads that can go on.
 #[inline]
 pub(super) fn wake(mut state: Locked<'_>) {
-    let mut woken = Vec::new();
-    state.machine.poll_woken(&mut woken);
-    state.poll_workers(&mut woken);
+    let woken = state.poll_woken();
     drop(state);
     woken.into_iter().for_each(|thread| thread.unpark());
 }
