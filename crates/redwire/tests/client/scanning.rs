@@ -9,7 +9,7 @@ use futures_core::Stream;
 use redwire::{ErrorKind, ScanOptions, cmd};
 use redwire_testkit::{Server, shared};
 
-use crate::common::{Client, Setup, runtime};
+use crate::common::{Client, Setup, TellOnDrop, runtime};
 
 both!(
     every_stable_key_comes_while_others_come_and_go,
@@ -27,6 +27,7 @@ fn every_stable_key_comes_while_others_come_and_go(setup: Setup) {
         .unwrap();
     let done = AtomicBool::new(false);
     thread::scope(|scope| {
+        let _end = TellOnDrop(&done);
         scope.spawn(|| {
             for i in (0..).take_while(|_| !done.load(Ordering::Relaxed)) {
                 let keys: Vec<String> =

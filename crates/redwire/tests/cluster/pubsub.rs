@@ -13,7 +13,7 @@ use redwire::{Error, Outcome, Result, cmd};
 use redwire_testkit::{ClusterSet, eventually, slot};
 
 use crate::common::pubsub::{PubSub, Subscription, Way};
-use crate::common::{Client, LIMIT, Setup, named_clients, runtime};
+use crate::common::{Client, LIMIT, Setup, TellOnDrop, named_clients, runtime};
 
 both!(a_shard_channel_follows_its_slot);
 
@@ -251,7 +251,7 @@ fn every_gap_is_announced_while_slots_move_and_primaries_change(setup: Setup) {
         eventually("it is heard again", 2 * LIMIT, || heard.load(Ordering::Relaxed) >= goal);
     };
     thread::scope(|scope| {
-        let end = End(&done);
+        let end = TellOnDrop(&done);
         scope.spawn(|| count(&set.url(), "count", &reached, &done));
         scope.spawn(|| {
             for round in 0..10 {
@@ -287,15 +287,6 @@ fn every_gap_is_announced_while_slots_move_and_primaries_change(setup: Setup) {
         drop(end);
     });
     assert!(account.gaps >= 11, "ten moves, and the death of the primary: {account:?}");
-}
-
-/// Ends the counting, also when a check fails.
-struct End<'a>(&'a AtomicBool);
-
-impl Drop for End<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
 }
 
 fn what_a_node_does_not_allow_reaches_the_caller(setup: Setup) {

@@ -4,6 +4,7 @@
 
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -401,4 +402,13 @@ pub(crate) fn shown(error: &Error) -> String {
         cause = error.source();
     }
     text
+}
+
+/// Tells threads that go on until they are told, also where a check fails: a test waits for its threads.
+pub(crate) struct TellOnDrop<'a>(pub(crate) &'a AtomicBool);
+
+impl Drop for TellOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
 }

@@ -11,7 +11,9 @@ use redwire::{ErrorKind, blocking, cmd};
 use redwire_testkit::{Direction, Fault, Proxy, Server, eventually};
 
 use crate::common::pubsub::{Subscription, Way};
-use crate::common::{GRACE, LIMIT, Setup, client_line, kill_named, named_clients, stood_still_since, timed};
+use crate::common::{
+    GRACE, LIMIT, Setup, TellOnDrop, client_line, kill_named, named_clients, stood_still_since, timed,
+};
 
 both!(
     every_gap_is_announced_while_the_connection_is_killed,
@@ -98,15 +100,6 @@ fn count(server: &Server, channel: &str, done: &AtomicBool) -> u64 {
     unreachable!("it counts until it is told to stop")
 }
 
-/// Ends the counting, also when a check fails.
-struct End<'a>(&'a AtomicBool);
-
-impl Drop for End<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-}
-
 /// Listens to a counter while `harm` is done to the connection again and again, and then until all is well.
 fn account_for(
     server: &Server,
@@ -118,7 +111,7 @@ fn account_for(
     let last = Mutex::new(None);
     let mut account = Account::default();
     thread::scope(|scope| {
-        let _end = End(&done);
+        let _end = TellOnDrop(&done);
         scope.spawn(|| {
             let reached = count(server, "count", &done);
             *last.lock().unwrap() = Some(reached);
@@ -196,7 +189,7 @@ fn overlapping_subscriptions_each_have_their_gaps(setup: Setup) {
     let pattern = pubsub.try_subscribe(Way::Patterns, &["cou*"], options).unwrap();
     let done = AtomicBool::new(false);
     let accounts = thread::scope(|scope| {
-        let _end = End(&done);
+        let _end = TellOnDrop(&done);
         scope.spawn(|| count(&server, "count", &done));
         let listeners = [exact, pattern].map(|mut subscription| {
             scope.spawn(move || {

@@ -12,7 +12,9 @@ use redwire::prelude::*;
 use redwire::{Cmd, Reply, Result, Run};
 use redwire_testkit::{Server, eventually};
 
-use crate::common::{Client, Driver, GRACE, LIMIT, Setup, kill_named, runtime, stood_still_since, timed};
+use crate::common::{
+    Client, Driver, GRACE, LIMIT, Setup, TellOnDrop, kill_named, runtime, stood_still_since, timed,
+};
 
 both!(
     no_entry_is_lost_when_workers_are_killed,
@@ -49,6 +51,7 @@ fn no_entry_is_lost_when_workers_are_killed(setup: Setup) {
     let done = Mutex::new(BTreeSet::new());
     let over = AtomicBool::new(false);
     thread::scope(|scope| {
+        let _end = TellOnDrop(&over);
         for number in 0..3 {
             let (server, done, over) = (&server, &done, &over);
             scope.spawn(move || {

@@ -17,7 +17,7 @@ use redwire::{
 use redwire_testkit::{Direction, Fault, Proxy, Server, eventually};
 
 use crate::common::pool::Pool;
-use crate::common::{Client, LIMIT, Setup, kill_named, runtime, words};
+use crate::common::{Client, LIMIT, Setup, TellOnDrop, kill_named, runtime, words};
 
 both!(
     a_change_by_another_client_is_met_with_another_try,
@@ -203,6 +203,7 @@ fn killed_connections_lose_no_count_and_run_nothing_elsewhere(setup: Setup) {
     let client = setup.client(&server.url(), "timeout=60s&client_name=victim&reconnect_backoff=constant:1ms");
     let (counted, unknown, over) = (AtomicU32::new(0), AtomicU32::new(0), AtomicBool::new(false));
     let killed = thread::scope(|scope| {
+        let _end = TellOnDrop(&over);
         let killer = scope.spawn(|| {
             let mut killed = 0;
             while !over.load(Ordering::Relaxed) {

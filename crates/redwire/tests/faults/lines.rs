@@ -7,19 +7,10 @@ use std::thread;
 use redwire::{ErrorKind, Value, cmd};
 use redwire_testkit::{FakeServer, Step, expect, reply};
 
-use crate::common::{LIMIT, Setup, timed};
+use crate::common::{LIMIT, Setup, TellOnDrop, timed};
 use crate::step::{NAMELESS, hello};
 
 both!(a_long_line_is_for_its_caller_alone, a_long_number_is_read, a_line_beyond_the_limit_is_refused);
-
-/// Lets those beside go, also where the test fails.
-struct Done<'a>(&'a AtomicBool);
-
-impl Drop for Done<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-}
 
 fn a_long_line_is_for_its_caller_alone(setup: Setup) {
     let client = setup.client(&redwire_testkit::shared().url(), "timeout=30s&connect_timeout=20s&retries=0");
@@ -36,7 +27,7 @@ fn a_long_line_is_for_its_caller_alone(setup: Setup) {
             })
         });
         let others: Vec<_> = others.collect();
-        let until = Done(&done);
+        let until = TellOnDrop(&done);
         for len in [70_000, 1 << 20] {
             for script in
                 ["error(string.rep('x', L))", "return redis.error_reply('MINE ' .. string.rep('x', L))"]

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use redwire::{ErrorKind, Outcome};
 use redwire_testkit::{Server, eventually};
 
-use crate::common::{GRACE, LIMIT, Setup, stood_still_since, timed, words};
+use crate::common::{GRACE, LIMIT, Setup, TellOnDrop, stood_still_since, timed, words};
 
 both!(writes_wait_for_the_end_of_a_pause, a_pause_beyond_the_deadline_is_told);
 
@@ -30,6 +30,7 @@ fn writes_wait_for_the_end_of_a_pause(setup: Setup) {
     let write = || writer.run("INCR n").unwrap();
     let read = || reader.run("STRLEN n").unwrap();
     thread::scope(|scope| {
+        let _end = TellOnDrop(&done);
         let writers: Vec<_> = (0..4).map(|_| scope.spawn(|| count_until_done(&writes, &write))).collect();
         let readers: Vec<_> = (0..2).map(|_| scope.spawn(|| count_until_done(&reads, &read))).collect();
         eventually("all are busy", LIMIT, || writes.load(Ordering::SeqCst) > 100);

@@ -15,7 +15,7 @@ use redwire_testkit::{ClosedPort, FakeServer, Proxy, Server, eventually};
 use crate::common::cache::Cache;
 use crate::common::pool::Pool;
 use crate::common::pubsub::PubSub;
-use crate::common::{Client, Driver, LIMIT, Setup, named_clients, runtime};
+use crate::common::{Client, Driver, LIMIT, Setup, TellOnDrop, named_clients, runtime};
 
 both!(
     each_kind_of_call_goes_on_at_the_next_master,
@@ -195,6 +195,7 @@ fn what_is_under_way_is_answered_and_counts_stay_exact(setup: Setup) {
     let client = setup.client(&address.proxy.url(), "timeout=8s");
     let (done, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
     thread::scope(|scope| {
+        let _end = TellOnDrop(&stop);
         for nth in 0..12 {
             let (client, done, stop) = (&client, &done, &stop);
             scope.spawn(move || {

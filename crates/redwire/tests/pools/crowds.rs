@@ -11,7 +11,7 @@ use redwire::config::Config;
 use redwire::{Outcome, Run, blocking, cmd};
 use redwire_testkit::{Server, eventually, shared};
 
-use crate::common::{LIMIT, Setup, runtime};
+use crate::common::{LIMIT, Setup, TellOnDrop, runtime};
 
 both!(everybody_gets_an_equal_share, a_lost_connection_wakes_the_next);
 
@@ -118,6 +118,7 @@ fn everybody_gets_an_equal_share(setup: Setup) {
     let (done, counts) = (AtomicBool::new(false), Mutex::new(Vec::new()));
     let (served, start) = (AtomicUsize::new(0), Barrier::new(CALLERS));
     thread::scope(|scope| {
+        let _end = TellOnDrop(&done);
         for _ in 0..CALLERS {
             scope.spawn(|| {
                 let mut count = 0_usize;

@@ -18,6 +18,8 @@ use redwire_testkit::{ClusterSet, Server, eventually, slot};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::runtime::{Builder, Runtime};
 
+use crate::common::TellOnDrop;
+
 /// So many calls on each of four things inherited, by the parent and the child at the same time.
 const CALLS: usize = 2500;
 
@@ -200,7 +202,7 @@ fn a_fork_amid_calls_of_other_threads_works() {
     let client = blocking::Client::connect(&url).unwrap();
     let done = AtomicBool::new(false);
     thread::scope(|scope| {
-        let _end = End(&done);
+        let _end = TellOnDrop(&done);
         for caller in 0..4 {
             let (client, done) = (&client, &done);
             scope.spawn(move || {
@@ -226,15 +228,6 @@ fn a_fork_amid_calls_of_other_threads_works() {
             assert_eq!(child.finish().len(), 1);
         }
     });
-}
-
-/// Ends the others however this ends.
-struct End<'a>(&'a AtomicBool);
-
-impl Drop for End<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
 }
 
 /// The child of a child, and one that outlives calls of its parent.
@@ -271,7 +264,7 @@ fn a_child_follows_a_cluster_by_itself() {
     let client = cluster.client();
     let (before, done) = (ids_at_nodes(&cluster), AtomicBool::new(false));
     thread::scope(|scope| {
-        let _end = End(&done);
+        let _end = TellOnDrop(&done);
         scope.spawn(|| {
             while !done.load(Ordering::Relaxed) {
                 cluster.refresh().unwrap();

@@ -16,7 +16,7 @@ use redwire::{AuthenticationFault, Error, ErrorKind, EventKind, Result};
 use redwire_testkit::{Server, eventually};
 
 use crate::common::pool::{Events, Pool};
-use crate::common::{Client, Driver, LIMIT, Setup, kill_named, shown};
+use crate::common::{Client, Driver, LIMIT, Setup, TellOnDrop, kill_named, shown};
 
 both!(
     no_call_notices_that_credentials_rotate,
@@ -177,6 +177,7 @@ fn refused_credentials_mix_up_no_replies(setup: Setup) {
     let mut events = Pool::of(&client).events();
     let done = AtomicBool::new(false);
     thread::scope(|scope| {
+        let _end = TellOnDrop(&done);
         for caller in 0..4 {
             let (client, done) = (&client, &done);
             scope.spawn(move || {

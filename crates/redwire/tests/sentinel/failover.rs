@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use redwire::{Outcome, Value};
 use redwire_testkit::{SentinelSet, eventually};
 
-use crate::common::{Client, Driver, Setup, named_clients, words};
+use crate::common::{Client, Driver, Setup, TellOnDrop, named_clients, words};
 
 /// What sentinels need, by their own settings, on a busy machine.
 pub(crate) const FAILOVER: Duration = Duration::from_secs(30);
@@ -56,21 +56,12 @@ impl Account {
     }
 }
 
-/// Ends the tasks that go on until they are told, also where a test fails: it waits for them.
-pub(crate) struct Ends<'a>(pub(crate) &'a AtomicBool);
-
-impl Drop for Ends<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-}
-
 /// Runs `replace` under load, which says which node was master.
 fn under_load(setup: Setup, set: &SentinelSet, replace: impl FnOnce() -> usize) {
     let client = setup.client(&set.url(), "client_name=counter&timeout=5s");
     let account = Account::default();
     thread::scope(|scope| {
-        let _ends = Ends(&account.stop);
+        let _ends = TellOnDrop(&account.stop);
         for worker in 0..WORKERS {
             let (account, client) = (&account, &client);
             scope.spawn(move || account.count(client, worker));

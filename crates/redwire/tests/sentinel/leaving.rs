@@ -11,9 +11,9 @@ use redwire::cache::CacheOptions;
 use redwire_testkit::{Direction, Fault, Proxy, Server, eventually};
 
 use crate::common::pool::Pool;
-use crate::common::{Client, LIMIT, Setup, named_clients, runtime, stood_still_since, words};
+use crate::common::{Client, LIMIT, Setup, TellOnDrop, named_clients, runtime, stood_still_since, words};
 use crate::discovery::pair;
-use crate::failover::{Ends, FAILOVER, each};
+use crate::failover::{FAILOVER, each};
 use crate::fake::{FakeSentinel, View, url};
 
 both!(
@@ -36,7 +36,7 @@ fn writes_go_to_the_new_master_within_a_second_and_no_more_to_the_old_one() {
         let old = &set.nodes()[set.master_index()];
         let written = || old.command(&["GET", "n"]).unwrap();
         thread::scope(|scope| {
-            let _ends = Ends(&stop);
+            let _ends = TellOnDrop(&stop);
             for _ in 0..4 {
                 scope.spawn(|| {
                     while !stop.load(Ordering::Relaxed) {

@@ -10,7 +10,7 @@ use redwire::cache::CacheOptions;
 use redwire_testkit::{Direction, Fault, Proxy, Server, eventually};
 
 use super::{Cache, executed, set, trackers};
-use crate::common::{LIMIT, Setup, words};
+use crate::common::{LIMIT, Setup, TellOnDrop, words};
 
 both!(
     a_silent_connection_is_not_trusted_while_a_caller_waits,
@@ -126,6 +126,7 @@ fn what_was_acknowledged_is_seen_through_kills(setup: Setup) {
     let (acknowledged, over) = (AtomicU64::new(0), AtomicBool::new(false));
     writer.run::<()>("SET n 0").unwrap();
     thread::scope(|scope| {
+        let _end = TellOnDrop(&over);
         for reader in 0..3 {
             let (cache, acknowledged, over) = (cache.clone(), &acknowledged, &over);
             scope.spawn(move || {
@@ -145,6 +146,7 @@ fn what_was_acknowledged_is_seen_through_kills(setup: Setup) {
         }
         scope.spawn(|| {
             let begin = Instant::now();
+            let _end = TellOnDrop(&over);
             while cache.stats().flushes < 15 || begin.elapsed() < Duration::from_secs(1) {
                 assert!(begin.elapsed() < 3 * LIMIT, "{:?}", cache.stats());
                 thread::sleep(Duration::from_millis(pause(begin)));
@@ -183,6 +185,7 @@ fn a_reader_never_goes_backwards(setup: Setup) {
     let (writer, over) = (setup.client(&server.url(), ""), AtomicBool::new(false));
     writer.run::<()>("SET n 0").unwrap();
     thread::scope(|scope| {
+        let _end = TellOnDrop(&over);
         for _ in 0..3 {
             scope.spawn(|| {
                 let mut last = 0;
@@ -211,6 +214,7 @@ fn a_reader_never_goes_backwards_by_another_command(setup: Setup) {
     let (writer, over) = (setup.client(&server.url(), ""), AtomicBool::new(false));
     writer.run::<()>("MSET first 0 second 0").unwrap();
     thread::scope(|scope| {
+        let _end = TellOnDrop(&over);
         for reader in 0..3 {
             let (cache, over) = (&cache, &over);
             scope.spawn(move || {
